@@ -1,0 +1,153 @@
+"""What training and prediction know of an engine: two protocols, and the settings that they are made with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neocog.errors import DataError, ShapeError
+from neocog.model.graph import Graph
+from neocog.model.losses import CrossEntropy, Loss, MeanSquaredError
+from neocog.model.optimizers import Optimizer
+
+Images = NDArray[np.uint8] | NDArray[np.float32]
+Array = NDArray[np.float32]
+State = dict[str, NDArray[np.float32]]
+
+
+@dataclass(frozen=True, slots=True)
+class StepSettings:
+    """What a training program is made for.
+
+    Arguments:
+        loss: what each step makes smaller.
+        optimizer: how parameters follow their gradients; its learning rate is given anew with every step.
+        batch_size: the most images of a step; fewer are fine.
+        seed: decides which values a Dropout drops.
+    """
+
+    loss: Loss
+    optimizer: Optimizer
+    batch_size: int
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """What one training step tells: the mean loss over the batch's images, before the update, and the logits."""
+
+    loss: float
+    logits: Array
+
+
+class Predictor(Protocol):
+    """A network that answers. Its parameters are copies: change them with `load`."""
+
+    def load(self, parameters: Mapping[str, Array]) -> None:
+        """Take new parameters, in memory layout."""
+
+    def logits(self, images: Images) -> Array:
+        """Give (N, outputs) for images (N, H, W, C), uint8 or float32 in [0, 1]; N may be 0."""
+
+    def features(self, images: Images) -> Array:
+        """Give (N, features): what the convolution part hands to the rest, in (row, column, channel) order."""
+
+
+class Stepper(Protocol):
+    """A network that learns. It holds the parameters and the optimizer's memory."""
+
+    def step(self, images: Images, targets: NDArray[np.generic], learning_rate: float) -> StepResult:
+        """Take one optimizer step on images (N, H, W, C), N from 1 to the batch size, and targets as `check_targets`
+        gives them.
+        """
+
+    def parameters(self) -> State:
+        """Copy the parameters out, in memory layout."""
+
+    def load(self, parameters: Mapping[str, Array]) -> None:
+        """Take new parameters; the optimizer's memory stays."""
+
+    def gradients(self) -> State:
+        """Copy out the gradients of the last step (of the loss, without weight decay), named like the parameters."""
+
+    def optimizer_state(self) -> State:
+        """Copy out the optimizer's memory: "name/memory" (such as "0.weight/momentum") → array in memory layout."""
+
+    def load_optimizer_state(self, state: Mapping[str, Array], steps: int) -> None:
+        """Take the optimizer's memory back, and the number of steps already taken."""
+
+
+class Engine(Protocol):
+    """A way to run networks."""
+
+    name: str
+
+    def predictor(self, graph: Graph, parameters: Mapping[str, Array], threads: int | None = None) -> Predictor:
+        """Make a network that answers, on `threads` threads (None: as many as this process may use)."""
+
+    def stepper(
+        self, graph: Graph, parameters: Mapping[str, Array], settings: StepSettings, threads: int | None = None
+    ) -> Stepper:
+        """Make a network that learns."""
+
+
+def check_images(graph: Graph, images: NDArray[np.generic]) -> Images:
+    """Give `images` as the contiguous uint8 or float32 array (N, H, W, C) that engines take.
+
+    Raises:
+        ShapeError: the images are not of the network's size.
+        DataError: the values are neither uint8 nor floating-point.
+    """
+    want = (graph.input.height, graph.input.width, graph.input.channels)
+    images = np.asarray(images)
+    if images.ndim == 3 and want[2] == 1 and images.shape[1:] == want[:2]:
+        images = images[..., None]
+    if images.ndim != 4 or images.shape[1:] != want:
+        hint = "pass a batch: images[None] makes one of a single image" if images.shape == want else None
+        if images.ndim == 4 and images.shape[1:] == (want[2], *want[:2]):
+            hint = "these look like (N, channels, height, width): pass images.transpose(0, 2, 3, 1)"
+        raise ShapeError(
+            f"images must have the shape (N, {want[0]}, {want[1]}, {want[2]}), got {images.shape}", hint=hint
+        )
+    if images.dtype == np.uint8:
+        return np.ascontiguousarray(images, dtype=np.uint8)
+    if images.dtype.kind == "f":
+        return np.ascontiguousarray(images, dtype=np.float32)
+    raise DataError(
+        f"images must be uint8 or floating-point, got {images.dtype}",
+        hint="uint8 runs from 0 to 255, floating-point from 0 to 1",
+    )
+
+
+def check_targets(graph: Graph, loss: Loss, targets: NDArray[np.generic], count: int) -> NDArray[np.generic]:
+    """Give `targets` as engines take them: int32 (N,) for CrossEntropy, float32 (N, outputs) for MeanSquaredError.
+
+    Class labels become one-hot vectors where the loss compares vectors.
+    """
+    outputs = graph.output.features
+    targets = np.asarray(targets)
+    if targets.shape[:1] != (count,):
+        raise ShapeError(f"labels must be as many as the images, {count}, got the shape {targets.shape}")
+    if targets.ndim == 1 and targets.dtype.kind in "iu":
+        if count and (int(targets.min()) < 0 or int(targets.max()) >= outputs):
+            raise DataError(
+                f"labels must lie between 0 and {outputs - 1}, got {int(targets.min())} to {int(targets.max())}",
+                hint=f"the network ends in {outputs} outputs, one for each class",
+            )
+        if isinstance(loss, MeanSquaredError):
+            one_hot = np.zeros((count, outputs), np.float32)
+            one_hot[np.arange(count), targets] = 1.0
+            return one_hot
+        return np.ascontiguousarray(targets, dtype=np.int32)
+    if isinstance(loss, CrossEntropy):
+        raise DataError(
+            f"labels must be integers of the shape (N,), got {targets.dtype} of {targets.shape}",
+            hint="for one-hot vectors, pass labels.argmax(axis=1)",
+        )
+    if targets.shape != (count, outputs):
+        raise ShapeError(f"targets must have the shape ({count}, {outputs}), got {targets.shape}")
+    return np.ascontiguousarray(targets, dtype=np.float32)

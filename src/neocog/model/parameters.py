@@ -1,0 +1,140 @@
+"""The parameters of a network: names, shapes, initial values, and the way to PyTorch's layout and back."""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neocog.errors import SettingError, ShapeError
+from neocog.model.graph import Graph, Node
+from neocog.model.layers import Conv2d, Linear
+from neocog.model.shapes import ImageShape, VectorShape
+
+Array = NDArray[np.float32]
+Initialisation = Literal["he", "glorot"]
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One array of parameters: `name` as PyTorch writes it ("0.weight"), `shape` as it lies in memory."""
+
+    name: str
+    shape: tuple[int, ...]
+    node: Node
+
+    @property
+    def is_bias(self) -> bool:
+        """Whether this is a bias; biases start at zero."""
+        return len(self.shape) == 1
+
+    @property
+    def size(self) -> int:
+        """Number of values."""
+        return math.prod(self.shape)
+
+
+def parameters_of(graph: Graph) -> tuple[Parameter, ...]:
+    """List the parameters of a network in the order of its layers, weights before biases."""
+    found = []
+    for node in graph.nodes:
+        shape = node.layer.weight_shape(node.input)
+        if shape is not None:
+            found.append(Parameter(f"{node.name}.weight", shape, node))
+            if isinstance(node.layer, Conv2d | Linear) and node.layer.bias:
+                found.append(Parameter(f"{node.name}.bias", shape[-1:], node))
+    return tuple(found)
+
+
+def initial_parameters(graph: Graph, seed: int = 0, initialisation: Initialisation = "he") -> dict[str, Array]:
+    """Draw the initial parameters: normal weights, zero biases.
+
+    Arguments:
+        graph: the network.
+        seed: same seed, same values; every parameter has a stream of its own, so adding a layer moves no other.
+        initialisation: "he" has variance 2 / inputs (He et al. 2015), "glorot" 2 / (inputs + outputs) (Glorot and
+            Bengio 2010), where a filter's inputs and outputs are counted as kernel area × channels.
+
+    Returns:
+        name → float32 array, in memory layout.
+    """
+    if initialisation not in ("he", "glorot"):
+        raise SettingError(f'initialisation must be "he" or "glorot", got {initialisation!r}')
+    values: dict[str, Array] = {}
+    for parameter in parameters_of(graph):
+        if parameter.is_bias:
+            values[parameter.name] = np.zeros(parameter.shape, np.float32)
+            continue
+        *receptive, inputs, outputs = parameter.shape
+        area = math.prod(receptive)
+        spread = inputs if initialisation == "he" else (inputs + outputs)
+        stream = np.random.Generator(np.random.Philox(key=[seed, zlib.crc32(parameter.name.encode())]))
+        deviation = math.sqrt(2.0 / (area * spread))
+        values[parameter.name] = (stream.standard_normal(parameter.shape) * deviation).astype(np.float32)
+    return values
+
+
+def to_pytorch(parameter: Parameter, value: NDArray[np.generic]) -> NDArray[np.generic]:
+    """Convert one array from memory layout to PyTorch's: OIHW filters, (output, input) matrices.
+
+    The inputs of a Linear behind a Flatten go from (row, column, channel) to (channel, row, column) order.
+    """
+    if parameter.is_bias:
+        return value
+    if isinstance(parameter.node.layer, Conv2d):
+        return np.ascontiguousarray(value.transpose(3, 2, 0, 1))
+    image = _flattened_image(parameter)
+    if image is not None:
+        value = value.reshape(image.height, image.width, image.channels, -1).transpose(2, 0, 1, 3)
+    return np.ascontiguousarray(value.reshape(parameter.shape).T)
+
+
+def from_pytorch(parameter: Parameter, value: NDArray[np.generic]) -> NDArray[np.generic]:
+    """Convert one array from PyTorch's layout to memory layout; the inverse of `to_pytorch`."""
+    want = pytorch_shape(parameter)
+    if value.shape != want:
+        raise ShapeError(f"parameter {parameter.name} must have the shape {want}, got {value.shape}")
+    if parameter.is_bias:
+        return value
+    if isinstance(parameter.node.layer, Conv2d):
+        return np.ascontiguousarray(value.transpose(2, 3, 1, 0))
+    value = value.T
+    image = _flattened_image(parameter)
+    if image is not None:
+        value = value.reshape(image.channels, image.height, image.width, -1).transpose(1, 2, 0, 3)
+    return np.ascontiguousarray(value.reshape(parameter.shape))
+
+
+def pytorch_shape(parameter: Parameter) -> tuple[int, ...]:
+    """Give the shape that PyTorch holds a parameter in."""
+    if parameter.is_bias:
+        return parameter.shape
+    if isinstance(parameter.node.layer, Conv2d):
+        r, s, c, k = parameter.shape
+        return (k, c, r, s)
+    return parameter.shape[::-1]
+
+
+def check_parameters(graph: Graph, values: Mapping[str, NDArray[np.generic]]) -> None:
+    """Raise ShapeError unless `values` holds exactly the network's parameters, in memory layout."""
+    wanted = {p.name: p.shape for p in parameters_of(graph)}
+    missing = [name for name in wanted if name not in values]
+    extra = [name for name in values if name not in wanted]
+    if missing or extra:
+        raise ShapeError(
+            "the parameters must be those of the network",
+            details=tuple(f"missing: {name}" for name in missing) + tuple(f"unknown: {name}" for name in extra),
+        )
+    for name, shape in wanted.items():
+        if values[name].shape != shape:
+            raise ShapeError(f"parameter {name} must have the shape {shape}, got {values[name].shape}")
+
+
+def _flattened_image(parameter: Parameter) -> ImageShape | None:
+    shape = parameter.node.input
+    return shape.image if isinstance(shape, VectorShape) else None
