@@ -1,1 +1,1 @@
-"""TBD"""
+"""A plan written down as LLVM IR. Only this folder and jit/ import llvmlite."""

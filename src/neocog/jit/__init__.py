@@ -1,1 +1,1 @@
-"""TBD"""
+"""IR made runnable: the host's processor, compilation, the cache of objects, threads, memory."""

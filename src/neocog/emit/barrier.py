@@ -1,0 +1,68 @@
+"""Where threads wait for each other: a counter and a generation in shared memory."""
+
+from __future__ import annotations
+
+from llvmlite import ir
+
+from neocog.emit.builder import I32, I64, PTR, Builder, Value
+
+SPINS = 2000  # looks at the generation before the processor is offered to others: tens of microseconds
+
+
+def emit_barrier(module: ir.Module, b: Builder) -> ir.Function:
+    """Write `void meet(ptr barrier, i64 threads)`: return when `threads` threads have come.
+
+    barrier[0] counts who has come, barrier[1] is the generation; both are 64-bit. The last to come clears the count
+    and opens the next generation; the others watch it, politely at first and then giving their time slice away.
+    """
+    shared, threads = b.function.args
+    count, generation = shared, b.at(shared, 1, I64)
+    ours = b.ir.load_atomic(generation, "acquire", 8, typ=I64)
+    before = b.ir.atomic_rmw("add", count, ir.Constant(I64, 1), "acq_rel")
+    is_last = b.ir.icmp_unsigned("==", b.ir.add(before, ir.Constant(I64, 1)), threads)
+    with b.ir.if_else(is_last) as (last, waiting):
+        with last:
+            # llvmlite's atomic stores know no opaque pointers; an exchange does the same
+            b.ir.atomic_rmw("xchg", count, ir.Constant(I64, 0), "monotonic")
+            b.ir.atomic_rmw("xchg", generation, b.ir.add(ours, ir.Constant(I64, 1)), "release")
+        with waiting:
+            _wait(module, b, generation, ours)
+    b.ir.ret_void()
+    return b.function
+
+
+def _wait(module: ir.Module, b: Builder, generation: Value, ours: Value) -> None:
+    look, check, give_way, done = (b.function.append_basic_block(name) for name in ("look", "check", "give_way", "done"))
+    before = b.ir.block
+    b.ir.branch(look)
+    b.ir.position_at_end(look)
+    spins = b.ir.phi(I64)
+    spins.add_incoming(ir.Constant(I64, 0), before)
+    now = b.ir.load_atomic(generation, "acquire", 8, typ=I64)
+    b.ir.cbranch(b.ir.icmp_unsigned("==", now, ours), check, done)
+    b.ir.position_at_end(check)
+    _pause(module, b)
+    more = b.ir.add(spins, ir.Constant(I64, 1))
+    spins.add_incoming(more, check)
+    b.ir.cbranch(b.ir.icmp_unsigned("<", more, ir.Constant(I64, SPINS)), look, give_way)
+    b.ir.position_at_end(give_way)
+    offer = module.globals.get("sched_yield") or ir.Function(module, ir.FunctionType(I32, []), "sched_yield")
+    b.ir.call(offer, [])
+    spins.add_incoming(more, give_way)
+    b.ir.branch(look)
+    b.ir.position_at_end(done)
+
+
+def _pause(module: ir.Module, b: Builder) -> None:
+    architecture = b.target.triple.split("-")[0]
+    if architecture in ("x86_64", "i686"):
+        pause = ir.Function(module, ir.FunctionType(ir.VoidType(), []), "llvm.x86.sse2.pause")
+        b.ir.call(pause, [])
+    elif architecture in ("aarch64", "arm64"):
+        hint = ir.Function(module, ir.FunctionType(ir.VoidType(), [I32]), "llvm.aarch64.hint")
+        b.ir.call(hint, [ir.Constant(I32, 1)])  # YIELD
+
+
+def barrier_type() -> ir.FunctionType:
+    """Give the type of `meet`."""
+    return ir.FunctionType(ir.VoidType(), [PTR, I64])

@@ -1,0 +1,210 @@
+"""A thin layer over llvmlite's IR builder: loops with carried values, vectors, and addresses in elements.
+
+Counts and positions are Python integers or 64-bit IR values; arithmetic on integers happens here and now, so that
+emitters need not care which they hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from llvmlite import ir
+
+from neocog.plan.target import Target
+
+I1, I8, I16, I32, I64 = (ir.IntType(bits) for bits in (1, 8, 16, 32, 64))
+F32, F64 = ir.FloatType(), ir.DoubleType()
+PTR = ir.PointerType()
+
+Value = Any  # llvmlite is untyped
+Index = Any  # int, or a Value of type i64
+
+
+class Builder:
+    """Writes one function. `lanes` is the number of float32 values in a vector."""
+
+    def __init__(self, function: ir.Function, target: Target) -> None:
+        self.ir = ir.IRBuilder(function.append_basic_block("entry"))
+        self.function = function
+        self.target = target
+        self.lanes = target.lanes
+        self.vector = ir.VectorType(F32, self.lanes)
+        self.vector_i32 = ir.VectorType(I32, self.lanes)
+
+    # --- integers ---------------------------------------------------------------------------------------------
+
+    def index(self, value: Index) -> Value:
+        """Give an IR value for an index."""
+        return ir.Constant(I64, value) if isinstance(value, int) else value
+
+    def add(self, x: Index, y: Index) -> Index:
+        """x + y."""
+        if isinstance(x, int) and isinstance(y, int):
+            return x + y
+        if isinstance(x, int):
+            x, y = y, x
+        return x if isinstance(y, int) and y == 0 else self.ir.add(x, self.index(y), flags=("nsw",))
+
+    def mul(self, x: Index, y: Index) -> Index:
+        """x · y."""
+        if isinstance(x, int) and isinstance(y, int):
+            return x * y
+        if isinstance(x, int):
+            x, y = y, x
+        if isinstance(y, int) and y in (0, 1):
+            return x if y else 0
+        return self.ir.mul(x, self.index(y), flags=("nsw",))
+
+    def divmod(self, x: Index, y: int) -> tuple[Index, Index]:
+        """Quotient and remainder of an index that is not negative."""
+        if isinstance(x, int):
+            return divmod(x, y)
+        if y == 1:
+            return x, 0
+        quotient = self.ir.udiv(x, self.index(y))
+        return quotient, self.ir.sub(x, self.ir.mul(quotient, self.index(y)))
+
+    def minimum(self, x: Index, y: Index) -> Index:
+        """The smaller of two indices."""
+        if isinstance(x, int) and isinstance(y, int):
+            return min(x, y)
+        x, y = self.index(x), self.index(y)
+        return self.ir.select(self.ir.icmp_signed("<", x, y), x, y)
+
+    def maximum(self, x: Index, y: Index) -> Index:
+        """The larger of two indices."""
+        if isinstance(x, int) and isinstance(y, int):
+            return max(x, y)
+        x, y = self.index(x), self.index(y)
+        return self.ir.select(self.ir.icmp_signed(">", x, y), x, y)
+
+    def less(self, x: Index, y: Index) -> Value:
+        """Whether x < y, as i1."""
+        return self.ir.icmp_signed("<", self.index(x), self.index(y))
+
+    # --- control ----------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def loop(self, start: Index, stop: Index, carry: Sequence[Value] = ()) -> Iterator[tuple[Value, list[Value]]]:
+        """Repeat the body for start ≤ index < stop.
+
+        Yields the index and a list of the carried values. What the body leaves in the list goes into the next turn;
+        after the loop the list holds the final values.
+        """
+        before = self.ir.block
+        head, body, done = (self.function.append_basic_block(name) for name in ("head", "body", "done"))
+        self.ir.branch(head)
+        self.ir.position_at_end(head)
+        index = self.ir.phi(I64)
+        index.add_incoming(self.index(start), before)
+        carried = []
+        for value in carry:
+            phi = self.ir.phi(value.type)
+            phi.add_incoming(value, before)
+            carried.append(phi)
+        self.ir.cbranch(self.ir.icmp_signed("<", index, self.index(stop)), body, done)
+        self.ir.position_at_end(body)
+        values = list(carried)
+        yield index, values
+        after = self.ir.add(index, self.index(1), flags=("nsw",))
+        index.add_incoming(after, self.ir.block)
+        for phi, value in zip(carried, values, strict=True):
+            phi.add_incoming(value, self.ir.block)
+        self.ir.branch(head)
+        self.ir.position_at_end(done)
+        values[:] = carried
+
+    @contextmanager
+    def when(self, condition: Value) -> Iterator[None]:
+        """Run the body if an i1 holds."""
+        with self.ir.if_then(condition):
+            yield
+
+    # --- memory -----------------------------------------------------------------------------------------------
+
+    def at(self, base: Value, offset: Index, element: ir.Type = F32) -> Value:
+        """Give the address `offset` elements behind `base`."""
+        if isinstance(offset, int) and offset == 0:
+            return base
+        return self.ir.gep(base, [self.index(offset)], inbounds=True, source_etype=element)
+
+    def load_scalar(self, base: Value, offset: Index, element: ir.Type = F32) -> Value:
+        """Load one element."""
+        return self.ir.load(self.at(base, offset, element), typ=element, align=_bytes(element))
+
+    def store_scalar(self, value: Value, base: Value, offset: Index) -> None:
+        """Store one element."""
+        self.ir.store(value, self.at(base, offset, value.type), align=_bytes(value.type))
+
+    def load(self, base: Value, offset: Index = 0, *, aligned: bool = True) -> Value:
+        """Load a vector of float32."""
+        align = self.target.vector_bytes if aligned else 4
+        return self.ir.load(self.at(base, offset), typ=self.vector, align=align)
+
+    def store(self, value: Value, base: Value, offset: Index = 0, *, aligned: bool = True) -> None:
+        """Store a vector of float32."""
+        self.ir.store(value, self.at(base, offset), align=self.target.vector_bytes if aligned else 4)
+
+    # --- vectors ----------------------------------------------------------------------------------------------
+
+    def splat(self, scalar: Value | float) -> Value:
+        """Give a vector with the same float32 in every lane."""
+        if isinstance(scalar, int | float):
+            return ir.Constant(self.vector, [ir.Constant(F32, float(scalar))] * self.lanes)
+        return self.spread(scalar, self.vector)
+
+    def splat_i32(self, number: Index) -> Value:
+        """Give a vector with the same 32-bit integer in every lane."""
+        if isinstance(number, int):
+            return ir.Constant(self.vector_i32, [int32(number)] * self.lanes)
+        return self.spread(self.ir.trunc(number, I32), self.vector_i32)
+
+    def spread(self, scalar: Value, kind: ir.VectorType) -> Value:
+        """Give a vector of type `kind` with the same scalar in every lane."""
+        first = self.ir.insert_element(ir.Constant(kind, ir.Undefined), scalar, ir.Constant(I32, 0))
+        lanes = ir.Constant(ir.VectorType(I32, kind.count), [0] * kind.count)
+        return self.ir.shuffle_vector(first, ir.Constant(kind, ir.Undefined), lanes)
+
+    def multiply_add(self, x: Value, y: Value, z: Value) -> Value:
+        """x · y + z, in one rounding where the target has the instruction."""
+        if not self.target.fma:
+            return self.ir.fadd(self.ir.fmul(x, y), z)
+        return self.intrinsic("llvm.fma", x.type, x, y, z)
+
+    def intrinsic(self, name: str, kind: ir.Type, *values: Value) -> Value:
+        """Call an LLVM intrinsic that takes and gives values of one type."""
+        suffix = f"v{kind.count}f32" if isinstance(kind, ir.VectorType) else "f32"
+        full = f"{name}.{suffix}"
+        module = self.function.module
+        declared = module.globals.get(full)
+        if declared is None:
+            declared = ir.Function(module, ir.FunctionType(kind, [kind] * len(values)), full)
+        return self.ir.call(declared, values)
+
+    def relu(self, x: Value) -> Value:
+        """max(x, 0) lane by lane; a NaN stays a NaN."""
+        zero = self.splat(0.0)
+        return self.ir.select(self.ir.fcmp_ordered(">", zero, x), zero, x)
+
+    def gated(self, x: Value, gate: Value) -> Value:
+        """x where gate > 0, else 0."""
+        zero = self.splat(0.0)
+        return self.ir.select(self.ir.fcmp_ordered(">", gate, zero), x, zero)
+
+
+def _bytes(kind: ir.Type) -> int:
+    if isinstance(kind, ir.IntType):
+        return max(1, kind.width // 8)
+    return 8 if isinstance(kind, ir.DoubleType) else 4
+
+
+def int32(value: int) -> ir.Constant:
+    """Give a 32-bit constant, from a number that may use all 32 bits."""
+    return ir.Constant(I32, value - (1 << 32) if value >= 1 << 31 else value)
+
+
+def float_bits(value: float) -> ir.Constant:
+    """Give a float32 constant."""
+    return ir.Constant(F32, value)

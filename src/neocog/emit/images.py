@@ -1,0 +1,115 @@
+"""Values brought in, mapped one by one, and moved between layouts."""
+
+from __future__ import annotations
+
+from llvmlite import ir
+
+from neocog.emit.builder import F32, I8, I32, PTR, Builder, Index, Value, float_bits, int32
+from neocog.emit.memory import Memory, pixel
+from neocog.model.random import MULTIPLIERS, SHIFTS, dropout_threshold
+from neocog.plan.layout import Tensor
+from neocog.plan.stages import Dropping, Elementwise, LoadImages, Repack
+
+IMAGES_SLOT, TARGETS_SLOT, COUNT_SLOT, KIND_SLOT = 0, 1, 2, 3
+KIND_FLOAT, KIND_UINT8 = 0, 1
+
+
+def emit_load_images(b: Builder, memory: Memory, stage: LoadImages, low: Value, high: Value) -> None:
+    """Write value · scale + shift for rows of the caller's images; images past the caller's count are left alone."""
+    out = stage.out
+    source = memory.argument(IMAGES_SLOT, PTR)
+    count = memory.argument(COUNT_SLOT, b.index(0).type)
+    kind = memory.argument(KIND_SLOT, b.index(0).type)
+    high = b.minimum(high, b.mul(count, out.height))
+    base = memory.tensor(out)
+    is_bytes = b.ir.icmp_signed("==", kind, b.index(KIND_UINT8))
+    with b.ir.if_else(is_bytes) as (as_bytes, as_floats):
+        for branch, element, factor in ((as_bytes, I8, 1.0 / 255.0), (as_floats, F32, 1.0)):
+            with branch, b.loop(low, high) as (item, _):
+                image, row = b.divmod(item, out.height)
+                read = b.at(source, b.mul(item, out.width * out.channels), element)
+                write = b.at(base, pixel(b, out, image, row, 0))
+                with b.loop(0, out.width) as (column, _):
+                    for channel in range(out.channels):
+                        value = b.load_scalar(read, b.add(b.mul(column, out.channels), channel), element)
+                        if element is I8:
+                            value = b.ir.uitofp(value, F32)
+                        scale, shift = stage.scale[channel] * factor, stage.shift[channel]
+                        value = b.ir.fadd(b.ir.fmul(value, float_bits(scale)), float_bits(shift))
+                        b.store_scalar(value, write, b.add(b.mul(column, out.pitch), channel))
+
+
+def emit_elementwise(b: Builder, memory: Memory, stage: Elementwise, low: Value, high: Value) -> None:
+    """Write y = f(x) for rows of images."""
+    x, y, gate = memory.tensor(stage.x), memory.tensor(stage.y), stage.gate
+    key = memory.argument(stage.dropping.key_slot, I32) if stage.dropping else None
+    with b.loop(low, high) as (item, _):
+        image, row = b.divmod(item, stage.y.height)
+        with b.loop(0, stage.y.width) as (column, _):
+            from_x = pixel(b, stage.x, image, row, column)
+            to_y = pixel(b, stage.y, image, row, column)
+            first = b.mul(b.add(b.mul(item, stage.y.width), column), stage.y.channels)
+            with b.loop(0, -(-stage.y.channels // b.lanes)) as (vector, _):
+                channel = b.mul(vector, b.lanes)
+                value = b.load(x, b.add(from_x, channel))
+                if stage.relu:
+                    value = b.relu(value)
+                if stage.dropping is not None:
+                    value = _dropped(b, value, b.add(first, channel), key, stage.dropping)
+                if gate is not None:
+                    at = b.add(pixel(b, gate, image, row, column), channel)
+                    value = b.gated(value, b.load(memory.tensor(gate), at))
+                b.store(value, y, b.add(to_y, channel))
+
+
+def _dropped(b: Builder, value: Value, first: Index, key: Value, dropping: Dropping) -> Value:
+    """Zero the values whose bits lie below the threshold and scale the others: model/random.py, lane by lane."""
+    kind = b.vector_i32
+
+    def constant(number: int) -> ir.Constant:
+        return ir.Constant(kind, [int32(number)] * b.lanes)
+
+    lanes = ir.Constant(kind, [int32(lane) for lane in range(b.lanes)])
+    keys = b.spread(key, kind)
+    word = b.ir.xor(b.ir.add(b.spread(b.ir.trunc(first, I32), kind), lanes), keys)
+    for salt in (None, keys):
+        if salt is not None:
+            word = b.ir.add(word, salt)
+        for shift, multiplier in zip(SHIFTS, (*MULTIPLIERS, None), strict=True):
+            word = b.ir.xor(word, b.ir.lshr(word, constant(shift)))
+            if multiplier is not None:
+                word = b.ir.mul(word, constant(multiplier))
+    kept = b.ir.icmp_unsigned(">=", word, constant(dropout_threshold(dropping.rate)))
+    scaled = b.ir.fmul(value, b.splat(1.0 / (1.0 - dropping.rate)))
+    return b.ir.select(kept, scaled, b.splat(0.0))
+
+
+def emit_repack(b: Builder, memory: Memory, stage: Repack, low: Value, high: Value) -> None:
+    """Copy values one by one between an image tensor and its flattened one, in either direction.
+
+    This runs where channels do not fill whole vectors: small layers, where a vector copy would gain little.
+    """
+    x, y = memory.tensor(stage.x), memory.tensor(stage.y)
+    shape = stage.x if stage.x.height * stage.x.width >= stage.y.height * stage.y.width else stage.y
+
+    def position(tensor: Tensor, image: Index, row: Index, column: Index, channel: Index) -> Index:
+        if (tensor.height, tensor.width) == (shape.height, shape.width):
+            return b.add(pixel(b, tensor, image, row, column), channel)
+        flat = b.add(b.mul(b.add(b.mul(row, shape.width), column), shape.channels), channel)
+        return b.add(b.mul(image, tensor.image_step), flat)
+
+    rows_an_item = shape.height // stage.y.height
+    with b.loop(low, high) as (item, _):
+        image, first = b.divmod(item, stage.y.height)
+        with b.loop(0, rows_an_item) as (extra, _):
+            row = b.add(first, extra)
+            with (
+                b.loop(0, shape.width) as (column, _),
+                b.loop(0, shape.channels) as (channel, _),
+            ):
+                value = b.load_scalar(x, position(stage.x, image, row, column, channel))
+                if stage.gate is not None:
+                    at = b.add(pixel(b, stage.gate, image, row, column), channel)
+                    passed = b.ir.fcmp_ordered(">", b.load_scalar(memory.tensor(stage.gate), at), float_bits(0.0))
+                    value = b.ir.select(passed, value, float_bits(0.0))
+                b.store_scalar(value, y, position(stage.y, image, row, column, channel))

@@ -1,0 +1,120 @@
+"""A whole program as one LLVM module: a function for each stage, and `run`, which every thread enters.
+
+    void stage_N(ptr state, ptr work, ptr control, i64 low, i64 high)
+    void run(ptr state, ptr work, ptr control, i64 thread, i64 threads)
+
+`control` holds the arguments of one call in slots of eight bytes:
+
+    0  address of the images        4  learning rate (float32)
+    1  address of the targets       5  1 - beta1^step (float32)
+    2  number of images             6  sqrt(1 - beta2^step) (float32)
+    3  0: float32, 1: uint8 images  8… keys of the Dropout layers (32 bits)
+
+and the barrier on cache lines of its own behind them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import ir
+
+from neocog.emit.barrier import barrier_type, emit_barrier
+from neocog.emit.builder import I64, PTR, Builder, Value
+from neocog.emit.contraction import emit_contraction
+from neocog.emit.images import emit_elementwise, emit_load_images, emit_repack
+from neocog.emit.loss import emit_loss
+from neocog.emit.memory import Memory
+from neocog.emit.pool import emit_pool, emit_pool_backward
+from neocog.emit.update import emit_fold, emit_transpose, emit_update
+from neocog.plan.contraction import Contraction
+from neocog.plan.program import FIRST_KEY_SLOT, Program
+from neocog.plan.stages import (
+    Elementwise,
+    Fold,
+    LoadImages,
+    LossGradient,
+    Pool,
+    PoolBackward,
+    Repack,
+    Stage,
+    Transpose,
+    Update,
+)
+
+EMITTERS: dict[type[Any], Callable[..., None]] = {
+    Contraction: emit_contraction,
+    LoadImages: emit_load_images,
+    Elementwise: emit_elementwise,
+    Repack: emit_repack,
+    Pool: emit_pool,
+    PoolBackward: emit_pool_backward,
+    LossGradient: emit_loss,
+    Transpose: emit_transpose,
+    Fold: emit_fold,
+    Update: emit_update,
+}
+STAGE_TYPE = ir.FunctionType(ir.VoidType(), [PTR, PTR, PTR, I64, I64])
+LINE_SLOTS = 8  # slots of a cache line
+
+
+def barrier_slot(program: Program) -> int:
+    """Give the slot where the barrier begins, on a cache line of its own."""
+    used = FIRST_KEY_SLOT + len(program.dropouts)
+    return (-(-used // LINE_SLOTS) + 1) * LINE_SLOTS
+
+
+def control_slots(program: Program) -> int:
+    """Give the number of slots of a program's arguments, the barrier included."""
+    return barrier_slot(program) + 2 * LINE_SLOTS
+
+
+def emit_program(program: Program) -> ir.Module:
+    """Write a program down as an LLVM module."""
+    module = ir.Module(name="neocog")
+    module.triple = program.target.triple
+    stages = [
+        _emit_stage(module, program, f"stage_{index}", scheduled.stage)
+        for index, scheduled in enumerate(program.stages)
+    ]
+    meet = ir.Function(module, barrier_type(), "meet")
+    meet.linkage = "internal"
+    emit_barrier(module, Builder(meet, program.target))
+    _emit_run(module, program, stages, meet)
+    return module
+
+
+def _emit_stage(module: ir.Module, program: Program, name: str, stage: Stage) -> ir.Function:
+    function = ir.Function(module, STAGE_TYPE, name)
+    for argument in function.args[:3]:
+        argument.add_attribute("noalias")
+    b = Builder(function, program.target)
+    state, work, control, low, high = function.args
+    EMITTERS[type(stage)](b, Memory(b, program.places, state, work, control), stage, low, high)
+    b.ir.ret_void()
+    return function
+
+
+def _emit_run(module: ir.Module, program: Program, stages: list[ir.Function], meet: ir.Function) -> None:
+    function = ir.Function(module, STAGE_TYPE, "run")
+    b = Builder(function, program.target)
+    state, work, control, thread, threads = function.args
+    together = b.ir.icmp_unsigned(">", threads, ir.Constant(I64, 1))
+    for scheduled, stage in zip(program.stages, stages, strict=True):
+        if scheduled.barrier:
+            with b.when(together):
+                b.ir.call(meet, [b.at(control, barrier_slot(program), I64), threads])
+        low, high = _share(b, scheduled.stage.items, thread, threads)
+        with b.when(b.less(low, high)):
+            b.ir.call(stage, [state, work, control, low, high])
+    b.ir.ret_void()
+
+
+def _share(b: Builder, items: int, thread: Value, threads: Value) -> tuple[Value, Value]:
+    """Give a thread's run of the items: items · thread / threads up to items · (thread + 1) / threads."""
+
+    def bound(position: Value) -> Value:
+        return b.ir.udiv(b.ir.mul(position, ir.Constant(I64, items)), threads)
+
+    return bound(thread), bound(b.ir.add(thread, ir.Constant(I64, 1)))

@@ -1,0 +1,141 @@
+"""What happens to parameters and gradients as flat arrays: transposed copies, folded sums, the optimizer."""
+
+from __future__ import annotations
+
+from llvmlite import ir
+
+from neocog.emit.builder import F32, Builder, Index, Value
+from neocog.emit.memory import Memory
+from neocog.model.optimizers import SGD, Adam, AdamW
+from neocog.plan.stages import CHUNK, Fold, Transpose, Update
+
+LEARNING_RATE_SLOT, MEAN_SLOT, ROOT_SLOT = 4, 5, 6  # arguments; the last two are Adam's corrections
+
+
+def emit_transpose(b: Builder, memory: Memory, stage: Transpose, low: Value, high: Value) -> None:
+    """Write transposed[tap, filter][input] = weights[tap, input][filter], in squares of one vector a side."""
+    source, turned = memory.panels(stage.weights), memory.panels(stage.transposed)
+    wide, lanes = stage.transposed.width, b.lanes
+    filters = stage.weights.columns
+    with b.loop(low, high) as (item, _):
+        tap, panel = b.divmod(item, stage.transposed.count)
+        to_tap = b.add(b.mul(panel, stage.transposed.panel_step), b.mul(tap, filters * wide))
+        with b.loop(0, wide // lanes) as (vector, _):
+            first = b.add(b.mul(panel, wide), b.mul(vector, lanes))
+            inside = b.maximum(0, b.minimum(lanes, b.ir.sub(b.index(stage.inputs), b.index(first))))
+            with b.loop(0, filters // lanes) as (square, _):
+                filter_ = b.mul(square, lanes)
+                from_ = _weight(b, stage, tap, first, filter_)
+                to = b.add(b.add(to_tap, b.mul(filter_, wide)), b.mul(vector, lanes))
+                full = b.less(lanes - 1, inside)
+                with b.ir.if_else(full) as (whole, ragged):
+                    with whole:
+                        rows = [b.load(source, b.add(from_, n * stage.weights.width)) for n in range(lanes)]
+                        for n, row in enumerate(_transposed(b, rows)):
+                            b.store(row, turned, b.add(to, n * wide))
+                    with ragged:
+                        _transpose_values(b, stage, source, turned, from_, to, inside, lanes)
+            rest = filters % lanes
+            if rest:
+                filter_ = filters - rest
+                from_ = _weight(b, stage, tap, first, filter_)
+                to = b.add(b.add(to_tap, filter_ * wide), b.mul(vector, lanes))
+                _transpose_values(b, stage, source, turned, from_, to, inside, rest)
+
+
+def _weight(b: Builder, stage: Transpose, tap: Index, channel: Index, filter_: Index) -> Index:
+    panel, column = b.divmod(filter_, stage.weights.width)
+    row = b.add(b.mul(tap, stage.inputs), channel)
+    place = b.add(b.mul(panel, stage.weights.panel_step), b.mul(row, stage.weights.width))
+    return b.add(place, column)
+
+
+def _transpose_values(
+    b: Builder, stage: Transpose, source: Value, turned: Value, from_: Index, to: Index, inside: Index, filters: int
+) -> None:
+    """Value by value, where a square reaches past the matrix; columns past it are zeros already."""
+    with b.loop(0, filters) as (k, _), b.loop(0, inside) as (c, _):
+        value = b.load_scalar(source, b.add(b.add(from_, b.mul(c, stage.weights.width)), k))
+        b.store_scalar(value, turned, b.add(b.add(to, b.mul(k, stage.transposed.width)), c))
+
+
+def _transposed(b: Builder, rows: list[Value]) -> list[Value]:
+    """Transpose a square in registers: swap halves, then quarters, and so on (Eklundh 1972)."""
+    rows = list(rows)
+    lanes = len(rows)
+    half = lanes // 2
+    while half:
+        for first in range(lanes):
+            if first & half:
+                continue
+            upper, lower = rows[first], rows[first + half]
+            low = [lane if not lane & half else lanes + lane - half for lane in range(lanes)]
+            high = [lane + half if not lane & half else lanes + lane for lane in range(lanes)]
+            kind = b.vector_i32
+            rows[first] = b.ir.shuffle_vector(upper, lower, ir.Constant(kind, low))
+            rows[first + half] = b.ir.shuffle_vector(upper, lower, ir.Constant(kind, high))
+        half //= 2
+    return rows
+
+
+def emit_fold(b: Builder, memory: Memory, stage: Fold, low: Value, high: Value) -> None:
+    """Write out = copy 0 + copy 1 + …, in this order."""
+    copies, out = memory.operand(stage.copies), memory.operand(stage.out)
+    with b.loop(*_vectors(b, stage.size, low, high)) as (vector, _):
+        at = b.mul(vector, b.lanes)
+        total = b.load(copies, at)
+        for n in range(1, stage.count):
+            total = b.ir.fadd(total, b.load(copies, b.add(at, n * stage.step)))
+        b.store(total, out, at)
+
+
+def _vectors(b: Builder, size: int, low: Value, high: Value) -> tuple[Index, Index]:
+    """Give the vectors of a flat array of `size` values that the items low ≤ item < high cover."""
+    turns = CHUNK // b.lanes
+    return b.mul(low, turns), b.minimum(b.mul(high, turns), size // b.lanes)
+
+
+def emit_update(b: Builder, memory: Memory, stage: Update, low: Value, high: Value) -> None:
+    """Write one step of the optimizer; the formulas are those of model/optimizers.py."""
+    weights, gradients = memory.operand(stage.parameters), memory.operand(stage.gradients)
+    slots = [memory.operand(slot) for slot in stage.memory]
+    rate = b.splat(memory.argument(LEARNING_RATE_SLOT, F32))
+    corrections = [b.splat(memory.argument(slot, F32)) for slot in (MEAN_SLOT, ROOT_SLOT)]
+    optimizer = stage.optimizer
+    with b.loop(*_vectors(b, stage.size, low, high)) as (vector, _):
+        at = b.mul(vector, b.lanes)
+        w, g = b.load(weights, at), b.load(gradients, at)
+        if optimizer.weight_decay and not isinstance(optimizer, AdamW):
+            g = b.multiply_add(b.splat(optimizer.weight_decay), w, g)
+        match optimizer:
+            case SGD():
+                step = _sgd(b, optimizer, slots, at, g)
+                w = b.ir.fsub(w, b.ir.fmul(rate, step))
+            case Adam():
+                if isinstance(optimizer, AdamW) and optimizer.weight_decay:
+                    w = b.ir.fsub(w, b.ir.fmul(b.ir.fmul(rate, b.splat(optimizer.weight_decay)), w))
+                step = _adam(b, optimizer, slots, at, g, corrections)
+                w = b.ir.fsub(w, b.ir.fmul(rate, step))
+            case other:
+                raise AssertionError(f"no code for {other}")  # a new optimizer was declared but not emitted
+        b.store(w, weights, at)
+
+
+def _sgd(b: Builder, optimizer: SGD, slots: list[Value], at: Index, g: Value) -> Value:
+    if not optimizer.momentum:
+        return g
+    momentum = b.splat(optimizer.momentum)
+    v = b.multiply_add(momentum, b.load(slots[0], at), g)
+    b.store(v, slots[0], at)
+    return b.multiply_add(momentum, v, g) if optimizer.nesterov else v
+
+
+def _adam(b: Builder, optimizer: Adam, slots: list[Value], at: Index, g: Value, corrections: list[Value]) -> Value:
+    mean, square = b.load(slots[0], at), b.load(slots[1], at)
+    mean = b.multiply_add(b.splat(optimizer.beta1), mean, b.ir.fmul(b.splat(1.0 - optimizer.beta1), g))
+    squared = b.ir.fmul(b.ir.fmul(b.splat(1.0 - optimizer.beta2), g), g)
+    square = b.multiply_add(b.splat(optimizer.beta2), square, squared)
+    b.store(mean, slots[0], at)
+    b.store(square, slots[1], at)
+    root = b.ir.fdiv(b.intrinsic("llvm.sqrt", b.vector, square), corrections[1])
+    return b.ir.fdiv(b.ir.fdiv(mean, corrections[0]), b.ir.fadd(root, b.splat(optimizer.epsilon)))

@@ -1,0 +1,220 @@
+"""The native engine: networks compiled to machine code for their exact shapes on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neocog.emit.images import COUNT_SLOT, IMAGES_SLOT, KIND_FLOAT, KIND_SLOT, KIND_UINT8, TARGETS_SLOT
+from neocog.emit.update import LEARNING_RATE_SLOT, MEAN_SLOT, ROOT_SLOT
+from neocog.engines.base import Array, Images, State, StepResult, StepSettings, check_images
+from neocog.errors import SettingError
+from neocog.jit.cache import ObjectCache
+from neocog.jit.executable import Executable, aligned_zeros
+from neocog.jit.host import available_threads, host_target
+from neocog.jit.team import Team
+from neocog.model.graph import Graph
+from neocog.model.optimizers import Adam
+from neocog.model.parameters import Parameter, check_parameters, parameters_of
+from neocog.model.random import dropout_key
+from neocog.plan.layout import Panels, Space, Tensor
+from neocog.plan.parameters import GRADIENTS, PARAMETERS, ParameterLayout, lay_out_parameters
+from neocog.plan.program import FIRST_KEY_SLOT, Training, plan_program
+from neocog.plan.target import Target
+
+PREDICTION_BATCHES = (1, 8, 64)  # sizes that prediction programs are made for, on demand
+
+
+class NativeEngine:
+    """Compiles networks for this machine, or for another `target` whose instructions it has."""
+
+    name = "native"
+
+    def __init__(self, target: Target | None = None, cache: ObjectCache | None = None) -> None:
+        self.target = target or host_target()
+        self.cache = cache or ObjectCache()
+
+    def predictor(
+        self, graph: Graph, parameters: Mapping[str, Array], threads: int | None = None
+    ) -> NativePredictor:
+        """Make a network that answers; see engines/base.py."""
+        return NativePredictor(self, graph, parameters, _team(threads))
+
+    def stepper(
+        self, graph: Graph, parameters: Mapping[str, Array], settings: StepSettings, threads: int | None = None
+    ) -> NativeStepper:
+        """Make a network that learns; see engines/base.py."""
+        return NativeStepper(self, graph, parameters, settings, _team(threads))
+
+
+def _team(threads: int | None) -> Team:
+    if threads is not None and threads < 1:
+        raise SettingError(f"threads must be at least 1, got {threads}")
+    return Team(threads or available_threads())
+
+
+def _panel_view(flat: NDArray[np.float32], panels: Panels) -> NDArray[np.float32]:
+    block = flat[panels.offset : panels.offset + panels.size]
+    return block.reshape(panels.count, panels.rows, panels.width)
+
+
+def _read(flat: NDArray[np.float32], layout: ParameterLayout, parameter: Parameter) -> Array:
+    """Copy one parameter (or what lies in memory like it) out of the panels."""
+    panels = layout.panels[parameter.node.index]
+    view = _panel_view(flat, panels)
+    rows = slice(panels.rows - 1, None) if parameter.is_bias else slice(parameter.size // panels.columns)
+    matrix = view[:, rows].transpose(1, 0, 2).reshape(-1, panels.count * panels.width)
+    return np.ascontiguousarray(matrix[:, : panels.columns]).reshape(parameter.shape)
+
+
+def _write(flat: NDArray[np.float32], layout: ParameterLayout, parameter: Parameter, value: Array) -> None:
+    panels = layout.panels[parameter.node.index]
+    rows = parameter.size // panels.columns
+    matrix = np.zeros((rows, panels.count * panels.width), np.float32)
+    matrix[:, : panels.columns] = value.reshape(rows, panels.columns)
+    cut = matrix.reshape(rows, panels.count, panels.width).transpose(1, 0, 2)
+    view = _panel_view(flat, panels)
+    if parameter.is_bias:
+        view[:, -1:] = cut
+    else:
+        view[:, :rows] = cut
+
+
+def _set_images(executable: Executable, images: Images) -> None:
+    executable.set_integer(IMAGES_SLOT, images.ctypes.data)
+    executable.set_integer(COUNT_SLOT, len(images))
+    executable.set_integer(KIND_SLOT, KIND_UINT8 if images.dtype == np.uint8 else KIND_FLOAT)
+
+
+def _rows(executable: Executable, tensor: Tensor, count: int) -> Array:
+    """Copy the first `count` images of a tensor out, one row of values each."""
+    return executable.view(tensor)[:count].reshape(count, -1).copy()
+
+
+class NativePredictor:
+    """A compiled network that answers. Programs for each batch size are made on first use."""
+
+    def __init__(self, engine: NativeEngine, graph: Graph, parameters: Mapping[str, Array], team: Team) -> None:
+        self._engine, self._graph, self._team = engine, graph, team
+        self._layout = lay_out_parameters(graph, engine.target)
+        self._state = aligned_zeros(self._layout.size * 4)
+        self._programs: dict[int, Executable] = {}
+        self.load(parameters)
+
+    def load(self, parameters: Mapping[str, Array]) -> None:
+        """Take new parameters, in memory layout."""
+        check_parameters(self._graph, parameters)
+        flat = self._state.view(np.float32)
+        for parameter in parameters_of(self._graph):
+            _write(flat, self._layout, parameter, parameters[parameter.name])
+
+    def logits(self, images: Images) -> Array:
+        """Give (N, outputs) for images (N, H, W, C)."""
+        return self._run(images, features=False)
+
+    def features(self, images: Images) -> Array:
+        """Give (N, features) for images (N, H, W, C)."""
+        return self._run(images, features=True)
+
+    def _run(self, images: Images, *, features: bool) -> Array:
+        images = check_images(self._graph, images)
+        batch = next((size for size in PREDICTION_BATCHES if len(images) <= size), PREDICTION_BATCHES[-1])
+        executable = self._executable(batch)
+        program = executable.program
+        tensor = program.features if features else program.logits
+        width = tensor.height * tensor.width * tensor.channels
+        answers = np.empty((len(images), width), np.float32)
+        for start in range(0, len(images), batch):
+            part = images[start : start + batch]
+            _set_images(executable, part)
+            executable.run(self._team)
+            answers[start : start + batch] = _rows(executable, tensor, len(part))
+        return answers
+
+    def _executable(self, batch: int) -> Executable:
+        if batch not in self._programs:
+            program = plan_program(self._graph, batch, self._engine.target)
+            self._programs[batch] = Executable(program, self._state, self._engine.cache)
+        return self._programs[batch]
+
+
+class NativeStepper:
+    """A compiled network that learns."""
+
+    def __init__(
+        self, engine: NativeEngine, graph: Graph, parameters: Mapping[str, Array], settings: StepSettings, team: Team
+    ) -> None:
+        self._graph, self._settings, self._team = graph, settings, team
+        program = plan_program(
+            graph, settings.batch_size, engine.target, Training(settings.loss, settings.optimizer)
+        )
+        self._layout = program.parameters
+        self._executable = Executable(program, aligned_zeros(program.size(Space.STATE)), engine.cache)
+        self._steps = 0
+        self.load(parameters)
+
+    @property
+    def executable(self) -> Executable:
+        """The compiled program, for measurements and plan dumps."""
+        return self._executable
+
+    def step(self, images: Images, targets: NDArray[np.generic], learning_rate: float) -> StepResult:
+        """Take one optimizer step; see engines/base.py."""
+        executable, program = self._executable, self._executable.program
+        images = check_images(self._graph, images)
+        if not 0 < len(images) <= program.batch:
+            raise SettingError(f"a step takes 1 to {program.batch} images, got {len(images)}")
+        self._steps += 1
+        _set_images(executable, images)
+        executable.set_integer(TARGETS_SLOT, targets.ctypes.data)
+        executable.set_float(LEARNING_RATE_SLOT, learning_rate)
+        optimizer = self._settings.optimizer
+        if isinstance(optimizer, Adam):
+            mean, root = optimizer.corrections(self._steps)
+            executable.set_float(MEAN_SLOT, mean)
+            executable.set_float(ROOT_SLOT, root)
+        for position, layer in enumerate(program.dropouts):
+            executable.set_integer(FIRST_KEY_SLOT + position, dropout_key(self._settings.seed, self._steps, layer))
+        executable.run(self._team)
+        assert program.losses is not None
+        losses = executable.view(program.losses)[: len(images)]
+        return StepResult(float(losses.mean(dtype=np.float64)), _rows(executable, program.logits, len(images)))
+
+    def _all(self, space: Space, name: str) -> State:
+        if (space, name) not in self._executable.program.places:
+            return {}
+        flat = self._executable.array(space, name)
+        return {p.name: _read(flat, self._layout, p) for p in parameters_of(self._graph)}
+
+    def parameters(self) -> State:
+        """Copy the parameters out, in memory layout."""
+        return self._all(Space.STATE, PARAMETERS)
+
+    def gradients(self) -> State:
+        """Copy the gradients of the last step out, in memory layout."""
+        return self._all(Space.WORK, GRADIENTS)
+
+    def load(self, parameters: Mapping[str, Array]) -> None:
+        """Take new parameters; the optimizer's memory stays."""
+        check_parameters(self._graph, parameters)
+        flat = self._executable.array(Space.STATE, PARAMETERS)
+        for parameter in parameters_of(self._graph):
+            _write(flat, self._layout, parameter, parameters[parameter.name])
+
+    def optimizer_state(self) -> State:
+        """Copy the optimizer's memory out: "name/memory" → array."""
+        return {
+            f"{name}/{slot}": value
+            for slot in self._settings.optimizer.memory
+            for name, value in self._all(Space.STATE, f"memory {slot}").items()
+        }
+
+    def load_optimizer_state(self, state: Mapping[str, Array], steps: int) -> None:
+        """Take the optimizer's memory back, and the number of steps taken."""
+        for slot in self._settings.optimizer.memory:
+            flat = self._executable.array(Space.STATE, f"memory {slot}")
+            for parameter in parameters_of(self._graph):
+                _write(flat, self._layout, parameter, state[f"{parameter.name}/{slot}"])
+        self._steps = steps

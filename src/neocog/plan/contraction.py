@@ -1,0 +1,192 @@
+"""The one piece of linear algebra that everything is made of: a tiled, batch-reduced matrix product.
+
+    out[row, column] = sum over k of  a[row, k] * b[k, column]
+
+Rows and reductions are nests of loops with constant strides, so that one description covers a convolution (rows are
+pixels, reductions are taps and channels), both of its gradients and a fully connected layer. After Georganas et al.
+2019, High-performance deep learning via a single building block (arXiv 1906.06440).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from neocog.plan.layout import Space
+from neocog.plan.target import Target
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """One loop: how often, and how far each operand moves with every turn (elements)."""
+
+    extent: int
+    out: int = 0
+    a: int = 0
+    b: int = 0
+    gate: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Operand:
+    """Where an operand begins: a named piece of memory, and elements into it."""
+
+    space: Space
+    name: str
+    start: int
+
+
+def merge(axes: Sequence[Axis]) -> tuple[Axis, ...]:
+    """Join neighbouring loops that walk all operands evenly, and drop loops of one turn; outermost first."""
+    merged: list[Axis] = []
+    for axis in reversed(axes):
+        if axis.extent == 1:
+            continue
+        if merged:
+            inner = merged[-1]
+            steps = [(axis.out, inner.out), (axis.a, inner.a), (axis.b, inner.b), (axis.gate, inner.gate)]
+            if all(outer == inner.extent * step for outer, step in steps):
+                merged[-1] = Axis(axis.extent * inner.extent, inner.out, inner.a, inner.b, inner.gate)
+                continue
+        merged.append(axis)
+    return tuple(reversed(merged))
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """A nest of loops cut at one axis: axes before `axis` run one by one, that axis in `parts` nearly equal runs, and
+    those behind it as a whole.
+    """
+
+    axes: tuple[Axis, ...]
+    axis: int
+    parts: int
+
+    @property
+    def outer(self) -> tuple[Axis, ...]:
+        """The axes that run one by one."""
+        return self.axes[: self.axis]
+
+    @property
+    def cut(self) -> Axis:
+        """The axis that is cut."""
+        return self.axes[self.axis] if self.axes else Axis(1)
+
+    @property
+    def inner(self) -> tuple[Axis, ...]:
+        """The axes that run as a whole."""
+        return self.axes[self.axis + 1 :]
+
+    @property
+    def short(self) -> int:
+        """Turns of the cut axis in a short part; a long part has one more."""
+        return self.cut.extent // self.parts
+
+    @property
+    def long_parts(self) -> int:
+        """Number of long parts; they come first."""
+        return self.cut.extent % self.parts
+
+    @property
+    def total(self) -> int:
+        """Number of parts over all outer axes."""
+        return math.prod(axis.extent for axis in self.outer) * self.parts
+
+    def sizes(self) -> tuple[int, ...]:
+        """Turns of the cut axis in the parts that occur, longest first."""
+        return (self.short + 1, self.short) if self.long_parts else (self.short,)
+
+
+@dataclass(frozen=True, slots=True)
+class Contraction:
+    """out = a · b over strided loops, in register tiles, with what follows fused into its end.
+
+    Arguments:
+        out, a, b: where the operands begin.
+        rows: loops over the rows of `out`, cut into register tiles.
+        reduction: loops over k, cut into blocks: each block is summed in registers from zero and added to `out`.
+        panels: number of column panels; every one has `vectors` vectors but for the last, which has `last_vectors`.
+        panel_steps: how far out, b and gate move from panel to panel.
+        bias: added to every row, one value a column; moves with b's panels.
+        relu: whether negative sums become zero.
+        gate: an activation shaped like `out`; where it is not above zero, zero is stored (ReLU's backward pass).
+        ones: also sum b over k, as if a had one more row of ones, into `ones` (the gradient of a bias).
+        panels_first: whether neighbouring work items share the panel (weights stay near) or the rows (inputs do).
+    """
+
+    name: str
+    out: Operand
+    a: Operand
+    b: Operand
+    rows: Split
+    reduction: Split
+    panels: int
+    vectors: int
+    last_vectors: int
+    panel_steps: Axis
+    bias: Operand | None = None
+    relu: bool = False
+    gate: Operand | None = None
+    ones: Operand | None = None
+    panels_first: bool = False
+
+    @property
+    def items(self) -> int:
+        """Number of independent pieces of work."""
+        return self.rows.total * self.panels
+
+    @property
+    def multiply_adds(self) -> int:
+        """Number of scalar multiply-adds that are needed; what padding costs is not counted."""
+        return math.prod(axis.extent for axis in (*self.rows.axes, *self.reduction.axes))
+
+
+def tile_cost(rows: int, vectors: int, length: int, target: Target) -> float:
+    """Estimate the cycles of one register tile over a reduction of `length`.
+
+    Two multiply-adds and two loads start each cycle and an addition takes four: so many independent sums are needed
+    before the loop runs at full speed. The constant stands for entering and leaving the tile.
+    """
+    slots = 1 if target.fma else 2
+    cycles = max(rows * vectors * slots / 2, (rows + vectors) / 2, 4.0)
+    return length * cycles + 1.5 * rows * vectors + 12
+
+
+def choose_rows(
+    axes: tuple[Axis, ...], vectors: int, length: int, target: Target, *, spare_rows: int = 0
+) -> tuple[Split, float]:
+    """Cut a nest of rows into register tiles of at most what the registers hold, at the least estimated cost.
+
+    Arguments:
+        axes: the rows' loops, merged.
+        vectors: columns of a tile, in vectors.
+        length: length of the reduction.
+        spare_rows: rows to keep free in each tile.
+
+    Returns:
+        the cut, and its estimated cycles for one panel.
+    """
+    limit = max(1, target.tile_rows(vectors) - spare_rows)
+    if not axes:
+        return Split((), 0, 1), tile_cost(1, vectors, length, target)
+    best: tuple[Split, float] | None = None
+    inner = 1
+    for position in reversed(range(len(axes))):
+        extent = axes[position].extent
+        if inner > limit:
+            break
+        fewest = -(-extent * inner // limit)
+        for parts in range(fewest, min(extent, fewest + 2) + 1):
+            split = Split(axes, position, parts)
+            if (split.sizes()[0]) * inner > limit:
+                continue
+            long, short = split.long_parts, split.parts - split.long_parts
+            each = long * tile_cost((split.short + 1) * inner, vectors, length, target)
+            each += short * tile_cost(split.short * inner, vectors, length, target)
+            cost = each * math.prod(axis.extent for axis in split.outer)
+            if best is None or cost < best[1]:
+                best = (split, cost)
+        inner *= extent
+    assert best is not None  # one row always fits
+    return best

@@ -1,0 +1,347 @@
+"""A convolution, its two gradients and a fully connected layer, each written as contractions."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from neocog.model.window import Axis as WindowAxis
+from neocog.model.window import Window
+from neocog.plan.contraction import Axis, Contraction, Operand, Split, choose_rows, merge, tile_cost
+from neocog.plan.layout import Halo, Panels, Space, Tensor
+from neocog.plan.target import Target
+
+MAX_SLICES = 8  # most partial copies of a gradient
+SLICE_BELOW = 8  # slice the batch where a gradient has fewer independent tiles than this
+BLOCK_PIXELS = 96  # fewest pixels to sum before adding to memory, where there are as many
+
+
+def column_panels(columns: int, rows: tuple[Axis, ...], length: int, target: Target, *, spare_rows: int = 0) -> int:
+    """Choose the width of a matrix's panels, in vectors, at the least estimated cost for a nest of rows."""
+    vectors = -(-columns // target.lanes)
+    best, least = 1, math.inf
+    for width in range(1, min(vectors, 4) + 1):
+        full, rest = divmod(vectors, width)
+        cost = full * choose_rows(rows, width, length, target, spare_rows=spare_rows)[1]
+        if rest:
+            cost += choose_rows(rows, rest, length, target, spare_rows=spare_rows)[1]
+        if cost < least:
+            best, least = width, cost
+    return best
+
+
+@dataclass(frozen=True, slots=True)
+class Correlation:
+    """A layer with weights, its window resolved and its operands laid out."""
+
+    title: str
+    window: Window
+    x: Tensor
+    y: Tensor
+    weights: Panels  # rows are (tap row, tap column, input channel), then one row of biases
+    bias: bool
+
+    @property
+    def taps(self) -> int:
+        """Number of taps of a filter."""
+        return self.window.cells
+
+    def weight_rows(self) -> tuple[Axis, ...]:
+        """Loops over the rows of the weight matrix, without the bias: how its `out` and the input move."""
+        v, h, width = self.window.vertical, self.window.horizontal, self.weights.width
+        channels = self.x.channels
+        return merge(
+            [
+                Axis(v.kernel, h.kernel * channels * width, v.dilation * self.x.row_step),
+                Axis(h.kernel, channels * width, h.dilation * self.x.pitch),
+                Axis(channels, width, 1),
+            ]
+        )
+
+
+def pixel_rows(window: Window, x: Tensor, y: Tensor) -> tuple[Axis, ...]:
+    """Loops over output pixels: how output and input move."""
+    v, h = window.vertical, window.horizontal
+    return merge(
+        [
+            Axis(y.images, y.image_step, x.image_step),
+            Axis(y.height, y.row_step, v.stride * x.row_step),
+            Axis(y.width, y.pitch, h.stride * x.pitch),
+        ]
+    )
+
+
+def input_halo(window: Window) -> Halo:
+    """Give the zeros that a forward pass needs around its input."""
+    sides = []
+    for axis in (window.vertical, window.horizontal):
+        last = (axis.output - 1) * axis.stride - axis.before + (axis.kernel - 1) * axis.dilation
+        sides.append((axis.before, max(0, last - (axis.input - 1))))
+    (top, bottom), (left, right) = sides
+    return Halo(top, left, bottom, right)
+
+
+def _start(tensor: Tensor, row: int, column: int) -> int:
+    return tensor.origin + row * tensor.row_step + column * tensor.pitch
+
+
+def forward(layer: Correlation, relu: bool, target: Target) -> Contraction:
+    """y = x correlated with the weights + bias, then ReLU."""
+    v, h, weights = layer.window.vertical, layer.window.horizontal, layer.weights
+    channels = layer.x.channels
+    reduction = merge(
+        [
+            Axis(v.kernel, 0, v.dilation * layer.x.row_step, h.kernel * channels * weights.width),
+            Axis(h.kernel, 0, h.dilation * layer.x.pitch, channels * weights.width),
+            Axis(channels, 0, 1, weights.width),
+        ]
+    )
+    return _tiled(
+        f"{layer.title} forward",
+        out=Operand(layer.y.space, layer.y.name, layer.y.origin),
+        a=Operand(layer.x.space, layer.x.name, _start(layer.x, -v.before, -h.before)),
+        b=Operand(weights.space, weights.name, weights.offset),
+        rows=pixel_rows(layer.window, layer.x, layer.y),
+        reduction=reduction,
+        columns=weights,
+        out_step=weights.width,
+        b_step=weights.panel_step,
+        target=target,
+        bias=Operand(weights.space, weights.name, weights.offset + layer.taps * channels * weights.width)
+        if layer.bias
+        else None,
+        relu=relu,
+    )
+
+
+def _tiled(
+    name: str,
+    *,
+    out: Operand,
+    a: Operand,
+    b: Operand,
+    rows: tuple[Axis, ...],
+    reduction: tuple[Axis, ...],
+    columns: Panels,
+    out_step: int,
+    b_step: int,
+    target: Target,
+    bias: Operand | None = None,
+    relu: bool = False,
+    gate: Operand | None = None,
+) -> Contraction:
+    vectors = columns.width // target.lanes
+    length = math.prod(axis.extent for axis in reduction)
+    split, _ = choose_rows(rows, vectors, length, target)
+    total = -(-columns.columns // target.lanes)
+    return Contraction(
+        name,
+        out,
+        a,
+        b,
+        split,
+        Split(reduction, 0, 1),
+        columns.count,
+        vectors,
+        total - (columns.count - 1) * vectors,
+        Axis(columns.count, out_step, 0, b_step, out_step),
+        bias,
+        relu,
+        gate,
+        # Weights that overflow the second-level cache are read once per panel rather than once per row of tiles.
+        panels_first=columns.size * 4 > target.level2 // 2,
+    )
+
+
+def weight_gradient(
+    layer: Correlation, dy: Tensor, gradient: Panels, copies: str, target: Target
+) -> tuple[Contraction, int]:
+    """dW = x correlated with dy, and the bias's gradient as the row of an input that is always one.
+
+    The batch is cut into equal slices, each with a gradient of its own, where the matrix alone has too few tiles to
+    share out; how many depends on shapes only, never on the number of threads. Within a slice, sums run over blocks
+    of rows that stay in the first-level cache, each from zero, which also keeps rounding errors small.
+
+    Arguments:
+        dy: gradient of the layer's output.
+        gradient: where dW goes.
+        copies: name of the memory for partial gradients.
+
+    Returns:
+        the contraction, and the number of slices (with 1, it writes `gradient` itself).
+    """
+    v, h = layer.window.vertical, layer.window.horizontal
+    vectors = gradient.width // target.lanes
+    block_rows = merge(
+        [
+            Axis(dy.images, 0, layer.x.image_step, dy.image_step),
+            Axis(dy.height, 0, v.stride * layer.x.row_step, dy.row_step),
+            Axis(dy.width, 0, h.stride * layer.x.pitch, dy.pitch),
+        ]
+    )
+    pixels = dy.images * dy.height * dy.width
+    rows = layer.weight_rows()
+    split, _ = choose_rows(rows, vectors, pixels, target, spare_rows=int(layer.bias))
+    slices = 1
+    if split.total * gradient.count < SLICE_BELOW and pixels // dy.images * dy.images > 1:
+        slices = max(s for s in range(1, MAX_SLICES + 1) if dy.images % s == 0)
+    if slices > 1:
+        images = dy.images // slices
+        outer = Axis(slices, gradient.size, images * layer.x.image_step, images * dy.image_step)
+        split = Split((outer, *split.axes), split.axis + 1, split.parts)
+        block_rows = merge(
+            [
+                Axis(images, 0, layer.x.image_step, dy.image_step),
+                Axis(dy.height, 0, v.stride * layer.x.row_step, dy.row_step),
+                Axis(dy.width, 0, h.stride * layer.x.pitch, dy.pitch),
+            ]
+        )
+        out = Operand(Space.WORK, copies, 0)
+    else:
+        out = Operand(gradient.space, gradient.name, gradient.offset)
+    bias_row = layer.taps * layer.x.channels * gradient.width
+    contraction = Contraction(
+        f"{layer.title} weight gradient",
+        out,
+        Operand(layer.x.space, layer.x.name, _start(layer.x, -v.before, -h.before)),
+        Operand(dy.space, dy.name, dy.origin),
+        split,
+        _blocks(block_rows, target),
+        gradient.count,
+        vectors,
+        -(-gradient.columns // target.lanes) - (gradient.count - 1) * vectors,
+        Axis(gradient.count, gradient.panel_step, 0, gradient.width),
+        ones=Operand(out.space, out.name, out.start + bias_row) if layer.bias else None,
+    )
+    return contraction, slices
+
+
+def _blocks(axes: tuple[Axis, ...], target: Target) -> Split:
+    """Cut a reduction over pixels into blocks of about half the first-level cache, but not below BLOCK_PIXELS."""
+    if not axes:
+        return Split((), 0, 1)
+    budget = target.level1 // 2 // 4
+    inner = 1
+    for position in reversed(range(len(axes))):
+        axis = axes[position]
+        step = max(abs(axis.a), 1) + max(abs(axis.b), 1)
+        turns = max(1, budget // step, -(-BLOCK_PIXELS // inner))
+        if turns < axis.extent or position == 0:
+            return Split(axes, position, -(-axis.extent // turns))
+        inner *= axis.extent
+    return Split(axes, 0, 1)
+
+
+def transposed_panels(layer: Correlation, name: str, dx: Tensor, target: Target) -> Panels:
+    """Lay out the weights for the gradient of the input: rows are (tap, output channel), columns input channels."""
+    rows = merge([Axis(dx.images, dx.image_step, 1), Axis(dx.height, dx.row_step, 1), Axis(dx.width, dx.pitch, 1)])
+    width = column_panels(layer.x.channels, rows, layer.taps * layer.y.channels, target)
+    return Panels(name, layer.taps * layer.y.channels, layer.x.channels, width * target.lanes)
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """The input pixels of one axis that a stride treats alike: first, first + stride, …; and the taps that reach them.
+
+    Output `first_output + i - j * output_step` meets pixel i through tap `first_tap + j * tap_step`.
+    """
+
+    first: int
+    pixels: int
+    first_tap: int
+    tap_step: int
+    taps: int
+    first_output: int
+    output_step: int
+
+
+def phases(axis: WindowAxis) -> list[Phase]:
+    """Write the backward pass of a strided window as stride-1 passes, one for each remainder of the pixel's place."""
+    found = []
+    common = math.gcd(axis.stride, axis.dilation)
+    for first in range(min(axis.stride, axis.input)):
+        pixels = -(-(axis.input - first) // axis.stride)
+        reaching = [t for t in range(axis.kernel) if (first + axis.before - t * axis.dilation) % axis.stride == 0]
+        if reaching:
+            tap_step = axis.stride // common
+            output = (first + axis.before - reaching[0] * axis.dilation) // axis.stride
+            step = tap_step * axis.dilation // axis.stride
+            found.append(Phase(first, pixels, reaching[0], tap_step, len(reaching), output, step))
+        else:
+            found.append(Phase(first, pixels, 0, 1, 0, 0, 0))
+    return found
+
+
+def gradient_halo(window: Window) -> Halo:
+    """Give the zeros that the gradient of the input needs around the gradient of the output."""
+    sides = []
+    for axis in (window.vertical, window.horizontal):
+        live = [phase for phase in phases(axis) if phase.taps]
+        low = min((p.first_output - (p.taps - 1) * p.output_step for p in live), default=0)
+        high = max((p.first_output + p.pixels - 1 for p in live), default=0)
+        sides.append((max(0, -low), max(0, high - (axis.output - 1))))
+    (top, bottom), (left, right) = sides
+    return Halo(top, left, bottom, right)
+
+
+def input_gradient(
+    layer: Correlation, dy: Tensor, dx: Tensor, transposed: Panels, gate: Tensor | None, target: Target
+) -> list[Contraction]:
+    """dx = dy correlated with the turned weights, one contraction for each phase of the stride."""
+    v, h = layer.window.vertical, layer.window.horizontal
+    filters, width = layer.y.channels, transposed.width
+    passes = []
+    for rows in phases(v):
+        for columns in phases(h):
+            first_tap = rows.first_tap * h.kernel + columns.first_tap
+            reduction = [
+                Axis(
+                    rows.taps,
+                    0,
+                    -rows.output_step * dy.row_step,
+                    rows.tap_step * h.kernel * filters * width,
+                ),
+                Axis(columns.taps, 0, -columns.output_step * dy.pitch, columns.tap_step * filters * width),
+                Axis(filters, 0, 1, width),
+            ]
+            if rows.taps == 0 or columns.taps == 0:
+                reduction = [Axis(0)]
+            gate_steps = (gate.image_step, gate.row_step, gate.pitch) if gate else (0, 0, 0)
+            nest = merge(
+                [
+                    Axis(dx.images, dx.image_step, dy.image_step, 0, gate_steps[0]),
+                    Axis(rows.pixels, v.stride * dx.row_step, dy.row_step, 0, v.stride * gate_steps[1]),
+                    Axis(columns.pixels, h.stride * dx.pitch, dy.pitch, 0, h.stride * gate_steps[2]),
+                ]
+            )
+            passes.append(
+                _tiled(
+                    f"{layer.title} input gradient",
+                    out=Operand(dx.space, dx.name, _start(dx, rows.first, columns.first)),
+                    a=Operand(dy.space, dy.name, _start(dy, rows.first_output, columns.first_output)),
+                    b=Operand(transposed.space, transposed.name, transposed.offset + first_tap * filters * width),
+                    rows=nest,
+                    reduction=merge(reduction),
+                    columns=transposed,
+                    out_step=width,
+                    b_step=transposed.panel_step,
+                    target=target,
+                    gate=Operand(gate.space, gate.name, _start(gate, rows.first, columns.first)) if gate else None,
+                )
+            )
+    return passes
+
+
+__all__ = [
+    "Correlation",
+    "column_panels",
+    "forward",
+    "gradient_halo",
+    "input_gradient",
+    "input_halo",
+    "phases",
+    "pixel_rows",
+    "tile_cost",
+    "transposed_panels",
+    "weight_gradient",
+]

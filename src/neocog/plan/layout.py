@@ -1,0 +1,116 @@
+"""How images and weights lie in memory. All lengths and positions are counted in elements, not bytes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import Enum
+
+
+class Space(Enum):
+    """The two blocks of memory that a program runs on."""
+
+    STATE = "state"  # parameters and the optimizer's memory: outlives programs
+    WORK = "work"  # activations, gradients, scratch: belongs to one program
+
+
+@dataclass(frozen=True, slots=True)
+class Halo:
+    """Pixels of zeros around an image, so that windows may look past its edge. Written once, when memory is made."""
+
+    top: int = 0
+    left: int = 0
+    bottom: int = 0
+    right: int = 0
+
+    def union(self, other: Halo) -> Halo:
+        """Give the halo that holds both."""
+        return Halo(
+            max(self.top, other.top),
+            max(self.left, other.left),
+            max(self.bottom, other.bottom),
+            max(self.right, other.right),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """A batch of images as it lies in memory: [image][row][column][channel], rows and columns inside a halo.
+
+    Arguments:
+        name: unique within a program; the memory plan gives each name its place.
+        images, height, width, channels: extents of what is meant.
+        pitch: elements from one pixel to the next; channels rounded up to whole vectors, except for program inputs.
+        halo: zeros around each image.
+        bytes_each: size of one element.
+    """
+
+    name: str
+    images: int
+    height: int
+    width: int
+    channels: int
+    pitch: int
+    halo: Halo = Halo()
+    bytes_each: int = 4
+    space: Space = Space.WORK
+
+    @property
+    def row_step(self) -> int:
+        """Elements from one row to the next."""
+        return (self.halo.left + self.width + self.halo.right) * self.pitch
+
+    @property
+    def image_step(self) -> int:
+        """Elements from one image to the next."""
+        return (self.halo.top + self.height + self.halo.bottom) * self.row_step
+
+    @property
+    def size(self) -> int:
+        """Elements in all."""
+        return self.images * self.image_step
+
+    @property
+    def origin(self) -> int:
+        """Position of the first pixel that is not halo."""
+        return self.halo.top * self.row_step + self.halo.left * self.pitch
+
+    @property
+    def compact(self) -> bool:
+        """Whether the values of an image lie side by side."""
+        return self.pitch == self.channels and self.halo == Halo()
+
+    def as_vectors(self) -> Tensor:
+        """Read each image of a compact tensor as one pixel of many channels: what Flatten does, at no cost."""
+        features = self.height * self.width * self.channels
+        return replace(self, height=1, width=1, channels=features, pitch=features)
+
+
+@dataclass(frozen=True, slots=True)
+class Panels:
+    """A matrix cut into panels of `width` columns, so that a register tile reads its weights in one sequence.
+
+    Element (row, column) lies at `(column // width) * panel_step + row * width + column % width`; columns are padded
+    with zeros to whole panels.
+    """
+
+    name: str
+    rows: int
+    columns: int
+    width: int
+    offset: int = 0  # elements, from the beginning of the named memory
+    space: Space = Space.WORK
+
+    @property
+    def count(self) -> int:
+        """Number of panels."""
+        return -(-self.columns // self.width)
+
+    @property
+    def panel_step(self) -> int:
+        """Elements from one panel to the next."""
+        return self.rows * self.width
+
+    @property
+    def size(self) -> int:
+        """Elements in all."""
+        return self.count * self.panel_step

@@ -1,0 +1,347 @@
+"""A network, a batch size and a purpose, written down as the stages of a program."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+from neocog.model.graph import Graph
+from neocog.model.layers import AvgPool2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU
+from neocog.model.losses import Loss
+from neocog.model.optimizers import Optimizer
+from neocog.model.shapes import ImageShape
+from neocog.model.window import Axis as WindowAxis
+from neocog.model.window import Window
+from neocog.plan import correlation
+from neocog.plan.contraction import Operand
+from neocog.plan.correlation import Correlation
+from neocog.plan.fuse import Step, fuse, is_correlation, is_flatten
+from neocog.plan.layout import Halo, Panels, Space, Tensor
+from neocog.plan.memory import Place, Scheduled, place_memory, schedule
+from neocog.plan.parameters import GRADIENTS, PARAMETERS, ParameterLayout, lay_out_parameters
+from neocog.plan.stages import (
+    Dropping,
+    Elementwise,
+    Fold,
+    LoadImages,
+    LossGradient,
+    Pool,
+    PoolBackward,
+    Repack,
+    Stage,
+    Transpose,
+    Update,
+)
+from neocog.plan.target import Target
+
+FIRST_KEY_SLOT = 8  # where the keys of Dropout layers begin in a program's arguments; see emit/program.py
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """What a training program is for."""
+
+    loss: Loss
+    optimizer: Optimizer
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """Everything that will happen, in order, and where everything lies."""
+
+    graph: Graph
+    target: Target
+    batch: int
+    training: Training | None
+    stages: tuple[Scheduled, ...]
+    places: dict[tuple[Space, str], Place]
+    parameters: ParameterLayout
+    input: Tensor
+    logits: Tensor
+    features: Tensor
+    losses: Tensor | None
+    dropouts: tuple[int, ...]  # the layers whose keys fill the slots from FIRST_KEY_SLOT on
+
+    def size(self, space: Space) -> int:
+        """Bytes that a program needs of a kind of memory."""
+        return max((p.end for (where, _), p in self.places.items() if where is space), default=0)
+
+
+@dataclass(slots=True)
+class _Value:
+    """What flows between two steps: an activation and, in training, its gradient."""
+
+    tensor: Tensor
+    relu: bool = False  # made by a step that ends in a ReLU: its gradient is gated by it
+    gradient: Tensor | None = None
+
+    @property
+    def gate(self) -> Tensor | None:
+        return self.tensor if self.relu else None
+
+
+@dataclass(slots=True)
+class _Planner:
+    graph: Graph
+    target: Target
+    batch: int
+    training: Training | None
+    layout: ParameterLayout
+    steps: tuple[Step, ...]
+    stages: list[Stage] = field(default_factory=list)
+    panels: list[Panels] = field(default_factory=list)
+    tensors: list[Tensor] = field(default_factory=list)
+    layers: dict[int, Correlation] = field(default_factory=dict)
+    winners: dict[int, Tensor] = field(default_factory=dict)
+    flat: dict[tuple[Space, str], int] = field(default_factory=dict)
+    dropouts: list[int] = field(default_factory=list)
+    values: list[_Value] = field(default_factory=list)
+
+    def tensor(
+        self, name: str, shape: ImageShape, halo: Halo = Halo(), pitch: int | None = None, bytes_each: int = 4
+    ) -> Tensor:
+        made = Tensor(
+            name,
+            self.batch,
+            shape.height,
+            shape.width,
+            shape.channels,
+            pitch or self.target.round_up(shape.channels),
+            halo,
+            bytes_each,
+        )
+        self.tensors.append(made)
+        return made
+
+    def halo_before(self, step: int) -> Halo:
+        """Give the zeros that the step needs around its input."""
+        if step < len(self.steps):
+            node = self.steps[step].node
+            if isinstance(node.layer, Conv2d) and isinstance(node.input, ImageShape):
+                return correlation.input_halo(node.layer.window(node.input))
+        return Halo()
+
+    def reads_scalars(self, step: int) -> bool:
+        """Whether the step takes its input value by value, so that channels need no padding to whole vectors."""
+        if step < len(self.steps) and is_flatten(self.steps[step]):
+            step += 1
+        return step < len(self.steps) and is_correlation(self.steps[step])
+
+    def forward(self) -> None:
+        shape = self.graph.input
+        pitch = shape.channels if self.reads_scalars(0) else None
+        images = self.tensor("images", shape, self.halo_before(0), pitch)
+        mean, std = self.graph.normalisation.per_channel(shape.channels)
+        self.stages.append(
+            LoadImages(
+                "load images",
+                images,
+                tuple(1.0 / s for s in std),
+                tuple(-m / s for m, s in zip(mean, std, strict=True)),
+            )
+        )
+        self.values.append(_Value(images))
+        for index, step in enumerate(self.steps):
+            self.values.append(self.forward_step(index, step, self.values[-1]))
+
+    def forward_step(self, index: int, step: Step, value: _Value) -> _Value:
+        layer, x = step.node.layer, value.tensor
+        shape = step.node.output if isinstance(step.node.output, ImageShape) else ImageShape(1, 1, step.node.output.size)
+        halo = self.halo_before(index + 1)
+        match layer:
+            case Flatten():
+                if x.compact and (x.channels % self.target.lanes == 0 or self.reads_scalars(index)):
+                    return _Value(x.as_vectors(), value.relu)
+                y = self.tensor(step.title, shape)
+                self.stages.append(Repack(f"{step.title} forward", x, y))
+                return _Value(y)
+            case Conv2d() | Linear():
+                y = self.tensor(step.title, shape, halo)
+                window = self.window_of(step)
+                made = Correlation(step.title, window, x, y, self.layout.panels[step.node.index], layer.bias)
+                self.layers[index] = made
+                self.stages.append(correlation.forward(made, step.relu, self.target))
+                return _Value(y, step.relu)
+            case MaxPool2d() | AvgPool2d():
+                assert isinstance(step.node.input, ImageShape)
+                y = self.tensor(step.title, shape, halo)
+                largest = isinstance(layer, MaxPool2d)
+                walk = layer.walk(step.node.input)
+                winner = None
+                if largest and self.needs_gradient(index):
+                    winner = self.tensor(f"{step.title} winner", shape, bytes_each=1 if walk.cells <= 256 else 4)
+                    self.winners[index] = winner
+                self.stages.append(Pool(f"{step.title} forward", x, y, walk, largest, winner))
+                return _Value(y)
+            case ReLU():
+                y = self.tensor(step.title, shape, halo)
+                self.stages.append(Elementwise(f"{step.title} forward", x, y, relu=True))
+                return _Value(y)
+            case Dropout():
+                y = self.tensor(step.title, shape, halo)
+                self.stages.append(Elementwise(f"{step.title} forward", x, y, dropping=self.dropping(step)))
+                return _Value(y)
+            case _:
+                raise AssertionError(f"no plan for {layer}")  # a new layer was declared but not planned
+
+    def window_of(self, step: Step) -> Window:
+        """Give a convolution's window; a fully connected layer is a 1 × 1 window on a 1 × 1 image."""
+        if isinstance(step.node.layer, Conv2d):
+            assert isinstance(step.node.input, ImageShape)
+            return step.node.layer.window(step.node.input)
+        point = WindowAxis(1, 1, 1, 1, 0, 0)
+        return Window(point, point)
+
+    def dropping(self, step: Step) -> Dropping:
+        assert isinstance(step.node.layer, Dropout)
+        if step.node.index not in self.dropouts:
+            self.dropouts.append(step.node.index)
+        return Dropping(FIRST_KEY_SLOT + self.dropouts.index(step.node.index), step.node.layer.rate)
+
+    def needs_gradient(self, value: int) -> bool:
+        """Whether some step before this value has weights."""
+        return self.training is not None and any(map(is_correlation, self.steps[:value]))
+
+    def give_gradients(self) -> None:
+        """Make a gradient tensor for each value that needs one; a flattened view shares its image's."""
+        for index, value in enumerate(self.values):
+            if not self.needs_gradient(index):
+                continue
+            step, tensor = self.steps[index - 1], value.tensor
+            before = self.values[index - 1]
+            if is_flatten(step):
+                whole = before.gradient
+                if whole is not None and whole.compact and tensor.name == before.tensor.name:
+                    value.gradient = whole.as_vectors()
+                    continue
+            halo = Halo()
+            if is_correlation(step) and self.needs_gradient(index - 1):
+                halo = correlation.gradient_halo(self.layers[index - 1].window)
+            name = f"gradient of {step.title}"
+            shape = ImageShape(tensor.height, tensor.width, tensor.channels)
+            value.gradient = self.tensor(name, shape, halo)
+
+    def backward(self, training: Training) -> Tensor:
+        self.give_gradients()
+        last = self.values[-1]
+        losses = self.tensor("losses", ImageShape(1, 1, 1), pitch=1)
+        if last.gradient is None:  # a network without weights still has a loss
+            last.gradient = self.tensor("gradient of the logits", ImageShape(1, 1, last.tensor.channels))
+        self.stages.append(LossGradient("loss", training.loss, last.tensor, last.gradient, losses, last.gate))
+        for index in reversed(range(len(self.steps))):
+            if is_correlation(self.steps[index]):
+                self.weight_gradient(index)
+            if self.needs_gradient(index):
+                self.input_gradient(index)
+        self.update(training.optimizer)
+        return losses
+
+    def weight_gradient(self, index: int) -> None:
+        layer, dy = self.layers[index], self.values[index + 1].gradient
+        assert dy is not None
+        gradient = self.layout.gradient(self.steps[index].node.index)
+        copies = f"{layer.title} partial gradients"
+        stage, slices = correlation.weight_gradient(layer, dy, gradient, copies, self.target)
+        self.stages.append(stage)
+        if slices > 1:
+            self.flat[Space.WORK, copies] = slices * gradient.size
+            self.stages.append(
+                Fold(
+                    f"{layer.title} fold gradients",
+                    Operand(Space.WORK, copies, 0),
+                    slices,
+                    gradient.size,
+                    Operand(gradient.space, gradient.name, gradient.offset),
+                    gradient.size,
+                )
+            )
+
+    def input_gradient(self, index: int) -> None:
+        step, value, after = self.steps[index], self.values[index], self.values[index + 1]
+        dy, dx, gate = after.gradient, value.gradient, value.gate
+        assert dy is not None
+        assert dx is not None
+        layer = step.node.layer
+        name = f"{step.title} input gradient"
+        match layer:
+            case Conv2d() | Linear():
+                made = self.layers[index]
+                turned = correlation.transposed_panels(made, f"{made.title} transposed weights", dx, self.target)
+                self.panels.append(turned)
+                self.stages.append(
+                    Transpose(f"{made.title} transpose", made.weights, turned, made.taps, made.x.channels)
+                )
+                self.stages += correlation.input_gradient(made, dy, dx, turned, gate, self.target)
+            case MaxPool2d() | AvgPool2d():
+                assert isinstance(step.node.input, ImageShape)
+                walk = layer.walk(step.node.input)
+                self.stages.append(PoolBackward(name, dy, dx, walk, self.winners.get(index), gate))
+            case ReLU():
+                self.stages.append(Elementwise(name, dy, dx, gate=after.tensor))
+            case Dropout():
+                self.stages.append(Elementwise(name, dy, dx, dropping=self.dropping(step), gate=gate))
+            case Flatten():
+                if dx.name != dy.name:
+                    self.stages.append(Repack(name, dy, dx, gate))
+
+    def update(self, optimizer: Optimizer) -> None:
+        size = self.layout.size
+        if not size:
+            return
+        self.flat[Space.WORK, GRADIENTS] = size
+        memory = tuple(Operand(Space.STATE, f"memory {slot}", 0) for slot in optimizer.memory)
+        for operand in memory:
+            self.flat[Space.STATE, operand.name] = size
+        self.stages.append(
+            Update(
+                "update",
+                optimizer,
+                size,
+                Operand(Space.STATE, PARAMETERS, 0),
+                Operand(Space.WORK, GRADIENTS, 0),
+                memory,
+            )
+        )
+
+    def tensor_after(self, node: int) -> Tensor:
+        """Find what a layer gives, though it may have been fused or left out."""
+        position = max((i for i, step in enumerate(self.steps) if step.last.index <= node), default=-1)
+        return self.values[position + 1].tensor
+
+
+def plan_program(graph: Graph, batch: int, target: Target, training: Training | None = None) -> Program:
+    """Write a network down as a program.
+
+    Arguments:
+        graph: the network.
+        batch: the most images at a time.
+        target: the processor.
+        training: what to train for; None for a program that only answers.
+    """
+    layout = lay_out_parameters(graph, target)
+    planner = _Planner(graph, target, batch, training, layout, fuse(graph, training=training is not None))
+    planner.flat[Space.STATE, PARAMETERS] = layout.size
+    planner.forward()
+    losses = planner.backward(training) if training else None
+    return Program(
+        graph,
+        target,
+        batch,
+        training,
+        schedule(planner.stages),
+        place_memory(planner.tensors, planner.panels, planner.flat),
+        layout,
+        planner.values[0].tensor,
+        planner.values[-1].tensor,
+        planner.tensor_after(graph.feature_node),
+        losses,
+        tuple(planner.dropouts),
+    )
+
+
+def iterate_stages(program: Program) -> Iterator[Stage]:
+    """Give a program's stages in order."""
+    return (scheduled.stage for scheduled in program.stages)
+
+
+__all__ = ["FIRST_KEY_SLOT", "Program", "Training", "iterate_stages", "plan_program", "replace"]

@@ -1,0 +1,189 @@
+"""The kinds of work beside the contraction, as data. Each is cut into `items` that any thread may do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from neocog.model.losses import Loss
+from neocog.model.optimizers import Optimizer
+from neocog.model.window import Window
+from neocog.plan.contraction import Contraction, Operand
+from neocog.plan.layout import Panels, Tensor
+
+CHUNK = 1024  # elements that one item of a flat pass covers
+
+
+@dataclass(frozen=True, slots=True)
+class LoadImages:
+    """Bring the caller's images in: uint8 or float32, (value · scale + shift) per channel, into a padded tensor."""
+
+    name: str
+    out: Tensor
+    scale: tuple[float, ...]
+    shift: tuple[float, ...]
+
+    @property
+    def items(self) -> int:
+        """One row of one image each."""
+        return self.out.images * self.out.height
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Max or average pooling. Training notes each window's winner: its place in the window, row by row."""
+
+    name: str
+    x: Tensor
+    y: Tensor
+    window: Window
+    largest: bool
+    winner: Tensor | None
+
+    @property
+    def items(self) -> int:
+        """One row of one output image each."""
+        return self.y.images * self.y.height
+
+
+@dataclass(frozen=True, slots=True)
+class PoolBackward:
+    """Send each window's gradient to its winner, or share it equally; overlapping windows add up."""
+
+    name: str
+    dy: Tensor
+    dx: Tensor
+    window: Window
+    winner: Tensor | None
+    gate: Tensor | None
+
+    @property
+    def overlapping(self) -> bool:
+        """Whether a pixel may lie in several windows."""
+        v, h = self.window.vertical, self.window.horizontal
+        return v.stride < v.kernel or h.stride < h.kernel
+
+    @property
+    def items(self) -> int:
+        """One row of windows each; a whole image where windows overlap, so that no two items meet."""
+        return self.dy.images * (1 if self.overlapping else self.dy.height)
+
+
+@dataclass(frozen=True, slots=True)
+class Dropping:
+    """How a Dropout drops: `key_slot` is where the program's arguments hold the step's key."""
+
+    key_slot: int
+    rate: float
+
+
+@dataclass(frozen=True, slots=True)
+class Elementwise:
+    """y = f(x), value by value: ReLU, a Dropout, and the gate of a ReLU's backward pass, in this order."""
+
+    name: str
+    x: Tensor
+    y: Tensor
+    relu: bool = False
+    dropping: Dropping | None = None
+    gate: Tensor | None = None
+
+    @property
+    def items(self) -> int:
+        """One row of one image each."""
+        return self.y.images * self.y.height
+
+
+@dataclass(frozen=True, slots=True)
+class Repack:
+    """Copy images between memory layouts: Flatten where channels do not fill whole vectors, and its way back."""
+
+    name: str
+    x: Tensor
+    y: Tensor
+    gate: Tensor | None = None
+
+    @property
+    def items(self) -> int:
+        """One row of one image each."""
+        return self.y.images * self.y.height
+
+
+@dataclass(frozen=True, slots=True)
+class LossGradient:
+    """The loss of each image, and the gradient of their mean with respect to the logits; rows past the batch get 0."""
+
+    name: str
+    loss: Loss
+    logits: Tensor
+    gradient: Tensor
+    losses: Tensor
+    gate: Tensor | None
+
+    @property
+    def items(self) -> int:
+        """One image each."""
+        return self.logits.images
+
+
+@dataclass(frozen=True, slots=True)
+class Transpose:
+    """Write a layer's weights with inputs and outputs swapped, tap by tap, for the gradient of its input."""
+
+    name: str
+    weights: Panels
+    transposed: Panels
+    taps: int
+    inputs: int
+
+    @property
+    def items(self) -> int:
+        """One panel of one tap each."""
+        return self.taps * self.transposed.count
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """Add up partial gradients in a fixed order: out = sum over copies, `step` elements apart."""
+
+    name: str
+    copies: Operand
+    count: int
+    step: int
+    out: Operand
+    size: int
+
+    @property
+    def items(self) -> int:
+        """A chunk of the gradient each."""
+        return -(-self.size // CHUNK)
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """One step of the optimizer over all parameters at once."""
+
+    name: str
+    optimizer: Optimizer
+    size: int
+    parameters: Operand
+    gradients: Operand
+    memory: tuple[Operand, ...]
+
+    @property
+    def items(self) -> int:
+        """A chunk of the parameters each."""
+        return -(-self.size // CHUNK)
+
+
+Stage = (
+    Contraction
+    | LoadImages
+    | Pool
+    | PoolBackward
+    | Elementwise
+    | Repack
+    | LossGradient
+    | Transpose
+    | Fold
+    | Update
+)

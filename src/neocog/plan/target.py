@@ -1,0 +1,45 @@
+"""The processor that a plan is made for, as values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A processor, as far as plans and emitted code depend on it.
+
+    Arguments:
+        triple: LLVM's name of architecture and system.
+        cpu: LLVM's name of the processor model.
+        features: LLVM's feature string, such as "+avx2,+fma".
+        lanes: float32 values in a vector register.
+        registers: number of vector registers.
+        fma: whether a multiply-add is one instruction.
+        level1, level2: sizes of the data caches of one core, bytes.
+    """
+
+    triple: str
+    cpu: str
+    features: str
+    lanes: int
+    registers: int
+    fma: bool
+    level1: int = 32 * 1024
+    level2: int = 1024 * 1024
+
+    @property
+    def vector_bytes(self) -> int:
+        """Size of a vector register, bytes."""
+        return 4 * self.lanes
+
+    def round_up(self, count: int) -> int:
+        """Round a number of float32 values up to whole vectors."""
+        return -(-count // self.lanes) * self.lanes
+
+    def tile_rows(self, vectors: int) -> int:
+        """Give the most rows of a register tile of `vectors` columns: accumulators, one row of weights and one
+        broadcast input must fit the registers (and a product, where multiply-adds are two instructions).
+        """
+        spare = 1 if self.fma else 2
+        return max(1, (self.registers - spare - vectors) // vectors)
