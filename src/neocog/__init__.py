@@ -1,0 +1,122 @@
+"""Convolutional neural networks, compiled: declared in Python, run as machine code made for their exact shapes.
+
+The public names. Each is imported when it is first used, so that `import neocog` itself loads nothing else.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from neocog.errors import DataError as DataError
+    from neocog.errors import EngineError as EngineError
+    from neocog.errors import FormatError as FormatError
+    from neocog.errors import NeocogError as NeocogError
+    from neocog.errors import SettingError as SettingError
+    from neocog.errors import ShapeError as ShapeError
+    from neocog.model import zoo as zoo
+    from neocog.model.layers import AvgPool2d as AvgPool2d
+    from neocog.model.layers import Conv2d as Conv2d
+    from neocog.model.layers import Dropout as Dropout
+    from neocog.model.layers import Flatten as Flatten
+    from neocog.model.layers import Layer as Layer
+    from neocog.model.layers import Linear as Linear
+    from neocog.model.layers import MaxPool2d as MaxPool2d
+    from neocog.model.layers import ReLU as ReLU
+    from neocog.model.layers import Sequential as Sequential
+    from neocog.model.losses import CrossEntropy as CrossEntropy
+    from neocog.model.losses import MeanSquaredError as MeanSquaredError
+    from neocog.model.optimizers import SGD as SGD
+    from neocog.model.optimizers import Adam as Adam
+    from neocog.model.optimizers import AdamW as AdamW
+    from neocog.model.schedules import Constant as Constant
+    from neocog.model.schedules import Cosine as Cosine
+    from neocog.model.schedules import Step as Step
+    from neocog.train.callbacks import Callback as Callback
+    from neocog.train.callbacks import EarlyStopping as EarlyStopping
+    from neocog.train.evaluation import Evaluation as Evaluation
+    from neocog.train.history import History as History
+    from neocog.train.model import Model as Model
+    from neocog.train.modelfile import load as load
+    from neocog.train.trainer import Trainer as Trainer
+
+    __version__: str
+
+_HOMES = {
+    "neocog.errors": ("DataError", "EngineError", "FormatError", "NeocogError", "SettingError", "ShapeError"),
+    "neocog.model.layers": (
+        "AvgPool2d",
+        "Conv2d",
+        "Dropout",
+        "Flatten",
+        "Layer",
+        "Linear",
+        "MaxPool2d",
+        "ReLU",
+        "Sequential",
+    ),
+    "neocog.model.losses": ("CrossEntropy", "MeanSquaredError"),
+    "neocog.model.optimizers": ("SGD", "Adam", "AdamW"),
+    "neocog.model.schedules": ("Constant", "Cosine", "Step"),
+    "neocog.train.callbacks": ("Callback", "EarlyStopping"),
+    "neocog.train.evaluation": ("Evaluation",),
+    "neocog.train.history": ("History",),
+    "neocog.train.model": ("Model",),
+    "neocog.train.modelfile": ("load",),
+    "neocog.train.trainer": ("Trainer",),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [  # noqa: RUF022 - in the order of the homes above
+    "DataError",
+    "EngineError",
+    "FormatError",
+    "NeocogError",
+    "SettingError",
+    "ShapeError",
+    "AvgPool2d",
+    "Conv2d",
+    "Dropout",
+    "Flatten",
+    "Layer",
+    "Linear",
+    "MaxPool2d",
+    "ReLU",
+    "Sequential",
+    "CrossEntropy",
+    "MeanSquaredError",
+    "SGD",
+    "Adam",
+    "AdamW",
+    "Constant",
+    "Cosine",
+    "Step",
+    "Callback",
+    "EarlyStopping",
+    "Evaluation",
+    "History",
+    "Model",
+    "load",
+    "Trainer",
+    "zoo",
+    "__version__",
+]
+
+
+def __getattr__(name: str) -> Any:
+    value: Any
+    if name in _HOME_OF:
+        value = getattr(import_module(_HOME_OF[name]), name)
+    elif name == "zoo":
+        value = import_module("neocog.model.zoo")
+    elif name == "__version__":
+        value = import_module("importlib.metadata").version("neocog")
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value  # the next use does not come here
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -32,7 +32,9 @@ def emit_barrier(module: ir.Module, b: Builder) -> ir.Function:
 
 
 def _wait(module: ir.Module, b: Builder, generation: Value, ours: Value) -> None:
-    look, check, give_way, done = (b.function.append_basic_block(name) for name in ("look", "check", "give_way", "done"))
+    look, check, give_way, done = (
+        b.function.append_basic_block(name) for name in ("look", "check", "give_way", "done")
+    )
     before = b.ir.block
     b.ir.branch(look)
     b.ir.position_at_end(look)

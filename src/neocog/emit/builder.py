@@ -196,7 +196,7 @@ class Builder:
 
 def _bytes(kind: ir.Type) -> int:
     if isinstance(kind, ir.IntType):
-        return max(1, kind.width // 8)
+        return max(1, int(kind.width) // 8)
     return 8 if isinstance(kind, ir.DoubleType) else 4
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from llvmlite import ir
 
-from neocog.emit.builder import I8, I64, PTR, Builder, Index, Value
+from neocog.emit.builder import I8, I64, Builder, Index, Value
 from neocog.plan.contraction import Operand
 from neocog.plan.layout import Panels, Space, Tensor
 from neocog.plan.memory import Place
@@ -47,6 +47,3 @@ def pixel(b: Builder, tensor: Tensor, image: Index, row: Index, column: Index) -
     """Give the position of a pixel relative to the tensor's origin, elements."""
     place = b.add(b.mul(image, tensor.image_step), b.mul(row, tensor.row_step))
     return b.add(place, b.mul(column, tensor.pitch))
-
-
-__all__ = ["PTR", "Memory", "pixel"]

@@ -153,7 +153,9 @@ def _scatter_row(b: Builder, memory: Memory, stage: PoolBackward, image: Index, 
             else:
                 value = b.ir.fmul(value, b.splat(1.0 / stage.window.cells))
 
-            def visit(r: Index, s: Index, value: Value = value, winner: Value = winner, channel: Index = channel) -> None:
+            def visit(
+                r: Index, s: Index, value: Value = value, winner: Value = winner, channel: Index = channel
+            ) -> None:
                 at = b.add(pixel(b, stage.dx, image, b.add(top, r), b.add(left, s)), channel)
                 share = value
                 if winner is not None:

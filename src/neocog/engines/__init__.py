@@ -1,1 +1,36 @@
-"""TBD"""
+"""The engines: three ways to run the same network. All pass the same conformance tests."""
+
+from __future__ import annotations
+
+from neocog.engines.base import Engine
+from neocog.errors import SettingError
+
+ENGINES = ("native", "reference", "torch")
+
+
+def get_engine(name: str) -> Engine:
+    """Make the engine called `name`, importing only what it needs.
+
+    Arguments:
+        name: "native" (compiled for this machine), "reference" (NumPy in float64) or "torch" (PyTorch).
+
+    Raises:
+        SettingError: there is no such engine.
+        EngineError: it cannot run here.
+
+    >>> get_engine("reference").name
+    'reference'
+    """
+    if name == "native":
+        from neocog.engines.native import NativeEngine
+
+        return NativeEngine()
+    if name == "reference":
+        from neocog.engines.reference import ReferenceEngine
+
+        return ReferenceEngine()
+    if name == "torch":
+        from neocog.engines.torch import TorchEngine
+
+        return TorchEngine()
+    raise SettingError(f"unknown engine {name!r}", hint=f"known engines: {', '.join(ENGINES)}")

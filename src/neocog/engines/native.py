@@ -36,9 +36,7 @@ class NativeEngine:
         self.target = target or host_target()
         self.cache = cache or ObjectCache()
 
-    def predictor(
-        self, graph: Graph, parameters: Mapping[str, Array], threads: int | None = None
-    ) -> NativePredictor:
+    def predictor(self, graph: Graph, parameters: Mapping[str, Array], threads: int | None = None) -> NativePredictor:
         """Make a network that answers; see engines/base.py."""
         return NativePredictor(self, graph, parameters, _team(threads))
 
@@ -147,9 +145,7 @@ class NativeStepper:
         self, engine: NativeEngine, graph: Graph, parameters: Mapping[str, Array], settings: StepSettings, team: Team
     ) -> None:
         self._graph, self._settings, self._team = graph, settings, team
-        program = plan_program(
-            graph, settings.batch_size, engine.target, Training(settings.loss, settings.optimizer)
-        )
+        program = plan_program(graph, settings.batch_size, engine.target, Training(settings.loss, settings.optimizer))
         self._layout = program.parameters
         self._executable = Executable(program, aligned_zeros(program.size(Space.STATE)), engine.cache)
         self._steps = 0

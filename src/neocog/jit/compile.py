@@ -17,9 +17,7 @@ from neocog.jit.cache import ObjectCache
 from neocog.jit.host import initialise_llvm
 from neocog.plan.target import Target
 
-ENTRY = ctypes.CFUNCTYPE(
-    None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64
-)
+ENTRY = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
 OPTIONS = "O2 no-vectorise no-unroll pic"  # part of the cache key: change it with the pipeline below
 
 
@@ -57,11 +55,7 @@ class Library:
 def load_object(data: bytes, names: list[str]) -> Library:
     """Bring an object file into this process and find its functions."""
     initialise_llvm()
-    resources = (
-        llvm.JITLibraryBuilder()
-        .add_object_img(data)
-        .add_current_process()
-    )
+    resources = llvm.JITLibraryBuilder().add_object_img(data).add_current_process()
     for name in names:
         resources = resources.export_symbol(name)
     library = resources.link(_jit(), f"neocog_{_next_library()}")

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neocog.emit.program import barrier_slot, control_slots, emit_program
+from neocog.emit.program import control_slots, emit_program
 from neocog.jit.cache import ObjectCache
 from neocog.jit.compile import build
 from neocog.jit.team import Team
@@ -77,6 +77,3 @@ class Executable:
         place = self.program.places[space, name]
         memory = self.work if space is Space.WORK else self.state
         return memory[place.offset : place.end].view(np.float32)
-
-
-__all__ = ["Executable", "aligned_zeros", "barrier_slot"]

@@ -19,7 +19,9 @@ def initialise_llvm() -> None:
     llvm.initialize_all_asmprinters()
 
 
-def make_target(cpu: str, features: dict[str, bool], triple: str, level1: int = 32 << 10, level2: int = 1 << 20) -> Target:
+def make_target(
+    cpu: str, features: dict[str, bool], triple: str, level1: int = 32 << 10, level2: int = 1 << 20
+) -> Target:
     """Describe a processor from LLVM's names for it.
 
     Arguments:

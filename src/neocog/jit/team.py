@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
 
 Work = Callable[[int], None]
 
@@ -21,14 +24,36 @@ class Team:
         weakref.finalize(self, _dismiss, self._members)
 
     def run(self, work: Work) -> None:
-        """Call work(0) here and work(1) … work(size - 1) elsewhere; return when all have."""
-        for member in self._members:
-            member.start(work)
-        try:
+        """Call work(0) here and work(1) … work(size - 1) elsewhere; return when all have.
+
+        They may wait for each other inside, so all must enter: Ctrl-C takes effect when they are done.
+        """
+        if not self._members:
             work(0)
-        finally:
+            return
+        with _interrupts_deferred():
+            for member in self._members:
+                member.start(work)
+            work(0)
             for member in self._members:
                 member.wait()
+
+
+@contextmanager
+def _interrupts_deferred() -> Iterator[None]:
+    """Hold Ctrl-C back until the body is done. It reaches Python code in the main thread only."""
+    handler = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(handler):
+        yield
+        return
+    seen: list[tuple[int, FrameType | None]] = []
+    signal.signal(signal.SIGINT, lambda number, frame: seen.append((number, frame)))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    if seen:
+        handler(*seen[0])
 
 
 class _Member:

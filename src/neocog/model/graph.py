@@ -102,6 +102,7 @@ def trace(
     Raises:
         ShapeError: a layer cannot take what comes to it; the message names the layer and where its input came from.
 
+    >>> from neocog.model.layers import Conv2d, Flatten, Linear, ReLU
     >>> graph = trace(Sequential(Conv2d(2, 3), ReLU(), Flatten(), Linear(10)), (6, 6, 1))
     >>> [str(node.output) for node in graph.nodes][0]
     '2 channels of 4 x 4 pixels'

@@ -37,7 +37,7 @@ def photo(classes: int = 10) -> Sequential:
 
 
 def lenet5(classes: int = 10) -> Sequential:
-    """LeNet-5 for images of at least 16 × 16 pixels, with ReLU and full channel connections.
+    """LeNet-5 for images of at least 12 × 12 pixels, with ReLU and full channel connections.
 
     Source: LeCun et al. 1998, Gradient-based learning applied to document recognition, whose trained averages, tanh
     units and partial connection table are left out, as in most present-day renderings.

@@ -70,8 +70,8 @@ class Split:
 
     @property
     def cut(self) -> Axis:
-        """The axis that is cut."""
-        return self.axes[self.axis] if self.axes else Axis(1)
+        """The axis that is cut; a single turn where nothing is left to cut."""
+        return self.axes[self.axis] if self.axis < len(self.axes) else Axis(1)
 
     @property
     def inner(self) -> tuple[Axis, ...]:
@@ -106,6 +106,7 @@ class Contraction:
         out, a, b: where the operands begin.
         rows: loops over the rows of `out`, cut into register tiles.
         reduction: loops over k, cut into blocks: each block is summed in registers from zero and added to `out`.
+        columns: number of columns that count; the rest of the last vector is padding.
         panels: number of column panels; every one has `vectors` vectors but for the last, which has `last_vectors`.
         panel_steps: how far out, b and gate move from panel to panel.
         bias: added to every row, one value a column; moves with b's panels.
@@ -121,6 +122,7 @@ class Contraction:
     b: Operand
     rows: Split
     reduction: Split
+    columns: int
     panels: int
     vectors: int
     last_vectors: int
@@ -139,7 +141,7 @@ class Contraction:
     @property
     def multiply_adds(self) -> int:
         """Number of scalar multiply-adds that are needed; what padding costs is not counted."""
-        return math.prod(axis.extent for axis in (*self.rows.axes, *self.reduction.axes))
+        return self.columns * math.prod(axis.extent for axis in (*self.rows.axes, *self.reduction.axes))
 
 
 def tile_cost(rows: int, vectors: int, length: int, target: Target) -> float:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from neocog.model.window import Axis as WindowAxis
 from neocog.model.window import Window
-from neocog.plan.contraction import Axis, Contraction, Operand, Split, choose_rows, merge, tile_cost
+from neocog.plan.contraction import Axis, Contraction, Operand, Split, choose_rows, merge
 from neocog.plan.layout import Halo, Panels, Space, Tensor
 from neocog.plan.target import Target
 
@@ -141,6 +141,7 @@ def _tiled(
         b,
         split,
         Split(reduction, 0, 1),
+        columns.columns,
         columns.count,
         vectors,
         total - (columns.count - 1) * vectors,
@@ -207,6 +208,7 @@ def weight_gradient(
         Operand(dy.space, dy.name, dy.origin),
         split,
         _blocks(block_rows, target),
+        gradient.columns,
         gradient.count,
         vectors,
         -(-gradient.columns // target.lanes) - (gradient.count - 1) * vectors,
@@ -330,18 +332,3 @@ def input_gradient(
                 )
             )
     return passes
-
-
-__all__ = [
-    "Correlation",
-    "column_panels",
-    "forward",
-    "gradient_halo",
-    "input_gradient",
-    "input_halo",
-    "phases",
-    "pixel_rows",
-    "tile_cost",
-    "transposed_panels",
-    "weight_gradient",
-]

@@ -45,9 +45,7 @@ class Scheduled:
     barrier: bool
 
 
-def place_memory(
-    tensors: Iterable[Tensor], panels: Iterable[Panels], flat: Mapping[Name, int]
-) -> dict[Name, Place]:
+def place_memory(tensors: Iterable[Tensor], panels: Iterable[Panels], flat: Mapping[Name, int]) -> dict[Name, Place]:
     """Put every named piece of memory behind the last, each at the start of a cache line."""
     sizes: dict[Name, int] = {name: size * 4 for name, size in flat.items()}
     sizes |= {(t.space, t.name): t.size * t.bytes_each for t in tensors}

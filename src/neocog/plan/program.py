@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from neocog.model.graph import Graph
 from neocog.model.layers import AvgPool2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU
@@ -33,7 +32,9 @@ from neocog.plan.stages import (
     Update,
 )
 from neocog.plan.target import Target
+from neocog.plan.verify import verify
 
+NO_HALO = Halo()
 FIRST_KEY_SLOT = 8  # where the keys of Dropout layers begin in a program's arguments; see emit/program.py
 
 
@@ -98,7 +99,7 @@ class _Planner:
     values: list[_Value] = field(default_factory=list)
 
     def tensor(
-        self, name: str, shape: ImageShape, halo: Halo = Halo(), pitch: int | None = None, bytes_each: int = 4
+        self, name: str, shape: ImageShape, halo: Halo = NO_HALO, pitch: int | None = None, bytes_each: int = 4
     ) -> Tensor:
         made = Tensor(
             name,
@@ -146,7 +147,9 @@ class _Planner:
 
     def forward_step(self, index: int, step: Step, value: _Value) -> _Value:
         layer, x = step.node.layer, value.tensor
-        shape = step.node.output if isinstance(step.node.output, ImageShape) else ImageShape(1, 1, step.node.output.size)
+        shape = (
+            step.node.output if isinstance(step.node.output, ImageShape) else ImageShape(1, 1, step.node.output.size)
+        )
         halo = self.halo_before(index + 1)
         match layer:
             case Flatten():
@@ -323,13 +326,15 @@ def plan_program(graph: Graph, batch: int, target: Target, training: Training | 
     planner.flat[Space.STATE, PARAMETERS] = layout.size
     planner.forward()
     losses = planner.backward(training) if training else None
+    places = place_memory(planner.tensors, planner.panels, planner.flat)
+    verify(planner.stages, places, target.lanes)
     return Program(
         graph,
         target,
         batch,
         training,
         schedule(planner.stages),
-        place_memory(planner.tensors, planner.panels, planner.flat),
+        places,
         layout,
         planner.values[0].tensor,
         planner.values[-1].tensor,
@@ -337,11 +342,3 @@ def plan_program(graph: Graph, batch: int, target: Target, training: Training | 
         losses,
         tuple(planner.dropouts),
     )
-
-
-def iterate_stages(program: Program) -> Iterator[Stage]:
-    """Give a program's stages in order."""
-    return (scheduled.stage for scheduled in program.stages)
-
-
-__all__ = ["FIRST_KEY_SLOT", "Program", "Training", "iterate_stages", "plan_program", "replace"]

@@ -175,15 +175,4 @@ class Update:
         return -(-self.size // CHUNK)
 
 
-Stage = (
-    Contraction
-    | LoadImages
-    | Pool
-    | PoolBackward
-    | Elementwise
-    | Repack
-    | LossGradient
-    | Transpose
-    | Fold
-    | Update
-)
+Stage = Contraction | LoadImages | Pool | PoolBackward | Elementwise | Repack | LossGradient | Transpose | Fold | Update

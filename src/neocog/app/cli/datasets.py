@@ -1,0 +1,116 @@
+"""How a verb finds its DATA, reads it once, and names its parts."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from neocog.app.cli.errors import CommandLineError, warn
+from neocog.app.cli.output import count
+from neocog.data.builtin import DIGITS
+from neocog.data.dataset import Dataset, DataSplits, Source, Subset
+from neocog.data.files import FileDataset
+from neocog.data.resize import DEFAULT_RESIZE, ImageSize, ResizeRule
+from neocog.data.sources import read_source, split_source
+from neocog.errors import DataError
+
+VALIDATION_FRACTION = 0.1  # of a training part that comes with a test part, and without a validation part
+SPLIT_SEED = 0  # one for all: --seed changes a training, not what is held out, so that figures stay comparable
+SPLITS = ("train", "val", "test", "all")
+PART_NAMES = {"train": "train", "val": "validation", "test": "test"}
+LISTED = 20  # unreadable images that are named one by one
+
+argument = click.argument("data")
+
+
+def open_source(location: str) -> Source:
+    """Read what lies at a location, unsplit.
+
+    Raises:
+        CommandLineError: nothing lies there.
+        DataError, FormatError: nothing there that is understood.
+    """
+    try:
+        return read_source(location)
+    except DataError as error:
+        if location == DIGITS or Path(location).expanduser().exists():
+            raise
+        raise CommandLineError(error.message, details=error.details, hint=error.hint) from None
+
+
+def split(source: Source, *, quiet: bool = False) -> DataSplits:
+    """Make the parts that a source does not have, by content; the same for every verb and every seed."""
+    # What has no parts of its own is split by the rules of neocog.data; what has a test part lacks only validation.
+    fraction = None if source.test is None else VALIDATION_FRACTION
+    with progress_bar("comparing", quiet=quiet) as progress:
+        return split_source(source, validation_fraction=fraction, seed=SPLIT_SEED, progress=progress)
+
+
+@contextmanager
+def progress_bar(what: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """Show a bar on stderr while a long pass goes on; gives what to call with (done, total)."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
+    from tqdm import tqdm  # here, since most uses show no bar
+
+    with tqdm(desc=what, unit=" images", leave=False, delay=0.5, file=sys.stderr) as bar:
+
+        def progress(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield progress
+
+
+def verify(
+    part: Dataset,
+    size: ImageSize,
+    resize: ResizeRule = DEFAULT_RESIZE,
+    *,
+    name: str,
+    workers: int | None = None,
+    quiet: bool = False,
+) -> list[str]:
+    """Read every image of a part once and give the reasons, one for each that cannot be read."""
+    with progress_bar(f"reading {name}", quiet=quiet) as progress:
+        return list(part.verify(size, resize, workers=workers, progress=progress).values())
+
+
+def list_unreadable(reasons: list[str]) -> None:
+    """Name on stderr the images that cannot be read and are skipped."""
+    if reasons:
+        rest = len(reasons) - LISTED
+        more = [f"and {rest:,} more"] if rest > 0 else []
+        warn(
+            f"{count(len(reasons), 'image')} cannot be read and {'is' if len(reasons) == 1 else 'are'} skipped",
+            [*reasons[:LISTED], *more],
+        )
+
+
+def file_of(data: Dataset, index: int) -> Path | None:
+    """Give the file of an image, or None where it lies in an array."""
+    if isinstance(data, Subset):
+        return file_of(data.dataset, int(data.indices[index]))
+    return data.path(index) if isinstance(data, FileDataset) else None
+
+
+def parts_of(splits: DataSplits, name: str) -> list[tuple[str, Dataset]]:
+    """List the parts that --split names.
+
+    Raises:
+        CommandLineError: the data has no such part.
+    """
+    parts = dict(splits.items())
+    if name == "all":
+        return list(parts.items())
+    wanted = PART_NAMES[name]
+    if wanted not in parts:
+        raise CommandLineError(
+            f"{splits.name} has no {wanted} part, it has {', '.join(parts)}", hint="choose another with --split"
+        )
+    return [(wanted, parts[wanted])]

@@ -1,0 +1,145 @@
+"""`neocog info MODEL|DATA`: what a model file or a data set holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from neocog.app import recipe
+from neocog.app.cli import datasets, models, options
+from neocog.app.cli.measured import shorten
+from neocog.app.cli.output import count, format_table, print_json
+from neocog.data.dataset import Dataset, Source
+from neocog.data.resize import ImageSize
+from neocog.model.parameters import parameters_of
+from neocog.model.summary import summarise
+from neocog.train.model import Model
+
+MODEL_ENDING = ".safetensors"
+KIND_NAMES = {1: "grey", 3: "RGB", 4: "RGBA"}
+
+
+@click.command("info", cls=options.Verb)
+@click.argument("thing", metavar="MODEL|DATA")
+@options.as_json
+def command(thing: str, as_json: bool) -> None:
+    """Describe a model (a file or a run folder) or a data set (whatever neocog train takes)."""
+    path = Path(thing)
+    if path.suffix == MODEL_ENDING or (path / models.MODEL_FILE).is_file():
+        _describe_model(path, as_json)
+    else:
+        _describe_data(thing, as_json)
+
+
+def _describe_model(path: Path, as_json: bool) -> None:
+    file = models.find_model(path)
+    model = models.open_model(path, "native", None)
+    if as_json:
+        print_json(model_facts(model, file))
+        return
+    height, width, channels = model.input_shape
+    normalisation = model.graph.normalisation
+    rows = [
+        ("model", f"{file} ({file.stat().st_size:,} bytes)"),
+        ("input", f"{height} x {width} pixels, {_kind(channels)}, resized by {model.resize}"),
+        ("normalised", f"mean {_numbers(normalisation.mean)}, std {_numbers(normalisation.std)} of values in [0, 1]"),
+        ("classes", f"{len(model.class_names)}: {shorten(model.class_names, 20)}"),
+        ("metrics", ", ".join(f"{name} {value:.4g}" for name, value in model.metrics.items()) or "none"),
+    ]
+    click.echo(f"{format_table(rows)}\n\n{model.summary()}")
+
+
+def model_facts(model: Model, file: Path) -> dict[str, object]:
+    """Give one object that describes a model, for a program to read."""
+    height, width, channels = model.input_shape
+    return {
+        "kind": "model",
+        "file": str(file),
+        "bytes": file.stat().st_size,
+        "classes": list(model.class_names),
+        "input": {
+            "height": height,
+            "width": width,
+            "channels": channels,
+            "color_order": model.color_order,
+            "resize": model.resize,
+            "mean": list(model.graph.normalisation.mean),
+            "std": list(model.graph.normalisation.std),
+        },
+        "metrics": model.metrics,
+        "parameters": sum(parameter.size for parameter in parameters_of(model.graph)),
+        "multiply_adds": sum(row.multiply_adds for row in summarise(model.graph)),
+        "layers": [
+            {
+                "name": row.name,
+                "kind": row.kind,
+                "output": row.output,
+                "parameters": row.parameters,
+                "multiply_adds": row.multiply_adds,
+                "fully_connected": row.counts.fully_connected if row.counts else 0,
+                "local": row.counts.local if row.counts else 0,
+                "shared": row.counts.shared if row.counts else 0,
+            }
+            for row in summarise(model.graph)
+        ],
+    }
+
+
+def _describe_data(location: str, as_json: bool) -> None:
+    source = datasets.open_source(location)
+    kind, parts = _parts(source)
+    names = parts[0][1].class_names
+    counts = {name: part.counts() for name, part in parts}
+    data = parts[0][1]
+    size = recipe.choose_size(data)
+    if as_json:
+        native = data.native_size
+        print_json(
+            {
+                "kind": "data",
+                "location": location,
+                "name": source.name,
+                "source": kind,
+                "classes": list(names),
+                "images": {name: len(part) for name, part in parts},
+                "per_class": {
+                    label: {name: int(numbers[place]) for name, numbers in counts.items()}
+                    for place, label in enumerate(names)
+                },
+                "native_size": None if native is None else [native.height, native.width],
+                "channels": data.channels,
+                "training_size": [size.height, size.width],
+                "notes": list(source.notes),
+                "empty_classes": list(source.empty_classes),
+            }
+        )
+        return
+    rows = [("data", f"{location}: {kind}"), ("pixels", _pixels(data, size))]
+    rows += [("note", note) for note in source.notes]
+    table = [("class", *counts), *((name, *(f"{n[i]:,}" for n in counts.values())) for i, name in enumerate(names))]
+    table.append(("all", *(f"{len(part):,}" for _, part in parts)))
+    click.echo(f"{format_table(rows)}\n\n{format_table(table, right=range(1, len(table[0])))}")
+
+
+def _parts(source: Source) -> tuple[str, list[tuple[str, Dataset]]]:
+    """Give the kind of data, and its parts as `neocog train` would split them; as they are, where it could not."""
+    if source.train is None and source.unsplit is None:
+        there = (("validation", source.validation), ("test", source.test))
+        return source.kind, [(name, part) for name, part in there if part is not None]
+    splits = datasets.split(source)
+    return splits.source, splits.items()
+
+
+def _pixels(data: Dataset, size: ImageSize) -> str:
+    native = data.native_size
+    have = "of different sizes" if native is None else f"{native.height} x {native.width}"
+    return f"{have}, {_kind(data.channels)}; trained on at {size.height} x {size.width}"
+
+
+def _kind(channels: int) -> str:
+    return KIND_NAMES.get(channels, count(channels, "channel"))
+
+
+def _numbers(values: tuple[float, ...]) -> str:
+    return " ".join(f"{value:g}" for value in values)

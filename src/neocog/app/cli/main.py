@@ -1,0 +1,114 @@
+"""`neocog VERB …`: the entry point. It knows the verbs by name and imports one only when it is used.
+
+So `neocog --help` answers at once: this file loads click and the error tree, and neither numpy nor an engine.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import cast
+
+import click
+
+from neocog.app.cli.errors import SUCCESS, CommandLineError, nearest, run_reported
+from neocog.app.cli.output import prepare_streams
+
+# verb → (module, one line for the help page); in the order of a first acquaintance
+VERBS: dict[str, tuple[str, str]] = {
+    "train": ("neocog.app.cli.train", "Train a classifier on a folder of images or a data set."),
+    "evaluate": ("neocog.app.cli.evaluate", "Measure a trained model on labelled images."),
+    "predict": ("neocog.app.cli.predict", "Name what images show."),
+    "info": ("neocog.app.cli.info", "Describe a model or a data set."),
+    "check": ("neocog.app.cli.check", "Look for damaged, duplicate or suspicious images."),
+    "bench": ("neocog.app.cli.bench", "Measure the speed of this machine."),
+}
+
+SYNONYMS = {"val": "evaluate", "eval": "evaluate", "test": "evaluate", "benchmark": "bench", "fit": "train"}
+
+EXAMPLES = """\b
+Start here:
+  neocog train digits                      train on a small data set that comes with neocog
+  neocog train PHOTOS                      train on a folder with one folder of images a class
+  neocog predict runs/PHOTOS a.jpg b.jpg   name what is on two images
+"""
+
+
+class Verbs(click.Group):
+    """A group whose commands are modules, each imported when its verb is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in VERBS:
+            return None
+        module = importlib.import_module(VERBS[cmd_name][0])
+        return cast(click.Command, module.command)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Verbs"):
+            formatter.write_dl([(verb, line) for verb, (_, line) in VERBS.items()])
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:  # the reader, such as head, has all that it wanted; click would call it a failure
+            ctx.exit(SUCCESS)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        word = args[0]
+        if word in VERBS or word.startswith("-"):
+            return super().resolve_command(ctx, args)
+        guess = SYNONYMS.get(word) or nearest(word, VERBS)
+        hint = f"did you mean neocog {guess}?" if guess else f"the verbs are {', '.join(VERBS)}"
+        raise CommandLineError(f"there is no verb {word!r}", hint=hint, ctx=ctx)
+
+
+def _version(ctx: click.Context, parameter: click.Parameter, wanted: bool) -> None:
+    if wanted and not ctx.resilient_parsing:
+        from importlib.metadata import version  # costs 30 ms, which --help need not pay
+
+        click.echo(f"neocog {version('neocog')}")
+        ctx.exit()
+
+
+@click.group(
+    cls=Verbs,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=EXAMPLES,
+)
+@click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_version,
+    help="Show the version and exit.",
+)
+@click.pass_context
+def cli(ctx: click.Context) -> None:
+    """Train, look into and use convolutional neural networks, compiled for the machine at hand.
+
+    Settings may be written --epochs 5, --epochs=5 or epochs=5. Results go to stdout, progress to stderr. Exit codes:
+    0 success, 1 a failed check or run, 2 a mistake on the command line. NEOCOG_DEBUG=1 shows where an error arose.
+    """
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line on `arguments` (default: those of this process) and exit with its code."""
+    prepare_streams()
+    warnings.simplefilter("ignore")  # of libraries, for developers; what a user should know is told as a message
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    sys.exit(run_reported(lambda: cli.main(words, prog_name="neocog", standalone_mode=False)))
+
+
+if __name__ == "__main__":
+    main()

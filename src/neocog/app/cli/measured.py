@@ -1,0 +1,95 @@
+"""An evaluation as people and programs read it: the line of figures, the table of classes, the confused pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neocog.app.cli.errors import nearest
+from neocog.app.cli.output import count, format_table, percent
+from neocog.errors import DataError
+
+if TYPE_CHECKING:
+    from neocog.train.evaluation import Evaluation
+
+SHOWN_CLASSES = 100  # more fill the screen; --json has them all
+
+
+@dataclass(frozen=True, slots=True)
+class ConfusedPair:
+    """Images of one class that were taken for another."""
+
+    true: str
+    predicted: str
+    images: int
+
+    def __str__(self) -> str:
+        return f"{self.true} taken for {self.predicted} ({self.images:,})"
+
+    def to_json(self) -> dict[str, object]:
+        """Give plain JSON values."""
+        return {"true": self.true, "predicted": self.predicted, "images": self.images}
+
+
+def most_confused(confusion: NDArray[np.int64], names: Sequence[str], most: int = 3) -> list[ConfusedPair]:
+    """List the pairs (true, predicted) that were confused most often, at most `most` of them.
+
+    >>> most_confused(np.array([[9, 1], [0, 9]]), ["cat", "dog"])
+    [ConfusedPair(true='cat', predicted='dog', images=1)]
+    """
+    wrong = confusion.copy()
+    np.fill_diagonal(wrong, 0)
+    order = np.argsort(-wrong, axis=None, kind="stable")[:most]
+    pairs = [np.unravel_index(place, wrong.shape) for place in order]
+    return [ConfusedPair(names[t], names[p], int(wrong[t, p])) for t, p in pairs if wrong[t, p] > 0]
+
+
+def match_classes(
+    model_names: Sequence[str], data_names: Sequence[str], counts: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Give the model's label of each of the data's labels, by name; the order of names may differ.
+
+    Arguments:
+        model_names, data_names: in the order of their labels.
+        counts: (data classes,) images of each; a class without images need not be known.
+
+    Raises:
+        DataError: images of a class that the model does not know.
+    """
+    place = {name: label for label, name in enumerate(model_names)}
+    unknown = [name for name, images in zip(data_names, counts, strict=True) if images and name not in place]
+    if unknown:
+        guess = nearest(unknown[0], model_names)
+        raise DataError(
+            f"the data has {count(len(unknown), 'class', 'classes')} that the model does not know: {shorten(unknown)}",
+            details=(f"the model knows: {shorten(model_names)}",),
+            hint=f"rename {unknown[0]} to {guess}" if guess else "use data with the classes that it was trained on",
+        )
+    return np.array([place.get(name, -1) for name in data_names], np.int64)
+
+
+def shorten(names: Sequence[str], most: int = 12) -> str:
+    """List names, at most `most` of them."""
+    rest = len(names) - most
+    return ", ".join(names[:most]) + (f" and {rest:,} more" if rest > 0 else "")
+
+
+def class_table(evaluation: Evaluation) -> str:
+    """Lay out accuracy and number of images of each class."""
+    rows = [("class", "images", "accuracy")]
+    classes = list(evaluation.per_class.items())
+    for name, result in classes[:SHOWN_CLASSES]:
+        rows.append((name, f"{result.images:,}", percent(result.accuracy)))
+    text = format_table(rows, right=(1, 2))
+    left = len(classes) - SHOWN_CLASSES
+    return text if left <= 0 else f"{text}\n... and {left:,} more; --json has all"
+
+
+def confused_line(evaluation: Evaluation) -> str:
+    """Name the most confused pairs in one line."""
+    pairs = most_confused(evaluation.confusion, list(evaluation.per_class))
+    return "; ".join(map(str, pairs)) if pairs else "none"

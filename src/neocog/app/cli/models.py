@@ -1,0 +1,55 @@
+"""How a verb finds its MODEL: a model file, or a run folder that holds one."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from neocog.app.cli.errors import CommandLineError, nearest
+
+if TYPE_CHECKING:
+    from neocog.train.model import Model
+
+MODEL_FILE = "model.safetensors"
+
+argument = click.argument("model", type=click.Path(path_type=Path))
+
+
+def find_model(path: Path) -> Path:
+    """Give the model file that `path` names: itself, or the best model of a run folder.
+
+    Raises:
+        CommandLineError: there is none.
+    """
+    if path.is_dir():
+        if (path / MODEL_FILE).is_file():
+            return path / MODEL_FILE
+        raise CommandLineError(
+            f"{path} is a folder without {MODEL_FILE}, a model file or a run folder was needed",
+            hint="MODEL comes before DATA, as in: neocog evaluate runs/NAME DATA; neocog train DATA makes one",
+        )
+    if path.exists():
+        return path
+    raise CommandLineError(f"there is no model {path}", hint=_suggestion(path))
+
+
+def _suggestion(path: Path) -> str:
+    try:
+        beside = [entry.name for entry in path.parent.iterdir()]
+    except OSError:
+        beside = []
+    guess = nearest(path.name, beside)
+    if guess is not None:
+        return f"did you mean {path.parent / guess}?"
+    runs = sorted(Path("runs").glob(f"*/{MODEL_FILE}"), key=os.path.getmtime)
+    return f"the latest is {runs[-1].parent}" if runs else "neocog train DATA makes one"
+
+
+def open_model(path: Path, engine: str, threads: int | None) -> Model:
+    """Read the model that `path` names."""
+    from neocog.train.modelfile import load
+
+    return load(find_model(path), engine=engine, threads=threads)

@@ -1,0 +1,214 @@
+"""What the flags of all verbs share: their spelling, the kinds of value they take, and the flags that several have."""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from neocog.app.cli.errors import CommandLineError, nearest
+
+if TYPE_CHECKING:  # click 8.1 has no [...] at run time
+    _WholeType = click.ParamType[int]
+    _RealType = click.ParamType[float]
+    _SizeType = click.ParamType[tuple[int, int]]
+    _WordType = click.Choice[str]
+else:
+    _WholeType = _RealType = _SizeType = click.ParamType
+    _WordType = click.Choice
+
+ENGINES = ("native", "reference", "torch")
+MAX_SIDE = 4096  # pixels; larger images of a classifier are a slip of the keyboard
+MAX_THREADS = 1024
+
+# spellings of other tools, as key=value and as --key
+ALIASES = {
+    "imgsz": "img-size",
+    "image-size": "img-size",
+    "batch": "batch-size",
+    "lr0": "lr",
+    "learning-rate": "lr",
+    "opt": "optimizer",
+}
+_SETTING = re.compile(r"(?P<key>[A-Za-z][A-Za-z0-9_-]*)=(?P<value>.*)", re.DOTALL)
+_YES, _NO = {"true", "yes", "on", "1"}, {"false", "no", "off", "0"}
+
+
+class Verb(click.Command):
+    """A command that also takes its flags as key=value, in the spelling of this tool or of others."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, _spell_out(self, ctx, args))
+        except click.UsageError as error:
+            error.ctx = error.ctx or ctx  # some of click's own do not say which verb they are about
+            raise
+
+
+def _flags(command: click.Command) -> dict[str, click.Option]:
+    return {
+        name.lstrip("-"): option
+        for option in command.params
+        if isinstance(option, click.Option)
+        for name in option.opts
+        if name.startswith("--")
+    }
+
+
+def _flag_name(key: str, flags: dict[str, click.Option]) -> str | None:
+    name = key.replace("_", "-")
+    name = name if name in flags else ALIASES.get(name, name)
+    return name if name in flags else None
+
+
+def _spell_out(command: click.Command, ctx: click.Context, words: list[str]) -> list[str]:
+    """Rewrite key=value as --key=value, and other tools' names of a flag as ours."""
+    flags = _flags(command)
+    spelt: list[str] = []
+    named: dict[int, tuple[int, str]] = {}  # place among the words → (place among the arguments, value): data=PHOTOS
+    arguments = [p.name for p in command.params if isinstance(p, click.Argument)]
+    for position, word in enumerate(words):
+        if word == "--":
+            spelt += words[position:]
+            break
+        setting = _SETTING.fullmatch(word)
+        if word.startswith("--"):
+            key, equals, value = word[2:].partition("=")
+            name = _flag_name(key, flags)
+            spelt.append(f"--{name}{equals}{value}" if name is not None else word)
+        elif setting is None or _belongs_to_flag(words, position, flags) or Path(word).exists():
+            spelt.append(word)
+        elif setting["key"] in arguments and _flag_name(setting["key"], flags) is None:
+            named[len(spelt)] = (arguments.index(setting["key"]), setting["value"])
+            spelt.append(word)
+        else:
+            spelt += _setting(setting["key"], setting["value"], flags, ctx)
+    for place, (_, value) in zip(named, sorted(named.values()), strict=True):
+        spelt[place] = value
+    return spelt
+
+
+def _belongs_to_flag(words: list[str], position: int, flags: dict[str, click.Option]) -> bool:
+    # In `--output a=b` the second word belongs to the first.
+    before = words[position - 1] if position else ""
+    option = flags.get(_flag_name(before[2:], flags) or "") if before.startswith("--") else None
+    return option is not None and not option.is_flag
+
+
+def _setting(key: str, value: str, flags: dict[str, click.Option], ctx: click.Context) -> list[str]:
+    name = _flag_name(key, flags)
+    if name is None:
+        guess = nearest(key, [*flags, *ALIASES])
+        raise CommandLineError(
+            f"{ctx.command_path} has no setting {key!r}, and there is no file {key}={value}",
+            hint=f"did you mean {guess}={value}?" if guess else None,
+            ctx=ctx,
+        )
+    if not flags[name].is_flag:
+        return [f"--{name}={value}"]
+    if value.lower() in _YES:
+        return [f"--{name}"]
+    if value.lower() in _NO:
+        return []
+    raise CommandLineError(f"{key} must be true or false, got {value!r}", ctx=ctx)
+
+
+class Whole(_WholeType):
+    """A whole number from `least` to `most`."""
+
+    name = "N"
+
+    def __init__(self, least: int, most: int = 2**31 - 1) -> None:
+        self.least = least
+        self.most = most
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        try:
+            number = int(value)
+        except (TypeError, ValueError):
+            self.fail(f"must be a whole number of {self.least} or more, got {value!r}", param, ctx)
+        if number < self.least:
+            self.fail(f"must be {self.least} or more, got {number}", param, ctx)
+        if number > self.most:
+            self.fail(f"must be {self.most} or less, got {number}", param, ctx)
+        return number
+
+
+class Real(_RealType):
+    """A finite number of at least `low` (more than it, where `above`), and below `high`."""
+
+    name = "X"
+
+    def __init__(self, low: float = 0.0, high: float = math.inf, *, above: bool = False) -> None:
+        self.low = low
+        self.high = high
+        self.above = above
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        need = f"above {self.low:g}" if self.above else f"{self.low:g} or more"
+        if math.isfinite(self.high):
+            need += f" and below {self.high:g}"
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            self.fail(f"must be a number {need}, got {value!r}", param, ctx)
+        inside = self.low < number if self.above else self.low <= number
+        if not (math.isfinite(number) and inside and number < self.high):
+            self.fail(f"must be {need}, got {value}", param, ctx)
+        return number
+
+
+class ImageSize(_SizeType):
+    """Pixels of an image: N for a square, or HxW; becomes (height, width)."""
+
+    name = "N|HxW"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        if isinstance(value, tuple):
+            return value
+        sides = str(value).lower().replace(",", "x").replace("×", "x").split("x")
+        need = f"must be N for a square or HxW, from 1 to {MAX_SIDE} pixels a side"
+        if len(sides) > 2 or not all(side.strip().isascii() and side.strip().isdigit() for side in sides):
+            self.fail(f"{need}, got {value!r}", param, ctx)
+        height, width = int(sides[0]), int(sides[-1])
+        if not (1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE):
+            self.fail(f"{need}, got {value}", param, ctx)
+        return height, width
+
+
+class OneOf(_WordType):
+    """One of a few words; a near miss gets a suggestion."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        words = [str(choice) for choice in self.choices]
+        if str(value).lower() in words:
+            return str(value).lower()
+        guess = nearest(str(value), words)
+        name = param.opts[0] if isinstance(param, click.Option) else "the value"
+        raise CommandLineError(
+            f"{name} must be {', '.join(words[:-1])} or {words[-1]}, got {value!r}",
+            hint=f"did you mean {guess}?" if guess else None,
+            ctx=ctx,
+        )
+
+
+threads = click.option(
+    "--threads",
+    type=Whole(1, MAX_THREADS),
+    help="Threads to compute on.  [default: as many as this process may use]",
+)
+engine = click.option("--engine", type=OneOf(ENGINES), default="native", show_default=True, help="What computes.")
+batch_size = click.option(
+    "--batch-size", "-b", type=Whole(1, 65536), default=64, show_default=True, help="Images computed at once."
+)
+workers = click.option(
+    "--workers",
+    "-j",
+    type=Whole(0, MAX_THREADS),
+    help="Threads that decode images.  [default: as many as this process may use]",
+)
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for a program to read.")
+quiet = click.option("--quiet", "-q", is_flag=True, help="Show no progress.")

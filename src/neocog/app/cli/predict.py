@@ -1,0 +1,175 @@
+"""`neocog predict MODEL SOURCE…`: name what images show."""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import numpy as np
+from numpy.typing import NDArray
+
+from neocog.app.cli import models, options
+from neocog.app.cli.errors import CommandLineError, RunFailed, warn
+from neocog.app.cli.output import format_json
+from neocog.app.cli.sources import STDIN, Picture, pictures_of
+from neocog.data.decode import decode_image
+from neocog.data.parallel import map_in_order, worker_count
+from neocog.data.resize import ImageSize, check_rule
+from neocog.errors import DataError
+
+if TYPE_CHECKING:
+    from neocog.train.model import Model
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """One image's likeliest classes, the likeliest first."""
+
+    path: str
+    classes: tuple[tuple[str, float], ...]
+
+    def to_json(self) -> dict[str, object]:
+        """Give plain JSON values."""
+        name, probability = self.classes[0]
+        top = [{"class": name, "probability": probability} for name, probability in self.classes]
+        return {"path": self.path, "class": name, "probability": probability, "top": top}
+
+    def cells(self) -> list[str]:
+        """Give the path, then a class and its probability, as often as asked for."""
+        return [self.path, *(cell for name, p in self.classes for cell in (name, f"{p:.4f}"))]
+
+
+@click.command("predict", cls=options.Verb)
+@models.argument
+@click.argument("source", nargs=-1, required=True)
+@click.option("--top", type=options.Whole(1), default=1, show_default=True, help="How many classes to name.")
+@click.option("--list", "listed", is_flag=True, help="With -: read a list of paths from stdin, one a line.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print CSV with a header.")
+@options.as_json
+@click.option("--strict", is_flag=True, help="Exit with 1 if an image could not be read.")
+@options.batch_size
+@options.threads
+@options.workers
+@options.engine
+def command(
+    model: Path,
+    source: tuple[str, ...],
+    top: int,
+    listed: bool,
+    as_csv: bool,
+    as_json: bool,
+    strict: bool,
+    batch_size: int,
+    threads: int | None,
+    workers: int | None,
+    engine: str,
+) -> None:
+    """Name what images show: prints path, class and probability, one line an image, in order.
+
+    MODEL is a model file or a run folder. SOURCE is an image, a folder, a pattern such as 'a/*.jpg', or - for an image
+    on stdin (with --list: for a list of paths). Images that cannot be read are listed on stderr and skipped.
+    """
+    if as_csv and as_json:
+        raise CommandLineError("--csv and --json cannot both be given")
+    if listed and STDIN not in source:
+        source = (*source, STDIN)
+    trained = models.open_model(model, engine, threads)
+    pictures = pictures_of(source, listed=listed)
+    single = len(source) == 1 and not listed and not Path(source[0]).is_dir() and len(pictures) == 1
+    predictions = predict(trained, pictures, top=top, batch_size=batch_size, workers=workers)
+    if as_json:
+        named = _print_json(predictions, single=single)
+    else:
+        named = _print_lines(predictions, min(top, len(trained.class_names)), as_csv=as_csv)
+    if named < len(pictures):
+        unreadable = len(pictures) - named
+        click.echo(f"{unreadable:,} of {len(pictures):,} images could not be read", err=True)
+    if named == 0 or (strict and named < len(pictures)):
+        raise RunFailed
+
+
+def predict(
+    model: Model, pictures: Sequence[Picture], *, top: int = 1, batch_size: int = 64, workers: int | None = None
+) -> Iterator[list[Prediction]]:
+    """Name pictures, a batch at a time and in order; those that cannot be read are told on stderr and left out."""
+    size = ImageSize(*model.input_shape)
+    resize = check_rule(model.resize)
+
+    def decode(picture: Picture) -> NDArray[np.uint8] | DataError:
+        try:
+            return decode_image(picture.read(), size, resize, name=picture.name)
+        except DataError as error:
+            return error
+
+    threads = worker_count(workers)
+    waiting: list[tuple[str, NDArray[np.uint8]]] = []
+    with closing(map_in_order(decode, pictures, workers=threads, ahead=max(4 * threads, batch_size))) as decoded:
+        for picture, image in zip(pictures, decoded, strict=True):
+            if isinstance(image, DataError):
+                warn(image.message, image.details, image.hint)
+                continue
+            waiting.append((picture.name, image))
+            if len(waiting) == batch_size:
+                yield _name(model, waiting, top)
+                waiting = []
+    if waiting:
+        yield _name(model, waiting, top)
+
+
+def _name(model: Model, batch: Sequence[tuple[str, NDArray[np.uint8]]], top: int) -> list[Prediction]:
+    probabilities = model.predict_proba(np.stack([image for _, image in batch]))
+    order = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
+    return [
+        Prediction(path, tuple((model.class_names[c], float(row[c])) for c in best))
+        for (path, _), row, best in zip(batch, probabilities, order, strict=True)
+    ]
+
+
+def _print_lines(batches: Iterator[list[Prediction]], top: int, *, as_csv: bool) -> int:
+    """Print a line for each prediction as its batch is done, tab-separated or CSV; give their number."""
+    text = io.StringIO()
+    if as_csv:
+        writer = csv.writer(text, lineterminator="\n")
+        header = ["path", "class", "probability"]
+        writer.writerow(header + [f"{name}_{rank}" for rank in range(2, top + 1) for name in header[1:]])
+    printed = 0
+    for batch in batches:
+        for prediction in batch:
+            if as_csv:
+                writer.writerow(prediction.cells())
+            else:
+                text.write("\t".join(prediction.cells()) + "\n")
+        printed += len(batch)
+        _flush(text)
+    _flush(text)
+    return printed
+
+
+def _flush(text: io.StringIO) -> None:
+    click.echo(text.getvalue(), nl=False)
+    text.seek(0)
+    text.truncate()
+
+
+def _print_json(batches: Iterator[list[Prediction]], *, single: bool) -> int:
+    """Print one object for one image, else an array, written as it grows; give the number of predictions."""
+    printed = 0
+    for batch in batches:
+        for prediction in batch:
+            if single:
+                click.echo(format_json(prediction.to_json()))
+            else:
+                lead = "[\n" if printed == 0 else ",\n"
+                sys.stdout.write(f"{lead}  {format_json(prediction.to_json(), indent=None)}")
+            printed += 1
+        sys.stdout.flush()
+    if not single:
+        click.echo("[]" if printed == 0 else "\n]")
+    return printed

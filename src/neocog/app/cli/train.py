@@ -1,0 +1,101 @@
+"""`neocog train DATA`: from labelled images to a run folder with a trained model. The work is in training.py."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from neocog.app import recipe
+from neocog.app.cli import options
+from neocog.app.cli.errors import CommandLineError
+from neocog.app.cli.output import print_json
+from neocog.app.cli.training import Flags, begin, resume, run
+from neocog.model.zoo import MODELS
+
+# what a resumed training takes from its checkpoint, and so cannot be given anew
+FIXED_BY_RESUME = (
+    "model",
+    "batch_size",
+    "img_size",
+    "channels",
+    "lr",
+    "weight_decay",
+    "optimizer",
+    "momentum",
+    "label_smoothing",
+    "seed",
+    "output",
+    "overwrite",
+)
+
+
+@click.command("train", cls=options.Verb)
+@click.argument("data", required=False)
+@click.option("--model", type=options.OneOf(("auto", *MODELS)), default="auto", show_default=True, help="The network.")
+@click.option(
+    "--epochs",
+    type=options.Whole(1),
+    help="Passes over the images.  [default: as many as show 100,000 images, at least 10 and at most 40]",
+)
+@options.batch_size
+@click.option(
+    "--img-size",
+    type=options.ImageSize(),
+    help="Pixels that images are brought to.  [default: their own size up to 128; else 32, 64 or 96]",
+)
+@click.option("--channels", type=options.OneOf(("1", "3")), help="1 grey, 3 RGB.  [default: as the images]")
+@click.option("--lr", type=options.Real(above=True), help="Learning rate.  [default: 0.001; sgd: 0.05]")
+@click.option("--weight-decay", type=options.Real(), help="Pull of the weights to zero.  [default: 0; adamw: 0.01]")
+@click.option("--optimizer", type=options.OneOf(tuple(recipe.LEARNING_RATES)), default="adam", show_default=True)
+@click.option("--momentum", type=options.Real(0, 1), help="Of sgd.  [default: 0.9]")
+@click.option(
+    "--label-smoothing",
+    type=options.Real(0, 1),
+    default=0.0,
+    show_default=True,
+    help="Share of the target that is spread over all classes.",
+)
+@click.option("--seed", type=options.Whole(0, 2**63 - 1), default=0, show_default=True, help="Same seed, same result.")
+@click.option("--patience", type=options.Whole(1), help="Stop after so many epochs without a better one.")
+@click.option("--time", "minutes", type=options.Real(above=True), metavar="MINUTES", help="Train for so long.")
+@options.threads
+@options.workers
+@options.engine
+@click.option("--output", "-o", type=click.Path(path_type=Path), help="The run folder.  [default: runs/NAME]")
+@click.option("--overwrite", is_flag=True, help="Replace the training that lies in --output.")
+@click.option("--resume", "resumed", type=click.Path(path_type=Path), metavar="RUN", help="Go on where RUN stopped.")
+@options.as_json
+@options.quiet
+@click.option("--strict", is_flag=True, help="Do not train if an image cannot be read.")
+@click.pass_context
+def command(ctx: click.Context, /, data: str | None, resumed: Path | None, as_json: bool, **rest: object) -> None:
+    """Train a classifier on DATA and write it to a run folder.
+
+    DATA is a folder with one folder of images a class (or train, val and test folders with such folders), an MNIST or
+    CIFAR-10 folder, an .npz file, a CSV with path,label, or the word digits.
+    """
+    flags = Flags(**rest)  # type: ignore[arg-type]  # click gives each the type that its option declares
+    if resumed is not None:
+        _refuse_fixed(ctx)
+        training = resume(resumed, data, flags)
+    elif data is None:
+        raise CommandLineError("neocog train needs DATA", hint="to try it out: neocog train digits", ctx=ctx)
+    else:
+        training = begin(data, flags)
+    outcome = run(training, flags)
+    if as_json:
+        print_json(outcome.to_json())
+    else:
+        click.echo(outcome.to_text())
+
+
+def _refuse_fixed(ctx: click.Context) -> None:
+    for name in FIXED_BY_RESUME:
+        if ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
+            flag = name.replace("_", "-")
+            raise CommandLineError(
+                f"--{flag} cannot be given with --resume: the training goes on with what it began with",
+                hint=f"leave --{flag} out, or train anew without --resume",
+                ctx=ctx,
+            )

@@ -1,0 +1,130 @@
+"""What a training gave, as people and programs read it."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+from neocog.app.cli.datasets import file_of
+from neocog.app.cli.measured import confused_line, most_confused
+from neocog.app.cli.output import count, format_table, percent
+from neocog.data.dataset import DataSplits
+from neocog.model.parameters import parameters_of
+from neocog.train.evaluation import Evaluation
+from neocog.train.history import History
+from neocog.train.model import Model
+from neocog.train.runfolder import RunFolder
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A finished training.
+
+    Arguments:
+        data: the location, as given.
+        part: what `evaluation` was measured on.
+        seconds: of the training and the measuring.
+        unreadable: images that were skipped.
+    """
+
+    data: str
+    splits: DataSplits
+    folder: RunFolder
+    model: Model
+    history: History
+    part: str
+    evaluation: Evaluation
+    seconds: float
+    unreadable: int
+
+    @property
+    def parameters(self) -> int:
+        """Number of values that were trained."""
+        return sum(parameter.size for parameter in parameters_of(self.model.graph))
+
+    @property
+    def images_per_second(self) -> float:
+        """Mean training speed over the epochs."""
+        epochs = self.history.epochs
+        return len(epochs) / sum(1 / epoch.images_per_second for epoch in epochs) if epochs else 0.0
+
+    @property
+    def best_epoch(self) -> int:
+        """The epoch whose weights were kept."""
+        best = self.history.best
+        return best.epoch if best is not None else 0
+
+    @property
+    def files(self) -> list[Path]:
+        """What lies in the run folder."""
+        folder = self.folder
+        return [p for p in (folder.best, folder.last, folder.history, folder.config, folder.split) if p.exists()]
+
+    @property
+    def next_command(self) -> str:
+        """A command that works as it stands: predict a held-out image where it is a file, else evaluate."""
+        part = dict(self.splits.items())[self.part]
+        unreadable = part.unreadable
+        first = next(index for index in range(len(part)) if index not in unreadable)  # it was measured on some
+        image = file_of(part, first)
+        model = shlex.quote(str(self.folder.best))
+        if image is not None:
+            return f"neocog predict {model} {shlex.quote(str(image))}"
+        return f"neocog evaluate {model} {shlex.quote(self.data)}"
+
+    def to_text(self) -> str:
+        """Lay it out for people."""
+        size = self.model.graph.input
+        epochs = len(self.history)
+        measured = self.evaluation
+        rows = [
+            (
+                "accuracy",
+                f"{percent(measured.accuracy)} of {count(measured.images, f'{self.part} image')}, "
+                f"loss {measured.loss:.4f}",
+            ),
+            (
+                "trained",
+                f"{count(epochs, 'epoch')}, the best is number {self.best_epoch}; {self.seconds:.1f} s, "
+                f"{self.images_per_second:,.0f} images/s",
+            ),
+            (
+                "network",
+                f"{self.parameters:,} parameters, {size.height} x {size.width} x {size.channels} pixels, "
+                f"{count(len(self.model.class_names), 'class', 'classes')}",
+            ),
+            ("confused", confused_line(measured)),
+            ("model", str(self.folder.best)),
+            ("beside it", ", ".join(path.name for path in self.files if path != self.folder.best)),
+            ("next", self.next_command),
+        ]
+        return format_table(rows)
+
+    def to_json(self) -> dict[str, object]:
+        """Give one object for a program to read."""
+        names = self.model.class_names
+        confusion = self.evaluation.confusion
+        return {
+            "run": str(self.folder.path),
+            "model": str(self.folder.best),
+            "data": self.data,
+            "split": self.part,
+            "accuracy": self.evaluation.accuracy,
+            "loss": self.evaluation.loss,
+            "images": self.evaluation.images,
+            "per_class": self.evaluation.to_json()["per_class"],
+            "most_confused": [pair.to_json() for pair in most_confused(confusion, names)],
+            "epochs": len(self.history),
+            "best_epoch": self.best_epoch,
+            "stopped": self.history.stopped,
+            "history": self.history.history,
+            "seconds": self.seconds,
+            "images_per_second": self.images_per_second,
+            "parameters": self.parameters,
+            "input": list(self.model.input_shape),
+            "classes": list(names),
+            "unreadable": self.unreadable,
+            "files": [str(path) for path in self.files],
+            "next": self.next_command,
+        }

@@ -1,0 +1,387 @@
+"""What `neocog train` does: decide what is left open, train with a run folder, measure the best model."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import shlex
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import click
+
+from neocog.app import recipe
+from neocog.app.cli import datasets
+from neocog.app.cli.errors import INTERRUPTED, CommandLineError, RunFailed, format_error, warn
+from neocog.app.cli.measured import shorten
+from neocog.app.cli.output import count
+from neocog.app.cli.trained import Outcome
+from neocog.app.epochs import DatasetSource
+from neocog.data.dataset import Dataset, DataSplits
+from neocog.data.resize import DEFAULT_RESIZE, ImageSize
+from neocog.errors import DataError, NeocogError
+from neocog.model.losses import CrossEntropy, Loss
+from neocog.model.optimizers import Optimizer
+from neocog.model.shapes import ImageShape
+from neocog.model.zoo import make_net
+from neocog.train.checkpoint import Checkpoint
+from neocog.train.evaluation import Evaluation, evaluate
+from neocog.train.fit import fit
+from neocog.train.history import History
+from neocog.train.model import Model
+from neocog.train.runfolder import RunFolder
+
+EVALUATION_BATCH = 256  # images; no gradients are kept, so more than a training batch
+ENDLESS = 1_000_000  # epochs, where --time is what ends the training
+LAST_FILE = "last.safetensors"  # of a run folder
+_UNFIT = re.compile(r'[/\\\0:*?"<>|]')  # what the name of a folder cannot hold on every system
+
+
+@dataclass(frozen=True, slots=True)
+class Flags:
+    """The flags of `neocog train`, as given; None: not given."""
+
+    model: str
+    epochs: int | None
+    batch_size: int
+    img_size: tuple[int, int] | None
+    channels: str | None
+    lr: float | None
+    weight_decay: float | None
+    optimizer: str
+    momentum: float | None
+    label_smoothing: float
+    seed: int
+    patience: int | None
+    minutes: float | None
+    threads: int | None
+    workers: int | None
+    engine: str
+    output: Path | None
+    overwrite: bool
+    quiet: bool
+    strict: bool
+
+
+@dataclass(slots=True)
+class Training:
+    """All that a training needs, made from flags or from a checkpoint.
+
+    `optimizer`, `loss` and `epochs` are None where the checkpoint says what they are.
+    """
+
+    data: str
+    splits: DataSplits
+    model: Model
+    folder: RunFolder
+    batch_size: int
+    seed: int
+    epochs: int | None
+    optimizer: Optimizer | None = None
+    loss: Loss | None = None
+    checkpoint: Checkpoint | None = None
+    settings: dict[str, object] = field(default_factory=dict)
+    unreadable: int = 0
+
+    @property
+    def size(self) -> ImageSize:
+        """What images are brought to."""
+        return ImageSize(*self.model.input_shape)
+
+
+def begin(data: str, flags: Flags) -> Training:
+    """Decide what the flags leave open; make the model and its run folder."""
+    if flags.momentum is not None and flags.optimizer != "sgd":
+        raise CommandLineError(
+            f"--momentum belongs to --optimizer sgd, got {flags.optimizer}", hint="leave one of the two out"
+        )
+    splits = datasets.split(datasets.open_source(data), quiet=flags.quiet)
+    names = splits.class_names
+    if len(names) < 2:
+        raise DataError(
+            f"{splits.name}: training needs at least 2 classes, found {len(names)}: {', '.join(names)}",
+            hint="put the images of each class into a folder of its own: DATA/cat/1.jpg, DATA/dog/1.jpg",
+        )
+    size = recipe.choose_size(splits.train, flags.img_size, int(flags.channels) if flags.channels else None)
+    net = make_net(flags.model, ImageShape(*size.shape), len(names))
+    optimizer = recipe.make_optimizer(flags.optimizer, flags.lr, flags.weight_decay, flags.momentum)
+    # Reading the images may take minutes: a network that does not fit them, and a folder that cannot be written to,
+    # are told before.
+    Model(net, size.shape, names)
+    folder = _make_folder(splits.name, flags)
+    with _removed_if_empty(folder):
+        splits, unreadable = _read(splits, size, flags)
+        mean, std = recipe.channel_statistics(splits.train, size)
+        model = Model(
+            net, size.shape, names, seed=flags.seed, mean=mean, std=std, engine=flags.engine, threads=flags.threads
+        )
+        images = _image_counts(splits)["train"]
+        training = Training(
+            data,
+            splits,
+            model,
+            folder,
+            flags.batch_size,
+            flags.seed,
+            flags.epochs or (ENDLESS if flags.minutes else recipe.choose_epochs(images)),
+            optimizer,
+            CrossEntropy(flags.label_smoothing),
+            unreadable=unreadable,
+        )
+        training.settings = _settings(training, flags)
+    return training
+
+
+def resume(run: Path, data: str | None, flags: Flags) -> Training:
+    """Go on with the training that lies in a run folder."""
+    path = run.parent if run.name == LAST_FILE else run
+    if not (path / LAST_FILE).is_file():
+        raise CommandLineError(
+            f"{run} holds no training to resume: there is no {LAST_FILE}",
+            hint="name a run folder, such as runs/NAME; a training writes that file after its first epoch",
+        )
+    folder = RunFolder(path)
+    checkpoint = folder.load_last(engine=flags.engine, threads=flags.threads)
+    model = checkpoint.model
+    location = data if data is not None else checkpoint.settings.get("data")
+    if not isinstance(location, str):
+        raise CommandLineError(f"{run} does not say what it was trained on", hint="name DATA before --resume")
+    splits = datasets.split(datasets.open_source(location), quiet=flags.quiet)
+    if splits.class_names != model.class_names:
+        raise DataError(
+            f"{location}: the classes are not those that {run} was trained on",
+            details=(f"trained on: {shorten(model.class_names)}", f"found: {shorten(splits.class_names)}"),
+            hint="name the same DATA as before",
+        )
+    splits, unreadable = _read(splits, ImageSize(*model.input_shape), flags)
+    _tell_changes(splits, checkpoint.settings.get("images"))
+    return Training(
+        location,
+        splits,
+        model,
+        folder,
+        checkpoint.batch_size,
+        checkpoint.seed,
+        flags.epochs,
+        checkpoint=checkpoint,
+        settings=dict(checkpoint.settings),
+        unreadable=unreadable,
+    )
+
+
+def _tell_changes(splits: DataSplits, before: object) -> None:
+    now = _image_counts(splits)
+    if isinstance(before, dict) and before != now:
+        warn(
+            "the images are not those that this training began with",
+            [f"{name}: {before.get(name, 0)} then, {now.get(name, 0)} now" for name in {**before, **now}],
+            "the training goes on, but its result is not that of an uninterrupted one",
+        )
+
+
+def _image_counts(splits: DataSplits) -> dict[str, int]:
+    """Give the number of images of each part that can be read."""
+    return {name: len(part) - len(part.unreadable) for name, part in splits.items()}
+
+
+def _read(splits: DataSplits, size: ImageSize, flags: Flags) -> tuple[DataSplits, int]:
+    """Read every image once and name those that cannot be read; give the parts that something is left of, and their
+    number.
+    """
+    reasons = []
+    for name, part in splits.items():
+        reasons += datasets.verify(part, size, DEFAULT_RESIZE, name=name, workers=flags.workers, quiet=flags.quiet)
+    datasets.list_unreadable(reasons)
+    if reasons and flags.strict:
+        raise RunFailed
+    readable = _image_counts(splits)
+    if readable["train"] < 2:
+        raise DataError(
+            f"{splits.name}: training needs at least 2 images that can be read, found {readable['train']}",
+            hint="see what is wrong with: neocog check DATA",
+        )
+    _tell_notes(splits, flags)
+    left = replace(
+        splits,
+        validation=splits.validation if readable.get("validation") else None,
+        test=splits.test if readable.get("test") else None,
+    )
+    return left, len(reasons)
+
+
+def _tell_notes(splits: DataSplits, flags: Flags) -> None:
+    bare = [name for name, images in zip(splits.class_names, splits.train.counts(), strict=True) if not images]
+    bare += splits.empty_classes
+    if bare:
+        warn(f"{count(len(bare), 'class', 'classes')} without training images: {shorten(bare)}")
+    if not flags.quiet:
+        for note in splits.notes:
+            click.echo(f"note: {note}", err=True)
+
+
+def _make_folder(name: str, flags: Flags) -> RunFolder:
+    try:
+        if flags.output is None:
+            return RunFolder.create(_UNFIT.sub("-", Path(name).stem) or "data")
+        folder = RunFolder(flags.output)
+    except NeocogError as error:
+        raise NeocogError(error.message, details=error.details, hint="choose another place with --output") from None
+    if not flags.overwrite and any(path.exists() for path in _files(folder)):
+        raise CommandLineError(
+            f"{flags.output} holds a training already",
+            hint="choose another --output, go on with --resume, or replace it with --overwrite",
+        )
+    return folder
+
+
+def _files(folder: RunFolder) -> tuple[Path, ...]:
+    return folder.best, folder.last, folder.history, folder.config, folder.split
+
+
+@contextlib.contextmanager
+def _removed_if_empty(folder: RunFolder) -> Iterator[None]:
+    """Leave no empty folder behind when something fails."""
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):  # it is not empty
+            folder.path.rmdir()
+        raise
+
+
+def _settings(training: Training, flags: Flags) -> dict[str, object]:
+    """Give what a resumed training needs to know beyond the checkpoint, and a reader of config.json wants to."""
+    normalisation = training.model.graph.normalisation
+    return {
+        "data": training.data,
+        "source": training.splits.source,
+        "classes": list(training.model.class_names),
+        "images": _image_counts(training.splits),
+        "model": flags.model,
+        "img_size": [training.size.height, training.size.width],
+        "channels": training.size.channels,
+        "mean": list(normalisation.mean),
+        "std": list(normalisation.std),
+        "epochs": training.epochs,
+        "batch_size": flags.batch_size,
+        "optimizer": flags.optimizer,
+        "lr": flags.lr if flags.lr is not None else recipe.LEARNING_RATES[flags.optimizer],
+        "weight_decay": flags.weight_decay,
+        "momentum": flags.momentum,
+        "label_smoothing": flags.label_smoothing,
+        "patience": flags.patience,
+        "time": flags.minutes,
+        "seed": flags.seed,
+        "engine": flags.engine,
+    }
+
+
+def run(training: Training, flags: Flags) -> Outcome:
+    """Train, then measure the best model on the test part, or on the validation part where there is none."""
+    began = time.perf_counter()
+    if not flags.quiet:
+        click.echo(_opening(training), err=True)
+    try:
+        with _removed_if_empty(training.folder), _removed_if_unfinished(training.folder):
+            if training.checkpoint is None:
+                _write_beginning(training)
+            history = _fit(training, flags)
+    except KeyboardInterrupt:
+        click.echo(_interrupted(training), err=True)
+        raise click.exceptions.Exit(INTERRUPTED) from None
+    part, evaluation = _measure(training, flags)
+    if part == "test":  # those of the validation part are in the file already
+        training.model.metrics.update(test_accuracy=evaluation.accuracy, test_loss=evaluation.loss)
+        training.model.save(training.folder.best)
+    return Outcome(
+        data=training.data,
+        splits=training.splits,
+        folder=training.folder,
+        model=training.model,
+        history=history,
+        part=part,
+        evaluation=evaluation,
+        seconds=time.perf_counter() - began,
+        unreadable=training.unreadable,
+    )
+
+
+def _write_beginning(training: Training) -> None:
+    """Write what the training starts from; with --overwrite the files of the old one go."""
+    for path in _files(training.folder):
+        path.unlink(missing_ok=True)
+    training.folder.write_config(training.settings)
+    training.folder.write_split(training.splits)
+
+
+@contextlib.contextmanager
+def _removed_if_unfinished(folder: RunFolder) -> Iterator[None]:
+    """Leave no files behind when training ends before its first epoch is done."""
+    try:
+        yield
+    except BaseException:
+        if not folder.last.exists():
+            for path in _files(folder):
+                path.unlink(missing_ok=True)
+        raise
+
+
+def _source(training: Training, part: Dataset, flags: Flags, *, shuffle: bool) -> DatasetSource:
+    return DatasetSource(
+        part,
+        training.size,
+        training.model.resize,
+        batch_size=training.batch_size if shuffle else EVALUATION_BATCH,
+        shuffle=shuffle,
+        seed=training.seed,
+        workers=flags.workers,
+    )
+
+
+def _fit(training: Training, flags: Flags) -> History:
+    validation = training.splits.validation
+    return fit(
+        training.model,
+        _source(training, training.splits.train, flags, shuffle=True),
+        epochs=training.epochs,
+        batch_size=training.batch_size,
+        optimizer=training.optimizer,
+        loss=training.loss,
+        validation=None if validation is None else _source(training, validation, flags, shuffle=False),
+        patience=flags.patience,
+        seed=training.seed,
+        threads=flags.threads,
+        engine=flags.engine,
+        resume=training.checkpoint,
+        folder=training.folder,
+        settings=training.settings,
+        time_limit=None if flags.minutes is None else 60.0 * flags.minutes,
+        restore_best=True,
+        verbose=0 if flags.quiet else 1,
+    )
+
+
+def _measure(training: Training, flags: Flags) -> tuple[str, Evaluation]:
+    parts = dict(training.splits.items())
+    part = next(name for name in ("test", "validation", "train") if name in parts)
+    source = _source(training, parts[part], flags, shuffle=False)
+    return part, evaluate(training.model, source.batches(0))
+
+
+def _interrupted(training: Training) -> str:
+    folder = training.folder
+    if not folder.last.exists():
+        return format_error("interrupted before the first epoch was done; nothing is kept")
+    again = f"neocog train {shlex.quote(training.data)} --resume {shlex.quote(str(folder.path))}"
+    return format_error(f"interrupted; the epochs done are in {folder.path}", hint=f"go on with: {again}")
+
+
+def _opening(training: Training) -> str:
+    parts = ", ".join(f"{images:,} {name}" for name, images in _image_counts(training.splits).items())
+    size = training.size
+    return (
+        f"{training.splits.name}: {count(len(training.model.class_names), 'class', 'classes')}; images: {parts}; "
+        f"{size.height} x {size.width} pixels, {'grey' if size.channels == 1 else f'{size.channels} channels'}"
+    )

@@ -1,0 +1,179 @@
+"""Batches of images and labels in an order that the seed and the epoch alone decide.
+
+Images are decoded and gathered by threads ahead of their consumer. Neither the number of threads nor what is in
+memory changes the order, the pixels, or where batches begin.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Generator
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neocog.data.dataset import TASK_IMAGES, Dataset
+from neocog.data.parallel import map_in_order, worker_count
+from neocog.data.resize import DEFAULT_RESIZE, Images, ImageSize, ResizeRule, check_rule
+from neocog.data.split import check_seed
+from neocog.errors import DataError, SettingError
+
+OnError = Literal["raise", "skip"]
+Batch: TypeAlias = tuple[Images, NDArray[np.int64]]
+
+_GATHER_BYTES = 1 << 20  # copied per task where images are in memory: several batches share one hand-over
+
+
+@dataclass(frozen=True)
+class Batches:
+    """One epoch of batches; iterate it as often as you like.
+
+    Arguments:
+        dataset: where images and labels come from.
+        batch_size: images per batch; the last batch of an epoch is as short as it comes.
+        size: height, width and channels of the images; None takes the dataset's own.
+        indices: (n,) which images; None for all.
+        resize: how images of another size are brought to `size`.
+        shuffle: draw an order from (seed, epoch); False keeps the order of `indices`.
+        seed: whole number from 0.
+        epoch: whole number from 0; each has its own order.
+        workers: threads that decode; None for one per core, at most 8; 0 for none.
+        on_error: "raise" an unreadable image's DataError in its turn, or "skip" the image and fill its place with
+            the next. `dataset.unreadable` lists what was skipped.
+
+    Raises:
+        SettingError: an argument is out of its range.
+        DataError: on iteration, an image that cannot be read.
+
+    Example:
+        >>> from neocog.data.arrays import ArrayDataset
+        >>> data = ArrayDataset(np.zeros((10, 8, 8), np.uint8), np.zeros(10, int))
+        >>> [len(images) for images, labels in Batches(data, 4)]
+        [4, 4, 2]
+    """
+
+    dataset: Dataset
+    batch_size: int
+    size: ImageSize | None = None
+    indices: NDArray[np.int64] | None = None
+    resize: ResizeRule = DEFAULT_RESIZE
+    shuffle: bool = False
+    seed: int = 0
+    epoch: int = 0
+    workers: int | None = None
+    on_error: OnError = "raise"
+
+    def __post_init__(self) -> None:
+        for name, value, least in (("batch_size", self.batch_size, 1), ("epoch", self.epoch, 0)):
+            if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+                raise SettingError(f"{name} needs a whole number of at least {least}, got {value!r}")
+        check_seed(self.seed)
+        check_rule(self.resize)
+        worker_count(self.workers)
+        if self.on_error not in ("raise", "skip"):
+            raise SettingError(f"on_error needs one of raise, skip, got {self.on_error!r}")
+        if self.size is None and self.dataset.native_size is None:
+            raise SettingError("batches need a size: the images of this dataset differ in theirs", hint="pass size=")
+        if self.indices is not None:
+            self._check_indices(np.asarray(self.indices))
+
+    def at_epoch(self, epoch: int) -> Batches:
+        """Return the batches of another epoch."""
+        return replace(self, epoch=epoch)
+
+    def order(self) -> NDArray[np.int64]:
+        """Return (n,) the indices in the order of this epoch, unreadable images included.
+
+        The order is that of one 64-bit random key per image (PCG64, whose raw stream NumPy promises to keep), so that
+        it does not change with the version of NumPy, as that of `Generator.permutation` may.
+        """
+        indices = np.arange(len(self.dataset)) if self.indices is None else np.asarray(self.indices, np.int64)
+        if not self.shuffle:
+            return indices
+        bits = np.random.PCG64(np.random.SeedSequence([int(self.seed), int(self.epoch)]))
+        keys = np.asarray(bits.random_raw(len(indices)))
+        return indices[np.argsort(keys, kind="stable")]
+
+    def __len__(self) -> int:
+        """Return the number of batches, as far as unreadable images are known: exact after `dataset.verify`."""
+        images = len(self.dataset) if self.indices is None else len(self.indices)
+        if self.on_error == "skip":
+            images = int(np.count_nonzero(self._readable(self.order())))
+        return -(-images // self.batch_size)
+
+    def __iter__(self) -> Generator[Batch, None, None]:
+        """Yield (images, labels): (b, height, width, channels) uint8 or float32, and (b,) int64."""
+        size = self.size or self.dataset.native_size
+        assert size is not None  # checked at construction
+        order = self.order()
+        if self.on_error == "skip":
+            order = order[self._readable(order)]
+        if self.dataset.resident(order, size, self.resize):
+            return self._gather(order, size)
+        return self._decode(order, size)
+
+    def _gather(self, order: NDArray[np.int64], size: ImageSize) -> Generator[Batch, None, None]:
+        """Copy from memory, several batches at a time, in one background thread."""
+        image_bytes = size.values * self.dataset.dtype.itemsize
+        step = self.batch_size * max(1, _GATHER_BYTES // (image_bytes * self.batch_size))
+        labels = self.dataset.labels
+
+        def gather(start: int) -> Batch:
+            chunk = order[start : start + step]
+            return self.dataset.images(chunk, size, self.resize), labels[chunk]
+
+        starts = range(0, len(order), step)
+        threads = min(1, worker_count(self.workers))
+        with contextlib.closing(map_in_order(gather, starts, workers=threads, ahead=2)) as chunks:
+            for images, chunk_labels in chunks:
+                for start in range(0, len(chunk_labels), self.batch_size):
+                    # slices of memory made for this chunk alone: nobody else writes there
+                    part = slice(start, start + self.batch_size)
+                    yield images[part], chunk_labels[part]
+
+    def _decode(self, order: NDArray[np.int64], size: ImageSize) -> Generator[Batch, None, None]:
+        """Decode in threads, a few images per task, and fill batches with what can be read."""
+        threads = worker_count(self.workers)
+        step = min(TASK_IMAGES, self.batch_size)
+        ahead = 2 * threads + -(-2 * self.batch_size // step)  # work for every thread, and two batches
+
+        def decode(start: int) -> tuple[Images, NDArray[np.int64]]:
+            chunk = order[start : start + step]
+            if self.on_error == "raise":
+                return self.dataset.images(chunk, size, self.resize), chunk
+            images, readable = self.dataset.read(chunk, size, self.resize)
+            return (images, chunk) if readable.all() else (images[readable], chunk[readable])
+
+        images = self._empty(size)
+        labels = np.empty(self.batch_size, np.int64)
+        filled = 0
+        starts = range(0, len(order), step)
+        with contextlib.closing(map_in_order(decode, starts, workers=threads, ahead=ahead)) as chunks:
+            for chunk_images, chunk in chunks:
+                taken = 0
+                while taken < len(chunk):
+                    count = min(len(chunk) - taken, self.batch_size - filled)
+                    images[filled : filled + count] = chunk_images[taken : taken + count]
+                    labels[filled : filled + count] = self.dataset.labels[chunk[taken : taken + count]]
+                    taken, filled = taken + count, filled + count
+                    if filled == self.batch_size:
+                        yield images, labels
+                        # the consumer may keep what it was given
+                        images, labels, filled = self._empty(size), np.empty(self.batch_size, np.int64), 0
+        if filled:
+            yield images[:filled], labels[:filled]
+
+    def _empty(self, size: ImageSize) -> NDArray[Any]:
+        return np.empty((self.batch_size, *size.shape), self.dataset.dtype)
+
+    def _readable(self, order: NDArray[np.int64]) -> NDArray[np.bool_]:
+        unreadable = list(self.dataset.unreadable)
+        return ~np.isin(order, unreadable) if unreadable else np.ones(len(order), bool)
+
+    def _check_indices(self, indices: NDArray[Any]) -> None:
+        if indices.ndim != 1 or indices.dtype.kind not in "iu":
+            raise DataError(f"indices need to be integers of shape (n,), got {indices.dtype} of shape {indices.shape}")
+        if len(indices) and not (indices.min() >= 0 and indices.max() < len(self.dataset)):
+            raise DataError(f"indices need to lie in 0..{len(self.dataset) - 1}, got {indices.min()}..{indices.max()}")

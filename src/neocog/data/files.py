@@ -1,0 +1,137 @@
+"""Labelled images in files, decoded when asked for."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neocog.data.arrays import check_labels
+from neocog.data.cache import ImageCache
+from neocog.data.channels import GREY_MODES
+from neocog.data.dataset import Dataset, ImageFacts, Progress
+from neocog.data.decode import decode_image, read_header, read_image
+from neocog.data.parallel import map_in_order, worker_count
+from neocog.data.resize import DEFAULT_RESIZE, Images, ImageSize, ResizeRule
+from neocog.errors import DataError
+
+
+class FileDataset(Dataset):
+    """Labelled images in files, decoded when asked for and then kept in memory if all of them fit.
+
+    Arguments:
+        root: the folder that relative paths start from.
+        samples: (path, label) of each image; the path, with forward slashes, is its identifier.
+        class_names: the name of each label.
+        memory_budget: bytes that decoded images may take; None for a quarter of the available memory, 0 for none.
+
+    Attributes:
+        samples: as given.
+
+    Raises:
+        DataError: there are no samples, or a label is out of range.
+
+    Example:
+        FileDataset("photos", [("cat/1.jpg", 0), ("dog/1.jpg", 1)], ["cat", "dog"])
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        samples: Sequence[tuple[str, int]],
+        class_names: Sequence[str],
+        *,
+        memory_budget: int | None = None,
+    ) -> None:
+        if not samples:
+            raise DataError(f"{root}: there are no images")
+        self.root = Path(root)
+        self.samples = list(samples)
+        self.class_names = tuple(class_names)
+        self.identifiers = [path for path, _ in self.samples]
+        self.labels = check_labels(np.array([label for _, label in self.samples]), len(self.samples), class_names)
+        self._cache = ImageCache(len(self.samples), memory_budget)
+        self._digests: list[bytes] | None = None
+
+    def path(self, index: int) -> Path:
+        """Return where an image lies."""
+        return self.root / self.samples[index][0]
+
+    @property
+    def native_size(self) -> ImageSize | None:
+        return self._headers[0]
+
+    @property
+    def channels(self) -> int:
+        return self._headers[1]
+
+    @property
+    def unreadable(self) -> Mapping[int, str]:
+        # in the order of the files, not in that of their discovery by threads, which may still add to the original
+        return dict(sorted(dict(self._cache.unreadable).items()))
+
+    def read(
+        self, indices: NDArray[np.int64], size: ImageSize, resize: ResizeRule = DEFAULT_RESIZE
+    ) -> tuple[Images, NDArray[np.bool_]]:
+        return self._cache.read(
+            np.asarray(indices, np.int64), size, resize, np.uint8, lambda i: decode_image(self.path(i), size, resize)
+        )
+
+    def resident(self, indices: NDArray[np.int64], size: ImageSize, resize: ResizeRule = DEFAULT_RESIZE) -> bool:
+        return self._cache.holds(indices, size, resize)
+
+    def digests(self, progress: Progress | None = None) -> list[bytes]:
+        if self._digests is None:
+            threads = worker_count()
+            found: list[bytes] = []
+            with closing(map_in_order(self._digest, range(len(self)), workers=threads, ahead=64)) as digests:
+                for digest in digests:
+                    found.append(digest)
+                    if progress is not None:
+                        progress(len(found), len(self))
+            self._digests = found
+        return self._digests
+
+    def facts(self, index: int) -> ImageFacts:
+        path = self.path(index)
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise DataError(f"{path}: the file cannot be read: {error.strerror or error}") from error
+        image = read_image(data, name=str(path))
+        return ImageFacts(image.height, image.width, image.mode, content_digest(data))
+
+    def _digest(self, index: int) -> bytes:
+        try:
+            return content_digest(self.path(index).read_bytes())
+        except OSError:
+            # no content to hash: a name keeps the image in its place until `verify` reports it
+            return content_digest(b"unreadable:" + self.identifiers[index].encode())
+
+    @cached_property
+    def _headers(self) -> tuple[ImageSize | None, int]:
+        """Size common to all files or None, and channels; stops reading when neither can change any more."""
+        sizes: set[tuple[int, int]] = set()
+        channels = 1
+        for index in range(len(self)):
+            try:
+                header = read_header(self.path(index))
+            except DataError:
+                continue  # reported by `verify`
+            sizes.add((header.height, header.width))
+            if header.mode not in GREY_MODES:
+                channels = 3
+            if len(sizes) > 1 and channels == 3:
+                break
+        size = ImageSize(*sizes.pop(), channels) if len(sizes) == 1 else None
+        return size, channels
+
+
+def content_digest(data: bytes) -> bytes:
+    """Return the 16 bytes by which equal files are known: BLAKE2b of all of `data`."""
+    return hashlib.blake2b(data, digest_size=16).digest()

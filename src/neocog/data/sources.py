@@ -1,0 +1,207 @@
+"""One door to all kinds of data: what lies at a location is recognised, read, and split where it is not yet.
+
+    "digits"                       the built-in handwritten digits, unless a file or folder has that name
+    folder with IDX files          idx.py      (MNIST family)
+    folder with CIFAR-10 batches   cifar.py
+    folder with metadata.csv       table.py
+    folder of class folders        folder.py
+    .npz                           npz.py
+    .csv .tsv .jsonl               table.py
+
+Splits. Parts that the source sets apart stay as they are. A source without parts, or with nothing but a training
+part, is split by content (split.py): 80 % training, 10 % validation, 10 % test; the digits 80 % training, 20 % test.
+A source that has a test or a validation part gets a missing one only if its fraction is asked for; it is carved out of
+the training part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from difflib import get_close_matches
+from pathlib import Path
+
+from neocog.data.builtin import DIGITS, read_digits
+from neocog.data.cifar import is_cifar_folder, read_cifar_folder
+from neocog.data.dataset import Dataset, DataSplits, Progress, Source, Subset
+from neocog.data.folder import is_image_folder, read_image_folder
+from neocog.data.idx import is_idx_folder, read_idx_folder
+from neocog.data.npz import read_npz
+from neocog.data.split import check_fractions, check_seed, split_by_content
+from neocog.data.table import TABLE_EXTENSIONS, find_metadata, read_metadata, read_table
+from neocog.errors import DataError
+
+_FRACTIONS = (0.1, 0.1)  # validation and test, of a source without parts
+_DIGITS_FRACTIONS = (0.0, 0.2)  # few images: all that is held out serves the final figure
+_SHOWN = 8  # names of a folder listed in a message
+
+_UNDERSTOOD = (
+    "understood are: a folder of class folders root/class/*.jpg or root/{train,val,test}/class/*.jpg;",
+    "a folder with IDX files (MNIST), CIFAR-10 batches, or metadata.csv;",
+    "a file .npz (x_train, y_train, ...), .csv, .tsv or .jsonl (path, label);",
+    'or the built-in "digits"',
+)
+
+_FOLDERS: tuple[tuple[Callable[[Path], object], Callable[[Path], Source]], ...] = (
+    (is_idx_folder, read_idx_folder),
+    (is_cifar_folder, read_cifar_folder),
+    (find_metadata, read_metadata),
+    (is_image_folder, read_image_folder),
+)
+
+
+def open_data(
+    location: str | Path,
+    *,
+    validation_fraction: float | None = None,
+    test_fraction: float | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> DataSplits:
+    """Open labelled images, split for training.
+
+    Arguments:
+        location: a folder, a file, or "digits"; see the top of this file.
+        validation_fraction, test_fraction: of the images, in [0, 1); used for parts that the source does not have.
+            None takes the defaults at the top of this file; 0 makes no such part.
+        seed: of the split.
+        progress: called with (done, total) while files are read for their content, where a split needs that.
+
+    Returns:
+        The parts for training, all with the same class names.
+
+    Raises:
+        DataError: nothing there that is understood, or no training images.
+        FormatError: a file is damaged, truncated or of another kind.
+        SettingError: a fraction or the seed is out of its range.
+
+    Example:
+        >>> splits = open_data("digits")
+        >>> len(splits.train) + len(splits.test), splits.class_names[:3]
+        (1797, ('0', '1', '2'))
+    """
+    check_fractions(validation_fraction or 0.0, test_fraction or 0.0)
+    check_seed(seed)
+    return split_source(
+        read_source(location),
+        validation_fraction=validation_fraction,
+        test_fraction=test_fraction,
+        seed=seed,
+        progress=progress,
+    )
+
+
+def read_source(location: str | Path) -> Source:
+    """Read what lies at a location, without splitting it; `evaluate` asks here for images that are all to be used.
+
+    Raises:
+        DataError: nothing there that is understood.
+        FormatError: a file is damaged, truncated or of another kind.
+    """
+    path = Path(location).expanduser()
+    if not path.exists():
+        if str(location) == DIGITS:
+            return read_digits()
+        raise _not_there(path)
+    if path.is_dir():
+        try:
+            for is_kind, read in _FOLDERS:
+                if is_kind(path):
+                    return read(path)
+        except PermissionError as error:
+            raise DataError(f"{error.filename}: the folder cannot be read: {error.strerror}") from error
+        raise _not_understood(path)
+    suffix = path.suffix.lower()
+    if suffix == ".npz":
+        return read_npz(path)
+    if suffix in TABLE_EXTENSIONS:
+        return read_table(path)
+    raise _not_understood(path)
+
+
+def split_source(
+    source: Source,
+    *,
+    validation_fraction: float | None = None,
+    test_fraction: float | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> DataSplits:
+    """Make the parts that a source does not have, by the rules at the top of this file.
+
+    Arguments, raises: as `open_data`.
+    """
+    whole = source.unsplit
+    if whole is None and source.validation is None and source.test is None:
+        whole = source.train
+    parts = DataSplits(
+        train=_train_of(source) if whole is None else whole,
+        validation=source.validation,
+        test=source.test,
+        name=source.name,
+        source=source.kind,
+        notes=source.notes,
+        empty_classes=source.empty_classes,
+    )
+    if whole is not None:
+        defaults = _DIGITS_FRACTIONS if source.kind.startswith("built-in") else _FRACTIONS
+        validation = defaults[0] if validation_fraction is None else validation_fraction
+        test = defaults[1] if test_fraction is None else test_fraction
+    else:
+        # a part that is there stays as it is, whatever fraction was asked for
+        validation = validation_fraction or 0.0 if source.validation is None else 0.0
+        test = test_fraction or 0.0 if source.test is None else 0.0
+    if validation == test == 0:
+        return parts
+    train = parts.train
+    indices = split_by_content(
+        train.digests(progress), train.labels, validation_fraction=validation, test_fraction=test, seed=seed
+    )
+    if not len(indices.train):
+        raise DataError(f"{source.name}: {len(train)} images are too few to split", hint="add images")
+    taken = [f"{share:.0%} {part}" for part, share in (("validation", validation), ("test", test)) if share]
+    return replace(
+        parts,
+        train=Subset(train, indices.train),
+        validation=Subset(train, indices.validation) if len(indices.validation) else source.validation,
+        test=Subset(train, indices.test) if len(indices.test) else source.test,
+        source=f"{source.kind}; split by content: {', '.join(taken)}, seed {seed}",
+    )
+
+
+def _train_of(source: Source) -> Dataset:
+    if source.train is None:
+        have = [name for name in ("validation", "test") if getattr(source, name) is not None]
+        raise DataError(
+            f"{source.name}: training needs a train part, found only {' and '.join(have)}",
+            hint="evaluation needs none",
+        )
+    return source.train
+
+
+def _not_there(path: Path) -> DataError:
+    parent = path.parent
+    near = get_close_matches(path.name, [p.name for p in parent.iterdir()], 1) if parent.is_dir() else []
+    return DataError(
+        f"{path}: there is no such file or folder",
+        details=_UNDERSTOOD,
+        hint=f"did you mean {parent / near[0]}?" if near else None,
+    )
+
+
+def _not_understood(path: Path) -> DataError:
+    if not path.is_dir():
+        packed = path.suffix.lower() in (".zip", ".gz", ".tgz", ".tar", ".7z", ".xz", ".bz2")
+        return DataError(
+            f"{path}: a file ({path.stat().st_size:,} bytes) of a kind that is not understood as labelled images",
+            details=_UNDERSTOOD,
+            hint="unpack it, and pass the folder" if packed else None,
+        )
+    names = sorted(p.name + "/" * p.is_dir() for p in path.iterdir() if not p.name.startswith("."))
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    files = [name for name in names if name.lower().endswith((".npz", *TABLE_EXTENSIONS))]
+    return DataError(
+        f"{path}: no labelled images found here",
+        details=(f"found {', '.join(names[:_SHOWN]) or 'nothing'}{more}", *_UNDERSTOOD),
+        hint=f"did you mean {path / files[0]}?" if files else None,
+    )

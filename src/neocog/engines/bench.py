@@ -1,0 +1,228 @@
+"""How fast this machine is, and how near the kernels come: the numbers behind `neocog bench`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from statistics import median
+
+import numpy as np
+
+from neocog.emit.peak import emit_peak
+from neocog.engines.base import StepSettings
+from neocog.engines.native import NativeEngine, NativeStepper
+from neocog.errors import SettingError
+from neocog.jit.cache import ObjectCache
+from neocog.jit.compile import build
+from neocog.jit.executable import aligned_zeros
+from neocog.jit.host import available_threads
+from neocog.model.graph import Graph, trace
+from neocog.model.layers import Conv2d, Flatten, Sequential
+from neocog.model.losses import CrossEntropy, MeanSquaredError
+from neocog.model.optimizers import SGD
+from neocog.model.parameters import initial_parameters
+from neocog.model.summary import multiply_adds
+from neocog.model.zoo import article
+from neocog.plan.contraction import Contraction
+from neocog.plan.target import Target
+
+Progress = Callable[[str], None]
+PEAK_TURNS = 4000
+# images, height, width, channels, filters of 3 × 3 convolutions, padding 1 but for the first row
+SHAPES = (
+    (64, 13, 13, 32, 64),
+    (32, 48, 48, 32, 64),
+    (32, 24, 24, 64, 128),
+    (32, 12, 12, 128, 128),
+    (8, 56, 56, 64, 64),
+    (8, 28, 28, 128, 128),
+    (8, 14, 14, 256, 256),
+    (8, 7, 7, 512, 512),
+)
+QUICK_SHAPES = SHAPES[:3]
+PASSES = ("forward", "input gradient", "weight gradient")
+
+
+@dataclass(frozen=True, slots=True)
+class KernelRate:
+    """One kernel: what it computes, its rate, and its share of the peak measured beside it (medians)."""
+
+    shape: tuple[int, int, int, int, int]
+    kernel: str
+    gflops: float
+    share_of_peak: float
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkRate:
+    """One use of a network: images per second, the time of a batch, and the share of peak of its multiply-adds."""
+
+    network: str
+    use: str
+    batch: int
+    milliseconds: float
+    images_per_second: float
+    share_of_peak: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class BenchReport:
+    """What `run_bench` measured. Rates are of multiply-adds counted as two operations, in GFLOP/s."""
+
+    cpu: str
+    lanes: int
+    threads: int
+    peak_gflops: float
+    kernels: tuple[KernelRate, ...]
+    networks: tuple[NetworkRate, ...]
+
+    def to_json(self) -> dict[str, object]:
+        """Give the report as plain values."""
+        return asdict(self)
+
+    def to_text(self) -> str:
+        """Lay the report out for reading."""
+        lines = [
+            f"{self.cpu}, {32 * self.lanes}-bit vectors",
+            f"multiply-add peak of one core: {self.peak_gflops:.0f} GFLOP/s",
+            "",
+            "3 x 3 convolutions, one thread       GFLOP/s (share of the peak measured beside it)",
+            "images, size, channels -> filters".ljust(34) + "".join(name.rjust(17) for name in PASSES),
+        ]
+        for start in range(0, len(self.kernels), len(PASSES)):
+            row = self.kernels[start : start + len(PASSES)]
+            n, h, w, c, k = row[0].shape
+            cells = [f"{r.gflops:5.0f} ({r.share_of_peak:4.0%})".rjust(17) for r in row]
+            lines.append(f"{n:4d}, {h:2d} x {w:2d}, {c:3d} -> {k:3d}".ljust(34) + "".join(cells))
+        lines += ["", f"networks, {self.threads} thread{'s' if self.threads > 1 else ''}"]
+        for rate in self.networks:
+            share = "" if rate.share_of_peak is None else f"  {rate.share_of_peak:4.0%} of peak"
+            lines.append(
+                f"{rate.network:8} {rate.use:11} batch {rate.batch:3d}  {rate.milliseconds:8.3f} ms"
+                f"  {rate.images_per_second:10,.0f} images/s{share}"
+            )
+        return "\n".join(lines)
+
+
+def run_bench(threads: int | None = None, quick: bool = False, progress: Progress | None = None) -> BenchReport:
+    """Measure the multiply-add peak of a core, each kernel as a share of it, and the article's network.
+
+    Arguments:
+        threads: threads for the networks; None: as many as this process may use. Kernels run on one.
+        quick: fewer shapes and repetitions.
+        progress: called with a line about what is measured now.
+    """
+    if threads is not None and threads < 1:
+        raise SettingError(f"threads must be at least 1, got {threads}")
+    say = progress or (lambda _: None)
+    engine = NativeEngine()
+    threads = threads or available_threads()
+    repeats = 7 if quick else 21
+    peak = Peak(engine.target, engine.cache)
+    kernels: list[KernelRate] = []
+    for shape in QUICK_SHAPES if quick else SHAPES:
+        say(f"3 x 3 convolution, {shape}")
+        kernels += measure_convolution(engine, shape, peak, repeats)
+    say("article network")
+    networks = _measure_article(engine, threads, peak, 3 * repeats)
+    return BenchReport(
+        engine.target.cpu, engine.target.lanes, threads, median(peak.seen), tuple(kernels), tuple(networks)
+    )
+
+
+class Peak:
+    """The multiply-add rate of one core, measured again beside every kernel: processors change their clock."""
+
+    def __init__(self, target: Target, cache: ObjectCache) -> None:
+        module, self._operations = emit_peak(target)
+        self._library = build(module, target, ["peak"], cache)
+        self._out = aligned_zeros(target.vector_bytes)
+        self.seen: list[float] = []
+
+    def measure(self) -> float:
+        """Run the loop once (about a millisecond) and give GFLOP/s."""
+        start = time.perf_counter()
+        self._library.functions["peak"](0, 0, self._out.ctypes.data, 0, PEAK_TURNS)
+        rate = self._operations * PEAK_TURNS / (time.perf_counter() - start) / 1e9
+        self.seen.append(rate)
+        return rate
+
+
+def measure_convolution(
+    engine: NativeEngine, shape: tuple[int, int, int, int, int], peak: Peak, repeats: int
+) -> list[KernelRate]:
+    """Time the three passes of one convolution in turn with the peak loop, on one thread."""
+    n, h, w, c, k = shape
+    padding = 0 if shape == SHAPES[0] else 1
+    graph = trace(Sequential(Conv2d(c, 1), Conv2d(k, 3, padding=padding), Flatten()), (h, w, 1))
+    settings = StepSettings(MeanSquaredError(), SGD(), n)
+    stepper = engine.stepper(graph, initial_parameters(graph), settings, threads=1)
+    random = np.random.default_rng(0)
+    images = random.random((n, h, w, 1), np.float32)
+    stepper.step(images, np.zeros((n, graph.output.features), np.float32), 1e-6)
+    executable = stepper.executable
+    found: list[KernelRate] = []
+    stages = [(name, _stages(stepper, f"1:Conv2d {name}")) for name in PASSES]
+    operations = 2 * n * (h - 2 + 2 * padding) * (w - 2 + 2 * padding) * 9 * c * k
+    times: dict[str, list[float]] = {name: [] for name in PASSES}
+    peaks: dict[str, list[float]] = {name: [] for name in PASSES}
+    for _ in range(repeats):
+        for name, indices in stages:
+            peaks[name].append(peak.measure())
+            start = time.perf_counter()
+            for index in indices:
+                executable.run_stage(index)
+            times[name].append(time.perf_counter() - start)
+    for name in PASSES:
+        rates = [operations / seconds / 1e9 for seconds in times[name]]
+        shares = [rate / beside for rate, beside in zip(rates, peaks[name], strict=True)]
+        found.append(KernelRate(shape, name, median(rates), median(shares)))
+    return found
+
+
+def _stages(stepper: NativeStepper, name: str) -> list[int]:
+    stages = stepper.executable.program.stages
+    return [i for i, scheduled in enumerate(stages) if scheduled.stage.name == name]
+
+
+def _measure_article(engine: NativeEngine, threads: int, peak: Peak, repeats: int) -> list[NetworkRate]:
+    graph = trace(article(), (28, 28, 1))
+    random = np.random.default_rng(0)
+    images = random.integers(0, 256, (64, 28, 28, 1), np.uint8)
+    labels = random.integers(0, 10, 64).astype(np.int32)
+    parameters = initial_parameters(graph)
+    predictor = engine.predictor(graph, parameters, threads)
+    stepper = engine.stepper(graph, parameters, StepSettings(CrossEntropy(), SGD(momentum=0.9), 64), threads)
+    uses: Sequence[tuple[str, int, Callable[[], object], int]] = (
+        ("training", 64, lambda: stepper.step(images, labels, 1e-4), _operations(stepper)),
+        ("prediction", 64, lambda: predictor.logits(images), _forward_operations(graph, 64)),
+        ("prediction", 1, lambda: predictor.logits(images[:1]), _forward_operations(graph, 1)),
+    )
+    rates = []
+    for use, batch, call, operations in uses:
+        for _ in range(5):
+            call()
+        times, shares = [], []
+        for _ in range(repeats):
+            beside = peak.measure() * threads
+            start = time.perf_counter()
+            call()
+            times.append(time.perf_counter() - start)
+            shares.append(operations / times[-1] / 1e9 / beside)
+        seconds = median(times)
+        rates.append(NetworkRate("article", use, batch, seconds * 1e3, batch / seconds, median(shares)))
+    return rates
+
+
+def _operations(stepper: NativeStepper) -> int:
+    """Count the floating-point operations of a step's contractions that the mathematics asks for."""
+    total = 0
+    for scheduled in stepper.executable.program.stages:
+        if isinstance(scheduled.stage, Contraction):
+            total += 2 * scheduled.stage.multiply_adds
+    return total
+
+
+def _forward_operations(graph: Graph, batch: int) -> int:
+    return 2 * batch * sum(map(multiply_adds, graph.nodes))

@@ -1,0 +1,164 @@
+"""The reference engine: NumPy in float64, slow and plain. Every other engine is checked against it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neocog.engines.base import Array, Images, State, StepResult, StepSettings, check_images, check_targets
+from neocog.errors import ShapeError
+from neocog.model.graph import Graph
+from neocog.model.parameters import check_parameters
+from neocog.reference import loss, optimizer
+from neocog.reference.network import Draw, backward, forward
+
+Exact = dict[str, NDArray[np.float64]]
+CHUNK = 256  # images that a prediction takes at a time: float64 activations are large
+
+
+def _widen(values: Mapping[str, NDArray[np.generic]]) -> Exact:
+    return {name: np.array(value, np.float64) for name, value in values.items()}
+
+
+def _narrow(values: Exact) -> State:
+    return {name: value.astype(np.float32) for name, value in values.items()}
+
+
+class ReferencePredictor:
+    """A network that answers.
+
+    `exact_parameters` are what it computes with; `exact_logits` and `exact_features` give float64.
+    """
+
+    def __init__(self, graph: Graph, parameters: Mapping[str, Array]) -> None:
+        self.graph = graph
+        self.load(parameters)
+
+    def load(self, parameters: Mapping[str, NDArray[np.generic]]) -> None:
+        """Take new parameters, in memory layout."""
+        check_parameters(self.graph, parameters)
+        self.exact_parameters = _widen(parameters)
+
+    def logits(self, images: Images) -> Array:
+        """Give (N, outputs) for images (N, H, W, C), uint8 or float32 in [0, 1]; N may be 0."""
+        return self.exact_logits(images).astype(np.float32)
+
+    def features(self, images: Images) -> Array:
+        """Give (N, features): what the convolution part hands to the rest, in (row, column, channel) order."""
+        return self.exact_features(images).astype(np.float32)
+
+    def exact_logits(self, images: Images) -> NDArray[np.float64]:
+        """Give the logits in float64."""
+        return self._outputs(images, len(self.graph.nodes) - 1)
+
+    def exact_features(self, images: Images) -> NDArray[np.float64]:
+        """Give the features in float64."""
+        return self._outputs(images, self.graph.feature_node)
+
+    def _outputs(self, images: Images, index: int) -> NDArray[np.float64]:
+        images = check_images(self.graph, images)
+        result = np.empty((len(images), self.graph.nodes[index].output.size))
+        for start in range(0, len(images), CHUNK):
+            chunk = slice(start, start + CHUNK)
+            result[chunk] = forward(self.graph, self.exact_parameters, images[chunk]).outputs[index]
+        return result
+
+
+class ReferenceStepper:
+    """A network that learns. Its state is float64; what the protocol's methods copy out is rounded to float32.
+
+    Attributes:
+        exact_parameters: name → float64 array.
+        exact_gradients: those of the last step; empty before the first.
+        exact_memory: "name/memory" → float64 array.
+        exact_logits: those of the last step.
+        steps: number of steps taken.
+    """
+
+    def __init__(self, graph: Graph, parameters: Mapping[str, Array], settings: StepSettings) -> None:
+        self.graph = graph
+        self.settings = settings
+        self.steps = 0
+        self.exact_gradients: Exact = {}
+        self.exact_logits: NDArray[np.float64] = np.empty((0, graph.output.features))
+        self.load(parameters)
+        self.exact_memory: Exact = {
+            f"{name}/{kind}": array
+            for name, weight in self.exact_parameters.items()
+            for kind, array in optimizer.initial_memory(settings.optimizer, weight).items()
+        }
+
+    def step(self, images: Images, targets: NDArray[np.generic], learning_rate: float) -> StepResult:
+        """Take one optimizer step on images (N, H, W, C), N from 1 to the batch size."""
+        images = check_images(self.graph, images)
+        targets = check_targets(self.graph, self.settings.loss, targets, len(images))
+        if not 1 <= len(images) <= self.settings.batch_size:
+            raise ShapeError(f"a step takes 1 to {self.settings.batch_size} images, got {len(images)}")
+        self.steps += 1
+        run = forward(self.graph, self.exact_parameters, images, Draw(self.settings.seed, self.steps))
+        value = loss.forward(self.settings.loss, run.logits, targets)
+        d_logits = loss.backward(self.settings.loss, run.logits, targets)
+        self.exact_logits = run.logits
+        self.exact_gradients = backward(self.graph, self.exact_parameters, run, d_logits).parameters
+        self._update(learning_rate)
+        return StepResult(value, run.logits.astype(np.float32))
+
+    def _update(self, learning_rate: float) -> None:
+        rule = self.settings.optimizer
+        for name, weight in self.exact_parameters.items():
+            memory = {kind: self.exact_memory[f"{name}/{kind}"] for kind in rule.memory}
+            self.exact_parameters[name], memory = optimizer.update(
+                rule, weight, self.exact_gradients[name], memory, learning_rate=learning_rate, step=self.steps
+            )
+            self.exact_memory |= {f"{name}/{kind}": array for kind, array in memory.items()}
+
+    def parameters(self) -> State:
+        """Copy the parameters out, in memory layout."""
+        return _narrow(self.exact_parameters)
+
+    def load(self, parameters: Mapping[str, NDArray[np.generic]]) -> None:
+        """Take new parameters; the optimizer's memory stays."""
+        check_parameters(self.graph, parameters)
+        self.exact_parameters = _widen(parameters)
+
+    def gradients(self) -> State:
+        """Copy out the gradients of the last step (of the loss, without weight decay), named like the parameters."""
+        return _narrow(self.exact_gradients)
+
+    def optimizer_state(self) -> State:
+        """Copy out the optimizer's memory: "name/memory" → array in memory layout."""
+        return _narrow(self.exact_memory)
+
+    def load_optimizer_state(self, state: Mapping[str, NDArray[np.generic]], steps: int) -> None:
+        """Take the optimizer's memory back, and the number of steps already taken."""
+        if set(state) != set(self.exact_memory):
+            raise ShapeError(
+                "the optimizer's memory must be that of the network",
+                details=(f"expected: {', '.join(sorted(self.exact_memory))}", f"got: {', '.join(sorted(state))}"),
+            )
+        for name, array in state.items():
+            if array.shape != self.exact_memory[name].shape:
+                want = self.exact_memory[name].shape
+                raise ShapeError(f"memory {name} must have the shape {want}, got {array.shape}")
+        self.exact_memory = _widen(state)
+        self.steps = steps
+
+
+class ReferenceEngine:
+    """NumPy in float64. `threads` is accepted and ignored."""
+
+    name = "reference"
+
+    def predictor(
+        self, graph: Graph, parameters: Mapping[str, Array], threads: int | None = None
+    ) -> ReferencePredictor:
+        """Make a network that answers."""
+        return ReferencePredictor(graph, parameters)
+
+    def stepper(
+        self, graph: Graph, parameters: Mapping[str, Array], settings: StepSettings, threads: int | None = None
+    ) -> ReferenceStepper:
+        """Make a network that learns."""
+        return ReferenceStepper(graph, parameters, settings)

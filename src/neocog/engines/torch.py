@@ -1,0 +1,368 @@
+"""The PyTorch engine: the same network as a torch.nn.Sequential, on a processor or a GPU.
+
+Importing this file imports PyTorch; `neocog.engines.get_engine` does so only when this engine is asked for.
+Activations are (N, C, H, W) in PyTorch's channels_last memory format, so the images' bytes are not moved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neocog.engines.base import Array, Images, State, StepResult, StepSettings, check_images, check_targets
+from neocog.errors import EngineError, SettingError, ShapeError
+from neocog.model.graph import Graph, Node
+from neocog.model.layers import AvgPool2d, Conv2d, Dropout, Flatten, Layer, Linear, MaxPool2d, ReLU, Sequential
+from neocog.model.losses import CrossEntropy, Loss, MeanSquaredError
+from neocog.model.optimizers import SGD, Adam, AdamW, Optimizer
+from neocog.model.parameters import Parameter, check_parameters, from_pytorch, parameters_of, to_pytorch
+from neocog.model.random import dropout_bits, dropout_key, dropout_threshold
+from neocog.model.shapes import ImageShape, VectorShape
+
+try:
+    import torch
+    import torch.nn.functional as F  # noqa: N812 (the name that all PyTorch code uses)
+except ImportError as error:
+    raise EngineError(
+        "the torch engine needs PyTorch, which is not installed", hint="pip install 'neocog[torch]'"
+    ) from error
+
+CHUNK = 256  # images that a prediction takes at a time
+MEMORY = {"momentum": "momentum_buffer", "mean": "exp_avg", "square": "exp_avg_sq"}  # our names → PyTorch's
+
+
+class PaddedConv2d(torch.nn.Conv2d):  # type: ignore[misc]  # PyTorch is untyped here
+    """A convolution that pads by itself: "same" can need one pixel more after than before, which Conv2d cannot do.
+
+    A padding module beside it would shift the numbering of the parameters' names.
+    """
+
+    def __init__(self, layer: Conv2d, image: ImageShape) -> None:
+        window = layer.window(image)
+        vertical, horizontal = window.vertical, window.horizontal
+        even = vertical.before == vertical.after and horizontal.before == horizontal.after
+        super().__init__(
+            image.channels,
+            layer.channels,
+            (vertical.kernel, horizontal.kernel),
+            stride=(vertical.stride, horizontal.stride),
+            padding=(vertical.before, horizontal.before) if even else 0,
+            dilation=(vertical.dilation, horizontal.dilation),
+            bias=layer.bias,
+        )
+        # F.pad counts from the last axis: left, right, top, bottom.
+        around = (horizontal.before, horizontal.after, vertical.before, vertical.after)
+        self.around = None if even else around
+
+    def forward(self, x: Any) -> Any:
+        """Pad x (N, C, H, W), then convolve."""
+        return super().forward(x if self.around is None else F.pad(x, self.around))
+
+
+class SharedDropout(torch.nn.Dropout):  # type: ignore[misc]
+    """A Dropout that keeps the same values as every other engine while `draw` is set, and PyTorch's own otherwise."""
+
+    def __init__(self, rate: float, node: Node) -> None:
+        super().__init__(rate)
+        self.rate = rate
+        self.node = node
+        self.draw: tuple[int, int] | None = None  # seed, step
+
+    def forward(self, x: Any) -> Any:
+        """Drop while training; give x as it is otherwise."""
+        if self.draw is None or not self.training:
+            return super().forward(x)
+        bits = dropout_bits(dropout_key(*self.draw, self.node.index), x.numel())
+        kept = torch.from_numpy(bits >= dropout_threshold(self.rate)).to(x.device)
+        # The bits run in (row, column, channel) order, PyTorch's tensors in (channel, row, column) order.
+        shape = self.node.input
+        image = shape.image if isinstance(shape, VectorShape) else shape
+        if image is not None:
+            kept = kept.view(len(x), image.height, image.width, image.channels).permute(0, 3, 1, 2)
+        return torch.where(kept.reshape(x.shape), x * (1.0 / (1.0 - self.rate)), 0.0)
+
+
+def build_module(graph: Graph, parameters: Mapping[str, Array]) -> Any:
+    """Write a network as a torch.nn.Sequential that takes normalised images (N, C, H, W).
+
+    Its parameters carry the names of our state dict, so that one loads into the other as is.
+
+    Arguments:
+        graph: the network.
+        parameters: name → array, in memory layout.
+    """
+    check_parameters(graph, parameters)
+    nodes = {node.name: node for node in graph.nodes}
+    module = _sequential(graph.net, "", nodes)
+    module.load_state_dict(_tensors(graph, parameters))
+    return module
+
+
+def _sequential(net: Sequential, prefix: str, nodes: Mapping[str, Node]) -> Any:
+    modules = []
+    for position, layer in enumerate(net.layers):
+        name = f"{prefix}{position}"
+        if isinstance(layer, Sequential):
+            modules.append(_sequential(layer, f"{name}.", nodes))
+        else:
+            modules.append(_module(layer, nodes[name]))
+    return torch.nn.Sequential(*modules)
+
+
+def _module(layer: Layer, node: Node) -> Any:
+    match layer:
+        case Conv2d():
+            assert isinstance(node.input, ImageShape)  # trace refuses anything else
+            return PaddedConv2d(layer, node.input)
+        case MaxPool2d():
+            return torch.nn.MaxPool2d(layer.window, layer.stride, layer.padding)
+        case AvgPool2d():
+            return torch.nn.AvgPool2d(layer.window, layer.stride, layer.padding, count_include_pad=True)
+        case Linear():
+            return torch.nn.Linear(node.input.size, layer.features, bias=layer.bias)
+        case ReLU():
+            return torch.nn.ReLU()
+        case Flatten():
+            return torch.nn.Flatten()
+        case Dropout():
+            return SharedDropout(layer.rate, node)
+    raise EngineError(f"{node.title} is unknown to the torch engine")
+
+
+def _tensors(graph: Graph, parameters: Mapping[str, NDArray[np.generic]]) -> dict[str, Any]:
+    return {p.name: torch.tensor(to_pytorch(p, parameters[p.name])) for p in parameters_of(graph)}
+
+
+class _Network:
+    """What the predictor and the stepper share: the module, and the way of the images into it."""
+
+    def __init__(
+        self, graph: Graph, parameters: Mapping[str, Array], device: str, dtype: Any, threads: int | None
+    ) -> None:
+        self.graph = graph
+        self.device = device
+        self.dtype = dtype
+        self.threads = threads
+        self.on_gpu = device.startswith("cuda")
+        # Converted by `to`, then loaded once more: float64 parameters would be rounded by a float32 module.
+        self.module = build_module(graph, parameters).to(device, dtype, memory_format=torch.channels_last)
+        self.load(parameters)
+        self.leaves = [m for m in self.module.modules() if not isinstance(m, torch.nn.Sequential)]
+        mean, std = graph.normalisation.per_channel(graph.input.channels)
+        self.mean = torch.tensor(mean, dtype=dtype, device=device)
+        self.std = torch.tensor(std, dtype=dtype, device=device)
+
+    def load(self, parameters: Mapping[str, Array]) -> None:
+        """Take new parameters, in memory layout."""
+        check_parameters(self.graph, parameters)
+        self.module.load_state_dict(_tensors(self.graph, parameters))
+
+    def tensor(self, images: Images) -> Any:
+        """Normalise images (N, H, W, C) into (N, C, H, W), channels last in memory."""
+        writable = images if images.flags.writeable else images.copy()  # PyTorch warns of read-only memory
+        x = torch.from_numpy(writable).to(self.device).to(self.dtype)
+        if images.dtype == np.uint8:
+            x = x / 255
+        return ((x - self.mean) / self.std).permute(0, 3, 1, 2)
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Compute on `threads` threads, and in true float32: no shortened mantissas on a GPU."""
+        threads, cudnn = torch.get_num_threads(), torch.backends.cudnn
+        shortened = cudnn.allow_tf32 if self.on_gpu else False
+        if self.threads is not None:
+            torch.set_num_threads(self.threads)
+        if shortened:
+            cudnn.allow_tf32 = False
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
+            if shortened:
+                cudnn.allow_tf32 = True
+
+
+class TorchPredictor(_Network):
+    """A network that answers, by PyTorch."""
+
+    def logits(self, images: Images) -> Array:
+        """Give (N, outputs) for images (N, H, W, C), uint8 or float32 in [0, 1]; N may be 0."""
+        return self._outputs(images, len(self.leaves) - 1)
+
+    def features(self, images: Images) -> Array:
+        """Give (N, features): what the convolution part hands to the rest, in (row, column, channel) order."""
+        values = self._outputs(images, self.graph.feature_node)
+        image = self.graph.nodes[self.graph.feature_node].input
+        assert isinstance(image, ImageShape)  # the definition of feature_node
+        maps = values.reshape(-1, image.channels, image.height, image.width)
+        return np.ascontiguousarray(maps.transpose(0, 2, 3, 1)).reshape(-1, image.size)
+
+    def _outputs(self, images: Images, index: int) -> Array:
+        images = check_images(self.graph, images)
+        result = np.empty((len(images), self.graph.nodes[index].output.size), np.float32)
+        self.module.eval()
+        with self.running(), torch.inference_mode():
+            for start in range(0, len(images), CHUNK):
+                x = self.tensor(images[start : start + CHUNK])
+                for leaf in self.leaves[: index + 1]:
+                    x = leaf(x)
+                result[start : start + CHUNK] = x.cpu().numpy()
+        return result
+
+
+class TorchStepper(_Network):
+    """A network that learns, by PyTorch. `module` and `optimizer` are PyTorch's own objects."""
+
+    def __init__(
+        self,
+        graph: Graph,
+        parameters: Mapping[str, Array],
+        settings: StepSettings,
+        device: str,
+        dtype: Any,
+        threads: int | None,
+    ) -> None:
+        super().__init__(graph, parameters, device, dtype, threads)
+        self.settings = settings
+        self.steps = 0
+        self.loss = _loss(settings.loss)
+        self.weights = dict(self.module.named_parameters())
+        # PyTorch refuses an optimizer of nothing; a network without parameters still has a loss.
+        self.optimizer = _optimizer(settings.optimizer, list(self.weights.values())) if self.weights else None
+
+    def step(self, images: Images, targets: NDArray[np.generic], learning_rate: float) -> StepResult:
+        """Take one optimizer step on images (N, H, W, C), N from 1 to the batch size."""
+        images = check_images(self.graph, images)
+        targets = check_targets(self.graph, self.settings.loss, targets, len(images))
+        if not 1 <= len(images) <= self.settings.batch_size:
+            raise ShapeError(f"a step takes 1 to {self.settings.batch_size} images, got {len(images)}")
+        self.steps += 1
+        self.module.train()
+        for leaf in self.leaves:
+            if isinstance(leaf, SharedDropout):
+                leaf.draw = (self.settings.seed, self.steps)
+        kind = torch.int64 if isinstance(self.settings.loss, CrossEntropy) else self.dtype
+        with self.running():
+            logits = self.module(self.tensor(images))
+            loss = self.loss(logits, torch.tensor(targets, dtype=kind, device=self.device))
+            if self.optimizer is not None:
+                self.optimizer.zero_grad(set_to_none=True)
+                loss.backward()
+                for group in self.optimizer.param_groups:
+                    group["lr"] = learning_rate
+                self.optimizer.step()
+        return StepResult(float(loss.detach()), logits.detach().cpu().numpy().astype(np.float32))
+
+    def parameters(self) -> State:
+        """Copy the parameters out, in memory layout."""
+        return {p.name: _array(p, self.weights[p.name]) for p in parameters_of(self.graph)}
+
+    def gradients(self) -> State:
+        """Copy out the gradients of the last step (of the loss, without weight decay), named like the parameters."""
+        if self.steps == 0:
+            return {}
+        return {p.name: _array(p, self.weights[p.name].grad) for p in parameters_of(self.graph)}
+
+    def optimizer_state(self) -> State:
+        """Copy out the optimizer's memory: "name/memory" → array in memory layout."""
+        state: State = {}
+        for p in parameters_of(self.graph):
+            kept = self.optimizer.state.get(self.weights[p.name], {}) if self.optimizer else {}
+            for memory in self.settings.optimizer.memory:
+                value = kept.get(MEMORY[memory])
+                state[f"{p.name}/{memory}"] = np.zeros(p.shape, np.float32) if value is None else _array(p, value)
+        return state
+
+    def load_optimizer_state(self, state: Mapping[str, Array], steps: int) -> None:
+        """Take the optimizer's memory back, and the number of steps already taken."""
+        wanted = self.optimizer_state()
+        if set(state) != set(wanted):
+            raise ShapeError(
+                "the optimizer's memory must be that of the network",
+                details=(f"expected: {', '.join(sorted(wanted))}", f"got: {', '.join(sorted(state))}"),
+            )
+        for name, array in state.items():
+            if array.shape != wanted[name].shape:
+                raise ShapeError(f"memory {name} must have the shape {wanted[name].shape}, got {array.shape}")
+        self.steps = steps
+        for p in parameters_of(self.graph):
+            weight = self.weights[p.name]
+            kept: dict[str, Any] = {}
+            for memory in self.settings.optimizer.memory:
+                value = torch.tensor(to_pytorch(p, state[f"{p.name}/{memory}"]), dtype=self.dtype, device=self.device)
+                kept[MEMORY[memory]] = torch.empty_like(weight).copy_(value)
+            if isinstance(self.settings.optimizer, Adam):
+                kept["step"] = torch.tensor(float(steps))
+            if self.optimizer is not None:
+                self.optimizer.state[weight] = kept
+
+
+def _array(parameter: Parameter, tensor: Any) -> Array:
+    value = from_pytorch(parameter, tensor.detach().cpu().contiguous().numpy())
+    return np.array(value, np.float32)
+
+
+def _loss(loss: Loss) -> Any:
+    if isinstance(loss, CrossEntropy):
+        return torch.nn.CrossEntropyLoss(label_smoothing=loss.label_smoothing)
+    if isinstance(loss, MeanSquaredError):
+        return torch.nn.MSELoss()
+    raise SettingError(f"unknown loss {loss!r}")
+
+
+def _optimizer(rule: Optimizer, weights: list[Any]) -> Any:
+    match rule:
+        case SGD():
+            return torch.optim.SGD(
+                weights,
+                rule.learning_rate,
+                momentum=rule.momentum,
+                weight_decay=rule.weight_decay,
+                nesterov=rule.nesterov,
+            )
+        case Adam():
+            make = torch.optim.AdamW if isinstance(rule, AdamW) else torch.optim.Adam
+            betas = (rule.beta1, rule.beta2)
+            return make(weights, rule.learning_rate, betas, rule.epsilon, rule.weight_decay)
+    raise SettingError(f"unknown optimizer {rule!r}")
+
+
+class TorchEngine:
+    """PyTorch.
+
+    Arguments:
+        device: "cpu", "cuda", or any other that PyTorch knows.
+        dtype: "float32" or "float64"; the arrays at the edge are float32 in both.
+
+    Raises:
+        EngineError: PyTorch has no such device here.
+    """
+
+    name = "torch"
+
+    def __init__(self, device: str = "cpu", dtype: str = "float32") -> None:
+        if dtype not in ("float32", "float64"):
+            raise SettingError(f'dtype must be "float32" or "float64", got {dtype!r}')
+        try:
+            torch.empty(0, device=device)
+        except (RuntimeError, AssertionError) as error:  # PyTorch asserts that it was built with CUDA
+            raise EngineError(
+                f"the torch engine cannot run on the device {device!r}: {str(error).splitlines()[0]}",
+                hint='use device="cpu", or install a PyTorch build for this device',
+            ) from error
+        self.device = device
+        self.dtype = getattr(torch, dtype)
+
+    def predictor(self, graph: Graph, parameters: Mapping[str, Array], threads: int | None = None) -> TorchPredictor:
+        """Make a network that answers, on `threads` threads (None: as many as PyTorch is set to)."""
+        return TorchPredictor(graph, parameters, self.device, self.dtype, threads)
+
+    def stepper(
+        self, graph: Graph, parameters: Mapping[str, Array], settings: StepSettings, threads: int | None = None
+    ) -> TorchStepper:
+        """Make a network that learns."""
+        return TorchStepper(graph, parameters, settings, self.device, self.dtype, threads)

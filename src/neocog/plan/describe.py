@@ -1,0 +1,79 @@
+"""A plan as text, for people who want to see what will run and where everything lies."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from neocog.plan.contraction import Axis, Contraction
+from neocog.plan.layout import Space
+from neocog.plan.memory import accesses
+from neocog.plan.program import Program
+from neocog.plan.stages import Stage
+
+
+def describe(program: Program) -> str:
+    """Describe a program: the processor, every stage with its tiling and what it waits for, and the memory.
+
+    A bar before a stage means that all threads meet there. Loops are written outermost first.
+    """
+    target = program.target
+    purpose = "training" if program.training else "prediction"
+    lines = [
+        f"{purpose}, batch {program.batch}, for {target.cpu}: {target.lanes} lanes, {target.registers} registers, "
+        f"{'fused' if target.fma else 'separate'} multiply-add",
+        "",
+    ]
+    for index, scheduled in enumerate(program.stages):
+        bar = "|" if scheduled.barrier else " "
+        stage = scheduled.stage
+        lines.append(f"{bar} {index:3d}  {stage.name}  ({stage.items:,} items)")
+        lines += [f"         {line}" for line in _details(stage)]
+    lines += ["", "memory (bytes from the start of its block; live from stage to stage)"]
+    lives = _lives(program)
+    for (space, name), place in program.places.items():
+        life = lives.get((space, name))
+        when = f"{life[0]} - {life[1]}" if life else "never"
+        lines.append(f"  {space.value:5}  {place.offset:>12,}  {place.size:>12,}  {when:>9}  {name}")
+    for space in Space:
+        lines.append(f"  {space.value} in all: {program.size(space):,} bytes")
+    return "\n".join(lines)
+
+
+def _details(stage: Stage) -> Iterable[str]:
+    if not isinstance(stage, Contraction):
+        return
+    split = stage.rows
+    inner = math.prod(axis.extent for axis in split.inner)
+    tiles = " or ".join(f"{turns * inner}" for turns in split.sizes())
+    vectors = f"{stage.vectors}" if stage.panels > 1 else f"{stage.last_vectors}"
+    yield f"tile: {tiles} rows x {vectors} vectors; rows {_loops(split.axes)}; {stage.panels} panels"
+    blocks = f", in {stage.reduction.total} blocks" if stage.reduction.total > 1 else ""
+    yield f"sum over {_loops(stage.reduction.axes)}{blocks}; {stage.multiply_adds:,} multiply-adds"
+    fused = [
+        text
+        for text, present in (
+            ("bias", stage.bias),
+            ("ReLU", stage.relu),
+            ("gate of a ReLU", stage.gate),
+            ("gradient of the bias", stage.ones),
+        )
+        if present
+    ]
+    if fused:
+        yield f"fused: {', '.join(fused)}"
+
+
+def _loops(axes: Iterable[Axis]) -> str:
+    return " x ".join(str(axis.extent) for axis in axes) or "1"
+
+
+def _lives(program: Program) -> dict[tuple[Space, str], tuple[int, int]]:
+    """Give the first and last stage that touches each piece of memory."""
+    lives: dict[tuple[Space, str], tuple[int, int]] = {}
+    for index, scheduled in enumerate(program.stages):
+        reads, writes = accesses(scheduled.stage)
+        for name in reads | writes:
+            first, _ = lives.get(name, (index, index))
+            lives[name] = (first, index)
+    return lives

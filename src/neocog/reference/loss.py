@@ -1,0 +1,60 @@
+"""The losses: the mean over a batch, and its gradient in the logits."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from neocog.errors import SettingError
+from neocog.model.losses import CrossEntropy, Loss, MeanSquaredError
+from neocog.reference.arrays import Array
+
+
+def log_softmax(logits: Array) -> Array:
+    """Give the logarithms of the softmax of logits (N, classes), without overflow."""
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    result: Array = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    return result
+
+
+def softmax(logits: Array) -> Array:
+    """Give probabilities for logits (N, classes): exp(z) over the sum of exp(z).
+
+    >>> softmax(np.array([[0.0, 0.0]]))
+    array([[0.5, 0.5]])
+    """
+    result: Array = np.exp(log_softmax(logits))
+    return result
+
+
+def smoothed(labels: Array, classes: int, smoothing: float) -> Array:
+    """Give the target distribution (N, classes): 1 at each label, of which `smoothing` is spread over all classes."""
+    one_hot = np.zeros((len(labels), classes))
+    one_hot[np.arange(len(labels)), labels] = 1.0
+    return (1.0 - smoothing) * one_hot + smoothing / classes
+
+
+def forward(loss: Loss, logits: Array, targets: Array) -> float:
+    """Give the mean loss of a batch.
+
+    Arguments:
+        loss: which.
+        logits: (N, outputs).
+        targets: class labels (N,) for CrossEntropy, (N, outputs) for MeanSquaredError.
+    """
+    if isinstance(loss, CrossEntropy):
+        want = smoothed(targets, logits.shape[1], loss.label_smoothing)
+        return float(-(want * log_softmax(logits)).sum() / len(logits))
+    if isinstance(loss, MeanSquaredError):
+        return float(np.square(logits - targets).mean())
+    raise SettingError(f"unknown loss {loss!r}")
+
+
+def backward(loss: Loss, logits: Array, targets: Array) -> Array:
+    """Give the gradient of `forward` in the logits, (N, outputs)."""
+    if isinstance(loss, CrossEntropy):
+        want = smoothed(targets, logits.shape[1], loss.label_smoothing).astype(logits.dtype)
+        gradient: Array = (softmax(logits) - want) / len(logits)
+        return gradient
+    if isinstance(loss, MeanSquaredError):
+        return 2.0 * (logits - targets) / logits.size
+    raise SettingError(f"unknown loss {loss!r}")

@@ -1,0 +1,74 @@
+"""Pooling: the largest value, or the mean, of each window."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from neocog.model.layers import AvgPool2d, MaxPool2d
+from neocog.reference.arrays import Array
+from neocog.reference.taps import crop, image_shape, pad, taps
+
+
+def max_forward(x: Array, layer: MaxPool2d) -> tuple[Array, Array]:
+    """Keep the largest value of each window, and say where it stood.
+
+    Padding never wins. Of equal values the first in row-major order of the window wins. A NaN wins over every number,
+    as in PyTorch.
+
+    Arguments:
+        x: (N, H, W, C).
+        layer: window, stride and padding.
+
+    Returns:
+        y (N, H', W', C), and the winners, of the same shape: the place of the winning tap in the window, counted in
+        row-major order from 0.
+    """
+    window = layer.walk(image_shape(x))
+    padded = pad(x, window)
+    inside = pad(np.ones((1, *x.shape[1:3], 1), bool), window)
+    shape = (len(x), window.vertical.output, window.horizontal.output, x.shape[-1])
+    best = np.zeros(shape, x.dtype)
+    winner = np.full(shape, -1, np.int32)
+    for place, (_, _, where) in enumerate(taps(window)):
+        value = padded[where]
+        # The last term is true of NaN alone.
+        wins = inside[where] & ((winner < 0) | (value > best) | (value != value))
+        best = np.where(wins, value, best)
+        winner = np.where(wins, np.int32(place), winner)
+    return best, winner
+
+
+def max_backward(x: Array, winner: Array, dy: Array, layer: MaxPool2d) -> Array:
+    """Give the gradient of x: dy goes to each window's winner, and nowhere else."""
+    window = layer.walk(image_shape(x))
+    dx = np.zeros_like(pad(x, window), dtype=dy.dtype)
+    for place, (_, _, where) in enumerate(taps(window)):
+        dx[where] += np.where(winner == place, dy, 0)
+    return crop(dx, window)
+
+
+def avg_forward(x: Array, layer: AvgPool2d) -> Array:
+    """Take the mean of each window; padding counts as zeros.
+
+    Arguments:
+        x: (N, H, W, C).
+        layer: window, stride and padding.
+
+    Returns:
+        (N, H', W', C).
+    """
+    window = layer.walk(image_shape(x))
+    padded = pad(x, window)
+    total = np.zeros((len(x), window.vertical.output, window.horizontal.output, x.shape[-1]), x.dtype)
+    for _, _, where in taps(window):
+        total += padded[where]
+    return total / window.cells
+
+
+def avg_backward(x: Array, dy: Array, layer: AvgPool2d) -> Array:
+    """Give the gradient of x: every tap of a window gets an equal share of dy."""
+    window = layer.walk(image_shape(x))
+    dx = np.zeros_like(pad(x, window), dtype=dy.dtype)
+    for _, _, where in taps(window):
+        dx[where] += dy / window.cells
+    return crop(dx, window)

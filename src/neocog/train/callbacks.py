@@ -1,0 +1,114 @@
+"""Callbacks: code that is called as training goes on, under Keras' hook names."""
+
+from __future__ import annotations
+
+import math
+
+from neocog.engines.base import State
+from neocog.errors import SettingError
+from neocog.train.events import BatchResult, Run
+from neocog.train.history import COLUMNS, EpochResult
+from neocog.train.source import check_count
+
+
+class Callback:
+    """Base of callbacks: override what is of interest. `run` is the training under way; `run.stop(reason)` ends it.
+
+    >>> class Losses(Callback):
+    ...     def on_epoch_end(self, run, epoch):
+    ...         print(epoch.epoch, epoch.loss)
+    """
+
+    def on_train_begin(self, run: Run) -> None:
+        """Before the first epoch; after a resume `run.history` holds the earlier ones."""
+
+    def on_train_end(self, run: Run) -> None:
+        """After the last epoch, also when training is interrupted or fails; `run.history.stopped` says which."""
+
+    def on_epoch_begin(self, run: Run) -> None:
+        """Before an epoch, `run.epoch`."""
+
+    def on_epoch_end(self, run: Run, epoch: EpochResult) -> None:
+        """After an epoch and its validation."""
+
+    def on_batch_begin(self, run: Run) -> None:
+        """Before a step."""
+
+    def on_batch_end(self, run: Run, batch: BatchResult) -> None:
+        """After a step."""
+
+
+class EarlyStopping(Callback):
+    """Stop when a number has not improved for `patience` epochs; Keras' arguments.
+
+    `fit(patience=...)` is the shorter way, and watches validation accuracy and loss together.
+
+    Arguments:
+        monitor: "loss", "accuracy", "val_loss" or "val_accuracy"; accuracies should rise, losses fall.
+        patience: epochs without improvement before stopping.
+        min_delta: the least change that counts as an improvement.
+        restore_best_weights: whether the model ends on the best epoch's weights.
+
+    Raises:
+        SettingError: an argument is out of its range; while training: `monitor` needs validation data.
+
+    Source: Prechelt 1998, Early stopping - but when?
+    """
+
+    def __init__(
+        self,
+        monitor: str = "val_loss",
+        patience: int = 5,
+        min_delta: float = 0.0,
+        restore_best_weights: bool = False,
+    ) -> None:
+        if monitor not in COLUMNS[1:5]:
+            raise SettingError(f"EarlyStopping: monitor must be one of {', '.join(COLUMNS[1:5])}, got {monitor!r}")
+        if not (math.isfinite(min_delta) and min_delta >= 0):
+            raise SettingError(f"EarlyStopping: min_delta must be 0 or more, got {min_delta!r}")
+        self.monitor = monitor
+        self.patience = check_count("EarlyStopping: patience", patience)
+        self.min_delta = min_delta
+        self.restore_best_weights = restore_best_weights
+        self._reset()
+
+    def _reset(self) -> None:
+        self.best = -math.inf
+        self.best_epoch = 0
+        self._best_parameters: State | None = None
+
+    def _improves(self, epoch: EpochResult) -> bool:
+        value = getattr(epoch, self.monitor)
+        if value is None:
+            raise SettingError(
+                f"EarlyStopping: {self.monitor} needs validation data, got none", hint='pass some, or monitor="loss"'
+            )
+        score = value if self.monitor.endswith("accuracy") else -value
+        # The first epoch improves on nothing, whatever min_delta.
+        if self.best_epoch and not score - self.best > self.min_delta:
+            return False
+        self.best, self.best_epoch = score, epoch.epoch
+        return True
+
+    def _watch(self, run: Run, epoch: EpochResult) -> bool:
+        improves = self._improves(epoch)
+        if epoch.epoch - self.best_epoch >= self.patience:
+            run.stop("patience")
+        return improves
+
+    def on_train_begin(self, run: Run) -> None:
+        """Start anew, or from the epochs before a resume."""
+        self._reset()
+        for epoch in run.history.epochs:
+            self._watch(run, epoch)
+
+    def on_epoch_end(self, run: Run, epoch: EpochResult) -> None:
+        """Compare, and stop when patience is over."""
+        if self._watch(run, epoch) and self.restore_best_weights:
+            self._best_parameters = dict(run.model.parameters)
+
+    def on_train_end(self, run: Run) -> None:
+        """Go back to the best weights, where that was asked for."""
+        if self._best_parameters is not None and run.history.epochs[-1].epoch != self.best_epoch:
+            run.model.load_parameters(self._best_parameters)
+        self._best_parameters = None

@@ -1,0 +1,200 @@
+"""last.safetensors: a model file together with what training needs to go on. See docs/formats.md."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from neocog.engines.base import Array, Engine, State
+from neocog.errors import FormatError, SettingError
+from neocog.model.losses import Loss
+from neocog.model.optimizers import Optimizer
+from neocog.model.parameters import from_pytorch, parameters_of, pytorch_shape, to_pytorch
+from neocog.model.schedules import Schedule
+from neocog.train.files import describe, read_tensor_file, tensor_bytes, write_atomically
+from neocog.train.history import COLUMNS, EpochResult, History
+from neocog.train.kinds import from_json, to_json
+from neocog.train.model import Model
+from neocog.train.modelfile import OPTIMIZER_PREFIX, check_integer, check_keys, check_number, document_of, model_from
+from neocog.train.source import MAX_SEED
+
+_KEYS = (
+    "step",
+    "epochs",
+    "batch_size",
+    "seed",
+    "optimizer",
+    "loss",
+    "schedule",
+    "patience",
+    "time_limit",
+    "history",
+    "settings",
+)
+
+
+@dataclass(slots=True)
+class Checkpoint:
+    """A training that can go on, as it was after an epoch.
+
+    Arguments:
+        model: with the parameters after that epoch.
+        memory: the optimizer's: "0.weight/mean" → array in memory layout.
+        step: steps taken so far; what Dropout drops depends on it.
+        epochs: how many the training was to have; those done are `len(history)`.
+        batch_size, seed, optimizer, loss, schedule, patience, time_limit: what it was started with.
+        history: the epochs done.
+        settings: JSON values of the caller, such as where the images are.
+        best_parameters: those of the best epoch, where they are known; they are not in this file.
+    """
+
+    model: Model
+    memory: State
+    step: int
+    epochs: int
+    batch_size: int
+    seed: int
+    optimizer: Optimizer
+    loss: Loss
+    schedule: Schedule
+    patience: int | None = None
+    time_limit: float | None = None
+    history: History = field(default_factory=History)
+    settings: dict[str, Any] = field(default_factory=dict)
+    best_parameters: Mapping[str, Array] | None = None
+
+
+def save_checkpoint(checkpoint: Checkpoint, path: str | Path) -> None:
+    """Write a checkpoint, atomically.
+
+    Raises:
+        NeocogError: the file cannot be written.
+        SettingError: it holds what files cannot say; see `checkpoint_bytes`.
+    """
+    write_atomically(path, checkpoint_bytes(checkpoint))
+
+
+def checkpoint_bytes(checkpoint: Checkpoint) -> bytes:
+    """Lay a checkpoint out as the bytes of its file.
+
+    Raises:
+        SettingError: `settings` holds what JSON cannot say, or the network a layer that files do not know.
+    """
+    training = {
+        "step": checkpoint.step,
+        "epochs": checkpoint.epochs,
+        "batch_size": checkpoint.batch_size,
+        "seed": checkpoint.seed,
+        "optimizer": to_json(checkpoint.optimizer),
+        "loss": to_json(checkpoint.loss),
+        "schedule": to_json(checkpoint.schedule),
+        "patience": checkpoint.patience,
+        "time_limit": checkpoint.time_limit,
+        "history": [{name: getattr(epoch, name) for name in COLUMNS} for epoch in checkpoint.history.epochs],
+        "settings": checkpoint.settings,
+    }
+    tensors = checkpoint.model.state_dict()
+    parameters = {parameter.name: parameter for parameter in parameters_of(checkpoint.model.graph)}
+    for key, value in checkpoint.memory.items():
+        converted = to_pytorch(parameters[key.rpartition("/")[0]], value)
+        tensors[OPTIMIZER_PREFIX + key] = np.asarray(converted, np.float32)
+    try:
+        return tensor_bytes({**document_of(checkpoint.model), "training": training}, tensors)
+    except (TypeError, ValueError) as error:
+        raise SettingError(f"settings of a checkpoint must be JSON values: {error}") from None
+
+
+def load_checkpoint(path: str | Path, *, engine: str | Engine = "native", threads: int | None = None) -> Checkpoint:
+    """Read a checkpoint.
+
+    Arguments:
+        path: a last.safetensors.
+        engine, threads: what its model shall run on, as for Model.
+
+    Raises:
+        FormatError: there is no such file, it is damaged, or it holds no training; the message says what and where.
+    """
+    content = read_tensor_file(path)
+    if "training" not in content.document:
+        raise FormatError(
+            f"{path} holds a model, but no training to go on with",
+            hint="resume from the last.safetensors of a run folder",
+        )
+    training = content.document.pop("training")
+    weights: State = {}
+    memory: State = {}
+    for name, value in content.tensors.items():
+        if name.startswith(OPTIMIZER_PREFIX):
+            memory[name.removeprefix(OPTIMIZER_PREFIX)] = value
+        else:
+            weights[name] = value
+    model = model_from(str(path), content.document, weights, engine=engine, threads=threads)
+    try:
+        return _read_training(model, memory, training)
+    except FormatError as error:
+        raise FormatError(f"{path}: {error.message}", details=error.details, hint=error.hint) from None
+
+
+def _read_training(model: Model, memory: State, data: object) -> Checkpoint:
+    entries = check_keys("training", data, _KEYS)
+    optimizer = from_json(Optimizer, entries["optimizer"], "training.optimizer")
+    seed = check_integer("training.seed", entries["seed"])
+    if seed > MAX_SEED:
+        raise FormatError(f"training.seed must be at most 2^64 - 1, got {describe(seed)}")
+    time_limit = entries["time_limit"]
+    if time_limit is not None and check_number("training.time_limit", time_limit) <= 0:
+        raise FormatError(f"training.time_limit must be above 0, got {describe(time_limit)}")
+    if not isinstance(entries["settings"], dict):
+        raise FormatError(f"training.settings must be an object, got {describe(entries['settings'])}")
+    patience = entries["patience"]
+    return Checkpoint(
+        model=model,
+        memory=_read_memory(model, optimizer, memory),
+        step=check_integer("training.step", entries["step"]),
+        epochs=check_integer("training.epochs", entries["epochs"], 1),
+        batch_size=check_integer("training.batch_size", entries["batch_size"], 1),
+        seed=seed,
+        optimizer=optimizer,
+        loss=from_json(Loss, entries["loss"], "training.loss"),
+        schedule=from_json(Schedule, entries["schedule"], "training.schedule"),
+        patience=None if patience is None else check_integer("training.patience", patience, 1),
+        time_limit=time_limit,
+        history=_read_history(entries["history"]),
+        settings=entries["settings"],
+    )
+
+
+def _read_memory(model: Model, optimizer: Optimizer, memory: State) -> State:
+    parameters = {p.name: p for p in parameters_of(model.graph)}
+    wanted = {f"{name}/{kind}": p for name, p in parameters.items() for kind in optimizer.memory}
+    faults = [f"missing: {OPTIMIZER_PREFIX}{key}" for key in wanted if key not in memory]
+    faults += [f"unknown: {describe(OPTIMIZER_PREFIX + key)}" for key in memory if key not in wanted]
+    if faults:
+        raise FormatError("the optimizer's tensors are not those of its kind", details=tuple(faults[:8]))
+    converted: State = {}
+    for key, parameter in wanted.items():
+        shape = pytorch_shape(parameter)
+        if memory[key].shape != shape:
+            raise FormatError(f"tensor {OPTIMIZER_PREFIX}{key} must have the shape {shape}, got {memory[key].shape}")
+        converted[key] = np.asarray(from_pytorch(parameter, memory[key]), np.float32)
+    return converted
+
+
+def _read_history(data: object) -> History:
+    if not isinstance(data, list):
+        raise FormatError(f"training.history must be a list, got {describe(data)}")
+    epochs = []
+    for index, entry in enumerate(data):
+        where = f"training.history[{index}]"
+        values = dict(check_keys(where, entry, COLUMNS))
+        if values["epoch"] != index + 1 or type(values["epoch"]) is not int:
+            raise FormatError(f"{where}.epoch must be {index + 1}, got {describe(values['epoch'])}")
+        for name in COLUMNS[1:]:
+            if values[name] is not None or not name.startswith("val_"):
+                check_number(f"{where}.{name}", values[name])
+        epochs.append(EpochResult(**values))
+    return History(epochs)

@@ -1,0 +1,102 @@
+"""How good a model is: accuracy, loss and confusion on images whose classes are known."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neocog.engines.base import check_targets
+from neocog.errors import DataError
+from neocog.model.losses import CrossEntropy, Loss, MeanSquaredError
+from neocog.train.model import Model, target_classes
+from neocog.train.source import Batch
+
+
+@dataclass(frozen=True, slots=True)
+class ClassResult:
+    """One class: the share of its images that were recognised (None without images), and their number."""
+
+    accuracy: float | None
+    images: int
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """How a model answered.
+
+    Arguments:
+        accuracy: share of images whose most probable class is the true one.
+        loss: mean over the images, computed in float64 from the engine's logits.
+        images: their number.
+        per_class: class name → its result.
+        confusion: (classes, classes) counts; row: the true class, column: the answer.
+    """
+
+    accuracy: float
+    loss: float
+    images: int
+    per_class: dict[str, ClassResult]
+    confusion: NDArray[np.int64]
+
+    def to_json(self) -> dict[str, object]:
+        """Give the same as values that JSON knows."""
+        return {
+            "accuracy": self.accuracy,
+            "loss": self.loss,
+            "images": self.images,
+            "per_class": {
+                name: {"accuracy": result.accuracy, "images": result.images} for name, result in self.per_class.items()
+            },
+            "confusion": self.confusion.tolist(),
+        }
+
+
+def evaluate(model: Model, batches: Iterable[Batch], loss: Loss | None = None) -> Evaluation:
+    """Measure a model in one pass over batches.
+
+    Arguments:
+        model: what is measured.
+        batches: pairs of images and labels, such as `source.batches(0)`; of any sizes.
+        loss: which loss to report, default CrossEntropy(). Label smoothing is left out: it is an aid of training, and
+            losses stay comparable without it.
+
+    Raises:
+        DataError: there are no images, or labels are out of range.
+    """
+    squared = isinstance(loss, MeanSquaredError)
+    loss = loss if loss is not None else CrossEntropy()
+    classes = len(model.class_names)
+    confusion = np.zeros((classes, classes), np.int64)
+    losses: list[float] = []
+    for images, labels in batches:
+        logits = model(images).astype(np.float64)
+        targets = check_targets(model.graph, loss, labels, len(logits))
+        truth, answers = target_classes(loss, targets), logits.argmax(axis=1)
+        losses += (_squared_errors(logits, targets) if squared else _cross_entropies(logits, truth)).tolist()
+        np.add.at(confusion, (truth, answers), 1)
+    count = int(confusion.sum())
+    if not count:
+        raise DataError("an evaluation needs at least one image, got none")
+    found, of_class = confusion.diagonal(), confusion.sum(axis=1)
+    per_class = {
+        name: ClassResult(float(found[k] / of_class[k]) if of_class[k] else None, int(of_class[k]))
+        for k, name in enumerate(model.class_names)
+    }
+    # fsum rounds once, so that the same images give the same loss in batches of any size and order.
+    return Evaluation(float(found.sum() / count), math.fsum(losses) / count, count, per_class, confusion)
+
+
+def _cross_entropies(logits: NDArray[np.float64], truth: NDArray[np.int64]) -> NDArray[np.float64]:
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    log_sums = np.log(np.exp(shifted).sum(axis=1))
+    losses: NDArray[np.float64] = log_sums - np.take_along_axis(shifted, truth[:, None], axis=1)[:, 0]
+    return losses
+
+
+def _squared_errors(logits: NDArray[np.float64], targets: NDArray[np.generic]) -> NDArray[np.float64]:
+    errors: NDArray[np.float64] = np.square(logits - targets.astype(np.float64)).mean(axis=1)
+    return errors

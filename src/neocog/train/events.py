@@ -1,0 +1,65 @@
+"""What the training loop tells while it runs; faces read it through callbacks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from neocog.train.history import History
+
+if TYPE_CHECKING:
+    from neocog.train.model import Model
+    from neocog.train.trainer import Trainer
+
+
+@dataclass(frozen=True, slots=True)
+class BatchResult:
+    """The epoch so far, after one of its steps.
+
+    Arguments:
+        step: steps taken in the whole training, this one included.
+        images: images of this epoch that were trained on so far.
+        loss, accuracy: means over those.
+        batch_loss: of this batch alone.
+        learning_rate: of this step.
+        seconds: since the epoch began.
+    """
+
+    step: int
+    images: int
+    loss: float
+    accuracy: float
+    batch_loss: float
+    learning_rate: float
+    seconds: float
+
+    @property
+    def images_per_second(self) -> float:
+        """Training speed of the epoch so far."""
+        return self.images / self.seconds if self.seconds > 0 else 0.0
+
+
+@dataclass(slots=True)
+class Run:
+    """A training under way, as callbacks see it.
+
+    Arguments:
+        model: what is trained; reading its parameters copies them out of the engine.
+        trainer: takes the steps; holds the learning rate and the gradients.
+        history: the epochs done.
+        epochs: how many there will be.
+        images: training images of an epoch.
+        epoch: the one under way, from 1.
+    """
+
+    model: Model
+    trainer: Trainer
+    history: History
+    epochs: int
+    images: int
+    epoch: int = 0
+    stop_reason: str = ""
+
+    def stop(self, reason: str) -> None:
+        """End the training after the batch (or epoch) under way; `history.stopped` will say `reason`."""
+        self.stop_reason = self.stop_reason or reason

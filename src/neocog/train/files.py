@@ -1,0 +1,241 @@
+"""Safetensors files, read strictly, and any file, written so that a failure leaves the old one as it was.
+
+What this will not do: read other element types than float32, or other containers than safetensors.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import secrets
+import struct
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, NoReturn
+
+import numpy as np
+
+from neocog.engines.base import Array
+from neocog.errors import FormatError, NeocogError
+
+MAX_HEADER = 100_000_000
+"""Bytes of JSON that a header may take; the limit of the safetensors library itself."""
+
+METADATA_KEY = "neocog"
+
+
+@dataclass(frozen=True, slots=True)
+class TensorFile:
+    """A neocog file as it was read: `document` is the JSON of its metadata, `tensors` name → float32 array."""
+
+    document: dict[str, Any]
+    tensors: dict[str, Array]
+
+
+def describe(value: object) -> str:
+    """Show a JSON value in a message, shortened."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def write_atomically(path: str | Path, content: bytes) -> None:
+    """Write a file so that at every moment the old or the new content is there, whole.
+
+    It goes to a temporary file in the same folder, is forced to the disk, and takes the name of `path`.
+
+    Raises:
+        NeocogError: the file cannot be written; the old one is as it was.
+    """
+    path = Path(path)
+    target = Path(os.path.realpath(path))  # a symbolic link stays one
+    temporary = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    try:
+        try:
+            with temporary.open("xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(target)
+        finally:
+            temporary.unlink(missing_ok=True)
+        _sync_folder(target.parent)
+    except OSError as error:
+        raise _write_error(path, len(content), error) from None
+
+
+def _sync_folder(folder: Path) -> None:
+    # The new name itself is only safe once the folder is on the disk; not every system lets one open a folder.
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(handle)
+    except OSError:
+        pass
+    finally:
+        os.close(handle)
+
+
+def _write_error(path: Path, size: int, error: OSError) -> NeocogError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return NeocogError(f"{path} cannot be written: the disk is full ({size:,} bytes are needed)")
+    if isinstance(error, FileNotFoundError):
+        return NeocogError(f"{path} cannot be written: there is no folder {path.parent}")
+    reason = "it is a folder" if path.is_dir() else (error.strerror or str(error)).lower()
+    return NeocogError(f"{path} cannot be written: {reason}")
+
+
+def tensor_bytes(document: Mapping[str, object], tensors: Mapping[str, Array]) -> bytes:
+    """Lay a document and its tensors out as the bytes of a safetensors file; same values, same bytes.
+
+    The document gets "sha256", the digest of everything behind the header.
+    """
+    from safetensors.numpy import save
+
+    # safetensors orders tensors of one element type by name, and so the digest can be known before the header is.
+    digest = hashlib.sha256()
+    dense = {name: np.asarray(tensors[name], "<f4", order="C") for name in sorted(tensors)}
+    for value in dense.values():
+        digest.update(value.tobytes())
+    document = {**document, "sha256": digest.hexdigest()}
+    text = json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return save(dense, {METADATA_KEY: text})
+
+
+def read_tensor_file(path: str | Path) -> TensorFile:
+    """Read a safetensors file that neocog wrote, and check everything that its own header and digest promise.
+
+    Raises:
+        FormatError: there is no such file, it is damaged, or it is of another kind; the message says where.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            header_bytes, header = _read_header(path, file)
+            document = _read_document(path, header)
+            size = _check_size(path, header, file, 8 + len(header_bytes))
+            body = file.read()
+    except FileNotFoundError:
+        raise FormatError(f"{path}: there is no such file") from None
+    except IsADirectoryError:
+        raise FormatError(f"{path} is a folder, a model file was needed", hint=_folder_hint(path)) from None
+    except OSError as error:
+        raise FormatError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}") from None
+    if len(body) != size:
+        raise FormatError(f"{path} is truncated: {size:,} bytes of tensors were announced, {len(body):,} are there")
+    digest = document.pop("sha256", None)
+    if digest is not None and digest != hashlib.sha256(body).hexdigest():
+        raise FormatError(
+            f"{path} is damaged: its tensors do not have the digest that its header tells",
+            hint="copy it anew; if its tensors were edited on purpose, remove sha256 from its metadata",
+        )
+    return TensorFile(document, _read_tensors(path, struct.pack("<Q", len(header_bytes)) + header_bytes + body))
+
+
+def _folder_hint(path: Path) -> str | None:
+    inside = path / "model.safetensors"
+    return f"try {inside}" if inside.exists() else None
+
+
+def _read_header(path: Path, file: BinaryIO) -> tuple[bytes, dict[str, Any]]:
+    start = file.read(8)
+    if len(start) < 8:
+        raise FormatError(f"{path} is {'empty' if not start else 'truncated'}: a model file begins with 8 bytes")
+    (length,) = struct.unpack("<Q", start)
+    if length > MAX_HEADER:
+        raise FormatError(
+            f"{path} is not a safetensors file: its first 8 bytes announce a header of {length:,} bytes "
+            f"(at most {MAX_HEADER:,})",
+            hint=_foreign_hint(start),
+        )
+    text = file.read(length)
+    if len(text) < length:
+        raise FormatError(f"{path} is truncated: {length:,} bytes of header were announced, {len(text):,} are there")
+    header = parse_json(text, f"{path}: the header")
+    return text, header
+
+
+def _foreign_hint(start: bytes) -> str | None:
+    if start.startswith((b"PK\x03\x04", b"\x80\x02", b"\x80\x04", b"\x80\x05")):
+        return "this looks like a PyTorch or pickle file, which neocog does not open: those can run code"
+    return "this looks like an HDF5 (Keras) file" if start.startswith(b"\x89HDF") else None
+
+
+def parse_json(text: bytes | str, where: str) -> dict[str, Any]:
+    """Read a JSON object strictly: no NaN or infinity, no repeated keys, nothing but JSON.
+
+    Raises:
+        FormatError: it is not such an object; the message begins with `where`.
+    """
+
+    def refuse(name: str) -> NoReturn:
+        raise ValueError(f"{name} is not JSON")
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        entries = dict(pairs)
+        if len(entries) < len(pairs):
+            names = [name for name, _ in pairs]
+            raise ValueError(f"{describe(next(n for n in names if names.count(n) > 1))} occurs twice")
+        return entries
+
+    try:
+        if isinstance(text, bytes):
+            text = text.decode()
+        value = json.loads(text, parse_constant=refuse, object_pairs_hook=unique)
+    except RecursionError:
+        raise FormatError(f"{where} is nested too deep") from None
+    except ValueError as error:  # JSONDecodeError and UnicodeDecodeError are ValueErrors
+        raise FormatError(f"{where} is not valid JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise FormatError(f"{where} must be a JSON object, got {type(value).__name__}")
+    return value
+
+
+def _read_document(path: Path, header: dict[str, Any]) -> dict[str, Any]:
+    metadata = header.get("__metadata__")
+    if not isinstance(metadata, dict) or METADATA_KEY not in metadata:
+        raise FormatError(
+            f"{path} is not a neocog model: it is a safetensors file from elsewhere, without {METADATA_KEY!r} metadata",
+            hint="declare its network as a neocog.Model, and give its tensors to load_state_dict",
+        )
+    text = metadata[METADATA_KEY]
+    if not isinstance(text, str):
+        raise FormatError(f"{path}: the {METADATA_KEY} metadata must be a text, got {type(text).__name__}")
+    return parse_json(text, f"{path}: the {METADATA_KEY} metadata")
+
+
+def _check_size(path: Path, header: dict[str, Any], file: BinaryIO, start: int) -> int:
+    """Give the bytes of tensors that the header announces, or raise before reading them if the file differs."""
+    ends = [0]
+    for name, entry in header.items():
+        if name == "__metadata__":
+            continue
+        offsets = entry.get("data_offsets") if isinstance(entry, dict) else None
+        if not (isinstance(offsets, list) and len(offsets) == 2 and all(type(o) is int and o >= 0 for o in offsets)):
+            raise FormatError(f"{path}: tensor {describe(name)} must have two data_offsets, got {describe(offsets)}")
+        ends.append(offsets[1])
+    announced, there = max(ends), os.fstat(file.fileno()).st_size - start
+    if there != announced:
+        kind = "truncated" if there < announced else "damaged"
+        raise FormatError(f"{path} is {kind}: {announced:,} bytes of tensors were announced, {there:,} are there")
+    return announced
+
+
+def _read_tensors(path: Path, content: bytes) -> dict[str, Array]:
+    from safetensors import SafetensorError, deserialize
+
+    decode: Callable[[bytes], Any] = deserialize
+    try:
+        entries = decode(content)
+    except SafetensorError as error:
+        raise FormatError(f"{path} is not a valid safetensors file: {error}") from None
+    tensors: dict[str, Array] = {}
+    for name, entry in entries:
+        if entry["dtype"] != "F32":
+            raise FormatError(f"{path}: tensor {describe(name)} must be of type F32, got {entry['dtype']}")
+        tensors[name] = np.frombuffer(entry["data"], "<f4").reshape(entry["shape"]).astype(np.float32)
+    return tensors

@@ -1,0 +1,86 @@
+"""What a training gave, epoch by epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields
+
+
+@dataclass(frozen=True, slots=True)
+class EpochResult:
+    """One epoch.
+
+    Arguments:
+        epoch: its number, from 1.
+        loss, accuracy: means over the epoch's images as they were trained on, each before its step.
+        val_loss, val_accuracy: on the validation images, after the epoch; None without them.
+        learning_rate: of the epoch's last step.
+        seconds: the whole epoch, validation included.
+        images_per_second: training images, over the time of the steps alone.
+    """
+
+    epoch: int
+    loss: float
+    accuracy: float
+    val_loss: float | None
+    val_accuracy: float | None
+    learning_rate: float
+    seconds: float
+    images_per_second: float
+
+    @property
+    def score(self) -> tuple[float, float]:
+        """What "better" means: validation accuracy, then low validation loss; without validation, low loss."""
+        if self.val_accuracy is None or self.val_loss is None:
+            return 0.0, -self.loss
+        return self.val_accuracy, -self.val_loss
+
+    def metrics(self) -> dict[str, float]:
+        """Give the numbers that describe the model after this epoch."""
+        values = {name: getattr(self, name) for name in ("epoch", "loss", "accuracy", "val_loss", "val_accuracy")}
+        return {name: value for name, value in values.items() if value is not None}
+
+
+COLUMNS = tuple(entry.name for entry in fields(EpochResult))
+"""Names of an epoch's numbers, in the order of history.csv."""
+
+
+@dataclass(slots=True)
+class History:
+    """All epochs of a training.
+
+    Arguments:
+        epochs: one entry each, in order.
+        stopped: why training ended: "finished", "patience", "time limit", a callback's reason, "interrupted" or
+            "failed"; "" while it runs.
+
+    >>> history = History([EpochResult(1, 0.5, 0.8, None, None, 0.001, 2.0, 500.0)])
+    >>> history.history["loss"]
+    [0.5]
+    """
+
+    epochs: list[EpochResult] = field(default_factory=list)
+    stopped: str = ""
+
+    @property
+    def history(self) -> dict[str, list[float]]:
+        """The epochs as columns, as in Keras: "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate",
+        "seconds", "images_per_second"; the val_ columns only where there was validation.
+        """
+        columns: dict[str, list[float]] = {}
+        for name in COLUMNS[1:]:
+            values = [getattr(result, name) for result in self.epochs]
+            if None not in values:
+                columns[name] = values
+        return columns
+
+    @property
+    def best(self) -> EpochResult | None:
+        """The epoch with the best `score` (the first, on a tie); None before the first epoch."""
+        return max(self.epochs, key=lambda result: result.score, default=None)
+
+    def __len__(self) -> int:
+        return len(self.epochs)
+
+    def __iter__(self) -> Iterator[EpochResult]:
+        return iter(self.epochs)

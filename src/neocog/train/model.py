@@ -1,0 +1,410 @@
+"""A network with its parameters, class names and preprocessing: what is trained, asked, saved and loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neocog.data.resize import DEFAULT_RESIZE, ResizeRule, check_rule
+from neocog.engines.base import Array, Engine, Images, Predictor, State, check_images, check_targets
+from neocog.errors import SettingError, ShapeError
+from neocog.model.graph import Graph, Normalisation, trace
+from neocog.model.layers import Sequential
+from neocog.model.losses import Loss, MeanSquaredError
+from neocog.model.optimizers import Optimizer
+from neocog.model.parameters import (
+    Initialisation,
+    check_parameters,
+    from_pytorch,
+    initial_parameters,
+    parameters_of,
+    to_pytorch,
+)
+from neocog.model.schedules import Schedule
+from neocog.model.shapes import ImageShape
+from neocog.model.summary import format_summary
+from neocog.train.source import ArraySource, check_count, check_seed, shuffled
+
+if TYPE_CHECKING:
+    from neocog.train.callbacks import Callback
+    from neocog.train.evaluation import Evaluation
+    from neocog.train.history import History
+
+PREDICT_BATCH = 256
+"""Images that an engine gets at a time, so that memory stays bounded for any number of images."""
+
+COLOR_ORDERS = {1: "L", 3: "RGB", 4: "RGBA"}
+"""What the channels of an image mean, under Pillow's names."""
+
+SPLIT_STREAM = 2**64 - 1
+"""Random stream of `validation_split`; streams from 0 up are the epochs' orders."""
+
+
+class Model:
+    """A network with its parameters.
+
+    Arguments:
+        net: the layers.
+        input_shape: (height, width, channels) of an image, pixels.
+        class_names: one name for each output; default "0", "1", ...
+        seed: decides the initial parameters, and what `fit` shuffles and drops unless it is given another.
+        initialisation: "he" or "glorot".
+        mean, std: an image becomes (image - mean) / std, on values in [0, 1], inside the compiled program; one number,
+            or one for each channel.
+        resize: how image files of another size are brought to the input size: "stretch", "crop" or "pad".
+        engine: "native", "reference" or "torch", or an Engine.
+        threads: threads of the engine; None means as many as this process may use.
+
+    Raises:
+        ShapeError: a layer cannot take what comes to it, or the names are not as many as the outputs.
+        SettingError: an argument is out of its range.
+
+    >>> from neocog.model.layers import Conv2d, Flatten, Linear, ReLU
+    >>> model = Model(Sequential(Conv2d(2, 3), ReLU(), Flatten(), Linear(2)), (6, 6, 1), ["circle", "cross"])
+    >>> {name: value.shape for name, value in model.parameters.items()}
+    {'0.weight': (3, 3, 1, 2), '0.bias': (2,), '3.weight': (32, 2), '3.bias': (2,)}
+    """
+
+    def __init__(
+        self,
+        net: Sequential,
+        input_shape: ImageShape | tuple[int, int, int],
+        class_names: Sequence[str] | None = None,
+        *,
+        seed: int = 0,
+        initialisation: Initialisation = "he",
+        mean: float | Sequence[float] = 0.0,
+        std: float | Sequence[float] = 1.0,
+        resize: ResizeRule = DEFAULT_RESIZE,
+        engine: str | Engine = "native",
+        threads: int | None = None,
+    ) -> None:
+        if not isinstance(net, Sequential):
+            raise SettingError(f"net must be a Sequential, got {net!r}", hint="write Sequential(layer, layer, ...)")
+        if initialisation not in ("he", "glorot"):
+            raise SettingError(f'initialisation must be "he" or "glorot", got {initialisation!r}')
+        self.graph: Graph = trace(net, input_shape, Normalisation(_numbers("mean", mean), _numbers("std", std)))
+        self.class_names: tuple[str, ...] = _check_names(class_names, self.graph.output.features)
+        self.seed: int = check_seed(seed)
+        self.resize: ResizeRule = check_rule(resize)
+        self.engine: str | Engine = engine
+        self.threads: int | None = None if threads is None else check_count("threads", threads)
+        self.metrics: dict[str, float] = {}
+        """What was measured when the model was trained, such as "val_accuracy"; saved with it."""
+        self._values: Mapping[str, Array] | None = None
+        self._source: Callable[[], State] = lambda: initial_parameters(self.graph, self.seed, initialisation)
+        self._version = 0
+        self._predictor: Predictor | None = None
+        self._predictor_version = -1
+
+    @property
+    def net(self) -> Sequential:
+        """The layers."""
+        return self.graph.net
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """(height, width, channels) of an image, pixels."""
+        shape = self.graph.input
+        return shape.height, shape.width, shape.channels
+
+    @property
+    def color_order(self) -> str | None:
+        """What the channels mean, under Pillow's names: "L", "RGB" or "RGBA"; None for other numbers of channels."""
+        return COLOR_ORDERS.get(self.graph.input.channels)
+
+    def __repr__(self) -> str:
+        return f"Model({self.net!r}, input_shape={self.input_shape}, {len(self.class_names)} classes)"
+
+    # -- parameters ---------------------------------------------------------------------------------------------------
+
+    @property
+    def parameters(self) -> Mapping[str, Array]:
+        """The parameters: name → read-only array, in memory layout. Change them with `load_parameters`.
+
+        After training steps the first access copies them out of the engine.
+        """
+        if self._values is None:
+            self._values = _freeze(self._source())
+        return self._values
+
+    @property
+    def version(self) -> int:
+        """A number that changes whenever the parameters do."""
+        return self._version
+
+    def follow(self, source: Callable[[], State]) -> int:
+        """Note that the parameters changed, and that `source` gives them on request; give the new version."""
+        self._source, self._values = source, None
+        self._version += 1
+        return self._version
+
+    def load_parameters(self, values: Mapping[str, NDArray[np.generic]]) -> None:
+        """Take new parameters, in memory layout; they are copied.
+
+        Raises:
+            ShapeError: the names or shapes are not those of the network.
+        """
+        arrays = {name: np.asarray(value) for name, value in values.items()}
+        check_parameters(self.graph, arrays)
+        # The network's order, whatever order they came in: what lists parameters looks the same for the same network.
+        copies = {p.name: np.array(arrays[p.name], np.float32, order="C") for p in parameters_of(self.graph)}
+        self.follow(lambda: copies)
+        self._values = _freeze(copies)
+
+    def state_dict(self) -> State:
+        """Copy the parameters out under PyTorch's names and in its layout, for torch.nn.Sequential.load_state_dict.
+
+        Filters are (output, input, row, column), matrices (output, input), and the columns of a Linear behind a
+        Flatten lie in (channel, row, column) order.
+        """
+        values = self.parameters
+        return {p.name: np.array(to_pytorch(p, values[p.name]), np.float32) for p in parameters_of(self.graph)}
+
+    def load_state_dict(self, state: Mapping[str, NDArray[np.generic]]) -> None:
+        """Take parameters under PyTorch's names and in its layout, such as a torch.nn.Sequential's state_dict().
+
+        Raises:
+            ShapeError: the names or shapes are not those of the network.
+        """
+        wanted = {p.name: p for p in parameters_of(self.graph)}
+        arrays = {name: np.asarray(value) for name, value in state.items()}
+        converted = {n: from_pytorch(wanted[n], value) if n in wanted else value for n, value in arrays.items()}
+        self.load_parameters(converted)
+
+    def summary(self) -> str:
+        """Lay out shapes, parameters (fully connected / local / shared) and work as text."""
+        return format_summary(self.graph)
+
+    # -- answers ------------------------------------------------------------------------------------------------------
+
+    def __call__(self, images: NDArray[np.generic]) -> Array:
+        """Give the logits (N, outputs) of images.
+
+        Arguments:
+            images: (N, height, width, channels), uint8 or floating-point in [0, 1]; grey images may be (N, H, W).
+
+        Raises:
+            ShapeError, DataError: the images are not of the network's size, or of another type.
+        """
+        predictor = self._ready_predictor()
+        return _in_pieces(predictor.logits, check_images(self.graph, images), self.graph.output.features)
+
+    def predict_proba(self, images: NDArray[np.generic]) -> Array:
+        """Give the probabilities (N, outputs) of images: the softmax of the logits.
+
+        It is computed here, in float64, and rounded to float32, so that equal logits give equal probabilities
+        whatever the engine.
+        """
+        logits = self(images).astype(np.float64)
+        shares = np.exp(logits - logits.max(axis=1, keepdims=True))
+        probabilities: Array = (shares / shares.sum(axis=1, keepdims=True)).astype(np.float32)
+        return probabilities
+
+    def predict(self, images: NDArray[np.generic]) -> NDArray[np.int64]:
+        """Give the class indices (N,) of images; the first of equally likely ones. Names: `class_names[index]`."""
+        indices: NDArray[np.int64] = self(images).argmax(axis=1).astype(np.int64)
+        return indices
+
+    def features(self, images: NDArray[np.generic]) -> Array:
+        """Give (N, features): what the convolution part hands to the rest, in (row, column, channel) order."""
+        predictor = self._ready_predictor()
+        width = self.graph.nodes[self.graph.feature_node].output.size
+        return _in_pieces(predictor.features, check_images(self.graph, images), width)
+
+    def evaluate(
+        self, images: NDArray[np.generic], labels: NDArray[np.generic], loss: Loss | None = None
+    ) -> Evaluation:
+        """Measure accuracy, loss and confusion on images whose classes are known; see `neocog.train.evaluation`."""
+        from neocog.train.evaluation import evaluate
+
+        return evaluate(self, ArraySource(images, labels, batch_size=PREDICT_BATCH, shuffle=False).batches(0), loss)
+
+    def _ready_predictor(self) -> Predictor:
+        if self._predictor is None:
+            self._predictor = resolve_engine(self.engine).predictor(self.graph, self.parameters, self.threads)
+        elif self._predictor_version != self._version:
+            self._predictor.load(self.parameters)
+        self._predictor_version = self._version
+        return self._predictor
+
+    # -- training and files -------------------------------------------------------------------------------------------
+
+    def fit(
+        self,
+        images: NDArray[np.generic],
+        labels: NDArray[np.generic],
+        epochs: int = 5,
+        batch_size: int = 64,
+        *,
+        validation_data: tuple[NDArray[np.generic], NDArray[np.generic]] | None = None,
+        validation_split: float = 0.0,
+        optimizer: Optimizer | None = None,
+        loss: Loss | None = None,
+        schedule: Schedule | None = None,
+        shuffle: bool = True,
+        seed: int | None = None,
+        patience: int | None = None,
+        callbacks: Iterable[Callback] = (),
+        verbose: int = 1,
+        time_limit: float | None = None,
+        threads: int | None = None,
+    ) -> History:
+        """Train on arrays. For image files and run folders, see `neocog.train.fit.fit`.
+
+        Arguments:
+            images: (N, height, width, channels), uint8 or floating-point in [0, 1].
+            labels: (N,) class indices; for MeanSquaredError also (N, outputs) targets.
+            epochs: passes over the images.
+            batch_size: images of an optimizer step.
+            validation_data: images and labels that are measured after every epoch, and never trained on.
+            validation_split: without `validation_data`: the share of images, in [0, 1), drawn at random for it.
+            optimizer: default Adam(0.001).
+            loss: default CrossEntropy().
+            schedule: default Cosine(warmup=0.05).
+            shuffle: whether every epoch has an order of its own.
+            seed: decides orders, the split and dropout; default: the model's. Same seed, same bits.
+            patience: stop after so many epochs without a better one, and go back to the best one's weights.
+            callbacks: what else hears of epochs and batches.
+            verbose: 0 silent, 1 progress on stderr, 2 plain lines.
+            time_limit: seconds after which training ends; the schedule then follows the clock.
+            threads: default: the model's.
+
+        Returns:
+            History: loss and accuracy of every epoch.
+
+        Raises:
+            ShapeError, DataError, SettingError: arguments that do not fit; NeocogError: the loss is not finite.
+        """
+        from neocog.train.fit import DEFAULT_LOSS, fit
+
+        loss = loss or DEFAULT_LOSS
+        seed = check_seed(self.seed if seed is None else seed)
+        x = check_images(self.graph, images)
+        y = check_targets(self.graph, loss, labels, len(x))
+        held_out: tuple[Images, NDArray[np.generic]] | None = None
+        if validation_data is not None:
+            held_out_images = check_images(self.graph, validation_data[0])
+            held_out = held_out_images, check_targets(self.graph, loss, validation_data[1], len(held_out_images))
+        elif validation_split:
+            chosen, rest = _split(len(x), validation_split, seed)
+            held_out, (x, y) = (x[chosen], y[chosen]), (x[rest], y[rest])
+        return fit(
+            self,
+            ArraySource(x, y, batch_size=batch_size, shuffle=shuffle, seed=seed),
+            epochs=epochs,
+            batch_size=batch_size,
+            optimizer=optimizer,
+            loss=loss,
+            schedule=schedule,
+            validation=held_out and ArraySource(*held_out, batch_size=PREDICT_BATCH, shuffle=False),
+            patience=patience,
+            callbacks=callbacks,
+            seed=seed,
+            threads=threads,
+            verbose=verbose,
+            time_limit=time_limit,
+        )
+
+    def save(self, path: str | Path) -> None:
+        """Write one safetensors file with weights, classes and preprocessing; docs/formats.md specifies it.
+
+        What was there is replaced atomically: a failure leaves it as it was. Same model, same bytes.
+
+        Raises:
+            NeocogError: the file cannot be written.
+        """
+        from neocog.train.modelfile import save
+
+        save(self, path)
+
+    def __getstate__(self) -> dict[str, object]:
+        # An engine's program cannot be copied to another process; it is made anew there, from the parameters.
+        state = {**self.__dict__, "_values": dict(self.parameters), "_source": None, "_predictor": None}
+        state["_predictor_version"] = -1
+        return state
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        self.__dict__.update(state)
+        self.load_parameters(self._values or {})
+
+
+def resolve_engine(engine: str | Engine) -> Engine:
+    """Give the engine of a name; an Engine is passed through."""
+    if isinstance(engine, str):
+        from neocog.engines import get_engine  # here, so that a model can be made and saved without loading one
+
+        return get_engine(engine)
+    return engine
+
+
+def target_classes(loss: Loss, targets: NDArray[np.generic]) -> NDArray[np.int64]:
+    """Give the class indices (N,) that targets of a loss stand for: of vectors, the largest entry's."""
+    classes = targets.argmax(axis=1) if isinstance(loss, MeanSquaredError) and targets.ndim == 2 else targets
+    return classes.astype(np.int64)
+
+
+def _numbers(name: str, value: float | Sequence[float]) -> tuple[float, ...]:
+    try:
+        entries = np.atleast_1d(np.asarray(value, np.float64))
+    except (TypeError, ValueError):
+        raise SettingError(f"{name} must be a number, or one for each channel, got {value!r}") from None
+    if entries.ndim != 1:
+        raise SettingError(f"{name} must be a number, or one for each channel, got {value!r}")
+    return tuple(entries.tolist())
+
+
+def _check_names(names: Sequence[str] | None, outputs: int) -> tuple[str, ...]:
+    if names is None:
+        return tuple(map(str, range(outputs)))
+    if isinstance(names, str):
+        raise SettingError(f"class_names must be a list of names, got the text {names!r}")
+    names = tuple(names)
+    for name in names:
+        if not isinstance(name, str) or not name:
+            raise SettingError(f"class_names must be texts that are not empty, got {name!r}")
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            raise SettingError(f"class_names must be valid Unicode, got {name!r}") from None
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise SettingError(f"class_names must differ, got {repeated[0]!r} more than once")
+    if len(names) != outputs:
+        raise ShapeError(
+            f"class_names must be as many as the network's outputs, {outputs}, got {len(names)}",
+            hint=f"end the network with Linear({len(names)})",
+        )
+    return names
+
+
+def _freeze(values: State) -> Mapping[str, Array]:
+    for value in values.values():
+        value.flags.writeable = False
+    return MappingProxyType(values)
+
+
+def _in_pieces(compute: Callable[[Images], Array], images: Images, width: int) -> Array:
+    if len(images) <= PREDICT_BATCH:
+        return compute(images)
+    answers = np.empty((len(images), width), np.float32)
+    for start in range(0, len(images), PREDICT_BATCH):
+        answers[start : start + PREDICT_BATCH] = compute(images[start : start + PREDICT_BATCH])
+    return answers
+
+
+def _split(count: int, share: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    if not 0.0 <= share < 1.0:
+        raise SettingError(f"validation_split must lie in [0, 1), got {share!r}")
+    held_out = round(count * share)
+    if not 0 < held_out < count:
+        raise SettingError(
+            f"validation_split must leave images on both sides, got {share!r} of {count} images", hint="try 0.2"
+        )
+    order = shuffled(count, seed, SPLIT_STREAM)
+    return np.sort(order[:held_out]), np.sort(order[held_out:])

@@ -1,0 +1,206 @@
+"""model.safetensors, written and read: one file with weights, classes and preprocessing. See docs/formats.md."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from neocog.data.resize import RESIZE_RULES
+from neocog.engines.base import Array, Engine
+from neocog.errors import FormatError, NeocogError
+from neocog.model.layers import Layer, Sequential
+from neocog.model.parameters import Parameter, from_pytorch, parameters_of, pytorch_shape
+from neocog.train.files import describe, read_tensor_file, tensor_bytes, write_atomically
+from neocog.train.kinds import from_json, to_json
+from neocog.train.model import Model
+
+FORMAT = 1
+"""Version of the format. It grows when an older neocog would misread a newer file."""
+
+INTERPOLATION = "bilinear"
+OPTIMIZER_PREFIX = "optimizer/"
+
+_KEYS = ("format", "neocog_version", "architecture", "class_names", "input", "metrics")
+_INPUT_KEYS = ("height", "width", "channels", "resize", "interpolation", "mean", "std", "color_order")
+
+
+def save(model: Model, path: str | Path) -> None:
+    """Write a model file; `Model.save` is the usual way."""
+    write_atomically(path, tensor_bytes(document_of(model), model.state_dict()))
+
+
+def load(path: str | Path, *, engine: str | Engine = "native", threads: int | None = None) -> Model:
+    """Read a model file, or the model within a last.safetensors.
+
+    Nothing in the file is executed. Everything is checked before it is used.
+
+    Arguments:
+        path: the file.
+        engine, threads: what the model shall run on, as for Model.
+
+    Returns:
+        The model, with its weights bit for bit.
+
+    Raises:
+        FormatError: there is no such file, it is damaged, or not one of neocog's; the message says what and where.
+    """
+    content = read_tensor_file(path)
+    content.document.pop("training", None)
+    tensors = {name: v for name, v in content.tensors.items() if not name.startswith(OPTIMIZER_PREFIX)}
+    return model_from(str(path), content.document, tensors, engine=engine, threads=threads)
+
+
+def document_of(model: Model) -> dict[str, object]:
+    """Describe a model as JSON values: the metadata of its file, without the digest."""
+    from neocog import __version__
+
+    height, width, channels = model.input_shape
+    normalisation = model.graph.normalisation
+    return {
+        "format": FORMAT,
+        "neocog_version": __version__,
+        "architecture": to_json(model.net),
+        "class_names": list(model.class_names),
+        "input": {
+            "height": height,
+            "width": width,
+            "channels": channels,
+            "resize": model.resize,
+            "interpolation": INTERPOLATION,
+            "mean": list(normalisation.mean),
+            "std": list(normalisation.std),
+            "color_order": model.color_order,
+        },
+        "metrics": _finite(model.metrics),
+    }
+
+
+def model_from(
+    where: str,
+    document: Mapping[str, Any],
+    tensors: Mapping[str, Array],
+    *,
+    engine: str | Engine = "native",
+    threads: int | None = None,
+) -> Model:
+    """Make a model from a file's document and its tensors in PyTorch's layout.
+
+    Raises:
+        FormatError: they do not describe a model, or not the same one; messages begin with `where`, the file's name.
+    """
+    try:
+        model = _empty_model(document, engine, threads)
+        model.metrics = _read_metrics(document["metrics"])
+        wanted = {parameter.name: parameter for parameter in parameters_of(model.graph)}
+        check_tensors(wanted, tensors)
+    except FormatError as error:
+        raise FormatError(f"{where}: {error.message}", details=error.details, hint=error.hint) from None
+    except NeocogError as error:
+        raise FormatError(
+            f"{where}: the model is not consistent: {error.message}", details=error.details, hint=error.hint
+        ) from None
+    model.load_parameters({name: from_pytorch(wanted[name], value) for name, value in tensors.items()})
+    return model
+
+
+def check_tensors(wanted: Mapping[str, Parameter], tensors: Mapping[str, Array]) -> None:
+    """Raise FormatError unless `tensors` are exactly the `wanted` ones, in PyTorch's layout."""
+    faults = [f"missing: {name}" for name in wanted if name not in tensors]
+    faults += [f"unknown: {describe(name)}" for name in tensors if name not in wanted]
+    if faults:
+        raise FormatError("the tensors are not those of the architecture", details=tuple(faults[:8]))
+    for name, parameter in wanted.items():
+        shape = pytorch_shape(parameter)
+        if tensors[name].shape != shape:
+            raise FormatError(f"tensor {name} must have the shape {shape}, got {tensors[name].shape}")
+
+
+def check_keys(where: str, data: object, keys: tuple[str, ...]) -> Mapping[str, Any]:
+    """Give `data` as a mapping, or raise FormatError unless it is an object with exactly these keys."""
+    if not isinstance(data, Mapping):
+        raise FormatError(f"{where} must be an object, got {describe(data)}")
+    faults = [f"missing: {key}" for key in keys if key not in data]
+    faults += [f"unknown: {describe(key)}" for key in data if key not in keys]
+    if faults:
+        raise FormatError(f"{where} must have exactly the keys {', '.join(keys)}", details=tuple(faults))
+    return data
+
+
+def check_integer(where: str, value: object, least: int = 0) -> int:
+    """Give `value`, or raise FormatError unless it is an integer of at least `least`."""
+    if type(value) is not int or value < least:
+        raise FormatError(f"{where} must be an integer of at least {least}, got {describe(value)}")
+    return value
+
+
+def check_number(where: str, value: object) -> float:
+    """Give `value`, or raise FormatError unless it is a finite number."""
+    if type(value) not in (int, float) or not _is_finite(value):
+        raise FormatError(f"{where} must be a finite number, got {describe(value)}")
+    assert isinstance(value, int | float)
+    return value
+
+
+def _is_finite(value: Any) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer beyond the floats
+        return False
+
+
+def _empty_model(document: Mapping[str, Any], engine: str | Engine, threads: int | None) -> Model:
+    version = document.get("format")
+    if version != FORMAT or type(version) is not int:
+        newer = type(version) is int and version > FORMAT
+        raise FormatError(
+            f"format must be {FORMAT}, got {describe(version)}",
+            hint="a newer neocog wrote this file: upgrade with pip install -U neocog" if newer else None,
+        )
+    check_keys("the neocog metadata", document, _KEYS)
+    if not isinstance(document["neocog_version"], str):
+        raise FormatError(f"neocog_version must be a text, got {describe(document['neocog_version'])}")
+    net = from_json(Layer, document["architecture"], "architecture")
+    if not isinstance(net, Sequential):
+        raise FormatError(f"architecture must be a Sequential, got {type(net).__name__}")
+    names = document["class_names"]
+    if not isinstance(names, list):
+        raise FormatError(f"class_names must be a list, got {describe(names)}")
+    entry = check_keys("input", document["input"], _INPUT_KEYS)
+    shape = tuple(check_integer(f"input.{key}", entry[key], 1) for key in ("height", "width", "channels"))
+    for key, known in (("resize", RESIZE_RULES), ("interpolation", (INTERPOLATION,))):
+        if entry[key] not in known:
+            raise FormatError(f"input.{key} must be one of {', '.join(known)}, got {describe(entry[key])}")
+    numbers: dict[str, list[float]] = {}
+    for key in ("mean", "std"):
+        if not isinstance(entry[key], list):
+            raise FormatError(f"input.{key} must be a list of numbers, got {describe(entry[key])}")
+        numbers[key] = [check_number(f"input.{key}[{i}]", value) for i, value in enumerate(entry[key])]
+    model = Model(
+        net,
+        (shape[0], shape[1], shape[2]),
+        names,
+        mean=numbers["mean"],
+        std=numbers["std"],
+        resize=entry["resize"],
+        engine=engine,
+        threads=threads,
+    )
+    if entry["color_order"] != model.color_order:
+        raise FormatError(
+            f"input.color_order must be {model.color_order!r} for {shape[2]} channels, "
+            f"got {describe(entry['color_order'])}"
+        )
+    return model
+
+
+def _read_metrics(data: object) -> dict[str, float]:
+    if not isinstance(data, Mapping):
+        raise FormatError(f"metrics must be an object, got {describe(data)}")
+    return {str(name): check_number(f"metrics.{name}", value) for name, value in data.items()}
+
+
+def _finite(metrics: Mapping[str, float]) -> dict[str, float]:
+    # JSON has no NaN; a metric that could not be computed is left out.
+    return {name: value for name, value in metrics.items() if _is_finite(value)}

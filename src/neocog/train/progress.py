@@ -1,0 +1,122 @@
+"""Training on a terminal: a bar while an epoch runs, a line when it is done; plain lines where there is no terminal."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Never, TextIO
+
+from neocog.errors import SettingError
+from neocog.train.callbacks import Callback
+from neocog.train.events import BatchResult, Run
+from neocog.train.history import EpochResult
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+LINE_SECONDS = 10.0
+"""Seconds between the plain lines of one epoch, at least."""
+
+REFRESH_SECONDS = 0.1
+"""Seconds between two drawings of the bar, at least; a step may take less than a millisecond."""
+
+
+class Progress(Callback):
+    """Show how training goes, on stderr.
+
+    Arguments:
+        verbose: 1 draws a bar on a terminal and writes plain lines elsewhere, 2 always writes plain lines, 0 nothing.
+        stream: where to; default stderr.
+        clock: gives seconds; tests pass their own.
+    """
+
+    def __init__(
+        self, verbose: int = 1, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        if verbose not in (0, 1, 2):
+            raise SettingError(f"verbose must be 0, 1 or 2, got {verbose!r}")
+        self.verbose = verbose
+        self._stream = stream
+        self._clock = clock
+        self._bar: tqdm[Never] | None = None
+        self._shown = 0.0
+
+    @property
+    def stream(self) -> TextIO:
+        """Where it writes: looked up late, since notebooks and tests exchange sys.stderr."""
+        return self._stream if self._stream is not None else sys.stderr
+
+    @property
+    def _draws(self) -> bool:
+        return self.verbose == 1 and self.stream.isatty()
+
+    def _write(self, line: str) -> None:
+        print(line, file=self.stream, flush=True)
+
+    def on_epoch_begin(self, run: Run) -> None:
+        """Open the epoch's bar."""
+        self._shown = self._clock()
+        if self._draws:
+            from tqdm import tqdm  # here, since most uses of the package show no bar
+
+            self._bar = tqdm(
+                total=run.images,
+                desc=_title(run),
+                unit=" images",
+                file=self.stream,
+                leave=False,
+                mininterval=0,  # how often it is drawn is decided here
+                miniters=0,
+                dynamic_ncols=True,
+            )
+
+    def on_batch_end(self, run: Run, batch: BatchResult) -> None:
+        """Move the bar, or write a line when the last one is old."""
+        if not self.verbose:
+            return
+        now = self._clock()
+        if self._bar is not None:
+            if now - self._shown >= REFRESH_SECONDS or batch.images >= run.images:
+                self._shown = now
+                self._bar.set_postfix_str(_figures(batch), refresh=False)
+                self._bar.update(batch.images - self._bar.n)
+        elif now - self._shown >= LINE_SECONDS:
+            self._shown = now
+            rate = batch.images_per_second
+            left = (run.images - batch.images) / rate if rate else 0.0
+            self._write(
+                f"{_title(run)}: {batch.images:,}/{run.images:,} images, {_figures(batch)}, "
+                f"{rate:,.0f} images/s, {left:.0f} s left"
+            )
+
+    def on_epoch_end(self, run: Run, epoch: EpochResult) -> None:
+        """Replace the bar by the epoch's line."""
+        self._close()
+        if self.verbose:
+            measured = f"loss {epoch.loss:.4f}, accuracy {epoch.accuracy:.4f}"
+            if epoch.val_loss is not None:
+                measured += f", val_loss {epoch.val_loss:.4f}, val_accuracy {epoch.val_accuracy:.4f}"
+            self._write(
+                f"epoch {epoch.epoch}/{run.epochs}: {measured}, {epoch.images_per_second:,.0f} images/s, "
+                f"{epoch.seconds:.1f} s"
+            )
+
+    def on_train_end(self, run: Run) -> None:
+        """Leave a clean line, and say why training ended early."""
+        self._close()
+        if self.verbose and run.history.stopped not in ("finished", "failed"):
+            self._write(f"stopped after {len(run.history)} of {run.epochs} epochs: {run.history.stopped}")
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+def _title(run: Run) -> str:
+    return f"epoch {run.epoch}/{run.epochs}"
+
+
+def _figures(batch: BatchResult) -> str:
+    return f"loss {batch.loss:.4f}, accuracy {batch.accuracy:.4f}"

@@ -1,0 +1,162 @@
+"""A run folder: what a training leaves behind, each file whole at every moment.
+
+model.safetensors   the model after its best epoch
+last.safetensors    the model after its last epoch, and what training needs to go on
+history.csv         a line an epoch
+config.json         what the training was started with
+split.csv           which image went to which part
+report.html         written by the faces
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from neocog.engines.base import Engine
+from neocog.errors import FormatError, NeocogError, SettingError
+from neocog.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from neocog.train.files import write_atomically
+from neocog.train.history import COLUMNS, History
+from neocog.train.model import Model
+from neocog.train.modelfile import load
+
+if TYPE_CHECKING:
+    from neocog.data.dataset import DataSplits
+
+SPLIT_COLUMNS = ("path", "label", "split")
+
+
+class RunFolder:
+    """The files of one training.
+
+    Arguments:
+        path: the folder; it is made if it is not there.
+
+    Attributes:
+        path, best, last, history, config, split, report: the folder, and the paths of its files.
+
+    Raises:
+        NeocogError: the folder cannot be made.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.best = self.path / "model.safetensors"
+        self.last = self.path / "last.safetensors"
+        self.history = self.path / "history.csv"
+        self.config = self.path / "config.json"
+        self.split = self.path / "split.csv"
+        self.report = self.path / "report.html"
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _folder_error(self.path, error) from None
+
+    @classmethod
+    def create(cls, name: str = "train", root: str | Path = "runs") -> RunFolder:
+        """Make the first of root/NAME, root/NAME-2, root/NAME-3, ... that is not there yet.
+
+        Two trainings that start at once get two folders.
+
+        Raises:
+            SettingError: the name is not one of a folder.
+            NeocogError: the folder cannot be made.
+        """
+        if not name or name in (".", "..") or set(name) & set('/\\\0:*?"<>|'):
+            raise SettingError(f"a run's name must be that of a folder, got {name!r}")
+        for number in itertools.count(1):
+            path = Path(root) / (name if number == 1 else f"{name}-{number}")
+            try:
+                path.mkdir(parents=True)
+            except FileExistsError:
+                if not Path(root).is_dir():
+                    raise NeocogError(f"{root} cannot hold run folders: it is a file") from None
+                continue
+            except OSError as error:
+                raise _folder_error(path, error) from None
+            return cls(path)
+        raise AssertionError("unreachable: the numbers do not end")
+
+    def __repr__(self) -> str:
+        return f"RunFolder({str(self.path)!r})"
+
+    def save_best(self, model: Model) -> None:
+        """Write model.safetensors."""
+        model.save(self.best)
+
+    def save_last(self, checkpoint: Checkpoint) -> None:
+        """Write last.safetensors and history.csv."""
+        save_checkpoint(checkpoint, self.last)
+        self.write_history(checkpoint.history)
+
+    def load_last(self, *, engine: str | Engine = "native", threads: int | None = None) -> Checkpoint:
+        """Read last.safetensors for `fit(checkpoint.model, ..., resume=checkpoint)`, and the best weights beside it.
+
+        Raises:
+            FormatError: the folder holds no training that can go on.
+        """
+        if not self.last.exists():
+            raise FormatError(
+                f"{self.path} holds no last.safetensors, so there is no training to go on with",
+                hint="a training writes it after its first epoch",
+            )
+        checkpoint = load_checkpoint(self.last, engine=engine, threads=threads)
+        best = checkpoint.history.best
+        if best is not None and best.epoch == len(checkpoint.history):
+            checkpoint.best_parameters = checkpoint.model.parameters
+        elif best is not None and self.best.exists():
+            model = load(self.best)
+            # A kill between two files leaves a best model that the history does not know yet; its epoch comes again.
+            if model.metrics.get("epoch") == best.epoch and model.graph == checkpoint.model.graph:
+                checkpoint.best_parameters = model.parameters
+        return checkpoint
+
+    def write_history(self, history: History) -> None:
+        """Write history.csv anew: a line for each epoch so far; floats are written so that they read back exactly."""
+        rows = [[_cell(getattr(epoch, name)) for name in COLUMNS] for epoch in history.epochs]
+        write_atomically(self.history, _csv(COLUMNS, rows))
+
+    def write_config(self, config: Mapping[str, object]) -> None:
+        """Write config.json.
+
+        Raises:
+            SettingError: it holds what JSON cannot say.
+        """
+        try:
+            text = json.dumps(config, ensure_ascii=False, allow_nan=False, indent=2)
+        except (TypeError, ValueError) as error:
+            raise SettingError(f"a configuration must be JSON values: {error}") from None
+        write_atomically(self.config, f"{text}\n".encode())
+
+    def write_split(self, splits: DataSplits) -> None:
+        """Write split.csv: path, label and part ("train", "validation" or "test") of every image."""
+        rows = [
+            [identifier, dataset.class_names[label], part]
+            for part, dataset in splits.items()
+            for identifier, label in zip(dataset.identifiers, dataset.labels, strict=True)
+        ]
+        write_atomically(self.split, _csv(SPLIT_COLUMNS, rows))
+
+
+def _cell(value: float | None) -> str:
+    return "" if value is None else repr(value)
+
+
+def _csv(columns: tuple[str, ...], rows: list[list[str]]) -> bytes:
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(rows)
+    # A file name that is not Unicode keeps its bytes.
+    return text.getvalue().encode("utf-8", "surrogateescape")
+
+
+def _folder_error(path: Path, error: OSError) -> NeocogError:
+    reason = "there is a file of that name" if isinstance(error, FileExistsError) else (error.strerror or str(error))
+    return NeocogError(f"the folder {path} cannot be made: {reason.lower()}")

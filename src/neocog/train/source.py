@@ -1,0 +1,134 @@
+"""Where training takes its batches from: a protocol, and the source for arrays in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neocog.errors import SettingError, ShapeError
+
+if TYPE_CHECKING:
+    from neocog.data.batches import Batches
+
+Batch = tuple[NDArray[np.generic], NDArray[np.generic]]
+
+MAX_SEED = 2**64 - 1
+
+
+def check_seed(seed: int) -> int:
+    """Give `seed`, or raise SettingError unless it is an integer from 0 to 2^64 - 1."""
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= int(seed) <= MAX_SEED:
+        raise SettingError(f"seed must be an integer from 0 to 2^64 - 1, got {seed!r}")
+    return int(seed)
+
+
+def check_count(name: str, value: int) -> int:
+    """Give `value`, or raise SettingError unless it is an integer of at least 1."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+        raise SettingError(f"{name} must be an integer of at least 1, got {value!r}")
+    return int(value)
+
+
+class BatchSource(Protocol):
+    """Anything that gives batches, epoch after epoch.
+
+    What it gives must depend on the epoch alone (and on its own settings), never on what was read before: that is
+    what makes a resumed training bit-identical to an uninterrupted one.
+    """
+
+    @property
+    def images(self) -> int:
+        """Number of images of an epoch."""
+
+    def batches(self, epoch: int) -> Iterator[Batch]:
+        """Give the batches (images (N, H, W, C), labels (N,)) of one epoch; epochs count from 0."""
+
+
+class ArraySource:
+    """Batches of arrays in memory, in an order that depends on the seed and the epoch alone.
+
+    Arguments:
+        images: (N, height, width, channels), uint8 or floating-point in [0, 1].
+        labels: (N,) integers, or (N, outputs) targets.
+        batch_size: images of a batch; the last batch of an epoch may be smaller.
+        shuffle: whether every epoch has an order of its own.
+        seed: decides the orders; 0 or more.
+
+    >>> source = ArraySource(np.zeros((5, 2, 2, 1), np.uint8), np.arange(5), batch_size=2, shuffle=False)
+    >>> [labels.tolist() for _, labels in source.batches(epoch=0)]
+    [[0, 1], [2, 3], [4]]
+    """
+
+    def __init__(
+        self,
+        images: NDArray[np.generic],
+        labels: NDArray[np.generic],
+        *,
+        batch_size: int = 64,
+        shuffle: bool = True,
+        seed: int = 0,
+    ) -> None:
+        self._images, self._labels = np.asarray(images), np.asarray(labels)
+        if not self._images.ndim or self._labels.shape[:1] != self._images.shape[:1]:
+            raise ShapeError(
+                "labels must be as many as the images, got images of the shape "
+                f"{self._images.shape} and labels of {self._labels.shape}"
+            )
+        self.batch_size = check_count("batch_size", batch_size)
+        self.shuffle = shuffle
+        self.seed = check_seed(seed)
+
+    @property
+    def images(self) -> int:
+        """Number of images of an epoch."""
+        return len(self._images)
+
+    def batches(self, epoch: int) -> Iterator[Batch]:
+        """Give the batches of one epoch."""
+        order = shuffled(self.images, self.seed, epoch) if self.shuffle else None
+        for start in range(0, self.images, self.batch_size):
+            chosen = slice(start, start + self.batch_size)
+            rows = chosen if order is None else order[chosen]
+            yield self._images[rows], self._labels[rows]
+
+
+class DataSource:
+    """Batches of a dataset (folders, archives, ...), epoch after epoch.
+
+    Arguments:
+        batches: of any epoch; their settings say the rest.
+        relabel: (data classes,) the label to give for each of the data's; default: the same.
+
+    >>> from neocog.data import ArrayDataset, Batches
+    >>> source = DataSource(Batches(ArrayDataset(np.zeros((5, 8, 8), np.uint8), np.zeros(5, int)), batch_size=2))
+    >>> source.images, [len(labels) for _, labels in source.batches(epoch=0)]
+    (5, [2, 2, 1])
+    """
+
+    def __init__(self, batches: Batches, relabel: NDArray[np.int64] | None = None) -> None:
+        self._batches = batches
+        self._relabel = relabel
+
+    @property
+    def images(self) -> int:
+        """Number of images of an epoch; where unreadable ones are skipped, without those that are known."""
+        order = self._batches.order()
+        skipped = self._batches.dataset.unreadable if self._batches.on_error == "skip" else {}
+        return len(order) - int(np.isin(order, list(skipped)).sum())
+
+    def batches(self, epoch: int) -> Iterator[Batch]:
+        """Give the batches of one epoch."""
+        for images, labels in self._batches.at_epoch(epoch):
+            yield images, labels if self._relabel is None else self._relabel[labels]
+
+
+def shuffled(count: int, seed: int, stream: int) -> NDArray[np.int64]:
+    """Give the numbers below `count` in a random order that seed and stream alone decide.
+
+    The order is that of one 64-bit random key a number, from PCG64, whose raw stream NumPy promises to keep.
+    """
+    keys = np.random.PCG64(np.random.SeedSequence([seed, stream])).random_raw(count)
+    return np.argsort(np.asarray(keys), kind="stable")

@@ -1,0 +1,138 @@
+"""Training step by step: a model, an optimizer and a loss on an engine."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neocog.engines.base import Array, Engine, State, StepResult, StepSettings, check_images, check_targets
+from neocog.errors import DataError, SettingError
+from neocog.model.losses import CrossEntropy, Loss
+from neocog.model.optimizers import SGD, Optimizer
+from neocog.train.model import Model, resolve_engine
+from neocog.train.source import check_count, check_seed
+
+
+class Trainer:
+    """Takes optimizer steps on a model.
+
+    The model shows the new parameters whenever it is asked for them; nothing is copied before. Parameters that were
+    loaded into the model in between are trained on from the next step; the optimizer's memory stays.
+
+    Arguments:
+        model: what is trained.
+        optimizer: default SGD().
+        loss: default CrossEntropy().
+        batch_size: the most images of a step; fewer are fine.
+        threads, engine: default: the model's.
+        seed: decides which values a Dropout drops; default: the model's.
+
+    Attributes:
+        learning_rate: of the next step; begins as the optimizer's.
+        steps: steps taken so far.
+        last: the loss and logits of the last step, or None before the first.
+
+    >>> from neocog.model.layers import Flatten, Linear, Sequential
+    >>> model = Model(Sequential(Flatten(), Linear(2)), (2, 2, 1), engine="reference")
+    >>> trainer = Trainer(model, SGD(learning_rate=0.1))
+    >>> x, y = np.eye(4, dtype=np.float32).reshape(4, 2, 2, 1), np.array([0, 1, 0, 1])
+    >>> first = trainer.step(x, y)
+    >>> trainer.step(x, y) < first
+    True
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        optimizer: Optimizer | None = None,
+        loss: Loss | None = None,
+        batch_size: int = 64,
+        *,
+        threads: int | None = None,
+        engine: str | Engine | None = None,
+        seed: int | None = None,
+    ) -> None:
+        self.model = model
+        self.optimizer = optimizer if optimizer is not None else SGD()
+        self.loss = loss if loss is not None else CrossEntropy()
+        self.batch_size = check_count("batch_size", batch_size)
+        self.seed = check_seed(model.seed if seed is None else seed)
+        self.steps = 0
+        self.last: StepResult | None = None
+        self._learning_rate = self.optimizer.learning_rate
+        self._version = model.version
+        self._stepper = resolve_engine(model.engine if engine is None else engine).stepper(
+            model.graph,
+            model.parameters,
+            StepSettings(self.loss, self.optimizer, self.batch_size, self.seed),
+            model.threads if threads is None else check_count("threads", threads),
+        )
+
+    @property
+    def learning_rate(self) -> float:
+        """The step size of the next step."""
+        return self._learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, value: float) -> None:
+        if not (math.isfinite(value) and value >= 0.0):
+            raise SettingError(f"learning_rate must be 0 or more, got {value!r}")
+        self._learning_rate = float(value)
+
+    def step(self, images: NDArray[np.generic], labels: NDArray[np.generic]) -> float:
+        """Take one optimizer step.
+
+        Arguments:
+            images: (N, height, width, channels), uint8 or floating-point in [0, 1]; N from 1 to the batch size.
+            labels: (N,) class indices; for MeanSquaredError also (N, outputs) targets.
+
+        Returns:
+            The mean loss of the batch, before the update.
+
+        Raises:
+            ShapeError, DataError: the batch does not fit the network or the batch size.
+        """
+        x = check_images(self.model.graph, images)
+        if not 1 <= len(x) <= self.batch_size:
+            raise DataError(
+                f"a step takes 1 to {self.batch_size} images, got {len(x)}",
+                hint=f"make the trainer with batch_size={len(x)}" if len(x) else None,
+            )
+        y = check_targets(self.model.graph, self.loss, labels, len(x))
+        if self._version != self.model.version:
+            self._stepper.load(self.model.parameters)
+        self.last = self._stepper.step(x, y, self._learning_rate)
+        self.steps += 1
+        self._version = self.model.follow(self._stepper.parameters)
+        return float(self.last.loss)
+
+    def gradients(self) -> State:
+        """Give the gradients of the last step's loss, without weight decay: name → array, in memory layout.
+
+        Raises:
+            SettingError: no step was taken yet.
+        """
+        if self.last is None:
+            raise SettingError("gradients need a step first", hint="call step(images, labels)")
+        return self._stepper.gradients()
+
+    def optimizer_state(self) -> State:
+        """Copy out the optimizer's memory: "0.weight/momentum" → array in memory layout."""
+        return self._stepper.optimizer_state()
+
+    def load_optimizer_state(self, state: Mapping[str, Array], steps: int) -> None:
+        """Go on where another trainer stopped: take its optimizer's memory and its number of steps."""
+        self._stepper.load_optimizer_state(state, steps)
+        self.steps = steps
+
+    def settle(self) -> None:
+        """Round what the engine holds to float32, which is what files hold.
+
+        Without it a training on an engine of higher precision would differ, by rounding, from one that was resumed.
+        For an engine that computes in float32 nothing changes.
+        """
+        self._stepper.load(self.model.parameters)
+        self._stepper.load_optimizer_state(self._stepper.optimizer_state(), self.steps)

@@ -1,0 +1,130 @@
+"""How flags are spelt, and what their values may be."""
+
+from __future__ import annotations
+
+import click
+import pytest
+
+from neocog.app.cli import options
+from neocog.app.cli.errors import describe
+
+
+@click.command("toy", cls=options.Verb)
+@click.argument("model")
+@click.argument("source", nargs=-1)
+@click.option("--epochs", type=options.Whole(1))
+@click.option("--lr", type=options.Real(0, above=True))
+@click.option("--momentum", type=options.Real(0, 1))
+@click.option("--img-size", type=options.ImageSize())
+@click.option("--optimizer", type=options.OneOf(("adam", "sgd")))
+@click.option("--output", "-o")
+@click.option("--strict", is_flag=True)
+@options.batch_size
+def toy(**settings: object) -> dict[str, object]:
+    return {name: value for name, value in settings.items() if value not in (None, (), False)}
+
+
+def parse(*words: str) -> dict[str, object]:
+    result = toy.main(list(words), prog_name="toy", standalone_mode=False)
+    assert isinstance(result, dict)
+    return result
+
+
+def complaint(*words: str) -> str:
+    with pytest.raises(click.ClickException) as caught:
+        toy.main(list(words), prog_name="toy", standalone_mode=False)
+    message, code = describe(caught.value)
+    assert code == 2
+    assert message is not None
+    return message
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["m", "--img-size", "32"],
+        ["m", "--img-size=32"],
+        ["m", "--imgsz", "32"],
+        ["m", "imgsz=32"],
+        ["m", "img_size=32"],
+        ["imgsz=32x32", "m"],
+        ["m", "--img_size=32X32"],
+    ],
+)
+def test_a_setting_may_be_spelt_in_several_ways(words):
+    assert parse(*words) == {"model": "m", "img_size": (32, 32), "batch_size": 64}
+
+
+def test_the_names_of_other_tools_are_understood():
+    assert parse("m", "epochs=3", "lr0=0.1", "batch=8") == {"model": "m", "epochs": 3, "lr": 0.1, "batch_size": 8}
+
+
+def test_an_image_size_is_height_then_width():
+    assert parse("m", "--img-size", "48x64")["img_size"] == (48, 64)
+
+
+def test_a_switch_may_be_written_as_key_and_value():
+    assert parse("m", "strict=true")["strict"] is True
+    assert "strict" not in parse("m", "strict=False")
+    assert "strict must be true or false, got 'maybe'" in complaint("m", "strict=maybe")
+
+
+def test_arguments_may_be_named_in_any_order():
+    assert parse("source=s", "model=m") == {"model": "m", "source": ("s",), "batch_size": 64}
+
+
+def test_a_file_whose_name_holds_an_equals_sign_stays_a_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "epochs=3").write_text("")
+    assert parse("m", "epochs=3") == {"model": "m", "source": ("epochs=3",), "batch_size": 64}
+
+
+def test_the_value_of_a_flag_is_not_taken_for_a_setting():
+    assert parse("m", "--output", "epochs=3")["output"] == "epochs=3"
+
+
+def test_words_after_two_dashes_are_left_alone():
+    assert parse("m", "--", "epochs=3")["source"] == ("epochs=3",)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--epochs", "0"], "--epochs must be 1 or more, got 0"),
+        (["--epochs", "1.5"], "--epochs must be a whole number of 1 or more, got '1.5'"),
+        (["epochs=x"], "--epochs must be a whole number of 1 or more, got 'x'"),
+        (["--epochs", "99999999999"], "--epochs must be 2147483647 or less, got 99999999999"),
+        (["--lr", "-1"], "--lr must be above 0, got -1"),
+        (["--lr", "nan"], "--lr must be above 0, got nan"),
+        (["--lr", "inf"], "--lr must be above 0, got inf"),
+        (["--lr", "fast"], "--lr must be a number above 0, got 'fast'"),
+        (["--momentum", "1"], "--momentum must be 0 or more and below 1, got 1"),
+        (["--img-size", "0"], "--img-size must be N for a square or HxW, from 1 to 4096 pixels a side, got 0"),
+        (["--img-size", "1x2x3"], "--img-size must be N for a square or HxW"),
+        (["--img-size", "-5"], "--img-size must be N for a square or HxW"),
+        (["--img-size", "99999"], "--img-size must be N for a square or HxW"),
+        (["--batch-size", "0"], "--batch-size must be 1 or more, got 0"),
+    ],
+)
+def test_a_number_out_of_its_range_is_refused_with_the_range(words, message):
+    assert complaint("m", *words).startswith(f"error: {message}")
+
+
+@pytest.mark.parametrize(
+    ("words", "message", "hint"),
+    [
+        (["--epoks", "3"], "toy has no flag --epoks", "did you mean --epochs?"),
+        (["epoks=3"], "toy has no setting 'epoks', and there is no file epoks=3", "did you mean epochs=3?"),
+        (["--optimizer", "adm"], "--optimizer must be adam or sgd, got 'adm'", "did you mean adam?"),
+        (["--zzz"], "toy has no flag --zzz", "see toy --help"),
+        (["--epochs"], "--epochs needs a value", "see toy --help"),
+    ],
+)
+def test_a_word_that_is_not_known_gets_the_nearest_one(words, message, hint):
+    text = complaint("m", *words)
+    assert message in text
+    assert f"hint: {hint}" in text
+
+
+def test_a_missing_argument_is_named():
+    assert complaint() == "error: toy needs MODEL\n  hint: see toy --help"

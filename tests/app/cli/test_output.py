@@ -1,0 +1,53 @@
+"""JSON, tables and measured figures."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from neocog.app.cli import measured, output
+from neocog.errors import DataError
+
+
+def test_json_holds_no_number_that_json_cannot_say():
+    text = output.format_json({"a": float("nan"), "b": np.float32(0.5), "c": np.arange(3), "d": (np.inf, 1)})
+    assert json.loads(text) == {"a": None, "b": 0.5, "c": [0, 1, 2], "d": [None, 1]}
+
+
+def test_json_is_ascii_whatever_a_file_is_called():
+    assert output.format_json("caf\udce9").isascii()
+
+
+def test_classes_are_matched_by_name_in_any_order():
+    matched = measured.match_classes(["cat", "dog", "owl"], ["owl", "cat"], np.array([1, 1]))
+    assert matched.tolist() == [2, 0]
+
+
+def test_a_class_without_images_need_not_be_known():
+    assert measured.match_classes(["cat"], ["cat", "dog"], np.array([1, 0])).tolist() == [0, -1]
+
+
+def test_a_class_that_the_model_does_not_know_is_named():
+    with pytest.raises(DataError) as caught:
+        measured.match_classes(["cat", "dog"], ["cats", "dog"], np.array([3, 3]))
+    assert str(caught.value) == (
+        "the data has 1 class that the model does not know: cats\n"
+        "  the model knows: cat, dog\n"
+        "  hint: rename cats to cat"
+    )
+
+
+def test_the_most_confused_pairs_come_first():
+    confusion = np.array([[5, 1, 0], [3, 5, 2], [0, 0, 5]])
+    pairs = measured.most_confused(confusion, ["a", "b", "c"])
+    assert [str(pair) for pair in pairs] == ["b taken for a (3)", "b taken for c (2)", "a taken for b (1)"]
+
+
+def test_nothing_confused_gives_no_pair():
+    assert measured.most_confused(np.eye(3, dtype=int), ["a", "b", "c"]) == []
+
+
+def test_long_lists_are_cut():
+    assert measured.shorten(list("abcdef"), 3) == "a, b, c and 3 more"

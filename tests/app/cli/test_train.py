@@ -1,0 +1,404 @@
+"""`neocog train`: what it writes, prints and refuses."""
+
+from __future__ import annotations
+
+import csv
+import errno
+import json
+import shlex
+
+import numpy as np
+import pytest
+
+from app.pictures import CLASSES, write_image, write_photos
+from neocog.train.runfolder import RunFolder
+from neocog.train.trainer import Trainer
+
+FILES = {"model.safetensors", "last.safetensors", "history.csv", "config.json", "split.csv"}
+QUICK = ("--epochs", "2", "--batch-size", "8")
+
+
+def test_a_folder_of_photos_becomes_a_run_folder(run, photos, tmp_path):
+    done = run("train", photos, *QUICK, "-o", tmp_path / "out")
+    assert done.code == 0, done.err
+    assert {path.name for path in (tmp_path / "out").iterdir()} == FILES
+    assert "epoch 2/2" in done.err
+    assert "photos: 2 classes; images: " in done.err
+    for word in ("accuracy", "parameters", "confused", "model.safetensors", "images/s", "neocog predict"):
+        assert word in done.out
+    rows = list(csv.DictReader((tmp_path / "out" / "split.csv").open()))
+    assert len(rows) == 24
+    assert {row["label"] for row in rows} == set(CLASSES)
+
+
+def test_the_next_command_works_as_it_stands(run, photos, tmp_path):
+    done = run("train", photos, *QUICK, "-o", tmp_path / "with space")
+    command = done.out.rstrip().splitlines()[-1].removeprefix("next").strip()
+    words = shlex.split(command)
+    assert words[:2] == ["neocog", "predict"]
+    assert run(*words[1:]).code == 0
+
+
+def test_the_digits_are_learnt_in_seconds(run, tmp_path):
+    done = run("train", "digits", "--json", "--quiet", "-o", tmp_path / "out")
+    assert done.err == ""
+    told = json.loads(done.out)
+    assert told["accuracy"] >= 0.97
+    assert told["split"] == "test"
+    assert told["epochs"] == 40
+    assert len(told["most_confused"]) <= 3
+    assert set(told["per_class"]) == set("0123456789")
+    assert told["next"] == f"neocog evaluate {tmp_path}/out/model.safetensors digits"
+    again = run(*shlex.split(told["next"])[1:], "--json")
+    assert json.loads(again.out)["accuracy"] == told["accuracy"]
+
+
+def test_the_same_seed_gives_the_same_bytes_for_any_threads(run, photos, tmp_path):
+    for name, threads, workers in (("a", "1", "0"), ("b", "2", "2")):
+        run("train", photos, *QUICK, "--threads", threads, "--workers", workers, "-o", tmp_path / name)
+    assert (tmp_path / "a/model.safetensors").read_bytes() == (tmp_path / "b/model.safetensors").read_bytes()
+    run("train", photos, *QUICK, "--seed", "1", "-o", tmp_path / "c")
+    assert (tmp_path / "a/model.safetensors").read_bytes() != (tmp_path / "c/model.safetensors").read_bytes()
+
+
+def test_runs_get_names_of_their_own(run, photos, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        assert run("train", "photos", "epochs=1", "--quiet").code == 0
+    assert {path.name for path in (tmp_path / "runs").iterdir()} == {"photos", "photos-2"}
+
+
+def test_settings_of_other_tools_are_understood(run, photos, tmp_path):
+    done = run(
+        "train", photos, "epochs=1", "imgsz=20x24", "batch=4", "lr0=0.01", "optimizer=SGD", f"output={tmp_path}/o"
+    )
+    assert done.code == 0, done.err
+    config = json.loads((tmp_path / "o/config.json").read_text())
+    assert (config["img_size"], config["batch_size"], config["lr"]) == ([20, 24], 4, 0.01)
+    assert config["optimizer"] == "sgd"
+
+
+def test_parts_that_are_there_are_used(run, tmp_path):
+    for part, first in (("train", 0), ("val", 100), ("test", 200)):
+        write_photos(tmp_path / "data" / part, per_class=4, first=first)
+    done = run("train", tmp_path / "data", *QUICK, "-o", tmp_path / "out", "--json")
+    told = json.loads(done.out)
+    assert (told["split"], told["images"]) == ("test", 8)
+    assert "images: 8 train, 8 validation, 8 test" in done.err
+
+
+def test_a_validation_part_is_carved_out_of_a_training_part_that_comes_with_a_test_part(run, tmp_path):
+    write_photos(tmp_path / "data/train", per_class=20)
+    write_photos(tmp_path / "data/test", per_class=3, first=100)
+    done = run("train", tmp_path / "data", *QUICK, "-o", tmp_path / "out", "--json")
+    assert json.loads(done.out)["images"] == 6
+    assert "validation" in done.err
+    assert "6 test" in done.err
+
+
+def test_without_a_test_part_the_validation_part_is_measured(run, tmp_path):
+    write_photos(tmp_path / "data/train", per_class=4)
+    write_photos(tmp_path / "data/val", per_class=3, first=100)
+    told = json.loads(run("train", tmp_path / "data", *QUICK, "-o", tmp_path / "out", "--json").out)
+    assert (told["split"], told["images"]) == ("validation", 6)
+
+
+def test_two_images_are_enough(run, tmp_path):
+    write_photos(tmp_path / "data", per_class=1)
+    assert run("train", tmp_path / "data", *QUICK, "-o", tmp_path / "out").code == 0
+
+
+def test_unreadable_images_are_listed_and_skipped(run, photos, tmp_path):
+    (photos / "dark/broken.png").write_text("no image")
+    done = run("train", photos, *QUICK, "-o", tmp_path / "out", "--json")
+    assert done.code == 0
+    assert "warning: 1 image cannot be read and is skipped" in done.err
+    assert "broken.png" in done.err
+    assert json.loads(done.out)["unreadable"] == 1
+
+
+def test_strict_does_not_train_with_unreadable_images(run, photos, tmp_path):
+    (photos / "dark/broken.png").write_text("no image")
+    done = run("train", photos, *QUICK, "-o", tmp_path / "out", "--strict")
+    assert done.code == 1
+    assert "broken.png" in done.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_patience_and_time_end_a_training(run, photos, tmp_path):
+    told = json.loads(run("train", photos, "--time", "0.02", "-b", "8", "-o", tmp_path / "a", "--json").out)
+    assert told["stopped"] == "time limit"
+    told = json.loads(
+        run("train", photos, "--epochs", "200", "--patience", "1", "-b", "8", "-o", tmp_path / "b", "--json").out
+    )
+    assert told["stopped"] == "patience"
+
+
+# -- interrupted and resumed ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def interrupted(monkeypatch):
+    """Ctrl-C as soon as the checkpoint of the given epoch is written."""
+
+    def after(epochs: int) -> None:
+        save = RunFolder.save_last
+
+        def save_and_stop(folder, checkpoint):
+            save(folder, checkpoint)
+            if len(checkpoint.history) == epochs:
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr(RunFolder, "save_last", save_and_stop)
+
+    yield after
+    monkeypatch.undo()
+
+
+def test_an_interrupted_training_says_how_to_go_on_and_ends_as_if_nothing_had_been(
+    run, photos, tmp_path, interrupted, monkeypatch
+):
+    flags = ("--epochs", "4", "--batch-size", "8", "--seed", "3")
+    run("train", photos, *flags, "-o", tmp_path / "whole")
+    interrupted(2)
+    done = run("train", photos, *flags, "-o", tmp_path / "cut")
+    assert done.code == 130
+    assert done.out == ""
+    hint = f"neocog train {photos} --resume {tmp_path / 'cut'}"
+    assert done.err.endswith(f"interrupted; the epochs done are in {tmp_path / 'cut'}\n  hint: go on with: {hint}\n")
+    monkeypatch.undo()
+    done = run(*shlex.split(hint)[1:])
+    assert done.code == 0, done.err
+    assert "epoch 3/4" in done.err
+    assert "epoch 2/4" not in done.err
+    for name in ("model.safetensors", "split.csv", "config.json"):
+        same = [(tmp_path / which / name).read_bytes() for which in ("whole", "cut")]
+        assert same[0] == same[1]
+
+
+def test_an_interruption_before_the_first_epoch_leaves_nothing(run, photos, tmp_path, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Trainer, "step", interrupt)
+    done = run("train", photos, *QUICK, "-o", tmp_path / "out")
+    assert done.code == 130
+    assert "error: interrupted before the first epoch was done; nothing is kept" in done.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_resumed_training_finds_its_data_and_may_go_on_for_longer(run, photos, tmp_path):
+    run("train", photos, *QUICK, "-o", tmp_path / "out")
+    done = run("train", "--resume", tmp_path / "out", "--epochs", "3", "--json")
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["epochs"] == 3
+    assert run("train", "--resume", tmp_path / "out/last.safetensors", "--epochs", "4").code == 0
+
+
+def test_resuming_with_other_images_is_told(run, photos, tmp_path):
+    run("train", photos, *QUICK, "-o", tmp_path / "out")
+    write_photos(photos, per_class=5, first=500)
+    done = run("train", photos, "--resume", tmp_path / "out", "--epochs", "3")
+    assert done.code == 0
+    assert "warning: the images are not those that this training began with" in done.err
+
+
+def test_resuming_with_other_classes_is_refused(run, photos, tmp_path):
+    run("train", photos, *QUICK, "-o", tmp_path / "out")
+    write_image(photos / "grey/1.png", 120)
+    done = run("train", photos, "--resume", tmp_path / "out")
+    assert done.code == 1
+    assert "the classes are not those that" in done.err
+    assert "  trained on: bright, dark\n  found: bright, dark, grey" in done.err
+
+
+def test_what_a_training_began_with_cannot_be_changed_on_the_way(run, photos, tmp_path):
+    run("train", photos, *QUICK, "-o", tmp_path / "out")
+    done = run("train", photos, "--resume", tmp_path / "out", "--lr", "0.1")
+    assert done.code == 2
+    assert done.err.startswith("error: --lr cannot be given with --resume")
+
+
+def test_resuming_what_is_no_training_is_refused(run, photos, tmp_path):
+    done = run("train", photos, "--resume", tmp_path / "nowhere")
+    assert done.code == 2
+    assert "nowhere holds no training to resume: there is no last.safetensors" in done.err
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_resuming_from_a_damaged_checkpoint_is_one_message(run, photos, tmp_path):
+    run("train", photos, *QUICK, "-o", tmp_path / "out")
+    last = tmp_path / "out/last.safetensors"
+    last.write_bytes(last.read_bytes()[:-100])
+    done = run("train", photos, "--resume", tmp_path / "out")
+    assert done.code == 1
+    assert "last.safetensors is truncated" in done.err
+    assert last.exists()
+
+
+# -- refused ----------------------------------------------------------------------------------------------------------
+
+
+def refused(done, code: int, message: str, hint: str) -> None:
+    assert done.code == code, done.err
+    assert done.out == ""
+    errors = done.err[done.err.index("error: ") :]
+    assert message in errors.splitlines()[0]
+    assert f"  hint: {hint}" in errors
+
+
+@pytest.mark.parametrize(
+    ("words", "message", "hint"),
+    [
+        (["--epochs", "0"], "--epochs must be 1 or more, got 0", "see neocog train --help"),
+        (["--lr", "-1"], "--lr must be above 0, got -1", "see neocog train --help"),
+        (["--lr", "0"], "--lr must be above 0, got 0", "see"),
+        (["--img-size", "0"], "--img-size must be N for a square or HxW, from 1 to 4096 pixels a side, got 0", "see"),
+        (["--batch-size", "0"], "--batch-size must be 1 or more, got 0", "see"),
+        (["--threads", "0"], "--threads must be 1 or more, got 0", "see"),
+        (["--workers", "-1"], "--workers must be 0 or more, got -1", "see"),
+        (["--weight-decay", "-1"], "--weight-decay must be 0 or more, got -1", "see"),
+        (["--label-smoothing", "1"], "--label-smoothing must be 0 or more and below 1, got 1", "see"),
+        (["--momentum", "1", "--optimizer", "sgd"], "--momentum must be 0 or more and below 1, got 1", "see"),
+        (["--momentum", "0.9"], "--momentum belongs to --optimizer sgd, got adam", "leave one"),
+        (["--time", "0"], "--time must be above 0, got 0", "see"),
+        (["--patience", "0"], "--patience must be 1 or more, got 0", "see"),
+        (["--seed", "-1"], "--seed must be 0 or more, got -1", "see"),
+        (["--model", "resnet"], "--model must be auto, article, lenet5, photo or vgg, got 'resnet'", ""),
+        (["--model", "letnet5"], "--model must be", "did you mean lenet5?"),
+        (["--optimizer", "adamm"], "--optimizer must be adam, adamw or sgd, got 'adamm'", "did you mean adam"),
+        (["--engine", "gpu"], "--engine must be native, reference or torch, got 'gpu'", ""),
+        (["--channels", "2"], "--channels must be 1 or 3, got '2'", ""),
+        (["--epoch", "3"], "neocog train has no flag --epoch", "did you mean --epochs?"),
+        (["epoch=3"], "neocog train has no setting 'epoch'", "did you mean epochs=3?"),
+        (["more"], "got unexpected extra argument", "see neocog train --help"),
+    ],
+)
+def test_a_mistake_on_the_command_line_is_told_before_anything_is_read(run, words, message, hint):
+    refused(run("train", "digits", *words), 2, message, hint)
+
+
+def test_data_must_be_named(run):
+    refused(run("train"), 2, "neocog train needs DATA", "to try it out: neocog train digits")
+
+
+def test_data_that_is_not_there_is_told(run, photos):
+    refused(run("train", f"{photos}s"), 2, "there is no such file or folder", f"did you mean {photos}?")
+
+
+def test_an_empty_folder_is_told(run, tmp_path):
+    (tmp_path / "empty").mkdir()
+    done = run("train", tmp_path / "empty")
+    assert done.code == 1
+    assert "error: " in done.err
+    assert "no labelled images found here" in done.err
+
+
+def test_a_file_of_another_kind_is_told(run, tmp_path):
+    (tmp_path / "notes.txt").write_text("hello")
+    done = run("train", tmp_path / "notes.txt")
+    assert done.code == 1
+    assert "not understood as labelled images" in done.err
+
+
+def test_one_class_is_told(run, tmp_path):
+    write_image(tmp_path / "data/cat/1.png", 9)
+    write_image(tmp_path / "data/cat/2.png", 99)
+    refused(run("train", tmp_path / "data"), 1, "training needs at least 2 classes, found 1: cat", "put the images of")
+
+
+def test_data_without_one_readable_image_is_told(run, tmp_path):
+    for name in ("cat", "dog"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        (tmp_path / "data" / name / "1.png").write_text("no image")
+    done = run("train", tmp_path / "data", "-o", tmp_path / "out")
+    refused(done, 1, "training needs at least 2 images that can be read, found 0", "see what is wrong with")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_network_that_does_not_fit_the_images_is_told_before_they_are_read(run, photos, tmp_path):
+    done = run("train", photos, "--model", "article", "--img-size", "6", "-o", tmp_path / "out")
+    refused(done, 1, "needs an input of at least", "remove a pooling layer")
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_output_folder_that_holds_a_training_is_kept(run, photos, trained):
+    before = (trained / "model.safetensors").read_bytes()
+    refused(run("train", photos, *QUICK, "-o", trained), 2, "holds a training already", "choose another --output")
+    assert (trained / "model.safetensors").read_bytes() == before
+    assert run("train", photos, *QUICK, "-o", trained, "--overwrite", "--seed", "9").code == 0
+    assert (trained / "model.safetensors").read_bytes() != before
+
+
+def test_an_output_folder_that_cannot_be_made_is_told(run, photos, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    done = run("train", photos, *QUICK, "-o", tmp_path / "file/run")
+    refused(done, 1, "cannot be made", "choose another place with --output")
+
+
+def test_a_full_disk_is_told_and_what_was_written_stays(run, photos, tmp_path, monkeypatch):
+    from neocog.train import files
+
+    writes = []
+
+    def full(handle: int) -> None:
+        writes.append(handle)
+        if len(writes) > 12:  # within the second epoch or later
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(files.os, "fsync", full)
+    done = run("train", photos, "--epochs", "9", "-b", "8", "-o", tmp_path / "out")
+    assert done.code == 1
+    assert "cannot be written: the disk is full" in done.err
+    assert {"model.safetensors", "last.safetensors"} <= {path.name for path in (tmp_path / "out").iterdir()}
+    assert not list((tmp_path / "out").glob("*.tmp"))
+
+
+def test_a_disk_that_is_full_from_the_start_leaves_nothing(run, photos, tmp_path, monkeypatch):
+    from neocog.train import files
+
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(files.os, "fsync", full)
+    done = run("train", photos, *QUICK, "-o", tmp_path / "out")
+    assert done.code == 1
+    assert "the disk is full" in done.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_training_that_diverges_is_told(run, photos, tmp_path):
+    done = run("train", photos, "--optimizer", "sgd", "--lr", "1e30", *QUICK, "-o", tmp_path / "out")
+    refused(done, 1, "must be finite", "lower the learning rate")
+
+
+def test_out_of_memory_is_one_message(run, photos, tmp_path, monkeypatch):
+    def hungry(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(Trainer, "step", hungry)
+    refused(run("train", photos, *QUICK, "-o", tmp_path / "out"), 1, "out of memory", "try a smaller --batch-size")
+
+
+def test_a_missing_torch_is_told(run, photos, tmp_path, monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.delitem(sys.modules, "neocog.engines.torch", raising=False)
+    done = run("train", photos, *QUICK, "--engine", "torch", "-o", tmp_path / "out")
+    assert done.code == 1
+    assert "torch" in done.err
+    assert "hint: " in done.err
+
+
+# -- public data ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(("name", "epochs", "least"), [("mnist", 1, 0.975), ("fashion-mnist", 1, 0.84)])
+def test_public_data_sets_are_learnt(run, tmp_path, shared_data, name, epochs, least):
+    done = run("train", shared_data / name, "--epochs", str(epochs), "-o", tmp_path / "out", "--json")
+    told = json.loads(done.out)
+    assert told["images"] == 10_000
+    assert told["accuracy"] >= least
+    assert np.isfinite(told["loss"])

@@ -1,0 +1,18 @@
+"""The engines that the conformance tests try."""
+
+import importlib
+
+import pytest
+
+from neocog.engines import get_engine
+from neocog.errors import EngineError
+
+
+@pytest.fixture(params=["native", "torch"], scope="session")
+def engine(request):
+    """An engine, by its name; skipped where it cannot run."""
+    try:
+        importlib.import_module(f"neocog.engines.{request.param}")
+    except (ModuleNotFoundError, EngineError) as error:
+        pytest.skip(f"the {request.param} engine cannot run here: {error}")
+    return get_engine(request.param)

@@ -1,0 +1,99 @@
+"""The reference against PyTorch in double precision: logits, loss, gradients, and five steps of every optimizer."""
+
+import importlib
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from conformance_cases import LANDMARKS, networks, real_case, real_cases
+from neocog.engines.base import StepSettings
+from neocog.engines.reference import ReferenceEngine
+from neocog.model.losses import CrossEntropy, MeanSquaredError
+from neocog.model.optimizers import SGD, Adam, AdamW
+from neocog.model.parameters import from_pytorch, parameters_of
+
+torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+
+# Both compute in float64 from the same float32 numbers. They sum in different orders, so they part by some hundreds of
+# roundings of 1e-16 relative to the summed magnitudes; 1e-9 leaves room for cancellation.
+TIGHT = {"rtol": 1e-9, "atol": 1e-12}
+LOSSES = (CrossEntropy(), CrossEntropy(0.1), MeanSquaredError())
+OPTIMIZERS = {
+    "descent": SGD(),
+    "descent with decay": SGD(weight_decay=0.1),
+    "momentum": SGD(momentum=0.9, weight_decay=0.01),
+    "nesterov": SGD(momentum=0.8, nesterov=True, weight_decay=0.01),
+    "adam": Adam(weight_decay=0.01),
+    "adam, other betas": Adam(beta1=0.5, beta2=0.9, epsilon=1e-3),
+    "adamw": AdamW(weight_decay=0.1),
+}
+
+
+def steppers(case, optimizer=None):
+    settings = StepSettings(case.loss, optimizer or SGD(), case.batch_size, case.seed)
+    torch_engine = importlib.import_module("neocog.engines.torch").TorchEngine(dtype="float64")
+    return (
+        ReferenceEngine().stepper(case.graph, case.parameters, settings),
+        torch_engine.stepper(case.graph, case.parameters, settings),
+    )
+
+
+def ours(graph, tensors):
+    """Give PyTorch's tensors in memory layout, still float64."""
+    return {p.name: from_pytorch(p, tensors(p.name).detach().contiguous().numpy()) for p in parameters_of(graph)}
+
+
+def assert_same_step(case, reference, theirs):
+    mine = reference.step(case.images, case.targets, 0.05)
+    result = theirs.step(case.images, case.targets, 0.05)
+    assert mine.loss == pytest.approx(result.loss, rel=1e-9, abs=1e-12)
+    np.testing.assert_allclose(mine.logits, result.logits, rtol=2e-7, atol=1e-12)  # rounded to float32 by both
+    gradients = ours(case.graph, lambda name: theirs.weights[name].grad)
+    for name, gradient in gradients.items():
+        np.testing.assert_allclose(reference.exact_gradients[name], gradient, **TIGHT, err_msg=name)
+
+
+@given(real_cases(st.sampled_from(LOSSES)))
+def test_logits_loss_and_gradients_of_any_network(case):
+    assert_same_step(case, *steppers(case))
+
+
+@pytest.mark.parametrize("name", LANDMARKS)
+@pytest.mark.parametrize("loss", LOSSES, ids=str)
+def test_logits_loss_and_gradients_of_the_landmarks(name, loss):
+    case = real_case(LANDMARKS[name], 3, 1, loss, batch_size=4)
+    assert_same_step(case, *steppers(case))
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("network", ["two stages", "dropouts", "nested"])
+def test_five_steps(name, network):
+    case = real_case(LANDMARKS[network], 4, 2, CrossEntropy())
+    reference, theirs = steppers(case, OPTIMIZERS[name])
+    for step in range(5):
+        rate = 0.02 / (step + 1)
+        reference.step(case.images, case.targets, rate)
+        theirs.step(case.images, case.targets, rate)
+        for parameter, value in ours(case.graph, theirs.weights.__getitem__).items():
+            np.testing.assert_allclose(reference.exact_parameters[parameter], value, **TIGHT, err_msg=parameter)
+    for memory, value in theirs.optimizer_state().items():
+        np.testing.assert_allclose(reference.optimizer_state()[memory], value, rtol=2e-7, atol=1e-12, err_msg=memory)
+
+
+@given(networks(), st.integers(1, 4), st.integers(0, 2**32 - 1))
+def test_ties_and_features_of_any_network(graph, count, seed):
+    case = real_case(graph, count, seed | 1, MeanSquaredError())
+    case.images[...] = np.round(case.images)  # black and white: pools tie everywhere
+    reference, theirs = steppers(case)
+    assert_same_step(case, reference, theirs)
+
+
+def test_a_nan_in_a_pool_wins_in_both():
+    case = real_case(LANDMARKS["overlapping pools"], 1, 1, CrossEntropy())
+    case.images[0, 2, 3, 1] = np.nan
+    engines = ReferenceEngine(), importlib.import_module("neocog.engines.torch").TorchEngine()
+    one, other = (engine.predictor(case.graph, case.parameters).logits(case.images) for engine in engines)
+    assert np.isnan(one).any()
+    assert (np.isnan(one) == np.isnan(other)).all()

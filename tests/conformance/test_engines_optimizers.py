@@ -1,0 +1,73 @@
+"""Every engine's optimizers, on gradients that do not round: only the update's own roundings are left."""
+
+import numpy as np
+import pytest
+
+from conformance_bounds import TINY, U
+from conformance_cases import LANDMARKS, integer_case
+from neocog.engines.base import StepSettings
+from neocog.engines.reference import ReferenceEngine
+from neocog.model.optimizers import SGD, Adam, AdamW
+
+# Powers of two where a rounded g + weight_decay · w would be squared; any numbers elsewhere.
+OPTIMIZERS = {
+    "descent": SGD(),
+    "descent with decay": SGD(weight_decay=0.1),
+    "momentum": SGD(momentum=0.9, weight_decay=0.01),
+    "nesterov": SGD(momentum=0.8, nesterov=True, weight_decay=0.01),
+    "adam": Adam(),
+    "adam with decay": Adam(weight_decay=0.25),
+    "adamw": AdamW(weight_decay=0.1),
+    "adam, other betas": Adam(beta1=0.5, beta2=0.9, epsilon=1e-3),
+}
+ROUNDINGS = 16  # of one update: factors rounded in advance (6), products and sums (6), root and division (4)
+STEPS = 4
+
+
+def magnitudes(optimizer, weight, gradients, rate):
+    """Bound what the memory and the step are sums of: the update with every minus turned into a plus."""
+    g = [np.abs(gradient) + optimizer.weight_decay * np.abs(weight) for gradient in gradients]
+    if isinstance(optimizer, SGD):
+        v = sum(optimizer.momentum ** (len(g) - 1 - i) * value for i, value in enumerate(g))
+        return {"momentum": v}, np.abs(weight) + rate * (1 + optimizer.momentum) * np.maximum(v, g[-1])
+    mean = sum((1 - optimizer.beta1) * optimizer.beta1 ** (len(g) - 1 - i) * value for i, value in enumerate(g))
+    signed = [h + (0 if isinstance(optimizer, AdamW) else optimizer.weight_decay * weight) for h in gradients]
+    square = sum((1 - optimizer.beta2) * optimizer.beta2 ** (len(g) - 1 - i) * h**2 for i, h in enumerate(signed))
+    of_mean, of_root = optimizer.corrections(len(g))
+    return {"mean": mean, "square": square}, np.abs(weight) + rate / of_mean * mean / (
+        np.sqrt(square) / of_root + optimizer.epsilon
+    )
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("network", ["two stages", "rectangular everything", "dropouts"])
+def test_updates_and_memory(engine, name, network):
+    optimizer, graph = OPTIMIZERS[name], LANDMARKS[network]
+    case = integer_case(graph, 4, seed=5)
+    settings = StepSettings(case.loss, optimizer, case.batch_size, case.seed)
+    mine = engine.stepper(graph, case.parameters, settings)
+    reference = ReferenceEngine().stepper(graph, case.parameters, settings)
+    history = {name: [] for name in case.parameters}
+    for step in range(1, STEPS + 1):
+        rate = 0.1 / step
+        # The same parameters again, so that the gradients stay exact; the memory goes on. Dropouts draw anew each step,
+        # and may need more than 24 bits then, so those gradients are compared no further than float32 goes.
+        mine.load(case.parameters)
+        reference.load(case.parameters)
+        images = np.roll(case.images, step - 1, axis=0)
+        mine.step(images, case.targets, rate)
+        reference.step(images, case.targets, rate)
+        parameters, state, gradients = mine.parameters(), mine.optimizer_state(), mine.gradients()
+        assert set(state) == set(reference.exact_memory)
+        for parameter, weight in case.parameters.items():
+            exact = reference.exact_gradients[parameter]
+            history[parameter].append(exact)
+            if (gradients[parameter] != exact).any():
+                pytest.fail(f"the gradient of {parameter} rounds in step {step}")
+            memory, size = magnitudes(optimizer, weight.astype(np.float64), history[parameter], rate)
+            limit = ROUNDINGS * step * U
+            strayed = np.abs(parameters[parameter] - reference.exact_parameters[parameter])
+            assert (strayed <= limit * size + TINY).all(), (parameter, step)
+            for kind in optimizer.memory:
+                key = f"{parameter}/{kind}"
+                assert (np.abs(state[key] - reference.exact_memory[key]) <= limit * memory[kind] + TINY).all(), key

@@ -1,0 +1,112 @@
+import os
+
+import numpy as np
+import pytest
+
+from neocog.data.dataset import Subset
+from neocog.data.decode import decode_image
+from neocog.data.files import FileDataset
+from neocog.data.resize import ImageSize
+from neocog.errors import DataError
+
+SIZE = ImageSize(6, 6, 3)
+
+
+@pytest.fixture
+def dataset(tmp_path, save_image):
+    for number in range(6):
+        save_image(f"c/{number}.png", number)
+    return FileDataset(tmp_path, [(f"c/{number}.png", number % 2) for number in range(6)], ["even", "odd"])
+
+
+def test_files_are_decoded_by_the_one_decoder(dataset):
+    images = dataset.images(np.array([4, 0]), SIZE, "crop")
+    assert np.array_equal(images[0], decode_image(dataset.path(4), SIZE, "crop"))
+    assert np.array_equal(images[1], decode_image(dataset.path(0), SIZE, "crop"))
+    assert dataset.identifiers[4] == "c/4.png"
+    assert dataset.labels.tolist() == [0, 1, 0, 1, 0, 1]
+    assert dataset.samples[1] == ("c/1.png", 1)
+
+
+def test_later_reads_come_from_memory(dataset):
+    everything = np.arange(6)
+    first = dataset.images(everything, SIZE)
+    for index in range(6):
+        dataset.path(index).unlink()
+    assert dataset.resident(everything, SIZE)
+    assert np.array_equal(dataset.images(everything, SIZE), first)
+
+
+def test_verify_lists_unreadable_files_in_order_and_fills_memory(dataset):
+    dataset.path(5).write_bytes(b"nonsense")
+    dataset.path(2).unlink()
+    seen = []
+    found = dataset.verify(SIZE, workers=2, progress=lambda done, total: seen.append((done, total)))
+    assert list(found) == [2, 5]
+    assert "2.png: there is no such file" in found[2]
+    assert "5.png: not an image" in found[5]
+    assert seen[-1] == (6, 6)
+    assert dataset.resident(np.arange(6), SIZE)
+    with pytest.raises(DataError, match=r"2\.png: there is no such file"):
+        dataset.images(np.arange(6), SIZE)
+    images, readable = dataset.read(np.arange(6), SIZE)
+    assert readable.tolist() == [True, True, False, True, True, False]
+    assert not images[2].any()
+
+
+def test_a_subset_sees_its_part(dataset):
+    dataset.path(3).write_bytes(b"")
+    part = Subset(dataset, np.array([5, 3, 1]))
+    assert part.identifiers == ["c/5.png", "c/3.png", "c/1.png"]
+    assert part.labels.tolist() == [1, 1, 1]
+    assert part.verify(SIZE).keys() == {1}
+    assert part.digests() == [dataset.digests()[i] for i in (5, 3, 1)]
+    assert np.array_equal(part.images(np.array([2]), SIZE), dataset.images(np.array([1]), SIZE))
+    assert part.native_size == ImageSize(8, 12, 3)
+    assert part.facts(0) == dataset.facts(5)
+    assert part.channels == 3
+    assert len(part) == 3
+
+
+def test_native_size_is_none_when_sizes_vary(tmp_path, save_image, dataset):
+    assert dataset.native_size == ImageSize(8, 12, 3)
+    save_image("c/big.png", 9, size=(30, 20), mode="L")
+    save_image("c/grey.png", 9, mode="L")
+    varied = FileDataset(tmp_path, [("c/grey.png", 0), ("c/big.png", 1)], ["a", "b"])
+    assert varied.native_size is None
+    assert varied.channels == 1
+    mixed = FileDataset(tmp_path, [("c/grey.png", 0), ("c/0.png", 1), ("c/gone.png", 1)], ["a", "b"])
+    assert mixed.native_size == ImageSize(8, 12, 3)
+
+
+def test_digests_are_those_of_the_files(tmp_path, dataset):
+    (tmp_path / "c/0.png").write_bytes(dataset.path(1).read_bytes())
+    dataset.path(2).unlink()
+    seen = []
+    digests = dataset.digests(lambda done, total: seen.append(done))
+    assert digests[0] == digests[1]
+    assert len(set(digests)) == 5
+    assert seen[-1] == 6
+
+
+def test_facts_describe_the_stored_picture(dataset):
+    facts = dataset.facts(0)
+    assert facts[:3] == (8, 12, "RGB")
+    assert facts.digest == dataset.digests()[0]
+    dataset.path(0).unlink()
+    with pytest.raises(DataError, match=r"0\.png: the file cannot be read: No such file"):
+        dataset.facts(0)
+
+
+def test_files_without_permission_are_unreadable(dataset):
+    if os.geteuid() == 0:
+        pytest.skip("root may read everything")
+    dataset.path(0).chmod(0)
+    assert "Permission denied" in dataset.verify(SIZE)[0]
+
+
+def test_samples_are_checked(tmp_path):
+    with pytest.raises(DataError, match="there are no images"):
+        FileDataset(tmp_path, [], ["a"])
+    with pytest.raises(DataError, match=r"lie in 0\.\.0, got 1 for image 0"):
+        FileDataset(tmp_path, [("a.png", 1)], ["a"])

@@ -1,0 +1,128 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from neocog.data.split import content_number, split_by_content
+from neocog.errors import DataError, SettingError
+
+
+def digests_of(numbers) -> list[bytes]:
+    return [int(n).to_bytes(16, "little") for n in numbers]
+
+
+def part_of(split, count) -> list[str]:
+    parts = [""] * count
+    for name in ("train", "validation", "test"):
+        for index in getattr(split, name):
+            assert parts[index] == ""
+            parts[index] = name
+    assert all(parts)
+    return parts
+
+
+contents = st.lists(st.tuples(st.integers(0, 40), st.integers(0, 3)), min_size=1, max_size=120)
+fractions = st.tuples(st.sampled_from([0.0, 0.1, 0.3]), st.sampled_from([0.0, 0.1, 0.25, 0.5]))
+
+
+@settings(deadline=None, max_examples=80)
+@given(contents, fractions, st.integers(0, 5))
+def test_equal_images_never_straddle_even_with_other_labels(images, share, seed):
+    digests = digests_of(content for content, _ in images)
+    labels = np.array([label for _, label in images])
+    split = split_by_content(digests, labels, validation_fraction=share[0], test_fraction=share[1], seed=seed)
+    side = {}
+    for digest, part in zip(digests, part_of(split, len(images)), strict=True):
+        assert side.setdefault(digest, part) == part
+
+
+@settings(deadline=None, max_examples=80)
+@given(contents, contents, fractions, st.integers(0, 5))
+def test_adding_images_moves_nobody(images, added, share, seed):
+    def split(rows):
+        digests, labels = digests_of(c for c, _ in rows), np.array([label for _, label in rows])
+        return split_by_content(digests, labels, validation_fraction=share[0], test_fraction=share[1], seed=seed)
+
+    before, after = split(images), split(images + added)
+    exempt = {int(i) for i in before.moved} | {int(i) for i in after.moved}
+    parts_before, parts_after = part_of(before, len(images)), part_of(after, len(images) + len(added))
+    for index in range(len(images)):
+        if index not in exempt:
+            assert parts_before[index] == parts_after[index]
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(0, 1000), st.sampled_from([0.1, 0.2, 0.5]))
+def test_large_classes_keep_their_fraction_and_move_nobody(seed, fraction):
+    labels = np.repeat(np.arange(3), 1000)
+    split = split_by_content(digests_of(range(3000)), labels, test_fraction=fraction, seed=seed)
+    assert len(split.moved) == 0
+    for label in range(3):
+        count = np.count_nonzero(labels[split.test] == label)
+        # six standard deviations of the binomial: once in 500 million draws
+        assert abs(count - 1000 * fraction) <= 6 * np.sqrt(1000 * fraction * (1 - fraction))
+
+
+@settings(deadline=None, max_examples=80)
+@given(st.lists(st.integers(3, 12), min_size=1, max_size=5), st.integers(0, 50))
+def test_every_class_of_three_images_has_one_in_every_part(sizes, seed):
+    labels = np.repeat(np.arange(len(sizes)), sizes)
+    split = split_by_content(
+        digests_of(range(len(labels))), labels, validation_fraction=0.1, test_fraction=0.1, seed=seed
+    )
+    for part in (split.train, split.validation, split.test):
+        assert set(labels[part]) == set(range(len(sizes)))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_parts_are_filled_in_the_order_train_test_validation(seed):
+    one = split_by_content(digests_of([7]), np.array([0]), validation_fraction=0.4, test_fraction=0.4, seed=seed)
+    assert part_of(one, 1) == ["train"]
+    two = split_by_content(digests_of([7, 8]), np.array([0, 0]), validation_fraction=0.4, test_fraction=0.4, seed=seed)
+    assert sorted(part_of(two, 2)) == ["test", "train"]
+
+
+def test_copies_move_together():
+    labels = np.zeros(6, np.int64)
+    for seed in range(20):
+        split = split_by_content(digests_of([1, 1, 1, 2, 2, 2]), labels, test_fraction=0.5, seed=seed)
+        assert (len(split.train), len(split.test)) == (3, 3)
+
+
+def test_a_larger_test_part_keeps_the_smaller_one():
+    digests, labels = digests_of(range(500)), np.zeros(500, np.int64)
+    small = split_by_content(digests, labels, test_fraction=0.1)
+    large = split_by_content(digests, labels, test_fraction=0.3, validation_fraction=0.2)
+    assert set(small.test) <= set(large.test)
+
+
+def test_the_seed_decides_and_numbers_never_change():
+    digests, labels = digests_of(range(100)), np.zeros(100, np.int64)
+    first = split_by_content(digests, labels, test_fraction=0.5, seed=1)
+    assert np.array_equal(first.test, split_by_content(digests, labels, test_fraction=0.5, seed=1).test)
+    assert not np.array_equal(first.test, split_by_content(digests, labels, test_fraction=0.5, seed=2).test)
+    # written down: another value here would move the users' images
+    assert content_number(b"neocog", 0) == pytest.approx(NUMBER_OF_NEOCOG, abs=1e-15)
+    assert content_number(b"neocog", np.int64(0)) == content_number(b"neocog", 0)
+
+
+NUMBER_OF_NEOCOG = 0.4814282556692906
+
+
+def test_no_fraction_takes_nothing():
+    split = split_by_content(digests_of(range(5)), np.zeros(5, np.int64))
+    assert (len(split.train), len(split.validation), len(split.test), len(split.moved)) == (5, 0, 0, 0)
+
+
+def test_settings_are_checked():
+    labels = np.zeros(2, np.int64)
+    for wrong in (-0.1, 1.0, 2, float("nan")):
+        with pytest.raises(SettingError, match=r"test_fraction needs a number in \[0, 1\), got"):
+            split_by_content([b"a", b"b"], labels, test_fraction=wrong)
+    with pytest.raises(SettingError, match=r"together need to stay below 1, got 0.5 \+ 0.5"):
+        split_by_content([b"a", b"b"], labels, test_fraction=0.5, validation_fraction=0.5)
+    for seed in (-1, 1 << 64, 0.5, True):
+        with pytest.raises(SettingError, match="seed needs a whole number in"):
+            split_by_content([b"a", b"b"], labels, test_fraction=0.5, seed=seed)
+    with pytest.raises(DataError, match="got 1 digests and 2 labels"):
+        split_by_content([b"a"], labels, test_fraction=0.5)

@@ -1,0 +1,241 @@
+"""The native engine: repeatable to the bit, honest about short batches, on every instruction set of this machine."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import llvmlite.binding as llvm
+import numpy as np
+import pytest
+
+from neocog.emit.program import emit_program
+from neocog.engines.base import State, StepSettings
+from neocog.engines.native import NativeEngine
+from neocog.engines.reference import ReferenceEngine
+from neocog.errors import SettingError
+from neocog.jit.host import NARROWED, host_target, initialise_llvm, make_target
+from neocog.model.graph import Graph, trace
+from neocog.model.layers import AvgPool2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU, Sequential
+from neocog.model.losses import CrossEntropy, MeanSquaredError
+from neocog.model.optimizers import SGD, Adam, AdamW, Optimizer
+from neocog.model.parameters import initial_parameters
+from neocog.plan.program import Training, plan_program
+from neocog.plan.target import Target
+
+NET = Sequential(
+    Conv2d(20, 3, padding=1),
+    ReLU(),
+    MaxPool2d(3, 2, 1),
+    Dropout(0.3),
+    Conv2d(24, (3, 2), stride=2, padding="same"),
+    ReLU(),
+    AvgPool2d(2),
+    Flatten(),
+    Linear(33),
+    ReLU(),
+    Linear(4),
+)
+GRAPH = trace(NET, (15, 18, 3))
+
+
+def narrow(name: str) -> Target:
+    """Describe a narrower processor, or skip where this machine cannot run its code."""
+    cpu, features = NARROWED[name]
+    missing = [feature for feature in features if not llvm.get_host_cpu_features().get(feature)]
+    if missing:
+        pytest.skip(f"this machine has no {', '.join(missing)}")
+    return make_target(cpu, features, llvm.get_process_triple())
+
+
+def batch(graph: Graph, count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Draw images and labels."""
+    random = np.random.default_rng(seed)
+    shape = (count, graph.input.height, graph.input.width, graph.input.channels)
+    return random.integers(0, 256, shape, np.uint8), random.integers(0, graph.output.features, count).astype(np.int32)
+
+
+def trained(threads: int, steps: int = 4, optimizer: Optimizer | None = None, count: int = 13) -> State:
+    """Train a little and give everything that training changes."""
+    settings = StepSettings(CrossEntropy(), optimizer or SGD(0.05, momentum=0.9), 16, seed=3)
+    stepper = NativeEngine().stepper(GRAPH, initial_parameters(GRAPH, 1), settings, threads)
+    for step in range(steps):
+        stepper.step(*batch(GRAPH, count, step), 0.05)
+    return {
+        **stepper.parameters(),
+        **stepper.optimizer_state(),
+        **{f"d {k}": v for k, v in stepper.gradients().items()},
+    }
+
+
+def assert_same_bits(one: State, other: State) -> None:
+    assert one.keys() == other.keys()
+    for name, value in one.items():
+        assert value.tobytes() == other[name].tobytes(), name
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3, 4, 7])
+def test_the_same_seed_gives_the_same_bits_on_any_number_of_threads(threads: int) -> None:
+    assert_same_bits(trained(threads), trained(1))
+
+
+def test_predictions_are_the_same_bits_on_any_number_of_threads_and_in_any_company() -> None:
+    parameters = initial_parameters(GRAPH, 2)
+    images, _ = batch(GRAPH, 70)
+    predictor = NativeEngine().predictor(GRAPH, parameters, 1)
+    together = predictor.logits(images)
+    assert NativeEngine().predictor(GRAPH, parameters, 3).logits(images).tobytes() == together.tobytes()
+    alone = np.concatenate([predictor.logits(images[n : n + 1]) for n in range(5)])
+    assert alone.tobytes() == together[:5].tobytes()
+
+
+def test_a_short_batch_counts_its_own_images_only() -> None:
+    """Images left over from a longer batch before must leave no trace."""
+    settings = StepSettings(CrossEntropy(), SGD(0.1), 16)
+    engine = NativeEngine()
+    fresh = engine.stepper(GRAPH, initial_parameters(GRAPH), settings, 1)
+    used = engine.stepper(GRAPH, initial_parameters(GRAPH), settings, 1)
+    used.step(*batch(GRAPH, 16, seed=9), 0.0)
+    images, labels = batch(GRAPH, 5)
+    for stepper in (fresh, used):
+        stepper.load_optimizer_state({}, 0)
+        stepper.step(images, labels, 0.0)
+    assert_same_bits(fresh.gradients(), used.gradients())
+    reference = ReferenceEngine().stepper(GRAPH, initial_parameters(GRAPH), settings)
+    reference.step(images, labels, 0.0)
+    for name, value in reference.gradients().items():
+        assert np.allclose(used.gradients()[name], value, rtol=1e-4, atol=1e-6), name
+
+
+@pytest.mark.parametrize("optimizer", [SGD(), SGD(momentum=0.9, nesterov=True, weight_decay=0.01), Adam(), AdamW()])
+def test_stopping_and_resuming_changes_no_bit(optimizer: Optimizer) -> None:
+    settings = StepSettings(CrossEntropy(), optimizer, 8, seed=5)
+    engine = NativeEngine()
+    whole = engine.stepper(GRAPH, initial_parameters(GRAPH), settings, 2)
+    first = engine.stepper(GRAPH, initial_parameters(GRAPH), settings, 1)
+    for step in range(6):
+        whole.step(*batch(GRAPH, 8, step), 0.01)
+        if step < 3:
+            first.step(*batch(GRAPH, 8, step), 0.01)
+    second = engine.stepper(GRAPH, first.parameters(), settings, 1)
+    second.load_optimizer_state(first.optimizer_state(), 3)
+    for step in range(3, 6):
+        second.step(*batch(GRAPH, 8, step), 0.01)
+    assert_same_bits(second.parameters(), whole.parameters())
+    assert_same_bits(second.optimizer_state(), whole.optimizer_state())
+
+
+@pytest.mark.parametrize("loss", [CrossEntropy(), CrossEntropy(0.1), MeanSquaredError()])
+@pytest.mark.parametrize("name", sorted(NARROWED))
+def test_every_instruction_set_trains_like_the_reference(name: str, loss: CrossEntropy | MeanSquaredError) -> None:
+    settings = StepSettings(loss, SGD(momentum=0.9), 8, seed=1)
+    parameters = initial_parameters(GRAPH, 4)
+    engines = (NativeEngine(narrow(name)), ReferenceEngine())
+    native, reference = (engine.stepper(GRAPH, parameters, settings) for engine in engines)
+    images, labels = batch(GRAPH, 7)
+    targets = labels if isinstance(loss, CrossEntropy) else np.eye(4, dtype=np.float32)[labels]
+    for _ in range(3):
+        got, want = (stepper.step(images, targets, 0.01) for stepper in (native, reference))
+        assert np.allclose(got.logits, want.logits, rtol=1e-4, atol=1e-5)
+        assert got.loss == pytest.approx(want.loss, rel=1e-5)
+    for key, value in reference.parameters().items():
+        assert np.allclose(native.parameters()[key], value, rtol=1e-4, atol=1e-5), key
+
+
+@pytest.mark.parametrize(("name", "forbidden"), [("avx2", ("zmm",)), ("sse2", ("zmm", "ymm", "vfmadd", "vmulps"))])
+def test_code_for_a_narrow_processor_holds_no_wider_instruction(name: str, forbidden: tuple[str, ...]) -> None:
+    text = _assembly(narrow(name))
+    assert "mulps" in text or "vfmadd" in text
+    assert not [word for word in forbidden if word in text]
+
+
+def test_code_for_arm_multiplies_and_adds_whole_vectors() -> None:
+    text = _assembly(make_target("generic", {"neon": True}, "aarch64-unknown-linux-gnu"))
+    assert "fmla\tv" in text
+    assert ".4s" in text
+
+
+def _assembly(target: Target) -> str:
+    initialise_llvm()
+    module = llvm.parse_assembly(
+        str(emit_program(plan_program(GRAPH, 2, target, Training(CrossEntropy(), SGD(momentum=0.9)))))
+    )
+    machine = llvm.Target.from_triple(target.triple).create_target_machine(
+        cpu=target.cpu, features=target.features, opt=2
+    )
+    return machine.emit_assembly(module)
+
+
+def test_a_nan_in_the_weights_reaches_the_answer() -> None:
+    parameters = {name: value.copy() for name, value in initial_parameters(GRAPH).items()}
+    parameters["0.weight"][0, 0, 0, 0] = np.nan
+    logits = NativeEngine().predictor(GRAPH, parameters, 1).logits(batch(GRAPH, 2)[0])
+    assert np.isnan(logits).all()
+
+
+def test_no_images_give_no_answers() -> None:
+    predictor = NativeEngine().predictor(GRAPH, initial_parameters(GRAPH), 1)
+    assert predictor.logits(np.zeros((0, 15, 18, 3), np.uint8)).shape == (0, 4)
+    assert predictor.features(np.zeros((0, 15, 18, 3), np.uint8)).shape == (0, 2 * 2 * 24)
+
+
+def test_a_step_refuses_more_images_than_it_was_made_for() -> None:
+    stepper = NativeEngine().stepper(GRAPH, initial_parameters(GRAPH), StepSettings(CrossEntropy(), SGD(), 4), 1)
+    with pytest.raises(SettingError, match="1 to 4 images, got 5"):
+        stepper.step(*batch(GRAPH, 5), 0.1)
+    with pytest.raises(SettingError, match="threads must be at least 1"):
+        NativeEngine().predictor(GRAPH, initial_parameters(GRAPH), 0)
+
+
+def test_a_model_made_on_one_processor_answers_on_another() -> None:
+    """Parameters travel in memory layout, whatever panels a processor likes."""
+    parameters = initial_parameters(GRAPH, 8)
+    settings = StepSettings(CrossEntropy(), SGD(), 4)
+    stepper = NativeEngine(narrow("sse2")).stepper(GRAPH, parameters, settings, 1)
+    assert_same_bits(stepper.parameters(), dict(parameters))
+    wide = NativeEngine(host_target()).stepper(GRAPH, stepper.parameters(), settings, 1)
+    assert_same_bits(wide.parameters(), dict(parameters))
+
+
+def test_the_exact_worked_example_of_the_article() -> None:
+    image = np.array(
+        [
+            [1, 0, 0, 0, 0, 1],
+            [0, 1, 0, 0, 1, 0],
+            [0, 0, 1, 1, 0, 0],
+            [1, 0, 0, 0, 1, 0],
+            [0, 1, 0, 0, 1, 0],
+            [0, 0, 1, 0, 1, 0],
+        ],
+        np.float32,
+    )
+    filters = np.array([[[1, -1, -1], [-1, 1, -1], [-1, -1, 1]], [[-1, 1, -1], [-1, 1, -1], [-1, 1, -1]]], np.float32)
+    graph = trace(Sequential(Conv2d(2, 3, bias=False), Flatten()), (6, 6, 1))
+    weights = {"0.weight": np.ascontiguousarray(filters.transpose(1, 2, 0)[:, :, None])}
+    maps = NativeEngine().predictor(graph, weights).logits(image[None, :, :, None]).reshape(4, 4, 2)
+    assert maps[..., 0].tolist() == [[3, -1, -3, -1], [-3, 1, 0, -3], [-3, -3, 0, 1], [3, -2, -2, -1]]
+    assert maps[..., 1].tolist() == [[-1, -1, -1, -1], [-1, -1, -2, 1], [-1, -1, -2, 1], [-1, 0, -4, 3]]
+
+
+def test_interrupting_a_training_step_leaves_no_thread_spinning() -> None:
+    """A process that ends in the middle of its work must end."""
+    code = (
+        "import numpy as np, _thread, threading\n"
+        "from neocog.engines.native import NativeEngine\n"
+        "from neocog.engines.base import StepSettings\n"
+        "from neocog.model.graph import trace\n"
+        "from neocog.model.losses import CrossEntropy\n"
+        "from neocog.model.optimizers import SGD\n"
+        "from neocog.model.parameters import initial_parameters\n"
+        "from neocog.model.zoo import article\n"
+        "g = trace(article(), (28, 28, 1))\n"
+        "s = NativeEngine().stepper(g, initial_parameters(g), StepSettings(CrossEntropy(), SGD(), 64), 2)\n"
+        "threading.Timer(0.5, _thread.interrupt_main).start()\n"
+        "try:\n"
+        "    while True: s.step(np.zeros((64, 28, 28, 1), np.uint8), np.zeros(64, np.int32), 0.1)\n"
+        "except KeyboardInterrupt: print('stopped')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=Path.cwd())
+    assert done.stdout.strip() == "stopped"
+    assert done.returncode == 0

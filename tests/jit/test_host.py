@@ -1,0 +1,47 @@
+"""The host is described for what it has, and narrower processors for what they lack."""
+
+from __future__ import annotations
+
+import pytest
+
+from neocog.jit import host
+from neocog.jit.host import NARROWED, available_threads, host_target, make_target
+
+
+def test_this_machine_is_described() -> None:
+    target = host_target()
+    assert target.lanes in (4, 8, 16)
+    assert target.level1 >= 8 << 10
+    assert "prefer-256-bit" not in target.features.replace("-prefer-256-bit", "")
+
+
+@pytest.mark.parametrize(
+    ("name", "lanes", "registers", "fma"), [("avx512", 16, 32, True), ("avx2", 8, 16, True), ("sse2", 4, 16, False)]
+)
+def test_the_environment_names_a_narrower_processor(
+    monkeypatch: pytest.MonkeyPatch, name: str, lanes: int, registers: int, fma: bool
+) -> None:
+    monkeypatch.setenv("NEOCOG_CPU", name)
+    host_target.cache_clear()
+    try:
+        target = host_target()
+    finally:
+        monkeypatch.undo()
+        host_target.cache_clear()
+    assert (target.lanes, target.registers, target.fma) == (lanes, registers, fma)
+    assert target.cpu == NARROWED[name][0]
+
+
+def test_arm_has_four_lanes_and_fused_multiply_adds() -> None:
+    target = make_target("generic", {"neon": True}, "aarch64-unknown-linux-gnu")
+    assert (target.lanes, target.registers, target.fma) == (4, 32, True)
+
+
+def test_threads_follow_affinity_and_quota(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host.os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    monkeypatch.setattr(host, "_cgroup_quota", lambda: None)
+    assert available_threads() == 8
+    monkeypatch.setattr(host, "_cgroup_quota", lambda: 2.5)
+    assert available_threads() == 3
+    monkeypatch.setattr(host, "_cgroup_quota", lambda: 0.1)
+    assert available_threads() == 1

@@ -1,0 +1,98 @@
+"""The three ways to count weights, against edges that are listed one by one."""
+
+from itertools import product
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from conformance_cases import convs, networks
+from neocog.model.graph import trace
+from neocog.model.layers import Conv2d, Flatten, Linear, MaxPool2d, Sequential
+from neocog.model.parameters import parameters_of
+from neocog.model.shapes import ImageShape
+from neocog.model.summary import WeightCounts, format_summary, multiply_adds, summarise, weight_counts
+from neocog.model.window import pair
+
+
+def node_of(layer, shape):
+    return trace(Sequential(layer, Flatten()), shape).nodes[0]
+
+
+def edges(layer, shape):
+    """List (output pixel, input pixel, tap) of a convolution by asking every pair of pixels, not the window."""
+    height, width, _ = shape
+    (kr, ks), (sr, ss), (dr, ds) = pair(layer.kernel), pair(layer.stride), pair(layer.dilation)
+    output = layer.output_shape(ImageShape(*shape))
+    if layer.padding == "same":
+        totals = (
+            max(0, (output.height - 1) * sr + (kr - 1) * dr + 1 - height),
+            max(0, (output.width - 1) * ss + (ks - 1) * ds + 1 - width),
+        )
+        top, left = totals[0] // 2, totals[1] // 2
+    else:
+        top, left = pair(layer.padding)
+    for o, p, h, w in product(range(output.height), range(output.width), range(height), range(width)):
+        r, s = h + top - o * sr, w + left - p * ss
+        if r % dr == 0 and s % ds == 0 and 0 <= r // dr < kr and 0 <= s // ds < ks:
+            yield (o, p), (h, w), (r // dr, s // ds)
+
+
+@pytest.mark.parametrize(("bias", "counts"), [(False, (576, 144, 9)), (True, (592, 160, 10))])
+def test_counts_of_the_worked_example(bias, counts):
+    node = node_of(Conv2d(1, 3, bias=bias), (6, 6, 1))
+    assert weight_counts(node) == WeightCounts(*counts)
+    found = list(edges(node.layer, (6, 6, 1)))
+    assert len({(o, i) for o, i, _ in found}) == 144
+    assert len({tap for _, _, tap in found}) == 9
+
+
+@given(convs(), st.tuples(st.integers(1, 7), st.integers(1, 7), st.integers(1, 3)))
+def test_counts_of_any_convolution_are_its_edges(layer, shape):
+    window = layer.window(ImageShape(*shape))
+    assume(window.vertical.output > 0 and window.horizontal.output > 0)
+    node = node_of(layer, shape)
+    found = list(edges(layer, shape))
+    assert len(found) == len({(o, i) for o, i, _ in found})  # no edge is counted twice
+    channels, filters = shape[2], layer.channels
+    biases = node.output.size * layer.bias
+    (kr, ks) = pair(layer.kernel)
+    assert weight_counts(node) == WeightCounts(
+        node.input.size * node.output.size + biases,
+        len(found) * channels * filters + biases,
+        kr * ks * channels * filters + filters * layer.bias,
+    )
+
+
+def test_a_linear_layer_shares_nothing():
+    graph = trace(Sequential(Flatten(), Linear(3)), (2, 2, 1))
+    assert weight_counts(graph.nodes[1]) == WeightCounts(15, 15, 15)
+    assert weight_counts(graph.nodes[0]) is None
+
+
+@given(networks())
+def test_a_summary_counts_the_parameters_that_a_network_holds(graph):
+    rows = summarise(graph)
+    assert sum(row.parameters for row in rows) == sum(parameter.size for parameter in parameters_of(graph))
+    assert [row.name for row in rows] == [node.name for node in graph.nodes]
+
+
+def test_multiply_adds_are_taps_times_positions():
+    graph = trace(Sequential(Conv2d(2, 3), MaxPool2d(2), Flatten(), Linear(5)), (6, 6, 3))
+    assert [multiply_adds(node) for node in graph.nodes] == [4 * 4 * 9 * 3 * 2, 0, 0, 8 * 5]
+
+
+def test_a_summary_prints_as_a_table():
+    graph = trace(Sequential(Conv2d(1, 3, bias=False), MaxPool2d(2), Flatten()), (6, 6, 1))
+    header = "layer  kind       output                     parameters  multiply-adds  fully connected  local  shared"
+    assert format_summary(graph).splitlines() == [
+        header,
+        "-" * len(header),
+        "0      Conv2d     1 channel of 4 x 4 pixels           9            144              576    144       9",
+        "1      MaxPool2d  1 channel of 2 x 2 pixels",
+        "2      Flatten    a vector of 4 values",
+        "-" * len(header),
+        "input: 1 channel of 6 x 6 pixels",
+        "total: 9 parameters, 144 multiply-adds an image",
+        "fully connected, the same layers would hold 576 parameters (64 times as many)",
+    ]

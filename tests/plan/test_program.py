@@ -1,0 +1,134 @@
+"""A program's stages, memory and meeting points."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from neocog.model.graph import Graph, trace
+from neocog.model.layers import AvgPool2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU, Sequential
+from neocog.model.losses import CrossEntropy
+from neocog.model.optimizers import SGD, Adam
+from neocog.model.zoo import article, photo
+from neocog.plan.contraction import Contraction
+from neocog.plan.describe import describe
+from neocog.plan.layout import Space
+from neocog.plan.memory import Place, accesses
+from neocog.plan.program import Program, Training, plan_program
+from neocog.plan.target import Target
+from neocog.plan.verify import PlanError, verify
+
+WIDE = Target("x86_64-unknown-linux-gnu", "skylake-avx512", "", 16, 32, True)
+NARROW = Target("x86_64-unknown-linux-gnu", "x86-64", "", 4, 16, False)
+TRAINING = Training(CrossEntropy(), SGD(0.1, momentum=0.9))
+MIXED = Sequential(
+    Dropout(0.2),
+    Conv2d(5, (3, 2), stride=2, padding="same"),
+    ReLU(),
+    Dropout(0.1),
+    AvgPool2d(3, 1, 1),
+    Conv2d(20, 3, dilation=2),
+    MaxPool2d(2),
+    Flatten(),
+    ReLU(),
+    Linear(3),
+)
+
+
+def article_graph() -> Graph:
+    return trace(article(), (28, 28, 1))
+
+
+def names(program: Program) -> list[str]:
+    return [scheduled.stage.name for scheduled in program.stages]
+
+
+def test_a_relu_runs_inside_the_layer_before_it() -> None:
+    program = plan_program(article_graph(), 4, WIDE)
+    assert names(program) == [
+        "load images",
+        "0:Conv2d+ReLU forward",
+        "2:MaxPool2d forward",
+        "3:Conv2d+ReLU forward",
+        "5:MaxPool2d forward",
+        "7:Linear+ReLU forward",
+        "9:Linear forward",
+    ]
+
+
+def test_nothing_is_computed_for_the_gradient_of_the_images() -> None:
+    program = plan_program(article_graph(), 4, WIDE, TRAINING)
+    assert "0:Conv2d+ReLU weight gradient" in names(program)
+    assert "0:Conv2d+ReLU input gradient" not in names(program)
+
+
+def test_dropout_is_no_part_of_prediction() -> None:
+    graph = trace(MIXED, (17, 14, 3))
+    assert not any("Dropout" in name for name in names(plan_program(graph, 2, NARROW)))
+    assert sum("Dropout" in name for name in names(plan_program(graph, 2, NARROW, TRAINING))) == 3
+
+
+@pytest.mark.parametrize("target", [WIDE, NARROW])
+def test_parameters_lie_alike_in_every_program_of_a_network(target: Target) -> None:
+    graph = trace(MIXED, (17, 14, 3))
+    layouts = [plan_program(graph, batch, target, use).parameters for batch in (1, 7, 64) for use in (None, TRAINING)]
+    assert all(layout == layouts[0] for layout in layouts)
+
+
+def test_the_same_network_is_planned_the_same_way_whatever_the_threads() -> None:
+    assert "thread" not in Program.__dataclass_fields__
+    assert describe(plan_program(article_graph(), 64, WIDE, TRAINING)) == describe(
+        plan_program(article_graph(), 64, WIDE, TRAINING)
+    )
+
+
+@pytest.mark.parametrize("graph", [article_graph(), trace(MIXED, (17, 14, 3)), trace(photo(), (48, 64, 3))])
+def test_threads_meet_between_a_write_and_what_touches_it(graph: Graph) -> None:
+    program = plan_program(graph, 6, WIDE, TRAINING)
+    stages = program.stages
+    for later in range(len(stages)):
+        for earlier in range(later):
+            met = any(s.barrier for s in stages[earlier + 1 : later + 1])
+            reads, writes = accesses(stages[later].stage)
+            before_reads, before_writes = accesses(stages[earlier].stage)
+            depends = (reads | writes) & before_writes or writes & before_reads
+            assert met or not depends, f"{stages[later].stage.name} may overtake {stages[earlier].stage.name}"
+
+
+def test_a_description_names_every_stage_and_every_piece_of_memory() -> None:
+    program = plan_program(article_graph(), 64, WIDE, TRAINING)
+    text = describe(program)
+    assert all(name in text for name in names(program))
+    assert all(name in text for _, name in program.places)
+    assert "142,737,408 multiply-adds" in text  # 64 images, 11 × 11 pixels, 3 × 3 × 32 inputs, 64 filters
+
+
+def _verify(program: Program, **changes: object) -> None:
+    stages = [s.stage for s in program.stages]
+    index = next(i for i, stage in enumerate(stages) if isinstance(stage, Contraction))
+    stages[index] = replace(stages[index], **changes)  # type: ignore[arg-type]
+    verify(stages, program.places, program.target.lanes)
+
+
+@pytest.mark.parametrize("batch", [1, 5])
+@pytest.mark.parametrize("target", [WIDE, NARROW])
+def test_verification_passes_what_is_planned_and_catches_a_shifted_operand(batch: int, target: Target) -> None:
+    program = plan_program(trace(MIXED, (17, 14, 3)), batch, target, Training(CrossEntropy(), Adam()))
+    _verify(program)
+    first = next(s.stage for s in program.stages if isinstance(s.stage, Contraction))
+    for field in ("a", "b", "out", "bias"):
+        operand = getattr(first, field)
+        size = program.places[operand.space, operand.name].size // 4
+        with pytest.raises(PlanError, match="reaches elements"):
+            _verify(program, **{field: replace(operand, start=size - 1)})
+        with pytest.raises(PlanError, match="reaches elements"):
+            _verify(program, **{field: replace(operand, start=-1 - size)})
+
+
+def test_verification_catches_memory_that_overlaps() -> None:
+    program = plan_program(article_graph(), 2, WIDE)
+    places = dict(program.places)
+    places[Space.WORK, "intruder"] = Place(64, 64)
+    with pytest.raises(PlanError, match="overlaps"):
+        verify([], places, 16)

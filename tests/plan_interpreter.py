@@ -1,0 +1,61 @@
+"""Contractions run in NumPy, loop by loop: what a plan means, without LLVM."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neocog.plan.contraction import Axis, Contraction
+
+Memory = Mapping[str, NDArray[np.float64]]
+
+
+def distances(axes: Iterable[Axis], which: str) -> NDArray[np.int64]:
+    """Give how far an operand is moved at every turn of nested loops, outermost first."""
+    axes = tuple(axes)
+    total = np.zeros((1,) * len(axes), np.int64)
+    for position, axis in enumerate(axes):
+        shape = [1] * len(axes)
+        shape[position] = axis.extent
+        total = total + (np.arange(axis.extent) * getattr(axis, which)).reshape(shape)
+    return np.broadcast_to(total, [axis.extent for axis in axes]).reshape(-1)
+
+
+def run(stage: Contraction, memory: Memory, lanes: int) -> None:
+    """Compute a contraction on float64 memories, element by element where it counts."""
+    rows, reduction = stage.rows.axes, stage.reduction.axes
+    row = {which: distances(rows, which) for which in ("out", "a", "b", "gate")}
+    over = {which: distances(reduction, which) for which in ("a", "b")}
+    a, b, out = memory[stage.a.name], memory[stage.b.name], memory[stage.out.name]
+    for panel in range(stage.panels):
+        vectors = stage.last_vectors if panel == stage.panels - 1 else stage.vectors
+        columns = np.arange(vectors * lanes)
+        steps = stage.panel_steps
+        for r in range(len(row["out"])):
+            left = a[stage.a.start + row["a"][r] + over["a"]]
+            at = stage.b.start + row["b"][r] + panel * steps.b + over["b"]
+            right = b[at[:, None] + columns]
+            value = left @ right
+            if stage.bias is not None:
+                value = value + memory[stage.bias.name][stage.bias.start + panel * steps.b + columns]
+            if stage.relu:
+                value = np.maximum(value, 0)
+            if stage.gate is not None:
+                gate = memory[stage.gate.name]
+                value = value * (gate[stage.gate.start + row["gate"][r] + panel * steps.gate + columns] > 0)
+            out[stage.out.start + row["out"][r] + panel * steps.out + columns] = value
+            if stage.ones is not None:
+                slices = [axis for axis in rows if axis.b]
+                to = stage.ones.start + panel * steps.out + columns
+                inner = math.prod(axis.extent for axis in rows if not axis.b)
+                to = to + (distances(slices, "out")[r // inner] if slices else 0)
+                memory[stage.ones.name][to] = right.sum(axis=0)
+
+
+def pairs(*extents: int) -> Iterable[tuple[int, ...]]:
+    """Give every index of nested loops."""
+    return itertools.product(*(range(extent) for extent in extents))

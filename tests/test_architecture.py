@@ -1,0 +1,75 @@
+"""Imports follow the arrows that docs/architecture.md draws, and light things stay light."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCE = ROOT / "src" / "neocog"
+
+
+def allowed() -> dict[str, set[str]]:
+    """Read docs/architecture.md: room → rooms that it may import."""
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    block = text.split("```imports\n")[1].split("```")[0]
+    rooms: dict[str, set[str]] = {}
+    for line in block.splitlines():
+        source, readers = line.split("->")
+        for reader in readers.split():
+            rooms.setdefault(reader, set()).add(source.strip())
+    return rooms
+
+
+def imports_of(path: Path) -> set[str]:
+    """Name the modules that a file imports, inside functions too."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            names |= {node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return names
+
+
+def room_of(path: Path) -> str:
+    """Name the room that a file lies in."""
+    return path.relative_to(SOURCE).parts[0].removesuffix(".py")
+
+
+FILES = sorted(p for p in SOURCE.rglob("*.py") if p != SOURCE / "__init__.py")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(SOURCE)))
+def test_a_file_imports_only_what_its_room_may(path: Path) -> None:
+    room = room_of(path)
+    may = allowed().get(room, set()) | {room}
+    for name in imports_of(path):
+        parts = name.split(".")
+        if parts[0] == "neocog" and len(parts) > 1:
+            assert parts[1] in may or not (SOURCE / parts[1]).exists() and not (SOURCE / f"{parts[1]}.py").exists(), (
+                f"{room} must not import {name}; docs/architecture.md draws no such arrow"
+            )
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(SOURCE)))
+def test_only_emit_and_jit_import_llvmlite(path: Path) -> None:
+    if room_of(path) not in ("emit", "jit"):
+        assert not any(name.split(".")[0] == "llvmlite" for name in imports_of(path))
+
+
+def test_no_file_unpickles() -> None:
+    """Loading must never run code. The one reader of pickled CIFAR batches resolves no foreign name; see its file."""
+    users = {str(p.relative_to(SOURCE)) for p in FILES if "pickle" in imports_of(p)}
+    assert users <= {"data/inert_pickle.py"}
+
+
+def test_importing_neocog_loads_nothing_heavy() -> None:
+    code = "import sys, neocog; print([m for m in ('llvmlite', 'torch', 'numpy', 'PIL') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

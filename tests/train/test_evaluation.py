@@ -1,0 +1,61 @@
+import json
+
+import numpy as np
+import pytest
+
+from neocog.errors import DataError
+from neocog.model.layers import Flatten, Linear, Sequential
+from neocog.model.losses import CrossEntropy, MeanSquaredError
+from neocog.train.evaluation import evaluate
+from neocog.train.model import Model
+
+IMAGES = np.eye(4, dtype=np.float32)[[0, 0, 1, 1, 2]].reshape(5, 2, 2, 1)
+LABELS = np.array([0, 1, 1, 1, 2])
+
+
+@pytest.fixture
+def model():
+    """Gives the pixel that is lit twice as logits of three classes; the class d is never right."""
+    model = Model(Sequential(Flatten(), Linear(4)), (2, 2, 1), ["a", "b", "c", "d"], engine="reference")
+    model.load_parameters({"1.weight": 2 * np.eye(4), "1.bias": np.zeros(4)})
+    return model
+
+
+def test_every_figure_of_a_case_worked_by_hand(model):
+    found = model.evaluate(IMAGES, LABELS)
+    right, wrong = -np.log(np.exp(2) / (np.exp(2) + 3)), -np.log(1 / (np.exp(2) + 3))
+    assert found.accuracy == 0.8
+    assert found.loss == pytest.approx((4 * right + wrong) / 5, rel=1e-12)
+    assert found.images == 5
+    assert found.confusion.tolist() == [[1, 0, 0, 0], [1, 2, 0, 0], [0, 0, 1, 0], [0, 0, 0, 0]]
+    assert (found.per_class["b"].accuracy, found.per_class["b"].images) == (2 / 3, 3)
+    assert (found.per_class["d"].accuracy, found.per_class["d"].images) == (None, 0)
+
+
+def test_the_result_is_json(model):
+    text = json.dumps(model.evaluate(IMAGES, LABELS).to_json())
+    assert json.loads(text)["confusion"][1] == [1, 2, 0, 0]
+    assert json.loads(text)["per_class"]["d"] == {"accuracy": None, "images": 0}
+
+
+def test_batches_of_any_size_give_the_same(model):
+    pieces = [(IMAGES[:2], LABELS[:2]), (IMAGES[2:2], LABELS[2:2]), (IMAGES[2:], LABELS[2:])]
+    assert evaluate(model, pieces).to_json() == model.evaluate(IMAGES, LABELS).to_json()
+
+
+def test_label_smoothing_is_left_out_of_the_measure(model):
+    assert model.evaluate(IMAGES, LABELS, CrossEntropy(0.1)).loss == model.evaluate(IMAGES, LABELS).loss
+
+
+def test_squared_errors_are_measured_where_they_are_trained(model):
+    want = np.square(model(IMAGES) - np.eye(4)[LABELS]).mean()
+    assert model.evaluate(IMAGES, LABELS, MeanSquaredError()).loss == pytest.approx(want)
+    vectors = np.eye(4, dtype=np.float32)[LABELS]
+    assert model.evaluate(IMAGES, vectors, MeanSquaredError()).accuracy == 0.8
+
+
+def test_wrong_labels_and_empty_sets_are_refused(model):
+    with pytest.raises(DataError, match="between 0 and 3"):
+        model.evaluate(IMAGES, LABELS + 2)
+    with pytest.raises(DataError, match="at least one image"):
+        model.evaluate(IMAGES[:0], LABELS[:0])

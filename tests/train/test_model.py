@@ -1,0 +1,238 @@
+import copy
+import pickle
+
+import numpy as np
+import pytest
+
+from neocog.engines import get_engine
+from neocog.errors import DataError, SettingError, ShapeError
+from neocog.model.layers import Conv2d, Flatten, Linear, ReLU, Sequential
+from neocog.model.optimizers import Adam
+from neocog.model.parameters import initial_parameters
+from neocog.train.model import PREDICT_BATCH, Model
+
+
+def test_parameters_begin_as_the_seed_says_and_are_read_only(make_model):
+    model = make_model(seed=7)
+    for name, value in initial_parameters(model.graph, 7).items():
+        assert (model.parameters[name] == value).all()
+        with pytest.raises(ValueError, match="read-only"):
+            model.parameters[name][...] = 0
+    with pytest.raises(TypeError):
+        model.parameters["0.weight"] = 0
+
+
+def test_loaded_parameters_are_copies_in_the_order_of_the_network(make_model):
+    model = make_model()
+    values = {name: value + 1 for name, value in reversed(model.parameters.items())}
+    model.load_parameters(values)
+    values["0.weight"][...] = 99
+    assert list(model.parameters) == list(initial_parameters(model.graph))
+    assert (model.parameters["0.weight"] < 50).all()
+
+
+def test_parameters_of_another_network_are_refused(make_model):
+    model = make_model()
+    before = dict(model.parameters)
+    with pytest.raises(ShapeError, match="those of the network"):
+        model.load_parameters({"0.weight": before["0.weight"]})
+    with pytest.raises(ShapeError, match=r"0\.weight must have the shape"):
+        model.load_parameters({**before, "0.weight": np.zeros((3, 3, 1, 4), np.float32)})
+    with pytest.raises(ShapeError, match="those of the network"):
+        model.load_state_dict({**model.state_dict(), "9.weight": np.zeros(1)})
+    assert all((model.parameters[name] == value).all() for name, value in before.items())
+
+
+def test_a_state_dict_comes_back_bit_for_bit(make_model):
+    model, other = make_model(seed=1), make_model(seed=2)
+    other.load_state_dict(model.state_dict())
+    assert all((other.parameters[name] == value).all() for name, value in model.parameters.items())
+
+
+def test_a_state_dict_gives_the_same_logits_in_pytorch(make_model, toy):
+    torch = pytest.importorskip("torch")
+    peer = torch.nn.Sequential(
+        torch.nn.Conv2d(1, 3, 3),
+        torch.nn.ReLU(),
+        torch.nn.MaxPool2d(2),
+        torch.nn.Flatten(),
+        torch.nn.Sequential(torch.nn.Dropout(0.2), torch.nn.Linear(12, 5), torch.nn.ReLU()),
+        torch.nn.Linear(5, 2),
+    ).eval()
+    model = make_model()
+    peer.load_state_dict({name: torch.from_numpy(value) for name, value in model.state_dict().items()})
+    with torch.no_grad():
+        want = peer(torch.from_numpy(toy[0].transpose(0, 3, 1, 2) / np.float32(255))).numpy()
+    np.testing.assert_allclose(model(toy[0]), want, atol=1e-5)
+    model.load_state_dict(peer.state_dict())
+
+
+def test_probabilities_are_the_softmax_of_the_logits(make_model, toy):
+    model = make_model()
+    logits = model(toy[0]).astype(np.float64)
+    want = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    got = model.predict_proba(toy[0])
+    assert got.dtype == np.float32
+    np.testing.assert_allclose(got, want, rtol=1e-6)
+    assert (model.predict(toy[0]) == logits.argmax(axis=1)).all()
+
+
+def test_probabilities_of_large_logits_are_finite(make_model, toy):
+    model = make_model()
+    model.load_parameters({name: value * 1e8 for name, value in model.parameters.items()})
+    assert np.isfinite(model.predict_proba(toy[0])).all()
+
+
+def test_features_are_what_the_flatten_gives(make_model, toy):
+    assert make_model().features(toy[0]).shape == (60, 2 * 2 * 3)
+
+
+def test_many_images_are_answered_in_pieces(make_model):
+    model = make_model()
+    images = np.random.default_rng(0).random((PREDICT_BATCH + 3, 6, 6, 1), np.float32)
+    pieces = np.concatenate([model(images[:PREDICT_BATCH]), model(images[PREDICT_BATCH:])])
+    assert (model(images) == pieces).all()
+    assert model.features(images).shape == (PREDICT_BATCH + 3, 12)
+
+
+def test_no_images_give_no_answers(make_model):
+    model, none = make_model(), np.zeros((0, 6, 6, 1), np.uint8)
+    assert model(none).shape == model.predict_proba(none).shape == (0, 2)
+    assert model.predict(none).shape == (0,)
+
+
+def test_grey_images_may_come_without_channel_axis(make_model, toy):
+    model = make_model()
+    assert (model(toy[0][..., 0]) == model(toy[0])).all()
+
+
+def test_images_of_another_size_are_refused(make_model):
+    with pytest.raises(ShapeError, match="images must have the shape"):
+        make_model()(np.zeros((1, 7, 7, 1), np.uint8))
+    with pytest.raises(DataError, match="uint8 or floating-point"):
+        make_model()(np.zeros((1, 6, 6, 1), np.int64))
+
+
+def test_a_predictor_follows_the_parameters(make_model, toy):
+    model = make_model()
+    before = model(toy[0])
+    model.load_parameters({name: value * 0 for name, value in model.parameters.items()})
+    assert (model(toy[0]) == 0).all()
+    assert (before != 0).any()
+
+
+def test_one_predictor_is_made_and_reused(make_model, toy):
+    made = []
+
+    class Counting:
+        name = "counting"
+
+        def predictor(self, graph, parameters, threads=None):
+            made.append(threads)
+            return get_engine("reference").predictor(graph, parameters)
+
+    model = make_model(engine=Counting(), threads=2)
+    for _ in range(3):
+        model(toy[0])
+        model.features(toy[0])
+    assert made == [2]
+
+
+def test_normalisation_is_part_of_the_model(make_model, toy):
+    plain, scaled = make_model(), make_model(mean=0.5, std=[0.25])
+    assert scaled.graph.normalisation.mean == (0.5,)
+    x = toy[0].astype(np.float32) / 255
+    np.testing.assert_allclose(scaled(x), plain((x - 0.5) / 0.25), rtol=1e-5, atol=1e-6)
+
+
+def test_fit_learns_and_tells_its_history(make_model, toy):
+    model = make_model()
+    history = model.fit(*toy, epochs=40, batch_size=10, validation_data=toy, optimizer=Adam(0.01), verbose=0)
+    assert history.stopped == "finished"
+    assert len(history) == 40
+    assert set(history.history) >= {"loss", "accuracy", "val_loss", "val_accuracy", "learning_rate"}
+    assert model.evaluate(*toy).accuracy > 0.95
+    assert history.history["val_accuracy"][-1] == model.evaluate(*toy).accuracy
+
+
+def test_fit_can_hold_a_share_of_the_images_out(make_model, toy):
+    history = make_model().fit(*toy, epochs=1, validation_split=0.25, verbose=0)
+    assert "val_loss" in history.history
+    for share in (1.0, -0.1, 0.001):
+        with pytest.raises(SettingError, match="validation_split"):
+            make_model().fit(*toy, epochs=1, validation_split=share, verbose=0)
+
+
+def test_same_seed_same_bits(make_model, toy):
+    models = [make_model() for _ in range(2)]
+    for model in models:
+        model.fit(*toy, epochs=2, batch_size=16, validation_split=0.2, verbose=0)
+    first, second = (model.parameters for model in models)
+    assert all((first[name] == second[name]).all() for name in first)
+    third = make_model()
+    third.fit(*toy, epochs=2, batch_size=16, validation_split=0.2, verbose=0, seed=4)
+    assert (third.parameters["0.weight"] != first["0.weight"]).any()
+
+
+def test_labels_that_do_not_fit_are_refused(make_model, toy):
+    with pytest.raises(DataError, match="labels must lie between 0 and 1"):
+        make_model().fit(toy[0], toy[1] + 1, epochs=1, verbose=0)
+    with pytest.raises(ShapeError, match="as many as the images"):
+        make_model().fit(toy[0], toy[1][1:], epochs=1, verbose=0)
+    with pytest.raises(DataError, match="at least one image"):
+        make_model().fit(toy[0][:0], toy[1][:0], epochs=1, verbose=0)
+
+
+@pytest.mark.parametrize("clone", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
+def test_a_model_can_be_copied_after_use(make_model, toy, clone):
+    model = make_model()
+    model.metrics = {"accuracy": 0.5}
+    want = model(toy[0])
+    twin = clone(model)
+    assert (twin(toy[0]) == want).all()
+    assert twin.metrics == model.metrics
+    twin.load_parameters({name: value * 0 for name, value in twin.parameters.items()})
+    assert (model(toy[0]) == want).all()
+
+
+NET = Sequential(Conv2d(2, 3), ReLU(), Flatten(), Linear(2))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"net": [Flatten()]}, SettingError, "net must be a Sequential"),
+        ({"class_names": ["a"]}, ShapeError, "as many as the network's outputs, 2, got 1"),
+        ({"class_names": ["a", "a"]}, SettingError, "'a' more than once"),
+        ({"class_names": ["a", ""]}, SettingError, "not empty"),
+        ({"class_names": ["a", 1]}, SettingError, "must be texts"),
+        ({"class_names": "ab"}, SettingError, "list of names"),
+        ({"class_names": ["a", "\ud800"]}, SettingError, "valid Unicode"),
+        ({"initialisation": "zero"}, SettingError, "initialisation"),
+        ({"resize": "squash"}, SettingError, "resize"),
+        ({"mean": "grey"}, SettingError, "mean must be a number"),
+        ({"mean": [[0.5]]}, SettingError, "mean must be a number"),
+        ({"std": 0.0}, SettingError, "std must be"),
+        ({"std": [1, 1]}, SettingError, "std must hold 1"),
+        ({"threads": 0}, SettingError, "threads must be"),
+        ({"seed": -1}, SettingError, "seed must be"),
+        ({"input_shape": (2, 2, 1)}, ShapeError, "at least 3 x 3"),
+    ],
+)
+def test_wrong_arguments_are_named(arguments, error, message):
+    with pytest.raises(error, match=message):
+        Model(**{"net": NET, "input_shape": (6, 6, 1), **arguments})
+
+
+def test_an_unknown_engine_is_named_when_it_is_needed(make_model, toy):
+    with pytest.raises(SettingError, match="unknown engine 'gpu'"):
+        make_model(engine="gpu")(toy[0])
+
+
+def test_names_default_to_numbers():
+    model = Model(NET, (6, 6, 1))
+    assert model.class_names == ("0", "1")
+    assert model.input_shape == (6, 6, 1)
+    assert model.color_order == "L"
+    assert "Conv2d" in model.summary()
+    assert "2 classes" in repr(model)

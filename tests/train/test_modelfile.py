@@ -1,0 +1,279 @@
+import contextlib
+import json
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from neocog.errors import FormatError, NeocogError
+from neocog.model.layers import Conv2d, Flatten, Linear, ReLU, Sequential
+from neocog.train.files import tensor_bytes
+from neocog.train.model import Model
+from neocog.train.modelfile import document_of, load, save
+
+TINY = Model(
+    Sequential(Conv2d(2, (2, 1)), ReLU(), Flatten(), Linear(2)),
+    (3, 2, 1),
+    ["left", "right"],
+    mean=0.25,
+    std=0.1,
+    resize="pad",
+    engine="reference",
+)
+
+
+def written(path: Path, document=None, tensors=None) -> Path:
+    path.write_bytes(tensor_bytes(document or document_of(TINY), tensors or TINY.state_dict()))
+    return path
+
+
+def test_a_model_comes_back_bit_for_bit(tmp_path, make_model, toy):
+    model = make_model(mean=[0.1], std=[0.3], resize="crop")
+    model.metrics = {"epoch": 3, "val_accuracy": 0.75}
+    model.save(tmp_path / "m.safetensors")
+    again = load(tmp_path / "m.safetensors", engine="reference")
+    assert again.graph == model.graph
+    assert again.class_names == model.class_names
+    assert (again.resize, again.metrics, again.color_order) == ("crop", model.metrics, "L")
+    for name, value in model.parameters.items():
+        assert again.parameters[name].tobytes() == value.tobytes()
+    assert (again.predict_proba(toy[0]) == model.predict_proba(toy[0])).all()
+
+
+def test_saving_twice_gives_the_same_bytes(tmp_path):
+    save(TINY, tmp_path / "a")
+    save(TINY, tmp_path / "b")
+    load(tmp_path / "a").save(tmp_path / "c")
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes() == (tmp_path / "c").read_bytes()
+
+
+def test_the_tensors_are_pytorchs(tmp_path, make_model):
+    torch = pytest.importorskip("torch")
+    from safetensors.torch import load_file
+
+    model = make_model()
+    model.save(tmp_path / "m.safetensors")
+    state = load_file(tmp_path / "m.safetensors")
+    assert isinstance(state["0.weight"], torch.Tensor)
+    assert state["0.weight"].shape == (3, 1, 3, 3)
+    assert all((state[name].numpy() == value).all() for name, value in model.state_dict().items())
+
+
+def test_a_metric_that_is_not_finite_is_left_out(tmp_path):
+    model = load(written(tmp_path / "m"))
+    model.metrics = {"loss": float("nan"), "accuracy": 1.0}
+    model.save(tmp_path / "n")
+    assert load(tmp_path / "n").metrics == {"accuracy": 1.0}
+
+
+def test_loading_draws_no_parameters_and_makes_no_engine(tmp_path, monkeypatch):
+    import neocog.train.model
+
+    written(tmp_path / "m")
+    monkeypatch.setattr(neocog.train.model, "initial_parameters", None)
+    assert load(tmp_path / "m", engine="none such").parameters
+
+
+def test_a_network_of_impossible_size_is_refused_before_memory_is_taken(tmp_path):
+    document = document_of(TINY)
+    document["architecture"]["layers"][3]["features"] = 10**15
+    document["class_names"] = ["left", "right"]
+    with pytest.raises(FormatError, match="class_names must be as many"):
+        load(written(tmp_path / "m", document))
+
+
+def header_of(content: bytes) -> tuple[dict, bytes]:
+    (length,) = struct.unpack("<Q", content[:8])
+    return json.loads(content[8 : 8 + length]), content[8 + length :]
+
+
+def assembled(header: dict | bytes, body: bytes) -> bytes:
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + body
+
+
+def refused(path: Path, content: bytes, message: str) -> None:
+    path.write_bytes(content)
+    with pytest.raises(FormatError, match=message) as caught:
+        load(path)
+    assert str(caught.value).startswith(str(path))
+
+
+def test_a_path_that_holds_no_file_is_named(tmp_path):
+    with pytest.raises(FormatError, match="no such file"):
+        load(tmp_path / "missing.safetensors")
+    with pytest.raises(FormatError, match="is a folder") as caught:
+        load(tmp_path)
+    assert caught.value.hint is None
+    save(TINY, tmp_path / "model.safetensors")
+    with pytest.raises(FormatError, match=r"hint: try .*model.safetensors"):
+        load(tmp_path)
+    with pytest.raises(FormatError, match="not a directory"):
+        load(tmp_path / "model.safetensors" / "inside")
+
+
+def test_damaged_containers_are_refused(tmp_path):
+    content = tensor_bytes(document_of(TINY), TINY.state_dict())
+    header, body = header_of(content)
+    path = tmp_path / "m"
+    refused(path, b"", "is empty")
+    refused(path, content[:5], "is truncated")
+    refused(path, content[:100], "is truncated: .* bytes of header")
+    refused(path, content[:-1], "is truncated: .* bytes of tensors")
+    refused(path, content + b"\0", "is damaged")
+    refused(path, content[:-1] + bytes([content[-1] ^ 1]), "do not have the digest")
+    refused(path, b"PK\x03\x04" + b"\xff" * 99, "PyTorch or pickle file")
+    refused(path, b"\x89HDF\r\n\x1a\n" + b"\xff" * 99, "HDF5")
+    refused(path, struct.pack("<Q", 10**9) + b"{}", "at most 100,000,000")
+    refused(path, assembled(b"[]", body), "the header must be a JSON object")
+    refused(path, assembled(b'{"a": NaN}', body), "the header is not valid JSON")
+    refused(path, assembled(b"\x93NUMPY", body), "the header is not valid JSON")
+    refused(path, assembled({**header, "x": 3}, body), "'x' must have two data_offsets")
+    refused(path, assembled({**header, "x": {"data_offsets": [0, -1]}}, body), "data_offsets")
+    wrong = {**header, "0.bias": {**header["0.bias"], "dtype": "F99"}}
+    refused(path, assembled(wrong, body), "not a valid safetensors file")
+    wrong = {**header, "0.bias": {**header["0.bias"], "shape": [3]}}
+    refused(path, assembled(wrong, body), "not a valid safetensors file")
+
+
+def test_safetensors_from_elsewhere_are_refused_with_a_way_on(tmp_path):
+    header, body = header_of(tensor_bytes(document_of(TINY), TINY.state_dict()))
+    path = tmp_path / "m"
+    refused(path, assembled({k: v for k, v in header.items() if k != "__metadata__"}, body), "from elsewhere")
+    refused(path, assembled({**header, "__metadata__": {"format": "pt"}}, body), "load_state_dict")
+    refused(path, assembled({**header, "__metadata__": {"neocog": 3}}, body), "must be a text")
+    refused(path, assembled({**header, "__metadata__": {"neocog": "yes"}}, body), "metadata is not valid JSON")
+
+
+def test_tensors_of_another_type_are_refused(tmp_path):
+    from safetensors.numpy import save as save_tensors
+
+    text = json.dumps({**document_of(TINY)})
+    tensors = {name: value.astype(np.float16) for name, value in TINY.state_dict().items()}
+    refused(tmp_path / "m", save_tensors(tensors, {"neocog": text}), "must be of type F32, got F16")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"0.weight": None}, "missing: 0.weight"),
+        ({"extra": np.zeros(1, np.float32)}, "unknown: 'extra'"),
+        ({"0.weight": np.zeros((2, 1, 1, 2), np.float32)}, r"0.weight must have the shape \(2, 1, 2, 1\)"),
+    ],
+)
+def test_tensors_that_are_not_the_networks_are_refused(tmp_path, change, message):
+    tensors = {name: value for name, value in {**TINY.state_dict(), **change}.items() if value is not None}
+    with pytest.raises(FormatError, match=message):
+        load(written(tmp_path / "m", None, tensors))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda d: d.pop("format"), "format must be 1, got None"),
+        (lambda d: d.update(format=True), "format must be 1, got True"),
+        (lambda d: d.update(format=2), "upgrade"),
+        (lambda d: d.update(format=0), "format must be 1, got 0"),
+        (lambda d: d.pop("metrics"), "missing: metrics"),
+        (lambda d: d.update(license="MIT"), "unknown: 'license'"),
+        (lambda d: d.update(neocog_version=1), "neocog_version must be a text"),
+        (lambda d: d.update(architecture={"kind": "ReLU"}), "must be a Sequential"),
+        (lambda d: d.update(architecture={"kind": "Sequential", "layers": []}), "needs at least one layer"),
+        (lambda d: d["architecture"]["layers"][0].update(kernel=9), "needs an input of at least 9"),
+        (lambda d: d.update(class_names="ab"), "class_names must be a list"),
+        (lambda d: d.update(class_names=["a", "a"]), "'a' more than once"),
+        (lambda d: d.update(class_names=["a"]), "class_names must be as many"),
+        (lambda d: d.update(class_names=["a", 2]), "class_names must be texts"),
+        (lambda d: d.update(class_names=["a", "\ud800"]), "valid Unicode"),
+        (lambda d: d.update(input=[3, 2, 1]), "input must be an object"),
+        (lambda d: d["input"].pop("mean"), "missing: mean"),
+        (lambda d: d["input"].update(height=0), "input.height must be an integer of at least 1"),
+        (lambda d: d["input"].update(width=2.0), "input.width must be an integer"),
+        (lambda d: d["input"].update(height=2**40), "from 1 to 65536"),
+        (lambda d: d["input"].update(resize="fold"), "input.resize must be one of stretch"),
+        (lambda d: d["input"].update(interpolation="nearest"), "input.interpolation must be one of bilinear"),
+        (lambda d: d["input"].update(mean=0.5), "input.mean must be a list"),
+        (lambda d: d["input"].update(mean=["0"]), r"input.mean\[0\] must be a finite number"),
+        (lambda d: d["input"].update(mean=[]), "mean must hold 1"),
+        (lambda d: d["input"].update(std=[0.0]), "std must be finite and above 0"),
+        (lambda d: d["input"].update(std=[10**400]), r"input.std\[0\] must be a finite number"),
+        (lambda d: d["input"].update(color_order="BGR"), "color_order must be 'L'"),
+        (lambda d: d.update(metrics=[]), "metrics must be an object"),
+        (lambda d: d.update(metrics={"loss": "low"}), "metrics.loss must be a finite number"),
+    ],
+)
+def test_documents_that_are_wrong_are_refused_with_the_place(tmp_path, change, message):
+    document = json.loads(json.dumps(document_of(TINY)))
+    change(document)
+    header, body = header_of(tensor_bytes({}, TINY.state_dict()))
+    text = json.dumps(document)
+    refused(tmp_path / "m", assembled({**header, "__metadata__": {"neocog": text}}, body), message)
+
+
+def test_numbers_that_json_cannot_hold_are_refused(tmp_path):
+    header, body = header_of(tensor_bytes(document_of(TINY), TINY.state_dict()))
+    text = json.dumps(document_of(TINY)).replace("0.25", "NaN")
+    refused(tmp_path / "m", assembled({**header, "__metadata__": {"neocog": text}}, body), "NaN is not JSON")
+
+
+def test_edited_tensors_load_once_the_digest_is_gone(tmp_path):
+    header, body = header_of(tensor_bytes(document_of(TINY), TINY.state_dict()))
+    path, edited = tmp_path / "m", bytes(len(body))
+    refused(path, assembled(header, edited), "remove sha256")
+    header["__metadata__"]["neocog"] = json.dumps(document_of(TINY))
+    path.write_bytes(assembled(header, edited))
+    assert all((value == 0).all() for value in load(path).parameters.values())
+
+
+VALID = tensor_bytes(document_of(TINY), TINY.state_dict())
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, len(VALID) - 1), st.integers(0, 255)), max_size=4),
+    st.integers(0, len(VALID)),
+    st.binary(max_size=4),
+)
+@example([], len(VALID), b"")
+def test_a_file_with_changed_bytes_loads_or_is_refused(tmp_path_factory, changes, length, tail):
+    content = bytearray(VALID)
+    for place, byte in changes:
+        content[place] = byte
+    path = tmp_path_factory.getbasetemp() / "fuzzed.safetensors"
+    path.write_bytes(bytes(content[: length if length % 3 == 0 else None]) + tail)
+    with contextlib.suppress(FormatError):  # any other error fails the test
+        assert load(path).class_names
+
+
+texts = st.text(max_size=5)
+values = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), texts),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(texts, inner, max_size=3)),
+    max_leaves=5,
+)
+
+
+@given(st.data())
+def test_a_document_with_any_value_anywhere_loads_or_is_refused(tmp_path_factory, data):
+    document = json.loads(json.dumps(document_of(TINY)))
+    place = document
+    while True:
+        keys = list(place) if isinstance(place, dict) else list(range(len(place)))
+        key = data.draw(st.sampled_from(keys))
+        if not isinstance(place[key], dict | list) or not place[key] or data.draw(st.booleans()):
+            break
+        place = place[key]
+    place[key] = data.draw(values)
+    path = tmp_path_factory.getbasetemp() / "fuzzed.safetensors"
+    header, body = header_of(VALID)
+    path.write_bytes(assembled({**header, "__metadata__": {"neocog": json.dumps(document)}}, body))
+    with contextlib.suppress(FormatError):
+        assert load(path).class_names
+
+
+def test_a_model_that_cannot_be_written_says_so_in_one_line(tmp_path):
+    with pytest.raises(NeocogError) as caught:
+        TINY.save(tmp_path / "none" / "m.safetensors")
+    assert "\n" not in str(caught.value)
