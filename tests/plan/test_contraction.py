@@ -7,10 +7,10 @@ import math
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
-from plan_interpreter import distances
 
 from neocog.plan.contraction import Axis, Split, choose_rows, merge
 from neocog.plan.target import Target
+from plan_interpreter import distances
 
 TARGETS = [
     Target("x86_64-unknown-linux-gnu", "skylake-avx512", "", 16, 32, True),

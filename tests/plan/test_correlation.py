@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from plan_interpreter import run
 
 from neocog.model.layers import Conv2d
 from neocog.model.shapes import ImageShape
@@ -15,6 +14,7 @@ from neocog.plan.correlation import Correlation
 from neocog.plan.layout import Panels, Space, Tensor
 from neocog.plan.target import Target
 from neocog.reference import conv
+from plan_interpreter import run
 
 TARGET = Target("x86_64-unknown-linux-gnu", "test", "", 4, 16, True)
 axes = st.builds(
