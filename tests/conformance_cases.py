@@ -7,6 +7,7 @@ whatever the order of summation. An engine must then give the reference's number
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 from hypothesis import assume, settings
@@ -188,7 +189,7 @@ LEVELS = ((3, 2, None), (2, 1, None), (2, 1, 32), (1, 1, 12), (1, 1, 5), (1, 1, 
 def exact_cases(draw: st.DrawFn) -> Case:
     """Draw any small network with a case without rounding."""
     graph = draw(networks(exact=True))
-    count = draw(st.integers(1, 5))
+    count = exact_count(draw(st.integers(1, 5)), graph)
     case = integer_case(graph, count, draw(st.integers(0, 2**32 - 1)), batch_size=count + draw(st.integers(0, 3)))
     assume(case is not None)
     assert case is not None
@@ -198,20 +199,26 @@ def exact_cases(draw: st.DrawFn) -> Case:
 def integer_case(graph: Graph, count: int, seed: int, batch_size: int | None = None) -> Case | None:
     """Make a case without rounding for a network, with as large numbers as it bears; None if it bears none.
 
-    The loss is the mean squared error. Its targets are chosen so that its gradient in each logit is a small integer m:
-    target = logit - m · (N · outputs) / 2.
-
     Arguments:
         graph: means over powers of two, Dropout rates 0, 1/2 or 3/4, no division in the normalisation but by those.
         count: images.
         seed: same seed, same case.
         batch_size: the most images of a step; default: `count`.
     """
-    slopes = exact_slopes(count * graph.output.features)
+    cases = integer_steps(graph, count, seed, steps=1, batch_size=batch_size)
+    return cases[0] if cases else None
+
+
+def integer_steps(
+    graph: Graph, count: int, seed: int, *, steps: int, batch_size: int | None = None
+) -> list[Case] | None:
+    """Make a case without rounding for each of some steps in a row, all with the same parameters.
+
+    The loss is the mean squared error. Its targets are chosen so that its gradient in each logit is a small integer m:
+    target = logit - m · (N · outputs) / 2.
+    """
     for brightest, heaviest, fan in LEVELS:
         rng = np.random.default_rng(seed)
-        sides = (graph.input.height, graph.input.width, graph.input.channels)
-        images = rng.integers(-1, brightest + 1, (count, *sides)).astype(np.float32)
         parameters = {}
         for parameter in parameters_of(graph):
             values = rng.integers(-heaviest, heaviest + 1, parameter.shape)
@@ -219,34 +226,58 @@ def integer_case(graph: Graph, count: int, seed: int, batch_size: int | None = N
                 inputs = parameter.size // parameter.shape[-1]
                 values *= rng.random(parameter.shape) < fan / inputs
             parameters[parameter.name] = values.astype(np.float32)
-        exact = {name: value.astype(np.float64) for name, value in parameters.items()}
-        run = forward(graph, exact, images, Draw(seed, 1))
-        d_logits = rng.choice(slopes, run.logits.shape)
-        targets = run.logits - d_logits * run.logits.size / 2
-        representable = np.array_equal(targets, targets.astype(np.float32))
-        if representable and nothing_rounds(graph, exact, images, d_logits, Draw(seed, 1)):
-            targets, loss = targets.astype(np.float32), MeanSquaredError()
-            return Case(graph, parameters, images, targets, loss, batch_size or count, seed)
+        cases = []
+        for step in range(1, steps + 1):
+            sides = (graph.input.height, graph.input.width, graph.input.channels)
+            images = rng.integers(-1, brightest + 1, (count, *sides)).astype(np.float32)
+            targets = _integer_targets(graph, parameters, images, Draw(seed, step), rng)
+            if targets is not None:
+                cases.append(Case(graph, parameters, images, targets, MeanSquaredError(), batch_size or count, seed))
+        if len(cases) == steps:
+            return cases
     return None
 
 
-def exact_slopes(size: int) -> list[float]:
-    """List the gradients m that come out exact in float32 from the difference m · size / 2, however it is scaled.
+def exact_count(count: int, graph: Graph) -> int:
+    """Give a number of images near `count` with which some gradient in the logits is exact and not zero."""
+    return count if len(exact_slopes(count, graph.output.features)) > 1 else 4 if count > 3 else 2
 
-    An engine may divide by the size, or multiply by its rounded reciprocal, and take the 2 before or after.
+
+def _integer_targets(
+    graph: Graph, parameters: dict[str, np.ndarray], images: np.ndarray, draw: Draw, rng: np.random.Generator
+) -> np.ndarray | None:
+    exact = {name: value.astype(np.float64) for name, value in parameters.items()}
+    logits = forward(graph, exact, images, draw).logits
+    d_logits = rng.choice(exact_slopes(*logits.shape), logits.shape)
+    targets = logits - d_logits * logits.size / 2
+    if (targets != targets.astype(np.float32)).any() or not nothing_rounds(graph, exact, images, d_logits, draw):
+        return None
+    return targets.astype(np.float32)
+
+
+@cache
+def exact_slopes(count: int, outputs: int) -> tuple[float, ...]:
+    """List the gradients m that come out exact in float32 from the difference m · count · outputs / 2.
+
+    The factor 2 / (count · outputs) has many renderings, in one piece or two, as divisions or as multiplications by a
+    rounded reciprocal. Only an m that survives them all tells nothing about the rendering.
     """
+    one, two, n, o = np.float32(1), np.float32(2), np.float32(count), np.float32(outputs)
 
     def survives(m: int) -> bool:
-        difference, one, two = np.float32(m * size / 2), np.float32(1), np.float32(2)
-        ways = (
-            two * difference / np.float32(size),
-            difference * (two / np.float32(size)),
-            two * (difference * (one / np.float32(size))),
-            difference / np.float32(size / 2),
-        )
+        difference = np.float32(m * count * outputs / 2)
+        factors = (two / (n * o), two * (one / (n * o)), (one / n) * (two / o), two * ((one / n) * (one / o)))
+        factors += ((one / n) / o * two, (two / o) / n)
+        ways = [difference * factor for factor in factors]
+        ways += [two * difference * (factor / two) for factor in factors]
+        ways += [difference / (n * o / two), two * difference / (n * o)]
+        for first, second in ((n, o / two), (o / two, n), (n, o), (o, n)):
+            left = first * second / (n * o / two)  # 1, or 2 where the 2 is not in them yet
+            for part in (difference / first, difference * (one / first)):
+                ways += [part / second * left, part * (one / second) * left]
         return all(way == m for way in ways)
 
-    return [float(m) for m in range(-3, 4) if survives(m)]
+    return tuple(float(m) for m in range(-4, 5) if survives(m))
 
 
 def _bits(values: np.ndarray, quantum: float) -> float:

@@ -3,13 +3,16 @@
 import numpy as np
 import pytest
 
-from conformance_cases import LANDMARKS, real_case
+from conformance_cases import real_case
 from neocog.engines.base import StepSettings
 from neocog.errors import NeocogError
+from neocog.model.graph import trace
+from neocog.model.layers import Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU, Sequential
 from neocog.model.losses import CrossEntropy
 from neocog.model.optimizers import SGD, Adam
 
-CASE = real_case(LANDMARKS["dropouts"], 3, 1, CrossEntropy(0.1), batch_size=4)
+NET = Sequential(Conv2d(5, 2), ReLU(), MaxPool2d(2), Flatten(), Dropout(0.5), Linear(4))
+CASE = real_case(trace(NET, (5, 5, 2)), 3, 1, CrossEntropy(0.1), batch_size=4)
 SETTINGS = StepSettings(CASE.loss, SGD(momentum=0.9), 4, seed=11)
 
 
@@ -54,7 +57,7 @@ def test_parameters_are_copied_in_and_out(engine):
     for value in given.values():
         value[...] = 0
     assert same(made.parameters(), CASE.parameters)
-    made.parameters()["11.bias"][...] = 9
+    made.parameters()["5.bias"][...] = 9
     assert same(made.parameters(), CASE.parameters)
     before = made.parameters()
     made.step(CASE.images, CASE.targets, 0.1)

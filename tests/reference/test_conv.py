@@ -30,7 +30,7 @@ def written_out(x, weight, layer, bias):
 def draw_case(layer, shape, seed):
     window = layer.window(ImageShape(*shape[1:]))
     assume(window.vertical.output > 0 and window.horizontal.output > 0)
-    assume(window.cells * shape[-1] * layer.channels <= 150 and np.prod(shape) <= 60)
+    assume(window.cells * shape[-1] * layer.channels <= 100 and np.prod(shape) <= 60)
     rng = np.random.default_rng(seed)
     x, weight = rng.standard_normal(shape), rng.standard_normal(layer.weight_shape(ImageShape(*shape[1:])))
     return x, weight, rng.standard_normal(layer.channels), rng

@@ -116,6 +116,7 @@ def test_the_best_weights_come_back(make_model, toy):
     best = min(weights.seen, key=lambda pair: pair[0])
     assert best is not weights.seen[-1]
     assert all((model.parameters[name] == value).all() for name, value in best[1].items())
+    assert model.metrics["val_loss"] == best[0]
 
 
 def test_stopping_needs_what_it_watches(make_model, toy):

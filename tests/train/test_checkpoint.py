@@ -61,6 +61,25 @@ def test_a_resumed_training_gives_the_bits_of_an_uninterrupted_one(make_model, t
     assert same(load(folder.last).parameters, whole.parameters)
 
 
+def test_the_native_engine_resumes_to_the_same_bits(make_model, toy, tmp_path):
+    train, folder = ArraySource(*toy, batch_size=16, seed=1), RunFolder(tmp_path)
+    whole = make_model(engine="native", threads=2)
+    fit(whole, train, epochs=3, optimizer=Adam(0.01), verbose=0)
+    with pytest.raises(InterruptedError):
+        fit(
+            make_model(engine="native"),
+            train,
+            epochs=3,
+            optimizer=Adam(0.01),
+            folder=folder,
+            callbacks=[StopAfter(3)],
+            verbose=0,
+        )
+    checkpoint = folder.load_last(threads=1)
+    fit(checkpoint.model, train, resume=checkpoint, verbose=0)
+    assert same(checkpoint.model.parameters, whole.parameters)
+
+
 SCRIPT = """
 import os, signal, sys
 import numpy as np

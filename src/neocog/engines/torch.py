@@ -195,11 +195,7 @@ class TorchPredictor(_Network):
 
     def features(self, images: Images) -> Array:
         """Give (N, features): what the convolution part hands to the rest, in (row, column, channel) order."""
-        values = self._outputs(images, self.graph.feature_node)
-        image = self.graph.nodes[self.graph.feature_node].input
-        assert isinstance(image, ImageShape)  # the definition of feature_node
-        maps = values.reshape(-1, image.channels, image.height, image.width)
-        return np.ascontiguousarray(maps.transpose(0, 2, 3, 1)).reshape(-1, image.size)
+        return self._outputs(images, self.graph.feature_node)
 
     def _outputs(self, images: Images, index: int) -> Array:
         images = check_images(self.graph, images)
@@ -210,7 +206,7 @@ class TorchPredictor(_Network):
                 x = self.tensor(images[start : start + CHUNK])
                 for leaf in self.leaves[: index + 1]:
                     x = leaf(x)
-                result[start : start + CHUNK] = x.cpu().numpy()
+                result[start : start + CHUNK] = _in_our_order(x, self.graph.nodes[index]).cpu().numpy()
         return result
 
 
@@ -247,7 +243,7 @@ class TorchStepper(_Network):
                 leaf.draw = (self.settings.seed, self.steps)
         kind = torch.int64 if isinstance(self.settings.loss, CrossEntropy) else self.dtype
         with self.running():
-            logits = self.module(self.tensor(images))
+            logits = _in_our_order(self.module(self.tensor(images)), self.graph.nodes[-1])
             loss = self.loss(logits, torch.tensor(targets, dtype=kind, device=self.device))
             if self.optimizer is not None:
                 self.optimizer.zero_grad(set_to_none=True)
@@ -299,6 +295,14 @@ class TorchStepper(_Network):
                 kept["step"] = torch.tensor(float(steps))
             if self.optimizer is not None:
                 self.optimizer.state[weight] = kept
+
+
+def _in_our_order(x: Any, node: Node) -> Any:
+    """Turn what a layer gives, if it is a flattened image, from (channel, row, column) to (row, column, channel)."""
+    image = node.output.image if isinstance(node.output, VectorShape) else None
+    if image is None:
+        return x
+    return x.reshape(-1, image.channels, image.height, image.width).permute(0, 2, 3, 1).flatten(1)
 
 
 def _array(parameter: Parameter, tensor: Any) -> Array:

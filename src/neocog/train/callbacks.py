@@ -111,4 +111,5 @@ class EarlyStopping(Callback):
         """Go back to the best weights, where that was asked for."""
         if self._best_parameters is not None and run.history.epochs[-1].epoch != self.best_epoch:
             run.model.load_parameters(self._best_parameters)
+            run.model.metrics = run.history.epochs[self.best_epoch - 1].metrics()
         self._best_parameters = None

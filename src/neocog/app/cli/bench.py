@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from neocog.app.cli import options
-from neocog.app.cli.output import print_json
+from neocog.app.cli.output import emit, print_json
 
 
 @click.command("bench", cls=options.Verb)
@@ -25,4 +25,4 @@ def command(threads: int | None, quick: bool, as_json: bool, quiet: bool) -> Non
     if as_json:
         print_json(report.to_json())
     else:
-        click.echo(report.to_text())
+        emit(report.to_text())

@@ -6,6 +6,7 @@ import click
 
 from neocog.app.cli import datasets, options
 from neocog.app.cli.errors import RunFailed
+from neocog.app.cli.output import emit
 from neocog.data.check import check_data
 
 
@@ -22,6 +23,6 @@ def command(data: str, workers: int | None, as_json: bool, quiet: bool) -> None:
     splits = datasets.split(datasets.open_source(data), quiet=quiet)
     with datasets.progress_bar("checking", quiet=quiet) as progress:
         report = check_data(splits, workers=workers, progress=progress)
-    click.echo(report.to_json() if as_json else report.to_text())
+    emit(report.to_json() if as_json else report.to_text())
     if not report.ok:
         raise RunFailed

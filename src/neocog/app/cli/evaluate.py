@@ -11,7 +11,7 @@ import click
 from neocog.app.cli import datasets, models, options
 from neocog.app.cli.errors import RunFailed
 from neocog.app.cli.measured import class_table, confused_line, match_classes
-from neocog.app.cli.output import count, percent, print_json
+from neocog.app.cli.output import count, emit, percent, print_json
 from neocog.app.epochs import DatasetSource
 from neocog.data.builtin import DIGITS
 from neocog.data.dataset import Dataset, Source
@@ -91,7 +91,7 @@ def command(
             }
         )
     else:
-        click.echo(_text(evaluation, names, seconds))
+        emit(_text(evaluation, names, seconds))
     if strict and reasons:
         raise RunFailed
 

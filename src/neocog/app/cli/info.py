@@ -9,7 +9,7 @@ import click
 from neocog.app import recipe
 from neocog.app.cli import datasets, models, options
 from neocog.app.cli.measured import shorten
-from neocog.app.cli.output import count, format_table, print_json
+from neocog.app.cli.output import count, emit, format_table, print_json
 from neocog.data.dataset import Dataset, Source
 from neocog.data.resize import ImageSize
 from neocog.model.parameters import parameters_of
@@ -47,7 +47,7 @@ def _describe_model(path: Path, as_json: bool) -> None:
         ("classes", f"{len(model.class_names)}: {shorten(model.class_names, 20)}"),
         ("metrics", ", ".join(f"{name} {value:.4g}" for name, value in model.metrics.items()) or "none"),
     ]
-    click.echo(f"{format_table(rows)}\n\n{model.summary()}")
+    emit(f"{format_table(rows)}\n\n{model.summary()}")
 
 
 def model_facts(model: Model, file: Path) -> dict[str, object]:
@@ -119,7 +119,7 @@ def _describe_data(location: str, as_json: bool) -> None:
     rows += [("note", note) for note in source.notes]
     table = [("class", *counts), *((name, *(f"{n[i]:,}" for n in counts.values())) for i, name in enumerate(names))]
     table.append(("all", *(f"{len(part):,}" for _, part in parts)))
-    click.echo(f"{format_table(rows)}\n\n{format_table(table, right=range(1, len(table[0])))}")
+    emit(f"{format_table(rows)}\n\n{format_table(table, right=range(1, len(table[0])))}")
 
 
 def _parts(source: Source) -> tuple[str, list[tuple[str, Dataset]]]:

@@ -208,7 +208,7 @@ workers = click.option(
     "--workers",
     "-j",
     type=Whole(0, MAX_THREADS),
-    help="Threads that decode images.  [default: as many as this process may use]",
+    help="Threads that decode images.  [default: one for each core, at most 8]",
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for a program to read.")
 quiet = click.option("--quiet", "-q", is_flag=True, help="Show no progress.")

@@ -10,8 +10,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import click
-
 
 def _encode_anything(error: UnicodeError) -> tuple[str | bytes, int]:
     """Write what the terminal's encoding lacks: the raw bytes of a file name as they are, other text escaped."""
@@ -47,9 +45,15 @@ def format_json(value: Any, indent: int | None = 2) -> str:
     return json.dumps(jsonable(value), indent=indent, allow_nan=False)
 
 
+def emit(text: str, end: str = "\n") -> None:
+    """Write to stdout at once. (click.echo would replace what an ASCII terminal lacks by question marks.)"""
+    sys.stdout.write(text + end)
+    sys.stdout.flush()
+
+
 def print_json(value: Any) -> None:
     """Print one JSON value on stdout."""
-    click.echo(format_json(value))
+    emit(format_json(value))
 
 
 def format_table(rows: Sequence[Sequence[str]], *, right: Sequence[int] = (), indent: str = "") -> str:

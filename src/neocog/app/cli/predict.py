@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from neocog.app.cli import models, options
 from neocog.app.cli.errors import CommandLineError, RunFailed, warn
-from neocog.app.cli.output import format_json
+from neocog.app.cli.output import emit, format_json
 from neocog.app.cli.sources import STDIN, Picture, pictures_of
 from neocog.data.decode import decode_image
 from neocog.data.parallel import map_in_order, worker_count
@@ -153,7 +153,7 @@ def _print_lines(batches: Iterator[list[Prediction]], top: int, *, as_csv: bool)
 
 
 def _flush(text: io.StringIO) -> None:
-    click.echo(text.getvalue(), nl=False)
+    emit(text.getvalue(), end="")
     text.seek(0)
     text.truncate()
 
@@ -164,12 +164,12 @@ def _print_json(batches: Iterator[list[Prediction]], *, single: bool) -> int:
     for batch in batches:
         for prediction in batch:
             if single:
-                click.echo(format_json(prediction.to_json()))
+                emit(format_json(prediction.to_json()))
             else:
                 lead = "[\n" if printed == 0 else ",\n"
                 sys.stdout.write(f"{lead}  {format_json(prediction.to_json(), indent=None)}")
             printed += 1
         sys.stdout.flush()
     if not single:
-        click.echo("[]" if printed == 0 else "\n]")
+        emit("[]" if printed == 0 else "\n]")
     return printed

@@ -9,7 +9,7 @@ import click
 from neocog.app import recipe
 from neocog.app.cli import options
 from neocog.app.cli.errors import CommandLineError
-from neocog.app.cli.output import print_json
+from neocog.app.cli.output import emit, print_json
 from neocog.app.cli.training import Flags, begin, resume, run
 from neocog.model.zoo import MODELS
 
@@ -42,12 +42,19 @@ FIXED_BY_RESUME = (
 @click.option(
     "--img-size",
     type=options.ImageSize(),
+    metavar="N|HxW",
     help="Pixels that images are brought to.  [default: their own size up to 128; else 32, 64 or 96]",
 )
 @click.option("--channels", type=options.OneOf(("1", "3")), help="1 grey, 3 RGB.  [default: as the images]")
 @click.option("--lr", type=options.Real(above=True), help="Learning rate.  [default: 0.001; sgd: 0.05]")
 @click.option("--weight-decay", type=options.Real(), help="Pull of the weights to zero.  [default: 0; adamw: 0.01]")
-@click.option("--optimizer", type=options.OneOf(tuple(recipe.LEARNING_RATES)), default="adam", show_default=True)
+@click.option(
+    "--optimizer",
+    type=options.OneOf(tuple(recipe.LEARNING_RATES)),
+    default="adam",
+    show_default=True,
+    help="How weights follow their gradients.",
+)
 @click.option("--momentum", type=options.Real(0, 1), help="Of sgd.  [default: 0.9]")
 @click.option(
     "--label-smoothing",
@@ -87,7 +94,7 @@ def command(ctx: click.Context, /, data: str | None, resumed: Path | None, as_js
     if as_json:
         print_json(outcome.to_json())
     else:
-        click.echo(outcome.to_text())
+        emit(outcome.to_text())
 
 
 def _refuse_fixed(ctx: click.Context) -> None:

@@ -1,0 +1,117 @@
+"""`neocog info`, `neocog check` and `neocog bench`."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from app.pictures import write_image, write_photos
+
+# -- info -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_model_is_described(run, trained_once):
+    done = run("info", trained_once[0])
+    assert done.code == 0, done.err
+    for text in ("16 x 16 pixels, RGB", "2: bright, dark", "val_accuracy", "test_accuracy", "mean", "Conv2d", "total:"):
+        assert text in done.out
+
+
+def test_a_model_is_described_to_programs(run, trained_once):
+    file = trained_once[0] / "model.safetensors"
+    told = json.loads(run("info", file, "--json").out)
+    assert told["kind"] == "model"
+    assert told["bytes"] == file.stat().st_size
+    assert told["classes"] == ["bright", "dark"]
+    assert told["input"]["height"] == 16
+    assert told["parameters"] == sum(layer["parameters"] for layer in told["layers"])
+    assert told["metrics"]["test_accuracy"] == 1.0
+
+
+def test_a_checkpoint_is_described_as_a_model(run, trained_once):
+    assert json.loads(run("info", trained_once[0] / "last.safetensors", "--json").out)["kind"] == "model"
+
+
+def test_data_is_described(run, photos):
+    done = run("info", photos)
+    assert done.code == 0, done.err
+    assert "image folder; split by content" in done.out
+    assert "16 x 16, RGB; trained on at 16 x 16" in done.out
+    assert done.out.splitlines()[-1].split()[0] == "all"
+
+
+def test_data_is_described_to_programs(run, tmp_path):
+    write_photos(tmp_path / "data/train", per_class=3)
+    write_photos(tmp_path / "data/val", per_class=2, first=50)
+    write_image(tmp_path / "data/val/dark/x.png", 40, side=40)
+    told = json.loads(run("info", tmp_path / "data", "--json").out)
+    assert told["kind"] == "data"
+    assert told["images"] == {"train": 6, "validation": 5}
+    assert told["per_class"] == {"bright": {"train": 3, "validation": 2}, "dark": {"train": 3, "validation": 3}}
+    assert told["channels"] == 3
+
+
+def test_a_test_part_alone_is_described(run, tmp_path):
+    write_photos(tmp_path / "data/test", per_class=2)
+    assert json.loads(run("info", tmp_path / "data", "--json").out)["images"] == {"test": 4}
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "message"),
+    [
+        ("nowhere", 2, "nowhere: there is no such file or folder"),
+        ("nowhere.safetensors", 2, "there is no model nowhere.safetensors"),
+    ],
+)
+def test_what_is_not_there_is_told(run, tmp_path, monkeypatch, name, code, message):
+    monkeypatch.chdir(tmp_path)
+    done = run("info", name)
+    assert (done.code, done.out) == (code, "")
+    assert done.err.startswith(f"error: {message}")
+
+
+# -- check ------------------------------------------------------------------------------------------------------------
+
+
+def test_sound_data_passes(run):
+    done = run("check", "digits")
+    assert done.code == 0
+    assert "nothing to complain about" in done.out
+
+
+def test_damaged_data_fails(run, photos):
+    (photos / "dark/x.png").write_text("no image")
+    done = run("check", photos)
+    assert done.code == 1
+    assert "error: 1 file cannot be read" in done.out
+    told = json.loads(run("check", photos, "--json").out)
+    assert told["ok"] is False
+    assert "unreadable" in [finding["code"] for finding in told["findings"]]
+
+
+def test_data_that_is_not_there_cannot_be_checked(run):
+    assert run("check", "nowhere").code == 2
+
+
+# -- bench ------------------------------------------------------------------------------------------------------------
+
+
+def test_bench_prints_what_was_measured(run, monkeypatch):
+    from neocog.engines import bench
+
+    report = bench.BenchReport("cpu", 16, 1, 100.0, (), (bench.NetworkRate("article", "training", 64, 1.0, 2.0, 0.5),))
+    asked = []
+
+    def measure(threads=None, quick=False, progress=None):
+        asked.append((threads, quick))
+        progress("measuring")
+        return report
+
+    monkeypatch.setattr(bench, "run_bench", measure)
+    done = run("bench", "--quick", "--threads", "1")
+    assert (done.code, done.err, done.out) == (0, "measuring\n", report.to_text() + "\n")
+    done = run("bench", "--json", "--quiet")
+    assert done.err == ""
+    assert json.loads(done.out)["networks"][0]["images_per_second"] == 2.0
+    assert asked == [(1, True), (None, False)]

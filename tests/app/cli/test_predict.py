@@ -1,0 +1,186 @@
+"""`neocog predict`: what it prints for which sources."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from app.pictures import write_image, write_photos
+from neocog.app.cli.sources import pictures_of
+
+
+@pytest.fixture
+def images(tmp_path) -> Path:
+    """A folder with images below it, and what is to be left out."""
+    root = tmp_path / "images"
+    write_image(root / "b.png", 200)
+    write_image(root / "a.png", 40)
+    write_image(root / "deep/er/c.PNG", 200)
+    write_image(root / ".hidden/d.png", 40)
+    (root / "notes.txt").write_text("no image")
+    return root
+
+
+def test_a_line_an_image_with_path_class_and_probability(run, trained_once, images):
+    done = run("predict", trained_once[0], images / "b.png", images / "a.png")
+    assert done.code == 0, done.err
+    rows = [line.split("\t") for line in done.out.splitlines()]
+    assert [row[:2] for row in rows] == [[str(images / "b.png"), "bright"], [str(images / "a.png"), "dark"]]
+    assert all(0.5 < float(row[2]) <= 1 for row in rows)
+
+
+def test_a_folder_means_the_images_below_it_sorted(run, trained_once, images):
+    done = run("predict", trained_once[0] / "model.safetensors", images)
+    names = [Path(line.split("\t")[0]).name for line in done.out.splitlines()]
+    assert names == ["a.png", "b.png", "c.PNG"]
+
+
+def test_a_pattern_is_expanded(run, trained_once, images):
+    done = run("predict", trained_once[0], f"{images}/*.png")
+    assert [line.split("\t")[1] for line in done.out.splitlines()] == ["dark", "bright"]
+    assert len(run("predict", trained_once[0], f"{images}/**/c*").out.splitlines()) == 1
+
+
+def test_batches_keep_the_order(run, trained_once, tmp_path):
+    photos = write_photos(tmp_path / "many", per_class=9)
+    whole = run("predict", trained_once[0], photos)
+    assert len(whole.out.splitlines()) == 18
+    assert run("predict", trained_once[0], photos, "--batch-size", "4", "--workers", "3").out == whole.out
+
+
+def test_several_classes_can_be_named(run, trained_once, images):
+    fields = run("predict", trained_once[0], images / "a.png", "--top", "5").out.rstrip("\n").split("\t")
+    assert fields[1::2] == ["dark", "bright"]
+    assert sum(map(float, fields[2::2])) == pytest.approx(1, abs=2e-4)  # each is rounded to four digits
+
+
+def test_json_is_an_object_for_one_image_and_an_array_for_more(run, trained_once, images):
+    one = json.loads(run("predict", trained_once[0], images / "a.png", "--json", "--top", "2").out)
+    assert (one["path"], one["class"]) == (str(images / "a.png"), "dark")
+    assert [entry["class"] for entry in one["top"]] == ["dark", "bright"]
+    assert one["probability"] == one["top"][0]["probability"]
+    many = json.loads(run("predict", trained_once[0], images, "--json", "--batch-size", "2").out)
+    assert [entry["class"] for entry in many] == ["dark", "bright", "bright"]
+    (images / "b.png").unlink()
+    (images / "deep/er/c.PNG").unlink()
+    assert len(json.loads(run("predict", trained_once[0], images, "--json").out)) == 1  # a folder is always an array
+
+
+def test_csv_has_a_header_and_quotes_what_needs_it(run, trained_once, tmp_path):
+    path = write_image(tmp_path / 'a, "b".png', 40)
+    done = run("predict", trained_once[0], path, "--csv", "--top", "2")
+    rows = list(csv.reader(io.StringIO(done.out)))
+    assert rows[0] == ["path", "class", "probability", "class_2", "probability_2"]
+    assert rows[1][:2] == [str(path), "dark"]
+
+
+def test_an_unreadable_image_is_listed_and_skipped(run, trained_once, images):
+    (images / "a.png").write_text("no image")
+    done = run("predict", trained_once[0], images)
+    assert done.code == 0
+    assert len(done.out.splitlines()) == 2
+    assert "warning: " in done.err
+    assert "a.png: not an image" in done.err
+    assert "1 of 3 images could not be read" in done.err
+    assert run("predict", trained_once[0], images, "--strict").code == 1
+
+
+def test_no_readable_image_is_a_failure(run, trained_once, images):
+    (images / "a.png").write_bytes((images / "a.png").read_bytes()[:60])
+    for flags, out in ((["--json"], ""), (["--csv"], "path,class,probability\n"), ([], "")):
+        done = run("predict", trained_once[0], images / "a.png", *flags)
+        assert (done.code, done.out) == (1, out)
+    (images / "b.png").write_bytes(b"")
+    done = run("predict", trained_once[0], images / "a.png", images / "b.png", "--json")
+    assert (done.code, json.loads(done.out)) == (1, [])
+
+
+# -- stdin and pipes --------------------------------------------------------------------------------------------------
+
+NEOCOG = [sys.executable, "-c", "from neocog.app.cli.main import main; main()"]
+
+
+def test_an_image_can_come_on_stdin(trained_once, images):
+    done = subprocess.run(
+        [*NEOCOG, "predict", trained_once[0], "-"], input=(images / "a.png").read_bytes(), capture_output=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split(b"\t")[:2] == [b"-", b"dark"]
+
+
+def test_a_list_of_paths_can_come_on_stdin(trained_once, images):
+    paths = f"{images}/b.png\n\n{images}/nowhere.png\n{images}/a.png\n"
+    done = subprocess.run(
+        [*NEOCOG, "predict", trained_once[0], "-", "--list"], input=paths, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert [line.split("\t")[1] for line in done.stdout.splitlines()] == ["bright", "dark"]
+    assert "nowhere.png: there is no such file" in done.stderr
+
+
+def test_an_empty_stdin_is_told(trained_once):
+    for flags in ([], ["--list"]):
+        done = subprocess.run([*NEOCOG, "predict", trained_once[0], "-", *flags], input=b"", capture_output=True)
+        assert done.returncode == 1
+        assert b"empty" in done.stderr
+        assert b"Traceback" not in done.stderr
+
+
+def test_a_reader_that_has_enough_is_no_error(trained_once, images):
+    read, write = os.pipe()
+    os.close(read)  # as head does, only sooner
+    done = subprocess.run([*NEOCOG, "predict", trained_once[0], images], stdout=write, stderr=subprocess.PIPE)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_a_full_disk_behind_stdout_is_one_message(trained_once, images):
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([*NEOCOG, "predict", trained_once[0], images], stdout=full, stderr=subprocess.PIPE)
+    assert done.returncode == 1
+    assert done.stderr.decode().splitlines()[0] == "error: cannot go on: the disk is full"
+    assert b"Exception ignored" not in done.stderr
+
+
+def test_a_file_name_of_any_bytes_comes_out_as_it_is(trained_once, images):
+    odd = os.fsencode(images) + b"/caf\xe9.png"
+    Path(os.fsdecode(odd)).write_bytes((images / "a.png").read_bytes())
+    for environment in ({}, {"PYTHONIOENCODING": "ascii"}):
+        done = subprocess.run(
+            [*NEOCOG, "predict", trained_once[0], odd], capture_output=True, env={**os.environ, **environment}
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.startswith(odd + b"\tdark\t")
+
+
+# -- refused ----------------------------------------------------------------------------------------------------------
+
+
+def test_what_cannot_be_predicted_is_told(run, trained_once, images, tmp_path):
+    (tmp_path / "empty").mkdir()
+    cases = [
+        ([images / "bb.png"], 2, f"there is no file or folder {images}/bb.png", f"did you mean {images}/b.png?"),
+        ([tmp_path / "empty"], 1, f"{tmp_path}/empty: there are no images in this folder", "images end in .jpg"),
+        ([f"{images}/*.jpg"], 1, f"{images}/*.jpg: no file matches this pattern", "quote it"),
+        (["-", "-"], 2, "stdin can be read once, got '-' twice", "see neocog predict --help"),
+        (["--csv", "--json", images], 2, "--csv and --json cannot both be given", "see neocog predict --help"),
+        (["--top", "0", images], 2, "--top must be 1 or more, got 0", "see neocog predict --help"),
+        ([], 2, "neocog predict needs SOURCE", "see neocog predict --help"),
+    ]
+    for words, code, message, hint in cases:
+        done = run("predict", trained_once[0], *words)
+        assert (done.code, done.out) == (code, "")
+        assert done.err.startswith(f"error: {message}"), done.err
+        assert f"\n  hint: {hint}" in done.err
+
+
+def test_sources_keep_the_order_in_which_they_are_named(images):
+    names = [Path(picture.name).name for picture in pictures_of([f"{images}/b.png", f"{images}/deep", f"{images}/a*"])]
+    assert names == ["b.png", "c.PNG", "a.png"]

@@ -1,0 +1,89 @@
+"""docs/formats.md is true: its example, its reader and its schema are held against the code."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import neocog
+from neocog.data.resize import RESIZE_RULES
+from neocog.model.layers import Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU, Sequential
+from neocog.train import checkpoint, modelfile
+from neocog.train.files import tensor_bytes
+from neocog.train.history import COLUMNS
+from neocog.train.kinds import KINDS, to_json
+from neocog.train.model import COLOR_ORDERS, Model
+from neocog.train.runfolder import SPLIT_COLUMNS
+
+PAGE = Path(__file__).parents[2] / "docs" / "formats.md"
+TEXT = PAGE.read_text(encoding="utf-8")
+
+
+def block(language: str) -> str:
+    found = re.search(rf"^```{language}\n(.*?)^```", TEXT, re.DOTALL | re.MULTILINE)
+    assert found, f"no {language} block"
+    return found[1]
+
+
+@pytest.fixture
+def example(monkeypatch):
+    monkeypatch.setattr(neocog, "__version__", "0.1.0", raising=False)
+    model = Model(Sequential(Flatten(), Linear(2)), (1, 2, 1), ["left", "right"])
+    model.load_state_dict({"1.weight": np.array([[1, -1], [-1, 1]]), "1.bias": np.array([0, 0.5])})
+    return tensor_bytes(modelfile.document_of(model), model.state_dict())
+
+
+def test_the_worked_example_is_what_is_written(example):
+    rows = [line.split("  ") for line in block("hex").splitlines()]
+    assert [int(row[0], 16) for row in rows] == list(range(0, len(example), 16))
+    assert bytes.fromhex("".join(row[1] for row in rows)) == example
+    assert f"of {len(example)} bytes" in TEXT
+
+
+def test_the_reader_reads_the_example(example, tmp_path):
+    (tmp_path / "m").write_bytes(example)
+    names: dict = {}
+    exec(block("python"), names)
+    document, tensors = names["read"](tmp_path / "m")
+    assert document["class_names"] == ["left", "right"]
+    assert tensors == {"1.weight": ([2, 2], (1, -1, -1, 1)), "1.bias": ([2], (0, 0.5))}
+
+
+def test_the_schema_names_the_keys_of_the_code():
+    schema = json.loads(block("json schema"))
+    entry = schema["properties"]["input"]
+    assert tuple(schema["required"]) == modelfile._KEYS
+    assert set(schema["properties"]) == {*modelfile._KEYS, "sha256", "training"}
+    assert tuple(entry["required"]) == tuple(entry["properties"]) == modelfile._INPUT_KEYS
+    assert tuple(entry["properties"]["resize"]["enum"]) == RESIZE_RULES
+    assert entry["properties"]["color_order"]["enum"] == [*COLOR_ORDERS.values(), None]
+
+
+def test_the_schema_describes_every_layer():
+    definitions = json.loads(block("json schema"))["$defs"]
+    by_kind = {}
+    for definition in definitions.values():
+        kind = definition.get("properties", {}).get("kind", {})
+        for name in kind.get("enum", [kind["const"]] if "const" in kind else []):
+            by_kind[name] = definition
+    layers = (Conv2d(2, 3), MaxPool2d(2), Linear(2), Dropout(), ReLU(), Flatten(), Sequential())
+    for layer in layers:
+        data = to_json(layer)
+        assert by_kind[data["kind"]]["required"] == list(data)
+    assert set(by_kind) == {kind.__name__ for kind in next(iter(KINDS.values()))}
+
+
+def test_a_whole_document_fits_the_schema(make_model):
+    jsonschema = pytest.importorskip("jsonschema")
+    document = json.loads(json.dumps(modelfile.document_of(make_model())))
+    jsonschema.validate(document, json.loads(block("json schema")))
+
+
+def test_the_tables_name_every_key_and_column():
+    for name in (*checkpoint._KEYS, *COLUMNS, *SPLIT_COLUMNS):
+        assert re.search(rf"^\|.*`{name}`", TEXT, re.MULTILINE), name
+    for kinds in KINDS.values():
+        for kind in kinds:
+            assert kind.__name__ in TEXT
