@@ -60,7 +60,7 @@ def test_landmarks(engine, name, count):
     check_step(engine, case)
 
 
-@examples(0.7)
+@examples(0.5)
 @given(case=exact_cases())
 def test_steps_of_any_network(engine, case):
     check_step(engine, case)

@@ -40,7 +40,7 @@ def magnitudes(optimizer, weight, gradients, rate):
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-@pytest.mark.parametrize("network", ["two stages", "rectangular everything", "dropouts"])
+@pytest.mark.parametrize("network", ["rectangular everything", "dropouts"])
 def test_updates_and_memory(engine, name, network):
     optimizer, graph = OPTIMIZERS[name], LANDMARKS[network]
     cases = integer_steps(graph, 4, seed=5, steps=STEPS)

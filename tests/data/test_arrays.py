@@ -134,3 +134,8 @@ def test_impossible_conversions_are_not_blamed_on_an_image():
         data.images(np.arange(2), ImageSize(4, 4, 3))
     with pytest.raises(SettingError, match="layout needs one of auto, NHWC, NCHW, got 'HWCN'"):
         ArrayDataset(GREY, [0, 1], layout="HWCN")
+
+
+def test_images_without_arguments_are_all_of_them_as_they_are() -> None:
+    pixels = np.arange(2 * 3 * 4, dtype=np.uint8).reshape(2, 3, 4, 1)
+    assert (ArrayDataset(pixels, np.array([0, 1])).images() == pixels).all()

@@ -110,21 +110,29 @@ class Dataset(ABC):
         """Whether `read` only copies memory for these images: no decoding, no resizing."""
         return False
 
-    def images(self, indices: NDArray[np.int64], size: ImageSize, resize: ResizeRule = DEFAULT_RESIZE) -> Images:
+    def images(
+        self,
+        indices: NDArray[np.int64] | None = None,
+        size: ImageSize | None = None,
+        resize: ResizeRule = DEFAULT_RESIZE,
+    ) -> Images:
         """Return images by index.
 
         Arguments:
-            indices: (n,) which images.
-            size: height, width and channels wanted.
+            indices: (n,) which images; None means all.
+            size: height, width and channels wanted; None means the size that all of them have.
             resize: how images of another size are brought to it.
 
         Returns:
             (n, height, width, channels) uint8, or float32 in [0, 1] where `dtype` says so.
 
         Raises:
-            DataError: one of them cannot be read; the message names it.
+            DataError: one of them cannot be read, the message names it; or no size is given, and theirs vary.
         """
-        indices = np.asarray(indices, np.int64)
+        size = size or self.native_size
+        if size is None:
+            raise DataError("the images vary in size: a size is needed", hint="pass size=ImageSize(96, 96, 3)")
+        indices = np.arange(len(self)) if indices is None else np.asarray(indices, np.int64)
         images, readable = self.read(indices, size, resize)
         if not readable.all():
             raise DataError(self.unreadable[int(indices[~readable][0])])

@@ -152,6 +152,8 @@ class Builder:
     def splat(self, scalar: Value | float) -> Value:
         """Give a vector with the same float32 in every lane."""
         if isinstance(scalar, int | float):
+            if scalar == 0:
+                return ir.Constant(self.vector, None)  # zeroinitializer: a tenth of the text
             return ir.Constant(self.vector, [ir.Constant(F32, float(scalar))] * self.lanes)
         return self.spread(scalar, self.vector)
 

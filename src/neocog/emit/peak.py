@@ -11,21 +11,25 @@ from neocog.plan.target import Target
 ROUNDS = 8  # multiply-adds of each sum that one turn of the loop writes out
 
 
-def emit_peak(target: Target) -> tuple[ir.Module, int]:
-    """Write `void peak(ptr, ptr, ptr out, i64 low, i64 high)`.
+def _sums(target: Target) -> int:
+    return target.registers - 4
 
-    Returns:
-        the module, and the floating-point operations of one turn (a multiply-add is two).
-    """
+
+def peak_operations(target: Target) -> int:
+    """Count the floating-point operations of one turn of the loop; a multiply-add is two."""
+    return 2 * target.lanes * _sums(target) * ROUNDS
+
+
+def emit_peak(target: Target) -> ir.Module:
+    """Write `void peak(ptr, ptr, ptr out, i64 low, i64 high)`, which takes high - low turns."""
     module = ir.Module(name="neocog")
     module.triple = target.triple
     function = ir.Function(module, STAGE_TYPE, "peak")
     b = Builder(function, target)
     _, _, out, low, high = function.args
-    sums = target.registers - 4
     # A factor from memory, so that LLVM cannot work the sums out by itself.
     factor = b.load(out)
-    with b.loop(low, high, [b.splat(float(n)) for n in range(sums)]) as (_, carried):
+    with b.loop(low, high, [b.splat(float(n)) for n in range(_sums(target))]) as (_, carried):
         for _ in range(ROUNDS):
             carried[:] = [b.multiply_add(value, factor, factor) for value in carried]
     total = carried[0]
@@ -33,4 +37,4 @@ def emit_peak(target: Target) -> tuple[ir.Module, int]:
         total = b.ir.fadd(total, value)
     b.store(total, out)
     b.ir.ret_void()
-    return module, 2 * target.lanes * sums * ROUNDS
+    return module

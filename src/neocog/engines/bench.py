@@ -9,7 +9,7 @@ from statistics import median
 
 import numpy as np
 
-from neocog.emit.peak import emit_peak
+from neocog.emit.peak import emit_peak, peak_operations
 from neocog.engines.base import StepSettings
 from neocog.engines.native import NativeEngine, NativeStepper
 from neocog.errors import SettingError
@@ -135,8 +135,8 @@ class Peak:
     """The multiply-add rate of one core, measured again beside every kernel: processors change their clock."""
 
     def __init__(self, target: Target, cache: ObjectCache) -> None:
-        module, self._operations = emit_peak(target)
-        self._library = build(module, target, ["peak"], cache)
+        self._operations = peak_operations(target)
+        self._library = build("peak", lambda: emit_peak(target), target, ["peak"], cache)
         self._out = aligned_zeros(target.vector_bytes)
         self.seen: list[float] = []
 

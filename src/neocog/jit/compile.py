@@ -6,12 +6,15 @@ import ctypes
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import llvmlite
 import llvmlite.binding as llvm
 from llvmlite import ir
 
+import neocog.emit
 from neocog.errors import EngineError
 from neocog.jit.cache import ObjectCache
 from neocog.jit.host import initialise_llvm
@@ -62,17 +65,36 @@ def load_object(data: bytes, names: list[str]) -> Library:
     return Library(library, {name: ENTRY(library[name]) for name in names})
 
 
-def build(module: ir.Module, target: Target, names: list[str], cache: ObjectCache) -> Library:
-    """Compile a module, or take its object from the cache, and load it."""
-    text = str(module)
-    versions = f"{llvmlite.__version__} {llvm.llvm_version_info} {OPTIONS}"
-    place = f"{versions}\n{target.triple}\n{target.cpu}\n{target.features}\n"
-    key = hashlib.sha256((place + text).encode()).hexdigest()
-    data = cache.load(key)
+def build(
+    description: str, emit: Callable[[], ir.Module], target: Target, names: list[str], objects: ObjectCache
+) -> Library:
+    """Take a module's object from the cache, or emit and compile it; load it.
+
+    Arguments:
+        description: everything that decides what `emit` writes, but for the emitters themselves. Writing a module takes
+            longer than loading its object, so this stands for its text.
+        emit: writes the module.
+        target: the processor.
+        names: functions to find.
+        objects: where objects are kept.
+    """
+    versions = f"{llvmlite.__version__} {llvm.llvm_version_info} {OPTIONS} {_emitters()}"
+    parts = (versions, target.triple, target.cpu, target.features, description)
+    key = hashlib.sha256("\n".join(parts).encode()).hexdigest()
+    data = objects.load(key)
     if data is None:
-        data = compile_object(text, target)
-        cache.store(key, data)
+        data = compile_object(str(emit()), target)
+        objects.store(key, data)
     return load_object(data, names)
+
+
+@cache
+def _emitters() -> str:
+    """Give a digest of the code that writes modules, so that a change of it empties the cache."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(neocog.emit.__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 _state: dict[str, Any] = {"jit": None, "libraries": 0}

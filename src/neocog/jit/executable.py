@@ -33,7 +33,7 @@ class Executable:
         self.control = aligned_zeros(control_slots(program) * 8).view(np.int64)
         self._floats = self.control.view(np.float32)
         names = ["run", *(f"stage_{index}" for index in range(len(program.stages)))]
-        self._library = build(emit_program(program), program.target, names, cache)
+        self._library = build(repr(program), lambda: emit_program(program), program.target, names, cache)
         self._run = self._library.functions["run"]
         self._addresses = (state.ctypes.data, self.work.ctypes.data, self.control.ctypes.data)
 
