@@ -101,7 +101,7 @@ def test_a_description_names_every_stage_and_every_piece_of_memory() -> None:
     text = describe(program)
     assert all(name in text for name in names(program))
     assert all(name in text for _, name in program.places)
-    assert "142,737,408 multiply-adds" in text  # 64 images, 11 × 11 pixels, 3 × 3 × 32 inputs, 64 filters
+    assert "117,964,800 multiply-adds" in text  # 64 images, 10 × 10 pixels, 3 × 3 × 32 inputs, 64 filters
 
 
 def _verify(program: Program, **changes: object) -> None:

@@ -6,14 +6,17 @@ from llvmlite import ir
 
 from neocog.emit.builder import I32, I64, PTR, Builder, Value
 
-SPINS = 2000  # looks at the generation before the processor is offered to others: tens of microseconds
+# The others usually come within microseconds. Where they do not, another program has their processor: spinning on
+# would only take time from them, and giving way (sched_yield) does not help those that wait elsewhere.
+SPINS = 2000  # looks at the generation before the first sleep: about a hundred microseconds
+SLEEP_US = 20
 
 
 def emit_barrier(module: ir.Module, b: Builder) -> ir.Function:
     """Write `void meet(ptr barrier, i64 threads)`: return when `threads` threads have come.
 
     barrier[0] counts who has come, barrier[1] is the generation; both are 64-bit. The last to come clears the count
-    and opens the next generation; the others watch it, politely at first and then giving their time slice away.
+    and opens the next generation; the others watch it for a while, and then sleep between looks.
     """
     shared, threads = b.function.args
     count, generation = shared, b.at(shared, 1, I64)
@@ -32,9 +35,7 @@ def emit_barrier(module: ir.Module, b: Builder) -> ir.Function:
 
 
 def _wait(module: ir.Module, b: Builder, generation: Value, ours: Value) -> None:
-    look, check, give_way, done = (
-        b.function.append_basic_block(name) for name in ("look", "check", "give_way", "done")
-    )
+    look, check, doze, done = (b.function.append_basic_block(name) for name in ("look", "check", "doze", "done"))
     before = b.ir.block
     b.ir.branch(look)
     b.ir.position_at_end(look)
@@ -46,11 +47,11 @@ def _wait(module: ir.Module, b: Builder, generation: Value, ours: Value) -> None
     _pause(module, b)
     more = b.ir.add(spins, ir.Constant(I64, 1))
     spins.add_incoming(more, check)
-    b.ir.cbranch(b.ir.icmp_unsigned("<", more, ir.Constant(I64, SPINS)), look, give_way)
-    b.ir.position_at_end(give_way)
-    offer = module.globals.get("sched_yield") or ir.Function(module, ir.FunctionType(I32, []), "sched_yield")
-    b.ir.call(offer, [])
-    spins.add_incoming(more, give_way)
+    b.ir.cbranch(b.ir.icmp_unsigned("<", more, ir.Constant(I64, SPINS)), look, doze)
+    b.ir.position_at_end(doze)
+    sleep = ir.Function(module, ir.FunctionType(I32, [I32]), "usleep")
+    b.ir.call(sleep, [ir.Constant(I32, SLEEP_US)])
+    spins.add_incoming(more, doze)
     b.ir.branch(look)
     b.ir.position_at_end(done)
 

@@ -27,7 +27,8 @@ def emit_load_images(b: Builder, memory: Memory, stage: LoadImages, low: Value, 
         for branch, element, factor in ((as_bytes, I8, 1.0 / 255.0), (as_floats, F32, 1.0)):
             with branch, b.loop(low, high) as (item, _):
                 image, row = b.divmod(item, out.height)
-                read = b.at(source, b.mul(item, out.width * out.channels), element)
+                line = b.add(b.mul(image, stage.source.height), row)
+                read = b.at(source, b.mul(line, stage.source.width * out.channels), element)
                 write = b.at(base, pixel(b, out, image, row, 0))
                 with b.loop(0, out.width) as (column, _):
                     for channel in range(out.channels):
@@ -48,7 +49,7 @@ def emit_elementwise(b: Builder, memory: Memory, stage: Elementwise, low: Value,
         with b.loop(0, stage.y.width) as (column, _):
             from_x = pixel(b, stage.x, image, row, column)
             to_y = pixel(b, stage.y, image, row, column)
-            first = b.mul(b.add(b.mul(item, stage.y.width), column), stage.y.channels)
+            first = _place(b, stage, image, row, column)
             with b.loop(0, -(-stage.y.channels // b.lanes)) as (vector, _):
                 channel = b.mul(vector, b.lanes)
                 value = b.load(x, b.add(from_x, channel))
@@ -60,6 +61,14 @@ def emit_elementwise(b: Builder, memory: Memory, stage: Elementwise, low: Value,
                     at = b.add(pixel(b, gate, image, row, column), channel)
                     value = b.gated(value, b.load(memory.tensor(gate), at))
                 b.store(value, y, b.add(to_y, channel))
+
+
+def _place(b: Builder, stage: Elementwise, image: Index, row: Index, column: Index) -> Index:
+    """Count the values of the whole batch before a pixel; a Dropout's bits depend on it."""
+    if stage.dropping is None:
+        return 0
+    line = b.add(b.mul(image, stage.dropping.height), row)
+    return b.mul(b.add(b.mul(line, stage.dropping.width), column), stage.y.channels)
 
 
 def _dropped(b: Builder, value: Value, first: Index, key: Value, dropping: Dropping) -> Value:

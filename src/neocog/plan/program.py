@@ -9,13 +9,13 @@ from neocog.model.layers import AvgPool2d, Conv2d, Dropout, Flatten, Linear, Max
 from neocog.model.losses import Loss
 from neocog.model.optimizers import Optimizer
 from neocog.model.shapes import ImageShape
-from neocog.model.window import Axis as WindowAxis
 from neocog.model.window import Window
 from neocog.plan import correlation
 from neocog.plan.contraction import Operand
 from neocog.plan.correlation import Correlation
 from neocog.plan.fuse import Step, fuse, is_correlation, is_flatten
 from neocog.plan.layout import Halo, Panels, Space, Tensor
+from neocog.plan.live import POINT, LiveStep, as_image, live_steps
 from neocog.plan.memory import Place, Scheduled, place_memory, schedule
 from neocog.plan.parameters import GRADIENTS, PARAMETERS, ParameterLayout, lay_out_parameters
 from neocog.plan.stages import (
@@ -89,6 +89,7 @@ class _Planner:
     training: Training | None
     layout: ParameterLayout
     steps: tuple[Step, ...]
+    live: tuple[LiveStep, ...]
     stages: list[Stage] = field(default_factory=list)
     panels: list[Panels] = field(default_factory=list)
     tensors: list[Tensor] = field(default_factory=list)
@@ -116,11 +117,9 @@ class _Planner:
 
     def halo_before(self, step: int) -> Halo:
         """Give the zeros that the step needs around its input."""
-        if step < len(self.steps):
-            node = self.steps[step].node
-            if isinstance(node.layer, Conv2d) and isinstance(node.input, ImageShape):
-                return correlation.input_halo(node.layer.window(node.input))
-        return Halo()
+        if step < len(self.steps) and isinstance(self.steps[step].node.layer, Conv2d):
+            return correlation.input_halo(self.window_of(step))
+        return NO_HALO
 
     def reads_scalars(self, step: int) -> bool:
         """Whether the step takes its input value by value, so that channels need no padding to whole vectors."""
@@ -131,12 +130,13 @@ class _Planner:
     def forward(self) -> None:
         shape = self.graph.input
         pitch = shape.channels if self.reads_scalars(0) else None
-        images = self.tensor("images", shape, self.halo_before(0), pitch)
+        images = self.tensor("images", self.live[0].input if self.live else shape, self.halo_before(0), pitch)
         mean, std = self.graph.normalisation.per_channel(shape.channels)
         self.stages.append(
             LoadImages(
                 "load images",
                 images,
+                shape,
                 tuple(1.0 / s for s in std),
                 tuple(-m / s for m, s in zip(mean, std, strict=True)),
             )
@@ -147,9 +147,7 @@ class _Planner:
 
     def forward_step(self, index: int, step: Step, value: _Value) -> _Value:
         layer, x = step.node.layer, value.tensor
-        shape = (
-            step.node.output if isinstance(step.node.output, ImageShape) else ImageShape(1, 1, step.node.output.size)
-        )
+        shape = self.live[index].output
         halo = self.halo_before(index + 1)
         match layer:
             case Flatten():
@@ -160,16 +158,16 @@ class _Planner:
                 return _Value(y)
             case Conv2d() | Linear():
                 y = self.tensor(step.title, shape, halo)
-                window = self.window_of(step)
-                made = Correlation(step.title, window, x, y, self.layout.panels[step.node.index], layer.bias)
+                made = Correlation(
+                    step.title, self.window_of(index), x, y, self.layout.panels[step.node.index], layer.bias
+                )
                 self.layers[index] = made
                 self.stages.append(correlation.forward(made, step.relu, self.target))
                 return _Value(y, step.relu)
             case MaxPool2d() | AvgPool2d():
-                assert isinstance(step.node.input, ImageShape)
                 y = self.tensor(step.title, shape, halo)
                 largest = isinstance(layer, MaxPool2d)
-                walk = layer.walk(step.node.input)
+                walk = self.window_of(index)
                 winner = None
                 if largest and self.needs_gradient(index):
                     winner = self.tensor(f"{step.title} winner", shape, bytes_each=1 if walk.cells <= 256 else 4)
@@ -187,19 +185,17 @@ class _Planner:
             case _:
                 raise AssertionError(f"no plan for {layer}")  # a new layer was declared but not planned
 
-    def window_of(self, step: Step) -> Window:
-        """Give a convolution's window; a fully connected layer is a 1 × 1 window on a 1 × 1 image."""
-        if isinstance(step.node.layer, Conv2d):
-            assert isinstance(step.node.input, ImageShape)
-            return step.node.layer.window(step.node.input)
-        point = WindowAxis(1, 1, 1, 1, 0, 0)
-        return Window(point, point)
+    def window_of(self, index: int) -> Window:
+        """Give a step's window; a fully connected layer has one of 1 × 1 on an image of 1 × 1."""
+        return self.live[index].window or Window(POINT, POINT)
 
     def dropping(self, step: Step) -> Dropping:
         assert isinstance(step.node.layer, Dropout)
         if step.node.index not in self.dropouts:
             self.dropouts.append(step.node.index)
-        return Dropping(FIRST_KEY_SLOT + self.dropouts.index(step.node.index), step.node.layer.rate)
+        whole = as_image(step.node.output)
+        slot = FIRST_KEY_SLOT + self.dropouts.index(step.node.index)
+        return Dropping(slot, step.node.layer.rate, whole.height, whole.width)
 
     def needs_gradient(self, value: int) -> bool:
         """Whether some step before this value has weights."""
@@ -217,7 +213,7 @@ class _Planner:
                 if whole is not None and whole.compact and tensor.name == before.tensor.name:
                     value.gradient = whole.as_vectors()
                     continue
-            halo = Halo()
+            halo = NO_HALO
             if is_correlation(step) and self.needs_gradient(index - 1):
                 halo = correlation.gradient_halo(self.layers[index - 1].window)
             name = f"gradient of {step.title}"
@@ -276,8 +272,7 @@ class _Planner:
                 )
                 self.stages += correlation.input_gradient(made, dy, dx, turned, gate, self.target)
             case MaxPool2d() | AvgPool2d():
-                assert isinstance(step.node.input, ImageShape)
-                walk = layer.walk(step.node.input)
+                walk = self.window_of(index)
                 self.stages.append(PoolBackward(name, dy, dx, walk, self.winners.get(index), gate))
             case ReLU():
                 self.stages.append(Elementwise(name, dy, dx, gate=after.tensor))
@@ -322,7 +317,8 @@ def plan_program(graph: Graph, batch: int, target: Target, training: Training | 
         training: what to train for; None for a program that only answers.
     """
     layout = lay_out_parameters(graph, target)
-    planner = _Planner(graph, target, batch, training, layout, fuse(graph, training=training is not None))
+    steps = fuse(graph, training=training is not None)
+    planner = _Planner(graph, target, batch, training, layout, steps, live_steps(steps))
     planner.flat[Space.STATE, PARAMETERS] = layout.size
     planner.forward()
     losses = planner.backward(training) if training else None

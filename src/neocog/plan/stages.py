@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from neocog.model.losses import Loss
 from neocog.model.optimizers import Optimizer
+from neocog.model.shapes import ImageShape
 from neocog.model.window import Window
 from neocog.plan.contraction import Contraction, Operand
 from neocog.plan.layout import Panels, Tensor
@@ -15,10 +16,14 @@ CHUNK = 1024  # elements that one item of a flat pass covers
 
 @dataclass(frozen=True, slots=True)
 class LoadImages:
-    """Bring the caller's images in: uint8 or float32, (value · scale + shift) per channel, into a padded tensor."""
+    """Bring the caller's images in: uint8 or float32, (value · scale + shift) per channel, into a padded tensor.
+
+    `source` is the size that the caller's images have; `out` may hold fewer rows and columns.
+    """
 
     name: str
     out: Tensor
+    source: ImageShape
     scale: tuple[float, ...]
     shift: tuple[float, ...]
 
@@ -70,10 +75,15 @@ class PoolBackward:
 
 @dataclass(frozen=True, slots=True)
 class Dropping:
-    """How a Dropout drops: `key_slot` is where the program's arguments hold the step's key."""
+    """How a Dropout drops: `key_slot` is where the program's arguments hold the step's key.
+
+    `height` and `width` are those of the whole image: the bits of a value depend on its place there.
+    """
 
     key_slot: int
     rate: float
+    height: int
+    width: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,56 @@
+"""Only what is read is computed, and all of what is read."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from neocog.model.graph import trace
+from neocog.model.layers import AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d, ReLU, Sequential
+from neocog.model.window import Axis
+from neocog.model.zoo import article
+from neocog.plan.fuse import fuse
+from neocog.plan.live import live_steps, trim_axis
+
+axes = st.builds(
+    Axis,
+    input=st.integers(1, 14),
+    kernel=st.integers(1, 5),
+    stride=st.integers(1, 5),
+    dilation=st.integers(1, 4),
+    before=st.integers(0, 5),
+    after=st.integers(0, 5),
+).filter(lambda axis: axis.output >= 1)
+
+
+def pixels_read(axis: Axis, outputs: int) -> set[int]:
+    """List the pixels that the first window positions meet."""
+    seen = {o * axis.stride - axis.before + tap * axis.dilation for o in range(outputs) for tap in range(axis.kernel)}
+    return {pixel for pixel in seen if 0 <= pixel < axis.input}
+
+
+@given(axes, st.data())
+def test_a_trimmed_walk_meets_the_same_pixels_and_none_behind_them(axis: Axis, data: st.DataObject) -> None:
+    outputs = data.draw(st.integers(1, axis.output))
+    trimmed = trim_axis(axis, outputs)
+    assert trimmed.output == outputs
+    assert pixels_read(trimmed, outputs) == pixels_read(axis, outputs)
+    assert trimmed.input == max(pixels_read(axis, outputs), default=0) + 1
+
+
+def test_a_row_that_pooling_drops_is_not_computed() -> None:
+    graph = trace(article(), (28, 28, 1))
+    live = live_steps(fuse(graph, training=True))
+    sizes = [(step.output.height, step.output.width) for step in live]
+    # 5 x 5 pooled pixels read 10 x 10, which read 12 x 12, which read 24 x 24
+    assert sizes == [(24, 24), (12, 12), (10, 10), (5, 5), (1, 1), (1, 1), (1, 1)]
+    assert (live[0].input.height, live[0].input.width) == (26, 26)
+
+
+def test_what_nobody_reads_is_dropped_through_several_layers() -> None:
+    net = Sequential(Conv2d(2, 3), ReLU(), AvgPool2d(2), Conv2d(2, 1), MaxPool2d(4), Flatten(), Linear(2))
+    live = live_steps(fuse(trace(net, (21, 23, 1)), training=False))
+    # 21 x 23 -> convolution 19 x 21 -> pooling 9 x 10 -> pooling of 4: 2 x 2, which reads 8 x 8 of those
+    assert (live[0].input.height, live[0].input.width) == (18, 18)
+    assert (live[0].output.height, live[0].output.width) == (16, 16)
+    assert (live[1].output.height, live[1].output.width) == (8, 8)
