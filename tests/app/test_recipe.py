@@ -62,7 +62,7 @@ def test_a_channel_that_never_changes_is_not_blown_up():
 
 def test_optimizers_have_the_defaults_of_the_help_page():
     assert recipe.make_optimizer("adam", None, None, None) == Adam(0.001)
-    assert recipe.make_optimizer("adamw", None, None, None) == AdamW(0.001, 0.01)
+    assert recipe.make_optimizer("adamw", None, None, None) == AdamW(0.001, weight_decay=0.01)
     assert recipe.make_optimizer("sgd", None, None, None) == SGD(0.05, momentum=0.9)
-    assert recipe.make_optimizer("sgd", 0.1, 0.2, 0.0) == SGD(0.1, 0.2, momentum=0.0)
-    assert recipe.make_optimizer("adamw", 0.1, 0.0, None) == AdamW(0.1, 0.0)
+    assert recipe.make_optimizer("sgd", 0.1, 0.2, 0.0) == SGD(0.1, weight_decay=0.2, momentum=0.0)
+    assert recipe.make_optimizer("adamw", 0.1, 0.0, None) == AdamW(0.1, weight_decay=0.0)

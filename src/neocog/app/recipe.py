@@ -100,7 +100,7 @@ def make_optimizer(
     """Give the optimizer called `name`; None stands for the default: 0.001 (SGD: 0.05), no decay, 0.9."""
     rate = LEARNING_RATES[name] if learning_rate is None else learning_rate
     if name == "sgd":
-        return SGD(rate, weight_decay or 0.0, momentum=MOMENTUM if momentum is None else momentum)
+        return SGD(rate, weight_decay=weight_decay or 0.0, momentum=MOMENTUM if momentum is None else momentum)
     if name == "adamw":
-        return AdamW(rate, AdamW().weight_decay if weight_decay is None else weight_decay)
-    return Adam(rate, weight_decay or 0.0)
+        return AdamW(rate, weight_decay=AdamW().weight_decay if weight_decay is None else weight_decay)
+    return Adam(rate, weight_decay=weight_decay or 0.0)

@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from neocog.errors import DataError, ShapeError
+from neocog.errors import DataError, SettingError, ShapeError
 from neocog.model.graph import Graph
 from neocog.model.losses import CrossEntropy, Loss, MeanSquaredError
 from neocog.model.optimizers import Optimizer
@@ -34,6 +34,10 @@ class StepSettings:
     optimizer: Optimizer
     batch_size: int
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise SettingError(f"batch_size must be at least 1, got {self.batch_size}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from neocog.emit.images import COUNT_SLOT, IMAGES_SLOT, KIND_FLOAT, KIND_SLOT, KIND_UINT8, TARGETS_SLOT
 from neocog.emit.update import LEARNING_RATE_SLOT, MEAN_SLOT, ROOT_SLOT
-from neocog.engines.base import Array, Images, State, StepResult, StepSettings, check_images
+from neocog.engines.base import Array, Images, State, StepResult, StepSettings, check_images, check_targets
 from neocog.errors import SettingError
 from neocog.jit.cache import ObjectCache
 from neocog.jit.executable import Executable, aligned_zeros
@@ -64,7 +64,7 @@ def _read(flat: NDArray[np.float32], layout: ParameterLayout, parameter: Paramet
     view = _panel_view(flat, panels)
     rows = slice(panels.rows - 1, None) if parameter.is_bias else slice(parameter.size // panels.columns)
     matrix = view[:, rows].transpose(1, 0, 2).reshape(-1, panels.count * panels.width)
-    return np.ascontiguousarray(matrix[:, : panels.columns]).reshape(parameter.shape)
+    return matrix[:, : panels.columns].copy().reshape(parameter.shape)
 
 
 def _write(flat: NDArray[np.float32], layout: ParameterLayout, parameter: Parameter, value: Array) -> None:
@@ -162,6 +162,8 @@ class NativeStepper:
         images = check_images(self._graph, images)
         if not 0 < len(images) <= program.batch:
             raise SettingError(f"a step takes 1 to {program.batch} images, got {len(images)}")
+        # Emitted code trusts the labels: one out of range would read past the logits.
+        targets = check_targets(self._graph, self._settings.loss, targets, len(images))
         self._steps += 1
         _set_images(executable, images)
         executable.set_integer(TARGETS_SLOT, targets.ctypes.data)
@@ -209,6 +211,10 @@ class NativeStepper:
 
     def load_optimizer_state(self, state: Mapping[str, Array], steps: int) -> None:
         """Take the optimizer's memory back, and the number of steps taken."""
+        for slot in self._settings.optimizer.memory:
+            check_parameters(
+                self._graph, {n.removesuffix(f"/{slot}"): v for n, v in state.items() if n.endswith(f"/{slot}")}
+            )
         for slot in self._settings.optimizer.memory:
             flat = self._executable.array(Space.STATE, f"memory {slot}")
             for parameter in parameters_of(self._graph):

@@ -108,9 +108,9 @@ def trace(
     '2 channels of 4 x 4 pixels'
     """
     if not isinstance(input_shape, ImageShape):
-        if len(tuple(input_shape)) != 3:
+        if not isinstance(input_shape, Sequence) or len(input_shape) != 3:
             raise ShapeError(
-                f"input_shape must be (height, width, channels), got {tuple(input_shape)}",
+                f"input_shape must be (height, width, channels), got {input_shape!r}",
                 hint="a grey image of 28 x 28 pixels is (28, 28, 1)",
             )
         input_shape = ImageShape(*map(int, input_shape))

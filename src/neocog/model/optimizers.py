@@ -6,7 +6,7 @@ The formulas are those of PyTorch 2, so that both give the same numbers.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
 from neocog.errors import SettingError
 
@@ -22,6 +22,7 @@ class Optimizer:
     """Base of all optimizers."""
 
     learning_rate: float = 0.001
+    _: KW_ONLY
     weight_decay: float = 0.0
 
     def __post_init__(self) -> None:
@@ -47,6 +48,7 @@ class SGD(Optimizer):
     """
 
     learning_rate: float = 0.01
+    _: KW_ONLY
     momentum: float = 0.0
     nesterov: bool = False
 
@@ -72,6 +74,7 @@ class Adam(Optimizer):
         epsilon: added to the root, against division by zero.
     """
 
+    _: KW_ONLY
     beta1: float = 0.9
     beta2: float = 0.999
     epsilon: float = 1e-8
@@ -98,4 +101,5 @@ class AdamW(Adam):
     (Loshchilov and Hutter 2019).
     """
 
+    _: KW_ONLY
     weight_decay: float = 0.01

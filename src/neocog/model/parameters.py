@@ -65,6 +65,8 @@ def initial_parameters(graph: Graph, seed: int = 0, initialisation: Initialisati
     """
     if initialisation not in ("he", "glorot"):
         raise SettingError(f'initialisation must be "he" or "glorot", got {initialisation!r}')
+    if not 0 <= seed < 2**64:
+        raise SettingError(f"seed must lie between 0 and 2^64 - 1, got {seed}")
     values: dict[str, Array] = {}
     for parameter in parameters_of(graph):
         if parameter.is_bias:

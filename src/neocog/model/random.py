@@ -27,7 +27,7 @@ def mix(word: int) -> int:
 
 def dropout_key(seed: int, step: int, layer: int) -> int:
     """Give the 32-bit key of one Dropout layer at one training step (steps count from 1)."""
-    return mix(mix(mix(seed ^ seed >> 32) + step) + layer)
+    return mix(mix(mix(mix(seed) + (seed >> 32)) + step) + layer)
 
 
 def dropout_threshold(rate: float) -> int:

@@ -12,12 +12,13 @@ from neocog.app.cli import datasets, models, options
 from neocog.app.cli.errors import RunFailed
 from neocog.app.cli.measured import class_table, confused_line, match_classes
 from neocog.app.cli.output import count, emit, percent, print_json
-from neocog.app.epochs import DatasetSource
+from neocog.data.batches import Batches
 from neocog.data.builtin import DIGITS
 from neocog.data.dataset import Dataset, Source
 from neocog.data.resize import ImageSize
 from neocog.errors import DataError
 from neocog.train.evaluation import Evaluation, evaluate
+from neocog.train.source import DataSource
 
 CONFIG_FILE = "config.json"  # of a run folder
 
@@ -69,7 +70,7 @@ def command(
         click.echo(f"note: {source.name} sets no test part apart; all of its images are measured on", err=True)
     began = time.perf_counter()
     readers = [
-        DatasetSource(part, size, trained.resize, batch_size=batch_size, workers=workers, relabel=relabel)
+        DataSource(Batches(part, batch_size, size, resize=trained.resize, workers=workers, on_error="skip"), relabel)
         for (_, part), relabel in zip(parts, labels, strict=True)
     ]
     if not sum(reader.images for reader in readers):

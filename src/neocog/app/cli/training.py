@@ -18,7 +18,7 @@ from neocog.app.cli.errors import INTERRUPTED, CommandLineError, RunFailed, form
 from neocog.app.cli.measured import shorten
 from neocog.app.cli.output import count
 from neocog.app.cli.trained import Outcome
-from neocog.app.epochs import DatasetSource
+from neocog.data.batches import Batches
 from neocog.data.dataset import Dataset, DataSplits
 from neocog.data.resize import DEFAULT_RESIZE, ImageSize
 from neocog.errors import DataError, NeocogError
@@ -32,6 +32,7 @@ from neocog.train.fit import fit
 from neocog.train.history import History
 from neocog.train.model import Model
 from neocog.train.runfolder import RunFolder
+from neocog.train.source import DataSource
 
 EVALUATION_BATCH = 256  # images; no gradients are kept, so more than a training batch
 ENDLESS = 1_000_000  # epochs, where --time is what ends the training
@@ -328,16 +329,18 @@ def _removed_if_unfinished(folder: RunFolder) -> Iterator[None]:
         raise
 
 
-def _source(training: Training, part: Dataset, flags: Flags, *, shuffle: bool) -> DatasetSource:
-    return DatasetSource(
+def _source(training: Training, part: Dataset, flags: Flags, *, shuffle: bool) -> DataSource:
+    batches = Batches(
         part,
+        training.batch_size if shuffle else EVALUATION_BATCH,
         training.size,
-        training.model.resize,
-        batch_size=training.batch_size if shuffle else EVALUATION_BATCH,
+        resize=training.model.resize,
         shuffle=shuffle,
         seed=training.seed,
         workers=flags.workers,
+        on_error="skip",
     )
+    return DataSource(batches)
 
 
 def _fit(training: Training, flags: Flags) -> History:
