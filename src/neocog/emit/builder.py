@@ -47,6 +47,12 @@ class Builder:
             x, y = y, x
         return x if isinstance(y, int) and y == 0 else self.ir.add(x, self.index(y), flags=("nsw",))
 
+    def sub(self, x: Index, y: Index) -> Index:
+        """x - y."""
+        if isinstance(x, int) and isinstance(y, int):
+            return x - y
+        return x if isinstance(y, int) and y == 0 else self.ir.sub(self.index(x), self.index(y), flags=("nsw",))
+
     def mul(self, x: Index, y: Index) -> Index:
         """x · y."""
         if isinstance(x, int) and isinstance(y, int):

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 
 from neocog.emit.builder import Builder, Index, Value
 from neocog.emit.memory import Memory
-from neocog.plan.contraction import Axis, Contraction, Split
+from neocog.plan.clip import is_written
+from neocog.plan.contraction import Axis, Clip, Contraction, Split
 
-UNROLL_FMAS = 256  # most multiply-adds that the body of an innermost loop may hold
+Bounds = tuple[Index, Index]  # a first turn and a last or, for loops, the one behind the last
+UNROLL_FMAS = 320  # most multiply-adds that the body of an innermost loop may hold
 UNROLL_TURNS = 4  # turns of an innermost loop that are written out, where it is not written out whole
 
 
@@ -20,8 +22,14 @@ class Tile:
     """One variant of the register tile: where its rows lie relative to its first, and its vectors of columns."""
 
     rows: tuple[Axis, ...]  # one turn each; out, a and gate are the row's offsets
+    turns: tuple[dict[str, int], ...]  # for each row, its turn of each tagged axis
     vectors: int
     ones: bool
+
+    def rows_that_meet(self, clips: Sequence[Clip], taps: str, tap: int) -> list[int]:
+        """List the rows that meet something at a turn of a reduction axis."""
+        about = [clip for clip in clips if clip.taps == taps]
+        return [p for p, turn in enumerate(self.turns) if all(clip.meets(turn[clip.rows], tap) for clip in about)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +58,7 @@ def emit_contraction(b: Builder, memory: Memory, stage: Contraction, low: Value,
         _emit_items(b, memory, stage, low, high, None, blocks.cut.extent, Place())
         return
     with b.loop(0, blocks.total) as (block, _):
-        place, part = _outer(b, blocks, block, Place())
+        place, part, _ = _outer(b, blocks, block, Place())
         first, turns = _part(b, blocks, part)
         place = place.moved(b, blocks.cut, first)
         _emit_items(b, memory, stage, low, high, block, turns, place)
@@ -71,19 +79,42 @@ def _emit_items(
             panel, rest = b.divmod(item, stage.rows.total)
         else:
             rest, panel = b.divmod(item, stage.panels)
-        place, part = _outer(b, stage.rows, rest, start.moved(b, stage.panel_steps, panel))
-        first, _ = _part(b, stage.rows, part)
+        place, part, tagged = _outer(b, stage.rows, rest, start.moved(b, stage.panel_steps, panel))
+        first, size = _part(b, stage.rows, part)
         place = place.moved(b, stage.rows.cut, first)
+        tagged[stage.rows.cut.tag] = first, b.add(b.add(first, size), -1)
+        bounds = _bounds(b, stage, tagged, turns)
         for tile in _variants(b, stage, panel, part, rest):
-            _emit_tile(b, memory, stage, tile, place, b.mul(panel, stage.panel_steps.b), block, turns)
+            _emit_tile(b, memory, stage, tile, place, b.mul(panel, stage.panel_steps.b), block, bounds)
 
 
-def _outer(b: Builder, split: Split, item: Index, place: Place) -> tuple[Place, Index]:
+def _outer(b: Builder, split: Split, item: Index, place: Place) -> tuple[Place, Index, dict[str, Bounds]]:
+    """Take an item apart: how far its outer turns move the operands, its part, and the turns of tagged axes."""
+    tagged: dict[str, Bounds] = {}
     rest, part = b.divmod(item, split.parts)
     for axis in reversed(split.outer):
         rest, turn = b.divmod(rest, axis.extent)
         place = place.moved(b, axis, turn)
-    return place, part
+        tagged[axis.tag] = turn, turn
+    return place, part, tagged
+
+
+def _bounds(b: Builder, stage: Contraction, tagged: dict[str, Bounds], turns: Index) -> Bounds:
+    """Give the first turn of the outermost reduction axis that a tile needs, and the one behind its last."""
+    for clip in stage.clips:
+        if is_written(clip, stage.rows):
+            continue
+        low, high = tagged[clip.rows]
+        least = b.add(clip.origin, b.mul(low, clip.row))
+        most = b.add(clip.origin, b.mul(high, clip.row))
+        if clip.tap > 0:  # least + tap · turn < limit and most + tap · turn >= 0
+            step, before, room = clip.tap, b.mul(most, -1), b.add(b.mul(least, -1), clip.limit - 1)
+        else:
+            step, before, room = -clip.tap, b.add(least, 1 - clip.limit), most
+        start, _ = b.divmod(b.add(b.maximum(before, 0), step - 1), step)
+        stop, _ = b.divmod(b.add(b.maximum(room, -step), step), step)
+        return start, b.minimum(stop, turns)
+    return 0, turns
 
 
 def _part(b: Builder, split: Split, part: Index) -> tuple[Index, Index]:
@@ -100,8 +131,11 @@ def _variants(b: Builder, stage: Contraction, panel: Index, part: Index, item: I
     split = stage.rows
     inner = list(itertools.product(*(range(axis.extent) for axis in split.inner)))
 
-    def rows(turns: int) -> tuple[Axis, ...]:
-        return tuple(_row(split, turn, place) for turn in range(turns) for place in inner)
+    def tile(turns: int, vectors: int, ones: bool) -> Tile:
+        places = [(turn, *place) for turn in range(turns) for place in inner]
+        axes = (split.cut, *split.inner)
+        tags = [{axis.tag: n for axis, n in zip(axes, place, strict=True)} for place in places]
+        return Tile(tuple(_row(axes, place) for place in places), tuple(tags), vectors, ones)
 
     by_panel: list[tuple[int, Value | None]] = [(stage.vectors, None)]
     if stage.last_vectors != stage.vectors:
@@ -127,7 +161,7 @@ def _variants(b: Builder, stage: Contraction, panel: Index, part: Index, item: I
                 if stage.ones and position == 0:
                     on_ones = first_of_slice if ones else b.ir.not_(first_of_slice)
                 with _all(b, (on_panel, on_size, on_ones)):
-                    yield Tile(rows(turns), vectors, ones)
+                    yield tile(turns, vectors, ones)
 
 
 def _is_first(b: Builder, stage: Contraction, item: Index) -> Value:
@@ -153,8 +187,8 @@ def _all(b: Builder, conditions: Sequence[Value | None]) -> Iterator[None]:
         yield
 
 
-def _row(split: Split, turn: int, inner: tuple[int, ...]) -> Axis:
-    steps = [(split.cut, turn), *zip(split.inner, inner, strict=True)]
+def _row(axes: Sequence[Axis], place: Sequence[int]) -> Axis:
+    steps = list(zip(axes, place, strict=True))
     return Axis(
         1,
         sum(axis.out * n for axis, n in steps),
@@ -172,7 +206,7 @@ def _emit_tile(
     place: Place,
     panel_b: Index,
     block: Value | None,
-    turns: Index,
+    bounds: Bounds,
 ) -> None:
     """Write one register tile: start from the bias or zero, reduce, and store with everything fused into the end."""
     lanes = b.lanes
@@ -187,7 +221,7 @@ def _emit_tile(
     if tile.ones:
         start = start + [b.splat(0.0)] * tile.vectors
     a, weights = b.at(memory.operand(stage.a), place.a), b.at(memory.operand(stage.b), place.b)
-    sums = _reduce(b, tile, stage.reduction, turns, a, weights, start)
+    sums = _reduce(b, tile, stage, bounds, a, weights, start)
 
     def accumulated(value: Value, base: Value, offset: int) -> Value:
         if block is None:
@@ -211,51 +245,72 @@ def _emit_tile(
 
 
 def _reduce(
-    b: Builder, tile: Tile, reduction: Split, turns: Index, a: Value, weights: Value, sums: list[Value]
+    b: Builder, tile: Tile, stage: Contraction, bounds: Bounds, a: Value, weights: Value, sums: list[Value]
 ) -> list[Value]:
-    """Write the loops over k around the microkernel's body; `turns` counts those of the cut axis."""
+    """Write the loops over k around the microkernel's body; `bounds` are those of the cut axis."""
+    reduction = stage.reduction
     if not reduction.axes:
-        return _multiply(b, tile, a, weights, [(0, 0)], sums)
-    axes = [(reduction.cut, turns), *((axis, axis.extent) for axis in reduction.inner)]
+        return _multiply(b, tile, range(len(tile.rows)), a, weights, [(0, 0)], sums)
+    written_clips = [clip for clip in stage.clips if is_written(clip, stage.rows)]
+    axes = [(reduction.cut, bounds), *((axis, (0, axis.extent)) for axis in reduction.inner)]
     fmas = len(tile.rows) * tile.vectors
-    written: list[tuple[int, int]] = [(0, 0)]
-    while axes and isinstance(axes[-1][1], int) and len(written) * axes[-1][1] * fmas <= UNROLL_FMAS:
-        axis, extent = axes.pop()
-        written = [(n * axis.a + x, n * axis.b + y) for n in range(extent) for x, y in written]
+    steps: list[tuple[int, int]] = [(0, 0)]
+    while axes and _is_constant(axes[-1][1]) and not axes[-1][0].tag:
+        axis, extent = axes[-1][0], axes[-1][1][1]
+        if len(steps) * extent * fmas > UNROLL_FMAS:
+            break
+        axes.pop()
+        steps = [(n * axis.a + x, n * axis.b + y) for n in range(extent) for x, y in steps]
 
-    def nest(depth: int, a: Value, weights: Value, sums: list[Value]) -> list[Value]:
+    def nest(depth: int, rows: Sequence[int], a: Value, weights: Value, sums: list[Value]) -> list[Value]:
         if depth == len(axes):
-            return _multiply(b, tile, a, weights, written, sums)
-        axis, extent = axes[depth]
+            return _multiply(b, tile, rows, a, weights, steps, sums)
+        axis, (start, stop) = axes[depth]
+
+        def turn(number: Index, rows: Sequence[int], sums: list[Value]) -> list[Value]:
+            moved = b.at(a, b.mul(number, axis.a)), b.at(weights, b.mul(number, axis.b))
+            return nest(depth + 1, rows, *moved, sums)
+
+        if any(clip.taps == axis.tag for clip in written_clips):
+            for n in range(axis.extent):
+                sums = turn(n, [p for p in tile.rows_that_meet(written_clips, axis.tag, n) if p in rows], sums)
+            return sums
         step = 1
-        if depth == len(axes) - 1:
-            step = max(1, min(UNROLL_TURNS, UNROLL_FMAS // (fmas * len(written))))
-        whole, _ = b.divmod(extent, step)
-        with b.loop(0, whole, sums) as (turn, carried):
-            here = b.mul(turn, step)
+        if depth == len(axes) - 1 and not axis.tag:
+            step = max(1, min(UNROLL_TURNS, UNROLL_FMAS // (fmas * len(steps))))
+        whole, _ = b.divmod(b.sub(stop, start), step)
+        with b.loop(0, whole, sums) as (group, carried):
+            first = b.add(start, b.mul(group, step))
             for n in range(step):
-                at = b.add(here, n)
-                moved_a, moved_b = b.at(a, b.mul(at, axis.a)), b.at(weights, b.mul(at, axis.b))
-                carried[:] = nest(depth + 1, moved_a, moved_b, carried)
-        if step > 1 and not (isinstance(extent, int) and extent % step == 0):
-            with b.loop(b.mul(whole, step), extent, carried) as (turn, rest):
-                moved_a, moved_b = b.at(a, b.mul(turn, axis.a)), b.at(weights, b.mul(turn, axis.b))
-                rest[:] = nest(depth + 1, moved_a, moved_b, rest)
+                carried[:] = turn(b.add(first, n), rows, carried)
+        if step > 1 and not (_is_constant((start, stop)) and (stop - start) % step == 0):
+            with b.loop(b.add(start, b.mul(whole, step)), stop, carried) as (last, rest):
+                rest[:] = turn(last, rows, rest)
             return rest
         return carried
 
-    return nest(0, a, weights, sums)
+    return nest(0, range(len(tile.rows)), a, weights, sums)
+
+
+def _is_constant(bounds: Bounds) -> bool:
+    return isinstance(bounds[0], int) and isinstance(bounds[1], int)
 
 
 def _multiply(
-    b: Builder, tile: Tile, a: Value, weights: Value, steps: Sequence[tuple[int, int]], sums: list[Value]
+    b: Builder,
+    tile: Tile,
+    rows: Sequence[int],
+    a: Value,
+    weights: Value,
+    steps: Sequence[tuple[int, int]],
+    sums: list[Value],
 ) -> list[Value]:
-    """The microkernel:  sums[p][v] += a[p, k] * b[k, v]  for the k's written out in `steps`."""
+    """The microkernel:  sums[p][v] += a[p, k] * b[k, v]  for the rows p given and the k's written out in `steps`."""
     sums = list(sums)
     for step_a, step_b in steps:
         vectors = [b.load(weights, step_b + v * b.lanes) for v in range(tile.vectors)]
-        for p, row in enumerate(tile.rows):
-            value = b.splat(b.load_scalar(a, step_a + row.a))
+        for p in rows:
+            value = b.splat(b.load_scalar(a, step_a + tile.rows[p].a))
             for v, vector in enumerate(vectors):
                 place = p * tile.vectors + v
                 sums[place] = b.multiply_add(value, vector, sums[place])

@@ -28,7 +28,7 @@ from neocog.plan.contraction import Contraction
 from neocog.plan.target import Target
 
 Progress = Callable[[str], None]
-PEAK_TURNS = 4000
+PEAK_TURNS = 30_000
 # images, height, width, channels, filters of 3 × 3 convolutions, padding 1 but for the first row
 SHAPES = (
     (64, 13, 13, 32, 64),
@@ -141,7 +141,7 @@ class Peak:
         self.seen: list[float] = []
 
     def measure(self) -> float:
-        """Run the loop once (about a millisecond) and give GFLOP/s."""
+        """Run the loop once (about a millisecond: processors need a while to reach full width) and give GFLOP/s."""
         start = time.perf_counter()
         self._library.functions["peak"](0, 0, self._out.ctypes.data, 0, PEAK_TURNS)
         rate = self._operations * PEAK_TURNS / (time.perf_counter() - start) / 1e9

@@ -19,13 +19,17 @@ from neocog.plan.target import Target
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """One loop: how often, and how far each operand moves with every turn (elements)."""
+    """One loop: how often, and how far each operand moves with every turn (elements).
+
+    A tag names an axis that must stay as it is, because something speaks of its turns.
+    """
 
     extent: int
     out: int = 0
     a: int = 0
     b: int = 0
     gate: int = 0
+    tag: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +50,7 @@ def merge(axes: Sequence[Axis]) -> tuple[Axis, ...]:
         if merged:
             inner = merged[-1]
             steps = [(axis.out, inner.out), (axis.a, inner.a), (axis.b, inner.b), (axis.gate, inner.gate)]
-            if all(outer == inner.extent * step for outer, step in steps):
+            if not axis.tag and not inner.tag and all(outer == inner.extent * step for outer, step in steps):
                 merged[-1] = Axis(axis.extent * inner.extent, inner.out, inner.a, inner.b, inner.gate)
                 continue
         merged.append(axis)
@@ -99,6 +103,27 @@ class Split:
 
 
 @dataclass(frozen=True, slots=True)
+class Clip:
+    """Which turns of a row axis and of a reduction axis meet something: those with 0 ≤ place < limit, where
+
+        place = origin + row turn · row + reduction turn · tap.
+
+    The others meet a halo of zeros. Leaving them out changes no result, only the time that it takes.
+    """
+
+    rows: str  # tag of the row axis
+    taps: str  # tag of the reduction axis
+    origin: int
+    row: int
+    tap: int
+    limit: int
+
+    def meets(self, row: int, tap: int) -> bool:
+        """Whether a pair meets something."""
+        return 0 <= self.origin + row * self.row + tap * self.tap < self.limit
+
+
+@dataclass(frozen=True, slots=True)
 class Contraction:
     """out = a · b over strided loops, in register tiles, with what follows fused into its end.
 
@@ -114,6 +139,7 @@ class Contraction:
         gate: an activation shaped like `out`; where it is not above zero, zero is stored (ReLU's backward pass).
         ones: also sum b over k, as if a had one more row of ones, into `ones` (the gradient of a bias).
         panels_first: whether neighbouring work items share the panel (weights stay near) or the rows (inputs do).
+        clips: pairs of row and reduction that need no work, because a holds zeros there.
     """
 
     name: str
@@ -132,6 +158,7 @@ class Contraction:
     gate: Operand | None = None
     ones: Operand | None = None
     panels_first: bool = False
+    clips: tuple[Clip, ...] = ()
 
     @property
     def items(self) -> int:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from neocog.model.window import Axis as WindowAxis
 from neocog.model.window import Window
-from neocog.plan.contraction import Axis, Contraction, Operand, Split, choose_rows, merge
+from neocog.plan.clip import choose_clips, saving_clips, untagged
+from neocog.plan.contraction import Axis, Clip, Contraction, Operand, Split, choose_rows, merge
 from neocog.plan.layout import Halo, Panels, Space, Tensor
 from neocog.plan.target import Target
 
+ROW, COLUMN, TAP_ROW, TAP_COLUMN = "row", "column", "tap row", "tap column"  # tags of axes that clips speak of
 MAX_SLICES = 8  # most partial copies of a gradient
 SLICE_BELOW = 8  # slice the batch where a gradient has fewer independent tiles than this
 BLOCK_PIXELS = 96  # fewest pixels to sum before adding to memory, where there are as many
@@ -59,16 +62,14 @@ class Correlation:
         )
 
 
-def pixel_rows(window: Window, x: Tensor, y: Tensor) -> tuple[Axis, ...]:
+def pixel_rows(window: Window, x: Tensor, y: Tensor) -> list[Axis]:
     """Loops over output pixels: how output and input move."""
     v, h = window.vertical, window.horizontal
-    return merge(
-        [
-            Axis(y.images, y.image_step, x.image_step),
-            Axis(y.height, y.row_step, v.stride * x.row_step),
-            Axis(y.width, y.pitch, h.stride * x.pitch),
-        ]
-    )
+    return [
+        Axis(y.images, y.image_step, x.image_step),
+        Axis(y.height, y.row_step, v.stride * x.row_step, tag=ROW),
+        Axis(y.width, y.pitch, h.stride * x.pitch, tag=COLUMN),
+    ]
 
 
 def input_halo(window: Window) -> Halo:
@@ -89,13 +90,11 @@ def forward(layer: Correlation, relu: bool, target: Target) -> Contraction:
     """y = x correlated with the weights + bias, then ReLU."""
     v, h, weights = layer.window.vertical, layer.window.horizontal, layer.weights
     channels = layer.x.channels
-    reduction = merge(
-        [
-            Axis(v.kernel, 0, v.dilation * layer.x.row_step, h.kernel * channels * weights.width),
-            Axis(h.kernel, 0, h.dilation * layer.x.pitch, channels * weights.width),
-            Axis(channels, 0, 1, weights.width),
-        ]
-    )
+    reduction = [
+        Axis(v.kernel, 0, v.dilation * layer.x.row_step, h.kernel * channels * weights.width, tag=TAP_ROW),
+        Axis(h.kernel, 0, h.dilation * layer.x.pitch, channels * weights.width, tag=TAP_COLUMN),
+        Axis(channels, 0, 1, weights.width),
+    ]
     return _tiled(
         f"{layer.title} forward",
         out=Operand(layer.y.space, layer.y.name, layer.y.origin),
@@ -111,6 +110,10 @@ def forward(layer: Correlation, relu: bool, target: Target) -> Contraction:
         if layer.bias
         else None,
         relu=relu,
+        clips=(
+            Clip(ROW, TAP_ROW, -v.before, v.stride, v.dilation, v.input),
+            Clip(COLUMN, TAP_COLUMN, -h.before, h.stride, h.dilation, h.input),
+        ),
     )
 
 
@@ -120,8 +123,8 @@ def _tiled(
     out: Operand,
     a: Operand,
     b: Operand,
-    rows: tuple[Axis, ...],
-    reduction: tuple[Axis, ...],
+    rows: Sequence[Axis],
+    reduction: Sequence[Axis],
     columns: Panels,
     out_step: int,
     b_step: int,
@@ -129,10 +132,14 @@ def _tiled(
     bias: Operand | None = None,
     relu: bool = False,
     gate: Operand | None = None,
+    clips: Sequence[Clip] = (),
 ) -> Contraction:
     vectors = columns.width // target.lanes
     length = math.prod(axis.extent for axis in reduction)
-    split, _ = choose_rows(rows, vectors, length, target)
+    useful = saving_clips(clips, rows, reduction)
+    split, _ = choose_rows(merge(untagged(rows, {clip.rows for clip in useful})), vectors, length, target)
+    kept = choose_clips(useful, split, reduction)
+    nest = merge(untagged(reduction, {clip.taps for clip in kept}))
     total = -(-columns.columns // target.lanes)
     return Contraction(
         name,
@@ -140,7 +147,7 @@ def _tiled(
         a,
         b,
         split,
-        Split(reduction, 0, 1),
+        Split(nest, 0, 1),
         columns.columns,
         columns.count,
         vectors,
@@ -151,6 +158,7 @@ def _tiled(
         gate,
         # Weights that overflow the second-level cache are read once per panel rather than once per row of tiles.
         panels_first=columns.size * 4 > target.level2 // 2,
+        clips=kept,
     )
 
 
@@ -207,22 +215,26 @@ def weight_gradient(
         Operand(layer.x.space, layer.x.name, _start(layer.x, -v.before, -h.before)),
         Operand(dy.space, dy.name, dy.origin),
         split,
-        _blocks(block_rows, target),
+        _blocks(block_rows, gradient.size * 4, target),
         gradient.columns,
         gradient.count,
         vectors,
         -(-gradient.columns // target.lanes) - (gradient.count - 1) * vectors,
         Axis(gradient.count, gradient.panel_step, 0, gradient.width),
         ones=Operand(out.space, out.name, out.start + bias_row) if layer.bias else None,
+        panels_first=True,  # neighbouring items then read the same columns of dy, which are the wider operand
     )
     return contraction, slices
 
 
-def _blocks(axes: tuple[Axis, ...], target: Target) -> Split:
-    """Cut a reduction over pixels into blocks of about half the first-level cache, but not below BLOCK_PIXELS."""
+def _blocks(axes: tuple[Axis, ...], gradient_bytes: int, target: Target) -> Split:
+    """Cut a reduction over pixels into blocks of about half the first-level cache, but not below BLOCK_PIXELS.
+
+    A gradient that overflows the second-level cache is itself what costs time: then half of that cache.
+    """
     if not axes:
         return Split((), 0, 1)
-    budget = target.level1 // 2 // 4
+    budget = (target.level2 if gradient_bytes > target.level2 // 2 else target.level1) // 2 // 4
     inner = 1
     for position in reversed(range(len(axes))):
         axis = axes[position]
@@ -302,20 +314,25 @@ def input_gradient(
                     0,
                     -rows.output_step * dy.row_step,
                     rows.tap_step * h.kernel * filters * width,
+                    tag=TAP_ROW,
                 ),
-                Axis(columns.taps, 0, -columns.output_step * dy.pitch, columns.tap_step * filters * width),
+                Axis(
+                    columns.taps,
+                    0,
+                    -columns.output_step * dy.pitch,
+                    columns.tap_step * filters * width,
+                    tag=TAP_COLUMN,
+                ),
                 Axis(filters, 0, 1, width),
             ]
             if rows.taps == 0 or columns.taps == 0:
                 reduction = [Axis(0)]
             gate_steps = (gate.image_step, gate.row_step, gate.pitch) if gate else (0, 0, 0)
-            nest = merge(
-                [
-                    Axis(dx.images, dx.image_step, dy.image_step, 0, gate_steps[0]),
-                    Axis(rows.pixels, v.stride * dx.row_step, dy.row_step, 0, v.stride * gate_steps[1]),
-                    Axis(columns.pixels, h.stride * dx.pitch, dy.pitch, 0, h.stride * gate_steps[2]),
-                ]
-            )
+            nest = [
+                Axis(dx.images, dx.image_step, dy.image_step, 0, gate_steps[0]),
+                Axis(rows.pixels, v.stride * dx.row_step, dy.row_step, 0, v.stride * gate_steps[1], ROW),
+                Axis(columns.pixels, h.stride * dx.pitch, dy.pitch, 0, h.stride * gate_steps[2], COLUMN),
+            ]
             passes.append(
                 _tiled(
                     f"{layer.title} input gradient",
@@ -323,12 +340,16 @@ def input_gradient(
                     a=Operand(dy.space, dy.name, _start(dy, rows.first_output, columns.first_output)),
                     b=Operand(transposed.space, transposed.name, transposed.offset + first_tap * filters * width),
                     rows=nest,
-                    reduction=merge(reduction),
+                    reduction=reduction,
                     columns=transposed,
                     out_step=width,
                     b_step=transposed.panel_step,
                     target=target,
                     gate=Operand(gate.space, gate.name, _start(gate, rows.first, columns.first)) if gate else None,
+                    clips=(
+                        Clip(ROW, TAP_ROW, rows.first_output, 1, -rows.output_step, v.output),
+                        Clip(COLUMN, TAP_COLUMN, columns.first_output, 1, -columns.output_step, h.output),
+                    ),
                 )
             )
     return passes

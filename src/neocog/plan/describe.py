@@ -50,6 +50,8 @@ def _details(stage: Stage) -> Iterable[str]:
     yield f"tile: {tiles} rows x {vectors} vectors; rows {_loops(split.axes)}; {stage.panels} panels"
     blocks = f", in {stage.reduction.total} blocks" if stage.reduction.total > 1 else ""
     yield f"sum over {_loops(stage.reduction.axes)}{blocks}; {stage.multiply_adds:,} multiply-adds"
+    if stage.clips:
+        yield f"taps in the halo left out: {', '.join(clip.taps for clip in stage.clips)}"
     fused = [
         text
         for text, present in (
