@@ -62,6 +62,7 @@ LANDMARKS: dict[str, Graph] = {
         *(Conv2d(8, 3), ReLU(), MaxPool2d(2), Conv2d(16, 3), ReLU(), MaxPool2d(2)),
         *(Flatten(), Linear(16), ReLU(), Linear(10)),
     ),
+    "a window of 306 cells": _graph((21, 20, 2), Conv2d(3, 1), MaxPool2d((18, 17), 2), Flatten(), Linear(2)),
     "nothing but linear": _graph((3, 2, 5), Flatten(), Linear(7)),
     "one pixel, one class": _graph((1, 1, 1), Conv2d(1, 1), Flatten(), Linear(1)),
     "1x1 kernels": _graph((5, 4, 3), Conv2d(17, 1), ReLU(), Conv2d(7, 1, bias=False), Flatten(), Linear(4)),

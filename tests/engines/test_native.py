@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import llvmlite.binding as llvm
@@ -231,6 +233,7 @@ def test_interrupting_a_training_step_leaves_no_thread_spinning() -> None:
         "from neocog.model.zoo import article\n"
         "g = trace(article(), (28, 28, 1))\n"
         "s = NativeEngine().stepper(g, initial_parameters(g), StepSettings(CrossEntropy(), SGD(), 64), 2)\n"
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "threading.Timer(0.5, _thread.interrupt_main).start()\n"
         "try:\n"
         "    while True: s.step(np.zeros((64, 28, 28, 1), np.uint8), np.zeros(64, np.int32), 0.1)\n"
@@ -239,3 +242,53 @@ def test_interrupting_a_training_step_leaves_no_thread_spinning() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=Path.cwd())
     assert done.stdout.strip() == "stopped"
     assert done.returncode == 0
+
+
+def test_two_python_threads_may_ask_one_network_at_once() -> None:
+    predictor = NativeEngine().predictor(GRAPH, initial_parameters(GRAPH), 2)
+    batches = [batch(GRAPH, 9, seed)[0] for seed in range(2)]
+    want = [predictor.logits(images).tobytes() for images in batches]
+    wrong: list[int] = []
+
+    def ask(which: int) -> None:
+        wrong.extend(which for _ in range(100) if predictor.logits(batches[which]).tobytes() != want[which])
+
+    threads = [threading.Thread(target=ask, args=(which,), daemon=True) for which in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=60)
+    assert not any(thread.is_alive() for thread in threads)
+    assert wrong == []
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_forked_process_answers_too() -> None:
+    code = (
+        "import os, sys, numpy as np\n"
+        "from neocog.engines.native import NativeEngine\n"
+        "from neocog.model.graph import trace\n"
+        "from neocog.model.parameters import initial_parameters\n"
+        "from neocog.model.zoo import article\n"
+        "g = trace(article(), (12, 12, 1))\n"
+        "p = NativeEngine().predictor(g, initial_parameters(g), 2)\n"
+        "x = np.ones((3, 12, 12, 1), np.float32); want = p.logits(x).tobytes()\n"
+        "child = os.fork()\n"
+        "same = p.logits(x).tobytes() == want\n"
+        "if not child: os._exit(0 if same else 1)\n"
+        "print(same, os.waitpid(child, 0)[1])\n"
+    )
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout.split() == ["True", "0"], done.stderr
+
+
+def test_a_nan_in_an_earlier_batch_leaves_no_trace_in_a_shorter_one() -> None:
+    settings = StepSettings(CrossEntropy(), SGD(0.1), 8)
+    parameters = initial_parameters(GRAPH)
+    stepper = NativeEngine().stepper(GRAPH, parameters, settings, 1)
+    bad = np.full((8, 15, 18, 3), np.nan, np.float32)
+    stepper.step(bad, np.zeros(8, np.int32), 0.1)
+    stepper.load(parameters)
+    images, labels = batch(GRAPH, 3)
+    stepper.step(images, labels, 0.0)
+    assert all(np.isfinite(value).all() for value in stepper.gradients().values())

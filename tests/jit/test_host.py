@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from neocog.errors import SettingError
 from neocog.jit import host
 from neocog.jit.host import NARROWED, available_threads, host_target, make_target
 
@@ -30,6 +31,14 @@ def test_the_environment_names_a_narrower_processor(
         host_target.cache_clear()
     assert (target.lanes, target.registers, target.fma) == (lanes, registers, fma)
     assert target.cpu == NARROWED[name][0]
+
+
+def test_an_unknown_processor_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NEOCOG_CPU", "vax")
+    host_target.cache_clear()
+    with pytest.raises(SettingError, match="NEOCOG_CPU must be one of avx512, avx2, sse2, got 'vax'"):
+        host_target()
+    host_target.cache_clear()
 
 
 def test_arm_has_four_lanes_and_fused_multiply_adds() -> None:

@@ -32,6 +32,7 @@ def test_a_team_of_one_starts_no_thread() -> None:
 
 
 def test_an_interrupt_waits_for_the_work_and_then_comes() -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have had it ignored
     team, together = Team(2), threading.Barrier(2, timeout=10)
     finished: list[int] = []
 
@@ -46,7 +47,7 @@ def test_an_interrupt_waits_for_the_work_and_then_comes() -> None:
     assert sorted(finished) == [0, 1]
     team.run(finished.append)
     assert sorted(finished) == [0, 0, 1, 1]
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.signal(signal.SIGINT, before) is signal.default_int_handler
 
 
 def test_threads_end_with_their_team() -> None:

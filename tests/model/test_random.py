@@ -49,3 +49,7 @@ def test_neighbours_and_steps_are_not_correlated():
     limit = 5 / 12 / 100_000**0.5  # five standard deviations of the mean product of independent uniforms
     assert abs((one[1:] * one[:-1]).mean()) < limit
     assert abs((one * next_step).mean()) < limit
+
+
+def test_a_rate_next_to_one_drops_all_but_one_value_in_four_billion():
+    assert dropout_threshold(1 - 1e-12) == 2**32 - 1

@@ -36,7 +36,7 @@ def test_a_clip_of_part_of_an_axis_needs_the_outermost_loop(parts: int) -> None:
 
 def test_padded_convolutions_and_full_gradients_are_clipped() -> None:
     graph = trace(Sequential(Conv2d(32, 3, padding=1), Conv2d(32, 3), Flatten()), (7, 7, 32))
-    program = plan_program(graph, 8, WIDE, Training(MeanSquaredError(), SGD()))
+    program = plan_program(graph, 8, WIDE, Training(MeanSquaredError(), SGD()), "direct")
     clipped = {
         s.stage.name: {clip.taps for clip in s.stage.clips} for s in program.stages if isinstance(s.stage, Contraction)
     }

@@ -41,6 +41,7 @@ def test_a_register_tile_fits_the_registers(
     rows = split.sizes()[0] * inner
     needed = (rows + spare) * vectors + vectors + (1 if target.fma else 2)
     assert needed <= target.registers or rows == 1
+    assert not any(axis.b for axis in (split.cut, *split.inner))
     assert cost > 0
 
 

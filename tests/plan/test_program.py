@@ -76,13 +76,6 @@ def test_parameters_lie_alike_in_every_program_of_a_network(target: Target) -> N
     assert all(layout == layouts[0] for layout in layouts)
 
 
-def test_the_same_network_is_planned_the_same_way_whatever_the_threads() -> None:
-    assert "thread" not in Program.__dataclass_fields__
-    assert describe(plan_program(article_graph(), 64, WIDE, TRAINING)) == describe(
-        plan_program(article_graph(), 64, WIDE, TRAINING)
-    )
-
-
 @pytest.mark.parametrize("graph", [article_graph(), trace(MIXED, (17, 14, 3)), trace(photo(), (48, 64, 3))])
 def test_threads_meet_between_a_write_and_what_touches_it(graph: Graph) -> None:
     program = plan_program(graph, 6, WIDE, TRAINING)
@@ -97,11 +90,15 @@ def test_threads_meet_between_a_write_and_what_touches_it(graph: Graph) -> None:
 
 
 def test_a_description_names_every_stage_and_every_piece_of_memory() -> None:
-    program = plan_program(article_graph(), 64, WIDE, TRAINING)
+    program = plan_program(article_graph(), 64, WIDE, TRAINING, "direct")
     text = describe(program)
     assert all(name in text for name in names(program))
     assert all(name in text for _, name in program.places)
     assert "117,964,800 multiply-adds" in text  # 64 images, 10 × 10 pixels, 3 × 3 × 32 inputs, 64 filters
+
+
+def test_a_description_says_which_algorithm_runs() -> None:
+    assert "Winograd F(5 x 5, 3 x 3): 256 tiles" in describe(plan_program(article_graph(), 64, WIDE, TRAINING))
 
 
 def _verify(program: Program, **changes: object) -> None:
@@ -121,9 +118,18 @@ def test_verification_passes_what_is_planned_and_catches_a_shifted_operand(batch
         operand = getattr(first, field)
         size = program.places[operand.space, operand.name].size // 4
         with pytest.raises(PlanError, match="reaches elements"):
-            _verify(program, **{field: replace(operand, start=size - 1)})
+            _verify(program, **{field: replace(operand, start=size - size % target.lanes)})
         with pytest.raises(PlanError, match="reaches elements"):
-            _verify(program, **{field: replace(operand, start=-1 - size)})
+            _verify(program, **{field: replace(operand, start=-target.lanes * size)})
+
+
+def test_verification_catches_a_vector_off_its_alignment() -> None:
+    program = plan_program(article_graph(), 2, WIDE)
+    first = next(s.stage for s in program.stages if isinstance(s.stage, Contraction))
+    with pytest.raises(PlanError, match="not at a whole vector"):
+        _verify(program, out=replace(first.out, start=1))
+    with pytest.raises(PlanError, match="no whole number of vectors"):
+        _verify(program, panel_steps=replace(first.panel_steps, b=7))
 
 
 def test_verification_catches_memory_that_overlaps() -> None:

@@ -64,6 +64,14 @@ def emit_contraction(b: Builder, memory: Memory, stage: Contraction, low: Value,
         _emit_items(b, memory, stage, low, high, block, turns, place)
 
 
+def emit_block(b: Builder, memory: Memory, stage: Contraction, block: Value, turns: Index, out: Index) -> None:
+    """Write all items of a contraction over the first `turns` of its reduction, added to what is there already unless
+    this is block 0; `out` moves the output, elements.
+    """
+    low, high = b.index(0), b.index(stage.items)
+    _emit_items(b, memory, stage, low, high, block, turns, Place(out=out))
+
+
 def _emit_items(
     b: Builder,
     memory: Memory,

@@ -15,13 +15,18 @@ KIND_FLOAT, KIND_UINT8 = 0, 1
 
 
 def emit_load_images(b: Builder, memory: Memory, stage: LoadImages, low: Value, high: Value) -> None:
-    """Write value · scale + shift for rows of the caller's images; images past the caller's count are left alone."""
+    """Write value · scale + shift for rows of the caller's images, and zeros for images past the caller's count.
+
+    What an earlier batch left there could be NaN, which no zero gradient undoes.
+    """
     out = stage.out
     source = memory.argument(IMAGES_SLOT, PTR)
     count = memory.argument(COUNT_SLOT, b.index(0).type)
     kind = memory.argument(KIND_SLOT, b.index(0).type)
-    high = b.minimum(high, b.mul(count, out.height))
     base = memory.tensor(out)
+    given = b.maximum(low, b.minimum(high, b.mul(count, out.height)))
+    _clear_rows(b, base, out, given, high)
+    high = given
     is_bytes = b.ir.icmp_signed("==", kind, b.index(KIND_UINT8))
     with b.ir.if_else(is_bytes) as (as_bytes, as_floats):
         for branch, element, factor in ((as_bytes, I8, 1.0 / 255.0), (as_floats, F32, 1.0)):
@@ -38,6 +43,14 @@ def emit_load_images(b: Builder, memory: Memory, stage: LoadImages, low: Value, 
                         scale, shift = stage.scale[channel] * factor, stage.shift[channel]
                         value = b.ir.fadd(b.ir.fmul(value, float_bits(scale)), float_bits(shift))
                         b.store_scalar(value, write, b.add(b.mul(column, out.pitch), channel))
+
+
+def _clear_rows(b: Builder, base: Value, out: Tensor, low: Value, high: Value) -> None:
+    with b.loop(low, high) as (item, _):
+        image, row = b.divmod(item, out.height)
+        write = b.at(base, pixel(b, out, image, row, 0))
+        with b.loop(0, out.width * out.pitch) as (place, _):
+            b.store_scalar(float_bits(0.0), write, place)
 
 
 def emit_elementwise(b: Builder, memory: Memory, stage: Elementwise, low: Value, high: Value) -> None:

@@ -13,14 +13,20 @@ from neocog.plan.memory import Place
 
 
 class Memory:
-    """The two blocks that a stage works on, and the program's arguments."""
+    """The blocks that a stage works on, and the program's arguments."""
 
     def __init__(
-        self, b: Builder, places: Mapping[tuple[Space, str], Place], state: Value, work: Value, control: Value
+        self,
+        b: Builder,
+        places: Mapping[tuple[Space, str], Place],
+        state: Value,
+        work: Value,
+        scratch: Value,
+        control: Value,
     ) -> None:
         self._b = b
         self._places = places
-        self._base = {Space.STATE: state, Space.WORK: work}
+        self._base = {Space.STATE: state, Space.WORK: work, Space.SCRATCH: scratch}
         self._control = control
 
     def _at(self, space: Space, name: str, byte: int) -> Value:
@@ -33,6 +39,10 @@ class Memory:
     def tensor(self, tensor: Tensor) -> Value:
         """Give the address of a tensor's first pixel that is not halo."""
         return self._at(tensor.space, tensor.name, tensor.origin * tensor.bytes_each)
+
+    def whole(self, tensor: Tensor) -> Value:
+        """Give the address of a tensor's first element, halo included."""
+        return self._at(tensor.space, tensor.name, 0)
 
     def panels(self, panels: Panels) -> Value:
         """Give the address of the first panel."""

@@ -21,12 +21,12 @@ def peak_operations(target: Target) -> int:
 
 
 def emit_peak(target: Target) -> ir.Module:
-    """Write `void peak(ptr, ptr, ptr out, i64 low, i64 high)`, which takes high - low turns."""
+    """Write `void peak(ptr, ptr, ptr, ptr out, i64 low, i64 high)`, which takes high - low turns."""
     module = ir.Module(name="neocog")
     module.triple = target.triple
     function = ir.Function(module, STAGE_TYPE, "peak")
     b = Builder(function, target)
-    _, _, out, low, high = function.args
+    _, _, _, out, low, high = function.args
     # A factor from memory, so that LLVM cannot work the sums out by itself.
     factor = b.load(out)
     with b.loop(low, high, [b.splat(float(n)) for n in range(_sums(target))]) as (_, carried):

@@ -1,7 +1,11 @@
 """A whole program as one LLVM module: a function for each stage, and `run`, which every thread enters.
 
-    void stage_N(ptr state, ptr work, ptr control, i64 low, i64 high)
-    void run(ptr state, ptr work, ptr control, i64 thread, i64 threads)
+    void stage_N(ptr state, ptr work, ptr scratch, ptr control, i64 low, i64 high)
+    void run(ptr state, ptr work, ptr scratch, ptr control, i64 thread, i64 threads)
+    void prepare(ptr state, ptr work, ptr scratch, ptr control, i64, i64)
+
+`scratch` belongs to the thread. `prepare` runs once after the parameters changed, on one thread; only programs that
+predict have something to prepare.
 
 `control` holds the arguments of one call in slots of eight bytes:
 
@@ -28,6 +32,7 @@ from neocog.emit.loss import emit_loss
 from neocog.emit.memory import Memory
 from neocog.emit.pool import emit_pool, emit_pool_backward
 from neocog.emit.update import emit_fold, emit_transpose, emit_update
+from neocog.emit.winograd import emit_winograd, emit_winograd_fold, emit_winograd_gradient, emit_winograd_weights
 from neocog.plan.contraction import Contraction
 from neocog.plan.program import FIRST_KEY_SLOT, Program
 from neocog.plan.stages import (
@@ -41,6 +46,10 @@ from neocog.plan.stages import (
     Stage,
     Transpose,
     Update,
+    Winograd,
+    WinogradFold,
+    WinogradGradient,
+    WinogradWeights,
 )
 
 EMITTERS: dict[type[Any], Callable[..., None]] = {
@@ -54,8 +63,12 @@ EMITTERS: dict[type[Any], Callable[..., None]] = {
     Transpose: emit_transpose,
     Fold: emit_fold,
     Update: emit_update,
+    Winograd: emit_winograd,
+    WinogradWeights: emit_winograd_weights,
+    WinogradGradient: emit_winograd_gradient,
+    WinogradFold: emit_winograd_fold,
 }
-STAGE_TYPE = ir.FunctionType(ir.VoidType(), [PTR, PTR, PTR, I64, I64])
+STAGE_TYPE = ir.FunctionType(ir.VoidType(), [PTR, PTR, PTR, PTR, I64, I64])
 LINE_SLOTS = 8  # slots of a cache line
 
 
@@ -82,16 +95,28 @@ def emit_program(program: Program) -> ir.Module:
     meet.linkage = "internal"
     emit_barrier(module, Builder(meet, program.target))
     _emit_run(module, program, stages, meet)
+    preparation = [
+        _emit_stage(module, program, f"preparation_{index}", stage) for index, stage in enumerate(program.preparation)
+    ]
+    _emit_prepare(module, program, preparation)
     return module
+
+
+def _emit_prepare(module: ir.Module, program: Program, stages: list[ir.Function]) -> None:
+    function = ir.Function(module, STAGE_TYPE, "prepare")
+    b = Builder(function, program.target)
+    for planned, stage in zip(program.preparation, stages, strict=True):
+        b.ir.call(stage, [*function.args[:4], b.index(0), b.index(planned.items)])
+    b.ir.ret_void()
 
 
 def _emit_stage(module: ir.Module, program: Program, name: str, stage: Stage) -> ir.Function:
     function = ir.Function(module, STAGE_TYPE, name)
-    for argument in function.args[:3]:
+    for argument in function.args[:4]:
         argument.add_attribute("noalias")
     b = Builder(function, program.target)
-    state, work, control, low, high = function.args
-    EMITTERS[type(stage)](b, Memory(b, program.places, state, work, control), stage, low, high)
+    *bases, low, high = function.args
+    EMITTERS[type(stage)](b, Memory(b, program.places, *bases), stage, low, high)
     b.ir.ret_void()
     return function
 
@@ -99,7 +124,7 @@ def _emit_stage(module: ir.Module, program: Program, name: str, stage: Stage) ->
 def _emit_run(module: ir.Module, program: Program, stages: list[ir.Function], meet: ir.Function) -> None:
     function = ir.Function(module, STAGE_TYPE, "run")
     b = Builder(function, program.target)
-    state, work, control, thread, threads = function.args
+    state, work, scratch, control, thread, threads = function.args
     together = b.ir.icmp_unsigned(">", threads, ir.Constant(I64, 1))
     for scheduled, stage in zip(program.stages, stages, strict=True):
         if scheduled.barrier:
@@ -107,7 +132,7 @@ def _emit_run(module: ir.Module, program: Program, stages: list[ir.Function], me
                 b.ir.call(meet, [b.at(control, barrier_slot(program), I64), threads])
         low, high = _share(b, scheduled.stage.items, thread, threads)
         with b.when(b.less(low, high)):
-            b.ir.call(stage, [state, work, control, low, high])
+            b.ir.call(stage, [state, work, scratch, control, low, high])
     b.ir.ret_void()
 
 

@@ -24,7 +24,9 @@ from neocog.model.optimizers import SGD
 from neocog.model.parameters import initial_parameters
 from neocog.model.summary import multiply_adds
 from neocog.model.zoo import article
+from neocog.plan.algorithm import Algorithm
 from neocog.plan.contraction import Contraction
+from neocog.plan.stages import Winograd, WinogradGradient
 from neocog.plan.target import Target
 
 Progress = Callable[[str], None]
@@ -41,7 +43,12 @@ SHAPES = (
     (8, 7, 7, 512, 512),
 )
 QUICK_SHAPES = SHAPES[:3]
-PASSES = ("forward", "input gradient", "weight gradient")
+# What each pass of a convolution consists of, transforms and sums of partial results included.
+PASSES = {
+    "forward": ("forward", "transform weights"),
+    "input gradient": ("input gradient", "transpose", "transform turned weights"),
+    "weight gradient": ("weight gradient", "weight gradient fold", "fold gradients"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +75,18 @@ class NetworkRate:
 
 @dataclass(frozen=True, slots=True)
 class BenchReport:
-    """What `run_bench` measured. Rates are of multiply-adds counted as two operations, in GFLOP/s."""
+    """What `run_bench` measured.
+
+    Rates count the multiply-adds of the direct sum as two operations each, in GFLOP/s. As is usual, the taps that meet
+    padding count too, though they are left out; so a rate may pass the peak.
+    """
 
     cpu: str
     lanes: int
     threads: int
     peak_gflops: float
     kernels: tuple[KernelRate, ...]
+    winograd: tuple[KernelRate, ...]
     networks: tuple[NetworkRate, ...]
 
     def to_json(self) -> dict[str, object]:
@@ -87,14 +99,12 @@ class BenchReport:
             f"{self.cpu}, {32 * self.lanes}-bit vectors",
             f"multiply-add peak of one core: {self.peak_gflops:.0f} GFLOP/s",
             "",
-            "3 x 3 convolutions, one thread       GFLOP/s (share of the peak measured beside it)",
-            "images, size, channels -> filters".ljust(34) + "".join(name.rjust(17) for name in PASSES),
+            "3 x 3 convolutions, direct sum, one thread: GFLOP/s, taps in the padding counted (share of the peak)",
+            *_table(self.kernels),
+            "",
+            "the same by Winograd's algorithm: GFLOP/s of the direct sum that it stands for",
+            *_table(self.winograd),
         ]
-        for start in range(0, len(self.kernels), len(PASSES)):
-            row = self.kernels[start : start + len(PASSES)]
-            n, h, w, c, k = row[0].shape
-            cells = [f"{r.gflops:5.0f} ({r.share_of_peak:4.0%})".rjust(17) for r in row]
-            lines.append(f"{n:4d}, {h:2d} x {w:2d}, {c:3d} -> {k:3d}".ljust(34) + "".join(cells))
         lines += ["", f"networks, {self.threads} thread{'s' if self.threads > 1 else ''}"]
         for rate in self.networks:
             share = "" if rate.share_of_peak is None else f"  {rate.share_of_peak:4.0%} of peak"
@@ -103,6 +113,16 @@ class BenchReport:
                 f"  {rate.images_per_second:10,.0f} images/s{share}"
             )
         return "\n".join(lines)
+
+
+def _table(rates: Sequence[KernelRate]) -> list[str]:
+    lines = ["images, size, channels -> filters".ljust(34) + "".join(name.rjust(17) for name in PASSES)]
+    for start in range(0, len(rates), len(PASSES)):
+        row = rates[start : start + len(PASSES)]
+        n, h, w, c, k = row[0].shape
+        cells = [f"{r.gflops:5.0f} ({r.share_of_peak:4.0%})".rjust(17) for r in row]
+        lines.append(f"{n:4d}, {h:2d} x {w:2d}, {c:3d} -> {k:3d}".ljust(34) + "".join(cells))
+    return lines
 
 
 def run_bench(threads: int | None = None, quick: bool = False, progress: Progress | None = None) -> BenchReport:
@@ -120,14 +140,22 @@ def run_bench(threads: int | None = None, quick: bool = False, progress: Progres
     threads = threads or available_threads()
     repeats = 7 if quick else 21
     peak = Peak(engine.target, engine.cache)
-    kernels: list[KernelRate] = []
+    rates: dict[Algorithm, list[KernelRate]] = {"direct": [], "winograd": []}
     for shape in QUICK_SHAPES if quick else SHAPES:
-        say(f"3 x 3 convolution, {shape}")
-        kernels += measure_convolution(engine, shape, peak, repeats)
+        for algorithm, kernels in rates.items():
+            say(f"3 x 3 convolution, {shape}, {algorithm}")
+            made = NativeEngine(engine.target, engine.cache, algorithm)
+            kernels += measure_convolution(made, shape, peak, repeats)
     say("article network")
     networks = _measure_article(engine, threads, peak, 3 * repeats)
     return BenchReport(
-        engine.target.cpu, engine.target.lanes, threads, median(peak.seen), tuple(kernels), tuple(networks)
+        engine.target.cpu,
+        engine.target.lanes,
+        threads,
+        median(peak.seen),
+        tuple(rates["direct"]),
+        tuple(rates["winograd"]),
+        tuple(networks),
     )
 
 
@@ -143,7 +171,7 @@ class Peak:
     def measure(self) -> float:
         """Run the loop once (about a millisecond: processors need a while to reach full width) and give GFLOP/s."""
         start = time.perf_counter()
-        self._library.functions["peak"](0, 0, self._out.ctypes.data, 0, PEAK_TURNS)
+        self._library.functions["peak"](0, 0, 0, self._out.ctypes.data, 0, PEAK_TURNS)
         rate = self._operations * PEAK_TURNS / (time.perf_counter() - start) / 1e9
         self.seen.append(rate)
         return rate
@@ -163,7 +191,7 @@ def measure_convolution(
     stepper.step(images, np.zeros((n, graph.output.features), np.float32), 1e-6)
     executable = stepper.executable
     found: list[KernelRate] = []
-    stages = [(name, _stages(stepper, f"1:Conv2d {name}")) for name in PASSES]
+    stages = [(name, _stages(stepper, [f"1:Conv2d {part}" for part in parts])) for name, parts in PASSES.items()]
     operations = 2 * n * (h - 2 + 2 * padding) * (w - 2 + 2 * padding) * 9 * c * k
     times: dict[str, list[float]] = {name: [] for name in PASSES}
     peaks: dict[str, list[float]] = {name: [] for name in PASSES}
@@ -181,9 +209,9 @@ def measure_convolution(
     return found
 
 
-def _stages(stepper: NativeStepper, name: str) -> list[int]:
+def _stages(stepper: NativeStepper, names: Sequence[str]) -> list[int]:
     stages = stepper.executable.program.stages
-    return [i for i, scheduled in enumerate(stages) if scheduled.stage.name == name]
+    return [i for i, scheduled in enumerate(stages) if scheduled.stage.name in names]
 
 
 def _measure_article(engine: NativeEngine, threads: int, peak: Peak, repeats: int) -> list[NetworkRate]:
@@ -216,10 +244,10 @@ def _measure_article(engine: NativeEngine, threads: int, peak: Peak, repeats: in
 
 
 def _operations(stepper: NativeStepper) -> int:
-    """Count the floating-point operations of a step's contractions that the mathematics asks for."""
+    """Count the floating-point operations of a step's contractions; Winograd's transforms are left out."""
     total = 0
     for scheduled in stepper.executable.program.stages:
-        if isinstance(scheduled.stage, Contraction):
+        if isinstance(scheduled.stage, Contraction | Winograd | WinogradGradient):
             total += 2 * scheduled.stage.multiply_adds
     return total
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 
 import numpy as np
@@ -19,6 +20,7 @@ from neocog.model.graph import Graph
 from neocog.model.optimizers import Adam
 from neocog.model.parameters import Parameter, check_parameters, parameters_of
 from neocog.model.random import dropout_key
+from neocog.plan.algorithm import Algorithm
 from neocog.plan.layout import Panels, Space, Tensor
 from neocog.plan.parameters import GRADIENTS, PARAMETERS, ParameterLayout, lay_out_parameters
 from neocog.plan.program import FIRST_KEY_SLOT, Training, plan_program
@@ -28,13 +30,19 @@ PREDICTION_BATCHES = (1, 8, 64)  # sizes that prediction programs are made for, 
 
 
 class NativeEngine:
-    """Compiles networks for this machine, or for another `target` whose instructions it has."""
+    """Compiles networks for this machine, or for another `target` whose instructions it has.
+
+    `algorithm` overrides the rule by which convolutions are computed: "direct" or "winograd" (where possible).
+    """
 
     name = "native"
 
-    def __init__(self, target: Target | None = None, cache: ObjectCache | None = None) -> None:
+    def __init__(
+        self, target: Target | None = None, cache: ObjectCache | None = None, algorithm: Algorithm = "auto"
+    ) -> None:
         self.target = target or host_target()
         self.cache = cache or ObjectCache()
+        self.algorithm = algorithm
 
     def predictor(self, graph: Graph, parameters: Mapping[str, Array], threads: int | None = None) -> NativePredictor:
         """Make a network that answers; see engines/base.py."""
@@ -99,14 +107,19 @@ class NativePredictor:
         self._layout = lay_out_parameters(graph, engine.target)
         self._state = aligned_zeros(self._layout.size * 4)
         self._programs: dict[int, Executable] = {}
+        # A program works in memory of its own: two Python threads that ask at once take turns.
+        self._lock = threading.Lock()
         self.load(parameters)
 
     def load(self, parameters: Mapping[str, Array]) -> None:
         """Take new parameters, in memory layout."""
         check_parameters(self._graph, parameters)
         flat = self._state.view(np.float32)
-        for parameter in parameters_of(self._graph):
-            _write(flat, self._layout, parameter, parameters[parameter.name])
+        with self._lock:
+            for parameter in parameters_of(self._graph):
+                _write(flat, self._layout, parameter, parameters[parameter.name])
+            for executable in self._programs.values():
+                executable.prepare()
 
     def logits(self, images: Images) -> Array:
         """Give (N, outputs) for images (N, H, W, C)."""
@@ -118,6 +131,10 @@ class NativePredictor:
 
     def _run(self, images: Images, *, features: bool) -> Array:
         images = check_images(self._graph, images)
+        with self._lock:
+            return self._run_alone(images, features=features)
+
+    def _run_alone(self, images: Images, *, features: bool) -> Array:
         batch = next((size for size in PREDICTION_BATCHES if len(images) <= size), PREDICTION_BATCHES[-1])
         executable = self._executable(batch)
         program = executable.program
@@ -133,8 +150,9 @@ class NativePredictor:
 
     def _executable(self, batch: int) -> Executable:
         if batch not in self._programs:
-            program = plan_program(self._graph, batch, self._engine.target)
+            program = plan_program(self._graph, batch, self._engine.target, algorithm=self._engine.algorithm)
             self._programs[batch] = Executable(program, self._state, self._engine.cache)
+            self._programs[batch].prepare()
         return self._programs[batch]
 
 
@@ -145,10 +163,13 @@ class NativeStepper:
         self, engine: NativeEngine, graph: Graph, parameters: Mapping[str, Array], settings: StepSettings, team: Team
     ) -> None:
         self._graph, self._settings, self._team = graph, settings, team
-        program = plan_program(graph, settings.batch_size, engine.target, Training(settings.loss, settings.optimizer))
+        program = plan_program(
+            graph, settings.batch_size, engine.target, Training(settings.loss, settings.optimizer), engine.algorithm
+        )
         self._layout = program.parameters
         self._executable = Executable(program, aligned_zeros(program.size(Space.STATE)), engine.cache)
         self._steps = 0
+        self._lock = threading.Lock()
         self.load(parameters)
 
     @property
@@ -158,12 +179,17 @@ class NativeStepper:
 
     def step(self, images: Images, targets: NDArray[np.generic], learning_rate: float) -> StepResult:
         """Take one optimizer step; see engines/base.py."""
-        executable, program = self._executable, self._executable.program
         images = check_images(self._graph, images)
-        if not 0 < len(images) <= program.batch:
-            raise SettingError(f"a step takes 1 to {program.batch} images, got {len(images)}")
+        most = self._executable.program.batch
+        if not 0 < len(images) <= most:
+            raise SettingError(f"a step takes 1 to {most} images, got {len(images)}")
         # Emitted code trusts the labels: one out of range would read past the logits.
         targets = check_targets(self._graph, self._settings.loss, targets, len(images))
+        with self._lock:
+            return self._step_alone(images, targets, learning_rate)
+
+    def _step_alone(self, images: Images, targets: NDArray[np.generic], learning_rate: float) -> StepResult:
+        executable, program = self._executable, self._executable.program
         self._steps += 1
         _set_images(executable, images)
         executable.set_integer(TARGETS_SLOT, targets.ctypes.data)

@@ -15,12 +15,16 @@ import llvmlite.binding as llvm
 from llvmlite import ir
 
 import neocog.emit
+import neocog.model
+import neocog.plan
 from neocog.errors import EngineError
 from neocog.jit.cache import ObjectCache
 from neocog.jit.host import initialise_llvm
 from neocog.plan.target import Target
 
-ENTRY = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
+ENTRY = ctypes.CFUNCTYPE(
+    None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64
+)
 OPTIONS = "O2 no-vectorise no-unroll pic"  # part of the cache key: change it with the pipeline below
 
 
@@ -52,7 +56,7 @@ class Library:
     """Functions in memory, ready to call. Keep it as long as any of them may run."""
 
     resources: Any = field(repr=False)
-    functions: dict[str, Callable[[int, int, int, int, int], None]]
+    functions: dict[str, Callable[[int, int, int, int, int, int], None]]
 
 
 def load_object(data: bytes, names: list[str]) -> Library:
@@ -90,10 +94,11 @@ def build(
 
 @cache
 def _emitters() -> str:
-    """Give a digest of the code that writes modules, so that a change of it empties the cache."""
-    digest = hashlib.sha256()
-    for path in sorted(Path(neocog.emit.__file__).parent.glob("*.py")):
-        digest.update(path.read_bytes())
+    """Give a digest of all code that decides what modules say, so that a change of it makes objects anew."""
+    digest = hashlib.sha256(Path(__file__).read_bytes())
+    for package in (neocog.emit, neocog.plan, neocog.model):
+        for path in sorted(Path(str(package.__file__)).parent.glob("*.py")):
+            digest.update(path.read_bytes())
     return digest.hexdigest()
 
 

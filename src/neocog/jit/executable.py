@@ -32,10 +32,11 @@ class Executable:
         self.work = aligned_zeros(program.size(Space.WORK))
         self.control = aligned_zeros(control_slots(program) * 8).view(np.int64)
         self._floats = self.control.view(np.float32)
-        names = ["run", *(f"stage_{index}" for index in range(len(program.stages)))]
+        self._scratch: list[NDArray[np.uint8]] = []
+        names = ["run", "prepare", *(f"stage_{index}" for index in range(len(program.stages)))]
         self._library = build(repr(program), lambda: emit_program(program), program.target, names, cache)
         self._run = self._library.functions["run"]
-        self._addresses = (state.ctypes.data, self.work.ctypes.data, self.control.ctypes.data)
+        self._addresses = state.ctypes.data, self.work.ctypes.data
 
     def set_integer(self, slot: int, value: int) -> None:
         """Set an argument that is an address, a count or a key."""
@@ -45,19 +46,29 @@ class Executable:
         """Set an argument that is a float32."""
         self._floats[2 * slot] = value
 
+    def _bases(self, thread: int) -> tuple[int, int, int, int]:
+        """Give the addresses of state, work, a thread's scratch, and the arguments."""
+        while len(self._scratch) <= thread:
+            self._scratch.append(aligned_zeros(self.program.size(Space.SCRATCH)))
+        return *self._addresses, self._scratch[thread].ctypes.data, self.control.ctypes.data
+
+    def prepare(self) -> None:
+        """Do what is needed once after the parameters changed."""
+        self._library.functions["prepare"](*self._bases(0), 0, 0)
+
     def run(self, team: Team) -> None:
         """Run the program once, on all threads of a team."""
-        state, work, control = self._addresses
-        if team.size == 1:
-            self._run(state, work, control, 0, 1)
-            return
         run, size = self._run, team.size
-        team.run(lambda thread: run(state, work, control, thread, size))
+        if size == 1:
+            run(*self._bases(0), 0, 1)
+            return
+        bases = [self._bases(thread) for thread in range(size)]
+        team.run(lambda thread: run(*bases[thread], thread, size))
 
     def run_stage(self, index: int) -> None:
         """Run one stage alone, on this thread, for measurements."""
         items = self.program.stages[index].stage.items
-        self._library.functions[f"stage_{index}"](*self._addresses, 0, items)
+        self._library.functions[f"stage_{index}"](*self._bases(0), 0, items)
 
     def view(self, tensor: Tensor) -> NDArray[Any]:
         """Look at a tensor: (images, height, width, channels), without its halo and padding."""

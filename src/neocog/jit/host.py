@@ -9,6 +9,7 @@ from pathlib import Path
 
 import llvmlite.binding as llvm
 
+from neocog.errors import SettingError
 from neocog.plan.target import Target
 
 
@@ -57,8 +58,13 @@ def host_target() -> Target:
     level1, level2 = _cache_size(1) or 32 << 10, _cache_size(2) or 1 << 20
     narrowed = os.environ.get("NEOCOG_CPU")
     if narrowed:
-        cpu, features = NARROWED[narrowed]
-        return make_target(cpu, features, triple, level1, level2)
+        if narrowed not in NARROWED:
+            raise SettingError(f"NEOCOG_CPU must be one of {', '.join(NARROWED)}, got {narrowed!r}")
+        cpu, wanted = NARROWED[narrowed]
+        missing = [name for name in wanted if not features.get(name)]
+        if missing:
+            raise SettingError(f"NEOCOG_CPU={narrowed}: this processor has no {', '.join(missing)}")
+        return make_target(cpu, wanted, triple, level1, level2)
     return make_target(llvm.get_host_cpu_name(), features, triple, level1, level2)
 
 

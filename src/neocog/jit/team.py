@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import weakref
@@ -20,7 +21,8 @@ class Team:
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self._members = [_Member(index) for index in range(1, size)]
+        self._members: list[_Member] = []
+        self._process = 0
         weakref.finalize(self, _dismiss, self._members)
 
     def run(self, work: Work) -> None:
@@ -28,9 +30,12 @@ class Team:
 
         They may wait for each other inside, so all must enter: Ctrl-C takes effect when they are done.
         """
-        if not self._members:
+        if self.size == 1:
             work(0)
             return
+        if self._process != os.getpid():  # the first call, or the first in a forked process: threads are not inherited
+            self._members[:] = [_Member(index) for index in range(1, self.size)]
+            self._process = os.getpid()
         with _interrupts_deferred():
             for member in self._members:
                 member.start(work)

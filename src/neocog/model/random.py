@@ -32,7 +32,7 @@ def dropout_key(seed: int, step: int, layer: int) -> int:
 
 def dropout_threshold(rate: float) -> int:
     """Give the number of 32-bit words that mean "drop": a value is kept when its bits are at or above it."""
-    return round(rate * 2**32)
+    return min(round(rate * 2**32), _MASK)
 
 
 def dropout_bits(key: int, count: int) -> NDArray[np.uint32]:

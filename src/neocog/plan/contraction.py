@@ -187,6 +187,8 @@ def choose_rows(
 ) -> tuple[Split, float]:
     """Cut a nest of rows into register tiles of at most what the registers hold, at the least estimated cost.
 
+    The rows of a tile share what they read of b, so an axis that moves b runs one by one.
+
     Arguments:
         axes: the rows' loops, merged.
         vectors: columns of a tile, in vectors.
@@ -203,7 +205,10 @@ def choose_rows(
     inner = 1
     for position in reversed(range(len(axes))):
         extent = axes[position].extent
-        if inner > limit:
+        if axes[position].b and best is None:
+            whole = math.prod(axis.extent for axis in axes)
+            best = Split(axes, len(axes), 1), tile_cost(1, vectors, length, target) * whole
+        if axes[position].b or inner > limit:
             break
         fewest = -(-extent * inner // limit)
         for parts in range(fewest, min(extent, fewest + 2) + 1):

@@ -9,7 +9,7 @@ from neocog.plan.contraction import Axis, Contraction
 from neocog.plan.layout import Space
 from neocog.plan.memory import accesses
 from neocog.plan.program import Program
-from neocog.plan.stages import Stage
+from neocog.plan.stages import Stage, Winograd, WinogradGradient
 
 
 def describe(program: Program) -> str:
@@ -41,6 +41,9 @@ def describe(program: Program) -> str:
 
 
 def _details(stage: Stage) -> Iterable[str]:
+    if isinstance(stage, Winograd | WinogradGradient):
+        yield f"Winograd F({stage.tile} x {stage.tile}, 3 x 3): {stage.tiles:,} tiles in blocks of {stage.block}"
+        yield from _details(stage.contraction)
     if not isinstance(stage, Contraction):
         return
     split = stage.rows

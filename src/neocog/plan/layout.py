@@ -7,10 +7,11 @@ from enum import Enum
 
 
 class Space(Enum):
-    """The two blocks of memory that a program runs on."""
+    """The blocks of memory that a program runs on."""
 
     STATE = "state"  # parameters and the optimizer's memory: outlives programs
-    WORK = "work"  # activations, gradients, scratch: belongs to one program
+    WORK = "work"  # activations and gradients: belongs to one program
+    SCRATCH = "scratch"  # what one work item needs for itself: belongs to one thread
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,10 @@ from neocog.plan.stages import (
     Stage,
     Transpose,
     Update,
+    Winograd,
+    WinogradFold,
+    WinogradGradient,
+    WinogradWeights,
 )
 
 LINE = 64  # bytes of a cache line
@@ -67,6 +71,14 @@ def accesses(stage: Stage) -> tuple[set[Name], set[Name]]:
     match stage:
         case Contraction():
             return names(stage.a, stage.b, stage.bias, stage.gate), names(stage.out, stage.ones)
+        case Winograd():
+            return names(stage.x, stage.contraction.b, stage.bias, stage.gate), names(stage.y)
+        case WinogradWeights():
+            return names(stage.weights), names(stage.out)
+        case WinogradGradient():
+            return names(stage.x, stage.dy), names(stage.contraction.out)
+        case WinogradFold():
+            return names(stage.copies), names(stage.gradient)
         case LoadImages():
             return set(), names(stage.out)
         case Pool():

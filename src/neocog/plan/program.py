@@ -11,6 +11,17 @@ from neocog.model.optimizers import Optimizer
 from neocog.model.shapes import ImageShape
 from neocog.model.window import Window
 from neocog.plan import correlation
+from neocog.plan.algorithm import (
+    Algorithm,
+    choose_tile,
+    patch_halo,
+    scratch_sizes,
+    tile_halo,
+    transformed_panels,
+    turned_window,
+    winograd,
+    winograd_gradient,
+)
 from neocog.plan.contraction import Operand
 from neocog.plan.correlation import Correlation
 from neocog.plan.fuse import Step, fuse, is_correlation, is_flatten
@@ -30,9 +41,13 @@ from neocog.plan.stages import (
     Stage,
     Transpose,
     Update,
+    Winograd,
+    WinogradGradient,
+    WinogradWeights,
 )
 from neocog.plan.target import Target
 from neocog.plan.verify import verify
+from neocog.plan.winograd import minimal
 
 NO_HALO = Halo()
 FIRST_KEY_SLOT = 8  # where the keys of Dropout layers begin in a program's arguments; see emit/program.py
@@ -61,6 +76,7 @@ class Program:
     logits: Tensor
     features: Tensor
     losses: Tensor | None
+    preparation: tuple[Stage, ...]  # what a program that predicts does once after its parameters changed
     dropouts: tuple[int, ...]  # the layers whose keys fill the slots from FIRST_KEY_SLOT on
 
     def size(self, space: Space) -> int:
@@ -90,7 +106,9 @@ class _Planner:
     layout: ParameterLayout
     steps: tuple[Step, ...]
     live: tuple[LiveStep, ...]
+    algorithm: Algorithm
     stages: list[Stage] = field(default_factory=list)
+    preparation: list[Stage] = field(default_factory=list)
     panels: list[Panels] = field(default_factory=list)
     tensors: list[Tensor] = field(default_factory=list)
     layers: dict[int, Correlation] = field(default_factory=dict)
@@ -118,8 +136,20 @@ class _Planner:
     def halo_before(self, step: int) -> Halo:
         """Give the zeros that the step needs around its input."""
         if step < len(self.steps) and isinstance(self.steps[step].node.layer, Conv2d):
-            return correlation.input_halo(self.window_of(step))
+            window = self.window_of(step)
+            halo = correlation.input_halo(window)
+            tile = self.tile_of(step)
+            return halo.union(patch_halo(tile, window)) if tile else halo
         return NO_HALO
+
+    def tile_of(self, step: int) -> int | None:
+        """Choose Winograd's tile for a step's convolution; None for the direct sum."""
+        live = self.live[step]
+        if not isinstance(self.steps[step].node.layer, Conv2d):
+            return None
+        if step == 0 and live.input.channels % self.target.lanes:
+            return None  # images lie value by value, and patches are read in whole vectors
+        return choose_tile(self.window_of(step), live.input.channels, live.output.channels, self.algorithm, self.target)
 
     def reads_scalars(self, step: int) -> bool:
         """Whether the step takes its input value by value, so that channels need no padding to whole vectors."""
@@ -162,7 +192,11 @@ class _Planner:
                     step.title, self.window_of(index), x, y, self.layout.panels[step.node.index], layer.bias
                 )
                 self.layers[index] = made
-                self.stages.append(correlation.forward(made, step.relu, self.target))
+                tile = self.tile_of(index)
+                if tile is None:
+                    self.stages.append(correlation.forward(made, step.relu, self.target))
+                else:
+                    self.winograd_forward(made, tile, step.relu)
                 return _Value(y, step.relu)
             case MaxPool2d() | AvgPool2d():
                 y = self.tensor(step.title, shape, halo)
@@ -184,6 +218,39 @@ class _Planner:
                 return _Value(y)
             case _:
                 raise AssertionError(f"no plan for {layer}")  # a new layer was declared but not planned
+
+    def winograd_forward(self, layer: Correlation, tile: int, relu: bool) -> None:
+        v, h = layer.window.vertical, layer.window.horizontal
+        transformed = self.transformed(f"{layer.title} transformed weights", tile, layer.weights, layer.x.channels)
+        weights = WinogradWeights(
+            f"{layer.title} transform weights", tile, layer.weights, layer.x.channels, False, transformed
+        )
+        (self.stages if self.training else self.preparation).append(weights)
+        bias_row = layer.taps * layer.x.channels * layer.weights.width
+        bias = Operand(layer.weights.space, layer.weights.name, layer.weights.offset + bias_row)
+        self.add_winograd(
+            winograd(
+                f"{layer.title} forward",
+                tile,
+                layer.x,
+                layer.y,
+                (v.before, h.before),
+                transformed,
+                self.target,
+                bias=(bias, layer.weights) if layer.bias else None,
+                relu=relu,
+            )
+        )
+
+    def transformed(self, name: str, tile: int, weights: Panels, inputs: int) -> Panels:
+        made = transformed_panels(name, weights, inputs)
+        self.flat[made.space, made.name] = made.size * minimal(tile).positions
+        return made
+
+    def add_winograd(self, stage: Winograd | WinogradGradient) -> None:
+        for name, size in scratch_sizes(stage).items():
+            self.flat[name] = max(size, self.flat.get(name, 0))
+        self.stages.append(stage)
 
     def window_of(self, index: int) -> Window:
         """Give a step's window; a fully connected layer has one of 1 × 1 on an image of 1 × 1."""
@@ -213,9 +280,7 @@ class _Planner:
                 if whole is not None and whole.compact and tensor.name == before.tensor.name:
                     value.gradient = whole.as_vectors()
                     continue
-            halo = NO_HALO
-            if is_correlation(step) and self.needs_gradient(index - 1):
-                halo = correlation.gradient_halo(self.layers[index - 1].window)
+            halo = self.gradient_halo(index - 1)
             name = f"gradient of {step.title}"
             shape = ImageShape(tensor.height, tensor.width, tensor.channels)
             value.gradient = self.tensor(name, shape, halo)
@@ -235,11 +300,33 @@ class _Planner:
         self.update(training.optimizer)
         return losses
 
+    def gradient_halo(self, step: int) -> Halo:
+        """Give the zeros that a step's backward passes need around the gradient of its output."""
+        if step not in self.layers:
+            return NO_HALO
+        window, tile = self.layers[step].window, self.tile_of(step)
+        halo = tile_halo(tile, window) if tile else NO_HALO
+        if self.needs_gradient(step):
+            halo = halo.union(correlation.gradient_halo(window))
+            turned = self.gradient_tile(step)
+            halo = halo.union(patch_halo(turned, turned_window(window))) if turned else halo
+        return halo
+
+    def gradient_tile(self, step: int) -> int | None:
+        """Choose Winograd's tile for the gradient of a step's input: a convolution of dy with the turned filters."""
+        live = self.live[step]
+        if self.tile_of(step) is None:
+            return None
+        turned = turned_window(self.window_of(step))
+        return choose_tile(turned, live.output.channels, live.input.channels, self.algorithm, self.target)
+
     def weight_gradient(self, index: int) -> None:
         layer, dy = self.layers[index], self.values[index + 1].gradient
         assert dy is not None
         gradient = self.layout.gradient(self.steps[index].node.index)
         copies = f"{layer.title} partial gradients"
+        if self.winograd_gradient(index, layer, dy, gradient, copies):
+            return
         stage, slices = correlation.weight_gradient(layer, dy, gradient, copies, self.target)
         self.stages.append(stage)
         if slices > 1:
@@ -254,6 +341,22 @@ class _Planner:
                     gradient.size,
                 )
             )
+
+    def winograd_gradient(self, index: int, layer: Correlation, dy: Tensor, gradient: Panels, copies: str) -> bool:
+        """Plan a gradient by tiles, if that is better."""
+        tile = self.tile_of(index)
+        if tile is None:
+            return False
+        before = layer.window.vertical.before, layer.window.horizontal.before
+        name = f"{layer.title} weight gradient"
+        planned = winograd_gradient(name, tile, layer.x, dy, before, gradient, copies, layer.bias, self.target)
+        if planned is None:
+            return False
+        partial, fold = planned
+        self.flat[Space.WORK, copies] = partial.slices * partial.slice_step
+        self.add_winograd(partial)
+        self.stages.append(fold)
+        return True
 
     def input_gradient(self, index: int) -> None:
         step, value, after = self.steps[index], self.values[index], self.values[index + 1]
@@ -270,7 +373,11 @@ class _Planner:
                 self.stages.append(
                     Transpose(f"{made.title} transpose", made.weights, turned, made.taps, made.x.channels)
                 )
-                self.stages += correlation.input_gradient(made, dy, dx, turned, gate, self.target)
+                tile = self.gradient_tile(index)
+                if tile is None:
+                    self.stages += correlation.input_gradient(made, dy, dx, turned, gate, self.target)
+                else:
+                    self.winograd_backward(made, tile, dy, dx, turned, gate)
             case MaxPool2d() | AvgPool2d():
                 walk = self.window_of(index)
                 self.stages.append(PoolBackward(name, dy, dx, walk, self.winners.get(index), gate))
@@ -281,6 +388,20 @@ class _Planner:
             case Flatten():
                 if dx.name != dy.name:
                     self.stages.append(Repack(name, dy, dx, gate))
+
+    def winograd_backward(
+        self, layer: Correlation, tile: int, dy: Tensor, dx: Tensor, turned: Panels, gate: Tensor | None
+    ) -> None:
+        filters = layer.y.channels
+        transformed = self.transformed(f"{layer.title} transformed turned weights", tile, turned, filters)
+        self.stages.append(
+            WinogradWeights(f"{layer.title} transform turned weights", tile, turned, filters, True, transformed)
+        )
+        window = turned_window(layer.window)
+        before = window.vertical.before, window.horizontal.before
+        self.add_winograd(
+            winograd(f"{layer.title} input gradient", tile, dy, dx, before, transformed, self.target, gate=gate)
+        )
 
     def update(self, optimizer: Optimizer) -> None:
         size = self.layout.size
@@ -307,7 +428,9 @@ class _Planner:
         return self.values[position + 1].tensor
 
 
-def plan_program(graph: Graph, batch: int, target: Target, training: Training | None = None) -> Program:
+def plan_program(
+    graph: Graph, batch: int, target: Target, training: Training | None = None, algorithm: Algorithm = "auto"
+) -> Program:
     """Write a network down as a program.
 
     Arguments:
@@ -315,15 +438,16 @@ def plan_program(graph: Graph, batch: int, target: Target, training: Training | 
         batch: the most images at a time.
         target: the processor.
         training: what to train for; None for a program that only answers.
+        algorithm: of convolutions: "auto" for a rule, or "direct" or "winograd" where possible.
     """
     layout = lay_out_parameters(graph, target)
     steps = fuse(graph, training=training is not None)
-    planner = _Planner(graph, target, batch, training, layout, steps, live_steps(steps))
+    planner = _Planner(graph, target, batch, training, layout, steps, live_steps(steps), algorithm)
     planner.flat[Space.STATE, PARAMETERS] = layout.size
     planner.forward()
     losses = planner.backward(training) if training else None
     places = place_memory(planner.tensors, planner.panels, planner.flat)
-    verify(planner.stages, places, target.lanes)
+    verify((*planner.stages, *planner.preparation), places, target.lanes)
     return Program(
         graph,
         target,
@@ -336,5 +460,6 @@ def plan_program(graph: Graph, batch: int, target: Target, training: Training | 
         planner.values[-1].tensor,
         planner.tensor_after(graph.feature_node),
         losses,
+        tuple(planner.preparation),
         tuple(planner.dropouts),
     )

@@ -185,4 +185,180 @@ class Update:
         return -(-self.size // CHUNK)
 
 
-Stage = Contraction | LoadImages | Pool | PoolBackward | Elementwise | Repack | LossGradient | Transpose | Fold | Update
+@dataclass(frozen=True, slots=True)
+class WinogradWeights:
+    """Transform the filters of a layer: out[position][panel][input][filter] from weights [tap, input][filter].
+
+    `turned` reads the taps from the last to the first, as the gradient of the input needs them.
+    """
+
+    name: str
+    tile: int
+    weights: Panels
+    inputs: int
+    turned: bool
+    out: Panels  # one position's matrix; positions lie behind one another
+
+    @property
+    def items(self) -> int:
+        """One input channel each."""
+        return self.inputs
+
+
+@dataclass(frozen=True, slots=True)
+class Winograd:
+    """A 3 × 3 convolution by tiles of outputs: blocks of tiles go through patches, products and outputs in scratch
+    memory that stays in the second-level cache.
+
+    Arguments:
+        tile: side of an output tile, pixels.
+        x, y: input and output.
+        first_row, first_column: where in x, halo included, the first patch begins, pixels from its first pixel.
+        block: tiles that run together.
+        patches, products: scratch for Bᵀ d B and for the products, (position, tile, channel).
+        contraction: the products of one block.
+        bias: row of biases in panels of `bias_width` columns, `bias_step` elements apart.
+        relu, gate: as in a Contraction.
+    """
+
+    name: str
+    tile: int
+    x: Tensor
+    y: Tensor
+    first_row: int
+    first_column: int
+    block: int
+    patches: Operand
+    patch_step: int
+    products: Operand
+    product_step: int
+    contraction: Contraction
+    bias: Operand | None
+    bias_width: int
+    bias_step: int
+    relu: bool
+    gate: Tensor | None
+
+    @property
+    def tiles_down(self) -> int:
+        """Tiles from the top of an image to its bottom."""
+        return -(-self.y.height // self.tile)
+
+    @property
+    def tiles_across(self) -> int:
+        """Tiles from the left of an image to its right."""
+        return -(-self.y.width // self.tile)
+
+    @property
+    def tiles(self) -> int:
+        """Tiles of all images."""
+        return self.y.images * self.tiles_down * self.tiles_across
+
+    @property
+    def items(self) -> int:
+        """One block each."""
+        return -(-self.tiles // self.block)
+
+    @property
+    def multiply_adds(self) -> int:
+        """Multiply-adds of the products of all blocks."""
+        return self.contraction.multiply_adds * self.items
+
+
+@dataclass(frozen=True, slots=True)
+class WinogradGradient:
+    """Partial gradients of transformed filters: for each slice of the tiles, sum over tiles of patch · dy, where dy
+    went through A dy Aᵀ; and the sum of dy, for the bias.
+
+    Arguments:
+        tile, x, first_row, first_column, block, patches, patch_step: as in Winograd.
+        dy: gradient of the layer's output; its halo reaches to the end of whole tiles.
+        products, product_step: scratch for A dy Aᵀ.
+        contraction: the sum over the tiles of one block, added to the slice's.
+        slices, slice_step: how many partial gradients, and how far they lie apart.
+        sums: where the first slice's sums of dy lie; None without a bias.
+    """
+
+    name: str
+    tile: int
+    x: Tensor
+    dy: Tensor
+    first_row: int
+    first_column: int
+    block: int
+    patches: Operand
+    patch_step: int
+    products: Operand
+    product_step: int
+    contraction: Contraction
+    slices: int
+    slice_step: int
+    sums: Operand | None
+
+    @property
+    def tiles_down(self) -> int:
+        """Tiles from the top of an image to its bottom."""
+        return -(-self.dy.height // self.tile)
+
+    @property
+    def tiles_across(self) -> int:
+        """Tiles from the left of an image to its right."""
+        return -(-self.dy.width // self.tile)
+
+    @property
+    def tiles(self) -> int:
+        """Tiles of all images."""
+        return self.dy.images * self.tiles_down * self.tiles_across
+
+    @property
+    def blocks(self) -> int:
+        """Blocks of all slices."""
+        return -(-self.tiles // self.block)
+
+    @property
+    def items(self) -> int:
+        """One slice each."""
+        return self.slices
+
+    @property
+    def multiply_adds(self) -> int:
+        """Multiply-adds of the sums over all blocks."""
+        return self.contraction.multiply_adds * self.blocks
+
+
+@dataclass(frozen=True, slots=True)
+class WinogradFold:
+    """The gradient of filters from partial gradients of transformed ones: Gᵀ (sum over slices) G, and the bias's."""
+
+    name: str
+    tile: int
+    copies: Operand
+    slices: int
+    slice_step: int
+    transformed: Panels  # one position's matrix of a slice
+    sums: Operand | None
+    gradient: Panels
+    inputs: int
+
+    @property
+    def items(self) -> int:
+        """One input channel each."""
+        return self.inputs
+
+
+Stage = (
+    Contraction
+    | Winograd
+    | WinogradWeights
+    | WinogradGradient
+    | WinogradFold
+    | LoadImages
+    | Pool
+    | PoolBackward
+    | Elementwise
+    | Repack
+    | LossGradient
+    | Transpose
+    | Fold
+    | Update
+)

@@ -1,7 +1,8 @@
 """Proof that a program stays inside its memory, before any of it is compiled.
 
-Emitted code checks nothing, so a wrong stride would read or overwrite a neighbour. Every loop has constant strides,
-so the first and last element that an operand touches follow from the plan alone.
+Emitted code checks nothing, so a wrong stride would read or overwrite a neighbour, and a vector off its alignment would
+end the process. The loops of contractions have constant strides, so the first and last element that an operand touches
+follow from the plan alone. The other stages walk whole tensors; of them, shapes and alignment are checked.
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ import itertools
 from collections.abc import Iterable, Mapping
 
 from neocog.plan.contraction import Axis, Contraction, Operand
-from neocog.plan.layout import Space
+from neocog.plan.layout import Space, Tensor
 from neocog.plan.memory import Place
-from neocog.plan.stages import Fold, Stage, Update
+from neocog.plan.stages import Elementwise, Fold, Pool, PoolBackward, Stage, Update, Winograd, WinogradGradient
 
 Name = tuple[Space, str]
 
@@ -31,13 +32,57 @@ def verify(stages: Iterable[Stage], places: Mapping[Name, Place], lanes: int) ->
     """
     _check_apart(places)
     for stage in stages:
+        inner = stage.contraction if isinstance(stage, Winograd | WinogradGradient) else stage
+        if isinstance(inner, Contraction) and any(axis.b for axis in (inner.rows.cut, *inner.rows.inner)):
+            raise PlanError(f"{stage.name}: the rows of a register tile would read different rows of b")
+        _check_walk(stage, lanes)
         for what, operand, low, high in _reaches(stage, lanes):
+            if what not in ("a", "patches") and operand.start % lanes:
+                raise PlanError(f"{stage.name}: {what} begins at element {operand.start}, not at a whole vector")
             size = places[operand.space, operand.name].size // 4
             first, last = operand.start + low, operand.start + high
             if first < 0 or last >= size:
                 raise PlanError(
                     f"{stage.name}: {what} reaches elements {first} to {last} of {operand.name!r}, which has {size}"
                 )
+
+
+def _check_walk(stage: Stage, lanes: int) -> None:
+    """Check the tensors of a stage that walks them pixel by pixel, in whole vectors."""
+    vectors: list[Tensor | None] = []
+    match stage:
+        case Pool():
+            _check_same(stage.name, stage.x, (stage.window.vertical.input, stage.window.horizontal.input))
+            _check_same(stage.name, stage.y, (stage.window.vertical.output, stage.window.horizontal.output))
+            vectors = [stage.x, stage.y, stage.winner]
+        case PoolBackward():
+            _check_same(stage.name, stage.dx, (stage.window.vertical.input, stage.window.horizontal.input))
+            _check_same(stage.name, stage.dy, (stage.window.vertical.output, stage.window.horizontal.output))
+            vectors = [stage.dx, stage.dy, stage.winner, stage.gate]
+        case Elementwise():
+            _check_same(stage.name, stage.x, (stage.y.height, stage.y.width))
+            vectors = [stage.x, stage.y, stage.gate]
+        case Winograd():
+            vectors = [stage.x, stage.y, stage.gate]
+        case WinogradGradient():
+            vectors = [stage.x, stage.dy]
+        case Contraction():
+            steps = [step for axis in (*stage.rows.axes, stage.panel_steps) for step in (axis.out, axis.gate)]
+            steps += [axis.b for axis in (*stage.rows.axes, *stage.reduction.axes, stage.panel_steps)]
+            if any(step % lanes for step in steps):
+                raise PlanError(f"{stage.name}: a step of out, gate or b is no whole number of vectors")
+        case _:
+            return
+    for tensor in vectors:
+        if tensor is not None and tensor.pitch % lanes:
+            raise PlanError(
+                f"{stage.name}: pixels of {tensor.name!r} lie {tensor.pitch} elements apart, not in vectors"
+            )
+
+
+def _check_same(name: str, tensor: Tensor, size: tuple[int, int]) -> None:
+    if (tensor.height, tensor.width) != size:
+        raise PlanError(f"{name}: {tensor.name!r} has {tensor.height} x {tensor.width} pixels, {size} are walked")
 
 
 def _check_apart(places: Mapping[Name, Place]) -> None:
@@ -62,6 +107,15 @@ def _reaches(stage: Stage, lanes: int) -> Iterable[tuple[str, Operand, int, int]
     match stage:
         case Contraction():
             yield from _contraction_reaches(stage, lanes)
+        case Winograd():
+            yield from _contraction_reaches(stage.contraction, lanes)
+            yield from _patch_reaches(stage, lanes)
+        case WinogradGradient():
+            for slice_ in (0, stage.slices - 1):
+                for what, operand, low, high in _contraction_reaches(stage.contraction, lanes):
+                    shift = slice_ * stage.slice_step if what == "out" else 0
+                    yield what, operand, low + shift, high + shift
+            yield from _patch_reaches(stage, lanes)
         case Fold():
             yield "copies", stage.copies, 0, (stage.count - 1) * stage.step + stage.size - 1
             yield "out", stage.out, 0, stage.size - 1
@@ -97,3 +151,20 @@ def _contraction_reaches(stage: Contraction, lanes: int) -> Iterable[tuple[str, 
     if stage.bias is not None:
         low, high = _span(panels, "b")
         yield "bias", stage.bias, low, high + stage.last_vectors * lanes - 1
+
+
+def _patch_reaches(stage: Winograd | WinogradGradient, lanes: int) -> Iterable[tuple[str, Operand, int, int]]:
+    """Give the first and last element of x that patches read, and of scratch that transforms write and read."""
+    x = stage.x
+    start = stage.first_row * x.row_step + stage.first_column * x.pitch
+    down, across = stage.tiles_down * stage.tile + 1, stage.tiles_across * stage.tile + 1
+    last = (x.images - 1) * x.image_step + down * x.row_step + across * x.pitch
+    vectors = -(-x.channels // lanes) * lanes
+    yield "patches", Operand(x.space, x.name, start), 0, last + vectors - 1
+    positions = (stage.tile + 2) ** 2
+    yield "patches", stage.patches, 0, (positions - 1) * stage.patch_step + stage.block * x.pitch - 1
+    y = stage.y if isinstance(stage, Winograd) else stage.dy
+    yield "products", stage.products, 0, (positions - 1) * stage.product_step + stage.block * y.pitch - 1
+    if isinstance(stage, WinogradGradient):
+        last = (y.images - 1) * y.image_step + (down - 2) * y.row_step + (across - 2) * y.pitch
+        yield "tiles", Operand(y.space, y.name, y.origin), 0, last + -(-y.channels // lanes) * lanes - 1

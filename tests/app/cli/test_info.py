@@ -100,7 +100,9 @@ def test_data_that_is_not_there_cannot_be_checked(run):
 def test_bench_prints_what_was_measured(run, monkeypatch):
     from neocog.engines import bench
 
-    report = bench.BenchReport("cpu", 16, 1, 100.0, (), (bench.NetworkRate("article", "training", 64, 1.0, 2.0, 0.5),))
+    report = bench.BenchReport(
+        "cpu", 16, 1, 100.0, (), (), (bench.NetworkRate("article", "training", 64, 1.0, 2.0, 0.5),)
+    )
     asked = []
 
     def measure(threads=None, quick=False, progress=None):

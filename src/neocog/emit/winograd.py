@@ -1,0 +1,251 @@
+"""Winograd convolutions as machine code: transforms as straight-line code over one vector of channels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+
+from neocog.emit.builder import Builder, Index, Value
+from neocog.emit.contraction import emit_block, emit_contraction
+from neocog.emit.memory import Memory, pixel
+from neocog.plan.stages import Winograd, WinogradFold, WinogradGradient, WinogradWeights
+from neocog.plan.winograd import TAPS, Matrix, minimal, transposed
+
+
+def transform(b: Builder, matrix: Matrix, values: Sequence[Value]) -> list[Value]:
+    """Multiply a constant matrix by a column of vectors.
+
+    Two rows that agree but for the sign of some entries, as those of points ±p do, share their two partial sums.
+    """
+    results: list[Value | None] = [None] * len(matrix)
+    for first, row in enumerate(matrix):
+        if results[first] is not None:
+            continue
+        twin = next(
+            (
+                other
+                for other in range(first + 1, len(matrix))
+                if results[other] is None
+                and any(row)
+                and all(abs(x) == abs(y) for x, y in zip(row, matrix[other], strict=True))
+            ),
+            None,
+        )
+        if twin is None:
+            results[first] = _combine(b, row, values)
+            continue
+        same = [x if x == y else Fraction(0) for x, y in zip(row, matrix[twin], strict=True)]
+        turned = [x if x != y else Fraction(0) for x, y in zip(row, matrix[twin], strict=True)]
+        even, odd = _combine(b, same, values), _combine(b, turned, values)
+        results[first], results[twin] = b.ir.fadd(even, odd), b.ir.fsub(even, odd)
+    return results
+
+
+def _combine(b: Builder, row: Sequence[Fraction], values: Sequence[Value]) -> Value:
+    total = None
+    for factor, value in zip(row, values, strict=True):
+        if factor == 0:
+            continue
+        if total is None:
+            total = value if factor == 1 else b.ir.fmul(value, b.splat(float(factor)))
+        elif abs(factor) == 1:
+            total = b.ir.fadd(total, value) if factor == 1 else b.ir.fsub(total, value)
+        else:
+            total = b.multiply_add(value, b.splat(float(factor)), total)
+    return b.splat(0.0) if total is None else total
+
+
+def transform_both(b: Builder, matrix: Matrix, square: list[list[Value]]) -> list[list[Value]]:
+    """Give matrix · square · matrixᵀ for a square of vectors."""
+    columns = [transform(b, matrix, column) for column in zip(*square, strict=True)]
+    return [transform(b, matrix, row) for row in zip(*columns, strict=True)]
+
+
+def emit_winograd_weights(b: Builder, memory: Memory, stage: WinogradWeights, low: Value, high: Value) -> None:
+    """Write G g Gᵀ for the filters of some input channels."""
+    algorithm = minimal(stage.tile)
+    weights, out = memory.panels(stage.weights), memory.panels(stage.out)
+    width, lanes = stage.weights.width, b.lanes
+    with b.loop(low, high) as (channel, _), b.loop(0, stage.out.count * width // lanes) as (vector, _):
+        panel, column = b.divmod(b.mul(vector, lanes), width)
+        source = b.add(b.mul(panel, stage.weights.panel_step), b.add(b.mul(channel, width), column))
+        step = stage.inputs * width
+        taps = [b.load(weights, b.add(source, tap * step)) for tap in range(TAPS * TAPS)]
+        if stage.turned:
+            taps.reverse()
+        square = [taps[TAPS * r : TAPS * (r + 1)] for r in range(TAPS)]
+        to = b.add(b.mul(panel, stage.out.panel_step), b.add(b.mul(channel, width), column))
+        rows = transform_both(b, algorithm.weights, square)
+        for position, value in enumerate(value for row in rows for value in row):
+            b.store(value, out, b.add(to, position * stage.out.size))
+
+
+def emit_winograd(b: Builder, memory: Memory, stage: Winograd, low: Value, high: Value) -> None:
+    """Write blocks of tiles."""
+    with b.loop(low, high) as (block, _):
+        first = b.mul(block, stage.block)
+        count = b.minimum(stage.block, b.sub(stage.tiles, first))
+        with b.loop(0, count) as (number, _):
+            _emit_patch(b, memory, stage, b.add(first, number), number)
+        emit_contraction(b, memory, stage.contraction, b.index(0), b.index(stage.contraction.items))
+        with b.loop(0, count) as (number, _):
+            _emit_outputs(b, memory, stage, b.add(first, number), number)
+
+
+def emit_winograd_gradient(b: Builder, memory: Memory, stage: WinogradGradient, low: Value, high: Value) -> None:
+    """Write slices of partial gradients."""
+    with b.loop(low, high) as (slice_, _):
+        start, _ = b.divmod(b.mul(slice_, stage.blocks), stage.slices)
+        stop, _ = b.divmod(b.mul(b.add(slice_, 1), stage.blocks), stage.slices)
+        out = b.mul(slice_, stage.slice_step)
+        sums = b.at(memory.operand(stage.sums), out) if stage.sums else None
+        if sums is not None:
+            with b.loop(0, -(-stage.dy.channels // b.lanes)) as (vector, _):
+                b.store(b.splat(0.0), sums, b.mul(vector, b.lanes))
+        with b.loop(start, stop) as (block, _):
+            first = b.mul(block, stage.block)
+            count = b.minimum(stage.block, b.sub(stage.tiles, first))
+            with b.loop(0, count) as (number, _):
+                _emit_patch(b, memory, stage, b.add(first, number), number)
+                _emit_gradient_tile(b, memory, stage, b.add(first, number), number, sums)
+            emit_block(b, memory, stage.contraction, b.sub(block, start), count, out)
+
+
+def _emit_gradient_tile(
+    b: Builder, memory: Memory, stage: WinogradGradient, tile: Index, number: Index, sums: Value | None
+) -> None:
+    """Write A dy Aᵀ of one tile, and add its values up."""
+    algorithm, dy = minimal(stage.tile), stage.dy
+    image, down, across = _place(b, stage, tile)
+    corner = pixel(b, dy, image, b.mul(down, stage.tile), b.mul(across, stage.tile))
+    products = b.at(memory.operand(stage.products), b.mul(number, dy.pitch))
+    with b.loop(0, -(-dy.channels // b.lanes)) as (vector, _):
+        channel = b.mul(vector, b.lanes)
+        source = b.at(memory.tensor(dy), b.add(corner, channel))
+        side = range(stage.tile)
+        square = [[b.load(source, r * dy.row_step + s * dy.pitch) for s in side] for r in side]
+        rows = transform_both(b, transposed(algorithm.output), square)
+        to = b.at(products, channel)
+        for position, value in enumerate(value for row in rows for value in row):
+            b.store(value, to, position * stage.product_step)
+        if sums is not None:
+            values = [value for row in square for value in row]
+            while len(values) > 1:  # pairs of pairs: shorter chains, smaller errors
+                values = [b.ir.fadd(*pair) if len(pair) == 2 else pair[0] for pair in _pairs(values)]
+            b.store(b.ir.fadd(b.load(sums, channel), values[0]), sums, channel)
+
+
+def _pairs(values: Sequence[Value]) -> list[Sequence[Value]]:
+    return [values[n : n + 2] for n in range(0, len(values), 2)]
+
+
+def emit_winograd_fold(b: Builder, memory: Memory, stage: WinogradFold, low: Value, high: Value) -> None:
+    """Write the gradients of the filters of some input channels, and with the first channel those of the biases."""
+    algorithm = minimal(stage.tile)
+    back = transposed(algorithm.weights)
+    copies, gradient = memory.operand(stage.copies), memory.panels(stage.gradient)
+    width, lanes = stage.gradient.width, b.lanes
+
+    def total(base: Value, at: Index) -> Value:
+        value = b.load(base, at)
+        for n in range(1, stage.slices):
+            value = b.ir.fadd(value, b.load(base, b.add(at, n * stage.slice_step)))
+        return value
+
+    with b.loop(low, high) as (channel, _), b.loop(0, stage.gradient.count * width // lanes) as (vector, _):
+        panel, column = b.divmod(b.mul(vector, lanes), width)
+        source = b.add(b.mul(panel, stage.transformed.panel_step), b.add(b.mul(channel, width), column))
+        side = range(algorithm.patch)
+        square = [
+            [total(copies, b.add(source, (r * algorithm.patch + s) * stage.transformed.size)) for s in side]
+            for r in side
+        ]
+        rows = transform_both(b, back, square)
+        to = b.add(b.mul(panel, stage.gradient.panel_step), b.add(b.mul(channel, width), column))
+        for tap, value in enumerate(value for row in rows for value in row):
+            b.store(value, gradient, b.add(to, tap * stage.inputs * width))
+        if stage.sums is not None:
+            with b.when(b.less(channel, 1)):
+                sums = memory.operand(stage.sums)
+                row = b.add(to, TAPS * TAPS * stage.inputs * width)
+                b.store(total(sums, b.mul(vector, lanes)), gradient, row)
+
+
+def _place(b: Builder, stage: Winograd | WinogradGradient, tile: Index) -> tuple[Index, Index, Index]:
+    """Give a tile's image, and its row and column of tiles there."""
+    rest, across = b.divmod(tile, stage.tiles_across)
+    image, down = b.divmod(rest, stage.tiles_down)
+    return image, down, across
+
+
+def _emit_patch(b: Builder, memory: Memory, stage: Winograd | WinogradGradient, tile: Index, number: Index) -> None:
+    algorithm, x = minimal(stage.tile), stage.x
+    image, down, across = _place(b, stage, tile)
+    corner = b.add(b.mul(image, x.image_step), b.mul(down, stage.tile * x.row_step))
+    corner = b.add(corner, b.mul(across, stage.tile * x.pitch))
+    corner = b.add(corner, stage.first_row * x.row_step + stage.first_column * x.pitch)
+    base = memory.whole(x)
+    patches = b.at(memory.operand(stage.patches), b.mul(number, x.pitch))
+    with b.loop(0, -(-x.channels // b.lanes)) as (vector, _):
+        channel = b.mul(vector, b.lanes)
+        source = b.at(base, b.add(corner, channel))
+        to = b.at(patches, channel)
+        side = range(algorithm.patch)
+        square = [[b.load(source, r * x.row_step + s * x.pitch) for s in side] for r in side]
+        rows = transform_both(b, algorithm.input, square)
+        for position, value in enumerate(value for row in rows for value in row):
+            b.store(value, to, position * stage.patch_step)
+
+
+def _emit_outputs(b: Builder, memory: Memory, stage: Winograd, tile: Index, number: Index) -> None:
+    algorithm, y = minimal(stage.tile), stage.y
+    image, down, across = _place(b, stage, tile)
+    row, column = b.mul(down, stage.tile), b.mul(across, stage.tile)
+    products = b.at(memory.operand(stage.products), b.mul(number, y.pitch))
+    base = memory.tensor(y)
+    side = range(algorithm.patch)
+    with b.loop(0, -(-y.channels // b.lanes)) as (vector, _):
+        channel = b.mul(vector, b.lanes)
+        source = b.at(products, channel)
+        square = [[b.load(source, (r * algorithm.patch + s) * stage.product_step) for s in side] for r in side]
+        outputs = transform_both(b, algorithm.output, square)
+        bias = None
+        if stage.bias is not None:
+            panel, inside = b.divmod(channel, stage.bias_width)
+            bias = b.load(memory.operand(stage.bias), b.add(b.mul(panel, stage.bias_step), inside))
+
+        def store(r: int, s: int) -> None:
+            value = outputs[r][s]
+            if bias is not None:
+                value = b.ir.fadd(value, bias)
+            if stage.relu:
+                value = b.relu(value)
+            here = image, b.add(row, r), b.add(column, s)
+            if stage.gate is not None:
+                at = b.add(pixel(b, stage.gate, *here), channel)
+                value = b.gated(value, b.load(memory.tensor(stage.gate), at))
+            b.store(value, base, b.add(pixel(b, y, *here), channel))
+
+        _store_inside(b, stage, row, column, store)
+
+
+def _store_inside(b: Builder, stage: Winograd, row: Index, column: Index, store) -> None:  # type: ignore[no-untyped-def]
+    """Store the outputs of a tile that lie inside the image."""
+    side, y = range(stage.tile), stage.y
+    if y.height % stage.tile == 0 and y.width % stage.tile == 0:
+        for r in side:
+            for s in side:
+                store(r, s)
+        return
+    whole = b.ir.and_(b.less(b.add(row, stage.tile - 1), y.height), b.less(b.add(column, stage.tile - 1), y.width))
+    with b.ir.if_else(whole) as (inside, edge):
+        with inside:
+            for r in side:
+                for s in side:
+                    store(r, s)
+        with edge:
+            for r in side:
+                with b.when(b.less(b.add(row, r), y.height)):
+                    for s in side:
+                        with b.when(b.less(b.add(column, s), y.width)):
+                            store(r, s)

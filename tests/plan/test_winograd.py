@@ -1,0 +1,100 @@
+"""Winograd's matrices are exact, and chosen where they pay."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from neocog.model.layers import Conv2d
+from neocog.model.shapes import ImageShape
+from neocog.plan.algorithm import choose_tile, turned_window
+from neocog.plan.target import Target
+from neocog.plan.winograd import POINTS, TAPS, Matrix, minimal, transposed
+
+WIDE = Target("x86_64-unknown-linux-gnu", "skylake-avx512", "", 16, 32, True, 48 << 10, 2 << 20)
+numbers = st.fractions(-4, 4, max_denominator=8)
+
+
+def multiply(left: Matrix, right: Matrix) -> Matrix:
+    return tuple(
+        tuple(
+            sum((x * y for x, y in zip(row, column, strict=True)), start=Fraction(0))
+            for column in zip(*right, strict=True)
+        )
+        for row in left
+    )
+
+
+def both(matrix: Matrix, square: Matrix) -> Matrix:
+    return multiply(multiply(matrix, square), transposed(matrix))
+
+
+def hadamard(left: Matrix, right: Matrix) -> Matrix:
+    return tuple(tuple(x * y for x, y in zip(*rows, strict=True)) for rows in zip(left, right, strict=True))
+
+
+def squares(side: int) -> st.SearchStrategy[Matrix]:
+    row = st.tuples(*[numbers] * side)
+    return st.tuples(*[row] * side)
+
+
+@pytest.mark.parametrize("tile", POINTS)
+@given(data=st.data())
+def test_a_tile_equals_the_direct_sum_exactly(tile: int, data: st.DataObject) -> None:
+    algorithm = minimal(tile)
+    patch, taps = data.draw(squares(algorithm.patch)), data.draw(squares(TAPS))
+    got = both(algorithm.output, hadamard(both(algorithm.weights, taps), both(algorithm.input, patch)))
+    for i in range(tile):
+        for j in range(tile):
+            want = sum(taps[r][s] * patch[i + r][j + s] for r in range(TAPS) for s in range(TAPS))
+            assert got[i][j] == want
+
+
+@pytest.mark.parametrize("tile", POINTS)
+@given(data=st.data())
+def test_the_gradient_of_a_filter_equals_the_direct_sum_exactly(tile: int, data: st.DataObject) -> None:
+    algorithm = minimal(tile)
+    patch, dy = data.draw(squares(algorithm.patch)), data.draw(squares(tile))
+    product = hadamard(both(algorithm.input, patch), both(transposed(algorithm.output), dy))
+    got = both(transposed(algorithm.weights), product)
+    for r in range(TAPS):
+        for s in range(TAPS):
+            want = sum(dy[i][j] * patch[i + r][j + s] for i in range(tile) for j in range(tile))
+            assert got[r][s] == want
+
+
+def choose(layer: Conv2d, shape: tuple[int, int, int], algorithm: str = "auto") -> int | None:
+    window = layer.window(ImageShape(*shape))
+    return choose_tile(window, shape[2], layer.channels, algorithm, WIDE)  # type: ignore[arg-type]
+
+
+def test_the_tile_with_the_fewest_products_is_chosen() -> None:
+    assert choose(Conv2d(64, 3), (12, 12, 32)) == 5  # 10 x 10 outputs: four tiles of 49 beat nine of 36
+    assert choose(Conv2d(64, 3, padding=1), (28, 28, 64)) == 4  # 49 tiles of 36 beat 36 of 49
+
+
+def test_the_direct_sum_stays_where_winograd_does_not_pay_or_apply() -> None:
+    assert choose(Conv2d(64, 3), (28, 28, 1)) is None  # few channels
+    assert choose(Conv2d(64, 3), (4, 4, 64)) is None  # 2 x 2 outputs fill a small part of a tile
+    for layer in (Conv2d(64, 5), Conv2d(64, (3, 1)), Conv2d(64, 3, stride=2), Conv2d(64, 3, dilation=2)):
+        assert choose(layer, (28, 28, 64)) is None
+        assert choose(layer, (28, 28, 64), "winograd") is None
+
+
+def test_the_choice_can_be_overridden() -> None:
+    assert choose(Conv2d(64, 3, padding=1), (28, 28, 64), "direct") is None
+    assert choose(Conv2d(1, 3), (28, 28, 1), "winograd") is not None
+
+
+@given(st.integers(1, 12), st.integers(1, 12), st.integers(0, 4))
+def test_the_gradient_of_the_input_is_a_convolution_over_as_many_pixels(height: int, width: int, padding: int) -> None:
+    layer = Conv2d(4, 3, padding=padding)
+    if min(height, width) + 2 * padding < 3:
+        return
+    window = layer.window(ImageShape(height, width, 4))
+    turned = turned_window(window)
+    assert (turned.vertical.input, turned.horizontal.input) == (window.vertical.output, window.horizontal.output)
+    assert (turned.vertical.output, turned.horizontal.output) == (height, width)
