@@ -236,3 +236,38 @@ def test_names_default_to_numbers():
     assert model.color_order == "L"
     assert "Conv2d" in model.summary()
     assert "2 classes" in repr(model)
+
+
+@pytest.mark.parametrize(
+    ("labels", "hint"),
+    [
+        (np.zeros((4, 1), np.int64), "pass labels[:, 0]"),
+        (np.eye(4, 2), "pass labels.argmax(axis=1)"),
+        (np.zeros(4), "pass labels.astype(int)"),
+        (np.array(["a", "b", "a", "b"]), "np.unique(labels, return_inverse=True)"),
+    ],
+    ids=["a column", "one-hot", "floats", "names"],
+)
+def test_the_hint_for_labels_of_another_kind_works_as_it_stands(labels, hint):
+    model = Model(Sequential(Flatten(), Linear(2)), (2, 2, 1), engine="reference")
+    with pytest.raises(DataError) as raised:
+        model.fit(np.zeros((4, 2, 2, 1), np.uint8), labels, verbose=0)
+    assert hint in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(255.0, "must run from 0 to 1"), (np.nan, "images hold NaN"), (np.inf, "images hold NaN")]
+)
+def test_floating_point_images_that_cannot_be_in_range_are_refused(value, text):
+    model = Model(Sequential(Flatten(), Linear(2)), (2, 2, 1), engine="reference")
+    images = np.full((4, 2, 2, 1), value)
+    for ask in (model, model.predict_proba, model.features, lambda x: model.fit(x, np.zeros(4, int), verbose=0)):
+        with pytest.raises(DataError, match=text):
+            ask(images)
+    assert model(np.full((1, 2, 2, 1), -3.0)).shape == (1, 2)  # normalised by the caller
+
+
+def test_an_optimizer_by_name_is_refused_with_the_way_to_write_it():
+    model = Model(Sequential(Flatten(), Linear(2)), (2, 2, 1), engine="reference")
+    with pytest.raises(SettingError, match="optimizer must be of the kind Optimizer, got 'adam'"):
+        model.fit(np.zeros((4, 2, 2, 1), np.uint8), np.zeros(4, int), optimizer="adam", verbose=0)

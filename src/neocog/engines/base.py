@@ -17,6 +17,7 @@ from neocog.model.optimizers import Optimizer
 Images = NDArray[np.uint8] | NDArray[np.float32]
 Array = NDArray[np.float32]
 State = dict[str, NDArray[np.float32]]
+LARGEST_VALUE = 32.0  # images in units of their standard deviation stay far below, those in 0 to 255 reach beyond
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,8 +151,35 @@ def check_targets(graph: Graph, loss: Loss, targets: NDArray[np.generic], count:
     if isinstance(loss, CrossEntropy):
         raise DataError(
             f"labels must be integers of the shape (N,), got {targets.dtype} of {targets.shape}",
-            hint="for one-hot vectors, pass labels.argmax(axis=1)",
+            hint=_label_hint(targets),
         )
     if targets.shape != (count, outputs):
         raise ShapeError(f"targets must have the shape ({count}, {outputs}), got {targets.shape}")
     return np.ascontiguousarray(targets, dtype=np.float32)
+
+
+def _label_hint(labels: NDArray[np.generic]) -> str:
+    if labels.ndim == 2:
+        return "pass labels[:, 0]" if labels.shape[1] == 1 else "for one-hot vectors, pass labels.argmax(axis=1)"
+    if labels.dtype.kind == "f":
+        return "pass labels.astype(int), if they are whole numbers"
+    return "number the classes: names, labels = np.unique(labels, return_inverse=True)"
+
+
+def check_values(images: Images) -> Images:
+    """Give floating-point images back if they can be in [0, 1]; those that somebody normalised already pass too.
+
+    Raises:
+        DataError: they hold NaN, or run to 255: the network would answer, and mean nothing.
+    """
+    if images.dtype == np.uint8 or not images.size:
+        return images
+    largest = float(np.abs(images).max())
+    if not np.isfinite(largest):
+        raise DataError("the images hold NaN or infinite values")
+    if largest > LARGEST_VALUE:
+        raise DataError(
+            f"floating-point images must run from 0 to 1, got values up to {largest:g}",
+            hint="pass them as uint8, or divide them by 255",
+        )
+    return images

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import signal
 import threading
 import weakref
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from types import FrameType
+from collections.abc import Callable
+
+from neocog.interrupts import interrupts_deferred
 
 Work = Callable[[int], None]
 
@@ -36,29 +35,12 @@ class Team:
         if self._process != os.getpid():  # the first call, or the first in a forked process: threads are not inherited
             self._members[:] = [_Member(index) for index in range(1, self.size)]
             self._process = os.getpid()
-        with _interrupts_deferred():
+        with interrupts_deferred():
             for member in self._members:
                 member.start(work)
             work(0)
             for member in self._members:
                 member.wait()
-
-
-@contextmanager
-def _interrupts_deferred() -> Iterator[None]:
-    """Hold Ctrl-C back until the body is done. It reaches Python code in the main thread only."""
-    handler = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or not callable(handler):
-        yield
-        return
-    seen: list[tuple[int, FrameType | None]] = []
-    signal.signal(signal.SIGINT, lambda number, frame: seen.append((number, frame)))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, handler)
-    if seen:
-        handler(*seen[0])
 
 
 class _Member:

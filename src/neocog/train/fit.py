@@ -16,6 +16,7 @@ import numpy as np
 
 from neocog.engines.base import Array, Engine
 from neocog.errors import DataError, NeocogError, SettingError
+from neocog.interrupts import interrupts_deferred
 from neocog.model.losses import CrossEntropy, Loss
 from neocog.model.optimizers import Adam, Optimizer
 from neocog.model.schedules import Cosine, Schedule
@@ -102,7 +103,9 @@ def fit(
         if resume.model.graph != model.graph:
             raise SettingError("a training goes on with the model that it began with, got another network")
         model.load_parameters(resume.model.parameters)
-    trainer = Trainer(model, plan.optimizer, plan.loss, plan.batch_size, threads=threads, engine=engine, seed=plan.seed)
+    # a program's time grows with its batch, and no batch holds more than all images
+    most = min(plan.batch_size, train.images)
+    trainer = Trainer(model, plan.optimizer, plan.loss, most, threads=threads, engine=engine, seed=plan.seed)
     if resume is not None:
         trainer.load_optimizer_state(resume.memory, resume.step)
     run = Run(model, trainer, history, plan.epochs, train.images)
@@ -122,15 +125,16 @@ def fit(
             for listener in listeners:
                 listener.on_epoch_begin(run)
             result = _epoch(run, plan, train, validation, listeners, clock)
-            trainer.settle()
-            history.epochs.append(result)
-            model.metrics = result.metrics()
-            if history.best is result and restore:
-                best_parameters = model.parameters
-            if folder is not None:
-                if history.best is result:
-                    folder.save_best(model)
-                folder.save_last(_checkpoint(run, plan, kept))
+            with interrupts_deferred():  # an epoch that counts as done is on disk
+                trainer.settle()
+                history.epochs.append(result)
+                model.metrics = result.metrics()
+                if history.best is result and restore:
+                    best_parameters = model.parameters
+                if folder is not None:
+                    if history.best is result:
+                        folder.save_best(model)
+                    folder.save_last(_checkpoint(run, plan, kept))
             for listener in listeners:
                 listener.on_epoch_end(run, result)
             _check_patience(run, plan)

@@ -11,7 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neocog.data.resize import DEFAULT_RESIZE, ResizeRule, check_rule
-from neocog.engines.base import Array, Engine, Images, Predictor, State, check_images, check_targets
+from neocog.engines.base import (
+    Array,
+    Engine,
+    Images,
+    Predictor,
+    State,
+    check_images,
+    check_targets,
+    check_values,
+)
 from neocog.errors import SettingError, ShapeError
 from neocog.model.graph import Graph, Normalisation, trace
 from neocog.model.layers import Sequential
@@ -193,7 +202,7 @@ class Model:
             ShapeError, DataError: the images are not of the network's size, or of another type.
         """
         predictor = self._ready_predictor()
-        return _in_pieces(predictor.logits, check_images(self.graph, images), self.graph.output.features)
+        return _in_pieces(predictor.logits, self._checked(images), self.graph.output.features)
 
     def predict_proba(self, images: NDArray[np.generic]) -> Array:
         """Give the probabilities (N, outputs) of images: the softmax of the logits.
@@ -215,7 +224,7 @@ class Model:
         """Give (N, features): what the convolution part hands to the rest, in (row, column, channel) order."""
         predictor = self._ready_predictor()
         width = self.graph.nodes[self.graph.feature_node].output.size
-        return _in_pieces(predictor.features, check_images(self.graph, images), width)
+        return _in_pieces(predictor.features, self._checked(images), width)
 
     def evaluate(
         self, images: NDArray[np.generic], labels: NDArray[np.generic], loss: Loss | None = None
@@ -224,6 +233,9 @@ class Model:
         from neocog.train.evaluation import evaluate
 
         return evaluate(self, ArraySource(images, labels, batch_size=PREDICT_BATCH, shuffle=False).batches(0), loss)
+
+    def _checked(self, images: NDArray[np.generic]) -> Images:
+        return check_values(check_images(self.graph, images))
 
     def _ready_predictor(self) -> Predictor:
         if self._predictor is None:
@@ -285,11 +297,11 @@ class Model:
 
         loss = loss or DEFAULT_LOSS
         seed = check_seed(self.seed if seed is None else seed)
-        x = check_images(self.graph, images)
+        x = self._checked(images)
         y = check_targets(self.graph, loss, labels, len(x))
         held_out: tuple[Images, NDArray[np.generic]] | None = None
         if validation_data is not None:
-            held_out_images = check_images(self.graph, validation_data[0])
+            held_out_images = self._checked(validation_data[0])
             held_out = held_out_images, check_targets(self.graph, loss, validation_data[1], len(held_out_images))
         elif validation_split:
             chosen, rest = _split(len(x), validation_split, seed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,8 @@ from neocog.model.losses import CrossEntropy, Loss
 from neocog.model.optimizers import SGD, Optimizer
 from neocog.train.model import Model, resolve_engine
 from neocog.train.source import check_count, check_seed
+
+Kind = TypeVar("Kind")
 
 
 class Trainer:
@@ -56,8 +59,8 @@ class Trainer:
         seed: int | None = None,
     ) -> None:
         self.model = model
-        self.optimizer = optimizer if optimizer is not None else SGD()
-        self.loss = loss if loss is not None else CrossEntropy()
+        self.optimizer = _check_kind("optimizer", optimizer if optimizer is not None else SGD(), Optimizer, "SGD(0.01)")
+        self.loss = _check_kind("loss", loss if loss is not None else CrossEntropy(), Loss, "CrossEntropy()")
         self.batch_size = check_count("batch_size", batch_size)
         self.seed = check_seed(model.seed if seed is None else seed)
         self.steps = 0
@@ -136,3 +139,11 @@ class Trainer:
         """
         self._stepper.load(self.model.parameters)
         self._stepper.load_optimizer_state(self._stepper.optimizer_state(), self.steps)
+
+
+def _check_kind(name: str, value: Kind, kind: type[Kind], example: str) -> Kind:
+    if not isinstance(value, kind):
+        raise SettingError(
+            f"{name} must be of the kind {kind.__name__}, got {value!r}", hint=f"write {name}=nc.{example}"
+        )
+    return value
