@@ -8,7 +8,7 @@ from neocog.emit.builder import I32, I64, PTR, Builder, Value
 
 # The others usually come within microseconds. Where they do not, another program has their processor: spinning on
 # would only take time from them, and giving way (sched_yield) does not help those that wait elsewhere.
-SPINS = 2000  # looks at the generation before the first sleep: about a hundred microseconds
+SPINS = 10_000  # looks at the generation before the first sleep: a few hundred microseconds
 SLEEP_US = 20
 
 
