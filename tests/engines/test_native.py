@@ -23,7 +23,8 @@ from neocog.model.layers import AvgPool2d, Conv2d, Dropout, Flatten, Linear, Max
 from neocog.model.losses import CrossEntropy, MeanSquaredError
 from neocog.model.optimizers import SGD, Adam, AdamW, Optimizer
 from neocog.model.parameters import initial_parameters
-from neocog.plan.program import Training, plan_program
+from neocog.plan.planner import plan_program
+from neocog.plan.program import Training
 from neocog.plan.target import Target
 
 NET = Sequential(

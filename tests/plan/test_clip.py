@@ -11,7 +11,8 @@ from neocog.model.losses import MeanSquaredError
 from neocog.model.optimizers import SGD
 from neocog.plan.clip import choose_clips, saving_clips
 from neocog.plan.contraction import Axis, Clip, Contraction, Split
-from neocog.plan.program import Training, plan_program
+from neocog.plan.planner import plan_program
+from neocog.plan.program import Training
 from neocog.plan.target import Target
 
 WIDE = Target("x86_64-unknown-linux-gnu", "skylake-avx512", "", 16, 32, True)

@@ -15,7 +15,8 @@ from neocog.plan.contraction import Contraction
 from neocog.plan.describe import describe
 from neocog.plan.layout import Space
 from neocog.plan.memory import Place, accesses
-from neocog.plan.program import Program, Training, plan_program
+from neocog.plan.planner import plan_program
+from neocog.plan.program import Program, Training
 from neocog.plan.target import Target
 from neocog.plan.verify import PlanError, verify
 

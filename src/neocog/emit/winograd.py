@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 
 from neocog.emit.builder import Builder, Index, Value
 from neocog.emit.contraction import emit_block, emit_contraction
 from neocog.emit.memory import Memory, pixel
-from neocog.plan.stages import Winograd, WinogradFold, WinogradGradient, WinogradWeights
+from neocog.plan.stages import Tiling, Winograd, WinogradFold, WinogradGradient, WinogradWeights
 from neocog.plan.winograd import TAPS, Matrix, minimal, transposed
 
 
@@ -83,10 +83,9 @@ def emit_winograd_weights(b: Builder, memory: Memory, stage: WinogradWeights, lo
 def emit_winograd(b: Builder, memory: Memory, stage: Winograd, low: Value, high: Value) -> None:
     """Write blocks of tiles."""
     with b.loop(low, high) as (block, _):
-        first = b.mul(block, stage.block)
-        count = b.minimum(stage.block, b.sub(stage.tiles, first))
+        first, count = _block(b, stage.tiling, block)
         with b.loop(0, count) as (number, _):
-            _emit_patch(b, memory, stage, b.add(first, number), number)
+            _emit_patch(b, memory, stage.tiling, b.add(first, number), number)
         emit_contraction(b, memory, stage.contraction, b.index(0), b.index(stage.contraction.items))
         with b.loop(0, count) as (number, _):
             _emit_outputs(b, memory, stage, b.add(first, number), number)
@@ -95,39 +94,38 @@ def emit_winograd(b: Builder, memory: Memory, stage: Winograd, low: Value, high:
 def emit_winograd_gradient(b: Builder, memory: Memory, stage: WinogradGradient, low: Value, high: Value) -> None:
     """Write slices of partial gradients."""
     with b.loop(low, high) as (slice_, _):
-        start, _ = b.divmod(b.mul(slice_, stage.blocks), stage.slices)
-        stop, _ = b.divmod(b.mul(b.add(slice_, 1), stage.blocks), stage.slices)
+        start, _ = b.divmod(b.mul(slice_, stage.tiling.blocks), stage.slices)
+        stop, _ = b.divmod(b.mul(b.add(slice_, 1), stage.tiling.blocks), stage.slices)
         out = b.mul(slice_, stage.slice_step)
         sums = b.at(memory.operand(stage.sums), out) if stage.sums else None
         if sums is not None:
-            with b.loop(0, -(-stage.dy.channels // b.lanes)) as (vector, _):
+            with b.loop(0, -(-stage.tiling.y.channels // b.lanes)) as (vector, _):
                 b.store(b.splat(0.0), sums, b.mul(vector, b.lanes))
         with b.loop(start, stop) as (block, _):
-            first = b.mul(block, stage.block)
-            count = b.minimum(stage.block, b.sub(stage.tiles, first))
+            first, count = _block(b, stage.tiling, block)
             with b.loop(0, count) as (number, _):
-                _emit_patch(b, memory, stage, b.add(first, number), number)
-                _emit_gradient_tile(b, memory, stage, b.add(first, number), number, sums)
+                _emit_patch(b, memory, stage.tiling, b.add(first, number), number)
+                _emit_gradient_tile(b, memory, stage.tiling, b.add(first, number), number, sums)
             emit_block(b, memory, stage.contraction, b.sub(block, start), count, out)
 
 
 def _emit_gradient_tile(
-    b: Builder, memory: Memory, stage: WinogradGradient, tile: Index, number: Index, sums: Value | None
+    b: Builder, memory: Memory, tiling: Tiling, tile: Index, number: Index, sums: Value | None
 ) -> None:
     """Write A dy Aᵀ of one tile, and add its values up."""
-    algorithm, dy = minimal(stage.tile), stage.dy
-    image, down, across = _place(b, stage, tile)
-    corner = pixel(b, dy, image, b.mul(down, stage.tile), b.mul(across, stage.tile))
-    products = b.at(memory.operand(stage.products), b.mul(number, dy.pitch))
+    algorithm, dy = minimal(tiling.side), tiling.y
+    image, down, across = _place(b, tiling, tile)
+    corner = pixel(b, dy, image, b.mul(down, tiling.side), b.mul(across, tiling.side))
+    products = b.at(memory.operand(tiling.products), b.mul(number, dy.pitch))
     with b.loop(0, -(-dy.channels // b.lanes)) as (vector, _):
         channel = b.mul(vector, b.lanes)
         source = b.at(memory.tensor(dy), b.add(corner, channel))
-        side = range(stage.tile)
+        side = range(tiling.side)
         square = [[b.load(source, r * dy.row_step + s * dy.pitch) for s in side] for r in side]
         rows = transform_both(b, transposed(algorithm.output), square)
         to = b.at(products, channel)
         for position, value in enumerate(value for row in rows for value in row):
-            b.store(value, to, position * stage.product_step)
+            b.store(value, to, position * tiling.product_step)
         if sums is not None:
             values = [value for row in square for value in row]
             while len(values) > 1:  # pairs of pairs: shorter chains, smaller errors
@@ -171,21 +169,27 @@ def emit_winograd_fold(b: Builder, memory: Memory, stage: WinogradFold, low: Val
                 b.store(total(sums, b.mul(vector, lanes)), gradient, row)
 
 
-def _place(b: Builder, stage: Winograd | WinogradGradient, tile: Index) -> tuple[Index, Index, Index]:
+def _block(b: Builder, tiling: Tiling, block: Index) -> tuple[Index, Index]:
+    """Give a block's first tile, and how many it has."""
+    first = b.mul(block, tiling.block)
+    return first, b.minimum(tiling.block, b.sub(tiling.tiles, first))
+
+
+def _place(b: Builder, tiling: Tiling, tile: Index) -> tuple[Index, Index, Index]:
     """Give a tile's image, and its row and column of tiles there."""
-    rest, across = b.divmod(tile, stage.tiles_across)
-    image, down = b.divmod(rest, stage.tiles_down)
+    rest, across = b.divmod(tile, tiling.across)
+    image, down = b.divmod(rest, tiling.down)
     return image, down, across
 
 
-def _emit_patch(b: Builder, memory: Memory, stage: Winograd | WinogradGradient, tile: Index, number: Index) -> None:
-    algorithm, x = minimal(stage.tile), stage.x
-    image, down, across = _place(b, stage, tile)
-    corner = b.add(b.mul(image, x.image_step), b.mul(down, stage.tile * x.row_step))
-    corner = b.add(corner, b.mul(across, stage.tile * x.pitch))
-    corner = b.add(corner, stage.first_row * x.row_step + stage.first_column * x.pitch)
+def _emit_patch(b: Builder, memory: Memory, tiling: Tiling, tile: Index, number: Index) -> None:
+    algorithm, x = minimal(tiling.side), tiling.x
+    image, down, across = _place(b, tiling, tile)
+    corner = b.add(b.mul(image, x.image_step), b.mul(down, tiling.side * x.row_step))
+    corner = b.add(corner, b.mul(across, tiling.side * x.pitch))
+    corner = b.add(corner, tiling.first_row * x.row_step + tiling.first_column * x.pitch)
     base = memory.whole(x)
-    patches = b.at(memory.operand(stage.patches), b.mul(number, x.pitch))
+    patches = b.at(memory.operand(tiling.patches), b.mul(number, x.pitch))
     with b.loop(0, -(-x.channels // b.lanes)) as (vector, _):
         channel = b.mul(vector, b.lanes)
         source = b.at(base, b.add(corner, channel))
@@ -194,20 +198,21 @@ def _emit_patch(b: Builder, memory: Memory, stage: Winograd | WinogradGradient, 
         square = [[b.load(source, r * x.row_step + s * x.pitch) for s in side] for r in side]
         rows = transform_both(b, algorithm.input, square)
         for position, value in enumerate(value for row in rows for value in row):
-            b.store(value, to, position * stage.patch_step)
+            b.store(value, to, position * tiling.patch_step)
 
 
 def _emit_outputs(b: Builder, memory: Memory, stage: Winograd, tile: Index, number: Index) -> None:
-    algorithm, y = minimal(stage.tile), stage.y
-    image, down, across = _place(b, stage, tile)
-    row, column = b.mul(down, stage.tile), b.mul(across, stage.tile)
-    products = b.at(memory.operand(stage.products), b.mul(number, y.pitch))
+    tiling = stage.tiling
+    algorithm, y = minimal(tiling.side), tiling.y
+    image, down, across = _place(b, tiling, tile)
+    row, column = b.mul(down, tiling.side), b.mul(across, tiling.side)
+    products = b.at(memory.operand(tiling.products), b.mul(number, y.pitch))
     base = memory.tensor(y)
     side = range(algorithm.patch)
     with b.loop(0, -(-y.channels // b.lanes)) as (vector, _):
         channel = b.mul(vector, b.lanes)
         source = b.at(products, channel)
-        square = [[b.load(source, (r * algorithm.patch + s) * stage.product_step) for s in side] for r in side]
+        square = [[b.load(source, (r * algorithm.patch + s) * tiling.product_step) for s in side] for r in side]
         outputs = transform_both(b, algorithm.output, square)
         bias = None
         if stage.bias is not None:
@@ -226,18 +231,18 @@ def _emit_outputs(b: Builder, memory: Memory, stage: Winograd, tile: Index, numb
                 value = b.gated(value, b.load(memory.tensor(stage.gate), at))
             b.store(value, base, b.add(pixel(b, y, *here), channel))
 
-        _store_inside(b, stage, row, column, store)
+        _store_inside(b, tiling, row, column, store)
 
 
-def _store_inside(b: Builder, stage: Winograd, row: Index, column: Index, store) -> None:  # type: ignore[no-untyped-def]
+def _store_inside(b: Builder, tiling: Tiling, row: Index, column: Index, store: Callable[[int, int], None]) -> None:
     """Store the outputs of a tile that lie inside the image."""
-    side, y = range(stage.tile), stage.y
-    if y.height % stage.tile == 0 and y.width % stage.tile == 0:
+    side, y = range(tiling.side), tiling.y
+    if y.height % tiling.side == 0 and y.width % tiling.side == 0:
         for r in side:
             for s in side:
                 store(r, s)
         return
-    whole = b.ir.and_(b.less(b.add(row, stage.tile - 1), y.height), b.less(b.add(column, stage.tile - 1), y.width))
+    whole = b.ir.and_(b.less(b.add(row, tiling.side - 1), y.height), b.less(b.add(column, tiling.side - 1), y.width))
     with b.ir.if_else(whole) as (inside, edge):
         with inside:
             for r in side:

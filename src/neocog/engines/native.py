@@ -23,7 +23,8 @@ from neocog.model.random import dropout_key
 from neocog.plan.algorithm import Algorithm
 from neocog.plan.layout import Panels, Space, Tensor
 from neocog.plan.parameters import GRADIENTS, PARAMETERS, ParameterLayout, lay_out_parameters
-from neocog.plan.program import FIRST_KEY_SLOT, Training, plan_program
+from neocog.plan.planner import plan_program
+from neocog.plan.program import FIRST_KEY_SLOT, Training
 from neocog.plan.target import Target
 
 PREDICTION_BATCHES = (1, 8, 64)  # sizes that prediction programs are made for, on demand

@@ -8,7 +8,7 @@ from neocog.model.window import Axis as WindowAxis
 from neocog.model.window import Window
 from neocog.plan.contraction import Axis, Contraction, Operand, Split, choose_rows, merge
 from neocog.plan.layout import Halo, Panels, Space, Tensor
-from neocog.plan.stages import Winograd, WinogradFold, WinogradGradient
+from neocog.plan.stages import Tiling, Winograd, WinogradFold, WinogradGradient
 from neocog.plan.target import Target
 from neocog.plan.winograd import POINTS, TAPS, minimal
 
@@ -16,6 +16,10 @@ Algorithm = Literal["auto", "direct", "winograd"]
 
 PATCHES, PRODUCTS = "patches", "products"  # names of scratch memory, shared by all layers
 MOST_TILES = 28  # of a block: two register tiles
+LINE_VALUES = 16  # one cache line more from position to position: powers of two would fall onto the same few lines
+MOST_GRADIENT_TILES = 56  # of a block; longer sums than a forward block's, so that fewer are added to memory
+LEAST_GRADIENT_TILES = 64  # in all; below, transforming the filters' gradient back costs more than tiles save
+MOST_COPIES_BYTES = 16 << 20
 LEAST_GAIN = 1.6  # how many times fewer multiplications must be left; transforms take the rest
 
 
@@ -97,20 +101,20 @@ def winograd(
     gate: Tensor | None = None,
 ) -> Winograd:
     """Plan y = x correlated with filters that were transformed before, then bias, ReLU and gate."""
-    positions = minimal(tile).positions
-    tiles = y.images * -(-y.height // tile) * -(-y.width // tile)
-    room = target.level2 // 2 // (4 * positions * (x.pitch + y.pitch))
-    block = max(1, min(MOST_TILES, room, tiles))
-    line = 16  # a cache line more from position to position: powers of two would fall onto the same few lines
-    patch_step, product_step = block * x.pitch + line, block * y.pitch + line
-    rows = merge([Axis(positions, product_step, patch_step, transformed.size), Axis(block, y.pitch, x.pitch)])
+    tiling = _tiling(tile, x, y, before, MOST_TILES, target)
+    rows = merge(
+        [
+            Axis(minimal(tile).positions, tiling.product_step, tiling.patch_step, transformed.size),
+            Axis(tiling.block, y.pitch, x.pitch),
+        ]
+    )
     vectors = transformed.width // target.lanes
     split, _ = choose_rows(rows, vectors, transformed.rows, target)
     total = -(-transformed.columns // target.lanes)
     contraction = Contraction(
         f"{name} products",
-        Operand(Space.SCRATCH, PRODUCTS, 0),
-        Operand(Space.SCRATCH, PATCHES, 0),
+        tiling.products,
+        tiling.patches,
         Operand(transformed.space, transformed.name, transformed.offset),
         split,
         Split(merge([Axis(transformed.rows, 0, 1, transformed.width)]), 0, 1),
@@ -122,16 +126,7 @@ def winograd(
     )
     return Winograd(
         name,
-        tile,
-        x,
-        y,
-        x.halo.top - before[0],
-        x.halo.left - before[1],
-        block,
-        contraction.a,
-        patch_step,
-        contraction.out,
-        product_step,
+        tiling,
         contraction,
         bias[0] if bias else None,
         bias[1].width if bias else 1,
@@ -141,18 +136,33 @@ def winograd(
     )
 
 
-def scratch_sizes(stage: Winograd | WinogradGradient) -> dict[tuple[Space, str], int]:
-    """Give the scratch memory that a stage needs, elements."""
-    positions = minimal(stage.tile).positions
+def _tiling(tile: int, x: Tensor, y: Tensor, before: tuple[int, int], most: int, target: Target) -> Tiling:
+    """Cut a convolution into tiles, and as many of them into a block as fill half the second-level cache."""
+    positions = minimal(tile).positions
+    tiles = y.images * -(-y.height // tile) * -(-y.width // tile)
+    room = target.level2 // 2 // (4 * positions * (x.pitch + y.pitch))
+    block = max(1, min(most, room, tiles))
+    return Tiling(
+        tile,
+        x,
+        y,
+        x.halo.top - before[0],
+        x.halo.left - before[1],
+        block,
+        Operand(Space.SCRATCH, PATCHES, 0),
+        block * x.pitch + LINE_VALUES,
+        Operand(Space.SCRATCH, PRODUCTS, 0),
+        block * y.pitch + LINE_VALUES,
+    )
+
+
+def scratch_sizes(tiling: Tiling) -> dict[tuple[Space, str], int]:
+    """Give the scratch memory that a block of tiles needs, elements."""
+    positions = minimal(tiling.side).positions
     return {
-        (Space.SCRATCH, PATCHES): positions * stage.patch_step,
-        (Space.SCRATCH, PRODUCTS): positions * stage.product_step,
+        (Space.SCRATCH, PATCHES): positions * tiling.patch_step,
+        (Space.SCRATCH, PRODUCTS): positions * tiling.product_step,
     }
-
-
-MOST_GRADIENT_TILES = 56  # of a block; longer sums than a forward block's, so that fewer are added to memory
-LEAST_GRADIENT_TILES = 64  # in all; below, transforming the filters' gradient back costs more than tiles save
-MOST_COPIES_BYTES = 16 << 20
 
 
 def winograd_gradient(
@@ -179,21 +189,23 @@ def winograd_gradient(
     slices = 8 if whole * 4 <= target.level2 // 4 else 4
     if tiles < LEAST_GRADIENT_TILES or slices * slice_step * 4 > MOST_COPIES_BYTES:
         return None
-    room = target.level2 // 2 // (4 * positions * (x.pitch + dy.pitch))
-    block = max(1, min(MOST_GRADIENT_TILES, room, -(-tiles // slices)))
-    slices = min(slices, -(-tiles // block))
-    line = 16
-    patch_step, product_step = block * x.pitch + line, block * dy.pitch + line
-    rows = merge([Axis(positions, transformed.size, patch_step, product_step), Axis(x.channels, transformed.width, 1)])
+    tiling = _tiling(tile, x, dy, before, min(MOST_GRADIENT_TILES, -(-tiles // slices)), target)
+    slices = min(slices, tiling.blocks)
+    rows = merge(
+        [
+            Axis(positions, transformed.size, tiling.patch_step, tiling.product_step),
+            Axis(x.channels, transformed.width, 1),
+        ]
+    )
     vectors = transformed.width // target.lanes
-    split, _ = choose_rows(rows, vectors, block, target)
+    split, _ = choose_rows(rows, vectors, tiling.block, target)
     contraction = Contraction(
         f"{name} sums",
         Operand(Space.WORK, copies, 0),
-        Operand(Space.SCRATCH, PATCHES, 0),
-        Operand(Space.SCRATCH, PRODUCTS, 0),
+        tiling.patches,
+        tiling.products,
         split,
-        Split((Axis(block, 0, x.pitch, dy.pitch),), 0, 1),
+        Split((Axis(tiling.block, 0, x.pitch, dy.pitch),), 0, 1),
         transformed.columns,
         transformed.count,
         vectors,
@@ -201,23 +213,7 @@ def winograd_gradient(
         Axis(transformed.count, transformed.panel_step, 0, transformed.width),
     )
     sums = Operand(Space.WORK, copies, whole) if bias else None
-    partial = WinogradGradient(
-        name,
-        tile,
-        x,
-        dy,
-        x.halo.top - before[0],
-        x.halo.left - before[1],
-        block,
-        contraction.a,
-        patch_step,
-        contraction.b,
-        product_step,
-        contraction,
-        slices,
-        slice_step,
-        sums,
-    )
+    partial = WinogradGradient(name, tiling, contraction, slices, slice_step, sums)
     fold = WinogradFold(
         f"{name} fold",
         tile,

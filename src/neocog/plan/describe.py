@@ -42,7 +42,8 @@ def describe(program: Program) -> str:
 
 def _details(stage: Stage) -> Iterable[str]:
     if isinstance(stage, Winograd | WinogradGradient):
-        yield f"Winograd F({stage.tile} x {stage.tile}, 3 x 3): {stage.tiles:,} tiles in blocks of {stage.block}"
+        tiling = stage.tiling
+        yield f"Winograd F({tiling.side} x {tiling.side}, 3 x 3): {tiling.tiles:,} tiles in blocks of {tiling.block}"
         yield from _details(stage.contraction)
     if not isinstance(stage, Contraction):
         return

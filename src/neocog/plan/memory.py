@@ -72,11 +72,11 @@ def accesses(stage: Stage) -> tuple[set[Name], set[Name]]:
         case Contraction():
             return names(stage.a, stage.b, stage.bias, stage.gate), names(stage.out, stage.ones)
         case Winograd():
-            return names(stage.x, stage.contraction.b, stage.bias, stage.gate), names(stage.y)
+            return names(stage.tiling.x, stage.contraction.b, stage.bias, stage.gate), names(stage.tiling.y)
         case WinogradWeights():
             return names(stage.weights), names(stage.out)
         case WinogradGradient():
-            return names(stage.x, stage.dy), names(stage.contraction.out)
+            return names(stage.tiling.x, stage.tiling.y), names(stage.contraction.out)
         case WinogradFold():
             return names(stage.copies), names(stage.gradient)
         case LoadImages():

@@ -206,23 +206,20 @@ class WinogradWeights:
 
 
 @dataclass(frozen=True, slots=True)
-class Winograd:
-    """A 3 × 3 convolution by tiles of outputs: blocks of tiles go through patches, products and outputs in scratch
-    memory that stays in the second-level cache.
+class Tiling:
+    """How a 3 × 3 convolution is cut into tiles of outputs, and where a block of tiles works.
 
     Arguments:
-        tile: side of an output tile, pixels.
-        x, y: input and output.
+        side: of an output tile, pixels.
+        x: input of the convolution.
+        y: its output, or the gradient of that.
         first_row, first_column: where in x, halo included, the first patch begins, pixels from its first pixel.
         block: tiles that run together.
-        patches, products: scratch for Bᵀ d B and for the products, (position, tile, channel).
-        contraction: the products of one block.
-        bias: row of biases in panels of `bias_width` columns, `bias_step` elements apart.
-        relu, gate: as in a Contraction.
+        patches, patch_step: scratch for Bᵀ d B, (position, tile, channel of x), and elements from position to position.
+        products, product_step: likewise for the channels of y.
     """
 
-    name: str
-    tile: int
+    side: int
     x: Tensor
     y: Tensor
     first_row: int
@@ -232,6 +229,42 @@ class Winograd:
     patch_step: int
     products: Operand
     product_step: int
+
+    @property
+    def down(self) -> int:
+        """Tiles from the top of an image to its bottom."""
+        return -(-self.y.height // self.side)
+
+    @property
+    def across(self) -> int:
+        """Tiles from the left of an image to its right."""
+        return -(-self.y.width // self.side)
+
+    @property
+    def tiles(self) -> int:
+        """Tiles of all images."""
+        return self.y.images * self.down * self.across
+
+    @property
+    def blocks(self) -> int:
+        """Blocks of all tiles; the last may be short."""
+        return -(-self.tiles // self.block)
+
+
+@dataclass(frozen=True, slots=True)
+class Winograd:
+    """A 3 × 3 convolution by tiles: patches, products and outputs, block by block, in scratch memory that stays in the
+    second-level cache.
+
+    Arguments:
+        tiling: the tiles.
+        contraction: the products of one block.
+        bias: row of biases in panels of `bias_width` columns, `bias_step` elements apart.
+        relu, gate: as in a Contraction.
+    """
+
+    name: str
+    tiling: Tiling
     contraction: Contraction
     bias: Operand | None
     bias_width: int
@@ -240,29 +273,14 @@ class Winograd:
     gate: Tensor | None
 
     @property
-    def tiles_down(self) -> int:
-        """Tiles from the top of an image to its bottom."""
-        return -(-self.y.height // self.tile)
-
-    @property
-    def tiles_across(self) -> int:
-        """Tiles from the left of an image to its right."""
-        return -(-self.y.width // self.tile)
-
-    @property
-    def tiles(self) -> int:
-        """Tiles of all images."""
-        return self.y.images * self.tiles_down * self.tiles_across
-
-    @property
     def items(self) -> int:
         """One block each."""
-        return -(-self.tiles // self.block)
+        return self.tiling.blocks
 
     @property
     def multiply_adds(self) -> int:
         """Multiply-adds of the products of all blocks."""
-        return self.contraction.multiply_adds * self.items
+        return self.contraction.multiply_adds * self.tiling.blocks
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,49 +289,18 @@ class WinogradGradient:
     went through A dy Aᵀ; and the sum of dy, for the bias.
 
     Arguments:
-        tile, x, first_row, first_column, block, patches, patch_step: as in Winograd.
-        dy: gradient of the layer's output; its halo reaches to the end of whole tiles.
-        products, product_step: scratch for A dy Aᵀ.
+        tiling: the tiles; the halo of dy reaches to the end of whole ones.
         contraction: the sum over the tiles of one block, added to the slice's.
         slices, slice_step: how many partial gradients, and how far they lie apart.
         sums: where the first slice's sums of dy lie; None without a bias.
     """
 
     name: str
-    tile: int
-    x: Tensor
-    dy: Tensor
-    first_row: int
-    first_column: int
-    block: int
-    patches: Operand
-    patch_step: int
-    products: Operand
-    product_step: int
+    tiling: Tiling
     contraction: Contraction
     slices: int
     slice_step: int
     sums: Operand | None
-
-    @property
-    def tiles_down(self) -> int:
-        """Tiles from the top of an image to its bottom."""
-        return -(-self.dy.height // self.tile)
-
-    @property
-    def tiles_across(self) -> int:
-        """Tiles from the left of an image to its right."""
-        return -(-self.dy.width // self.tile)
-
-    @property
-    def tiles(self) -> int:
-        """Tiles of all images."""
-        return self.dy.images * self.tiles_down * self.tiles_across
-
-    @property
-    def blocks(self) -> int:
-        """Blocks of all slices."""
-        return -(-self.tiles // self.block)
 
     @property
     def items(self) -> int:
@@ -323,7 +310,7 @@ class WinogradGradient:
     @property
     def multiply_adds(self) -> int:
         """Multiply-adds of the sums over all blocks."""
-        return self.contraction.multiply_adds * self.blocks
+        return self.contraction.multiply_adds * self.tiling.blocks
 
 
 @dataclass(frozen=True, slots=True)

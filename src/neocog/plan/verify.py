@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from neocog.plan.contraction import Axis, Contraction, Operand
 from neocog.plan.layout import Space, Tensor
 from neocog.plan.memory import Place
-from neocog.plan.stages import Elementwise, Fold, Pool, PoolBackward, Stage, Update, Winograd, WinogradGradient
+from neocog.plan.stages import Elementwise, Fold, Pool, PoolBackward, Stage, Tiling, Update, Winograd, WinogradGradient
 
 Name = tuple[Space, str]
 
@@ -63,9 +63,9 @@ def _check_walk(stage: Stage, lanes: int) -> None:
             _check_same(stage.name, stage.x, (stage.y.height, stage.y.width))
             vectors = [stage.x, stage.y, stage.gate]
         case Winograd():
-            vectors = [stage.x, stage.y, stage.gate]
+            vectors = [stage.tiling.x, stage.tiling.y, stage.gate]
         case WinogradGradient():
-            vectors = [stage.x, stage.dy]
+            vectors = [stage.tiling.x, stage.tiling.y]
         case Contraction():
             steps = [step for axis in (*stage.rows.axes, stage.panel_steps) for step in (axis.out, axis.gate)]
             steps += [axis.b for axis in (*stage.rows.axes, *stage.reduction.axes, stage.panel_steps)]
@@ -109,13 +109,13 @@ def _reaches(stage: Stage, lanes: int) -> Iterable[tuple[str, Operand, int, int]
             yield from _contraction_reaches(stage, lanes)
         case Winograd():
             yield from _contraction_reaches(stage.contraction, lanes)
-            yield from _patch_reaches(stage, lanes)
+            yield from _tile_reaches(stage.tiling, isinstance(stage, WinogradGradient), lanes)
         case WinogradGradient():
             for slice_ in (0, stage.slices - 1):
                 for what, operand, low, high in _contraction_reaches(stage.contraction, lanes):
                     shift = slice_ * stage.slice_step if what == "out" else 0
                     yield what, operand, low + shift, high + shift
-            yield from _patch_reaches(stage, lanes)
+            yield from _tile_reaches(stage.tiling, isinstance(stage, WinogradGradient), lanes)
         case Fold():
             yield "copies", stage.copies, 0, (stage.count - 1) * stage.step + stage.size - 1
             yield "out", stage.out, 0, stage.size - 1
@@ -153,18 +153,22 @@ def _contraction_reaches(stage: Contraction, lanes: int) -> Iterable[tuple[str, 
         yield "bias", stage.bias, low, high + stage.last_vectors * lanes - 1
 
 
-def _patch_reaches(stage: Winograd | WinogradGradient, lanes: int) -> Iterable[tuple[str, Operand, int, int]]:
-    """Give the first and last element of x that patches read, and of scratch that transforms write and read."""
-    x = stage.x
-    start = stage.first_row * x.row_step + stage.first_column * x.pitch
-    down, across = stage.tiles_down * stage.tile + 1, stage.tiles_across * stage.tile + 1
-    last = (x.images - 1) * x.image_step + down * x.row_step + across * x.pitch
-    vectors = -(-x.channels // lanes) * lanes
-    yield "patches", Operand(x.space, x.name, start), 0, last + vectors - 1
-    positions = (stage.tile + 2) ** 2
-    yield "patches", stage.patches, 0, (positions - 1) * stage.patch_step + stage.block * x.pitch - 1
-    y = stage.y if isinstance(stage, Winograd) else stage.dy
-    yield "products", stage.products, 0, (positions - 1) * stage.product_step + stage.block * y.pitch - 1
-    if isinstance(stage, WinogradGradient):
-        last = (y.images - 1) * y.image_step + (down - 2) * y.row_step + (across - 2) * y.pitch
-        yield "tiles", Operand(y.space, y.name, y.origin), 0, last + -(-y.channels // lanes) * lanes - 1
+def _tile_reaches(tiling: Tiling, reads_y: bool, lanes: int) -> Iterable[tuple[str, Operand, int, int]]:
+    """Give the first and last element of x that patches read, of scratch that transforms write, and of y where whole
+    tiles of it are read.
+    """
+    x, y = tiling.x, tiling.y
+    start = tiling.first_row * x.row_step + tiling.first_column * x.pitch
+    down, across = tiling.down * tiling.side, tiling.across * tiling.side
+    last = (x.images - 1) * x.image_step + (down + 1) * x.row_step + (across + 1) * x.pitch
+    yield "patches", Operand(x.space, x.name, start), 0, last + _vectors(x, lanes) - 1
+    positions = (tiling.side + 2) ** 2
+    yield "patches", tiling.patches, 0, (positions - 1) * tiling.patch_step + tiling.block * x.pitch - 1
+    yield "products", tiling.products, 0, (positions - 1) * tiling.product_step + tiling.block * y.pitch - 1
+    if reads_y:
+        last = (y.images - 1) * y.image_step + (down - 1) * y.row_step + (across - 1) * y.pitch
+        yield "tiles", Operand(y.space, y.name, y.origin), 0, last + _vectors(y, lanes) - 1
+
+
+def _vectors(tensor: Tensor, lanes: int) -> int:
+    return -(-tensor.channels // lanes) * lanes
