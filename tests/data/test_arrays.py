@@ -139,3 +139,8 @@ def test_impossible_conversions_are_not_blamed_on_an_image():
 def test_images_without_arguments_are_all_of_them_as_they_are() -> None:
     pixels = np.arange(2 * 3 * 4, dtype=np.uint8).reshape(2, 3, 4, 1)
     assert (ArrayDataset(pixels, np.array([0, 1])).images() == pixels).all()
+
+
+def test_labels_far_beyond_any_number_of_classes_are_refused() -> None:
+    with pytest.raises(DataError, match=r"0\.\.9,999 where classes have no names, got 1,000,000"):
+        ArrayDataset(GREY, [0, 1_000_000])

@@ -94,7 +94,7 @@ def test_facts_describe_the_stored_picture(dataset):
     assert facts[:3] == (8, 12, "RGB")
     assert facts.digest == dataset.digests()[0]
     dataset.path(0).unlink()
-    with pytest.raises(DataError, match=r"0\.png: the file cannot be read: No such file"):
+    with pytest.raises(DataError, match=r"0\.png: there is no such file"):
         dataset.facts(0)
 
 

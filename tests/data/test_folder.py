@@ -63,7 +63,7 @@ def test_what_is_left_out_is_noted(tmp_path, save_image):
     for text in (
         "loose.png in",
         "need to lie in a class folder",
-        "readme.txt ignored: no image file",
+        "train/a/readme.txt ignored: no image file",
         "extra ignored: beside test, train",
         "test is empty and ignored",
     ):
@@ -111,3 +111,14 @@ def test_clothing_small_is_counted_right(data_folder):
     assert source.train.counts().max() == 795
     assert source.train.class_names[0] == "dress"
     assert source.notes == ()
+
+
+def test_run_folders_are_left_out_at_any_depth(tmp_path, save_image):
+    for path in ("a/1.png", "b/1.png", "b/run/figure.png", "runs/x/figure.png"):
+        save_image(path)
+    for path in ("b/run/model.safetensors", "runs/x/last.safetensors"):
+        (tmp_path / path).touch()
+    source = read_image_folder(tmp_path)
+    assert source.unsplit.identifiers == ["a/1.png", "b/1.png"]
+    assert source.empty_classes == ()
+    assert source.notes == ("b/run, runs/x ignored: a run folder with a trained model",)

@@ -71,3 +71,10 @@ def test_damaged_files_are_named(save, tmp_path):
         read_npz(path)
     with pytest.raises(FormatError, match="cannot be read: No such file"):
         read_npz(tmp_path / "gone.npz")
+
+
+def test_labels_that_number_no_classes_are_refused(save):
+    for labels in (np.arange(6) * 1_000_000, np.array([0, 1, 2, 3, 4, 160])):
+        with pytest.raises(DataError, match=r"x and y|y: labels need to lie in 0\.\.159") as caught:
+            read_npz(save(x=X, y=labels))
+        assert "return_inverse=True" in caught.value.hint

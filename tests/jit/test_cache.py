@@ -94,3 +94,8 @@ def test_two_processes_may_compile_at_once_and_a_damaged_object_is_rebuilt(tmp_p
     again = start()
     assert {again.communicate()[0]} == answers
     assert not list(tmp_path.glob("*.part"))
+
+
+def test_a_tilde_in_the_environment_is_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NEOCOG_CACHE", "~/cc")
+    assert default_folder() == Path.home() / "cc"

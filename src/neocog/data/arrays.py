@@ -16,6 +16,7 @@ from neocog.errors import DataError, SettingError
 
 Layout = Literal["auto", "NHWC", "NCHW"]
 
+MAX_CLASSES = 10_000  # that labels without names may number; more is a slip, such as identifiers for labels
 _CHANNELS = (1, 3, 4)  # grey, RGB, RGBA: what "auto" takes for a channel axis
 _ROUNDING = 1e-5  # float images may miss [0, 1] by what arithmetic on them leaves
 _KINDS = {1: "grey", 3: "RGB", 4: "RGBA"}
@@ -144,6 +145,8 @@ def check_labels(labels: NDArray[Any], count: int, class_names: Sequence[str] | 
     if class_names is not None and len(set(class_names)) != len(class_names):
         doubled = sorted({name for name in class_names if list(class_names).count(name) > 1})
         raise DataError(f"class names need to differ, got {', '.join(map(repr, doubled))} more than once")
+    if class_names is None and len(labels):
+        check_class_count(int(labels.max()) + 1)
     highest = len(class_names) - 1 if class_names is not None else np.iinfo(np.int64).max
     wrong = np.flatnonzero((labels < 0) | (labels > highest))
     if len(wrong):
@@ -154,6 +157,19 @@ def check_labels(labels: NDArray[Any], count: int, class_names: Sequence[str] | 
             hint="labels count from 0, one for each class name",
         )
     return labels.astype(np.int64)
+
+
+def check_class_count(classes: int, limit: int = MAX_CLASSES) -> None:
+    """Refuse labels that number more classes than there can be.
+
+    Raises:
+        DataError: more classes than `limit`.
+    """
+    if classes > limit:
+        raise DataError(
+            f"labels need to lie in 0..{limit - 1:,} where classes have no names, got {classes - 1:,}",
+            hint="number the classes without gaps: class_names, labels = np.unique(labels, return_inverse=True)",
+        )
 
 
 def _to_nhwc(images: NDArray[Any], layout: Layout) -> NDArray[Any]:

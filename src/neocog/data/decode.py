@@ -141,8 +141,10 @@ def read_header(path: str | os.PathLike[str]) -> Header:
             turned = False
             with contextlib.suppress(Exception):  # as in read_image
                 turned = image.getexif().get(_ORIENTATION) in _QUARTER_TURNS
-    except OSError as error:
-        raise _unread(str(path), error) from error
+    except DataError:
+        raise
+    except (OSError, ValueError) as error:
+        raise unreadable_file(str(path), error) from error
     height, width = (image.width, image.height) if turned else (image.height, image.width)
     return Header(height, width, image.mode)
 
@@ -186,7 +188,9 @@ def _damaged(name: str, length: int, error: Exception) -> DataError:
     )
 
 
-def _unread(name: str, error: OSError) -> DataError:
+def unreadable_file(name: str, error: OSError | ValueError) -> DataError:
+    if isinstance(error, ValueError):  # a NUL byte, which no path can hold
+        return DataError(f"{name!r}: no file can have this name: {error}")
     if isinstance(error, FileNotFoundError):
         return DataError(f"{name}: there is no such file")
     return DataError(f"{name}: the file cannot be read: {error.strerror or error}")
@@ -200,6 +204,6 @@ def _bytes_of(source: ImageSource, name: str | None) -> tuple[bytes, str]:
         name = name or str(path)
         try:
             return path.read_bytes(), name
-        except OSError as error:
-            raise _unread(name, error) from error
+        except (OSError, ValueError) as error:
+            raise unreadable_file(name, error) from error
     return source.read(), name or str(getattr(source, "name", "image"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from functools import cached_property
@@ -15,7 +16,7 @@ from neocog.data.arrays import check_labels
 from neocog.data.cache import ImageCache
 from neocog.data.channels import GREY_MODES
 from neocog.data.dataset import Dataset, ImageFacts, Progress
-from neocog.data.decode import decode_image, read_header, read_image
+from neocog.data.decode import decode_image, read_header, read_image, unreadable_file
 from neocog.data.parallel import map_in_order, worker_count
 from neocog.data.resize import DEFAULT_RESIZE, Images, ImageSize, ResizeRule
 from neocog.errors import DataError
@@ -101,17 +102,17 @@ class FileDataset(Dataset):
         path = self.path(index)
         try:
             data = path.read_bytes()
-        except OSError as error:
-            raise DataError(f"{path}: the file cannot be read: {error.strerror or error}") from error
+        except (OSError, ValueError) as error:
+            raise unreadable_file(str(path), error) from error
         image = read_image(data, name=str(path))
         return ImageFacts(image.height, image.width, image.mode, content_digest(data))
 
     def _digest(self, index: int) -> bytes:
         try:
             return content_digest(self.path(index).read_bytes())
-        except OSError:
+        except (OSError, ValueError):  # ValueError: a NUL byte in the path
             # no content to hash: a name keeps the image in its place until `verify` reports it
-            return content_digest(b"unreadable:" + self.identifiers[index].encode())
+            return content_digest(b"unreadable:" + os.fsencode(self.identifiers[index]))
 
     @cached_property
     def _headers(self) -> tuple[ImageSize | None, int]:

@@ -8,8 +8,9 @@
     test        also testing, eval, evaluation
 
 Split names are compared without regard to case. Classes are sorted by name; what begins with a dot is ignored; class
-folders may hold further folders; symbolic links are followed. A folder whose name is one of the above is still a class
-when it holds images directly and stands beside other classes (a "train" among vehicles).
+folders may hold further folders; symbolic links are followed; run folders (with a model.safetensors) are left out. A
+folder whose name is one of the above is still a class when it holds images directly and stands beside other classes (a
+"train" among vehicles).
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ from neocog.data.dataset import Dataset, Source
 from neocog.data.decode import IMAGE_EXTENSIONS
 from neocog.data.files import FileDataset
 from neocog.errors import DataError
+
+RUN_FILES = frozenset({"model.safetensors", "last.safetensors"})
+"""Files that mark a folder as what a training left behind, and not as a class."""
 
 SPLIT_NAMES = {
     "train": "train",
@@ -37,7 +41,7 @@ SPLIT_NAMES = {
 }
 """Folder name, or value in a table's split column, to the part that it means; in lower case."""
 
-_SHOWN = 5  # names listed in a message before "and n more"
+_SHOWN = 3  # names listed in a message before "and n more"
 
 
 def is_image_folder(root: Path) -> bool:
@@ -66,13 +70,18 @@ def read_image_folder(root: str | Path) -> Source:
     classes: dict[str, dict[str, list[str]]] = {}  # part -> class -> paths relative to root
     notes: list[str] = []
     ignored: list[str] = []
+    runs: list[str] = []
     for part, folder in parts.items():
         classes[part] = {}
         for class_folder in _folders(folder):
-            skipped: list[str] = []
-            paths = [path.relative_to(root).as_posix() for path in _images(class_folder, skipped)]
+            skipped: list[Path] = []
+            inner_runs: list[Path] = []
+            paths = [path.relative_to(root).as_posix() for path in _images(class_folder, skipped, inner_runs)]
+            runs += [path.relative_to(root).as_posix() for path in inner_runs]
+            if inner_runs and not paths:
+                continue  # a folder of run folders is no class without images
             classes[part][class_folder.name] = sorted(paths)
-            ignored += skipped
+            ignored += [path.relative_to(root).as_posix() for path in skipped]
         loose = sorted(path.name for path in folder.iterdir() if _is_image(path) and path.is_file())
         if loose:
             notes.append(f"{_listed(loose)} in {folder} ignored: images need to lie in a class folder")
@@ -80,6 +89,10 @@ def read_image_folder(root: str | Path) -> Source:
     empty = sorted({name for found in classes.values() for name in found} - set(names))
     if not names:
         raise _no_images(root, parts)
+    for name in names:
+        _check_name(root, name)
+    if runs:
+        notes.append(f"{_listed(sorted(runs))} ignored: a run folder with a trained model")
     if ignored:
         notes.append(f"{_listed(sorted(ignored))} ignored: no image file")
     if "unsplit" not in parts:
@@ -140,8 +153,8 @@ def _folders(root: Path) -> list[Path]:
     return sorted(folders, key=lambda path: path.name)
 
 
-def _images(folder: Path, skipped: list[str] | None = None) -> Iterator[Path]:
-    """Yield the image files below a folder; other files go to `skipped`."""
+def _images(folder: Path, skipped: list[Path] | None = None, runs: list[Path] | None = None) -> Iterator[Path]:
+    """Yield the image files below a folder; other files go to `skipped`; run folders are left out, and go to `runs`."""
     seen = set()
     for current, folders, files in os.walk(folder, followlinks=True):
         real = os.path.realpath(current)
@@ -149,6 +162,11 @@ def _images(folder: Path, skipped: list[str] | None = None) -> Iterator[Path]:
             folders.clear()
             continue
         seen.add(real)
+        if not RUN_FILES.isdisjoint(files):
+            folders.clear()
+            if runs is not None:
+                runs.append(Path(current))
+            continue
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
             if name.startswith("."):
@@ -157,7 +175,18 @@ def _images(folder: Path, skipped: list[str] | None = None) -> Iterator[Path]:
             if _is_image(path):
                 yield path
             elif skipped is not None:
-                skipped.append(name)
+                skipped.append(path)
+
+
+def _check_name(root: Path, name: str) -> None:
+    # Model files hold class names as UTF-8; Linux allows any bytes in the name of a folder.
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise DataError(
+            f"{root}: the class folder {os.fsencode(name)!r} has a name that is not UTF-8 text",
+            hint="rename the folder",
+        ) from None
 
 
 def _is_image(path: Path) -> bool:

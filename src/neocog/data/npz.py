@@ -16,10 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neocog.data.arrays import ArrayDataset
+from neocog.data.arrays import MAX_CLASSES, ArrayDataset, check_class_count
 from neocog.data.dataset import Source
 from neocog.errors import DataError, FormatError
 
+_CLASSES_AN_IMAGE, _CLASSES_AT_LEAST = 10, 100  # labels beyond are no class numbers
 _SUFFIXES = {"train": ("train",), "validation": ("val", "validation", "valid"), "test": ("test",)}
 
 
@@ -106,4 +107,11 @@ def _class_names(path: Path, arrays: dict[str, NDArray[Any]], labels: list[str])
         return [str(name) for name in names]
     # one count for all parts, so that a part without the last class still has as many names
     highest = [int(arrays[key].max()) for key in labels if arrays[key].size and arrays[key].dtype.kind in "iu"]
-    return [str(label) for label in range(max(highest) + 1)] if len(highest) == len(labels) else None
+    if len(highest) != len(labels):
+        return None
+    images = sum(arrays[key].size for key in labels)
+    try:
+        check_class_count(max(highest) + 1, min(MAX_CLASSES, _CLASSES_AN_IMAGE * images + _CLASSES_AT_LEAST))
+    except DataError as error:
+        raise DataError(f"{path}, {' and '.join(labels)}: {error.message}", hint=error.hint) from None
+    return [str(label) for label in range(max(highest) + 1)]

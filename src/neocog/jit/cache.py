@@ -22,6 +22,8 @@ def default_folder() -> Path:
     """Give the user's cache folder; NEOCOG_CACHE names another."""
     chosen = os.environ.get("NEOCOG_CACHE")
     if chosen:
+        with contextlib.suppress(RuntimeError):  # a "~name" of nobody is a folder of that name
+            return Path(chosen).expanduser()
         return Path(chosen)
     if sys.platform == "darwin":
         return Path.home() / "Library" / "Caches" / "neocog"

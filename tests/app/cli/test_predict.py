@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -168,7 +169,10 @@ def test_what_cannot_be_predicted_is_told(run, trained_once, images, tmp_path):
     cases = [
         ([images / "bb.png"], 2, f"there is no file or folder {images}/bb.png", f"did you mean {images}/b.png?"),
         ([tmp_path / "empty"], 1, f"{tmp_path}/empty: there are no images in this folder", "images end in .jpg"),
-        ([f"{images}/*.jpg"], 1, f"{images}/*.jpg: no file matches this pattern", "quote it"),
+        ([f"{images}/*.jpg"], 2, f"{images}/*.jpg: no file matches this pattern", "quote it"),
+        ([f"{images}/no/*.jpg"], 2, f"{images}/no/*.jpg: no file matches", f"there is no folder {images}/no"),
+        (["--list", images], 2, "--list needs - among the sources", "such as: neocog predict MODEL - --list"),
+        ([""], 2, "SOURCE must not be empty", "see neocog predict --help"),
         (["-", "-"], 2, "stdin can be read once, got '-' twice", "see neocog predict --help"),
         (["--csv", "--json", images], 2, "--csv and --json cannot both be given", "see neocog predict --help"),
         (["--top", "0", images], 2, "--top must be 1 or more, got 0", "see neocog predict --help"),
@@ -184,3 +188,25 @@ def test_what_cannot_be_predicted_is_told(run, trained_once, images, tmp_path):
 def test_sources_keep_the_order_in_which_they_are_named(images):
     names = [Path(picture.name).name for picture in pictures_of([f"{images}/b.png", f"{images}/deep", f"{images}/a*"])]
     assert names == ["b.png", "c.PNG", "a.png"]
+
+
+def test_a_closed_stdout_is_no_crash(trained_once, images):
+    words = shlex.join([*NEOCOG, "predict", str(trained_once[0]), str(images)])
+    done = subprocess.run(["sh", "-c", f"{words} >&-"], stderr=subprocess.PIPE)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_a_listed_path_that_no_file_can_have_is_an_unreadable_image(trained_once, images):
+    paths = f"{images}/a.png\n{images}/b\0.png\n"
+    done = subprocess.run(
+        [*NEOCOG, "predict", trained_once[0], "--list", "-"], input=paths, capture_output=True, text=True
+    )
+    assert (done.returncode, len(done.stdout.splitlines())) == (0, 1)
+    assert "no file can have this name" in done.stderr
+
+
+def test_control_characters_of_a_name_do_not_break_the_lines(run, trained_once, tmp_path):
+    path = write_image(tmp_path / "a\tb\nc.png", 40)
+    out = run("predict", trained_once[0], path).out
+    assert out.startswith(f"{tmp_path}/a\\tb\\nc.png\tdark\t")
+    assert json.loads(run("predict", trained_once[0], path, "--json").out)["path"] == str(path)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import csv
 import errno
 import json
+import os
 import shlex
+import time
 
 import numpy as np
 import pytest
 
 from app.pictures import CLASSES, write_image, write_photos
+from neocog.app.cli import training
 from neocog.train.runfolder import RunFolder
 from neocog.train.trainer import Trainer
 
@@ -264,13 +267,19 @@ def refused(done, code: int, message: str, hint: str) -> None:
         (["--time", "0"], "--time must be above 0, got 0", "see"),
         (["--patience", "0"], "--patience must be 1 or more, got 0", "see"),
         (["--seed", "-1"], "--seed must be 0 or more, got -1", "see"),
-        (["--model", "resnet"], "--model must be auto, article, lenet5, photo or vgg, got 'resnet'", ""),
+        (
+            ["--model", "resnet"],
+            "--model must be auto, article, lenet5, photo or vgg, got 'resnet'",
+            "see neocog train --help",
+        ),
         (["--model", "letnet5"], "--model must be", "did you mean lenet5?"),
         (["--optimizer", "adamm"], "--optimizer must be adam, adamw or sgd, got 'adamm'", "did you mean adam"),
         (["--engine", "gpu"], "--engine must be native, reference or torch, got 'gpu'", ""),
         (["--channels", "2"], "--channels must be 1 or 3, got '2'", ""),
         (["--epoch", "3"], "neocog train has no flag --epoch", "did you mean --epochs?"),
         (["epoch=3"], "neocog train has no setting 'epoch'", "did you mean epochs=3?"),
+        (["-o", ""], "--output must not be empty", "see neocog train --help"),
+        (["--resume", ""], "--resume must not be empty", "see neocog train --help"),
         (["more"], "got unexpected extra argument", "see neocog train --help"),
     ],
 )
@@ -280,6 +289,71 @@ def test_a_mistake_on_the_command_line_is_told_before_anything_is_read(run, word
 
 def test_data_must_be_named(run):
     refused(run("train"), 2, "neocog train needs DATA", "to try it out: neocog train digits")
+
+
+def test_an_empty_word_is_not_the_current_folder(run):
+    refused(run("train", ""), 2, "DATA must not be empty", "see neocog train --help")
+
+
+def test_a_second_training_on_the_current_folder_has_the_same_classes(run, photos, monkeypatch):
+    monkeypatch.chdir(photos)
+    (photos / "empty").mkdir()
+    for _ in range(2):
+        done = run("train", ".", *QUICK, "--json")
+        assert json.loads(done.out)["classes"] == list(CLASSES)
+        assert "1 folder without an image, taken for no class: empty" in done.err
+    assert "ignored: a run folder with a trained model" in done.err
+
+
+def test_a_class_folder_that_is_no_text_is_named(run, photos):
+    (photos / "dark").rename(photos / os.fsdecode(b"d\xe9"))
+    for verb in ("check", "train"):
+        refused(run(verb, photos), 1, "the class folder b'd\\xe9' has a name that is not UTF-8", "rename the folder")
+
+
+def test_a_folder_of_a_training_killed_in_its_first_epoch_is_used_again(run, photos, trained):
+    for name in ("model.safetensors", "last.safetensors", "history.csv"):
+        (trained / name).unlink()
+    assert run("train", photos, *QUICK, "-o", trained).code == 0
+
+
+def test_resuming_is_offered_only_where_it_can_be_done(run, photos, trained):
+    (trained / "last.safetensors").unlink()
+    done = run("train", photos, *QUICK, "-o", trained)
+    refused(done, 2, "holds a training already", "choose another --output, or replace")
+
+
+def test_the_old_training_stays_until_the_new_one_has_an_epoch(run, photos, trained, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    before = {path.name: path.read_bytes() for path in trained.iterdir()}
+    monkeypatch.setattr(Trainer, "step", interrupt)
+    done = run("train", photos, *QUICK, "-o", trained, "--overwrite")
+    assert done.code == 130
+    assert "the training before it is kept" in done.err
+    assert {path.name: path.read_bytes() for path in trained.iterdir()} == before
+
+
+def test_seconds_and_speed_are_of_the_same_epochs(run, photos, tmp_path):
+    told = json.loads(run("train", photos, *QUICK, "-o", tmp_path / "out", "--json").out)
+    assert told["seconds"] == pytest.approx(sum(told["history"]["seconds"]))
+    images = json.loads((tmp_path / "out/config.json").read_text())["images"]["train"]
+    assert told["images_per_second"] == pytest.approx(2 * images / told["seconds"])
+
+
+def test_a_long_wait_for_the_first_step_is_explained(run, photos, tmp_path, monkeypatch):
+    step = Trainer.step
+    monkeypatch.setattr(training, "NOTICE_AFTER", 0.0)
+    monkeypatch.setattr(Trainer, "step", lambda *words: (time.sleep(0.05), step(*words))[1])
+    assert run("train", photos, *QUICK, "-o", tmp_path / "a").err.count("compiling the network") == 1
+    assert "compiling" not in run("train", photos, *QUICK, "-o", tmp_path / "b", "--quiet").err
+
+
+def test_few_images_of_a_class_are_told(run, tmp_path):
+    write_photos(tmp_path / "data", per_class=3)
+    done = run("train", tmp_path / "data", *QUICK, "-o", tmp_path / "out")
+    assert "warning: 2 classes with fewer than 10 training images: bright (" in done.err
 
 
 def test_data_that_is_not_there_is_told(run, photos):

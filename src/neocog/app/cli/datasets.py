@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from neocog.app.cli import options
 from neocog.app.cli.errors import CommandLineError, warn
 from neocog.app.cli.output import count
 from neocog.data.builtin import DIGITS
@@ -24,7 +25,7 @@ SPLITS = ("train", "val", "test", "all")
 PART_NAMES = {"train": "train", "val": "validation", "test": "test"}
 LISTED = 20  # unreadable images that are named one by one
 
-argument = click.argument("data")
+argument = click.argument("data", type=options.Location())
 
 
 def open_source(location: str) -> Source:

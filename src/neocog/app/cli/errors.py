@@ -22,6 +22,7 @@ import click
 
 from neocog.errors import NeocogError, SettingError
 
+ALIKE = 0.7  # of 1, the likeness from which a word is taken for a slip: 0.6 would take resnet for lenet5
 SUCCESS, FAILURE, USAGE, INTERRUPTED = 0, 1, 2, 130
 
 # what to call an operating system's refusal, and what to do about it
@@ -60,7 +61,7 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     >>> nearest("trian", ["train", "evaluate"])
     'train'
     """
-    found = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    found = difflib.get_close_matches(word, list(known), n=1, cutoff=ALIKE)
     return found[0] if found else None
 
 
@@ -96,8 +97,10 @@ def _usage(error: click.UsageError) -> str:
     if isinstance(error, click.MissingParameter) and error.param is not None:
         name = error.param.human_readable_name if isinstance(error.param, click.Argument) else error.param.opts[-1]
         return format_error(f"{verb} needs {name}", hint=f"see {verb} --help")
-    if isinstance(error, click.BadParameter) and isinstance(error.param, click.Option):
-        return format_error(f"{error.param.opts[0]} {error.message}", hint=f"see {verb} --help")
+    if isinstance(error, click.BadParameter) and error.param is not None:
+        argument = isinstance(error.param, click.Argument)
+        name = error.param.human_readable_name.strip("[].") if argument else error.param.opts[0]
+        return format_error(f"{name} {error.message}", hint=f"see {verb} --help")
     message = error.format_message().rstrip(".")
     return format_error(message[:1].lower() + message[1:], hint=f"see {verb} --help")
 

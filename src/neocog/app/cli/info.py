@@ -21,7 +21,7 @@ KIND_NAMES = {1: "grey", 3: "RGB", 4: "RGBA"}
 
 
 @click.command("info", cls=options.Verb)
-@click.argument("thing", metavar="MODEL|DATA")
+@click.argument("thing", type=options.Location(), metavar="MODEL|DATA")
 @options.as_json
 def command(thing: str, as_json: bool) -> None:
     """Describe a model (a file or a run folder) or a data set (whatever neocog train takes)."""

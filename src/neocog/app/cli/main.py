@@ -96,7 +96,8 @@ def cli(ctx: click.Context) -> None:
     """Train, look into and use convolutional neural networks, compiled for the machine at hand.
 
     Settings may be written --epochs 5, --epochs=5 or epochs=5. Results go to stdout, progress to stderr. Exit codes:
-    0 success, 1 a failed check or run, 2 a mistake on the command line. NEOCOG_DEBUG=1 shows where an error arose.
+    0 success, 1 a failed check or run, 2 a mistake on the command line, 130 interrupted by Ctrl-C. NEOCOG_DEBUG=1 shows
+    where an error arose.
     """
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())

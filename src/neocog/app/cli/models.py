@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from neocog.app.cli import options
 from neocog.app.cli.errors import CommandLineError, nearest
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 MODEL_FILE = "model.safetensors"
 
-argument = click.argument("model", type=click.Path(path_type=Path))
+argument = click.argument("model", type=options.Place())
 
 
 def find_model(path: Path) -> Path:

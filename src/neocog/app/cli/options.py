@@ -15,9 +15,10 @@ if TYPE_CHECKING:  # click 8.1 has no [...] at run time
     _WholeType = click.ParamType[int]
     _RealType = click.ParamType[float]
     _SizeType = click.ParamType[tuple[int, int]]
+    _LocationType = click.ParamType[str]
     _WordType = click.Choice[str]
 else:
-    _WholeType = _RealType = _SizeType = click.ParamType
+    _WholeType = _RealType = _SizeType = _LocationType = click.ParamType
     _WordType = click.Choice
 
 ENGINES = ("native", "reference", "torch")
@@ -177,6 +178,29 @@ class ImageSize(_SizeType):
         if not (1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE):
             self.fail(f"{need}, got {value}", param, ctx)
         return height, width
+
+
+class Location(_LocationType):
+    """A path, or another name of data, that says something: Path("") would be the current folder."""
+
+    name = "LOCATION"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if not str(value):
+            self.fail("must not be empty", param, ctx)
+        return str(value)
+
+
+class Place(click.Path):
+    """The path of a file or folder, not empty."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not str(value):
+            self.fail("must not be empty", param, ctx)
+        return super().convert(value, param, ctx)
 
 
 class OneOf(_WordType):

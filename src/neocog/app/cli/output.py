@@ -6,8 +6,11 @@ import codecs
 import io
 import json
 import math
+import os
 import sys
+import unicodedata
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 
@@ -21,10 +24,25 @@ def _encode_anything(error: UnicodeError) -> tuple[str | bytes, int]:
 
 def prepare_streams() -> None:
     """Make stdout and stderr take any text: a file name on Linux may be any bytes."""
+    if sys.stdin is None:  # a stream that the shell closed, as in `neocog predict … >&-`
+        sys.stdin = Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115 - for the whole process
+    if sys.stdout is None:
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - for the whole process
+    if sys.stderr is None:
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - for the whole process
     codecs.register_error("neocog", _encode_anything)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="neocog")
+
+
+def one_line(text: str) -> str:
+    """Write control characters, of which a file name may hold any, as escapes.
+
+    >>> print(one_line("a\\tb"))
+    a\\tb
+    """
+    return "".join(repr(c)[1:-1] if unicodedata.category(c) in ("Cc", "Zl", "Zp") else c for c in text)
 
 
 def jsonable(value: Any) -> Any:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from neocog.app.cli import models, options
 from neocog.app.cli.errors import CommandLineError, RunFailed, warn
-from neocog.app.cli.output import emit, format_json
+from neocog.app.cli.output import emit, format_json, one_line
 from neocog.app.cli.sources import STDIN, Picture, pictures_of
 from neocog.data.decode import decode_image
 from neocog.data.parallel import map_in_order, worker_count
@@ -48,7 +48,7 @@ class Prediction:
 
 @click.command("predict", cls=options.Verb)
 @models.argument
-@click.argument("source", nargs=-1, required=True)
+@click.argument("source", type=options.Location(), nargs=-1, metavar="SOURCE...")
 @click.option("--top", type=options.Whole(1), default=1, show_default=True, help="How many classes to name.")
 @click.option("--list", "listed", is_flag=True, help="With -: read a list of paths from stdin, one a line.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV with a header.")
@@ -78,8 +78,15 @@ def command(
     """
     if as_csv and as_json:
         raise CommandLineError("--csv and --json cannot both be given")
+    if listed and not source and not sys.stdin.isatty():
+        source = (STDIN,)
+    if not source:
+        raise CommandLineError("neocog predict needs SOURCE")
     if listed and STDIN not in source:
-        source = (*source, STDIN)
+        raise CommandLineError(
+            "--list needs - among the sources, where the paths that stdin lists belong",
+            hint="such as: neocog predict MODEL - --list < paths.txt",
+        )
     trained = models.open_model(model, engine, threads)
     pictures = pictures_of(source, listed=listed)
     single = len(source) == 1 and not listed and not Path(source[0]).is_dir() and len(pictures) == 1
@@ -145,7 +152,7 @@ def _print_lines(batches: Iterator[list[Prediction]], top: int, *, as_csv: bool)
             if as_csv:
                 writer.writerow(prediction.cells())
             else:
-                text.write("\t".join(prediction.cells()) + "\n")
+                text.write("\t".join(map(one_line, prediction.cells())) + "\n")
         printed += len(batch)
         _flush(text)
     _flush(text)

@@ -33,8 +33,8 @@ def pictures_of(sources: Sequence[str], *, listed: bool = False) -> list[Picture
         listed: "-" stands for a list of paths on stdin instead, one a line.
 
     Raises:
-        CommandLineError: there is no such file or folder, or "-" comes twice.
-        DataError: a folder, a pattern or the list holds no image.
+        CommandLineError: there is no such file or folder, a pattern matches none, or "-" comes twice.
+        DataError: a folder or the list holds no image.
     """
     if list(sources).count(STDIN) > 1:
         raise CommandLineError("stdin can be read once, got '-' twice")
@@ -55,7 +55,9 @@ def _expand(source: str, listed: bool) -> Iterator[Picture]:
     elif _PATTERN & set(source):
         files = [Path(match) for match in sorted(glob.glob(source, recursive=True)) if Path(match).is_file()]  # noqa: PTH207 - Path.glob takes no absolute pattern
         if not files:
-            raise DataError(f"{source}: no file matches this pattern", hint="quote it, and try it with: ls")
+            folder = next(p for p in (path, *path.parents) if not _PATTERN & set(str(p)))
+            hint = "quote it, and try it with: ls" if folder.is_dir() else f"there is no folder {folder}"
+            raise CommandLineError(f"{source}: no file matches this pattern", hint=hint)
         yield from map(_file, files)
     else:
         guess = nearest(path.name, _names_beside(path))

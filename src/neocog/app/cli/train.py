@@ -31,7 +31,7 @@ FIXED_BY_RESUME = (
 
 
 @click.command("train", cls=options.Verb)
-@click.argument("data", required=False)
+@click.argument("data", type=options.Location(), required=False)
 @click.option("--model", type=options.OneOf(("auto", *MODELS)), default="auto", show_default=True, help="The network.")
 @click.option(
     "--epochs",
@@ -69,9 +69,9 @@ FIXED_BY_RESUME = (
 @options.threads
 @options.workers
 @options.engine
-@click.option("--output", "-o", type=click.Path(path_type=Path), help="The run folder.  [default: runs/NAME]")
+@click.option("--output", "-o", type=options.Place(), help="The run folder.  [default: runs/NAME]")
 @click.option("--overwrite", is_flag=True, help="Replace the training that lies in --output.")
-@click.option("--resume", "resumed", type=click.Path(path_type=Path), metavar="RUN", help="Go on where RUN stopped.")
+@click.option("--resume", "resumed", type=options.Place(), metavar="RUN", help="Go on where RUN stopped.")
 @options.as_json
 @options.quiet
 @click.option("--strict", is_flag=True, help="Do not train if an image cannot be read.")

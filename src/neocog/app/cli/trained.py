@@ -24,7 +24,6 @@ class Outcome:
     Arguments:
         data: the location, as given.
         part: what `evaluation` was measured on.
-        seconds: of the training and the measuring.
         unreadable: images that were skipped.
     """
 
@@ -35,7 +34,6 @@ class Outcome:
     history: History
     part: str
     evaluation: Evaluation
-    seconds: float
     unreadable: int
 
     @property
@@ -44,10 +42,19 @@ class Outcome:
         return sum(parameter.size for parameter in parameters_of(self.model.graph))
 
     @property
+    def seconds(self) -> float:
+        """Of all epochs, those before a resume and validation included; not of what is done before and after them."""
+        return sum(epoch.seconds for epoch in self.history.epochs)
+
+    @property
     def images_per_second(self) -> float:
-        """Mean training speed over the epochs."""
+        """Training images of whole epochs over the seconds of these; a time limit may cut the last epoch short."""
         epochs = self.history.epochs
-        return len(epochs) / sum(1 / epoch.images_per_second for epoch in epochs) if epochs else 0.0
+        if self.history.stopped == "time limit" and len(epochs) > 1:
+            epochs = epochs[:-1]
+        seconds = sum(epoch.seconds for epoch in epochs)
+        train = self.splits.train
+        return len(epochs) * (len(train) - len(train.unreadable)) / seconds if seconds else 0.0
 
     @property
     def best_epoch(self) -> int:
@@ -86,8 +93,8 @@ class Outcome:
             ),
             (
                 "trained",
-                f"{count(epochs, 'epoch')}, the best is number {self.best_epoch}; {self.seconds:.1f} s, "
-                f"{self.images_per_second:,.0f} images/s",
+                f"{count(epochs, 'epoch')} in {self.seconds:.1f} s, {self.images_per_second:,.0f} images/s; "
+                f"the best is number {self.best_epoch}",
             ),
             (
                 "network",

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import shlex
-import time
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -26,14 +27,18 @@ from neocog.model.losses import CrossEntropy, Loss
 from neocog.model.optimizers import Optimizer
 from neocog.model.shapes import ImageShape
 from neocog.model.zoo import make_net
+from neocog.train.callbacks import Callback
 from neocog.train.checkpoint import Checkpoint
 from neocog.train.evaluation import Evaluation, evaluate
+from neocog.train.events import BatchResult, Run
 from neocog.train.fit import fit
 from neocog.train.history import History
 from neocog.train.model import Model
 from neocog.train.runfolder import RunFolder
 from neocog.train.source import DataSource
 
+FEW_IMAGES = 10  # of a class; too few to learn from
+NOTICE_AFTER = 0.5  # seconds without a first step, after which compiling is told of
 EVALUATION_BATCH = 256  # images; no gradients are kept, so more than a training batch
 ENDLESS = 1_000_000  # epochs, where --time is what ends the training
 LAST_FILE = "last.safetensors"  # of a run folder
@@ -213,10 +218,16 @@ def _read(splits: DataSplits, size: ImageSize, flags: Flags) -> tuple[DataSplits
 
 
 def _tell_notes(splits: DataSplits, flags: Flags) -> None:
-    bare = [name for name, images in zip(splits.class_names, splits.train.counts(), strict=True) if not images]
-    bare += splits.empty_classes
+    images = dict(zip(splits.class_names, map(int, splits.train.counts()), strict=True))
+    bare = [name for name, number in images.items() if not number]
+    few = [f"{name} ({number})" for name, number in images.items() if 0 < number < FEW_IMAGES]
     if bare:
         warn(f"{count(len(bare), 'class', 'classes')} without training images: {shorten(bare)}")
+    if splits.empty_classes:
+        folders = count(len(splits.empty_classes), "folder")
+        warn(f"{folders} without an image, taken for no class: {shorten(splits.empty_classes)}")
+    if few:
+        warn(f"{count(len(few), 'class', 'classes')} with fewer than {FEW_IMAGES} training images: {shorten(few)}")
     if not flags.quiet:
         for note in splits.notes:
             click.echo(f"note: {note}", err=True)
@@ -227,14 +238,49 @@ def _make_folder(name: str, flags: Flags) -> RunFolder:
         if flags.output is None:
             return RunFolder.create(_UNFIT.sub("-", Path(name).stem) or "data")
         folder = RunFolder(flags.output)
+        if flags.overwrite and (folder.best.exists() or folder.last.exists()):
+            folder = _Successor(flags.output)
     except NeocogError as error:
         raise NeocogError(error.message, details=error.details, hint="choose another place with --output") from None
-    if not flags.overwrite and any(path.exists() for path in _files(folder)):
+    if not flags.overwrite and any(path.exists() for path in _files(folder)) and not _never_begun(folder):
+        resumable = "go on with --resume, " if folder.last.exists() else ""
         raise CommandLineError(
             f"{flags.output} holds a training already",
-            hint="choose another --output, go on with --resume, or replace it with --overwrite",
+            hint=f"choose another --output, {resumable}or replace it with --overwrite",
         )
     return folder
+
+
+def _never_begun(folder: RunFolder) -> bool:
+    """Whether all that lies there was written by a training that was killed within its first epoch."""
+    if any(path.exists() for path in (folder.best, folder.last, folder.history)):
+        return False
+    try:
+        config = json.loads(folder.config.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False  # no config.json of ours: these files may be anyone's
+    return isinstance(config, dict) and {"data", "classes", "model", "optimizer", "seed"} <= config.keys()
+
+
+class _Successor(RunFolder):
+    """A run folder whose old training stays until the new one has done its first epoch."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.on_first_epoch: Callable[[], None] | None = None
+
+    def save_best(self, model: Model) -> None:
+        super().save_best(model)
+        if self.on_first_epoch is not None:
+            self.on_first_epoch()
+            self.on_first_epoch = None
+
+
+def _has_begun(folder: RunFolder) -> bool:
+    """Whether an epoch of the training at hand, and not of one that it replaces, is in its folder."""
+    if isinstance(folder, _Successor) and folder.on_first_epoch is not None:
+        return False
+    return folder.last.exists()
 
 
 def _files(folder: RunFolder) -> tuple[Path, ...]:
@@ -281,7 +327,6 @@ def _settings(training: Training, flags: Flags) -> dict[str, object]:
 
 def run(training: Training, flags: Flags) -> Outcome:
     """Train, then measure the best model on the test part, or on the validation part where there is none."""
-    began = time.perf_counter()
     if not flags.quiet:
         click.echo(_opening(training), err=True)
     try:
@@ -304,17 +349,24 @@ def run(training: Training, flags: Flags) -> Outcome:
         history=history,
         part=part,
         evaluation=evaluation,
-        seconds=time.perf_counter() - began,
         unreadable=training.unreadable,
     )
 
 
 def _write_beginning(training: Training) -> None:
-    """Write what the training starts from; with --overwrite the files of the old one go."""
-    for path in _files(training.folder):
+    """Write what the training starts from; over a training that is to be replaced, only once an epoch is done."""
+    folder = training.folder
+
+    def write() -> None:
+        folder.write_config(training.settings)
+        folder.write_split(training.splits)
+
+    if isinstance(folder, _Successor):
+        folder.on_first_epoch = write
+        return
+    for path in _files(folder):
         path.unlink(missing_ok=True)
-    training.folder.write_config(training.settings)
-    training.folder.write_split(training.splits)
+    write()
 
 
 @contextlib.contextmanager
@@ -323,7 +375,7 @@ def _removed_if_unfinished(folder: RunFolder) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        if not folder.last.exists():
+        if not isinstance(folder, _Successor) and not folder.last.exists():
             for path in _files(folder):
                 path.unlink(missing_ok=True)
         raise
@@ -345,25 +397,48 @@ def _source(training: Training, part: Dataset, flags: Flags, *, shuffle: bool) -
 
 def _fit(training: Training, flags: Flags) -> History:
     validation = training.splits.validation
-    return fit(
-        training.model,
-        _source(training, training.splits.train, flags, shuffle=True),
-        epochs=training.epochs,
-        batch_size=training.batch_size,
-        optimizer=training.optimizer,
-        loss=training.loss,
-        validation=None if validation is None else _source(training, validation, flags, shuffle=False),
-        patience=flags.patience,
-        seed=training.seed,
-        threads=flags.threads,
-        engine=flags.engine,
-        resume=training.checkpoint,
-        folder=training.folder,
-        settings=training.settings,
-        time_limit=None if flags.minutes is None else 60.0 * flags.minutes,
-        restore_best=True,
-        verbose=0 if flags.quiet else 1,
-    )
+    notice = _CompileNotice(wanted=flags.engine == "native" and not flags.quiet)
+    try:
+        return fit(
+            training.model,
+            _source(training, training.splits.train, flags, shuffle=True),
+            epochs=training.epochs,
+            batch_size=training.batch_size,
+            optimizer=training.optimizer,
+            loss=training.loss,
+            validation=None if validation is None else _source(training, validation, flags, shuffle=False),
+            patience=flags.patience,
+            callbacks=[notice],
+            seed=training.seed,
+            threads=flags.threads,
+            engine=flags.engine,
+            resume=training.checkpoint,
+            folder=training.folder,
+            settings=training.settings,
+            time_limit=None if flags.minutes is None else 60.0 * flags.minutes,
+            restore_best=True,
+            verbose=0 if flags.quiet else 1,
+        )
+    finally:
+        notice.timer.cancel()
+
+
+class _CompileNotice(Callback):
+    """Tells why nothing happens yet, where the first step lets itself be waited for."""
+
+    def __init__(self, *, wanted: bool) -> None:
+        self.timer = threading.Timer(NOTICE_AFTER, _tell_compiling)
+        self.timer.daemon = True
+        if wanted:
+            self.timer.start()
+
+    def on_batch_end(self, run: Run, batch: BatchResult) -> None:
+        self.timer.cancel()
+
+
+def _tell_compiling() -> None:
+    with contextlib.suppress(OSError, ValueError):  # stderr is closed
+        click.echo("compiling the network for this processor …", err=True)
 
 
 def _measure(training: Training, flags: Flags) -> tuple[str, Evaluation]:
@@ -375,8 +450,9 @@ def _measure(training: Training, flags: Flags) -> tuple[str, Evaluation]:
 
 def _interrupted(training: Training) -> str:
     folder = training.folder
-    if not folder.last.exists():
-        return format_error("interrupted before the first epoch was done; nothing is kept")
+    if not _has_begun(folder):
+        kept = "the training before it" if isinstance(folder, _Successor) else "nothing"
+        return format_error(f"interrupted before the first epoch was done; {kept} is kept")
     again = f"neocog train {shlex.quote(training.data)} --resume {shlex.quote(str(folder.path))}"
     return format_error(f"interrupted; the epochs done are in {folder.path}", hint=f"go on with: {again}")
 
