@@ -78,6 +78,8 @@ def test_the_tile_with_the_fewest_products_is_chosen() -> None:
 
 def test_the_direct_sum_stays_where_winograd_does_not_pay_or_apply() -> None:
     assert choose(Conv2d(64, 3), (28, 28, 1)) is None  # few channels
+    assert choose(Conv2d(256, 3, padding=1), (14, 14, 256)) is None  # 9 MB of transformed filters
+    assert choose(Conv2d(128, 3, padding=1), (14, 14, 128)) is not None
     assert choose(Conv2d(64, 3), (4, 4, 64)) is None  # 2 x 2 outputs fill a small part of a tile
     for layer in (Conv2d(64, 5), Conv2d(64, (3, 1)), Conv2d(64, 3, stride=2), Conv2d(64, 3, dilation=2)):
         assert choose(layer, (28, 28, 64)) is None

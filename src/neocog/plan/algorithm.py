@@ -34,7 +34,8 @@ def choose_tile(window: Window, channels: int, filters: int, algorithm: Algorith
     """Choose the side of Winograd's tiles for a convolution, or None for the direct sum.
 
     Fewer products win, those of tiles that reach past the image included. The direct sum wins for few channels, where
-    transforms cost more than they save, and for maps so small that most of a tile is lost.
+    transforms cost more than they save, for maps so small that most of a tile is lost, and for so many that the
+    transformed filters, read once for each block of tiles, come from far away.
 
     Arguments:
         window: the convolution's.
@@ -53,7 +54,10 @@ def choose_tile(window: Window, channels: int, filters: int, algorithm: Algorith
     if algorithm == "winograd":
         return best
     gain = height * width * TAPS * TAPS / products(best)
-    return best if min(channels, filters) >= max(16, target.lanes) and gain >= LEAST_GAIN else None
+    weights = 4 * minimal(best).positions * channels * filters
+    if gain < LEAST_GAIN or min(channels, filters) < max(16, target.lanes) or weights > 2 * target.level2:
+        return None
+    return best
 
 
 def turned_window(window: Window) -> Window:
