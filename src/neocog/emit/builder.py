@@ -166,7 +166,7 @@ class Builder:
     def splat_i32(self, number: Index) -> Value:
         """Give a vector with the same 32-bit integer in every lane."""
         if isinstance(number, int):
-            return ir.Constant(self.vector_i32, [int32(number)] * self.lanes)
+            return ir.Constant(self.vector_i32, [int32(number & 0xFFFFFFFF)] * self.lanes)
         return self.spread(self.ir.trunc(number, I32), self.vector_i32)
 
     def spread(self, scalar: Value, kind: ir.VectorType) -> Value:

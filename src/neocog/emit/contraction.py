@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from neocog.emit.builder import Builder, Index, Value
+from neocog.emit.builder import I8, Builder, Index, Value
 from neocog.emit.memory import Memory
+from neocog.emit.winner import largest, store_winner
 from neocog.plan.clip import is_written
 from neocog.plan.contraction import Axis, Clip, Contraction, Split
 
@@ -54,22 +55,23 @@ class Place:
 def emit_contraction(b: Builder, memory: Memory, stage: Contraction, low: Value, high: Value) -> None:
     """Write the work items low ≤ item < high of a contraction."""
     blocks = stage.reduction
+    before = b.mul(memory.block.turn, blocks.total) if stage.accumulates and memory.block else None
     if blocks.total == 1:
-        _emit_items(b, memory, stage, low, high, None, blocks.cut.extent, Place())
+        _emit_items(b, memory, stage, low, high, before, blocks.cut.extent, Place())
         return
     with b.loop(0, blocks.total) as (block, _):
         place, part, _ = _outer(b, blocks, block, Place())
         first, turns = _part(b, blocks, part)
         place = place.moved(b, blocks.cut, first)
-        _emit_items(b, memory, stage, low, high, block, turns, place)
+        number = block if before is None else b.add(before, block)
+        _emit_items(b, memory, stage, low, high, number, turns, place)
 
 
-def emit_block(b: Builder, memory: Memory, stage: Contraction, block: Value, turns: Index, out: Index) -> None:
+def emit_block(b: Builder, memory: Memory, stage: Contraction, block: Value, turns: Index) -> None:
     """Write all items of a contraction over the first `turns` of its reduction, added to what is there already unless
-    this is block 0; `out` moves the output, elements.
+    this is block 0.
     """
-    low, high = b.index(0), b.index(stage.items)
-    _emit_items(b, memory, stage, low, high, block, turns, Place(out=out))
+    _emit_items(b, memory, stage, b.index(0), b.index(stage.items), block, turns, Place())
 
 
 def _emit_items(
@@ -237,6 +239,9 @@ def _emit_tile(
         old = b.ir.select(b.less(block, 1), b.splat(0.0), b.load(base, offset))
         return b.ir.fadd(old, value)
 
+    if stage.cells > 1:
+        _emit_windows(b, memory, stage, tile, place, out, sums)
+        return
     for p, row in enumerate(tile.rows):
         for v in columns:
             value = accumulated(sums[p * tile.vectors + v], out, row.out + v * lanes)
@@ -250,6 +255,21 @@ def _emit_tile(
         ones = b.at(memory.operand(stage.ones), place.out)
         for v in columns:
             b.store(accumulated(sums[rows * tile.vectors + v], ones, v * lanes), ones, v * lanes)
+
+
+def _emit_windows(
+    b: Builder, memory: Memory, stage: Contraction, tile: Tile, place: Place, out: Value, sums: Sequence[Value]
+) -> None:
+    """Store the largest of each window, whose cells are neighbouring rows, and which cell it was."""
+    for first in range(0, len(tile.rows), stage.cells):
+        row = tile.rows[first]
+        for v in range(tile.vectors):
+            cells = [sums[p * tile.vectors + v] for p in range(first, first + stage.cells)]
+            value, winner = largest(b, cells, relu=stage.relu, ask=stage.winner is not None)
+            b.store(value, out, row.out + v * b.lanes)
+            if stage.winner is not None and winner is not None:
+                beside = b.at(memory.operand(stage.winner, 1), place.gate, I8)
+                store_winner(b, winner, b.at(beside, row.gate + v * b.lanes, I8), I8)
 
 
 def _reduce(

@@ -62,7 +62,7 @@ def emit_elementwise(b: Builder, memory: Memory, stage: Elementwise, low: Value,
         with b.loop(0, stage.y.width) as (column, _):
             from_x = pixel(b, stage.x, image, row, column)
             to_y = pixel(b, stage.y, image, row, column)
-            first = _place(b, stage, image, row, column)
+            first = _place(b, memory, stage, image, row, column)
             with b.loop(0, -(-stage.y.channels // b.lanes)) as (vector, _):
                 channel = b.mul(vector, b.lanes)
                 value = b.load(x, b.add(from_x, channel))
@@ -76,11 +76,11 @@ def emit_elementwise(b: Builder, memory: Memory, stage: Elementwise, low: Value,
                 b.store(value, y, b.add(to_y, channel))
 
 
-def _place(b: Builder, stage: Elementwise, image: Index, row: Index, column: Index) -> Index:
+def _place(b: Builder, memory: Memory, stage: Elementwise, image: Index, row: Index, column: Index) -> Index:
     """Count the values of the whole batch before a pixel; a Dropout's bits depend on it."""
     if stage.dropping is None:
         return 0
-    line = b.add(b.mul(image, stage.dropping.height), row)
+    line = b.add(b.mul(b.add(memory.first_image, image), stage.dropping.height), row)
     return b.mul(b.add(b.mul(line, stage.dropping.width), column), stage.y.channels)
 
 

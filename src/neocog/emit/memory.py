@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from llvmlite import ir
 
@@ -12,8 +13,20 @@ from neocog.plan.layout import Panels, Space, Tensor
 from neocog.plan.memory import Place
 
 
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Which images of a chain are worked on: the first one, their slice, and the number of this block in it."""
+
+    first: Value
+    slice: Value
+    turn: Value
+
+
 class Memory:
-    """The blocks that a stage works on, and the program's arguments."""
+    """The blocks of memory that a stage works on, and the program's arguments.
+
+    In a chain, `block` says which images: what belongs to the whole batch is then found from the first of them on.
+    """
 
     def __init__(
         self,
@@ -25,6 +38,7 @@ class Memory:
         control: Value,
     ) -> None:
         self._b = b
+        self.block: Block | None = None
         self._places = places
         self._base = {Space.STATE: state, Space.WORK: work, Space.SCRATCH: scratch}
         self._control = control
@@ -32,17 +46,31 @@ class Memory:
     def _at(self, space: Space, name: str, byte: int) -> Value:
         return self._b.at(self._base[space], self._places[space, name].offset + byte, I8)
 
-    def operand(self, operand: Operand) -> Value:
+    @property
+    def first_image(self) -> Index:
+        """The number, within the batch, of the first image that the stage sees."""
+        return self.block.first if self.block else 0
+
+    def operand(self, operand: Operand, bytes_each: int = 4) -> Value:
         """Give the address where an operand begins."""
-        return self._at(operand.space, operand.name, operand.start * 4)
+        address = self._at(operand.space, operand.name, operand.start * bytes_each)
+        if self.block is None or operand.space is not Space.WORK:
+            return address
+        b = self._b
+        moved = b.add(b.mul(self.block.first, operand.image), b.mul(self.block.slice, operand.slice))
+        return b.at(address, b.mul(moved, bytes_each), I8)
 
     def tensor(self, tensor: Tensor) -> Value:
         """Give the address of a tensor's first pixel that is not halo."""
-        return self._at(tensor.space, tensor.name, tensor.origin * tensor.bytes_each)
+        return self.operand(self._begin(tensor, tensor.origin), tensor.bytes_each)
 
     def whole(self, tensor: Tensor) -> Value:
         """Give the address of a tensor's first element, halo included."""
-        return self._at(tensor.space, tensor.name, 0)
+        return self.operand(self._begin(tensor, 0), tensor.bytes_each)
+
+    @staticmethod
+    def _begin(tensor: Tensor, start: int) -> Operand:
+        return Operand(tensor.space, tensor.name, start, image=tensor.image_step)
 
     def panels(self, panels: Panels) -> Value:
         """Give the address of the first panel."""

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from llvmlite import ir
-
-from neocog.emit.builder import I8, I32, Builder, Index, Value
+from neocog.emit.builder import Builder, Index, Value
 from neocog.emit.memory import Memory, pixel
+from neocog.emit.winner import load_winner, stopped, store_winner, winner_type
 from neocog.model.window import Axis
 from neocog.plan.layout import Tensor
 from neocog.plan.stages import Pool, PoolBackward
@@ -39,11 +38,6 @@ def _cells(
         stack.close()
         outer[:] = inner
     carry[:] = outer
-
-
-def winner_type(tensor: Tensor) -> ir.IntType:
-    """Give the integer type that winners are stored in."""
-    return I8 if tensor.bytes_each == 1 else I32
 
 
 def emit_pool(b: Builder, memory: Memory, stage: Pool, low: Value, high: Value) -> None:
@@ -91,24 +85,10 @@ def emit_pool(b: Builder, memory: Memory, stage: Pool, low: Value, high: Value) 
                     result = b.ir.fmul(result, b.splat(1.0 / stage.window.cells))
                 b.store(result, y, b.add(to, channel))
                 if stage.winner is not None:
-                    _store_winner(b, memory, stage.winner, image, row, column, channel, values[1])
-
-
-def _store_winner(
-    b: Builder, memory: Memory, winner: Tensor, image: Index, row: Index, column: Index, channel: Index, value: Value
-) -> None:
-    element = winner_type(winner)
-    at = b.add(pixel(b, winner, image, row, column), channel)
-    if element is I8:
-        value = b.ir.trunc(value, ir.VectorType(I8, b.lanes))
-    b.ir.store(value, b.at(memory.tensor(winner), at, element), align=winner.bytes_each)
-
-
-def _load_winner(b: Builder, memory: Memory, winner: Tensor, at: Index) -> Value:
-    element = winner_type(winner)
-    address = b.at(memory.tensor(winner), at, element)
-    value = b.ir.load(address, typ=ir.VectorType(element, b.lanes), align=winner.bytes_each)
-    return b.ir.zext(value, b.vector_i32) if element is I8 else value
+                    winner = stopped(b, result, values[1]) if stage.gated else values[1]
+                    at = b.add(pixel(b, stage.winner, image, row, column), channel)
+                    kind = winner_type(stage.winner)
+                    store_winner(b, winner, b.at(memory.tensor(stage.winner), at, kind), kind)
 
 
 def emit_pool_backward(b: Builder, memory: Memory, stage: PoolBackward, low: Value, high: Value) -> None:
@@ -149,7 +129,8 @@ def _scatter_row(b: Builder, memory: Memory, stage: PoolBackward, image: Index, 
             winner = None
             if stage.winner is not None:
                 at = b.add(pixel(b, stage.winner, image, row, column), channel)
-                winner = _load_winner(b, memory, stage.winner, at)
+                kind = winner_type(stage.winner)
+                winner = load_winner(b, b.at(memory.tensor(stage.winner), at, kind), kind)
             else:
                 value = b.ir.fmul(value, b.splat(1.0 / stage.window.cells))
 

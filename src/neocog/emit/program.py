@@ -1,10 +1,12 @@
 """A whole program as one LLVM module: a function for each stage, and `run`, which every thread enters.
 
     void stage_N(ptr state, ptr work, ptr scratch, ptr control, i64 low, i64 high)
+    void stage_N_M(ptr state, ptr work, ptr scratch, ptr control, i64 block, i64)
     void run(ptr state, ptr work, ptr scratch, ptr control, i64 thread, i64 threads)
     void prepare(ptr state, ptr work, ptr scratch, ptr control, i64, i64)
 
-`scratch` belongs to the thread. `prepare` runs once after the parameters changed, on one thread; only programs that
+A chain is stage_N, which calls its stages stage_N_M for one block of images after another. `scratch` belongs to the
+thread. `prepare` runs once after the parameters changed, on one thread; only programs that
 predict have something to prepare.
 
 `control` holds the arguments of one call in slots of eight bytes:
@@ -29,13 +31,14 @@ from neocog.emit.builder import I64, PTR, Builder, Value
 from neocog.emit.contraction import emit_contraction
 from neocog.emit.images import emit_elementwise, emit_load_images, emit_repack
 from neocog.emit.loss import emit_loss
-from neocog.emit.memory import Memory
+from neocog.emit.memory import Block, Memory
 from neocog.emit.pool import emit_pool, emit_pool_backward
 from neocog.emit.update import emit_fold, emit_transpose, emit_update
-from neocog.emit.winograd import emit_winograd, emit_winograd_fold, emit_winograd_gradient, emit_winograd_weights
+from neocog.emit.winograd import emit_winograd, emit_winograd_backward, emit_winograd_fold, emit_winograd_weights
 from neocog.plan.contraction import Contraction
 from neocog.plan.program import FIRST_KEY_SLOT, Program
 from neocog.plan.stages import (
+    Chain,
     Elementwise,
     Fold,
     LoadImages,
@@ -46,11 +49,8 @@ from neocog.plan.stages import (
     Stage,
     Transpose,
     Update,
-    Winograd,
-    WinogradFold,
-    WinogradGradient,
-    WinogradWeights,
 )
+from neocog.plan.tiles import Winograd, WinogradBackward, WinogradFold, WinogradWeights
 
 EMITTERS: dict[type[Any], Callable[..., None]] = {
     Contraction: emit_contraction,
@@ -65,7 +65,7 @@ EMITTERS: dict[type[Any], Callable[..., None]] = {
     Update: emit_update,
     Winograd: emit_winograd,
     WinogradWeights: emit_winograd_weights,
-    WinogradGradient: emit_winograd_gradient,
+    WinogradBackward: emit_winograd_backward,
     WinogradFold: emit_winograd_fold,
 }
 STAGE_TYPE = ir.FunctionType(ir.VoidType(), [PTR, PTR, PTR, PTR, I64, I64])
@@ -111,12 +111,50 @@ def _emit_prepare(module: ir.Module, program: Program, stages: list[ir.Function]
 
 
 def _emit_stage(module: ir.Module, program: Program, name: str, stage: Stage) -> ir.Function:
+    if isinstance(stage, Chain):
+        return _emit_chain(module, program, name, stage)
     function = ir.Function(module, STAGE_TYPE, name)
     for argument in function.args[:4]:
         argument.add_attribute("noalias")
     b = Builder(function, program.target)
     *bases, low, high = function.args
     EMITTERS[type(stage)](b, Memory(b, program.places, *bases), stage, low, high)
+    b.ir.ret_void()
+    return function
+
+
+def _emit_chain(module: ir.Module, program: Program, name: str, chain: Chain) -> ir.Function:
+    links = [_emit_link(module, program, f"{name}_{n}", chain, stage) for n, stage in enumerate(chain.stages)]
+    function = ir.Function(module, STAGE_TYPE, name)
+    b = Builder(function, program.target)
+    *bases, low, high = function.args
+    with b.loop(low, high) as (slice_, _):
+        first, behind = _first_block(b, chain, slice_), _first_block(b, chain, b.add(slice_, 1))
+        with b.loop(first, behind) as (block, _):
+            for link in links:
+                b.ir.call(link, [*bases, block, b.index(0)])
+    b.ir.ret_void()
+    return function
+
+
+def _first_block(b: Builder, chain: Chain, slice_: Value) -> Value:
+    """Give the first block of a slice: blocks · slice / slices."""
+    return b.divmod(b.mul(slice_, chain.blocks), chain.slices)[0]
+
+
+def _emit_link(module: ir.Module, program: Program, name: str, chain: Chain, stage: Stage) -> ir.Function:
+    """Write one stage of a chain, for one block of images."""
+    function = ir.Function(module, STAGE_TYPE, name)
+    for argument in function.args[:4]:
+        argument.add_attribute("noalias")
+    b = Builder(function, program.target)
+    *bases, block, _ = function.args
+    # The slice of a block is the last one that begins at or before it.
+    last, _ = b.divmod(b.add(b.mul(b.add(block, 1), chain.slices), -1), chain.blocks)
+    turn = b.sub(block, _first_block(b, chain, last))
+    memory = Memory(b, program.places, *bases)
+    memory.block = Block(b.mul(block, chain.block), last, turn)
+    EMITTERS[type(stage)](b, memory, stage, b.index(0), b.index(stage.items))
     b.ir.ret_void()
     return function
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 
-from neocog.emit.builder import Builder, Index, Value
+from neocog.emit.builder import I8, Builder, Index, Value
 from neocog.emit.contraction import emit_block, emit_contraction
 from neocog.emit.memory import Memory, pixel
-from neocog.plan.stages import Tiling, Winograd, WinogradFold, WinogradGradient, WinogradWeights
+from neocog.emit.winner import largest, stopped, store_winner
+from neocog.plan.layout import Tensor
+from neocog.plan.tiles import Tiling, Winograd, WinogradBackward, WinogradFold, WinogradWeights
 from neocog.plan.winograd import TAPS, Matrix, minimal, transposed
 
 
@@ -71,8 +73,6 @@ def emit_winograd_weights(b: Builder, memory: Memory, stage: WinogradWeights, lo
         source = b.add(b.mul(panel, stage.weights.panel_step), b.add(b.mul(channel, width), column))
         step = stage.inputs * width
         taps = [b.load(weights, b.add(source, tap * step)) for tap in range(TAPS * TAPS)]
-        if stage.turned:
-            taps.reverse()
         square = [taps[TAPS * r : TAPS * (r + 1)] for r in range(TAPS)]
         to = b.add(b.mul(panel, stage.out.panel_step), b.add(b.mul(channel, width), column))
         rows = transform_both(b, algorithm.weights, square)
@@ -91,22 +91,49 @@ def emit_winograd(b: Builder, memory: Memory, stage: Winograd, low: Value, high:
             _emit_outputs(b, memory, stage, b.add(first, number), number)
 
 
-def emit_winograd_gradient(b: Builder, memory: Memory, stage: WinogradGradient, low: Value, high: Value) -> None:
-    """Write slices of partial gradients."""
-    with b.loop(low, high) as (slice_, _):
-        start, _ = b.divmod(b.mul(slice_, stage.tiling.blocks), stage.slices)
-        stop, _ = b.divmod(b.mul(b.add(slice_, 1), stage.tiling.blocks), stage.slices)
-        out = b.mul(slice_, stage.slice_step)
-        sums = b.at(memory.operand(stage.sums), out) if stage.sums else None
-        if sums is not None:
-            with b.loop(0, -(-stage.tiling.y.channels // b.lanes)) as (vector, _):
-                b.store(b.splat(0.0), sums, b.mul(vector, b.lanes))
-        with b.loop(start, stop) as (block, _):
-            first, count = _block(b, stage.tiling, block)
+def emit_winograd_backward(b: Builder, memory: Memory, stage: WinogradBackward, low: Value, high: Value) -> None:
+    """Write both gradients for the images of a block of a chain."""
+    assert memory.block is not None
+    tiling = stage.tiling
+    sums = memory.operand(stage.sums) if stage.sums else None
+    if sums is not None:
+        with b.when(b.less(memory.block.turn, 1)), b.loop(0, -(-tiling.y.channels // b.lanes)) as (vector, _):
+            b.store(b.splat(0.0), sums, b.mul(vector, b.lanes))
+    if stage.dx is not None:
+        with b.loop(0, stage.dx.size // b.lanes) as (vector, _):
+            b.store(b.splat(0.0), memory.whole(stage.dx), b.mul(vector, b.lanes))
+    before = b.mul(memory.block.turn, tiling.blocks)
+    with b.loop(0, tiling.blocks) as (block, _):
+        first, count = _block(b, tiling, block)
+        with b.loop(0, count) as (number, _):
+            if stage.filters is not None:
+                _emit_patch(b, memory, tiling, b.add(first, number), number)
+            _emit_gradient_tile(b, memory, tiling, b.add(first, number), number, sums)
+        if stage.filters is not None:
+            emit_block(b, memory, stage.filters, b.add(before, block), count)
+        if stage.patches is not None and stage.dx is not None:
+            emit_contraction(b, memory, stage.patches, b.index(0), b.index(stage.patches.items))
             with b.loop(0, count) as (number, _):
-                _emit_patch(b, memory, stage.tiling, b.add(first, number), number)
-                _emit_gradient_tile(b, memory, stage.tiling, b.add(first, number), number, sums)
-            emit_block(b, memory, stage.contraction, b.sub(block, start), count, out)
+                _emit_overlap(b, memory, tiling, stage.dx, b.add(first, number), number)
+
+
+def _emit_overlap(b: Builder, memory: Memory, tiling: Tiling, dx: Tensor, tile: Index, number: Index) -> None:
+    """Add B p Bᵀ of one tile to the patch of dx that it comes from."""
+    algorithm = minimal(tiling.side)
+    image, down, across = _place(b, tiling, tile)
+    corner = _corner(b, tiling, dx, image, down, across)
+    base = memory.whole(dx)
+    patches = b.at(memory.operand(tiling.patches), b.mul(number, dx.pitch))
+    with b.loop(0, -(-dx.channels // b.lanes)) as (vector, _):
+        channel = b.mul(vector, b.lanes)
+        source, to = b.at(patches, channel), b.at(base, b.add(corner, channel))
+        side = range(algorithm.patch)
+        square = [[b.load(source, (r * algorithm.patch + s) * tiling.patch_step) for s in side] for r in side]
+        rows = transform_both(b, transposed(algorithm.input), square)
+        for r, row in enumerate(rows):
+            for s, value in enumerate(row):
+                at = r * dx.row_step + s * dx.pitch
+                b.store(b.ir.fadd(b.load(to, at), value), to, at)
 
 
 def _emit_gradient_tile(
@@ -182,12 +209,19 @@ def _place(b: Builder, tiling: Tiling, tile: Index) -> tuple[Index, Index, Index
     return image, down, across
 
 
+def _corner(b: Builder, tiling: Tiling, x: Tensor, image: Index, down: Index, across: Index) -> Index:
+    """Give the place of a patch's first pixel in a tensor laid out around the same image as x, halo included."""
+    top = x.halo.top - tiling.x.halo.top + tiling.first_row
+    left = x.halo.left - tiling.x.halo.left + tiling.first_column
+    corner = b.add(b.mul(image, x.image_step), b.mul(down, tiling.side * x.row_step))
+    corner = b.add(corner, b.mul(across, tiling.side * x.pitch))
+    return b.add(corner, top * x.row_step + left * x.pitch)
+
+
 def _emit_patch(b: Builder, memory: Memory, tiling: Tiling, tile: Index, number: Index) -> None:
     algorithm, x = minimal(tiling.side), tiling.x
     image, down, across = _place(b, tiling, tile)
-    corner = b.add(b.mul(image, x.image_step), b.mul(down, tiling.side * x.row_step))
-    corner = b.add(corner, b.mul(across, tiling.side * x.pitch))
-    corner = b.add(corner, tiling.first_row * x.row_step + tiling.first_column * x.pitch)
+    corner = _corner(b, tiling, x, image, down, across)
     base = memory.whole(x)
     patches = b.at(memory.operand(tiling.patches), b.mul(number, x.pitch))
     with b.loop(0, -(-x.channels // b.lanes)) as (vector, _):
@@ -203,11 +237,11 @@ def _emit_patch(b: Builder, memory: Memory, tiling: Tiling, tile: Index, number:
 
 def _emit_outputs(b: Builder, memory: Memory, stage: Winograd, tile: Index, number: Index) -> None:
     tiling = stage.tiling
-    algorithm, y = minimal(tiling.side), tiling.y
+    algorithm, y = minimal(tiling.side), stage.y
     image, down, across = _place(b, tiling, tile)
-    row, column = b.mul(down, tiling.side), b.mul(across, tiling.side)
-    products = b.at(memory.operand(tiling.products), b.mul(number, y.pitch))
-    base = memory.tensor(y)
+    products = b.at(memory.operand(tiling.products), b.mul(number, tiling.y.pitch))
+    high, wide = _window(stage)
+    row, column = b.mul(down, tiling.side // high), b.mul(across, tiling.side // wide)
     side = range(algorithm.patch)
     with b.loop(0, -(-y.channels // b.lanes)) as (vector, _):
         channel = b.mul(vector, b.lanes)
@@ -220,37 +254,54 @@ def _emit_outputs(b: Builder, memory: Memory, stage: Winograd, tile: Index, numb
             bias = b.load(memory.operand(stage.bias), b.add(b.mul(panel, stage.bias_step), inside))
 
         def store(r: int, s: int) -> None:
-            value = outputs[r][s]
-            if bias is not None:
+            here = image, b.add(row, r), b.add(column, s)
+            winner = None
+            if stage.pooling is None:
+                value = outputs[r][s]
+            else:
+                cells = [outputs[r * high + i][s * wide + j] for i in range(high) for j in range(wide)]
+                value, winner = largest(b, cells, relu=False, ask=stage.winner is not None)
+            if bias is not None:  # the same for all cells of a window
                 value = b.ir.fadd(value, bias)
             if stage.relu:
                 value = b.relu(value)
-            here = image, b.add(row, r), b.add(column, s)
+                winner = stopped(b, value, winner) if winner is not None else None
             if stage.gate is not None:
                 at = b.add(pixel(b, stage.gate, *here), channel)
                 value = b.gated(value, b.load(memory.tensor(stage.gate), at))
-            b.store(value, base, b.add(pixel(b, y, *here), channel))
+            b.store(value, memory.tensor(y), b.add(pixel(b, y, *here), channel))
+            if stage.winner is not None and winner is not None:
+                at = b.add(pixel(b, stage.winner, *here), channel)
+                store_winner(b, winner, b.at(memory.tensor(stage.winner), at, I8), I8)
 
-        _store_inside(b, tiling, row, column, store)
+        _store_inside(b, (tiling.side // high, tiling.side // wide), y, row, column, store)
 
 
-def _store_inside(b: Builder, tiling: Tiling, row: Index, column: Index, store: Callable[[int, int], None]) -> None:
+def _window(stage: Winograd) -> tuple[int, int]:
+    """Give height and width of the windows that a stage keeps one value of."""
+    if stage.pooling is None:
+        return 1, 1
+    return stage.pooling.vertical.kernel, stage.pooling.horizontal.kernel
+
+
+def _store_inside(
+    b: Builder, size: tuple[int, int], y: Tensor, row: Index, column: Index, store: Callable[[int, int], None]
+) -> None:
     """Store the outputs of a tile that lie inside the image."""
-    side, y = range(tiling.side), tiling.y
-    if y.height % tiling.side == 0 and y.width % tiling.side == 0:
-        for r in side:
-            for s in side:
-                store(r, s)
+    high, wide = size
+    every = [(r, s) for r in range(high) for s in range(wide)]
+    if y.height % high == 0 and y.width % wide == 0:
+        for r, s in every:
+            store(r, s)
         return
-    whole = b.ir.and_(b.less(b.add(row, tiling.side - 1), y.height), b.less(b.add(column, tiling.side - 1), y.width))
+    whole = b.ir.and_(b.less(b.add(row, high - 1), y.height), b.less(b.add(column, wide - 1), y.width))
     with b.ir.if_else(whole) as (inside, edge):
         with inside:
-            for r in side:
-                for s in side:
-                    store(r, s)
+            for r, s in every:
+                store(r, s)
         with edge:
-            for r in side:
+            for r in range(high):
                 with b.when(b.less(b.add(row, r), y.height)):
-                    for s in side:
+                    for s in range(wide):
                         with b.when(b.less(b.add(column, s), y.width)):
                             store(r, s)

@@ -25,8 +25,6 @@ from neocog.model.parameters import initial_parameters
 from neocog.model.summary import multiply_adds
 from neocog.model.zoo import article
 from neocog.plan.algorithm import Algorithm
-from neocog.plan.contraction import Contraction
-from neocog.plan.stages import Winograd, WinogradGradient
 from neocog.plan.target import Target
 
 Progress = Callable[[str], None]
@@ -245,11 +243,8 @@ def _measure_article(engine: NativeEngine, threads: int, peak: Peak, repeats: in
 
 def _operations(stepper: NativeStepper) -> int:
     """Count the floating-point operations of a step's contractions; Winograd's transforms are left out."""
-    total = 0
-    for scheduled in stepper.executable.program.stages:
-        if isinstance(scheduled.stage, Contraction | Winograd | WinogradGradient):
-            total += 2 * scheduled.stage.multiply_adds
-    return total
+    stages = (scheduled.stage for scheduled in stepper.executable.program.stages)
+    return sum(2 * getattr(stage, "multiply_adds", 0) for stage in stages)
 
 
 def _forward_operations(graph: Graph, batch: int) -> int:

@@ -1,25 +1,24 @@
-"""Which way a convolution is computed, by rule; and the stages of Winograd's."""
+"""Which way a convolution is computed, by rule; and how Winograd's is cut into tiles."""
 
 from __future__ import annotations
 
 from typing import Literal
 
-from neocog.model.window import Axis as WindowAxis
 from neocog.model.window import Window
 from neocog.plan.contraction import Axis, Contraction, Operand, Split, choose_rows, merge
+from neocog.plan.correlation import Pooled, pools_aside
 from neocog.plan.layout import Halo, Panels, Space, Tensor
-from neocog.plan.stages import Tiling, Winograd, WinogradFold, WinogradGradient
 from neocog.plan.target import Target
+from neocog.plan.tiles import Tiling, Winograd, WinogradBackward, WinogradFold
 from neocog.plan.winograd import POINTS, TAPS, minimal
 
 Algorithm = Literal["auto", "direct", "winograd"]
 
 PATCHES, PRODUCTS = "patches", "products"  # names of scratch memory, shared by all layers
-MOST_TILES = 28  # of a block: two register tiles
+BLOCK_TILES = 28  # about so many tiles run together: weights come once for each block, scratch must stay near
 LINE_VALUES = 16  # one cache line more from position to position: powers of two would fall onto the same few lines
-MOST_GRADIENT_TILES = 56  # of a block; longer sums than a forward block's, so that fewer are added to memory
+MOST_COPIES_BYTES = 16 << 20  # of all partial gradients of a layer
 LEAST_GRADIENT_TILES = 64  # in all; below, transforming the filters' gradient back costs more than tiles save
-MOST_COPIES_BYTES = 16 << 20
 LEAST_GAIN = 1.6  # how many times fewer multiplications must be left; transforms take the rest
 
 
@@ -34,8 +33,7 @@ def choose_tile(window: Window, channels: int, filters: int, algorithm: Algorith
     """Choose the side of Winograd's tiles for a convolution, or None for the direct sum.
 
     Fewer products win, those of tiles that reach past the image included. The direct sum wins for few channels, where
-    transforms cost more than they save, for maps so small that most of a tile is lost, and for so many that the
-    transformed filters, read once for each block of tiles, come from far away.
+    transforms cost more than they save, and for maps so small that most of a tile is lost.
 
     Arguments:
         window: the convolution's.
@@ -54,20 +52,9 @@ def choose_tile(window: Window, channels: int, filters: int, algorithm: Algorith
     if algorithm == "winograd":
         return best
     gain = height * width * TAPS * TAPS / products(best)
-    weights = 4 * minimal(best).positions * channels * filters
-    if gain < LEAST_GAIN or min(channels, filters) < max(16, target.lanes) or weights > 2 * target.level2:
+    if gain < LEAST_GAIN or min(channels, filters) < max(16, target.lanes):
         return None
     return best
-
-
-def turned_window(window: Window) -> Window:
-    """Give the window of the gradient of the input: the turned filter's walk over the gradient of the output."""
-    axes = []
-    for axis in (window.vertical, window.horizontal):
-        before = axis.kernel - 1 - axis.before
-        after = axis.input + axis.kernel - 1 - axis.output - before
-        axes.append(WindowAxis(axis.output, axis.kernel, 1, 1, before, after))
-    return Window(*axes)
 
 
 def tile_halo(tile: int, window: Window) -> Halo:
@@ -91,6 +78,16 @@ def transformed_panels(name: str, weights: Panels, inputs: int) -> Panels:
     return Panels(name, inputs, weights.columns, weights.width)
 
 
+def can_pool(tile: int, window: Window) -> bool:
+    """Whether a pooling's windows lie side by side inside tiles."""
+    return pools_aside(window) and all(tile % axis.kernel == 0 for axis in (window.vertical, window.horizontal))
+
+
+def tiles_an_image(tile: int, window: Window) -> int:
+    """Count the tiles of one image of a convolution's output."""
+    return -(-window.vertical.output // tile) * -(-window.horizontal.output // tile)
+
+
 def winograd(
     name: str,
     tile: int,
@@ -103,49 +100,57 @@ def winograd(
     bias: tuple[Operand, Panels] | None = None,
     relu: bool = False,
     gate: Tensor | None = None,
+    pooled: Pooled | None = None,
 ) -> Winograd:
-    """Plan y = x correlated with filters that were transformed before, then bias, ReLU and gate."""
-    tiling = _tiling(tile, x, y, before, MOST_TILES, target)
-    rows = merge(
-        [
-            Axis(minimal(tile).positions, tiling.product_step, tiling.patch_step, transformed.size),
-            Axis(tiling.block, y.pitch, x.pitch),
-        ]
-    )
-    vectors = transformed.width // target.lanes
-    split, _ = choose_rows(rows, vectors, transformed.rows, target)
-    total = -(-transformed.columns // target.lanes)
-    contraction = Contraction(
-        f"{name} products",
-        tiling.products,
-        tiling.patches,
-        Operand(transformed.space, transformed.name, transformed.offset),
-        split,
-        Split(merge([Axis(transformed.rows, 0, 1, transformed.width)]), 0, 1),
-        transformed.columns,
-        transformed.count,
-        vectors,
-        total - (transformed.count - 1) * vectors,
-        Axis(transformed.count, transformed.width, 0, transformed.panel_step),
-    )
+    """Plan y = x correlated with filters that were transformed before, then bias, ReLU, and gate or pooling."""
+    tiling = _tiling(tile, x, y, before)
     return Winograd(
         name,
         tiling,
-        contraction,
+        _products(f"{name} products", tiling, transformed, target),
         bias[0] if bias else None,
         bias[1].width if bias else 1,
         bias[1].panel_step if bias else 0,
         relu,
         gate,
+        pooled.window if pooled else None,
+        pooled.y if pooled else y,
+        pooled.winner if pooled else None,
     )
 
 
-def _tiling(tile: int, x: Tensor, y: Tensor, before: tuple[int, int], most: int, target: Target) -> Tiling:
-    """Cut a convolution into tiles, and as many of them into a block as fill half the second-level cache."""
-    positions = minimal(tile).positions
+def _products(name: str, tiling: Tiling, filters: Panels, target: Target, *, backward: bool = False) -> Contraction:
+    """Plan the products of one block: for each position, tiles · filters; backward, those of dy with turned ones."""
+    x = (tiling.patches, tiling.patch_step, tiling.x.pitch)
+    y = (tiling.products, tiling.product_step, tiling.y.pitch)
+    (out, out_step, out_pitch), (a, a_step, a_pitch) = (x, y) if backward else (y, x)
+    rows = merge(
+        [
+            Axis(minimal(tiling.side).positions, out_step, a_step, filters.size),
+            Axis(tiling.block, out_pitch, a_pitch),
+        ]
+    )
+    vectors = filters.width // target.lanes
+    split, _ = choose_rows(rows, vectors, filters.rows, target)
+    return Contraction(
+        name,
+        out,
+        a,
+        Operand(filters.space, filters.name, filters.offset),
+        split,
+        Split(merge([Axis(filters.rows, 0, 1, filters.width)]), 0, 1),
+        filters.columns,
+        filters.count,
+        vectors,
+        -(-filters.columns // target.lanes) - (filters.count - 1) * vectors,
+        Axis(filters.count, filters.width, 0, filters.panel_step),
+    )
+
+
+def _tiling(tile: int, x: Tensor, y: Tensor, before: tuple[int, int]) -> Tiling:
+    """Cut a convolution into tiles, and those into blocks of about as many each."""
     tiles = y.images * -(-y.height // tile) * -(-y.width // tile)
-    room = target.level2 // 2 // (4 * positions * (x.pitch + y.pitch))
-    block = max(1, min(most, room, tiles))
+    block = -(-tiles // max(1, round(tiles / BLOCK_TILES)))
     return Tiling(
         tile,
         x,
@@ -169,64 +174,93 @@ def scratch_sizes(tiling: Tiling) -> dict[tuple[Space, str], int]:
     }
 
 
-def winograd_gradient(
+def partial_filters(tile: int, gradient: Panels, inputs: int, copies: str) -> Panels:
+    """Lay out one position's matrix of a partial gradient of transformed filters."""
+    return Panels(copies, inputs, gradient.columns, gradient.width, 0, Space.WORK)
+
+
+def partial_size(tile: int, gradient: Panels, inputs: int) -> int:
+    """Count the elements of a partial gradient: every position's matrix, and a row of sums for the bias."""
+    matrix = partial_filters(tile, gradient, inputs, "")
+    return matrix.size * minimal(tile).positions + matrix.count * matrix.width
+
+
+def winograd_backward(
     name: str,
     tile: int,
     x: Tensor,
     dy: Tensor,
     before: tuple[int, int],
-    gradient: Panels,
+    target: Target,
+    *,
+    gradient: Panels | None,
     copies: str,
     bias: bool,
-    target: Target,
-) -> tuple[WinogradGradient, WinogradFold] | None:
-    """Plan the gradient of filters by tiles, or give None where the direct sum is better.
+    turned: Panels | None,
+    dx: Tensor | None,
+) -> WinogradBackward:
+    """Plan both gradients of a few images.
 
-    The tiles are cut into slices of whole blocks, as many as shapes say and no more than eight, so that the result does
-    not depend on the number of threads.
+    Arguments:
+        gradient: that of the filters; None to leave it out. Partial sums go to the memory named `copies`.
+        turned: transformed filters with inputs and outputs swapped; None to leave the gradient of the input out.
+        dx: where that goes.
     """
-    positions = minimal(tile).positions
-    tiles = dy.images * -(-dy.height // tile) * -(-dy.width // tile)
-    transformed = Panels(copies, x.channels, gradient.columns, gradient.width, 0, Space.WORK)
-    whole = transformed.size * positions
-    slice_step = whole + transformed.count * transformed.width
-    slices = 8 if whole * 4 <= target.level2 // 4 else 4
-    if tiles < LEAST_GRADIENT_TILES or slices * slice_step * 4 > MOST_COPIES_BYTES:
-        return None
-    tiling = _tiling(tile, x, dy, before, min(MOST_GRADIENT_TILES, -(-tiles // slices)), target)
-    slices = min(slices, tiling.blocks)
+    tiling = _tiling(tile, x, dy, before)
+    filters = sums = patches = None
+    if gradient is not None:
+        step = partial_size(tile, gradient, x.channels)
+        filters = _sums_of_tiles(
+            f"{name} filters", tiling, gradient, Operand(Space.WORK, copies, 0, slice=step), target
+        )
+        matrix = partial_filters(tile, gradient, x.channels, copies)
+        sums = Operand(Space.WORK, copies, matrix.size * minimal(tile).positions, slice=step) if bias else None
+    if turned is not None:
+        patches = _products(f"{name} patches", tiling, turned, target, backward=True)
+    return WinogradBackward(name, tiling, filters, sums, patches, dx)
+
+
+def _sums_of_tiles(name: str, tiling: Tiling, gradient: Panels, out: Operand, target: Target) -> Contraction:
+    channels = tiling.x.channels
+    matrix = partial_filters(tiling.side, gradient, channels, out.name)
     rows = merge(
         [
-            Axis(positions, transformed.size, tiling.patch_step, tiling.product_step),
-            Axis(x.channels, transformed.width, 1),
+            Axis(minimal(tiling.side).positions, matrix.size, tiling.patch_step, tiling.product_step),
+            Axis(channels, matrix.width, 1),
         ]
     )
-    vectors = transformed.width // target.lanes
+    vectors = matrix.width // target.lanes
     split, _ = choose_rows(rows, vectors, tiling.block, target)
-    contraction = Contraction(
-        f"{name} sums",
-        Operand(Space.WORK, copies, 0),
+    return Contraction(
+        name,
+        out,
         tiling.patches,
         tiling.products,
         split,
-        Split((Axis(tiling.block, 0, x.pitch, dy.pitch),), 0, 1),
-        transformed.columns,
-        transformed.count,
+        Split((Axis(tiling.block, 0, tiling.x.pitch, tiling.y.pitch),), 0, 1),
+        matrix.columns,
+        matrix.count,
         vectors,
-        -(-transformed.columns // target.lanes) - (transformed.count - 1) * vectors,
-        Axis(transformed.count, transformed.panel_step, 0, transformed.width),
+        -(-matrix.columns // target.lanes) - (matrix.count - 1) * vectors,
+        Axis(matrix.count, matrix.panel_step, 0, matrix.width),
+        accumulates=True,
     )
-    sums = Operand(Space.WORK, copies, whole) if bias else None
-    partial = WinogradGradient(name, tiling, contraction, slices, slice_step, sums)
-    fold = WinogradFold(
-        f"{name} fold",
+
+
+def winograd_fold(
+    name: str, tile: int, gradient: Panels, inputs: int, copies: str, slices: int, *, bias: bool
+) -> WinogradFold:
+    """Plan the gradient of filters from the partial ones of all slices."""
+    matrix = partial_filters(tile, gradient, inputs, copies)
+    whole = matrix.size * minimal(tile).positions
+    return WinogradFold(
+        name,
         tile,
-        contraction.out,
+        Operand(Space.WORK, copies, 0),
         slices,
-        slice_step,
-        transformed,
-        sums,
+        partial_size(tile, gradient, inputs),
+        matrix,
+        Operand(Space.WORK, copies, whole) if bias else None,
         gradient,
-        x.channels,
+        inputs,
     )
-    return partial, fold

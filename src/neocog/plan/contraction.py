@@ -16,12 +16,15 @@ from dataclasses import dataclass
 from neocog.plan.layout import Space
 from neocog.plan.target import Target
 
+NOBODY = 255  # the winner of a window whose largest value a ReLU stopped
+
 
 @dataclass(frozen=True, slots=True)
 class Axis:
     """One loop: how often, and how far each operand moves with every turn (elements).
 
-    A tag names an axis that must stay as it is, because something speaks of its turns.
+    `gate` is how far whatever lies beside the output moves: the gate of a ReLU, or the winners of a pooling. A tag
+    names an axis that must stay as it is, because something speaks of its turns.
     """
 
     extent: int
@@ -34,11 +37,17 @@ class Axis:
 
 @dataclass(frozen=True, slots=True)
 class Operand:
-    """Where an operand begins: a named piece of memory, and elements into it."""
+    """Where an operand begins: a named piece of memory, and elements into it.
+
+    Inside a chain, which runs for a few images at a time, it moves `image` elements for every image before them, and
+    `slice` elements for every slice of the batch.
+    """
 
     space: Space
     name: str
     start: int
+    image: int = 0
+    slice: int = 0
 
 
 def merge(axes: Sequence[Axis]) -> tuple[Axis, ...]:
@@ -138,6 +147,9 @@ class Contraction:
         relu: whether negative sums become zero.
         gate: an activation shaped like `out`; where it is not above zero, zero is stored (ReLU's backward pass).
         ones: also sum b over k, as if a had one more row of ones, into `ones` (the gradient of a bias).
+        cells: the innermost rows are the cells of a pooling's window: only the largest of so many is stored; 1 without.
+        winner: bytes beside `out`: which cell was the largest, or NOBODY where a ReLU stops it.
+        accumulates: in a chain, whether what an earlier block of the same slice left in `out` is added to.
         panels_first: whether neighbouring work items share the panel (weights stay near) or the rows (inputs do).
         clips: pairs of row and reduction that need no work, because a holds zeros there.
     """
@@ -157,6 +169,9 @@ class Contraction:
     relu: bool = False
     gate: Operand | None = None
     ones: Operand | None = None
+    cells: int = 1
+    winner: Operand | None = None
+    accumulates: bool = False
     panels_first: bool = False
     clips: tuple[Clip, ...] = ()
 
@@ -183,7 +198,7 @@ def tile_cost(rows: int, vectors: int, length: int, target: Target) -> float:
 
 
 def choose_rows(
-    axes: tuple[Axis, ...], vectors: int, length: int, target: Target, *, spare_rows: int = 0
+    axes: tuple[Axis, ...], vectors: int, length: int, target: Target, *, spare_rows: int = 0, cells: int = 1
 ) -> tuple[Split, float]:
     """Cut a nest of rows into register tiles of at most what the registers hold, at the least estimated cost.
 
@@ -194,11 +209,13 @@ def choose_rows(
         vectors: columns of a tile, in vectors.
         length: length of the reduction.
         spare_rows: rows to keep free in each tile.
+        cells: so many of the innermost rows must stay together, and fit a tile.
 
     Returns:
         the cut, and its estimated cycles for one panel.
     """
     limit = max(1, target.tile_rows(vectors) - spare_rows)
+    assert limit >= cells
     if not axes:
         return Split((), 0, 1), tile_cost(1, vectors, length, target)
     best: tuple[Split, float] | None = None
@@ -210,6 +227,9 @@ def choose_rows(
             best = Split(axes, len(axes), 1), tile_cost(1, vectors, length, target) * whole
         if axes[position].b or inner > limit:
             break
+        if inner < cells:
+            inner *= extent
+            continue
         fewest = -(-extent * inner // limit)
         for parts in range(fewest, min(extent, fewest + 2) + 1):
             split = Split(axes, position, parts)
@@ -222,5 +242,6 @@ def choose_rows(
             if best is None or cost < best[1]:
                 best = (split, cost)
         inner *= extent
-    assert best is not None  # one row always fits
+    if best is None:  # the cells of one window are all there is
+        best = Split(axes, 0, 1), tile_cost(inner, vectors, length, target)
     return best

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from neocog.model.window import Axis as WindowAxis
 from neocog.model.window import Window
@@ -16,6 +16,7 @@ from neocog.plan.target import Target
 ROW, COLUMN, TAP_ROW, TAP_COLUMN = "row", "column", "tap row", "tap column"  # tags of axes that clips speak of
 MAX_SLICES = 8  # most partial copies of a gradient
 SLICE_BELOW = 8  # slice the batch where a gradient has fewer independent tiles than this
+LEAST_POOLED_MAP = 16  # on smaller ones, leaving out taps in the halo saves more than fusing a pooling
 BLOCK_PIXELS = 96  # fewest pixels to sum before adding to memory, where there are as many
 
 
@@ -82,14 +83,63 @@ def input_halo(window: Window) -> Halo:
     return Halo(top, left, bottom, right)
 
 
+def operand(tensor: Tensor, start: int) -> Operand:
+    """Give a tensor as an operand that begins at an element of it."""
+    return Operand(tensor.space, tensor.name, start, image=tensor.image_step)
+
+
 def _start(tensor: Tensor, row: int, column: int) -> int:
     return tensor.origin + row * tensor.row_step + column * tensor.pitch
 
 
-def forward(layer: Correlation, relu: bool, target: Target) -> Contraction:
-    """y = x correlated with the weights + bias, then ReLU."""
+@dataclass(frozen=True, slots=True)
+class Pooled:
+    """A pooling fused into the layer before it: the largest of each window, and in training who that was.
+
+    Arguments:
+        window: of the pooling; windows lie side by side and touch no padding.
+        y: the pooled output.
+        winner: laid out like y, without a halo.
+    """
+
+    window: Window
+    y: Tensor
+    winner: Tensor | None
+
+
+def pools_aside(window: Window) -> bool:
+    """Whether a pooling's windows cover the image side by side, so that each can be found where it is made."""
+    return all(
+        axis.kernel == axis.stride and axis.before == 0 and axis.output * axis.stride <= axis.input
+        for axis in (window.vertical, window.horizontal)
+    )
+
+
+def can_pool(layer: Correlation, window: Window, target: Target) -> bool:
+    """Whether `forward` can take a pooling along: a register tile must hold a whole window."""
+    small = min(layer.y.height, layer.y.width) < LEAST_POOLED_MAP and layer.x.channels >= target.lanes
+    return pools_aside(window) and not small and window.cells <= target.tile_rows(layer.weights.width // target.lanes)
+
+
+def _pooled_rows(layer: Correlation, pooled: Pooled) -> list[Axis]:
+    """Loops over the pixels of pooled windows, the cells of one window innermost."""
+    v, h, x, y = layer.window.vertical, layer.window.horizontal, layer.x, pooled.y
+    rows, columns = pooled.window.vertical.kernel, pooled.window.horizontal.kernel
+    down, across = v.stride * x.row_step, h.stride * x.pitch
+    beside = pooled.winner or replace(y, halo=Halo())
+    return [
+        Axis(y.images, y.image_step, x.image_step, 0, beside.image_step),
+        Axis(y.height, y.row_step, rows * down, 0, beside.row_step),
+        Axis(y.width, y.pitch, columns * across, 0, beside.pitch),
+        Axis(rows, 0, down),
+        Axis(columns, 0, across),
+    ]
+
+
+def forward(layer: Correlation, relu: bool, target: Target, pooled: Pooled | None = None) -> Contraction:
+    """y = x correlated with the weights + bias, then ReLU, then a pooling."""
     v, h, weights = layer.window.vertical, layer.window.horizontal, layer.weights
-    channels = layer.x.channels
+    channels, y = layer.x.channels, pooled.y if pooled else layer.y
     reduction = [
         Axis(v.kernel, 0, v.dilation * layer.x.row_step, h.kernel * channels * weights.width, tag=TAP_ROW),
         Axis(h.kernel, 0, h.dilation * layer.x.pitch, channels * weights.width, tag=TAP_COLUMN),
@@ -97,10 +147,10 @@ def forward(layer: Correlation, relu: bool, target: Target) -> Contraction:
     ]
     return _tiled(
         f"{layer.title} forward",
-        out=Operand(layer.y.space, layer.y.name, layer.y.origin),
-        a=Operand(layer.x.space, layer.x.name, _start(layer.x, -v.before, -h.before)),
+        out=operand(y, y.origin),
+        a=operand(layer.x, _start(layer.x, -v.before, -h.before)),
         b=Operand(weights.space, weights.name, weights.offset),
-        rows=pixel_rows(layer.window, layer.x, layer.y),
+        rows=_pooled_rows(layer, pooled) if pooled else pixel_rows(layer.window, layer.x, y),
         reduction=reduction,
         columns=weights,
         out_step=weights.width,
@@ -110,7 +160,11 @@ def forward(layer: Correlation, relu: bool, target: Target) -> Contraction:
         if layer.bias
         else None,
         relu=relu,
-        clips=(
+        cells=pooled.window.cells if pooled else 1,
+        winner=operand(pooled.winner, pooled.winner.origin) if pooled and pooled.winner else None,
+        clips=()
+        if pooled
+        else (
             Clip(ROW, TAP_ROW, -v.before, v.stride, v.dilation, v.input),
             Clip(COLUMN, TAP_COLUMN, -h.before, h.stride, h.dilation, h.input),
         ),
@@ -132,12 +186,15 @@ def _tiled(
     bias: Operand | None = None,
     relu: bool = False,
     gate: Operand | None = None,
+    cells: int = 1,
+    winner: Operand | None = None,
     clips: Sequence[Clip] = (),
 ) -> Contraction:
     vectors = columns.width // target.lanes
     length = math.prod(axis.extent for axis in reduction)
     useful = saving_clips(clips, rows, reduction)
-    split, _ = choose_rows(merge(untagged(rows, {clip.rows for clip in useful})), vectors, length, target)
+    nest_of_rows = merge(untagged(rows, {clip.rows for clip in useful}))
+    split, _ = choose_rows(nest_of_rows, vectors, length, target, cells=cells)
     kept = choose_clips(useful, split, reduction)
     nest = merge(untagged(reduction, {clip.taps for clip in kept}))
     total = -(-columns.columns // target.lanes)
@@ -156,6 +213,8 @@ def _tiled(
         bias,
         relu,
         gate,
+        cells=cells,
+        winner=winner,
         # Weights that overflow the second-level cache are read once per panel rather than once per row of tiles.
         panels_first=columns.size * 4 > target.level2 // 2,
         clips=kept,
@@ -163,22 +222,58 @@ def _tiled(
 
 
 def weight_gradient(
-    layer: Correlation, dy: Tensor, gradient: Panels, copies: str, target: Target
-) -> tuple[Contraction, int]:
+    layer: Correlation, dy: Tensor, gradient: Panels, target: Target, *, slices: int = 1, copies: str = ""
+) -> Contraction:
     """dW = x correlated with dy, and the bias's gradient as the row of an input that is always one.
 
-    The batch is cut into equal slices, each with a gradient of its own, where the matrix alone has too few tiles to
-    share out; how many depends on shapes only, never on the number of threads. Within a slice, sums run over blocks
-    of rows that stay in the first-level cache, each from zero, which also keeps rounding errors small.
+    Sums run over blocks of rows that stay in the first-level cache, each from zero, which also keeps rounding errors
+    small.
 
     Arguments:
         dy: gradient of the layer's output.
         gradient: where dW goes.
-        copies: name of the memory for partial gradients.
-
-    Returns:
-        the contraction, and the number of slices (with 1, it writes `gradient` itself).
+        slices: of the batch, each with a partial gradient of its own; with more than one, `copies` names their memory,
+            and the contraction covers all of them.
     """
+    partial = slices > 1
+    contraction = _weight_gradient(
+        layer,
+        dy,
+        gradient,
+        Operand(Space.WORK, copies, 0) if partial else Operand(gradient.space, gradient.name, gradient.offset),
+        target,
+    )
+    if not partial:
+        return contraction
+    images = dy.images // slices
+    part = _weight_gradient(
+        replace(layer, x=replace(layer.x, images=images)), replace(dy, images=images), gradient, contraction.out, target
+    )
+    outer = Axis(slices, gradient.size, images * layer.x.image_step, images * dy.image_step)
+    rows = part.rows
+    return replace(part, rows=Split((outer, *rows.axes), rows.axis + 1, rows.parts))
+
+
+def partial_gradient(layer: Correlation, dy: Tensor, gradient: Panels, copies: str, target: Target) -> Contraction:
+    """Plan dW of a few images in a chain, added to that of the slice's images before."""
+    out = Operand(Space.WORK, copies, 0, slice=gradient.size)
+    return replace(_weight_gradient(layer, dy, gradient, out, target), accumulates=True)
+
+
+def wanted_slices(layer: Correlation, dy: Tensor, gradient: Panels, target: Target) -> int:
+    """Choose into how many slices the batch is cut where the gradient alone has too few tiles to share out.
+
+    It depends on shapes only, never on the number of threads.
+    """
+    vectors = gradient.width // target.lanes
+    pixels = dy.images * dy.height * dy.width
+    split, _ = choose_rows(layer.weight_rows(), vectors, pixels, target, spare_rows=int(layer.bias))
+    if split.total * gradient.count >= SLICE_BELOW:
+        return 1
+    return max(s for s in range(1, MAX_SLICES + 1) if dy.images % s == 0)
+
+
+def _weight_gradient(layer: Correlation, dy: Tensor, gradient: Panels, out: Operand, target: Target) -> Contraction:
     v, h = layer.window.vertical, layer.window.horizontal
     vectors = gradient.width // target.lanes
     block_rows = merge(
@@ -189,31 +284,13 @@ def weight_gradient(
         ]
     )
     pixels = dy.images * dy.height * dy.width
-    rows = layer.weight_rows()
-    split, _ = choose_rows(rows, vectors, pixels, target, spare_rows=int(layer.bias))
-    slices = 1
-    if split.total * gradient.count < SLICE_BELOW and pixels // dy.images * dy.images > 1:
-        slices = max(s for s in range(1, MAX_SLICES + 1) if dy.images % s == 0)
-    if slices > 1:
-        images = dy.images // slices
-        outer = Axis(slices, gradient.size, images * layer.x.image_step, images * dy.image_step)
-        split = Split((outer, *split.axes), split.axis + 1, split.parts)
-        block_rows = merge(
-            [
-                Axis(images, 0, layer.x.image_step, dy.image_step),
-                Axis(dy.height, 0, v.stride * layer.x.row_step, dy.row_step),
-                Axis(dy.width, 0, h.stride * layer.x.pitch, dy.pitch),
-            ]
-        )
-        out = Operand(Space.WORK, copies, 0)
-    else:
-        out = Operand(gradient.space, gradient.name, gradient.offset)
+    split, _ = choose_rows(layer.weight_rows(), vectors, pixels, target, spare_rows=int(layer.bias))
     bias_row = layer.taps * layer.x.channels * gradient.width
-    contraction = Contraction(
+    return Contraction(
         f"{layer.title} weight gradient",
         out,
-        Operand(layer.x.space, layer.x.name, _start(layer.x, -v.before, -h.before)),
-        Operand(dy.space, dy.name, dy.origin),
+        operand(layer.x, _start(layer.x, -v.before, -h.before)),
+        operand(dy, dy.origin),
         split,
         _blocks(block_rows, gradient.size * 4, target),
         gradient.columns,
@@ -221,10 +298,9 @@ def weight_gradient(
         vectors,
         -(-gradient.columns // target.lanes) - (gradient.count - 1) * vectors,
         Axis(gradient.count, gradient.panel_step, 0, gradient.width),
-        ones=Operand(out.space, out.name, out.start + bias_row) if layer.bias else None,
+        ones=replace(out, start=out.start + bias_row) if layer.bias else None,
         panels_first=True,  # neighbouring items then read the same columns of dy, which are the wider operand
     )
-    return contraction, slices
 
 
 def _blocks(axes: tuple[Axis, ...], gradient_bytes: int, target: Target) -> Split:
@@ -336,8 +412,8 @@ def input_gradient(
             passes.append(
                 _tiled(
                     f"{layer.title} input gradient",
-                    out=Operand(dx.space, dx.name, _start(dx, rows.first, columns.first)),
-                    a=Operand(dy.space, dy.name, _start(dy, rows.first_output, columns.first_output)),
+                    out=operand(dx, _start(dx, rows.first, columns.first)),
+                    a=operand(dy, _start(dy, rows.first_output, columns.first_output)),
                     b=Operand(transposed.space, transposed.name, transposed.offset + first_tap * filters * width),
                     rows=nest,
                     reduction=reduction,
@@ -345,7 +421,7 @@ def input_gradient(
                     out_step=width,
                     b_step=transposed.panel_step,
                     target=target,
-                    gate=Operand(gate.space, gate.name, _start(gate, rows.first, columns.first)) if gate else None,
+                    gate=operand(gate, _start(gate, rows.first, columns.first)) if gate else None,
                     clips=(
                         Clip(ROW, TAP_ROW, rows.first_output, 1, -rows.output_step, v.output),
                         Clip(COLUMN, TAP_COLUMN, columns.first_output, 1, -columns.output_step, h.output),

@@ -9,7 +9,8 @@ from neocog.plan.contraction import Axis, Contraction
 from neocog.plan.layout import Space
 from neocog.plan.memory import accesses
 from neocog.plan.program import Program
-from neocog.plan.stages import Stage, Winograd, WinogradGradient
+from neocog.plan.stages import Chain, Stage
+from neocog.plan.tiles import Tiling, Winograd, WinogradBackward
 
 
 def describe(program: Program) -> str:
@@ -41,10 +42,24 @@ def describe(program: Program) -> str:
 
 
 def _details(stage: Stage) -> Iterable[str]:
-    if isinstance(stage, Winograd | WinogradGradient):
-        tiling = stage.tiling
-        yield f"Winograd F({tiling.side} x {tiling.side}, 3 x 3): {tiling.tiles:,} tiles in blocks of {tiling.block}"
-        yield from _details(stage.contraction)
+    match stage:
+        case Chain():
+            yield f"chain: {stage.blocks} blocks of {stage.block} images, in {stage.slices} slices"
+            for link in stage.stages:
+                yield f"- {link.name}"
+                yield from (f"  {line}" for line in _details(link))
+        case Winograd():
+            yield _tiles(stage.tiling)
+            yield from _details(stage.contraction)
+            if stage.pooling is not None:
+                yield "fused: max pooling"
+        case WinogradBackward():
+            yield _tiles(stage.tiling)
+            for contraction in (stage.filters, stage.patches):
+                if contraction is not None:
+                    yield from _details(contraction)
+        case _:
+            pass
     if not isinstance(stage, Contraction):
         return
     split = stage.rows
@@ -62,12 +77,17 @@ def _details(stage: Stage) -> Iterable[str]:
             ("bias", stage.bias),
             ("ReLU", stage.relu),
             ("gate of a ReLU", stage.gate),
+            ("max pooling", stage.cells > 1),
             ("gradient of the bias", stage.ones),
         )
         if present
     ]
     if fused:
         yield f"fused: {', '.join(fused)}"
+
+
+def _tiles(tiling: Tiling) -> str:
+    return f"Winograd F({tiling.side} x {tiling.side}, 3 x 3): {tiling.tiles:,} tiles in blocks of {tiling.block}"
 
 
 def _loops(axes: Iterable[Axis]) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from neocog.plan.contraction import Contraction, Operand
 from neocog.plan.layout import Panels, Space, Tensor
 from neocog.plan.stages import (
+    Chain,
     Elementwise,
     Fold,
     LoadImages,
@@ -18,11 +19,8 @@ from neocog.plan.stages import (
     Stage,
     Transpose,
     Update,
-    Winograd,
-    WinogradFold,
-    WinogradGradient,
-    WinogradWeights,
 )
+from neocog.plan.tiles import Winograd, WinogradBackward, WinogradFold, WinogradWeights
 
 LINE = 64  # bytes of a cache line
 Name = tuple[Space, str]
@@ -70,13 +68,15 @@ def accesses(stage: Stage) -> tuple[set[Name], set[Name]]:
 
     match stage:
         case Contraction():
-            return names(stage.a, stage.b, stage.bias, stage.gate), names(stage.out, stage.ones)
+            return names(stage.a, stage.b, stage.bias, stage.gate), names(stage.out, stage.ones, stage.winner)
         case Winograd():
-            return names(stage.tiling.x, stage.contraction.b, stage.bias, stage.gate), names(stage.tiling.y)
+            return names(stage.tiling.x, stage.contraction.b, stage.bias, stage.gate), names(stage.y, stage.winner)
         case WinogradWeights():
             return names(stage.weights), names(stage.out)
-        case WinogradGradient():
-            return names(stage.tiling.x, stage.tiling.y), names(stage.contraction.out)
+        case WinogradBackward():
+            filters, patches = stage.filters, stage.patches
+            reads = names(stage.tiling.x if filters else None, stage.tiling.y, patches.b if patches else None)
+            return reads, names(filters.out if filters else None, stage.dx)
         case WinogradFold():
             return names(stage.copies), names(stage.gradient)
         case LoadImages():
@@ -96,6 +96,9 @@ def accesses(stage: Stage) -> tuple[set[Name], set[Name]]:
         case Update():
             written = names(stage.parameters, *stage.memory)
             return written | names(stage.gradients), written
+        case Chain():
+            every = [accesses(link) for link in stage.stages]
+            return set().union(*(reads for reads, _ in every)), set().union(*(writes for _, writes in every))
 
 
 def schedule(stages: Sequence[Stage]) -> tuple[Scheduled, ...]:
@@ -107,7 +110,8 @@ def schedule(stages: Sequence[Stage]) -> tuple[Scheduled, ...]:
     read: set[Name] = set()
     written: set[Name] = set()
     for stage in stages:
-        reads, writes = accesses(stage)
+        # Scratch memory belongs to one thread: nobody waits for it.
+        reads, writes = ({name for name in side if name[0] is not Space.SCRATCH} for side in accesses(stage))
         barrier = bool(reads & written or writes & (read | written))
         if barrier:
             read, written = set(), set()

@@ -10,6 +10,7 @@ from neocog.model.shapes import ImageShape
 from neocog.model.window import Window
 from neocog.plan.contraction import Contraction, Operand
 from neocog.plan.layout import Panels, Tensor
+from neocog.plan.tiles import Winograd, WinogradBackward, WinogradFold, WinogradWeights
 
 CHUNK = 1024  # elements that one item of a flat pass covers
 
@@ -35,7 +36,10 @@ class LoadImages:
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """Max or average pooling. Training notes each window's winner: its place in the window, row by row."""
+    """Max or average pooling. Training notes each window's winner: its place in the window, row by row.
+
+    `gated` says that x comes out of a ReLU: then nobody wins where nothing is above zero.
+    """
 
     name: str
     x: Tensor
@@ -43,6 +47,7 @@ class Pool:
     window: Window
     largest: bool
     winner: Tensor | None
+    gated: bool = False
 
     @property
     def items(self) -> int:
@@ -186,121 +191,23 @@ class Update:
 
 
 @dataclass(frozen=True, slots=True)
-class WinogradWeights:
-    """Transform the filters of a layer: out[position][panel][input][filter] from weights [tap, input][filter].
+class Chain:
+    """Stages that run one after another for a few images at a time, so that what they hand on stays in a cache.
 
-    `turned` reads the taps from the last to the first, as the gradient of the input needs them.
+    Each is planned for `block` images. What lies in the work memory of the whole batch moves along with them.
+
+    Arguments:
+        block: images at a time.
+        blocks: of the batch.
+        slices: runs of nearly as many blocks each, whose partial gradients are kept apart. They depend on shapes only,
+            so that a result does not depend on the number of threads.
     """
 
     name: str
-    tile: int
-    weights: Panels
-    inputs: int
-    turned: bool
-    out: Panels  # one position's matrix; positions lie behind one another
-
-    @property
-    def items(self) -> int:
-        """One input channel each."""
-        return self.inputs
-
-
-@dataclass(frozen=True, slots=True)
-class Tiling:
-    """How a 3 × 3 convolution is cut into tiles of outputs, and where a block of tiles works.
-
-    Arguments:
-        side: of an output tile, pixels.
-        x: input of the convolution.
-        y: its output, or the gradient of that.
-        first_row, first_column: where in x, halo included, the first patch begins, pixels from its first pixel.
-        block: tiles that run together.
-        patches, patch_step: scratch for Bᵀ d B, (position, tile, channel of x), and elements from position to position.
-        products, product_step: likewise for the channels of y.
-    """
-
-    side: int
-    x: Tensor
-    y: Tensor
-    first_row: int
-    first_column: int
+    stages: tuple[Stage, ...]
     block: int
-    patches: Operand
-    patch_step: int
-    products: Operand
-    product_step: int
-
-    @property
-    def down(self) -> int:
-        """Tiles from the top of an image to its bottom."""
-        return -(-self.y.height // self.side)
-
-    @property
-    def across(self) -> int:
-        """Tiles from the left of an image to its right."""
-        return -(-self.y.width // self.side)
-
-    @property
-    def tiles(self) -> int:
-        """Tiles of all images."""
-        return self.y.images * self.down * self.across
-
-    @property
-    def blocks(self) -> int:
-        """Blocks of all tiles; the last may be short."""
-        return -(-self.tiles // self.block)
-
-
-@dataclass(frozen=True, slots=True)
-class Winograd:
-    """A 3 × 3 convolution by tiles: patches, products and outputs, block by block, in scratch memory that stays in the
-    second-level cache.
-
-    Arguments:
-        tiling: the tiles.
-        contraction: the products of one block.
-        bias: row of biases in panels of `bias_width` columns, `bias_step` elements apart.
-        relu, gate: as in a Contraction.
-    """
-
-    name: str
-    tiling: Tiling
-    contraction: Contraction
-    bias: Operand | None
-    bias_width: int
-    bias_step: int
-    relu: bool
-    gate: Tensor | None
-
-    @property
-    def items(self) -> int:
-        """One block each."""
-        return self.tiling.blocks
-
-    @property
-    def multiply_adds(self) -> int:
-        """Multiply-adds of the products of all blocks."""
-        return self.contraction.multiply_adds * self.tiling.blocks
-
-
-@dataclass(frozen=True, slots=True)
-class WinogradGradient:
-    """Partial gradients of transformed filters: for each slice of the tiles, sum over tiles of patch · dy, where dy
-    went through A dy Aᵀ; and the sum of dy, for the bias.
-
-    Arguments:
-        tiling: the tiles; the halo of dy reaches to the end of whole ones.
-        contraction: the sum over the tiles of one block, added to the slice's.
-        slices, slice_step: how many partial gradients, and how far they lie apart.
-        sums: where the first slice's sums of dy lie; None without a bias.
-    """
-
-    name: str
-    tiling: Tiling
-    contraction: Contraction
+    blocks: int
     slices: int
-    slice_step: int
-    sums: Operand | None
 
     @property
     def items(self) -> int:
@@ -309,35 +216,15 @@ class WinogradGradient:
 
     @property
     def multiply_adds(self) -> int:
-        """Multiply-adds of the sums over all blocks."""
-        return self.contraction.multiply_adds * self.tiling.blocks
-
-
-@dataclass(frozen=True, slots=True)
-class WinogradFold:
-    """The gradient of filters from partial gradients of transformed ones: Gᵀ (sum over slices) G, and the bias's."""
-
-    name: str
-    tile: int
-    copies: Operand
-    slices: int
-    slice_step: int
-    transformed: Panels  # one position's matrix of a slice
-    sums: Operand | None
-    gradient: Panels
-    inputs: int
-
-    @property
-    def items(self) -> int:
-        """One input channel each."""
-        return self.inputs
+        """Multiply-adds of all stages over the whole batch."""
+        return self.blocks * sum(getattr(stage, "multiply_adds", 0) for stage in self.stages)
 
 
 Stage = (
     Contraction
     | Winograd
     | WinogradWeights
-    | WinogradGradient
+    | WinogradBackward
     | WinogradFold
     | LoadImages
     | Pool
@@ -348,4 +235,5 @@ Stage = (
     | Transpose
     | Fold
     | Update
+    | Chain
 )

@@ -8,12 +8,15 @@ follow from the plan alone. The other stages walk whole tensors; of them, shapes
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable, Mapping
 
+from neocog.plan import correlation
 from neocog.plan.contraction import Axis, Contraction, Operand
 from neocog.plan.layout import Space, Tensor
 from neocog.plan.memory import Place
-from neocog.plan.stages import Elementwise, Fold, Pool, PoolBackward, Stage, Tiling, Update, Winograd, WinogradGradient
+from neocog.plan.stages import Chain, Elementwise, Fold, Pool, PoolBackward, Stage, Update
+from neocog.plan.tiles import Tiling, Winograd, WinogradBackward
 
 Name = tuple[Space, str]
 
@@ -32,19 +35,46 @@ def verify(stages: Iterable[Stage], places: Mapping[Name, Place], lanes: int) ->
     """
     _check_apart(places)
     for stage in stages:
-        inner = stage.contraction if isinstance(stage, Winograd | WinogradGradient) else stage
-        if isinstance(inner, Contraction) and any(axis.b for axis in (inner.rows.cut, *inner.rows.inner)):
+        if isinstance(stage, Chain):
+            for link in stage.stages:
+                _check(link, places, lanes, (stage.blocks - 1) * stage.block, stage.slices - 1)
+        else:
+            _check(stage, places, lanes, 0, 0)
+
+
+def _check(stage: Stage, places: Mapping[Name, Place], lanes: int, images: int, slices: int) -> None:
+    """Check a stage; in a chain, also at the last place where so many images and slices lie before it."""
+    for contraction in _contractions(stage):
+        if any(axis.b for axis in (contraction.rows.cut, *contraction.rows.inner)):
             raise PlanError(f"{stage.name}: the rows of a register tile would read different rows of b")
-        _check_walk(stage, lanes)
-        for what, operand, low, high in _reaches(stage, lanes):
-            if what not in ("a", "patches") and operand.start % lanes:
-                raise PlanError(f"{stage.name}: {what} begins at element {operand.start}, not at a whole vector")
-            size = places[operand.space, operand.name].size // 4
-            first, last = operand.start + low, operand.start + high
-            if first < 0 or last >= size:
-                raise PlanError(
-                    f"{stage.name}: {what} reaches elements {first} to {last} of {operand.name!r}, which has {size}"
-                )
+        inner = math.prod(axis.extent for axis in contraction.rows.inner)
+        if any(size * inner % contraction.cells for size in contraction.rows.sizes()):
+            raise PlanError(f"{stage.name}: register tiles would cut windows of {contraction.cells} cells")
+    _check_walk(stage, lanes)
+    for what, operand, low, high in _reaches(stage, lanes):
+        if what not in ("a", "patches") and operand.start % lanes:
+            raise PlanError(f"{stage.name}: {what} begins at element {operand.start}, not at a whole vector")
+        each = 1 if what == "winner" else 4
+        size = places[operand.space, operand.name].size // each
+        moved = images * operand.image + slices * operand.slice if operand.space is Space.WORK else 0
+        first, last = operand.start + low, operand.start + high + moved
+        if first < 0 or last >= size:
+            raise PlanError(
+                f"{stage.name}: {what} reaches elements {first} to {last} of {operand.name!r}, which has {size}"
+            )
+
+
+def _contractions(stage: Stage) -> tuple[Contraction, ...]:
+    """Give the contractions that a stage consists of."""
+    match stage:
+        case Contraction():
+            return (stage,)
+        case Winograd():
+            return (stage.contraction,)
+        case WinogradBackward():
+            return tuple(c for c in (stage.filters, stage.patches) if c is not None)
+        case _:
+            return ()
 
 
 def _check_walk(stage: Stage, lanes: int) -> None:
@@ -63,9 +93,9 @@ def _check_walk(stage: Stage, lanes: int) -> None:
             _check_same(stage.name, stage.x, (stage.y.height, stage.y.width))
             vectors = [stage.x, stage.y, stage.gate]
         case Winograd():
-            vectors = [stage.tiling.x, stage.tiling.y, stage.gate]
-        case WinogradGradient():
-            vectors = [stage.tiling.x, stage.tiling.y]
+            vectors = [stage.tiling.x, stage.tiling.y, stage.gate, stage.y, stage.winner]
+        case WinogradBackward():
+            vectors = [stage.tiling.x, stage.tiling.y, stage.dx]
         case Contraction():
             steps = [step for axis in (*stage.rows.axes, stage.panel_steps) for step in (axis.out, axis.gate)]
             steps += [axis.b for axis in (*stage.rows.axes, *stage.reduction.axes, stage.panel_steps)]
@@ -109,13 +139,14 @@ def _reaches(stage: Stage, lanes: int) -> Iterable[tuple[str, Operand, int, int]
             yield from _contraction_reaches(stage, lanes)
         case Winograd():
             yield from _contraction_reaches(stage.contraction, lanes)
-            yield from _tile_reaches(stage.tiling, isinstance(stage, WinogradGradient), lanes)
-        case WinogradGradient():
-            for slice_ in (0, stage.slices - 1):
-                for what, operand, low, high in _contraction_reaches(stage.contraction, lanes):
-                    shift = slice_ * stage.slice_step if what == "out" else 0
-                    yield what, operand, low + shift, high + shift
-            yield from _tile_reaches(stage.tiling, isinstance(stage, WinogradGradient), lanes)
+            yield from _tile_reaches(stage.tiling, lanes)
+        case WinogradBackward():
+            for contraction in _contractions(stage):
+                yield from _contraction_reaches(contraction, lanes)
+            yield from _tile_reaches(stage.tiling, lanes)
+            yield _whole_tiles(stage.tiling, lanes)
+            if stage.dx is not None:
+                yield _patches(stage.tiling, stage.dx, lanes)
         case Fold():
             yield "copies", stage.copies, 0, (stage.count - 1) * stage.step + stage.size - 1
             yield "out", stage.out, 0, stage.size - 1
@@ -142,6 +173,9 @@ def _contraction_reaches(stage: Contraction, lanes: int) -> Iterable[tuple[str, 
     if stage.gate is not None:
         low, high = _span((*rows, *panels), "gate")
         yield "gate", stage.gate, low, high + columns
+    if stage.winner is not None:
+        low, high = _span((*rows, *panels), "gate")
+        yield "winner", stage.winner, low, high + columns
     if any(axis.extent == 0 for axis in reduction):
         return
     low, high = _span((*rows, *reduction), "a")
@@ -153,21 +187,32 @@ def _contraction_reaches(stage: Contraction, lanes: int) -> Iterable[tuple[str, 
         yield "bias", stage.bias, low, high + stage.last_vectors * lanes - 1
 
 
-def _tile_reaches(tiling: Tiling, reads_y: bool, lanes: int) -> Iterable[tuple[str, Operand, int, int]]:
-    """Give the first and last element of x that patches read, of scratch that transforms write, and of y where whole
-    tiles of it are read.
-    """
-    x, y = tiling.x, tiling.y
-    start = tiling.first_row * x.row_step + tiling.first_column * x.pitch
-    down, across = tiling.down * tiling.side, tiling.across * tiling.side
-    last = (x.images - 1) * x.image_step + (down + 1) * x.row_step + (across + 1) * x.pitch
-    yield "patches", Operand(x.space, x.name, start), 0, last + _vectors(x, lanes) - 1
+def _tile_reaches(tiling: Tiling, lanes: int) -> Iterable[tuple[str, Operand, int, int]]:
+    """Give the first and last element of x that patches read, and of scratch that transforms write."""
+    yield _patches(tiling, tiling.x, lanes)
     positions = (tiling.side + 2) ** 2
-    yield "patches", tiling.patches, 0, (positions - 1) * tiling.patch_step + tiling.block * x.pitch - 1
-    yield "products", tiling.products, 0, (positions - 1) * tiling.product_step + tiling.block * y.pitch - 1
-    if reads_y:
-        last = (y.images - 1) * y.image_step + (down - 1) * y.row_step + (across - 1) * y.pitch
-        yield "tiles", Operand(y.space, y.name, y.origin), 0, last + _vectors(y, lanes) - 1
+    yield "patches", tiling.patches, 0, (positions - 1) * tiling.patch_step + tiling.block * tiling.x.pitch - 1
+    yield "products", tiling.products, 0, (positions - 1) * tiling.product_step + tiling.block * tiling.y.pitch - 1
+
+
+def _patches(tiling: Tiling, x: Tensor, lanes: int) -> tuple[str, Operand, int, int]:
+    """Give the first and last element of a tensor, laid out around the same image as x, that whole patches cover."""
+    top = x.halo.top - tiling.x.halo.top + tiling.first_row
+    left = x.halo.left - tiling.x.halo.left + tiling.first_column
+    start = top * x.row_step + left * x.pitch
+    down, across = tiling.down * tiling.side, tiling.across * tiling.side
+    if top < 0 or left < 0 or left + across + 2 > x.halo.left + x.width + x.halo.right:
+        raise PlanError(f"patches reach past the halo of {x.name!r}")
+    last = (x.images - 1) * x.image_step + (down + 1) * x.row_step + (across + 1) * x.pitch
+    return "patches", correlation.operand(x, start), 0, last + _vectors(x, lanes) - 1
+
+
+def _whole_tiles(tiling: Tiling, lanes: int) -> tuple[str, Operand, int, int]:
+    """Give the first and last element of y that whole tiles cover."""
+    y = tiling.y
+    down, across = tiling.down * tiling.side, tiling.across * tiling.side
+    last = (y.images - 1) * y.image_step + (down - 1) * y.row_step + (across - 1) * y.pitch
+    return "tiles", correlation.operand(y, y.origin), 0, last + _vectors(y, lanes) - 1
 
 
 def _vectors(tensor: Tensor, lanes: int) -> int:

@@ -1,0 +1,187 @@
+"""The forward pass: steps as stages, and runs of steps as chains."""
+
+from __future__ import annotations
+
+from neocog.model.layers import AvgPool2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU
+from neocog.plan import algorithm, correlation
+from neocog.plan.algorithm import patch_halo, transformed_panels, winograd
+from neocog.plan.contraction import Operand
+from neocog.plan.correlation import Correlation, Pooled
+from neocog.plan.draft import NO_HALO, Draft, Value
+from neocog.plan.fuse import Step
+from neocog.plan.layout import Halo, Panels, Tensor
+from neocog.plan.stages import Chain, Elementwise, LoadImages, Pool, Repack, Stage
+from neocog.plan.tiles import WinogradWeights
+from neocog.plan.winograd import minimal
+
+LEAST_BLOCKS = 4  # with fewer, threads share out the stages of a run, each over the whole batch
+
+
+def plan_forward(draft: Draft) -> None:
+    """Plan the forward pass of all steps."""
+    shape = draft.graph.input
+    pitch = shape.channels if draft.reads_scalars(0) else None
+    images = draft.tensor("images", draft.live[0].input if draft.live else shape, _halo_before(draft, 0), pitch)
+    mean, std = draft.graph.normalisation.per_channel(shape.channels)
+    scale = tuple(1.0 / s for s in std)
+    shift = tuple(-m / s for m, s in zip(mean, std, strict=True))
+    draft.stages.append(LoadImages("load images", images, shape, scale, shift))
+    draft.values.append(Value(images))
+    for run in draft.runs():
+        _plan_run(draft, run)
+
+
+def _plan_run(draft: Draft, run: range) -> None:
+    block = draft.images_at_a_time(run, backward=False)
+    fused = {index + 1 for index in run if _pooling_behind(draft, index, run)}
+    together = len(run) - len(fused) > 1 and draft.batch // block >= LEAST_BLOCKS
+    draft.block = block if together else None
+    stages: list[Stage] = []
+    for index in run:
+        if index in fused:
+            continue
+        stages += _plan_step(draft, index, run, pooling=index + 1 in fused)
+    draft.block = None
+    if together:
+        blocks = draft.batch // block
+        name = f"{draft.steps[run[0]].title} to {draft.steps[run[-1]].title} forward"
+        stages = [Chain(name, tuple(stages), block, blocks, blocks)]
+    draft.stages += stages
+
+
+def _plan_step(draft: Draft, index: int, run: range, *, pooling: bool) -> list[Stage]:
+    """Plan a step, the pooling behind it included, and append what it gives to the draft's values."""
+    step, value = draft.steps[index], draft.values[-1]
+    layer, x = step.node.layer, value.tensor
+    shape, halo = draft.live[index].output, _halo_before(draft, index + 1)
+    passing = _is_passing(draft, index, run)
+    match layer:
+        case Flatten():
+            if x.compact and (x.channels % draft.target.lanes == 0 or draft.reads_scalars(index)):
+                draft.values.append(Value(x.as_vectors(), value.relu))
+                return []
+            y = draft.tensor(step.title, shape)
+            draft.values.append(Value(y))
+            return [Repack(f"{step.title} forward", x, y)]
+        case Conv2d() | Linear():
+            y = draft.shape(step.title, shape) if pooling else draft.tensor(step.title, shape, halo, passing=passing)
+            draft.layers[index] = Correlation(
+                step.title, draft.window_of(index), x, y, draft.layout.panels[step.node.index], layer.bias
+            )
+            draft.values.append(Value(y, step.relu))
+            pooled = _plan_pooled(draft, index + 1) if pooling else None
+            return [_plan_correlation(draft, index, step, pooled)]
+        case MaxPool2d() | AvgPool2d():
+            y = draft.tensor(step.title, shape, halo, passing=passing)
+            largest = isinstance(layer, MaxPool2d)
+            winner = _winner(draft, index) if largest else None
+            draft.values.append(Value(y))
+            cut = draft.cut(winner) if winner else None
+            window = draft.window_of(index)
+            gated = largest and value.relu
+            return [Pool(f"{step.title} forward", draft.cut(x), draft.cut(y), window, largest, cut, gated)]
+        case ReLU():
+            y = draft.tensor(step.title, shape, halo, passing=passing)
+            draft.values.append(Value(y))
+            return [Elementwise(f"{step.title} forward", draft.cut(x), draft.cut(y), relu=True)]
+        case Dropout():
+            y = draft.tensor(step.title, shape, halo, passing=passing)
+            draft.values.append(Value(y))
+            dropping = draft.dropping(step)
+            return [Elementwise(f"{step.title} forward", draft.cut(x), draft.cut(y), dropping=dropping)]
+        case _:
+            raise AssertionError(f"no plan for {layer}")  # a new layer was declared but not planned
+
+
+def _plan_pooled(draft: Draft, index: int) -> Pooled:
+    """Make what a fused pooling gives."""
+    step = draft.steps[index]
+    y = draft.tensor(step.title, draft.live[index].output, _halo_before(draft, index + 1))
+    draft.values.append(Value(y))
+    winner = _winner(draft, index)
+    return Pooled(draft.window_of(index), draft.cut(y), draft.cut(winner) if winner else None)
+
+
+def _winner(draft: Draft, index: int) -> Tensor | None:
+    """Make memory for who was the largest of each window, if training asks."""
+    if not draft.needs_gradient(index):
+        return None
+    bytes_each = 1 if draft.window_of(index).cells <= 255 else 4
+    winner = draft.tensor(f"{draft.steps[index].title} winner", draft.live[index].output, bytes_each=bytes_each)
+    draft.winners[index] = winner
+    return winner
+
+
+def _plan_correlation(draft: Draft, index: int, step: Step, pooled: Pooled | None) -> Stage:
+    layer, tile = draft.cut_layer(index), draft.tile_of(index)
+    if tile is None:
+        return correlation.forward(layer, step.relu, draft.target, pooled)
+    transformed = transformed_weights(
+        draft, f"{layer.title} transformed weights", tile, layer.weights, layer.x.channels
+    )
+    name = f"{layer.title} transform weights"
+    weights = WinogradWeights(name, tile, layer.weights, layer.x.channels, transformed)
+    (draft.stages if draft.training else draft.preparation).append(weights)
+    bias_row = layer.taps * layer.x.channels * layer.weights.width
+    bias = Operand(layer.weights.space, layer.weights.name, layer.weights.offset + bias_row)
+    stage = winograd(
+        f"{layer.title} forward",
+        tile,
+        layer.x,
+        layer.y,
+        (layer.window.vertical.before, layer.window.horizontal.before),
+        transformed,
+        draft.target,
+        bias=(bias, layer.weights) if layer.bias else None,
+        relu=step.relu,
+        pooled=pooled,
+    )
+    draft.add_scratch(stage.tiling)
+    return stage
+
+
+def transformed_weights(draft: Draft, name: str, tile: int, weights: Panels, inputs: int) -> Panels:
+    """Make memory for transformed filters."""
+    made = transformed_panels(name, weights, inputs)
+    draft.flat[made.space, made.name] = made.size * minimal(tile).positions
+    return made
+
+
+def _pooling_behind(draft: Draft, index: int, run: range) -> bool:
+    """Whether the pooling behind a convolution can run in its last lines."""
+    step = draft.steps[index]
+    if not isinstance(step.node.layer, Conv2d) or index + 1 not in run or _is_asked_for(draft, index):
+        return False
+    if not isinstance(draft.steps[index + 1].node.layer, MaxPool2d):
+        return False
+    window, tile = draft.window_of(index + 1), draft.tile_of(index)
+    if tile is not None:
+        return algorithm.can_pool(tile, window)
+    x = draft.shape("", draft.live[index].input)
+    y = draft.shape("", draft.live[index].output)
+    layer = Correlation("", draft.window_of(index), x, y, draft.layout.panels[step.node.index], bias=True)
+    return correlation.can_pool(layer, window, draft.target)
+
+
+def _is_passing(draft: Draft, index: int, run: range) -> bool:
+    """Whether what a step gives is only passed on to the next one of its run."""
+    if index + 1 not in run or _is_asked_for(draft, index):
+        return False
+    # The gradients of a layer need its input, and the gate of a ReLU its output; a max pooling notes what it needs.
+    behind = isinstance(draft.steps[index + 1].node.layer, MaxPool2d)
+    return draft.training is None or (behind and isinstance(draft.steps[index].node.layer, Conv2d))
+
+
+def _is_asked_for(draft: Draft, index: int) -> bool:
+    """Whether a caller may ask for what a step gives."""
+    return index in (draft.step_of(draft.graph.feature_node), len(draft.steps) - 1)
+
+
+def _halo_before(draft: Draft, index: int) -> Halo:
+    """Give the zeros that a step needs around its input."""
+    if index < len(draft.steps) and isinstance(draft.steps[index].node.layer, Conv2d):
+        window = draft.window_of(index)
+        halo = correlation.input_halo(window)
+        tile = draft.tile_of(index)
+        return halo.union(patch_halo(tile, window)) if tile else halo
+    return NO_HALO
