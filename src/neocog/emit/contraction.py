@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from neocog.emit.builder import I8, Builder, Index, Value
 from neocog.emit.memory import Memory
@@ -52,7 +52,7 @@ class Place:
         )
 
 
-def emit_contraction(b: Builder, memory: Memory, stage: Contraction, low: Value, high: Value) -> None:
+def emit_contraction(b: Builder, memory: Memory, stage: Contraction, low: Index, high: Index) -> None:
     """Write the work items low ≤ item < high of a contraction."""
     blocks = stage.reduction
     before = b.mul(memory.block.turn, blocks.total) if stage.accumulates and memory.block else None
@@ -71,19 +71,23 @@ def emit_block(b: Builder, memory: Memory, stage: Contraction, block: Value, tur
     """Write all items of a contraction over the first `turns` of its reduction, added to what is there already unless
     this is block 0.
     """
-    _emit_items(b, memory, stage, b.index(0), b.index(stage.items), block, turns, Place())
+    _emit_nest(b, memory, stage, block, turns, Place())
 
 
 def _emit_items(
     b: Builder,
     memory: Memory,
     stage: Contraction,
-    low: Value,
-    high: Value,
+    low: Index,
+    high: Index,
     block: Value | None,
     turns: Index,
     start: Place,
 ) -> None:
+    """Write some items, each found by its number; all of them as loops, which need no divisions."""
+    if isinstance(low, int) and isinstance(high, int) and (low, high) == (0, stage.items):
+        _emit_nest(b, memory, stage, block, turns, start)
+        return
     with b.loop(low, high) as (item, _):
         if stage.panels_first:
             panel, rest = b.divmod(item, stage.rows.total)
@@ -96,6 +100,84 @@ def _emit_items(
         bounds = _bounds(b, stage, tagged, turns)
         for tile in _variants(b, stage, panel, part, rest):
             _emit_tile(b, memory, stage, tile, place, b.mul(panel, stage.panel_steps.b), block, bounds)
+
+
+@dataclass(frozen=True, slots=True)
+class _Spot:
+    """Where in a nest of loops a tile stands; `counts` are all 0 for the first tile of a slice."""
+
+    place: Place
+    panel: Index = 0
+    vectors: int = 0
+    turns: int = 0
+    tagged: tuple[tuple[str, Bounds], ...] = ()
+    counts: tuple[Index, ...] = ()
+
+
+def _emit_nest(b: Builder, memory: Memory, stage: Contraction, block: Value | None, turns: Index, start: Place) -> None:
+    """Write all items as nested loops over panels, outer rows and parts."""
+
+    def leaf(spot: _Spot) -> None:
+        bounds = _bounds(b, stage, dict(spot.tagged), turns)
+        panel_b = b.mul(spot.panel, stage.panel_steps.b)
+
+        def tile(ones: bool) -> None:
+            made = _tile(stage, spot.turns, spot.vectors, ones=ones)
+            _emit_tile(b, memory, stage, made, spot.place, panel_b, block, bounds)
+
+        if stage.ones is None or any(isinstance(count, int) and count for count in spot.counts):
+            tile(ones=False)
+            return
+        first = b.less(0, 1)
+        for count in spot.counts:
+            first = b.ir.and_(first, b.less(count, 1))
+        with b.ir.if_else(first) as (yes, no):
+            with yes:
+                tile(ones=True)
+            with no:
+                tile(ones=False)
+
+    def over_panels(spot: _Spot, then: Callable[[_Spot], None]) -> None:
+        full = stage.panels - (stage.last_vectors != stage.vectors)
+        for low, high, vectors in ((0, full, stage.vectors), (full, stage.panels, stage.last_vectors)):
+            for panel in _turns(b, low, high):
+                place = spot.place.moved(b, stage.panel_steps, panel)
+                then(replace(spot, place=place, panel=panel, vectors=vectors))
+
+    def over_rows(spot: _Spot, then: Callable[[_Spot], None], axes: Sequence[Axis]) -> None:
+        if axes:
+            for turn in _turns(b, 0, axes[0].extent):
+                counts = spot.counts if axes[0].b else (*spot.counts, turn)
+                tagged = (*spot.tagged, (axes[0].tag, (turn, turn)))
+                place = spot.place.moved(b, axes[0], turn)
+                over_rows(replace(spot, place=place, tagged=tagged, counts=counts), then, axes[1:])
+            return
+        split = stage.rows
+        for number, size, before in (
+            (split.long_parts, split.short + 1, 0),
+            (split.parts - split.long_parts, split.short, split.long_parts * (split.short + 1)),
+        ):
+            for part in _turns(b, 0, number):
+                first = b.add(b.mul(part, size), before)
+                tagged = (*spot.tagged, (split.cut.tag, (first, b.add(first, size - 1))))
+                counts = (*spot.counts, b.add(part, 1 if before else 0))
+                place = spot.place.moved(b, split.cut, first)
+                then(replace(spot, place=place, turns=size, tagged=tagged, counts=counts))
+
+    begin = _Spot(start)
+    if stage.panels_first:
+        over_panels(begin, lambda spot: over_rows(spot, leaf, stage.rows.outer))
+    else:
+        over_rows(begin, lambda spot: over_panels(spot, leaf), stage.rows.outer)
+
+
+def _turns(b: Builder, low: int, high: int) -> Iterator[Index]:
+    """Write a loop; a single turn needs none."""
+    if high - low == 1:
+        yield low
+    elif high > low:
+        with b.loop(low, high) as (turn, _):
+            yield turn
 
 
 def _outer(b: Builder, split: Split, item: Index, place: Place) -> tuple[Place, Index, dict[str, Bounds]]:
@@ -139,14 +221,6 @@ def _part(b: Builder, split: Split, part: Index) -> tuple[Index, Index]:
 def _variants(b: Builder, stage: Contraction, panel: Index, part: Index, item: Index) -> Iterator[Tile]:
     """Give the register tiles that occur, each inside the branch that chooses it."""
     split = stage.rows
-    inner = list(itertools.product(*(range(axis.extent) for axis in split.inner)))
-
-    def tile(turns: int, vectors: int, ones: bool) -> Tile:
-        places = [(turn, *place) for turn in range(turns) for place in inner]
-        axes = (split.cut, *split.inner)
-        tags = [{axis.tag: n for axis, n in zip(axes, place, strict=True)} for place in places]
-        return Tile(tuple(_row(axes, place) for place in places), tuple(tags), vectors, ones)
-
     by_panel: list[tuple[int, Value | None]] = [(stage.vectors, None)]
     if stage.last_vectors != stage.vectors:
         last = stage.panels - 1
@@ -171,7 +245,16 @@ def _variants(b: Builder, stage: Contraction, panel: Index, part: Index, item: I
                 if stage.ones and position == 0:
                     on_ones = first_of_slice if ones else b.ir.not_(first_of_slice)
                 with _all(b, (on_panel, on_size, on_ones)):
-                    yield tile(turns, vectors, ones)
+                    yield _tile(stage, turns, vectors, ones=ones)
+
+
+def _tile(stage: Contraction, turns: int, vectors: int, *, ones: bool) -> Tile:
+    """Give the register tile of a part of so many turns."""
+    inner = list(itertools.product(*(range(axis.extent) for axis in stage.rows.inner)))
+    places = [(turn, *place) for turn in range(turns) for place in inner]
+    axes = (stage.rows.cut, *stage.rows.inner)
+    tags = [{axis.tag: n for axis, n in zip(axes, place, strict=True)} for place in places]
+    return Tile(tuple(_row(axes, place) for place in places), tuple(tags), vectors, ones)
 
 
 def _is_first(b: Builder, stage: Contraction, item: Index) -> Value:
@@ -223,38 +306,43 @@ def _emit_tile(
     columns = range(tile.vectors)
     out = b.at(memory.operand(stage.out), place.out)
     rows = len(tile.rows)
+    zero = [b.splat(0.0)] * tile.vectors
+    bias = zero
     if stage.bias is not None:
-        bias = b.at(memory.operand(stage.bias), panel_b)
-        start = [b.load(bias, v * lanes) for v in columns] * rows
-    else:
-        start = [b.splat(0.0)] * (tile.vectors * rows)
+        bias = [b.load(b.at(memory.operand(stage.bias), panel_b), v * lanes) for v in columns]
+    start = (zero if block is not None else bias) * rows
     if tile.ones:
         start = start + [b.splat(0.0)] * tile.vectors
     a, weights = b.at(memory.operand(stage.a), place.a), b.at(memory.operand(stage.b), place.b)
     sums = _reduce(b, tile, stage, bounds, a, weights, start)
 
-    def accumulated(value: Value, base: Value, offset: int) -> Value:
+    def accumulated(value: Value, base: Value, offset: int, first: Value) -> Value:
         if block is None:
             return value
-        old = b.ir.select(b.less(block, 1), b.splat(0.0), b.load(base, offset))
-        return b.ir.fadd(old, value)
+        return b.ir.fadd(b.ir.select(b.less(block, 1), first, b.load(base, offset)), value)
+
+    # What follows the sum waits for its last block; values before that may be anything.
+    last = b.less(stage.reduction.total - 2, block) if block is not None and not stage.accumulates else None
 
     if stage.cells > 1:
         _emit_windows(b, memory, stage, tile, place, out, sums)
         return
     for p, row in enumerate(tile.rows):
         for v in columns:
-            value = accumulated(sums[p * tile.vectors + v], out, row.out + v * lanes)
+            value = accumulated(sums[p * tile.vectors + v], out, row.out + v * lanes, bias[v])
+            done = value
             if stage.relu:
-                value = b.relu(value)
+                done = b.relu(value)
             if stage.gate is not None:
                 gate = b.at(memory.operand(stage.gate), place.gate)
-                value = b.gated(value, b.load(gate, row.gate + v * lanes))
-            b.store(value, out, row.out + v * lanes)
+                done = b.gated(done, b.load(gate, row.gate + v * lanes))
+            if last is not None and done is not value:
+                done = b.ir.select(last, done, value)
+            b.store(done, out, row.out + v * lanes)
     if tile.ones and stage.ones is not None:
         ones = b.at(memory.operand(stage.ones), place.out)
         for v in columns:
-            b.store(accumulated(sums[rows * tile.vectors + v], ones, v * lanes), ones, v * lanes)
+            b.store(accumulated(sums[rows * tile.vectors + v], ones, v * lanes, zero[v]), ones, v * lanes)
 
 
 def _emit_windows(

@@ -154,7 +154,7 @@ def _emit_link(module: ir.Module, program: Program, name: str, chain: Chain, sta
     turn = b.sub(block, _first_block(b, chain, last))
     memory = Memory(b, program.places, *bases)
     memory.block = Block(b.mul(block, chain.block), last, turn)
-    EMITTERS[type(stage)](b, memory, stage, b.index(0), b.index(stage.items))
+    EMITTERS[type(stage)](b, memory, stage, 0, stage.items)
     b.ir.ret_void()
     return function
 

@@ -10,8 +10,8 @@ from neocog.emit.contraction import emit_block, emit_contraction
 from neocog.emit.memory import Memory, pixel
 from neocog.emit.winner import largest, stopped, store_winner
 from neocog.plan.layout import Tensor
-from neocog.plan.tiles import Tiling, Winograd, WinogradBackward, WinogradFold, WinogradWeights
-from neocog.plan.winograd import TAPS, Matrix, minimal, transposed
+from neocog.plan.tiles import Tiling, Winograd, WinogradBackward, WinogradFold, WinogradWeights, position_step
+from neocog.plan.winograd import TAPS, Matrix, Steps, minimal, transposed, transposed_steps
 
 
 def transform(b: Builder, matrix: Matrix, values: Sequence[Value]) -> list[Value]:
@@ -28,7 +28,7 @@ def transform(b: Builder, matrix: Matrix, values: Sequence[Value]) -> list[Value
                 other
                 for other in range(first + 1, len(matrix))
                 if results[other] is None
-                and any(row)
+                and sum(map(bool, row)) > 2  # of two terms, each row is one multiply-add
                 and all(abs(x) == abs(y) for x, y in zip(row, matrix[other], strict=True))
             ),
             None,
@@ -44,10 +44,10 @@ def transform(b: Builder, matrix: Matrix, values: Sequence[Value]) -> list[Value
 
 
 def _combine(b: Builder, row: Sequence[Fraction], values: Sequence[Value]) -> Value:
+    """Add up values times constants; one that is taken as it is comes first, since it needs no multiplication."""
     total = None
-    for factor, value in zip(row, values, strict=True):
-        if factor == 0:
-            continue
+    terms = [(factor, value) for factor, value in zip(row, values, strict=True) if factor]
+    for factor, value in sorted(terms, key=lambda term: term[0] != 1):
         if total is None:
             total = value if factor == 1 else b.ir.fmul(value, b.splat(float(factor)))
         elif abs(factor) == 1:
@@ -57,10 +57,16 @@ def _combine(b: Builder, row: Sequence[Fraction], values: Sequence[Value]) -> Va
     return b.splat(0.0) if total is None else total
 
 
-def transform_both(b: Builder, matrix: Matrix, square: list[list[Value]]) -> list[list[Value]]:
-    """Give matrix · square · matrixᵀ for a square of vectors."""
-    columns = [transform(b, matrix, column) for column in zip(*square, strict=True)]
-    return [transform(b, matrix, row) for row in zip(*columns, strict=True)]
+def transform_both(b: Builder, steps: Steps, square: list[list[Value]]) -> list[list[Value]]:
+    """Give matrix · square · matrixᵀ for a square of vectors and a matrix in steps."""
+
+    def apply(values: Sequence[Value]) -> list[Value]:
+        for matrix in steps:
+            values = transform(b, matrix, values)
+        return list(values)
+
+    columns = [apply(column) for column in zip(*square, strict=True)]
+    return [apply(row) for row in zip(*columns, strict=True)]
 
 
 def emit_winograd_weights(b: Builder, memory: Memory, stage: WinogradWeights, low: Value, high: Value) -> None:
@@ -75,9 +81,9 @@ def emit_winograd_weights(b: Builder, memory: Memory, stage: WinogradWeights, lo
         taps = [b.load(weights, b.add(source, tap * step)) for tap in range(TAPS * TAPS)]
         square = [taps[TAPS * r : TAPS * (r + 1)] for r in range(TAPS)]
         to = b.add(b.mul(panel, stage.out.panel_step), b.add(b.mul(channel, width), column))
-        rows = transform_both(b, algorithm.weights, square)
+        rows = transform_both(b, (algorithm.weights,), square)
         for position, value in enumerate(value for row in rows for value in row):
-            b.store(value, out, b.add(to, position * stage.out.size))
+            b.store(value, out, b.add(to, position * position_step(stage.out)))
 
 
 def emit_winograd(b: Builder, memory: Memory, stage: Winograd, low: Value, high: Value) -> None:
@@ -86,7 +92,7 @@ def emit_winograd(b: Builder, memory: Memory, stage: Winograd, low: Value, high:
         first, count = _block(b, stage.tiling, block)
         with b.loop(0, count) as (number, _):
             _emit_patch(b, memory, stage.tiling, b.add(first, number), number)
-        emit_contraction(b, memory, stage.contraction, b.index(0), b.index(stage.contraction.items))
+        emit_contraction(b, memory, stage.contraction, 0, stage.contraction.items)
         with b.loop(0, count) as (number, _):
             _emit_outputs(b, memory, stage, b.add(first, number), number)
 
@@ -112,7 +118,7 @@ def emit_winograd_backward(b: Builder, memory: Memory, stage: WinogradBackward, 
         if stage.filters is not None:
             emit_block(b, memory, stage.filters, b.add(before, block), count)
         if stage.patches is not None and stage.dx is not None:
-            emit_contraction(b, memory, stage.patches, b.index(0), b.index(stage.patches.items))
+            emit_contraction(b, memory, stage.patches, 0, stage.patches.items)
             with b.loop(0, count) as (number, _):
                 _emit_overlap(b, memory, tiling, stage.dx, b.add(first, number), number)
 
@@ -129,7 +135,7 @@ def _emit_overlap(b: Builder, memory: Memory, tiling: Tiling, dx: Tensor, tile: 
         source, to = b.at(patches, channel), b.at(base, b.add(corner, channel))
         side = range(algorithm.patch)
         square = [[b.load(source, (r * algorithm.patch + s) * tiling.patch_step) for s in side] for r in side]
-        rows = transform_both(b, transposed(algorithm.input), square)
+        rows = transform_both(b, transposed_steps(algorithm.input_steps), square)
         for r, row in enumerate(rows):
             for s, value in enumerate(row):
                 at = r * dx.row_step + s * dx.pitch
@@ -149,7 +155,7 @@ def _emit_gradient_tile(
         source = b.at(memory.tensor(dy), b.add(corner, channel))
         side = range(tiling.side)
         square = [[b.load(source, r * dy.row_step + s * dy.pitch) for s in side] for r in side]
-        rows = transform_both(b, transposed(algorithm.output), square)
+        rows = transform_both(b, transposed_steps(algorithm.output_steps), square)
         to = b.at(products, channel)
         for position, value in enumerate(value for row in rows for value in row):
             b.store(value, to, position * tiling.product_step)
@@ -182,10 +188,10 @@ def emit_winograd_fold(b: Builder, memory: Memory, stage: WinogradFold, low: Val
         source = b.add(b.mul(panel, stage.transformed.panel_step), b.add(b.mul(channel, width), column))
         side = range(algorithm.patch)
         square = [
-            [total(copies, b.add(source, (r * algorithm.patch + s) * stage.transformed.size)) for s in side]
+            [total(copies, b.add(source, (r * algorithm.patch + s) * position_step(stage.transformed))) for s in side]
             for r in side
         ]
-        rows = transform_both(b, back, square)
+        rows = transform_both(b, (back,), square)
         to = b.add(b.mul(panel, stage.gradient.panel_step), b.add(b.mul(channel, width), column))
         for tap, value in enumerate(value for row in rows for value in row):
             b.store(value, gradient, b.add(to, tap * stage.inputs * width))
@@ -230,7 +236,7 @@ def _emit_patch(b: Builder, memory: Memory, tiling: Tiling, tile: Index, number:
         to = b.at(patches, channel)
         side = range(algorithm.patch)
         square = [[b.load(source, r * x.row_step + s * x.pitch) for s in side] for r in side]
-        rows = transform_both(b, algorithm.input, square)
+        rows = transform_both(b, algorithm.input_steps, square)
         for position, value in enumerate(value for row in rows for value in row):
             b.store(value, to, position * tiling.patch_step)
 
@@ -247,7 +253,7 @@ def _emit_outputs(b: Builder, memory: Memory, stage: Winograd, tile: Index, numb
         channel = b.mul(vector, b.lanes)
         source = b.at(products, channel)
         square = [[b.load(source, (r * algorithm.patch + s) * tiling.product_step) for s in side] for r in side]
-        outputs = transform_both(b, algorithm.output, square)
+        outputs = transform_both(b, algorithm.output_steps, square)
         bias = None
         if stage.bias is not None:
             panel, inside = b.divmod(channel, stage.bias_width)

@@ -9,14 +9,14 @@ from neocog.plan.contraction import Axis, Contraction, Operand, Split, choose_ro
 from neocog.plan.correlation import Pooled, pools_aside
 from neocog.plan.layout import Halo, Panels, Space, Tensor
 from neocog.plan.target import Target
-from neocog.plan.tiles import Tiling, Winograd, WinogradBackward, WinogradFold
+from neocog.plan.tiles import LINE_VALUES, Tiling, Winograd, WinogradBackward, WinogradFold, position_step
 from neocog.plan.winograd import POINTS, TAPS, minimal
 
 Algorithm = Literal["auto", "direct", "winograd"]
 
 PATCHES, PRODUCTS = "patches", "products"  # names of scratch memory, shared by all layers
-BLOCK_TILES = 28  # about so many tiles run together: weights come once for each block, scratch must stay near
-LINE_VALUES = 16  # one cache line more from position to position: powers of two would fall onto the same few lines
+BLOCK_TILES = 32  # most tiles that run together: weights come once for each block, scratch must stay near
+SUM_TILES = 24  # most tiles that are summed from zero before they are added to memory: longer sums round worse
 MOST_COPIES_BYTES = 16 << 20  # of all partial gradients of a layer
 LEAST_GRADIENT_TILES = 64  # in all; below, transforming the filters' gradient back costs more than tiles save
 LEAST_GAIN = 1.6  # how many times fewer multiplications must be left; transforms take the rest
@@ -103,7 +103,7 @@ def winograd(
     pooled: Pooled | None = None,
 ) -> Winograd:
     """Plan y = x correlated with filters that were transformed before, then bias, ReLU, and gate or pooling."""
-    tiling = _tiling(tile, x, y, before)
+    tiling = _tiling(tile, x, y, before, BLOCK_TILES)
     return Winograd(
         name,
         tiling,
@@ -126,7 +126,7 @@ def _products(name: str, tiling: Tiling, filters: Panels, target: Target, *, bac
     (out, out_step, out_pitch), (a, a_step, a_pitch) = (x, y) if backward else (y, x)
     rows = merge(
         [
-            Axis(minimal(tiling.side).positions, out_step, a_step, filters.size),
+            Axis(minimal(tiling.side).positions, out_step, a_step, position_step(filters)),
             Axis(tiling.block, out_pitch, a_pitch),
         ]
     )
@@ -147,10 +147,10 @@ def _products(name: str, tiling: Tiling, filters: Panels, target: Target, *, bac
     )
 
 
-def _tiling(tile: int, x: Tensor, y: Tensor, before: tuple[int, int]) -> Tiling:
+def _tiling(tile: int, x: Tensor, y: Tensor, before: tuple[int, int], most: int) -> Tiling:
     """Cut a convolution into tiles, and those into blocks of about as many each."""
     tiles = y.images * -(-y.height // tile) * -(-y.width // tile)
-    block = -(-tiles // max(1, round(tiles / BLOCK_TILES)))
+    block = -(-tiles // -(-tiles // most))
     return Tiling(
         tile,
         x,
@@ -182,7 +182,7 @@ def partial_filters(tile: int, gradient: Panels, inputs: int, copies: str) -> Pa
 def partial_size(tile: int, gradient: Panels, inputs: int) -> int:
     """Count the elements of a partial gradient: every position's matrix, and a row of sums for the bias."""
     matrix = partial_filters(tile, gradient, inputs, "")
-    return matrix.size * minimal(tile).positions + matrix.count * matrix.width
+    return position_step(matrix) * minimal(tile).positions + matrix.count * matrix.width
 
 
 def winograd_backward(
@@ -206,7 +206,7 @@ def winograd_backward(
         turned: transformed filters with inputs and outputs swapped; None to leave the gradient of the input out.
         dx: where that goes.
     """
-    tiling = _tiling(tile, x, dy, before)
+    tiling = _tiling(tile, x, dy, before, SUM_TILES)
     filters = sums = patches = None
     if gradient is not None:
         step = partial_size(tile, gradient, x.channels)
@@ -214,7 +214,9 @@ def winograd_backward(
             f"{name} filters", tiling, gradient, Operand(Space.WORK, copies, 0, slice=step), target
         )
         matrix = partial_filters(tile, gradient, x.channels, copies)
-        sums = Operand(Space.WORK, copies, matrix.size * minimal(tile).positions, slice=step) if bias else None
+        sums = (
+            Operand(Space.WORK, copies, position_step(matrix) * minimal(tile).positions, slice=step) if bias else None
+        )
     if turned is not None:
         patches = _products(f"{name} patches", tiling, turned, target, backward=True)
     return WinogradBackward(name, tiling, filters, sums, patches, dx)
@@ -225,7 +227,7 @@ def _sums_of_tiles(name: str, tiling: Tiling, gradient: Panels, out: Operand, ta
     matrix = partial_filters(tiling.side, gradient, channels, out.name)
     rows = merge(
         [
-            Axis(minimal(tiling.side).positions, matrix.size, tiling.patch_step, tiling.product_step),
+            Axis(minimal(tiling.side).positions, position_step(matrix), tiling.patch_step, tiling.product_step),
             Axis(channels, matrix.width, 1),
         ]
     )
@@ -252,7 +254,7 @@ def winograd_fold(
 ) -> WinogradFold:
     """Plan the gradient of filters from the partial ones of all slices."""
     matrix = partial_filters(tile, gradient, inputs, copies)
-    whole = matrix.size * minimal(tile).positions
+    whole = position_step(matrix) * minimal(tile).positions
     return WinogradFold(
         name,
         tile,

@@ -197,6 +197,15 @@ def tile_cost(rows: int, vectors: int, length: int, target: Target) -> float:
     return length * cycles + 1.5 * rows * vectors + 12
 
 
+def split_cost(split: Split, vectors: int, length: int, target: Target) -> float:
+    """Estimate the cycles of all register tiles of a cut nest of rows, for one panel."""
+    inner = math.prod(axis.extent for axis in split.inner)
+    long, short = split.long_parts, split.parts - split.long_parts
+    each = long * tile_cost((split.short + 1) * inner, vectors, length, target)
+    each += short * tile_cost(split.short * inner, vectors, length, target)
+    return each * math.prod(axis.extent for axis in split.outer)
+
+
 def choose_rows(
     axes: tuple[Axis, ...], vectors: int, length: int, target: Target, *, spare_rows: int = 0, cells: int = 1
 ) -> tuple[Split, float]:
@@ -230,15 +239,12 @@ def choose_rows(
         if inner < cells:
             inner *= extent
             continue
-        fewest = -(-extent * inner // limit)
+        fewest = -(-extent // (limit // inner))
         for parts in range(fewest, min(extent, fewest + 2) + 1):
             split = Split(axes, position, parts)
             if (split.sizes()[0]) * inner > limit:
                 continue
-            long, short = split.long_parts, split.parts - split.long_parts
-            each = long * tile_cost((split.short + 1) * inner, vectors, length, target)
-            each += short * tile_cost(split.short * inner, vectors, length, target)
-            cost = each * math.prod(axis.extent for axis in split.outer)
+            cost = split_cost(split, vectors, length, target)
             if best is None or cost < best[1]:
                 best = (split, cost)
         inner *= extent

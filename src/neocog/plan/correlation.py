@@ -9,13 +9,14 @@ from dataclasses import dataclass, replace
 from neocog.model.window import Axis as WindowAxis
 from neocog.model.window import Window
 from neocog.plan.clip import choose_clips, saving_clips, untagged
-from neocog.plan.contraction import Axis, Clip, Contraction, Operand, Split, choose_rows, merge
+from neocog.plan.contraction import Axis, Clip, Contraction, Operand, Split, choose_rows, merge, split_cost
 from neocog.plan.layout import Halo, Panels, Space, Tensor
 from neocog.plan.target import Target
 
 ROW, COLUMN, TAP_ROW, TAP_COLUMN = "row", "column", "tap row", "tap column"  # tags of axes that clips speak of
 MAX_SLICES = 8  # most partial copies of a gradient
 SLICE_BELOW = 8  # slice the batch where a gradient has fewer independent tiles than this
+LEAST_REUSE = 4  # register tiles that share a panel, so that it is worth keeping near
 LEAST_POOLED_MAP = 16  # on smaller ones, leaving out taps in the halo saves more than fusing a pooling
 BLOCK_PIXELS = 96  # fewest pixels to sum before adding to memory, where there are as many
 
@@ -26,9 +27,10 @@ def column_panels(columns: int, rows: tuple[Axis, ...], length: int, target: Tar
     best, least = 1, math.inf
     for width in range(1, min(vectors, 4) + 1):
         full, rest = divmod(vectors, width)
-        cost = full * choose_rows(rows, width, length, target, spare_rows=spare_rows)[1]
-        if rest:
-            cost += choose_rows(rows, rest, length, target, spare_rows=spare_rows)[1]
+        split, each = choose_rows(rows, width, length, target, spare_rows=spare_rows)
+        cost = full * each
+        if rest:  # the last panel has the rows of the others, though it could hold more
+            cost += split_cost(split, rest, length, target)
         if cost < least:
             best, least = width, cost
     return best
@@ -204,7 +206,7 @@ def _tiled(
         a,
         b,
         split,
-        Split(nest, 0, 1),
+        _chunks(nest, columns, split, cells, target),
         columns.columns,
         columns.count,
         vectors,
@@ -219,6 +221,16 @@ def _tiled(
         panels_first=columns.size * 4 > target.level2 // 2,
         clips=kept,
     )
+
+
+def _chunks(nest: tuple[Axis, ...], columns: Panels, rows: Split, cells: int, target: Target) -> Split:
+    """Cut a single loop over k, of a fully connected layer, so that a stretch of a panel stays in the first-level
+    cache for all rows. Loops over taps read what neighbouring rows have just read, and need no cut.
+    """
+    if len(nest) != 1 or rows.total < LEAST_REUSE or cells > 1:
+        return Split(nest, 0, 1)
+    stretch = target.level1 // 2 // (4 * columns.width)
+    return Split(nest, 0, -(-nest[0].extent // stretch))
 
 
 def weight_gradient(

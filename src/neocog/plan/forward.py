@@ -11,7 +11,7 @@ from neocog.plan.draft import NO_HALO, Draft, Value
 from neocog.plan.fuse import Step
 from neocog.plan.layout import Halo, Panels, Tensor
 from neocog.plan.stages import Chain, Elementwise, LoadImages, Pool, Repack, Stage
-from neocog.plan.tiles import WinogradWeights
+from neocog.plan.tiles import WinogradWeights, position_step
 from neocog.plan.winograd import minimal
 
 LEAST_BLOCKS = 4  # with fewer, threads share out the stages of a run, each over the whole batch
@@ -143,7 +143,7 @@ def _plan_correlation(draft: Draft, index: int, step: Step, pooled: Pooled | Non
 def transformed_weights(draft: Draft, name: str, tile: int, weights: Panels, inputs: int) -> Panels:
     """Make memory for transformed filters."""
     made = transformed_panels(name, weights, inputs)
-    draft.flat[made.space, made.name] = made.size * minimal(tile).positions
+    draft.flat[made.space, made.name] = position_step(made) * minimal(tile).positions
     return made
 
 

@@ -8,6 +8,13 @@ from neocog.model.window import Window
 from neocog.plan.contraction import Contraction, Operand
 from neocog.plan.layout import Panels, Tensor
 
+LINE_VALUES = 16  # one cache line more from position to position: powers of two would fall onto the same few lines
+
+
+def position_step(matrix: Panels) -> int:
+    """Give the elements from one position's matrix to the next one's."""
+    return matrix.size + LINE_VALUES
+
 
 @dataclass(frozen=True, slots=True)
 class WinogradWeights:
@@ -17,7 +24,7 @@ class WinogradWeights:
     tile: int
     weights: Panels
     inputs: int
-    out: Panels  # one position's matrix; positions lie behind one another
+    out: Panels  # one position's matrix; the others lie `position_step` apart
 
     @property
     def items(self) -> int:

@@ -26,14 +26,23 @@ POINTS: dict[int, tuple[Fraction, ...]] = {
 }
 
 
+Steps = tuple[Matrix, ...]  # a matrix as a product of sparse ones, the first to be applied first
+
+
 @dataclass(frozen=True, slots=True)
 class Minimal:
-    """The matrices for tiles of `outputs` × `outputs`: input Bᵀ, weights G, output Aᵀ."""
+    """The matrices for tiles of `outputs` × `outputs`: input Bᵀ, weights G, output Aᵀ.
+
+    `input_steps` and `output_steps` take Bᵀ and Aᵀ apart into sparse factors, which take fewer operations: values at
+    points ±p share what is even and what is odd in p.
+    """
 
     outputs: int
     input: Matrix
     weights: Matrix
     output: Matrix
+    input_steps: Steps
+    output_steps: Steps
 
     @property
     def patch(self) -> int:
@@ -49,6 +58,83 @@ class Minimal:
 def transposed(matrix: Matrix) -> Matrix:
     """Give a matrix with rows and columns swapped."""
     return tuple(zip(*matrix, strict=True))
+
+
+def transposed_steps(steps: Steps) -> Steps:
+    """Give the transposed product."""
+    return tuple(transposed(matrix) for matrix in reversed(steps))
+
+
+def multiplied(steps: Steps) -> Matrix:
+    """Multiply the factors out."""
+    first, *others = steps
+    product = first
+    for matrix in others:
+        columns = transposed(product)
+        product = tuple(
+            tuple(sum((x * y for x, y in zip(row, column, strict=True)), Fraction(0)) for column in columns)
+            for row in matrix
+        )
+    return product
+
+
+def _pairs(points: Sequence[Fraction]) -> list[tuple[int, int]]:
+    """Find the points p > 0 whose opposite is a point too, as places of p and -p."""
+    return [(points.index(p), points.index(-p)) for p in points if p > 0 and -p in points]
+
+
+def _unit(place: int, size: int) -> list[Fraction]:
+    return [Fraction(int(n == place)) for n in range(size)]
+
+
+def _input_steps(points: tuple[Fraction, ...], rows: Sequence[tuple[Fraction, ...]]) -> Steps:
+    """Take Bᵀ apart. The row of a point is the product of x - q over all other points q, lowest power first.
+
+    First, the points without an opposite, 0 aside, are multiplied into what all other rows share; then each pair ±p
+    gets its even part and its odd part divided by p; then it is put together.
+    """
+    pairs, size = _pairs(points), len(rows)
+    paired = {place for pair in pairs for place in pair}
+    alone = [n for n, p in enumerate(points) if p and n not in paired]
+    steps: list[Matrix] = []
+    width = size
+    if alone:
+        factor = _product([points[n] for n in alone], len(alone) + 1)
+        width = size - len(alone)
+        shared = [[Fraction(0)] * n + list(factor) + [Fraction(0)] * (width - 1 - n) for n in range(width)]
+        steps.append((*map(tuple, shared), *(rows[n] for n in alone)))
+    total = width + len(alone)
+    others = [p for n, p in enumerate(points) if n not in alone]
+    middle: list[list[Fraction]] = [[] for _ in range(size)]
+    last = [_unit(n, size) for n in range(size)]
+    for position, n in enumerate(alone):
+        middle[n] = _unit(width + position, total)
+    for n, p in enumerate(points):
+        if n not in alone and n not in paired:
+            middle[n] = list(_product([q for q in others if q != p], total))
+    middle[size - 1] = list(_product(others, total))
+    for first, second in pairs:
+        p = points[first]
+        rest = _product([q for q in others if q not in (p, -p)], total)
+        middle[first] = [Fraction(0), *rest[:-1]]  # x · rest: even in p
+        middle[second] = list(rest)  # rest, which p multiplies: odd
+        last[first], last[second] = _unit(first, size), _unit(first, size)
+        last[first][second], last[second][second] = p, -p
+    return (*steps, tuple(map(tuple, middle)), tuple(map(tuple, last)))
+
+
+def _output_steps(points: tuple[Fraction, ...], matrix: Matrix) -> Steps:
+    """Take Aᵀ apart: sums and differences of the values at ±p first, which even and odd powers then multiply."""
+    size = len(matrix[0])
+    first = [_unit(n, size) for n in range(size)]
+    last = [list(row) for row in matrix]
+    for plus, minus in _pairs(points):
+        first[plus][minus], first[minus][plus], first[minus][minus] = Fraction(1), Fraction(1), Fraction(-1)
+        for power, row in enumerate(last):
+            row[minus if power % 2 == 0 else plus] = Fraction(0)
+            if power % 2:
+                row[minus] = points[plus] ** power
+    return tuple(map(tuple, first)), tuple(map(tuple, last))
 
 
 def _product(roots: Sequence[Fraction], size: int) -> tuple[Fraction, ...]:
@@ -75,4 +161,6 @@ def minimal(outputs: int) -> Minimal:
     rows_in.append(_product(points, patch))
     rows_weights.append((Fraction(0),) * (TAPS - 1) + (Fraction(1),))
     columns_out.append((Fraction(0),) * (outputs - 1) + (Fraction(1),))
-    return Minimal(outputs, tuple(rows_in), tuple(rows_weights), tuple(zip(*columns_out, strict=True)))
+    output = tuple(zip(*columns_out, strict=True))
+    steps = _input_steps(points, rows_in), _output_steps(points, output)
+    return Minimal(outputs, tuple(rows_in), tuple(rows_weights), output, *steps)
