@@ -74,6 +74,11 @@ def emit_block(b: Builder, memory: Memory, stage: Contraction, block: Value, tur
     _emit_nest(b, memory, stage, block, turns, Place())
 
 
+def emit_panels(b: Builder, memory: Memory, stage: Contraction, after: Callable[[Index, int], None]) -> None:
+    """Write all items panel by panel, and behind each panel what `after` writes, given its number and vectors."""
+    _emit_nest(b, memory, stage, None, stage.reduction.cut.extent, Place(), after)
+
+
 def _emit_items(
     b: Builder,
     memory: Memory,
@@ -114,7 +119,15 @@ class _Spot:
     counts: tuple[Index, ...] = ()
 
 
-def _emit_nest(b: Builder, memory: Memory, stage: Contraction, block: Value | None, turns: Index, start: Place) -> None:
+def _emit_nest(
+    b: Builder,
+    memory: Memory,
+    stage: Contraction,
+    block: Value | None,
+    turns: Index,
+    start: Place,
+    after: Callable[[Index, int], None] | None = None,
+) -> None:
     """Write all items as nested loops over panels, outer rows and parts."""
 
     def leaf(spot: _Spot) -> None:
@@ -164,9 +177,14 @@ def _emit_nest(b: Builder, memory: Memory, stage: Contraction, block: Value | No
                 place = spot.place.moved(b, split.cut, first)
                 then(replace(spot, place=place, turns=size, tagged=tagged, counts=counts))
 
+    def whole_panel(spot: _Spot) -> None:
+        over_rows(spot, leaf, stage.rows.outer)
+        if after is not None:
+            after(spot.panel, spot.vectors)
+
     begin = _Spot(start)
     if stage.panels_first:
-        over_panels(begin, lambda spot: over_rows(spot, leaf, stage.rows.outer))
+        over_panels(begin, whole_panel)
     else:
         over_rows(begin, lambda spot: over_panels(spot, leaf), stage.rows.outer)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from fractions import Fraction
 
 from neocog.emit.builder import I8, Builder, Index, Value
-from neocog.emit.contraction import emit_block, emit_contraction
+from neocog.emit.contraction import emit_block, emit_panels
 from neocog.emit.memory import Memory, pixel
 from neocog.emit.winner import largest, stopped, store_winner
 from neocog.plan.layout import Tensor
@@ -92,9 +92,12 @@ def emit_winograd(b: Builder, memory: Memory, stage: Winograd, low: Value, high:
         first, count = _block(b, stage.tiling, block)
         with b.loop(0, count) as (number, _):
             _emit_patch(b, memory, stage.tiling, b.add(first, number), number)
-        emit_contraction(b, memory, stage.contraction, 0, stage.contraction.items)
-        with b.loop(0, count) as (number, _):
-            _emit_outputs(b, memory, stage, b.add(first, number), number)
+
+        def outputs(panel: Index, vectors: int, first: Index = first, count: Index = count) -> None:
+            with b.loop(0, count) as (number, _):
+                _emit_outputs(b, memory, stage, b.add(first, number), number, panel, vectors)
+
+        emit_panels(b, memory, stage.contraction, outputs)
 
 
 def emit_winograd_backward(b: Builder, memory: Memory, stage: WinogradBackward, low: Value, high: Value) -> None:
@@ -118,23 +121,31 @@ def emit_winograd_backward(b: Builder, memory: Memory, stage: WinogradBackward, 
         if stage.filters is not None:
             emit_block(b, memory, stage.filters, b.add(before, block), count)
         if stage.patches is not None and stage.dx is not None:
-            emit_contraction(b, memory, stage.patches, 0, stage.patches.items)
-            with b.loop(0, count) as (number, _):
-                _emit_overlap(b, memory, tiling, stage.dx, b.add(first, number), number)
+
+            def overlap(panel: Index, vectors: int, first: Index = first, count: Index = count) -> None:
+                with b.loop(0, count) as (number, _):
+                    _emit_overlap(b, memory, stage, b.add(first, number), number, panel, vectors)
+
+            emit_panels(b, memory, stage.patches, overlap)
 
 
-def _emit_overlap(b: Builder, memory: Memory, tiling: Tiling, dx: Tensor, tile: Index, number: Index) -> None:
-    """Add B p Bᵀ of one tile to the patch of dx that it comes from."""
+def _emit_overlap(
+    b: Builder, memory: Memory, stage: WinogradBackward, tile: Index, number: Index, panel: Index, vectors: int
+) -> None:
+    """Add B p Bᵀ of one tile and panel of channels to the patch of dx that it comes from."""
+    tiling, dx, slab = stage.tiling, stage.dx, stage.returned
+    assert dx is not None
     algorithm = minimal(tiling.side)
     image, down, across = _place(b, tiling, tile)
     corner = _corner(b, tiling, dx, image, down, across)
     base = memory.whole(dx)
-    patches = b.at(memory.operand(tiling.patches), b.mul(number, dx.pitch))
-    with b.loop(0, -(-dx.channels // b.lanes)) as (vector, _):
+    patches = b.at(memory.operand(slab.place), b.mul(number, slab.pitch))
+    to_panel = b.at(base, b.add(corner, b.mul(panel, slab.pitch)))
+    with b.loop(0, vectors) as (vector, _):
         channel = b.mul(vector, b.lanes)
-        source, to = b.at(patches, channel), b.at(base, b.add(corner, channel))
+        source, to = b.at(patches, channel), b.at(to_panel, channel)
         side = range(algorithm.patch)
-        square = [[b.load(source, (r * algorithm.patch + s) * tiling.patch_step) for s in side] for r in side]
+        square = [[b.load(source, (r * algorithm.patch + s) * slab.step) for s in side] for r in side]
         rows = transform_both(b, transposed_steps(algorithm.input_steps), square)
         for r, row in enumerate(rows):
             for s, value in enumerate(row):
@@ -149,7 +160,7 @@ def _emit_gradient_tile(
     algorithm, dy = minimal(tiling.side), tiling.y
     image, down, across = _place(b, tiling, tile)
     corner = pixel(b, dy, image, b.mul(down, tiling.side), b.mul(across, tiling.side))
-    products = b.at(memory.operand(tiling.products), b.mul(number, dy.pitch))
+    products = b.at(memory.operand(tiling.products.place), b.mul(number, tiling.products.pitch))
     with b.loop(0, -(-dy.channels // b.lanes)) as (vector, _):
         channel = b.mul(vector, b.lanes)
         source = b.at(memory.tensor(dy), b.add(corner, channel))
@@ -158,7 +169,7 @@ def _emit_gradient_tile(
         rows = transform_both(b, transposed_steps(algorithm.output_steps), square)
         to = b.at(products, channel)
         for position, value in enumerate(value for row in rows for value in row):
-            b.store(value, to, position * tiling.product_step)
+            b.store(value, to, position * tiling.products.step)
         if sums is not None:
             values = [value for row in square for value in row]
             while len(values) > 1:  # pairs of pairs: shorter chains, smaller errors
@@ -229,7 +240,7 @@ def _emit_patch(b: Builder, memory: Memory, tiling: Tiling, tile: Index, number:
     image, down, across = _place(b, tiling, tile)
     corner = _corner(b, tiling, x, image, down, across)
     base = memory.whole(x)
-    patches = b.at(memory.operand(tiling.patches), b.mul(number, x.pitch))
+    patches = b.at(memory.operand(tiling.patches.place), b.mul(number, tiling.patches.pitch))
     with b.loop(0, -(-x.channels // b.lanes)) as (vector, _):
         channel = b.mul(vector, b.lanes)
         source = b.at(base, b.add(corner, channel))
@@ -238,21 +249,25 @@ def _emit_patch(b: Builder, memory: Memory, tiling: Tiling, tile: Index, number:
         square = [[b.load(source, r * x.row_step + s * x.pitch) for s in side] for r in side]
         rows = transform_both(b, algorithm.input_steps, square)
         for position, value in enumerate(value for row in rows for value in row):
-            b.store(value, to, position * tiling.patch_step)
+            b.store(value, to, position * tiling.patches.step)
 
 
-def _emit_outputs(b: Builder, memory: Memory, stage: Winograd, tile: Index, number: Index) -> None:
+def _emit_outputs(
+    b: Builder, memory: Memory, stage: Winograd, tile: Index, number: Index, panel: Index, vectors: int
+) -> None:
+    """Write Aᵀ p A of one tile and panel of channels, and what follows it."""
     tiling = stage.tiling
     algorithm, y = minimal(tiling.side), stage.y
     image, down, across = _place(b, tiling, tile)
-    products = b.at(memory.operand(tiling.products), b.mul(number, tiling.y.pitch))
+    slab = tiling.products
+    products = b.at(memory.operand(slab.place), b.mul(number, slab.pitch))
     high, wide = _window(stage)
     row, column = b.mul(down, tiling.side // high), b.mul(across, tiling.side // wide)
     side = range(algorithm.patch)
-    with b.loop(0, -(-y.channels // b.lanes)) as (vector, _):
-        channel = b.mul(vector, b.lanes)
-        source = b.at(products, channel)
-        square = [[b.load(source, (r * algorithm.patch + s) * tiling.product_step) for s in side] for r in side]
+    with b.loop(0, vectors) as (vector, _):
+        source = b.at(products, b.mul(vector, b.lanes))
+        channel = b.add(b.mul(panel, slab.pitch), b.mul(vector, b.lanes))
+        square = [[b.load(source, (r * algorithm.patch + s) * slab.step) for s in side] for r in side]
         outputs = transform_both(b, algorithm.output_steps, square)
         bias = None
         if stage.bias is not None:

@@ -9,12 +9,12 @@ from neocog.plan.contraction import Axis, Contraction, Operand, Split, choose_ro
 from neocog.plan.correlation import Pooled, pools_aside
 from neocog.plan.layout import Halo, Panels, Space, Tensor
 from neocog.plan.target import Target
-from neocog.plan.tiles import LINE_VALUES, Tiling, Winograd, WinogradBackward, WinogradFold, position_step
+from neocog.plan.tiles import LINE_VALUES, Slab, Tiling, Winograd, WinogradBackward, WinogradFold, position_step
 from neocog.plan.winograd import POINTS, TAPS, minimal
 
 Algorithm = Literal["auto", "direct", "winograd"]
 
-PATCHES, PRODUCTS = "patches", "products"  # names of scratch memory, shared by all layers
+PATCHES, PRODUCTS, RETURNED = "patches", "products", "returned"  # names of scratch memory, shared by all layers
 BLOCK_TILES = 32  # most tiles that run together: weights come once for each block, scratch must stay near
 SUM_TILES = 24  # most tiles that are summed from zero before they are added to memory: longer sums round worse
 MOST_COPIES_BYTES = 16 << 20  # of all partial gradients of a layer
@@ -103,11 +103,11 @@ def winograd(
     pooled: Pooled | None = None,
 ) -> Winograd:
     """Plan y = x correlated with filters that were transformed before, then bias, ReLU, and gate or pooling."""
-    tiling = _tiling(tile, x, y, before, BLOCK_TILES)
+    tiling = _tiling(tile, x, y, before, BLOCK_TILES, transformed.width)
     return Winograd(
         name,
         tiling,
-        _products(f"{name} products", tiling, transformed, target),
+        _products(f"{name} products", tiling, tiling.patches, transformed, tiling.products, target),
         bias[0] if bias else None,
         bias[1].width if bias else 1,
         bias[1].panel_step if bias else 0,
@@ -119,23 +119,20 @@ def winograd(
     )
 
 
-def _products(name: str, tiling: Tiling, filters: Panels, target: Target, *, backward: bool = False) -> Contraction:
-    """Plan the products of one block: for each position, tiles · filters; backward, those of dy with turned ones."""
-    x = (tiling.patches, tiling.patch_step, tiling.x.pitch)
-    y = (tiling.products, tiling.product_step, tiling.y.pitch)
-    (out, out_step, out_pitch), (a, a_step, a_pitch) = (x, y) if backward else (y, x)
+def _products(name: str, tiling: Tiling, tiles: Slab, filters: Panels, products: Slab, target: Target) -> Contraction:
+    """Plan the products of one block, tiles · filters for each position; all panels go to the same place."""
     rows = merge(
         [
-            Axis(minimal(tiling.side).positions, out_step, a_step, position_step(filters)),
-            Axis(tiling.block, out_pitch, a_pitch),
+            Axis(minimal(tiling.side).positions, products.step, tiles.step, position_step(filters)),
+            Axis(tiling.block, products.pitch, tiles.pitch),
         ]
     )
     vectors = filters.width // target.lanes
     split, _ = choose_rows(rows, vectors, filters.rows, target)
     return Contraction(
         name,
-        out,
-        a,
+        products.place,
+        tiles.place,
         Operand(filters.space, filters.name, filters.offset),
         split,
         Split(merge([Axis(filters.rows, 0, 1, filters.width)]), 0, 1),
@@ -143,12 +140,13 @@ def _products(name: str, tiling: Tiling, filters: Panels, target: Target, *, bac
         filters.count,
         vectors,
         -(-filters.columns // target.lanes) - (filters.count - 1) * vectors,
-        Axis(filters.count, filters.width, 0, filters.panel_step),
+        Axis(filters.count, 0, 0, filters.panel_step),
+        panels_first=True,
     )
 
 
-def _tiling(tile: int, x: Tensor, y: Tensor, before: tuple[int, int], most: int) -> Tiling:
-    """Cut a convolution into tiles, and those into blocks of about as many each."""
+def _tiling(tile: int, x: Tensor, y: Tensor, before: tuple[int, int], most: int, channels: int) -> Tiling:
+    """Cut a convolution into tiles, and those into blocks of at most so many; `channels` of products lie together."""
     tiles = y.images * -(-y.height // tile) * -(-y.width // tile)
     block = -(-tiles // -(-tiles // most))
     return Tiling(
@@ -158,20 +156,22 @@ def _tiling(tile: int, x: Tensor, y: Tensor, before: tuple[int, int], most: int)
         x.halo.top - before[0],
         x.halo.left - before[1],
         block,
-        Operand(Space.SCRATCH, PATCHES, 0),
-        block * x.pitch + LINE_VALUES,
-        Operand(Space.SCRATCH, PRODUCTS, 0),
-        block * y.pitch + LINE_VALUES,
+        _slab(PATCHES, block, x.pitch),
+        _slab(PRODUCTS, block, channels),
     )
 
 
-def scratch_sizes(tiling: Tiling) -> dict[tuple[Space, str], int]:
+def _slab(name: str, tiles: int, pitch: int) -> Slab:
+    return Slab(Operand(Space.SCRATCH, name, 0), tiles * pitch + LINE_VALUES, pitch)
+
+
+def slab_sizes(stage: Winograd | WinogradBackward) -> dict[tuple[Space, str], int]:
     """Give the scratch memory that a block of tiles needs, elements."""
-    positions = minimal(tiling.side).positions
-    return {
-        (Space.SCRATCH, PATCHES): positions * tiling.patch_step,
-        (Space.SCRATCH, PRODUCTS): positions * tiling.product_step,
-    }
+    slabs = [stage.tiling.patches, stage.tiling.products]
+    if isinstance(stage, WinogradBackward):
+        slabs.append(stage.returned)
+    positions = minimal(stage.tiling.side).positions
+    return {(Space.SCRATCH, slab.place.name): positions * slab.step for slab in slabs}
 
 
 def partial_filters(tile: int, gradient: Panels, inputs: int, copies: str) -> Panels:
@@ -206,7 +206,8 @@ def winograd_backward(
         turned: transformed filters with inputs and outputs swapped; None to leave the gradient of the input out.
         dx: where that goes.
     """
-    tiling = _tiling(tile, x, dy, before, SUM_TILES)
+    tiling = _tiling(tile, x, dy, before, SUM_TILES, dy.pitch)
+    returned = _slab(RETURNED, tiling.block, turned.width if turned else 0)
     filters = sums = patches = None
     if gradient is not None:
         step = partial_size(tile, gradient, x.channels)
@@ -218,8 +219,8 @@ def winograd_backward(
             Operand(Space.WORK, copies, position_step(matrix) * minimal(tile).positions, slice=step) if bias else None
         )
     if turned is not None:
-        patches = _products(f"{name} patches", tiling, turned, target, backward=True)
-    return WinogradBackward(name, tiling, filters, sums, patches, dx)
+        patches = _products(f"{name} patches", tiling, tiling.products, turned, returned, target)
+    return WinogradBackward(name, tiling, filters, sums, patches, returned, dx)
 
 
 def _sums_of_tiles(name: str, tiling: Tiling, gradient: Panels, out: Operand, target: Target) -> Contraction:
@@ -227,7 +228,7 @@ def _sums_of_tiles(name: str, tiling: Tiling, gradient: Panels, out: Operand, ta
     matrix = partial_filters(tiling.side, gradient, channels, out.name)
     rows = merge(
         [
-            Axis(minimal(tiling.side).positions, position_step(matrix), tiling.patch_step, tiling.product_step),
+            Axis(minimal(tiling.side).positions, position_step(matrix), tiling.patches.step, tiling.products.step),
             Axis(channels, matrix.width, 1),
         ]
     )
@@ -236,10 +237,10 @@ def _sums_of_tiles(name: str, tiling: Tiling, gradient: Panels, out: Operand, ta
     return Contraction(
         name,
         out,
-        tiling.patches,
-        tiling.products,
+        tiling.patches.place,
+        tiling.products.place,
         split,
-        Split((Axis(tiling.block, 0, tiling.x.pitch, tiling.y.pitch),), 0, 1),
+        Split((Axis(tiling.block, 0, tiling.patches.pitch, tiling.products.pitch),), 0, 1),
         matrix.columns,
         matrix.count,
         vectors,

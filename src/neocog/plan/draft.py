@@ -9,7 +9,7 @@ from neocog.model.graph import Graph
 from neocog.model.layers import AvgPool2d, Conv2d, Dropout, MaxPool2d
 from neocog.model.shapes import ImageShape
 from neocog.model.window import Window
-from neocog.plan.algorithm import LEAST_GRADIENT_TILES, Algorithm, choose_tile, scratch_sizes, tiles_an_image
+from neocog.plan.algorithm import LEAST_GRADIENT_TILES, Algorithm, choose_tile, slab_sizes, tiles_an_image
 from neocog.plan.correlation import Correlation
 from neocog.plan.fuse import Step, is_correlation, is_flatten
 from neocog.plan.layout import Halo, Panels, Space, Tensor
@@ -18,7 +18,7 @@ from neocog.plan.parameters import ParameterLayout
 from neocog.plan.program import FIRST_KEY_SLOT, Training
 from neocog.plan.stages import Dropping, Stage
 from neocog.plan.target import Target
-from neocog.plan.tiles import Tiling
+from neocog.plan.tiles import Winograd, WinogradBackward
 
 NO_HALO = Halo()
 CHAIN_TILES = 24  # a chain takes as many images at a time as give its Winograd layers about so many tiles
@@ -105,9 +105,9 @@ class Draft:
         layer = self.layers[index]
         return replace(layer, x=self.cut(layer.x), y=self.cut(layer.y))
 
-    def add_scratch(self, tiling: Tiling) -> None:
+    def add_scratch(self, stage: Winograd | WinogradBackward) -> None:
         """Make room for the tiles of one block; all layers share it."""
-        for name, size in scratch_sizes(tiling).items():
+        for name, size in slab_sizes(stage).items():
             self.flat[name] = max(size, self.flat.get(name, 0))
 
     # --- steps ------------------------------------------------------------------------------------------------

@@ -136,7 +136,7 @@ def _plan_correlation(draft: Draft, index: int, step: Step, pooled: Pooled | Non
         relu=step.relu,
         pooled=pooled,
     )
-    draft.add_scratch(stage.tiling)
+    draft.add_scratch(stage)
     return stage
 
 

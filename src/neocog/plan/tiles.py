@@ -33,6 +33,20 @@ class WinogradWeights:
 
 
 @dataclass(frozen=True, slots=True)
+class Slab:
+    """Scratch for values of a block of tiles: [position][tile][channel].
+
+    Arguments:
+        place: where it begins.
+        step, pitch: elements from position to position, and from tile to tile.
+    """
+
+    place: Operand
+    step: int
+    pitch: int
+
+
+@dataclass(frozen=True, slots=True)
 class Tiling:
     """How a 3 × 3 convolution is cut into tiles of outputs, and where a block of tiles works.
 
@@ -42,8 +56,8 @@ class Tiling:
         y: its output, or the gradient of that.
         first_row, first_column: where in x, halo included, the first patch begins, pixels from its first pixel.
         block: tiles that run together.
-        patches, patch_step: scratch for Bᵀ d B, (position, tile, channel of x), and elements from position to position.
-        products, product_step: likewise for the channels of y.
+        patches: for Bᵀ d B of all channels of x.
+        products: for products with filters, one panel of channels after another; backward, for A dy Aᵀ of all of them.
     """
 
     side: int
@@ -52,10 +66,8 @@ class Tiling:
     first_row: int
     first_column: int
     block: int
-    patches: Operand
-    patch_step: int
-    products: Operand
-    product_step: int
+    patches: Slab
+    products: Slab
 
     @property
     def down(self) -> int:
@@ -124,10 +136,12 @@ class WinogradBackward:
     is B (D Uᵀ) Bᵀ with the transformed filters U, added up where patches overlap.
 
     Arguments:
-        tiling: the tiles; the halo of dy reaches to the end of whole ones. `patches` holds V, then D Uᵀ.
+        tiling: the tiles; the halo of dy reaches to the end of whole ones.
         filters: the sum over the tiles of one block; None to leave this gradient out.
         sums: where the sums of dy go, for the bias.
-        patches: the products with the transposed filters; None to leave the gradient of the input out.
+        patches: the products with the transposed filters, one panel of input channels after another; None to leave the
+            gradient of the input out.
+        returned: for these.
         dx: where that goes. Its halo reaches to the end of whole patches, and is left with what falls there.
     """
 
@@ -136,6 +150,7 @@ class WinogradBackward:
     filters: Contraction | None
     sums: Operand | None
     patches: Contraction | None
+    returned: Slab
     dx: Tensor | None
 
     @property

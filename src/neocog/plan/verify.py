@@ -191,8 +191,8 @@ def _tile_reaches(tiling: Tiling, lanes: int) -> Iterable[tuple[str, Operand, in
     """Give the first and last element of x that patches read, and of scratch that transforms write."""
     yield _patches(tiling, tiling.x, lanes)
     positions = (tiling.side + 2) ** 2
-    yield "patches", tiling.patches, 0, (positions - 1) * tiling.patch_step + tiling.block * tiling.x.pitch - 1
-    yield "products", tiling.products, 0, (positions - 1) * tiling.product_step + tiling.block * tiling.y.pitch - 1
+    for slab in (tiling.patches, tiling.products):
+        yield "slab", slab.place, 0, (positions - 1) * slab.step + tiling.block * slab.pitch - 1
 
 
 def _patches(tiling: Tiling, x: Tensor, lanes: int) -> tuple[str, Operand, int, int]:
