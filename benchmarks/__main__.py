@@ -13,6 +13,7 @@ from benchmarks.machine import describe
 from benchmarks.options import Options, parse
 from benchmarks.process import JobError, say
 from benchmarks.report import Report, ratio, to_markdown
+from benchmarks.rounds import DisagreementError
 
 
 def measure(options: Options) -> tuple[list[Row], dict[str, str]]:
@@ -48,7 +49,7 @@ def measure(options: Options) -> tuple[list[Row], dict[str, str]]:
         try:
             for row in measurement(options):
                 keep(row)
-        except (JobError, RuntimeError) as error:
+        except (JobError, RuntimeError, DisagreementError) as error:
             fail(name, error)
     return rows, failed
 

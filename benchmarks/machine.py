@@ -53,6 +53,7 @@ def describe() -> dict[str, str]:
         + (f" with {vectors}" if vectors else "")
         + f", {usable()} of {os.cpu_count()} processors usable",
         "system": f"{platform.system()} {platform.machine()} {libc}".strip(),
+        "load": f"{os.getloadavg()[0]:.1f}",
         "python": platform.python_version(),
         "neocog": commit(),
     }

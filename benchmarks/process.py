@@ -96,6 +96,8 @@ def say(text: str) -> None:
 
 def reason(error: BaseException) -> str:
     """Give an error as one short line."""
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        return f"{error.name.split('.')[0]} is not installed"
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0][:160]}" if lines else type(error).__name__
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from benchmarks.figures import OURS, Figure, Row, lost, thread_count
 from benchmarks.networks import NETWORKS
 
+NO_VERSIONS = ("date", "processor", "system", "load", "neocog")
 METHOD = """\
 Less is better everywhere. Figures are medians, with the quartiles in brackets. A ratio is the best peer's median
 divided by neocog's: above 1× neocog wins, below it loses. Times are taken in one process for each network and number of
@@ -79,10 +80,11 @@ def to_markdown(report: Report) -> str:
 
 def _facts(report: Report) -> str:
     facts = dict(report.facts)
-    versions = [f"{name} {facts[name]}" for name in facts if name not in ("date", "processor", "system", "neocog")]
+    versions = [f"{name} {facts[name]}" for name in facts if name not in NO_VERSIONS]
     lines = [
         f"- date: {facts.get('date', 'unknown')}",
         f"- machine: {facts.get('processor', 'unknown')}; {facts.get('system', '')}",
+        f"- load average before: {facts.get('load', 'unknown')}, of which neocog and its peers are no part",
         f"- versions: {', '.join(versions)}",
         f"- neocog: commit {facts.get('neocog', 'unknown')}",
         f"- command: `{report.command}`",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -16,6 +17,7 @@ from benchmarks.figures import OURS, Row, summarise
 from benchmarks.networks import NETWORKS
 from benchmarks.options import Options
 from benchmarks.process import environment, on_processors, reason, run, say
+from benchmarks.rounds import check_equal
 from benchmarks.sides import LEARNING_RATE, MOMENTUM, make_task
 
 ROUNDS, QUICK_ROUNDS = 10, 2
@@ -25,7 +27,7 @@ TABLE = "start-up"
 PROGRAMS = {
     OURS: """
 import numpy, neocog
-print(neocog.load("article.safetensors", threads={threads})(numpy.zeros((1, 28, 28, 1), "f4"))[0, 0])
+print(neocog.load("article.safetensors", threads={threads})(numpy.ones((1, 28, 28, 1), "f4"))[0, 0])
 """,
     "PyTorch": """
 import torch
@@ -36,20 +38,20 @@ net = nn.Sequential(
 )
 net.load_state_dict(torch.load("article.pt", weights_only=True))
 with torch.inference_mode():
-    print(net.eval()(torch.zeros(1, 1, 28, 28))[0, 0].item())
+    print(net.eval()(torch.ones(1, 1, 28, 28))[0, 0].item())
 """,
     "ONNX Runtime": """
 import numpy, onnxruntime
 options = onnxruntime.SessionOptions()
 options.intra_op_num_threads = {threads}
 session = onnxruntime.InferenceSession("article.onnx", options, providers=["CPUExecutionProvider"])
-print(session.run(None, dict(images=numpy.zeros((1, 1, 28, 28), "f4")))[0][0, 0])
+print(session.run(None, dict(images=numpy.ones((1, 1, 28, 28), "f4")))[0][0, 0])
 """,
     "OpenVINO": """
 import numpy, openvino
 settings = dict(PERFORMANCE_HINT="LATENCY", INFERENCE_NUM_THREADS={threads}, INFERENCE_PRECISION_HINT="f32")
 model = openvino.Core().compile_model("article.onnx", "CPU", settings)
-print(model(numpy.zeros((1, 1, 28, 28), "f4"))[0][0, 0])
+print(model(numpy.ones((1, 1, 28, 28), "f4"))[0][0, 0])
 """,
 }
 CLOCK = "\nimport time; print(time.monotonic())"
@@ -79,24 +81,33 @@ def _first_prediction(folder: Path, threads: int, rounds: int) -> Row:
     run("startup", {"do": "save", "folder": str(folder)}, threads)
     times: dict[str, list[float]] = {name: [] for name in PROGRAMS}
     skipped: dict[str, str] = {}
+    answers: dict[str, float] = {}
     for turn in range(rounds + 1):
         for name in [name for name in PROGRAMS if name not in skipped]:
             try:
-                taken = _wait(PROGRAMS[name].replace("{threads}", str(threads)), folder, threads)
+                taken, answer = _wait(PROGRAMS[name].replace("{threads}", str(threads)), folder, threads)
             except RuntimeError as error:
                 if name == OURS:
                     raise
                 skipped[name] = str(error)
-            else:
-                if turn:  # the first fills the caches
-                    times[name].append(taken)
+                continue
+            if turn:
+                times[name].append(taken)
+            else:  # the first fills the caches
+                answers[name] = answer
+                check_equal(name, [answers[OURS]], [answer])
     figures = {name: summarise(values) for name, values in times.items() if name not in skipped}
     return Row(TABLE, "article, process start to first prediction", threads, "s", figures, skipped)
 
 
-def _wait(program: str, folder: Path, threads: int) -> float:
-    """Give the seconds until a program has printed its answer; Linux's monotonic clock is the same in all processes."""
-    extra = {"NEOCOG_CACHE": str(folder / "cache"), "PYTHONPATH": str(Path(nc.__file__).resolve().parents[1])}
+def _wait(program: str, folder: Path, threads: int) -> tuple[float, float]:
+    """Give the seconds until a program has printed its answer, and the answer.
+
+    Linux's monotonic clock is the same in all processes.
+    """
+    home = str(Path(nc.__file__).resolve().parents[1])  # the program runs in another folder
+    path = os.pathsep.join(filter(None, (home, os.environ.get("PYTHONPATH"))))
+    extra = {"NEOCOG_CACHE": str(folder / "cache"), "PYTHONPATH": path}
     with on_processors(threads):
         start = time.monotonic()
         done = subprocess.run(
@@ -108,10 +119,12 @@ def _wait(program: str, folder: Path, threads: int) -> float:
             check=False,
         )
     if done.returncode:
-        last = done.stderr.strip().splitlines()[-1:]
-        missing = "No module named" in "".join(last)
-        raise RuntimeError("its library is not installed" if missing else "".join(last)[:160])
-    return float(done.stdout.split()[-1]) - start
+        last = "".join(done.stderr.strip().splitlines()[-1:])
+        kind, _, module = last.partition(": No module named ")
+        missing = f"{module[1:-1]} is not installed" if kind == "ModuleNotFoundError" else ""  # without quotes
+        raise RuntimeError(missing or last[:160] or f"the process ended with status {done.returncode}")
+    answer, end = done.stdout.split()[-2:]
+    return float(end) - start, float(answer)
 
 
 def inside(job: Mapping[str, Any]) -> dict[str, object]:

@@ -106,12 +106,6 @@ def agreeing_calls(mode: Mode, names: Iterable[str], task: Task) -> tuple[dict[s
         try:
             call = make_call(name, mode, task)
             results[name] = [call() for _ in range(CHECKS)]
-        except ImportError as error:
-            if name == "neocog":
-                raise
-            skipped[name] = (
-                f"{error.name} is not installed" if isinstance(error, ModuleNotFoundError) else reason(error)
-            )
         except Exception as error:  # a peer that cannot run here is no reason to measure nothing
             if name == "neocog":
                 raise

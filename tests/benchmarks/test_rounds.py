@@ -11,17 +11,25 @@ from benchmarks.rounds import DisagreementError, alternate, check_equal
 
 def test_every_side_has_as_many_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rounds, "STRETCH", 1e-6)
-    monkeypatch.setattr(rounds, "PAUSE", 0.0)
+    monkeypatch.setattr(rounds, "settle", lambda: None)
     times = alternate({"a": lambda: None, "b": lambda: None, "c": lambda: None}, 4)
     assert {name: len(values) for name, values in times.items()} == {"a": 4, "b": 4, "c": 4}
 
 
 def test_the_order_rotates(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[str] = []
-    monkeypatch.setattr(rounds, "PAUSE", 0.0)
+    monkeypatch.setattr(rounds, "settle", lambda: None)
     monkeypatch.setattr(rounds, "repeats", lambda call: 1)
     alternate({name: (lambda name=name: seen.append(name)) for name in "abc"}, 3)
     assert "".join(seen) == "abcbcacab"
+
+
+def test_waiting_for_threads_that_spin_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    busy = iter(range(10**9))
+    monkeypatch.setattr(rounds, "QUIET", 1e-4)
+    monkeypatch.setattr(rounds, "LONGEST_WAIT", 0.01)
+    monkeypatch.setattr(rounds.time, "process_time", lambda: float(next(busy)))
+    rounds.settle()
 
 
 def test_what_differs_is_not_timed() -> None:
