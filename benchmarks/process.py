@@ -54,7 +54,7 @@ def environment(threads: int, extra: Mapping[str, str] | None = None) -> dict[st
     counts = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
     several = "true" if threads > 1 else "false"
     jax = {"XLA_FLAGS": f"--xla_cpu_multi_thread_eigen={several}", "JAX_PLATFORMS": "cpu"}
-    # No process beside the one that is timed: OpenVINO's statistics stay off, and torch.compile keeps no pool of helpers.
+    # No process beside the one that is timed: no statistics sent by OpenVINO, no pool of helpers of torch.compile.
     quiet = {"CI": "true", "TORCHINDUCTOR_COMPILE_THREADS": "1"}
     return {**kept, **counts, **jax, **quiet, **(extra or {})}
 
