@@ -1,0 +1,1 @@
+"""neocog measured against its peers: `python -m benchmarks` at the root of the repository; see README.md here."""

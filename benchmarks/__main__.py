@@ -1,0 +1,73 @@
+"""The command `python -m benchmarks`: measure, then print and write the report."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Callable, Iterator
+
+from benchmarks import memory, scaling, speed, startup
+from benchmarks.figures import Row
+from benchmarks.machine import describe
+from benchmarks.options import Options, parse
+from benchmarks.process import JobError, say
+from benchmarks.report import Report, ratio, to_markdown
+from benchmarks.rounds import DisagreementError
+
+
+def measure(options: Options) -> tuple[list[Row], dict[str, str]]:
+    """Measure what is asked for; what fails does not stop the rest, and is named."""
+    rows: list[Row] = []
+    failed: dict[str, str] = {}
+
+    def fail(what: str, error: Exception) -> None:
+        failed[what] = str(error)
+        say(f"  FAILED: {error}")
+
+    def keep(row: Row) -> None:
+        rows.append(row)
+        medians = ", ".join(f"{name} {figure.median:.4g} {row.unit}" for name, figure in row.figures.items())
+        say(f"  {row.case}: {medians}; ratio {ratio(row)}")
+
+    wanted = list(speed.jobs(options))
+    for position, job in enumerate(wanted, 1):
+        say(f"[{position}/{len(wanted)}] {job.title}")
+        try:
+            keep(job.measure(options.rounds))
+        except JobError as error:
+            fail(job.title, error)
+    others: dict[str, Callable[[Options], Iterator[Row]]] = {
+        "memory": memory.measure,
+        "startup": startup.measure,
+        "scaling": scaling.measure,
+    }
+    for name, measurement in others.items():
+        if name not in options.only:
+            continue
+        say(f"[{name}]")
+        try:
+            for row in measurement(options):
+                keep(row)
+        except (JobError, RuntimeError, DisagreementError) as error:
+            fail(name, error)
+    return rows, failed
+
+
+def main() -> int:
+    """Run the command."""
+    options = parse()
+    facts = describe()
+    rows, failed = measure(options)
+    report = Report(f"python -m benchmarks {shlex.join(sys.argv[1:])}".strip(), facts, rows, failed)
+    text = to_markdown(report)
+    print(text, end="")
+    if options.write:
+        options.write.write_text(text)
+    if options.json:
+        options.json.write_text(json.dumps(report.as_json(), indent=2) + "\n")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

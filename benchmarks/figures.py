@@ -1,0 +1,88 @@
+"""What was measured: a row of a table, one figure for each side, and the arithmetic on them."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+OURS = "neocog"
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """The median of several measurements, between their quartiles."""
+
+    median: float
+    low: float
+    high: float
+
+
+def summarise(values: Sequence[float]) -> Figure:
+    """Give median and quartiles.
+
+    >>> summarise([4.0, 1.0, 2.0, 3.0, 5.0])
+    Figure(median=3.0, low=2.0, high=4.0)
+    """
+    if len(values) == 1:
+        return Figure(values[0], values[0], values[0])
+    low, _, high = statistics.quantiles(values, n=4, method="inclusive")
+    return Figure(statistics.median(values), low, high)
+
+
+def thread_count(threads: int) -> str:
+    """Write a number of threads."""
+    return f"{threads} thread{'' if threads == 1 else 's'}"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One thing measured on all sides; less is better.
+
+    Arguments:
+        measurement: the table that it belongs to.
+        case: what was measured, such as "article, batch 64".
+        threads: threads of every side.
+        unit: of all figures.
+        figures: name of a side → figure.
+        skipped: name of a side → why there is no figure.
+    """
+
+    measurement: str
+    case: str
+    threads: int
+    unit: str
+    figures: Mapping[str, Figure]
+    skipped: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def best_peer(self) -> str | None:
+        """Name of the peer with the least median; None where there is no peer."""
+        peers = [name for name in self.figures if name != OURS]
+        return min(peers, key=lambda name: self.figures[name].median, default=None)
+
+    @property
+    def ratio(self) -> float | None:
+        """How many times neocog's median goes into the best peer's: below 1, neocog loses."""
+        if self.best_peer is None or OURS not in self.figures:
+            return None
+        return self.figures[self.best_peer].median / self.figures[OURS].median
+
+    def as_json(self) -> dict[str, object]:
+        """Give the row as JSON values."""
+        return {
+            "measurement": self.measurement,
+            "case": self.case,
+            "threads": self.threads,
+            "unit": self.unit,
+            "figures": {n: {"median": f.median, "quartiles": [f.low, f.high]} for n, f in self.figures.items()},
+            "best_peer": self.best_peer,
+            "ratio": self.ratio,
+            "skipped": dict(self.skipped),
+        }
+
+
+def lost(rows: Iterable[Row]) -> list[Row]:
+    """Give the rows that neocog loses, the worst first. The unrounded ratio decides."""
+    losses = [(row.ratio, row) for row in rows if row.ratio is not None and row.ratio < 1]
+    return [row for _, row in sorted(losses, key=lambda pair: pair[0])]

@@ -1,0 +1,69 @@
+"""The networks that are measured, each with the shape of its images and the size of its batch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from neocog.model.layers import Conv2d, Dropout, Flatten, Layer, Linear, ReLU, Sequential
+from neocog.model.zoo import article, photo, vgg
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A network to measure.
+
+    Arguments:
+        name: how options and tables call it.
+        net: the layers. None of them draws random numbers, so that all sides can be held to the same outputs.
+        input_shape: (height, width, channels), pixels.
+        batch: images of a training step, and of a prediction.
+        about: what it is, for the report.
+    """
+
+    name: str
+    net: Sequential
+    input_shape: tuple[int, int, int]
+    batch: int
+    about: str
+
+    @property
+    def case(self) -> str:
+        """How a row of a table names it."""
+        return f"{self.name}, batch {self.batch}"
+
+
+def without_dropout(net: Sequential) -> Sequential:
+    """Leave the Dropout layers out: each library draws other values, and losses could not be compared."""
+    return Sequential(*(layer for layer in net.layers if not isinstance(layer, Dropout)))
+
+
+def mixed(classes: int = 10) -> Sequential:
+    """1 × 1 convolutions between 3 × 3 ones of stride 2, 64 to 256 channels: nothing that Winograd's algorithm fits."""
+    layers: list[Layer] = []
+    for channels in (64, 128, 256):
+        layers += [Conv2d(channels, 3, stride=2, padding=1), ReLU()]
+        layers += [Conv2d(min(256, 2 * channels), 1), ReLU(), Conv2d(channels, 1), ReLU()]
+    return Sequential(*layers, Flatten(), Linear(classes))
+
+
+NETWORKS = {
+    network.name: network
+    for network in (
+        Network(
+            "article", article(), (28, 28, 1), 64, "conv 32 - pool - conv 64 - pool - fc 128 - fc 10 on 28 × 28 × 1"
+        ),
+        Network(
+            "photo", photo(), (96, 96, 3), 32, "four times conv and pool, 32 to 128 channels, fc 256 on 96 × 96 × 3"
+        ),
+        Network(
+            "vgg", without_dropout(vgg()), (32, 32, 3), 64, "pairs of 3 × 3 convs, 32 to 128 channels, on 32 × 32 × 3"
+        ),
+        Network(
+            "mixed",
+            mixed(),
+            (32, 32, 3),
+            32,
+            "1 × 1 convs between 3 × 3 ones of stride 2, to 256 channels, on 32 × 32 × 3",
+        ),
+    )
+}

@@ -1,0 +1,144 @@
+"""The figures as a page in Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from benchmarks.figures import OURS, Figure, Row, lost, thread_count
+from benchmarks.networks import NETWORKS
+
+NO_VERSIONS = ("date", "processor", "system", "load", "neocog")
+METHOD = """\
+Less is better everywhere. Figures are medians, with the quartiles in brackets. A ratio is the best peer's median
+divided by neocog's: above 1× neocog wins, below it loses. Times are taken in one process for each network and number of
+threads, in rounds that alternate between the sides, after every side has proved on its first calls that it computes
+the same losses or logits to 1e-4. Every side gets the same inputs in the layout that it likes best, float32, the same
+number of threads, and as many processors as threads. Training and prediction run with glibc's malloc tuned to keep its
+memory, which makes PyTorch faster, unless a case says otherwise; memory, start-up and growing data sets run as users
+find them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A run of the benchmarks.
+
+    Arguments:
+        command: what was typed.
+        facts: date, machine and versions, by name.
+        rows: what was measured.
+        failed: measurement and case → why there are no figures.
+    """
+
+    command: str
+    facts: Mapping[str, str]
+    rows: Sequence[Row]
+    failed: Mapping[str, str]
+
+    def as_json(self) -> dict[str, object]:
+        """Give the report as JSON values."""
+        return {
+            "command": self.command,
+            **self.facts,
+            "rows": [row.as_json() for row in self.rows],
+            "failed": dict(self.failed),
+        }
+
+
+def number(value: float) -> str:
+    """Write a figure with three digits.
+
+    >>> [number(value) for value in (0.01234, 1.5, 12.34, 1234.5)]
+    ['0.0123', '1.50', '12.3', '1,234']
+    """
+    if value >= 99.95:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if value >= 9.995 else f"{value:.2f}" if value >= 0.9995 else f"{value:.3g}"
+
+
+def ratio(row: Row) -> str:
+    """Write a row's ratio, or a dash. A loss never rounds to a draw."""
+    if row.ratio is None:
+        return "–"
+    text = f"{row.ratio:.2f}"
+    return "0.99×" if row.ratio < 1 and text == "1.00" else f"{text}×"
+
+
+def to_markdown(report: Report) -> str:
+    """Write the page."""
+    parts = ["# Benchmarks", "Written by the command below; do not edit by hand.", _facts(report), METHOD]
+    names = {row.case.split(",")[0] for row in report.rows}
+    parts.append("\n".join(f"- **{n.name}**: {n.about}" for n in NETWORKS.values() if n.name in names))
+    parts += ["## Where neocog loses", _losses(report.rows)]
+    for measurement in dict.fromkeys(row.measurement for row in report.rows):
+        rows = [row for row in report.rows if row.measurement == measurement]
+        parts += [f"## {measurement[0].upper()}{measurement[1:]}, {rows[0].unit}", _table(rows)]
+    parts += _section("Skipped", {f"{name}": why for row in report.rows for name, why in _skips(row)})
+    parts += _section("Not measured", report.failed)
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _facts(report: Report) -> str:
+    facts = dict(report.facts)
+    versions = [f"{name} {facts[name]}" for name in facts if name not in NO_VERSIONS]
+    lines = [
+        f"- date: {facts.get('date', 'unknown')}",
+        f"- machine: {facts.get('processor', 'unknown')}; {facts.get('system', '')}",
+        f"- load average before: {facts.get('load', 'unknown')}, of which neocog and its peers are no part",
+        f"- versions: {', '.join(versions)}",
+        f"- neocog: commit {facts.get('neocog', 'unknown')}",
+        f"- command: `{report.command}`",
+    ]
+    return "\n".join(lines)
+
+
+def _losses(rows: Sequence[Row]) -> str:
+    compared = [row for row in rows if row.ratio is not None]
+    losses = lost(compared)
+    if not compared:
+        return "Nothing was compared in this run."
+    if not losses:
+        return f"In none of the {len(compared)} comparisons of this run."
+    lines = [f"In {len(losses)} of {len(compared)} comparisons, the worst first:", ""]
+    for row in losses:
+        peer = row.best_peer or ""
+        ours, theirs = number(row.figures[OURS].median), number(row.figures[peer].median)
+        what = f"{row.measurement}, {row.case}, {thread_count(row.threads)}"
+        lines.append(f"- {ratio(row)} {what}: neocog {ours} {row.unit}, {peer} {theirs} {row.unit}")
+    return "\n".join(lines)
+
+
+def _table(rows: Sequence[Row]) -> str:
+    sides = list(dict.fromkeys(name for row in rows for name in row.figures))
+    peers = [name for name in sides if name != OURS]
+    ends = ["best peer", "ratio"] if peers else []
+    head = ["case", "threads", *sides, *ends]
+    lines = [_line(head), _line(["---", "--:", *["--:"] * len(sides), *(["---", "--:"] if peers else [])])]
+    for row in rows:
+        cells = [_figure(row.figures.get(name)) for name in sides]
+        end = [row.best_peer or "–", ratio(row)] if peers else []
+        lines.append(_line([row.case, str(row.threads), *cells, *end]))
+    return "\n".join(lines)
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _figure(figure: Figure | None) -> str:
+    if figure is None:
+        return "–"
+    if figure.low == figure.high:
+        return number(figure.median)
+    return f"{number(figure.median)} ({number(figure.low)}–{number(figure.high)})"
+
+
+def _skips(row: Row) -> list[tuple[str, str]]:
+    return [
+        (name if "not installed" in why else f"{name}: {row.measurement}, {row.case}, {thread_count(row.threads)}", why)
+        for name, why in row.skipped.items()
+    ]
+
+
+def _section(title: str, entries: Mapping[str, str]) -> list[str]:
+    return [f"## {title}", "\n".join(f"- {what}: {why}" for what, why in entries.items())] if entries else []

@@ -1,0 +1,117 @@
+"""The sides of a comparison: neocog and its peers, all handed the same task.
+
+Each module here imports one library, and holds TRAINING and INFERENCE: name of a side → function that takes a Task and
+gives a call without arguments. A training call takes one step and gives the loss before it; an inference call gives
+the logits. What can be prepared once (programs, the layout of the images) is prepared outside of the call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.networks import Network
+from benchmarks.process import reason, say
+from benchmarks.rounds import CHECKS, Call, check_equal
+from neocog.engines.base import Array
+from neocog.model.graph import Graph, trace
+from neocog.model.parameters import initial_parameters
+
+Mode = Literal["training", "inference"]
+Makers = Mapping[str, Callable[["Task"], Call]]
+
+HOMES = {
+    "neocog": "native",
+    "PyTorch": "pytorch",
+    "PyTorch channels_last": "pytorch",
+    "torch.compile": "pytorch",
+    "JAX": "jax",
+    "ONNX Runtime": "onnxruntime",
+    "OpenVINO": "openvino",
+}
+"""Every side, and the module that makes it."""
+
+TRAINING_SIDES = ("neocog", "PyTorch", "PyTorch channels_last", "torch.compile", "JAX")
+INFERENCE_SIDES = tuple(HOMES)
+EAGER_SIDES = ("neocog", "PyTorch", "PyTorch channels_last")
+
+LEARNING_RATE = 0.0003  # small: the first losses jump otherwise, and rounding grows until PyTorch disagrees with itself
+MOMENTUM = 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What every side gets.
+
+    Arguments:
+        graph: the network.
+        parameters: initial parameters, in memory layout.
+        images: (N, height, width, channels), in [0, 1].
+        labels: (N,), int32.
+        threads: threads to use.
+    """
+
+    graph: Graph
+    parameters: Mapping[str, Array]
+    images: Array
+    labels: NDArray[np.int32]
+    threads: int
+
+    @property
+    def channels_first(self) -> Array:
+        """The images as (N, channels, height, width)."""
+        return np.ascontiguousarray(self.images.transpose(0, 3, 1, 2))
+
+
+def make_task(network: Network, threads: int, batch: int | None = None) -> Task:
+    """Draw images, labels and parameters for a network; the same ones every time."""
+    graph = trace(network.net, network.input_shape)
+    random = np.random.default_rng(0)
+    batch = batch or network.batch
+    images = random.random((batch, *network.input_shape), np.float32)
+    labels = random.integers(0, graph.output.features, batch).astype(np.int32)
+    return Task(graph, initial_parameters(graph), images, labels, threads)
+
+
+def make_call(name: str, mode: Mode, task: Task) -> Call:
+    """Make one side's call.
+
+    Raises:
+        ImportError: its library is not installed.
+    """
+    module: Any = import_module(f"benchmarks.sides.{HOMES[name]}")
+    makers: Makers = module.TRAINING if mode == "training" else module.INFERENCE
+    return makers[name](task)
+
+
+def agreeing_calls(mode: Mode, names: Iterable[str], task: Task) -> tuple[dict[str, Call], dict[str, str]]:
+    """Make the sides' calls, and hold the first results of each to neocog's.
+
+    Returns:
+        name → call, of all that can run here; and name → why not, of the others.
+
+    Raises:
+        DisagreementError: a side computes something else.
+    """
+    calls: dict[str, Call] = {}
+    skipped: dict[str, str] = {}
+    results: dict[str, list[Any]] = {}
+    for name in names:
+        say(f"    preparing {name}")
+        try:
+            call = make_call(name, mode, task)
+            results[name] = [call() for _ in range(CHECKS)]
+        except Exception as error:  # a peer that cannot run here is no reason to measure nothing
+            if name == "neocog":
+                raise
+            skipped[name] = reason(error)
+        else:
+            calls[name] = call
+    for name, result in results.items():
+        check_equal(name, results["neocog"], result)
+    return calls, skipped

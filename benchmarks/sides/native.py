@@ -1,0 +1,27 @@
+"""neocog's own side: the engine behind Model, as `fit` and `predict` call it."""
+
+from __future__ import annotations
+
+from benchmarks.rounds import Call
+from benchmarks.sides import LEARNING_RATE, MOMENTUM, Task
+from neocog.engines.base import StepSettings
+from neocog.engines.native import NativeEngine
+from neocog.model.losses import CrossEntropy
+from neocog.model.optimizers import SGD
+
+
+def train(task: Task) -> Call:
+    """Make a training step."""
+    settings = StepSettings(CrossEntropy(), SGD(LEARNING_RATE, momentum=MOMENTUM), len(task.images))
+    stepper = NativeEngine().stepper(task.graph, task.parameters, settings, task.threads)
+    return lambda: stepper.step(task.images, task.labels, LEARNING_RATE).loss
+
+
+def answer(task: Task) -> Call:
+    """Make a prediction."""
+    predictor = NativeEngine().predictor(task.graph, task.parameters, task.threads)
+    return lambda: predictor.logits(task.images)
+
+
+TRAINING = {"neocog": train}
+INFERENCE = {"neocog": answer}

@@ -1,0 +1,65 @@
+"""PyTorch: eager in both memory formats, and through torch.compile.
+
+Images and weights are converted to the memory format before the clock starts.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.rounds import Call
+from benchmarks.sides import LEARNING_RATE, MOMENTUM, Task
+from neocog.engines.torch import build_module
+
+
+def _prepare(task: Task, memory_format: Any, compiled: bool) -> tuple[Any, Any]:
+    """Give the network as a module, and the images (N, C, H, W)."""
+    torch.set_num_threads(task.threads)
+    module = build_module(task.graph, task.parameters).to(memory_format=memory_format)
+    images = torch.from_numpy(task.channels_first).to(memory_format=memory_format)
+    return (torch.compile(module) if compiled else module), images
+
+
+def train(task: Task, memory_format: Any, compiled: bool = False) -> Call:
+    """Make a training step; torch.compile compiles forward and backward pass, the optimizer is PyTorch's own."""
+    module, images = _prepare(task, memory_format, compiled)
+    labels = torch.from_numpy(task.labels.astype(np.int64))
+    optimizer = torch.optim.SGD(module.parameters(), LEARNING_RATE, momentum=MOMENTUM)
+    criterion = torch.nn.CrossEntropyLoss()
+
+    def step() -> float:
+        optimizer.zero_grad(set_to_none=True)
+        loss = criterion(module(images), labels)
+        loss.backward()
+        optimizer.step()
+        return float(loss.detach())
+
+    return step
+
+
+def answer(task: Task, memory_format: Any, compiled: bool = False) -> Call:
+    """Make a prediction."""
+    module, images = _prepare(task, memory_format, compiled)
+    module.eval()
+
+    def logits() -> Any:
+        with torch.inference_mode():
+            return module(images).numpy()
+
+    return logits
+
+
+TRAINING = {
+    "PyTorch": partial(train, memory_format=torch.contiguous_format),
+    "PyTorch channels_last": partial(train, memory_format=torch.channels_last),
+    "torch.compile": partial(train, memory_format=torch.channels_last, compiled=True),
+}
+INFERENCE = {
+    "PyTorch": partial(answer, memory_format=torch.contiguous_format),
+    "PyTorch channels_last": partial(answer, memory_format=torch.channels_last),
+    "torch.compile": partial(answer, memory_format=torch.channels_last, compiled=True),
+}

@@ -1,0 +1,79 @@
+"""The time of a training step and of a prediction, on each side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks.figures import Row, summarise, thread_count
+from benchmarks.networks import NETWORKS
+from benchmarks.options import Options
+from benchmarks.process import NARROW, TUNED, run
+from benchmarks.rounds import alternate
+from benchmarks.sides import EAGER_SIDES, INFERENCE_SIDES, TRAINING_SIDES, Mode, agreeing_calls, make_task
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One row to be: what the child is asked for, and how the row is called."""
+
+    measurement: str
+    case: str
+    threads: int
+    network: str
+    mode: Mode
+    sides: Sequence[str]
+    environment: Mapping[str, str]
+    batch: int | None = None
+
+    @property
+    def title(self) -> str:
+        """How progress and failures name it."""
+        return f"{self.measurement}, {self.case}, {thread_count(self.threads)}"
+
+    def measure(self, rounds: int) -> Row:
+        """Measure it in a process of its own."""
+        asked = {
+            "network": self.network,
+            "mode": self.mode,
+            "sides": list(self.sides),
+            "batch": self.batch,
+            "threads": self.threads,
+            "rounds": rounds,
+        }
+        got = run("speed", asked, self.threads, self.environment)
+        figures = {name: summarise(values) for name, values in got["times"].items()}
+        return Row(self.measurement, self.case, self.threads, "ms", figures, got["skipped"])
+
+
+def jobs(options: Options) -> Iterator[Job]:
+    """List what is asked for."""
+    for threads in options.threads:
+        for name in options.networks:
+            case = NETWORKS[name].case
+            if "training" in options.only:
+                yield Job("training step", case, threads, name, "training", TRAINING_SIDES, TUNED)
+                if name == "article":
+                    untuned = f"{case}, malloc as users find it"
+                    yield Job("training step", untuned, threads, name, "training", EAGER_SIDES, {})
+        for name in options.networks if "inference" in options.only else ():
+            yield Job("prediction of a batch", NETWORKS[name].case, threads, name, "inference", INFERENCE_SIDES, TUNED)
+        if "latency" in options.only:
+            yield Job("one image", "article, batch 1", threads, "article", "inference", INFERENCE_SIDES, TUNED, 1)
+        for width in NARROW if "narrow" in options.only else ():
+            environment = {**TUNED, **NARROW[width]}
+            case = f"{NETWORKS['article'].case}, {width}"
+            yield Job(
+                "narrower processors", f"{case}, training", threads, "article", "training", EAGER_SIDES, environment
+            )
+            yield Job(
+                "narrower processors", f"{case}, prediction", threads, "article", "inference", EAGER_SIDES, environment
+            )
+
+
+def inside(job: Mapping[str, Any]) -> dict[str, object]:
+    """Measure, in the child: give name → milliseconds of each round, and name → why a side was skipped."""
+    task = make_task(NETWORKS[job["network"]], job["threads"], job["batch"])
+    calls, skipped = agreeing_calls(job["mode"], job["sides"], task)
+    return {"times": alternate(calls, job["rounds"]), "skipped": skipped}
