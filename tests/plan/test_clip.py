@@ -39,7 +39,9 @@ def test_padded_convolutions_and_full_gradients_are_clipped() -> None:
     graph = trace(Sequential(Conv2d(32, 3, padding=1), Conv2d(32, 3), Flatten()), (7, 7, 32))
     program = plan_program(graph, 8, WIDE, Training(MeanSquaredError(), SGD()), "direct")
     clipped = {
-        s.stage.name: {clip.taps for clip in s.stage.clips} for s in program.stages if isinstance(s.stage, Contraction)
+        stage.name: {clip.taps for clip in stage.clips}
+        for stage in program.every_stage()
+        if isinstance(stage, Contraction)
     }
     assert clipped["0:Conv2d forward"] == {"tap row", "tap column"}
     assert clipped["1:Conv2d forward"] == set()

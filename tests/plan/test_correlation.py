@@ -129,7 +129,8 @@ def test_planned_passes_compute_a_convolution_and_its_gradients(
         run(stage, memory, lanes)
     assert np.allclose(take(dx, memory["dx"]), want_dx)
 
-    stage, slices = correlation.weight_gradient(planned, dy, gradient, "copies", TARGET)
+    slices = correlation.wanted_slices(planned, dy, gradient, TARGET)
+    stage = correlation.weight_gradient(planned, dy, gradient, TARGET, slices=slices, copies="copies")
     memory["copies"] = np.zeros(slices * gradient.size)
     run(stage, memory, lanes)
     if slices > 1:

@@ -14,9 +14,10 @@ from neocog.model.zoo import article, photo
 from neocog.plan.contraction import Contraction
 from neocog.plan.describe import describe
 from neocog.plan.layout import Space
-from neocog.plan.memory import Place, accesses
+from neocog.plan.memory import Name, Place, accesses
 from neocog.plan.planner import plan_program
 from neocog.plan.program import Program, Training
+from neocog.plan.stages import Chain
 from neocog.plan.target import Target
 from neocog.plan.verify import PlanError, verify
 
@@ -42,15 +43,14 @@ def article_graph() -> Graph:
 
 
 def names(program: Program) -> list[str]:
-    return [scheduled.stage.name for scheduled in program.stages]
+    return [stage.name for stage in program.every_stage()]
 
 
-def test_a_relu_runs_inside_the_layer_before_it() -> None:
+def test_a_relu_and_a_pooling_run_inside_the_layer_before_them() -> None:
     program = plan_program(article_graph(), 4, WIDE)
     assert names(program) == [
         "load images",
-        "0:Conv2d+ReLU forward",
-        "2:MaxPool2d forward",
+        "0:Conv2d+ReLU forward",  # and its pooling
         "3:Conv2d+ReLU forward",
         "5:MaxPool2d forward",
         "7:Linear+ReLU forward",
@@ -80,13 +80,20 @@ def test_parameters_lie_alike_in_every_program_of_a_network(target: Target) -> N
 @pytest.mark.parametrize("graph", [article_graph(), trace(MIXED, (17, 14, 3)), trace(photo(), (48, 64, 3))])
 def test_threads_meet_between_a_write_and_what_touches_it(graph: Graph) -> None:
     program = plan_program(graph, 6, WIDE, TRAINING)
-    stages = program.stages
+    stages, places = program.stages, program.places
+
+    def meet(some: set[Name], others: set[Name]) -> bool:
+        """Whether two sets of names share bytes that do not belong to a single thread."""
+        return any(
+            a[0] is b[0] and a[0] is not Space.SCRATCH and places[a].overlaps(places[b]) for a in some for b in others
+        )
+
     for later in range(len(stages)):
         for earlier in range(later):
             met = any(s.barrier for s in stages[earlier + 1 : later + 1])
             reads, writes = accesses(stages[later].stage)
             before_reads, before_writes = accesses(stages[earlier].stage)
-            depends = (reads | writes) & before_writes or writes & before_reads
+            depends = meet(reads | writes, before_writes) or meet(writes, before_reads)
             assert met or not depends, f"{stages[later].stage.name} may overtake {stages[earlier].stage.name}"
 
 
@@ -94,12 +101,15 @@ def test_a_description_names_every_stage_and_every_piece_of_memory() -> None:
     program = plan_program(article_graph(), 64, WIDE, TRAINING, "direct")
     text = describe(program)
     assert all(name in text for name in names(program))
+    assert all(s.stage.name in text for s in program.stages)
     assert all(name in text for _, name in program.places)
-    assert "117,964,800 multiply-adds" in text  # 64 images, 10 × 10 pixels, 3 × 3 × 32 inputs, 64 filters
+    # two images at a time, 10 × 10 pixels, 3 × 3 × 32 inputs, 64 filters
+    assert "chain: 32 blocks of 2 images" in text
+    assert "3,686,400 multiply-adds" in text
 
 
 def test_a_description_says_which_algorithm_runs() -> None:
-    assert "Winograd F(5 x 5, 3 x 3): 256 tiles" in describe(plan_program(article_graph(), 64, WIDE, TRAINING))
+    assert "Winograd F(5 x 5, 3 x 3): 32 tiles" in describe(plan_program(article_graph(), 64, WIDE, TRAINING))
 
 
 def _verify(program: Program, **changes: object) -> None:
@@ -136,6 +146,50 @@ def test_verification_catches_a_vector_off_its_alignment() -> None:
 def test_verification_catches_memory_that_overlaps() -> None:
     program = plan_program(article_graph(), 2, WIDE)
     places = dict(program.places)
-    places[Space.WORK, "intruder"] = Place(64, 64)
+    places[Space.WORK, "intruder"] = Place(64, 64, (0, 9))
     with pytest.raises(PlanError, match="overlaps"):
         verify([], places, 16)
+
+
+def test_verification_looks_into_chains_up_to_their_last_block() -> None:
+    program = plan_program(article_graph(), 64, WIDE, TRAINING)
+    chain = next(s.stage for s in program.stages if isinstance(s.stage, Chain) and "backward" in s.stage.name)
+    verify([chain], program.places, WIDE.lanes)
+    with pytest.raises(PlanError, match="reaches elements"):
+        verify([replace(chain, blocks=chain.blocks + 1)], program.places, WIDE.lanes)
+    with pytest.raises(PlanError, match="reaches elements"):
+        verify([replace(chain, slices=chain.slices + 1)], program.places, WIDE.lanes)
+
+
+@pytest.mark.parametrize("graph", [article_graph(), trace(MIXED, (17, 14, 3)), trace(photo(), (48, 64, 3))])
+@pytest.mark.parametrize("training", [None, TRAINING])
+def test_memory_is_shared_only_between_lives_that_do_not_meet(graph: Graph, training: Training | None) -> None:
+    program = plan_program(graph, 32, WIDE, training)
+    used: dict[Name, list[int]] = {}
+    for index, scheduled in enumerate(program.stages):
+        reads, writes = accesses(scheduled.stage)
+        for name in reads | writes:
+            used.setdefault(name, []).append(index)
+    for name, place in program.places.items():
+        for other, its in program.places.items():
+            if name < other if name[0] is other[0] else False:
+                assert (
+                    not place.overlaps(its) or max(used[name]) < min(used[other]) or max(used[other]) < min(used[name])
+                )
+
+
+def test_what_a_caller_reads_shares_its_memory_with_nothing() -> None:
+    program = plan_program(article_graph(), 64, WIDE, TRAINING)
+    assert program.losses is not None
+    kept = [(t.space, t.name) for t in (program.input, program.logits, program.features, program.losses)]
+    for name in (*kept, (Space.WORK, "gradients")):
+        place = program.places[name]
+        sharing = [n for n, p in program.places.items() if n[0] is name[0] and p.overlaps(place)]
+        assert sharing == [name]
+
+
+def test_sharing_makes_training_need_a_fraction_of_its_activations() -> None:
+    graph = trace(photo(), (96, 96, 3))
+    program = plan_program(graph, 32, WIDE, TRAINING)
+    first = 4 * 32 * 96 * 96 * 32  # bytes of what the first convolution gives, and as many for its gradient
+    assert program.size(Space.WORK) < 2 * first

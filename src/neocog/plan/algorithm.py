@@ -19,6 +19,7 @@ BLOCK_TILES = 32  # most tiles that run together: weights come once for each blo
 SUM_TILES = 24  # most tiles that are summed from zero before they are added to memory: longer sums round worse
 MOST_COPIES_BYTES = 16 << 20  # of all partial gradients of a layer
 LEAST_GRADIENT_TILES = 64  # in all; below, transforming the filters' gradient back costs more than tiles save
+WORTH_ROUNDING = 0.85  # larger tiles round worse: they must save at least 15 % of the products
 LEAST_GAIN = 1.6  # how many times fewer multiplications must be left; transforms take the rest
 
 
@@ -48,7 +49,8 @@ def choose_tile(window: Window, channels: int, filters: int, algorithm: Algorith
     def products(tile: int) -> int:
         return -(-height // tile) * -(-width // tile) * minimal(tile).positions
 
-    best = min(POINTS, key=products)
+    large, small = max(POINTS), min(POINTS)
+    best = large if products(large) <= WORTH_ROUNDING * products(small) else small
     if algorithm == "winograd":
         return best
     gain = height * width * TAPS * TAPS / products(best)

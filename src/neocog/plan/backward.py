@@ -45,7 +45,7 @@ class _Run:
 
 def plan_backward(draft: Draft, training: Training) -> Tensor:
     """Plan loss, gradients and the optimizer; give the tensor of losses."""
-    runs = draft.runs()
+    runs = draft.runs(backward=True)
     blocks = {run: draft.images_at_a_time(run, backward=True) if _chained(draft, run) else None for run in runs}
     for run in runs:
         draft.block = blocks[run]

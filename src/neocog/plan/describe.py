@@ -7,7 +7,6 @@ from collections.abc import Iterable
 
 from neocog.plan.contraction import Axis, Contraction
 from neocog.plan.layout import Space
-from neocog.plan.memory import accesses
 from neocog.plan.program import Program
 from neocog.plan.stages import Chain, Stage
 from neocog.plan.tiles import Tiling, Winograd, WinogradBackward
@@ -31,10 +30,9 @@ def describe(program: Program) -> str:
         lines.append(f"{bar} {index:3d}  {stage.name}  ({stage.items:,} items)")
         lines += [f"         {line}" for line in _details(stage)]
     lines += ["", "memory (bytes from the start of its block; live from stage to stage)"]
-    lives = _lives(program)
-    for (space, name), place in program.places.items():
-        life = lives.get((space, name))
-        when = f"{life[0]} - {life[1]}" if life else "never"
+    for (space, name), place in sorted(program.places.items(), key=lambda item: (item[0][0].value, item[1].offset)):
+        first, last = place.life
+        when = "always" if last == len(program.stages) else f"{first} - {last}"
         lines.append(f"  {space.value:5}  {place.offset:>12,}  {place.size:>12,}  {when:>9}  {name}")
     for space in Space:
         lines.append(f"  {space.value} in all: {program.size(space):,} bytes")
@@ -92,14 +90,3 @@ def _tiles(tiling: Tiling) -> str:
 
 def _loops(axes: Iterable[Axis]) -> str:
     return " x ".join(str(axis.extent) for axis in axes) or "1"
-
-
-def _lives(program: Program) -> dict[tuple[Space, str], tuple[int, int]]:
-    """Give the first and last stage that touches each piece of memory."""
-    lives: dict[tuple[Space, str], tuple[int, int]] = {}
-    for index, scheduled in enumerate(program.stages):
-        reads, writes = accesses(scheduled.stage)
-        for name in reads | writes:
-            first, _ = lives.get(name, (index, index))
-            lives[name] = (first, index)
-    return lives

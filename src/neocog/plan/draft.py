@@ -159,12 +159,17 @@ class Draft:
 
     # --- runs -------------------------------------------------------------------------------------------------
 
-    def runs(self) -> list[range]:
-        """Cut the steps into runs: those on images up to a pooling go together, every other one alone."""
+    def runs(self, *, backward: bool = False) -> list[range]:
+        """Cut the steps into runs: those on images go together, every other one alone.
+
+        Backward, a run ends at each pooling: what flows there is smallest, and the partial gradients of fewer layers
+        are wanted at a time.
+        """
         starts = [0]
         for index in range(1, len(self.steps)):
             before, here = self.steps[index - 1], self.steps[index]
-            if not (on_images(before) and on_images(here)) or isinstance(before.node.layer, MaxPool2d | AvgPool2d):
+            pooled = backward and isinstance(before.node.layer, MaxPool2d | AvgPool2d)
+            if pooled or not (on_images(before) and on_images(here)):
                 starts.append(index)
         return [range(*ends) for ends in pairwise([*starts, len(self.steps)])] if self.steps else []
 

@@ -69,7 +69,7 @@ def _plan_step(draft: Draft, index: int, run: range, *, pooling: bool) -> list[S
                 step.title, draft.window_of(index), x, y, draft.layout.panels[step.node.index], layer.bias
             )
             draft.values.append(Value(y, step.relu))
-            pooled = _plan_pooled(draft, index + 1) if pooling else None
+            pooled = _plan_pooled(draft, index + 1, run) if pooling else None
             return [_plan_correlation(draft, index, step, pooled)]
         case MaxPool2d() | AvgPool2d():
             y = draft.tensor(step.title, shape, halo, passing=passing)
@@ -93,10 +93,11 @@ def _plan_step(draft: Draft, index: int, run: range, *, pooling: bool) -> list[S
             raise AssertionError(f"no plan for {layer}")  # a new layer was declared but not planned
 
 
-def _plan_pooled(draft: Draft, index: int) -> Pooled:
+def _plan_pooled(draft: Draft, index: int, run: range) -> Pooled:
     """Make what a fused pooling gives."""
     step = draft.steps[index]
-    y = draft.tensor(step.title, draft.live[index].output, _halo_before(draft, index + 1))
+    halo, passing = _halo_before(draft, index + 1), _is_passing(draft, index, run)
+    y = draft.tensor(step.title, draft.live[index].output, halo, passing=passing)
     draft.values.append(Value(y))
     winner = _winner(draft, index)
     return Pooled(draft.window_of(index), draft.cut(y), draft.cut(winner) if winner else None)

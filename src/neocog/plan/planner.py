@@ -10,8 +10,8 @@ from neocog.plan.forward import plan_forward
 from neocog.plan.fuse import fuse
 from neocog.plan.layout import Space
 from neocog.plan.live import live_steps
-from neocog.plan.memory import place_memory, schedule
-from neocog.plan.parameters import PARAMETERS, lay_out_parameters
+from neocog.plan.memory import accesses, place_memory, schedule
+from neocog.plan.parameters import GRADIENTS, PARAMETERS, lay_out_parameters
 from neocog.plan.program import Program, Training
 from neocog.plan.target import Target
 from neocog.plan.verify import verify
@@ -35,19 +35,23 @@ def plan_program(
     draft.flat[Space.STATE, PARAMETERS] = layout.size
     plan_forward(draft)
     losses = plan_backward(draft, training) if training else None
-    places = place_memory(draft.tensors, draft.panels, draft.flat)
+    images, logits = draft.values[0].tensor, draft.values[-1].tensor
+    features = draft.values[draft.step_of(graph.feature_node) + 1].tensor
+    kept = {(t.space, t.name) for t in (images, logits, features, losses) if t is not None}
+    kept |= {(Space.WORK, GRADIENTS), *(written for stage in draft.preparation for written in accesses(stage)[1])}
+    places = place_memory(draft.tensors, draft.panels, draft.flat, draft.stages, kept)
     verify((*draft.stages, *draft.preparation), places, target.lanes)
     return Program(
         graph,
         target,
         batch,
         training,
-        schedule(draft.stages),
+        schedule(draft.stages, places),
         places,
         layout,
-        draft.values[0].tensor,
-        draft.values[-1].tensor,
-        draft.values[draft.step_of(graph.feature_node) + 1].tensor,
+        images,
+        logits,
+        features,
         losses,
         tuple(draft.preparation),
         tuple(draft.dropouts),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from neocog.model.graph import Graph
@@ -10,7 +11,7 @@ from neocog.model.optimizers import Optimizer
 from neocog.plan.layout import Space, Tensor
 from neocog.plan.memory import Place, Scheduled
 from neocog.plan.parameters import ParameterLayout
-from neocog.plan.stages import Stage
+from neocog.plan.stages import Chain, Stage
 from neocog.plan.target import Target
 
 FIRST_KEY_SLOT = 8  # where the keys of Dropout layers begin in a program's arguments; see emit/program.py
@@ -41,6 +42,11 @@ class Program:
     losses: Tensor | None
     preparation: tuple[Stage, ...]  # what a program that predicts does once after its parameters changed
     dropouts: tuple[int, ...]  # the layers whose keys fill the slots from FIRST_KEY_SLOT on
+
+    def every_stage(self) -> Iterator[Stage]:
+        """Give all stages in order, those inside chains one by one."""
+        for scheduled in self.stages:
+            yield from scheduled.stage.stages if isinstance(scheduled.stage, Chain) else (scheduled.stage,)
 
     def size(self, space: Space) -> int:
         """Bytes that a program needs of a kind of memory."""

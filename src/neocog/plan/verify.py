@@ -117,10 +117,10 @@ def _check_same(name: str, tensor: Tensor, size: tuple[int, int]) -> None:
 
 def _check_apart(places: Mapping[Name, Place]) -> None:
     for space in Space:
-        ordered = sorted((place.offset, place.end, name) for (where, name), place in places.items() if where is space)
-        for (_, end, name), (start, _, next_name) in itertools.pairwise(ordered):
-            if end > start:
-                raise PlanError(f"{name!r} overlaps {next_name!r} in {space.value} memory")
+        here = [(name, place) for (where, name), place in places.items() if where is space]
+        for (name, place), (other_name, other) in itertools.combinations(here, 2):
+            if place.overlaps(other) and place.meets(other.life):
+                raise PlanError(f"{name!r} overlaps {other_name!r} in {space.value} memory while both are in use")
 
 
 def _span(axes: Iterable[Axis], which: str) -> tuple[int, int]:
