@@ -210,11 +210,8 @@ def _index(value: int) -> ir.Constant:
 
 
 @cache
-def _splat(lanes: int, value: float) -> ir.Constant:
-    kind = ir.VectorType(F32, lanes)
-    if value == 0:
-        return ir.Constant(kind, None)  # zeroinitializer: a tenth of the text
-    return ir.Constant(kind, [ir.Constant(F32, value)] * lanes)
+def _splat(lanes: int, value: float) -> Value:
+    return Result(ir.VectorType(F32, lanes), f"splat ({ir.Constant(F32, value)})" if value else "zeroinitializer")
 
 
 @cache

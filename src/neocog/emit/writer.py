@@ -1,9 +1,13 @@
-"""Instructions written straight down as text: llvmlite's IRBuilder, as far as the emitters use it, at an eighth of its time.
+"""Instructions written straight down as text: llvmlite's IRBuilder, as far as the emitters use it, in an eighth of its
+time.
 
-llvmlite keeps an object for every instruction and turns it into text in the end; for a training program that takes
-longer than what LLVM does with a third of it. Here an instruction is a line from the start. Modules, functions, blocks,
-types and constants stay llvmlite's, which print whatever a block holds, line by line. Names and arguments are those of
-`llvmlite.ir.IRBuilder`, so its manual holds; nothing is folded or checked, which LLVM's verifier does in the tests.
+llvmlite keeps an object for every instruction and turns it into text in the end; here an instruction is a line from the
+start. Modules, functions, blocks, types and constants stay llvmlite's, which print whatever a block holds, line by
+line. Names and arguments are those of `llvmlite.ir.IRBuilder`, so its manual holds. Types are not checked here: LLVM
+refuses a text that is wrong.
+
+What a block has computed or loaded already is not written again: the emitters need not care that two taps read the
+same pixel, and LLVM need not find it out.
 """
 
 from __future__ import annotations
@@ -34,6 +38,16 @@ class Result:
         return self._reference
 
 
+class Sum(Result):
+    """An integer that is another one and a constant."""
+
+    __slots__ = ("constant", "rest")
+
+    def __init__(self, kind: ir.Type, reference: str, rest: Operand, constant: ir.Constant) -> None:
+        super().__init__(kind, reference)
+        self.rest, self.constant = rest, constant
+
+
 class Phi(Result):
     """A value that depends on the block before; its line is complete once every such block was added."""
 
@@ -59,19 +73,29 @@ class Writer:
         self._lines: list[object] = block.instructions
         self._function = block.function
         self._results = 0
+        self._computed: dict[str, Result] = {}  # what this block holds already, by what was written
+        self._loaded: dict[str, Result] = {}  # likewise, until something is stored
 
     def position_at_end(self, block: ir.Block) -> None:
         """Go on in another block."""
         self.block, self._lines = block, block.instructions
+        self._computed, self._loaded = {}, {}
 
     def _name(self) -> str:
         self._results += 1
         return f"%v{self._results}"  # llvmlite's own names hold a dot or a word: they never meet
 
-    def _result(self, kind: ir.Type, text: str) -> Result:
+    def _write(self, kind: ir.Type, text: str) -> Result:
         name = self._name()
         self._lines.append(f"{name} = {text}")
         return Result(kind, name)
+
+    def _result(self, kind: ir.Type, text: str) -> Result:
+        """Write what depends on its operands alone."""
+        found = self._computed.get(text)
+        if found is None:
+            found = self._computed[text] = self._write(kind, text)
+        return found
 
     # --- arithmetic -----------------------------------------------------------------------------------------------
 
@@ -81,7 +105,8 @@ class Writer:
 
     def add(self, x: Operand, y: Operand, flags: Sequence[str] = ()) -> Result:
         """x + y, integers."""
-        return self._binary("add", x, y, flags)
+        total = self._binary("add", x, y, flags)
+        return Sum(total.type, total.get_reference(), x, y) if isinstance(y, ir.Constant) else total
 
     def sub(self, x: Operand, y: Operand, flags: Sequence[str] = ()) -> Result:
         """x - y, integers."""
@@ -196,27 +221,52 @@ class Writer:
     def gep(
         self, base: Operand, indices: Sequence[Operand], inbounds: bool = False, *, source_etype: ir.Type
     ) -> Result:
-        """Give an address, counted in elements from `base`."""
+        """Give an address, counted in elements from `base`.
+
+        A constant comes last, as processors add it for nothing. What it is added to goes through an intrinsic that
+        becomes no code: LLVM's strength reduction looks for its parts otherwise, in all addresses at once, which takes
+        it a second where a panel and a row within it were computed from one counter.
+        """
+        (index,) = indices
+        if isinstance(index, Sum):
+            base = self._hide(self.gep(base, [index.rest], source_etype=source_etype))
+            index, inbounds = index.constant, False
         words = "getelementptr inbounds" if inbounds else "getelementptr"
-        places = ", ".join(f"{index.type} {index.get_reference()}" for index in indices)
-        return self._result(base.type, f"{words} {source_etype}, ptr {base.get_reference()}, {places}")
+        place = f"{index.type} {index.get_reference()}"
+        return self._result(base.type, f"{words} {source_etype}, ptr {base.get_reference()}, {place}")
+
+    def _hide(self, address: Result) -> Result:
+        module, name = self._function.module, "llvm.launder.invariant.group.p0"
+        identity = module.globals.get(name)
+        if identity is None:
+            identity = ir.Function(module, ir.FunctionType(address.type, [address.type]), name)
+        hidden = self.call(identity, [address])
+        assert hidden is not None
+        return hidden
 
     def load(self, address: Operand, *, typ: ir.Type, align: int) -> Result:
         """Read a value."""
-        return self._result(typ, f"load {typ}, ptr {address.get_reference()}, align {align}")
+        text = f"load {typ}, ptr {address.get_reference()}, align {align}"
+        found = self._loaded.get(text)
+        if found is None:
+            found = self._loaded[text] = self._write(typ, text)
+        return found
 
     def store(self, value: Operand, address: Operand, *, align: int) -> None:
         """Write a value."""
+        self._loaded.clear()
         self._lines.append(f"store {value.type} {value.get_reference()}, ptr {address.get_reference()}, align {align}")
 
     def load_atomic(self, address: Operand, ordering: str, align: int, *, typ: ir.Type) -> Result:
         """Read a value that another thread may be writing."""
-        return self._result(typ, f"load atomic {typ}, ptr {address.get_reference()} {ordering}, align {align}")
+        self._loaded.clear()
+        return self._write(typ, f"load atomic {typ}, ptr {address.get_reference()} {ordering}, align {align}")
 
     def atomic_rmw(self, operation: str, address: Operand, value: Operand, ordering: str) -> Result:
         """Change a value in one piece, and give the one before."""
         change = f"{operation} ptr {address.get_reference()}, {value.type} {value.get_reference()}"
-        return self._result(value.type, f"atomicrmw {change} {ordering}")
+        self._loaded.clear()
+        return self._write(value.type, f"atomicrmw {change} {ordering}")
 
     # --- vectors --------------------------------------------------------------------------------------------------
 
@@ -279,14 +329,18 @@ class Writer:
         self.branch(behind)
 
     def call(self, function: ir.Function, values: Sequence[Operand]) -> Result | None:
-        """Call a function."""
-        given = function.ftype.return_type
+        """Call a function. Intrinsics that give something depend on their operands alone."""
+        given, reference = function.ftype.return_type, function.get_reference()
         arguments = ", ".join(f"{value.type} {value.get_reference()}" for value in values)
-        text = f"call {given} {function.get_reference()}({arguments})"
+        text = f"call {given} {reference}({arguments})"
         if isinstance(given, ir.VoidType):
+            self._loaded.clear()
             self._lines.append(text)
             return None
-        return self._result(given, text)
+        if reference.startswith('@"llvm.'):
+            return self._result(given, text)
+        self._loaded.clear()
+        return self._write(given, text)
 
     def ret_void(self) -> None:
         """Return."""
