@@ -21,7 +21,12 @@ from neocog.plan.program import Program
 if TYPE_CHECKING:
     from llvmlite import ir
 
-WORTH_A_THREAD = 1_000_000
+WORTH_A_THREAD = 20_000_000
+"""Multiply-adds of a program that is shared between threads.
+
+Waking a thread and meeting it at the barriers takes 50 to 100 µs; a core does that many multiply-adds in about 200 µs,
+so that two threads are then about to win. Results are the same bits either way.
+"""
 
 
 def aligned_zeros(size: int) -> NDArray[np.uint8]:
