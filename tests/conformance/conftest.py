@@ -7,6 +7,7 @@ import pytest
 from neocog.engines import get_engine
 from neocog.engines.native import NativeEngine
 from neocog.errors import EngineError
+from neocog.jit import executable
 
 
 @pytest.fixture(params=["native", "torch"], scope="session")
@@ -18,3 +19,9 @@ def engine(request):
         pytest.skip(f"the {request.param} engine cannot run here: {error}")
     # The direct sum forms the reference's own products; Winograd's algorithm forms others, and has tests of its own.
     return NativeEngine(algorithm="direct") if request.param == "native" else get_engine(request.param)
+
+
+@pytest.fixture
+def shared(monkeypatch):
+    """Let threads share programs however short they are."""
+    monkeypatch.setattr(executable, "WORTH_A_THREAD", 0)

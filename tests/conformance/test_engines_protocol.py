@@ -126,6 +126,7 @@ def test_the_memory_starts_at_zero(engine):
     assert not any(value.any() for value in state.values())
 
 
+@pytest.mark.usefixtures("shared")
 def test_threads_do_not_change_the_native_engines_bits(engine):
     if engine.name != "native":
         pytest.skip("only the native engine promises this")

@@ -185,6 +185,7 @@ def test_whole_networks_train_like_the_reference_on_every_instruction_set(name):
             assert np.abs(got[key] - value).max() <= 2e-5 * np.abs(value).max(), key
 
 
+@pytest.mark.usefixtures("shared")
 @pytest.mark.parametrize("threads", [2, 3, 7])
 def test_the_bits_do_not_depend_on_the_number_of_threads(threads):
     random = np.random.default_rng(1)

@@ -17,12 +17,14 @@ from neocog.engines.base import State, StepSettings
 from neocog.engines.native import NativeEngine
 from neocog.engines.reference import ReferenceEngine
 from neocog.errors import SettingError
+from neocog.jit import executable
 from neocog.jit.host import NARROWED, host_target, initialise_llvm, make_target
 from neocog.model.graph import Graph, trace
 from neocog.model.layers import AvgPool2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU, Sequential
 from neocog.model.losses import CrossEntropy, MeanSquaredError
 from neocog.model.optimizers import SGD, Adam, AdamW, Optimizer
 from neocog.model.parameters import initial_parameters
+from neocog.model.zoo import article
 from neocog.plan.planner import plan_program
 from neocog.plan.program import Training
 from neocog.plan.target import Target
@@ -78,11 +80,19 @@ def assert_same_bits(one: State, other: State) -> None:
         assert value.tobytes() == other[name].tobytes(), name
 
 
+@pytest.fixture
+def shared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let threads share programs however short they are."""
+    monkeypatch.setattr(executable, "WORTH_A_THREAD", 0)
+
+
+@pytest.mark.usefixtures("shared")
 @pytest.mark.parametrize("threads", [1, 2, 3, 4, 7])
 def test_the_same_seed_gives_the_same_bits_on_any_number_of_threads(threads: int) -> None:
     assert_same_bits(trained(threads), trained(1))
 
 
+@pytest.mark.usefixtures("shared")
 def test_predictions_are_the_same_bits_on_any_number_of_threads_and_in_any_company() -> None:
     parameters = initial_parameters(GRAPH, 2)
     images, _ = batch(GRAPH, 70)
@@ -111,6 +121,7 @@ def test_a_short_batch_counts_its_own_images_only() -> None:
         assert np.allclose(used.gradients()[name], value, rtol=1e-4, atol=1e-6), name
 
 
+@pytest.mark.usefixtures("shared")
 @pytest.mark.parametrize("optimizer", [SGD(), SGD(momentum=0.9, nesterov=True, weight_decay=0.01), Adam(), AdamW()])
 def test_stopping_and_resuming_changes_no_bit(optimizer: Optimizer) -> None:
     settings = StepSettings(CrossEntropy(), optimizer, 8, seed=5)
@@ -245,6 +256,7 @@ def test_interrupting_a_training_step_leaves_no_thread_spinning() -> None:
     assert done.returncode == 0
 
 
+@pytest.mark.usefixtures("shared")
 def test_two_python_threads_may_ask_one_network_at_once() -> None:
     predictor = NativeEngine().predictor(GRAPH, initial_parameters(GRAPH), 2)
     batches = [batch(GRAPH, 9, seed)[0] for seed in range(2)]
@@ -293,3 +305,24 @@ def test_a_nan_in_an_earlier_batch_leaves_no_trace_in_a_shorter_one() -> None:
     images, labels = batch(GRAPH, 3)
     stepper.step(images, labels, 0.0)
     assert all(np.isfinite(value).all() for value in stepper.gradients().values())
+
+
+def test_a_short_program_runs_on_one_thread_and_a_long_one_on_all() -> None:
+    """Waking a thread would take longer than what it could take over."""
+    graph = trace(article(), (28, 28, 1))
+    predictor = NativeEngine().predictor(graph, initial_parameters(graph), 2)
+    before = threading.active_count()
+    images = np.zeros((64, 28, 28, 1), np.uint8)
+    alone = predictor.logits(images[:1])
+    assert threading.active_count() == before
+    together = predictor.logits(images)
+    assert threading.active_count() == before + 1
+    assert together[:1].tobytes() == alone.tobytes()
+
+
+def test_an_answer_is_not_touched_by_the_next() -> None:
+    predictor = NativeEngine().predictor(GRAPH, initial_parameters(GRAPH), 1)
+    first = predictor.logits(batch(GRAPH, 1, seed=1)[0])
+    kept = first.copy()
+    predictor.logits(batch(GRAPH, 1, seed=2)[0])
+    assert first.tobytes() == kept.tobytes()

@@ -11,6 +11,7 @@ import pytest
 
 from neocog.jit import cache as cache_module
 from neocog.jit.cache import ObjectCache, default_folder
+from neocog.jit.compile import _pack, _unpack
 
 
 def test_an_object_comes_back_as_it_was_stored(tmp_path: Path) -> None:
@@ -99,3 +100,8 @@ def test_two_processes_may_compile_at_once_and_a_damaged_object_is_rebuilt(tmp_p
 def test_a_tilde_in_the_environment_is_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NEOCOG_CACHE", "~/cc")
     assert default_folder() == Path.home() / "cc"
+
+
+def test_objects_that_belong_together_are_one_entry() -> None:
+    images = [b"one", b"", b"three" * 1000]
+    assert _unpack(_pack(images)) == images

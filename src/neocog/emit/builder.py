@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 from llvmlite import ir
 
+from neocog.emit.writer import Result, Writer
 from neocog.plan.target import Target
 
 I1, I8, I16, I32, I64 = (ir.IntType(bits) for bits in (1, 8, 16, 32, 64))
@@ -26,7 +28,7 @@ class Builder:
     """Writes one function. `lanes` is the number of float32 values in a vector."""
 
     def __init__(self, function: ir.Function, target: Target) -> None:
-        self.ir = ir.IRBuilder(function.append_basic_block("entry"))
+        self.ir = Writer(function.append_basic_block("entry"))
         self.function = function
         self.target = target
         self.lanes = target.lanes
@@ -37,7 +39,7 @@ class Builder:
 
     def index(self, value: Index) -> Value:
         """Give an IR value for an index."""
-        return ir.Constant(I64, value) if isinstance(value, int) else value
+        return _index(value) if isinstance(value, int) else value
 
     def add(self, x: Index, y: Index) -> Index:
         """x + y."""
@@ -158,9 +160,7 @@ class Builder:
     def splat(self, scalar: Value | float) -> Value:
         """Give a vector with the same float32 in every lane."""
         if isinstance(scalar, int | float):
-            if scalar == 0:
-                return ir.Constant(self.vector, None)  # zeroinitializer: a tenth of the text
-            return ir.Constant(self.vector, [ir.Constant(F32, float(scalar))] * self.lanes)
+            return _splat(self.lanes, float(scalar))
         return self.spread(scalar, self.vector)
 
     def splat_i32(self, number: Index) -> Value:
@@ -171,9 +171,8 @@ class Builder:
 
     def spread(self, scalar: Value, kind: ir.VectorType) -> Value:
         """Give a vector of type `kind` with the same scalar in every lane."""
-        first = self.ir.insert_element(ir.Constant(kind, ir.Undefined), scalar, ir.Constant(I32, 0))
-        lanes = ir.Constant(ir.VectorType(I32, kind.count), [0] * kind.count)
-        return self.ir.shuffle_vector(first, ir.Constant(kind, ir.Undefined), lanes)
+        nothing, first_lane, lanes = _spreading(kind)
+        return self.ir.shuffle_vector(self.ir.insert_element(nothing, scalar, first_lane), nothing, lanes)
 
     def multiply_add(self, x: Value, y: Value, z: Value) -> Value:
         """x · y + z, in one rounding where the target has the instruction."""
@@ -200,6 +199,26 @@ class Builder:
         """x where gate > 0, else 0."""
         zero = self.splat(0.0)
         return self.ir.select(self.ir.fcmp_ordered(">", gate, zero), x, zero)
+
+
+# Constants are asked for thousands of times, and each remembers how it is written.
+
+
+@cache
+def _index(value: int) -> ir.Constant:
+    return ir.Constant(I64, value)
+
+
+@cache
+def _splat(lanes: int, value: float) -> Value:
+    return Result(ir.VectorType(F32, lanes), f"splat ({ir.Constant(F32, value)})" if value else "zeroinitializer")
+
+
+@cache
+def _spreading(kind: ir.VectorType) -> tuple[Value, Value, Value]:
+    """Give what spreading a scalar over lanes is written with: no vector, lane 0, and lane 0 for every lane."""
+    nothing = Result(kind, "poison")
+    return nothing, ir.Constant(I32, 0), ir.Constant(ir.VectorType(I32, kind.count), None)
 
 
 def _bytes(kind: ir.Type) -> int:

@@ -6,12 +6,10 @@ from llvmlite import ir
 
 from neocog.emit.builder import F32, I8, I32, PTR, Builder, Index, Value, float_bits, int32
 from neocog.emit.memory import Memory, pixel
+from neocog.emit.slots import COUNT_SLOT, IMAGES_SLOT, KIND_SLOT, KIND_UINT8
 from neocog.model.random import MULTIPLIERS, SHIFTS, dropout_threshold
 from neocog.plan.layout import Tensor
 from neocog.plan.stages import Dropping, Elementwise, LoadImages, Repack
-
-IMAGES_SLOT, TARGETS_SLOT, COUNT_SLOT, KIND_SLOT = 0, 1, 2, 3
-KIND_FLOAT, KIND_UINT8 = 0, 1
 
 
 def emit_load_images(b: Builder, memory: Memory, stage: LoadImages, low: Value, high: Value) -> None:

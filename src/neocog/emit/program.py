@@ -33,10 +33,11 @@ from neocog.emit.images import emit_elementwise, emit_load_images, emit_repack
 from neocog.emit.loss import emit_loss
 from neocog.emit.memory import Block, Memory
 from neocog.emit.pool import emit_pool, emit_pool_backward
+from neocog.emit.slots import barrier_slot
 from neocog.emit.update import emit_fold, emit_transpose, emit_update
 from neocog.emit.winograd import emit_winograd, emit_winograd_backward, emit_winograd_fold, emit_winograd_weights
 from neocog.plan.contraction import Contraction
-from neocog.plan.program import FIRST_KEY_SLOT, Program
+from neocog.plan.program import Program
 from neocog.plan.stages import (
     Chain,
     Elementwise,
@@ -69,18 +70,6 @@ EMITTERS: dict[type[Any], Callable[..., None]] = {
     WinogradFold: emit_winograd_fold,
 }
 STAGE_TYPE = ir.FunctionType(ir.VoidType(), [PTR, PTR, PTR, PTR, I64, I64])
-LINE_SLOTS = 8  # slots of a cache line
-
-
-def barrier_slot(program: Program) -> int:
-    """Give the slot where the barrier begins, on a cache line of its own."""
-    used = FIRST_KEY_SLOT + len(program.dropouts)
-    return (-(-used // LINE_SLOTS) + 1) * LINE_SLOTS
-
-
-def control_slots(program: Program) -> int:
-    """Give the number of slots of a program's arguments, the barrier included."""
-    return barrier_slot(program) + 2 * LINE_SLOTS
 
 
 def emit_program(program: Program) -> ir.Module:

@@ -6,10 +6,9 @@ from llvmlite import ir
 
 from neocog.emit.builder import F32, Builder, Index, Value
 from neocog.emit.memory import Memory
+from neocog.emit.slots import LEARNING_RATE_SLOT, MEAN_SLOT, ROOT_SLOT
 from neocog.model.optimizers import SGD, Adam, AdamW
 from neocog.plan.stages import CHUNK, Fold, Transpose, Update
-
-LEARNING_RATE_SLOT, MEAN_SLOT, ROOT_SLOT = 4, 5, 6  # arguments; the last two are Adam's corrections
 
 
 def emit_transpose(b: Builder, memory: Memory, stage: Transpose, low: Value, high: Value) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -47,6 +49,45 @@ class StepResult:
 
     loss: float
     logits: Array
+
+
+@dataclass(frozen=True, slots=True)
+class Compiling:
+    """A moment of an engine's compiling: how far a program is, and what is begun now.
+
+    Arguments:
+        program: what the program is for, such as "training, batch 64".
+        part: the part that is begun, such as "3:Conv2d+ReLU forward"; "" when the last is done.
+        done: parts that are done.
+        total: parts of the program.
+    """
+
+    program: str
+    part: str
+    done: int
+    total: int
+
+
+CompileListener = Callable[[Compiling], None]
+_listener: ContextVar[CompileListener | None] = ContextVar("neocog_compile_listener", default=None)
+
+
+@contextmanager
+def compiling_told_to(listener: CompileListener) -> Iterator[None]:
+    """Tell a listener what engines compile while the body runs; from several threads, one after the other.
+
+    A face that shows it need not know when an engine compiles, or which one does.
+    """
+    token = _listener.set(listener)
+    try:
+        yield
+    finally:
+        _listener.reset(token)
+
+
+def compile_listener() -> CompileListener | None:
+    """Give who is to be told of compiling, for engines."""
+    return _listener.get()
 
 
 class Predictor(Protocol):

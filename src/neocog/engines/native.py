@@ -4,13 +4,33 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from neocog.emit.images import COUNT_SLOT, IMAGES_SLOT, KIND_FLOAT, KIND_SLOT, KIND_UINT8, TARGETS_SLOT
-from neocog.emit.update import LEARNING_RATE_SLOT, MEAN_SLOT, ROOT_SLOT
-from neocog.engines.base import Array, Images, State, StepResult, StepSettings, check_images, check_targets
+from neocog.emit.slots import (
+    COUNT_SLOT,
+    IMAGES_SLOT,
+    KIND_FLOAT,
+    KIND_SLOT,
+    KIND_UINT8,
+    LEARNING_RATE_SLOT,
+    MEAN_SLOT,
+    ROOT_SLOT,
+    TARGETS_SLOT,
+)
+from neocog.engines.base import (
+    Array,
+    Compiling,
+    Images,
+    State,
+    StepResult,
+    StepSettings,
+    check_images,
+    check_targets,
+    compile_listener,
+)
 from neocog.errors import SettingError
 from neocog.jit.cache import ObjectCache
 from neocog.jit.executable import Executable, aligned_zeros
@@ -24,7 +44,7 @@ from neocog.plan.algorithm import Algorithm
 from neocog.plan.layout import Panels, Space, Tensor
 from neocog.plan.parameters import GRADIENTS, PARAMETERS, ParameterLayout, lay_out_parameters
 from neocog.plan.planner import plan_program
-from neocog.plan.program import FIRST_KEY_SLOT, Training
+from neocog.plan.program import FIRST_KEY_SLOT, Program, Training
 from neocog.plan.target import Target
 
 PREDICTION_BATCHES = (1, 8, 64)  # sizes that prediction programs are made for, on demand
@@ -95,9 +115,38 @@ def _set_images(executable: Executable, images: Images) -> None:
     executable.set_integer(KIND_SLOT, KIND_UINT8 if images.dtype == np.uint8 else KIND_FLOAT)
 
 
-def _rows(executable: Executable, tensor: Tensor, count: int) -> Array:
-    """Copy the first `count` images of a tensor out, one row of values each."""
-    return executable.view(tensor)[:count].reshape(count, -1).copy()
+def _make(engine: NativeEngine, program: Program, state: NDArray[np.uint8]) -> Executable:
+    """Compile a program, and tell who listens."""
+    listener = compile_listener()
+    if listener is None:
+        return Executable(program, state, engine.cache)
+    title = f"{'prediction' if program.training is None else 'training'}, batch {program.batch}"
+    return Executable(
+        program, state, engine.cache, lambda part, done, total: listener(Compiling(title, part, done, total))
+    )
+
+
+class _Answers:
+    """A tensor of a program, from which answers are copied: one row of values for each image."""
+
+    def __init__(self, executable: Executable, tensor: Tensor) -> None:
+        self._view = executable.view(tensor)
+        self._shape = self._view.shape[1:]
+        self.width = tensor.height * tensor.width * tensor.channels
+
+    def copy(self, answers: Array) -> None:
+        """Copy the first images out, as many as `answers` (count, width) has rows."""
+        count = len(answers)
+        answers.reshape(count, *self._shape)[...] = self._view[:count]
+
+
+@dataclass(frozen=True, slots=True)
+class _Prediction:
+    """A program that predicts, and where its answers lie."""
+
+    executable: Executable
+    logits: _Answers
+    features: _Answers
 
 
 class NativePredictor:
@@ -107,7 +156,7 @@ class NativePredictor:
         self._engine, self._graph, self._team = engine, graph, team
         self._layout = lay_out_parameters(graph, engine.target)
         self._state = aligned_zeros(self._layout.size * 4)
-        self._programs: dict[int, Executable] = {}
+        self._programs: dict[int, _Prediction] = {}
         # A program works in memory of its own: two Python threads that ask at once take turns.
         self._lock = threading.Lock()
         self.load(parameters)
@@ -119,8 +168,8 @@ class NativePredictor:
         with self._lock:
             for parameter in parameters_of(self._graph):
                 _write(flat, self._layout, parameter, parameters[parameter.name])
-            for executable in self._programs.values():
-                executable.prepare()
+            for prediction in self._programs.values():
+                prediction.executable.prepare()
 
     def logits(self, images: Images) -> Array:
         """Give (N, outputs) for images (N, H, W, C)."""
@@ -136,25 +185,26 @@ class NativePredictor:
             return self._run_alone(images, features=features)
 
     def _run_alone(self, images: Images, *, features: bool) -> Array:
-        batch = next((size for size in PREDICTION_BATCHES if len(images) <= size), PREDICTION_BATCHES[-1])
-        executable = self._executable(batch)
-        program = executable.program
-        tensor = program.features if features else program.logits
-        width = tensor.height * tensor.width * tensor.channels
-        answers = np.empty((len(images), width), np.float32)
-        for start in range(0, len(images), batch):
-            part = images[start : start + batch]
-            _set_images(executable, part)
-            executable.run(self._team)
-            answers[start : start + batch] = _rows(executable, tensor, len(part))
+        count = len(images)
+        batch = PREDICTION_BATCHES[-1]
+        if count < batch:
+            batch = next(size for size in PREDICTION_BATCHES if count <= size)
+        prediction = self._programs.get(batch) or self._prediction(batch)
+        wanted = prediction.features if features else prediction.logits
+        answers = np.empty((count, wanted.width), np.float32)
+        for start in range(0, count, batch):
+            _set_images(prediction.executable, images[start : start + batch])
+            prediction.executable.run(self._team)
+            wanted.copy(answers[start : start + batch])
         return answers
 
-    def _executable(self, batch: int) -> Executable:
-        if batch not in self._programs:
-            program = plan_program(self._graph, batch, self._engine.target, algorithm=self._engine.algorithm)
-            self._programs[batch] = Executable(program, self._state, self._engine.cache)
-            self._programs[batch].prepare()
-        return self._programs[batch]
+    def _prediction(self, batch: int) -> _Prediction:
+        program = plan_program(self._graph, batch, self._engine.target, algorithm=self._engine.algorithm)
+        executable = _make(self._engine, program, self._state)
+        executable.prepare()
+        logits, features = _Answers(executable, program.logits), _Answers(executable, program.features)
+        prediction = self._programs[batch] = _Prediction(executable, logits, features)
+        return prediction
 
 
 class NativeStepper:
@@ -168,7 +218,10 @@ class NativeStepper:
             graph, settings.batch_size, engine.target, Training(settings.loss, settings.optimizer), engine.algorithm
         )
         self._layout = program.parameters
-        self._executable = Executable(program, aligned_zeros(program.size(Space.STATE)), engine.cache)
+        self._executable = _make(engine, program, aligned_zeros(program.size(Space.STATE)))
+        self._logits = _Answers(self._executable, program.logits)
+        assert program.losses is not None
+        self._losses = self._executable.view(program.losses)
         self._steps = 0
         self._lock = threading.Lock()
         self.load(parameters)
@@ -203,9 +256,9 @@ class NativeStepper:
         for position, layer in enumerate(program.dropouts):
             executable.set_integer(FIRST_KEY_SLOT + position, dropout_key(self._settings.seed, self._steps, layer))
         executable.run(self._team)
-        assert program.losses is not None
-        losses = executable.view(program.losses)[: len(images)]
-        return StepResult(float(losses.mean(dtype=np.float64)), _rows(executable, program.logits, len(images)))
+        logits = np.empty((len(images), self._logits.width), np.float32)
+        self._logits.copy(logits)
+        return StepResult(float(self._losses[: len(images)].mean(dtype=np.float64)), logits)
 
     def _all(self, space: Space, name: str) -> State:
         if (space, name) not in self._executable.program.places:

@@ -11,7 +11,6 @@ import contextlib
 import hashlib
 import os
 import sys
-import tempfile
 from pathlib import Path
 
 DIGEST_BYTES = 32
@@ -54,6 +53,8 @@ class ObjectCache:
 
     def store(self, key: str, body: bytes) -> None:
         """Keep an object, if the folder can be written."""
+        import tempfile  # here, since most programs find all that they need and store nothing
+
         with contextlib.suppress(OSError):
             self.folder.mkdir(parents=True, exist_ok=True)
             handle, name = tempfile.mkstemp(dir=self.folder, suffix=".part")

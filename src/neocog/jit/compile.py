@@ -1,54 +1,35 @@
-"""From an LLVM module to an object file, and from an object file to functions."""
+"""From an LLVM module to functions in memory, by way of object files that are kept."""
 
 from __future__ import annotations
 
 import ctypes
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import llvmlite
 import llvmlite.binding as llvm
-from llvmlite import ir
 
 import neocog.emit
 import neocog.model
 import neocog.plan
-from neocog.errors import EngineError
 from neocog.jit.cache import ObjectCache
+from neocog.jit.codegen import OPTIONS
 from neocog.jit.host import initialise_llvm
 from neocog.plan.target import Target
+
+if TYPE_CHECKING:
+    from llvmlite import ir
 
 ENTRY = ctypes.CFUNCTYPE(
     None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64
 )
-OPTIONS = "O2 no-vectorise no-unroll pic"  # part of the cache key: change it with the pipeline below
-
-
-def compile_object(text: str, target: Target) -> bytes:
-    """Compile LLVM IR to an object file.
-
-    The emitters have already vectorised and unrolled, so LLVM's own loop passes are off: they would only grow the
-    code.
-    """
-    initialise_llvm()
-    try:
-        module = llvm.parse_assembly(text)
-        module.verify()
-        machine = llvm.Target.from_triple(target.triple).create_target_machine(
-            cpu=target.cpu, features=target.features, opt=3, reloc="pic", codemodel="small"
-        )
-        tuning = llvm.create_pipeline_tuning_options(speed_level=2)
-        tuning.loop_vectorization = tuning.slp_vectorization = False
-        tuning.loop_unrolling = tuning.loop_interleaving = False
-        builder = llvm.create_pass_builder(machine, tuning)
-        builder.getModulePassManager().run(module, builder)
-        return bytes(machine.emit_object(module))
-    except RuntimeError as error:
-        raise EngineError(f"LLVM could not compile for {target.cpu}: {str(error).splitlines()[0]}") from error
+LENGTH_BYTES = 8
+Progress = Callable[[str, int, int], None]
+"""Told of a function that is begun ("" after the last), the number of pieces done, and the number of all."""
 
 
 @dataclass(slots=True)
@@ -59,10 +40,12 @@ class Library:
     functions: dict[str, Callable[[int, int, int, int, int, int], None]]
 
 
-def load_object(data: bytes, names: list[str]) -> Library:
-    """Bring an object file into this process and find its functions."""
+def load_objects(images: Sequence[bytes], names: Sequence[str]) -> Library:
+    """Bring object files into this process, where they find each other's functions, and find those of `names`."""
     initialise_llvm()
-    resources = llvm.JITLibraryBuilder().add_object_img(data).add_current_process()
+    resources = llvm.JITLibraryBuilder().add_current_process()
+    for image in images:
+        resources = resources.add_object_img(image)
     for name in names:
         resources = resources.export_symbol(name)
     library = resources.link(_jit(), f"neocog_{_next_library()}")
@@ -70,26 +53,50 @@ def load_object(data: bytes, names: list[str]) -> Library:
 
 
 def build(
-    description: str, emit: Callable[[], ir.Module], target: Target, names: list[str], objects: ObjectCache
+    description: str,
+    emit: Callable[[], ir.Module],
+    target: Target,
+    names: Sequence[str],
+    objects: ObjectCache,
+    progress: Progress | None = None,
 ) -> Library:
-    """Take a module's object from the cache, or emit and compile it; load it.
+    """Take a module's objects from the cache, or emit and compile it; load them.
 
     Arguments:
         description: everything that decides what `emit` writes, but for the emitters themselves. Writing a module takes
-            longer than loading its object, so this stands for its text.
+            longer than loading its objects, so this stands for its text.
         emit: writes the module.
         target: the processor.
         names: functions to find.
-        objects: where objects are kept.
+        objects: where objects are kept, those of a module as one entry.
+        progress: told of each piece of the module that is compiled.
     """
     versions = f"{llvmlite.__version__} {llvm.llvm_version_info} {OPTIONS} {_emitters()}"
     parts = (versions, target.triple, target.cpu, target.features, description)
     key = hashlib.sha256("\n".join(parts).encode()).hexdigest()
-    data = objects.load(key)
-    if data is None:
-        data = compile_object(str(emit()), target)
-        objects.store(key, data)
-    return load_object(data, names)
+    entry = objects.load(key)
+    if entry is not None:
+        return load_objects(_unpack(entry), names)
+    from neocog.jit.crew import compile_pieces  # here, since a program that is in the cache needs neither
+    from neocog.jit.pieces import split
+
+    images = compile_pieces(split(emit()), target, progress)
+    objects.store(key, _pack(images))
+    return load_objects(images, names)
+
+
+def _pack(images: Sequence[bytes]) -> bytes:
+    """Give objects as one: each behind its length."""
+    return b"".join(len(image).to_bytes(LENGTH_BYTES, "little") + image for image in images)
+
+
+def _unpack(entry: bytes) -> list[bytes]:
+    images, start = [], 0
+    while start < len(entry):
+        first = start + LENGTH_BYTES
+        start = first + int.from_bytes(entry[start:first], "little")
+        images.append(entry[first:start])
+    return images
 
 
 @cache

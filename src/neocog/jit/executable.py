@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from neocog.emit.program import control_slots, emit_program
+from neocog.emit.slots import control_slots
 from neocog.jit.cache import ObjectCache
-from neocog.jit.compile import build
+from neocog.jit.compile import Progress, build
 from neocog.jit.team import Team
+from neocog.model.summary import multiply_adds as layer_multiply_adds
 from neocog.plan.layout import Space, Tensor
 from neocog.plan.memory import LINE
 from neocog.plan.program import Program
+
+if TYPE_CHECKING:
+    from llvmlite import ir
+
+WORTH_A_THREAD = 20_000_000
+"""Multiply-adds of a program that is shared between threads.
+
+Waking a thread and meeting it at the barriers takes 50 to 100 µs; a core does that many multiply-adds in about 200 µs,
+so that two threads are then about to win. Results are the same bits either way.
+"""
 
 
 def aligned_zeros(size: int) -> NDArray[np.uint8]:
@@ -26,7 +39,9 @@ def aligned_zeros(size: int) -> NDArray[np.uint8]:
 class Executable:
     """A compiled program, its work memory and its arguments. The state is shared between programs of a network."""
 
-    def __init__(self, program: Program, state: NDArray[np.uint8], cache: ObjectCache) -> None:
+    def __init__(
+        self, program: Program, state: NDArray[np.uint8], cache: ObjectCache, progress: Progress | None = None
+    ) -> None:
         self.program = program
         self.state = state
         self.work = aligned_zeros(program.size(Space.WORK))
@@ -34,9 +49,10 @@ class Executable:
         self._floats = self.control.view(np.float32)
         self._scratch: list[NDArray[np.uint8]] = []
         names = ["run", "prepare", *(f"stage_{index}" for index in range(len(program.stages)))]
-        self._library = build(repr(program), lambda: emit_program(program), program.target, names, cache)
-        self._run = self._library.functions["run"]
-        self._addresses = state.ctypes.data, self.work.ctypes.data
+        named = None if progress is None else _naming_stages(program, progress)
+        self._library = build(repr(program), lambda: _emit(program), program.target, names, cache, named)
+        self._alone = multiply_adds(program) < WORTH_A_THREAD
+        self._entries: list[Callable[[], None]] = []  # what each thread calls
 
     def set_integer(self, slot: int, value: int) -> None:
         """Set an argument that is an address, a count or a key."""
@@ -50,20 +66,26 @@ class Executable:
         """Give the addresses of state, work, a thread's scratch, and the arguments."""
         while len(self._scratch) <= thread:
             self._scratch.append(aligned_zeros(self.program.size(Space.SCRATCH)))
-        return *self._addresses, self._scratch[thread].ctypes.data, self.control.ctypes.data
+        scratch = self._scratch[thread]
+        return self.state.ctypes.data, self.work.ctypes.data, scratch.ctypes.data, self.control.ctypes.data
 
     def prepare(self) -> None:
         """Do what is needed once after the parameters changed."""
         self._library.functions["prepare"](*self._bases(0), 0, 0)
 
     def run(self, team: Team) -> None:
-        """Run the program once, on all threads of a team."""
-        run, size = self._run, team.size
-        if size == 1:
-            run(*self._bases(0), 0, 1)
-            return
-        bases = [self._bases(thread) for thread in range(size)]
-        team.run(lambda thread: run(*bases[thread], thread, size))
+        """Run the program once, on the threads of a team; on this one alone where waking another takes longer."""
+        threads = 1 if self._alone else team.size
+        if len(self._entries) != threads:
+            run = self._library.functions["run"]
+            self._entries = [partial(run, *self._bases(thread), thread, threads) for thread in range(threads)]
+        if threads == 1:
+            self._entries[0]()
+        else:
+            team.run(self._enter)
+
+    def _enter(self, thread: int) -> None:
+        self._entries[thread]()
 
     def run_stage(self, index: int) -> None:
         """Run one stage alone, on this thread, for measurements."""
@@ -88,3 +110,20 @@ class Executable:
         place = self.program.places[space, name]
         memory = self.work if space is Space.WORK else self.state
         return memory[place.offset : place.end].view(np.float32)
+
+
+def multiply_adds(program: Program) -> int:
+    """Count the multiply-adds that a program stands for; a training step passes each layer three times."""
+    passes = 1 if program.training is None else 3
+    return passes * program.batch * sum(map(layer_multiply_adds, program.graph.nodes))
+
+
+def _emit(program: Program) -> ir.Module:
+    from neocog.emit.program import emit_program  # here, since a program that is in the cache is not written again
+
+    return emit_program(program)
+
+
+def _naming_stages(program: Program, progress: Progress) -> Progress:
+    names = {f"stage_{index}": scheduled.stage.name for index, scheduled in enumerate(program.stages)}
+    return lambda function, done, total: progress(names.get(function, function), done, total)

@@ -7,13 +7,12 @@ import errno
 import json
 import os
 import shlex
-import time
 
 import numpy as np
 import pytest
 
 from app.pictures import CLASSES, write_image, write_photos
-from neocog.app.cli import training
+from neocog.app.cli import compiling
 from neocog.train.runfolder import RunFolder
 from neocog.train.trainer import Trainer
 
@@ -342,11 +341,12 @@ def test_seconds_and_speed_are_of_the_same_epochs(run, photos, tmp_path):
     assert told["images_per_second"] == pytest.approx(2 * images / told["seconds"])
 
 
-def test_a_long_wait_for_the_first_step_is_explained(run, photos, tmp_path, monkeypatch):
-    step = Trainer.step
-    monkeypatch.setattr(training, "NOTICE_AFTER", 0.0)
-    monkeypatch.setattr(Trainer, "step", lambda *words: (time.sleep(0.05), step(*words))[1])
-    assert run("train", photos, *QUICK, "-o", tmp_path / "a").err.count("compiling the network") == 1
+def test_a_long_compilation_is_explained(run, photos, tmp_path, monkeypatch):
+    monkeypatch.setattr(compiling, "PATIENCE", 0.0)
+    monkeypatch.setattr(compiling, "REFRESH", 0.001)
+    monkeypatch.setenv("NEOCOG_CACHE", str(tmp_path / "empty"))
+    assert run("train", photos, *QUICK, "-o", tmp_path / "a").err.count("compiling the network") >= 1
+    monkeypatch.setenv("NEOCOG_CACHE", str(tmp_path / "also empty"))
     assert "compiling" not in run("train", photos, *QUICK, "-o", tmp_path / "b", "--quiet").err
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from neocog.app.cli import options
+from neocog.app.cli.compiling import told_of_compiling
 from neocog.app.cli.output import emit, print_json
 
 
@@ -21,7 +22,8 @@ def command(threads: int | None, quick: bool, as_json: bool, quiet: bool) -> Non
         if not quiet:
             click.echo(what, err=True)
 
-    report = run_bench(threads, quick, progress)
+    with told_of_compiling(quiet=quiet):
+        report = run_bench(threads, quick, progress)
     if as_json:
         print_json(report.to_json())
     else:

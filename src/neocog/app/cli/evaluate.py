@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from neocog.app.cli import datasets, models, options
+from neocog.app.cli.compiling import told_of_compiling
 from neocog.app.cli.errors import RunFailed
 from neocog.app.cli.measured import class_table, confused_line, match_classes
 from neocog.app.cli.output import count, emit, percent, print_json
@@ -75,7 +76,8 @@ def command(
     ]
     if not sum(reader.images for reader in readers):
         raise DataError(f"{data}: there is no image that can be read", hint=f"see: neocog check {data}")
-    evaluation = evaluate(trained, (batch for reader in readers for batch in reader.batches(0)))
+    with told_of_compiling(quiet=quiet):
+        evaluation = evaluate(trained, (batch for reader in readers for batch in reader.batches(0)))
     seconds = time.perf_counter() - began
     names = "+".join(name for name, _ in parts)
     if as_json:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neocog.app.cli import models, options
+from neocog.app.cli.compiling import told_of_compiling
 from neocog.app.cli.errors import CommandLineError, RunFailed, warn
 from neocog.app.cli.output import emit, format_json, one_line
 from neocog.app.cli.sources import STDIN, Picture, pictures_of
@@ -91,10 +92,11 @@ def command(
     pictures = pictures_of(source, listed=listed)
     single = len(source) == 1 and not listed and not Path(source[0]).is_dir() and len(pictures) == 1
     predictions = predict(trained, pictures, top=top, batch_size=batch_size, workers=workers)
-    if as_json:
-        named = _print_json(predictions, single=single)
-    else:
-        named = _print_lines(predictions, min(top, len(trained.class_names)), as_csv=as_csv)
+    with told_of_compiling():
+        if as_json:
+            named = _print_json(predictions, single=single)
+        else:
+            named = _print_lines(predictions, min(top, len(trained.class_names)), as_csv=as_csv)
     if named < len(pictures):
         unreadable = len(pictures) - named
         click.echo(f"{unreadable:,} of {len(pictures):,} images could not be read", err=True)

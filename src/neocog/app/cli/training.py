@@ -6,7 +6,6 @@ import contextlib
 import json
 import re
 import shlex
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,6 +14,7 @@ import click
 
 from neocog.app import recipe
 from neocog.app.cli import datasets
+from neocog.app.cli.compiling import told_of_compiling
 from neocog.app.cli.errors import INTERRUPTED, CommandLineError, RunFailed, format_error, warn
 from neocog.app.cli.measured import shorten
 from neocog.app.cli.output import count
@@ -27,10 +27,8 @@ from neocog.model.losses import CrossEntropy, Loss
 from neocog.model.optimizers import Optimizer
 from neocog.model.shapes import ImageShape
 from neocog.model.zoo import make_net
-from neocog.train.callbacks import Callback
 from neocog.train.checkpoint import Checkpoint
 from neocog.train.evaluation import Evaluation, evaluate
-from neocog.train.events import BatchResult, Run
 from neocog.train.fit import fit
 from neocog.train.history import History
 from neocog.train.model import Model
@@ -38,7 +36,6 @@ from neocog.train.runfolder import RunFolder
 from neocog.train.source import DataSource
 
 FEW_IMAGES = 10  # of a class; too few to learn from
-NOTICE_AFTER = 0.5  # seconds without a first step, after which compiling is told of
 EVALUATION_BATCH = 256  # images; no gradients are kept, so more than a training batch
 ENDLESS = 1_000_000  # epochs, where --time is what ends the training
 LAST_FILE = "last.safetensors"  # of a run folder
@@ -397,8 +394,7 @@ def _source(training: Training, part: Dataset, flags: Flags, *, shuffle: bool) -
 
 def _fit(training: Training, flags: Flags) -> History:
     validation = training.splits.validation
-    notice = _CompileNotice(wanted=flags.engine == "native" and not flags.quiet)
-    try:
+    with told_of_compiling(quiet=flags.quiet):
         return fit(
             training.model,
             _source(training, training.splits.train, flags, shuffle=True),
@@ -408,7 +404,6 @@ def _fit(training: Training, flags: Flags) -> History:
             loss=training.loss,
             validation=None if validation is None else _source(training, validation, flags, shuffle=False),
             patience=flags.patience,
-            callbacks=[notice],
             seed=training.seed,
             threads=flags.threads,
             engine=flags.engine,
@@ -419,33 +414,14 @@ def _fit(training: Training, flags: Flags) -> History:
             restore_best=True,
             verbose=0 if flags.quiet else 1,
         )
-    finally:
-        notice.timer.cancel()
-
-
-class _CompileNotice(Callback):
-    """Tells why nothing happens yet, where the first step lets itself be waited for."""
-
-    def __init__(self, *, wanted: bool) -> None:
-        self.timer = threading.Timer(NOTICE_AFTER, _tell_compiling)
-        self.timer.daemon = True
-        if wanted:
-            self.timer.start()
-
-    def on_batch_end(self, run: Run, batch: BatchResult) -> None:
-        self.timer.cancel()
-
-
-def _tell_compiling() -> None:
-    with contextlib.suppress(OSError, ValueError):  # stderr is closed
-        click.echo("compiling the network for this processor …", err=True)
 
 
 def _measure(training: Training, flags: Flags) -> tuple[str, Evaluation]:
     parts = dict(training.splits.items())
     part = next(name for name in ("test", "validation", "train") if name in parts)
     source = _source(training, parts[part], flags, shuffle=False)
-    return part, evaluate(training.model, source.batches(0))
+    with told_of_compiling(quiet=flags.quiet):
+        return part, evaluate(training.model, source.batches(0))
 
 
 def _interrupted(training: Training) -> str:

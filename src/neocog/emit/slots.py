@@ -1,0 +1,24 @@
+"""Where the arguments of a call lie: the slots of a program's control block, which emitters read and callers write.
+
+This is apart from the emitters, so that a program whose objects are in the cache runs without loading them.
+"""
+
+from __future__ import annotations
+
+from neocog.plan.program import FIRST_KEY_SLOT, Program
+
+IMAGES_SLOT, TARGETS_SLOT, COUNT_SLOT, KIND_SLOT = 0, 1, 2, 3
+KIND_FLOAT, KIND_UINT8 = 0, 1
+LEARNING_RATE_SLOT, MEAN_SLOT, ROOT_SLOT = 4, 5, 6  # the last two are Adam's corrections
+LINE_SLOTS = 8  # slots of a cache line
+
+
+def barrier_slot(program: Program) -> int:
+    """Give the slot where the barrier begins, on a cache line of its own."""
+    used = FIRST_KEY_SLOT + len(program.dropouts)
+    return (-(-used // LINE_SLOTS) + 1) * LINE_SLOTS
+
+
+def control_slots(program: Program) -> int:
+    """Give the number of slots of a program's arguments, the barrier included."""
+    return barrier_slot(program) + 2 * LINE_SLOTS

@@ -1,0 +1,56 @@
+"""From the text of a module to an object file: LLVM's share of the work, here or in a helper process."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import llvmlite.binding as llvm
+
+from neocog.errors import EngineError
+from neocog.jit.host import initialise_llvm
+from neocog.plan.target import Target
+
+OPTIONS = (
+    "rotate combine simplify, short: O2 no-vectorise no-unroll, codegen 2 pic"  # of the cache key: change together
+)
+CODEGEN_LEVEL = 2
+
+
+def generate(text: str, target: Target, *, thorough: bool = False) -> bytes:
+    """Compile LLVM IR to an object file.
+
+    The emitters have already vectorised, unrolled and left out what was computed before, so three passes are enough:
+    the code of LLVM's whole pipeline is no faster, and takes twelve times as long to optimise. Where `thorough`, all of
+    it runs but its loop transformations, which would only grow the code: short functions are loops that nobody
+    unrolled, and there it costs little and gains up to a tenth.
+
+    Raises:
+        EngineError: LLVM cannot compile this for this processor.
+    """
+    initialise_llvm()
+    try:
+        module = llvm.parse_assembly(text, llvm.create_context())
+        machine = _machine(target)
+        tuning = llvm.create_pipeline_tuning_options(speed_level=2)
+        tuning.loop_vectorization = tuning.slp_vectorization = False
+        tuning.loop_unrolling = tuning.loop_interleaving = False
+        builder = llvm.create_pass_builder(machine, tuning)
+        if thorough:
+            passes = builder.getModulePassManager()
+        else:
+            passes = llvm.create_new_module_pass_manager()
+            passes.add_loop_rotate_pass()
+            passes.add_instruction_combine_pass()
+            passes.add_simplify_cfg_pass()
+        passes.run(module, builder)
+        return bytes(machine.emit_object(module))
+    except RuntimeError as error:
+        raise EngineError(f"LLVM could not compile for {target.cpu}: {str(error).splitlines()[0]}") from error
+
+
+@cache
+def _machine(target: Target) -> Any:
+    return llvm.Target.from_triple(target.triple).create_target_machine(
+        cpu=target.cpu, features=target.features, opt=CODEGEN_LEVEL, reloc="pic", codemodel="small"
+    )
