@@ -134,21 +134,12 @@ def _emit_nest(
         bounds = _bounds(b, stage, dict(spot.tagged), turns)
         panel_b = b.mul(spot.panel, stage.panel_steps.b)
 
-        def tile(ones: bool) -> None:
-            made = _tile(stage, spot.turns, spot.vectors, ones=ones)
-            _emit_tile(b, memory, stage, made, spot.place, panel_b, block, bounds)
-
+        _emit_tile(b, memory, stage, _tile(stage, spot.turns, spot.vectors), spot.place, panel_b, block, bounds)
         if stage.ones is None or any(isinstance(count, int) and count for count in spot.counts):
-            tile(ones=False)
             return
-        first = b.less(0, 1)
-        for count in spot.counts:
-            first = b.ir.and_(first, b.less(count, 1))
-        with b.ir.if_else(first) as (yes, no):
-            with yes:
-                tile(ones=True)
-            with no:
-                tile(ones=False)
+        first = [b.less(count, 1) for count in spot.counts if not isinstance(count, int)]
+        with _all(b, first):
+            _emit_tile(b, memory, stage, _ones(spot.vectors), spot.place, panel_b, block, bounds)
 
     def over_panels(spot: _Spot, then: Callable[[_Spot], None]) -> None:
         full = stage.panels - (stage.last_vectors != stage.vectors)
@@ -249,30 +240,31 @@ def _variants(b: Builder, stage: Contraction, panel: Index, part: Index, item: I
                 (stage.vectors, b.less(panel, last)),
                 (stage.last_vectors, b.less(last - 1, panel)),
             ]
-    first_of_slice = _is_first(b, stage, item)
     sizes = split.sizes()
     for vectors, on_panel in by_panel:
         for position, turns in enumerate(sizes):
             on_size = None
             if len(sizes) == 2:
                 on_size = b.less(part, split.long_parts) if position == 0 else b.less(split.long_parts - 1, part)
-            for ones in (True, False) if stage.ones else (False,):
-                if ones and position > 0:
-                    continue  # the first part is a long one
-                on_ones = None
-                if stage.ones and position == 0:
-                    on_ones = first_of_slice if ones else b.ir.not_(first_of_slice)
-                with _all(b, (on_panel, on_size, on_ones)):
-                    yield _tile(stage, turns, vectors, ones=ones)
+            with _all(b, (on_panel, on_size)):
+                yield _tile(stage, turns, vectors)
+        if stage.ones is not None:
+            with _all(b, (on_panel, _is_first(b, stage, item))):
+                yield _ones(vectors)
 
 
-def _tile(stage: Contraction, turns: int, vectors: int, *, ones: bool) -> Tile:
+def _ones(vectors: int) -> Tile:
+    """Give the tile of a's row of ones, which nothing but additions is needed for."""
+    return Tile((), (), vectors, True)
+
+
+def _tile(stage: Contraction, turns: int, vectors: int) -> Tile:
     """Give the register tile of a part of so many turns."""
     inner = list(itertools.product(*(range(axis.extent) for axis in stage.rows.inner)))
     places = [(turn, *place) for turn in range(turns) for place in inner]
     axes = (stage.rows.cut, *stage.rows.inner)
     tags = [{axis.tag: n for axis, n in zip(axes, place, strict=True)} for place in places]
-    return Tile(tuple(_row(axes, place) for place in places), tuple(tags), vectors, ones)
+    return Tile(tuple(_row(axes, place) for place in places), tuple(tags), vectors, False)
 
 
 def _is_first(b: Builder, stage: Contraction, item: Index) -> Value:
@@ -387,7 +379,7 @@ def _reduce(
         return _multiply(b, tile, range(len(tile.rows)), a, weights, [(0, 0)], sums)
     written_clips = [clip for clip in stage.clips if is_written(clip, stage.rows)]
     axes = [(reduction.cut, bounds), *((axis, (0, axis.extent)) for axis in reduction.inner)]
-    fmas = len(tile.rows) * tile.vectors
+    fmas = max(1, len(tile.rows)) * tile.vectors
     steps: list[tuple[int, int]] = [(0, 0)]
     while axes and _is_constant(axes[-1][1]) and not axes[-1][0].tag:
         axis, extent = axes[-1][0], axes[-1][1][1]

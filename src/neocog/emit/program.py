@@ -6,8 +6,8 @@
     void prepare(ptr state, ptr work, ptr scratch, ptr control, i64, i64)
 
 A chain is stage_N, which calls its stages stage_N_M for one block of images after another. `scratch` belongs to the
-thread. `prepare` runs once after the parameters changed, on one thread; only programs that
-predict have something to prepare.
+thread. `prepare` runs once after the parameters changed, on one thread; only programs that predict have something to
+prepare.
 
 `control` holds the arguments of one call in slots of eight bytes:
 
@@ -27,13 +27,13 @@ from typing import Any
 from llvmlite import ir
 
 from neocog.emit.barrier import barrier_type, emit_barrier
-from neocog.emit.builder import I64, PTR, Builder, Value
+from neocog.emit.builder import I64, PTR, Builder, Index, Value
 from neocog.emit.contraction import emit_contraction
 from neocog.emit.images import emit_elementwise, emit_load_images, emit_repack
 from neocog.emit.loss import emit_loss
 from neocog.emit.memory import Block, Memory
 from neocog.emit.pool import emit_pool, emit_pool_backward
-from neocog.emit.slots import barrier_slot
+from neocog.emit.slots import COUNT_SLOT, barrier_slot
 from neocog.emit.update import emit_fold, emit_transpose, emit_update
 from neocog.emit.winograd import emit_winograd, emit_winograd_backward, emit_winograd_fold, emit_winograd_weights
 from neocog.plan.contraction import Contraction
@@ -157,16 +157,26 @@ def _emit_run(module: ir.Module, program: Program, stages: list[ir.Function], me
         if scheduled.barrier:
             with b.when(together):
                 b.ir.call(meet, [b.at(control, barrier_slot(program), I64), threads])
-        low, high = _share(b, scheduled.stage.items, thread, threads)
+        low, high = _share(b, _items(b, program, scheduled.stage, control), thread, threads)
         with b.when(b.less(low, high)):
             b.ir.call(stage, [state, work, scratch, control, low, high])
     b.ir.ret_void()
 
 
-def _share(b: Builder, items: int, thread: Value, threads: Value) -> tuple[Value, Value]:
+def _items(b: Builder, program: Program, stage: Stage, control: Value) -> Index:
+    """Count the items of a stage. A chain that predicts leaves out the blocks past the caller's images: nobody reads
+    what comes of them. (One that trains needs all, since each slice begins its sums anew.)
+    """
+    if program.training is not None or not isinstance(stage, Chain):
+        return stage.items
+    count = b.load_scalar(control, COUNT_SLOT, I64)
+    return b.divmod(b.add(count, stage.block - 1), stage.block)[0]
+
+
+def _share(b: Builder, items: Index, thread: Value, threads: Value) -> tuple[Value, Value]:
     """Give a thread's run of the items: items · thread / threads up to items · (thread + 1) / threads."""
 
     def bound(position: Value) -> Value:
-        return b.ir.udiv(b.ir.mul(position, ir.Constant(I64, items)), threads)
+        return b.ir.udiv(b.mul(position, items), threads)
 
     return bound(thread), bound(b.ir.add(thread, ir.Constant(I64, 1)))

@@ -41,11 +41,21 @@ SHAPES = (
     (8, 7, 7, 512, 512),
 )
 QUICK_SHAPES = SHAPES[:3]
-# What each pass of a convolution consists of, transforms and sums of partial results included.
-PASSES = {
-    "forward": ("forward", "transform weights"),
-    "input gradient": ("input gradient", "transpose", "transform turned weights"),
-    "weight gradient": ("weight gradient", "weight gradient fold", "fold gradients"),
+# What each pass of a convolution consists of, transforms and sums of partial results included, and how many times the
+# operations of a forward pass it stands for. By Winograd's algorithm, both gradients are one pass.
+PASSES: dict[Algorithm, dict[str, tuple[int, tuple[str, ...]]]] = {
+    "direct": {
+        "forward": (1, ("forward",)),
+        "input gradient": (1, ("input gradient", "transpose")),
+        "weight gradient": (1, ("weight gradient", "fold gradients")),
+    },
+    "winograd": {
+        "forward": (1, ("forward", "transform weights")),
+        "both gradients": (
+            2,
+            ("gradients", "gate", "weight gradient", "transpose", "transform turned weights", "fold gradients"),
+        ),
+    },
 }
 
 
@@ -98,10 +108,10 @@ class BenchReport:
             f"multiply-add peak of one core: {self.peak_gflops:.0f} GFLOP/s",
             "",
             "3 x 3 convolutions, direct sum, one thread: GFLOP/s, taps in the padding counted (share of the peak)",
-            *_table(self.kernels),
+            *_table(self.kernels, "direct"),
             "",
             "the same by Winograd's algorithm: GFLOP/s of the direct sum that it stands for",
-            *_table(self.winograd),
+            *_table(self.winograd, "winograd"),
         ]
         lines += ["", f"networks, {self.threads} thread{'s' if self.threads > 1 else ''}"]
         for rate in self.networks:
@@ -113,10 +123,11 @@ class BenchReport:
         return "\n".join(lines)
 
 
-def _table(rates: Sequence[KernelRate]) -> list[str]:
-    lines = ["images, size, channels -> filters".ljust(34) + "".join(name.rjust(17) for name in PASSES)]
-    for start in range(0, len(rates), len(PASSES)):
-        row = rates[start : start + len(PASSES)]
+def _table(rates: Sequence[KernelRate], algorithm: Algorithm) -> list[str]:
+    passes = PASSES[algorithm]
+    lines = ["images, size, channels -> filters".ljust(34) + "".join(name.rjust(17) for name in passes)]
+    for start in range(0, len(rates), len(passes)):
+        row = rates[start : start + len(passes)]
         n, h, w, c, k = row[0].shape
         cells = [f"{r.gflops:5.0f} ({r.share_of_peak:4.0%})".rjust(17) for r in row]
         lines.append(f"{n:4d}, {h:2d} x {w:2d}, {c:3d} -> {k:3d}".ljust(34) + "".join(cells))
@@ -178,7 +189,7 @@ class Peak:
 def measure_convolution(
     engine: NativeEngine, shape: tuple[int, int, int, int, int], peak: Peak, repeats: int
 ) -> list[KernelRate]:
-    """Time the three passes of one convolution in turn with the peak loop, on one thread."""
+    """Time the passes of one convolution in turn with the peak loop, on one thread."""
     n, h, w, c, k = shape
     padding = 0 if shape == SHAPES[0] else 1
     graph = trace(Sequential(Conv2d(c, 1), Conv2d(k, 3, padding=padding), Flatten()), (h, w, 1))
@@ -188,28 +199,20 @@ def measure_convolution(
     images = random.random((n, h, w, 1), np.float32)
     stepper.step(images, np.zeros((n, graph.output.features), np.float32), 1e-6)
     executable = stepper.executable
-    found: list[KernelRate] = []
-    stages = [(name, _stages(stepper, [f"1:Conv2d {part}" for part in parts])) for name, parts in PASSES.items()]
+    names = [stage.name for stage in executable.program.every_stage()]
     operations = 2 * n * (h - 2 + 2 * padding) * (w - 2 + 2 * padding) * 9 * c * k
-    times: dict[str, list[float]] = {name: [] for name in PASSES}
-    peaks: dict[str, list[float]] = {name: [] for name in PASSES}
+    rates: dict[str, list[float]] = {}
+    shares: dict[str, list[float]] = {}
     for _ in range(repeats):
-        for name, indices in stages:
-            peaks[name].append(peak.measure())
-            start = time.perf_counter()
-            for index in indices:
-                executable.run_stage(index)
-            times[name].append(time.perf_counter() - start)
-    for name in PASSES:
-        rates = [operations / seconds / 1e9 for seconds in times[name]]
-        shares = [rate / beside for rate, beside in zip(rates, peaks[name], strict=True)]
-        found.append(KernelRate(shape, name, median(rates), median(shares)))
-    return found
-
-
-def _stages(stepper: NativeStepper, names: Sequence[str]) -> list[int]:
-    stages = stepper.executable.program.stages
-    return [i for i, scheduled in enumerate(stages) if scheduled.stage.name in names]
+        beside = peak.measure()
+        seconds = executable.time_stages()
+        for name, (times, parts) in PASSES[engine.algorithm].items():
+            wanted = {f"1:Conv2d {part}" for part in parts}
+            spent = sum(took for stage, took in zip(names, seconds, strict=True) if stage in wanted)
+            rate = times * operations / spent / 1e9
+            rates.setdefault(name, []).append(rate)
+            shares.setdefault(name, []).append(rate / beside)
+    return [KernelRate(shape, name, median(rates[name]), median(shares[name])) for name in rates]
 
 
 def _measure_article(engine: NativeEngine, threads: int, peak: Peak, repeats: int) -> list[NetworkRate]:

@@ -149,6 +149,11 @@ class _Prediction:
     features: _Answers
 
 
+def _program_size(count: int) -> int:
+    """Choose the size of the program for so many images."""
+    return next((size for size in PREDICTION_BATCHES if count <= size), PREDICTION_BATCHES[-1])
+
+
 class NativePredictor:
     """A compiled network that answers. Programs for each batch size are made on first use."""
 
@@ -186,9 +191,7 @@ class NativePredictor:
 
     def _run_alone(self, images: Images, *, features: bool) -> Array:
         count = len(images)
-        batch = PREDICTION_BATCHES[-1]
-        if count < batch:
-            batch = next(size for size in PREDICTION_BATCHES if count <= size)
+        batch = _program_size(count)
         prediction = self._programs.get(batch) or self._prediction(batch)
         wanted = prediction.features if features else prediction.logits
         answers = np.empty((count, wanted.width), np.float32)
@@ -197,6 +200,11 @@ class NativePredictor:
             prediction.executable.run(self._team)
             wanted.copy(answers[start : start + batch])
         return answers
+
+    def executable(self, count: int) -> Executable:
+        """Give the compiled program for so many images at a time, for measurements and plan dumps."""
+        batch = _program_size(count)
+        return (self._programs.get(batch) or self._prediction(batch)).executable
 
     def _prediction(self, batch: int) -> _Prediction:
         program = plan_program(self._graph, batch, self._engine.target, algorithm=self._engine.algorithm)
@@ -223,6 +231,7 @@ class NativeStepper:
         assert program.losses is not None
         self._losses = self._executable.view(program.losses)
         self._steps = 0
+        self._given: tuple[Images, NDArray[np.generic]] | None = None
         self._lock = threading.Lock()
         self.load(parameters)
 
@@ -247,6 +256,7 @@ class NativeStepper:
         self._steps += 1
         _set_images(executable, images)
         executable.set_integer(TARGETS_SLOT, targets.ctypes.data)
+        self._given = images, targets  # kept, since the program knows their addresses
         executable.set_float(LEARNING_RATE_SLOT, learning_rate)
         optimizer = self._settings.optimizer
         if isinstance(optimizer, Adam):

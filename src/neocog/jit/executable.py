@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from neocog.model.summary import multiply_adds as layer_multiply_adds
 from neocog.plan.layout import Space, Tensor
 from neocog.plan.memory import LINE
 from neocog.plan.program import Program
+from neocog.plan.stages import Chain
 
 if TYPE_CHECKING:
     from llvmlite import ir
@@ -48,7 +50,7 @@ class Executable:
         self.control = aligned_zeros(control_slots(program) * 8).view(np.int64)
         self._floats = self.control.view(np.float32)
         self._scratch: list[NDArray[np.uint8]] = []
-        names = ["run", "prepare", *(f"stage_{index}" for index in range(len(program.stages)))]
+        names = ["run", "prepare", *_stage_names(program)]
         named = None if progress is None else _naming_stages(program, progress)
         self._library = build(repr(program), lambda: _emit(program), program.target, names, cache, named)
         self._alone = multiply_adds(program) < WORTH_A_THREAD
@@ -87,10 +89,28 @@ class Executable:
     def _enter(self, thread: int) -> None:
         self._entries[thread]()
 
-    def run_stage(self, index: int) -> None:
-        """Run one stage alone, on this thread, for measurements."""
-        items = self.program.stages[index].stage.items
-        self._library.functions[f"stage_{index}"](*self._bases(0), 0, items)
+    def time_stages(self) -> list[float]:
+        """Run the program once, on this thread, and give the seconds of each stage, those of chains one by one, in the
+        order of `Program.every_stage`. The images and targets of the last call must still be there.
+        """
+        bases, functions = self._bases(0), self._library.functions
+        seconds = []
+        for index, scheduled in enumerate(self.program.stages):
+            stage = scheduled.stage
+            if not isinstance(stage, Chain):
+                start = time.perf_counter()
+                functions[f"stage_{index}"](*bases, 0, stage.items)
+                seconds.append(time.perf_counter() - start)
+                continue
+            links = [functions[f"stage_{index}_{link}"] for link in range(len(stage.stages))]
+            spent = [0.0] * len(links)
+            for block in range(stage.blocks):
+                for place, link in enumerate(links):
+                    start = time.perf_counter()
+                    link(*bases, block, 0)
+                    spent[place] += time.perf_counter() - start
+            seconds += spent
+        return seconds
 
     def view(self, tensor: Tensor) -> NDArray[Any]:
         """Look at a tensor: (images, height, width, channels), without its halo and padding."""
@@ -124,6 +144,16 @@ def _emit(program: Program) -> ir.Module:
     return emit_program(program)
 
 
+def _stage_names(program: Program) -> dict[str, str]:
+    """Give what each function of a program computes."""
+    names: dict[str, str] = {}
+    for index, scheduled in enumerate(program.stages):
+        names[f"stage_{index}"] = scheduled.stage.name
+        if isinstance(scheduled.stage, Chain):
+            names |= {f"stage_{index}_{n}": link.name for n, link in enumerate(scheduled.stage.stages)}
+    return names
+
+
 def _naming_stages(program: Program, progress: Progress) -> Progress:
-    names = {f"stage_{index}": scheduled.stage.name for index, scheduled in enumerate(program.stages)}
+    names = _stage_names(program)
     return lambda function, done, total: progress(names.get(function, function), done, total)

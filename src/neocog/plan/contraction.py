@@ -207,7 +207,7 @@ def split_cost(split: Split, vectors: int, length: int, target: Target) -> float
 
 
 def choose_rows(
-    axes: tuple[Axis, ...], vectors: int, length: int, target: Target, *, spare_rows: int = 0, cells: int = 1
+    axes: tuple[Axis, ...], vectors: int, length: int, target: Target, *, cells: int = 1
 ) -> tuple[Split, float]:
     """Cut a nest of rows into register tiles of at most what the registers hold, at the least estimated cost.
 
@@ -217,13 +217,12 @@ def choose_rows(
         axes: the rows' loops, merged.
         vectors: columns of a tile, in vectors.
         length: length of the reduction.
-        spare_rows: rows to keep free in each tile.
         cells: so many of the innermost rows must stay together, and fit a tile.
 
     Returns:
         the cut, and its estimated cycles for one panel.
     """
-    limit = max(1, target.tile_rows(vectors) - spare_rows)
+    limit = target.tile_rows(vectors)
     assert limit >= cells
     if not axes:
         return Split((), 0, 1), tile_cost(1, vectors, length, target)

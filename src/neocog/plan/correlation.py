@@ -21,13 +21,13 @@ LEAST_POOLED_MAP = 16  # on smaller ones, leaving out taps in the halo saves mor
 BLOCK_PIXELS = 96  # fewest pixels to sum before adding to memory, where there are as many
 
 
-def column_panels(columns: int, rows: tuple[Axis, ...], length: int, target: Target, *, spare_rows: int = 0) -> int:
+def column_panels(columns: int, rows: tuple[Axis, ...], length: int, target: Target) -> int:
     """Choose the width of a matrix's panels, in vectors, at the least estimated cost for a nest of rows."""
     vectors = -(-columns // target.lanes)
     best, least = 1, math.inf
     for width in range(1, min(vectors, 4) + 1):
         full, rest = divmod(vectors, width)
-        split, each = choose_rows(rows, width, length, target, spare_rows=spare_rows)
+        split, each = choose_rows(rows, width, length, target)
         cost = full * each
         if rest:  # the last panel has the rows of the others, though it could hold more
             cost += split_cost(split, rest, length, target)
@@ -230,7 +230,7 @@ def _chunks(nest: tuple[Axis, ...], columns: Panels, rows: Split, cells: int, ta
     if len(nest) != 1 or rows.total < LEAST_REUSE or cells > 1:
         return Split(nest, 0, 1)
     stretch = target.level1 // 2 // (4 * columns.width)
-    return Split(nest, 0, -(-nest[0].extent // stretch))
+    return Split(nest, 0, max(1, -(-nest[0].extent // stretch)))
 
 
 def weight_gradient(
@@ -279,7 +279,7 @@ def wanted_slices(layer: Correlation, dy: Tensor, gradient: Panels, target: Targ
     """
     vectors = gradient.width // target.lanes
     pixels = dy.images * dy.height * dy.width
-    split, _ = choose_rows(layer.weight_rows(), vectors, pixels, target, spare_rows=int(layer.bias))
+    split, _ = choose_rows(layer.weight_rows(), vectors, pixels, target)
     if split.total * gradient.count >= SLICE_BELOW:
         return 1
     return max(s for s in range(1, MAX_SLICES + 1) if dy.images % s == 0)
@@ -296,7 +296,7 @@ def _weight_gradient(layer: Correlation, dy: Tensor, gradient: Panels, out: Oper
         ]
     )
     pixels = dy.images * dy.height * dy.width
-    split, _ = choose_rows(layer.weight_rows(), vectors, pixels, target, spare_rows=int(layer.bias))
+    split, _ = choose_rows(layer.weight_rows(), vectors, pixels, target)
     bias_row = layer.taps * layer.x.channels * gradient.width
     return Contraction(
         f"{layer.title} weight gradient",

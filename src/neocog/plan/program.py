@@ -45,8 +45,17 @@ class Program:
 
     def every_stage(self) -> Iterator[Stage]:
         """Give all stages in order, those inside chains one by one."""
+        for stage, _ in self.every_stage_with_times():
+            yield stage
+
+    def every_stage_with_times(self) -> Iterator[tuple[Stage, int]]:
+        """Give all stages, and how often each runs: once, or in a chain for every block of images."""
         for scheduled in self.stages:
-            yield from scheduled.stage.stages if isinstance(scheduled.stage, Chain) else (scheduled.stage,)
+            if isinstance(scheduled.stage, Chain):
+                for link in scheduled.stage.stages:
+                    yield link, scheduled.stage.blocks
+            else:
+                yield scheduled.stage, 1
 
     def size(self, space: Space) -> int:
         """Bytes that a program needs of a kind of memory."""
