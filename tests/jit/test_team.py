@@ -1,34 +1,74 @@
-"""A team enters its work together, once a call."""
+"""A team enters its work together, once a job."""
 
 from __future__ import annotations
 
 import gc
+import os
+import random
 import signal
+import sys
 import threading
 import time
+from collections.abc import Callable
 
 import pytest
 
-from neocog.jit.team import Team
+from neocog.emit.team import team_text
+from neocog.jit.codegen import generate
+from neocog.jit.compile import ENTRY
+from neocog.jit.host import make_target
+from neocog.jit.team import Job, Team
 
 
-def test_every_member_works_once_a_call() -> None:
+def job_of(size: int, work: Callable[[int], object]) -> Job:
+    """Make a job of a Python function, which compiled code calls back."""
+
+    def enter(_state: int, _work: int, _scratch: int, _control: int, index: int, threads: int) -> None:
+        assert threads == size
+        work(index)
+
+    return Job(ENTRY(enter), [(0, 0, 0, 0)] * size)
+
+
+def test_every_member_enters_once_a_job() -> None:
     team = Team(4)
     for _ in range(50):
         seen: list[int] = []
-        team.run(seen.append)
+        team.run(job_of(4, seen.append))
         assert sorted(seen) == [0, 1, 2, 3]
+
+
+def test_every_thread_gets_its_own_addresses() -> None:
+    seen: dict[int, tuple[int, ...]] = {}
+
+    def enter(state: int, work: int, scratch: int, control: int, index: int, _threads: int) -> None:
+        seen[index] = state, work, scratch, control
+
+    bases = [(1, 2, 3, 4), (5, 6, 7, 8), (9, 10, 11, 12)]
+    Team(3).run(Job(ENTRY(enter), bases))
+    assert [seen[index] for index in range(3)] == bases
 
 
 def test_members_work_at_the_same_time() -> None:
     team, together = Team(3), threading.Barrier(3, timeout=10)
-    team.run(lambda _: (together.wait(), None)[1])
+    passed: list[int] = []
+    team.run(job_of(3, lambda index: (together.wait(), passed.append(index))))
+    assert sorted(passed) == [0, 1, 2]
 
 
-def test_a_team_of_one_starts_no_thread() -> None:
-    before = threading.active_count()
-    Team(1).run(lambda _: None)
-    assert threading.active_count() == before
+@pytest.mark.parametrize("size", [2, 3])
+def test_no_job_is_lost_between_looking_out_and_falling_asleep(size: int) -> None:
+    team, counts = Team(size), [0] * size
+
+    def work(index: int) -> None:
+        counts[index] += 1
+
+    job, draw = job_of(size, work), random.Random(0)
+    for n in range(1500):
+        team.run(job)
+        assert counts == [n + 1] * size
+        # Pauses around the time that members look out: some jobs meet them awake, some asleep, some in between.
+        time.sleep(draw.choice((0, 0, 1e-5, 1e-4, 2e-4, 3e-4, 5e-4)))
 
 
 def test_an_interrupt_waits_for_the_work_and_then_comes() -> None:
@@ -43,19 +83,22 @@ def test_an_interrupt_waits_for_the_work_and_then_comes() -> None:
         finished.append(index)
 
     with pytest.raises(KeyboardInterrupt):
-        team.run(work)
+        team.run(job_of(2, work))
     assert sorted(finished) == [0, 1]
-    team.run(finished.append)
+    team.run(job_of(2, finished.append))
     assert sorted(finished) == [0, 0, 1, 1]
     assert signal.signal(signal.SIGINT, before) is signal.default_int_handler
 
 
-def test_threads_end_with_their_team() -> None:
+@pytest.mark.parametrize("asleep", [False, True])
+def test_threads_end_with_their_team(asleep: bool) -> None:
     before = set(threading.enumerate())
     team = Team(3)
-    team.run(lambda _: None)
+    team.run(job_of(3, lambda _: None))
     started = set(threading.enumerate()) - before
     assert len(started) == 2
+    if asleep:
+        time.sleep(0.1)
     del team
     gc.collect()
     for thread in started:
@@ -65,7 +108,31 @@ def test_threads_end_with_their_team() -> None:
 
 def test_an_idle_team_uses_no_processor_time() -> None:
     team = Team(4)
-    team.run(lambda _: None)
+    team.run(job_of(4, lambda _: None))
+    time.sleep(0.1)
     start = time.process_time()
     time.sleep(0.3)
     assert time.process_time() - start < 0.05
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_forked_process_gets_threads_of_its_own() -> None:
+    team, seen = Team(2), list[int]()
+    job = job_of(2, seen.append)
+    team.run(job)
+    child = os.fork()
+    if child == 0:  # pragma: no cover - in the child
+        seen.clear()
+        team.run(job)
+        sys.stdout.flush()
+        os._exit(0 if sorted(seen) == [0, 1] else 1)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+@pytest.mark.parametrize(
+    "triple", ["x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu", "riscv64-unknown-linux-gnu"]
+)
+def test_the_functions_compile_for_other_processors(triple: str) -> None:
+    cpu = {"x": "x86-64", "a": "generic", "r": "generic-rv64"}[triple[0]]
+    assert generate(team_text(make_target(cpu, {}, triple)), make_target(cpu, {}, triple))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from llvmlite import ir
 
-from neocog.emit.builder import F32, I8, I32, PTR, Builder, Index, Value, float_bits, int32
+from neocog.emit.builder import F32, I8, I32, I64, PTR, Builder, Index, Value, float_bits, int32
 from neocog.emit.memory import Memory, pixel
 from neocog.emit.slots import COUNT_SLOT, IMAGES_SLOT, KIND_SLOT, KIND_UINT8
 from neocog.model.random import MULTIPLIERS, SHIFTS, dropout_threshold
@@ -19,8 +19,8 @@ def emit_load_images(b: Builder, memory: Memory, stage: LoadImages, low: Value, 
     """
     out = stage.out
     source = memory.argument(IMAGES_SLOT, PTR)
-    count = memory.argument(COUNT_SLOT, b.index(0).type)
-    kind = memory.argument(KIND_SLOT, b.index(0).type)
+    count = b.sub(memory.argument(COUNT_SLOT, I64), memory.first_image)
+    kind = memory.argument(KIND_SLOT, I64)
     base = memory.tensor(out)
     given = b.maximum(low, b.minimum(high, b.mul(count, out.height)))
     _clear_rows(b, base, out, given, high)
@@ -30,7 +30,7 @@ def emit_load_images(b: Builder, memory: Memory, stage: LoadImages, low: Value, 
         for branch, element, factor in ((as_bytes, I8, 1.0 / 255.0), (as_floats, F32, 1.0)):
             with branch, b.loop(low, high) as (item, _):
                 image, row = b.divmod(item, out.height)
-                line = b.add(b.mul(image, stage.source.height), row)
+                line = b.add(b.mul(b.add(memory.first_image, image), stage.source.height), row)
                 read = b.at(source, b.mul(line, stage.source.width * out.channels), element)
                 write = b.at(base, pixel(b, out, image, row, 0))
                 with b.loop(0, out.width) as (column, _):

@@ -67,19 +67,19 @@ class NativeEngine:
 
     def predictor(self, graph: Graph, parameters: Mapping[str, Array], threads: int | None = None) -> NativePredictor:
         """Make a network that answers; see engines/base.py."""
-        return NativePredictor(self, graph, parameters, _team(threads))
+        return NativePredictor(self, graph, parameters, _team(threads, self.cache))
 
     def stepper(
         self, graph: Graph, parameters: Mapping[str, Array], settings: StepSettings, threads: int | None = None
     ) -> NativeStepper:
         """Make a network that learns; see engines/base.py."""
-        return NativeStepper(self, graph, parameters, settings, _team(threads))
+        return NativeStepper(self, graph, parameters, settings, _team(threads, self.cache))
 
 
-def _team(threads: int | None) -> Team:
+def _team(threads: int | None, cache: ObjectCache) -> Team:
     if threads is not None and threads < 1:
         raise SettingError(f"threads must be at least 1, got {threads}")
-    return Team(threads or available_threads())
+    return Team(threads or available_threads(), cache)
 
 
 def _panel_view(flat: NDArray[np.float32], panels: Panels) -> NDArray[np.float32]:

@@ -71,16 +71,27 @@ def build(
         objects: where objects are kept, those of a module as one entry.
         progress: told of each piece of the module that is compiled.
     """
+
+    def compile_module() -> list[bytes]:
+        from neocog.jit.crew import compile_pieces  # here, since a program that is in the cache needs neither
+        from neocog.jit.pieces import split
+
+        return compile_pieces(split(emit()), target, progress)
+
+    return build_objects(description, compile_module, target, names, objects)
+
+
+def build_objects(
+    description: str, make: Callable[[], list[bytes]], target: Target, names: Sequence[str], objects: ObjectCache
+) -> Library:
+    """Take objects from the cache, or make them; load them. See `build`."""
     versions = f"{llvmlite.__version__} {llvm.llvm_version_info} {OPTIONS} {_emitters()}"
     parts = (versions, target.triple, target.cpu, target.features, description)
     key = hashlib.sha256("\n".join(parts).encode()).hexdigest()
     entry = objects.load(key)
     if entry is not None:
         return load_objects(_unpack(entry), names)
-    from neocog.jit.crew import compile_pieces  # here, since a program that is in the cache needs neither
-    from neocog.jit.pieces import split
-
-    images = compile_pieces(split(emit()), target, progress)
+    images = make()
     objects.store(key, _pack(images))
     return load_objects(images, names)
 

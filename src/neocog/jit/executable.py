@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from neocog.emit.slots import control_slots
 from neocog.jit.cache import ObjectCache
 from neocog.jit.compile import Progress, build
-from neocog.jit.team import Team
+from neocog.jit.team import Job, Team
 from neocog.model.summary import multiply_adds as layer_multiply_adds
 from neocog.plan.layout import Space, Tensor
 from neocog.plan.memory import LINE
@@ -54,7 +54,8 @@ class Executable:
         named = None if progress is None else _naming_stages(program, progress)
         self._library = build(repr(program), lambda: _emit(program), program.target, names, cache, named)
         self._alone = multiply_adds(program) < WORTH_A_THREAD
-        self._entries: list[Callable[[], None]] = []  # what each thread calls
+        self._enter: Callable[[], None] | None = None
+        self._job: Job | None = None
 
     def set_integer(self, slot: int, value: int) -> None:
         """Set an argument that is an address, a count or a key."""
@@ -77,17 +78,15 @@ class Executable:
 
     def run(self, team: Team) -> None:
         """Run the program once, on the threads of a team; on this one alone where waking another takes longer."""
-        threads = 1 if self._alone else team.size
-        if len(self._entries) != threads:
-            run = self._library.functions["run"]
-            self._entries = [partial(run, *self._bases(thread), thread, threads) for thread in range(threads)]
-        if threads == 1:
-            self._entries[0]()
-        else:
-            team.run(self._enter)
-
-    def _enter(self, thread: int) -> None:
-        self._entries[thread]()
+        run = self._library.functions["run"]
+        if self._alone or team.size == 1:
+            if self._enter is None:
+                self._enter = partial(run, *self._bases(0), 0, 1)
+            self._enter()
+            return
+        if self._job is None or self._job.threads != team.size:
+            self._job = Job(run, [self._bases(thread) for thread in range(team.size)])
+        team.run(self._job)
 
     def time_stages(self) -> list[float]:
         """Run the program once, on this thread, and give the seconds of each stage, those of chains one by one, in the

@@ -7,7 +7,7 @@ from neocog.plan import algorithm, correlation
 from neocog.plan.algorithm import patch_halo, transformed_panels, winograd
 from neocog.plan.contraction import Operand
 from neocog.plan.correlation import Correlation, Pooled
-from neocog.plan.draft import NO_HALO, Draft, Value
+from neocog.plan.draft import NO_HALO, Draft, Value, on_images
 from neocog.plan.fuse import Step
 from neocog.plan.layout import Halo, Panels, Tensor
 from neocog.plan.stages import Chain, Elementwise, LoadImages, Pool, Repack, Stage
@@ -19,24 +19,32 @@ LEAST_BLOCKS = 4  # with fewer, threads share out the stages of a run, each over
 
 def plan_forward(draft: Draft) -> None:
     """Plan the forward pass of all steps."""
+    for run in draft.runs() or [range(0)]:
+        _plan_run(draft, run)
+
+
+def _load_images(draft: Draft) -> Stage:
     shape = draft.graph.input
     pitch = shape.channels if draft.reads_scalars(0) else None
-    images = draft.tensor("images", draft.live[0].input if draft.live else shape, _halo_before(draft, 0), pitch)
+    live = draft.live[0].input if draft.live else shape
+    passing = draft.training is None and bool(draft.steps)
+    images = draft.tensor("images", live, _halo_before(draft, 0), pitch, passing=passing)
+    draft.values.append(Value(images))
     mean, std = draft.graph.normalisation.per_channel(shape.channels)
     scale = tuple(1.0 / s for s in std)
     shift = tuple(-m / s for m, s in zip(mean, std, strict=True))
-    draft.stages.append(LoadImages("load images", images, shape, scale, shift))
-    draft.values.append(Value(images))
-    for run in draft.runs():
-        _plan_run(draft, run)
+    return LoadImages("load images", draft.cut(images), shape, scale, shift)
 
 
 def _plan_run(draft: Draft, run: range) -> None:
     block = draft.images_at_a_time(run, backward=False)
     fused = {index + 1 for index in run if _pooling_behind(draft, index, run)}
-    together = len(run) - len(fused) > 1 and draft.batch // block >= LEAST_BLOCKS
+    several = len(run) - len(fused) + (not draft.values) > 1
+    together = (
+        several and any(map(on_images, draft.steps[run.start : run.stop])) and draft.batch // block >= LEAST_BLOCKS
+    )
     draft.block = block if together else None
-    stages: list[Stage] = []
+    stages: list[Stage] = [] if draft.values else [_load_images(draft)]
     for index in run:
         if index in fused:
             continue
