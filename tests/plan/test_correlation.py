@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from neocog.model.layers import Conv2d
 from neocog.model.shapes import ImageShape
 from neocog.model.window import Axis
-from neocog.plan import correlation
+from neocog.plan import correlation, filters
 from neocog.plan.correlation import Correlation
 from neocog.plan.layout import Panels, Space, Tensor
 from neocog.plan.target import Target
@@ -129,8 +129,8 @@ def test_planned_passes_compute_a_convolution_and_its_gradients(
         run(stage, memory, lanes)
     assert np.allclose(take(dx, memory["dx"]), want_dx)
 
-    slices = correlation.wanted_slices(planned, dy, gradient, TARGET)
-    stage = correlation.weight_gradient(planned, dy, gradient, TARGET, slices=slices, copies="copies")
+    slices = filters.wanted_slices(planned, dy, gradient, TARGET)
+    stage = filters.weight_gradient(planned, dy, gradient, TARGET, slices=slices, copies="copies")
     memory["copies"] = np.zeros(slices * gradient.size)
     run(stage, memory, lanes)
     if slices > 1:

@@ -1,4 +1,4 @@
-"""Contractions as machine code: work items, register tiles, and the one microkernel."""
+"""Contractions as machine code: their items, one by one or as nested loops, and which register tile each takes."""
 
 from __future__ import annotations
 
@@ -7,49 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from neocog.emit.builder import I8, Builder, Index, Value
+from neocog.emit.builder import Builder, Index, Value
 from neocog.emit.memory import Memory
-from neocog.emit.winner import largest, store_winner
+from neocog.emit.microkernel import Bounds, Place, Tile, emit_tile
 from neocog.plan.clip import is_written
-from neocog.plan.contraction import Axis, Clip, Contraction, Split
-
-Bounds = tuple[Index, Index]  # a first turn and a last or, for loops, the one behind the last
-UNROLL_FMAS = 320  # most multiply-adds that the body of an innermost loop may hold
-UNROLL_TURNS = 4  # turns of an innermost loop that are written out, where it is not written out whole
-
-
-@dataclass(frozen=True, slots=True)
-class Tile:
-    """One variant of the register tile: where its rows lie relative to its first, and its vectors of columns."""
-
-    rows: tuple[Axis, ...]  # one turn each; out, a and gate are the row's offsets
-    turns: tuple[dict[str, int], ...]  # for each row, its turn of each tagged axis
-    vectors: int
-    ones: bool
-
-    def rows_that_meet(self, clips: Sequence[Clip], taps: str, tap: int) -> list[int]:
-        """List the rows that meet something at a turn of a reduction axis."""
-        about = [clip for clip in clips if clip.taps == taps]
-        return [p for p, turn in enumerate(self.turns) if all(clip.meets(turn[clip.rows], tap) for clip in about)]
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """How far each operand has moved, elements."""
-
-    out: Index = 0
-    a: Index = 0
-    b: Index = 0
-    gate: Index = 0
-
-    def moved(self, b: Builder, axis: Axis, turns: Index) -> Place:
-        """Go `turns` along an axis."""
-        return Place(
-            b.add(self.out, b.mul(turns, axis.out)),
-            b.add(self.a, b.mul(turns, axis.a)),
-            b.add(self.b, b.mul(turns, axis.b)),
-            b.add(self.gate, b.mul(turns, axis.gate)),
-        )
+from neocog.plan.contraction import Axis, Contraction, Split
 
 
 def emit_contraction(b: Builder, memory: Memory, stage: Contraction, low: Index, high: Index) -> None:
@@ -104,7 +66,7 @@ def _emit_items(
         tagged[stage.rows.cut.tag] = first, b.add(b.add(first, size), -1)
         bounds = _bounds(b, stage, tagged, turns)
         for tile in _variants(b, stage, panel, part, rest):
-            _emit_tile(b, memory, stage, tile, place, b.mul(panel, stage.panel_steps.b), block, bounds)
+            emit_tile(b, memory, stage, tile, place, b.mul(panel, stage.panel_steps.b), block, bounds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,12 +96,12 @@ def _emit_nest(
         bounds = _bounds(b, stage, dict(spot.tagged), turns)
         panel_b = b.mul(spot.panel, stage.panel_steps.b)
 
-        _emit_tile(b, memory, stage, _tile(stage, spot.turns, spot.vectors), spot.place, panel_b, block, bounds)
+        emit_tile(b, memory, stage, _tile(stage, spot.turns, spot.vectors), spot.place, panel_b, block, bounds)
         if stage.ones is None or any(isinstance(count, int) and count for count in spot.counts):
             return
         first = [b.less(count, 1) for count in spot.counts if not isinstance(count, int)]
         with _all(b, first):
-            _emit_tile(b, memory, stage, _ones(spot.vectors), spot.place, panel_b, block, bounds)
+            emit_tile(b, memory, stage, _ones(spot.vectors), spot.place, panel_b, block, bounds)
 
     def over_panels(spot: _Spot, then: Callable[[_Spot], None]) -> None:
         full = stage.panels - (stage.last_vectors != stage.vectors)
@@ -299,149 +261,3 @@ def _row(axes: Sequence[Axis], place: Sequence[int]) -> Axis:
         0,
         sum(axis.gate * n for axis, n in steps),
     )
-
-
-def _emit_tile(
-    b: Builder,
-    memory: Memory,
-    stage: Contraction,
-    tile: Tile,
-    place: Place,
-    panel_b: Index,
-    block: Value | None,
-    bounds: Bounds,
-) -> None:
-    """Write one register tile: start from the bias or zero, reduce, and store with everything fused into the end."""
-    lanes = b.lanes
-    columns = range(tile.vectors)
-    out = b.at(memory.operand(stage.out), place.out)
-    rows = len(tile.rows)
-    zero = [b.splat(0.0)] * tile.vectors
-    bias = zero
-    if stage.bias is not None:
-        bias = [b.load(b.at(memory.operand(stage.bias), panel_b), v * lanes) for v in columns]
-    start = (zero if block is not None else bias) * rows
-    if tile.ones:
-        start = start + [b.splat(0.0)] * tile.vectors
-    a, weights = b.at(memory.operand(stage.a), place.a), b.at(memory.operand(stage.b), place.b)
-    sums = _reduce(b, tile, stage, bounds, a, weights, start)
-
-    def accumulated(value: Value, base: Value, offset: int, first: Value) -> Value:
-        if block is None:
-            return value
-        return b.ir.fadd(b.ir.select(b.less(block, 1), first, b.load(base, offset)), value)
-
-    # What follows the sum waits for its last block; values before that may be anything.
-    last = b.less(stage.reduction.total - 2, block) if block is not None and not stage.accumulates else None
-
-    if stage.cells > 1:
-        _emit_windows(b, memory, stage, tile, place, out, sums)
-        return
-    for p, row in enumerate(tile.rows):
-        for v in columns:
-            value = accumulated(sums[p * tile.vectors + v], out, row.out + v * lanes, bias[v])
-            done = value
-            if stage.relu:
-                done = b.relu(value)
-            if stage.gate is not None:
-                gate = b.at(memory.operand(stage.gate), place.gate)
-                done = b.gated(done, b.load(gate, row.gate + v * lanes))
-            if last is not None and done is not value:
-                done = b.ir.select(last, done, value)
-            b.store(done, out, row.out + v * lanes)
-    if tile.ones and stage.ones is not None:
-        ones = b.at(memory.operand(stage.ones), place.out)
-        for v in columns:
-            b.store(accumulated(sums[rows * tile.vectors + v], ones, v * lanes, zero[v]), ones, v * lanes)
-
-
-def _emit_windows(
-    b: Builder, memory: Memory, stage: Contraction, tile: Tile, place: Place, out: Value, sums: Sequence[Value]
-) -> None:
-    """Store the largest of each window, whose cells are neighbouring rows, and which cell it was."""
-    for first in range(0, len(tile.rows), stage.cells):
-        row = tile.rows[first]
-        for v in range(tile.vectors):
-            cells = [sums[p * tile.vectors + v] for p in range(first, first + stage.cells)]
-            value, winner = largest(b, cells, relu=stage.relu, ask=stage.winner is not None)
-            b.store(value, out, row.out + v * b.lanes)
-            if stage.winner is not None and winner is not None:
-                beside = b.at(memory.operand(stage.winner, 1), place.gate, I8)
-                store_winner(b, winner, b.at(beside, row.gate + v * b.lanes, I8), I8)
-
-
-def _reduce(
-    b: Builder, tile: Tile, stage: Contraction, bounds: Bounds, a: Value, weights: Value, sums: list[Value]
-) -> list[Value]:
-    """Write the loops over k around the microkernel's body; `bounds` are those of the cut axis."""
-    reduction = stage.reduction
-    if not reduction.axes:
-        return _multiply(b, tile, range(len(tile.rows)), a, weights, [(0, 0)], sums)
-    written_clips = [clip for clip in stage.clips if is_written(clip, stage.rows)]
-    axes = [(reduction.cut, bounds), *((axis, (0, axis.extent)) for axis in reduction.inner)]
-    fmas = max(1, len(tile.rows)) * tile.vectors
-    steps: list[tuple[int, int]] = [(0, 0)]
-    while axes and _is_constant(axes[-1][1]) and not axes[-1][0].tag:
-        axis, extent = axes[-1][0], axes[-1][1][1]
-        if len(steps) * extent * fmas > UNROLL_FMAS:
-            break
-        axes.pop()
-        steps = [(n * axis.a + x, n * axis.b + y) for n in range(extent) for x, y in steps]
-
-    def nest(depth: int, rows: Sequence[int], a: Value, weights: Value, sums: list[Value]) -> list[Value]:
-        if depth == len(axes):
-            return _multiply(b, tile, rows, a, weights, steps, sums)
-        axis, (start, stop) = axes[depth]
-
-        def turn(number: Index, rows: Sequence[int], sums: list[Value]) -> list[Value]:
-            moved = b.at(a, b.mul(number, axis.a)), b.at(weights, b.mul(number, axis.b))
-            return nest(depth + 1, rows, *moved, sums)
-
-        if any(clip.taps == axis.tag for clip in written_clips):
-            for n in range(axis.extent):
-                sums = turn(n, [p for p in tile.rows_that_meet(written_clips, axis.tag, n) if p in rows], sums)
-            return sums
-        step = 1
-        if depth == len(axes) - 1 and not axis.tag:
-            step = max(1, min(UNROLL_TURNS, UNROLL_FMAS // (fmas * len(steps))))
-        whole, _ = b.divmod(b.sub(stop, start), step)
-        with b.loop(0, whole, sums) as (group, carried):
-            first = b.add(start, b.mul(group, step))
-            for n in range(step):
-                carried[:] = turn(b.add(first, n), rows, carried)
-        if step > 1 and not (_is_constant((start, stop)) and (stop - start) % step == 0):
-            with b.loop(b.add(start, b.mul(whole, step)), stop, carried) as (last, rest):
-                rest[:] = turn(last, rows, rest)
-            return rest
-        return carried
-
-    return nest(0, range(len(tile.rows)), a, weights, sums)
-
-
-def _is_constant(bounds: Bounds) -> bool:
-    return isinstance(bounds[0], int) and isinstance(bounds[1], int)
-
-
-def _multiply(
-    b: Builder,
-    tile: Tile,
-    rows: Sequence[int],
-    a: Value,
-    weights: Value,
-    steps: Sequence[tuple[int, int]],
-    sums: list[Value],
-) -> list[Value]:
-    """The microkernel:  sums[p][v] += a[p, k] * b[k, v]  for the rows p given and the k's written out in `steps`."""
-    sums = list(sums)
-    for step_a, step_b in steps:
-        vectors = [b.load(weights, step_b + v * b.lanes) for v in range(tile.vectors)]
-        for p in rows:
-            value = b.splat(b.load_scalar(a, step_a + tile.rows[p].a))
-            for v, vector in enumerate(vectors):
-                place = p * tile.vectors + v
-                sums[place] = b.multiply_add(value, vector, sums[place])
-        if tile.ones:
-            for v, vector in enumerate(vectors):
-                place = len(tile.rows) * tile.vectors + v
-                sums[place] = b.ir.fadd(sums[place], vector)
-    return sums

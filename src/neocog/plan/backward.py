@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from neocog.model.layers import AvgPool2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU
 from neocog.model.shapes import ImageShape
-from neocog.plan import correlation
+from neocog.plan import correlation, filters
 from neocog.plan.algorithm import (
     MOST_COPIES_BYTES,
     partial_size,
@@ -122,10 +122,10 @@ def _plan_filters(draft: Draft, index: int, run: _Run) -> None:
     if run.slices and _most_slices(draft, index):
         slices = run.slices
         layer = draft.cut_layer(index)
-        run.inside.append(correlation.partial_gradient(layer, draft.cut(dy), gradient, copies, draft.target))
+        run.inside.append(filters.partial_gradient(layer, draft.cut(dy), gradient, copies, draft.target))
     else:
-        slices = correlation.wanted_slices(whole, dy, gradient, draft.target)
-        stage = correlation.weight_gradient(whole, dy, gradient, draft.target, slices=slices, copies=copies)
+        slices = filters.wanted_slices(whole, dy, gradient, draft.target)
+        stage = filters.weight_gradient(whole, dy, gradient, draft.target, slices=slices, copies=copies)
         run.behind.append(stage)
         if slices == 1:
             return

@@ -10,15 +10,12 @@ from neocog.model.window import Axis as WindowAxis
 from neocog.model.window import Window
 from neocog.plan.clip import choose_clips, saving_clips, untagged
 from neocog.plan.contraction import Axis, Clip, Contraction, Operand, Split, choose_rows, merge, split_cost
-from neocog.plan.layout import Halo, Panels, Space, Tensor
+from neocog.plan.layout import Halo, Panels, Tensor
 from neocog.plan.target import Target
 
 ROW, COLUMN, TAP_ROW, TAP_COLUMN = "row", "column", "tap row", "tap column"  # tags of axes that clips speak of
-MAX_SLICES = 8  # most partial copies of a gradient
-SLICE_BELOW = 8  # slice the batch where a gradient has fewer independent tiles than this
 LEAST_REUSE = 4  # register tiles that share a panel, so that it is worth keeping near
 LEAST_POOLED_MAP = 16  # on smaller ones, leaving out taps in the halo saves more than fusing a pooling
-BLOCK_PIXELS = 96  # fewest pixels to sum before adding to memory, where there are as many
 
 
 def column_panels(columns: int, rows: tuple[Axis, ...], length: int, target: Target) -> int:
@@ -90,7 +87,7 @@ def operand(tensor: Tensor, start: int) -> Operand:
     return Operand(tensor.space, tensor.name, start, image=tensor.image_step)
 
 
-def _start(tensor: Tensor, row: int, column: int) -> int:
+def start_of(tensor: Tensor, row: int, column: int) -> int:
     return tensor.origin + row * tensor.row_step + column * tensor.pitch
 
 
@@ -150,7 +147,7 @@ def forward(layer: Correlation, relu: bool, target: Target, pooled: Pooled | Non
     return _tiled(
         f"{layer.title} forward",
         out=operand(y, y.origin),
-        a=operand(layer.x, _start(layer.x, -v.before, -h.before)),
+        a=operand(layer.x, start_of(layer.x, -v.before, -h.before)),
         b=Operand(weights.space, weights.name, weights.offset),
         rows=_pooled_rows(layer, pooled) if pooled else pixel_rows(layer.window, layer.x, y),
         reduction=reduction,
@@ -231,107 +228,6 @@ def _chunks(nest: tuple[Axis, ...], columns: Panels, rows: Split, cells: int, ta
         return Split(nest, 0, 1)
     stretch = target.level1 // 2 // (4 * columns.width)
     return Split(nest, 0, max(1, -(-nest[0].extent // stretch)))
-
-
-def weight_gradient(
-    layer: Correlation, dy: Tensor, gradient: Panels, target: Target, *, slices: int = 1, copies: str = ""
-) -> Contraction:
-    """dW = x correlated with dy, and the bias's gradient as the row of an input that is always one.
-
-    Sums run over blocks of rows that stay in the first-level cache, each from zero, which also keeps rounding errors
-    small.
-
-    Arguments:
-        dy: gradient of the layer's output.
-        gradient: where dW goes.
-        slices: of the batch, each with a partial gradient of its own; with more than one, `copies` names their memory,
-            and the contraction covers all of them.
-    """
-    partial = slices > 1
-    contraction = _weight_gradient(
-        layer,
-        dy,
-        gradient,
-        Operand(Space.WORK, copies, 0) if partial else Operand(gradient.space, gradient.name, gradient.offset),
-        target,
-    )
-    if not partial:
-        return contraction
-    images = dy.images // slices
-    part = _weight_gradient(
-        replace(layer, x=replace(layer.x, images=images)), replace(dy, images=images), gradient, contraction.out, target
-    )
-    outer = Axis(slices, gradient.size, images * layer.x.image_step, images * dy.image_step)
-    rows = part.rows
-    return replace(part, rows=Split((outer, *rows.axes), rows.axis + 1, rows.parts))
-
-
-def partial_gradient(layer: Correlation, dy: Tensor, gradient: Panels, copies: str, target: Target) -> Contraction:
-    """Plan dW of a few images in a chain, added to that of the slice's images before."""
-    out = Operand(Space.WORK, copies, 0, slice=gradient.size)
-    return replace(_weight_gradient(layer, dy, gradient, out, target), accumulates=True)
-
-
-def wanted_slices(layer: Correlation, dy: Tensor, gradient: Panels, target: Target) -> int:
-    """Choose into how many slices the batch is cut where the gradient alone has too few tiles to share out.
-
-    It depends on shapes only, never on the number of threads.
-    """
-    vectors = gradient.width // target.lanes
-    pixels = dy.images * dy.height * dy.width
-    split, _ = choose_rows(layer.weight_rows(), vectors, pixels, target)
-    if split.total * gradient.count >= SLICE_BELOW:
-        return 1
-    return max(s for s in range(1, MAX_SLICES + 1) if dy.images % s == 0)
-
-
-def _weight_gradient(layer: Correlation, dy: Tensor, gradient: Panels, out: Operand, target: Target) -> Contraction:
-    v, h = layer.window.vertical, layer.window.horizontal
-    vectors = gradient.width // target.lanes
-    block_rows = merge(
-        [
-            Axis(dy.images, 0, layer.x.image_step, dy.image_step),
-            Axis(dy.height, 0, v.stride * layer.x.row_step, dy.row_step),
-            Axis(dy.width, 0, h.stride * layer.x.pitch, dy.pitch),
-        ]
-    )
-    pixels = dy.images * dy.height * dy.width
-    split, _ = choose_rows(layer.weight_rows(), vectors, pixels, target)
-    bias_row = layer.taps * layer.x.channels * gradient.width
-    return Contraction(
-        f"{layer.title} weight gradient",
-        out,
-        operand(layer.x, _start(layer.x, -v.before, -h.before)),
-        operand(dy, dy.origin),
-        split,
-        _blocks(block_rows, gradient.size * 4, target),
-        gradient.columns,
-        gradient.count,
-        vectors,
-        -(-gradient.columns // target.lanes) - (gradient.count - 1) * vectors,
-        Axis(gradient.count, gradient.panel_step, 0, gradient.width),
-        ones=replace(out, start=out.start + bias_row) if layer.bias else None,
-        panels_first=True,  # neighbouring items then read the same columns of dy, which are the wider operand
-    )
-
-
-def _blocks(axes: tuple[Axis, ...], gradient_bytes: int, target: Target) -> Split:
-    """Cut a reduction over pixels into blocks of about half the first-level cache, but not below BLOCK_PIXELS.
-
-    A gradient that overflows the second-level cache is itself what costs time: then half of that cache.
-    """
-    if not axes:
-        return Split((), 0, 1)
-    budget = (target.level2 if gradient_bytes > target.level2 // 2 else target.level1) // 2 // 4
-    inner = 1
-    for position in reversed(range(len(axes))):
-        axis = axes[position]
-        step = max(abs(axis.a), 1) + max(abs(axis.b), 1)
-        turns = max(1, budget // step, -(-BLOCK_PIXELS // inner))
-        if turns < axis.extent or position == 0:
-            return Split(axes, position, -(-axis.extent // turns))
-        inner *= axis.extent
-    return Split(axes, 0, 1)
 
 
 def transposed_panels(layer: Correlation, name: str, dx: Tensor, target: Target) -> Panels:
@@ -424,8 +320,8 @@ def input_gradient(
             passes.append(
                 _tiled(
                     f"{layer.title} input gradient",
-                    out=operand(dx, _start(dx, rows.first, columns.first)),
-                    a=operand(dy, _start(dy, rows.first_output, columns.first_output)),
+                    out=operand(dx, start_of(dx, rows.first, columns.first)),
+                    a=operand(dy, start_of(dy, rows.first_output, columns.first_output)),
                     b=Operand(transposed.space, transposed.name, transposed.offset + first_tap * filters * width),
                     rows=nest,
                     reduction=reduction,
@@ -433,7 +329,7 @@ def input_gradient(
                     out_step=width,
                     b_step=transposed.panel_step,
                     target=target,
-                    gate=operand(gate, _start(gate, rows.first, columns.first)) if gate else None,
+                    gate=operand(gate, start_of(gate, rows.first, columns.first)) if gate else None,
                     clips=(
                         Clip(ROW, TAP_ROW, rows.first_output, 1, -rows.output_step, v.output),
                         Clip(COLUMN, TAP_COLUMN, columns.first_output, 1, -columns.output_step, h.output),

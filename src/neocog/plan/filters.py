@@ -1,0 +1,115 @@
+"""The gradient of a layer's filters as contractions, for the whole batch, for slices of it, or in a chain."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from neocog.plan.contraction import Axis, Contraction, Operand, Split, choose_rows, merge
+from neocog.plan.correlation import Correlation, operand, start_of
+from neocog.plan.layout import Panels, Space, Tensor
+from neocog.plan.target import Target
+
+MAX_SLICES = 8  # most partial copies of a gradient
+SLICE_BELOW = 8  # slice the batch where a gradient has fewer independent tiles than this
+BLOCK_PIXELS = 96  # fewest pixels to sum before adding to memory, where there are as many
+
+
+def weight_gradient(
+    layer: Correlation, dy: Tensor, gradient: Panels, target: Target, *, slices: int = 1, copies: str = ""
+) -> Contraction:
+    """dW = x correlated with dy, and the bias's gradient as the row of an input that is always one.
+
+    Sums run over blocks of rows that stay in the first-level cache, each from zero, which also keeps rounding errors
+    small.
+
+    Arguments:
+        dy: gradient of the layer's output.
+        gradient: where dW goes.
+        slices: of the batch, each with a partial gradient of its own; with more than one, `copies` names their memory,
+            and the contraction covers all of them.
+    """
+    partial = slices > 1
+    contraction = _weight_gradient(
+        layer,
+        dy,
+        gradient,
+        Operand(Space.WORK, copies, 0) if partial else Operand(gradient.space, gradient.name, gradient.offset),
+        target,
+    )
+    if not partial:
+        return contraction
+    images = dy.images // slices
+    part = _weight_gradient(
+        replace(layer, x=replace(layer.x, images=images)), replace(dy, images=images), gradient, contraction.out, target
+    )
+    outer = Axis(slices, gradient.size, images * layer.x.image_step, images * dy.image_step)
+    rows = part.rows
+    return replace(part, rows=Split((outer, *rows.axes), rows.axis + 1, rows.parts))
+
+
+def partial_gradient(layer: Correlation, dy: Tensor, gradient: Panels, copies: str, target: Target) -> Contraction:
+    """Plan dW of a few images in a chain, added to that of the slice's images before."""
+    out = Operand(Space.WORK, copies, 0, slice=gradient.size)
+    return replace(_weight_gradient(layer, dy, gradient, out, target), accumulates=True)
+
+
+def wanted_slices(layer: Correlation, dy: Tensor, gradient: Panels, target: Target) -> int:
+    """Choose into how many slices the batch is cut where the gradient alone has too few tiles to share out.
+
+    It depends on shapes only, never on the number of threads.
+    """
+    vectors = gradient.width // target.lanes
+    pixels = dy.images * dy.height * dy.width
+    split, _ = choose_rows(layer.weight_rows(), vectors, pixels, target)
+    if split.total * gradient.count >= SLICE_BELOW:
+        return 1
+    return max(s for s in range(1, MAX_SLICES + 1) if dy.images % s == 0)
+
+
+def _weight_gradient(layer: Correlation, dy: Tensor, gradient: Panels, out: Operand, target: Target) -> Contraction:
+    v, h = layer.window.vertical, layer.window.horizontal
+    vectors = gradient.width // target.lanes
+    block_rows = merge(
+        [
+            Axis(dy.images, 0, layer.x.image_step, dy.image_step),
+            Axis(dy.height, 0, v.stride * layer.x.row_step, dy.row_step),
+            Axis(dy.width, 0, h.stride * layer.x.pitch, dy.pitch),
+        ]
+    )
+    pixels = dy.images * dy.height * dy.width
+    split, _ = choose_rows(layer.weight_rows(), vectors, pixels, target)
+    bias_row = layer.taps * layer.x.channels * gradient.width
+    return Contraction(
+        f"{layer.title} weight gradient",
+        out,
+        operand(layer.x, start_of(layer.x, -v.before, -h.before)),
+        operand(dy, dy.origin),
+        split,
+        _blocks(block_rows, gradient.size * 4, target),
+        gradient.columns,
+        gradient.count,
+        vectors,
+        -(-gradient.columns // target.lanes) - (gradient.count - 1) * vectors,
+        Axis(gradient.count, gradient.panel_step, 0, gradient.width),
+        ones=replace(out, start=out.start + bias_row) if layer.bias else None,
+        panels_first=True,  # neighbouring items then read the same columns of dy, which are the wider operand
+    )
+
+
+def _blocks(axes: tuple[Axis, ...], gradient_bytes: int, target: Target) -> Split:
+    """Cut a reduction over pixels into blocks of about half the first-level cache, but not below BLOCK_PIXELS.
+
+    A gradient that overflows the second-level cache is itself what costs time: then half of that cache.
+    """
+    if not axes:
+        return Split((), 0, 1)
+    budget = (target.level2 if gradient_bytes > target.level2 // 2 else target.level1) // 2 // 4
+    inner = 1
+    for position in reversed(range(len(axes))):
+        axis = axes[position]
+        step = max(abs(axis.a), 1) + max(abs(axis.b), 1)
+        turns = max(1, budget // step, -(-BLOCK_PIXELS // inner))
+        if turns < axis.extent or position == 0:
+            return Split(axes, position, -(-axis.extent // turns))
+        inner *= axis.extent
+    return Split(axes, 0, 1)
