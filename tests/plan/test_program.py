@@ -193,3 +193,13 @@ def test_sharing_makes_training_need_a_fraction_of_its_activations() -> None:
     program = plan_program(graph, 32, WIDE, TRAINING)
     first = 4 * 32 * 96 * 96 * 32  # bytes of what the first convolution gives, and as many for its gradient
     assert program.size(Space.WORK) < 2 * first
+
+
+def test_few_tiles_do_not_fetch_filters_that_are_larger_transformed() -> None:
+    graph = trace(Sequential(Conv2d(256, 3, padding=1), Conv2d(256, 3, padding=1), Flatten(), Linear(2)), (8, 8, 16))
+
+    def kinds(batch: int) -> list[str]:
+        return [type(stage).__name__ for stage in plan_program(graph, batch, WIDE).every_stage() if "1:" in stage.name]
+
+    assert kinds(1) == ["Contraction"]
+    assert kinds(8) == ["Winograd"]

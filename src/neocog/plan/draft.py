@@ -19,8 +19,10 @@ from neocog.plan.program import FIRST_KEY_SLOT, Training
 from neocog.plan.stages import Dropping, Stage
 from neocog.plan.target import Target
 from neocog.plan.tiles import Winograd, WinogradBackward
+from neocog.plan.winograd import minimal
 
 NO_HALO = Halo()
+LEAST_TILES = 8  # of all images, where transformed filters do not fit the second-level cache
 CHAIN_TILES = 24  # a chain takes as many images at a time as give its Winograd layers about so many tiles
 CHAIN_PIXELS = 192  # and its other convolutions about so many pixels
 
@@ -123,9 +125,14 @@ class Draft:
             return None
         if index == 0 and live.input.channels % self.target.lanes:
             return None  # images lie value by value, and patches are read in whole vectors
-        return choose_tile(
-            self.window_of(index), live.input.channels, live.output.channels, self.algorithm, self.target
-        )
+        window, channels, filters = self.window_of(index), live.input.channels, live.output.channels
+        tile = choose_tile(window, channels, filters, self.algorithm, self.target)
+        if tile is None or self.algorithm == "winograd":
+            return tile
+        # Transformed filters are several times as large: for a few tiles, fetching them takes longer than it saves.
+        far = 4 * minimal(tile).positions * channels * filters > self.target.level2
+        few = self.batch * tiles_an_image(tile, window) < LEAST_TILES
+        return None if far and few else tile
 
     def backward_tile(self, index: int) -> int | None:
         """Choose Winograd's tile for a step's gradients; None for the direct sums."""

@@ -11,7 +11,8 @@ from neocog.plan.target import Target
 
 MAX_SLICES = 8  # most partial copies of a gradient
 SLICE_BELOW = 8  # slice the batch where a gradient has fewer independent tiles than this
-BLOCK_PIXELS = 96  # fewest pixels to sum before adding to memory, where there are as many
+LEAST_BLOCK = 64  # fewest pixels to sum before adding to memory, where there are as many
+LINE = 64  # bytes of a cache line
 
 
 def weight_gradient(
@@ -85,7 +86,7 @@ def _weight_gradient(layer: Correlation, dy: Tensor, gradient: Panels, out: Oper
         operand(layer.x, start_of(layer.x, -v.before, -h.before)),
         operand(dy, dy.origin),
         split,
-        _blocks(block_rows, gradient.size * 4, target),
+        _blocks(block_rows, gradient.width, target),
         gradient.columns,
         gradient.count,
         vectors,
@@ -96,20 +97,19 @@ def _weight_gradient(layer: Correlation, dy: Tensor, gradient: Panels, out: Oper
     )
 
 
-def _blocks(axes: tuple[Axis, ...], gradient_bytes: int, target: Target) -> Split:
-    """Cut a reduction over pixels into blocks of about half the first-level cache, but not below BLOCK_PIXELS.
+def _blocks(axes: tuple[Axis, ...], width: int, target: Target) -> Split:
+    """Cut a reduction over pixels into blocks.
 
-    A gradient that overflows the second-level cache is itself what costs time: then half of that cache.
+    Of each pixel, a panel of dy and a cache line of x are read again by the next register tiles: both stay in half the
+    first-level cache.
     """
     if not axes:
         return Split((), 0, 1)
-    budget = (target.level2 if gradient_bytes > target.level2 // 2 else target.level1) // 2 // 4
+    pixels = max(LEAST_BLOCK, target.level1 // 2 // (LINE + 4 * width))
     inner = 1
     for position in reversed(range(len(axes))):
-        axis = axes[position]
-        step = max(abs(axis.a), 1) + max(abs(axis.b), 1)
-        turns = max(1, budget // step, -(-BLOCK_PIXELS // inner))
-        if turns < axis.extent or position == 0:
-            return Split(axes, position, -(-axis.extent // turns))
-        inner *= axis.extent
+        turns = max(1, pixels // inner)
+        if turns < axes[position].extent or position == 0:
+            return Split(axes, position, -(-axes[position].extent // turns))
+        inner *= axes[position].extent
     return Split(axes, 0, 1)
