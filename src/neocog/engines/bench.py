@@ -42,7 +42,8 @@ SHAPES = (
 )
 QUICK_SHAPES = SHAPES[:3]
 # What each pass of a convolution consists of, transforms and sums of partial results included, and how many times the
-# operations of a forward pass it stands for. By Winograd's algorithm, both gradients are one pass.
+# operations of a forward pass it stands for. By Winograd's algorithm, filters are transformed once for a program that
+# predicts and in each step of training, and both gradients are one pass.
 PASSES: dict[Algorithm, dict[str, tuple[int, tuple[str, ...]]]] = {
     "direct": {
         "forward": (1, ("forward",)),
@@ -50,7 +51,8 @@ PASSES: dict[Algorithm, dict[str, tuple[int, tuple[str, ...]]]] = {
         "weight gradient": (1, ("weight gradient", "fold gradients")),
     },
     "winograd": {
-        "forward": (1, ("forward", "transform weights")),
+        "forward": (1, ("forward",)),
+        "with filters": (1, ("forward", "transform weights")),
         "both gradients": (
             2,
             ("gradients", "gate", "weight gradient", "transpose", "transform turned weights", "fold gradients"),
