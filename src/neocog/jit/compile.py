@@ -24,12 +24,12 @@ from neocog.plan.target import Target
 if TYPE_CHECKING:
     from llvmlite import ir
 
+    from neocog.jit.pieces import Progress
+
 ENTRY = ctypes.CFUNCTYPE(
     None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64
 )
 LENGTH_BYTES = 8
-Progress = Callable[[str, int, int], None]
-"""Told of a function that is begun ("" after the last), the number of pieces done, and the number of all."""
 
 
 @dataclass(slots=True)

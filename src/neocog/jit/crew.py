@@ -18,9 +18,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from neocog.jit.codegen import generate
-from neocog.jit.compile import Progress
 from neocog.jit.host import available_threads
-from neocog.jit.pieces import Piece
+from neocog.jit.pieces import Piece, Progress
 from neocog.jit.worker import read_frame, write_frame
 from neocog.plan.target import Target
 

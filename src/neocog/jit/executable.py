@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from neocog.emit.slots import control_slots
 from neocog.jit.cache import ObjectCache
-from neocog.jit.compile import Progress, build
+from neocog.jit.compile import build
 from neocog.jit.team import Job, Team
 from neocog.model.summary import multiply_adds as layer_multiply_adds
 from neocog.plan.layout import Space, Tensor
@@ -22,6 +22,8 @@ from neocog.plan.stages import Chain
 
 if TYPE_CHECKING:
     from llvmlite import ir
+
+    from neocog.jit.pieces import Progress
 
 WORTH_A_THREAD = 20_000_000
 """Multiply-adds of a program that is shared between threads.

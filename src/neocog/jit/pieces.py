@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from llvmlite import ir
+
+Progress = Callable[[str, int, int], None]
+"""Told of a function that is begun ("" after the last), the number of pieces done, and the number of all."""
 
 SHORT = 8 << 10  # characters of a function that LLVM's whole pipeline takes no time for
 FULL = 48 << 10  # characters of a piece that takes no more functions: each costs LLVM some milliseconds
