@@ -155,3 +155,23 @@ def test_helpers_run_nothing_of_the_callers_program(tmp_path: Path) -> None:
         [sys.executable, script], env=environment, capture_output=True, text=True, cwd=elsewhere, timeout=120
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "main runs\n", "")
+
+
+def test_a_listener_that_raises_beside_a_helper_does_not_keep_compiling_from_ending(parts, started) -> None:
+    want, main = alone(parts), threading.current_thread()
+
+    def listen(_function: str, _done: int, _total: int) -> None:
+        if threading.current_thread() is not main:
+            raise BrokenPipeError
+
+    assert compile_pieces(parts, host_target(), listen) == want
+
+
+def test_what_a_listener_raises_here_reaches_the_caller(parts, started) -> None:
+    def listen(_function: str, _done: int, _total: int) -> None:
+        if threading.current_thread() is main:
+            raise KeyError("listener")
+
+    main = threading.current_thread()
+    with pytest.raises(KeyError, match="listener"):
+        compile_pieces(parts, host_target(), listen)

@@ -30,6 +30,7 @@ ENTRY = ctypes.CFUNCTYPE(
     None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64
 )
 LENGTH_BYTES = 8
+CODE = ("compile.py", "codegen.py", "pieces.py")  # of this room, what decides what objects hold
 
 
 @dataclass(slots=True)
@@ -86,7 +87,7 @@ def build_objects(
 ) -> Library:
     """Take objects from the cache, or make them; load them. See `build`."""
     versions = f"{llvmlite.__version__} {llvm.llvm_version_info} {OPTIONS} {_emitters()}"
-    parts = (versions, target.triple, target.cpu, target.features, description)
+    parts = (versions, repr(target), description)
     key = hashlib.sha256("\n".join(parts).encode()).hexdigest()
     entry = objects.load(key)
     if entry is not None:
@@ -113,7 +114,8 @@ def _unpack(entry: bytes) -> list[bytes]:
 @cache
 def _emitters() -> str:
     """Give a digest of all code that decides what modules say, so that a change of it makes objects anew."""
-    digest = hashlib.sha256(Path(__file__).read_bytes())
+    here = Path(__file__)
+    digest = hashlib.sha256(b"".join((here.parent / name).read_bytes() for name in CODE))
     for package in (neocog.emit, neocog.plan, neocog.model):
         for path in sorted(Path(str(package.__file__)).parent.glob("*.py")):
             digest.update(path.read_bytes())

@@ -34,8 +34,11 @@ def compile_pieces(pieces: Sequence[Piece], target: Target, progress: Progress |
         EngineError: LLVM cannot compile one of them.
     """
     work = _Work(pieces, progress)
-    helpers = [_Helper(work, target) for _ in range(helpers_worth(pieces))]
+    helpers: list[_Helper] = []
     try:
+        with contextlib.suppress(RuntimeError):  # no more threads can be started
+            for _ in range(helpers_worth(pieces)):
+                helpers.append(_Helper(work, target))  # noqa: PERF401 - those that started are dismissed below
         while True:
             while (index := work.take()) is not None:
                 piece = pieces[index]
@@ -78,7 +81,11 @@ class _Work:
             index = self._waiting.popleft()
         except IndexError:
             return None
-        self._tell(self.pieces[index].functions[0])
+        try:
+            self._tell(self.pieces[index].functions[0])
+        except BaseException:  # of whoever listens: the piece still waits
+            self.give_back(index)
+            raise
         return index
 
     def finish(self, index: int, body: bytes) -> None:

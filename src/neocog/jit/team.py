@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import threading
@@ -55,12 +56,12 @@ class Team:
 
         They may wait for each other inside, so all must enter: Ctrl-C takes effect when they are done.
         """
-        crew = self._crew
-        if crew is None or self._process != os.getpid():  # threads are not inherited by a forked process
-            crew = self._crew = _Crew(self.size - 1, _library(self._cache))
-            self._process = os.getpid()
-            weakref.finalize(self, crew.dismiss, self._process)
         with interrupts_deferred():
+            crew = self._crew
+            if crew is None or self._process != os.getpid():  # threads are not inherited by a forked process
+                crew = self._crew = _Crew(self.size - 1, _library(self._cache))
+                self._process = os.getpid()
+                weakref.finalize(self, crew.dismiss, self._process)
             crew.run(job)
 
 
@@ -79,15 +80,25 @@ class _Crew:
         self._wake = lines[:, WAKE]
 
     def run(self, job: Job) -> None:
-        self._call(job.address)
-        self._finish(self._team_at, job.address, 0, 0, self._count, 0)
+        generation = int(self.team[0])
+        try:
+            self._call(job.address)
+        finally:
+            # The handler of a signal may have raised in between. The others have begun, and wait for this thread.
+            if int(self.team[0]) != generation:
+                self._wake_sleepers()
+                self._finish(self._team_at, job.address, 0, 0, self._count, 0)
 
     def _call(self, job: int) -> None:
         self._begin(self._team_at, job, self._lines_at, 0, self._count, 0)
+        self._wake_sleepers()
+
+    def _wake_sleepers(self) -> None:
         if self._wake.any():
-            for member, wake in zip(self._members, self._wake.tolist(), strict=True):
+            for index, wake in enumerate(self._wake.tolist()):
                 if wake:
-                    member.wake()
+                    self._members[index].wake()
+                    self._wake[index] = 0
 
     def dismiss(self, process: int) -> None:
         """Send the members home."""
@@ -106,7 +117,8 @@ class _Member:
         threading.Thread(target=_serve, args=arguments, name=f"neocog-{index}", daemon=True).start()
 
     def wake(self) -> None:
-        self._sleeping.release()
+        with contextlib.suppress(RuntimeError):  # it was woken already
+            self._sleeping.release()
 
 
 def _serve(
