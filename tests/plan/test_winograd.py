@@ -12,7 +12,7 @@ from neocog.model.layers import Conv2d
 from neocog.model.shapes import ImageShape
 from neocog.plan.algorithm import choose_tile
 from neocog.plan.target import Target
-from neocog.plan.winograd import POINTS, TAPS, Matrix, minimal, multiplied, transposed, transposed_steps
+from neocog.plan.winograd import POINTS, TAPS, Matrix, Steps, minimal, transposed, transposed_steps
 
 WIDE = Target("x86_64-unknown-linux-gnu", "skylake-avx512", "", 16, 32, True, 48 << 10, 2 << 20)
 numbers = st.fractions(-4, 4, max_denominator=8)
@@ -26,6 +26,14 @@ def multiply(left: Matrix, right: Matrix) -> Matrix:
         )
         for row in left
     )
+
+
+def multiplied(steps: Steps) -> Matrix:
+    """Multiply the factors of a matrix out; the first is applied first."""
+    product = steps[0]
+    for matrix in steps[1:]:
+        product = multiply(matrix, product)
+    return product
 
 
 def both(matrix: Matrix, square: Matrix) -> Matrix:

@@ -16,8 +16,8 @@ from llvmlite import ir
 from neocog.emit.writer import Result, Writer
 from neocog.plan.target import Target
 
-I1, I8, I16, I32, I64 = (ir.IntType(bits) for bits in (1, 8, 16, 32, 64))
-F32, F64 = ir.FloatType(), ir.DoubleType()
+I8, I32, I64 = (ir.IntType(bits) for bits in (8, 32, 64))
+F32 = ir.FloatType()
 PTR = ir.PointerType()
 
 Value = Any  # llvmlite is untyped

@@ -120,10 +120,6 @@ class Writer:
         """x / y, rounded down, integers without sign."""
         return self._binary("udiv", x, y, flags)
 
-    def urem(self, x: Operand, y: Operand, flags: Sequence[str] = ()) -> Result:
-        """x modulo y, integers without sign."""
-        return self._binary("urem", x, y, flags)
-
     def and_(self, x: Operand, y: Operand, flags: Sequence[str] = ()) -> Result:
         """x and y, bit by bit."""
         return self._binary("and", x, y, flags)
@@ -135,14 +131,6 @@ class Writer:
     def xor(self, x: Operand, y: Operand, flags: Sequence[str] = ()) -> Result:
         """x or else y, bit by bit."""
         return self._binary("xor", x, y, flags)
-
-    def not_(self, x: Operand) -> Result:
-        """Every bit turned; of a scalar."""
-        return self._binary("xor", x, ir.Constant(x.type, -1), ())
-
-    def shl(self, x: Operand, y: Operand, flags: Sequence[str] = ()) -> Result:
-        """x shifted up by y bits."""
-        return self._binary("shl", x, y, flags)
 
     def lshr(self, x: Operand, y: Operand, flags: Sequence[str] = ()) -> Result:
         """x shifted down by y bits, zeros coming in."""
@@ -274,11 +262,6 @@ class Writer:
         """Give a vector with one lane exchanged."""
         into, new = f"{vector.type} {vector.get_reference()}", f"{value.type} {value.get_reference()}"
         return self._result(vector.type, f"insertelement {into}, {new}, {lane.type} {lane.get_reference()}")
-
-    def extract_element(self, vector: Operand, lane: Operand) -> Result:
-        """Give one lane."""
-        out_of, at = f"{vector.type} {vector.get_reference()}", f"{lane.type} {lane.get_reference()}"
-        return self._result(vector.type.element, f"extractelement {out_of}, {at}")
 
     def shuffle_vector(self, x: Operand, y: Operand, lanes: Operand) -> Result:
         """Give lanes of two vectors; the first of y has the number behind x's last."""

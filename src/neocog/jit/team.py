@@ -59,7 +59,7 @@ class Team:
         with interrupts_deferred():
             crew = self._crew
             if crew is None or self._process != os.getpid():  # threads are not inherited by a forked process
-                crew = self._crew = _Crew(self.size - 1, _library(self._cache))
+                crew = self._crew = _Crew(self.size - 1, _compiled(self._cache))
                 self._process = os.getpid()
                 weakref.finalize(self, crew.dismiss, self._process)
             crew.run(job)
@@ -68,11 +68,11 @@ class Team:
 class _Crew:
     """The members of a team, and the memory through which they are called."""
 
-    def __init__(self, count: int, library: Library) -> None:
+    def __init__(self, count: int, compiled: Library) -> None:
         from neocog.emit.team import MEMBER_SLOTS, TEAM_SLOTS, WAKE
 
-        self.library = library
-        self._begin, self._finish = library.functions["begin"], library.functions["finish"]
+        self.compiled = compiled
+        self._begin, self._finish = compiled.functions["begin"], compiled.functions["finish"]
         self.team, self._lines = _lines(TEAM_SLOTS), _lines(MEMBER_SLOTS * count)
         self._team_at, self._lines_at, self._count = self.team.ctypes.data, self._lines.ctypes.data, count
         lines = self._lines.reshape(count, MEMBER_SLOTS)
@@ -113,7 +113,7 @@ class _Member:
         self._sleeping = threading.Lock()
         self._sleeping.acquire()
         # The thread knows what it needs and no more: the memory lives as long as it, and a team that nobody uses ends.
-        arguments = (index, crew.library, crew.team, line, self._sleeping)
+        arguments = (index, crew.compiled, crew.team, line, self._sleeping)
         threading.Thread(target=_serve, args=arguments, name=f"neocog-{index}", daemon=True).start()
 
     def wake(self) -> None:
@@ -122,11 +122,11 @@ class _Member:
 
 
 def _serve(
-    index: int, library: Library, team: NDArray[np.int64], line: NDArray[np.int64], sleeping: threading.Lock
+    index: int, compiled: Library, team: NDArray[np.int64], line: NDArray[np.int64], sleeping: threading.Lock
 ) -> None:
     from neocog.emit.team import HOME
 
-    serve, addresses = library.functions["serve"], (team.ctypes.data, line.ctypes.data)
+    serve, addresses = compiled.functions["serve"], (team.ctypes.data, line.ctypes.data)
     while True:
         serve(*addresses, 0, 0, index, 0)
         if line[HOME]:
@@ -141,7 +141,7 @@ def _lines(slots: int) -> NDArray[np.int64]:
     return block[start : start + slots * 8].view(np.int64)
 
 
-def _library(cache: ObjectCache | None) -> Library:
+def _compiled(cache: ObjectCache | None) -> Library:
     from neocog.emit.team import FUNCTIONS, team_text
 
     target = host_target()

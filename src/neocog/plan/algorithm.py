@@ -176,14 +176,14 @@ def slab_sizes(stage: Winograd | WinogradBackward) -> dict[tuple[Space, str], in
     return {(Space.SCRATCH, slab.place.name): positions * slab.step for slab in slabs}
 
 
-def partial_filters(tile: int, gradient: Panels, inputs: int, copies: str) -> Panels:
+def partial_filters(gradient: Panels, inputs: int, copies: str) -> Panels:
     """Lay out one position's matrix of a partial gradient of transformed filters."""
     return Panels(copies, inputs, gradient.columns, gradient.width, 0, Space.WORK)
 
 
 def partial_size(tile: int, gradient: Panels, inputs: int) -> int:
     """Count the elements of a partial gradient: every position's matrix, and a row of sums for the bias."""
-    matrix = partial_filters(tile, gradient, inputs, "")
+    matrix = partial_filters(gradient, inputs, "")
     return position_step(matrix) * minimal(tile).positions + matrix.count * matrix.width
 
 
@@ -216,7 +216,7 @@ def winograd_backward(
         filters = _sums_of_tiles(
             f"{name} filters", tiling, gradient, Operand(Space.WORK, copies, 0, slice=step), target
         )
-        matrix = partial_filters(tile, gradient, x.channels, copies)
+        matrix = partial_filters(gradient, x.channels, copies)
         sums = (
             Operand(Space.WORK, copies, position_step(matrix) * minimal(tile).positions, slice=step) if bias else None
         )
@@ -227,7 +227,7 @@ def winograd_backward(
 
 def _sums_of_tiles(name: str, tiling: Tiling, gradient: Panels, out: Operand, target: Target) -> Contraction:
     channels = tiling.x.channels
-    matrix = partial_filters(tiling.side, gradient, channels, out.name)
+    matrix = partial_filters(gradient, channels, out.name)
     rows = merge(
         [
             Axis(minimal(tiling.side).positions, position_step(matrix), tiling.patches.step, tiling.products.step),
@@ -256,7 +256,7 @@ def winograd_fold(
     name: str, tile: int, gradient: Panels, inputs: int, copies: str, slices: int, *, bias: bool
 ) -> WinogradFold:
     """Plan the gradient of filters from the partial ones of all slices."""
-    matrix = partial_filters(tile, gradient, inputs, copies)
+    matrix = partial_filters(gradient, inputs, copies)
     whole = position_step(matrix) * minimal(tile).positions
     return WinogradFold(
         name,

@@ -29,20 +29,12 @@ def weight_gradient(
         slices: of the batch, each with a partial gradient of its own; with more than one, `copies` names their memory,
             and the contraction covers all of them.
     """
-    partial = slices > 1
-    contraction = _weight_gradient(
-        layer,
-        dy,
-        gradient,
-        Operand(Space.WORK, copies, 0) if partial else Operand(gradient.space, gradient.name, gradient.offset),
-        target,
-    )
-    if not partial:
-        return contraction
+    if slices == 1:
+        out = Operand(gradient.space, gradient.name, gradient.offset)
+        return _weight_gradient(layer, dy, gradient, out, target)
     images = dy.images // slices
-    part = _weight_gradient(
-        replace(layer, x=replace(layer.x, images=images)), replace(dy, images=images), gradient, contraction.out, target
-    )
+    out, one = Operand(Space.WORK, copies, 0), replace(layer, x=replace(layer.x, images=images))
+    part = _weight_gradient(one, replace(dy, images=images), gradient, out, target)
     outer = Axis(slices, gradient.size, images * layer.x.image_step, images * dy.image_step)
     rows = part.rows
     return replace(part, rows=Split((outer, *rows.axes), rows.axis + 1, rows.parts))

@@ -65,19 +65,6 @@ def transposed_steps(steps: Steps) -> Steps:
     return tuple(transposed(matrix) for matrix in reversed(steps))
 
 
-def multiplied(steps: Steps) -> Matrix:
-    """Multiply the factors out."""
-    first, *others = steps
-    product = first
-    for matrix in others:
-        columns = transposed(product)
-        product = tuple(
-            tuple(sum((x * y for x, y in zip(row, column, strict=True)), Fraction(0)) for column in columns)
-            for row in matrix
-        )
-    return product
-
-
 def _pairs(points: Sequence[Fraction]) -> list[tuple[int, int]]:
     """Find the points p > 0 whose opposite is a point too, as places of p and -p."""
     return [(points.index(p), points.index(-p)) for p in points if p > 0 and -p in points]
