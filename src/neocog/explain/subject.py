@@ -1,0 +1,143 @@
+"""What is explained: a model, one of its layers, an image. What users pass is checked here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neocog.errors import DataError, SettingError, ShapeError
+from neocog.model.graph import Graph, Node
+from neocog.model.layers import Layer
+from neocog.model.shapes import ImageShape
+
+Array = NDArray[np.float64]
+"""What explanations compute with."""
+
+Progress = Callable[[float, str], None]
+"""Told how much is done (0 to 1) and of what; it may raise to cancel the work."""
+
+FLOAT_LIMIT = 32.0  # images in units of their standard deviation stay far below, those in 0 to 255 reach beyond
+
+
+class Subject(Protocol):
+    """What explanations need of a `neocog.Model`."""
+
+    @property
+    def graph(self) -> Graph:
+        """The network with all shapes."""
+
+    @property
+    def parameters(self) -> Mapping[str, NDArray[np.float32]]:
+        """Name → array, in memory layout."""
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """One name for each output."""
+
+    def __call__(self, images: NDArray[Any]) -> NDArray[np.float32]:
+        """Give the logits (N, outputs) of images, by the model's engine."""
+
+    def peaks(self, images: NDArray[Any]) -> dict[int, NDArray[np.float32]]:
+        """Give, for each convolution, the largest value (N, filters) of each map after the ReLU behind it, if any."""
+
+
+def no_progress(done: float, what: str) -> None:
+    """Listen to nothing."""
+
+
+def exact_parameters(model: Subject) -> dict[str, Array]:
+    """Give the model's parameters in float64: name → array, in memory layout."""
+    return {name: np.asarray(value, np.float64) for name, value in model.parameters.items()}
+
+
+def layer_node(model: Subject, layer: int | str, *kinds: type[Layer]) -> Node:
+    """Find a layer by its index (negative: from the end) or by its name, as in `model.summary()`.
+
+    Arguments:
+        model: whose layer.
+        layer: 0, -1, "0", "2.1".
+        kinds: if given, the layer must be one of these.
+
+    Raises:
+        SettingError: there is no such layer, or it is of another kind.
+    """
+    nodes = model.graph.nodes
+    node: Node | None = None
+    if isinstance(layer, str):
+        node = next((node for node in nodes if node.name == layer), None)
+    elif isinstance(layer, int | np.integer) and -len(nodes) <= layer < len(nodes):
+        node = nodes[layer]
+    if node is None:
+        known = ", ".join(f"{n.index} {n.title.removeprefix('layer ')}" for n in nodes)
+        raise SettingError(f"there is no layer {layer!r}", details=(f"layers: {known}",))
+    if kinds and not isinstance(node.layer, kinds):
+        wanted = " or ".join(kind.__name__ for kind in kinds)
+        fitting = ", ".join(n.name for n in nodes if isinstance(n.layer, kinds)) or "none"
+        raise SettingError(
+            f"layer {layer!r} must be a {wanted}, it is a {type(node.layer).__name__}",
+            hint=f"layers of that kind: {fitting}",
+        )
+    return node
+
+
+def image_output(node: Node) -> ImageShape:
+    """Give the shape of a layer's maps.
+
+    Raises:
+        SettingError: the layer gives a vector.
+    """
+    if not isinstance(node.output, ImageShape):
+        raise SettingError(f"{node.title} gives {node.output}, feature maps were needed")
+    return node.output
+
+
+def check_index(name: str, value: int, count: int) -> int:
+    """Give `value` if it lies between 0 and count - 1.
+
+    Raises:
+        SettingError: it does not.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not 0 <= value < count:
+        raise SettingError(f"{name} must be a whole number from 0 to {count - 1}, got {value!r}")
+    return int(value)
+
+
+def one_image(model: Subject, image: NDArray[Any]) -> NDArray[Any]:
+    """Give one image as a batch (1, H, W, C) of uint8, or of float64 in [0, 1].
+
+    Arguments:
+        model: which images it takes.
+        image: (H, W, C), (H, W) if grey, or a batch of one.
+
+    Raises:
+        ShapeError, DataError: it is not of the network's size, or of another type.
+    """
+    shape = model.graph.input
+    want = (shape.height, shape.width, shape.channels)
+    image = np.asarray(image)
+    if image.shape == want[:2] and want[2] == 1:
+        image = image[..., None]
+    if image.shape == want:
+        image = image[None]
+    if image.shape != (1, *want):
+        raise ShapeError(f"the image must have the shape {want}, got {image.shape}", hint="pass one image, not a batch")
+    if image.dtype == np.uint8:
+        return image
+    if image.dtype.kind != "f":
+        raise DataError(
+            f"the image must be uint8 or floating-point, got {image.dtype}",
+            hint="uint8 runs from 0 to 255, floating-point from 0 to 1",
+        )
+    image = image.astype(np.float64)
+    largest = float(np.abs(image).max())
+    if not np.isfinite(largest):
+        raise DataError("the image holds NaN or infinite values")
+    if largest > FLOAT_LIMIT:
+        raise DataError(
+            f"a floating-point image must run from 0 to 1, got values up to {largest:g}",
+            hint="pass it as uint8, or divide it by 255",
+        )
+    return image
