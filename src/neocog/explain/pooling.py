@@ -1,0 +1,107 @@
+"""Pooling, cell by cell: which value of each window won, how many were equal to it, or what was averaged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neocog.explain.lens import coordinates
+from neocog.explain.subject import Array, Subject, check_index, layer_node
+from neocog.explain.trace import Trace, trace
+from neocog.model.layers import AvgPool2d, MaxPool2d
+from neocog.model.shapes import ImageShape
+
+MAX_RULE = "The largest value wins. Of equal values the first wins, row by row from the top left. Padding never wins."
+AVERAGE_RULE = "The mean of all cells of the window. Padding counts as zeros."
+
+
+@dataclass(frozen=True, slots=True)
+class Pooling:
+    """One channel of a pooling layer.
+
+    kind: "max" or "average". cells: of a window, padding included. rule: what decides, in words.
+    input: (H, W). output: (P, Q).
+    winner: (P, Q) place of the winning cell in its window, row by row from 0; of an average, -1.
+    winner_row, winner_column: (P, Q) the winner's place in the input; of an average, -1.
+    ties: (P, Q) how many cells of the window hold the largest value; of an average, 0.
+    sum: (P, Q) the window's cells added up.
+    """
+
+    kind: str
+    cells: int
+    rule: str
+    input: Array
+    output: Array
+    winner: NDArray[np.int64]
+    winner_row: NDArray[np.int64]
+    winner_column: NDArray[np.int64]
+    ties: NDArray[np.int64]
+    sum: Array
+
+
+def pooling(model: Subject, image: NDArray[Any], layer: int | str, channel: int) -> Pooling:
+    """Take one channel of a pooling layer apart.
+
+    Arguments:
+        model: any neocog model.
+        image: (H, W, C), uint8 or in [0, 1].
+        layer: index or name of a MaxPool2d or AvgPool2d.
+        channel: which map, from 0.
+
+    Raises:
+        SettingError: there is no such layer or channel.
+
+    >>> from neocog.explain.lesson import lesson_image, lesson_model
+    >>> pooling(lesson_model(), lesson_image(), 1, channel=0).winner_row.tolist()
+    [[0, 1], [3, 2]]
+    """
+    node = layer_node(model, layer, MaxPool2d, AvgPool2d)
+    return pooling_of(trace(model, image), node.index, channel)
+
+
+def pooling_of(traced: Trace, index: int, channel: int) -> Pooling:
+    """Take one channel of a pooling layer, found by its index, apart."""
+    node = traced.graph.nodes[index]
+    layer, shape = node.layer, node.input
+    assert isinstance(layer, MaxPool2d | AvgPool2d)  # callers find the layer by its kind
+    assert isinstance(shape, ImageShape)
+    check_index("channel", channel, shape.channels)
+    x, y = traced.input(index)[..., channel], traced.output(index)[..., channel]
+    walk = layer.walk(shape)
+    rows = coordinates(walk.vertical, np.arange(walk.vertical.output))  # (P, r)
+    columns = coordinates(walk.horizontal, np.arange(walk.horizontal.output))  # (Q, s)
+    inside = ((rows >= 0) & (rows < shape.height))[:, None, :, None] & ((columns >= 0) & (columns < shape.width))[
+        None, :, None, :
+    ]
+    place = (
+        np.clip(rows, 0, shape.height - 1)[:, None, :, None],
+        np.clip(columns, 0, shape.width - 1)[None, :, None, :],
+    )
+    cells = np.where(inside, x[place], 0.0)  # (P, Q, r, s)
+    with np.errstate(all="ignore"):
+        total = cells.sum(axis=(2, 3))
+    nothing = np.full(y.shape, -1, np.int64)
+    if isinstance(layer, AvgPool2d):
+        return Pooling(
+            "average", walk.cells, AVERAGE_RULE, x, y, nothing, nothing, nothing, np.zeros(y.shape, np.int64), total
+        )
+    choice = traced.run.choices[index]
+    assert choice is not None  # the reference always records the winners
+    winner = choice[0, ..., channel].astype(np.int64)
+    p, q = np.indices(y.shape)
+    equal = inside & ((cells == y[..., None, None]) | (np.isnan(cells) & np.isnan(y)[..., None, None]))
+    return Pooling(
+        "max",
+        walk.cells,
+        MAX_RULE,
+        x,
+        y,
+        winner,
+        rows[p, winner // walk.horizontal.kernel],
+        columns[q, winner % walk.horizontal.kernel],
+        equal.sum(axis=(2, 3)),
+        total,
+    )

@@ -1,0 +1,171 @@
+"""One image on its way through a network: what every layer gave, and what is wrong with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neocog.explain.subject import Array, Subject, exact_parameters, layer_node, one_image
+from neocog.model.graph import Graph, Node
+from neocog.model.layers import ReLU
+from neocog.model.shapes import ImageShape
+from neocog.reference.loss import softmax
+from neocog.reference.network import Run, forward
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """What a network computed for one image, in float64.
+
+    image: (H, W, C) in [0, 1], before normalisation.
+    parameters: those that it was computed with.
+    run: the reference engine's forward pass, on a batch of one.
+    """
+
+    graph: Graph
+    image: Array
+    parameters: dict[str, Array]
+    run: Run
+
+    @property
+    def normalised(self) -> Array:
+        """What the first layer took, (H, W, C)."""
+        return _first(self.run.image)
+
+    @property
+    def logits(self) -> Array:
+        """What the last layer gave, one value a class."""
+        return _first(self.run.logits)
+
+    @property
+    def probabilities(self) -> Array:
+        """The softmax of the logits."""
+        return _first(softmax(self.run.logits))
+
+    def input(self, index: int) -> Array:
+        """Give what layer number `index` took: (H, W, C) or (F,)."""
+        return _first(self.run.input(index))
+
+    def output(self, index: int) -> Array:
+        """Give what layer number `index` gave: (P, Q, K) or (F,)."""
+        return _first(self.run.outputs[index])
+
+
+def _first(batch: Array) -> Array:
+    one: Array = batch[0]
+    return one
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something that a reader must know before trusting a picture.
+
+    layer: index of the layer; None: the whole network.
+    kind: "nan", "infinite", "dead" (filters that give 0 everywhere on this image), "constant" (so does all of a layer).
+    text: one line that names the layer and the cause.
+    channels: which filters or outputs, where it is some of them.
+    """
+
+    layer: int | None
+    kind: str
+    text: str
+    channels: tuple[int, ...] = ()
+
+
+def trace(model: Subject, image: NDArray[Any]) -> Trace:
+    """Run one image through a network and keep everything.
+
+    Arguments:
+        model: any neocog model.
+        image: (H, W, C), uint8 or in [0, 1]; (H, W) if grey.
+
+    Raises:
+        ShapeError, DataError: the image does not fit the network.
+
+    >>> import numpy as np, neocog as nc
+    >>> model = nc.Model(nc.Sequential(nc.Conv2d(2, 3), nc.ReLU(), nc.Flatten()), (6, 6, 1))
+    >>> trace(model, np.zeros((6, 6, 1))).output(0).shape
+    (4, 4, 2)
+    """
+    batch = one_image(model, image)
+    parameters = exact_parameters(model)
+    if not parameters:  # without any, the reference computes in float64 too
+        batch = batch.astype(np.float64) / (255.0 if batch.dtype == np.uint8 else 1.0)
+    with np.errstate(all="ignore"):  # NaN and infinite weights are shown, not warned of
+        run = forward(model.graph, parameters, batch)
+    values = batch[0] / 255.0 if batch.dtype == np.uint8 else batch[0]
+    return Trace(model.graph, values.astype(np.float64), parameters, run)
+
+
+def activations(model: Subject, image: NDArray[Any]) -> dict[str, Array]:
+    """Give what every layer gives for an image: layer name → (P, Q, K), or (F,) behind a Flatten."""
+    traced = trace(model, image)
+    return {node.name: traced.output(node.index) for node in model.graph.nodes}
+
+
+def activation(model: Subject, image: NDArray[Any], layer: int | str) -> Array:
+    """Give what one layer, found by index or name, gives for an image: (P, Q, K) or (F,)."""
+    return trace(model, image).output(layer_node(model, layer).index)
+
+
+def following_relu(graph: Graph, index: int) -> int | None:
+    """Give the index of the ReLU directly behind a layer, or None."""
+    behind = graph.nodes[index + 1] if index + 1 < len(graph.nodes) else None
+    return behind.index if behind is not None and isinstance(behind.layer, ReLU) else None
+
+
+def dead_channels(output: Array) -> tuple[int, ...]:
+    """List the maps that are 0 everywhere."""
+    return tuple(int(k) for k in np.flatnonzero(~np.any(output != 0, axis=(0, 1))))
+
+
+def problems(traced: Trace) -> tuple[Problem, ...]:
+    """List what makes pictures of this network and image mean less than they seem to, in the order of layers.
+
+    NaN and infinite values are told where they first arise, in a layer's weights or in its output; filters and outputs
+    that a ReLU silences altogether are told at the ReLU.
+    """
+    found: list[Problem] = []
+    spoilt = False
+    for node in traced.graph.nodes:
+        found += _weight_problems(traced, node)
+        output = traced.output(node.index)
+        if not np.isfinite(output).all():
+            if not spoilt and not any(problem.layer == node.index for problem in found):
+                kind = "nan" if np.isnan(output).any() else "infinite"
+                word = "NaN" if kind == "nan" else "infinite values"
+                found.append(Problem(node.index, kind, f"{node.title} gives {word}: its sums overflow"))
+            spoilt = True
+        elif isinstance(node.layer, ReLU) and not spoilt:
+            found += _silence(node, output)
+    return tuple(found)
+
+
+def _weight_problems(traced: Trace, node: Node) -> list[Problem]:
+    found = []
+    for kind in ("weight", "bias"):
+        values = traced.parameters.get(f"{node.name}.{kind}")
+        if values is None or np.isfinite(values).all():
+            continue
+        bad = ~np.isfinite(values)
+        channels = tuple(int(k) for k in np.flatnonzero(bad.reshape(-1, bad.shape[-1]).any(axis=0)))
+        nan = bool(np.isnan(values).any())
+        text = f"{node.title} has {int(bad.sum())} {'NaN' if nan else 'infinite'} values in its {kind}"
+        found.append(Problem(node.index, "nan" if nan else "infinite", text, channels))
+    return found
+
+
+def _silence(node: Node, output: Array) -> list[Problem]:
+    if not output.any():
+        return [
+            Problem(node.index, "constant", f"{node.title} gives 0 everywhere: nothing behind it can see the image")
+        ]
+    if isinstance(node.output, ImageShape):
+        dead = dead_channels(output)
+        if dead:
+            text = f"{node.title} silences {len(dead)} of {node.output.channels} maps on this image"
+            return [Problem(node.index, "dead", text, dead)]
+    return []
