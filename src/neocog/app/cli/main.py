@@ -21,18 +21,28 @@ VERBS: dict[str, tuple[str, str]] = {
     "train": ("neocog.app.cli.train", "Train a classifier on a folder of images or a data set."),
     "evaluate": ("neocog.app.cli.evaluate", "Measure a trained model on labelled images."),
     "predict": ("neocog.app.cli.predict", "Name what images show."),
+    "explain": ("neocog.app.cli.explain", "Show what a model computes, down to each multiplication."),
     "info": ("neocog.app.cli.info", "Describe a model or a data set."),
     "check": ("neocog.app.cli.check", "Look for damaged, duplicate or suspicious images."),
     "bench": ("neocog.app.cli.bench", "Measure the speed of this machine."),
 }
 
-SYNONYMS = {"val": "evaluate", "eval": "evaluate", "test": "evaluate", "benchmark": "bench", "fit": "train"}
+SYNONYMS = {
+    "val": "evaluate",
+    "eval": "evaluate",
+    "test": "evaluate",
+    "benchmark": "bench",
+    "fit": "train",
+    "see": "explain",
+    "show": "explain",
+}
 
 EXAMPLES = """\b
 Start here:
   neocog train digits                      train on a small data set that comes with neocog
   neocog train PHOTOS                      train on a folder with one folder of images a class
   neocog predict runs/PHOTOS a.jpg b.jpg   name what is on two images
+  neocog explain runs/PHOTOS a.jpg         see what the network computes for an image
 """
 
 

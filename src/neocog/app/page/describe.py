@@ -1,0 +1,132 @@
+"""The network as the page lists it: layers, shapes, counts, windows, receptive fields."""
+
+from __future__ import annotations
+
+import math
+from importlib.metadata import version
+from typing import Any
+
+from neocog.app.page.session import FIRST, Session
+from neocog.explain.receptive import receptive_field
+from neocog.explain.trace import following_relu
+from neocog.model.graph import Graph, Node
+from neocog.model.layers import AvgPool2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU
+from neocog.model.shapes import ImageShape, Shape
+from neocog.model.summary import WeightCounts, multiply_adds, weight_counts
+from neocog.model.window import Window
+
+VIEWS = {
+    Conv2d: "convolution",
+    MaxPool2d: "pooling",
+    AvgPool2d: "pooling",
+    ReLU: "activation",
+    Flatten: "flatten",
+    Linear: "linear",
+    Dropout: "dropout",
+}
+COLORS = {1: "L", 3: "RGB", 4: "RGBA"}
+
+
+def describe(session: Session) -> dict[str, Any]:
+    """Give the facts of the question `model`."""
+    model, graph = session.model, session.model.graph
+    layers = [describe_layer(graph, node) for node in graph.nodes]
+    counts = [layer["counts"] for layer in layers if layer["counts"]]
+    mean, std = graph.normalisation.per_channel(graph.input.channels)
+    return {
+        "title": session.title,
+        "version": version("neocog"),
+        "lesson": session.lesson,
+        "live": True,
+        "notebook": session.notebook,
+        "classes": list(model.class_names),
+        "has_data": session.gallery is not None,
+        "data_name": session.gallery.name if session.gallery else None,
+        "data_count": len(session.gallery) if session.gallery else 0,
+        "has_learning": session.run is not None,
+        "input": {
+            "height": graph.input.height,
+            "width": graph.input.width,
+            "channels": graph.input.channels,
+            "color": COLORS.get(graph.input.channels),
+            "mean": list(mean),
+            "std": list(std),
+            "resize": session.resize,
+        },
+        "first": FIRST if FIRST in session.inputs else None,
+        "totals": {
+            "parameters": sum(layer["parameters"] for layer in layers),
+            "multiply_adds": sum(layer["multiply_adds"] for layer in layers),
+            **{name: sum(count[name] for count in counts) for name in ("fully_connected", "local", "shared")},
+        },
+        "layers": layers,
+        "recorded": None,
+    }
+
+
+def describe_layer(graph: Graph, node: Node) -> dict[str, Any]:
+    """Give what the page lists of one layer."""
+    counts = weight_counts(node)
+    layer = node.layer
+    shape = layer.weight_shape(node.input)
+    parameters = counts.shared if counts else 0
+    has_bias = layer.bias if isinstance(layer, Conv2d | Linear) else None
+    return {
+        "index": node.index,
+        "name": node.name,
+        "kind": type(layer).__name__,
+        "title": node.title,
+        "input": _sides(node.input),
+        "output": _sides(node.output),
+        "parameters": parameters,
+        "multiply_adds": multiply_adds(node),
+        "counts": counts_facts(counts),
+        "counts_without_bias": counts_facts(without_bias(node, counts, math.prod(shape) if shape else 0)),
+        "window": _window(node),
+        "bias": has_bias,
+        "activation": following_relu(graph, node.index) if isinstance(layer, Conv2d | Linear) else None,
+        "field": _field(graph, node),
+        "view": VIEWS.get(type(layer)),
+    }
+
+
+def counts_facts(counts: WeightCounts | None) -> dict[str, int] | None:
+    """Give the three counts by name."""
+    if counts is None:
+        return None
+    return {"fully_connected": counts.fully_connected, "local": counts.local, "shared": counts.shared}
+
+
+def without_bias(node: Node, counts: WeightCounts | None, weights: int) -> WeightCounts | None:
+    """Give the three counts of a layer's weights alone."""
+    if counts is None or not isinstance(node.layer, Conv2d | Linear) or not node.layer.bias:
+        return counts
+    outputs = node.output.size
+    return WeightCounts(counts.fully_connected - outputs, counts.local - outputs, weights)
+
+
+def _sides(shape: Shape) -> list[int]:
+    return [shape.height, shape.width, shape.channels] if isinstance(shape, ImageShape) else [shape.size]
+
+
+def _window(node: Node) -> dict[str, list[int]] | None:
+    if not isinstance(node.input, ImageShape):
+        return None
+    walk: Window
+    if isinstance(node.layer, Conv2d):
+        walk = node.layer.window(node.input)
+    elif isinstance(node.layer, MaxPool2d | AvgPool2d):
+        walk = node.layer.walk(node.input)
+    else:
+        return None
+    axes = (walk.vertical, walk.horizontal)
+    return {
+        name: [getattr(axis, name) for axis in axes] for name in ("kernel", "stride", "dilation", "before", "after")
+    }
+
+
+def _field(graph: Graph, node: Node) -> dict[str, list[int]] | None:
+    if not isinstance(node.output, ImageShape):
+        return None
+    field = receptive_field(graph, node.index)
+    return {"size": list(field.size), "stride": list(field.stride), "start": list(field.start)}

@@ -1,0 +1,93 @@
+"""What travels to the page: a frame is a JSON manifest and raw float32 arrays. docs/page.md specifies it."""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neocog.errors import DataError, EngineError, NeocogError, SettingError, ShapeError
+
+Arrays = Mapping[str, NDArray[Any]]
+CODES = {SettingError: "setting", ShapeError: "shape", DataError: "data", EngineError: "engine"}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a question gets: facts, which are JSON values, and arrays, which travel as float32."""
+
+    facts: Mapping[str, Any]
+    arrays: Arrays = field(default_factory=dict)
+
+    def frame(self) -> bytes:
+        """Write the answer as a frame."""
+        values = {name: _single(array) for name, array in self.arrays.items()}
+        listed = [{"name": name, "shape": list(value.shape)} for name, value in values.items()]
+        return _frame(
+            {"facts": plain(self.facts), "arrays": listed}, b"".join(value.tobytes() for value in values.values())
+        )
+
+    def recorded(self) -> dict[str, Any]:
+        """Write the answer as JSON values, for a page that is saved."""
+        return {
+            "facts": plain(self.facts),
+            "arrays": [
+                {"name": name, "shape": list(array.shape), "data": base64.b64encode(_single(array).tobytes()).decode()}
+                for name, array in self.arrays.items()
+            ],
+        }
+
+
+def progress_frame(done: float, what: str) -> bytes:
+    """Write how far work is, from 0 to 1."""
+    return _frame({"progress": {"done": done, "what": what}})
+
+
+def error_frame(error: BaseException) -> bytes:
+    """Write what went wrong."""
+    return _frame({"error": error_facts(error)})
+
+
+def error_facts(error: BaseException) -> dict[str, Any]:
+    """Describe an error by message, hint and code; what is not meant for users is told as a bug."""
+    if isinstance(error, NeocogError):
+        code = next((code for kind, code in CODES.items() if isinstance(error, kind)), "data")
+        message = "\n".join([error.message, *error.details])
+        return {"message": message, "hint": error.hint, "layer": None, "code": code}
+    if isinstance(error, MemoryError):
+        return {"message": "there is not enough memory for this", "hint": None, "layer": None, "code": "internal"}
+    message = f"neocog itself failed: {type(error).__name__}: {error}"
+    return {"message": message, "hint": "this is a bug in neocog", "layer": None, "code": "internal"}
+
+
+def plain(value: Any) -> Any:
+    """Give JSON values: NumPy's numbers become Python's, and those that JSON cannot say become texts."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(entry) for key, entry in value.items()}
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
+    if isinstance(value, list | tuple):
+        return [plain(entry) for entry in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    return value
+
+
+def _single(array: NDArray[Any]) -> NDArray[np.float32]:
+    with np.errstate(all="ignore"):  # values beyond float32 become infinite, and are shown so
+        return np.ascontiguousarray(array, dtype="<f4")
+
+
+def _frame(manifest: Mapping[str, Any], data: bytes = b"") -> bytes:
+    text = json.dumps(manifest, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    text += b" " * (-(8 + len(text)) % 4)
+    length = 4 + len(text) + len(data)
+    return length.to_bytes(4, "little") + len(text).to_bytes(4, "little") + text + data

@@ -1,0 +1,267 @@
+"""The page over HTTP, to the browser of this machine alone.
+
+What this server will not do: listen on other addresses, answer requests that name another host or come from another
+page, answer without the token of its start, load anything from elsewhere, or run what it is sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import socket
+import threading
+from collections.abc import AsyncIterator, Callable
+from importlib.resources import files
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from neocog.app.page.answers import QUESTIONS, answer
+from neocog.app.page.message import Answer, error_frame, progress_frame
+from neocog.app.page.question import Question
+from neocog.app.page.session import Input, Session
+from neocog.errors import NeocogError
+from neocog.explain.subject import Progress
+
+HOST = "127.0.0.1"
+MOST_BYTES = 64 * 2**20  # of a request: an image file
+FRAMES = "application/octet-stream"
+PIXELS = "application/x-neocog-pixels"
+FILES = {"app.js": "text/javascript", "app.css": "text/css"}
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+
+
+class Cancelled(Exception):  # noqa: N818 - it is a wish, not an error
+    """Whoever asked has gone."""
+
+
+def page_file(name: str) -> str:
+    """Read a file of the built page.
+
+    Raises:
+        NeocogError: the page was not built.
+    """
+    file = files("neocog.app.page").joinpath("static", name)
+    try:
+        return file.read_text(encoding="utf-8")
+    except OSError:
+        raise NeocogError(
+            "the page is not part of this installation: it was installed from source without Node.js",
+            hint="install Node.js 20 or newer and install neocog again, or install a released wheel",
+        ) from None
+
+
+def make_application(session: Session, token: str, port: int) -> Starlette:
+    """Make the application that serves one session.
+
+    Arguments:
+        session: what the page is about.
+        token: what every question must carry.
+        port: that it is reached at, which the Host of every request must name.
+    """
+    page = {name: page_file(name) for name in ("index.html", *FILES)}
+
+    async def index(request: Request) -> Response:
+        if not _same(request.query_params.get("token", ""), token):
+            text = "this page needs the address that neocog explain printed, with its token"
+            return PlainTextResponse(text, 403, HEADERS)
+        return Response(page["index.html"], headers=HEADERS, media_type="text/html")
+
+    async def file(request: Request) -> Response:
+        name = request.path_params["name"]
+        if name not in FILES:
+            return PlainTextResponse("there is no such file", 404, HEADERS)
+        return Response(page[name], headers=HEADERS, media_type=FILES[name])
+
+    def refusal(request: Request) -> Response | None:
+        if _same(request.headers.get("x-neocog-token", ""), token):
+            return None
+        return PlainTextResponse("the token is missing or wrong", 403, HEADERS)
+
+    async def ask(request: Request) -> Response:
+        name = request.path_params["name"]
+        if name not in QUESTIONS:
+            return PlainTextResponse("there is no such question", 404, HEADERS)
+        arguments = dict(request.query_params)
+
+        def find(progress: Progress) -> Answer:
+            return answer(session, Question.make(name, arguments), progress)
+
+        return refusal(request) or StreamingResponse(_frames(find), 200, HEADERS, FRAMES)
+
+    async def ask_input(request: Request) -> Response:
+        refused = refusal(request)
+        if refused is not None:
+            return refused
+        try:
+            body = await _read(request)
+        except _TooLargeError:
+            return PlainTextResponse(f"a request may hold {MOST_BYTES:,} bytes", 413, HEADERS)
+        kind, arguments = request.headers.get("content-type", ""), dict(request.query_params)
+
+        def take(progress: Progress) -> Answer:
+            return take_input(session, body, kind, arguments)
+
+        return StreamingResponse(_frames(take), 200, HEADERS, FRAMES)
+
+    routes = [
+        Route("/", index),
+        Route("/ask/input", ask_input, methods=["POST"]),
+        Route("/ask/{name}", ask, methods=["GET"]),
+        Route("/{name}", file),
+    ]
+    application = Starlette(routes=routes)
+    application.add_middleware(_Guard, hosts=(f"{HOST}:{port}", f"localhost:{port}"))
+    return application
+
+
+def _same(given: str, token: str) -> bool:
+    return secrets.compare_digest(given.encode(), token.encode())
+
+
+class _TooLargeError(Exception):
+    pass
+
+
+async def _read(request: Request) -> bytes:
+    """Read a request's body, and no more of it than may be."""
+    if int(request.headers.get("content-length") or 0) > MOST_BYTES:
+        raise _TooLargeError
+    body = bytearray()
+    async for piece in request.stream():
+        body += piece
+        if len(body) > MOST_BYTES:
+            raise _TooLargeError
+    return bytes(body)
+
+
+class _Guard:
+    """Refuses requests that name another host (DNS rebinding) or that another page sent."""
+
+    def __init__(self, app: ASGIApp, hosts: tuple[str, ...]) -> None:
+        self.app = app
+        self.hosts = hosts
+        self.origins = tuple(f"http://{host}" for host in hosts)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            headers = {key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]}
+            refusal = None
+            if headers.get("host") not in self.hosts:
+                refusal = "this server answers 127.0.0.1 alone"
+            elif "origin" in headers and headers["origin"] not in self.origins:
+                refusal = "this server answers its own page alone"
+            if refusal is not None:
+                await PlainTextResponse(refusal, 403, HEADERS)(scope, receive, send)
+                return
+        await self.app(scope, receive, send)
+
+
+async def _frames(find: Callable[[Progress], Answer]) -> AsyncIterator[bytes]:
+    """Find an answer on a thread of its own; give its progress as it comes, and at last its answer."""
+    loop = asyncio.get_running_loop()
+    queue: asyncio.Queue[tuple[bytes, bool]] = asyncio.Queue()
+    gone = threading.Event()
+
+    def put(frame: bytes, last: bool) -> None:
+        with contextlib.suppress(RuntimeError):  # the server is stopping
+            loop.call_soon_threadsafe(queue.put_nowait, (frame, last))
+
+    def progress(done: float, what: str) -> None:
+        if gone.is_set():
+            raise Cancelled
+        put(progress_frame(done, what), False)
+
+    def work() -> None:
+        try:
+            put(find(progress).frame(), True)
+        except Cancelled:
+            put(b"", True)
+        except Exception as error:  # whatever it is, the page shows it where the answer would be
+            put(error_frame(error), True)
+
+    worker = asyncio.ensure_future(run_in_threadpool(work))
+    try:
+        while True:
+            frame, last = await queue.get()
+            yield frame
+            if last:
+                break
+    finally:
+        gone.set()  # after the last frame nobody looks at it; before, the browser has closed the connection
+        with contextlib.suppress(asyncio.CancelledError):
+            await worker
+
+
+def take_input(session: Session, body: bytes, kind: str, arguments: dict[str, str]) -> Answer:
+    """Take an image that the page was given: a file, or the pixels of a drawing."""
+    if kind == PIXELS:
+        question = Question.make("input", arguments)
+        item: Input = session.pixels(body, question.whole("height"), question.whole("width"))
+    else:
+        item = session.decode(body, arguments.get("name", "your image")[:100])
+    return Answer({"input": session.add(item), "name": item.name, "note": item.note})
+
+
+class PageServer:
+    """Serves one session on a free port of this machine.
+
+    Arguments:
+        session: what the page is about.
+        port: where; 0 takes a free one.
+
+    Attributes:
+        address: to open in a browser; it holds the token of this start.
+
+    Raises:
+        NeocogError: the port is taken, or the page was not built.
+    """
+
+    def __init__(self, session: Session, port: int = 0) -> None:
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            self._socket.bind((HOST, port))
+        except OSError as error:
+            self._socket.close()
+            raise NeocogError(
+                f"port {port} of {HOST} cannot be used: {error.strerror}", hint="leave --port out to take a free one"
+            ) from None
+        self.port: int = self._socket.getsockname()[1]
+        token = secrets.token_urlsafe(24)
+        self.address = f"http://{HOST}:{self.port}/?token={token}"
+        application = make_application(session, token, self.port)
+        configuration = uvicorn.Config(
+            application, log_level="error", access_log=False, lifespan="off", timeout_graceful_shutdown=1, ws="none"
+        )
+        self._server = uvicorn.Server(configuration)
+
+    def run(self) -> None:
+        """Serve until Ctrl-C or `stop`."""
+        self._server.run(sockets=[self._socket])
+
+    def stop(self) -> None:
+        """End `run`, from another thread."""
+        self._server.should_exit = True
+
+    @property
+    def started(self) -> bool:
+        """Whether requests are answered."""
+        return self._server.started

@@ -1,0 +1,201 @@
+"""What a page is about: a model, the images that it was shown, a data set to look through, and what came of them."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from neocog.data.dataset import Dataset
+from neocog.data.decode import fit_image, read_image
+from neocog.data.resize import DEFAULT_RESIZE, ImageSize, ResizeRule
+from neocog.errors import DataError, SettingError
+from neocog.explain.gradient import GradientFlow, gradient_flow, read_target
+from neocog.explain.subject import Subject
+from neocog.explain.trace import Trace, trace
+
+KEPT_INPUTS = 64
+KEPT_RESULTS = 24
+MOST_IMAGES = 10_000  # of a data set that are looked through
+MOST_PIXELS = 50_000_000  # of an image that the page is given
+READ_BATCH = 256
+FIRST = "first"
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """An image that the network is shown: (H, W, C), uint8 or in [0, 1].
+
+    name: what to call it. note: what was done to it. label: the index of its class, if that is known.
+    """
+
+    image: NDArray[Any]
+    name: str
+    note: str | None = None
+    label: int | None = None
+
+
+class Gallery:
+    """The images of a data set that patterns are looked for in, at the network's size.
+
+    Arguments:
+        dataset: labelled images.
+        size, resize: what the network takes.
+        class_names: the network's; images of other classes have no label.
+        name: what to call the data.
+    """
+
+    def __init__(
+        self, dataset: Dataset, size: ImageSize, resize: ResizeRule, class_names: tuple[str, ...], name: str
+    ) -> None:
+        self.name = name
+        self._dataset, self._size, self._resize = dataset, size, resize
+        count = min(len(dataset), MOST_IMAGES)
+        # spread over the whole, since many data sets lie class by class
+        self._indices = np.linspace(0, len(dataset) - 1, count).astype(np.int64) if count else np.zeros(0, np.int64)
+        places = {label: index for index, label in enumerate(class_names)}
+        found = [places.get(label, -1) for label in dataset.class_names]
+        self.labels: NDArray[np.int64] = np.array(found, np.int64)[dataset.labels[self._indices]]
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def read(self, indices: NDArray[np.int64]) -> NDArray[Any]:
+        """Give images by index: (n, H, W, C); one that cannot be read is black."""
+        images, _ = self._dataset.read(self._indices[indices], self._size, self._resize)
+        return images
+
+    def batches(self) -> Iterator[NDArray[Any]]:
+        """Give all images in order."""
+        for start in range(0, len(self), READ_BATCH):
+            yield self.read(np.arange(start, min(start + READ_BATCH, len(self))))
+
+    def input(self, index: int) -> Input:
+        """Give one image as an input.
+
+        Raises:
+            SettingError: there is no such image.
+        """
+        if not 0 <= index < len(self):
+            raise SettingError(f"index must be a whole number from 0 to {len(self) - 1}, got {index}")
+        label = int(self.labels[index])
+        name = f"{self.name}: {self._dataset.identifiers[int(self._indices[index])]}"
+        return Input(self.read(np.array([index]))[0], name, None, None if label < 0 else label)
+
+
+@dataclass(slots=True)
+class Session:
+    """All that a page may ask about.
+
+    Arguments:
+        model: what is explained.
+        title: what to call it.
+        gallery: a data set to look through, or None.
+        run: the run folder that the model came from, or None.
+        lesson: whether this is the worked example.
+        engine: what to call the model's own engine.
+    """
+
+    model: Subject
+    title: str
+    gallery: Gallery | None = None
+    run: Path | None = None
+    lesson: bool = False
+    notebook: bool = False
+    engine: str = "native"
+    inputs: OrderedDict[str, Input] = field(default_factory=OrderedDict)
+    _results: OrderedDict[Hashable, Any] = field(default_factory=OrderedDict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _counter: int = 0
+
+    @property
+    def size(self) -> ImageSize:
+        """What images are brought to."""
+        shape = self.model.graph.input
+        return ImageSize(shape.height, shape.width, shape.channels)
+
+    @property
+    def resize(self) -> ResizeRule:
+        """How they are."""
+        rule: ResizeRule = getattr(self.model, "resize", DEFAULT_RESIZE)
+        return rule
+
+    def add(self, item: Input, name: str | None = None) -> str:
+        """Keep an image, under a name of its own; the oldest but the first are forgotten."""
+        with self._lock:
+            self._counter += 1
+            name = name or f"i{self._counter}"
+            self.inputs[name] = item
+            while len(self.inputs) > KEPT_INPUTS:
+                del self.inputs[next(key for key in self.inputs if key != FIRST)]
+            return name
+
+    def decode(self, body: bytes, name: str) -> Input:
+        """Read an image file as the network takes it.
+
+        Raises:
+            DataError: it is no image, or of too many pixels.
+        """
+        image = read_image(body, name=name, max_pixels=MOST_PIXELS)
+        return self._fitted(image, name)
+
+    def pixels(self, body: bytes, height: int, width: int) -> Input:
+        """Take what was drawn: rows of RGBA.
+
+        Raises:
+            DataError: there are not as many bytes as pixels.
+        """
+        if not (0 < height <= 4096 and 0 < width <= 4096) or len(body) != height * width * 4:
+            raise DataError(f"a drawing of {height} x {width} pixels needs four bytes a pixel, got {len(body):,}")
+        return self._fitted(Image.frombytes("RGBA", (width, height), body).convert("RGB"), "drawing")
+
+    def _fitted(self, image: Image.Image, name: str) -> Input:
+        size = self.size
+        note = None
+        if (image.height, image.width) != (size.height, size.width):
+            note = f"{image.height} x {image.width} pixels, brought to {size.height} x {size.width} by {self.resize}"
+        return Input(fit_image(image, size, self.resize, name=name), name, note)
+
+    def input(self, name: str) -> Input:
+        """Find an image.
+
+        Raises:
+            SettingError: it is not there, or not any more.
+        """
+        with self._lock:
+            found = self.inputs.get(name)
+        if found is None:
+            raise SettingError(f"there is no image {name!r}", hint="reload the page, or choose an image again")
+        return found
+
+    def remember(self, key: Hashable, compute: Callable[[], Value]) -> Value:
+        """Give what `compute` gives, from memory if it was asked for lately."""
+        with self._lock:
+            if key in self._results:
+                self._results.move_to_end(key)
+                kept: Value = self._results[key]
+                return kept
+        value = compute()
+        with self._lock:
+            self._results[key] = value
+            while len(self._results) > KEPT_RESULTS:
+                self._results.popitem(last=False)
+        return value
+
+    def trace(self, name: str) -> Trace:
+        """Give an image's way through the network."""
+        image = self.input(name).image
+        return self.remember(("trace", name), lambda: trace(self.model, image))
+
+    def flow(self, name: str, target: str) -> GradientFlow:
+        """Give the gradient of a target for an image."""
+        wanted = read_target(self.model, target)
+        return self.remember(("flow", name, wanted), lambda: gradient_flow(self.trace(name), wanted))
