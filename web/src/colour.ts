@@ -1,0 +1,46 @@
+/** Colours of values. Negative orange, zero white, positive blue: told apart by readers with any colour vision. */
+
+import { interpolateLab, piecewise } from 'd3-interpolate'
+
+export type Rgb = readonly [number, number, number]
+
+const STEPS = 255 // on each side of zero
+const STOPS = ['#7f3b08', '#b35806', '#e08214', '#fdb863', '#f8f8f6', '#92c5de', '#4393c3', '#2166ac', '#053061']
+
+const scale = piecewise(interpolateLab, STOPS)
+
+const TABLE: readonly Rgb[] = Array.from({ length: 2 * STEPS + 1 }, (_, place) => parts(scale(place / (2 * STEPS))))
+
+function parts(css: string): Rgb {
+  const [r = 0, g = 0, b = 0] = css.match(/\d+/g)!.map(Number)
+  return [r, g, b]
+}
+
+/** The colour of a value on a scale from -limit over 0 to limit. With limit 0 everything is zero. */
+export function diverging(value: number, limit: number): Rgb {
+  const share = limit > 0 ? value / limit : Math.sign(value)
+  return TABLE[Math.round(Math.min(1, Math.max(-1, share)) * STEPS) + STEPS]!
+}
+
+/** Grey of a value in [0, 1]. */
+export function grey(value: number): Rgb {
+  const level = Math.round(Math.min(1, Math.max(0, value)) * 255)
+  return [level, level, level]
+}
+
+/** As CSS, for marks beside text. */
+export function css([r, g, b]: Rgb, alpha = 1): string {
+  return alpha === 1 ? `rgb(${r} ${g} ${b})` : `rgb(${r} ${g} ${b} / ${alpha})`
+}
+
+/** How values become colours: feature maps and weights; single channels of an image; the first three channels of an image. */
+export type Colouring =
+  | { readonly kind: 'diverging'; readonly limit: number }
+  | { readonly kind: 'grey' }
+  | { readonly kind: 'rgb' }
+
+/** The end of a zero-centred scale that shows everything from `minimum` to `maximum`. */
+export function reach(minimum: number, maximum: number): number {
+  const ends = [Math.abs(minimum), Math.abs(maximum)].filter(Number.isFinite)
+  return Math.max(0, ...ends)
+}

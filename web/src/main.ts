@@ -1,0 +1,29 @@
+/** One bundle for three carriers: a served page, a saved page, a notebook (see docs/page.md). */
+
+import { mount, unmount } from 'svelte'
+import App from './App.svelte'
+import { HttpSource } from './source/http'
+import { RecordedSource, type Recording } from './source/recorded'
+import { Cached } from './source/source'
+import { WidgetSource, type WidgetModel } from './source/widget'
+
+const place = document.getElementById('neocog')
+if (place) {
+  const recording = document.getElementById('neocog-answers')
+  const source = recording
+    ? new RecordedSource(JSON.parse(recording.textContent ?? '{}') as Recording)
+    : new HttpSource(new URLSearchParams(location.search).get('token') ?? '', document.baseURI)
+  mount(App, { target: place, props: { source: new Cached(source) } })
+}
+
+/** What anywidget calls in JupyterLab. */
+function render({ model, el }: { model: WidgetModel; el: HTMLElement }): () => void {
+  const source = new WidgetSource(model)
+  const app = mount(App, { target: el, props: { source: new Cached(source), notebook: true } })
+  return () => {
+    source.close()
+    void unmount(app)
+  }
+}
+
+export default { render }

@@ -1,0 +1,156 @@
+/** The facts of docs/page.md, typed. Numbers that may be NaN or infinite arrive as texts then. */
+
+export type Real = number | 'NaN' | 'Infinity' | '-Infinity'
+export type Pair = [number, number]
+
+export interface Counts {
+  fully_connected: number
+  local: number
+  shared: number
+}
+
+export interface WindowFacts {
+  kernel: Pair
+  stride: Pair
+  dilation: Pair
+  before: Pair
+  after: Pair
+}
+
+export type View = 'convolution' | 'pooling' | 'activation' | 'flatten' | 'linear' | 'dropout'
+
+export interface LayerFacts {
+  index: number
+  name: string
+  kind: string
+  title: string
+  input: number[]
+  output: number[]
+  parameters: number
+  multiply_adds: number
+  counts: Counts | null
+  counts_without_bias: Counts | null
+  window: WindowFacts | null
+  bias: boolean | null
+  activation: number | null
+  field: { size: Pair; stride: Pair; start: Pair } | null
+  view: View | null
+}
+
+export interface ModelFacts {
+  title: string
+  version: string
+  lesson: boolean
+  live: boolean
+  notebook: boolean
+  classes: string[]
+  has_data: boolean
+  data_name: string | null
+  data_count: number | null
+  has_learning: boolean
+  input: {
+    height: number
+    width: number
+    channels: number
+    color: 'L' | 'RGB' | 'RGBA' | null
+    mean: number[] | null
+    std: number[] | null
+    resize: string | null
+  }
+  first: string | null
+  totals: { parameters: number; multiply_adds: number } & Counts
+  layers: LayerFacts[]
+  recorded: { filters: Record<string, number[]> } | null
+}
+
+export interface Problem {
+  layer: string | null
+  kind: 'nan' | 'infinite' | 'dead' | 'constant'
+  text: string
+  channels: number[]
+}
+
+export interface RunFacts {
+  prediction: number | null
+  probability: Real
+  label: number | null
+  name: string
+  engine: string
+  engine_difference: Real
+  problems: Problem[]
+  probability_sum: Real
+}
+
+export interface InputFacts {
+  input: string
+  name: string
+  note: string | null
+  label?: number | null
+}
+
+export interface WeightsFacts {
+  minimum: Real
+  maximum: Real
+  problems: unknown[]
+}
+
+export interface ActivationFacts {
+  minimum: Real
+  maximum: Real
+  dead: number[]
+  dead_on_data: number[] | null
+}
+
+export interface LensFacts {
+  bias: Real | null
+  activation: string | null
+  flipped: boolean
+}
+
+export interface EdgesFacts {
+  input_box: [number, number, number, number]
+  output_box: [number, number, number, number]
+  counts: Counts
+  counts_with_bias: Counts
+  layer_counts: Counts
+  layer_counts_with_bias: Counts
+  layer_counts_without_bias: Counts
+  enumerated: boolean
+  whole: boolean
+}
+
+export interface PoolingFacts {
+  kind: 'max' | 'average'
+  cells: number
+  rule: string
+}
+
+export interface GradientFacts {
+  value: Real
+  sum: Real
+  sum_of_input: Real | null
+  conserved: boolean | null
+  finite_difference: { checked: number; largest: Real } | null
+}
+
+export interface RouteFacts {
+  total: Real
+  listed_sum: Real
+  count: number
+  kind: string
+  gate: 0 | 1 | null
+  winner_of: unknown[]
+}
+
+export interface TermsFacts {
+  bias: Real | null
+  total: Real
+  products_sum: Real
+  residue: Real
+  image: [number, number, number] | null
+  name: string | null
+}
+
+export interface FlattenFacts {
+  image: [number, number, number]
+}

@@ -1,0 +1,211 @@
+/** What the reader has chosen, shared by all rooms of one page. */
+
+import { getContext, setContext, untrack } from 'svelte'
+import { en, type Strings } from './strings/en'
+import { zh } from './strings/zh'
+import type { LayerFacts, ModelFacts, View } from './source/answers'
+import { asError, aborted, type Cached } from './source/source'
+import type { Answer, AskError, Progress } from './source/message'
+
+export const ROOMS = [
+  'overview', 'lens', 'connections', 'pooling', 'gradient', 'output', 'detects', 'places', 'learning', 'input',
+] as const
+export type RoomId = (typeof ROOMS)[number]
+
+export const LANGUAGES = { en: 'English', zh: '中文' } as const
+export type Language = keyof typeof LANGUAGES
+const CATALOGUES: Record<Language, Strings> = { en, zh }
+const REMEMBERED = 'neocog-language'
+
+export class Session {
+  room = $state<RoomId>('overview')
+  /** id of an image; null: the page was opened without one */
+  input = $state<string | null>(null)
+  layer = $state<number | null>(null)
+  filter = $state(0)
+  channel = $state(0)
+  row = $state(0)
+  column = $state(0)
+  /** "class:3" or "loss:3"; null: the predicted class */
+  target = $state<string | null>(null)
+  language = $state<Language>('en')
+  /** counts up when everything that failed is to be asked again */
+  attempt = $state(0)
+
+  model = $state.raw<Answer<ModelFacts> | null>(null)
+
+  readonly source: Cached
+  readonly notebook: boolean
+
+  /** notebook: the address belongs to the notebook, and nothing is remembered. */
+  constructor(source: Cached, notebook: boolean) {
+    this.source = source
+    this.notebook = notebook
+    this.language = firstLanguage(notebook)
+  }
+
+  /** every text of the page */
+  readonly t: Strings = $derived(CATALOGUES[this.language])
+
+  /** Facts about the model. Rooms are shown only once they are here. */
+  get facts(): ModelFacts {
+    return this.model!.facts
+  }
+
+  speak(language: Language): void {
+    this.language = language
+    if (this.notebook) return
+    try {
+      localStorage.setItem(REMEMBERED, language)
+    } catch { /* storage is not allowed here: the choice lasts as long as the page */ }
+  }
+
+  /** The chosen layer if it has this view, else the first that has; null: no layer has. */
+  layerOf(view: View): LayerFacts | null {
+    const chosen = this.layer === null ? undefined : this.facts.layers[this.layer]
+    if (chosen?.view === view) return chosen
+    return this.facts.layers.find((layer) => layer.view === view) ?? null
+  }
+
+  /** Choose a layer; a place in another layer's maps means nothing in this one. */
+  choose(layer: number, filter = 0): void {
+    if (layer !== this.layer) {
+      this.row = 0
+      this.column = 0
+      this.channel = 0
+    }
+    this.layer = layer
+    this.filter = filter
+  }
+
+  /** How a layer is called in the reader's language: "2 Conv2d". */
+  layerName(layer: LayerFacts): string {
+    return `${layer.name} ${layer.kind}`
+  }
+
+  /** A class's name. */
+  className(index: number): string {
+    return this.facts.classes[index] ?? String(index)
+  }
+
+  /** The selection as it stands in the address. */
+  get address(): string {
+    const given = new URLSearchParams()
+    if (this.layer !== null) given.set('layer', String(this.layer))
+    for (const key of ['filter', 'channel', 'row', 'column'] as const) if (this[key] > 0) given.set(key, String(this[key]))
+    if (this.target !== null) given.set('target', this.target)
+    if (this.input !== null && this.input !== this.model?.facts.first) given.set('input', this.input)
+    given.set('lang', this.language)
+    return `#${this.room}?${given.toString().replaceAll('%3A', ':')}`
+  }
+
+  /** Take over what an address says; what it does not name stays. */
+  follow(address: string): void {
+    const [room = '', rest = ''] = address.replace(/^#/, '').split('?', 2)
+    if ((ROOMS as readonly string[]).includes(room)) this.room = room as RoomId
+    const given = new URLSearchParams(rest)
+    for (const key of ['layer', 'filter', 'channel', 'row', 'column'] as const) {
+      const text = given.get(key)
+      if (text !== null && /^\d{1,6}$/.test(text)) this[key] = Number(text)
+    }
+    const target = given.get('target')
+    if (target !== null && /^(class|loss):\d+$/.test(target)) this.target = target
+    const input = given.get('input')
+    if (input !== null && /^[A-Za-z0-9.,:-]+$/.test(input)) this.input = input
+    const language = given.get('lang')
+    if (language === 'en' || language === 'zh') this.language = language
+  }
+}
+
+function firstLanguage(notebook: boolean): Language {
+  let remembered: string | null = null
+  try {
+    if (!notebook) remembered = localStorage.getItem(REMEMBERED)
+  } catch { /* storage is not allowed here */ }
+  if (remembered === 'en' || remembered === 'zh') return remembered
+  return navigator.language.toLowerCase().startsWith('zh') ? 'zh' : 'en'
+}
+
+const KEY = Symbol('session')
+
+export function provide(session: Session): Session {
+  return setContext(KEY, session)
+}
+
+export function useSession(): Session {
+  return getContext<Session>(KEY)
+}
+
+/** A question that follows the selection, and its answer. Create it while a component is initialised, with `useAnswer`. */
+export class Asked<F> {
+  #held = $state.raw<{ answer: Answer<F>; family: unknown } | null>(null)
+  #failed = $state.raw<{ question: string; error: AskError } | null>(null)
+  progress = $state.raw<Progress | null>(null)
+  #question: string | null = $derived.by(() => this.asked())
+
+  /** The answer to the present question; of an earlier one of the same family until the present one is here; or null. */
+  readonly answer: Answer<F> | null = $derived.by(() => {
+    const held = this.#held
+    if (this.#question === null) return null
+    if (held?.answer.question === this.#question) return held.answer
+    const here = this.session.source.peek(this.#question) as Answer<F> | undefined
+    if (here) return here
+    if (this.error) return null
+    return held && this.family && held.family === this.family() ? held.answer : null
+  })
+
+  readonly error: AskError | null = $derived.by(() =>
+    this.#failed?.question === this.#question ? this.#failed!.error : null)
+
+  /** Whether an answer is awaited. */
+  readonly busy: boolean = $derived.by(() =>
+    this.#question !== null && this.error === null && this.answer?.question !== this.#question)
+
+  readonly session: Session
+  readonly asked: () => string | null
+  readonly family: (() => unknown) | undefined
+
+  constructor(session: Session, asked: () => string | null, family?: () => unknown) {
+    this.session = session
+    this.asked = asked
+    this.family = family
+    $effect(() => {
+      const question = this.#question
+      void session.attempt
+      if (question === null) return
+      return untrack(() => this.#send(question))
+    })
+  }
+
+  #send(question: string): () => void {
+    const abort = new AbortController()
+    const family = this.family?.()
+    this.#failed = null
+    this.progress = null
+    const here = this.session.source.peek(question) as Answer<F> | undefined
+    if (here) {
+      this.#held = { answer: here, family }
+      return () => undefined
+    }
+    this.session.source
+      .ask(question, { signal: abort.signal, progress: (progress) => { this.progress = progress } })
+      .then(
+        (answer) => { if (!abort.signal.aborted) this.#held = { answer: answer as Answer<F>, family } },
+        (error: unknown) => {
+          if (!aborted(error) && !abort.signal.aborted) this.#failed = { question, error: asError(error) }
+        },
+      )
+    return () => abort.abort(new DOMException('no longer wanted', 'AbortError'))
+  }
+}
+
+/**
+ * Ask a question that follows the selection: `useAnswer(session, () => ask('run', { input: session.input }))`; null asks nothing.
+ * family: while it gives the same value, the last answer stays until the next one is here (stepping does not flicker).
+ */
+export function useAnswer<F = Record<string, unknown>>(
+  session: Session, asked: () => string | null, family?: () => unknown,
+): Asked<F> {
+  return new Asked<F>(session, asked, family)
+}
+

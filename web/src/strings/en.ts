@@ -1,0 +1,115 @@
+/** Every text of the page in English. `zh.ts` has the same keys: a missing one does not compile. {names} are filled in. */
+
+import type { ErrorCode } from '../source/message'
+
+const one = (n: number, singular: string, plural: string): string => (n === 1 ? singular : plural)
+
+export const en = {
+  page: {
+    title: 'See inside',
+    rooms: 'Rooms',
+    language: 'Language',
+    skip: 'Skip to the content',
+    loading: 'Computing …',
+    again: 'Try again',
+    cancel: 'Cancel',
+    image: 'Image',
+    noImage: 'No image has been chosen yet.',
+    chooseImage: 'Choose an image in “Your input”.',
+    saved: 'This is a saved page: it holds the answers that were recorded, nothing is computed here.',
+    predicted: 'says',
+    problems: 'Something is wrong in this network',
+    notExplained: 'This layer is not explained yet.',
+    noSuchLayer: 'This network has no layer of this kind.',
+    layer: 'Layer',
+    filter: 'Filter',
+    channel: 'Channel',
+    row: 'row',
+    column: 'column',
+    place: (row: number, column: number) => `row ${row}, column ${column}`,
+    input: 'input',
+    inputChannel: (channel: number) => `input channel ${channel}`,
+    map: (channel: number) => `map ${channel}`,
+    of: (index: number, count: number) => `${index} of ${count}`,
+    previous: 'Previous',
+    next: 'Next',
+    dead: 'dead',
+    deadHelp: 'This map is 0 everywhere on this image.',
+    pickCell: 'Point at a cell, or focus the picture and use the arrow keys.',
+    value: 'value',
+  },
+  rooms: {
+    overview: 'Overview',
+    lens: 'Convolution, step by step',
+    connections: 'A convolution is a fully connected layer',
+    pooling: 'Pooling',
+    gradient: 'Gradient flow',
+    output: 'Flatten and output',
+    detects: 'What does this filter detect?',
+    places: 'Same pattern, other place',
+    learning: 'Learning',
+    input: 'Your input',
+  },
+  scale: {
+    label: 'Colour scale',
+    shared: 'one for all maps',
+    own: 'one per map',
+    negative: 'negative',
+    positive: 'positive',
+    legend: (low: string, high: string) => `Colour scale from ${low} to ${high}; orange is negative, white is 0, blue is positive`,
+    grey: 'black is 0, white is 1',
+    notNumber: 'hatched: not a number',
+  },
+  steps: {
+    play: 'Play',
+    pause: 'Pause',
+    back: 'Step back',
+    forward: 'Step on',
+    position: 'Position',
+    speed: 'Speed',
+    slow: 'slow',
+    medium: 'medium',
+    fast: 'fast',
+    keys: 'Arrow keys move the window, space plays, Home and End go to the first and the last place.',
+    step: (index: number, count: number) => `Step ${index} of ${count}`,
+  },
+  problem: {
+    nan: (layer: string, count: number) =>
+      `${layer}: ${count > 0 ? `${count} ${one(count, 'channel holds', 'channels hold')}` : 'it holds'} values that are not numbers (NaN).`,
+    infinite: (layer: string, count: number) =>
+      `${layer}: ${count > 0 ? `${count} ${one(count, 'channel holds', 'channels hold')}` : 'it holds'} infinite values.`,
+    dead: (layer: string, count: number) =>
+      `${layer}: ${count} ${one(count, 'channel is', 'channels are')} dead, 0 everywhere.`,
+    constant: (layer: string, count: number) =>
+      `${layer}: ${count > 0 ? `${count} ${one(count, 'channel gives', 'channels give')}` : 'it gives'} the same value everywhere.`,
+    network: 'The network',
+    channels: (list: string) => `channels ${list}`,
+  },
+  errors: {
+    title: {
+      setting: 'This cannot be shown',
+      shape: 'The shapes do not fit',
+      data: 'This image or data cannot be used',
+      engine: 'The engine failed',
+      cancelled: 'Cancelled',
+      internal: 'Something went wrong',
+      stopped: 'neocog has stopped',
+      refused: 'This page may not ask',
+      unknown: 'This version of neocog cannot answer that',
+      large: 'This is too large',
+      unrecorded: 'This file does not hold it',
+      garbled: 'The answer cannot be read',
+    } satisfies Record<ErrorCode, string>,
+    help: {
+      stopped: 'Start it again with: neocog explain MODEL',
+      refused: 'Open the address that neocog explain printed, with its token.',
+      unrecorded: 'To see it, run: neocog explain MODEL',
+      large: 'Choose a smaller image.',
+    } as Partial<Record<ErrorCode, string>>,
+    layer: (layer: string) => `Layer ${layer}`,
+    asked: 'Question',
+    crashed: 'This room could not be drawn',
+  },
+}
+
+export type Strings = typeof en
