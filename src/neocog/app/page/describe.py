@@ -60,7 +60,21 @@ def describe(session: Session) -> dict[str, Any]:
             **{name: sum(count[name] for count in counts) for name in ("fully_connected", "local", "shared")},
         },
         "layers": layers,
+        "defaults": defaults(graph.input),
         "recorded": None,
+    }
+
+
+def defaults(image: ImageShape) -> dict[str, Any]:
+    """Give the arguments that views begin with, for a size of image."""
+    side = min(image.height, image.width)
+    patch = max(1, side // 6)
+    step = max(1, side // 7)
+    return {
+        "occlusion": {"baseline": "black", "patch": patch, "stride": max(1, patch // 2)},
+        "shift": {"most": 2 * step, "step": step},
+        "seed": 0,
+        "control": 1,
     }
 
 

@@ -1,0 +1,125 @@
+"""What a saved page holds: the questions that are answered ahead, those that readers ask first before the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from neocog.app.page.question import Question
+from neocog.app.page.session import FIRST, Session
+from neocog.explain.places import downsample_sizes
+from neocog.model.graph import Node
+from neocog.model.layers import AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d
+from neocog.model.shapes import ImageShape
+
+LINEAR_WEIGHTS = 20_000  # weights of a fully connected layer that are held whole
+EDITS = range(-3, 4)  # values that a kernel's weights can be set to in the saved worked example
+
+
+def ask(name: str, **arguments: object) -> Question:
+    """Make a question."""
+    return Question(name, {key: str(value) for key, value in arguments.items()})
+
+
+def essential(session: Session) -> Iterator[Question]:
+    """List what a page cannot do without, whatever it takes."""
+    yield ask("model")
+    if FIRST not in session.inputs:
+        return
+    yield ask("run", input=FIRST)
+    for node in session.model.graph.nodes:
+        yield ask("activation", input=FIRST, layer=node.index)
+        if isinstance(node.layer, Flatten):
+            yield ask("flatten", layer=node.index)
+        weight = node.layer.weight_shape(node.input)
+        if weight and (isinstance(node.layer, Conv2d) or np.prod(weight) <= LINEAR_WEIGHTS):
+            yield ask("weights", layer=node.index)
+    for target in targets(session):
+        for index in range(-1, len(session.model.graph.nodes)):
+            yield ask("gradient", input=FIRST, layer=index, target=target)
+
+
+def optional(session: Session, defaults: dict[str, Any]) -> Iterator[Question]:
+    """List the rest, by rounds, so that every room has something before one has all."""
+    if session.run is not None:
+        yield ask("learning")
+    if FIRST not in session.inputs:
+        return
+    nodes = session.model.graph.nodes
+    convolutions = [node for node in nodes if isinstance(node.layer, Conv2d)]
+    strongest = {node.index: strongest_filters(session, node) for node in convolutions}
+    for node in nodes:
+        yield from _by_output(session, node)
+    for node in convolutions:
+        yield from _arithmetic(session, node, strongest[node.index][0])
+    if convolutions:
+        target = targets(session)[0]
+        yield ask("gradcam", input=FIRST, layer=-1, target=target)
+        yield ask("occlusion", input=FIRST, target=target, **defaults["occlusion"])
+        yield from _places(session, convolutions[0], strongest[convolutions[0].index][0], defaults["shift"])
+    for node in convolutions:
+        if session.gallery is not None:
+            yield ask("patches", layer=node.index)
+        yield ask("maximise", filter=strongest[node.index][0], layer=node.index, seed=defaults["seed"])
+    most = max((len(filters) for filters in strongest.values()), default=0)
+    for rank in range(1, most):
+        for node in convolutions:
+            if rank < len(strongest[node.index]):
+                yield from _arithmetic(session, node, strongest[node.index][rank])
+
+
+def targets(session: Session) -> list[str]:
+    """Give the targets whose gradients are held: the predicted class, and the loss if it, or the true one, is right."""
+    logits = session.trace(FIRST).logits
+    best = int(np.nan_to_num(logits, nan=-np.inf).argmax())
+    label = session.input(FIRST).label
+    return [f"class:{best}", f"loss:{best if label is None else label}"]
+
+
+def strongest_filters(session: Session, node: Node) -> list[int]:
+    """Order a convolution's filters by the largest value of their maps."""
+    peaks = session.trace(FIRST).output(node.index).max(axis=(0, 1))
+    return [int(k) for k in np.argsort(-np.nan_to_num(peaks, nan=-np.inf), kind="stable")]
+
+
+def _arithmetic(session: Session, node: Node, filter: int) -> Iterator[Question]:
+    assert isinstance(node.output, ImageShape)
+    assert isinstance(node.input, ImageShape)
+    for row in range(node.output.height):
+        yield ask("lens", filter=filter, input=FIRST, layer=node.index, row=row)
+    cut = {"channel": 0, "column": 0, "filter": filter, "input": FIRST, "layer": node.index, "row": 0}
+    yield ask("edges", **cut)
+    if session.lesson:
+        weight = node.layer.weight_shape(node.input)
+        assert weight is not None
+        for tap in range(weight[0] * weight[1]):
+            for value in EDITS:
+                yield ask("edges", **cut, tap=tap, value=value)
+
+
+def _by_output(session: Session, node: Node) -> Iterator[Question]:
+    if isinstance(node.layer, MaxPool2d | AvgPool2d):
+        assert isinstance(node.output, ImageShape)
+        for channel in range(node.output.channels):
+            yield ask("pooling", channel=channel, input=FIRST, layer=node.index)
+    if isinstance(node.layer, Linear):
+        small = node.input.size * node.output.size <= LINEAR_WEIGHTS
+        largest = int(np.nan_to_num(session.trace(FIRST).output(node.index), nan=-np.inf).argmax())
+        for output in range(node.output.size) if small else sorted({0, largest}):
+            yield ask("terms", input=FIRST, layer=node.index, output=output)
+    if session.lesson and isinstance(node.input, ImageShape):
+        for target in targets(session):
+            for row, column, channel in np.ndindex(node.input.height, node.input.width, node.input.channels):
+                cell = {"channel": channel, "column": column, "row": row}
+                yield ask("route", **cell, input=FIRST, layer=node.index, target=target)
+
+
+def _places(session: Session, node: Node, filter: int, shift: dict[str, int]) -> Iterator[Question]:
+    steps = range(-shift["most"], shift["most"] + 1, shift["step"])
+    for rows in steps:
+        for columns in steps:
+            yield ask("shift", columns=columns, filter=filter, input=FIRST, layer=node.index, rows=rows)
+    for size in downsample_sizes(session.model):
+        yield ask("downsample", input=FIRST, size=size)

@@ -1,0 +1,120 @@
+"""One file that shows a network without neocog, from file:// too: the page, and answers recorded ahead."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from neocog.app.page.answers import answer
+from neocog.app.page.question import Question
+from neocog.app.page.recording import essential, optional
+from neocog.app.page.server import page_file
+from neocog.app.page.session import Session
+from neocog.errors import NeocogError
+from neocog.train.files import write_atomically
+
+MOST_BYTES = 12 * 2**20  # of answers that are recorded beyond the essential ones
+
+Recording = dict[str, dict[str, Any]]
+
+
+def save_page(session: Session, path: Path, progress: Callable[[int, int], None]) -> int:
+    """Write a page that holds its answers.
+
+    Arguments:
+        session: what it is about.
+        path: of the file; one that is there is replaced.
+        progress: called with (recorded, all) as it goes on.
+
+    Returns:
+        The size of the file, bytes.
+
+    Raises:
+        NeocogError: the page was not built, or the file cannot be written.
+    """
+    script, style = page_file("app.js"), page_file("app.css")
+    page = assemble(session.title, script, style, record(session, progress)).encode()
+    write_atomically(path, page)
+    return len(page)
+
+
+def record(session: Session, progress: Callable[[int, int], None]) -> Recording:
+    """Answer the essential questions, then others for as long as there is room."""
+    recording: Recording = {}
+    wanted = list(essential(session))
+    for question in wanted:
+        recording[str(question)] = _answered(session, question)
+    facts = recording["model"]["facts"]
+    rest = list(optional(session, facts["defaults"]))
+    room = MOST_BYTES
+    for done, question in enumerate(rest):
+        progress(len(wanted) + done, len(wanted) + len(rest))
+        found = _answered(session, question)
+        size = len(json.dumps(found))
+        if size <= room:  # a smaller one may still have room
+            recording[str(question)] = found
+            room -= size
+    facts |= {"live": False, "recorded": {"filters": _whole_filters(session, recording)}}
+    return recording
+
+
+def _answered(session: Session, question: Question) -> dict[str, Any]:
+    try:
+        return answer(session, question).recorded()
+    except NeocogError as error:
+        raise NeocogError(f"{question}: {error.message}", details=error.details, hint=error.hint) from None
+
+
+def _whole_filters(session: Session, recording: Recording) -> dict[str, list[int]]:
+    """List the filters of each convolution whose arithmetic the recording holds for every row, in its order."""
+    rows: dict[tuple[str, int], int] = {}
+    for key in recording:
+        question = Question.read(key)
+        if question.name == "lens":
+            of = (question.text("layer"), question.whole("filter"))
+            rows[of] = rows.get(of, 0) + 1
+    filters: dict[str, list[int]] = {}
+    for (layer, filter), count in rows.items():
+        shape = session.model.graph.nodes[int(layer)].output
+        if count == getattr(shape, "height", 0):
+            filters.setdefault(layer, []).append(filter)
+    return filters
+
+
+def assemble(title: str, script: str, style: str, recording: Recording) -> str:
+    """Put the file together; it may run this script and no other, and load nothing."""
+    # A script element ends at the first "</script", and "<!--" changes how it is read, whatever surrounds them.
+    script = script.replace("</script", "<\\/script").replace("<!--", "<\\!--")
+    data = json.dumps(recording, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+    policy = (
+        f"default-src 'none'; script-src '{_digest(script)}'; style-src '{_digest(style)}'; img-src blob: data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    name = title.replace("&", "&amp;").replace("<", "&lt;")
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>{name} - neocog: see inside</title>
+<link rel="icon" href="data:,">
+<style>{style}</style>
+</head>
+<body>
+<div id="neocog"></div>
+<noscript>This page needs JavaScript. 本页面需要启用 JavaScript。</noscript>
+<script type="application/json" id="neocog-answers">{data}</script>
+<script type="module">{script}</script>
+</body>
+</html>
+"""
+
+
+def _digest(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
