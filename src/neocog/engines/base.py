@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from neocog.errors import DataError, SettingError, ShapeError
 from neocog.model.graph import Graph
+from neocog.model.layers import Conv2d, ReLU
 from neocog.model.losses import CrossEntropy, Loss, MeanSquaredError
 from neocog.model.optimizers import Optimizer
 
@@ -102,6 +103,13 @@ class Predictor(Protocol):
     def features(self, images: Images) -> Array:
         """Give (N, features): what the convolution part hands to the rest, in (row, column, channel) order."""
 
+    def peaks(self, images: Images) -> dict[int, Array]:
+        """Give the largest value of every feature map: index of a convolution in `graph.nodes` → (N, filters).
+
+        A map counts as it is behind the ReLU that directly follows its convolution, if there is one. A NaN anywhere in
+        a map makes its peak NaN. Without a convolution the answer is empty.
+        """
+
 
 class Stepper(Protocol):
     """A network that learns. It holds the parameters and the optimizer's memory."""
@@ -139,6 +147,27 @@ class Engine(Protocol):
         self, graph: Graph, parameters: Mapping[str, Array], settings: StepSettings, threads: int | None = None
     ) -> Stepper:
         """Make a network that learns."""
+
+
+def peak_sources(graph: Graph) -> dict[int, int]:
+    """Give for each convolution, by its index in `graph.nodes`, which layer gives the maps whose peaks are meant:
+    the ReLU directly behind it or, without one, the convolution itself.
+    """
+    behind = [*graph.nodes[1:], None]
+    return {
+        node.index: node.index + (after is not None and isinstance(after.layer, ReLU))
+        for node, after in zip(graph.nodes, behind, strict=True)
+        if isinstance(node.layer, Conv2d)
+    }
+
+
+def room_for_peaks(graph: Graph, count: int) -> dict[int, Array]:
+    """Give what `peaks` fills in for so many images."""
+    return {
+        node.index: np.empty((count, node.layer.channels), np.float32)
+        for node in graph.nodes
+        if isinstance(node.layer, Conv2d)
+    }
 
 
 def check_images(graph: Graph, images: NDArray[np.generic]) -> Images:

@@ -30,6 +30,7 @@ from neocog.engines.base import (
     check_images,
     check_targets,
     compile_listener,
+    room_for_peaks,
 )
 from neocog.errors import SettingError
 from neocog.jit.cache import ObjectCache
@@ -48,6 +49,7 @@ from neocog.plan.program import FIRST_KEY_SLOT, Program, Training
 from neocog.plan.target import Target
 
 PREDICTION_BATCHES = (1, 8, 64)  # sizes that prediction programs are made for, on demand
+PEAKS_BATCH = 64  # peaks are asked for many images, so that one size will do
 
 
 class NativeEngine:
@@ -120,7 +122,7 @@ def _make(engine: NativeEngine, program: Program, state: NDArray[np.uint8]) -> E
     listener = compile_listener()
     if listener is None:
         return Executable(program, state, engine.cache)
-    title = f"{'prediction' if program.training is None else 'training'}, batch {program.batch}"
+    title = f"{program.purpose}, batch {program.batch}"
     return Executable(
         program, state, engine.cache, lambda part, done, total: listener(Compiling(title, part, done, total))
     )
@@ -149,6 +151,14 @@ class _Prediction:
     features: _Answers
 
 
+@dataclass(frozen=True, slots=True)
+class _Peaks:
+    """A program that finds peaks, and where those of each convolution lie."""
+
+    executable: Executable
+    layers: dict[int, _Answers]
+
+
 def _program_size(count: int) -> int:
     """Choose the size of the program for so many images."""
     return next((size for size in PREDICTION_BATCHES if count <= size), PREDICTION_BATCHES[-1])
@@ -162,6 +172,7 @@ class NativePredictor:
         self._layout = lay_out_parameters(graph, engine.target)
         self._state = aligned_zeros(self._layout.size * 4)
         self._programs: dict[int, _Prediction] = {}
+        self._peaks: _Peaks | None = None
         # A program works in memory of its own: two Python threads that ask at once take turns.
         self._lock = threading.Lock()
         self.load(parameters)
@@ -175,6 +186,8 @@ class NativePredictor:
                 _write(flat, self._layout, parameter, parameters[parameter.name])
             for prediction in self._programs.values():
                 prediction.executable.prepare()
+            if self._peaks is not None:
+                self._peaks.executable.prepare()
 
     def logits(self, images: Images) -> Array:
         """Give (N, outputs) for images (N, H, W, C)."""
@@ -183,6 +196,25 @@ class NativePredictor:
     def features(self, images: Images) -> Array:
         """Give (N, features) for images (N, H, W, C)."""
         return self._run(images, features=True)
+
+    def peaks(self, images: Images) -> dict[int, Array]:
+        """Give the largest value of every feature map; see engines/base.py. The first call makes a program."""
+        images = check_images(self._graph, images)
+        answers = room_for_peaks(self._graph, len(images))
+        if answers:
+            with self._lock:
+                self._find_peaks(images, answers)
+        return answers
+
+    def _find_peaks(self, images: Images, answers: dict[int, Array]) -> None:
+        if self._peaks is None:
+            self._peaks = self._peaks_program()
+        executable = self._peaks.executable
+        for start in range(0, len(images), PEAKS_BATCH):
+            _set_images(executable, images[start : start + PEAKS_BATCH])
+            executable.run(self._team)
+            for layer, found in self._peaks.layers.items():
+                found.copy(answers[layer][start : start + PEAKS_BATCH])
 
     def _run(self, images: Images, *, features: bool) -> Array:
         images = check_images(self._graph, images)
@@ -208,11 +240,22 @@ class NativePredictor:
 
     def _prediction(self, batch: int) -> _Prediction:
         program = plan_program(self._graph, batch, self._engine.target, algorithm=self._engine.algorithm)
+        assert program.logits is not None
+        assert program.features is not None
         executable = _make(self._engine, program, self._state)
         executable.prepare()
         logits, features = _Answers(executable, program.logits), _Answers(executable, program.features)
         prediction = self._programs[batch] = _Prediction(executable, logits, features)
         return prediction
+
+    def _peaks_program(self) -> _Peaks:
+        program = plan_program(
+            self._graph, PEAKS_BATCH, self._engine.target, algorithm=self._engine.algorithm, peaks=True
+        )
+        assert program.peaks is not None
+        executable = _make(self._engine, program, self._state)
+        executable.prepare()
+        return _Peaks(executable, {layer: _Answers(executable, peak) for layer, peak in program.peaks.items()})
 
 
 class NativeStepper:
@@ -227,8 +270,9 @@ class NativeStepper:
         )
         self._layout = program.parameters
         self._executable = _make(engine, program, aligned_zeros(program.size(Space.STATE)))
-        self._logits = _Answers(self._executable, program.logits)
+        assert program.logits is not None
         assert program.losses is not None
+        self._logits = _Answers(self._executable, program.logits)
         self._losses = self._executable.view(program.losses)
         self._steps = 0
         self._given: tuple[Images, NDArray[np.generic]] | None = None

@@ -7,7 +7,17 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from neocog.engines.base import Array, Images, State, StepResult, StepSettings, check_images, check_targets
+from neocog.engines.base import (
+    Array,
+    Images,
+    State,
+    StepResult,
+    StepSettings,
+    check_images,
+    check_targets,
+    peak_sources,
+    room_for_peaks,
+)
 from neocog.errors import ShapeError
 from neocog.model.graph import Graph
 from neocog.model.parameters import check_parameters
@@ -29,7 +39,7 @@ def _narrow(values: Exact) -> State:
 class ReferencePredictor:
     """A network that answers.
 
-    `exact_parameters` are what it computes with; `exact_logits` and `exact_features` give float64.
+    `exact_parameters` are what it computes with; `exact_logits`, `exact_features` and `exact_peaks` give float64.
     """
 
     def __init__(self, graph: Graph, parameters: Mapping[str, Array]) -> None:
@@ -49,6 +59,10 @@ class ReferencePredictor:
         """Give (N, features): what the convolution part hands to the rest, in (row, column, channel) order."""
         return self.exact_features(images).astype(np.float32)
 
+    def peaks(self, images: Images) -> dict[int, Array]:
+        """Give the largest value of every feature map; see engines/base.py."""
+        return {index: peak.astype(np.float32) for index, peak in self.exact_peaks(images).items()}
+
     def exact_logits(self, images: Images) -> NDArray[np.float64]:
         """Give the logits in float64."""
         return self._outputs(images, len(self.graph.nodes) - 1)
@@ -56,6 +70,17 @@ class ReferencePredictor:
     def exact_features(self, images: Images) -> NDArray[np.float64]:
         """Give the features in float64."""
         return self._outputs(images, self.graph.feature_node)
+
+    def exact_peaks(self, images: Images) -> dict[int, NDArray[np.float64]]:
+        """Give the largest value of every feature map in float64."""
+        images = check_images(self.graph, images)
+        result = {i: np.empty(room.shape) for i, room in room_for_peaks(self.graph, len(images)).items()}
+        for start in range(0, len(images), CHUNK):
+            chunk = slice(start, start + CHUNK)
+            outputs = forward(self.graph, self.exact_parameters, images[chunk]).outputs
+            for index, source in peak_sources(self.graph).items():
+                result[index][chunk] = outputs[source].max(axis=(1, 2))
+        return result
 
     def _outputs(self, images: Images, index: int) -> NDArray[np.float64]:
         images = check_images(self.graph, images)

@@ -13,7 +13,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neocog.engines.base import Array, Images, State, StepResult, StepSettings, check_images, check_targets
+from neocog.engines.base import (
+    Array,
+    Images,
+    State,
+    StepResult,
+    StepSettings,
+    check_images,
+    check_targets,
+    peak_sources,
+    room_for_peaks,
+)
 from neocog.errors import EngineError, SettingError, ShapeError
 from neocog.model.graph import Graph, Node
 from neocog.model.layers import AvgPool2d, Conv2d, Dropout, Flatten, Layer, Linear, MaxPool2d, ReLU, Sequential
@@ -196,6 +206,21 @@ class TorchPredictor(_Network):
     def features(self, images: Images) -> Array:
         """Give (N, features): what the convolution part hands to the rest, in (row, column, channel) order."""
         return self._outputs(images, self.graph.feature_node)
+
+    def peaks(self, images: Images) -> dict[int, Array]:
+        """Give the largest value of every feature map; see engines/base.py."""
+        images = check_images(self.graph, images)
+        result = room_for_peaks(self.graph, len(images))
+        layer_of = {source: index for index, source in peak_sources(self.graph).items()}
+        self.module.eval()
+        with self.running(), torch.inference_mode():
+            for start in range(0, len(images), CHUNK):
+                x = self.tensor(images[start : start + CHUNK])
+                for source, leaf in enumerate(self.leaves[: max(layer_of, default=-1) + 1]):
+                    x = leaf(x)
+                    if source in layer_of:
+                        result[layer_of[source]][start : start + CHUNK] = x.amax((2, 3)).cpu().numpy()
+        return result
 
     def _outputs(self, images: Images, index: int) -> Array:
         images = check_images(self.graph, images)

@@ -18,10 +18,9 @@ def describe(program: Program) -> str:
     A bar before a stage means that all threads meet there. Loops are written outermost first.
     """
     target = program.target
-    purpose = "training" if program.training else "prediction"
     lines = [
-        f"{purpose}, batch {program.batch}, for {target.cpu}: {target.lanes} lanes, {target.registers} registers, "
-        f"{'fused' if target.fma else 'separate'} multiply-add",
+        f"{program.purpose}, batch {program.batch}, for {target.cpu}: {target.lanes} lanes, "
+        f"{target.registers} registers, {'fused' if target.fma else 'separate'} multiply-add",
         "",
     ]
     for index, scheduled in enumerate(program.stages):

@@ -66,6 +66,7 @@ class Draft:
     winners: dict[int, Tensor] = field(default_factory=dict)
     dropouts: list[int] = field(default_factory=list)
     block: int | None = None
+    peaks: dict[int, Tensor] | None = None  # of each convolution so far; None in a program that finds no peaks
 
     # --- memory -----------------------------------------------------------------------------------------------
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from neocog.model.layers import AvgPool2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU
+from neocog.model.shapes import ImageShape
+from neocog.model.window import Axis, Window
 from neocog.plan import algorithm, correlation
 from neocog.plan.algorithm import patch_halo, transformed_panels, winograd
 from neocog.plan.contraction import Operand
@@ -78,7 +80,10 @@ def _plan_step(draft: Draft, index: int, run: range, *, pooling: bool) -> list[S
             )
             draft.values.append(Value(y, step.relu))
             pooled = _plan_pooled(draft, index + 1, run) if pooling else None
-            return [_plan_correlation(draft, index, step, pooled)]
+            stages = [_plan_correlation(draft, index, step, pooled)]
+            if draft.peaks is not None:
+                stages.append(_plan_peaks(draft, step, draft.peaks))
+            return stages
         case MaxPool2d() | AvgPool2d():
             y = draft.tensor(step.title, shape, halo, passing=passing)
             largest = isinstance(layer, MaxPool2d)
@@ -109,6 +114,16 @@ def _plan_pooled(draft: Draft, index: int, run: range) -> Pooled:
     draft.values.append(Value(y))
     winner = _winner(draft, index)
     return Pooled(draft.window_of(index), draft.cut(y), draft.cut(winner) if winner else None)
+
+
+def _plan_peaks(draft: Draft, step: Step, peaks: dict[int, Tensor]) -> Stage:
+    """Find the largest value of each map that a convolution just gave, or the pooling in its last lines: that one has
+    left out no map's largest value (see `_pooling_behind`).
+    """
+    x = draft.values[-1].tensor
+    y = peaks[step.node.index] = draft.tensor(f"{step.title} peaks", ImageShape(1, 1, x.channels))
+    whole = Window(Axis(x.height, x.height, 1, 1, 0, 0), Axis(x.width, x.width, 1, 1, 0, 0))
+    return Pool(f"{step.title} peaks", draft.cut(x), draft.cut(y), whole, largest=True, winner=None)
 
 
 def _winner(draft: Draft, index: int) -> Tensor | None:
@@ -164,6 +179,8 @@ def _pooling_behind(draft: Draft, index: int, run: range) -> bool:
     if not isinstance(draft.steps[index + 1].node.layer, MaxPool2d):
         return False
     window, tile = draft.window_of(index + 1), draft.tile_of(index)
+    if draft.peaks is not None and not _covers(window):
+        return False  # what a pooling never looks at may hold a map's largest value
     if tile is not None:
         return algorithm.can_pool(tile, window)
     x = draft.shape("", draft.live[index].input)
@@ -172,8 +189,15 @@ def _pooling_behind(draft: Draft, index: int, run: range) -> bool:
     return correlation.can_pool(layer, window, draft.target)
 
 
+def _covers(window: Window) -> bool:
+    """Whether each pixel lies in the window of a pooling whose windows lie side by side."""
+    return all(axis.output * axis.kernel == axis.input for axis in (window.vertical, window.horizontal))
+
+
 def _is_passing(draft: Draft, index: int, run: range) -> bool:
     """Whether what a step gives is only passed on to the next one of its run."""
+    if draft.peaks is not None:
+        return True
     if index + 1 not in run or _is_asked_for(draft, index):
         return False
     # The gradients of a layer need its input, and the gate of a ReLU its output; a max pooling notes what it needs.
@@ -183,6 +207,8 @@ def _is_passing(draft: Draft, index: int, run: range) -> bool:
 
 def _is_asked_for(draft: Draft, index: int) -> bool:
     """Whether a caller may ask for what a step gives."""
+    if draft.peaks is not None:
+        return False
     return index in (draft.step_of(draft.graph.feature_node), len(draft.steps) - 1)
 
 

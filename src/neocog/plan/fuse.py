@@ -22,8 +22,14 @@ class Step:
         return f"{self.node.name}:{type(self.node.layer).__name__}{'+ReLU' if self.relu else ''}"
 
 
-def fuse(graph: Graph, *, training: bool) -> tuple[Step, ...]:
-    """Group a network's layers into steps. A Dropout is a step of training alone."""
+def fuse(graph: Graph, *, training: bool, across_dropouts: bool = True) -> tuple[Step, ...]:
+    """Group a network's layers into steps. A Dropout is a step of training alone.
+
+    Arguments:
+        graph: the network.
+        training: whether Dropouts drop.
+        across_dropouts: whether a layer takes a ReLU along that stands behind a Dropout which is left out.
+    """
     steps: list[Step] = []
     for node in graph.nodes:
         if isinstance(node.layer, Dropout) and (not training or node.layer.rate == 0.0):
@@ -34,6 +40,7 @@ def fuse(graph: Graph, *, training: bool) -> tuple[Step, ...]:
             and previous is not None
             and isinstance(previous.node.layer, Conv2d | Linear)
             and not previous.relu
+            and (across_dropouts or node.index == previous.last.index + 1)
         ):
             steps[-1] = Step(previous.node, node, relu=True)
         elif isinstance(node.layer, ReLU) and previous is not None and previous.relu:

@@ -50,6 +50,11 @@ def trim_axis(axis: Axis, outputs: int) -> Axis:
     return replace(axis, input=pixels, after=(outputs - 1) * axis.stride + axis.reach - axis.before - pixels)
 
 
+def whole_steps(steps: Sequence[Step]) -> tuple[LiveStep, ...]:
+    """Give what each step takes and gives where everything is wanted, read by the next step or not."""
+    return tuple(LiveStep(as_image(step.node.input), as_image(step.node.output), window_of(step)) for step in steps)
+
+
 def live_steps(steps: Sequence[Step]) -> tuple[LiveStep, ...]:
     """Find, from the last step to the first, what each gives that is read."""
     found: list[LiveStep] = []

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from neocog.model.graph import Graph
+from neocog.model.layers import Conv2d
 from neocog.plan.algorithm import Algorithm
 from neocog.plan.backward import plan_backward
 from neocog.plan.draft import Draft
 from neocog.plan.forward import plan_forward
-from neocog.plan.fuse import fuse
+from neocog.plan.fuse import Step, fuse
 from neocog.plan.layout import Space
-from neocog.plan.live import live_steps
+from neocog.plan.live import live_steps, whole_steps
 from neocog.plan.memory import accesses, place_memory, schedule
 from neocog.plan.parameters import GRADIENTS, PARAMETERS, lay_out_parameters
 from neocog.plan.program import Program, Training
@@ -18,7 +19,13 @@ from neocog.plan.verify import verify
 
 
 def plan_program(
-    graph: Graph, batch: int, target: Target, training: Training | None = None, algorithm: Algorithm = "auto"
+    graph: Graph,
+    batch: int,
+    target: Target,
+    training: Training | None = None,
+    algorithm: Algorithm = "auto",
+    *,
+    peaks: bool = False,
 ) -> Program:
     """Write a network down as a program.
 
@@ -28,16 +35,24 @@ def plan_program(
         target: the processor.
         training: what to train for; None for a program that only answers.
         algorithm: of convolutions: "auto" for a rule, or "direct" or "winograd" where possible.
+        peaks: whether a program that only answers gives the largest value of each feature map in place of the logits.
+            The network must have a convolution then; what lies behind the last one is not computed.
     """
     layout = lay_out_parameters(graph, target)
-    steps = fuse(graph, training=training is not None)
-    draft = Draft(graph, target, batch, training, layout, steps, live_steps(steps), algorithm)
+    steps = fuse(graph, training=training is not None, across_dropouts=not peaks)
+    if peaks:
+        steps = _up_to_the_last_convolution(steps)
+    live = whole_steps(steps) if peaks else live_steps(steps)
+    draft = Draft(graph, target, batch, training, layout, steps, live, algorithm, peaks={} if peaks else None)
     draft.flat[Space.STATE, PARAMETERS] = layout.size
     plan_forward(draft)
     losses = plan_backward(draft, training) if training else None
-    images, logits = draft.values[0].tensor, draft.values[-1].tensor
-    features = draft.values[draft.step_of(graph.feature_node) + 1].tensor
-    kept = {(t.space, t.name) for t in (images, logits, features, losses) if t is not None}
+    images = draft.values[0].tensor
+    logits = features = None
+    if not peaks:
+        logits, features = draft.values[-1].tensor, draft.values[draft.step_of(graph.feature_node) + 1].tensor
+    answers = (images, logits, features, losses, *(draft.peaks or {}).values())
+    kept = {(t.space, t.name) for t in answers if t is not None}
     kept |= {(Space.WORK, GRADIENTS), *(written for stage in draft.preparation for written in accesses(stage)[1])}
     places = place_memory(draft.tensors, draft.panels, draft.flat, draft.stages, kept)
     verify((*draft.stages, *draft.preparation), places, target.lanes)
@@ -53,6 +68,11 @@ def plan_program(
         logits,
         features,
         losses,
+        draft.peaks,
         tuple(draft.preparation),
         tuple(draft.dropouts),
     )
+
+
+def _up_to_the_last_convolution(steps: tuple[Step, ...]) -> tuple[Step, ...]:
+    return steps[: max(index for index, step in enumerate(steps) if isinstance(step.node.layer, Conv2d)) + 1]

@@ -1,4 +1,7 @@
-"""A program: everything that will happen, in order, and where everything lies."""
+"""A program: everything that will happen, in order, and where everything lies.
+
+There are three kinds: programs that train, programs that predict, and programs that find the peaks of feature maps.
+"""
 
 from __future__ import annotations
 
@@ -37,11 +40,19 @@ class Program:
     places: dict[tuple[Space, str], Place]
     parameters: ParameterLayout
     input: Tensor
-    logits: Tensor
-    features: Tensor
+    logits: Tensor | None
+    features: Tensor | None
     losses: Tensor | None
+    peaks: dict[int, Tensor] | None  # by layer: (images, 1, 1, filters); where it is there, there are no logits
     preparation: tuple[Stage, ...]  # what a program that predicts does once after its parameters changed
     dropouts: tuple[int, ...]  # the layers whose keys fill the slots from FIRST_KEY_SLOT on
+
+    @property
+    def purpose(self) -> str:
+        """What it is for, in a word."""
+        if self.training is not None:
+            return "training"
+        return "prediction" if self.peaks is None else "peaks"
 
     def every_stage(self) -> Iterator[Stage]:
         """Give all stages in order, those inside chains one by one."""

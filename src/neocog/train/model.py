@@ -20,6 +20,7 @@ from neocog.engines.base import (
     check_images,
     check_targets,
     check_values,
+    room_for_peaks,
 )
 from neocog.errors import SettingError, ShapeError
 from neocog.model.graph import Graph, Normalisation, trace
@@ -225,6 +226,33 @@ class Model:
         predictor = self._ready_predictor()
         width = self.graph.nodes[self.graph.feature_node].output.size
         return _in_pieces(predictor.features, self._checked(images), width)
+
+    def peaks(self, images: NDArray[np.generic]) -> dict[int, Array]:
+        """Give the largest value of every feature map: what each filter found most of in each image.
+
+        Arguments:
+            images: (N, height, width, channels), uint8 or floating-point in [0, 1]; grey images may be (N, H, W).
+
+        Returns:
+            index of a Conv2d in `graph.nodes` → (N, filters): over all positions, behind the ReLU that directly follows
+            the convolution, if there is one. Without a convolution it is empty.
+
+        Raises:
+            ShapeError, DataError: the images are not of the network's size, or of another type.
+
+        Cost: about that of the logits. A first call of the native engine compiles a program of its own.
+
+        >>> from neocog.model.layers import Conv2d, Flatten, Linear, ReLU
+        >>> model = Model(Sequential(Conv2d(2, 3), ReLU(), Flatten(), Linear(2)), (6, 6, 1))
+        >>> {layer: peaks.shape for layer, peaks in model.peaks(np.zeros((5, 6, 6), np.uint8)).items()}
+        {0: (5, 2)}
+        """
+        predictor, x = self._ready_predictor(), self._checked(images)
+        answers = room_for_peaks(self.graph, len(x))
+        for start in range(0, len(x), PREDICT_BATCH):
+            for layer, peaks in predictor.peaks(x[start : start + PREDICT_BATCH]).items():
+                answers[layer][start : start + PREDICT_BATCH] = peaks
+        return answers
 
     def evaluate(
         self, images: NDArray[np.generic], labels: NDArray[np.generic], loss: Loss | None = None
