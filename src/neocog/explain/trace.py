@@ -15,6 +15,8 @@ from neocog.model.shapes import ImageShape
 from neocog.reference.loss import softmax
 from neocog.reference.network import Run, forward
 
+MANY = 0.5  # share of a layer's maps that must be silent to be told: a few are silent on most images
+
 
 @dataclass(frozen=True, slots=True)
 class Trace:
@@ -64,7 +66,7 @@ class Problem:
     """Something that a reader must know before trusting a picture.
 
     layer: index of the layer; None: the whole network.
-    kind: "nan", "infinite", "dead" (filters that give 0 everywhere on this image), "constant" (so does all of a layer).
+    kind: "nan", "infinite", "dead" (at least half of the maps give 0 everywhere on this image), "constant" (so does all of a layer).
     text: one line that names the layer and the cause.
     channels: which filters or outputs, where it is some of them.
     """
@@ -165,7 +167,7 @@ def _silence(node: Node, output: Array) -> list[Problem]:
         ]
     if isinstance(node.output, ImageShape):
         dead = dead_channels(output)
-        if dead:
+        if len(dead) >= MANY * node.output.channels:
             text = f"{node.title} silences {len(dead)} of {node.output.channels} maps on this image"
             return [Problem(node.index, "dead", text, dead)]
     return []

@@ -1,0 +1,79 @@
+"""Gradients: held to finite differences, conserved where promised, and taken apart into what sends them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import neocog as nc
+from explain.networks import NETWORKS, make_image, make_model
+from neocog.explain.gradient import conserved, finite_difference, gradients, read_target, route
+from neocog.explain.lesson import lesson_image, lesson_model
+from neocog.model.shapes import ImageShape
+
+
+@pytest.mark.parametrize("target", ["class:1", "loss:0"])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_gradient_of_the_pixels_agrees_with_finite_differences(name: str, target: str) -> None:
+    model = make_model(name)
+    flow = gradients(model, make_image(model), target)
+    found = finite_difference(flow)
+    assert found.checked >= (1 if name == "one pixel" else 3)
+    assert found.largest <= 1e-3
+
+
+def test_a_wrong_gradient_would_be_found() -> None:
+    model = make_model("colour")
+    flow = gradients(model, make_image(model), 1)
+    flow.image[...] *= 1.01
+    assert finite_difference(flow).largest > 5e-3
+
+
+@pytest.mark.parametrize("name", ["grey", "colour", "four channels", "overlapping pools", "nested"])
+def test_poolings_conserve_the_sum_where_they_promise_to(name: str) -> None:
+    model = make_model(name)
+    flow = gradients(model, make_image(model), 0)
+    promised = 0
+    for node in model.graph.nodes:
+        if conserved(node):
+            promised += 1
+            assert flow.input(node.index).sum() == pytest.approx(flow.outputs[node.index].sum(), rel=1e-9, abs=1e-12)
+    assert promised >= 1
+
+
+def test_an_average_over_padding_promises_nothing_and_loses_some() -> None:
+    model = make_model("overlapping pools")
+    assert conserved(model.graph.nodes[3]) is False
+    flow = gradients(model, make_image(model), 0)
+    assert abs(flow.input(3).sum() - flow.outputs[3].sum()) > 1e-6
+
+
+@pytest.mark.parametrize("name", ["colour", "stride and dilation", "overlapping pools", "nested"])
+def test_contributions_add_up_to_the_gradient_of_every_kind_of_layer(name: str) -> None:
+    model = make_model(name)
+    flow = gradients(model, make_image(model), 1)
+    generator = np.random.default_rng(0)
+    for node in model.graph.nodes:
+        shape = node.input
+        sides = (shape.height, shape.width, shape.channels) if isinstance(shape, ImageShape) else (1, 1, shape.size)
+        for _ in range(5):
+            cell = tuple(int(generator.integers(side)) for side in sides)
+            found = route(flow, node.index, *cell)
+            assert found.contributions.sum() == pytest.approx(found.total, rel=1e-9, abs=1e-12), (node.title, cell)
+            assert (np.diff(np.abs(found.contributions)) <= 0).all()
+
+
+def test_max_pooling_sends_all_to_the_winner() -> None:
+    flow = gradients(lesson_model(), lesson_image(), "falling line")
+    winner, loser = route(flow, 1, 0, 0, 0), route(flow, 1, 0, 1, 0)
+    assert (winner.total, winner.factors.tolist()) == (1.0, [1.0])
+    assert (loser.total, loser.factors.tolist()) == (0.0, [0.0])
+
+
+def test_targets_are_read_in_every_spelling() -> None:
+    model = lesson_model()
+    assert read_target(model, "upright line") == read_target(model, 1) == read_target(model, "class:1")
+    assert read_target(model, "loss:0").kind == "loss"
+    for wrong in ("class:2", 2, "line", "loss:-1"):
+        with pytest.raises(nc.SettingError):
+            read_target(model, wrong)

@@ -1,0 +1,109 @@
+"""What every layer gave, and what is wrong with it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import neocog as nc
+from explain.networks import NETWORKS, make_image, make_model
+from neocog.explain.subject import layer_node
+from neocog.explain.trace import activation, activations, problems, trace
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_last_layer_gives_the_models_logits(name: str) -> None:
+    model = make_model(name)
+    image = make_image(model)
+    traced = trace(model, image)
+    np.testing.assert_allclose(traced.logits, model(image[None])[0], rtol=1e-6, atol=1e-6)
+    assert traced.probabilities.sum() == pytest.approx(1.0, abs=1e-12)
+
+
+@pytest.mark.parametrize("name", ["grey", "colour", "stride and dilation", "overlapping pools", "nested"])
+def test_every_layer_equals_the_compiled_engines_up_to_rounding(name: str) -> None:
+    """The compiled engine fuses layers, so each is compared as the end of a network that is cut behind it."""
+    model = make_model(name)
+    image = make_image(model)
+    traced = trace(model, image)
+    for node in traced.graph.nodes:
+        if not isinstance(node.output, type(traced.graph.input)):
+            continue
+        layers = [n.layer for n in traced.graph.nodes[: node.index + 1]]
+        norm = traced.graph.normalisation
+        cut = nc.Model(nc.Sequential(*layers, nc.Flatten()), model.input_shape, mean=norm.mean, std=norm.std)
+        names = [n.name for n in cut.graph.nodes]
+        values = {}
+        for n, own in zip(traced.graph.nodes, names, strict=False):
+            for kind in ("weight", "bias"):
+                if f"{n.name}.{kind}" in model.parameters and n.index <= node.index:
+                    values[f"{own}.{kind}"] = model.parameters[f"{n.name}.{kind}"]
+        cut.load_parameters(values)
+        engine = cut(image[None])[0].reshape(traced.output(node.index).shape)
+        scale = np.abs(engine).max()
+        assert np.abs(engine - traced.output(node.index)).max() <= 1e-5 * scale, node.title
+
+
+def test_layers_are_found_by_index_and_by_name() -> None:
+    model = make_model("nested")
+    image = make_image(model)
+    assert layer_node(model, "1.0") is layer_node(model, 2)
+    assert layer_node(model, -1).index == 9 - 1
+    np.testing.assert_array_equal(activation(model, image, "1.0"), activations(model, image)["1.0"])
+
+
+def test_a_layer_that_is_not_there_is_refused_with_those_that_are() -> None:
+    model = make_model("nested")
+    with pytest.raises(nc.SettingError, match=r"there is no layer '7\.7'") as refused:
+        layer_node(model, "7.7")
+    assert "1.0 (Conv2d)" in str(refused.value)
+    with pytest.raises(nc.SettingError, match="must be a Conv2d, it is a ReLU"):
+        layer_node(model, 1, nc.Conv2d)
+
+
+@pytest.mark.parametrize(
+    ("image", "error"),
+    [
+        (np.zeros((9, 9, 1)), nc.ShapeError),
+        (np.zeros((2, 28, 28, 1)), nc.ShapeError),
+        (np.full((28, 28, 1), 255.0), nc.DataError),
+        (np.full((28, 28, 1), np.nan), nc.DataError),
+        (np.zeros((28, 28, 1), np.int64), nc.DataError),
+    ],
+)
+def test_an_image_that_does_not_fit_is_refused(image: np.ndarray, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        trace(make_model("grey"), image)
+
+
+def test_nan_weights_are_told_with_their_layer_and_filters() -> None:
+    model = make_model("article")
+    values = {name: np.array(value) for name, value in model.parameters.items()}
+    values["3.weight"][0, 0, 0, [4, 7]] = np.nan
+    model.load_parameters(values)
+    found = problems(trace(model, make_image(model)))
+    assert [(p.layer, p.kind, p.channels) for p in found] == [(3, "nan", (4, 7))]
+    assert "layer 3 (Conv2d) has 2 NaN values in its weight" in found[0].text
+
+
+def test_dead_filters_and_dead_layers_are_told() -> None:
+    model = make_model("article")
+    values = {name: np.array(value) for name, value in model.parameters.items()}
+    assert not [p for p in problems(trace(model, make_image(model))) if p.layer == 1], "a few silent maps are nothing"
+    values["0.bias"][:20] = -100.0
+    model.load_parameters(values)
+    found = problems(trace(model, make_image(model)))[0]
+    assert (found.layer, found.kind) == (1, "dead")
+    assert set(range(20)) <= set(found.channels)
+    values["0.bias"][:] = -100.0
+    model.load_parameters(values)
+    assert problems(trace(model, make_image(model)))[0].kind == "constant"
+
+
+def test_sums_that_overflow_are_told_where_they_begin() -> None:
+    model = make_model("without convolutions")
+    values = {name: np.array(value) for name, value in model.parameters.items()}
+    values["1.bias"][0] = np.inf
+    model.load_parameters(values)
+    found = problems(trace(model, make_image(model)))
+    assert [(p.layer, p.kind) for p in found] == [(1, "infinite")]
