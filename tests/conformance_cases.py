@@ -79,6 +79,9 @@ LANDMARKS: dict[str, Graph] = {
     ),
     "overlapping pools": _graph((8, 9, 3), MaxPool2d(3, 1, 1), Conv2d(8, 3), MaxPool2d(3, 2), Flatten(), Linear(2)),
     "pool that leaves a rest": _graph((7, 9, 1), Conv2d(4, 1), ReLU(), MaxPool2d(2), Flatten(), Linear(2)),
+    "large windows over many channels": _graph(
+        (7, 6, 2), Conv2d(72, 1), MaxPool2d(5, 1, 2), ReLU(), AvgPool2d(4, 1, 1), Flatten(), Linear(2)
+    ),
     "mean pools": _graph((8, 9, 3), AvgPool2d(2), ReLU(), Conv2d(4, 2), AvgPool2d(2, 1, 1), Flatten(), Linear(4)),
     "ReLU first": _graph((5, 5, 3), ReLU(), Conv2d(4, 3, padding=1), ReLU(), ReLU(), Flatten(), ReLU(), Linear(2)),
     "flatten, then ReLU": _graph((4, 4, 2), Conv2d(3, 3), Flatten(), ReLU(), Linear(3), ReLU(), Linear(2), ReLU()),

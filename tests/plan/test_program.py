@@ -17,7 +17,7 @@ from neocog.plan.layout import Space
 from neocog.plan.memory import Name, Place, accesses
 from neocog.plan.planner import plan_program
 from neocog.plan.program import Program, Training
-from neocog.plan.stages import Chain
+from neocog.plan.stages import Chain, Pool
 from neocog.plan.target import Target
 from neocog.plan.verify import PlanError, verify
 
@@ -70,10 +70,44 @@ def test_dropout_is_no_part_of_prediction() -> None:
     assert sum("Dropout" in name for name in names(plan_program(graph, 2, NARROW, TRAINING))) == 3
 
 
+def test_peaks_are_found_behind_each_convolution_and_nothing_is_computed_behind_the_last() -> None:
+    program = plan_program(article_graph(), 64, WIDE, peaks=True)
+    assert names(program) == [
+        "load images",
+        "0:Conv2d+ReLU forward",  # and its pooling
+        "0:Conv2d+ReLU peaks",
+        "3:Conv2d+ReLU forward",
+        "3:Conv2d+ReLU peaks",
+    ]
+    assert program.peaks is not None
+    assert {layer: peak.channels for layer, peak in program.peaks.items()} == {0: 32, 3: 64}
+    assert program.logits is None
+    assert program.features is None
+    assert describe(program).startswith("peaks, batch 64")
+    # the maps themselves never exist for the whole batch
+    assert program.size(Space.WORK) < 64 * 4 * 11 * 11 * 64
+
+
+def test_a_pooling_that_leaves_something_out_hides_no_peak() -> None:
+    graph = trace(Sequential(Conv2d(16, 3), ReLU(), MaxPool2d(2), Conv2d(16, 3), Flatten(), Linear(2)), (21, 20, 1))
+    assert "2:MaxPool2d forward" not in names(plan_program(graph, 64, WIDE))
+    program = plan_program(graph, 64, WIDE, peaks=True)
+    pool = next(stage for stage in program.every_stage() if isinstance(stage, Pool) and "0:" in stage.name)
+    assert (pool.x.height, pool.x.width) == (19, 18)
+    assert "2:MaxPool2d forward" in names(program)
+
+
+def test_a_relu_behind_a_dropout_belongs_to_the_layer_before_it_but_not_to_its_peak() -> None:
+    graph = trace(Sequential(Conv2d(4, 3), Dropout(0.5), ReLU(), Conv2d(4, 3), Flatten()), (9, 9, 1))
+    assert "0:Conv2d+ReLU forward" in names(plan_program(graph, 4, WIDE))
+    assert "0:Conv2d forward" in names(plan_program(graph, 4, WIDE, peaks=True))
+
+
 @pytest.mark.parametrize("target", [WIDE, NARROW])
 def test_parameters_lie_alike_in_every_program_of_a_network(target: Target) -> None:
     graph = trace(MIXED, (17, 14, 3))
     layouts = [plan_program(graph, batch, target, use).parameters for batch in (1, 7, 64) for use in (None, TRAINING)]
+    layouts.append(plan_program(graph, 64, target, peaks=True).parameters)
     assert all(layout == layouts[0] for layout in layouts)
 
 
@@ -180,9 +214,16 @@ def test_memory_is_shared_only_between_lives_that_do_not_meet(graph: Graph, trai
 
 def test_what_a_caller_reads_shares_its_memory_with_nothing() -> None:
     program = plan_program(article_graph(), 64, WIDE, TRAINING)
-    assert program.losses is not None
-    kept = [(t.space, t.name) for t in (program.input, program.logits, program.features, program.losses)]
-    for name in (*kept, (Space.WORK, "gradients")):
+    read = (program.input, program.logits, program.features, program.losses)
+    kept = [(t.space, t.name) for t in read if t is not None]
+    assert len(kept) == 4
+    _check_alone(program, [*kept, (Space.WORK, "gradients")])
+    peaks = plan_program(article_graph(), 64, WIDE, peaks=True)
+    _check_alone(peaks, [(peak.space, peak.name) for peak in (peaks.peaks or {}).values()])
+
+
+def _check_alone(program: Program, kept: list[Name]) -> None:
+    for name in kept:
         place = program.places[name]
         sharing = [n for n, p in program.places.items() if n[0] is name[0] and p.overlaps(place)]
         assert sharing == [name]

@@ -13,6 +13,7 @@ from neocog.plan.layout import Tensor
 from neocog.plan.stages import Pool, PoolBackward
 
 UNROLL_CELLS = 9  # windows of at most this many cells, never touching padding, are written out
+LOOPED_VECTORS = 4  # vectors of channels that a loop over the cells of a larger window takes along
 
 
 def _bounds(b: Builder, axis: Axis, output: Index) -> tuple[Index, Index, Index]:
@@ -42,53 +43,76 @@ def _cells(
 
 def emit_pool(b: Builder, memory: Memory, stage: Pool, low: Value, high: Value) -> None:
     """Write rows of the pooled images: the largest or the mean of each window, and the winner's place in it."""
-    x, y = memory.tensor(stage.x), memory.tensor(stage.y)
     vertical, horizontal = stage.window.vertical, stage.window.horizontal
+    vectors = -(-stage.y.channels // b.lanes)
+    # A loop over cells waits for each comparison before the next one, unless it has other channels to go on with.
+    together = 1 if stage.window.cells <= UNROLL_CELLS else min(vectors, LOOPED_VECTORS)
+    whole, rest = divmod(vectors, together)
     with b.loop(low, high) as (item, _):
         image, row = b.divmod(item, stage.y.height)
         top, first_row, last_row = _bounds(b, vertical, row)
         with b.loop(0, stage.y.width) as (column, _):
             left, first_column, last_column = _bounds(b, horizontal, column)
             corner = pixel(b, stage.x, image, top, left)
-            to = pixel(b, stage.y, image, row, column)
-            with b.loop(0, -(-stage.y.channels // b.lanes)) as (vector, _):
-                channel = b.mul(vector, b.lanes)
-                start = b.splat(float("-inf") if stage.largest else 0.0)
-                values = [start]
-                if stage.winner is not None:
-                    values.append(b.splat_i32(0))
+            bounds = (first_row, last_row), (first_column, last_column)
+            with b.loop(0, whole) as (group, _):
+                channel = b.mul(group, together * b.lanes)
+                _pool_window(b, memory, stage, (image, row, column), b.add(corner, channel), channel, together, bounds)
+            if rest:
+                channel = whole * together * b.lanes
+                _pool_window(b, memory, stage, (image, row, column), b.add(corner, channel), channel, rest, bounds)
 
-                def visit(r: Index, s: Index, values: list[Value], source: Index) -> None:
-                    at = b.add(source, b.add(b.mul(r, stage.x.row_step), b.mul(s, stage.x.pitch)))
-                    value = b.load(x, at)
-                    if not stage.largest:
-                        values[0] = b.ir.fadd(values[0], value)
-                        return
-                    better = b.ir.fcmp_ordered(">", value, values[0])
-                    better = b.ir.or_(better, b.ir.fcmp_unordered("uno", value, value))
-                    values[0] = b.ir.select(better, value, values[0])
-                    if stage.winner is not None:
-                        place = b.add(b.mul(r, horizontal.kernel), s)
-                        values[1] = b.ir.select(better, b.splat_i32(place), values[1])
 
-                source = b.add(corner, channel)
-                bounds = (first_row, last_row, first_column, last_column)
-                if all(isinstance(bound, int) for bound in bounds) and stage.window.cells <= UNROLL_CELLS:
-                    for r in range(vertical.kernel):
-                        for s in range(horizontal.kernel):
-                            visit(r, s, values, source)
-                else:
-                    with _cells(b, (first_row, last_row), (first_column, last_column), values) as (r, s, carried):
-                        visit(r, s, carried, source)
-                result = values[0]
-                if not stage.largest:
-                    result = b.ir.fmul(result, b.splat(1.0 / stage.window.cells))
-                b.store(result, y, b.add(to, channel))
-                if stage.winner is not None:
-                    winner = stopped(b, result, values[1]) if stage.gated else values[1]
-                    at = b.add(pixel(b, stage.winner, image, row, column), channel)
-                    kind = winner_type(stage.winner)
-                    store_winner(b, winner, b.at(memory.tensor(stage.winner), at, kind), kind)
+def _pool_window(
+    b: Builder,
+    memory: Memory,
+    stage: Pool,
+    place: tuple[Index, Index, Index],
+    source: Index,
+    channel: Index,
+    vectors: int,
+    bounds: tuple[tuple[Index, Index], tuple[Index, Index]],
+) -> None:
+    """Write some vectors of channels of one window, whose first cell lies at `source` in x."""
+    x, y = memory.tensor(stage.x), memory.tensor(stage.y)
+    vertical, horizontal = stage.window.vertical, stage.window.horizontal
+    values = [b.splat(float("-inf") if stage.largest else 0.0)] * vectors
+    if stage.winner is not None:
+        values += [b.splat_i32(0)] * vectors
+
+    def visit(r: Index, s: Index, values: list[Value]) -> None:
+        cell = b.add(source, b.add(b.mul(r, stage.x.row_step), b.mul(s, stage.x.pitch)))
+        for v in range(vectors):
+            value = b.load(x, b.add(cell, v * b.lanes))
+            if not stage.largest:
+                values[v] = b.ir.fadd(values[v], value)
+                continue
+            better = b.ir.fcmp_ordered(">", value, values[v])
+            better = b.ir.or_(better, b.ir.fcmp_unordered("uno", value, value))
+            values[v] = b.ir.select(better, value, values[v])
+            if stage.winner is not None:
+                number = b.add(b.mul(r, horizontal.kernel), s)
+                values[vectors + v] = b.ir.select(better, b.splat_i32(number), values[vectors + v])
+
+    rows, columns = bounds
+    if all(isinstance(bound, int) for bound in (*rows, *columns)) and stage.window.cells <= UNROLL_CELLS:
+        for r in range(vertical.kernel):
+            for s in range(horizontal.kernel):
+                visit(r, s, values)
+    else:
+        with _cells(b, rows, columns, values) as (r, s, carried):
+            visit(r, s, carried)
+    for v in range(vectors):
+        result = values[v]
+        if not stage.largest:
+            result = b.ir.fmul(result, b.splat(1.0 / stage.window.cells))
+        at = b.add(channel, v * b.lanes)
+        b.store(result, y, b.add(pixel(b, stage.y, *place), at))
+        if stage.winner is not None:
+            winner = stopped(b, result, values[vectors + v]) if stage.gated else values[vectors + v]
+            to = b.add(pixel(b, stage.winner, *place), at)
+            kind = winner_type(stage.winner)
+            store_winner(b, winner, b.at(memory.tensor(stage.winner), to, kind), kind)
 
 
 def emit_pool_backward(b: Builder, memory: Memory, stage: PoolBackward, low: Value, high: Value) -> None:
