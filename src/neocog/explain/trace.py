@@ -66,7 +66,7 @@ class Problem:
     """Something that a reader must know before trusting a picture.
 
     layer: index of the layer; None: the whole network.
-    kind: "nan", "infinite", "dead" (at least half of the maps give 0 everywhere on this image), "constant" (so does all of a layer).
+    kind: "nan", "infinite", "dead" (at least half of the maps give 0 everywhere), "constant" (all of them do).
     text: one line that names the layer and the cause.
     channels: which filters or outputs, where it is some of them.
     """

@@ -1,20 +1,170 @@
-"""Questions about what a network looks for: images, patches, attributions, places, learning."""
+"""Questions about what a network looks for: images, patches, attributions, places, learning.
+
+With `control` they are answered for freshly drawn weights too: a picture that stays the same ignores the model.
+"""
 
 from __future__ import annotations
 
+from typing import Any
+
 from neocog.app.page.message import Answer
 from neocog.app.page.question import Question
-from neocog.app.page.session import Session
+from neocog.app.page.session import Gallery, Session
 from neocog.errors import SettingError
-from neocog.explain.subject import Progress
+from neocog.explain.control import randomised, rank_correlation, rank_correlations
+from neocog.explain.gradcam import GradCam, gradcam
+from neocog.explain.occlusion import Occlusion, occlusion
+from neocog.explain.patches import Patches, top_patches
+from neocog.explain.places import downsample, shift
+from neocog.explain.subject import Progress, Subject, layer_node
+from neocog.model.layers import Conv2d
 
 
 def sample(session: Session, question: Question, progress: Progress) -> Answer:
     """Take an image of the data set as input."""
-    if session.gallery is None:
-        raise SettingError("there is no data set to take images from", hint="start with --data DATA")
-    item = session.gallery.input(question.whole("index"))
+    item = _gallery(session).input(question.whole("index"))
     return Answer({"input": session.add(item), "name": item.name, "note": item.note, "label": item.label})
 
 
-PATTERNS = {"sample": sample}
+def patches(session: Session, question: Question, progress: Progress) -> Answer:
+    """The patches of the data set that each filter of a convolution answers most to."""
+    node = layer_node(session.model, question.whole("layer"), Conv2d)
+    gallery = _gallery(session)
+    found = _all_patches(session, None, gallery, progress)[node.index]
+    facts: dict[str, Any] = {}
+    arrays: dict[str, Any] = {}
+    if "control" in question.arguments:
+        trained = found.peaks
+        found = _all_patches(session, question.whole("control"), gallery, progress)[node.index]
+        assert trained is not None  # both were asked for
+        assert found.peaks is not None
+        arrays["rank_correlation"] = rank_correlations(trained, found.peaks)
+    facts |= {
+        "images": found.looked_at,
+        "dead": list(found.dead),
+        "seconds": found.seconds,
+        "field": list(found.field),
+    }
+    for name in ("crops", "values", "images", "positions", "boxes", "labels", "maximum"):
+        arrays[name] = getattr(found, name)
+    return Answer(facts, arrays)
+
+
+def hidden(session: Session, question: Question, progress: Progress) -> Answer:
+    """How the target falls when a patch hides each place."""
+    name, target = question.text("input"), question.text("target")
+    image = session.input(name).image
+    settings = (_pair(question, "patch"), _pair(question, "stride"), question.text("baseline"))
+
+    def of(model: Subject, key: int | None) -> Occlusion:
+        patch, stride, baseline = settings
+        return session.remember(
+            ("occlusion", name, target, settings, key),
+            lambda: occlusion(model, image, target, patch=patch, stride=stride, baseline=baseline, progress=progress),
+        )
+
+    found = of(session.model, None)
+    facts: dict[str, Any] = {}
+    if "control" in question.arguments:
+        control = question.whole("control")
+        other = of(_random(session, control), control)
+        facts["rank_correlation"] = rank_correlation(found.map, other.map)
+        found = other
+    facts |= {
+        "value": found.value,
+        "patch": list(found.patch),
+        "stride": list(found.stride),
+        "baseline": found.baseline,
+        "baseline_source": found.baseline_source,
+        "largest": list(found.largest),
+    }
+    return Answer(facts, {"map": found.map, "heat": found.heat})
+
+
+def cam(session: Session, question: Question, progress: Progress) -> Answer:
+    """Grad-CAM: which places of a layer speak for the target."""
+    image, target, layer = session.input(question.text("input")).image, question.text("target"), question.whole("layer")
+
+    def of(model: Subject) -> GradCam:
+        return gradcam(model, image, target, layer=layer)
+
+    found = of(session.model)
+    facts: dict[str, Any] = {}
+    if "control" in question.arguments:
+        other = of(_random(session, question.whole("control")))
+        facts["rank_correlation"] = rank_correlation(found.grid, other.grid)
+        found = other
+    facts |= {
+        "layer": found.layer,
+        "name": found.name,
+        "choices": list(found.choices),
+        "all_zero": found.all_zero,
+        "text": found.text,
+    }
+    return Answer(facts, {"grid": found.grid, "heat": found.heat, "weights": found.weights})
+
+
+def moved(session: Session, question: Question, progress: Progress) -> Answer:
+    """The image, or a patch of it, in another place; and a filter's map, which follows."""
+    found = shift(
+        session.model,
+        session.input(question.text("input")).image,
+        question.whole("rows"),
+        question.whole("columns"),
+        layer=question.whole("layer"),
+        filter=question.whole("filter"),
+        box=question.wholes("box", 4),
+    )
+    names = ("prediction", "peak", "peak_before", "peak_value", "peak_value_before", "stride", "moved", "equal_inside")
+    return Answer(
+        {name: getattr(found, name) for name in names},
+        {name: getattr(found, name) for name in ("image", "map", "before", "probabilities")},
+    )
+
+
+def smaller(session: Session, question: Question, progress: Progress) -> Answer:
+    """The image with fewer pixels, and what the network then says."""
+    found = downsample(session.model, session.input(question.text("input")).image, question.whole("size"))
+    return Answer(
+        {name: getattr(found, name) for name in ("prediction", "size", "values", "of", "sizes")},
+        {name: getattr(found, name) for name in ("image", "small", "probabilities")},
+    )
+
+
+PATTERNS = {
+    "sample": sample,
+    "patches": patches,
+    "occlusion": hidden,
+    "gradcam": cam,
+    "shift": moved,
+    "downsample": smaller,
+}
+
+
+def _gallery(session: Session) -> Gallery:
+    if session.gallery is None or not len(session.gallery):
+        raise SettingError("there is no data set to look through", hint="start with --data DATA")
+    return session.gallery
+
+
+def _random(session: Session, seed: int) -> Subject:
+    """Give the network with freshly drawn weights, once for each seed."""
+    return session.remember(("random", seed), lambda: randomised(session.model, seed))
+
+
+def _all_patches(session: Session, control: int | None, gallery: Gallery, progress: Progress) -> dict[int, Patches]:
+    """Look through the data set once for all convolutions."""
+    model = session.model if control is None else _random(session, control)
+    return session.remember(
+        ("patches", control),
+        lambda: top_patches(model, gallery, labels=gallery.labels, keep_peaks=True, progress=progress),
+    )
+
+
+def _pair(question: Question, key: str) -> tuple[int, int]:
+    """Give an argument of one number, or of two between a comma, as two."""
+    if "," in question.text(key):
+        pair = question.wholes(key, 2)
+        assert pair is not None  # text found it
+        return pair[0], pair[1]
+    return question.whole(key), question.whole(key)

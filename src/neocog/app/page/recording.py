@@ -9,7 +9,7 @@ import numpy as np
 
 from neocog.app.page.question import Question
 from neocog.app.page.session import FIRST, Session
-from neocog.explain.places import downsample_sizes
+from neocog.explain.places import offered_sizes
 from neocog.model.graph import Node
 from neocog.model.layers import AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d
 from neocog.model.shapes import ImageShape
@@ -121,5 +121,5 @@ def _places(session: Session, node: Node, filter: int, shift: dict[str, int]) ->
     for rows in steps:
         for columns in steps:
             yield ask("shift", columns=columns, filter=filter, input=FIRST, layer=node.index, rows=rows)
-    for size in downsample_sizes(session.model):
+    for size in offered_sizes(min(session.size.height, session.size.width)):
         yield ask("downsample", input=FIRST, size=size)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,7 +25,6 @@ KEPT_INPUTS = 64
 KEPT_RESULTS = 24
 MOST_IMAGES = 10_000  # of a data set that are looked through
 MOST_PIXELS = 50_000_000  # of an image that the page is given
-READ_BATCH = 256
 FIRST = "first"
 Value = TypeVar("Value")
 
@@ -68,15 +67,10 @@ class Gallery:
     def __len__(self) -> int:
         return len(self._indices)
 
-    def read(self, indices: NDArray[np.int64]) -> NDArray[Any]:
-        """Give images by index: (n, H, W, C); one that cannot be read is black."""
-        images, _ = self._dataset.read(self._indices[indices], self._size, self._resize)
+    def __getitem__(self, rows: Any, /) -> NDArray[Any]:
+        """Give the images (n, H, W, C) of a slice, or of an array of indices; one that cannot be read is black."""
+        images, _ = self._dataset.read(self._indices[rows], self._size, self._resize)
         return images
-
-    def batches(self) -> Iterator[NDArray[Any]]:
-        """Give all images in order."""
-        for start in range(0, len(self), READ_BATCH):
-            yield self.read(np.arange(start, min(start + READ_BATCH, len(self))))
 
     def input(self, index: int) -> Input:
         """Give one image as an input.
@@ -88,7 +82,7 @@ class Gallery:
             raise SettingError(f"index must be a whole number from 0 to {len(self) - 1}, got {index}")
         label = int(self.labels[index])
         name = f"{self.name}: {self._dataset.identifiers[int(self._indices[index])]}"
-        return Input(self.read(np.array([index]))[0], name, None, None if label < 0 else label)
+        return Input(self[index : index + 1][0], name, None, None if label < 0 else label)
 
 
 @dataclass(slots=True)
