@@ -1,0 +1,139 @@
+"""Which places of a layer's maps speak for a class, weighted by the gradient.
+
+Source: Selvaraju et al. 2017, Grad-CAM: visual explanations from deep networks via gradient-based localization.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neocog.errors import DataError, SettingError
+from neocog.explain.gradient import Target, gradient_flow, read_target
+from neocog.explain.response import response_index, usable
+from neocog.explain.subject import Array, Subject, layer_node
+from neocog.explain.trace import trace
+from neocog.model.graph import Graph
+from neocog.model.layers import Conv2d
+from neocog.model.shapes import ImageShape
+
+DEFAULT_LAYER = -1
+
+
+@dataclass(frozen=True, slots=True)
+class GradCam:
+    """What speaks for a target, place by place; 0 where nothing does.
+
+    grid: (P, Q) as computed, on the layer's own grid: max(0, sum over maps of weight × map).
+    heat: (H, W): the grid stretched over the image, bilinear.
+    weights: (K,): the mean of the target's gradient over each map.
+    layer: index of the layer. name: as in `model.summary()`, with its kind. choices: indices that `layer` may be.
+    all_zero: whether nothing speaks for the target.
+    text: what to read off it, in a sentence.
+    """
+
+    grid: Array
+    heat: Array
+    weights: Array
+    layer: int
+    name: str
+    choices: tuple[int, ...]
+    all_zero: bool
+    text: str
+
+
+def default_layer(graph: Graph) -> int:
+    """Give the last convolution, or the ReLU directly behind it: the last maps that know places and shapes alike.
+
+    Raises:
+        SettingError: the network has no convolution.
+    """
+    convolutions = [node.index for node in graph.nodes if isinstance(node.layer, Conv2d)]
+    if not convolutions:
+        raise SettingError(
+            "Grad-CAM needs feature maps, this network has no convolution",
+            hint="name a layer with maps, if there is one",
+        )
+    return response_index(graph, convolutions[-1])
+
+
+def gradcam(
+    model: Subject, image: NDArray[Any], target: str | int, *, layer: int | str | None = DEFAULT_LAYER
+) -> GradCam:
+    """Weight each map of a layer by the mean of its gradient, add them up, and keep what is above 0.
+
+    Arguments:
+        model: any neocog model.
+        image: (H, W, C), uint8 or in [0, 1].
+        target: as in `neocog.explain.gradient.read_target`.
+        layer: index or name of a layer with maps, taken as it is, before a ReLU behind it; -1 or None for
+            `default_layer`.
+
+    Raises:
+        SettingError: there is no such layer, or it gives no maps. ShapeError, DataError: the image does not fit.
+        DataError: the network answers with NaN.
+
+    >>> from neocog.explain.lesson import lesson_image, lesson_model
+    >>> found = gradcam(lesson_model(), lesson_image(), 0)
+    >>> found.name, found.grid.shape, found.heat.shape
+    ('layer 0 (Conv2d)', (4, 4), (6, 6))
+    """
+    graph = model.graph
+    automatic = layer is None or layer == DEFAULT_LAYER
+    node = graph.nodes[default_layer(graph)] if automatic else layer_node(model, layer or 0)
+    choices = tuple(n.index for n in graph.nodes if isinstance(n.output, ImageShape))
+    if node.index not in choices:
+        raise SettingError(
+            f"Grad-CAM needs feature maps, {node.title} gives {node.output}",
+            hint=f"layers with maps: {', '.join(graph.nodes[index].name for index in choices) or 'none'}",
+        )
+    aim = read_target(model, target)
+    traced = usable(trace(model, image))
+    weights = gradient_flow(traced, aim).outputs[node.index].mean(axis=(0, 1))
+    grid = np.maximum(traced.output(node.index) @ weights, 0.0)
+    if not np.isfinite(grid).all():
+        raise DataError(f"{node.title}: its maps, weighted by the gradient, overflow: there is no Grad-CAM")
+    all_zero = not grid.any()
+    text = _text(node.title, _told(aim, model.class_names), grid, weights)
+    heat = stretch(grid, graph.input.height, graph.input.width)
+    return GradCam(grid, heat, weights, node.index, node.title, choices, all_zero, text)
+
+
+def stretch(grid: Array, height: int, width: int) -> Array:
+    """Bring a grid (P, Q) to (height, width) with bilinear interpolation between the centres of its cells.
+
+    As torch.nn.functional.interpolate(mode="bilinear", align_corners=False); beyond the outermost centres the value
+    stays.
+
+    >>> stretch(np.array([[0.0, 4.0]]), 1, 4).tolist()
+    [[0.0, 1.0, 3.0, 4.0]]
+    """
+    result: Array = _blend(grid.shape[0], height) @ grid @ _blend(grid.shape[1], width).T
+    return result
+
+
+def _blend(cells: int, pixels: int) -> Array:
+    """Give the share (pixels, cells) that each cell has in each pixel."""
+    place = np.clip((np.arange(pixels) + 0.5) * cells / pixels - 0.5, 0, cells - 1)
+    low = np.minimum(place.astype(np.int64), max(0, cells - 2))
+    share = place - low
+    matrix = np.zeros((pixels, cells))
+    matrix[np.arange(pixels), low] = 1.0 - share
+    matrix[np.arange(pixels), np.minimum(low + 1, cells - 1)] += share
+    return matrix
+
+
+def _told(aim: Target, names: tuple[str, ...]) -> str:
+    return f"class {names[aim.index]}" if aim.kind == "class" else f"the loss of class {names[aim.index]}"
+
+
+def _text(title: str, told: str, grid: Array, weights: Array) -> str:
+    if grid.any():
+        row, column = divmod(int(grid.argmax()), grid.shape[1])
+        return f"{title}: most speaks for {told} at row {row}, column {column} of its {len(grid)} x {len(grid[0])} grid"
+    if not weights.any():
+        return f"all zero: the gradient of {told} does not reach {title}, so no map of it counts"
+    return f"all zero: nowhere do the maps of {title}, weighted, speak for {told}; they are silent or speak against it"

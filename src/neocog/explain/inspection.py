@@ -1,0 +1,108 @@
+"""A closer look at some maps: the largest value and its place, in float64 where float32 cannot decide."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neocog.explain.contenders import NEAR, ImageRows, Pairs, Whole
+from neocog.explain.response import quick_maps
+from neocog.model.graph import Graph
+
+BLOCK = 16  # images that are looked at at a time: their maps stay in the processor's cache
+ROUNDED = 0.7  # share of the progress that the look in float32 takes
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What maps hold: their largest values (n,), places (n,) in row-major order, and whether these stand alone."""
+
+    values: NDArray[np.float32]
+    places: Whole
+    alone: NDArray[np.bool_]
+
+
+def look_closely(
+    graph: Graph,
+    exact: Mapping[str, NDArray[np.float64]],
+    images: ImageRows,
+    pairs: dict[int, Pairs],
+    count: int,
+    progress: Callable[[float], None],
+) -> dict[int, Found]:
+    """Look at maps of contenders, in float32, and again in float64 where values come close.
+
+    Arguments:
+        graph: the network.
+        exact: float64 parameters.
+        images: the data set.
+        pairs: layer → which filters on which images.
+        count: how many images of each filter are wanted; the order of those further back does not matter.
+        progress: told the share that is done.
+
+    Returns:
+        layer → what was found, in the order of the pairs.
+    """
+    rounded = {name: value.astype(np.float32) for name, value in exact.items()}
+    found = _look(graph, rounded, images, pairs, lambda done: progress(ROUNDED * done))
+    doubtful = {index: _doubtful(pairs[index][0], found[index], count) for index in pairs}
+    again = {index: (pairs[index][0][rows], pairs[index][1][rows]) for index, rows in doubtful.items()}
+    for index, closer in _look(
+        graph, exact, images, again, lambda done: progress(ROUNDED + (1 - ROUNDED) * done)
+    ).items():
+        rows = doubtful[index]
+        found[index].values[rows], found[index].places[rows] = closer.values, closer.places
+    return found
+
+
+def _look(
+    graph: Graph,
+    parameters: Mapping[str, NDArray[Any]],
+    images: ImageRows,
+    pairs: dict[int, Pairs],
+    progress: Callable[[float], None],
+) -> dict[int, Found]:
+    """Compute the maps of some filters on some images, in the dtype of the parameters.
+
+    Images that only a layer in front needs come first, and run no further.
+    """
+    found = {
+        index: Found(np.empty(len(rows), np.float32), np.empty(len(rows), np.int64), np.empty(len(rows), bool))
+        for index, (_, rows) in pairs.items()
+    }
+    deepest: dict[int, int] = {}
+    for index in sorted(pairs):
+        deepest |= dict.fromkeys(pairs[index][1].tolist(), index)
+    order = np.array(sorted(deepest, key=lambda image: (deepest[image], image)), np.int64)
+    for start in range(0, len(order), BLOCK):
+        block = np.sort(order[start : start + BLOCK])
+        members = {index: np.flatnonzero(np.isin(rows, block)) for index, (_, rows) in pairs.items()}
+        members = {index: places for index, places in members.items() if len(places)}
+        for index, maps in quick_maps(graph, parameters, images[block], tuple(members)).items():
+            filters, rows = (column[members[index]] for column in pairs[index])
+            chosen = maps[np.searchsorted(block, rows), :, :, filters].reshape(len(rows), -1).astype(np.float32)
+            largest = chosen.max(axis=1)
+            found[index].values[members[index]] = largest
+            found[index].places[members[index]] = chosen.argmax(axis=1)
+            near = chosen >= (largest - NEAR * np.abs(largest))[:, None]
+            found[index].alone[members[index]] = near.sum(axis=1) == 1
+        progress(min(1.0, (start + BLOCK) / len(order)))
+    return found
+
+
+def _doubtful(filters: Whole, found: Found, count: int) -> Whole:
+    """List the pairs whose place on the map, or in the order of images, float32 cannot decide."""
+    order = np.lexsort((-found.values, filters))
+    values, owners = found.values[order], filters[order]
+    first = np.searchsorted(owners, owners)
+    rank = np.arange(len(order)) - first
+    last = values[np.minimum(first + count, np.searchsorted(owners, owners, side="right")) - 1]
+    touching = (owners[1:] == owners[:-1]) & (values[:-1] - values[1:] <= NEAR * np.abs(values[:-1]))
+    close = np.r_[False, touching] | np.r_[touching, False]
+    matters = (rank < count) | (values >= last - NEAR * np.abs(last))
+    doubtful: Whole = order[matters & (close | ~found.alone[order])]
+    return doubtful
