@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from neocog import explain as explain
     from neocog.errors import DataError as DataError
     from neocog.errors import EngineError as EngineError
     from neocog.errors import FormatError as FormatError
@@ -66,6 +67,7 @@ _HOMES = {
     "neocog.train.modelfile": ("load",),
     "neocog.train.trainer": ("Trainer",),
 }
+_MODULES = {"explain": "neocog.explain", "zoo": "neocog.model.zoo"}
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [  # noqa: RUF022 - in the order of the homes above
@@ -99,6 +101,7 @@ __all__ = [  # noqa: RUF022 - in the order of the homes above
     "Model",
     "load",
     "Trainer",
+    "explain",
     "zoo",
     "__version__",
 ]
@@ -108,8 +111,8 @@ def __getattr__(name: str) -> Any:
     value: Any
     if name in _HOME_OF:
         value = getattr(import_module(_HOME_OF[name]), name)
-    elif name == "zoo":
-        value = import_module("neocog.model.zoo")
+    elif name in _MODULES:
+        value = import_module(_MODULES[name])
     elif name == "__version__":
         value = import_module("importlib.metadata").version("neocog")
     else:

@@ -29,8 +29,9 @@ def test_every_public_name_is_there():
     for name in nc.__all__:
         assert getattr(nc, name) is not None
         assert name in dir(nc)
-    assert set(nc._HOME_OF) | {"zoo", "__version__"} == set(nc.__all__)
+    assert set(nc._HOME_OF) | {"explain", "zoo", "__version__"} == set(nc.__all__)
     assert nc.zoo.article().layers
+    assert nc.explain.lesson_model().class_names
 
 
 def test_an_unknown_name_is_an_attribute_error():

@@ -16,7 +16,10 @@ from neocog.app.cli import compiling
 from neocog.train.runfolder import RunFolder
 from neocog.train.trainer import Trainer
 
-FILES = {"model.safetensors", "last.safetensors", "history.csv", "config.json", "split.csv"}
+FILES = {
+    *("model.safetensors", "last.safetensors", "filters.safetensors"),
+    *("history.csv", "config.json", "split.csv"),
+}
 QUICK = ("--epochs", "2", "--batch-size", "8")
 
 

@@ -13,11 +13,14 @@ from neocog.app.page.session import Gallery, Session
 from neocog.errors import SettingError
 from neocog.explain.control import randomised, rank_correlation, rank_correlations
 from neocog.explain.gradcam import GradCam, gradcam
+from neocog.explain.maximise import Maximised, maximise
 from neocog.explain.occlusion import Occlusion, occlusion
 from neocog.explain.patches import Patches, top_patches
 from neocog.explain.places import downsample, shift
-from neocog.explain.subject import Progress, Subject, layer_node
+from neocog.explain.subject import Progress, Subject, check_index, image_output, layer_node
 from neocog.model.layers import Conv2d
+from neocog.train.runfolder import RunFolder
+from neocog.train.snapshots import load_snapshots
 
 
 def sample(session: Session, question: Question, progress: Progress) -> Answer:
@@ -48,6 +51,39 @@ def patches(session: Session, question: Question, progress: Progress) -> Answer:
     for name in ("crops", "values", "images", "positions", "boxes", "labels", "maximum"):
         arrays[name] = getattr(found, name)
     return Answer(facts, arrays)
+
+
+def maximum(session: Session, question: Question, progress: Progress) -> Answer:
+    """The image that a filter answers most to."""
+    node = layer_node(session.model, question.whole("layer"), Conv2d)
+    filter = check_index("filter", question.whole("filter"), image_output(node).channels)
+    seed = question.whole("seed")
+
+    def of(model: Subject, key: int | None, largest: float | None) -> Maximised:
+        return session.remember(
+            ("maximise", key, node.index, filter, seed),
+            lambda: maximise(model, node.index, filter, seed=seed, data_maximum=largest, progress=progress),
+        )
+
+    data_maximum = None
+    if session.gallery is not None and len(session.gallery):
+        data_maximum = float(_all_patches(session, None, session.gallery, progress)[node.index].maximum[filter])
+    found = of(session.model, None, data_maximum)
+    facts: dict[str, Any] = {}
+    if "control" in question.arguments:
+        control = question.whole("control")
+        other = of(_random(session, control), control, None)
+        facts["rank_correlation"] = rank_correlation(found.image, other.image)
+        found = other
+    facts |= {
+        "value": found.value,
+        "data_maximum": found.data_maximum,
+        "dead": found.dead,
+        "steps": found.steps,
+        "seed": seed,
+        "beats": found.beats,
+    }
+    return Answer(facts, {"image": found.image, "history": found.history})
 
 
 def hidden(session: Session, question: Question, progress: Progress) -> Answer:
@@ -131,13 +167,34 @@ def smaller(session: Session, question: Question, progress: Progress) -> Answer:
     )
 
 
+def learning(session: Session, question: Question, progress: Progress) -> Answer:
+    """The first filters and the figures of a run, epoch by epoch."""
+    if session.run is None:
+        raise SettingError("there is no run to follow", hint="name a run folder: neocog explain runs/NAME")
+    folder = RunFolder(session.run)
+    snapshots = load_snapshots(folder.filters) if folder.filters.is_file() else None
+    nodes = {node.name: node for node in session.model.graph.nodes}
+    kept = {name: values for name, values in snapshots.filters.items() if name in nodes} if snapshots else {}
+    layers = [{"layer": nodes[name].index, "name": name, "shape": list(kept[name].shape[1:])} for name in kept]
+    return Answer(
+        {
+            "epochs": folder.read_history(),
+            "layers": layers,
+            "kept": list(snapshots.epochs) if snapshots else [],
+        },
+        {f"filters/{nodes[name].index}": values for name, values in kept.items()},
+    )
+
+
 PATTERNS = {
     "sample": sample,
     "patches": patches,
+    "maximise": maximum,
     "occlusion": hidden,
     "gradcam": cam,
     "shift": moved,
     "downsample": smaller,
+    "learning": learning,
 }
 
 

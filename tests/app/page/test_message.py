@@ -1,0 +1,45 @@
+"""What travels to the page arrives as it was."""
+
+from __future__ import annotations
+
+import numpy as np
+
+import neocog as nc
+from app.page.frames import read_frames
+from neocog.app.page.message import Answer, error_frame, progress_frame
+
+
+def test_facts_and_arrays_arrive_as_they_were() -> None:
+    generator = np.random.default_rng(0)
+    arrays = {"one": generator.normal(size=(2, 3, 4)), "none": np.zeros((0, 5)), "scalar": np.float32(2.5)}
+    facts = {"name": "滤波器 \u2028 </script>", "list": [1, (2, 3)], "count": np.int64(7), "half": np.float32(0.5)}
+    (frame,) = read_frames(Answer(facts, arrays).frame())
+    assert frame.manifest["facts"] == {"name": facts["name"], "list": [1, [2, 3]], "count": 7, "half": 0.5}
+    for name, value in arrays.items():
+        np.testing.assert_array_equal(frame.arrays[name], np.asarray(value, np.float32))
+
+
+def test_what_json_cannot_say_becomes_text_and_arrays_keep_it() -> None:
+    odd = np.array([np.nan, np.inf, -np.inf, 1e300])
+    (frame,) = read_frames(Answer({"odd": odd[:3]}, {"odd": odd}).frame())
+    assert frame.manifest["facts"] == {"odd": ["NaN", "Infinity", "-Infinity"]}
+    np.testing.assert_array_equal(frame.arrays["odd"], np.array([np.nan, np.inf, -np.inf, np.inf], np.float32))
+
+
+def test_frames_follow_each_other() -> None:
+    frames = read_frames(progress_frame(0.25, "images") + Answer({}, {"x": np.ones(3)}).frame())
+    assert frames[0].manifest == {"progress": {"done": 0.25, "what": "images"}}
+    assert frames[1].arrays["x"].tolist() == [1, 1, 1]
+
+
+def test_errors_of_users_keep_their_hint_and_others_are_called_bugs() -> None:
+    (frame,) = read_frames(error_frame(nc.ShapeError("too small", details=("by far",), hint="use a larger one")))
+    assert frame.manifest["error"] == {
+        "message": "too small\nby far",
+        "hint": "use a larger one",
+        "layer": None,
+        "code": "shape",
+    }
+    (frame,) = read_frames(error_frame(ZeroDivisionError("division by zero")))
+    assert frame.manifest["error"]["code"] == "internal"
+    assert "bug" in frame.manifest["error"]["hint"]

@@ -1,0 +1,86 @@
+"""A saved page holds the page, its answers, and a policy that lets nothing else in."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from neocog.app.cli.explain import lesson_session
+from neocog.app.page.answers import answer
+from neocog.app.page.question import Question
+from neocog.app.page.saved import assemble, record, save_page
+from neocog.app.page.session import FIRST, Session
+
+
+def read_recording(page: str) -> dict[str, dict]:
+    """Take the answers out of a saved page."""
+    text = re.search(r'<script type="application/json" id="neocog-answers">(.*?)</script>', page, re.DOTALL)
+    assert text is not None
+    return json.loads(text[1])
+
+
+def array_of(entry: dict) -> np.ndarray:
+    return np.frombuffer(base64.b64decode(entry["data"]), "<f4").reshape(entry["shape"])
+
+
+def test_recorded_answers_are_those_of_the_questions(session: Session, unbuilt_page: None, tmp_path: Path) -> None:
+    size = save_page(session, tmp_path / "page.html", lambda done, total: None)
+    page = (tmp_path / "page.html").read_text()
+    assert size == len(page.encode())
+    recording = read_recording(page)
+    assert len(recording) > 50
+    for key, kept in recording.items():
+        if key == "model" or "maximise" in key or "patches" in key:
+            continue
+        want = answer(session, Question.read(key))
+        assert [entry["name"] for entry in kept["arrays"]] == list(want.arrays)
+        for entry in kept["arrays"]:
+            np.testing.assert_array_equal(array_of(entry), np.asarray(want.arrays[entry["name"]], np.float32))
+    assert recording["model"]["facts"]["live"] is False
+    assert recording["model"]["facts"]["recorded"]["filters"]["0"]
+
+
+def test_each_room_has_answers(session: Session) -> None:
+    names = {Question.read(key).name for key in record(session, lambda done, total: None)}
+    assert {"model", "run", "activation", "lens", "edges", "pooling", "gradient", "terms", "flatten"} <= names
+    assert {"patches", "maximise", "occlusion", "gradcam", "shift", "downsample"} <= names
+
+
+def test_the_lesson_holds_every_window_every_edit_and_every_route() -> None:
+    recording = record(lesson_session(), lambda done, total: None)
+    for filter in range(2):
+        for row in range(4):
+            assert f"lens?filter={filter}&input=first&layer=0&row={row}" in recording
+    cut = "edges?channel=0&column=0&filter=1&input=first&layer=0&row=0"
+    assert cut in recording
+    assert all(f"{cut}&tap={tap}&value={value}" in recording for tap in range(9) for value in range(-3, 4))
+    assert "route?channel=0&column=5&input=first&layer=0&row=5&target=class:0" in recording
+
+
+def test_room_ends_and_smaller_answers_still_find_theirs(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    everything = record(session, lambda done, total: None)
+    monkeypatch.setattr("neocog.app.page.saved.MOST_BYTES", 20_000)
+    less = record(session, lambda done, total: None)
+    assert len(less) < len(everything)
+    assert f"gradient?input={FIRST}&layer=-1&target=class:{session.trace(FIRST).logits.argmax()}" in less
+
+
+def test_the_policy_names_the_one_script_and_style_and_nothing_ends_them_early() -> None:
+    script = 'const a = "</script><!--"; run()'
+    recording = {"model": {"facts": {"title": "</script><script>alert(1)</script>"}, "arrays": []}}
+    page = assemble("<b>&", script, "p{color:red}", recording)
+    assert page.count("</script") == 2
+    assert "<!--" not in page
+    assert "<title>&lt;b>&amp; - neocog" in page
+    assert read_recording(page) == recording
+    (inside,) = re.findall(r'<script type="module">(.*?)</script>', page, re.DOTALL)
+    for text in (inside, "p{color:red}"):
+        assert f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'" in page
+    assert "connect-src" not in page
+    assert "default-src 'none'" in page
