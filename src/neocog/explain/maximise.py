@@ -27,7 +27,7 @@ from neocog.model.layers import Conv2d
 from neocog.reference.network import backward
 
 FIRST_STEP, LAST_STEP = 0.3, 0.02  # of a pixel whose gradient has the image's root mean square; geometric between
-FIRST_BLUR = 2.0  # pixels, standard deviation; falls to that of the climb in half of the steps
+FIRST_BLUR = 3.0  # pixels, standard deviation; falls to that of the climb in half of the steps
 GREY, NOISE = 0.5, 0.05  # where climbs begin, and the deviation from it
 ENOUGH = 0.5  # of the highest climb: what a smoother one must reach where there is no data set to beat
 ROUNDING = 1e-6  # relative: beating the data set by less is not beating it
@@ -45,7 +45,7 @@ class Climb:
     centre: bool
 
 
-CLIMBS = (Climb(1.5, True), Climb(1.0, True), Climb(0.5, True), Climb(0.0, True), Climb(0.0, False))
+CLIMBS = (Climb(2.5, True), Climb(1.2, True), Climb(0.5, True), Climb(0.0, True), Climb(0.0, False))
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ def maximise(
     filter: int,
     *,
     seed: int = 0,
-    steps: int = 64,
+    steps: int = 48,
     data_maximum: float | None = None,
     progress: Progress = no_progress,
 ) -> Maximised:
@@ -146,7 +146,7 @@ def maximise_all(
     *,
     filters: Sequence[int] | None = None,
     seed: int = 0,
-    steps: int = 64,
+    steps: int = 48,
     data_maximum: NDArray[np.floating] | None = None,
     progress: Progress = no_progress,
 ) -> tuple[Maximised, ...]:
