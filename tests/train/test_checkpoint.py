@@ -119,7 +119,10 @@ def test_a_training_that_is_killed_twice_gives_the_same_files(tmp_path):
     whole, killed = load(tmp_path / "whole/last.safetensors"), load(tmp_path / "killed/last.safetensors")
     assert same(whole.parameters, killed.parameters)
     assert (tmp_path / "whole/model.safetensors").read_bytes() == (tmp_path / "killed/model.safetensors").read_bytes()
+    filters = "filters.safetensors"
+    assert (tmp_path / "whole" / filters).read_bytes() == (tmp_path / "killed" / filters).read_bytes()
     assert sorted(entry.name for entry in (tmp_path / "killed").iterdir()) == [
+        "filters.safetensors",
         "history.csv",
         "last.safetensors",
         "model.safetensors",

@@ -10,7 +10,7 @@ import pytest
 import neocog
 from neocog.data.resize import RESIZE_RULES
 from neocog.model.layers import Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU, Sequential
-from neocog.train import checkpoint, modelfile
+from neocog.train import checkpoint, modelfile, snapshots
 from neocog.train.files import tensor_bytes
 from neocog.train.history import COLUMNS
 from neocog.train.kinds import KINDS, to_json
@@ -82,7 +82,7 @@ def test_a_whole_document_fits_the_schema(make_model):
 
 
 def test_the_tables_name_every_key_and_column():
-    for name in (*checkpoint._KEYS, *COLUMNS, *SPLIT_COLUMNS):
+    for name in (*checkpoint._KEYS, *snapshots._KEYS, *COLUMNS, *SPLIT_COLUMNS):
         assert re.search(rf"^\|.*`{name}`", TEXT, re.MULTILINE), name
     for kinds in KINDS.values():
         for kind in kinds:

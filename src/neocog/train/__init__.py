@@ -9,4 +9,5 @@ evaluation.py   how good a model is
 kinds.py        layers, losses, optimizers and schedules as JSON
 files.py        safetensors, read strictly and written atomically
 modelfile.py    model.safetensors; checkpoint.py: last.safetensors; runfolder.py: the folder around them
+snapshots.py    filters.safetensors
 """

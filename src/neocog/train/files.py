@@ -41,10 +41,16 @@ def describe(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def write_atomically(path: str | Path, content: bytes) -> None:
+def write_atomically(path: str | Path, content: bytes, *, forced: bool = True) -> None:
     """Write a file so that at every moment the old or the new content is there, whole.
 
     It goes to a temporary file in the same folder, is forced to the disk, and takes the name of `path`.
+
+    Arguments:
+        path: the file.
+        content: all of it.
+        forced: whether the disk is waited for, a millisecond or more. Without, a process that is killed does no harm
+            either, but a machine that loses its power may.
 
     Raises:
         NeocogError: the file cannot be written; the old one is as it was.
@@ -57,11 +63,13 @@ def write_atomically(path: str | Path, content: bytes) -> None:
             with temporary.open("xb") as file:
                 file.write(content)
                 file.flush()
-                os.fsync(file.fileno())
+                if forced:
+                    os.fsync(file.fileno())
             temporary.replace(target)
         finally:
             temporary.unlink(missing_ok=True)
-        _sync_folder(target.parent)
+        if forced:
+            _sync_folder(target.parent)
     except OSError as error:
         raise _write_error(path, len(content), error) from None
 

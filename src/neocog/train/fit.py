@@ -28,6 +28,7 @@ from neocog.train.history import EpochResult, History
 from neocog.train.model import Model, target_classes
 from neocog.train.progress import Progress
 from neocog.train.runfolder import RunFolder
+from neocog.train.snapshots import FilterSnapshots
 from neocog.train.source import Batch, BatchSource, check_count, check_seed
 from neocog.train.trainer import Trainer
 
@@ -78,7 +79,8 @@ def fit(
         seed: decides what Dropout drops; default: the model's. The order of images is for `train` to decide.
         threads, engine: of the steps; default: the model's. Validation runs on the model's.
         resume: the checkpoint to go on from: RunFolder.load_last().
-        folder: where model.safetensors, last.safetensors and history.csv are written after every epoch.
+        folder: where model.safetensors, last.safetensors, history.csv and filters.safetensors are written after every
+            epoch.
         settings: JSON values of the caller, kept in last.safetensors.
         time_limit: seconds, those before a resume included, after which training ends, within an epoch too; the
             schedule then follows whichever is further, the clock or the images.
@@ -117,6 +119,7 @@ def fit(
     try:
         if folder is not None and resume is None:
             checkpoint_bytes(_checkpoint(run, plan, kept))  # what files cannot say is found out now, not hours later
+        snapshots = None if folder is None else FilterSnapshots(folder.filters, model, len(history))
         for listener in listeners:
             listener.on_train_begin(run)
         _check_patience(run, plan)
@@ -131,9 +134,10 @@ def fit(
                 model.metrics = result.metrics()
                 if history.best is result and restore:
                     best_parameters = model.parameters
-                if folder is not None:
+                if folder is not None and snapshots is not None:
                     if history.best is result:
                         folder.save_best(model)
+                    snapshots.save(model, len(history))
                     folder.save_last(_checkpoint(run, plan, kept))
             for listener in listeners:
                 listener.on_epoch_end(run, result)

@@ -3,6 +3,7 @@
 model.safetensors   the model after its best epoch
 last.safetensors    the model after its last epoch, and what training needs to go on
 history.csv         a line an epoch
+filters.safetensors the first filters, epoch by epoch
 config.json         what the training was started with
 split.csv           which image went to which part
 report.html         written by the faces
@@ -39,7 +40,7 @@ class RunFolder:
         path: the folder; it is made if it is not there.
 
     Attributes:
-        path, best, last, history, config, split, report: the folder, and the paths of its files.
+        path, best, last, history, filters, config, split, report: the folder, and the paths of its files.
 
     Raises:
         NeocogError: the folder cannot be made.
@@ -50,6 +51,7 @@ class RunFolder:
         self.best = self.path / "model.safetensors"
         self.last = self.path / "last.safetensors"
         self.history = self.path / "history.csv"
+        self.filters = self.path / "filters.safetensors"
         self.config = self.path / "config.json"
         self.split = self.path / "split.csv"
         self.report = self.path / "report.html"
@@ -122,6 +124,23 @@ class RunFolder:
         rows = [[_cell(getattr(epoch, name)) for name in COLUMNS] for epoch in history.epochs]
         write_atomically(self.history, _csv(COLUMNS, rows))
 
+    def read_history(self) -> list[dict[str, float | None]]:
+        """Read history.csv: for each epoch, the numbers under their column's names; none where there is no such file.
+
+        Raises:
+            FormatError: it cannot be read, or is not one of neocog's.
+        """
+        try:
+            with self.history.open(encoding="utf-8", newline="") as file:
+                header, *rows = csv.reader(file)
+            if tuple(header) != COLUMNS or any(len(row) != len(COLUMNS) for row in rows):
+                raise ValueError(f"its columns must be {', '.join(COLUMNS)}")
+            return [{name: _number(name, cell) for name, cell in zip(COLUMNS, row, strict=True)} for row in rows]
+        except FileNotFoundError:
+            return []
+        except (OSError, ValueError, csv.Error) as error:
+            raise FormatError(f"{self.history} cannot be read: {error}") from None
+
     def write_config(self, config: Mapping[str, object]) -> None:
         """Write config.json.
 
@@ -146,6 +165,10 @@ class RunFolder:
 
 def _cell(value: float | None) -> str:
     return "" if value is None else repr(value)
+
+
+def _number(name: str, cell: str) -> float | None:
+    return int(cell) if name == "epoch" else float(cell) if cell else None
 
 
 def _csv(columns: tuple[str, ...], rows: list[list[str]]) -> bytes:

@@ -66,7 +66,8 @@ class Outcome:
     def files(self) -> list[Path]:
         """What lies in the run folder."""
         folder = self.folder
-        return [p for p in (folder.best, folder.last, folder.history, folder.config, folder.split) if p.exists()]
+        every = (folder.best, folder.last, folder.history, folder.filters, folder.config, folder.split)
+        return [path for path in every if path.exists()]
 
     @property
     def next_command(self) -> str:

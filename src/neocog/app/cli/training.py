@@ -281,7 +281,7 @@ def _has_begun(folder: RunFolder) -> bool:
 
 
 def _files(folder: RunFolder) -> tuple[Path, ...]:
-    return folder.best, folder.last, folder.history, folder.config, folder.split
+    return folder.best, folder.last, folder.history, folder.filters, folder.config, folder.split
 
 
 @contextlib.contextmanager
