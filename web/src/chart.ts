@@ -79,6 +79,15 @@ function round(value: number): number {
   return Math.round(value * 100) / 100
 }
 
+/** Those of some labels, in the order of their importance, that do not stand nearer than `least` to one before. */
+export function spaced<T extends { readonly y: number }>(labels: readonly T[], least: number): T[] {
+  const placed: T[] = []
+  for (const label of labels) {
+    if (placed.every((other) => Math.abs(other.y - label.y) >= least)) placed.push(label)
+  }
+  return placed
+}
+
 /** The value of `kept` that is nearest to an epoch, the earlier of two: its index; -1 if there is none. */
 export function nearest(kept: readonly number[], epoch: number): number {
   let best = -1

@@ -346,8 +346,8 @@ export const en = {
     camHelp: 'The maps of one layer, weighted by how much the class depends on each. The picture is as coarse as the layer: the second one is only the first one, smoothed. It says where these maps are strong, not what they saw there.',
     lastLayer: 'last maps',
     lastLayerIs: (layer: string) => `last maps: ${layer}`,
-    camGrid: (layer: string) => `As computed, on ${layer}`,
-    camHeat: 'Smoothed over the image',
+    camGrid: (layer: string) => `Raw grid, ${layer}`,
+    camHeat: 'Over the image',
     allZero: 'Zero everywhere.',
     allZeroWhy: (layer: string) => `No place of ${layer} speaks for this class: its maps are silent, or speak against it.`,
     cancelled: 'Cancelled.',
@@ -376,6 +376,7 @@ export const en = {
     by: (rows: number, columns: number) =>
       [rows && `${Math.abs(rows)} ${rows > 0 ? 'down' : 'up'}`, columns && `${Math.abs(columns)} ${columns > 0 ? 'right' : 'left'}`]
         .filter(Boolean).join(', ') || 'not moved',
+    start: 'Move it, and compare the two maps.',
     imageMoved: (by: string) => `In pixels: ${by}.`,
     back: 'Move back',
     before: 'The filter’s map before',
@@ -402,6 +403,7 @@ export const en = {
     side: 'Size',
     small: (size: string) => `The shrunk image, ${size}`,
     numbers: (size: string, values: string, of: string) => `${size}: ${values} numbers instead of ${of}. It is enlarged again, pixel by pixel, for the network.`,
+    numbersAll: (size: string, of: string) => `${size}: all ${of} numbers. Pull the slider to the left.`,
     saysThen: (name: string) => `The network says ${name}`,
   },
   learning: {

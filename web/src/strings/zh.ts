@@ -342,8 +342,8 @@ export const zh: Strings = {
     camHelp: '把某一层的各张特征图按“该类别有多依赖它”加权相加。这张图和那一层一样粗，第二张只是把第一张平滑放大。它说明这些特征图在哪里强，并不说明它们在那里看到了什么。',
     lastLayer: '最后的特征图',
     lastLayerIs: (layer) => `最后的特征图：${layer}`,
-    camGrid: (layer) => `原始网格（${layer}）`,
-    camHeat: '平滑后叠在图像上',
+    camGrid: (layer) => `原始网格，${layer}`,
+    camHeat: '叠在图像上',
     allZero: '处处为 0。',
     allZeroWhy: (layer) => `${layer} 中没有哪个位置支持这个类别：特征图要么没有反应，要么起反作用。`,
     cancelled: '已取消。',
@@ -372,6 +372,7 @@ export const zh: Strings = {
     by: (rows, columns) =>
       [rows && `向${rows > 0 ? '下' : '上'} ${Math.abs(rows)}`, columns && `向${columns > 0 ? '右' : '左'} ${Math.abs(columns)}`]
         .filter(Boolean).join('，') || '没有移动',
+    start: '移动它，再比较两张特征图。',
     imageMoved: (by) => `按像素算：${by}。`,
     back: '移回原处',
     before: '移动前的特征图',
@@ -396,6 +397,7 @@ export const zh: Strings = {
     side: '大小',
     small: (size) => `缩小后的图像，${size}`,
     numbers: (size, values, of) => `${size}：只有 ${values} 个数，原来是 ${of} 个。送进网络之前再逐像素放大回去。`,
+    numbersAll: (size, of) => `${size}：全部 ${of} 个数。把滑块往左拖。`,
     saysThen: (name) => `网络判断为 ${name}`,
   },
   learning: {
