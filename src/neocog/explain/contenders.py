@@ -17,7 +17,7 @@ from neocog.errors import DataError
 from neocog.explain.pace import paced
 from neocog.explain.subject import Progress, Subject, image_output
 
-NEAR = 1e-4  # of the largest value: further apart, float32 sums in any order agree on which is larger
+NEAR = 1e-4  # of the largest values: further apart, float32 sums in any order agree on which is larger
 HELD = 8  # times `count`: the most contenders that are kept; only ties in great numbers reach that
 BLOCK_VALUES = 1 << 24  # peaks that lie in memory at a time, 64 MiB
 
@@ -43,12 +43,15 @@ class _Filter:
     values: NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
     images: Whole = field(default_factory=lambda: np.empty(0, np.int64))
 
-    def add(self, values: NDArray[np.float32], images: Whole, count: int) -> None:
-        """Take more images, whose numbers are larger, and drop those that cannot be among the first `count`."""
+    def add(self, values: NDArray[np.float32], images: Whole, count: int, near: float) -> None:
+        """Take more images, whose numbers are larger, and drop those that cannot be among the first `count`.
+
+        Values closer than `near` may belong the other way round.
+        """
         values, images = np.concatenate((self.values, values)), np.concatenate((self.images, images))
         if len(values) > count:
             last = np.partition(values, len(values) - count)[len(values) - count]
-            kept = values >= last - NEAR * values.max()
+            kept = values >= last - near
             values, images = values[kept], images[kept]
         if len(values) > HELD * count:
             chosen = _few_of_each(values, count)[: HELD * count]
@@ -122,8 +125,9 @@ def _merge(
         raise DataError(f"{model.graph.nodes[layer].title} gives NaN or infinite values on image {image}")
     tail = max(0, len(peaks) - count)
     last = np.partition(columns, tail, axis=1)[:, tail]
-    least = last - np.float32(2 * NEAR) * columns.max(axis=1)  # roughly: `add` decides
-    for column, bound, one in zip(columns, least, filters, strict=True):
+    largest = columns.max(axis=1)
+    near = NEAR * np.maximum(largest, largest.mean())  # a filter that hardly answers adds up terms as large as others'
+    for column, bound, width, one in zip(columns, last - near, near.tolist(), filters, strict=True):
         rows = np.flatnonzero((column >= bound) & (column > 0))
         if len(rows):
-            one.add(column[rows], start + rows, count)
+            one.add(column[rows], start + rows, count, width)

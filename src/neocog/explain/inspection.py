@@ -14,16 +14,22 @@ from neocog.explain.response import quick_maps
 from neocog.model.graph import Graph
 
 BLOCK = 16  # images that are looked at at a time: their maps stay in the processor's cache
+FAINT = 0.1  # of the largest value on a map, below 0 or above: what is less has lost digits in float32
 ROUNDED = 0.7  # share of the progress that the look in float32 takes
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What maps hold: their largest values (n,), places (n,) in row-major order, and whether these stand alone."""
+    """What maps hold.
+
+    values: (n,) their largest values. places: (n,) where those stand, in row-major order.
+    alone: (n,) whether no other cell comes near. errors: (n,) what may be wrong with a value in float32.
+    """
 
     values: NDArray[np.float32]
     places: Whole
     alone: NDArray[np.bool_]
+    errors: NDArray[np.float32]
 
 
 def look_closely(
@@ -71,7 +77,7 @@ def _look(
     Images that only a layer in front needs come first, and run no further.
     """
     found = {
-        index: Found(np.empty(len(rows), np.float32), np.empty(len(rows), np.int64), np.empty(len(rows), bool))
+        index: Found(*(np.empty(len(rows), kind) for kind in (np.float32, np.int64, bool, np.float32)))
         for index, (_, rows) in pairs.items()
     }
     deepest: dict[int, int] = {}
@@ -88,21 +94,24 @@ def _look(
             largest = chosen.max(axis=1)
             found[index].values[members[index]] = largest
             found[index].places[members[index]] = chosen.argmax(axis=1)
-            near = chosen >= (largest - NEAR * np.abs(largest))[:, None]
-            found[index].alone[members[index]] = near.sum(axis=1) == 1
+            # A small value may be a sum of large terms, as large as those of lower values and of other filters.
+            sizes = np.abs(chosen).max(axis=1)
+            errors = np.float32(NEAR) * np.maximum(sizes, sizes.mean())
+            found[index].alone[members[index]] = (chosen >= (largest - errors)[:, None]).sum(axis=1) == 1
+            found[index].errors[members[index]] = errors
         progress(min(1.0, (start + BLOCK) / len(order)))
     return found
 
 
 def _doubtful(filters: Whole, found: Found, count: int) -> Whole:
-    """List the pairs whose place on the map, or in the order of images, float32 cannot decide."""
+    """List the pairs whose place on the map, or in the order of images, or value, float32 cannot decide."""
     order = np.lexsort((-found.values, filters))
-    values, owners = found.values[order], filters[order]
-    first = np.searchsorted(owners, owners)
-    rank = np.arange(len(order)) - first
-    last = values[np.minimum(first + count, np.searchsorted(owners, owners, side="right")) - 1]
-    touching = (owners[1:] == owners[:-1]) & (values[:-1] - values[1:] <= NEAR * np.abs(values[:-1]))
+    values, owners, errors = found.values[order], filters[order], found.errors[order]
+    first, stop = np.searchsorted(owners, owners), np.searchsorted(owners, owners, side="right")
+    last = values[np.minimum(first + count, stop) - 1]
+    touching = (owners[1:] == owners[:-1]) & (values[:-1] - values[1:] <= np.maximum(errors[1:], errors[:-1]))
     close = np.r_[False, touching] | np.r_[touching, False]
-    matters = (rank < count) | (values >= last - NEAR * np.abs(last))
-    doubtful: Whole = order[matters & (close | ~found.alone[order])]
+    faint = values < FAINT * errors / NEAR
+    matters = (np.arange(len(order)) - first < count) | (values >= last - errors)
+    doubtful: Whole = order[matters & (close | faint | ~found.alone[order])]
     return doubtful

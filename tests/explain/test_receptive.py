@@ -1,0 +1,86 @@
+"""Receptive fields against brute force: which pixels a cell's gradient reaches when all weights are above 0."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+
+from conformance_cases import LANDMARKS, networks
+from neocog.errors import SettingError
+from neocog.explain.receptive import Field, receptive_field
+from neocog.explain.response import run_to
+from neocog.model.graph import Graph, trace
+from neocog.model.layers import AvgPool2d, Conv2d, Dropout, Flatten, Layer, Linear, MaxPool2d, ReLU, Sequential
+from neocog.model.parameters import parameters_of
+from neocog.model.shapes import ImageShape
+from neocog.reference.network import backward
+
+
+def smooth(layer: Layer) -> Layer:
+    """Give a layer whose gradient reaches everything that it sees: the mean stands for the largest value."""
+    if isinstance(layer, Sequential):
+        return Sequential(*map(smooth, layer.layers))
+    if isinstance(layer, MaxPool2d):
+        return AvgPool2d(layer.window, layer.stride, layer.padding)
+    return replace(layer, bias=False) if isinstance(layer, Conv2d | Linear) else layer
+
+
+def seen(graph: Graph, index: int, row: int, column: int) -> tuple[int, int, int, int] | None:
+    """Give first and last row, first and last column of the pixels that reach a cell; None if none does."""
+    parameters = {p.name: np.ones(p.shape) for p in parameters_of(graph)}
+    run = run_to(graph, parameters, np.ones((1, graph.input.height, graph.input.width, graph.input.channels)), index)
+    ones = np.zeros_like(run.outputs[-1])
+    ones[0, row, column, 0] = 1
+    pixels = backward(graph, parameters, run, ones, start=index, image=True).image[0].any(axis=-1)
+    rows, columns = np.flatnonzero(pixels.any(axis=1)), np.flatnonzero(pixels.any(axis=0))
+    return (rows[0], rows[-1], columns[0], columns[-1]) if len(rows) else None
+
+
+def check(graph: Graph) -> None:
+    """Compare corners and the centre of every layer's maps with brute force."""
+    graph = trace(smooth(graph.net), graph.input)
+    for node in graph.nodes:
+        if not isinstance(node.output, ImageShape):
+            break
+        field = receptive_field(graph, node.index)
+        for row in {0, node.output.height // 2, node.output.height - 1}:
+            for column in {0, node.output.width // 2, node.output.width - 1}:
+                top, left, height, width = field.box(row, column)
+                found = seen(graph, node.index, row, column)
+                if found is None:  # nothing but padding
+                    continue
+                assert top <= found[0] <= found[1] < top + height
+                assert left <= found[2] <= found[3] < left + width
+                if top >= 0 and left >= 0 and top + height <= graph.input.height and left + width <= graph.input.width:
+                    assert found == (top, top + height - 1, left, left + width - 1)
+
+
+@given(networks())
+def test_the_field_of_any_network_is_what_brute_force_finds(graph: Graph) -> None:
+    check(graph)
+
+
+@pytest.mark.parametrize("name", LANDMARKS)
+def test_the_field_of_the_landmarks_is_what_brute_force_finds(name: str) -> None:
+    check(LANDMARKS[name])
+
+
+def test_sizes_strides_and_starts_of_a_known_network() -> None:
+    layers = (Conv2d(2, 3, padding=1), ReLU(), MaxPool2d(2), Conv2d(2, (3, 5), stride=(1, 2), dilation=2), Dropout())
+    graph = trace(Sequential(*layers, Flatten()), (20, 32, 1))
+    assert receptive_field(graph, 0) == Field((3, 3), (1, 1), (-1, -1))
+    assert receptive_field(graph, 1) == receptive_field(graph, 0)
+    assert receptive_field(graph, 2) == Field((4, 4), (2, 2), (-1, -1))
+    assert receptive_field(graph, 3) == Field((12, 20), (2, 4), (-1, -1))
+    assert receptive_field(graph, 4).box(1, 2) == (1, 7, 12, 20)
+
+
+def test_a_vector_has_no_field() -> None:
+    graph = trace(Sequential(Conv2d(2, 3), Flatten(), Linear(2)), (6, 6, 1))
+    with pytest.raises(SettingError, match=r"layer 1 \(Flatten\) gives a vector of 32 values: it has no receptive"):
+        receptive_field(graph, 1)
+    with pytest.raises(SettingError, match="layer_index must be a whole number from 0 to 2, got 7"):
+        receptive_field(graph, 7)
