@@ -72,7 +72,7 @@ def defaults(image: ImageShape) -> dict[str, Any]:
     step = max(1, side // 7)
     return {
         "occlusion": {"baseline": "black", "patch": patch, "stride": max(1, patch // 2)},
-        "shift": {"most": 2 * step, "step": step},
+        "shift": {"most": min(2 * step, side), "step": step},
         "seed": 0,
         "control": 1,
     }

@@ -1,0 +1,124 @@
+"""Every question has an answer for every kind of network, or says in words why not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import neocog as nc
+from explain.networks import NETWORKS, make_image, make_model
+from neocog.app.page.answers import QUESTIONS, answer
+from neocog.app.page.question import Question
+from neocog.app.page.recording import essential, optional
+from neocog.app.page.session import FIRST, Gallery, Input, Session
+from neocog.data.arrays import ArrayDataset
+from neocog.model.layers import Layer
+
+
+def session_of(model: nc.Model, *, data: bool = True) -> Session:
+    made = Session(model, "network", engine="reference")
+    made.add(Input(make_image(model), "drawn"), FIRST)
+    if data:
+        images = np.random.default_rng(1).integers(0, 256, (12, *model.input_shape)).astype(np.uint8)
+        dataset = ArrayDataset(images, np.zeros(12, np.int64), [model.class_names[0]], prefix="drawn", layout="NHWC")
+        made.gallery = Gallery(dataset, made.size, made.resize, model.class_names, "drawn")
+    return made
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_each_layer_of_each_network_has_a_view_and_answers(name: str) -> None:
+    session = session_of(make_model(name))
+    facts = answer(session, Question.read("model")).facts
+    assert [layer["index"] for layer in facts["layers"]] == list(range(len(session.model.graph.nodes)))
+    assert all(layer["view"] for layer in facts["layers"])
+    asked = set()
+    wanted = [*essential(session), *optional(session, facts["defaults"])]
+    for question in wanted if len(wanted) < 400 else [*wanted[:200], *wanted[-200:]]:
+        if question.name == "maximise" and name in ("many filters", "deep"):
+            continue  # nothing of its own here, and it takes its time
+        found = answer(session, question)
+        asked.add(question.name)
+        for array in found.arrays.values():
+            assert np.asarray(array).dtype.kind in "fiub"
+        found.frame()
+    assert {"model", "run", "activation", "gradient"} <= asked
+
+
+def test_the_recorder_asks_every_question_but_those_that_bring_an_image(session: Session) -> None:
+    facts = answer(session, Question.read("model")).facts
+    asked = {question.name for question in (*essential(session), *optional(session, facts["defaults"]))}
+    assert set(QUESTIONS) - asked == {"sample", "route", "learning"}  # routes: the worked example; learning: runs
+
+
+class Mystery(Layer):
+    """A layer of a kind that nobody has explained."""
+
+
+def test_a_layer_of_a_kind_that_is_not_explained_is_said_to_be_so() -> None:
+    from neocog.app.page.describe import describe_layer
+    from neocog.model.graph import trace
+
+    graph = trace(nc.Sequential(Mystery(), nc.Flatten()), (4, 4, 1))
+    assert describe_layer(graph, graph.nodes[0])["view"] is None
+
+
+def test_networks_with_nan_weights_answer_or_say_why() -> None:
+    model = make_model("article")
+    values = {name: np.array(value) for name, value in model.parameters.items()}
+    values["3.weight"][...] = np.nan
+    model.load_parameters(values)
+    session = session_of(model)
+    facts = answer(session, Question.read("run?input=first")).facts
+    assert facts["prediction"] is None
+    assert facts["problems"][0]["layer"] == "3"
+    assert "NaN" in facts["problems"][0]["text"]
+    wanted = [*essential(session), *optional(session, answer(session, Question.read("model")).facts["defaults"])]
+    mute = {"patches", "maximise", "occlusion", "gradcam", "shift", "downsample"}  # these need finite answers
+    told = {}
+    for question in [*wanted[:60], *(question for question in wanted if question.name in mute)]:
+        try:
+            answer(session, question).frame()
+        except nc.NeocogError as error:
+            told[question.name] = error.message
+    assert set(told) <= mute
+    assert all("NaN" in message for message in told.values())
+
+
+def test_dead_filters_are_named() -> None:
+    model = make_model("article")
+    values = {name: np.array(value) for name, value in model.parameters.items()}
+    values["0.bias"][[3, 9]] = -1000.0
+    model.load_parameters(values)
+    session = session_of(model)
+    assert {3, 9} <= set(answer(session, Question.read("activation?input=first&layer=1")).facts["dead"])
+    assert {3, 9} <= set(answer(session, Question.read("patches?layer=0")).facts["dead"])
+    assert answer(session, Question.read("maximise?filter=3&layer=0&seed=0")).facts["dead"] is True
+
+
+def test_control_answers_the_same_picture_for_other_weights(session: Session) -> None:
+    trained = answer(session, Question.read("gradcam?input=first&layer=-1&target=class:0"))
+    control = answer(session, Question.read("gradcam?control=1&input=first&layer=-1&target=class:0"))
+    assert trained.arrays["grid"].shape == control.arrays["grid"].shape
+    assert not np.array_equal(trained.arrays["grid"], control.arrays["grid"])
+    assert "rank_correlation" in control.facts
+    assert "rank_correlation" not in trained.facts
+
+
+def test_old_images_are_forgotten_but_never_the_first(session: Session) -> None:
+    names = [session.add(session.input(FIRST)) for _ in range(200)]
+    assert session.input(FIRST)
+    assert session.input(names[-1])
+    with pytest.raises(nc.SettingError, match="there is no image"):
+        session.input(names[0])
+
+
+def test_learning_is_read_from_a_run_folder(trained_once) -> None:
+    from neocog.app.cli.explain import open_session
+
+    session = open_session(trained_once[0], None, None, "reference", None, quiet=True)
+    found = answer(session, Question.read("learning"))
+    assert [epoch["epoch"] for epoch in found.facts["epochs"]] == list(range(1, 13))
+    assert found.facts["kept"][0] == 0
+    first = found.facts["layers"][0]
+    assert found.arrays[f"filters/{first['layer']}"].shape == (len(found.facts["kept"]), *first["shape"])
+    np.testing.assert_array_equal(found.arrays["filters/0"].shape[1:], session.model.parameters["0.weight"].shape)

@@ -1,0 +1,178 @@
+"""A real browser, and pages to open in it: the worked example, a trained network, a saved file."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import neocog as nc
+from neocog.app.cli.explain import lesson_session
+from neocog.app.page.server import PageServer, page_file
+from neocog.app.page.session import FIRST, Gallery, Input, Session
+from neocog.data.builtin import read_digits
+from neocog.errors import NeocogError
+
+LIMIT = 30.0  # seconds
+REQUIRED = os.environ.get("NEOCOG_BROWSER_TESTS") == "required"
+# Without the last ones Chromium looks for its maker's hosts at every start.
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+def _missing(what: str) -> None:
+    if REQUIRED:
+        pytest.fail(what)
+    pytest.skip(what)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Debian's Chromium, driven by Playwright; a skip, or a failure where it is required, without it."""
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        _missing("playwright is not installed")
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if path is None:
+        _missing("there is no chromium: apt-get install chromium")
+    try:
+        page_file("app.js")
+    except NeocogError:
+        _missing("the page is not built: npm ci && npm run build in web/")
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield launched
+        launched.close()
+
+
+@pytest.fixture(scope="session")
+def serve() -> Iterator[Callable[[Session], str]]:
+    """Serve a session for as long as the tests run; gives its address."""
+    running: list[tuple[PageServer, threading.Thread]] = []
+
+    def begin(session: Session) -> str:
+        server = PageServer(session)
+        thread = threading.Thread(target=server.run, daemon=True)
+        thread.start()
+        running.append((server, thread))
+        deadline = time.monotonic() + LIMIT
+        while not server.started:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        return server.address
+
+    yield begin
+    for server, thread in running:
+        server.stop()
+        thread.join(LIMIT)
+
+
+@pytest.fixture(scope="session")
+def lesson() -> Session:
+    """The worked example."""
+    return lesson_session()
+
+
+@pytest.fixture(scope="session")
+def digits() -> Session:
+    """A network that learnt the built-in digits for a few epochs, and those digits to look through."""
+    data = read_digits().unsplit
+    assert data is not None
+    images = data.images()
+    net = nc.Sequential(
+        nc.Conv2d(8, 3, padding=1),
+        nc.ReLU(),
+        nc.MaxPool2d(2),
+        nc.Conv2d(12, 3),
+        nc.ReLU(),
+        nc.Flatten(),
+        nc.Linear(16),
+        nc.ReLU(),
+        nc.Linear(10),
+    )
+    model = nc.Model(net, (8, 8, 1), class_names=data.class_names, mean=0.3, std=0.37, seed=1)
+    model.fit(images, data.labels, epochs=4, verbose=0)
+    made = Session(model, "digits")
+    made.gallery = Gallery(data, made.size, model.resize, model.class_names, "digits")
+    made.add(made.gallery.input(3), FIRST)
+    return made
+
+
+@pytest.fixture
+def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
+    """Open an address; what goes wrong in the page, or leaves this machine, fails the test at its end."""
+    contexts, trouble = [], []
+
+    def begin(address: str, *, room: str = "", width: int = 1280, height: int = 900, **options: Any) -> Any:
+        context = browser.new_context(viewport={"width": width, "height": height}, **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: trouble.append(f"error: {error}"))
+        page.on(
+            "console",
+            lambda message: (
+                trouble.append(f"console: {message.text}") if message.type in ("error", "warning") else None
+            ),
+        )
+        page.on(
+            "request",
+            lambda request: (
+                None
+                if request.url.startswith(("http://127.0.0.1:", "blob:", "data:", "file:"))
+                else trouble.append(f"request: {request.url}")
+            ),
+        )
+        page.set_default_timeout(LIMIT * 1000)
+        page.goto(f"{address}#{room}" if room else address)
+        return page
+
+    yield begin
+    for context in contexts:
+        context.close()
+    assert trouble == []
+
+
+@pytest.fixture
+def drawn_model() -> Callable[[str], tuple[nc.Model, np.ndarray]]:
+    """One of the twelve networks, and an image for it."""
+    from explain.networks import make_image, make_model
+
+    def make(name: str) -> tuple[nc.Model, np.ndarray]:
+        model = make_model(name)
+        return model, make_image(model)
+
+    return make
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Callable[[Session], str]:
+    """Save a session's page; gives its file:// address."""
+    from neocog.app.page.saved import save_page
+
+    def write(session: Session) -> str:
+        save_page(session, tmp_path / "page.html", lambda done, total: None)
+        return (tmp_path / "page.html").as_uri()
+
+    return write
+
+
+def with_image(model: nc.Model, image: np.ndarray, title: str) -> Session:
+    """Make a session of a model and an image."""
+    session = Session(model, title, engine="reference")
+    session.add(Input(image, "drawn"), FIRST)
+    return session

@@ -1,0 +1,92 @@
+"""Every number on every page, parsed from the document of a real browser, is the engine's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import neocog as nc
+from browser.numbers import Oracle, shown_numbers, unchecked_decimals
+from neocog.app.page.session import FIRST, Session
+from neocog.explain.trace import trace
+
+# room → the least count of numbers that it must show for the trained network
+ROOMS = {
+    "overview": 30,
+    "lens": 30,
+    "connections": 25,
+    "pooling": 4,
+    "gradient": 6,
+    "output": 25,
+    "detects": 10,
+    "places": 4,
+}
+IN_LESSON = {room: least for room, least in ROOMS.items() if room not in ("detects",)}
+
+
+def settle(page: Any) -> None:
+    """Wait until nothing is asked for, and something is shown."""
+    page.wait_for_load_state("networkidle")
+    page.wait_for_selector("data.num")
+    page.wait_for_function("() => !document.querySelector('[aria-busy=true]')")
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_numbers_of_a_trained_network_are_the_engines(
+    room: str, digits: Session, serve: Callable[[Session], str], open_page: Callable[..., Any]
+) -> None:
+    page = open_page(serve(digits), room=room)
+    settle(page)
+    numbers = shown_numbers(page)
+    assert len(numbers) >= ROOMS[room]
+    assert Oracle(digits).wrong(numbers) == []
+    assert unchecked_decimals(page) == []
+
+
+@pytest.mark.parametrize("room", ["overview", "lens", "connections", "pooling", "gradient", "output", "places"])
+def test_numbers_of_the_worked_example_are_the_textbooks(
+    room: str, lesson: Session, serve: Callable[[Session], str], open_page: Callable[..., Any]
+) -> None:
+    page = open_page(serve(lesson), room=room)
+    settle(page)
+    numbers = shown_numbers(page)
+    assert numbers
+    assert Oracle(lesson).wrong(numbers) == []
+    assert unchecked_decimals(page) == []
+
+
+def test_logits_on_the_page_are_those_of_the_compiled_network(
+    digits: Session, serve: Callable[[Session], str], open_page: Callable[..., Any]
+) -> None:
+    page = open_page(serve(digits), room="overview")
+    settle(page)
+    logits = [n.value for n in shown_numbers(page) if n.array == "logits"]
+    compiled = digits.model(digits.input(FIRST).image[None])[0]
+    assert len(logits) == 10
+    np.testing.assert_allclose(sorted(logits), sorted(compiled), atol=1e-5 * np.abs(compiled).max())
+
+
+@pytest.mark.parametrize(
+    "name", ["grey", "colour", "four channels", "stride and dilation", "overlapping pools", "deep"]
+)
+def test_numbers_of_other_networks_are_the_engines(
+    name: str,
+    drawn_model: Callable[[str], tuple[nc.Model, np.ndarray]],
+    serve: Callable[[Session], str],
+    open_page: Callable[..., Any],
+) -> None:
+    from browser.conftest import with_image
+
+    model, image = drawn_model(name)
+    session = with_image(model, image, name)
+    address = serve(session)
+    for room in ("overview", "lens", "gradient"):
+        page = open_page(address, room=room)
+        settle(page)
+        numbers = shown_numbers(page)
+        assert numbers
+        assert Oracle(session).wrong(numbers) == [], room
+    assert trace(model, image).logits.shape == (len(model.class_names),)
