@@ -23,6 +23,7 @@ from neocog.errors import NeocogError
 LIMIT = 30.0  # seconds
 REQUIRED = os.environ.get("NEOCOG_BROWSER_TESTS") == "required"
 # Without the last ones Chromium looks for its maker's hosts at every start.
+HERE = ("http://127.0.0.1:", "blob:", "data:", "file:")
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -123,20 +124,8 @@ def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: trouble.append(f"error: {error}"))
-        page.on(
-            "console",
-            lambda message: (
-                trouble.append(f"console: {message.text}") if message.type in ("error", "warning") else None
-            ),
-        )
-        page.on(
-            "request",
-            lambda request: (
-                None
-                if request.url.startswith(("http://127.0.0.1:", "blob:", "data:", "file:"))
-                else trouble.append(f"request: {request.url}")
-            ),
-        )
+        page.on("console", lambda said: said.type in ("error", "warning") and trouble.append(f"console: {said.text}"))
+        page.on("request", lambda asked: asked.url.startswith(HERE) or trouble.append(f"request: {asked.url}"))
         page.set_default_timeout(LIMIT * 1000)
         page.goto(f"{address}#{room}" if room else address)
         return page

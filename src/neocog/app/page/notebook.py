@@ -14,8 +14,11 @@ from neocog.app.page.question import Question
 from neocog.app.page.server import PIXELS, Cancelled, page_file, take_input
 from neocog.app.page.session import FIRST, Gallery, Input, Session
 from neocog.data.arrays import ArrayDataset
+from neocog.engines.base import check_images
 from neocog.errors import NeocogError
 from neocog.explain.subject import Subject, one_image
+
+UNNAMED = "?"  # the class of images that come without one
 
 
 def show(model: Subject, image: NDArray[Any] | None = None, *, data: NDArray[Any] | None = None) -> Any:
@@ -35,7 +38,8 @@ def show(model: Subject, image: NDArray[Any] | None = None, *, data: NDArray[Any
     """
     session = Session(model, "model", notebook=True)
     if data is not None:
-        dataset = ArrayDataset(np.asarray(data), np.zeros(len(data), np.int64), [""], prefix="data")
+        images = check_images(model.graph, data)
+        dataset = ArrayDataset(images, np.zeros(len(images), np.int64), [UNNAMED], prefix="data", layout="NHWC")
         session.gallery = Gallery(dataset, session.size, session.resize, model.class_names, "data")
     if image is not None:
         session.add(Input(one_image(model, image)[0], "image"), FIRST)
