@@ -104,8 +104,8 @@ def maximise(
         SettingError: there is no such filter, or a setting is out of its range. DataError: weights are NaN or infinite.
 
     >>> from neocog.explain.lesson import lesson_model
-    >>> found = maximise(lesson_model(), 0, 0, steps=8)
-    >>> found.image.shape, found.value > 2
+    >>> found = maximise(lesson_model(), 0, 0, data_maximum=2.0)
+    >>> found.image.shape, found.beats
     ((6, 6, 1), True)
     """
     node = layer_node(model, layer, Conv2d)

@@ -21,7 +21,7 @@ from neocog.explain.subject import Array, Subject, check_index, image_output, la
 from neocog.explain.trace import trace
 
 SAME = 1e-9  # relative: what the order of float64 sums may leave between equal cells in two places
-OFFERED = 48  # sizes of a slider
+OFFERED = 48  # the most sizes of a slider
 
 Box = tuple[int, int, int, int]
 
@@ -198,14 +198,15 @@ def downsample(model: Subject, image: NDArray[Any], size: int) -> Downsampled:
 
 
 def offered_sizes(shorter: int) -> tuple[int, ...]:
-    """Give sizes for a slider: every one up to 48 pixels, beyond that 48 of them, closer together where small.
+    """Give sizes for a slider: every one up to 48; of more, the first 24, and 24 evenly spaced up to the last.
 
     >>> offered_sizes(4)
     (1, 2, 3, 4)
     """
     if shorter <= OFFERED:
         return tuple(range(1, shorter + 1))
-    return tuple(sorted({round(size) for size in np.geomspace(1, shorter, OFFERED)}))
+    half = OFFERED // 2
+    return (*range(1, half + 1), *np.rint(np.linspace(half + 1, shorter, half)).astype(int).tolist())
 
 
 def _pixels(batch: NDArray[Any]) -> Array:
