@@ -46,3 +46,9 @@ export function plane(
     index: (row, column) => start + (row * columns + column) * channels + channel,
   }
 }
+
+/** Where a vector's value lies when it is wrapped into rows. */
+export function wrapped(index: number, length: number): { row: number; column: number } {
+  const columns = Math.max(1, Math.min(length, VECTOR_COLUMNS))
+  return { row: Math.floor(index / columns), column: index % columns }
+}

@@ -35,6 +35,7 @@ export const en = {
     next: 'Next',
     dead: 'dead',
     deadHelp: 'This map is 0 everywhere on this image.',
+    zero: 'all 0',
     pickCell: 'Point at a cell, or focus the picture and use the arrow keys.',
     value: 'value',
   },
@@ -308,11 +309,12 @@ export const en = {
     patchesDead: (images: string) => `none of ${images} images makes this filter answer.`,
     imageNumber: (index: number) => `image ${index}`,
     take: 'Make this image the input',
+    click: 'Click a crop to make its image the input.',
     taken: (image: string) => `Now the input: ${image}.`,
     looked: (images: string, height: number, width: number) =>
-      `Looked at ${images} images. Each crop shows what the filter sees at the place of its largest value: ${height} × ${width} pixels. Hatched: beyond the image. Click a crop to make its image the input.`,
+      `Looked at ${images} images. Each crop shows what the filter sees at the place of its largest value: ${height} × ${width} pixels. Hatched: beyond the image.`,
     lookedWhole: (images: string, height: number, width: number) =>
-      `Looked at ${images} images. What this filter sees, ${height} × ${width} pixels, is larger than the image, so each crop shows all of it. Click one to make it the input.`,
+      `Looked at ${images} images. What this filter sees, ${height} × ${width} pixels, is larger than the image, so each crop shows all of it.`,
     fewer: (found: number) => `Only ${found} ${one(found, 'image makes', 'images make')} this filter answer.`,
     allFilters: 'All filters, each with its best patch',
     noData: 'To find these places, neocog must look through a data set. Say which:',

@@ -33,6 +33,7 @@ export const zh: Strings = {
     next: '下一个',
     dead: '失活',
     deadHelp: '对这张图像，这张特征图处处为 0。',
+    zero: '全为 0',
     pickCell: '把鼠标移到格子上，或者选中图像后用方向键移动。',
     value: '数值',
   },
@@ -304,11 +305,12 @@ export const zh: Strings = {
     patchesDead: (images) => `看过的 ${images} 张图像都不能让这个滤波器有反应。`,
     imageNumber: (index) => `图像 ${index}`,
     take: '用这张图像作为输入',
+    click: '点击图块，就用那张图像作为输入。',
     taken: (image) => `现在的输入：${image}。`,
     looked: (images, height, width) =>
-      `一共看了 ${images} 张图像。每个图块是滤波器取得最大值处的感受野：${height} × ${width} 像素；斜线部分超出了图像边界。点击图块，就用那张图像作为输入。`,
+      `一共看了 ${images} 张图像。每个图块是滤波器取得最大值处的感受野：${height} × ${width} 像素；斜线部分超出了图像边界。`,
     lookedWhole: (images, height, width) =>
-      `一共看了 ${images} 张图像。这个滤波器的感受野有 ${height} × ${width} 像素，比图像还大，所以这里显示整张图像。点击即可用它作为输入。`,
+      `一共看了 ${images} 张图像。这个滤波器的感受野有 ${height} × ${width} 像素，比图像还大，所以这里显示整张图像。`,
     fewer: (found) => `只有 ${found} 张图像能让这个滤波器有反应。`,
     allFilters: '全部滤波器及各自的最佳图块',
     noData: '要找出这些地方，neocog 需要一个数据集。请这样指定：',
