@@ -15,15 +15,12 @@ from numpy.typing import NDArray
 
 from neocog.errors import DataError
 from neocog.explain.pace import paced
+from neocog.explain.response import Pairs, Whole
 from neocog.explain.subject import Progress, Subject, image_output
 
 NEAR = 1e-4  # of the largest values: further apart, float32 sums in any order agree on which is larger
 HELD = 8  # times `count`: the most contenders that are kept; only ties in great numbers reach that
 BLOCK_VALUES = 1 << 24  # peaks that lie in memory at a time, 64 MiB
-
-Whole = NDArray[np.int64]
-Pairs = tuple[Whole, Whole]
-"""Filters (n,) and images (n,): which maps to look at."""
 
 
 class ImageRows(Protocol):

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neocog.explain.contenders import NEAR, ImageRows, Pairs, Whole
-from neocog.explain.response import quick_maps
+from neocog.explain.contenders import ImageRows
+from neocog.explain.response import Pairs, Whole, quick_maps
 from neocog.model.graph import Graph
 
 BLOCK = 16  # images that are looked at at a time: their maps stay in the processor's cache
+ERROR = 2e-5  # of the largest value on a map: what a float32 sum of a thousand terms is at most wrong by, and more
 FAINT = 0.1  # of the largest value on a map, below 0 or above: what is less has lost digits in float32
 ROUNDED = 0.7  # share of the progress that the look in float32 takes
 
@@ -88,15 +89,18 @@ def _look(
         block = np.sort(order[start : start + BLOCK])
         members = {index: np.flatnonzero(np.isin(rows, block)) for index, (_, rows) in pairs.items()}
         members = {index: places for index, places in members.items() if len(places)}
-        for index, maps in quick_maps(graph, parameters, images[block], tuple(members)).items():
-            filters, rows = (column[members[index]] for column in pairs[index])
-            chosen = maps[np.searchsorted(block, rows), :, :, filters].reshape(len(rows), -1).astype(np.float32)
+        wanted = {
+            index: (pairs[index][0][places], np.searchsorted(block, pairs[index][1][places]))
+            for index, places in members.items()
+        }
+        for index, maps in quick_maps(graph, parameters, images[block], wanted).items():
+            chosen = maps.reshape(len(maps), -1).astype(np.float32)
             largest = chosen.max(axis=1)
             found[index].values[members[index]] = largest
             found[index].places[members[index]] = chosen.argmax(axis=1)
             # A small value may be a sum of large terms, as large as those of lower values and of other filters.
             sizes = np.abs(chosen).max(axis=1)
-            errors = np.float32(NEAR) * np.maximum(sizes, sizes.mean())
+            errors = np.float32(ERROR) * np.maximum(sizes, sizes.mean())
             found[index].alone[members[index]] = (chosen >= (largest - errors)[:, None]).sum(axis=1) == 1
             found[index].errors[members[index]] = errors
         progress(min(1.0, (start + BLOCK) / len(order)))
@@ -111,7 +115,7 @@ def _doubtful(filters: Whole, found: Found, count: int) -> Whole:
     last = values[np.minimum(first + count, stop) - 1]
     touching = (owners[1:] == owners[:-1]) & (values[:-1] - values[1:] <= np.maximum(errors[1:], errors[:-1]))
     close = np.r_[False, touching] | np.r_[touching, False]
-    faint = values < FAINT * errors / NEAR
+    faint = values < FAINT * errors / ERROR
     matters = (np.arange(len(order)) - first < count) | (values >= last - errors)
     doubtful: Whole = order[matters & (close | faint | ~found.alone[order])]
     return doubtful

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neocog.errors import DataError, SettingError, ShapeError
-from neocog.explain.contenders import ImageRows, Pairs, Whole, find_contenders
+from neocog.explain.contenders import ImageRows, find_contenders
 from neocog.explain.inspection import Found, look_closely
 from neocog.explain.receptive import Field, receptive_field
-from neocog.explain.response import usable_parameters
+from neocog.explain.response import Pairs, Whole, usable_parameters
 from neocog.explain.subject import Progress, Subject, image_output, layer_node, no_progress
 from neocog.model.graph import Graph
 from neocog.model.layers import Conv2d
