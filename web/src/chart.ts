@@ -1,7 +1,7 @@
 /** A line chart's geometry. The ends of its axes are values of the data, so that every label is a number of the run. */
 
-import { scaleLinear } from 'd3-scale'
 import { real } from './numbers'
+import { linear } from './scale'
 import type { Real } from './source/answers'
 
 export interface Point {
@@ -41,19 +41,19 @@ export function chart(lines: readonly (readonly Point[])[], size: Size, floor?: 
   const low = drawn.reduce((least, one) => (one.value < least.value ? one : least), drawn[0]!)
   const high = drawn.reduce((most, one) => (one.value > most.value ? one : most), drawn[0]!)
   const epochs = all.map(({ epoch }) => epoch)
-  const horizontal = scaleLinear([Math.min(0, ...epochs), Math.max(1, ...epochs)], [0, size.width]).clamp(true)
+  const horizontal = linear([Math.min(0, ...epochs), Math.max(1, ...epochs)], [0, size.width])
   const from = Math.min(floor ?? Infinity, low?.value ?? 0)
   const to = Math.max(ceiling ?? -Infinity, high?.value ?? 1)
-  const vertical = scaleLinear([from, to > from ? to : from + 1], [size.height, 0])
+  const vertical = linear([from, to > from ? to : from + 1], [size.height, 0])
   const y = (value: Real | null | undefined): number | null => {
     const given = real(value)
-    return Number.isFinite(given) ? vertical(given) : null
+    return Number.isFinite(given) ? vertical.to(given) : null
   }
   return {
-    lines: lines.map((line) => draw(line.map(({ epoch, value }) => [horizontal(epoch), y(value)]))),
-    x: horizontal,
+    lines: lines.map((line) => draw(line.map(({ epoch, value }) => [horizontal.to(epoch), y(value)]))),
+    x: (epoch) => horizontal.to(epoch),
     y,
-    epoch: (x) => horizontal.invert(x),
+    epoch: (x) => horizontal.from(x),
     low: low ? { line: low.line, point: low.point } : null,
     high: high ? { line: high.line, point: high.point } : null,
   }

@@ -1,19 +1,20 @@
 /** Colours of values. Negative orange, zero white, positive blue: told apart by readers with any colour vision. */
 
-import { interpolateLab, piecewise } from 'd3-interpolate'
+import { mix } from './scale'
 
 export type Rgb = readonly [number, number, number]
 
 const STEPS = 255 // on each side of zero
-const STOPS = ['#7f3b08', '#b35806', '#e08214', '#fdb863', '#f8f8f6', '#92c5de', '#4393c3', '#2166ac', '#053061']
+const STOPS: readonly Rgb[] = [
+  [127, 59, 8], [179, 88, 6], [224, 130, 20], [253, 184, 99], [248, 248, 246], [146, 197, 222], [67, 147, 195], [33, 102, 172], [5, 48, 97],
+] // evenly spaced; the lightness falls steadily from the middle to either end
 
-const scale = piecewise(interpolateLab, STOPS)
+const TABLE: readonly Rgb[] = Array.from({ length: 2 * STEPS + 1 }, (_, place) => between((place / (2 * STEPS)) * (STOPS.length - 1)))
 
-const TABLE: readonly Rgb[] = Array.from({ length: 2 * STEPS + 1 }, (_, place) => parts(scale(place / (2 * STEPS))))
-
-function parts(css: string): Rgb {
-  const [r = 0, g = 0, b = 0] = css.match(/\d+/g)!.map(Number)
-  return [r, g, b]
+function between(place: number): Rgb {
+  const left = Math.min(Math.floor(place), STOPS.length - 2)
+  const [r, g, b] = [0, 1, 2].map((part) => Math.round(mix(STOPS[left]![part]!, STOPS[left + 1]![part]!, place - left)))
+  return [r!, g!, b!]
 }
 
 /** The colour of a value on a scale from -limit over 0 to limit. With limit 0 everything is zero. */
