@@ -85,26 +85,35 @@ def _look(
     for index in sorted(pairs):
         deepest |= dict.fromkeys(pairs[index][1].tolist(), index)
     order = np.array(sorted(deepest, key=lambda image: (deepest[image], image)), np.int64)
-    for start in range(0, len(order), BLOCK):
+    members = {index: _by_block(order, rows) for index, (_, rows) in pairs.items()}
+    for number, start in enumerate(range(0, len(order), BLOCK)):
         block = np.sort(order[start : start + BLOCK])
-        members = {index: np.flatnonzero(np.isin(rows, block)) for index, (_, rows) in pairs.items()}
-        members = {index: places for index, places in members.items() if len(places)}
+        mine = {index: blocks[number] for index, blocks in members.items() if len(blocks[number])}
         wanted = {
             index: (pairs[index][0][places], np.searchsorted(block, pairs[index][1][places]))
-            for index, places in members.items()
+            for index, places in mine.items()
         }
         for index, maps in quick_maps(graph, parameters, images[block], wanted).items():
             chosen = maps.reshape(len(maps), -1).astype(np.float32)
             largest = chosen.max(axis=1)
-            found[index].values[members[index]] = largest
-            found[index].places[members[index]] = chosen.argmax(axis=1)
+            found[index].values[mine[index]] = largest
+            found[index].places[mine[index]] = chosen.argmax(axis=1)
             # A small value may be a sum of large terms, as large as those of lower values and of other filters.
             sizes = np.abs(chosen).max(axis=1)
             errors = np.float32(ERROR) * np.maximum(sizes, sizes.mean())
-            found[index].alone[members[index]] = (chosen >= (largest - errors)[:, None]).sum(axis=1) == 1
-            found[index].errors[members[index]] = errors
+            found[index].alone[mine[index]] = (chosen >= (largest - errors)[:, None]).sum(axis=1) == 1
+            found[index].errors[mine[index]] = errors
         progress(min(1.0, (start + BLOCK) / len(order)))
     return found
+
+
+def _by_block(order: Whole, rows: Whole) -> list[Whole]:
+    """Give, for each block of images in the order that they are looked at, which pairs (n,) are of these images."""
+    slots = np.empty(int(order.max(initial=-1)) + 1, np.int64)
+    slots[order] = np.arange(len(order))
+    blocks = slots[rows] // BLOCK
+    chosen = np.argsort(blocks, kind="stable")
+    return np.split(chosen, np.searchsorted(blocks[chosen], np.arange(1, -(-len(order) // BLOCK))))
 
 
 def _doubtful(filters: Whole, found: Found, count: int) -> Whole:

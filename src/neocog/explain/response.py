@@ -110,14 +110,12 @@ def quick_maps(
     """
     x = normalise(graph, images, np.result_type(*parameters.values()))
     maps, last = {}, max(wanted)
-    for node in graph.nodes[: last + 1]:
-        if node.index == last:
-            maps[last] = _single_filters(node, parameters, x, *wanted[last])
-            break
+    for node in graph.nodes[:last]:
         x = _quick_node(node, parameters, x)
         if node.index in wanted:
             filters, places = wanted[node.index]
             maps[node.index] = x[places, :, :, filters]
+    maps[last] = _single_filters(graph.nodes[last], parameters, x, *wanted[last])
     return maps
 
 
