@@ -114,6 +114,11 @@ def digits() -> Session:
     return made
 
 
+def _is_trouble(said: Any) -> bool:
+    """Whether the browser complains; that a test reads many pixels is its own doing."""
+    return said.type in ("error", "warning") and "willReadFrequently" not in said.text
+
+
 @pytest.fixture
 def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
     """Open an address; what goes wrong in the page, or leaves this machine, fails the test at its end."""
@@ -124,7 +129,7 @@ def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: trouble.append(f"error: {error}"))
-        page.on("console", lambda said: said.type in ("error", "warning") and trouble.append(f"console: {said.text}"))
+        page.on("console", lambda said: _is_trouble(said) and trouble.append(f"console: {said.text}"))
         page.on("request", lambda asked: asked.url.startswith(HERE) or trouble.append(f"request: {asked.url}"))
         page.set_default_timeout(LIMIT * 1000)
         page.goto(f"{address}#{room}" if room else address)

@@ -118,7 +118,7 @@ def _gallery(session: Session, model: Model, data: str | None, *, quiet: bool) -
         return None
     try:
         source = datasets.open_source(location)
-        part = _part(source, quiet=quiet)
+        part = _part(source, learnt=data is None, quiet=quiet)
     except (NeocogError, CommandLineError):
         if data is not None:
             raise
@@ -138,9 +138,12 @@ def _learnt_from(run: Path | None) -> str | None:
     return data if isinstance(data, str) else None
 
 
-def _part(source: Source, *, quiet: bool) -> Dataset:
-    """Choose the part to look through: images that the network did not learn from, where there are any."""
-    found = source.test or source.validation
+def _part(source: Source, *, learnt: bool, quiet: bool) -> Dataset:
+    """Choose the part to look through: images that the network did not learn from, where there are any.
+
+    Data without parts is split as training split it, if the network learnt from it; other data is taken whole.
+    """
+    found = source.test or source.validation or (None if learnt else source.unsplit)
     if found is not None:
         return found
     splits = datasets.split(source, quiet=quiet)

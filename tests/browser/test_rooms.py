@@ -1,0 +1,166 @@
+"""What a reader does in the rooms: steps, edits, clicks, keys, other languages, narrow screens."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from browser.numbers import Oracle, shown_numbers
+from browser.test_numbers import settle
+from neocog.app.page.session import FIRST, Session
+from neocog.explain.trace import trace
+
+ROOMS = ("overview", "lens", "connections", "pooling", "gradient", "output", "detects", "places", "learning", "input")
+MAP_ONE = [3, -1, -3, -1, -3, 1, 0, -3, -3, -3, 0, 1, 3, -2, -2, -1]
+
+Open = Callable[..., Any]
+Serve = Callable[[Session], str]
+
+
+def values(page: Any, array: str) -> list[float]:
+    """Read the numbers that a page shows of an array, in document order."""
+    return [number.value for number in shown_numbers(page) if number.array == array]
+
+
+def test_the_sixteen_steps_of_the_worked_example_by_keyboard(lesson: Session, serve: Serve, open_page: Open) -> None:
+    page = open_page(serve(lesson), room="lens")
+    settle(page)
+    for step, want in enumerate(MAP_ONE):
+        page.wait_for_function(f"() => document.body.innerText.includes('Step {step + 1} of 16')")
+        settle(page)
+        products = values(page, "products")
+        assert len(products) == 9
+        assert sum(products) == want
+        assert set(values(page, "total")) == {want}
+        if step < 15:
+            at_end_of_row = step % 4 == 3
+            for key in ("ArrowDown", "ArrowLeft", "ArrowLeft", "ArrowLeft") if at_end_of_row else ("ArrowRight",):
+                page.keyboard.press(key)
+    page.keyboard.press("Home")
+    page.wait_for_function("() => document.body.innerText.includes('Step 1 of 16')")
+    assert "not flipped" in page.inner_text("main")
+
+
+def test_one_control_goes_from_576_to_144_to_9_and_edges_follow(lesson: Session, serve: Serve, open_page: Open) -> None:
+    page = open_page(serve(lesson), room="connections")
+    settle(page)
+    for name, count in (("fully", 576), ("local", 144), ("shared", 9)):
+        page.locator(f"input[name=wiring][value={name}]").check()
+        assert str(count) in page.locator(".wiring.on").inner_text()
+        assert str({576: 592, 144: 160, 9: 10}[count]) in page.locator(".wiring.on").inner_text()
+
+
+def test_changing_one_weight_changes_all_its_edges_and_the_outputs(
+    lesson: Session, serve: Serve, open_page: Open
+) -> None:
+    page = open_page(serve(lesson), room="connections")
+    settle(page)
+    assert values(page, "outputs")[:16] == MAP_ONE
+    page.locator("input[data-tap='4']").fill("3")
+    page.locator("input[data-tap='4']").press("Enter")
+    page.wait_for_selector("data.num[data-array=original_outputs]")
+    image = np.asarray(lesson.input(FIRST).image)[..., 0]
+    want = np.array(MAP_ONE).reshape(4, 4) + 2 * image[1:5, 1:5]
+    assert values(page, "outputs")[:16] == want.ravel().tolist()
+    assert values(page, "original_outputs")[:16] == MAP_ONE
+    assert Oracle(lesson).wrong(shown_numbers(page)) == []
+
+
+def test_every_room_is_reached_by_its_name_and_by_the_keyboard(digits: Session, serve: Serve, open_page: Open) -> None:
+    page = open_page(serve(digits))
+    settle(page)
+    for room in ROOMS:
+        button = page.locator(f"nav button[data-room={room}]")
+        button.focus()
+        page.keyboard.press("Enter")
+        page.wait_for_function(f"() => location.hash.startsWith('#{room}')")
+        assert button.get_attribute("aria-current") == "page"
+        assert page.inner_text("h1") == re.sub(r"^\d+\s*", "", button.inner_text()).strip()
+        assert len(page.inner_text("main")) > 150
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_nothing_is_wider_than_a_phone(room: str, digits: Session, serve: Serve, open_page: Open) -> None:
+    page = open_page(serve(digits), room=room, width=375, height=800)
+    page.wait_for_selector("h1")
+    page.wait_for_load_state("networkidle")
+    assert page.evaluate("() => document.documentElement.scrollWidth") <= 375
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_chinese_leaves_no_english_sentence(room: str, digits: Session, serve: Serve, open_page: Open) -> None:
+    page = open_page(serve(digits), room=room)
+    page.wait_for_selector("h1")
+    page.locator(".languages button[lang=zh]").click()
+    page.wait_for_load_state("networkidle")
+    text = page.inner_text("main")
+    assert len(re.findall(r"[\u4e00-\u9fff]", text)) > 60
+    assert not re.search(r"(?:\b[a-z]{2,}\b ){4}", text), "four lower-case words in a row"
+    assert page.evaluate("() => document.documentElement.lang") == "zh-CN"
+
+
+@pytest.mark.parametrize("ratio", [1, 2])
+def test_pixels_are_true_at_every_device_ratio(ratio: int, digits: Session, serve: Serve, open_page: Open) -> None:
+    """Cells of equal value have one colour from edge to edge, and the order of values is that of colours."""
+    page = open_page(serve(digits), room="pooling", device_scale_factor=ratio)
+    settle(page)
+    read = page.evaluate(
+        """() => { const canvas = document.querySelector('canvas[data-array=input]')
+        const cell = +canvas.dataset.cell, context = canvas.getContext('2d'), found = []
+        const { rows, columns } = canvas.dataset
+        for (let row = 0; row < +rows; row++) for (let column = 0; column < +columns; column++) {
+            const pixels = context.getImageData(column * cell, row * cell, cell, cell).data
+            const first = pixels.slice(0, 4).join()
+            for (let at = 0; at < pixels.length; at += 4) if (pixels.slice(at, at + 4).join() !== first) return null
+            found.push(first) }
+        const box = canvas.getBoundingClientRect()
+        return { found, across: box.width * devicePixelRatio / canvas.width } }"""
+    )
+    assert read is not None, "a cell is not of one colour"
+    assert read["across"] == pytest.approx(1.0, abs=0.01), "a canvas pixel must be a device pixel"
+    shown = trace(digits.model, digits.input(FIRST).image).input(2)[..., 0].ravel()
+    colours: dict[str, set[float]] = {}
+    for colour, value in zip(read["found"], shown, strict=True):
+        colours.setdefault(colour, set()).add(round(float(value), 2))
+    assert len(colours) >= len(np.unique(shown.round(1)))
+    assert all(max(group) - min(group) <= 0.05 for group in colours.values())
+
+
+def test_who_wants_less_motion_still_sees_it_play(lesson: Session, serve: Serve, open_page: Open) -> None:
+    page = open_page(serve(lesson), room="lens", reduced_motion="reduce")
+    settle(page)
+    page.keyboard.press("Space")
+    page.wait_for_function("() => document.body.innerText.includes('Step 3 of 16')")
+
+
+def test_an_image_of_the_data_set_becomes_the_input_of_every_room(
+    digits: Session, serve: Serve, open_page: Open
+) -> None:
+    page = open_page(serve(digits), room="input")
+    settle(page)
+    page.locator("button[data-way=data]").click()
+    page.locator("input[name=sample]").fill("7")
+    page.locator("input[name=sample]").press("Enter")
+    page.wait_for_function("() => document.body.innerText.includes('digits/7')")
+    settle(page)
+    want = trace(digits.model, digits.gallery[7:8][0]).probabilities
+    np.testing.assert_allclose(sorted(values(page, "probabilities")), sorted(want.astype("f4")), rtol=1e-5)
+    page.locator("nav button[data-room=lens]").click()
+    settle(page)
+    assert Oracle(digits).wrong(shown_numbers(page)) == []
+
+
+def test_a_photograph_of_eight_megapixels_is_taken(digits: Session, serve: Serve, open_page: Open, tmp_path) -> None:
+    from PIL import Image
+
+    Image.new("RGB", (3264, 2448), (90, 90, 200)).save(tmp_path / "photo.jpg")
+    page = open_page(serve(digits), room="input")
+    settle(page)
+    page.locator("button[data-way=file]").click()
+    page.locator("input[name=image]").set_input_files(tmp_path / "photo.jpg")
+    page.wait_for_function("() => document.body.innerText.includes('2448 x 3264')")
+    assert page.locator(".failed").count() == 0
