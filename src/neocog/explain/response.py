@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -109,9 +110,15 @@ def quick_maps(
         index → (n, P, Q).
     """
     x = normalise(graph, images, np.result_type(*parameters.values()))
-    maps, last = {}, max(wanted)
-    for node in graph.nodes[:last]:
+    maps, last, rectify = {}, max(wanted), False
+    for node, behind in pairwise(graph.nodes[: last + 1]):
+        if isinstance(node.layer, ReLU) and isinstance(behind.layer, MaxPool2d):
+            rectify = True  # behind the pooling, where fewer values are left: the order makes no difference
+            continue
         x = _quick_node(node, parameters, x)
+        if rectify:
+            np.maximum(x, 0, out=x)
+            rectify = False
         if node.index in wanted:
             filters, places = wanted[node.index]
             maps[node.index] = x[places, :, :, filters]
