@@ -3,7 +3,7 @@
 import { mount, unmount } from 'svelte'
 import App from './App.svelte'
 import { HttpSource } from './source/http'
-import { RecordedSource, type Recording } from './source/recorded'
+import { RecordedSource } from './source/recorded'
 import { Cached } from './source/source'
 import { WidgetSource, type WidgetModel } from './source/widget'
 
@@ -11,7 +11,7 @@ const place = document.getElementById('neocog')
 if (place) {
   const recording = document.getElementById('neocog-answers')
   const source = recording
-    ? new RecordedSource(JSON.parse(recording.textContent ?? '{}') as Recording)
+    ? new RecordedSource(recording.textContent ?? '')
     : new HttpSource(new URLSearchParams(location.search).get('token') ?? '', document.baseURI)
   mount(App, { target: place, props: { source: new Cached(source) } })
 }

@@ -1,3 +1,4 @@
+import { gzipSync } from 'node:zlib'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { HttpSource } from '../src/source/http'
 import { AskError, type Answer } from '../src/source/message'
@@ -5,6 +6,7 @@ import { ask, parse } from '../src/source/question'
 import { RecordedSource } from '../src/source/recorded'
 import { Cached, type Options, type Source } from '../src/source/source'
 import { WidgetSource } from '../src/source/widget'
+import { frame } from './frame'
 
 afterEach(() => { vi.unstubAllGlobals() })
 
@@ -31,9 +33,10 @@ describe('a question', () => {
 })
 
 describe('recorded answers', () => {
-  const values = new Float32Array([0.5, -1, NaN])
-  const data = btoa(String.fromCharCode(...new Uint8Array(values.buffer)))
-  const source = new RecordedSource({ 'run?input=first': { facts: { prediction: 1 }, arrays: [{ name: 'logits', shape: [3], data }] } })
+  const first = frame({ facts: { prediction: 1 }, arrays: [{ name: 'logits', shape: [3] }] }, [0.5, -1, NaN])
+  const index = frame({ facts: { questions: ['run?input=first'] } })
+  const pack = (...frames: Uint8Array[]): string => gzipSync(Buffer.concat(frames)).toString('base64')
+  const source = new RecordedSource(pack(index, first))
 
   it('are found by their question', async () => {
     const answer = await source.ask('run?input=first')
@@ -44,6 +47,10 @@ describe('recorded answers', () => {
     await expect(source.ask('run?input=second')).rejects.toMatchObject({ code: 'unrecorded', message: 'run?input=second' })
     await expect(source.ask('constructor')).rejects.toBeInstanceOf(AskError)
   })
+  it.each([['not base64', '%'], ['not gzip', btoa('text')], ['cut off', pack(index)], ['empty', pack()]])(
+    'that are %s are told so', async (_, recording) => {
+      await expect(new RecordedSource(recording).ask('model')).rejects.toMatchObject({ code: 'garbled' })
+    })
 })
 
 class Counting implements Source {

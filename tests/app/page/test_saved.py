@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
-import json
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from app.page.frames import Frame, read_frames
 from neocog.app.cli.explain import lesson_session
 from neocog.app.page.answers import answer
+from neocog.app.page.message import Answer
 from neocog.app.page.question import Question
-from neocog.app.page.saved import assemble, record, save_page
+from neocog.app.page.saved import assemble, pack, record, save_page
 from neocog.app.page.session import FIRST, Session
 
 
-def read_recording(page: str) -> dict[str, dict]:
+def read_recording(page: str) -> dict[str, Frame]:
     """Take the answers out of a saved page."""
-    text = re.search(r'<script type="application/json" id="neocog-answers">(.*?)</script>', page, re.DOTALL)
+    text = re.search(r'<script type="application/octet-stream" id="neocog-answers">(.*?)</script>', page, re.DOTALL)
     assert text is not None
-    return json.loads(text[1])
-
-
-def array_of(entry: dict) -> np.ndarray:
-    return np.frombuffer(base64.b64decode(entry["data"]), "<f4").reshape(entry["shape"])
+    index, *frames = read_frames(gzip.decompress(base64.b64decode(text[1], validate=True)))
+    return dict(zip(index.manifest["facts"]["questions"], frames, strict=True))
 
 
 def test_recorded_answers_are_those_of_the_questions(session: Session, unbuilt_page: None, tmp_path: Path) -> None:
@@ -39,11 +38,18 @@ def test_recorded_answers_are_those_of_the_questions(session: Session, unbuilt_p
         if key == "model" or "maximise" in key or "patches" in key:
             continue
         want = answer(session, Question.read(key))
-        assert [entry["name"] for entry in kept["arrays"]] == list(want.arrays)
-        for entry in kept["arrays"]:
-            np.testing.assert_array_equal(array_of(entry), np.asarray(want.arrays[entry["name"]], np.float32))
-    assert recording["model"]["facts"]["live"] is False
-    assert recording["model"]["facts"]["recorded"]["filters"]["0"]
+        assert list(kept.arrays) == list(want.arrays)
+        for name, array in kept.arrays.items():
+            np.testing.assert_array_equal(array, np.asarray(want.arrays[name], np.float32))
+    facts = recording["model"].manifest["facts"]
+    assert facts["live"] is False
+    assert facts["recorded"]["filters"]["0"]
+
+
+def test_the_same_session_gives_the_same_bytes(unbuilt_page: None, tmp_path: Path) -> None:
+    for name in "ab":
+        save_page(lesson_session(), tmp_path / name, lambda done, total: None)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
 def test_each_room_has_answers(session: Session) -> None:
@@ -73,12 +79,12 @@ def test_room_ends_and_smaller_answers_still_find_theirs(session: Session, monke
 
 def test_the_policy_names_the_one_script_and_style_and_nothing_ends_them_early() -> None:
     script = 'const a = "</script><!--"; run()'
-    recording = {"model": {"facts": {"title": "</script><script>alert(1)</script>"}, "arrays": []}}
-    page = assemble("<b>&", script, "p{color:red}", recording)
+    recording = {"model": Answer({"title": "</script><script>alert(1)</script>"})}
+    page = assemble("<b>&", script, "p{color:red}", pack(recording))
     assert page.count("</script") == 2
     assert "<!--" not in page
     assert "<title>&lt;b>&amp; - neocog" in page
-    assert read_recording(page) == recording
+    assert read_recording(page)["model"].manifest["facts"] == recording["model"].facts
     (inside,) = re.findall(r'<script type="module">(.*?)</script>', page, re.DOTALL)
     for text in (inside, "p{color:red}"):
         assert f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'" in page

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import math
 from collections.abc import Mapping
@@ -32,16 +31,6 @@ class Answer:
         return _frame(
             {"facts": plain(self.facts), "arrays": listed}, b"".join(value.tobytes() for value in values.values())
         )
-
-    def recorded(self) -> dict[str, Any]:
-        """Write the answer as JSON values, for a page that is saved."""
-        return {
-            "facts": plain(self.facts),
-            "arrays": [
-                {"name": name, "shape": list(array.shape), "data": base64.b64encode(_single(array).tobytes()).decode()}
-                for name, array in self.arrays.items()
-            ],
-        }
 
 
 def progress_frame(done: float, what: str) -> bytes:

@@ -56,13 +56,16 @@ def optional(session: Session, defaults: dict[str, Any]) -> Iterator[Question]:
         yield from _arithmetic(session, node, strongest[node.index][0])
     if convolutions:
         target = targets(session)[0]
-        yield ask("gradcam", input=FIRST, layer=-1, target=target)
-        yield ask("occlusion", input=FIRST, target=target, **defaults["occlusion"])
+        for control in ({}, {"control": defaults["control"]}):
+            yield ask("gradcam", input=FIRST, layer=-1, target=target, **control)
+            yield ask("occlusion", input=FIRST, target=target, **defaults["occlusion"], **control)
         yield from _places(session, convolutions[0], strongest[convolutions[0].index][0], defaults["shift"])
     for node in convolutions:
-        if session.gallery is not None:
-            yield ask("patches", layer=node.index)
-        yield ask("maximise", filter=strongest[node.index][0], layer=node.index, seed=defaults["seed"])
+        for control in ({}, {"control": defaults["control"]}):
+            if session.gallery is not None:
+                yield ask("patches", layer=node.index, **control)
+            best = strongest[node.index][0]
+            yield ask("maximise", filter=best, layer=node.index, seed=defaults["seed"], **control)
     most = max((len(filters) for filters in strongest.values()), default=0)
     for rank in range(1, most):
         for node in convolutions:

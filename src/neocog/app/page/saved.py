@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
-import json
+import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from neocog.app.page.answers import answer
+from neocog.app.page.message import Answer
 from neocog.app.page.question import Question
 from neocog.app.page.recording import essential, optional
 from neocog.app.page.server import page_file
@@ -17,9 +18,10 @@ from neocog.app.page.session import Session
 from neocog.errors import NeocogError
 from neocog.train.files import write_atomically
 
-MOST_BYTES = 12 * 2**20  # of answers that are recorded beyond the essential ones
+MOST_BYTES = 3 * 2**20  # of answers, compressed, that are recorded beyond the essential ones
+LARGEST = 2**19  # bytes, compressed, of one of these: none shall keep many others out
 
-Recording = dict[str, dict[str, Any]]
+Recording = dict[str, Answer]
 
 
 def save_page(session: Session, path: Path, progress: Callable[[int, int], None]) -> int:
@@ -37,36 +39,37 @@ def save_page(session: Session, path: Path, progress: Callable[[int, int], None]
         NeocogError: the page was not built, or the file cannot be written.
     """
     script, style = page_file("app.js"), page_file("app.css")
-    page = assemble(session.title, script, style, record(session, progress)).encode()
+    page = assemble(session.title, script, style, pack(record(session, progress))).encode()
     write_atomically(path, page)
     return len(page)
 
 
 def record(session: Session, progress: Callable[[int, int], None]) -> Recording:
     """Answer the essential questions, then others for as long as there is room."""
-    recording: Recording = {}
     wanted = list(essential(session))
-    for question in wanted:
-        recording[str(question)] = _answered(session, question)
-    facts = recording["model"]["facts"]
+    recording = {str(question): answer(session, question) for question in wanted}
+    facts = dict(recording["model"].facts)
     rest = list(optional(session, facts["defaults"]))
     room = MOST_BYTES
     for done, question in enumerate(rest):
         progress(len(wanted) + done, len(wanted) + len(rest))
-        found = _answered(session, question)
-        size = len(json.dumps(found))
-        if size <= room:  # a smaller one may still have room
+        try:
+            found = answer(session, question)
+        except NeocogError:
+            continue  # the network's weights do not allow it; whoever asks is told that it is not here
+        size = len(zlib.compress(found.frame()))
+        if size <= min(room, LARGEST):  # a smaller one may still have room
             recording[str(question)] = found
             room -= size
     facts |= {"live": False, "recorded": {"filters": _whole_filters(session, recording)}}
+    recording["model"] = Answer(facts)
     return recording
 
 
-def _answered(session: Session, question: Question) -> dict[str, Any]:
-    try:
-        return answer(session, question).recorded()
-    except NeocogError as error:
-        raise NeocogError(f"{question}: {error.message}", details=error.details, hint=error.hint) from None
+def pack(recording: Recording) -> str:
+    """Write a recording as text: base64 of gzip of frames, the first of which lists the questions of the others."""
+    frames = [Answer({"questions": list(recording)}).frame(), *(found.frame() for found in recording.values())]
+    return base64.b64encode(gzip.compress(b"".join(frames), mtime=0)).decode()
 
 
 def _whole_filters(session: Session, recording: Recording) -> dict[str, list[int]]:
@@ -85,11 +88,10 @@ def _whole_filters(session: Session, recording: Recording) -> dict[str, list[int
     return filters
 
 
-def assemble(title: str, script: str, style: str, recording: Recording) -> str:
+def assemble(title: str, script: str, style: str, answers: str) -> str:
     """Put the file together; it may run this script and no other, and load nothing."""
     # A script element ends at the first "</script", and "<!--" changes how it is read, whatever surrounds them.
     script = script.replace("</script", "<\\/script").replace("<!--", "<\\!--")
-    data = json.dumps(recording, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
     policy = (
         f"default-src 'none'; script-src '{_digest(script)}'; style-src '{_digest(style)}'; img-src blob: data:; "
         "base-uri 'none'; form-action 'none'"
@@ -109,7 +111,7 @@ def assemble(title: str, script: str, style: str, recording: Recording) -> str:
 <body>
 <div id="neocog"></div>
 <noscript>This page needs JavaScript. 本页面需要启用 JavaScript。</noscript>
-<script type="application/json" id="neocog-answers">{data}</script>
+<script type="application/octet-stream" id="neocog-answers">{answers}</script>
 <script type="module">{script}</script>
 </body>
 </html>
