@@ -1,6 +1,7 @@
 /** The ends of a colour scale: where the smallest and the largest value among some cells stand. */
 
 import type { Plane } from './plane'
+import type { Answer } from './source/message'
 
 export interface End {
   readonly array: string
@@ -31,6 +32,19 @@ export function ends(planes: readonly Plane[]): Ends | null {
     }
   }
   return found
+}
+
+/** Of a whole array. Where no cell is finite, both ends are its first cell, which says so. */
+export function arrayEnds(of: Answer<unknown>, array: string): Ends {
+  const data = of.arrays[array]?.data ?? new Float32Array()
+  let [low, high] = [0, 0]
+  for (let at = 0; at < data.length; at++) {
+    const value = data[at]!
+    if (!Number.isFinite(value)) continue
+    if (!Number.isFinite(data[low]) || value < data[low]!) low = at
+    if (!Number.isFinite(data[high]) || value > data[high]!) high = at
+  }
+  return { low: { array, at: low }, high: { array, at: high }, minimum: data[low] ?? 0, maximum: data[high] ?? 0 }
 }
 
 /** Indices of the largest values, largest first; of equal ones the first. */
