@@ -115,6 +115,17 @@ def test_the_saved_lesson_steps_without_python(
     assert totals == {-1.0}
 
 
+def test_weights_of_the_saved_lesson_can_be_changed(
+    lesson: Session, saved: Callable[[Session], str], open_page: Open
+) -> None:
+    page = open_page(saved(lesson), room="connections")
+    settle(page)
+    page.locator("input[data-tap='8']").fill("-2")
+    page.locator("input[data-tap='8']").press("Enter")
+    page.wait_for_selector("data.num[data-array=original_outputs]")
+    assert Oracle(lesson).wrong(shown_numbers(page)) == []
+
+
 def test_what_a_saved_page_does_not_hold_is_said(
     digits: Session, saved: Callable[[Session], str], open_page: Open
 ) -> None:

@@ -194,6 +194,7 @@ export const en = {
     inputs: 'input units',
     outputs: 'output units',
     kernel: 'Kernel',
+    kernelSaved: (most: number) => `This saved page holds whole numbers from -${most} to ${most}, one changed weight at a time.`,
     kernelHelp: 'Change a value: every edge of its colour changes, and so do the outputs. The old outputs stay beside the new ones.',
     cell: (row: number, column: number) => `Kernel cell at row ${row}, column ${column}`,
     reset: 'Back to the trained value',

@@ -188,6 +188,7 @@ export const zh: Strings = {
     inputs: '输入神经元',
     outputs: '输出神经元',
     kernel: '卷积核',
+    kernelSaved: (most) => `这个保存的页面里只有 -${most} 到 ${most} 的整数，每次改一个权值。`,
     kernelHelp: '改动一个数：同一种颜色的连线全都会变，输出也随之改变。旧的输出仍显示在新输出旁边。',
     cell: (row, column) => `卷积核第 ${row} 行、第 ${column} 列`,
     reset: '恢复训练得到的值',

@@ -17,12 +17,14 @@ from neocog.explain.lens import windows_of_row
 from neocog.explain.output import flatten_places, flattened_image, terms_of
 from neocog.explain.pooling import pooling_of
 from neocog.explain.subject import Array, Progress, check_index, image_output, layer_node
-from neocog.explain.tied import cut
+from neocog.explain.tied import as_fully_connected, cut
 from neocog.explain.trace import dead_channels, problems
 from neocog.model.graph import Node
 from neocog.model.layers import AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d, ReLU
 from neocog.model.shapes import ImageShape
+from neocog.model.summary import weight_counts
 
+MOST_EDGES = 1_000_000  # that are listed one by one
 LISTED_TERMS = 64  # of a route; the rest is told as a number
 
 
@@ -160,7 +162,7 @@ def edges(session: Session, question: Question, progress: Progress) -> Answer:
             "layer_counts": described["counts"],
             "layer_counts_with_bias": described["counts"] if described["bias"] else None,
             "layer_counts_without_bias": described["counts_without_bias"],
-            "enumerated": True,
+            "enumerated": _enumerated(session, node),
             "whole": piece.whole,
         },
         arrays,
@@ -279,6 +281,16 @@ EXACT = {
     "terms": linear_terms,
     "flatten": flatten,
 }
+
+
+def _enumerated(session: Session, node: Node) -> bool | None:
+    """Whether a layer's counts, which follow from its shapes, were found again by listing its edges; None: too many."""
+    counts = weight_counts(node)
+    if counts is None or counts.local > MOST_EDGES:
+        return None
+    return session.remember(
+        ("counted", node.index), lambda: as_fully_connected(session.model, node.index).counts() == counts
+    )
 
 
 def _sides(shape: ImageShape | None) -> list[int] | None:
