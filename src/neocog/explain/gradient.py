@@ -18,10 +18,13 @@ from neocog.model.graph import Node
 from neocog.model.layers import AvgPool2d, Conv2d, Linear, MaxPool2d, ReLU
 from neocog.model.losses import CrossEntropy
 from neocog.model.shapes import ImageShape
+from neocog.model.summary import multiply_adds
 from neocog.reference import loss
 from neocog.reference.network import backward, backward_node, forward
 
-CHECKED = 24  # pixels that finite differences are taken at
+CHECKED = 24  # the most pixels that finite differences are taken at
+LEAST = 4  # of them, however large the network
+WORK = 1_000_000_000  # multiply-adds that they may take: about half a second
 STEP = 1e-4  # of finite differences, on values in [0, 1]; float64 leaves about 1e-9 of the difference to rounding
 
 
@@ -156,8 +159,10 @@ def finite_difference(flow: GradientFlow) -> Difference:
     """Hold the gradient of the pixels to central finite differences of the reference's forward pass."""
     traced = flow.traced
     gradient = flow.image.ravel()
-    strongest = np.argsort(-np.abs(gradient), kind="stable")[: CHECKED // 2]
-    spread = np.linspace(0, gradient.size - 1, CHECKED - len(strongest)).astype(np.int64)
+    passes = WORK // max(1, sum(multiply_adds(node) for node in traced.graph.nodes))
+    count = min(CHECKED, max(LEAST, passes // 2))
+    strongest = np.argsort(-np.abs(gradient), kind="stable")[: count // 2]
+    spread = np.linspace(0, gradient.size - 1, count - len(strongest)).astype(np.int64)
     places = np.unique(np.concatenate([strongest, spread]))
     moved = np.repeat(traced.image[None], 2 * len(places), axis=0)
     rows = np.arange(len(places))
