@@ -31,6 +31,7 @@ from neocog.model.zoo import default_net
 
 ROUNDS = 7
 LOOKED_THROUGH = 10_000
+TRIED = 32  # filters of a layer, evenly spread
 STEPS = 40  # of the lens
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 DRAWN = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(performance.now()))))"
@@ -73,6 +74,7 @@ def measure_maxima(name: str, model: nc.Model, patches: dict[int, Any]) -> None:
     """Count the live filters whose maximising image beats the data set's maximum."""
     for layer, found in patches.items():
         live = [filter for filter in range(len(found.maximum)) if found.maximum[filter] > 0]
+        live = live[:: max(1, len(live) // TRIED)]
         began = time.perf_counter()
         results = [
             nc.explain.maximise(model, layer, filter, data_maximum=float(found.maximum[filter])) for filter in live
@@ -84,7 +86,7 @@ def measure_maxima(name: str, model: nc.Model, patches: dict[int, Any]) -> None:
             for filter, result in zip(live, results, strict=True)
         )
         say(
-            f"maximisation, {name} layer {layer}: {beaten} of {len(live)} live filters beat the data set "
+            f"maximisation, {name} layer {layer}: {beaten} of {len(live)} live filters tried beat the data set "
             f"({equal} more reach the same value), {spent:.2f} s each"
         )
 
