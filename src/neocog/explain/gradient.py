@@ -25,6 +25,8 @@ from neocog.reference.network import backward, backward_node, forward
 CHECKED = 24  # the most pixels that finite differences are taken at
 LEAST = 4  # of them, however large the network
 WORK = 1_000_000_000  # multiply-adds that they may take: about half a second
+ROUNDINGS = 64  # of a value on its way through a network, in units of the last place: generous
+SEEN = 1e-3  # relative difference that shall stand out from rounding
 STEP = 1e-4  # of finite differences, on values in [0, 1]; float64 leaves about 1e-9 of the difference to rounding
 
 
@@ -145,7 +147,8 @@ class Difference:
     """How far the gradient of the pixels is from central finite differences.
 
     checked: pixels where they were taken (those of the largest gradients, and others spread over the image).
-    largest: the largest difference, relative to the largest gradient among them; NaN if something is not finite.
+    largest: the largest difference, relative to the largest gradient among them, or to the smallest that rounding
+        lets one see; NaN if something is not finite.
     skipped: pixels left out because the network has a kink between the two points: a ReLU that opens or a winner that
         changes, where no derivative exists for the difference to equal.
     """
@@ -186,7 +189,11 @@ def finite_difference(flow: GradientFlow) -> Difference:
     want = gradient[places][smooth]
     largest = float(np.abs(want).max(initial=0.0))
     error = float(np.abs(found[smooth] - want).max(initial=0.0))
-    relative = error / largest if largest > 0 or not np.isfinite(error) else error
+    # What rounding leaves of a difference of two values of the target, in float64: no gradient below it can be seen.
+    with np.errstate(all="ignore"):
+        noise = ROUNDINGS * np.finfo(np.float64).eps * float(np.abs(run.logits).max()) / STEP
+    scale = max(largest, noise / SEEN)
+    relative = error / scale if scale > 0 or not np.isfinite(error) else error
     return Difference(int(smooth.sum()), relative, int((~smooth).sum()))
 
 

@@ -11,7 +11,7 @@ from typing import Any, Literal, cast, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from neocog.errors import SettingError
+from neocog.errors import DataError, SettingError
 from neocog.explain.gradient import Target, read_target
 from neocog.explain.pace import paced
 from neocog.explain.response import usable
@@ -100,6 +100,8 @@ def occlusion(
             row, column = divmod(place, columns)
             copy[row * down : row * down + high, column * right : column * right + wide] = values
         falls[places] = value - _values(model, aim, hidden)
+    if not (np.isfinite(value) and np.isfinite(falls).all()):
+        raise DataError("the network's engine gives values beyond float32: there is no fall to measure")
     total, covered = np.zeros(pixels.shape[:2]), np.zeros(pixels.shape[:2])
     for place, fall in enumerate(falls):
         row, column = divmod(place, columns)

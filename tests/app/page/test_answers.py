@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 
@@ -122,3 +124,54 @@ def test_learning_is_read_from_a_run_folder(trained_once) -> None:
     first = found.facts["layers"][0]
     assert found.arrays[f"filters/{first['layer']}"].shape == (len(found.facts["kept"]), *first["shape"])
     np.testing.assert_array_equal(found.arrays["filters/0"].shape[1:], session.model.parameters["0.weight"].shape)
+
+
+def test_images_that_cannot_be_read_are_left_out(tmp_path) -> None:
+    from PIL import Image
+
+    from neocog.data.sources import read_source
+
+    for name in ("a/1.png", "a/2.png", "a/3.png", "b/1.png", "b/2.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.new("RGB", (14, 10), (200, 90, 10)).save(tmp_path / name)
+    (tmp_path / "a" / "2.png").write_bytes(b"broken")
+    source = read_source(tmp_path)
+    model = make_model("colour")
+    made = session_of(model, data=False)
+    made.gallery = Gallery(source.unsplit, made.size, made.resize, model.class_names, "photos")
+    assert len(made.gallery) == 4
+    assert made.gallery.unreadable == 1
+    assert all(made.gallery[index : index + 1].any() for index in range(4))
+    assert answer(made, Question.read("patches?layer=0")).facts["images"] == 4
+
+
+def test_what_two_views_ask_for_at_once_is_computed_once(session: Session) -> None:
+    started, release, calls = threading.Event(), threading.Event(), []
+
+    def compute() -> int:
+        calls.append(1)
+        started.set()
+        assert release.wait(20)
+        return 7
+
+    found: list[int] = []
+    threads = [threading.Thread(target=lambda: found.append(session.remember("key", compute))) for _ in range(2)]
+    threads[0].start()
+    assert started.wait(20)
+    threads[1].start()
+    release.set()
+    for thread in threads:
+        thread.join(20)
+    assert found == [7, 7]
+    assert len(calls) == 1
+
+
+def test_the_control_never_is_the_networks_own_beginning(session: Session) -> None:
+    control = answer(session, Question.read("model")).facts["defaults"]["control"]
+    assert control != session.model.seed
+
+
+def test_names_that_are_not_unicode_travel_too() -> None:
+    from neocog.app.page.message import Answer
+
+    assert b"bad\\\\udcff" in Answer({"name": "bad\udcff"}).frame()

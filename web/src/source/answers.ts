@@ -98,7 +98,6 @@ export interface ActivationFacts {
   minimum: Real
   maximum: Real
   dead: number[]
-  dead_on_data: number[] | null
 }
 
 export interface LensFacts {

@@ -31,6 +31,8 @@ export interface MaximiseFacts {
   steps: number
   seed: number
   beats: boolean | null
+  /** as high as the data set's, up to rounding: more may not be possible */
+  equals: boolean | null
 }
 
 export interface OcclusionFacts {

@@ -16,7 +16,7 @@ import numpy as np
 
 from neocog.app.cli import datasets, models, options
 from neocog.app.cli.compiling import told_of_compiling
-from neocog.app.cli.errors import CommandLineError
+from neocog.app.cli.errors import CommandLineError, warn
 from neocog.app.cli.output import emit
 from neocog.app.page.server import PageServer
 from neocog.app.page.session import FIRST, Gallery, Input, Session
@@ -125,7 +125,10 @@ def _gallery(session: Session, model: Model, data: str | None, *, quiet: bool) -
         if not quiet:
             click.echo(f"note: {location}, which the run learnt from, is not there; name images with --data", err=True)
         return None
-    return Gallery(part, session.size, model.resize, model.class_names, source.name)
+    gallery = Gallery(part, session.size, model.resize, model.class_names, source.name)
+    if gallery.unreadable:
+        warn(f"{gallery.unreadable:,} images of {location} cannot be read, and are left out", hint="see: neocog check")
+    return gallery
 
 
 def _learnt_from(run: Path | None) -> str | None:

@@ -60,7 +60,7 @@ def describe(session: Session) -> dict[str, Any]:
             **{name: sum(count[name] for count in counts) for name in ("fully_connected", "local", "shared")},
         },
         "layers": layers,
-        "defaults": defaults(graph.input),
+        "defaults": {**defaults(graph.input), "control": session.control},
         "recorded": None,
     }
 
@@ -74,7 +74,6 @@ def defaults(image: ImageShape) -> dict[str, Any]:
         "occlusion": {"baseline": "black", "patch": patch, "stride": max(1, patch // 2)},
         "shift": {"most": min(2 * step, side), "step": step},
         "seed": 0,
-        "control": 1,
     }
 
 

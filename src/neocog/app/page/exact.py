@@ -94,7 +94,7 @@ def activation(session: Session, question: Question, progress: Progress) -> Answ
     node = layer_node(session.model, question.whole("layer"))
     output = session.trace(question.text("input")).output(node.index)
     dead = dead_channels(output) if output.ndim == 3 else ()
-    facts = {"minimum": _least(output), "maximum": _most(output), "dead": list(dead), "dead_on_data": None}
+    facts = {"minimum": _least(output), "maximum": _most(output), "dead": list(dead)}
     return Answer(facts, {"output": output, **_limits(output)})
 
 
@@ -193,7 +193,8 @@ def gradient(session: Session, question: Question, progress: Progress) -> Answer
     facts: dict[str, Any] = {"value": flow.value, "sum_of_input": None, "conserved": None, "finite_difference": None}
     if index == -1:
         found = finite_difference(flow)
-        facts["sum"] = float(flow.image.sum())
+        with np.errstate(all="ignore"):
+            facts["sum"] = float(flow.image.sum())
         facts["finite_difference"] = {
             "checked": found.checked,
             "largest": found.largest,
@@ -201,9 +202,12 @@ def gradient(session: Session, question: Question, progress: Progress) -> Answer
         }
         return Answer(facts, {"gradient": flow.image, "normalised": flow.normalised, **_limits(flow.image)})
     node = layer_node(session.model, index)
-    facts["sum"] = float(flow.outputs[index].sum())
-    facts["sum_of_input"] = float(flow.input(index).sum())
-    facts["conserved"] = conserved(node)
+    with np.errstate(all="ignore"):
+        out, into = float(flow.outputs[index].sum()), float(flow.input(index).sum())
+        size = float(np.abs(flow.outputs[index]).sum())
+    facts["sum"], facts["sum_of_input"] = out, into
+    promised = conserved(node)
+    facts["conserved"] = promised if promised is None else bool(promised and abs(out - into) <= 1e-9 * size)
     return Answer(facts, {"gradient": flow.outputs[index], **_limits(flow.outputs[index])})
 
 
@@ -245,12 +249,13 @@ def linear_terms(session: Session, question: Question, progress: Progress) -> An
     with np.errstate(all="ignore"):
         shown = float(seen.products.astype(np.float32).astype(np.float64).sum())
         residue = float(np.float32(seen.total)) - (shown + float(np.float32(seen.bias)))
+        products_sum = float(seen.products.sum())
     last = node.index == len(session.model.graph.nodes) - 1
     return Answer(
         {
             "bias": seen.bias,
             "total": seen.total,
-            "products_sum": float(seen.products.sum()),
+            "products_sum": products_sum,
             "residue": residue,
             "image": _sides(seen.image),
             "name": session.model.class_names[question.whole("output")] if last else None,

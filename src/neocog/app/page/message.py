@@ -59,6 +59,8 @@ def plain(value: Any) -> Any:
     """Give JSON values: NumPy's numbers become Python's, and those that JSON cannot say become texts."""
     if isinstance(value, Mapping):
         return {str(key): plain(entry) for key, entry in value.items()}
+    if isinstance(value, str):  # a file's name need not be Unicode
+        return value.encode(errors="backslashreplace").decode()
     if isinstance(value, np.ndarray):
         return plain(value.tolist())
     if isinstance(value, list | tuple):

@@ -36,7 +36,8 @@ def show(model: Subject, image: NDArray[Any] | None = None, *, data: NDArray[Any
         NeocogError: the extra `notebook` is not installed, or neocog was installed without its page.
         ShapeError, DataError: the image does not fit the network.
     """
-    session = Session(model, "model", notebook=True)
+    engine = getattr(model, "engine", "reference")
+    session = Session(model, "model", notebook=True, engine=engine if isinstance(engine, str) else engine.name)
     if data is not None:
         images = check_images(model.graph, data)
         dataset = ArrayDataset(images, np.zeros(len(images), np.int64), [UNNAMED], prefix="data", layout="NHWC")

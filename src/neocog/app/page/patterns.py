@@ -22,6 +22,8 @@ from neocog.model.layers import Conv2d
 from neocog.train.runfolder import RunFolder
 from neocog.train.snapshots import load_snapshots
 
+SAME = 1e-5  # relative: values that only rounding keeps apart
+
 
 def sample(session: Session, question: Question, progress: Progress) -> Answer:
     """Take an image of the data set as input."""
@@ -82,6 +84,7 @@ def maximum(session: Session, question: Question, progress: Progress) -> Answer:
         "steps": found.steps,
         "seed": seed,
         "beats": found.beats,
+        "equals": None if found.data_maximum is None else abs(found.value - found.data_maximum) <= SAME * found.value,
     }
     return Answer(facts, {"image": found.image, "history": found.history})
 

@@ -51,8 +51,12 @@ def record(session: Session, progress: Callable[[int, int], None]) -> Recording:
     facts = dict(recording["model"].facts)
     rest = list(optional(session, facts["defaults"]))
     room = MOST_BYTES
+    full: set[tuple[str, str | None]] = set()
     for done, question in enumerate(rest):
         progress(len(wanted) + done, len(wanted) + len(rest))
+        kind = (question.name, question.arguments.get("layer"))
+        if kind in full:
+            continue
         try:
             found = answer(session, question)
         except NeocogError:
@@ -61,6 +65,8 @@ def record(session: Session, progress: Callable[[int, int], None]) -> Recording:
         if size <= min(room, LARGEST):  # a smaller one may still have room
             recording[str(question)] = found
             room -= size
+        else:
+            full.add(kind)  # others of the kind are as large, and computing them would take time for nothing
     facts |= {"live": False, "recorded": {"filters": _whole_filters(session, recording)}}
     recording["model"] = Answer(facts)
     return recording
@@ -96,7 +102,7 @@ def assemble(title: str, script: str, style: str, answers: str) -> str:
         f"default-src 'none'; script-src '{_digest(script)}'; style-src '{_digest(style)}'; img-src blob: data:; "
         "base-uri 'none'; form-action 'none'"
     )
-    name = title.replace("&", "&amp;").replace("<", "&lt;")
+    name = title.encode(errors="backslashreplace").decode().replace("&", "&amp;").replace("<", "&lt;")
     return f"""<!doctype html>
 <html lang="en">
 <head>

@@ -16,7 +16,6 @@ from importlib.resources import files
 
 import uvicorn
 from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
@@ -197,7 +196,8 @@ async def _frames(find: Callable[[Progress], Answer]) -> AsyncIterator[bytes]:
         except Exception as error:  # whatever it is, the page shows it where the answer would be
             put(error_frame(error), True)
 
-    worker = asyncio.ensure_future(run_in_threadpool(work))
+    # A daemon, so that Ctrl-C does not wait for what nobody will see.
+    threading.Thread(target=work, name="neocog-answer", daemon=True).start()
     try:
         while True:
             frame, last = await queue.get()
@@ -206,8 +206,6 @@ async def _frames(find: Callable[[Progress], Answer]) -> AsyncIterator[bytes]:
                 break
     finally:
         gone.set()  # after the last frame nobody looks at it; before, the browser has closed the connection
-        with contextlib.suppress(asyncio.CancelledError):
-            await worker
 
 
 def take_input(session: Session, body: bytes, kind: str, arguments: dict[str, str]) -> Answer:

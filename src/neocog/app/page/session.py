@@ -21,6 +21,7 @@ from neocog.explain.gradient import GradientFlow, gradient_flow, read_target
 from neocog.explain.subject import Subject
 from neocog.explain.trace import Trace, trace
 
+READ_BATCH = 256  # images that are read at a time to find those that cannot be
 KEPT_INPUTS = 64
 KEPT_RESULTS = 24
 MOST_IMAGES = 10_000  # of a data set that are looked through
@@ -59,7 +60,12 @@ class Gallery:
         self._dataset, self._size, self._resize = dataset, size, resize
         count = min(len(dataset), MOST_IMAGES)
         # spread over the whole, since many data sets lie class by class
-        self._indices = np.linspace(0, len(dataset) - 1, count).astype(np.int64) if count else np.zeros(0, np.int64)
+        chosen = np.linspace(0, len(dataset) - 1, count).astype(np.int64) if count else np.zeros(0, np.int64)
+        readable = [
+            dataset.read(part, size, resize)[1] for part in np.array_split(chosen, -(-count // READ_BATCH) or 1)
+        ]
+        self._indices: NDArray[np.int64] = chosen[np.concatenate(readable)]
+        self.unreadable: int = count - len(self._indices)
         places = {label: index for index, label in enumerate(class_names)}
         found = [places.get(label, -1) for label in dataset.class_names]
         self.labels: NDArray[np.int64] = np.array(found, np.int64)[dataset.labels[self._indices]]
@@ -68,8 +74,15 @@ class Gallery:
         return len(self._indices)
 
     def __getitem__(self, rows: Any, /) -> NDArray[Any]:
-        """Give the images (n, H, W, C) of a slice, or of an array of indices; one that cannot be read is black."""
-        images, _ = self._dataset.read(self._indices[rows], self._size, self._resize)
+        """Give the images (n, H, W, C) of a slice, or of an array of indices.
+
+        Raises:
+            DataError: one cannot be read; which cannot was found out, and left out, when the gallery was made.
+        """
+        images, readable = self._dataset.read(self._indices[rows], self._size, self._resize)
+        if not readable.all():
+            bad = int(self._indices[rows][~readable][0])
+            raise DataError(self._dataset.unreadable.get(bad, f"image {bad} of {self.name} cannot be read"))
         return images
 
     def input(self, index: int) -> Input:
@@ -107,6 +120,7 @@ class Session:
     engine: str = "native"
     inputs: OrderedDict[str, Input] = field(default_factory=OrderedDict)
     _results: OrderedDict[Hashable, Any] = field(default_factory=OrderedDict)
+    _under_way: dict[Hashable, threading.Lock] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _counter: int = 0
 
@@ -173,21 +187,32 @@ class Session:
     def remember(self, key: Hashable, compute: Callable[[], Value]) -> Value:
         """Give what `compute` gives, from memory if it was asked for lately."""
         with self._lock:
-            if key in self._results:
-                self._results.move_to_end(key)
-                kept: Value = self._results[key]
-                return kept
-        value = compute()
-        with self._lock:
-            self._results[key] = value
-            while len(self._results) > KEPT_RESULTS:
-                self._results.popitem(last=False)
-        return value
+            under_way = self._under_way.setdefault(key, threading.Lock())
+        with (
+            under_way
+        ):  # two views that ask for the same have it computed once; if that is cancelled, the next one does it
+            with self._lock:
+                if key in self._results:
+                    self._results.move_to_end(key)
+                    kept: Value = self._results[key]
+                    return kept
+            value = compute()
+            with self._lock:
+                self._results[key] = value
+                self._under_way.pop(key, None)
+                while len(self._results) > KEPT_RESULTS:
+                    self._results.popitem(last=False)
+            return value
 
     def trace(self, name: str) -> Trace:
         """Give an image's way through the network."""
         image = self.input(name).image
         return self.remember(("trace", name), lambda: trace(self.model, image))
+
+    @property
+    def control(self) -> int:
+        """A seed of random weights that are not those the network began its training with."""
+        return int(getattr(self.model, "seed", 0)) + 1
 
     def flow(self, name: str, target: str) -> GradientFlow:
         """Give the gradient of a target for an image."""
