@@ -164,3 +164,22 @@ def test_a_photograph_of_eight_megapixels_is_taken(digits: Session, serve: Serve
     page.locator("input[name=image]").set_input_files(tmp_path / "photo.jpg")
     page.wait_for_function("() => document.body.innerText.includes('2448 x 3264')")
     assert page.locator(".failed").count() == 0
+
+
+def test_a_row_that_is_still_on_its_way_is_not_passed_off_as_the_next(
+    lesson: Session, serve: Serve, open_page: Open
+) -> None:
+    """While the next row's answer is awaited, the sentence speaks of the row that it has."""
+    page = open_page(serve(lesson), room="lens?row=0&column=1")
+    settle(page)
+    held: list[Any] = []
+    page.route(re.compile(r"/ask/lens\?.*row=3"), lambda route: held.append(route))
+    for _ in range(3):
+        page.keyboard.press("ArrowDown")
+        page.wait_for_timeout(150)
+    said = page.locator("main .live").first
+    assert "row 3" not in said.inner_text()
+    assert said.get_attribute("aria-busy") == "true"
+    held[0].continue_()
+    page.wait_for_function("() => document.querySelector('main .live').innerText.includes('row 3')")
+    assert "gives -2" in said.inner_text()
