@@ -127,7 +127,8 @@ def make_application(session: Session, token: str, port: int) -> Starlette:
         Route("/{name}", file),
     ]
     application = Starlette(routes=routes)
-    application.add_middleware(_Guard, hosts=(f"{HOST}:{port}", f"localhost:{port}"))
+    suffix = "" if port == 80 else f":{port}"  # browsers leave the usual port out
+    application.add_middleware(_Guard, hosts=(f"{HOST}{suffix}", f"localhost{suffix}"))
     return application
 
 
