@@ -12,9 +12,13 @@ A message says where, what was needed and what came; `details` says where that c
 
 from __future__ import annotations
 
+from neocog.text import printable
+
 
 class NeocogError(Exception):
     """Base of all errors that neocog raises on purpose.
+
+    Messages hold names from elsewhere; what would act on a terminal, or fake a line, is escaped.
 
     Arguments:
         message: one line: where, what was needed, what came.
@@ -23,10 +27,10 @@ class NeocogError(Exception):
     """
 
     def __init__(self, message: str, *, details: tuple[str, ...] = (), hint: str | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.details = details
-        self.hint = hint
+        self.message = printable(message)
+        self.details = tuple(map(printable, details))
+        self.hint = None if hint is None else printable(hint)
+        super().__init__(self.message)
 
     def __str__(self) -> str:
         lines = [self.message, *(f"  {line}" for line in self.details)]

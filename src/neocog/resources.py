@@ -1,0 +1,3 @@
+"""What this process may use: processors, memory, and a folder to cache in."""
+
+from __future__ import annotations
