@@ -101,11 +101,7 @@ class ArrayDataset(Dataset):
 
     def digests(self, progress: Progress | None = None) -> list[bytes]:
         if self._digests is None:
-            # equal bytes in another shape or type are another picture
-            kind = f"{self._size} {self.dtype}".encode()
-            self._digests = [
-                hashlib.blake2b(image.data, digest_size=16, key=kind[:64]).digest() for image in self._images
-            ]
+            self._digests = array_digests(self._images)
         if progress is not None:
             progress(len(self), len(self))
         return self._digests
@@ -114,6 +110,15 @@ class ArrayDataset(Dataset):
         height, width, channels = self._size.shape
         mode = f"{self.dtype} {_KINDS.get(channels, f'{channels} channels')}"
         return ImageFacts(height, width, mode, self.digests()[index])
+
+
+def array_digests(images: Images) -> list[bytes]:
+    """Return the 16 bytes by which each image of an array (N, height, width, channels) is known.
+
+    Equal bytes in another shape or type are another picture.
+    """
+    kind = f"{ImageSize(*images.shape[1:])} {images.dtype}".encode()
+    return [hashlib.blake2b(image.data, digest_size=16, key=kind[:64]).digest() for image in images]
 
 
 def check_labels(labels: NDArray[Any], count: int, class_names: Sequence[str] | None) -> NDArray[np.int64]:

@@ -19,6 +19,9 @@ from neocog.errors import FormatError
 DIGITS = "digits"
 """The name by which `open_data` knows this data set."""
 
+BUILT_IN = "built-in: handwritten digits, 8 x 8"
+"""What kind of source it is."""
+
 _HIGHEST = 16  # of a stored pixel
 
 
@@ -40,4 +43,4 @@ def read_digits() -> Source:
         raise FormatError(f"{file}: the digits cannot be read: {error}", hint="install neocog again") from error
     pixels = np.rint(images * (255 / _HIGHEST)).astype(np.uint8)
     digits = ArrayDataset(pixels, labels, [str(digit) for digit in range(10)], prefix=DIGITS)
-    return Source(DIGITS, "built-in: handwritten digits, 8 x 8", unsplit=digits)
+    return Source(DIGITS, BUILT_IN, unsplit=digits)

@@ -19,7 +19,16 @@ from neocog.train.files import describe, read_tensor_file, tensor_bytes, write_a
 from neocog.train.history import COLUMNS, EpochResult, History
 from neocog.train.kinds import from_json, to_json
 from neocog.train.model import Model
-from neocog.train.modelfile import OPTIMIZER_PREFIX, check_integer, check_keys, check_number, document_of, model_from
+from neocog.train.modelfile import (
+    OPTIMIZER_PREFIX,
+    WHOLE,
+    check_integer,
+    check_keys,
+    check_number,
+    document_of,
+    model_from,
+    whole_tensors_of,
+)
 from neocog.train.source import MAX_SEED
 
 _KEYS = (
@@ -103,7 +112,8 @@ def checkpoint_bytes(checkpoint: Checkpoint) -> bytes:
         converted = to_pytorch(parameters[key.rpartition("/")[0]], value)
         tensors[OPTIMIZER_PREFIX + key] = np.asarray(converted, np.float32)
     try:
-        return tensor_bytes({**document_of(checkpoint.model), "training": training}, tensors)
+        document = {**document_of(checkpoint.model), "training": training}
+        return tensor_bytes(document, tensors, whole_tensors_of(checkpoint.model))
     except (TypeError, ValueError) as error:
         raise SettingError(f"settings of a checkpoint must be JSON values: {error}") from None
 
@@ -118,7 +128,7 @@ def load_checkpoint(path: str | Path, *, engine: str | Engine = "native", thread
     Raises:
         FormatError: there is no such file, it is damaged, or it holds no training; the message says what and where.
     """
-    content = read_tensor_file(path)
+    content = read_tensor_file(path, WHOLE)
     if "training" not in content.document:
         raise FormatError(
             f"{path} holds a model, but no training to go on with",
@@ -132,7 +142,7 @@ def load_checkpoint(path: str | Path, *, engine: str | Engine = "native", thread
             memory[name.removeprefix(OPTIMIZER_PREFIX)] = value
         else:
             weights[name] = value
-    model = model_from(str(path), content.document, weights, engine=engine, threads=threads)
+    model = model_from(str(path), content.document, weights, content.whole, engine=engine, threads=threads)
     try:
         return _read_training(model, memory, training)
     except FormatError as error:

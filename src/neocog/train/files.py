@@ -1,22 +1,26 @@
 """Safetensors files, read strictly, and any file, written so that a failure leaves the old one as it was.
 
-What this will not do: read other element types than float32, or other containers than safetensors.
+What this will not do: read other element types than float32 (and uint64 where a file's kind has such tensors), or
+other containers than safetensors.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import json
 import os
+import re
 import secrets
 import struct
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
 import numpy as np
+from numpy.typing import NDArray
 
 from neocog.engines.base import Array
 from neocog.errors import FormatError, NeocogError
@@ -25,14 +29,22 @@ MAX_HEADER = 100_000_000
 """Bytes of JSON that a header may take; the limit of the safetensors library itself."""
 
 METADATA_KEY = "neocog"
+_TEMPORARY = re.compile(r"\..+\.\d+-[0-9a-f]{8}\.tmp")  # as write_atomically names them
 
 
 @dataclass(frozen=True, slots=True)
 class TensorFile:
-    """A neocog file as it was read: `document` is the JSON of its metadata, `tensors` name → float32 array."""
+    """A neocog file as it was read.
+
+    Arguments:
+        document: the JSON of its metadata.
+        tensors: name → float32 array.
+        whole: name → uint64 array, of the tensors that may be such.
+    """
 
     document: dict[str, Any]
     tensors: dict[str, Array]
+    whole: dict[str, NDArray[np.uint64]] = field(default_factory=dict)
 
 
 def describe(value: object) -> str:
@@ -74,6 +86,14 @@ def write_atomically(path: str | Path, content: bytes, *, forced: bool = True) -
         raise _write_error(path, len(content), error) from None
 
 
+def remove_temporary_files(folder: Path) -> None:
+    """Remove what `write_atomically` left in a folder when its process was killed; nobody may be writing there."""
+    for path in folder.glob(".*.tmp"):
+        if _TEMPORARY.fullmatch(path.name):
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+
 def _sync_folder(folder: Path) -> None:
     # The new name itself is only safe once the folder is on the disk; not every system lets one open a folder.
     try:
@@ -97,16 +117,27 @@ def _write_error(path: Path, size: int, error: OSError) -> NeocogError:
     return NeocogError(f"{path} cannot be written: {reason}")
 
 
-def tensor_bytes(document: Mapping[str, object], tensors: Mapping[str, Array]) -> bytes:
-    """Lay a document and its tensors out as the bytes of a safetensors file; same values, same bytes.
+def tensor_bytes(
+    document: Mapping[str, object], tensors: Mapping[str, Array], whole: Mapping[str, NDArray[np.uint64]] | None = None
+) -> bytes:
+    """Return a document and its tensors as the bytes of a safetensors file; same values, same bytes.
+
+    Arguments:
+        document: JSON values.
+        tensors: written as float32.
+        whole: written as uint64.
 
     The document gets "sha256", the digest of everything behind the header.
     """
     from safetensors.numpy import save
 
-    # safetensors orders tensors of one element type by name, and so the digest can be known before the header is.
+    # safetensors puts wider elements first, and orders tensors of one element type by name: so the digest can be known
+    # before the header is.
     digest = hashlib.sha256()
-    dense = {name: np.asarray(tensors[name], "<f4", order="C") for name in sorted(tensors)}
+    dense: dict[str, NDArray[Any]] = {
+        name: np.asarray(value, "<u8", order="C") for name, value in sorted((whole or {}).items())
+    }
+    dense |= {name: np.asarray(tensors[name], "<f4", order="C") for name in sorted(tensors)}
     for value in dense.values():
         digest.update(value.tobytes())
     document = {**document, "sha256": digest.hexdigest()}
@@ -114,8 +145,12 @@ def tensor_bytes(document: Mapping[str, object], tensors: Mapping[str, Array]) -
     return save(dense, {METADATA_KEY: text})
 
 
-def read_tensor_file(path: str | Path) -> TensorFile:
+def read_tensor_file(path: str | Path, whole: Container[str] = ()) -> TensorFile:
     """Read a safetensors file that neocog wrote, and check everything that its own header and digest promise.
+
+    Arguments:
+        path: the file.
+        whole: names of tensors that are uint64; all others are float32.
 
     Raises:
         FormatError: there is no such file, it is damaged, or it is of another kind; the message says where.
@@ -141,7 +176,8 @@ def read_tensor_file(path: str | Path) -> TensorFile:
             f"{path} is damaged: its tensors do not have the digest that its header tells",
             hint="copy it anew; if its tensors were edited on purpose, remove sha256 from its metadata",
         )
-    return TensorFile(document, _read_tensors(path, struct.pack("<Q", len(header_bytes)) + header_bytes + body))
+    tensors, integers = _read_tensors(path, struct.pack("<Q", len(header_bytes)) + header_bytes + body, whole)
+    return TensorFile(document, tensors, integers)
 
 
 def _folder_hint(path: Path) -> str | None:
@@ -233,7 +269,9 @@ def _check_size(path: Path, header: dict[str, Any], file: BinaryIO, start: int) 
     return announced
 
 
-def _read_tensors(path: Path, content: bytes) -> dict[str, Array]:
+def _read_tensors(
+    path: Path, content: bytes, whole: Container[str]
+) -> tuple[dict[str, Array], dict[str, NDArray[np.uint64]]]:
     from safetensors import SafetensorError, deserialize
 
     decode: Callable[[bytes], Any] = deserialize
@@ -242,8 +280,13 @@ def _read_tensors(path: Path, content: bytes) -> dict[str, Array]:
     except SafetensorError as error:
         raise FormatError(f"{path} is not a valid safetensors file: {error}") from None
     tensors: dict[str, Array] = {}
+    integers: dict[str, NDArray[np.uint64]] = {}
     for name, entry in entries:
-        if entry["dtype"] != "F32":
-            raise FormatError(f"{path}: tensor {describe(name)} must be of type F32, got {entry['dtype']}")
-        tensors[name] = np.frombuffer(entry["data"], "<f4").reshape(entry["shape"]).astype(np.float32)
-    return tensors
+        wanted = "U64" if name in whole else "F32"
+        if entry["dtype"] != wanted:
+            raise FormatError(f"{path}: tensor {describe(name)} must be of type {wanted}, got {entry['dtype']}")
+        if name in whole:
+            integers[name] = np.frombuffer(entry["data"], "<u8").reshape(entry["shape"]).astype(np.uint64)
+        else:
+            tensors[name] = np.frombuffer(entry["data"], "<f4").reshape(entry["shape"]).astype(np.float32)
+    return tensors, integers

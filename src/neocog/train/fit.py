@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from neocog.data.identity import Identities
 from neocog.engines.base import Array, Engine
 from neocog.errors import DataError, NeocogError, SettingError
 from neocog.interrupts import interrupts_deferred
@@ -60,8 +61,9 @@ def fit(
     time_limit: float | None = None,
     restore_best: bool | None = None,
     verbose: int = 1,
+    learnt_from: Identities | None = None,
 ) -> History:
-    """Train a model on batches.
+    """Train a model on batches, one training at a time for a folder.
 
     Where an argument is None, a resumed training takes what it was started with, and a new one the default.
 
@@ -86,13 +88,15 @@ def fit(
             schedule then follows whichever is further, the clock or the images.
         restore_best: whether the model ends on the best epoch's weights; default: only with `patience`.
         verbose: 0 silent, 1 progress on stderr, 2 plain lines.
+        learnt_from: which images `train` and `validation` hold, for `model.learnt_from`; see `Trainer`.
 
     Returns:
         History: every epoch, and why training ended.
 
     Raises:
         SettingError, DataError, ShapeError: arguments or batches that do not fit.
-        NeocogError: the loss is not finite, or a file cannot be written. What was written before stays.
+        NeocogError: the loss is not finite, a file cannot be written, or another training writes to the folder. What
+            was written before stays.
         KeyboardInterrupt: passed on, after callbacks heard the end; what was written before stays.
     """
     plan = _make_plan(model, resume, epochs, batch_size, optimizer, loss, schedule, patience, seed, time_limit)
@@ -105,9 +109,12 @@ def fit(
         if resume.model.graph != model.graph:
             raise SettingError("a training goes on with the model that it began with, got another network")
         model.load_parameters(resume.model.parameters)
+        model.learnt_from = resume.model.learnt_from
     # a program's time grows with its batch, and no batch holds more than all images
     most = min(plan.batch_size, train.images)
-    trainer = Trainer(model, plan.optimizer, plan.loss, most, threads=threads, engine=engine, seed=plan.seed)
+    trainer = Trainer(
+        model, plan.optimizer, plan.loss, most, threads=threads, engine=engine, seed=plan.seed, learnt_from=learnt_from
+    )
     if resume is not None:
         trainer.load_optimizer_state(resume.memory, resume.step)
     run = Run(model, trainer, history, plan.epochs, train.images)
@@ -116,46 +123,49 @@ def fit(
     kept = dict(settings) if settings is not None else dict(resume.settings) if resume else {}
     spent = sum(epoch.seconds for epoch in history.epochs)
     clock = _Clock(time.perf_counter() - spent, plan.time_limit)
-    try:
-        if folder is not None and resume is None:
-            checkpoint_bytes(_checkpoint(run, plan, kept))  # what files cannot say is found out now, not hours later
-        snapshots = None if folder is None else FilterSnapshots(folder.filters, model, len(history))
-        for listener in listeners:
-            listener.on_train_begin(run)
-        _check_patience(run, plan)
-        while len(history) < plan.epochs and not run.stop_reason:
-            run.epoch = len(history) + 1
+    with contextlib.nullcontext() if folder is None else folder.locked():
+        try:
+            if folder is not None and resume is None:
+                checkpoint_bytes(
+                    _checkpoint(run, plan, kept)
+                )  # what files cannot say is found out now, not hours later
+            snapshots = None if folder is None else FilterSnapshots(folder.filters, model, len(history))
             for listener in listeners:
-                listener.on_epoch_begin(run)
-            result = _epoch(run, plan, train, validation, listeners, clock)
-            with interrupts_deferred():  # an epoch that counts as done is on disk
-                trainer.settle()
-                history.epochs.append(result)
-                model.metrics = result.metrics()
-                if history.best is result and restore:
-                    best_parameters = model.parameters
-                if folder is not None and snapshots is not None:
-                    if history.best is result:
-                        folder.save_best(model)
-                    snapshots.save(model, len(history))
-                    folder.save_last(_checkpoint(run, plan, kept))
-            for listener in listeners:
-                listener.on_epoch_end(run, result)
+                listener.on_train_begin(run)
             _check_patience(run, plan)
-        history.stopped = run.stop_reason or "finished"
-        best = history.best
-        if restore and best is not None and best is not history.epochs[-1] and best_parameters is not None:
-            model.load_parameters(best_parameters)
-            model.metrics = best.metrics()
-    except KeyboardInterrupt:
-        history.stopped = "interrupted"
-        raise
-    except BaseException:
-        history.stopped = "failed"
-        raise
-    finally:
-        for listener in listeners:
-            listener.on_train_end(run)
+            while len(history) < plan.epochs and not run.stop_reason:
+                run.epoch = len(history) + 1
+                for listener in listeners:
+                    listener.on_epoch_begin(run)
+                result = _epoch(run, plan, train, validation, listeners, clock)
+                with interrupts_deferred():  # an epoch that counts as done is on disk
+                    trainer.settle()
+                    history.epochs.append(result)
+                    model.metrics = result.metrics()
+                    if history.best is result and restore:
+                        best_parameters = model.parameters
+                    if folder is not None and snapshots is not None:
+                        if history.best is result:
+                            folder.save_best(model)
+                        snapshots.save(model, len(history))
+                        folder.save_last(_checkpoint(run, plan, kept))
+                for listener in listeners:
+                    listener.on_epoch_end(run, result)
+                _check_patience(run, plan)
+            history.stopped = run.stop_reason or "finished"
+            best = history.best
+            if restore and best is not None and best is not history.epochs[-1] and best_parameters is not None:
+                model.load_parameters(best_parameters)
+                model.metrics = best.metrics()
+        except KeyboardInterrupt:
+            history.stopped = "interrupted"
+            raise
+        except BaseException:
+            history.stopped = "failed"
+            raise
+        finally:
+            for listener in listeners:
+                listener.on_train_end(run)
     return history
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from neocog.data.identity import NOBODY, Identities, identities_of_array
 from neocog.data.resize import DEFAULT_RESIZE, ResizeRule, check_rule
 from neocog.engines.base import (
     Array,
@@ -106,6 +107,9 @@ class Model:
         self.threads: int | None = None if threads is None else check_count("threads", threads)
         self.metrics: dict[str, float] = {}
         """What was measured when the model was trained, such as "val_accuracy"; saved with it."""
+        self.learnt_from: Identities | None = NOBODY
+        """Which images shaped it (see `neocog.data.identity`), so that it is not measured on them by mistake; saved
+        with it. None: not known, as where the weights came from elsewhere."""
         self._values: Mapping[str, Array] | None = None
         self._source: Callable[[], State] = lambda: initial_parameters(self.graph, self.seed, initialisation)
         self._version = 0
@@ -186,6 +190,7 @@ class Model:
         arrays = {name: np.asarray(value) for name, value in state.items()}
         converted = {n: from_pytorch(wanted[n], value) if n in wanted else value for n, value in arrays.items()}
         self.load_parameters(converted)
+        self.learnt_from = None  # who made them knows, and does not say
 
     def summary(self) -> str:
         """Lay out shapes, parameters (fully connected / local / shared) and work as text."""
@@ -334,6 +339,9 @@ class Model:
         elif validation_split:
             chosen, rest = _split(len(x), validation_split, seed)
             held_out, (x, y) = (x[chosen], y[chosen]), (x[rest], y[rest])
+        learnt_from = identities_of_array(x)
+        if held_out is not None:
+            learnt_from = np.union1d(learnt_from, identities_of_array(held_out[0]))
         return fit(
             self,
             ArraySource(x, y, batch_size=batch_size, shuffle=shuffle, seed=seed),
@@ -349,6 +357,7 @@ class Model:
             threads=threads,
             verbose=verbose,
             time_limit=time_limit,
+            learnt_from=learnt_from,
         )
 
     def save(self, path: str | Path) -> None:

@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from neocog.data.resize import RESIZE_RULES
 from neocog.engines.base import Array, Engine
 from neocog.errors import FormatError, NeocogError
@@ -21,6 +24,9 @@ FORMAT = 1
 
 INTERPOLATION = "bilinear"
 OPTIMIZER_PREFIX = "optimizer/"
+LEARNT_FROM = "learnt_from"
+WHOLE = frozenset({LEARNT_FROM})
+"""Tensors of a model file that are uint64."""
 
 _KEYS = ("format", "neocog_version", "architecture", "class_names", "input", "metrics")
 _INPUT_KEYS = ("height", "width", "channels", "resize", "interpolation", "mean", "std", "color_order")
@@ -28,7 +34,7 @@ _INPUT_KEYS = ("height", "width", "channels", "resize", "interpolation", "mean",
 
 def save(model: Model, path: str | Path) -> None:
     """Write a model file; `Model.save` is the usual way."""
-    write_atomically(path, tensor_bytes(document_of(model), model.state_dict()))
+    write_atomically(path, tensor_bytes(document_of(model), model.state_dict(), whole_tensors_of(model)))
 
 
 def load(path: str | Path, *, engine: str | Engine = "native", threads: int | None = None) -> Model:
@@ -46,10 +52,15 @@ def load(path: str | Path, *, engine: str | Engine = "native", threads: int | No
     Raises:
         FormatError: there is no such file, it is damaged, or not one of neocog's; the message says what and where.
     """
-    content = read_tensor_file(path)
+    content = read_tensor_file(path, WHOLE)
     content.document.pop("training", None)
     tensors = {name: v for name, v in content.tensors.items() if not name.startswith(OPTIMIZER_PREFIX)}
-    return model_from(str(path), content.document, tensors, engine=engine, threads=threads)
+    return model_from(str(path), content.document, tensors, content.whole, engine=engine, threads=threads)
+
+
+def whole_tensors_of(model: Model) -> dict[str, NDArray[np.uint64]]:
+    """Return the tensors of a model's file that are no weights: which images it learnt from, where that is known."""
+    return {} if model.learnt_from is None else {LEARNT_FROM: model.learnt_from}
 
 
 def document_of(model: Model) -> dict[str, object]:
@@ -81,11 +92,12 @@ def model_from(
     where: str,
     document: Mapping[str, Any],
     tensors: Mapping[str, Array],
+    whole: Mapping[str, NDArray[np.uint64]],
     *,
     engine: str | Engine = "native",
     threads: int | None = None,
 ) -> Model:
-    """Make a model from a file's document and its tensors in PyTorch's layout.
+    """Make a model from a file's document, its tensors in PyTorch's layout, and what `whole_tensors_of` gave.
 
     Raises:
         FormatError: they do not describe a model, or not the same one; messages begin with `where`, the file's name.
@@ -93,6 +105,7 @@ def model_from(
     try:
         model = _empty_model(document, engine, threads)
         model.metrics = _read_metrics(document["metrics"])
+        model.learnt_from = _read_identities(whole.get(LEARNT_FROM))
         wanted = {parameter.name: parameter for parameter in parameters_of(model.graph)}
         check_tensors(wanted, tensors)
     except FormatError as error:
@@ -199,6 +212,12 @@ def _read_metrics(data: object) -> dict[str, float]:
     if not isinstance(data, Mapping):
         raise FormatError(f"metrics must be an object, got {describe(data)}")
     return {str(name): check_number(f"metrics.{name}", value) for name, value in data.items()}
+
+
+def _read_identities(values: NDArray[np.uint64] | None) -> NDArray[np.uint64] | None:
+    if values is not None and (values.ndim != 1 or not (values[1:] > values[:-1]).all()):
+        raise FormatError(f"tensor {LEARNT_FROM} must be one row of rising numbers, got the shape {values.shape}")
+    return values
 
 
 def _finite(metrics: Mapping[str, float]) -> dict[str, float]:

@@ -7,22 +7,26 @@ filters.safetensors the first filters, epoch by epoch
 config.json         what the training was started with
 split.csv           which image went to which part
 report.html         written by the faces
+
+One training at a time writes to a folder: it holds a lock on it, which vanishes with the process, however that ends.
 """
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import itertools
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from neocog.engines.base import Engine
 from neocog.errors import FormatError, NeocogError, SettingError
 from neocog.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from neocog.train.files import write_atomically
+from neocog.train.files import remove_temporary_files, write_atomically
 from neocog.train.history import COLUMNS, History
 from neocog.train.model import Model
 from neocog.train.modelfile import load
@@ -55,6 +59,7 @@ class RunFolder:
         self.config = self.path / "config.json"
         self.split = self.path / "split.csv"
         self.report = self.path / "report.html"
+        self._holders = 0
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -87,6 +92,25 @@ class RunFolder:
 
     def __repr__(self) -> str:
         return f"RunFolder({str(self.path)!r})"
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other trainings out of the folder while the body runs; whoever holds it already may hold it again.
+
+        What trainings that were killed left half written is removed.
+
+        Raises:
+            NeocogError: another training, of this process or another one, holds it.
+        """
+        with contextlib.ExitStack() as held:
+            if not self._holders:
+                held.callback(os.close, _lock(self.path))
+                remove_temporary_files(self.path)
+            self._holders += 1
+            try:
+                yield
+            finally:
+                self._holders -= 1
 
     def save_best(self, model: Model) -> None:
         """Write model.safetensors."""
@@ -161,6 +185,32 @@ class RunFolder:
             for identifier, label in zip(dataset.identifiers, dataset.labels, strict=True)
         ]
         write_atomically(self.split, _csv(SPLIT_COLUMNS, rows))
+
+
+def _lock(folder: Path) -> int:
+    """Open a folder and lock it; the lock ends when the handle is closed, or the process ends.
+
+    The folder itself is locked, so that no file of the lock can be left behind. Where that cannot be done (some network
+    file systems, other systems than Unix), nothing keeps two trainings apart.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        return os.open(os.devnull, os.O_RDONLY)
+    try:
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise NeocogError(f"the folder {folder} cannot be opened: {(error.strerror or str(error)).lower()}") from None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        raise NeocogError(
+            f"another training writes to {folder} at this moment", hint="wait for its end, or choose another folder"
+        ) from None
+    except OSError:
+        pass
+    return handle
 
 
 def _cell(value: float | None) -> str:

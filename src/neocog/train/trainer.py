@@ -9,6 +9,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from neocog.data.identity import Identities, union
 from neocog.engines.base import Array, Engine, State, StepResult, StepSettings, check_images, check_targets
 from neocog.errors import DataError, SettingError
 from neocog.model.losses import CrossEntropy, Loss
@@ -32,6 +33,8 @@ class Trainer:
         batch_size: the most images of a step; fewer are fine.
         threads, engine: default: the model's.
         seed: decides which values a Dropout drops; default: the model's.
+        learnt_from: which images the steps are taken on (see `neocog.data.identity`), and those that choose among their
+            results; default: not known, and then `model.learnt_from` is not either.
 
     Attributes:
         learning_rate: of the next step; begins as the optimizer's.
@@ -57,6 +60,7 @@ class Trainer:
         threads: int | None = None,
         engine: str | Engine | None = None,
         seed: int | None = None,
+        learnt_from: Identities | None = None,
     ) -> None:
         self.model = model
         self.optimizer = _check_kind("optimizer", optimizer if optimizer is not None else SGD(), Optimizer, "SGD(0.01)")
@@ -65,6 +69,8 @@ class Trainer:
         self.seed = check_seed(model.seed if seed is None else seed)
         self.steps = 0
         self.last: StepResult | None = None
+        self._learnt_from = learnt_from
+        self._told = False  # the model, of these images
         self._learning_rate = self.optimizer.learning_rate
         self._version = model.version
         self._stepper = resolve_engine(model.engine if engine is None else engine).stepper(
@@ -107,6 +113,9 @@ class Trainer:
         y = check_targets(self.model.graph, self.loss, labels, len(x))
         if self._version != self.model.version:
             self._stepper.load(self.model.parameters)
+        if not self._told:
+            self.model.learnt_from = union(self.model.learnt_from, self._learnt_from)
+            self._told = True
         self.last = self._stepper.step(x, y, self._learning_rate)
         self.steps += 1
         self._version = self.model.follow(self._stepper.parameters)

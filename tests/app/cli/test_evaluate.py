@@ -7,6 +7,7 @@ import shutil
 
 import pytest
 
+import neocog as nc
 from app.pictures import write_image, write_photos
 
 
@@ -18,7 +19,8 @@ def test_json_is_one_object_with_the_figures(run, trained_once):
     told = json.loads(done.out)
     assert {"accuracy", "loss", "images", "per_class", "confusion", "model", "data", "split"} <= set(told)
     assert told["accuracy"] == 1.0
-    assert told["split"] == "test"
+    assert told["split"] == "unseen"
+    assert told["learnt_from"] == 24 - told["images"]
     assert told["images"] == sum(map(sum, told["confusion"])) == sum(c["images"] for c in told["per_class"].values())
 
 
@@ -41,14 +43,112 @@ def images_of(run, *words) -> tuple[str, int]:
     return told["split"], told["images"]
 
 
-def test_what_the_model_learnt_from_is_held_against_it(run, trained_once, tmp_path):
+@pytest.fixture(scope="module")
+def spellings(trained_once, tmp_path_factory):
+    """What the model was trained on, described in other ways; model and data."""
     folder, photos = trained_once
-    part, held_out = images_of(run, folder, photos)
-    assert part == "test"
-    assert held_out < 24
-    elsewhere = shutil.copytree(photos, tmp_path / "elsewhere")
-    assert images_of(run, folder, elsewhere) == ("all", 24)
-    assert "elsewhere sets no test part apart; all of its images" in run("evaluate", folder, elsewhere).err
+    root = tmp_path_factory.mktemp("spellings")
+    moved = shutil.copytree(photos, root / "moved")
+    (root / "link").symlink_to(photos)
+    rows = [f"{path},{path.parent.name}" for path in photos.rglob("*.png")]
+    (root / "absolute.csv").write_text("\n".join(["path,label", *rows]))
+    rows = [f"moved/{path.relative_to(moved)},{path.parent.name}" for path in moved.rglob("*.png")]
+    (root / "relative.csv").write_text("\n".join(["path,label", *rows]))
+    alone = root / "alone.safetensors"
+    shutil.copy(folder / "model.safetensors", alone)
+    shutil.copytree(photos, root / "renamed")
+    for number, path in enumerate(sorted((root / "renamed").rglob("*.png"))):
+        path.rename(path.with_name(f"{number:03}-copy.png"))
+    return {
+        "in place": (folder, photos),
+        "moved": (folder, moved),
+        "through a link": (folder, root / "link"),
+        "a table of the same files": (folder, root / "absolute.csv"),
+        "a table of copies": (folder, root / "relative.csv"),
+        "the model file alone": (alone, photos),
+        "model and data moved": (alone, moved),
+        "the last epoch's file": (folder / "last.safetensors", photos),
+        "other file names": (folder, root / "renamed"),
+    }
+
+
+SPELLINGS = (
+    "in place",
+    "moved",
+    "through a link",
+    "a table of the same files",
+    "a table of copies",
+    "the model file alone",
+    "model and data moved",
+    "the last epoch's file",
+    "other file names",
+)
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_no_image_that_the_model_learnt_from_is_measured_on_however_the_data_is_described(run, spellings, spelling):
+    model, data = spellings[spelling]
+    held_out = sum(row.endswith(",test") for row in (spellings["in place"][0] / "split.csv").read_text().splitlines())
+    assert 0 < held_out < 12
+    assert images_of(run, model, data) == ("unseen", held_out)
+    assert f"note: the model learnt from {24 - held_out} of these 24 images" in run("evaluate", model, data).err
+
+
+def test_a_relative_path_from_another_folder_is_the_same_data(run, trained_once, monkeypatch):
+    folder, photos = trained_once
+    there = images_of(run, folder, photos)
+    monkeypatch.chdir(photos.parent)
+    assert images_of(run, "run", "photos") == there
+    monkeypatch.chdir(photos)
+    assert images_of(run, "../run", ".") == there
+
+
+def test_other_images_in_a_folder_of_the_same_name_do_not_count_as_learnt_from(run, trained_once, tmp_path):
+    folder, photos = trained_once
+    other = write_photos(tmp_path / photos.name, per_class=5, first=500)
+    assert images_of(run, folder, other) == ("all", 10)
+    assert f"{photos.name} sets no test part apart; all of its images" in run("evaluate", folder, other).err
+
+
+def test_images_added_to_the_data_are_measured_with_those_held_out(run, trained_once, tmp_path):
+    folder, photos = trained_once
+    before = images_of(run, folder, photos)[1]
+    more = shutil.copytree(photos, tmp_path / "more")
+    write_photos(more, per_class=3, first=700)
+    assert images_of(run, folder, more) == ("unseen", before + 6)
+
+
+def test_a_test_part_of_training_images_is_told(run, trained_once, tmp_path):
+    folder, photos = trained_once
+    shutil.copytree(photos, tmp_path / "data/test")
+    write_photos(tmp_path / "data/train", per_class=3, first=900)
+    done = run("evaluate", folder, tmp_path / "data")
+    assert done.code == 0
+    assert " of 24 test images" in done.out
+    assert "warning: the model learnt from 2" in done.err
+    assert "the figures flatter" in done.err
+
+
+def test_a_model_that_learnt_from_everything_is_not_measured_unless_asked_for(run, trained_once, tmp_path):
+    folder, photos = trained_once
+    trained = {row.split(",")[0] for row in (folder / "split.csv").read_text().splitlines() if row.endswith(",train")}
+    for name in trained:
+        (tmp_path / "data" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(photos / name, tmp_path / "data" / name)
+    done = run("evaluate", folder, tmp_path / "data")
+    assert done.code == 1
+    assert f"error: the model learnt from all of these {len(trained)} images" in done.err
+    assert images_of(run, folder, tmp_path / "data", "--split", "all") == ("all", len(trained))
+
+
+def test_a_model_that_does_not_say_what_it_learnt_from_is_measured_with_a_warning(run, trained_once, tmp_path):
+    folder, photos = trained_once
+    model = nc.load(folder / "model.safetensors")
+    model.load_state_dict(model.state_dict())
+    model.save(tmp_path / "foreign.safetensors")
+    done = run("evaluate", tmp_path / "foreign.safetensors", photos)
+    assert "warning: the model file does not say what it learnt from" in done.err
+    assert " of 24 all images" in done.out
 
 
 def test_each_part_can_be_asked_for_and_together_they_are_all(run, trained_once):

@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterable
 import click
 
 from neocog.errors import NeocogError, SettingError
+from neocog.text import printable
 
 ALIKE = 0.7  # of 1, the likeness from which a word is taken for a slip: 0.6 would take resnet for lenet5
 SUCCESS, FAILURE, USAGE, INTERRUPTED = 0, 1, 2, 130
@@ -76,12 +77,17 @@ def format_error(message: str, details: Iterable[str] = (), hint: str | None = N
     lines = [f"{kind}: {message}", *(f"  {line}" for line in details)]
     if hint is not None:
         lines.append(f"  hint: {hint}")
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))
 
 
 def warn(message: str, details: Iterable[str] = (), hint: str | None = None) -> None:
     """Tell on stderr of something that does not stop the run."""
     click.echo(format_error(message, details, hint, "warning"), err=True)
+
+
+def note(message: str) -> None:
+    """Tell on stderr of something that is worth knowing, and no more."""
+    click.echo(format_error(message, kind="note"), err=True)
 
 
 def _usage(error: click.UsageError) -> str:

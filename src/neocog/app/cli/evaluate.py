@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 
@@ -10,18 +9,18 @@ import click
 
 from neocog.app.cli import datasets, models, options
 from neocog.app.cli.compiling import told_of_compiling
-from neocog.app.cli.errors import RunFailed
+from neocog.app.cli.errors import RunFailed, note, warn
+from neocog.app.cli.learnt import learnt, unseen
 from neocog.app.cli.measured import class_table, confused_line, match_classes
 from neocog.app.cli.output import count, emit, percent, print_json
 from neocog.data.batches import Batches
-from neocog.data.builtin import DIGITS
+from neocog.data.builtin import BUILT_IN
 from neocog.data.dataset import Dataset, Source
 from neocog.data.resize import ImageSize
 from neocog.errors import DataError
 from neocog.train.evaluation import Evaluation, evaluate
+from neocog.train.model import Model
 from neocog.train.source import DataSource
-
-CONFIG_FILE = "config.json"  # of a run folder
 
 
 @click.command("evaluate", cls=options.Verb)
@@ -30,7 +29,7 @@ CONFIG_FILE = "config.json"  # of a run folder
 @click.option(
     "--split",
     type=options.OneOf(datasets.SPLITS),
-    help="The part to measure on.  [default: test; all, if DATA has no parts and MODEL did not learn from it]",
+    help="The part to measure on.  [default: test; in DATA without parts, all images that MODEL did not learn from]",
 )
 @options.batch_size
 @options.threads
@@ -57,8 +56,7 @@ def command(
     """
     trained = models.open_model(model, engine, threads)
     source = datasets.open_source(data)
-    learnt = _learnt_from(models.find_model(model), source, data)
-    parts = _parts(source, split, learnt=learnt, quiet=quiet)
+    parts, left_out = _parts(trained, source, split, quiet=quiet)
     labels = [match_classes(trained.class_names, part.class_names, part.counts()) for _, part in parts]
     size = ImageSize(*trained.input_shape)
     reasons = [
@@ -67,8 +65,6 @@ def command(
         for reason in datasets.verify(part, size, trained.resize, name=name, workers=workers, quiet=quiet)
     ]
     datasets.list_unreadable(reasons)
-    if not quiet and split is None and [name for name, _ in parts] == ["all"]:
-        click.echo(f"note: {source.name} sets no test part apart; all of its images are measured on", err=True)
     began = time.perf_counter()
     readers = [
         DataSource(Batches(part, batch_size, size, resize=trained.resize, workers=workers, on_error="skip"), relabel)
@@ -91,6 +87,7 @@ def command(
                 "seconds": seconds,
                 "images_per_second": evaluation.images / seconds,
                 "unreadable": len(reasons),
+                "learnt_from": left_out,
             }
         )
     else:
@@ -99,34 +96,58 @@ def command(
         raise RunFailed
 
 
-def _parts(source: Source, split: str | None, *, learnt: bool, quiet: bool) -> list[tuple[str, Dataset]]:
-    """List what to measure on: parts that DATA sets apart as they are, others as `neocog train` splits them."""
+def _parts(model: Model, source: Source, split: str | None, *, quiet: bool) -> tuple[list[tuple[str, Dataset]], int]:
+    """Return what to measure on, and how many images were left out because the model learnt from them.
+
+    Parts that DATA sets apart are taken as they are, and so is what --split names, with a note where the model learnt
+    from some of it. From data without a test part, all images are taken that it did not learn from.
+    """
     own = {"train": source.train, "validation": source.validation, "test": source.test, "all": source.unsplit}
     there = [(name, part) for name, part in own.items() if part is not None]
+    if split is not None or source.test is not None or source.validation is not None:
+        chosen = _named(source, there, split or ("test" if source.test is not None else "val"), quiet=quiet)
+        if split not in ("train", "val") and not quiet:
+            _tell_learnt(model, chosen)
+        return chosen, 0
+    if model.learnt_from is None and source.kind == BUILT_IN:
+        # a model that knows digits may well have learnt from these; the held-out fifth is always fair
+        return datasets.parts_of(datasets.split(source, quiet=quiet), "test"), 0
+    name, part = there[0]
+    rest, left_out = unseen(model, part, quiet=quiet)
+    if quiet:
+        pass
+    elif left_out:
+        note(f"the model learnt from {left_out:,} of these {len(part):,} images; it is measured on the others")
+    elif model.learnt_from is None:
+        warn(
+            "the model file does not say what it learnt from",
+            [f"all {count(len(part), 'image')} of {source.name} are measured on"],
+            "the figures flatter if these are images that it was trained on",
+        )
+    else:
+        note(f"{source.name} sets no test part apart; all of its images are measured on")
+    return [("unseen" if left_out else name, rest)], left_out
+
+
+def _named(source: Source, there: list[tuple[str, Dataset]], split: str, *, quiet: bool) -> list[tuple[str, Dataset]]:
+    """Return the parts that --split names; where DATA does not set them apart, as `neocog train` splits it."""
     if split == "all":
         return there
-    if split is not None:
-        wanted = datasets.PART_NAMES[split]
-        if wanted != "train" and own[wanted] is not None:
-            return [(name, part) for name, part in there if name == wanted]
-        return datasets.parts_of(datasets.split(source, quiet=quiet), split)
-    for name in ("test", "validation"):
-        if own[name] is not None:
-            return [(name, part) for part_name, part in there if part_name == name]
-    if learnt:
-        return datasets.parts_of(datasets.split(source, quiet=quiet), "test")
-    return there
+    wanted = datasets.PART_NAMES[split]
+    chosen = [(name, part) for name, part in there if name == wanted]
+    # what is left for training depends on whether a validation part is carved out of it
+    return chosen if chosen and wanted != "train" else datasets.parts_of(datasets.split(source, quiet=quiet), split)
 
 
-def _learnt_from(model: Path, source: Source, data: str) -> bool:
-    """Whether the model was trained on this very data, as far as its run folder tells."""
-    if source.name == DIGITS and not Path(data).exists():
-        return True  # a model that knows digits may well have learnt from these; the held-out fifth is always fair
-    try:
-        config = json.loads((model.parent / CONFIG_FILE).read_text(encoding="utf-8"))
-        return Path(config["data"]).expanduser().resolve() == Path(data).expanduser().resolve()
-    except (OSError, ValueError, TypeError, KeyError):
-        return False
+def _tell_learnt(model: Model, parts: list[tuple[str, Dataset]]) -> None:
+    known = sum(int(learnt(model, part, quiet=False).sum()) for _, part in parts)
+    images = sum(len(part) for _, part in parts)
+    if known:
+        warn(
+            f"the model learnt from {known:,} of these {images:,} images",
+            ["they were trained on, or chose the best epoch"],
+            "the figures flatter; see the copies with: neocog check DATA",
+        )
 
 
 def _text(evaluation: Evaluation, names: str, seconds: float) -> str:

@@ -16,17 +16,20 @@ import numpy as np
 
 from neocog.app.cli import datasets, models, options
 from neocog.app.cli.compiling import told_of_compiling
-from neocog.app.cli.errors import CommandLineError, warn
+from neocog.app.cli.errors import CommandLineError, note, warn
+from neocog.app.cli.learnt import is_other_data, learnt
 from neocog.app.cli.output import emit
 from neocog.app.page.server import PageServer
 from neocog.app.page.session import FIRST, Gallery, Input, Session
-from neocog.data.dataset import Dataset, Source
-from neocog.errors import NeocogError
+from neocog.data.dataset import Dataset, Subset
+from neocog.errors import DataError, NeocogError
 from neocog.explain.lesson import lesson_image, lesson_model
 from neocog.explain.subject import Subject
+from neocog.reading import read_text
 from neocog.train.model import Model
 
 CONFIG_FILE = "config.json"  # of a run folder
+MOST_CONFIG = 10 << 20  # bytes
 OPENING = 10.0  # seconds that the server may take to answer before the browser is opened
 
 
@@ -117,15 +120,14 @@ def _gallery(session: Session, model: Model, data: str | None, *, quiet: bool) -
     if location is None:
         return None
     try:
-        source = datasets.open_source(location)
-        part = _part(source, learnt=data is None, quiet=quiet)
-    except (NeocogError, CommandLineError):
+        part, name = _part(location, model, named=data is not None, quiet=quiet)
+    except (NeocogError, CommandLineError) as error:
         if data is not None:
             raise
         if not quiet:
-            click.echo(f"note: {location}, which the run learnt from, is not there; name images with --data", err=True)
+            note(f"{location}, which the run learnt from, is not there ({error.message}); name images with --data")
         return None
-    gallery = Gallery(part, session.size, model.resize, model.class_names, source.name)
+    gallery = Gallery(part, session.size, model.resize, model.class_names, name)
     if gallery.unreadable:
         warn(f"{gallery.unreadable:,} images of {location} cannot be read, and are left out", hint="see: neocog check")
     return gallery
@@ -135,22 +137,28 @@ def _learnt_from(run: Path | None) -> str | None:
     if run is None:
         return None
     try:
-        data = json.loads((run / CONFIG_FILE).read_text(encoding="utf-8")).get("data")
-    except (OSError, ValueError, AttributeError):
+        data = json.loads(read_text(run / CONFIG_FILE, MOST_CONFIG)).get("data")
+    except (OSError, ValueError, AttributeError, RecursionError):
         return None
     return data if isinstance(data, str) else None
 
 
-def _part(source: Source, *, learnt: bool, quiet: bool) -> Dataset:
+def _part(location: str, model: Model, *, named: bool, quiet: bool) -> tuple[Dataset, str]:
     """Choose the part to look through: images that the network did not learn from, where there are any.
 
-    Data without parts is split as training split it, if the network learnt from it; other data is taken whole.
+    Raises:
+        NeocogError, CommandLineError: there is no data, or other data than the run learnt from where none was `named`.
     """
-    found = source.test or source.validation or (None if learnt else source.unsplit)
-    if found is not None:
-        return found
-    splits = datasets.split(source, quiet=quiet)
-    return splits.test or splits.validation or splits.train
+    source = datasets.open_source(location)
+    if not named and is_other_data(model, source):
+        raise DataError("other images lie there now")
+    found = source.test or source.validation
+    if found is None:
+        whole = source.unsplit or source.train
+        assert whole is not None  # a source without images is an error
+        known = learnt(model, whole, quiet=quiet)
+        found = whole if known.all() else Subset(whole, np.flatnonzero(~known))
+    return found, source.name
 
 
 def _warm_up(model: Subject) -> None:

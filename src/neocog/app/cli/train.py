@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import click
@@ -83,14 +84,15 @@ def command(ctx: click.Context, /, data: str | None, resumed: Path | None, as_js
     CIFAR-10 folder, an .npz file, a CSV with path,label, or the word digits.
     """
     flags = Flags(**rest)  # type: ignore[arg-type]  # click gives each the type that its option declares
-    if resumed is not None:
-        _refuse_fixed(ctx)
-        training = resume(resumed, data, flags)
-    elif data is None:
-        raise CommandLineError("neocog train needs DATA", hint="to try it out: neocog train digits", ctx=ctx)
-    else:
-        training = begin(data, flags)
-    outcome = run(training, flags)
+    with contextlib.ExitStack() as held:
+        if resumed is not None:
+            _refuse_fixed(ctx)
+            training = resume(resumed, data, flags, held)
+        elif data is None:
+            raise CommandLineError("neocog train needs DATA", hint="to try it out: neocog train digits", ctx=ctx)
+        else:
+            training = begin(data, flags, held)
+        outcome = run(training, flags)
     if as_json:
         print_json(outcome.to_json())
     else:

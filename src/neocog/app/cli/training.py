@@ -13,20 +13,23 @@ from pathlib import Path
 import click
 
 from neocog.app import recipe
-from neocog.app.cli import datasets
+from neocog.app.cli import datasets, learnt
 from neocog.app.cli.compiling import told_of_compiling
-from neocog.app.cli.errors import INTERRUPTED, CommandLineError, RunFailed, format_error, warn
+from neocog.app.cli.errors import INTERRUPTED, CommandLineError, RunFailed, format_error, note, warn
 from neocog.app.cli.measured import shorten
 from neocog.app.cli.output import count
 from neocog.app.cli.trained import Outcome
 from neocog.data.batches import Batches
+from neocog.data.builtin import DIGITS
 from neocog.data.dataset import Dataset, DataSplits
+from neocog.data.identity import NOBODY, Identities
 from neocog.data.resize import DEFAULT_RESIZE, ImageSize
 from neocog.errors import DataError, NeocogError
 from neocog.model.losses import CrossEntropy, Loss
 from neocog.model.optimizers import Optimizer
 from neocog.model.shapes import ImageShape
 from neocog.model.zoo import make_net
+from neocog.text import printable
 from neocog.train.checkpoint import Checkpoint
 from neocog.train.evaluation import Evaluation, evaluate
 from neocog.train.fit import fit
@@ -39,6 +42,7 @@ FEW_IMAGES = 10  # of a class; too few to learn from
 EVALUATION_BATCH = 256  # images; no gradients are kept, so more than a training batch
 ENDLESS = 1_000_000  # epochs, where --time is what ends the training
 LAST_FILE = "last.safetensors"  # of a run folder
+NAME_DATA = "name the folder where its images lie now: neocog train DATA --resume RUN"
 _UNFIT = re.compile(r'[/\\\0:*?"<>|]')  # what the name of a folder cannot hold on every system
 
 
@@ -86,6 +90,7 @@ class Training:
     loss: Loss | None = None
     checkpoint: Checkpoint | None = None
     settings: dict[str, object] = field(default_factory=dict)
+    learnt_from: Identities = field(default_factory=lambda: NOBODY)
     unreadable: int = 0
 
     @property
@@ -94,8 +99,8 @@ class Training:
         return ImageSize(*self.model.input_shape)
 
 
-def begin(data: str, flags: Flags) -> Training:
-    """Decide what the flags leave open; make the model and its run folder."""
+def begin(data: str, flags: Flags, held: contextlib.ExitStack) -> Training:
+    """Decide what the flags leave open; make the model and its run folder, and lock that as long as `held` is open."""
     if flags.momentum is not None and flags.optimizer != "sgd":
         raise CommandLineError(
             f"--momentum belongs to --optimizer sgd, got {flags.optimizer}", hint="leave one of the two out"
@@ -113,7 +118,7 @@ def begin(data: str, flags: Flags) -> Training:
     # Reading the images may take minutes: a network that does not fit them, and a folder that cannot be written to,
     # are told before.
     Model(net, size.shape, names)
-    folder = _make_folder(splits.name, flags)
+    folder = _make_folder(splits.name, flags, held)
     with _removed_if_empty(folder):
         splits, unreadable = _read(splits, size, flags)
         mean, std = recipe.channel_statistics(splits.train, size)
@@ -133,12 +138,13 @@ def begin(data: str, flags: Flags) -> Training:
             CrossEntropy(flags.label_smoothing),
             unreadable=unreadable,
         )
+        training.learnt_from = learnt.images_of(splits, quiet=flags.quiet)
         training.settings = _settings(training, flags)
     return training
 
 
-def resume(run: Path, data: str | None, flags: Flags) -> Training:
-    """Go on with the training that lies in a run folder."""
+def resume(run: Path, data: str | None, flags: Flags, held: contextlib.ExitStack) -> Training:
+    """Go on with the training that lies in a run folder, and lock that as long as `held` is open."""
     path = run.parent if run.name == LAST_FILE else run
     if not (path / LAST_FILE).is_file():
         raise CommandLineError(
@@ -146,20 +152,24 @@ def resume(run: Path, data: str | None, flags: Flags) -> Training:
             hint="name a run folder, such as runs/NAME; a training writes that file after its first epoch",
         )
     folder = RunFolder(path)
+    held.enter_context(folder.locked())
     checkpoint = folder.load_last(engine=flags.engine, threads=flags.threads)
     model = checkpoint.model
     location = data if data is not None else checkpoint.settings.get("data")
     if not isinstance(location, str):
-        raise CommandLineError(f"{run} does not say what it was trained on", hint="name DATA before --resume")
+        raise CommandLineError(f"{run} does not say what it was trained on", hint=NAME_DATA)
+    if data is None and location != DIGITS and not Path(location).exists():
+        raise CommandLineError(f"{location}, which {run} was trained on, is not there any more", hint=NAME_DATA)
     splits = datasets.split(datasets.open_source(location), quiet=flags.quiet)
     if splits.class_names != model.class_names:
         raise DataError(
             f"{location}: the classes are not those that {run} was trained on",
             details=(f"trained on: {shorten(model.class_names)}", f"found: {shorten(splits.class_names)}"),
-            hint="name the same DATA as before",
+            hint=NAME_DATA,
         )
     splits, unreadable = _read(splits, ImageSize(*model.input_shape), flags)
-    _tell_changes(splits, checkpoint.settings.get("images"))
+    learnt_from = learnt.images_of(splits, quiet=flags.quiet)
+    learnt.tell_changes(model, learnt_from, str(run))
     return Training(
         location,
         splits,
@@ -169,19 +179,10 @@ def resume(run: Path, data: str | None, flags: Flags) -> Training:
         checkpoint.seed,
         flags.epochs,
         checkpoint=checkpoint,
-        settings=dict(checkpoint.settings),
+        settings={**checkpoint.settings, "data": datasets.absolute(location)},
+        learnt_from=learnt_from,
         unreadable=unreadable,
     )
-
-
-def _tell_changes(splits: DataSplits, before: object) -> None:
-    now = _image_counts(splits)
-    if isinstance(before, dict) and before != now:
-        warn(
-            "the images are not those that this training began with",
-            [f"{name}: {before.get(name, 0)} then, {now.get(name, 0)} now" for name in {**before, **now}],
-            "the training goes on, but its result is not that of an uninterrupted one",
-        )
 
 
 def _image_counts(splits: DataSplits) -> dict[str, int]:
@@ -226,17 +227,20 @@ def _tell_notes(splits: DataSplits, flags: Flags) -> None:
     if few:
         warn(f"{count(len(few), 'class', 'classes')} with fewer than {FEW_IMAGES} training images: {shorten(few)}")
     if not flags.quiet:
-        for note in splits.notes:
-            click.echo(f"note: {note}", err=True)
+        for text in splits.notes:
+            note(text)
 
 
-def _make_folder(name: str, flags: Flags) -> RunFolder:
+def _make_folder(name: str, flags: Flags, held: contextlib.ExitStack) -> RunFolder:
     try:
         if flags.output is None:
-            return RunFolder.create(_UNFIT.sub("-", Path(name).stem) or "data")
+            folder = RunFolder.create(_UNFIT.sub("-", Path(name).stem) or "data")
+            held.enter_context(folder.locked())
+            return folder
         folder = RunFolder(flags.output)
         if flags.overwrite and (folder.best.exists() or folder.last.exists()):
             folder = _Successor(flags.output)
+        held.enter_context(folder.locked())
     except NeocogError as error:
         raise NeocogError(error.message, details=error.details, hint="choose another place with --output") from None
     if not flags.overwrite and any(path.exists() for path in _files(folder)) and not _never_begun(folder):
@@ -299,7 +303,7 @@ def _settings(training: Training, flags: Flags) -> dict[str, object]:
     """Give what a resumed training needs to know beyond the checkpoint, and a reader of config.json wants to."""
     normalisation = training.model.graph.normalisation
     return {
-        "data": training.data,
+        "data": datasets.absolute(training.data),
         "source": training.splits.source,
         "classes": list(training.model.class_names),
         "images": _image_counts(training.splits),
@@ -325,7 +329,7 @@ def _settings(training: Training, flags: Flags) -> dict[str, object]:
 def run(training: Training, flags: Flags) -> Outcome:
     """Train, then measure the best model on the test part, or on the validation part where there is none."""
     if not flags.quiet:
-        click.echo(_opening(training), err=True)
+        click.echo(printable(_opening(training)), err=True)
     try:
         with _removed_if_empty(training.folder), _removed_if_unfinished(training.folder):
             if training.checkpoint is None:
@@ -413,6 +417,7 @@ def _fit(training: Training, flags: Flags) -> History:
             time_limit=None if flags.minutes is None else 60.0 * flags.minutes,
             restore_best=True,
             verbose=0 if flags.quiet else 1,
+            learnt_from=training.learnt_from,
         )
 
 

@@ -1,0 +1,90 @@
+"""Which images a model learnt from, as the verbs ask it: known by their content, wherever they lie now.
+
+An image counts as learnt from where it was trained on, or helped to choose the best epoch.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neocog.app.cli.datasets import progress_bar
+from neocog.app.cli.errors import warn
+from neocog.data.dataset import Dataset, DataSplits, Source, Subset
+from neocog.data.identity import Identities, identities_in, identities_of
+from neocog.errors import DataError
+from neocog.train.model import Model
+
+SAMPLE = 64  # images of a data set that are looked at to tell whether it is the one
+
+
+def images_of(splits: DataSplits, *, quiet: bool) -> Identities:
+    """Return the images that a training on these parts learns from."""
+    with progress_bar("comparing", quiet=quiet) as progress:
+        return identities_in((splits.train, splits.validation), progress)
+
+
+def learnt(model: Model, part: Dataset, *, quiet: bool) -> NDArray[np.bool_]:
+    """Return for each image of a part whether the model learnt from it; nowhere, where the model does not know."""
+    if model.learnt_from is None or not len(model.learnt_from):
+        return np.zeros(len(part), bool)
+    with progress_bar("comparing", quiet=quiet) as progress:
+        return np.isin(identities_of(part, progress), model.learnt_from)
+
+
+def unseen(model: Model, part: Dataset, *, quiet: bool) -> tuple[Dataset, int]:
+    """Return the images of a part that the model did not learn from, and the number of the others.
+
+    Raises:
+        DataError: it learnt from all of them.
+    """
+    known = learnt(model, part, quiet=quiet)
+    if not known.any():
+        return part, 0
+    if known.all():
+        raise DataError(
+            f"the model learnt from all of these {len(part):,} images, so that they cannot tell how good it is",
+            hint="use other images, or measure on these all the same with --split all",
+        )
+    return Subset(part, np.flatnonzero(~known)), int(known.sum())
+
+
+def is_other_data(model: Model, source: Source) -> bool:
+    """Whether none of some images of a source's training part is among those that the model learnt from.
+
+    A few are enough to tell, so that a large data set need not be read.
+    """
+    train = source.train if source.train is not None else source.unsplit
+    if train is None or model.learnt_from is None or not len(model.learnt_from):
+        return False
+    chosen = np.unique(np.linspace(0, len(train) - 1, min(len(train), SAMPLE)).astype(np.int64))
+    found = []
+    for index in chosen:
+        try:
+            found.append(train.facts(int(index)).digest[:8])
+        except DataError:  # it cannot be read
+            continue
+    return bool(found) and not np.isin(np.frombuffer(b"".join(found), "<u8"), model.learnt_from).any()
+
+
+def tell_changes(model: Model, now: Identities, run: str) -> None:
+    """Compare the images of a training that goes on with those that it began with; warn where they differ.
+
+    Raises:
+        DataError: not one of them is the same.
+    """
+    before = model.learnt_from
+    if before is None or not len(before):
+        return
+    missing, added = np.setdiff1d(before, now), np.setdiff1d(now, before)
+    if len(missing) == len(before):
+        raise DataError(
+            f"these are not the images that {run} was trained on: not one of its {len(before):,} is among them",
+            hint="name the folder where they lie now: neocog train DATA --resume RUN",
+        )
+    if len(missing) or len(added):
+        warn(
+            "the images are not those that this training began with",
+            [f"{len(missing):,} of {len(before):,} are missing, {len(added):,} are new"],
+            "the training goes on, but its result is not that of an uninterrupted one",
+        )
