@@ -5,10 +5,10 @@ The public names. Each is imported when it is first used, so that `import neocog
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # nothing is imported, typing neither: the command line begins here, and wants to begin soon
 if TYPE_CHECKING:
+    from typing import Any
+
     from neocog import explain as explain
     from neocog.errors import DataError as DataError
     from neocog.errors import EngineError as EngineError
@@ -108,6 +108,8 @@ __all__ = [  # noqa: RUF022 - in the order of the homes above
 
 
 def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
     value: Any
     if name in _HOME_OF:
         value = getattr(import_module(_HOME_OF[name]), name)

@@ -197,7 +197,7 @@ def test_classes_are_matched_by_name(run, trained_once, tmp_path):
 
 
 def test_unreadable_images_are_skipped_and_strict_fails(run, trained_once, tmp_path):
-    write_photos(tmp_path / "data", per_class=3)
+    write_photos(tmp_path / "data", per_class=3, first=50)
     (tmp_path / "data/dark/x.png").write_text("no image")
     done = run("evaluate", trained_once[0], tmp_path / "data", "--json")
     assert done.code == 0

@@ -3,7 +3,7 @@
     0    success
     1    a failed check or run
     2    a mistake on the command line
-    130  interrupted by Ctrl-C
+    130  interrupted by Ctrl-C; 143 by SIGTERM, 129 by SIGHUP (128 and the signal's number, as shells have it)
 
 A message is one line, its details indented, and a hint. A traceback appears only with NEOCOG_DEBUG=1.
 """
@@ -14,6 +14,7 @@ import contextlib
 import difflib
 import errno
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterable
@@ -21,10 +22,11 @@ from collections.abc import Callable, Iterable
 import click
 
 from neocog.errors import NeocogError, SettingError
+from neocog.interrupts import Terminated
 from neocog.text import printable
 
 ALIKE = 0.7  # of 1, the likeness from which a word is taken for a slip: 0.6 would take resnet for lenet5
-SUCCESS, FAILURE, USAGE, INTERRUPTED = 0, 1, 2, 130
+SUCCESS, FAILURE, USAGE = 0, 1, 2
 
 # what to call an operating system's refusal, and what to do about it
 OS_ERRORS: dict[int, tuple[str, str]] = {
@@ -117,6 +119,23 @@ def _operating_system(error: OSError) -> str:
     return format_error(f"cannot read or write {place}: {reason}" if place else f"cannot go on: {reason}", hint=hint)
 
 
+def interrupted_by(error: BaseException) -> str:
+    """Say what interrupted a command."""
+    cause = _cause(error)
+    return f"ended by {signal.Signals(cause.number).name}" if isinstance(cause, Terminated) else "interrupted"
+
+
+def interrupted_code(error: BaseException) -> int:
+    """Return the exit code of a command that was interrupted: 128 and the number of the signal."""
+    cause = _cause(error)
+    return 128 + (cause.number if isinstance(cause, Terminated) else signal.SIGINT)
+
+
+def _cause(error: BaseException) -> BaseException:
+    # click makes an Abort of every KeyboardInterrupt
+    return error.__cause__ if isinstance(error, click.Abort) and error.__cause__ is not None else error
+
+
 def describe(error: BaseException) -> tuple[str | None, int]:
     """Give what to print on stderr (None: nothing) and the exit code for whatever ended a command."""
     match error:
@@ -127,7 +146,7 @@ def describe(error: BaseException) -> tuple[str | None, int]:
         case BrokenPipeError():  # the reader, such as head, has all that it wanted
             return None, SUCCESS
         case KeyboardInterrupt() | click.Abort():
-            return format_error("interrupted"), INTERRUPTED
+            return format_error(interrupted_by(error)), interrupted_code(error)
         case click.UsageError():
             return _usage(error), USAGE
         case click.ClickException():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import sys
@@ -25,6 +24,7 @@ from neocog.data.dataset import Dataset, Subset
 from neocog.errors import DataError, NeocogError
 from neocog.explain.lesson import lesson_image, lesson_model
 from neocog.explain.subject import Subject
+from neocog.interrupts import Terminated
 from neocog.reading import read_text
 from neocog.train.model import Model
 
@@ -175,8 +175,12 @@ def serve(server: PageServer, *, browser: bool, quiet: bool) -> None:
         click.echo("the page is served to this machine alone; stop with Ctrl-C", err=True)
     if browser and _has_display():
         threading.Thread(target=_open, args=(server,), name="neocog-browser", daemon=True).start()
-    with contextlib.suppress(KeyboardInterrupt):  # the way to end it
+    try:
         server.run()
+    except Terminated:
+        raise
+    except KeyboardInterrupt:  # the way to end it
+        pass
     if not quiet:
         click.echo("stopped", err=True)
 

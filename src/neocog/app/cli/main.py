@@ -15,6 +15,7 @@ import click
 
 from neocog.app.cli.errors import SUCCESS, CommandLineError, nearest, run_reported
 from neocog.app.cli.output import prepare_streams
+from neocog.interrupts import signals_raised
 
 # verb → (module, one line for the help page); in the order of a first acquaintance
 VERBS: dict[str, tuple[str, str]] = {
@@ -106,8 +107,8 @@ def cli(ctx: click.Context) -> None:
     """Train, look into and use convolutional neural networks, compiled for the machine at hand.
 
     Settings may be written --epochs 5, --epochs=5 or epochs=5. Results go to stdout, progress to stderr. Exit codes:
-    0 success, 1 a failed check or run, 2 a mistake on the command line, 130 interrupted by Ctrl-C. NEOCOG_DEBUG=1 shows
-    where an error arose.
+    0 success, 1 a failed check or run, 2 a mistake on the command line, 130 interrupted by Ctrl-C (143 by SIGTERM, 129
+    by SIGHUP). NEOCOG_DEBUG=1 shows where an error arose.
     """
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
@@ -118,7 +119,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     prepare_streams()
     warnings.simplefilter("ignore")  # of libraries, for developers; what a user should know is told as a message
     words = list(sys.argv[1:] if arguments is None else arguments)
-    sys.exit(run_reported(lambda: cli.main(words, prog_name="neocog", standalone_mode=False)))
+
+    def command() -> object:
+        with signals_raised():
+            return cli.main(words, prog_name="neocog", standalone_mode=False)
+
+    sys.exit(run_reported(command))
 
 
 if __name__ == "__main__":

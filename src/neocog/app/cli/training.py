@@ -15,7 +15,15 @@ import click
 from neocog.app import recipe
 from neocog.app.cli import datasets, learnt
 from neocog.app.cli.compiling import told_of_compiling
-from neocog.app.cli.errors import INTERRUPTED, CommandLineError, RunFailed, format_error, note, warn
+from neocog.app.cli.errors import (
+    CommandLineError,
+    RunFailed,
+    format_error,
+    interrupted_by,
+    interrupted_code,
+    note,
+    warn,
+)
 from neocog.app.cli.measured import shorten
 from neocog.app.cli.output import count
 from neocog.app.cli.trained import Outcome
@@ -335,9 +343,9 @@ def run(training: Training, flags: Flags) -> Outcome:
             if training.checkpoint is None:
                 _write_beginning(training)
             history = _fit(training, flags)
-    except KeyboardInterrupt:
-        click.echo(_interrupted(training), err=True)
-        raise click.exceptions.Exit(INTERRUPTED) from None
+    except KeyboardInterrupt as error:
+        click.echo(_interrupted(training, interrupted_by(error)), err=True)
+        raise click.exceptions.Exit(interrupted_code(error)) from None
     part, evaluation = _measure(training, flags)
     if part == "test":  # those of the validation part are in the file already
         training.model.metrics.update(test_accuracy=evaluation.accuracy, test_loss=evaluation.loss)
@@ -429,13 +437,13 @@ def _measure(training: Training, flags: Flags) -> tuple[str, Evaluation]:
         return part, evaluate(training.model, source.batches(0))
 
 
-def _interrupted(training: Training) -> str:
+def _interrupted(training: Training, what: str) -> str:
     folder = training.folder
     if not _has_begun(folder):
         kept = "the training before it" if isinstance(folder, _Successor) else "nothing"
-        return format_error(f"interrupted before the first epoch was done; {kept} is kept")
+        return format_error(f"{what} before the first epoch was done; {kept} is kept")
     again = f"neocog train {shlex.quote(training.data)} --resume {shlex.quote(str(folder.path))}"
-    return format_error(f"interrupted; the epochs done are in {folder.path}", hint=f"go on with: {again}")
+    return format_error(f"{what}; the epochs done are in {folder.path}", hint=f"go on with: {again}")
 
 
 def _opening(training: Training) -> str:
