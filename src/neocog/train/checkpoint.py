@@ -54,7 +54,8 @@ class Checkpoint:
         model: with the parameters after that epoch.
         memory: the optimizer's: "0.weight/mean" → array in memory layout.
         step: steps taken so far; what Dropout drops depends on it.
-        epochs: how many the training was to have; those done are `len(history)`.
+        epochs: how many the training was to have, None for as many as the time limit lets it; those done are
+            `len(history)`.
         batch_size, seed, optimizer, loss, schedule, patience, time_limit: what it was started with.
         history: the epochs done.
         settings: JSON values of the caller, such as where the images are.
@@ -64,7 +65,7 @@ class Checkpoint:
     model: Model
     memory: State
     step: int
-    epochs: int
+    epochs: int | None
     batch_size: int
     seed: int
     optimizer: Optimizer
@@ -160,12 +161,12 @@ def _read_training(model: Model, memory: State, data: object) -> Checkpoint:
         raise FormatError(f"training.time_limit must be above 0, got {describe(time_limit)}")
     if not isinstance(entries["settings"], dict):
         raise FormatError(f"training.settings must be an object, got {describe(entries['settings'])}")
-    patience = entries["patience"]
+    patience, epochs = entries["patience"], entries["epochs"]
     return Checkpoint(
         model=model,
         memory=_read_memory(model, optimizer, memory),
         step=check_integer("training.step", entries["step"]),
-        epochs=check_integer("training.epochs", entries["epochs"], 1),
+        epochs=None if epochs is None else check_integer("training.epochs", epochs, 1),
         batch_size=check_integer("training.batch_size", entries["batch_size"], 1),
         seed=seed,
         optimizer=optimizer,

@@ -47,7 +47,7 @@ class Run:
         model: what is trained; reading its parameters copies them out of the engine.
         trainer: takes the steps; holds the learning rate and the gradients.
         history: the epochs done.
-        epochs: how many there will be.
+        epochs: how many there will be; None: as many as the time limit lets it.
         images: training images of an epoch.
         epoch: the one under way, from 1.
     """
@@ -55,7 +55,7 @@ class Run:
     model: Model
     trainer: Trainer
     history: History
-    epochs: int
+    epochs: int | None
     images: int
     epoch: int = 0
     stop_reason: str = ""

@@ -70,7 +70,7 @@ def fit(
     Arguments:
         model: what is trained.
         train: the batches, epoch after epoch.
-        epochs: passes over the images, those before a resume included; default 5.
+        epochs: passes over the images, those before a resume included; default 5, or as many as `time_limit` lets it.
         batch_size: the most images of a batch of `train`; default 64.
         optimizer: default Adam(0.001).
         loss: default CrossEntropy().
@@ -133,7 +133,7 @@ def fit(
             for listener in listeners:
                 listener.on_train_begin(run)
             _check_patience(run, plan)
-            while len(history) < plan.epochs and not run.stop_reason:
+            while (plan.epochs is None or len(history) < plan.epochs) and not run.stop_reason:
                 run.epoch = len(history) + 1
                 for listener in listeners:
                     listener.on_epoch_begin(run)
@@ -173,7 +173,7 @@ def fit(
 class _Plan:
     """The settings of a training, with nothing left open but what may be absent."""
 
-    epochs: int
+    epochs: int | None  # None: until the time limit
     batch_size: int
     optimizer: Optimizer
     loss: Loss
@@ -220,8 +220,10 @@ def _make_plan(
         schedule = schedule or resume.schedule
     if time_limit is not None and not (math.isfinite(time_limit) and time_limit > 0):
         raise SettingError(f"time_limit must be above 0 seconds, got {time_limit!r}")
+    if epochs is None and time_limit is None:
+        epochs = DEFAULT_EPOCHS
     return _Plan(
-        check_count("epochs", DEFAULT_EPOCHS if epochs is None else epochs),
+        None if epochs is None else check_count("epochs", epochs),
         check_count("batch_size", DEFAULT_BATCH_SIZE if batch_size is None else batch_size),
         optimizer or DEFAULT_OPTIMIZER,
         loss or DEFAULT_LOSS,
@@ -289,7 +291,8 @@ def _steps(
             for listener in listeners:
                 listener.on_batch_begin(run)
             # The middle of the step: neither the first nor the last step of a warm-up and decay is then wasted on 0.
-            share = (done + min(1.0, (images + len(x) / 2) / run.images)) / plan.epochs
+            passes = done + min(1.0, (images + len(x) / 2) / run.images)
+            share = 0.0 if plan.epochs is None else passes / plan.epochs
             factor = plan.schedule.factor(min(1.0, max(share, clock.share())))
             trainer.learning_rate = plan.optimizer.learning_rate * factor
             loss = trainer.step(x, y)

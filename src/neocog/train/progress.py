@@ -97,16 +97,14 @@ class Progress(Callback):
             measured = f"loss {epoch.loss:.4f}, accuracy {epoch.accuracy:.4f}"
             if epoch.val_loss is not None:
                 measured += f", val_loss {epoch.val_loss:.4f}, val_accuracy {epoch.val_accuracy:.4f}"
-            self._write(
-                f"epoch {epoch.epoch}/{run.epochs}: {measured}, {epoch.images_per_second:,.0f} images/s, "
-                f"{epoch.seconds:.1f} s"
-            )
+            self._write(f"{_title(run)}: {measured}, {epoch.images_per_second:,.0f} images/s, {epoch.seconds:.1f} s")
 
     def on_train_end(self, run: Run) -> None:
         """Leave a clean line, and say why training ended early."""
         self._close()
         if self.verbose and run.history.stopped not in ("finished", "failed"):
-            self._write(f"stopped after {len(run.history)} of {run.epochs} epochs: {run.history.stopped}")
+            of_all = "" if run.epochs is None else f" of {run.epochs:,}"
+            self._write(f"stopped after {len(run.history):,}{of_all} epochs: {run.history.stopped}")
 
     def _close(self) -> None:
         if self._bar is not None:
@@ -115,7 +113,7 @@ class Progress(Callback):
 
 
 def _title(run: Run) -> str:
-    return f"epoch {run.epoch}/{run.epochs}"
+    return f"epoch {run.epoch}" if run.epochs is None else f"epoch {run.epoch}/{run.epochs}"
 
 
 def _figures(batch: BatchResult) -> str:

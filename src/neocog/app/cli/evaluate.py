@@ -18,6 +18,7 @@ from neocog.data.builtin import BUILT_IN
 from neocog.data.dataset import Dataset, Source
 from neocog.data.resize import ImageSize
 from neocog.errors import DataError
+from neocog.text import printable
 from neocog.train.evaluation import Evaluation, evaluate
 from neocog.train.model import Model
 from neocog.train.source import DataSource
@@ -158,6 +159,6 @@ def _text(evaluation: Evaluation, names: str, seconds: float) -> str:
             "",
             class_table(evaluation),
             "",
-            f"confused: {confused_line(evaluation)}",
+            f"confused: {printable(confused_line(evaluation))}",
         ]
     )

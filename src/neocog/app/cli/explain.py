@@ -26,6 +26,7 @@ from neocog.explain.lesson import lesson_image, lesson_model
 from neocog.explain.subject import Subject
 from neocog.interrupts import Terminated
 from neocog.reading import read_text
+from neocog.text import printable
 from neocog.train.model import Model
 
 CONFIG_FILE = "config.json"  # of a run folder
@@ -75,7 +76,7 @@ def command(
 
         with told_of_compiling(quiet=quiet), datasets.progress_bar("saving", quiet=quiet) as progress:
             size = save_page(session, save, progress)
-        emit(f"{save}  {size / 2**20:.1f} MiB")
+        emit(f"{printable(str(save))}  {size / 2**20:.1f} MiB")
         return
     with told_of_compiling(quiet=quiet):
         _warm_up(session.model)

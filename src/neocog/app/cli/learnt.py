@@ -49,6 +49,16 @@ def unseen(model: Model, part: Dataset, *, quiet: bool) -> tuple[Dataset, int]:
     return Subset(part, np.flatnonzero(~known)), int(known.sum())
 
 
+def tell_copies(test: Dataset | None, trained: Identities) -> None:
+    """Warn of test images that are copies of those which a training learns from."""
+    copies = 0 if test is None else int(np.isin(identities_of(test), trained).sum())
+    if test is not None and copies:
+        warn(
+            f"{copies:,} of the {len(test):,} test images are copies of images that are trained on, or choose the best epoch",
+            hint="the test figures will flatter; see the copies with: neocog check DATA",
+        )
+
+
 def is_other_data(model: Model, source: Source) -> bool:
     """Whether none of some images of a source's training part is among those that the model learnt from.
 

@@ -8,10 +8,11 @@ import json
 import math
 import os
 import sys
-import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from neocog.text import printable
 
 
 def _encode_anything(error: UnicodeError) -> tuple[str | bytes, int]:
@@ -34,15 +35,6 @@ def prepare_streams() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="neocog")
-
-
-def one_line(text: str) -> str:
-    """Write control characters, of which a file name may hold any, as escapes.
-
-    >>> print(one_line("a\\tb"))
-    a\\tb
-    """
-    return "".join(repr(c)[1:-1] if unicodedata.category(c) in ("Cc", "Zl", "Zp") else c for c in text)
 
 
 def jsonable(value: Any) -> Any:
@@ -77,10 +69,13 @@ def print_json(value: Any) -> None:
 def format_table(rows: Sequence[Sequence[str]], *, right: Sequence[int] = (), indent: str = "") -> str:
     """Lay rows out in columns two spaces apart; the columns in `right` are aligned to the right.
 
+    A cell stays on its line, whatever it holds.
+
     >>> print(format_table([("cat", "9"), ("horse", "10")], right=[1]))
     cat     9
     horse  10
     """
+    rows = [list(map(printable, row)) for row in rows]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
 
     def line(row: Sequence[str]) -> str:

@@ -18,12 +18,13 @@ from numpy.typing import NDArray
 from neocog.app.cli import models, options
 from neocog.app.cli.compiling import told_of_compiling
 from neocog.app.cli.errors import CommandLineError, RunFailed, warn
-from neocog.app.cli.output import emit, format_json, one_line
+from neocog.app.cli.output import emit, format_json
 from neocog.app.cli.sources import STDIN, Picture, pictures_of
 from neocog.data.decode import decode_image
 from neocog.data.parallel import map_in_order, worker_count
 from neocog.data.resize import ImageSize, check_rule
 from neocog.errors import DataError
+from neocog.text import printable
 
 if TYPE_CHECKING:
     from neocog.train.model import Model
@@ -154,7 +155,7 @@ def _print_lines(batches: Iterator[list[Prediction]], top: int, *, as_csv: bool)
             if as_csv:
                 writer.writerow(prediction.cells())
             else:
-                text.write("\t".join(map(one_line, prediction.cells())) + "\n")
+                text.write("\t".join(map(printable, prediction.cells())) + "\n")
         printed += len(batch)
         _flush(text)
     _flush(text)

@@ -48,7 +48,6 @@ from neocog.train.source import DataSource
 
 FEW_IMAGES = 10  # of a class; too few to learn from
 EVALUATION_BATCH = 256  # images; no gradients are kept, so more than a training batch
-ENDLESS = 1_000_000  # epochs, where --time is what ends the training
 LAST_FILE = "last.safetensors"  # of a run folder
 NAME_DATA = "name the folder where its images lie now: neocog train DATA --resume RUN"
 _UNFIT = re.compile(r'[/\\\0:*?"<>|]')  # what the name of a folder cannot hold on every system
@@ -84,7 +83,7 @@ class Flags:
 class Training:
     """All that a training needs, made from flags or from a checkpoint.
 
-    `optimizer`, `loss` and `epochs` are None where the checkpoint says what they are.
+    `optimizer`, `loss` and `epochs` are None where the checkpoint says what they are; `epochs` also where --time does.
     """
 
     data: str
@@ -141,12 +140,14 @@ def begin(data: str, flags: Flags, held: contextlib.ExitStack) -> Training:
             folder,
             flags.batch_size,
             flags.seed,
-            flags.epochs or (ENDLESS if flags.minutes else recipe.choose_epochs(images)),
+            flags.epochs or (None if flags.minutes else recipe.choose_epochs(images)),
             optimizer,
             CrossEntropy(flags.label_smoothing),
             unreadable=unreadable,
         )
         training.learnt_from = learnt.images_of(splits, quiet=flags.quiet)
+        if not flags.quiet:
+            learnt.tell_copies(splits.test, training.learnt_from)
         training.settings = _settings(training, flags)
     return training
 
