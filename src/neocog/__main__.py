@@ -1,6 +1,6 @@
 """`python -m neocog` is the command line."""
 
-from neocog.app.cli.main import main
+from neocog.app.start import main
 
 if __name__ == "__main__":
     main()

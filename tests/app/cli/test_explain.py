@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from app.pictures import write_photos
 from neocog.app.page.server import page_file
 from neocog.errors import NeocogError
 
@@ -103,3 +105,30 @@ def test_data_that_a_run_learnt_from_is_found_or_its_absence_told(trained, tmp_p
     session = open_session(Path(trained), None, None, "reference", None, quiet=False)
     assert session.gallery is None
     assert session.inputs == {}
+
+
+@needs_page
+def test_other_images_in_the_place_of_those_that_a_run_learnt_from_are_not_taken(trained, tmp_path, capsys) -> None:
+    from neocog.app.cli.explain import open_session
+
+    other = write_photos(tmp_path / "photos", first=700)
+    config = trained / "config.json"
+    config.write_text(re.sub(r'"data": "[^"]*"', f'"data": "{other}"', config.read_text()))
+    assert open_session(Path(trained), None, None, "reference", None, quiet=False).gallery is None
+    assert "which the run learnt from, is not there (other images lie there now)" in capsys.readouterr().err
+    named = open_session(Path(trained), None, str(other), "reference", None, quiet=False).gallery
+    assert named is not None
+    assert len(named) == 24
+
+
+@needs_page
+def test_patterns_are_looked_for_in_images_that_the_network_did_not_learn_from(trained_once, tmp_path) -> None:
+    from neocog.app.cli.explain import open_session
+
+    folder, photos = trained_once
+    copy = shutil.copytree(photos, tmp_path / "copy")
+    held_out = sum(row.endswith(",test") for row in (folder / "split.csv").read_text().splitlines())
+    for data in (None, str(photos), str(copy)):
+        gallery = open_session(folder, None, data, "reference", None, quiet=True).gallery
+        assert gallery is not None
+        assert len(gallery) == held_out

@@ -6,11 +6,13 @@ import csv
 import errno
 import json
 import os
+import re
 import shlex
 
 import numpy as np
 import pytest
 
+import neocog as nc
 from app.pictures import CLASSES, write_image, write_photos
 from neocog.app.cli import compiling
 from neocog.train.runfolder import RunFolder
@@ -479,3 +481,34 @@ def test_public_data_sets_are_learnt(run, tmp_path, shared_data, name, epochs, l
     assert told["images"] == 10_000
     assert told["accuracy"] >= least
     assert np.isfinite(told["loss"])
+
+
+def test_with_a_time_limit_no_number_of_epochs_is_pretended(run, photos, tmp_path):
+    done = run("train", photos, "--time", "0.01", "-b", "8", "-o", tmp_path / "out")
+    assert done.code == 0, done.err
+    assert "epoch 1: loss " in done.err
+    assert "epochs: time limit" in done.err
+    assert not re.search(r"epoch \d+/|of [\d,]+ epochs", done.err)
+    assert json.loads((tmp_path / "out/config.json").read_text())["epochs"] is None
+    assert RunFolder(tmp_path / "out").load_last().epochs is None
+
+
+def test_test_images_that_are_copies_of_training_images_are_told(run, tmp_path):
+    write_photos(tmp_path / "data/train", per_class=6)
+    write_photos(tmp_path / "data/test", per_class=2, first=5)  # the first of each class is in both
+    done = run("train", tmp_path / "data", *QUICK, "-o", tmp_path / "out")
+    assert done.code == 0
+    assert "warning: 2 of the 4 test images are copies of images that the training learns from" in done.err
+    done = run("evaluate", tmp_path / "out", tmp_path / "data")
+    assert " of 4 test images" in done.out
+    assert "warning: the model learnt from 2 of these 4 images" in done.err
+
+
+def test_a_training_goes_on_learning_from_all_that_it_saw(run, photos, tmp_path):
+    out = tmp_path / "out"
+    assert run("train", photos, *QUICK, "-o", out).code == 0
+    before = nc.load(out / "last.safetensors").learnt_from
+    rows = [row.rpartition(",") for row in (out / "split.csv").read_text().splitlines()[1:]]
+    assert len(before) == sum(part != "test" for _, _, part in rows)
+    assert run("train", "--resume", out, "--epochs", "5").code == 0
+    assert (nc.load(out / "model.safetensors").learnt_from == before).all()

@@ -54,7 +54,7 @@ def tell_copies(test: Dataset | None, trained: Identities) -> None:
     copies = 0 if test is None else int(np.isin(identities_of(test), trained).sum())
     if test is not None and copies:
         warn(
-            f"{copies:,} of the {len(test):,} test images are copies of images that are trained on, or choose the best epoch",
+            f"{copies:,} of the {len(test):,} test images are copies of images that the training learns from",
             hint="the test figures will flatter; see the copies with: neocog check DATA",
         )
 
