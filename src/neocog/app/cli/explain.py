@@ -161,13 +161,13 @@ def _warm_up(model: Subject) -> None:
 
 def serve(server: PageServer, *, browser: bool, quiet: bool) -> None:
     """Serve until Ctrl-C; tell the address on stdout, and open it once it answers."""
-    emit(server.address)
-    sys.stdout.flush()
-    if not quiet:
-        click.echo("the page is served to this machine alone; stop with Ctrl-C", err=True)
-    if browser and _has_display():
-        threading.Thread(target=_open, args=(server,), name="neocog-browser", daemon=True).start()
     with contextlib.suppress(KeyboardInterrupt):  # the way to end it
+        emit(server.address)
+        sys.stdout.flush()
+        if not quiet:
+            click.echo("the page is served to this machine alone; stop with Ctrl-C", err=True)
+        if browser and _has_display():
+            threading.Thread(target=_open, args=(server,), name="neocog-browser", daemon=True).start()
         server.run()
     if not quiet:
         click.echo("stopped", err=True)

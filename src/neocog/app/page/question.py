@@ -46,7 +46,9 @@ class Question:
         """
         for key, value in arguments.items():
             if not _VALUE.fullmatch(value):
-                raise SettingError(f"{name}: {key} holds characters that no value has: {value[:40]!r}")
+                raise SettingError(
+                    f"{name}: {key[:40]} must be up to 100 letters, digits or signs of .,:_-, got {value[:40]!r}"
+                )
         return cls(name, dict(arguments))
 
     def text(self, key: str, default: str | None = None) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from neocog.app.page.kept import Kept
 from neocog.data.dataset import Dataset
 from neocog.data.decode import fit_image, read_image
 from neocog.data.resize import DEFAULT_RESIZE, ImageSize, ResizeRule
@@ -22,9 +22,10 @@ from neocog.explain.subject import Subject
 from neocog.explain.trace import Trace, trace
 
 READ_BATCH = 256  # images that are read at a time to find those that cannot be
-KEPT_INPUTS = 64
-KEPT_RESULTS = 24
+KEPT_INPUTS, INPUT_BYTES = 64, 256 * 2**20  # images that questions may name
+KEPT_RESULTS, RESULT_BYTES = 24, 512 * 2**20  # what came of them
 MOST_IMAGES = 10_000  # of a data set that are looked through
+MOST_BYTES = 64 * 2**20  # of an image file that the page is given
 MOST_PIXELS = 50_000_000  # of an image that the page is given
 FIRST = "first"
 Value = TypeVar("Value")
@@ -118,8 +119,8 @@ class Session:
     lesson: bool = False
     notebook: bool = False
     engine: str = "native"
-    inputs: OrderedDict[str, Input] = field(default_factory=OrderedDict)
-    _results: OrderedDict[Hashable, Any] = field(default_factory=OrderedDict)
+    inputs: Kept[str, Input] = field(default_factory=lambda: Kept(KEPT_INPUTS, INPUT_BYTES, FIRST))
+    _results: Kept[Hashable, Any] = field(default_factory=lambda: Kept(KEPT_RESULTS, RESULT_BYTES))
     _under_way: dict[Hashable, threading.Lock] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _counter: int = 0
@@ -142,8 +143,6 @@ class Session:
             self._counter += 1
             name = name or f"i{self._counter}"
             self.inputs[name] = item
-            while len(self.inputs) > KEPT_INPUTS:
-                del self.inputs[next(key for key in self.inputs if key != FIRST)]
             return name
 
     def decode(self, body: bytes, name: str) -> Input:
@@ -185,24 +184,30 @@ class Session:
         return found
 
     def remember(self, key: Hashable, compute: Callable[[], Value]) -> Value:
-        """Give what `compute` gives, from memory if it was asked for lately."""
+        """Return what `compute` returns, from memory if it was asked for lately."""
         with self._lock:
+            if key in self._results:
+                kept: Value = self._recall(key)
+                return kept
             under_way = self._under_way.setdefault(key, threading.Lock())
-        with (
-            under_way
-        ):  # two views that ask for the same have it computed once; if that is cancelled, the next one does it
+        # Two views that ask for the same have it computed once; if that is cancelled, the next one does it.
+        with under_way:
             with self._lock:
                 if key in self._results:
-                    self._results.move_to_end(key)
-                    kept: Value = self._results[key]
+                    kept = self._recall(key)
                     return kept
-            value = compute()
-            with self._lock:
-                self._results[key] = value
-                self._under_way.pop(key, None)
-                while len(self._results) > KEPT_RESULTS:
-                    self._results.popitem(last=False)
+            try:
+                value = compute()
+                with self._lock:
+                    self._results[key] = value
+            finally:
+                with self._lock:
+                    self._under_way.pop(key, None)
             return value
+
+    def _recall(self, key: Hashable) -> Any:
+        self._results.move_to_end(key)
+        return self._results[key]
 
     def trace(self, name: str) -> Trace:
         """Give an image's way through the network."""
