@@ -24,6 +24,7 @@ from neocog.data.dataset import Dataset, Source
 from neocog.errors import NeocogError
 from neocog.explain.lesson import lesson_image, lesson_model
 from neocog.explain.subject import Subject
+from neocog.text import printable
 from neocog.train.model import Model
 
 CONFIG_FILE = "config.json"  # of a run folder
@@ -72,7 +73,7 @@ def command(
 
         with told_of_compiling(quiet=quiet), datasets.progress_bar("saving", quiet=quiet) as progress:
             size = save_page(session, save, progress)
-        emit(f"{save}  {size / 2**20:.1f} MiB")
+        emit(f"{printable(str(save))}  {size / 2**20:.1f} MiB")
         return
     with told_of_compiling(quiet=quiet):
         _warm_up(session.model)
@@ -105,9 +106,10 @@ def open_session(
 
 def _read(image: Path) -> bytes:
     if image.is_dir():
-        raise CommandLineError(f"{image} is a folder, an image was needed", hint=f"try --data {image}")
+        named = printable(str(image))
+        raise CommandLineError(f"{named} is a folder, an image was needed", hint=f"try --data {named}")
     if not image.exists():
-        raise CommandLineError(f"there is no image {image}")
+        raise CommandLineError(f"there is no image {printable(str(image))}")
     return image.read_bytes()
 
 
@@ -123,11 +125,15 @@ def _gallery(session: Session, model: Model, data: str | None, *, quiet: bool) -
         if data is not None:
             raise
         if not quiet:
-            click.echo(f"note: {location}, which the run learnt from, is not there; name images with --data", err=True)
+            missing = f"note: {printable(location)}, which the run learnt from, is not there; name images with --data"
+            click.echo(missing, err=True)
         return None
     gallery = Gallery(part, session.size, model.resize, model.class_names, source.name)
     if gallery.unreadable:
-        warn(f"{gallery.unreadable:,} images of {location} cannot be read, and are left out", hint="see: neocog check")
+        warn(
+            f"{gallery.unreadable:,} images of {printable(location)} cannot be read, and are left out",
+            hint="see: neocog check",
+        )
     return gallery
 
 

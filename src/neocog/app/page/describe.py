@@ -6,7 +6,7 @@ import math
 from importlib.metadata import version
 from typing import Any
 
-from neocog.app.page.session import FIRST, Session
+from neocog.app.page.session import FIRST, MOST_BYTES, Session
 from neocog.explain.receptive import receptive_field
 from neocog.explain.trace import following_relu
 from neocog.model.graph import Graph, Node
@@ -52,6 +52,7 @@ def describe(session: Session) -> dict[str, Any]:
             "mean": list(mean),
             "std": list(std),
             "resize": session.resize,
+            "most_bytes": MOST_BYTES,
         },
         "first": FIRST if FIRST in session.inputs else None,
         "totals": {

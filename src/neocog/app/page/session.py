@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -187,15 +187,13 @@ class Session:
         """Return what `compute` returns, from memory if it was asked for lately."""
         with self._lock:
             if key in self._results:
-                kept: Value = self._recall(key)
-                return kept
+                return cast(Value, self._recall(key))
             under_way = self._under_way.setdefault(key, threading.Lock())
         # Two views that ask for the same have it computed once; if that is cancelled, the next one does it.
         with under_way:
             with self._lock:
                 if key in self._results:
-                    kept = self._recall(key)
-                    return kept
+                    return cast(Value, self._recall(key))
             try:
                 value = compute()
                 with self._lock:
