@@ -46,7 +46,7 @@ class GradCam:
 
 
 def default_layer(graph: Graph) -> int:
-    """Give the last convolution, or the ReLU directly behind it: the last maps that know places and shapes alike.
+    """Return the last convolution, or the ReLU directly behind it: the last maps that know places and shapes alike.
 
     Raises:
         SettingError: the network has no convolution.
@@ -116,7 +116,7 @@ def stretch(grid: Array, height: int, width: int) -> Array:
 
 
 def _blend(cells: int, pixels: int) -> Array:
-    """Give the share (pixels, cells) that each cell has in each pixel."""
+    """Return the share (pixels, cells) that each cell has in each pixel."""
     place = np.clip((np.arange(pixels) + 0.5) * cells / pixels - 0.5, 0, cells - 1)
     low = np.minimum(place.astype(np.int64), max(0, cells - 2))
     share = place - low

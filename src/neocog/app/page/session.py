@@ -75,7 +75,7 @@ class Gallery:
         return len(self._indices)
 
     def __getitem__(self, rows: Any, /) -> NDArray[Any]:
-        """Give the images (n, H, W, C) of a slice, or of an array of indices.
+        """Return the images (n, H, W, C) of a slice, or of an array of indices.
 
         Raises:
             DataError: one cannot be read; which cannot was found out, and left out, when the gallery was made.
@@ -87,7 +87,7 @@ class Gallery:
         return images
 
     def input(self, index: int) -> Input:
-        """Give one image as an input.
+        """Return one image as an input.
 
         Raises:
             SettingError: there is no such image.
@@ -208,7 +208,7 @@ class Session:
         return self._results[key]
 
     def trace(self, name: str) -> Trace:
-        """Give an image's way through the network."""
+        """Return an image's way through the network."""
         image = self.input(name).image
         return self.remember(("trace", name), lambda: trace(self.model, image))
 
@@ -218,6 +218,6 @@ class Session:
         return int(getattr(self.model, "seed", 0)) + 1
 
     def flow(self, name: str, target: str) -> GradientFlow:
-        """Give the gradient of a target for an image."""
+        """Return the gradient of a target for an image."""
         wanted = read_target(self.model, target)
         return self.remember(("flow", name, wanted), lambda: gradient_flow(self.trace(name), wanted))
