@@ -67,7 +67,7 @@ def test_a_file_that_is_too_large_is_told_before_it_is_sent(
     page.locator("button[data-way=file]").click()
     page.locator("input[name=image]").set_input_files(tmp_path / "large.png")
     page.wait_for_selector(".failed[data-code=large]")
-    assert "holds 65.0 MiB; an image may hold 64.0 MiB" in page.locator(".failed").inner_text()
+    assert "has 65.0 MiB; at most 64.0 MiB can be taken" in page.locator(".failed").inner_text()
 
 
 def test_a_refusal_of_65_megabytes_reaches_the_page(digits: Session, serve: Serve, browser: Any) -> None:
@@ -80,7 +80,7 @@ def test_a_refusal_of_65_megabytes_reaches_the_page(digits: Session, serve: Serv
         const answer = await fetch('/ask/input', { method: 'POST', headers, body })
         return [answer.status, await answer.text()]
     }"""
-    assert page.evaluate(send, None) == [413, "an image may hold 67,108,864 bytes"]
+    assert page.evaluate(send, None) == [413, "an image file may have at most 67,108,864 bytes"]
     assert page.evaluate(send, "wrong") == [403, "the token is missing or wrong"]
     page.close()
 

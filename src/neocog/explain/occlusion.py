@@ -101,7 +101,7 @@ def occlusion(
             copy[row * down : row * down + high, column * right : column * right + wide] = values
         falls[places] = value - _values(model, aim, hidden)
     if not (np.isfinite(value) and np.isfinite(falls).all()):
-        raise DataError("the network's engine gives values beyond float32: there is no fall to measure")
+        raise DataError("the network's logits are beyond the range of float32: there is no drop to measure")
     total, covered = np.zeros(pixels.shape[:2]), np.zeros(pixels.shape[:2])
     for place, fall in enumerate(falls):
         row, column = divmod(place, columns)

@@ -163,7 +163,7 @@ def _convolutions(model: Subject, layer: int | str | None) -> tuple[int, ...]:
         return (layer_node(model, layer, Conv2d).index,)
     layers = tuple(node.index for node in model.graph.nodes if isinstance(node.layer, Conv2d))
     if not layers:
-        raise SettingError("top patches are those of filters, this network has no convolution")
+        raise SettingError("top_patches needs a convolution; this network has none")
     return layers
 
 

@@ -90,7 +90,7 @@ def image_output(node: Node) -> ImageShape:
         SettingError: the layer gives a vector.
     """
     if not isinstance(node.output, ImageShape):
-        raise SettingError(f"{node.title} gives {node.output}, feature maps were needed")
+        raise SettingError(f"{node.title} gives {node.output}, not feature maps")
     return node.output
 
 

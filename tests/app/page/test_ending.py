@@ -69,7 +69,7 @@ def test_ctrl_c_ends_it_with_one_word_whatever_goes_on(served: tuple[subprocess.
     connected = connect(address, client)
     process.send_signal(signal.SIGINT)
     _, told = process.communicate(timeout=LIMIT)
-    assert told.splitlines() == ["the page is served to this machine alone; stop with Ctrl-C", "stopped"]
+    assert told.splitlines() == ["the page is served to this machine only; stop it with Ctrl-C", "stopped"]
     assert process.returncode == 0
     connected.close()
 

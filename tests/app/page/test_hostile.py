@@ -321,10 +321,10 @@ def test_a_client_that_goes_in_the_middle_of_its_body_leaves_no_trace(
 @pytest.mark.parametrize(
     ("headers", "status", "reason"),
     [
-        ("HOST\r\nTOKEN\r\n", 413, b"an image may hold 67,108,864 bytes"),
+        ("HOST\r\nTOKEN\r\n", 413, b"an image file may have at most 67,108,864 bytes"),
         ("HOST\r\nX-Neocog-Token: wrong\r\n", 403, b"the token is missing or wrong"),
-        ("Host: example.com\r\nTOKEN\r\n", 403, b"this server answers 127.0.0.1 alone"),
-        ("HOST\r\nTOKEN\r\nOrigin: http://example.com\r\n", 403, b"this server answers its own page alone"),
+        ("Host: example.com\r\nTOKEN\r\n", 403, b"this server only answers requests to 127.0.0.1"),
+        ("HOST\r\nTOKEN\r\nOrigin: http://example.com\r\n", 403, b"this server only answers its own page"),
     ],
 )
 def test_who_sends_65_megabytes_reads_why_not(

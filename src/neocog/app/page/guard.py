@@ -43,9 +43,9 @@ class Guard:
         headers = {key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]}
         refusal = None
         if headers.get("host") not in self.hosts:
-            refusal = "this server answers 127.0.0.1 alone"
+            refusal = "this server only answers requests to 127.0.0.1"
         elif "origin" in headers and headers["origin"] not in self.origins:
-            refusal = "this server answers its own page alone"
+            refusal = "this server only answers its own page"
         if refusal is None:
             await self.app(scope, receive, send)
         else:

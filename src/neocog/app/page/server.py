@@ -103,7 +103,7 @@ def make_application(session: Session, token: str, port: int) -> Starlette:
         try:
             body = await _read(request)
         except _TooLargeError:
-            return PlainTextResponse(f"an image may hold {MOST_BYTES:,} bytes", 413, HEADERS)
+            return PlainTextResponse(f"an image file may have at most {MOST_BYTES:,} bytes", 413, HEADERS)
         except ClientDisconnect:
             return Response(status_code=400)  # to nobody
         kind, arguments = request.headers.get("content-type", ""), dict(request.query_params)

@@ -127,7 +127,7 @@ class Session:
 
     @property
     def size(self) -> ImageSize:
-        """What images are brought to."""
+        """What images are resized to."""
         shape = self.model.graph.input
         return ImageSize(shape.height, shape.width, shape.channels)
 
@@ -161,14 +161,14 @@ class Session:
             DataError: there are not as many bytes as pixels.
         """
         if not (0 < height <= 4096 and 0 < width <= 4096) or len(body) != height * width * 4:
-            raise DataError(f"a drawing of {height} x {width} pixels needs four bytes a pixel, got {len(body):,}")
+            raise DataError(f"a drawing of {height} x {width} pixels needs 4 bytes per pixel, got {len(body):,} bytes")
         return self._fitted(Image.frombytes("RGBA", (width, height), body).convert("RGB"), "drawing")
 
     def _fitted(self, image: Image.Image, name: str) -> Input:
         size = self.size
         note = None
         if (image.height, image.width) != (size.height, size.width):
-            note = f"{image.height} x {image.width} pixels, brought to {size.height} x {size.width} by {self.resize}"
+            note = f"{image.height} x {image.width} pixels, resized to {size.height} x {size.width} by {self.resize}"
         return Input(fit_image(image, size, self.resize, name=name), name, note)
 
     def input(self, name: str) -> Input:
