@@ -23,10 +23,10 @@ class PageBuildHook(BuildHookInterface):
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         web = Path(self.root, "web")
         built = Path(self.root, "src", "neocog", "app", "page", "static", "app.js")
-        if not web.is_dir() or _is_fresh(web, built):
+        if not web.is_dir() or _is_fresh(web, built) or _is_released(Path(self.root), built):
             return
         if shutil.which("npm") is None:
-            self.app.display_warning("Node.js is not here: neocog is installed without its explaining page")
+            self.app.display_warning("Node.js is not here: neocog is installed without its page")
             return
         for command in COMMANDS:
             done = subprocess.run(command, cwd=web, capture_output=True, text=True, check=False)
@@ -34,6 +34,11 @@ class PageBuildHook(BuildHookInterface):
                 reason = (done.stderr or done.stdout).strip()[-1000:]
                 self.app.display_warning(f"{' '.join(command)} failed: neocog is installed without its page\n{reason}")
                 return
+
+
+def _is_released(root: Path, built: Path) -> bool:
+    """Whether this is an sdist with the page inside, whose files are as old as whatever unpacked it has made them."""
+    return built.is_file() and (root / "PKG-INFO").is_file()
 
 
 def _is_fresh(web: Path, built: Path) -> bool:

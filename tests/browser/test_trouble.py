@@ -13,7 +13,7 @@ from browser.conftest import with_image
 from browser.numbers import Oracle, shown_numbers, unchecked_decimals
 from browser.test_numbers import settle
 from neocog.app.page.server import PageServer
-from neocog.app.page.session import Session
+from neocog.app.page.session import FIRST, MOST_BYTES, Input, Session
 
 Open = Callable[..., Any]
 Serve = Callable[[Session], str]
@@ -55,6 +55,54 @@ def test_a_file_that_is_no_image_is_told_in_its_place(digits: Session, serve: Se
     page.locator("input[name=image]").set_input_files(tmp_path / "fake.png")
     page.wait_for_selector(".failed")
     assert "not an image" in page.locator(".failed").inner_text()
+
+
+def test_a_file_that_is_too_large_is_told_before_it_is_sent(
+    digits: Session, serve: Serve, open_page: Open, tmp_path
+) -> None:
+    with (tmp_path / "large.png").open("wb") as file:
+        file.truncate(MOST_BYTES + 2**20)
+    page = open_page(serve(digits), room="input")
+    settle(page)
+    page.locator("button[data-way=file]").click()
+    page.locator("input[name=image]").set_input_files(tmp_path / "large.png")
+    page.wait_for_selector(".failed[data-code=large]")
+    assert "has 65.0 MiB; at most 64.0 MiB can be taken" in page.locator(".failed").inner_text()
+
+
+def test_a_refusal_of_65_megabytes_reaches_the_page(digits: Session, serve: Serve, browser: Any) -> None:
+    page = browser.new_page()
+    page.goto(serve(digits))
+    settle(page)
+    send = """async (token) => {
+        const headers = { 'X-Neocog-Token': token ?? new URLSearchParams(location.search).get('token') }
+        const body = new Uint8Array(65 * 2 ** 20)
+        const answer = await fetch('/ask/input', { method: 'POST', headers, body })
+        return [answer.status, await answer.text()]
+    }"""
+    assert page.evaluate(send, None) == [413, "an image file may have at most 67,108,864 bytes"]
+    assert page.evaluate(send, "wrong") == [403, "the token is missing or wrong"]
+    page.close()
+
+
+def test_names_from_elsewhere_change_nothing_around_them(serve: Serve, open_page: Open) -> None:
+    turned, escape, hebrew = "cat \u202egod", "\x1b[31mred\nnext", "כלב 3"
+    net = nc.Sequential(nc.Flatten(), nc.Linear(3))
+    model = nc.Model(net, (4, 4, 1), class_names=(turned, escape, hebrew), engine="reference")
+    session = Session(model, f"run {turned}", engine="reference")
+    session.add(Input(np.zeros((4, 4, 1)), "קובץ.png", None, 2), FIRST)
+    model.load_parameters({**model.parameters, "1.bias": np.array([0.0, 0.0, 5.0], np.float32)})
+    page = open_page(serve(session), room="output")
+    settle(page)
+    shown = page.inner_text("body") + page.title()
+    assert "\u202e" not in shown
+    assert "\x1b" not in shown
+    assert "cat \\u202egod" in shown
+    assert "\\x1b[31mred\\nnext" in shown
+    # The probability stands behind its class, though that name runs from right to left and ends in a digit.
+    name, number = page.locator("header .says b"), page.locator("header .says data.num")
+    assert hebrew in name.inner_text()
+    assert name.bounding_box()["x"] < number.bounding_box()["x"]
 
 
 def test_a_page_without_an_image_says_how_to_give_one(drawn_model: Drawn, serve: Serve, open_page: Open) -> None:

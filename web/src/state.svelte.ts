@@ -1,6 +1,7 @@
 /** What the reader has chosen, shared by all rooms of one page. */
 
 import { getContext, setContext, untrack } from 'svelte'
+import { isolated } from './names'
 import { en, type Strings } from './strings/en'
 import { zh } from './strings/zh'
 import type { LayerFacts, ModelFacts, View } from './source/answers'
@@ -83,9 +84,9 @@ export class Session {
     return `${layer.name} ${layer.kind}`
   }
 
-  /** A class's name. */
+  /** A class's name, to stand anywhere. */
   className(index: number): string {
-    return this.facts.classes[index] ?? String(index)
+    return isolated(this.facts.classes[index] ?? String(index))
   }
 
   /** The selection as it stands in the address. */

@@ -67,5 +67,5 @@ def _pause(module: ir.Module, b: Builder) -> None:
 
 
 def barrier_type() -> ir.FunctionType:
-    """Give the type of `meet`."""
+    """Return the type of `meet`."""
     return ir.FunctionType(ir.VoidType(), [PTR, I64])

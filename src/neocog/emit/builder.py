@@ -38,7 +38,7 @@ class Builder:
     # --- integers ---------------------------------------------------------------------------------------------
 
     def index(self, value: Index) -> Value:
-        """Give an IR value for an index."""
+        """Return an IR value for an index."""
         return _index(value) if isinstance(value, int) else value
 
     def add(self, x: Index, y: Index) -> Index:
@@ -133,7 +133,7 @@ class Builder:
     # --- memory -----------------------------------------------------------------------------------------------
 
     def at(self, base: Value, offset: Index, element: ir.Type = F32) -> Value:
-        """Give the address `offset` elements behind `base`."""
+        """Return the address `offset` elements behind `base`."""
         if isinstance(offset, int) and offset == 0:
             return base
         return self.ir.gep(base, [self.index(offset)], inbounds=True, source_etype=element)
@@ -158,19 +158,19 @@ class Builder:
     # --- vectors ----------------------------------------------------------------------------------------------
 
     def splat(self, scalar: Value | float) -> Value:
-        """Give a vector with the same float32 in every lane."""
+        """Return a vector with the same float32 in every lane."""
         if isinstance(scalar, int | float):
             return _splat(self.lanes, float(scalar))
         return self.spread(scalar, self.vector)
 
     def splat_i32(self, number: Index) -> Value:
-        """Give a vector with the same 32-bit integer in every lane."""
+        """Return a vector with the same 32-bit integer in every lane."""
         if isinstance(number, int):
             return ir.Constant(self.vector_i32, [int32(number & 0xFFFFFFFF)] * self.lanes)
         return self.spread(self.ir.trunc(number, I32), self.vector_i32)
 
     def spread(self, scalar: Value, kind: ir.VectorType) -> Value:
-        """Give a vector of type `kind` with the same scalar in every lane."""
+        """Return a vector of type `kind` with the same scalar in every lane."""
         nothing, first_lane, lanes = _spreading(kind)
         return self.ir.shuffle_vector(self.ir.insert_element(nothing, scalar, first_lane), nothing, lanes)
 
@@ -216,7 +216,7 @@ def _splat(lanes: int, value: float) -> Value:
 
 @cache
 def _spreading(kind: ir.VectorType) -> tuple[Value, Value, Value]:
-    """Give what spreading a scalar over lanes is written with: no vector, lane 0, and lane 0 for every lane."""
+    """Return what spreading a scalar over lanes is written with: no vector, lane 0, and lane 0 for every lane."""
     nothing = Result(kind, "poison")
     return nothing, ir.Constant(I32, 0), ir.Constant(ir.VectorType(I32, kind.count), None)
 
@@ -228,10 +228,10 @@ def _bytes(kind: ir.Type) -> int:
 
 
 def int32(value: int) -> ir.Constant:
-    """Give a 32-bit constant, from a number that may use all 32 bits."""
+    """Return a 32-bit constant, from a number that may use all 32 bits."""
     return ir.Constant(I32, value - (1 << 32) if value >= 1 << 31 else value)
 
 
 def float_bits(value: float) -> ir.Constant:
-    """Give a float32 constant."""
+    """Return a float32 constant."""
     return ir.Constant(F32, value)

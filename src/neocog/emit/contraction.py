@@ -163,7 +163,7 @@ def _outer(b: Builder, split: Split, item: Index, place: Place) -> tuple[Place, 
 
 
 def _bounds(b: Builder, stage: Contraction, tagged: dict[str, Bounds], turns: Index) -> Bounds:
-    """Give the first turn of the outermost reduction axis that a tile needs, and the one behind its last."""
+    """Return the first turn of the outermost reduction axis that a tile needs, and the one behind its last."""
     for clip in stage.clips:
         if is_written(clip, stage.rows):
             continue
@@ -181,7 +181,7 @@ def _bounds(b: Builder, stage: Contraction, tagged: dict[str, Bounds], turns: In
 
 
 def _part(b: Builder, split: Split, part: Index) -> tuple[Index, Index]:
-    """Give the first turn of a part of the cut axis, and how many it has."""
+    """Return the first turn of a part of the cut axis, and how many it has."""
     first = b.add(b.mul(part, split.short), b.minimum(part, split.long_parts))
     if not split.long_parts or isinstance(part, int):
         return first, split.short + (isinstance(part, int) and part < split.long_parts)
@@ -190,7 +190,7 @@ def _part(b: Builder, split: Split, part: Index) -> tuple[Index, Index]:
 
 
 def _variants(b: Builder, stage: Contraction, panel: Index, part: Index, item: Index) -> Iterator[Tile]:
-    """Give the register tiles that occur, each inside the branch that chooses it."""
+    """Return the register tiles that occur, each inside the branch that chooses it."""
     split = stage.rows
     by_panel: list[tuple[int, Value | None]] = [(stage.vectors, None)]
     if stage.last_vectors != stage.vectors:
@@ -216,12 +216,12 @@ def _variants(b: Builder, stage: Contraction, panel: Index, part: Index, item: I
 
 
 def _ones(vectors: int) -> Tile:
-    """Give the tile of a's row of ones, which nothing but additions is needed for."""
+    """Return the tile of a's row of ones, which nothing but additions is needed for."""
     return Tile((), (), vectors, True)
 
 
 def _tile(stage: Contraction, turns: int, vectors: int) -> Tile:
-    """Give the register tile of a part of so many turns."""
+    """Return the register tile of a part of so many turns."""
     inner = list(itertools.product(*(range(axis.extent) for axis in stage.rows.inner)))
     places = [(turn, *place) for turn in range(turns) for place in inner]
     axes = (stage.rows.cut, *stage.rows.inner)

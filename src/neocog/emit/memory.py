@@ -52,7 +52,7 @@ class Memory:
         return self.block.first if self.block else 0
 
     def operand(self, operand: Operand, bytes_each: int = 4) -> Value:
-        """Give the address where an operand begins."""
+        """Return the address where an operand begins."""
         address = self._at(operand.space, operand.name, operand.start * bytes_each)
         if self.block is None or operand.space is not Space.WORK:
             return address
@@ -61,11 +61,11 @@ class Memory:
         return b.at(address, b.mul(moved, bytes_each), I8)
 
     def tensor(self, tensor: Tensor) -> Value:
-        """Give the address of a tensor's first pixel that is not halo."""
+        """Return the address of a tensor's first pixel that is not halo."""
         return self.operand(self._begin(tensor, tensor.origin), tensor.bytes_each)
 
     def whole(self, tensor: Tensor) -> Value:
-        """Give the address of a tensor's first element, halo included."""
+        """Return the address of a tensor's first element, halo included."""
         return self.operand(self._begin(tensor, 0), tensor.bytes_each)
 
     @staticmethod
@@ -73,7 +73,7 @@ class Memory:
         return Operand(tensor.space, tensor.name, start, image=tensor.image_step)
 
     def panels(self, panels: Panels) -> Value:
-        """Give the address of the first panel."""
+        """Return the address of the first panel."""
         return self._at(panels.space, panels.name, panels.offset * 4)
 
     def argument(self, slot: int, kind: ir.Type) -> Value:
@@ -82,6 +82,6 @@ class Memory:
 
 
 def pixel(b: Builder, tensor: Tensor, image: Index, row: Index, column: Index) -> Index:
-    """Give the position of a pixel relative to the tensor's origin, elements."""
+    """Return the position of a pixel relative to the tensor's origin, elements."""
     place = b.add(b.mul(image, tensor.image_step), b.mul(row, tensor.row_step))
     return b.add(place, b.mul(column, tensor.pitch))

@@ -17,7 +17,7 @@ LOOPED_VECTORS = 4  # vectors of channels that a loop over the cells of a larger
 
 
 def _bounds(b: Builder, axis: Axis, output: Index) -> tuple[Index, Index, Index]:
-    """Give the first pixel that a window's first tap meets (maybe in the padding), and its first and last tap + 1
+    """Return the first pixel that a window's first tap meets (maybe in the padding), and its first and last tap + 1
     inside the image.
     """
     start = b.add(b.mul(output, axis.stride), -axis.before)

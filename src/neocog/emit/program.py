@@ -127,7 +127,7 @@ def _emit_chain(module: ir.Module, program: Program, name: str, chain: Chain) ->
 
 
 def _first_block(b: Builder, chain: Chain, slice_: Value) -> Value:
-    """Give the first block of a slice: blocks · slice / slices."""
+    """Return the first block of a slice: blocks · slice / slices."""
     return b.divmod(b.mul(slice_, chain.blocks), chain.slices)[0]
 
 
@@ -174,7 +174,7 @@ def _items(b: Builder, program: Program, stage: Stage, control: Value) -> Index:
 
 
 def _share(b: Builder, items: Index, thread: Value, threads: Value) -> tuple[Value, Value]:
-    """Give a thread's run of the items: items · thread / threads up to items · (thread + 1) / threads."""
+    """Return a thread's run of the items: items · thread / threads up to items · (thread + 1) / threads."""
 
     def bound(position: Value) -> Value:
         return b.ir.udiv(b.mul(position, items), threads)

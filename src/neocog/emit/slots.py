@@ -14,11 +14,11 @@ LINE_SLOTS = 8  # slots of a cache line
 
 
 def barrier_slot(program: Program) -> int:
-    """Give the slot where the barrier begins, on a cache line of its own."""
+    """Return the slot where the barrier begins, on a cache line of its own."""
     used = FIRST_KEY_SLOT + len(program.dropouts)
     return (-(-used // LINE_SLOTS) + 1) * LINE_SLOTS
 
 
 def control_slots(program: Program) -> int:
-    """Give the number of slots of a program's arguments, the barrier included."""
+    """Return the number of slots of a program's arguments, the barrier included."""
     return barrier_slot(program) + 2 * LINE_SLOTS

@@ -148,7 +148,7 @@ leave:
 
 
 def team_text(target: Target) -> str:
-    """Give the functions as LLVM IR for a processor."""
+    """Return the functions as LLVM IR for a processor."""
     declare_pause, pause = PAUSES.get(target.triple.split("-")[0], ("", ""))
     return TEXT.format(
         triple=target.triple,

@@ -89,7 +89,7 @@ def emit_fold(b: Builder, memory: Memory, stage: Fold, low: Value, high: Value) 
 
 
 def _vectors(b: Builder, size: int, low: Value, high: Value) -> tuple[Index, Index]:
-    """Give the vectors of a flat array of `size` values that the items low ≤ item < high cover."""
+    """Return the vectors of a flat array of `size` values that the items low ≤ item < high cover."""
     turns = CHUNK // b.lanes
     return b.mul(low, turns), b.minimum(b.mul(high, turns), size // b.lanes)
 

@@ -13,12 +13,12 @@ NOBODY = -1  # the winner where a ReLU stops every cell; as a byte, NOBODY of th
 
 
 def winner_type(tensor: Tensor) -> ir.IntType:
-    """Give the integer type that winners are stored in."""
+    """Return the integer type that winners are stored in."""
     return I8 if tensor.bytes_each == 1 else ir.IntType(32)
 
 
 def largest(b: Builder, cells: Sequence[Value], *, relu: bool, ask: bool) -> tuple[Value, Value | None]:
-    """Give the largest of some vectors, lane by lane, and the place of the first such cell.
+    """Return the largest of some vectors, lane by lane, and the place of the first such cell.
 
     A NaN among them makes the result a NaN. With `relu`, a result that is not above zero becomes zero, and nobody won.
     """
@@ -42,7 +42,7 @@ def largest(b: Builder, cells: Sequence[Value], *, relu: bool, ask: bool) -> tup
 
 
 def stopped(b: Builder, value: Value, winner: Value) -> Value:
-    """Give the winner, or nobody where the value is not above zero."""
+    """Return the winner, or nobody where the value is not above zero."""
     return b.ir.select(b.ir.fcmp_ordered(">", value, b.splat(0.0)), winner, b.splat_i32(NOBODY))
 
 

@@ -58,7 +58,7 @@ def _combine(b: Builder, row: Sequence[Fraction], values: Sequence[Value]) -> Va
 
 
 def transform_both(b: Builder, steps: Steps, square: list[list[Value]]) -> list[list[Value]]:
-    """Give matrix · square · matrixᵀ for a square of vectors and a matrix in steps."""
+    """Return matrix · square · matrixᵀ for a square of vectors and a matrix in steps."""
 
     def apply(values: Sequence[Value]) -> list[Value]:
         for matrix in steps:
@@ -214,20 +214,20 @@ def emit_winograd_fold(b: Builder, memory: Memory, stage: WinogradFold, low: Val
 
 
 def _block(b: Builder, tiling: Tiling, block: Index) -> tuple[Index, Index]:
-    """Give a block's first tile, and how many it has."""
+    """Return a block's first tile, and how many it has."""
     first = b.mul(block, tiling.block)
     return first, b.minimum(tiling.block, b.sub(tiling.tiles, first))
 
 
 def _place(b: Builder, tiling: Tiling, tile: Index) -> tuple[Index, Index, Index]:
-    """Give a tile's image, and its row and column of tiles there."""
+    """Return a tile's image, and its row and column of tiles there."""
     rest, across = b.divmod(tile, tiling.across)
     image, down = b.divmod(rest, tiling.down)
     return image, down, across
 
 
 def _corner(b: Builder, tiling: Tiling, x: Tensor, image: Index, down: Index, across: Index) -> Index:
-    """Give the place of a patch's first pixel in a tensor laid out around the same image as x, halo included."""
+    """Return the place of a patch's first pixel in a tensor laid out around the same image as x, halo included."""
     top = x.halo.top - tiling.x.halo.top + tiling.first_row
     left = x.halo.left - tiling.x.halo.left + tiling.first_column
     corner = b.add(b.mul(image, x.image_step), b.mul(down, tiling.side * x.row_step))
@@ -299,7 +299,7 @@ def _emit_outputs(
 
 
 def _window(stage: Winograd) -> tuple[int, int]:
-    """Give height and width of the windows that a stage keeps one value of."""
+    """Return height and width of the windows that a stage keeps one value of."""
     if stage.pooling is None:
         return 1, 1
     return stage.pooling.vertical.kernel, stage.pooling.horizontal.kernel

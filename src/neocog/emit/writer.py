@@ -34,7 +34,7 @@ class Result:
         self.type, self._reference = kind, reference
 
     def get_reference(self) -> str:
-        """Give the name, as operands are written."""
+        """Return the name, as operands are written."""
         return self._reference
 
 
@@ -209,7 +209,7 @@ class Writer:
     def gep(
         self, base: Operand, indices: Sequence[Operand], inbounds: bool = False, *, source_etype: ir.Type
     ) -> Result:
-        """Give an address, counted in elements from `base`.
+        """Return an address, counted in elements from `base`.
 
         A constant comes last, as processors add it for nothing. What it is added to goes through an intrinsic that
         becomes no code: LLVM's strength reduction looks for its parts otherwise, in all addresses at once, which takes
@@ -259,12 +259,12 @@ class Writer:
     # --- vectors --------------------------------------------------------------------------------------------------
 
     def insert_element(self, vector: Operand, value: Operand, lane: Operand) -> Result:
-        """Give a vector with one lane exchanged."""
+        """Return a vector with one lane exchanged."""
         into, new = f"{vector.type} {vector.get_reference()}", f"{value.type} {value.get_reference()}"
         return self._result(vector.type, f"insertelement {into}, {new}, {lane.type} {lane.get_reference()}")
 
     def shuffle_vector(self, x: Operand, y: Operand, lanes: Operand) -> Result:
-        """Give lanes of two vectors; the first of y has the number behind x's last."""
+        """Return lanes of two vectors; the first of y has the number behind x's last."""
         kind = ir.VectorType(x.type.element, lanes.type.count)
         vectors = f"{x.type} {x.get_reference()}, {x.type} {y.get_reference()}"
         return self._result(kind, f"shufflevector {vectors}, {lanes.type} {lanes.get_reference()}")

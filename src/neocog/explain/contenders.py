@@ -30,7 +30,7 @@ class ImageRows(Protocol):
         """Number of images."""
 
     def __getitem__(self, rows: Any, /) -> NDArray[Any]:
-        """Give the images (n, H, W, C) of a slice, or of an ascending array of indices."""
+        """Return the images (n, H, W, C) of a slice, or of an ascending array of indices."""
 
 
 @dataclass(slots=True)
@@ -59,7 +59,7 @@ class _Filter:
 
 
 def _few_of_each(values: NDArray[np.float32], count: int) -> Whole:
-    """Give the places of the first `count` of each value, largest values first."""
+    """Return the places of the first `count` of each value, largest values first."""
     order = np.argsort(-values, kind="stable")
     ranked = values[order]
     starts = np.flatnonzero(np.r_[True, ranked[1:] != ranked[:-1]])

@@ -46,12 +46,12 @@ class ReferenceSubject:
     class_names: tuple[str, ...]
 
     def __call__(self, images: NDArray[Any]) -> NDArray[np.float32]:
-        """Give the logits (N, outputs)."""
+        """Return the logits (N, outputs)."""
         pieces = [run.logits for run in self._runs(images)]
         return np.concatenate(pieces).astype(np.float32)
 
     def peaks(self, images: NDArray[Any]) -> dict[int, NDArray[np.float32]]:
-        """Give, for each convolution, the largest value (N, filters) of each map after the ReLU behind it, if any."""
+        """Return, for each convolution, the largest value (N, filters) of each map after the ReLU behind it, if any."""
         read = {n.index: response_index(self.graph, n.index) for n in self.graph.nodes if isinstance(n.layer, Conv2d)}
         runs = [{index: run.outputs[at].max(axis=(1, 2)) for index, at in read.items()} for run in self._runs(images)]
         return {index: np.concatenate([run[index] for run in runs]).astype(np.float32) for index in read}
@@ -64,7 +64,7 @@ class ReferenceSubject:
 
 
 def randomised(model: Subject, seed: int = 0) -> Subject:
-    """Give the same network with freshly drawn parameters, as before a training.
+    """Return the same network with freshly drawn parameters, as before a training.
 
     Arguments:
         model: whose network; it stays as it is.
@@ -92,7 +92,7 @@ def randomised(model: Subject, seed: int = 0) -> Subject:
 
 
 def rank_correlation(a: NDArray[Any], b: NDArray[Any]) -> float | None:
-    """Give Spearman's rank correlation of two arrays of the same shape: 1 same order, 0 none, -1 the reverse.
+    """Return Spearman's rank correlation of two arrays of the same shape: 1 same order, 0 none, -1 the reverse.
 
     Equal values share the mean of their ranks. None where there is no order: an array is constant, holds NaN, or has
     fewer than two values.
@@ -114,7 +114,7 @@ def rank_correlation(a: NDArray[Any], b: NDArray[Any]) -> float | None:
 
 
 def rank_correlations(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.float64]:
-    """Give the rank correlation of each column of two arrays (N, K): (K,), NaN where there is no order.
+    """Return the rank correlation of each column of two arrays (N, K): (K,), NaN where there is no order.
 
     For the largest values of K maps on N images: how far two networks put the images in the same order.
     """
@@ -125,7 +125,7 @@ def rank_correlations(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def _ranks(values: NDArray[Any]) -> NDArray[np.float64]:
-    """Give the rank of each value, from 0; equal values share the mean of theirs."""
+    """Return the rank of each value, from 0; equal values share the mean of theirs."""
     _, group, counts = np.unique(values, return_inverse=True, return_counts=True)
     last = np.cumsum(counts)
     means: NDArray[np.float64] = (last - (counts + 1) / 2)[group]

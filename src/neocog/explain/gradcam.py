@@ -46,7 +46,7 @@ class GradCam:
 
 
 def default_layer(graph: Graph) -> int:
-    """Give the last convolution, or the ReLU directly behind it: the last maps that know places and shapes alike.
+    """Return the last convolution, or the ReLU directly behind it: the last maps that know places and shapes alike.
 
     Raises:
         SettingError: the network has no convolution.
@@ -54,7 +54,7 @@ def default_layer(graph: Graph) -> int:
     convolutions = [node.index for node in graph.nodes if isinstance(node.layer, Conv2d)]
     if not convolutions:
         raise SettingError(
-            "Grad-CAM needs feature maps, this network has no convolution",
+            "Grad-CAM needs feature maps; this network has no convolution",
             hint="name a layer with maps, if there is one",
         )
     return response_index(graph, convolutions[-1])
@@ -87,7 +87,7 @@ def gradcam(
     choices = tuple(n.index for n in graph.nodes if isinstance(n.output, ImageShape))
     if node.index not in choices:
         raise SettingError(
-            f"Grad-CAM needs feature maps, {node.title} gives {node.output}",
+            f"Grad-CAM needs feature maps; {node.title} gives {node.output}",
             hint=f"layers with maps: {', '.join(graph.nodes[index].name for index in choices) or 'none'}",
         )
     aim = read_target(model, target)
@@ -116,7 +116,7 @@ def stretch(grid: Array, height: int, width: int) -> Array:
 
 
 def _blend(cells: int, pixels: int) -> Array:
-    """Give the share (pixels, cells) that each cell has in each pixel."""
+    """Return the share (pixels, cells) that each cell has in each pixel."""
     place = np.clip((np.arange(pixels) + 0.5) * cells / pixels - 0.5, 0, cells - 1)
     low = np.minimum(place.astype(np.int64), max(0, cells - 2))
     share = place - low
@@ -133,7 +133,8 @@ def _told(aim: Target, names: tuple[str, ...]) -> str:
 def _text(title: str, told: str, grid: Array, weights: Array) -> str:
     if grid.any():
         row, column = divmod(int(grid.argmax()), grid.shape[1])
-        return f"{title}: most speaks for {told} at row {row}, column {column} of its {len(grid)} x {len(grid[0])} grid"
+        extent = f"{len(grid)} x {len(grid[0])}"
+        return f"{title}: the strongest evidence for {told} is at row {row}, column {column} of its {extent} grid"
     if not weights.any():
         return f"all zero: the gradient of {told} does not reach {title}, so no map of it counts"
-    return f"all zero: nowhere do the maps of {title}, weighted, speak for {told}; they are silent or speak against it"
+    return f"all zero: no weighted map of {title} speaks for {told}; they are silent or speak against it"

@@ -38,13 +38,13 @@ class Target:
     index: int
 
     def value(self, logits: Array) -> float:
-        """Give the target's value for logits (classes,)."""
+        """Return the target's value for logits (classes,)."""
         if self.kind == "class":
             return float(logits[self.index])
         return loss.forward(CrossEntropy(), logits[None], np.array([self.index]))
 
     def gradient(self, logits: Array) -> Array:
-        """Give its gradient in the logits (classes,)."""
+        """Return its gradient with respect to the logits (classes,)."""
         if self.kind == "class":
             one = np.zeros(len(logits))
             one[self.index] = 1.0
@@ -89,7 +89,7 @@ class GradientFlow:
     outputs: tuple[Array, ...]
 
     def input(self, index: int) -> Array:
-        """Give the gradient of what layer number `index` took."""
+        """Return the gradient with respect to the input of layer number `index`."""
         return self.outputs[index - 1] if index else self.normalised
 
 

@@ -108,7 +108,7 @@ def _look(
 
 
 def _by_block(order: Whole, rows: Whole) -> list[Whole]:
-    """Give, for each block of images in the order that they are looked at, which pairs (n,) are of these images."""
+    """Return, for each block of images in the order that they are looked at, which pairs (n,) are of these images."""
     slots = np.empty(int(order.max(initial=-1)) + 1, np.int64)
     slots[order] = np.arange(len(order))
     blocks = slots[rows] // BLOCK

@@ -65,7 +65,7 @@ class Window:
 
 
 def coordinates(axis: Axis, outputs: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Give the input rows (or columns) that windows meet: (outputs, taps); below 0 or past the end in padding."""
+    """Return the input rows (or columns) that windows meet: (outputs, taps); below 0 or past the end in padding."""
     taps = np.arange(axis.kernel) * axis.dilation
     return outputs[:, None] * axis.stride - axis.before + taps[None, :]
 

@@ -42,19 +42,19 @@ class LessonModel:
         self.class_names: tuple[str, ...] = ("falling line", "upright line")
 
     def __call__(self, images: NDArray[np.generic]) -> NDArray[np.float32]:
-        """Give the logits (N, 2)."""
+        """Return the logits (N, 2)."""
         return forward(self.graph, self.parameters, images).logits.astype(np.float32)
 
     def peaks(self, images: NDArray[np.generic]) -> dict[int, NDArray[np.float32]]:
-        """Give the largest value (N, 2) of each map of the convolution."""
+        """Return the largest value (N, 2) of each map of the convolution."""
         return {0: forward(self.graph, self.parameters, images).outputs[0].max(axis=(1, 2)).astype(np.float32)}
 
 
 def lesson_model() -> LessonModel:
-    """Give the worked example's network."""
+    """Return the worked example's network."""
     return LessonModel()
 
 
 def lesson_image() -> NDArray[np.float32]:
-    """Give the worked example's image, (6, 6, 1)."""
+    """Return the worked example's image, (6, 6, 1)."""
     return np.array(IMAGE, np.float32)[:, :, None]

@@ -177,7 +177,7 @@ def maximise_all(
 
 
 def _choose(values: Array, data_maximum: float | None) -> int:
-    """Give the first climb, hence the smoothest, that does well; else the highest."""
+    """Return the first climb, hence the smoothest, that does well; else the highest."""
     if data_maximum is not None and data_maximum > 0:
         well = [_beats(float(value), data_maximum) for value in values]
     else:
@@ -199,7 +199,7 @@ class _Ascent:
     parameters: dict[str, Values]
 
     def climb(self, rng: np.random.Generator, steps: int, progress: Progress) -> tuple[Values, Values]:
-        """Give the images (climbs, H, W, C), and the largest value of their maps after each step (steps, climbs)."""
+        """Return the images (climbs, H, W, C), and the largest value of their maps after each step (steps, climbs)."""
         shape = self.graph.input
         sides = (len(CLIMBS), shape.height, shape.width, shape.channels)
         field = receptive_field(self.graph, self.node.index)
@@ -221,7 +221,7 @@ class _Ascent:
         return np.where(seen, images, np.float32(GREY)), history
 
     def _look(self, images: Values, field: Field) -> tuple[Values, Values, NDArray[np.bool_]]:
-        """Give the gradient of each climb's unit, the largest value of its map, and which pixels its unit sees."""
+        """Return the gradient of each climb's unit, the largest value of its map, and which pixels its unit sees."""
         run = run_to(self.graph, self.parameters, images, self.node.index)
         output = run.outputs[-1]
         every, (_, rows, columns, _) = np.arange(len(images)), output.shape
@@ -255,7 +255,7 @@ def _blurred(gradient: Values, done: float) -> Values:
 
 
 def _gaussian(side: int, spread: float) -> Values:
-    """Give the matrix (side, side) that blurs a line of pixels; each row adds up to 1."""
+    """Return the matrix (side, side) that blurs a line of pixels; each row adds up to 1."""
     if spread == 0:
         return np.eye(side, dtype=np.float32)
     distance = np.arange(side)[:, None] - np.arange(side)

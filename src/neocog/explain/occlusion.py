@@ -101,7 +101,7 @@ def occlusion(
             copy[row * down : row * down + high, column * right : column * right + wide] = values
         falls[places] = value - _values(model, aim, hidden)
     if not (np.isfinite(value) and np.isfinite(falls).all()):
-        raise DataError("the network's engine gives values beyond float32: there is no fall to measure")
+        raise DataError("the network's logits are beyond the range of float32: there is no drop to measure")
     total, covered = np.zeros(pixels.shape[:2]), np.zeros(pixels.shape[:2])
     for place, fall in enumerate(falls):
         row, column = divmod(place, columns)
@@ -137,7 +137,7 @@ def _checked(sides: tuple[int, ...], patch: Pair, stride: Pair) -> tuple[tuple[i
 
 
 def _hiding(model: Subject, pixels: Array, baseline: str) -> tuple[Array, str]:
-    """Give what hides, (C,) in [0, 1], and where it comes from."""
+    """Return what hides, (C,) in [0, 1], and where it comes from."""
     channels = pixels.shape[2]
     if baseline not in BASELINES:
         raise SettingError(f"occlusion: baseline must be one of {', '.join(BASELINES)}, got {baseline!r}")
@@ -152,6 +152,6 @@ def _hiding(model: Subject, pixels: Array, baseline: str) -> tuple[Array, str]:
 
 
 def _values(model: Subject, aim: Target, images: NDArray[np.float32]) -> Array:
-    """Give the target's value (N,) for images."""
+    """Return the target's value (N,) for images."""
     logits = model(images).astype(np.float64)
     return np.array([aim.value(row) for row in logits])

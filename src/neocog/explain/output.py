@@ -77,7 +77,7 @@ def terms_of(traced: Trace, index: int, output: int) -> Terms:
 
 
 def flattened_image(graph: Graph, index: int) -> ImageShape | None:
-    """Give the maps that the input of a layer was flattened from, through layers that move no value; or None."""
+    """Return the maps that the input of a layer was flattened from, through layers that move no value; or None."""
     for node in reversed(graph.nodes[:index]):
         if isinstance(node.layer, Flatten):
             assert isinstance(node.input, ImageShape)
@@ -88,7 +88,7 @@ def flattened_image(graph: Graph, index: int) -> ImageShape | None:
 
 
 def flatten_places(shape: ImageShape) -> NDArray[np.int64]:
-    """Give (F, 3): the row, column and channel of each place of a flattened image.
+    """Return (F, 3): the row, column and channel of each place of a flattened image.
 
     >>> flatten_places(ImageShape(2, 2, 3))[7].tolist()
     [1, 0, 1]

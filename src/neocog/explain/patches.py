@@ -163,7 +163,7 @@ def _convolutions(model: Subject, layer: int | str | None) -> tuple[int, ...]:
         return (layer_node(model, layer, Conv2d).index,)
     layers = tuple(node.index for node in model.graph.nodes if isinstance(node.layer, Conv2d))
     if not layers:
-        raise SettingError("top patches are those of filters, this network has no convolution")
+        raise SettingError("top_patches needs a convolution; this network has none")
     return layers
 
 
@@ -249,7 +249,7 @@ def _crops(images: NDArray[Any], which: Whole, boxes: Whole, size: tuple[int, in
 
 
 def _span(first: Whole, length: Whole, size: int, side: int) -> tuple[Whole, NDArray[np.bool_]]:
-    """Give the pixels (n, size) that crops take along one axis, held inside the image, and which of them lie there."""
+    """Return the pixels (n, size) that crops take along one axis, kept inside the image, and which of them are."""
     first = np.where(length > size, 0, first)  # a field larger than the image: all of the image
     pixels = first[:, None] + np.arange(size)
     return np.clip(pixels, 0, side - 1), (pixels >= 0) & (pixels < side)

@@ -198,7 +198,7 @@ def downsample(model: Subject, image: NDArray[Any], size: int) -> Downsampled:
 
 
 def offered_sizes(shorter: int) -> tuple[int, ...]:
-    """Give sizes for a slider: every one up to 48; of more, the first 24, and 24 evenly spaced up to the last.
+    """Return sizes for a slider: every one up to 48; of more, the first 24, and 24 evenly spaced up to the last.
 
     >>> offered_sizes(4)
     (1, 2, 3, 4)
@@ -210,7 +210,7 @@ def offered_sizes(shorter: int) -> tuple[int, ...]:
 
 
 def _pixels(batch: NDArray[Any]) -> Array:
-    """Give the one image of a batch as (H, W, C) in [0, 1]."""
+    """Return the one image of a batch as (H, W, C) in [0, 1]."""
     values: Array = batch[0].astype(np.float64) / (255.0 if batch.dtype == np.uint8 else 1.0)
     return values
 

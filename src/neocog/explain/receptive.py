@@ -25,7 +25,7 @@ class Field:
     start: tuple[int, int]
 
     def box(self, row: int, column: int) -> tuple[int, int, int, int]:
-        """Give (top, left, height, width) of what output (row, column) sees, before it is cut at the image's border."""
+        """Return (top, left, height, width) of what output (row, column) sees, before it is cut at the border."""
         return (
             self.start[0] + row * self.stride[0],
             self.start[1] + column * self.stride[1],

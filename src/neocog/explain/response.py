@@ -28,13 +28,13 @@ Pairs = tuple[Whole, Whole]
 
 
 def response_index(graph: Graph, index: int) -> int:
-    """Give the layer at which a filter's answer is read: the ReLU directly behind, if there is one, or itself."""
+    """Return the layer at which a filter's answer is read: the ReLU directly behind, if there is one, or itself."""
     relu = following_relu(graph, index)
     return index if relu is None else relu
 
 
 def usable_parameters(model: Subject, last: int, dtype: type[np.floating[Any]]) -> dict[str, NDArray[Any]]:
-    """Give the parameters of the layers up to number `last`: name → array, in memory layout.
+    """Return the parameters of the layers up to number `last`: name → array, in memory layout.
 
     Raises:
         DataError: some are NaN or infinite; the message names the layer.
@@ -56,7 +56,7 @@ def usable_parameters(model: Subject, last: int, dtype: type[np.floating[Any]]) 
 
 
 def usable(traced: Trace) -> Trace:
-    """Give a traced network back, if its logits are numbers.
+    """Return a traced network if its logits are numbers.
 
     Raises:
         DataError: they are NaN or infinite; the message names the layer where that begins.
@@ -94,7 +94,7 @@ def run_to(graph: Graph, parameters: Mapping[str, NDArray[Any]], images: NDArray
 def quick_maps(
     graph: Graph, parameters: Mapping[str, NDArray[Any]], images: NDArray[Any], wanted: Mapping[int, Pairs]
 ) -> dict[int, NDArray[Any]]:
-    """Give what some filters answer to some images, before the ReLU behind them, in the dtype of the parameters.
+    """Return what some filters answer to some images, before the ReLU behind them, in the dtype of the parameters.
 
     The same sums as the reference's, several times as fast: a convolution is one matrix product, of the last one only
     the filters that are wanted are computed, and poolings keep no winners. Fastest with some 16 images at a time, which
@@ -154,7 +154,7 @@ def _single_filters(
 
 
 def _weights(node: Node, parameters: Mapping[str, NDArray[Any]]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Give a convolution's filters as a matrix (r · s · C, K), and its biases (K,)."""
+    """Return a convolution's filters as a matrix (r · s · C, K), and its biases (K,)."""
     weight = parameters[f"{node.name}.weight"]
     filters = weight.shape[-1]
     return weight.reshape(-1, filters), parameters.get(f"{node.name}.bias", np.zeros(filters, weight.dtype))

@@ -38,10 +38,10 @@ class Subject(Protocol):
         """One name for each output."""
 
     def __call__(self, images: NDArray[Any]) -> NDArray[np.float32]:
-        """Give the logits (N, outputs) of images, by the model's engine."""
+        """Return the logits (N, outputs) of images, by the model's engine."""
 
     def peaks(self, images: NDArray[Any]) -> dict[int, NDArray[np.float32]]:
-        """Give, for each convolution, the largest value (N, filters) of each map after the ReLU behind it, if any."""
+        """Return, for each convolution, the largest value (N, filters) of each map after the ReLU behind it, if any."""
 
 
 def no_progress(done: float, what: str) -> None:
@@ -49,7 +49,7 @@ def no_progress(done: float, what: str) -> None:
 
 
 def exact_parameters(model: Subject) -> dict[str, Array]:
-    """Give the model's parameters in float64: name → array, in memory layout."""
+    """Return the model's parameters in float64: name → array, in memory layout."""
     return {name: np.asarray(value, np.float64) for name, value in model.parameters.items()}
 
 
@@ -84,18 +84,18 @@ def layer_node(model: Subject, layer: int | str, *kinds: type[Layer]) -> Node:
 
 
 def image_output(node: Node) -> ImageShape:
-    """Give the shape of a layer's maps.
+    """Return the shape of a layer's maps.
 
     Raises:
         SettingError: the layer gives a vector.
     """
     if not isinstance(node.output, ImageShape):
-        raise SettingError(f"{node.title} gives {node.output}, feature maps were needed")
+        raise SettingError(f"{node.title} gives {node.output}, not feature maps")
     return node.output
 
 
 def check_index(name: str, value: int, count: int) -> int:
-    """Give `value` if it lies between 0 and count - 1.
+    """Return `value` if it lies between 0 and count - 1.
 
     Raises:
         SettingError: it does not.
@@ -106,7 +106,7 @@ def check_index(name: str, value: int, count: int) -> int:
 
 
 def one_image(model: Subject, image: NDArray[Any]) -> NDArray[Any]:
-    """Give one image as a batch (1, H, W, C) of uint8, or of float64 in [0, 1].
+    """Return one image as a batch (1, H, W, C) of uint8, or of float64 in [0, 1].
 
     Arguments:
         model: which images it takes.

@@ -63,7 +63,7 @@ class TiedMatrix:
 
 
 def as_fully_connected(model: Subject, layer: int | str) -> TiedMatrix:
-    """Give the fully connected layer that a convolution is.
+    """Return the fully connected layer that a convolution is.
 
     Arguments:
         model: any neocog model.

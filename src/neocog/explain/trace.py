@@ -48,11 +48,11 @@ class Trace:
         return _first(softmax(self.run.logits))
 
     def input(self, index: int) -> Array:
-        """Give what layer number `index` took: (H, W, C) or (F,)."""
+        """Return the input of layer number `index`: (H, W, C) or (F,)."""
         return _first(self.run.input(index))
 
     def output(self, index: int) -> Array:
-        """Give what layer number `index` gave: (P, Q, K) or (F,)."""
+        """Return the output of layer number `index`: (P, Q, K) or (F,)."""
         return _first(self.run.outputs[index])
 
 
@@ -103,18 +103,18 @@ def trace(model: Subject, image: NDArray[Any]) -> Trace:
 
 
 def activations(model: Subject, image: NDArray[Any]) -> dict[str, Array]:
-    """Give what every layer gives for an image: layer name → (P, Q, K), or (F,) behind a Flatten."""
+    """Return the output of every layer for an image: layer name → (P, Q, K), or (F,) behind a Flatten."""
     traced = trace(model, image)
     return {node.name: traced.output(node.index) for node in model.graph.nodes}
 
 
 def activation(model: Subject, image: NDArray[Any], layer: int | str) -> Array:
-    """Give what one layer, found by index or name, gives for an image: (P, Q, K) or (F,)."""
+    """Return the output of one layer, found by index or name, for an image: (P, Q, K) or (F,)."""
     return trace(model, image).output(layer_node(model, layer).index)
 
 
 def following_relu(graph: Graph, index: int) -> int | None:
-    """Give the index of the ReLU directly behind a layer, or None."""
+    """Return the index of the ReLU directly behind a layer, or None."""
     behind = graph.nodes[index + 1] if index + 1 < len(graph.nodes) else None
     return behind.index if behind is not None and isinstance(behind.layer, ReLU) else None
 

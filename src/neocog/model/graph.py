@@ -46,7 +46,7 @@ class Normalisation:
             raise SettingError(f"std must be finite and above 0, got {self.std}")
 
     def per_channel(self, channels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """Give mean and std with one entry for each of `channels`."""
+        """Return mean and std with one entry for each of `channels`."""
         entries = []
         for name, values in (("mean", self.mean), ("std", self.std)):
             if len(values) not in (1, channels):

@@ -17,11 +17,11 @@ class Layer:
     """Base of all layers. `output_shape` says what a layer gives for what it takes, or raises ShapeError."""
 
     def output_shape(self, x: Shape) -> Shape:
-        """Give the shape of the output for an input of shape `x`; most layers keep the shape."""
+        """Return the shape of the output for an input of shape `x`; most layers keep the shape."""
         return x
 
     def weight_shape(self, x: Shape) -> tuple[int, ...] | None:
-        """Give the shape of the weights as they lie in memory, or None for a layer without parameters."""
+        """Return the shape of the weights as they lie in memory, or None for a layer without parameters."""
         return None
 
 
@@ -89,7 +89,7 @@ class Conv2d(Layer):
             check_pair("Conv2d", "padding", self.padding, 0)
 
     def window(self, x: ImageShape) -> Window:
-        """Give the filter's walk over an image of shape `x`."""
+        """Return the filter's walk over an image of shape `x`."""
         return resolve_window(
             x.height,
             x.width,
@@ -131,7 +131,7 @@ class _Pool2d(Layer):
                 )
 
     def walk(self, x: ImageShape) -> Window:
-        """Give the window's walk over an image of shape `x`."""
+        """Return the window's walk over an image of shape `x`."""
         stride = self.window if self.stride is None else self.stride
         return resolve_window(x.height, x.width, kernel=self.window, stride=stride, padding=self.padding)
 

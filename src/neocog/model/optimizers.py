@@ -91,7 +91,7 @@ class Adam(Optimizer):
         return ("mean", "square")
 
     def corrections(self, step: int) -> tuple[float, float]:
-        """Give 1 - beta1^step and sqrt(1 - beta2^step), which undo the means' start at zero; steps count from 1."""
+        """Return 1 - beta1^step and sqrt(1 - beta2^step), which undo the means' start at zero; steps count from 1."""
         return 1.0 - self.beta1**step, math.sqrt(1.0 - self.beta2**step)
 
 

@@ -113,7 +113,7 @@ def from_pytorch(parameter: Parameter, value: NDArray[np.generic]) -> NDArray[np
 
 
 def pytorch_shape(parameter: Parameter) -> tuple[int, ...]:
-    """Give the shape that PyTorch holds a parameter in."""
+    """Return the shape that PyTorch holds a parameter in."""
     if parameter.is_bias:
         return parameter.shape
     if isinstance(parameter.node.layer, Conv2d):

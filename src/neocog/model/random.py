@@ -26,17 +26,17 @@ def mix(word: int) -> int:
 
 
 def dropout_key(seed: int, step: int, layer: int) -> int:
-    """Give the 32-bit key of one Dropout layer at one training step (steps count from 1)."""
+    """Return the 32-bit key of one Dropout layer at one training step (steps count from 1)."""
     return mix(mix(mix(mix(seed) + (seed >> 32)) + step) + layer)
 
 
 def dropout_threshold(rate: float) -> int:
-    """Give the number of 32-bit words that mean "drop": a value is kept when its bits are at or above it."""
+    """Return the number of 32-bit words that mean "drop": a value is kept when its bits are at or above it."""
     return min(round(rate * 2**32), _MASK)
 
 
 def dropout_bits(key: int, count: int) -> NDArray[np.uint32]:
-    """Give the bits of values 0 … count - 1; value i is i in (image, row, column, channel) order of the batch."""
+    """Return the bits of values 0 … count - 1; value i is i in (image, row, column, channel) order of the batch."""
     word = np.arange(count, dtype=np.uint32) ^ np.uint32(key)
     for salt in (0, key):
         word = word + np.uint32(salt)

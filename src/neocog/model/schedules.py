@@ -16,7 +16,7 @@ class Schedule:
     """Base of all schedules."""
 
     def factor(self, progress: float) -> float:
-        """Give the factor on the learning rate when `progress` (0 to 1) of the training is done."""
+        """Return the factor on the learning rate when `progress` (0 to 1) of the training is done."""
         return 1.0
 
 

@@ -12,7 +12,7 @@ Padding = Pair | Literal["same"]
 
 
 def pair(value: Pair) -> tuple[int, int]:
-    """Give (vertical, horizontal) from one number for both or from a pair."""
+    """Return (vertical, horizontal) from one number for both or from a pair."""
     return (value, value) if isinstance(value, int) else value
 
 

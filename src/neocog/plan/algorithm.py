@@ -60,13 +60,13 @@ def choose_tile(window: Window, channels: int, filters: int, algorithm: Algorith
 
 
 def tile_halo(tile: int, window: Window) -> Halo:
-    """Give the zeros behind the output that whole tiles of it reach."""
+    """Return the zeros behind the output that whole tiles of it reach."""
     sides = [-(-axis.output // tile) * tile - axis.output for axis in (window.vertical, window.horizontal)]
     return Halo(bottom=sides[0], right=sides[1])
 
 
 def patch_halo(tile: int, window: Window) -> Halo:
-    """Give the zeros around the input that patches of whole tiles reach."""
+    """Return the zeros around the input that patches of whole tiles reach."""
     sides = []
     for axis in (window.vertical, window.horizontal):
         reach = -(-axis.output // tile) * tile + TAPS - 1 - axis.before
@@ -168,7 +168,7 @@ def _slab(name: str, tiles: int, pitch: int) -> Slab:
 
 
 def slab_sizes(stage: Winograd | WinogradBackward) -> dict[tuple[Space, str], int]:
-    """Give the scratch memory that a block of tiles needs, elements."""
+    """Return the scratch memory that a block of tiles needs, elements."""
     slabs = [stage.tiling.patches, stage.tiling.products]
     if isinstance(stage, WinogradBackward):
         slabs.append(stage.returned)

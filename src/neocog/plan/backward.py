@@ -93,7 +93,7 @@ def _partial_size(draft: Draft, index: int) -> int:
 
 
 def _most_slices(draft: Draft, index: int) -> int:
-    """Give the most slices that a layer's partial gradients allow; 0: none are kept, or they would be too large."""
+    """Return the most slices that a layer's partial gradients allow; 0: none are kept, or they would be too large."""
     if not isinstance(draft.steps[index].node.layer, Conv2d):
         return 0
     size = 4 * _partial_size(draft, index)
@@ -252,7 +252,7 @@ def _give_gradient(draft: Draft, index: int, run: range) -> None:
 
 
 def _canvas(draft: Draft, index: int) -> Tensor:
-    """Give the tensor on which a Winograd layer adds up the gradient of its input."""
+    """Return the tensor on which a Winograd layer adds up the gradient of its input."""
     value = draft.values[index]
     assert value.gradient is not None
     if not is_correlation(draft.steps[index - 1]):
@@ -271,7 +271,7 @@ def _patch_halo(draft: Draft, index: int) -> Halo:
 
 
 def _gradient_halo(draft: Draft, index: int) -> Halo:
-    """Give the zeros that a step's backward passes need around the gradient of its output."""
+    """Return the zeros that a step's backward passes need around the gradient of its output."""
     if index not in draft.layers:
         return NO_HALO
     window, tile = draft.layers[index].window, draft.backward_tile(index)

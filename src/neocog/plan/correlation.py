@@ -73,7 +73,7 @@ def pixel_rows(window: Window, x: Tensor, y: Tensor) -> list[Axis]:
 
 
 def input_halo(window: Window) -> Halo:
-    """Give the zeros that a forward pass needs around its input."""
+    """Return the zeros that a forward pass needs around its input."""
     sides = []
     for axis in (window.vertical, window.horizontal):
         last = (axis.output - 1) * axis.stride - axis.before + (axis.kernel - 1) * axis.dilation
@@ -83,7 +83,7 @@ def input_halo(window: Window) -> Halo:
 
 
 def operand(tensor: Tensor, start: int) -> Operand:
-    """Give a tensor as an operand that begins at an element of it."""
+    """Return a tensor as an operand that begins at an element of it."""
     return Operand(tensor.space, tensor.name, start, image=tensor.image_step)
 
 
@@ -271,7 +271,7 @@ def phases(axis: WindowAxis) -> list[Phase]:
 
 
 def gradient_halo(window: Window) -> Halo:
-    """Give the zeros that the gradient of the input needs around the gradient of the output."""
+    """Return the zeros that the gradient of the input needs around the gradient of the output."""
     sides = []
     for axis in (window.vertical, window.horizontal):
         live = [phase for phase in phases(axis) if phase.taps]

@@ -100,11 +100,11 @@ class Draft:
         return made
 
     def cut(self, tensor: Tensor) -> Tensor:
-        """Give what a stage sees of a tensor: in a chain, the images of one block."""
+        """Return what a stage sees of a tensor: in a chain, the images of one block."""
         return replace(tensor, images=self.block) if self.block else tensor
 
     def cut_layer(self, index: int) -> Correlation:
-        """Give a layer as a stage sees it."""
+        """Return a layer as a stage sees it."""
         layer = self.layers[index]
         return replace(layer, x=self.cut(layer.x), y=self.cut(layer.y))
 
@@ -116,7 +116,7 @@ class Draft:
     # --- steps ------------------------------------------------------------------------------------------------
 
     def window_of(self, index: int) -> Window:
-        """Give a step's window; a fully connected layer has one of 1 × 1 on an image of 1 × 1."""
+        """Return a step's window; a fully connected layer has one of 1 × 1 on an image of 1 × 1."""
         return self.live[index].window or Window(POINT, POINT)
 
     def tile_of(self, index: int) -> int | None:
@@ -153,7 +153,7 @@ class Draft:
         return self.training is not None and any(map(is_correlation, self.steps[:value]))
 
     def dropping(self, step: Step) -> Dropping:
-        """Give a Dropout its key."""
+        """Return a Dropout with its key."""
         assert isinstance(step.node.layer, Dropout)
         if step.node.index not in self.dropouts:
             self.dropouts.append(step.node.index)

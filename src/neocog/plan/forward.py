@@ -213,7 +213,7 @@ def _is_asked_for(draft: Draft, index: int) -> bool:
 
 
 def _halo_before(draft: Draft, index: int) -> Halo:
-    """Give the zeros that a step needs around its input."""
+    """Return the zeros that a step needs around its input."""
     if index < len(draft.steps) and isinstance(draft.steps[index].node.layer, Conv2d):
         window = draft.window_of(index)
         halo = correlation.input_halo(window)

@@ -24,7 +24,7 @@ class Halo:
     right: int = 0
 
     def union(self, other: Halo) -> Halo:
-        """Give the halo that holds both."""
+        """Return the halo that holds both."""
         return Halo(
             max(self.top, other.top),
             max(self.left, other.left),

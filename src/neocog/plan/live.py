@@ -29,12 +29,12 @@ class LiveStep:
 
 
 def as_image(shape: Shape) -> ImageShape:
-    """Give a vector as an image of one pixel."""
+    """Return a vector as an image of one pixel."""
     return shape if isinstance(shape, ImageShape) else ImageShape(1, 1, shape.features)
 
 
 def window_of(step: Step) -> Window | None:
-    """Give the window of a convolution or pooling as declared."""
+    """Return the window of a convolution or pooling as declared."""
     layer, shape = step.node.layer, step.node.input
     if isinstance(layer, Conv2d) and isinstance(shape, ImageShape):
         return layer.window(shape)
@@ -51,7 +51,7 @@ def trim_axis(axis: Axis, outputs: int) -> Axis:
 
 
 def whole_steps(steps: Sequence[Step]) -> tuple[LiveStep, ...]:
-    """Give what each step takes and gives where everything is wanted, read by the next step or not."""
+    """Return what each step takes and gives where everything is wanted, read by the next step or not."""
     return tuple(LiveStep(as_image(step.node.input), as_image(step.node.output), window_of(step)) for step in steps)
 
 

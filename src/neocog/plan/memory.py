@@ -116,7 +116,7 @@ def _rewritten(
 
 
 def lives_of(stages: Sequence[Stage]) -> dict[Name, tuple[int, int]]:
-    """Give the first and last stage that touches each piece of memory."""
+    """Return the first and last stage that touches each piece of memory."""
     lives: dict[Name, tuple[int, int]] = {}
     for index, stage in enumerate(stages):
         reads, writes = accesses(stage)

@@ -25,7 +25,7 @@ class ParameterLayout:
     size: int
 
     def gradient(self, index: int) -> Panels:
-        """Give the panels of a layer's gradient: laid out like the parameters, in memory of their own."""
+        """Return the panels of a layer's gradient: laid out like the parameters, in memory of their own."""
         p = self.panels[index]
         return Panels(GRADIENTS, p.rows, p.columns, p.width, p.offset, Space.WORK)
 

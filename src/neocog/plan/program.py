@@ -55,12 +55,12 @@ class Program:
         return "prediction" if self.peaks is None else "peaks"
 
     def every_stage(self) -> Iterator[Stage]:
-        """Give all stages in order, those inside chains one by one."""
+        """Return all stages in order, those inside chains one by one."""
         for stage, _ in self.every_stage_with_times():
             yield stage
 
     def every_stage_with_times(self) -> Iterator[tuple[Stage, int]]:
-        """Give all stages, and how often each runs: once, or in a chain for every block of images."""
+        """Return all stages, and how often each runs: once, or in a chain for every block of images."""
         for scheduled in self.stages:
             if isinstance(scheduled.stage, Chain):
                 for link in scheduled.stage.stages:

@@ -38,7 +38,7 @@ class Target:
         return -(-count // self.lanes) * self.lanes
 
     def tile_rows(self, vectors: int) -> int:
-        """Give the most rows of a register tile of `vectors` columns: accumulators, one row of weights and one
+        """Return the most rows of a register tile of `vectors` columns: accumulators, one row of weights and one
         broadcast input must fit the registers (and a product, where multiply-adds are two instructions).
         """
         spare = 1 if self.fma else 2

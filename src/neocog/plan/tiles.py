@@ -12,7 +12,7 @@ LINE_VALUES = 16  # one cache line more from position to position: powers of two
 
 
 def position_step(matrix: Panels) -> int:
-    """Give the elements from one position's matrix to the next one's."""
+    """Return the elements from one position's matrix to the next one's."""
     return matrix.size + LINE_VALUES
 
 

@@ -65,7 +65,7 @@ def _check(stage: Stage, places: Mapping[Name, Place], lanes: int, images: int, 
 
 
 def _contractions(stage: Stage) -> tuple[Contraction, ...]:
-    """Give the contractions that a stage consists of."""
+    """Return the contractions that a stage consists of."""
     match stage:
         case Contraction():
             return (stage,)
@@ -124,7 +124,7 @@ def _check_apart(places: Mapping[Name, Place]) -> None:
 
 
 def _span(axes: Iterable[Axis], which: str) -> tuple[int, int]:
-    """Give the lowest and highest distance that loops move an operand; an empty loop moves nothing."""
+    """Return the lowest and highest distance that loops move an operand; an empty loop moves nothing."""
     low = high = 0
     for axis in axes:
         far = max(0, axis.extent - 1) * int(getattr(axis, which))
@@ -133,7 +133,7 @@ def _span(axes: Iterable[Axis], which: str) -> tuple[int, int]:
 
 
 def _reaches(stage: Stage, lanes: int) -> Iterable[tuple[str, Operand, int, int]]:
-    """Give each operand of a stage with the lowest and highest element that it touches, from its start."""
+    """Return each operand of a stage with the lowest and highest element that it touches, from its start."""
     match stage:
         case Contraction():
             yield from _contraction_reaches(stage, lanes)
@@ -188,7 +188,7 @@ def _contraction_reaches(stage: Contraction, lanes: int) -> Iterable[tuple[str, 
 
 
 def _tile_reaches(tiling: Tiling, lanes: int) -> Iterable[tuple[str, Operand, int, int]]:
-    """Give the first and last element of x that patches read, and of scratch that transforms write."""
+    """Return the first and last element of x that patches read, and of scratch that transforms write."""
     yield _patches(tiling, tiling.x, lanes)
     positions = (tiling.side + 2) ** 2
     for slab in (tiling.patches, tiling.products):
@@ -196,7 +196,7 @@ def _tile_reaches(tiling: Tiling, lanes: int) -> Iterable[tuple[str, Operand, in
 
 
 def _patches(tiling: Tiling, x: Tensor, lanes: int) -> tuple[str, Operand, int, int]:
-    """Give the first and last element of a tensor, laid out around the same image as x, that whole patches cover."""
+    """Return the first and last element of a tensor, laid out around the same image as x, that whole patches cover."""
     top = x.halo.top - tiling.x.halo.top + tiling.first_row
     left = x.halo.left - tiling.x.halo.left + tiling.first_column
     start = top * x.row_step + left * x.pitch
@@ -208,7 +208,7 @@ def _patches(tiling: Tiling, x: Tensor, lanes: int) -> tuple[str, Operand, int, 
 
 
 def _whole_tiles(tiling: Tiling, lanes: int) -> tuple[str, Operand, int, int]:
-    """Give the first and last element of y that whole tiles cover."""
+    """Return the first and last element of y that whole tiles cover."""
     y = tiling.y
     down, across = tiling.down * tiling.side, tiling.across * tiling.side
     last = (y.images - 1) * y.image_step + (down - 1) * y.row_step + (across - 1) * y.pitch

@@ -56,12 +56,12 @@ class Minimal:
 
 
 def transposed(matrix: Matrix) -> Matrix:
-    """Give a matrix with rows and columns swapped."""
+    """Return a matrix with rows and columns swapped."""
     return tuple(zip(*matrix, strict=True))
 
 
 def transposed_steps(steps: Steps) -> Steps:
-    """Give the transposed product."""
+    """Return the transposed product."""
     return tuple(transposed(matrix) for matrix in reversed(steps))
 
 
@@ -125,7 +125,7 @@ def _output_steps(points: tuple[Fraction, ...], matrix: Matrix) -> Steps:
 
 
 def _product(roots: Sequence[Fraction], size: int) -> tuple[Fraction, ...]:
-    """Give the coefficients of Π (x - root), lowest power first, filled with zeros up to `size`."""
+    """Return the coefficients of Π (x - root), lowest power first, filled with zeros up to `size`."""
     coefficients = [Fraction(1)]
     for root in roots:
         shifted = [Fraction(0), *coefficients]

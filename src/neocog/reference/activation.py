@@ -10,12 +10,12 @@ from neocog.reference.arrays import Array
 
 
 def relu_forward(x: Array) -> Array:
-    """Give max(x, 0); a NaN stays."""
+    """Return max(x, 0); a NaN stays."""
     return np.maximum(x, 0)
 
 
 def relu_backward(x: Array, dy: Array) -> Array:
-    """Give the gradient of x: dy where x > 0."""
+    """Return the gradient of x: dy where x > 0."""
     return np.where(x > 0, dy, 0)
 
 
@@ -42,5 +42,5 @@ def dropout_forward(x: Array, mask: Array, layer: Dropout) -> Array:
 
 
 def dropout_backward(mask: Array, dy: Array, layer: Dropout) -> Array:
-    """Give the gradient of x."""
+    """Return the gradient of x."""
     return np.where(mask, dy * (1.0 / (1.0 - layer.rate)), 0)

@@ -39,7 +39,7 @@ def forward(x: Array, weight: Array, layer: Conv2d, bias: Array | None = None) -
 
 
 def backward(x: Array, weight: Array, dy: Array, layer: Conv2d) -> tuple[Array, Array, Array]:
-    """Give the gradients of x, weight and bias for dy (N, H', W', K), the gradient of the output.
+    """Return the gradients of x, weight and bias for dy (N, H', W', K), the gradient of the output.
 
     The tap that multiplied x by w on the way forward sends w·dy back to x, and x·dy to w.
     """

@@ -12,5 +12,5 @@ def forward(x: Array, weight: Array, bias: Array | None = None) -> Array:
 
 
 def backward(x: Array, weight: Array, dy: Array) -> tuple[Array, Array, Array]:
-    """Give the gradients of x, weight and bias for dy (N, outputs), the gradient of the output."""
+    """Return the gradients of x, weight and bias for dy (N, outputs), the gradient of the output."""
     return dy @ weight.T, x.T @ dy, dy.sum(axis=0)

@@ -10,14 +10,14 @@ from neocog.reference.arrays import Array
 
 
 def log_softmax(logits: Array) -> Array:
-    """Give the logarithms of the softmax of logits (N, classes), without overflow."""
+    """Return the logarithms of the softmax of logits (N, classes), without overflow."""
     shifted = logits - logits.max(axis=-1, keepdims=True)
     result: Array = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
     return result
 
 
 def softmax(logits: Array) -> Array:
-    """Give probabilities for logits (N, classes): exp(z) over the sum of exp(z).
+    """Return probabilities for logits (N, classes): exp(z) over the sum of exp(z).
 
     >>> softmax(np.array([[0.0, 0.0]]))
     array([[0.5, 0.5]])
@@ -27,14 +27,14 @@ def softmax(logits: Array) -> Array:
 
 
 def smoothed(labels: Array, classes: int, smoothing: float) -> Array:
-    """Give the target distribution (N, classes): 1 at each label, of which `smoothing` is spread over all classes."""
+    """Return the target distribution (N, classes): 1 at each label, of which `smoothing` is spread over all classes."""
     one_hot = np.zeros((len(labels), classes))
     one_hot[np.arange(len(labels)), labels] = 1.0
     return (1.0 - smoothing) * one_hot + smoothing / classes
 
 
 def forward(loss: Loss, logits: Array, targets: Array) -> float:
-    """Give the mean loss of a batch.
+    """Return the mean loss of a batch.
 
     Arguments:
         loss: which.
@@ -50,7 +50,7 @@ def forward(loss: Loss, logits: Array, targets: Array) -> float:
 
 
 def backward(loss: Loss, logits: Array, targets: Array) -> Array:
-    """Give the gradient of `forward` in the logits, (N, outputs)."""
+    """Return the gradient of `forward` with respect to the logits, (N, outputs)."""
     if isinstance(loss, CrossEntropy):
         want = smoothed(targets, logits.shape[1], loss.label_smoothing).astype(logits.dtype)
         gradient: Array = (softmax(logits) - want) / len(logits)

@@ -43,7 +43,7 @@ class Run:
         return self.outputs[-1]
 
     def input(self, index: int) -> Array:
-        """Give what layer number `index` took."""
+        """Return the input of layer number `index`."""
         return self.outputs[index - 1] if index else self.image
 
 
@@ -62,7 +62,7 @@ class Gradients:
 
 
 def normalise(graph: Graph, images: Array, dtype: np.dtype[np.generic]) -> Array:
-    """Give what the first layer takes for images (N, H, W, C): (value - mean) / std; uint8 is divided by 255 first."""
+    """Return images (N, H, W, C) as the first layer takes them: (value - mean) / std; uint8 is divided by 255 first."""
     mean, std = graph.normalisation.per_channel(graph.input.channels)
     values = images.astype(dtype)
     if images.dtype == np.uint8:

@@ -14,7 +14,7 @@ Memory = dict[str, Array]
 
 
 def initial_memory(optimizer: Optimizer, weight: Array) -> Memory:
-    """Give the memory before the first step: zeros of the parameter's shape."""
+    """Return the memory before the first step: zeros of the parameter's shape."""
     return {name: np.zeros_like(weight) for name in optimizer.memory}
 
 

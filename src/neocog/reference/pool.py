@@ -39,7 +39,7 @@ def max_forward(x: Array, layer: MaxPool2d) -> tuple[Array, Array]:
 
 
 def max_backward(x: Array, winner: Array, dy: Array, layer: MaxPool2d) -> Array:
-    """Give the gradient of x: dy goes to each window's winner, and nowhere else."""
+    """Return the gradient of x: dy goes to each window's winner, and nowhere else."""
     window = layer.walk(image_shape(x))
     dx = np.zeros_like(pad(x, window), dtype=dy.dtype)
     for place, (_, _, where) in enumerate(taps(window)):
@@ -66,7 +66,7 @@ def avg_forward(x: Array, layer: AvgPool2d) -> Array:
 
 
 def avg_backward(x: Array, dy: Array, layer: AvgPool2d) -> Array:
-    """Give the gradient of x: every tap of a window gets an equal share of dy."""
+    """Return the gradient of x: every tap of a window gets an equal share of dy."""
     window = layer.walk(image_shape(x))
     dx = np.zeros_like(pad(x, window), dtype=dy.dtype)
     for _, _, where in taps(window):

@@ -14,7 +14,7 @@ Span = tuple[slice, slice, slice]
 
 
 def image_shape(x: Array) -> ImageShape:
-    """Give the shape of one image of a batch (N, H, W, C)."""
+    """Return the shape of one image of a batch (N, H, W, C)."""
     _, height, width, channels = x.shape
     return ImageShape(height, width, channels)
 

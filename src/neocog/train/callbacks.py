@@ -1,4 +1,4 @@
-"""Callbacks: code that is called as training goes on, under Keras' hook names."""
+"""Callbacks: code that is called during training, under Keras' hook names."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from neocog.train.source import check_count
 
 
 class Callback:
-    """Base of callbacks: override what is of interest. `run` is the training under way; `run.stop(reason)` ends it.
+    """Base class of callbacks: override the hooks you need. `run` is the current training; `run.stop(reason)` ends it.
 
     >>> class Losses(Callback):
     ...     def on_epoch_end(self, run, epoch):
@@ -23,7 +23,7 @@ class Callback:
         """Before the first epoch; after a resume `run.history` holds the earlier ones."""
 
     def on_train_end(self, run: Run) -> None:
-        """After the last epoch, also when training is interrupted or fails; `run.history.stopped` says which."""
+        """After the last epoch, even if training was interrupted or failed; `run.history.stopped` says which."""
 
     def on_epoch_begin(self, run: Run) -> None:
         """Before an epoch, `run.epoch`."""
@@ -39,15 +39,15 @@ class Callback:
 
 
 class EarlyStopping(Callback):
-    """Stop when a number has not improved for `patience` epochs; Keras' arguments.
+    """Stop when a metric has not improved for `patience` epochs. The arguments are Keras'.
 
     `fit(patience=...)` is the shorter way, and watches validation accuracy and loss together.
 
     Arguments:
         monitor: "loss", "accuracy", "val_loss" or "val_accuracy"; accuracies should rise, losses fall.
         patience: epochs without improvement before stopping.
-        min_delta: the least change that counts as an improvement.
-        restore_best_weights: whether the model ends on the best epoch's weights.
+        min_delta: the smallest change that counts as an improvement.
+        restore_best_weights: whether the model ends with the weights of the best epoch.
 
     Raises:
         SettingError: an argument is out of its range; while training: `monitor` needs validation data.
@@ -97,18 +97,18 @@ class EarlyStopping(Callback):
         return improves
 
     def on_train_begin(self, run: Run) -> None:
-        """Start anew, or from the epochs before a resume."""
+        """Start afresh, or from the epochs before a resume."""
         self._reset()
         for epoch in run.history.epochs:
             self._watch(run, epoch)
 
     def on_epoch_end(self, run: Run, epoch: EpochResult) -> None:
-        """Compare, and stop when patience is over."""
+        """Compare with the best epoch, and stop when patience runs out."""
         if self._watch(run, epoch) and self.restore_best_weights:
             self._best_parameters = dict(run.model.parameters)
 
     def on_train_end(self, run: Run) -> None:
-        """Go back to the best weights, where that was asked for."""
+        """Restore the best weights, if asked to."""
         if self._best_parameters is not None and run.history.epochs[-1].epoch != self.best_epoch:
             run.model.load_parameters(self._best_parameters)
             run.model.metrics = run.history.epochs[self.best_epoch - 1].metrics()

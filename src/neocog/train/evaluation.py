@@ -26,14 +26,14 @@ class ClassResult:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """How a model answered.
+    """How well a model did on labelled images.
 
     Arguments:
         accuracy: share of images whose most probable class is the true one.
         loss: mean over the images, computed in float64 from the engine's logits.
-        images: their number.
+        images: number of images.
         per_class: class name → its result.
-        confusion: (classes, classes) counts; row: the true class, column: the answer.
+        confusion: (classes, classes) counts; row: the true class, column: the predicted one.
     """
 
     accuracy: float
@@ -43,7 +43,7 @@ class Evaluation:
     confusion: NDArray[np.int64]
 
     def to_json(self) -> dict[str, object]:
-        """Give the same as values that JSON knows."""
+        """Return the same as JSON values."""
         return {
             "accuracy": self.accuracy,
             "loss": self.loss,
@@ -59,9 +59,9 @@ def evaluate(model: Model, batches: Iterable[Batch], loss: Loss | None = None) -
     """Measure a model in one pass over batches.
 
     Arguments:
-        model: what is measured.
+        model: the model to measure.
         batches: pairs of images and labels, such as `source.batches(0)`; of any sizes.
-        loss: which loss to report, default CrossEntropy(). Label smoothing is left out: it is an aid of training, and
+        loss: which loss to report, default CrossEntropy(). Label smoothing is ignored: it only helps training, and
             losses stay comparable without it.
 
     Raises:

@@ -23,21 +23,21 @@ Kind = TypeVar("Kind")
 class Trainer:
     """Takes optimizer steps on a model.
 
-    The model shows the new parameters whenever it is asked for them; nothing is copied before. Parameters that were
-    loaded into the model in between are trained on from the next step; the optimizer's memory stays.
+    `model.parameters` is always up to date; it is copied from the engine only when it is read. Parameters loaded into
+    the model between two steps are used from the next step on; the optimizer keeps its state.
 
     Arguments:
-        model: what is trained.
+        model: the model to train.
         optimizer: default SGD().
         loss: default CrossEntropy().
-        batch_size: the most images of a step; fewer are fine.
+        batch_size: the largest number of images in a step; fewer are fine.
         threads, engine: default: the model's.
         seed: decides which values a Dropout drops; default: the model's.
         learnt_from: which images the steps are taken on (see `neocog.data.identity`), and those that choose among their
             results; default: not known, and then `model.learnt_from` is not either.
 
     Attributes:
-        learning_rate: of the next step; begins as the optimizer's.
+        learning_rate: of the next step; initially the optimizer's.
         steps: steps taken so far.
         last: the loss and logits of the last step, or None before the first.
 
@@ -122,7 +122,7 @@ class Trainer:
         return float(self.last.loss)
 
     def gradients(self) -> State:
-        """Give the gradients of the last step's loss, without weight decay: name → array, in memory layout.
+        """Return the gradients of the last step's loss, without weight decay: name → array, in memory layout.
 
         Raises:
             SettingError: no step was taken yet.
@@ -132,19 +132,19 @@ class Trainer:
         return self._stepper.gradients()
 
     def optimizer_state(self) -> State:
-        """Copy out the optimizer's memory: "0.weight/momentum" → array in memory layout."""
+        """Return a copy of the optimizer's state: "0.weight/momentum" → array in memory layout."""
         return self._stepper.optimizer_state()
 
     def load_optimizer_state(self, state: Mapping[str, Array], steps: int) -> None:
-        """Go on where another trainer stopped: take its optimizer's memory and its number of steps."""
+        """Continue where another trainer stopped, with its optimizer's state and its number of steps."""
         self._stepper.load_optimizer_state(state, steps)
         self.steps = steps
 
     def settle(self) -> None:
-        """Round what the engine holds to float32, which is what files hold.
+        """Round the engine's values to float32, which is what files hold.
 
-        Without it a training on an engine of higher precision would differ, by rounding, from one that was resumed.
-        For an engine that computes in float32 nothing changes.
+        Without this, training on an engine of higher precision would differ, by rounding, from training that was
+        resumed. For an engine that computes in float32 nothing changes.
         """
         self._stepper.load(self.model.parameters)
         self._stepper.load_optimizer_state(self._stepper.optimizer_state(), self.steps)

@@ -37,7 +37,7 @@ needs_page = pytest.mark.skipif(not page_is_built(), reason="the page is not bui
     [
         ((), "neocog explain needs MODEL"),
         (("nothing",), "there is no model nothing"),
-        (("--lesson", "x.safetensors"), "--lesson brings its own network"),
+        (("--lesson", "x.safetensors"), "--lesson has a network of its own"),
         (("--lesson", "--port", "70000"), "must be 65535 or less"),
     ],
 )
@@ -52,7 +52,7 @@ def test_a_mistake_is_told_with_a_hint(run, words, message, tmp_path, monkeypatc
 def test_images_that_are_none_are_told(run, trained_once, tmp_path) -> None:
     model = trained_once[0]
     assert "there is no image" in run("explain", model, tmp_path / "x.png").err
-    assert "is a folder, an image was needed" in run("explain", model, tmp_path).err
+    assert "is a folder, not an image" in run("explain", model, tmp_path).err
     (tmp_path / "x.png").write_bytes(b"no image")
     done = run("explain", model, tmp_path / "x.png")
     assert (done.code, "not an image" in done.err) == (1, True)

@@ -12,7 +12,7 @@ from neocog.app.page.message import Answer, error_frame, progress_frame
 def test_facts_and_arrays_arrive_as_they_were() -> None:
     generator = np.random.default_rng(0)
     arrays = {"one": generator.normal(size=(2, 3, 4)), "none": np.zeros((0, 5)), "scalar": np.float32(2.5)}
-    facts = {"name": "滤波器 \u2028 </script>", "list": [1, (2, 3)], "count": np.int64(7), "half": np.float32(0.5)}
+    facts = {"name": "滤波器 🦓 </script>", "list": [1, (2, 3)], "count": np.int64(7), "half": np.float32(0.5)}
     (frame,) = read_frames(Answer(facts, arrays).frame())
     assert frame.manifest["facts"] == {"name": facts["name"], "list": [1, [2, 3]], "count": 7, "half": 0.5}
     for name, value in arrays.items():
@@ -43,3 +43,16 @@ def test_errors_of_users_keep_their_hint_and_others_are_called_bugs() -> None:
     (frame,) = read_frames(error_frame(ZeroDivisionError("division by zero")))
     assert frame.manifest["error"]["code"] == "internal"
     assert "bug" in frame.manifest["error"]["hint"]
+
+
+def test_what_would_act_in_a_text_is_escaped_wherever_it_stands() -> None:
+    evil = "\u202egnp.\x1b[2J\n\udcff"
+    seen = "\\u202egnp.\\x1b[2J\\n\\udcff"
+    (frame,) = read_frames(Answer({"name": evil, "list": [evil], "in": {"it": evil}}).frame())
+    assert frame.manifest["facts"] == {"name": seen, "list": [seen], "in": {"it": seen}}
+    told = nc.DataError(f"{evil} cannot be read", details=(evil,), hint=f"remove {evil}")
+    (frame,) = read_frames(error_frame(told))
+    assert frame.manifest["error"]["message"] == f"{seen} cannot be read\n{seen}"
+    assert frame.manifest["error"]["hint"] == f"remove {seen}"
+    (frame,) = read_frames(error_frame(OSError(evil)))
+    assert frame.manifest["error"]["message"] == f"neocog itself failed: OSError: {seen}"

@@ -14,36 +14,11 @@ import pytest
 from PIL import Image
 
 import neocog as nc
+from app.page.conftest import LIMIT
 from app.page.frames import read_frames
 from neocog.app.page import server
 from neocog.app.page.server import PageServer
 from neocog.app.page.session import FIRST, Session
-
-LIMIT = 20.0  # seconds; nothing here takes one
-
-
-@pytest.fixture
-def running(session: Session, unbuilt_page: None) -> Iterator[PageServer]:
-    """A server of the session, on a free port."""
-    page = PageServer(session)
-    thread = threading.Thread(target=page.run, daemon=True)
-    thread.start()
-    deadline = time.monotonic() + LIMIT
-    while not page.started:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    yield page
-    page.stop()
-    thread.join(LIMIT)
-    assert not thread.is_alive()
-
-
-@pytest.fixture
-def client(running: PageServer) -> Iterator[httpx.Client]:
-    """A client that has the token."""
-    base, token = running.address.split("/?token=")
-    with httpx.Client(base_url=base, headers={"X-Neocog-Token": token}, timeout=LIMIT) as made:
-        yield made
 
 
 def test_the_page_and_its_files_come_with_a_strict_policy(running: PageServer, client: httpx.Client) -> None:
@@ -111,7 +86,7 @@ def test_an_image_is_taken_and_brought_to_size(client: httpx.Client, session: Se
     Image.new("RGB", (3264, 2448), (200, 30, 60)).save(file, "JPEG")
     (frame,) = read_frames(client.post("/ask/input", content=file.getvalue()).content)
     facts = frame.manifest["facts"]
-    assert facts["note"] == "2448 x 3264 pixels, brought to 10 x 14 by stretch"
+    assert facts["note"] == "2448 x 3264 pixels, resized to 10 x 14 by stretch"
     assert session.input(facts["input"]).image.shape == (10, 14, 3)
 
 

@@ -56,6 +56,7 @@ export interface ModelFacts {
     mean: number[] | null
     std: number[] | null
     resize: string | null
+    most_bytes: number
   }
   first: string | null
   totals: { parameters: number; multiply_adds: number } & Counts

@@ -458,6 +458,7 @@ export const en = {
       missing: 'No camera can be used here.',
       failed: 'The camera does not start. Another program may be using it.',
     },
+    large: (size: string, most: string) => `This file has ${size} MiB; at most ${most} MiB can be taken.`,
     data: (name: string, images: string) => `${name}: ${images} images`,
     number: 'Image number',
     channels: (count: number) => `This network takes ${count} channels. Drawings, image files and cameras give 1, 3 or 4, so it can only be shown images of a data set (--data DATA).`,

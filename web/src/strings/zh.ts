@@ -452,6 +452,7 @@ export const zh: Strings = {
       missing: '这里没有可用的摄像头。',
       failed: '摄像头无法启动，可能正被其他程序占用。',
     },
+    large: (size, most) => `这个文件有 ${size} MiB，图像文件最多 ${most} MiB。`,
     data: (name, images) => `${name}：${images} 张图像`,
     number: '图像编号',
     channels: (count) => `这个网络需要 ${count} 个通道。手绘、图像文件和摄像头只有 1、3 或 4 个通道，所以只能使用数据集里的图像（--data DATA）。`,

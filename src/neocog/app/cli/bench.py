@@ -13,15 +13,17 @@ from neocog.app.cli.output import emit, print_json
 
 @click.command("bench", cls=options.Verb)
 @options.threads
-@click.option("--quick", is_flag=True, help="Measure for seconds rather than a minute.")
+@click.option("--quick", is_flag=True, help="Measure for a few seconds instead of a minute.")
 @click.option(
-    "--profile", type=options.Location(), metavar="MODEL", help="Instead, time every stage of a saved model's network."
+    "--profile", type=options.Location(), metavar="MODEL", help="Time every stage of this model's network instead."
 )
-@click.option("--batch-size", "-b", type=options.Whole(1), default=64, show_default=True, help="Of a profile.")
+@click.option(
+    "--batch-size", "-b", type=options.Whole(1), default=64, show_default=True, help="Images per batch, for --profile."
+)
 @options.as_json
 @options.quiet
 def command(threads: int | None, quick: bool, profile: str | None, batch_size: int, as_json: bool, quiet: bool) -> None:
-    """Measure this machine: the peak of a core, each kernel's share of it, and images per second of a network.
+    """Measure this machine: the peak speed of a core, the share of it that each kernel reaches, and images per second.
 
     With --profile, show where the time of a network goes, stage by stage.
     """

@@ -30,7 +30,7 @@ from neocog.train.source import DataSource
 @click.option(
     "--split",
     type=options.OneOf(datasets.SPLITS),
-    help="The part to measure on.  [default: test; in DATA without parts, all images that MODEL did not learn from]",
+    help="Part of DATA to measure on.  [default: test; without parts, all images that MODEL did not learn from]",
 )
 @options.batch_size
 @options.threads
@@ -38,7 +38,7 @@ from neocog.train.source import DataSource
 @options.engine
 @options.as_json
 @options.quiet
-@click.option("--strict", is_flag=True, help="Exit with 1 if an image could not be read.")
+@click.option("--strict", is_flag=True, help="Exit with 1 if any image cannot be read.")
 def command(
     model: Path,
     data: str,
@@ -51,7 +51,7 @@ def command(
     quiet: bool,
     strict: bool,
 ) -> None:
-    """Measure accuracy, loss and confusion of MODEL on DATA.
+    """Measure the accuracy, loss and confusion matrix of MODEL on DATA.
 
     MODEL is a model file or a run folder. The classes of DATA are matched to the model's by name.
     """

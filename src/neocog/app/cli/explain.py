@@ -38,12 +38,14 @@ OPENING = 10.0  # seconds that the server may take to answer before the browser 
 @click.argument("model", type=options.Place(), required=False)
 @click.argument("image", type=options.Place(), required=False)
 @click.option(
-    "--data", type=options.Location(), help="Images to look for patterns in.  [default: what a run learnt from]"
+    "--data",
+    type=options.Location(),
+    help="Images to search for what each filter detects.  [default: those that the run was trained on]",
 )
-@click.option("--lesson", is_flag=True, help="Open the worked example, a 6 x 6 image; needs no MODEL.")
-@click.option("--save", type=options.Place(), help="Write one file that works without neocog, and open nothing.")
-@click.option("--port", type=options.Whole(0, 65535), default=0, help="Port of 127.0.0.1.  [default: a free one]")
-@click.option("--no-browser", is_flag=True, help="Print the address, and open nothing.")
+@click.option("--lesson", is_flag=True, help="Open the worked example, a 6 x 6 image; no MODEL needed.")
+@click.option("--save", type=options.Place(), help="Write a self-contained HTML file instead of opening a page.")
+@click.option("--port", type=options.Whole(0, 65535), default=0, help="Port on 127.0.0.1.  [default: a free one]")
+@click.option("--no-browser", is_flag=True, help="Print the address without opening a browser.")
 @options.threads
 @options.engine
 @options.quiet
@@ -59,13 +61,15 @@ def command(
     engine: str,
     quiet: bool,
 ) -> None:
-    """Show what MODEL computes for IMAGE, and what its filters look for, on a page of this machine's browser.
+    """Show what MODEL computes for IMAGE, and what its filters detect, on a page in your browser.
 
-    MODEL is a model file or a run folder. The page is served to this machine alone until Ctrl-C; nothing leaves it.
+    MODEL is a model file or a run folder. The page is served to this machine only, until Ctrl-C; nothing leaves it.
     """
     if lesson:
         if model is not None:
-            raise CommandLineError("--lesson brings its own network", hint=f"leave --lesson or {model} out")
+            raise CommandLineError(
+                "--lesson has a network of its own", hint=f"leave out --lesson or {printable(str(model))}"
+            )
         session = lesson_session()
     elif model is None:
         raise CommandLineError("neocog explain needs MODEL", hint="or try the worked example: neocog explain --lesson")
@@ -109,7 +113,7 @@ def open_session(
 
 def _read(image: Path) -> bytes:
     if image.is_dir():
-        raise CommandLineError(f"{image} is a folder, an image was needed", hint=f"try --data {image}")
+        raise CommandLineError(f"{image} is a folder, not an image", hint=f"try --data {image}")
     if not image.exists():
         raise CommandLineError(f"there is no image {image}")
     return image.read_bytes()
@@ -130,7 +134,10 @@ def _gallery(session: Session, model: Model, data: str | None, *, quiet: bool) -
         return None
     gallery = Gallery(part, session.size, model.resize, model.class_names, name)
     if gallery.unreadable:
-        warn(f"{gallery.unreadable:,} images of {location} cannot be read, and are left out", hint="see: neocog check")
+        warn(
+            f"{gallery.unreadable:,} images of {location} cannot be read and are left out",
+            hint="see: neocog check",
+        )
     return gallery
 
 
@@ -170,13 +177,13 @@ def _warm_up(model: Subject) -> None:
 
 def serve(server: PageServer, *, browser: bool, quiet: bool) -> None:
     """Serve until Ctrl-C; tell the address on stdout, and open it once it answers."""
-    emit(server.address)
-    sys.stdout.flush()
-    if not quiet:
-        click.echo("the page is served to this machine alone; stop with Ctrl-C", err=True)
-    if browser and _has_display():
-        threading.Thread(target=_open, args=(server,), name="neocog-browser", daemon=True).start()
     try:
+        emit(server.address)
+        sys.stdout.flush()
+        if not quiet:
+            click.echo("the page is served to this machine only; stop it with Ctrl-C", err=True)
+        if browser and _has_display():
+            threading.Thread(target=_open, args=(server,), name="neocog-browser", daemon=True).start()
         server.run()
     except Terminated:
         raise

@@ -20,12 +20,12 @@ from neocog.interrupts import signals_raised
 # verb → (module, one line for the help page); in the order of a first acquaintance
 VERBS: dict[str, tuple[str, str]] = {
     "train": ("neocog.app.cli.train", "Train a classifier on a folder of images or a data set."),
-    "evaluate": ("neocog.app.cli.evaluate", "Measure a trained model on labelled images."),
-    "predict": ("neocog.app.cli.predict", "Name what images show."),
+    "evaluate": ("neocog.app.cli.evaluate", "Measure the accuracy of a trained model on labelled images."),
+    "predict": ("neocog.app.cli.predict", "Classify images."),
     "explain": ("neocog.app.cli.explain", "Show what a model computes, down to each multiplication."),
     "info": ("neocog.app.cli.info", "Describe a model or a data set."),
-    "check": ("neocog.app.cli.check", "Look for damaged, duplicate or suspicious images."),
-    "bench": ("neocog.app.cli.bench", "Measure the speed of this machine."),
+    "check": ("neocog.app.cli.check", "Find damaged, duplicate and suspicious images."),
+    "bench": ("neocog.app.cli.bench", "Measure how fast this machine trains and predicts."),
 }
 
 SYNONYMS = {
@@ -41,8 +41,8 @@ SYNONYMS = {
 EXAMPLES = """\b
 Start here:
   neocog train digits                      train on a small data set that comes with neocog
-  neocog train PHOTOS                      train on a folder with one folder of images a class
-  neocog predict runs/PHOTOS a.jpg b.jpg   name what is on two images
+  neocog train PHOTOS                      train on a folder with one subfolder of images per class
+  neocog predict runs/PHOTOS a.jpg b.jpg   classify two images
   neocog explain runs/PHOTOS a.jpg         see what the network computes for an image
 """
 
@@ -104,9 +104,9 @@ def _version(ctx: click.Context, parameter: click.Parameter, wanted: bool) -> No
 )
 @click.pass_context
 def cli(ctx: click.Context) -> None:
-    """Train, look into and use convolutional neural networks, compiled for the machine at hand.
+    """Train, use and look inside convolutional neural networks, compiled for this machine.
 
-    Settings may be written --epochs 5, --epochs=5 or epochs=5. Results go to stdout, progress to stderr. Exit codes:
+    Options can be written --epochs 5, --epochs=5 or epochs=5. Results go to stdout, progress to stderr. Exit codes:
     0 success, 1 a failed check or run, 2 a mistake on the command line, 130 interrupted by Ctrl-C (143 by SIGTERM, 129
     by SIGHUP). NEOCOG_DEBUG=1 shows where an error arose.
     """

@@ -222,17 +222,17 @@ class OneOf(_WordType):
 threads = click.option(
     "--threads",
     type=Whole(1, MAX_THREADS),
-    help="Threads to compute on.  [default: as many as this process may use]",
+    help="Number of compute threads.  [default: as many as this process may use]",
 )
-engine = click.option("--engine", type=OneOf(ENGINES), default="native", show_default=True, help="What computes.")
+engine = click.option("--engine", type=OneOf(ENGINES), default="native", show_default=True, help="Compute engine.")
 batch_size = click.option(
-    "--batch-size", "-b", type=Whole(1, 65536), default=64, show_default=True, help="Images computed at once."
+    "--batch-size", "-b", type=Whole(1, 65536), default=64, show_default=True, help="Images per batch."
 )
 workers = click.option(
     "--workers",
     "-j",
     type=Whole(0, MAX_THREADS),
-    help="Threads that decode images.  [default: one for each core, at most 8]",
+    help="Number of threads that decode images.  [default: one for each core, at most 8]",
 )
-as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for a program to read.")
-quiet = click.option("--quiet", "-q", is_flag=True, help="Show no progress.")
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+quiet = click.option("--quiet", "-q", is_flag=True, help="Hide progress.")

@@ -33,55 +33,65 @@ FIXED_BY_RESUME = (
 
 @click.command("train", cls=options.Verb)
 @click.argument("data", type=options.Location(), required=False)
-@click.option("--model", type=options.OneOf(("auto", *MODELS)), default="auto", show_default=True, help="The network.")
+@click.option(
+    "--model", type=options.OneOf(("auto", *MODELS)), default="auto", show_default=True, help="Network to train."
+)
 @click.option(
     "--epochs",
     type=options.Whole(1),
-    help="Passes over the images.  [default: as many as show 100,000 images, at least 10 and at most 40]",
+    help="Passes over the training images.  [default: enough to show 100,000 images; at least 10, at most 40]",
 )
 @options.batch_size
 @click.option(
     "--img-size",
     type=options.ImageSize(),
     metavar="N|HxW",
-    help="Pixels that images are brought to.  [default: their own size up to 128; else 32, 64 or 96]",
+    help="Size that images are resized to, in pixels.  [default: their own size up to 128; else 32, 64 or 96]",
 )
-@click.option("--channels", type=options.OneOf(("1", "3")), help="1 grey, 3 RGB.  [default: as the images]")
+@click.option("--channels", type=options.OneOf(("1", "3")), help="1 (grey) or 3 (RGB).  [default: as in the images]")
 @click.option("--lr", type=options.Real(above=True), help="Learning rate.  [default: 0.001; sgd: 0.05]")
-@click.option("--weight-decay", type=options.Real(), help="Pull of the weights to zero.  [default: 0; adamw: 0.01]")
+@click.option("--weight-decay", type=options.Real(), help="Weight decay (L2 penalty).  [default: 0; adamw: 0.01]")
 @click.option(
     "--optimizer",
     type=options.OneOf(tuple(recipe.LEARNING_RATES)),
     default="adam",
     show_default=True,
-    help="How weights follow their gradients.",
+    help="Optimizer.",
 )
-@click.option("--momentum", type=options.Real(0, 1), help="Of sgd.  [default: 0.9]")
+@click.option("--momentum", type=options.Real(0, 1), help="Momentum of sgd.  [default: 0.9]")
 @click.option(
     "--label-smoothing",
     type=options.Real(0, 1),
     default=0.0,
     show_default=True,
-    help="Share of the target that is spread over all classes.",
+    help="Label smoothing: the share of each target that is spread evenly over all classes.",
 )
-@click.option("--seed", type=options.Whole(0, 2**63 - 1), default=0, show_default=True, help="Same seed, same result.")
-@click.option("--patience", type=options.Whole(1), help="Stop after so many epochs without a better one.")
-@click.option("--time", "minutes", type=options.Real(above=True), metavar="MINUTES", help="Train for so long.")
+@click.option(
+    "--seed",
+    type=options.Whole(0, 2**63 - 1),
+    default=0,
+    show_default=True,
+    help="Random seed: the same seed gives the same result.",
+)
+@click.option("--patience", type=options.Whole(1), help="Stop after N epochs without improvement.")
+@click.option(
+    "--time", "minutes", type=options.Real(above=True), metavar="MINUTES", help="Train for this many minutes."
+)
 @options.threads
 @options.workers
 @options.engine
-@click.option("--output", "-o", type=options.Place(), help="The run folder.  [default: runs/NAME]")
-@click.option("--overwrite", is_flag=True, help="Replace the training that lies in --output.")
-@click.option("--resume", "resumed", type=options.Place(), metavar="RUN", help="Go on where RUN stopped.")
+@click.option("--output", "-o", type=options.Place(), help="Run folder to write.  [default: runs/NAME]")
+@click.option("--overwrite", is_flag=True, help="Replace an earlier run in --output.")
+@click.option("--resume", "resumed", type=options.Place(), metavar="RUN", help="Continue RUN where it stopped.")
 @options.as_json
 @options.quiet
-@click.option("--strict", is_flag=True, help="Do not train if an image cannot be read.")
+@click.option("--strict", is_flag=True, help="Refuse to train if any image cannot be read.")
 @click.pass_context
 def command(ctx: click.Context, /, data: str | None, resumed: Path | None, as_json: bool, **rest: object) -> None:
     """Train a classifier on DATA and write it to a run folder.
 
-    DATA is a folder with one folder of images a class (or train, val and test folders with such folders), an MNIST or
-    CIFAR-10 folder, an .npz file, a CSV with path,label, or the word digits.
+    DATA is a folder with one subfolder of images per class (or with train, val and test folders of such subfolders), an
+    MNIST or CIFAR-10 folder, an .npz file, a CSV file with the columns path and label, or the word digits.
     """
     flags = Flags(**rest)  # type: ignore[arg-type]  # click gives each the type that its option declares
     with contextlib.ExitStack() as held:

@@ -6,7 +6,7 @@ import math
 from importlib.metadata import version
 from typing import Any
 
-from neocog.app.page.session import FIRST, Session
+from neocog.app.page.session import FIRST, MOST_BYTES, Session
 from neocog.explain.receptive import receptive_field
 from neocog.explain.trace import following_relu
 from neocog.model.graph import Graph, Node
@@ -28,7 +28,7 @@ COLORS = {1: "L", 3: "RGB", 4: "RGBA"}
 
 
 def describe(session: Session) -> dict[str, Any]:
-    """Give the facts of the question `model`."""
+    """Return the facts of the question `model`."""
     model, graph = session.model, session.model.graph
     layers = [describe_layer(graph, node) for node in graph.nodes]
     counts = [layer["counts"] for layer in layers if layer["counts"]]
@@ -52,6 +52,7 @@ def describe(session: Session) -> dict[str, Any]:
             "mean": list(mean),
             "std": list(std),
             "resize": session.resize,
+            "most_bytes": MOST_BYTES,
         },
         "first": FIRST if FIRST in session.inputs else None,
         "totals": {
@@ -66,7 +67,7 @@ def describe(session: Session) -> dict[str, Any]:
 
 
 def defaults(image: ImageShape) -> dict[str, Any]:
-    """Give the arguments that views begin with, for a size of image."""
+    """Return the arguments that views begin with, for a size of image."""
     side = min(image.height, image.width)
     patch = max(1, side // 6)
     step = max(1, side // 7)
@@ -78,7 +79,7 @@ def defaults(image: ImageShape) -> dict[str, Any]:
 
 
 def describe_layer(graph: Graph, node: Node) -> dict[str, Any]:
-    """Give what the page lists of one layer."""
+    """Return what the page lists of one layer."""
     counts = weight_counts(node)
     layer = node.layer
     shape = layer.weight_shape(node.input)
@@ -104,14 +105,14 @@ def describe_layer(graph: Graph, node: Node) -> dict[str, Any]:
 
 
 def counts_facts(counts: WeightCounts | None) -> dict[str, int] | None:
-    """Give the three counts by name."""
+    """Return the three counts by name."""
     if counts is None:
         return None
     return {"fully_connected": counts.fully_connected, "local": counts.local, "shared": counts.shared}
 
 
 def without_bias(node: Node, counts: WeightCounts | None, weights: int) -> WeightCounts | None:
-    """Give the three counts of a layer's weights alone."""
+    """Return the three counts of a layer's weights alone."""
     if counts is None or not isinstance(node.layer, Conv2d | Linear) or not node.layer.bias:
         return counts
     outputs = node.output.size

@@ -311,6 +311,6 @@ def _most(values: NDArray[Any]) -> float:
 
 
 def _limits(values: Array) -> dict[str, Array]:
-    """Give the smallest and the largest value of each map; of a vector, of the whole."""
+    """Return the smallest and the largest value of each map; of a vector, of the whole."""
     flat = values.reshape(-1, values.shape[-1] if values.ndim == 3 else 1)
     return {"minimum": flat.min(axis=0), "maximum": flat.max(axis=0)}

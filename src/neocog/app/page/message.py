@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neocog.errors import DataError, EngineError, NeocogError, SettingError, ShapeError
+from neocog.text import printable
 
 Arrays = Mapping[str, NDArray[Any]]
 CODES = {SettingError: "setting", ShapeError: "shape", DataError: "data", EngineError: "engine"}
@@ -47,20 +48,23 @@ def error_facts(error: BaseException) -> dict[str, Any]:
     """Describe an error by message, hint and code; what is not meant for users is told as a bug."""
     if isinstance(error, NeocogError):
         code = next((code for kind, code in CODES.items() if isinstance(error, kind)), "data")
-        message = "\n".join([error.message, *error.details])
-        return {"message": message, "hint": error.hint, "layer": None, "code": code}
+        message = "\n".join(plain([error.message, *error.details]))
+        return {"message": message, "hint": plain(error.hint), "layer": None, "code": code}
     if isinstance(error, MemoryError):
         return {"message": "there is not enough memory for this", "hint": None, "layer": None, "code": "internal"}
-    message = f"neocog itself failed: {type(error).__name__}: {error}"
+    message = plain(f"neocog itself failed: {type(error).__name__}: {error}")
     return {"message": message, "hint": "this is a bug in neocog", "layer": None, "code": "internal"}
 
 
 def plain(value: Any) -> Any:
-    """Give JSON values: NumPy's numbers become Python's, and those that JSON cannot say become texts."""
+    """Return JSON values: NumPy's numbers become Python's, and those that JSON cannot say become texts.
+
+    In texts, what would act instead of being seen is escaped: names come from elsewhere.
+    """
     if isinstance(value, Mapping):
         return {str(key): plain(entry) for key, entry in value.items()}
     if isinstance(value, str):  # a file's name need not be Unicode
-        return value.encode(errors="backslashreplace").decode()
+        return printable(value.encode(errors="backslashreplace").decode())
     if isinstance(value, np.ndarray):
         return plain(value.tolist())
     if isinstance(value, list | tuple):

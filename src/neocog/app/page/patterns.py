@@ -208,7 +208,7 @@ def _gallery(session: Session) -> Gallery:
 
 
 def _random(session: Session, seed: int) -> Subject:
-    """Give the network with freshly drawn weights, once for each seed."""
+    """Return the network with freshly drawn weights, once for each seed."""
     return session.remember(("random", seed), lambda: randomised(session.model, seed))
 
 
@@ -222,7 +222,7 @@ def _all_patches(session: Session, control: int | None, gallery: Gallery, progre
 
 
 def _pair(question: Question, key: str) -> tuple[int, int]:
-    """Give an argument of one number, or of two between a comma, as two."""
+    """Return an argument of one number, or of two between a comma, as two."""
     if "," in question.text(key):
         pair = question.wholes(key, 2)
         assert pair is not None  # text found it

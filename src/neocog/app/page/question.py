@@ -46,11 +46,13 @@ class Question:
         """
         for key, value in arguments.items():
             if not _VALUE.fullmatch(value):
-                raise SettingError(f"{name}: {key} holds characters that no value has: {value[:40]!r}")
+                raise SettingError(
+                    f"{name}: {key[:40]} must be up to 100 letters, digits or signs of .,:_-, got {value[:40]!r}"
+                )
         return cls(name, dict(arguments))
 
     def text(self, key: str, default: str | None = None) -> str:
-        """Give an argument.
+        """Return an argument.
 
         Raises:
             SettingError: it is missing, and there is no default.
@@ -61,7 +63,7 @@ class Question:
         return value
 
     def whole(self, key: str, default: int | None = None) -> int:
-        """Give an argument that is a whole number."""
+        """Return an argument that is a whole number."""
         value = self.text(key, None if default is None else str(default))
         try:
             return int(value)
@@ -69,7 +71,7 @@ class Question:
             raise SettingError(f"{self.name}: {key} must be a whole number, got {value!r}") from None
 
     def real(self, key: str) -> float:
-        """Give an argument that is a number."""
+        """Return an argument that is a number."""
         value = self.text(key)
         try:
             number = float(value)
@@ -80,7 +82,7 @@ class Question:
         return number
 
     def wholes(self, key: str, count: int) -> tuple[int, ...] | None:
-        """Give an argument that is so many whole numbers between commas; None where it is missing."""
+        """Return an argument that is so many whole numbers between commas; None where it is missing."""
         value = self.arguments.get(key)
         if value is None:
             return None

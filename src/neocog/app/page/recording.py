@@ -74,7 +74,7 @@ def optional(session: Session, defaults: dict[str, Any]) -> Iterator[Question]:
 
 
 def targets(session: Session) -> list[str]:
-    """Give the targets whose gradients are held: the predicted class, and the loss if it, or the true one, is right."""
+    """Return the targets whose gradients are held: the predicted class, and the loss of it or of the true one."""
     logits = session.trace(FIRST).logits
     best = int(np.nan_to_num(logits, nan=-np.inf).argmax())
     label = session.input(FIRST).label

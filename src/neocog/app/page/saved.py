@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from neocog.app.page.answers import answer
-from neocog.app.page.message import Answer
+from neocog.app.page.message import Answer, plain
 from neocog.app.page.question import Question
 from neocog.app.page.recording import essential, optional
 from neocog.app.page.server import page_file
@@ -102,7 +102,7 @@ def assemble(title: str, script: str, style: str, answers: str) -> str:
         f"default-src 'none'; script-src '{_digest(script)}'; style-src '{_digest(style)}'; img-src blob: data:; "
         "base-uri 'none'; form-action 'none'"
     )
-    name = title.encode(errors="backslashreplace").decode().replace("&", "&amp;").replace("<", "&lt;")
+    name = plain(title).replace("&", "&amp;").replace("<", "&lt;")
     return f"""<!doctype html>
 <html lang="en">
 <head>

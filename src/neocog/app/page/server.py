@@ -9,42 +9,33 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
+import signal
 import socket
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from importlib.resources import files
+from types import FrameType
 
 import uvicorn
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from neocog.app.page.answers import QUESTIONS, answer
+from neocog.app.page.connection import Connection
+from neocog.app.page.guard import HEADERS, Drain, Guard
 from neocog.app.page.message import Answer, error_frame, progress_frame
 from neocog.app.page.question import Question
-from neocog.app.page.session import Input, Session
+from neocog.app.page.session import MOST_BYTES, Input, Session
 from neocog.errors import NeocogError
 from neocog.explain.subject import Progress
 
 HOST = "127.0.0.1"
-MOST_BYTES = 64 * 2**20  # of a request: an image file
+MOST_HEAD = 2**16  # bytes of a request's head: cookies of other programs on 127.0.0.1 come along
 FRAMES = "application/octet-stream"
 PIXELS = "application/x-neocog-pixels"
 FILES = {"app.js": "text/javascript", "app.css": "text/css"}
-POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
-HEADERS = {
-    "Content-Security-Policy": POLICY,
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Cache-Control": "no-store",
-}
 
 
 class Cancelled(Exception):  # noqa: N818 - it is a wish, not an error
@@ -112,7 +103,9 @@ def make_application(session: Session, token: str, port: int) -> Starlette:
         try:
             body = await _read(request)
         except _TooLargeError:
-            return PlainTextResponse(f"a request may hold {MOST_BYTES:,} bytes", 413, HEADERS)
+            return PlainTextResponse(f"an image file may have at most {MOST_BYTES:,} bytes", 413, HEADERS)
+        except ClientDisconnect:
+            return Response(status_code=400)  # to nobody
         kind, arguments = request.headers.get("content-type", ""), dict(request.query_params)
 
         def take(progress: Progress) -> Answer:
@@ -127,8 +120,10 @@ def make_application(session: Session, token: str, port: int) -> Starlette:
         Route("/{name}", file),
     ]
     application = Starlette(routes=routes)
+    application.router.redirect_slashes = False  # there is one address for each thing
     suffix = "" if port == 80 else f":{port}"  # browsers leave the usual port out
-    application.add_middleware(_Guard, hosts=(f"{HOST}{suffix}", f"localhost{suffix}"))
+    application.add_middleware(Guard, hosts=(f"{HOST}{suffix}", f"localhost{suffix}"))
+    application.add_middleware(Drain)  # outermost: it holds for the guard's refusals too
     return application
 
 
@@ -150,28 +145,6 @@ async def _read(request: Request) -> bytes:
         if len(body) > MOST_BYTES:
             raise _TooLargeError
     return bytes(body)
-
-
-class _Guard:
-    """Refuses requests that name another host (DNS rebinding) or that another page sent."""
-
-    def __init__(self, app: ASGIApp, hosts: tuple[str, ...]) -> None:
-        self.app = app
-        self.hosts = hosts
-        self.origins = tuple(f"http://{host}" for host in hosts)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            headers = {key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]}
-            refusal = None
-            if headers.get("host") not in self.hosts:
-                refusal = "this server answers 127.0.0.1 alone"
-            elif "origin" in headers and headers["origin"] not in self.origins:
-                refusal = "this server answers its own page alone"
-            if refusal is not None:
-                await PlainTextResponse(refusal, 403, HEADERS)(scope, receive, send)
-                return
-        await self.app(scope, receive, send)
 
 
 async def _frames(find: Callable[[Progress], Answer]) -> AsyncIterator[bytes]:
@@ -219,6 +192,39 @@ def take_input(session: Session, body: bytes, kind: str, arguments: dict[str, st
     return Answer({"input": session.add(item), "name": item.name, "note": item.note})
 
 
+class _Server(uvicorn.Server):
+    """Ends at once: an answer under way is cut off rather than waited for, then cancelled, which uvicorn logs."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for server in self.servers:
+            server.close()
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+        await asyncio.sleep(0)  # so that they hear of it
+        await super().shutdown(sockets)
+
+
+@contextlib.contextmanager
+def _hang_up_ends(server: uvicorn.Server) -> Iterator[None]:
+    """End a server when its terminal closes, as uvicorn does on Ctrl-C and SIGTERM; then what was there before acts."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    hung_up = threading.Event()
+
+    def end(number: int, frame: FrameType | None) -> None:
+        hung_up.set()
+        server.should_exit = True
+
+    before = signal.signal(signal.SIGHUP, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    if hung_up.is_set():
+        signal.raise_signal(signal.SIGHUP)
+
+
 class PageServer:
     """Serves one session on a free port of this machine.
 
@@ -238,6 +244,7 @@ class PageServer:
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             self._socket.bind((HOST, port))
+            self._socket.listen()  # so that whoever has the address may connect already
         except OSError as error:
             self._socket.close()
             raise NeocogError(
@@ -248,13 +255,21 @@ class PageServer:
         self.address = f"http://{HOST}:{self.port}/?token={token}"
         application = make_application(session, token, self.port)
         configuration = uvicorn.Config(
-            application, log_level="error", access_log=False, lifespan="off", timeout_graceful_shutdown=1, ws="none"
+            application,
+            http=Connection,
+            ws="none",
+            lifespan="off",
+            log_level="error",
+            access_log=False,
+            timeout_graceful_shutdown=1,
+            h11_max_incomplete_event_size=MOST_HEAD,
         )
-        self._server = uvicorn.Server(configuration)
+        self._server = _Server(configuration)
 
     def run(self) -> None:
-        """Serve until Ctrl-C or `stop`."""
-        self._server.run(sockets=[self._socket])
+        """Serve until Ctrl-C, another signal that ends programs, or `stop`."""
+        with _hang_up_ends(self._server):
+            self._server.run(sockets=[self._socket])
 
     def stop(self) -> None:
         """End `run`, from another thread."""

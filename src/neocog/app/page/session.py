@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from neocog.app.page.kept import Kept
 from neocog.data.dataset import Dataset
 from neocog.data.decode import fit_image, read_image
 from neocog.data.resize import DEFAULT_RESIZE, ImageSize, ResizeRule
@@ -22,9 +22,10 @@ from neocog.explain.subject import Subject
 from neocog.explain.trace import Trace, trace
 
 READ_BATCH = 256  # images that are read at a time to find those that cannot be
-KEPT_INPUTS = 64
-KEPT_RESULTS = 24
+KEPT_INPUTS, INPUT_BYTES = 64, 256 * 2**20  # images that questions may name
+KEPT_RESULTS, RESULT_BYTES = 24, 512 * 2**20  # what came of them
 MOST_IMAGES = 10_000  # of a data set that are looked through
+MOST_BYTES = 64 * 2**20  # of an image file that the page is given
 MOST_PIXELS = 50_000_000  # of an image that the page is given
 FIRST = "first"
 Value = TypeVar("Value")
@@ -74,7 +75,7 @@ class Gallery:
         return len(self._indices)
 
     def __getitem__(self, rows: Any, /) -> NDArray[Any]:
-        """Give the images (n, H, W, C) of a slice, or of an array of indices.
+        """Return the images (n, H, W, C) of a slice, or of an array of indices.
 
         Raises:
             DataError: one cannot be read; which cannot was found out, and left out, when the gallery was made.
@@ -86,7 +87,7 @@ class Gallery:
         return images
 
     def input(self, index: int) -> Input:
-        """Give one image as an input.
+        """Return one image as an input.
 
         Raises:
             SettingError: there is no such image.
@@ -118,15 +119,15 @@ class Session:
     lesson: bool = False
     notebook: bool = False
     engine: str = "native"
-    inputs: OrderedDict[str, Input] = field(default_factory=OrderedDict)
-    _results: OrderedDict[Hashable, Any] = field(default_factory=OrderedDict)
+    inputs: Kept[str, Input] = field(default_factory=lambda: Kept(KEPT_INPUTS, INPUT_BYTES, FIRST))
+    _results: Kept[Hashable, Any] = field(default_factory=lambda: Kept(KEPT_RESULTS, RESULT_BYTES))
     _under_way: dict[Hashable, threading.Lock] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _counter: int = 0
 
     @property
     def size(self) -> ImageSize:
-        """What images are brought to."""
+        """What images are resized to."""
         shape = self.model.graph.input
         return ImageSize(shape.height, shape.width, shape.channels)
 
@@ -142,8 +143,6 @@ class Session:
             self._counter += 1
             name = name or f"i{self._counter}"
             self.inputs[name] = item
-            while len(self.inputs) > KEPT_INPUTS:
-                del self.inputs[next(key for key in self.inputs if key != FIRST)]
             return name
 
     def decode(self, body: bytes, name: str) -> Input:
@@ -162,14 +161,14 @@ class Session:
             DataError: there are not as many bytes as pixels.
         """
         if not (0 < height <= 4096 and 0 < width <= 4096) or len(body) != height * width * 4:
-            raise DataError(f"a drawing of {height} x {width} pixels needs four bytes a pixel, got {len(body):,}")
+            raise DataError(f"a drawing of {height} x {width} pixels needs 4 bytes per pixel, got {len(body):,} bytes")
         return self._fitted(Image.frombytes("RGBA", (width, height), body).convert("RGB"), "drawing")
 
     def _fitted(self, image: Image.Image, name: str) -> Input:
         size = self.size
         note = None
         if (image.height, image.width) != (size.height, size.width):
-            note = f"{image.height} x {image.width} pixels, brought to {size.height} x {size.width} by {self.resize}"
+            note = f"{image.height} x {image.width} pixels, resized to {size.height} x {size.width} by {self.resize}"
         return Input(fit_image(image, size, self.resize, name=name), name, note)
 
     def input(self, name: str) -> Input:
@@ -185,27 +184,31 @@ class Session:
         return found
 
     def remember(self, key: Hashable, compute: Callable[[], Value]) -> Value:
-        """Give what `compute` gives, from memory if it was asked for lately."""
+        """Return what `compute` returns, from memory if it was asked for lately."""
         with self._lock:
+            if key in self._results:
+                return cast(Value, self._recall(key))
             under_way = self._under_way.setdefault(key, threading.Lock())
-        with (
-            under_way
-        ):  # two views that ask for the same have it computed once; if that is cancelled, the next one does it
+        # Two views that ask for the same have it computed once; if that is cancelled, the next one does it.
+        with under_way:
             with self._lock:
                 if key in self._results:
-                    self._results.move_to_end(key)
-                    kept: Value = self._results[key]
-                    return kept
-            value = compute()
-            with self._lock:
-                self._results[key] = value
-                self._under_way.pop(key, None)
-                while len(self._results) > KEPT_RESULTS:
-                    self._results.popitem(last=False)
+                    return cast(Value, self._recall(key))
+            try:
+                value = compute()
+                with self._lock:
+                    self._results[key] = value
+            finally:
+                with self._lock:
+                    self._under_way.pop(key, None)
             return value
 
+    def _recall(self, key: Hashable) -> Any:
+        self._results.move_to_end(key)
+        return self._results[key]
+
     def trace(self, name: str) -> Trace:
-        """Give an image's way through the network."""
+        """Return an image's way through the network."""
         image = self.input(name).image
         return self.remember(("trace", name), lambda: trace(self.model, image))
 
@@ -215,6 +218,6 @@ class Session:
         return int(getattr(self.model, "seed", 0)) + 1
 
     def flow(self, name: str, target: str) -> GradientFlow:
-        """Give the gradient of a target for an image."""
+        """Return the gradient of a target for an image."""
         wanted = read_target(self.model, target)
         return self.remember(("flow", name, wanted), lambda: gradient_flow(self.trace(name), wanted))
