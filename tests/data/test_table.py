@@ -92,7 +92,7 @@ def test_damaged_tables_name_the_line(table, text, message):
 
 
 def test_other_damage_is_named(tmp_path, table):
-    with pytest.raises(FormatError, match="no table in UTF-8 text"):
+    with pytest.raises(FormatError, match="line 2: no UTF-8 text"):
         read_table(table("path,label\nimg/0.png,\xe4\n", encoding="latin-1"))
     with pytest.raises(FormatError, match="line 2: no JSON"):
         read_table(table('{"path": "img/0.png", "label": 1}\n{"path":\n', "a.jsonl"))
@@ -106,14 +106,3 @@ def test_a_table_whose_files_are_elsewhere_is_an_error(table):
     with pytest.raises(DataError, match=r"none of its 2 files is there, the first is .*x/0\.png") as caught:
         read_table(table("path,label\nx/0.png,a\nx/1.png,b\n"))
     assert "relative to the table" in caught.value.hint
-
-
-def test_a_path_with_a_nul_byte_is_an_unreadable_image(table, save_image):
-    save_image("img/0.png")
-    data = read_table(table('{"path": "img/0.png", "label": 1}\n{"path": "a\\u0000b.png", "label": 2}\n', "a.jsonl"))
-    data = data.unsplit
-    assert len(data.digests()) == 2
-    assert data.native_size is not None
-    with pytest.raises(DataError, match="no file can have this name"):
-        data.facts(1)
-    assert list(data.verify(data.native_size)) == [1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from neocog.data.files import FileDataset
 from neocog.data.resize import DEFAULT_RESIZE, ImageSize, ResizeRule
 from neocog.data.sources import read_source, split_source
 from neocog.errors import DataError
+from neocog.reading import expanded
 
 VALIDATION_FRACTION = 0.1  # of a training part that comes with a test part, and without a validation part
 SPLIT_SEED = 0  # one for all: --seed changes a training, not what is held out, so that figures stay comparable
@@ -38,7 +40,7 @@ def open_source(location: str) -> Source:
     try:
         return read_source(location)
     except DataError as error:
-        if location == DIGITS or Path(location).expanduser().exists():
+        if location == DIGITS or os.path.lexists(expanded(location)):
             raise
         raise CommandLineError(error.message, details=error.details, hint=error.hint) from None
 
