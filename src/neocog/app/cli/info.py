@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -28,7 +29,7 @@ KIND_NAMES = {1: "grey", 3: "RGB", 4: "RGBA"}
 def command(thing: str, as_json: bool) -> None:
     """Describe a model (a file or a run folder) or a data set (whatever neocog train takes)."""
     path = Path(thing)
-    if path.suffix == MODEL_ENDING or (path / models.MODEL_FILE).is_file():
+    if path.suffix == MODEL_ENDING or os.path.isfile(path / models.MODEL_FILE):  # noqa: PTH113 - raises nothing
         _describe_model(path, as_json)
     else:
         _describe_data(thing, as_json)
