@@ -140,7 +140,11 @@ def test_a_table_one_folder_down_is_found(tree):
     [
         (["cat/{indoor,outdoor}/1.png", "dog/1.png"], ("cat", "dog"), "(indoor, outdoor) are not told apart"),
         (["cat/deep/er/1.png", "dog/1.png"], ("cat", "dog"), None),
-        (["animals/{cat,dog}/1.png", "vehicles/{bus,car}/1.png"], ("animals", "vehicles"), "(bus, car, cat and 1 more)"),
+        (
+            ["animals/{cat,dog}/1.png", "vehicles/{bus,car}/1.png"],
+            ("animals", "vehicles"),
+            "(bus, car, cat and 1 more)",
+        ),
         ([f"{c}/{{front,back}}/1.png" for c in "abcdef"], tuple("abcdef"), "(back, front) are not told apart"),
         (["cat/{train,test}/1.png", "dog/{train,test}/1.png"], ("cat", "dog"), "are not taken as parts"),
         (["car/1.png", "plane/1.png", "train/1.png"], ("car", "plane", "train"), None),

@@ -33,6 +33,8 @@ def test_other_words_are_kept():
     assert part_name("asl_alphabet_test") == PartName("test", ("asl", "alphabet"))
 
 
-@pytest.mark.parametrize("name", ["", "terrain", "trainer", "strain", "contest", "developer", "data", "train_test", "猫"])
+@pytest.mark.parametrize(
+    "name", ["", "terrain", "trainer", "strain", "contest", "developer", "data", "train_test", "猫"]
+)
 def test_other_names_are_no_parts(name):
     assert part_name(name) is None

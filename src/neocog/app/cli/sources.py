@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import glob
 import os
 import sys
@@ -91,15 +92,18 @@ def _images_below(folder: Path, left_out: LeftOut) -> list[Path]:
 def _matching(pattern: str, left_out: LeftOut) -> list[Path]:
     """List the files that a pattern matches; a folder stands for the images below it, as it does without a pattern."""
     start, rest = _literal_start(pattern)
-    # Path.glob takes no absolute pattern
-    matches = [Path(match) for match in sorted(glob.glob(glob.escape(start) + rest, recursive=True))]  # noqa: PTH207
-    files = [match for match in matches if match.is_file()]
-    if "**" not in rest:  # which matches folders on its way to what it is after
+    parts = [part for part in rest.split("/") if part]
+    if "**" in parts:
+        files = [path for path in _files_below(start) if _fits(path.relative_to(start).parts, parts)]
+    else:
+        # Path.glob takes no absolute pattern
+        matches = [Path(match) for match in sorted(glob.glob(glob.escape(start) + rest))]  # noqa: PTH207
+        files = [match for match in matches if match.is_file()]
         for folder in (match for match in matches if match.is_dir()):
             inner = LeftOut()
             files += [folder / image for image in Walk(folder).images("", inner)]
             left_out.merge(inner, folder.name)
-        files.sort()
+    files.sort()
     if not files:
         place = Path(start or ".")
         first = place / rest.partition("/")[0]
@@ -118,6 +122,32 @@ def _literal_start(pattern: str) -> tuple[str, str]:
     cuts = [place + 1 for place, character in enumerate(pattern) if character == "/"]
     cut = next((cut for cut in reversed(cuts) if os.path.isdir(pattern[:cut])), 0)  # noqa: PTH112
     return pattern[:cut], pattern[cut:]
+
+
+def _files_below(start: str) -> Iterator[Path]:
+    """Yield all files below a folder that are not hidden; glob itself would follow links in circles."""
+    seen = set()
+    for place, folders, files in os.walk(start or ".", followlinks=True):
+        status = os.stat(place)  # noqa: PTH116
+        if (status.st_dev, status.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from (path for name in files if not name.startswith(".") and (path := Path(place, name)).is_file())
+
+
+def _fits(names: Sequence[str], pattern: Sequence[str]) -> bool:
+    """Whether a path fits a pattern, both cut at slashes; "**" stands for any number of folders, or all that is below.
+
+    >>> _fits(["a", "b", "1.png"], ["**", "*.png"]), _fits(["a", "1.png"], ["*.png"])
+    (True, False)
+    """
+    if not pattern or not names:
+        return not pattern and not names
+    if pattern[0] == "**":
+        return len(pattern) == 1 or any(_fits(names[place:], pattern[1:]) for place in range(len(names)))
+    return fnmatch.fnmatchcase(names[0], pattern[0]) and _fits(names[1:], pattern[1:])
 
 
 def _file(path: Path) -> Picture:
