@@ -132,3 +132,19 @@ def test_the_public_photographs_pass(data_folder):
     assert report.ok
     assert sum(report.counts["train"]) == 3068
     assert max(report.largest) == 224
+
+
+def test_names_that_act_on_a_terminal_are_shown_as_escapes(tmp_path, save_image):
+    for number in range(2):
+        save_image(f"a\x1b[2J\n/{number}.png")
+        save_image(f"b\u202e/{number}.png", 5)
+    (tmp_path / "b\u202e/x\x07.png").write_text("no image")
+    report = check_data(open_data(tmp_path, validation_fraction=0, test_fraction=0))
+    text = report.to_text()
+    assert "\x1b" not in text + report.to_json()
+    assert "\u202e" not in text + report.to_json()
+    assert "\x07" not in text
+    rows = [line for line in text.splitlines() if line.startswith(("a", "b"))]
+    assert [row.split()[0] for row in rows] == ["a\\x1b[2J\\n", "b\\u202e", "all"]
+    assert len({len(row) for row in rows}) == 1
+    assert "x\\x07.png" in text

@@ -1,3 +1,4 @@
+import os
 import shutil
 
 import numpy as np
@@ -5,7 +6,7 @@ import pytest
 
 from neocog.data.dataset import Subset
 from neocog.data.sources import open_data, read_source
-from neocog.errors import DataError, SettingError
+from neocog.errors import DataError, FormatError, SettingError
 
 
 @pytest.fixture
@@ -144,6 +145,93 @@ def test_what_is_not_understood_is_listed(tmp_path):
     with pytest.raises(DataError) as caught:
         open_data(tmp_path / "photos.zip")
     assert caught.value.hint == "unpack it, and pass the folder"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "columns"),
+    [
+        ("metadata.csv", "image_id,photographer\n001,ann\n", "'image_id', 'photographer'"),
+        ("metadata.csv", "file_name,text\n", "'file_name', 'text'"),
+        ("metadata.csv", "", "nothing"),
+        ("metadata.jsonl", '{"file_name": "cat/1.png", "text": "a cat"}\n', "'file_name', 'text'"),
+    ],
+)
+def test_a_metadata_table_that_labels_nothing_leaves_good_class_folders_alone(photos, name, text, columns):
+    (photos / name).write_text(text)
+    source = read_source(photos)
+    assert (source.kind, len(source.unsplit)) == ("image folder", 120)
+    assert source.notes == (f"{name} labels no images (columns {columns}), and is ignored",)
+
+
+def test_such_a_table_in_a_part_is_ignored_too(tmp_path, save_image):
+    for path in ("train/a/1.png", "train/b/1.png", "test/a/2.png"):
+        save_image(path)
+    (tmp_path / "train/metadata.csv").write_text("camera,date\nnikon,2024\n")
+    source = read_source(tmp_path)
+    assert (len(source.train), len(source.test)) == (2, 1)
+    assert source.notes == ("train/metadata.csv labels no images (columns 'camera', 'date'), and is ignored",)
+
+
+def test_without_class_folders_such_a_table_is_an_error(tmp_path, save_image):
+    save_image("images/1.png")
+    (tmp_path / "metadata.csv").write_text("image_id,category\n1,a\n")
+    with pytest.raises(FormatError, match="needs a column path"):
+        read_source(tmp_path)
+    save_image("2.png")
+    with pytest.raises(FormatError, match="needs a column path"):
+        read_source(tmp_path)
+
+
+def test_a_table_that_cannot_be_read_is_no_reason_to_go_on(photos):
+    (photos / "metadata.csv").write_bytes(b"file_name,label\ncat/1.png,\xe4\n")
+    with pytest.raises(FormatError, match="line 2: no UTF-8 text"):
+        read_source(photos)
+
+
+def test_a_fifo_called_metadata_is_not_waited_for(photos):
+    os.mkfifo(photos / "metadata.csv")
+    assert read_source(photos).kind == "image folder"
+
+
+def test_the_home_folder_may_be_written_as_a_tilde(photos, monkeypatch):
+    monkeypatch.setenv("HOME", str(photos.parent))
+    assert len(read_source("~/photos").unsplit) == 120
+    for location in ("~nosuch/x", "~/photo", "~nosuch"):
+        with pytest.raises(DataError, match="there is no such file or folder"):
+            read_source(location)
+
+
+@pytest.mark.parametrize("location", ["a\0b", "\ud800", 5000 * "x", "x/" + 300 * "y"])
+def test_names_that_no_file_can_have_are_told(location):
+    with pytest.raises(DataError, match="no such file or folder"):
+        read_source(location)
+
+
+def test_what_was_meant_is_guessed_where_nothing_is_found(tmp_path, photos):
+    def hint(location):
+        with pytest.raises(DataError) as caught:
+            read_source(location)
+        return caught.value.hint
+
+    assert hint(photos / "cat") == f"did you mean {photos}? Its folders would be the classes"
+    shutil.copytree(photos / "cat", tmp_path / "only/cat")
+    assert hint(tmp_path / "only/cat").startswith("put images into one folder per class")
+    (tmp_path / "x/cifar-10-batches-bin").mkdir(parents=True)
+    (tmp_path / "x/cifar-10-batches-bin/data_batch_1.bin").write_bytes(bytes(3073))
+    assert hint(tmp_path / "x") == f"did you mean {tmp_path}/x/cifar-10-batches-bin?"
+    (tmp_path / "labels.xlsx").write_bytes(b"PK")
+    assert hint(tmp_path / "labels.xlsx") == "save it as CSV UTF-8, with the columns path and label"
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(DataError, match="no regular file, and of a kind that is not understood"):
+        read_source(tmp_path / "pipe")
+
+
+def test_a_folder_of_nothing_but_unread_pictures_says_so(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/1.heic").write_bytes(b"\0\0\0\x18ftypheic")
+    with pytest.raises(DataError, match="no class folder with images") as caught:
+        read_source(tmp_path)
+    assert caught.value.details[0].startswith("1 picture left out, in formats that are not read (HEIC 1): a/1.heic")
 
 
 def test_settings_are_checked_before_anything_is_read(tmp_path):

@@ -1,5 +1,8 @@
+import os
+
 import pytest
 
+from neocog.data import records
 from neocog.data.table import find_metadata, read_metadata, read_table
 from neocog.errors import DataError, FormatError
 
@@ -80,6 +83,17 @@ def test_metadata_in_each_part(tmp_path, save_image):
         ("img/0.png,a\nimg/1.png,b\n", r"needs a column path\|.* found 'img/0.png', 'a'"),
         ("path,colour\nimg/0.png,a\n", r"a column label\|class\|target, found 'path', 'colour'"),
         ("path,label\nimg/0.png,a\nimg/1.png,\n", "line 3: label is empty"),
+        ("path,label\n\nimg/0.png,a\n\nimg/1.png\n", "line 5: label is empty"),
+        ("path,label\nimg/0.png,a\nimg, old/1.png,b\n", "line 3: 3 cells, but line 1 names 2 columns; .* 'b'"),
+        ("sep=;\npath;label\na;b;c\n", "line 3: 3 cells, but line 2 names 2 columns"),
+        ('path,label\nimg/0.png,"a\nimg/1.png,b\n', "line 2: no CSV: unexpected end of data"),
+        ('path,label\nimg/0.png,"a\nb"\n', "line 2: label runs over several lines"),
+        ('path,label\n"a"b.png,a\n', "line 2: no CSV: ',' expected after '\"'"),
+        ("path,label,label\nimg/0.png,a,b\n", "line 1: two columns are called 'label'"),
+        ("path,label\nimg/0.png," + 300 * "x" + "\n", "line 2: label has 300 characters, at most 255 name a class"),
+        ("path,label\nimg/0.png,a\0b\n", "line 2: label holds a NUL character"),
+        ("path,label\na\0.png,a\n", r"line 2: no file can have this name: 'a\\x00.png'"),
+        ("path,label\nimg/0.png," + 200_000 * "x" + "\n", r"line 2: no CSV: field larger than field limit \(131072\)"),
         ("path,label\nimg/0.png\n", "line 2: label is empty"),
         ("path,label\n,a\n", "line 2: path is empty"),
         ("path,label,split\nimg/0.png,a,trial\n", "line 2: split needs one of train, .* got 'trial'"),
@@ -92,7 +106,7 @@ def test_damaged_tables_name_the_line(table, text, message):
 
 
 def test_other_damage_is_named(tmp_path, table):
-    with pytest.raises(FormatError, match="no table in UTF-8 text"):
+    with pytest.raises(FormatError, match="line 2: no UTF-8 text"):
         read_table(table("path,label\nimg/0.png,\xe4\n", encoding="latin-1"))
     with pytest.raises(FormatError, match="line 2: no JSON"):
         read_table(table('{"path": "img/0.png", "label": 1}\n{"path":\n', "a.jsonl"))
@@ -100,20 +114,191 @@ def test_other_damage_is_named(tmp_path, table):
         read_table(table("[1, 2]\n", "a.jsonl"))
     with pytest.raises(FormatError, match="cannot be read: No such file"):
         read_table(tmp_path / "gone.csv")
+    (tmp_path / "book.csv").write_bytes(b"PK\3\4" + bytes(50))
+    with pytest.raises(FormatError, match="no text, but a workbook"):
+        read_table(tmp_path / "book.csv")
+    (tmp_path / "half.csv").write_bytes("path,label\n".encode("utf-16")[:-1])
+    with pytest.raises(FormatError, match="no UTF-16 text"):
+        read_table(tmp_path / "half.csv")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('{"path": "img/0.png", "label": ["a"]}', "label needs a text or a number, got a list"),
+        ('{"path": "img/0.png", "label": {"a": 1}}', "label needs a text or a number, got an object"),
+        ('{"path": "img/0.png", "label": NaN}', "label is nan"),
+        ('{"path": "img/0.png", "label": -Infinity}', "label is -inf"),
+        ('{"path": "img/0.png", "label": null}', "label is empty"),
+        ('{"path": "img/0.png"}', "label is empty"),
+        ('{"path": "img/0.png", "label": ' + 5000 * "7" + "}", "no JSON: Exceeds the limit"),
+        ('{"path": "img/0.png", "label": ' + 4000 * "7" + "}", "label has 4,000 characters"),
+        ('{"path": "img/0.png", "label": "\\ud800"}', "label is no text"),
+        ('{"path": "\\ud800.png", "label": "a"}', r"no file can have this name: '\\ud800\.png'"),
+        ('{"path": "a\\u0000b.png", "label": "a"}', "no file can have this name"),
+        (100_000 * "[", "JSON nested too deeply"),
+        ('{"a":' * 100_000, "JSON nested too deeply"),
+        ('{"path": "img/0.png", "label": "b", "split": "val"}', "split is given here, but not in the first line"),
+        ("[1, 2]", "a JSON object was needed"),
+    ],
+)
+def test_damaged_json_lines_name_the_line(table, line, message):
+    with pytest.raises(FormatError, match=f"a.jsonl, line 3: {message}"):
+        read_table(table(f'{{"path": "img/0.png", "label": "a"}}\n\n{line}\n', "a.jsonl"))
+
+
+def test_one_list_of_all_is_no_json_lines(table):
+    with pytest.raises(FormatError, match="line 1: no JSON") as caught:
+        read_table(table('[\n{"path": "img/0.png", "label": 1}\n]\n', "a.jsonl"))
+    assert caught.value.hint == "one object a line is needed, not one list of all"
+
+
+def test_lines_rows_and_files_are_bounded(table, monkeypatch):
+    path = table("path,label\n" + 3 * "img/0.png,a\n")
+    monkeypatch.setattr(records, "MOST_CHARACTERS", 12)
+    assert len(read_table(path).unsplit) == 3
+    monkeypatch.setattr(records, "MOST_CHARACTERS", 11)
+    with pytest.raises(FormatError, match="line 2: more than 11 characters in a line"):
+        read_table(path)
+    monkeypatch.setattr(records, "MOST_CHARACTERS", 100)
+    monkeypatch.setattr(records, "MOST_ROWS", 2)
+    with pytest.raises(FormatError, match="line 4: at most 2 rows are read"):
+        read_table(path)
+    monkeypatch.setattr(records, "MOST_BYTES", 10)
+    with pytest.raises(FormatError, match="cannot be read: it holds 47 bytes, at most 10 are read"):
+        read_table(path)
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl"])
+def test_what_is_no_file_is_not_waited_for(tmp_path, name):
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(FormatError, match="cannot be read: it is a fifo, not a file"):
+        read_table(tmp_path / name)
+    (tmp_path / name).unlink()
+    (tmp_path / name).symlink_to("/dev/zero")
+    with pytest.raises(FormatError, match="cannot be read: it is a device, not a file"):
+        read_table(tmp_path / name)
+
+
+# -- as people have them ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("sep=;\npath;label\nimg/0.png;dög\nimg/1.png;cat\n", "utf-8"),
+        ('"sep=,"\r\npath,label\r\nimg/0.png,dög\r\nimg/1.png,cat\r\n', "utf-8"),
+        ("\npath,label\nimg/0.png,dög\nimg/1.png,cat", "utf-8"),
+        ("path\tlabel\nimg/0.png\tdög\nimg/1.png\tcat\n", "utf-16"),  # Excel's "Unicode text"
+        ("path,label\rimg/0.png,dög\rimg/1.png,cat\r", "utf-8"),  # of an old Mac
+        ("path|label|note\nimg/0.png|dög|a, b; c\nimg/1.png|cat|\n", "utf-8"),
+        (",path,label\n0,img/0.png,dög\n1,img/1.png,cat\n", "utf-8"),  # pandas writes its index
+        ("path, label\nimg/0.png, dög\n img/1.png , cat\n", "utf-8"),
+        ('path, label\n"img/0.png", "dög"\nimg/1.png, "cat"\n', "utf-8"),
+        ("path,label,,\nimg/0.png,dög,,,,\nimg/1.png,cat,,\n", "utf-8"),  # Excel writes empty columns
+        ("path,label,a;b;c;d\nimg/0.png,dög,\nimg/1.png,cat,;;;\n", "utf-8"),
+    ],
+)
+def test_tables_are_read_as_people_have_them(table, text, encoding):
+    path = table("")
+    path.write_bytes(text.encode(encoding))
+    data = read_table(path).unsplit
+    assert data.class_names == ("cat", "dög")
+    assert data.identifiers == ["img/0.png", "img/1.png"]
+    assert data.labels.tolist() == [1, 0]
+
+
+def test_a_cell_in_quotes_may_hold_anything(table):
+    data = read_table(table('path,label\nimg/0.png,"a, ""b""; c"\nimg/1.png,d\n')).unsplit
+    assert data.class_names == ('a, "b"; c', "d")
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes"),
+    [
+        (["1.0", "0.0", "10", "9."], ("0", "1", "9", "10")),
+        (["1.5", "0.5", "10.0"], ("0.5", "1.5", "10.0")),
+        (["-1", "1", "0"], ("-1", "0", "1")),
+        (["1.0", "a"], ("1.0", "a")),
+        (["007", "7"], ("007", "7")),
+        ([255 * "9", "1"], ("1", 255 * "9")),
+        (["٣", "1"], ("1", "٣")),  # digits of any script
+        (["²", "1"], ("1", "²")),  # which is no digit to count with
+    ],
+)
+def test_labels_that_are_numbers_are_sorted_and_written_as_numbers(table, labels, classes):
+    rows = "".join(f"img/{i}.png,{label}\n" for i, label in enumerate(labels))
+    assert read_table(table("path,label\n" + rows)).unsplit.class_names == classes
+
+
+def test_numbers_and_truth_in_json_are_names(table):
+    lines = "".join(f'{{"path": "img/0.png", "label": {value}}}\n' for value in ("1.0", "2", "10"))
+    assert read_table(table(lines, "a.jsonl")).unsplit.class_names == ("1", "2", "10")
+    lines = "".join(f'{{"path": "img/0.png", "label": {value}}}\n' for value in ("true", "false"))
+    assert read_table(table(lines, "a.jsonl")).unsplit.class_names == ("False", "True")
+
+
+def test_split_columns_take_the_names_that_folders_have(table):
+    source = read_table(table("path,label,split\nimg/0.png,a,train_set\nimg/1.png,b,Test Images\n"))
+    assert (len(source.train), len(source.test)) == (1, 1)
+    short = table("path,label,split\nimg/0.png,a\nimg/1.png,b,test\n")
+    with pytest.raises(FormatError, match="line 2: split is empty"):
+        read_table(short)
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("img/0.png,a\nimg/1.png,b\n", "line 1 holds an image: put a line above it that names the columns"),
+        ("path,cat,dog\nimg/0.png,1,0\n", "cat and dog hold ones and zeros: write the name of the class into one"),
+        ("path;label,de\nimg/0.png;a\n", "call the column of classes: label"),
+        ("id,label\nimg/0,a\n", "call the column of files: path"),
+        ("a,b\n1,2\n", "the first line names the columns, such as: path,label"),
+    ],
+)
+def test_missing_columns_get_a_hint(table, text, hint):
+    with pytest.raises(FormatError, match="line 1: needs a column") as caught:
+        read_table(table(text))
+    assert caught.value.hint.startswith(hint)
+
+
+@pytest.mark.parametrize(
+    ("path", "hint"),
+    [
+        ("C:\\Users\\me\\img\\0.png", "img/0.png is there: paths are relative to the table, such as img/0.png"),
+        ("/home/me/photos/img/0.png", "img/0.png is there: paths are relative to the table, such as img/0.png"),
+        ("img/0", "img/0.png is there: paths need the endings of the files"),
+        ("0.png", "of that name there is img/0.png: paths need the folder, and are relative to the table"),
+        ("nothing/like/it.png", "paths are relative to the table"),
+        (5000 * "x", "paths are relative to the table"),
+    ],
+)
+def test_files_that_are_not_where_the_table_says_get_a_hint(table, path, hint):
+    with pytest.raises(DataError, match=r"none of its 1 files is there, the first is .* \(line 2\)") as caught:
+        read_table(table(f"path,label\n{path},a\n"))
+    assert caught.value.hint.endswith(hint)
+
+
+def test_images_that_a_metadata_table_does_not_list_are_counted(tmp_path, table, save_image):
+    save_image("img/deep/9.png")
+    (tmp_path / "img/x.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    table("file_name,label\nimg/0.png,a\n./img//1.png,b\n", "metadata.csv")
+    for source in (read_metadata(tmp_path), read_table(tmp_path / "metadata.csv")):
+        assert source.notes == (
+            "1 picture left out, in formats that are not read (HEIC 1): img/x.heic; convert them, such as to JPEG",
+            "3 of 5 images in the folder are not in metadata.csv, and left out: img/2.png, img/3.png, img/deep/9.png",
+        )
+    assert read_table(table("path,label\nimg/0.png,a\n")).notes == ()  # another table may choose
+
+
+def test_a_part_without_a_table_beside_one_with_a_table_is_noted(tmp_path, save_image):
+    save_image("train/1.png")
+    save_image("test/1.png")
+    (tmp_path / "train/metadata.csv").write_text("file_name,label\n1.png,a\n")
+    assert read_metadata(tmp_path).notes == ("test ignored: without a metadata table, beside train",)
 
 
 def test_a_table_whose_files_are_elsewhere_is_an_error(table):
     with pytest.raises(DataError, match=r"none of its 2 files is there, the first is .*x/0\.png") as caught:
         read_table(table("path,label\nx/0.png,a\nx/1.png,b\n"))
     assert "relative to the table" in caught.value.hint
-
-
-def test_a_path_with_a_nul_byte_is_an_unreadable_image(table, save_image):
-    save_image("img/0.png")
-    data = read_table(table('{"path": "img/0.png", "label": 1}\n{"path": "a\\u0000b.png", "label": 2}\n', "a.jsonl"))
-    data = data.unsplit
-    assert len(data.digests()) == 2
-    assert data.native_size is not None
-    with pytest.raises(DataError, match="no file can have this name"):
-        data.facts(1)
-    assert list(data.verify(data.native_size)) == [1]

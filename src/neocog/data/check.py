@@ -19,6 +19,7 @@ import numpy as np
 from neocog.data.dataset import TASK_IMAGES, Dataset, DataSplits, ImageFacts, Progress
 from neocog.data.parallel import map_in_order, worker_count
 from neocog.errors import DataError
+from neocog.text import printable
 
 Severity = Literal["error", "warning", "note"]
 
@@ -75,15 +76,20 @@ class Report:
         return not any(finding.severity == "error" for finding in self.findings)
 
     def to_json(self) -> str:
-        """Return everything as one JSON object."""
-        return json.dumps({"ok": self.ok, **asdict(self)}, indent=2, ensure_ascii=False)
+        """Return everything as one JSON object, in ASCII: a terminal may show it, and names may hold anything."""
+        return json.dumps({"ok": self.ok, **asdict(self)}, indent=2)
 
     def to_text(self) -> str:
         """Return a table of classes and parts and the findings, for people."""
         parts = list(self.counts)
-        width = max(len("class"), *(len(name) for name in self.class_names))
-        lines = [f"{self.name}: {self.source}", "", "  ".join([f"{'class':<{width}}", *(f"{p:>10}" for p in parts)])]
-        for label, name in enumerate(self.class_names):
+        names = [printable(name) for name in self.class_names]
+        width = max(len("class"), *map(len, names))
+        lines = [
+            printable(f"{self.name}: {self.source}"),
+            "",
+            "  ".join([f"{'class':<{width}}", *(f"{p:>10}" for p in parts)]),
+        ]
+        for label, name in enumerate(names):
             lines.append("  ".join([f"{name:<{width}}", *(f"{self.counts[p][label]:>10,}" for p in parts)]))
         lines.append("  ".join([f"{'all':<{width}}", *(f"{sum(self.counts[p]):>10,}" for p in parts)]))
         lines.append("")
@@ -94,8 +100,8 @@ class Report:
             lines.append(f"pixels: {sizes}")
             lines.append("format: " + ", ".join(f"{mode} {count:,}" for mode, count in self.modes.items()))
         for finding in self.findings:
-            lines.append(f"{finding.severity}: {finding.message}")
-            lines += [f"  {example}" for example in finding.examples[:_SHOWN]]
+            lines.append(printable(f"{finding.severity}: {finding.message}"))
+            lines += [f"  {printable(example)}" for example in finding.examples[:_SHOWN]]
             if finding.count > _SHOWN and finding.examples:
                 lines.append(f"  and {finding.count - _SHOWN:,} more")
         if not self.findings:

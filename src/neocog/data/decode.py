@@ -24,12 +24,10 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from neocog.data.channels import to_channels
 from neocog.data.resize import DEFAULT_RESIZE, ImageSize, ResizeRule, image_to_array, resize_image
+from neocog.data.walk import IMAGE_EXTENSIONS as IMAGE_EXTENSIONS
 from neocog.errors import DataError
 
 ImageSource: TypeAlias = bytes | str | os.PathLike[str] | BinaryIO
-
-IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp", ".gif")
-"""Endings of files that are taken as images, compared without regard to case."""
 
 MAX_PIXELS = 89_478_485
 """Pixels above which an image is refused: 256 MiB of RGB, where Pillow begins to warn of decompression bombs."""

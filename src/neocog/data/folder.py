@@ -3,50 +3,37 @@
     root/{train,val,test}/{class}/**/*.jpg    a split set apart by folders
     root/{class}/**/*.jpg                     no split
 
-    train       also training
-    validation  also val, valid, dev
-    test        also testing, eval, evaluation
-
-Split names are compared without regard to case. Classes are sorted by name; what begins with a dot is ignored; class
-folders may hold further folders; symbolic links are followed; run folders (with a model.safetensors) are left out. A
-folder whose name is one of the above is still a class when it holds images directly and stands beside other classes (a
-"train" among vehicles).
+`walk.py` says which files are images, `parts.py` which names mean parts, `layout.py` which of the two layouts it is,
+and refuses what is one folder too deep. Classes are sorted by name; class folders may hold further folders. A folder
+that may not be looked into is an error: a class, or half of one, would be missing unseen.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 from neocog.data.dataset import Dataset, Source
-from neocog.data.decode import IMAGE_EXTENSIONS
 from neocog.data.files import FileDataset
+from neocog.data.layout import find_layout
+from neocog.data.parts import SPLIT_NAMES as SPLIT_NAMES
+from neocog.data.walk import RUN_FILES, LeftOut, Walk, listed
 from neocog.errors import DataError
 
-RUN_FILES = frozenset({"model.safetensors", "last.safetensors"})
-"""Files that mark a folder as what a training left behind, and not as a class."""
+__all__ = ["RUN_FILES", "SPLIT_NAMES", "is_image_folder", "read_image_folder"]
 
-SPLIT_NAMES = {
-    "train": "train",
-    "training": "train",
-    "validation": "validation",
-    "val": "validation",
-    "valid": "validation",
-    "dev": "validation",
-    "test": "test",
-    "testing": "test",
-    "eval": "test",
-    "evaluation": "test",
-}
-"""Folder name, or value in a table's split column, to the part that it means; in lower case."""
-
-_SHOWN = 3  # names listed in a message before "and n more"
+_CLOSED_SHOWN = 5  # folders that may not be looked into, named one by one
 
 
 def is_image_folder(root: Path) -> bool:
-    """Whether a folder below `root` holds an image; stops at the first one."""
-    return any(next(_images(folder), None) is not None for folder in _folders(root))
+    """Whether a folder below `root` holds an image, or something that may be one; stops at the first."""
+    walk = Walk(root)
+    return any(
+        found.images or found.pictures or found.closed is not None
+        for folder in walk.folders()
+        for current, found in walk.below(folder)
+        if not found.is_run
+    )
 
 
 def read_image_folder(root: str | Path) -> Source:
@@ -60,52 +47,39 @@ def read_image_folder(root: str | Path) -> Source:
         knows the classes of all parts. Identifiers are paths relative to `root`, with forward slashes.
 
     Raises:
-        DataError: no images, no class folders, or two folders for the same part.
+        DataError: no images, no class folders, two folders for the same part, a folder that may not be looked into, or
+            folders that are one too deep; the hint then names the folder that seems to be meant.
 
     Example:
         source = read_image_folder("photos")
     """
     root = Path(root)
-    parts = _split_folders(root)
-    classes: dict[str, dict[str, list[str]]] = {}  # part -> class -> paths relative to root
+    walk = Walk(root)
+    layout = find_layout(walk)
+    left_out = LeftOut()
     notes: list[str] = []
-    ignored: list[str] = []
-    runs: list[str] = []
-    for part, folder in parts.items():
-        classes[part] = {}
-        for class_folder in _folders(folder):
-            skipped: list[Path] = []
-            inner_runs: list[Path] = []
-            paths = [path.relative_to(root).as_posix() for path in _images(class_folder, skipped, inner_runs)]
-            runs += [path.relative_to(root).as_posix() for path in inner_runs]
-            if inner_runs and not paths:
-                continue  # a folder of run folders is no class without images
-            classes[part][class_folder.name] = sorted(paths)
-            ignored += [path.relative_to(root).as_posix() for path in skipped]
-        loose = sorted(path.name for path in folder.iterdir() if _is_image(path) and path.is_file())
-        if loose:
-            notes.append(f"{_listed(loose)} in {folder} ignored: images need to lie in a class folder")
+    classes = {part: _classes(walk, folder, left_out, notes) for part, folder in layout.parts.items()}
+    if left_out.closed:
+        raise _closed(root, left_out.closed)
     names = sorted({name for found in classes.values() for name, paths in found.items() if paths})
     empty = sorted({name for found in classes.values() for name in found} - set(names))
     if not names:
-        raise _no_images(root, parts)
+        raise _no_images(walk, layout.parts, left_out)
     for name in names:
         _check_name(root, name)
-    if runs:
-        notes.append(f"{_listed(sorted(runs))} ignored: a run folder with a trained model")
-    if ignored:
-        notes.append(f"{_listed(sorted(ignored))} ignored: no image file")
-    if "unsplit" not in parts:
-        beside = [f.name for f in _folders(root) if f not in parts.values() and next(_images(f), None) is not None]
+    notes = [*layout.notes, *notes, *left_out.notes()]
+    if "unsplit" not in layout.parts:
+        tops = {folder.partition("/")[0] for folder in layout.parts.values()}
+        beside = [folder for folder in walk.folders() if folder not in tops and _may_hold_images(walk, folder)]
         if beside:
-            notes.append(f"{_listed(beside)} ignored: beside {', '.join(f.name for f in parts.values())}")
+            notes.append(f"{listed(beside)} ignored: beside {', '.join(sorted(tops))}")
     datasets: dict[str, Dataset] = {}
     for part, found in classes.items():
         samples = [(path, label) for label, name in enumerate(names) for path in found.get(name, [])]
         if samples:
             datasets[part] = FileDataset(root, samples, names)
         else:
-            notes.append(f"{parts[part].name} is empty and ignored")
+            notes.append(f"{layout.parts[part]} is empty and ignored")
     return Source(
         root.resolve().name,
         "image folder",
@@ -118,64 +92,23 @@ def read_image_folder(root: str | Path) -> Source:
     )
 
 
-def split_folders(root: Path) -> dict[str, Path]:
-    """Return part to folder for the folders of `root` that are named as parts.
-
-    Raises:
-        DataError: two folders mean the same part.
-    """
-    parts: dict[str, Path] = {}
-    for folder in _folders(root):
-        part = SPLIT_NAMES.get(folder.name.lower())
-        if part in parts:
-            raise DataError(
-                f"{root}: {parts[part].name} and {folder.name} both mean the {part} part", hint="keep one of them"
-            )
-        if part is not None:
-            parts[part] = folder
-    return parts
+def _classes(walk: Walk, level: str, left_out: LeftOut, notes: list[str]) -> dict[str, list[str]]:
+    """Return class name to paths of images for the class folders in one folder."""
+    classes: dict[str, list[str]] = {}
+    for folder in walk.folders(level):
+        runs = len(left_out.runs)
+        paths = walk.images(folder, left_out)
+        if paths or len(left_out.runs) == runs:  # a folder of run folders is no class without images
+            classes[folder.rpartition("/")[2]] = paths
+    here = walk.entries(level)
+    if here.images:
+        notes.append(f"{listed(here.images)} in {walk.path(level)} ignored: images need to lie in a class folder")
+    left_out.add(level, here._replace(others=()))  # a README beside the classes is nobody's loss
+    return classes
 
 
-def _split_folders(root: Path) -> dict[str, Path]:
-    """Decide between the two layouts: part to folder, or {"unsplit": root}."""
-    named = [folder for folder in _folders(root) if folder.name.lower() in SPLIT_NAMES]
-    if not named:
-        return {"unsplit": root}
-    with_classes = [f for f in named if any(next(_images(inner), None) is not None for inner in _folders(f))]
-    others = [f for f in _folders(root) if f not in named and next(_images(f), None) is not None]
-    if others and not with_classes:
-        return {"unsplit": root}
-    return split_folders(root)
-
-
-def _folders(root: Path) -> list[Path]:
-    folders = (path for path in root.iterdir() if not path.name.startswith(".") and path.is_dir())
-    return sorted(folders, key=lambda path: path.name)
-
-
-def _images(folder: Path, skipped: list[Path] | None = None, runs: list[Path] | None = None) -> Iterator[Path]:
-    """Yield the image files below a folder; other files go to `skipped`; run folders are left out, and go to `runs`."""
-    seen = set()
-    for current, folders, files in os.walk(folder, followlinks=True):
-        real = os.path.realpath(current)
-        if real in seen:  # a link that leads back up
-            folders.clear()
-            continue
-        seen.add(real)
-        if not RUN_FILES.isdisjoint(files):
-            folders.clear()
-            if runs is not None:
-                runs.append(Path(current))
-            continue
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
-            if name.startswith("."):
-                continue
-            path = Path(current, name)
-            if _is_image(path):
-                yield path
-            elif skipped is not None:
-                skipped.append(path)
+def _may_hold_images(walk: Walk, folder: str) -> bool:
+    return walk.holds_images(folder) or walk.entries(folder).closed is not None
 
 
 def _check_name(root: Path, name: str) -> None:
@@ -189,20 +122,23 @@ def _check_name(root: Path, name: str) -> None:
         ) from None
 
 
-def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in IMAGE_EXTENSIONS and not path.name.startswith(".")
-
-
-def _no_images(root: Path, parts: dict[str, Path]) -> DataError:
-    loose = {part: folder for part, folder in parts.items() if any(_is_image(path) for path in folder.iterdir())}
-    details = tuple(f"{folder} holds images, but no class folders" for folder in loose.values())
+def _closed(root: Path, closed: list[tuple[str, str]]) -> DataError:
+    count = "1 folder" if len(closed) == 1 else f"{len(closed):,} folders"
+    more = (f"and {len(closed) - _CLOSED_SHOWN:,} more",) if len(closed) > _CLOSED_SHOWN else ()
     return DataError(
-        f"{root}: no class folder with images",
-        details=details or (f"found {_listed(sorted(path.name for path in root.iterdir()))}",),
-        hint="put images into one folder per class: root/class/image.jpg or root/train/class/image.jpg",
+        f"{root}: {count} cannot be looked into, and what images there are is not known",
+        details=(*(f"{root / folder}: {reason}" for folder, reason in sorted(closed)[:_CLOSED_SHOWN]), *more),
+        hint=f"give yourself the right to read with: chmod -R u+rX {root}; or move what is not needed elsewhere",
     )
 
 
-def _listed(names: list[str]) -> str:
-    shown = ", ".join(names[:_SHOWN]) or "nothing"
-    return f"{shown} and {len(names) - _SHOWN} more" if len(names) > _SHOWN else shown
+def _no_images(walk: Walk, parts: dict[str, str], left_out: LeftOut) -> DataError:
+    loose = [walk.path(folder) for folder in parts.values() if walk.entries(folder).images]
+    details = [f"{folder} holds images, but no class folders" for folder in loose]
+    details += [note for note in left_out.notes() if left_out.pictures or left_out.unreadable]
+    here = walk.entries()
+    return DataError(
+        f"{walk.root}: no class folder with images",
+        details=tuple(details) or (f"found {listed(sorted([*here.folders, *here.others]))}",),
+        hint="put images into one folder per class: root/class/image.jpg or root/train/class/image.jpg",
+    )

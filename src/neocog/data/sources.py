@@ -3,7 +3,7 @@
     "digits"                       the built-in handwritten digits, unless a file or folder has that name
     folder with IDX files          idx.py      (MNIST family)
     folder with CIFAR-10 batches   cifar.py
-    folder with metadata.csv       table.py
+    folder with metadata.csv       table.py    (if it labels images; what says something else is noted)
     folder of class folders        folder.py
     .npz                           npz.py
     .csv .tsv .jsonl               table.py
@@ -28,12 +28,17 @@ from neocog.data.folder import is_image_folder, read_image_folder
 from neocog.data.idx import is_idx_folder, read_idx_folder
 from neocog.data.npz import read_npz
 from neocog.data.split import check_fractions, check_seed, split_by_content
-from neocog.data.table import TABLE_EXTENSIONS, find_metadata, read_metadata, read_table
+from neocog.data.table import TABLE_EXTENSIONS, find_metadata, foreign_metadata, read_metadata, read_table
+from neocog.data.walk import Walk, listed
 from neocog.errors import DataError
+from neocog.reading import expanded
 
 _FRACTIONS = (0.1, 0.1)  # validation and test, of a source without parts
 _DIGITS_FRACTIONS = (0.0, 0.2)  # few images: all that is held out serves the final figure
 _SHOWN = 8  # names of a folder listed in a message
+_BESIDE = 50  # folders beside one that are looked into for a hint
+_PACKED = (".zip", ".gz", ".tgz", ".tar", ".7z", ".xz", ".bz2", ".rar", ".zst")
+_SHEETS = (".xlsx", ".xls", ".ods", ".parquet")
 
 _UNDERSTOOD = (
     "understood are: a folder of class folders root/class/*.jpg or root/{train,val,test}/class/*.jpg;",
@@ -42,11 +47,9 @@ _UNDERSTOOD = (
     'or the built-in "digits"',
 )
 
-_FOLDERS: tuple[tuple[Callable[[Path], object], Callable[[Path], Source]], ...] = (
+_ARRAYS: tuple[tuple[Callable[[Path], object], Callable[[Path], Source]], ...] = (
     (is_idx_folder, read_idx_folder),
     (is_cifar_folder, read_cifar_folder),
-    (find_metadata, read_metadata),
-    (is_image_folder, read_image_folder),
 )
 
 
@@ -98,25 +101,54 @@ def read_source(location: str | Path) -> Source:
         DataError: nothing there that is understood.
         FormatError: a file is damaged, truncated or of another kind.
     """
-    path = Path(location).expanduser()
-    if not path.exists():
+    path = expanded(location)
+    try:
+        there = path.exists()
+        if path.is_dir():
+            return _read_folder(path)
+    except PermissionError as error:
+        raise DataError(f"{error.filename}: the folder cannot be read: {error.strerror}") from error
+    except OSError as error:  # such as a name of thousands of characters
+        raise DataError(f"{path}: there can be no such file or folder: {error.strerror}") from error
+    if not there:
         if str(location) == DIGITS:
             return read_digits()
         raise _not_there(path)
-    if path.is_dir():
-        try:
-            for is_kind, read in _FOLDERS:
-                if is_kind(path):
-                    return read(path)
-        except PermissionError as error:
-            raise DataError(f"{error.filename}: the folder cannot be read: {error.strerror}") from error
-        raise _not_understood(path)
     suffix = path.suffix.lower()
     if suffix == ".npz":
         return read_npz(path)
     if suffix in TABLE_EXTENSIONS:
         return read_table(path)
     raise _not_understood(path)
+
+
+def _read_folder(path: Path) -> Source:
+    for is_kind, read in _ARRAYS:
+        if is_kind(path):
+            return read(path)
+    tables = find_metadata(path)
+    foreign = foreign_metadata(tables)
+    classes = is_image_folder(path)
+    if tables and not (foreign and classes):
+        return read_metadata(path)
+    if not classes:
+        raise _not_understood(path)
+    notes = tuple(
+        f"{table.relative_to(path)} labels no images (columns {listed(map(repr, columns))}), and is ignored"
+        for table, columns in foreign.items()
+    )
+    try:
+        source = read_image_folder(path)
+    except DataError as error:
+        raise DataError(error.message, details=(*error.details, *notes), hint=error.hint) from None
+    if foreign and len(_class_names(source)) < 2:
+        return read_metadata(path)  # which says what columns it needs: one folder tells nothing apart
+    return replace(source, notes=(*notes, *source.notes))
+
+
+def _class_names(source: Source) -> tuple[str, ...]:
+    parts = (source.unsplit, source.train, source.validation, source.test)
+    return next((part.class_names for part in parts if part is not None), ())
 
 
 def split_source(
@@ -180,28 +212,62 @@ def _train_of(source: Source) -> Dataset:
 
 
 def _not_there(path: Path) -> DataError:
-    parent = path.parent
-    near = get_close_matches(path.name, [p.name for p in parent.iterdir()], 1) if parent.is_dir() else []
+    try:
+        near = get_close_matches(path.name, [p.name for p in path.parent.iterdir()], 1)
+    except (OSError, ValueError):
+        near = []
     return DataError(
         f"{path}: there is no such file or folder",
         details=_UNDERSTOOD,
-        hint=f"did you mean {parent / near[0]}?" if near else None,
+        hint=f"did you mean {path.parent / near[0]}?" if near else None,
     )
 
 
 def _not_understood(path: Path) -> DataError:
     if not path.is_dir():
-        packed = path.suffix.lower() in (".zip", ".gz", ".tgz", ".tar", ".7z", ".xz", ".bz2")
+        ending = path.suffix.lower()
+        kind = f"a file ({path.stat().st_size:,} bytes)" if path.is_file() else "no regular file, and"
         return DataError(
-            f"{path}: a file ({path.stat().st_size:,} bytes) of a kind that is not understood as labelled images",
+            f"{path}: {kind} of a kind that is not understood as labelled images",
             details=_UNDERSTOOD,
-            hint="unpack it, and pass the folder" if packed else None,
+            hint="unpack it, and pass the folder"
+            if ending in _PACKED
+            else "save it as CSV UTF-8, with the columns path and label"
+            if ending in _SHEETS
+            else None,
         )
-    names = sorted(p.name + "/" * p.is_dir() for p in path.iterdir() if not p.name.startswith("."))
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    files = [name for name in names if name.lower().endswith((".npz", *TABLE_EXTENSIONS))]
+    walk = Walk(path)
+    here = walk.entries()
+    if here.closed is not None:
+        return DataError(f"{path}: the folder cannot be read: {here.closed}")
+    names = sorted([*(f"{name}/" for name in here.folders), *here.images, *here.others, *dict(here.pictures)])
     return DataError(
         f"{path}: no labelled images found here",
-        details=(f"found {', '.join(names[:_SHOWN]) or 'nothing'}{more}", *_UNDERSTOOD),
-        hint=f"did you mean {path / files[0]}?" if files else None,
+        details=(f"found {listed(names, _SHOWN)}", *_UNDERSTOOD),
+        hint=_meant(walk),
     )
+
+
+def _meant(walk: Walk) -> str | None:
+    """Return a hint on what may be meant by a folder in which no labelled images were found."""
+    here = walk.entries()
+    path = walk.root
+    files = [name for name in here.others if name.lower().endswith((".npz", *TABLE_EXTENSIONS))]
+    if files:
+        return f"did you mean {path / files[0]}?"
+    deeper = [name for name in here.folders if _holds_arrays(walk, name) or find_metadata(path / name)]
+    if deeper:
+        return f"did you mean {path / deeper[0]}?"
+    beside = Walk(path.parent) if here.images and path.name else None
+    if beside is not None and sum(bool(beside.entries(name).images) for name in beside.folders()[:_BESIDE]) > 1:
+        return f"did you mean {path.parent}? Its folders would be the classes"
+    if here.images:
+        return "put images into one folder per class: root/class/image.jpg; or list them in a table (path, label)"
+    return None
+
+
+def _holds_arrays(walk: Walk, folder: str) -> bool:
+    found = walk.entries(folder)
+    if any(name.lower().endswith(".npz") for name in found.others):
+        return True
+    return found.closed is None and any(is_kind(walk.path(folder)) for is_kind, _ in _ARRAYS)

@@ -4,35 +4,48 @@
     JSON lines             the same names as keys, one object a line
     metadata.csv, .jsonl   such a table inside a folder, or one in each of root/{train,val,test} (Hugging Face)
 
-Paths are relative to the table. Labels are names; where all are whole numbers they are sorted as numbers, so that
-label 10 follows 9. A split column holds the names of folder.SPLIT_NAMES.
+Paths are relative to the table. Labels are names; where all are numbers they are sorted as numbers, so that label 10
+follows 9, and whole ones are written as such: pandas writes 1.0 for 1. A split column holds names of parts.py. Damage
+is refused with its line (records.py reads the text). A metadata table labels images if it has both columns; one that
+says something else, such as licences, is none.
 """
 
 from __future__ import annotations
 
-import csv
-import json
+import math
+import os
+import posixpath
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from neocog.data.dataset import Dataset, Source
 from neocog.data.files import FileDataset
-from neocog.data.folder import SPLIT_NAMES, split_folders
+from neocog.data.layout import METADATA_NAMES, named_parts
+from neocog.data.parts import SPLIT_NAMES, part_name
+from neocog.data.records import Record, damage, read_columns, read_records
+from neocog.data.walk import LeftOut, Walk, has_image_ending, listed
 from neocog.errors import DataError, FormatError
 
 TABLE_EXTENSIONS = (".csv", ".tsv", ".jsonl")
-METADATA_NAMES = ("metadata.csv", "metadata.jsonl")
 
 _PATH_COLUMNS = ("path", "file_name", "file", "image", "filename")
 _LABEL_COLUMNS = ("label", "class", "target")
 _SPLIT_COLUMN = "split"
+_KEYS = frozenset({*_PATH_COLUMNS, *_LABEL_COLUMNS, _SPLIT_COLUMN})
+
+_LONGEST_LABEL = 255  # characters; the name of a folder is no longer
+_DRIVE = re.compile(r"[A-Za-z]:[\\/]")
+_NUMBER = re.compile(r"[+-]?\d+(\.\d*)?", re.ASCII)
+_WHOLE = re.compile(r"([+-]?\d+)(\.0*)?", re.ASCII)
 
 
 class _Row(NamedTuple):
     path: str  # relative to the source's root
     label: str
     part: str  # train, validation, test or unsplit
+    line: int
 
 
 def find_metadata(folder: Path) -> dict[str, Path]:
@@ -40,10 +53,7 @@ def find_metadata(folder: Path) -> dict[str, Path]:
     own = _metadata_in(folder)
     if own is not None:
         return {"unsplit": own}
-    if not any(_metadata_in(path) for path in folder.iterdir() if path.is_dir()):
-        return {}
-    tables = {part: _metadata_in(inner) for part, inner in split_folders(folder).items()}
-    return {part: table for part, table in tables.items() if table is not None}
+    return {part: table for part, inner in _parts_in(folder).items() if (table := _metadata_in(inner)) is not None}
 
 
 def read_table(path: str | Path) -> Source:
@@ -63,7 +73,8 @@ def read_table(path: str | Path) -> Source:
         source = read_table("labels.csv")    # path,label
     """
     path = Path(path)
-    return _source(path.parent, path.name, list(_rows(path, path.parent, "unsplit")))
+    tables = {"unsplit": path}
+    return _source(path.parent, path.name, tables, complete=path.name.lower() in METADATA_NAMES)
 
 
 def read_metadata(folder: str | Path) -> Source:
@@ -73,27 +84,170 @@ def read_metadata(folder: str | Path) -> Source:
         FormatError, DataError: as `read_table`.
     """
     folder = Path(folder)
-    rows = [row for part, table in find_metadata(folder).items() for row in _rows(table, folder, part)]
-    return _source(folder, folder.resolve().name, rows)
+    return _source(folder, folder.resolve().name, find_metadata(folder), complete=True)
+
+
+def foreign_metadata(tables: dict[str, Path]) -> dict[Path, list[str]]:
+    """Return table to columns if none of a folder's metadata tables labels images; else nothing.
+
+    Raises:
+        FormatError: one of them cannot be read.
+    """
+    columns = {table: read_columns(table, _KEYS) for table in tables.values()}
+    return {} if any(None not in _key_columns(names) for names in columns.values()) else columns
 
 
 def _metadata_in(folder: Path) -> Path | None:
-    return next((folder / name for name in METADATA_NAMES if (folder / name).is_file()), None)
+    return next((folder / name for name in METADATA_NAMES if os.path.isfile(folder / name)), None)  # noqa: PTH113 - raises nothing
 
 
-def _source(root: Path, name: str, rows: list[_Row]) -> Source:
-    if not any((root / row.path).exists() for row in rows):
-        raise DataError(
-            f"{name}: none of its {len(rows):,} files is there, the first is {root / rows[0].path}",
-            hint="paths are relative to the table",
+def _parts_in(folder: Path) -> dict[str, Path]:
+    walk = Walk(folder)
+    names = [name for name in walk.folders() if (part := part_name(name)) is not None and not part.rest]
+    exact = [name for name in names if name.lower() in SPLIT_NAMES]
+    if not any(_metadata_in(folder / name) for name in names):
+        return {}
+    return {part: folder / name for part, name in named_parts(walk, exact or names).items()}
+
+
+# -- rows --------------------------------------------------------------------------------------------------------------
+
+
+def _rows(table: Path, root: Path, part: str) -> Iterator[_Row]:
+    """Yield the rows of one table; those of a table with a split column say their part themselves."""
+    prefix = table.parent.relative_to(root).as_posix()
+    columns: tuple[str, str, bool] | None = None
+    known: dict[str, str] = {}  # one string for each label, however many rows have it
+    for record in read_records(table, _KEYS):
+        if columns is None:
+            columns = _columns(table, record)
+        path_column, label_column, has_split = columns
+        path = _path(table, record, path_column)
+        label = _label(table, record, label_column)
+        if has_split:
+            value = _text(table, record, _SPLIT_COLUMN)
+            named = part_name(value)
+            if named is None or named.rest:
+                names = ", ".join(SPLIT_NAMES)
+                raise damage(table, record.line, f"split needs one of {names}, got {value!r}")
+            part = named.part
+        elif record.values.get(_SPLIT_COLUMN) is not None:
+            raise damage(table, record.line, "split is given here, but not in the first line")
+        yield _Row(
+            posixpath.join(prefix, path) if prefix != "." else path, known.setdefault(label, label), part, record.line
         )
-    labels = {row.label for row in rows}
-    whole_numbers = all(label.isdecimal() for label in labels)
-    names = sorted(labels, key=lambda label: (int(label), label)) if whole_numbers else sorted(labels)
+    if columns is None:
+        header = read_columns(table, _KEYS)
+        if header and None in _key_columns(header):
+            raise _without_columns(table, 1, header)
+        raise FormatError(f"{table}: the table has no rows ({table.stat().st_size:,} bytes)")
+
+
+def _key_columns(names: list[str]) -> tuple[str | None, str | None]:
+    found = set(names)
+    path = next((name for name in _PATH_COLUMNS if name in found), None)
+    return path, next((name for name in _LABEL_COLUMNS if name in found), None)
+
+
+def _columns(table: Path, record: Record) -> tuple[str, str, bool]:
+    names = list(record.values)
+    path, label = _key_columns(names)
+    if path is None or label is None:
+        raise _without_columns(table, 1, names, record)
+    return path, label, _SPLIT_COLUMN in names
+
+
+def _without_columns(table: Path, line: int, names: list[str], record: Record | None = None) -> FormatError:
+    path, label = _key_columns(names)
+    ones = [] if record is None else [name for name, value in record.values.items() if str(value) in ("1", "1.0")]
+    zeros = [] if record is None else [name for name, value in record.values.items() if str(value) in ("0", "0.0")]
+    if any(has_image_ending(name) for name in names):
+        hint = f"line {line} holds an image: put a line above it that names the columns, such as: path,label"
+    elif path is not None and len(ones) == 1 and zeros:
+        both = " and ".join(sorted([ones[0], zeros[0]]))
+        hint = f"{both} hold ones and zeros: write the name of the class into one column, label"
+    elif path is not None and label is None:
+        hint = "call the column of classes: label"
+    elif label is not None and path is None:
+        hint = "call the column of files: path"
+    else:
+        hint = "the first line names the columns, such as: path,label"
+    return damage(
+        table,
+        line,
+        f"needs a column {'|'.join(_PATH_COLUMNS)} and a column {'|'.join(_LABEL_COLUMNS)}, "
+        f"found {listed(map(repr, names), 8)}",
+        hint,
+    )
+
+
+def _text(table: Path, record: Record, column: str) -> str:
+    """Return a value of a row as text, which is not empty."""
+    value = record.values.get(column)
+    if isinstance(value, list | dict):
+        kind = "a list" if isinstance(value, list) else "an object"
+        raise damage(
+            table, record.line, f"{column} needs a text or a number, got {kind}", "one label an image is understood"
+        )
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise damage(table, record.line, f"{column} is {value}, and no name of anything")
+        value = int(value) if value.is_integer() and abs(value) < 1e15 else value
+    text = "" if value is None else str(value).strip()
+    if not text:
+        raise damage(table, record.line, f"{column} is empty", "fill it in, or remove the line")
+    return text
+
+
+def _path(table: Path, record: Record, column: str) -> str:
+    path = _text(table, record, column)
+    if not _can_be_path(path):
+        raise damage(table, record.line, f"no file can have this name: {path[:80]!r}")
+    return Path(path.replace("\\", "/")).as_posix() if not _DRIVE.match(path) else path
+
+
+def _can_be_path(path: str) -> bool:
+    try:
+        return b"\0" not in os.fsencode(path)
+    except UnicodeEncodeError:
+        return False
+
+
+def _label(table: Path, record: Record, column: str) -> str:
+    label = _text(table, record, column)
+    if len(label) > _LONGEST_LABEL:
+        what = f"{column} has {len(label):,} characters, at most {_LONGEST_LABEL} name a class: {label[:40]!r}…"
+        raise damage(table, record.line, what, "a label names a class, it does not describe an image")
+    if "\n" in label or "\r" in label:
+        raise damage(table, record.line, f"{column} runs over several lines: {label[:40]!r}", "a quote may be missing")
+    try:
+        label.encode()
+    except UnicodeEncodeError:
+        raise damage(table, record.line, f"{column} is no text: {label!r}") from None
+    if "\0" in label:
+        raise damage(table, record.line, f"{column} holds a NUL character: {label!r}")
+    return label
+
+
+# -- the whole ---------------------------------------------------------------------------------------------------------
+
+
+def _source(root: Path, name: str, tables: dict[str, Path], *, complete: bool) -> Source:
+    rows = [row for part, table in tables.items() for row in _rows(table, root, part)]
+    if not any(os.path.exists(root / row.path) for row in rows):  # noqa: PTH110 - raises nothing
+        raise _none_there(root, name, rows)
+    spelt = {label: label for label in {row.label for row in rows}}
+    if all(_WHOLE.fullmatch(label) for label in spelt):
+        spelt = {label: label.partition(".")[0] for label in spelt}
+    names = sorted(set(spelt.values()))
+    if all(map(str.isdecimal, names)):  # digits of any script
+        names.sort(key=lambda label: (int(label), label))
+    elif all(map(_NUMBER.fullmatch, names)):
+        names.sort(key=lambda label: (float(label), label))
     index = {label: i for i, label in enumerate(names)}
     parts: dict[str, Dataset] = {}
     for part in ("train", "validation", "test", "unsplit"):
-        samples = [(row.path, index[row.label]) for row in rows if row.part == part]
+        samples = [(row.path, index[spelt[row.label]]) for row in rows if row.part == part]
         if samples:
             parts[part] = FileDataset(root, samples, names)
     return Source(
@@ -103,70 +257,52 @@ def _source(root: Path, name: str, rows: list[_Row]) -> Source:
         validation=parts.get("validation"),
         test=parts.get("test"),
         unsplit=parts.get("unsplit"),
+        notes=tuple(_beside(root, tables, rows)) if complete else (),
     )
 
 
-def _rows(table: Path, root: Path, part: str) -> Iterator[_Row]:
-    """Yield the rows of one table; those of a table with a split column say their part themselves."""
-    prefix = table.parent.relative_to(root)
-    columns: tuple[str, str, bool] | None = None
-    for line, record in _records(table):
-        if columns is None:
-            columns = _columns(table, record)
-        path_column, label_column, has_split = columns
-        values = {}
-        for column in (path_column, label_column, *([_SPLIT_COLUMN] if has_split else [])):
-            values[column] = str(record.get(column) if record.get(column) is not None else "").strip()
-            if not values[column]:
-                raise FormatError(f"{table}, line {line}: {column} is empty")
-        if has_split:
-            value = values[_SPLIT_COLUMN]
-            if value.lower() not in SPLIT_NAMES:
-                raise FormatError(f"{table}, line {line}: split needs one of {', '.join(SPLIT_NAMES)}, got {value!r}")
-            part = SPLIT_NAMES[value.lower()]
-        yield _Row((prefix / values[path_column].replace("\\", "/")).as_posix(), values[label_column], part)
-    if columns is None:
-        raise FormatError(f"{table}: the table has no rows ({table.stat().st_size:,} bytes)")
+def _beside(root: Path, tables: dict[str, Path], rows: list[_Row]) -> list[str]:
+    """Return notes on what lies in a folder beside the images that its metadata tables list."""
+    walk = Walk(root)
+    left_out = LeftOut()
+    folders = [table.parent.relative_to(root).as_posix() for table in tables.values()]
+    found = {path for folder in folders for path in walk.images("" if folder == "." else folder, left_out)}
+    missing = sorted(found.difference(posixpath.normpath(row.path) for row in rows))
+    left_out.others.clear()
+    notes = left_out.notes()
+    if missing:
+        names = listed(table.relative_to(root).as_posix() for table in tables.values())
+        few = f"{len(missing):,} of {len(found):,} images"
+        notes.append(f"{few} in the folder are not in {names}, and left out: {listed(missing)}")
+    if "unsplit" not in tables:
+        bare = [name for name in walk.folders() if name not in folders and walk.holds_images(name)]
+        if bare:
+            notes.append(f"{listed(bare)} ignored: without a metadata table, beside {listed(folders)}")
+    return notes
 
 
-def _columns(table: Path, record: dict[str, object]) -> tuple[str, str, bool]:
-    names = list(record)
-    path = next((name for name in _PATH_COLUMNS if name in names), None)
-    label = next((name for name in _LABEL_COLUMNS if name in names), None)
-    if path is None or label is None:
-        raise FormatError(
-            f"{table}: needs a column {'|'.join(_PATH_COLUMNS)} and a column {'|'.join(_LABEL_COLUMNS)}, "
-            f"found {', '.join(map(repr, names)) or 'nothing'}",
-            hint="the first line names the columns, such as: path,label",
-        )
-    return path, label, _SPLIT_COLUMN in names
+def _none_there(root: Path, name: str, rows: list[_Row]) -> DataError:
+    first = rows[0]
+    place = first.path if _DRIVE.match(first.path) else root / first.path
+    return DataError(
+        f"{name}: none of its {len(rows):,} files is there, the first is {place} (line {first.line})",
+        hint=_place_of(root, first.path) or "paths are relative to the table",
+    )
 
 
-def _records(table: Path) -> Iterator[tuple[int, dict[str, object]]]:
-    """Yield (line number, column to value); column names in lower case."""
-    try:
-        # utf-8-sig: Excel begins its files with a byte order mark
-        with table.open(encoding="utf-8-sig", newline="") as file:
-            if table.suffix.lower() == ".jsonl":
-                for line, text in enumerate(file, 1):
-                    if text.strip():
-                        record = json.loads(text)
-                        if not isinstance(record, dict):
-                            raise FormatError(
-                                f"{table}, line {line}: a JSON object was needed, got {text.strip()[:40]}"
-                            )
-                        yield line, {str(name).strip().lower(): value for name, value in record.items()}
-                return
-            header = file.readline()
-            file.seek(0)
-            delimiter = max(",;\t", key=header.count)
-            reader = csv.DictReader(file, delimiter=delimiter, restkey="", restval=None)
-            for row in reader:
-                if any(row.values()):
-                    yield reader.line_num, {str(name).strip().lower(): value for name, value in row.items()}
-    except OSError as error:
-        raise FormatError(f"{table}: the file cannot be read: {error.strerror or error}") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise FormatError(f"{table}: no table in UTF-8 text: {error}") from error
-    except json.JSONDecodeError as error:
-        raise FormatError(f"{table}, line {line}: no JSON: {error}") from error
+def _place_of(root: Path, path: str) -> str | None:
+    """Return a hint on where a file may lie that is not where a table says."""
+    parts = path.replace("\\", "/").split("/")
+    for start in range(1, len(parts)):  # a path of another computer, or relative to another folder
+        tail = "/".join(parts[start:])
+        if tail and os.path.isfile(root / tail):  # noqa: PTH113
+            return f"{root / tail} is there: paths are relative to the table, such as {tail}"
+    walk = Walk(root)
+    near = posixpath.dirname(path) if not _DRIVE.match(path) else ""
+    for image in walk.entries(near).images if not near.startswith("/") else ():
+        if image.rpartition(".")[0] == parts[-1]:
+            return f"{posixpath.join(near, image)} is there: paths need the endings of the files"
+    places = [f"{name}/{parts[-1]}" for name in walk.folders() if parts[-1] in walk.entries(name).images]
+    if places:
+        return f"of that name there is {listed(places)}: paths need the folder, and are relative to the table"
+    return None

@@ -117,3 +117,47 @@ def test_bench_prints_what_was_measured(run, monkeypatch):
     assert done.err == ""
     assert json.loads(done.out)["networks"][0]["images_per_second"] == 2.0
     assert asked == [(1, True), (None, False)]
+
+
+# -- what was left out, and what was meant ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("verb", ["check", "info", "train"])
+def test_one_folder_too_deep_is_told_with_the_folder_that_is_meant(run, tmp_path, verb):
+    write_photos(tmp_path / "data/2023/", per_class=2)
+    write_photos(tmp_path / "data/2024/", per_class=2, first=50)
+    write_photos(tmp_path / "zip/photos", per_class=2)
+    done = run(verb, tmp_path / "data")
+    assert (done.code, done.out) == (1, "")
+    assert "2023, 2024 hold folders of the same names (bright, dark): those look like the classes" in done.err
+    assert f"hint: did you mean {tmp_path}/data/2023, or {tmp_path}/data/2024?" in done.err
+    assert f"hint: did you mean {tmp_path}/zip/photos?" in run(verb, tmp_path / "zip").err
+
+
+@pytest.mark.parametrize("verb", ["check", "info"])
+def test_what_is_left_out_of_data_is_counted_and_named(run, photos, verb):
+    (photos / "dark/x.heic").write_bytes(b"\0\0\0\x18ftypheic")
+    (photos / "dark/y\x1b.txt").write_text("")
+    (photos / "metadata.csv").write_text("camera,date\n")
+    (photos / "empty").mkdir()
+    out = run(verb, photos).out
+    assert "1 picture left out, in formats that are not read (HEIC 1): dark/x.heic" in out
+    assert "dark/y\\x1b.txt ignored: no image file" in out
+    assert "metadata.csv labels no images (columns 'camera', 'date'), and is ignored" in out
+    assert "empty" in out
+
+
+def test_names_of_classes_do_not_act_on_the_terminal(run, tmp_path):
+    write_photos(tmp_path / "data", per_class=2)
+    (tmp_path / "data/dark").rename(tmp_path / "data/da\x1b[2J\nrk\u202e")
+    done = run("info", tmp_path / "data")
+    assert done.out.splitlines()[-2].split()[0] == "da\\x1b[2J\\nrk\\u202e"
+
+
+@pytest.mark.parametrize("location", ["~nosuch/x", "~nosuch", "\udce9/x", 5000 * "x", 300 * "x/"])
+@pytest.mark.parametrize("verb", ["check", "info", "train"])
+def test_a_location_that_cannot_be_is_told(run, tmp_path, monkeypatch, verb, location):
+    monkeypatch.chdir(tmp_path)
+    done = run(verb, location)
+    assert done.code in (1, 2)
+    assert "no such file or folder" in done.err

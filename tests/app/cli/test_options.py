@@ -128,3 +128,62 @@ def test_a_word_that_is_not_known_gets_the_nearest_one(words, message, hint):
 
 def test_a_missing_argument_is_named():
     assert complaint() == "error: toy needs MODEL\n  hint: see toy --help"
+
+
+# -- names of files ---------------------------------------------------------------------------------------------------
+
+
+@click.command("paths", cls=options.Verb)
+@click.argument("data", type=options.Location())
+@click.argument("source", nargs=-1, type=options.Location())
+@click.option("--output", "-o", type=options.Place())
+@click.option("--strict", is_flag=True)
+@options.batch_size
+def paths(**settings: object) -> dict[str, object]:
+    return settings
+
+
+def path_settings(*words: str) -> dict[str, object]:
+    result = paths.main(list(words), prog_name="paths", standalone_mode=False)
+    assert isinstance(result, dict)
+    return result
+
+
+def test_a_tilde_is_the_home_folder_in_every_path(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.chdir(tmp_path)
+    settings = path_settings("data=~/photos", "~/a/*.png", "~", "--output=~/runs/x")
+    assert settings["data"] == "/home/me/photos"
+    assert settings["source"] == ("/home/me/a/*.png", "/home/me")
+    assert str(settings["output"]) == "/home/me/runs/x"
+
+
+def test_a_file_that_is_called_like_a_home_folder_wins(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.chdir(tmp_path)
+    for name in ("~photos", "~root", "~.png"):
+        (tmp_path / name).mkdir()
+    words = ("~photos", "~photos/*.png", "~root/*.png", "~.png", "~nosuch/x", "-o", "~root/run")
+    settings = path_settings(*words)
+    assert (settings["data"], *settings["source"]) == words[:5]
+    assert str(settings["output"]) == "~root/run"
+
+
+@pytest.mark.parametrize("name", ["--strict.png", "-1.png", "-b.png", "--strict=1.png", "--outputs"])
+def test_a_file_that_is_called_like_a_flag_gets_the_hint_to_write_two_dashes(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).write_text("")
+    with pytest.raises(click.ClickException) as caught:
+        path_settings("data", name, "other.png")
+    message, code = describe(caught.value)
+    assert code == 2
+    assert message.startswith(f"error: {name} is taken for a flag of paths, though there is a file of that name")
+    assert message.endswith(f"hint: write ./{name}, or put -- before the names of files")
+    assert path_settings("data", "--", name)["source"] == (name,)
+    assert path_settings("data", f"./{name}")["source"] == (f"./{name}",)
+
+
+def test_the_hint_is_not_given_where_another_word_is_wrong(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(click.NoSuchOption):
+        path_settings("data", "--strict.png")

@@ -15,6 +15,7 @@ import pytest
 
 from app.pictures import write_image, write_photos
 from neocog.app.cli.sources import pictures_of
+from unprivileged import shared_folder, unprivileged
 
 
 @pytest.fixture
@@ -25,7 +26,6 @@ def images(tmp_path) -> Path:
     write_image(root / "a.png", 40)
     write_image(root / "deep/er/c.PNG", 200)
     write_image(root / ".hidden/d.png", 40)
-    (root / "notes.txt").write_text("no image")
     return root
 
 
@@ -41,6 +41,103 @@ def test_a_folder_means_the_images_below_it_sorted(run, trained_once, images):
     done = run("predict", trained_once[0] / "model.safetensors", images)
     names = [Path(line.split("\t")[0]).name for line in done.out.splitlines()]
     assert names == ["a.png", "b.png", "c.PNG"]
+
+
+HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"
+
+
+def test_all_images_of_a_folder_are_found_and_what_is_left_out_is_told(run, trained_once, images):
+    content = (images / "a.png").read_bytes()
+    for name in ("d.jfif", "e.jpe", "f.png.1", "g", "h.pnm"):
+        (images / name).write_bytes(content)
+    (images / "x.heic").write_bytes(HEIC)
+    (images / "deep/y.HEIC").write_bytes(HEIC)
+    (images / "notes\x1b.txt").write_text("no image")
+    done = run("predict", trained_once[0], images)
+    assert done.code == 0
+    names = [Path(line.split("\t")[0]).name for line in done.out.splitlines()]
+    assert names == ["a.png", "b.png", "d.jfif", "c.PNG", "e.jpe", "f.png.1", "g", "h.pnm"]
+    assert [line.split("\t")[1] for line in done.out.splitlines()].count("bright") == 2
+    notes = [line for line in done.err.splitlines() if line.startswith("note: ")]
+    assert notes == [
+        f"note: {images}: 2 pictures left out, in formats that are not read (HEIC 2): deep/y.HEIC, x.heic; "
+        "convert them, such as to JPEG",
+        f"note: {images}: notes\\x1b.txt ignored: no image file",
+    ]
+    assert run("predict", trained_once[0], images, "--strict").code == 1
+    for name in ("x.heic", "deep/y.HEIC"):
+        (images / name).unlink()
+    assert run("predict", trained_once[0], images, "--strict").code == 0
+
+
+def test_a_folder_that_may_not_be_entered_is_told():
+    with shared_folder() as folder:
+        write_image(folder / "a.png", 40)
+        write_image(folder / "closed/b.png", 40)
+        (folder / "closed").chmod(0)
+
+        def listing() -> str:
+            found = pictures_of([str(folder)])
+            return f"{[picture.name for picture in found.found]} {found.notes} {found.lost}"
+
+        told = unprivileged(listing)
+        note = f"{folder}: 1 folder not looked into (Permission denied): closed"
+        assert told == f"{[f'{folder}/a.png']} {[note]} True"
+
+
+def test_names_with_brackets_are_taken_as_they_are(run, trained_once, tmp_path, monkeypatch):
+    for name in ("set [2024]/x/1.png", "set [2024]/y/2.png", "set 2/x/3.png", "b[1].png", "b1.png"):
+        write_image(tmp_path / name, 40)
+    monkeypatch.chdir(tmp_path)
+
+    def found(*sources: str) -> list[str]:
+        return [picture.name for picture in pictures_of(sources).found]
+
+    assert found("set [2024]/*/*.png") == ["set [2024]/x/1.png", "set [2024]/y/2.png"]
+    assert found("set [2024]/**/2.png") == ["set [2024]/y/2.png"]
+    assert found("set [2]/x/*.png") == ["set 2/x/3.png"]  # there is no such folder: it is a pattern
+    assert found("b[1].png") == ["b[1].png"]
+    assert found("b[0-9].png") == ["b1.png"]
+    assert found(f"{tmp_path}/set [2024]/x/?.png") == [f"{tmp_path}/set [2024]/x/1.png"]
+    assert found("set [2024]") == ["set [2024]/x/1.png", "set [2024]/y/2.png"]
+    done = run("predict", trained_once[0], "set [2024]/z*/*.png")
+    assert done.err.startswith("error: set [2024]/z*/*.png: no file matches this pattern")
+    assert "hint: quote it" in done.err
+    assert "hint: there is no folder set [2024]/no" in run("predict", trained_once[0], "set [2024]/no/*.png").err
+
+
+def test_a_folder_that_a_pattern_matches_stands_for_its_images(tmp_path):
+    for name in ("x/1.png", "x/deep/2.png", "y.png"):
+        write_image(tmp_path / name, 40)
+    (tmp_path / "x/z.heic").write_bytes(HEIC)
+    found = pictures_of([f"{tmp_path}/*"])
+    assert [picture.name for picture in found.found] == [
+        f"{tmp_path}/{n}" for n in ("x/1.png", "x/deep/2.png", "y.png")
+    ]
+    assert "(HEIC 1): x/z.heic" in found.notes[0]
+
+
+def test_two_stars_go_down_and_circles_end(tmp_path, monkeypatch):
+    for name in ("x/1.png", "x/deep/2.png", "y.png", "x/.hidden/3.png"):
+        write_image(tmp_path / name, 40)
+    for number in range(12):  # 12^40 ways down for who follows them all
+        (tmp_path / f"x/up{number}").symlink_to(tmp_path)
+    monkeypatch.chdir(tmp_path)
+
+    def found(source: str) -> list[str]:
+        return [picture.name for picture in pictures_of([source]).found]
+
+    assert found("**/*.png") == ["x/1.png", "x/deep/2.png", "y.png"]
+    assert found("x/**") == ["x/1.png", "x/deep/2.png", "x/up0/y.png"]  # followed once
+    assert found("./**/*.png") == found(".//**/*.png") == found("**/*.png")
+    assert found("**/deep/*.png") == ["x/deep/2.png"]
+    assert found("x/**/[2-9].png") == ["x/deep/2.png"]
+    assert found(f"{tmp_path}/**/deep/**/*.png") == [f"{tmp_path}/x/deep/2.png"]
+
+
+def test_a_tilde_within_quotes_is_the_home_folder(run, trained_once, images, monkeypatch):
+    monkeypatch.setenv("HOME", str(images))
+    assert run("predict", trained_once[0], "~/*.png").out.startswith(f"{images}/a.png\tdark\t")
 
 
 def test_a_pattern_is_expanded(run, trained_once, images):
@@ -186,7 +283,8 @@ def test_what_cannot_be_predicted_is_told(run, trained_once, images, tmp_path):
 
 
 def test_sources_keep_the_order_in_which_they_are_named(images):
-    names = [Path(picture.name).name for picture in pictures_of([f"{images}/b.png", f"{images}/deep", f"{images}/a*"])]
+    sources = [f"{images}/b.png", f"{images}/deep", f"{images}/a*"]
+    names = [Path(picture.name).name for picture in pictures_of(sources).found]
     assert names == ["b.png", "c.PNG", "a.png"]
 
 

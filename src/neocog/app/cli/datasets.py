@@ -40,7 +40,7 @@ def open_source(location: str) -> Source:
     try:
         return read_source(location)
     except DataError as error:
-        if location == DIGITS or expanded(location).exists():
+        if location == DIGITS or os.path.lexists(expanded(location)):
             raise
         raise CommandLineError(error.message, details=error.details, hint=error.hint) from None
 

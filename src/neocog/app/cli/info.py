@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -12,8 +13,10 @@ from neocog.app.cli.measured import shorten
 from neocog.app.cli.output import count, emit, format_table, print_json
 from neocog.data.dataset import Dataset, Source
 from neocog.data.resize import ImageSize
+from neocog.data.walk import listed
 from neocog.model.parameters import parameters_of
 from neocog.model.summary import summarise
+from neocog.text import printable
 from neocog.train.model import Model
 
 MODEL_ENDING = ".safetensors"
@@ -26,7 +29,7 @@ KIND_NAMES = {1: "grey", 3: "RGB", 4: "RGBA"}
 def command(thing: str, as_json: bool) -> None:
     """Describe a model (a file or a run folder) or a data set (whatever neocog train takes)."""
     path = Path(thing)
-    if path.suffix == MODEL_ENDING or (path / models.MODEL_FILE).is_file():
+    if path.suffix == MODEL_ENDING or os.path.isfile(path / models.MODEL_FILE):  # noqa: PTH113 - raises nothing
         _describe_model(path, as_json)
     else:
         _describe_data(thing, as_json)
@@ -41,11 +44,11 @@ def _describe_model(path: Path, as_json: bool) -> None:
     height, width, channels = model.input_shape
     normalisation = model.graph.normalisation
     rows = [
-        ("model", f"{file} ({file.stat().st_size:,} bytes)"),
+        ("model", f"{printable(str(file))} ({file.stat().st_size:,} bytes)"),
         ("input", f"{height} x {width} pixels, {_kind(channels)}, resized by {model.resize}"),
         ("normalised", f"mean {_numbers(normalisation.mean)}, std {_numbers(normalisation.std)} of values in [0, 1]"),
-        ("classes", f"{len(model.class_names)}: {shorten(model.class_names, 20)}"),
-        ("metrics", ", ".join(f"{name} {value:.4g}" for name, value in model.metrics.items()) or "none"),
+        ("classes", f"{len(model.class_names)}: {printable(shorten(model.class_names, 20))}"),
+        ("metrics", ", ".join(f"{printable(name)} {value:.4g}" for name, value in model.metrics.items()) or "none"),
     ]
     emit(f"{format_table(rows)}\n\n{model.summary()}")
 
@@ -115,9 +118,13 @@ def _describe_data(location: str, as_json: bool) -> None:
             }
         )
         return
-    rows = [("data", f"{location}: {kind}"), ("pixels", _pixels(data, size))]
-    rows += [("note", note) for note in source.notes]
-    table = [("class", *counts), *((name, *(f"{n[i]:,}" for n in counts.values())) for i, name in enumerate(names))]
+    rows = [("data", printable(f"{location}: {kind}")), ("pixels", _pixels(data, size))]
+    rows += [("note", printable(note)) for note in source.notes]
+    if source.empty_classes:
+        folders = count(len(source.empty_classes), "folder")
+        rows.append(("note", f"{folders} without an image, taken for no class: {listed(source.empty_classes)}"))
+    per_class = [(printable(name), *(f"{n[i]:,}" for n in counts.values())) for i, name in enumerate(names)]
+    table = [("class", *counts), *per_class]
     table.append(("all", *(f"{len(part):,}" for _, part in parts)))
     emit(f"{format_table(rows)}\n\n{format_table(table, right=range(1, len(table[0])))}")
 

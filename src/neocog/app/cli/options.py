@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from neocog.app.cli.errors import CommandLineError, nearest
+from neocog.reading import expanded
 
 if TYPE_CHECKING:  # click 8.1 has no [...] at run time
     _WholeType = click.ParamType[int]
@@ -46,7 +48,20 @@ class Verb(click.Command):
             return super().parse_args(ctx, _spell_out(self, ctx, args))
         except click.UsageError as error:
             error.ctx = error.ctx or ctx  # some of click's own do not say which verb they are about
+            file = _file_like_a_flag(args)
+            if file is not None:
+                raise CommandLineError(
+                    f"{file} is taken for a flag of {ctx.command_path}, though there is a file of that name",
+                    hint=f"write ./{file}, or put -- before the names of files",
+                    ctx=ctx,
+                ) from error
             raise
+
+
+def _file_like_a_flag(words: list[str]) -> str | None:
+    """Return the first word that click takes for a flag, and that is the name of a file."""
+    flags = words[: words.index("--")] if "--" in words else words
+    return next((word for word in flags if word.startswith("-") and word != "-" and os.path.lexists(word)), None)
 
 
 def _flags(command: click.Command) -> dict[str, click.Option]:
@@ -180,19 +195,33 @@ class ImageSize(_SizeType):
         return height, width
 
 
+def _home(path: str) -> str:
+    """Return a path with "~" or "~user" in front as a home folder, unless there is a file or folder of that name.
+
+    A shell does that, but not in data=~/photos, in --output=~/runs, or within quotes.
+    """
+    first = path.partition("/")[0]
+    if not path.startswith("~") or (first != "~" and os.path.lexists(first)):
+        return path
+    return str(expanded(path))
+
+
 class Location(_LocationType):
-    """A path, or another name of data, that says something: Path("") would be the current folder."""
+    """A path, or another name of data, that says something: Path("") would be the current folder.
+
+    A "~" in front is the home folder.
+    """
 
     name = "LOCATION"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         if not str(value):
             self.fail("must not be empty", param, ctx)
-        return str(value)
+        return _home(str(value))
 
 
 class Place(click.Path):
-    """The path of a file or folder, not empty."""
+    """The path of a file or folder, not empty; a "~" in front is the home folder."""
 
     def __init__(self) -> None:
         super().__init__(path_type=Path)
@@ -200,7 +229,7 @@ class Place(click.Path):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if not str(value):
             self.fail("must not be empty", param, ctx)
-        return super().convert(value, param, ctx)
+        return super().convert(_home(str(value)), param, ctx)
 
 
 class OneOf(_WordType):

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from neocog.app.cli import models, options
 from neocog.app.cli.compiling import told_of_compiling
-from neocog.app.cli.errors import CommandLineError, RunFailed, warn
+from neocog.app.cli.errors import CommandLineError, RunFailed, note, warn
 from neocog.app.cli.output import emit, format_json
 from neocog.app.cli.sources import STDIN, Picture, pictures_of
 from neocog.data.decode import decode_image
@@ -76,7 +76,8 @@ def command(
     """Name what images show: prints path, class and probability, one line an image, in order.
 
     MODEL is a model file or a run folder. SOURCE is an image, a folder, a pattern such as 'a/*.jpg', or - for an image
-    on stdin (with --list: for a list of paths). Images that cannot be read are listed on stderr and skipped.
+    on stdin (with --list: for a list of paths). Images that cannot be read are listed on stderr and skipped; so is what
+    a folder holds besides images. A file whose name begins with - is written ./-name, or behind --.
     """
     if as_csv and as_json:
         raise CommandLineError("--csv and --json cannot both be given")
@@ -90,7 +91,10 @@ def command(
             hint="such as: neocog predict MODEL - --list < paths.txt",
         )
     trained = models.open_model(model, engine, threads)
-    pictures = pictures_of(source, listed=listed)
+    pictured = pictures_of(source, listed=listed)
+    pictures = pictured.found
+    for told in pictured.notes:
+        note(told)
     single = len(source) == 1 and not listed and not Path(source[0]).is_dir() and len(pictures) == 1
     predictions = predict(trained, pictures, top=top, batch_size=batch_size, workers=workers)
     with told_of_compiling():
@@ -101,7 +105,7 @@ def command(
     if named < len(pictures):
         unreadable = len(pictures) - named
         click.echo(f"{unreadable:,} of {len(pictures):,} images could not be read", err=True)
-    if named == 0 or (strict and named < len(pictures)):
+    if named == 0 or (strict and (named < len(pictures) or pictured.lost)):
         raise RunFailed
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import fnmatch
 import glob
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from neocog.app.cli.errors import CommandLineError, nearest
-from neocog.data.decode import IMAGE_EXTENSIONS
+from neocog.data.walk import CONVERT, IMAGE_EXTENSIONS, LeftOut, Walk
 from neocog.errors import DataError
 
 STDIN = "-"
@@ -25,7 +26,22 @@ class Picture:
     read: Callable[[], bytes | Path]
 
 
-def pictures_of(sources: Sequence[str], *, listed: bool = False) -> list[Picture]:
+@dataclass(frozen=True, slots=True)
+class Pictures:
+    """The images that sources name, and what was left out of their folders.
+
+    Arguments:
+        found: the images, in order.
+        notes: what was left out, for people.
+        lost: whether pictures are among it, or folders that may not be looked into.
+    """
+
+    found: list[Picture] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    lost: bool = False
+
+
+def pictures_of(sources: Sequence[str], *, listed: bool = False) -> Pictures:
     """List the images that `sources` name, in their order; those of a folder or a pattern sorted by path.
 
     Arguments:
@@ -38,31 +54,100 @@ def pictures_of(sources: Sequence[str], *, listed: bool = False) -> list[Picture
     """
     if list(sources).count(STDIN) > 1:
         raise CommandLineError("stdin can be read once, got '-' twice")
-    return [picture for source in sources for picture in _expand(source, listed)]
+    found: list[Picture] = []
+    notes: list[str] = []
+    lost = False
+    for source in sources:
+        left_out = LeftOut()
+        found += _expand(source, listed, left_out)
+        lost = lost or left_out.lost
+        notes += [f"{source}: {note}" for note in left_out.notes()]
+    return Pictures(found, notes, lost)
 
 
-def _expand(source: str, listed: bool) -> Iterator[Picture]:
+def _expand(source: str, listed: bool, left_out: LeftOut) -> Iterator[Picture]:
     path = Path(source)
     if source == STDIN:
         yield from _listed() if listed else [Picture("-", sys.stdin.buffer.read)]
-    elif path.is_dir():
-        files = images_below(path)
-        if not files:
-            raise DataError(f"{source}: there are no images in this folder", hint=_endings())
-        yield from map(_file, files)
-    elif path.exists():
+    elif os.path.isdir(path):  # noqa: PTH112 - raises nothing, whatever the name
+        yield from map(_file, _images_below(path, left_out))
+    elif os.path.lexists(path):
         yield _file(path)
     elif _PATTERN & set(source):
-        files = [Path(match) for match in sorted(glob.glob(source, recursive=True)) if Path(match).is_file()]  # noqa: PTH207 - Path.glob takes no absolute pattern
-        if not files:
-            folder = next(p for p in (path, *path.parents) if not _PATTERN & set(str(p)))
-            hint = "quote it, and try it with: ls" if folder.is_dir() else f"there is no folder {folder}"
-            raise CommandLineError(f"{source}: no file matches this pattern", hint=hint)
-        yield from map(_file, files)
+        yield from map(_file, _matching(source, left_out))
     else:
         guess = nearest(path.name, _names_beside(path))
         hint = f"did you mean {path.parent / guess}?" if guess else "check the spelling, and the folder you are in"
         raise CommandLineError(f"there is no file or folder {source}", hint=hint)
+
+
+def _images_below(folder: Path, left_out: LeftOut) -> list[Path]:
+    files = [folder / image for image in Walk(folder).images("", left_out)]
+    if not files:
+        hint = CONVERT if left_out.pictures else f"images end in {' '.join(IMAGE_EXTENSIONS)}"
+        raise DataError(f"{folder}: there are no images in this folder", details=tuple(left_out.notes()), hint=hint)
+    return sorted(files)
+
+
+def _matching(pattern: str, left_out: LeftOut) -> list[Path]:
+    """List the files that a pattern matches; a folder stands for the images below it, as it does without a pattern."""
+    start, rest = _literal_start(pattern)
+    parts = [part for part in rest.split("/") if part]
+    if "**" in parts:
+        files = [path for path in _files_below(start) if _fits(path.relative_to(start).parts, parts)]
+    else:
+        # Path.glob takes no absolute pattern
+        matches = [Path(match) for match in sorted(glob.glob(glob.escape(start) + rest))]  # noqa: PTH207
+        files = [match for match in matches if match.is_file()]
+        for folder in (match for match in matches if match.is_dir()):
+            inner = LeftOut()
+            files += [folder / image for image in Walk(folder).images("", inner)]
+            left_out.merge(inner, folder.name)
+    files.sort()
+    if not files:
+        place = Path(start or ".")
+        first = place / rest.partition("/")[0]
+        folder = place if _PATTERN & set(first.name) else first
+        hint = "quote it, and try it with: ls" if folder.is_dir() else f"there is no folder {folder}"
+        raise CommandLineError(f"{pattern}: no file matches this pattern", hint=hint)
+    return files
+
+
+def _literal_start(pattern: str) -> tuple[str, str]:
+    """Cut a pattern behind the longest path that there is as it stands, such as the folder "set [2024]".
+
+    >>> _literal_start("/usr/[nowhere]/*.jpg")
+    ('/usr/', '[nowhere]/*.jpg')
+    """
+    cuts = [place + 1 for place, character in enumerate(pattern) if character == "/"]
+    cut = next((cut for cut in reversed(cuts) if os.path.isdir(pattern[:cut])), 0)  # noqa: PTH112
+    return pattern[:cut], pattern[cut:]
+
+
+def _files_below(start: str) -> Iterator[Path]:
+    """Yield all files below a folder that are not hidden; glob itself would follow links in circles."""
+    seen = set()
+    for place, folders, files in os.walk(start or ".", followlinks=True):
+        status = os.stat(place)  # noqa: PTH116
+        if (status.st_dev, status.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from (path for name in files if not name.startswith(".") and (path := Path(place, name)).is_file())
+
+
+def _fits(names: Sequence[str], pattern: Sequence[str]) -> bool:
+    """Whether a path fits a pattern, both cut at slashes; "**" stands for any number of folders, or all that is below.
+
+    >>> _fits(["a", "b", "1.png"], ["**", "*.png"]), _fits(["a", "1.png"], ["*.png"])
+    (True, False)
+    """
+    if not pattern or not names:
+        return not pattern and not names
+    if pattern[0] == "**":
+        return len(pattern) == 1 or any(_fits(names[place:], pattern[1:]) for place in range(len(names)))
+    return fnmatch.fnmatchcase(names[0], pattern[0]) and _fits(names[1:], pattern[1:])
 
 
 def _file(path: Path) -> Picture:
@@ -80,20 +165,5 @@ def _listed() -> Iterator[Picture]:
 def _names_beside(path: Path) -> list[str]:
     try:
         return [entry.name for entry in path.parent.iterdir()]
-    except OSError:
+    except (OSError, ValueError):
         return []
-
-
-def images_below(folder: Path) -> list[Path]:
-    """List the image files below a folder, sorted by path; names that begin with a dot are left out."""
-    found = []
-    for place, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [
-            Path(place, name) for name in files if name.lower().endswith(IMAGE_EXTENSIONS) and not name.startswith(".")
-        ]
-    return sorted(found)
-
-
-def _endings() -> str:
-    return f"images end in {' '.join(IMAGE_EXTENSIONS)}"

@@ -1,0 +1,337 @@
+"""The one walk through a folder, and the one rule of what an image is; every verb finds its images here.
+
+    image       a usual ending (IMAGE_EXTENSIONS); or an unusual one, or none, and first bytes of a format that is read
+    picture     a picture in a format that is not read, such as HEIC: told apart from images, counted and named
+    other       everything else
+
+Only files with unusual endings are opened, and of them no more than a few bytes are read: names decide about the usual
+images, and about what is surely none, such as .txt. Folders and files that begin with a dot, and what systems leave
+behind (Thumbs.db, __MACOSX), are passed over in silence. Symbolic links are followed, but never in a circle. Run
+folders (with a model.safetensors) are left out. What is left out, and what could not be looked into, is kept in
+`LeftOut`, which words it for people.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from neocog.reading import open_file
+from neocog.text import printable
+
+IMAGE_EXTENSIONS = (
+    *(".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp", ".gif"),
+    *(".jfif", ".jpe", ".jif", ".pnm", ".pbm", ".apng"),
+)
+"""Endings of files that are taken as images, compared without regard to case."""
+
+RUN_FILES = frozenset({"model.safetensors", "last.safetensors"})
+"""Files that mark a folder as what a training left behind."""
+
+CONVERT = "convert them, such as to JPEG"
+
+_PICTURES = {  # endings of pictures in formats that are not read
+    **dict.fromkeys((".heic", ".heics", ".heif", ".heifs", ".hif"), "HEIC"),
+    **dict.fromkeys((".avif", ".avifs"), "AVIF"),
+    ".jxl": "JPEG XL",
+    **dict.fromkeys((".jp2", ".j2k", ".jpx", ".jpf"), "JPEG 2000"),
+    **dict.fromkeys((".svg", ".svgz"), "SVG"),
+    **dict.fromkeys((".psd", ".psb"), "Photoshop"),
+    **dict.fromkeys((".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf"), "camera raw"),
+    ".ico": "ICO",
+    ".tga": "TGA",
+    ".pcx": "PCX",
+    ".exr": "OpenEXR",
+    ".dcm": "DICOM",
+}
+_NO_IMAGES = (  # endings that say what a file is so surely that it need not be opened
+    *(".txt", ".csv", ".tsv", ".json", ".jsonl", ".xml", ".yaml", ".yml", ".toml", ".ini", ".cfg", ".log", ".md"),
+    *(".rst", ".html", ".htm", ".css", ".js", ".py", ".pyc", ".ipynb", ".c", ".h", ".cpp", ".sh", ".bat", ".m"),
+    *(".pdf", ".doc", ".docx", ".xls", ".xlsx", ".ods", ".ppt", ".pptx", ".rtf", ".lnk", ".url", ".exe", ".dll"),
+    *(".npy", ".npz", ".pt", ".pth", ".onnx", ".safetensors", ".h5", ".hdf5", ".pkl", ".mat", ".parquet", ".arrow"),
+    *(".db", ".sqlite", ".zip", ".gz", ".tgz", ".tar", ".bz2", ".xz", ".zst", ".7z", ".rar", ".xmp", ".aae"),
+    *(".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mp3", ".wav", ".m4a", ".flac"),
+    *(".bak", ".orig", ".tmp", ".part", ".crdownload", "~"),  # copies and halves of files
+)
+_JUNK_FILES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"})
+_JUNK_FOLDERS = frozenset(
+    {"__macosx", "@eadir", "$recycle.bin", "system volume information", "lost+found", "__pycache__"}
+)
+
+_HEAD = 32  # bytes of a file that tell its format
+_SIGNATURES = (
+    ("JPEG", re.compile(rb"\xff\xd8\xff")),
+    ("PNG", re.compile(rb"\x89PNG\r\n\x1a\n")),
+    ("GIF", re.compile(rb"GIF8[79]a")),
+    ("WEBP", re.compile(rb"RIFF....WEBP", re.DOTALL)),
+    ("BMP", re.compile(rb"BM.{12}[\x0c\x28\x34\x38\x40\x6c\x7c]\0\0\0", re.DOTALL)),  # by the size of its header
+    ("PPM", re.compile(rb"P[1-6](#|\s+[#0-9])")),
+    ("TIFF", re.compile(rb"II[*+]\0|MM\0[*+]")),
+    ("HEIC", re.compile(rb"....ftyp(hei[cxms]|hev[cxms]|mif1|msf1)", re.DOTALL)),
+    ("AVIF", re.compile(rb"....ftypavi[fs]", re.DOTALL)),
+    ("JPEG XL", re.compile(rb"\xff\x0a|\0\0\0\x0cJXL ")),
+    ("JPEG 2000", re.compile(rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51")),
+    ("Photoshop", re.compile(rb"8BPS\0[\1\2]")),
+)
+_READ = frozenset({"JPEG", "PNG", "GIF", "WEBP", "BMP", "PPM", "TIFF"})
+
+_SHOWN = 3  # names listed in a message before "and n more"
+
+
+def has_image_ending(name: str) -> bool:
+    """Whether a file is called like an image, and not hidden."""
+    return name.lower().endswith(IMAGE_EXTENSIONS) and not name.startswith(".")
+
+
+def format_of(head: bytes) -> str | None:
+    """Return the format of a picture by its first 32 bytes, of those that are read and of some that are not.
+
+    >>> format_of(b"GIF89a..."), format_of(b"P6 of all people"), format_of(b"\\0\\0\\0\\x18ftypheic")
+    ('GIF', None, 'HEIC')
+    """
+    return next((name for name, signature in _SIGNATURES if signature.match(head)), None)
+
+
+def listed(names: Iterable[str], shown: int = _SHOWN) -> str:
+    """Return the first few names, safe to show, and how many more there are.
+
+    >>> listed(["a", "b", "c", "d", "e"])
+    'a, b, c and 2 more'
+    """
+    names = list(names)
+    text = ", ".join(map(printable, names[:shown])) or "nothing"
+    return f"{text} and {len(names) - shown:,} more" if len(names) > shown else text
+
+
+class Entries(NamedTuple):
+    """What lies directly in one folder: names, sorted."""
+
+    folders: tuple[str, ...] = ()
+    images: tuple[str, ...] = ()
+    pictures: tuple[tuple[str, str], ...] = ()  # name, and a format that is not read
+    others: tuple[str, ...] = ()
+    unreadable: tuple[tuple[str, str], ...] = ()  # name, and why it could not be seen what it is
+    closed: str | None = None  # why the folder could not be looked into
+
+    @property
+    def is_run(self) -> bool:
+        """Whether a training left this folder behind."""
+        return not RUN_FILES.isdisjoint(self.others)
+
+
+@dataclass
+class LeftOut:
+    """What a walk did not take, as paths relative to its root.
+
+    Attributes:
+        pictures: in formats that are not read: path, format.
+        others: files that are no pictures.
+        unreadable: files whose kind could not be seen: path, reason.
+        closed: folders that could not be looked into: path, reason.
+        runs: run folders.
+    """
+
+    pictures: list[tuple[str, str]] = field(default_factory=list)
+    others: list[str] = field(default_factory=list)
+    unreadable: list[tuple[str, str]] = field(default_factory=list)
+    closed: list[tuple[str, str]] = field(default_factory=list)
+    runs: list[str] = field(default_factory=list)
+
+    def add(self, folder: str, found: Entries) -> None:
+        """Note what one folder holds besides images and folders."""
+        self.pictures += [(_join(folder, name), kind) for name, kind in found.pictures]
+        self.others += [_join(folder, name) for name in found.others]
+        self.unreadable += [(_join(folder, name), reason) for name, reason in found.unreadable]
+        if found.closed is not None:
+            self.closed.append((folder or ".", found.closed))
+
+    @property
+    def lost(self) -> bool:
+        """Whether pictures are among it, or what may hold or be some."""
+        return bool(self.pictures or self.closed or self.unreadable)
+
+    def merge(self, other: LeftOut, folder: str) -> None:
+        """Add what a walk of `folder` left out."""
+        self.pictures += [(_join(folder, path), kind) for path, kind in other.pictures]
+        self.others += [_join(folder, path) for path in other.others]
+        self.unreadable += [(_join(folder, path), reason) for path, reason in other.unreadable]
+        self.closed += [(_join(folder, path), reason) for path, reason in other.closed]
+        self.runs += [_join(folder, path) for path in other.runs]
+
+    def notes(self) -> list[str]:
+        """Return a line for each kind of thing that was left out, with its number and some names."""
+        notes = []
+        if self.closed:
+            names = listed(path for path, _ in sorted(self.closed))
+            notes.append(f"{_counted(len(self.closed), 'folder')} not looked into ({self.closed[0][1]}): {names}")
+        if self.pictures:
+            kinds = Counter(kind for _, kind in self.pictures)
+            formats = ", ".join(f"{kind} {number:,}" for kind, number in kinds.most_common())
+            names = listed(path for path, _ in sorted(self.pictures))
+            count = _counted(len(self.pictures), "picture")
+            notes.append(f"{count} left out, in formats that are not read ({formats}): {names}; {CONVERT}")
+        if self.unreadable:
+            names = listed(path for path, _ in sorted(self.unreadable))
+            notes.append(f"{names} ignored: cannot be read ({self.unreadable[0][1]})")
+        if self.runs:
+            notes.append(f"{listed(sorted(self.runs))} ignored: a run folder with a trained model")
+        if self.others:
+            notes.append(f"{listed(sorted(self.others))} ignored: no image file")
+        return notes
+
+
+class Walk:
+    """A folder and all below it. Each folder is read once, when it is first asked for.
+
+    Folders are named by their paths relative to the root, with forward slashes; "" is the root itself. No method raises
+    OSError: what cannot be read is noted where it lies.
+
+    Arguments:
+        root: the folder to start from.
+    """
+
+    def __init__(self, root: str | os.PathLike[str]) -> None:
+        self.root = Path(root)
+        self._entries: dict[str, Entries] = {}
+        self._holding: dict[str, bool] = {}
+        self._identities: dict[str, object] = {}
+
+    def path(self, folder: str) -> Path:
+        """Return where a folder or file lies."""
+        return self.root / folder
+
+    def entries(self, folder: str = "") -> Entries:
+        """Return what lies directly in a folder."""
+        if folder not in self._entries:
+            self._entries[folder] = _read(os.path.join(self.root, folder))  # noqa: PTH118 - a Path a file costs time
+        return self._entries[folder]
+
+    def folders(self, folder: str = "") -> list[str]:
+        """Return the folders directly in a folder; a link that leads back up is none."""
+        folders = [_join(folder, name) for name in self.entries(folder).folders]
+        above = {self._identity(folder)}
+        while folder:
+            folder = folder.rpartition("/")[0]
+            above.add(self._identity(folder))
+        return [inner for inner in folders if self._identity(inner) not in above]
+
+    def below(self, folder: str = "") -> Iterator[tuple[str, Entries]]:
+        """Yield a folder and all below it with what they hold; a run folder ends the way down."""
+        seen: set[object] = set()
+        stack = [folder]
+        while stack:
+            current = stack.pop()
+            identity = self._identity(current)
+            if identity in seen:
+                continue  # a link that leads back up, or to where the walk has been
+            seen.add(identity)
+            found = self.entries(current)
+            yield current, found
+            if not (found.is_run and current):
+                stack += [_join(current, name) for name in reversed(found.folders)]
+
+    def images(self, folder: str = "", left_out: LeftOut | None = None) -> list[str]:
+        """Return the paths of all images in a folder and below it, sorted; what else is there goes to `left_out`."""
+        images: list[str] = []
+        for current, found in self.below(folder):
+            if found.is_run and current:
+                if left_out is not None:
+                    left_out.runs.append(current)
+                continue
+            images += [_join(current, name) for name in found.images]
+            if left_out is not None:
+                left_out.add(current, found)
+        return sorted(images)
+
+    def _identity(self, folder: str) -> object:
+        if folder not in self._identities:
+            try:
+                status = os.stat(os.path.join(self.root, folder))  # noqa: PTH116, PTH118
+                self._identities[folder] = (status.st_dev, status.st_ino)
+            except (OSError, ValueError):
+                self._identities[folder] = folder  # not to be reached: nothing else is the same
+        return self._identities[folder]
+
+    def holds_images(self, folder: str = "") -> bool:
+        """Whether there is an image in a folder or below it; stops at the first."""
+        if folder not in self._holding:
+            self._holding[folder] = any(found.images and not (found.is_run and c) for c, found in self.below(folder))
+        return self._holding[folder]
+
+
+def _join(folder: str, name: str) -> str:
+    return f"{folder}/{name}" if folder else name
+
+
+def _read(folder: str) -> Entries:
+    folders: list[str] = []
+    images: list[str] = []
+    pictures: list[tuple[str, str]] = []
+    others: list[str] = []
+    unreadable: list[tuple[str, str]] = []
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                name = entry.name
+                if name.startswith("."):
+                    continue
+                if _is_folder(entry):
+                    if name.lower() not in _JUNK_FOLDERS:
+                        folders.append(name)
+                elif has_image_ending(name):
+                    images.append(name)
+                else:
+                    kind, reason = _kind(entry.path, name.lower())
+                    if kind in _READ:
+                        images.append(name)
+                    elif kind is not None:
+                        pictures.append((name, kind))
+                    elif reason is not None:
+                        unreadable.append((name, reason))
+                    elif name.lower() not in _JUNK_FILES:
+                        others.append(name)
+    except (OSError, ValueError) as error:
+        return Entries(closed=_reason(error))
+    return Entries(
+        tuple(sorted(folders)),
+        tuple(sorted(images)),
+        tuple(sorted(pictures)),
+        tuple(sorted(others)),
+        tuple(sorted(unreadable)),
+    )
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        # A link to a place that may not be looked into: as a folder it is told of, and not lost.
+        return not has_image_ending(entry.name)
+
+
+def _kind(path: str, name: str) -> tuple[str | None, str | None]:
+    """Return the format of a file whose ending is none of an image, or why it could not be seen."""
+    if name in _JUNK_FILES or name.endswith(_NO_IMAGES):
+        return None, None
+    called = _PICTURES.get(os.path.splitext(name)[1])  # noqa: PTH122
+    try:
+        with open_file(path) as file:
+            found = format_of(file.read(_HEAD))
+    except (OSError, ValueError) as error:
+        return called, _reason(error)
+    if called is not None and (found is None or found == "TIFF"):  # most raw formats of cameras begin as TIFF does
+        return called, None
+    return found, None
+
+
+def _reason(error: OSError | ValueError) -> str:
+    return (isinstance(error, OSError) and error.strerror) or str(error)
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'s' if number != 1 else ''}"
