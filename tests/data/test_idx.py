@@ -72,7 +72,7 @@ def test_one_part_is_enough_and_names_may_be_given(folder):
         (idx(IMAGES)[:10], "the IDX header needs 16 bytes, the file ends after 10"),
         (idx(IMAGES)[:-7], "5 x 4 x 3 values need 76 bytes, found 69"),
         (idx(IMAGES) + b"x", "5 x 4 x 3 values need 76 bytes, found more"),
-        (b"\0\0\x08\x03" + b"\xff" * 12 + b"abc", "need .* bytes, found 19"),
+        (b"\0\0\x08\x03" + b"\xff" * 12 + b"abc", "need .* bytes, found (19|at most 29,928 in 29 bytes of gzip)"),
     ],
 )
 @pytest.mark.parametrize("packed", [True, False])

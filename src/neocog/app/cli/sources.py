@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from neocog.app.cli.errors import CommandLineError, nearest
 from neocog.data.decode import IMAGE_EXTENSIONS
@@ -22,7 +23,7 @@ class Picture:
     """One image to be named: what to call it, and how to get what `decode_image` reads."""
 
     name: str
-    read: Callable[[], bytes | Path]
+    read: Callable[[], Path | BinaryIO]
 
 
 def pictures_of(sources: Sequence[str], *, listed: bool = False) -> list[Picture]:
@@ -44,7 +45,7 @@ def pictures_of(sources: Sequence[str], *, listed: bool = False) -> list[Picture
 def _expand(source: str, listed: bool) -> Iterator[Picture]:
     path = Path(source)
     if source == STDIN:
-        yield from _listed() if listed else [Picture("-", sys.stdin.buffer.read)]
+        yield from _listed() if listed else [Picture("-", lambda: sys.stdin.buffer)]
     elif path.is_dir():
         files = images_below(path)
         if not files:

@@ -1,0 +1,121 @@
+"""What the first bytes of a file tell: which image format it has, or what it is instead.
+
+Formats are chosen here and not by Pillow: it knows dozens more, some of which start other programs (EPS runs
+Ghostscript), and a model server must not. Its `Image.open` also warns and refuses by a limit of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import BinaryIO, NamedTuple
+
+from PIL import (
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    JpegImagePlugin,
+    PngImagePlugin,
+    PpmImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
+
+HEAD = 64
+"""Bytes of a file's start that the functions here want to see."""
+
+
+class Foreign(NamedTuple):
+    """A kind of file that is not read, and what to do about it."""
+
+    kind: str
+    hint: str
+
+
+_READERS: dict[str, Callable[[BinaryIO], Image.Image]] = {
+    "JPEG": JpegImagePlugin.JpegImageFile,
+    "PNG": PngImagePlugin.PngImageFile,
+    "GIF": GifImagePlugin.GifImageFile,
+    "TIFF": TiffImagePlugin.TiffImageFile,
+    "WEBP": WebPImagePlugin.WebPImageFile,
+    "BMP": BmpImagePlugin.BmpImageFile,
+    "PPM": PpmImagePlugin.PpmImageFile,
+}
+_STARTS: dict[bytes, str] = {
+    b"\xff\xd8\xff": "JPEG",
+    b"\x89PNG\r\n\x1a\n": "PNG",
+    b"GIF87a": "GIF",
+    b"GIF89a": "GIF",
+    # the last two are written by mistake, and understood
+    **dict.fromkeys((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"MM*\0", b"II\0*"), "TIFF"),
+    b"BM": "BMP",
+    **{b"P" + bytes([kind]): "PPM" for kind in b"0123456fy"},
+}
+WEAK = ("BMP", "PPM")
+"""Formats of which two letters are the only sign: text may begin like that too."""
+
+_CONVERT = "convert it to JPEG or PNG first, such as with ImageMagick: magick {} photo.jpg"
+_HEIF = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"mif2", b"msf1")
+_FOREIGN: dict[bytes, Foreign] = {
+    b"\0\0\0\x0cJXL \r\n\x87\n": Foreign("JPEG XL", _CONVERT.format("photo.jxl")),
+    b"\xff\x0a": Foreign("JPEG XL", _CONVERT.format("photo.jxl")),
+    b"\0\0\0\x0cjP  \r\n\x87\n": Foreign("JPEG 2000", _CONVERT.format("photo.jp2")),
+    b"8BPS": Foreign("Photoshop", _CONVERT.format("photo.psd")),
+    b"%PDF": Foreign("PDF", "save its pages as JPEG or PNG first"),
+    b"version https://git-lfs": Foreign("Git LFS pointer, without the image itself", "fetch the images: git lfs pull"),
+}
+
+
+def recognise(head: bytes) -> str | None:
+    """Return the name of the format that a file with these first bytes has, or None where it is not read.
+
+    >>> recognise(b"BM rest"), recognise(b"hello")
+    ('BMP', None)
+    """
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "WEBP"
+    return next((name for start, name in _STARTS.items() if head.startswith(start)), None)
+
+
+def foreign(head: bytes) -> Foreign | None:
+    """Return what a file with these first bytes is, where that is known and not read.
+
+    >>> foreign(b"\\0\\0\\0\\x18ftypheic\\0\\0\\0\\0mif1heic").kind
+    'HEIC'
+    """
+    if head[4:8] == b"ftyp":
+        # the box: its length, "ftyp", the main brand, a version, and brands that it is compatible with
+        box = head[8 : max(16, int.from_bytes(head[:4], "big"))]
+        brands = [box[i : i + 4] for i in (0, *range(8, len(box) - 3, 4))]
+        if b"avif" in brands or b"avis" in brands:
+            return Foreign("AVIF", _CONVERT.format("photo.avif"))
+        if any(brand in _HEIF for brand in brands):
+            return Foreign("HEIC", _CONVERT.format("photo.heic"))
+        return None
+    start = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if start.startswith((b"<!doctype html", b"<html")):
+        return Foreign("web page", "a download that failed leaves one: open it in a browser, and download again")
+    if start.startswith((b"<svg", b"<?xml")):
+        return Foreign("drawing (SVG or another XML)", "export it as PNG first")
+    return next((kind for start, kind in _FOREIGN.items() if head.startswith(start)), None)
+
+
+def open_as(form: str, file: BinaryIO) -> Image.Image:
+    """Open a file in a format that `recognise` told, without decoding it.
+
+    Raises:
+        Exception: nearly every built-in one, where the file is damaged.
+    """
+    return _READERS[form](file)
+
+
+def webp_size(head: bytes) -> tuple[int, int] | None:
+    """Return width and height of a WebP by its first bytes; Pillow would take memory for its pixels to tell them."""
+    kind = head[12:16]
+    if kind == b"VP8X" and len(head) >= 30:
+        return 1 + int.from_bytes(head[24:27], "little"), 1 + int.from_bytes(head[27:30], "little")
+    if kind == b"VP8 " and len(head) >= 30:
+        return int.from_bytes(head[26:28], "little") & 0x3FFF, int.from_bytes(head[28:30], "little") & 0x3FFF
+    if kind == b"VP8L" and len(head) >= 25:
+        bits = int.from_bytes(head[21:25], "little")
+        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    return None
