@@ -28,7 +28,7 @@ from PIL import Image, ImageOps
 
 from neocog.data.arrays import check_image
 from neocog.data.channels import to_channels
-from neocog.data.formats import HEAD, WEAK, foreign, open_as, recognise, webp_size
+from neocog.data.formats import HEAD, foreign, open_as, recognise, webp_size
 from neocog.data.png import apply_wide_key, has_wide_key, mended_key
 from neocog.data.resize import DEFAULT_RESIZE, Images, ImageSize, ResizeRule, image_to_array, resize_array, resize_image
 from neocog.errors import DataError, NeocogError
@@ -53,6 +53,8 @@ _BYTES_A_PIXEL = 16  # at most, of memory for decoding
 _ORIENTATION = 0x0112  # EXIF tag
 _QUARTER_TURNS = (5, 6, 7, 8)  # EXIF orientations that swap height and width
 _TURNS = range(2, 9)  # those that change anything
+
+_TIFF_TAGS = range(254, 534)
 
 # how Pillow says that a file is sound, and its feature not known; it has no type of error for that
 _UNSUPPORTED = re.compile(
@@ -311,10 +313,6 @@ def _open(file: BinaryIO, name: str, max_pixels: int) -> tuple[Image.Image, str,
         raise _too_large(name, *told, most)
     try:
         image = open_as(form, cast(BinaryIO, _Undescribed(file)) if form == "TIFF" else file)
-    except SyntaxError as error:
-        if form in WEAK and not _UNSUPPORTED.search(str(error)):
-            raise _unknown(name, head, length) from error
-        raise _failed(name, form, length, error, 0) from error
     except Exception as error:
         raise _failed(name, form, length, error, 0) from error
     width, height = image.size
@@ -362,7 +360,7 @@ def _too_large(name: str, width: int, height: int, most: int) -> DataError:
 def _unknown(name: str, head: bytes, length: int | None) -> DataError:
     known = foreign(head)
     if known is not None:
-        return DataError(f"{name}: not an image that is read, but {known.kind}", hint=known.hint)
+        return DataError(f"{name}: this is {known.kind}", hint=known.hint)
     size = "it begins" if length is None else f"{length:,} bytes that begin"
     return DataError(
         f"{name}: not an image in a known format ({size} with {head[:8]!r})",
@@ -379,8 +377,7 @@ def _failed(name: str, form: str, length: int | None, error: Exception, pixels: 
     told = f"Pillow: {type(error).__name__}: {error}"
     if isinstance(error, Image.DecompressionBombError):
         return DataError(f"{name}: the image is too large to be decoded", details=(told,), hint="make it smaller first")
-    lacking = isinstance(error, NotImplementedError | ImportError | NameError)
-    if lacking or _UNSUPPORTED.search(str(error)):
+    if _is_lacking(error):
         return DataError(
             f"{name}: a kind of {form} that is not supported",
             details=(told,),
@@ -392,6 +389,15 @@ def _failed(name: str, form: str, length: int | None, error: Exception, pixels: 
         details=(told,),
         hint="copy the file again from its source, or remove it",
     )
+
+
+def _is_lacking(error: Exception) -> bool:
+    """Whether an exception of Pillow says that the file is sound, and Pillow does not know what it needs."""
+    if isinstance(error, NotImplementedError | ImportError | NameError) or _UNSUPPORTED.search(str(error)):
+        return True
+    cause = error.__cause__  # of a TIFF, the number of its compression, or of a tag that is missing
+    unknown = cause.args[0] if isinstance(cause, KeyError) and cause.args else None
+    return isinstance(unknown, int) and unknown not in _TIFF_TAGS
 
 
 def _has_memory(pixels: int) -> bool:

@@ -6,6 +6,7 @@ Ghostscript), and a model server must not. Its `Image.open` also warns and refus
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import BinaryIO, NamedTuple
 
@@ -25,7 +26,7 @@ HEAD = 64
 
 
 class Foreign(NamedTuple):
-    """A kind of file that is not read, and what to do about it."""
+    """What a file is that is not read, to stand behind "this is", and what to do about it."""
 
     kind: str
     hint: str
@@ -47,32 +48,33 @@ _STARTS: dict[bytes, str] = {
     b"GIF89a": "GIF",
     # the last two are written by mistake, and understood
     **dict.fromkeys((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"MM*\0", b"II\0*"), "TIFF"),
-    b"BM": "BMP",
-    **{b"P" + bytes([kind]): "PPM" for kind in b"0123456fy"},
 }
-WEAK = ("BMP", "PPM")
-"""Formats of which two letters are the only sign: text may begin like that too."""
+_PPM = re.compile(rb"P[1-6f][\s#]")
 
 _CONVERT = "convert it to JPEG or PNG first, such as with ImageMagick: magick {} photo.jpg"
 _HEIF = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"mif2", b"msf1")
 _FOREIGN: dict[bytes, Foreign] = {
-    b"\0\0\0\x0cJXL \r\n\x87\n": Foreign("JPEG XL", _CONVERT.format("photo.jxl")),
-    b"\xff\x0a": Foreign("JPEG XL", _CONVERT.format("photo.jxl")),
-    b"\0\0\0\x0cjP  \r\n\x87\n": Foreign("JPEG 2000", _CONVERT.format("photo.jp2")),
-    b"8BPS": Foreign("Photoshop", _CONVERT.format("photo.psd")),
-    b"%PDF": Foreign("PDF", "save its pages as JPEG or PNG first"),
-    b"version https://git-lfs": Foreign("Git LFS pointer, without the image itself", "fetch the images: git lfs pull"),
+    b"\0\0\0\x0cJXL \r\n\x87\n": Foreign("a JPEG XL image, which is not read", _CONVERT.format("photo.jxl")),
+    b"\xff\x0a": Foreign("a JPEG XL image, which is not read", _CONVERT.format("photo.jxl")),
+    b"\0\0\0\x0cjP  \r\n\x87\n": Foreign("a JPEG 2000 image, which is not read", _CONVERT.format("photo.jp2")),
+    b"8BPS": Foreign("a Photoshop document, which is not read", _CONVERT.format("photo.psd")),
+    b"%PDF": Foreign("a PDF document, which is not read", "save its pages as JPEG or PNG first"),
+    b"version https://git-lfs": Foreign("a Git LFS pointer, not the image itself", "fetch the images: git lfs pull"),
 }
 
 
 def recognise(head: bytes) -> str | None:
     """Return the name of the format that a file with these first bytes has, or None where it is not read.
 
-    >>> recognise(b"BM rest"), recognise(b"hello")
-    ('BMP', None)
+    >>> recognise(b"GIF89a..."), recognise(b"hello")
+    ('GIF', None)
     """
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "WEBP"
+    if head[:2] == b"BM" and b"\0" in head[:18]:  # two letters are a weak sign, text may begin like that
+        return "BMP"
+    if _PPM.match(head):
+        return "PPM"
     return next((name for start, name in _STARTS.items() if head.startswith(start)), None)
 
 
@@ -80,22 +82,24 @@ def foreign(head: bytes) -> Foreign | None:
     """Return what a file with these first bytes is, where that is known and not read.
 
     >>> foreign(b"\\0\\0\\0\\x18ftypheic\\0\\0\\0\\0mif1heic").kind
-    'HEIC'
+    'a HEIC image, which is not read'
     """
     if head[4:8] == b"ftyp":
         # the box: its length, "ftyp", the main brand, a version, and brands that it is compatible with
         box = head[8 : max(16, int.from_bytes(head[:4], "big"))]
         brands = [box[i : i + 4] for i in (0, *range(8, len(box) - 3, 4))]
         if b"avif" in brands or b"avis" in brands:
-            return Foreign("AVIF", _CONVERT.format("photo.avif"))
+            return Foreign("an AVIF image, which is not read", _CONVERT.format("photo.avif"))
         if any(brand in _HEIF for brand in brands):
-            return Foreign("HEIC", _CONVERT.format("photo.heic"))
+            return Foreign("a HEIC image, which is not read", _CONVERT.format("photo.heic"))
         return None
     start = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if start.startswith((b"<!doctype html", b"<html")):
-        return Foreign("web page", "a download that failed leaves one: open it in a browser, and download again")
+        return Foreign(
+            "a web page, not an image", "a download that failed leaves one: open it in a browser, and download again"
+        )
     if start.startswith((b"<svg", b"<?xml")):
-        return Foreign("drawing (SVG or another XML)", "export it as PNG first")
+        return Foreign("an SVG drawing or other XML, which is not read", "export it as PNG first")
     return next((kind for start, kind in _FOREIGN.items() if head.startswith(start)), None)
 
 
