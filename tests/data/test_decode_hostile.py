@@ -197,6 +197,7 @@ def tiff(tag: int, value: int) -> bytes:
         (bmp(24, 4), "BMP"),  # a JPEG inside
         (bmp(2, 0), "BMP"),
         (jpeg_of_12_bits(), "JPEG"),
+        (encoded("JPEG").replace(b"\xff\xc0", b"\xff\xc5"), "JPEG"),  # differential
         (tiff(259, 34712), "TIFF"),  # compressed by JPEG 2000
         (tiff(262, 32803), "TIFF"),  # a camera's colour filter array
     ],

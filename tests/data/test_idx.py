@@ -154,6 +154,7 @@ def test_what_memory_cannot_hold_is_refused_before_it_is_read(tmp_path, monkeypa
         file.truncate(16 + (1 << 40))
     with pytest.raises(DataError, match=r"needs [\d,]+ bytes of memory, [\d,]+ are available"):
         read_idx(path, 3)
+    monkeypatch.setattr(room, "_UNSUSPECTED", 1000)
     monkeypatch.setattr(room, "available_memory", lambda: 10_000)
     path.write_bytes(idx(np.zeros((1000, 1, 1), np.uint8)))  # a thousand images are more than their pixels
     with pytest.raises(DataError, match=r"needs 161,000 bytes of memory, 10,000 are available"):

@@ -174,6 +174,7 @@ def test_a_zip_bomb_is_refused_before_it_is_unpacked(save, monkeypatch):
 def test_what_memory_cannot_hold_is_refused_before_it_is_unpacked(save, monkeypatch):
     path = save(x=X, y=Y)
     monkeypatch.setattr(npz.npy, "read_array", None)
+    monkeypatch.setattr(room, "_UNSUSPECTED", 100)
     monkeypatch.setattr(room, "available_memory", lambda: 1000)
     with pytest.raises(DataError, match=r"needs [\d,]+ bytes of memory, 1,000 are available"):
         read_npz(path)

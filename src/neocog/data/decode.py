@@ -28,7 +28,7 @@ from PIL import Image, ImageOps
 
 from neocog.data.arrays import check_image
 from neocog.data.channels import to_channels
-from neocog.data.formats import HEAD, foreign, open_as, recognise, webp_size
+from neocog.data.formats import HEAD, foreign, is_rare_jpeg, open_as, recognise, webp_size
 from neocog.data.png import apply_wide_key, has_wide_key, mended_key
 from neocog.data.resize import DEFAULT_RESIZE, Images, ImageSize, ResizeRule, image_to_array, resize_array, resize_image
 from neocog.errors import DataError, NeocogError
@@ -186,7 +186,9 @@ def read_image(
             if wide_key:
                 apply_wide_key(image, file)
         except Exception as error:
-            raise _failed(name, form, length, error, image.width * image.height) from error
+            rare = form == "JPEG" and not isinstance(error, MemoryError) and is_rare_jpeg(file)
+            told = NotImplementedError("a lossless or hierarchical JPEG") if rare else error
+            raise _failed(name, form, length, told, image.width * image.height) from error
     vars(image).pop("_decoder", None)  # WebP's, with eight bytes a pixel of its own; it has no more to give
     try:
         ImageOps.exif_transpose(image, in_place=True)
@@ -247,7 +249,14 @@ def _taken(image: Image.Image, name: str, max_pixels: int) -> Image.Image:
             image.info["transparency"] = key
     except Exception as error:
         raise _failed(name, image.format or image.mode, None, error, image.width * image.height) from error
-    return ImageOps.exif_transpose(image) if _orientation(image) in _TURNS else image
+    if _orientation(image) not in _TURNS:
+        return image
+    try:
+        return ImageOps.exif_transpose(image)
+    except MemoryError:
+        raise
+    except Exception:  # as in read_image
+        return image
 
 
 def _file_of(source: ImageSource, name: str) -> BinaryIO:

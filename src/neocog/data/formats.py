@@ -49,6 +49,9 @@ _STARTS: dict[bytes, str] = {
     # the last two are written by mistake, and understood
     **dict.fromkeys((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"MM*\0", b"II\0*"), "TIFF"),
 }
+_SEGMENTS = 1000  # of a JPEG that are looked at
+_START_OF_SCAN = 0xDA
+_RARE_FRAMES = (0xC3, 0xC5, 0xC6, 0xC7, 0xCB, 0xCD, 0xCE, 0xCF)
 _PPM = re.compile(rb"P[1-6f][\s#]")
 
 _CONVERT = "convert it to JPEG or PNG first, such as with ImageMagick: magick {} photo.jpg"
@@ -110,6 +113,22 @@ def open_as(form: str, file: BinaryIO) -> Image.Image:
         Exception: nearly every built-in one, where the file is damaged.
     """
     return _READERS[form](file)
+
+
+def is_rare_jpeg(file: BinaryIO) -> bool:
+    """Whether a JPEG is coded by a process that decoders leave out: lossless, differential or hierarchical.
+
+    They call it damage. Source: ITU-T T.81, table B.1.
+    """
+    file.seek(2)
+    for _ in range(_SEGMENTS):
+        segment = file.read(4)
+        if len(segment) < 4 or segment[0] != 0xFF or segment[1] == _START_OF_SCAN:
+            break
+        if segment[1] in _RARE_FRAMES:
+            return True
+        file.seek(int.from_bytes(segment[2:], "big") - 2, 1)
+    return False
 
 
 def webp_size(head: bytes) -> tuple[int, int] | None:

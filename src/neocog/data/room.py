@@ -11,7 +11,7 @@ from pathlib import Path
 from neocog.data.cache import available_memory
 from neocog.errors import DataError, FormatError
 
-_UNSUSPECTED = 1 << 28  # bytes below which the ratio does not matter: memory holds them anyway
+_UNSUSPECTED = 1 << 28  # bytes below which nothing is refused: nearly any machine holds them, or fails without harm
 _RATIO = 100  # bytes unpacked for one packed, from which it is a bomb rather than a data set
 _IMAGE = 160  # bytes that an image takes beside its pixels: a label, an identifier, bookkeeping
 
@@ -34,9 +34,8 @@ def check_room(name: str, needed: int, images: int = 0, *, packed: int | None = 
             f"{needed // max(1, packed):,} times as many, which no images do",
             hint="if it is what you want, unpack it first",
         )
-    available = available_memory()
     needed += images * _IMAGE
-    if needed > available:
+    if needed > _UNSUSPECTED and needed > (available := available_memory()):
         raise DataError(
             f"{name}: needs {needed:,} bytes of memory, {available:,} are available",
             hint="use fewer images, or a folder of image files, which are read as they are needed",
