@@ -144,3 +144,33 @@ def test_images_without_arguments_are_all_of_them_as_they_are() -> None:
 def test_labels_far_beyond_any_number_of_classes_are_refused() -> None:
     with pytest.raises(DataError, match=r"0\.\.9,999 where classes have no names, got 1,000,000"):
         ArrayDataset(GREY, [0, 1_000_000])
+
+
+def test_class_names_by_the_hundred_thousand_are_counted_once() -> None:
+    names = [str(number) for number in range(300_000)]
+    assert len(ArrayDataset(GREY, [0, 299_999], names).class_names) == 300_000
+    with pytest.raises(DataError, match=r"got '0', '1', '10', '100', '1000' and 299,995 others more than once"):
+        ArrayDataset(GREY, [0, 1], names[:3] + names + names[3:])
+
+
+@pytest.mark.parametrize(
+    "label", [2**63, 2**64 - 1, 2**70, -(2**70), 10**5000, 2**62], ids=lambda label: f"{label:x}"[:9]
+)
+def test_labels_of_more_than_any_number_of_bits_are_refused(label) -> None:
+    with pytest.raises(DataError, match="labels need"):
+        ArrayDataset(GREY, [0, label])
+    with pytest.raises(DataError, match="labels need"):
+        ArrayDataset(GREY, [0, label], ["a", "b"])
+
+
+def test_lists_that_make_no_array_are_refused() -> None:
+    with pytest.raises(DataError, match="labels cannot become one array"):
+        ArrayDataset(GREY, [[0], [1, 2]])
+    with pytest.raises(DataError, match="images cannot become one array"):
+        ArrayDataset([[[1]], [[1, 2]]], [0, 1])
+
+
+def test_arrays_in_their_own_size_always_fit() -> None:
+    data = ArrayDataset(GREY, [0, 1], memory_budget=0)
+    assert data.fits(data.native_size)
+    assert not data.fits(ImageSize(10, 10, 1))

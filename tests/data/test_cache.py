@@ -61,3 +61,28 @@ def test_another_size_replaces_the_kept_one():
 
 def test_available_memory_is_plausible():
     assert 1 << 20 < available_memory() < 1 << 50
+
+
+@pytest.mark.parametrize("budget", [0, None])
+def test_want_of_memory_is_the_callers_and_is_not_noted_against_an_image(budget):
+    cache, load = ImageCache(5, budget), Loader()
+
+    def no_memory(index):
+        raise MemoryError
+
+    with pytest.raises(MemoryError):
+        cache.read(np.arange(5), SIZE, "stretch", np.uint8, no_memory)
+    assert cache.unreadable == {}
+    assert cache.read(np.arange(5), SIZE, "stretch", np.uint8, load)[1].all()
+
+
+@pytest.mark.parametrize(("budget", "fits"), [(160, True), (159, False), (0, False), (None, True)])
+def test_whether_images_fit_is_told_before_and_after_they_are_read(budget, fits):
+    cache, load = ImageCache(10, budget), Loader()
+    assert cache.fits(SIZE, "stretch", np.uint8) == fits
+    cache.read(np.arange(10), SIZE, "stretch", np.uint8, load)
+    assert cache.fits(SIZE, "stretch", np.uint8) == cache.holds(np.arange(10), SIZE, "stretch") == fits
+    cache.read(np.arange(10), SIZE, "stretch", np.uint8, load)
+    assert load.calls.count(3) == (1 if fits else 2)
+    if budget == 160:
+        assert not cache.fits(ImageSize(4, 4, 3), "stretch", np.uint8)

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from neocog.data import channels
 from neocog.data.channels import to_channels
 from neocog.errors import DataError, SettingError
 
@@ -70,3 +71,31 @@ def test_black_and_white_become_0_and_255():
 def test_other_numbers_of_channels_are_refused():
     with pytest.raises(SettingError, match="got channels=2"):
         to_channels(Image.new("L", (1, 1)), 2)
+
+
+@pytest.mark.parametrize("wanted", [1, 3])
+@pytest.mark.parametrize("size", [(7, 5), (40, 1), (1, 40), (13, 13)])
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "PA", "P", "L", "RGB", "1"])
+def test_bands_of_rows_give_the_pixels_of_the_whole(monkeypatch, mode, size, wanted):
+    width, height = size
+    pixels = np.random.default_rng(0).integers(0, 256, (height, width, 4), np.uint8)
+    image = Image.fromarray(pixels)
+    image = (
+        image.convert("LA").convert("PA")
+        if mode == "PA"
+        else image.convert("RGB").convert(mode)
+        if mode != "RGBA"
+        else image
+    )
+    if mode == "LA":
+        image.putalpha(Image.fromarray(pixels[:, :, 3]))
+    if mode == "P":
+        image.info["transparency"] = bytes(range(0, 250, 5))
+    if mode in ("L", "1"):
+        image.info["transparency"] = 255
+    if mode == "RGB":
+        image.info["transparency"] = image.getpixel((0, 0))
+    whole = np.asarray(to_channels(image, wanted))
+    for band in (1, 14, 30):
+        monkeypatch.setattr(channels, "_BAND", band)
+        assert np.array_equal(np.asarray(to_channels(image, wanted)), whole)

@@ -1,8 +1,12 @@
+import os
+import pickle
+
 import numpy as np
 import pytest
 
+from neocog.data import room
 from neocog.data.cifar import is_cifar_folder, read_cifar_folder
-from neocog.errors import FormatError
+from neocog.errors import DataError, FormatError
 
 NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
@@ -104,3 +108,50 @@ def test_the_published_set_is_read(data_folder):
     assert (source.train.counts() == 5_000).all()
     mean = source.train.array.mean(axis=(0, 1, 2)) / 255
     assert np.abs(mean - [0.4914, 0.4822, 0.4465]).max() < 5e-5
+
+
+@pytest.mark.parametrize("label", [2**63, 2**70, -(2**70), 10**4000], ids=lambda label: f"{label:x}"[:9])
+def test_labels_of_any_number_of_digits_are_refused(tmp_path, label):
+    batch = {"data": np.zeros((2, 3072), np.uint8), "labels": [1, label]}
+    (tmp_path / "data_batch_1").write_bytes(pickle.dumps(batch, 2))
+    with pytest.raises(FormatError, match=r"labels need to lie in 0|damaged|LONG4"):
+        read_cifar_folder(tmp_path)
+
+
+def test_shapes_of_any_number_of_digits_are_refused(tmp_path, cifar_pickle):
+    data = cifar_pickle(rows(300)[0], [1] * 300)
+    (tmp_path / "data_batch_1").write_bytes(data.replace(b"(K\x01M\x2c\x01M", b"(K\x01\x8a\x0a" + b"\x7f" * 10 + b"M"))
+    with pytest.raises(FormatError, match="found an impossible shape and 921,600 bytes"):
+        read_cifar_folder(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["data_batch_1.bin", "data_batch_1", "batches.meta", "batches.meta.txt"])
+def test_what_is_no_file_is_refused_at_once(tmp_path, name, cifar_pickle):
+    pixels, labels = rows(300)
+    if name == "batches.meta":
+        (tmp_path / "data_batch_1").write_bytes(cifar_pickle(pixels, labels.tolist()))
+    elif name == "batches.meta.txt":
+        (tmp_path / "data_batch_1.bin").write_bytes(binary(pixels, labels))
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(FormatError, match=f"{name}: the file cannot be read: it is a fifo, not a file"):
+        read_cifar_folder(tmp_path)
+    (tmp_path / name).unlink()
+    (tmp_path / name).symlink_to("/dev/zero")
+    with pytest.raises(FormatError, match=f"{name}: the file cannot be read: it is a device, not a file"):
+        read_cifar_folder(tmp_path)
+
+
+def test_files_with_holes_are_not_read(tmp_path, monkeypatch):
+    for name, message in (
+        ("data_batch_1.bin", r"found 1,099,511,627,776 bytes = .* rows and"),
+        ("data_batch_2", r"data_batch_2: the file cannot be read: it holds 1,099,511,627,776 bytes"),
+    ):
+        monkeypatch.setattr(room, "available_memory", lambda: 1 << 60)
+        with (tmp_path / name).open("wb") as file:
+            file.truncate(1 << 40)
+        with pytest.raises(FormatError, match=message):
+            read_cifar_folder(tmp_path)
+        monkeypatch.undo()
+        with pytest.raises(DataError, match=r"needs [\d,]+ bytes of memory, [\d,]+ are available"):
+            read_cifar_folder(tmp_path)
+        (tmp_path / name).unlink()

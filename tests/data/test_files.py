@@ -110,3 +110,14 @@ def test_samples_are_checked(tmp_path):
         FileDataset(tmp_path, [], ["a"])
     with pytest.raises(DataError, match=r"lie in 0\.\.0, got 1 for image 0"):
         FileDataset(tmp_path, [("a.png", 1)], ["a"])
+
+
+def test_a_dataset_tells_whether_memory_keeps_its_images(tmp_path, dataset):
+    assert dataset.fits(SIZE)
+    assert Subset(dataset, np.array([0])).fits(SIZE)
+    small = FileDataset(tmp_path, dataset.samples, ["even", "odd"], memory_budget=6 * SIZE.values - 1)
+    assert not small.fits(SIZE)
+    assert not Subset(small, np.array([0])).fits(SIZE)
+    small.verify(SIZE)
+    assert not small.resident(np.arange(6), SIZE)
+    assert small.fits(ImageSize(5, 6, 3))

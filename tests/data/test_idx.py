@@ -1,9 +1,12 @@
 import gzip
+import os
 import struct
+import tracemalloc
 
 import numpy as np
 import pytest
 
+from neocog.data import room
 from neocog.data.idx import is_idx_folder, read_idx, read_idx_folder
 from neocog.errors import DataError, FormatError
 
@@ -72,7 +75,7 @@ def test_one_part_is_enough_and_names_may_be_given(folder):
         (idx(IMAGES)[:10], "the IDX header needs 16 bytes, the file ends after 10"),
         (idx(IMAGES)[:-7], "5 x 4 x 3 values need 76 bytes, found 69"),
         (idx(IMAGES) + b"x", "5 x 4 x 3 values need 76 bytes, found more"),
-        (b"\0\0\x08\x03" + b"\xff" * 12 + b"abc", "need .* bytes, found 19"),
+        (b"\0\0\x08\x03" + b"\xff" * 12 + b"abc", "need .* bytes, found (19|at most 29,928 in 29 bytes of gzip)"),
     ],
 )
 @pytest.mark.parametrize("packed", [True, False])
@@ -125,3 +128,72 @@ def test_the_published_sets_are_read(data_folder, name, first):
     assert source.train.labels[:5].tolist() == first
     assert source.train.native_size.shape == (28, 28, 1)
     assert len(source.train.class_names) == 10
+
+
+def test_a_gzip_bomb_is_refused_before_it_is_unpacked(tmp_path):
+    path = tmp_path / "train-images-idx3-ubyte.gz"
+    shape = (400_000, 28, 28)  # 313,600,000 bytes of nothing
+    with gzip.open(path, "wb", compresslevel=1) as file:
+        file.write(b"\0\0\x08\x03" + struct.pack(">3I", *shape))
+        for _ in range(400):
+            file.write(bytes(784_000))
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match=r"[\d,]+ bytes would unpack to 313,600,000, \d+ times as many") as caught:
+            read_idx(path, 3)
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    finally:
+        tracemalloc.stop()
+    assert "unpack it first" in caught.value.hint
+
+
+def test_what_memory_cannot_hold_is_refused_before_it_is_read(tmp_path, monkeypatch):
+    path = tmp_path / "train-images-idx3-ubyte"
+    with path.open("wb") as file:
+        file.write(b"\0\0\x08\x03" + struct.pack(">3I", 1 << 20, 1 << 10, 1 << 10))
+        file.truncate(16 + (1 << 40))
+    with pytest.raises(DataError, match=r"needs [\d,]+ bytes of memory, [\d,]+ are available"):
+        read_idx(path, 3)
+    monkeypatch.setattr(room, "_UNSUSPECTED", 1000)
+    monkeypatch.setattr(room, "available_memory", lambda: 10_000)
+    path.write_bytes(idx(np.zeros((1000, 1, 1), np.uint8)))  # a thousand images are more than their pixels
+    with pytest.raises(DataError, match=r"needs 161,000 bytes of memory, 10,000 are available"):
+        read_idx(path, 3)
+
+
+def test_a_sparse_file_with_a_short_header_is_not_read(tmp_path):
+    path = tmp_path / "train-images-idx3-ubyte"
+    with path.open("wb") as file:
+        file.write(idx(IMAGES))
+        file.truncate(1 << 40)
+    with pytest.raises(FormatError, match="need 76 bytes, found more"):
+        read_idx(path, 3)
+
+
+def test_what_is_no_file_is_refused_at_once(folder):
+    root = folder()
+    for name in ("train-images-idx3-ubyte", "class_names.txt"):
+        (root / name).unlink(missing_ok=True)
+        os.mkfifo(root / name)
+        with pytest.raises(FormatError, match=f"{name}: the file cannot be read: it is a fifo, not a file"):
+            read_idx_folder(root)
+        (root / name).unlink()
+        (root / name).symlink_to("/dev/zero")
+        with pytest.raises(FormatError, match=f"{name}: the file cannot be read: it is a device, not a file"):
+            read_idx_folder(root)
+        (root / name).unlink()
+        (root / "train-images-idx3-ubyte").write_bytes(idx(IMAGES))
+
+
+def test_class_names_without_end_are_not_read(folder):
+    root = folder()
+    (root / "class_names.txt").write_text("a\n" * 600_000)
+    with pytest.raises(FormatError, match=r"class_names\.txt: the file cannot be read: it holds 1,200,000 bytes"):
+        read_idx_folder(root)
+
+
+def test_folders_called_like_the_file_in_them_are_passed_over(folder):
+    root = folder("{part}-{what}.idx{axes}-ubyte")
+    for name in ("train-images-idx3-ubyte", "t10k-labels-idx1-ubyte"):
+        (root / name).mkdir()  # as an archive of MNIST on Kaggle has them
+    assert len(read_idx_folder(root).train) == 5

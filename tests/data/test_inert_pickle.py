@@ -30,7 +30,11 @@ def test_the_hand_written_batch_is_what_python_itself_reads(cifar_pickle):
 
 @pytest.mark.parametrize("protocol", [0, 1, 2])
 def test_plain_values_and_arrays_of_python_3_are_computed(protocol):
-    plain = {"a": [1, -5, 70_000, 2**40, 1.5, None, True], "b": ((), (1,), (1, 2), (1, 2, 3), (1, 2, 3, 4)), 7: b"\xff"}
+    plain = {
+        "a": [1, -5, 70_000, 2**40, 1.5, None, True],
+        "b": ((), (1,), (1, 2), (1, 2, 3), (1, 2, 3, 4)),
+        "c": b"\xff",
+    }
     assert load_inert(pickle.dumps(plain, protocol), "plain") == plain
     if protocol == 2:
         array = load_inert(pickle.dumps(np.arange(6, dtype=np.uint8).reshape(2, 3), protocol), "array")
@@ -67,6 +71,11 @@ def test_a_pickle_that_asks_for_a_call_is_refused(protocol):
         (b"}(((ttK\x01u.", "damaged"),
         (b"\x1f\x8b\x08\x00", "damaged"),
         (b"<html>", "damaged"),
+        (b"}K\x07K\x01s.", "damaged"),  # a key that is a number
+        (b"}K\x07\x85K\x01s.", "damaged"),  # a key that is a tuple
+        (b"]p99999999999999999999\n.", "asks for the memo 99999999999999999999"),
+        (b"]p-1\n.", "asks for the memo -1"),
+        (b"L" + b"9" * 5000 + b"L\n.", "damaged"),
     ],
 )
 def test_other_pickles_are_refused(data, message):
@@ -80,3 +89,47 @@ def test_truncation_anywhere_is_an_error(cifar_pickle):
     for kept in (*range(0, 200, 3), *range(200, len(data), 50_000), len(data) - 1):
         with pytest.raises(FormatError):
             load_inert(data[:kept], "cut")
+
+
+def test_keys_that_collide_are_refused_rather_than_compared():
+    colliding = {(2**61 - 1) * number: None for number in range(1, 1000)}  # all have the same hash
+    with pytest.raises(FormatError, match="damaged"):
+        load_inert(pickle.dumps(colliding, 2), "bad")
+
+
+def test_numbers_of_the_memo_are_no_larger_than_the_pickle():
+    puts = b"".join(b"p%d\n" % ((2**61 - 1) * number) for number in range(1, 1000))
+    with pytest.raises(FormatError, match="asks for the memo 2305843009213693951"):
+        load_inert(b"]" + puts + b".", "bad")
+
+
+def test_instructions_end_after_a_million():
+    assert load_inert(b"]" + b"]a" * 300_000 + b".", "many")
+    with pytest.raises(FormatError, match="asks for more than 1,000,000 instructions"):
+        load_inert(b"]" * 1_000_001 + b".", "bad")
+
+
+def test_one_text_does_not_become_bytes_again_and_again():
+    text = b"X" + (100_000).to_bytes(4, "little") + b"a" * 100_000
+    again = b"h\0h\1\x86R"  # encode(text, "latin1")
+    start = b"c_codecs\nencode\nq\2" + text + b"q\0U\6latin1q\1"
+    assert load_inert(start + b"h\2" + again + b".", "once") == b"a" * 100_000
+    with pytest.raises(FormatError, match="asks for the same bytes many times"):
+        load_inert(start + (b"h\2" + again) * 100 + b".", "bad")
+
+
+def test_nests_of_any_depth_are_values():
+    value = load_inert(b"]" + b"\x85" * 100_000 + b".", "deep")
+    assert isinstance(value, tuple)
+    while value and isinstance(value, tuple):
+        value = value[0]
+    assert value == []
+
+
+def test_want_of_memory_is_not_called_damage(monkeypatch):
+    def fail(data):
+        raise MemoryError
+
+    monkeypatch.setattr("neocog.data.inert_pickle.pickletools.genops", fail)
+    with pytest.raises(MemoryError):
+        load_inert(b".", "any")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Literal, cast
 
@@ -19,6 +20,7 @@ Layout = Literal["auto", "NHWC", "NCHW"]
 MAX_CLASSES = 10_000  # that labels without names may number; more is a slip, such as identifiers for labels
 _CHANNELS = (1, 3, 4)  # grey, RGB, RGBA: what "auto" takes for a channel axis
 _ROUNDING = 1e-5  # float images may miss [0, 1] by what arithmetic on them leaves
+_SHOWN = 5  # class names in a message before "and n others"
 _KINDS = {1: "grey", 3: "RGB", 4: "RGBA"}
 
 
@@ -56,8 +58,8 @@ class ArrayDataset(Dataset):
         prefix: str = "images",
         memory_budget: int | None = None,
     ) -> None:
-        self._images = _check_values(_to_nhwc(np.asarray(images), layout), limits)
-        self.labels = check_labels(np.asarray(labels), len(self._images), class_names)
+        self._images = _check_values(_to_nhwc(_as_array(images, "images"), layout), limits)
+        self.labels = check_labels(_as_array(labels, "labels"), len(self._images), class_names)
         if class_names is None:
             class_names = [str(label) for label in range(int(self.labels.max()) + 1)]
         self.class_names = tuple(str(name) for name in class_names)
@@ -98,6 +100,9 @@ class ArrayDataset(Dataset):
 
     def resident(self, indices: NDArray[np.int64], size: ImageSize, resize: ResizeRule = DEFAULT_RESIZE) -> bool:
         return size == self._size or self._cache.holds(indices, size, resize)
+
+    def fits(self, size: ImageSize, resize: ResizeRule = DEFAULT_RESIZE) -> bool:
+        return size == self._size or self._cache.fits(size, resize, self.dtype)
 
     def digests(self, progress: Progress | None = None) -> list[bytes]:
         if self._digests is None:
@@ -148,8 +153,11 @@ def check_labels(labels: NDArray[Any], count: int, class_names: Sequence[str] | 
     if len(labels) != count:
         raise DataError(f"images and labels need the same length, got {count:,} images and {len(labels):,} labels")
     if class_names is not None and len(set(class_names)) != len(class_names):
-        doubled = sorted({name for name in class_names if list(class_names).count(name) > 1})
-        raise DataError(f"class names need to differ, got {', '.join(map(repr, doubled))} more than once")
+        doubled = sorted(name for name, times in Counter(class_names).items() if times > 1)
+        more = f" and {len(doubled) - _SHOWN:,} others" if len(doubled) > _SHOWN else ""
+        raise DataError(
+            f"class names need to differ, got {', '.join(map(repr, doubled[:_SHOWN]))}{more} more than once"
+        )
     if class_names is None and len(labels):
         check_class_count(int(labels.max()) + 1)
     highest = len(class_names) - 1 if class_names is not None else np.iinfo(np.int64).max
@@ -162,6 +170,20 @@ def check_labels(labels: NDArray[Any], count: int, class_names: Sequence[str] | 
             hint="labels count from 0, one for each class name",
         )
     return labels.astype(np.int64)
+
+
+def check_image(image: NDArray[Any]) -> Images:
+    """Return one array image as (H, W, C), uint8 or float32, by the rules of ArrayDataset's arguments.
+
+    Raises:
+        DataError: another shape, type or range.
+    """
+    if image.ndim not in (2, 3):
+        raise DataError(
+            f"an image needs the shape (H, W), (H, W, C) or (C, H, W), got {image.shape}",
+            hint="for several images at once use ArrayDataset" if image.ndim == 4 else None,
+        )
+    return cast(Images, _check_values(_to_nhwc(image[None], "auto"), (0.0, 1.0))[0])
 
 
 def check_class_count(classes: int, limit: int = MAX_CLASSES) -> None:
@@ -200,6 +222,13 @@ def _to_nhwc(images: NDArray[Any], layout: Layout) -> NDArray[Any]:
                 hint='say where the channels are: layout="NHWC" or layout="NCHW"',
             )
     return _interleave(images) if layout == "NCHW" else images
+
+
+def _as_array(values: ArrayLike, what: str) -> NDArray[Any]:
+    try:
+        return np.asarray(values)
+    except (ValueError, TypeError, OverflowError) as error:  # lists of different lengths, among others
+        raise DataError(f"{what} cannot become one array: {error}") from None
 
 
 def _interleave(planes: NDArray[Any]) -> NDArray[Any]:

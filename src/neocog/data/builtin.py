@@ -39,6 +39,8 @@ def read_digits() -> Source:
     try:
         with file.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             images, labels = archive["images"], archive["labels"]
+    except MemoryError:
+        raise
     except Exception as error:  # missing, truncated, not zip, wrong names: one answer
         raise FormatError(f"{file}: the digits cannot be read: {error}", hint="install neocog again") from error
     pixels = np.rint(images * (255 / _HIGHEST)).astype(np.uint8)

@@ -63,7 +63,8 @@ class ImageCache:
         Arguments:
             indices: (n,) which images.
             size, resize, dtype: of the images that `load` returns.
-            load: makes one image; DataError marks it as unreadable. Called in the caller's thread.
+            load: makes one image; DataError marks it as unreadable, whatever else it raises, such as MemoryError, is
+                the caller's and says nothing of the image. Called in the caller's thread.
 
         Returns:
             images (n, height, width, channels) in fresh memory, and readable (n,). Where readable is False the image
@@ -87,6 +88,10 @@ class ImageCache:
             return False
         missing = indices[~store.present[indices]]
         return all(int(i) in self.unreadable for i in missing)
+
+    def fits(self, size: ImageSize, resize: ResizeRule, dtype: DTypeLike) -> bool:
+        """Whether images of this kind are kept. It is decided now, and stays so while the same kind is asked for."""
+        return self._store_for(size, resize, dtype) is not None
 
     def _load(self, into: NDArray[Any], row: int, index: int, load: Callable[[int], Images]) -> bool:
         if index in self.unreadable:

@@ -2,7 +2,8 @@
 
     1, L, I;16, I        grey; 16 bits keep their high byte, which is also what Pillow does to 16-bit colour
     P, CMYK, YCbCr, LAB  by way of RGB
-    transparency         composited on white, as on paper: an alpha channel, a transparent palette entry or colour key
+    transparency         composited on white, as on paper: an alpha channel, a transparent palette entry or colour key;
+                         large images in bands of rows, since it takes four times the memory of the picture
     F                    refused: a file of floating-point pixels does not say where white is
 
 Grey of RGB is the luma of ITU-R BT.601: 0.299 R + 0.587 G + 0.114 B.
@@ -23,6 +24,7 @@ _Pixels: TypeAlias = NDArray[np.uint8] | NDArray[np.float32]
 GREY_MODES = frozenset({"1", "L", "LA", "La", "I", "I;16", "I;16L", "I;16B", "I;16N"})
 """Pillow modes without colour."""
 
+_BAND = 1 << 20  # pixels that are composited at a time
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 
@@ -49,15 +51,32 @@ def to_channels(image: Image.Image, channels: int) -> Image.Image:
         image = _high_byte(image)
     elif image.mode == "La":
         image = image.convert("LA")  # premultiplied alpha converts to nothing else in Pillow
-    if channels < 4 and image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", rgba.size, (255, 255, 255, 255)), rgba).convert("RGB")
     mode = _MODES[channels]
+    if channels < 4 and image.has_transparency_data:
+        return _on_white(image, mode)
     if image.mode == mode:
         return image
     if mode == "L" and image.mode not in ("1", "LA", "RGB"):
         image = image.convert("RGB")  # the others have no direct way to grey in Pillow, or a worse one
     return image.convert(mode)
+
+
+def _on_white(image: Image.Image, mode: str) -> Image.Image:
+    """Composite an image with transparency on white, as L or RGB."""
+    if image.width * image.height <= _BAND:
+        return _composite(image, mode)
+    result = Image.new(mode, image.size)
+    rows = max(1, _BAND // image.width)
+    for top in range(0, image.height, rows):
+        box = (0, top, image.width, min(top + rows, image.height))
+        result.paste(_composite(image.crop(box), mode), box)
+    return result
+
+
+def _composite(image: Image.Image, mode: str) -> Image.Image:
+    rgba = image.convert("RGBA")
+    opaque = Image.alpha_composite(Image.new("RGBA", rgba.size, (255, 255, 255, 255)), rgba).convert("RGB")
+    return opaque if mode == "RGB" else opaque.convert(mode)
 
 
 def array_to_channels(image: _Pixels, channels: int) -> _Pixels:

@@ -110,6 +110,13 @@ class Dataset(ABC):
         """Whether `read` only copies memory for these images: no decoding, no resizing."""
         return False
 
+    def fits(self, size: ImageSize, resize: ResizeRule = DEFAULT_RESIZE) -> bool:
+        """Whether images of this size are kept in memory once they were read; if not, each epoch decodes them again.
+
+        It is decided when first asked for, by the memory that is then available; ask before `verify`, or after it.
+        """
+        return True
+
     def images(
         self,
         indices: NDArray[np.int64] | None = None,
@@ -237,6 +244,9 @@ class Subset(Dataset):
 
     def resident(self, indices: NDArray[np.int64], size: ImageSize, resize: ResizeRule = DEFAULT_RESIZE) -> bool:
         return self.dataset.resident(self.indices[indices], size, resize)
+
+    def fits(self, size: ImageSize, resize: ResizeRule = DEFAULT_RESIZE) -> bool:
+        return self.dataset.fits(size, resize)
 
     def digests(self, progress: Progress | None = None) -> list[bytes]:
         whole = self.dataset.digests(progress)

@@ -1,9 +1,14 @@
-"""The one way from an image file to pixels: training, evaluation and prediction all read through here.
+"""The one way from an image to pixels: training, evaluation and prediction all read through here.
 
 Rotation noted in EXIF is applied; of an animation the first frame is taken; pixel formats are made grey or RGB by
-`channels.py` and sizes by `resize.py`. The same bytes give the same pixels wherever they come from. For that reason
-JPEG's draft mode (decoding at an eighth, a quarter or half of the size) is not used: it changes the pixels with the
-size asked for.
+`channels.py` and sizes by `resize.py`. The same bytes give the same pixels wherever they come from.
+
+Limits. A file is told by its first bytes (`formats.py`) before more of it is read, and holds at most MAX_BYTES. Images
+of more than MAX_PIXELS are refused, because of the memory that they take, with two exceptions: WebP, whose decoder
+takes twice as much for a pixel, ends at half of that. And a JPEG that lies in its file in one scan, as cameras write
+them, may have MAX_JPEG_PIXELS: above MAX_PIXELS it is decoded at half of its height and width, in a quarter of the
+memory, and is from then on an image of that size. JPEG's other scales, and this one for smaller images, are not used:
+they would change the pixels with the size asked for.
 
 What this file will not do: colour profiles (ICC) are ignored, as in torchvision, Keras and timm; damage inside of a
 JPEG's compressed data that the decoder can step over is not noticed, a missing end is.
@@ -11,65 +16,106 @@ JPEG's compressed data that the decoder can step over is not noticed, a missing 
 
 from __future__ import annotations
 
-import contextlib
 import io
 import os
-from importlib import import_module
-from pathlib import Path
-from typing import BinaryIO, NamedTuple, TypeAlias
+import re
+from contextlib import closing
+from typing import Any, BinaryIO, NamedTuple, TypeAlias, cast, overload
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
+from neocog.data.arrays import check_image
 from neocog.data.channels import to_channels
-from neocog.data.resize import DEFAULT_RESIZE, ImageSize, ResizeRule, image_to_array, resize_image
+from neocog.data.formats import HEAD, foreign, is_rare_jpeg, open_as, recognise, webp_size
+from neocog.data.png import apply_wide_key, has_wide_key, mended_key
+from neocog.data.resize import DEFAULT_RESIZE, Images, ImageSize, ResizeRule, image_to_array, resize_array, resize_image
 from neocog.data.walk import IMAGE_EXTENSIONS as IMAGE_EXTENSIONS
-from neocog.errors import DataError
+from neocog.errors import DataError, NeocogError
+from neocog.reading import open_file
 
 ImageSource: TypeAlias = bytes | str | os.PathLike[str] | BinaryIO
 
 MAX_PIXELS = 89_478_485
-"""Pixels above which an image is refused: 256 MiB of RGB, where Pillow begins to warn of decompression bombs."""
+"""Pixels above which an image is refused, or decoded at half of its size: 256 MiB of RGB."""
 
-# Pillow knows dozens more, some of which start other programs (EPS runs Ghostscript); a model server must not
-_FORMATS = ("JPEG", "PNG", "PPM", "BMP", "TIFF", "WEBP", "GIF")
-for _plugin in ("Jpeg", "Png", "Ppm", "Bmp", "Tiff", "WebP", "Gif"):
-    import_module(f"PIL.{_plugin}ImagePlugin")  # registers the format; left to itself Pillow would import all it has
+MAX_JPEG_PIXELS = 350_000_000
+"""Pixels of a JPEG in one scan: at half of its size they are within MAX_PIXELS."""
+
+MAX_BYTES = 1 << 29
+"""Bytes that an image file may hold: six for each of MAX_PIXELS, which is RGB of 16 bits, uncompressed."""
+
+_WEBP_SHARE = 2  # the decoder of WebP holds two canvases of four bytes a pixel beside the image and a copy of it
+_BYTES_A_PIXEL = 16  # at most, of memory for decoding
 _ORIENTATION = 0x0112  # EXIF tag
 _QUARTER_TURNS = (5, 6, 7, 8)  # EXIF orientations that swap height and width
+_TURNS = range(2, 9)  # those that change anything
+
+_TIFF_TAGS = range(254, 534)
+
+# how Pillow says that a file is sound, and its feature not known; it has no type of error for that
+_UNSUPPORTED = re.compile(
+    r"unsupported|not supported|cannot handle|not available|unknown pixel mode|unknown data organization"
+    r"|unrecogni[sz]ed (raw|image) mode",
+    re.IGNORECASE,
+)
 
 
 class Header(NamedTuple):
-    """What an image file says of itself before its pixels are decoded; height and width as EXIF turns them."""
+    """What an image file says of itself before its pixels are decoded: the size and mode that `read_image` gives."""
 
     height: int
     width: int
     mode: str
 
 
+@overload
 def decode_image(
-    source: ImageSource,
+    source: ImageSource | Image.Image,
     size: ImageSize,
     resize: ResizeRule = DEFAULT_RESIZE,
     *,
     name: str | None = None,
     max_pixels: int = MAX_PIXELS,
-) -> NDArray[np.uint8]:
+) -> NDArray[np.uint8]: ...
+
+
+@overload
+def decode_image(
+    source: NDArray[Any],
+    size: ImageSize,
+    resize: ResizeRule = DEFAULT_RESIZE,
+    *,
+    name: str | None = None,
+    max_pixels: int = MAX_PIXELS,
+) -> Images: ...
+
+
+def decode_image(
+    source: ImageSource | Image.Image | NDArray[Any],
+    size: ImageSize,
+    resize: ResizeRule = DEFAULT_RESIZE,
+    *,
+    name: str | None = None,
+    max_pixels: int = MAX_PIXELS,
+) -> Images:
     """Read an image and bring it to the size and channels that a network takes.
 
     Arguments:
-        source: a path, the bytes of a file, or a binary file object.
+        source: a path, the bytes of a file, a binary file object, a Pillow image, or an array (H, W), (H, W, C) or
+            (C, H, W), uint8 or floating-point in [0, 1].
         size: height and width in pixels and channels (1 grey, 3 RGB, 4 RGBA).
         resize: "stretch", "crop" or "pad", see resize.py.
         name: what errors call the image; the path by default.
-        max_pixels: an image with more is refused before it is decoded.
+        max_pixels: an image that would be decoded to more is refused before that.
 
     Returns:
-        (size.height, size.width, size.channels) uint8.
+        (size.height, size.width, size.channels) uint8; float32 where an array was floating-point.
 
     Raises:
         DataError: the file is missing, empty, truncated, no image, or too large; the message names it.
+        MemoryError: there is not enough of it.
 
     Example:
         >>> file = io.BytesIO()
@@ -77,8 +123,13 @@ def decode_image(
         >>> decode_image(file.getvalue(), ImageSize(28, 28, 1)).shape
         (28, 28, 1)
     """
-    data, name = _bytes_of(source, name)
-    image = read_image(data, name=name, max_pixels=max_pixels)
+    if isinstance(source, np.ndarray):
+        try:
+            return resize_array(check_image(source), size, resize)
+        except DataError as error:
+            raise DataError(f"{name or 'image'}: {error.message}", details=error.details, hint=error.hint) from None
+    name = name or name_of(source)
+    image = read_image(source, name=name, max_pixels=max_pixels)
     return fit_image(image, size, resize, name=name)
 
 
@@ -95,113 +146,271 @@ def fit_image(
         DataError: the pixel format is not supported.
     """
     try:
-        converted = to_channels(image, size.channels)
+        return image_to_array(resize_image(to_channels(image, size.channels), size.height, size.width, resize))
     except DataError as error:
         raise DataError(f"{name}: {error.message}", hint=error.hint) from None
-    return image_to_array(resize_image(converted, size.height, size.width, resize))
+    except (NeocogError, MemoryError):
+        raise
+    except Exception as error:  # a damaged palette or colour key shows here only
+        raise _failed(name, image.format or image.mode, None, error, image.width * image.height) from error
 
 
-def read_image(source: ImageSource, *, name: str | None = None, max_pixels: int = MAX_PIXELS) -> Image.Image:
+def read_image(
+    source: ImageSource | Image.Image, *, name: str | None = None, max_pixels: int = MAX_PIXELS
+) -> Image.Image:
     """Read an image in its own size and mode, upright (EXIF applied), the first frame of an animation.
 
     Arguments:
-        source: a path, the bytes of a file, or a binary file object.
+        source: a path, the bytes of a file, a binary file object, or a Pillow image (its present frame).
         name: what errors call the image; the path by default.
-        max_pixels: an image with more is refused before it is decoded.
+        max_pixels: an image that would be decoded to more is refused before that.
 
     Returns:
-        A loaded Pillow image, no longer tied to a file.
+        A loaded Pillow image, no longer tied to a file. A JPEG of more than MAX_PIXELS has half of its height and
+        width.
 
     Raises:
         DataError: the file is missing, empty, truncated, no image, or too large; the message names it.
+        MemoryError: there is not enough of it.
     """
-    data, name = _bytes_of(source, name)
-    image = _open(io.BytesIO(data), name, max_pixels)
+    name = name or name_of(source)
+    if isinstance(source, Image.Image):
+        return _taken(source, name, max_pixels)
+    with closing(_file_of(source, name)) as file:
+        image, form, length = _open(file, name, max_pixels)
+        wide_key = has_wide_key(image)
+        try:
+            image.load()
+            if wide_key:
+                apply_wide_key(image, file)
+        except Exception as error:
+            rare = form == "JPEG" and not isinstance(error, MemoryError) and is_rare_jpeg(file)
+            told = NotImplementedError("a lossless or hierarchical JPEG") if rare else error
+            raise _failed(name, form, length, told, image.width * image.height) from error
+    vars(image).pop("_decoder", None)  # WebP's, with eight bytes a pixel of its own; it has no more to give
     try:
-        image.load()
-    except Exception as error:
-        raise _damaged(name, len(data), error) from error
-    # a damaged EXIF block says nothing about rotation; the pixels are there, as browsers show them
-    with contextlib.suppress(Exception):
         ImageOps.exif_transpose(image, in_place=True)
+    except MemoryError:
+        raise
+    except Exception:  # a damaged EXIF block tells nothing of rotation; the pixels are there
+        pass
     return image
 
 
 def read_header(path: str | os.PathLike[str]) -> Header:
-    """Read height, width and Pillow mode of a file without reading its pixels.
+    """Read the height, width and Pillow mode that `read_image` gives, without reading the pixels.
 
     Raises:
         DataError: the file is missing, empty, no image, or too large.
     """
-    try:
-        with Path(path).open("rb") as file:
-            image = _open(file, str(path), MAX_PIXELS)
-            turned = False
-            with contextlib.suppress(Exception):  # as in read_image
-                turned = image.getexif().get(_ORIENTATION) in _QUARTER_TURNS
-    except DataError:
-        raise
-    except (OSError, ValueError) as error:
-        raise unreadable_file(str(path), error) from error
+    name = name_of(path)
+    with closing(_file_of(path, name)) as file:
+        image, _, _ = _open(file, name, MAX_PIXELS)
+        mode = "RGBA" if has_wide_key(image) else image.mode
+        turned = _orientation(image) in _QUARTER_TURNS
     height, width = (image.width, image.height) if turned else (image.height, image.width)
-    return Header(height, width, image.mode)
+    return Header(height, width, mode)
 
 
-def _open(file: BinaryIO, name: str, max_pixels: int) -> Image.Image:
-    """Open without decoding; Pillow's plugins raise nearly every built-in exception on damaged files."""
-    start = file.read(8)
-    length = file.seek(0, os.SEEK_END)
-    file.seek(0)
-    if not length:
-        raise DataError(f"{name}: the file is empty (0 bytes), an image was needed")
-    try:
-        image = Image.open(file, formats=_FORMATS)
-    except Image.DecompressionBombError as error:
-        raise DataError(
-            f"{name}: the image is too large, at most {max_pixels:,} pixels are decoded",
-            details=(f"Pillow: {error}",),
-            hint="make it smaller first",
-        ) from error
-    except UnidentifiedImageError as error:
-        raise DataError(
-            f"{name}: not an image in a known format ({length:,} bytes that begin with {start!r})",
-            hint="JPEG, PNG, BMP, GIF, PPM, PGM, TIFF and WebP are read; convert others, such as HEIC",
-        ) from error
-    except Exception as error:
-        raise _damaged(name, length, error) from error
-    if image.width * image.height > max_pixels:
-        raise DataError(
-            f"{name}: the image is too large, at most {max_pixels:,} pixels are decoded, "
-            f"got {image.height} x {image.width} = {image.width * image.height:,}",
-            hint="make it smaller first",
-        )
-    return image
-
-
-def _damaged(name: str, length: int, error: Exception) -> DataError:
-    return DataError(
-        f"{name}: the image is damaged or truncated ({length:,} bytes)",
-        details=(f"Pillow: {type(error).__name__}: {error}",),
-        hint="copy the file again from its source, or remove it",
-    )
+def name_of(source: object) -> str:
+    """Return what errors call a source that its caller gives no name."""
+    if isinstance(source, str | os.PathLike):
+        return os.fspath(source)
+    known = getattr(source, "filename", None) or getattr(source, "name", None)
+    return known if isinstance(known, str) else "image"
 
 
 def unreadable_file(name: str, error: OSError | ValueError) -> DataError:
-    if isinstance(error, ValueError):  # a NUL byte, which no path can hold
+    """Return what to say of a file that cannot be opened."""
+    if not isinstance(error, OSError):  # a NUL byte, or half of a character, which no path can hold
         return DataError(f"{name!r}: no file can have this name: {error}")
     if isinstance(error, FileNotFoundError):
         return DataError(f"{name}: there is no such file")
     return DataError(f"{name}: the file cannot be read: {error.strerror or error}")
 
 
-def _bytes_of(source: ImageSource, name: str | None) -> tuple[bytes, str]:
+def _taken(image: Image.Image, name: str, max_pixels: int) -> Image.Image:
+    """Return a caller's Pillow image as `read_image` would from its file; the caller's own stays as it is.
+
+    Of a PNG with a colour key of 2, 4 or 3 x 16 bits Pillow does not keep all that is needed. The first two need an
+    image that is not loaded yet; of the last only high bytes are compared: near colours are transparent as well.
+    """
+    if image.width * image.height > max_pixels:
+        raise _too_large(name, image.width, image.height, max_pixels)
+    try:
+        key = mended_key(image)
+        if isinstance(key, tuple) and max(key, default=0) > 0xFF:
+            key = tuple(sample >> 8 for sample in key)
+        image.load()
+        if key != image.info.get("transparency"):
+            image = image.copy()
+            image.info["transparency"] = key
+    except Exception as error:
+        raise _failed(name, image.format or image.mode, None, error, image.width * image.height) from error
+    if _orientation(image) not in _TURNS:
+        return image
+    try:
+        return ImageOps.exif_transpose(image)
+    except MemoryError:
+        raise
+    except Exception:  # as in read_image
+        return image
+
+
+def _file_of(source: ImageSource, name: str) -> BinaryIO:
+    """Return a file that can be positioned; of a stream, such as stdin, all that may be read, behind its first bytes.
+
+    A stream stays open; what is closed is what was made here.
+    """
     if isinstance(source, bytes):
-        return source, name or "image"
+        return io.BytesIO(source)
     if isinstance(source, str | os.PathLike):
-        path = Path(source)
-        name = name or str(path)
         try:
-            return path.read_bytes(), name
+            return open_file(source)
         except (OSError, ValueError) as error:
             raise unreadable_file(name, error) from error
-    return source.read(), name or str(getattr(source, "name", "image"))
+    try:
+        head = _upto(source, HEAD)
+        if head and recognise(head) is None:
+            raise _unknown(name, head, None)
+        content = head + _upto(source, MAX_BYTES + 1 - len(head))
+    except (OSError, ValueError) as error:
+        raise unreadable_file(name, error) from error
+    return io.BytesIO(content)
+
+
+def _upto(stream: BinaryIO, most: int) -> bytes:
+    blocks, missing = [], most  # one read of a pipe or socket may give less than is there
+    while missing and (block := stream.read(min(missing, 1 << 20))):
+        blocks.append(block)
+        missing -= len(block)
+    return b"".join(blocks)
+
+
+class _Undescribed:
+    """A file whose descriptor Pillow does not see.
+
+    It would hand it to libtiff, which maps the file into memory: one that is truncated meanwhile kills the process.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.read, self.seek, self.tell = file.read, file.seek, file.tell
+
+
+def _open(file: BinaryIO, name: str, max_pixels: int) -> tuple[Image.Image, str, int]:
+    """Open without decoding: the image, its format, and the bytes of the file.
+
+    Pillow's plugins raise nearly every built-in exception on damaged files.
+    """
+    try:
+        head = file.read(HEAD)
+        length = file.seek(0, os.SEEK_END)
+        file.seek(0)
+    except OSError as error:
+        raise unreadable_file(name, error) from error
+    if not length:
+        raise DataError(f"{name}: the file is empty (0 bytes), an image was needed")
+    form = recognise(head)
+    if form is None:
+        raise _unknown(name, head, length)
+    if length > MAX_BYTES:
+        raise DataError(f"{name}: an image file may hold {MAX_BYTES:,} bytes, found {length:,}")
+    most = max_pixels // _WEBP_SHARE if form == "WEBP" else max_pixels
+    if form == "WEBP" and (told := webp_size(head)) is not None and told[0] * told[1] > most:
+        raise _too_large(name, *told, most)
+    try:
+        image = open_as(form, cast(BinaryIO, _Undescribed(file)) if form == "TIFF" else file)
+    except Exception as error:
+        raise _failed(name, form, length, error, 0) from error
+    width, height = image.size
+    if form == "JPEG" and width * height > MAX_PIXELS and _in_one_scan(image, file):
+        image.draft(None, (width // 2, height // 2))
+        most = min(4 * max_pixels, MAX_JPEG_PIXELS)
+    if width * height > most:
+        raise _too_large(name, width, height, most)
+    if "transparency" in image.info:
+        image.info["transparency"] = mended_key(image)
+    return image, form, length
+
+
+def _in_one_scan(image: Image.Image, file: BinaryIO) -> bool:
+    """Whether a JPEG that was just opened has all components in its first scan, so that no more than some rows of it
+    need memory before they are scaled; a progressive one is decoded whole first, whatever the scale.
+    """
+    components = getattr(image, "layers", 0)
+    # the start of scan (SOS), which was read last: marker, length, components, two bytes for each of them, three more
+    scan = bytes([0xFF, 0xDA, 0, 6 + 2 * components, components])
+    place = file.tell() - (5 + 2 * components + 3)
+    if place < 0 or "progressive" in image.info:
+        return False
+    file.seek(place)
+    return file.read(len(scan)) == scan
+
+
+def _orientation(image: Image.Image) -> object:
+    try:
+        return image.getexif().get(_ORIENTATION)
+    except MemoryError:
+        raise
+    except Exception:  # as in read_image
+        return None
+
+
+def _too_large(name: str, width: int, height: int, most: int) -> DataError:
+    return DataError(
+        f"{name}: the image is too large, at most {most:,} pixels are decoded, "
+        f"got {height} x {width} = {width * height:,}",
+        hint="make it smaller first",
+    )
+
+
+def _unknown(name: str, head: bytes, length: int | None) -> DataError:
+    known = foreign(head)
+    if known is not None:
+        return DataError(f"{name}: this is {known.kind}", hint=known.hint)
+    size = "it begins" if length is None else f"{length:,} bytes that begin"
+    return DataError(
+        f"{name}: not an image in a known format ({size} with {head[:8]!r})",
+        hint="JPEG, PNG, BMP, GIF, PPM, PGM, TIFF and WebP are read; convert others, such as HEIC, to JPEG",
+    )
+
+
+def _failed(name: str, form: str, length: int | None, error: Exception, pixels: int) -> Exception:
+    """Return what an exception of Pillow means: no memory, a feature that it lacks, a disk that fails, or damage."""
+    if isinstance(error, MemoryError) or "out of memory" in str(error) or not _has_memory(pixels):
+        return MemoryError(f"{name}: not enough memory for an image of {pixels:,} pixels")
+    if isinstance(error, OSError) and error.errno is not None:
+        return unreadable_file(name, error)
+    told = f"Pillow: {type(error).__name__}: {error}"
+    if isinstance(error, Image.DecompressionBombError):
+        return DataError(f"{name}: the image is too large to be decoded", details=(told,), hint="make it smaller first")
+    if _is_lacking(error):
+        return DataError(
+            f"{name}: a kind of {form} that is not supported",
+            details=(told,),
+            hint="open it in an image editor, and save it as JPEG or PNG",
+        )
+    size = "" if length is None else f" ({length:,} bytes)"
+    return DataError(
+        f"{name}: the image is damaged or truncated{size}",
+        details=(told,),
+        hint="copy the file again from its source, or remove it",
+    )
+
+
+def _is_lacking(error: Exception) -> bool:
+    """Whether an exception of Pillow says that the file is sound, and Pillow does not know what it needs."""
+    if isinstance(error, NotImplementedError | ImportError | NameError) or _UNSUPPORTED.search(str(error)):
+        return True
+    cause = error.__cause__  # of a TIFF, the number of its compression, or of a tag that is missing
+    unknown = cause.args[0] if isinstance(cause, KeyError) and cause.args else None
+    return isinstance(unknown, int) and unknown not in _TIFF_TAGS
+
+
+def _has_memory(pixels: int) -> bool:
+    # libjpeg and libwebp call want of memory damage; asking for the memory, without touching it, tells them apart
+    try:
+        np.empty(pixels * _BYTES_A_PIXEL, np.uint8)
+    except MemoryError:
+        return False
+    return True

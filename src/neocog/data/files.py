@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from functools import cached_property
@@ -16,10 +15,14 @@ from neocog.data.arrays import check_labels
 from neocog.data.cache import ImageCache
 from neocog.data.channels import GREY_MODES
 from neocog.data.dataset import Dataset, ImageFacts, Progress
-from neocog.data.decode import decode_image, read_header, read_image, unreadable_file
+from neocog.data.decode import MAX_BYTES, decode_image, read_header, read_image, unreadable_file
 from neocog.data.parallel import map_in_order, worker_count
 from neocog.data.resize import DEFAULT_RESIZE, Images, ImageSize, ResizeRule
 from neocog.errors import DataError
+from neocog.reading import open_file
+
+_DIGEST = 16  # bytes
+_BLOCK = 1 << 20  # bytes hashed at a time
 
 
 class FileDataset(Dataset):
@@ -100,19 +103,21 @@ class FileDataset(Dataset):
 
     def facts(self, index: int) -> ImageFacts:
         path = self.path(index)
+        image = read_image(path)
         try:
-            data = path.read_bytes()
+            return ImageFacts(image.height, image.width, image.mode, file_digest(path))
         except (OSError, ValueError) as error:
             raise unreadable_file(str(path), error) from error
-        image = read_image(data, name=str(path))
-        return ImageFacts(image.height, image.width, image.mode, content_digest(data))
+
+    def fits(self, size: ImageSize, resize: ResizeRule = DEFAULT_RESIZE) -> bool:
+        return self._cache.fits(size, resize, np.uint8)
 
     def _digest(self, index: int) -> bytes:
         try:
-            return content_digest(self.path(index).read_bytes())
-        except (OSError, ValueError):  # ValueError: a NUL byte in the path
+            return file_digest(self.path(index))
+        except (OSError, ValueError):  # ValueError: no file can have this name
             # no content to hash: a name keeps the image in its place until `verify` reports it
-            return content_digest(b"unreadable:" + os.fsencode(self.identifiers[index]))
+            return content_digest(b"unreadable:" + self.identifiers[index].encode("utf-8", "surrogatepass"))
 
     @cached_property
     def _headers(self) -> tuple[ImageSize | None, int]:
@@ -133,6 +138,19 @@ class FileDataset(Dataset):
         return size, channels
 
 
+def file_digest(path: Path) -> bytes:
+    """Return `content_digest` of a file, read in blocks.
+
+    Raises:
+        OSError, ValueError: it cannot be read, or holds more than an image file may.
+    """
+    digest = hashlib.blake2b(digest_size=_DIGEST)
+    with open_file(path, MAX_BYTES) as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return digest.digest()
+
+
 def content_digest(data: bytes) -> bytes:
     """Return the 16 bytes by which equal files are known: BLAKE2b of all of `data`."""
-    return hashlib.blake2b(data, digest_size=16).digest()
+    return hashlib.blake2b(data, digest_size=_DIGEST).digest()

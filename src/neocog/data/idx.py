@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import gzip
 import math
+import os
 import re
 import struct
 import zlib
@@ -24,18 +25,22 @@ from numpy.typing import NDArray
 
 from neocog.data.arrays import ArrayDataset
 from neocog.data.dataset import Source
+from neocog.data.room import cannot_read, check_room
 from neocog.errors import DataError, FormatError
+from neocog.reading import open_file, read_text
 
 _NAME = re.compile(r"(?P<part>train|t10k|test)-(?P<what>images|labels)[.-]idx[13]-ubyte(\.gz)?", re.IGNORECASE)
 _PARTS = {"train": "train", "t10k": "test", "test": "test"}
 _AXES = {"images": 3, "labels": 1}
 _UINT8 = 0x08  # IDX's code for unsigned bytes
+_NAMES = 1 << 20  # bytes that class_names.txt may hold
+_DEFLATED_MOST = 1032  # bytes that one byte of gzip can unpack to
 _BLOCK = 1 << 24  # bytes read at a time, so that a false header cannot ask for memory that its file does not fill
 
 
 def is_idx_folder(folder: Path) -> bool:
     """Whether a folder holds a file of the MNIST family."""
-    return any(_NAME.fullmatch(path.name) for path in folder.iterdir())
+    return any(_NAME.fullmatch(path.name) and not path.is_dir() for path in folder.iterdir())
 
 
 def read_idx_folder(folder: str | Path) -> Source:
@@ -55,7 +60,7 @@ def read_idx_folder(folder: str | Path) -> Source:
     found: dict[tuple[str, str], Path] = {}
     for path in sorted(folder.iterdir()):
         match = _NAME.fullmatch(path.name)
-        if match is None:
+        if match is None or path.is_dir():  # archives of MNIST hold a folder called like the file in it
             continue
         key = (_PARTS[match["part"].lower()], match["what"].lower())
         if key in found:
@@ -100,24 +105,30 @@ def read_idx(path: str | Path, axes: int) -> NDArray[np.uint8]:
     """
     path = Path(path)
     try:
-        with path.open("rb") as file:
+        file = open_file(path)
+    except (OSError, ValueError) as error:
+        raise cannot_read(path, error) from error
+    with file:
+        try:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(0)
             packed = file.read(2) == b"\x1f\x8b"
             file.seek(0)
             if not packed:
                 return _read(path, file, axes)
             with gzip.GzipFile(fileobj=file) as unpacked:
-                return _read(path, cast(BinaryIO, unpacked), axes)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise FormatError(
-            f"{path}: the gzip data is damaged or truncated ({path.stat().st_size:,} bytes)",
-            details=(str(error),),
-            hint="download the file again",
-        ) from error
-    except OSError as error:
-        raise FormatError(f"{path}: the file cannot be read: {error.strerror or error}") from error
+                return _read(path, cast(BinaryIO, unpacked), axes, size)
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise FormatError(
+                f"{path}: the gzip data is damaged or truncated ({size:,} bytes)",
+                details=(str(error),),
+                hint="download the file again",
+            ) from error
+        except OSError as error:
+            raise cannot_read(path, error) from error
 
 
-def _read(path: Path, file: BinaryIO, axes: int) -> NDArray[np.uint8]:
+def _read(path: Path, file: BinaryIO, axes: int, packed: int | None = None) -> NDArray[np.uint8]:
     length = 4 + 4 * axes
     header = file.read(length)
     magic = bytes([0, 0, _UINT8, axes])
@@ -130,6 +141,14 @@ def _read(path: Path, file: BinaryIO, axes: int) -> NDArray[np.uint8]:
         raise FormatError(f"{path}: the IDX header needs {length} bytes, the file ends after {len(header)}")
     shape = struct.unpack(f">{axes}I", header[4:])
     needed = math.prod(shape)
+    if packed is None:
+        found = file.seek(0, os.SEEK_END)
+        file.seek(length)
+        if found < length + needed:
+            raise _wrong_length(path, shape, f"{found:,}")
+    elif length + needed > _DEFLATED_MOST * packed:
+        raise _wrong_length(path, shape, f"at most {_DEFLATED_MOST * packed:,} in {packed:,} bytes of gzip")
+    check_room(str(path), needed, shape[0], packed=packed)
     data = bytearray()
     while len(data) <= needed:  # one byte too many tells of a file that is too long
         block = file.read(min(_BLOCK, needed + 1 - len(data)))
@@ -137,22 +156,28 @@ def _read(path: Path, file: BinaryIO, axes: int) -> NDArray[np.uint8]:
             break
         data += block
     if len(data) != needed:
-        raise FormatError(
-            f"{path}: {' x '.join(map(str, shape))} values need {length + needed:,} bytes, "
-            f"found {'more' if len(data) > needed else f'{length + len(data):,}'}",
-            hint="the file is truncated: download it again" if len(data) < needed else None,
-        )
+        raise _wrong_length(path, shape, "more" if len(data) > needed else f"{length + len(data):,}")
     return np.frombuffer(data, np.uint8).reshape(shape)
+
+
+def _wrong_length(path: Path, shape: tuple[int, ...], found: str) -> FormatError:
+    needed = 4 + 4 * len(shape) + math.prod(shape)
+    return FormatError(
+        f"{path}: {' x '.join(map(str, shape))} values need {needed:,} bytes, found {found}",
+        hint=None if found == "more" else "the file is truncated: download it again",
+    )
 
 
 def _class_names(folder: Path, classes: int) -> list[str]:
     path = folder / "class_names.txt"
-    if not path.is_file():
+    if not os.path.lexists(path):
         return [str(label) for label in range(classes)]
     try:
-        names = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+        names = [line.strip() for line in read_text(path, _NAMES).splitlines() if line.strip()]
     except UnicodeDecodeError as error:
         raise FormatError(f"{path}: not UTF-8 text: {error}") from error
+    except OSError as error:
+        raise cannot_read(path, error) from error
     if len(names) < classes:
         raise FormatError(f"{path}: {classes} classes need as many lines, found {len(names)}")
     return names

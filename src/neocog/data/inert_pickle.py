@@ -6,7 +6,9 @@ else: the standard library's pickletools lists the instructions (it never execut
 each of the allowed ones does. The unpickler itself is not used. A name to call is only ever compared with the few
 that array pickles contain, and an array becomes a plain record of its bytes. Everything else is a FormatError.
 
-It is no general reader: what is written by a newer protocol or holds other objects is refused.
+It is no general reader: what is written by a newer protocol or holds other objects is refused. So is what no batch
+needs and what costs more than its bytes: keys that are numbers (they can be chosen to collide in a dictionary), numbers
+of a memo beyond the length of the pickle, more than a million instructions, and text turned into bytes again and again.
 """
 
 from __future__ import annotations
@@ -25,6 +27,8 @@ _EMPTY: dict[str, type] = {"EMPTY_DICT": dict, "EMPTY_LIST": list, "EMPTY_TUPLE"
 _NUMBERS = frozenset({"INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "FLOAT", "BINFLOAT"})
 _TEXTS = frozenset({"UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "STRING", "BINSTRING", "SHORT_BINSTRING"})
 _LITERALS = _NUMBERS | _TEXTS | {"BINBYTES", "SHORT_BINBYTES"}
+_STEPS = 1_000_000  # instructions; a batch of 10,000 images has about 40,000
+_ENCODED = 4  # bytes made of text, for each byte of the pickle
 _TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 
 
@@ -77,8 +81,8 @@ def load_inert(data: bytes, name: str) -> Any:
         FormatError: the pickle is damaged, or asks for anything but the above.
     """
     try:
-        return _Machine(name).run(data)
-    except FormatError:
+        return _Machine(name, len(data)).run(data)
+    except (FormatError, MemoryError):
         raise
     except Exception as error:  # a damaged pickle can make any step below fail, and pickletools too
         raise FormatError(
@@ -91,15 +95,19 @@ def load_inert(data: bytes, name: str) -> Any:
 class _Machine:
     """The stack and the memo of one pickle."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, length: int) -> None:
         self.name = name
+        self.length = length  # bytes of the pickle
+        self.encoded = 0  # bytes made of text so far
         self.stack: list[Any] = []
         self.memo: dict[int, Any] = {}
 
     def run(self, data: bytes) -> Any:
-        for opcode, argument, _ in pickletools.genops(data):
+        for step, (opcode, argument, _) in enumerate(pickletools.genops(data)):
             if opcode.name == "STOP":
                 return self.stack.pop()
+            if step == _STEPS:
+                raise self.refused(f"more than {_STEPS:,} instructions")
             self.step(opcode.name, argument)
         raise ValueError("no end")
 
@@ -125,7 +133,10 @@ class _Machine:
         elif code == "DICT":
             stack.append(dict(_pairs(self.since_mark())))
         elif code in ("PUT", "BINPUT", "LONG_BINPUT"):
-            self.memo[int(argument)] = stack[-1]
+            place = int(argument)
+            if not 0 <= place < self.length:  # picklers count from 0
+                raise self.refused(f"the memo {place}")
+            self.memo[place] = stack[-1]
         elif code in ("GET", "BINGET", "LONG_BINGET"):
             stack.append(self.memo[int(argument)])
         elif code == "APPEND":
@@ -169,7 +180,7 @@ class _Machine:
         if function.name == "dtype":
             return _Dtype(_expect(arguments[0], str))
         if function.name == "encode" and arguments[1:] == ("latin1",):
-            return _expect(arguments[0], str).encode("latin-1")  # how Python 3 writes bytes for Python 2
+            return self.bytes_of(arguments[0])  # how Python 3 writes bytes for Python 2
         raise self.refused(f"a call of {function.module}.{function.name}")
 
     def build(self, target: Any, state: Any) -> None:
@@ -180,7 +191,13 @@ class _Machine:
         array.shape = tuple(_expect(extent, int) for extent in shape)
         array.dtype = _expect(dtype, _Dtype).name
         array.fortran = bool(fortran)
-        array.data = data.encode("latin-1") if isinstance(data, str) else _expect(data, bytes)
+        array.data = self.bytes_of(data) if isinstance(data, str) else _expect(data, bytes)
+
+    def bytes_of(self, text: Any) -> bytes:
+        self.encoded += len(_expect(text, str))
+        if self.encoded > _ENCODED * self.length:
+            raise self.refused("the same bytes many times")
+        return bytes(text.encode("latin-1"))
 
     def refused(self, what: str) -> FormatError:
         return FormatError(
@@ -195,7 +212,7 @@ def _expect(value: Any, kind: type | UnionType) -> Any:
     return value
 
 
-def _pairs(values: list[Any]) -> list[tuple[str | bytes | int, Any]]:
-    # only plain keys: hashing tuples nested in tuples can be made to take for ever
-    keys = [_expect(key, str | bytes | int) for key in values[::2]]
+def _pairs(values: list[Any]) -> list[tuple[str | bytes, Any]]:
+    # only text for keys: Python hashes it with a secret, numbers and tuples so that equal hashes can be made at will
+    keys = [_expect(key, str | bytes) for key in values[::2]]
     return list(zip(keys, values[1::2], strict=True))

@@ -14,13 +14,13 @@ folders (with a model.safetensors) are left out. What is left out, and what coul
 from __future__ import annotations
 
 import os
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from neocog.data.formats import FORMATS, HEAD, foreign, recognise
 from neocog.reading import open_file
 from neocog.text import printable
 
@@ -63,23 +63,6 @@ _JUNK_FOLDERS = frozenset(
     {"__macosx", "@eadir", "$recycle.bin", "system volume information", "lost+found", "__pycache__"}
 )
 
-_HEAD = 32  # bytes of a file that tell its format
-_SIGNATURES = (
-    ("JPEG", re.compile(rb"\xff\xd8\xff")),
-    ("PNG", re.compile(rb"\x89PNG\r\n\x1a\n")),
-    ("GIF", re.compile(rb"GIF8[79]a")),
-    ("WEBP", re.compile(rb"RIFF....WEBP", re.DOTALL)),
-    ("BMP", re.compile(rb"BM.{12}[\x0c\x28\x34\x38\x40\x6c\x7c]\0\0\0", re.DOTALL)),  # by the size of its header
-    ("PPM", re.compile(rb"P[1-6](#|\s+[#0-9])")),
-    ("TIFF", re.compile(rb"II[*+]\0|MM\0[*+]")),
-    ("HEIC", re.compile(rb"....ftyp(hei[cxms]|hev[cxms]|mif1|msf1)", re.DOTALL)),
-    ("AVIF", re.compile(rb"....ftypavi[fs]", re.DOTALL)),
-    ("JPEG XL", re.compile(rb"\xff\x0a|\0\0\0\x0cJXL ")),
-    ("JPEG 2000", re.compile(rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51")),
-    ("Photoshop", re.compile(rb"8BPS\0[\1\2]")),
-)
-_READ = frozenset({"JPEG", "PNG", "GIF", "WEBP", "BMP", "PPM", "TIFF"})
-
 _SHOWN = 3  # names listed in a message before "and n more"
 
 
@@ -89,12 +72,14 @@ def has_image_ending(name: str) -> bool:
 
 
 def format_of(head: bytes) -> str | None:
-    """Return the format of a picture by its first 32 bytes, of those that are read and of some that are not.
+    """Return the format of a picture by its first bytes, of those that are read and of some that are not.
 
     >>> format_of(b"GIF89a..."), format_of(b"P6 of all people"), format_of(b"\\0\\0\\0\\x18ftypheic")
     ('GIF', None, 'HEIC')
     """
-    return next((name for name, signature in _SIGNATURES if signature.match(head)), None)
+    read = recognise(head)
+    known = None if read is not None else foreign(head)
+    return read if known is None else known.format
 
 
 def listed(names: Iterable[str], shown: int = _SHOWN) -> str:
@@ -287,7 +272,7 @@ def _read(folder: str) -> Entries:
                     images.append(name)
                 else:
                     kind, reason = _kind(entry.path, name.lower())
-                    if kind in _READ:
+                    if kind in FORMATS:
                         images.append(name)
                     elif kind is not None:
                         pictures.append((name, kind))
@@ -321,7 +306,7 @@ def _kind(path: str, name: str) -> tuple[str | None, str | None]:
     called = _PICTURES.get(os.path.splitext(name)[1])  # noqa: PTH122
     try:
         with open_file(path) as file:
-            found = format_of(file.read(_HEAD))
+            found = format_of(file.read(HEAD))
     except (OSError, ValueError) as error:
         return called, _reason(error)
     if called is not None and (found is None or found == "TIFF"):  # most raw formats of cameras begin as TIFF does

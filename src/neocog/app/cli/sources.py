@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 from neocog.app.cli.errors import CommandLineError, nearest
 from neocog.data.walk import CONVERT, IMAGE_EXTENSIONS, LeftOut, Walk
@@ -23,7 +24,7 @@ class Picture:
     """One image to be named: what to call it, and how to get what `decode_image` reads."""
 
     name: str
-    read: Callable[[], bytes | Path]
+    read: Callable[[], Path | BinaryIO]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ def pictures_of(sources: Sequence[str], *, listed: bool = False) -> Pictures:
 def _expand(source: str, listed: bool, left_out: LeftOut) -> Iterator[Picture]:
     path = Path(source)
     if source == STDIN:
-        yield from _listed() if listed else [Picture("-", sys.stdin.buffer.read)]
+        yield from _listed() if listed else [Picture("-", lambda: sys.stdin.buffer)]
     elif os.path.isdir(path):  # noqa: PTH112 - raises nothing, whatever the name
         yield from map(_file, _images_below(path, left_out))
     elif os.path.lexists(path):
