@@ -96,7 +96,7 @@ def test_an_entry_with_a_right_digest_and_a_wrong_content_is_made_anew(tmp_path:
 
 
 def test_what_cannot_be_loaded_once_it_is_made_is_an_error(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(EngineError, match="LLVM could not load a compiled program: .*missing"):
+    with pytest.raises(EngineError, match=r"LLVM could not load a compiled program: .*missing"):
         load_objects([image(1)], ["missing"])
     with pytest.raises(EngineError, match="LLVM could not load a compiled program"):
         load_objects([b"no object"], ["answer"])

@@ -182,6 +182,11 @@ class NativePredictor:
         """Open the lock, which a thread of the parent may have held."""
         self._lock = threading.Lock()
 
+    @property
+    def threads(self) -> int:
+        """How many threads it computes on."""
+        return self._team.size
+
     def load(self, parameters: Mapping[str, Array]) -> None:
         """Take new parameters, in memory layout."""
         check_parameters(self._graph, parameters)
@@ -288,6 +293,11 @@ class NativeStepper:
     def after_fork(self) -> None:
         """Open the lock, which a thread of the parent may have held."""
         self._lock = threading.Lock()
+
+    @property
+    def threads(self) -> int:
+        """How many threads it computes on."""
+        return self._team.size
 
     @property
     def executable(self) -> Executable:
