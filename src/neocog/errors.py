@@ -57,3 +57,20 @@ class FormatError(NeocogError, ValueError):
 
 class EngineError(NeocogError, RuntimeError):
     """An engine cannot run here: a package is missing, or the compilation failed."""
+
+
+class NeocogWarning(UserWarning):
+    """Something works, but not as it could, and the user can mend it.
+
+    Arguments:
+        message: one line: what is so, and why.
+        hint: what to do about it.
+    """
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        self.message = printable(message)
+        self.hint = None if hint is None else printable(hint)
+        super().__init__(self.message)
+
+    def __str__(self) -> str:
+        return self.message if self.hint is None else f"{self.message}\n  hint: {self.hint}"

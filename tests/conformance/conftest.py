@@ -23,5 +23,6 @@ def engine(request):
 
 @pytest.fixture
 def shared(monkeypatch):
-    """Let threads share programs however short they are."""
+    """Let threads share programs however short they are, more of them than there are processors too."""
     monkeypatch.setattr(executable, "WORTH_A_THREAD", 0)
+    monkeypatch.setenv("NEOCOG_THREADS", "8")

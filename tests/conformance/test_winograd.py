@@ -198,6 +198,7 @@ def test_the_bits_do_not_depend_on_the_number_of_threads(threads):
         for _ in range(3):
             stepper.step(images, labels, 0.05)
         predictor = ENGINE.predictor(NETWORK, stepper.parameters(), count)
+        assert (stepper.threads, predictor.threads) == (count, count)
         made.append((stepper.parameters(), predictor.logits(images)))
     assert all(made[0][0][name].tobytes() == value.tobytes() for name, value in made[1][0].items())
     assert made[0][1].tobytes() == made[1][1].tobytes()

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from neocog.data.cache import ImageCache, available_memory
+from neocog.data.cache import ImageCache
 from neocog.data.resize import ImageSize
 from neocog.errors import DataError
 
@@ -57,10 +57,6 @@ def test_another_size_replaces_the_kept_one():
     cache.read(np.arange(5), SIZE, "pad", np.uint8, load)
     assert cache.holds(np.arange(5), SIZE, "pad")
     assert not cache.holds(np.arange(5), SIZE, "stretch")
-
-
-def test_available_memory_is_plausible():
-    assert 1 << 20 < available_memory() < 1 << 50
 
 
 @pytest.mark.parametrize("budget", [0, None])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -16,7 +17,7 @@ from neocog.emit.program import emit_program
 from neocog.engines.base import State, StepSettings
 from neocog.engines.native import NativeEngine
 from neocog.engines.reference import ReferenceEngine
-from neocog.errors import SettingError
+from neocog.errors import NeocogWarning, SettingError
 from neocog.jit import executable
 from neocog.jit.host import NARROWED, host_target, initialise_llvm, make_target
 from neocog.model.graph import Graph, trace
@@ -65,6 +66,7 @@ def trained(threads: int, steps: int = 4, optimizer: Optimizer | None = None, co
     """Train a little and give everything that training changes."""
     settings = StepSettings(CrossEntropy(), optimizer or SGD(0.05, momentum=0.9), 16, seed=3)
     stepper = NativeEngine().stepper(GRAPH, initial_parameters(GRAPH, 1), settings, threads)
+    assert stepper.threads == threads
     for step in range(steps):
         stepper.step(*batch(GRAPH, count, step), 0.05)
     return {
@@ -82,8 +84,9 @@ def assert_same_bits(one: State, other: State) -> None:
 
 @pytest.fixture
 def shared(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let threads share programs however short they are."""
+    """Let threads share programs however short they are, more of them than there are processors too."""
     monkeypatch.setattr(executable, "WORTH_A_THREAD", 0)
+    monkeypatch.setenv("NEOCOG_THREADS", "8")
 
 
 @pytest.mark.usefixtures("shared")
@@ -98,6 +101,7 @@ def test_predictions_are_the_same_bits_on_any_number_of_threads_and_in_any_compa
     images, _ = batch(GRAPH, 70)
     predictor = NativeEngine().predictor(GRAPH, parameters, 1)
     together = predictor.logits(images)
+    assert NativeEngine().predictor(GRAPH, parameters, 3).threads == 3
     assert NativeEngine().predictor(GRAPH, parameters, 3).logits(images).tobytes() == together.tobytes()
     alone = np.concatenate([predictor.logits(images[n : n + 1]) for n in range(5)])
     assert alone.tobytes() == together[:5].tobytes()
@@ -291,8 +295,105 @@ def test_a_forked_process_answers_too() -> None:
         "if not child: os._exit(0 if same else 1)\n"
         "print(same, os.waitpid(child, 0)[1])\n"
     )
-    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, timeout=60)
+    environment = {**os.environ, "NEOCOG_THREADS": "2"}
+    command = [sys.executable, "-W", "ignore", "-c", code]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
     assert done.stdout.split() == ["True", "0"], done.stderr
+
+
+FORKS = """
+import os, sys, threading
+import numpy as np
+import neocog as nc
+from neocog.jit import executable
+from neocog.model.zoo import article
+
+executable.WORTH_A_THREAD = 0
+images, labels = np.random.default_rng(0).integers(0, 256, (8, 12, 12, 1), np.uint8), np.arange(8)
+known = nc.Model(article(), (12, 12, 1), threads=2)
+want = known(images)
+begun, ended = [threading.Event() for _ in range(3)], threading.Event()
+
+def keep_on(which, work):
+    for n in range(10**9):
+        work(n)
+        begun[which].set()
+        if ended.is_set():
+            return
+
+def learn(n):
+    nc.Model(article(), (12, 12, 1), threads=2).fit(images, labels, epochs=2, batch_size=4, verbose=0)
+
+def compile_one(n):  # and load, and forget
+    nc.Model(nc.Sequential(nc.Conv2d(1 + n % 40, 3), nc.Flatten(), nc.Linear(4)), (12, 12, 1), threads=2)(images)
+
+jobs = [lambda n: known(images), learn, compile_one]
+threads = [threading.Thread(target=keep_on, args=pair) for pair in enumerate(jobs)]
+for thread in threads:
+    thread.start()
+for event in begun:
+    event.wait()
+codes = []
+for n in range(6):
+    child = os.fork()
+    if not child:
+        code = 1
+        try:
+            assert known(images).tobytes() == want.tobytes()
+            new = nc.Model(nc.Sequential(nc.Conv2d(60 + n, 3), nc.Flatten(), nc.Linear(8)), (12, 12, 1), threads=2)
+            new.fit(images, labels, epochs=1, batch_size=4, verbose=0)
+            assert new(images).shape == (8, 8)
+            code = 0
+        finally:
+            os._exit(code)
+    codes.append(os.waitpid(child, 0)[1])
+    assert known(images).tobytes() == want.tobytes()
+ended.set()
+for thread in threads:
+    thread.join()
+print(codes)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_process_forked_while_threads_predict_train_and_compile_can_do_all_of_it(tmp_path: Path) -> None:
+    """Locks that other threads held, LLVM at work, and barriers at which they stood must not hold the child up."""
+    environment = {**os.environ, "NEOCOG_THREADS": "2", "NEOCOG_CACHE": str(tmp_path)}
+    process = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", FORKS],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        told, errors = process.communicate(timeout=300)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)  # children that hang too
+        process.communicate()
+        raise
+    assert told.split("\n")[0] == "[0, 0, 0, 0, 0, 0]", errors
+
+
+class TestMoreThreadsThanProcessors:
+    """They would wait for each other."""
+
+    @pytest.fixture(autouse=True)
+    def two(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("NEOCOG_THREADS", "2")
+
+    def test_are_cut_to_the_processors_and_that_is_told(self) -> None:
+        settings = StepSettings(CrossEntropy(), SGD(), 4)
+        with pytest.warns(NeocogWarning, match=r"of 64 threads, 2 will compute(.|\n)*hint: .*NEOCOG_THREADS=64"):
+            assert NativeEngine().predictor(GRAPH, initial_parameters(GRAPH), 64).threads == 2
+        with pytest.warns(NeocogWarning, match="of 3 threads, 2 will compute"):
+            assert NativeEngine().stepper(GRAPH, initial_parameters(GRAPH), settings, 3).threads == 2
+
+    @pytest.mark.filterwarnings("error")
+    @pytest.mark.parametrize(("asked", "used"), [(None, 2), (1, 1), (2, 2)])
+    def test_as_many_or_fewer_are_no_matter(self, asked: int | None, used: int) -> None:
+        assert NativeEngine().predictor(GRAPH, initial_parameters(GRAPH), asked).threads == used
 
 
 def test_a_nan_in_an_earlier_batch_leaves_no_trace_in_a_shorter_one() -> None:
@@ -307,8 +408,9 @@ def test_a_nan_in_an_earlier_batch_leaves_no_trace_in_a_shorter_one() -> None:
     assert all(np.isfinite(value).all() for value in stepper.gradients().values())
 
 
-def test_a_short_program_runs_on_one_thread_and_a_long_one_on_all() -> None:
+def test_a_short_program_runs_on_one_thread_and_a_long_one_on_all(monkeypatch: pytest.MonkeyPatch) -> None:
     """Waking a thread would take longer than what it could take over."""
+    monkeypatch.setenv("NEOCOG_THREADS", "2")
     graph = trace(article(), (28, 28, 1))
     predictor = NativeEngine().predictor(graph, initial_parameters(graph), 2)
     before = threading.active_count()

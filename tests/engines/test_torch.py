@@ -3,6 +3,7 @@
 import builtins
 import importlib
 import sys
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import given
 from conformance_cases import LANDMARKS, networks, real_case
 from neocog.engines import get_engine
 from neocog.engines.base import StepSettings
-from neocog.errors import EngineError, SettingError, ShapeError
+from neocog.errors import EngineError, NeocogWarning, SettingError, ShapeError
 from neocog.model.graph import trace
 from neocog.model.layers import Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU, Sequential
 from neocog.model.losses import CrossEntropy
@@ -79,11 +80,26 @@ def test_images_stay_in_channels_last_order():
     assert predictor.module[0].weight.is_contiguous(memory_format=torch.channels_last)
 
 
-def test_the_number_of_threads_is_restored():
-    case = real_case(GRAPH, 2, 1, CrossEntropy())
+def test_the_number_of_threads_is_restored(monkeypatch):
+    case, seen = real_case(GRAPH, 2, 1, CrossEntropy()), []
     before = torch.get_num_threads()
-    get_engine("torch").predictor(GRAPH, case.parameters, before + 1).logits(case.images)
+    monkeypatch.setenv("NEOCOG_THREADS", str(before + 1))
+    predictor = get_engine("torch").predictor(GRAPH, case.parameters, before + 1)
+    predictor.leaves[0].register_forward_hook(lambda *_: seen.append(torch.get_num_threads()))
+    predictor.logits(case.images)
+    assert seen == [before + 1]
     assert torch.get_num_threads() == before
+
+
+@pytest.mark.parametrize("asked", [None, 64])
+def test_no_more_threads_compute_than_this_process_may_use(monkeypatch, asked):
+    case, seen = real_case(GRAPH, 2, 1, CrossEntropy()), []
+    monkeypatch.setenv("NEOCOG_THREADS", "1")
+    with nullcontext() if asked is None else pytest.warns(NeocogWarning, match="of 64 threads, 1 will compute"):
+        predictor = get_engine("torch").predictor(GRAPH, case.parameters, asked)
+    predictor.leaves[0].register_forward_hook(lambda *_: seen.append(torch.get_num_threads()))
+    predictor.logits(case.images)
+    assert seen == [1]
 
 
 def test_read_only_images_are_taken_without_a_warning(recwarn):

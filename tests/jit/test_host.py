@@ -6,7 +6,7 @@ import pytest
 
 from neocog.errors import SettingError
 from neocog.jit import host
-from neocog.jit.host import NARROWED, available_threads, host_target, make_target
+from neocog.jit.host import NARROWED, host_target, make_target
 
 
 def test_this_machine_is_described() -> None:
@@ -45,13 +45,3 @@ def test_an_unknown_processor_is_refused(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_arm_has_four_lanes_and_fused_multiply_adds() -> None:
     target = make_target("generic", {"neon": True}, "aarch64-unknown-linux-gnu")
     assert (target.lanes, target.registers, target.fma) == (4, 32, True)
-
-
-def test_threads_follow_affinity_and_quota(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(host.os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
-    monkeypatch.setattr(host, "_cgroup_quota", lambda: None)
-    assert available_threads() == 8
-    monkeypatch.setattr(host, "_cgroup_quota", lambda: 2.5)
-    assert available_threads() == 3
-    monkeypatch.setattr(host, "_cgroup_quota", lambda: 0.1)
-    assert available_threads() == 1

@@ -138,6 +138,41 @@ def test_one_predictor_is_made_and_reused(make_model, toy):
     assert made == [2]
 
 
+def test_another_number_of_threads_or_another_engine_gives_the_next_answer(make_model, toy):
+    made = []
+
+    class Counting:
+        name = "counting"
+
+        def predictor(self, graph, parameters, threads=None):
+            made.append((self, threads))
+            return get_engine("reference").predictor(graph, parameters)
+
+    one, other = Counting(), Counting()
+    model = make_model(engine=one)
+    before = model(toy[0])
+    model.threads = 3
+    assert model.threads == 3
+    assert model(toy[0]).tobytes() == before.tobytes()
+    model.engine = other
+    model(toy[0])
+    model.threads = None
+    model(toy[0])
+    assert made == [(one, None), (one, 3), (other, 3), (other, None)]
+
+
+@pytest.mark.parametrize("wrong", [0, -1, 1.5, True, "2"])
+def test_a_number_of_threads_that_cannot_be_is_refused_when_it_is_assigned(make_model, wrong):
+    model = make_model(threads=2)
+    with pytest.raises(SettingError, match="threads must be an integer of at least 1"):
+        model.threads = wrong
+    assert model.threads == 2
+
+
+def test_a_copied_model_keeps_its_threads(make_model):
+    assert pickle.loads(pickle.dumps(make_model(threads=2))).threads == 2
+
+
 def test_normalisation_is_part_of_the_model(make_model, toy):
     plain, scaled = make_model(), make_model(mean=0.5, std=[0.25])
     assert scaled.graph.normalisation.mean == (0.5,)

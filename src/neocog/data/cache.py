@@ -9,7 +9,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -17,8 +16,9 @@ from numpy.typing import DTypeLike, NDArray
 
 from neocog.data.resize import Images, ImageSize, ResizeRule
 from neocog.errors import DataError
+from neocog.forks import tell_of_forks
+from neocog.resources import available_memory
 
-_FALLBACK_BUDGET = 1 << 30  # bytes, where the machine does not tell its memory
 _SHARE = 4  # a quarter of the memory that is available when the cache is made
 
 
@@ -48,6 +48,11 @@ class ImageCache:
         self._budget = budget
         self._store: _Store | None = None
         self._refused: tuple[ImageSize, ResizeRule] | None = None  # the last one that did not fit
+        self._lock = threading.Lock()
+        tell_of_forks(self)
+
+    def after_fork(self) -> None:
+        """Open the lock, which a thread of the parent may have held."""
         self._lock = threading.Lock()
 
     def read(
@@ -119,22 +124,3 @@ class ImageCache:
             images = np.zeros((self._count, *size.shape), dtype)
             self._store = _Store(size, resize, images, np.zeros(self._count, bool))
             return self._store
-
-
-def available_memory() -> int:
-    """Return the bytes of memory that this process may still take, as far as the system tells.
-
-    On Linux the smaller of what is available and what the control group (a container) allows; elsewhere, or where
-    nothing is told, enough for a budget of 1 GiB.
-    """
-    found = []
-    try:
-        told = Path("/proc/meminfo").read_text().splitlines()
-        found += [int(line.split()[1]) * 1024 for line in told if line.startswith("MemAvailable:")]
-        group = Path("/sys/fs/cgroup")
-        limit = (group / "memory.max").read_text().strip()
-        if limit != "max":
-            found.append(max(0, int(limit) - int((group / "memory.current").read_text())))
-    except (OSError, ValueError):
-        pass
-    return min(found, default=_FALLBACK_BUDGET * _SHARE)

@@ -26,7 +26,7 @@ HEAD = 64
 
 
 class Foreign(NamedTuple):
-    """What a file is that is not read, to stand behind "this is"; what to do about it; its format, if it is a picture."""
+    """What a file is that is not read, to stand behind "this is"; what to do; its format, if it is a picture."""
 
     kind: str
     hint: str

@@ -6,13 +6,13 @@ copying. The order of the results is the order of the items, whatever the number
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 from neocog.errors import SettingError
+from neocog.resources import available_threads
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -24,14 +24,13 @@ def worker_count(workers: int | None = None) -> int:
     """Return the number of threads to use.
 
     Arguments:
-        workers: None for one per available core, at most 8; 0 works in the caller's thread.
+        workers: None for one for each processor that this process may use, at most 8; 0 works in the caller's thread.
 
     Raises:
         SettingError: the number is negative or no whole number.
     """
     if workers is None:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
-        return max(1, min(_MOST_WORKERS, cores))
+        return min(_MOST_WORKERS, available_threads())
     if isinstance(workers, bool) or not isinstance(workers, int) or workers < 0:
         raise SettingError(f"workers needs a whole number of at least 0, got {workers!r}")
     return workers

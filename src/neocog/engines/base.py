@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -11,11 +12,12 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from neocog.errors import DataError, SettingError, ShapeError
+from neocog.errors import DataError, NeocogWarning, SettingError, ShapeError
 from neocog.model.graph import Graph
 from neocog.model.layers import Conv2d, ReLU
 from neocog.model.losses import CrossEntropy, Loss, MeanSquaredError
 from neocog.model.optimizers import Optimizer
+from neocog.resources import available_threads
 
 Images = NDArray[np.uint8] | NDArray[np.float32]
 Array = NDArray[np.float32]
@@ -141,12 +143,39 @@ class Engine(Protocol):
     name: str
 
     def predictor(self, graph: Graph, parameters: Mapping[str, Array], threads: int | None = None) -> Predictor:
-        """Make a network that answers, on `threads` threads (None: as many as this process may use)."""
+        """Make a network that answers, on `threads` threads, as `allowed_threads` understands them."""
 
     def stepper(
         self, graph: Graph, parameters: Mapping[str, Array], settings: StepSettings, threads: int | None = None
     ) -> Stepper:
         """Make a network that learns."""
+
+
+def allowed_threads(threads: int | None = None) -> int:
+    """Return the number of threads that an engine computes with: no more than this process may use.
+
+    More than there are processors would wait for each other, and be many times slower; what comes out is the same.
+
+    Arguments:
+        threads: as a user asked for them; None: as many as this process may use.
+
+    Raises:
+        SettingError: the number is below 1.
+
+    Warns:
+        NeocogWarning: there are fewer processors than that.
+    """
+    if threads is not None and threads < 1:
+        raise SettingError(f"threads must be at least 1, got {threads}")
+    most = available_threads()
+    if threads is None or threads <= most:
+        return threads or most
+    warning = NeocogWarning(
+        f"of {threads} threads, {most} will compute: this process may keep no more busy, and the results are the same",
+        hint=f"where the system tells the number of processors wrongly, set NEOCOG_THREADS={threads}",
+    )
+    warnings.warn(warning, stacklevel=1)  # of this line, so that the same is told once
+    return most
 
 
 def peak_sources(graph: Graph) -> dict[int, int]:

@@ -10,13 +10,11 @@ from statistics import median
 import numpy as np
 
 from neocog.emit.peak import emit_peak, peak_operations
-from neocog.engines.base import StepSettings
+from neocog.engines.base import StepSettings, allowed_threads
 from neocog.engines.native import NativeEngine, NativeStepper
-from neocog.errors import SettingError
 from neocog.jit.cache import ObjectCache
 from neocog.jit.compile import build
 from neocog.jit.executable import aligned_zeros
-from neocog.jit.host import available_threads
 from neocog.model.graph import Graph, trace
 from neocog.model.layers import Conv2d, Flatten, Sequential
 from neocog.model.losses import CrossEntropy, MeanSquaredError
@@ -144,11 +142,9 @@ def run_bench(threads: int | None = None, quick: bool = False, progress: Progres
         quick: fewer shapes and repetitions.
         progress: called with a line about what is measured now.
     """
-    if threads is not None and threads < 1:
-        raise SettingError(f"threads must be at least 1, got {threads}")
+    threads = allowed_threads(threads)
     say = progress or (lambda _: None)
     engine = NativeEngine()
-    threads = threads or available_threads()
     repeats = 7 if quick else 21
     peak = Peak(engine.target, engine.cache)
     rates: dict[Algorithm, list[KernelRate]] = {"direct": [], "winograd": []}

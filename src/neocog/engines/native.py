@@ -27,15 +27,17 @@ from neocog.engines.base import (
     State,
     StepResult,
     StepSettings,
+    allowed_threads,
     check_images,
     check_targets,
     compile_listener,
     room_for_peaks,
 )
 from neocog.errors import SettingError
+from neocog.forks import tell_of_forks
 from neocog.jit.cache import ObjectCache
 from neocog.jit.executable import Executable, aligned_zeros
-from neocog.jit.host import available_threads, host_target
+from neocog.jit.host import host_target
 from neocog.jit.team import Team
 from neocog.model.graph import Graph
 from neocog.model.optimizers import Adam
@@ -79,9 +81,7 @@ class NativeEngine:
 
 
 def _team(threads: int | None, cache: ObjectCache) -> Team:
-    if threads is not None and threads < 1:
-        raise SettingError(f"threads must be at least 1, got {threads}")
-    return Team(threads or available_threads(), cache)
+    return Team(allowed_threads(threads), cache)
 
 
 def _panel_view(flat: NDArray[np.float32], panels: Panels) -> NDArray[np.float32]:
@@ -175,7 +175,17 @@ class NativePredictor:
         self._peaks: _Peaks | None = None
         # A program works in memory of its own: two Python threads that ask at once take turns.
         self._lock = threading.Lock()
+        tell_of_forks(self)
         self.load(parameters)
+
+    def after_fork(self) -> None:
+        """Open the lock, which a thread of the parent may have held."""
+        self._lock = threading.Lock()
+
+    @property
+    def threads(self) -> int:
+        """How many threads it computes on."""
+        return self._team.size
 
     def load(self, parameters: Mapping[str, Array]) -> None:
         """Take new parameters, in memory layout."""
@@ -277,7 +287,17 @@ class NativeStepper:
         self._steps = 0
         self._given: tuple[Images, NDArray[np.generic]] | None = None
         self._lock = threading.Lock()
+        tell_of_forks(self)
         self.load(parameters)
+
+    def after_fork(self) -> None:
+        """Open the lock, which a thread of the parent may have held."""
+        self._lock = threading.Lock()
+
+    @property
+    def threads(self) -> int:
+        """How many threads it computes on."""
+        return self._team.size
 
     @property
     def executable(self) -> Executable:

@@ -19,6 +19,7 @@ from neocog.engines.base import (
     State,
     StepResult,
     StepSettings,
+    allowed_threads,
     check_images,
     check_targets,
     peak_sources,
@@ -156,7 +157,8 @@ class _Network:
         self.graph = graph
         self.device = device
         self.dtype = dtype
-        self.threads = threads
+        self.threads = None if threads is None else allowed_threads(threads)
+        self.most_threads = allowed_threads()
         self.on_gpu = device.startswith("cuda")
         # Converted by `to`, then loaded once more: float64 parameters would be rounded by a float32 module.
         self.module = build_module(graph, parameters).to(device, dtype, memory_format=torch.channels_last)
@@ -184,8 +186,7 @@ class _Network:
         """Compute on `threads` threads, and in true float32: no shortened mantissas on a GPU."""
         threads, cudnn = torch.get_num_threads(), torch.backends.cudnn
         shortened = cudnn.allow_tf32 if self.on_gpu else False
-        if self.threads is not None:
-            torch.set_num_threads(self.threads)
+        torch.set_num_threads(self.threads or min(threads, self.most_threads))
         if shortened:
             cudnn.allow_tf32 = False
         try:
@@ -387,7 +388,7 @@ class TorchEngine:
         self.dtype = getattr(torch, dtype)
 
     def predictor(self, graph: Graph, parameters: Mapping[str, Array], threads: int | None = None) -> TorchPredictor:
-        """Make a network that answers, on `threads` threads (None: as many as PyTorch is set to)."""
+        """Make a network that answers, on `threads` threads; None: as many as PyTorch is set to, if it may use them."""
         return TorchPredictor(graph, parameters, self.device, self.dtype, threads)
 
     def stepper(

@@ -1,8 +1,9 @@
 """Compiled objects on disk, so that a program is compiled once for a machine.
 
-An entry is a file named by the hash of everything that went into it: 32 bytes of SHA-256 over the object, then the
-object. Entries are written to a temporary file and renamed, so that two processes never meet half an entry; a damaged
-one fails its hash and counts as missing. Nothing here ever stops a program: without a usable folder, it compiles.
+An entry is a file named by its key, the hash of everything that went into it: 32 bytes of SHA-256 over key and objects,
+then the objects. Entries are written to a temporary file and renamed, so that two processes never meet half an entry; a
+damaged one fails its hash and counts as missing. What is loaded runs, so nothing is loaded that somebody else may have
+written. Nothing here ever stops a program: without a usable folder, it compiles.
 """
 
 from __future__ import annotations
@@ -10,69 +11,135 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import sys
+import time
+import warnings
 from pathlib import Path
+
+from neocog.errors import NeocogWarning
+from neocog.jit.trust import distrust, is_trusted
+from neocog.reading import open_file
+from neocog.resources import cache_folder
 
 DIGEST_BYTES = 32
 MAX_BYTES = 256 << 20
+MAX_ENTRY_BYTES = 64 << 20  # a network of 100 layers takes about 5 MB
+FORGOTTEN = 3600.0  # seconds after which a file that somebody began to write counts as left behind
 
-
-def default_folder() -> Path:
-    """Give the user's cache folder; NEOCOG_CACHE names another."""
-    chosen = os.environ.get("NEOCOG_CACHE")
-    if chosen:
-        with contextlib.suppress(RuntimeError):  # a "~name" of nobody is a folder of that name
-            return Path(chosen).expanduser()
-        return Path(chosen)
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "neocog"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "neocog"
+_swept: set[Path] = set()  # folders in which this process has cleared up
 
 
 class ObjectCache:
-    """A folder of compiled objects."""
+    """A folder of compiled objects.
+
+    Arguments:
+        folder: default: the user's cache folder, if there is one; see `neocog.resources.cache_folder`. Without any,
+            nothing is kept.
+    """
 
     def __init__(self, folder: Path | None = None) -> None:
-        self.folder = folder or default_folder()
-
-    def _path(self, key: str) -> Path:
-        return self.folder / f"{key}.o"
+        self.folder = cache_folder() if folder is None else folder
 
     def load(self, key: str) -> bytes | None:
-        """Give an object, or None if it is missing or damaged."""
+        """Return an object; None where it is missing or damaged, or somebody else may have written it."""
+        folder = self._trusted_folder()
+        if folder is None:
+            return None
         try:
-            data = self._path(key).read_bytes()
-        except OSError:
+            with open_file(folder / f"{key}.o", MAX_ENTRY_BYTES) as file:
+                if not is_trusted(os.fstat(file.fileno())):
+                    return None
+                digest, body = file.read(DIGEST_BYTES), file.read(MAX_ENTRY_BYTES)
+                if _digest(key, body) != digest:
+                    return None
+                with contextlib.suppress(OSError):
+                    os.utime(file.fileno())  # the least recently used go first
+        except (OSError, ValueError):
             return None
-        digest, body = data[:DIGEST_BYTES], data[DIGEST_BYTES:]
-        if hashlib.sha256(body).digest() != digest:
-            return None
-        with contextlib.suppress(OSError):
-            os.utime(self._path(key))  # the least recently used go first
         return body
 
     def store(self, key: str, body: bytes) -> None:
         """Keep an object, if the folder can be written."""
+        if self.folder is None or len(body) > MAX_ENTRY_BYTES - DIGEST_BYTES:
+            return
         import tempfile  # here, since most programs find all that they need and store nothing
 
         with contextlib.suppress(OSError):
-            self.folder.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(dir=self.folder, suffix=".part")
+            _make_private(self.folder)
+            folder = self._trusted_folder()
+            if folder is None:
+                return
+            handle, name = tempfile.mkstemp(dir=folder, prefix=f"{os.getpid()}-", suffix=".part")
             try:
                 with os.fdopen(handle, "wb") as file:
-                    file.write(hashlib.sha256(body).digest() + body)
-                Path(name).replace(self._path(key))
-            except OSError:
+                    file.write(_digest(key, body) + body)
+                Path(name).replace(folder / f"{key}.o")
+            except BaseException:
                 Path(name).unlink(missing_ok=True)
                 raise
-            self._trim()
+            _trim(folder)
 
-    def _trim(self) -> None:
-        """Remove the least recently used entries beyond MAX_BYTES."""
-        entries = sorted((path.stat().st_mtime, path.stat().st_size, path) for path in self.folder.glob("*.o"))
-        excess = sum(size for _, size, _ in entries) - MAX_BYTES
-        for _, size, path in entries:
-            if excess <= 0:
-                break
-            path.unlink(missing_ok=True)
-            excess -= size
+    def _trusted_folder(self) -> Path | None:
+        """Return the folder, if it is there and only this user, or root, can have written what is in it."""
+        if self.folder is None:
+            return None
+        try:
+            reason = distrust(self.folder)
+        except (OSError, ValueError):
+            return None
+        if reason is not None:
+            warning = NeocogWarning(
+                f"compiled programs are not kept, since others could change them: {reason}",
+                hint="close it to others (chmod go-w), or name a folder of your own in NEOCOG_CACHE",
+            )
+            warnings.warn(warning, stacklevel=1)  # of this line, so that it is told once
+            return None
+        if self.folder not in _swept:
+            _swept.add(self.folder)
+            _sweep(self.folder)
+        return self.folder
+
+
+def _digest(key: str, body: bytes) -> bytes:
+    return hashlib.sha256(key.encode() + body).digest()
+
+
+def _make_private(folder: Path) -> None:
+    """Make a folder, and those above that are missing, for this user alone."""
+    missing = [folder] if not folder.is_dir() else []
+    while missing and not missing[-1].parent.is_dir():
+        missing.append(missing[-1].parent)
+    for each in reversed(missing):
+        each.mkdir(mode=0o700, exist_ok=True)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what killed processes left: files that nobody finishes writing."""
+    with contextlib.suppress(OSError):
+        for path in folder.glob("*.part"):
+            with contextlib.suppress(OSError):
+                if not _runs(path.name.split("-")[0]) or path.stat().st_mtime < time.time() - FORGOTTEN:
+                    path.unlink(missing_ok=True)
+
+
+def _runs(number: str) -> bool:
+    """Whether there is a process of that number, or no telling."""
+    if os.name != "posix" or not number.isdigit():
+        return True
+    try:
+        os.kill(int(number), 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):  # it is another user's
+        return True
+    return True
+
+
+def _trim(folder: Path) -> None:
+    """Remove the least recently used entries beyond MAX_BYTES."""
+    entries = sorted((path.stat().st_mtime, path.stat().st_size, path) for path in folder.glob("*.o"))
+    excess = sum(size for _, size, _ in entries) - MAX_BYTES
+    for _, size, path in entries:
+        if excess <= 0:
+            break
+        path.unlink(missing_ok=True)
+        excess -= size

@@ -8,6 +8,7 @@ from typing import Any
 import llvmlite.binding as llvm
 
 from neocog.errors import EngineError
+from neocog.interrupts import interrupts_deferred
 from neocog.jit.host import initialise_llvm
 from neocog.plan.target import Target
 
@@ -29,9 +30,16 @@ def generate(text: str, target: Target, *, thorough: bool = False) -> bytes:
         EngineError: LLVM cannot compile this for this processor.
     """
     initialise_llvm()
+    # llvmlite frees what LLVM made when Python drops it, and there Python swallows an interrupt. No code of Python's
+    # runs while LLVM is at work, so Ctrl-C waits hardly longer than it would.
+    with interrupts_deferred():
+        return _generate(text, target, thorough)
+
+
+def _generate(text: str, target: Target, thorough: bool) -> bytes:
+    machine = _machine(target)
     try:
         module = llvm.parse_assembly(text, llvm.create_context())
-        machine = _machine(target)
         tuning = llvm.create_pipeline_tuning_options(speed_level=2)
         tuning.loop_vectorization = tuning.slp_vectorization = False
         tuning.loop_unrolling = tuning.loop_interleaving = False

@@ -1,9 +1,15 @@
-"""From an LLVM module to functions in memory, by way of object files that are kept."""
+"""From an LLVM module to functions in memory, by way of object files that are kept.
+
+Programs of one kind share one library while any of them lives. Each library has an LLVM linker (LLJIT) of its own,
+which takes a millisecond to make: one for all would keep 10 KiB and more of every library that it ever held.
+"""
 
 from __future__ import annotations
 
 import ctypes
 import hashlib
+import sys
+import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -16,9 +22,12 @@ import llvmlite.binding as llvm
 import neocog.emit
 import neocog.model
 import neocog.plan
+from neocog.errors import EngineError
+from neocog.interrupts import interrupts_deferred
 from neocog.jit.cache import ObjectCache
 from neocog.jit.codegen import OPTIONS
 from neocog.jit.host import initialise_llvm
+from neocog.jit.objects import pack, unpack
 from neocog.plan.target import Target
 
 if TYPE_CHECKING:
@@ -29,28 +38,53 @@ if TYPE_CHECKING:
 ENTRY = ctypes.CFUNCTYPE(
     None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64
 )
-LENGTH_BYTES = 8
-CODE = ("compile.py", "codegen.py", "pieces.py")  # of this room, what decides what objects hold
+CODE = ("compile.py", "codegen.py", "objects.py", "pieces.py")  # of this room, what decides what objects hold
 
 
-@dataclass(slots=True)
+class _Code:
+    """Machine code in memory, which goes with this object."""
+
+    def __init__(self, tracker: Any, linker: Any) -> None:
+        self._tracker, self._linker = tracker, linker
+
+    def __del__(self) -> None:
+        if not sys.is_finalizing():  # threads may still run in it
+            self._tracker.close()  # first, since it needs the linker
+            self._linker.close()
+
+
+@dataclass(slots=True, weakref_slot=True, eq=False)
 class Library:
     """Functions in memory, ready to call. Keep it as long as any of them may run."""
 
-    resources: Any = field(repr=False)
+    code: object = field(repr=False)
     functions: dict[str, Callable[[int, int, int, int, int, int], None]]
 
 
 def load_objects(images: Sequence[bytes], names: Sequence[str]) -> Library:
-    """Bring object files into this process, where they find each other's functions, and find those of `names`."""
+    """Bring object files into this process, where they find each other's functions, and find those of `names`.
+
+    Raises:
+        EngineError: they are not what this process can load, or lack a function.
+    """
     initialise_llvm()
-    resources = llvm.JITLibraryBuilder().add_current_process()
+    with interrupts_deferred():  # what LLVM has begun, llvmlite must hear of
+        return _load(images, names)
+
+
+def _load(images: Sequence[bytes], names: Sequence[str]) -> Library:
+    builder = llvm.JITLibraryBuilder().add_current_process()
     for image in images:
-        resources = resources.add_object_img(image)
+        builder = builder.add_object_img(image)
     for name in names:
-        resources = resources.export_symbol(name)
-    library = resources.link(_jit(), f"neocog_{_next_library()}")
-    return Library(library, {name: ENTRY(library[name]) for name in names})
+        builder = builder.export_symbol(name)
+    try:
+        linker = llvm.create_lljit_compiler(suppress_errors=True)
+        tracker = builder.link(linker, "neocog")
+    except RuntimeError as error:
+        reason = (str(error).splitlines() or ["unknown"])[0]
+        raise EngineError(f"LLVM could not load a compiled program: {reason}") from error
+    return Library(_Code(tracker, linker), {name: ENTRY(tracker[name]) for name in names})
 
 
 def build(
@@ -89,26 +123,31 @@ def build_objects(
     versions = f"{llvmlite.__version__} {llvm.llvm_version_info} {OPTIONS} {_emitters()}"
     parts = (versions, repr(target), description)
     key = hashlib.sha256("\n".join(parts).encode()).hexdigest()
+    library = _libraries.get((objects.folder, key))
+    if library is None:
+        library = _libraries[objects.folder, key] = _kept(key, names, objects) or _made(key, make, names, objects)
+    return library
+
+
+_libraries: weakref.WeakValueDictionary[tuple[Path | None, str], Library] = weakref.WeakValueDictionary()
+
+
+def _kept(key: str, names: Sequence[str], objects: ObjectCache) -> Library | None:
+    """Load objects from the cache; None where there are none, or none that can be loaded."""
     entry = objects.load(key)
-    if entry is not None:
-        return load_objects(_unpack(entry), names)
+    images = None if entry is None else unpack(entry)
+    if images is None:
+        return None
+    try:
+        return load_objects(images, names)
+    except EngineError:
+        return None
+
+
+def _made(key: str, make: Callable[[], list[bytes]], names: Sequence[str], objects: ObjectCache) -> Library:
     images = make()
-    objects.store(key, _pack(images))
+    objects.store(key, pack(images))
     return load_objects(images, names)
-
-
-def _pack(images: Sequence[bytes]) -> bytes:
-    """Give objects as one: each behind its length."""
-    return b"".join(len(image).to_bytes(LENGTH_BYTES, "little") + image for image in images)
-
-
-def _unpack(entry: bytes) -> list[bytes]:
-    images, start = [], 0
-    while start < len(entry):
-        first = start + LENGTH_BYTES
-        start = first + int.from_bytes(entry[start:first], "little")
-        images.append(entry[first:start])
-    return images
 
 
 @cache
@@ -117,20 +156,6 @@ def _emitters() -> str:
     here = Path(__file__)
     digest = hashlib.sha256(b"".join((here.parent / name).read_bytes() for name in CODE))
     for package in (neocog.emit, neocog.plan, neocog.model):
-        for path in sorted(Path(str(package.__file__)).parent.glob("*.py")):
+        for path in sorted(Path(str(package.__file__)).parent.rglob("*.py")):
             digest.update(path.read_bytes())
     return digest.hexdigest()
-
-
-_state: dict[str, Any] = {"jit": None, "libraries": 0}
-
-
-def _jit() -> Any:
-    if _state["jit"] is None:
-        _state["jit"] = llvm.create_lljit_compiler()
-    return _state["jit"]
-
-
-def _next_library() -> int:
-    _state["libraries"] += 1
-    return int(_state["libraries"])

@@ -7,6 +7,7 @@ are only ever a help: what one does not deliver is compiled here.
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import subprocess
@@ -17,11 +18,12 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from neocog.forks import tell_of_forks
 from neocog.jit.codegen import generate
-from neocog.jit.host import available_threads
 from neocog.jit.pieces import Piece, Progress
 from neocog.jit.worker import read_frame, write_frame
 from neocog.plan.target import Target
+from neocog.resources import available_threads
 
 WORTH_A_HELPER = 150_000  # characters of IR: about as long to compile as a process takes to start, 0.15 s
 PATIENCE = 60.0  # seconds until a helper that does not answer is given up
@@ -109,6 +111,7 @@ class _Helper:
         self._work, self._target = work, target
         self._process: subprocess.Popen[bytes] | None = None
         self._dismissed = False
+        tell_of_forks(self)
         self._thread = threading.Thread(target=self._serve, name="neocog-compile", daemon=True)
         self._thread.start()
 
@@ -133,6 +136,13 @@ class _Helper:
             if index is not None:
                 self._work.give_back(index)
             self._end()
+
+    def after_fork(self) -> None:
+        """Close this process's ends of the pipes: the helper ends with its stdin, which the parent alone holds."""
+        if self._process is not None:
+            for pipe in (self._process.stdin, self._process.stdout):
+                if isinstance(pipe, io.BufferedReader | io.BufferedWriter):
+                    pipe.raw.close()  # not the pipe itself, which would send what the parent has yet to send
 
     def _end(self) -> None:
         if self._process is not None:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neocog.emit.slots import control_slots
+from neocog.emit.slots import barrier_slot, control_slots
+from neocog.forks import tell_of_forks
 from neocog.jit.cache import ObjectCache
 from neocog.jit.compile import build
 from neocog.jit.team import Job, Team
@@ -58,6 +59,13 @@ class Executable:
         self._alone = multiply_adds(program) < WORTH_A_THREAD
         self._enter: Callable[[], None] | None = None
         self._job: Job | None = None
+        tell_of_forks(self)
+
+    def after_fork(self) -> None:
+        """Open the barrier, at which threads of the parent may have stood."""
+        self._job = None
+        barrier = barrier_slot(self.program)
+        self.control[barrier : barrier + 2] = 0
 
     def set_integer(self, slot: int, value: int) -> None:
         """Set an argument that is an address, a count or a key."""
@@ -81,7 +89,7 @@ class Executable:
     def run(self, team: Team) -> None:
         """Run the program once, on the threads of a team; on this one alone where waking another takes longer."""
         run = self._library.functions["run"]
-        if self._alone or team.size == 1:
+        if self._alone or team.size == 1 or (self._job is None and team.gather() == 1):
             if self._enter is None:
                 self._enter = partial(run, *self._bases(0), 0, 1)
             self._enter()

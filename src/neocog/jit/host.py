@@ -1,8 +1,7 @@
-"""What this machine is: its processor as a Target, and how many threads this process may use."""
+"""What this machine is: its processor as a Target."""
 
 from __future__ import annotations
 
-import math
 import os
 from functools import cache
 from pathlib import Path
@@ -18,6 +17,30 @@ def initialise_llvm() -> None:
     """Make LLVM ready to write code for every architecture that llvmlite carries."""
     llvm.initialize_all_targets()
     llvm.initialize_all_asmprinters()
+    _fork_between_calls()
+
+
+def _fork_between_calls() -> None:
+    """Have forks wait until no thread is inside LLVM.
+
+    The child would otherwise inherit LLVM in the middle of its work, with locks that nobody will ever open. A fork
+    waits for one call, at most while a piece of a module is compiled.
+    """
+    lock = getattr(llvm.ffi.lib, "_lock", None)  # llvmlite lets one thread at a time into LLVM
+    if lock is None or not hasattr(os, "register_at_fork"):
+        return
+    held: list[bool] = []
+
+    def take() -> None:
+        lock.__enter__()
+        held.append(True)
+
+    def release() -> None:
+        while held:
+            held.pop()
+            lock.__exit__(None, None, None)
+
+    os.register_at_fork(before=take, after_in_parent=release, after_in_child=release)
 
 
 def make_target(
@@ -86,25 +109,3 @@ def _cache_size(level: int) -> int | None:
         except (OSError, ValueError):
             continue
     return None
-
-
-def available_threads() -> int:
-    """Count the processors that this process may use: its affinity, cut to the quota of its control group."""
-    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota = _cgroup_quota()
-    return max(1, min(affinity, math.ceil(quota)) if quota else affinity)
-
-
-def _cgroup_quota() -> float | None:
-    """Read how many processors' worth of time this control group gets; None where there is no limit."""
-    try:
-        limit, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        return None if limit == "max" else int(limit) / int(period)
-    except (OSError, ValueError):
-        pass
-    try:
-        folder = Path("/sys/fs/cgroup/cpu")
-        limit_us = int((folder / "cpu.cfs_quota_us").read_text())
-        return limit_us / int((folder / "cpu.cfs_period_us").read_text()) if limit_us > 0 else None
-    except (OSError, ValueError):
-        return None

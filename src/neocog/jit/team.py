@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import os
 import threading
+import warnings
 import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,10 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neocog.errors import EngineError, NeocogWarning
+from neocog.forks import tell_of_forks
 from neocog.interrupts import interrupts_deferred
 from neocog.jit.cache import ObjectCache
 from neocog.jit.compile import Library, build_objects
 from neocog.jit.host import host_target
+from neocog.plan.target import Target
 
 LINE = 64  # bytes of a cache line
 Bases = tuple[int, int, int, int]  # the addresses that a function takes first
@@ -42,42 +46,71 @@ class Team:
 
     Arguments:
         size: number of threads.
-        cache: where the compiled functions are kept that hand over work.
+        objects: where the compiled functions are kept that hand over work.
     """
 
-    def __init__(self, size: int, cache: ObjectCache | None = None) -> None:
+    def __init__(self, size: int, objects: ObjectCache | None = None) -> None:
         self.size = size
-        self._cache = cache
+        self._objects = objects
         self._crew: _Crew | None = None
-        self._process = 0
+        tell_of_forks(self)
+
+    def after_fork(self) -> None:
+        """Forget the members: threads are not inherited by a forked process."""
+        self._crew = None
+
+    def gather(self) -> int:
+        """Start the threads, if they are not there yet, and return how many there are: fewer than wanted where the
+        system starts no more.
+        """
+        if self._crew is None:
+            with interrupts_deferred():
+                crew = self._crew = _Crew(self.size - 1, _compiled(host_target(), self._objects))
+                weakref.finalize(self, crew.dismiss, os.getpid())
+            if crew.count < self.size - 1:
+                warning = NeocogWarning(
+                    f"{crew.count + 1} of {self.size} threads could be started; fewer take longer for the same results",
+                    hint="this process may start more with a higher ulimit -u, and more memory (ulimit -v)",
+                )
+                warnings.warn(warning, stacklevel=1)
+            self.size = crew.count + 1
+        return self.size
 
     def run(self, job: Job) -> None:
         """Have every thread enter a job for this size of team once; return when all have left it.
 
         They may wait for each other inside, so all must enter: Ctrl-C takes effect when they are done.
+
+        Raises:
+            EngineError: the team is smaller than the job needs; see `gather`.
         """
         with interrupts_deferred():
             crew = self._crew
-            if crew is None or self._process != os.getpid():  # threads are not inherited by a forked process
-                crew = self._crew = _Crew(self.size - 1, _compiled(self._cache))
-                self._process = os.getpid()
-                weakref.finalize(self, crew.dismiss, self._process)
+            if crew is None:
+                self.gather()
+                crew = self._crew
+                assert crew is not None
+                if job.threads != self.size:
+                    raise EngineError(f"{self.size} of {job.threads} threads could be started")
             crew.run(job)
 
 
 class _Crew:
-    """The members of a team, and the memory through which they are called."""
+    """The members of a team, and the memory through which they are called. There may be fewer than wanted."""
 
-    def __init__(self, count: int, compiled: Library) -> None:
+    def __init__(self, wanted: int, compiled: Library) -> None:
         from neocog.emit.team import MEMBER_SLOTS, TEAM_SLOTS, WAKE
 
         self.compiled = compiled
         self._begin, self._finish = compiled.functions["begin"], compiled.functions["finish"]
-        self.team, self._lines = _lines(TEAM_SLOTS), _lines(MEMBER_SLOTS * count)
-        self._team_at, self._lines_at, self._count = self.team.ctypes.data, self._lines.ctypes.data, count
-        lines = self._lines.reshape(count, MEMBER_SLOTS)
-        self._members = [_Member(index + 1, self, line) for index, line in enumerate(lines)]
-        self._wake = lines[:, WAKE]
+        self.team, self._lines = _lines(TEAM_SLOTS), _lines(MEMBER_SLOTS * wanted)
+        lines = self._lines.reshape(wanted, MEMBER_SLOTS)
+        self._members: list[_Member] = []
+        with contextlib.suppress(RuntimeError, MemoryError):  # no more threads can be started
+            for index, line in enumerate(lines):
+                self._members.append(_Member(index + 1, self, line))
+        self.count = len(self._members)
+        self._team_at, self._lines_at, self._wake = self.team.ctypes.data, self._lines.ctypes.data, lines[:, WAKE]
 
     def run(self, job: Job) -> None:
         generation = int(self.team[0])
@@ -87,10 +120,10 @@ class _Crew:
             # The handler of a signal may have raised in between. The others have begun, and wait for this thread.
             if int(self.team[0]) != generation:
                 self._wake_sleepers()
-                self._finish(self._team_at, job.address, 0, 0, self._count, 0)
+                self._finish(self._team_at, job.address, 0, 0, self.count, 0)
 
     def _call(self, job: int) -> None:
-        self._begin(self._team_at, job, self._lines_at, 0, self._count, 0)
+        self._begin(self._team_at, job, self._lines_at, 0, self.count, 0)
         self._wake_sleepers()
 
     def _wake_sleepers(self) -> None:
@@ -141,14 +174,23 @@ def _lines(slots: int) -> NDArray[np.int64]:
     return block[start : start + slots * 8].view(np.int64)
 
 
-def _compiled(cache: ObjectCache | None) -> Library:
-    from neocog.emit.team import FUNCTIONS, team_text
+_libraries: dict[Target, Library] = {}
 
-    target = host_target()
+
+def _compiled(target: Target, objects: ObjectCache | None) -> Library:
+    """Return what all teams of this process use."""
+    library = _libraries.get(target)
+    if library is None:
+        library = _libraries[target] = _loaded(target, objects or ObjectCache())
+    return library
+
+
+def _loaded(target: Target, objects: ObjectCache) -> Library:
+    from neocog.emit.team import FUNCTIONS, team_text
 
     def compile_team() -> list[bytes]:
         from neocog.jit.codegen import generate
 
         return [generate(team_text(target), target, thorough=True)]
 
-    return build_objects("team", compile_team, target, FUNCTIONS, cache or ObjectCache())
+    return build_objects("team", compile_team, target, FUNCTIONS, objects)

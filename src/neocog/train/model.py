@@ -103,8 +103,8 @@ class Model:
         self.class_names: tuple[str, ...] = _check_names(class_names, self.graph.output.features)
         self.seed: int = check_seed(seed)
         self.resize: ResizeRule = check_rule(resize)
-        self.engine: str | Engine = engine
-        self.threads: int | None = None if threads is None else check_count("threads", threads)
+        self._engine: str | Engine = engine
+        self._threads: int | None = None if threads is None else check_count("threads", threads)
         self.metrics: dict[str, float] = {}
         """What was measured when the model was trained, such as "val_accuracy"; saved with it."""
         self.learnt_from: Identities | None = NOBODY
@@ -134,6 +134,29 @@ class Model:
 
     def __repr__(self) -> str:
         return f"Model({self.net!r}, input_shape={self.input_shape}, {len(self.class_names)} classes)"
+
+    @property
+    def threads(self) -> int | None:
+        """Threads of the engine; None means as many as this process may use. A new number counts from the next answer.
+
+        Raises:
+            SettingError: it is no whole number from 1 up.
+        """
+        return self._threads
+
+    @threads.setter
+    def threads(self, threads: int | None) -> None:
+        self._threads = None if threads is None else check_count("threads", threads)
+        self._predictor = None
+
+    @property
+    def engine(self) -> str | Engine:
+        """The engine: "native", "reference" or "torch", or an Engine. Another one gives the next answer."""
+        return self._engine
+
+    @engine.setter
+    def engine(self, engine: str | Engine) -> None:
+        self._engine, self._predictor = engine, None
 
     # -- parameters ---------------------------------------------------------------------------------------------------
 
@@ -271,12 +294,13 @@ class Model:
         return check_values(check_images(self.graph, images))
 
     def _ready_predictor(self) -> Predictor:
-        if self._predictor is None:
-            self._predictor = resolve_engine(self.engine).predictor(self.graph, self.parameters, self.threads)
+        predictor = self._predictor
+        if predictor is None:
+            predictor = resolve_engine(self.engine).predictor(self.graph, self.parameters, self.threads)
         elif self._predictor_version != self._version:
-            self._predictor.load(self.parameters)
-        self._predictor_version = self._version
-        return self._predictor
+            predictor.load(self.parameters)
+        self._predictor, self._predictor_version = predictor, self._version
+        return predictor
 
     # -- training and files -------------------------------------------------------------------------------------------
 

@@ -13,8 +13,9 @@ from typing import cast
 
 import click
 
-from neocog.app.cli.errors import SUCCESS, CommandLineError, nearest, run_reported
+from neocog.app.cli.errors import SUCCESS, CommandLineError, nearest, run_reported, warn
 from neocog.app.cli.output import prepare_streams
+from neocog.errors import NeocogWarning
 from neocog.interrupts import signals_raised
 
 # verb → (module, one line for the help page); in the order of a first acquaintance
@@ -114,10 +115,24 @@ def cli(ctx: click.Context) -> None:
         click.echo(ctx.get_help())
 
 
+def _show(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: object = None,
+    line: str | None = None,
+) -> None:
+    """Tell a warning as a message of this command line's, without the place in the code that gave it."""
+    warn(getattr(message, "message", str(message)), hint=getattr(message, "hint", None))
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line on `arguments` (default: those of this process) and exit with its code."""
     prepare_streams()
     warnings.simplefilter("ignore")  # of libraries, for developers; what a user should know is told as a message
+    warnings.simplefilter("default", NeocogWarning)
+    warnings.showwarning = _show
     words = list(sys.argv[1:] if arguments is None else arguments)
 
     def command() -> object:

@@ -1,0 +1,87 @@
+"""Whether what lies in a folder can only come from this user, or from root.
+
+Compiled objects run as whoever loads them, so nobody else may have had a hand in them. That is so where the folder
+belongs to this user or to root and nobody else may write to it, and where nobody else may put another folder in its
+place: the folders above it, and those that symbolic links on the way lead through, may be written by others only as
+/tmp may, where each may move what is their own (the sticky bit).
+
+Group members are others, but for root's group and for a group of the user's own (as many systems make one for each
+user, and let its members, nobody else, write).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from functools import cache
+from pathlib import Path
+
+MOST_LINKS = 40  # as Linux has it; more are a circle
+
+
+def distrust(folder: Path) -> str | None:
+    """Say why somebody else may have put there what lies in a folder; None: nobody else can have.
+
+    Raises:
+        OSError: there is no such folder, or it cannot be looked at.
+    """
+    if not hasattr(os, "geteuid"):
+        return None
+    start, links = folder.absolute(), 0
+    place, ahead = Path(start.anchor), list(reversed(start.parts[1:]))
+    while ahead:
+        name = ahead.pop()
+        if name == "..":
+            place = place.parent
+            continue
+        status = (place / name).lstat()
+        if stat.S_ISLNK(status.st_mode):
+            links += 1
+            if links > MOST_LINKS:
+                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), os.fspath(folder))
+            target = (place / name).readlink()
+            place = Path(target.anchor) if target.is_absolute() else place
+            ahead += reversed(target.parts[1:] if target.is_absolute() else target.parts)
+            continue
+        place /= name
+        if not _safe_above(status):
+            return f"{place} may be written by others"
+    status = place.stat()
+    if not belongs_here(status):
+        return f"{place} belongs to somebody else"
+    return f"{place} may be written by others" if _open_to_others(status) else None
+
+
+def is_trusted(status: os.stat_result) -> bool:
+    """Whether a file or folder belongs to this user or root, and nobody else may write to it."""
+    return not hasattr(os, "geteuid") or (belongs_here(status) and not _open_to_others(status))
+
+
+def belongs_here(status: os.stat_result) -> bool:
+    """Whether a file or folder belongs to this user or root."""
+    return status.st_uid in (os.geteuid(), 0)
+
+
+def _safe_above(status: os.stat_result) -> bool:
+    return not _open_to_others(status) or bool(status.st_mode & stat.S_ISVTX and belongs_here(status))
+
+
+def _open_to_others(status: os.stat_result) -> bool:
+    mode = status.st_mode
+    return bool(mode & stat.S_IWOTH or (mode & stat.S_IWGRP and not _own_group(status.st_gid, os.geteuid())))
+
+
+@cache
+def _own_group(group: int, user: int) -> bool:
+    """Whether a group is root's, or has the user's name and no other member."""
+    if group == 0:
+        return True
+    import grp  # here, since neither is on every system, and most folders are closed to groups
+    import pwd
+
+    try:
+        name, found = pwd.getpwuid(user).pw_name, grp.getgrgid(group)
+    except KeyError:
+        return False
+    return found.gr_name == name and not set(found.gr_mem) - {name}

@@ -1,0 +1,112 @@
+"""A folder is trusted where nobody but its user and root can have put anything there, or put another in its place."""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from neocog.jit import trust
+from neocog.jit.trust import distrust
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "geteuid"), reason="this system has no owners of this kind")
+AS_ROOT = pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root may give folders away")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Make a folder two levels down."""
+    place = tmp_path / "above" / "folder"
+    place.mkdir(parents=True)
+    for path in (place, place.parent):
+        path.chmod(0o755)
+    return place
+
+
+def test_a_folder_of_this_users_is_trusted(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert distrust(folder) is None
+    monkeypatch.chdir(folder.parent)
+    assert distrust(Path("folder")) is None
+    assert distrust(Path("folder/../folder")) is None
+
+
+def test_a_folder_that_is_not_there_is_an_error(folder: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        distrust(folder / "missing")
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o1777, 0o757])
+def test_a_folder_that_everybody_may_write_to_is_not(folder: Path, mode: int) -> None:
+    folder.chmod(mode)
+    assert distrust(folder) == f"{folder} may be written by others"
+
+
+def test_a_folder_below_one_that_everybody_may_write_to_could_be_replaced(folder: Path) -> None:
+    folder.parent.chmod(0o777)
+    assert distrust(folder) == f"{folder.parent} may be written by others"
+    folder.parent.chmod(0o1777)  # as /tmp: each may move what is their own
+    assert distrust(folder) is None
+
+
+def test_a_link_leads_to_where_it_leads(folder: Path, tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to("above/folder")
+    assert distrust(link) is None
+    assert distrust(link / ".." / "folder") is None
+    folder.chmod(0o777)
+    assert distrust(link) == f"{folder} may be written by others"
+
+
+def test_a_link_that_others_could_turn_elsewhere_is_not_followed(folder: Path, tmp_path: Path) -> None:
+    loose = tmp_path / "loose"
+    loose.mkdir()
+    (loose / "link").symlink_to(folder)
+    assert distrust(loose / "link") is None
+    loose.chmod(0o777)
+    assert distrust(loose / "link") == f"{loose} may be written by others"
+
+
+def test_a_circle_of_links_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "one").symlink_to("two")
+    (tmp_path / "two").symlink_to("one")
+    with pytest.raises(OSError, match="symbolic links"):
+        distrust(tmp_path / "one")
+
+
+@AS_ROOT
+def test_another_users_folder_is_not_trusted(folder: Path) -> None:
+    os.chown(folder, 54321, -1)
+    assert distrust(folder) == f"{folder} belongs to somebody else"
+    os.chown(folder, 0, -1)
+    os.chown(folder.parent, 54321, -1)
+    assert distrust(folder) is None
+    folder.parent.chmod(0o1777)  # its owner may move everything in it
+    assert distrust(folder) == f"{folder.parent} may be written by others"
+
+
+@AS_ROOT
+def test_roots_folder_is_trusted_by_everybody(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trust.os, "geteuid", lambda: 54321)
+    assert distrust(folder) is None
+
+
+@AS_ROOT
+def test_a_group_of_others_makes_a_folder_open_and_a_group_of_the_users_own_does_not(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder.chmod(0o775)
+    assert distrust(folder) is None  # root's group
+    os.chown(folder, -1, 54321)
+    monkeypatch.setattr(pwd, "getpwuid", lambda _: SimpleNamespace(pw_name="anna"))
+    groups = {"alone": ("anna", []), "named": ("anna", ["anna"]), "shared": ("anna", ["bert"]), "staff": ("staff", [])}
+    for case, (name, members) in groups.items():
+        monkeypatch.setattr(grp, "getgrgid", lambda _, n=name, m=members: SimpleNamespace(gr_name=n, gr_mem=m))
+        trust._own_group.cache_clear()
+        assert (distrust(folder) is None) == (case in ("alone", "named")), case
+    monkeypatch.undo()
+    trust._own_group.cache_clear()
+    assert distrust(folder) is not None  # a group without a name
