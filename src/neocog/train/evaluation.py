@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from neocog.engines.base import check_targets
 from neocog.errors import DataError
 from neocog.model.losses import CrossEntropy, Loss, MeanSquaredError
-from neocog.train.model import Model, target_classes
+from neocog.train.model import Model
 from neocog.train.source import Batch
 
 
@@ -88,6 +88,12 @@ def evaluate(model: Model, batches: Iterable[Batch], loss: Loss | None = None) -
     }
     # fsum rounds once, so that the same images give the same loss in batches of any size and order.
     return Evaluation(float(found.sum() / count), math.fsum(losses) / count, count, per_class, confusion)
+
+
+def target_classes(loss: Loss, targets: NDArray[np.generic]) -> NDArray[np.int64]:
+    """Give the class indices (N,) that targets of a loss stand for: of vectors, the largest entry's."""
+    classes = targets.argmax(axis=1) if isinstance(loss, MeanSquaredError) and targets.ndim == 2 else targets
+    return classes.astype(np.int64)
 
 
 def _cross_entropies(logits: NDArray[np.float64], truth: NDArray[np.int64]) -> NDArray[np.float64]:
