@@ -80,7 +80,7 @@ def test_nan_weights_are_told_with_their_layer_and_filters() -> None:
     model = make_model("article")
     values = {name: np.array(value) for name, value in model.parameters.items()}
     values["3.weight"][0, 0, 0, [4, 7]] = np.nan
-    model.load_parameters(values)
+    model.load_parameters(values, allow_nonfinite=True)
     found = problems(trace(model, make_image(model)))
     assert [(p.layer, p.kind, p.channels) for p in found] == [(3, "nan", (4, 7))]
     assert "layer 3 (Conv2d) has 2 NaN values in its weight" in found[0].text
@@ -104,6 +104,6 @@ def test_sums_that_overflow_are_told_where_they_begin() -> None:
     model = make_model("without convolutions")
     values = {name: np.array(value) for name, value in model.parameters.items()}
     values["1.bias"][0] = np.inf
-    model.load_parameters(values)
+    model.load_parameters(values, allow_nonfinite=True)
     found = problems(trace(model, make_image(model)))
     assert [(p.layer, p.kind) for p in found] == [(1, "infinite")]

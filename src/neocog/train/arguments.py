@@ -1,4 +1,4 @@
-"""What a model is made and trained with, checked: class names, numbers for each channel, an engine, a share of images."""
+"""What a model is made and trained with, checked: class names, numbers for each channel, an engine, a split."""
 
 from __future__ import annotations
 

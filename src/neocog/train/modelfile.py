@@ -132,7 +132,8 @@ def model_from(
         raise FormatError(
             f"{where}: the model is not consistent: {error.message}", details=error.details, hint=error.hint
         ) from None
-    model.load_parameters({name: from_pytorch(wanted[name], value) for name, value in tensors.items()})
+    values = {name: from_pytorch(wanted[name], value) for name, value in tensors.items()}
+    model.load_parameters(values, allow_nonfinite=True)
     return model
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from neocog.data.dataset import Dataset, Source
 from neocog.data.resize import ImageSize
 from neocog.errors import DataError
 from neocog.train.evaluation import Evaluation, evaluate
+from neocog.train.runfolder import read_config
 from neocog.train.source import DataSource
 
 CONFIG_FILE = "config.json"  # of a run folder
@@ -61,6 +61,7 @@ def command(
     parts = _parts(source, split, learnt=learnt, quiet=quiet)
     labels = [match_classes(trained.class_names, part.class_names, part.counts()) for _, part in parts]
     size = ImageSize(*trained.input_shape)
+    batch_size = min(batch_size, trained.images_at_once)
     reasons = [
         reason
         for name, part in parts
@@ -123,7 +124,7 @@ def _learnt_from(model: Path, source: Source, data: str) -> bool:
     if source.name == DIGITS and not Path(data).exists():
         return True  # a model that knows digits may well have learnt from these; the held-out fifth is always fair
     try:
-        config = json.loads((model.parent / CONFIG_FILE).read_text(encoding="utf-8"))
+        config = read_config(model.parent / CONFIG_FILE)
         return Path(config["data"]).expanduser().resolve() == Path(data).expanduser().resolve()
     except (OSError, ValueError, TypeError, KeyError):
         return False

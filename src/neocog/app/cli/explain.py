@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import sys
 import threading
@@ -21,10 +20,11 @@ from neocog.app.cli.output import emit
 from neocog.app.page.server import PageServer
 from neocog.app.page.session import FIRST, Gallery, Input, Session
 from neocog.data.dataset import Dataset, Source
-from neocog.errors import NeocogError
+from neocog.errors import FormatError, NeocogError
 from neocog.explain.lesson import lesson_image, lesson_model
 from neocog.explain.subject import Subject
 from neocog.train.model import Model
+from neocog.train.runfolder import read_config
 
 CONFIG_FILE = "config.json"  # of a run folder
 OPENING = 10.0  # seconds that the server may take to answer before the browser is opened
@@ -90,7 +90,7 @@ def open_session(
     path: Path, image: Path | None, data: str | None, engine: str, threads: int | None, *, quiet: bool
 ) -> Session:
     """Make the session of a model, with an image to begin with: IMAGE, or the first of the data."""
-    model = models.open_model(path, engine, threads)
+    model = models.open_model(path, engine, threads, allow_nonfinite=True)
     file = models.find_model(path)
     title = path.name if path.is_dir() else path.stem
     run = file.parent if (file.parent / CONFIG_FILE).is_file() else None
@@ -135,8 +135,8 @@ def _learnt_from(run: Path | None) -> str | None:
     if run is None:
         return None
     try:
-        data = json.loads((run / CONFIG_FILE).read_text(encoding="utf-8")).get("data")
-    except (OSError, ValueError, AttributeError):
+        data = read_config(run / CONFIG_FILE).get("data")
+    except FormatError:
         return None
     return data if isinstance(data, str) else None
 

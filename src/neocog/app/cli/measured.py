@@ -35,17 +35,18 @@ class ConfusedPair:
         return {"true": self.true, "predicted": self.predicted, "images": self.images}
 
 
-def most_confused(confusion: NDArray[np.int64], names: Sequence[str], most: int = 3) -> list[ConfusedPair]:
+def most_confused(pairs: NDArray[np.int64], names: Sequence[str], most: int = 3) -> list[ConfusedPair]:
     """List the pairs (true, predicted) that were confused most often, at most `most` of them.
 
-    >>> most_confused(np.array([[9, 1], [0, 9]]), ["cat", "dog"])
+    Arguments:
+        pairs: (pairs, 3): true class, answer, images; see `Evaluation.pairs`.
+
+    >>> most_confused(np.array([[0, 0, 9], [0, 1, 1], [1, 1, 9]]), ["cat", "dog"])
     [ConfusedPair(true='cat', predicted='dog', images=1)]
     """
-    wrong = confusion.copy()
-    np.fill_diagonal(wrong, 0)
-    order = np.argsort(-wrong, axis=None, kind="stable")[:most]
-    pairs = [np.unravel_index(place, wrong.shape) for place in order]
-    return [ConfusedPair(names[t], names[p], int(wrong[t, p])) for t, p in pairs if wrong[t, p] > 0]
+    wrong = pairs[pairs[:, 0] != pairs[:, 1]]
+    order = np.argsort(-wrong[:, 2], kind="stable")[:most]
+    return [ConfusedPair(names[true], names[predicted], int(images)) for true, predicted, images in wrong[order]]
 
 
 def match_classes(
@@ -91,5 +92,5 @@ def class_table(evaluation: Evaluation) -> str:
 
 def confused_line(evaluation: Evaluation) -> str:
     """Name the most confused pairs in one line."""
-    pairs = most_confused(evaluation.confusion, list(evaluation.per_class))
+    pairs = most_confused(evaluation.pairs, list(evaluation.per_class))
     return "; ".join(map(str, pairs)) if pairs else "none"
