@@ -214,9 +214,10 @@ def _read_header(path: Path, file: BinaryIO, most: int) -> tuple[bytes, dict[str
             f"(at most {most:,})",
             hint=_foreign_hint(start),
         )
-    text = file.read(length)
+    there = os.fstat(file.fileno()).st_size - len(start)
+    text = file.read(length) if length <= there else b""
     if len(text) < length:
-        raise FormatError(f"{path} is truncated: {length:,} bytes of header were announced, {len(text):,} are there")
+        raise FormatError(f"{path} is truncated: {length:,} bytes of header were announced, {there:,} are there")
     header = parse_json(text, f"{path}: the header")
     return text, header
 
@@ -303,7 +304,11 @@ def _check_size(path: Path, header: dict[str, Any], file: BinaryIO, start: int) 
         if name == "__metadata__":
             continue
         offsets = entry.get("data_offsets") if isinstance(entry, dict) else None
-        if not (isinstance(offsets, list) and len(offsets) == 2 and all(type(o) is int and o >= 0 for o in offsets)):
+        if not (
+            isinstance(offsets, list)
+            and len(offsets) == 2
+            and all(type(o) is int and 0 <= o < 1 << 63 for o in offsets)
+        ):
             raise FormatError(f"{path}: tensor {describe(name)} must have two data_offsets, got {describe(offsets)}")
         ends.append(offsets[1])
     announced, there = max(ends), os.fstat(file.fileno()).st_size - start

@@ -101,7 +101,8 @@ def plain_names(names: Iterable[str]) -> dict[str, str]:
 
 
 def from_state_dict(graph: Graph, state: Any) -> dict[str, NDArray[np.generic]]:
-    """Return a PyTorch state dict as arrays in memory layout, under the network's names as far as they are known.
+    """Return a PyTorch state dict as arrays in memory layout, under the network's names; as they are, if those are not the
+    network's.
 
     Raises:
         SettingError: it is no mapping of names to numbers. ShapeError: a parameter has another shape.
@@ -109,8 +110,10 @@ def from_state_dict(graph: Graph, state: Any) -> dict[str, NDArray[np.generic]]:
     wanted = {parameter.name: parameter for parameter in parameters_of(graph)}
     arrays = as_arrays(state)
     plain = plain_names(arrays)
-    found = ((plain[name], value) for name, value in arrays.items())
-    return {name: from_pytorch(wanted[name], value) if name in wanted else value for name, value in found}
+    found = {plain[name]: value for name, value in arrays.items()}
+    if found.keys() != wanted.keys():  # whoever takes them lists what is missing, rather than a shape
+        return found
+    return {name: from_pytorch(wanted[name], value) for name, value in found.items()}
 
 
 def check_finite(values: Mapping[str, NDArray[np.generic]]) -> None:

@@ -50,7 +50,7 @@ def _suggestion(path: Path) -> str:
 
 
 def open_model(path: Path, engine: str, threads: int | None, *, allow_nonfinite: bool = False) -> Model:
-    """Read the model that `path` names; one with NaN weights, for verbs that show what it is, only if that is allowed."""
+    """Read the model that `path` names; weights that are NaN or infinite only for verbs that show what a model is."""
     from neocog.train.modelfile import load
 
     return load(find_model(path), engine=engine, threads=threads, allow_nonfinite=allow_nonfinite)
