@@ -50,7 +50,7 @@ def test_missing_and_unexpected_names_are_listed(make_model):
     with pytest.raises(ShapeError) as caught:
         model.load_state_dict({**state, "module.1.running_mean": np.zeros(3), "module.9.weight": np.zeros(3)})
     assert caught.value.details == ("missing: 0.bias", "unknown: 1.running_mean", "unknown: 9.weight")
-    with pytest.raises(ShapeError, match=r"and \d+ more"):
+    with pytest.raises(ShapeError, match=r"and [\d,]+ more"):
         model.load_state_dict({f"{n}.weight": np.zeros(1) for n in range(50_000)})
 
 

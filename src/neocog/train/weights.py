@@ -101,8 +101,9 @@ def plain_names(names: Iterable[str]) -> dict[str, str]:
 
 
 def from_state_dict(graph: Graph, state: Any) -> dict[str, NDArray[np.generic]]:
-    """Return a PyTorch state dict as arrays in memory layout, under the network's names; as they are, if those are not the
-    network's.
+    """Return a PyTorch state dict as arrays in memory layout, under the network's names.
+
+    Where its names are not the network's, the arrays stay as they are.
 
     Raises:
         SettingError: it is no mapping of names to numbers. ShapeError: a parameter has another shape.

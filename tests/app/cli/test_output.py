@@ -51,3 +51,13 @@ def test_nothing_confused_gives_no_pair():
 
 def test_long_lists_are_cut():
     assert measured.shorten(list("abcdef"), 3) == "a, b, c and 3 more"
+
+
+def test_very_many_classes_are_matched_and_told_at_once():
+    names = [f"class {n}" for n in range(200_000)]
+    counts = np.ones(200_000, np.int64)
+    assert measured.match_classes(names, names[::-1], counts)[0] == 199_999
+    with pytest.raises(DataError) as caught:
+        measured.match_classes(names, [*names, "x" * 100_000], np.ones(200_001, np.int64))
+    assert len(caught.value.message) < 1000
+    assert "and 199,988 more" in caught.value.details[0]

@@ -16,6 +16,7 @@ from neocog.errors import DataError
 if TYPE_CHECKING:
     from neocog.train.evaluation import Evaluation
 
+LONG_NAME = 60  # characters
 SHOWN_CLASSES = 100  # more fill the screen; --json has them all
 
 
@@ -74,9 +75,10 @@ def match_classes(
 
 
 def shorten(names: Sequence[str], most: int = 12) -> str:
-    """List names, at most `most` of them."""
+    """List names, at most `most` of them, and of long ones the beginning."""
     rest = len(names) - most
-    return ", ".join(names[:most]) + (f" and {rest:,} more" if rest > 0 else "")
+    shown = (name if len(name) <= LONG_NAME else f"{name[: LONG_NAME - 3]}..." for name in names[:most])
+    return ", ".join(shown) + (f" and {rest:,} more" if rest > 0 else "")
 
 
 def class_table(evaluation: Evaluation) -> str:
