@@ -76,7 +76,10 @@ def read_file(path: str | os.PathLike[str], most: int) -> bytes:
         OSError, ValueError: as `open_file`; also where the file grew past `most` meanwhile.
     """
     with open_file(path, most) as file:
-        content = file.read(most + 1)
+        # Not `read(most + 1)`, which takes that much memory for a file of any size.
+        content = file.read(min(os.fstat(file.fileno()).st_size, most) + 1)
+        while len(content) <= most and (more := file.read(1 << 20)):  # it is growing, or one of /proc
+            content += more
     if len(content) > most:
         raise TooLargeError(errno.EFBIG, f"it holds more than {most:,} bytes", os.fspath(path))
     return content

@@ -23,7 +23,7 @@ Drawn = Callable[[str], tuple[nc.Model, np.ndarray]]
 def change(model: nc.Model, name: str, value: float) -> None:
     values = {key: np.array(array) for key, array in model.parameters.items()}
     values[name][...] = value
-    model.load_parameters(values)
+    model.load_parameters(values, allow_nonfinite=True)
 
 
 def test_nan_weights_are_named_in_every_room(drawn_model: Drawn, serve: Serve, open_page: Open) -> None:

@@ -127,6 +127,6 @@ def test_what_does_not_fit_is_refused() -> None:
         gradcam(plain, make_image(plain), 0)
     values = {name: value.copy() for name, value in model.parameters.items()}
     values["3.weight"][0, 0, 0, 0] = np.nan
-    model.load_parameters(values)
+    model.load_parameters(values, allow_nonfinite=True)
     with pytest.raises(DataError, match=r"layer 3 \(Conv2d\) has 1 NaN values in its weight"):
         gradcam(model, make_image(model), 0)

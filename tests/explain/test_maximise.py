@@ -134,6 +134,8 @@ def test_what_does_not_fit_is_refused() -> None:
         maximise(model, 0, 0, steps=0)
     with pytest.raises(SettingError, match="seed must be"):
         maximise(model, 0, 0, seed=-1)
-    model.load_parameters({name: np.full_like(value, np.nan) for name, value in model.parameters.items()})
+    model.load_parameters(
+        {name: np.full_like(value, np.nan) for name, value in model.parameters.items()}, allow_nonfinite=True
+    )
     with pytest.raises(DataError, match=r"layer 0 \(Conv2d\) has 288 values in 0.weight that are NaN"):
         maximise(model, 3, 0)

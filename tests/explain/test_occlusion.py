@@ -130,7 +130,7 @@ def test_weights_that_are_no_numbers_are_named() -> None:
     model = make_model("article")
     values = {name: value.copy() for name, value in model.parameters.items()}
     values["7.weight"][:] = np.nan
-    model.load_parameters(values)
+    model.load_parameters(values, allow_nonfinite=True)
     with pytest.raises(DataError, match=r"layer 7 \(Linear\) has .* NaN values in its weight"):
         occlusion(model, make_image(model), 0)
 

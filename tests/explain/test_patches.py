@@ -222,7 +222,7 @@ def test_weights_that_are_no_numbers_are_refused_where_they_matter() -> None:
     model = make_model("article")
     values = {name: value.copy() for name, value in model.parameters.items()}
     values["3.weight"][0, 0, 0, 2] = np.nan
-    model.load_parameters(values)
+    model.load_parameters(values, allow_nonfinite=True)
     images = np.random.default_rng(0).random((4, 12, 12, 1))
     with pytest.raises(DataError, match=r"layer 3 \(Conv2d\) has 1 values in 3.weight that are NaN or infinite"):
         top_patches(model, images)

@@ -171,7 +171,9 @@ def test_what_does_not_fit_is_refused() -> None:
         downsample(model, image, 13)
     with pytest.raises(ShapeError, match="the image must have the shape"):
         downsample(model, image[:3], 2)
-    model.load_parameters({name: np.full_like(value, np.nan) for name, value in model.parameters.items()})
+    model.load_parameters(
+        {name: np.full_like(value, np.nan) for name, value in model.parameters.items()}, allow_nonfinite=True
+    )
     with pytest.raises(DataError, match=r"layer 0 \(Conv2d\) has 288 NaN values in its weight"):
         shift(model, image, 0, 0, layer=0, filter=0)
     with pytest.raises(DataError, match=r"layer 0 \(Conv2d\) has 288 NaN values in its weight"):

@@ -50,7 +50,7 @@ def test_a_nan_wins_and_is_found() -> None:
     model = make_model("overlapping pools")
     values = {name: np.array(value) for name, value in model.parameters.items()}
     values["0.bias"][1] = np.nan
-    model.load_parameters(values)
+    model.load_parameters(values, allow_nonfinite=True)
     seen = pooling(model, make_image(model), 2, 1)
     assert np.isnan(seen.output).all()
     assert (seen.ties >= 4).all()

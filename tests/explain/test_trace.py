@@ -76,11 +76,40 @@ def test_an_image_that_does_not_fit_is_refused(image: np.ndarray, error: type[Ex
         trace(make_model("grey"), image)
 
 
+@pytest.mark.parametrize(("value", "message"), [(-0.42, "down to -0.42"), (2.8, "up to 2.8")])
+def test_an_image_that_is_normalised_already_is_refused_where_the_network_does_it(value: float, message: str) -> None:
+    net = nc.Sequential(nc.Conv2d(2, 3), nc.ReLU(), nc.Flatten(), nc.Linear(2))
+    image = np.full((6, 6, 1), 0.5)
+    image[1, 2] = value
+    with pytest.raises(nc.DataError, match=f"since this model normalises it by itself, got values {message}"):
+        trace(nc.Model(net, (6, 6, 1), mean=0.13, std=0.31), image)
+    assert trace(nc.Model(net, (6, 6, 1)), image).image[1, 2, 0] == value
+
+
+def test_what_explanations_feed_a_normalising_network_is_never_refused() -> None:
+    net = nc.Sequential(nc.Conv2d(2, 3), nc.ReLU(), nc.Flatten(), nc.Linear(2))
+    image = np.random.default_rng(0).random((6, 6, 1))
+    for mean in (0.13, -1.5, 3.0):  # whatever somebody took it to be
+        model = nc.Model(net, (6, 6, 1), mean=mean, std=0.31, engine="reference")
+        for baseline in ("black", "mean", "white"):
+            assert nc.explain.occlusion(model, image, 0, baseline=baseline).map.size
+        found = nc.explain.maximise(model, 0, 0, steps=8)
+        assert model(found.image[None]).shape == (1, 2)
+        assert nc.explain.shift(model, image, 2, -1, layer=0, filter=0).map.size
+        assert nc.explain.downsample(model, image, 2).probabilities.size
+
+
+def test_a_network_too_large_to_be_kept_whole_is_refused_before_memory_is_taken() -> None:
+    net = nc.Sequential(nc.Conv2d(32, 1), nc.MaxPool2d(64), nc.Flatten(), nc.Linear(2))
+    with pytest.raises(nc.SettingError, match="gives 537,133,058 values for an image, at most 268,435,456"):
+        trace(nc.Model(net, (4096, 4096, 1)), np.zeros((4096, 4096, 1), np.uint8))
+
+
 def test_nan_weights_are_told_with_their_layer_and_filters() -> None:
     model = make_model("article")
     values = {name: np.array(value) for name, value in model.parameters.items()}
     values["3.weight"][0, 0, 0, [4, 7]] = np.nan
-    model.load_parameters(values)
+    model.load_parameters(values, allow_nonfinite=True)
     found = problems(trace(model, make_image(model)))
     assert [(p.layer, p.kind, p.channels) for p in found] == [(3, "nan", (4, 7))]
     assert "layer 3 (Conv2d) has 2 NaN values in its weight" in found[0].text
@@ -104,6 +133,6 @@ def test_sums_that_overflow_are_told_where_they_begin() -> None:
     model = make_model("without convolutions")
     values = {name: np.array(value) for name, value in model.parameters.items()}
     values["1.bias"][0] = np.inf
-    model.load_parameters(values)
+    model.load_parameters(values, allow_nonfinite=True)
     found = problems(trace(model, make_image(model)))
     assert [(p.layer, p.kind) for p in found] == [(1, "infinite")]

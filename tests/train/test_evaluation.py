@@ -59,3 +59,18 @@ def test_wrong_labels_and_empty_sets_are_refused(model):
         model.evaluate(IMAGES, LABELS + 2)
     with pytest.raises(DataError, match="at least one image"):
         model.evaluate(IMAGES[:0], LABELS[:0])
+
+
+def test_very_many_classes_need_no_matrix():
+    classes = 50_000  # whose matrix would take 20 GB
+    model = Model(Sequential(Flatten(), Linear(classes)), (1, 1, 1), engine="reference")
+    bias = np.zeros(classes, np.float32)
+    bias[40_000] = 1.0
+    model.load_parameters({"1.weight": np.zeros((1, classes)), "1.bias": bias})
+    found = model.evaluate(np.zeros((4, 1, 1, 1), np.uint8), np.array([40_000, 7, 7, 49_999]))
+    assert found.accuracy == 0.25
+    assert found.pairs.tolist() == [[7, 40_000, 2], [40_000, 40_000, 1], [49_999, 40_000, 1]]
+    told = found.to_json()
+    assert told["confusion"] is None
+    assert told["confusion_pairs"] == found.pairs.tolist()
+    assert told["per_class"]["7"] == {"accuracy": 0.0, "images": 2}

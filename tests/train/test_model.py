@@ -9,7 +9,7 @@ from neocog.errors import DataError, SettingError, ShapeError
 from neocog.model.layers import Conv2d, Flatten, Linear, ReLU, Sequential
 from neocog.model.optimizers import Adam
 from neocog.model.parameters import initial_parameters
-from neocog.train.model import PREDICT_BATCH, Model
+from neocog.train.model import Model
 
 
 def test_parameters_begin_as_the_seed_says_and_are_read_only(make_model):
@@ -89,10 +89,11 @@ def test_features_are_what_the_flatten_gives(make_model, toy):
 
 def test_many_images_are_answered_in_pieces(make_model):
     model = make_model()
-    images = np.random.default_rng(0).random((PREDICT_BATCH + 3, 6, 6, 1), np.float32)
-    pieces = np.concatenate([model(images[:PREDICT_BATCH]), model(images[PREDICT_BATCH:])])
+    most = model.images_at_once
+    images = np.random.default_rng(0).random((most + 3, 6, 6, 1), np.float32)
+    pieces = np.concatenate([model(images[:most]), model(images[most:])])
     assert (model(images) == pieces).all()
-    assert model.features(images).shape == (PREDICT_BATCH + 3, 12)
+    assert model.features(images).shape == (most + 3, 12)
 
 
 def test_no_images_give_no_answers(make_model):

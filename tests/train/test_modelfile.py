@@ -81,6 +81,12 @@ def test_a_network_of_impossible_size_is_refused_before_memory_is_taken(tmp_path
     document = document_of(TINY)
     document["architecture"]["layers"][3]["features"] = 10**15
     document["class_names"] = ["left", "right"]
+    with pytest.raises(FormatError, match=r"layers\[3\] is out of range: Linear: features must be at most 16,777,216"):
+        load(written(tmp_path / "m", document))
+    document["architecture"]["layers"][3]["features"] = 10**6
+    with pytest.raises(FormatError, match="at most 262,144 classes"):
+        load(written(tmp_path / "m", document))
+    document["architecture"]["layers"][3]["features"] = 10**5
     with pytest.raises(FormatError, match="class_names must be as many"):
         load(written(tmp_path / "m", document))
 
@@ -127,7 +133,7 @@ def test_damaged_containers_are_refused(tmp_path):
     refused(path, content[:-1] + bytes([content[-1] ^ 1]), "do not have the digest")
     refused(path, b"PK\x03\x04" + b"\xff" * 99, "PyTorch or pickle file")
     refused(path, b"\x89HDF\r\n\x1a\n" + b"\xff" * 99, "HDF5")
-    refused(path, struct.pack("<Q", 10**9) + b"{}", "at most 100,000,000")
+    refused(path, struct.pack("<Q", 10**9) + b"{}", "at most 10,000,000")
     refused(path, assembled(b"[]", body), "the header must be a JSON object")
     refused(path, assembled(b'{"a": NaN}', body), "the header is not valid JSON")
     refused(path, assembled(b"\x93NUMPY", body), "the header is not valid JSON")

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from neocog.data.cache import available_memory
 from neocog.errors import DataError, FormatError
+from neocog.resources import available_memory
 
 _UNSUSPECTED = 1 << 28  # bytes below which nothing is refused: nearly any machine holds them, or fails without harm
 _RATIO = 100  # bytes unpacked for one packed, from which it is a bomb rather than a data set

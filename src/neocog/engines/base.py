@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neocog.errors import DataError, NeocogWarning, SettingError, ShapeError
-from neocog.model.graph import Graph
+from neocog.model.graph import UNKNOWN_LIMIT, Graph
 from neocog.model.layers import Conv2d, ReLU
 from neocog.model.losses import CrossEntropy, Loss, MeanSquaredError
 from neocog.model.optimizers import Optimizer
@@ -22,7 +22,6 @@ from neocog.resources import available_threads
 Images = NDArray[np.uint8] | NDArray[np.float32]
 Array = NDArray[np.float32]
 State = dict[str, NDArray[np.float32]]
-LARGEST_VALUE = 32.0  # images in units of their standard deviation stay far below, those in 0 to 255 reach beyond
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,20 +264,29 @@ def _label_hint(labels: NDArray[np.generic]) -> str:
     return "number the classes: names, labels = np.unique(labels, return_inverse=True)"
 
 
-def check_values(images: Images) -> Images:
-    """Give floating-point images back if they can be in [0, 1]; those that somebody normalised already pass too.
+def check_values(graph: Graph, images: Images) -> Images:
+    """Give floating-point images back if they can be what the network takes: in [0, 1], where it normalises them
+    itself; else also normalised by the caller.
 
     Raises:
-        DataError: they hold NaN, or run to 255: the network would answer, and mean nothing.
+        DataError: they hold NaN, run to 255, or are normalised already where the network does it: it would answer, and
+            mean nothing.
     """
     if images.dtype == np.uint8 or not images.size:
         return images
-    largest = float(np.abs(images).max())
-    if not np.isfinite(largest):
+    low, high = float(images.min()), float(images.max())
+    if not np.isfinite(low + high):
         raise DataError("the images hold NaN or infinite values")
-    if largest > LARGEST_VALUE:
+    lowest, highest = graph.normalisation.value_limits
+    if lowest <= low and high <= highest:
+        return images
+    value = f"down to {low:g}" if low < lowest else f"up to {high:g}"
+    if max(-low, high) > UNKNOWN_LIMIT or graph.normalisation.is_identity:
         raise DataError(
-            f"floating-point images must run from 0 to 1, got values up to {largest:g}",
+            f"floating-point images must run from 0 to 1, got values {value}",
             hint="pass them as uint8, or divide them by 255",
         )
-    return images
+    raise DataError(
+        f"floating-point images must run from 0 to 1, since this model normalises them by itself, got values {value}",
+        hint="pass them as they were before they were normalised; images.clip(0, 1) cuts off what resizing overshot",
+    )

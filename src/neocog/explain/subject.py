@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neocog.errors import DataError, SettingError, ShapeError
-from neocog.model.graph import Graph, Node
+from neocog.model.graph import UNKNOWN_LIMIT, Graph, Node
 from neocog.model.layers import Layer
 from neocog.model.shapes import ImageShape
 
@@ -18,8 +18,6 @@ Array = NDArray[np.float64]
 
 Progress = Callable[[float, str], None]
 """Told how much is done (0 to 1) and of what; it may raise to cancel the work."""
-
-FLOAT_LIMIT = 32.0  # images in units of their standard deviation stay far below, those in 0 to 255 reach beyond
 
 
 class Subject(Protocol):
@@ -132,12 +130,19 @@ def one_image(model: Subject, image: NDArray[Any]) -> NDArray[Any]:
             hint="uint8 runs from 0 to 255, floating-point from 0 to 1",
         )
     image = image.astype(np.float64)
-    largest = float(np.abs(image).max())
-    if not np.isfinite(largest):
+    low, high = float(image.min()), float(image.max())
+    if not np.isfinite(low + high):
         raise DataError("the image holds NaN or infinite values")
-    if largest > FLOAT_LIMIT:
+    lowest, highest = model.graph.normalisation.value_limits
+    if lowest <= low and high <= highest:
+        return image
+    value = f"down to {low:g}" if low < lowest else f"up to {high:g}"
+    if max(-low, high) > UNKNOWN_LIMIT or model.graph.normalisation.is_identity:
         raise DataError(
-            f"a floating-point image must run from 0 to 1, got values up to {largest:g}",
+            f"a floating-point image must run from 0 to 1, got values {value}",
             hint="pass it as uint8, or divide it by 255",
         )
-    return image
+    raise DataError(
+        f"a floating-point image must run from 0 to 1, since this model normalises it by itself, got values {value}",
+        hint="pass it as it was before it was normalised",
+    )

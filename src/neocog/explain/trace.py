@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neocog.errors import SettingError
 from neocog.explain.subject import Array, Subject, exact_parameters, layer_node, one_image
 from neocog.model.graph import Graph, Node
 from neocog.model.layers import ReLU
@@ -15,6 +16,7 @@ from neocog.model.shapes import ImageShape
 from neocog.reference.loss import softmax
 from neocog.reference.network import Run, forward
 
+MOST_VALUES = 1 << 28  # of an image, over all layers: 2 GiB in float64
 MANY = 0.5  # share of a layer's maps that must be silent to be told: a few are silent on most images
 
 
@@ -86,6 +88,7 @@ def trace(model: Subject, image: NDArray[Any]) -> Trace:
 
     Raises:
         ShapeError, DataError: the image does not fit the network.
+        SettingError: the network gives too many values to keep.
 
     >>> import numpy as np, neocog as nc
     >>> model = nc.Model(nc.Sequential(nc.Conv2d(2, 3), nc.ReLU(), nc.Flatten()), (6, 6, 1))
@@ -93,6 +96,7 @@ def trace(model: Subject, image: NDArray[Any]) -> Trace:
     (4, 4, 2)
     """
     batch = one_image(model, image)
+    _check_room(model.graph)
     parameters = exact_parameters(model)
     if not parameters:  # without any, the reference computes in float64 too
         batch = batch.astype(np.float64) / (255.0 if batch.dtype == np.uint8 else 1.0)
@@ -100,6 +104,16 @@ def trace(model: Subject, image: NDArray[Any]) -> Trace:
         run = forward(model.graph, parameters, batch)
     values = batch[0] / 255.0 if batch.dtype == np.uint8 else batch[0]
     return Trace(model.graph, values.astype(np.float64), parameters, run)
+
+
+def _check_room(graph: Graph) -> None:
+    """Raise SettingError before memory is taken that there hardly is: everything is kept, in float64."""
+    values = sum(node.output.size for node in graph.nodes)
+    if values > MOST_VALUES:
+        raise SettingError(
+            f"this network gives {values:,} values for an image, at most {MOST_VALUES:,} can be explained",
+            hint="train it on smaller images; predictions need less memory",
+        )
 
 
 def activations(model: Subject, image: NDArray[Any]) -> dict[str, Array]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from neocog.errors import SettingError, ShapeError
+from neocog.model.limits import MAX_PADDED_VALUES, MAX_WORK, check_count, memory_values, shown
 from neocog.model.shapes import ImageShape, Shape, VectorShape
 from neocog.model.window import Padding, Pair, Window, check_pair, resolve_window
 
@@ -45,12 +46,21 @@ def _outputs(layer: Layer, x: ImageShape, window: Window) -> tuple[int, int]:
             f"got {x.height} x {x.width}",
             hint="remove a pooling layer, add padding=1, or train on larger images",
         )
+    # Engines keep the padding in memory too, and a small output may come of very much of it.
+    needed = memory_values(vertical.padded, horizontal.padded, x.channels)
+    if needed > MAX_PADDED_VALUES:
+        raise ShapeError(
+            f"{type(layer).__name__} needs memory for {needed:,} values an image, padding included, at most "
+            f"{MAX_PADDED_VALUES:,} are possible",
+            hint="use smaller images, less padding, or a stride in an earlier layer",
+        )
+    work = vertical.output * horizontal.output * window.cells * x.channels
+    if work > MAX_WORK:
+        raise ShapeError(
+            f"{type(layer).__name__} looks at {work:,} values an image, at most {MAX_WORK:,} are possible",
+            hint="use smaller images, a smaller window, or a stride",
+        )
     return vertical.output, horizontal.output
-
-
-def _check_count(layer: str, name: str, value: object) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise SettingError(f"{layer}: {name} must be an integer of at least 1, got {value!r}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +91,7 @@ class Conv2d(Layer):
     bias: bool = True
 
     def __post_init__(self) -> None:
-        _check_count("Conv2d", "channels", self.channels)
+        check_count("Conv2d", "channels", self.channels)
         check_pair("Conv2d", "kernel", self.kernel, 1)
         check_pair("Conv2d", "stride", self.stride, 1)
         check_pair("Conv2d", "dilation", self.dilation, 1)
@@ -197,7 +207,7 @@ class Linear(Layer):
     bias: bool = True
 
     def __post_init__(self) -> None:
-        _check_count("Linear", "features", self.features)
+        check_count("Linear", "features", self.features)
 
     def output_shape(self, x: Shape) -> VectorShape:
         self.weight_shape(x)
@@ -220,7 +230,7 @@ class Dropout(Layer):
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.rate < 1.0:
-            raise SettingError(f"Dropout: rate must lie in [0, 1), got {self.rate!r}")
+            raise SettingError(f"Dropout: rate must lie in [0, 1), got {shown(self.rate)}")
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -238,7 +248,7 @@ class Sequential(Layer):
         for position, layer in enumerate(layers):
             if not isinstance(layer, Layer):
                 hint = f"write {layer.__name__}(...)" if isinstance(layer, type) else "pass layers one by one"
-                raise SettingError(f"Sequential: item {position} must be a layer, got {layer!r}", hint=hint)
+                raise SettingError(f"Sequential: item {position} must be a layer, got {shown(layer)}", hint=hint)
         object.__setattr__(self, "layers", layers)
 
     def output_shape(self, x: Shape) -> Shape:

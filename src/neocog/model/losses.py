@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from neocog.errors import SettingError
+from neocog.model.limits import shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,7 @@ class CrossEntropy(Loss):
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.label_smoothing < 1.0:
-            raise SettingError(f"CrossEntropy: label_smoothing must lie in [0, 1), got {self.label_smoothing!r}")
+            raise SettingError(f"CrossEntropy: label_smoothing must lie in [0, 1), got {shown(self.label_smoothing)}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,13 @@ import math
 from dataclasses import KW_ONLY, dataclass
 
 from neocog.errors import SettingError
+from neocog.model.limits import shown
 
 
 def _check(kind: str, name: str, value: float, low: float, high: float = math.inf) -> None:
     if not (math.isfinite(value) and low <= value < high):
         bounds = f"in [{low:g}, {high:g})" if math.isfinite(high) else f"{low:g} or more"
-        raise SettingError(f"{kind}: {name} must be {bounds}, got {value!r}")
+        raise SettingError(f"{kind}: {name} must be {bounds}, got {shown(value)}")
 
 
 @dataclass(frozen=True, slots=True)

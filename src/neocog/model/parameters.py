@@ -18,6 +18,8 @@ from neocog.model.shapes import ImageShape, VectorShape
 
 Array = NDArray[np.float32]
 Initialisation = Literal["he", "glorot"]
+_SHOWN = 20  # parameters that a message lists
+_LONGEST = 200  # characters of their names
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,10 +130,9 @@ def check_parameters(graph: Graph, values: Mapping[str, NDArray[np.generic]]) ->
     missing = [name for name in wanted if name not in values]
     extra = [name for name in values if name not in wanted]
     if missing or extra:
-        raise ShapeError(
-            "the parameters must be those of the network",
-            details=tuple(f"missing: {name}" for name in missing) + tuple(f"unknown: {name}" for name in extra),
-        )
+        faults = [f"missing: {name}" for name in missing] + [f"unknown: {name[:_LONGEST]}" for name in extra]
+        left = [f"and {len(faults) - _SHOWN:,} more"] if len(faults) > _SHOWN else []
+        raise ShapeError("the parameters must be those of the network", details=(*faults[:_SHOWN], *left))
     for name, shape in wanted.items():
         if values[name].shape != shape:
             raise ShapeError(f"parameter {name} must have the shape {shape}, got {values[name].shape}")

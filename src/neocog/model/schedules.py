@@ -9,6 +9,9 @@ import math
 from dataclasses import dataclass
 
 from neocog.errors import SettingError
+from neocog.model.limits import shown
+
+MAX_DROPS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +41,13 @@ class Step(Schedule):
 
     def __post_init__(self) -> None:
         if not all(0.0 <= position <= 1.0 for position in self.at):
-            raise SettingError(f"Step: positions must lie in [0, 1], got {self.at}")
+            raise SettingError(f"Step: positions must lie in [0, 1], got {shown(self.at)}")
+        if len(self.at) > MAX_DROPS:
+            raise SettingError(f"Step: there may be at most {MAX_DROPS:,} positions, got {len(self.at):,}")
         if not self.drop > 0.0:
-            raise SettingError(f"Step: drop must be above 0, got {self.drop!r}")
+            raise SettingError(f"Step: drop must be above 0, got {shown(self.drop)}")
+        if not math.isfinite(self.drop):
+            raise SettingError(f"Step: drop must be finite, got {self.drop!r}")
 
     def factor(self, progress: float) -> float:
         return self.drop ** sum(progress >= position for position in self.at)
@@ -61,9 +68,9 @@ class Cosine(Schedule):
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.warmup < 1.0:
-            raise SettingError(f"Cosine: warmup must lie in [0, 1), got {self.warmup!r}")
+            raise SettingError(f"Cosine: warmup must lie in [0, 1), got {shown(self.warmup)}")
         if not 0.0 <= self.final <= 1.0:
-            raise SettingError(f"Cosine: final must lie in [0, 1], got {self.final!r}")
+            raise SettingError(f"Cosine: final must lie in [0, 1], got {shown(self.final)}")
 
     def factor(self, progress: float) -> float:
         if progress < self.warmup:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from neocog.errors import SettingError
+from neocog.model.limits import MAX_SIDE, shown
 
 Pair = int | tuple[int, int]
 Padding = Pair | Literal["same"]
@@ -17,13 +18,15 @@ def pair(value: Pair) -> tuple[int, int]:
 
 
 def check_pair(layer: str, name: str, value: object, least: int) -> None:
-    """Raise SettingError unless `value` is an integer, or a pair of integers, of at least `least`."""
+    """Raise SettingError unless `value` is an integer, or a pair of integers, from `least` to MAX_SIDE."""
     entries = value if isinstance(value, tuple) and len(value) == 2 else (value,)
     if not all(isinstance(entry, int) and not isinstance(entry, bool) and entry >= least for entry in entries):
         raise SettingError(
-            f"{layer}: {name} must be an integer of at least {least}, or a pair of them, got {value!r}",
+            f"{layer}: {name} must be an integer of at least {least}, or a pair of them, got {shown(value)}",
             hint=f"write {name}=(vertical, horizontal) for a rectangle",
         )
+    if max(entries) > MAX_SIDE:
+        raise SettingError(f"{layer}: {name} must be at most {MAX_SIDE:,} pixels, got {shown(value)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +50,26 @@ class Axis:
         return (self.kernel - 1) * self.dilation + 1
 
     @property
+    def padded(self) -> int:
+        """Pixels with padding."""
+        return self.before + self.input + self.after
+
+    @property
     def output(self) -> int:
         """Number of window positions; zero or less when the window does not fit."""
         return (self.input + self.before + self.after - self.reach) // self.stride + 1
 
     def taps_inside(self) -> int:
         """Count, over all window positions, the taps that meet the image rather than its padding."""
-        first = (o * self.stride - self.before for o in range(self.output))
-        return sum(0 <= start + tap * self.dilation < self.input for start in first for tap in range(self.kernel))
+        inside = 0
+        for tap in range(self.kernel):  # the positions where this one meets the image follow each other
+            offset = self.before - tap * self.dilation
+            first, last = (
+                max(0, -(-offset // self.stride)),
+                min(self.output - 1, (self.input - 1 + offset) // self.stride),
+            )
+            inside += max(0, last - first + 1)
+        return inside
 
 
 @dataclass(frozen=True, slots=True)

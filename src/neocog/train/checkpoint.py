@@ -15,7 +15,8 @@ from neocog.model.losses import Loss
 from neocog.model.optimizers import Optimizer
 from neocog.model.parameters import from_pytorch, parameters_of, pytorch_shape, to_pytorch
 from neocog.model.schedules import Schedule
-from neocog.train.files import describe, read_tensor_file, tensor_bytes, write_atomically
+from neocog.reading import expanded
+from neocog.train.files import MAX_TRAINING_HEADER, describe, listed, read_tensor_file, tensor_bytes, write_atomically
 from neocog.train.history import COLUMNS, EpochResult, History
 from neocog.train.kinds import from_json, to_json
 from neocog.train.model import Model
@@ -44,6 +45,8 @@ _KEYS = (
     "history",
     "settings",
 )
+
+_LEAST = dict.fromkeys(("learning_rate", "seconds", "images_per_second"), 0.0)
 
 
 @dataclass(slots=True)
@@ -114,8 +117,11 @@ def checkpoint_bytes(checkpoint: Checkpoint) -> bytes:
         tensors[OPTIMIZER_PREFIX + key] = np.asarray(converted, np.float32)
     try:
         document = {**document_of(checkpoint.model), "training": training}
-        return tensor_bytes(document, tensors, whole_tensors_of(checkpoint.model))
-    except (TypeError, ValueError) as error:
+        whole = whole_tensors_of(checkpoint.model)
+        return tensor_bytes(document, tensors, whole, most_header=MAX_TRAINING_HEADER)
+    except SettingError:
+        raise
+    except (TypeError, ValueError, RecursionError) as error:
         raise SettingError(f"settings of a checkpoint must be JSON values: {error}") from None
 
 
@@ -129,7 +135,8 @@ def load_checkpoint(path: str | Path, *, engine: str | Engine = "native", thread
     Raises:
         FormatError: there is no such file, it is damaged, or it holds no training; the message says what and where.
     """
-    content = read_tensor_file(path, WHOLE)
+    path = expanded(path)
+    content = read_tensor_file(path, WHOLE, most_header=MAX_TRAINING_HEADER)
     if "training" not in content.document:
         raise FormatError(
             f"{path} holds a model, but no training to go on with",
@@ -153,9 +160,7 @@ def load_checkpoint(path: str | Path, *, engine: str | Engine = "native", thread
 def _read_training(model: Model, memory: State, data: object) -> Checkpoint:
     entries = check_keys("training", data, _KEYS)
     optimizer = from_json(Optimizer, entries["optimizer"], "training.optimizer")
-    seed = check_integer("training.seed", entries["seed"])
-    if seed > MAX_SEED:
-        raise FormatError(f"training.seed must be at most 2^64 - 1, got {describe(seed)}")
+    seed = check_integer("training.seed", entries["seed"], most=MAX_SEED)
     time_limit = entries["time_limit"]
     if time_limit is not None and check_number("training.time_limit", time_limit) <= 0:
         raise FormatError(f"training.time_limit must be above 0, got {describe(time_limit)}")
@@ -185,7 +190,7 @@ def _read_memory(model: Model, optimizer: Optimizer, memory: State) -> State:
     faults = [f"missing: {OPTIMIZER_PREFIX}{key}" for key in wanted if key not in memory]
     faults += [f"unknown: {describe(OPTIMIZER_PREFIX + key)}" for key in memory if key not in wanted]
     if faults:
-        raise FormatError("the optimizer's tensors are not those of its kind", details=tuple(faults[:8]))
+        raise FormatError("the optimizer's tensors are not those of its kind", details=listed(faults))
     converted: State = {}
     for key, parameter in wanted.items():
         shape = pytorch_shape(parameter)
@@ -206,6 +211,6 @@ def _read_history(data: object) -> History:
             raise FormatError(f"{where}.epoch must be {index + 1}, got {describe(values['epoch'])}")
         for name in COLUMNS[1:]:
             if values[name] is not None or not name.startswith("val_"):
-                check_number(f"{where}.{name}", values[name])
+                check_number(f"{where}.{name}", values[name], _LEAST.get(name))
         epochs.append(EpochResult(**values))
     return History(epochs)

@@ -12,8 +12,11 @@ from numpy.typing import NDArray
 from neocog.engines.base import check_targets
 from neocog.errors import DataError
 from neocog.model.losses import CrossEntropy, Loss, MeanSquaredError
-from neocog.train.model import Model, target_classes
+from neocog.train.model import Model
 from neocog.train.source import Batch
+
+MATRIX_CLASSES = 1000
+"""Classes up to which JSON holds the whole confusion matrix."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,17 +36,33 @@ class Evaluation:
         loss: mean over the images, computed in float64 from the engine's logits.
         images: number of images.
         per_class: class name → its result.
-        confusion: (classes, classes) counts; row: the true class, column: the predicted one.
+        pairs: (pairs, 3): true class, predicted class, and number of images; in this order, only those with images.
     """
 
     accuracy: float
     loss: float
     images: int
     per_class: dict[str, ClassResult]
-    confusion: NDArray[np.int64]
+    pairs: NDArray[np.int64]
+
+    @property
+    def confusion(self) -> NDArray[np.int64]:
+        """(classes, classes) counts; row: the true class, column: the answer. Of very many classes it is very large,
+        and `pairs` says the same.
+        """
+        matrix = np.zeros((len(self.per_class), len(self.per_class)), np.int64)
+        matrix[self.pairs[:, 0], self.pairs[:, 1]] = self.pairs[:, 2]
+        return matrix
 
     def to_json(self) -> dict[str, object]:
-        """Return the same as JSON values."""
+        """Return the same as JSON values.
+
+        "confusion" is the matrix; of more than MATRIX_CLASSES classes it is null, and "confusion_pairs" lists `pairs`.
+        """
+        small = len(self.per_class) <= MATRIX_CLASSES
+        confusion: dict[str, object] = {"confusion": self.confusion.tolist() if small else None}
+        if not small:
+            confusion["confusion_pairs"] = self.pairs.tolist()
         return {
             "accuracy": self.accuracy,
             "loss": self.loss,
@@ -51,7 +70,7 @@ class Evaluation:
             "per_class": {
                 name: {"accuracy": result.accuracy, "images": result.images} for name, result in self.per_class.items()
             },
-            "confusion": self.confusion.tolist(),
+            **confusion,
         }
 
 
@@ -70,24 +89,35 @@ def evaluate(model: Model, batches: Iterable[Batch], loss: Loss | None = None) -
     squared = isinstance(loss, MeanSquaredError)
     loss = loss if loss is not None else CrossEntropy()
     classes = len(model.class_names)
-    confusion = np.zeros((classes, classes), np.int64)
     losses: list[float] = []
+    codes: list[NDArray[np.int64]] = []  # of pairs of classes; a matrix of all pairs may be larger than memory
     for images, labels in batches:
         logits = model(images).astype(np.float64)
         targets = check_targets(model.graph, loss, labels, len(logits))
         truth, answers = target_classes(loss, targets), logits.argmax(axis=1)
         losses += (_squared_errors(logits, targets) if squared else _cross_entropies(logits, truth)).tolist()
-        np.add.at(confusion, (truth, answers), 1)
-    count = int(confusion.sum())
+        codes.append(truth * classes + answers)
+    count = sum(map(len, codes))
     if not count:
         raise DataError("an evaluation needs at least one image, got none")
-    found, of_class = confusion.diagonal(), confusion.sum(axis=1)
+    pair, images_of_pair = np.unique(np.concatenate(codes), return_counts=True)
+    pairs = np.stack([pair // classes, pair % classes, images_of_pair], axis=1)
+    right = pairs[:, 0] == pairs[:, 1]
+    found, of_class = np.zeros(classes, np.int64), np.zeros(classes, np.int64)
+    found[pairs[right, 0]] = pairs[right, 2]
+    np.add.at(of_class, pairs[:, 0], pairs[:, 2])
     per_class = {
         name: ClassResult(float(found[k] / of_class[k]) if of_class[k] else None, int(of_class[k]))
         for k, name in enumerate(model.class_names)
     }
     # fsum rounds once, so that the same images give the same loss in batches of any size and order.
-    return Evaluation(float(found.sum() / count), math.fsum(losses) / count, count, per_class, confusion)
+    return Evaluation(float(found.sum() / count), math.fsum(losses) / count, count, per_class, pairs)
+
+
+def target_classes(loss: Loss, targets: NDArray[np.generic]) -> NDArray[np.int64]:
+    """Give the class indices (N,) that targets of a loss stand for: of vectors, the largest entry's."""
+    classes = targets.argmax(axis=1) if isinstance(loss, MeanSquaredError) and targets.ndim == 2 else targets
+    return classes.astype(np.int64)
 
 
 def _cross_entropies(logits: NDArray[np.float64], truth: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -10,11 +10,14 @@ import contextlib
 import errno
 import hashlib
 import json
+import math
 import os
 import re
+import reprlib
 import secrets
 import struct
-from collections.abc import Callable, Container, Mapping
+from collections import Counter
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
@@ -23,10 +26,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neocog.engines.base import Array
-from neocog.errors import FormatError, NeocogError
+from neocog.errors import FormatError, NeocogError, SettingError
+from neocog.model.limits import shown
+from neocog.reading import expanded, open_file
 
-MAX_HEADER = 100_000_000
-"""Bytes of JSON that a header may take; the limit of the safetensors library itself."""
+MAX_HEADER = 10_000_000
+"""Bytes of JSON that a header may take: what 260,000 classes need."""
+
+MAX_TRAINING_HEADER = 100_000_000
+"""The same for a last.safetensors, whose header grows with each epoch; the safetensors library reads no longer ones."""
+
+MAX_FILE = 3 * (4 << 30) + MAX_TRAINING_HEADER
+"""Bytes of a file: the most weights that a network may hold, and twice as much for the optimizer's memory."""
+
+MAX_NESTING = 100
+"""How deep JSON may nest; what neocog writes stays below half of it, however deep Sequentials do."""
 
 METADATA_KEY = "neocog"
 _TEMPORARY = re.compile(r"\..+\.\d+-[0-9a-f]{8}\.tmp")  # as write_atomically names them
@@ -47,10 +61,30 @@ class TensorFile:
     whole: dict[str, NDArray[np.uint64]] = field(default_factory=dict)
 
 
+class _Short(reprlib.Repr):
+    """Values of any size and depth in little time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel, self.maxstring, self.maxother = 4, 60, 60
+        self.maxlist = self.maxtuple = self.maxdict = 8
+
+    def repr_int(self, x: int, level: int) -> str:
+        return shown(x)
+
+
+_SHORT = _Short()
+
+
 def describe(value: object) -> str:
-    """Show a JSON value in a message, shortened."""
-    text = repr(value)
+    """Return a JSON value as messages show it, shortened; whatever it is, that neither fails nor takes long."""
+    text = _SHORT.repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def listed(faults: Sequence[str], most: int = 8) -> tuple[str, ...]:
+    """Return faults as details of a message, the first of very many."""
+    return (*faults[:most], f"and {len(faults) - most:,} more") if len(faults) > most else tuple(faults)
 
 
 def write_atomically(path: str | Path, content: bytes, *, forced: bool = True) -> None:
@@ -67,7 +101,7 @@ def write_atomically(path: str | Path, content: bytes, *, forced: bool = True) -
     Raises:
         NeocogError: the file cannot be written; the old one is as it was.
     """
-    path = Path(path)
+    path = expanded(path)
     target = Path(os.path.realpath(path))  # a symbolic link stays one
     temporary = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
@@ -118,7 +152,11 @@ def _write_error(path: Path, size: int, error: OSError) -> NeocogError:
 
 
 def tensor_bytes(
-    document: Mapping[str, object], tensors: Mapping[str, Array], whole: Mapping[str, NDArray[np.uint64]] | None = None
+    document: Mapping[str, object],
+    tensors: Mapping[str, Array],
+    whole: Mapping[str, NDArray[np.uint64]] | None = None,
+    *,
+    most_header: int = MAX_HEADER,
 ) -> bytes:
     """Return a document and its tensors as the bytes of a safetensors file; same values, same bytes.
 
@@ -126,8 +164,12 @@ def tensor_bytes(
         document: JSON values.
         tensors: written as float32.
         whole: written as uint64.
+        most_header: bytes that the header may take.
 
     The document gets "sha256", the digest of everything behind the header.
+
+    Raises:
+        SettingError: the header would be longer than `most_header` bytes, which are what its reader takes.
     """
     from safetensors.numpy import save
 
@@ -142,32 +184,49 @@ def tensor_bytes(
         digest.update(value.tobytes())
     document = {**document, "sha256": digest.hexdigest()}
     text = json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return save(dense, {METADATA_KEY: text})
+    content = save(dense, {METADATA_KEY: text})
+    (length,) = struct.unpack("<Q", content[:8])
+    if length > most_header:
+        raise SettingError(f"the header of a file may take {most_header:,} bytes, got {length:,}")
+    return content
 
 
-def read_tensor_file(path: str | Path, whole: Container[str] = ()) -> TensorFile:
+def read_tensor_file(
+    path: str | Path,
+    whole: Container[str] = (),
+    *,
+    most_header: int = MAX_HEADER,
+    most_bytes: int = MAX_FILE,
+) -> TensorFile:
     """Read a safetensors file that neocog wrote, and check everything that its own header and digest promise.
 
+    Nothing but the header is read before the file was found to be as long as that says.
+
     Arguments:
-        path: the file.
+        path: the file; "~" is understood.
         whole: names of tensors that are uint64; all others are float32.
+        most_header, most_bytes: of the header, and of the whole file.
 
     Raises:
         FormatError: there is no such file, it is damaged, or it is of another kind; the message says where.
     """
-    path = Path(path)
+    path = expanded(path)
     try:
-        with path.open("rb") as file:
-            header_bytes, header = _read_header(path, file)
+        with open_file(path, most_bytes) as file:
+            header_bytes, header = _read_header(path, file, most_header)
             document = _read_document(path, header)
             size = _check_size(path, header, file, 8 + len(header_bytes))
-            body = file.read()
+            body = file.read(size + 1)
     except FileNotFoundError:
         raise FormatError(f"{path}: there is no such file") from None
     except IsADirectoryError:
         raise FormatError(f"{path} is a folder, a model file was needed", hint=_folder_hint(path)) from None
     except OSError as error:
         raise FormatError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}") from None
+    except ValueError as error:  # a NUL byte, which no path can hold; FormatError is one too, and passes
+        if isinstance(error, FormatError):
+            raise
+        raise FormatError(f"{str(path)!r}: no file can have this name: {error}") from None
     if len(body) != size:
         raise FormatError(f"{path} is truncated: {size:,} bytes of tensors were announced, {len(body):,} are there")
     digest = document.pop("sha256", None)
@@ -185,20 +244,21 @@ def _folder_hint(path: Path) -> str | None:
     return f"try {inside}" if inside.exists() else None
 
 
-def _read_header(path: Path, file: BinaryIO) -> tuple[bytes, dict[str, Any]]:
+def _read_header(path: Path, file: BinaryIO, most: int) -> tuple[bytes, dict[str, Any]]:
     start = file.read(8)
     if len(start) < 8:
         raise FormatError(f"{path} is {'empty' if not start else 'truncated'}: a model file begins with 8 bytes")
     (length,) = struct.unpack("<Q", start)
-    if length > MAX_HEADER:
+    if length > most:
         raise FormatError(
             f"{path} is not a safetensors file: its first 8 bytes announce a header of {length:,} bytes "
-            f"(at most {MAX_HEADER:,})",
+            f"(at most {most:,})",
             hint=_foreign_hint(start),
         )
-    text = file.read(length)
+    there = os.fstat(file.fileno()).st_size - len(start)
+    text = file.read(length) if length <= there else b""
     if len(text) < length:
-        raise FormatError(f"{path} is truncated: {length:,} bytes of header were announced, {len(text):,} are there")
+        raise FormatError(f"{path} is truncated: {length:,} bytes of header were announced, {there:,} are there")
     header = parse_json(text, f"{path}: the header")
     return text, header
 
@@ -210,33 +270,59 @@ def _foreign_hint(start: bytes) -> str | None:
 
 
 def parse_json(text: bytes | str, where: str) -> dict[str, Any]:
-    """Read a JSON object strictly: no NaN or infinity, no repeated keys, nothing but JSON.
+    """Read a JSON object strictly: no NaN or infinity, no repeated keys, nothing but JSON and valid Unicode.
 
     Raises:
-        FormatError: it is not such an object; the message begins with `where`.
+        FormatError: it is not such an object, or nested more than MAX_NESTING deep; the message begins with `where`.
     """
 
     def refuse(name: str) -> NoReturn:
         raise ValueError(f"{name} is not JSON")
 
+    def finite(digits: str) -> float:
+        value = float(digits)
+        if math.isinf(value):
+            raise ValueError(f"{describe(digits)} is beyond what a float can hold")
+        return value
+
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         entries = dict(pairs)
         if len(entries) < len(pairs):
-            names = [name for name, _ in pairs]
-            raise ValueError(f"{describe(next(n for n in names if names.count(n) > 1))} occurs twice")
+            twice = next(name for name, times in Counter(name for name, _ in pairs).items() if times > 1)
+            raise ValueError(f"{describe(twice)} occurs twice")
         return entries
 
     try:
         if isinstance(text, bytes):
             text = text.decode()
-        value = json.loads(text, parse_constant=refuse, object_pairs_hook=unique)
+        value = json.loads(text, parse_constant=refuse, parse_float=finite, object_pairs_hook=unique)
     except RecursionError:
         raise FormatError(f"{where} is nested too deep") from None
     except ValueError as error:  # JSONDecodeError and UnicodeDecodeError are ValueErrors
         raise FormatError(f"{where} is not valid JSON: {error}") from None
     if not isinstance(value, dict):
         raise FormatError(f"{where} must be a JSON object, got {type(value).__name__}")
+    if text.count("[") + text.count("{") > MAX_NESTING and _nesting(value) > MAX_NESTING:
+        raise FormatError(f"{where} is nested too deep")
+    if _SURROGATE.search(text):  # half of a pair: it could be neither shown nor written again
+        try:
+            json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            half = error.object[error.start]
+            raise FormatError(f"{where} is not valid Unicode: {half!r} is half of a character") from None
     return value
+
+
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+def _nesting(value: Any) -> int:
+    depth, level = 0, [value]
+    while level and depth <= MAX_NESTING:
+        depth += 1
+        inner = (entry.values() if isinstance(entry, dict) else entry for entry in level)
+        level = [entry for entries in inner for entry in entries if isinstance(entry, dict | list)]
+    return depth
 
 
 def _read_document(path: Path, header: dict[str, Any]) -> dict[str, Any]:
@@ -259,7 +345,11 @@ def _check_size(path: Path, header: dict[str, Any], file: BinaryIO, start: int) 
         if name == "__metadata__":
             continue
         offsets = entry.get("data_offsets") if isinstance(entry, dict) else None
-        if not (isinstance(offsets, list) and len(offsets) == 2 and all(type(o) is int and o >= 0 for o in offsets)):
+        if not (
+            isinstance(offsets, list)
+            and len(offsets) == 2
+            and all(type(o) is int and 0 <= o < 1 << 63 for o in offsets)
+        ):
             raise FormatError(f"{path}: tensor {describe(name)} must have two data_offsets, got {describe(offsets)}")
         ends.append(offsets[1])
     announced, there = max(ends), os.fstat(file.fileno()).st_size - start

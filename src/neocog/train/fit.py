@@ -23,10 +23,10 @@ from neocog.model.optimizers import Adam, Optimizer
 from neocog.model.schedules import Cosine, Schedule
 from neocog.train.callbacks import Callback
 from neocog.train.checkpoint import Checkpoint, checkpoint_bytes
-from neocog.train.evaluation import evaluate
+from neocog.train.evaluation import evaluate, target_classes
 from neocog.train.events import BatchResult, Run
 from neocog.train.history import EpochResult, History
-from neocog.train.model import Model, target_classes
+from neocog.train.model import Model
 from neocog.train.progress import Progress
 from neocog.train.runfolder import RunFolder
 from neocog.train.snapshots import FilterSnapshots

@@ -13,13 +13,11 @@ import numpy as np
 from neocog.errors import FormatError, NeocogError, SettingError
 from neocog.model import layers, losses, optimizers, schedules
 from neocog.model.layers import Layer, Sequential
+from neocog.model.limits import MAX_DEPTH, MAX_LAYERS
 from neocog.model.losses import Loss
 from neocog.model.optimizers import Optimizer
 from neocog.model.schedules import Schedule
-from neocog.train.files import describe
-
-MAX_DEPTH = 32
-"""How deep Sequentials may nest in a file; deeper ones are more likely an attack than a network."""
+from neocog.train.files import describe, listed
 
 KINDS: dict[type, tuple[type, ...]] = {
     Layer: (
@@ -67,7 +65,20 @@ def from_json(family: type, data: object, where: str) -> Any:
     >>> from_json(Layer, {"kind": "Linear", "features": 10, "bias": True}, "architecture")
     Linear(features=10, bias=True)
     """
+    _check_number_of_kinds(data, where)
     return _decode_kind(family, data, where, 0)
+
+
+def _check_number_of_kinds(data: object, where: str) -> None:
+    """Raise FormatError before any of very many layers is made."""
+    waiting, found = [data], 0
+    while waiting:
+        value = waiting.pop()
+        found += isinstance(value, Mapping)
+        if found > 2 * MAX_LAYERS:  # as many Sequentials as layers
+            raise FormatError(f"{where} may hold at most {MAX_LAYERS:,} layers")
+        if isinstance(value, Mapping | list):
+            waiting += value.values() if isinstance(value, Mapping) else value
 
 
 def _check_depth(where: str, depth: int) -> None:
@@ -115,7 +126,7 @@ def _decode_kind(family: type, data: object, where: str, depth: int) -> object:
     if given != wanted:
         faults = [f"missing: {field}" for field in sorted(wanted - given)]
         faults += [f"unknown: {describe(field)}" for field in sorted(given - wanted)]
-        raise FormatError(f"{where} must have exactly the fields of {name}", details=tuple(faults))
+        raise FormatError(f"{where} must have exactly the fields of {name}", details=listed(faults))
     values = {field: _decode(hint, data[field], f"{where}.{field}", depth) for field, hint in hints.items()}
     try:
         return Sequential(*values["layers"]) if kind is Sequential else kind(**values)

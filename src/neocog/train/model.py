@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,26 +11,15 @@ from numpy.typing import NDArray
 
 from neocog.data.identity import NOBODY, Identities, identities_of_array
 from neocog.data.resize import DEFAULT_RESIZE, ResizeRule, check_rule
-from neocog.engines.base import (
-    Array,
-    Engine,
-    Images,
-    Predictor,
-    State,
-    check_images,
-    check_targets,
-    check_values,
-    room_for_peaks,
-)
-from neocog.errors import SettingError, ShapeError
+from neocog.engines.base import Array, Engine, Images, Predictor, State, check_targets, room_for_peaks
+from neocog.errors import SettingError
 from neocog.model.graph import Graph, Normalisation, trace
 from neocog.model.layers import Sequential
-from neocog.model.losses import Loss, MeanSquaredError
+from neocog.model.losses import Loss
 from neocog.model.optimizers import Optimizer
 from neocog.model.parameters import (
     Initialisation,
     check_parameters,
-    from_pytorch,
     initial_parameters,
     parameters_of,
     to_pytorch,
@@ -39,21 +27,18 @@ from neocog.model.parameters import (
 from neocog.model.schedules import Schedule
 from neocog.model.shapes import ImageShape
 from neocog.model.summary import format_summary
-from neocog.train.source import ArraySource, check_count, check_seed, shuffled
+from neocog.train.arguments import check_names, check_numbers, resolve_engine, split_off
+from neocog.train.pictures import Looked, checked_arrays, in_pieces, piece_size
+from neocog.train.source import ArraySource, check_count, check_seed
+from neocog.train.weights import as_arrays, check_finite, from_state_dict, frozen
 
 if TYPE_CHECKING:
     from neocog.train.callbacks import Callback
     from neocog.train.evaluation import Evaluation
     from neocog.train.history import History
 
-PREDICT_BATCH = 256
-"""Images that an engine gets at a time, so that memory stays bounded for any number of images."""
-
 COLOR_ORDERS = {1: "L", 3: "RGB", 4: "RGBA"}
 """What the channels of an image mean, under Pillow's names."""
-
-SPLIT_STREAM = 2**64 - 1
-"""Random stream of `validation_split`; streams from 0 up are the epochs' orders."""
 
 
 class Model:
@@ -99,8 +84,10 @@ class Model:
             raise SettingError(f"net must be a Sequential, got {net!r}", hint="write Sequential(layer, layer, ...)")
         if initialisation not in ("he", "glorot"):
             raise SettingError(f'initialisation must be "he" or "glorot", got {initialisation!r}')
-        self.graph: Graph = trace(net, input_shape, Normalisation(_numbers("mean", mean), _numbers("std", std)))
-        self.class_names: tuple[str, ...] = _check_names(class_names, self.graph.output.features)
+        self.graph: Graph = trace(
+            net, input_shape, Normalisation(check_numbers("mean", mean), check_numbers("std", std))
+        )
+        self.class_names: tuple[str, ...] = check_names(class_names, self.graph.output.features)
         self.seed: int = check_seed(seed)
         self.resize: ResizeRule = check_rule(resize)
         self._engine: str | Engine = engine
@@ -167,7 +154,7 @@ class Model:
         After training steps the first access copies them out of the engine.
         """
         if self._values is None:
-            self._values = _freeze(self._source())
+            self._values = frozen(self._source())
         return self._values
 
     @property
@@ -181,18 +168,26 @@ class Model:
         self._version += 1
         return self._version
 
-    def load_parameters(self, values: Mapping[str, NDArray[np.generic]]) -> None:
+    def load_parameters(self, values: Mapping[str, NDArray[np.generic]], *, allow_nonfinite: bool = False) -> None:
         """Take new parameters, in memory layout; they are copied.
+
+        Arguments:
+            values: name → array; PyTorch's tensors will do.
+            allow_nonfinite: whether NaN and infinite values are taken, to look at what they do.
 
         Raises:
             ShapeError: the names or shapes are not those of the network.
+            SettingError: values are NaN, infinite or no numbers; the message names the parameters.
         """
-        arrays = {name: np.asarray(value) for name, value in values.items()}
+        arrays = as_arrays(values)
         check_parameters(self.graph, arrays)
+        if not allow_nonfinite:
+            check_finite(arrays)
         # The network's order, whatever order they came in: what lists parameters looks the same for the same network.
-        copies = {p.name: np.array(arrays[p.name], np.float32, order="C") for p in parameters_of(self.graph)}
+        with np.errstate(over="ignore"):  # it was asked for
+            copies = {p.name: np.array(arrays[p.name], np.float32, order="C") for p in parameters_of(self.graph)}
         self.follow(lambda: copies)
-        self._values = _freeze(copies)
+        self._values = frozen(copies)
 
     def state_dict(self) -> State:
         """Copy the parameters out under PyTorch's names and in its layout, for torch.nn.Sequential.load_state_dict.
@@ -203,16 +198,20 @@ class Model:
         values = self.parameters
         return {p.name: np.array(to_pytorch(p, values[p.name]), np.float32) for p in parameters_of(self.graph)}
 
-    def load_state_dict(self, state: Mapping[str, NDArray[np.generic]]) -> None:
+    def load_state_dict(self, state: Mapping[str, NDArray[np.generic]], *, allow_nonfinite: bool = False) -> None:
         """Take parameters under PyTorch's names and in its layout, such as a torch.nn.Sequential's state_dict().
+
+        What wrappers put into names ("module.", "_orig_mod.") is left out, and so is a prefix that all names share.
+
+        Arguments:
+            state: name → array; PyTorch's tensors will do, of any type and on any device.
+            allow_nonfinite: whether NaN and infinite values are taken, to look at what they do.
 
         Raises:
             ShapeError: the names or shapes are not those of the network.
+            SettingError: values are NaN, infinite or no numbers; the message names the parameters.
         """
-        wanted = {p.name: p for p in parameters_of(self.graph)}
-        arrays = {name: np.asarray(value) for name, value in state.items()}
-        converted = {n: from_pytorch(wanted[n], value) if n in wanted else value for n, value in arrays.items()}
-        self.load_parameters(converted)
+        self.load_parameters(from_state_dict(self.graph, state), allow_nonfinite=allow_nonfinite)
         self.learnt_from = None  # who made them knows, and does not say
 
     def summary(self) -> str:
@@ -221,20 +220,29 @@ class Model:
 
     # -- answers ------------------------------------------------------------------------------------------------------
 
-    def __call__(self, images: NDArray[np.generic]) -> Array:
+    @property
+    def images_at_once(self) -> int:
+        """How many images the engine gets at a time, so that memory stays bounded; for large images fewer."""
+        return piece_size(self.graph)
+
+    def __call__(self, images: Looked) -> Array:
         """Give the logits (N, outputs) of images.
 
         Arguments:
-            images: (N, height, width, channels), uint8 or floating-point in [0, 1]; grey images may be (N, H, W).
+            images: (N, height, width, channels), uint8 or floating-point in [0, 1]; grey images may be (N, H, W). Or
+                pictures, brought to the network's size as its own were: a path, the bytes of a file, a Pillow image,
+                or a list of these.
 
         Raises:
-            ShapeError, DataError: the images are not of the network's size, or of another type.
-        """
-        predictor = self._ready_predictor()
-        return _in_pieces(predictor.logits, self._checked(images), self.graph.output.features)
+            ShapeError, DataError: the images are not of the network's size, of another type, or cannot be read.
 
-    def predict_proba(self, images: NDArray[np.generic]) -> Array:
-        """Give the probabilities (N, outputs) of images: the softmax of the logits.
+        Floating-point images must not be normalised where the model does that itself.
+        """
+        return self._answers(lambda predictor, x: predictor.logits(x), images, self.graph.output.features)
+
+    def predict_proba(self, images: Looked) -> Array:
+        """Give the probabilities (N, outputs) of images or pictures, as `__call__` takes them: the softmax of the
+        logits.
 
         It is computed here, in float64, and rounded to float32, so that equal logits give equal probabilities
         whatever the engine.
@@ -244,29 +252,32 @@ class Model:
         probabilities: Array = (shares / shares.sum(axis=1, keepdims=True)).astype(np.float32)
         return probabilities
 
-    def predict(self, images: NDArray[np.generic]) -> NDArray[np.int64]:
-        """Give the class indices (N,) of images; the first of equally likely ones. Names: `class_names[index]`."""
+    def predict(self, images: Looked) -> NDArray[np.int64]:
+        """Give the class indices (N,) of images or pictures, as `__call__` takes them; the first of equally likely
+        ones. Names: `class_names[index]`.
+        """
         indices: NDArray[np.int64] = self(images).argmax(axis=1).astype(np.int64)
         return indices
 
-    def features(self, images: NDArray[np.generic]) -> Array:
-        """Give (N, features): what the convolution part hands to the rest, in (row, column, channel) order."""
-        predictor = self._ready_predictor()
+    def features(self, images: Looked) -> Array:
+        """Give (N, features) of images or pictures, as `__call__` takes them: what the convolution part hands to the
+        rest, in (row, column, channel) order.
+        """
         width = self.graph.nodes[self.graph.feature_node].output.size
-        return _in_pieces(predictor.features, self._checked(images), width)
+        return self._answers(lambda predictor, x: predictor.features(x), images, width)
 
-    def peaks(self, images: NDArray[np.generic]) -> dict[int, Array]:
+    def peaks(self, images: Looked) -> dict[int, Array]:
         """Give the largest value of every feature map: what each filter found most of in each image.
 
         Arguments:
-            images: (N, height, width, channels), uint8 or floating-point in [0, 1]; grey images may be (N, H, W).
+            images: as `__call__` takes them.
 
         Returns:
             index of a Conv2d in `graph.nodes` → (N, filters): over all positions, behind the ReLU that directly follows
             the convolution, if there is one. Without a convolution it is empty.
 
         Raises:
-            ShapeError, DataError: the images are not of the network's size, or of another type.
+            ShapeError, DataError: the images are not of the network's size, of another type, or cannot be read.
 
         Cost: about that of the logits. A first call of the native engine compiles a program of its own.
 
@@ -275,11 +286,23 @@ class Model:
         >>> {layer: peaks.shape for layer, peaks in model.peaks(np.zeros((5, 6, 6), np.uint8)).items()}
         {0: (5, 2)}
         """
-        predictor, x = self._ready_predictor(), self._checked(images)
-        answers = room_for_peaks(self.graph, len(x))
-        for start in range(0, len(x), PREDICT_BATCH):
-            for layer, peaks in predictor.peaks(x[start : start + PREDICT_BATCH]).items():
-                answers[layer][start : start + PREDICT_BATCH] = peaks
+        count, pieces = in_pieces(self.graph, self.resize, images, self.images_at_once)
+        answers, done = room_for_peaks(self.graph, count), 0
+        for x in pieces:
+            for layer, peaks in self._ready_predictor().peaks(x).items():
+                answers[layer][done : done + len(x)] = peaks
+            done += len(x)
+        return answers
+
+    def _answers(self, compute: Callable[[Predictor, Images], Array], images: Looked, width: int) -> Array:
+        count, pieces = in_pieces(self.graph, self.resize, images, self.images_at_once)
+        answers, done = np.empty((count, width), np.float32), 0
+        for x in pieces:
+            found = compute(self._ready_predictor(), x)
+            if len(x) == count:
+                return found
+            answers[done : done + len(x)] = found
+            done += len(x)
         return answers
 
     def evaluate(
@@ -288,10 +311,8 @@ class Model:
         """Measure accuracy, loss and confusion on images whose classes are known; see `neocog.train.evaluation`."""
         from neocog.train.evaluation import evaluate
 
-        return evaluate(self, ArraySource(images, labels, batch_size=PREDICT_BATCH, shuffle=False).batches(0), loss)
-
-    def _checked(self, images: NDArray[np.generic]) -> Images:
-        return check_values(check_images(self.graph, images))
+        x = checked_arrays(self.graph, images)
+        return evaluate(self, ArraySource(x, labels, batch_size=self.images_at_once, shuffle=False).batches(0), loss)
 
     def _ready_predictor(self) -> Predictor:
         predictor = self._predictor
@@ -354,14 +375,14 @@ class Model:
 
         loss = loss or DEFAULT_LOSS
         seed = check_seed(self.seed if seed is None else seed)
-        x = self._checked(images)
+        x = checked_arrays(self.graph, images)
         y = check_targets(self.graph, loss, labels, len(x))
         held_out: tuple[Images, NDArray[np.generic]] | None = None
         if validation_data is not None:
-            held_out_images = self._checked(validation_data[0])
+            held_out_images = checked_arrays(self.graph, validation_data[0])
             held_out = held_out_images, check_targets(self.graph, loss, validation_data[1], len(held_out_images))
         elif validation_split:
-            chosen, rest = _split(len(x), validation_split, seed)
+            chosen, rest = split_off(len(x), validation_split, seed)
             held_out, (x, y) = (x[chosen], y[chosen]), (x[rest], y[rest])
         learnt_from = identities_of_array(x)
         if held_out is not None:
@@ -374,7 +395,7 @@ class Model:
             optimizer=optimizer,
             loss=loss,
             schedule=schedule,
-            validation=held_out and ArraySource(*held_out, batch_size=PREDICT_BATCH, shuffle=False),
+            validation=held_out and ArraySource(*held_out, batch_size=self.images_at_once, shuffle=False),
             patience=patience,
             callbacks=callbacks,
             seed=seed,
@@ -404,80 +425,4 @@ class Model:
 
     def __setstate__(self, state: dict[str, object]) -> None:
         self.__dict__.update(state)
-        self.load_parameters(self._values or {})
-
-
-def resolve_engine(engine: str | Engine) -> Engine:
-    """Give the engine of a name; an Engine is passed through."""
-    if isinstance(engine, str):
-        from neocog.engines import get_engine  # here, so that a model can be made and saved without loading one
-
-        return get_engine(engine)
-    return engine
-
-
-def target_classes(loss: Loss, targets: NDArray[np.generic]) -> NDArray[np.int64]:
-    """Give the class indices (N,) that targets of a loss stand for: of vectors, the largest entry's."""
-    classes = targets.argmax(axis=1) if isinstance(loss, MeanSquaredError) and targets.ndim == 2 else targets
-    return classes.astype(np.int64)
-
-
-def _numbers(name: str, value: float | Sequence[float]) -> tuple[float, ...]:
-    try:
-        entries = np.atleast_1d(np.asarray(value, np.float64))
-    except (TypeError, ValueError):
-        raise SettingError(f"{name} must be a number, or one for each channel, got {value!r}") from None
-    if entries.ndim != 1:
-        raise SettingError(f"{name} must be a number, or one for each channel, got {value!r}")
-    return tuple(entries.tolist())
-
-
-def _check_names(names: Sequence[str] | None, outputs: int) -> tuple[str, ...]:
-    if names is None:
-        return tuple(map(str, range(outputs)))
-    if isinstance(names, str):
-        raise SettingError(f"class_names must be a list of names, got the text {names!r}")
-    names = tuple(names)
-    for name in names:
-        if not isinstance(name, str) or not name:
-            raise SettingError(f"class_names must be texts that are not empty, got {name!r}")
-        try:
-            name.encode()
-        except UnicodeEncodeError:
-            raise SettingError(f"class_names must be valid Unicode, got {name!r}") from None
-    repeated = sorted({name for name in names if names.count(name) > 1})
-    if repeated:
-        raise SettingError(f"class_names must differ, got {repeated[0]!r} more than once")
-    if len(names) != outputs:
-        raise ShapeError(
-            f"class_names must be as many as the network's outputs, {outputs}, got {len(names)}",
-            hint=f"end the network with Linear({len(names)})",
-        )
-    return names
-
-
-def _freeze(values: State) -> Mapping[str, Array]:
-    for value in values.values():
-        value.flags.writeable = False
-    return MappingProxyType(values)
-
-
-def _in_pieces(compute: Callable[[Images], Array], images: Images, width: int) -> Array:
-    if len(images) <= PREDICT_BATCH:
-        return compute(images)
-    answers = np.empty((len(images), width), np.float32)
-    for start in range(0, len(images), PREDICT_BATCH):
-        answers[start : start + PREDICT_BATCH] = compute(images[start : start + PREDICT_BATCH])
-    return answers
-
-
-def _split(count: int, share: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    if not 0.0 <= share < 1.0:
-        raise SettingError(f"validation_split must lie in [0, 1), got {share!r}")
-    held_out = round(count * share)
-    if not 0 < held_out < count:
-        raise SettingError(
-            f"validation_split must leave images on both sides, got {share!r} of {count} images", hint="try 0.2"
-        )
-    order = shuffled(count, seed, SPLIT_STREAM)
-    return np.sort(order[:held_out]), np.sort(order[held_out:])
+        self.load_parameters(self._values or {}, allow_nonfinite=True)

@@ -12,12 +12,15 @@ from numpy.typing import NDArray
 
 from neocog.data.resize import RESIZE_RULES
 from neocog.engines.base import Array, Engine
-from neocog.errors import FormatError, NeocogError
+from neocog.errors import FormatError, NeocogError, SettingError
 from neocog.model.layers import Layer, Sequential
+from neocog.model.limits import shown
 from neocog.model.parameters import Parameter, from_pytorch, parameters_of, pytorch_shape
-from neocog.train.files import describe, read_tensor_file, tensor_bytes, write_atomically
+from neocog.reading import expanded
+from neocog.train.files import describe, listed, read_tensor_file, tensor_bytes, write_atomically
 from neocog.train.kinds import from_json, to_json
 from neocog.train.model import Model
+from neocog.train.weights import not_finite
 
 FORMAT = 1
 """Version of the format. It grows when an older neocog would misread a newer file."""
@@ -27,6 +30,9 @@ OPTIMIZER_PREFIX = "optimizer/"
 LEARNT_FROM = "learnt_from"
 WHOLE = frozenset({LEARNT_FROM})
 """Tensors of a model file that are uint64."""
+MAX_INTEGER = (1 << 53) - 1  # beyond it, not every reader of JSON has integers
+MAX_METRICS = 1000
+MAX_TEXT = 1000  # characters of a text that is for people
 
 _KEYS = ("format", "neocog_version", "architecture", "class_names", "input", "metrics")
 _INPUT_KEYS = ("height", "width", "channels", "resize", "interpolation", "mean", "std", "color_order")
@@ -34,10 +40,20 @@ _INPUT_KEYS = ("height", "width", "channels", "resize", "interpolation", "mean",
 
 def save(model: Model, path: str | Path) -> None:
     """Write a model file; `Model.save` is the usual way."""
-    write_atomically(path, tensor_bytes(document_of(model), model.state_dict(), whole_tensors_of(model)))
+    try:
+        content = tensor_bytes(document_of(model), model.state_dict(), whole_tensors_of(model))
+    except UnicodeEncodeError:
+        raise SettingError("names in model.metrics must be valid Unicode") from None
+    write_atomically(path, content)
 
 
-def load(path: str | Path, *, engine: str | Engine = "native", threads: int | None = None) -> Model:
+def load(
+    path: str | Path,
+    *,
+    engine: str | Engine = "native",
+    threads: int | None = None,
+    allow_nonfinite: bool = False,
+) -> Model:
     """Read a model file, or the model within a last.safetensors.
 
     Nothing in the file is executed. Everything is checked before it is used.
@@ -45,17 +61,28 @@ def load(path: str | Path, *, engine: str | Engine = "native", threads: int | No
     Arguments:
         path: the file.
         engine, threads: what the model shall run on, as for Model.
+        allow_nonfinite: whether weights that are NaN or infinite are taken, to look at what they do.
 
     Returns:
         The model, with its weights bit for bit.
 
     Raises:
-        FormatError: there is no such file, it is damaged, or not one of neocog's; the message says what and where.
+        FormatError: there is no such file, it is damaged, not one of neocog's, or holds weights that are no finite
+            numbers; the message says what and where.
     """
+    path = expanded(path)
     content = read_tensor_file(path, WHOLE)
     content.document.pop("training", None)
     tensors = {name: v for name, v in content.tensors.items() if not name.startswith(OPTIMIZER_PREFIX)}
-    return model_from(str(path), content.document, tensors, content.whole, engine=engine, threads=threads)
+    return model_from(
+        str(path),
+        content.document,
+        tensors,
+        content.whole,
+        engine=engine,
+        threads=threads,
+        allow_nonfinite=allow_nonfinite,
+    )
 
 
 def whole_tensors_of(model: Model) -> dict[str, NDArray[np.uint64]]:
@@ -84,7 +111,7 @@ def document_of(model: Model) -> dict[str, object]:
             "std": list(normalisation.std),
             "color_order": model.color_order,
         },
-        "metrics": _finite(model.metrics),
+        "metrics": _metrics_of(model),
     }
 
 
@@ -96,6 +123,7 @@ def model_from(
     *,
     engine: str | Engine = "native",
     threads: int | None = None,
+    allow_nonfinite: bool = False,
 ) -> Model:
     """Make a model from a file's document, its tensors in PyTorch's layout, and what `whole_tensors_of` gave.
 
@@ -108,13 +136,21 @@ def model_from(
         model.learnt_from = _read_identities(whole.get(LEARNT_FROM))
         wanted = {parameter.name: parameter for parameter in parameters_of(model.graph)}
         check_tensors(wanted, tensors)
+        faults = () if allow_nonfinite else not_finite(tensors)
+        if faults:
+            raise FormatError(
+                "the weights must be finite numbers",
+                details=listed(faults),
+                hint="its answers would mean nothing; neocog explain, or allow_nonfinite=True, takes it all the same",
+            )
     except FormatError as error:
         raise FormatError(f"{where}: {error.message}", details=error.details, hint=error.hint) from None
     except NeocogError as error:
         raise FormatError(
             f"{where}: the model is not consistent: {error.message}", details=error.details, hint=error.hint
         ) from None
-    model.load_parameters({name: from_pytorch(wanted[name], value) for name, value in tensors.items()})
+    values = {name: from_pytorch(wanted[name], value) for name, value in tensors.items()}
+    model.load_parameters(values, allow_nonfinite=True)
     return model
 
 
@@ -123,7 +159,7 @@ def check_tensors(wanted: Mapping[str, Parameter], tensors: Mapping[str, Array])
     faults = [f"missing: {name}" for name in wanted if name not in tensors]
     faults += [f"unknown: {describe(name)}" for name in tensors if name not in wanted]
     if faults:
-        raise FormatError("the tensors are not those of the architecture", details=tuple(faults[:8]))
+        raise FormatError("the tensors are not those of the architecture", details=listed(faults))
     for name, parameter in wanted.items():
         shape = pytorch_shape(parameter)
         if tensors[name].shape != shape:
@@ -137,22 +173,26 @@ def check_keys(where: str, data: object, keys: tuple[str, ...]) -> Mapping[str, 
     faults = [f"missing: {key}" for key in keys if key not in data]
     faults += [f"unknown: {describe(key)}" for key in data if key not in keys]
     if faults:
-        raise FormatError(f"{where} must have exactly the keys {', '.join(keys)}", details=tuple(faults))
+        raise FormatError(f"{where} must have exactly the keys {', '.join(keys)}", details=listed(faults))
     return data
 
 
-def check_integer(where: str, value: object, least: int = 0) -> int:
-    """Give `value`, or raise FormatError unless it is an integer of at least `least`."""
+def check_integer(where: str, value: object, least: int = 0, most: int = MAX_INTEGER) -> int:
+    """Give `value`, or raise FormatError unless it is an integer from `least` to `most`."""
     if type(value) is not int or value < least:
         raise FormatError(f"{where} must be an integer of at least {least}, got {describe(value)}")
+    if value > most:
+        raise FormatError(f"{where} must be at most {most:,}, got {describe(value)}")
     return value
 
 
-def check_number(where: str, value: object) -> float:
-    """Give `value`, or raise FormatError unless it is a finite number."""
+def check_number(where: str, value: object, least: float | None = None) -> float:
+    """Give `value`, or raise FormatError unless it is a finite number, and of at least `least`."""
     if type(value) not in (int, float) or not _is_finite(value):
         raise FormatError(f"{where} must be a finite number, got {describe(value)}")
     assert isinstance(value, int | float)
+    if least is not None and value < least:
+        raise FormatError(f"{where} must be {least:g} or more, got {describe(value)}")
     return value
 
 
@@ -172,8 +212,9 @@ def _empty_model(document: Mapping[str, Any], engine: str | Engine, threads: int
             hint="a newer neocog wrote this file: upgrade with pip install -U neocog" if newer else None,
         )
     check_keys("the neocog metadata", document, _KEYS)
-    if not isinstance(document["neocog_version"], str):
-        raise FormatError(f"neocog_version must be a text, got {describe(document['neocog_version'])}")
+    version_name = document["neocog_version"]
+    if not isinstance(version_name, str) or len(version_name) > MAX_TEXT:
+        raise FormatError(f"neocog_version must be a text, got {describe(version_name)}")
     net = from_json(Layer, document["architecture"], "architecture")
     if not isinstance(net, Sequential):
         raise FormatError(f"architecture must be a Sequential, got {type(net).__name__}")
@@ -211,7 +252,13 @@ def _empty_model(document: Mapping[str, Any], engine: str | Engine, threads: int
 def _read_metrics(data: object) -> dict[str, float]:
     if not isinstance(data, Mapping):
         raise FormatError(f"metrics must be an object, got {describe(data)}")
-    return {str(name): check_number(f"metrics.{name}", value) for name, value in data.items()}
+    if len(data) > MAX_METRICS:
+        raise FormatError(f"metrics may hold at most {MAX_METRICS:,} numbers, got {len(data):,}")
+    for name, value in data.items():
+        if len(name) > MAX_TEXT:
+            raise FormatError(f"a name in metrics may have at most {MAX_TEXT:,} characters, got {describe(name)}")
+        check_number(f"metrics.{name}", value)
+    return dict(data)
 
 
 def _read_identities(values: NDArray[np.uint64] | None) -> NDArray[np.uint64] | None:
@@ -220,6 +267,18 @@ def _read_identities(values: NDArray[np.uint64] | None) -> NDArray[np.uint64] | 
     return values
 
 
-def _finite(metrics: Mapping[str, float]) -> dict[str, float]:
-    # JSON has no NaN; a metric that could not be computed is left out.
-    return {name: value for name, value in metrics.items() if _is_finite(value)}
+def _metrics_of(model: Model) -> dict[str, float]:
+    """Describe what was measured, as `_read_metrics` takes it.
+
+    JSON has no NaN; a metric that could not be computed is left out.
+    """
+    metrics: dict[str, float] = {}
+    for name, value in model.metrics.items():
+        number = value.item() if isinstance(value, np.generic) else value
+        if not isinstance(name, str) or len(name) > MAX_TEXT or type(number) not in (int, float):
+            raise SettingError(f"model.metrics must map names to numbers, got {shown(name)}: {shown(value)}")
+        if _is_finite(number):
+            metrics[name] = number
+    if len(metrics) > MAX_METRICS:
+        raise SettingError(f"model.metrics may hold at most {MAX_METRICS:,} numbers, got {len(metrics):,}")
+    return metrics

@@ -21,12 +21,13 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from neocog.engines.base import Engine
 from neocog.errors import FormatError, NeocogError, SettingError
+from neocog.reading import expanded, read_text
 from neocog.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from neocog.train.files import remove_temporary_files, write_atomically
+from neocog.train.files import describe, parse_json, remove_temporary_files, write_atomically
 from neocog.train.history import COLUMNS, History
 from neocog.train.model import Model
 from neocog.train.modelfile import load
@@ -35,6 +36,29 @@ if TYPE_CHECKING:
     from neocog.data.dataset import DataSplits
 
 SPLIT_COLUMNS = ("path", "label", "split")
+
+
+MAX_HISTORY = 200_000_000
+"""Bytes of a history.csv: more than the million epochs that a training may have."""
+
+MAX_CONFIG = 10_000_000
+"""Bytes of a config.json."""
+
+
+def read_config(path: str | Path) -> dict[str, Any]:
+    """Read a config.json: what a training was started with.
+
+    Raises:
+        FormatError: there is no such file, or it is not one JSON object.
+    """
+    path = expanded(path)
+    try:
+        text = read_text(path, MAX_CONFIG)
+    except OSError as error:
+        raise FormatError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}") from None
+    except ValueError:
+        raise FormatError(f"{path} cannot be read: it is not UTF-8") from None
+    return parse_json(text, str(path))
 
 
 class RunFolder:
@@ -51,7 +75,7 @@ class RunFolder:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+        self.path = expanded(path)
         self.best = self.path / "model.safetensors"
         self.last = self.path / "last.safetensors"
         self.history = self.path / "history.csv"
@@ -77,12 +101,13 @@ class RunFolder:
         """
         if not name or name in (".", "..") or set(name) & set('/\\\0:*?"<>|'):
             raise SettingError(f"a run's name must be that of a folder, got {name!r}")
+        root = expanded(root)
         for number in itertools.count(1):
-            path = Path(root) / (name if number == 1 else f"{name}-{number}")
+            path = root / (name if number == 1 else f"{name}-{number}")
             try:
                 path.mkdir(parents=True)
             except FileExistsError:
-                if not Path(root).is_dir():
+                if not root.is_dir():
                     raise NeocogError(f"{root} cannot hold run folders: it is a file") from None
                 continue
             except OSError as error:
@@ -155,14 +180,17 @@ class RunFolder:
             FormatError: it cannot be read, or is not one of neocog's.
         """
         try:
-            with self.history.open(encoding="utf-8", newline="") as file:
-                header, *rows = csv.reader(file)
-            if tuple(header) != COLUMNS or any(len(row) != len(COLUMNS) for row in rows):
+            lines = csv.reader(io.StringIO(read_text(self.history, MAX_HISTORY), newline=""))
+            if tuple(next(lines, ())) != COLUMNS:
                 raise ValueError(f"its columns must be {', '.join(COLUMNS)}")
-            return [{name: _number(name, cell) for name, cell in zip(COLUMNS, row, strict=True)} for row in rows]
+            return [_epoch(number, row) for number, row in enumerate(lines, 1)]
         except FileNotFoundError:
             return []
-        except (OSError, ValueError, csv.Error) as error:
+        except OSError as error:
+            raise FormatError(f"{self.history} cannot be read: {(error.strerror or str(error)).lower()}") from None
+        except UnicodeDecodeError:
+            raise FormatError(f"{self.history} cannot be read: it is not UTF-8") from None
+        except (ValueError, csv.Error) as error:
             raise FormatError(f"{self.history} cannot be read: {error}") from None
 
     def write_config(self, config: Mapping[str, object]) -> None:
@@ -217,8 +245,20 @@ def _cell(value: float | None) -> str:
     return "" if value is None else repr(value)
 
 
-def _number(name: str, cell: str) -> float | None:
-    return int(cell) if name == "epoch" else float(cell) if cell else None
+def _epoch(number: int, row: list[str]) -> dict[str, float | None]:
+    """Return a line of history.csv, the epoch of that number, as numbers under their columns' names."""
+    if len(row) != len(COLUMNS) or row[0] != str(number):
+        raise ValueError(f"line {number + 1} must be that of epoch {number}, {len(COLUMNS)} cells, got {describe(row)}")
+    values: dict[str, float | None] = {"epoch": number}
+    for name, cell in zip(COLUMNS[1:], row[1:], strict=True):
+        if not cell and name.startswith("val_"):
+            values[name] = None
+            continue
+        try:
+            values[name] = float(cell)
+        except ValueError:
+            raise ValueError(f"line {number + 1}: {name} must be a number, got {describe(cell)}") from None
+    return values
 
 
 def _csv(columns: tuple[str, ...], rows: list[list[str]]) -> bytes:

@@ -17,7 +17,8 @@ from neocog.engines.base import Array
 from neocog.errors import FormatError
 from neocog.model.graph import Graph
 from neocog.model.layers import Conv2d
-from neocog.train.files import describe, read_tensor_file, tensor_bytes, write_atomically
+from neocog.reading import expanded
+from neocog.train.files import MAX_HEADER, describe, listed, read_tensor_file, tensor_bytes, write_atomically
 from neocog.train.model import Model
 from neocog.train.modelfile import check_integer, check_keys
 
@@ -26,6 +27,7 @@ MOST_LAYERS = 2
 MOST_EPOCHS = 64
 SMALL_BYTES = 64 << 10  # of a layer's weights, up to which it is kept, and the next one may be
 LARGEST_BYTES = 1 << 20  # of the first layer's
+MAX_BYTES = MOST_EPOCHS * (LARGEST_BYTES + SMALL_BYTES) + MAX_HEADER  # of a file
 
 _KEYS = ("format", "layers", "epochs")
 
@@ -50,13 +52,14 @@ def load_snapshots(path: str | Path) -> Snapshots:
     Raises:
         FormatError: there is no such file, it is damaged, or it holds something else.
     """
-    content = read_tensor_file(path)
+    path = expanded(path)
+    content = read_tensor_file(path, most_bytes=MAX_BYTES)
     try:
         epochs, layers = _read_document(content.document)
         wanted = {_tensor_name(epoch, layer) for epoch in epochs for layer in layers}
         if set(content.tensors) != wanted:
             different = sorted(wanted ^ set(content.tensors))
-            raise FormatError("the tensors are not those of its epochs and layers", details=tuple(different[:8]))
+            raise FormatError("the tensors are not those of its epochs and layers", details=listed(different))
         filters = {layer: [content.tensors[_tensor_name(epoch, layer)] for epoch in epochs] for layer in layers}
         for layer, values in filters.items():
             shapes = {value.shape for value in values}
@@ -79,9 +82,13 @@ def _read_document(document: dict[str, Any]) -> tuple[tuple[int, ...], tuple[str
     epochs, layers = entries["epochs"], entries["layers"]
     if not isinstance(epochs, list) or not epochs:
         raise FormatError(f"epochs must be a list that is not empty, got {describe(epochs)}")
+    if len(epochs) > MOST_EPOCHS:
+        raise FormatError(f"epochs may be at most {MOST_EPOCHS}, got {len(epochs):,}")
     epochs = [check_integer(f"epochs[{place}]", epoch) for place, epoch in enumerate(epochs)]
     if epochs != sorted(set(epochs)):
         raise FormatError(f"epochs must rise, got {describe(epochs)}")
+    if isinstance(layers, list) and len(layers) > MOST_LAYERS:
+        raise FormatError(f"layers may be at most {MOST_LAYERS}, got {len(layers):,}")
     named = isinstance(layers, list) and all(isinstance(layer, str) for layer in layers)
     if not named or not layers or len(set(layers)) < len(layers):
         raise FormatError(f"layers must be a list of names that differ, got {describe(layers)}")

@@ -10,11 +10,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neocog.data.identity import Identities, union
-from neocog.engines.base import Array, Engine, State, StepResult, StepSettings, check_images, check_targets
+from neocog.engines.base import (
+    Array,
+    Engine,
+    State,
+    StepResult,
+    StepSettings,
+    check_images,
+    check_targets,
+    check_values,
+)
 from neocog.errors import DataError, SettingError
 from neocog.model.losses import CrossEntropy, Loss
 from neocog.model.optimizers import SGD, Optimizer
-from neocog.train.model import Model, resolve_engine
+from neocog.train.arguments import resolve_engine
+from neocog.train.model import Model
 from neocog.train.source import check_count, check_seed
 
 Kind = TypeVar("Kind")
@@ -104,7 +114,7 @@ class Trainer:
         Raises:
             ShapeError, DataError: the batch does not fit the network or the batch size.
         """
-        x = check_images(self.model.graph, images)
+        x = check_values(self.model.graph, check_images(self.model.graph, images))
         if not 1 <= len(x) <= self.batch_size:
             raise DataError(
                 f"a step takes 1 to {self.batch_size} images, got {len(x)}",

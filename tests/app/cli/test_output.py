@@ -40,14 +40,24 @@ def test_a_class_that_the_model_does_not_know_is_named():
 
 
 def test_the_most_confused_pairs_come_first():
-    confusion = np.array([[5, 1, 0], [3, 5, 2], [0, 0, 5]])
-    pairs = measured.most_confused(confusion, ["a", "b", "c"])
+    seen = np.array([[0, 0, 5], [0, 1, 1], [1, 0, 3], [1, 1, 5], [1, 2, 2], [2, 2, 5]])
+    pairs = measured.most_confused(seen, ["a", "b", "c"])
     assert [str(pair) for pair in pairs] == ["b taken for a (3)", "b taken for c (2)", "a taken for b (1)"]
 
 
 def test_nothing_confused_gives_no_pair():
-    assert measured.most_confused(np.eye(3, dtype=int), ["a", "b", "c"]) == []
+    assert measured.most_confused(np.array([[0, 0, 1], [1, 1, 1]]), ["a", "b", "c"]) == []
 
 
 def test_long_lists_are_cut():
     assert measured.shorten(list("abcdef"), 3) == "a, b, c and 3 more"
+
+
+def test_very_many_classes_are_matched_and_told_at_once():
+    names = [f"class {n}" for n in range(200_000)]
+    counts = np.ones(200_000, np.int64)
+    assert measured.match_classes(names, names[::-1], counts)[0] == 199_999
+    with pytest.raises(DataError) as caught:
+        measured.match_classes(names, [*names, "x" * 100_000], np.ones(200_001, np.int64))
+    assert len(caught.value.message) < 1000
+    assert "and 199,988 more" in caught.value.details[0]

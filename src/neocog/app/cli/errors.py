@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import errno
+import itertools
 import os
 import signal
 import sys
@@ -26,6 +27,7 @@ from neocog.interrupts import Terminated
 from neocog.text import printable
 
 ALIKE = 0.7  # of 1, the likeness from which a word is taken for a slip: 0.6 would take resnet for lenet5
+LIKENED, LONGEST = 1000, 100  # words that are compared at most, and their characters
 SUCCESS, FAILURE, USAGE = 0, 1, 2
 
 # what to call an operating system's refusal, and what to do about it
@@ -64,7 +66,8 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     >>> nearest("trian", ["train", "evaluate"])
     'train'
     """
-    found = difflib.get_close_matches(word, list(known), n=1, cutoff=ALIKE)
+    few = [other for other in itertools.islice(known, LIKENED) if len(other) <= LONGEST]  # each takes its time
+    found = difflib.get_close_matches(word[:LONGEST], few, n=1, cutoff=ALIKE)
     return found[0] if found else None
 
 

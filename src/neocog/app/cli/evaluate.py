@@ -60,6 +60,7 @@ def command(
     parts, left_out = _parts(trained, source, split, quiet=quiet)
     labels = [match_classes(trained.class_names, part.class_names, part.counts()) for _, part in parts]
     size = ImageSize(*trained.input_shape)
+    batch_size = min(batch_size, trained.images_at_once)
     reasons = [
         reason
         for name, part in parts

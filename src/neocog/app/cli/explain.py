@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import threading
@@ -21,13 +20,13 @@ from neocog.app.cli.output import emit
 from neocog.app.page.server import PageServer
 from neocog.app.page.session import FIRST, Gallery, Input, Session
 from neocog.data.dataset import Dataset, Subset
-from neocog.errors import DataError, NeocogError
+from neocog.errors import DataError, FormatError, NeocogError
 from neocog.explain.lesson import lesson_image, lesson_model
 from neocog.explain.subject import Subject
 from neocog.interrupts import Terminated
-from neocog.reading import read_text
 from neocog.text import printable
 from neocog.train.model import Model
+from neocog.train.runfolder import read_config
 
 CONFIG_FILE = "config.json"  # of a run folder
 MOST_CONFIG = 10 << 20  # bytes
@@ -98,7 +97,7 @@ def open_session(
     path: Path, image: Path | None, data: str | None, engine: str, threads: int | None, *, quiet: bool
 ) -> Session:
     """Make the session of a model, with an image to begin with: IMAGE, or the first of the data."""
-    model = models.open_model(path, engine, threads)
+    model = models.open_model(path, engine, threads, allow_nonfinite=True)
     file = models.find_model(path)
     title = path.name if path.is_dir() else path.stem
     run = file.parent if (file.parent / CONFIG_FILE).is_file() else None
@@ -145,8 +144,8 @@ def _learnt_from(run: Path | None) -> str | None:
     if run is None:
         return None
     try:
-        data = json.loads(read_text(run / CONFIG_FILE, MOST_CONFIG)).get("data")
-    except (OSError, ValueError, AttributeError, RecursionError):
+        data = read_config(run / CONFIG_FILE).get("data")
+    except FormatError:
         return None
     return data if isinstance(data, str) else None
 

@@ -37,7 +37,7 @@ def command(thing: str, as_json: bool) -> None:
 
 def _describe_model(path: Path, as_json: bool) -> None:
     file = models.find_model(path)
-    model = models.open_model(path, "native", None)
+    model = models.open_model(path, "native", None, allow_nonfinite=True)
     if as_json:
         print_json(model_facts(model, file))
         return

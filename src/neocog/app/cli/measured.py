@@ -16,6 +16,7 @@ from neocog.errors import DataError
 if TYPE_CHECKING:
     from neocog.train.evaluation import Evaluation
 
+LONG_NAME = 60  # characters
 SHOWN_CLASSES = 100  # more fill the screen; --json has them all
 
 
@@ -35,17 +36,18 @@ class ConfusedPair:
         return {"true": self.true, "predicted": self.predicted, "images": self.images}
 
 
-def most_confused(confusion: NDArray[np.int64], names: Sequence[str], most: int = 3) -> list[ConfusedPair]:
+def most_confused(pairs: NDArray[np.int64], names: Sequence[str], most: int = 3) -> list[ConfusedPair]:
     """List the pairs (true, predicted) that were confused most often, at most `most` of them.
 
-    >>> most_confused(np.array([[9, 1], [0, 9]]), ["cat", "dog"])
+    Arguments:
+        pairs: (pairs, 3): true class, answer, images; see `Evaluation.pairs`.
+
+    >>> most_confused(np.array([[0, 0, 9], [0, 1, 1], [1, 1, 9]]), ["cat", "dog"])
     [ConfusedPair(true='cat', predicted='dog', images=1)]
     """
-    wrong = confusion.copy()
-    np.fill_diagonal(wrong, 0)
-    order = np.argsort(-wrong, axis=None, kind="stable")[:most]
-    pairs = [np.unravel_index(place, wrong.shape) for place in order]
-    return [ConfusedPair(names[t], names[p], int(wrong[t, p])) for t, p in pairs if wrong[t, p] > 0]
+    wrong = pairs[pairs[:, 0] != pairs[:, 1]]
+    order = np.argsort(-wrong[:, 2], kind="stable")[:most]
+    return [ConfusedPair(names[true], names[predicted], int(images)) for true, predicted, images in wrong[order]]
 
 
 def match_classes(
@@ -73,9 +75,10 @@ def match_classes(
 
 
 def shorten(names: Sequence[str], most: int = 12) -> str:
-    """List names, at most `most` of them."""
+    """List names, at most `most` of them, and of long ones the beginning."""
     rest = len(names) - most
-    return ", ".join(names[:most]) + (f" and {rest:,} more" if rest > 0 else "")
+    shown = (name if len(name) <= LONG_NAME else f"{name[: LONG_NAME - 3]}..." for name in names[:most])
+    return ", ".join(shown) + (f" and {rest:,} more" if rest > 0 else "")
 
 
 def class_table(evaluation: Evaluation) -> str:
@@ -91,5 +94,5 @@ def class_table(evaluation: Evaluation) -> str:
 
 def confused_line(evaluation: Evaluation) -> str:
     """Name the most confused pairs in one line."""
-    pairs = most_confused(evaluation.confusion, list(evaluation.per_class))
+    pairs = most_confused(evaluation.pairs, list(evaluation.per_class))
     return "; ".join(map(str, pairs)) if pairs else "none"

@@ -49,8 +49,8 @@ def _suggestion(path: Path) -> str:
     return f"the latest is {runs[-1].parent}" if runs else "neocog train DATA makes one"
 
 
-def open_model(path: Path, engine: str, threads: int | None) -> Model:
-    """Read the model that `path` names."""
+def open_model(path: Path, engine: str, threads: int | None, *, allow_nonfinite: bool = False) -> Model:
+    """Read the model that `path` names; weights that are NaN or infinite only for verbs that show what a model is."""
     from neocog.train.modelfile import load
 
-    return load(find_model(path), engine=engine, threads=threads)
+    return load(find_model(path), engine=engine, threads=threads, allow_nonfinite=allow_nonfinite)

@@ -123,8 +123,10 @@ def predict(
             return error
 
     threads = worker_count(workers)
+    batch_size = min(batch_size, model.images_at_once)  # large images wait in smaller groups
+    ahead = min(max(4 * threads, batch_size), model.images_at_once)
     waiting: list[tuple[str, NDArray[np.uint8]]] = []
-    with closing(map_in_order(decode, pictures, workers=threads, ahead=max(4 * threads, batch_size))) as decoded:
+    with closing(map_in_order(decode, pictures, workers=threads, ahead=ahead)) as decoded:
         for picture, image in zip(pictures, decoded, strict=True):
             if isinstance(image, DataError):
                 warn(image.message, image.details, image.hint)

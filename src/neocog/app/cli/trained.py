@@ -112,7 +112,6 @@ class Outcome:
     def to_json(self) -> dict[str, object]:
         """Give one object for a program to read."""
         names = self.model.class_names
-        confusion = self.evaluation.confusion
         return {
             "run": str(self.folder.path),
             "model": str(self.folder.best),
@@ -122,7 +121,7 @@ class Outcome:
             "loss": self.evaluation.loss,
             "images": self.evaluation.images,
             "per_class": self.evaluation.to_json()["per_class"],
-            "most_confused": [pair.to_json() for pair in most_confused(confusion, names)],
+            "most_confused": [pair.to_json() for pair in most_confused(self.evaluation.pairs, names)],
             "epochs": len(self.history),
             "best_epoch": self.best_epoch,
             "stopped": self.history.stopped,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import re
 import shlex
 from collections.abc import Callable, Iterator
@@ -32,7 +31,7 @@ from neocog.data.builtin import DIGITS
 from neocog.data.dataset import Dataset, DataSplits
 from neocog.data.identity import NOBODY, Identities
 from neocog.data.resize import DEFAULT_RESIZE, ImageSize
-from neocog.errors import DataError, NeocogError
+from neocog.errors import DataError, FormatError, NeocogError
 from neocog.model.losses import CrossEntropy, Loss
 from neocog.model.optimizers import Optimizer
 from neocog.model.shapes import ImageShape
@@ -43,7 +42,7 @@ from neocog.train.evaluation import Evaluation, evaluate
 from neocog.train.fit import fit
 from neocog.train.history import History
 from neocog.train.model import Model
-from neocog.train.runfolder import RunFolder
+from neocog.train.runfolder import RunFolder, read_config
 from neocog.train.source import DataSource
 
 FEW_IMAGES = 10  # of a class; too few to learn from
@@ -266,10 +265,10 @@ def _never_begun(folder: RunFolder) -> bool:
     if any(path.exists() for path in (folder.best, folder.last, folder.history)):
         return False
     try:
-        config = json.loads(folder.config.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        config = read_config(folder.config)
+    except FormatError:
         return False  # no config.json of ours: these files may be anyone's
-    return isinstance(config, dict) and {"data", "classes", "model", "optimizer", "seed"} <= config.keys()
+    return {"data", "classes", "model", "optimizer", "seed"} <= config.keys()
 
 
 class _Successor(RunFolder):

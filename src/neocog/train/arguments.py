@@ -1,0 +1,98 @@
+"""What a model is made and trained with, checked: class names, numbers for each channel, an engine, a split."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neocog.engines.base import Engine
+from neocog.errors import SettingError, ShapeError
+from neocog.model.limits import MAX_CLASSES, MAX_NAME, MAX_NAMES, shown
+from neocog.train.source import shuffled
+
+SPLIT_STREAM = 2**64 - 1
+"""Random stream of `validation_split`; streams from 0 up are the epochs' orders."""
+
+
+def check_numbers(name: str, value: float | Sequence[float]) -> tuple[float, ...]:
+    """Return one number, or one for each channel, as a tuple.
+
+    Raises:
+        SettingError: it is neither.
+    """
+    try:
+        entries = np.atleast_1d(np.asarray(value, np.float64))
+    except (TypeError, ValueError, OverflowError):
+        raise SettingError(f"{name} must be a number, or one for each channel, got {shown(value)}") from None
+    if entries.ndim != 1:
+        raise SettingError(f"{name} must be a number, or one for each channel, got {shown(value)}")
+    return tuple(entries.tolist())
+
+
+def check_names(names: Sequence[str] | None, outputs: int) -> tuple[str, ...]:
+    """Return the class names of a network with so many outputs; without names, they are numbers.
+
+    Raises:
+        SettingError: they are not names, not different from each other, or too many.
+        ShapeError: they are not as many as the outputs.
+
+    >>> check_names(None, 3)
+    ('0', '1', '2')
+    """
+    if outputs > MAX_CLASSES:
+        raise SettingError(f"a model may have at most {MAX_CLASSES:,} classes, got {outputs:,} outputs")
+    if names is None:
+        return tuple(map(str, range(outputs)))
+    if isinstance(names, str):
+        raise SettingError(f"class_names must be a list of names, got the text {shown(names)}")
+    names = tuple(names)
+    size = 0
+    for name in names:
+        if not isinstance(name, str) or not name:
+            raise SettingError(f"class_names must be texts that are not empty, got {shown(name)}")
+        if len(name) > MAX_NAME:
+            raise SettingError(f"class_names may have at most {MAX_NAME:,} characters each, got {shown(name)}")
+        try:
+            size += len(name.encode())
+        except UnicodeEncodeError:
+            raise SettingError(f"class_names must be valid Unicode, got {shown(name)}") from None
+    if len(set(names)) < len(names):
+        repeated = min(name for name, times in Counter(names).items() if times > 1)
+        raise SettingError(f"class_names must differ, got {shown(repeated)} more than once")
+    if len(names) != outputs:
+        raise ShapeError(
+            f"class_names must be as many as the network's outputs, {outputs}, got {len(names)}",
+            hint=f"end the network with Linear({len(names)})",
+        )
+    if size > MAX_NAMES:
+        raise SettingError(f"class_names may have at most {MAX_NAMES:,} bytes in all, got {size:,}")
+    return names
+
+
+def resolve_engine(engine: str | Engine) -> Engine:
+    """Give the engine of a name; an Engine is passed through."""
+    if isinstance(engine, str):
+        from neocog.engines import get_engine  # here, so that a model can be made and saved without loading one
+
+        return get_engine(engine)
+    return engine
+
+
+def split_off(count: int, share: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Choose a share of so many images at random: the indices chosen, and the rest, both ascending.
+
+    Raises:
+        SettingError: the share is not in [0, 1), or leaves one side without images.
+    """
+    if not 0.0 <= share < 1.0:
+        raise SettingError(f"validation_split must lie in [0, 1), got {share!r}")
+    held_out = round(count * share)
+    if not 0 < held_out < count:
+        raise SettingError(
+            f"validation_split must leave images on both sides, got {share!r} of {count} images", hint="try 0.2"
+        )
+    order = shuffled(count, seed, SPLIT_STREAM)
+    return np.sort(order[:held_out]), np.sort(order[held_out:])
