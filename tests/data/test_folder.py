@@ -70,6 +70,15 @@ def test_what_is_left_out_is_noted(tmp_path, save_image):
         assert text in notes
 
 
+def test_notes_are_safe_to_show(tmp_path, save_image):
+    for path in ("train/a/1.png", "train/b/1.png", "ex\x1btra/c/1.png", "train/loo\u202ese.png"):
+        save_image(path)
+    notes = "\n".join(read_image_folder(tmp_path).notes)
+    assert "ex\\x1btra ignored" in notes
+    assert "loo\\u202ese.png in" in notes
+    assert "\x1b" not in notes
+
+
 def test_links_that_lead_in_circles_end(tmp_path, save_image):
     save_image("real/1.png")
     (tmp_path / "root/a").mkdir(parents=True)

@@ -19,6 +19,7 @@ from neocog.data.layout import find_layout
 from neocog.data.parts import SPLIT_NAMES as SPLIT_NAMES
 from neocog.data.walk import RUN_FILES, LeftOut, Walk, listed
 from neocog.errors import DataError
+from neocog.text import printable
 
 __all__ = ["RUN_FILES", "SPLIT_NAMES", "is_image_folder", "read_image_folder"]
 
@@ -87,7 +88,7 @@ def read_image_folder(root: str | Path) -> Source:
         validation=datasets.get("validation"),
         test=datasets.get("test"),
         unsplit=datasets.get("unsplit"),
-        notes=tuple(notes),
+        notes=tuple(map(printable, notes)),
         empty_classes=tuple(empty),
     )
 

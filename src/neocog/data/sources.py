@@ -32,6 +32,7 @@ from neocog.data.table import TABLE_EXTENSIONS, find_metadata, foreign_metadata,
 from neocog.data.walk import Walk, listed
 from neocog.errors import DataError
 from neocog.reading import expanded
+from neocog.text import printable
 
 _FRACTIONS = (0.1, 0.1)  # validation and test, of a source without parts
 _DIGITS_FRACTIONS = (0.0, 0.2)  # few images: all that is held out serves the final figure
@@ -134,7 +135,8 @@ def _read_folder(path: Path) -> Source:
     if not classes:
         raise _not_understood(path)
     notes = tuple(
-        f"{table.relative_to(path)} labels no images (columns {listed(map(repr, columns))}), and is ignored"
+        f"{printable(str(table.relative_to(path)))} labels no images (columns {listed(map(repr, columns))}), "
+        "and is ignored"
         for table, columns in foreign.items()
     )
     try:

@@ -27,6 +27,7 @@ from neocog.data.parts import SPLIT_NAMES, part_name
 from neocog.data.records import Record, damage, read_columns, read_records
 from neocog.data.walk import LeftOut, Walk, has_image_ending, listed
 from neocog.errors import DataError, FormatError
+from neocog.text import printable
 
 TABLE_EXTENSIONS = (".csv", ".tsv", ".jsonl")
 
@@ -37,6 +38,7 @@ _KEYS = frozenset({*_PATH_COLUMNS, *_LABEL_COLUMNS, _SPLIT_COLUMN})
 
 _LONGEST_LABEL = 255  # characters; the name of a folder is no longer
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]")
+_UNTIDY = re.compile(r"//|(^|/)\./|/$")
 _NUMBER = re.compile(r"[+-]?\d+(\.\d*)?", re.ASCII)
 _WHOLE = re.compile(r"([+-]?\d+)(\.0*)?", re.ASCII)
 
@@ -203,7 +205,10 @@ def _path(table: Path, record: Record, column: str) -> str:
     path = _text(table, record, column)
     if not _can_be_path(path):
         raise damage(table, record.line, f"no file can have this name: {path[:80]!r}")
-    return Path(path.replace("\\", "/")).as_posix() if not _DRIVE.match(path) else path
+    if _DRIVE.match(path):
+        return path
+    path = path.replace("\\", "/")
+    return Path(path).as_posix() if _UNTIDY.search(path) else path
 
 
 def _can_be_path(path: str) -> bool:
@@ -257,7 +262,7 @@ def _source(root: Path, name: str, tables: dict[str, Path], *, complete: bool) -
         validation=parts.get("validation"),
         test=parts.get("test"),
         unsplit=parts.get("unsplit"),
-        notes=tuple(_beside(root, tables, rows)) if complete else (),
+        notes=tuple(map(printable, _beside(root, tables, rows))) if complete else (),
     )
 
 
