@@ -120,7 +120,7 @@ def test_stretching_is_that_of_torch(cells: tuple[int, int], pixels: tuple[int, 
 
 def test_what_does_not_fit_is_refused() -> None:
     model = make_model("article")
-    with pytest.raises(SettingError, match=r"Grad-CAM needs feature maps, layer 7 \(Linear\) gives a vector"):
+    with pytest.raises(SettingError, match=r"Grad-CAM needs feature maps; layer 7 \(Linear\) gives a vector"):
         gradcam(model, make_image(model), 0, layer=7)
     plain = make_model("without convolutions")
     with pytest.raises(SettingError, match="this network has no convolution"):

@@ -78,7 +78,7 @@ def test_patches_of_any_network_are_those_of_a_naive_loop(graph: Any, seed: int)
     case = real_case(graph, 12, seed, nc.CrossEntropy())
     model = ReferenceSubject(graph, case.parameters, tuple(map(str, range(graph.output.features))))
     if not convolutions(model):
-        with pytest.raises(SettingError, match="this network has no convolution"):
+        with pytest.raises(SettingError, match="this network has none"):
             top_patches(model, case.images)
         return
     for found in top_patches(model, case.images, count=3).values():

@@ -163,7 +163,7 @@ def test_what_does_not_fit_is_refused() -> None:
         shift(model, image, 0, 0.5, layer=0, filter=0)  # type: ignore[arg-type]
     with pytest.raises(SettingError, match="filter must be a whole number from 0 to 31"):
         shift(model, image, 0, 0, layer=0, filter=32)
-    with pytest.raises(SettingError, match="feature maps were needed"):
+    with pytest.raises(SettingError, match="not feature maps"):
         shift(model, image, 0, 0, layer=7, filter=0)
     with pytest.raises(SettingError, match=r"box must be \(top, left, height, width\) inside the 12 x 12 image"):
         shift(model, image, 0, 0, layer=0, filter=0, box=(10, 0, 3, 3))

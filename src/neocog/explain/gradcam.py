@@ -133,8 +133,8 @@ def _told(aim: Target, names: tuple[str, ...]) -> str:
 def _text(title: str, told: str, grid: Array, weights: Array) -> str:
     if grid.any():
         row, column = divmod(int(grid.argmax()), grid.shape[1])
-        extent = f"{len(grid)} x {len(grid[0])}"
-        return f"{title}: the strongest evidence for {told} is at row {row}, column {column} of its {extent} grid"
+        size = f"{len(grid)} x {len(grid[0])}"
+        return f"{title}: the strongest evidence for {told} is at row {row}, column {column} of its {size} grid"
     if not weights.any():
         return f"all zero: the gradient of {told} does not reach {title}, so no map of it counts"
     return f"all zero: no weighted map of {title} speaks for {told}; they are silent or speak against it"
