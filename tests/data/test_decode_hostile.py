@@ -115,14 +115,21 @@ def test_streams_are_read_to_their_end_and_give_the_pixels_of_the_file():
 
 def test_a_stream_without_end_is_left_when_its_first_bytes_are_no_image(monkeypatch):
     stream = Stream(b"", endless=True)
-    with pytest.raises(DataError, match="not an image in a known format"):
+    with pytest.raises(DataError, match=r"^image: not an image in a known format \(it begins with b'\\x00"):
         decode_image(stream, SIZE)
     assert stream.given < 1000
     monkeypatch.setattr(decode, "MAX_BYTES", 1 << 22)
     stream = Stream(encoded("PNG"), endless=True)
-    with pytest.raises(DataError, match="an image file may hold 4,194,304 bytes"):
+    with pytest.raises(DataError, match="image: an image file may hold 4,194,304 bytes, found more"):
         decode_image(stream, SIZE)
     assert stream.given == (1 << 22) + 1
+
+
+def test_a_stream_that_is_closed_or_fails_is_an_error():
+    closed = io.BytesIO(encoded("PNG"))
+    closed.close()
+    with pytest.raises(DataError, match="image: the stream cannot be read: I/O operation on closed file"):
+        decode_image(closed, SIZE)
 
 
 def test_names_that_no_file_can_have_are_told(tmp_path):

@@ -273,11 +273,12 @@ def _file_of(source: ImageSource, name: str) -> BinaryIO:
             raise unreadable_file(name, error) from error
     try:
         head = _upto(source, HEAD)
-        if head and recognise(head) is None:
-            raise _unknown(name, head, None)
-        content = head + _upto(source, MAX_BYTES + 1 - len(head))
-    except (OSError, ValueError) as error:
-        raise unreadable_file(name, error) from error
+        sound = not head or recognise(head) is not None
+        content = head + _upto(source, MAX_BYTES + 1 - len(head)) if sound else b""
+    except (OSError, ValueError) as error:  # ValueError: it is closed
+        raise DataError(f"{name}: the stream cannot be read: {error}") from error
+    if not sound:
+        raise _unknown(name, head, None)
     return io.BytesIO(content)
 
 
@@ -316,7 +317,8 @@ def _open(file: BinaryIO, name: str, max_pixels: int) -> tuple[Image.Image, str,
     if form is None:
         raise _unknown(name, head, length)
     if length > MAX_BYTES:
-        raise DataError(f"{name}: an image file may hold {MAX_BYTES:,} bytes, found {length:,}")
+        found = "more" if length == MAX_BYTES + 1 else f"{length:,}"  # of a stream no more was read
+        raise DataError(f"{name}: an image file may hold {MAX_BYTES:,} bytes, found {found}")
     most = max_pixels // _WEBP_SHARE if form == "WEBP" else max_pixels
     if form == "WEBP" and (told := webp_size(head)) is not None and told[0] * told[1] > most:
         raise _too_large(name, *told, most)
