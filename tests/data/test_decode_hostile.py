@@ -427,6 +427,18 @@ def test_a_jpeg_that_is_turned_has_its_height_and_width_halved_and_turned(tmp_pa
     assert (image.height, image.width) == (101, 75) == read_header(path)[:2]
 
 
+def test_a_progressive_jpeg_with_scans_without_end_is_refused(tmp_path):
+    data = encoded("JPEG", progressive=True)
+    scan = data[data.rindex(b"\xff\xda") : -2]
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(data[:-2] + scan * 80 + data[-2:])
+    assert decode_image(path, SIZE).shape == SIZE.shape
+    path.write_bytes(data[:-2] + scan * 1000 + data[-2:])
+    for read in (read_image, read_header):
+        with pytest.raises(DataError, match=r"photo\.jpg: a progressive JPEG may have 100 scans, found 1,0\d\d"):
+            read(path)
+
+
 # -- images that are there already
 
 

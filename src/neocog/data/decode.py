@@ -28,7 +28,7 @@ from PIL import Image, ImageOps
 
 from neocog.data.arrays import check_image
 from neocog.data.channels import to_channels
-from neocog.data.formats import HEAD, foreign, is_rare_jpeg, open_as, recognise, webp_size
+from neocog.data.formats import HEAD, count_scans, foreign, is_rare_jpeg, open_as, recognise, webp_size
 from neocog.data.png import apply_wide_key, has_wide_key, mended_key
 from neocog.data.resize import DEFAULT_RESIZE, Images, ImageSize, ResizeRule, image_to_array, resize_array, resize_image
 from neocog.errors import DataError, NeocogError
@@ -49,6 +49,7 @@ MAX_BYTES = 1 << 29
 """Bytes that an image file may hold: six for each of MAX_PIXELS, which is RGB of 16 bits, uncompressed."""
 
 _WEBP_SHARE = 2  # the decoder of WebP holds two canvases of four bytes a pixel beside the image and a copy of it
+_SCANS = 100  # of a progressive JPEG, ten times what encoders write
 _BYTES_A_PIXEL = 16  # at most, of memory for decoding
 _ORIENTATION = 0x0112  # EXIF tag
 _QUARTER_TURNS = (5, 6, 7, 8)  # EXIF orientations that swap height and width
@@ -332,6 +333,11 @@ def _open(file: BinaryIO, name: str, max_pixels: int) -> tuple[Image.Image, str,
         most = min(4 * max_pixels, MAX_JPEG_PIXELS)
     if width * height > most:
         raise _too_large(name, width, height, most)
+    if form == "JPEG" and "progressive" in image.info and (scans := count_scans(file)) > _SCANS:
+        raise DataError(
+            f"{name}: a progressive JPEG may have {_SCANS} scans, found {scans:,}",
+            hint="save it again with an image editor",
+        )
     if "transparency" in image.info:
         image.info["transparency"] = mended_key(image)
     return image, form, length

@@ -52,7 +52,8 @@ def apply_wide_key(image: Image.Image, file: BinaryIO) -> None:
     file.seek(0)
     low = PngImagePlugin.PngImageFile(file)
     codec, extents, offset, _ = low.tile[0]
-    low.tile = [type(low.tile[0])._make((codec, extents, offset, _LOW_BYTES))]
+    make = getattr(type(low.tile[0]), "_make", tuple)  # Pillow before 11 has plain tuples there
+    low.tile = [make((codec, extents, offset, _LOW_BYTES))]
     low.load()
     alpha = np.empty((image.height, image.width), np.uint8)
     rows = max(1, _BAND // image.width)
