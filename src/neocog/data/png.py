@@ -12,7 +12,7 @@ Source: Portable Network Graphics (PNG) Specification, third edition, section 11
 
 from __future__ import annotations
 
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image, PngImagePlugin
@@ -52,7 +52,7 @@ def apply_wide_key(image: Image.Image, file: BinaryIO) -> None:
     file.seek(0)
     low = PngImagePlugin.PngImageFile(file)
     codec, extents, offset, _ = low.tile[0]
-    make = getattr(type(low.tile[0]), "_make", tuple)  # Pillow before 11 has plain tuples there
+    make: Any = getattr(type(low.tile[0]), "_make", tuple)  # Pillow before 11 has plain tuples there
     low.tile = [make((codec, extents, offset, _LOW_BYTES))]
     low.load()
     alpha = np.empty((image.height, image.width), np.uint8)
