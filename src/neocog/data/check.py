@@ -1,7 +1,7 @@
 """What is wrong with a data set, told before time is spent on training.
 
 error     training cannot work, or loses images: one class only, a class without training images, unreadable files
-warning   the figures will mislead: copies across parts, one image with two labels, tiny or unequal classes
+warning   the results will mislead: copies across parts, one image with two labels, tiny or unequal classes
 note      worth knowing: copies within a part, mixed pixel formats, files left out
 """
 
@@ -105,7 +105,7 @@ class Report:
             if finding.count > _SHOWN and finding.examples:
                 lines.append(f"  and {finding.count - _SHOWN:,} more")
         if not self.findings:
-            lines.append("nothing to complain about")
+            lines.append("no problems found")
         return "\n".join(lines)
 
     def __str__(self) -> str:
@@ -206,7 +206,7 @@ def _classes(splits: DataSplits, counts: dict[str, tuple[int, ...]]) -> list[Fin
     names = splits.class_names
     train = np.array(counts["train"])
     if len(names) < 2:
-        findings.append(Finding("error", "one-class", f"only one class, {names[0]!r}: there is nothing to tell apart"))
+        findings.append(Finding("error", "one-class", f"only one class, {names[0]!r}: a classifier needs at least two"))
     missing = tuple(names[i] for i in np.flatnonzero(train == 0))
     if missing:
         message = f"classes without training images: {len(missing)}"
@@ -248,16 +248,16 @@ def _copies(images: list[_Image], class_names: tuple[str, ...]) -> list[Finding]
         examples = tuple(
             " = ".join(f"{i.name} ({class_names[i.label]})" for i in group) for group in conflicts[:_EXAMPLES]
         )
-        message = f"the same image carries different labels: {_images(len(conflicts))}"
+        message = f"the same image has different labels: {_images(len(conflicts))}"
         findings.append(Finding("warning", "conflicting-labels", message, len(conflicts), examples))
     if across:
         examples = tuple(" = ".join(f"{i.part}: {i.name}" for i in group) for group in across[:_EXAMPLES])
-        message = f"the same image is in more than one part, so that figures flatter: {_images(len(across))}"
+        message = f"the same image is in more than one part, which makes results look too good: {_images(len(across))}"
         findings.append(Finding("warning", "duplicates-across-parts", message, len(across), examples))
     if within:
         examples = tuple(" = ".join(i.name for i in group) for group in within[:_EXAMPLES])
         extra = sum(len(group) - len({image.part for image in group}) for group in within)
-        message = f"copies within a part: {_images(extra)} more than there are different ones"
+        message = f"duplicates within a part: {_images(extra)}"
         findings.append(Finding("note", "duplicates-within-part", message, len(within), examples))
     return findings
 

@@ -42,7 +42,7 @@ _PACKED = (".zip", ".gz", ".tgz", ".tar", ".7z", ".xz", ".bz2", ".rar", ".zst")
 _SHEETS = (".xlsx", ".xls", ".ods", ".parquet")
 
 _UNDERSTOOD = (
-    "understood are: a folder of class folders root/class/*.jpg or root/{train,val,test}/class/*.jpg;",
+    "supported are: a folder of class folders root/class/*.jpg or root/{train,val,test}/class/*.jpg;",
     "a folder with IDX files (MNIST), CIFAR-10 batches, or metadata.csv;",
     "a file .npz (x_train, y_train, ...), .csv, .tsv or .jsonl (path, label);",
     'or the built-in "digits"',
@@ -208,7 +208,7 @@ def _train_of(source: Source) -> Dataset:
         have = [name for name in ("validation", "test") if getattr(source, name) is not None]
         raise DataError(
             f"{source.name}: training needs a train part, found only {' and '.join(have)}",
-            hint="evaluation needs none",
+            hint="only evaluation works without one",
         )
     return source.train
 
@@ -228,9 +228,11 @@ def _not_there(path: Path) -> DataError:
 def _not_understood(path: Path) -> DataError:
     if not path.is_dir():
         ending = path.suffix.lower()
-        kind = f"a file ({path.stat().st_size:,} bytes)" if path.is_file() else "no regular file, and"
+        what = "not a file or folder"
+        if path.is_file():
+            what = f"a file ({path.stat().st_size:,} bytes) in a format that is not supported for labelled images"
         return DataError(
-            f"{path}: {kind} of a kind that is not understood as labelled images",
+            f"{path}: {what}",
             details=_UNDERSTOOD,
             hint="unpack it, and pass the folder"
             if ending in _PACKED

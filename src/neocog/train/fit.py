@@ -107,7 +107,7 @@ def fit(
     best_parameters: Mapping[str, Array] | None = resume.best_parameters if resume else None
     if resume is not None and resume.model is not model:
         if resume.model.graph != model.graph:
-            raise SettingError("a training goes on with the model that it began with, got another network")
+            raise SettingError("resuming needs the model that the training began with, got another network")
         model.load_parameters(resume.model.parameters)
         model.learnt_from = resume.model.learnt_from
     # a program's time grows with its batch, and no batch holds more than all images
@@ -214,7 +214,7 @@ def _make_plan(
         optimizer, loss = optimizer or resume.optimizer, loss or resume.loss
         if optimizer.memory != resume.optimizer.memory:
             raise SettingError(
-                f"a training that began with {resume.optimizer} cannot go on with {optimizer}",
+                f"a training that began with {resume.optimizer} cannot continue with {optimizer}",
                 hint="leave the optimizer out when resuming, or start a new training from the model",
             )
         schedule = schedule or resume.schedule
@@ -260,7 +260,7 @@ def _epoch(
             if run.stop_reason:
                 break
     if so_far is None:
-        raise DataError(f"epoch {run.epoch} gave no batches, though {run.images} images were announced")
+        raise DataError(f"epoch {run.epoch} produced no batches, though {run.images} images were expected")
     val_loss = val_accuracy = None
     if validation is not None:
         measured = evaluate(run.model, validation.batches(0), plan.loss)

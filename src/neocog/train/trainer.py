@@ -163,6 +163,6 @@ class Trainer:
 def _check_kind(name: str, value: Kind, kind: type[Kind], example: str) -> Kind:
     if not isinstance(value, kind):
         raise SettingError(
-            f"{name} must be of the kind {kind.__name__}, got {value!r}", hint=f"write {name}=nc.{example}"
+            f"{name} must be of the type {kind.__name__}, got {value!r}", hint=f"write {name}=nc.{example}"
         )
     return value

@@ -48,9 +48,9 @@ def started(*words: str | Path) -> Iterator[subprocess.Popen[str]]:
 @pytest.mark.parametrize(
     ("number", "code", "said"),
     [
-        (signal.SIGTERM, 143, "error: ended by SIGTERM; the epochs done are in "),
-        (signal.SIGHUP, 129, "error: ended by SIGHUP; the epochs done are in "),
-        (signal.SIGINT, 130, "error: interrupted; the epochs done are in "),
+        (signal.SIGTERM, 143, "error: ended by SIGTERM; the finished epochs are saved in "),
+        (signal.SIGHUP, 129, "error: ended by SIGHUP; the finished epochs are saved in "),
+        (signal.SIGINT, 130, "error: interrupted; the finished epochs are saved in "),
     ],
 )
 def test_a_signal_ends_a_training_like_an_interrupt(tmp_path, number, code, said) -> None:
@@ -61,7 +61,7 @@ def test_a_signal_ends_a_training_like_an_interrupt(tmp_path, number, code, said
         _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == code
     assert err.startswith(said)
-    assert f"hint: go on with: neocog train digits --resume {run}" in err
+    assert f"hint: continue with: neocog train digits --resume {run}" in err
     checkpoint = RunFolder(run).load_last()
     assert len(checkpoint.history) >= 1
     assert leftovers(run) == []
@@ -75,7 +75,7 @@ def test_a_signal_before_the_first_epoch_leaves_nothing(tmp_path) -> None:
         process.terminate()
         _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 143
-    assert "ended by SIGTERM before the first epoch was done; nothing is kept" in err
+    assert "ended by SIGTERM before the first epoch was finished; nothing is kept" in err
     assert not run.exists()
 
 
@@ -238,5 +238,5 @@ def test_a_training_that_goes_on_with_some_other_images_warns(run, begun) -> Non
     write_photos(begun / "photos", per_class=2, first=900)
     done = run("train", "--resume", begun / "runs/photos", "--epochs", "3")
     assert done.code == 0, done.err
-    assert "warning: the images are not those that this training began with" in done.err
+    assert "warning: the images have changed since this training began" in done.err
     assert " are new" in done.err

@@ -107,7 +107,7 @@ def test_other_images_in_a_folder_of_the_same_name_do_not_count_as_learnt_from(r
     folder, photos = trained_once
     other = write_photos(tmp_path / photos.name, per_class=5, first=500)
     assert images_of(run, folder, other) == ("all", 10)
-    assert f"{photos.name} sets no test part apart; all of its images" in run("evaluate", folder, other).err
+    assert f"{photos.name} has no test part; all of its images" in run("evaluate", folder, other).err
 
 
 def test_images_added_to_the_data_are_measured_with_those_held_out(run, trained_once, tmp_path):
@@ -174,7 +174,7 @@ def test_a_part_that_is_not_there_is_told(run, trained_once, tmp_path):
     write_photos(tmp_path / "data/val", per_class=3, first=50)
     done = run("evaluate", trained_once[0], tmp_path / "data", "--split", "test")
     assert done.code == 2
-    assert done.err == "error: data has no test part, it has train, validation\n  hint: choose another with --split\n"
+    assert done.err == "error: data has no test part; it has train, validation\n  hint: choose another with --split\n"
 
 
 def test_a_test_part_alone_is_enough(run, trained_once, tmp_path):
@@ -213,7 +213,7 @@ def test_data_without_a_readable_image_is_told(run, trained_once, tmp_path):
     (tmp_path / "data/dark/x.png").write_text("no image")
     done = run("evaluate", trained_once[0], tmp_path / "data")
     assert done.code == 1
-    assert "there is no image that can be read" in done.err
+    assert "no image can be read" in done.err
 
 
 @pytest.mark.parametrize("engine", ["native", "reference"])
@@ -250,7 +250,7 @@ def test_the_latest_run_is_named_where_a_model_is_not_there(run, trained, tmp_pa
 def test_a_folder_without_a_model_is_told(run, photos):
     done = run("evaluate", photos, photos)
     assert done.code == 2
-    assert "is a folder without model.safetensors, a model file or a run folder was needed" in done.err
+    assert "is neither a model file nor a run folder (it has no model.safetensors)" in done.err
     assert "hint: MODEL comes before DATA" in done.err
 
 

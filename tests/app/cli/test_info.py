@@ -37,7 +37,7 @@ def test_data_is_described(run, photos):
     done = run("info", photos)
     assert done.code == 0, done.err
     assert "image folder; split by content" in done.out
-    assert "16 x 16, RGB; trained on at 16 x 16" in done.out
+    assert "16 x 16, RGB; trained at 16 x 16" in done.out
     assert done.out.splitlines()[-1].split()[0] == "all"
 
 
@@ -77,7 +77,7 @@ def test_what_is_not_there_is_told(run, tmp_path, monkeypatch, name, code, messa
 def test_sound_data_passes(run):
     done = run("check", "digits")
     assert done.code == 0
-    assert "nothing to complain about" in done.out
+    assert "no problems found" in done.out
 
 
 def test_damaged_data_fails(run, photos):

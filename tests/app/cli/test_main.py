@@ -78,7 +78,7 @@ def test_an_unknown_flag_of_the_front_page_is_a_usage_error(run):
         (MemoryError(), 1, "error: out of memory\n  hint: try a smaller --batch-size"),
         (OSError(28, "No space left on device", "a/b"), 1, "error: cannot read or write a/b: the disk is full\n  hint"),
         (PermissionError(13, "Permission denied", "a"), 1, "error: cannot read or write a: permission denied\n  hint"),
-        (OSError(99, "Strange"), 1, "error: cannot go on: Strange"),
+        (OSError(99, "Strange"), 1, "error: cannot continue: Strange"),
         (RuntimeError("odd"), 1, "error: neocog itself failed: RuntimeError: odd\n  hint: this is a bug"),
     ],
 )
@@ -106,6 +106,6 @@ def test_output_to_a_full_disk_is_one_message():
     with open("/dev/full", "w") as full:  # noqa: PTH123 - a device, not a path of ours
         done = subprocess.run([sys.executable, "-c", script], stdout=full, stderr=subprocess.PIPE, text=True)
     assert done.returncode == 1
-    assert done.stderr.startswith("error: cannot go on: the disk is full\n")
+    assert done.stderr.startswith("error: cannot continue: the disk is full\n")
     assert "Traceback" not in done.stderr
     assert "Exception ignored" not in done.stderr

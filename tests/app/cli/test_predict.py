@@ -243,7 +243,7 @@ def test_a_full_disk_behind_stdout_is_one_message(trained_once, images):
     with Path("/dev/full").open("w") as full:
         done = subprocess.run([*NEOCOG, "predict", trained_once[0], images], stdout=full, stderr=subprocess.PIPE)
     assert done.returncode == 1
-    assert done.stderr.decode().splitlines()[0] == "error: cannot go on: the disk is full"
+    assert done.stderr.decode().splitlines()[0] == "error: cannot continue: the disk is full"
     assert b"Exception ignored" not in done.stderr
 
 
@@ -265,10 +265,10 @@ def test_what_cannot_be_predicted_is_told(run, trained_once, images, tmp_path):
     (tmp_path / "empty").mkdir()
     cases = [
         ([images / "bb.png"], 2, f"there is no file or folder {images}/bb.png", f"did you mean {images}/b.png?"),
-        ([tmp_path / "empty"], 1, f"{tmp_path}/empty: there are no images in this folder", "images end in .jpg"),
+        ([tmp_path / "empty"], 1, f"{tmp_path}/empty: this folder has no images", "images end in .jpg"),
         ([f"{images}/*.jpg"], 2, f"{images}/*.jpg: no file matches this pattern", "quote it"),
         ([f"{images}/no/*.jpg"], 2, f"{images}/no/*.jpg: no file matches", f"there is no folder {images}/no"),
-        (["--list", images], 2, "--list needs - among the sources", "such as: neocog predict MODEL - --list"),
+        (["--list", images], 2, "--list needs - as a SOURCE", "such as: neocog predict MODEL - --list"),
         ([""], 2, "SOURCE must not be empty", "see neocog predict --help"),
         (["-", "-"], 2, "stdin can be read once, got '-' twice", "see neocog predict --help"),
         (["--csv", "--json", images], 2, "--csv and --json cannot both be given", "see neocog predict --help"),

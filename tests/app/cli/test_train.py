@@ -172,7 +172,9 @@ def test_an_interrupted_training_says_how_to_go_on_and_ends_as_if_nothing_had_be
     assert done.code == 130
     assert done.out == ""
     hint = f"neocog train {photos} --resume {tmp_path / 'cut'}"
-    assert done.err.endswith(f"interrupted; the epochs done are in {tmp_path / 'cut'}\n  hint: go on with: {hint}\n")
+    assert done.err.endswith(
+        f"interrupted; the finished epochs are saved in {tmp_path / 'cut'}\n  hint: continue with: {hint}\n"
+    )
     monkeypatch.undo()
     done = run(*shlex.split(hint)[1:])
     assert done.code == 0, done.err
@@ -190,7 +192,7 @@ def test_an_interruption_before_the_first_epoch_leaves_nothing(run, photos, tmp_
     monkeypatch.setattr(Trainer, "step", interrupt)
     done = run("train", photos, *QUICK, "-o", tmp_path / "out")
     assert done.code == 130
-    assert "error: interrupted before the first epoch was done; nothing is kept" in done.err
+    assert "error: interrupted before the first epoch was finished; nothing is kept" in done.err
     assert not (tmp_path / "out").exists()
 
 
@@ -207,7 +209,7 @@ def test_resuming_with_other_images_is_told(run, photos, tmp_path):
     write_photos(photos, per_class=5, first=500)
     done = run("train", photos, "--resume", tmp_path / "out", "--epochs", "3")
     assert done.code == 0
-    assert "warning: the images are not those that this training began with" in done.err
+    assert "warning: the images have changed since this training began" in done.err
 
 
 def test_resuming_with_other_classes_is_refused(run, photos, tmp_path):
@@ -223,13 +225,13 @@ def test_what_a_training_began_with_cannot_be_changed_on_the_way(run, photos, tm
     run("train", photos, *QUICK, "-o", tmp_path / "out")
     done = run("train", photos, "--resume", tmp_path / "out", "--lr", "0.1")
     assert done.code == 2
-    assert done.err.startswith("error: --lr cannot be given with --resume")
+    assert done.err.startswith("error: --lr cannot be changed with --resume")
 
 
 def test_resuming_what_is_no_training_is_refused(run, photos, tmp_path):
     done = run("train", photos, "--resume", tmp_path / "nowhere")
     assert done.code == 2
-    assert "nowhere holds no training to resume: there is no last.safetensors" in done.err
+    assert "nowhere cannot be resumed: it has no last.safetensors" in done.err
     assert not (tmp_path / "nowhere").exists()
 
 
@@ -267,7 +269,7 @@ def refused(done, code: int, message: str, hint: str) -> None:
         (["--weight-decay", "-1"], "--weight-decay must be 0 or more, got -1", "see"),
         (["--label-smoothing", "1"], "--label-smoothing must be 0 or more and below 1, got 1", "see"),
         (["--momentum", "1", "--optimizer", "sgd"], "--momentum must be 0 or more and below 1, got 1", "see"),
-        (["--momentum", "0.9"], "--momentum belongs to --optimizer sgd, got adam", "leave one"),
+        (["--momentum", "0.9"], "--momentum only applies to --optimizer sgd, got adam", "leave one"),
         (["--time", "0"], "--time must be above 0, got 0", "see"),
         (["--patience", "0"], "--patience must be 1 or more, got 0", "see"),
         (["--seed", "-1"], "--seed must be 0 or more, got -1", "see"),
@@ -305,7 +307,7 @@ def test_a_second_training_on_the_current_folder_has_the_same_classes(run, photo
     for _ in range(2):
         done = run("train", ".", *QUICK, "--json")
         assert json.loads(done.out)["classes"] == list(CLASSES)
-        assert "1 folder without an image, taken for no class: empty" in done.err
+        assert "1 folder ignored, without an image: empty" in done.err
     assert "ignored: a run folder with a trained model" in done.err
 
 
@@ -324,7 +326,7 @@ def test_a_folder_of_a_training_killed_in_its_first_epoch_is_used_again(run, pho
 def test_resuming_is_offered_only_where_it_can_be_done(run, photos, trained):
     (trained / "last.safetensors").unlink()
     done = run("train", photos, *QUICK, "-o", trained)
-    refused(done, 2, "holds a training already", "choose another --output, or replace")
+    refused(done, 2, "already holds a training run", "choose another --output, or replace")
 
 
 def test_the_old_training_stays_until_the_new_one_has_an_epoch(run, photos, trained, monkeypatch):
@@ -377,7 +379,7 @@ def test_a_file_of_another_kind_is_told(run, tmp_path):
     (tmp_path / "notes.txt").write_text("hello")
     done = run("train", tmp_path / "notes.txt")
     assert done.code == 1
-    assert "not understood as labelled images" in done.err
+    assert "not supported for labelled images" in done.err
 
 
 def test_one_class_is_told(run, tmp_path):
@@ -391,7 +393,7 @@ def test_data_without_one_readable_image_is_told(run, tmp_path):
         (tmp_path / "data" / name).mkdir(parents=True)
         (tmp_path / "data" / name / "1.png").write_text("no image")
     done = run("train", tmp_path / "data", "-o", tmp_path / "out")
-    refused(done, 1, "training needs at least 2 images that can be read, found 0", "see what is wrong with")
+    refused(done, 1, "training needs at least 2 images that can be read, found 0", "find out why with")
     assert not (tmp_path / "out").exists()
 
 
@@ -403,7 +405,7 @@ def test_a_network_that_does_not_fit_the_images_is_told_before_they_are_read(run
 
 def test_an_output_folder_that_holds_a_training_is_kept(run, photos, trained):
     before = (trained / "model.safetensors").read_bytes()
-    refused(run("train", photos, *QUICK, "-o", trained), 2, "holds a training already", "choose another --output")
+    refused(run("train", photos, *QUICK, "-o", trained), 2, "already holds a training run", "choose another --output")
     assert (trained / "model.safetensors").read_bytes() == before
     assert run("train", photos, *QUICK, "-o", trained, "--overwrite", "--seed", "9").code == 0
     assert (trained / "model.safetensors").read_bytes() != before

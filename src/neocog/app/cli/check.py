@@ -16,9 +16,9 @@ from neocog.data.check import check_data
 @options.as_json
 @options.quiet
 def command(data: str, workers: int | None, as_json: bool, quiet: bool) -> None:
-    """Look for damaged, duplicate and suspicious images in DATA; exits with 1 if there is an error.
+    """Find damaged, duplicate and suspicious images in DATA; exit with 1 if there is an error.
 
-    Errors make training fail or lose images, warnings make its figures mislead, notes are worth knowing.
+    Errors make training fail or lose images, warnings make its results misleading, notes are worth knowing.
     """
     splits = datasets.split(datasets.open_source(data), quiet=quiet)
     with datasets.progress_bar("checking", quiet=quiet) as progress:

@@ -120,6 +120,6 @@ def parts_of(splits: DataSplits, name: str) -> list[tuple[str, Dataset]]:
     wanted = PART_NAMES[name]
     if wanted not in parts:
         raise CommandLineError(
-            f"{splits.name} has no {wanted} part, it has {', '.join(parts)}", hint="choose another with --split"
+            f"{splits.name} has no {wanted} part; it has {', '.join(parts)}", hint="choose another with --split"
         )
     return [(wanted, parts[wanted])]

@@ -36,8 +36,8 @@ OS_ERRORS: dict[int, tuple[str, str]] = {
     errno.EDQUOT: ("the disk quota is used up", "free some space, or write elsewhere with --output"),
     errno.EACCES: ("permission denied", "choose a place that you may read and write"),
     errno.EPERM: ("permission denied", "choose a place that you may read and write"),
-    errno.EROFS: ("it lies on a read-only disk", "write elsewhere with --output"),
-    errno.ENOENT: ("there is no such file or folder", "check the spelling, and the folder you are in"),
+    errno.EROFS: ("the disk is read-only", "write elsewhere with --output"),
+    errno.ENOENT: ("there is no such file or folder", "check the spelling and the current folder"),
     errno.EISDIR: ("it is a folder, not a file", "name a file in it"),
     errno.ENOTDIR: ("a part of the path is a file, not a folder", "check the path"),
     errno.EMFILE: ("too many files are open", "raise the limit with: ulimit -n 4096"),
@@ -119,7 +119,7 @@ def _usage(error: click.UsageError) -> str:
 def _operating_system(error: OSError) -> str:
     reason, hint = OS_ERRORS.get(error.errno or 0, (error.strerror or str(error), None))
     place = error.filename if isinstance(error.filename, str) else None
-    return format_error(f"cannot read or write {place}: {reason}" if place else f"cannot go on: {reason}", hint=hint)
+    return format_error(f"cannot read or write {place}: {reason}" if place else f"cannot continue: {reason}", hint=hint)
 
 
 def interrupted_by(error: BaseException) -> str:
@@ -167,7 +167,7 @@ def describe(error: BaseException) -> tuple[str | None, int]:
     return (
         format_error(
             f"neocog itself failed: {type(error).__name__}: {error}",
-            hint="this is a bug in neocog; NEOCOG_DEBUG=1 shows where, which helps a report",
+            hint="this is a bug in neocog; please report it with the traceback that NEOCOG_DEBUG=1 shows",
         ),
         FAILURE,
     )

@@ -73,7 +73,7 @@ def command(
         for (_, part), relabel in zip(parts, labels, strict=True)
     ]
     if not sum(reader.images for reader in readers):
-        raise DataError(f"{data}: there is no image that can be read", hint=f"see: neocog check {data}")
+        raise DataError(f"{data}: no image can be read", hint=f"see: neocog check {data}")
     with told_of_compiling(quiet=quiet):
         evaluation = evaluate(trained, (batch for reader in readers for batch in reader.batches(0)))
     seconds = time.perf_counter() - began
@@ -123,11 +123,11 @@ def _parts(model: Model, source: Source, split: str | None, *, quiet: bool) -> t
     elif model.learnt_from is None:
         warn(
             "the model file does not say what it learnt from",
-            [f"all {count(len(part), 'image')} of {source.name} are measured on"],
+            [f"all {count(len(part), 'image')} of {source.name} are used"],
             "the figures flatter if these are images that it was trained on",
         )
     else:
-        note(f"{source.name} sets no test part apart; all of its images are measured on")
+        note(f"{source.name} has no test part; all of its images are used")
     return [("unseen" if left_out else name, rest)], left_out
 
 

@@ -141,7 +141,7 @@ def _parts(source: Source) -> tuple[str, list[tuple[str, Dataset]]]:
 def _pixels(data: Dataset, size: ImageSize) -> str:
     native = data.native_size
     have = "of different sizes" if native is None else f"{native.height} x {native.width}"
-    return f"{have}, {_kind(data.channels)}; trained on at {size.height} x {size.width}"
+    return f"{have}, {_kind(data.channels)}; trained at {size.height} x {size.width}"
 
 
 def _kind(channels: int) -> str:

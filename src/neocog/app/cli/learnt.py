@@ -94,7 +94,7 @@ def tell_changes(model: Model, now: Identities, run: str) -> None:
         )
     if len(missing) or len(added):
         warn(
-            "the images are not those that this training began with",
+            "the images have changed since this training began",
             [f"{len(missing):,} of {len(before):,} are missing, {len(added):,} are new"],
-            "the training goes on, but its result is not that of an uninterrupted one",
+            "training continues, but the result will differ from that of an uninterrupted run",
         )

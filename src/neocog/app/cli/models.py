@@ -29,7 +29,7 @@ def find_model(path: Path) -> Path:
         if (path / MODEL_FILE).is_file():
             return path / MODEL_FILE
         raise CommandLineError(
-            f"{path} is a folder without {MODEL_FILE}, a model file or a run folder was needed",
+            f"{path} is neither a model file nor a run folder (it has no {MODEL_FILE})",
             hint="MODEL comes before DATA, as in: neocog evaluate runs/NAME DATA; neocog train DATA makes one",
         )
     if path.exists():

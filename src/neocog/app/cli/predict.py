@@ -51,11 +51,13 @@ class Prediction:
 @click.command("predict", cls=options.Verb)
 @models.argument
 @click.argument("source", type=options.Location(), nargs=-1, metavar="SOURCE...")
-@click.option("--top", type=options.Whole(1), default=1, show_default=True, help="How many classes to name.")
-@click.option("--list", "listed", is_flag=True, help="With -: read a list of paths from stdin, one a line.")
+@click.option(
+    "--top", type=options.Whole(1), default=1, show_default=True, help="Number of classes to print per image."
+)
+@click.option("--list", "listed", is_flag=True, help="With -, read paths from stdin, one per line.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV with a header.")
 @options.as_json
-@click.option("--strict", is_flag=True, help="Exit with 1 if an image could not be read.")
+@click.option("--strict", is_flag=True, help="Exit with 1 if any image cannot be read.")
 @options.batch_size
 @options.threads
 @options.workers
@@ -73,7 +75,7 @@ def command(
     workers: int | None,
     engine: str,
 ) -> None:
-    """Name what images show: prints path, class and probability, one line an image, in order.
+    """Classify images: print the path, class and probability of each image, one per line, in order.
 
     MODEL is a model file or a run folder. SOURCE is an image, a folder, a pattern such as 'a/*.jpg', or - for an image
     on stdin (with --list: for a list of paths). Images that cannot be read are listed on stderr and skipped; so is what
@@ -87,7 +89,7 @@ def command(
         raise CommandLineError("neocog predict needs SOURCE")
     if listed and STDIN not in source:
         raise CommandLineError(
-            "--list needs - among the sources, where the paths that stdin lists belong",
+            "--list needs - as a SOURCE, in the place of the listed paths",
             hint="such as: neocog predict MODEL - --list < paths.txt",
         )
     trained = models.open_model(model, engine, threads)

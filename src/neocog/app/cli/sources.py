@@ -78,7 +78,7 @@ def _expand(source: str, listed: bool, left_out: LeftOut) -> Iterator[Picture]:
         yield from map(_file, _matching(source, left_out))
     else:
         guess = nearest(path.name, _names_beside(path))
-        hint = f"did you mean {path.parent / guess}?" if guess else "check the spelling, and the folder you are in"
+        hint = f"did you mean {path.parent / guess}?" if guess else "check the spelling and the current folder"
         raise CommandLineError(f"there is no file or folder {source}", hint=hint)
 
 
@@ -86,7 +86,7 @@ def _images_below(folder: Path, left_out: LeftOut) -> list[Path]:
     files = [folder / image for image in Walk(folder).images("", left_out)]
     if not files:
         hint = CONVERT if left_out.pictures else f"images end in {' '.join(IMAGE_EXTENSIONS)}"
-        raise DataError(f"{folder}: there are no images in this folder", details=tuple(left_out.notes()), hint=hint)
+        raise DataError(f"{folder}: this folder has no images", details=tuple(left_out.notes()), hint=hint)
     return sorted(files)
 
 

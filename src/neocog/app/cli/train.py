@@ -114,7 +114,7 @@ def _refuse_fixed(ctx: click.Context) -> None:
         if ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
             flag = name.replace("_", "-")
             raise CommandLineError(
-                f"--{flag} cannot be given with --resume: the training goes on with what it began with",
-                hint=f"leave --{flag} out, or train anew without --resume",
+                f"--{flag} cannot be changed with --resume: training continues with its original settings",
+                hint=f"leave --{flag} out, or start a new run without --resume",
                 ctx=ctx,
             )

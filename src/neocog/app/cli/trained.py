@@ -95,7 +95,7 @@ class Outcome:
             (
                 "trained",
                 f"{count(epochs, 'epoch')} in {self.seconds:.1f} s, {self.images_per_second:,.0f} images/s; "
-                f"the best is number {self.best_epoch}",
+                f"best: epoch {self.best_epoch}",
             ),
             (
                 "network",
@@ -104,7 +104,7 @@ class Outcome:
             ),
             ("confused", confused_line(measured)),
             ("model", str(self.folder.best)),
-            ("beside it", ", ".join(path.name for path in self.files if path != self.folder.best)),
+            ("also there", ", ".join(path.name for path in self.files if path != self.folder.best)),
             ("next", self.next_command),
         ]
         return format_table(rows)

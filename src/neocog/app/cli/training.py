@@ -109,7 +109,7 @@ def begin(data: str, flags: Flags, held: contextlib.ExitStack) -> Training:
     """Decide what the flags leave open; make the model and its run folder, and lock that as long as `held` is open."""
     if flags.momentum is not None and flags.optimizer != "sgd":
         raise CommandLineError(
-            f"--momentum belongs to --optimizer sgd, got {flags.optimizer}", hint="leave one of the two out"
+            f"--momentum only applies to --optimizer sgd, got {flags.optimizer}", hint="leave one of the two out"
         )
     splits = datasets.split(datasets.open_source(data), quiet=flags.quiet)
     names = splits.class_names
@@ -156,7 +156,7 @@ def resume(run: Path, data: str | None, flags: Flags, held: contextlib.ExitStack
     path = run.parent if run.name == LAST_FILE else run
     if not (path / LAST_FILE).is_file():
         raise CommandLineError(
-            f"{run} holds no training to resume: there is no {LAST_FILE}",
+            f"{run} cannot be resumed: it has no {LAST_FILE}",
             hint="name a run folder, such as runs/NAME; a training writes that file after its first epoch",
         )
     folder = RunFolder(path)
@@ -212,7 +212,7 @@ def _read(splits: DataSplits, size: ImageSize, flags: Flags) -> tuple[DataSplits
     if readable["train"] < 2:
         raise DataError(
             f"{splits.name}: training needs at least 2 images that can be read, found {readable['train']}",
-            hint="see what is wrong with: neocog check DATA",
+            hint="find out why with: neocog check DATA",
         )
     _tell_notes(splits, flags)
     left = replace(
@@ -231,7 +231,7 @@ def _tell_notes(splits: DataSplits, flags: Flags) -> None:
         warn(f"{count(len(bare), 'class', 'classes')} without training images: {shorten(bare)}")
     if splits.empty_classes:
         folders = count(len(splits.empty_classes), "folder")
-        warn(f"{folders} without an image, taken for no class: {shorten(splits.empty_classes)}")
+        warn(f"{folders} ignored, without an image: {shorten(splits.empty_classes)}")
     if few:
         warn(f"{count(len(few), 'class', 'classes')} with fewer than {FEW_IMAGES} training images: {shorten(few)}")
     if not flags.quiet:
@@ -252,9 +252,9 @@ def _make_folder(name: str, flags: Flags, held: contextlib.ExitStack) -> RunFold
     except NeocogError as error:
         raise NeocogError(error.message, details=error.details, hint="choose another place with --output") from None
     if not flags.overwrite and any(path.exists() for path in _files(folder)) and not _never_begun(folder):
-        resumable = "go on with --resume, " if folder.last.exists() else ""
+        resumable = "continue with --resume, " if folder.last.exists() else ""
         raise CommandLineError(
-            f"{flags.output} holds a training already",
+            f"{flags.output} already holds a training run",
             hint=f"choose another --output, {resumable}or replace it with --overwrite",
         )
     return folder
@@ -441,9 +441,9 @@ def _interrupted(training: Training, what: str) -> str:
     folder = training.folder
     if not _has_begun(folder):
         kept = "the training before it" if isinstance(folder, _Successor) else "nothing"
-        return format_error(f"{what} before the first epoch was done; {kept} is kept")
+        return format_error(f"{what} before the first epoch was finished; {kept} is kept")
     again = f"neocog train {shlex.quote(training.data)} --resume {shlex.quote(str(folder.path))}"
-    return format_error(f"{what}; the epochs done are in {folder.path}", hint=f"go on with: {again}")
+    return format_error(f"{what}; the finished epochs are saved in {folder.path}", hint=f"continue with: {again}")
 
 
 def _opening(training: Training) -> str:
