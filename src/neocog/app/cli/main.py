@@ -16,6 +16,7 @@ import click
 from neocog.app.cli.errors import SUCCESS, CommandLineError, nearest, run_reported, warn
 from neocog.app.cli.output import prepare_streams
 from neocog.errors import NeocogWarning
+from neocog.resources import NUMPY_BYTES, require_memory
 
 # verb → (module, one line for the help page); in the order of a first acquaintance
 VERBS: dict[str, tuple[str, str]] = {
@@ -56,6 +57,7 @@ class Verbs(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in VERBS:
             return None
+        require_memory(NUMPY_BYTES, "loading NumPy")
         module = importlib.import_module(VERBS[cmd_name][0])
         return cast(click.Command, module.command)
 
