@@ -137,7 +137,9 @@ def test_an_empty_stdin_is_told(trained_once):
 def test_a_reader_that_has_enough_is_no_error(trained_once, images):
     read, write = os.pipe()
     os.close(read)  # as head does, only sooner
-    done = subprocess.run([*NEOCOG, "predict", trained_once[0], images], stdout=write, stderr=subprocess.PIPE)
+    done = subprocess.run(
+        [*NEOCOG, "predict", trained_once[0], images, "--quiet"], stdout=write, stderr=subprocess.PIPE
+    )
     os.close(write)
     assert (done.returncode, done.stderr) == (0, b"")
 
@@ -191,7 +193,7 @@ def test_sources_keep_the_order_in_which_they_are_named(images):
 
 
 def test_a_closed_stdout_is_no_crash(trained_once, images):
-    words = shlex.join([*NEOCOG, "predict", str(trained_once[0]), str(images)])
+    words = shlex.join([*NEOCOG, "predict", str(trained_once[0]), str(images), "--quiet"])
     done = subprocess.run(["sh", "-c", f"{words} >&-"], stderr=subprocess.PIPE)
     assert (done.returncode, done.stderr) == (0, b"")
 
