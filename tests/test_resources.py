@@ -321,3 +321,82 @@ def test_a_limit_says_what_it_leaves(tmp_path: Path, monkeypatch: pytest.MonkeyP
     pages = resource.getpagesize()
     root = system(tmp_path, {"proc/self/statm": f"{10**6} 5 4 3 2 {100 * MB // pages} 0\n"})
     assert available_memory(root) == 800 * MB
+
+
+# -- too little memory ------------------------------------------------------------------------------------------------
+
+UNDER_A_LIMIT = """
+import resource, sys
+def limit(megabytes):
+    used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + (megabytes << 20),) * 2)
+"""
+
+needs_proc = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux's /proc")
+
+
+def python(code: str, cache: Path) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "NEOCOG_CACHE": str(cache), "OPENBLAS_NUM_THREADS": "2"}  # each takes memory
+    command = [sys.executable, "-c", UNDER_A_LIMIT + code]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+
+
+@needs_proc
+@pytest.mark.parametrize("megabytes", [20, 60, 100, 125, 150, 200])
+def test_the_command_line_says_that_there_is_no_memory(megabytes: int, tmp_path: Path) -> None:
+    code = f"from neocog.app.cli.main import main\nlimit({megabytes})\nmain(['bench', '--quick', '--quiet'])"
+    done = python(code, tmp_path)
+    assert done.returncode == 1, done.stderr
+    assert done.stderr.startswith("error: out of memory"), done.stderr
+    assert "neocog itself failed" not in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@needs_proc
+@pytest.mark.parametrize("megabytes", [20, 60, 100])
+def test_neocog_is_imported_and_says_that_there_is_no_memory_for_more(megabytes: int, tmp_path: Path) -> None:
+    done = python(f"limit({megabytes})\nimport neocog\nneocog.Model", tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.strip().splitlines()[-1].startswith("MemoryError: loading NumPy takes about 112 MB")
+
+
+PREDICT_UNDER_A_LIMIT = """
+import numpy as np, neocog as nc
+import neocog.engines.native
+model = nc.Model(nc.Sequential(nc.Conv2d(2, 3), nc.Flatten(), nc.Linear(3)), (6, 6, 1))
+model.parameters
+limit({})
+model.predict(np.zeros((2, 6, 6), np.uint8))
+"""
+
+
+@needs_proc
+def test_llvm_is_not_asked_for_what_would_end_the_process(tmp_path: Path) -> None:
+    done = python(PREDICT_UNDER_A_LIMIT.format(12), tmp_path)
+    assert done.returncode == 1, done.stderr
+    assert done.stderr.strip().splitlines()[-1].startswith("MemoryError: compiling a program takes about 24 MB")
+    assert python(PREDICT_UNDER_A_LIMIT.format(200), tmp_path).returncode == 0
+
+
+@needs_proc
+def test_llvm_that_cannot_be_loaded_for_want_of_memory_is_told_as_that(tmp_path: Path) -> None:
+    code = (
+        "import numpy as np, neocog as nc\n"
+        "from neocog.engines import get_engine\n"
+        "model = nc.Model(nc.Sequential(nc.Flatten(), nc.Linear(3)), (6, 6, 1))\nlimit(30)\nmodel(np.zeros((1, 6, 6)))"
+    )
+    done = python(code, tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.strip().splitlines()[-1].startswith("MemoryError: there is too little memory to load LLVM")
+
+
+def test_what_loads_libraries_says_in_words_of_its_own_that_there_is_no_memory() -> None:
+    for words in ("libx.so: failed to map segment from shared object", "libx.so: Cannot allocate memory"):
+        assert resources.lacks_memory(ImportError(words))
+        assert resources.lacks_memory(OSError(words))
+        hidden = OSError("the library was not found here")  # as llvmlite says it
+        hidden.__context__ = OSError(words)
+        assert resources.lacks_memory(hidden)
+    assert resources.lacks_memory(MemoryError())
+    for other in (ImportError("No module named numpy"), RuntimeError("cannot allocate memory"), OSError(2, "missing")):
+        assert not resources.lacks_memory(other)

@@ -107,16 +107,30 @@ __all__ = [  # noqa: RUF022 - in the order of the homes above
 ]
 
 
-def __getattr__(name: str) -> Any:
+def _load(module: str) -> Any:
+    import sys
     from importlib import import_module
 
+    from neocog.resources import NUMPY_BYTES, lacks_memory, require_memory
+
+    if module.startswith("neocog") and "numpy" not in sys.modules:
+        require_memory(NUMPY_BYTES, "loading NumPy")
+    try:
+        return import_module(module)
+    except ImportError as error:
+        if lacks_memory(error):
+            raise MemoryError("there is too little memory to load NumPy and what else neocog needs") from error
+        raise
+
+
+def __getattr__(name: str) -> Any:
     value: Any
     if name in _HOME_OF:
-        value = getattr(import_module(_HOME_OF[name]), name)
+        value = getattr(_load(_HOME_OF[name]), name)
     elif name in _MODULES:
-        value = import_module(_MODULES[name])
+        value = _load(_MODULES[name])
     elif name == "__version__":
-        value = import_module("importlib.metadata").version("neocog")
+        value = _load("importlib.metadata").version("neocog")
     else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     globals()[name] = value  # the next use does not come here

@@ -22,6 +22,8 @@ from neocog.reading import expanded, read_text
 ROOT = Path("/")
 UNTOLD = 4 << 30  # bytes that count as available where the system does not tell
 _MOST = 1 << 20  # bytes of a file of the kernel
+NUMPY_BYTES = 112 << 20  # what NumPy takes when it is loaded; OpenBLAS ends a process that has less
+_NO_MEMORY = ("cannot allocate memory", "failed to map segment", "cannot create shared object descriptor")
 # What a group's usage holds and gives back as soon as somebody needs it: what was read from files, and names of files.
 _GIVEN_BACK = ("inactive_file", "active_file", "slab_reclaimable")
 
@@ -51,6 +53,35 @@ def available_memory(root: Path = ROOT) -> int:
     if machine is not None:
         left.append(machine * 1024)
     return max(0, min([*left, *_within_limits(root)], default=UNTOLD))
+
+
+def require_memory(size: int, purpose: str) -> None:
+    """Refuse a purpose for which the limits on this process (`ulimit -v`) leave too little.
+
+    It is for code that ends the process, instead of raising an error, when it gets no memory.
+
+    Raises:
+        MemoryError: they leave less than `size` bytes.
+    """
+    left = min(_within_limits(ROOT), default=size)
+    if left < size:
+        has = f"the limits of this process leave {max(0, left) >> 20}"
+        raise MemoryError(f"{purpose} takes about {size >> 20} MB of memory, and {has}")
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Whether an error, or one that it came from, says that there was no memory.
+
+    What loads libraries says so in words of its own.
+    """
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, MemoryError) or (
+            isinstance(seen, ImportError | OSError) and any(words in str(seen).lower() for words in _NO_MEMORY)
+        ):
+            return True
+        seen = seen.__cause__ or seen.__context__
+    return False
 
 
 def cache_folder() -> Path | None:

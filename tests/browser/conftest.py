@@ -20,7 +20,7 @@ from neocog.app.page.session import FIRST, Gallery, Input, Session
 from neocog.data.builtin import read_digits
 from neocog.errors import NeocogError
 
-LIMIT = 30.0  # seconds
+LIMIT = 120.0  # seconds
 REQUIRED = os.environ.get("NEOCOG_BROWSER_TESTS") == "required"
 # Without the last ones Chromium looks for its maker's hosts at every start.
 HERE = ("http://127.0.0.1:", "blob:", "data:", "file:")

@@ -123,7 +123,7 @@ def test_a_server_that_has_stopped_is_told(lesson: Session, browser: Any) -> Non
     page.goto(server.address)
     settle(page)
     server.stop()
-    thread.join(20)
+    thread.join(120)
     page.locator("nav button[data-room=gradient]").click()
     page.wait_for_selector(".failed[data-code=stopped]")
     assert "neocog explain" in page.locator(".failed").first.inner_text()

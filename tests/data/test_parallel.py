@@ -1,5 +1,4 @@
 import threading
-import time
 
 import pytest
 
@@ -9,19 +8,24 @@ from neocog.errors import SettingError
 
 @pytest.mark.parametrize("workers", [0, 1, 4])
 def test_results_come_in_order_whatever_the_workers(workers):
+    others = threading.Event()
+
     def slow_first(n: int) -> int:
-        time.sleep(0.02 if n == 0 else 0)
+        if n == 0 and workers > 1:
+            assert others.wait(60)  # until a later one is done
+        elif n == 5:
+            others.set()
         return n * n
 
     assert list(map_in_order(slow_first, range(50), workers=workers, ahead=8)) == [n * n for n in range(50)]
 
 
 def test_look_ahead_is_bounded():
-    started = []
-    results = map_in_order(started.append, range(1000), workers=2, ahead=5)
-    next(results)
-    time.sleep(0.05)
-    assert len(started) <= 6
+    taken = []
+    results = map_in_order(lambda n: n, (taken.append(n) or n for n in range(1000)), workers=2, ahead=5)
+    for n in range(20):
+        assert next(results) == n
+        assert len(taken) <= n + 6
     results.close()
 
 
@@ -34,7 +38,7 @@ def test_an_exception_is_raised_in_its_turn():
 
 def test_closing_early_leaves_no_thread():
     before = threading.active_count()
-    results = map_in_order(lambda n: time.sleep(0.001), range(10_000), workers=3, ahead=50)
+    results = map_in_order(lambda n: n, range(10_000), workers=3, ahead=50)
     next(results)
     results.close()
     assert threading.active_count() == before

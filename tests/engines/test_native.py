@@ -260,8 +260,8 @@ def test_interrupting_a_training_step_leaves_no_thread_spinning() -> None:
         "g = trace(article(), (28, 28, 1))\n"
         "s = NativeEngine().stepper(g, initial_parameters(g), StepSettings(CrossEntropy(), SGD(), 64), 2)\n"
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "threading.Timer(0.5, _thread.interrupt_main).start()\n"
         "try:\n"
+        "    threading.Timer(0.5, _thread.interrupt_main).start()\n"
         "    while True: s.step(np.zeros((64, 28, 28, 1), np.uint8), np.zeros(64, np.int32), 0.1)\n"
         "except KeyboardInterrupt: print('stopped')\n"
     )
@@ -430,6 +430,29 @@ def test_a_short_program_runs_on_one_thread_and_a_long_one_on_all(monkeypatch: p
     together = predictor.logits(images)
     assert threading.active_count() == before + 1
     assert together[:1].tobytes() == alone.tobytes()
+
+
+@pytest.mark.usefixtures("shared")
+@pytest.mark.parametrize("most", [0, 1])
+def test_where_no_more_threads_can_be_started_fewer_give_the_same_bits(
+    monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    images, _ = batch(GRAPH, 9)
+    want = NativeEngine().predictor(GRAPH, initial_parameters(GRAPH), 1).logits(images)
+    start, started = threading.Thread.start, list[threading.Thread]()
+
+    def refuse(thread: threading.Thread) -> None:
+        if len(started) == most:
+            raise RuntimeError("can't start new thread")
+        started.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    predictor = NativeEngine().predictor(GRAPH, initial_parameters(GRAPH), 4)
+    with pytest.warns(NeocogWarning, match=f"{most + 1} of 4 threads could be started"):
+        assert predictor.logits(images).tobytes() == want.tobytes()
+    assert predictor.threads == most + 1
+    assert predictor.logits(images).tobytes() == want.tobytes()
 
 
 def test_an_answer_is_not_touched_by_the_next() -> None:

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -175,3 +176,73 @@ def test_what_a_listener_raises_here_reaches_the_caller(parts, started) -> None:
     main = threading.current_thread()
     with pytest.raises(KeyError, match="listener"):
         compile_pieces(parts, host_target(), listen)
+
+
+ENDLESS = """
+import sys
+from neocog.jit import crew, pieces
+from neocog.emit.program import emit_program
+from neocog.jit.host import host_target
+from neocog.model.graph import trace
+from neocog.model.zoo import article
+from neocog.plan.planner import plan_program
+crew.WORTH_A_HELPER = pieces.FULL = 1
+crew.available_threads = lambda: 3
+start = crew._start
+def told():
+    process = start()
+    print(process.pid, flush=True)
+    return process
+crew._start = told
+parts = pieces.split(emit_program(plan_program(trace(article(), (12, 12, 1)), 1, host_target())))
+while True:
+    crew.compile_pieces(parts, host_target())
+"""
+
+
+def gone(number: int) -> bool:
+    """Whether a process has ended; one that nobody waited for counts too, since another has to do that."""
+    try:
+        return "\nState:\tZ" in Path(f"/proc/{number}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's /proc")
+def test_helpers_end_with_a_caller_that_is_killed(tmp_path: Path) -> None:
+    environment = {**os.environ, "NEOCOG_CACHE": str(tmp_path)}
+    caller = subprocess.Popen([sys.executable, "-c", ENDLESS], env=environment, stdout=subprocess.PIPE, text=True)
+    assert caller.stdout is not None
+    helpers = [int(caller.stdout.readline()) for _ in range(4)]  # two of a first round, and two of the next
+    caller.kill()
+    helpers += [int(line) for line in caller.communicate(timeout=60)[0].split()]
+    deadline = time.monotonic() + 60
+    while not all(map(gone, helpers)):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_forked_child_does_not_keep_helpers_alive(parts, started, monkeypatch) -> None:
+    """It would hold their stdin open, at whose end they end."""
+    children: list[tuple[int, int]] = []
+    read_frame = crew.read_frame
+
+    def fork_once(stream):
+        if not children:
+            ready, release = os.pipe()
+            child = os.fork()
+            if not child:
+                os.close(release)
+                pipes = [pipe for process in started for pipe in (process.stdin, process.stdout)]
+                os._exit(0 if pipes and all(pipe.raw.closed for pipe in pipes) else 1)
+            os.close(ready)
+            os.close(release)
+            children.append((child, os.waitpid(child, 0)[1]))
+        return read_frame(stream)
+
+    monkeypatch.setattr(crew, "read_frame", fork_once)
+    want = alone(parts)
+    assert compile_pieces(parts, host_target()) == want
+    assert [code for _, code in children] in ([0], [])  # none where this thread was done before a helper answered

@@ -13,7 +13,8 @@ from collections.abc import Callable
 
 import pytest
 
-from neocog.emit.team import team_text
+from neocog.emit.team import ASLEEP, MEMBER_SLOTS, team_text
+from neocog.errors import EngineError, NeocogWarning
 from neocog.jit.codegen import generate
 from neocog.jit.compile import ENTRY
 from neocog.jit.host import make_target
@@ -50,7 +51,7 @@ def test_every_thread_gets_its_own_addresses() -> None:
 
 
 def test_members_work_at_the_same_time() -> None:
-    team, together = Team(3), threading.Barrier(3, timeout=10)
+    team, together = Team(3), threading.Barrier(3, timeout=60)
     passed: list[int] = []
     team.run(job_of(3, lambda index: (together.wait(), passed.append(index))))
     assert sorted(passed) == [0, 1, 2]
@@ -73,7 +74,7 @@ def test_no_job_is_lost_between_looking_out_and_falling_asleep(size: int) -> Non
 
 def test_an_interrupt_waits_for_the_work_and_then_comes() -> None:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have had it ignored
-    team, together = Team(2), threading.Barrier(2, timeout=10)
+    team, together = Team(2), threading.Barrier(2, timeout=60)
     finished: list[int] = []
 
     def work(index: int) -> None:
@@ -98,21 +99,64 @@ def test_threads_end_with_their_team(asleep: bool) -> None:
     started = set(threading.enumerate()) - before
     assert len(started) == 2
     if asleep:
-        time.sleep(0.1)
+        wait_until_asleep(team)
     del team
     gc.collect()
     for thread in started:
-        thread.join(timeout=10)
+        thread.join(timeout=60)
         assert not thread.is_alive()
 
 
-def test_an_idle_team_uses_no_processor_time() -> None:
-    team = Team(4)
-    team.run(job_of(4, lambda _: None))
-    time.sleep(0.1)
-    start = time.process_time()
-    time.sleep(0.3)
-    assert time.process_time() - start < 0.05
+def wait_until_asleep(team: Team) -> None:
+    """Wait until every member has left compiled code, where it looks out for work."""
+    deadline = time.monotonic() + 60
+    assert team._crew is not None
+    flags = team._crew._lines.reshape(-1, MEMBER_SLOTS)[:, ASLEEP]
+    while not flags.all():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+def test_an_idle_team_falls_asleep_and_wakes_for_the_next_job() -> None:
+    team, seen = Team(4), list[int]()
+    for _ in range(3):
+        seen.clear()
+        team.run(job_of(4, seen.append))
+        assert sorted(seen) == [0, 1, 2, 3]
+        wait_until_asleep(team)
+
+
+def no_more_than(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    """Let so many threads start, and no more, as a system does that has no room for them."""
+    start, started = threading.Thread.start, list[threading.Thread]()
+
+    def refuse(thread: threading.Thread) -> None:
+        if len(started) == count:
+            raise RuntimeError("can't start new thread")
+        started.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+
+
+def test_fewer_threads_than_wanted_do_the_same_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    no_more_than(monkeypatch, 2)
+    team, seen = Team(5), list[int]()
+    with pytest.warns(NeocogWarning, match="3 of 5 threads could be started"):
+        assert team.gather() == 3
+    for _ in range(3):
+        seen.clear()
+        team.run(job_of(3, seen.append))
+        assert sorted(seen) == [0, 1, 2]
+
+
+def test_a_job_for_more_threads_than_can_be_started_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    no_more_than(monkeypatch, 0)
+    with (
+        pytest.warns(NeocogWarning, match="1 of 2 threads could be started"),
+        pytest.raises(EngineError, match="1 of 2 threads could be started"),
+    ):
+        Team(2).run(job_of(2, print))
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")

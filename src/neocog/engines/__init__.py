@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from neocog.engines.base import Engine
-from neocog.errors import SettingError
+from neocog.errors import EngineError, SettingError
+from neocog.resources import lacks_memory
 
 ENGINES = ("native", "reference", "torch")
 
@@ -17,13 +18,20 @@ def get_engine(name: str) -> Engine:
     Raises:
         SettingError: there is no such engine.
         EngineError: it cannot run here.
+        MemoryError: there is too little memory to load it.
 
     >>> get_engine("reference").name
     'reference'
     """
     if name == "native":
-        from neocog.engines.native import NativeEngine
-
+        try:
+            from neocog.engines.native import NativeEngine
+        except (ImportError, OSError) as error:  # of llvmlite, which says where it looked, but not what was wrong
+            if lacks_memory(error):
+                raise MemoryError("there is too little memory to load LLVM, which takes about 150 MB") from error
+            raise EngineError(
+                f"the native engine cannot be loaded: {error}", hint="install it again: pip install --force llvmlite"
+            ) from error
         return NativeEngine()
     if name == "reference":
         from neocog.engines.reference import ReferenceEngine

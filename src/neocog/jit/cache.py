@@ -46,9 +46,10 @@ class ObjectCache:
             return None
         try:
             with open_file(folder / f"{key}.o", MAX_ENTRY_BYTES) as file:
-                if not is_trusted(os.fstat(file.fileno())):
+                status = os.fstat(file.fileno())
+                if not is_trusted(status):
                     return None
-                digest, body = file.read(DIGEST_BYTES), file.read(MAX_ENTRY_BYTES)
+                digest, body = file.read(DIGEST_BYTES), file.read(max(0, status.st_size - DIGEST_BYTES))
                 if _digest(key, body) != digest:
                     return None
                 with contextlib.suppress(OSError):

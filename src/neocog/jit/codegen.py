@@ -11,11 +11,13 @@ from neocog.errors import EngineError
 from neocog.interrupts import interrupts_deferred
 from neocog.jit.host import initialise_llvm
 from neocog.plan.target import Target
+from neocog.resources import require_memory
 
 OPTIONS = (
     "rotate combine simplify, short: O2 no-vectorise no-unroll, codegen 2 pic"  # of the cache key: change together
 )
 CODEGEN_LEVEL = 2
+ROOM = 24 << 20  # bytes that LLVM takes for a long piece
 
 
 def generate(text: str, target: Target, *, thorough: bool = False) -> bytes:
@@ -28,7 +30,9 @@ def generate(text: str, target: Target, *, thorough: bool = False) -> bytes:
 
     Raises:
         EngineError: LLVM cannot compile this for this processor.
+        MemoryError: there is too little memory to try: LLVM would end the process.
     """
+    require_memory(ROOM, "compiling a program")
     initialise_llvm()
     # llvmlite frees what LLVM made when Python drops it, and there Python swallows an interrupt. No code of Python's
     # runs while LLVM is at work, so Ctrl-C waits hardly longer than it would.

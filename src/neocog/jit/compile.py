@@ -29,6 +29,7 @@ from neocog.jit.codegen import OPTIONS
 from neocog.jit.host import initialise_llvm
 from neocog.jit.objects import pack, unpack
 from neocog.plan.target import Target
+from neocog.resources import require_memory
 
 if TYPE_CHECKING:
     from llvmlite import ir
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 ENTRY = ctypes.CFUNCTYPE(
     None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64
 )
+ROOM = 8 << 20  # bytes that LLVM takes to load the shortest program
 CODE = ("compile.py", "codegen.py", "objects.py", "pieces.py")  # of this room, what decides what objects hold
 
 
@@ -66,7 +68,9 @@ def load_objects(images: Sequence[bytes], names: Sequence[str]) -> Library:
 
     Raises:
         EngineError: they are not what this process can load, or lack a function.
+        MemoryError: there is too little memory for them.
     """
+    require_memory(ROOM + 4 * sum(map(len, images)), "loading a program")
     initialise_llvm()
     with interrupts_deferred():  # what LLVM has begun, llvmlite must hear of
         return _load(images, names)

@@ -18,7 +18,7 @@ from app.pictures import write_photos
 from neocog.app.page.server import page_file
 from neocog.errors import NeocogError
 
-LIMIT = 60.0  # seconds; compiling included
+LIMIT = 180.0  # seconds; compiling included
 
 
 def page_is_built() -> bool:

@@ -109,3 +109,15 @@ def test_output_to_a_full_disk_is_one_message():
     assert done.stderr.startswith("error: cannot continue: the disk is full\n")
     assert "Traceback" not in done.stderr
     assert "Exception ignored" not in done.stderr
+
+
+def test_what_works_but_not_as_asked_is_one_warning(run, trained_once, monkeypatch):
+    monkeypatch.setenv("NEOCOG_THREADS", "2")
+    folder, photos = trained_once
+    done = run("evaluate", folder, photos, "--threads", "64", "--quiet")
+    assert done.code == 0
+    assert done.err == (
+        "warning: of 64 threads, 2 will compute: this process may keep no more busy, and the results are the same\n"
+        "  hint: where the system tells the number of processors wrongly, set NEOCOG_THREADS=64\n"
+    )
+    assert run("evaluate", folder, photos, "--threads", "2", "--quiet").err == ""

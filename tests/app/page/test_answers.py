@@ -151,17 +151,17 @@ def test_what_two_views_ask_for_at_once_is_computed_once(session: Session) -> No
     def compute() -> int:
         calls.append(1)
         started.set()
-        assert release.wait(20)
+        assert release.wait(120)
         return 7
 
     found: list[int] = []
     threads = [threading.Thread(target=lambda: found.append(session.remember("key", compute))) for _ in range(2)]
     threads[0].start()
-    assert started.wait(20)
+    assert started.wait(120)
     threads[1].start()
     release.set()
     for thread in threads:
-        thread.join(20)
+        thread.join(120)
     assert found == [7, 7]
     assert len(calls) == 1
 

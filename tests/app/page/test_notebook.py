@@ -14,7 +14,7 @@ from explain.networks import make_image, make_model
 from neocog.app.page.notebook import show
 from neocog.explain.trace import trace
 
-LIMIT = 20.0  # seconds
+LIMIT = 120.0  # seconds
 pytest.importorskip("anywidget")
 
 

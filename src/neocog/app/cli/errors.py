@@ -25,6 +25,7 @@ import click
 from neocog.errors import NeocogError, SettingError
 from neocog.interrupts import Terminated
 from neocog.text import printable
+from neocog.resources import lacks_memory
 
 ALIKE = 0.7  # of 1, the likeness from which a word is taken for a slip: 0.6 would take resnet for lenet5
 LIKENED, LONGEST = 1000, 100  # words that are compared at most, and their characters
@@ -158,10 +159,14 @@ def describe(error: BaseException) -> tuple[str | None, int]:
             code = USAGE if isinstance(error, SettingError) else FAILURE
             return format_error(error.message, error.details, error.hint), code
         case MemoryError():
-            return (
-                format_error("out of memory", hint="try a smaller --batch-size or --img-size, or close other programs"),
-                FAILURE,
-            )
+            hint = "try a smaller --batch-size or --img-size, close other programs, or raise the limit (ulimit -v)"
+            return format_error("out of memory", [str(error)] if str(error) else [], hint), FAILURE
+        case ImportError() | OSError() if lacks_memory(error):
+            hint = "close other programs, or raise the limit on this one (ulimit -v)"
+            return format_error("out of memory: a library could not be loaded", hint=hint), FAILURE
+        case RuntimeError() if "can't start new thread" in str(error):
+            hint = "try --threads 1 and --workers 0, or raise the limits (ulimit -u, ulimit -v)"
+            return format_error("no more threads can be started", hint=hint), FAILURE
         case OSError():
             return _operating_system(error), FAILURE
     return (

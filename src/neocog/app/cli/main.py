@@ -17,6 +17,7 @@ from neocog.app.cli.errors import SUCCESS, CommandLineError, nearest, run_report
 from neocog.app.cli.output import prepare_streams
 from neocog.errors import NeocogWarning
 from neocog.interrupts import signals_raised
+from neocog.resources import NUMPY_BYTES, require_memory
 
 # verb → (module, one line for the help page); in the order of a first acquaintance
 VERBS: dict[str, tuple[str, str]] = {
@@ -57,6 +58,7 @@ class Verbs(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in VERBS:
             return None
+        require_memory(NUMPY_BYTES, "loading NumPy")
         module = importlib.import_module(VERBS[cmd_name][0])
         return cast(click.Command, module.command)
 
