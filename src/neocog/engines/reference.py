@@ -18,6 +18,7 @@ from neocog.engines.base import (
     peak_sources,
     room_for_peaks,
 )
+from neocog.engines.room import check_room
 from neocog.errors import ShapeError
 from neocog.model.graph import Graph
 from neocog.model.parameters import check_parameters
@@ -75,6 +76,7 @@ class ReferencePredictor:
         """Give the largest value of every feature map in float64."""
         images = check_images(self.graph, images)
         result = {i: np.empty(room.shape) for i, room in room_for_peaks(self.graph, len(images)).items()}
+        _check_room(self.graph, len(images))
         for start in range(0, len(images), CHUNK):
             chunk = slice(start, start + CHUNK)
             outputs = forward(self.graph, self.exact_parameters, images[chunk]).outputs
@@ -85,10 +87,18 @@ class ReferencePredictor:
     def _outputs(self, images: Images, index: int) -> NDArray[np.float64]:
         images = check_images(self.graph, images)
         result = np.empty((len(images), self.graph.nodes[index].output.size))
+        _check_room(self.graph, len(images))
         for start in range(0, len(images), CHUNK):
             chunk = slice(start, start + CHUNK)
             result[chunk] = forward(self.graph, self.exact_parameters, images[chunk]).outputs[index]
         return result
+
+
+def _check_room(graph: Graph, count: int) -> None:
+    """Raise EngineError where what the layers give for so many images, all of it kept, is more than fits."""
+    values = graph.input.size + sum(node.output.size for node in graph.nodes)
+    images = min(count, CHUNK)
+    check_room(f"prediction of {images} images", 8 * images * values)
 
 
 class ReferenceStepper:
