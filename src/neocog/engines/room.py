@@ -12,12 +12,18 @@ from neocog.resources import available_memory
 WORTH_ASKING = 256 << 20  # bytes: what is left is looked up in some files of the kernel, which takes a while
 
 
+def lacking(needed: int) -> int | None:
+    """Return the bytes that are left where they are fewer than needed; None where there is room."""
+    if needed < WORTH_ASKING:
+        return None
+    left = available_memory()
+    return left if needed > left else None
+
+
 def check_room(what: str, needed: int) -> None:
     """Raise EngineError where `what` needs more bytes than are left."""
-    if needed < WORTH_ASKING:
-        return
-    left = available_memory()
-    if needed > left:
+    left = lacking(needed)
+    if left is not None:
         raise EngineError(
             f"{what} needs {needed / 1e9:,.1f} GB of memory, {left / 1e9:,.1f} GB are left",
             hint="use a smaller batch size, fewer threads or smaller images, or close other programs",
