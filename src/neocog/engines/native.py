@@ -206,15 +206,15 @@ class NativePredictor:
                 self._peaks.executable.prepare()
 
     def logits(self, images: Images) -> Array:
-        """Give (N, outputs) for images (N, H, W, C)."""
+        """Return (N, outputs) for images (N, H, W, C)."""
         return self._run(images, features=False)
 
     def features(self, images: Images) -> Array:
-        """Give (N, features) for images (N, H, W, C)."""
+        """Return (N, features) for images (N, H, W, C)."""
         return self._run(images, features=True)
 
     def peaks(self, images: Images) -> dict[int, Array]:
-        """Give the largest value of every feature map; see engines/base.py. The first call makes a program."""
+        """Return the largest value of every feature map; see engines/base.py. The first call makes a program."""
         images = check_images(self._graph, images)
         answers = room_for_peaks(self._graph, len(images))
         if answers:
@@ -250,7 +250,7 @@ class NativePredictor:
         return answers
 
     def executable(self, count: int) -> Executable:
-        """Give the compiled program for so many images at a time, for measurements and plan dumps."""
+        """Return the compiled program for so many images at a time, for measurements and plan dumps."""
         batch = _program_size(count)
         return (self._programs.get(batch) or self._prediction(batch)).executable
 

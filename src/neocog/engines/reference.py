@@ -53,27 +53,27 @@ class ReferencePredictor:
         self.exact_parameters = _widen(parameters)
 
     def logits(self, images: Images) -> Array:
-        """Give (N, outputs) for images (N, H, W, C), uint8 or float32 in [0, 1]; N may be 0."""
+        """Return (N, outputs) for images (N, H, W, C), uint8 or float32 in [0, 1]; N may be 0."""
         return self.exact_logits(images).astype(np.float32)
 
     def features(self, images: Images) -> Array:
-        """Give (N, features): what the convolution part hands to the rest, in (row, column, channel) order."""
+        """Return (N, features): what the convolution part hands to the rest, in (row, column, channel) order."""
         return self.exact_features(images).astype(np.float32)
 
     def peaks(self, images: Images) -> dict[int, Array]:
-        """Give the largest value of every feature map; see engines/base.py."""
+        """Return the largest value of every feature map; see engines/base.py."""
         return {index: peak.astype(np.float32) for index, peak in self.exact_peaks(images).items()}
 
     def exact_logits(self, images: Images) -> NDArray[np.float64]:
-        """Give the logits in float64."""
+        """Return the logits in float64."""
         return self._outputs(images, len(self.graph.nodes) - 1)
 
     def exact_features(self, images: Images) -> NDArray[np.float64]:
-        """Give the features in float64."""
+        """Return the features in float64."""
         return self._outputs(images, self.graph.feature_node)
 
     def exact_peaks(self, images: Images) -> dict[int, NDArray[np.float64]]:
-        """Give the largest value of every feature map in float64."""
+        """Return the largest value of every feature map in float64."""
         images = check_images(self.graph, images)
         result = {i: np.empty(room.shape) for i, room in room_for_peaks(self.graph, len(images)).items()}
         _check_room(self.graph, len(images))

@@ -349,7 +349,7 @@ def _read_document(path: Path, header: dict[str, Any]) -> dict[str, Any]:
 
 
 def _check_size(path: Path, header: dict[str, Any], file: BinaryIO, start: int) -> int:
-    """Give the bytes of tensors that the header announces, or raise before reading them if the file differs."""
+    """Return the bytes of tensors that the header announces, or raise before reading them if the file differs."""
     ends = [0]
     for name, entry in header.items():
         if name == "__metadata__":

@@ -23,7 +23,7 @@ from neocog.model.limits import memory_values, shown
 from neocog.model.shapes import ImageShape
 
 Picture: TypeAlias = "str | os.PathLike[str] | bytes | Image.Image"
-Looked: TypeAlias = "NDArray[np.generic] | Picture | Sequence[Picture]"
+AnyImages: TypeAlias = "NDArray[np.generic] | Picture | Sequence[Picture]"
 """What a model can be asked about."""
 
 PIECES = (256, 64, 8)
@@ -52,7 +52,7 @@ def piece_size(graph: Graph) -> int:
 
 
 def in_pieces(
-    graph: Graph, resize: ResizeRule, images: Looked | Iterator[Picture], size: int
+    graph: Graph, resize: ResizeRule, images: AnyImages | Iterator[Picture], size: int
 ) -> tuple[int, Iterator[Images]]:
     """Return how many images there are, and the images as engines take them, at most `size` at a time.
 
