@@ -50,6 +50,12 @@ def test_pictures_are_read_as_files_are_everywhere(make_model, files, method, re
         np.testing.assert_array_equal(ask(one), ask(decoded(files[:1], resize)))
 
 
+def test_a_tilde_before_a_picture_is_the_home_folder(make_model, files, monkeypatch):
+    monkeypatch.setenv("HOME", str(files[0].parent))
+    model = make_model()
+    assert (model(["~/0.png", Path("~/1.png")]) == model(files[:2])).all()
+
+
 def test_peaks_of_pictures(make_model, files):
     model = make_model()
     assert (model.peaks(files)[0] == model.peaks(decoded(files))[0]).all()

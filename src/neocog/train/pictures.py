@@ -21,6 +21,7 @@ from neocog.errors import DataError
 from neocog.model.graph import Graph
 from neocog.model.limits import memory_values, shown
 from neocog.model.shapes import ImageShape
+from neocog.reading import expanded
 
 Picture: TypeAlias = "str | os.PathLike[str] | bytes | Image.Image"
 AnyImages: TypeAlias = "NDArray[np.generic] | Picture | Sequence[Picture]"
@@ -112,8 +113,9 @@ def _decoded(graph: Graph, resize: ResizeRule, pictures: list[Picture], size: in
 
     def decode(item: tuple[int, Picture]) -> NDArray[np.uint8]:
         place, picture = item
-        named = isinstance(picture, str | os.PathLike) or len(pictures) == 1
-        source: Any = picture
+        is_path = isinstance(picture, str | os.PathLike)
+        named = is_path or len(pictures) == 1
+        source: Any = expanded(picture) if is_path else picture
         return decode_image(source, wanted, resize, name=None if named else f"image {place}")
 
     numbered = list(enumerate(pictures))
