@@ -115,14 +115,21 @@ def test_streams_are_read_to_their_end_and_give_the_pixels_of_the_file():
 
 def test_a_stream_without_end_is_left_when_its_first_bytes_are_no_image(monkeypatch):
     stream = Stream(b"", endless=True)
-    with pytest.raises(DataError, match="not an image in a known format"):
+    with pytest.raises(DataError, match=r"^image: not an image in a known format \(it begins with b'\\x00"):
         decode_image(stream, SIZE)
     assert stream.given < 1000
     monkeypatch.setattr(decode, "MAX_BYTES", 1 << 22)
     stream = Stream(encoded("PNG"), endless=True)
-    with pytest.raises(DataError, match="an image file may hold 4,194,304 bytes"):
+    with pytest.raises(DataError, match="image: an image file may hold 4,194,304 bytes, found more"):
         decode_image(stream, SIZE)
     assert stream.given == (1 << 22) + 1
+
+
+def test_a_stream_that_is_closed_or_fails_is_an_error():
+    closed = io.BytesIO(encoded("PNG"))
+    closed.close()
+    with pytest.raises(DataError, match="image: the stream cannot be read: I/O operation on closed file"):
+        decode_image(closed, SIZE)
 
 
 def test_names_that_no_file_can_have_are_told(tmp_path):
@@ -420,6 +427,18 @@ def test_a_jpeg_that_is_turned_has_its_height_and_width_halved_and_turned(tmp_pa
     assert (image.height, image.width) == (101, 75) == read_header(path)[:2]
 
 
+def test_a_progressive_jpeg_with_scans_without_end_is_refused(tmp_path):
+    data = encoded("JPEG", progressive=True)
+    scan = data[data.rindex(b"\xff\xda") : -2]
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(data[:-2] + scan * 80 + data[-2:])
+    assert decode_image(path, SIZE).shape == SIZE.shape
+    path.write_bytes(data[:-2] + scan * 1000 + data[-2:])
+    for read in (read_image, read_header):
+        with pytest.raises(DataError, match=r"photo\.jpg: a progressive JPEG may have 100 scans, found 1,0\d\d"):
+            read(path)
+
+
 # -- images that are there already
 
 
@@ -436,7 +455,8 @@ def test_a_pillow_image_gives_the_pixels_of_its_file_and_stays_as_it_is(tmp_path
             image.load()
         size, noted = image.size, image.info.get("exif")
         assert np.array_equal(decode_image(image, SIZE), decode_image(path, SIZE))
-        assert (image.size, image.info.get("exif")) == (size, noted)
+        if loaded:
+            assert (image.size, image.info.get("exif")) == (size, noted)
 
 
 def test_a_pillow_image_without_a_file_is_taken_and_one_that_is_too_large_refused():

@@ -46,3 +46,12 @@ def test_worker_count_is_checked():
     for wrong in (-1, 1.5, True):
         with pytest.raises(SettingError, match="workers needs a whole number of at least 0"):
             worker_count(wrong)
+
+
+def test_a_thread_that_cannot_be_started_is_want_of_memory(monkeypatch):
+    def start(self):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    with pytest.raises(MemoryError, match="another thread"):
+        list(map_in_order(abs, [1, 2], workers=1, ahead=1))

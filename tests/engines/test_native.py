@@ -107,6 +107,16 @@ def test_predictions_are_the_same_bits_on_any_number_of_threads_and_in_any_compa
     assert alone.tobytes() == together[:5].tobytes()
 
 
+@pytest.mark.parametrize("name", ["avx512", "avx2", "sse2"])
+def test_a_long_sum_is_the_same_bits_in_any_company(name: str) -> None:
+    graph = trace(Sequential(Conv2d(40, 3), ReLU(), Flatten(), Linear(70), ReLU(), Linear(10)), (9, 9, 3))
+    images, _ = batch(graph, 64)
+    predictor = NativeEngine(narrow(name)).predictor(graph, initial_parameters(graph, 2), 1)
+    together = predictor.logits(images)
+    for count in (1, 5, 8):
+        assert predictor.logits(images[:count]).tobytes() == together[:count].tobytes()
+
+
 def test_a_short_batch_counts_its_own_images_only() -> None:
     """Images left over from a longer batch before must leave no trace."""
     settings = StepSettings(CrossEntropy(), SGD(0.1), 16)

@@ -244,3 +244,33 @@ def test_few_tiles_do_not_fetch_filters_that_are_larger_transformed() -> None:
 
     assert kinds(1) == ["Contraction"]
     assert kinds(8) == ["Winograd"]
+
+
+def _sums(program: Program) -> dict[str, object]:
+    """How each layer's sums are cut, which decides how they are rounded."""
+    found: dict[str, object] = {}
+    for stage in program.every_stage():
+        if isinstance(stage, Contraction):
+            found[stage.name] = (
+                stage.reduction.total,
+                stage.reduction.sizes(),
+                [axis.extent for axis in stage.reduction.axes],
+            )
+        elif hasattr(stage, "tiling"):
+            found[stage.name] = (type(stage).__name__, stage.tiling.side)
+    return found
+
+
+@pytest.mark.parametrize("target", [WIDE, replace(WIDE, lanes=8, registers=16), NARROW], ids=["wide", "avx2", "narrow"])
+@pytest.mark.parametrize(
+    ("net", "shape"),
+    [(article(), (28, 28, 1)), (photo(10), (96, 96, 3)), (MIXED, (15, 18, 3))],
+    ids=["article", "photo", "mixed"],
+)
+def test_how_an_image_is_rounded_does_not_hang_on_how_many_others_are_asked_about(
+    target: Target, net: Sequential, shape: tuple[int, int, int]
+) -> None:
+    graph = trace(net, shape)
+    alone, few, many = (_sums(plan_program(graph, batch, target)) for batch in (1, 8, 64))
+    assert alone
+    assert alone == few == many

@@ -28,7 +28,7 @@ from PIL import Image, ImageOps
 
 from neocog.data.arrays import check_image
 from neocog.data.channels import to_channels
-from neocog.data.formats import HEAD, foreign, is_rare_jpeg, open_as, recognise, webp_size
+from neocog.data.formats import HEAD, count_scans, foreign, is_rare_jpeg, open_as, recognise, webp_size
 from neocog.data.png import apply_wide_key, has_wide_key, mended_key
 from neocog.data.resize import DEFAULT_RESIZE, Images, ImageSize, ResizeRule, image_to_array, resize_array, resize_image
 from neocog.data.walk import IMAGE_EXTENSIONS as IMAGE_EXTENSIONS
@@ -47,6 +47,7 @@ MAX_BYTES = 1 << 29
 """Bytes that an image file may hold: six for each of MAX_PIXELS, which is RGB of 16 bits, uncompressed."""
 
 _WEBP_SHARE = 2  # the decoder of WebP holds two canvases of four bytes a pixel beside the image and a copy of it
+_SCANS = 100  # of a progressive JPEG, ten times what encoders write
 _BYTES_A_PIXEL = 16  # at most, of memory for decoding
 _ORIENTATION = 0x0112  # EXIF tag
 _QUARTER_TURNS = (5, 6, 7, 8)  # EXIF orientations that swap height and width
@@ -271,11 +272,12 @@ def _file_of(source: ImageSource, name: str) -> BinaryIO:
             raise unreadable_file(name, error) from error
     try:
         head = _upto(source, HEAD)
-        if head and recognise(head) is None:
-            raise _unknown(name, head, None)
-        content = head + _upto(source, MAX_BYTES + 1 - len(head))
-    except (OSError, ValueError) as error:
-        raise unreadable_file(name, error) from error
+        sound = not head or recognise(head) is not None
+        content = head + _upto(source, MAX_BYTES + 1 - len(head)) if sound else b""
+    except (OSError, ValueError) as error:  # ValueError: it is closed
+        raise DataError(f"{name}: the stream cannot be read: {error}") from error
+    if not sound:
+        raise _unknown(name, head, None)
     return io.BytesIO(content)
 
 
@@ -314,7 +316,8 @@ def _open(file: BinaryIO, name: str, max_pixels: int) -> tuple[Image.Image, str,
     if form is None:
         raise _unknown(name, head, length)
     if length > MAX_BYTES:
-        raise DataError(f"{name}: an image file may hold {MAX_BYTES:,} bytes, found {length:,}")
+        found = "more" if length == MAX_BYTES + 1 else f"{length:,}"  # of a stream no more was read
+        raise DataError(f"{name}: an image file may hold {MAX_BYTES:,} bytes, found {found}")
     most = max_pixels // _WEBP_SHARE if form == "WEBP" else max_pixels
     if form == "WEBP" and (told := webp_size(head)) is not None and told[0] * told[1] > most:
         raise _too_large(name, *told, most)
@@ -328,6 +331,11 @@ def _open(file: BinaryIO, name: str, max_pixels: int) -> tuple[Image.Image, str,
         most = min(4 * max_pixels, MAX_JPEG_PIXELS)
     if width * height > most:
         raise _too_large(name, width, height, most)
+    if form == "JPEG" and "progressive" in image.info and (scans := count_scans(file)) > _SCANS:
+        raise DataError(
+            f"{name}: a progressive JPEG may have {_SCANS} scans, found {scans:,}",
+            hint="save it again with an image editor",
+        )
     if "transparency" in image.info:
         image.info["transparency"] = mended_key(image)
     return image, form, length

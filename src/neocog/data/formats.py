@@ -55,6 +55,7 @@ _STARTS: dict[bytes, str] = {
 }
 _SEGMENTS = 1000  # of a JPEG that are looked at
 _START_OF_SCAN = 0xDA
+_BLOCK = 1 << 20  # bytes looked through at a time
 _RARE_FRAMES = (0xC3, 0xC5, 0xC6, 0xC7, 0xCB, 0xCD, 0xCE, 0xCF)
 # Two letters are a weak sign, text may begin like that: a BMP goes on with the size of its header, a PPM with a number.
 _BMP = re.compile(rb"BM.{12}[\x0c\x28\x34\x38\x40\x6c\x7c]\0\0\0", re.DOTALL)
@@ -138,6 +139,19 @@ def is_rare_jpeg(file: BinaryIO) -> bool:
             return True
         file.seek(int.from_bytes(segment[2:], "big") - 2, 1)
     return False
+
+
+def count_scans(file: BinaryIO) -> int:
+    """Return how many scans a JPEG may have; within one, no byte of its data looks like the start of another.
+
+    A progressive JPEG of a few kilobytes can have thousands, each of which passes over all of its pixels.
+    """
+    file.seek(0)
+    start, found, last = bytes([0xFF, _START_OF_SCAN]), 0, b""
+    while block := file.read(_BLOCK):
+        found += (last + block).count(start)
+        last = block[-1:]
+    return found
 
 
 def webp_size(head: bytes) -> tuple[int, int] | None:

@@ -51,6 +51,9 @@ def map_in_order(
         The results. An exception of `function` is raised here, in its turn. Closing the generator, or an exception
         in the consumer, drops what has not begun and waits for what has.
 
+    Raises:
+        MemoryError: there is none for a thread.
+
     Example:
         >>> list(map_in_order(abs, [-1, -2], workers=2, ahead=2))
         [1, 2]
@@ -63,10 +66,19 @@ def map_in_order(
     waiting: deque[Future[R]] = deque()
     try:
         for item in items:
-            waiting.append(pool.submit(function, item))
+            waiting.append(_submit(pool, function, item))
             if len(waiting) > ahead:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _submit(pool: ThreadPoolExecutor, function: Callable[[T], R], item: T) -> Future[R]:
+    try:
+        return pool.submit(function, item)
+    except RuntimeError as error:
+        if "start new thread" in str(error):  # its stack needs memory, and the error has no type of its own
+            raise MemoryError("there is no memory for another thread") from error
+        raise

@@ -1,9 +1,10 @@
-"""The colour key of a PNG (its tRNS chunk), which Pillow reads rightly for 1, 8 and 16 bits of grey and 8 of RGB only.
+"""The colour key of a PNG (its tRNS chunk), which Pillow reads rightly for 8 and 16 bits of grey and 8 of RGB only.
 
 A grey or RGB PNG may name one colour that stands for transparency, as a sample of the file's own depth. Pillow brings
-samples of 2 and 4 bits to 0..255 and leaves the key as it was; of RGB with 16 bits it keeps the high bytes, and the key
-has 16. So grey keys are scaled here like the samples. For RGB with 16 bits the file is decoded twice, once for the
-high bytes and once for the low ones, since a colour that only shares its high bytes with the key is not transparent.
+samples of 2 and 4 bits (and in old versions of 1) to 0..255 and leaves the key as it was; of RGB with 16 bits it keeps
+the high bytes, and the key has 16. So grey keys are scaled here like the samples. For RGB with 16 bits the file is
+decoded twice, once for the high bytes and once for the low ones, since a colour that only shares its high bytes with
+the key is not transparent.
 
 Keys beyond what the depth can hold count modulo its range, as in libpng.
 
@@ -12,13 +13,18 @@ Source: Portable Network Graphics (PNG) Specification, third edition, section 11
 
 from __future__ import annotations
 
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image, PngImagePlugin
 
 _BAND = 1 << 20  # pixels compared at a time
-_GREY = {"L;2": (0x03, 85), "L;4": (0x0F, 17), "L": (0xFF, 1)}  # raw mode: the key's bits, and what scales a sample
+_GREY = {
+    "1": (0x01, 255),
+    "L;2": (0x03, 85),
+    "L;4": (0x0F, 17),
+    "L": (0xFF, 1),
+}  # raw mode: the key's bits, and what scales a sample
 _HIGH_BYTES, _LOW_BYTES = "RGB;16B", "RGB;16L"  # what Pillow takes of big-endian samples when it calls them so
 
 
@@ -52,7 +58,8 @@ def apply_wide_key(image: Image.Image, file: BinaryIO) -> None:
     file.seek(0)
     low = PngImagePlugin.PngImageFile(file)
     codec, extents, offset, _ = low.tile[0]
-    low.tile = [type(low.tile[0])._make((codec, extents, offset, _LOW_BYTES))]
+    make: Any = getattr(type(low.tile[0]), "_make", tuple)  # Pillow before 11 has plain tuples there
+    low.tile = [make((codec, extents, offset, _LOW_BYTES))]
     low.load()
     alpha = np.empty((image.height, image.width), np.uint8)
     rows = max(1, _BAND // image.width)

@@ -14,7 +14,6 @@ from neocog.plan.layout import Halo, Panels, Tensor
 from neocog.plan.target import Target
 
 ROW, COLUMN, TAP_ROW, TAP_COLUMN = "row", "column", "tap row", "tap column"  # tags of axes that clips speak of
-LEAST_REUSE = 4  # register tiles that share a panel, so that it is worth keeping near
 LEAST_POOLED_MAP = 16  # on smaller ones, leaving out taps in the halo saves more than fusing a pooling
 
 
@@ -203,7 +202,7 @@ def _tiled(
         a,
         b,
         split,
-        _chunks(nest, columns, split, cells, target),
+        _chunks(nest, columns, cells, target),
         columns.columns,
         columns.count,
         vectors,
@@ -220,11 +219,14 @@ def _tiled(
     )
 
 
-def _chunks(nest: tuple[Axis, ...], columns: Panels, rows: Split, cells: int, target: Target) -> Split:
+def _chunks(nest: tuple[Axis, ...], columns: Panels, cells: int, target: Target) -> Split:
     """Cut a single loop over k, of a fully connected layer, so that a stretch of a panel stays in the first-level
     cache for all rows. Loops over taps read what neighbouring rows have just read, and need no cut.
+
+    One image gains nothing by it, and is cut all the same: where a sum is cut decides how it is rounded, and an image's
+    answer must not hang on how many others are asked about with it.
     """
-    if len(nest) != 1 or rows.total < LEAST_REUSE or cells > 1:
+    if len(nest) != 1 or cells > 1:
         return Split(nest, 0, 1)
     stretch = target.level1 // 2 // (4 * columns.width)
     return Split(nest, 0, max(1, -(-nest[0].extent // stretch)))
