@@ -113,10 +113,9 @@ def _decoded(graph: Graph, resize: ResizeRule, pictures: list[Picture], size: in
 
     def decode(item: tuple[int, Picture]) -> NDArray[np.uint8]:
         place, picture = item
-        is_path = isinstance(picture, str | os.PathLike)
-        named = is_path or len(pictures) == 1
-        source: Any = expanded(picture) if is_path else picture
-        return decode_image(source, wanted, resize, name=None if named else f"image {place}")
+        if isinstance(picture, str | os.PathLike):
+            return decode_image(expanded(picture), wanted, resize)
+        return decode_image(picture, wanted, resize, name=None if len(pictures) == 1 else f"image {place}")
 
     numbered = list(enumerate(pictures))
     for start in range(0, len(pictures), size):
