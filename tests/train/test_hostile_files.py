@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from json_mutation import ANY, assembled, deep, mutated, often, taken_apart, to_text
+from neocog.engines import room
 from neocog.errors import FormatError, NeocogError, SettingError
 from neocog.model.layers import Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU, Sequential
 from neocog.model.optimizers import Adam
@@ -23,7 +24,7 @@ from neocog.train.files import MAX_HEADER, parse_json, tensor_bytes
 from neocog.train.history import COLUMNS, EpochResult, History
 from neocog.train.kinds import to_json
 from neocog.train.model import Model
-from neocog.train.modelfile import document_of, load
+from neocog.train.modelfile import document_of, load, whole_tensors_of
 from neocog.train.runfolder import RunFolder, read_config
 from neocog.train.snapshots import FilterSnapshots, load_snapshots
 from neocog.train.trainer import Trainer
@@ -31,7 +32,8 @@ from neocog.train.trainer import Trainer
 NET = Sequential(Conv2d(2, 3, padding=1), ReLU(), MaxPool2d(2), Sequential(Flatten(), Dropout(0.1), Linear(2)))
 MODEL = Model(NET, (4, 4, 1), ["left", "right"], mean=0.25, std=0.1, engine="reference")
 MODEL.metrics = {"epoch": 1, "accuracy": 0.5}
-MODEL_FILE = tensor_bytes(document_of(MODEL), MODEL.state_dict())
+MODEL.learnt_from = np.array([3, 5, 2**64 - 1], np.uint64)
+MODEL_FILE = tensor_bytes(document_of(MODEL), MODEL.state_dict(), whole_tensors_of(MODEL))
 MOST_MEMORY = 64 << 20  # bytes that reading a file of a few kilobytes may take
 
 
@@ -351,6 +353,18 @@ def test_a_sparse_file_is_refused_before_it_is_read(tmp_path):
     with path.open("r+b") as file:
         file.truncate(1 << 33)  # of a size that is read, but not the one that its header tells
     with within_memory(), pytest.raises(FormatError, match=r"is damaged: \d+ bytes of tensors were announced"):
+        load(path)
+
+
+def test_a_sparse_file_that_is_as_long_as_it_says_is_not_read_into_memory_that_is_not_there(tmp_path, monkeypatch):
+    monkeypatch.setattr(room, "available_memory", lambda: 2_000_000_000)
+    header, document, body = taken_apart(MODEL_FILE)
+    header["x"] = {"dtype": "F32", "shape": [1 << 30], "data_offsets": [len(body), len(body) + (4 << 30)]}
+    content = assembled(header, document, body)
+    path = tmp_path / "m"
+    path.write_bytes(content)
+    os.truncate(path, len(content) + (4 << 30))
+    with within_memory(), pytest.raises(FormatError, match=r"take 17\.2 GB of memory, 2\.0 GB are left"):
         load(path)
 
 

@@ -88,7 +88,7 @@ def compiling_told_to(listener: CompileListener) -> Iterator[None]:
 
 
 def compile_listener() -> CompileListener | None:
-    """Give who is to be told of compiling, for engines."""
+    """Return who is to be told of compiling, for engines."""
     return _listener.get()
 
 
@@ -99,13 +99,13 @@ class Predictor(Protocol):
         """Take new parameters, in memory layout."""
 
     def logits(self, images: Images) -> Array:
-        """Give (N, outputs) for images (N, H, W, C), uint8 or float32 in [0, 1]; N may be 0."""
+        """Return (N, outputs) for images (N, H, W, C), uint8 or float32 in [0, 1]; N may be 0."""
 
     def features(self, images: Images) -> Array:
-        """Give (N, features): what the convolution part hands to the rest, in (row, column, channel) order."""
+        """Return (N, features): what the convolution part hands to the rest, in (row, column, channel) order."""
 
     def peaks(self, images: Images) -> dict[int, Array]:
-        """Give the largest value of every feature map: index of a convolution in `graph.nodes` → (N, filters).
+        """Return the largest value of every feature map: index of a convolution in `graph.nodes` → (N, filters).
 
         A map counts as it is behind the ReLU that directly follows its convolution, if there is one. A NaN anywhere in
         a map makes its peak NaN. Without a convolution the answer is empty.
@@ -178,7 +178,7 @@ def allowed_threads(threads: int | None = None) -> int:
 
 
 def peak_sources(graph: Graph) -> dict[int, int]:
-    """Give for each convolution, by its index in `graph.nodes`, which layer gives the maps whose peaks are meant:
+    """Return for each convolution, by its index in `graph.nodes`, which layer gives the maps whose peaks are meant:
     the ReLU directly behind it or, without one, the convolution itself.
     """
     behind = [*graph.nodes[1:], None]
@@ -190,7 +190,7 @@ def peak_sources(graph: Graph) -> dict[int, int]:
 
 
 def room_for_peaks(graph: Graph, count: int) -> dict[int, Array]:
-    """Give what `peaks` fills in for so many images."""
+    """Return what `peaks` fills in for so many images."""
     return {
         node.index: np.empty((count, node.layer.channels), np.float32)
         for node in graph.nodes
@@ -199,7 +199,7 @@ def room_for_peaks(graph: Graph, count: int) -> dict[int, Array]:
 
 
 def check_images(graph: Graph, images: NDArray[np.generic]) -> Images:
-    """Give `images` as the contiguous uint8 or float32 array (N, H, W, C) that engines take.
+    """Return `images` as the contiguous uint8 or float32 array (N, H, W, C) that engines take.
 
     Raises:
         ShapeError: the images are not of the network's size.
@@ -227,7 +227,7 @@ def check_images(graph: Graph, images: NDArray[np.generic]) -> Images:
 
 
 def check_targets(graph: Graph, loss: Loss, targets: NDArray[np.generic], count: int) -> NDArray[np.generic]:
-    """Give `targets` as engines take them: int32 (N,) for CrossEntropy, float32 (N, outputs) for MeanSquaredError.
+    """Return `targets` as engines take them: int32 (N,) for CrossEntropy, float32 (N, outputs) for MeanSquaredError.
 
     Class labels become one-hot vectors where the loss compares vectors.
     """
@@ -265,7 +265,7 @@ def _label_hint(labels: NDArray[np.generic]) -> str:
 
 
 def check_values(graph: Graph, images: Images) -> Images:
-    """Give floating-point images back if they can be what the network takes: in [0, 1], where it normalises them
+    """Return floating-point images back if they can be what the network takes: in [0, 1], where it normalises them
     itself; else also normalised by the caller.
 
     Raises:

@@ -98,7 +98,7 @@ class BenchReport:
     networks: tuple[NetworkRate, ...]
 
     def to_json(self) -> dict[str, object]:
-        """Give the report as plain values."""
+        """Return the report as plain values."""
         return asdict(self)
 
     def to_text(self) -> str:

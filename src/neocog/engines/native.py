@@ -33,6 +33,7 @@ from neocog.engines.base import (
     compile_listener,
     room_for_peaks,
 )
+from neocog.engines.room import check_room
 from neocog.errors import SettingError
 from neocog.forks import tell_of_forks
 from neocog.jit.cache import ObjectCache
@@ -117,12 +118,17 @@ def _set_images(executable: Executable, images: Images) -> None:
     executable.set_integer(KIND_SLOT, KIND_UINT8 if images.dtype == np.uint8 else KIND_FLOAT)
 
 
-def _make(engine: NativeEngine, program: Program, state: NDArray[np.uint8]) -> Executable:
-    """Compile a program, and tell who listens."""
+def _make(engine: NativeEngine, program: Program, state: NDArray[np.uint8], team: Team) -> Executable:
+    """Compile a program, and tell who listens.
+
+    Raises:
+        EngineError: it needs more memory than there is.
+    """
+    title = f"{program.purpose}, batch {program.batch}"
+    check_room(title, len(state) + program.size(Space.WORK) + team.size * program.size(Space.SCRATCH))
     listener = compile_listener()
     if listener is None:
         return Executable(program, state, engine.cache)
-    title = f"{program.purpose}, batch {program.batch}"
     return Executable(
         program, state, engine.cache, lambda part, done, total: listener(Compiling(title, part, done, total))
     )
@@ -200,15 +206,15 @@ class NativePredictor:
                 self._peaks.executable.prepare()
 
     def logits(self, images: Images) -> Array:
-        """Give (N, outputs) for images (N, H, W, C)."""
+        """Return (N, outputs) for images (N, H, W, C)."""
         return self._run(images, features=False)
 
     def features(self, images: Images) -> Array:
-        """Give (N, features) for images (N, H, W, C)."""
+        """Return (N, features) for images (N, H, W, C)."""
         return self._run(images, features=True)
 
     def peaks(self, images: Images) -> dict[int, Array]:
-        """Give the largest value of every feature map; see engines/base.py. The first call makes a program."""
+        """Return the largest value of every feature map; see engines/base.py. The first call makes a program."""
         images = check_images(self._graph, images)
         answers = room_for_peaks(self._graph, len(images))
         if answers:
@@ -244,7 +250,7 @@ class NativePredictor:
         return answers
 
     def executable(self, count: int) -> Executable:
-        """Give the compiled program for so many images at a time, for measurements and plan dumps."""
+        """Return the compiled program for so many images at a time, for measurements and plan dumps."""
         batch = _program_size(count)
         return (self._programs.get(batch) or self._prediction(batch)).executable
 
@@ -252,7 +258,7 @@ class NativePredictor:
         program = plan_program(self._graph, batch, self._engine.target, algorithm=self._engine.algorithm)
         assert program.logits is not None
         assert program.features is not None
-        executable = _make(self._engine, program, self._state)
+        executable = _make(self._engine, program, self._state, self._team)
         executable.prepare()
         logits, features = _Answers(executable, program.logits), _Answers(executable, program.features)
         prediction = self._programs[batch] = _Prediction(executable, logits, features)
@@ -263,7 +269,7 @@ class NativePredictor:
             self._graph, PEAKS_BATCH, self._engine.target, algorithm=self._engine.algorithm, peaks=True
         )
         assert program.peaks is not None
-        executable = _make(self._engine, program, self._state)
+        executable = _make(self._engine, program, self._state, self._team)
         executable.prepare()
         return _Peaks(executable, {layer: _Answers(executable, peak) for layer, peak in program.peaks.items()})
 
@@ -279,7 +285,7 @@ class NativeStepper:
             graph, settings.batch_size, engine.target, Training(settings.loss, settings.optimizer), engine.algorithm
         )
         self._layout = program.parameters
-        self._executable = _make(engine, program, aligned_zeros(program.size(Space.STATE)))
+        self._executable = _make(engine, program, aligned_zeros(program.size(Space.STATE)), team)
         assert program.logits is not None
         assert program.losses is not None
         self._logits = _Answers(self._executable, program.logits)

@@ -53,7 +53,7 @@ class Profile:
         return sum(stage.milliseconds for stage in self.stages)
 
     def to_json(self) -> dict[str, object]:
-        """Give the profile as plain values."""
+        """Return the profile as plain values."""
         return asdict(self) | {"milliseconds": self.milliseconds}
 
     def to_text(self) -> str:

@@ -18,6 +18,7 @@ from neocog.engines.base import (
     peak_sources,
     room_for_peaks,
 )
+from neocog.engines.room import check_room
 from neocog.errors import ShapeError
 from neocog.model.graph import Graph
 from neocog.model.parameters import check_parameters
@@ -52,29 +53,30 @@ class ReferencePredictor:
         self.exact_parameters = _widen(parameters)
 
     def logits(self, images: Images) -> Array:
-        """Give (N, outputs) for images (N, H, W, C), uint8 or float32 in [0, 1]; N may be 0."""
+        """Return (N, outputs) for images (N, H, W, C), uint8 or float32 in [0, 1]; N may be 0."""
         return self.exact_logits(images).astype(np.float32)
 
     def features(self, images: Images) -> Array:
-        """Give (N, features): what the convolution part hands to the rest, in (row, column, channel) order."""
+        """Return (N, features): what the convolution part hands to the rest, in (row, column, channel) order."""
         return self.exact_features(images).astype(np.float32)
 
     def peaks(self, images: Images) -> dict[int, Array]:
-        """Give the largest value of every feature map; see engines/base.py."""
+        """Return the largest value of every feature map; see engines/base.py."""
         return {index: peak.astype(np.float32) for index, peak in self.exact_peaks(images).items()}
 
     def exact_logits(self, images: Images) -> NDArray[np.float64]:
-        """Give the logits in float64."""
+        """Return the logits in float64."""
         return self._outputs(images, len(self.graph.nodes) - 1)
 
     def exact_features(self, images: Images) -> NDArray[np.float64]:
-        """Give the features in float64."""
+        """Return the features in float64."""
         return self._outputs(images, self.graph.feature_node)
 
     def exact_peaks(self, images: Images) -> dict[int, NDArray[np.float64]]:
-        """Give the largest value of every feature map in float64."""
+        """Return the largest value of every feature map in float64."""
         images = check_images(self.graph, images)
         result = {i: np.empty(room.shape) for i, room in room_for_peaks(self.graph, len(images)).items()}
+        _check_room(self.graph, len(images))
         for start in range(0, len(images), CHUNK):
             chunk = slice(start, start + CHUNK)
             outputs = forward(self.graph, self.exact_parameters, images[chunk]).outputs
@@ -85,10 +87,18 @@ class ReferencePredictor:
     def _outputs(self, images: Images, index: int) -> NDArray[np.float64]:
         images = check_images(self.graph, images)
         result = np.empty((len(images), self.graph.nodes[index].output.size))
+        _check_room(self.graph, len(images))
         for start in range(0, len(images), CHUNK):
             chunk = slice(start, start + CHUNK)
             result[chunk] = forward(self.graph, self.exact_parameters, images[chunk]).outputs[index]
         return result
+
+
+def _check_room(graph: Graph, count: int) -> None:
+    """Raise EngineError where what the layers give for so many images, all of it kept, is more than fits."""
+    values = graph.input.size + sum(node.output.size for node in graph.nodes)
+    images = min(count, CHUNK)
+    check_room(f"prediction of {images} images", 8 * images * values)
 
 
 class ReferenceStepper:

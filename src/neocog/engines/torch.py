@@ -201,15 +201,15 @@ class TorchPredictor(_Network):
     """A network that answers, by PyTorch."""
 
     def logits(self, images: Images) -> Array:
-        """Give (N, outputs) for images (N, H, W, C), uint8 or float32 in [0, 1]; N may be 0."""
+        """Return (N, outputs) for images (N, H, W, C), uint8 or float32 in [0, 1]; N may be 0."""
         return self._outputs(images, len(self.leaves) - 1)
 
     def features(self, images: Images) -> Array:
-        """Give (N, features): what the convolution part hands to the rest, in (row, column, channel) order."""
+        """Return (N, features): what the convolution part hands to the rest, in (row, column, channel) order."""
         return self._outputs(images, self.graph.feature_node)
 
     def peaks(self, images: Images) -> dict[int, Array]:
-        """Give the largest value of every feature map; see engines/base.py."""
+        """Return the largest value of every feature map; see engines/base.py."""
         images = check_images(self.graph, images)
         result = room_for_peaks(self.graph, len(images))
         layer_of = {source: index for index, source in peak_sources(self.graph).items()}

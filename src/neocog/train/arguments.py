@@ -73,7 +73,7 @@ def check_names(names: Sequence[str] | None, outputs: int) -> tuple[str, ...]:
 
 
 def resolve_engine(engine: str | Engine) -> Engine:
-    """Give the engine of a name; an Engine is passed through."""
+    """Return the engine of a name; an Engine is passed through."""
     if isinstance(engine, str):
         from neocog.engines import get_engine  # here, so that a model can be made and saved without loading one
 

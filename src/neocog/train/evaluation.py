@@ -115,7 +115,7 @@ def evaluate(model: Model, batches: Iterable[Batch], loss: Loss | None = None) -
 
 
 def target_classes(loss: Loss, targets: NDArray[np.generic]) -> NDArray[np.int64]:
-    """Give the class indices (N,) that targets of a loss stand for: of vectors, the largest entry's."""
+    """Return the class indices (N,) that targets of a loss stand for: of vectors, the largest entry's."""
     classes = targets.argmax(axis=1) if isinstance(loss, MeanSquaredError) and targets.ndim == 2 else targets
     return classes.astype(np.int64)
 

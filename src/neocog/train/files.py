@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neocog.engines.base import Array
+from neocog.engines.room import lacking
 from neocog.errors import FormatError, NeocogError, SettingError
 from neocog.model.limits import shown
 from neocog.reading import expanded, open_file
@@ -41,6 +42,9 @@ MAX_FILE = 3 * (4 << 30) + MAX_TRAINING_HEADER
 
 MAX_NESTING = 100
 """How deep JSON may nest; what neocog writes stays below half of it, however deep Sequentials do."""
+
+COPIES = 4
+"""Of a file's bytes that are in memory while it is read: the file, what the safetensors library makes of it, arrays."""
 
 METADATA_KEY = "neocog"
 _TEMPORARY = re.compile(r"\..+\.\d+-[0-9a-f]{8}\.tmp")  # as write_atomically names them
@@ -216,6 +220,12 @@ def read_tensor_file(
             header_bytes, header = _read_header(path, file, most_header)
             document = _read_document(path, header)
             size = _check_size(path, header, file, 8 + len(header_bytes))
+            left = lacking(COPIES * size)
+            if left is not None:
+                raise FormatError(
+                    f"{path} cannot be read: its {size:,} bytes of tensors take {COPIES * size / 1e9:,.1f} GB of "
+                    f"memory, {left / 1e9:,.1f} GB are left"
+                )
             body = file.read(size + 1)
     except FileNotFoundError:
         raise FormatError(f"{path}: there is no such file") from None
@@ -339,7 +349,7 @@ def _read_document(path: Path, header: dict[str, Any]) -> dict[str, Any]:
 
 
 def _check_size(path: Path, header: dict[str, Any], file: BinaryIO, start: int) -> int:
-    """Give the bytes of tensors that the header announces, or raise before reading them if the file differs."""
+    """Return the bytes of tensors that the header announces, or raise before reading them if the file differs."""
     ends = [0]
     for name, entry in header.items():
         if name == "__metadata__":

@@ -36,7 +36,7 @@ class EpochResult:
         return self.val_accuracy, -self.val_loss
 
     def metrics(self) -> dict[str, float]:
-        """Give the numbers that describe the model after this epoch."""
+        """Return the numbers that describe the model after this epoch."""
         values = {name: getattr(self, name) for name in ("epoch", "loss", "accuracy", "val_loss", "val_accuracy")}
         return {name: value for name, value in values.items() if value is not None}
 

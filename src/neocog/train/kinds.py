@@ -40,7 +40,7 @@ _FAMILY = {kind: family for family, kinds in KINDS.items() for kind in kinds}
 
 
 def to_json(value: object) -> dict[str, object]:
-    """Give a layer, loss, optimizer or schedule as JSON values: its kind, and every field.
+    """Return a layer, loss, optimizer or schedule as JSON values: its kind, and every field.
 
     Raises:
         SettingError: it is of a kind that files do not know, such as a subclass of the user's own.
@@ -143,7 +143,7 @@ def _field_types(kind: type) -> dict[str, Any]:
 
 
 def _decode(hint: Any, value: object, where: str, depth: int) -> Any:
-    """Give `value` as the type that a field declares, or raise FormatError."""
+    """Return `value` as the type that a field declares, or raise FormatError."""
     if isinstance(hint, type) and issubclass(hint, Layer):
         return _decode_kind(Layer, value, where, depth + 1)
     origin, arguments = get_origin(hint), get_args(hint)

@@ -28,7 +28,7 @@ from neocog.model.schedules import Schedule
 from neocog.model.shapes import ImageShape
 from neocog.model.summary import format_summary
 from neocog.train.arguments import check_names, check_numbers, resolve_engine, split_off
-from neocog.train.pictures import Looked, checked_arrays, in_pieces, piece_size
+from neocog.train.pictures import AnyImages, checked_arrays, in_pieces, piece_size
 from neocog.train.source import ArraySource, check_count, check_seed
 from neocog.train.weights import as_arrays, check_finite, from_state_dict, frozen
 
@@ -225,8 +225,8 @@ class Model:
         """How many images the engine gets at a time, so that memory stays bounded; for large images fewer."""
         return piece_size(self.graph)
 
-    def __call__(self, images: Looked) -> Array:
-        """Give the logits (N, outputs) of images.
+    def __call__(self, images: AnyImages) -> Array:
+        """Return the logits (N, outputs) of images.
 
         Arguments:
             images: (N, height, width, channels), uint8 or floating-point in [0, 1]; grey images may be (N, H, W). Or
@@ -240,8 +240,8 @@ class Model:
         """
         return self._answers(lambda predictor, x: predictor.logits(x), images, self.graph.output.features)
 
-    def predict_proba(self, images: Looked) -> Array:
-        """Give the probabilities (N, outputs) of images or pictures, as `__call__` takes them: the softmax of the
+    def predict_proba(self, images: AnyImages) -> Array:
+        """Return the probabilities (N, outputs) of images or pictures, as `__call__` takes them: the softmax of the
         logits.
 
         It is computed here, in float64, and rounded to float32, so that equal logits give equal probabilities
@@ -252,22 +252,22 @@ class Model:
         probabilities: Array = (shares / shares.sum(axis=1, keepdims=True)).astype(np.float32)
         return probabilities
 
-    def predict(self, images: Looked) -> NDArray[np.int64]:
-        """Give the class indices (N,) of images or pictures, as `__call__` takes them; the first of equally likely
+    def predict(self, images: AnyImages) -> NDArray[np.int64]:
+        """Return the class indices (N,) of images or pictures, as `__call__` takes them; the first of equally likely
         ones. Names: `class_names[index]`.
         """
         indices: NDArray[np.int64] = self(images).argmax(axis=1).astype(np.int64)
         return indices
 
-    def features(self, images: Looked) -> Array:
-        """Give (N, features) of images or pictures, as `__call__` takes them: what the convolution part hands to the
+    def features(self, images: AnyImages) -> Array:
+        """Return (N, features) of images or pictures, as `__call__` takes them: what the convolution part hands to the
         rest, in (row, column, channel) order.
         """
         width = self.graph.nodes[self.graph.feature_node].output.size
         return self._answers(lambda predictor, x: predictor.features(x), images, width)
 
-    def peaks(self, images: Looked) -> dict[int, Array]:
-        """Give the largest value of every feature map: what each filter found most of in each image.
+    def peaks(self, images: AnyImages) -> dict[int, Array]:
+        """Return the largest value of every feature map: what each filter found most of in each image.
 
         Arguments:
             images: as `__call__` takes them.
@@ -294,7 +294,7 @@ class Model:
             done += len(x)
         return answers
 
-    def _answers(self, compute: Callable[[Predictor, Images], Array], images: Looked, width: int) -> Array:
+    def _answers(self, compute: Callable[[Predictor, Images], Array], images: AnyImages, width: int) -> Array:
         count, pieces = in_pieces(self.graph, self.resize, images, self.images_at_once)
         answers, done = np.empty((count, width), np.float32), 0
         for x in pieces:

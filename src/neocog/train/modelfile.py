@@ -167,7 +167,7 @@ def check_tensors(wanted: Mapping[str, Parameter], tensors: Mapping[str, Array])
 
 
 def check_keys(where: str, data: object, keys: tuple[str, ...]) -> Mapping[str, Any]:
-    """Give `data` as a mapping, or raise FormatError unless it is an object with exactly these keys."""
+    """Return `data` as a mapping, or raise FormatError unless it is an object with exactly these keys."""
     if not isinstance(data, Mapping):
         raise FormatError(f"{where} must be an object, got {describe(data)}")
     faults = [f"missing: {key}" for key in keys if key not in data]
@@ -178,7 +178,7 @@ def check_keys(where: str, data: object, keys: tuple[str, ...]) -> Mapping[str, 
 
 
 def check_integer(where: str, value: object, least: int = 0, most: int = MAX_INTEGER) -> int:
-    """Give `value`, or raise FormatError unless it is an integer from `least` to `most`."""
+    """Return `value`, or raise FormatError unless it is an integer from `least` to `most`."""
     if type(value) is not int or value < least:
         raise FormatError(f"{where} must be an integer of at least {least}, got {describe(value)}")
     if value > most:
@@ -187,7 +187,7 @@ def check_integer(where: str, value: object, least: int = 0, most: int = MAX_INT
 
 
 def check_number(where: str, value: object, least: float | None = None) -> float:
-    """Give `value`, or raise FormatError unless it is a finite number, and of at least `least`."""
+    """Return `value`, or raise FormatError unless it is a finite number, and of at least `least`."""
     if type(value) not in (int, float) or not _is_finite(value):
         raise FormatError(f"{where} must be a finite number, got {describe(value)}")
     assert isinstance(value, int | float)

@@ -21,9 +21,10 @@ from neocog.errors import DataError
 from neocog.model.graph import Graph
 from neocog.model.limits import memory_values, shown
 from neocog.model.shapes import ImageShape
+from neocog.reading import expanded
 
 Picture: TypeAlias = "str | os.PathLike[str] | bytes | Image.Image"
-Looked: TypeAlias = "NDArray[np.generic] | Picture | Sequence[Picture]"
+AnyImages: TypeAlias = "NDArray[np.generic] | Picture | Sequence[Picture]"
 """What a model can be asked about."""
 
 PIECES = (256, 64, 8)
@@ -52,7 +53,7 @@ def piece_size(graph: Graph) -> int:
 
 
 def in_pieces(
-    graph: Graph, resize: ResizeRule, images: Looked | Iterator[Picture], size: int
+    graph: Graph, resize: ResizeRule, images: AnyImages | Iterator[Picture], size: int
 ) -> tuple[int, Iterator[Images]]:
     """Return how many images there are, and the images as engines take them, at most `size` at a time.
 
@@ -112,9 +113,9 @@ def _decoded(graph: Graph, resize: ResizeRule, pictures: list[Picture], size: in
 
     def decode(item: tuple[int, Picture]) -> NDArray[np.uint8]:
         place, picture = item
-        named = isinstance(picture, str | os.PathLike) or len(pictures) == 1
-        source: Any = picture
-        return decode_image(source, wanted, resize, name=None if named else f"image {place}")
+        if isinstance(picture, str | os.PathLike):
+            return decode_image(expanded(picture), wanted, resize)
+        return decode_image(picture, wanted, resize, name=None if len(pictures) == 1 else f"image {place}")
 
     numbered = list(enumerate(pictures))
     for start in range(0, len(pictures), size):

@@ -19,14 +19,14 @@ MAX_SEED = 2**64 - 1
 
 
 def check_seed(seed: int) -> int:
-    """Give `seed`, or raise SettingError unless it is an integer from 0 to 2^64 - 1."""
+    """Return `seed`, or raise SettingError unless it is an integer from 0 to 2^64 - 1."""
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= int(seed) <= MAX_SEED:
         raise SettingError(f"seed must be an integer from 0 to 2^64 - 1, got {seed!r}")
     return int(seed)
 
 
 def check_count(name: str, value: int) -> int:
-    """Give `value`, or raise SettingError unless it is an integer of at least 1."""
+    """Return `value`, or raise SettingError unless it is an integer of at least 1."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
         raise SettingError(f"{name} must be an integer of at least 1, got {value!r}")
     return int(value)
@@ -44,7 +44,7 @@ class BatchSource(Protocol):
         """Number of images of an epoch."""
 
     def batches(self, epoch: int) -> Iterator[Batch]:
-        """Give the batches (images (N, H, W, C), labels (N,)) of one epoch; epochs count from 0."""
+        """Return the batches (images (N, H, W, C), labels (N,)) of one epoch; epochs count from 0."""
 
 
 class ArraySource:
@@ -87,7 +87,7 @@ class ArraySource:
         return len(self._images)
 
     def batches(self, epoch: int) -> Iterator[Batch]:
-        """Give the batches of one epoch."""
+        """Return the batches of one epoch."""
         order = shuffled(self.images, self.seed, epoch) if self.shuffle else None
         for start in range(0, self.images, self.batch_size):
             chosen = slice(start, start + self.batch_size)
@@ -120,13 +120,13 @@ class DataSource:
         return len(order) - int(np.isin(order, list(skipped)).sum())
 
     def batches(self, epoch: int) -> Iterator[Batch]:
-        """Give the batches of one epoch."""
+        """Return the batches of one epoch."""
         for images, labels in self._batches.at_epoch(epoch):
             yield images, labels if self._relabel is None else self._relabel[labels]
 
 
 def shuffled(count: int, seed: int, stream: int) -> NDArray[np.int64]:
-    """Give the numbers below `count` in a random order that seed and stream alone decide.
+    """Return the numbers below `count` in a random order that seed and stream alone decide.
 
     The order is that of one 64-bit random key a number, from PCG64, whose raw stream NumPy promises to keep.
     """

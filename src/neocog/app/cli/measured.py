@@ -32,7 +32,7 @@ class ConfusedPair:
         return f"{self.true} taken for {self.predicted} ({self.images:,})"
 
     def to_json(self) -> dict[str, object]:
-        """Give plain JSON values."""
+        """Return plain JSON values."""
         return {"true": self.true, "predicted": self.predicted, "images": self.images}
 
 
@@ -53,7 +53,7 @@ def most_confused(pairs: NDArray[np.int64], names: Sequence[str], most: int = 3)
 def match_classes(
     model_names: Sequence[str], data_names: Sequence[str], counts: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """Give the model's label of each of the data's labels, by name; the order of names may differ.
+    """Return the model's label of each of the data's labels, by name; the order of names may differ.
 
     Arguments:
         model_names, data_names: in the order of their labels.
