@@ -24,8 +24,8 @@ import click
 
 from neocog.errors import NeocogError, SettingError
 from neocog.interrupts import Terminated
-from neocog.text import printable
 from neocog.resources import lacks_memory
+from neocog.text import printable
 
 ALIKE = 0.7  # of 1, the likeness from which a word is taken for a slip: 0.6 would take resnet for lenet5
 LIKENED, LONGEST = 1000, 100  # words that are compared at most, and their characters
