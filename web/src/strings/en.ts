@@ -95,7 +95,7 @@ export const en = {
       cancelled: 'Cancelled',
       internal: 'Something went wrong',
       stopped: 'neocog has stopped',
-      refused: 'This page may not ask',
+      refused: 'This page has no permission to ask',
       unknown: 'This version of neocog cannot answer that',
       large: 'This is too large',
       unrecorded: 'This file does not hold it',
