@@ -28,6 +28,14 @@ from neocog.reference import network as reference
 
 ENGINE = NativeEngine(algorithm="winograd")
 
+# The direct kernel's error hangs a little on the processor: wider vectors make shorter blocks of a sum, and those round
+# less (5 % on AVX-512). Winograd's is the same everywhere. So that the budget is too, it is held against the kernel of the
+# narrowest vectors.
+_X86 = llvm.get_process_triple().startswith("x86_64")
+YARDSTICK = NativeEngine(
+    make_target(*NARROWED["sse2"], llvm.get_process_triple()) if _X86 else None, algorithm="direct"
+)
+
 # How many times the direct kernel's root mean square error a tile size may make, on normal and on uniform data; larger
 # tiles evaluate polynomials of higher degree. In all, no pass may stray by more than this share of what it computes.
 BUDGET = {4: 3.0, 5: 8.0}
@@ -147,8 +155,8 @@ def test_every_pass_keeps_the_budget_of_its_tile_size(side, padding, tile, chann
     slope = 2 * (run.logits - targets) / run.logits.size
     exact = reference.backward(graph, {k: v.astype("f8") for k, v in parameters.items()}, run, slope).parameters
     errors = {}
-    for algorithm in ("direct", "winograd"):
-        stepper = NativeEngine(algorithm=algorithm).stepper(graph, parameters, settings)
+    for algorithm, engine in (("direct", YARDSTICK), ("winograd", ENGINE)):
+        stepper = engine.stepper(graph, parameters, settings)
         logits = stepper.step(x, targets, 0.0).logits
         found = stepper.gradients() | {"logits": logits}
         errors[algorithm] = {n: rms(found[n] - v) for n, v in (exact | {"logits": run.logits}).items()}
