@@ -29,8 +29,8 @@ from neocog.reference import network as reference
 ENGINE = NativeEngine(algorithm="winograd")
 
 # The direct kernel's error hangs a little on the processor: wider vectors make shorter blocks of a sum, and those round
-# less (5 % on AVX-512). Winograd's is the same everywhere. So that the budget is too, it is held against the kernel of the
-# narrowest vectors.
+# less (5 % on AVX-512). Winograd's is the same everywhere. So that the budget is too, it is held against the kernel of
+# the narrowest vectors.
 _X86 = llvm.get_process_triple().startswith("x86_64")
 YARDSTICK = NativeEngine(
     make_target(*NARROWED["sse2"], llvm.get_process_triple()) if _X86 else None, algorithm="direct"
