@@ -390,7 +390,9 @@ def test_llvm_that_cannot_be_loaded_for_want_of_memory_is_told_as_that(tmp_path:
     assert done.stderr.strip().splitlines()[-1].startswith("MemoryError: there is too little memory to load LLVM")
 
 
-def test_what_loads_libraries_says_in_words_of_its_own_that_there_is_no_memory() -> None:
+def test_what_loads_libraries_says_in_words_of_its_own_that_there_is_no_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     for words in ("libx.so: failed to map segment from shared object", "libx.so: Cannot allocate memory"):
         assert resources.lacks_memory(ImportError(words))
         assert resources.lacks_memory(OSError(words))
@@ -398,5 +400,10 @@ def test_what_loads_libraries_says_in_words_of_its_own_that_there_is_no_memory()
         hidden.__context__ = OSError(words)
         assert resources.lacks_memory(hidden)
     assert resources.lacks_memory(MemoryError())
+    silent = SystemError("error return without exception set")  # of code in C
+    monkeypatch.setattr(resources, "_within_limits", lambda root: [])
+    assert not resources.lacks_memory(silent)
+    monkeypatch.setattr(resources, "_within_limits", lambda root: [1000])
+    assert resources.lacks_memory(silent)
     for other in (ImportError("No module named numpy"), RuntimeError("cannot allocate memory"), OSError(2, "missing")):
         assert not resources.lacks_memory(other)

@@ -23,6 +23,7 @@ ROOT = Path("/")
 UNTOLD = 4 << 30  # bytes that count as available where the system does not tell
 _MOST = 1 << 20  # bytes of a file of the kernel
 NUMPY_BYTES = 112 << 20  # what NumPy takes when it is loaded; OpenBLAS ends a process that has less
+_NO_EXCEPTION = "without exception set"
 _NO_MEMORY = ("cannot allocate memory", "failed to map segment", "cannot create shared object descriptor")
 # What a group's usage holds and gives back as soon as somebody needs it: what was read from files, and names of files.
 _GIVEN_BACK = ("inactive_file", "active_file", "slab_reclaimable")
@@ -72,13 +73,16 @@ def require_memory(size: int, purpose: str) -> None:
 def lacks_memory(error: BaseException) -> bool:
     """Whether an error, or one that it came from, says that there was no memory.
 
-    What loads libraries says so in words of its own.
+    What loads libraries says so in words of its own. And code in C that gets no memory, and does not say so, fails with a
+    SystemError: under a limit of the process that is what it means.
     """
     seen: BaseException | None = error
     while seen is not None:
-        if isinstance(seen, MemoryError) or (
-            isinstance(seen, ImportError | OSError) and any(words in str(seen).lower() for words in _NO_MEMORY)
-        ):
+        if isinstance(seen, MemoryError):
+            return True
+        if isinstance(seen, ImportError | OSError) and any(words in str(seen).lower() for words in _NO_MEMORY):
+            return True
+        if isinstance(seen, SystemError) and _NO_EXCEPTION in str(seen) and _within_limits(ROOT):
             return True
         seen = seen.__cause__ or seen.__context__
     return False

@@ -162,7 +162,7 @@ def test_another_model_object_can_go_on_and_another_network_cannot(make_model, t
     assert same(model.parameters, checkpoint.model.parameters)
     with pytest.raises(SettingError, match="another network"):
         fit(make_model(Sequential(Flatten(), Linear(2))), train, resume=checkpoint, verbose=0)
-    with pytest.raises(SettingError, match="cannot go on with SGD"):
+    with pytest.raises(SettingError, match="cannot continue with SGD"):
         fit(model, train, resume=checkpoint, optimizer=SGD(), verbose=0)
 
 

@@ -305,5 +305,5 @@ def test_floating_point_images_that_cannot_be_in_range_are_refused(value, text):
 
 def test_an_optimizer_by_name_is_refused_with_the_way_to_write_it():
     model = Model(Sequential(Flatten(), Linear(2)), (2, 2, 1), engine="reference")
-    with pytest.raises(SettingError, match="optimizer must be of the kind Optimizer, got 'adam'"):
+    with pytest.raises(SettingError, match="optimizer must be of the type Optimizer, got 'adam'"):
         model.fit(np.zeros((4, 2, 2, 1), np.uint8), np.zeros(4, int), optimizer="adam", verbose=0)

@@ -161,7 +161,7 @@ def describe(error: BaseException) -> tuple[str | None, int]:
         case MemoryError():
             hint = "try a smaller --batch-size or --img-size, close other programs, or raise the limit (ulimit -v)"
             return format_error("out of memory", [str(error)] if str(error) else [], hint), FAILURE
-        case ImportError() | OSError() if lacks_memory(error):
+        case ImportError() | OSError() | SystemError() if lacks_memory(error):
             hint = "close other programs, or raise the limit on this one (ulimit -v)"
             return format_error("out of memory: a library could not be loaded", hint=hint), FAILURE
         case RuntimeError() if "can't start new thread" in str(error):
