@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from neocog.errors import EngineError as EngineError
     from neocog.errors import FormatError as FormatError
     from neocog.errors import NeocogError as NeocogError
+    from neocog.errors import NeocogWarning as NeocogWarning
     from neocog.errors import SettingError as SettingError
     from neocog.errors import ShapeError as ShapeError
     from neocog.model import zoo as zoo
@@ -45,7 +46,15 @@ if TYPE_CHECKING:
     __version__: str
 
 _HOMES = {
-    "neocog.errors": ("DataError", "EngineError", "FormatError", "NeocogError", "SettingError", "ShapeError"),
+    "neocog.errors": (
+        "DataError",
+        "EngineError",
+        "FormatError",
+        "NeocogError",
+        "NeocogWarning",
+        "SettingError",
+        "ShapeError",
+    ),
     "neocog.model.layers": (
         "AvgPool2d",
         "Conv2d",
@@ -75,6 +84,7 @@ __all__ = [  # noqa: RUF022 - in the order of the homes above
     "EngineError",
     "FormatError",
     "NeocogError",
+    "NeocogWarning",
     "SettingError",
     "ShapeError",
     "AvgPool2d",

@@ -6,6 +6,7 @@
     ├── DataError (ValueError)       images or labels that cannot be used
     ├── FormatError (ValueError)     a file that is damaged, truncated or of another kind
     └── EngineError (RuntimeError)   an engine cannot run here (missing package, failed compilation)
+    NeocogWarning (UserWarning)    something that works, and otherwise than was asked for
 
 A message says where, what was needed and what came; `details` says where that came from; `hint` says what to do.
 """

@@ -73,8 +73,8 @@ def require_memory(size: int, purpose: str) -> None:
 def lacks_memory(error: BaseException) -> bool:
     """Whether an error, or one that it came from, says that there was no memory.
 
-    What loads libraries says so in words of its own. And code in C that gets no memory, and does not say so, fails with a
-    SystemError: under a limit of the process that is what it means.
+    What loads libraries says so in words of its own. And code in C that gets no memory, and does not say so, fails with
+    a SystemError: under a limit of the process that is what it means.
     """
     seen: BaseException | None = error
     while seen is not None:
@@ -82,7 +82,7 @@ def lacks_memory(error: BaseException) -> bool:
             return True
         if isinstance(seen, ImportError | OSError) and any(words in str(seen).lower() for words in _NO_MEMORY):
             return True
-        if isinstance(seen, SystemError) and _NO_EXCEPTION in str(seen) and _within_limits(ROOT):
+        if isinstance(seen, SystemError) and _NO_EXCEPTION in str(seen) and list(_within_limits(ROOT)):
             return True
         seen = seen.__cause__ or seen.__context__
     return False

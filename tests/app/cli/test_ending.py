@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -240,3 +241,14 @@ def test_a_training_that_goes_on_with_some_other_images_warns(run, begun) -> Non
     assert done.code == 0, done.err
     assert "warning: the images have changed since this training began" in done.err
     assert " are new" in done.err
+
+
+def test_a_folder_whose_name_is_no_text_is_trained_on_and_found_again(run, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    photos = write_photos(tmp_path / os.fsdecode(b"caf\xe9"))
+    assert run("train", photos, "--epochs", "2", "-b", "8", "-o", "run").code == 0
+    assert json.loads(Path("run/config.json").read_text())["data"].endswith("/caf%E9")
+    done = run("train", "--resume", "run", "--epochs", "3")
+    assert done.code == 0, done.err
+    assert "have changed" not in done.err
+    assert "unseen images" in run("evaluate", "run", photos).out

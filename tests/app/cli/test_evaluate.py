@@ -208,6 +208,16 @@ def test_unreadable_images_are_skipped_and_strict_fails(run, trained_once, tmp_p
     assert json.loads(done.out)["images"] == 6
 
 
+def test_what_the_data_leaves_out_is_told(run, trained_once, tmp_path):
+    photos = write_photos(tmp_path / "data", per_class=3, first=50)
+    (photos / "dark/notes.txt").write_text("no image")
+    (photos / "dark/photo.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    done = run("evaluate", trained_once[0], photos)
+    assert "note: dark/notes.txt ignored: no image file" in done.err
+    assert "1 picture left out, in formats that are not read (HEIC 1): dark/photo.heic" in done.err
+    assert "ignored" not in run("evaluate", trained_once[0], photos, "-q").err
+
+
 def test_data_without_a_readable_image_is_told(run, trained_once, tmp_path):
     (tmp_path / "data/dark").mkdir(parents=True)
     (tmp_path / "data/dark/x.png").write_text("no image")

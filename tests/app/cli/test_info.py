@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+import neocog as nc
 from app.pictures import write_image, write_photos
 
 # -- info -------------------------------------------------------------------------------------------------------------
@@ -161,3 +162,14 @@ def test_a_location_that_cannot_be_is_told(run, tmp_path, monkeypatch, verb, loc
     done = run(verb, location)
     assert done.code in (1, 2)
     assert "no such file or folder" in done.err
+
+
+def test_what_a_model_learnt_from_is_counted(run, trained, tmp_path):
+    images = sum(not row.endswith(",test") for row in (trained / "split.csv").read_text().splitlines()[1:])
+    assert f"learnt from  {images} images, known by their content" in run("info", trained).out
+    assert json.loads(run("info", trained, "--json").out)["learnt_from"] == images
+    model = nc.load(trained / "model.safetensors")
+    model.load_state_dict(model.state_dict())
+    model.save(tmp_path / "foreign.safetensors")
+    assert "learnt from  images that the file does not name" in run("info", tmp_path / "foreign.safetensors").out
+    assert json.loads(run("info", tmp_path / "foreign.safetensors", "--json").out)["learnt_from"] is None

@@ -15,6 +15,7 @@ import pytest
 import neocog as nc
 from app.pictures import CLASSES, write_image, write_photos
 from neocog.app.cli import compiling
+from neocog.data import cache
 from neocog.train.runfolder import RunFolder
 from neocog.train.trainer import Trainer
 
@@ -514,3 +515,14 @@ def test_a_training_goes_on_learning_from_all_that_it_saw(run, photos, tmp_path)
     assert len(before) == sum(part != "test" for _, _, part in rows)
     assert run("train", "--resume", out, "--epochs", "5").code == 0
     assert (nc.load(out / "model.safetensors").learnt_from == before).all()
+
+
+def test_images_that_memory_does_not_keep_are_told_once(run, photos, tmp_path, monkeypatch):
+    monkeypatch.setattr(cache, "available_memory", lambda: 100)
+    done = run("train", photos, *QUICK, "-o", tmp_path / "out")
+    assert done.code == 0
+    assert (
+        done.err.count("note: the decoded images (0 MiB) take more than a quarter of the free memory; each epoch") == 1
+    )
+    monkeypatch.undo()
+    assert "each epoch decodes" not in run("train", photos, *QUICK, "-o", tmp_path / "other").err

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import unquote_to_bytes
 
 import click
 
@@ -25,6 +26,7 @@ VALIDATION_FRACTION = 0.1  # of a training part that comes with a test part, and
 SPLIT_SEED = 0  # one for all: --seed changes a training, not what is held out, so that figures stay comparable
 SPLITS = ("train", "val", "test", "all")
 PART_NAMES = {"train": "train", "val": "validation", "test": "test"}
+FILE = "file://"
 LISTED = 20  # unreadable images that are named one by one
 
 argument = click.argument("data", type=options.Location())
@@ -46,9 +48,28 @@ def open_source(location: str) -> Source:
 
 
 def absolute(location: str) -> str:
-    """Return a location as it reads from every folder; the name of built-in data stays."""
+    """Return a location as it reads from every folder, in words that JSON can hold; the name of built-in data stays.
+
+    A path is absolute, and a URI where it is not UTF-8, as file names on Linux need not be.
+    """
     path = expanded(location)
-    return os.path.abspath(path) if path.exists() else location  # noqa: PTH100 - Path.resolve would follow links
+    if not path.exists():
+        return location
+    whole = os.path.abspath(path)  # noqa: PTH100 - Path.resolve would follow links
+    return whole if not _has_raw_bytes(whole) else Path(whole).as_uri()
+
+
+def located(text: str) -> str:
+    """Return the location that `absolute` wrote."""
+    return os.fsdecode(unquote_to_bytes(text.removeprefix(FILE))) if text.startswith(FILE) else text
+
+
+def _has_raw_bytes(path: str) -> bool:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 def split(source: Source, *, quiet: bool = False) -> DataSplits:

@@ -57,6 +57,9 @@ def command(
     """
     trained = models.open_model(model, engine, threads)
     source = datasets.open_source(data)
+    if not quiet:
+        for told in source.notes:
+            note(told)
     parts, left_out = _parts(trained, source, split, quiet=quiet)
     labels = [match_classes(trained.class_names, part.class_names, part.counts()) for _, part in parts]
     size = ImageSize(*trained.input_shape)

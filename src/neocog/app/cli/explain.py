@@ -20,16 +20,17 @@ from neocog.app.cli.output import emit
 from neocog.app.page.server import PageServer
 from neocog.app.page.session import FIRST, Gallery, Input, Session
 from neocog.data.dataset import Dataset, Subset
+from neocog.data.decode import MAX_BYTES, unreadable_file
 from neocog.errors import DataError, FormatError, NeocogError
 from neocog.explain.lesson import lesson_image, lesson_model
 from neocog.explain.subject import Subject
 from neocog.interrupts import Terminated
+from neocog.reading import read_file
 from neocog.text import printable
 from neocog.train.model import Model
 from neocog.train.runfolder import read_config
 
 CONFIG_FILE = "config.json"  # of a run folder
-MOST_CONFIG = 10 << 20  # bytes
 OPENING = 10.0  # seconds that the server may take to answer before the browser is opened
 
 
@@ -115,7 +116,10 @@ def _read(image: Path) -> bytes:
         raise CommandLineError(f"{image} is a folder, not an image", hint=f"try --data {image}")
     if not image.exists():
         raise CommandLineError(f"there is no image {image}")
-    return image.read_bytes()
+    try:
+        return read_file(image, MAX_BYTES)
+    except (OSError, ValueError) as error:
+        raise unreadable_file(str(image), error) from error
 
 
 def _gallery(session: Session, model: Model, data: str | None, *, quiet: bool) -> Gallery | None:
@@ -147,7 +151,7 @@ def _learnt_from(run: Path | None) -> str | None:
         data = read_config(run / CONFIG_FILE).get("data")
     except FormatError:
         return None
-    return data if isinstance(data, str) else None
+    return datasets.located(data) if isinstance(data, str) else None
 
 
 def _part(location: str, model: Model, *, named: bool, quiet: bool) -> tuple[Dataset, str]:
@@ -157,6 +161,9 @@ def _part(location: str, model: Model, *, named: bool, quiet: bool) -> tuple[Dat
         NeocogError, CommandLineError: there is no data, or other data than the run learnt from where none was `named`.
     """
     source = datasets.open_source(location)
+    if not quiet:
+        for told in source.notes:
+            note(told)
     if not named and is_other_data(model, source):
         raise DataError("other images lie there now")
     found = source.test or source.validation

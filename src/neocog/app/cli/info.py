@@ -48,6 +48,7 @@ def _describe_model(path: Path, as_json: bool) -> None:
         ("input", f"{height} x {width} pixels, {_kind(channels)}, resized by {model.resize}"),
         ("normalised", f"mean {_numbers(normalisation.mean)}, std {_numbers(normalisation.std)} of values in [0, 1]"),
         ("classes", f"{len(model.class_names)}: {printable(shorten(model.class_names, 20))}"),
+        ("learnt from", _learnt_from(model)),
         ("metrics", ", ".join(f"{printable(name)} {value:.4g}" for name, value in model.metrics.items()) or "none"),
     ]
     emit(f"{format_table(rows)}\n\n{model.summary()}")
@@ -71,6 +72,7 @@ def model_facts(model: Model, file: Path) -> dict[str, object]:
             "std": list(model.graph.normalisation.std),
         },
         "metrics": model.metrics,
+        "learnt_from": None if model.learnt_from is None else len(model.learnt_from),
         "parameters": sum(parameter.size for parameter in parameters_of(model.graph)),
         "multiply_adds": sum(row.multiply_adds for row in summarise(model.graph)),
         "layers": [
@@ -87,6 +89,12 @@ def model_facts(model: Model, file: Path) -> dict[str, object]:
             for row in summarise(model.graph)
         ],
     }
+
+
+def _learnt_from(model: Model) -> str:
+    if model.learnt_from is None:
+        return "images that the file does not name"
+    return f"{count(len(model.learnt_from), 'image')}, known by their content"
 
 
 def _describe_data(location: str, as_json: bool) -> None:

@@ -16,6 +16,7 @@ from neocog.data.walk import CONVERT, IMAGE_EXTENSIONS, LeftOut, Walk
 from neocog.errors import DataError
 
 STDIN = "-"
+MOST_LIST = 1 << 30  # bytes of a list of paths: ten million of a hundred bytes
 _PATTERN = frozenset("*?[")
 
 
@@ -156,7 +157,10 @@ def _file(path: Path) -> Picture:
 
 
 def _listed() -> Iterator[Picture]:
-    lines = sys.stdin.buffer.read().splitlines()
+    text = sys.stdin.buffer.read(MOST_LIST + 1)
+    if len(text) > MOST_LIST:
+        raise DataError(f"the list of paths on stdin holds more than {MOST_LIST:,} bytes")
+    lines = text.splitlines()
     paths = [Path(os.fsdecode(line)) for line in lines if line.strip()]
     if not paths:
         raise DataError("the list of paths on stdin is empty")

@@ -163,8 +163,9 @@ def resume(run: Path, data: str | None, flags: Flags, held: contextlib.ExitStack
     held.enter_context(folder.locked())
     checkpoint = folder.load_last(engine=flags.engine, threads=flags.threads)
     model = checkpoint.model
-    location = data if data is not None else checkpoint.settings.get("data")
-    if not isinstance(location, str):
+    kept = checkpoint.settings.get("data")
+    location = data if data is not None else datasets.located(kept) if isinstance(kept, str) else None
+    if location is None:
         raise CommandLineError(f"{run} does not say what it was trained on", hint=NAME_DATA)
     if data is None and location != DIGITS and not Path(location).exists():
         raise CommandLineError(f"{location}, which {run} was trained on, is not there any more", hint=NAME_DATA)
@@ -215,6 +216,12 @@ def _read(splits: DataSplits, size: ImageSize, flags: Flags) -> tuple[DataSplits
             hint="find out why with: neocog check DATA",
         )
     _tell_notes(splits, flags)
+    if not flags.quiet and not splits.train.fits(size):
+        needed = sum(len(part) for _, part in splits.items()) * size.values / 2**20
+        note(
+            f"the decoded images ({needed:,.0f} MiB) take more than a quarter of the free memory; "
+            "each epoch decodes them again"
+        )
     left = replace(
         splits,
         validation=splits.validation if readable.get("validation") else None,

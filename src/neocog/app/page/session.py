@@ -26,7 +26,6 @@ KEPT_INPUTS, INPUT_BYTES = 64, 256 * 2**20  # images that questions may name
 KEPT_RESULTS, RESULT_BYTES = 24, 512 * 2**20  # what came of them
 MOST_IMAGES = 10_000  # of a data set that are looked through
 MOST_BYTES = 64 * 2**20  # of an image file that the page is given
-MOST_PIXELS = 50_000_000  # of an image that the page is given
 FIRST = "first"
 Value = TypeVar("Value")
 
@@ -151,7 +150,7 @@ class Session:
         Raises:
             DataError: it is no image, or of too many pixels.
         """
-        image = read_image(body, name=name, max_pixels=MOST_PIXELS)
+        image = read_image(body, name=name)
         return self._fitted(image, name)
 
     def pixels(self, body: bytes, height: int, width: int) -> Input:
