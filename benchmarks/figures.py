@@ -19,7 +19,7 @@ class Figure:
 
 
 def summarise(values: Sequence[float]) -> Figure:
-    """Give median and quartiles.
+    """Return median and quartiles.
 
     >>> summarise([4.0, 1.0, 2.0, 3.0, 5.0])
     Figure(median=3.0, low=2.0, high=4.0)
@@ -69,7 +69,7 @@ class Row:
         return self.figures[self.best_peer].median / self.figures[OURS].median
 
     def as_json(self) -> dict[str, object]:
-        """Give the row as JSON values."""
+        """Return the row as JSON values."""
         return {
             "measurement": self.measurement,
             "case": self.case,
@@ -83,6 +83,6 @@ class Row:
 
 
 def lost(rows: Iterable[Row]) -> list[Row]:
-    """Give the rows that neocog loses, the worst first. The unrounded ratio decides."""
+    """Return the rows that neocog loses, the worst first. The unrounded ratio decides."""
     losses = [(row.ratio, row) for row in rows if row.ratio is not None and row.ratio < 1]
     return [row for _, row in sorted(losses, key=lambda pair: pair[0])]

@@ -84,7 +84,7 @@ def choose_processors(threads: int) -> set[int]:
 
 
 def _siblings(number: int) -> set[int]:
-    """Give the processors that share a core with one, itself among them."""
+    """Return the processors that share a core with one, itself among them."""
     path = Path(f"/sys/devices/system/cpu/cpu{number}/topology/thread_siblings_list")
     try:
         text = path.read_text().strip()

@@ -44,7 +44,7 @@ def measure(options: Options) -> Iterator[Row]:
 
 
 def peak() -> float:
-    """Give the largest resident memory of this process so far, MiB."""
+    """Return the largest resident memory of this process so far, MiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 

@@ -49,7 +49,7 @@ class JobError(Exception):
 
 
 def environment(threads: int, extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Give a child's environment: `threads` threads for every library that reads it there, and what is `extra`."""
+    """Return a child's environment: `threads` threads for every library that reads it there, and what is `extra`."""
     kept = {name: value for name, value in os.environ.items() if name not in _OURS}
     counts = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
     several = "true" if threads > 1 else "false"
@@ -96,7 +96,7 @@ def say(text: str) -> None:
 
 
 def reason(error: BaseException) -> str:
-    """Give an error as one short line."""
+    """Return an error as one short line."""
     if isinstance(error, ModuleNotFoundError) and error.name:
         return f"{error.name.split('.')[0]} is not installed"
     lines = str(error).strip().splitlines()

@@ -36,7 +36,7 @@ class Report:
     failed: Mapping[str, str]
 
     def as_json(self) -> dict[str, object]:
-        """Give the report as JSON values."""
+        """Return the report as JSON values."""
         return {
             "command": self.command,
             **self.facts,

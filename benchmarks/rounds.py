@@ -42,7 +42,7 @@ def repeats(call: Call, stretch: float = STRETCH) -> int:
 
 
 def timed(call: Call, calls: int) -> float:
-    """Give the seconds that a number of calls takes."""
+    """Return the seconds that a number of calls takes."""
     start = time.perf_counter()
     for _ in range(calls):
         call()

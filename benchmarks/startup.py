@@ -101,7 +101,7 @@ def _first_prediction(folder: Path, threads: int, rounds: int) -> Row:
 
 
 def _wait(program: str, folder: Path, threads: int) -> tuple[float, float]:
-    """Give the seconds until a program has printed its answer, and the answer.
+    """Return the seconds until a program has printed its answer, and the answer.
 
     Linux's monotonic clock is the same in all processes.
     """

@@ -92,7 +92,7 @@ def within(computed: np.ndarray, exact: np.ndarray, bound: np.ndarray) -> bool:
 
 
 def single_precision_error(case: Case, variants: int = 5) -> dict[str, float]:
-    """Give the root mean square error of the reference run in float32: of "logits", and of each gradient by name.
+    """Return the root mean square error of the reference run in float32: of "logits", and of each gradient by name.
 
     One run may be lucky where few numbers decide, so the largest error is given of some runs with slightly scaled
     parameters, each against float64.
@@ -115,7 +115,7 @@ def _logits_and_gradients(case: Case, parameters: dict[str, np.ndarray]) -> dict
 
 
 def rms(values: np.ndarray) -> float:
-    """Give the root mean square."""
+    """Return the root mean square."""
     return float(np.sqrt(np.square(values, dtype=np.float64).mean()))
 
 
@@ -233,7 +233,7 @@ def _weighted_error(
 def _winner_error(
     layer: MaxPool2d, x: np.ndarray, e: np.ndarray, winner: np.ndarray, e_dy: np.ndarray, size: np.ndarray
 ) -> np.ndarray:
-    """Give every tap that may win by the computed values the whole gradient as its error."""
+    """Return every tap that may win by the computed values the whole gradient as its error."""
     window = layer.walk(image_shape(x))
     values, errors = pad(x, window), pad(e, window)
     inside = pad(np.ones_like(x, bool), window)

@@ -26,7 +26,7 @@ CHANNELS = (1, 2, 3, 5, 7, 8, 16, 17, 32, 40)
 
 
 def examples(share: float) -> settings:
-    """Give settings that draw `share` of the profile's examples, for tests that compile or train."""
+    """Return settings that draw `share` of the profile's examples, for tests that compile or train."""
     return settings(max_examples=max(3, round(settings().max_examples * share)))
 
 
@@ -243,7 +243,7 @@ def integer_steps(
 
 
 def exact_count(count: int, graph: Graph) -> int:
-    """Give a number of images near `count` with which some gradient in the logits is exact and not zero."""
+    """Return a number of images near `count` with which some gradient in the logits is exact and not zero."""
     return count if len(exact_slopes(count, graph.output.features)) > 1 else 4 if count > 3 else 2
 
 
@@ -285,7 +285,7 @@ def exact_slopes(count: int, outputs: int) -> tuple[float, ...]:
 
 
 def _bits(values: np.ndarray, quantum: float) -> float:
-    """Give the binary digits of the largest of values that are multiples of `quantum`."""
+    """Return the binary digits of the largest of values that are multiples of `quantum`."""
     return float(np.log2(max(1.0, np.abs(values).max(initial=0.0) / quantum)))
 
 

@@ -8,12 +8,12 @@ STEP = 1e-5  # truncation errs by about STEP^2, rounding by about 1e-16 / STEP: 
 
 
 def slope(f: Callable[[np.ndarray], float], x: np.ndarray, direction: np.ndarray, step: float = STEP) -> float:
-    """Give the derivative of f at x along a direction."""
+    """Return the derivative of f at x along a direction."""
     return (f(x + step * direction) - f(x - step * direction)) / (2 * step)
 
 
 def gradient(f: Callable[[np.ndarray], float], x: np.ndarray, step: float = STEP) -> np.ndarray:
-    """Give the gradient of f at x, value by value."""
+    """Return the gradient of f at x, value by value."""
     result = np.zeros_like(x)
     for place in np.ndindex(x.shape):
         direction = np.zeros_like(x)

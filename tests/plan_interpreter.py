@@ -15,7 +15,7 @@ Memory = Mapping[str, NDArray[np.float64]]
 
 
 def distances(axes: Iterable[Axis], which: str) -> NDArray[np.int64]:
-    """Give how far an operand is moved at every turn of nested loops, outermost first."""
+    """Return how far an operand is moved at every turn of nested loops, outermost first."""
     axes = tuple(axes)
     total = np.zeros((1,) * len(axes), np.int64)
     for position, axis in enumerate(axes):
@@ -57,5 +57,5 @@ def run(stage: Contraction, memory: Memory, lanes: int) -> None:
 
 
 def pairs(*extents: int) -> Iterable[tuple[int, ...]]:
-    """Give every index of nested loops."""
+    """Return every index of nested loops."""
     return itertools.product(*(range(extent) for extent in extents))

@@ -228,7 +228,7 @@ def test_decoding_asks_the_same_question(monkeypatch: pytest.MonkeyPatch) -> Non
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Give this process a home, and nothing that says where caches lie."""
+    """Return this process a home, and nothing that says where caches lie."""
     for name in ("NEOCOG_CACHE", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))

@@ -24,7 +24,7 @@ Values = Mapping[str, Any]
 
 
 def network(graph: Graph, values: Values, x: Any) -> Any:
-    """Give the logits (N, outputs) of images; `values` are the parameters, in memory layout."""
+    """Return the logits (N, outputs) of images; `values` are the parameters, in memory layout."""
     for node in graph.nodes:
         x = _layer(node, values, x)
     return x

@@ -17,7 +17,7 @@ from neocog.engines.torch import build_module
 
 
 def _prepare(task: Task, memory_format: Any, compiled: bool) -> tuple[Any, Any]:
-    """Give the network as a module, and the images (N, C, H, W)."""
+    """Return the network as a module, and the images (N, C, H, W)."""
     torch.set_num_threads(task.threads)
     module = build_module(task.graph, task.parameters).to(memory_format=memory_format)
     images = torch.from_numpy(task.channels_first).to(memory_format=memory_format)

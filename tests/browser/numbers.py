@@ -63,7 +63,7 @@ class Oracle:
         self._kept: dict[str, Answer] = {}
 
     def value(self, number: Shown) -> float:
-        """Give what should stand there."""
+        """Return what should stand there."""
         if number.question not in self._kept:
             self._kept[number.question] = answer(self._session, Question.read(number.question))
         found = self._kept[number.question]

@@ -41,7 +41,7 @@ def steppers(case, optimizer=None):
 
 
 def ours(graph, tensors):
-    """Give PyTorch's tensors in memory layout, still float64."""
+    """Return PyTorch's tensors in memory layout, still float64."""
     return {p.name: from_pytorch(p, tensors(p.name).detach().contiguous().numpy()) for p in parameters_of(graph)}
 
 

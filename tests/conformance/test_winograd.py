@@ -134,7 +134,7 @@ def test_any_size_stays_within_the_rounding_bound(images, height, width, channel
 
 
 def tile_of(graph: Graph) -> int:
-    """Give the tile size that the engine takes for the second layer."""
+    """Return the tile size that the engine takes for the second layer."""
     node = graph.nodes[1]
     return choose_tile(node.layer.window(node.input), 16, 16, "winograd", ENGINE.target)
 

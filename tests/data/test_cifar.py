@@ -58,7 +58,7 @@ def test_python_batches_give_the_same_images_as_binary_ones(tmp_path, cifar_pick
         (b"", r"rows of 3,073 bytes .* found 0 bytes"),
         (b"\x01" * 3072, "found 3,072 bytes = 0 rows and 3,072 bytes"),
         (b"\x01" * (2 * 3073 - 1), "found 6,145 bytes = 1 rows and 3,072 bytes"),
-        (b"\x0a" * 3073, r"labels need to lie in 0\.\.9, got 10 in row 0"),
+        (b"\x0a" * 3073, r"labels must be in 0\.\.9, got 10 in row 0"),
     ],
 )
 def test_damaged_binary_batches_tell_bytes_needed_and_found(tmp_path, data, message):
@@ -75,7 +75,7 @@ def test_damaged_python_batches_are_named(tmp_path, cifar_pickle):
         (b"", r"damaged or truncated \(0 bytes\)"),
         (cifar_pickle(pixels, labels.tolist())[:5000], r"damaged or truncated \(5,000 bytes\)"),
         (cifar_pickle(pixels, [1, 2]), r"2 labels need \(2, 3,072\) pixels = 6,144 bytes, found \(300, 3072\)"),
-        (cifar_pickle(pixels, [11] * 300), r"labels need to lie in 0\.\.9, got 11"),
+        (cifar_pickle(pixels, [11] * 300), r"labels must be in 0\.\.9, got 11"),
         (b"\x80\x02}.", "a dictionary with data and labels, found another value"),
         (b"\x80\x02].", "a dictionary with data and labels, found another value"),
         (b"\x80\x02}(U\x04data]U\x06labels]u.", r"are \(n, 3,072\) bytes, found another value"),
@@ -114,7 +114,7 @@ def test_the_published_set_is_read(data_folder):
 def test_labels_of_any_number_of_digits_are_refused(tmp_path, label):
     batch = {"data": np.zeros((2, 3072), np.uint8), "labels": [1, label]}
     (tmp_path / "data_batch_1").write_bytes(pickle.dumps(batch, 2))
-    with pytest.raises(FormatError, match=r"labels need to lie in 0|damaged|LONG4"):
+    with pytest.raises(FormatError, match=r"labels must be in 0|damaged|LONG4"):
         read_cifar_folder(tmp_path)
 
 

@@ -108,7 +108,7 @@ def test_files_without_permission_are_unreadable(dataset):
 def test_samples_are_checked(tmp_path):
     with pytest.raises(DataError, match="there are no images"):
         FileDataset(tmp_path, [], ["a"])
-    with pytest.raises(DataError, match=r"lie in 0\.\.0, got 1 for image 0"):
+    with pytest.raises(DataError, match=r"be in 0\.\.0, got 1 for image 0"):
         FileDataset(tmp_path, [("a.png", 1)], ["a"])
 
 

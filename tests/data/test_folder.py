@@ -62,10 +62,10 @@ def test_what_is_left_out_is_noted(tmp_path, save_image):
     notes = "\n".join(source.notes)
     for text in (
         "loose.png in",
-        "need to lie in a class folder",
+        "must be in a class folder",
         "train/a/readme.txt ignored: no image file",
         "extra ignored: beside test, train",
-        "test is empty and ignored",
+        "test is empty, so it is ignored",
     ):
         assert text in notes
 

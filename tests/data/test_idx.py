@@ -104,7 +104,7 @@ def test_files_that_do_not_fit_together(folder):
     with pytest.raises(FormatError, match="got 5 images and 3 labels"):
         read_idx_folder(root)
     (root / "train-labels-idx1-ubyte").unlink()
-    with pytest.raises(DataError, match="train-images-idx3-ubyte is there, its labels are not"):
+    with pytest.raises(DataError, match="train-images-idx3-ubyte has no labels file beside it"):
         read_idx_folder(root)
     (root / "train-images-idx3-ubyte").write_bytes(idx(IMAGES[:0]))
     (root / "train-labels-idx1-ubyte").write_bytes(idx(LABELS[:0]))

@@ -46,7 +46,7 @@ def test_images_without_a_split_and_with_names_are_read(save):
         ({"x": X}, "needs y, found x"),
         ({"x": X, "y": Y[:3]}, r"x and y: images and labels need the same length, got 6 images and 3 labels"),
         ({"x": X, "y": Y / 1}, "x and y: labels need integers, got float64"),
-        ({"x": X, "y": Y, "class_names": np.array(["a"])}, r"lie in 0\.\.0, got 1 for image 1"),
+        ({"x": X, "y": Y, "class_names": np.array(["a"])}, r"be in 0\.\.0, got 1 for image 1"),
         ({"x": X, "y": Y, "class_names": np.arange(3)}, r"class_names needs text of shape \(classes,\), got int64"),
     ],
 )
@@ -81,7 +81,7 @@ def test_damaged_files_are_named(save, tmp_path):
 
 def test_labels_that_number_no_classes_are_refused(save):
     for labels in (np.arange(6) * 1_000_000, np.array([0, 1, 2, 3, 4, 160])):
-        with pytest.raises(DataError, match=r"x and y|y: labels need to lie in 0\.\.159") as caught:
+        with pytest.raises(DataError, match=r"x and y|y: labels must be in 0\.\.159") as caught:
             read_npz(save(x=X, y=labels))
         assert "return_inverse=True" in caught.value.hint
 
@@ -116,7 +116,7 @@ def test_members_without_an_ending_are_read_and_what_is_no_array_is_refused(tmp_
         (np.array([None] * 6), "holds Python objects"),
         (np.zeros(6, [("a", "<i4"), ("b", "u1")]), r"holds records \(\[\('a'.*only numbers and text"),
         (np.zeros(6, "V5"), r"holds records"),
-        (np.array([2**63] * 6, np.uint64), "labels need to lie in"),
+        (np.array([2**63] * 6, np.uint64), "labels must be in"),
         (np.full(6, 2**70), "holds Python objects"),
         (Y * 1j, "labels need integers, got complex128"),
         (np.array(["2020-01-01"] * 6, "M8[D]"), "labels need integers, got datetime64"),

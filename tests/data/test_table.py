@@ -96,7 +96,7 @@ def test_metadata_in_each_part(tmp_path, save_image):
         ("path,label\nimg/0.png," + 200_000 * "x" + "\n", r"line 2: no CSV: field larger than field limit \(131072\)"),
         ("path,label\nimg/0.png\n", "line 2: label is empty"),
         ("path,label\n,a\n", "line 2: path is empty"),
-        ("path,label,split\nimg/0.png,a,trial\n", "line 2: split needs one of train, .* got 'trial'"),
+        ("path,label,split\nimg/0.png,a,trial\n", "line 2: split must be one of train, .* got 'trial'"),
     ],
 )
 def test_damaged_tables_name_the_line(table, text, message):
@@ -108,9 +108,9 @@ def test_damaged_tables_name_the_line(table, text, message):
 def test_other_damage_is_named(tmp_path, table):
     with pytest.raises(FormatError, match="line 2: no UTF-8 text"):
         read_table(table("path,label\nimg/0.png,\xe4\n", encoding="latin-1"))
-    with pytest.raises(FormatError, match="line 2: no JSON"):
+    with pytest.raises(FormatError, match="line 2: not valid JSON"):
         read_table(table('{"path": "img/0.png", "label": 1}\n{"path":\n', "a.jsonl"))
-    with pytest.raises(FormatError, match=r"line 1: a JSON object was needed, got \[1, 2\]"):
+    with pytest.raises(FormatError, match=r"line 1: expected a JSON object, got \[1, 2\]"):
         read_table(table("[1, 2]\n", "a.jsonl"))
     with pytest.raises(FormatError, match="cannot be read: No such file"):
         read_table(tmp_path / "gone.csv")
@@ -131,7 +131,7 @@ def test_other_damage_is_named(tmp_path, table):
         ('{"path": "img/0.png", "label": -Infinity}', "label is -inf"),
         ('{"path": "img/0.png", "label": null}', "label is empty"),
         ('{"path": "img/0.png"}', "label is empty"),
-        ('{"path": "img/0.png", "label": ' + 5000 * "7" + "}", "no JSON: Exceeds the limit"),
+        ('{"path": "img/0.png", "label": ' + 5000 * "7" + "}", "not valid JSON: Exceeds the limit"),
         ('{"path": "img/0.png", "label": ' + 4000 * "7" + "}", "label has 4,000 characters"),
         ('{"path": "img/0.png", "label": "\\ud800"}', "label is no text"),
         ('{"path": "\\ud800.png", "label": "a"}', r"no file can have this name: '\\ud800\.png'"),
@@ -139,7 +139,7 @@ def test_other_damage_is_named(tmp_path, table):
         (100_000 * "[", "JSON nested too deeply"),
         ('{"a":' * 100_000, "JSON nested too deeply"),
         ('{"path": "img/0.png", "label": "b", "split": "val"}', "split is given here, but not in the first line"),
-        ("[1, 2]", "a JSON object was needed"),
+        ("[1, 2]", "expected a JSON object"),
     ],
 )
 def test_damaged_json_lines_name_the_line(table, line, message):
@@ -148,7 +148,7 @@ def test_damaged_json_lines_name_the_line(table, line, message):
 
 
 def test_one_list_of_all_is_no_json_lines(table):
-    with pytest.raises(FormatError, match="line 1: no JSON") as caught:
+    with pytest.raises(FormatError, match="line 1: not valid JSON") as caught:
         read_table(table('[\n{"path": "img/0.png", "label": 1}\n]\n', "a.jsonl"))
     assert caught.value.hint == "one object a line is needed, not one list of all"
 

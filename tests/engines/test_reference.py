@@ -103,7 +103,7 @@ def test_what_does_not_fit_is_refused():
         made.step(CASE.images[:0], np.zeros(0, np.int32), 0.1)
     with pytest.raises(ShapeError, match="the parameters must be those of the network"):
         made.load({})
-    with pytest.raises(ShapeError, match="the optimizer's memory must be that of the network"):
+    with pytest.raises(ShapeError, match="the optimizer state must match the network"):
         made.load_optimizer_state({}, 0)
     wrong = made.optimizer_state() | {"0.bias/momentum": np.zeros(3, np.float32)}
     with pytest.raises(ShapeError, match=r"memory 0.bias/momentum must have the shape \(8,\), got \(3,\)"):

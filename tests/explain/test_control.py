@@ -65,7 +65,7 @@ def test_a_seed_out_of_range_is_refused() -> None:
 
 
 def ranks(values: np.ndarray) -> np.ndarray:
-    """Give ranks with loops: smaller values, and half of the other equal ones."""
+    """Return ranks with loops: smaller values, and half of the other equal ones."""
     return np.array([sum(o < v for o in values) + (sum(o == v for o in values) - 1) / 2 for v in values])
 
 

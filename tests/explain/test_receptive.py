@@ -20,7 +20,7 @@ from neocog.reference.network import backward
 
 
 def smooth(layer: Layer) -> Layer:
-    """Give a layer whose gradient reaches everything that it sees: the mean stands for the largest value."""
+    """Return a layer whose gradient reaches everything that it sees: the mean stands for the largest value."""
     if isinstance(layer, Sequential):
         return Sequential(*map(smooth, layer.layers))
     if isinstance(layer, MaxPool2d):
@@ -29,7 +29,7 @@ def smooth(layer: Layer) -> Layer:
 
 
 def seen(graph: Graph, index: int, row: int, column: int) -> tuple[int, int, int, int] | None:
-    """Give first and last row, first and last column of the pixels that reach a cell; None if none does."""
+    """Return first and last row, first and last column of the pixels that reach a cell; None if none does."""
     parameters = {p.name: np.ones(p.shape) for p in parameters_of(graph)}
     run = run_to(graph, parameters, np.ones((1, graph.input.height, graph.input.width, graph.input.channels)), index)
     ones = np.zeros_like(run.outputs[-1])

@@ -72,7 +72,7 @@ def twin(model: nc.Model) -> Any:
 
 
 def pixels(image: np.ndarray) -> Any:
-    """Give an image (H, W, C), uint8 or in [0, 1], as (1, C, H, W) in float64."""
+    """Return an image (H, W, C), uint8 or in [0, 1], as (1, C, H, W) in float64."""
     torch = pytest.importorskip("torch")
     values = image / 255 if image.dtype == np.uint8 else image
     return torch.tensor(np.ascontiguousarray(values.transpose(2, 0, 1)[None]), dtype=torch.float64)

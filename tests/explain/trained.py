@@ -15,7 +15,7 @@ MEAN, STD = 0.1307, 0.3081  # of the training images' pixels
 
 @cache
 def mnist() -> tuple[Dataset, Dataset]:
-    """Give the training and the test images of MNIST."""
+    """Return the training and the test images of MNIST."""
     if not MNIST.is_dir():
         pytest.skip("MNIST is not in ../shared/data")
     splits = open_data(MNIST)
@@ -25,7 +25,7 @@ def mnist() -> tuple[Dataset, Dataset]:
 
 @cache
 def trained_model() -> nc.Model:
-    """Give the article's network after two epochs on 6,000 images: about 95 % right."""
+    """Return the article's network after two epochs on 6,000 images: about 95 % right."""
     images = np.arange(6000)
     model = nc.Model(nc.zoo.article(), (28, 28, 1), mean=MEAN, std=STD)
     train, _ = mnist()
@@ -34,6 +34,6 @@ def trained_model() -> nc.Model:
 
 
 def held_out(count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Give the first test images and their labels."""
+    """Return the first test images and their labels."""
     _, test = mnist()
     return test.images(np.arange(count)), test.labels[:count]

@@ -19,7 +19,7 @@ LOSSES = (CrossEntropy(), CrossEntropy(0.1), MeanSquaredError())
 
 
 def gates(graph, run):
-    """Give every choice that makes a network piecewise smooth: open ReLUs and winners."""
+    """Return every choice that makes a network piecewise smooth: open ReLUs and winners."""
     found = [run.input(node.index) > 0 for node in graph.nodes if isinstance(node.layer, ReLU)]
     return found + [choice for choice in run.choices if choice is not None]
 

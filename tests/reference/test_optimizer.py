@@ -11,7 +11,7 @@ from neocog.reference.optimizer import initial_memory, update
 
 
 def walk(optimizer, gradients, start=1.0, learning_rate=0.1):
-    """Give the value of one parameter after each of the gradients."""
+    """Return the value of one parameter after each of the gradients."""
     weight = np.array([start])
     memory, path = initial_memory(optimizer, weight), []
     for step, gradient in enumerate(gradients, 1):

@@ -72,7 +72,7 @@ def test_a_failing_callback_ends_training_and_all_hear_of_it(make_model, toy):
 
 
 def epochs_of(losses, **settings):
-    """Give the epoch after which EarlyStopping stops, or None."""
+    """Return the epoch after which EarlyStopping stops, or None."""
     stopping = EarlyStopping(**settings)
     run = Run(None, None, History(), len(losses), 1)
     stopping.on_train_begin(run)

@@ -221,7 +221,7 @@ def test_memory_lies_in_pytorchs_layout(checkpoint, tmp_path):
 
 def test_a_plain_model_file_is_no_checkpoint(checkpoint, tmp_path):
     checkpoint.model.save(tmp_path / "m")
-    with pytest.raises(FormatError, match="no training to go on with"):
+    with pytest.raises(FormatError, match="no training state to resume"):
         load_checkpoint(tmp_path / "m")
 
 

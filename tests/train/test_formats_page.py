@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pytest
 
@@ -76,7 +77,6 @@ def test_the_schema_describes_every_layer():
 
 
 def test_a_whole_document_fits_the_schema(make_model):
-    jsonschema = pytest.importorskip("jsonschema")
     document = json.loads(json.dumps(modelfile.document_of(make_model())))
     jsonschema.validate(document, json.loads(block("json schema")))
 

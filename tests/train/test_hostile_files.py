@@ -352,7 +352,7 @@ def test_a_sparse_file_is_refused_before_it_is_read(tmp_path):
         load(path)
     with path.open("r+b") as file:
         file.truncate(1 << 33)  # of a size that is read, but not the one that its header tells
-    with within_memory(), pytest.raises(FormatError, match=r"is damaged: \d+ bytes of tensors were announced"):
+    with within_memory(), pytest.raises(FormatError, match=r"is damaged: \d+ bytes of tensors were expected"):
         load(path)
 
 

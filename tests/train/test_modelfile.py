@@ -130,7 +130,7 @@ def test_damaged_containers_are_refused(tmp_path):
     refused(path, content[:100], "is truncated: .* bytes of header")
     refused(path, content[:-1], "is truncated: .* bytes of tensors")
     refused(path, content + b"\0", "is damaged")
-    refused(path, content[:-1] + bytes([content[-1] ^ 1]), "do not have the digest")
+    refused(path, content[:-1] + bytes([content[-1] ^ 1]), "do not match the digest")
     refused(path, b"PK\x03\x04" + b"\xff" * 99, "PyTorch or pickle file")
     refused(path, b"\x89HDF\r\n\x1a\n" + b"\xff" * 99, "HDF5")
     refused(path, struct.pack("<Q", 10**9) + b"{}", "at most 10,000,000")
@@ -150,7 +150,7 @@ def test_safetensors_from_elsewhere_are_refused_with_a_way_on(tmp_path):
     path = tmp_path / "m"
     refused(path, assembled({k: v for k, v in header.items() if k != "__metadata__"}, body), "from elsewhere")
     refused(path, assembled({**header, "__metadata__": {"format": "pt"}}, body), "load_state_dict")
-    refused(path, assembled({**header, "__metadata__": {"neocog": 3}}, body), "must be a text")
+    refused(path, assembled({**header, "__metadata__": {"neocog": 3}}, body), "must be a string")
     refused(path, assembled({**header, "__metadata__": {"neocog": "yes"}}, body), "metadata is not valid JSON")
 
 
@@ -185,7 +185,7 @@ def test_tensors_that_are_not_the_networks_are_refused(tmp_path, change, message
         (lambda d: d.update(format=0), "format must be 1, got 0"),
         (lambda d: d.pop("metrics"), "missing: metrics"),
         (lambda d: d.update(license="MIT"), "unknown: 'license'"),
-        (lambda d: d.update(neocog_version=1), "neocog_version must be a text"),
+        (lambda d: d.update(neocog_version=1), "neocog_version must be a string"),
         (lambda d: d.update(architecture={"kind": "ReLU"}), "must be a Sequential"),
         (lambda d: d.update(architecture={"kind": "Sequential", "layers": []}), "needs at least one layer"),
         (lambda d: d["architecture"]["layers"][0].update(kernel=9), "needs an input of at least 9"),

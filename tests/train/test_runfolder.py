@@ -86,7 +86,7 @@ def test_a_full_disk_keeps_the_files_of_the_epoch_before(make_model, toy, tmp_pa
 
 
 def test_a_folder_without_training_says_so(tmp_path):
-    with pytest.raises(FormatError, match="no training to go on with"):
+    with pytest.raises(FormatError, match="no training to resume"):
         RunFolder(tmp_path).load_last()
 
 

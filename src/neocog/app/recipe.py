@@ -27,7 +27,7 @@ LEAST_DEVIATION = 1e-3  # a channel that never changes is shifted, and not blown
 
 
 def choose_epochs(images: int) -> int:
-    """Give the number of epochs in which about 100,000 images are seen, at least 10 and at most 40.
+    """Return the number of epochs in which about 100,000 images are seen, at least 10 and at most 40.
 
     >>> [choose_epochs(images) for images in (60_000, 3_000, 100)]
     [10, 33, 40]
@@ -36,7 +36,7 @@ def choose_epochs(images: int) -> int:
 
 
 def choose_size(data: Dataset, sides: tuple[int, int] | None = None, channels: int | None = None) -> ImageSize:
-    """Give the size that images are brought to.
+    """Return the size that images are brought to.
 
     Arguments:
         data: the training images.
@@ -67,14 +67,14 @@ def _median_side(data: Dataset) -> float:
 
 
 def _spread(count: int, most: int) -> NDArray[np.int64]:
-    """Give at most `most` of the indices below `count`, evenly spread."""
+    """Return at most `most` of the indices below `count`, evenly spread."""
     return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.int64))
 
 
 def channel_statistics(
     data: Dataset, size: ImageSize, resize: ResizeRule = DEFAULT_RESIZE
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Give the mean and the standard deviation of each channel, on values in [0, 1], over at most 2,048 images."""
+    """Return the mean and the standard deviation of each channel, on values in [0, 1], over at most 2,048 images."""
     indices = _spread(len(data), STATISTICS_SAMPLE)
     total = np.zeros(size.channels)
     square = np.zeros(size.channels)
@@ -97,7 +97,7 @@ def channel_statistics(
 def make_optimizer(
     name: str, learning_rate: float | None, weight_decay: float | None, momentum: float | None
 ) -> Optimizer:
-    """Give the optimizer called `name`; None stands for the default: 0.001 (SGD: 0.05), no decay, 0.9."""
+    """Return the optimizer called `name`; None stands for the default: 0.001 (SGD: 0.05), no decay, 0.9."""
     rate = LEARNING_RATES[name] if learning_rate is None else learning_rate
     if name == "sgd":
         return SGD(rate, weight_decay=weight_decay or 0.0, momentum=MOMENTUM if momentum is None else momentum)

@@ -165,7 +165,7 @@ def check_labels(labels: NDArray[Any], count: int, class_names: Sequence[str] | 
     if len(wrong):
         allowed = f"0..{highest}" if class_names is not None else "0 and up"
         raise DataError(
-            f"labels need to lie in {allowed}, got {labels[wrong[0]]} for image {wrong[0]}",
+            f"labels must be in {allowed}, got {labels[wrong[0]]} for image {wrong[0]}",
             details=(f"{len(wrong):,} of {count:,} labels are out of range",),
             hint="labels count from 0, one for each class name",
         )
@@ -194,14 +194,14 @@ def check_class_count(classes: int, limit: int = MAX_CLASSES) -> None:
     """
     if classes > limit:
         raise DataError(
-            f"labels need to lie in 0..{limit - 1:,} where classes have no names, got {classes - 1:,}",
+            f"labels must be in 0..{limit - 1:,} where classes have no names, got {classes - 1:,}",
             hint="number the classes without gaps: class_names, labels = np.unique(labels, return_inverse=True)",
         )
 
 
 def _to_nhwc(images: NDArray[Any], layout: Layout) -> NDArray[Any]:
     if layout not in ("auto", "NHWC", "NCHW"):
-        raise SettingError(f"layout needs one of auto, NHWC, NCHW, got {layout!r}")
+        raise SettingError(f"layout must be one of auto, NHWC, NCHW, got {layout!r}")
     if images.ndim == 3:
         images, layout = images[:, :, :, None], "NHWC"
     if images.ndim != 4:

@@ -73,7 +73,7 @@ class Batches:
         check_rule(self.resize)
         worker_count(self.workers)
         if self.on_error not in ("raise", "skip"):
-            raise SettingError(f"on_error needs one of raise, skip, got {self.on_error!r}")
+            raise SettingError(f"on_error must be one of raise, skip, got {self.on_error!r}")
         if self.size is None and self.dataset.native_size is None:
             raise SettingError("batches need a size: the images of this dataset differ in theirs", hint="pass size=")
         if self.indices is not None:

@@ -115,7 +115,7 @@ def _read_python(path: Path) -> _Rows:
     if not isinstance(labels, list) or not all(type(label) is int for label in labels):
         raise FormatError(f"{path}: the labels of a CIFAR-10 batch are a list of integers")
     if not all(-_BEYOND < label < _BEYOND for label in labels):
-        raise FormatError(f"{path}: labels need to lie in 0..{_CLASSES - 1}, got one of more than 64 bits")
+        raise FormatError(f"{path}: labels must be in 0..{_CLASSES - 1}, got one of more than 64 bits")
     count = len(labels)
     if data.shape != (count, _PIXELS) or len(data.data) != count * _PIXELS or not count:
         raise FormatError(
@@ -134,7 +134,7 @@ def _shown(shape: tuple[int, ...]) -> str:
 def _check_labels(path: Path, labels: NDArray[np.int64]) -> NDArray[np.int64]:
     wrong = np.flatnonzero((labels < 0) | (labels >= _CLASSES))
     if len(wrong):
-        raise FormatError(f"{path}: labels need to lie in 0..{_CLASSES - 1}, got {labels[wrong[0]]} in row {wrong[0]}")
+        raise FormatError(f"{path}: labels must be in 0..{_CLASSES - 1}, got {labels[wrong[0]]} in row {wrong[0]}")
     return labels
 
 

@@ -311,7 +311,7 @@ def _open(file: BinaryIO, name: str, max_pixels: int) -> tuple[Image.Image, str,
     except OSError as error:
         raise unreadable_file(name, error) from error
     if not length:
-        raise DataError(f"{name}: the file is empty (0 bytes), an image was needed")
+        raise DataError(f"{name}: the file is empty (0 bytes), not an image")
     form = recognise(head)
     if form is None:
         raise _unknown(name, head, length)

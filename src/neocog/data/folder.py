@@ -80,7 +80,7 @@ def read_image_folder(root: str | Path) -> Source:
         if samples:
             datasets[part] = FileDataset(root, samples, names)
         else:
-            notes.append(f"{layout.parts[part]} is empty and ignored")
+            notes.append(f"{layout.parts[part]} is empty, so it is ignored")
     return Source(
         root.resolve().name,
         "image folder",
@@ -103,7 +103,7 @@ def _classes(walk: Walk, level: str, left_out: LeftOut, notes: list[str]) -> dic
             classes[folder.rpartition("/")[2]] = paths
     here = walk.entries(level)
     if here.images:
-        notes.append(f"{listed(here.images)} in {walk.path(level)} ignored: images need to lie in a class folder")
+        notes.append(f"{listed(here.images)} in {walk.path(level)} ignored: images must be in a class folder")
     left_out.add(level, here._replace(others=()))  # a README beside the classes is nobody's loss
     return classes
 

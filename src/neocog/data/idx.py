@@ -76,7 +76,7 @@ def read_idx_folder(folder: str | Path) -> Source:
             continue
         if images is None or labels is None:
             have, what = (images, "labels") if labels is None else (labels, "images")
-            raise DataError(f"{folder}: {cast(Path, have).name} is there, its {what} are not")
+            raise DataError(f"{folder}: {cast(Path, have).name} has no {what} file beside it")
         arrays[part] = read_idx(images, 3), read_idx(labels, 1)
         if len(arrays[part][0]) != len(arrays[part][1]):
             raise FormatError(

@@ -136,9 +136,9 @@ def _json_records(table: Path, text: TextIO) -> Iterator[Record]:
             raise damage(table, number, "JSON nested too deeply") from None
         except ValueError as error:  # no JSON, or a number with thousands of digits
             hint = "one object a line is needed, not one list of all" if number == 1 and line[0] == "[" else None
-            raise damage(table, number, f"no JSON: {error}", hint) from error
+            raise damage(table, number, f"not valid JSON: {error}", hint) from error
         if not isinstance(record, dict):
-            raise damage(table, number, f"a JSON object was needed, got {line.strip()[:40]}")
+            raise damage(table, number, f"expected a JSON object, got {line.strip()[:40]}")
         yield Record(number, {str(name).strip().lower(): value for name, value in record.items()})
 
 

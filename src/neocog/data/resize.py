@@ -68,7 +68,7 @@ class ImageSize:
 def check_rule(rule: str) -> ResizeRule:
     """Return `rule` if it is one of `RESIZE_RULES`, else raise SettingError."""
     if rule not in RESIZE_RULES:
-        raise SettingError(f"resize rule needs one of {', '.join(RESIZE_RULES)}, got {rule!r}")
+        raise SettingError(f"resize rule must be one of {', '.join(RESIZE_RULES)}, got {rule!r}")
     return rule
 
 

@@ -131,7 +131,7 @@ def _rows(table: Path, root: Path, part: str) -> Iterator[_Row]:
             named = part_name(value)
             if named is None or named.rest:
                 names = ", ".join(SPLIT_NAMES)
-                raise damage(table, record.line, f"split needs one of {names}, got {value!r}")
+                raise damage(table, record.line, f"split must be one of {names}, got {value!r}")
             part = named.part
         elif record.values.get(_SPLIT_COLUMN) is not None:
             raise damage(table, record.line, "split is given here, but not in the first line")

@@ -102,7 +102,7 @@ class Predictor(Protocol):
         """Return (N, outputs) for images (N, H, W, C), uint8 or float32 in [0, 1]; N may be 0."""
 
     def features(self, images: Images) -> Array:
-        """Return (N, features): what the convolution part hands to the rest, in (row, column, channel) order."""
+        """Return (N, features): the flattened output of the convolutional part, in (row, column, channel) order."""
 
     def peaks(self, images: Images) -> dict[int, Array]:
         """Return the largest value of every feature map: index of a convolution in `graph.nodes` → (N, filters).

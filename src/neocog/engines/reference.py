@@ -57,7 +57,7 @@ class ReferencePredictor:
         return self.exact_logits(images).astype(np.float32)
 
     def features(self, images: Images) -> Array:
-        """Return (N, features): what the convolution part hands to the rest, in (row, column, channel) order."""
+        """Return (N, features): the flattened output of the convolutional part, in (row, column, channel) order."""
         return self.exact_features(images).astype(np.float32)
 
     def peaks(self, images: Images) -> dict[int, Array]:
@@ -170,7 +170,7 @@ class ReferenceStepper:
         """Take the optimizer's memory back, and the number of steps already taken."""
         if set(state) != set(self.exact_memory):
             raise ShapeError(
-                "the optimizer's memory must be that of the network",
+                "the optimizer state must match the network",
                 details=(f"expected: {', '.join(sorted(self.exact_memory))}", f"got: {', '.join(sorted(state))}"),
             )
         for name, array in state.items():

@@ -205,7 +205,7 @@ class TorchPredictor(_Network):
         return self._outputs(images, len(self.leaves) - 1)
 
     def features(self, images: Images) -> Array:
-        """Return (N, features): what the convolution part hands to the rest, in (row, column, channel) order."""
+        """Return (N, features): the flattened output of the convolutional part, in (row, column, channel) order."""
         return self._outputs(images, self.graph.feature_node)
 
     def peaks(self, images: Images) -> dict[int, Array]:
@@ -304,7 +304,7 @@ class TorchStepper(_Network):
         wanted = self.optimizer_state()
         if set(state) != set(wanted):
             raise ShapeError(
-                "the optimizer's memory must be that of the network",
+                "the optimizer state must match the network",
                 details=(f"expected: {', '.join(sorted(wanted))}", f"got: {', '.join(sorted(state))}"),
             )
         for name, array in state.items():

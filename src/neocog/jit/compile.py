@@ -156,7 +156,7 @@ def _made(key: str, make: Callable[[], list[bytes]], names: Sequence[str], objec
 
 @cache
 def _emitters() -> str:
-    """Give a digest of all code that decides what modules say, so that a change of it makes objects anew."""
+    """Return a digest of all code that decides what modules say, so that a change of it makes objects anew."""
     here = Path(__file__)
     digest = hashlib.sha256(b"".join((here.parent / name).read_bytes() for name in CODE))
     for package in (neocog.emit, neocog.plan, neocog.model):

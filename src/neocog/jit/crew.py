@@ -56,7 +56,7 @@ def compile_pieces(pieces: Sequence[Piece], target: Target, progress: Progress |
 
 
 def helpers_worth(pieces: Sequence[Piece]) -> int:
-    """Give the number of processes that pay beside this one."""
+    """Return the number of processes that pay beside this one."""
     if "python" not in Path(sys.executable or "").name.lower():
         return 0  # an application with Python inside: it would be started a second time
     size = sum(len(piece.text) for piece in pieces)

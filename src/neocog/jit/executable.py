@@ -35,7 +35,7 @@ so that two threads are then about to win. Results are the same bits either way.
 
 
 def aligned_zeros(size: int) -> NDArray[np.uint8]:
-    """Give `size` zero bytes that begin on a cache line."""
+    """Return `size` zero bytes that begin on a cache line."""
     block = np.zeros(size + LINE, np.uint8)
     start = -block.ctypes.data % LINE
     return block[start : start + size]
@@ -76,7 +76,7 @@ class Executable:
         self._floats[2 * slot] = value
 
     def _bases(self, thread: int) -> tuple[int, int, int, int]:
-        """Give the addresses of state, work, a thread's scratch, and the arguments."""
+        """Return the addresses of state, work, a thread's scratch, and the arguments."""
         while len(self._scratch) <= thread:
             self._scratch.append(aligned_zeros(self.program.size(Space.SCRATCH)))
         scratch = self._scratch[thread]
@@ -154,7 +154,7 @@ def _emit(program: Program) -> ir.Module:
 
 
 def _stage_names(program: Program) -> dict[str, str]:
-    """Give what each function of a program computes."""
+    """Return what each function of a program computes."""
     names: dict[str, str] = {}
     for index, scheduled in enumerate(program.stages):
         names[f"stage_{index}"] = scheduled.stage.name

@@ -168,7 +168,7 @@ def _serve(
 
 
 def _lines(slots: int) -> NDArray[np.int64]:
-    """Give zeroed slots of eight bytes that begin on a cache line."""
+    """Return zeroed slots of eight bytes that begin on a cache line."""
     block: NDArray[Any] = np.zeros(slots * 8 + LINE, np.uint8)
     start = -block.ctypes.data % LINE
     return block[start : start + slots * 8].view(np.int64)

@@ -139,7 +139,7 @@ def load_checkpoint(path: str | Path, *, engine: str | Engine = "native", thread
     content = read_tensor_file(path, WHOLE, most_header=MAX_TRAINING_HEADER)
     if "training" not in content.document:
         raise FormatError(
-            f"{path} holds a model, but no training to go on with",
+            f"{path} holds a model but no training state to resume",
             hint="resume from the last.safetensors of a run folder",
         )
     training = content.document.pop("training")

@@ -230,7 +230,7 @@ def read_tensor_file(
     except FileNotFoundError:
         raise FormatError(f"{path}: there is no such file") from None
     except IsADirectoryError:
-        raise FormatError(f"{path} is a folder, a model file was needed", hint=_folder_hint(path)) from None
+        raise FormatError(f"{path} is a folder, not a model file", hint=_folder_hint(path)) from None
     except OSError as error:
         raise FormatError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}") from None
     except ValueError as error:  # a NUL byte, which no path can hold; FormatError is one too, and passes
@@ -238,12 +238,12 @@ def read_tensor_file(
             raise
         raise FormatError(f"{str(path)!r}: no file can have this name: {error}") from None
     if len(body) != size:
-        raise FormatError(f"{path} is truncated: {size:,} bytes of tensors were announced, {len(body):,} are there")
+        raise FormatError(f"{path} is truncated: {size:,} bytes of tensors were expected, {len(body):,} are there")
     digest = document.pop("sha256", None)
     if digest is not None and digest != hashlib.sha256(body).hexdigest():
         raise FormatError(
-            f"{path} is damaged: its tensors do not have the digest that its header tells",
-            hint="copy it anew; if its tensors were edited on purpose, remove sha256 from its metadata",
+            f"{path} is damaged: its tensors do not match the digest in its header",
+            hint="copy it again; if its tensors were edited on purpose, remove sha256 from its metadata",
         )
     tensors, integers = _read_tensors(path, struct.pack("<Q", len(header_bytes)) + header_bytes + body, whole)
     return TensorFile(document, tensors, integers)
@@ -268,7 +268,7 @@ def _read_header(path: Path, file: BinaryIO, most: int) -> tuple[bytes, dict[str
     there = os.fstat(file.fileno()).st_size - len(start)
     text = file.read(length) if length <= there else b""
     if len(text) < length:
-        raise FormatError(f"{path} is truncated: {length:,} bytes of header were announced, {there:,} are there")
+        raise FormatError(f"{path} is truncated: {length:,} bytes of header were expected, {there:,} are there")
     header = parse_json(text, f"{path}: the header")
     return text, header
 
@@ -344,7 +344,7 @@ def _read_document(path: Path, header: dict[str, Any]) -> dict[str, Any]:
         )
     text = metadata[METADATA_KEY]
     if not isinstance(text, str):
-        raise FormatError(f"{path}: the {METADATA_KEY} metadata must be a text, got {type(text).__name__}")
+        raise FormatError(f"{path}: the {METADATA_KEY} metadata must be a string, got {type(text).__name__}")
     return parse_json(text, f"{path}: the {METADATA_KEY} metadata")
 
 
@@ -365,7 +365,7 @@ def _check_size(path: Path, header: dict[str, Any], file: BinaryIO, start: int) 
     announced, there = max(ends), os.fstat(file.fileno()).st_size - start
     if there != announced:
         kind = "truncated" if there < announced else "damaged"
-        raise FormatError(f"{path} is {kind}: {announced:,} bytes of tensors were announced, {there:,} are there")
+        raise FormatError(f"{path} is {kind}: {announced:,} bytes of tensors were expected, {there:,} are there")
     return announced
 
 

@@ -1,4 +1,4 @@
-"""What a training gave, epoch by epoch."""
+"""The results of training, epoch by epoch."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ class Model:
         initialisation: "he" or "glorot".
         mean, std: an image becomes (image - mean) / std, on values in [0, 1], inside the compiled program; one number,
             or one for each channel.
-        resize: how image files of another size are brought to the input size: "stretch", "crop" or "pad".
+        resize: how image files of another size are resized to the input size: "stretch", "crop" or "pad".
         engine: "native", "reference" or "torch", or an Engine.
         threads: threads of the engine; None means as many as this process may use.
 
@@ -190,7 +190,7 @@ class Model:
         self._values = frozen(copies)
 
     def state_dict(self) -> State:
-        """Copy the parameters out under PyTorch's names and in its layout, for torch.nn.Sequential.load_state_dict.
+        """Return a copy of the parameters with PyTorch's names and layout, for torch.nn.Sequential.load_state_dict.
 
         Filters are (output, input, row, column), matrices (output, input), and the columns of a Linear behind a
         Flatten lie in (channel, row, column) order.
@@ -215,7 +215,7 @@ class Model:
         self.learnt_from = None  # who made them knows, and does not say
 
     def summary(self) -> str:
-        """Lay out shapes, parameters (fully connected / local / shared) and work as text."""
+        """Return a table of shapes, parameters (fully connected / local / shared) and multiply-adds."""
         return format_summary(self.graph)
 
     # -- answers ------------------------------------------------------------------------------------------------------
@@ -267,7 +267,7 @@ class Model:
         return self._answers(lambda predictor, x: predictor.features(x), images, width)
 
     def peaks(self, images: AnyImages) -> dict[int, Array]:
-        """Return the largest value of every feature map: what each filter found most of in each image.
+        """Return the largest value of every feature map: the strongest response of each filter to each image.
 
         Arguments:
             images: as `__call__` takes them.

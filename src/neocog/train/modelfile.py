@@ -214,7 +214,7 @@ def _empty_model(document: Mapping[str, Any], engine: str | Engine, threads: int
     check_keys("the neocog metadata", document, _KEYS)
     version_name = document["neocog_version"]
     if not isinstance(version_name, str) or len(version_name) > MAX_TEXT:
-        raise FormatError(f"neocog_version must be a text, got {describe(version_name)}")
+        raise FormatError(f"neocog_version must be a string, got {describe(version_name)}")
     net = from_json(Layer, document["architecture"], "architecture")
     if not isinstance(net, Sequential):
         raise FormatError(f"architecture must be a Sequential, got {type(net).__name__}")

@@ -154,7 +154,7 @@ class RunFolder:
         """
         if not self.last.exists():
             raise FormatError(
-                f"{self.path} holds no last.safetensors, so there is no training to go on with",
+                f"{self.path} holds no last.safetensors, so there is no training to resume",
                 hint="a training writes it after its first epoch",
             )
         checkpoint = load_checkpoint(self.last, engine=engine, threads=threads)

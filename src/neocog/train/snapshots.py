@@ -73,7 +73,7 @@ def load_snapshots(path: str | Path) -> Snapshots:
 def _read_document(document: dict[str, Any]) -> tuple[tuple[int, ...], tuple[str, ...]]:
     version = document.get("format")
     if "architecture" in document:
-        raise FormatError("this is a model, snapshots of filters were needed", hint="name a filters.safetensors")
+        raise FormatError("this is a model file, not filter snapshots", hint="name a filters.safetensors")
     if type(version) is not int or version != FORMAT:
         newer = type(version) is int and version > FORMAT
         hint = "a newer neocog wrote this file: upgrade with pip install -U neocog" if newer else None

@@ -123,7 +123,7 @@ def list_unreadable(reasons: list[str]) -> None:
 
 
 def file_of(data: Dataset, index: int) -> Path | None:
-    """Give the file of an image, or None where it lies in an array."""
+    """Return the file of an image, or None where it lies in an array."""
     if isinstance(data, Subset):
         return file_of(data.dataset, int(data.indices[index]))
     return data.path(index) if isinstance(data, FileDataset) else None

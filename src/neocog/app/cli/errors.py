@@ -62,7 +62,7 @@ class RunFailed(Exception):  # noqa: N818 - it is an outcome, already told on st
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """Give the known word that `word` most likely meant, or None.
+    """Return the known word that `word` most likely meant, or None.
 
     >>> nearest("trian", ["train", "evaluate"])
     'train'
@@ -141,7 +141,7 @@ def _cause(error: BaseException) -> BaseException:
 
 
 def describe(error: BaseException) -> tuple[str | None, int]:
-    """Give what to print on stderr (None: nothing) and the exit code for whatever ended a command."""
+    """Return what to print on stderr (None: nothing) and the exit code for whatever ended a command."""
     match error:
         case click.exceptions.Exit():
             return None, error.exit_code

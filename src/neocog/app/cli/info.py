@@ -55,7 +55,7 @@ def _describe_model(path: Path, as_json: bool) -> None:
 
 
 def model_facts(model: Model, file: Path) -> dict[str, object]:
-    """Give one object that describes a model, for a program to read."""
+    """Return one object that describes a model, for a program to read."""
     height, width, channels = model.input_shape
     return {
         "kind": "model",
@@ -138,7 +138,7 @@ def _describe_data(location: str, as_json: bool) -> None:
 
 
 def _parts(source: Source) -> tuple[str, list[tuple[str, Dataset]]]:
-    """Give the kind of data, and its parts as `neocog train` would split them; as they are, where it could not."""
+    """Return the kind of data, and its parts as `neocog train` would split them; as they are, where it could not."""
     if source.train is None and source.unsplit is None:
         there = (("validation", source.validation), ("test", source.test))
         return source.kind, [(name, part) for name, part in there if part is not None]

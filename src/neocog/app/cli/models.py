@@ -20,7 +20,7 @@ argument = click.argument("model", type=options.Place())
 
 
 def find_model(path: Path) -> Path:
-    """Give the model file that `path` names: itself, or the best model of a run folder.
+    """Return the model file that `path` names: itself, or the best model of a run folder.
 
     Raises:
         CommandLineError: there is none.

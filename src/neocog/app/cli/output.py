@@ -38,7 +38,7 @@ def prepare_streams() -> None:
 
 
 def jsonable(value: Any) -> Any:
-    """Give `value` as JSON can hold it: a number that is not finite becomes null, an array a list."""
+    """Return `value` as JSON can hold it: a number that is not finite becomes null, an array a list."""
     if isinstance(value, Mapping):
         return {str(key): jsonable(item) for key, item in value.items()}
     if hasattr(value, "tolist"):

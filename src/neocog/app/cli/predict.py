@@ -38,13 +38,13 @@ class Prediction:
     classes: tuple[tuple[str, float], ...]
 
     def to_json(self) -> dict[str, object]:
-        """Give plain JSON values."""
+        """Return plain JSON values."""
         name, probability = self.classes[0]
         top = [{"class": name, "probability": probability} for name, probability in self.classes]
         return {"path": self.path, "class": name, "probability": probability, "top": top}
 
     def cells(self) -> list[str]:
-        """Give the path, then a class and its probability, as often as asked for."""
+        """Return the path, then a class and its probability, as often as asked for."""
         return [self.path, *(cell for name, p in self.classes for cell in (name, f"{p:.4f}"))]
 
 

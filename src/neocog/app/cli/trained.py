@@ -110,7 +110,7 @@ class Outcome:
         return format_table(rows)
 
     def to_json(self) -> dict[str, object]:
-        """Give one object for a program to read."""
+        """Return one object for a program to read."""
         names = self.model.class_names
         return {
             "run": str(self.folder.path),

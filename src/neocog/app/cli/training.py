@@ -195,7 +195,7 @@ def resume(run: Path, data: str | None, flags: Flags, held: contextlib.ExitStack
 
 
 def _image_counts(splits: DataSplits) -> dict[str, int]:
-    """Give the number of images of each part that can be read."""
+    """Return the number of images of each part that can be read."""
     return {name: len(part) - len(part.unreadable) for name, part in splits.items()}
 
 
@@ -315,7 +315,7 @@ def _removed_if_empty(folder: RunFolder) -> Iterator[None]:
 
 
 def _settings(training: Training, flags: Flags) -> dict[str, object]:
-    """Give what a resumed training needs to know beyond the checkpoint, and a reader of config.json wants to."""
+    """Return what a resumed training needs to know beyond the checkpoint, and a reader of config.json wants to."""
     normalisation = training.model.graph.normalisation
     return {
         "data": datasets.absolute(training.data),
