@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import shlex
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -25,13 +23,14 @@ from neocog.app.cli.errors import (
 )
 from neocog.app.cli.measured import shorten
 from neocog.app.cli.output import count
+from neocog.app.cli.runs import Successor, files_of, has_begun, make_folder, removed_if_empty, removed_if_unfinished
 from neocog.app.cli.trained import Outcome
 from neocog.data.batches import Batches
 from neocog.data.builtin import DIGITS
 from neocog.data.dataset import Dataset, DataSplits
 from neocog.data.identity import NOBODY, Identities
 from neocog.data.resize import DEFAULT_RESIZE, ImageSize
-from neocog.errors import DataError, FormatError, NeocogError
+from neocog.errors import DataError
 from neocog.model.losses import CrossEntropy, Loss
 from neocog.model.optimizers import Optimizer
 from neocog.model.shapes import ImageShape
@@ -42,14 +41,13 @@ from neocog.train.evaluation import Evaluation, evaluate
 from neocog.train.fit import fit
 from neocog.train.history import History
 from neocog.train.model import Model
-from neocog.train.runfolder import RunFolder, read_config
+from neocog.train.runfolder import RunFolder
 from neocog.train.source import DataSource
 
 FEW_IMAGES = 10  # of a class; too few to learn from
 EVALUATION_BATCH = 256  # images; no gradients are kept, so more than a training batch
 LAST_FILE = "last.safetensors"  # of a run folder
 NAME_DATA = "name the folder where its images lie now: neocog train DATA --resume RUN"
-_UNFIT = re.compile(r'[/\\\0:*?"<>|]')  # what the name of a folder cannot hold on every system
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +122,8 @@ def begin(data: str, flags: Flags, held: contextlib.ExitStack) -> Training:
     # Reading the images may take minutes: a network that does not fit them, and a folder that cannot be written to,
     # are told before.
     Model(net, size.shape, names)
-    folder = _make_folder(splits.name, flags, held)
-    with _removed_if_empty(folder):
+    folder = make_folder(splits.name, flags.output, held, overwrite=flags.overwrite)
+    with removed_if_empty(folder):
         splits, unreadable = _read(splits, size, flags)
         mean, std = recipe.channel_statistics(splits.train, size)
         model = Model(
@@ -246,74 +244,6 @@ def _tell_notes(splits: DataSplits, flags: Flags) -> None:
             note(text)
 
 
-def _make_folder(name: str, flags: Flags, held: contextlib.ExitStack) -> RunFolder:
-    try:
-        if flags.output is None:
-            folder = RunFolder.create(_UNFIT.sub("-", Path(name).stem) or "data")
-            held.enter_context(folder.locked())
-            return folder
-        folder = RunFolder(flags.output)
-        if flags.overwrite and (folder.best.exists() or folder.last.exists()):
-            folder = _Successor(flags.output)
-        held.enter_context(folder.locked())
-    except NeocogError as error:
-        raise NeocogError(error.message, details=error.details, hint="choose another place with --output") from None
-    if not flags.overwrite and any(path.exists() for path in _files(folder)) and not _never_begun(folder):
-        resumable = "continue with --resume, " if folder.last.exists() else ""
-        raise CommandLineError(
-            f"{flags.output} already holds a training run",
-            hint=f"choose another --output, {resumable}or replace it with --overwrite",
-        )
-    return folder
-
-
-def _never_begun(folder: RunFolder) -> bool:
-    """Whether all that lies there was written by a training that was killed within its first epoch."""
-    if any(path.exists() for path in (folder.best, folder.last, folder.history)):
-        return False
-    try:
-        config = read_config(folder.config)
-    except FormatError:
-        return False  # no config.json of ours: these files may be anyone's
-    return {"data", "classes", "model", "optimizer", "seed"} <= config.keys()
-
-
-class _Successor(RunFolder):
-    """A run folder whose old training stays until the new one has done its first epoch."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
-        self.on_first_epoch: Callable[[], None] | None = None
-
-    def save_best(self, model: Model) -> None:
-        super().save_best(model)
-        if self.on_first_epoch is not None:
-            self.on_first_epoch()
-            self.on_first_epoch = None
-
-
-def _has_begun(folder: RunFolder) -> bool:
-    """Whether an epoch of the training at hand, and not of one that it replaces, is in its folder."""
-    if isinstance(folder, _Successor) and folder.on_first_epoch is not None:
-        return False
-    return folder.last.exists()
-
-
-def _files(folder: RunFolder) -> tuple[Path, ...]:
-    return folder.best, folder.last, folder.history, folder.filters, folder.config, folder.split
-
-
-@contextlib.contextmanager
-def _removed_if_empty(folder: RunFolder) -> Iterator[None]:
-    """Leave no empty folder behind when something fails."""
-    try:
-        yield
-    except BaseException:
-        with contextlib.suppress(OSError):  # it is not empty
-            folder.path.rmdir()
-        raise
-
-
 def _settings(training: Training, flags: Flags) -> dict[str, object]:
     """Return what a resumed training needs to know beyond the checkpoint, and a reader of config.json wants to."""
     normalisation = training.model.graph.normalisation
@@ -346,7 +276,7 @@ def run(training: Training, flags: Flags) -> Outcome:
     if not flags.quiet:
         click.echo(printable(_opening(training)), err=True)
     try:
-        with _removed_if_empty(training.folder), _removed_if_unfinished(training.folder):
+        with removed_if_empty(training.folder), removed_if_unfinished(training.folder):
             if training.checkpoint is None:
                 _write_beginning(training)
             history = _fit(training, flags)
@@ -377,24 +307,12 @@ def _write_beginning(training: Training) -> None:
         folder.write_config(training.settings)
         folder.write_split(training.splits)
 
-    if isinstance(folder, _Successor):
+    if isinstance(folder, Successor):
         folder.on_first_epoch = write
         return
-    for path in _files(folder):
+    for path in files_of(folder):
         path.unlink(missing_ok=True)
     write()
-
-
-@contextlib.contextmanager
-def _removed_if_unfinished(folder: RunFolder) -> Iterator[None]:
-    """Leave no files behind when training ends before its first epoch is done."""
-    try:
-        yield
-    except BaseException:
-        if not isinstance(folder, _Successor) and not folder.last.exists():
-            for path in _files(folder):
-                path.unlink(missing_ok=True)
-        raise
 
 
 def _source(training: Training, part: Dataset, flags: Flags, *, shuffle: bool) -> DataSource:
@@ -446,8 +364,8 @@ def _measure(training: Training, flags: Flags) -> tuple[str, Evaluation]:
 
 def _interrupted(training: Training, what: str) -> str:
     folder = training.folder
-    if not _has_begun(folder):
-        kept = "the training before it" if isinstance(folder, _Successor) else "nothing"
+    if not has_begun(folder):
+        kept = "the training before it" if isinstance(folder, Successor) else "nothing"
         return format_error(f"{what} before the first epoch was finished; {kept} is kept")
     again = f"neocog train {shlex.quote(training.data)} --resume {shlex.quote(str(folder.path))}"
     return format_error(f"{what}; the finished epochs are saved in {folder.path}", hint=f"continue with: {again}")
