@@ -140,7 +140,11 @@ def __getattr__(name: str) -> Any:
     elif name in _MODULES:
         value = _load(_MODULES[name])
     elif name == "__version__":
-        value = _load("importlib.metadata").version("neocog")
+        metadata = _load("importlib.metadata")
+        try:
+            value = metadata.version("neocog")
+        except metadata.PackageNotFoundError:  # run from its source, and not installed
+            value = "0+unknown"
     else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     globals()[name] = value  # the next use does not come here

@@ -395,9 +395,9 @@ class TestMoreThreadsThanProcessors:
 
     def test_are_cut_to_the_processors_and_that_is_told(self) -> None:
         settings = StepSettings(CrossEntropy(), SGD(), 4)
-        with pytest.warns(NeocogWarning, match=r"of 64 threads, 2 will compute(.|\n)*hint: .*NEOCOG_THREADS=64"):
+        with pytest.warns(NeocogWarning, match=r"using 2 of 64 threads(.|\n)*hint: .*NEOCOG_THREADS=64"):
             assert NativeEngine().predictor(GRAPH, initial_parameters(GRAPH), 64).threads == 2
-        with pytest.warns(NeocogWarning, match="of 3 threads, 2 will compute"):
+        with pytest.warns(NeocogWarning, match="using 2 of 3 threads"):
             assert NativeEngine().stepper(GRAPH, initial_parameters(GRAPH), settings, 3).threads == 2
 
     @pytest.mark.filterwarnings("error")

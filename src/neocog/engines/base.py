@@ -170,7 +170,7 @@ def allowed_threads(threads: int | None = None) -> int:
     if threads is None or threads <= most:
         return threads or most
     warning = NeocogWarning(
-        f"of {threads} threads, {most} will compute: this process may keep no more busy, and the results are the same",
+        f"using {most} of {threads} threads: this process may use {most} processor{'s' if most > 1 else ''}",
         hint=f"where the system tells the number of processors wrongly, set NEOCOG_THREADS={threads}",
     )
     warnings.warn(warning, stacklevel=1)  # of this line, so that the same is told once

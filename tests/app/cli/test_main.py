@@ -117,7 +117,7 @@ def test_what_works_but_not_as_asked_is_one_warning(run, trained_once, monkeypat
     done = run("evaluate", folder, photos, "--threads", "64", "--quiet")
     assert done.code == 0
     assert done.err == (
-        "warning: of 64 threads, 2 will compute: this process may keep no more busy, and the results are the same\n"
+        "warning: using 2 of 64 threads: this process may use 2 processors\n"
         "  hint: where the system tells the number of processors wrongly, set NEOCOG_THREADS=64\n"
     )
     assert run("evaluate", folder, photos, "--threads", "2", "--quiet").err == ""

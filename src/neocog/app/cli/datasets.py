@@ -81,14 +81,15 @@ def split(source: Source, *, quiet: bool = False) -> DataSplits:
 
 
 @contextmanager
-def progress_bar(what: str, *, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+def progress_bar(what: str, *, quiet: bool, unit: str = "images") -> Iterator[Callable[[int, int], None]]:
     """Show a bar on stderr while a long pass goes on; gives what to call with (done, total)."""
     if quiet or not sys.stderr.isatty():
         yield lambda done, total: None
         return
     from tqdm import tqdm  # here, since most uses show no bar
 
-    with tqdm(desc=what, unit=" images", leave=False, delay=0.5, file=sys.stderr) as bar:
+    # miniters: steps differ in length by far, and tqdm would learn from quick ones to draw seldom
+    with tqdm(desc=what, unit=f" {unit}", leave=False, delay=0.5, miniters=1, file=sys.stderr) as bar:
 
         def progress(done: int, total: int) -> None:
             bar.total = total
@@ -111,15 +112,20 @@ def verify(
         return list(part.verify(size, resize, workers=workers, progress=progress).values())
 
 
-def list_unreadable(reasons: list[str]) -> None:
-    """Name on stderr the images that cannot be read and are skipped."""
-    if reasons:
-        rest = len(reasons) - LISTED
-        more = [f"and {rest:,} more"] if rest > 0 else []
-        warn(
-            f"{count(len(reasons), 'image')} cannot be read and {'is' if len(reasons) == 1 else 'are'} skipped",
-            [*reasons[:LISTED], *more],
-        )
+def list_unreadable(reasons: list[str], *, strict: bool = False) -> None:
+    """Name on stderr the images that cannot be read, and are skipped unless `strict`.
+
+    Raises:
+        DataError: there are any, and `strict` does not go on without them.
+    """
+    if not reasons:
+        return
+    rest = len(reasons) - LISTED
+    named = [*reasons[:LISTED], *([f"and {rest:,} more"] if rest > 0 else [])]
+    images = count(len(reasons), "image")
+    if strict:
+        raise DataError(f"{images} cannot be read, and --strict allows none", details=tuple(named))
+    warn(f"{images} cannot be read and {'is' if len(reasons) == 1 else 'are'} skipped", named)
 
 
 def file_of(data: Dataset, index: int) -> Path | None:

@@ -19,6 +19,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterable
+from typing import NoReturn
 
 import click
 
@@ -33,11 +34,11 @@ SUCCESS, FAILURE, USAGE = 0, 1, 2
 
 # what to call an operating system's refusal, and what to do about it
 OS_ERRORS: dict[int, tuple[str, str]] = {
-    errno.ENOSPC: ("the disk is full", "free some space, or write elsewhere with --output"),
-    errno.EDQUOT: ("the disk quota is used up", "free some space, or write elsewhere with --output"),
+    errno.ENOSPC: ("the disk is full", "free some space, or write elsewhere"),
+    errno.EDQUOT: ("the disk quota is used up", "free some space, or write elsewhere"),
     errno.EACCES: ("permission denied", "choose a place that you may read and write"),
     errno.EPERM: ("permission denied", "choose a place that you may read and write"),
-    errno.EROFS: ("the disk is read-only", "write elsewhere with --output"),
+    errno.EROFS: ("the disk is read-only", "write elsewhere"),
     errno.ENOENT: ("there is no such file or folder", "check the spelling and the current folder"),
     errno.EISDIR: ("it is a folder, not a file", "name a file in it"),
     errno.ENOTDIR: ("a part of the path is a file, not a folder", "check the path"),
@@ -89,6 +90,16 @@ def format_error(message: str, details: Iterable[str] = (), hint: str | None = N
 def warn(message: str, details: Iterable[str] = (), hint: str | None = None) -> None:
     """Tell on stderr of something that does not stop the run."""
     click.echo(format_error(message, details, hint, "warning"), err=True)
+
+
+def fail(message: str) -> NoReturn:
+    """Tell on stderr why a run that has given its results has failed all the same, and end it.
+
+    Raises:
+        RunFailed: always.
+    """
+    click.echo(format_error(message), err=True)
+    raise RunFailed
 
 
 def note(message: str) -> None:

@@ -9,7 +9,7 @@ import click
 
 from neocog.app.cli import datasets, models, options
 from neocog.app.cli.compiling import told_of_compiling
-from neocog.app.cli.errors import RunFailed, note, warn
+from neocog.app.cli.errors import fail, note, warn
 from neocog.app.cli.learnt import learnt, unseen
 from neocog.app.cli.measured import class_table, confused_line, match_classes
 from neocog.app.cli.output import count, emit, percent, print_json
@@ -98,7 +98,7 @@ def command(
     else:
         emit(_text(evaluation, names, seconds))
     if strict and reasons:
-        raise RunFailed
+        fail(f"{count(len(reasons), 'image')} could not be read, and --strict allows none")
 
 
 def _parts(model: Model, source: Source, split: str | None, *, quiet: bool) -> tuple[list[tuple[str, Dataset]], int]:
@@ -112,7 +112,7 @@ def _parts(model: Model, source: Source, split: str | None, *, quiet: bool) -> t
     if split is not None or source.test is not None or source.validation is not None:
         chosen = _named(source, there, split or ("test" if source.test is not None else "val"), quiet=quiet)
         if split not in ("train", "val") and not quiet:
-            _tell_learnt(model, chosen)
+            _tell_learnt(model, chosen, whole=split == "all")
         return chosen, 0
     if model.learnt_from is None and source.kind == BUILT_IN:
         # a model that knows digits may well have learnt from these; the held-out fifth is always fair
@@ -127,7 +127,7 @@ def _parts(model: Model, source: Source, split: str | None, *, quiet: bool) -> t
         warn(
             "the model file does not say what it learnt from",
             [f"all {count(len(part), 'image')} of {source.name} are used"],
-            "the figures flatter if these are images that it was trained on",
+            "the accuracy is too optimistic if these are images that it was trained on",
         )
     else:
         note(f"{source.name} has no test part; all of its images are used")
@@ -144,21 +144,25 @@ def _named(source: Source, there: list[tuple[str, Dataset]], split: str, *, quie
     return chosen if chosen and wanted != "train" else datasets.parts_of(datasets.split(source, quiet=quiet), split)
 
 
-def _tell_learnt(model: Model, parts: list[tuple[str, Dataset]]) -> None:
+def _tell_learnt(model: Model, parts: list[tuple[str, Dataset]], *, whole: bool) -> None:
     known = sum(int(learnt(model, part, quiet=False).sum()) for _, part in parts)
     images = sum(len(part) for _, part in parts)
     if known:
         warn(
             f"the model learnt from {known:,} of these {images:,} images",
             ["they were trained on, or chose the best epoch"],
-            "the figures flatter; see the copies with: neocog check DATA",
+            "this accuracy is too optimistic; "
+            + (
+                "leave --split out to measure on the others" if whole else "list the duplicates with: neocog check DATA"
+            ),
         )
 
 
 def _text(evaluation: Evaluation, names: str, seconds: float) -> str:
+    kind = "image" if names == "all" else f"{names} image"
     return "\n".join(
         [
-            f"accuracy {percent(evaluation.accuracy)} of {count(evaluation.images, f'{names} image')}, "
+            f"accuracy {percent(evaluation.accuracy)} of {count(evaluation.images, kind)}, "
             f"loss {evaluation.loss:.4f} ({seconds:.1f} s, {evaluation.images / seconds:,.0f} images/s)",
             "",
             class_table(evaluation),

@@ -40,7 +40,7 @@ OPENING = 10.0  # seconds that the server may take to answer before the browser 
 @click.option(
     "--data",
     type=options.Location(),
-    help="Images to search for what each filter detects.  [default: those that the run was trained on]",
+    help="Images to search for what each filter detects.  [default: those of the run that it was not trained on]",
 )
 @click.option("--lesson", is_flag=True, help="Open the worked example, a 6 x 6 image; no MODEL needed.")
 @click.option("--save", type=options.Place(), help="Write a self-contained HTML file instead of opening a page.")
@@ -78,7 +78,7 @@ def command(
     if save is not None:
         from neocog.app.page.saved import save_page
 
-        with told_of_compiling(quiet=quiet), datasets.progress_bar("saving", quiet=quiet) as progress:
+        with told_of_compiling(quiet=quiet), datasets.progress_bar("saving", quiet=quiet, unit="answers") as progress:
             size = save_page(session, save, progress)
         emit(f"{printable(str(save))}  {size / 2**20:.1f} MiB")
         return
@@ -103,10 +103,10 @@ def open_session(
     title = path.name if path.is_dir() else path.stem
     run = file.parent if (file.parent / CONFIG_FILE).is_file() else None
     session = Session(model, title, run=run, engine=engine)
+    if image is not None:  # before the data is read, which may take longer than to see that there is no such image
+        session.add(session.decode(_read(image), str(image)), FIRST)
     session.gallery = _gallery(session, model, data, quiet=quiet)
-    if image is not None:
-        session.add(session.decode(_read(image), image.name), FIRST)
-    elif session.gallery is not None and len(session.gallery):
+    if image is None and session.gallery is not None and len(session.gallery):
         session.add(session.gallery.input(0), FIRST)
     return session
 
@@ -133,13 +133,13 @@ def _gallery(session: Session, model: Model, data: str | None, *, quiet: bool) -
         if data is not None:
             raise
         if not quiet:
-            note(f"{location}, which the run learnt from, is not there ({error.message}); name images with --data")
+            note(f"the images that the run learnt from are not used: {error.message}; name others with --data")
         return None
     gallery = Gallery(part, session.size, model.resize, model.class_names, name)
     if gallery.unreadable:
         warn(
             f"{gallery.unreadable:,} images of {location} cannot be read and are left out",
-            hint="see: neocog check",
+            hint=f"see: neocog check {location}",
         )
     return gallery
 
@@ -165,7 +165,7 @@ def _part(location: str, model: Model, *, named: bool, quiet: bool) -> tuple[Dat
         for told in source.notes:
             note(told)
     if not named and is_other_data(model, source):
-        raise DataError("other images lie there now")
+        raise DataError(f"{location} now holds other images")
     found = source.test or source.validation
     if found is None:
         whole = source.unsplit or source.train

@@ -43,7 +43,8 @@ def unseen(model: Model, part: Dataset, *, quiet: bool) -> tuple[Dataset, int]:
         return part, 0
     if known.all():
         raise DataError(
-            f"the model learnt from all of these {len(part):,} images, so that they cannot tell how good it is",
+            f"the model learnt from {'this one image' if len(part) == 1 else f'all of these {len(part):,} images'}, "
+            "which cannot tell how good it is",
             hint="use other images, or measure on these all the same with --split all",
         )
     return Subset(part, np.flatnonzero(~known)), int(known.sum())
@@ -55,7 +56,7 @@ def tell_copies(test: Dataset | None, trained: Identities) -> None:
     if test is not None and copies:
         warn(
             f"{copies:,} of the {len(test):,} test images are copies of images that the training learns from",
-            hint="the test figures will flatter; see the copies with: neocog check DATA",
+            hint="the test accuracy will be too optimistic; list the duplicates with: neocog check DATA",
         )
 
 

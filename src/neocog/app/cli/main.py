@@ -85,9 +85,9 @@ class Verbs(click.Group):
 
 def _version(ctx: click.Context, parameter: click.Parameter, wanted: bool) -> None:
     if wanted and not ctx.resilient_parsing:
-        from importlib.metadata import version  # costs 30 ms, which --help need not pay
+        from neocog import __version__  # costs 30 ms, which --help need not pay
 
-        click.echo(f"neocog {version('neocog')}")
+        click.echo(f"neocog {__version__}")
         ctx.exit()
 
 

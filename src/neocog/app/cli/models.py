@@ -30,7 +30,7 @@ def find_model(path: Path) -> Path:
             return path / MODEL_FILE
         raise CommandLineError(
             f"{path} is neither a model file nor a run folder (it has no {MODEL_FILE})",
-            hint="MODEL comes before DATA, as in: neocog evaluate runs/NAME DATA; neocog train DATA makes one",
+            hint="MODEL comes first, as in: neocog predict runs/NAME a.jpg; neocog train DATA makes one",
         )
     if path.exists():
         return path

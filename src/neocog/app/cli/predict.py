@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from neocog.app.cli import models, options
 from neocog.app.cli.compiling import told_of_compiling
-from neocog.app.cli.errors import CommandLineError, RunFailed, note, warn
-from neocog.app.cli.output import emit, format_json
+from neocog.app.cli.errors import CommandLineError, RunFailed, fail, note, warn
+from neocog.app.cli.output import count, emit, format_json
 from neocog.app.cli.sources import STDIN, Picture, pictures_of
 from neocog.data.decode import decode_image
 from neocog.data.parallel import map_in_order, worker_count
@@ -62,7 +62,11 @@ class Prediction:
 @options.threads
 @options.workers
 @options.engine
+@options.quiet
+@click.pass_context
 def command(
+    ctx: click.Context,
+    /,
     model: Path,
     source: tuple[str, ...],
     top: int,
@@ -74,6 +78,7 @@ def command(
     threads: int | None,
     workers: int | None,
     engine: str,
+    quiet: bool,
 ) -> None:
     """Classify images: print the path, class and probability of each image, one per line, in order.
 
@@ -86,7 +91,7 @@ def command(
     if listed and not source and not sys.stdin.isatty():
         source = (STDIN,)
     if not source:
-        raise CommandLineError("neocog predict needs SOURCE")
+        raise CommandLineError("neocog predict needs SOURCE", hint=_hidden_file(ctx.command))
     if listed and STDIN not in source:
         raise CommandLineError(
             "--list needs - as a SOURCE, in the place of the listed paths",
@@ -95,20 +100,31 @@ def command(
     trained = models.open_model(model, engine, threads)
     pictured = pictures_of(source, listed=listed)
     pictures = pictured.found
-    for told in pictured.notes:
+    for told in () if quiet else pictured.notes:
         note(told)
     single = len(source) == 1 and not listed and not Path(source[0]).is_dir() and len(pictures) == 1
     predictions = predict(trained, pictures, top=top, batch_size=batch_size, workers=workers)
-    with told_of_compiling():
+    with told_of_compiling(quiet=quiet):
         if as_json:
             named = _print_json(predictions, single=single)
         else:
             named = _print_lines(predictions, min(top, len(trained.class_names)), as_csv=as_csv)
     if named < len(pictures):
-        unreadable = len(pictures) - named
-        click.echo(f"{unreadable:,} of {len(pictures):,} images could not be read", err=True)
-    if named == 0 or (strict and (named < len(pictures) or pictured.lost)):
+        lost = f"{count(len(pictures) - named, 'image')} of {len(pictures):,} could not be read"
+        if strict:
+            fail(f"{lost}, and --strict allows none")
+        click.echo(lost, err=True)
+    if strict and pictured.lost:
+        fail("some pictures were left out, and --strict allows none")
+    if named == 0:
         raise RunFailed
+
+
+def _hidden_file(command: click.Command) -> str | None:
+    """Return a hint where a flag is also the name of a file, which was then taken for the flag."""
+    flags = (name for parameter in command.params for name in parameter.opts if name.startswith("-"))
+    file = next((name for name in flags if Path(name).is_file()), None)
+    return None if file is None else f"to name the file {file}, write ./{file} or put it behind --"
 
 
 def predict(
@@ -131,7 +147,8 @@ def predict(
     with closing(map_in_order(decode, pictures, workers=threads, ahead=ahead)) as decoded:
         for picture, image in zip(pictures, decoded, strict=True):
             if isinstance(image, DataError):
-                warn(image.message, image.details, image.hint)
+                hint = "if these are paths, add --list" if picture.name == STDIN else image.hint
+                warn(image.message, image.details, hint)
                 continue
             waiting.append((picture.name, image))
             if len(waiting) == batch_size:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from neocog.app.cli.errors import CommandLineError
+from neocog.data.walk import Walk
 from neocog.errors import FormatError, NeocogError
 from neocog.train.model import Model
 from neocog.train.runfolder import RunFolder, read_config
@@ -24,7 +25,7 @@ def make_folder(name: str, output: Path | None, held: contextlib.ExitStack, *, o
         overwrite: whether a training that lies there is replaced.
 
     Raises:
-        CommandLineError: a training lies there, and is not to be replaced.
+        CommandLineError: a training lies there, and is not to be replaced; or images do.
         NeocogError: the folder cannot be made, or another training writes to it.
     """
     try:
@@ -32,6 +33,10 @@ def make_folder(name: str, output: Path | None, held: contextlib.ExitStack, *, o
             folder = RunFolder.create(_UNFIT.sub("-", Path(name).stem) or "data")
             held.enter_context(folder.locked())
             return folder
+        if _holds_images(output):
+            raise CommandLineError(
+                f"{output} holds images; a run needs a folder of its own", hint="choose another place with --output"
+            )
         folder = RunFolder(output)
         if overwrite and (folder.best.exists() or folder.last.exists()):
             folder = Successor(output)
@@ -45,6 +50,12 @@ def make_folder(name: str, output: Path | None, held: contextlib.ExitStack, *, o
             hint=f"choose another --output, {resumable}or replace it with --overwrite",
         )
     return folder
+
+
+def _holds_images(folder: Path) -> bool:
+    """Whether a folder is a class of images, or holds such folders: run files in it would be taken for the data's."""
+    walk = Walk(folder)
+    return any(walk.entries(inner).images for inner in ("", *walk.folders()))
 
 
 class Successor(RunFolder):

@@ -14,6 +14,7 @@ from typing import BinaryIO
 from neocog.app.cli.errors import CommandLineError, nearest
 from neocog.data.walk import CONVERT, IMAGE_EXTENSIONS, LeftOut, Walk
 from neocog.errors import DataError
+from neocog.reading import expanded
 
 STDIN = "-"
 MOST_LIST = 1 << 30  # bytes of a list of paths: ten million of a hundred bytes
@@ -110,7 +111,7 @@ def _matching(pattern: str, left_out: LeftOut) -> list[Path]:
         place = Path(start or ".")
         first = place / rest.partition("/")[0]
         folder = place if _PATTERN & set(first.name) else first
-        hint = "quote it, and try it with: ls" if folder.is_dir() else f"there is no folder {folder}"
+        hint = "check the pattern and the current folder" if folder.is_dir() else f"there is no folder {folder}"
         raise CommandLineError(f"{pattern}: no file matches this pattern", hint=hint)
     return files
 
@@ -161,7 +162,7 @@ def _listed() -> Iterator[Picture]:
     if len(text) > MOST_LIST:
         raise DataError(f"the list of paths on stdin holds more than {MOST_LIST:,} bytes")
     lines = text.splitlines()
-    paths = [Path(os.fsdecode(line)) for line in lines if line.strip()]
+    paths = [expanded(os.fsdecode(line)) for line in lines if line.strip()]
     if not paths:
         raise DataError("the list of paths on stdin is empty")
     return map(_file, paths)

@@ -14,7 +14,6 @@ from neocog.app.cli import datasets, learnt
 from neocog.app.cli.compiling import told_of_compiling
 from neocog.app.cli.errors import (
     CommandLineError,
-    RunFailed,
     format_error,
     interrupted_by,
     interrupted_code,
@@ -114,6 +113,7 @@ def begin(data: str, flags: Flags, held: contextlib.ExitStack) -> Training:
     if len(names) < 2:
         raise DataError(
             f"{splits.name}: training needs at least 2 classes, found {len(names)}: {', '.join(names)}",
+            details=splits.notes,
             hint="put the images of each class into a folder of its own: DATA/cat/1.jpg, DATA/dog/1.jpg",
         )
     size = recipe.choose_size(splits.train, flags.img_size, int(flags.channels) if flags.channels else None)
@@ -172,7 +172,7 @@ def resume(run: Path, data: str | None, flags: Flags, held: contextlib.ExitStack
         raise DataError(
             f"{location}: the classes are not those that {run} was trained on",
             details=(f"trained on: {shorten(model.class_names)}", f"found: {shorten(splits.class_names)}"),
-            hint=NAME_DATA,
+            hint=NAME_DATA if data is None else "name data with the same classes, or start a new run without --resume",
         )
     splits, unreadable = _read(splits, ImageSize(*model.input_shape), flags)
     learnt_from = learnt.images_of(splits, quiet=flags.quiet)
@@ -204,9 +204,7 @@ def _read(splits: DataSplits, size: ImageSize, flags: Flags) -> tuple[DataSplits
     reasons = []
     for name, part in splits.items():
         reasons += datasets.verify(part, size, DEFAULT_RESIZE, name=name, workers=flags.workers, quiet=flags.quiet)
-    datasets.list_unreadable(reasons)
-    if reasons and flags.strict:
-        raise RunFailed
+    datasets.list_unreadable(reasons, strict=flags.strict)
     readable = _image_counts(splits)
     if readable["train"] < 2:
         raise DataError(
@@ -275,6 +273,7 @@ def run(training: Training, flags: Flags) -> Outcome:
     """Train, then measure the best model on the test part, or on the validation part where there is none."""
     if not flags.quiet:
         click.echo(printable(_opening(training)), err=True)
+        _tell_if_done(training)
     try:
         with removed_if_empty(training.folder), removed_if_unfinished(training.folder):
             if training.checkpoint is None:
@@ -369,6 +368,16 @@ def _interrupted(training: Training, what: str) -> str:
         return format_error(f"{what} before the first epoch was finished; {kept} is kept")
     again = f"neocog train {shlex.quote(training.data)} --resume {shlex.quote(str(folder.path))}"
     return format_error(f"{what}; the finished epochs are saved in {folder.path}", hint=f"continue with: {again}")
+
+
+def _tell_if_done(training: Training) -> None:
+    """Say so where a training that goes on has nothing more to do."""
+    checkpoint = training.checkpoint
+    if checkpoint is None:
+        return
+    planned = training.epochs or checkpoint.epochs
+    if planned is not None and len(checkpoint.history) >= planned:
+        note(f"all {planned:,} epochs are done already, so there is nothing left to train; ask for more with --epochs")
 
 
 def _opening(training: Training) -> str:

@@ -47,7 +47,10 @@ def save_page(session: Session, path: Path, progress: Callable[[int, int], None]
 def record(session: Session, progress: Callable[[int, int], None]) -> Recording:
     """Answer the essential questions, then others for as long as there is room."""
     wanted = list(essential(session))
-    recording = {str(question): answer(session, question) for question in wanted}
+    recording = {}
+    for done, question in enumerate(wanted):
+        progress(done, len(wanted))  # how many others there are is not known yet
+        recording[str(question)] = answer(session, question)
     facts = dict(recording["model"].facts)
     rest = list(optional(session, facts["defaults"]))
     room = MOST_BYTES
