@@ -70,6 +70,33 @@ def test_a_loop_of_ones_own_leaves_it_unknown_unless_it_says(tmp_path: Path) -> 
     assert (model.learnt_from == identities_of_array(IMAGES)).all()
 
 
+def test_parameters_from_elsewhere_do_not_say_what_they_learnt_from() -> None:
+    trained = small()
+    trained.fit(IMAGES, LABELS, epochs=1, verbose=0)
+    model = small()
+    model.load_parameters(trained.parameters)
+    assert model.learnt_from is None
+
+
+def test_going_back_to_a_better_epoch_forgets_nothing() -> None:
+    for settings in ({"patience": 1}, {"callbacks": [nc.EarlyStopping("loss", 1, restore_best_weights=True)]}):
+        model = small()
+        model.fit(IMAGES, LABELS, epochs=4, verbose=0, optimizer=nc.SGD(5.0), **settings)
+        assert (model.learnt_from == identities_of_array(IMAGES)).all()
+
+
+def test_the_tensors_of_a_model_file_are_a_state_dict_that_knows_what_it_learnt_from(tmp_path: Path) -> None:
+    from safetensors.numpy import load_file
+
+    model = small()
+    model.fit(IMAGES, LABELS, epochs=1, verbose=0)
+    model.save(tmp_path / "m.safetensors")
+    other = small()
+    other.load_state_dict(load_file(tmp_path / "m.safetensors"))
+    assert (other.learnt_from == model.learnt_from).all()
+    assert (other(IMAGES) == model(IMAGES)).all()
+
+
 def test_weights_from_elsewhere_do_not_say_what_they_learnt_from() -> None:
     model = small()
     model.load_state_dict(small().state_dict())

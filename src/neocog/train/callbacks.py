@@ -110,6 +110,6 @@ class EarlyStopping(Callback):
     def on_train_end(self, run: Run) -> None:
         """Restore the best weights, if asked to."""
         if self._best_parameters is not None and run.history.epochs[-1].epoch != self.best_epoch:
-            run.model.load_parameters(self._best_parameters)
+            run.model.restore(self._best_parameters)
             run.model.metrics = run.history.epochs[self.best_epoch - 1].metrics()
         self._best_parameters = None

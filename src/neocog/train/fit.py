@@ -108,7 +108,7 @@ def fit(
     if resume is not None and resume.model is not model:
         if resume.model.graph != model.graph:
             raise SettingError("resuming needs the model that the training began with, got another network")
-        model.load_parameters(resume.model.parameters)
+        model.restore(resume.model.parameters)
         model.learnt_from = resume.model.learnt_from
     # a program's time grows with its batch, and no batch holds more than all images
     most = min(plan.batch_size, train.images)
@@ -155,7 +155,7 @@ def fit(
             history.stopped = run.stop_reason or "finished"
             best = history.best
             if restore and best is not None and best is not history.epochs[-1] and best_parameters is not None:
-                model.load_parameters(best_parameters)
+                model.restore(best_parameters)
                 model.metrics = best.metrics()
         except KeyboardInterrupt:
             history.stopped = "interrupted"

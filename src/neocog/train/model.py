@@ -30,7 +30,7 @@ from neocog.model.summary import format_summary
 from neocog.train.arguments import check_names, check_numbers, resolve_engine, split_off
 from neocog.train.pictures import AnyImages, checked_arrays, in_pieces, piece_size
 from neocog.train.source import ArraySource, check_count, check_seed
-from neocog.train.weights import as_arrays, check_finite, from_state_dict, frozen
+from neocog.train.weights import as_arrays, check_finite, from_state_dict, frozen, split_identities
 
 if TYPE_CHECKING:
     from neocog.train.callbacks import Callback
@@ -178,7 +178,14 @@ class Model:
         Raises:
             ShapeError: the names or shapes are not those of the network.
             SettingError: values are NaN, infinite or no numbers; the message names the parameters.
+
+        What the model learnt from is then not known any more: whoever made the parameters knows, and does not say.
         """
+        self.restore(values, allow_nonfinite=allow_nonfinite)
+        self.learnt_from = None
+
+    def restore(self, values: Mapping[str, NDArray[np.generic]], *, allow_nonfinite: bool = False) -> None:
+        """Go back to parameters that this model had: `load_parameters`, but that what it learnt from stays known."""
         arrays = as_arrays(values)
         check_parameters(self.graph, arrays)
         if not allow_nonfinite:
@@ -202,6 +209,7 @@ class Model:
         """Take parameters under PyTorch's names and in its layout, such as a torch.nn.Sequential's state_dict().
 
         What wrappers put into names ("module.", "_orig_mod.") is left out, and so is a prefix that all names share.
+        What a model file's tensors say of the images that it learnt from is kept.
 
         Arguments:
             state: name → array; PyTorch's tensors will do, of any type and on any device.
@@ -211,8 +219,9 @@ class Model:
             ShapeError: the names or shapes are not those of the network.
             SettingError: values are NaN, infinite or no numbers; the message names the parameters.
         """
+        state, learnt_from = split_identities(state)
         self.load_parameters(from_state_dict(self.graph, state), allow_nonfinite=allow_nonfinite)
-        self.learnt_from = None  # who made them knows, and does not say
+        self.learnt_from = learnt_from
 
     def summary(self) -> str:
         """Return a table of shapes, parameters (fully connected / local / shared) and multiply-adds."""
@@ -425,4 +434,4 @@ class Model:
 
     def __setstate__(self, state: dict[str, object]) -> None:
         self.__dict__.update(state)
-        self.load_parameters(self._values or {}, allow_nonfinite=True)
+        self.restore(self._values or {}, allow_nonfinite=True)

@@ -20,14 +20,13 @@ from neocog.reading import expanded
 from neocog.train.files import describe, listed, read_tensor_file, tensor_bytes, write_atomically
 from neocog.train.kinds import from_json, to_json
 from neocog.train.model import Model
-from neocog.train.weights import not_finite
+from neocog.train.weights import LEARNT_FROM, not_finite
 
 FORMAT = 1
 """Version of the format. It grows when an older neocog would misread a newer file."""
 
 INTERPOLATION = "bilinear"
 OPTIMIZER_PREFIX = "optimizer/"
-LEARNT_FROM = "learnt_from"
 WHOLE = frozenset({LEARNT_FROM})
 """Tensors of a model file that are uint64."""
 MAX_INTEGER = (1 << 53) - 1  # beyond it, not every reader of JSON has integers
@@ -150,7 +149,7 @@ def model_from(
             f"{where}: the model is not consistent: {error.message}", details=error.details, hint=error.hint
         ) from None
     values = {name: from_pytorch(wanted[name], value) for name, value in tensors.items()}
-    model.load_parameters(values, allow_nonfinite=True)
+    model.restore(values, allow_nonfinite=True)
     return model
 
 

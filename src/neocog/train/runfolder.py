@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from neocog.engines.base import Engine
 from neocog.errors import FormatError, NeocogError, SettingError
+from neocog.forks import tell_of_forks
 from neocog.reading import expanded, read_text
 from neocog.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from neocog.train.files import describe, parse_json, remove_temporary_files, write_atomically
@@ -129,7 +130,7 @@ class RunFolder:
         """
         with contextlib.ExitStack() as held:
             if not self._holders:
-                held.callback(os.close, _lock(self.path))
+                held.enter_context(contextlib.closing(_Lock(self.path)))
                 remove_temporary_files(self.path)
             self._holders += 1
             try:
@@ -215,16 +216,36 @@ class RunFolder:
         write_atomically(self.split, _csv(SPLIT_COLUMNS, rows))
 
 
-def _lock(folder: Path) -> int:
-    """Open a folder and lock it; the lock ends when the handle is closed, or the process ends.
+class _Lock:
+    """A lock on a folder, until it is closed or the process ends.
 
     The folder itself is locked, so that no file of the lock can be left behind. Where that cannot be done (some network
     file systems, other systems than Unix), nothing keeps two trainings apart.
+
+    Raises:
+        NeocogError: somebody holds it.
     """
+
+    def __init__(self, folder: Path) -> None:
+        self._handle = _open_locked(folder)
+        tell_of_forks(self)
+
+    def after_fork(self) -> None:
+        """Leave the lock to the process that took it: a child that outlives it must not hold it."""
+        self.close()
+
+    def close(self) -> None:
+        """Give the lock up."""
+        if self._handle is not None:
+            os.close(self._handle)
+            self._handle = None
+
+
+def _open_locked(folder: Path) -> int | None:
     try:
         import fcntl
     except ImportError:
-        return os.open(os.devnull, os.O_RDONLY)
+        return None
     try:
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:

@@ -10,11 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neocog.data.identity import Identities
 from neocog.engines.base import Array, State
 from neocog.errors import SettingError
 from neocog.model.graph import Graph
 from neocog.model.limits import shown
 from neocog.model.parameters import from_pytorch, parameters_of
+
+LEARNT_FROM = "learnt_from"
+"""Tensor of a model file that is no parameter: which images the model learnt from."""
 
 SHOWN = 20  # arrays that a message lists
 
@@ -115,6 +119,14 @@ def from_state_dict(graph: Graph, state: Any) -> dict[str, NDArray[np.generic]]:
     if found.keys() != wanted.keys():  # whoever takes them lists what is missing, rather than a shape
         return found
     return {name: from_pytorch(wanted[name], value) for name, value in found.items()}
+
+
+def split_identities(state: Any) -> tuple[Any, Identities | None]:
+    """Return a state dict without what a model file's tensors say of images, and that; None where they say nothing."""
+    if not isinstance(state, Mapping) or LEARNT_FROM not in state:
+        return state, None
+    identities = np.unique(np.asarray(state[LEARNT_FROM]).astype(np.uint64))
+    return {name: value for name, value in state.items() if name != LEARNT_FROM}, identities
 
 
 def check_finite(values: Mapping[str, NDArray[np.generic]]) -> None:

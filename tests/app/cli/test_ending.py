@@ -150,6 +150,21 @@ def test_a_folder_may_be_locked_again_by_who_holds_it(tmp_path) -> None:
         pass
 
 
+def test_a_forked_child_does_not_keep_the_folder_locked(tmp_path) -> None:
+    with RunFolder(tmp_path / "run").locked():
+        ready, done = os.pipe(), os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.write(ready[1], b"x")
+            os.read(done[0], 1)  # outlives the lock
+            os._exit(0)
+        os.read(ready[0], 1)
+    with RunFolder(tmp_path / "run").locked():
+        pass
+    os.write(done[1], b"x")
+    assert os.waitpid(child, 0)[1] == 0
+
+
 def test_a_file_system_without_locks_does_not_stop_a_training(tmp_path, monkeypatch) -> None:
     def no_locks(handle: int, operation: int) -> None:
         raise OSError(38, "Function not implemented")
@@ -221,7 +236,7 @@ def test_a_training_does_not_go_on_with_other_images_in_the_same_place(run, begu
     assert "hint: name the folder where they lie now: neocog train DATA --resume RUN" in done.err
     done = run("train", begun / "old", "--resume", begun / "runs/photos", "--epochs", "3")
     assert done.code == 0, done.err
-    assert json.loads((begun / "runs/photos/config.json").read_text())["data"] == str(begun / "photos")
+    assert json.loads((begun / "runs/photos/config.json").read_text())["data"] == str(begun / "old")
     assert RunFolder(begun / "runs/photos").load_last().settings["data"] == str(begun / "old")
 
 

@@ -20,7 +20,8 @@ def test_json_is_one_object_with_the_figures(run, trained_once):
     assert {"accuracy", "loss", "images", "per_class", "confusion", "model", "data", "split"} <= set(told)
     assert told["accuracy"] == 1.0
     assert told["split"] == "unseen"
-    assert told["learnt_from"] == 24 - told["images"]
+    assert told["left_out"] == 24 - told["images"]
+    assert told["learnt_from"] == 0
     assert told["images"] == sum(map(sum, told["confusion"])) == sum(c["images"] for c in told["per_class"].values())
 
 
@@ -30,7 +31,7 @@ def test_text_shows_accuracy_classes_and_confusions(run, trained_once):
     assert done.code == 0
     lines = done.out.splitlines()
     assert lines[0].startswith("accuracy ")
-    assert " of 24 all images, loss " in lines[0]
+    assert " of 24 images, loss " in lines[0]
     assert lines[2].split() == ["class", "images", "accuracy"]
     assert lines[3].split()[:2] == ["bright", "12"]
     assert lines[-1].startswith("confused: ")
@@ -72,6 +73,11 @@ def spellings(trained_once, tmp_path_factory):
     }
 
 
+def held_out(folder) -> int:
+    """How many images a training held out for its test."""
+    return sum(row.endswith(",test") for row in (folder / "split.csv").read_text().splitlines())
+
+
 SPELLINGS = (
     "in place",
     "moved",
@@ -88,10 +94,10 @@ SPELLINGS = (
 @pytest.mark.parametrize("spelling", SPELLINGS)
 def test_no_image_that_the_model_learnt_from_is_measured_on_however_the_data_is_described(run, spellings, spelling):
     model, data = spellings[spelling]
-    held_out = sum(row.endswith(",test") for row in (spellings["in place"][0] / "split.csv").read_text().splitlines())
-    assert 0 < held_out < 12
-    assert images_of(run, model, data) == ("unseen", held_out)
-    assert f"note: the model learnt from {24 - held_out} of these 24 images" in run("evaluate", model, data).err
+    unseen = held_out(spellings["in place"][0])
+    assert 0 < unseen < 12
+    assert images_of(run, model, data) == ("unseen", unseen)
+    assert f"note: the model learnt from {24 - unseen} of these 24 images" in run("evaluate", model, data).err
 
 
 def test_a_relative_path_from_another_folder_is_the_same_data(run, trained_once, monkeypatch):
@@ -126,7 +132,15 @@ def test_a_test_part_of_training_images_is_told(run, trained_once, tmp_path):
     assert done.code == 0
     assert " of 24 test images" in done.out
     assert "warning: the model learnt from 2" in done.err
-    assert "the figures flatter" in done.err
+    assert "this accuracy is too optimistic; list the duplicates with: neocog check DATA" in done.err
+    quiet = run("evaluate", folder, tmp_path / "data", "--json", "-q")
+    told = json.loads(quiet.out)
+    assert (told["left_out"], told["learnt_from"]) == (0, 24 - held_out(folder))
+    assert "warning: the model learnt from 2" in quiet.err
+    shutil.rmtree(tmp_path / "data/train")
+    assert "this accuracy is too optimistic; use other images" in run("evaluate", folder, tmp_path / "data").err
+    done = run("evaluate", folder, photos, "--split", "all")
+    assert "this accuracy is too optimistic; leave --split out to measure on the others" in done.err
 
 
 def test_a_model_that_learnt_from_everything_is_not_measured_unless_asked_for(run, trained_once, tmp_path):
@@ -138,6 +152,10 @@ def test_a_model_that_learnt_from_everything_is_not_measured_unless_asked_for(ru
     done = run("evaluate", folder, tmp_path / "data")
     assert done.code == 1
     assert f"error: the model learnt from all of these {len(trained)} images" in done.err
+    (tmp_path / "data/dark/x.png").write_text("no image")  # which nobody learnt from, and nobody can be measured on
+    done = run("evaluate", folder, tmp_path / "data")
+    assert f"error: the model learnt from all of these {len(trained)} images" in done.err
+    (tmp_path / "data/dark/x.png").unlink()
     assert images_of(run, folder, tmp_path / "data", "--split", "all") == ("all", len(trained))
 
 
@@ -148,7 +166,10 @@ def test_a_model_that_does_not_say_what_it_learnt_from_is_measured_with_a_warnin
     model.save(tmp_path / "foreign.safetensors")
     done = run("evaluate", tmp_path / "foreign.safetensors", photos)
     assert "warning: the model file does not say what it learnt from" in done.err
-    assert " of 24 all images" in done.out
+    assert " of 24 images" in done.out
+    quiet = run("evaluate", tmp_path / "foreign.safetensors", photos, "-q", "--json")
+    assert "warning: the model file does not say what it learnt from" in quiet.err
+    assert json.loads(quiet.out)["learnt_from"] is None
 
 
 def test_each_part_can_be_asked_for_and_together_they_are_all(run, trained_once):
@@ -261,7 +282,7 @@ def test_a_folder_without_a_model_is_told(run, photos):
     done = run("evaluate", photos, photos)
     assert done.code == 2
     assert "is neither a model file nor a run folder (it has no model.safetensors)" in done.err
-    assert "hint: MODEL comes before DATA" in done.err
+    assert "hint: MODEL comes first" in done.err
 
 
 @pytest.mark.parametrize("content", [b"", b"hello world", b"PK\x03\x04" + bytes(100)])

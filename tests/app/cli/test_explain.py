@@ -115,7 +115,7 @@ def test_other_images_in_the_place_of_those_that_a_run_learnt_from_are_not_taken
     config = trained / "config.json"
     config.write_text(re.sub(r'"data": "[^"]*"', f'"data": "{other}"', config.read_text()))
     assert open_session(Path(trained), None, None, "reference", None, quiet=False).gallery is None
-    assert "which the run learnt from, is not there (other images lie there now)" in capsys.readouterr().err
+    assert "now holds other images; name others with --data" in capsys.readouterr().err
     named = open_session(Path(trained), None, str(other), "reference", None, quiet=False).gallery
     assert named is not None
     assert len(named) == 24

@@ -102,7 +102,7 @@ def test_names_with_brackets_are_taken_as_they_are(run, trained_once, tmp_path, 
     assert found("set [2024]") == ["set [2024]/x/1.png", "set [2024]/y/2.png"]
     done = run("predict", trained_once[0], "set [2024]/z*/*.png")
     assert done.err.startswith("error: set [2024]/z*/*.png: no file matches this pattern")
-    assert "hint: quote it" in done.err
+    assert "hint: check the pattern and the current folder" in done.err
     assert "hint: there is no folder set [2024]/no" in run("predict", trained_once[0], "set [2024]/no/*.png").err
 
 
@@ -186,7 +186,7 @@ def test_an_unreadable_image_is_listed_and_skipped(run, trained_once, images):
     assert len(done.out.splitlines()) == 2
     assert "warning: " in done.err
     assert "a.png: not an image" in done.err
-    assert "1 of 3 images could not be read" in done.err
+    assert "1 image of 3 could not be read" in done.err
     assert run("predict", trained_once[0], images, "--strict").code == 1
 
 
@@ -273,7 +273,7 @@ def test_what_cannot_be_predicted_is_told(run, trained_once, images, tmp_path):
     cases = [
         ([images / "bb.png"], 2, f"there is no file or folder {images}/bb.png", f"did you mean {images}/b.png?"),
         ([tmp_path / "empty"], 1, f"{tmp_path}/empty: this folder has no images", "images end in .jpg"),
-        ([f"{images}/*.jpg"], 2, f"{images}/*.jpg: no file matches this pattern", "quote it"),
+        ([f"{images}/*.jpg"], 2, f"{images}/*.jpg: no file matches this pattern", "check the pattern"),
         ([f"{images}/no/*.jpg"], 2, f"{images}/no/*.jpg: no file matches", f"there is no folder {images}/no"),
         (["--list", images], 2, "--list needs - as a SOURCE", "such as: neocog predict MODEL - --list"),
         ([""], 2, "SOURCE must not be empty", "see neocog predict --help"),

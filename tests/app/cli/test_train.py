@@ -507,6 +507,30 @@ def test_test_images_that_are_copies_of_training_images_are_told(run, tmp_path):
     assert "warning: the model learnt from 2 of these 4 images" in done.err
 
 
+def test_validation_images_that_are_copies_of_training_images_are_told_where_they_are_what_is_reported(run, tmp_path):
+    write_photos(tmp_path / "data/train", per_class=6)
+    write_photos(tmp_path / "data/val", per_class=2, first=5)
+    done = run("train", tmp_path / "data", *QUICK, "-o", tmp_path / "out", "-q")
+    assert "warning: 2 of the 4 validation images are copies of images that the training learns from" in done.err
+
+
+def test_a_training_that_is_done_says_that_nothing_is_left(run, photos, tmp_path):
+    assert run("train", photos, *QUICK, "-o", tmp_path / "out").code == 0
+    for more in ((), ("--epochs", "1")):
+        done = run("train", "--resume", tmp_path / "out", *more)
+        assert done.code == 0
+        assert "epochs are done already, so there is nothing left to train" in done.err
+
+
+@pytest.mark.parametrize("place", ["data", "data/dark"])
+def test_a_run_is_not_written_among_the_images(run, tmp_path, place):
+    write_photos(tmp_path / "data")
+    done = run("train", tmp_path / "data", *QUICK, "-o", tmp_path / place, "--overwrite")
+    assert done.code == 2
+    assert "holds images; a run needs a folder of its own" in done.err
+    assert not list((tmp_path / "data").rglob("*.safetensors"))
+
+
 def test_a_training_goes_on_learning_from_all_that_it_saw(run, photos, tmp_path):
     out = tmp_path / "out"
     assert run("train", photos, *QUICK, "-o", out).code == 0

@@ -10,7 +10,7 @@ import click
 from neocog.app.cli import datasets, models, options
 from neocog.app.cli.compiling import told_of_compiling
 from neocog.app.cli.errors import fail, note, warn
-from neocog.app.cli.learnt import learnt, unseen
+from neocog.app.cli.learnt import learnt, nothing_unseen, unseen
 from neocog.app.cli.measured import class_table, confused_line, match_classes
 from neocog.app.cli.output import count, emit, percent, print_json
 from neocog.data.batches import Batches
@@ -76,7 +76,12 @@ def command(
         for (_, part), relabel in zip(parts, labels, strict=True)
     ]
     if not sum(reader.images for reader in readers):
+        if left_out:
+            raise nothing_unseen(left_out)
         raise DataError(f"{data}: no image can be read", hint=f"see: neocog check {data}")
+    known = _learnt_from(trained, parts)
+    if split not in ("train", "val"):
+        _tell_optimism(known, sum(len(part) for _, part in parts), source, split)
     with told_of_compiling(quiet=quiet):
         evaluation = evaluate(trained, (batch for reader in readers for batch in reader.batches(0)))
     seconds = time.perf_counter() - began
@@ -92,7 +97,8 @@ def command(
                 "seconds": seconds,
                 "images_per_second": evaluation.images / seconds,
                 "unreadable": len(reasons),
-                "learnt_from": left_out,
+                "left_out": left_out,
+                "learnt_from": known,
             }
         )
     else:
@@ -104,32 +110,22 @@ def command(
 def _parts(model: Model, source: Source, split: str | None, *, quiet: bool) -> tuple[list[tuple[str, Dataset]], int]:
     """Return what to measure on, and how many images were left out because the model learnt from them.
 
-    Parts that DATA sets apart are taken as they are, and so is what --split names, with a note where the model learnt
-    from some of it. From data without a test part, all images are taken that it did not learn from.
+    Parts that DATA sets apart are taken as they are, and so is what --split names. From data without a test part, all
+    images are taken that the model did not learn from.
     """
     own = {"train": source.train, "validation": source.validation, "test": source.test, "all": source.unsplit}
     there = [(name, part) for name, part in own.items() if part is not None]
     if split is not None or source.test is not None or source.validation is not None:
         chosen = _named(source, there, split or ("test" if source.test is not None else "val"), quiet=quiet)
-        if split not in ("train", "val") and not quiet:
-            _tell_learnt(model, chosen, whole=split == "all")
         return chosen, 0
     if model.learnt_from is None and source.kind == BUILT_IN:
         # a model that knows digits may well have learnt from these; the held-out fifth is always fair
         return datasets.parts_of(datasets.split(source, quiet=quiet), "test"), 0
     name, part = there[0]
     rest, left_out = unseen(model, part, quiet=quiet)
-    if quiet:
-        pass
-    elif left_out:
+    if left_out and not quiet:
         note(f"the model learnt from {left_out:,} of these {len(part):,} images; it is measured on the others")
-    elif model.learnt_from is None:
-        warn(
-            "the model file does not say what it learnt from",
-            [f"all {count(len(part), 'image')} of {source.name} are used"],
-            "the accuracy is too optimistic if these are images that it was trained on",
-        )
-    else:
+    elif model.learnt_from is not None and not quiet:
         note(f"{source.name} has no test part; all of its images are used")
     return [("unseen" if left_out else name, rest)], left_out
 
@@ -144,17 +140,27 @@ def _named(source: Source, there: list[tuple[str, Dataset]], split: str, *, quie
     return chosen if chosen and wanted != "train" else datasets.parts_of(datasets.split(source, quiet=quiet), split)
 
 
-def _tell_learnt(model: Model, parts: list[tuple[str, Dataset]], *, whole: bool) -> None:
-    known = sum(int(learnt(model, part, quiet=False).sum()) for _, part in parts)
-    images = sum(len(part) for _, part in parts)
-    if known:
+def _learnt_from(model: Model, parts: list[tuple[str, Dataset]]) -> int | None:
+    """Return how many of the images that are measured on the model learnt from; None where it does not know."""
+    if model.learnt_from is None:
+        return None
+    return sum(int(learnt(model, part, quiet=True).sum()) for _, part in parts)
+
+
+def _tell_optimism(known: int | None, images: int, source: Source, split: str | None) -> None:
+    """Warn, also where no progress is shown, that figures are no measure of a model on images that it does not know."""
+    if known is None:
+        warn(
+            "the model file does not say what it learnt from",
+            hint="the accuracy is too optimistic if these are images that it was trained on",
+        )
+    elif known:
+        way = "list the duplicates with: neocog check DATA" if source.train is not None else "use other images"
+        way = "leave --split out to measure on the others" if split == "all" else way
         warn(
             f"the model learnt from {known:,} of these {images:,} images",
             ["they were trained on, or chose the best epoch"],
-            "this accuracy is too optimistic; "
-            + (
-                "leave --split out to measure on the others" if whole else "list the duplicates with: neocog check DATA"
-            ),
+            f"this accuracy is too optimistic; {way}",
         )
 
 

@@ -33,30 +33,33 @@ def learnt(model: Model, part: Dataset, *, quiet: bool) -> NDArray[np.bool_]:
 
 
 def unseen(model: Model, part: Dataset, *, quiet: bool) -> tuple[Dataset, int]:
-    """Return the images of a part that the model did not learn from, and the number of the others.
-
-    Raises:
-        DataError: it learnt from all of them.
+    """Return the images of a part that the model did not learn from, of which there may be none, and the number of the
+    others.
     """
     known = learnt(model, part, quiet=quiet)
-    if not known.any():
-        return part, 0
-    if known.all():
-        raise DataError(
-            f"the model learnt from {'this one image' if len(part) == 1 else f'all of these {len(part):,} images'}, "
-            "which cannot tell how good it is",
-            hint="use other images, or measure on these all the same with --split all",
-        )
-    return Subset(part, np.flatnonzero(~known)), int(known.sum())
+    return (Subset(part, np.flatnonzero(~known)) if known.any() else part), int(known.sum())
 
 
-def tell_copies(test: Dataset | None, trained: Identities) -> None:
-    """Warn of test images that are copies of those which a training learns from."""
-    copies = 0 if test is None else int(np.isin(identities_of(test), trained).sum())
-    if test is not None and copies:
+def nothing_unseen(images: int) -> DataError:
+    """Return what to say of data whose every readable image the model learnt from."""
+    return DataError(
+        f"the model learnt from {'this one image' if images == 1 else f'all of these {images:,} images'}, "
+        "which cannot tell how good it is",
+        hint="use other images, or measure on these all the same with --split all",
+    )
+
+
+def tell_copies(splits: DataSplits) -> None:
+    """Warn where images that the result will be measured on are copies of those which the training learns from."""
+    name, measured = ("test", splits.test) if splits.test is not None else ("validation", splits.validation)
+    if measured is None:
+        return
+    trained = identities_in((splits.train, splits.validation if name == "test" else None))
+    copies = int(np.isin(identities_of(measured), trained).sum())
+    if copies:
         warn(
-            f"{copies:,} of the {len(test):,} test images are copies of images that the training learns from",
-            hint="the test accuracy will be too optimistic; list the duplicates with: neocog check DATA",
+            f"{copies:,} of the {len(measured):,} {name} images are copies of images that the training learns from",
+            hint=f"the {name} accuracy will be too optimistic; list the duplicates with: neocog check DATA",
         )
 
 

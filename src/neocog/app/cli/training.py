@@ -143,8 +143,7 @@ def begin(data: str, flags: Flags, held: contextlib.ExitStack) -> Training:
             unreadable=unreadable,
         )
         training.learnt_from = learnt.images_of(splits, quiet=flags.quiet)
-        if not flags.quiet:
-            learnt.tell_copies(splits.test, training.learnt_from)
+        learnt.tell_copies(splits)
         training.settings = _settings(training, flags)
     return training
 
@@ -278,6 +277,8 @@ def run(training: Training, flags: Flags) -> Outcome:
         with removed_if_empty(training.folder), removed_if_unfinished(training.folder):
             if training.checkpoint is None:
                 _write_beginning(training)
+            elif training.settings.get("data") != training.checkpoint.settings.get("data"):
+                training.folder.write_config(training.settings)  # the images were moved
             history = _fit(training, flags)
     except KeyboardInterrupt as error:
         click.echo(_interrupted(training, interrupted_by(error)), err=True)
