@@ -65,7 +65,7 @@ def test_what_is_left_out_is_noted(tmp_path, save_image):
         "must be in a class folder",
         "train/a/readme.txt ignored: no image file",
         "extra ignored: beside test, train",
-        "test is empty, so it is ignored",
+        "test is empty and is ignored",
     ):
         assert text in notes
 
@@ -99,7 +99,7 @@ def test_split_folders_without_classes_are_an_error(tmp_path, save_image):
         save_image(path)
     with pytest.raises(DataError, match="no class folder with images") as caught:
         read_image_folder(tmp_path)
-    assert any("train holds images, but no class folders" in line for line in caught.value.details)
+    assert any("train contains images, but no class folders" in line for line in caught.value.details)
     assert "root/class/image.jpg" in caught.value.hint
 
 
