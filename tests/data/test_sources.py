@@ -277,7 +277,6 @@ def parts(tmp_path, save_image):
 
 
 FOREIGN = "camera,date\nnikon,2024\n"
-NOTE = "labels of {} are the class folders', those of the other parts are in metadata tables"
 
 
 def test_a_part_with_a_foreign_table_is_read_by_its_class_folders_beside_one_with_labels(parts):
@@ -290,7 +289,7 @@ def test_a_part_with_a_foreign_table_is_read_by_its_class_folders_beside_one_wit
     assert source.train.labels.tolist() == [0, 1]
     assert source.test.labels.tolist() == [1, 0]  # as its table says
     assert source.notes == (
-        NOTE.format("train"),
+        "class folders label train; metadata tables label test",
         "train/metadata.csv labels no images (columns 'camera', 'date'), and is ignored",
     )
 
@@ -304,7 +303,7 @@ def test_it_may_be_the_training_part_that_has_the_labels(parts, foreign):
     assert source.train.class_names == source.test.class_names == ("a", "b", "c")
     assert source.train.labels.tolist() == [1, 2]
     assert source.test.labels.tolist() == [0, 1]
-    assert source.notes[0] == NOTE.format("test")
+    assert source.notes[0] == "class folders label test; metadata tables label train"
     assert len(source.notes) == 1 + bool(foreign)
 
 
@@ -325,11 +324,31 @@ def test_folders_that_are_other_classes_than_the_labels_of_train_are_no_part(par
     assert source.notes == ("test ignored: no table of labels there, unlike in train",)
 
 
-def test_one_class_beside_loose_images_hints_at_the_parent(photos, save_image):
+@pytest.mark.parametrize("flat", [True, False])
+def test_a_training_part_whose_folders_cannot_be_classes_is_refused_and_one_without_any_left_out(
+    tmp_path, save_image, flat
+):
+    for path in ("train/1.png",) if flat else ("train/2023/a/1.png", "train/2023/b/1.png"):
+        save_image(path)
+        save_image(path.replace("2023", "2024"))
+    save_image("test/1.png")
+    (tmp_path / "test/metadata.csv").write_text("file_name,label\n1.png,a\n")
+    if flat:
+        source = read_source(tmp_path)
+        assert source.train is None
+        assert source.notes == ("train ignored: no table of labels there, unlike in test",)
+    else:
+        with pytest.raises(DataError, match="2023, 2024 hold folders of the same names"):
+            read_source(tmp_path)
+
+
+def test_one_class_beside_loose_images_hints_at_the_parent(photos, save_image, monkeypatch):
     save_image("photos/dog/stray/1.png")
     source = read_source(photos / "dog")
     assert source.notes[0] == f"did you mean {photos}? Its folders would be the classes"
     assert "images must be in a class folder" in source.notes[1]
+    monkeypatch.chdir(photos / "dog")
+    assert read_source(".").notes[0] == source.notes[0]
     shutil.rmtree(photos / "cat")
     assert not any("did you mean" in note for note in read_source(photos / "dog").notes)
 

@@ -1,3 +1,4 @@
+import json
 import os
 
 import pytest
@@ -150,6 +151,53 @@ def test_damaged_json_lines_name_the_line(table, line, message):
         read_table(table(f'{{"path": "img/0.png", "label": "a"}}\n\n{line}\n', "a.jsonl"))
 
 
+@pytest.mark.parametrize("ending", ["csv", "jsonl"])
+@pytest.mark.parametrize(
+    "label", ["['hor', 'x']", "['hor']", '["hor", "ver"]', "[]", "[ ]", "[1, 0]", "[0. 1.]", "{'a': 1}", "('a', 'b')"]
+)
+def test_a_list_written_as_text_is_no_label(table, ending, label):
+    quoted = label.replace('"', '""')
+    csv = f'path,label\nimg/0.png,a\nimg/1.png,"{quoted}"\n'
+    rows = "".join(json.dumps({"path": "img/0.png", "label": name}) + "\n" for name in ("a", "b", label))
+    with pytest.raises(FormatError, match="line 3: label is written as a list: ") as caught:
+        read_table(table(csv if ending == "csv" else rows, f"a.{ending}"))
+    assert caught.value.hint == "give each image one label: images with several labels are not supported"
+
+
+@pytest.mark.parametrize("label", ["[a]", "(1)", "{x}", "[2024] set [b]", "f(x)", "'quoted'", "[1] first"])
+def test_a_label_may_have_brackets(table, label):
+    assert label in read_table(table(f'path,label\nimg/0.png,a\nimg/1.png,"{label}"\n')).unsplit.class_names
+
+
+@pytest.mark.parametrize(
+    ("row", "hint"),
+    [
+        ({"path": ["img/0.png"], "label": "a"}, "each row names one image file"),
+        ({"path": "img/0.png", "label": ["a"]}, "give each image one label: images with several labels are not"),
+        ({"path": "img/0.png", "label": "a", "split": ["train"]}, ""),
+    ],
+)
+def test_a_list_gets_the_hint_of_its_column(table, row, hint):
+    with pytest.raises(FormatError, match=r"line 1: \w+ must be text or a number, got a list") as caught:
+        read_table(table(json.dumps(row) + "\n", "a.jsonl"))
+    assert (caught.value.hint or "").startswith(hint)
+    assert bool(caught.value.hint) == bool(hint)
+
+
+@pytest.mark.parametrize(
+    ("separator", "hint"),
+    [
+        (",", 'text that contains a comma needs quotes around it, such as "a, b"'),
+        ("\t", "text that contains a tab needs quotes around it"),
+    ],
+)
+def test_too_many_cells_get_a_hint_for_their_separator(table, separator, hint):
+    text = "path,label\nimg/0.png,a,b\n".replace(",", separator)
+    with pytest.raises(FormatError, match="line 2: 3 cells") as caught:
+        read_table(table(text))
+    assert caught.value.hint == hint
+
+
 def test_one_list_of_all_is_not_json_lines(table):
     with pytest.raises(FormatError, match="line 1: not valid JSON") as caught:
         read_table(table('[\n{"path": "img/0.png", "label": 1}\n]\n', "a.jsonl"))
@@ -289,7 +337,8 @@ def test_images_that_a_metadata_table_does_not_list_are_counted(tmp_path, table,
     for source in (read_metadata(tmp_path), read_table(tmp_path / "metadata.csv")):
         assert source.notes == (
             "1 picture left out, in formats that are not read (HEIC 1): img/x.heic; convert them, such as to JPEG",
-            "3 of 5 images in the folder are not in metadata.csv and are left out: img/2.png, img/3.png, img/deep/9.png",
+            "3 of 5 images in the folder are not in metadata.csv and are left out: "
+            "img/2.png, img/3.png, img/deep/9.png",
         )
     assert read_table(table("path,label\nimg/0.png,a\n")).notes == ()  # another table may choose
 

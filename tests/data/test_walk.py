@@ -229,4 +229,4 @@ def test_a_closed_folder_beside_parts_and_lost_and_found_are_no_error():
             write(folder / "data" / path)
         (folder / "data/private").chmod(0)
         (folder / "data/lost+found").chmod(0)
-        assert unprivileged(lambda: told_of(folder / "data")) == "2 private ignored: beside train"
+        assert unprivileged(lambda: told_of(folder / "data")) == "2 private ignored: outside train"

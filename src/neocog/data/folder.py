@@ -76,7 +76,7 @@ def read_image_folder(root: str | Path, *, without: Collection[str] = ()) -> Sou
         tops = {folder.partition("/")[0] for folder in layout.parts.values()}
         beside = [folder for folder in walk.folders() if folder not in tops and _may_hold_images(walk, folder)]
         if beside:
-            notes.append(f"{listed(beside)} ignored: beside {', '.join(sorted(tops))}")
+            notes.append(f"{listed(beside)} ignored: outside {', '.join(sorted(tops))}")
     datasets: dict[str, Dataset] = {}
     for part, found in classes.items():
         samples = [(path, label) for label, name in enumerate(names) for path in found.get(name, [])]

@@ -3,7 +3,8 @@
     "digits"                       the built-in handwritten digits, unless a file or folder has that name
     folder with IDX files          idx.py      (MNIST family)
     folder with CIFAR-10 batches   cifar.py
-    folder with metadata.csv       table.py    (if it labels images; what says something else is noted)
+    folder with metadata.csv       table.py    (if it labels images; what says something else is noted; parts that no
+                                                table labels are read by their class folders, if those are the same)
     folder of class folders        folder.py
     .npz                           npz.py
     .csv .tsv .jsonl               table.py
@@ -156,13 +157,15 @@ def _with_class_folders(path: Path, metadata: Metadata) -> Source:
     """Read parts of which tables label some: the others by their class folders, if those are of the same classes."""
     try:
         folders = read_image_folder(path, without=metadata.labelling)
-    except DataError:  # no class folders, or not what is meant
+    except DataError:
+        if "train" in metadata.unlabelled and is_image_folder(metadata.unlabelled["train"]):
+            raise
         return read_metadata(path)
     taken = [part for part in metadata.unlabelled if getattr(folders, part) is not None]
     tables = read_metadata(path, others=[metadata.unlabelled[part].name for part in taken])
     if taken and not set(_class_names(tables)).isdisjoint(_class_names(folders)):
         names = sorted({*_class_names(tables), *_class_names(folders)})
-        told = f"labels of {', '.join(taken)} are the class folders', those of the other parts are in metadata tables"
+        told = f"class folders label {', '.join(taken)}; metadata tables label {', '.join(metadata.labelling)}"
         notes = tuple(dict.fromkeys([told, *tables.notes, *folders.notes]))
         return replace(
             tables,
@@ -312,8 +315,9 @@ def _meant(walk: Walk) -> str | None:
 
 def _parent_meant(walk: Walk) -> str | None:
     """Return a hint at the parent of a folder with loose images, if several folders in it have some."""
-    parent = walk.root.parent
-    if not walk.entries().images or not walk.root.name:
+    root = walk.root if walk.root.name else walk.root.resolve()  # such as "."
+    parent = root.parent
+    if not walk.entries().images or parent == root:
         return None
     beside = Walk(parent)
     if sum(bool(beside.entries(name).images) for name in beside.folders()[:_BESIDE]) < 2:

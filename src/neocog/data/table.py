@@ -120,9 +120,8 @@ def read_metadata(folder: str | Path, *, others: Collection[str] = ()) -> Source
     """
     folder = Path(folder)
     found = find_metadata(folder)
-    tables = found.labelling or {
-        "unsplit": next(iter(found.ignored), folder / METADATA_NAMES[0])
-    }  # the latter says what columns it needs
+    # A table that labels nothing is read for its error, which says what columns are needed.
+    tables = found.labelling or {"unsplit": next(iter(found.ignored), folder / METADATA_NAMES[0])}
     source = _source(folder, folder.resolve().name, tables, complete=True, others=others)
     return replace(source, notes=(*found.notes(folder), *source.notes))
 
@@ -289,7 +288,7 @@ def _label(table: Path, record: Record, column: str) -> str:
         raise damage(table, record.line, f"{column} is not valid text: {label!r}") from None
     if "\0" in label:
         raise damage(table, record.line, f"{column} contains a NUL character: {label!r}")
-    if _LIST.fullmatch(label):
+    if label[0] in "[({" and _LIST.fullmatch(label):
         raise damage(table, record.line, f"{column} is written as a list: {label[:40]!r}", _ONE_LABEL)
     return label
 
