@@ -64,8 +64,8 @@ def test_what_is_left_out_is_noted(tmp_path, save_image):
         "loose.png in",
         "must be in a class folder",
         "train/a/readme.txt ignored: no image file",
-        "extra ignored: beside test, train",
-        "test is empty, so it is ignored",
+        "extra ignored: outside test, train",
+        "test is empty and is ignored",
     ):
         assert text in notes
 
@@ -99,7 +99,7 @@ def test_split_folders_without_classes_are_an_error(tmp_path, save_image):
         save_image(path)
     with pytest.raises(DataError, match="no class folder with images") as caught:
         read_image_folder(tmp_path)
-    assert any("train holds images, but no class folders" in line for line in caught.value.details)
+    assert any("train contains images, but no class folders" in line for line in caught.value.details)
     assert "root/class/image.jpg" in caught.value.hint
 
 
@@ -131,3 +131,16 @@ def test_run_folders_are_left_out_at_any_depth(tmp_path, save_image):
     assert source.unsplit.identifiers == ["a/1.png", "b/1.png"]
     assert source.empty_classes == ()
     assert source.notes == ("b/run, runs/x ignored: a run folder with a trained model",)
+
+
+def test_a_part_with_images_but_no_class_folders_is_not_called_empty(tmp_path, save_image):
+    for path in ("train/hor/1.png", "train/ver/2.png", "test/3.png", "test/4.png"):
+        save_image(path)
+    (tmp_path / "val/hor").mkdir(parents=True)
+    source = read_image_folder(tmp_path)
+    assert source.test is None
+    assert source.notes == (
+        f"3.png, 4.png in {tmp_path}/test ignored: images must be in a class folder",
+        "test has no class folders and is ignored",
+        "val has no images and is ignored",
+    )

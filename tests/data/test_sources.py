@@ -3,10 +3,12 @@ import shutil
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from neocog.data.dataset import Subset
 from neocog.data.sources import open_data, read_source
 from neocog.errors import DataError, FormatError, SettingError
+from unprivileged import shared_folder, unprivileged
 
 
 @pytest.fixture
@@ -148,19 +150,19 @@ def test_what_is_not_understood_is_listed(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "columns"),
+    ("name", "text", "reason"),
     [
-        ("metadata.csv", "image_id,photographer\n001,ann\n", "'image_id', 'photographer'"),
-        ("metadata.csv", "file_name,text\n", "'file_name', 'text'"),
-        ("metadata.csv", "", "nothing"),
-        ("metadata.jsonl", '{"file_name": "cat/1.png", "text": "a cat"}\n', "'file_name', 'text'"),
+        ("metadata.csv", "image_id,photographer\n001,ann\n", "columns 'image_id', 'photographer'"),
+        ("metadata.csv", "file_name,text\n", "columns 'file_name', 'text'"),
+        ("metadata.csv", "", "it is empty"),
+        ("metadata.jsonl", '{"file_name": "cat/1.png", "text": "a cat"}\n', "columns 'file_name', 'text'"),
     ],
 )
-def test_a_metadata_table_that_labels_nothing_leaves_good_class_folders_alone(photos, name, text, columns):
+def test_a_metadata_table_that_labels_nothing_leaves_good_class_folders_alone(photos, name, text, reason):
     (photos / name).write_text(text)
     source = read_source(photos)
     assert (source.kind, len(source.unsplit)) == ("image folder", 120)
-    assert source.notes == (f"{name} labels no images (columns {columns}), and is ignored",)
+    assert source.notes == (f"{name} labels no images ({reason}), and is ignored",)
 
 
 def test_such_a_table_in_a_part_is_ignored_too(tmp_path, save_image):
@@ -182,10 +184,173 @@ def test_without_class_folders_such_a_table_is_an_error(tmp_path, save_image):
         read_source(tmp_path)
 
 
-def test_a_table_that_cannot_be_read_is_no_reason_to_go_on(photos):
-    (photos / "metadata.csv").write_bytes(b"file_name,label\ncat/1.png,\xe4\n")
-    with pytest.raises(FormatError, match="line 2: no UTF-8 text"):
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("metadata.csv", b"file_name,label\ncat/1.png,\xe4\n", r"line 2: not UTF-8 text \(byte 0xE4\)"),
+        ("metadata.csv", b"\xef\xbb\xbffile_name;Label;\xe4\ncat/1.png;a;b\n", "line 1: not UTF-8 text"),
+        ("metadata.csv", b"file_name,label,label\ncat/1.png,a,b\n", "two columns are called 'label'"),
+        ("metadata.csv", "file_name,label\ncat/1.png,a\n".encode("utf-16")[:-1], "not UTF-16 text"),
+        ("metadata.csv", b"file_name,label\n", "the table has no rows"),
+        ("metadata.jsonl", b'[{"file_name": "cat/1.png", "label": 1}]', "expected a JSON object"),
+        ("metadata.jsonl", b'{"file_name": "cat/1.png", "label": 1\n', "not valid JSON"),
+    ],
+)
+def test_a_damaged_table_whose_first_line_has_both_columns_is_an_error_beside_class_folders(
+    photos, name, content, message
+):
+    (photos / name).write_bytes(content)
+    with pytest.raises(FormatError, match=message):
         read_source(photos)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("metadata.csv", b"image_id,photographer,licence\n001,J\xf6rg,CC0\n", "line 2: not UTF-8 text (byte 0xF6)"),
+        ("metadata.csv", b"PK\3\4" + bytes(40), "this is a workbook or an archive, not text"),
+        ("metadata.csv", b"\xd0\xcf\x11\xe0" + bytes(range(256)), "line 1: not UTF-8 text (byte 0xD0)"),
+        ("metadata.csv", b'"image_id\n', "line 1: not valid CSV: a quote is not closed"),
+        ("metadata.jsonl", b'[{"id": 1}, {"id": 2}]', 'line 1: expected a JSON object, got [{"id": 1}, {"id": 2}]'),
+        ("metadata.jsonl", b'[\n{"id": 1}\n]', "line 1: not valid JSON: Expecting value: line 2 column 1 (char 2)"),
+    ],
+)
+def test_a_foreign_table_that_cannot_be_read_leaves_good_class_folders_alone(photos, name, content, reason):
+    (photos / name).write_bytes(content)
+    source = read_source(photos)
+    assert (source.kind, len(source.unsplit)) == ("image folder", 120)
+    assert source.notes == (f"{name} cannot be read as a table of labels ({reason}), and is ignored",)
+
+
+def test_a_foreign_table_that_cannot_be_read_is_an_error_without_class_folders(tmp_path, save_image):
+    save_image("1.png")
+    (tmp_path / "metadata.csv").write_bytes(b"image_id,photographer\n001,J\xf6rg\n")
+    with pytest.raises(FormatError, match=r"metadata\.csv, line 2: not UTF-8 text"):
+        read_source(tmp_path)
+
+
+def test_a_foreign_table_that_may_not_be_read_is_an_error_as_it_may_be_the_labels():
+    with shared_folder() as folder:
+        for path in ("a/1.png", "b/1.png"):
+            (folder / path).parent.mkdir()
+            Image.new("RGB", (4, 4)).save(folder / path)
+        (folder / "metadata.csv").write_text("camera,date\n")
+        (folder / "metadata.csv").chmod(0)
+        told = unprivileged(lambda: str(read_source(folder).notes))
+    assert told == f"FormatError: {folder}/metadata.csv: the file cannot be read: Permission denied"
+
+
+@pytest.mark.parametrize("content", [b"image_id,licence\n1,CC0\n", b"", b"image_id\n\xe4\n", bytes(range(256))])
+@pytest.mark.parametrize("folders", [True, False])
+def test_a_foreign_table_does_not_hide_one_that_labels(tmp_path, save_image, content, folders):
+    for path in ("a/1.png", "b/2.png") if folders else ("1.png", "2.png"):
+        save_image(path)
+    paths = ("a/1.png", "b/2.png") if folders else ("1.png", "2.png")
+    (tmp_path / "metadata.csv").write_bytes(content)
+    rows = [f'{{"file_name": "{path}", "label": "{label}"}}\n' for path, label in zip(paths, "xy", strict=True)]
+    (tmp_path / "metadata.jsonl").write_text("".join(rows))
+    source = read_source(tmp_path)
+    assert (source.kind, source.unsplit.class_names) == ("table of files", ("x", "y"))
+    assert source.unsplit.identifiers == list(paths)
+    assert len(source.notes) == 1
+    assert source.notes[0].startswith("metadata.csv ")
+    assert source.notes[0].endswith(", and is ignored")
+
+
+def test_of_two_tables_that_label_the_first_is_read_and_a_note_names_the_other(tmp_path, save_image):
+    save_image("1.png")
+    (tmp_path / "metadata.csv").write_text("file_name,label\n1.png,a\n")
+    (tmp_path / "metadata.jsonl").write_text('{"file_name": "1.png", "label": "b"}\n')
+    source = read_source(tmp_path)
+    assert source.unsplit.class_names == ("a",)
+    assert source.notes == ("metadata.jsonl is not needed beside metadata.csv, and is ignored",)
+
+
+# -- tables for some of the parts ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def parts(tmp_path, save_image):
+    for number, path in enumerate(("train/a/1.png", "train/b/2.png", "test/a/3.png", "test/b/4.png")):
+        save_image(path, number)
+    return tmp_path
+
+
+FOREIGN = "camera,date\nnikon,2024\n"
+
+
+def test_a_part_with_a_foreign_table_is_read_by_its_class_folders_beside_one_with_labels(parts):
+    (parts / "train/metadata.csv").write_text(FOREIGN)
+    (parts / "test/metadata.csv").write_text("file_name,label\na/3.png,b\nb/4.png,a\n")
+    source = read_source(parts)
+    assert source.train.identifiers == ["train/a/1.png", "train/b/2.png"]
+    assert source.test.identifiers == ["test/a/3.png", "test/b/4.png"]
+    assert source.train.class_names == source.test.class_names == ("a", "b")
+    assert source.train.labels.tolist() == [0, 1]
+    assert source.test.labels.tolist() == [1, 0]  # as its table says
+    assert source.notes == (
+        "class folders label train; metadata tables label test",
+        "train/metadata.csv labels no images (columns 'camera', 'date'), and is ignored",
+    )
+
+
+@pytest.mark.parametrize("foreign", [FOREIGN, None])
+def test_it_may_be_the_training_part_that_has_the_labels(parts, foreign):
+    (parts / "train/metadata.csv").write_text("file_name,label\na/1.png,b\nb/2.png,c\n")
+    if foreign:
+        (parts / "test/metadata.csv").write_text(foreign)
+    source = read_source(parts)
+    assert source.train.class_names == source.test.class_names == ("a", "b", "c")
+    assert source.train.labels.tolist() == [1, 2]
+    assert source.test.labels.tolist() == [0, 1]
+    assert source.notes[0] == "class folders label test; metadata tables label train"
+    assert len(source.notes) == 1 + bool(foreign)
+
+
+def test_labels_that_are_no_class_folders_of_train_are_ignored_with_a_note(parts):
+    (parts / "train/metadata.csv").write_text(FOREIGN)
+    (parts / "test/metadata.csv").write_text("file_name,label\na/3.png,0\nb/4.png,1\n")
+    source = read_source(parts)
+    assert (len(source.train), len(source.test)) == (2, 2)
+    assert source.train.class_names == ("a", "b")
+    assert "test/metadata.csv has labels (0, 1) that are no class folders of train, and is ignored" in source.notes
+
+
+def test_folders_that_are_other_classes_than_the_labels_of_train_are_no_part(parts):
+    (parts / "train/metadata.csv").write_text("file_name,label\na/1.png,x\nb/2.png,y\n")
+    source = read_source(parts)
+    assert source.train.class_names == ("x", "y")
+    assert source.test is None
+    assert source.notes == ("test ignored: no table of labels there, unlike in train",)
+
+
+@pytest.mark.parametrize("flat", [True, False])
+def test_a_training_part_whose_folders_cannot_be_classes_is_refused_and_one_without_any_left_out(
+    tmp_path, save_image, flat
+):
+    for path in ("train/1.png",) if flat else ("train/2023/a/1.png", "train/2023/b/1.png"):
+        save_image(path)
+        save_image(path.replace("2023", "2024"))
+    save_image("test/1.png")
+    (tmp_path / "test/metadata.csv").write_text("file_name,label\n1.png,a\n")
+    if flat:
+        source = read_source(tmp_path)
+        assert source.train is None
+        assert source.notes == ("train ignored: no table of labels there, unlike in test",)
+    else:
+        with pytest.raises(DataError, match="2023, 2024 hold folders of the same names"):
+            read_source(tmp_path)
+
+
+def test_one_class_beside_loose_images_hints_at_the_parent(photos, save_image, monkeypatch):
+    save_image("photos/dog/stray/1.png")
+    source = read_source(photos / "dog")
+    assert source.notes[0] == f"did you mean {photos}? Its folders would be the classes"
+    assert "images must be in a class folder" in source.notes[1]
+    monkeypatch.chdir(photos / "dog")
+    assert read_source(".").notes[0] == source.notes[0]
+    shutil.rmtree(photos / "cat")
+    assert not any("did you mean" in note for note in read_source(photos / "dog").notes)
 
 
 def test_a_fifo_called_metadata_is_not_waited_for(photos):

@@ -1,3 +1,4 @@
+import json
 import os
 
 import pytest
@@ -58,7 +59,7 @@ def test_json_lines_are_read(table):
 
 
 def test_metadata_inside_a_folder(tmp_path, table):
-    assert find_metadata(tmp_path) == {}
+    assert find_metadata(tmp_path) == ({}, {}, {})
     table("file_name,label\nimg/0.png,a\nimg/1.png,b\n", "metadata.csv")
     source = read_metadata(tmp_path)
     assert source.unsplit.identifiers == ["img/0.png", "img/1.png"]
@@ -86,14 +87,17 @@ def test_metadata_in_each_part(tmp_path, save_image):
         ("path,label\n\nimg/0.png,a\n\nimg/1.png\n", "line 5: label is empty"),
         ("path,label\nimg/0.png,a\nimg, old/1.png,b\n", "line 3: 3 cells, but line 1 names 2 columns; .* 'b'"),
         ("sep=;\npath;label\na;b;c\n", "line 3: 3 cells, but line 2 names 2 columns"),
-        ('path,label\nimg/0.png,"a\nimg/1.png,b\n', "line 2: no CSV: unexpected end of data"),
+        ('path,label\nimg/0.png,"a\nimg/1.png,b\n', "line 2: not valid CSV: unexpected end of data"),
         ('path,label\nimg/0.png,"a\nb"\n', "line 2: label runs over several lines"),
-        ('path,label\n"a"b.png,a\n', "line 2: no CSV: ',' expected after '\"'"),
+        ('path,label\n"a"b.png,a\n', "line 2: not valid CSV: ',' expected after '\"'"),
         ("path,label,label\nimg/0.png,a,b\n", "line 1: two columns are called 'label'"),
-        ("path,label\nimg/0.png," + 300 * "x" + "\n", "line 2: label has 300 characters, at most 255 name a class"),
-        ("path,label\nimg/0.png,a\0b\n", "line 2: label holds a NUL character"),
+        ("path,label\nimg/0.png," + 300 * "x" + "\n", "line 2: label has 300 characters, at most 255 are allowed"),
+        ("path,label\nimg/0.png,a\0b\n", "line 2: label contains a NUL character"),
         ("path,label\na\0.png,a\n", r"line 2: no file can have this name: 'a\\x00.png'"),
-        ("path,label\nimg/0.png," + 200_000 * "x" + "\n", r"line 2: no CSV: field larger than field limit \(131072\)"),
+        (
+            "path,label\nimg/0.png," + 200_000 * "x" + "\n",
+            r"line 2: not valid CSV: field larger than field limit \(131072\)",
+        ),
         ("path,label\nimg/0.png\n", "line 2: label is empty"),
         ("path,label\n,a\n", "line 2: path is empty"),
         ("path,label,split\nimg/0.png,a,trial\n", "line 2: split must be one of train, .* got 'trial'"),
@@ -106,7 +110,7 @@ def test_damaged_tables_name_the_line(table, text, message):
 
 
 def test_other_damage_is_named(tmp_path, table):
-    with pytest.raises(FormatError, match="line 2: no UTF-8 text"):
+    with pytest.raises(FormatError, match=r"line 2: not UTF-8 text \(byte 0xE4\)"):
         read_table(table("path,label\nimg/0.png,\xe4\n", encoding="latin-1"))
     with pytest.raises(FormatError, match="line 2: not valid JSON"):
         read_table(table('{"path": "img/0.png", "label": 1}\n{"path":\n', "a.jsonl"))
@@ -115,25 +119,25 @@ def test_other_damage_is_named(tmp_path, table):
     with pytest.raises(FormatError, match="cannot be read: No such file"):
         read_table(tmp_path / "gone.csv")
     (tmp_path / "book.csv").write_bytes(b"PK\3\4" + bytes(50))
-    with pytest.raises(FormatError, match="no text, but a workbook"):
+    with pytest.raises(FormatError, match="a workbook or an archive, not text"):
         read_table(tmp_path / "book.csv")
     (tmp_path / "half.csv").write_bytes("path,label\n".encode("utf-16")[:-1])
-    with pytest.raises(FormatError, match="no UTF-16 text"):
+    with pytest.raises(FormatError, match="not UTF-16 text"):
         read_table(tmp_path / "half.csv")
 
 
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ('{"path": "img/0.png", "label": ["a"]}', "label needs a text or a number, got a list"),
-        ('{"path": "img/0.png", "label": {"a": 1}}', "label needs a text or a number, got an object"),
-        ('{"path": "img/0.png", "label": NaN}', "label is nan"),
-        ('{"path": "img/0.png", "label": -Infinity}', "label is -inf"),
+        ('{"path": "img/0.png", "label": ["a"]}', "label must be text or a number, got a list"),
+        ('{"path": "img/0.png", "label": {"a": 1}}', "label must be text or a number, got an object"),
+        ('{"path": "img/0.png", "label": NaN}', "label is NaN"),
+        ('{"path": "img/0.png", "label": -Infinity}', "label is -Infinity"),
         ('{"path": "img/0.png", "label": null}', "label is empty"),
         ('{"path": "img/0.png"}', "label is empty"),
         ('{"path": "img/0.png", "label": ' + 5000 * "7" + "}", "not valid JSON: Exceeds the limit"),
         ('{"path": "img/0.png", "label": ' + 4000 * "7" + "}", "label has 4,000 characters"),
-        ('{"path": "img/0.png", "label": "\\ud800"}', "label is no text"),
+        ('{"path": "img/0.png", "label": "\\ud800"}', "label is not valid text"),
         ('{"path": "\\ud800.png", "label": "a"}', r"no file can have this name: '\\ud800\.png'"),
         ('{"path": "a\\u0000b.png", "label": "a"}', "no file can have this name"),
         (100_000 * "[", "JSON nested too deeply"),
@@ -147,10 +151,57 @@ def test_damaged_json_lines_name_the_line(table, line, message):
         read_table(table(f'{{"path": "img/0.png", "label": "a"}}\n\n{line}\n', "a.jsonl"))
 
 
-def test_one_list_of_all_is_no_json_lines(table):
+@pytest.mark.parametrize("ending", ["csv", "jsonl"])
+@pytest.mark.parametrize(
+    "label", ["['hor', 'x']", "['hor']", '["hor", "ver"]', "[]", "[ ]", "[1, 0]", "[0. 1.]", "{'a': 1}", "('a', 'b')"]
+)
+def test_a_list_written_as_text_is_no_label(table, ending, label):
+    quoted = label.replace('"', '""')
+    csv = f'path,label\nimg/0.png,a\nimg/1.png,"{quoted}"\n'
+    rows = "".join(json.dumps({"path": "img/0.png", "label": name}) + "\n" for name in ("a", "b", label))
+    with pytest.raises(FormatError, match="line 3: label is written as a list: ") as caught:
+        read_table(table(csv if ending == "csv" else rows, f"a.{ending}"))
+    assert caught.value.hint == "give each image one label: images with several labels are not supported"
+
+
+@pytest.mark.parametrize("label", ["[a]", "(1)", "{x}", "[2024] set [b]", "f(x)", "'quoted'", "[1] first"])
+def test_a_label_may_have_brackets(table, label):
+    assert label in read_table(table(f'path,label\nimg/0.png,a\nimg/1.png,"{label}"\n')).unsplit.class_names
+
+
+@pytest.mark.parametrize(
+    ("row", "hint"),
+    [
+        ({"path": ["img/0.png"], "label": "a"}, "each row names one image file"),
+        ({"path": "img/0.png", "label": ["a"]}, "give each image one label: images with several labels are not"),
+        ({"path": "img/0.png", "label": "a", "split": ["train"]}, ""),
+    ],
+)
+def test_a_list_gets_the_hint_of_its_column(table, row, hint):
+    with pytest.raises(FormatError, match=r"line 1: \w+ must be text or a number, got a list") as caught:
+        read_table(table(json.dumps(row) + "\n", "a.jsonl"))
+    assert (caught.value.hint or "").startswith(hint)
+    assert bool(caught.value.hint) == bool(hint)
+
+
+@pytest.mark.parametrize(
+    ("separator", "hint"),
+    [
+        (",", 'text that contains a comma needs quotes around it, such as "a, b"'),
+        ("\t", "text that contains a tab needs quotes around it"),
+    ],
+)
+def test_too_many_cells_get_a_hint_for_their_separator(table, separator, hint):
+    text = "path,label\nimg/0.png,a,b\n".replace(",", separator)
+    with pytest.raises(FormatError, match="line 2: 3 cells") as caught:
+        read_table(table(text))
+    assert caught.value.hint == hint
+
+
+def test_one_list_of_all_is_not_json_lines(table):
     with pytest.raises(FormatError, match="line 1: not valid JSON") as caught:
         read_table(table('[\n{"path": "img/0.png", "label": 1}\n]\n', "a.jsonl"))
-    assert caught.value.hint == "one object a line is needed, not one list of all"
+    assert caught.value.hint == "JSON lines hold one object per line, not one list of all"
 
 
 def test_lines_rows_and_files_are_bounded(table, monkeypatch):
@@ -162,7 +213,7 @@ def test_lines_rows_and_files_are_bounded(table, monkeypatch):
         read_table(path)
     monkeypatch.setattr(records, "MOST_CHARACTERS", 100)
     monkeypatch.setattr(records, "MOST_ROWS", 2)
-    with pytest.raises(FormatError, match="line 4: at most 2 rows are read"):
+    with pytest.raises(FormatError, match="line 4: more than 2 rows"):
         read_table(path)
     monkeypatch.setattr(records, "MOST_BYTES", 10)
     with pytest.raises(FormatError, match="cannot be read: it holds 47 bytes, at most 10 are read"):
@@ -249,8 +300,8 @@ def test_split_columns_take_the_names_that_folders_have(table):
 @pytest.mark.parametrize(
     ("text", "hint"),
     [
-        ("img/0.png,a\nimg/1.png,b\n", "line 1 holds an image: put a line above it that names the columns"),
-        ("path,cat,dog\nimg/0.png,1,0\n", "cat and dog hold ones and zeros: write the name of the class into one"),
+        ("img/0.png,a\nimg/1.png,b\n", "line 1 names an image: put a line above it that names the columns"),
+        ("path,cat,dog\nimg/0.png,1,0\n", "cat and dog contain ones and zeros: write the name of the class into one"),
         ("path;label,de\nimg/0.png;a\n", "call the column of classes: label"),
         ("id,label\nimg/0,a\n", "call the column of files: path"),
         ("a,b\n1,2\n", "the first line names the columns, such as: path,label"),
@@ -265,16 +316,16 @@ def test_missing_columns_get_a_hint(table, text, hint):
 @pytest.mark.parametrize(
     ("path", "hint"),
     [
-        ("C:\\Users\\me\\img\\0.png", "img/0.png is there: paths are relative to the table, such as img/0.png"),
-        ("/home/me/photos/img/0.png", "img/0.png is there: paths are relative to the table, such as img/0.png"),
-        ("img/0", "img/0.png is there: paths need the endings of the files"),
-        ("0.png", "of that name there is img/0.png: paths need the folder, and are relative to the table"),
+        ("C:\\Users\\me\\img\\0.png", "img/0.png exists: paths are relative to the table, such as img/0.png"),
+        ("/home/me/photos/img/0.png", "img/0.png exists: paths are relative to the table, such as img/0.png"),
+        ("img/0", "img/0.png exists: paths need the file extension"),
+        ("0.png", "found img/0.png: paths include the folder, and are relative to the table"),
         ("nothing/like/it.png", "paths are relative to the table"),
         (5000 * "x", "paths are relative to the table"),
     ],
 )
 def test_files_that_are_not_where_the_table_says_get_a_hint(table, path, hint):
-    with pytest.raises(DataError, match=r"none of its 1 files is there, the first is .* \(line 2\)") as caught:
+    with pytest.raises(DataError, match=r"none of its 1 files exists; the first is .* \(line 2\)") as caught:
         read_table(table(f"path,label\n{path},a\n"))
     assert caught.value.hint.endswith(hint)
 
@@ -286,7 +337,8 @@ def test_images_that_a_metadata_table_does_not_list_are_counted(tmp_path, table,
     for source in (read_metadata(tmp_path), read_table(tmp_path / "metadata.csv")):
         assert source.notes == (
             "1 picture left out, in formats that are not read (HEIC 1): img/x.heic; convert them, such as to JPEG",
-            "3 of 5 images in the folder are not in metadata.csv, and left out: img/2.png, img/3.png, img/deep/9.png",
+            "3 of 5 images in the folder are not in metadata.csv and are left out: "
+            "img/2.png, img/3.png, img/deep/9.png",
         )
     assert read_table(table("path,label\nimg/0.png,a\n")).notes == ()  # another table may choose
 
@@ -295,10 +347,10 @@ def test_a_part_without_a_table_beside_one_with_a_table_is_noted(tmp_path, save_
     save_image("train/1.png")
     save_image("test/1.png")
     (tmp_path / "train/metadata.csv").write_text("file_name,label\n1.png,a\n")
-    assert read_metadata(tmp_path).notes == ("test ignored: without a metadata table, beside train",)
+    assert read_metadata(tmp_path).notes == ("test ignored: no table of labels there, unlike in train",)
 
 
 def test_a_table_whose_files_are_elsewhere_is_an_error(table):
-    with pytest.raises(DataError, match=r"none of its 2 files is there, the first is .*x/0\.png") as caught:
+    with pytest.raises(DataError, match=r"none of its 2 files exists; the first is .*x/0\.png") as caught:
         read_table(table("path,label\nx/0.png,a\nx/1.png,b\n"))
     assert "relative to the table" in caught.value.hint

@@ -175,7 +175,7 @@ def test_a_path_that_grows_too_long_is_told(tmp_path, save_image):
         os.close(handle)
         handle = inner
     os.close(handle)
-    with pytest.raises(DataError, match="1 folder cannot be looked into") as caught:
+    with pytest.raises(DataError, match="1 folder cannot be read") as caught:
         read_image_folder(tmp_path)
     assert "File name too long" in caught.value.details[0]
 
@@ -217,10 +217,10 @@ def test_a_folder_that_may_not_be_entered_is_an_error_of_its_own(closed):
         assert told == f"DataError: {data}: the folder cannot be read: Permission denied"
     else:
         count = "2 folders" if closed == "*" else "1 folder"
-        assert told.startswith(f"DataError: {data}: {count} cannot be looked into")
+        assert told.startswith(f"DataError: {data}: {count} cannot be read")
         for name in "ab" if closed == "*" else [closed]:
             assert f"\n  {data}/{name}: Permission denied" in told
-        assert "hint: give yourself the right to read with: chmod -R u+rX" in told
+        assert "hint: make it readable with: chmod -R u+rX" in told
 
 
 def test_a_closed_folder_beside_parts_and_lost_and_found_are_no_error():
@@ -229,4 +229,4 @@ def test_a_closed_folder_beside_parts_and_lost_and_found_are_no_error():
             write(folder / "data" / path)
         (folder / "data/private").chmod(0)
         (folder / "data/lost+found").chmod(0)
-        assert unprivileged(lambda: told_of(folder / "data")) == "2 private ignored: beside train"
+        assert unprivileged(lambda: told_of(folder / "data")) == "2 private ignored: outside train"

@@ -5,12 +5,13 @@
 
 `walk.py` says which files are images, `parts.py` which names mean parts, `layout.py` which of the two layouts it is,
 and refuses what is one folder too deep. Classes are sorted by name; class folders may hold further folders. A folder
-that may not be looked into is an error: a class, or half of one, would be missing unseen.
+that cannot be read is an error: a class, or half of one, would be missing unseen.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from pathlib import Path
 
 from neocog.data.dataset import Dataset, Source
@@ -23,7 +24,7 @@ from neocog.text import printable
 
 __all__ = ["RUN_FILES", "SPLIT_NAMES", "is_image_folder", "read_image_folder"]
 
-_CLOSED_SHOWN = 5  # folders that may not be looked into, named one by one
+_CLOSED_SHOWN = 5  # folders that cannot be read, named one by one
 
 
 def is_image_folder(root: Path) -> bool:
@@ -37,18 +38,19 @@ def is_image_folder(root: Path) -> bool:
     )
 
 
-def read_image_folder(root: str | Path) -> Source:
+def read_image_folder(root: str | Path, *, without: Collection[str] = ()) -> Source:
     """Read a folder of class folders.
 
     Arguments:
         root: the folder, see the top of this file.
+        without: parts to leave out, which something else labels.
 
     Returns:
         A Source with `train`, `validation` and `test` as far as there are folders for them, or `unsplit`. Every part
         knows the classes of all parts. Identifiers are paths relative to `root`, with forward slashes.
 
     Raises:
-        DataError: no images, no class folders, two folders for the same part, a folder that may not be looked into, or
+        DataError: no images, no class folders, two folders for the same part, a folder that cannot be read, or
             folders that are one too deep; the hint then names the folder that seems to be meant.
 
     Example:
@@ -59,13 +61,14 @@ def read_image_folder(root: str | Path) -> Source:
     layout = find_layout(walk)
     left_out = LeftOut()
     notes: list[str] = []
-    classes = {part: _classes(walk, folder, left_out, notes) for part, folder in layout.parts.items()}
+    parts = {part: folder for part, folder in layout.parts.items() if part not in without}
+    classes = {part: _classes(walk, folder, left_out, notes) for part, folder in parts.items()}
     if left_out.closed:
         raise _closed(root, left_out.closed)
     names = sorted({name for found in classes.values() for name, paths in found.items() if paths})
     empty = sorted({name for found in classes.values() for name in found} - set(names))
     if not names:
-        raise _no_images(walk, layout.parts, left_out)
+        raise _no_images(walk, parts, left_out)
     for name in names:
         _check_name(root, name)
     notes = [*layout.notes, *notes, *left_out.notes()]
@@ -73,14 +76,14 @@ def read_image_folder(root: str | Path) -> Source:
         tops = {folder.partition("/")[0] for folder in layout.parts.values()}
         beside = [folder for folder in walk.folders() if folder not in tops and _may_hold_images(walk, folder)]
         if beside:
-            notes.append(f"{listed(beside)} ignored: beside {', '.join(sorted(tops))}")
+            notes.append(f"{listed(beside)} ignored: outside {', '.join(sorted(tops))}")
     datasets: dict[str, Dataset] = {}
     for part, found in classes.items():
         samples = [(path, label) for label, name in enumerate(names) for path in found.get(name, [])]
         if samples:
             datasets[part] = FileDataset(root, samples, names)
         else:
-            notes.append(f"{layout.parts[part]} is empty, so it is ignored")
+            notes.append(_without_images(walk, parts[part]))
     return Source(
         root.resolve().name,
         "image folder",
@@ -108,6 +111,14 @@ def _classes(walk: Walk, level: str, left_out: LeftOut, notes: list[str]) -> dic
     return classes
 
 
+def _without_images(walk: Walk, level: str) -> str:
+    """Return a note on a part none of whose class folders has images."""
+    here = walk.entries(level)
+    if here.images:
+        return f"{level} has no class folders and is ignored"
+    return f"{level} {'has no images' if any(here[:-1]) else 'is empty'} and is ignored"
+
+
 def _may_hold_images(walk: Walk, folder: str) -> bool:
     return walk.holds_images(folder) or walk.entries(folder).closed is not None
 
@@ -127,15 +138,15 @@ def _closed(root: Path, closed: list[tuple[str, str]]) -> DataError:
     count = "1 folder" if len(closed) == 1 else f"{len(closed):,} folders"
     more = (f"and {len(closed) - _CLOSED_SHOWN:,} more",) if len(closed) > _CLOSED_SHOWN else ()
     return DataError(
-        f"{root}: {count} cannot be looked into, and what images there are is not known",
+        f"{root}: {count} cannot be read",
         details=(*(f"{root / folder}: {reason}" for folder, reason in sorted(closed)[:_CLOSED_SHOWN]), *more),
-        hint=f"give yourself the right to read with: chmod -R u+rX {root}; or move what is not needed elsewhere",
+        hint=f"make it readable with: chmod -R u+rX {root}; or move what is not needed elsewhere",
     )
 
 
 def _no_images(walk: Walk, parts: dict[str, str], left_out: LeftOut) -> DataError:
     loose = [walk.path(folder) for folder in parts.values() if walk.entries(folder).images]
-    details = [f"{folder} holds images, but no class folders" for folder in loose]
+    details = [f"{folder} contains images, but no class folders" for folder in loose]
     details += [note for note in left_out.notes() if left_out.pictures or left_out.unreadable]
     here = walk.entries()
     return DataError(

@@ -9,7 +9,9 @@ whose only folder has the part's own name (seg_train/seg_train) is taken one fol
 
 Archives often unpack to folders inside folders, and then what is taken for classes are parts, years or whole data sets.
 A training on those would succeed and mean nothing. So whatever looks like it is refused, with the folder that seems to
-be meant; nothing is guessed.
+be meant; nothing is guessed. Where class folders hold subfolders of the same names, as healthy/{left,right} and
+sick/{left,right} do, only the outer names can tell: years, folds, people and their like (`_is_group`) are refused. All
+others are taken as classes, and a note names the other reading.
 """
 
 from __future__ import annotations
@@ -19,23 +21,34 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from neocog.data.parts import EMPTY_WORDS, SPLIT_NAMES, part_name
+from neocog.data.parts import EMPTY_WORDS, SPLIT_NAMES, part_name, words
 from neocog.data.walk import Walk, listed
 from neocog.errors import DataError
 
 METADATA_NAMES = ("metadata.csv", "metadata.jsonl")
 """Tables that label the images of the folder that they lie in."""
 
-_SIDE_FOLDERS = frozenset(  # what lies beside a data set, and is no class
-    {"example", "examples", "sample", "samples", "preview", "previews", "demo", "doc", "docs", "figure", "figures"}
-    | {"screenshot", "screenshots", "asset", "assets", "static", "result", "results", "output", "outputs", "media"}
+_SIDE_WORDS = frozenset(  # in names of what lies beside a data set, and is no class
+    {"example", "examples", "sample", "samples", "preview", "previews", "demo", "demos", "doc", "docs", "readme"}
+    | {"figure", "figures", "screenshot", "screenshots", "asset", "assets", "static", "media"}
+    | {"result", "results", "output", "outputs"}
 )
 _CONTAINERS = EMPTY_WORDS | {"raw", "original", "all", "full", "main", "classes"}
-_GROUPS = re.compile(  # years, dates, and counted pieces: what images are gathered by, not what they show
-    r"(19|20)\d\d([-_.]?\d\d){0,2}"
-    r"|(batch|part|fold|session|set|day|week|month|year|volume|vol|version|v|run|archive|disk|camera|cam|site|group)"
-    r"[-_ ]?\d{1,4}",
-    re.IGNORECASE,
+
+# What images are gathered by, not what they show.
+_DATE = re.compile(r"(19|20)\d\d([-_. ]?\d\d){0,2}")
+_MONTHS = frozenset(
+    {"january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november"}
+    | {"december", "jan", "feb", "mar", "apr", "jun", "jul", "aug", "sep", "sept", "oct", "nov", "dec"}
+)
+_VERSIONS = frozenset(  # of the same images: PlantVillage comes as color, grayscale and segmented
+    {"color", "colour", "rgb", "gray", "grey", "grayscale", "greyscale", "segmented", "augmented", "cropped", "resized"}
+    | {"processed", "preprocessed"}
+)
+_COUNTED = frozenset(  # with a number or a letter: fold_1, user2, session A
+    {"batch", "part", "fold", "session", "set", "group", "run", "round", "series", "sequence", "chunk", "shard", "disk"}
+    | {"day", "week", "month", "year", "quarter", "volume", "vol", "version", "v", "archive", "camera", "cam", "site"}
+    | {"user", "subject", "person", "patient", "participant", "volunteer", "signer", "writer", "annotator", "student"}
 )
 
 
@@ -205,7 +218,7 @@ def _refuse_data_sets(level: _Level) -> None:
         except DataError:  # two folders for one part: whatever it is, it is not what is meant
             continue
         if "train" in parts and any(_has_classes(level.walk, part) for part in parts.values()):
-            raise level.refusal(f"the parts {_named(parts.values())} lie deeper, in {level.cores[top]}", [top])
+            raise level.refusal(f"the parts {_named(parts.values())} are deeper, in {level.cores[top]}", [top])
 
 
 def _refuse_single(level: _Level) -> None:
@@ -215,10 +228,10 @@ def _refuse_single(level: _Level) -> None:
     top = level.tops[0]
     core, inner = level.cores[top], level.inner[top]
     if not level.folder and not set(METADATA_NAMES).isdisjoint(level.walk.entries(core).others):
-        raise level.refusal(f"only one class folder, {core}, and a table of labels lies in it", [top])
+        raise level.refusal(f"only one class folder, {core}, and it contains a table of labels", [top])
     if len(inner) > 1 and not all(_name(folder).lower() in SPLIT_NAMES for folder in inner):
         raise level.refusal(
-            f"only one class folder, {core}, and it holds folders of images itself ({level.below})", [top]
+            f"only one class folder, {core}, and it contains subfolders of images ({level.below})", [top]
         )
 
 
@@ -238,30 +251,53 @@ def _refuse_mixture(level: _Level) -> None:
     if len(level.nested) != 1 or not level.flat:
         return
     name = _name(level.nested[0])
-    container = _CONTAINERS.issuperset(re.findall(r"[^\W_]+", name.lower())) or name == level.walk.root.resolve().name
+    container = _CONTAINERS.issuperset(words(name)) or name == level.walk.root.resolve().name
     if container or _only_aside(level.flat):
-        message = f"{name} holds folders of images itself ({level.below}), and {_named(level.flat)} beside it none"
+        lacking = f"{_named(level.flat)} {'does' if len(level.flat) == 1 else 'do'} not"
+        message = f"{name} contains subfolders of images ({level.below}), {lacking}"
         raise level.refusal(message, level.nested, "Or put all images into one folder per class")
 
 
 def _shared_folders(level: _Level) -> list[str]:
-    """Return a note on folders inside of class folders; refuse them if they look like the classes."""
+    """Return a note on the subfolders of class folders; refuse them if they look like the classes."""
     nested = level.nested
     shared = _shared(level) if _only_aside(level.flat) else set()
     if shared and all(name.lower() in SPLIT_NAMES for name in shared):
-        return [f"each class folder holds folders named as parts ({level.below}), which are not taken as parts"]
-    if shared and (len(shared) >= len(nested) or all(_GROUPS.fullmatch(_name(top)) for top in nested)):
+        return [f"each class folder contains folders named like parts ({level.below}), which are not taken as parts"]
+    if shared and all(map(_is_group, nested)):
         raise level.refusal(
             f"{_named(nested)} hold folders of the same names ({level.below}): those look like the classes",
             nested,
             "Or put all images of a class into one folder. If the outer folders are the classes, say so in a table of "
             f"all images, {METADATA_NAMES[0]} (file_name,label)",
         )
-    return [f"the classes are {_named(level.tops)}; folders inside of them ({level.below}) are not told apart"]
+    note = f"the classes are {_named(level.tops)}; their subfolders ({level.below}) are merged"
+    if shared:
+        place = level.walk.path(level.cores[nested[0]])
+        way = f"put those in {place} directly into {level.walk.path(level.folder)}" if level.folder else f"use {place}"
+        note += f". If the subfolders are the classes, {way}"
+    return [note]
 
 
 def _only_aside(folders: list[str]) -> bool:
-    return all(_name(folder).lower() in _SIDE_FOLDERS for folder in folders)
+    """Whether all folders are called like what lies beside a data set, such as Example_pictures."""
+    found = [set(words(_name(folder))) for folder in folders]
+    return all(names & _SIDE_WORDS and names <= _SIDE_WORDS | EMPTY_WORDS for names in found)
+
+
+def _is_group(folder: str) -> bool:
+    """Whether a folder is called like a date, a version of all images, or one of several counted groups of them."""
+    name = _name(folder)
+    part = part_name(name)
+    found = words(name)
+    plain = {word for word in found if not word.isdecimal()}
+    if _DATE.fullmatch(name) or (part is not None and not part.rest):
+        return True
+    if plain and (plain <= _MONTHS or plain <= _CONTAINERS | _VERSIONS):
+        return True
+    letters = {word for word in plain if len(word) == 1} - _COUNTED
+    counted = bool(letters) or len(plain) < len(found)
+    return counted and bool(plain & _COUNTED) and plain <= _COUNTED | _CONTAINERS | letters
 
 
 def _shared(level: _Level) -> set[str]:

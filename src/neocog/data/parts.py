@@ -51,13 +51,22 @@ def part_name(name: str) -> PartName | None:
     (PartName(part='train', rest=()), PartName(part='train', rest=('seg',)), None, None)
     """
     parts, rest = [], []
-    for word in map(str.lower, _WORD.findall(name)):
+    for word in words(name):
         part = SPLIT_NAMES.get(word) or _compound(word)
         if part is not None:
             parts.append(part)
         elif word not in EMPTY_WORDS:
             rest.append(word)
     return PartName(parts[0], tuple(rest)) if len(parts) == 1 else None
+
+
+def words(name: str) -> list[str]:
+    """Return the words and numbers of a name, in lower case.
+
+    >>> words("TestSet_2 (old)")
+    ['test', 'set', '2', 'old']
+    """
+    return [word.lower() for word in _WORD.findall(name)]
 
 
 def _compound(word: str) -> str | None:

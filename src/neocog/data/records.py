@@ -33,6 +33,7 @@ _DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 _SEPARATOR_LINE = re.compile(r'\s*"?sep=(.)"?\s*', re.IGNORECASE)
 _JSON_ENDING = ".jsonl"
 _AS_UTF8 = "save the table as CSV UTF-8"
+_ONE_OBJECT = "JSON lines hold one object per line, not one list of all"
 
 
 class Record(NamedTuple):
@@ -57,7 +58,7 @@ def read_records(table: Path, keys: Collection[str] = ()) -> Iterator[Record]:
         records = _json_records(table, text) if _is_json(table) else _csv_records(table, text, keys)
         for number, record in enumerate(records):
             if number == MOST_ROWS:
-                raise damage(table, record.line, f"at most {MOST_ROWS:,} rows are read")
+                raise damage(table, record.line, f"more than {MOST_ROWS:,} rows")
             yield record
 
 
@@ -71,6 +72,24 @@ def read_columns(table: Path, keys: Collection[str] = ()) -> list[str]:
         if _is_json(table):
             return next(([*record.values] for record in _json_records(table, text)), [])
         return _header(table, _lines(table, text), keys).names
+
+
+def first_line_names(table: Path, keys: Collection[str]) -> set[str]:
+    """Return which of the keys a table's first line names, as far as damaged text or an odd encoding lets one see.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with open_file(table, MOST_BYTES) as file:
+        head = file.readline(MOST_CHARACTERS)
+        if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            head = head.replace(b"\0", b"")
+    line = head.decode("utf-8-sig", errors="replace")
+    if _is_json(table):
+        names = re.findall(r'"([^"]*)"\s*:', line)
+    else:
+        names = re.split("[" + "".join(map(re.escape, _DELIMITERS)) + "]", line)
+    return {name.strip(' \t\r\n"\ufeff\ufffd').lower() for name in names}.intersection(keys)
 
 
 def damage(table: Path, line: int, what: str, hint: str | None = None) -> FormatError:
@@ -89,7 +108,7 @@ def _opened(table: Path) -> Iterator[TextIO]:
             head = file.read(4)
             file.seek(0)
             if head.startswith(b"PK\3\4"):
-                raise FormatError(f"{table}: no text, but a workbook or an archive", hint=_AS_UTF8)
+                raise FormatError(f"{table}: this is a workbook or an archive, not text", hint=_AS_UTF8)
             wide = head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
             yield io.TextIOWrapper(file, encoding="utf-16" if wide else "utf-8-sig", newline="")
     except UnicodeError as error:
@@ -101,23 +120,25 @@ def _opened(table: Path) -> Iterator[TextIO]:
 def _not_text(table: Path, error: UnicodeError) -> FormatError:
     """Return the error for text in another encoding. Text is decoded ahead: reading again finds the line."""
     if isinstance(error, UnicodeDecodeError) and error.encoding.startswith("utf-16"):
-        return FormatError(f"{table}: no UTF-16 text, though it begins like that: {error.reason}", hint=_AS_UTF8)
-    place = str(table)
+        return FormatError(
+            f"{table}: not UTF-16 text, although it begins with its byte order mark: {error.reason}", hint=_AS_UTF8
+        )
+    place, byte = str(table), ""
     with open_file(table, MOST_BYTES) as file:
         for number, line in enumerate(iter(lambda: file.readline(MOST_CHARACTERS), b""), 1):
             try:
                 line.decode()
             except UnicodeDecodeError as here:
-                place, error = f"{table}, line {number}", here
+                place, byte = f"{table}, line {number}", f" (byte 0x{line[here.start]:02X})"
                 break
-    return FormatError(f"{place}: no UTF-8 text: {error}", hint=_AS_UTF8)
+    return FormatError(f"{place}: not UTF-8 text{byte}", hint=_AS_UTF8)
 
 
 def _lines(table: Path, text: TextIO) -> Iterator[str]:
     for number in itertools.count(1):
         line = text.readline(MOST_CHARACTERS + 1)
         if len(line) > MOST_CHARACTERS:
-            raise damage(table, number, f"more than {MOST_CHARACTERS:,} characters in a line: no table of images")
+            raise damage(table, number, f"more than {MOST_CHARACTERS:,} characters in a line: not a table of images")
         if not line:
             return
         yield line
@@ -134,11 +155,12 @@ def _json_records(table: Path, text: TextIO) -> Iterator[Record]:
             record = json.loads(line)
         except RecursionError:
             raise damage(table, number, "JSON nested too deeply") from None
-        except ValueError as error:  # no JSON, or a number with thousands of digits
-            hint = "one object a line is needed, not one list of all" if number == 1 and line[0] == "[" else None
+        except ValueError as error:  # not JSON, or a number with thousands of digits
+            hint = _ONE_OBJECT if number == 1 and line[0] == "[" else None
             raise damage(table, number, f"not valid JSON: {error}", hint) from error
         if not isinstance(record, dict):
-            raise damage(table, number, f"expected a JSON object, got {line.strip()[:40]}")
+            hint = _ONE_OBJECT if isinstance(record, list) else None
+            raise damage(table, number, f"expected a JSON object, got {line.strip()[:40]}", hint)
         yield Record(number, {str(name).strip().lower(): value for name, value in record.items()})
 
 
@@ -163,7 +185,7 @@ def _header(table: Path, lines: Iterator[str], keys: Collection[str]) -> _Header
         ways = [(_cells(line, delimiter), delimiter) for delimiter in ([told] if told else _DELIMITERS)]
         names, delimiter = max(ways, key=lambda way: (len({*way[0]}.intersection(keys)), len(way[0])))
         if not names:
-            raise damage(table, number, "no CSV: a quote is not closed")
+            raise damage(table, number, "not valid CSV: a quote is not closed")
         twice = [name for name, count in Counter(names).items() if count > 1 and name in keys]
         if twice:
             raise damage(table, number, f"two columns are called {twice[0]!r}", "rename one of them")
@@ -189,7 +211,7 @@ def _csv_records(table: Path, text: TextIO, keys: Collection[str]) -> Iterator[R
             cells = next(reader, None)
         except csv.Error as error:
             hint = "a closing quote may be missing"
-            raise damage(table, line, f"no CSV: {error}", hint) from error
+            raise damage(table, line, f"not valid CSV: {error}", hint) from error
         if cells is None:
             return
         if any(cell.strip() for cell in cells):
@@ -201,9 +223,10 @@ def _csv_records(table: Path, text: TextIO, keys: Collection[str]) -> Iterator[R
 
 def _too_many(table: Path, line: int, cells: list[str], header: _Header) -> FormatError:
     name = _DELIMITERS.get(header.delimiter, repr(header.delimiter))
+    example = "" if header.delimiter == "\t" else f', such as "a{header.delimiter} b"'
     return damage(
         table,
         line,
         f"{len(cells)} cells, but line {header.line} names {len(header.names)} columns; the last cell is {cells[-1]!r}",
-        f'text that holds a {name} needs quotes around it, such as "a{header.delimiter} b"',
+        f"text that contains a {name} needs quotes around it{example}",
     )

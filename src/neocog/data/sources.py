@@ -3,7 +3,8 @@
     "digits"                       the built-in handwritten digits, unless a file or folder has that name
     folder with IDX files          idx.py      (MNIST family)
     folder with CIFAR-10 batches   cifar.py
-    folder with metadata.csv       table.py    (if it labels images; what says something else is noted)
+    folder with metadata.csv       table.py    (if it labels images; what says something else is noted; parts that no
+                                                table labels are read by their class folders, if those are the same)
     folder of class folders        folder.py
     .npz                           npz.py
     .csv .tsv .jsonl               table.py
@@ -24,15 +25,15 @@ from pathlib import Path
 from neocog.data.builtin import DIGITS, read_digits
 from neocog.data.cifar import is_cifar_folder, read_cifar_folder
 from neocog.data.dataset import Dataset, DataSplits, Progress, Source, Subset
+from neocog.data.files import FileDataset
 from neocog.data.folder import is_image_folder, read_image_folder
 from neocog.data.idx import is_idx_folder, read_idx_folder
 from neocog.data.npz import read_npz
 from neocog.data.split import check_fractions, check_seed, split_by_content
-from neocog.data.table import TABLE_EXTENSIONS, find_metadata, foreign_metadata, read_metadata, read_table
+from neocog.data.table import TABLE_EXTENSIONS, Metadata, find_metadata, read_metadata, read_table
 from neocog.data.walk import Walk, listed
 from neocog.errors import DataError
 from neocog.reading import expanded
-from neocog.text import printable
 
 _FRACTIONS = (0.1, 0.1)  # validation and test, of a source without parts
 _DIGITS_FRACTIONS = (0.0, 0.2)  # few images: all that is held out serves the final figure
@@ -110,7 +111,7 @@ def read_source(location: str | Path) -> Source:
     except PermissionError as error:
         raise DataError(f"{error.filename}: the folder cannot be read: {error.strerror}") from error
     except OSError as error:  # such as a name of thousands of characters
-        raise DataError(f"{path}: there can be no such file or folder: {error.strerror}") from error
+        raise DataError(f"{path}: there is no such file or folder: {error.strerror}") from error
     if not there:
         if str(location) == DIGITS:
             return read_digits()
@@ -127,25 +128,68 @@ def _read_folder(path: Path) -> Source:
     for is_kind, read in _ARRAYS:
         if is_kind(path):
             return read(path)
-    tables = find_metadata(path)
-    foreign = foreign_metadata(tables)
-    classes = is_image_folder(path)
-    if tables and not (foreign and classes):
-        return read_metadata(path)
-    if not classes:
+    metadata = find_metadata(path)
+    if metadata.labelling:
+        return _with_class_folders(path, metadata) if metadata.unlabelled else read_metadata(path)
+    if not is_image_folder(path):
+        if metadata.ignored:
+            return read_metadata(path)  # which says what columns it needs
         raise _not_understood(path)
-    notes = tuple(
-        f"{printable(str(table.relative_to(path)))} labels no images (columns {listed(map(repr, columns))}), "
-        "and is ignored"
-        for table, columns in foreign.items()
-    )
+    return _read_classes(path, metadata)
+
+
+def _read_classes(path: Path, metadata: Metadata) -> Source:
+    """Read class folders; metadata tables that label nothing are noted."""
+    notes = metadata.notes(path)
     try:
         source = read_image_folder(path)
     except DataError as error:
         raise DataError(error.message, details=(*error.details, *notes), hint=error.hint) from None
-    if foreign and len(_class_names(source)) < 2:
-        return read_metadata(path)  # which says what columns it needs: one folder tells nothing apart
+    if len(_class_names(source)) < 2:
+        if metadata.ignored:
+            return read_metadata(path)  # which says what columns it needs: one folder tells nothing apart
+        parent = _parent_meant(Walk(path))
+        notes += [parent] if parent is not None else []
     return replace(source, notes=(*notes, *source.notes))
+
+
+def _with_class_folders(path: Path, metadata: Metadata) -> Source:
+    """Read parts of which tables label some: the others by their class folders, if those are of the same classes."""
+    try:
+        folders = read_image_folder(path, without=metadata.labelling)
+    except DataError:
+        if "train" in metadata.unlabelled and is_image_folder(metadata.unlabelled["train"]):
+            raise
+        return read_metadata(path)
+    taken = [part for part in metadata.unlabelled if getattr(folders, part) is not None]
+    tables = read_metadata(path, others=[metadata.unlabelled[part].name for part in taken])
+    if taken and not set(_class_names(tables)).isdisjoint(_class_names(folders)):
+        names = sorted({*_class_names(tables), *_class_names(folders)})
+        told = f"class folders label {', '.join(taken)}; metadata tables label {', '.join(metadata.labelling)}"
+        notes = tuple(dict.fromkeys([told, *tables.notes, *folders.notes]))
+        return replace(
+            tables,
+            train=_part_of(tables, folders, "train", names),
+            validation=_part_of(tables, folders, "validation", names),
+            test=_part_of(tables, folders, "test", names),
+            notes=notes,
+            empty_classes=folders.empty_classes,
+        )
+    if "train" not in taken:
+        return read_metadata(path)
+    labels = listed(_class_names(tables))
+    for table in metadata.labelling.values():  # it cannot serve a model that learns the classes of the folders
+        metadata.ignored[table] = f"has labels ({labels}) that are no class folders of train, and is ignored"
+    return _read_classes(path, metadata)
+
+
+def _part_of(tables: Source, folders: Source, part: str, names: list[str]) -> Dataset | None:
+    """Return a part as tables label it, or else class folders, with its labels as indices of other class names."""
+    dataset = getattr(tables, part) or getattr(folders, part)
+    if not isinstance(dataset, FileDataset):
+        return None
+    index = [names.index(name) for name in dataset.class_names]
+    return FileDataset(dataset.root, [(path, index[label]) for path, label in dataset.samples], names)
 
 
 def _class_names(source: Source) -> tuple[str, ...]:
@@ -259,15 +303,26 @@ def _meant(walk: Walk) -> str | None:
     files = [name for name in here.others if name.lower().endswith((".npz", *TABLE_EXTENSIONS))]
     if files:
         return f"did you mean {path / files[0]}?"
-    deeper = [name for name in here.folders if _holds_arrays(walk, name) or find_metadata(path / name)]
+    deeper = [name for name in here.folders if _holds_arrays(walk, name) or find_metadata(path / name).labelling]
     if deeper:
         return f"did you mean {path / deeper[0]}?"
-    beside = Walk(path.parent) if here.images and path.name else None
-    if beside is not None and sum(bool(beside.entries(name).images) for name in beside.folders()[:_BESIDE]) > 1:
-        return f"did you mean {path.parent}? Its folders would be the classes"
     if here.images:
-        return "put images into one folder per class: root/class/image.jpg; or list them in a table (path, label)"
+        return _parent_meant(walk) or (
+            "put images into one folder per class: root/class/image.jpg; or list them in a table (path, label)"
+        )
     return None
+
+
+def _parent_meant(walk: Walk) -> str | None:
+    """Return a hint at the parent of a folder with loose images, if several folders in it have some."""
+    root = walk.root if walk.root.name else walk.root.resolve()  # such as "."
+    parent = root.parent
+    if not walk.entries().images or parent == root:
+        return None
+    beside = Walk(parent)
+    if sum(bool(beside.entries(name).images) for name in beside.folders()[:_BESIDE]) < 2:
+        return None
+    return f"did you mean {parent}? Its folders would be the classes"
 
 
 def _holds_arrays(walk: Walk, folder: str) -> bool:

@@ -7,7 +7,7 @@
 Paths are relative to the table. Labels are names; where all are numbers they are sorted as numbers, so that label 10
 follows 9, and whole ones are written as such: pandas writes 1.0 for 1. A split column holds names of parts.py. Damage
 is refused with its line (records.py reads the text). A metadata table labels images if it has both columns; one that
-says something else, such as licences, is none.
+says something else, such as licences, or that cannot be read, is foreign to the data set.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ import math
 import os
 import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,7 +25,7 @@ from neocog.data.dataset import Dataset, Source
 from neocog.data.files import FileDataset
 from neocog.data.layout import METADATA_NAMES, named_parts
 from neocog.data.parts import SPLIT_NAMES, part_name
-from neocog.data.records import Record, damage, read_columns, read_records
+from neocog.data.records import Record, damage, first_line_names, read_columns, read_records
 from neocog.data.walk import LeftOut, Walk, has_image_ending, listed
 from neocog.errors import DataError, FormatError
 from neocog.text import printable
@@ -37,9 +38,14 @@ _SPLIT_COLUMN = "split"
 _KEYS = frozenset({*_PATH_COLUMNS, *_LABEL_COLUMNS, _SPLIT_COLUMN})
 
 _LONGEST_LABEL = 255  # characters; the name of a folder is no longer
+_ONE_LABEL = "give each image one label: images with several labels are not supported"
+_ONE_FILE = "each row names one image file"
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 _UNTIDY = re.compile(r"//|(^|/)\./|/$")
 _NUMBER = re.compile(r"[+-]?\d+(\.\d*)?", re.ASCII)
+_LIST = re.compile(  # as pandas, NumPy and JSON write several values into one cell
+    r"""\[\s*\]|\[\s*['"].*['"]\s*\]|\[\s*-?\d[-+\d\s.,e]*\]|[({]\s*['"].*[)}]"""
+)
 _WHOLE = re.compile(r"([+-]?\d+)(\.0*)?", re.ASCII)
 
 
@@ -50,12 +56,35 @@ class _Row(NamedTuple):
     line: int
 
 
-def find_metadata(folder: Path) -> dict[str, Path]:
-    """Return the metadata tables of a folder: {"unsplit": table}, or one for each part, or none."""
-    own = _metadata_in(folder)
+class Metadata(NamedTuple):
+    """The metadata tables of a folder.
+
+    Arguments:
+        labelling: "unsplit", or parts, to the table that labels their images.
+        ignored: the other tables, each with the reason.
+        unlabelled: part to folder for those parts that no table labels, where a table labels another.
+    """
+
+    labelling: dict[str, Path]
+    ignored: dict[Path, str]
+    unlabelled: dict[str, Path]
+
+    def notes(self, folder: Path) -> list[str]:
+        """Return a note on each table that is ignored."""
+        return [f"{printable(str(table.relative_to(folder)))} {why}" for table, why in self.ignored.items()]
+
+
+def find_metadata(folder: Path) -> Metadata:
+    """Return the metadata tables in a folder, or in the folders of its parts, and which of them label images."""
+    ignored: dict[Path, str] = {}
+    own = _labelling_in(folder, ignored)
     if own is not None:
-        return {"unsplit": own}
-    return {part: table for part, inner in _parts_in(folder).items() if (table := _metadata_in(inner)) is not None}
+        return Metadata({"unsplit": own}, ignored, {})
+    parts = _parts_in(folder)
+    found = {part: _labelling_in(inner, ignored) for part, inner in parts.items()}
+    labelling = {part: table for part, table in found.items() if table is not None}
+    unlabelled = {part: parts[part] for part in parts if labelling and part not in labelling}
+    return Metadata(labelling, ignored, unlabelled)
 
 
 def read_table(path: str | Path) -> Source:
@@ -79,28 +108,56 @@ def read_table(path: str | Path) -> Source:
     return _source(path.parent, path.name, tables, complete=path.name.lower() in METADATA_NAMES)
 
 
-def read_metadata(folder: str | Path) -> Source:
+def read_metadata(folder: str | Path, *, others: Collection[str] = ()) -> Source:
     """Read a folder with a metadata table, or with one in each part's folder.
 
+    Arguments:
+        folder: where the tables are.
+        others: folders directly in it that something else labels, so that no note calls them ignored.
+
     Raises:
-        FormatError, DataError: as `read_table`.
+        FormatError, DataError: as `read_table`; no table labels images.
     """
     folder = Path(folder)
-    return _source(folder, folder.resolve().name, find_metadata(folder), complete=True)
+    found = find_metadata(folder)
+    # A table that labels nothing is read for its error, which says what columns are needed.
+    tables = found.labelling or {"unsplit": next(iter(found.ignored), folder / METADATA_NAMES[0])}
+    source = _source(folder, folder.resolve().name, tables, complete=True, others=others)
+    return replace(source, notes=(*found.notes(folder), *source.notes))
 
 
-def foreign_metadata(tables: dict[str, Path]) -> dict[Path, list[str]]:
-    """Return table to columns if none of a folder's metadata tables labels images; else nothing.
+def _labelling_in(folder: Path, ignored: dict[Path, str]) -> Path | None:
+    """Return the first metadata table directly in a folder that labels images; the others go to `ignored`."""
+    labelling = None
+    for table in _metadata_in(folder):
+        reason = _foreign(table)
+        if reason is None and labelling is None:
+            labelling = table
+        else:
+            ignored[table] = f"{reason or f'is not needed beside {labelling and labelling.name}'}, and is ignored"
+    return labelling
 
-    Raises:
-        FormatError: one of them cannot be read.
-    """
-    columns = {table: read_columns(table, _KEYS) for table in tables.values()}
-    return {} if any(None not in _key_columns(names) for names in columns.values()) else columns
+
+def _foreign(table: Path) -> str | None:
+    """Return why a metadata table labels no images; None if it does, or tries to and is damaged."""
+    try:
+        names = read_columns(table, _KEYS)
+    except FormatError as error:
+        try:
+            if None not in _key_columns(first_line_names(table, _KEYS)):
+                return None
+        except OSError:  # what it says is not known, so it must not be passed over
+            return None
+        reason = error.message.removeprefix(printable(str(table))).lstrip(",: ")
+        return f"cannot be read as a table of labels ({reason})"
+    if None not in _key_columns(names):
+        return None
+    columns = f"columns {listed(map(repr, names))}" if names else "it is empty"
+    return f"labels no images ({columns})"
 
 
-def _metadata_in(folder: Path) -> Path | None:
-    return next((folder / name for name in METADATA_NAMES if os.path.isfile(folder / name)), None)  # noqa: PTH113 - raises nothing
+def _metadata_in(folder: Path) -> list[Path]:
+    return [folder / name for name in METADATA_NAMES if os.path.isfile(folder / name)]  # noqa: PTH113 - raises nothing
 
 
 def _parts_in(folder: Path) -> dict[str, Path]:
@@ -145,7 +202,7 @@ def _rows(table: Path, root: Path, part: str) -> Iterator[_Row]:
         raise FormatError(f"{table}: the table has no rows ({table.stat().st_size:,} bytes)")
 
 
-def _key_columns(names: list[str]) -> tuple[str | None, str | None]:
+def _key_columns(names: Iterable[str]) -> tuple[str | None, str | None]:
     found = set(names)
     path = next((name for name in _PATH_COLUMNS if name in found), None)
     return path, next((name for name in _LABEL_COLUMNS if name in found), None)
@@ -164,10 +221,10 @@ def _without_columns(table: Path, line: int, names: list[str], record: Record | 
     ones = [] if record is None else [name for name, value in record.values.items() if str(value) in ("1", "1.0")]
     zeros = [] if record is None else [name for name, value in record.values.items() if str(value) in ("0", "0.0")]
     if any(has_image_ending(name) for name in names):
-        hint = f"line {line} holds an image: put a line above it that names the columns, such as: path,label"
+        hint = f"line {line} names an image: put a line above it that names the columns, such as: path,label"
     elif path is not None and len(ones) == 1 and zeros:
         both = " and ".join(sorted([ones[0], zeros[0]]))
-        hint = f"{both} hold ones and zeros: write the name of the class into one column, label"
+        hint = f"{both} contain ones and zeros: write the name of the class into one column, label"
     elif path is not None and label is None:
         hint = "call the column of classes: label"
     elif label is not None and path is None:
@@ -188,12 +245,12 @@ def _text(table: Path, record: Record, column: str) -> str:
     value = record.values.get(column)
     if isinstance(value, list | dict):
         kind = "a list" if isinstance(value, list) else "an object"
-        raise damage(
-            table, record.line, f"{column} needs a text or a number, got {kind}", "one label an image is understood"
-        )
+        hint = _ONE_LABEL if column in _LABEL_COLUMNS else _ONE_FILE if column in _PATH_COLUMNS else None
+        raise damage(table, record.line, f"{column} must be text or a number, got {kind}", hint)
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise damage(table, record.line, f"{column} is {value}, and no name of anything")
+            named = {math.inf: "Infinity", -math.inf: "-Infinity"}.get(value, "NaN")
+            raise damage(table, record.line, f"{column} is {named}", "fill it in, or remove the line")
         value = int(value) if value.is_integer() and abs(value) < 1e15 else value
     text = "" if value is None else str(value).strip()
     if not text:
@@ -221,23 +278,25 @@ def _can_be_path(path: str) -> bool:
 def _label(table: Path, record: Record, column: str) -> str:
     label = _text(table, record, column)
     if len(label) > _LONGEST_LABEL:
-        what = f"{column} has {len(label):,} characters, at most {_LONGEST_LABEL} name a class: {label[:40]!r}…"
-        raise damage(table, record.line, what, "a label names a class, it does not describe an image")
+        what = f"{column} has {len(label):,} characters, at most {_LONGEST_LABEL} are allowed: {label[:40]!r}…"
+        raise damage(table, record.line, what, "a label is the name of a class, not a description of an image")
     if "\n" in label or "\r" in label:
         raise damage(table, record.line, f"{column} runs over several lines: {label[:40]!r}", "a quote may be missing")
     try:
         label.encode()
     except UnicodeEncodeError:
-        raise damage(table, record.line, f"{column} is no text: {label!r}") from None
+        raise damage(table, record.line, f"{column} is not valid text: {label!r}") from None
     if "\0" in label:
-        raise damage(table, record.line, f"{column} holds a NUL character: {label!r}")
+        raise damage(table, record.line, f"{column} contains a NUL character: {label!r}")
+    if label[0] in "[({" and _LIST.fullmatch(label):
+        raise damage(table, record.line, f"{column} is written as a list: {label[:40]!r}", _ONE_LABEL)
     return label
 
 
 # -- the whole ---------------------------------------------------------------------------------------------------------
 
 
-def _source(root: Path, name: str, tables: dict[str, Path], *, complete: bool) -> Source:
+def _source(root: Path, name: str, tables: dict[str, Path], *, complete: bool, others: Collection[str] = ()) -> Source:
     rows = [row for part, table in tables.items() for row in _rows(table, root, part)]
     if not any(os.path.exists(root / row.path) for row in rows):  # noqa: PTH110 - raises nothing
         raise _none_there(root, name, rows)
@@ -262,11 +321,11 @@ def _source(root: Path, name: str, tables: dict[str, Path], *, complete: bool) -
         validation=parts.get("validation"),
         test=parts.get("test"),
         unsplit=parts.get("unsplit"),
-        notes=tuple(map(printable, _beside(root, tables, rows))) if complete else (),
+        notes=tuple(map(printable, _beside(root, tables, rows, others))) if complete else (),
     )
 
 
-def _beside(root: Path, tables: dict[str, Path], rows: list[_Row]) -> list[str]:
+def _beside(root: Path, tables: dict[str, Path], rows: list[_Row], others: Collection[str]) -> list[str]:
     """Return notes on what lies in a folder beside the images that its metadata tables list."""
     walk = Walk(root)
     left_out = LeftOut()
@@ -278,11 +337,12 @@ def _beside(root: Path, tables: dict[str, Path], rows: list[_Row]) -> list[str]:
     if missing:
         names = listed(table.relative_to(root).as_posix() for table in tables.values())
         few = f"{len(missing):,} of {len(found):,} images"
-        notes.append(f"{few} in the folder are not in {names}, and left out: {listed(missing)}")
+        notes.append(f"{few} in the folder are not in {names} and are left out: {listed(missing)}")
     if "unsplit" not in tables:
-        bare = [name for name in walk.folders() if name not in folders and walk.holds_images(name)]
+        known = {*folders, *others}
+        bare = [name for name in walk.folders() if name not in known and walk.holds_images(name)]
         if bare:
-            notes.append(f"{listed(bare)} ignored: without a metadata table, beside {listed(folders)}")
+            notes.append(f"{listed(bare)} ignored: no table of labels there, unlike in {listed(folders)}")
     return notes
 
 
@@ -290,7 +350,7 @@ def _none_there(root: Path, name: str, rows: list[_Row]) -> DataError:
     first = rows[0]
     place = first.path if _DRIVE.match(first.path) else root / first.path
     return DataError(
-        f"{name}: none of its {len(rows):,} files is there, the first is {place} (line {first.line})",
+        f"{name}: none of its {len(rows):,} files exists; the first is {place} (line {first.line})",
         hint=_place_of(root, first.path) or "paths are relative to the table",
     )
 
@@ -301,13 +361,13 @@ def _place_of(root: Path, path: str) -> str | None:
     for start in range(1, len(parts)):  # a path of another computer, or relative to another folder
         tail = "/".join(parts[start:])
         if tail and os.path.isfile(root / tail):  # noqa: PTH113
-            return f"{root / tail} is there: paths are relative to the table, such as {tail}"
+            return f"{root / tail} exists: paths are relative to the table, such as {tail}"
     walk = Walk(root)
     near = posixpath.dirname(path) if not _DRIVE.match(path) else ""
     for image in walk.entries(near).images if not near.startswith("/") else ():
         if image.rpartition(".")[0] == parts[-1]:
-            return f"{posixpath.join(near, image)} is there: paths need the endings of the files"
+            return f"{posixpath.join(near, image)} exists: paths need the file extension"
     places = [f"{name}/{parts[-1]}" for name in walk.folders() if parts[-1] in walk.entries(name).images]
     if places:
-        return f"of that name there is {listed(places)}: paths need the folder, and are relative to the table"
+        return f"found {listed(places)}: paths include the folder, and are relative to the table"
     return None
