@@ -69,7 +69,8 @@ def test_a_header_without_a_body_is_no_object(image: bytes) -> None:
 
 @ELF
 @pytest.mark.parametrize(
-    ("field", "value"), [(TABLE, 2**64 - 1), (TABLE, 0), (ENTRY, 0), (ENTRY, 63), (COUNT, 0), (COUNT, 65535), (NAMES, 9999)]
+    ("field", "value"),
+    [(TABLE, 2**64 - 1), (TABLE, 0), (ENTRY, 0), (ENTRY, 63), (COUNT, 0), (COUNT, 65535), (NAMES, 9999)],
 )
 def test_a_table_of_sections_lies_within_the_file(image: bytes, field: tuple[int, str], value: int) -> None:
     assert unpack(pack([changed(image, *field, value)])) is None

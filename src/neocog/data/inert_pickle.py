@@ -11,8 +11,8 @@ needs and what costs more than its bytes. A value of any size can be asked for a
 each instruction does a bounded amount of work on values from before, and only moves references to all else:
 
     MARK to TUPLE, LIST, ...   pop each value once, which one instruction pushed
-    SETITEM, SETITEMS, DICT    hash and compare keys: text of at most 100 characters, and no numbers or tuples, which can
-                               be chosen to collide in a dictionary
+    SETITEM, SETITEMS, DICT    hash and compare keys: text of at most 100 characters, and no numbers or tuples, which
+                               can be chosen to collide in a dictionary
     BUILD                      copies a shape of at most 8 extents
     REDUCE and BUILD           turn text into bytes, at most four for each byte of the pickle in all
     PUT                        to numbers up to the length of the pickle
@@ -209,7 +209,7 @@ class _Machine:
 
     def pairs(self, values: list[Any]) -> list[tuple[str | bytes, Any]]:
         """Return keys with their values."""
-        # only text for keys: Python hashes it with a secret, numbers and tuples so that equal hashes can be made at will
+        # only text for keys: Python hashes it with a secret, numbers and tuples so that equal hashes can be made
         keys = [_expect(key, str | bytes) for key in values[::2]]
         if any(len(key) > _KEY for key in keys):
             raise self.refused(f"a key of {max(map(len, keys)):,} characters")  # equal keys are compared each time
@@ -223,7 +223,8 @@ class _Machine:
 
     def refused(self, what: str) -> FormatError:
         return FormatError(
-            f"{self.name}: the pickle asks for {what[:_SHOWN]}, which a CIFAR-10 batch does not need and which is not run",
+            f"{self.name}: the pickle asks for {what[:_SHOWN]}, which a CIFAR-10 batch does not need and which is "
+            "not run",
             hint="use the binary version of CIFAR-10 (cifar-10-binary.tar.gz)",
         )
 

@@ -4,7 +4,8 @@ Compiled objects run as whoever loads them, so nobody else may have had a hand i
 belongs to this user or to root and nobody else may write to it, and where nobody else may put another folder in its
 place. So the folders above it, those that symbolic links on the way lead through, and these links belong to this user
 or to root as well: whoever owns a folder may rename what lies in it, or let others, and whoever owns a link may turn it
-elsewhere. And others may write to these folders only as to /tmp, where each may move what is their own (the sticky bit).
+elsewhere. And others may write to these folders only as to /tmp, where each may move what is their own (the sticky
+bit).
 
 Group members are others, but for root's group and for a group of the user's own (as many systems make one for each
 user, and let its members, nobody else, write).
