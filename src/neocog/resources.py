@@ -120,12 +120,21 @@ def _groups(controller: str, root: Path) -> Iterator[Path]:
             # beside version 1, version 2 has a folder of its own
             tops = [mounted / "unified" if (mounted / "unified").is_dir() else mounted]
         elif controller in controllers.split(","):
-            tops = [mounted / controllers, mounted / controller]
+            # The folder may name them in another order than the kernel does, with no link of the kernel's name.
+            tops = [mounted / controllers, mounted / controller, *_named(mounted, set(controllers.split(",")))]
         else:
             continue
         top = next((top for top in tops if top.is_dir()), None)
         if top is not None:
             yield from _upwards(_below(top, path), top)
+
+
+def _named(mounted: Path, controllers: set[str]) -> list[Path]:
+    """Return the folders that are named by these controllers, in any order."""
+    try:
+        return sorted(folder for folder in mounted.iterdir() if set(folder.name.split(",")) == controllers)
+    except OSError:
+        return []
 
 
 def _below(top: Path, path: str) -> Path:

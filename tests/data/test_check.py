@@ -1,5 +1,7 @@
 import json
+import os
 import shutil
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -148,3 +150,20 @@ def test_names_that_act_on_a_terminal_are_shown_as_escapes(tmp_path, save_image)
     assert [row.split()[0] for row in rows] == ["a\\x1b[2J\\n", "b\\u202e", "all"]
     assert len({len(row) for row in rows}) == 1
     assert "x\\x07.png" in text
+
+
+def test_a_check_opens_each_image_twice_to_divide_and_to_decode(tmp_path, save_image, monkeypatch):
+    for number in range(40):
+        save_image(f"set/{number % 2}/{number}.png", number)
+    opened, really = Counter(), os.open
+
+    def open_and_note(path, *arguments, **options):
+        if str(path).endswith(".png"):
+            opened[str(path)] += 1
+        return really(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "open", open_and_note)
+    splits = open_data(tmp_path / "set")
+    assert check_data(splits).ok
+    assert len(opened) == 40
+    assert max(opened.values()) == 2

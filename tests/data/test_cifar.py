@@ -91,6 +91,9 @@ def test_class_names_are_checked(tmp_path):
     (tmp_path / "batches.meta.txt").write_text("cat\ndog\n")
     with pytest.raises(FormatError, match=r"batches\.meta\.txt: 10 class names were needed, one a line, found 2"):
         read_cifar_folder(tmp_path)
+    (tmp_path / "batches.meta.txt").write_text("cat\n" * 10)
+    with pytest.raises(FormatError, match=r"batches\.meta\.txt: class names need to differ, got 'cat' more than once"):
+        read_cifar_folder(tmp_path)
 
 
 def test_other_folders_are_not_taken(tmp_path):

@@ -290,7 +290,7 @@ def test_damage_that_a_decoder_tells_for_want_of_memory_is_found_out():
 
 def python(code: str, *arguments: str) -> str:
     command = [sys.executable, "-c", textwrap.dedent(code), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -313,7 +313,7 @@ def test_without_memory_a_check_says_so_and_calls_no_image_damaged(tmp_path):
         main()
     """
     command = [sys.executable, "-c", textwrap.dedent(code), str(tmp_path / "set")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 1
     assert "error: out of memory" in done.stderr
     assert "damaged" not in done.stdout + done.stderr

@@ -1,11 +1,13 @@
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from neocog.data.dataset import Subset
 from neocog.data.decode import decode_image
-from neocog.data.files import FileDataset
+from neocog.data.files import FileDataset, content_digest
 from neocog.data.resize import ImageSize
 from neocog.errors import DataError
 
@@ -93,9 +95,66 @@ def test_facts_describe_the_stored_picture(dataset):
     facts = dataset.facts(0)
     assert facts[:3] == (8, 12, "RGB")
     assert facts.digest == dataset.digests()[0]
-    dataset.path(0).unlink()
-    with pytest.raises(DataError, match=r"0\.png: there is no such file"):
-        dataset.facts(0)
+    dataset.path(0).write_bytes(b"BMno bitmap")
+    dataset.path(1).write_bytes(b"")
+    dataset.path(2).unlink()
+    for index in range(3):
+        with pytest.raises(DataError) as caught:
+            dataset.facts(index)
+        with pytest.raises(DataError) as wanted:
+            decode_image(dataset.path(index), SIZE)
+        assert caught.value.message == wanted.value.message
+        assert caught.value.hint == wanted.value.hint
+
+
+@pytest.fixture
+def opened(monkeypatch):
+    """Return the names of the images that are opened, each as often as it is."""
+    names, really = [], os.open
+
+    def open_and_note(path, *arguments, **options):
+        if str(path).endswith(".png"):
+            names.append(Path(path).name)
+        return really(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "open", open_and_note)
+    return names
+
+
+def test_an_image_is_opened_once_for_its_facts(dataset, opened):
+    facts = [dataset.facts(index) for index in range(6)]
+    assert opened == [f"{number}.png" for number in range(6)]
+    assert [fact.digest for fact in facts] == dataset.digests()
+    del opened[:]
+    assert dataset.facts(3) == facts[3]
+    assert opened == ["3.png"]
+
+
+def test_digests_of_some_images_open_no_others_and_decode_nothing(dataset, opened):
+    dataset.path(4).write_bytes(b"no image")
+    dataset.path(1).unlink()
+    del opened[:]
+    some = np.array([4, 0, 1])
+    found = dataset.digests_of(some)
+    assert opened == ["4.png", "0.png", "1.png"]
+    assert found == [dataset.digests()[4], dataset.digests()[0], None]
+    del opened[:]
+    assert dataset.digests_of(some) == found
+    assert Subset(dataset, np.array([1, 0, 4])).digests_of(np.array([2, 0])) == [found[0], None]
+    assert opened == []
+    assert dataset.digests_of(np.array([], np.int64)) == []
+
+
+def test_facts_of_every_format_leave_the_file_open_for_the_digest(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (9, 7, 3), np.uint8)
+    kinds = ("png", "jpg", "bmp", "gif", "ppm", "tiff", "webp")
+    for kind in kinds:
+        Image.fromarray(pixels).save(tmp_path / f"a.{kind}")
+    data = FileDataset(tmp_path, [(f"a.{kind}", 0) for kind in kinds], ["a"])
+    for index, kind in enumerate(kinds):
+        facts = data.facts(index)
+        assert facts[:2] == (9, 7)
+        assert facts.digest == content_digest((tmp_path / f"a.{kind}").read_bytes())
 
 
 def test_files_without_permission_are_unreadable(dataset):

@@ -12,7 +12,14 @@ from PIL import Image
 from neocog.data.arrays import ArrayDataset
 from neocog.data.dataset import Subset
 from neocog.data.files import FileDataset
-from neocog.data.identity import NOBODY, identities_in, identities_of, identities_of_array, union
+from neocog.data.identity import (
+    NOBODY,
+    identities_in,
+    identities_of,
+    identities_of_array,
+    identities_of_some,
+    union,
+)
 
 
 def write(path: Path, value: int) -> Path:
@@ -42,6 +49,21 @@ def test_copies_are_the_same_and_others_are_not(tmp_path: Path) -> None:
     assert one == copy != other
     assert identities_of(Subset(data, np.array([2, 0]))).tolist() == [other, one]
     assert identities_in([data]).tolist() == sorted({one, other})
+
+
+def test_identities_of_some_images_leave_out_what_cannot_be_read(tmp_path: Path) -> None:
+    for number in range(4):
+        write(tmp_path / f"{number}.png", number)
+    data = FileDataset(tmp_path, [(f"{number}.png", 0) for number in range(4)], ["x"])
+    (tmp_path / "2.png").unlink()
+    some = identities_of_some(data, np.array([3, 2, 1])).tolist()
+    assert some == sorted(identities_of(data)[[1, 3]].tolist())
+    assert identities_of_some(data, np.array([2])).tolist() == []
+    images = np.arange(12, dtype=np.uint8).reshape(3, 2, 2, 1)
+    arrays = ArrayDataset(images, [0, 1, 1])
+    assert identities_of_some(arrays, np.array([2, 0])).tolist() == identities_of_array(images[[0, 2]]).tolist()
+    part = Subset(arrays, np.array([2, 1]))
+    assert identities_of_some(part, np.array([0])).tolist() == identities_of(arrays)[2:].tolist()
 
 
 def test_images_that_cannot_be_read_shaped_nothing(tmp_path: Path) -> None:

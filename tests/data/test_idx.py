@@ -63,6 +63,12 @@ def test_one_part_is_enough_and_names_may_be_given(folder):
     (root / "class_names.txt").write_text("shirt\nbag\n")
     with pytest.raises(FormatError, match=r"class_names\.txt: 3 classes need as many lines, found 2"):
         read_idx_folder(root)
+    (root / "class_names.txt").write_text("shirt\nbag\nbag\n")
+    with pytest.raises(FormatError, match=r"class_names\.txt: class names need to differ, got 'bag' more than once"):
+        read_idx_folder(root)
+    (root / "class_names.txt").write_text("a\n" * 262_145)
+    with pytest.raises(FormatError, match=r"class_names\.txt: at most 262,144 classes may have names, found 262,145"):
+        read_idx_folder(root)
 
 
 @pytest.mark.parametrize(

@@ -118,6 +118,70 @@ def test_one_text_does_not_become_bytes_again_and_again():
         load_inert(start + (b"h\2" + again) * 100 + b".", "bad")
 
 
+ARRAY = b"cnumpy.core.multiarray\n_reconstruct\n)R"
+
+
+def array_of(axes: int) -> bytes:
+    state = b"(K\1(" + b"K\1" * axes + b"tcnumpy\ndtype\nU\x02u1\x85RI00\nU\1atb"
+    return ARRAY + state + b"."
+
+
+def test_an_array_has_eight_axes_at_most():
+    assert load_inert(array_of(2), "sound").shape == (1, 1)
+    assert load_inert(array_of(8), "many").shape == (1,) * 8
+    with pytest.raises(FormatError, match="asks for an array of 9 axes"):
+        load_inert(array_of(9), "bad")
+
+
+def test_a_long_shape_is_refused_before_it_is_copied_for_the_first_of_many_times():
+    state = b"(K\1(" + b"K\1" * 50_000 + b"tcnumpy\ndtype\nU\x02u1\x85RI00\nU\1atq\3"
+    with pytest.raises(FormatError, match="asks for an array of 50,000 axes"):
+        load_inert(state + ARRAY + b"h\3b" * 60_000 + b".", "bad")
+
+
+def test_a_shape_is_a_tuple():
+    for shape in (b"]K\1a", b"X\0\0\0\0", b"}", b"N"):
+        state = b"(K\1" + shape + b"cnumpy\ndtype\nU\x02u1\x85RI00\nU\1atb"
+        with pytest.raises(FormatError, match="damaged"):
+            load_inert(ARRAY + state + b".", "bad")
+
+
+@pytest.mark.parametrize("start", [b"}", b"}(", b"("])
+@pytest.mark.parametrize("form", [b"X", b"T"])
+def test_keys_are_short_since_equal_ones_are_compared_each_time(start, form):
+    end = {b"}": b"s.", b"}(": b"u.", b"(": b"d."}[start]
+
+    def pickled(length):
+        return start + form + length.to_bytes(4, "little") + b"a" * length + b"N" + end
+
+    assert load_inert(pickled(100), "short") == {"a" * 100: None}
+    with pytest.raises(FormatError, match="asks for a key of 101 characters"):
+        load_inert(pickled(101), "bad")
+
+
+def test_a_value_may_be_asked_for_many_times_and_stays_one():
+    value = load_inert(b"](q\0" + b"U\xff" + b"a" * 255 + b"q\1" + b"h\1" * 100_000 + b"e.", "often")
+    assert len(value) == 100_001
+    assert len({id(text) for text in value}) == 1
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"cos\n" + b"x" * 100_000 + b"\n.",
+        b"c" + b"x" * 100_000 + b"\nname\n.",
+        b"S" + b"x" * 100_000 + b"\n.",
+        b"I" + b"x" * 100_000 + b"\n.",
+        b"g" + b"x" * 100_000 + b"\n.",
+    ],
+)
+def test_errors_show_little_of_a_pickle(data):
+    with pytest.raises(FormatError) as caught:
+        load_inert(data, "bad")
+    assert len(str(caught.value)) < 600
+    assert all(len(line) <= 200 for line in caught.value.details)
+
+
 def test_nests_of_any_depth_are_values():
     value = load_inert(b"]" + b"\x85" * 100_000 + b".", "deep")
     assert isinstance(value, tuple)

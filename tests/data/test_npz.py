@@ -206,8 +206,28 @@ def test_names_of_classes_without_end_are_refused(tmp_path):
     header = repr({"descr": "<U0", "fortran_order": False, "shape": (10**9,)}).encode()
     names = b"\x93NUMPY\1\0" + struct.pack("<H", len(header)) + header
     path = archive(tmp_path / "data.npz", {"x.npy": array(X), "y.npy": array(Y), "class_names.npy": names})
-    with pytest.raises(DataError, match="at most 1,000,000 classes may have names, got 1,000,000,000"):
+    with pytest.raises(DataError, match="class_names: at most 262,144 classes may have names, got 1,000,000,000"):
         read_npz(path)
+
+
+def test_a_model_has_fewer_classes_than_names_that_are_refused(save):
+    path = save(x=X, y=Y, class_names=np.arange(262_145).astype("U6"))
+    with pytest.raises(DataError, match="class_names: at most 262,144 classes may have names, got 262,145"):
+        read_npz(path)
+    assert len(read_npz(save(x=X, y=Y, class_names=np.arange(262_144).astype("U6"))).unsplit.class_names) == 262_144
+
+
+def test_names_of_classes_have_a_thousand_characters_at_most(save):
+    assert read_npz(save(x=X, y=Y, class_names=np.array(["a", "b", "c" * 1000]))).unsplit.class_names[0] == "a"
+    with pytest.raises(DataError, match="class_names: a name may have 1,000 characters at most, got 1,001"):
+        read_npz(save(x=X, y=Y, class_names=np.array(["a", "b", "c" * 1001])))
+
+
+def test_names_that_are_the_same_are_told_with_their_file(save):
+    path = save(x=X, y=Y, class_names=np.array(["a", "b", "a"]))
+    with pytest.raises(DataError) as caught:
+        read_npz(path)
+    assert caught.value.message == f"{path}, class_names: class names need to differ, got 'a' more than once"
 
 
 def test_what_is_no_file_is_refused_at_once(tmp_path):

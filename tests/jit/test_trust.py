@@ -10,7 +10,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from neocog.errors import NeocogWarning
 from neocog.jit import trust
+from neocog.jit.cache import ObjectCache
 from neocog.jit.trust import distrust
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "geteuid"), reason="this system has no owners of this kind")
@@ -81,11 +83,60 @@ def test_a_circle_of_links_is_an_error(tmp_path: Path) -> None:
 def test_another_users_folder_is_not_trusted(folder: Path) -> None:
     os.chown(folder, 54321, -1)
     assert distrust(folder) == f"{folder} belongs to somebody else"
-    os.chown(folder, 0, -1)
+
+
+@AS_ROOT
+@pytest.mark.parametrize("mode", [0o700, 0o755, 0o555, 0o1777])
+def test_a_folder_below_another_users_could_be_replaced_by_that_user(folder: Path, mode: int) -> None:
+    below = folder / "below"
+    below.mkdir(mode=0o755)
+    folder.parent.chmod(mode)
+    os.chown(folder.parent, 54321, -1)  # who may rename what lies in it, and change its mode
+    for place in (folder, below):
+        assert distrust(place) == f"{folder.parent} belongs to somebody else"
+
+
+@AS_ROOT
+def test_a_link_of_another_user_is_not_followed_even_where_each_may_move_only_their_own(
+    folder: Path, tmp_path: Path
+) -> None:
+    loose = tmp_path / "loose"
+    loose.mkdir()
+    loose.chmod(0o1777)
+    link = loose / "link"
+    link.symlink_to(folder)
+    assert distrust(link) is None
+    os.chown(link, 54321, -1, follow_symlinks=False)
+    assert distrust(link) == f"{link} belongs to somebody else"
+    link.unlink()
+    link.symlink_to(folder.parent)
+    os.chown(link, 54321, -1, follow_symlinks=False)
+    assert distrust(link / "folder") == f"{link} belongs to somebody else"
+
+
+@AS_ROOT
+def test_a_link_through_another_users_folder_is_not_followed(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(folder.parent / "folder")
     os.chown(folder.parent, 54321, -1)
-    assert distrust(folder) is None
-    folder.parent.chmod(0o1777)  # its owner may move everything in it
-    assert distrust(folder) == f"{folder.parent} may be written by others"
+    assert distrust(tmp_path / "link") == f"{folder.parent} belongs to somebody else"
+
+
+@AS_ROOT
+def test_a_program_that_another_user_put_in_the_place_of_the_cache_is_not_loaded(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir(mode=0o755)
+    cache = ObjectCache(home / ".cache" / "neocog")
+    cache.store("k", b"mine")
+    assert cache.load("k") == b"mine"
+    other = tmp_path / "other" / "neocog"
+    other.mkdir(parents=True, mode=0o755)
+    ObjectCache(other).store("k", b"another program")
+    (home / ".cache").rename(home / "aside")
+    (home / ".cache").symlink_to(other.parent)
+    os.chown(home / ".cache", 54321, -1, follow_symlinks=False)
+    os.chown(home, 54321, -1)
+    with pytest.warns(NeocogWarning, match="belongs to somebody else"):
+        assert cache.load("k") is None
 
 
 @AS_ROOT

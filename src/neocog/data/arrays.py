@@ -111,6 +111,9 @@ class ArrayDataset(Dataset):
             progress(len(self), len(self))
         return self._digests
 
+    def digests_of(self, indices: NDArray[np.int64]) -> list[bytes | None]:
+        return list(array_digests(self._images[indices]))
+
     def facts(self, index: int) -> ImageFacts:
         height, width, channels = self._size.shape
         mode = f"{self.dtype} {_KINDS.get(channels, f'{channels} channels')}"
@@ -152,12 +155,8 @@ def check_labels(labels: NDArray[Any], count: int, class_names: Sequence[str] | 
         )
     if len(labels) != count:
         raise DataError(f"images and labels need the same length, got {count:,} images and {len(labels):,} labels")
-    if class_names is not None and len(set(class_names)) != len(class_names):
-        doubled = sorted(name for name, times in Counter(class_names).items() if times > 1)
-        more = f" and {len(doubled) - _SHOWN:,} others" if len(doubled) > _SHOWN else ""
-        raise DataError(
-            f"class names need to differ, got {', '.join(map(repr, doubled[:_SHOWN]))}{more} more than once"
-        )
+    if class_names is not None:
+        check_class_names(class_names)
     if class_names is None and len(labels):
         check_class_count(int(labels.max()) + 1)
     highest = len(class_names) - 1 if class_names is not None else np.iinfo(np.int64).max
@@ -170,6 +169,20 @@ def check_labels(labels: NDArray[Any], count: int, class_names: Sequence[str] | 
             hint="labels count from 0, one for each class name",
         )
     return labels.astype(np.int64)
+
+
+def check_class_names(names: Sequence[str]) -> None:
+    """Refuse class names that do not tell classes apart.
+
+    Raises:
+        DataError: some are the same.
+    """
+    if len(set(names)) != len(names):
+        doubled = sorted(name for name, times in Counter(names).items() if times > 1)
+        more = f" and {len(doubled) - _SHOWN:,} others" if len(doubled) > _SHOWN else ""
+        raise DataError(
+            f"class names need to differ, got {', '.join(map(repr, doubled[:_SHOWN]))}{more} more than once"
+        )
 
 
 def check_image(image: NDArray[Any]) -> Images:

@@ -20,11 +20,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neocog.data.arrays import ArrayDataset
+from neocog.data.arrays import ArrayDataset, check_class_names
 from neocog.data.dataset import Source
 from neocog.data.inert_pickle import PickledArray, load_inert
 from neocog.data.room import cannot_read, check_room
-from neocog.errors import FormatError
+from neocog.errors import DataError, FormatError
 from neocog.reading import open_file, read_file
 
 _NAME = re.compile(r"(?P<part>data|test)_batch(?P<rest>[_0-9A-Za-z]*)(?P<binary>\.bin)?")
@@ -145,7 +145,7 @@ def _binary_names(folder: Path) -> list[str]:
     names = [line.strip() for line in _bytes(path, _META).decode("utf-8", "replace").splitlines() if line.strip()]
     if len(names) != _CLASSES:
         raise FormatError(f"{path}: {_CLASSES} class names were needed, one a line, found {len(names)}")
-    return names
+    return _differing(path, names)
 
 
 def _python_names(folder: Path) -> list[str]:
@@ -155,7 +155,15 @@ def _python_names(folder: Path) -> list[str]:
     names = _text_keys(load_inert(_bytes(path, _META), str(path))).get("label_names")
     if not isinstance(names, list) or len(names) != _CLASSES or not all(isinstance(n, str | bytes) for n in names):
         raise FormatError(f"{path}: label_names needs to be a list of {_CLASSES} names")
-    return [name.decode("utf-8", "replace") if isinstance(name, bytes) else name for name in names]
+    return _differing(path, [name.decode("utf-8", "replace") if isinstance(name, bytes) else name for name in names])
+
+
+def _differing(path: Path, names: list[str]) -> list[str]:
+    try:
+        check_class_names(names)
+    except DataError as error:
+        raise FormatError(f"{path}: {error.message}") from None
+    return names
 
 
 def _text_keys(value: object) -> dict[str, Any]:

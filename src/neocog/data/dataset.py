@@ -98,6 +98,15 @@ class Dataset(ABC):
         The first call reads everything once; later ones cost nothing.
         """
 
+    def digests_of(self, indices: NDArray[np.int64]) -> list[bytes | None]:
+        """Return `digests` of some images, and read no others; None for one that cannot be read.
+
+        Arguments:
+            indices: (n,) which images. Nothing is decoded, so damage inside of a file is not noticed.
+        """
+        whole, lost = self.digests(), self.unreadable
+        return [None if int(i) in lost else whole[i] for i in indices]
+
     @abstractmethod
     def facts(self, index: int) -> ImageFacts:
         """Decode one image and describe it.
@@ -251,6 +260,9 @@ class Subset(Dataset):
     def digests(self, progress: Progress | None = None) -> list[bytes]:
         whole = self.dataset.digests(progress)
         return [whole[i] for i in self.indices]
+
+    def digests_of(self, indices: NDArray[np.int64]) -> list[bytes | None]:
+        return self.dataset.digests_of(self.indices[indices])
 
     def facts(self, index: int) -> ImageFacts:
         return self.dataset.facts(int(self.indices[index]))

@@ -178,16 +178,26 @@ def read_image(
     if isinstance(source, Image.Image):
         return _taken(source, name, max_pixels)
     with closing(_file_of(source, name)) as file:
-        image, form, length = _open(file, name, max_pixels)
-        wide_key = has_wide_key(image)
-        try:
-            image.load()
-            if wide_key:
-                apply_wide_key(image, file)
-        except Exception as error:
-            rare = form == "JPEG" and not isinstance(error, MemoryError) and is_rare_jpeg(file)
-            told = NotImplementedError("a lossless or hierarchical JPEG") if rare else error
-            raise _failed(name, form, length, told, image.width * image.height) from error
+        return read_open_image(file, name, max_pixels)
+
+
+def read_open_image(file: BinaryIO, name: str, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """Read an image as `read_image` does, from a file that is open at its start, can be positioned, and stays open.
+
+    Raises:
+        DataError: the file is empty, truncated, no image, or too large; the message calls it `name`.
+        MemoryError: there is not enough of it.
+    """
+    image, form, length = _open(file, name, max_pixels)
+    wide_key = has_wide_key(image)
+    try:
+        image.load()
+        if wide_key:
+            apply_wide_key(image, file)
+    except Exception as error:
+        rare = form == "JPEG" and not isinstance(error, MemoryError) and is_rare_jpeg(file)
+        told = NotImplementedError("a lossless or hierarchical JPEG") if rare else error
+        raise _failed(name, form, length, told, image.width * image.height) from error
     vars(image).pop("_decoder", None)  # WebP's, with eight bytes a pixel of its own; it has no more to give
     try:
         ImageOps.exif_transpose(image, in_place=True)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from functools import cached_property
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from neocog.data.arrays import check_labels
 from neocog.data.cache import ImageCache
 from neocog.data.channels import GREY_MODES
 from neocog.data.dataset import Dataset, ImageFacts, Progress
-from neocog.data.decode import MAX_BYTES, decode_image, read_header, read_image, unreadable_file
+from neocog.data.decode import MAX_BYTES, decode_image, read_header, read_open_image, unreadable_file
 from neocog.data.parallel import map_in_order, worker_count
 from neocog.data.resize import DEFAULT_RESIZE, Images, ImageSize, ResizeRule
 from neocog.errors import DataError
@@ -101,23 +102,38 @@ class FileDataset(Dataset):
             self._digests = found
         return self._digests
 
+    def digests_of(self, indices: NDArray[np.int64]) -> list[bytes | None]:
+        known = self._digests
+        found = [self._read_digest(int(i)) if known is None else known[i] for i in indices]
+        return [None if d == self._name_digest(int(i)) else d for i, d in zip(indices, found, strict=True)]
+
     def facts(self, index: int) -> ImageFacts:
-        path = self.path(index)
-        image = read_image(path)
+        name = str(self.path(index))
         try:
-            return ImageFacts(image.height, image.width, image.mode, file_digest(path))
+            with open_file(name) as file:  # once, for pixels and digest: a disk may be far away
+                image = read_open_image(file, name)
+                digest = _digest_of(file) if self._digests is None else self._digests[index]
+        except DataError:
+            raise
         except (OSError, ValueError) as error:
-            raise unreadable_file(str(path), error) from error
+            raise unreadable_file(name, error) from error
+        return ImageFacts(image.height, image.width, image.mode, digest)
 
     def fits(self, size: ImageSize, resize: ResizeRule = DEFAULT_RESIZE) -> bool:
         return self._cache.fits(size, resize, np.uint8)
 
     def _digest(self, index: int) -> bytes:
+        # no content to hash: a name keeps the image in its place until `verify` reports it
+        return self._read_digest(index) or self._name_digest(index)
+
+    def _read_digest(self, index: int) -> bytes | None:
         try:
             return file_digest(self.path(index))
         except (OSError, ValueError):  # ValueError: no file can have this name
-            # no content to hash: a name keeps the image in its place until `verify` reports it
-            return content_digest(b"unreadable:" + self.identifiers[index].encode("utf-8", "surrogatepass"))
+            return None
+
+    def _name_digest(self, index: int) -> bytes:
+        return content_digest(b"unreadable:" + self.identifiers[index].encode("utf-8", "surrogatepass"))
 
     @cached_property
     def _headers(self) -> tuple[ImageSize | None, int]:
@@ -144,10 +160,15 @@ def file_digest(path: Path) -> bytes:
     Raises:
         OSError, ValueError: it cannot be read, or holds more than an image file may.
     """
-    digest = hashlib.blake2b(digest_size=_DIGEST)
     with open_file(path, MAX_BYTES) as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
+        return _digest_of(file)
+
+
+def _digest_of(file: BinaryIO) -> bytes:
+    digest = hashlib.blake2b(digest_size=_DIGEST)
+    file.seek(0)
+    while block := file.read(_BLOCK):
+        digest.update(block)
     return digest.digest()
 
 

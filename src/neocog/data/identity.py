@@ -46,6 +46,11 @@ def identities_of(dataset: Dataset, progress: Progress | None = None) -> NDArray
     return _identities(dataset.digests(progress))
 
 
+def identities_of_some(dataset: Dataset, indices: NDArray[np.int64]) -> Identities:
+    """Return the set of some images of a dataset, of which no others are read; those that cannot be are left out."""
+    return np.unique(_identities([digest for digest in dataset.digests_of(indices) if digest is not None]))
+
+
 def identities_of_array(images: NDArray[np.uint8] | NDArray[np.float32]) -> Identities:
     """Return the set of the images of an array (N, height, width, channels)."""
     return np.unique(_identities(array_digests(images)))

@@ -23,10 +23,11 @@ from typing import BinaryIO, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from neocog.data.arrays import ArrayDataset
+from neocog.data.arrays import ArrayDataset, check_class_names
 from neocog.data.dataset import Source
 from neocog.data.room import cannot_read, check_room
 from neocog.errors import DataError, FormatError
+from neocog.model import limits
 from neocog.reading import open_file, read_text
 
 _NAME = re.compile(r"(?P<part>train|t10k|test)-(?P<what>images|labels)[.-]idx[13]-ubyte(\.gz)?", re.IGNORECASE)
@@ -180,4 +181,10 @@ def _class_names(folder: Path, classes: int) -> list[str]:
         raise cannot_read(path, error) from error
     if len(names) < classes:
         raise FormatError(f"{path}: {classes} classes need as many lines, found {len(names)}")
+    if len(names) > limits.MAX_CLASSES:
+        raise FormatError(f"{path}: at most {limits.MAX_CLASSES:,} classes may have names, found {len(names):,}")
+    try:
+        check_class_names(names)
+    except DataError as error:
+        raise FormatError(f"{path}: {error.message}") from None
     return names

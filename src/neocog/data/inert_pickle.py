@@ -7,8 +7,17 @@ each of the allowed ones does. The unpickler itself is not used. A name to call 
 that array pickles contain, and an array becomes a plain record of its bytes. Everything else is a FormatError.
 
 It is no general reader: what is written by a newer protocol or holds other objects is refused. So is what no batch
-needs and what costs more than its bytes: keys that are numbers (they can be chosen to collide in a dictionary), numbers
-of a memo beyond the length of the pickle, more than a million instructions, and text turned into bytes again and again.
+needs and what costs more than its bytes. A value of any size can be asked for again and again by two bytes (GET), so
+each instruction does a bounded amount of work on values from before, and only moves references to all else:
+
+    MARK to TUPLE, LIST, ...   pop each value once, which one instruction pushed
+    SETITEM, SETITEMS, DICT    hash and compare keys: text of at most 100 characters, and no numbers or tuples, which
+                               can be chosen to collide in a dictionary
+    BUILD                      copies a shape of at most 8 extents
+    REDUCE and BUILD           turn text into bytes, at most four for each byte of the pickle in all
+    PUT                        to numbers up to the length of the pickle
+
+There are a million instructions at most, and what errors show of the pickle is cut to 200 characters.
 """
 
 from __future__ import annotations
@@ -29,6 +38,9 @@ _TEXTS = frozenset({"UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "STRING", "BINS
 _LITERALS = _NUMBERS | _TEXTS | {"BINBYTES", "SHORT_BINBYTES"}
 _STEPS = 1_000_000  # instructions; a batch of 10,000 images has about 40,000
 _ENCODED = 4  # bytes made of text, for each byte of the pickle
+_EXTENTS = 8  # of an array; a batch has two
+_KEY = 100  # characters of a dictionary's key
+_SHOWN = 200  # characters of the pickle in a message
 _TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 
 
@@ -87,7 +99,7 @@ def load_inert(data: bytes, name: str) -> Any:
     except Exception as error:  # a damaged pickle can make any step below fail, and pickletools too
         raise FormatError(
             f"{name}: the pickle is damaged or truncated ({len(data):,} bytes)",
-            details=(f"{type(error).__name__}: {error}",),
+            details=(f"{type(error).__name__}: {error}"[:_SHOWN],),
             hint="use the binary version of CIFAR-10 (cifar-10-binary.tar.gz)",
         ) from error
 
@@ -131,7 +143,7 @@ class _Machine:
         elif code == "LIST":
             stack.append(self.since_mark())
         elif code == "DICT":
-            stack.append(dict(_pairs(self.since_mark())))
+            stack.append(dict(self.pairs(self.since_mark())))
         elif code in ("PUT", "BINPUT", "LONG_BINPUT"):
             place = int(argument)
             if not 0 <= place < self.length:  # picklers count from 0
@@ -147,9 +159,9 @@ class _Machine:
             _expect(stack[-1], list).extend(added)
         elif code == "SETITEM":
             value, key = stack.pop(), stack.pop()
-            _expect(stack[-1], dict).update(_pairs([key, value]))
+            _expect(stack[-1], dict).update(self.pairs([key, value]))
         elif code == "SETITEMS":
-            pairs = _pairs(self.since_mark())
+            pairs = self.pairs(self.since_mark())
             _expect(stack[-1], dict).update(pairs)
         elif code == "GLOBAL":
             stack.append(self.named(*argument.split(" ", 1)))
@@ -188,10 +200,20 @@ class _Machine:
             return  # byte order and alignment: a type of one byte has neither, and others are not used here
         _, shape, dtype, fortran, data = state
         array = _expect(target, PickledArray)
+        if len(_expect(shape, tuple)) > _EXTENTS:
+            raise self.refused(f"an array of {len(shape):,} axes")
         array.shape = tuple(_expect(extent, int) for extent in shape)
         array.dtype = _expect(dtype, _Dtype).name
         array.fortran = bool(fortran)
         array.data = self.bytes_of(data) if isinstance(data, str) else _expect(data, bytes)
+
+    def pairs(self, values: list[Any]) -> list[tuple[str | bytes, Any]]:
+        """Return keys with their values."""
+        # only text for keys: Python hashes it with a secret, numbers and tuples so that equal hashes can be made
+        keys = [_expect(key, str | bytes) for key in values[::2]]
+        if any(len(key) > _KEY for key in keys):
+            raise self.refused(f"a key of {max(map(len, keys)):,} characters")  # equal keys are compared each time
+        return list(zip(keys, values[1::2], strict=True))
 
     def bytes_of(self, text: Any) -> bytes:
         self.encoded += len(_expect(text, str))
@@ -201,7 +223,8 @@ class _Machine:
 
     def refused(self, what: str) -> FormatError:
         return FormatError(
-            f"{self.name}: the pickle asks for {what}, which a CIFAR-10 batch does not need and which is not run",
+            f"{self.name}: the pickle asks for {what[:_SHOWN]}, which a CIFAR-10 batch does not need and which is "
+            "not run",
             hint="use the binary version of CIFAR-10 (cifar-10-binary.tar.gz)",
         )
 
@@ -210,9 +233,3 @@ def _expect(value: Any, kind: type | UnionType) -> Any:
     if not isinstance(value, kind):
         raise TypeError(f"{getattr(kind, '__name__', kind)} was needed, found {type(value).__name__}")
     return value
-
-
-def _pairs(values: list[Any]) -> list[tuple[str | bytes, Any]]:
-    # only text for keys: Python hashes it with a secret, numbers and tuples so that equal hashes can be made at will
-    keys = [_expect(key, str | bytes) for key in values[::2]]
-    return list(zip(keys, values[1::2], strict=True))

@@ -21,15 +21,15 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from neocog.data.arrays import MAX_CLASSES, ArrayDataset, check_class_count
+from neocog.data.arrays import MAX_CLASSES, ArrayDataset, check_class_count, check_class_names
 from neocog.data.dataset import Source
 from neocog.data.room import cannot_read, check_room
 from neocog.errors import DataError, FormatError
+from neocog.model import limits
 from neocog.reading import open_file
 
 _CLASSES_AN_IMAGE, _CLASSES_AT_LEAST = 10, 100  # labels beyond are no class numbers
 _SUFFIXES = {"train": ("train",), "validation": ("val", "validation", "valid"), "test": ("test",)}
-_NAMES = 1_000_000  # classes that may have names, at most
 _SHOWN = 10  # names of arrays in a message
 _INDEX = 1 << 20  # bytes that a zip archive's index may have: thousands of arrays, where ten are usual
 _END = struct.Struct("<4s4H2IH")  # of a zip archive's end record: signature, 4 counts, bytes and place of the index
@@ -236,9 +236,21 @@ def _given_names(archive: _Archive) -> list[str]:
     shape, dtype = archive.header("class_names")
     if len(shape) != 1 or dtype.kind != "U":
         raise DataError(f"{archive.path}: class_names needs text of shape (classes,), got {dtype} {shape}")
-    if shape[0] > _NAMES:
-        raise DataError(f"{archive.path}: at most {_NAMES:,} classes may have names, got {shape[0]:,}")
-    return [str(name) for name in archive.read(["class_names"])["class_names"]]
+    length = dtype.itemsize // np.dtype("U1").itemsize
+    if shape[0] > limits.MAX_CLASSES:
+        raise DataError(
+            f"{archive.path}, class_names: at most {limits.MAX_CLASSES:,} classes may have names, got {shape[0]:,}"
+        )
+    if length > limits.MAX_NAME:
+        raise DataError(
+            f"{archive.path}, class_names: a name may have {limits.MAX_NAME:,} characters at most, got {length:,}"
+        )
+    names = archive.read(["class_names"])["class_names"].tolist()
+    try:
+        check_class_names(names)
+    except DataError as error:
+        raise DataError(f"{archive.path}, class_names: {error.message}") from None
+    return [str(name) for name in names]
 
 
 def _numbered(path: Path, arrays: dict[str, NDArray[Any]], labels: list[str]) -> list[str] | None:

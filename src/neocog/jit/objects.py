@@ -1,17 +1,25 @@
 """Object files of one program as one entry of the cache, and back.
 
 What comes from a disk is looked at before LLVM gets it, which trusts an object file and may end the process over a bad
-one: lengths must add up, and each file must be of this system's kind and reach as far as it says.
+one: lengths must add up, and each file must be of this system's kind and, of ELF, have its sections within it.
+
+That is against damage. Who can write to the cache can write programs that are sound and do anything; see trust.py.
 """
 
 from __future__ import annotations
 
+import struct
 import sys
 from collections.abc import Sequence
 
 LENGTH_BYTES = 8
 _ELF, _MACH_O = b"\x7fELF\x02", b"\xcf\xfa\xed\xfe"  # of 64 bits
 _COFF = (b"\x64\x86", b"\x64\xaa")  # x86-64, ARM64
+_ELF_HEADER = struct.Struct("<16s2HI3QI6H")  # the last: bytes of a section's entry, sections, and that of their names
+_ELF_SECTION = struct.Struct("<2I4Q2I2Q")  # name, kind, flags, address, place, bytes, link, about, alignment, entry
+_ELF_SYMBOL_BYTES = 24  # and those of a relocation
+_RELOCATABLE = 1
+_CODE, _SYMBOLS, _TEXTS, _RELOCATIONS, _WITHOUT_BYTES = 1, 2, 3, 4, 8  # kinds of sections
 
 
 def pack(images: Sequence[bytes]) -> bytes:
@@ -35,12 +43,30 @@ def _is_object(image: bytes) -> bool:
         return image.startswith(_MACH_O)
     if sys.platform == "win32":
         return image.startswith(_COFF)
-    return image.startswith(_ELF) and len(image) >= 64 and _elf_end(image) <= len(image)
+    return image.startswith(_ELF) and len(image) >= _ELF_HEADER.size and _is_whole_elf(image)
 
 
-def _elf_end(image: bytes) -> int:
-    """Return where an ELF file's table of sections ends, which LLVM writes last (ELF-64, file header)."""
-    table, size, count = (
-        int.from_bytes(image[start:end], "little") for start, end in ((0x28, 0x30), (0x3A, 0x3C), (0x3C, 0x3E))
-    )
-    return table + size * count
+def _is_whole_elf(image: bytes) -> bool:
+    """Whether the table of sections, all sections, and the names of sections lie within an ELF file (ELF-64)."""
+    _, kind, _, _, _, _, table, _, _, _, _, entry, count, names = _ELF_HEADER.unpack_from(image)
+    if kind != _RELOCATABLE or entry != _ELF_SECTION.size or table + entry * count > len(image) or names >= count:
+        return False
+    sections = list(_ELF_SECTION.iter_unpack(image[table : table + entry * count]))
+    kinds = [section[1] for section in sections]
+    if kinds[names] != _TEXTS or not {_CODE, _SYMBOLS} <= set(kinds):
+        return False
+    _, _, _, _, start, size, *_ = sections[names]
+    if not size or start + size > len(image) or image[start + size - 1]:  # each name ends with a NUL
+        return False
+    return all(_is_section(section, kinds, size, len(image)) for section in sections)
+
+
+def _is_section(section: tuple[int, ...], kinds: list[int], names: int, length: int) -> bool:
+    name, kind, _, _, start, size, link, about, _, entry = section
+    if name >= names or link >= len(kinds) or (kind != _WITHOUT_BYTES and start + size > length):
+        return False
+    if kind == _SYMBOLS:
+        return entry == _ELF_SYMBOL_BYTES and size % entry == 0 and kinds[link] == _TEXTS
+    if kind == _RELOCATIONS:
+        return entry == _ELF_SYMBOL_BYTES and size % entry == 0 and kinds[link] == _SYMBOLS and about < len(kinds)
+    return True

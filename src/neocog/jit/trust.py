@@ -2,8 +2,10 @@
 
 Compiled objects run as whoever loads them, so nobody else may have had a hand in them. That is so where the folder
 belongs to this user or to root and nobody else may write to it, and where nobody else may put another folder in its
-place: the folders above it, and those that symbolic links on the way lead through, may be written by others only as
-/tmp may, where each may move what is their own (the sticky bit).
+place. So the folders above it, those that symbolic links on the way lead through, and these links belong to this user
+or to root as well: whoever owns a folder may rename what lies in it, or let others, and whoever owns a link may turn it
+elsewhere. And others may write to these folders only as to /tmp, where each may move what is their own (the sticky
+bit).
 
 Group members are others, but for root's group and for a group of the user's own (as many systems make one for each
 user, and let its members, nobody else, write).
@@ -30,12 +32,14 @@ def distrust(folder: Path) -> str | None:
         return None
     start, links = folder.absolute(), 0
     place, ahead = Path(start.anchor), list(reversed(start.parts[1:]))
-    while ahead:
+    reason = _doubt(place, place.lstat())
+    while ahead and reason is None:
         name = ahead.pop()
         if name == "..":
             place = place.parent
             continue
         status = (place / name).lstat()
+        reason = _doubt(place / name, status)
         if stat.S_ISLNK(status.st_mode):
             links += 1
             if links > MOST_LINKS:
@@ -45,12 +49,9 @@ def distrust(folder: Path) -> str | None:
             ahead += reversed(target.parts[1:] if target.is_absolute() else target.parts)
             continue
         place /= name
-        if not _safe_above(status):
-            return f"{place} may be written by others"
-    status = place.stat()
-    if not belongs_here(status):
-        return f"{place} belongs to somebody else"
-    return f"{place} may be written by others" if _open_to_others(status) else None
+    if reason is None and _open_to_others(place.lstat()):
+        return f"{place} may be written by others"
+    return reason
 
 
 def is_trusted(status: os.stat_result) -> bool:
@@ -63,8 +64,13 @@ def belongs_here(status: os.stat_result) -> bool:
     return status.st_uid in (os.geteuid(), 0)
 
 
-def _safe_above(status: os.stat_result) -> bool:
-    return not _open_to_others(status) or bool(status.st_mode & stat.S_ISVTX and belongs_here(status))
+def _doubt(place: Path, status: os.stat_result) -> str | None:
+    """Say why somebody else may have put there what lies below a folder, or where a link leads."""
+    if not belongs_here(status):
+        return f"{place} belongs to somebody else"
+    if stat.S_ISLNK(status.st_mode) or status.st_mode & stat.S_ISVTX or not _open_to_others(status):
+        return None  # the mode of a link means nothing
+    return f"{place} may be written by others"
 
 
 def _open_to_others(status: os.stat_result) -> bool:

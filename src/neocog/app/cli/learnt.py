@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from neocog.app.cli.datasets import progress_bar
 from neocog.app.cli.errors import warn
 from neocog.data.dataset import Dataset, DataSplits, Source, Subset
-from neocog.data.identity import Identities, identities_in, identities_of
+from neocog.data.identity import Identities, identities_in, identities_of, identities_of_some
 from neocog.errors import DataError
 from neocog.train.model import Model
 
@@ -72,13 +72,8 @@ def is_other_data(model: Model, source: Source) -> bool:
     if train is None or model.learnt_from is None or not len(model.learnt_from):
         return False
     chosen = np.unique(np.linspace(0, len(train) - 1, min(len(train), SAMPLE)).astype(np.int64))
-    found = []
-    for index in chosen:
-        try:
-            found.append(train.facts(int(index)).digest[:8])
-        except DataError:  # it cannot be read
-            continue
-    return bool(found) and not np.isin(np.frombuffer(b"".join(found), "<u8"), model.learnt_from).any()
+    found = identities_of_some(train, chosen)
+    return bool(len(found)) and not np.isin(found, model.learnt_from).any()
 
 
 def tell_changes(model: Model, now: Identities, run: str) -> None:
