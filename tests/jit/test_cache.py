@@ -210,3 +210,13 @@ def test_two_processes_may_compile_at_once_and_a_damaged_object_is_rebuilt(tmp_p
     again = start()
     assert {again.communicate()[0]} == answers
     assert not list(tmp_path.glob("*.part"))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make folders of another user")
+def test_no_folder_is_made_where_it_would_not_be_trusted(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir(mode=0o755)
+    os.chown(home, 12345, 12345)  # as of a user who calls this as root
+    with pytest.warns(NeocogWarning, match="home belongs to somebody else"):
+        ObjectCache(home / ".cache" / "neocog").store("key", b"body")
+    assert list(home.iterdir()) == []

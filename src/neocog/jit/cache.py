@@ -65,7 +65,10 @@ class ObjectCache:
         import tempfile  # here, since most programs find all that they need and store nothing
 
         with contextlib.suppress(OSError):
-            _make_private(self.folder)
+            if not self.folder.is_dir():
+                if self._told_of(_nearest(self.folder)):  # before folders are made that only get into somebody's way
+                    return
+                _make_private(self.folder)
             folder = self._trusted_folder()
             if folder is None:
                 return
@@ -84,20 +87,34 @@ class ObjectCache:
         if self.folder is None:
             return None
         try:
-            reason = distrust(self.folder)
+            if self._told_of(self.folder):
+                return None
         except (OSError, ValueError):
-            return None
-        if reason is not None:
-            warning = NeocogWarning(
-                f"compiled programs are not kept, since others could change them: {reason}",
-                hint="close it to others (chmod go-w), or name a folder of your own in NEOCOG_CACHE",
-            )
-            warnings.warn(warning, stacklevel=1)  # of this line, so that it is told once
             return None
         if self.folder not in _swept:
             _swept.add(self.folder)
             _sweep(self.folder)
         return self.folder
+
+    def _told_of(self, folder: Path) -> bool:
+        """Whether others may have written what lies in a folder, and the user was told of it.
+
+        Raises:
+            OSError: there is no such folder.
+        """
+        reason = distrust(folder)
+        if reason is not None:
+            warning = NeocogWarning(
+                f"compiled programs are not kept, since others could change them: {reason}",
+                hint="name a folder of your own in NEOCOG_CACHE",
+            )
+            warnings.warn(warning, stacklevel=1)  # of this line, so that it is told once
+        return reason is not None
+
+
+def _nearest(folder: Path) -> Path:
+    """Return a folder, or the first above it that there is."""
+    return next((place for place in (folder, *folder.parents) if place.is_dir()), folder)
 
 
 def _digest(key: str, body: bytes) -> bytes:
