@@ -55,7 +55,9 @@ class Prediction:
     "--top", type=options.Whole(1), default=1, show_default=True, help="Number of classes to print per image."
 )
 @click.option("--list", "listed", is_flag=True, help="With -, read paths from stdin, one per line.")
-@click.option("--csv", "as_csv", is_flag=True, help="Print CSV with a header.")
+@click.option(
+    "--csv", "as_csv", is_flag=True, help="Print CSV with a header; on a terminal, control characters are escaped."
+)
 @options.as_json
 @click.option("--strict", is_flag=True, help="Exit with 1 if any image cannot be read.")
 @options.batch_size
@@ -168,7 +170,12 @@ def _name(model: Model, batch: Sequence[tuple[str, NDArray[np.uint8]]], top: int
 
 
 def _print_lines(batches: Iterator[list[Prediction]], top: int, *, as_csv: bool) -> int:
-    """Print a line for each prediction as its batch is done, tab-separated or CSV; give their number."""
+    """Print a line for each prediction as its batch is done, tab-separated or CSV; give their number.
+
+    What programs read keeps the bytes of every path, and CSV its control characters, which quotes hold; a terminal gets
+    neither raw.
+    """
+    seen = sys.stdout.isatty()
     text = io.StringIO()
     if as_csv:
         writer = csv.writer(text, lineterminator="\n")
@@ -177,10 +184,13 @@ def _print_lines(batches: Iterator[list[Prediction]], top: int, *, as_csv: bool)
     printed = 0
     for batch in batches:
         for prediction in batch:
+            cells = prediction.cells()
+            if seen or not as_csv:
+                cells = [printable(cell, keep_bytes=not seen) for cell in cells]
             if as_csv:
-                writer.writerow(prediction.cells())
+                writer.writerow(cells)
             else:
-                text.write("\t".join(map(printable, prediction.cells())) + "\n")
+                text.write("\t".join(cells) + "\n")
         printed += len(batch)
         _flush(text)
     _flush(text)
