@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
 import os
@@ -152,6 +153,29 @@ def test_a_file_in_a_folder_that_may_not_be_entered_is_told_as_such():
         told = unprivileged(lambda: str(pictures_of([f"{folder}/closed"])))
         assert told.startswith(f"DataError: {folder}/closed: this folder has no images")
         assert CLOSED + "." in told
+
+
+@pytest.mark.parametrize("words", [[], ["--json"], ["--strict"]])
+def test_predict_names_a_file_that_may_not_be_reached_as_one_that_cannot_be_read(
+    run, trained_once, tmp_path, monkeypatch, words
+):
+    # As a user who is not root sees it, wherever this test runs.
+    path = write_image(tmp_path / "closed/x.png", 40)
+
+    def refusing(original):
+        def call(place, *arguments, **settings):
+            if str(place) == str(path):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+            return original(place, *arguments, **settings)
+
+        return call
+
+    for name in ("stat", "lstat", "open"):
+        monkeypatch.setattr(os, name, refusing(getattr(os, name)))
+    done = run("predict", trained_once[0], path, *words)
+    assert done.code == 1
+    assert f"{path}: the file cannot be read: Permission denied" in done.err
+    assert "no file" not in done.err
 
 
 def test_linked_folders_are_found_by_each_name(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -104,7 +105,8 @@ def command(
     pictures = pictured.found
     for told in () if quiet else pictured.notes:
         note(told)
-    single = len(source) == 1 and not listed and not Path(source[0]).is_dir() and len(pictures) == 1
+    folder = os.path.isdir(source[0])  # noqa: PTH112 - Path.is_dir raises below a closed folder
+    single = len(source) == 1 and not listed and not folder and len(pictures) == 1
     predictions = predict(trained, pictures, top=top, batch_size=batch_size, workers=workers)
     with told_of_compiling(quiet=quiet):
         if as_json:

@@ -112,7 +112,8 @@ def _matching(pattern: str, left_out: LeftOut) -> list[Path]:
         _look_on_the_way(start, parts, left_out)
         # Path.glob takes no absolute pattern
         matches = sorted(glob.glob(glob.escape(start) + rest))  # noqa: PTH207
-        folders, files = [], []
+        folders: list[Path] = []
+        files = []
         for match in matches:
             (folders if os.path.isdir(match) else files).append(Path(match))  # noqa: PTH112 - raises nothing
         for folder in folders:
