@@ -1,3 +1,4 @@
+import errno
 import io
 import os
 import struct
@@ -146,6 +147,64 @@ def test_a_class_that_is_a_link_to_another_keeps_its_images(tmp_path, save_image
     assert read_image_folder(tmp_path).unsplit.identifiers == ["a/1.png", "b/1.png"]
 
 
+def test_a_folder_is_found_by_each_way_that_leads_to_it(tmp_path, save_image):
+    save_image("a/1.png")
+    save_image("a/deep/2.png")
+    (tmp_path / "b").symlink_to("a")
+    left_out = LeftOut()
+    walk = Walk(tmp_path)
+    assert walk.images("", left_out) == ["a/1.png", "a/deep/2.png", "b/1.png", "b/deep/2.png"]
+    assert left_out == LeftOut()
+    assert sorted(folder for folder, _ in walk.below()) == ["", "a", "a/deep", "b", "b/deep"]
+    assert walk.folders() == ["a", "b"]
+
+
+def test_links_that_multiply_end_and_that_is_told(tmp_path, save_image):
+    save_image("13/1.png")
+    for number in range(13):  # 2^13 ways to the last
+        (tmp_path / f"{number:02}").mkdir()
+        for name in "ab":
+            (tmp_path / f"{number:02}" / name).symlink_to(tmp_path / f"{number + 1:02}")
+    left_out = LeftOut()
+    walk = Walk(tmp_path / "00")
+    images = walk.images("", left_out)
+    assert len(images) == walking.MOST_WAYS == 100
+    assert images[0] == "a/a/a/a/a/a/a/a/a/a/a/a/a/1.png"
+    assert left_out.lost
+    assert not left_out.closed
+    (note,) = left_out.notes()
+    assert note.startswith(
+        f"{len(left_out.linked):,} folders not looked into (links lead there by more than 100 ways): "
+    )
+    assert all(walk.path(folder).is_dir() for folder in left_out.linked)
+
+
+def test_links_in_circles_are_passed_over_with_a_note(tmp_path, save_image):
+    for path in ("a/1.png", "b/2.png"):
+        save_image(path)
+    for link, target in (("a/self", "self"), ("a/x.png", "x.png"), ("ping", "pong"), ("pong", "ping"), ("a/up", "..")):
+        (tmp_path / link).symlink_to(target)
+    left_out = LeftOut()
+    assert Walk(tmp_path).images("", left_out) == ["a/1.png", "b/2.png"]
+    assert left_out.circles == ["ping", "pong", "a/self", "a/up", "a/x.png"]
+    assert left_out.notes() == ["a/self, a/up, a/x.png and 2 more ignored: a link that leads in a circle"]
+    assert not left_out.lost
+    source = read_image_folder(tmp_path)
+    assert source.unsplit.identifiers == ["a/1.png", "b/2.png"]
+    assert source.notes == ("a/self, a/up, a/x.png and 2 more ignored: a link that leads in a circle",)
+
+
+def test_more_links_than_the_system_follows_are_no_circle_but_told(tmp_path, save_image):
+    save_image("chain/50/1.png")
+    for number in range(50):
+        (tmp_path / f"chain/{number}").mkdir()
+        (tmp_path / f"chain/{number}/n").symlink_to(tmp_path / f"chain/{number + 1}")
+    left_out = LeftOut()
+    assert Walk(tmp_path / "chain/0").images("", left_out) == []
+    assert left_out.closed == [("/".join("n" * 41), os.strerror(errno.ELOOP))]
+    assert left_out.lost
+
+
 def test_names_are_counted_and_safe_to_show(tmp_path):
     for number in range(5):
         (tmp_path / f"{number}\x1b[2J\n.txt").write_bytes(b"")
@@ -160,9 +219,13 @@ def test_a_merged_walk_names_its_folder():
     left_out, inner = LeftOut(), LeftOut()
     inner.pictures.append(("x.heic", "HEIC"))
     inner.closed.append(("deep", "Permission denied"))
+    inner.closed.append((".", "Permission denied"))
+    inner.circles.append("up")
+    inner.linked.append("far")
     left_out.merge(inner, "a")
     assert left_out.pictures == [("a/x.heic", "HEIC")]
-    assert left_out.notes()[0] == "1 folder not looked into (Permission denied): a/deep"
+    assert (left_out.circles, left_out.linked) == (["a/up"], ["a/far"])
+    assert left_out.notes()[0] == "2 folders not looked into (Permission denied): a, a/deep"
 
 
 def test_a_path_that_grows_too_long_is_told(tmp_path, save_image):

@@ -6,13 +6,18 @@
 
 Only files with unusual endings are opened, and of them no more than a few bytes are read: names decide about the usual
 images, and about what is surely none, such as .txt. Folders and files that begin with a dot, and what systems leave
-behind (Thumbs.db, __MACOSX), are passed over in silence. Symbolic links are followed, but never in a circle. Run
-folders (with a model.safetensors) are left out. What is left out, and what could not be looked into, is kept in
-`LeftOut`, which words it for people.
+behind (Thumbs.db, __MACOSX), are passed over in silence. Run folders (with a model.safetensors) are left out. What is
+left out, and what could not be looked into, is kept in `LeftOut`, which words it for people.
+
+Symbolic links are followed, also to a folder that is in the walk by another way: a class may be a link to another. One
+that leads to a folder above itself, or to nothing but itself, is a circle, and passed over with a note. Links from
+each folder to the next can still make exponentially many ways (two at each of 30 folders: 2^30), so no folder is gone
+into by more than `MOST_WAYS` ways; those that are left are noted.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -32,6 +37,9 @@ IMAGE_EXTENSIONS = (
 
 RUN_FILES = frozenset({"model.safetensors", "last.safetensors"})
 """Files that mark a folder as what a training left behind."""
+
+MOST_WAYS = 100
+"""Ways on which one walk goes into the same folder, through links."""
 
 CONVERT = "convert them, such as to JPEG"
 
@@ -102,6 +110,7 @@ class Entries(NamedTuple):
     others: tuple[str, ...] = ()
     unreadable: tuple[tuple[str, str], ...] = ()  # name, and why it could not be seen what it is
     closed: str | None = None  # why the folder could not be looked into
+    circles: tuple[str, ...] = ()  # links to a folder above, or to themselves
 
     @property
     def is_run(self) -> bool:
@@ -119,6 +128,8 @@ class LeftOut:
         unreadable: files whose kind could not be seen: path, reason.
         closed: folders that could not be looked into: path, reason.
         runs: run folders.
+        circles: links that lead to a folder above them, or to themselves.
+        linked: folders that were gone into by `MOST_WAYS` other ways.
     """
 
     pictures: list[tuple[str, str]] = field(default_factory=list)
@@ -126,27 +137,32 @@ class LeftOut:
     unreadable: list[tuple[str, str]] = field(default_factory=list)
     closed: list[tuple[str, str]] = field(default_factory=list)
     runs: list[str] = field(default_factory=list)
+    circles: list[str] = field(default_factory=list)
+    linked: list[str] = field(default_factory=list)
 
     def add(self, folder: str, found: Entries) -> None:
         """Note what one folder holds besides images and folders."""
         self.pictures += [(_join(folder, name), kind) for name, kind in found.pictures]
         self.others += [_join(folder, name) for name in found.others]
         self.unreadable += [(_join(folder, name), reason) for name, reason in found.unreadable]
+        self.circles += [_join(folder, name) for name in found.circles]
         if found.closed is not None:
             self.closed.append((folder or ".", found.closed))
 
     @property
     def lost(self) -> bool:
         """Whether pictures are among it, or what may hold or be some."""
-        return bool(self.pictures or self.closed or self.unreadable)
+        return bool(self.pictures or self.closed or self.unreadable or self.linked)
 
     def merge(self, other: LeftOut, folder: str) -> None:
         """Add what a walk of `folder` left out."""
         self.pictures += [(_join(folder, path), kind) for path, kind in other.pictures]
         self.others += [_join(folder, path) for path in other.others]
         self.unreadable += [(_join(folder, path), reason) for path, reason in other.unreadable]
-        self.closed += [(_join(folder, path), reason) for path, reason in other.closed]
+        self.closed += [(_join(folder, path) if path != "." else folder, reason) for path, reason in other.closed]
         self.runs += [_join(folder, path) for path in other.runs]
+        self.circles += [_join(folder, path) for path in other.circles]
+        self.linked += [_join(folder, path) for path in other.linked]
 
     def notes(self) -> list[str]:
         """Return a line for each kind of thing that was left out, with its number and some names."""
@@ -154,6 +170,10 @@ class LeftOut:
         if self.closed:
             names = listed(path for path, _ in sorted(self.closed))
             notes.append(f"{_counted(len(self.closed), 'folder')} not looked into ({self.closed[0][1]}): {names}")
+        if self.linked:
+            names = listed(sorted(self.linked))
+            count = _counted(len(self.linked), "folder")
+            notes.append(f"{count} not looked into (links lead there by more than {MOST_WAYS} ways): {names}")
         if self.pictures:
             kinds = Counter(kind for _, kind in self.pictures)
             formats = ", ".join(f"{kind} {number:,}" for kind, number in kinds.most_common())
@@ -163,6 +183,8 @@ class LeftOut:
         if self.unreadable:
             names = listed(path for path, _ in sorted(self.unreadable))
             notes.append(f"{names} ignored: cannot be read ({self.unreadable[0][1]})")
+        if self.circles:
+            notes.append(f"{listed(sorted(self.circles))} ignored: a link that leads in a circle")
         if self.runs:
             notes.append(f"{listed(sorted(self.runs))} ignored: a run folder with a trained model")
         if self.others:
@@ -191,39 +213,45 @@ class Walk:
         return self.root / folder
 
     def entries(self, folder: str = "") -> Entries:
-        """Return what lies directly in a folder."""
+        """Return what lies directly in a folder; a link that leads back up is no folder, but a circle."""
         if folder not in self._entries:
-            self._entries[folder] = _read(os.path.join(self.root, folder))  # noqa: PTH118 - a Path a file costs time
+            found = _read(os.path.join(self.root, folder))  # noqa: PTH118 - a Path a file costs time
+            above = self._above(folder) if found.folders else set()
+            up = {name for name in found.folders if self._identity(_join(folder, name)) in above}
+            if up:
+                folders = tuple(name for name in found.folders if name not in up)
+                found = found._replace(folders=folders, circles=tuple(sorted({*found.circles, *up})))
+            self._entries[folder] = found
         return self._entries[folder]
 
     def folders(self, folder: str = "") -> list[str]:
         """Return the folders directly in a folder; a link that leads back up is none."""
-        folders = [_join(folder, name) for name in self.entries(folder).folders]
-        above = {self._identity(folder)}
-        while folder:
-            folder = folder.rpartition("/")[0]
-            above.add(self._identity(folder))
-        return [inner for inner in folders if self._identity(inner) not in above]
+        return [_join(folder, name) for name in self.entries(folder).folders]
 
-    def below(self, folder: str = "") -> Iterator[tuple[str, Entries]]:
-        """Yield a folder and all below it with what they hold; a run folder ends the way down."""
-        seen: set[object] = set()
+    def below(self, folder: str = "", left_out: LeftOut | None = None) -> Iterator[tuple[str, Entries]]:
+        """Yield a folder and all below it with what they hold; a run folder ends the way down.
+
+        Links are followed as in `folders`; where `MOST_WAYS` ends the way down, the folder goes to `left_out.linked`.
+        """
+        ways: Counter[object] = Counter()
         stack = [folder]
         while stack:
             current = stack.pop()
             identity = self._identity(current)
-            if identity in seen:
-                continue  # a link that leads back up, or to where the walk has been
-            seen.add(identity)
+            ways[identity] += 1
+            if ways[identity] > MOST_WAYS:
+                if left_out is not None:
+                    left_out.linked.append(current)
+                continue
             found = self.entries(current)
             yield current, found
             if not (found.is_run and current):
-                stack += [_join(current, name) for name in reversed(found.folders)]
+                stack += reversed(self.folders(current))
 
     def images(self, folder: str = "", left_out: LeftOut | None = None) -> list[str]:
         """Return the paths of all images in a folder and below it, sorted; what else is there goes to `left_out`."""
         images: list[str] = []
-        for current, found in self.below(folder):
+        for current, found in self.below(folder, left_out):
             if found.is_run and current:
                 if left_out is not None:
                     left_out.runs.append(current)
@@ -232,6 +260,14 @@ class Walk:
             if left_out is not None:
                 left_out.add(current, found)
         return sorted(images)
+
+    def _above(self, folder: str) -> set[object]:
+        """Return what a folder and those above it are, up to the root."""
+        above = {self._identity(folder)}
+        while folder:
+            folder = folder.rpartition("/")[0]
+            above.add(self._identity(folder))
+        return above
 
     def _identity(self, folder: str) -> object:
         if folder not in self._identities:
@@ -259,13 +295,17 @@ def _read(folder: str) -> Entries:
     pictures: list[tuple[str, str]] = []
     others: list[str] = []
     unreadable: list[tuple[str, str]] = []
+    circles: list[str] = []
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
                 name = entry.name
                 if name.startswith("."):
                     continue
-                if _is_folder(entry):
+                is_folder = _is_folder(entry)
+                if is_folder is None:
+                    circles.append(name)
+                elif is_folder:
                     if name.lower() not in _JUNK_FOLDERS:
                         folders.append(name)
                 elif has_image_ending(name):
@@ -288,15 +328,28 @@ def _read(folder: str) -> Entries:
         tuple(sorted(pictures)),
         tuple(sorted(others)),
         tuple(sorted(unreadable)),
+        circles=tuple(sorted(circles)),
     )
 
 
-def _is_folder(entry: os.DirEntry[str]) -> bool:
+def _is_folder(entry: os.DirEntry[str]) -> bool | None:
+    """Whether an entry is a folder, or leads to one; None: it is a link that leads to itself."""
     try:
         return entry.is_dir()
-    except OSError:
+    except OSError as error:
+        if error.errno == errno.ELOOP and is_circle(entry.path):
+            return None
         # A link to a place that may not be looked into: as a folder it is told of, and not lost.
         return not has_image_ending(entry.name)
+
+
+def is_circle(link: str) -> bool:
+    """Whether a link has no end. The system says so (ELOOP) of every path with more than 40 links in it."""
+    try:
+        os.path.realpath(link, strict=True)
+    except OSError as error:
+        return error.errno == errno.ELOOP
+    return False
 
 
 def _kind(path: str, name: str) -> tuple[str | None, str | None]:

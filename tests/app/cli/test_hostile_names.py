@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import unicodedata
 from pathlib import Path
 
@@ -64,6 +65,23 @@ def test_no_verb_lets_a_name_act_on_the_terminal(run, evil_photos, tmp_path) -> 
         assert_harmless(done.out)
         assert_harmless(done.err)
         assert "evil" in done.out + done.err
+
+
+def test_no_verb_writes_the_bytes_of_a_name_that_is_not_utf8(run, tmp_path) -> None:
+    photos = tmp_path / "photos"
+    for label, value in (("a", 200), ("b", 40)):
+        for number in range(12):
+            write_image(photos / label / os.fsdecode(b"%d\x9b2J.png" % number), value, seed=value + number)
+    out = tmp_path / os.fsdecode(b"run\x9b2J")
+    done = [run("train", photos, "--epochs", "2", "-b", "8", "-o", out)]
+    damaged = photos / "a" / os.fsdecode(b"raw\x9b2J.png")
+    damaged.write_bytes(b"no image")
+    (photos / os.fsdecode(b"notes\x9b2J")).write_bytes(b"no image")
+    done += [run("check", photos), run("info", out), run("evaluate", out, photos), run("predict", out, damaged)]
+    done += [run("predict", out, tmp_path / os.fsdecode(b"missing\x9b2J"))]
+    for shown in done:
+        assert "\ufffd" not in shown.out + shown.err  # as what was captured would show a byte that is no UTF-8
+        assert "\\x9b2J" in shown.out + shown.err
 
 
 def test_a_table_keeps_its_lines_whatever_its_cells_hold() -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
 import os
+import pty
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +17,11 @@ from pathlib import Path
 import pytest
 
 from app.pictures import write_image, write_photos
+from neocog.app.cli.errors import CommandLineError
 from neocog.app.cli.sources import pictures_of
+from neocog.data.decode import decode_image
+from neocog.data.resize import ImageSize
+from neocog.errors import DataError
 from unprivileged import shared_folder, unprivileged
 
 
@@ -85,6 +92,122 @@ def test_a_folder_that_may_not_be_entered_is_told():
         assert told == f"{[f'{folder}/a.png']} {[note]} True"
 
 
+CLOSED = "1 folder not looked into (Permission denied): "
+
+
+@pytest.mark.parametrize(
+    ("pattern", "names", "note"),
+    [
+        ("**/*.png", ["a/1.png", "b/2.png"], CLOSED + "a/secret"),
+        ("a/**/*.png", ["a/1.png"], CLOSED + "secret"),
+        ("*/**/3.png", [], CLOSED + "a/secret"),
+        ("a/**/secret/*.png", [], CLOSED + "secret"),
+        ("b/**/*.png", ["b/2.png"], None),
+        ("b*/**/*.png", ["b/2.png"], None),  # a/secret holds nothing that is asked for
+        ("*/*/*.png", [], CLOSED + "a/secret"),
+        ("a/*", ["a/1.png"], CLOSED + "secret"),
+        ("a/s*/3.png", [], CLOSED + "secret"),
+        ("*", ["a/1.png", "b/2.png"], CLOSED + "a/secret"),
+        ("*/*.png", ["a/1.png", "b/2.png"], None),
+    ],
+)
+def test_no_pattern_loses_a_folder_that_may_not_be_entered_in_silence(pattern, names, note):
+    with shared_folder() as folder:
+        for name in ("a/1.png", "a/secret/3.png", "b/2.png"):
+            write_image(folder / name, 40)
+        (folder / "a/secret").chmod(0)
+        source = f"{folder}/{pattern}"
+
+        def listing() -> str:
+            try:
+                found = pictures_of([source])
+            except CommandLineError as error:
+                return f"{error.message} {error.details} {error.hint}"
+            return f"{[picture.name for picture in found.found]} {found.notes} {found.lost}"
+
+        told = unprivileged(listing)
+        if names:
+            notes = [f"{source}: {note}"] if note else []
+            assert told == f"{[f'{folder}/{name}' for name in names]} {notes} {bool(note)}"
+        else:
+            assert (
+                told
+                == f"{source}: no file matches this pattern {(note,)} give yourself the right to read with: chmod u+rX"
+            )
+
+
+def test_a_file_in_a_folder_that_may_not_be_entered_is_told_as_such():
+    with shared_folder() as folder:
+        write_image(folder / "closed/x.png", 40)
+        (folder / "closed").chmod(0)
+
+        def reading() -> str:
+            (picture,) = pictures_of([f"{folder}/closed/x.png"]).found
+            try:
+                decode_image(picture.read(), ImageSize(8, 8, 3), name=picture.name)
+            except DataError as error:
+                return error.message
+            return "read"
+
+        assert unprivileged(reading) == f"{folder}/closed/x.png: the file cannot be read: Permission denied"
+        told = unprivileged(lambda: str(pictures_of([f"{folder}/closed"])))
+        assert told.startswith(f"DataError: {folder}/closed: this folder has no images")
+        assert CLOSED + "." in told
+
+
+@pytest.mark.parametrize("words", [[], ["--json"], ["--strict"]])
+def test_predict_names_a_file_that_may_not_be_reached_as_one_that_cannot_be_read(
+    run, trained_once, tmp_path, monkeypatch, words
+):
+    # As a user who is not root sees it, wherever this test runs.
+    path = write_image(tmp_path / "closed/x.png", 40)
+
+    def refusing(original):
+        def call(place, *arguments, **settings):
+            if str(place) == str(path):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+            return original(place, *arguments, **settings)
+
+        return call
+
+    for name in ("stat", "lstat", "open"):
+        monkeypatch.setattr(os, name, refusing(getattr(os, name)))
+    done = run("predict", trained_once[0], path, *words)
+    assert done.code == 1
+    assert f"{path}: the file cannot be read: Permission denied" in done.err
+    assert "no file" not in done.err
+
+
+def test_linked_folders_are_found_by_each_name(tmp_path):
+    write_image(tmp_path / "a/1.png", 40)
+    (tmp_path / "b").symlink_to("a")
+    (tmp_path / "loop").symlink_to("loop")
+    names = [f"{tmp_path}/a/1.png", f"{tmp_path}/b/1.png"]
+    for source in (str(tmp_path), f"{tmp_path}/**/*.png", f"{tmp_path}/*/*.png"):
+        found = pictures_of([source])
+        assert [picture.name for picture in found.found] == names
+        assert found.notes == [f"{source}: loop ignored: a link that leads in a circle"]
+        assert not found.lost
+
+
+def test_what_a_pattern_matches_and_is_no_file_is_told_and_not_dropped(tmp_path):
+    write_image(tmp_path / "a.png", 40)
+    os.mkfifo(tmp_path / "b.png")
+    (tmp_path / "c.png").symlink_to("nowhere.png")
+    for pattern in ("*.png", "**/*.png"):
+        found = pictures_of([f"{tmp_path}/{pattern}"]).found
+        assert [Path(picture.name).name for picture in found] == ["a.png", "b.png", "c.png"]
+
+
+def test_a_pattern_goes_through_no_run_folder(trained_once, tmp_path):
+    write_image(tmp_path / "a/1.png", 40)
+    write_image(tmp_path / "run/2.png", 40)
+    shutil.copy(trained_once[0] / "model.safetensors", tmp_path / "run")
+    found = pictures_of([f"{tmp_path}/**/*.png"])
+    assert [picture.name for picture in found.found] == [f"{tmp_path}/a/1.png"]
+    assert found.notes == [f"{tmp_path}/**/*.png: run ignored: a run folder with a trained model"]
+
+
 def test_names_with_brackets_are_taken_as_they_are(run, trained_once, tmp_path, monkeypatch):
     for name in ("set [2024]/x/1.png", "set [2024]/y/2.png", "set 2/x/3.png", "b[1].png", "b1.png"):
         write_image(tmp_path / name, 40)
@@ -128,7 +251,8 @@ def test_two_stars_go_down_and_circles_end(tmp_path, monkeypatch):
         return [picture.name for picture in pictures_of([source]).found]
 
     assert found("**/*.png") == ["x/1.png", "x/deep/2.png", "y.png"]
-    assert found("x/**") == ["x/1.png", "x/deep/2.png", "x/up0/y.png"]  # followed once
+    ways = sorted(f"x/up{number}/y.png" for number in range(12))  # each as far as x, where it becomes a circle
+    assert found("x/**") == ["x/1.png", "x/deep/2.png", *ways]
     assert found("./**/*.png") == found(".//**/*.png") == found("**/*.png")
     assert found("**/deep/*.png") == ["x/deep/2.png"]
     assert found("x/**/[2-9].png") == ["x/deep/2.png"]
@@ -265,6 +389,41 @@ def test_a_file_name_of_any_bytes_comes_out_as_it_is(trained_once, images):
         assert done.stdout.startswith(odd + b"\tdark\t")
 
 
+def on_a_terminal(*words) -> bytes:
+    """Return what a command writes on a terminal, with the line ends of one."""
+    seen, terminal = pty.openpty()
+    try:
+        done = subprocess.run([*NEOCOG, *words], stdout=terminal, stderr=subprocess.PIPE, timeout=300)
+    finally:
+        os.close(terminal)
+    assert done.returncode == 0, done.stderr
+    with os.fdopen(seen, "rb", buffering=0) as file:
+        return file.read(1 << 16)  # a few lines, which the terminal holds
+
+
+ODD = b"a\x1b[2J\n\x9b.png"
+"""A name with a command for terminals, a line end, and a byte that is no UTF-8 and begins a command too."""
+
+
+@pytest.mark.parametrize("form", [[], ["--csv"], ["--json"]])
+def test_a_terminal_gets_no_control_character_in_any_form(trained_once, images, form):
+    odd = os.fsencode(images) + b"/" + ODD
+    Path(os.fsdecode(odd)).write_bytes((images / "a.png").read_bytes())
+    out = on_a_terminal("predict", trained_once[0], odd, *form)
+    assert not [byte for byte in out if (byte < 0x20 and byte not in b"\r\n\t") or byte >= 0x7F]
+    if form != ["--json"]:
+        assert b"/a\\x1b[2J\\n\\x9b.png" in out
+        assert len(out.splitlines()) == 1 + len(form)
+
+
+def test_programs_get_csv_as_its_standard_says(trained_once, images):
+    odd = os.fsencode(images) + b"/" + ODD
+    Path(os.fsdecode(odd)).write_bytes((images / "a.png").read_bytes())
+    done = subprocess.run([*NEOCOG, "predict", trained_once[0], odd, "--csv"], capture_output=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(b'path,class,probability\n"' + odd + b'",dark,')
+
+
 # -- refused ----------------------------------------------------------------------------------------------------------
 
 
@@ -277,6 +436,8 @@ def test_what_cannot_be_predicted_is_told(run, trained_once, images, tmp_path):
         ([f"{images}/no/*.jpg"], 2, f"{images}/no/*.jpg: no file matches", f"there is no folder {images}/no"),
         (["--list", images], 2, "--list needs - as a SOURCE", "such as: neocog predict MODEL - --list"),
         ([""], 2, "SOURCE must not be empty", "see neocog predict --help"),
+        (["https://a/b.jpg"], 2, "https://a/b.jpg: URLs are not loaded", "download the image"),
+        (["s3://a/*.jpg?b=[c]"], 2, "s3://a/*.jpg?b=[c]: URLs are not loaded", "download the image"),
         (["-", "-"], 2, "stdin can be read once, got '-' twice", "see neocog predict --help"),
         (["--csv", "--json", images], 2, "--csv and --json cannot both be given", "see neocog predict --help"),
         (["--top", "0", images], 2, "--top must be 1 or more, got 0", "see neocog predict --help"),

@@ -50,9 +50,11 @@ def test_what_would_act_in_a_text_is_escaped_wherever_it_stands() -> None:
     seen = "\\u202egnp.\\x1b[2J\\n\\udcff"
     (frame,) = read_frames(Answer({"name": evil, "list": [evil], "in": {"it": evil}}).frame())
     assert frame.manifest["facts"] == {"name": seen, "list": [seen], "in": {"it": seen}}
+    seen = seen.replace("udc", "x")  # errors show what stands for a byte as a byte
     told = nc.DataError(f"{evil} cannot be read", details=(evil,), hint=f"remove {evil}")
     (frame,) = read_frames(error_frame(told))
     assert frame.manifest["error"]["message"] == f"{seen} cannot be read\n{seen}"
     assert frame.manifest["error"]["hint"] == f"remove {seen}"
     (frame,) = read_frames(error_frame(OSError(evil)))
+    seen = seen.replace("\\xff", "\\udcff")
     assert frame.manifest["error"]["message"] == f"neocog itself failed: OSError: {seen}"

@@ -15,8 +15,16 @@ from typing import Any
 from neocog.text import printable
 
 
-def _encode_anything(error: UnicodeError) -> tuple[str | bytes, int]:
-    """Write what the terminal's encoding lacks: the raw bytes of a file name as they are, other text escaped."""
+def _for_terminals(error: UnicodeError) -> tuple[str | bytes, int]:
+    """Write what the terminal's encoding lacks as escapes: the raw bytes of a file name may be control characters."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    lacking = printable(error.object[error.start : error.end])
+    return lacking.encode("ascii", "backslashreplace").decode("ascii"), error.end
+
+
+def _for_programs(error: UnicodeError) -> tuple[str | bytes, int]:
+    """Write what the encoding lacks: the raw bytes of a file name as they are, other text escaped."""
     try:
         return codecs.lookup_error("surrogateescape")(error)
     except UnicodeError:
@@ -24,17 +32,18 @@ def _encode_anything(error: UnicodeError) -> tuple[str | bytes, int]:
 
 
 def prepare_streams() -> None:
-    """Make stdout and stderr take any text: a file name on Linux may be any bytes."""
+    """Make stdout and stderr take any text: a file name on Linux may be any bytes, which no terminal gets raw."""
     if sys.stdin is None:  # a stream that the shell closed, as in `neocog predict … >&-`
         sys.stdin = Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115 - for the whole process
     if sys.stdout is None:
         sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - for the whole process
     if sys.stderr is None:
         sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - for the whole process
-    codecs.register_error("neocog", _encode_anything)
+    codecs.register_error("neocog.terminals", _for_terminals)
+    codecs.register_error("neocog.programs", _for_programs)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="neocog")
+            stream.reconfigure(errors="neocog.terminals" if stream.isatty() else "neocog.programs")
 
 
 def jsonable(value: Any) -> Any:

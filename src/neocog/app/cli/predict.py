@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -55,7 +56,9 @@ class Prediction:
     "--top", type=options.Whole(1), default=1, show_default=True, help="Number of classes to print per image."
 )
 @click.option("--list", "listed", is_flag=True, help="With -, read paths from stdin, one per line.")
-@click.option("--csv", "as_csv", is_flag=True, help="Print CSV with a header.")
+@click.option(
+    "--csv", "as_csv", is_flag=True, help="Print CSV with a header; on a terminal, control characters are escaped."
+)
 @options.as_json
 @click.option("--strict", is_flag=True, help="Exit with 1 if any image cannot be read.")
 @options.batch_size
@@ -102,7 +105,8 @@ def command(
     pictures = pictured.found
     for told in () if quiet else pictured.notes:
         note(told)
-    single = len(source) == 1 and not listed and not Path(source[0]).is_dir() and len(pictures) == 1
+    folder = os.path.isdir(source[0])  # noqa: PTH112 - Path.is_dir raises below a closed folder
+    single = len(source) == 1 and not listed and not folder and len(pictures) == 1
     predictions = predict(trained, pictures, top=top, batch_size=batch_size, workers=workers)
     with told_of_compiling(quiet=quiet):
         if as_json:
@@ -168,7 +172,12 @@ def _name(model: Model, batch: Sequence[tuple[str, NDArray[np.uint8]]], top: int
 
 
 def _print_lines(batches: Iterator[list[Prediction]], top: int, *, as_csv: bool) -> int:
-    """Print a line for each prediction as its batch is done, tab-separated or CSV; give their number."""
+    """Print a line for each prediction as its batch is done, tab-separated or CSV; give their number.
+
+    What programs read keeps the bytes of every path, and CSV its control characters, which quotes hold; a terminal gets
+    neither raw.
+    """
+    seen = sys.stdout.isatty()
     text = io.StringIO()
     if as_csv:
         writer = csv.writer(text, lineterminator="\n")
@@ -177,10 +186,13 @@ def _print_lines(batches: Iterator[list[Prediction]], top: int, *, as_csv: bool)
     printed = 0
     for batch in batches:
         for prediction in batch:
+            cells = prediction.cells()
+            if seen or not as_csv:
+                cells = [printable(cell, keep_bytes=not seen) for cell in cells]
             if as_csv:
-                writer.writerow(prediction.cells())
+                writer.writerow(cells)
             else:
-                text.write("\t".join(map(printable, prediction.cells())) + "\n")
+                text.write("\t".join(cells) + "\n")
         printed += len(batch)
         _flush(text)
     _flush(text)

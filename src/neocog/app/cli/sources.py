@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import glob
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -12,13 +13,15 @@ from pathlib import Path
 from typing import BinaryIO
 
 from neocog.app.cli.errors import CommandLineError, nearest
-from neocog.data.walk import CONVERT, IMAGE_EXTENSIONS, LeftOut, Walk
+from neocog.data.walk import CONVERT, IMAGE_EXTENSIONS, Entries, LeftOut, Walk, is_circle
 from neocog.errors import DataError
 from neocog.reading import expanded
 
 STDIN = "-"
 MOST_LIST = 1 << 30  # bytes of a list of paths: ten million of a hundred bytes
 _PATTERN = frozenset("*?[")
+_OPEN = "give yourself the right to read with: chmod u+rX"
+_URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +79,14 @@ def _expand(source: str, listed: bool, left_out: LeftOut) -> Iterator[Picture]:
         yield from map(_file, _images_below(path, left_out))
     elif os.path.lexists(path):
         yield _file(path)
+    elif _URL.match(source):
+        raise CommandLineError(
+            f"{source}: URLs are not loaded", hint="download the image, and name the file; or pipe it in, with -"
+        )
     elif _PATTERN & set(source):
         yield from map(_file, _matching(source, left_out))
+    elif _may_not_be_seen(path):
+        yield _file(path)  # to be told as an image that cannot be read
     else:
         guess = nearest(path.name, _names_beside(path))
         hint = f"did you mean {path.parent / guess}?" if guess else "check the spelling and the current folder"
@@ -88,6 +97,7 @@ def _images_below(folder: Path, left_out: LeftOut) -> list[Path]:
     files = [folder / image for image in Walk(folder).images("", left_out)]
     if not files:
         hint = CONVERT if left_out.pictures else f"images end in {' '.join(IMAGE_EXTENSIONS)}"
+        hint = _OPEN if left_out.closed else hint
         raise DataError(f"{folder}: this folder has no images", details=tuple(left_out.notes()), hint=hint)
     return sorted(files)
 
@@ -97,22 +107,30 @@ def _matching(pattern: str, left_out: LeftOut) -> list[Path]:
     start, rest = _literal_start(pattern)
     parts = [part for part in rest.split("/") if part]
     if "**" in parts:
-        files = [path for path in _files_below(start) if _fits(path.relative_to(start).parts, parts)]
+        files = _fitting(start, parts, left_out)
     else:
+        _look_on_the_way(start, parts, left_out)
         # Path.glob takes no absolute pattern
-        matches = [Path(match) for match in sorted(glob.glob(glob.escape(start) + rest))]  # noqa: PTH207
-        files = [match for match in matches if match.is_file()]
-        for folder in (match for match in matches if match.is_dir()):
+        matches = sorted(glob.glob(glob.escape(start) + rest))  # noqa: PTH207
+        folders: list[Path] = []
+        files = []
+        for match in matches:
+            (folders if os.path.isdir(match) else files).append(Path(match))  # noqa: PTH112 - raises nothing
+        for folder in folders:
             inner = LeftOut()
             files += [folder / image for image in Walk(folder).images("", inner)]
-            left_out.merge(inner, folder.name)
+            left_out.merge(inner, folder.relative_to(start).as_posix())
     files.sort()
     if not files:
         place = Path(start or ".")
         first = place / rest.partition("/")[0]
         folder = place if _PATTERN & set(first.name) else first
-        hint = "check the pattern and the current folder" if folder.is_dir() else f"there is no folder {folder}"
-        raise CommandLineError(f"{pattern}: no file matches this pattern", hint=hint)
+        there = os.path.isdir(folder)  # noqa: PTH112 - Path.is_dir raises where it is closed
+        hint = "check the pattern and the current folder" if there else f"there is no folder {folder}"
+        if left_out.closed:
+            hint = _OPEN
+        details = tuple(left_out.notes())
+        raise CommandLineError(f"{pattern}: no file matches this pattern", details=details, hint=hint)
     return files
 
 
@@ -127,17 +145,69 @@ def _literal_start(pattern: str) -> tuple[str, str]:
     return pattern[:cut], pattern[cut:]
 
 
-def _files_below(start: str) -> Iterator[Path]:
-    """Yield all files below a folder that are not hidden; glob itself would follow links in circles."""
-    seen = set()
-    for place, folders, files in os.walk(start or ".", followlinks=True):
-        status = os.stat(place)  # noqa: PTH116
-        if (status.st_dev, status.st_ino) in seen:
-            folders.clear()
+def _fitting(start: str, pattern: Sequence[str], left_out: LeftOut) -> list[Path]:
+    """List the files below a folder that fit a pattern with "**"; glob itself would follow links in circles.
+
+    Of what the walk leaves out, that counts which lies where the pattern leads.
+    """
+    walk = Walk(start)
+    passed = LeftOut()
+    files: list[Path] = []
+    for folder, found in walk.below("", passed):
+        names = folder.split("/") if folder else []
+        if not _leads_into(names, pattern):
             continue
-        seen.add((status.st_dev, status.st_ino))
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from (path for name in files if not name.startswith(".") and (path := Path(place, name)).is_file())
+        if found.is_run and folder:
+            left_out.runs.append(folder)
+            continue
+        # A pattern names files, images or not: what is found, and is none, is told as one that cannot be read.
+        others = (*found.others, *dict(found.pictures), *dict(found.unreadable))
+        files += [walk.path(folder) / name for name in (*found.images, *others) if _fits([*names, name], pattern)]
+        left_out.add(folder, Entries(closed=found.closed, circles=found.circles))
+    left_out.linked += [folder for folder in passed.linked if _leads_into(folder.split("/"), pattern)]
+    return files
+
+
+def _look_on_the_way(start: str, pattern: Sequence[str], left_out: LeftOut) -> None:
+    """Note the folders that glob passes over in silence, since they may not be looked into, and links in circles."""
+    for depth, part in enumerate(pattern):
+        way = glob.escape(start) + "/".join(pattern[:depth])
+        for folder in sorted(glob.glob(way)) if depth else [start or "."]:  # noqa: PTH207
+            try:
+                if _PATTERN & set(part):
+                    os.scandir(folder).close()
+                else:
+                    os.lstat(os.path.join(folder, part))  # noqa: PTH118
+            except (FileNotFoundError, NotADirectoryError, ValueError):
+                continue  # nothing is there, and nothing lost
+            except OSError as error:
+                name = Path(folder).relative_to(start).as_posix()
+                if is_circle(folder):
+                    left_out.circles.append(name)
+                else:
+                    left_out.closed.append((name, error.strerror or str(error)))
+
+
+def _may_not_be_seen(path: Path) -> bool:
+    """Whether it cannot be seen if there is a file, since its folder may not be entered."""
+    try:
+        os.lstat(path)
+    except PermissionError:
+        return True
+    except (OSError, ValueError):
+        pass
+    return False
+
+
+def _leads_into(folder: Sequence[str], pattern: Sequence[str]) -> bool:
+    """Whether a pattern may fit something below a folder, both cut at slashes.
+
+    >>> _leads_into(["a"], ["a", "**", "*.png"]), _leads_into(["b"], ["a", "**", "*.png"]), _leads_into(["a"], ["a"])
+    (True, False, False)
+    """
+    if not pattern or not folder:
+        return bool(pattern)
+    return pattern[0] == "**" or (fnmatch.fnmatchcase(folder[0], pattern[0]) and _leads_into(folder[1:], pattern[1:]))
 
 
 def _fits(names: Sequence[str], pattern: Sequence[str]) -> bool:
