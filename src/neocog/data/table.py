@@ -27,6 +27,7 @@ from neocog.data.parts import SPLIT_NAMES, part_name
 from neocog.data.records import Record, damage, read_columns, read_records
 from neocog.data.walk import LeftOut, Walk, has_image_ending, listed
 from neocog.errors import DataError, FormatError
+from neocog.reading import expanded
 from neocog.text import printable
 
 TABLE_EXTENSIONS = (".csv", ".tsv", ".jsonl")
@@ -74,7 +75,7 @@ def read_table(path: str | Path) -> Source:
     Example:
         source = read_table("labels.csv")    # path,label
     """
-    path = Path(path)
+    path = expanded(path)
     tables = {"unsplit": path}
     return _source(path.parent, path.name, tables, complete=path.name.lower() in METADATA_NAMES)
 
@@ -85,7 +86,7 @@ def read_metadata(folder: str | Path) -> Source:
     Raises:
         FormatError, DataError: as `read_table`.
     """
-    folder = Path(folder)
+    folder = expanded(folder)
     return _source(folder, folder.resolve().name, find_metadata(folder), complete=True)
 
 
