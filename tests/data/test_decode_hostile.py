@@ -138,7 +138,7 @@ def test_a_file_object_that_gives_no_image_is_told_what_it_is(tmp_path):
     path = tmp_path / "a.png"
     path.write_bytes(encoded("PNG"))
     for text in (path.open(encoding="utf-8"), io.StringIO("abc")):
-        with text, pytest.raises(DataError, match=r'it gives text, not bytes\n  hint: .*open\(path, "rb"\)'):
+        with text, pytest.raises(DataError, match=r'its read\(\) gives no bytes\n  hint: .*open\(path, "rb"\)'):
             decode_image(text, SIZE)
     with path.open("rb") as file:
         assert decode_image(file, SIZE).shape == SIZE.shape

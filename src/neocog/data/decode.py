@@ -7,8 +7,8 @@ Limits. A file is told by its first bytes (`formats.py`) before more of it is re
 of more than MAX_PIXELS are refused, because of the memory that they take, with two exceptions: WebP, whose decoder
 takes twice as much for a pixel, ends at half of that. And a JPEG that lies in its file in one scan, as cameras write
 them, may have MAX_JPEG_PIXELS: above MAX_PIXELS it is decoded at half of its height and width, in a quarter of the
-memory, and is from then on an image of that size. JPEG's other scales, and this one for smaller images, are not used:
-they would change the pixels with the size asked for.
+memory, and is from then on an image of that size. So is a Pillow image of one, if it is not loaded yet. JPEG's other
+scales, and this one for smaller images, are not used: they would change the pixels with the size asked for.
 
 What this file will not do: colour profiles (ICC) are ignored, as in torchvision, Keras and timm; damage inside of a
 JPEG's compressed data that the decoder can step over is not noticed, a missing end is.
@@ -277,12 +277,12 @@ def _file_of(source: ImageSource, name: str) -> BinaryIO:
         head = _upto(source, HEAD)
         sound = not head or recognise(head) is not None
         content = head + _upto(source, MAX_BYTES + 1 - len(head)) if sound else b""
-        at_end = not content and sound and source.seekable() and source.tell() > 0
-    except (OSError, ValueError, TypeError) as error:  # ValueError: it is closed, or it is no UTF-8
-        text = isinstance(error, TypeError | UnicodeError)
+        at_end = sound and not content and _position(source) > 0
+    except (OSError, ValueError, TypeError) as error:  # ValueError: it is closed, or no UTF-8; TypeError: it is text
+        no_bytes = isinstance(error, TypeError | UnicodeError)
         raise DataError(
-            f"{name}: the stream cannot be read: {'it gives text, not bytes' if text else error}",
-            hint='open the file in binary mode: open(path, "rb")' if text else None,
+            f"{name}: the stream cannot be read: {'its read() gives no bytes' if no_bytes else error}",
+            hint='open the file in binary mode: open(path, "rb")' if no_bytes else None,
         ) from error
     if at_end:
         raise DataError(f"{name}: the file object is at its end already", hint="go back to its start: file.seek(0)")
@@ -297,6 +297,11 @@ def _upto(stream: BinaryIO, most: int) -> bytes:
         blocks.append(block)
         missing -= len(block)
     return b"".join(blocks)
+
+
+def _position(stream: BinaryIO) -> int:
+    seekable = getattr(stream, "seekable", None)  # which a stream of somebody's own may lack
+    return stream.tell() if seekable is not None and seekable() else 0
 
 
 class _Undescribed:

@@ -22,4 +22,6 @@ def is_picture(value: object) -> bool:
     """
     if isinstance(value, memoryview):  # of bytes; others are views of arrays
         return value.ndim == 1 and value.itemsize == 1
-    return isinstance(value, str | os.PathLike | bytes | bytearray | Image.Image) or hasattr(value, "read")
+    if isinstance(value, str | os.PathLike | bytes | bytearray | Image.Image):
+        return True
+    return hasattr(value, "read") and not hasattr(value, "__array__")  # which arrays in files have, and no file
