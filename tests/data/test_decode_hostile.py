@@ -585,6 +585,22 @@ def test_a_large_jpeg_gives_the_same_pixels_as_an_open_pillow_image(tmp_path, mo
         assert np.array_equal(decode_image(image, SIZE), decode_image(path, SIZE))
 
 
+@pytest.mark.parametrize("form", ["JPEG", "PNG"])
+def test_a_pillow_image_of_a_file_object_that_can_do_little_is_taken(monkeypatch, form):
+    class File:
+        """What Pillow asks for, and no more."""
+
+        def __init__(self, data: bytes) -> None:
+            file = io.BytesIO(data)
+            self.read, self.seek, self.tell = file.read, file.seek, file.tell
+
+    data = encoded(form, (201, 150))
+    want = decode_image(data, SIZE)
+    assert np.array_equal(decode_image(Image.open(File(data)), SIZE), want)
+    monkeypatch.setattr(decode, "MAX_PIXELS", 10_000)
+    assert decode_image(Image.open(File(data)), SIZE).shape == SIZE.shape
+
+
 def test_a_large_progressive_jpeg_is_refused_as_a_pillow_image_as_from_its_path(monkeypatch):
     monkeypatch.setattr(decode, "MAX_PIXELS", 10_000)
     image = Image.open(io.BytesIO(encoded("JPEG", (201, 150), progressive=True)))

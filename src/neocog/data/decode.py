@@ -229,14 +229,18 @@ def _taken(image: Image.Image, name: str, max_pixels: int) -> Image.Image:
         raise DataError(f"{name}: an image of at least 1 x 1 pixels was needed, got {image.height} x {image.width}")
     unread = bool(getattr(image, "tile", None))  # Pillow reads the pixels when they are first asked for
     file: BinaryIO | None = getattr(image, "fp", None) if unread else None
-    if unread and (file is None or file.closed):
+    if unread and (file is None or getattr(file, "closed", False)):
         raise closed_image(name)
     if file is not None and pixels > MAX_PIXELS and image.format in ("JPEG", "MPO") and not image.tell():
         file.seek(0)  # where Pillow found it
         return _read(file, name, max_pixels)
     if pixels > max_pixels:
         kind, hint = "a Pillow image", "make it smaller"
-        if image.format in ("JPEG", "MPO") and pixels <= MAX_JPEG_PIXELS:
+        if (
+            image.format in ("JPEG", "MPO")
+            and MAX_PIXELS < pixels <= MAX_JPEG_PIXELS
+            and "progressive" not in image.info
+        ):
             kind, hint = "a Pillow image that is loaded", "pass its path, or make it smaller"
         raise too_large(name, kind, image.size, max_pixels, hint)
     try:
