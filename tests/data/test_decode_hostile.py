@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import socket
 import struct
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import textwrap
 import tracemalloc
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -130,6 +132,64 @@ def test_a_stream_that_is_closed_or_fails_is_an_error():
     closed.close()
     with pytest.raises(DataError, match="image: the stream cannot be read: I/O operation on closed file"):
         decode_image(closed, SIZE)
+
+
+def test_a_file_object_that_gives_no_image_is_told_what_it_is(tmp_path):
+    path = tmp_path / "a.png"
+    path.write_bytes(encoded("PNG"))
+    for text in (path.open(encoding="utf-8"), io.StringIO("abc")):
+        with text, pytest.raises(DataError, match=r'its read\(\) gives no bytes\n  hint: .*open\(path, "rb"\)'):
+            decode_image(text, SIZE)
+    with path.open("rb") as file:
+        assert decode_image(file, SIZE).shape == SIZE.shape
+        with pytest.raises(DataError, match=r"a\.png: the file object is at its end already\n  hint: .*seek\(0\)"):
+            decode_image(file, SIZE)
+
+
+def test_bytes_of_every_kind_give_the_same_pixels():
+    data = encoded("PNG")
+    want = decode_image(data, SIZE)
+    for source in (bytearray(data), memoryview(data), io.BytesIO(data).getbuffer()):
+        assert np.array_equal(decode_image(source, SIZE), want)
+
+
+@pytest.mark.parametrize("make", [str, Path])
+@pytest.mark.parametrize(
+    ("name", "message", "hint"),
+    [
+        ("https://a.b/c.jpg", "^https:/.*: URLs are not loaded", "download it first"),
+        ("s3://bucket/c.jpg", "s3:/.*: URLs are not loaded", "download it first"),
+        ("file:///tmp/c.jpg", "file:/.*: URLs are not loaded", "behind file://"),
+        ("data:image/png;base64," + "iVBOR" * 2000, r"^data:image/png.{46}\.\.\.: URLs are not loaded", "b64decode"),
+        ("photos/*.jpg", "there is no such file", r"glob\.glob\('photos/\*\.jpg'\), or run: neocog predict"),
+        ("photo?.jpg", "there is no such file", "if it is a pattern"),
+    ],
+)
+def test_what_is_given_for_a_path_and_is_none_gets_a_hint(make, name, message, hint):
+    for read in (read_image, read_header, lambda path: decode_image(path, SIZE)):
+        with pytest.raises(DataError, match=message) as caught:
+            read(make(name))
+        assert re.search(hint, caught.value.hint)
+        assert len(str(caught.value)) < 400
+
+
+def test_a_folder_and_an_empty_path_get_a_hint(tmp_path):
+    with pytest.raises(DataError, match=r"cannot be read: Is a directory\n  hint: .*\*\.jpg.* neocog predict MODEL"):
+        read_image(tmp_path)
+    with pytest.raises(DataError, match="an empty text is no path of an image"):
+        read_image("")
+    with pytest.raises(DataError, match=r"no such file$"):
+        read_image(tmp_path / "photo.jpg")
+
+
+def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "a.png").write_bytes(encoded("PNG"))
+    assert read_image("~/a.png").size == (40, 30)
+    assert read_header(Path("~/a.png")) == (30, 40, "RGB")
+    assert np.array_equal(decode_image("~/a.png", SIZE), decode_image(tmp_path / "a.png", SIZE))
+    with pytest.raises(DataError, match=r"^~/b\.png: there is no such file"):
+        read_image("~/b.png")
 
 
 def test_names_that_no_file_can_have_are_told(tmp_path):
@@ -280,10 +340,10 @@ def test_a_picture_is_not_left_lying_on_its_side_for_want_of_memory(monkeypatch)
 def test_damage_that_a_decoder_tells_for_want_of_memory_is_found_out():
     code = """
         import resource
-        from neocog.data import decode
+        from neocog.data import faults
         resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
-        print(decode._failed("a", "JPEG", 9, OSError("broken data stream"), 80_000_000).__class__.__name__)
-        print(decode._failed("a", "JPEG", 9, OSError("broken data stream"), 80_000).__class__.__name__)
+        print(faults.failed("a", "JPEG", 9, OSError("broken data stream"), 80_000_000).__class__.__name__)
+        print(faults.failed("a", "JPEG", 9, OSError("broken data stream"), 80_000).__class__.__name__)
     """
     assert python(code).split() == ["MemoryError", "DataError"]
 
@@ -365,21 +425,50 @@ def test_the_header_of_a_large_jpeg_tells_the_half_size_that_it_is_decoded_at(tm
     assert read_header(path) == (*decoded, "RGB")
 
 
+BASELINE = "save it as a baseline JPEG, or make it smaller"
+
+
 @pytest.mark.parametrize("read", [read_image, read_header])
-def test_above_the_limit_there_is_one_message_of_one_limit(tmp_path, read):
+@pytest.mark.parametrize(
+    ("make", "size", "kind", "limit", "hint"),
+    [
+        ("jpeg", (20_000, 17_501), "a baseline JPEG", MAX_JPEG_PIXELS, "make it smaller"),
+        ("jpeg", (65_500, 65_500), "a baseline JPEG", MAX_JPEG_PIXELS, "make it smaller"),
+        # its scales need memory for all of it
+        ("progressive", (9_000, 12_000), "a progressive JPEG", MAX_PIXELS, BASELINE),
+        ("progressive", (30_000, 30_000), "a progressive JPEG", MAX_PIXELS, "make it smaller"),
+        ("several scans", (9_000, 12_000), "a JPEG in several scans", MAX_PIXELS, BASELINE),
+        ("png", (9_000, 12_000), "a PNG", MAX_PIXELS, BASELINE),
+        ("png", (1_000, 100_000), "a PNG", MAX_PIXELS, "make it smaller"),  # no JPEG is that wide
+        ("png", (30_000, 30_000), "a PNG", MAX_PIXELS, "make it smaller"),
+        ("webp", (7_000, 7_000), "a WebP", MAX_PIXELS // 2, BASELINE),
+        ("webp", (9_000, 12_000), "a WebP", MAX_PIXELS // 2, BASELINE),
+    ],
+)
+def test_above_a_limit_the_message_names_the_format_whose_limit_it_is(tmp_path, read, make, size, kind, limit, hint):
     path = tmp_path / "photo.jpg"
-    for data, limit in (
-        (jpeg_that_says(20_000, 17_501), MAX_JPEG_PIXELS),
-        (jpeg_that_says(65_500, 65_500), MAX_JPEG_PIXELS),
-        (jpeg_that_says(9_000, 12_000, progressive=True), MAX_PIXELS),  # its scales need memory for all of it
-        (png_that_says(9_000, 12_000), MAX_PIXELS),
-        (webp_that_says(7000, 7000), MAX_PIXELS // 2),
-    ):
-        path.write_bytes(data)
-        with pytest.raises(DataError, match=rf"at most {limit:,} pixels are decoded, got \d+ x \d+ = ") as caught:
-            read(path)
-        assert not caught.value.details
-        assert "Pillow" not in str(caught.value)
+    makers = {
+        "jpeg": jpeg_that_says,
+        "progressive": lambda height, width: jpeg_that_says(height, width, progressive=True),
+        "several scans": jpeg_in_several_scans,
+        "png": png_that_says,
+        "webp": webp_that_says,
+    }
+    path.write_bytes(makers[make](*size))
+    said = rf"too large, of {kind} at most {limit:,} pixels are decoded, got {size[0]} x {size[1]} = "
+    with pytest.raises(DataError, match=said) as caught:
+        read(path)
+    assert caught.value.hint == hint
+    assert not caught.value.details
+    assert "Pillow" not in str(caught.value)
+
+
+def jpeg_in_several_scans(height: int, width: int) -> bytes:
+    """Return a JPEG whose first scan holds one component."""
+    data = bytearray(jpeg_that_says(height, width))
+    place = data.index(b"\xff\xda")
+    data[place : place + 14] = b"\xff\xda\0\x08\x01" + data[place + 5 : place + 7] + b"\0\x3f\0"
+    return bytes(data)
 
 
 def png_that_says(height: int, width: int) -> bytes:
@@ -462,10 +551,88 @@ def test_a_pillow_image_gives_the_pixels_of_its_file_and_stays_as_it_is(tmp_path
 def test_a_pillow_image_without_a_file_is_taken_and_one_that_is_too_large_refused():
     image = Image.new("RGBA", (4, 4), (0, 0, 0, 0))
     assert (decode_image(image, ImageSize(2, 2, 3)) == 255).all()
-    with pytest.raises(DataError, match=r"image: the image is too large, at most 10 pixels are decoded, got 4 x 4"):
+    with pytest.raises(
+        DataError, match=r"image: the image is too large, of a Pillow image at most 10 pixels are decoded, got 4 x 4"
+    ):
         decode_image(image, ImageSize(2, 2, 3), max_pixels=10)
     with pytest.raises(DataError, match="floating-point"):
         decode_image(Image.new("F", (4, 4)), ImageSize(2, 2, 3))
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+@pytest.mark.parametrize("form", ["JPEG", "MPO"])
+def test_a_large_jpeg_gives_the_same_pixels_as_an_open_pillow_image(tmp_path, monkeypatch, form, orientation):
+    monkeypatch.setattr(decode, "MAX_PIXELS", 10_000)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    path = tmp_path / "photo.jpg"
+    frames = {"save_all": True, "append_images": [Image.new("RGB", (201, 150))]} if form == "MPO" else {}
+    path.write_bytes(encoded(form, (201, 150), quality=95, exif=exif, **frames))
+    want = read_image(path)
+    with Image.open(path) as image:
+        assert image.format == form
+        for _ in range(2):  # asking leaves it as it was
+            got = read_image(image, max_pixels=10_000)
+            assert got.size == want.size == ((101, 75) if orientation == 1 else (75, 101))
+            assert np.array_equal(np.asarray(got), np.asarray(want))
+        assert image.size == (201, 150)
+        assert np.asarray(image).shape == (150, 201, 3)
+        with pytest.raises(
+            DataError, match=r"of a Pillow image that is loaded at most 10,000 .*\n  hint: pass its path"
+        ):
+            read_image(image, max_pixels=10_000)
+    with Image.open(io.BytesIO(path.read_bytes())) as image:
+        assert np.array_equal(decode_image(image, SIZE), decode_image(path, SIZE))
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG"])
+def test_a_pillow_image_of_a_file_object_that_can_do_little_is_taken(monkeypatch, form):
+    class File:
+        """What Pillow asks for, and no more."""
+
+        def __init__(self, data: bytes) -> None:
+            file = io.BytesIO(data)
+            self.read, self.seek, self.tell = file.read, file.seek, file.tell
+
+    data = encoded(form, (201, 150))
+    want = decode_image(data, SIZE)
+    assert np.array_equal(decode_image(Image.open(File(data)), SIZE), want)
+    monkeypatch.setattr(decode, "MAX_PIXELS", 10_000)
+    assert decode_image(Image.open(File(data)), SIZE).shape == SIZE.shape
+
+
+def test_a_large_progressive_jpeg_is_refused_as_a_pillow_image_as_from_its_path(monkeypatch):
+    monkeypatch.setattr(decode, "MAX_PIXELS", 10_000)
+    image = Image.open(io.BytesIO(encoded("JPEG", (201, 150), progressive=True)))
+    with image, pytest.raises(DataError, match="of a progressive JPEG at most 10,000 pixels"):
+        read_image(image, max_pixels=10_000)
+
+
+@pytest.mark.parametrize("size", [(0, 0), (5, 0), (0, 5)])
+def test_images_without_pixels_are_refused(size):
+    with pytest.raises(
+        DataError, match=f"image: an image of at least 1 x 1 pixels was needed, got {size[1]} x {size[0]}"
+    ):
+        decode_image(Image.new("RGB", size), SIZE)
+    for shape in (size, (*size, 3)):
+        with pytest.raises(DataError, match="at least 1 x 1 pixels"):
+            decode_image(np.zeros(shape, np.uint8), SIZE)
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "GIF", "TIFF", "BMP"])
+def test_a_closed_pillow_image_is_not_called_damaged(tmp_path, form):
+    path = tmp_path / "photo"
+    path.write_bytes(encoded(form))
+    with Image.open(path) as left:
+        pass
+    closed = Image.open(path)
+    closed.load()
+    closed.close()
+    with path.open("rb") as file:
+        without_file = Image.open(file)
+    for image in (left, closed, without_file):
+        with pytest.raises(DataError, match=r"the Pillow image is closed.*\n  hint: use it inside of its with block"):
+            decode_image(image, SIZE)
 
 
 def test_a_damaged_pillow_image_is_an_error_that_names_its_file(tmp_path):

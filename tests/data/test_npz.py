@@ -32,6 +32,11 @@ def test_parts_are_read(save):
     assert source.name == "data"
 
 
+def test_a_tilde_is_the_home_folder(save, monkeypatch):
+    monkeypatch.setenv("HOME", str(save(x=X, y=Y).parent))
+    assert len(read_npz("~/data.npz").unsplit) == len(X)
+
+
 def test_images_without_a_split_and_with_names_are_read(save):
     source = read_npz(save(x=X, y=Y, class_names=np.array(["a", "b", "ä"])))
     assert source.unsplit.class_names == ("a", "b", "ä")

@@ -33,6 +33,12 @@ def test_every_column_name_is_known(table, path, label):
     assert data.facts(0).height == 8
 
 
+def test_a_tilde_is_the_home_folder(table, monkeypatch):
+    monkeypatch.setenv("HOME", str(table("path,label\nimg/0.png,dog\nimg/1.png,cat\n", "metadata.csv").parent))
+    assert read_table("~/metadata.csv").unsplit.facts(0).height == 8
+    assert len(read_metadata("~").unsplit) == 2
+
+
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
 def test_separators_byte_order_marks_and_other_columns_are_fine(table, separator):
     text = 'id,path,label,note\n1,"img/0.png",a,\n\n2,img\\1.png,b,x\n'.replace(",", separator)

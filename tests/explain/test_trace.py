@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import io
+import re
+
 import numpy as np
 import pytest
+from PIL import Image
 
 import neocog as nc
 from explain.networks import NETWORKS, make_image, make_model
@@ -81,9 +85,57 @@ def test_an_image_that_is_normalised_already_is_refused_where_the_network_does_i
     net = nc.Sequential(nc.Conv2d(2, 3), nc.ReLU(), nc.Flatten(), nc.Linear(2))
     image = np.full((6, 6, 1), 0.5)
     image[1, 2] = value
-    with pytest.raises(nc.DataError, match=f"since this model normalises it by itself, got values {message}"):
+    with pytest.raises(nc.DataError, match=f"since this model normalises them by itself, got values {message}"):
         trace(nc.Model(net, (6, 6, 1), mean=0.13, std=0.31), image)
     assert trace(nc.Model(net, (6, 6, 1)), image).image[1, 2, 0] == value
+
+
+@pytest.mark.parametrize("resize", ["stretch", "crop", "pad"])
+def test_pictures_are_explained_as_they_are_predicted(tmp_path, resize: str) -> None:
+    net = nc.Sequential(nc.Conv2d(2, 3), nc.ReLU(), nc.Flatten(), nc.Linear(2))
+    model = nc.Model(net, (6, 7, 3), resize=resize, engine="reference")
+    path = tmp_path / "photo.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 30, 3), np.uint8)).save(path)
+    want = model(path)[0]
+    with Image.open(path) as image:
+        for picture in (str(path), path, path.read_bytes(), io.BytesIO(path.read_bytes()), image, [path]):
+            np.testing.assert_allclose(trace(model, picture).logits, want, rtol=1e-5, atol=1e-5)
+        explained = nc.explain.window(model, image, 0, 1, 2, 3)
+        assert explained.total == pytest.approx(float(trace(model, path).output(0)[2, 3, 1]))
+        assert nc.explain.gradients(model, path, 0) is not None
+
+
+@pytest.mark.parametrize(
+    ("shape", "hint"),
+    [
+        ((2, 6, 7, 3), r"pass one image of the batch, such as images\[0\]"),
+        ((3, 6, 7), r"pass image\.transpose\(1, 2, 0\)"),
+        ((1, 3, 6, 7), r"pass image\.transpose\(0, 2, 3, 1\)"),
+        ((40, 30, 3), r"Pillow image is brought to the shape \(6, 7, 3\), an array is not: pass Image\.fromarray"),
+        ((6, 7), "Pillow image"),
+    ],
+)
+def test_the_hint_about_an_array_of_another_shape_is_right(shape: tuple[int, ...], hint: str) -> None:
+    model = nc.Model(nc.Sequential(nc.Flatten(), nc.Linear(2)), (6, 7, 3), engine="reference")
+    with pytest.raises(nc.ShapeError, match=r"the image must have the shape \(6, 7, 3\), got") as caught:
+        trace(model, np.zeros(shape, np.uint8))
+    assert re.search(hint, caught.value.hint)
+
+
+@pytest.mark.parametrize("value", [-0.42, 2.8, 255.0, np.nan])
+@pytest.mark.parametrize("mean", [0.0, 0.5])
+def test_values_are_refused_in_the_words_of_predict(value: float, mean: float) -> None:
+    model = nc.Model(nc.Sequential(nc.Flatten(), nc.Linear(2)), (6, 6, 1), mean=mean, engine="reference")
+    image = np.full((6, 6, 1), 0.5)
+    image[1, 2] = value
+    told = []
+    for ask in (lambda: trace(model, image), lambda: model.predict(image[None])):
+        try:
+            ask()
+        except nc.DataError as error:
+            told.append(str(error))
+    assert len(set(told)) <= 1
+    assert len(told) == (0 if not mean and abs(value) < 30 else 2)
 
 
 def test_what_explanations_feed_a_normalising_network_is_never_refused() -> None:

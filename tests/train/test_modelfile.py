@@ -1,5 +1,11 @@
+import bz2
 import contextlib
+import gzip
+import io
 import json
+import lzma
+import pickle
+import re
 import struct
 from pathlib import Path
 
@@ -7,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from PIL import Image
 
 from neocog.errors import FormatError, NeocogError
 from neocog.model.layers import Conv2d, Flatten, Linear, ReLU, Sequential
@@ -131,8 +138,6 @@ def test_damaged_containers_are_refused(tmp_path):
     refused(path, content[:-1], "is truncated: .* bytes of tensors")
     refused(path, content + b"\0", "is damaged")
     refused(path, content[:-1] + bytes([content[-1] ^ 1]), "do not match the digest")
-    refused(path, b"PK\x03\x04" + b"\xff" * 99, "PyTorch or pickle file")
-    refused(path, b"\x89HDF\r\n\x1a\n" + b"\xff" * 99, "HDF5")
     refused(path, struct.pack("<Q", 10**9) + b"{}", "at most 10,000,000")
     refused(path, assembled(b"[]", body), "the header must be a JSON object")
     refused(path, assembled(b'{"a": NaN}', body), "the header is not valid JSON")
@@ -143,6 +148,53 @@ def test_damaged_containers_are_refused(tmp_path):
     refused(path, assembled(wrong, body), "not a valid safetensors file")
     wrong = {**header, "0.bias": {**header["0.bias"], "shape": [3]}}
     refused(path, assembled(wrong, body), "not a valid safetensors file")
+
+
+def image(form: str) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (9, 9)).save(file, form)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "GIF", "BMP", "PPM", "TIFF", "WEBP"])
+def test_an_image_given_for_a_model_is_called_one(tmp_path, form):
+    path = tmp_path / "a.jpg"
+    refused(path, image(form), rf"a\.jpg is an image \({form}\), not a model file\n  hint: MODEL comes first")
+    refused(path, image(form), r"neocog predict runs/NAME .*a\.jpg$")
+
+
+def pickled(protocol: int) -> bytes:
+    return pickle.dumps({"0.weight": list(range(100))}, protocol)
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "hint"),
+    [
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", r"an image \(HEIC\)", "MODEL comes first"),
+        (b"PK\x03\x04" + b"\xff" * 99, "a zip archive, such as a PyTorch, Keras", "load_state_dict"),
+        (b"PK\x05\x06" + bytes(18), "an empty zip archive", ""),
+        *((pickled(protocol), "a pickle", "can run code.*load_state_dict") for protocol in range(2, 6)),
+        (b"\x89HDF\r\n\x1a\n" + b"\xff" * 99, "an HDF5 file", "load_parameters"),
+        (gzip.compress(b"weights" * 9, mtime=0), "a gzip file", "unpack"),  # a length that could be
+        (gzip.compress(b"weights" * 9, mtime=1_700_000_000), "a gzip file", "unpack"),
+        (bz2.compress(b"weights"), "a bzip2 file", "unpack"),
+        (lzma.compress(b"weights"), "an xz file", "unpack"),
+        (b"epochs: 5\nbatch_size: 64\n", "a text", "neocog train"),
+        ("épochs".encode() * 20, "a text", "neocog train"),
+        (b'{"format": "neocog"}', "a text", "neocog train"),
+        (b"<!DOCTYPE html><html>", "not a model file: this is a web page", "neocog train"),
+        (b"%PDF-1.7 ....", "not a model file: this is a PDF", "neocog train"),
+        (b"\x93NUMPY\x01\0v\0{'descr'", r"a NumPy array \(\.npy\)", ""),
+        (bytes(range(200, 256)) * 4, r"not a model file: it begins with b'\\xc8", "neocog train"),
+    ],
+)
+def test_files_of_other_kinds_are_called_by_their_name(tmp_path, content, kind, hint):
+    path = tmp_path / "a"
+    refused(path, content, kind)
+    with pytest.raises(FormatError, match="not a model file") as caught:
+        load(path)
+    assert re.search(hint, caught.value.hint)
+    assert "header of" not in str(caught.value)
 
 
 def test_safetensors_from_elsewhere_are_refused_with_a_way_on(tmp_path):

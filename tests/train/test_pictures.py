@@ -62,6 +62,68 @@ def test_peaks_of_pictures(make_model, files):
     assert model.peaks(files[0])[0].shape == (1, 3)
 
 
+def test_file_objects_and_bytes_of_every_kind_are_pictures(make_model, files):
+    model = make_model()
+    want = model(files)
+    data = [path.read_bytes() for path in files]
+    assert (model([io.BytesIO(one) for one in data]) == want).all()
+    assert (model(list(map(bytearray, data))) == want).all()
+    assert (model(tuple(map(memoryview, data))) == want).all()
+    for make in (io.BytesIO, bytearray, memoryview):
+        assert (model(make(data[0])) == want[:1]).all()
+    opened = [path.open("rb") for path in files]
+    assert (model(opened[0]) == want[:1]).all()
+    assert (model(opened[1:]) == want[1:]).all()
+    assert (model(path.open("rb") for path in files) == want).all()
+    assert (model([files[0], data[1], io.BytesIO(data[2])]) == want[:3]).all()
+
+
+def test_a_view_of_an_array_stays_an_array(make_model, toy):
+    class InFile:
+        def read(self):
+            raise AssertionError("not asked for")
+
+        def __array__(self, dtype=None, copy=None):
+            return toy[0]
+
+    model = make_model()
+    assert (model(InFile()) == model(toy[0])).all()
+    assert (model(memoryview(toy[0])) == model(toy[0])).all()
+
+
+def test_the_same_open_image_many_times_is_read_by_one_thread(make_model, files):
+    model = make_model()
+    with Image.open(files[0]) as image:
+        assert (model([image] * 20) == model(files[:1])).all()
+
+
+def test_what_is_no_picture_is_told_with_a_way_on(make_model, files):
+    model = make_model()
+    for wrong, message in (
+        ("https://a.b/c.jpg", r"^https://a\.b/c\.jpg: URLs are not loaded\n  hint: download it first"),
+        (files[0].parent, r"Is a directory\n  hint: .*glob\.glob"),
+        (str(files[0].parent / "*.png"), r"no such file\n  hint: if it is a pattern"),
+        ("", "an empty text is no path"),
+        (Image.new("RGB", (0, 5)), "at least 1 x 1 pixels was needed, got 5 x 0"),
+        (files[0].open(encoding="utf-8"), r"its read\(\) gives no bytes"),
+    ):
+        with pytest.raises(DataError, match=message):
+            model.predict(wrong)
+
+
+def test_an_array_of_another_size_gets_the_hint_that_pictures_are_resized(make_model):
+    model = make_model()
+    for shape in ((9, 13, 3), (40, 9, 13, 1), (9, 13)):
+        with pytest.raises(
+            ShapeError, match=r"a path or a Pillow image is brought to the shape \(6, 6, 1\), an array is not"
+        ):
+            model.predict_proba(np.zeros(shape, np.uint8))
+    with pytest.raises(ShapeError, match=r"pass a batch: images\[None\]"):
+        model.predict_proba(np.zeros((6, 6), np.uint8))
+    with pytest.raises(ShapeError, match=r"transpose\(0, 2, 3, 1\)"):
+        model.predict_proba(np.zeros((5, 1, 6, 6), np.uint8))
+
+
 def test_pillow_images_are_pictures(make_model, files):
     images = [Image.open(path) for path in files]
     model = make_model()

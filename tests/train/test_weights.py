@@ -44,6 +44,29 @@ def test_two_names_for_one_parameter_are_refused(make_model):
         model.load_state_dict(state)
 
 
+@pytest.mark.parametrize("prefix", ["0.", "1.", "model.0.", "1.module.", "0.1.", "net.2.model."])
+def test_a_prefix_with_a_number_is_not_left_out_but_the_message_says_how(make_model, prefix):
+    model, other = make_model(seed=1), make_model(seed=2)
+    state = {prefix + name: value for name, value in model.state_dict().items()}
+    with pytest.raises(ShapeError, match="names of the parameters must be those of the network") as caught:
+        other.load_state_dict(state)
+    assert caught.value.hint.startswith(f"all names begin with '{prefix}', pass them without: {{name.remove")
+    other.load_state_dict(eval(caught.value.hint.partition("without: ")[2], {"state": state}))
+    assert same(other, model)
+
+
+def test_a_network_behind_a_number_beside_other_tensors_is_found(make_model):
+    """As in torch.nn.Sequential(Normalize(), net)."""
+    model, other = make_model(seed=1), make_model(seed=2)
+    state = {f"1.{name}": value for name, value in model.state_dict().items()}
+    state |= {"0.mean": np.zeros(1), "0.std": np.ones(1)}
+    with pytest.raises(ShapeError, match=r"own names are there, behind '1\.': pass") as caught:
+        other.load_state_dict(state)
+    recipe = caught.value.hint.partition(": pass ")[2].partition(";")[0]
+    other.load_state_dict(eval(recipe, {"state": state}))
+    assert same(other, model)
+
+
 def test_missing_and_unexpected_names_are_listed(make_model):
     model = make_model()
     state = {f"module.{name}": value for name, value in model.state_dict().items() if name != "0.bias"}

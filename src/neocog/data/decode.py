@@ -7,8 +7,8 @@ Limits. A file is told by its first bytes (`formats.py`) before more of it is re
 of more than MAX_PIXELS are refused, because of the memory that they take, with two exceptions: WebP, whose decoder
 takes twice as much for a pixel, ends at half of that. And a JPEG that lies in its file in one scan, as cameras write
 them, may have MAX_JPEG_PIXELS: above MAX_PIXELS it is decoded at half of its height and width, in a quarter of the
-memory, and is from then on an image of that size. JPEG's other scales, and this one for smaller images, are not used:
-they would change the pixels with the size asked for.
+memory, and is from then on an image of that size. So is a Pillow image of one, if it is not loaded yet. JPEG's other
+scales, and this one for smaller images, are not used: they would change the pixels with the size asked for.
 
 What this file will not do: colour profiles (ICC) are ignored, as in torchvision, Keras and timm; damage inside of a
 JPEG's compressed data that the decoder can step over is not noticed, a missing end is.
@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import io
 import os
-import re
 from contextlib import closing
 from typing import Any, BinaryIO, NamedTuple, TypeAlias, cast, overload
 
@@ -28,14 +27,16 @@ from PIL import Image, ImageOps
 
 from neocog.data.arrays import check_image
 from neocog.data.channels import to_channels
-from neocog.data.formats import HEAD, count_scans, foreign, is_rare_jpeg, open_as, recognise, webp_size
+from neocog.data.faults import JPEG_SIDE, closed_image, failed, too_large, unknown, unreadable_picture
+from neocog.data.faults import unreadable_file as unreadable_file
+from neocog.data.formats import HEAD, count_scans, is_rare_jpeg, open_as, recognise, webp_size
 from neocog.data.png import apply_wide_key, has_wide_key, mended_key
 from neocog.data.resize import DEFAULT_RESIZE, Images, ImageSize, ResizeRule, image_to_array, resize_array, resize_image
 from neocog.data.walk import IMAGE_EXTENSIONS as IMAGE_EXTENSIONS
 from neocog.errors import DataError, NeocogError
-from neocog.reading import open_file
+from neocog.reading import expanded, open_file
 
-ImageSource: TypeAlias = bytes | str | os.PathLike[str] | BinaryIO
+ImageSource: TypeAlias = bytes | bytearray | memoryview | str | os.PathLike[str] | BinaryIO
 
 MAX_PIXELS = 89_478_485
 """Pixels above which an image is refused, or decoded at half of its size: 256 MiB of RGB."""
@@ -48,19 +49,10 @@ MAX_BYTES = 1 << 29
 
 _WEBP_SHARE = 2  # the decoder of WebP holds two canvases of four bytes a pixel beside the image and a copy of it
 _SCANS = 100  # of a progressive JPEG, ten times what encoders write
-_BYTES_A_PIXEL = 16  # at most, of memory for decoding
 _ORIENTATION = 0x0112  # EXIF tag
 _QUARTER_TURNS = (5, 6, 7, 8)  # EXIF orientations that swap height and width
 _TURNS = range(2, 9)  # those that change anything
-
-_TIFF_TAGS = range(254, 534)
-
-# how Pillow says that a file is sound, and its feature not known; it has no type of error for that
-_UNSUPPORTED = re.compile(
-    r"unsupported|not supported|cannot handle|not available|unknown pixel mode|unknown data organization"
-    r"|unrecogni[sz]ed (raw|image) mode",
-    re.IGNORECASE,
-)
+_SPELT = {"WEBP": "WebP"}  # as its authors write it
 
 
 class Header(NamedTuple):
@@ -104,8 +96,8 @@ def decode_image(
     """Read an image and bring it to the size and channels that a network takes.
 
     Arguments:
-        source: a path, the bytes of a file, a binary file object, a Pillow image, or an array (H, W), (H, W, C) or
-            (C, H, W), uint8 or floating-point in [0, 1].
+        source: a path ("~" is understood), the bytes of a file, a binary file object, a Pillow image, or an array
+            (H, W), (H, W, C) or (C, H, W), uint8 or floating-point in [0, 1].
         size: height and width in pixels and channels (1 grey, 3 RGB, 4 RGBA).
         resize: "stretch", "crop" or "pad", see resize.py.
         name: what errors call the image; the path by default.
@@ -153,7 +145,7 @@ def fit_image(
     except (NeocogError, MemoryError):
         raise
     except Exception as error:  # a damaged palette or colour key shows here only
-        raise _failed(name, image.format or image.mode, None, error, image.width * image.height) from error
+        raise failed(name, image.format or image.mode, None, error, image.width * image.height) from error
 
 
 def read_image(
@@ -162,7 +154,8 @@ def read_image(
     """Read an image in its own size and mode, upright (EXIF applied), the first frame of an animation.
 
     Arguments:
-        source: a path, the bytes of a file, a binary file object, or a Pillow image (its present frame).
+        source: a path ("~" is understood), the bytes of a file, a binary file object, or a Pillow image (its present
+            frame).
         name: what errors call the image; the path by default.
         max_pixels: an image that would be decoded to more is refused before that.
 
@@ -179,33 +172,6 @@ def read_image(
         return _taken(source, name, max_pixels)
     with closing(_file_of(source, name)) as file:
         return read_open_image(file, name, max_pixels)
-
-
-def read_open_image(file: BinaryIO, name: str, max_pixels: int = MAX_PIXELS) -> Image.Image:
-    """Read an image as `read_image` does, from a file that is open at its start, can be positioned, and stays open.
-
-    Raises:
-        DataError: the file is empty, truncated, no image, or too large; the message calls it `name`.
-        MemoryError: there is not enough of it.
-    """
-    image, form, length = _open(file, name, max_pixels)
-    wide_key = has_wide_key(image)
-    try:
-        image.load()
-        if wide_key:
-            apply_wide_key(image, file)
-    except Exception as error:
-        rare = form == "JPEG" and not isinstance(error, MemoryError) and is_rare_jpeg(file)
-        told = NotImplementedError("a lossless or hierarchical JPEG") if rare else error
-        raise _failed(name, form, length, told, image.width * image.height) from error
-    vars(image).pop("_decoder", None)  # WebP's, with eight bytes a pixel of its own; it has no more to give
-    try:
-        ImageOps.exif_transpose(image, in_place=True)
-    except MemoryError:
-        raise
-    except Exception:  # a damaged EXIF block tells nothing of rotation; the pixels are there
-        pass
-    return image
 
 
 def read_header(path: str | os.PathLike[str]) -> Header:
@@ -231,13 +197,31 @@ def name_of(source: object) -> str:
     return known if isinstance(known, str) else "image"
 
 
-def unreadable_file(name: str, error: OSError | ValueError) -> DataError:
-    """Return what to say of a file that cannot be opened."""
-    if not isinstance(error, OSError):  # a NUL byte, or half of a character, which no path can hold
-        return DataError(f"{name!r}: no file can have this name: {error}")
-    if isinstance(error, FileNotFoundError):
-        return DataError(f"{name}: there is no such file")
-    return DataError(f"{name}: the file cannot be read: {error.strerror or error}")
+def read_open_image(file: BinaryIO, name: str, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """Read an image as `read_image` does, from a file that is open at its start, can be positioned, and stays open.
+
+    Raises:
+        DataError: the file is empty, truncated, no image, or too large; the message calls it `name`.
+        MemoryError: there is not enough of it.
+    """
+    image, form, length = _open(file, name, max_pixels)
+    wide_key = has_wide_key(image)
+    try:
+        image.load()
+        if wide_key:
+            apply_wide_key(image, file)
+    except Exception as error:
+        rare = form == "JPEG" and not isinstance(error, MemoryError) and is_rare_jpeg(file)
+        told = NotImplementedError("a lossless or hierarchical JPEG") if rare else error
+        raise failed(name, form, length, told, image.width * image.height) from error
+    vars(image).pop("_decoder", None)  # WebP's, with eight bytes a pixel of its own; it has no more to give
+    try:
+        ImageOps.exif_transpose(image, in_place=True)
+    except MemoryError:
+        raise
+    except Exception:  # a damaged EXIF block tells nothing of rotation; the pixels are there
+        pass
+    return image
 
 
 def _taken(image: Image.Image, name: str, max_pixels: int) -> Image.Image:
@@ -246,8 +230,25 @@ def _taken(image: Image.Image, name: str, max_pixels: int) -> Image.Image:
     Of a PNG with a colour key of 2, 4 or 3 x 16 bits Pillow does not keep all that is needed. The first two need an
     image that is not loaded yet; of the last only high bytes are compared: near colours are transparent as well.
     """
-    if image.width * image.height > max_pixels:
-        raise _too_large(name, image.width, image.height, max_pixels)
+    pixels = image.width * image.height
+    if not pixels:
+        raise DataError(f"{name}: an image of at least 1 x 1 pixels was needed, got {image.height} x {image.width}")
+    unread = bool(getattr(image, "tile", None))  # Pillow reads the pixels when they are first asked for
+    file: BinaryIO | None = getattr(image, "fp", None) if unread else None
+    if unread and (file is None or getattr(file, "closed", False)):
+        raise closed_image(name)
+    if file is not None and pixels > MAX_PIXELS and image.format in ("JPEG", "MPO") and not image.tell():
+        file.seek(0)  # where Pillow found it
+        return read_open_image(file, name, max_pixels)
+    if pixels > max_pixels:
+        kind, hint = "a Pillow image", "make it smaller"
+        if (
+            image.format in ("JPEG", "MPO")
+            and MAX_PIXELS < pixels <= MAX_JPEG_PIXELS
+            and "progressive" not in image.info
+        ):
+            kind, hint = "a Pillow image that is loaded", "pass its path, or make it smaller"
+        raise too_large(name, kind, image.size, max_pixels, hint)
     try:
         key = mended_key(image)
         if isinstance(key, tuple) and max(key, default=0) > 0xFF:
@@ -257,14 +258,16 @@ def _taken(image: Image.Image, name: str, max_pixels: int) -> Image.Image:
             image = image.copy()
             image.info["transparency"] = key
     except Exception as error:
-        raise _failed(name, image.format or image.mode, None, error, image.width * image.height) from error
+        if isinstance(error, ValueError) and "closed" in str(error):
+            raise closed_image(name) from error
+        raise failed(name, image.format or image.mode, None, error, pixels) from error
     if _orientation(image) not in _TURNS:
         return image
     try:
         return ImageOps.exif_transpose(image)
     except MemoryError:
         raise
-    except Exception:  # as in read_image
+    except Exception:  # as in _read
         return image
 
 
@@ -273,21 +276,28 @@ def _file_of(source: ImageSource, name: str) -> BinaryIO:
 
     A stream stays open; what is closed is what was made here.
     """
-    if isinstance(source, bytes):
-        return io.BytesIO(source)
+    if isinstance(source, bytes | bytearray | memoryview):
+        return io.BytesIO(bytes(source))
     if isinstance(source, str | os.PathLike):
         try:
-            return open_file(source)
+            return open_file(expanded(source))
         except (OSError, ValueError) as error:
-            raise unreadable_file(name, error) from error
+            raise unreadable_picture(name, error) from error
     try:
         head = _upto(source, HEAD)
         sound = not head or recognise(head) is not None
         content = head + _upto(source, MAX_BYTES + 1 - len(head)) if sound else b""
-    except (OSError, ValueError) as error:  # ValueError: it is closed
-        raise DataError(f"{name}: the stream cannot be read: {error}") from error
+        at_end = sound and not content and _position(source) > 0
+    except (OSError, ValueError, TypeError) as error:  # ValueError: it is closed, or no UTF-8; TypeError: it is text
+        no_bytes = isinstance(error, TypeError | UnicodeError)
+        raise DataError(
+            f"{name}: the stream cannot be read: {'its read() gives no bytes' if no_bytes else error}",
+            hint='open the file in binary mode: open(path, "rb")' if no_bytes else None,
+        ) from error
+    if at_end:
+        raise DataError(f"{name}: the file object is at its end already", hint="go back to its start: file.seek(0)")
     if not sound:
-        raise _unknown(name, head, None)
+        raise unknown(name, head, None)
     return io.BytesIO(content)
 
 
@@ -297,6 +307,11 @@ def _upto(stream: BinaryIO, most: int) -> bytes:
         blocks.append(block)
         missing -= len(block)
     return b"".join(blocks)
+
+
+def _position(stream: BinaryIO) -> int:
+    seekable = getattr(stream, "seekable", None)  # which a stream of somebody's own may lack
+    return stream.tell() if seekable is not None and seekable() else 0
 
 
 class _Undescribed:
@@ -324,23 +339,27 @@ def _open(file: BinaryIO, name: str, max_pixels: int) -> tuple[Image.Image, str,
         raise DataError(f"{name}: the file is empty (0 bytes), not an image")
     form = recognise(head)
     if form is None:
-        raise _unknown(name, head, length)
+        raise unknown(name, head, length)
     if length > MAX_BYTES:
         found = "more" if length == MAX_BYTES + 1 else f"{length:,}"  # of a stream no more was read
         raise DataError(f"{name}: an image file may hold {MAX_BYTES:,} bytes, found {found}")
     most = max_pixels // _WEBP_SHARE if form == "WEBP" else max_pixels
     if form == "WEBP" and (told := webp_size(head)) is not None and told[0] * told[1] > most:
-        raise _too_large(name, *told, most)
+        raise _too_large(name, "a WebP", told, most, max_pixels)
     try:
         image = open_as(form, cast(BinaryIO, _Undescribed(file)) if form == "TIFF" else file)
     except Exception as error:
-        raise _failed(name, form, length, error, 0) from error
+        raise failed(name, form, length, error, 0) from error
     width, height = image.size
-    if form == "JPEG" and width * height > MAX_PIXELS and _in_one_scan(image, file):
-        image.draft(None, (width // 2, height // 2))
-        most = min(4 * max_pixels, MAX_JPEG_PIXELS)
+    kind = f"a {_SPELT.get(form, form)}"
+    if form == "JPEG" and width * height > MAX_PIXELS:
+        if _in_one_scan(image, file):
+            image.draft(None, (width // 2, height // 2))
+            kind, most = "a baseline JPEG", min(4 * max_pixels, MAX_JPEG_PIXELS)
+        else:
+            kind = "a progressive JPEG" if "progressive" in image.info else "a JPEG in several scans"
     if width * height > most:
-        raise _too_large(name, width, height, most)
+        raise _too_large(name, kind, (width, height), most, max_pixels)
     if form == "JPEG" and "progressive" in image.info and (scans := count_scans(file)) > _SCANS:
         raise DataError(
             f"{name}: a progressive JPEG may have {_SCANS} scans, found {scans:,}",
@@ -370,65 +389,13 @@ def _orientation(image: Image.Image) -> object:
         return image.getexif().get(_ORIENTATION)
     except MemoryError:
         raise
-    except Exception:  # as in read_image
+    except Exception:  # as in _read
         return None
 
 
-def _too_large(name: str, width: int, height: int, most: int) -> DataError:
-    return DataError(
-        f"{name}: the image is too large, at most {most:,} pixels are decoded, "
-        f"got {height} x {width} = {width * height:,}",
-        hint="make it smaller first",
-    )
-
-
-def _unknown(name: str, head: bytes, length: int | None) -> DataError:
-    known = foreign(head)
-    if known is not None:
-        return DataError(f"{name}: this is {known.kind}", hint=known.hint)
-    size = "it begins" if length is None else f"{length:,} bytes that begin"
-    return DataError(
-        f"{name}: not an image in a known format ({size} with {head[:8]!r})",
-        hint="JPEG, PNG, BMP, GIF, PPM, PGM, TIFF and WebP are read; convert others, such as HEIC, to JPEG",
-    )
-
-
-def _failed(name: str, form: str, length: int | None, error: Exception, pixels: int) -> Exception:
-    """Return what an exception of Pillow means: no memory, a feature that it lacks, a disk that fails, or damage."""
-    if isinstance(error, MemoryError) or "out of memory" in str(error) or not _has_memory(pixels):
-        return MemoryError(f"{name}: not enough memory for an image of {pixels:,} pixels")
-    if isinstance(error, OSError) and error.errno is not None:
-        return unreadable_file(name, error)
-    told = f"Pillow: {type(error).__name__}: {error}"
-    if isinstance(error, Image.DecompressionBombError):
-        return DataError(f"{name}: the image is too large to be decoded", details=(told,), hint="make it smaller first")
-    if _is_lacking(error):
-        return DataError(
-            f"{name}: a kind of {form} that is not supported",
-            details=(told,),
-            hint="open it in an image editor, and save it as JPEG or PNG",
-        )
-    size = "" if length is None else f" ({length:,} bytes)"
-    return DataError(
-        f"{name}: the image is damaged or truncated{size}",
-        details=(told,),
-        hint="copy the file again from its source, or remove it",
-    )
-
-
-def _is_lacking(error: Exception) -> bool:
-    """Whether an exception of Pillow says that the file is sound, and Pillow does not know what it needs."""
-    if isinstance(error, NotImplementedError | ImportError | NameError) or _UNSUPPORTED.search(str(error)):
-        return True
-    cause = error.__cause__  # of a TIFF, the number of its compression, or of a tag that is missing
-    unknown = cause.args[0] if isinstance(cause, KeyError) and cause.args else None
-    return isinstance(unknown, int) and unknown not in _TIFF_TAGS
-
-
-def _has_memory(pixels: int) -> bool:
-    # libjpeg and libwebp call want of memory damage; asking for the memory, without touching it, tells them apart
-    try:
-        np.empty(pixels * _BYTES_A_PIXEL, np.uint8)
-    except MemoryError:
-        return False
-    return True
+def _too_large(name: str, kind: str, size: tuple[int, int], most: int, max_pixels: int) -> DataError:
+    fits = max(size) <= JPEG_SIDE and size[0] * size[1] <= min(4 * max_pixels, MAX_JPEG_PIXELS)
+    larger = fits and size[0] * size[1] > MAX_PIXELS  # which is where a JPEG is decoded at half of its size
+    would = larger or (fits and kind == "a WebP" and size[0] * size[1] <= max_pixels)
+    hint = "save it as a baseline JPEG, or make it smaller" if would and "baseline" not in kind else "make it smaller"
+    return too_large(name, kind, size, most, hint)

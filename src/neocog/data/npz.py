@@ -26,7 +26,7 @@ from neocog.data.dataset import Source
 from neocog.data.room import cannot_read, check_room
 from neocog.errors import DataError, FormatError
 from neocog.model import limits
-from neocog.reading import open_file
+from neocog.reading import expanded, open_file
 
 _CLASSES_AN_IMAGE, _CLASSES_AT_LEAST = 10, 100  # labels beyond are no class numbers
 _SUFFIXES = {"train": ("train",), "validation": ("val", "validation", "valid"), "test": ("test",)}
@@ -50,7 +50,7 @@ def read_npz(path: str | Path) -> Source:
         FormatError: the file is damaged, truncated, of another kind, or holds objects.
         DataError: arrays are missing, do not fit together, or do not fit into memory.
     """
-    path = Path(path)
+    path = expanded(path)
     try:
         file = open_file(path)
     except (OSError, ValueError) as error:  # ValueError: no file can have this name

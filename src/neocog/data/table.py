@@ -28,6 +28,7 @@ from neocog.data.parts import SPLIT_NAMES, part_name
 from neocog.data.records import Record, damage, first_line_names, read_columns, read_records
 from neocog.data.walk import LeftOut, Walk, has_image_ending, listed
 from neocog.errors import DataError, FormatError
+from neocog.reading import expanded
 from neocog.text import printable
 
 TABLE_EXTENSIONS = (".csv", ".tsv", ".jsonl")
@@ -103,7 +104,7 @@ def read_table(path: str | Path) -> Source:
     Example:
         source = read_table("labels.csv")    # path,label
     """
-    path = Path(path)
+    path = expanded(path)
     tables = {"unsplit": path}
     return _source(path.parent, path.name, tables, complete=path.name.lower() in METADATA_NAMES)
 
@@ -118,7 +119,7 @@ def read_metadata(folder: str | Path, *, others: Collection[str] = ()) -> Source
     Raises:
         FormatError, DataError: as `read_table`; no table labels images.
     """
-    folder = Path(folder)
+    folder = expanded(folder)
     found = find_metadata(folder)
     # A table that labels nothing is read for its error, which says what columns are needed.
     tables = found.labelling or {"unsplit": next(iter(found.ignored), folder / METADATA_NAMES[0])}

@@ -13,7 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neocog.errors import DataError, NeocogWarning, SettingError, ShapeError
-from neocog.model.graph import UNKNOWN_LIMIT, Graph
+from neocog.model.graph import Graph
+from neocog.model.images import check_batch
+from neocog.model.images import check_values as check_values
 from neocog.model.layers import Conv2d, ReLU
 from neocog.model.losses import CrossEntropy, Loss, MeanSquaredError
 from neocog.model.optimizers import Optimizer
@@ -205,25 +207,10 @@ def check_images(graph: Graph, images: NDArray[np.generic]) -> Images:
         ShapeError: the images are not of the network's size.
         DataError: the values are neither uint8 nor floating-point.
     """
-    want = (graph.input.height, graph.input.width, graph.input.channels)
-    images = np.asarray(images)
-    if images.ndim == 3 and want[2] == 1 and images.shape[1:] == want[:2]:
-        images = images[..., None]
-    if images.ndim != 4 or images.shape[1:] != want:
-        hint = "pass a batch: images[None] makes one of a single image" if images.shape == want else None
-        if images.ndim == 4 and images.shape[1:] == (want[2], *want[:2]):
-            hint = "these look like (N, channels, height, width): pass images.transpose(0, 2, 3, 1)"
-        raise ShapeError(
-            f"images must have the shape (N, {want[0]}, {want[1]}, {want[2]}), got {images.shape}", hint=hint
-        )
+    images = check_batch(graph, images)
     if images.dtype == np.uint8:
         return np.ascontiguousarray(images, dtype=np.uint8)
-    if images.dtype.kind == "f":
-        return np.ascontiguousarray(images, dtype=np.float32)
-    raise DataError(
-        f"images must be uint8 or floating-point, got {images.dtype}",
-        hint="uint8 runs from 0 to 255, floating-point from 0 to 1",
-    )
+    return np.ascontiguousarray(images, dtype=np.float32)
 
 
 def check_targets(graph: Graph, loss: Loss, targets: NDArray[np.generic], count: int) -> NDArray[np.generic]:
@@ -262,31 +249,3 @@ def _label_hint(labels: NDArray[np.generic]) -> str:
     if labels.dtype.kind == "f":
         return "pass labels.astype(int), if they are whole numbers"
     return "number the classes: names, labels = np.unique(labels, return_inverse=True)"
-
-
-def check_values(graph: Graph, images: Images) -> Images:
-    """Return floating-point images back if they can be what the network takes: in [0, 1], where it normalises them
-    itself; else also normalised by the caller.
-
-    Raises:
-        DataError: they hold NaN, run to 255, or are normalised already where the network does it: it would answer, and
-            mean nothing.
-    """
-    if images.dtype == np.uint8 or not images.size:
-        return images
-    low, high = float(images.min()), float(images.max())
-    if not np.isfinite(low + high):
-        raise DataError("the images hold NaN or infinite values")
-    lowest, highest = graph.normalisation.value_limits
-    if lowest <= low and high <= highest:
-        return images
-    value = f"down to {low:g}" if low < lowest else f"up to {high:g}"
-    if max(-low, high) > UNKNOWN_LIMIT or graph.normalisation.is_identity:
-        raise DataError(
-            f"floating-point images must run from 0 to 1, got values {value}",
-            hint="pass them as uint8, or divide them by 255",
-        )
-    raise DataError(
-        f"floating-point images must run from 0 to 1, since this model normalises them by itself, got values {value}",
-        hint="pass them as they were before they were normalised; images.clip(0, 1) cuts off what resizing overshot",
-    )

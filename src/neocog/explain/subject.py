@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from neocog.errors import DataError, SettingError, ShapeError
-from neocog.model.graph import UNKNOWN_LIMIT, Graph, Node
+from neocog.data.decode import decode_image
+from neocog.data.picture import Picture, is_picture
+from neocog.data.resize import DEFAULT_RESIZE, ImageSize
+from neocog.errors import SettingError
+from neocog.model.graph import Graph, Node
+from neocog.model.images import check_image, check_values
 from neocog.model.layers import Layer
 from neocog.model.shapes import ImageShape
 
@@ -103,46 +107,22 @@ def check_index(name: str, value: int, count: int) -> int:
     return int(value)
 
 
-def one_image(model: Subject, image: NDArray[Any]) -> NDArray[Any]:
+def one_image(model: Subject, image: NDArray[Any] | Picture) -> NDArray[Any]:
     """Return one image as a batch (1, H, W, C) of uint8, or of float64 in [0, 1].
 
     Arguments:
         model: which images it takes.
-        image: (H, W, C), (H, W) if grey, or a batch of one.
+        image: (H, W, C), (H, W) if grey, or a batch of one. Or a picture, brought to the network's size as `predict`
+            does: a path, the bytes of a file, a file object, or a Pillow image.
 
     Raises:
-        ShapeError, DataError: it is not of the network's size, or of another type.
+        ShapeError, DataError: it is not of the network's size, of another type, or cannot be read.
     """
-    shape = model.graph.input
-    want = (shape.height, shape.width, shape.channels)
-    image = np.asarray(image)
-    if image.shape == want[:2] and want[2] == 1:
-        image = image[..., None]
-    if image.shape == want:
-        image = image[None]
-    if image.shape != (1, *want):
-        raise ShapeError(f"the image must have the shape {want}, got {image.shape}", hint="pass one image, not a batch")
-    if image.dtype == np.uint8:
-        return image
-    if image.dtype.kind != "f":
-        raise DataError(
-            f"the image must be uint8 or floating-point, got {image.dtype}",
-            hint="uint8 runs from 0 to 255, floating-point from 0 to 1",
-        )
-    image = image.astype(np.float64)
-    low, high = float(image.min()), float(image.max())
-    if not np.isfinite(low + high):
-        raise DataError("the image holds NaN or infinite values")
-    lowest, highest = model.graph.normalisation.value_limits
-    if lowest <= low and high <= highest:
-        return image
-    value = f"down to {low:g}" if low < lowest else f"up to {high:g}"
-    if max(-low, high) > UNKNOWN_LIMIT or model.graph.normalisation.is_identity:
-        raise DataError(
-            f"a floating-point image must run from 0 to 1, got values {value}",
-            hint="pass it as uint8, or divide it by 255",
-        )
-    raise DataError(
-        f"a floating-point image must run from 0 to 1, since this model normalises it by itself, got values {value}",
-        hint="pass it as it was before it was normalised",
-    )
+    if isinstance(image, list | tuple) and len(image) == 1 and is_picture(image[0]):
+        image = image[0]
+    if is_picture(image):
+        shape = model.graph.input
+        size = ImageSize(shape.height, shape.width, shape.channels)
+        return decode_image(cast(Picture, image), size, getattr(model, "resize", DEFAULT_RESIZE))[None]
+    batch = check_image(model.graph, cast(NDArray[Any], image))
+    return batch if batch.dtype == np.uint8 else check_values(model.graph, batch.astype(np.float64))

@@ -43,6 +43,9 @@ MAX_FILE = 3 * (4 << 30) + MAX_TRAINING_HEADER
 MAX_NESTING = 100
 """How deep JSON may nest; what neocog writes stays below half of it, however deep Sequentials do."""
 
+HEAD = 64
+"""Bytes of a file's start that tell what else it is, where it is no safetensors file."""
+
 COPIES = 4
 """Of a file's bytes that are in memory while it is read: the file, what the safetensors library makes of it, arrays."""
 
@@ -259,11 +262,18 @@ def _read_header(path: Path, file: BinaryIO, most: int) -> tuple[bytes, dict[str
     if len(start) < 8:
         raise FormatError(f"{path} is {'empty' if not start else 'truncated'}: a model file begins with 8 bytes")
     (length,) = struct.unpack("<Q", start)
+    head = start + file.read(HEAD - len(start))
+    file.seek(len(start))
+    if length > most or head[8:9] not in (b"{", b""):  # a header is a JSON object
+        from neocog.train.foreign import kind_of_file  # with Pillow, which nothing else here needs
+
+        other = kind_of_file(path, head)
+        if other is not None:
+            raise other
     if length > most:
         raise FormatError(
             f"{path} is not a safetensors file: its first 8 bytes announce a header of {length:,} bytes "
-            f"(at most {most:,})",
-            hint=_foreign_hint(start),
+            f"(at most {most:,})"
         )
     there = os.fstat(file.fileno()).st_size - len(start)
     text = file.read(length) if length <= there else b""
@@ -271,12 +281,6 @@ def _read_header(path: Path, file: BinaryIO, most: int) -> tuple[bytes, dict[str
         raise FormatError(f"{path} is truncated: {length:,} bytes of header were expected, {there:,} are there")
     header = parse_json(text, f"{path}: the header")
     return text, header
-
-
-def _foreign_hint(start: bytes) -> str | None:
-    if start.startswith((b"PK\x03\x04", b"\x80\x02", b"\x80\x04", b"\x80\x05")):
-        return "this looks like a PyTorch or pickle file, which neocog does not open: those can run code"
-    return "this looks like an HDF5 (Keras) file" if start.startswith(b"\x89HDF") else None
 
 
 def parse_json(text: bytes | str, where: str) -> dict[str, Any]:

@@ -239,8 +239,8 @@ class Model:
 
         Arguments:
             images: (N, height, width, channels), uint8 or floating-point in [0, 1]; grey images may be (N, H, W). Or
-                pictures, brought to the network's size as its own were: a path, the bytes of a file, a Pillow image,
-                or a list of these.
+                pictures, brought to the network's size as its own were: a path, a file object, the bytes of a file, a
+                Pillow image, or a list of these.
 
         Raises:
             ShapeError, DataError: the images are not of the network's size, of another type, or cannot be read.

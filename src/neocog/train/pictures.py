@@ -1,4 +1,4 @@
-"""What callers hand a model to look at: arrays, or pictures (files, their bytes, Pillow images), in pieces.
+"""What callers hand a model to look at: arrays, or pictures (see `neocog.data.picture`), in pieces.
 
 A picture becomes pixels by the one decoder, `neocog.data.decode`, at the model's size and by its resize rule.
 """
@@ -11,20 +11,18 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from neocog.data.decode import decode_image
 from neocog.data.parallel import map_in_order, worker_count
+from neocog.data.picture import Picture, is_picture
 from neocog.data.resize import ImageSize, ResizeRule
 from neocog.engines.base import Images, check_images, check_values
 from neocog.errors import DataError
 from neocog.model.graph import Graph
 from neocog.model.limits import memory_values, shown
 from neocog.model.shapes import ImageShape
-from neocog.reading import expanded
 
-Picture: TypeAlias = "str | os.PathLike[str] | bytes | Image.Image"
-AnyImages: TypeAlias = "NDArray[np.generic] | Picture | Sequence[Picture]"
+AnyImages: TypeAlias = NDArray[np.generic] | Picture | Sequence[Picture]
 """What a model can be asked about."""
 
 PIECES = (256, 64, 8)
@@ -85,22 +83,18 @@ def checked_arrays(graph: Graph, images: Any) -> Images:
     return check_values(graph, check_images(graph, images))
 
 
-def _is_picture(value: object) -> bool:
-    return isinstance(value, str | os.PathLike | bytes | Image.Image)
-
-
 def _pictures(images: Any) -> list[Picture] | None:
     """Return the pictures that were handed in; None where it is an array."""
-    if _is_picture(images):
+    if is_picture(images):
         return [images]
     if isinstance(images, Iterator):  # such as Path.glob gives
         images = list(images)
     elif isinstance(images, np.ndarray) and images.ndim == 1 and images.dtype.kind in "UO":
         images = images.tolist()
-    if not isinstance(images, list | tuple) or not images or not any(map(_is_picture, images)):
+    if not isinstance(images, list | tuple) or not images or not any(map(is_picture, images)):
         return None
     for place, image in enumerate(images):
-        if not _is_picture(image):
+        if not is_picture(image):
             raise DataError(
                 f"images must all be files, or all be arrays, got {shown(type(image).__name__)} at place {place}"
             )
@@ -109,13 +103,14 @@ def _pictures(images: Any) -> list[Picture] | None:
 
 def _decoded(graph: Graph, resize: ResizeRule, pictures: list[Picture], size: int) -> Iterator[Images]:
     wanted = ImageSize(graph.input.height, graph.input.width, graph.input.channels)
-    workers = 0 if len(pictures) == 1 else worker_count()
+    # The same file object or image twice: two threads would read from one position.
+    shared = len(set(map(id, pictures))) < len(pictures)
+    workers = 0 if len(pictures) == 1 or shared else worker_count()
 
     def decode(item: tuple[int, Picture]) -> NDArray[np.uint8]:
         place, picture = item
-        if isinstance(picture, str | os.PathLike):
-            return decode_image(expanded(picture), wanted, resize)
-        return decode_image(picture, wanted, resize, name=None if len(pictures) == 1 else f"image {place}")
+        named = len(pictures) == 1 or isinstance(picture, str | os.PathLike)
+        return decode_image(picture, wanted, resize, name=None if named else f"image {place}")
 
     numbered = list(enumerate(pictures))
     for start in range(0, len(pictures), size):

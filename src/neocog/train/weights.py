@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from neocog.data.identity import Identities
 from neocog.engines.base import Array, State
-from neocog.errors import SettingError
+from neocog.errors import SettingError, ShapeError
 from neocog.model.graph import Graph
 from neocog.model.limits import shown
 from neocog.model.parameters import from_pytorch, parameters_of
@@ -116,8 +116,11 @@ def from_state_dict(graph: Graph, state: Any) -> dict[str, NDArray[np.generic]]:
     arrays = as_arrays(state)
     plain = plain_names(arrays)
     found = {plain[name]: value for name, value in arrays.items()}
-    if found.keys() != wanted.keys():  # whoever takes them lists what is missing, rather than a shape
-        return found
+    if found.keys() != wanted.keys():
+        hint = _prefix_hint(arrays, wanted)
+        if hint is not None:
+            raise ShapeError("the names of the parameters must be those of the network", hint=hint)
+        return found  # whoever takes them lists what is missing, rather than a shape
     return {name: from_pytorch(wanted[name], value) for name, value in found.items()}
 
 
@@ -127,6 +130,25 @@ def split_identities(state: Any) -> tuple[Any, Identities | None]:
         return state, None
     identities = np.unique(np.asarray(state[LEARNT_FROM]).astype(np.uint64))
     return {name: value for name, value in state.items() if name != LEARNT_FROM}, identities
+
+
+def _prefix_hint(names: Collection[str], wanted: Collection[str]) -> str | None:
+    """Say how to get at the network's parameters where they are there, behind a prefix with a number.
+
+    Such as "1." of torch.nn.Sequential(Normalize(), net). It is not left out unasked: layers are known by numbers.
+    """
+    first = next(iter(wanted), "")
+    for prefix in (name.removesuffix(first) for name in names if first and name.endswith(f".{first}")):
+        inside = [name.removeprefix(prefix) for name in names if name.startswith(prefix)]
+        if len(inside) == len(wanted) and {plain_name(name) for name in inside} == set(wanted):
+            cut = f"{{name.removeprefix({prefix!r}): value for name, value in state.items()"
+            if len(inside) == len(names):
+                return f"all names begin with {prefix!r}, pass them without: {cut}}}"
+            return (
+                f"the network's own names are there, behind {prefix!r}: "
+                f"pass {cut} if name.startswith({prefix!r})}}; the rest counts for nothing here"
+            )
+    return None
 
 
 def check_finite(values: Mapping[str, NDArray[np.generic]]) -> None:
