@@ -21,6 +21,16 @@ def emit_contraction(b: Builder, memory: Memory, stage: Contraction, low: Index,
     if blocks.total == 1:
         _emit_items(b, memory, stage, low, high, before, blocks.cut.extent, Place())
         return
+    if stage.items_first:
+        with b.loop(low, high) as (item, _):
+            _emit_blocks(b, memory, stage, item, b.add(item, 1), before)
+    else:
+        _emit_blocks(b, memory, stage, low, high, before)
+
+
+def _emit_blocks(b: Builder, memory: Memory, stage: Contraction, low: Index, high: Index, before: Value | None) -> None:
+    """Write some items block by block of their reduction."""
+    blocks = stage.reduction
     with b.loop(0, blocks.total) as (block, _):
         place, part, _ = _outer(b, blocks, block, Place())
         first, turns = _part(b, blocks, part)

@@ -17,6 +17,7 @@ from neocog.plan.layout import Space
 from neocog.plan.target import Target
 
 NOBODY = 255  # the winner of a window whose largest value a ReLU stopped
+LEAST_REUSE = 4  # register tiles that share a block of a panel, so that it is worth keeping near
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +180,14 @@ class Contraction:
     def items(self) -> int:
         """Number of independent pieces of work."""
         return self.rows.total * self.panels
+
+    @property
+    def items_first(self) -> bool:
+        """Whether each item takes all blocks of the reduction before the next one begins, and not each block all items.
+
+        So a few rows read the weights in the order in which they lie; many find a block of them in the cache.
+        """
+        return self.rows.total < LEAST_REUSE
 
     @property
     def multiply_adds(self) -> int:

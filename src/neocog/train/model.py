@@ -88,6 +88,8 @@ class Model:
             net, input_shape, Normalisation(check_numbers("mean", mean), check_numbers("std", std))
         )
         self.class_names: tuple[str, ...] = check_names(class_names, self.graph.output.features)
+        self.images_at_once: int = piece_size(self.graph)
+        """How many images the engine gets at a time, so that memory stays bounded; of large images fewer."""
         self.seed: int = check_seed(seed)
         self.resize: ResizeRule = check_rule(resize)
         self._engine: str | Engine = engine
@@ -228,11 +230,6 @@ class Model:
         return format_summary(self.graph)
 
     # -- answers ------------------------------------------------------------------------------------------------------
-
-    @property
-    def images_at_once(self) -> int:
-        """How many images the engine gets at a time, so that memory stays bounded; for large images fewer."""
-        return piece_size(self.graph)
 
     def __call__(self, images: AnyImages) -> Array:
         """Return the logits (N, outputs) of images.

@@ -85,6 +85,8 @@ def checked_arrays(graph: Graph, images: Any) -> Images:
 
 def _pictures(images: Any) -> list[Picture] | None:
     """Return the pictures that were handed in; None where it is an array."""
+    if isinstance(images, np.ndarray) and images.ndim > 1:  # the usual case, and quick
+        return None
     if is_picture(images):
         return [images]
     if isinstance(images, Iterator):  # such as Path.glob gives
