@@ -235,7 +235,7 @@ class _Lock:
         self.close()
 
     def close(self) -> None:
-        """Give the lock up."""
+        """Release the lock."""
         if self._handle is not None:
             os.close(self._handle)
             self._handle = None
