@@ -213,8 +213,10 @@ def test_helpers_end_with_a_caller_that_is_killed(tmp_path: Path) -> None:
     environment = {**os.environ, "NEOCOG_CACHE": str(tmp_path)}
     caller = subprocess.Popen([sys.executable, "-c", ENDLESS], env=environment, stdout=subprocess.PIPE, text=True)
     assert caller.stdout is not None
-    helpers = [int(caller.stdout.readline()) for _ in range(4)]  # two of a first round, and two of the next
-    caller.kill()
+    try:
+        helpers = [int(caller.stdout.readline()) for _ in range(4)]  # two of a first round, and two of the next
+    finally:
+        caller.kill()
     helpers += [int(line) for line in caller.communicate(timeout=60)[0].split()]
     deadline = time.monotonic() + 60
     while not all(map(gone, helpers)):
