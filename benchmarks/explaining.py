@@ -26,8 +26,8 @@ from neocog.app.page.server import PageServer, page_file
 from neocog.app.page.session import FIRST, Gallery, Session
 from neocog.data.dataset import Dataset
 from neocog.data.sources import read_source
-from neocog.model.shapes import ImageShape
-from neocog.model.zoo import default_net
+from neocog.nn.shapes import ImageShape
+from neocog.nn.zoo import default_net
 
 ROUNDS = 7
 LOOKED_THROUGH = 10_000

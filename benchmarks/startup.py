@@ -151,8 +151,8 @@ def _save(folder: Path) -> dict[str, object]:
 def _compile(threads: int) -> dict[str, object]:
     from neocog.engines.base import StepSettings
     from neocog.engines.native import NativeEngine
-    from neocog.model.losses import CrossEntropy
-    from neocog.model.optimizers import SGD
+    from neocog.nn.losses import CrossEntropy
+    from neocog.nn.optimizers import SGD
 
     task = make_task(NETWORKS["article"], threads)
     settings = StepSettings(CrossEntropy(), SGD(LEARNING_RATE, momentum=MOMENTUM), len(task.images))

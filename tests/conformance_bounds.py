@@ -28,9 +28,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from conformance_cases import Case
-from neocog.model.graph import Graph, Node, Normalisation
-from neocog.model.layers import AvgPool2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU
-from neocog.model.losses import CrossEntropy
+from neocog.nn.graph import Graph, Node, Normalisation
+from neocog.nn.layers import AvgPool2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU
+from neocog.nn.losses import CrossEntropy
 from neocog.reference import activation, conv, linear, loss, network, pool
 from neocog.reference.taps import image_shape, pad, taps
 

@@ -14,11 +14,11 @@ from hypothesis import assume, settings
 from hypothesis import strategies as st
 
 from neocog.errors import ShapeError
-from neocog.model.graph import Graph, Normalisation, trace
-from neocog.model.layers import AvgPool2d, Conv2d, Dropout, Flatten, Layer, Linear, MaxPool2d, ReLU, Sequential
-from neocog.model.losses import Loss, MeanSquaredError
-from neocog.model.parameters import parameters_of
-from neocog.model.shapes import ImageShape
+from neocog.nn.graph import Graph, Normalisation, trace
+from neocog.nn.layers import AvgPool2d, Conv2d, Dropout, Flatten, Layer, Linear, MaxPool2d, ReLU, Sequential
+from neocog.nn.losses import Loss, MeanSquaredError
+from neocog.nn.parameters import parameters_of
+from neocog.nn.shapes import ImageShape
 from neocog.reference.network import Draw, backward, backward_node, forward, forward_node
 
 EXACT_BITS = 24  # float32 represents every integer up to 2^24

@@ -15,10 +15,10 @@ import numpy as np
 
 from benchmarks.rounds import Call
 from benchmarks.sides import LEARNING_RATE, MOMENTUM, Task
-from neocog.model.graph import Graph, Node
-from neocog.model.layers import AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d, ReLU
-from neocog.model.shapes import ImageShape
-from neocog.model.window import Window
+from neocog.nn.graph import Graph, Node
+from neocog.nn.layers import AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d, ReLU
+from neocog.nn.shapes import ImageShape
+from neocog.nn.window import Window
 
 Values = Mapping[str, Any]
 

@@ -17,24 +17,24 @@ if TYPE_CHECKING:
     from neocog.errors import NeocogWarning as NeocogWarning
     from neocog.errors import SettingError as SettingError
     from neocog.errors import ShapeError as ShapeError
-    from neocog.model import zoo as zoo
-    from neocog.model.layers import AvgPool2d as AvgPool2d
-    from neocog.model.layers import Conv2d as Conv2d
-    from neocog.model.layers import Dropout as Dropout
-    from neocog.model.layers import Flatten as Flatten
-    from neocog.model.layers import Layer as Layer
-    from neocog.model.layers import Linear as Linear
-    from neocog.model.layers import MaxPool2d as MaxPool2d
-    from neocog.model.layers import ReLU as ReLU
-    from neocog.model.layers import Sequential as Sequential
-    from neocog.model.losses import CrossEntropy as CrossEntropy
-    from neocog.model.losses import MeanSquaredError as MeanSquaredError
-    from neocog.model.optimizers import SGD as SGD
-    from neocog.model.optimizers import Adam as Adam
-    from neocog.model.optimizers import AdamW as AdamW
-    from neocog.model.schedules import Constant as Constant
-    from neocog.model.schedules import Cosine as Cosine
-    from neocog.model.schedules import Step as Step
+    from neocog.nn import zoo as zoo
+    from neocog.nn.layers import AvgPool2d as AvgPool2d
+    from neocog.nn.layers import Conv2d as Conv2d
+    from neocog.nn.layers import Dropout as Dropout
+    from neocog.nn.layers import Flatten as Flatten
+    from neocog.nn.layers import Layer as Layer
+    from neocog.nn.layers import Linear as Linear
+    from neocog.nn.layers import MaxPool2d as MaxPool2d
+    from neocog.nn.layers import ReLU as ReLU
+    from neocog.nn.layers import Sequential as Sequential
+    from neocog.nn.losses import CrossEntropy as CrossEntropy
+    from neocog.nn.losses import MeanSquaredError as MeanSquaredError
+    from neocog.nn.optimizers import SGD as SGD
+    from neocog.nn.optimizers import Adam as Adam
+    from neocog.nn.optimizers import AdamW as AdamW
+    from neocog.nn.schedules import Constant as Constant
+    from neocog.nn.schedules import Cosine as Cosine
+    from neocog.nn.schedules import Step as Step
     from neocog.train.callbacks import Callback as Callback
     from neocog.train.callbacks import EarlyStopping as EarlyStopping
     from neocog.train.evaluation import Evaluation as Evaluation
@@ -55,7 +55,7 @@ _HOMES = {
         "SettingError",
         "ShapeError",
     ),
-    "neocog.model.layers": (
+    "neocog.nn.layers": (
         "AvgPool2d",
         "Conv2d",
         "Dropout",
@@ -66,9 +66,9 @@ _HOMES = {
         "ReLU",
         "Sequential",
     ),
-    "neocog.model.losses": ("CrossEntropy", "MeanSquaredError"),
-    "neocog.model.optimizers": ("SGD", "Adam", "AdamW"),
-    "neocog.model.schedules": ("Constant", "Cosine", "Step"),
+    "neocog.nn.losses": ("CrossEntropy", "MeanSquaredError"),
+    "neocog.nn.optimizers": ("SGD", "Adam", "AdamW"),
+    "neocog.nn.schedules": ("Constant", "Cosine", "Step"),
     "neocog.train.callbacks": ("Callback", "EarlyStopping"),
     "neocog.train.evaluation": ("Evaluation",),
     "neocog.train.history": ("History",),
@@ -76,7 +76,7 @@ _HOMES = {
     "neocog.train.modelfile": ("load",),
     "neocog.train.trainer": ("Trainer",),
 }
-_MODULES = {"explain": "neocog.explain", "zoo": "neocog.model.zoo"}
+_MODULES = {"explain": "neocog.explain", "zoo": "neocog.nn.zoo"}
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [  # noqa: RUF022 - in the order of the homes above

@@ -10,7 +10,7 @@ from neocog.app import recipe
 from neocog.data.arrays import ArrayDataset
 from neocog.data.files import FileDataset
 from neocog.data.resize import ImageSize
-from neocog.model.optimizers import SGD, Adam, AdamW
+from neocog.nn.optimizers import SGD, Adam, AdamW
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ import pytest
 
 from benchmarks.networks import NETWORKS, Network
 from benchmarks.sides import HOMES, INFERENCE_SIDES, TRAINING_SIDES, Mode, agreeing_calls, make_task
-from neocog.model.graph import trace
-from neocog.model.layers import AvgPool2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU, Sequential
-from neocog.model.shapes import ImageShape
+from neocog.nn.graph import trace
+from neocog.nn.layers import AvgPool2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU, Sequential
+from neocog.nn.shapes import ImageShape
 from neocog.plan.algorithm import fits_winograd
 
 LAYERS = (

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from conformance_cases import LANDMARKS, networks, real_case, real_cases
 from neocog.engines.base import StepSettings
 from neocog.engines.reference import ReferenceEngine
-from neocog.model.losses import CrossEntropy, MeanSquaredError
-from neocog.model.optimizers import SGD, Adam, AdamW
-from neocog.model.parameters import from_pytorch, parameters_of
+from neocog.nn.losses import CrossEntropy, MeanSquaredError
+from neocog.nn.optimizers import SGD, Adam, AdamW
+from neocog.nn.parameters import from_pytorch, parameters_of
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 

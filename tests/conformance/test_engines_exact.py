@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from conformance_cases import LANDMARKS, exact_cases, exact_count, exact_slopes, examples, integer_case, networks
 from neocog.engines.base import StepSettings
 from neocog.engines.reference import ReferenceEngine
-from neocog.model.optimizers import SGD
+from neocog.nn.optimizers import SGD
 
 
 def check_prediction(engine, case):

@@ -7,7 +7,7 @@ from conformance_bounds import TINY, U
 from conformance_cases import LANDMARKS, integer_steps
 from neocog.engines.base import StepSettings
 from neocog.engines.reference import ReferenceEngine
-from neocog.model.optimizers import SGD, Adam, AdamW
+from neocog.nn.optimizers import SGD, Adam, AdamW
 
 # Powers of two where a rounded g + weight_decay · w would be squared; any numbers elsewhere.
 OPTIMIZERS = {

@@ -6,10 +6,10 @@ import pytest
 from conformance_cases import real_case
 from neocog.engines.base import StepSettings
 from neocog.errors import NeocogError
-from neocog.model.graph import trace
-from neocog.model.layers import Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU, Sequential
-from neocog.model.losses import CrossEntropy
-from neocog.model.optimizers import SGD, Adam
+from neocog.nn.graph import trace
+from neocog.nn.layers import Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU, Sequential
+from neocog.nn.losses import CrossEntropy
+from neocog.nn.optimizers import SGD, Adam
 
 NET = Sequential(Conv2d(5, 2), ReLU(), MaxPool2d(2), Flatten(), Dropout(0.5), Linear(4))
 CASE = real_case(trace(NET, (5, 5, 2)), 3, 1, CrossEntropy(0.1), batch_size=4)

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from conformance_bounds import U, error_bound, gates_are_clear, rms, single_precision_error, within
 from conformance_cases import LANDMARKS, examples, real_case, real_cases
 from neocog.engines.base import StepSettings
-from neocog.model.losses import CrossEntropy, MeanSquaredError
-from neocog.model.optimizers import SGD
+from neocog.nn.losses import CrossEntropy, MeanSquaredError
+from neocog.nn.optimizers import SGD
 from neocog.reference import loss, network
 
 LOSSES = (CrossEntropy(), CrossEntropy(0.1), MeanSquaredError())

@@ -15,10 +15,10 @@ from neocog.engines.native import PEAKS_BATCH, NativeEngine
 from neocog.engines.reference import ReferenceEngine
 from neocog.errors import ShapeError
 from neocog.jit.host import NARROWED, make_target
-from neocog.model.graph import Graph, trace
-from neocog.model.layers import AvgPool2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU, Sequential
-from neocog.model.losses import CrossEntropy
-from neocog.model.parameters import initial_parameters
+from neocog.nn.graph import Graph, trace
+from neocog.nn.layers import AvgPool2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU, Sequential
+from neocog.nn.losses import CrossEntropy
+from neocog.nn.parameters import initial_parameters
 from neocog.plan.planner import plan_program
 from neocog.plan.stages import Chain
 

@@ -14,12 +14,12 @@ from neocog.engines.base import StepSettings
 from neocog.engines.native import NativeEngine
 from neocog.engines.reference import ReferenceEngine
 from neocog.jit.host import NARROWED, make_target
-from neocog.model.graph import Graph, trace
-from neocog.model.layers import Conv2d, Flatten, Linear, MaxPool2d, ReLU, Sequential
-from neocog.model.losses import CrossEntropy, MeanSquaredError
-from neocog.model.optimizers import SGD
-from neocog.model.parameters import initial_parameters
-from neocog.model.shapes import ImageShape
+from neocog.nn.graph import Graph, trace
+from neocog.nn.layers import Conv2d, Flatten, Linear, MaxPool2d, ReLU, Sequential
+from neocog.nn.losses import CrossEntropy, MeanSquaredError
+from neocog.nn.optimizers import SGD
+from neocog.nn.parameters import initial_parameters
+from neocog.nn.shapes import ImageShape
 from neocog.plan import winograd
 from neocog.plan.algorithm import choose_tile
 from neocog.plan.winograd import minimal

@@ -20,12 +20,12 @@ from neocog.engines.reference import ReferenceEngine
 from neocog.errors import NeocogWarning, SettingError
 from neocog.jit import executable
 from neocog.jit.host import NARROWED, host_target, initialise_llvm, make_target
-from neocog.model.graph import Graph, trace
-from neocog.model.layers import AvgPool2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU, Sequential
-from neocog.model.losses import CrossEntropy, MeanSquaredError
-from neocog.model.optimizers import SGD, Adam, AdamW, Optimizer
-from neocog.model.parameters import initial_parameters
-from neocog.model.zoo import article
+from neocog.nn.graph import Graph, trace
+from neocog.nn.layers import AvgPool2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU, Sequential
+from neocog.nn.losses import CrossEntropy, MeanSquaredError
+from neocog.nn.optimizers import SGD, Adam, AdamW, Optimizer
+from neocog.nn.parameters import initial_parameters
+from neocog.nn.zoo import article
 from neocog.plan.planner import plan_program
 from neocog.plan.program import Training
 from neocog.plan.target import Target
@@ -252,11 +252,11 @@ def test_interrupting_a_training_step_leaves_no_thread_spinning() -> None:
         "import numpy as np, _thread, threading\n"
         "from neocog.engines.native import NativeEngine\n"
         "from neocog.engines.base import StepSettings\n"
-        "from neocog.model.graph import trace\n"
-        "from neocog.model.losses import CrossEntropy\n"
-        "from neocog.model.optimizers import SGD\n"
-        "from neocog.model.parameters import initial_parameters\n"
-        "from neocog.model.zoo import article\n"
+        "from neocog.nn.graph import trace\n"
+        "from neocog.nn.losses import CrossEntropy\n"
+        "from neocog.nn.optimizers import SGD\n"
+        "from neocog.nn.parameters import initial_parameters\n"
+        "from neocog.nn.zoo import article\n"
         "g = trace(article(), (28, 28, 1))\n"
         "s = NativeEngine().stepper(g, initial_parameters(g), StepSettings(CrossEntropy(), SGD(), 64), 2)\n"
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
@@ -294,9 +294,9 @@ def test_a_forked_process_answers_too() -> None:
     code = (
         "import os, sys, numpy as np\n"
         "from neocog.engines.native import NativeEngine\n"
-        "from neocog.model.graph import trace\n"
-        "from neocog.model.parameters import initial_parameters\n"
-        "from neocog.model.zoo import article\n"
+        "from neocog.nn.graph import trace\n"
+        "from neocog.nn.parameters import initial_parameters\n"
+        "from neocog.nn.zoo import article\n"
         "g = trace(article(), (12, 12, 1))\n"
         "p = NativeEngine().predictor(g, initial_parameters(g), 2)\n"
         "x = np.ones((3, 12, 12, 1), np.float32); want = p.logits(x).tobytes()\n"
@@ -316,7 +316,7 @@ import os, sys, threading
 import numpy as np
 import neocog as nc
 from neocog.jit import executable
-from neocog.model.zoo import article
+from neocog.nn.zoo import article
 
 executable.WORTH_A_THREAD = 0
 images, labels = np.random.default_rng(0).integers(0, 256, (8, 12, 12, 1), np.uint8), np.arange(8)

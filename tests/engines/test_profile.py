@@ -9,9 +9,9 @@ import pytest
 
 from neocog.engines.profile import profile
 from neocog.errors import SettingError
-from neocog.model.graph import trace
-from neocog.model.parameters import initial_parameters
-from neocog.model.zoo import article
+from neocog.nn.graph import trace
+from neocog.nn.parameters import initial_parameters
+from neocog.nn.zoo import article
 
 
 def test_every_stage_is_timed_and_its_work_counted() -> None:

@@ -8,8 +8,8 @@ from neocog.engines import get_engine
 from neocog.engines.base import StepSettings
 from neocog.engines.reference import CHUNK, ReferenceEngine
 from neocog.errors import SettingError, ShapeError
-from neocog.model.losses import CrossEntropy, MeanSquaredError
-from neocog.model.optimizers import SGD, Adam
+from neocog.nn.losses import CrossEntropy, MeanSquaredError
+from neocog.nn.optimizers import SGD, Adam
 from neocog.reference import loss, network
 
 CASE = real_case(LANDMARKS["two stages"], 4, 1, CrossEntropy(), batch_size=5)

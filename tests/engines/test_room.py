@@ -7,11 +7,11 @@ from neocog.engines import get_engine, room
 from neocog.engines.base import StepSettings
 from neocog.engines.native import NativeEngine
 from neocog.errors import EngineError
-from neocog.model.graph import trace
-from neocog.model.layers import Conv2d, Flatten, Linear, MaxPool2d, Sequential
-from neocog.model.losses import CrossEntropy
-from neocog.model.optimizers import SGD
-from neocog.model.parameters import initial_parameters
+from neocog.nn.graph import trace
+from neocog.nn.layers import Conv2d, Flatten, Linear, MaxPool2d, Sequential
+from neocog.nn.losses import CrossEntropy
+from neocog.nn.optimizers import SGD
+from neocog.nn.parameters import initial_parameters
 
 LARGE = trace(Sequential(Conv2d(16, 1), MaxPool2d(1024), Flatten(), Linear(2)), (4096, 4096, 1))
 

@@ -13,11 +13,11 @@ from conformance_cases import LANDMARKS, networks, real_case
 from neocog.engines import get_engine
 from neocog.engines.base import StepSettings
 from neocog.errors import EngineError, NeocogWarning, SettingError, ShapeError
-from neocog.model.graph import trace
-from neocog.model.layers import Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU, Sequential
-from neocog.model.losses import CrossEntropy
-from neocog.model.optimizers import SGD
-from neocog.model.parameters import initial_parameters, parameters_of, to_pytorch
+from neocog.nn.graph import trace
+from neocog.nn.layers import Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU, Sequential
+from neocog.nn.losses import CrossEntropy
+from neocog.nn.optimizers import SGD
+from neocog.nn.parameters import initial_parameters, parameters_of, to_pytorch
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 engine = importlib.import_module("neocog.engines.torch")

@@ -11,7 +11,7 @@ from neocog.explain.control import ReferenceSubject, randomised, rank_correlatio
 from neocog.explain.gradcam import gradcam
 from neocog.explain.occlusion import occlusion
 from neocog.explain.patches import top_patches
-from neocog.model.parameters import initial_parameters
+from neocog.nn.parameters import initial_parameters
 from neocog.train.model import Model
 
 

@@ -9,7 +9,7 @@ import neocog as nc
 from explain.networks import NETWORKS, make_image, make_model
 from neocog.explain.gradient import conserved, finite_difference, gradients, read_target, route
 from neocog.explain.lesson import lesson_image, lesson_model
-from neocog.model.shapes import ImageShape
+from neocog.nn.shapes import ImageShape
 
 
 @pytest.mark.parametrize("target", ["class:1", "loss:0"])

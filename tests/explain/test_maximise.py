@@ -15,7 +15,7 @@ from neocog.explain.patches import top_patches
 from neocog.explain.receptive import receptive_field
 from neocog.explain.response import response_index, run_to
 from neocog.explain.subject import exact_parameters
-from neocog.model.layers import Conv2d
+from neocog.nn.layers import Conv2d
 
 
 @pytest.mark.parametrize("name", [name for name in NETWORKS if name != "without convolutions"])

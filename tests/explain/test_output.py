@@ -9,7 +9,7 @@ import neocog as nc
 from explain.networks import NETWORKS, make_image, make_model
 from neocog.explain.output import flatten_places, flattened_image, terms_of
 from neocog.explain.trace import trace
-from neocog.model.shapes import ImageShape
+from neocog.nn.shapes import ImageShape
 
 
 @pytest.mark.parametrize("name", NETWORKS)

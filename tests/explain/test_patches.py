@@ -20,7 +20,7 @@ from neocog.explain.patches import Patches, top_patches
 from neocog.explain.receptive import receptive_field
 from neocog.explain.response import quick_maps, response_index, run_to
 from neocog.explain.subject import Subject, exact_parameters, no_progress
-from neocog.model.layers import Conv2d
+from neocog.nn.layers import Conv2d
 
 
 def convolutions(model: Subject) -> list[int]:

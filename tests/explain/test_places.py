@@ -17,8 +17,8 @@ from neocog.explain.places import downsample, moved_by, offered_sizes, shift
 from neocog.explain.receptive import receptive_field
 from neocog.explain.response import response_index
 from neocog.explain.trace import trace
-from neocog.model.graph import Graph
-from neocog.model.shapes import ImageShape
+from neocog.nn.graph import Graph
+from neocog.nn.shapes import ImageShape
 
 
 @given(networks(), st.integers(0, 2**32 - 1), st.integers(-2, 2), st.integers(-2, 2))

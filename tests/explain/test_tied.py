@@ -10,7 +10,7 @@ from explain.networks import NETWORKS, make_image, make_model
 from neocog.explain.lesson import lesson_image, lesson_model
 from neocog.explain.tied import as_fully_connected, cut
 from neocog.explain.trace import trace
-from neocog.model.summary import WeightCounts, weight_counts
+from neocog.nn.summary import WeightCounts, weight_counts
 
 SMALL = [name for name in NETWORKS if name not in ("many filters", "deep")]
 

@@ -9,7 +9,7 @@ import pytest
 
 import neocog as nc
 from neocog.explain.subject import exact_parameters
-from neocog.model.parameters import parameters_of, to_pytorch
+from neocog.nn.parameters import parameters_of, to_pytorch
 
 
 def twin(model: nc.Model) -> Any:

@@ -184,9 +184,9 @@ def test_a_process_killed_while_it_writes_leaves_nothing_behind_after_the_next_s
 PREDICT = """
 import numpy as np
 from neocog.engines.native import NativeEngine
-from neocog.model.graph import trace
-from neocog.model.parameters import initial_parameters
-from neocog.model.zoo import article
+from neocog.nn.graph import trace
+from neocog.nn.parameters import initial_parameters
+from neocog.nn.zoo import article
 graph = trace(article(), (12, 12, 1))
 predictor = NativeEngine().predictor(graph, initial_parameters(graph), 1)
 print(predictor.logits(np.ones((1, 12, 12, 1), np.float32)).tobytes().hex())

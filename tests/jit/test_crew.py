@@ -18,8 +18,8 @@ from neocog.jit import crew, pieces
 from neocog.jit.crew import compile_pieces, helpers_worth
 from neocog.jit.host import host_target
 from neocog.jit.pieces import Piece, split
-from neocog.model.graph import trace
-from neocog.model.zoo import article
+from neocog.nn.graph import trace
+from neocog.nn.zoo import article
 from neocog.plan.planner import plan_program
 
 
@@ -132,9 +132,9 @@ SCRIPT = """
 print("main runs")
 from neocog.engines.native import NativeEngine
 from neocog.jit import crew
-from neocog.model.graph import trace
-from neocog.model.parameters import initial_parameters
-from neocog.model.zoo import article
+from neocog.nn.graph import trace
+from neocog.nn.parameters import initial_parameters
+from neocog.nn.zoo import article
 import numpy as np
 crew.WORTH_A_HELPER = 10_000
 crew.available_threads = lambda: 3
@@ -183,8 +183,8 @@ import os
 from neocog.jit import crew, pieces
 from neocog.emit.program import emit_program
 from neocog.jit.host import host_target
-from neocog.model.graph import trace
-from neocog.model.zoo import article
+from neocog.nn.graph import trace
+from neocog.nn.zoo import article
 from neocog.plan.planner import plan_program
 crew.WORTH_A_HELPER = pieces.FULL = 1
 crew.available_threads = lambda: 3

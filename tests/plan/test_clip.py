@@ -5,10 +5,10 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neocog.model.graph import trace
-from neocog.model.layers import Conv2d, Flatten, Sequential
-from neocog.model.losses import MeanSquaredError
-from neocog.model.optimizers import SGD
+from neocog.nn.graph import trace
+from neocog.nn.layers import Conv2d, Flatten, Sequential
+from neocog.nn.losses import MeanSquaredError
+from neocog.nn.optimizers import SGD
 from neocog.plan.clip import choose_clips, saving_clips
 from neocog.plan.contraction import Axis, Clip, Contraction, Split
 from neocog.plan.planner import plan_program

@@ -6,9 +6,9 @@ import numpy as np
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from neocog.model.layers import Conv2d
-from neocog.model.shapes import ImageShape
-from neocog.model.window import Axis
+from neocog.nn.layers import Conv2d
+from neocog.nn.shapes import ImageShape
+from neocog.nn.window import Axis
 from neocog.plan import correlation, filters
 from neocog.plan.correlation import Correlation
 from neocog.plan.layout import Panels, Space, Tensor

@@ -5,10 +5,10 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neocog.model.graph import trace
-from neocog.model.layers import AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d, ReLU, Sequential
-from neocog.model.window import Axis
-from neocog.model.zoo import article
+from neocog.nn.graph import trace
+from neocog.nn.layers import AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d, ReLU, Sequential
+from neocog.nn.window import Axis
+from neocog.nn.zoo import article
 from neocog.plan.fuse import fuse
 from neocog.plan.live import live_steps, trim_axis
 

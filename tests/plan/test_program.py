@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from neocog.model.graph import Graph, trace
-from neocog.model.layers import AvgPool2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU, Sequential
-from neocog.model.losses import CrossEntropy
-from neocog.model.optimizers import SGD, Adam
-from neocog.model.zoo import article, photo
+from neocog.nn.graph import Graph, trace
+from neocog.nn.layers import AvgPool2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU, Sequential
+from neocog.nn.losses import CrossEntropy
+from neocog.nn.optimizers import SGD, Adam
+from neocog.nn.zoo import article, photo
 from neocog.plan.contraction import Contraction
 from neocog.plan.describe import describe
 from neocog.plan.layout import Space

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neocog.model.layers import Conv2d
-from neocog.model.shapes import ImageShape
+from neocog.nn.layers import Conv2d
+from neocog.nn.shapes import ImageShape
 from neocog.plan.algorithm import choose_tile
 from neocog.plan.target import Target
 from neocog.plan.winograd import POINTS, TAPS, Matrix, Steps, minimal, transposed, transposed_steps

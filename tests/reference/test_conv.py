@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from conformance_cases import convs
 from finite_differences import agree, gradient
-from neocog.model.layers import Conv2d
-from neocog.model.shapes import ImageShape
+from neocog.nn.layers import Conv2d
+from neocog.nn.shapes import ImageShape
 from neocog.reference import conv
 
 seeds = st.integers(0, 2**32 - 1)

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from finite_differences import agree, gradient
-from neocog.model.layers import Dropout
-from neocog.model.random import dropout_bits, dropout_key
+from neocog.nn.layers import Dropout
+from neocog.nn.random import dropout_bits, dropout_key
 from neocog.reference import activation, linear
 
 

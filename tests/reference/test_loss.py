@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from finite_differences import agree, gradient
 from neocog.errors import SettingError
-from neocog.model.losses import CrossEntropy, Loss, MeanSquaredError
+from neocog.nn.losses import CrossEntropy, Loss, MeanSquaredError
 from neocog.reference import loss
 
 shapes = st.tuples(st.integers(1, 5), st.integers(1, 6))

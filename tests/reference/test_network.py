@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from conformance_cases import LANDMARKS, examples, networks, real_case
 from finite_differences import slope
 from neocog.errors import ShapeError
-from neocog.model.graph import Normalisation, trace
-from neocog.model.layers import AvgPool2d, Conv2d, Dropout, Flatten, Layer, Linear, MaxPool2d, ReLU, Sequential
-from neocog.model.losses import CrossEntropy, MeanSquaredError
-from neocog.model.parameters import initial_parameters
+from neocog.nn.graph import Normalisation, trace
+from neocog.nn.layers import AvgPool2d, Conv2d, Dropout, Flatten, Layer, Linear, MaxPool2d, ReLU, Sequential
+from neocog.nn.losses import CrossEntropy, MeanSquaredError
+from neocog.nn.parameters import initial_parameters
 from neocog.reference import loss
 from neocog.reference.network import Draw, backward, forward, normalise
 

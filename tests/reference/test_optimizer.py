@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from neocog.errors import SettingError
-from neocog.model.optimizers import SGD, Adam, AdamW, Optimizer
+from neocog.nn.optimizers import SGD, Adam, AdamW, Optimizer
 from neocog.reference.optimizer import initial_memory, update
 
 

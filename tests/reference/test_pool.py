@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from conformance_cases import pools
 from finite_differences import agree, gradient
-from neocog.model.layers import AvgPool2d, MaxPool2d
-from neocog.model.shapes import ImageShape
+from neocog.nn.layers import AvgPool2d, MaxPool2d
+from neocog.nn.shapes import ImageShape
 from neocog.reference import pool
 
 seeds = st.integers(0, 2**32 - 1)

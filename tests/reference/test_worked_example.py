@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from neocog.model.graph import trace
-from neocog.model.layers import Conv2d, Flatten, MaxPool2d, Sequential
+from neocog.nn.graph import trace
+from neocog.nn.layers import Conv2d, Flatten, MaxPool2d, Sequential
 from neocog.reference import conv, pool
 from neocog.reference.network import forward
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from neocog.errors import SettingError, ShapeError
-from neocog.model.layers import Flatten, Linear, Sequential
+from neocog.nn.layers import Flatten, Linear, Sequential
 from neocog.train.arguments import check_names, check_numbers, split_off
 from neocog.train.model import Model
 

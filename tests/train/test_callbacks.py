@@ -1,7 +1,7 @@
 import pytest
 
 from neocog.errors import SettingError
-from neocog.model.optimizers import SGD
+from neocog.nn.optimizers import SGD
 from neocog.train.callbacks import Callback, EarlyStopping
 from neocog.train.events import Run
 from neocog.train.history import EpochResult, History

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from neocog.errors import FormatError, SettingError
-from neocog.model.layers import Flatten, Linear, Sequential
-from neocog.model.losses import CrossEntropy
-from neocog.model.optimizers import SGD, Adam, AdamW
-from neocog.model.schedules import Constant
+from neocog.nn.layers import Flatten, Linear, Sequential
+from neocog.nn.losses import CrossEntropy
+from neocog.nn.optimizers import SGD, Adam, AdamW
+from neocog.nn.schedules import Constant
 from neocog.train.callbacks import Callback
 from neocog.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from neocog.train.fit import fit
@@ -88,7 +88,7 @@ from neocog.train.fit import fit
 from neocog.train.model import Model
 from neocog.train.runfolder import RunFolder
 from neocog.train.source import ArraySource
-from neocog.model.layers import *
+from neocog.nn.layers import *
 
 class Kill(Callback):
     def on_batch_end(self, run, batch):

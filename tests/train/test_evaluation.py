@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from neocog.errors import DataError
-from neocog.model.layers import Flatten, Linear, Sequential
-from neocog.model.losses import CrossEntropy, MeanSquaredError
+from neocog.nn.layers import Flatten, Linear, Sequential
+from neocog.nn.losses import CrossEntropy, MeanSquaredError
 from neocog.train.evaluation import evaluate
 from neocog.train.model import Model
 

@@ -6,9 +6,9 @@ import pytest
 from neocog.data.arrays import ArrayDataset
 from neocog.data.batches import Batches
 from neocog.errors import DataError, NeocogError, SettingError
-from neocog.model.losses import MeanSquaredError
-from neocog.model.optimizers import SGD, Adam
-from neocog.model.schedules import Constant, Cosine
+from neocog.nn.losses import MeanSquaredError
+from neocog.nn.optimizers import SGD, Adam
+from neocog.nn.schedules import Constant, Cosine
 from neocog.train.callbacks import Callback
 from neocog.train.fit import fit
 from neocog.train.runfolder import RunFolder

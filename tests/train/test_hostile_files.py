@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from json_mutation import ANY, assembled, deep, mutated, often, taken_apart, to_text
 from neocog.engines import room
 from neocog.errors import FormatError, NeocogError, SettingError
-from neocog.model.layers import Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU, Sequential
-from neocog.model.optimizers import Adam
-from neocog.model.schedules import Cosine
+from neocog.nn.layers import Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU, Sequential
+from neocog.nn.optimizers import Adam
+from neocog.nn.schedules import Cosine
 from neocog.train.checkpoint import Checkpoint, checkpoint_bytes, load_checkpoint
 from neocog.train.files import MAX_HEADER, parse_json, tensor_bytes
 from neocog.train.history import COLUMNS, EpochResult, History

@@ -6,9 +6,9 @@ import pytest
 
 from neocog.engines import get_engine
 from neocog.errors import DataError, SettingError, ShapeError
-from neocog.model.layers import Conv2d, Flatten, Linear, ReLU, Sequential
-from neocog.model.optimizers import Adam
-from neocog.model.parameters import initial_parameters
+from neocog.nn.layers import Conv2d, Flatten, Linear, ReLU, Sequential
+from neocog.nn.optimizers import Adam
+from neocog.nn.parameters import initial_parameters
 from neocog.train.model import Model
 
 

@@ -9,8 +9,8 @@ import pytest
 from neocog.data.arrays import ArrayDataset
 from neocog.data.dataset import DataSplits
 from neocog.errors import FormatError, NeocogError, SettingError
-from neocog.model.losses import MeanSquaredError
-from neocog.model.optimizers import Adam
+from neocog.nn.losses import MeanSquaredError
+from neocog.nn.optimizers import Adam
 from neocog.train.fit import fit
 from neocog.train.history import COLUMNS
 from neocog.train.modelfile import load

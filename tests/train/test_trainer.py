@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from neocog.errors import DataError, SettingError, ShapeError
-from neocog.model.losses import MeanSquaredError
-from neocog.model.optimizers import SGD, Adam
+from neocog.nn.losses import MeanSquaredError
+from neocog.nn.optimizers import SGD, Adam
 from neocog.train.trainer import Trainer
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from neocog.data.dataset import Dataset
 from neocog.data.resize import DEFAULT_RESIZE, ImageSize, ResizeRule
 from neocog.errors import DataError
-from neocog.model.optimizers import SGD, Adam, AdamW, Optimizer
+from neocog.nn.optimizers import SGD, Adam, AdamW, Optimizer
 
 PHOTO_SIDES = (32, 64, 96)  # pixels; the last is what a CPU trains on in minutes and the zoo's `photo` is made for
 LARGEST_NATIVE_SIDE = 128  # pixels; images that all have one size up to this keep it

@@ -27,7 +27,7 @@ from neocog.data.arrays import ArrayDataset, check_class_names
 from neocog.data.dataset import Source
 from neocog.data.room import cannot_read, check_room
 from neocog.errors import DataError, FormatError
-from neocog.model import limits
+from neocog.nn import limits
 from neocog.reading import open_file, read_text
 
 _NAME = re.compile(r"(?P<part>train|t10k|test)-(?P<what>images|labels)[.-]idx[13]-ubyte(\.gz)?", re.IGNORECASE)

@@ -25,7 +25,7 @@ from neocog.data.arrays import MAX_CLASSES, ArrayDataset, check_class_count, che
 from neocog.data.dataset import Source
 from neocog.data.room import cannot_read, check_room
 from neocog.errors import DataError, FormatError
-from neocog.model import limits
+from neocog.nn import limits
 from neocog.reading import expanded, open_file
 
 _CLASSES_AN_IMAGE, _CLASSES_AT_LEAST = 10, 100  # labels beyond are no class numbers

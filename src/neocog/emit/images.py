@@ -7,7 +7,7 @@ from llvmlite import ir
 from neocog.emit.builder import F32, I8, I32, I64, PTR, Builder, Index, Value, float_bits, int32
 from neocog.emit.memory import Memory, pixel
 from neocog.emit.slots import COUNT_SLOT, IMAGES_SLOT, KIND_SLOT, KIND_UINT8
-from neocog.model.random import MULTIPLIERS, SHIFTS, dropout_threshold
+from neocog.nn.random import MULTIPLIERS, SHIFTS, dropout_threshold
 from neocog.plan.layout import Tensor
 from neocog.plan.stages import Dropping, Elementwise, LoadImages, Repack
 

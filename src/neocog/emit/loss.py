@@ -5,7 +5,7 @@ from __future__ import annotations
 from neocog.emit.builder import F32, I32, I64, PTR, Builder, Index, Value, float_bits
 from neocog.emit.memory import Memory
 from neocog.emit.slots import COUNT_SLOT, TARGETS_SLOT
-from neocog.model.losses import CrossEntropy, MeanSquaredError
+from neocog.nn.losses import CrossEntropy, MeanSquaredError
 from neocog.plan.stages import LossGradient
 
 

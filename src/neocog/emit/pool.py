@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from neocog.emit.builder import Builder, Index, Value
 from neocog.emit.memory import Memory, pixel
 from neocog.emit.winner import load_winner, stopped, store_winner, winner_type
-from neocog.model.window import Axis
+from neocog.nn.window import Axis
 from neocog.plan.layout import Tensor
 from neocog.plan.stages import Pool, PoolBackward
 

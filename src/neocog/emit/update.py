@@ -7,7 +7,7 @@ from llvmlite import ir
 from neocog.emit.builder import F32, Builder, Index, Value
 from neocog.emit.memory import Memory
 from neocog.emit.slots import LEARNING_RATE_SLOT, MEAN_SLOT, ROOT_SLOT
-from neocog.model.optimizers import SGD, Adam, AdamW
+from neocog.nn.optimizers import SGD, Adam, AdamW
 from neocog.plan.stages import CHUNK, Fold, Transpose, Update
 
 

@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neocog.errors import DataError, NeocogWarning, SettingError, ShapeError
-from neocog.model.graph import Graph
-from neocog.model.images import check_batch
-from neocog.model.images import check_values as check_values
-from neocog.model.layers import Conv2d, ReLU
-from neocog.model.losses import CrossEntropy, Loss, MeanSquaredError
-from neocog.model.optimizers import Optimizer
+from neocog.nn.graph import Graph
+from neocog.nn.images import check_batch
+from neocog.nn.images import check_values as check_values
+from neocog.nn.layers import Conv2d, ReLU
+from neocog.nn.losses import CrossEntropy, Loss, MeanSquaredError
+from neocog.nn.optimizers import Optimizer
 from neocog.resources import available_threads
 
 Images = NDArray[np.uint8] | NDArray[np.float32]

@@ -15,13 +15,13 @@ from neocog.engines.native import NativeEngine, NativeStepper
 from neocog.jit.cache import ObjectCache
 from neocog.jit.compile import build
 from neocog.jit.executable import aligned_zeros
-from neocog.model.graph import Graph, trace
-from neocog.model.layers import Conv2d, Flatten, Sequential
-from neocog.model.losses import CrossEntropy, MeanSquaredError
-from neocog.model.optimizers import SGD
-from neocog.model.parameters import initial_parameters
-from neocog.model.summary import multiply_adds
-from neocog.model.zoo import article
+from neocog.nn.graph import Graph, trace
+from neocog.nn.layers import Conv2d, Flatten, Sequential
+from neocog.nn.losses import CrossEntropy, MeanSquaredError
+from neocog.nn.optimizers import SGD
+from neocog.nn.parameters import initial_parameters
+from neocog.nn.summary import multiply_adds
+from neocog.nn.zoo import article
 from neocog.plan.algorithm import Algorithm
 from neocog.plan.target import Target
 

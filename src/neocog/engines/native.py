@@ -40,10 +40,10 @@ from neocog.jit.cache import ObjectCache
 from neocog.jit.executable import Executable, aligned_zeros
 from neocog.jit.host import host_target
 from neocog.jit.team import Team
-from neocog.model.graph import Graph
-from neocog.model.optimizers import Adam
-from neocog.model.parameters import Parameter, check_parameters, parameters_of
-from neocog.model.random import dropout_key
+from neocog.nn.graph import Graph
+from neocog.nn.optimizers import Adam
+from neocog.nn.parameters import Parameter, check_parameters, parameters_of
+from neocog.nn.random import dropout_key
 from neocog.plan.algorithm import Algorithm
 from neocog.plan.layout import Panels, Space, Tensor
 from neocog.plan.parameters import GRADIENTS, PARAMETERS, ParameterLayout, lay_out_parameters

@@ -13,9 +13,9 @@ from neocog.engines.bench import Peak
 from neocog.engines.native import NativeEngine
 from neocog.errors import SettingError
 from neocog.jit.executable import Executable
-from neocog.model.graph import Graph
-from neocog.model.losses import CrossEntropy
-from neocog.model.optimizers import SGD
+from neocog.nn.graph import Graph
+from neocog.nn.losses import CrossEntropy
+from neocog.nn.optimizers import SGD
 
 REPEATS = 15
 

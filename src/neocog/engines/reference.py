@@ -20,8 +20,8 @@ from neocog.engines.base import (
 )
 from neocog.engines.room import check_room
 from neocog.errors import ShapeError
-from neocog.model.graph import Graph
-from neocog.model.parameters import check_parameters
+from neocog.nn.graph import Graph
+from neocog.nn.parameters import check_parameters
 from neocog.reference import loss, optimizer
 from neocog.reference.network import Draw, backward, forward
 

@@ -26,13 +26,13 @@ from neocog.engines.base import (
     room_for_peaks,
 )
 from neocog.errors import EngineError, SettingError, ShapeError
-from neocog.model.graph import Graph, Node
-from neocog.model.layers import AvgPool2d, Conv2d, Dropout, Flatten, Layer, Linear, MaxPool2d, ReLU, Sequential
-from neocog.model.losses import CrossEntropy, Loss, MeanSquaredError
-from neocog.model.optimizers import SGD, Adam, AdamW, Optimizer
-from neocog.model.parameters import Parameter, check_parameters, from_pytorch, parameters_of, to_pytorch
-from neocog.model.random import dropout_bits, dropout_key, dropout_threshold
-from neocog.model.shapes import ImageShape, VectorShape
+from neocog.nn.graph import Graph, Node
+from neocog.nn.layers import AvgPool2d, Conv2d, Dropout, Flatten, Layer, Linear, MaxPool2d, ReLU, Sequential
+from neocog.nn.losses import CrossEntropy, Loss, MeanSquaredError
+from neocog.nn.optimizers import SGD, Adam, AdamW, Optimizer
+from neocog.nn.parameters import Parameter, check_parameters, from_pytorch, parameters_of, to_pytorch
+from neocog.nn.random import dropout_bits, dropout_key, dropout_threshold
+from neocog.nn.shapes import ImageShape, VectorShape
 
 try:
     import torch

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from neocog.errors import ShapeError
 from neocog.explain.response import response_index
 from neocog.explain.subject import Subject, exact_parameters
-from neocog.model.graph import Graph
-from neocog.model.layers import Conv2d
-from neocog.model.parameters import initial_parameters
+from neocog.nn.graph import Graph
+from neocog.nn.layers import Conv2d
+from neocog.nn.parameters import initial_parameters
 from neocog.reference.network import Run, forward
 
 CHUNK = 64  # images that the reference takes at a time: float64 activations are large
@@ -68,7 +68,7 @@ def randomised(model: Subject, seed: int = 0) -> Subject:
 
     Arguments:
         model: whose network; it stays as it is.
-        seed: of `neocog.model.parameters.initial_parameters`. One that the model itself began with gives its beginning.
+        seed: of `neocog.nn.parameters.initial_parameters`. One that the model itself began with gives its beginning.
 
     Returns:
         a copy of a `neocog.Model`, on its engine, whose programs are the same and need no compiling; of any other

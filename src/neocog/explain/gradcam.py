@@ -16,9 +16,9 @@ from neocog.explain.gradient import Target, gradient_flow, read_target
 from neocog.explain.response import response_index, usable
 from neocog.explain.subject import Array, Subject, layer_node
 from neocog.explain.trace import trace
-from neocog.model.graph import Graph
-from neocog.model.layers import Conv2d
-from neocog.model.shapes import ImageShape
+from neocog.nn.graph import Graph
+from neocog.nn.layers import Conv2d
+from neocog.nn.shapes import ImageShape
 
 DEFAULT_LAYER = -1
 

@@ -14,11 +14,11 @@ from neocog.errors import SettingError
 from neocog.explain.lens import coordinates
 from neocog.explain.subject import Array, Subject, check_index
 from neocog.explain.trace import Trace, trace
-from neocog.model.graph import Node
-from neocog.model.layers import AvgPool2d, Conv2d, Linear, MaxPool2d, ReLU
-from neocog.model.losses import CrossEntropy
-from neocog.model.shapes import ImageShape
-from neocog.model.summary import multiply_adds
+from neocog.nn.graph import Node
+from neocog.nn.layers import AvgPool2d, Conv2d, Linear, MaxPool2d, ReLU
+from neocog.nn.losses import CrossEntropy
+from neocog.nn.shapes import ImageShape
+from neocog.nn.summary import multiply_adds
 from neocog.reference import loss
 from neocog.reference.network import backward, backward_node, forward
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from neocog.explain.contenders import ImageRows
 from neocog.explain.response import Pairs, Whole, quick_maps
-from neocog.model.graph import Graph
+from neocog.nn.graph import Graph
 
 BLOCK = 16  # images that are looked at at a time: their maps stay in the processor's cache
 ERROR = 2e-5  # of the largest value on a map: what a float32 sum of a thousand terms is at most wrong by, and more

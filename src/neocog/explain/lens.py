@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from neocog.explain.subject import Array, Subject, check_index, image_output, layer_node
 from neocog.explain.trace import Trace, following_relu, trace
-from neocog.model.layers import Conv2d
-from neocog.model.shapes import ImageShape
-from neocog.model.window import Axis
+from neocog.nn.layers import Conv2d
+from neocog.nn.shapes import ImageShape
+from neocog.nn.window import Axis
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from neocog.model.graph import Graph, trace
-from neocog.model.layers import Conv2d, Flatten, Linear, MaxPool2d, Sequential
+from neocog.nn.graph import Graph, trace
+from neocog.nn.layers import Conv2d, Flatten, Linear, MaxPool2d, Sequential
 from neocog.reference.network import forward
 
 IMAGE = (

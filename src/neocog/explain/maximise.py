@@ -22,8 +22,8 @@ from neocog.explain.receptive import Field, receptive_field
 from neocog.explain.response import run_to, usable_parameters
 from neocog.explain.subject import Array, Progress, Subject, check_index, image_output, layer_node, no_progress
 from neocog.explain.trace import following_relu
-from neocog.model.graph import Graph, Node
-from neocog.model.layers import Conv2d
+from neocog.nn.graph import Graph, Node
+from neocog.nn.layers import Conv2d
 from neocog.reference.network import backward
 
 FIRST_STEP, LAST_STEP = 0.3, 0.02  # of a pixel whose gradient has the image's root mean square; geometric between

@@ -17,7 +17,7 @@ from neocog.explain.pace import paced
 from neocog.explain.response import usable
 from neocog.explain.subject import Array, Progress, Subject, no_progress, one_image
 from neocog.explain.trace import trace
-from neocog.model.window import Pair, check_pair, pair
+from neocog.nn.window import Pair, check_pair, pair
 
 Baseline = Literal["black", "mean", "white"]
 BASELINES: tuple[Baseline, ...] = get_args(Baseline)

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from neocog.explain.subject import Array, Subject, check_index, layer_node
 from neocog.explain.trace import Trace, trace
-from neocog.model.graph import Graph
-from neocog.model.layers import Dropout, Flatten, Linear, ReLU
-from neocog.model.shapes import ImageShape
+from neocog.nn.graph import Graph
+from neocog.nn.layers import Dropout, Flatten, Linear, ReLU
+from neocog.nn.shapes import ImageShape
 
 
 @dataclass(frozen=True, slots=True)

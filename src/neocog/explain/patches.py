@@ -19,8 +19,8 @@ from neocog.explain.inspection import Found, look_closely
 from neocog.explain.receptive import Field, receptive_field
 from neocog.explain.response import Pairs, Whole, usable_parameters
 from neocog.explain.subject import Progress, Subject, image_output, layer_node, no_progress
-from neocog.model.graph import Graph
-from neocog.model.layers import Conv2d
+from neocog.nn.graph import Graph
+from neocog.nn.layers import Conv2d
 
 SEARCH = 0.85  # share of the progress that the pass over the data set takes
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from neocog.explain.lens import coordinates
 from neocog.explain.subject import Array, Subject, check_index, layer_node
 from neocog.explain.trace import Trace, trace
-from neocog.model.layers import AvgPool2d, MaxPool2d
-from neocog.model.shapes import ImageShape
+from neocog.nn.layers import AvgPool2d, MaxPool2d
+from neocog.nn.shapes import ImageShape
 
 MAX_RULE = "The largest value wins. Of equal values the first wins, row by row from the top left. Padding never wins."
 AVERAGE_RULE = "The mean of all cells of the window. Padding counts as zeros."

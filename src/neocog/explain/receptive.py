@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from neocog.errors import SettingError
 from neocog.explain.subject import check_index
-from neocog.model.graph import Graph
-from neocog.model.layers import AvgPool2d, Conv2d, MaxPool2d
-from neocog.model.shapes import ImageShape
+from neocog.nn.graph import Graph
+from neocog.nn.layers import AvgPool2d, Conv2d, MaxPool2d
+from neocog.nn.shapes import ImageShape
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +46,8 @@ def receptive_field(graph: Graph, layer_index: int) -> Field:
 
     Source: Araujo, Norris and Sim 2019, Computing receptive fields of convolutional neural networks, Distill.
 
-    >>> from neocog.model.graph import trace
-    >>> from neocog.model.layers import Flatten, Sequential
+    >>> from neocog.nn.graph import trace
+    >>> from neocog.nn.layers import Flatten, Sequential
     >>> graph = trace(Sequential(Conv2d(2, 3), MaxPool2d(2), Conv2d(2, 3, padding=1), Flatten()), (12, 12, 1))
     >>> receptive_field(graph, 2)
     Field(size=(8, 8), stride=(2, 2), start=(-2, -2))

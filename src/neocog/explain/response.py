@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from neocog.errors import DataError
 from neocog.explain.subject import Subject
 from neocog.explain.trace import Trace, following_relu, problems
-from neocog.model.graph import Graph, Node
-from neocog.model.layers import Conv2d, MaxPool2d, ReLU
-from neocog.model.shapes import ImageShape
-from neocog.model.window import Window
+from neocog.nn.graph import Graph, Node
+from neocog.nn.layers import Conv2d, MaxPool2d, ReLU
+from neocog.nn.shapes import ImageShape
+from neocog.nn.window import Window
 from neocog.reference.network import Run, forward_node, normalise
 from neocog.reference.taps import image_shape, taps
 

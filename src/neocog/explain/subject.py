@@ -12,10 +12,10 @@ from neocog.data.decode import decode_image
 from neocog.data.picture import Picture, is_picture
 from neocog.data.resize import DEFAULT_RESIZE, ImageSize
 from neocog.errors import SettingError
-from neocog.model.graph import Graph, Node
-from neocog.model.images import check_image, check_values
-from neocog.model.layers import Layer
-from neocog.model.shapes import ImageShape
+from neocog.nn.graph import Graph, Node
+from neocog.nn.images import check_image, check_values
+from neocog.nn.layers import Layer
+from neocog.nn.shapes import ImageShape
 
 Array = NDArray[np.float64]
 """What explanations compute with."""

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from neocog.explain.lens import coordinates
 from neocog.explain.subject import Array, Subject, check_index, image_output, layer_node
 from neocog.explain.trace import Trace
-from neocog.model.layers import Conv2d, Linear
-from neocog.model.shapes import ImageShape
-from neocog.model.summary import WeightCounts
+from neocog.nn.layers import Conv2d, Linear
+from neocog.nn.shapes import ImageShape
+from neocog.nn.summary import WeightCounts
 
 CUT = 4  # outputs along each side of a cut: 16 units, as in the 6 × 6 example
 

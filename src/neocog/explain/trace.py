@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from neocog.errors import SettingError
 from neocog.explain.subject import Array, Subject, exact_parameters, layer_node, one_image
-from neocog.model.graph import Graph, Node
-from neocog.model.layers import ReLU
-from neocog.model.shapes import ImageShape
+from neocog.nn.graph import Graph, Node
+from neocog.nn.layers import ReLU
+from neocog.nn.shapes import ImageShape
 from neocog.reference.loss import softmax
 from neocog.reference.network import Run, forward
 

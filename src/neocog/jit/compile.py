@@ -20,7 +20,7 @@ import llvmlite
 import llvmlite.binding as llvm
 
 import neocog.emit
-import neocog.model
+import neocog.nn
 import neocog.plan
 from neocog.errors import EngineError
 from neocog.interrupts import interrupts_deferred
@@ -159,7 +159,7 @@ def _emitters() -> str:
     """Return a digest of all code that decides what modules say, so that a change of it makes objects anew."""
     here = Path(__file__)
     digest = hashlib.sha256(b"".join((here.parent / name).read_bytes() for name in CODE))
-    for package in (neocog.emit, neocog.plan, neocog.model):
+    for package in (neocog.emit, neocog.plan, neocog.nn):
         for path in sorted(Path(str(package.__file__)).parent.rglob("*.py")):
             digest.update(path.read_bytes())
     return digest.hexdigest()

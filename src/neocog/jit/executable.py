@@ -15,7 +15,7 @@ from neocog.forks import tell_of_forks
 from neocog.jit.cache import ObjectCache
 from neocog.jit.compile import build
 from neocog.jit.team import Job, Team
-from neocog.model.summary import multiply_adds as layer_multiply_adds
+from neocog.nn.summary import multiply_adds as layer_multiply_adds
 from neocog.plan.layout import Space, Tensor
 from neocog.plan.memory import LINE
 from neocog.plan.program import Program

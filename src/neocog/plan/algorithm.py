@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from neocog.model.window import Window
+from neocog.nn.window import Window
 from neocog.plan.contraction import Axis, Contraction, Operand, Split, choose_rows, merge
 from neocog.plan.correlation import Pooled, pools_aside
 from neocog.plan.layout import Halo, Panels, Space, Tensor

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from neocog.model.layers import AvgPool2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU
-from neocog.model.shapes import ImageShape
+from neocog.nn.layers import AvgPool2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU
+from neocog.nn.shapes import ImageShape
 from neocog.plan import correlation, filters
 from neocog.plan.algorithm import (
     MOST_COPIES_BYTES,

@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from neocog.model.window import Axis as WindowAxis
-from neocog.model.window import Window
+from neocog.nn.window import Axis as WindowAxis
+from neocog.nn.window import Window
 from neocog.plan.clip import choose_clips, saving_clips, untagged
 from neocog.plan.contraction import Axis, Clip, Contraction, Operand, Split, choose_rows, merge, split_cost
 from neocog.plan.layout import Halo, Panels, Tensor

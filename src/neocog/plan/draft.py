@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
-from neocog.model.graph import Graph
-from neocog.model.layers import AvgPool2d, Conv2d, Dropout, MaxPool2d
-from neocog.model.shapes import ImageShape
-from neocog.model.window import Window
+from neocog.nn.graph import Graph
+from neocog.nn.layers import AvgPool2d, Conv2d, Dropout, MaxPool2d
+from neocog.nn.shapes import ImageShape
+from neocog.nn.window import Window
 from neocog.plan.algorithm import LEAST_GRADIENT_TILES, Algorithm, choose_tile, slab_sizes, tiles_an_image
 from neocog.plan.correlation import Correlation
 from neocog.plan.fuse import Step, is_correlation, is_flatten

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from neocog.model.layers import AvgPool2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU
-from neocog.model.shapes import ImageShape
-from neocog.model.window import Axis, Window
+from neocog.nn.layers import AvgPool2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU
+from neocog.nn.shapes import ImageShape
+from neocog.nn.window import Axis, Window
 from neocog.plan import algorithm, correlation
 from neocog.plan.algorithm import patch_halo, transformed_panels, winograd
 from neocog.plan.contraction import Operand

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from neocog.model.graph import Graph, Node
-from neocog.model.layers import Conv2d, Dropout, Flatten, Linear, ReLU
+from neocog.nn.graph import Graph, Node
+from neocog.nn.layers import Conv2d, Dropout, Flatten, Linear, ReLU
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from neocog.model.layers import AvgPool2d, Conv2d, MaxPool2d
-from neocog.model.shapes import ImageShape, Shape
-from neocog.model.window import Axis, Window
+from neocog.nn.layers import AvgPool2d, Conv2d, MaxPool2d
+from neocog.nn.shapes import ImageShape, Shape
+from neocog.nn.window import Axis, Window
 from neocog.plan.fuse import Step
 
 POINT = Axis(1, 1, 1, 1, 0, 0)

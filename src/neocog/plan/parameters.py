@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from neocog.model.graph import Graph, Node
-from neocog.model.layers import Conv2d, Linear
-from neocog.model.shapes import ImageShape
+from neocog.nn.graph import Graph, Node
+from neocog.nn.layers import Conv2d, Linear
+from neocog.nn.shapes import ImageShape
 from neocog.plan.contraction import Axis
 from neocog.plan.correlation import column_panels
 from neocog.plan.layout import Panels, Space

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from neocog.model.graph import Graph
-from neocog.model.layers import Conv2d
+from neocog.nn.graph import Graph
+from neocog.nn.layers import Conv2d
 from neocog.plan.algorithm import Algorithm
 from neocog.plan.backward import plan_backward
 from neocog.plan.draft import Draft

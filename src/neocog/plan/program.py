@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from neocog.model.graph import Graph
-from neocog.model.losses import Loss
-from neocog.model.optimizers import Optimizer
+from neocog.nn.graph import Graph
+from neocog.nn.losses import Loss
+from neocog.nn.optimizers import Optimizer
 from neocog.plan.layout import Space, Tensor
 from neocog.plan.memory import Place, Scheduled
 from neocog.plan.parameters import ParameterLayout

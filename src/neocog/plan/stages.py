@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from neocog.model.losses import Loss
-from neocog.model.optimizers import Optimizer
-from neocog.model.shapes import ImageShape
-from neocog.model.window import Window
+from neocog.nn.losses import Loss
+from neocog.nn.optimizers import Optimizer
+from neocog.nn.shapes import ImageShape
+from neocog.nn.window import Window
 from neocog.plan.contraction import Contraction, Operand
 from neocog.plan.layout import Panels, Tensor
 from neocog.plan.tiles import Winograd, WinogradBackward, WinogradFold, WinogradWeights

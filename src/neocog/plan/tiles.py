@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from neocog.model.window import Window
+from neocog.nn.window import Window
 from neocog.plan.contraction import Contraction, Operand
 from neocog.plan.layout import Panels, Tensor
 

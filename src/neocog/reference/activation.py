@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from neocog.model.layers import Dropout
-from neocog.model.random import dropout_bits, dropout_key, dropout_threshold
+from neocog.nn.layers import Dropout
+from neocog.nn.random import dropout_bits, dropout_key, dropout_threshold
 from neocog.reference.arrays import Array
 
 

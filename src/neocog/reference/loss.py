@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from neocog.errors import SettingError
-from neocog.model.losses import CrossEntropy, Loss, MeanSquaredError
+from neocog.nn.losses import CrossEntropy, Loss, MeanSquaredError
 from neocog.reference.arrays import Array
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from neocog.errors import ShapeError
-from neocog.model.graph import Graph, Node
-from neocog.model.layers import AvgPool2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU
+from neocog.nn.graph import Graph, Node
+from neocog.nn.layers import AvgPool2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU
 from neocog.reference import activation, conv, linear, pool
 from neocog.reference.arrays import Array
 

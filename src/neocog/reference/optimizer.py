@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from neocog.errors import SettingError
-from neocog.model.optimizers import SGD, Adam, AdamW, Optimizer
+from neocog.nn.optimizers import SGD, Adam, AdamW, Optimizer
 from neocog.reference.arrays import Array
 
 Memory = dict[str, Array]

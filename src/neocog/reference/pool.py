@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from neocog.model.layers import AvgPool2d, MaxPool2d
+from neocog.nn.layers import AvgPool2d, MaxPool2d
 from neocog.reference.arrays import Array
 from neocog.reference.taps import crop, image_shape, pad, taps
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from neocog.model.shapes import ImageShape
-from neocog.model.window import Axis, Window
+from neocog.nn.shapes import ImageShape
+from neocog.nn.window import Axis, Window
 from neocog.reference.arrays import Array
 
 Span = tuple[slice, slice, slice]

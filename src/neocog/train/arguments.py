@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from neocog.engines.base import Engine
 from neocog.errors import SettingError, ShapeError
-from neocog.model.limits import MAX_CLASSES, MAX_NAME, MAX_NAMES, shown
+from neocog.nn.limits import MAX_CLASSES, MAX_NAME, MAX_NAMES, shown
 from neocog.train.source import shuffled
 
 SPLIT_STREAM = 2**64 - 1

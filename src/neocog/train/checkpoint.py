@@ -11,10 +11,10 @@ import numpy as np
 
 from neocog.engines.base import Array, Engine, State
 from neocog.errors import FormatError, SettingError
-from neocog.model.losses import Loss
-from neocog.model.optimizers import Optimizer
-from neocog.model.parameters import from_pytorch, parameters_of, pytorch_shape, to_pytorch
-from neocog.model.schedules import Schedule
+from neocog.nn.losses import Loss
+from neocog.nn.optimizers import Optimizer
+from neocog.nn.parameters import from_pytorch, parameters_of, pytorch_shape, to_pytorch
+from neocog.nn.schedules import Schedule
 from neocog.reading import expanded
 from neocog.train.files import MAX_TRAINING_HEADER, describe, listed, read_tensor_file, tensor_bytes, write_atomically
 from neocog.train.history import COLUMNS, EpochResult, History

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from neocog.engines.base import check_targets
 from neocog.errors import DataError
-from neocog.model.losses import CrossEntropy, Loss, MeanSquaredError
+from neocog.nn.losses import CrossEntropy, Loss, MeanSquaredError
 from neocog.train.model import Model
 from neocog.train.source import Batch
 

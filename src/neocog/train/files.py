@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from neocog.engines.base import Array
 from neocog.engines.room import lacking
 from neocog.errors import FormatError, NeocogError, SettingError
-from neocog.model.limits import shown
+from neocog.nn.limits import shown
 from neocog.reading import expanded, open_file
 
 MAX_HEADER = 10_000_000

@@ -18,9 +18,9 @@ from neocog.data.identity import Identities
 from neocog.engines.base import Array, Engine
 from neocog.errors import DataError, NeocogError, SettingError
 from neocog.interrupts import interrupts_deferred
-from neocog.model.losses import CrossEntropy, Loss
-from neocog.model.optimizers import Adam, Optimizer
-from neocog.model.schedules import Cosine, Schedule
+from neocog.nn.losses import CrossEntropy, Loss
+from neocog.nn.optimizers import Adam, Optimizer
+from neocog.nn.schedules import Cosine, Schedule
 from neocog.train.callbacks import Callback
 from neocog.train.checkpoint import Checkpoint, checkpoint_bytes
 from neocog.train.evaluation import evaluate, target_classes

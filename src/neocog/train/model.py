@@ -13,20 +13,20 @@ from neocog.data.identity import NOBODY, Identities, identities_of_array
 from neocog.data.resize import DEFAULT_RESIZE, ResizeRule, check_rule
 from neocog.engines.base import Array, Engine, Images, Predictor, State, check_targets, room_for_peaks
 from neocog.errors import SettingError
-from neocog.model.graph import Graph, Normalisation, trace
-from neocog.model.layers import Sequential
-from neocog.model.losses import Loss
-from neocog.model.optimizers import Optimizer
-from neocog.model.parameters import (
+from neocog.nn.graph import Graph, Normalisation, trace
+from neocog.nn.layers import Sequential
+from neocog.nn.losses import Loss
+from neocog.nn.optimizers import Optimizer
+from neocog.nn.parameters import (
     Initialisation,
     check_parameters,
     initial_parameters,
     parameters_of,
     to_pytorch,
 )
-from neocog.model.schedules import Schedule
-from neocog.model.shapes import ImageShape
-from neocog.model.summary import format_summary
+from neocog.nn.schedules import Schedule
+from neocog.nn.shapes import ImageShape
+from neocog.nn.summary import format_summary
 from neocog.train.arguments import check_names, check_numbers, resolve_engine, split_off
 from neocog.train.pictures import AnyImages, checked_arrays, in_pieces, piece_size
 from neocog.train.source import ArraySource, check_count, check_seed
@@ -60,7 +60,7 @@ class Model:
         ShapeError: a layer cannot take what comes to it, or the names are not as many as the outputs.
         SettingError: an argument is out of its range.
 
-    >>> from neocog.model.layers import Conv2d, Flatten, Linear, ReLU
+    >>> from neocog.nn.layers import Conv2d, Flatten, Linear, ReLU
     >>> model = Model(Sequential(Conv2d(2, 3), ReLU(), Flatten(), Linear(2)), (6, 6, 1), ["circle", "cross"])
     >>> {name: value.shape for name, value in model.parameters.items()}
     {'0.weight': (3, 3, 1, 2), '0.bias': (2,), '3.weight': (32, 2), '3.bias': (2,)}
@@ -287,7 +287,7 @@ class Model:
 
         Cost: about that of the logits. A first call of the native engine compiles a program of its own.
 
-        >>> from neocog.model.layers import Conv2d, Flatten, Linear, ReLU
+        >>> from neocog.nn.layers import Conv2d, Flatten, Linear, ReLU
         >>> model = Model(Sequential(Conv2d(2, 3), ReLU(), Flatten(), Linear(2)), (6, 6, 1))
         >>> {layer: peaks.shape for layer, peaks in model.peaks(np.zeros((5, 6, 6), np.uint8)).items()}
         {0: (5, 2)}

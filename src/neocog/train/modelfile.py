@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from neocog.data.resize import RESIZE_RULES
 from neocog.engines.base import Array, Engine
 from neocog.errors import FormatError, NeocogError, SettingError
-from neocog.model.layers import Layer, Sequential
-from neocog.model.limits import shown
-from neocog.model.parameters import Parameter, from_pytorch, parameters_of, pytorch_shape
+from neocog.nn.layers import Layer, Sequential
+from neocog.nn.limits import shown
+from neocog.nn.parameters import Parameter, from_pytorch, parameters_of, pytorch_shape
 from neocog.reading import expanded
 from neocog.train.files import describe, listed, read_tensor_file, tensor_bytes, write_atomically
 from neocog.train.kinds import from_json, to_json

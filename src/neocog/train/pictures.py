@@ -18,9 +18,9 @@ from neocog.data.picture import Picture, is_picture
 from neocog.data.resize import ImageSize, ResizeRule
 from neocog.engines.base import Images, check_images, check_values
 from neocog.errors import DataError
-from neocog.model.graph import Graph
-from neocog.model.limits import memory_values, shown
-from neocog.model.shapes import ImageShape
+from neocog.nn.graph import Graph
+from neocog.nn.limits import memory_values, shown
+from neocog.nn.shapes import ImageShape
 
 AnyImages: TypeAlias = NDArray[np.generic] | Picture | Sequence[Picture]
 """What a model can be asked about."""
@@ -36,8 +36,8 @@ PIECE_VALUES = 1 << 28
 def piece_size(graph: Graph) -> int:
     """Return how many images an engine shall get at a time.
 
-    >>> from neocog.model.graph import trace
-    >>> from neocog.model.layers import Flatten, Linear, MaxPool2d, Sequential
+    >>> from neocog.nn.graph import trace
+    >>> from neocog.nn.layers import Flatten, Linear, MaxPool2d, Sequential
     >>> net = Sequential(MaxPool2d(7), Flatten(), Linear(2))
     >>> piece_size(trace(net, (28, 28, 1))), piece_size(trace(net, (4095, 4095, 3)))
     (256, 1)

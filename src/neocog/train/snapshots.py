@@ -15,8 +15,8 @@ import numpy as np
 
 from neocog.engines.base import Array
 from neocog.errors import FormatError
-from neocog.model.graph import Graph
-from neocog.model.layers import Conv2d
+from neocog.nn.graph import Graph
+from neocog.nn.layers import Conv2d
 from neocog.reading import expanded
 from neocog.train.files import MAX_HEADER, describe, listed, read_tensor_file, tensor_bytes, write_atomically
 from neocog.train.model import Model

@@ -21,8 +21,8 @@ from neocog.engines.base import (
     check_values,
 )
 from neocog.errors import DataError, SettingError
-from neocog.model.losses import CrossEntropy, Loss
-from neocog.model.optimizers import SGD, Optimizer
+from neocog.nn.losses import CrossEntropy, Loss
+from neocog.nn.optimizers import SGD, Optimizer
 from neocog.train.arguments import resolve_engine
 from neocog.train.model import Model
 from neocog.train.source import check_count, check_seed
@@ -51,7 +51,7 @@ class Trainer:
         steps: steps taken so far.
         last: the loss and logits of the last step, or None before the first.
 
-    >>> from neocog.model.layers import Flatten, Linear, Sequential
+    >>> from neocog.nn.layers import Flatten, Linear, Sequential
     >>> model = Model(Sequential(Flatten(), Linear(2)), (2, 2, 1), engine="reference")
     >>> trainer = Trainer(model, SGD(learning_rate=0.1))
     >>> x, y = np.eye(4, dtype=np.float32).reshape(4, 2, 2, 1), np.array([0, 1, 0, 1])

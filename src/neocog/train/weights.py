@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from neocog.data.identity import Identities
 from neocog.engines.base import Array, State
 from neocog.errors import SettingError, ShapeError
-from neocog.model.graph import Graph
-from neocog.model.limits import shown
-from neocog.model.parameters import from_pytorch, parameters_of
+from neocog.nn.graph import Graph
+from neocog.nn.limits import shown
+from neocog.nn.parameters import from_pytorch, parameters_of
 
 LEARNT_FROM = "learnt_from"
 """Tensor of a model file that is no parameter: which images the model learnt from."""

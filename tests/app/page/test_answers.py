@@ -14,7 +14,7 @@ from neocog.app.page.question import Question
 from neocog.app.page.recording import essential, optional
 from neocog.app.page.session import FIRST, Gallery, Input, Session
 from neocog.data.arrays import ArrayDataset
-from neocog.model.layers import Layer
+from neocog.nn.layers import Layer
 
 
 def session_of(model: nc.Model, *, data: bool = True) -> Session:
@@ -58,7 +58,7 @@ class Mystery(Layer):
 
 def test_a_layer_of_a_kind_that_is_not_explained_is_said_to_be_so() -> None:
     from neocog.app.page.describe import describe_layer
-    from neocog.model.graph import trace
+    from neocog.nn.graph import trace
 
     graph = trace(nc.Sequential(Mystery(), nc.Flatten()), (4, 4, 1))
     assert describe_layer(graph, graph.nodes[0])["view"] is None

@@ -14,8 +14,8 @@ from neocog.app.cli.output import count, emit, format_table, print_json
 from neocog.data.dataset import Dataset, Source
 from neocog.data.resize import ImageSize
 from neocog.data.walk import listed
-from neocog.model.parameters import parameters_of
-from neocog.model.summary import summarise
+from neocog.nn.parameters import parameters_of
+from neocog.nn.summary import summarise
 from neocog.text import printable
 from neocog.train.model import Model
 

@@ -12,7 +12,7 @@ from neocog.app.cli import options
 from neocog.app.cli.errors import CommandLineError
 from neocog.app.cli.output import emit, print_json
 from neocog.app.cli.training import Flags, begin, resume, run
-from neocog.model.zoo import MODELS
+from neocog.nn.zoo import MODELS
 
 # what a resumed training takes from its checkpoint, and so cannot be given anew
 FIXED_BY_RESUME = (

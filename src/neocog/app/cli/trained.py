@@ -10,7 +10,7 @@ from neocog.app.cli.datasets import file_of
 from neocog.app.cli.measured import confused_line, most_confused
 from neocog.app.cli.output import count, format_table, percent
 from neocog.data.dataset import DataSplits
-from neocog.model.parameters import parameters_of
+from neocog.nn.parameters import parameters_of
 from neocog.train.evaluation import Evaluation
 from neocog.train.history import History
 from neocog.train.model import Model

@@ -30,10 +30,10 @@ from neocog.data.dataset import Dataset, DataSplits
 from neocog.data.identity import NOBODY, Identities
 from neocog.data.resize import DEFAULT_RESIZE, ImageSize
 from neocog.errors import DataError
-from neocog.model.losses import CrossEntropy, Loss
-from neocog.model.optimizers import Optimizer
-from neocog.model.shapes import ImageShape
-from neocog.model.zoo import make_net
+from neocog.nn.losses import CrossEntropy, Loss
+from neocog.nn.optimizers import Optimizer
+from neocog.nn.shapes import ImageShape
+from neocog.nn.zoo import make_net
 from neocog.text import printable
 from neocog.train.checkpoint import Checkpoint
 from neocog.train.evaluation import Evaluation, evaluate

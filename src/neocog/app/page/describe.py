@@ -9,11 +9,11 @@ from typing import Any
 from neocog.app.page.session import FIRST, MOST_BYTES, Session
 from neocog.explain.receptive import receptive_field
 from neocog.explain.trace import following_relu
-from neocog.model.graph import Graph, Node
-from neocog.model.layers import AvgPool2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU
-from neocog.model.shapes import ImageShape, Shape
-from neocog.model.summary import WeightCounts, multiply_adds, weight_counts
-from neocog.model.window import Window
+from neocog.nn.graph import Graph, Node
+from neocog.nn.layers import AvgPool2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU
+from neocog.nn.shapes import ImageShape, Shape
+from neocog.nn.summary import WeightCounts, multiply_adds, weight_counts
+from neocog.nn.window import Window
 
 VIEWS = {
     Conv2d: "convolution",

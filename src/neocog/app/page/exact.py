@@ -19,10 +19,10 @@ from neocog.explain.pooling import pooling_of
 from neocog.explain.subject import Array, Progress, check_index, image_output, layer_node
 from neocog.explain.tied import as_fully_connected, cut
 from neocog.explain.trace import dead_channels, problems
-from neocog.model.graph import Node
-from neocog.model.layers import AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d, ReLU
-from neocog.model.shapes import ImageShape
-from neocog.model.summary import weight_counts
+from neocog.nn.graph import Node
+from neocog.nn.layers import AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d, ReLU
+from neocog.nn.shapes import ImageShape
+from neocog.nn.summary import weight_counts
 
 MOST_EDGES = 1_000_000  # that are listed one by one
 LISTED_TERMS = 64  # of a route; the rest is told as a number

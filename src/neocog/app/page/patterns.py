@@ -18,7 +18,7 @@ from neocog.explain.occlusion import Occlusion, occlusion
 from neocog.explain.patches import Patches, top_patches
 from neocog.explain.places import downsample, shift
 from neocog.explain.subject import Progress, Subject, check_index, image_output, layer_node
-from neocog.model.layers import Conv2d
+from neocog.nn.layers import Conv2d
 from neocog.train.runfolder import RunFolder
 from neocog.train.snapshots import load_snapshots
 

@@ -10,9 +10,9 @@ import numpy as np
 from neocog.app.page.question import Question
 from neocog.app.page.session import FIRST, Session
 from neocog.explain.places import offered_sizes
-from neocog.model.graph import Node
-from neocog.model.layers import AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d
-from neocog.model.shapes import ImageShape
+from neocog.nn.graph import Node
+from neocog.nn.layers import AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d
+from neocog.nn.shapes import ImageShape
 
 LINEAR_WEIGHTS = 20_000  # weights of a fully connected layer that are held whole
 EDITS = range(-3, 4)  # values that a kernel's weights can be set to in the saved worked example

@@ -3,12 +3,12 @@
 import pytest
 
 from neocog.errors import SettingError, ShapeError
-from neocog.model import limits
-from neocog.model.graph import Normalisation, trace
-from neocog.model.layers import AvgPool2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU, Sequential
-from neocog.model.limits import shown
-from neocog.model.schedules import Step
-from neocog.model.window import Axis
+from neocog.nn import limits
+from neocog.nn.graph import Normalisation, trace
+from neocog.nn.layers import AvgPool2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU, Sequential
+from neocog.nn.limits import shown
+from neocog.nn.schedules import Step
+from neocog.nn.window import Axis
 
 END = (Flatten(), Linear(2))
 HUGE = 10**5000  # which Python refuses to write out

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neocog.errors import SettingError, ShapeError
-from neocog.model.graph import Graph, Node
-from neocog.model.layers import Conv2d, Linear
-from neocog.model.shapes import ImageShape, VectorShape
+from neocog.nn.graph import Graph, Node
+from neocog.nn.layers import Conv2d, Linear
+from neocog.nn.shapes import ImageShape, VectorShape
 
 Array = NDArray[np.float32]
 Initialisation = Literal["he", "glorot"]

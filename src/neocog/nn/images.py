@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neocog.errors import DataError, ShapeError
-from neocog.model.graph import UNKNOWN_LIMIT, Graph
+from neocog.nn.graph import UNKNOWN_LIMIT, Graph
 
 AnyArray = TypeVar("AnyArray", bound=NDArray[Any])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from neocog.errors import SettingError
-from neocog.model.limits import shown
+from neocog.nn.limits import shown
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from neocog.errors import SettingError
-from neocog.model.limits import MAX_SIDE, shown
+from neocog.nn.limits import MAX_SIDE, shown
 
 Pair = int | tuple[int, int]
 Padding = Pair | Literal["same"]

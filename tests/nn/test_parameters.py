@@ -6,9 +6,9 @@ from hypothesis import given
 
 from conformance_cases import networks
 from neocog.errors import SettingError, ShapeError
-from neocog.model.graph import trace
-from neocog.model.layers import Conv2d, Flatten, Linear, ReLU, Sequential
-from neocog.model.parameters import (
+from neocog.nn.graph import trace
+from neocog.nn.layers import Conv2d, Flatten, Linear, ReLU, Sequential
+from neocog.nn.parameters import (
     check_parameters,
     from_pytorch,
     initial_parameters,

@@ -5,7 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from neocog.model.random import dropout_bits, dropout_key, dropout_threshold, mix
+from neocog.nn.random import dropout_bits, dropout_key, dropout_threshold, mix
 
 
 def test_mix_is_the_published_finaliser():

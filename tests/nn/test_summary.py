@@ -7,12 +7,12 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from conformance_cases import convs, networks
-from neocog.model.graph import trace
-from neocog.model.layers import Conv2d, Flatten, Linear, MaxPool2d, Sequential
-from neocog.model.parameters import parameters_of
-from neocog.model.shapes import ImageShape
-from neocog.model.summary import WeightCounts, format_summary, multiply_adds, summarise, weight_counts
-from neocog.model.window import pair
+from neocog.nn.graph import trace
+from neocog.nn.layers import Conv2d, Flatten, Linear, MaxPool2d, Sequential
+from neocog.nn.parameters import parameters_of
+from neocog.nn.shapes import ImageShape
+from neocog.nn.summary import WeightCounts, format_summary, multiply_adds, summarise, weight_counts
+from neocog.nn.window import pair
 
 
 def node_of(layer, shape):

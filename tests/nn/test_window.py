@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neocog.errors import SettingError
-from neocog.model.window import Axis, check_pair, pair, resolve_window
+from neocog.nn.window import Axis, check_pair, pair, resolve_window
 
 
 def test_one_number_stands_for_both_axes():

@@ -3,10 +3,10 @@
 import pytest
 
 from neocog.errors import SettingError, ShapeError
-from neocog.model.graph import Normalisation, trace
-from neocog.model.layers import AvgPool2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU, Sequential
-from neocog.model.shapes import ImageShape, VectorShape
-from neocog.model.zoo import article
+from neocog.nn.graph import Normalisation, trace
+from neocog.nn.layers import AvgPool2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU, Sequential
+from neocog.nn.shapes import ImageShape, VectorShape
+from neocog.nn.zoo import article
 
 
 def test_nodes_carry_the_names_that_pytorch_writes():

@@ -9,7 +9,7 @@ import math
 from dataclasses import KW_ONLY, dataclass
 
 from neocog.errors import SettingError
-from neocog.model.limits import shown
+from neocog.nn.limits import shown
 
 
 def _check(kind: str, name: str, value: float, low: float, high: float = math.inf) -> None:

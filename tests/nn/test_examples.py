@@ -6,12 +6,12 @@ import pkgutil
 
 import pytest
 
-import neocog.model
+import neocog.nn
 import neocog.reference
 
 MODULES = [
     module.name
-    for package in (neocog.model, neocog.reference)
+    for package in (neocog.nn, neocog.reference)
     for module in pkgutil.iter_modules(package.__path__, package.__name__ + ".")
 ]
 

@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass
 
 from neocog.errors import SettingError
-from neocog.model.limits import shown
+from neocog.nn.limits import shown
 
 MAX_DROPS = 1000
 

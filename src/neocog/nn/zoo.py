@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from neocog.errors import SettingError
-from neocog.model.layers import AvgPool2d, Conv2d, Dropout, Flatten, Layer, Linear, MaxPool2d, ReLU, Sequential
-from neocog.model.shapes import ImageShape
+from neocog.nn.layers import AvgPool2d, Conv2d, Dropout, Flatten, Layer, Linear, MaxPool2d, ReLU, Sequential
+from neocog.nn.shapes import ImageShape
 
 
 def article(classes: int = 10) -> Sequential:
@@ -77,7 +77,7 @@ MODELS: dict[str, Callable[[int], Sequential]] = {"article": article, "lenet5": 
 def default_net(image: ImageShape, classes: int) -> Sequential:
     """Choose a network for a size of image: as many pooling stages as leave at least 3 × 3 pixels, at most five.
 
-    >>> from neocog.model.graph import trace
+    >>> from neocog.nn.graph import trace
     >>> trace(default_net(ImageShape(28, 28, 1), 10), (28, 28, 1)).output.features
     10
     """

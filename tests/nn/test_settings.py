@@ -5,9 +5,9 @@ import math
 import pytest
 
 from neocog.errors import SettingError
-from neocog.model.losses import CrossEntropy
-from neocog.model.optimizers import SGD, Adam, AdamW, Optimizer
-from neocog.model.schedules import Constant, Cosine, Schedule, Step
+from neocog.nn.losses import CrossEntropy
+from neocog.nn.optimizers import SGD, Adam, AdamW, Optimizer
+from neocog.nn.schedules import Constant, Cosine, Schedule, Step
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from neocog.errors import SettingError, ShapeError
-from neocog.model.limits import MAX_PADDED_VALUES, MAX_WORK, check_count, memory_values, shown
-from neocog.model.shapes import ImageShape, Shape, VectorShape
-from neocog.model.window import Padding, Pair, Window, check_pair, resolve_window
+from neocog.nn.limits import MAX_PADDED_VALUES, MAX_WORK, check_count, memory_values, shown
+from neocog.nn.shapes import ImageShape, Shape, VectorShape
+from neocog.nn.window import Padding, Pair, Window, check_pair, resolve_window
 
 
 @dataclass(frozen=True, slots=True)

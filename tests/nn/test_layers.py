@@ -3,8 +3,8 @@
 import pytest
 
 from neocog.errors import SettingError, ShapeError
-from neocog.model.layers import AvgPool2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU, Sequential
-from neocog.model.shapes import ImageShape, VectorShape
+from neocog.nn.layers import AvgPool2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU, Sequential
+from neocog.nn.shapes import ImageShape, VectorShape
 
 IMAGE = ImageShape(6, 6, 1)
 VECTOR = VectorShape(10)

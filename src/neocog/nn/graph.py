@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from neocog.errors import SettingError, ShapeError
-from neocog.model.layers import Layer, Sequential
-from neocog.model.limits import (
+from neocog.nn.layers import Layer, Sequential
+from neocog.nn.limits import (
     MAX_DEPTH,
     MAX_LAYERS,
     MAX_PARAMETERS,
@@ -19,7 +19,7 @@ from neocog.model.limits import (
     memory_values,
     shown,
 )
-from neocog.model.shapes import ImageShape, Shape, VectorShape
+from neocog.nn.shapes import ImageShape, Shape, VectorShape
 
 UNKNOWN_LIMIT = 32.0  # images in units of their standard deviation stay far below, those in 0 to 255 reach beyond
 HALF_A_LEVEL = 0.5 / 255  # of 8 bits: what arithmetic may leave below 0 in an image in [0, 1]
@@ -175,7 +175,7 @@ def trace(
     Raises:
         ShapeError: a layer cannot take what comes to it; the message names the layer and where its input came from.
 
-    >>> from neocog.model.layers import Conv2d, Flatten, Linear, ReLU
+    >>> from neocog.nn.layers import Conv2d, Flatten, Linear, ReLU
     >>> graph = trace(Sequential(Conv2d(2, 3), ReLU(), Flatten(), Linear(10)), (6, 6, 1))
     >>> [str(node.output) for node in graph.nodes][0]
     '2 channels of 4 x 4 pixels'

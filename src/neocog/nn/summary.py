@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from neocog.model.graph import Graph, Node
-from neocog.model.layers import Conv2d, Linear
-from neocog.model.shapes import ImageShape
+from neocog.nn.graph import Graph, Node
+from neocog.nn.layers import Conv2d, Linear
+from neocog.nn.shapes import ImageShape
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +40,8 @@ class Row:
 def weight_counts(node: Node) -> WeightCounts | None:
     """Count a layer's parameters fully connected, locally connected and shared; None where it has none.
 
-    >>> from neocog.model.layers import Flatten, Sequential
-    >>> from neocog.model.graph import trace
+    >>> from neocog.nn.layers import Flatten, Sequential
+    >>> from neocog.nn.graph import trace
     >>> graph = trace(Sequential(Conv2d(1, 3, bias=False), Flatten()), (6, 6, 1))
     >>> weight_counts(graph.nodes[0])
     WeightCounts(fully_connected=576, local=144, shared=9)

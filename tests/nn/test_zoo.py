@@ -3,11 +3,11 @@
 import pytest
 
 from neocog.errors import SettingError, ShapeError
-from neocog.model.graph import trace
-from neocog.model.layers import Conv2d
-from neocog.model.parameters import parameters_of
-from neocog.model.shapes import ImageShape
-from neocog.model.zoo import MODELS, article, default_net, lenet5, make_net
+from neocog.nn.graph import trace
+from neocog.nn.layers import Conv2d
+from neocog.nn.parameters import parameters_of
+from neocog.nn.shapes import ImageShape
+from neocog.nn.zoo import MODELS, article, default_net, lenet5, make_net
 
 
 @pytest.mark.parametrize(("name", "side"), [("article", 28), ("lenet5", 28), ("photo", 96), ("vgg", 32)])
