@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from neocog.model.layers import Conv2d, Dropout, Flatten, Layer, Linear, ReLU, Sequential
-from neocog.model.zoo import article, photo, vgg
+from neocog.nn.layers import Conv2d, Dropout, Flatten, Layer, Linear, ReLU, Sequential
+from neocog.nn.zoo import article, photo, vgg
 
 
 @dataclass(frozen=True, slots=True)

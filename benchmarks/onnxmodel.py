@@ -9,11 +9,11 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from neocog.engines.base import Array
-from neocog.model.graph import Graph, Node
-from neocog.model.layers import AvgPool2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU
-from neocog.model.parameters import parameters_of, to_pytorch
-from neocog.model.shapes import ImageShape
-from neocog.model.window import Window
+from neocog.nn.graph import Graph, Node
+from neocog.nn.layers import AvgPool2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU
+from neocog.nn.parameters import parameters_of, to_pytorch
+from neocog.nn.shapes import ImageShape
+from neocog.nn.window import Window
 
 OPSET = 17  # of 2022; every present runtime reads it
 FORMAT = 8  # ONNX's own version of its files, of the same year

@@ -19,8 +19,8 @@ from benchmarks.networks import Network
 from benchmarks.process import reason, say
 from benchmarks.rounds import CHECKS, Call, check_equal
 from neocog.engines.base import Array
-from neocog.model.graph import Graph, trace
-from neocog.model.parameters import initial_parameters
+from neocog.nn.graph import Graph, trace
+from neocog.nn.parameters import initial_parameters
 
 Mode = Literal["training", "inference"]
 Makers = Mapping[str, Callable[["Task"], Call]]

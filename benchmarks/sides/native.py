@@ -6,8 +6,8 @@ from benchmarks.rounds import Call
 from benchmarks.sides import LEARNING_RATE, MOMENTUM, Task
 from neocog.engines.base import StepSettings
 from neocog.engines.native import NativeEngine
-from neocog.model.losses import CrossEntropy
-from neocog.model.optimizers import SGD
+from neocog.nn.losses import CrossEntropy
+from neocog.nn.optimizers import SGD
 
 
 def train(task: Task) -> Call:
