@@ -180,7 +180,7 @@ def test_normalisation_is_part_of_the_model(make_model, toy):
     np.testing.assert_allclose(scaled(x), plain((x - 0.5) / 0.25), rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("clone", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
+@pytest.mark.parametrize("clone", [copy.copy, copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
 def test_a_model_can_be_copied_after_use(make_model, toy, clone):
     model = make_model()
     model.metrics = {"accuracy": 0.5}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -285,3 +287,8 @@ class Network:
     def __getstate__(self) -> dict[str, object]:
         # An engine's program cannot be copied to another process; it is made anew there, from the weights.
         return {**self.__dict__, "_predictor": None, "_predictor_version": -1}
+
+    def __copy__(self) -> Self:
+        twin = object.__new__(type(self))
+        twin.__dict__.update(self.__getstate__(), weights=copy(self.weights))  # which have one owner
+        return twin
