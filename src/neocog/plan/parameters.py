@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from neocog.nn.graph import Graph, Node
 from neocog.nn.layers import Conv2d, Linear
 from neocog.nn.shapes import ImageShape
-from neocog.plan.contraction import Axis
 from neocog.plan.correlation import column_panels
 from neocog.plan.layout import Panels, Space
+from neocog.plan.loops import Axis
 from neocog.plan.target import Target
 
 PARAMETERS = "parameters"
