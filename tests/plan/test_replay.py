@@ -18,8 +18,9 @@ from pathlib import Path
 import pytest
 
 from neocog.emit.program import emit_program
+from neocog.nn.blocks import Sequential
 from neocog.nn.graph import Graph, trace
-from neocog.nn.layers import AvgPool2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU, Sequential
+from neocog.nn.layers import AvgPool2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU
 from neocog.nn.losses import CrossEntropy, MeanSquaredError
 from neocog.nn.optimizers import SGD, Adam
 from neocog.nn.shapes import ImageShape

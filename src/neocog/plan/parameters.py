@@ -36,7 +36,7 @@ def lay_out_parameters(graph: Graph, target: Target) -> ParameterLayout:
     offset = 0
     for node in graph.nodes:
         layer = node.layer
-        shape = layer.weight_shape(node.input)
+        shape = node.weight_shape
         if shape is None or not isinstance(layer, Conv2d | Linear):
             continue
         *receptive, columns = shape
