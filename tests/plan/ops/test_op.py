@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from neocog.emit.program import EMITTERS
+from neocog.nn.blocks import Sequential
 from neocog.nn.graph import trace
-from neocog.nn.layers import AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d, ReLU, Sequential
+from neocog.nn.layers import AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d, ReLU
 from neocog.nn.losses import CrossEntropy
 from neocog.nn.optimizers import Adam
 from neocog.plan.layout import Tensor
