@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from neocog.model.network import Network
-from neocog.nn.layers import Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU, Sequential
+from neocog.nn.blocks import Sequential
+from neocog.nn.layers import Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU
 
 NET = Sequential(Conv2d(3, 3), ReLU(), MaxPool2d(2), Flatten(), Sequential(Dropout(0.2), Linear(5), ReLU()), Linear(2))
 

@@ -3,7 +3,8 @@ import pytest
 from neocog.errors import SettingError, ShapeError
 from neocog.model.arguments import check_names, check_numbers
 from neocog.model.network import Network
-from neocog.nn.layers import Flatten, Linear, Sequential
+from neocog.nn.blocks import Sequential
+from neocog.nn.layers import Flatten, Linear
 
 
 def test_very_many_names_are_compared_at_once():

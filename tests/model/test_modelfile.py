@@ -19,7 +19,8 @@ from neocog.errors import FormatError, NeocogError
 from neocog.model.files import tensor_bytes
 from neocog.model.modelfile import document_of, load_network, save
 from neocog.model.network import Network
-from neocog.nn.layers import Conv2d, Flatten, Linear, ReLU, Sequential
+from neocog.nn.blocks import Sequential
+from neocog.nn.layers import Conv2d, Flatten, Linear, ReLU
 
 TINY = Network(
     Sequential(Conv2d(2, (2, 1)), ReLU(), Flatten(), Linear(2)),

@@ -10,8 +10,9 @@ from neocog.data.resize import ImageSize
 from neocog.errors import DataError, SettingError, ShapeError
 from neocog.model.network import Network
 from neocog.model.pictures import piece_size
+from neocog.nn.blocks import Sequential
 from neocog.nn.graph import trace
-from neocog.nn.layers import Conv2d, Flatten, Linear, MaxPool2d, ReLU, Sequential
+from neocog.nn.layers import Conv2d, Flatten, Linear, MaxPool2d, ReLU
 
 SIZE = ImageSize(6, 6, 1)
 

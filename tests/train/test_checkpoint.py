@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from neocog.errors import FormatError, SettingError
-from neocog.nn.layers import Flatten, Linear, Sequential
+from neocog.nn.blocks import Sequential
+from neocog.nn.layers import Flatten, Linear
 from neocog.nn.losses import CrossEntropy
 from neocog.nn.optimizers import SGD, Adam, AdamW
 from neocog.nn.schedules import Constant
@@ -88,6 +89,7 @@ from neocog.train.fit import fit
 from neocog.train.model import Model
 from neocog.train.runfolder import RunFolder
 from neocog.train.source import ArraySource
+from neocog.nn.blocks import Sequential
 from neocog.nn.layers import *
 
 class Kill(Callback):

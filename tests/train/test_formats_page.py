@@ -14,7 +14,8 @@ from neocog.model import modelfile
 from neocog.model.files import tensor_bytes
 from neocog.model.kinds import KINDS, to_json
 from neocog.model.network import COLOR_ORDERS
-from neocog.nn.layers import Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU, Sequential
+from neocog.nn.blocks import Sequential
+from neocog.nn.layers import Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU
 from neocog.train import checkpoint, snapshots
 from neocog.train.history import COLUMNS
 from neocog.train.model import Model

@@ -19,7 +19,8 @@ from neocog.errors import FormatError, NeocogError, SettingError
 from neocog.model.files import MAX_HEADER, parse_json, tensor_bytes
 from neocog.model.kinds import to_json
 from neocog.model.modelfile import document_of, whole_tensors_of
-from neocog.nn.layers import Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU, Sequential
+from neocog.nn.blocks import Sequential
+from neocog.nn.layers import Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU
 from neocog.nn.optimizers import Adam
 from neocog.nn.schedules import Cosine
 from neocog.train.checkpoint import Checkpoint, checkpoint_bytes, load_checkpoint

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from neocog.errors import DataError, SettingError, ShapeError
-from neocog.nn.layers import Flatten, Linear, Sequential
+from neocog.nn.blocks import Sequential
+from neocog.nn.layers import Flatten, Linear
 from neocog.nn.optimizers import Adam
 from neocog.train.model import Model, load
 

@@ -18,9 +18,10 @@ from neocog.model.files import TensorFile, describe, listed, read_tensor_file, t
 from neocog.model.kinds import from_json, to_json
 from neocog.model.network import Network
 from neocog.model.statedict import LEARNT_FROM, not_finite
-from neocog.nn.layers import Layer, Sequential
+from neocog.nn.blocks import Sequential
+from neocog.nn.layers import Layer
 from neocog.nn.limits import shown
-from neocog.nn.parameters import Parameter, from_pytorch, parameters_of, pytorch_shape
+from neocog.nn.parameters import Parameter, from_pytorch, pytorch_shape, variables_of
 from neocog.reading import expanded
 
 Kind = TypeVar("Kind", bound=Network)
@@ -136,7 +137,7 @@ def network_from(
         network = _empty_network(content.document, kind, engine, threads)
         network.metrics = _read_metrics(content.document["metrics"])
         network.learnt_from = _read_identities(content.whole.get(LEARNT_FROM))
-        wanted = {parameter.name: parameter for parameter in parameters_of(network.graph)}
+        wanted = {parameter.name: parameter for parameter in variables_of(network.graph)}
         check_tensors(wanted, content.tensors)
         faults = () if allow_nonfinite else not_finite(content.tensors)
         if faults:

@@ -18,8 +18,8 @@ from neocog.model.pictures import AnyImages, in_pieces, piece_size
 from neocog.model.statedict import from_state_dict, split_identities
 from neocog.model.weights import Weights
 from neocog.nn.graph import Graph, Normalisation, trace
-from neocog.nn.layers import Sequential
-from neocog.nn.parameters import Initialisation, initial_parameters, parameters_of, to_pytorch
+from neocog.nn.layer import Layer
+from neocog.nn.parameters import Initialisation, initial_parameters, to_pytorch, variables_of
 from neocog.nn.shapes import ImageShape
 from neocog.nn.summary import format_summary
 
@@ -46,6 +46,7 @@ class Network:
         ShapeError: a layer cannot take what comes to it, or the names are not as many as the outputs.
         SettingError: an argument is out of its range.
 
+    >>> from neocog.nn.blocks import Sequential
     >>> from neocog.nn.layers import Conv2d, Flatten, Linear, ReLU
     >>> network = Network(Sequential(Conv2d(2, 3), ReLU(), Flatten(), Linear(2)), (6, 6, 1), ["circle", "cross"])
     >>> {name: value.shape for name, value in network.parameters.items()}
@@ -54,7 +55,7 @@ class Network:
 
     def __init__(
         self,
-        net: Sequential,
+        net: Layer,
         input_shape: ImageShape | tuple[int, int, int],
         class_names: Sequence[str] | None = None,
         *,
@@ -66,14 +67,14 @@ class Network:
         engine: str | Engine = "native",
         threads: int | None = None,
     ) -> None:
-        if not isinstance(net, Sequential):
-            raise SettingError(f"net must be a Sequential, got {net!r}", hint="write Sequential(layer, layer, ...)")
+        if not isinstance(net, Layer):
+            raise SettingError(f"net must be a layer or block, got {net!r}", hint="write Sequential(layer, layer, ...)")
         if initialisation not in ("he", "glorot"):
             raise SettingError(f'initialisation must be "he" or "glorot", got {initialisation!r}')
         self.graph: Graph = trace(
             net, input_shape, Normalisation(check_numbers("mean", mean), check_numbers("std", std))
         )
-        self.class_names: tuple[str, ...] = check_names(class_names, self.graph.output.features)
+        self.class_names: tuple[str, ...] = check_names(class_names, self.graph.classes)
         self.images_at_once: int = piece_size(self.graph)
         """How many images the engine gets at a time, so that memory stays bounded; of large images fewer."""
         self.seed: int = check_seed(seed)
@@ -91,8 +92,8 @@ class Network:
         self._predictor_version = -1
 
     @property
-    def net(self) -> Sequential:
-        """The layers."""
+    def net(self) -> Layer:
+        """The network as it was declared."""
         return self.graph.net
 
     @property
@@ -169,7 +170,7 @@ class Network:
         Flatten lie in (channel, row, column) order.
         """
         values = self.parameters
-        return {p.name: np.array(to_pytorch(p, values[p.name]), np.float32) for p in parameters_of(self.graph)}
+        return {p.name: np.array(to_pytorch(p, values[p.name]), np.float32) for p in variables_of(self.graph)}
 
     def load_state_dict(self, state: Mapping[str, NDArray[np.generic]], *, allow_nonfinite: bool = False) -> None:
         """Take parameters under PyTorch's names and in its layout, such as a torch.nn.Sequential's state_dict().
@@ -208,7 +209,7 @@ class Network:
 
         Floating-point images must not be normalised where the model does that itself.
         """
-        return self._answers(lambda predictor, x: predictor.logits(x), images, self.graph.output.features)
+        return self._answers(lambda predictor, x: predictor.logits(x), images, self.graph.classes)
 
     def predict_proba(self, images: AnyImages) -> Array:
         """Return the probabilities (N, outputs) of images or pictures, as `__call__` takes them: the softmax of the
@@ -251,6 +252,7 @@ class Network:
 
         Cost: about that of the logits. A first call of the native engine compiles a program of its own.
 
+        >>> from neocog.nn.blocks import Sequential
         >>> from neocog.nn.layers import Conv2d, Flatten, Linear, ReLU
         >>> network = Network(Sequential(Conv2d(2, 3), ReLU(), Flatten(), Linear(2)), (6, 6, 1))
         >>> {layer: peaks.shape for layer, peaks in network.peaks(np.zeros((5, 6, 6), np.uint8)).items()}

@@ -13,7 +13,7 @@ from neocog.data.identity import Identities
 from neocog.errors import SettingError, ShapeError
 from neocog.nn.graph import Graph
 from neocog.nn.limits import shown
-from neocog.nn.parameters import from_pytorch, parameters_of
+from neocog.nn.parameters import from_pytorch, variables_of
 
 LEARNT_FROM = "learnt_from"
 """Tensor of a model file that is no parameter: which images the model learnt from."""
@@ -110,7 +110,7 @@ def from_state_dict(graph: Graph, state: Any) -> dict[str, NDArray[np.generic]]:
     Raises:
         SettingError: it is no mapping of names to numbers. ShapeError: a parameter has another shape.
     """
-    wanted = {parameter.name: parameter for parameter in parameters_of(graph)}
+    wanted = {parameter.name: parameter for parameter in variables_of(graph)}
     arrays = as_arrays(state)
     plain = plain_names(arrays)
     found = {plain[name]: value for name, value in arrays.items()}

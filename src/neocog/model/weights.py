@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from neocog.engines.base import Array, State
 from neocog.model.statedict import as_arrays, check_finite
 from neocog.nn.graph import Graph
-from neocog.nn.parameters import check_parameters, parameters_of
+from neocog.nn.parameters import check_parameters, variables_of
 
 
 class Weights:
@@ -62,7 +62,7 @@ class Weights:
             check_finite(arrays)
         # The network's order, whatever order they came in: what lists parameters looks the same for the same network.
         with np.errstate(over="ignore"):  # it was asked for
-            copies = {p.name: np.array(arrays[p.name], np.float32, order="C") for p in parameters_of(self._graph)}
+            copies = {p.name: np.array(arrays[p.name], np.float32, order="C") for p in variables_of(self._graph)}
         self.follow(lambda: copies)
         self._arrays = _read_only(copies)
 

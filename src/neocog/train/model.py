@@ -27,7 +27,8 @@ from neocog.train.source import ArraySource, split_off
 class Model(Network):
     """A network that can be trained and saved; `Network` says what it is made with, and what it answers.
 
-    >>> from neocog.nn.layers import Flatten, Linear, Sequential
+    >>> from neocog.nn.blocks import Sequential
+    >>> from neocog.nn.layers import Flatten, Linear
     >>> from neocog.nn.optimizers import Adam
     >>> model = Model(Sequential(Flatten(), Linear(2)), (2, 2, 1), ["left", "right"], engine="reference")
     >>> images = np.array([[[1, 0], [1, 0]], [[0, 1], [0, 1]]], np.float32)
