@@ -75,10 +75,12 @@ def _gelu(layer: GELU, x: Array) -> Array:
 
 
 def _gelu_slope(layer: GELU, x: Array) -> Array:
+    share, density = normal_share(x), normal_density(x)
     if layer.approximate == "tanh":
         u = 2 * ROOT * (x + CUBE * x**3)
-        return sigmoid(u) + x * sigmoid_slope(u) * (2 * ROOT * (1 + 3 * CUBE * x * x))
-    return normal_share(x) + x * normal_density(x)
+        share, density = sigmoid(u), sigmoid_slope(u) * (2 * ROOT * (1 + 3 * CUBE * x * x))
+    result: Array = share + x * density
+    return result
 
 
 def _between(x: Array, low: float, high: float, slope: float) -> Array:
