@@ -144,10 +144,11 @@ class Contraction:
         columns: number of columns that count; the rest of the last vector is padding.
         panels: number of column panels; every one has `vectors` vectors but for the last, which has `last_vectors`.
         panel_steps: how far out, b and gate move from panel to panel.
-        bias: added to every row, one value a column; moves with b's panels.
+        bias: added to every row, one value a column; from panel to panel it moves by the columns of a panel.
         relu: whether negative sums become zero.
         gate: an activation shaped like `out`; where it is not above zero, zero is stored (ReLU's backward pass).
-        ones: also sum b over k, as if a had one more row of ones, into `ones` (the gradient of a bias).
+        ones: also sum b over k, as if a had one more row of ones, into `ones` (the gradient of a bias). It moves with
+            the rows of out where these move b, and from panel to panel as the bias does.
         cells: the innermost rows are the cells of a pooling's window: only the largest of so many is stored; 1 without.
         winner: bytes beside `out`: which cell was the largest, or NOBODY where a ReLU stops it.
         accumulates: in a chain, whether what an earlier block of the same slice left in `out` is added to.

@@ -10,7 +10,7 @@ from neocog.nn.window import Axis as WindowAxis
 from neocog.nn.window import Window
 from neocog.plan.clip import choose_clips, saving_clips, untagged
 from neocog.plan.contraction import Axis, Clip, Contraction, Operand, Split, choose_rows, merge, split_cost
-from neocog.plan.layout import Halo, Panels, Tensor
+from neocog.plan.layout import Halo, Panels, Tensor, Vectors
 from neocog.plan.target import Target
 
 ROW, COLUMN, TAP_ROW, TAP_COLUMN = "row", "column", "tap row", "tap column"  # tags of axes that clips speak of
@@ -40,8 +40,8 @@ class Correlation:
     window: Window
     x: Tensor
     y: Tensor
-    weights: Panels  # rows are (tap row, tap column, input channel), then one row of biases
-    bias: bool
+    weights: Panels  # rows are (tap row, tap column, input channel)
+    bias: Vectors | None
 
     @property
     def taps(self) -> int:
@@ -49,7 +49,7 @@ class Correlation:
         return self.window.cells
 
     def weight_rows(self) -> tuple[Axis, ...]:
-        """Loops over the rows of the weight matrix, without the bias: how its `out` and the input move."""
+        """Loops over the rows of the weight matrix: how its `out` and the input move."""
         v, h, width = self.window.vertical, self.window.horizontal, self.weights.width
         channels = self.x.channels
         return merge(
@@ -84,6 +84,11 @@ def input_halo(window: Window) -> Halo:
 def operand(tensor: Tensor, start: int) -> Operand:
     """Return a tensor as an operand that begins at an element of it."""
     return Operand(tensor.space, tensor.name, start, image=tensor.image_step)
+
+
+def vectors_operand(vectors: Vectors) -> Operand:
+    """Return values of channels as an operand."""
+    return Operand(vectors.space, vectors.name, vectors.offset)
 
 
 def start_of(tensor: Tensor, row: int, column: int) -> int:
@@ -154,9 +159,7 @@ def forward(layer: Correlation, relu: bool, target: Target, pooled: Pooled | Non
         out_step=weights.width,
         b_step=weights.panel_step,
         target=target,
-        bias=Operand(weights.space, weights.name, weights.offset + layer.taps * channels * weights.width)
-        if layer.bias
-        else None,
+        bias=vectors_operand(layer.bias) if layer.bias else None,
         relu=relu,
         cells=pooled.window.cells if pooled else 1,
         winner=operand(pooled.winner, pooled.winner.origin) if pooled and pooled.winner else None,

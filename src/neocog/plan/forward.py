@@ -7,7 +7,6 @@ from neocog.nn.shapes import ImageShape
 from neocog.nn.window import Axis, Window
 from neocog.plan import algorithm, correlation
 from neocog.plan.algorithm import patch_halo, transformed_panels, winograd
-from neocog.plan.contraction import Operand
 from neocog.plan.correlation import Correlation, Pooled
 from neocog.plan.draft import NO_HALO, Draft, Value, on_images
 from neocog.plan.fuse import Step
@@ -76,7 +75,7 @@ def _plan_step(draft: Draft, index: int, run: range, *, pooling: bool) -> list[S
         case Conv2d() | Linear():
             y = draft.shape(step.title, shape) if pooling else draft.tensor(step.title, shape, halo, passing=passing)
             draft.layers[index] = Correlation(
-                step.title, draft.window_of(index), x, y, draft.layout.panels[step.node.index], layer.bias
+                step.title, draft.window_of(index), x, y, draft.layout.weights(step.node), draft.layout.bias(step.node)
             )
             draft.values.append(Value(y, step.relu))
             pooled = _plan_pooled(draft, index + 1, run) if pooling else None
@@ -146,8 +145,6 @@ def _plan_correlation(draft: Draft, index: int, step: Step, pooled: Pooled | Non
     name = f"{layer.title} transform weights"
     weights = WinogradWeights(name, tile, layer.weights, layer.x.channels, transformed)
     (draft.stages if draft.training else draft.preparation).append(weights)
-    bias_row = layer.taps * layer.x.channels * layer.weights.width
-    bias = Operand(layer.weights.space, layer.weights.name, layer.weights.offset + bias_row)
     stage = winograd(
         f"{layer.title} forward",
         tile,
@@ -156,7 +153,7 @@ def _plan_correlation(draft: Draft, index: int, step: Step, pooled: Pooled | Non
         (layer.window.vertical.before, layer.window.horizontal.before),
         transformed,
         draft.target,
-        bias=(bias, layer.weights) if layer.bias else None,
+        bias=correlation.vectors_operand(layer.bias) if layer.bias else None,
         relu=step.relu,
         pooled=pooled,
     )
@@ -185,7 +182,7 @@ def _pooling_behind(draft: Draft, index: int, run: range) -> bool:
         return algorithm.can_pool(tile, window)
     x = draft.shape("", draft.live[index].input)
     y = draft.shape("", draft.live[index].output)
-    layer = Correlation("", draft.window_of(index), x, y, draft.layout.panels[step.node.index], bias=True)
+    layer = Correlation("", draft.window_of(index), x, y, draft.layout.weights(step.node), bias=None)
     return correlation.can_pool(layer, window, draft.target)
 
 

@@ -115,3 +115,17 @@ class Panels:
     def size(self) -> int:
         """Elements in all."""
         return self.count * self.panel_step
+
+
+@dataclass(frozen=True, slots=True)
+class Vectors:
+    """One value for each channel, such as biases, padded with zeros to whole vectors.
+
+    A panel of `width` columns finds its values `width` elements behind those of the panel before it.
+    """
+
+    name: str
+    channels: int
+    size: int  # channels, rounded up to whole vectors
+    offset: int = 0  # elements, from the beginning of the named memory
+    space: Space = Space.WORK

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from neocog.plan.contraction import Contraction, Operand
-from neocog.plan.layout import Halo, Panels, Space, Tensor
+from neocog.plan.layout import Halo, Panels, Space, Tensor, Vectors
 from neocog.plan.stages import (
     Chain,
     Elementwise,
@@ -128,7 +128,7 @@ def lives_of(stages: Sequence[Stage]) -> dict[Name, tuple[int, int]]:
 def accesses(stage: Stage) -> tuple[set[Name], set[Name]]:
     """Name the memory that a stage reads and writes."""
 
-    def names(*parts: Operand | Tensor | Panels | None) -> set[Name]:
+    def names(*parts: Operand | Tensor | Panels | Vectors | None) -> set[Name]:
         return {(part.space, part.name) for part in parts if part is not None}
 
     match stage:
@@ -143,7 +143,7 @@ def accesses(stage: Stage) -> tuple[set[Name], set[Name]]:
             reads = names(stage.tiling.x if filters else None, stage.tiling.y, patches.b if patches else None)
             return reads, names(filters.out if filters else None, stage.dx)
         case WinogradFold():
-            return names(stage.copies), names(stage.gradient)
+            return names(stage.copies), names(stage.gradient, stage.bias)
         case LoadImages():
             return set(), names(stage.out)
         case Pool():
@@ -157,7 +157,7 @@ def accesses(stage: Stage) -> tuple[set[Name], set[Name]]:
         case Transpose():
             return names(stage.weights), names(stage.transposed)
         case Fold():
-            return names(stage.copies), names(stage.out)
+            return names(stage.copies), names(*(part.out for part in stage.parts))
         case Update():
             written = names(stage.parameters, *stage.memory)
             return written | names(stage.gradients), written

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from neocog.nn.losses import Loss
-from neocog.nn.optimizers import Optimizer
 from neocog.nn.shapes import ImageShape
 from neocog.nn.window import Window
 from neocog.plan.contraction import Contraction, Operand
 from neocog.plan.layout import Panels, Tensor
+from neocog.plan.parameters import Segment
 from neocog.plan.tiles import Winograd, WinogradBackward, WinogradFold, WinogradWeights
 
 CHUNK = 1024  # elements that one item of a flat pass covers
@@ -157,15 +157,32 @@ class Transpose:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """So many elements, one behind another, that belong to a place of their own."""
+
+    out: Operand
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class Fold:
-    """Add up partial gradients in a fixed order: out = sum over copies, `step` elements apart."""
+    """Add up partial gradients in a fixed order: the parts = sum over copies, one copy behind another.
+
+    Arguments:
+        copies: where the first one begins.
+        count: how many there are.
+        parts: what a copy consists of, and where the sums go: a matrix of weights and perhaps biases.
+    """
 
     name: str
     copies: Operand
     count: int
-    step: int
-    out: Operand
-    size: int
+    parts: tuple[Part, ...]
+
+    @property
+    def size(self) -> int:
+        """Elements of a copy."""
+        return sum(part.size for part in self.parts)
 
     @property
     def items(self) -> int:
@@ -175,14 +192,15 @@ class Fold:
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """One step of the optimizer over all parameters at once."""
+    """One step of the optimizer over all parameters at once, each segment of them by its rule."""
 
     name: str
-    optimizer: Optimizer
+    segments: tuple[Segment, ...]
     size: int
     parameters: Operand
     gradients: Operand
     memory: tuple[Operand, ...]
+    scalars: int  # how many numbers of the step its rules need
 
     @property
     def items(self) -> int:

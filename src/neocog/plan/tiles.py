@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from neocog.nn.window import Window
 from neocog.plan.contraction import Contraction, Operand
-from neocog.plan.layout import Panels, Tensor
+from neocog.plan.layout import Panels, Tensor, Vectors
 
 LINE_VALUES = 16  # one cache line more from position to position: powers of two would fall onto the same few lines
 
@@ -97,7 +97,7 @@ class Winograd:
     Arguments:
         tiling: the tiles; its y has the shape of what the convolution gives.
         contraction: the products of one block.
-        bias: row of biases in panels of `bias_width` columns, `bias_step` elements apart.
+        bias: one value a channel.
         relu, gate: as in a Contraction.
         pooling: of windows that lie inside tiles: only the largest of each is kept.
         y: what is stored: the outputs, or the pooled ones.
@@ -108,8 +108,6 @@ class Winograd:
     tiling: Tiling
     contraction: Contraction
     bias: Operand | None
-    bias_width: int
-    bias_step: int
     relu: bool
     gate: Tensor | None
     pooling: Window | None
@@ -167,16 +165,24 @@ class WinogradBackward:
 
 @dataclass(frozen=True, slots=True)
 class WinogradFold:
-    """The gradient of filters from partial gradients of transformed ones: Gᵀ (sum over slices) G, and the bias's."""
+    """The gradient of filters from partial gradients of transformed ones: Gᵀ (sum over slices) G, and the bias's.
+
+    Arguments:
+        copies: partial gradients of so many `slices`, `slice_step` elements apart.
+        transformed: one position's matrix of a slice.
+        sums: partial gradients of the bias, as far apart.
+        gradient, bias: where the sums of all go.
+    """
 
     name: str
     tile: int
     copies: Operand
     slices: int
     slice_step: int
-    transformed: Panels  # one position's matrix of a slice
+    transformed: Panels
     sums: Operand | None
     gradient: Panels
+    bias: Vectors | None
     inputs: int
 
     @property

@@ -148,8 +148,9 @@ def _reaches(stage: Stage, lanes: int) -> Iterable[tuple[str, Operand, int, int]
             if stage.dx is not None:
                 yield _patches(stage.tiling, stage.dx, lanes)
         case Fold():
-            yield "copies", stage.copies, 0, (stage.count - 1) * stage.step + stage.size - 1
-            yield "out", stage.out, 0, stage.size - 1
+            yield "copies", stage.copies, 0, stage.count * stage.size - 1
+            for part in stage.parts:
+                yield "part", part.out, 0, part.size - 1
         case Update():
             for operand in (stage.parameters, stage.gradients, *stage.memory):
                 yield "update", operand, 0, stage.size - 1
@@ -168,8 +169,8 @@ def _contraction_reaches(stage: Contraction, lanes: int) -> Iterable[tuple[str, 
     yield "out", stage.out, low, high + columns
     if stage.ones is not None:
         slices = [axis for axis in rows if axis.b]
-        low, high = _span((*slices, *panels), "out")
-        yield "ones", stage.ones, low, high + columns
+        low, high = _span(slices, "out")
+        yield "ones", stage.ones, low, high + _columns(stage, lanes) - 1
     if stage.gate is not None:
         low, high = _span((*rows, *panels), "gate")
         yield "gate", stage.gate, low, high + columns
@@ -183,8 +184,12 @@ def _contraction_reaches(stage: Contraction, lanes: int) -> Iterable[tuple[str, 
     low, high = _span((*rows, *reduction, *panels), "b")
     yield "b", stage.b, low, high + stage.last_vectors * lanes - 1
     if stage.bias is not None:
-        low, high = _span(panels, "b")
-        yield "bias", stage.bias, low, high + stage.last_vectors * lanes - 1
+        yield "bias", stage.bias, 0, _columns(stage, lanes) - 1
+
+
+def _columns(stage: Contraction, lanes: int) -> int:
+    """Count the columns of all panels, whole vectors of them."""
+    return ((stage.panels - 1) * stage.vectors + stage.last_vectors) * lanes
 
 
 def _tile_reaches(tiling: Tiling, lanes: int) -> Iterable[tuple[str, Operand, int, int]]:
