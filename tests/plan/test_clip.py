@@ -5,8 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from neocog.nn.blocks import Sequential
 from neocog.nn.graph import trace
-from neocog.nn.layers import Conv2d, Flatten, Sequential
+from neocog.nn.layers import Conv2d, Flatten
 from neocog.nn.losses import MeanSquaredError
 from neocog.nn.optimizers import SGD
 from neocog.plan.clip import choose_clips, saving_clips

@@ -41,11 +41,11 @@ from neocog.jit.executable import Executable, aligned_zeros
 from neocog.jit.host import host_target
 from neocog.jit.team import Team
 from neocog.nn.graph import Graph
-from neocog.nn.parameters import Parameter, check_parameters, parameters_of
+from neocog.nn.parameters import Parameter, check_parameters, parameters_of, variables_of
 from neocog.nn.random import dropout_key
 from neocog.plan.algorithm import Algorithm
 from neocog.plan.layout import Space, Tensor, Vectors
-from neocog.plan.parameters import GRADIENTS, PARAMETERS, ParameterLayout, lay_out_parameters
+from neocog.plan.parameters import GRADIENTS, ParameterLayout, lay_out_parameters
 from neocog.plan.planner import plan_program
 from neocog.plan.program import FIRST_KEY_SLOT, Program, Training
 from neocog.plan.target import Target
@@ -194,8 +194,8 @@ class NativePredictor:
         check_parameters(self._graph, parameters)
         flat = self._state.view(np.float32)
         with self._lock:
-            for parameter in parameters_of(self._graph):
-                _write(flat, self._layout, parameter, parameters[parameter.name])
+            for variable in variables_of(self._graph):
+                _write(flat, self._layout, variable, parameters[variable.name])
             for prediction in self._programs.values():
                 prediction.executable.prepare()
             if self._peaks is not None:
@@ -328,7 +328,10 @@ class NativeStepper:
         for position, scalar in enumerate(self._settings.optimizer.scalars(self._steps)):
             executable.set_float(FIRST_SCALAR_SLOT + position, scalar)
         for position, layer in enumerate(program.dropouts):
-            executable.set_integer(FIRST_KEY_SLOT + position, dropout_key(self._settings.seed, self._steps, layer))
+            executable.set_integer(
+                FIRST_KEY_SLOT + position,
+                dropout_key(self._settings.seed, self._steps, self._graph.nodes[layer].stream),
+            )
         executable.run(self._team)
         logits = np.empty((len(images), self._logits.width), np.float32)
         self._logits.copy(logits)
@@ -341,8 +344,15 @@ class NativeStepper:
         return {p.name: _read(flat, self._layout, p) for p in parameters}
 
     def parameters(self) -> State:
-        """Copy the parameters out, in memory layout."""
-        return self._all(Space.STATE, PARAMETERS, parameters_of(self._graph))
+        """Copy the parameters and buffers out, in memory layout."""
+        return {
+            variable.name: _read(self._block(variable), self._layout, variable)
+            for variable in variables_of(self._graph)
+        }
+
+    def _block(self, variable: Parameter) -> NDArray[np.float32]:
+        """Return the memory in which a variable lies."""
+        return self._executable.array(Space.STATE, self._layout.places[variable.name].name)
 
     def gradients(self) -> State:
         """Copy the gradients of the last step out, in memory layout."""
@@ -351,9 +361,8 @@ class NativeStepper:
     def load(self, parameters: Mapping[str, Array]) -> None:
         """Take new parameters; the optimizer's memory stays."""
         check_parameters(self._graph, parameters)
-        flat = self._executable.array(Space.STATE, PARAMETERS)
-        for parameter in parameters_of(self._graph):
-            _write(flat, self._layout, parameter, parameters[parameter.name])
+        for variable in variables_of(self._graph):
+            _write(self._block(variable), self._layout, variable, parameters[variable.name])
 
     def optimizer_state(self) -> State:
         """Copy the optimizer's memory out: "name/memory" → array."""

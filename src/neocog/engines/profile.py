@@ -94,7 +94,7 @@ def profile(
     random = np.random.default_rng(0)
     shape = graph.input.height, graph.input.width, graph.input.channels
     images = random.integers(0, 256, (batch, *shape), np.uint8)
-    labels = random.integers(0, graph.output.features, batch).astype(np.int32)
+    labels = random.integers(0, graph.classes, batch).astype(np.int32)
     settings = StepSettings(CrossEntropy(), SGD(momentum=0.9), batch)
     stepper = engine.stepper(graph, parameters, settings, threads=1)
     stepper.step(images, labels, 0.0)

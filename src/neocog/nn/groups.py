@@ -81,11 +81,11 @@ def rules_of(
     for parameter in every:
         if parameter.name in stays:
             continue
-        decay, rate = optimizer.weight_decay if _decays(parameter) else 0.0, 1.0
+        usual = optimizer.weight_decay if parameter.variable.decay else 0.0
+        decay, rate = usual, 1.0
         for group in groups:
             if _matches(group.pattern, parameter.name):
-                own = optimizer.weight_decay if _decays(parameter) else 0.0
-                decay, rate = own if group.weight_decay is None else group.weight_decay, group.learning_rate
+                decay, rate = usual if group.weight_decay is None else group.weight_decay, group.learning_rate
         rules[parameter.name] = Rule(replace(optimizer, weight_decay=decay), rate)
     return rules
 
@@ -99,10 +99,6 @@ def frozen_parameters(graph: Graph, frozen: Sequence[str]) -> frozenset[str]:
     every = parameters_of(graph)
     _check_patterns(every, frozen, "frozen")
     return frozenset(p.name for p in every if any(_matches(pattern, p.name) for pattern in frozen))
-
-
-def _decays(parameter: Parameter) -> bool:
-    return not parameter.is_bias
 
 
 def _matches(pattern: str, name: str) -> bool:

@@ -292,9 +292,10 @@ def _gradient_halo(draft: Draft, index: int) -> Halo:
 
 def _plan_update(draft: Draft, training: Training) -> None:
     size = draft.layout.trained
+    if draft.layout.size:
+        draft.flat[Space.WORK, GRADIENTS] = draft.layout.size
     if not size:
         return
-    draft.flat[Space.WORK, GRADIENTS] = size
     scalars = len(training.optimizer.scalars(1))
     memory = tuple(Operand(Space.STATE, f"memory {slot}", 0) for slot in training.optimizer.memory)
     for operand in memory:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from neocog.nn.graph import Graph, Node
 from neocog.nn.groups import Rule
-from neocog.nn.parameters import Parameter, parameters_of
+from neocog.nn.parameters import Parameter, variables_of
 from neocog.nn.shapes import ImageShape
 from neocog.plan.contraction import Axis
 from neocog.plan.correlation import column_panels
@@ -15,6 +16,7 @@ from neocog.plan.layout import Panels, Space, Vectors
 from neocog.plan.target import Target
 
 PARAMETERS = "parameters"
+BUFFERS = "buffers"
 GRADIENTS = "gradients"
 NOMINAL_BATCH = 64  # panels must suit every batch size; this one is typical
 
@@ -32,21 +34,26 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class ParameterLayout:
-    """Where each parameter lies, by its name, and which stretches are trained alike.
+    """Where each variable of a network lies, by its name, and which stretches of the parameters are trained alike.
 
     Arguments:
-        places: of every parameter.
-        segments: of those that are trained, one behind another from the beginning; what is frozen lies behind them.
-        size: elements in all.
+        places: of every variable. Buffers lie in memory of their own where a program trains, since layers change them.
+        segments: of the parameters that are trained, one behind another from the beginning; what is frozen lies behind.
+        sizes: elements of each named memory.
     """
 
     places: dict[str, Place]
     segments: tuple[Segment, ...]
-    size: int
+    sizes: dict[str, int]
+
+    @property
+    def size(self) -> int:
+        """Elements of the memory in which parameters lie."""
+        return self.sizes[PARAMETERS]
 
     @property
     def trained(self) -> int:
-        """Elements that gradients and the optimizer's memory need."""
+        """Elements that the optimizer's memory needs."""
         return self.segments[-1].end if self.segments else 0
 
     def weights(self, node: Node) -> Panels:
@@ -55,55 +62,63 @@ class ParameterLayout:
         assert isinstance(place, Panels)
         return place
 
-    def bias(self, node: Node) -> Vectors | None:
-        """Return the biases of a layer, if it has any."""
-        place = self.places.get(f"{node.name}.bias")
+    def vectors(self, node: Node, variable: str) -> Vectors | None:
+        """Return one of a layer's variables that hold one value for each channel, if it has it."""
+        place = self.places.get(f"{node.name}.{variable}")
         assert not isinstance(place, Panels)
         return place
+
+    def bias(self, node: Node) -> Vectors | None:
+        """Return the biases of a layer, if it has any."""
+        return self.vectors(node, "bias")
 
     def weight_gradient(self, node: Node) -> Panels:
         """Return where the gradient of a layer's weights lies: like the weights, in memory of its own."""
         return replace(self.weights(node), name=GRADIENTS, space=Space.WORK)
 
+    def vectors_gradient(self, node: Node, variable: str) -> Vectors | None:
+        """Return where the gradient of one of a layer's vectors lies."""
+        vectors = self.vectors(node, variable)
+        return vectors and replace(vectors, name=GRADIENTS, space=Space.WORK)
+
     def bias_gradient(self, node: Node) -> Vectors | None:
         """Return where the gradient of a layer's biases lies."""
-        bias = self.bias(node)
-        return bias and replace(bias, name=GRADIENTS, space=Space.WORK)
+        return self.vectors_gradient(node, "bias")
 
 
-def lay_out_parameters(graph: Graph, target: Target, rules: dict[str, Rule] | None = None) -> ParameterLayout:
-    """Choose a place for every parameter.
+def lay_out_parameters(graph: Graph, target: Target, rules: Mapping[str, Rule] | None = None) -> ParameterLayout:
+    """Choose a place for every variable.
 
     Arguments:
         graph: the network.
         target: the processor.
-        rules: how each parameter is trained; those without a rule are not, and without rules none is.
+        rules: how each parameter is trained; those without a rule are frozen. None: for a program that only answers.
     """
-    rules = rules or {}
-    groups: dict[Rule | None, list[Parameter]] = {rule: [] for rule in rules.values()}
+    groups: dict[Rule | None, list[Parameter]] = {rule: [] for rule in (rules or {}).values()}
     groups[None] = []
-    for parameter in parameters_of(graph):
-        groups[rules.get(parameter.name)].append(parameter)
+    for variable in variables_of(graph):
+        groups[(rules or {}).get(variable.name)].append(variable)
     places: dict[str, Place] = {}
     segments = []
-    offset = 0
+    sizes = {PARAMETERS: 0, BUFFERS: 0}
     for rule, group in groups.items():
-        first = offset
-        for parameter in sorted(group, key=lambda parameter: parameter.is_bias):
-            place = places[parameter.name] = _place(parameter, offset, target)
-            offset += place.size
+        first = sizes[PARAMETERS]
+        for variable in sorted(group, key=lambda variable: variable.is_vector):
+            block = PARAMETERS if variable.trainable or rules is None else BUFFERS
+            place = places[variable.name] = _place(variable, block, sizes[block], target)
+            sizes[block] += place.size
         if rule is not None:
-            segments.append(Segment(first, offset, rule))
-    return ParameterLayout({p.name: places[p.name] for p in parameters_of(graph)}, tuple(segments), offset)
+            segments.append(Segment(first, sizes[PARAMETERS], rule))
+    return ParameterLayout({v.name: places[v.name] for v in variables_of(graph)}, tuple(segments), sizes)
 
 
-def _place(parameter: Parameter, offset: int, target: Target) -> Place:
-    *receptive, columns = parameter.shape
+def _place(variable: Parameter, block: str, offset: int, target: Target) -> Place:
+    *receptive, columns = variable.shape
     if not receptive:
-        return Vectors(PARAMETERS, columns, target.round_up(columns), offset, Space.STATE)
+        return Vectors(block, columns, target.round_up(columns), offset, Space.STATE)
     rows = math.prod(receptive)
-    width = column_panels(columns, _output_rows(parameter.node), rows, target) * target.lanes
-    return Panels(PARAMETERS, rows, columns, width, offset, Space.STATE)
+    width = column_panels(columns, _output_rows(variable.node), rows, target) * target.lanes
+    return Panels(block, rows, columns, width, offset, Space.STATE)
 
 
 def _output_rows(node: Node) -> tuple[Axis, ...]:
