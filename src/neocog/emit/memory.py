@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from llvmlite import ir
 
 from neocog.emit.builder import I8, I64, Builder, Index, Value
-from neocog.plan.contraction import Operand
-from neocog.plan.layout import Panels, Space, Tensor, Vectors
+from neocog.plan.layout import Operand, Panels, Space, Tensor, Vectors
 from neocog.plan.memory import Place
 
 

@@ -19,26 +19,20 @@ from neocog.plan.algorithm import (
     winograd_backward,
     winograd_fold,
 )
-from neocog.plan.contraction import Operand
 from neocog.plan.draft import NO_HALO, Draft
 from neocog.plan.forward import transformed_weights
 from neocog.plan.fuse import is_correlation, is_flatten
-from neocog.plan.layout import Halo, Panels, Space, Tensor
+from neocog.plan.layout import Halo, Operand, Panels, Space, Tensor
+from neocog.plan.ops.chain import Chain
+from neocog.plan.ops.elementwise import Elementwise
+from neocog.plan.ops.images import Repack
+from neocog.plan.ops.loss import LossGradient
+from neocog.plan.ops.op import Op
+from neocog.plan.ops.pool import PoolBackward
+from neocog.plan.ops.update import Fold, Stretch, Transpose, Update
+from neocog.plan.ops.winograd import WinogradWeights
 from neocog.plan.parameters import GRADIENTS, PARAMETERS
 from neocog.plan.program import Training
-from neocog.plan.stages import (
-    Chain,
-    Elementwise,
-    Fold,
-    LossGradient,
-    Part,
-    PoolBackward,
-    Repack,
-    Stage,
-    Transpose,
-    Update,
-)
-from neocog.plan.tiles import WinogradWeights
 
 MOST_SLICES, FEWER_SLICES = 8, 4  # of a chain; fewer where a partial gradient does not fit the second-level cache
 
@@ -49,9 +43,9 @@ class _Run:
 
     steps: range
     slices: int = 0
-    before: list[Stage] = field(default_factory=list)
-    inside: list[Stage] = field(default_factory=list)
-    behind: list[Stage] = field(default_factory=list)
+    before: list[Op] = field(default_factory=list)
+    inside: list[Op] = field(default_factory=list)
+    behind: list[Op] = field(default_factory=list)
 
 
 def plan_backward(draft: Draft, training: Training) -> Tensor:
@@ -143,9 +137,9 @@ def _plan_filters(draft: Draft, index: int, run: _Run) -> None:
         if slices == 1:
             return
     draft.flat[Space.WORK, copies] = slices * filters.copy_size(gradient, sums)
-    parts = [Part(Operand(gradient.space, gradient.name, gradient.offset), gradient.size)]
+    parts = [Stretch(gradient.begin, gradient.size)]
     if sums is not None:
-        parts.append(Part(correlation.vectors_operand(sums), sums.size))
+        parts.append(Stretch(sums.begin, sums.size))
     fold = Fold(f"{whole.title} fold gradients", Operand(Space.WORK, copies, 0), slices, tuple(parts))
     run.behind.append(fold)
 
@@ -301,4 +295,4 @@ def _plan_update(draft: Draft, training: Training) -> None:
     for operand in memory:
         draft.flat[Space.STATE, operand.name] = size
     parameters, gradients = Operand(Space.STATE, PARAMETERS, 0), Operand(Space.WORK, GRADIENTS, 0)
-    draft.stages.append(Update("update", draft.layout.segments, size, parameters, gradients, memory, scalars))
+    draft.stages.append(Update("update", draft.layout.segments, parameters, gradients, memory, scalars))

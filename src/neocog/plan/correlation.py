@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from neocog.nn.window import Axis as WindowAxis
 from neocog.nn.window import Window
 from neocog.plan.clip import choose_clips, saving_clips, untagged
-from neocog.plan.contraction import Axis, Clip, Contraction, Operand, Split, choose_rows, merge, split_cost
-from neocog.plan.layout import Halo, Panels, Tensor, Vectors
+from neocog.plan.layout import Halo, Operand, Panels, Tensor, Vectors, operand
+from neocog.plan.loops import Axis, Clip, Split, choose_rows, merge, split_cost
+from neocog.plan.ops.contraction import Contraction
 from neocog.plan.target import Target
 
 ROW, COLUMN, TAP_ROW, TAP_COLUMN = "row", "column", "tap row", "tap column"  # tags of axes that clips speak of
@@ -81,16 +82,6 @@ def input_halo(window: Window) -> Halo:
     return Halo(top, left, bottom, right)
 
 
-def operand(tensor: Tensor, start: int) -> Operand:
-    """Return a tensor as an operand that begins at an element of it."""
-    return Operand(tensor.space, tensor.name, start, image=tensor.image_step)
-
-
-def vectors_operand(vectors: Vectors) -> Operand:
-    """Return values of channels as an operand."""
-    return Operand(vectors.space, vectors.name, vectors.offset)
-
-
 def start_of(tensor: Tensor, row: int, column: int) -> int:
     return tensor.origin + row * tensor.row_step + column * tensor.pitch
 
@@ -159,7 +150,7 @@ def forward(layer: Correlation, relu: bool, target: Target, pooled: Pooled | Non
         out_step=weights.width,
         b_step=weights.panel_step,
         target=target,
-        bias=vectors_operand(layer.bias) if layer.bias else None,
+        bias=layer.bias.begin if layer.bias else None,
         relu=relu,
         cells=pooled.window.cells if pooled else 1,
         winner=operand(pooled.winner, pooled.winner.origin) if pooled and pooled.winner else None,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from neocog.plan.contraction import Axis, Contraction, Operand, Split, choose_rows, merge
-from neocog.plan.correlation import Correlation, operand, start_of, vectors_operand
-from neocog.plan.layout import Panels, Space, Tensor, Vectors
+from neocog.plan.correlation import Correlation, start_of
+from neocog.plan.layout import Operand, Panels, Space, Tensor, Vectors, operand
+from neocog.plan.loops import Axis, Split, choose_rows, merge
+from neocog.plan.ops.contraction import Contraction
 from neocog.plan.target import Target
 
 MAX_SLICES = 8  # most partial copies of a gradient
@@ -38,8 +39,7 @@ def weight_gradient(
             and the contraction covers all of them.
     """
     if slices == 1:
-        out = Operand(gradient.space, gradient.name, gradient.offset)
-        return _weight_gradient(layer, dy, gradient, out, vectors_operand(sums) if sums else None, target)
+        return _weight_gradient(layer, dy, gradient, gradient.begin, sums.begin if sums else None, target)
     images = dy.images // slices
     out, one = Operand(Space.WORK, copies, 0), replace(layer, x=replace(layer.x, images=images))
     ones = replace(out, start=gradient.size) if sums else None

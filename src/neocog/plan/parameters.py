@@ -10,9 +10,10 @@ from neocog.nn.graph import Graph, Node
 from neocog.nn.groups import Rule
 from neocog.nn.parameters import Parameter, variables_of
 from neocog.nn.shapes import ImageShape
-from neocog.plan.contraction import Axis
 from neocog.plan.correlation import column_panels
 from neocog.plan.layout import Panels, Space, Vectors
+from neocog.plan.loops import Axis
+from neocog.plan.ops.update import Segment
 from neocog.plan.target import Target
 
 PARAMETERS = "parameters"
@@ -21,15 +22,6 @@ GRADIENTS = "gradients"
 NOMINAL_BATCH = 64  # panels must suit every batch size; this one is typical
 
 Place = Panels | Vectors
-
-
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """A stretch of the parameters that follows its gradients by one rule: where it begins and ends, elements."""
-
-    first: int
-    end: int
-    rule: Rule
 
 
 @dataclass(frozen=True, slots=True)

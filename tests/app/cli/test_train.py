@@ -275,10 +275,11 @@ def refused(done, code: int, message: str, hint: str) -> None:
         (["--patience", "0"], "--patience must be 1 or more, got 0", "see"),
         (["--seed", "-1"], "--seed must be 0 or more, got -1", "see"),
         (
-            ["--model", "resnet"],
-            "--model must be auto, article, lenet5, photo or vgg, got 'resnet'",
+            ["--model", "inception"],
+            "--model must be auto, article, lenet5, photo, resnet18, resnet20 or vgg, got 'inception'",
             "see neocog train --help",
         ),
+        (["--model", "resnet"], "--model must be", "did you mean resnet"),
         (["--model", "letnet5"], "--model must be", "did you mean lenet5?"),
         (["--optimizer", "adamm"], "--optimizer must be adam, adamw or sgd, got 'adamm'", "did you mean adam"),
         (["--engine", "gpu"], "--engine must be native, reference or torch, got 'gpu'", ""),
