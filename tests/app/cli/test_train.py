@@ -420,7 +420,7 @@ def test_an_output_folder_that_cannot_be_made_is_told(run, photos, tmp_path):
 
 
 def test_a_full_disk_is_told_and_what_was_written_stays(run, photos, tmp_path, monkeypatch):
-    from neocog.train import files
+    from neocog.model import files
 
     writes = []
 
@@ -438,7 +438,7 @@ def test_a_full_disk_is_told_and_what_was_written_stays(run, photos, tmp_path, m
 
 
 def test_a_disk_that_is_full_from_the_start_leaves_nothing(run, photos, tmp_path, monkeypatch):
-    from neocog.train import files
+    from neocog.model import files
 
     def full(handle: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
