@@ -152,7 +152,7 @@ def _plan_correlation(draft: Draft, index: int, step: Step, pooled: Pooled | Non
     (draft.stages if draft.training else draft.preparation).append(weights)
     bias_row = layer.taps * layer.x.channels * layer.weights.width
     bias = Operand(layer.weights.space, layer.weights.name, layer.weights.offset + bias_row)
-    stage = winograd(
+    return winograd(
         f"{layer.title} forward",
         tile,
         layer.x,
@@ -164,8 +164,6 @@ def _plan_correlation(draft: Draft, index: int, step: Step, pooled: Pooled | Non
         relu=step.relu,
         pooled=pooled,
     )
-    draft.add_scratch(stage)
-    return stage
 
 
 def transformed_weights(draft: Draft, name: str, tile: int, weights: Panels, inputs: int) -> Panels:
