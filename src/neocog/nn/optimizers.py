@@ -1,6 +1,8 @@
 """How parameters follow their gradients. Frozen data; the engines compute the update.
 
-The formulas are those of PyTorch 2, so that both give the same numbers.
+The formulas are those of PyTorch 2, so that both give the same numbers. An optimizer of the list `OPTIMIZERS` is known
+to files, to the command line (by its name in small letters) and as a public name. Each engine has a table of rules with
+an entry for each of them: emit/optimizers.py, reference/optimizer.py, engines/torch.py.
 """
 
 from __future__ import annotations
@@ -10,6 +12,8 @@ from dataclasses import KW_ONLY, dataclass
 
 from neocog.errors import SettingError
 from neocog.nn.limits import shown
+
+__all__ = ["SGD", "Adam", "AdamW"]
 
 
 def _check(kind: str, name: str, value: float, low: float, high: float = math.inf) -> None:
@@ -111,3 +115,6 @@ class AdamW(Adam):
 
     _: KW_ONLY
     weight_decay: float = 0.01
+
+
+OPTIMIZERS: tuple[type[Optimizer], ...] = (SGD, Adam, AdamW)
