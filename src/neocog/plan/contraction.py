@@ -49,6 +49,7 @@ class Operand:
     start: int
     image: int = 0
     slice: int = 0
+    bytes_each: int = 4  # size of one element
 
 
 def merge(axes: Sequence[Axis]) -> tuple[Axis, ...]:

@@ -83,7 +83,7 @@ def input_halo(window: Window) -> Halo:
 
 def operand(tensor: Tensor, start: int) -> Operand:
     """Return a tensor as an operand that begins at an element of it."""
-    return Operand(tensor.space, tensor.name, start, image=tensor.image_step)
+    return Operand(tensor.space, tensor.name, start, image=tensor.image_step, bytes_each=tensor.bytes_each)
 
 
 def start_of(tensor: Tensor, row: int, column: int) -> int:
