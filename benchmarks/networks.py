@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from neocog.nn.layers import Conv2d, Dropout, Flatten, Layer, Linear, ReLU, Sequential
+from neocog.nn.blocks import Sequential
+from neocog.nn.layers import Conv2d, Dropout, Flatten, Layer, Linear, ReLU
 from neocog.nn.zoo import article, photo, vgg
 
 

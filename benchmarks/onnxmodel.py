@@ -40,7 +40,7 @@ def export(graph: Graph, parameters: Mapping[str, Array], batch: int) -> bytes:
         operations,
         "neocog",
         [helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, shape)],
-        [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, (batch, graph.output.features))],
+        [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, (batch, graph.classes))],
         [numpy_helper.from_array(to_pytorch(p, parameters[p.name]), p.name) for p in parameters_of(graph)],
     )
     model = helper.make_model(written, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=FORMAT)
@@ -54,13 +54,13 @@ def _operation(node: Node, value: str, parameters: Mapping[str, Array]) -> Any:
     weights = [name for name in (f"{node.name}.weight", f"{node.name}.bias") if name in parameters]
     attributes: dict[str, Any] = {}
     if isinstance(layer, Conv2d) and isinstance(shape, ImageShape):
-        window = layer.window(shape)
+        window = layer.window_over(shape)
         kind = "Conv"
         attributes = {**_walk(window), "dilations": [window.vertical.dilation, window.horizontal.dilation]}
     elif isinstance(layer, MaxPool2d) and isinstance(shape, ImageShape):
-        kind, attributes = "MaxPool", _walk(layer.walk(shape))
+        kind, attributes = "MaxPool", _walk(layer.window_over(shape))
     elif isinstance(layer, AvgPool2d) and isinstance(shape, ImageShape):
-        kind, attributes = "AveragePool", {**_walk(layer.walk(shape)), "count_include_pad": 1}
+        kind, attributes = "AveragePool", {**_walk(layer.window_over(shape)), "count_include_pad": 1}
     elif isinstance(layer, Linear):
         kind, attributes = "Gemm", {"transB": 1}
     elif isinstance(layer, ReLU):

@@ -155,7 +155,7 @@ def forward_error(node: Node, parameters: dict[str, np.ndarray], run: network.Ru
     match node.layer:
         case Conv2d() | Linear():
             sizes = {name: np.abs(value) for name, value in parameters.items()}
-            bias = {f"{node.name}.bias": np.zeros(node.layer.weight_shape(node.input)[-1])}
+            bias = {f"{node.name}.bias": np.zeros(node.weight_shape[-1])}
             terms = sizes[f"{node.name}.weight"][..., 0].size + 1
             carried, _ = network.forward_node(node, sizes | bias, e, None)
             total, _ = network.forward_node(node, sizes, size, None)
@@ -165,7 +165,9 @@ def forward_error(node: Node, parameters: dict[str, np.ndarray], run: network.Ru
         case MaxPool2d() as layer:
             return pool.max_forward(e, layer)[0]
         case AvgPool2d() as layer:
-            return pool.avg_forward(e, layer) + gamma(layer.walk(node.input).cells + 2) * pool.avg_forward(size, layer)
+            return pool.avg_forward(e, layer) + gamma(layer.window_over(node.input).cells + 2) * pool.avg_forward(
+                size, layer
+            )
         case Flatten():
             return e.reshape(len(e), -1)
         case Dropout() as layer:
@@ -197,7 +199,7 @@ def backward_error(
         case MaxPool2d() as layer:
             return _winner_error(layer, x, e, choice, e_dy, size), {}
         case AvgPool2d() as layer:
-            roundings = gamma(layer.walk(node.input).cells + 2)
+            roundings = gamma(layer.window_over(node.input).cells + 2)
             return pool.avg_backward(x, e_dy, layer) + roundings * pool.avg_backward(x, size, layer), {}
         case Flatten():
             return e_dy.reshape(x.shape), {}
@@ -234,7 +236,7 @@ def _winner_error(
     layer: MaxPool2d, x: np.ndarray, e: np.ndarray, winner: np.ndarray, e_dy: np.ndarray, size: np.ndarray
 ) -> np.ndarray:
     """Return every tap that may win by the computed values the whole gradient as its error."""
-    window = layer.walk(image_shape(x))
+    window = layer.window_over(image_shape(x))
     values, errors = pad(x, window), pad(e, window)
     inside = pad(np.ones_like(x, bool), window)
     lead, slack = np.zeros(winner.shape), np.zeros(winner.shape)

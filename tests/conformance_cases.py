@@ -14,8 +14,9 @@ from hypothesis import assume, settings
 from hypothesis import strategies as st
 
 from neocog.errors import ShapeError
+from neocog.nn.blocks import Sequential
 from neocog.nn.graph import Graph, Normalisation, trace
-from neocog.nn.layers import AvgPool2d, Conv2d, Dropout, Flatten, Layer, Linear, MaxPool2d, ReLU, Sequential
+from neocog.nn.layers import AvgPool2d, Conv2d, Dropout, Flatten, Layer, Linear, MaxPool2d, ReLU
 from neocog.nn.losses import Loss, MeanSquaredError
 from neocog.nn.parameters import parameters_of
 from neocog.nn.shapes import ImageShape
@@ -226,7 +227,7 @@ def integer_steps(
         parameters = {}
         for parameter in parameters_of(graph):
             values = rng.integers(-heaviest, heaviest + 1, parameter.shape)
-            if fan is not None and not parameter.is_bias:
+            if fan is not None and not parameter.is_vector:
                 inputs = parameter.size // parameter.shape[-1]
                 values *= rng.random(parameter.shape) < fan / inputs
             parameters[parameter.name] = values.astype(np.float32)
@@ -244,7 +245,7 @@ def integer_steps(
 
 def exact_count(count: int, graph: Graph) -> int:
     """Return a number of images near `count` with which some gradient in the logits is exact and not zero."""
-    return count if len(exact_slopes(count, graph.output.features)) > 1 else 4 if count > 3 else 2
+    return count if len(exact_slopes(count, graph.classes)) > 1 else 4 if count > 3 else 2
 
 
 def _integer_targets(
@@ -305,7 +306,9 @@ def nothing_rounds(
         return False
     for node in graph.nodes:
         size, _ = forward_node(node, sizes, np.abs(run.input(node.index)), draw)
-        quanta.append(quanta[-1] / (node.layer.walk(node.input).cells if isinstance(node.layer, AvgPool2d) else 1))
+        quanta.append(
+            quanta[-1] / (node.layer.window_over(node.input).cells if isinstance(node.layer, AvgPool2d) else 1)
+        )
         if _bits(size, quanta[-1]) > EXACT_BITS:
             return False
     quantum = 1.0
@@ -315,7 +318,7 @@ def nothing_rounds(
         if any(_bits(value, quantum * quanta[node.index]) > EXACT_BITS for value in found.values()):
             return False
         if isinstance(node.layer, AvgPool2d):
-            quantum /= node.layer.walk(node.input).cells
+            quantum /= node.layer.window_over(node.input).cells
         if _bits(size, quantum) > EXACT_BITS:
             return False
     return True
@@ -333,9 +336,9 @@ def real_case(graph: Graph, count: int, seed: int, loss: Loss, batch_size: int |
         images = rng.random((count, *sides), np.float32)
     parameters = {}
     for parameter in parameters_of(graph):
-        inputs = 10 if parameter.is_bias else parameter.size // parameter.shape[-1]
+        inputs = 10 if parameter.is_vector else parameter.size // parameter.shape[-1]
         parameters[parameter.name] = (rng.standard_normal(parameter.shape) * (2 / inputs) ** 0.5).astype(np.float32)
-    outputs = graph.output.features
+    outputs = graph.classes
     if isinstance(loss, MeanSquaredError):
         targets = rng.standard_normal((count, outputs), np.float32)
     else:

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from neocog.plan.contraction import Axis, Contraction
+from neocog.plan.loops import Axis
+from neocog.plan.ops.contraction import Contraction
 
 Memory = Mapping[str, NDArray[np.float64]]
 

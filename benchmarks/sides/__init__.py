@@ -74,7 +74,7 @@ def make_task(network: Network, threads: int, batch: int | None = None) -> Task:
     random = np.random.default_rng(0)
     batch = batch or network.batch
     images = random.random((batch, *network.input_shape), np.float32)
-    labels = random.integers(0, graph.output.features, batch).astype(np.int32)
+    labels = random.integers(0, graph.classes, batch).astype(np.int32)
     return Task(graph, initial_parameters(graph), images, labels, threads)
 
 

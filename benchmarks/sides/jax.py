@@ -40,7 +40,7 @@ def _layer(node: Node, values: Values, x: Any) -> Any:
     if isinstance(layer, Linear):
         return x @ values[f"{node.name}.weight"] + bias
     if isinstance(layer, Conv2d) and isinstance(shape, ImageShape):
-        window = layer.window(shape)
+        window = layer.window_over(shape)
         axes = (window.vertical, window.horizontal)
         convolved = jax.lax.conv_general_dilated(
             x,
@@ -52,9 +52,9 @@ def _layer(node: Node, values: Values, x: Any) -> Any:
         )
         return convolved + bias
     if isinstance(layer, MaxPool2d) and isinstance(shape, ImageShape):
-        return _reduce(x, -np.inf, jax.lax.max, layer.walk(shape))
+        return _reduce(x, -np.inf, jax.lax.max, layer.window_over(shape))
     if isinstance(layer, AvgPool2d) and isinstance(shape, ImageShape):
-        window = layer.walk(shape)
+        window = layer.window_over(shape)
         return _reduce(x, 0.0, jax.lax.add, window) / window.cells
     raise NotImplementedError(f"{node.title} is not written for JAX here")
 

@@ -18,15 +18,12 @@ if TYPE_CHECKING:
     from neocog.errors import SettingError as SettingError
     from neocog.errors import ShapeError as ShapeError
     from neocog.nn import zoo as zoo
-    from neocog.nn.layers import AvgPool2d as AvgPool2d
-    from neocog.nn.layers import Conv2d as Conv2d
-    from neocog.nn.layers import Dropout as Dropout
-    from neocog.nn.layers import Flatten as Flatten
-    from neocog.nn.layers import Layer as Layer
-    from neocog.nn.layers import Linear as Linear
-    from neocog.nn.layers import MaxPool2d as MaxPool2d
-    from neocog.nn.layers import ReLU as ReLU
-    from neocog.nn.layers import Sequential as Sequential
+    from neocog.nn.blocks import Concat as Concat
+    from neocog.nn.blocks import Residual as Residual
+    from neocog.nn.blocks import Sequential as Sequential
+    from neocog.nn.graph import Graph as Graph
+    from neocog.nn.layer import Layer as Layer
+    from neocog.nn.layers import *  # noqa: F403
     from neocog.nn.losses import CrossEntropy as CrossEntropy
     from neocog.nn.losses import MeanSquaredError as MeanSquaredError
     from neocog.nn.optimizers import SGD as SGD
@@ -35,6 +32,7 @@ if TYPE_CHECKING:
     from neocog.nn.schedules import Constant as Constant
     from neocog.nn.schedules import Cosine as Cosine
     from neocog.nn.schedules import Step as Step
+    from neocog.nn.symbol import Input as Input
     from neocog.train.callbacks import Callback as Callback
     from neocog.train.callbacks import EarlyStopping as EarlyStopping
     from neocog.train.evaluation import Evaluation as Evaluation
@@ -55,20 +53,13 @@ _HOMES = {
         "SettingError",
         "ShapeError",
     ),
-    "neocog.nn.layers": (
-        "AvgPool2d",
-        "Conv2d",
-        "Dropout",
-        "Flatten",
-        "Layer",
-        "Linear",
-        "MaxPool2d",
-        "ReLU",
-        "Sequential",
-    ),
+    "neocog.nn.blocks": ("Concat", "Residual", "Sequential"),
+    "neocog.nn.graph": ("Graph",),
+    "neocog.nn.layer": ("Layer",),
     "neocog.nn.losses": ("CrossEntropy", "MeanSquaredError"),
     "neocog.nn.optimizers": ("SGD", "Adam", "AdamW"),
     "neocog.nn.schedules": ("Constant", "Cosine", "Step"),
+    "neocog.nn.symbol": ("Input",),
     "neocog.train.callbacks": ("Callback", "EarlyStopping"),
     "neocog.train.evaluation": ("Evaluation",),
     "neocog.train.history": ("History",),
@@ -78,43 +69,7 @@ _HOMES = {
 }
 _MODULES = {"explain": "neocog.explain", "zoo": "neocog.nn.zoo"}
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
-
-__all__ = [  # noqa: RUF022 - in the order of the homes above
-    "DataError",
-    "EngineError",
-    "FormatError",
-    "NeocogError",
-    "NeocogWarning",
-    "SettingError",
-    "ShapeError",
-    "AvgPool2d",
-    "Conv2d",
-    "Dropout",
-    "Flatten",
-    "Layer",
-    "Linear",
-    "MaxPool2d",
-    "ReLU",
-    "Sequential",
-    "CrossEntropy",
-    "MeanSquaredError",
-    "SGD",
-    "Adam",
-    "AdamW",
-    "Constant",
-    "Cosine",
-    "Step",
-    "Callback",
-    "EarlyStopping",
-    "Evaluation",
-    "History",
-    "Model",
-    "load",
-    "Trainer",
-    "explain",
-    "zoo",
-    "__version__",
-]
+_LAYERS = "neocog.nn.layers"  # whose names are found there, so that a new layer is written down once
 
 
 def _load(module: str) -> Any:
@@ -145,6 +100,10 @@ def __getattr__(name: str) -> Any:
             value = metadata.version("neocog")
         except metadata.PackageNotFoundError:  # run from its source, and not installed
             value = "0+unknown"
+    elif name == "__all__":
+        value = [*_HOME_OF, *(layer.__name__ for layer in _load(_LAYERS).LAYERS), *_MODULES, "__version__"]
+    elif name[:1].isupper() and any(layer.__name__ == name for layer in _load(_LAYERS).LAYERS):
+        value = getattr(_load(_LAYERS), name)
     else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     globals()[name] = value  # the next use does not come here
@@ -152,4 +111,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted(__getattr__("__all__"))

@@ -9,8 +9,9 @@ import pytest
 
 from benchmarks.networks import NETWORKS, Network
 from benchmarks.sides import HOMES, INFERENCE_SIDES, TRAINING_SIDES, Mode, agreeing_calls, make_task
+from neocog.nn.blocks import Sequential
 from neocog.nn.graph import trace
-from neocog.nn.layers import AvgPool2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU, Sequential
+from neocog.nn.layers import AvgPool2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU
 from neocog.nn.shapes import ImageShape
 from neocog.plan.algorithm import fits_winograd
 
@@ -84,4 +85,4 @@ def test_no_convolution_of_the_mixed_network_fits_winograd() -> None:
     mixed = NETWORKS["mixed"]
     for node in trace(mixed.net, mixed.input_shape).nodes:
         if isinstance(node.layer, Conv2d) and isinstance(node.input, ImageShape):
-            assert not fits_winograd(node.layer.window(node.input))
+            assert not fits_winograd(node.layer.window_over(node.input))

@@ -81,6 +81,6 @@ def test_most_networks_have_a_case_without_rounding(graph, count, seed):
 
 @given(networks(exact=True), st.integers(1, 5))
 def test_some_slope_survives_every_way_to_scale_it(graph, count):
-    slopes = exact_slopes(exact_count(count, graph), graph.output.features)
+    slopes = exact_slopes(exact_count(count, graph), graph.classes)
     assert len(slopes) > 1
     assert set(slopes) == {-slope for slope in slopes}

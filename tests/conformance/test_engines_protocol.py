@@ -6,8 +6,9 @@ import pytest
 from conformance_cases import real_case
 from neocog.engines.base import StepSettings
 from neocog.errors import NeocogError
+from neocog.nn.blocks import Sequential
 from neocog.nn.graph import trace
-from neocog.nn.layers import Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU, Sequential
+from neocog.nn.layers import Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU
 from neocog.nn.losses import CrossEntropy
 from neocog.nn.optimizers import SGD, Adam
 
@@ -30,7 +31,7 @@ def same(one, other):
 
 def test_no_images_give_no_answers(engine):
     made = predictor(engine)
-    assert made.logits(CASE.images[:0]).shape == (0, CASE.graph.output.features)
+    assert made.logits(CASE.images[:0]).shape == (0, CASE.graph.classes)
     assert made.features(CASE.images[:0]).shape == (0, CASE.graph.nodes[CASE.graph.feature_node].output.size)
 
 

@@ -15,12 +15,13 @@ from neocog.engines.native import PEAKS_BATCH, NativeEngine
 from neocog.engines.reference import ReferenceEngine
 from neocog.errors import ShapeError
 from neocog.jit.host import NARROWED, make_target
+from neocog.nn.blocks import Sequential
 from neocog.nn.graph import Graph, trace
-from neocog.nn.layers import AvgPool2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU, Sequential
+from neocog.nn.layers import AvgPool2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU
 from neocog.nn.losses import CrossEntropy
 from neocog.nn.parameters import initial_parameters
+from neocog.plan.ops.chain import Chain
 from neocog.plan.planner import plan_program
-from neocog.plan.stages import Chain
 
 # Poolings inside convolutions, one that leaves a rest, and one of means; the first runs as a chain, the last does not.
 NETWORKS = {

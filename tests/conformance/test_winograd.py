@@ -14,8 +14,9 @@ from neocog.engines.base import StepSettings
 from neocog.engines.native import NativeEngine
 from neocog.engines.reference import ReferenceEngine
 from neocog.jit.host import NARROWED, make_target
+from neocog.nn.blocks import Sequential
 from neocog.nn.graph import Graph, trace
-from neocog.nn.layers import Conv2d, Flatten, Linear, MaxPool2d, ReLU, Sequential
+from neocog.nn.layers import Conv2d, Flatten, Linear, MaxPool2d, ReLU
 from neocog.nn.losses import CrossEntropy, MeanSquaredError
 from neocog.nn.optimizers import SGD
 from neocog.nn.parameters import initial_parameters
@@ -72,7 +73,7 @@ def forward_bound(x: np.ndarray, w: np.ndarray, bias: np.ndarray, layer: Conv2d,
     the roundings on the longest way through: constants, sums, filters, patches, channels, bias.
     """
     algorithm = minimal(tile)
-    window = layer.window(ImageShape(*x.shape[1:]))
+    window = layer.window_over(ImageShape(*x.shape[1:]))
     v, h = window.vertical, window.horizontal
     down, across = -(-v.output // tile), -(-h.output // tile)
     rows, columns = down * tile + 2, across * tile + 2
@@ -136,7 +137,7 @@ def test_any_size_stays_within_the_rounding_bound(images, height, width, channel
 def tile_of(graph: Graph) -> int:
     """Return the tile size that the engine takes for the second layer."""
     node = graph.nodes[1]
-    return choose_tile(node.layer.window(node.input), 16, 16, "winograd", ENGINE.target)
+    return choose_tile(node.layer.window_over(node.input), 16, 16, "winograd", ENGINE.target)
 
 
 @pytest.mark.parametrize("kind", ["normal", "uniform"])
@@ -149,7 +150,7 @@ def test_every_pass_keeps_the_budget_of_its_tile_size(side, padding, tile, chann
     random = np.random.default_rng(5)
     draw = random.standard_normal if kind == "normal" else random.random
     x = draw((8, side, side, channels)).astype(np.float32)
-    targets = random.standard_normal((8, graph.output.features)).astype(np.float32)
+    targets = random.standard_normal((8, graph.classes)).astype(np.float32)
     settings = StepSettings(MeanSquaredError(), SGD(), 8)
     run = reference.forward(graph, {k: v.astype("f8") for k, v in parameters.items()}, x)
     slope = 2 * (run.logits - targets) / run.logits.size

@@ -20,8 +20,9 @@ from neocog.engines.reference import ReferenceEngine
 from neocog.errors import NeocogWarning, SettingError
 from neocog.jit import executable
 from neocog.jit.host import NARROWED, host_target, initialise_llvm, make_target
+from neocog.nn.blocks import Sequential
 from neocog.nn.graph import Graph, trace
-from neocog.nn.layers import AvgPool2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU, Sequential
+from neocog.nn.layers import AvgPool2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU
 from neocog.nn.losses import CrossEntropy, MeanSquaredError
 from neocog.nn.optimizers import SGD, Adam, AdamW, Optimizer
 from neocog.nn.parameters import initial_parameters
@@ -59,7 +60,7 @@ def batch(graph: Graph, count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarr
     """Draw images and labels."""
     random = np.random.default_rng(seed)
     shape = (count, graph.input.height, graph.input.width, graph.input.channels)
-    return random.integers(0, 256, shape, np.uint8), random.integers(0, graph.output.features, count).astype(np.int32)
+    return random.integers(0, 256, shape, np.uint8), random.integers(0, graph.classes, count).astype(np.int32)
 
 
 def trained(threads: int, steps: int = 4, optimizer: Optimizer | None = None, count: int = 13) -> State:

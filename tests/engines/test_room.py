@@ -7,8 +7,9 @@ from neocog.engines import get_engine, room
 from neocog.engines.base import StepSettings
 from neocog.engines.native import NativeEngine
 from neocog.errors import EngineError
+from neocog.nn.blocks import Sequential
 from neocog.nn.graph import trace
-from neocog.nn.layers import Conv2d, Flatten, Linear, MaxPool2d, Sequential
+from neocog.nn.layers import Conv2d, Flatten, Linear, MaxPool2d
 from neocog.nn.losses import CrossEntropy
 from neocog.nn.optimizers import SGD
 from neocog.nn.parameters import initial_parameters

@@ -13,8 +13,9 @@ from conformance_cases import LANDMARKS, networks, real_case
 from neocog.engines import get_engine
 from neocog.engines.base import StepSettings
 from neocog.errors import EngineError, NeocogWarning, SettingError, ShapeError
+from neocog.nn.blocks import Sequential
 from neocog.nn.graph import trace
-from neocog.nn.layers import Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU, Sequential
+from neocog.nn.layers import Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU
 from neocog.nn.losses import CrossEntropy
 from neocog.nn.optimizers import SGD
 from neocog.nn.parameters import initial_parameters, parameters_of, to_pytorch

@@ -76,7 +76,7 @@ def check(found: Patches, model: Subject, images: np.ndarray, count: int) -> Non
 @given(networks(), st.integers(0, 2**32 - 1))
 def test_patches_of_any_network_are_those_of_a_naive_loop(graph: Any, seed: int) -> None:
     case = real_case(graph, 12, seed, nc.CrossEntropy())
-    model = ReferenceSubject(graph, case.parameters, tuple(map(str, range(graph.output.features))))
+    model = ReferenceSubject(graph, case.parameters, tuple(map(str, range(graph.classes))))
     if not convolutions(model):
         with pytest.raises(SettingError, match="this network has none"):
             top_patches(model, case.images)

@@ -24,7 +24,7 @@ from neocog.nn.shapes import ImageShape
 @given(networks(), st.integers(0, 2**32 - 1), st.integers(-2, 2), st.integers(-2, 2))
 def test_the_map_of_any_network_moves_with_the_image(graph: Graph, seed: int, down: int, right: int) -> None:
     case = real_case(graph, 1, seed, nc.CrossEntropy())
-    model = ReferenceSubject(graph, case.parameters, tuple(map(str, range(graph.output.features))))
+    model = ReferenceSubject(graph, case.parameters, tuple(map(str, range(graph.classes))))
     for node in graph.nodes:
         if not isinstance(node.output, ImageShape):
             break
@@ -148,7 +148,7 @@ def test_any_network_answers_to_half_the_pixels(graph: Graph, seed: int) -> None
     case = real_case(graph, 1, seed, nc.CrossEntropy())
     side = min(graph.input.height, graph.input.width)
     assume(side > 1)
-    model = ReferenceSubject(graph, case.parameters, tuple(map(str, range(graph.output.features))))
+    model = ReferenceSubject(graph, case.parameters, tuple(map(str, range(graph.classes))))
     found = downsample(model, case.images[0], side // 2)
     assert found.image.shape == case.images[0].shape
     assert found.probabilities.sum() == pytest.approx(1)

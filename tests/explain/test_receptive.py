@@ -12,8 +12,9 @@ from conformance_cases import LANDMARKS, networks
 from neocog.errors import SettingError
 from neocog.explain.receptive import Field, receptive_field
 from neocog.explain.response import run_to
+from neocog.nn.blocks import Sequential
 from neocog.nn.graph import Graph, trace
-from neocog.nn.layers import AvgPool2d, Conv2d, Dropout, Flatten, Layer, Linear, MaxPool2d, ReLU, Sequential
+from neocog.nn.layers import AvgPool2d, Conv2d, Dropout, Flatten, Layer, Linear, MaxPool2d, ReLU
 from neocog.nn.parameters import parameters_of
 from neocog.nn.shapes import ImageShape
 from neocog.reference.network import backward

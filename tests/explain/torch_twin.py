@@ -35,7 +35,7 @@ def twin(model: nc.Model) -> Any:
         layer: Any
         match node.layer:
             case nc.Conv2d() as conv:
-                window = conv.window(node.input)
+                window = conv.window_over(node.input)
                 axes = (window.vertical, window.horizontal)
                 layer = torch.nn.Conv2d(
                     weight.shape[1],
@@ -50,7 +50,7 @@ def twin(model: nc.Model) -> Any:
             case nc.Linear():
                 layer = torch.nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None)
             case nc.MaxPool2d() | nc.AvgPool2d() as pool:
-                window = pool.walk(node.input)
+                window = pool.window_over(node.input)
                 axes = (window.vertical, window.horizontal)
                 kind = torch.nn.MaxPool2d if isinstance(pool, nc.MaxPool2d) else torch.nn.AvgPool2d
                 layer = kind(

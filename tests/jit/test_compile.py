@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from neocog import plan
 from neocog.errors import EngineError
 from neocog.jit import compile as compile_module
 from neocog.jit.cache import ObjectCache
@@ -114,8 +115,20 @@ def test_all_code_that_decides_what_modules_say_is_part_of_the_key(monkeypatch: 
     monkeypatch.setattr(Path, "read_bytes", note)
     compile_module._emitters.__wrapped__()
     source = Path(compile_module.__file__).parents[1]
-    wanted = {path for room in ("emit", "plan", "model") for path in (source / room).rglob("*.py")}
+    wanted = {path for room in ("emit", "plan", "nn") for path in (source / room).rglob("*.py")}
+    assert {path.parent.name for path in wanted} >= {"emit", "plan", "nn"}
     assert wanted <= set(read)
+
+
+def test_code_in_a_folder_of_a_room_is_part_of_the_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "ops").mkdir()
+    file = tmp_path / "ops" / "pool.py"
+    monkeypatch.setattr(plan, "__file__", str(tmp_path / "__init__.py"))
+    keys = set()
+    for text in ("one = 1", "two = 2"):
+        file.write_text(text)
+        keys.add(compile_module._emitters.__wrapped__())
+    assert len(keys) == 2
 
 
 LEAK = """

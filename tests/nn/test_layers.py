@@ -3,7 +3,8 @@
 import pytest
 
 from neocog.errors import SettingError, ShapeError
-from neocog.nn.layers import AvgPool2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU, Sequential
+from neocog.nn.blocks import Sequential
+from neocog.nn.layers import AvgPool2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU
 from neocog.nn.shapes import ImageShape, VectorShape
 
 IMAGE = ImageShape(6, 6, 1)
@@ -16,7 +17,7 @@ def test_shapes_of_the_worked_example():
     assert maps == ImageShape(4, 4, 2)
     assert net.layers[1].output_shape(maps) == ImageShape(2, 2, 2)
     assert net.output_shape(IMAGE) == VectorShape(8, ImageShape(2, 2, 2))
-    assert net.layers[0].weight_shape(IMAGE) == (3, 3, 1, 2)
+    assert [v.shape for v in net.layers[0].variables(IMAGE)] == [(3, 3, 1, 2)]
 
 
 @pytest.mark.parametrize(
@@ -40,9 +41,9 @@ def test_output_shapes(layer, output):
 
 
 def test_weights_lie_in_memory_as_the_field_writes_them():
-    assert Conv2d(5, (2, 3)).weight_shape(ImageShape(9, 9, 4)) == (2, 3, 4, 5)
-    assert Linear(5).weight_shape(VectorShape(7)) == (7, 5)
-    assert MaxPool2d().weight_shape(IMAGE) is None
+    assert Conv2d(5, (2, 3)).variables(ImageShape(9, 9, 4))[0].shape == (2, 3, 4, 5)
+    assert Linear(5).variables(VectorShape(7))[0].shape == (7, 5)
+    assert MaxPool2d().variables(IMAGE) == ()
 
 
 def test_a_vector_remembers_its_image_until_a_linear_mixes_it():

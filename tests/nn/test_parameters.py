@@ -6,8 +6,9 @@ from hypothesis import given
 
 from conformance_cases import networks
 from neocog.errors import SettingError, ShapeError
+from neocog.nn.blocks import Sequential
 from neocog.nn.graph import trace
-from neocog.nn.layers import Conv2d, Flatten, Linear, ReLU, Sequential
+from neocog.nn.layers import Conv2d, Flatten, Linear, ReLU
 from neocog.nn.parameters import (
     check_parameters,
     from_pytorch,
@@ -22,7 +23,7 @@ GRAPH = trace(NET, (5, 6, 3))
 
 
 def test_names_and_shapes_follow_the_layers():
-    assert [(p.name, p.shape, p.is_bias) for p in parameters_of(GRAPH)] == [
+    assert [(p.name, p.shape, p.is_vector) for p in parameters_of(GRAPH)] == [
         ("0.weight", (2, 3, 3, 4), False),
         ("0.bias", (4,), True),
         ("1.1.weight", (1, 1, 4, 5), False),
@@ -94,7 +95,7 @@ def test_a_seed_stands_for_its_values_and_layers_do_not_move_each_other():
     assert all((again[name] == value).all() for name, value in initial_parameters(GRAPH).items())
     assert (initial_parameters(GRAPH, 1)["0.weight"] != again["0.weight"]).any()
     longer = trace(Sequential(*NET.layers, ReLU(), Linear(2)), (5, 6, 3))
-    assert (initial_parameters(longer)["4.weight"] == again["4.weight"]).all()
+    assert (initial_parameters(longer)["1.1.weight"] == again["1.1.weight"]).all()
 
 
 def test_an_unknown_initialisation_is_refused():

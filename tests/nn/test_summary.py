@@ -7,8 +7,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from conformance_cases import convs, networks
+from neocog.nn.blocks import Sequential
 from neocog.nn.graph import trace
-from neocog.nn.layers import Conv2d, Flatten, Linear, MaxPool2d, Sequential
+from neocog.nn.layers import Conv2d, Flatten, Linear, MaxPool2d
 from neocog.nn.parameters import parameters_of
 from neocog.nn.shapes import ImageShape
 from neocog.nn.summary import WeightCounts, format_summary, multiply_adds, summarise, weight_counts
@@ -49,7 +50,7 @@ def test_counts_of_the_worked_example(bias, counts):
 
 @given(convs(), st.tuples(st.integers(1, 7), st.integers(1, 7), st.integers(1, 3)))
 def test_counts_of_any_convolution_are_its_edges(layer, shape):
-    window = layer.window(ImageShape(*shape))
+    window = layer.window_over(ImageShape(*shape))
     assume(window.vertical.output > 0 and window.horizontal.output > 0)
     node = node_of(layer, shape)
     found = list(edges(layer, shape))

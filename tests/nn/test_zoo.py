@@ -14,7 +14,7 @@ from neocog.nn.zoo import MODELS, article, default_net, lenet5, make_net
 @pytest.mark.parametrize("channels", [1, 3])
 def test_every_network_ends_in_its_classes(name, side, channels):
     graph = trace(make_net(name, ImageShape(side, side, channels), 7), (side, side, channels))
-    assert graph.output.features == 7
+    assert graph.classes == 7
 
 
 def test_the_networks_are_those_listed():
@@ -36,7 +36,7 @@ def test_lenet5_has_the_known_number_of_parameters():
 @pytest.mark.parametrize("side", [1, 2, 3, 5, 6, 7, 11, 12, 28, 32, 47, 48, 64, 96, 224])
 def test_the_default_network_fits_every_size(side):
     graph = trace(default_net(ImageShape(side, side + 3, 3), 4), (side, side + 3, 3))
-    assert graph.output.features == 4
+    assert graph.classes == 4
     last = [node for node in graph.nodes if isinstance(node.layer, Conv2d)][-1]
     assert min(last.input.height, last.input.width) >= min(3, side)
 

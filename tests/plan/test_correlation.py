@@ -61,7 +61,7 @@ def layers(draw: st.DrawFn) -> tuple[Conv2d, ImageShape]:
         bias=draw(st.booleans()),
     )
     shape = ImageShape(draw(st.integers(1, 8)), draw(st.integers(1, 8)), draw(st.integers(1, 6)))
-    window = layer.window(shape)
+    window = layer.window_over(shape)
     assume(window.vertical.output >= 1 and window.horizontal.output >= 1)
     return layer, shape
 
@@ -90,7 +90,7 @@ def test_planned_passes_compute_a_convolution_and_its_gradients(
 ) -> None:
     layer, shape = drawn
     random = np.random.default_rng(seed)
-    window, out = layer.window(shape), layer.output_shape(shape)
+    window, out = layer.window_over(shape), layer.output_shape(shape)
     lanes = TARGET.lanes
     x = Tensor("x", images, *_sizes(shape), lanes * -(-shape.channels // lanes), correlation.input_halo(window))
     y = Tensor("y", images, *_sizes(out), lanes * -(-out.channels // lanes))

@@ -6,18 +6,20 @@ from dataclasses import replace
 
 import pytest
 
+from neocog.nn.blocks import Sequential
 from neocog.nn.graph import Graph, trace
-from neocog.nn.layers import AvgPool2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU, Sequential
+from neocog.nn.layers import AvgPool2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU
 from neocog.nn.losses import CrossEntropy
 from neocog.nn.optimizers import SGD, Adam
 from neocog.nn.zoo import article, photo
-from neocog.plan.contraction import Contraction
 from neocog.plan.describe import describe
-from neocog.plan.layout import Space
-from neocog.plan.memory import Name, Place, accesses
+from neocog.plan.layout import Name, Space
+from neocog.plan.memory import Place, accesses
+from neocog.plan.ops.chain import Chain
+from neocog.plan.ops.contraction import Contraction
+from neocog.plan.ops.pool import Pool
 from neocog.plan.planner import plan_program
 from neocog.plan.program import Program, Training
-from neocog.plan.stages import Chain, Pool
 from neocog.plan.target import Target
 from neocog.plan.verify import PlanError, verify
 

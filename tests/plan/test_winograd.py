@@ -102,7 +102,7 @@ def operations(matrix: Matrix) -> int:
 
 
 def choose(layer: Conv2d, shape: tuple[int, int, int], algorithm: str = "auto") -> int | None:
-    window = layer.window(ImageShape(*shape))
+    window = layer.window_over(ImageShape(*shape))
     return choose_tile(window, shape[2], layer.channels, algorithm, WIDE)  # type: ignore[arg-type]
 
 

@@ -17,7 +17,7 @@ images = st.tuples(st.integers(1, 2), st.integers(1, 7), st.integers(1, 7), st.i
 def written_out(x, weight, layer, bias):
     """Add up every product by the definition, padding by padding pixel that is not there."""
     n, height, width, _ = x.shape
-    window = layer.window(ImageShape(*x.shape[1:]))
+    window = layer.window_over(ImageShape(*x.shape[1:]))
     v, h = window.vertical, window.horizontal
     y = np.zeros((n, v.output, h.output, weight.shape[-1])) + bias
     for image, p, q, k, r, s, c in np.ndindex(*y.shape, *weight.shape[:3]):
@@ -28,11 +28,11 @@ def written_out(x, weight, layer, bias):
 
 
 def draw_case(layer, shape, seed):
-    window = layer.window(ImageShape(*shape[1:]))
+    window = layer.window_over(ImageShape(*shape[1:]))
     assume(window.vertical.output > 0 and window.horizontal.output > 0)
     assume(window.cells * shape[-1] * layer.channels <= 100 and np.prod(shape) <= 60)
     rng = np.random.default_rng(seed)
-    x, weight = rng.standard_normal(shape), rng.standard_normal(layer.weight_shape(ImageShape(*shape[1:])))
+    x, weight = rng.standard_normal(shape), rng.standard_normal(layer.variables(ImageShape(*shape[1:]))[0].shape)
     return x, weight, rng.standard_normal(layer.channels), rng
 
 

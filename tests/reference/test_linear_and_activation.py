@@ -42,7 +42,7 @@ def test_a_closed_relu_stops_even_an_infinite_gradient():
 
 def test_dropout_keeps_what_the_bits_say_and_scales_it():
     layer, shape = Dropout(0.2), (3, 4, 5, 2)
-    mask = activation.dropout_mask(shape, layer, seed=9, step=4, index=2)
+    mask = activation.dropout_mask(shape, layer, seed=9, step=4, stream=2)
     bits = dropout_bits(dropout_key(9, 4, 2), 120)
     for i, (n, row, column, channel) in enumerate(np.ndindex(shape)):
         assert mask[n, row, column, channel] == (int(bits[i]) >= round(0.2 * 2**32))
@@ -53,13 +53,13 @@ def test_dropout_keeps_what_the_bits_say_and_scales_it():
 
 def test_the_mask_of_an_image_does_not_depend_on_the_images_behind_it():
     layer = Dropout(0.5)
-    few = activation.dropout_mask((2, 9), layer, seed=0, step=1, index=0)
-    many = activation.dropout_mask((5, 9), layer, seed=0, step=1, index=0)
+    few = activation.dropout_mask((2, 9), layer, seed=0, step=1, stream=0)
+    many = activation.dropout_mask((5, 9), layer, seed=0, step=1, stream=0)
     assert (many[:2] == few).all()
 
 
 def test_dropout_keeps_the_mean():
     layer = Dropout(0.3)
-    mask = activation.dropout_mask((1000, 100), layer, seed=0, step=1, index=0)
+    mask = activation.dropout_mask((1000, 100), layer, seed=0, step=1, stream=0)
     mean = activation.dropout_forward(np.ones(mask.shape), mask, layer).mean()
     assert abs(mean - 1) < 5 * (0.3 / 0.7 / 100_000) ** 0.5  # five standard deviations

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from conformance_cases import LANDMARKS, examples, networks, real_case
 from finite_differences import slope
 from neocog.errors import ShapeError
+from neocog.nn.blocks import Sequential
 from neocog.nn.graph import Normalisation, trace
-from neocog.nn.layers import AvgPool2d, Conv2d, Dropout, Flatten, Layer, Linear, MaxPool2d, ReLU, Sequential
+from neocog.nn.layers import AvgPool2d, Conv2d, Dropout, Flatten, Layer, Linear, MaxPool2d, ReLU
 from neocog.nn.losses import CrossEntropy, MeanSquaredError
 from neocog.nn.parameters import initial_parameters
 from neocog.reference import loss

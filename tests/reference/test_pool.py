@@ -17,7 +17,7 @@ images = st.tuples(st.integers(1, 2), st.integers(1, 8), st.integers(1, 8), st.i
 
 def windows(layer, x):
     """List (position in the output, [(place, row, column)] of the window's pixels inside the image)."""
-    walk = layer.walk(ImageShape(*x.shape[1:]))
+    walk = layer.window_over(ImageShape(*x.shape[1:]))
     v, h = walk.vertical, walk.horizontal
     assume(v.output > 0 and h.output > 0)
     for p, q in np.ndindex(v.output, h.output):
@@ -50,7 +50,7 @@ def test_mean_divides_by_the_whole_window_padding_included(layer, shape, seed):
     x = np.random.default_rng(seed).standard_normal(shape)
     spots = list(windows(layer, x))
     y = pool.avg_forward(x, layer)
-    area = layer.walk(ImageShape(*shape[1:])).cells
+    area = layer.window_over(ImageShape(*shape[1:])).cells
     for (p, q), cells in spots:
         assert np.allclose(y[:, p, q], sum(x[:, row, column] for _, row, column in cells) / area)
 

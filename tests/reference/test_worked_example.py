@@ -2,8 +2,9 @@
 
 import numpy as np
 
+from neocog.nn.blocks import Sequential
 from neocog.nn.graph import trace
-from neocog.nn.layers import Conv2d, Flatten, MaxPool2d, Sequential
+from neocog.nn.layers import Conv2d, Flatten, MaxPool2d
 from neocog.reference import conv, pool
 from neocog.reference.network import forward
 

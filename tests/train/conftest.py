@@ -7,7 +7,8 @@ import pytest
 
 from neocog.engines import get_engine
 from neocog.engines.base import StepResult
-from neocog.nn.layers import Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU, Sequential
+from neocog.nn.blocks import Sequential
+from neocog.nn.layers import Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU
 from neocog.train.model import Model
 
 NET = Sequential(Conv2d(3, 3), ReLU(), MaxPool2d(2), Flatten(), Sequential(Dropout(0.2), Linear(5), ReLU()), Linear(2))

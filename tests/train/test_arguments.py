@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from neocog.errors import SettingError, ShapeError
-from neocog.nn.layers import Flatten, Linear, Sequential
+from neocog.nn.blocks import Sequential
+from neocog.nn.layers import Flatten, Linear
 from neocog.train.arguments import check_names, check_numbers, split_off
 from neocog.train.model import Model
 

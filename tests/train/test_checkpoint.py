@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from neocog.errors import FormatError, SettingError
-from neocog.nn.layers import Flatten, Linear, Sequential
+from neocog.nn.blocks import Sequential
+from neocog.nn.layers import Flatten, Linear
 from neocog.nn.losses import CrossEntropy
 from neocog.nn.optimizers import SGD, Adam, AdamW
 from neocog.nn.schedules import Constant

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from neocog.errors import DataError
-from neocog.nn.layers import Flatten, Linear, Sequential
+from neocog.nn.blocks import Sequential
+from neocog.nn.layers import Flatten, Linear
 from neocog.nn.losses import CrossEntropy, MeanSquaredError
 from neocog.train.evaluation import evaluate
 from neocog.train.model import Model

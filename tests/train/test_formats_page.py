@@ -10,7 +10,8 @@ import pytest
 
 import neocog
 from neocog.data.resize import RESIZE_RULES
-from neocog.nn.layers import Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU, Sequential
+from neocog.nn.blocks import Sequential
+from neocog.nn.layers import Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU
 from neocog.train import checkpoint, modelfile, snapshots
 from neocog.train.files import tensor_bytes
 from neocog.train.history import COLUMNS

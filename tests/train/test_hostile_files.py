@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from json_mutation import ANY, assembled, deep, mutated, often, taken_apart, to_text
 from neocog.engines import room
 from neocog.errors import FormatError, NeocogError, SettingError
-from neocog.nn.layers import Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU, Sequential
+from neocog.nn.blocks import Sequential
+from neocog.nn.layers import Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU
 from neocog.nn.optimizers import Adam
 from neocog.nn.schedules import Cosine
 from neocog.train.checkpoint import Checkpoint, checkpoint_bytes, load_checkpoint

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from neocog.errors import FormatError, SettingError
 from neocog.nn import layers, losses, optimizers, schedules
-from neocog.nn.layers import AvgPool2d, Conv2d, Dropout, Flatten, Layer, Linear, MaxPool2d, ReLU, Sequential
+from neocog.nn.blocks import Sequential
+from neocog.nn.layers import AvgPool2d, Conv2d, Dropout, Flatten, Layer, Linear, MaxPool2d, ReLU
 from neocog.nn.losses import CrossEntropy, Loss, MeanSquaredError
 from neocog.nn.optimizers import SGD, Adam, AdamW, Optimizer
 from neocog.nn.schedules import Constant, Cosine, Schedule, Step

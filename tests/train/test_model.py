@@ -6,7 +6,8 @@ import pytest
 
 from neocog.engines import get_engine
 from neocog.errors import DataError, SettingError, ShapeError
-from neocog.nn.layers import Conv2d, Flatten, Linear, ReLU, Sequential
+from neocog.nn.blocks import Sequential
+from neocog.nn.layers import Conv2d, Flatten, Linear, ReLU
 from neocog.nn.optimizers import Adam
 from neocog.nn.parameters import initial_parameters
 from neocog.train.model import Model
@@ -237,7 +238,7 @@ NET = Sequential(Conv2d(2, 3), ReLU(), Flatten(), Linear(2))
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"net": [Flatten()]}, SettingError, "net must be a Sequential"),
+        ({"net": [Flatten()]}, SettingError, "net must be a layer or block"),
         ({"class_names": ["a"]}, ShapeError, "as many as the network's outputs, 2, got 1"),
         ({"class_names": ["a", "a"]}, SettingError, "'a' more than once"),
         ({"class_names": ["a", ""]}, SettingError, "not empty"),

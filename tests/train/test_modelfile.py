@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from neocog.errors import FormatError, NeocogError
-from neocog.nn.layers import Conv2d, Flatten, Linear, ReLU, Sequential
+from neocog.nn.blocks import Sequential
+from neocog.nn.layers import Conv2d, Flatten, Linear, ReLU
 from neocog.train.files import tensor_bytes
 from neocog.train.model import Model
 from neocog.train.modelfile import document_of, load, save

@@ -8,8 +8,9 @@ from PIL import Image
 from neocog.data.decode import decode_image
 from neocog.data.resize import ImageSize
 from neocog.errors import DataError, SettingError, ShapeError
+from neocog.nn.blocks import Sequential
 from neocog.nn.graph import trace
-from neocog.nn.layers import Conv2d, Flatten, Linear, MaxPool2d, ReLU, Sequential
+from neocog.nn.layers import Conv2d, Flatten, Linear, MaxPool2d, ReLU
 from neocog.train.model import Model
 from neocog.train.pictures import piece_size
 from neocog.train.trainer import Trainer

@@ -6,6 +6,7 @@ import sys
 import pytest
 
 import neocog as nc
+from neocog.nn.layers import LAYERS
 
 
 def test_importing_neocog_loads_nothing_heavy():
@@ -29,7 +30,8 @@ def test_every_public_name_is_there():
     for name in nc.__all__:
         assert getattr(nc, name) is not None
         assert name in dir(nc)
-    assert set(nc._HOME_OF) | {"explain", "zoo", "__version__"} == set(nc.__all__)
+    layers = {layer.__name__ for layer in LAYERS}
+    assert set(nc._HOME_OF) | layers | {"explain", "zoo", "__version__"} == set(nc.__all__)
     assert nc.zoo.article().layers
     assert nc.explain.lesson_model().class_names
 

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from neocog.errors import FormatError, NeocogError
+from neocog.nn.blocks import Sequential
 from neocog.nn.graph import trace
-from neocog.nn.layers import Conv2d, Flatten, Linear, MaxPool2d, ReLU, Sequential
+from neocog.nn.layers import Conv2d, Flatten, Linear, MaxPool2d, ReLU
 from neocog.nn.zoo import article, photo
 from neocog.train.callbacks import Callback
 from neocog.train.files import read_tensor_file, tensor_bytes

@@ -11,7 +11,8 @@ from neocog.emit.builder import Builder, Index, Value
 from neocog.emit.memory import Memory
 from neocog.emit.microkernel import Bounds, Place, Tile, emit_tile
 from neocog.plan.clip import is_written
-from neocog.plan.contraction import Axis, Contraction, Split
+from neocog.plan.loops import Axis, Split
+from neocog.plan.ops.contraction import Contraction
 
 
 def emit_contraction(b: Builder, memory: Memory, stage: Contraction, low: Index, high: Index) -> None:

@@ -11,15 +11,14 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from neocog.plan.contraction import Operand
-from neocog.plan.layout import Panels, Space, Tensor
+from neocog.plan.layout import Operand, Panels, Space, Tensor
+from neocog.plan.ops.chain import Chain
+from neocog.plan.ops.op import Op
 from neocog.plan.program import Program
-from neocog.plan.stages import Chain, Stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +46,7 @@ class Kernel:
         alone: for each argument, whether no other one points into the same piece of memory.
     """
 
-    stage: Stage
+    stage: Op
     chained: bool
     alone: tuple[bool, ...]
 
@@ -58,7 +57,7 @@ class Kernel:
         return f"{type(self.stage).__name__.lower()}_{digest[:16]}"
 
 
-def kernel_of(stage: Stage, *, chained: bool) -> tuple[Kernel, tuple[Address, ...]]:
+def kernel_of(stage: Op, *, chained: bool) -> tuple[Kernel, tuple[Address, ...]]:
     """Return the kernel of a stage that is no chain, and the addresses to call it with."""
     numbers: dict[Address, int] = {}
     numbered = _numbered(stage, numbers)
@@ -67,22 +66,23 @@ def kernel_of(stage: Stage, *, chained: bool) -> tuple[Kernel, tuple[Address, ..
     return Kernel(numbered, chained, alone), tuple(numbers)
 
 
-def titles(program: Program) -> dict[str, str]:
-    """Return for each kernel of a program, by its function's name, the title of the first stage that it computes."""
-    found: dict[str, str] = {}
-    for stage, chained in _stages(program):
-        found.setdefault(kernel_of(stage, chained=chained)[0].name, stage.name)
-    return found
+def function_titles(program: Program) -> dict[str, str]:
+    """Return what the functions of a program compute, by their names: for a kernel, the first stage that it is for."""
+    titles: dict[str, str] = {}
+    for index, scheduled in enumerate(program.stages):
+        chained = isinstance(scheduled.stage, Chain)
+        if chained:
+            titles[chain_name(index)] = scheduled.stage.name
+        for link in scheduled.stage.links():
+            titles.setdefault(kernel_of(link, chained=chained)[0].name, link.name)
+    for stage in program.preparation:
+        titles.setdefault(kernel_of(stage, chained=False)[0].name, stage.name)
+    return titles
 
 
-def _stages(program: Program) -> Iterator[tuple[Stage, bool]]:
-    """Return the stages that kernels are for, and whether a chain calls them."""
-    for scheduled in program.stages:
-        if isinstance(scheduled.stage, Chain):
-            yield from ((link, True) for link in scheduled.stage.stages)
-        else:
-            yield scheduled.stage, False
-    yield from ((stage, False) for stage in program.preparation)
+def chain_name(index: int) -> str:
+    """Return the name of the function of a chain, which is the stage of this number."""
+    return f"chain_{index}"
 
 
 def _numbered(value: Any, numbers: dict[Address, int]) -> Any:
@@ -107,7 +107,7 @@ def _numbered(value: Any, numbers: dict[Address, int]) -> Any:
             return tuple(_numbered(part, numbers) for part in value)
         case _ if is_dataclass(value) and not isinstance(value, type):
             changed = {field.name: _numbered(getattr(value, field.name), numbers) for field in fields(value)}
-            if hasattr(value, "items"):
+            if isinstance(value, Op):
                 changed["name"] = ""  # a stage's title, or that of a contraction within one
             return replace(value, **changed)
         case _:

@@ -9,8 +9,7 @@ from llvmlite import ir
 
 from neocog.emit.builder import I8, I64, Builder, Index, Value
 from neocog.emit.kernels import Address
-from neocog.plan.contraction import Operand
-from neocog.plan.layout import Panels, Space, Tensor
+from neocog.plan.layout import Operand, Panels, Space, Tensor
 from neocog.plan.memory import Place
 
 
@@ -61,7 +60,7 @@ class Memory:
         return self._b.ir.load(self._b.at(self._control, slot, I64), typ=kind, align=8)
 
 
-def address(
+def resolve(
     b: Builder,
     places: Mapping[tuple[Space, str], Place],
     bases: Mapping[Space, Value],

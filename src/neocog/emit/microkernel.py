@@ -9,7 +9,8 @@ from neocog.emit.builder import I8, Builder, Index, Value
 from neocog.emit.memory import Memory
 from neocog.emit.winner import largest, store_winner
 from neocog.plan.clip import is_written
-from neocog.plan.contraction import Axis, Clip, Contraction
+from neocog.plan.loops import Axis, Clip
+from neocog.plan.ops.contraction import Contraction
 
 Bounds = tuple[Index, Index]  # a first turn and a last or, for loops, the one behind the last
 UNROLL_FMAS = 320  # most multiply-adds that the body of an innermost loop may hold

@@ -8,7 +8,7 @@ from neocog.emit.builder import F32, Builder, Index, Value
 from neocog.emit.memory import Memory
 from neocog.emit.slots import LEARNING_RATE_SLOT, MEAN_SLOT, ROOT_SLOT
 from neocog.nn.optimizers import SGD, Adam, AdamW
-from neocog.plan.stages import CHUNK, Fold, Transpose, Update
+from neocog.plan.ops.update import CHUNK, Fold, Transpose, Update
 
 
 def emit_transpose(b: Builder, memory: Memory, stage: Transpose, low: Value, high: Value) -> None:

@@ -10,7 +10,8 @@ from neocog.emit.contraction import emit_block, emit_panels
 from neocog.emit.memory import Memory, pixel
 from neocog.emit.winner import largest, stopped, store_winner
 from neocog.plan.layout import Tensor
-from neocog.plan.tiles import Tiling, Winograd, WinogradBackward, WinogradFold, WinogradWeights, position_step
+from neocog.plan.ops.tiles import Tiling, position_step
+from neocog.plan.ops.winograd import Winograd, WinogradBackward, WinogradFold, WinogradWeights
 from neocog.plan.winograd import TAPS, Matrix, Steps, minimal, transposed, transposed_steps
 
 

@@ -218,7 +218,7 @@ def check_targets(graph: Graph, loss: Loss, targets: NDArray[np.generic], count:
 
     Class labels become one-hot vectors where the loss compares vectors.
     """
-    outputs = graph.output.features
+    outputs = graph.classes
     targets = np.asarray(targets)
     if targets.shape[:1] != (count,):
         raise ShapeError(f"labels must be as many as the images, {count}, got the shape {targets.shape}")

@@ -15,8 +15,9 @@ from neocog.engines.native import NativeEngine, NativeStepper
 from neocog.jit.cache import ObjectCache
 from neocog.jit.compile import build
 from neocog.jit.executable import aligned_zeros
+from neocog.nn.blocks import Sequential
 from neocog.nn.graph import Graph, trace
-from neocog.nn.layers import Conv2d, Flatten, Sequential
+from neocog.nn.layers import Conv2d, Flatten
 from neocog.nn.losses import CrossEntropy, MeanSquaredError
 from neocog.nn.optimizers import SGD
 from neocog.nn.parameters import initial_parameters
@@ -195,7 +196,7 @@ def measure_convolution(
     stepper = engine.stepper(graph, initial_parameters(graph), settings, threads=1)
     random = np.random.default_rng(0)
     images = random.random((n, h, w, 1), np.float32)
-    stepper.step(images, np.zeros((n, graph.output.features), np.float32), 1e-6)
+    stepper.step(images, np.zeros((n, graph.classes), np.float32), 1e-6)
     executable = stepper.executable
     names = [stage.name for stage in executable.program.every_stage()]
     operations = 2 * n * (h - 2 + 2 * padding) * (w - 2 + 2 * padding) * 9 * c * k
@@ -245,7 +246,7 @@ def _measure_article(engine: NativeEngine, threads: int, peak: Peak, repeats: in
 def _operations(stepper: NativeStepper) -> int:
     """Count the floating-point operations of a step's contractions; Winograd's transforms are left out."""
     stages = (scheduled.stage for scheduled in stepper.executable.program.stages)
-    return sum(2 * getattr(stage, "multiply_adds", 0) for stage in stages)
+    return sum(2 * stage.multiply_adds for stage in stages)
 
 
 def _forward_operations(graph: Graph, batch: int) -> int:

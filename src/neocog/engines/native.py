@@ -94,7 +94,7 @@ def _read(flat: NDArray[np.float32], layout: ParameterLayout, parameter: Paramet
     """Copy one parameter (or what lies in memory like it) out of the panels."""
     panels = layout.panels[parameter.node.index]
     view = _panel_view(flat, panels)
-    rows = slice(panels.rows - 1, None) if parameter.is_bias else slice(parameter.size // panels.columns)
+    rows = slice(panels.rows - 1, None) if parameter.is_vector else slice(parameter.size // panels.columns)
     matrix = view[:, rows].transpose(1, 0, 2).reshape(-1, panels.count * panels.width)
     return matrix[:, : panels.columns].copy().reshape(parameter.shape)
 
@@ -106,7 +106,7 @@ def _write(flat: NDArray[np.float32], layout: ParameterLayout, parameter: Parame
     matrix[:, : panels.columns] = value.reshape(rows, panels.columns)
     cut = matrix.reshape(rows, panels.count, panels.width).transpose(1, 0, 2)
     view = _panel_view(flat, panels)
-    if parameter.is_bias:
+    if parameter.is_vector:
         view[:, -1:] = cut
     else:
         view[:, :rows] = cut
@@ -334,7 +334,10 @@ class NativeStepper:
             executable.set_float(MEAN_SLOT, mean)
             executable.set_float(ROOT_SLOT, root)
         for position, layer in enumerate(program.dropouts):
-            executable.set_integer(FIRST_KEY_SLOT + position, dropout_key(self._settings.seed, self._steps, layer))
+            executable.set_integer(
+                FIRST_KEY_SLOT + position,
+                dropout_key(self._settings.seed, self._steps, self._graph.nodes[layer].stream),
+            )
         executable.run(self._team)
         logits = np.empty((len(images), self._logits.width), np.float32)
         self._logits.copy(logits)

@@ -94,7 +94,7 @@ def profile(
     random = np.random.default_rng(0)
     shape = graph.input.height, graph.input.width, graph.input.channels
     images = random.integers(0, 256, (batch, *shape), np.uint8)
-    labels = random.integers(0, graph.output.features, batch).astype(np.int32)
+    labels = random.integers(0, graph.classes, batch).astype(np.int32)
     settings = StepSettings(CrossEntropy(), SGD(momentum=0.9), batch)
     stepper = engine.stepper(graph, parameters, settings, threads=1)
     stepper.step(images, labels, 0.0)
@@ -115,7 +115,7 @@ def _measure(use: str, executable: Executable, peak: Peak, repeats: int) -> Prof
     total = sum(seconds)
     stages = []
     for (stage, times_run), took in zip(executable.program.every_stage_with_times(), seconds, strict=True):
-        work = 2 * times_run * getattr(stage, "multiply_adds", 0)
+        work = 2 * times_run * stage.multiply_adds
         rate = work / took / 1e9 if work else None
         share = rate / median(beside) if rate else None
         stages.append(StageTime(stage.name, took * 1e3, took / total, rate, share))

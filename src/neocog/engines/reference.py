@@ -117,7 +117,7 @@ class ReferenceStepper:
         self.settings = settings
         self.steps = 0
         self.exact_gradients: Exact = {}
-        self.exact_logits: NDArray[np.float64] = np.empty((0, graph.output.features))
+        self.exact_logits: NDArray[np.float64] = np.empty((0, graph.classes))
         self.load(parameters)
         self.exact_memory: Exact = {
             f"{name}/{kind}": array

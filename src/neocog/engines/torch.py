@@ -26,8 +26,9 @@ from neocog.engines.base import (
     room_for_peaks,
 )
 from neocog.errors import EngineError, SettingError, ShapeError
+from neocog.nn.blocks import Sequential
 from neocog.nn.graph import Graph, Node
-from neocog.nn.layers import AvgPool2d, Conv2d, Dropout, Flatten, Layer, Linear, MaxPool2d, ReLU, Sequential
+from neocog.nn.layers import AvgPool2d, Conv2d, Dropout, Flatten, Layer, Linear, MaxPool2d, ReLU
 from neocog.nn.losses import CrossEntropy, Loss, MeanSquaredError
 from neocog.nn.optimizers import SGD, Adam, AdamW, Optimizer
 from neocog.nn.parameters import Parameter, check_parameters, from_pytorch, parameters_of, to_pytorch
@@ -53,7 +54,7 @@ class PaddedConv2d(torch.nn.Conv2d):  # type: ignore[misc]  # PyTorch is untyped
     """
 
     def __init__(self, layer: Conv2d, image: ImageShape) -> None:
-        window = layer.window(image)
+        window = layer.window_over(image)
         vertical, horizontal = window.vertical, window.horizontal
         even = vertical.before == vertical.after and horizontal.before == horizontal.after
         super().__init__(
@@ -87,7 +88,7 @@ class SharedDropout(torch.nn.Dropout):  # type: ignore[misc]
         """Drop while training; give x as it is otherwise."""
         if self.draw is None or not self.training:
             return super().forward(x)
-        bits = dropout_bits(dropout_key(*self.draw, self.node.index), x.numel())
+        bits = dropout_bits(dropout_key(*self.draw, self.node.stream), x.numel())
         kept = torch.from_numpy(bits >= dropout_threshold(self.rate)).to(x.device)
         # The bits run in (row, column, channel) order, PyTorch's tensors in (channel, row, column) order.
         shape = self.node.input
@@ -108,6 +109,7 @@ def build_module(graph: Graph, parameters: Mapping[str, Array]) -> Any:
     """
     check_parameters(graph, parameters)
     nodes = {node.name: node for node in graph.nodes}
+    assert isinstance(graph.net, Sequential)
     module = _sequential(graph.net, "", nodes)
     module.load_state_dict(_tensors(graph, parameters))
     return module

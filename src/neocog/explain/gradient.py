@@ -136,7 +136,7 @@ def conserved(node: Node) -> bool | None:
         return True
     if isinstance(node.layer, AvgPool2d):
         assert isinstance(node.input, ImageShape)
-        walk = node.layer.walk(node.input)
+        walk = node.layer.window_over(node.input)
         axes = (walk.vertical, walk.horizontal)
         return all(axis.taps_inside() == axis.output * axis.kernel for axis in axes)
     return None
@@ -253,7 +253,7 @@ def _senders(
     match node.layer:
         case Conv2d() as layer:
             assert isinstance(node.input, ImageShape)
-            walk = layer.window(node.input)
+            walk = layer.window_over(node.input)
             weight = traced.parameters[f"{node.name}.weight"]
             rows = coordinates(walk.vertical, np.arange(walk.vertical.output))
             columns = coordinates(walk.horizontal, np.arange(walk.horizontal.output))
@@ -263,7 +263,7 @@ def _senders(
                         yield (int(p), int(q), k), float(weight[r, s, channel, k])
         case MaxPool2d() | AvgPool2d() as pool:
             assert isinstance(node.input, ImageShape)
-            walk = pool.walk(node.input)
+            walk = pool.window_over(node.input)
             rows = coordinates(walk.vertical, np.arange(walk.vertical.output))
             columns = coordinates(walk.horizontal, np.arange(walk.horizontal.output))
             choice = traced.run.choices[node.index]

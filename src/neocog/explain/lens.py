@@ -83,7 +83,7 @@ def windows_of_row(traced: Trace, index: int, filter: int, row: int) -> Windows:
     layer, shape = node.layer, node.input
     assert isinstance(layer, Conv2d)  # callers find the layer by its kind
     assert isinstance(shape, ImageShape)
-    walk = layer.window(shape)
+    walk = layer.window_over(shape)
     rows = coordinates(walk.vertical, np.array([row]))[0]
     columns = coordinates(walk.horizontal, np.arange(walk.horizontal.output))
     seen_rows = (rows >= 0) & (rows < shape.height)

@@ -12,8 +12,9 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
+from neocog.nn.blocks import Sequential
 from neocog.nn.graph import Graph, trace
-from neocog.nn.layers import Conv2d, Flatten, Linear, MaxPool2d, Sequential
+from neocog.nn.layers import Conv2d, Flatten, Linear, MaxPool2d
 from neocog.reference.network import forward
 
 IMAGE = (

@@ -70,7 +70,7 @@ def pooling_of(traced: Trace, index: int, channel: int) -> Pooling:
     assert isinstance(shape, ImageShape)
     check_index("channel", channel, shape.channels)
     x, y = traced.input(index)[..., channel], traced.output(index)[..., channel]
-    walk = layer.walk(shape)
+    walk = layer.window_over(shape)
     rows = coordinates(walk.vertical, np.arange(walk.vertical.output))  # (P, r)
     columns = coordinates(walk.horizontal, np.arange(walk.horizontal.output))  # (Q, s)
     inside = ((rows >= 0) & (rows < shape.height))[:, None, :, None] & ((columns >= 0) & (columns < shape.width))[

@@ -47,7 +47,8 @@ def receptive_field(graph: Graph, layer_index: int) -> Field:
     Source: Araujo, Norris and Sim 2019, Computing receptive fields of convolutional neural networks, Distill.
 
     >>> from neocog.nn.graph import trace
-    >>> from neocog.nn.layers import Flatten, Sequential
+    >>> from neocog.nn.blocks import Sequential
+    >>> from neocog.nn.layers import Flatten
     >>> graph = trace(Sequential(Conv2d(2, 3), MaxPool2d(2), Conv2d(2, 3, padding=1), Flatten()), (12, 12, 1))
     >>> receptive_field(graph, 2)
     Field(size=(8, 8), stride=(2, 2), start=(-2, -2))
@@ -61,10 +62,8 @@ def receptive_field(graph: Graph, layer_index: int) -> Field:
     size, stride, start = [1, 1], [1, 1], [0, 0]
     for node in graph.nodes[: target.index + 1]:
         assert isinstance(node.input, ImageShape)  # nothing in front of feature maps gives a vector
-        if isinstance(node.layer, Conv2d):
-            window = node.layer.window(node.input)
-        elif isinstance(node.layer, MaxPool2d | AvgPool2d):
-            window = node.layer.walk(node.input)
+        if isinstance(node.layer, Conv2d | MaxPool2d | AvgPool2d):
+            window = node.layer.window_over(node.input)
         else:
             continue
         for side, axis in enumerate((window.vertical, window.horizontal)):

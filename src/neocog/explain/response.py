@@ -167,7 +167,7 @@ def _sides(node: Node) -> tuple[int, int]:
 
 def _windows(x: NDArray[Any], layer: Conv2d) -> NDArray[Any]:
     """Lay every window of (N, H, W, C) out as a row: (N · P · Q, r · s · C)."""
-    window = layer.window(image_shape(x))
+    window = layer.window_over(image_shape(x))
     v, h = window.vertical, window.horizontal
     padded = _padded(x, window, 0.0)
     channels = x.shape[-1]
@@ -182,7 +182,7 @@ def _windows(x: NDArray[Any], layer: Conv2d) -> NDArray[Any]:
 
 
 def _largest(x: NDArray[Any], layer: MaxPool2d) -> NDArray[Any]:
-    window = layer.walk(image_shape(x))
+    window = layer.window_over(image_shape(x))
     padded = _padded(x, window, -np.inf)  # padding never wins
     first, *others = (padded[where] for _, _, where in taps(window))
     best: NDArray[Any] = first.copy()

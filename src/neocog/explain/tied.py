@@ -98,7 +98,7 @@ def as_fully_connected(model: Subject, layer: int | str) -> TiedMatrix:
 
 def _edges(layer: Conv2d, shape: ImageShape, weight: tuple[int, ...]) -> tuple[Indices, Indices, Indices]:
     """List the edges of a convolution, in the order of outputs, then of taps."""
-    walk = layer.window(shape)
+    walk = layer.window_over(shape)
     r, s, channels, filters = weight
     rows = coordinates(walk.vertical, np.arange(walk.vertical.output))[:, None, None, :, None, None]
     columns = coordinates(walk.horizontal, np.arange(walk.horizontal.output))[None, :, None, None, :, None]
@@ -170,7 +170,7 @@ def cut(
     assert isinstance(shape, ImageShape)
     output = image_output(node)
     check_index("channel", channel, shape.channels)
-    walk = layer.window(shape)
+    walk = layer.window_over(shape)
     p, q = min(CUT, output.height), min(CUT, output.width)
     row, column = min(row, output.height - p), min(column, output.width - q)
     rows = coordinates(walk.vertical, np.arange(row, row + p))

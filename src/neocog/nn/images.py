@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neocog.errors import DataError, ShapeError
-from neocog.nn.graph import UNKNOWN_LIMIT, Graph
+from neocog.nn.graph import Graph
+from neocog.nn.normalisation import UNKNOWN_LIMIT
 
 AnyArray = TypeVar("AnyArray", bound=NDArray[Any])
 

@@ -13,26 +13,35 @@ from numpy.typing import NDArray
 
 from neocog.errors import SettingError, ShapeError
 from neocog.nn.graph import Graph, Node
-from neocog.nn.layers import Conv2d, Linear
+from neocog.nn.layer import Variable
 from neocog.nn.shapes import ImageShape, VectorShape
 
 Array = NDArray[np.float32]
 Initialisation = Literal["he", "glorot"]
+LAST_LAYER = 0.1
+"""Share of Glorot's deviation that the last layer starts with."""
+
 _SHOWN = 20  # parameters that a message lists
 _LONGEST = 200  # characters of their names
 
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """One array of parameters: `name` as PyTorch writes it ("0.weight"), `shape` as it lies in memory."""
+    """One array that a network stores: `name` as PyTorch writes it ("0.weight"), `shape` as it lies in memory."""
 
     name: str
     shape: tuple[int, ...]
     node: Node
+    variable: Variable
 
     @property
-    def is_bias(self) -> bool:
-        """Whether this is a bias; biases start at zero."""
+    def trainable(self) -> bool:
+        """Whether it follows a gradient; if not, it is a buffer, such as a running average."""
+        return self.variable.trainable
+
+    @property
+    def is_vector(self) -> bool:
+        """Whether it holds one value a channel: a bias, or what a normalization stores."""
         return len(self.shape) == 1
 
     @property
@@ -41,20 +50,25 @@ class Parameter:
         return math.prod(self.shape)
 
 
+def variables_of(graph: Graph) -> tuple[Parameter, ...]:
+    """List all arrays that a network stores, buffers too, in the order of its layers."""
+    return tuple(
+        Parameter(f"{node.name}.{variable.name}", variable.shape, node, variable)
+        for node in graph.nodes
+        for variable in node.layer.variables(*node.shapes)
+    )
+
+
 def parameters_of(graph: Graph) -> tuple[Parameter, ...]:
-    """List the parameters of a network in the order of its layers, weights before biases."""
-    found = []
-    for node in graph.nodes:
-        shape = node.layer.weight_shape(node.input)
-        if shape is not None:
-            found.append(Parameter(f"{node.name}.weight", shape, node))
-            if isinstance(node.layer, Conv2d | Linear) and node.layer.bias:
-                found.append(Parameter(f"{node.name}.bias", shape[-1:], node))
-    return tuple(found)
+    """List what a network learns: its variables without the buffers."""
+    return tuple(parameter for parameter in variables_of(graph) if parameter.trainable)
 
 
 def initial_parameters(graph: Graph, seed: int = 0, initialisation: Initialisation = "he") -> dict[str, Array]:
     """Draw the initial parameters: normal weights, zero biases.
+
+    The last layer with weights starts near zero, with a tenth of Glorot's deviation: an untrained network then gives
+    all classes nearly the same share, and its first steps are not spent on unlearning chance answers.
 
     Arguments:
         graph: the network.
@@ -63,24 +77,32 @@ def initial_parameters(graph: Graph, seed: int = 0, initialisation: Initialisati
             Bengio 2010), where a filter's inputs and outputs are counted as kernel area × channels.
 
     Returns:
-        name → float32 array, in memory layout.
+        name → float32 array, in memory layout, buffers included.
     """
     if initialisation not in ("he", "glorot"):
         raise SettingError(f'initialisation must be "he" or "glorot", got {initialisation!r}')
     if not 0 <= seed < 2**64:
         raise SettingError(f"seed must lie between 0 and 2^64 - 1, got {seed}")
     values: dict[str, Array] = {}
-    for parameter in parameters_of(graph):
-        if parameter.is_bias:
-            values[parameter.name] = np.zeros(parameter.shape, np.float32)
+    last = _last_drawn(graph)
+    for parameter in variables_of(graph):
+        if parameter.variable.start is not None:
+            values[parameter.name] = np.full(parameter.shape, parameter.variable.start, np.float32)
             continue
         *receptive, inputs, outputs = parameter.shape
         area = math.prod(receptive)
-        spread = inputs if initialisation == "he" else (inputs + outputs)
+        is_last = parameter.node.index == last
+        spread = inputs if initialisation == "he" and not is_last else (inputs + outputs)
         stream = np.random.Generator(np.random.Philox(key=[seed, zlib.crc32(parameter.name.encode())]))
-        deviation = math.sqrt(2.0 / (area * spread))
+        deviation = math.sqrt(2.0 / (area * spread)) * (LAST_LAYER if is_last else 1.0)
         values[parameter.name] = (stream.standard_normal(parameter.shape) * deviation).astype(np.float32)
     return values
+
+
+def _last_drawn(graph: Graph) -> int | None:
+    """Return the index of the last layer with drawn weights, if it is not the only one."""
+    drawn = [p.node.index for p in variables_of(graph) if p.variable.start is None]
+    return drawn[-1] if len(drawn) > 1 else None
 
 
 def to_pytorch(parameter: Parameter, value: NDArray[np.generic]) -> NDArray[np.generic]:
@@ -88,9 +110,9 @@ def to_pytorch(parameter: Parameter, value: NDArray[np.generic]) -> NDArray[np.g
 
     The inputs of a Linear behind a Flatten go from (row, column, channel) to (channel, row, column) order.
     """
-    if parameter.is_bias:
+    if parameter.is_vector:
         return value
-    if isinstance(parameter.node.layer, Conv2d):
+    if len(parameter.shape) == 4:
         return np.ascontiguousarray(value.transpose(3, 2, 0, 1))
     image = _flattened_image(parameter)
     if image is not None:
@@ -103,9 +125,9 @@ def from_pytorch(parameter: Parameter, value: NDArray[np.generic]) -> NDArray[np
     want = pytorch_shape(parameter)
     if value.shape != want:
         raise ShapeError(f"parameter {parameter.name} must have the shape {want}, got {value.shape}")
-    if parameter.is_bias:
+    if parameter.is_vector:
         return value
-    if isinstance(parameter.node.layer, Conv2d):
+    if len(parameter.shape) == 4:
         return np.ascontiguousarray(value.transpose(2, 3, 1, 0))
     value = value.T
     image = _flattened_image(parameter)
@@ -116,17 +138,17 @@ def from_pytorch(parameter: Parameter, value: NDArray[np.generic]) -> NDArray[np
 
 def pytorch_shape(parameter: Parameter) -> tuple[int, ...]:
     """Return the shape that PyTorch holds a parameter in."""
-    if parameter.is_bias:
+    if parameter.is_vector:
         return parameter.shape
-    if isinstance(parameter.node.layer, Conv2d):
+    if len(parameter.shape) == 4:
         r, s, c, k = parameter.shape
         return (k, c, r, s)
     return parameter.shape[::-1]
 
 
 def check_parameters(graph: Graph, values: Mapping[str, NDArray[np.generic]]) -> None:
-    """Raise ShapeError unless `values` holds exactly the network's parameters, in memory layout."""
-    wanted = {p.name: p.shape for p in parameters_of(graph)}
+    """Raise ShapeError unless `values` holds exactly what the network stores, in memory layout."""
+    wanted = {p.name: p.shape for p in variables_of(graph)}
     missing = [name for name in wanted if name not in values]
     extra = [name for name in values if name not in wanted]
     if missing or extra:

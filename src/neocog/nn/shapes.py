@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+from neocog.errors import ShapeError
+from neocog.nn.limits import MAX_PIXELS, MAX_SIDE, MAX_VALUES, memory_values, shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,3 +49,26 @@ class VectorShape:
 
 
 Shape = ImageShape | VectorShape
+
+
+def checked_image_shape(input_shape: ImageShape | tuple[int, int, int]) -> ImageShape:
+    """Return a shape as an image's, or raise ShapeError."""
+    if not isinstance(input_shape, ImageShape):
+        if not isinstance(input_shape, Sequence) or len(input_shape) != 3:
+            raise ShapeError(
+                f"input_shape must be (height, width, channels), got {shown(input_shape)}",
+                hint="a grey image of 28 x 28 pixels is (28, 28, 1)",
+            )
+        try:
+            input_shape = ImageShape(*map(operator.index, input_shape))
+        except TypeError:
+            raise ShapeError(f"input_shape must hold whole numbers, got {shown(input_shape)}") from None
+    sides = (input_shape.height, input_shape.width, input_shape.channels)
+    if not all(1 <= side <= MAX_SIDE for side in sides):
+        raise ShapeError(f"input_shape must hold numbers from 1 to {MAX_SIDE}, got {shown(sides)}")
+    if input_shape.height * input_shape.width > MAX_PIXELS or memory_values(*sides) > MAX_VALUES:
+        raise ShapeError(
+            f"input_shape must hold at most {MAX_PIXELS:,} pixels and {MAX_VALUES:,} values, got {input_shape}",
+            hint="4096 x 4096 pixels are possible: bring images to a smaller size first, or cut them into tiles",
+        )
+    return input_shape

@@ -40,31 +40,32 @@ class Row:
 def weight_counts(node: Node) -> WeightCounts | None:
     """Count a layer's parameters fully connected, locally connected and shared; None where it has none.
 
-    >>> from neocog.nn.layers import Flatten, Sequential
+    >>> from neocog.nn.blocks import Sequential
+    >>> from neocog.nn.layers import Flatten
     >>> from neocog.nn.graph import trace
     >>> graph = trace(Sequential(Conv2d(1, 3, bias=False), Flatten()), (6, 6, 1))
     >>> weight_counts(graph.nodes[0])
     WeightCounts(fully_connected=576, local=144, shared=9)
     """
     layer = node.layer
-    shape = layer.weight_shape(node.input)
-    if shape is None or not isinstance(layer, Conv2d | Linear):
+    if not isinstance(layer, Conv2d | Linear):
         return None
+    shape = layer.variables(*node.shapes)[0].shape
     full = node.input.size * node.output.size
     biases = node.output.size * layer.bias
     if isinstance(layer, Linear):
         return WeightCounts(full + biases, full + biases, full + biases)
     assert isinstance(node.input, ImageShape)
-    window = layer.window(node.input)
+    window = layer.window_over(node.input)
     edges = window.vertical.taps_inside() * window.horizontal.taps_inside() * shape[2] * shape[3]
     return WeightCounts(full + biases, edges + biases, math.prod(shape) + shape[-1] * layer.bias)
 
 
 def multiply_adds(node: Node) -> int:
     """Count the multiplications of a layer's forward pass on one image; padding is multiplied too."""
-    shape = node.layer.weight_shape(node.input)
-    if shape is None:
+    if not isinstance(node.layer, Conv2d | Linear):
         return 0
+    shape = node.layer.variables(*node.shapes)[0].shape
     positions = node.output.height * node.output.width if isinstance(node.output, ImageShape) else 1
     return math.prod(shape) * positions
 
@@ -79,7 +80,7 @@ def summarise(graph: Graph) -> list[Row]:
                 node.name,
                 type(node.layer).__name__,
                 str(node.output),
-                counts.shared if counts else 0,
+                sum(v.size for v in node.layer.variables(*node.shapes) if v.trainable),
                 multiply_adds(node),
                 counts,
             )
@@ -97,7 +98,7 @@ def format_summary(graph: Graph) -> str:
         weights = ("", "", "")
         if counts is not None:
             weights = (f"{counts.fully_connected:,}", f"{counts.local:,}", f"{counts.shared:,}")
-        number = f"{row.parameters:,}" if counts else ""
+        number = f"{row.parameters:,}" if row.parameters else ""
         work = f"{row.multiply_adds:,}" if counts else ""
         table.append((row.name, row.kind, row.output, number, work, *weights))
     widths = [max(len(line[column]) for line in table) for column in range(len(header))]
@@ -110,8 +111,8 @@ def format_summary(graph: Graph) -> str:
         return "  ".join(aligned).rstrip()
 
     rule = "-" * len(line(tuple("x" * width for width in widths)))
-    shared = sum(row.counts.shared for row in rows if row.counts)
-    full = sum(row.counts.fully_connected for row in rows if row.counts)
+    shared = sum(row.parameters for row in rows)
+    full = sum(row.counts.fully_connected if row.counts else row.parameters for row in rows)
     total = (
         f"input: {graph.input}\n"
         f"total: {shared:,} parameters, {sum(row.multiply_adds for row in rows):,} multiply-adds an image"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from neocog.errors import SettingError
-from neocog.nn.layers import AvgPool2d, Conv2d, Dropout, Flatten, Layer, Linear, MaxPool2d, ReLU, Sequential
+from neocog.nn.blocks import Sequential
+from neocog.nn.layers import AvgPool2d, Conv2d, Dropout, Flatten, Layer, Linear, MaxPool2d, ReLU
 from neocog.nn.shapes import ImageShape
 
 

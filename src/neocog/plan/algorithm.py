@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Literal
 
 from neocog.nn.window import Window
-from neocog.plan.contraction import Axis, Contraction, Operand, Split, choose_rows, merge
 from neocog.plan.correlation import Pooled, pools_aside
-from neocog.plan.layout import Halo, Panels, Space, Tensor
+from neocog.plan.layout import Halo, Operand, Panels, Space, Tensor
+from neocog.plan.loops import Axis, Split, choose_rows, merge
+from neocog.plan.ops.contraction import Contraction
+from neocog.plan.ops.tiles import LINE_VALUES, Slab, Tiling, position_step
+from neocog.plan.ops.winograd import Winograd, WinogradBackward, WinogradFold
 from neocog.plan.target import Target
-from neocog.plan.tiles import LINE_VALUES, Slab, Tiling, Winograd, WinogradBackward, WinogradFold, position_step
 from neocog.plan.winograd import POINTS, TAPS, minimal
 
 Algorithm = Literal["auto", "direct", "winograd"]

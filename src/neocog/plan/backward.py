@@ -19,15 +19,20 @@ from neocog.plan.algorithm import (
     winograd_backward,
     winograd_fold,
 )
-from neocog.plan.contraction import Operand
 from neocog.plan.draft import NO_HALO, Draft
 from neocog.plan.forward import transformed_weights
 from neocog.plan.fuse import is_correlation, is_flatten
-from neocog.plan.layout import Halo, Panels, Space, Tensor
+from neocog.plan.layout import Halo, Operand, Panels, Space, Tensor
+from neocog.plan.ops.chain import Chain
+from neocog.plan.ops.elementwise import Elementwise
+from neocog.plan.ops.images import Repack
+from neocog.plan.ops.loss import LossGradient
+from neocog.plan.ops.op import Op
+from neocog.plan.ops.pool import PoolBackward
+from neocog.plan.ops.update import Fold, Transpose, Update
+from neocog.plan.ops.winograd import WinogradWeights
 from neocog.plan.parameters import GRADIENTS, PARAMETERS
 from neocog.plan.program import Training
-from neocog.plan.stages import Chain, Elementwise, Fold, LossGradient, PoolBackward, Repack, Stage, Transpose, Update
-from neocog.plan.tiles import WinogradWeights
 
 MOST_SLICES, FEWER_SLICES = 8, 4  # of a chain; fewer where a partial gradient does not fit the second-level cache
 
@@ -38,9 +43,9 @@ class _Run:
 
     steps: range
     slices: int = 0
-    before: list[Stage] = field(default_factory=list)
-    inside: list[Stage] = field(default_factory=list)
-    behind: list[Stage] = field(default_factory=list)
+    before: list[Op] = field(default_factory=list)
+    inside: list[Op] = field(default_factory=list)
+    behind: list[Op] = field(default_factory=list)
 
 
 def plan_backward(draft: Draft, training: Training) -> Tensor:

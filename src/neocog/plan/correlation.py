@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from neocog.nn.window import Axis as WindowAxis
 from neocog.nn.window import Window
 from neocog.plan.clip import choose_clips, saving_clips, untagged
-from neocog.plan.contraction import Axis, Clip, Contraction, Operand, Split, choose_rows, merge, split_cost
-from neocog.plan.layout import Halo, Panels, Tensor
+from neocog.plan.layout import Halo, Operand, Panels, Tensor, operand
+from neocog.plan.loops import Axis, Clip, Split, choose_rows, merge, split_cost
+from neocog.plan.ops.contraction import Contraction
 from neocog.plan.target import Target
 
 ROW, COLUMN, TAP_ROW, TAP_COLUMN = "row", "column", "tap row", "tap column"  # tags of axes that clips speak of
@@ -79,11 +80,6 @@ def input_halo(window: Window) -> Halo:
         sides.append((axis.before, max(0, last - (axis.input - 1))))
     (top, bottom), (left, right) = sides
     return Halo(top, left, bottom, right)
-
-
-def operand(tensor: Tensor, start: int) -> Operand:
-    """Return a tensor as an operand that begins at an element of it."""
-    return Operand(tensor.space, tensor.name, start, image=tensor.image_step, bytes_each=tensor.bytes_each)
 
 
 def start_of(tensor: Tensor, row: int, column: int) -> int:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from neocog.plan.contraction import Axis, Contraction, Operand, Split, choose_rows, merge
-from neocog.plan.correlation import Correlation, operand, start_of
-from neocog.plan.layout import Panels, Space, Tensor
+from neocog.plan.correlation import Correlation, start_of
+from neocog.plan.layout import Operand, Panels, Space, Tensor, operand
+from neocog.plan.loops import Axis, Split, choose_rows, merge
+from neocog.plan.ops.contraction import Contraction
 from neocog.plan.target import Target
 
 MAX_SLICES = 8  # most partial copies of a gradient

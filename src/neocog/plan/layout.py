@@ -14,6 +14,10 @@ class Space(Enum):
     SCRATCH = "scratch"  # what one work item needs for itself: belongs to one thread
 
 
+Name = tuple[Space, str]
+"""What a piece of memory is called: unique within its block."""
+
+
 @dataclass(frozen=True, slots=True)
 class Halo:
     """Pixels of zeros around an image, so that windows may look past its edge. Written once, when memory is made."""
@@ -31,6 +35,27 @@ class Halo:
             max(self.bottom, other.bottom),
             max(self.right, other.right),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Operand:
+    """Where an operand begins: a named piece of memory, and elements into it.
+
+    Inside a chain, which runs for a few images at a time, it moves `image` elements for every image before them, and
+    `slice` elements for every slice of the batch.
+    """
+
+    space: Space
+    name: str
+    start: int
+    image: int = 0
+    slice: int = 0
+    bytes_each: int = 4  # size of one element
+
+    @property
+    def memory(self) -> Name:
+        """The piece of memory that it lies in."""
+        return self.space, self.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +79,11 @@ class Tensor:
     halo: Halo = Halo()
     bytes_each: int = 4
     space: Space = Space.WORK
+
+    @property
+    def memory(self) -> Name:
+        """The piece of memory that it lies in."""
+        return self.space, self.name
 
     @property
     def row_step(self) -> int:
@@ -86,6 +116,11 @@ class Tensor:
         return replace(self, height=1, width=1, channels=features, pitch=features)
 
 
+def operand(tensor: Tensor, start: int) -> Operand:
+    """Return a tensor as an operand that begins at an element of it."""
+    return Operand(tensor.space, tensor.name, start, image=tensor.image_step, bytes_each=tensor.bytes_each)
+
+
 @dataclass(frozen=True, slots=True)
 class Panels:
     """A matrix cut into panels of `width` columns, so that a register tile reads its weights in one sequence.
@@ -100,6 +135,11 @@ class Panels:
     width: int
     offset: int = 0  # elements, from the beginning of the named memory
     space: Space = Space.WORK
+
+    @property
+    def memory(self) -> Name:
+        """The piece of memory that it lies in."""
+        return self.space, self.name
 
     @property
     def count(self) -> int:

@@ -37,9 +37,9 @@ def window_of(step: Step) -> Window | None:
     """Return the window of a convolution or pooling as declared."""
     layer, shape = step.node.layer, step.node.input
     if isinstance(layer, Conv2d) and isinstance(shape, ImageShape):
-        return layer.window(shape)
+        return layer.window_over(shape)
     if isinstance(layer, MaxPool2d | AvgPool2d) and isinstance(shape, ImageShape):
-        return layer.walk(shape)
+        return layer.window_over(shape)
     return None
 
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from neocog.nn.graph import Graph, Node
 from neocog.nn.layers import Conv2d, Linear
 from neocog.nn.shapes import ImageShape
-from neocog.plan.contraction import Axis
 from neocog.plan.correlation import column_panels
 from neocog.plan.layout import Panels, Space
+from neocog.plan.loops import Axis
 from neocog.plan.target import Target
 
 PARAMETERS = "parameters"
@@ -36,7 +36,7 @@ def lay_out_parameters(graph: Graph, target: Target) -> ParameterLayout:
     offset = 0
     for node in graph.nodes:
         layer = node.layer
-        shape = layer.weight_shape(node.input)
+        shape = node.weight_shape
         if shape is None or not isinstance(layer, Conv2d | Linear):
             continue
         *receptive, columns = shape

@@ -19,7 +19,7 @@ def relu_backward(x: Array, dy: Array) -> Array:
     return np.where(x > 0, dy, 0)
 
 
-def dropout_mask(shape: tuple[int, ...], layer: Dropout, *, seed: int, step: int, index: int) -> Array:
+def dropout_mask(shape: tuple[int, ...], layer: Dropout, *, seed: int, step: int, stream: int) -> Array:
     """Tell which values a Dropout keeps.
 
     Arguments:
@@ -27,12 +27,12 @@ def dropout_mask(shape: tuple[int, ...], layer: Dropout, *, seed: int, step: int
         layer: how many are dropped.
         seed: that of the training.
         step: number of the training step, from 1.
-        index: the layer's place in the network (`Node.index`).
+        stream: which of all random streams is the layer's (`Node.stream`).
 
     Returns:
         booleans of that shape.
     """
-    bits = dropout_bits(dropout_key(seed, step, index), int(np.prod(shape)))
+    bits = dropout_bits(dropout_key(seed, step, stream), int(np.prod(shape)))
     return (bits >= dropout_threshold(layer.rate)).reshape(shape)
 
 

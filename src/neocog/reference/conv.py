@@ -29,7 +29,7 @@ def forward(x: Array, weight: Array, layer: Conv2d, bias: Array | None = None) -
     array([[ 8., 12.],
            [20., 24.]])
     """
-    window = layer.window(image_shape(x))
+    window = layer.window_over(image_shape(x))
     padded = pad(x, window)
     shape = (len(x), window.vertical.output, window.horizontal.output, weight.shape[-1])
     y = np.zeros(shape, np.result_type(x, weight))
@@ -43,7 +43,7 @@ def backward(x: Array, weight: Array, dy: Array, layer: Conv2d) -> tuple[Array, 
 
     The tap that multiplied x by w on the way forward sends w·dy back to x, and x·dy to w.
     """
-    window = layer.window(image_shape(x))
+    window = layer.window_over(image_shape(x))
     padded = pad(x, window)
     dtype = np.result_type(x, weight, dy)
     dx = np.zeros(padded.shape, dtype)

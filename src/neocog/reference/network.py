@@ -111,7 +111,7 @@ def forward_node(node: Node, parameters: Parameters, x: Array, draw: Draw | None
         case Dropout() as layer:
             if draw is None:
                 return x, None
-            mask = activation.dropout_mask(x.shape, layer, seed=draw.seed, step=draw.step, index=node.index)
+            mask = activation.dropout_mask(x.shape, layer, seed=draw.seed, step=draw.step, stream=node.stream)
             return activation.dropout_forward(x, mask, layer), mask
     raise ShapeError(f"{node.title} is unknown to the reference")
 
@@ -136,7 +136,7 @@ def backward(
         image: whether to go on to the images; otherwise the pass ends at the first layer with parameters.
     """
     start = len(graph.nodes) - 1 if start is None else start
-    first = min((node.index for node in graph.nodes if node.layer.weight_shape(node.input)), default=len(graph.nodes))
+    first = min((node.index for node in graph.nodes if node.weight_shape), default=len(graph.nodes))
     of_parameters: dict[str, Array] = {}
     of_outputs: dict[int, Array] = {}
     for node in reversed(graph.nodes[: start + 1]):

@@ -23,7 +23,7 @@ def max_forward(x: Array, layer: MaxPool2d) -> tuple[Array, Array]:
         y (N, H', W', C), and the winners, of the same shape: the place of the winning tap in the window, counted in
         row-major order from 0.
     """
-    window = layer.walk(image_shape(x))
+    window = layer.window_over(image_shape(x))
     padded = pad(x, window)
     inside = pad(np.ones((1, *x.shape[1:3], 1), bool), window)
     shape = (len(x), window.vertical.output, window.horizontal.output, x.shape[-1])
@@ -40,7 +40,7 @@ def max_forward(x: Array, layer: MaxPool2d) -> tuple[Array, Array]:
 
 def max_backward(x: Array, winner: Array, dy: Array, layer: MaxPool2d) -> Array:
     """Return the gradient of x: dy goes to each window's winner, and nowhere else."""
-    window = layer.walk(image_shape(x))
+    window = layer.window_over(image_shape(x))
     dx = np.zeros_like(pad(x, window), dtype=dy.dtype)
     for place, (_, _, where) in enumerate(taps(window)):
         dx[where] += np.where(winner == place, dy, 0)
@@ -57,7 +57,7 @@ def avg_forward(x: Array, layer: AvgPool2d) -> Array:
     Returns:
         (N, H', W', C).
     """
-    window = layer.walk(image_shape(x))
+    window = layer.window_over(image_shape(x))
     padded = pad(x, window)
     total = np.zeros((len(x), window.vertical.output, window.horizontal.output, x.shape[-1]), x.dtype)
     for _, _, where in taps(window):
@@ -67,7 +67,7 @@ def avg_forward(x: Array, layer: AvgPool2d) -> Array:
 
 def avg_backward(x: Array, dy: Array, layer: AvgPool2d) -> Array:
     """Return the gradient of x: every tap of a window gets an equal share of dy."""
-    window = layer.walk(image_shape(x))
+    window = layer.window_over(image_shape(x))
     dx = np.zeros_like(pad(x, window), dtype=dy.dtype)
     for _, _, where in taps(window):
         dx[where] += dy / window.cells

@@ -12,7 +12,8 @@ import numpy as np
 
 from neocog.errors import FormatError, NeocogError, SettingError
 from neocog.nn import layers, losses, optimizers, schedules
-from neocog.nn.layers import Layer, Sequential
+from neocog.nn.blocks import Concat, Residual, Sequential
+from neocog.nn.layers import Layer
 from neocog.nn.limits import MAX_DEPTH, MAX_LAYERS
 from neocog.nn.losses import Loss
 from neocog.nn.optimizers import Optimizer
@@ -20,16 +21,7 @@ from neocog.nn.schedules import Schedule
 from neocog.train.files import describe, listed
 
 KINDS: dict[type, tuple[type, ...]] = {
-    Layer: (
-        layers.Conv2d,
-        layers.MaxPool2d,
-        layers.AvgPool2d,
-        layers.ReLU,
-        layers.Flatten,
-        layers.Linear,
-        layers.Dropout,
-        layers.Sequential,
-    ),
+    Layer: (*layers.LAYERS, Sequential, Residual, Concat),
     Loss: (losses.CrossEntropy, losses.MeanSquaredError),
     Optimizer: (optimizers.SGD, optimizers.Adam, optimizers.AdamW),
     Schedule: (schedules.Constant, schedules.Step, schedules.Cosine),
@@ -129,7 +121,10 @@ def _decode_kind(family: type, data: object, where: str, depth: int) -> object:
         raise FormatError(f"{where} must have exactly the fields of {name}", details=listed(faults))
     values = {field: _decode(hint, data[field], f"{where}.{field}", depth) for field, hint in hints.items()}
     try:
-        return Sequential(*values["layers"]) if kind is Sequential else kind(**values)
+        if kind in (Sequential, Concat):
+            (parts,) = values.values()
+            return kind(*parts)
+        return kind(**values)
     except NeocogError as error:
         raise FormatError(f"{where} is out of range: {error.message}") from None
     except OverflowError:

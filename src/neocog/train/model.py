@@ -14,7 +14,7 @@ from neocog.data.resize import DEFAULT_RESIZE, ResizeRule, check_rule
 from neocog.engines.base import Array, Engine, Images, Predictor, State, check_targets, room_for_peaks
 from neocog.errors import SettingError
 from neocog.nn.graph import Graph, Normalisation, trace
-from neocog.nn.layers import Sequential
+from neocog.nn.layer import Layer
 from neocog.nn.losses import Loss
 from neocog.nn.optimizers import Optimizer
 from neocog.nn.parameters import (
@@ -60,6 +60,7 @@ class Model:
         ShapeError: a layer cannot take what comes to it, or the names are not as many as the outputs.
         SettingError: an argument is out of its range.
 
+    >>> from neocog.nn.blocks import Sequential
     >>> from neocog.nn.layers import Conv2d, Flatten, Linear, ReLU
     >>> model = Model(Sequential(Conv2d(2, 3), ReLU(), Flatten(), Linear(2)), (6, 6, 1), ["circle", "cross"])
     >>> {name: value.shape for name, value in model.parameters.items()}
@@ -68,7 +69,7 @@ class Model:
 
     def __init__(
         self,
-        net: Sequential,
+        net: Layer,
         input_shape: ImageShape | tuple[int, int, int],
         class_names: Sequence[str] | None = None,
         *,
@@ -80,14 +81,14 @@ class Model:
         engine: str | Engine = "native",
         threads: int | None = None,
     ) -> None:
-        if not isinstance(net, Sequential):
-            raise SettingError(f"net must be a Sequential, got {net!r}", hint="write Sequential(layer, layer, ...)")
+        if not isinstance(net, Layer):
+            raise SettingError(f"net must be a layer or block, got {net!r}", hint="write Sequential(layer, layer, ...)")
         if initialisation not in ("he", "glorot"):
             raise SettingError(f'initialisation must be "he" or "glorot", got {initialisation!r}')
         self.graph: Graph = trace(
             net, input_shape, Normalisation(check_numbers("mean", mean), check_numbers("std", std))
         )
-        self.class_names: tuple[str, ...] = check_names(class_names, self.graph.output.features)
+        self.class_names: tuple[str, ...] = check_names(class_names, self.graph.classes)
         self.images_at_once: int = piece_size(self.graph)
         """How many images the engine gets at a time, so that memory stays bounded; of large images fewer."""
         self.seed: int = check_seed(seed)
@@ -106,8 +107,8 @@ class Model:
         self._predictor_version = -1
 
     @property
-    def net(self) -> Sequential:
-        """The layers."""
+    def net(self) -> Layer:
+        """The network as it was declared."""
         return self.graph.net
 
     @property
@@ -244,7 +245,7 @@ class Model:
 
         Floating-point images must not be normalised where the model does that itself.
         """
-        return self._answers(lambda predictor, x: predictor.logits(x), images, self.graph.output.features)
+        return self._answers(lambda predictor, x: predictor.logits(x), images, self.graph.classes)
 
     def predict_proba(self, images: AnyImages) -> Array:
         """Return the probabilities (N, outputs) of images or pictures, as `__call__` takes them: the softmax of the
@@ -287,6 +288,7 @@ class Model:
 
         Cost: about that of the logits. A first call of the native engine compiles a program of its own.
 
+        >>> from neocog.nn.blocks import Sequential
         >>> from neocog.nn.layers import Conv2d, Flatten, Linear, ReLU
         >>> model = Model(Sequential(Conv2d(2, 3), ReLU(), Flatten(), Linear(2)), (6, 6, 1))
         >>> {layer: peaks.shape for layer, peaks in model.peaks(np.zeros((5, 6, 6), np.uint8)).items()}

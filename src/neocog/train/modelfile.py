@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from neocog.data.resize import RESIZE_RULES
 from neocog.engines.base import Array, Engine
 from neocog.errors import FormatError, NeocogError, SettingError
-from neocog.nn.layers import Layer, Sequential
+from neocog.nn.blocks import Sequential
+from neocog.nn.layers import Layer
 from neocog.nn.limits import shown
 from neocog.nn.parameters import Parameter, from_pytorch, parameters_of, pytorch_shape
 from neocog.reading import expanded

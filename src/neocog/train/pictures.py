@@ -37,7 +37,8 @@ def piece_size(graph: Graph) -> int:
     """Return how many images an engine shall get at a time.
 
     >>> from neocog.nn.graph import trace
-    >>> from neocog.nn.layers import Flatten, Linear, MaxPool2d, Sequential
+    >>> from neocog.nn.blocks import Sequential
+    >>> from neocog.nn.layers import Flatten, Linear, MaxPool2d
     >>> net = Sequential(MaxPool2d(7), Flatten(), Linear(2))
     >>> piece_size(trace(net, (28, 28, 1))), piece_size(trace(net, (4095, 4095, 3)))
     (256, 1)

@@ -155,7 +155,7 @@ def kept_layers(graph: Graph) -> tuple[str, ...]:
     """Name the convolutions whose filters are kept: the first, unless it is very large, and a small one behind it."""
     names: list[str] = []
     for node in [node for node in graph.nodes if isinstance(node.layer, Conv2d)][:MOST_LAYERS]:
-        size = 4 * int(np.prod(node.layer.weight_shape(node.input) or ()))
+        size = 4 * int(np.prod(node.weight_shape or ()))
         if size <= (SMALL_BYTES if names else LARGEST_BYTES):
             names.append(node.name)
         if size > SMALL_BYTES:

@@ -51,7 +51,8 @@ class Trainer:
         steps: steps taken so far.
         last: the loss and logits of the last step, or None before the first.
 
-    >>> from neocog.nn.layers import Flatten, Linear, Sequential
+    >>> from neocog.nn.blocks import Sequential
+    >>> from neocog.nn.layers import Flatten, Linear
     >>> model = Model(Sequential(Flatten(), Linear(2)), (2, 2, 1), engine="reference")
     >>> trainer = Trainer(model, SGD(learning_rate=0.1))
     >>> x, y = np.eye(4, dtype=np.float32).reshape(4, 2, 2, 1), np.array([0, 1, 0, 1])

@@ -12,8 +12,9 @@ from neocog.app.cli.compiling import CLEAR_LINE, Display, told_of_compiling
 from neocog.engines.base import Compiling, compiling_told_to
 from neocog.engines.native import NativeEngine
 from neocog.jit.cache import ObjectCache
+from neocog.nn.blocks import Sequential
 from neocog.nn.graph import trace
-from neocog.nn.layers import Flatten, Linear, Sequential
+from neocog.nn.layers import Flatten, Linear
 from neocog.nn.parameters import initial_parameters
 
 

@@ -82,7 +82,7 @@ def describe_layer(graph: Graph, node: Node) -> dict[str, Any]:
     """Return what the page lists of one layer."""
     counts = weight_counts(node)
     layer = node.layer
-    shape = layer.weight_shape(node.input)
+    shape = node.weight_shape
     parameters = counts.shared if counts else 0
     has_bias = layer.bias if isinstance(layer, Conv2d | Linear) else None
     return {
@@ -127,10 +127,8 @@ def _window(node: Node) -> dict[str, list[int]] | None:
     if not isinstance(node.input, ImageShape):
         return None
     walk: Window
-    if isinstance(node.layer, Conv2d):
-        walk = node.layer.window(node.input)
-    elif isinstance(node.layer, MaxPool2d | AvgPool2d):
-        walk = node.layer.walk(node.input)
+    if isinstance(node.layer, Conv2d | MaxPool2d | AvgPool2d):
+        walk = node.layer.window_over(node.input)
     else:
         return None
     axes = (walk.vertical, walk.horizontal)

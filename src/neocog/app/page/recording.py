@@ -33,7 +33,7 @@ def essential(session: Session) -> Iterator[Question]:
         yield ask("activation", input=FIRST, layer=node.index)
         if isinstance(node.layer, Flatten):
             yield ask("flatten", layer=node.index)
-        weight = node.layer.weight_shape(node.input)
+        weight = node.weight_shape
         if weight and (isinstance(node.layer, Conv2d) or np.prod(weight) <= LINEAR_WEIGHTS):
             yield ask("weights", layer=node.index)
     for target in targets(session):
@@ -95,7 +95,7 @@ def _arithmetic(session: Session, node: Node, filter: int) -> Iterator[Question]
     cut = {"channel": 0, "column": 0, "filter": filter, "input": FIRST, "layer": node.index, "row": 0}
     yield ask("edges", **cut)
     if session.lesson:
-        weight = node.layer.weight_shape(node.input)
+        weight = node.weight_shape
         assert weight is not None
         for tap in range(weight[0] * weight[1]):
             for value in EDITS:

@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neocog.plan.contraction import Axis, Split, choose_rows, merge
+from neocog.plan.loops import Axis, Split, choose_rows, merge
 from neocog.plan.target import Target
 from plan_interpreter import distances
 

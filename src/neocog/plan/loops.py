@@ -1,23 +1,12 @@
-"""The one piece of linear algebra that everything is made of: a tiled, batch-reduced matrix product.
-
-    out[row, column] = sum over k of  a[row, k] * b[k, column]
-
-Rows and reductions are nests of loops with constant strides, so that one description covers a convolution (rows are
-pixels, reductions are taps and channels), both of its gradients and a fully connected layer. After Georganas et al.
-2019, High-performance deep learning via a single building block (arXiv 1906.06440).
-"""
+"""Nests of loops with constant strides: how far each operand moves, how they merge, and how they are cut into tiles."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from neocog.plan.layout import Space
 from neocog.plan.target import Target
-
-NOBODY = 255  # the winner of a window whose largest value a ReLU stopped
-LEAST_REUSE = 4  # register tiles that share a block of a panel, so that it is worth keeping near
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,22 +25,6 @@ class Axis:
     tag: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Operand:
-    """Where an operand begins: a named piece of memory, and elements into it.
-
-    Inside a chain, which runs for a few images at a time, it moves `image` elements for every image before them, and
-    `slice` elements for every slice of the batch.
-    """
-
-    space: Space
-    name: str
-    start: int
-    image: int = 0
-    slice: int = 0
-    bytes_each: int = 4  # size of one element
-
-
 def merge(axes: Sequence[Axis]) -> tuple[Axis, ...]:
     """Join neighbouring loops that walk all operands evenly, and drop loops of one turn; outermost first."""
     merged: list[Axis] = []
@@ -66,6 +39,15 @@ def merge(axes: Sequence[Axis]) -> tuple[Axis, ...]:
                 continue
         merged.append(axis)
     return tuple(reversed(merged))
+
+
+def span(axes: Iterable[Axis], which: str) -> tuple[int, int]:
+    """Return the lowest and highest distance that loops move an operand; an empty loop moves nothing."""
+    low = high = 0
+    for axis in axes:
+        far = max(0, axis.extent - 1) * int(getattr(axis, which))
+        low, high = low + min(0, far), high + max(0, far)
+    return low, high
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,68 +114,6 @@ class Clip:
     def meets(self, row: int, tap: int) -> bool:
         """Whether a pair meets something."""
         return 0 <= self.origin + row * self.row + tap * self.tap < self.limit
-
-
-@dataclass(frozen=True, slots=True)
-class Contraction:
-    """out = a · b over strided loops, in register tiles, with what follows fused into its end.
-
-    Arguments:
-        out, a, b: where the operands begin.
-        rows: loops over the rows of `out`, cut into register tiles.
-        reduction: loops over k, cut into blocks: each block is summed in registers from zero and added to `out`.
-        columns: number of columns that count; the rest of the last vector is padding.
-        panels: number of column panels; every one has `vectors` vectors but for the last, which has `last_vectors`.
-        panel_steps: how far out, b and gate move from panel to panel.
-        bias: added to every row, one value a column; moves with b's panels.
-        relu: whether negative sums become zero.
-        gate: an activation shaped like `out`; where it is not above zero, zero is stored (ReLU's backward pass).
-        ones: also sum b over k, as if a had one more row of ones, into `ones` (the gradient of a bias).
-        cells: the innermost rows are the cells of a pooling's window: only the largest of so many is stored; 1 without.
-        winner: bytes beside `out`: which cell was the largest, or NOBODY where a ReLU stops it.
-        accumulates: in a chain, whether what an earlier block of the same slice left in `out` is added to.
-        panels_first: whether neighbouring work items share the panel (weights stay near) or the rows (inputs do).
-        clips: pairs of row and reduction that need no work, because a holds zeros there.
-    """
-
-    name: str
-    out: Operand
-    a: Operand
-    b: Operand
-    rows: Split
-    reduction: Split
-    columns: int
-    panels: int
-    vectors: int
-    last_vectors: int
-    panel_steps: Axis
-    bias: Operand | None = None
-    relu: bool = False
-    gate: Operand | None = None
-    ones: Operand | None = None
-    cells: int = 1
-    winner: Operand | None = None
-    accumulates: bool = False
-    panels_first: bool = False
-    clips: tuple[Clip, ...] = ()
-
-    @property
-    def items(self) -> int:
-        """Number of independent pieces of work."""
-        return self.rows.total * self.panels
-
-    @property
-    def items_first(self) -> bool:
-        """Whether each item takes all blocks of the reduction before the next one begins, and not each block all items.
-
-        So a few rows read the weights in the order in which they lie; many find a block of them in the cache.
-        """
-        return self.rows.total < LEAST_REUSE
-
-    @property
-    def multiply_adds(self) -> int:
-        """Number of scalar multiply-adds that are needed; what padding costs is not counted."""
-        return self.columns * math.prod(axis.extent for axis in (*self.rows.axes, *self.reduction.axes))
 
 
 def tile_cost(rows: int, vectors: int, length: int, target: Target) -> float:
