@@ -19,7 +19,7 @@ from neocog.train.callbacks import Callback
 from neocog.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from neocog.train.fit import fit
 from neocog.train.history import EpochResult, History
-from neocog.train.modelfile import load
+from neocog.train.model import load
 from neocog.train.runfolder import RunFolder
 from neocog.train.source import ArraySource
 
@@ -89,6 +89,7 @@ from neocog.train.fit import fit
 from neocog.train.model import Model
 from neocog.train.runfolder import RunFolder
 from neocog.train.source import ArraySource
+from neocog.nn.blocks import Sequential
 from neocog.nn.layers import *
 
 class Kill(Callback):

@@ -10,13 +10,15 @@ import pytest
 
 import neocog
 from neocog.data.resize import RESIZE_RULES
+from neocog.model import modelfile
+from neocog.model.files import tensor_bytes
+from neocog.model.kinds import KINDS, to_json
+from neocog.model.network import COLOR_ORDERS
 from neocog.nn.blocks import Sequential
 from neocog.nn.layers import Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU
-from neocog.train import checkpoint, modelfile, snapshots
-from neocog.train.files import tensor_bytes
+from neocog.train import checkpoint, snapshots
 from neocog.train.history import COLUMNS
-from neocog.train.kinds import KINDS, to_json
-from neocog.train.model import COLOR_ORDERS, Model
+from neocog.train.model import Model
 from neocog.train.runfolder import SPLIT_COLUMNS
 
 PAGE = Path(__file__).parents[2] / "docs" / "formats.md"

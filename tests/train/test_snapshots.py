@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from neocog.errors import FormatError, NeocogError
+from neocog.model.files import read_tensor_file, tensor_bytes
 from neocog.nn.blocks import Sequential
 from neocog.nn.graph import trace
 from neocog.nn.layers import Conv2d, Flatten, Linear, MaxPool2d, ReLU
 from neocog.nn.zoo import article, photo
 from neocog.train.callbacks import Callback
-from neocog.train.files import read_tensor_file, tensor_bytes
 from neocog.train.fit import fit
 from neocog.train.runfolder import RunFolder
 from neocog.train.snapshots import (

@@ -15,7 +15,7 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from neocog.plan.layout import Operand, Panels, Space, Tensor
+from neocog.plan.layout import Operand, Panels, Space, Tensor, Vectors
 from neocog.plan.ops.chain import Chain
 from neocog.plan.ops.op import Op
 from neocog.plan.program import Program
@@ -100,7 +100,7 @@ def _numbered(value: Any, numbers: dict[Address, int]) -> Any:
         case Tensor():
             image = value.image_step * value.bytes_each if value.space is Space.WORK else 0
             return replace(value, name=number(Address(value.space, value.name, 0, image)), space=Space.WORK)
-        case Panels():
+        case Panels() | Vectors():
             address = Address(value.space, value.name, value.offset * 4)
             return replace(value, name=number(address), offset=0, space=Space.WORK)
         case tuple():

@@ -9,7 +9,7 @@ from llvmlite import ir
 
 from neocog.emit.builder import I8, I64, Builder, Index, Value
 from neocog.emit.kernels import Address
-from neocog.plan.layout import Operand, Panels, Space, Tensor
+from neocog.plan.layout import Operand, Panels, Space, Tensor, Vectors
 from neocog.plan.memory import Place
 
 
@@ -54,6 +54,10 @@ class Memory:
     def panels(self, panels: Panels) -> Value:
         """Return the address of the first panel."""
         return self._pointers[int(panels.name)]
+
+    def vectors(self, vectors: Vectors) -> Value:
+        """Return the address of the first vector."""
+        return self._pointers[int(vectors.name)]
 
     def argument(self, slot: int, kind: ir.Type) -> Value:
         """Load one of the program's arguments; slots are eight bytes wide."""

@@ -12,8 +12,9 @@ import pytest
 
 from app.pictures import write_image
 from json_mutation import assembled, deep, taken_apart
-from neocog.train.files import tensor_bytes
-from neocog.train.modelfile import document_of, load
+from neocog.model.files import tensor_bytes
+from neocog.model.modelfile import document_of
+from neocog.train.model import load
 
 HUGE = 10**4000
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,15 +14,17 @@ from numpy.typing import NDArray
 from neocog.data.resize import RESIZE_RULES
 from neocog.engines.base import Array, Engine
 from neocog.errors import FormatError, NeocogError, SettingError
+from neocog.model.files import TensorFile, describe, listed, read_tensor_file, tensor_bytes, write_atomically
+from neocog.model.kinds import from_json, to_json
+from neocog.model.network import Network
+from neocog.model.statedict import LEARNT_FROM, not_finite
 from neocog.nn.blocks import Sequential
 from neocog.nn.layers import Layer
 from neocog.nn.limits import shown
-from neocog.nn.parameters import Parameter, from_pytorch, parameters_of, pytorch_shape
+from neocog.nn.parameters import Parameter, from_pytorch, pytorch_shape, variables_of
 from neocog.reading import expanded
-from neocog.train.files import describe, listed, read_tensor_file, tensor_bytes, write_atomically
-from neocog.train.kinds import from_json, to_json
-from neocog.train.model import Model
-from neocog.train.weights import LEARNT_FROM, not_finite
+
+Kind = TypeVar("Kind", bound=Network)
 
 FORMAT = 1
 """Version of the format. It grows when an older neocog would misread a newer file."""
@@ -38,33 +41,35 @@ _KEYS = ("format", "neocog_version", "architecture", "class_names", "input", "me
 _INPUT_KEYS = ("height", "width", "channels", "resize", "interpolation", "mean", "std", "color_order")
 
 
-def save(model: Model, path: str | Path) -> None:
-    """Write a model file; `Model.save` is the usual way."""
+def save(network: Network, path: str | Path) -> None:
+    """Write a model file; `neocog.Model.save` is the usual way."""
     try:
-        content = tensor_bytes(document_of(model), model.state_dict(), whole_tensors_of(model))
+        content = tensor_bytes(document_of(network), network.state_dict(), whole_tensors_of(network))
     except UnicodeEncodeError:
         raise SettingError("names in model.metrics must be valid Unicode") from None
     write_atomically(path, content)
 
 
-def load(
+def load_network(
     path: str | Path,
+    kind: type[Kind],
     *,
     engine: str | Engine = "native",
     threads: int | None = None,
     allow_nonfinite: bool = False,
-) -> Model:
+) -> Kind:
     """Read a model file, or the model within a last.safetensors.
 
     Nothing in the file is executed. Everything is checked before it is used.
 
     Arguments:
         path: the file.
-        engine, threads: what the model shall run on, as for Model.
+        kind: what to make of it: Network, or a class on top of it, such as `neocog.Model`.
+        engine, threads: what the network shall run on, as for Network.
         allow_nonfinite: whether weights that are NaN or infinite are taken, to look at what they do.
 
     Returns:
-        The model, with its weights bit for bit.
+        The network, with its weights bit for bit.
 
     Raises:
         FormatError: there is no such file, it is damaged, not one of neocog's, or holds weights that are no finite
@@ -74,69 +79,67 @@ def load(
     content = read_tensor_file(path, WHOLE)
     content.document.pop("training", None)
     tensors = {name: v for name, v in content.tensors.items() if not name.startswith(OPTIMIZER_PREFIX)}
-    return model_from(
+    return network_from(
         str(path),
-        content.document,
-        tensors,
-        content.whole,
+        replace(content, tensors=tensors),
+        kind,
         engine=engine,
         threads=threads,
         allow_nonfinite=allow_nonfinite,
     )
 
 
-def whole_tensors_of(model: Model) -> dict[str, NDArray[np.uint64]]:
+def whole_tensors_of(network: Network) -> dict[str, NDArray[np.uint64]]:
     """Return the tensors of a model's file that are no weights: which images it learnt from, where that is known."""
-    return {} if model.learnt_from is None else {LEARNT_FROM: model.learnt_from}
+    return {} if network.learnt_from is None else {LEARNT_FROM: network.learnt_from}
 
 
-def document_of(model: Model) -> dict[str, object]:
+def document_of(network: Network) -> dict[str, object]:
     """Describe a model as JSON values: the metadata of its file, without the digest."""
     from neocog import __version__
 
-    height, width, channels = model.input_shape
-    normalisation = model.graph.normalisation
+    height, width, channels = network.input_shape
+    normalisation = network.graph.normalisation
     return {
         "format": FORMAT,
         "neocog_version": __version__,
-        "architecture": to_json(model.net),
-        "class_names": list(model.class_names),
+        "architecture": to_json(network.net),
+        "class_names": list(network.class_names),
         "input": {
             "height": height,
             "width": width,
             "channels": channels,
-            "resize": model.resize,
+            "resize": network.resize,
             "interpolation": INTERPOLATION,
             "mean": list(normalisation.mean),
             "std": list(normalisation.std),
-            "color_order": model.color_order,
+            "color_order": network.color_order,
         },
-        "metrics": _metrics_of(model),
+        "metrics": _metrics_of(network),
     }
 
 
-def model_from(
+def network_from(
     where: str,
-    document: Mapping[str, Any],
-    tensors: Mapping[str, Array],
-    whole: Mapping[str, NDArray[np.uint64]],
+    content: TensorFile,
+    kind: type[Kind],
     *,
     engine: str | Engine = "native",
     threads: int | None = None,
     allow_nonfinite: bool = False,
-) -> Model:
-    """Make a model from a file's document, its tensors in PyTorch's layout, and what `whole_tensors_of` gave.
+) -> Kind:
+    """Make a network from what a file held: its document, the weights in PyTorch's layout, and `whole_tensors_of`.
 
     Raises:
         FormatError: they do not describe a model, or not the same one; messages begin with `where`, the file's name.
     """
     try:
-        model = _empty_model(document, engine, threads)
-        model.metrics = _read_metrics(document["metrics"])
-        model.learnt_from = _read_identities(whole.get(LEARNT_FROM))
-        wanted = {parameter.name: parameter for parameter in parameters_of(model.graph)}
-        check_tensors(wanted, tensors)
-        faults = () if allow_nonfinite else not_finite(tensors)
+        network = _empty_network(content.document, kind, engine, threads)
+        network.metrics = _read_metrics(content.document["metrics"])
+        network.learnt_from = _read_identities(content.whole.get(LEARNT_FROM))
+        wanted = {parameter.name: parameter for parameter in variables_of(network.graph)}
+        check_tensors(wanted, content.tensors)
+        faults = () if allow_nonfinite else not_finite(content.tensors)
         if faults:
             raise FormatError(
                 "the weights must be finite numbers",
@@ -149,9 +152,9 @@ def model_from(
         raise FormatError(
             f"{where}: the model is not consistent: {error.message}", details=error.details, hint=error.hint
         ) from None
-    values = {name: from_pytorch(wanted[name], value) for name, value in tensors.items()}
-    model.restore(values, allow_nonfinite=True)
-    return model
+    values = {name: from_pytorch(wanted[name], value) for name, value in content.tensors.items()}
+    network.weights.replace(values, allow_nonfinite=True)
+    return network
 
 
 def check_tensors(wanted: Mapping[str, Parameter], tensors: Mapping[str, Array]) -> None:
@@ -203,7 +206,7 @@ def _is_finite(value: Any) -> bool:
         return False
 
 
-def _empty_model(document: Mapping[str, Any], engine: str | Engine, threads: int | None) -> Model:
+def _empty_network(document: Mapping[str, Any], kind: type[Kind], engine: str | Engine, threads: int | None) -> Kind:
     version = document.get("format")
     if version != FORMAT or type(version) is not int:
         newer = type(version) is int and version > FORMAT
@@ -231,7 +234,7 @@ def _empty_model(document: Mapping[str, Any], engine: str | Engine, threads: int
         if not isinstance(entry[key], list):
             raise FormatError(f"input.{key} must be a list of numbers, got {describe(entry[key])}")
         numbers[key] = [check_number(f"input.{key}[{i}]", value) for i, value in enumerate(entry[key])]
-    model = Model(
+    network = kind(
         net,
         (shape[0], shape[1], shape[2]),
         names,
@@ -241,12 +244,12 @@ def _empty_model(document: Mapping[str, Any], engine: str | Engine, threads: int
         engine=engine,
         threads=threads,
     )
-    if entry["color_order"] != model.color_order:
+    if entry["color_order"] != network.color_order:
         raise FormatError(
-            f"input.color_order must be {model.color_order!r} for {shape[2]} channels, "
+            f"input.color_order must be {network.color_order!r} for {shape[2]} channels, "
             f"got {describe(entry['color_order'])}"
         )
-    return model
+    return network
 
 
 def _read_metrics(data: object) -> dict[str, float]:
@@ -267,13 +270,13 @@ def _read_identities(values: NDArray[np.uint64] | None) -> NDArray[np.uint64] | 
     return values
 
 
-def _metrics_of(model: Model) -> dict[str, float]:
+def _metrics_of(network: Network) -> dict[str, float]:
     """Describe what was measured, as `_read_metrics` takes it.
 
     JSON has no NaN; a metric that could not be computed is left out.
     """
     metrics: dict[str, float] = {}
-    for name, value in model.metrics.items():
+    for name, value in network.metrics.items():
         number = value.item() if isinstance(value, np.generic) else value
         if not isinstance(name, str) or len(name) > MAX_TEXT or type(number) not in (int, float):
             raise SettingError(f"model.metrics must map names to numbers, got {shown(name)}: {shown(value)}")

@@ -5,13 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neocog.errors import FormatError, SettingError
+from neocog.model.kinds import KINDS, MAX_DEPTH, from_json, to_json
 from neocog.nn import layers, losses, optimizers, schedules
 from neocog.nn.blocks import Sequential
 from neocog.nn.layers import AvgPool2d, Conv2d, Dropout, Flatten, Layer, Linear, MaxPool2d, ReLU
 from neocog.nn.losses import CrossEntropy, Loss, MeanSquaredError
 from neocog.nn.optimizers import SGD, Adam, AdamW, Optimizer
 from neocog.nn.schedules import Constant, Cosine, Schedule, Step
-from neocog.train.kinds import KINDS, MAX_DEPTH, from_json, to_json
 
 small = st.integers(1, 9)
 pairs = st.one_of(small, st.tuples(small, small))

@@ -1,4 +1,4 @@
-"""What a model is made and trained with, checked: class names, numbers for each channel, an engine, a split."""
+"""What a network is made with, checked: class names, numbers for each channel, a seed, an engine."""
 
 from __future__ import annotations
 
@@ -6,15 +6,26 @@ from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from neocog.engines.base import Engine
 from neocog.errors import SettingError, ShapeError
 from neocog.nn.limits import MAX_CLASSES, MAX_NAME, MAX_NAMES, shown
-from neocog.train.source import shuffled
 
-SPLIT_STREAM = 2**64 - 1
-"""Random stream of `validation_split`; streams from 0 up are the epochs' orders."""
+MAX_SEED = 2**64 - 1
+
+
+def check_seed(seed: int) -> int:
+    """Return `seed`, or raise SettingError unless it is an integer from 0 to 2^64 - 1."""
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= int(seed) <= MAX_SEED:
+        raise SettingError(f"seed must be an integer from 0 to 2^64 - 1, got {seed!r}")
+    return int(seed)
+
+
+def check_count(name: str, value: int) -> int:
+    """Return `value`, or raise SettingError unless it is an integer of at least 1."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+        raise SettingError(f"{name} must be an integer of at least 1, got {value!r}")
+    return int(value)
 
 
 def check_numbers(name: str, value: float | Sequence[float]) -> tuple[float, ...]:
@@ -79,20 +90,3 @@ def resolve_engine(engine: str | Engine) -> Engine:
 
         return get_engine(engine)
     return engine
-
-
-def split_off(count: int, share: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Choose a share of so many images at random: the indices chosen, and the rest, both ascending.
-
-    Raises:
-        SettingError: the share is not in [0, 1), or leaves one side without images.
-    """
-    if not 0.0 <= share < 1.0:
-        raise SettingError(f"validation_split must lie in [0, 1), got {share!r}")
-    held_out = round(count * share)
-    if not 0 < held_out < count:
-        raise SettingError(
-            f"validation_split must leave images on both sides, got {share!r} of {count} images", hint="try 0.2"
-        )
-    order = shuffled(count, seed, SPLIT_STREAM)
-    return np.sort(order[:held_out]), np.sort(order[held_out:])

@@ -265,7 +265,7 @@ def _read_header(path: Path, file: BinaryIO, most: int) -> tuple[bytes, dict[str
     head = start + file.read(HEAD - len(start))
     file.seek(len(start))
     if length > most or head[8:9] not in (b"{", b""):  # a header is a JSON object
-        from neocog.train.foreign import kind_of_file  # with Pillow, which nothing else here needs
+        from neocog.model.foreign import kind_of_file  # with Pillow, which nothing else here needs
 
         other = kind_of_file(path, head)
         if other is not None:

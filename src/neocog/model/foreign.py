@@ -32,7 +32,7 @@ def kind_of_file(path: Path, head: bytes) -> FormatError | None:
 
     Arguments:
         path: of the file.
-        head: its first bytes, as many as `neocog.train.files.HEAD`.
+        head: its first bytes, as many as `neocog.model.files.HEAD`.
 
     Returns:
         None where it is not known what it is.

@@ -1,11 +1,10 @@
-import numpy as np
 import pytest
 
 from neocog.errors import SettingError, ShapeError
+from neocog.model.arguments import check_names, check_numbers
+from neocog.model.network import Network
 from neocog.nn.blocks import Sequential
 from neocog.nn.layers import Flatten, Linear
-from neocog.train.arguments import check_names, check_numbers, split_off
-from neocog.train.model import Model
 
 
 def test_very_many_names_are_compared_at_once():
@@ -19,7 +18,7 @@ def test_very_many_names_are_compared_at_once():
 
 def test_more_classes_than_a_file_holds_are_refused_before_they_are_numbered():
     with pytest.raises(SettingError, match="at most 262,144 classes, got 16,777,216 outputs"):
-        Model(Sequential(Flatten(), Linear(1 << 24)), (1, 1, 1))
+        Network(Sequential(Flatten(), Linear(1 << 24)), (1, 1, 1))
     assert len(check_names(None, 1 << 18)) == 1 << 18
 
 
@@ -36,11 +35,3 @@ def test_numbers_of_any_kind_are_told_apart():
     for wrong in ("x", [[1]], 10**400, [10**5000], {}):
         with pytest.raises(SettingError, match="mean must be a number, or one for each channel"):
             check_numbers("mean", wrong)
-
-
-def test_a_share_is_drawn_by_the_seed():
-    chosen, rest = split_off(10, 0.3, seed=1)
-    assert len(chosen) == 3
-    assert sorted([*chosen, *rest]) == list(range(10))
-    assert (split_off(10, 0.3, seed=1)[0] == chosen).all()
-    assert isinstance(chosen, np.ndarray)

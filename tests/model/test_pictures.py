@@ -8,12 +8,11 @@ from PIL import Image
 from neocog.data.decode import decode_image
 from neocog.data.resize import ImageSize
 from neocog.errors import DataError, SettingError, ShapeError
+from neocog.model.network import Network
+from neocog.model.pictures import piece_size
 from neocog.nn.blocks import Sequential
 from neocog.nn.graph import trace
 from neocog.nn.layers import Conv2d, Flatten, Linear, MaxPool2d, ReLU
-from neocog.train.model import Model
-from neocog.train.pictures import piece_size
-from neocog.train.trainer import Trainer
 
 SIZE = ImageSize(6, 6, 1)
 
@@ -158,16 +157,9 @@ def test_a_picture_that_cannot_be_read_is_named(make_model, files, tmp_path):
 
 
 def test_networks_of_other_channels_than_pictures_have_say_so(files):
-    model = Model(Sequential(Flatten(), Linear(2)), (6, 6, 2), engine="reference")
+    model = Network(Sequential(Flatten(), Linear(2)), (6, 6, 2), engine="reference")
     with pytest.raises(SettingError, match="channels=2"):
         model.predict(files)
-
-
-def test_training_wants_arrays_and_says_what_makes_them(make_model, files):
-    labels = np.zeros(5, np.int64)
-    for ask in (make_model().fit, make_model().evaluate):
-        with pytest.raises(DataError, match=r"array of images was needed, got image files\n  hint: .*decode_image"):
-            ask(files, labels)
 
 
 def test_arrays_in_lists_and_no_images_stay_what_they_were(make_model, toy):
@@ -184,68 +176,6 @@ def test_large_images_are_asked_in_smaller_pieces():
     for side, pieces in ((96, 256), (224, 64), (512, 8), (2048, 1), (4095, 1)):
         net = Sequential(Conv2d(64 if side < 2048 else 16, 3, padding=1), MaxPool2d(side // 4), Flatten(), Linear(2))
         assert piece_size(trace(net, (side, side, 3))) == pieces
-
-
-# -- images that the caller normalised ------------------------------------------------------------------------------
-
-
-def asking(model):
-    labels = np.zeros(4, np.int64)
-    yield model
-    yield model.predict
-    yield model.predict_proba
-    yield model.features
-    yield model.peaks
-    yield lambda x: model.evaluate(x, labels)
-    yield lambda x: model.fit(x, labels, epochs=1, verbose=0)
-    yield lambda x: model.fit(np.zeros((4, 6, 6, 1)), labels, epochs=1, validation_data=(x, labels), verbose=0)
-    yield lambda x: Trainer(model).step(x, labels)
-
-
-def filled(value: float):
-    images = np.full((4, 6, 6, 1), 0.5)
-    images[2, 3, 3] = value
-    return images
-
-
-@pytest.mark.parametrize("value", [-0.42, -1.0, -2.1, -0.01, 2.6, 10.0])
-def test_images_that_are_normalised_already_are_refused_where_the_model_normalises(make_model, value):
-    said = f"{'down' if value < 0 else 'up'} to {value:g}"
-    for settings in ({"mean": 0.13, "std": 0.31}, {"mean": 0.5}, {"std": 0.5}):
-        for ask in asking(make_model(**settings)):
-            with pytest.raises(DataError, match=f"this model normalises them by itself, got values {said}\n  hint: "):
-                ask(filled(value))
-
-
-@pytest.mark.parametrize("value", [-1e-6, -1e-3, 0.0, 1.0, 1.0001, 1.9])
-def test_rounding_below_black_and_brightness_above_white_are_no_normalisation(make_model, value):
-    for ask in asking(make_model(mean=0.13, std=0.31)):
-        ask(filled(value))
-
-
-@pytest.mark.parametrize("value", [-2.1, 2.6, 10.0])
-def test_where_the_model_does_not_normalise_the_caller_may(make_model, value):
-    for ask in asking(make_model()):
-        ask(filled(value))
-
-
-@pytest.mark.parametrize(("value", "text"), [(255.0, "divide them by 255"), (-255.0, "255"), (np.nan, "NaN")])
-@pytest.mark.parametrize("mean", [0.0, 0.5])
-def test_images_in_0_to_255_and_nan_are_refused_by_every_model(make_model, mean, value, text):
-    for ask in asking(make_model(mean=mean)):
-        with pytest.raises(DataError, match=text):
-            ask(filled(value))
-
-
-def test_images_normalised_twice_would_have_been_measured_worse(make_model, toy):
-    images, labels = toy[0] / 255.0, toy[1]
-    mean, std = float(images.mean()), float(images.std())
-    model = make_model(mean=mean, std=std)
-    with pytest.raises(DataError, match="before they were normalised"):
-        model.evaluate((images - mean) / std, labels)
-    plain = make_model()
-    plain.load_parameters(model.parameters)
-    np.testing.assert_allclose(plain((images - mean) / std), model(images), rtol=1e-4, atol=1e-5)
 
 
 def test_a_picture_in_memory_without_a_file_is_read(make_model):

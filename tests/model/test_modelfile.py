@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from neocog.errors import FormatError, NeocogError
+from neocog.model.files import tensor_bytes
+from neocog.model.modelfile import document_of, load_network, save
+from neocog.model.network import Network
 from neocog.nn.blocks import Sequential
 from neocog.nn.layers import Conv2d, Flatten, Linear, ReLU
-from neocog.train.files import tensor_bytes
-from neocog.train.model import Model
-from neocog.train.modelfile import document_of, load, save
 
-TINY = Model(
+TINY = Network(
     Sequential(Conv2d(2, (2, 1)), ReLU(), Flatten(), Linear(2)),
     (3, 2, 1),
     ["left", "right"],
@@ -33,6 +33,10 @@ TINY = Model(
 )
 
 
+def load(path: Path, **settings) -> Network:
+    return load_network(path, Network, **settings)
+
+
 def written(path: Path, document=None, tensors=None) -> Path:
     path.write_bytes(tensor_bytes(document or document_of(TINY), tensors or TINY.state_dict()))
     return path
@@ -41,7 +45,7 @@ def written(path: Path, document=None, tensors=None) -> Path:
 def test_a_model_comes_back_bit_for_bit(tmp_path, make_model, toy):
     model = make_model(mean=[0.1], std=[0.3], resize="crop")
     model.metrics = {"epoch": 3, "val_accuracy": 0.75}
-    model.save(tmp_path / "m.safetensors")
+    save(model, tmp_path / "m.safetensors")
     again = load(tmp_path / "m.safetensors", engine="reference")
     assert again.graph == model.graph
     assert again.class_names == model.class_names
@@ -54,7 +58,7 @@ def test_a_model_comes_back_bit_for_bit(tmp_path, make_model, toy):
 def test_saving_twice_gives_the_same_bytes(tmp_path):
     save(TINY, tmp_path / "a")
     save(TINY, tmp_path / "b")
-    load(tmp_path / "a").save(tmp_path / "c")
+    save(load(tmp_path / "a"), tmp_path / "c")
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes() == (tmp_path / "c").read_bytes()
 
 
@@ -63,7 +67,7 @@ def test_the_tensors_are_pytorchs(tmp_path, make_model):
     from safetensors.torch import load_file
 
     model = make_model()
-    model.save(tmp_path / "m.safetensors")
+    save(model, tmp_path / "m.safetensors")
     state = load_file(tmp_path / "m.safetensors")
     assert isinstance(state["0.weight"], torch.Tensor)
     assert state["0.weight"].shape == (3, 1, 3, 3)
@@ -73,15 +77,15 @@ def test_the_tensors_are_pytorchs(tmp_path, make_model):
 def test_a_metric_that_is_not_finite_is_left_out(tmp_path):
     model = load(written(tmp_path / "m"))
     model.metrics = {"loss": float("nan"), "accuracy": 1.0}
-    model.save(tmp_path / "n")
+    save(model, tmp_path / "n")
     assert load(tmp_path / "n").metrics == {"accuracy": 1.0}
 
 
 def test_loading_draws_no_parameters_and_makes_no_engine(tmp_path, monkeypatch):
-    import neocog.train.model
+    import neocog.model.network
 
     written(tmp_path / "m")
-    monkeypatch.setattr(neocog.train.model, "initial_parameters", None)
+    monkeypatch.setattr(neocog.model.network, "initial_parameters", None)
     assert load(tmp_path / "m", engine="none such").parameters
 
 
@@ -334,5 +338,5 @@ def test_a_document_with_any_value_anywhere_loads_or_is_refused(tmp_path_factory
 
 def test_a_model_that_cannot_be_written_says_so_in_one_line(tmp_path):
     with pytest.raises(NeocogError) as caught:
-        TINY.save(tmp_path / "none" / "m.safetensors")
+        save(TINY, tmp_path / "none" / "m.safetensors")
     assert "\n" not in str(caught.value)

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from neocog.errors import FormatError, SettingError, ShapeError
-from neocog.train.files import tensor_bytes
-from neocog.train.modelfile import document_of, load
-from neocog.train.weights import plain_names
+from neocog.model.files import tensor_bytes
+from neocog.model.modelfile import document_of, load_network, save
+from neocog.model.network import Network
+from neocog.model.statedict import plain_names
 
 
 def same(one, other) -> bool:
@@ -108,14 +109,14 @@ def test_a_file_with_weights_that_are_not_finite_is_refused_unless_asked_for(mak
     path = tmp_path / "m.safetensors"
     path.write_bytes(tensor_bytes(document_of(model), state))
     with pytest.raises(FormatError) as caught:
-        load(path)
+        load_network(path, Network)
     assert caught.value.details == ("0.weight: 2 of 27 values are NaN",)
     assert str(path) in caught.value.message
-    broken = load(path, engine="reference", allow_nonfinite=True)
+    broken = load_network(path, Network, engine="reference", allow_nonfinite=True)
     assert np.isnan(broken.parameters["0.weight"]).sum() == 1
     for twin in (copy.deepcopy(broken), pickle.loads(pickle.dumps(broken))):
         assert np.isnan(twin.parameters["0.weight"]).sum() == 1
-    broken.save(tmp_path / "again.safetensors")
+    save(broken, tmp_path / "again.safetensors")
     assert (tmp_path / "again.safetensors").read_bytes() == path.read_bytes()
 
 

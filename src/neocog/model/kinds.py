@@ -11,6 +11,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 import numpy as np
 
 from neocog.errors import FormatError, NeocogError, SettingError
+from neocog.model.files import describe, listed
 from neocog.nn import layers, losses, optimizers, schedules
 from neocog.nn.blocks import Concat, Residual, Sequential
 from neocog.nn.layers import Layer
@@ -18,7 +19,6 @@ from neocog.nn.limits import MAX_DEPTH, MAX_LAYERS
 from neocog.nn.losses import Loss
 from neocog.nn.optimizers import Optimizer
 from neocog.nn.schedules import Schedule
-from neocog.train.files import describe, listed
 
 KINDS: dict[type, tuple[type, ...]] = {
     Layer: (*layers.LAYERS, Sequential, Residual, Concat),

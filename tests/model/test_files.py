@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from neocog.errors import FormatError, NeocogError
-from neocog.train import files
-from neocog.train.files import parse_json, read_tensor_file, tensor_bytes, write_atomically
+from neocog.model import files
+from neocog.model.files import parse_json, read_tensor_file, tensor_bytes, write_atomically
 
 
 def test_new_content_replaces_old_content_and_leaves_nothing_else(tmp_path):

@@ -1,21 +1,19 @@
-"""Weights that callers hand in: tensors of any library as arrays, names as the network has them, and no NaN unasked."""
+"""State dicts that callers hand in: tensors of any library as arrays, names as the network has them, no NaN unasked."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Mapping
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from neocog.data.identity import Identities
-from neocog.engines.base import Array, State
 from neocog.errors import SettingError, ShapeError
 from neocog.nn.graph import Graph
 from neocog.nn.limits import shown
-from neocog.nn.parameters import from_pytorch, parameters_of
+from neocog.nn.parameters import from_pytorch, variables_of
 
 LEARNT_FROM = "learnt_from"
 """Tensor of a model file that is no parameter: which images the model learnt from."""
@@ -112,7 +110,7 @@ def from_state_dict(graph: Graph, state: Any) -> dict[str, NDArray[np.generic]]:
     Raises:
         SettingError: it is no mapping of names to numbers. ShapeError: a parameter has another shape.
     """
-    wanted = {parameter.name: parameter for parameter in parameters_of(graph)}
+    wanted = {parameter.name: parameter for parameter in variables_of(graph)}
     arrays = as_arrays(state)
     plain = plain_names(arrays)
     found = {plain[name]: value for name, value in arrays.items()}
@@ -172,10 +170,3 @@ def not_finite(values: Mapping[str, NDArray[np.generic]]) -> tuple[str, ...]:
             word = "NaN" if np.isnan(value).any() else "infinite" if np.isinf(value).any() else "too large"
             faults.append(f"{name}: {bad:,} of {math.prod(value.shape):,} values are {word}")
     return tuple(faults)
-
-
-def frozen(values: State) -> Mapping[str, Array]:
-    """Return arrays as read-only ones, in a mapping that nobody changes."""
-    for value in values.values():
-        value.flags.writeable = False
-    return MappingProxyType(values)

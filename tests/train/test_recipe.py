@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from app.pictures import write_image
-from neocog.app import recipe
 from neocog.data.arrays import ArrayDataset
 from neocog.data.files import FileDataset
 from neocog.data.resize import ImageSize
 from neocog.nn.optimizers import SGD, Adam, AdamW
+from neocog.train import recipe
 
 
 @pytest.mark.parametrize(
