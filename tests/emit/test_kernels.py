@@ -23,7 +23,7 @@ from neocog.nn.parameters import initial_parameters
 from neocog.plan.algorithm import Algorithm
 from neocog.plan.layout import Operand, Space, Tensor
 from neocog.plan.ops.elementwise import Elementwise
-from neocog.plan.ops.update import Fold
+from neocog.plan.ops.update import Fold, Stretch
 from neocog.plan.planner import plan_program
 from neocog.plan.program import Program, Training
 from neocog.plan.target import Target
@@ -90,15 +90,17 @@ def test_a_stage_of_a_chain_has_another_kernel_than_one_outside() -> None:
 def test_an_address_says_how_far_it_moves_with_images_and_slices_in_bytes() -> None:
     copies = Operand(Space.WORK, "copies", 16, image=3, slice=40)
     out = Operand(Space.SCRATCH, "out", 8, image=3, slice=40, bytes_each=1)  # of one thread: it does not move
-    kernel, addresses = kernel_of(Fold("", copies, 2, 16, out, 16), chained=True)
+    kernel, addresses = kernel_of(Fold("", copies, 2, (Stretch(out, 16),)), chained=True)
     assert addresses == (Address(Space.WORK, "copies", 64, 12, 160), Address(Space.SCRATCH, "out", 8))
     assert kernel.alone == (True, True)
 
 
 def test_only_arguments_into_memory_of_their_own_are_told_to_be_apart() -> None:
     copies, out = Operand(Space.WORK, "sums", 16), Operand(Space.WORK, "sums", 0)
-    assert kernel_of(Fold("", copies, 2, 16, out, 16), chained=False)[0].alone == (False, False)
-    assert kernel_of(Fold("", out, 2, 16, out, 16), chained=False)[0].alone == (True,)  # one address, one argument
+    assert kernel_of(Fold("", copies, 2, (Stretch(out, 16),)), chained=False)[0].alone == (False, False)
+    assert kernel_of(Fold("", out, 2, (Stretch(out, 16),)), chained=False)[0].alone == (
+        True,
+    )  # one address, one argument
 
 
 def test_titles_name_the_first_stage_that_a_kernel_is_for() -> None:
