@@ -24,7 +24,7 @@ from neocog.nn.schedules import Schedule
 KINDS: dict[type, tuple[type, ...]] = {
     Layer: (*layers.LAYERS, Sequential),
     Loss: (losses.CrossEntropy, losses.MeanSquaredError),
-    Optimizer: (optimizers.SGD, optimizers.Adam, optimizers.AdamW),
+    Optimizer: optimizers.OPTIMIZERS,
     Schedule: (schedules.Constant, schedules.Step, schedules.Cosine),
     Group: (Group,),
 }
