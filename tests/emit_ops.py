@@ -10,10 +10,11 @@ from llvmlite import ir
 
 from emit_functions import compiled
 from neocog.emit.builder import Builder
-from neocog.emit.memory import Memory
+from neocog.emit.kernels import kernel_of
+from neocog.emit.memory import Memory, resolve
 from neocog.emit.program import EMITTERS
 from neocog.jit.executable import aligned_zeros
-from neocog.plan.layout import Halo, Name, Tensor
+from neocog.plan.layout import Halo, Name, Space, Tensor
 from neocog.plan.live_ranges import always
 from neocog.plan.memory import LINE, Place
 from neocog.plan.ops.op import Op
@@ -80,8 +81,11 @@ class Bench:
         before = self.work.copy()
 
         def write(b: Builder, function: ir.Function) -> None:
-            *bases, low, high = function.args
-            EMITTERS[type(self.op)](b, Memory(b, self.places, *bases), self.op, low, high)
+            state, work, scratch, control, low, high = function.args
+            kernel, addresses = kernel_of(self.op, chained=False)
+            bases = {Space.STATE: state, Space.WORK: work, Space.SCRATCH: scratch}
+            pointers = [resolve(b, self.places, bases, address, 0, 0) for address in addresses]
+            EMITTERS[type(self.op)](b, Memory(b, pointers, control), kernel.stage, low, high)
 
         library = compiled(self.target, write)
         bounds = [self.op.items * run // runs for run in range(runs + 1)]

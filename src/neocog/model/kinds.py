@@ -23,7 +23,7 @@ from neocog.nn.schedules import Schedule
 KINDS: dict[type, tuple[type, ...]] = {
     Layer: (*layers.LAYERS, Sequential),
     Loss: (losses.CrossEntropy, losses.MeanSquaredError),
-    Optimizer: (optimizers.SGD, optimizers.Adam, optimizers.AdamW),
+    Optimizer: optimizers.OPTIMIZERS,
     Schedule: (schedules.Constant, schedules.Step, schedules.Cosine),
 }
 """What files may name, by family; a Sequential only in model files of format 1."""

@@ -31,6 +31,15 @@ FIXED_BY_RESUME = (
 )
 
 
+def _defaults(setting: str) -> str:
+    """Say what a setting is by default: for most optimizers, and for those that differ or alone have it."""
+    values = {name: recipe.default_of(name, setting) for name in recipe.OPTIMIZER_NAMES}
+    every = list(values.values())
+    usual = None if None in every else max(every, key=every.count)
+    apart = [f"{name}: {value:g}" for name, value in values.items() if value is not None and value != usual]
+    return "; ".join([*([] if usual is None else [f"{usual:g}"]), *apart])
+
+
 @click.command("train", cls=options.Verb)
 @click.argument("data", type=options.Location(), required=False)
 @click.option(
@@ -49,16 +58,20 @@ FIXED_BY_RESUME = (
     help="Size that images are resized to, in pixels.  [default: their own size up to 128; else 32, 64 or 96]",
 )
 @click.option("--channels", type=options.OneOf(("1", "3")), help="1 (grey) or 3 (RGB).  [default: as in the images]")
-@click.option("--lr", type=options.Real(above=True), help="Learning rate.  [default: 0.001; sgd: 0.05]")
-@click.option("--weight-decay", type=options.Real(), help="L2 penalty on the weights.  [default: 0; adamw: 0.01]")
+@click.option("--lr", type=options.Real(above=True), help=f"Learning rate.  [default: {_defaults('learning_rate')}]")
+@click.option(
+    "--weight-decay",
+    type=options.Real(),
+    help=f"L2 penalty on the weights.  [default: {_defaults('weight_decay')}]",
+)
 @click.option(
     "--optimizer",
-    type=options.OneOf(tuple(recipe.LEARNING_RATES)),
+    type=options.OneOf(tuple(recipe.OPTIMIZER_NAMES)),
     default="adam",
     show_default=True,
     help="Optimizer.",
 )
-@click.option("--momentum", type=options.Real(0, 1), help="Momentum of sgd.  [default: 0.9]")
+@click.option("--momentum", type=options.Real(0, 1), help=f"Momentum.  [default: {_defaults('momentum')}]")
 @click.option(
     "--label-smoothing",
     type=options.Real(0, 1),

@@ -104,9 +104,11 @@ class Training:
 
 def begin(data: str, flags: Flags, held: contextlib.ExitStack) -> Training:
     """Decide what the flags leave open; make the model and its run folder, and lock that as long as `held` is open."""
-    if flags.momentum is not None and flags.optimizer != "sgd":
+    if flags.momentum is not None and recipe.default_of(flags.optimizer, "momentum") is None:
+        having = [name for name in recipe.OPTIMIZER_NAMES if recipe.default_of(name, "momentum") is not None]
         raise CommandLineError(
-            f"--momentum only applies to --optimizer sgd, got {flags.optimizer}", hint="leave one of the two out"
+            f"--momentum only applies to --optimizer {' or '.join(having)}, got {flags.optimizer}",
+            hint="leave one of the two out",
         )
     splits = datasets.split(datasets.open_source(data), quiet=flags.quiet)
     names = splits.class_names
@@ -257,7 +259,7 @@ def _settings(training: Training, flags: Flags) -> dict[str, object]:
         "epochs": training.epochs,
         "batch_size": flags.batch_size,
         "optimizer": flags.optimizer,
-        "lr": flags.lr if flags.lr is not None else recipe.LEARNING_RATES[flags.optimizer],
+        "lr": flags.lr if flags.lr is not None else recipe.default_of(flags.optimizer, "learning_rate"),
         "weight_decay": flags.weight_decay,
         "momentum": flags.momentum,
         "label_smoothing": flags.label_smoothing,
