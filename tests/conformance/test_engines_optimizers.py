@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from conformance_bounds import TINY, U
+from conformance_bounds import TINY
 from conformance_cases import LANDMARKS, integer_steps
+from conformance_rules import U
 from neocog.engines.base import StepSettings
 from neocog.engines.reference import ReferenceEngine
 from neocog.nn.groups import Group
