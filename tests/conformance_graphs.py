@@ -5,15 +5,14 @@ Which layers a network may have is an argument, so that an engine that lacks som
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterable
 
 from hypothesis import strategies as st
 
-from conformance_cases import convs, dropouts, pools
 from neocog.errors import ShapeError
 from neocog.nn.blocks import Concat, Residual, Sequential
 from neocog.nn.graph import Graph, Normalisation, trace
-from neocog.nn.layer import channels_of
 from neocog.nn.layers import (
     ELU,
     GELU,
@@ -43,7 +42,7 @@ from neocog.nn.layers import (
     Softmax,
     Tanh,
 )
-from neocog.nn.shapes import ImageShape, VectorShape
+from neocog.nn.shapes import ImageShape
 from neocog.nn.symbol import Input, Symbol
 
 ALL = frozenset(LAYERS)
@@ -219,122 +218,105 @@ def is_exact(graph: Graph) -> bool:
 # Random networks ------------------------------------------------------------------------------------------------------
 
 
-@st.composite
-def graphs(draw: st.DrawFn, layers: frozenset[type[Layer]] = ALL, *, exact: bool = False, images: bool = True) -> Graph:
-    """Draw any small network.
+def graphs(
+    layers: frozenset[type[Layer]] = ALL, *, exact: bool = False, images: bool = True
+) -> st.SearchStrategy[Graph]:
+    """Draw any small network: a number of layers, and a seed that decides the rest.
+
+    A seed, since layers are then drawn evenly; hypothesis by itself likes the first of all choices best.
 
     Arguments:
         layers: what it may be made of; Conv2d, Flatten and Linear are.
         exact: whether settings must be such that float32 rounds nothing.
         images: whether it may end in an image.
     """
-    layers = layers & EXACT if exact else layers
-    source = Input((draw(st.integers(2, 8)), draw(st.integers(2, 8)), draw(st.sampled_from((1, 2, 3, 5)))))
-    normalisation = draw(st.sampled_from((Normalisation(), Normalisation((1.0,), (2.0,)), Normalisation((0.5,)))))
-    values = [source]
-    for _ in range(draw(st.integers(1, 5))):
-        values.append(draw(_steps(values, layers, exact)))
-    x = _joined(values, layers)
-    if images and x is not source and draw(st.integers(0, 3)) == 0:
-        return Graph(source, x, normalisation)
-    vectors = [draw(st.sampled_from([Flatten(), GlobalAvgPool2d()] if _averages(x, layers, exact) else [Flatten()]))(x)]
-    for _ in range(draw(st.integers(0, 3))):
-        vectors.append(draw(_steps(vectors, layers, exact)))
-    x = _joined(vectors, layers)
-    return Graph(source, Linear(draw(st.sampled_from((1, 2, 4, 8))), draw(st.booleans()))(x), normalisation)
+    allowed = layers & EXACT if exact else layers
+    return st.builds(
+        lambda size, seed: _Maker(random.Random(seed), allowed, exact).network(size, images),
+        st.integers(1, 6),
+        st.integers(0, 2**32 - 1),
+    )
 
 
-def _averages(x: Symbol, layers: frozenset[type[Layer]], exact: bool) -> bool:
-    return GlobalAvgPool2d in layers and (not exact or (x.shape.height * x.shape.width).bit_count() == 1)
+class _Maker:
+    """Makes a random network."""
 
+    def __init__(self, rng: random.Random, layers: frozenset[type[Layer]], exact: bool) -> None:
+        self.rng = rng
+        self.layers = layers
+        self.exact = exact
+        self.joins = [join for join in JOINS if join in layers]
 
-def _joined(values: list[Symbol], layers: frozenset[type[Layer]]) -> Symbol:
-    """Lay what nobody takes beside the last value, where that is possible; the rest is no part of the network."""
-    last = values[-1]
-    taken = {id(x) for value in values for x in value.inputs}
-    if Concatenate not in layers:
-        return last
-    loose = [value for value in values[:-1] if id(value) not in taken and _sides(value) == _sides(last)]
-    return Concatenate()(last, *loose) if loose else last
+    def network(self, size: int, images: bool) -> Graph:
+        """Make a network with `size` layers on images, or a few more."""
+        choose = self.rng.choice
+        source = Input((choose((2, 3, 4, 5, 6, 8)), choose((2, 3, 4, 5, 6, 8)), choose((1, 2, 3, 5))))
+        normalisation = choose((Normalisation(), Normalisation((1.0,), (2.0,)), Normalisation((0.5,))))
+        x = self.grown(source, size)
+        if images and self.rng.random() < 0.25:
+            return Graph(source, x, normalisation)
+        if GlobalAvgPool2d in self.layers and self.rng.random() < 0.4 and self.halves(x.shape.height * x.shape.width):
+            x = GlobalAvgPool2d()(x)
+        else:
+            x = Flatten()(x)
+        x = self.grown(x, self.rng.randrange(4))
+        return Graph(source, Linear(choose((1, 2, 4, 8)), choose((True, False)))(x), normalisation)
+
+    def grown(self, x: Symbol, size: int) -> Symbol:
+        """Put layers and joins behind x, and lay side by side what is left over, where that is possible."""
+        values = [x]
+        for _ in range(size):
+            values.append(self.step(values))
+        last = values[-1]
+        taken = {id(x) for value in values for x in value.inputs}
+        loose = [value for value in values[:-1] if id(value) not in taken and _sides(value) == _sides(last)]
+        return Concatenate()(last, *loose) if loose and Concatenate in self.joins else last
+
+    def step(self, values: list[Symbol]) -> Symbol:
+        """Put a layer on one of the values, most often on the last, or join several."""
+        x = self.rng.choice([values[-1]] * (2 + len(values)) + values)
+        if self.joins and len(values) > 1 and self.rng.random() < 0.3:
+            join = self.rng.choice(self.joins)
+            others = [y for y in values if (_sides(y) == _sides(x) if join is Concatenate else y.shape == x.shape)]
+            return join()(x, *(self.rng.choice(others) for _ in range(self.rng.randint(1, 2))))
+        on_image = isinstance(x.shape, ImageShape)
+        own = self.weighted(on_image)
+        layer = own if self.rng.random() < 0.35 else self.rng.choice(self.others(on_image) or [own])
+        try:
+            return layer(x)
+        except ShapeError:
+            return own(x)
+
+    def weighted(self, on_image: bool) -> Layer:
+        """Return a convolution or a Linear, which fits everywhere."""
+        choose = self.rng.choice
+        if not on_image:
+            return Linear(choose((3, 6, 8, 12)), choose((True, False)))
+        kernel, stride, bias = choose((1, 2, 3, 3, (1, 3), 5)), choose((1, 1, 2)), choose((True, False))
+        return Conv2d(choose((2, 3, 4, 6, 8, 16, 17)), kernel, stride, "same", choose((1, 1, 2)), bias)
+
+    def others(self, on_image: bool) -> list[Layer]:
+        """Return one of each other layer that is allowed."""
+        choose = self.rng.choice
+        window, rate = choose((1, 2, 3, (2, 1))), choose((0.5, 0.75) if self.exact else (0.0, 0.2, 0.5))
+        made: list[Layer] = [
+            *(ReLU(), ReLU6(), LeakyReLU(choose((0.5, 0.25) if self.exact else (0.01, 0.25))), PReLU()),
+            *(ELU(choose((1.0, 0.5))), SiLU(), GELU(choose(("none", "tanh"))), Hardsigmoid(), Sigmoid(), Tanh()),
+            *(Softmax(), Maxout(choose((2, 3, 4))), Dropout(rate), DropPath(rate)),
+            BatchNorm2d(choose((0.1, 0.5)), choose((1e-5, 0.1)), choose((True, False))),
+        ]
+        if on_image:
+            made += [MaxPool2d(window, choose((None, 1)), choose((0, 0, 1)) if window == 3 else 0), Dropout2d(rate)]
+            cells = window * window if isinstance(window, int) else 2
+            made += [AvgPool2d(window, choose((None, 1)))] if self.halves(cells) else []
+        allowed = [layer for layer in made if type(layer) in self.layers]
+        # What normalises and pools deserves more than each of many activations.
+        return allowed + 2 * [x for x in allowed if isinstance(x, BatchNorm2d | MaxPool2d | AvgPool2d)]
+
+    def halves(self, cells: int) -> bool:
+        """Tell whether a mean of so many cells may be taken."""
+        return not self.exact or cells.bit_count() == 1
 
 
 def _sides(x: Symbol) -> tuple[int, ...]:
     return (x.shape.height, x.shape.width) if isinstance(x.shape, ImageShape) else ()
-
-
-@st.composite
-def _steps(draw: st.DrawFn, values: list[Symbol], layers: frozenset[type[Layer]], exact: bool) -> Symbol:
-    """Draw a layer on one of the values, most often the last, or a join of several."""
-    x = draw(st.sampled_from([values[-1]] * 3 + values))
-    joins = [join for join in JOINS if join in layers]
-    if joins and draw(st.integers(0, 2)) == 0:
-        join = draw(st.sampled_from(joins))
-        others = [y for y in values if (_sides(y) if join is Concatenate else y.shape) == _fits(x, join)]
-        count = draw(st.integers(1, 2))
-        return join()(x, *(draw(st.sampled_from(others or [x])) for _ in range(count)))
-    if isinstance(x.shape, VectorShape):
-        return draw(_vector_layers(x.shape, layers, exact))(x)
-    layer = draw(_image_layers(layers, exact))
-    try:
-        return layer(x)
-    except ShapeError:
-        return Conv2d(draw(st.sampled_from((4, 6, 8))), draw(st.sampled_from((1, 3))), padding="same")(x)
-
-
-def _fits(x: Symbol, join: type[Layer]) -> object:
-    return _sides(x) if join is Concatenate else x.shape
-
-
-def _image_layers(layers: frozenset[type[Layer]], exact: bool) -> st.SearchStrategy[Layer]:
-    """Draw a layer for images, a convolution one time in three."""
-    kinds = [
-        pools(MaxPool2d, exact) if MaxPool2d in layers else None,
-        pools(AvgPool2d, exact) if AvgPool2d in layers else None,
-        *_pointwise(layers, exact),
-        st.sampled_from((0.5, 0.75)).map(Dropout2d) if Dropout2d in layers else None,
-    ]
-    others = [kind for kind in kinds if kind is not None]
-    small = st.builds(
-        Conv2d,
-        st.sampled_from((2, 3, 4, 6, 8, 16)),
-        st.sampled_from((1, 2, 3)),
-        st.sampled_from((1, 1, 2)),
-        st.just("same"),
-        bias=st.booleans(),
-    )
-    return st.one_of(*[st.one_of(small, small, convs())] * max(1, len(others) // 2), *others)
-
-
-def _vector_layers(x: VectorShape, layers: frozenset[type[Layer]], exact: bool) -> st.SearchStrategy[Layer]:
-    linear = st.builds(Linear, st.sampled_from((3, 6, 8, channels_of(x) if x.features <= 64 else 6)), st.booleans())
-    return st.one_of(linear, linear, *_pointwise(layers, exact)).filter(lambda layer: _takes(layer, x))
-
-
-def _takes(layer: Layer, x: VectorShape) -> bool:
-    try:
-        layer.output_shape(x)
-    except ShapeError:
-        return False
-    return True
-
-
-def _pointwise(layers: frozenset[type[Layer]], exact: bool) -> list[st.SearchStrategy[Layer]]:
-    """List strategies for what looks at single pixels, of those layers that are allowed."""
-    plain = [kind for kind in (ReLU, ReLU6, PReLU, SiLU, Hardsigmoid, Sigmoid, Tanh, Softmax) if kind in layers]
-    found: list[st.SearchStrategy[Layer]] = [st.just(kind()) for kind in plain]
-    if LeakyReLU in layers:
-        found.append(st.sampled_from((0.5, 0.25) if exact else (0.01, 0.25)).map(LeakyReLU))
-    if ELU in layers:
-        found.append(st.sampled_from((1.0, 0.5)).map(ELU))
-    if GELU in layers:
-        found.append(st.sampled_from(("none", "tanh")).map(GELU))
-    if Maxout in layers:
-        found.append(st.sampled_from((2, 3, 4)).map(Maxout))
-    if BatchNorm2d in layers:
-        norm = st.builds(BatchNorm2d, st.sampled_from((0.1, 0.5)), st.sampled_from((1e-5, 0.1)), st.booleans())
-        found += [norm, norm]
-    if Dropout in layers:
-        found.append(dropouts(exact))
-    if DropPath in layers:
-        found.append(st.sampled_from((0.5, 0.75)).map(DropPath))
-    return found
