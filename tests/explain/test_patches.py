@@ -17,8 +17,9 @@ from neocog.errors import DataError, SettingError, ShapeError
 from neocog.explain.contenders import NEAR, find_contenders
 from neocog.explain.control import ReferenceSubject
 from neocog.explain.patches import Patches, top_patches
+from neocog.explain.quick import quick_maps
 from neocog.explain.receptive import receptive_field
-from neocog.explain.response import quick_maps, response_index, run_to
+from neocog.explain.response import response_index, run_to
 from neocog.explain.subject import Subject, exact_parameters, no_progress
 from neocog.nn.layers import Conv2d
 

@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neocog.errors import DataError, NeocogWarning, SettingError, ShapeError
+from neocog.nn.answer import answer_path
 from neocog.nn.graph import Graph
 from neocog.nn.images import check_batch
 from neocog.nn.images import check_values as check_values
-from neocog.nn.layers import Conv2d, ReLU
+from neocog.nn.layers import Conv2d
 from neocog.nn.losses import CrossEntropy, Loss, MeanSquaredError
 from neocog.nn.optimizers import Optimizer
 from neocog.resources import available_threads
@@ -109,8 +110,9 @@ class Predictor(Protocol):
     def peaks(self, images: Images) -> dict[int, Array]:
         """Return the largest value of every feature map: index of a convolution in `graph.nodes` → (N, filters).
 
-        A map counts as it is behind the ReLU that directly follows its convolution, if there is one. A NaN anywhere in
-        a map makes its peak NaN. Without a convolution the answer is empty.
+        A map counts as it is behind the BatchNorm2d and the activation that directly follow its convolution, where
+        there are any; see `peak_sources`. A NaN anywhere in a map makes its peak NaN. Without a convolution the answer
+        is empty.
         """
 
 
@@ -180,15 +182,10 @@ def allowed_threads(threads: int | None = None) -> int:
 
 
 def peak_sources(graph: Graph) -> dict[int, int]:
-    """Return for each convolution, by its index in `graph.nodes`, which layer gives the maps whose peaks are meant:
-    the ReLU directly behind it or, without one, the convolution itself.
+    """Return for each convolution, by its index in `graph.nodes`, which layer gives the maps whose peaks are meant: the
+    last of `neocog.nn.answer.answer_path`.
     """
-    behind = [*graph.nodes[1:], None]
-    return {
-        node.index: node.index + (after is not None and isinstance(after.layer, ReLU))
-        for node, after in zip(graph.nodes, behind, strict=True)
-        if isinstance(node.layer, Conv2d)
-    }
+    return {node.index: answer_path(graph, node.index)[-1] for node in graph.nodes if isinstance(node.layer, Conv2d)}
 
 
 def room_for_peaks(graph: Graph, count: int) -> dict[int, Array]:
