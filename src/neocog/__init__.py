@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from neocog.train.evaluation import Evaluation as Evaluation
     from neocog.train.history import History as History
     from neocog.train.model import Model as Model
-    from neocog.train.modelfile import load as load
+    from neocog.train.model import load as load
     from neocog.train.trainer import Trainer as Trainer
 
     __version__: str
@@ -63,8 +63,7 @@ _HOMES = {
     "neocog.train.callbacks": ("Callback", "EarlyStopping"),
     "neocog.train.evaluation": ("Evaluation",),
     "neocog.train.history": ("History",),
-    "neocog.train.model": ("Model",),
-    "neocog.train.modelfile": ("load",),
+    "neocog.train.model": ("Model", "load"),
     "neocog.train.trainer": ("Trainer",),
 }
 _MODULES = {"explain": "neocog.explain", "zoo": "neocog.nn.zoo"}

@@ -20,8 +20,8 @@ from neocog.nn.graph import Graph, trace
 from neocog.nn.layers import AvgPool2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU
 from neocog.nn.losses import CrossEntropy
 from neocog.nn.parameters import initial_parameters
+from neocog.plan.ops.chain import Chain
 from neocog.plan.planner import plan_program
-from neocog.plan.stages import Chain
 
 # Poolings inside convolutions, one that leaves a rest, and one of means; the first runs as a chain, the last does not.
 NETWORKS = {

@@ -11,7 +11,8 @@ from neocog.nn.layers import Conv2d, Flatten
 from neocog.nn.losses import MeanSquaredError
 from neocog.nn.optimizers import SGD
 from neocog.plan.clip import choose_clips, saving_clips
-from neocog.plan.contraction import Axis, Clip, Contraction, Split
+from neocog.plan.loops import Axis, Clip, Split
+from neocog.plan.ops.contraction import Contraction
 from neocog.plan.planner import plan_program
 from neocog.plan.program import Training
 from neocog.plan.target import Target

@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
-import numpy as np
+from functools import partial
+
 import pytest
 
 from neocog.engines import get_engine
 from neocog.engines.base import StepResult
-from neocog.nn.blocks import Sequential
-from neocog.nn.layers import Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU
 from neocog.train.model import Model
-
-NET = Sequential(Conv2d(3, 3), ReLU(), MaxPool2d(2), Flatten(), Sequential(Dropout(0.2), Linear(5), ReLU()), Linear(2))
+from small_models import brightnesses, make_small
 
 
 @pytest.fixture
 def make_model():
-    def make(net: Sequential = NET, shape=(6, 6, 1), names=("dark", "bright"), **settings) -> Model:
-        return Model(net, shape, names, **{"engine": "reference", "seed": 3, **settings})
-
-    return make
+    return partial(make_small, Model)
 
 
 @pytest.fixture
 def toy():
-    """Images of two brightnesses: (60, 6, 6, 1) uint8, and their classes."""
-    stream = np.random.default_rng(0)
-    labels = np.arange(60) % 2
-    images = stream.integers(0, 120, (60, 6, 6, 1)) + 130 * labels[:, None, None, None]
-    return images.astype(np.uint8), labels
+    return brightnesses()
 
 
 class FaultyEngine:

@@ -19,7 +19,7 @@ from neocog.train.callbacks import Callback
 from neocog.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from neocog.train.fit import fit
 from neocog.train.history import EpochResult, History
-from neocog.train.modelfile import load
+from neocog.train.model import load
 from neocog.train.runfolder import RunFolder
 from neocog.train.source import ArraySource
 
@@ -89,6 +89,7 @@ from neocog.train.fit import fit
 from neocog.train.model import Model
 from neocog.train.runfolder import RunFolder
 from neocog.train.source import ArraySource
+from neocog.nn.blocks import Sequential
 from neocog.nn.layers import *
 
 class Kill(Callback):
@@ -283,3 +284,13 @@ def test_memory_that_is_not_the_optimizers_is_refused(checkpoint, tmp_path):
     save_checkpoint(checkpoint, tmp_path / "last")
     with pytest.raises(FormatError, match=r"optimizer/0.bias/mean must have the shape \(3,\)"):
         load_checkpoint(tmp_path / "last")
+
+
+def test_a_training_that_began_with_format_1_goes_on(tmp_path):
+    checkpoint = load_checkpoint(Path(__file__).parents[1] / "model" / "files" / "format-1.safetensors", engine="reference")
+    assert checkpoint.optimizer == SGD(0.01, momentum=0.9)
+    assert set(checkpoint.memory) == {f"{name}/momentum" for name in checkpoint.model.parameters}
+    assert (checkpoint.step, len(checkpoint.history)) == (4, 2)
+    images, labels = np.zeros((4, 6, 5, 1), np.uint8), np.array([0, 1, 0, 1])
+    history = fit(checkpoint.model, ArraySource(images, labels), epochs=3, resume=checkpoint, verbose=0)
+    assert len(history) == 3

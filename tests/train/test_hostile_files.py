@@ -16,16 +16,16 @@ from hypothesis import strategies as st
 from json_mutation import ANY, assembled, deep, mutated, often, taken_apart, to_text
 from neocog.engines import room
 from neocog.errors import FormatError, NeocogError, SettingError
+from neocog.model.files import MAX_HEADER, parse_json, tensor_bytes
+from neocog.model.kinds import to_json
+from neocog.model.modelfile import document_of, whole_tensors_of
 from neocog.nn.blocks import Sequential
 from neocog.nn.layers import Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU
 from neocog.nn.optimizers import Adam
 from neocog.nn.schedules import Cosine
 from neocog.train.checkpoint import Checkpoint, checkpoint_bytes, load_checkpoint
-from neocog.train.files import MAX_HEADER, parse_json, tensor_bytes
 from neocog.train.history import COLUMNS, EpochResult, History
-from neocog.train.kinds import to_json
-from neocog.train.model import Model
-from neocog.train.modelfile import document_of, load, whole_tensors_of
+from neocog.train.model import Model, load
 from neocog.train.runfolder import RunFolder, read_config
 from neocog.train.snapshots import FilterSnapshots, load_snapshots
 from neocog.train.trainer import Trainer
@@ -204,7 +204,7 @@ def with_document(change, content: bytes = MODEL_FILE) -> bytes:
 
 def layers_are(*layers) -> bytes:
     def change(document):
-        document["architecture"] = {"kind": "Sequential", "layers": list(layers)}
+        document["nodes"] = [{"name": f"{n}", "inputs": [n - 1], "layer": layer} for n, layer in enumerate(layers)]
 
     return with_document(change)
 

@@ -11,8 +11,8 @@ import pytest
 import neocog as nc
 from neocog.data.identity import identities_of_array
 from neocog.errors import FormatError
-from neocog.train.files import tensor_bytes
-from neocog.train.modelfile import document_of
+from neocog.model.files import tensor_bytes
+from neocog.model.modelfile import document_of
 
 RANDOM = np.random.default_rng(0)
 IMAGES = RANDOM.integers(0, 256, (12, 4, 4, 1), np.uint8)

@@ -41,8 +41,14 @@ def test_an_unknown_name_is_an_attribute_error():
         nc.Conv3d  # noqa: B018
 
 
-@pytest.mark.parametrize("name", ["callbacks", "history", "kinds", "model", "source", "trainer"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(f"model.{room}" for room in ("arguments", "kinds", "network", "pictures", "statedict")),
+        *(f"train.{room}" for room in ("callbacks", "history", "model", "source", "trainer")),
+    ],
+)
 def test_the_examples_of_docstrings_hold(name):
-    found = doctest.testmod(importlib.import_module(f"neocog.train.{name}"))
+    found = doctest.testmod(importlib.import_module(f"neocog.{name}"))
     assert found.attempted
     assert not found.failed

@@ -13,7 +13,7 @@ from neocog.nn.losses import MeanSquaredError
 from neocog.nn.optimizers import Adam
 from neocog.train.fit import fit
 from neocog.train.history import COLUMNS
-from neocog.train.modelfile import load
+from neocog.train.model import load
 from neocog.train.runfolder import RunFolder
 from neocog.train.source import ArraySource
 

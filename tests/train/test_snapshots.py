@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from neocog.errors import FormatError, NeocogError
+from neocog.model.files import read_tensor_file, tensor_bytes
 from neocog.nn.blocks import Sequential
 from neocog.nn.graph import trace
 from neocog.nn.layers import Conv2d, Flatten, Linear, MaxPool2d, ReLU
 from neocog.nn.zoo import article, photo
 from neocog.train.callbacks import Callback
-from neocog.train.files import read_tensor_file, tensor_bytes
 from neocog.train.fit import fit
 from neocog.train.runfolder import RunFolder
 from neocog.train.snapshots import (
@@ -189,7 +189,7 @@ TENSORS = {"0/0.weight": np.zeros((3, 3, 1, 2)), "2/0.weight": np.ones((3, 3, 1,
     [
         ({"format": 2}, {}, "format must be 1, got 2"),
         ({"format": True}, {}, "format must be 1"),
-        ({"architecture": {}}, {}, "this is a model"),
+        ({"class_names": []}, {}, "this is a model"),
         ({"more": 1}, {}, "unknown: 'more'"),
         ({"epochs": []}, {}, "epochs must be a list that is not empty"),
         ({"epochs": [2, 0]}, {}, "epochs must rise"),

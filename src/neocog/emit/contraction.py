@@ -11,7 +11,8 @@ from neocog.emit.builder import Builder, Index, Value
 from neocog.emit.memory import Memory
 from neocog.emit.microkernel import Bounds, Place, Tile, emit_tile
 from neocog.plan.clip import is_written
-from neocog.plan.contraction import Axis, Contraction, Split
+from neocog.plan.loops import Axis, Split
+from neocog.plan.ops.contraction import Contraction
 
 
 def emit_contraction(b: Builder, memory: Memory, stage: Contraction, low: Index, high: Index) -> None:
@@ -76,7 +77,7 @@ def _emit_items(
         tagged[stage.rows.cut.tag] = first, b.add(b.add(first, size), -1)
         bounds = _bounds(b, stage, tagged, turns)
         for tile in _variants(b, stage, panel, part, rest):
-            emit_tile(b, memory, stage, tile, place, b.mul(panel, stage.panel_steps.b), block, bounds)
+            emit_tile(b, memory, stage, tile, place, panel, block, bounds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,14 +105,12 @@ def _emit_nest(
 
     def leaf(spot: _Spot) -> None:
         bounds = _bounds(b, stage, dict(spot.tagged), turns)
-        panel_b = b.mul(spot.panel, stage.panel_steps.b)
-
-        emit_tile(b, memory, stage, _tile(stage, spot.turns, spot.vectors), spot.place, panel_b, block, bounds)
+        emit_tile(b, memory, stage, _tile(stage, spot.turns, spot.vectors), spot.place, spot.panel, block, bounds)
         if stage.ones is None or any(isinstance(count, int) and count for count in spot.counts):
             return
         first = [b.less(count, 1) for count in spot.counts if not isinstance(count, int)]
         with _all(b, first):
-            emit_tile(b, memory, stage, _ones(spot.vectors), spot.place, panel_b, block, bounds)
+            emit_tile(b, memory, stage, _ones(spot.vectors), spot.place, spot.panel, block, bounds)
 
     def over_panels(spot: _Spot, then: Callable[[_Spot], None]) -> None:
         full = stage.panels - (stage.last_vectors != stage.vectors)

@@ -9,7 +9,8 @@ from neocog.emit.memory import Memory, pixel
 from neocog.emit.slots import COUNT_SLOT, IMAGES_SLOT, KIND_SLOT, KIND_UINT8
 from neocog.nn.random import MULTIPLIERS, SHIFTS, dropout_threshold
 from neocog.plan.layout import Tensor
-from neocog.plan.stages import Dropping, Elementwise, LoadImages, Repack
+from neocog.plan.ops.elementwise import Dropping, Elementwise
+from neocog.plan.ops.images import LoadImages, Repack
 
 
 def emit_load_images(b: Builder, memory: Memory, stage: LoadImages, low: Value, high: Value) -> None:

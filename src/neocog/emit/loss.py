@@ -6,7 +6,7 @@ from neocog.emit.builder import F32, I32, I64, PTR, Builder, Index, Value, float
 from neocog.emit.memory import Memory
 from neocog.emit.slots import COUNT_SLOT, TARGETS_SLOT
 from neocog.nn.losses import CrossEntropy, MeanSquaredError
-from neocog.plan.stages import LossGradient
+from neocog.plan.ops.loss import LossGradient
 
 
 def emit_loss(b: Builder, memory: Memory, stage: LossGradient, low: Value, high: Value) -> None:

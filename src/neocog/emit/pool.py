@@ -10,7 +10,7 @@ from neocog.emit.memory import Memory, pixel
 from neocog.emit.winner import load_winner, stopped, store_winner, winner_type
 from neocog.nn.window import Axis
 from neocog.plan.layout import Tensor
-from neocog.plan.stages import Pool, PoolBackward
+from neocog.plan.ops.pool import Pool, PoolBackward
 
 UNROLL_CELLS = 9  # windows of at most this many cells, never touching padding, are written out
 LOOPED_VECTORS = 4  # vectors of channels that a loop over the cells of a larger window takes along

@@ -12,9 +12,9 @@ prepare.
 `control` holds the arguments of one call in slots of eight bytes:
 
     0  address of the images        4  learning rate (float32)
-    1  address of the targets       5  1 - beta1^step (float32)
-    2  number of images             6  sqrt(1 - beta2^step) (float32)
-    3  0: float32, 1: uint8 images  8… keys of the Dropout layers (32 bits)
+    1  address of the targets       5… what the optimizer depends on the step in (float32)
+    2  number of images             8… keys of the Dropout layers (32 bits)
+    3  0: float32, 1: uint8 images
 
 and the barrier on cache lines of its own behind them.
 """
@@ -36,22 +36,16 @@ from neocog.emit.pool import emit_pool, emit_pool_backward
 from neocog.emit.slots import COUNT_SLOT, barrier_slot
 from neocog.emit.update import emit_fold, emit_transpose, emit_update
 from neocog.emit.winograd import emit_winograd, emit_winograd_backward, emit_winograd_fold, emit_winograd_weights
-from neocog.plan.contraction import Contraction
+from neocog.plan.ops.chain import Chain
+from neocog.plan.ops.contraction import Contraction
+from neocog.plan.ops.elementwise import Elementwise
+from neocog.plan.ops.images import LoadImages, Repack
+from neocog.plan.ops.loss import LossGradient
+from neocog.plan.ops.op import Op
+from neocog.plan.ops.pool import Pool, PoolBackward
+from neocog.plan.ops.update import Fold, Transpose, Update
+from neocog.plan.ops.winograd import Winograd, WinogradBackward, WinogradFold, WinogradWeights
 from neocog.plan.program import Program
-from neocog.plan.stages import (
-    Chain,
-    Elementwise,
-    Fold,
-    LoadImages,
-    LossGradient,
-    Pool,
-    PoolBackward,
-    Repack,
-    Stage,
-    Transpose,
-    Update,
-)
-from neocog.plan.tiles import Winograd, WinogradBackward, WinogradFold, WinogradWeights
 
 EMITTERS: dict[type[Any], Callable[..., None]] = {
     Contraction: emit_contraction,
@@ -99,7 +93,7 @@ def _emit_prepare(module: ir.Module, program: Program, stages: list[ir.Function]
     b.ir.ret_void()
 
 
-def _emit_stage(module: ir.Module, program: Program, name: str, stage: Stage) -> ir.Function:
+def _emit_stage(module: ir.Module, program: Program, name: str, stage: Op) -> ir.Function:
     if isinstance(stage, Chain):
         return _emit_chain(module, program, name, stage)
     function = ir.Function(module, STAGE_TYPE, name)
@@ -131,7 +125,7 @@ def _first_block(b: Builder, chain: Chain, slice_: Value) -> Value:
     return b.divmod(b.mul(slice_, chain.blocks), chain.slices)[0]
 
 
-def _emit_link(module: ir.Module, program: Program, name: str, chain: Chain, stage: Stage) -> ir.Function:
+def _emit_link(module: ir.Module, program: Program, name: str, chain: Chain, stage: Op) -> ir.Function:
     """Write one stage of a chain, for one block of images."""
     function = ir.Function(module, STAGE_TYPE, name)
     for argument in function.args[:4]:
@@ -163,7 +157,7 @@ def _emit_run(module: ir.Module, program: Program, stages: list[ir.Function], me
     b.ir.ret_void()
 
 
-def _items(b: Builder, program: Program, stage: Stage, control: Value) -> Index:
+def _items(b: Builder, program: Program, stage: Op, control: Value) -> Index:
     """Count the items of a stage. A chain that predicts leaves out the blocks past the caller's images: nobody reads
     what comes of them. (One that trains needs all, since each slice begins its sums anew.)
     """

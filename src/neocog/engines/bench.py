@@ -246,7 +246,7 @@ def _measure_article(engine: NativeEngine, threads: int, peak: Peak, repeats: in
 def _operations(stepper: NativeStepper) -> int:
     """Count the floating-point operations of a step's contractions; Winograd's transforms are left out."""
     stages = (scheduled.stage for scheduled in stepper.executable.program.stages)
-    return sum(2 * getattr(stage, "multiply_adds", 0) for stage in stages)
+    return sum(2 * stage.multiply_adds for stage in stages)
 
 
 def _forward_operations(graph: Graph, batch: int) -> int:

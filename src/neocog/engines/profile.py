@@ -115,7 +115,7 @@ def _measure(use: str, executable: Executable, peak: Peak, repeats: int) -> Prof
     total = sum(seconds)
     stages = []
     for (stage, times_run), took in zip(executable.program.every_stage_with_times(), seconds, strict=True):
-        work = 2 * times_run * getattr(stage, "multiply_adds", 0)
+        work = 2 * times_run * stage.multiply_adds
         rate = work / took / 1e9 if work else None
         share = rate / median(beside) if rate else None
         stages.append(StageTime(stage.name, took * 1e3, took / total, rate, share))

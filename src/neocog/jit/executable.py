@@ -18,8 +18,8 @@ from neocog.jit.team import Job, Team
 from neocog.nn.summary import multiply_adds as layer_multiply_adds
 from neocog.plan.layout import Space, Tensor
 from neocog.plan.memory import LINE
+from neocog.plan.ops.chain import Chain
 from neocog.plan.program import Program
-from neocog.plan.stages import Chain
 
 if TYPE_CHECKING:
     from llvmlite import ir

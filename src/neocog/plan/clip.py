@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
-from neocog.plan.contraction import Axis, Clip, Split
+from neocog.plan.loops import Axis, Clip, Split
 
 MOST_TAPS = 7  # a horizontal clip writes the code of each tap out: no more than this many
 LEAST_LENGTH = 32  # of the reduction inside; below, the loops that a clip needs cost more than the zeros

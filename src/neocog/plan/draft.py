@@ -14,11 +14,12 @@ from neocog.plan.correlation import Correlation
 from neocog.plan.fuse import Step, is_correlation, is_flatten
 from neocog.plan.layout import Halo, Panels, Space, Tensor
 from neocog.plan.live import POINT, LiveStep, as_image
+from neocog.plan.ops.elementwise import Dropping
+from neocog.plan.ops.op import Op
+from neocog.plan.ops.winograd import Winograd, WinogradBackward
 from neocog.plan.parameters import ParameterLayout
 from neocog.plan.program import FIRST_KEY_SLOT, Training
-from neocog.plan.stages import Dropping, Stage
 from neocog.plan.target import Target
-from neocog.plan.tiles import Winograd, WinogradBackward
 from neocog.plan.winograd import minimal
 
 NO_HALO = Halo()
@@ -56,8 +57,8 @@ class Draft:
     steps: tuple[Step, ...]
     live: tuple[LiveStep, ...]
     algorithm: Algorithm
-    stages: list[Stage] = field(default_factory=list)
-    preparation: list[Stage] = field(default_factory=list)
+    stages: list[Op] = field(default_factory=list)
+    preparation: list[Op] = field(default_factory=list)
     panels: list[Panels] = field(default_factory=list)
     tensors: list[Tensor] = field(default_factory=list)
     flat: dict[tuple[Space, str], int] = field(default_factory=dict)

@@ -7,13 +7,17 @@ from neocog.nn.shapes import ImageShape
 from neocog.nn.window import Axis, Window
 from neocog.plan import algorithm, correlation
 from neocog.plan.algorithm import patch_halo, transformed_panels, winograd
-from neocog.plan.contraction import Operand
 from neocog.plan.correlation import Correlation, Pooled
 from neocog.plan.draft import NO_HALO, Draft, Value, on_images
 from neocog.plan.fuse import Step
 from neocog.plan.layout import Halo, Panels, Tensor
-from neocog.plan.stages import Chain, Elementwise, LoadImages, Pool, Repack, Stage
-from neocog.plan.tiles import WinogradWeights, position_step
+from neocog.plan.ops.chain import Chain
+from neocog.plan.ops.elementwise import Elementwise
+from neocog.plan.ops.images import LoadImages, Repack
+from neocog.plan.ops.op import Op
+from neocog.plan.ops.pool import Pool
+from neocog.plan.ops.tiles import position_step
+from neocog.plan.ops.winograd import WinogradWeights
 from neocog.plan.winograd import minimal
 
 LEAST_BLOCKS = 4  # with fewer, threads share out the stages of a run, each over the whole batch
@@ -25,7 +29,7 @@ def plan_forward(draft: Draft) -> None:
         _plan_run(draft, run)
 
 
-def _load_images(draft: Draft) -> Stage:
+def _load_images(draft: Draft) -> Op:
     shape = draft.graph.input
     pitch = shape.channels if draft.reads_scalars(0) else None
     live = draft.live[0].input if draft.live else shape
@@ -46,7 +50,7 @@ def _plan_run(draft: Draft, run: range) -> None:
         several and any(map(on_images, draft.steps[run.start : run.stop])) and draft.batch // block >= LEAST_BLOCKS
     )
     draft.block = block if together else None
-    stages: list[Stage] = [] if draft.values else [_load_images(draft)]
+    stages: list[Op] = [] if draft.values else [_load_images(draft)]
     for index in run:
         if index in fused:
             continue
@@ -59,7 +63,7 @@ def _plan_run(draft: Draft, run: range) -> None:
     draft.stages += stages
 
 
-def _plan_step(draft: Draft, index: int, run: range, *, pooling: bool) -> list[Stage]:
+def _plan_step(draft: Draft, index: int, run: range, *, pooling: bool) -> list[Op]:
     """Plan a step, the pooling behind it included, and append what it gives to the draft's values."""
     step, value = draft.steps[index], draft.values[-1]
     layer, x = step.node.layer, value.tensor
@@ -76,7 +80,7 @@ def _plan_step(draft: Draft, index: int, run: range, *, pooling: bool) -> list[S
         case Conv2d() | Linear():
             y = draft.shape(step.title, shape) if pooling else draft.tensor(step.title, shape, halo, passing=passing)
             draft.layers[index] = Correlation(
-                step.title, draft.window_of(index), x, y, draft.layout.panels[step.node.index], layer.bias
+                step.title, draft.window_of(index), x, y, draft.layout.weights(step.node), draft.layout.bias(step.node)
             )
             draft.values.append(Value(y, step.relu))
             pooled = _plan_pooled(draft, index + 1, run) if pooling else None
@@ -116,7 +120,7 @@ def _plan_pooled(draft: Draft, index: int, run: range) -> Pooled:
     return Pooled(draft.window_of(index), draft.cut(y), draft.cut(winner) if winner else None)
 
 
-def _plan_peaks(draft: Draft, step: Step, peaks: dict[int, Tensor]) -> Stage:
+def _plan_peaks(draft: Draft, step: Step, peaks: dict[int, Tensor]) -> Op:
     """Find the largest value of each map that a convolution just gave, or the pooling in its last lines: that one has
     left out no map's largest value (see `_pooling_behind`).
     """
@@ -136,7 +140,7 @@ def _winner(draft: Draft, index: int) -> Tensor | None:
     return winner
 
 
-def _plan_correlation(draft: Draft, index: int, step: Step, pooled: Pooled | None) -> Stage:
+def _plan_correlation(draft: Draft, index: int, step: Step, pooled: Pooled | None) -> Op:
     layer, tile = draft.cut_layer(index), draft.tile_of(index)
     if tile is None:
         return correlation.forward(layer, step.relu, draft.target, pooled)
@@ -146,8 +150,6 @@ def _plan_correlation(draft: Draft, index: int, step: Step, pooled: Pooled | Non
     name = f"{layer.title} transform weights"
     weights = WinogradWeights(name, tile, layer.weights, layer.x.channels, transformed)
     (draft.stages if draft.training else draft.preparation).append(weights)
-    bias_row = layer.taps * layer.x.channels * layer.weights.width
-    bias = Operand(layer.weights.space, layer.weights.name, layer.weights.offset + bias_row)
     stage = winograd(
         f"{layer.title} forward",
         tile,
@@ -156,7 +158,7 @@ def _plan_correlation(draft: Draft, index: int, step: Step, pooled: Pooled | Non
         (layer.window.vertical.before, layer.window.horizontal.before),
         transformed,
         draft.target,
-        bias=(bias, layer.weights) if layer.bias else None,
+        bias=layer.bias.begin if layer.bias else None,
         relu=step.relu,
         pooled=pooled,
     )
@@ -185,7 +187,7 @@ def _pooling_behind(draft: Draft, index: int, run: range) -> bool:
         return algorithm.can_pool(tile, window)
     x = draft.shape("", draft.live[index].input)
     y = draft.shape("", draft.live[index].output)
-    layer = Correlation("", draft.window_of(index), x, y, draft.layout.panels[step.node.index], bias=True)
+    layer = Correlation("", draft.window_of(index), x, y, draft.layout.weights(step.node), bias=None)
     return correlation.can_pool(layer, window, draft.target)
 
 

@@ -14,6 +14,10 @@ class Space(Enum):
     SCRATCH = "scratch"  # what one work item needs for itself: belongs to one thread
 
 
+Name = tuple[Space, str]
+"""What a piece of memory is called: unique within its block."""
+
+
 @dataclass(frozen=True, slots=True)
 class Halo:
     """Pixels of zeros around an image, so that windows may look past its edge. Written once, when memory is made."""
@@ -31,6 +35,26 @@ class Halo:
             max(self.bottom, other.bottom),
             max(self.right, other.right),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Operand:
+    """Where an operand begins: a named piece of memory, and elements into it.
+
+    Inside a chain, which runs for a few images at a time, it moves `image` elements for every image before them, and
+    `slice` elements for every slice of the batch.
+    """
+
+    space: Space
+    name: str
+    start: int
+    image: int = 0
+    slice: int = 0
+
+    @property
+    def memory(self) -> Name:
+        """The piece of memory that it lies in."""
+        return self.space, self.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +78,11 @@ class Tensor:
     halo: Halo = Halo()
     bytes_each: int = 4
     space: Space = Space.WORK
+
+    @property
+    def memory(self) -> Name:
+        """The piece of memory that it lies in."""
+        return self.space, self.name
 
     @property
     def row_step(self) -> int:
@@ -86,6 +115,11 @@ class Tensor:
         return replace(self, height=1, width=1, channels=features, pitch=features)
 
 
+def operand(tensor: Tensor, start: int) -> Operand:
+    """Return a tensor as an operand that begins at an element of it."""
+    return Operand(tensor.space, tensor.name, start, image=tensor.image_step)
+
+
 @dataclass(frozen=True, slots=True)
 class Panels:
     """A matrix cut into panels of `width` columns, so that a register tile reads its weights in one sequence.
@@ -102,6 +136,16 @@ class Panels:
     space: Space = Space.WORK
 
     @property
+    def memory(self) -> Name:
+        """The piece of memory that it lies in."""
+        return self.space, self.name
+
+    @property
+    def begin(self) -> Operand:
+        """Where it begins."""
+        return Operand(self.space, self.name, self.offset)
+
+    @property
     def count(self) -> int:
         """Number of panels."""
         return -(-self.columns // self.width)
@@ -115,3 +159,27 @@ class Panels:
     def size(self) -> int:
         """Elements in all."""
         return self.count * self.panel_step
+
+
+@dataclass(frozen=True, slots=True)
+class Vectors:
+    """One value for each channel, such as biases, padded with zeros to whole vectors.
+
+    A panel of `width` columns finds its values `width` elements behind those of the panel before it.
+    """
+
+    name: str
+    channels: int
+    size: int  # channels, rounded up to whole vectors
+    offset: int = 0  # elements, from the beginning of the named memory
+    space: Space = Space.WORK
+
+    @property
+    def memory(self) -> Name:
+        """The piece of memory that it lies in."""
+        return self.space, self.name
+
+    @property
+    def begin(self) -> Operand:
+        """Where it begins."""
+        return Operand(self.space, self.name, self.offset)

@@ -5,25 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from neocog.plan.contraction import Contraction, Operand
-from neocog.plan.layout import Halo, Panels, Space, Tensor
-from neocog.plan.stages import (
-    Chain,
-    Elementwise,
-    Fold,
-    LoadImages,
-    LossGradient,
-    Pool,
-    PoolBackward,
-    Repack,
-    Stage,
-    Transpose,
-    Update,
-)
-from neocog.plan.tiles import Winograd, WinogradBackward, WinogradFold, WinogradWeights
+from neocog.plan.layout import Halo, Name, Panels, Space, Tensor
+from neocog.plan.ops.op import Op
 
 LINE = 64  # bytes of a cache line
-Name = tuple[Space, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +37,7 @@ class Place:
 class Scheduled:
     """A stage, and whether all threads must have finished what is before it."""
 
-    stage: Stage
+    stage: Op
     barrier: bool
 
 
@@ -60,7 +45,7 @@ def place_memory(
     tensors: Iterable[Tensor],
     panels: Iterable[Panels],
     flat: Mapping[Name, int],
-    stages: Sequence[Stage],
+    stages: Sequence[Op],
     kept: Collection[Name],
 ) -> dict[Name, Place]:
     """Find a place for every named piece of memory, each at the start of a cache line.
@@ -75,8 +60,8 @@ def place_memory(
     """
     tensors, panels = list(tensors), list(panels)
     sizes: dict[Name, int] = {name: size * 4 for name, size in flat.items()}
-    sizes |= {(t.space, t.name): t.size * t.bytes_each for t in tensors}
-    sizes |= {(p.space, p.name): (p.offset + p.size) * 4 for p in panels}
+    sizes |= {t.memory: t.size * t.bytes_each for t in tensors}
+    sizes |= {p.memory: (p.offset + p.size) * 4 for p in panels}
     lives = lives_of(stages)
     passing = _rewritten(tensors, panels, flat, stages) - set(kept)
     always = (0, len(stages))
@@ -92,7 +77,7 @@ def place_memory(
 
 
 def _rewritten(
-    tensors: Sequence[Tensor], panels: Sequence[Panels], flat: Mapping[Name, int], stages: Sequence[Stage]
+    tensors: Sequence[Tensor], panels: Sequence[Panels], flat: Mapping[Name, int], stages: Sequence[Op]
 ) -> set[Name]:
     """Name the work memory that is written in full, in each run, before anything of it is read.
 
@@ -100,22 +85,15 @@ def _rewritten(
     between the windows of a pooling.
     """
     whole = {name for name in flat if name[0] is Space.WORK}
-    whole |= {(t.space, t.name) for t in tensors if t.halo == Halo() and t.pitch == t.channels}
-    whole |= {(p.space, p.name) for p in panels if p.columns % p.width == 0}
-    canvases: set[Name] = set()
-    for stage in stages:
-        for link in stage.stages if isinstance(stage, Chain) else (stage,):
-            match link:
-                case WinogradBackward(dx=Tensor() as dx):
-                    canvases.add((dx.space, dx.name))
-                case LossGradient() | LoadImages() | PoolBackward() | Repack():
-                    whole -= accesses(link)[1]
-                case _:
-                    pass
-    return {name for name in whole | canvases if name[0] is Space.WORK}
+    whole |= {t.memory for t in tensors if t.halo == Halo() and t.pitch == t.channels}
+    whole |= {p.memory for p in panels if p.columns % p.width == 0}
+    links = [link for stage in stages for link in stage.links()]
+    whole -= {tensor.memory for link in links for tensor in link.spares()}
+    whole |= {tensor.memory for link in links for tensor in link.fills()}
+    return {name for name in whole if name[0] is Space.WORK}
 
 
-def lives_of(stages: Sequence[Stage]) -> dict[Name, tuple[int, int]]:
+def lives_of(stages: Sequence[Op]) -> dict[Name, tuple[int, int]]:
     """Return the first and last stage that touches each piece of memory."""
     lives: dict[Name, tuple[int, int]] = {}
     for index, stage in enumerate(stages):
@@ -125,48 +103,12 @@ def lives_of(stages: Sequence[Stage]) -> dict[Name, tuple[int, int]]:
     return lives
 
 
-def accesses(stage: Stage) -> tuple[set[Name], set[Name]]:
+def accesses(stage: Op) -> tuple[set[Name], set[Name]]:
     """Name the memory that a stage reads and writes."""
-
-    def names(*parts: Operand | Tensor | Panels | None) -> set[Name]:
-        return {(part.space, part.name) for part in parts if part is not None}
-
-    match stage:
-        case Contraction():
-            return names(stage.a, stage.b, stage.bias, stage.gate), names(stage.out, stage.ones, stage.winner)
-        case Winograd():
-            return names(stage.tiling.x, stage.contraction.b, stage.bias, stage.gate), names(stage.y, stage.winner)
-        case WinogradWeights():
-            return names(stage.weights), names(stage.out)
-        case WinogradBackward():
-            filters, patches = stage.filters, stage.patches
-            reads = names(stage.tiling.x if filters else None, stage.tiling.y, patches.b if patches else None)
-            return reads, names(filters.out if filters else None, stage.dx)
-        case WinogradFold():
-            return names(stage.copies), names(stage.gradient)
-        case LoadImages():
-            return set(), names(stage.out)
-        case Pool():
-            return names(stage.x), names(stage.y, stage.winner)
-        case PoolBackward():
-            return names(stage.dy, stage.winner, stage.gate), names(stage.dx)
-        case Elementwise() | Repack():
-            return names(stage.x, stage.gate), names(stage.y)
-        case LossGradient():
-            return names(stage.logits, stage.gate), names(stage.gradient, stage.losses)
-        case Transpose():
-            return names(stage.weights), names(stage.transposed)
-        case Fold():
-            return names(stage.copies), names(stage.out)
-        case Update():
-            written = names(stage.parameters, *stage.memory)
-            return written | names(stage.gradients), written
-        case Chain():
-            every = [accesses(link) for link in stage.stages]
-            return set().union(*(reads for reads, _ in every)), set().union(*(writes for _, writes in every))
+    return {part.memory for part in stage.reads()}, {part.memory for part in stage.writes()}
 
 
-def schedule(stages: Sequence[Stage], places: Mapping[Name, Place]) -> tuple[Scheduled, ...]:
+def schedule(stages: Sequence[Op], places: Mapping[Name, Place]) -> tuple[Scheduled, ...]:
     """Find out before which stages all threads must meet: where one touches what an earlier one, with no meeting in
     between, writes, or writes what that one touches. Memory counts by name, not byte by byte: meeting once too often
     costs about a microsecond. Names that share bytes count as one.

@@ -9,12 +9,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from neocog.nn.graph import Graph
+from neocog.nn.groups import Group
 from neocog.nn.losses import Loss
 from neocog.nn.optimizers import Optimizer
 from neocog.plan.layout import Space, Tensor
 from neocog.plan.memory import Place, Scheduled
+from neocog.plan.ops.op import Op
 from neocog.plan.parameters import ParameterLayout
-from neocog.plan.stages import Chain, Stage
 from neocog.plan.target import Target
 
 FIRST_KEY_SLOT = 8  # where the keys of Dropout layers begin in a program's arguments; see emit/program.py
@@ -22,10 +23,18 @@ FIRST_KEY_SLOT = 8  # where the keys of Dropout layers begin in a program's argu
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """What a training program is for."""
+    """What a training program is for.
+
+    Arguments:
+        loss: what each step makes smaller.
+        optimizer: how parameters follow their gradients.
+        groups, frozen: of parameters, see nn/groups.py.
+    """
 
     loss: Loss
     optimizer: Optimizer
+    groups: tuple[Group, ...] = ()
+    frozen: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +53,7 @@ class Program:
     features: Tensor | None
     losses: Tensor | None
     peaks: dict[int, Tensor] | None  # by layer: (images, 1, 1, filters); where it is there, there are no logits
-    preparation: tuple[Stage, ...]  # what a program that predicts does once after its parameters changed
+    preparation: tuple[Op, ...]  # what a program that predicts does once after its parameters changed
     dropouts: tuple[int, ...]  # the layers whose keys fill the slots from FIRST_KEY_SLOT on
 
     @property
@@ -54,19 +63,16 @@ class Program:
             return "training"
         return "prediction" if self.peaks is None else "peaks"
 
-    def every_stage(self) -> Iterator[Stage]:
+    def every_stage(self) -> Iterator[Op]:
         """Return all stages in order, those inside chains one by one."""
         for stage, _ in self.every_stage_with_times():
             yield stage
 
-    def every_stage_with_times(self) -> Iterator[tuple[Stage, int]]:
+    def every_stage_with_times(self) -> Iterator[tuple[Op, int]]:
         """Return all stages, and how often each runs: once, or in a chain for every block of images."""
         for scheduled in self.stages:
-            if isinstance(scheduled.stage, Chain):
-                for link in scheduled.stage.stages:
-                    yield link, scheduled.stage.blocks
-            else:
-                yield scheduled.stage, 1
+            for link in scheduled.stage.links():
+                yield link, scheduled.stage.times
 
     def size(self, space: Space) -> int:
         """Bytes that a program needs of a kind of memory."""

@@ -6,9 +6,9 @@ import math
 
 from neocog.engines.base import State
 from neocog.errors import SettingError
+from neocog.model.arguments import check_count
 from neocog.train.events import BatchResult, Run
 from neocog.train.history import COLUMNS, EpochResult
-from neocog.train.source import check_count
 
 
 class Callback:

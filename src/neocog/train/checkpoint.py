@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,26 +11,24 @@ import numpy as np
 
 from neocog.engines.base import Array, Engine, State
 from neocog.errors import FormatError, SettingError
+from neocog.model.arguments import MAX_SEED
+from neocog.model.fields import check_integer, check_keys, check_number
+from neocog.model.files import MAX_TRAINING_HEADER, describe, listed, read_tensor_file, tensor_bytes, write_atomically
+from neocog.model.kinds import from_json, to_json
+from neocog.model.modelfile import (
+    OPTIMIZER_PREFIX,
+    WHOLE,
+    document_of,
+    network_from,
+    whole_tensors_of,
+)
+from neocog.model.network import Network
 from neocog.nn.losses import Loss
 from neocog.nn.optimizers import Optimizer
 from neocog.nn.parameters import from_pytorch, parameters_of, pytorch_shape, to_pytorch
 from neocog.nn.schedules import Schedule
 from neocog.reading import expanded
-from neocog.train.files import MAX_TRAINING_HEADER, describe, listed, read_tensor_file, tensor_bytes, write_atomically
 from neocog.train.history import COLUMNS, EpochResult, History
-from neocog.train.kinds import from_json, to_json
-from neocog.train.model import Model
-from neocog.train.modelfile import (
-    OPTIMIZER_PREFIX,
-    WHOLE,
-    check_integer,
-    check_keys,
-    check_number,
-    document_of,
-    model_from,
-    whole_tensors_of,
-)
-from neocog.train.source import MAX_SEED
 
 _KEYS = (
     "step",
@@ -65,7 +63,7 @@ class Checkpoint:
         best_parameters: those of the best epoch, where they are known; they are not in this file.
     """
 
-    model: Model
+    model: Network
     memory: State
     step: int
     epochs: int | None
@@ -125,12 +123,19 @@ def checkpoint_bytes(checkpoint: Checkpoint) -> bytes:
         raise SettingError(f"settings of a checkpoint must be JSON values: {error}") from None
 
 
-def load_checkpoint(path: str | Path, *, engine: str | Engine = "native", threads: int | None = None) -> Checkpoint:
+def load_checkpoint(
+    path: str | Path,
+    *,
+    engine: str | Engine = "native",
+    threads: int | None = None,
+    kind: type[Network] = Network,
+) -> Checkpoint:
     """Read a checkpoint.
 
     Arguments:
         path: a last.safetensors.
-        engine, threads: what its model shall run on, as for Model.
+        engine, threads: what its model shall run on, as for Network.
+        kind: what its model shall be: Network, or a class on top of it.
 
     Raises:
         FormatError: there is no such file, it is damaged, or it holds no training; the message says what and where.
@@ -150,14 +155,14 @@ def load_checkpoint(path: str | Path, *, engine: str | Engine = "native", thread
             memory[name.removeprefix(OPTIMIZER_PREFIX)] = value
         else:
             weights[name] = value
-    model = model_from(str(path), content.document, weights, content.whole, engine=engine, threads=threads)
+    model = network_from(str(path), replace(content, tensors=weights), kind, engine=engine, threads=threads)
     try:
         return _read_training(model, memory, training)
     except FormatError as error:
         raise FormatError(f"{path}: {error.message}", details=error.details, hint=error.hint) from None
 
 
-def _read_training(model: Model, memory: State, data: object) -> Checkpoint:
+def _read_training(model: Network, memory: State, data: object) -> Checkpoint:
     entries = check_keys("training", data, _KEYS)
     optimizer = from_json(Optimizer, entries["optimizer"], "training.optimizer")
     seed = check_integer("training.seed", entries["seed"], most=MAX_SEED)
@@ -184,7 +189,7 @@ def _read_training(model: Model, memory: State, data: object) -> Checkpoint:
     )
 
 
-def _read_memory(model: Model, optimizer: Optimizer, memory: State) -> State:
+def _read_memory(model: Network, optimizer: Optimizer, memory: State) -> State:
     parameters = {p.name: p for p in parameters_of(model.graph)}
     wanted = {f"{name}/{kind}": p for name, p in parameters.items() for kind in optimizer.memory}
     faults = [f"missing: {OPTIMIZER_PREFIX}{key}" for key in wanted if key not in memory]

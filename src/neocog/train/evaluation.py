@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from neocog.engines.base import check_targets
 from neocog.errors import DataError
-from neocog.nn.losses import CrossEntropy, Loss, MeanSquaredError
-from neocog.train.model import Model
+from neocog.model.network import Network
+from neocog.nn.losses import CrossEntropy, Loss
+from neocog.train.metrics import losses_of, target_classes
 from neocog.train.source import Batch
 
 MATRIX_CLASSES = 1000
@@ -74,7 +75,7 @@ class Evaluation:
         }
 
 
-def evaluate(model: Model, batches: Iterable[Batch], loss: Loss | None = None) -> Evaluation:
+def evaluate(model: Network, batches: Iterable[Batch], loss: Loss | None = None) -> Evaluation:
     """Measure a model in one pass over batches.
 
     Arguments:
@@ -86,7 +87,6 @@ def evaluate(model: Model, batches: Iterable[Batch], loss: Loss | None = None) -
     Raises:
         DataError: there are no images, or labels are out of range.
     """
-    squared = isinstance(loss, MeanSquaredError)
     loss = loss if loss is not None else CrossEntropy()
     classes = len(model.class_names)
     losses: list[float] = []
@@ -95,7 +95,7 @@ def evaluate(model: Model, batches: Iterable[Batch], loss: Loss | None = None) -
         logits = model(images).astype(np.float64)
         targets = check_targets(model.graph, loss, labels, len(logits))
         truth, answers = target_classes(loss, targets), logits.argmax(axis=1)
-        losses += (_squared_errors(logits, targets) if squared else _cross_entropies(logits, truth)).tolist()
+        losses += losses_of(loss, logits, targets).tolist()
         codes.append(truth * classes + answers)
     count = sum(map(len, codes))
     if not count:
@@ -112,21 +112,3 @@ def evaluate(model: Model, batches: Iterable[Batch], loss: Loss | None = None) -
     }
     # fsum rounds once, so that the same images give the same loss in batches of any size and order.
     return Evaluation(float(found.sum() / count), math.fsum(losses) / count, count, per_class, pairs)
-
-
-def target_classes(loss: Loss, targets: NDArray[np.generic]) -> NDArray[np.int64]:
-    """Return the class indices (N,) that targets of a loss stand for: of vectors, the largest entry's."""
-    classes = targets.argmax(axis=1) if isinstance(loss, MeanSquaredError) and targets.ndim == 2 else targets
-    return classes.astype(np.int64)
-
-
-def _cross_entropies(logits: NDArray[np.float64], truth: NDArray[np.int64]) -> NDArray[np.float64]:
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    log_sums = np.log(np.exp(shifted).sum(axis=1))
-    losses: NDArray[np.float64] = log_sums - np.take_along_axis(shifted, truth[:, None], axis=1)[:, 0]
-    return losses
-
-
-def _squared_errors(logits: NDArray[np.float64], targets: NDArray[np.generic]) -> NDArray[np.float64]:
-    errors: NDArray[np.float64] = np.square(logits - targets.astype(np.float64)).mean(axis=1)
-    return errors

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from neocog.model.network import Network
 from neocog.train.history import History
-
-if TYPE_CHECKING:
-    from neocog.train.model import Model
-    from neocog.train.trainer import Trainer
+from neocog.train.trainer import Trainer
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +49,7 @@ class Run:
         epoch: the one under way, from 1.
     """
 
-    model: Model
+    model: Network
     trainer: Trainer
     history: History
     epochs: int | None

@@ -18,19 +18,21 @@ from neocog.data.identity import Identities
 from neocog.engines.base import Array, Engine
 from neocog.errors import DataError, NeocogError, SettingError
 from neocog.interrupts import interrupts_deferred
+from neocog.model.arguments import check_count, check_seed
+from neocog.model.network import Network
 from neocog.nn.losses import CrossEntropy, Loss
 from neocog.nn.optimizers import Adam, Optimizer
 from neocog.nn.schedules import Cosine, Schedule
 from neocog.train.callbacks import Callback
 from neocog.train.checkpoint import Checkpoint, checkpoint_bytes
-from neocog.train.evaluation import evaluate, target_classes
+from neocog.train.evaluation import evaluate
 from neocog.train.events import BatchResult, Run
 from neocog.train.history import EpochResult, History
-from neocog.train.model import Model
+from neocog.train.metrics import target_classes
 from neocog.train.progress import Progress
 from neocog.train.runfolder import RunFolder
 from neocog.train.snapshots import FilterSnapshots
-from neocog.train.source import Batch, BatchSource, check_count, check_seed
+from neocog.train.source import Batch, BatchSource
 from neocog.train.trainer import Trainer
 
 DEFAULT_EPOCHS = 5
@@ -41,7 +43,7 @@ DEFAULT_SCHEDULE = Cosine(warmup=0.05)
 
 
 def fit(
-    model: Model,
+    model: Network,
     train: BatchSource,
     *,
     epochs: int | None = None,
@@ -194,7 +196,7 @@ class _Clock:
 
 
 def _make_plan(
-    model: Model,
+    model: Network,
     resume: Checkpoint | None,
     epochs: int | None,
     batch_size: int | None,

@@ -26,12 +26,12 @@ from typing import TYPE_CHECKING, Any
 from neocog.engines.base import Engine
 from neocog.errors import FormatError, NeocogError, SettingError
 from neocog.forks import tell_of_forks
+from neocog.model.files import describe, parse_json, remove_temporary_files, write_atomically
+from neocog.model.modelfile import load_network, save
+from neocog.model.network import Network
 from neocog.reading import expanded, read_text
 from neocog.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from neocog.train.files import describe, parse_json, remove_temporary_files, write_atomically
 from neocog.train.history import COLUMNS, History
-from neocog.train.model import Model
-from neocog.train.modelfile import load
 
 if TYPE_CHECKING:
     from neocog.data.dataset import DataSplits
@@ -138,16 +138,18 @@ class RunFolder:
             finally:
                 self._holders -= 1
 
-    def save_best(self, model: Model) -> None:
+    def save_best(self, model: Network) -> None:
         """Write model.safetensors."""
-        model.save(self.best)
+        save(model, self.best)
 
     def save_last(self, checkpoint: Checkpoint) -> None:
         """Write last.safetensors and history.csv."""
         save_checkpoint(checkpoint, self.last)
         self.write_history(checkpoint.history)
 
-    def load_last(self, *, engine: str | Engine = "native", threads: int | None = None) -> Checkpoint:
+    def load_last(
+        self, *, engine: str | Engine = "native", threads: int | None = None, kind: type[Network] = Network
+    ) -> Checkpoint:
         """Read last.safetensors for `fit(checkpoint.model, ..., resume=checkpoint)`, and the best weights beside it.
 
         Raises:
@@ -158,12 +160,12 @@ class RunFolder:
                 f"{self.path} holds no last.safetensors, so there is no training to resume",
                 hint="a training writes it after its first epoch",
             )
-        checkpoint = load_checkpoint(self.last, engine=engine, threads=threads)
+        checkpoint = load_checkpoint(self.last, engine=engine, threads=threads, kind=kind)
         best = checkpoint.history.best
         if best is not None and best.epoch == len(checkpoint.history):
             checkpoint.best_parameters = checkpoint.model.parameters
         elif best is not None and self.best.exists():
-            model = load(self.best)
+            model = load_network(self.best, Network)
             # A kill between two files leaves a best model that the history does not know yet; its epoch comes again.
             if model.metrics.get("epoch") == best.epoch and model.graph == checkpoint.model.graph:
                 checkpoint.best_parameters = model.parameters

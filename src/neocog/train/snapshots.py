@@ -15,12 +15,12 @@ import numpy as np
 
 from neocog.engines.base import Array
 from neocog.errors import FormatError
+from neocog.model.fields import check_integer, check_keys
+from neocog.model.files import MAX_HEADER, describe, listed, read_tensor_file, tensor_bytes, write_atomically
+from neocog.model.network import Network
 from neocog.nn.graph import Graph
 from neocog.nn.layers import Conv2d
 from neocog.reading import expanded
-from neocog.train.files import MAX_HEADER, describe, listed, read_tensor_file, tensor_bytes, write_atomically
-from neocog.train.model import Model
-from neocog.train.modelfile import check_integer, check_keys
 
 FORMAT = 1
 MOST_LAYERS = 2
@@ -72,7 +72,7 @@ def load_snapshots(path: str | Path) -> Snapshots:
 
 def _read_document(document: dict[str, Any]) -> tuple[tuple[int, ...], tuple[str, ...]]:
     version = document.get("format")
-    if "architecture" in document:
+    if "class_names" in document:
         raise FormatError("this is a model file, not filter snapshots", hint="name a filters.safetensors")
     if type(version) is not int or version != FORMAT:
         newer = type(version) is int and version > FORMAT
@@ -105,7 +105,7 @@ class FilterSnapshots:
             later ones, of a training that was killed, are not.
     """
 
-    def __init__(self, path: Path, model: Model, epoch: int) -> None:
+    def __init__(self, path: Path, model: Network, epoch: int) -> None:
         self._path = path
         self._layers = kept_layers(model.graph)
         self._shots: dict[int, dict[str, Array]] = {}
@@ -113,7 +113,7 @@ class FilterSnapshots:
             self._shots = self._earlier(model, epoch)
         self._shots[epoch] = self._shot(model)
 
-    def save(self, model: Model, epoch: int) -> None:
+    def save(self, model: Network, epoch: int) -> None:
         """Add the filters after an epoch, and write the file.
 
         Raises:
@@ -133,11 +133,11 @@ class FilterSnapshots:
         document = {"format": FORMAT, "layers": list(self._layers), "epochs": list(self._shots)}
         write_atomically(self._path, tensor_bytes(document, tensors), forced=False)  # nothing depends on it
 
-    def _shot(self, model: Model) -> dict[str, Array]:
+    def _shot(self, model: Network) -> dict[str, Array]:
         # Parameters are read-only and made anew after each step, so that nobody changes these.
         return {layer: model.parameters[f"{layer}.weight"] for layer in self._layers}
 
-    def _earlier(self, model: Model, epoch: int) -> dict[int, dict[str, Array]]:
+    def _earlier(self, model: Network, epoch: int) -> dict[int, dict[str, Array]]:
         # Without a usable file the training goes on all the same, and its snapshots begin here.
         with contextlib.suppress(FormatError):
             found = load_snapshots(self._path)

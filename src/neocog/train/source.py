@@ -9,27 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neocog.errors import SettingError, ShapeError
+from neocog.model.arguments import check_count, check_seed
 
 if TYPE_CHECKING:
     from neocog.data.batches import Batches
 
 Batch = tuple[NDArray[np.generic], NDArray[np.generic]]
 
-MAX_SEED = 2**64 - 1
-
-
-def check_seed(seed: int) -> int:
-    """Return `seed`, or raise SettingError unless it is an integer from 0 to 2^64 - 1."""
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= int(seed) <= MAX_SEED:
-        raise SettingError(f"seed must be an integer from 0 to 2^64 - 1, got {seed!r}")
-    return int(seed)
-
-
-def check_count(name: str, value: int) -> int:
-    """Return `value`, or raise SettingError unless it is an integer of at least 1."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-        raise SettingError(f"{name} must be an integer of at least 1, got {value!r}")
-    return int(value)
+SPLIT_STREAM = 2**64 - 1
+"""Random stream of `validation_split`; streams from 0 up are the epochs' orders."""
 
 
 class BatchSource(Protocol):
@@ -132,3 +120,20 @@ def shuffled(count: int, seed: int, stream: int) -> NDArray[np.int64]:
     """
     keys = np.random.PCG64(np.random.SeedSequence([seed, stream])).random_raw(count)
     return np.argsort(np.asarray(keys), kind="stable")
+
+
+def split_off(count: int, share: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Choose a share of so many images at random: the indices chosen, and the rest, both ascending.
+
+    Raises:
+        SettingError: the share is not in [0, 1), or leaves one side without images.
+    """
+    if not 0.0 <= share < 1.0:
+        raise SettingError(f"validation_split must lie in [0, 1), got {share!r}")
+    held_out = round(count * share)
+    if not 0 < held_out < count:
+        raise SettingError(
+            f"validation_split must leave images on both sides, got {share!r} of {count} images", hint="try 0.2"
+        )
+    order = shuffled(count, seed, SPLIT_STREAM)
+    return np.sort(order[:held_out]), np.sort(order[held_out:])

@@ -21,11 +21,10 @@ from neocog.engines.base import (
     check_values,
 )
 from neocog.errors import DataError, SettingError
+from neocog.model.arguments import check_count, check_seed, resolve_engine
+from neocog.model.network import Network
 from neocog.nn.losses import CrossEntropy, Loss
 from neocog.nn.optimizers import SGD, Optimizer
-from neocog.train.arguments import resolve_engine
-from neocog.train.model import Model
-from neocog.train.source import check_count, check_seed
 
 Kind = TypeVar("Kind")
 
@@ -53,7 +52,7 @@ class Trainer:
 
     >>> from neocog.nn.blocks import Sequential
     >>> from neocog.nn.layers import Flatten, Linear
-    >>> model = Model(Sequential(Flatten(), Linear(2)), (2, 2, 1), engine="reference")
+    >>> model = Network(Sequential(Flatten(), Linear(2)), (2, 2, 1), engine="reference")
     >>> trainer = Trainer(model, SGD(learning_rate=0.1))
     >>> x, y = np.eye(4, dtype=np.float32).reshape(4, 2, 2, 1), np.array([0, 1, 0, 1])
     >>> first = trainer.step(x, y)
@@ -63,7 +62,7 @@ class Trainer:
 
     def __init__(
         self,
-        model: Model,
+        model: Network,
         optimizer: Optimizer | None = None,
         loss: Loss | None = None,
         batch_size: int = 64,
@@ -83,7 +82,7 @@ class Trainer:
         self._learnt_from = learnt_from
         self._told = False  # the model, of these images
         self._learning_rate = self.optimizer.learning_rate
-        self._version = model.version
+        self._version = model.weights.version
         self._stepper = resolve_engine(model.engine if engine is None else engine).stepper(
             model.graph,
             model.parameters,
@@ -122,14 +121,14 @@ class Trainer:
                 hint=f"make the trainer with batch_size={len(x)}" if len(x) else None,
             )
         y = check_targets(self.model.graph, self.loss, labels, len(x))
-        if self._version != self.model.version:
+        if self._version != self.model.weights.version:
             self._stepper.load(self.model.parameters)
         if not self._told:
             self.model.learnt_from = union(self.model.learnt_from, self._learnt_from)
             self._told = True
         self.last = self._stepper.step(x, y, self._learning_rate)
         self.steps += 1
-        self._version = self.model.follow(self._stepper.parameters)
+        self._version = self.model.weights.follow(self._stepper.parameters)
         return float(self.last.loss)
 
     def gradients(self) -> State:

@@ -275,10 +275,11 @@ def refused(done, code: int, message: str, hint: str) -> None:
         (["--patience", "0"], "--patience must be 1 or more, got 0", "see"),
         (["--seed", "-1"], "--seed must be 0 or more, got -1", "see"),
         (
-            ["--model", "resnet"],
-            "--model must be auto, article, lenet5, photo or vgg, got 'resnet'",
+            ["--model", "inception"],
+            "--model must be auto, article, lenet5, photo, resnet18, resnet20 or vgg, got 'inception'",
             "see neocog train --help",
         ),
+        (["--model", "resnet"], "--model must be", "did you mean resnet"),
         (["--model", "letnet5"], "--model must be", "did you mean lenet5?"),
         (["--optimizer", "adamm"], "--optimizer must be adam, adamw or sgd, got 'adamm'", "did you mean adam"),
         (["--engine", "gpu"], "--engine must be native, reference or torch, got 'gpu'", ""),
@@ -419,7 +420,7 @@ def test_an_output_folder_that_cannot_be_made_is_told(run, photos, tmp_path):
 
 
 def test_a_full_disk_is_told_and_what_was_written_stays(run, photos, tmp_path, monkeypatch):
-    from neocog.train import files
+    from neocog.model import files
 
     writes = []
 
@@ -437,7 +438,7 @@ def test_a_full_disk_is_told_and_what_was_written_stays(run, photos, tmp_path, m
 
 
 def test_a_disk_that_is_full_from_the_start_leaves_nothing(run, photos, tmp_path, monkeypatch):
-    from neocog.train import files
+    from neocog.model import files
 
     def full(handle: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")

@@ -18,9 +18,9 @@ from neocog.data.builtin import BUILT_IN
 from neocog.data.dataset import Dataset, Source
 from neocog.data.resize import ImageSize
 from neocog.errors import DataError
+from neocog.model.network import Network
 from neocog.text import printable
 from neocog.train.evaluation import Evaluation, evaluate
-from neocog.train.model import Model
 from neocog.train.source import DataSource
 
 
@@ -107,7 +107,7 @@ def command(
         fail(f"{count(len(reasons), 'image')} could not be read, and --strict allows none")
 
 
-def _parts(model: Model, source: Source, split: str | None, *, quiet: bool) -> tuple[list[tuple[str, Dataset]], int]:
+def _parts(model: Network, source: Source, split: str | None, *, quiet: bool) -> tuple[list[tuple[str, Dataset]], int]:
     """Return what to measure on, and how many images were left out because the model learnt from them.
 
     Parts that DATA sets apart are taken as they are, and so is what --split names. From data without a test part, all
@@ -140,7 +140,7 @@ def _named(source: Source, there: list[tuple[str, Dataset]], split: str, *, quie
     return chosen if chosen and wanted != "train" else datasets.parts_of(datasets.split(source, quiet=quiet), split)
 
 
-def _learnt_from(model: Model, parts: list[tuple[str, Dataset]]) -> int | None:
+def _learnt_from(model: Network, parts: list[tuple[str, Dataset]]) -> int | None:
     """Return how many of the images that are measured on the model learnt from; None where it does not know."""
     if model.learnt_from is None:
         return None

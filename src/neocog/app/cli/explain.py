@@ -25,9 +25,9 @@ from neocog.errors import DataError, FormatError, NeocogError
 from neocog.explain.lesson import lesson_image, lesson_model
 from neocog.explain.subject import Subject
 from neocog.interrupts import Terminated
+from neocog.model.network import Network
 from neocog.reading import read_file
 from neocog.text import printable
-from neocog.train.model import Model
 from neocog.train.runfolder import read_config
 
 CONFIG_FILE = "config.json"  # of a run folder
@@ -122,7 +122,7 @@ def _read(image: Path) -> bytes:
         raise unreadable_file(str(image), error) from error
 
 
-def _gallery(session: Session, model: Model, data: str | None, *, quiet: bool) -> Gallery | None:
+def _gallery(session: Session, model: Network, data: str | None, *, quiet: bool) -> Gallery | None:
     """Open the data that patterns are looked for in: what was named, or else what the run says it learnt from."""
     location = data if data is not None else _learnt_from(session.run)
     if location is None:
@@ -154,7 +154,7 @@ def _learnt_from(run: Path | None) -> str | None:
     return datasets.located(data) if isinstance(data, str) else None
 
 
-def _part(location: str, model: Model, *, named: bool, quiet: bool) -> tuple[Dataset, str]:
+def _part(location: str, model: Network, *, named: bool, quiet: bool) -> tuple[Dataset, str]:
     """Choose the part to look through: images that the network did not learn from, where there are any.
 
     Raises:

@@ -7,17 +7,17 @@ from pathlib import Path
 
 import click
 
-from neocog.app import recipe
 from neocog.app.cli import datasets, models, options
 from neocog.app.cli.measured import shorten
 from neocog.app.cli.output import count, emit, format_table, print_json
 from neocog.data.dataset import Dataset, Source
 from neocog.data.resize import ImageSize
 from neocog.data.walk import listed
+from neocog.model.network import Network
 from neocog.nn.parameters import parameters_of
 from neocog.nn.summary import summarise
 from neocog.text import printable
-from neocog.train.model import Model
+from neocog.train import recipe
 
 MODEL_ENDING = ".safetensors"
 KIND_NAMES = {1: "grey", 3: "RGB", 4: "RGBA"}
@@ -54,7 +54,7 @@ def _describe_model(path: Path, as_json: bool) -> None:
     emit(f"{format_table(rows)}\n\n{model.summary()}")
 
 
-def model_facts(model: Model, file: Path) -> dict[str, object]:
+def model_facts(model: Network, file: Path) -> dict[str, object]:
     """Return one object that describes a model, for a program to read."""
     height, width, channels = model.input_shape
     return {
@@ -91,7 +91,7 @@ def model_facts(model: Model, file: Path) -> dict[str, object]:
     }
 
 
-def _learnt_from(model: Model) -> str:
+def _learnt_from(model: Network) -> str:
     if model.learnt_from is None:
         return "images that the file does not name"
     return f"{count(len(model.learnt_from), 'image')}, known by their content"

@@ -13,7 +13,7 @@ from neocog.app.cli.errors import warn
 from neocog.data.dataset import Dataset, DataSplits, Source, Subset
 from neocog.data.identity import Identities, identities_in, identities_of, identities_of_some
 from neocog.errors import DataError
-from neocog.train.model import Model
+from neocog.model.network import Network
 
 SAMPLE = 64  # images of a data set that are looked at to tell whether it is the one
 
@@ -24,7 +24,7 @@ def images_of(splits: DataSplits, *, quiet: bool) -> Identities:
         return identities_in((splits.train, splits.validation), progress)
 
 
-def learnt(model: Model, part: Dataset, *, quiet: bool) -> NDArray[np.bool_]:
+def learnt(model: Network, part: Dataset, *, quiet: bool) -> NDArray[np.bool_]:
     """Return for each image of a part whether the model learnt from it; nowhere, where the model does not know."""
     if model.learnt_from is None or not len(model.learnt_from):
         return np.zeros(len(part), bool)
@@ -32,7 +32,7 @@ def learnt(model: Model, part: Dataset, *, quiet: bool) -> NDArray[np.bool_]:
         return np.isin(identities_of(part, progress), model.learnt_from)
 
 
-def unseen(model: Model, part: Dataset, *, quiet: bool) -> tuple[Dataset, int]:
+def unseen(model: Network, part: Dataset, *, quiet: bool) -> tuple[Dataset, int]:
     """Return the images of a part that the model did not learn from, of which there may be none, and the number of the
     others.
     """
@@ -63,7 +63,7 @@ def tell_copies(splits: DataSplits) -> None:
         )
 
 
-def is_other_data(model: Model, source: Source) -> bool:
+def is_other_data(model: Network, source: Source) -> bool:
     """Whether none of some images of a source's training part is among those that the model learnt from.
 
     A few are enough to tell, so that a large data set need not be read.
@@ -76,7 +76,7 @@ def is_other_data(model: Model, source: Source) -> bool:
     return bool(len(found)) and not np.isin(found, model.learnt_from).any()
 
 
-def tell_changes(model: Model, now: Identities, run: str) -> None:
+def tell_changes(model: Network, now: Identities, run: str) -> None:
     """Compare the images of a training that goes on with those that it began with; warn where they differ.
 
     Raises:

@@ -12,7 +12,7 @@ from neocog.app.cli import options
 from neocog.app.cli.errors import CommandLineError, nearest
 
 if TYPE_CHECKING:
-    from neocog.train.model import Model
+    from neocog.model.network import Network
 
 MODEL_FILE = "model.safetensors"
 
@@ -49,8 +49,9 @@ def _suggestion(path: Path) -> str:
     return f"the latest is {runs[-1].parent}" if runs else "neocog train DATA makes one"
 
 
-def open_model(path: Path, engine: str, threads: int | None, *, allow_nonfinite: bool = False) -> Model:
+def open_model(path: Path, engine: str, threads: int | None, *, allow_nonfinite: bool = False) -> Network:
     """Read the model that `path` names; weights that are NaN or infinite only for verbs that show what a model is."""
-    from neocog.train.modelfile import load
+    from neocog.model.modelfile import load_network
+    from neocog.model.network import Network
 
-    return load(find_model(path), engine=engine, threads=threads, allow_nonfinite=allow_nonfinite)
+    return load_network(find_model(path), Network, engine=engine, threads=threads, allow_nonfinite=allow_nonfinite)

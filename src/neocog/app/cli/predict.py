@@ -28,7 +28,7 @@ from neocog.errors import DataError
 from neocog.text import printable
 
 if TYPE_CHECKING:
-    from neocog.train.model import Model
+    from neocog.model.network import Network
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +132,7 @@ def _hidden_file(command: click.Command) -> str | None:
 
 
 def predict(
-    model: Model, pictures: Sequence[Picture], *, top: int = 1, batch_size: int = 64, workers: int | None = None
+    model: Network, pictures: Sequence[Picture], *, top: int = 1, batch_size: int = 64, workers: int | None = None
 ) -> Iterator[list[Prediction]]:
     """Name pictures, a batch at a time and in order; those that cannot be read are told on stderr and left out."""
     size = ImageSize(*model.input_shape)
@@ -162,7 +162,7 @@ def predict(
         yield _name(model, waiting, top)
 
 
-def _name(model: Model, batch: Sequence[tuple[str, NDArray[np.uint8]]], top: int) -> list[Prediction]:
+def _name(model: Network, batch: Sequence[tuple[str, NDArray[np.uint8]]], top: int) -> list[Prediction]:
     probabilities = model.predict_proba(np.stack([image for _, image in batch]))
     order = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
     return [

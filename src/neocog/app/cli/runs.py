@@ -10,7 +10,7 @@ from pathlib import Path
 from neocog.app.cli.errors import CommandLineError
 from neocog.data.walk import Walk
 from neocog.errors import FormatError, NeocogError
-from neocog.train.model import Model
+from neocog.model.network import Network
 from neocog.train.runfolder import RunFolder, read_config
 
 _UNFIT = re.compile(r'[/\\\0:*?"<>|]')  # what the name of a folder cannot hold on every system
@@ -65,7 +65,7 @@ class Successor(RunFolder):
         super().__init__(path)
         self.on_first_epoch: Callable[[], None] | None = None
 
-    def save_best(self, model: Model) -> None:
+    def save_best(self, model: Network) -> None:
         super().save_best(model)
         if self.on_first_epoch is not None:
             self.on_first_epoch()

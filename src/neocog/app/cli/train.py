@@ -7,12 +7,12 @@ from pathlib import Path
 
 import click
 
-from neocog.app import recipe
 from neocog.app.cli import options
 from neocog.app.cli.errors import CommandLineError
 from neocog.app.cli.output import emit, print_json
 from neocog.app.cli.training import Flags, begin, resume, run
 from neocog.nn.zoo import MODELS
+from neocog.train import recipe
 
 # what a resumed training takes from its checkpoint, and so cannot be given anew
 FIXED_BY_RESUME = (
@@ -50,7 +50,7 @@ FIXED_BY_RESUME = (
 )
 @click.option("--channels", type=options.OneOf(("1", "3")), help="1 (grey) or 3 (RGB).  [default: as in the images]")
 @click.option("--lr", type=options.Real(above=True), help="Learning rate.  [default: 0.001; sgd: 0.05]")
-@click.option("--weight-decay", type=options.Real(), help="Weight decay (L2 penalty).  [default: 0; adamw: 0.01]")
+@click.option("--weight-decay", type=options.Real(), help="L2 penalty on the weights.  [default: 0; adamw: 0.01]")
 @click.option(
     "--optimizer",
     type=options.OneOf(tuple(recipe.LEARNING_RATES)),

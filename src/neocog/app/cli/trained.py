@@ -10,10 +10,10 @@ from neocog.app.cli.datasets import file_of
 from neocog.app.cli.measured import confused_line, most_confused
 from neocog.app.cli.output import count, format_table, percent
 from neocog.data.dataset import DataSplits
+from neocog.model.network import Network
 from neocog.nn.parameters import parameters_of
 from neocog.train.evaluation import Evaluation
 from neocog.train.history import History
-from neocog.train.model import Model
 from neocog.train.runfolder import RunFolder
 
 
@@ -30,7 +30,7 @@ class Outcome:
     data: str
     splits: DataSplits
     folder: RunFolder
-    model: Model
+    model: Network
     history: History
     part: str
     evaluation: Evaluation

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import click
 
-from neocog.app import recipe
 from neocog.app.cli import datasets, learnt
 from neocog.app.cli.compiling import told_of_compiling
 from neocog.app.cli.errors import (
@@ -30,16 +29,17 @@ from neocog.data.dataset import Dataset, DataSplits
 from neocog.data.identity import NOBODY, Identities
 from neocog.data.resize import DEFAULT_RESIZE, ImageSize
 from neocog.errors import DataError
+from neocog.model.network import Network
 from neocog.nn.losses import CrossEntropy, Loss
 from neocog.nn.optimizers import Optimizer
 from neocog.nn.shapes import ImageShape
 from neocog.nn.zoo import make_net
 from neocog.text import printable
+from neocog.train import recipe
 from neocog.train.checkpoint import Checkpoint
 from neocog.train.evaluation import Evaluation, evaluate
 from neocog.train.fit import fit
 from neocog.train.history import History
-from neocog.train.model import Model
 from neocog.train.runfolder import RunFolder
 from neocog.train.source import DataSource
 
@@ -84,7 +84,7 @@ class Training:
 
     data: str
     splits: DataSplits
-    model: Model
+    model: Network
     folder: RunFolder
     batch_size: int
     seed: int
@@ -121,12 +121,12 @@ def begin(data: str, flags: Flags, held: contextlib.ExitStack) -> Training:
     optimizer = recipe.make_optimizer(flags.optimizer, flags.lr, flags.weight_decay, flags.momentum)
     # Reading the images may take minutes: a network that does not fit them, and a folder that cannot be written to,
     # are told before.
-    Model(net, size.shape, names)
+    Network(net, size.shape, names)
     folder = make_folder(splits.name, flags.output, held, overwrite=flags.overwrite)
     with removed_if_empty(folder):
         splits, unreadable = _read(splits, size, flags)
         mean, std = recipe.channel_statistics(splits.train, size)
-        model = Model(
+        model = Network(
             net, size.shape, names, seed=flags.seed, mean=mean, std=std, engine=flags.engine, threads=flags.threads
         )
         images = _image_counts(splits)["train"]
@@ -286,7 +286,7 @@ def run(training: Training, flags: Flags) -> Outcome:
     part, evaluation = _measure(training, flags)
     if part == "test":  # those of the validation part are in the file already
         training.model.metrics.update(test_accuracy=evaluation.accuracy, test_loss=evaluation.loss)
-        training.model.save(training.folder.best)
+        training.folder.save_best(training.model)
     return Outcome(
         data=training.data,
         splits=training.splits,

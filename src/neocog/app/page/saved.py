@@ -16,7 +16,7 @@ from neocog.app.page.recording import essential, optional
 from neocog.app.page.server import page_file
 from neocog.app.page.session import Session
 from neocog.errors import NeocogError
-from neocog.train.files import write_atomically
+from neocog.model.files import write_atomically
 
 MOST_BYTES = 3 * 2**20  # of answers, compressed, that are recorded beyond the essential ones
 LARGEST = 2**19  # bytes, compressed, of one of these: none shall keep many others out

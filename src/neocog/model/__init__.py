@@ -1,0 +1,11 @@
+"""What a user holds: a network with its weights, and the files that it is kept in.
+
+network.py      Network: a graph with weights, class names and preprocessing, which answers
+weights.py      its named arrays, with one owner
+arguments.py    what it is made with, checked
+pictures.py     what it is asked about: arrays, or pictures, in pieces
+statedict.py    weights that come from elsewhere, under PyTorch's names
+kinds.py        layers, losses, optimizers and schedules as JSON
+files.py        safetensors, read strictly and written atomically; foreign.py: what a file is that is none
+modelfile.py    model.safetensors
+"""

@@ -1,0 +1,396 @@
+"""Safetensors files, read strictly, and any file, written so that a failure leaves the old one as it was.
+
+What this will not do: read other element types than float32 (and uint64 where a file's kind has such tensors), or
+other containers than safetensors.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import math
+import os
+import re
+import reprlib
+import secrets
+import struct
+from collections import Counter
+from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neocog.engines.base import Array
+from neocog.engines.room import lacking
+from neocog.errors import FormatError, NeocogError, SettingError
+from neocog.nn.limits import shown
+from neocog.reading import expanded, open_file
+
+MAX_HEADER = 10_000_000
+"""Bytes of JSON that a header may take: what 260,000 classes need."""
+
+MAX_TRAINING_HEADER = 100_000_000
+"""The same for a last.safetensors, whose header grows with each epoch; the safetensors library reads no longer ones."""
+
+MAX_FILE = 3 * (4 << 30) + MAX_TRAINING_HEADER
+"""Bytes of a file: the most weights that a network may hold, and twice as much for the optimizer's memory."""
+
+MAX_NESTING = 100
+"""How deep JSON may nest; what neocog writes stays below half of it, however deep Sequentials do."""
+
+HEAD = 64
+"""Bytes of a file's start that tell what else it is, where it is no safetensors file."""
+
+COPIES = 4
+"""Of a file's bytes that are in memory while it is read: the file, what the safetensors library makes of it, arrays."""
+
+METADATA_KEY = "neocog"
+_TEMPORARY = re.compile(r"\..+\.\d+-[0-9a-f]{8}\.tmp")  # as write_atomically names them
+
+
+@dataclass(frozen=True, slots=True)
+class TensorFile:
+    """A neocog file as it was read.
+
+    Arguments:
+        document: the JSON of its metadata.
+        tensors: name → float32 array.
+        whole: name → uint64 array, of the tensors that may be such.
+    """
+
+    document: dict[str, Any]
+    tensors: dict[str, Array]
+    whole: dict[str, NDArray[np.uint64]] = field(default_factory=dict)
+
+
+class _Short(reprlib.Repr):
+    """Values of any size and depth in little time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel, self.maxstring, self.maxother = 4, 60, 60
+        self.maxlist = self.maxtuple = self.maxdict = 8
+
+    def repr_int(self, x: int, level: int) -> str:
+        return shown(x)
+
+
+_SHORT = _Short()
+
+
+def describe(value: object) -> str:
+    """Return a JSON value as messages show it, shortened; whatever it is, that neither fails nor takes long."""
+    text = _SHORT.repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def listed(faults: Sequence[str], most: int = 8) -> tuple[str, ...]:
+    """Return faults as details of a message, the first of very many."""
+    return (*faults[:most], f"and {len(faults) - most:,} more") if len(faults) > most else tuple(faults)
+
+
+def write_atomically(path: str | Path, content: bytes, *, forced: bool = True) -> None:
+    """Write a file so that at every moment the old or the new content is there, whole.
+
+    It goes to a temporary file in the same folder, is forced to the disk, and takes the name of `path`.
+
+    Arguments:
+        path: the file.
+        content: all of it.
+        forced: whether the disk is waited for, a millisecond or more. Without, a process that is killed does no harm
+            either, but a machine that loses its power may.
+
+    Raises:
+        NeocogError: the file cannot be written; the old one is as it was.
+    """
+    path = expanded(path)
+    target = Path(os.path.realpath(path))  # a symbolic link stays one
+    temporary = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    try:
+        try:
+            with temporary.open("xb") as file:
+                file.write(content)
+                file.flush()
+                if forced:
+                    os.fsync(file.fileno())
+            temporary.replace(target)
+        finally:
+            temporary.unlink(missing_ok=True)
+        if forced:
+            _sync_folder(target.parent)
+    except OSError as error:
+        raise _write_error(path, len(content), error) from None
+
+
+def remove_temporary_files(folder: Path) -> None:
+    """Remove what `write_atomically` left in a folder when its process was killed; nobody may be writing there."""
+    for path in folder.glob(".*.tmp"):
+        if _TEMPORARY.fullmatch(path.name):
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+
+def _sync_folder(folder: Path) -> None:
+    # The new name itself is only safe once the folder is on the disk; not every system lets one open a folder.
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(handle)
+    except OSError:
+        pass
+    finally:
+        os.close(handle)
+
+
+def _write_error(path: Path, size: int, error: OSError) -> NeocogError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return NeocogError(f"{path} cannot be written: the disk is full ({size:,} bytes are needed)")
+    if isinstance(error, FileNotFoundError):
+        return NeocogError(f"{path} cannot be written: there is no folder {path.parent}")
+    reason = "it is a folder" if path.is_dir() else (error.strerror or str(error)).lower()
+    return NeocogError(f"{path} cannot be written: {reason}")
+
+
+def tensor_bytes(
+    document: Mapping[str, object],
+    tensors: Mapping[str, Array],
+    whole: Mapping[str, NDArray[np.uint64]] | None = None,
+    *,
+    most_header: int = MAX_HEADER,
+) -> bytes:
+    """Return a document and its tensors as the bytes of a safetensors file; same values, same bytes.
+
+    Arguments:
+        document: JSON values.
+        tensors: written as float32.
+        whole: written as uint64.
+        most_header: bytes that the header may take.
+
+    The document gets "sha256", the digest of everything behind the header.
+
+    Raises:
+        SettingError: the header would be longer than `most_header` bytes, which are what its reader takes.
+    """
+    from safetensors.numpy import save
+
+    # safetensors puts wider elements first, and orders tensors of one element type by name: so the digest can be known
+    # before the header is.
+    digest = hashlib.sha256()
+    dense: dict[str, NDArray[Any]] = {
+        name: np.asarray(value, "<u8", order="C") for name, value in sorted((whole or {}).items())
+    }
+    dense |= {name: np.asarray(tensors[name], "<f4", order="C") for name in sorted(tensors)}
+    for value in dense.values():
+        digest.update(value.tobytes())
+    document = {**document, "sha256": digest.hexdigest()}
+    text = json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    content = save(dense, {METADATA_KEY: text})
+    (length,) = struct.unpack("<Q", content[:8])
+    if length > most_header:
+        raise SettingError(f"the header of a file may take {most_header:,} bytes, got {length:,}")
+    return content
+
+
+def read_tensor_file(
+    path: str | Path,
+    whole: Container[str] = (),
+    *,
+    most_header: int = MAX_HEADER,
+    most_bytes: int = MAX_FILE,
+) -> TensorFile:
+    """Read a safetensors file that neocog wrote, and check everything that its own header and digest promise.
+
+    Nothing but the header is read before the file was found to be as long as that says.
+
+    Arguments:
+        path: the file; "~" is understood.
+        whole: names of tensors that are uint64; all others are float32.
+        most_header, most_bytes: of the header, and of the whole file.
+
+    Raises:
+        FormatError: there is no such file, it is damaged, or it is of another kind; the message says where.
+    """
+    path = expanded(path)
+    try:
+        with open_file(path, most_bytes) as file:
+            header_bytes, header = _read_header(path, file, most_header)
+            document = _read_document(path, header)
+            size = _check_size(path, header, file, 8 + len(header_bytes))
+            left = lacking(COPIES * size)
+            if left is not None:
+                raise FormatError(
+                    f"{path} cannot be read: its {size:,} bytes of tensors take {COPIES * size / 1e9:,.1f} GB of "
+                    f"memory, {left / 1e9:,.1f} GB are left"
+                )
+            body = file.read(size + 1)
+    except FileNotFoundError:
+        raise FormatError(f"{path}: there is no such file") from None
+    except IsADirectoryError:
+        raise FormatError(f"{path} is a folder, not a model file", hint=_folder_hint(path)) from None
+    except OSError as error:
+        raise FormatError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}") from None
+    except ValueError as error:  # a NUL byte, which no path can hold; FormatError is one too, and passes
+        if isinstance(error, FormatError):
+            raise
+        raise FormatError(f"{str(path)!r}: no file can have this name: {error}") from None
+    if len(body) != size:
+        raise FormatError(f"{path} is truncated: {size:,} bytes of tensors were expected, {len(body):,} are there")
+    digest = document.pop("sha256", None)
+    if digest is not None and digest != hashlib.sha256(body).hexdigest():
+        raise FormatError(
+            f"{path} is damaged: its tensors do not match the digest in its header",
+            hint="copy it again; if its tensors were edited on purpose, remove sha256 from its metadata",
+        )
+    tensors, integers = _read_tensors(path, struct.pack("<Q", len(header_bytes)) + header_bytes + body, whole)
+    return TensorFile(document, tensors, integers)
+
+
+def _folder_hint(path: Path) -> str | None:
+    inside = path / "model.safetensors"
+    return f"try {inside}" if inside.exists() else None
+
+
+def _read_header(path: Path, file: BinaryIO, most: int) -> tuple[bytes, dict[str, Any]]:
+    start = file.read(8)
+    if len(start) < 8:
+        raise FormatError(f"{path} is {'empty' if not start else 'truncated'}: a model file begins with 8 bytes")
+    (length,) = struct.unpack("<Q", start)
+    head = start + file.read(HEAD - len(start))
+    file.seek(len(start))
+    if length > most or head[8:9] not in (b"{", b""):  # a header is a JSON object
+        from neocog.model.foreign import kind_of_file  # with Pillow, which nothing else here needs
+
+        other = kind_of_file(path, head)
+        if other is not None:
+            raise other
+    if length > most:
+        raise FormatError(
+            f"{path} is not a safetensors file: its first 8 bytes announce a header of {length:,} bytes "
+            f"(at most {most:,})"
+        )
+    there = os.fstat(file.fileno()).st_size - len(start)
+    text = file.read(length) if length <= there else b""
+    if len(text) < length:
+        raise FormatError(f"{path} is truncated: {length:,} bytes of header were expected, {there:,} are there")
+    header = parse_json(text, f"{path}: the header")
+    return text, header
+
+
+def parse_json(text: bytes | str, where: str) -> dict[str, Any]:
+    """Read a JSON object strictly: no NaN or infinity, no repeated keys, nothing but JSON and valid Unicode.
+
+    Raises:
+        FormatError: it is not such an object, or nested more than MAX_NESTING deep; the message begins with `where`.
+    """
+
+    def refuse(name: str) -> NoReturn:
+        raise ValueError(f"{name} is not JSON")
+
+    def finite(digits: str) -> float:
+        value = float(digits)
+        if math.isinf(value):
+            raise ValueError(f"{describe(digits)} is beyond what a float can hold")
+        return value
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        entries = dict(pairs)
+        if len(entries) < len(pairs):
+            twice = next(name for name, times in Counter(name for name, _ in pairs).items() if times > 1)
+            raise ValueError(f"{describe(twice)} occurs twice")
+        return entries
+
+    try:
+        if isinstance(text, bytes):
+            text = text.decode()
+        value = json.loads(text, parse_constant=refuse, parse_float=finite, object_pairs_hook=unique)
+    except RecursionError:
+        raise FormatError(f"{where} is nested too deep") from None
+    except ValueError as error:  # JSONDecodeError and UnicodeDecodeError are ValueErrors
+        raise FormatError(f"{where} is not valid JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise FormatError(f"{where} must be a JSON object, got {type(value).__name__}")
+    if text.count("[") + text.count("{") > MAX_NESTING and _nesting(value) > MAX_NESTING:
+        raise FormatError(f"{where} is nested too deep")
+    if _SURROGATE.search(text):  # half of a pair: it could be neither shown nor written again
+        try:
+            json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            half = error.object[error.start]
+            raise FormatError(f"{where} is not valid Unicode: {half!r} is half of a character") from None
+    return value
+
+
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+def _nesting(value: Any) -> int:
+    depth, level = 0, [value]
+    while level and depth <= MAX_NESTING:
+        depth += 1
+        inner = (entry.values() if isinstance(entry, dict) else entry for entry in level)
+        level = [entry for entries in inner for entry in entries if isinstance(entry, dict | list)]
+    return depth
+
+
+def _read_document(path: Path, header: dict[str, Any]) -> dict[str, Any]:
+    metadata = header.get("__metadata__")
+    if not isinstance(metadata, dict) or METADATA_KEY not in metadata:
+        raise FormatError(
+            f"{path} is not a neocog model: it is a safetensors file from elsewhere, without {METADATA_KEY!r} metadata",
+            hint="declare its network as a neocog.Model, and give its tensors to load_state_dict",
+        )
+    text = metadata[METADATA_KEY]
+    if not isinstance(text, str):
+        raise FormatError(f"{path}: the {METADATA_KEY} metadata must be a string, got {type(text).__name__}")
+    return parse_json(text, f"{path}: the {METADATA_KEY} metadata")
+
+
+def _check_size(path: Path, header: dict[str, Any], file: BinaryIO, start: int) -> int:
+    """Return the bytes of tensors that the header announces, or raise before reading them if the file differs."""
+    ends = [0]
+    for name, entry in header.items():
+        if name == "__metadata__":
+            continue
+        offsets = entry.get("data_offsets") if isinstance(entry, dict) else None
+        if not (
+            isinstance(offsets, list)
+            and len(offsets) == 2
+            and all(type(o) is int and 0 <= o < 1 << 63 for o in offsets)
+        ):
+            raise FormatError(f"{path}: tensor {describe(name)} must have two data_offsets, got {describe(offsets)}")
+        ends.append(offsets[1])
+    announced, there = max(ends), os.fstat(file.fileno()).st_size - start
+    if there != announced:
+        kind = "truncated" if there < announced else "damaged"
+        raise FormatError(f"{path} is {kind}: {announced:,} bytes of tensors were expected, {there:,} are there")
+    return announced
+
+
+def _read_tensors(
+    path: Path, content: bytes, whole: Container[str]
+) -> tuple[dict[str, Array], dict[str, NDArray[np.uint64]]]:
+    from safetensors import SafetensorError, deserialize
+
+    decode: Callable[[bytes], Any] = deserialize
+    try:
+        entries = decode(content)
+    except SafetensorError as error:
+        raise FormatError(f"{path} is not a valid safetensors file: {error}") from None
+    tensors: dict[str, Array] = {}
+    integers: dict[str, NDArray[np.uint64]] = {}
+    for name, entry in entries:
+        wanted = "U64" if name in whole else "F32"
+        if entry["dtype"] != wanted:
+            raise FormatError(f"{path}: tensor {describe(name)} must be of type {wanted}, got {entry['dtype']}")
+        if name in whole:
+            integers[name] = np.frombuffer(entry["data"], "<u8").reshape(entry["shape"]).astype(np.uint64)
+        else:
+            tensors[name] = np.frombuffer(entry["data"], "<f4").reshape(entry["shape"]).astype(np.float32)
+    return tensors, integers

@@ -1,0 +1,259 @@
+"""model.safetensors, written and read: one file with weights, classes and preprocessing. See docs/formats.md."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neocog.data.resize import RESIZE_RULES
+from neocog.engines.base import Array, Engine
+from neocog.errors import FormatError, NeocogError, SettingError
+from neocog.model.fields import check_integer, check_keys, check_number, is_finite
+from neocog.model.files import TensorFile, describe, listed, read_tensor_file, tensor_bytes, write_atomically
+from neocog.model.kinds import from_json
+from neocog.model.network import Network
+from neocog.model.nodes import net_from_json, nodes_to_json
+from neocog.model.statedict import LEARNT_FROM, not_finite
+from neocog.nn.blocks import Sequential
+from neocog.nn.layers import Layer
+from neocog.nn.limits import shown
+from neocog.nn.parameters import Parameter, from_pytorch, pytorch_shape, variables_of
+from neocog.nn.shapes import checked_image_shape
+from neocog.reading import expanded
+
+Kind = TypeVar("Kind", bound=Network)
+
+FORMAT = 2
+"""Version of the format. It grows when an older neocog would misread a newer file."""
+
+READABLE = (1, FORMAT)
+"""Versions that are read. In format 1 a network was a Sequential, under the key "architecture"."""
+
+INTERPOLATION = "bilinear"
+OPTIMIZER_PREFIX = "optimizer/"
+WHOLE = frozenset({LEARNT_FROM})
+"""Tensors of a model file that are uint64."""
+MAX_METRICS = 1000
+MAX_TEXT = 1000  # characters of a text that is for people
+
+_KEYS = ("format", "neocog_version", "nodes", "class_names", "input", "metrics")
+_OLD_KEYS = tuple("architecture" if key == "nodes" else key for key in _KEYS)
+_INPUT_KEYS = ("height", "width", "channels", "resize", "interpolation", "mean", "std", "color_order")
+
+
+def save(network: Network, path: str | Path) -> None:
+    """Write a model file; `neocog.Model.save` is the usual way."""
+    try:
+        content = tensor_bytes(document_of(network), network.state_dict(), whole_tensors_of(network))
+    except UnicodeEncodeError:
+        raise SettingError("names in model.metrics must be valid Unicode") from None
+    write_atomically(path, content)
+
+
+def load_network(
+    path: str | Path,
+    kind: type[Kind],
+    *,
+    engine: str | Engine = "native",
+    threads: int | None = None,
+    allow_nonfinite: bool = False,
+) -> Kind:
+    """Read a model file, or the model within a last.safetensors.
+
+    Nothing in the file is executed. Everything is checked before it is used.
+
+    Arguments:
+        path: the file.
+        kind: what to make of it: Network, or a class on top of it, such as `neocog.Model`.
+        engine, threads: what the network shall run on, as for Network.
+        allow_nonfinite: whether weights that are NaN or infinite are taken, to look at what they do.
+
+    Returns:
+        The network, with its weights bit for bit.
+
+    Raises:
+        FormatError: there is no such file, it is damaged, not one of neocog's, or holds weights that are no finite
+            numbers; the message says what and where.
+    """
+    path = expanded(path)
+    content = read_tensor_file(path, WHOLE)
+    content.document.pop("training", None)
+    tensors = {name: v for name, v in content.tensors.items() if not name.startswith(OPTIMIZER_PREFIX)}
+    return network_from(
+        str(path),
+        replace(content, tensors=tensors),
+        kind,
+        engine=engine,
+        threads=threads,
+        allow_nonfinite=allow_nonfinite,
+    )
+
+
+def whole_tensors_of(network: Network) -> dict[str, NDArray[np.uint64]]:
+    """Return the tensors of a model's file that are no weights: which images it learnt from, where that is known."""
+    return {} if network.learnt_from is None else {LEARNT_FROM: network.learnt_from}
+
+
+def document_of(network: Network) -> dict[str, object]:
+    """Describe a model as JSON values: the metadata of its file, without the digest."""
+    from neocog import __version__
+
+    height, width, channels = network.input_shape
+    normalisation = network.graph.normalisation
+    return {
+        "format": FORMAT,
+        "neocog_version": __version__,
+        "nodes": nodes_to_json(network.graph),
+        "class_names": list(network.class_names),
+        "input": {
+            "height": height,
+            "width": width,
+            "channels": channels,
+            "resize": network.resize,
+            "interpolation": INTERPOLATION,
+            "mean": list(normalisation.mean),
+            "std": list(normalisation.std),
+            "color_order": network.color_order,
+        },
+        "metrics": _metrics_of(network),
+    }
+
+
+def network_from(
+    where: str,
+    content: TensorFile,
+    kind: type[Kind],
+    *,
+    engine: str | Engine = "native",
+    threads: int | None = None,
+    allow_nonfinite: bool = False,
+) -> Kind:
+    """Make a network from what a file held: its document, the weights in PyTorch's layout, and `whole_tensors_of`.
+
+    Raises:
+        FormatError: they do not describe a model, or not the same one; messages begin with `where`, the file's name.
+    """
+    try:
+        network = _empty_network(content.document, kind, engine, threads)
+        network.metrics = _read_metrics(content.document["metrics"])
+        network.learnt_from = _read_identities(content.whole.get(LEARNT_FROM))
+        wanted = {parameter.name: parameter for parameter in variables_of(network.graph)}
+        check_tensors(wanted, content.tensors)
+        faults = () if allow_nonfinite else not_finite(content.tensors)
+        if faults:
+            raise FormatError(
+                "the weights must be finite numbers",
+                details=listed(faults),
+                hint="its answers would mean nothing; neocog explain, or allow_nonfinite=True, takes it all the same",
+            )
+    except FormatError as error:
+        raise FormatError(f"{where}: {error.message}", details=error.details, hint=error.hint) from None
+    except NeocogError as error:
+        raise FormatError(
+            f"{where}: the model is not consistent: {error.message}", details=error.details, hint=error.hint
+        ) from None
+    values = {name: from_pytorch(wanted[name], value) for name, value in content.tensors.items()}
+    network.weights.replace(values, allow_nonfinite=True)
+    return network
+
+
+def check_tensors(wanted: Mapping[str, Parameter], tensors: Mapping[str, Array]) -> None:
+    """Raise FormatError unless `tensors` are exactly the `wanted` ones, in PyTorch's layout."""
+    faults = [f"missing: {name}" for name in wanted if name not in tensors]
+    faults += [f"unknown: {describe(name)}" for name in tensors if name not in wanted]
+    if faults:
+        raise FormatError("the tensors are not those of the architecture", details=listed(faults))
+    for name, parameter in wanted.items():
+        shape = pytorch_shape(parameter)
+        if tensors[name].shape != shape:
+            raise FormatError(f"tensor {name} must have the shape {shape}, got {tensors[name].shape}")
+
+
+def _empty_network(document: Mapping[str, Any], kind: type[Kind], engine: str | Engine, threads: int | None) -> Kind:
+    version = document.get("format")
+    if version not in READABLE or type(version) is not int:
+        newer = type(version) is int and version > FORMAT
+        raise FormatError(
+            f"format must be {' or '.join(map(str, READABLE))}, got {describe(version)}",
+            hint="a newer neocog wrote this file: upgrade with pip install -U neocog" if newer else None,
+        )
+    check_keys("the neocog metadata", document, _KEYS if version == FORMAT else _OLD_KEYS)
+    version_name = document["neocog_version"]
+    if not isinstance(version_name, str) or len(version_name) > MAX_TEXT:
+        raise FormatError(f"neocog_version must be a string, got {describe(version_name)}")
+    names = document["class_names"]
+    if not isinstance(names, list):
+        raise FormatError(f"class_names must be a list, got {describe(names)}")
+    entry = check_keys("input", document["input"], _INPUT_KEYS)
+    height, width, channels = (check_integer(f"input.{key}", entry[key], 1) for key in ("height", "width", "channels"))
+    image = checked_image_shape((height, width, channels))
+    for key, known in (("resize", RESIZE_RULES), ("interpolation", (INTERPOLATION,))):
+        if entry[key] not in known:
+            raise FormatError(f"input.{key} must be one of {', '.join(known)}, got {describe(entry[key])}")
+    numbers: dict[str, list[float]] = {}
+    for key in ("mean", "std"):
+        if not isinstance(entry[key], list):
+            raise FormatError(f"input.{key} must be a list of numbers, got {describe(entry[key])}")
+        numbers[key] = [check_number(f"input.{key}[{i}]", value) for i, value in enumerate(entry[key])]
+    if version == FORMAT:
+        net = net_from_json(document["nodes"], image)
+    else:
+        net = from_json(Layer, document["architecture"], "architecture")
+        if not isinstance(net, Sequential):
+            raise FormatError(f"architecture must be a Sequential, got {type(net).__name__}")
+    network = kind(
+        net,
+        image,
+        names,
+        mean=numbers["mean"],
+        std=numbers["std"],
+        resize=entry["resize"],
+        engine=engine,
+        threads=threads,
+    )
+    if entry["color_order"] != network.color_order:
+        raise FormatError(
+            f"input.color_order must be {network.color_order!r} for {channels} channels, "
+            f"got {describe(entry['color_order'])}"
+        )
+    return network
+
+
+def _read_metrics(data: object) -> dict[str, float]:
+    if not isinstance(data, Mapping):
+        raise FormatError(f"metrics must be an object, got {describe(data)}")
+    if len(data) > MAX_METRICS:
+        raise FormatError(f"metrics may hold at most {MAX_METRICS:,} numbers, got {len(data):,}")
+    for name, value in data.items():
+        if len(name) > MAX_TEXT:
+            raise FormatError(f"a name in metrics may have at most {MAX_TEXT:,} characters, got {describe(name)}")
+        check_number(f"metrics.{name}", value)
+    return dict(data)
+
+
+def _read_identities(values: NDArray[np.uint64] | None) -> NDArray[np.uint64] | None:
+    if values is not None and (values.ndim != 1 or not (values[1:] > values[:-1]).all()):
+        raise FormatError(f"tensor {LEARNT_FROM} must be one row of rising numbers, got the shape {values.shape}")
+    return values
+
+
+def _metrics_of(network: Network) -> dict[str, float]:
+    """Describe what was measured, as `_read_metrics` takes it.
+
+    JSON has no NaN; a metric that could not be computed is left out.
+    """
+    metrics: dict[str, float] = {}
+    for name, value in network.metrics.items():
+        number = value.item() if isinstance(value, np.generic) else value
+        if not isinstance(name, str) or len(name) > MAX_TEXT or type(number) not in (int, float):
+            raise SettingError(f"model.metrics must map names to numbers, got {shown(name)}: {shown(value)}")
+        if is_finite(number):
+            metrics[name] = number
+    if len(metrics) > MAX_METRICS:
+        raise SettingError(f"model.metrics may hold at most {MAX_METRICS:,} numbers, got {len(metrics):,}")
+    return metrics

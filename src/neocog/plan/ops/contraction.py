@@ -1,0 +1,163 @@
+"""The one piece of linear algebra that everything is made of: a tiled, batch-reduced matrix product.
+
+    out[row, column] = sum over k of  a[row, k] * b[k, column]
+
+Rows and reductions are nests of loops with constant strides, so that one description covers a convolution (rows are
+pixels, reductions are taps and channels), both of its gradients and a fully connected layer. After Georganas et al.
+2019, High-performance deep learning via a single building block (arXiv 1906.06440).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from neocog.plan.layout import Operand
+from neocog.plan.loops import Axis, Clip, Split, span
+from neocog.plan.ops.op import Op, Part, Reach, present
+
+NOBODY = 255  # the winner of a window whose largest value a ReLU stopped
+LEAST_REUSE = 4  # register tiles that share a block of a panel, so that it is worth keeping near
+
+
+@dataclass(frozen=True, slots=True)
+class Contraction(Op):
+    """out = a · b over strided loops, in register tiles, with what follows fused into its end.
+
+    Arguments:
+        out, a, b: where the operands begin.
+        rows: loops over the rows of `out`, cut into register tiles.
+        reduction: loops over k, cut into blocks: each block is summed in registers from zero and added to `out`.
+        columns: number of columns that count; the rest of the last vector is padding.
+        panels: number of column panels; every one has `vectors` vectors but for the last, which has `last_vectors`.
+        panel_steps: how far out, b and gate move from panel to panel.
+        bias: added to every row, one value a column; from panel to panel it moves by the columns of a panel.
+        relu: whether negative sums become zero.
+        gate: an activation shaped like `out`; where it is not above zero, zero is stored (ReLU's backward pass).
+        ones: also sum b over k, as if a had one more row of ones, into `ones` (the gradient of a bias). It moves with
+            the rows of out where these move b, and from panel to panel as the bias does.
+        cells: the innermost rows are the cells of a pooling's window: only the largest of so many is stored; 1 without.
+        winner: bytes beside `out`: which cell was the largest, or NOBODY where a ReLU stops it.
+        accumulates: in a chain, whether what an earlier block of the same slice left in `out` is added to.
+        panels_first: whether neighbouring work items share the panel (weights stay near) or the rows (inputs do).
+        clips: pairs of row and reduction that need no work, because a holds zeros there.
+    """
+
+    out: Operand
+    a: Operand
+    b: Operand
+    rows: Split
+    reduction: Split
+    columns: int
+    panels: int
+    vectors: int
+    last_vectors: int
+    panel_steps: Axis
+    bias: Operand | None = None
+    relu: bool = False
+    gate: Operand | None = None
+    ones: Operand | None = None
+    cells: int = 1
+    winner: Operand | None = None
+    accumulates: bool = False
+    panels_first: bool = False
+    clips: tuple[Clip, ...] = ()
+
+    @property
+    def items(self) -> int:
+        """Number of independent pieces of work."""
+        return self.rows.total * self.panels
+
+    @property
+    def items_first(self) -> bool:
+        """Whether each item takes all blocks of the reduction before the next one begins, and not each block all items.
+
+        So a few rows read the weights in the order in which they lie; many find a block of them in the cache.
+        """
+        return self.rows.total < LEAST_REUSE
+
+    @property
+    def multiply_adds(self) -> int:
+        """Number of scalar multiply-adds that are needed; what padding costs is not counted."""
+        return self.columns * math.prod(axis.extent for axis in (*self.rows.axes, *self.reduction.axes))
+
+    def reads(self) -> tuple[Part, ...]:
+        """Return the operands, the bias and the gate."""
+        return present(self.a, self.b, self.bias, self.gate)
+
+    def writes(self) -> tuple[Part, ...]:
+        """Return the sums, those of b, and who won."""
+        return present(self.out, self.ones, self.winner)
+
+    def reaches(self, lanes: int) -> Iterator[Reach]:
+        """Yield the first and last element of every operand: they follow from the loops alone."""
+        rows, reduction, panels = self.rows.axes, self.reduction.axes, (self.panel_steps,)
+        # Every panel but the last is full, and the last is no wider: its end is bounded by its own vectors.
+        columns = max(
+            self.last_vectors * lanes - 1,
+            (self.vectors * lanes - 1) - self.panel_steps.out if self.panels > 1 else 0,
+        )
+        low, high = span((*rows, *panels), "out")
+        yield Reach("out", self.out, low, high + columns)
+        if self.ones is not None:
+            low, high = span([axis for axis in rows if axis.b], "out")
+            yield Reach("ones", self.ones, low, high + self._whole(lanes) - 1)
+        low, high = span((*rows, *panels), "gate")
+        if self.gate is not None:
+            yield Reach("gate", self.gate, low, high + columns)
+        if self.winner is not None:
+            yield Reach("winner", self.winner, low, high + columns, bytes_each=1)
+        if any(axis.extent == 0 for axis in reduction):
+            return
+        low, high = span((*rows, *reduction), "a")
+        yield Reach("a", self.a, low, high, aligned=False)
+        low, high = span((*rows, *reduction, *panels), "b")
+        yield Reach("b", self.b, low, high + self.last_vectors * lanes - 1)
+        if self.bias is not None:
+            yield Reach("bias", self.bias, 0, self._whole(lanes) - 1)
+
+    def _whole(self, lanes: int) -> int:
+        """Count the columns of all panels, in whole vectors."""
+        return ((self.panels - 1) * self.vectors + self.last_vectors) * lanes
+
+    def faults(self, lanes: int) -> Iterator[str]:
+        """Yield register tiles that would not fit together, and steps off whole vectors."""
+        if any(axis.b for axis in (self.rows.cut, *self.rows.inner)):
+            yield f"{self.name}: the rows of a register tile would read different rows of b"
+        inner = math.prod(axis.extent for axis in self.rows.inner)
+        if any(size * inner % self.cells for size in self.rows.sizes()):
+            yield f"{self.name}: register tiles would cut windows of {self.cells} cells"
+        steps = [step for axis in (*self.rows.axes, self.panel_steps) for step in (axis.out, axis.gate)]
+        steps += [axis.b for axis in (*self.rows.axes, *self.reduction.axes, self.panel_steps)]
+        if any(step % lanes for step in steps):
+            yield f"{self.name}: a step of out, gate or b is no whole number of vectors"
+
+    def details(self) -> Iterator[str]:
+        """Yield the tile, the loops, outermost first, and what is fused."""
+        split = self.rows
+        inner = math.prod(axis.extent for axis in split.inner)
+        tiles = " or ".join(f"{turns * inner}" for turns in split.sizes())
+        vectors = f"{self.vectors}" if self.panels > 1 else f"{self.last_vectors}"
+        yield f"tile: {tiles} rows x {vectors} vectors; rows {_extents(split.axes)}; {self.panels} panels"
+        blocks = f", in {self.reduction.total} blocks" if self.reduction.total > 1 else ""
+        yield f"sum over {_extents(self.reduction.axes)}{blocks}; {self.multiply_adds:,} multiply-adds"
+        if self.clips:
+            yield f"taps in the halo left out: {', '.join(clip.taps for clip in self.clips)}"
+        fused = [
+            text
+            for text, there in (
+                ("bias", self.bias),
+                ("ReLU", self.relu),
+                ("gate of a ReLU", self.gate),
+                ("max pooling", self.cells > 1),
+                ("gradient of the bias", self.ones),
+            )
+            if there
+        ]
+        if fused:
+            yield f"fused: {', '.join(fused)}"
+
+
+def _extents(axes: Iterable[Axis]) -> str:
+    return " x ".join(str(axis.extent) for axis in axes) or "1"

@@ -1,0 +1,76 @@
+"""Images brought in, and moved between layouts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from neocog.nn.shapes import ImageShape
+from neocog.plan.layout import Tensor
+from neocog.plan.ops.op import Op, Part, Reach, present, walked
+
+
+@dataclass(frozen=True, slots=True)
+class LoadImages(Op):
+    """Bring the caller's images in: uint8 or float32, (value · scale + shift) per channel, into a padded tensor.
+
+    `source` is the size that the caller's images have; `out` may hold fewer rows and columns.
+    """
+
+    out: Tensor
+    source: ImageShape
+    scale: tuple[float, ...]
+    shift: tuple[float, ...]
+
+    @property
+    def items(self) -> int:
+        """One row of one image each."""
+        return self.out.images * self.out.height
+
+    def reads(self) -> tuple[Part, ...]:
+        """Return nothing of the program's: images are the caller's."""
+        return ()
+
+    def writes(self) -> tuple[Part, ...]:
+        """Return the images."""
+        return (self.out,)
+
+    def reaches(self, lanes: int) -> Iterator[Reach]:
+        """Yield all pixels."""
+        yield from walked("out", self.out)
+
+    def spares(self) -> tuple[Tensor, ...]:
+        """Return the images: only as many channels as there are get written."""
+        return (self.out,)
+
+
+@dataclass(frozen=True, slots=True)
+class Repack(Op):
+    """Copy images between memory layouts: Flatten where channels do not fill whole vectors, and its way back."""
+
+    x: Tensor
+    y: Tensor
+    gate: Tensor | None = None
+
+    @property
+    def items(self) -> int:
+        """One row of one image each."""
+        return self.y.images * self.y.height
+
+    def reads(self) -> tuple[Part, ...]:
+        """Return the images, or vectors."""
+        return present(self.x, self.gate)
+
+    def writes(self) -> tuple[Part, ...]:
+        """Return the other of the two."""
+        return (self.y,)
+
+    def reaches(self, lanes: int) -> Iterator[Reach]:
+        """Yield all pixels."""
+        yield from walked("x", self.x)
+        yield from walked("gate", self.gate)
+        yield from walked("y", self.y)
+
+    def spares(self) -> tuple[Tensor, ...]:
+        """Return what is written: value by value, and what fills up a vector is left out."""
+        return (self.y,)

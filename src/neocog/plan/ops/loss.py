@@ -1,0 +1,45 @@
+"""The loss and its gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from neocog.nn.losses import Loss
+from neocog.plan.layout import Tensor
+from neocog.plan.ops.op import Op, Part, Reach, present, walked
+
+
+@dataclass(frozen=True, slots=True)
+class LossGradient(Op):
+    """The loss of each image, and the gradient of their mean with respect to the logits; rows past the batch get 0."""
+
+    loss: Loss
+    logits: Tensor
+    gradient: Tensor
+    losses: Tensor
+    gate: Tensor | None
+
+    @property
+    def items(self) -> int:
+        """One image each."""
+        return self.logits.images
+
+    def reads(self) -> tuple[Part, ...]:
+        """Return the logits; targets are the caller's."""
+        return present(self.logits, self.gate)
+
+    def writes(self) -> tuple[Part, ...]:
+        """Return losses and gradient."""
+        return (self.gradient, self.losses)
+
+    def reaches(self, lanes: int) -> Iterator[Reach]:
+        """Yield all images."""
+        yield from walked("logits", self.logits)
+        yield from walked("gate", self.gate)
+        yield from walked("gradient", self.gradient)
+        yield from walked("losses", self.losses)
+
+    def spares(self) -> tuple[Tensor, ...]:
+        """Return the gradient, written value by value, and the losses, which images past the batch have none of."""
+        return self.gradient, self.losses

@@ -1,0 +1,99 @@
+"""Pooling, forward and backward."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from neocog.nn.window import Window
+from neocog.plan.layout import Tensor
+from neocog.plan.ops.op import Op, Part, Reach, off_vectors, other_size, present, walked
+
+
+@dataclass(frozen=True, slots=True)
+class Pool(Op):
+    """Max or average pooling. Training notes each window's winner: its place in the window, row by row.
+
+    `gated` says that x comes out of a ReLU: then nobody wins where nothing is above zero.
+    """
+
+    x: Tensor
+    y: Tensor
+    window: Window
+    largest: bool
+    winner: Tensor | None
+    gated: bool = False
+
+    @property
+    def items(self) -> int:
+        """One row of one output image each."""
+        return self.y.images * self.y.height
+
+    def reads(self) -> tuple[Part, ...]:
+        """Return the images."""
+        return (self.x,)
+
+    def writes(self) -> tuple[Part, ...]:
+        """Return the pooled ones, and who won."""
+        return present(self.y, self.winner)
+
+    def reaches(self, lanes: int) -> Iterator[Reach]:
+        """Yield all pixels."""
+        yield from walked("x", self.x)
+        yield from walked("y", self.y)
+        yield from walked("winner", self.winner)
+
+    def faults(self, lanes: int) -> Iterator[str]:
+        """Yield images that do not fit the window's walk, and pixels off whole vectors."""
+        v, h = self.window.vertical, self.window.horizontal
+        yield from other_size(self.name, self.x, v.input, h.input)
+        yield from other_size(self.name, self.y, v.output, h.output)
+        yield from off_vectors(self.name, lanes, self.x, self.y, self.winner)
+
+
+@dataclass(frozen=True, slots=True)
+class PoolBackward(Op):
+    """Send each window's gradient to its winner, or share it equally; overlapping windows add up."""
+
+    dy: Tensor
+    dx: Tensor
+    window: Window
+    winner: Tensor | None
+    gate: Tensor | None
+
+    @property
+    def overlapping(self) -> bool:
+        """Whether a pixel may lie in several windows."""
+        v, h = self.window.vertical, self.window.horizontal
+        return v.stride < v.kernel or h.stride < h.kernel
+
+    @property
+    def items(self) -> int:
+        """One row of windows each; a whole image where windows overlap, so that no two items meet."""
+        return self.dy.images * (1 if self.overlapping else self.dy.height)
+
+    def reads(self) -> tuple[Part, ...]:
+        """Return the gradient, and who it goes to."""
+        return present(self.dy, self.winner, self.gate)
+
+    def writes(self) -> tuple[Part, ...]:
+        """Return the gradient of what was pooled."""
+        return (self.dx,)
+
+    def reaches(self, lanes: int) -> Iterator[Reach]:
+        """Yield all pixels."""
+        yield from walked("dy", self.dy)
+        yield from walked("winner", self.winner)
+        yield from walked("gate", self.gate)
+        yield from walked("dx", self.dx)
+
+    def faults(self, lanes: int) -> Iterator[str]:
+        """Yield gradients that do not fit the window's walk, and pixels off whole vectors."""
+        v, h = self.window.vertical, self.window.horizontal
+        yield from other_size(self.name, self.dx, v.input, h.input)
+        yield from other_size(self.name, self.dy, v.output, h.output)
+        yield from off_vectors(self.name, lanes, self.dx, self.dy, self.winner, self.gate)
+
+    def spares(self) -> tuple[Tensor, ...]:
+        """Return the gradient: pixels between windows keep the zeros that they were made with."""
+        return (self.dx,)

@@ -1,0 +1,153 @@
+"""What happens to parameters and their gradients as flat arrays: transposed copies, sums of slices, the optimizer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from neocog.nn.groups import Rule
+from neocog.plan.layout import Operand, Panels
+from neocog.plan.ops.op import Op, Part, Reach, walked
+
+CHUNK = 1024  # elements that one item of a flat pass covers
+
+
+@dataclass(frozen=True, slots=True)
+class Transpose(Op):
+    """Write a layer's weights with inputs and outputs swapped, tap by tap, for the gradient of its input."""
+
+    weights: Panels
+    transposed: Panels
+    taps: int
+    inputs: int
+
+    @property
+    def items(self) -> int:
+        """One panel of one tap each."""
+        return self.taps * self.transposed.count
+
+    def reads(self) -> tuple[Part, ...]:
+        """Return the weights."""
+        return (self.weights,)
+
+    def writes(self) -> tuple[Part, ...]:
+        """Return their copy."""
+        return (self.transposed,)
+
+    def reaches(self, lanes: int) -> Iterator[Reach]:
+        """Yield all panels."""
+        yield from walked("weights", self.weights)
+        yield from walked("transposed", self.transposed)
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """So many elements, one behind another, that go to a place of their own."""
+
+    out: Operand
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fold(Op):
+    """Add up partial gradients in a fixed order: the parts = sum over copies, one copy behind another.
+
+    Arguments:
+        copies: where the first one begins.
+        count: how many there are.
+        parts: what a copy consists of, and where the sums go: a matrix of weights and perhaps biases.
+    """
+
+    copies: Operand
+    count: int
+    parts: tuple[Stretch, ...]
+
+    @property
+    def size(self) -> int:
+        """Elements of a copy."""
+        return sum(part.size for part in self.parts)
+
+    @property
+    def items(self) -> int:
+        """A chunk of the gradient each."""
+        return -(-self.size // CHUNK)
+
+    def reads(self) -> tuple[Part, ...]:
+        """Return the partial gradients."""
+        return (self.copies,)
+
+    def writes(self) -> tuple[Part, ...]:
+        """Return their sums."""
+        return tuple(part.out for part in self.parts)
+
+    def reaches(self, lanes: int) -> Iterator[Reach]:
+        """Yield all of both."""
+        yield Reach("copies", self.copies, 0, self.count * self.size - 1)
+        for part in self.parts:
+            yield Reach("part", part.out, 0, part.size - 1)
+
+    def faults(self, lanes: int) -> Iterator[str]:
+        """Yield parts off whole vectors."""
+        if any(part.size % lanes for part in self.parts):
+            yield f"{self.name}: a part is no whole number of vectors"
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A stretch of the parameters that follows its gradients by one rule: where it begins and ends, elements."""
+
+    first: int
+    end: int
+    rule: Rule
+
+
+@dataclass(frozen=True, slots=True)
+class Update(Op):
+    """One step of the optimizer over all parameters at once, each segment of them by its rule.
+
+    Arguments:
+        segments: one behind another.
+        parameters, gradients, memory: where they begin.
+        scalars: how many numbers of the step the rules need.
+    """
+
+    segments: tuple[Segment, ...]
+    parameters: Operand
+    gradients: Operand
+    memory: tuple[Operand, ...]
+    scalars: int
+
+    @property
+    def size(self) -> int:
+        """Elements in all."""
+        return self.segments[-1].end
+
+    @property
+    def items(self) -> int:
+        """A chunk of the parameters each."""
+        return -(-self.size // CHUNK)
+
+    def reads(self) -> tuple[Part, ...]:
+        """Return parameters, gradients and the optimizer's memory."""
+        return (self.parameters, *self.memory, self.gradients)
+
+    def writes(self) -> tuple[Part, ...]:
+        """Return parameters and memory."""
+        return (self.parameters, *self.memory)
+
+    def reaches(self, lanes: int) -> Iterator[Reach]:
+        """Yield all of them."""
+        for operand in (self.parameters, self.gradients, *self.memory):
+            yield Reach("update", operand, 0, self.size - 1)
+
+    def faults(self, lanes: int) -> Iterator[str]:
+        """Yield segments off whole vectors, and gaps between them."""
+        ends = [0, *(segment.end for segment in self.segments)]
+        if any(end % lanes for end in ends) or [segment.first for segment in self.segments] != ends[:-1]:
+            yield f"{self.name}: segments do not lie one behind another, in whole vectors"
+
+    def details(self) -> Iterator[str]:
+        """Yield the rule of each segment."""
+        for segment in self.segments:
+            rate = "" if segment.rule.learning_rate == 1.0 else f", learning rate x {segment.rule.learning_rate:g}"
+            yield f"elements {segment.first:,} to {segment.end - 1:,}: {segment.rule.optimizer}{rate}"

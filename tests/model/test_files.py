@@ -1,0 +1,119 @@
+import errno
+import os
+import stat
+
+import numpy as np
+import pytest
+
+from neocog.errors import FormatError, NeocogError
+from neocog.model import files
+from neocog.model.files import parse_json, read_tensor_file, tensor_bytes, write_atomically
+
+
+def test_new_content_replaces_old_content_and_leaves_nothing_else(tmp_path):
+    path = tmp_path / "file"
+    for content in (b"one", b"two"):
+        write_atomically(path, content)
+        assert path.read_bytes() == content
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_new_file_may_be_read_by_whom_the_user_allows(tmp_path):
+    old = os.umask(0o027)
+    try:
+        write_atomically(tmp_path / "file", b"")
+    finally:
+        os.umask(old)
+    assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == 0o640
+
+
+def test_a_symbolic_link_stays_one(tmp_path):
+    (tmp_path / "real").write_bytes(b"old")
+    (tmp_path / "link").symlink_to("real")
+    write_atomically(tmp_path / "link", b"new")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "real").read_bytes() == b"new"
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace"])
+def test_a_full_disk_is_one_line_and_the_old_file_survives(tmp_path, monkeypatch, call):
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(*((os, "fsync") if call == "fsync" else (files.Path, "replace")), full)
+    with pytest.raises(NeocogError) as caught:
+        write_atomically(path, b"new")
+    assert str(caught.value) == f"{path} cannot be written: the disk is full (3 bytes are needed)"
+    assert path.read_bytes() == b"old"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
+
+
+def test_an_interrupted_write_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+
+    def interrupt(handle):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        write_atomically(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
+
+
+def test_places_that_cannot_be_written_are_named(tmp_path):
+    with pytest.raises(NeocogError, match="there is no folder"):
+        write_atomically(tmp_path / "missing" / "file", b"")
+    with pytest.raises(NeocogError, match="it is a folder"):
+        write_atomically(tmp_path, b"")
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(NeocogError, match="not a directory"):
+        write_atomically(tmp_path / "file" / "inside", b"")
+
+
+def test_tensors_come_back_bit_for_bit_with_their_document(tmp_path):
+    values = {
+        "b": np.array([[1.5, np.nan, np.inf, -0.0, 1e-45]], np.float32),
+        "a": np.zeros((0, 3), np.float32),
+        "c": np.float32(2).reshape(()),
+    }
+    path = tmp_path / "file"
+    write_atomically(path, tensor_bytes({"note": "Äffchen 猫"}, values))
+    content = read_tensor_file(path)
+    assert content.document == {"note": "Äffchen 猫"}
+    for name, value in values.items():
+        assert content.tensors[name].shape == value.shape
+        assert content.tensors[name].tobytes() == value.tobytes()
+
+
+def test_the_digest_is_that_of_the_bytes_behind_the_header(tmp_path):
+    import hashlib
+    import json
+    import struct
+
+    content = tensor_bytes({}, {"b": np.ones(3, np.float32), "a": np.zeros(2, np.float32)})
+    (length,) = struct.unpack("<Q", content[:8])
+    document = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["neocog"])
+    assert document["sha256"] == hashlib.sha256(content[8 + length :]).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"", "not valid JSON"),
+        (b"[1]", "must be a JSON object, got list"),
+        (b'{"a": NaN}', "NaN is not JSON"),
+        (b'{"a": -Infinity}', "-Infinity is not JSON"),
+        (b'{"a": 1, "a": 2}', "'a' occurs twice"),
+        (b'{"a": ' + b"[" * 100_000, "nested too deep"),
+        (b'{"a": ' + b"1" * 10_000 + b"}", "not valid JSON"),
+        (b"\xff\xfe", "not valid JSON"),
+    ],
+)
+def test_json_is_read_strictly(text, message):
+    with pytest.raises(FormatError, match=f"here is.*{message}|here {message}"):
+        parse_json(text, "here")

@@ -1,0 +1,92 @@
+"""Every kind of work says of itself what memory, proofs and descriptions need to know."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from neocog.emit.program import EMITTERS
+from neocog.nn.blocks import Sequential
+from neocog.nn.graph import trace
+from neocog.nn.layers import AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d, ReLU
+from neocog.nn.losses import CrossEntropy
+from neocog.nn.optimizers import Adam
+from neocog.plan.layout import Tensor
+from neocog.plan.ops.op import Op
+from neocog.plan.ops.pool import Pool
+from neocog.plan.ops.winograd import Winograd, WinogradBackward, WinogradFold
+from neocog.plan.planner import plan_program
+from neocog.plan.program import Program, Training
+from neocog.plan.target import Target
+from neocog.plan.verify import PlanError, verify
+
+TARGET = Target("x86_64-unknown-linux-gnu", "skylake-avx512", "", 16, 32, True)
+NET = Sequential(
+    *(Conv2d(20, 3, padding=1), ReLU(), Conv2d(32, 3, padding=1), ReLU(), MaxPool2d(2), Conv2d(20, 3, padding=1)),
+    *(MaxPool2d(3, 2), AvgPool2d(2, 1), ReLU(), Flatten(), Linear(10)),
+)
+
+
+@pytest.fixture(scope="module")
+def program() -> Program:
+    return plan_program(trace(NET, (23, 22, 3)), 16, TARGET, Training(CrossEntropy(), Adam()))
+
+
+def ops(program: Program) -> list[Op]:
+    return [*program.every_stage(), *program.preparation]
+
+
+def test_the_network_of_these_tests_needs_every_op(program: Program) -> None:
+    assert {type(op) for op in ops(program)} == set(EMITTERS)
+
+
+def test_an_op_touches_what_it_says_that_it_reads_or_writes_and_nothing_else(program: Program) -> None:
+    for op in ops(program):
+        said = {part.memory for part in (*op.reads(), *op.writes())}
+        touched = {reach.operand.memory for reach in op.reaches(TARGET.lanes)}
+        assert touched == said, op.name
+
+
+def test_a_chain_reads_and_writes_what_its_stages_do(program: Program) -> None:
+    chain = next(scheduled.stage for scheduled in program.stages if scheduled.stage.times > 1)
+    assert len(chain.links()) > 1
+    for side in ("reads", "writes"):
+        whole = {part.memory for part in getattr(chain, side)()}
+        assert whole == {part.memory for link in chain.links() for part in getattr(link, side)()}
+    assert chain.multiply_adds == chain.times * sum(link.multiply_adds for link in chain.links())
+
+
+def test_what_an_op_fills_or_spares_is_among_what_it_writes(program: Program) -> None:
+    for op in ops(program):
+        written = {part.memory for part in op.writes()}
+        assert {tensor.memory for tensor in (*op.fills(), *op.spares())} <= written
+
+
+@pytest.mark.parametrize("kind", [Pool, Winograd, WinogradBackward, WinogradFold])
+def test_an_op_that_reaches_further_than_its_memory_is_refused(program: Program, kind: type[Op]) -> None:
+    op = next(op for op in program.every_stage() if isinstance(op, kind))
+    verify([op], program.places, TARGET.lanes)
+    for reach in op.reaches(TARGET.lanes):
+        place = program.places[reach.operand.memory]
+        short = {reach.operand.memory: replace(place, size=(reach.operand.start + reach.high) * reach.bytes_each)}
+        with pytest.raises(PlanError, match=r"reaches elements|not at a whole vector"):
+            verify([op], program.places | short, TARGET.lanes)
+
+
+def test_a_walk_over_images_of_another_size_is_refused(program: Program) -> None:
+    pool = next(op for op in program.every_stage() if isinstance(op, Pool))
+    for changed in (replace(pool.x, height=pool.x.height - 1), replace(pool.x, width=pool.x.width - 1)):
+        with pytest.raises(PlanError, match="are walked"):
+            verify([replace(pool, x=changed)], program.places, TARGET.lanes)
+    off = replace(pool.x, pitch=pool.x.pitch - 1)
+    with pytest.raises(PlanError, match="not in vectors"):
+        verify([replace(pool, x=off)], program.places, TARGET.lanes)
+
+
+def test_patches_may_not_reach_past_a_halo(program: Program) -> None:
+    op = next(op for op in program.every_stage() if isinstance(op, WinogradBackward) and op.dx is not None)
+    assert isinstance(op.dx, Tensor)
+    halo = replace(op.dx.halo, right=op.dx.halo.right - 1)
+    with pytest.raises(PlanError, match="past the halo"):
+        verify([replace(op, dx=replace(op.dx, halo=halo))], program.places, TARGET.lanes)
