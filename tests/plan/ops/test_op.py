@@ -69,7 +69,9 @@ def test_an_op_that_reaches_further_than_its_memory_is_refused(program: Program,
     verify([op], program.places, TARGET.lanes)
     for reach in op.reaches(TARGET.lanes):
         place = program.places[reach.operand.memory]
-        short = {reach.operand.memory: replace(place, size=(reach.operand.start + reach.high) * reach.bytes_each)}
+        short = {
+            reach.operand.memory: replace(place, size=(reach.operand.start + reach.high) * reach.operand.bytes_each)
+        }
         with pytest.raises(PlanError, match=r"reaches elements|not at a whole vector"):
             verify([op], program.places | short, TARGET.lanes)
 
