@@ -20,7 +20,7 @@ Name = tuple[Space, str]
 
 @dataclass(frozen=True, slots=True)
 class Halo:
-    """Pixels of zeros around an image, so that windows may look past its edge. Written once, when memory is made."""
+    """Pixels of zeros around an image, so that windows may look past its edge. Memory is made with them."""
 
     top: int = 0
     left: int = 0
@@ -50,11 +50,24 @@ class Operand:
     start: int
     image: int = 0
     slice: int = 0
+    bytes_each: int = 4  # size of one element
 
     @property
     def memory(self) -> Name:
         """The piece of memory that it lies in."""
         return self.space, self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Where the halo of a batch of images lies: tensors with equal frames in one place leave the same zeros alone."""
+
+    images: int
+    height: int
+    width: int
+    pitch: int
+    halo: Halo
+    bytes_each: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +118,19 @@ class Tensor:
         return self.halo.top * self.row_step + self.halo.left * self.pitch
 
     @property
+    def has_halo(self) -> bool:
+        """Whether there are zeros around its images."""
+        return self.halo != Halo()
+
+    @property
+    def frame(self) -> Frame:
+        """Where its halo lies."""
+        return Frame(self.images, self.height, self.width, self.pitch, self.halo, self.bytes_each)
+
+    @property
     def compact(self) -> bool:
         """Whether the values of an image lie side by side."""
-        return self.pitch == self.channels and self.halo == Halo()
+        return self.pitch == self.channels and not self.has_halo
 
     def as_vectors(self) -> Tensor:
         """Read each image of a compact tensor as one pixel of many channels: what Flatten does, at no cost."""
@@ -117,7 +140,7 @@ class Tensor:
 
 def operand(tensor: Tensor, start: int) -> Operand:
     """Return a tensor as an operand that begins at an element of it."""
-    return Operand(tensor.space, tensor.name, start, image=tensor.image_step)
+    return Operand(tensor.space, tensor.name, start, image=tensor.image_step, bytes_each=tensor.bytes_each)
 
 
 @dataclass(frozen=True, slots=True)

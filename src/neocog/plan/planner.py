@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from neocog.nn.graph import Graph
-from neocog.nn.groups import rules_of
 from neocog.nn.layers import Conv2d
 from neocog.plan.algorithm import Algorithm
 from neocog.plan.backward import plan_backward
@@ -16,7 +15,7 @@ from neocog.plan.memory import accesses, place_memory, schedule
 from neocog.plan.parameters import GRADIENTS, PARAMETERS, lay_out_parameters
 from neocog.plan.program import Program, Training
 from neocog.plan.target import Target
-from neocog.plan.verify import verify
+from neocog.plan.verify import verify, verify_live_ranges
 
 
 def plan_program(
@@ -39,8 +38,7 @@ def plan_program(
         peaks: whether a program that only answers gives the largest value of each feature map in place of the logits.
             The network must have a convolution then; what lies behind the last one is not computed.
     """
-    rules = rules_of(graph, training.optimizer, training.groups, training.frozen) if training else None
-    layout = lay_out_parameters(graph, target, rules)
+    layout = lay_out_parameters(graph, target, training.rules(graph) if training else None)
     steps = fuse(graph, training=training is not None, across_dropouts=not peaks)
     if peaks:
         steps = _up_to_the_last_convolution(steps)
@@ -58,6 +56,7 @@ def plan_program(
     kept |= {(Space.WORK, GRADIENTS), *(written for stage in draft.preparation for written in accesses(stage)[1])}
     places = place_memory(draft.tensors, draft.panels, draft.flat, draft.stages, kept)
     verify((*draft.stages, *draft.preparation), places, target.lanes)
+    verify_live_ranges(draft.stages, places, draft.tensors)
     return Program(
         graph,
         target,
