@@ -36,9 +36,9 @@ const BAR = 18 // width of a layer
 const JOIN = 24 // of a join, which is round
 const GAP = 20 // between layers that do not belong together
 const GLUED = 2 // between those that do
-const LOW = 96 // height of a vector and of the smallest maps
-const HIGH = 132 // of maps as large as the image
-const BETWEEN = 16 // lanes
+const LOW = 86 // height of a vector and of the smallest maps: a name fits in
+const HIGH = 112 // of maps as large as the image
+const BETWEEN = 12 // lanes
 const RISE = 13 // of each arc above the one below it
 const ROUND = 9 // radius of corners
 const MARGIN = 8
@@ -75,14 +75,25 @@ export function layout(layers: readonly Node[], image: readonly number[]): Drawi
   }
 
   const top = MARGIN + (arcs.length > 0 ? RISE * (1 + Math.max(...arcs.map((arc) => arc.level))) : 0)
-  const deepest = Math.max(...lanes.values())
-  const middle = (lane: number): number => top + HIGH / 2 + lane * (HIGH + BETWEEN)
-  const bars = [{ index: -1, inputs: [], output: [...image], view: null }, ...layers].map((layer): Bar => {
-    const { left, right } = span(layer.index)
-    const width = right - left
-    const high = layer.view === 'join' ? width : tallness(layer.output, image)
+  const all: readonly Node[] = [{ index: -1, inputs: [], output: [...image], view: null }, ...layers]
+  const high = new Map(all.map((layer) => [layer.index, layer.view === 'join' ? JOIN : tallness(layer.output, image)]))
+  const tallest: number[] = [] // of each lane
+  for (const layer of all) {
     const lane = lanes.get(layer.index)!
-    return { index: layer.index, lane, x: left, y: middle(lane) - high / 2, width, height: high }
+    tallest[lane] = Math.max(tallest[lane] ?? 0, high.get(layer.index)!)
+  }
+  const middles: number[] = []
+  let below = top
+  for (const height of tallest) {
+    middles.push(below + height / 2)
+    below += height + BETWEEN
+  }
+  const middle = (lane: number): number => middles[lane]!
+  const bars = all.map((layer): Bar => {
+    const { left, right } = span(layer.index)
+    const height = high.get(layer.index)!
+    const lane = lanes.get(layer.index)!
+    return { index: layer.index, lane, x: left, y: middle(lane) - height / 2, width: right - left, height }
   })
   const levels = new Map(arcs.map((arc) => [arc.link, arc]))
   const drawn = links.map((link): Link => {
@@ -90,12 +101,12 @@ export function layout(layers: readonly Node[], image: readonly number[]): Drawi
     const [start, end] = [span(link.from).right, span(link.to).left]
     const arc = levels.get(link)
     const path = arc
-      ? bridge(arc.from, arc.to, middle(a), middle(a) - HIGH / 2 - RISE * arc.level)
+      ? bridge(arc.from, arc.to, middle(a), middle(a) - tallest[a]! / 2 - RISE * arc.level)
       : link.kind === 'branch' ? branch(start, end, middle(a), middle(b), a > b) : `M${start} ${middle(a)}H${end}`
     return { ...link, path }
   })
   const width = Math.max(...bars.map((bar) => bar.x + bar.width)) + MARGIN
-  return { image: bars[0]!, bars: bars.slice(1), links: drawn, width, height: middle(deepest) + HIGH / 2 + MARGIN }
+  return { image: bars[0]!, bars: bars.slice(1), links: drawn, width, height: below - BETWEEN + MARGIN }
 }
 
 interface Span {

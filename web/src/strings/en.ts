@@ -279,7 +279,7 @@ export const en = {
       power: 'power of e',
       output: 'comes out',
     } as Partial<Record<string, string>>,
-    from: (name: string, value: string, channel: number) => `${name}: channel ${channel} of ${value}`,
+    from: (name: string, value: string, channel: number, map: boolean) => `${name}: ${value}, ${map ? 'map' : 'value'} ${channel}`,
     slope: 'slope there',
     slopeHelp: 'On its way back the gradient is multiplied by this slope: where it is 0, nothing passes.',
     curve: 'The curve runs from',

@@ -274,7 +274,7 @@ export const zh: Strings = {
       power: 'e 的幂',
       output: '出去的值',
     },
-    from: (name, value, channel) => `${name}：${value} 的通道 ${channel}`,
+    from: (name, value, channel, map) => `${name}：${value}，${map ? '特征图' : '第'} ${channel}${map ? '' : ' 个值'}`,
     slope: '那里的斜率',
     slopeHelp: '梯度往回传时要乘以这个斜率：斜率为 0 的地方，什么也传不过去。',
     curve: '曲线的两端',
