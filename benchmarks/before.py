@@ -138,9 +138,7 @@ def _row(options: Options, earlier: Path, job: Job) -> Row:
             try:
                 versions[name] = Version(place, job, parameters)
             except JobError as error:
-                if name == OURS:
-                    raise
-                return Row(f"against {commit}", job.case, job.threads, "ms", {}, {commit: str(error)})
+                return Row(f"against {commit}", job.case, job.threads, "ms", {}, {name: str(error)})
             stack.callback(versions[name].close)
         check_equal(commit, versions[OURS].results, versions[commit].results)
         times: dict[str, list[float]] = {name: [] for name in versions}
