@@ -191,5 +191,6 @@ def test_a_network_of_named_layers_takes_its_own_state_dict_and_one_behind_a_pre
     state = {name: value + 1 for name, value in network.state_dict().items()}
     assert set(state) == {"stem.conv.weight", "stem.conv.bias"}
     for prefix in ("", "model.", "module.net."):
+        network.load_state_dict({name: value * 0 for name, value in state.items()})
         network.load_state_dict({f"{prefix}{name}": value for name, value in state.items()})
         assert all((value == state[name]).all() for name, value in network.state_dict().items())

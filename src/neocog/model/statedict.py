@@ -82,8 +82,8 @@ def plain_name(name: str) -> str:
 def plain_names(names: Iterable[str], wanted: Collection[str] = ()) -> dict[str, str]:
     """Map names to what the network may call them: without wrappers, and without a prefix that all share.
 
-    A number in front is part of a name, since layers of a Sequential are known by theirs. A word ("model." of a Lightning
-    module) is not, unless the names are the `wanted` ones with it.
+    A number in front is part of a name, since layers of a Sequential are known by theirs. A word ("model." of a
+    Lightning module) is not, unless the names are the `wanted` ones with it.
 
     Raises:
         SettingError: two would have the same name.
