@@ -34,7 +34,7 @@ from neocog.emit.loss import emit_loss
 from neocog.emit.memory import Block, Memory
 from neocog.emit.pool import emit_pool, emit_pool_backward
 from neocog.emit.slots import COUNT_SLOT, barrier_slot
-from neocog.emit.update import emit_fold, emit_transpose, emit_update
+from neocog.emit.update import emit_fold, emit_follow, emit_transpose, emit_update
 from neocog.emit.winograd import emit_winograd, emit_winograd_backward, emit_winograd_fold, emit_winograd_weights
 from neocog.plan.ops.chain import Chain
 from neocog.plan.ops.contraction import Contraction
@@ -43,7 +43,7 @@ from neocog.plan.ops.images import LoadImages, Repack
 from neocog.plan.ops.loss import LossGradient
 from neocog.plan.ops.op import Op
 from neocog.plan.ops.pool import Pool, PoolBackward
-from neocog.plan.ops.update import Fold, Transpose, Update
+from neocog.plan.ops.update import Fold, Follow, Transpose, Update
 from neocog.plan.ops.winograd import Winograd, WinogradBackward, WinogradFold, WinogradWeights
 from neocog.plan.program import Program
 
@@ -58,6 +58,7 @@ EMITTERS: dict[type[Any], Callable[..., None]] = {
     Transpose: emit_transpose,
     Fold: emit_fold,
     Update: emit_update,
+    Follow: emit_follow,
     Winograd: emit_winograd,
     WinogradWeights: emit_winograd_weights,
     WinogradBackward: emit_winograd_backward,

@@ -256,12 +256,18 @@ class TorchStepper(_Network):
         self.steps = 0
         self.loss = _loss(settings.loss)
         self.weights = dict(self.module.named_parameters())
-        self.rules = settings.rules(graph)
+        self.rules, self.slots = settings.rules(graph), settings.slots(graph)
         self.trained = tuple(p for p in parameters_of(graph) if p.name in self.rules)
         for name, weight in self.weights.items():
             weight.requires_grad_(name in self.rules)
         # PyTorch refuses an optimizer of nothing; a network without parameters still has a loss.
         self.optimizer = _optimizer(settings.optimizer, self._param_groups()) if self.rules else None
+        held = self.weights | dict(self.module.named_buffers())
+        self.followed = {
+            f"{variable.name}/{follower.name}": (follower, held[variable.name], held[variable.name].detach().clone())
+            for follower in settings.followers
+            for variable in settings.followed(graph)
+        }
 
     def _param_groups(self) -> list[dict[str, Any]]:
         """Return PyTorch's parameter groups: one for each rule. `rate` is ours: the factor on the learning rate."""
@@ -296,6 +302,9 @@ class TorchStepper(_Network):
                 for group in self.optimizer.param_groups:
                     group["lr"] = learning_rate * group["rate"]
                 self.optimizer.step()
+            with torch.no_grad():
+                for follower, value, own in self.followed.values():
+                    own.copy_(follower.follow(own, value))
         return StepResult(float(loss.detach()), logits.detach().cpu().numpy().astype(np.float32))
 
     def parameters(self) -> State:
@@ -317,12 +326,14 @@ class TorchStepper(_Network):
             for memory in self.settings.optimizer.memory:
                 value = kept.get(names[memory])
                 state[f"{p.name}/{memory}"] = np.zeros(p.shape, np.float32) if value is None else _array(p, value)
-        return state
+        return state | {key: _array(self.slots[key], own) for key, (_, _, own) in self.followed.items()}
 
     def load_optimizer_state(self, state: Mapping[str, Array], steps: int) -> None:
         """Take the optimizer's memory back, and the number of steps already taken."""
-        check_memory(self.trained, self.settings.optimizer.memory, state)
+        check_memory(self.slots, state)
         self.steps = steps
+        for key, (_, _, own) in self.followed.items():
+            own.copy_(torch.tensor(to_pytorch(self.slots[key], state[key])))
         rule = RULES[type(self.settings.optimizer)]
         for p in self.trained:
             weight = self.weights[p.name]
