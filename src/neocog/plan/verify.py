@@ -75,7 +75,7 @@ def _check_reaches(op: Op, places: Mapping[Name, Place], lanes: int, images: int
         operand = reach.operand
         if reach.aligned and operand.start % lanes:
             raise PlanError(f"{op.name}: {reach.what} begins at element {operand.start}, not at a whole vector")
-        size = places[operand.memory].size // reach.bytes_each
+        size = places[operand.memory].size // operand.bytes_each
         moved = images * operand.image + slices * operand.slice if operand.space is Space.WORK else 0
         first, last = operand.start + reach.low, operand.start + reach.high + moved
         if first < 0 or last >= size:
