@@ -14,6 +14,7 @@ from neocog.errors import FormatError, NeocogError, SettingError
 from neocog.model.files import describe, listed
 from neocog.nn import layers, losses, optimizers, schedules
 from neocog.nn.blocks import Sequential
+from neocog.nn.groups import Group
 from neocog.nn.layers import Layer
 from neocog.nn.limits import MAX_DEPTH, MAX_LAYERS
 from neocog.nn.losses import Loss
@@ -25,6 +26,7 @@ KINDS: dict[type, tuple[type, ...]] = {
     Loss: (losses.CrossEntropy, losses.MeanSquaredError),
     Optimizer: optimizers.OPTIMIZERS,
     Schedule: (schedules.Constant, schedules.Step, schedules.Cosine),
+    Group: (Group,),
 }
 """What files may name, by family; a Sequential only in model files of format 1."""
 

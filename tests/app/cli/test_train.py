@@ -494,7 +494,7 @@ def test_with_a_time_limit_no_number_of_epochs_is_pretended(run, photos, tmp_pat
     assert "epochs: time limit" in done.err
     assert not re.search(r"epoch \d+/|of [\d,]+ epochs", done.err)
     assert json.loads((tmp_path / "out/config.json").read_text())["epochs"] is None
-    assert RunFolder(tmp_path / "out").load_last().epochs is None
+    assert RunFolder(tmp_path / "out").load_last().settings.epochs is None
 
 
 def test_test_images_that_are_copies_of_training_images_are_told(run, tmp_path):

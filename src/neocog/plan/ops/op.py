@@ -128,3 +128,9 @@ def other_size(name: str, tensor: Tensor, height: int, width: int) -> Iterator[s
     """Yield a fault where a tensor has not the pixels that are walked."""
     if (tensor.height, tensor.width) != (height, width):
         yield f"{name}: {tensor.name!r} has {tensor.height} x {tensor.width} pixels, {(height, width)} are walked"
+
+
+def other_channels(name: str, tensor: Tensor, channels: int) -> Iterator[str]:
+    """Yield a fault where a tensor has not the channels that are walked."""
+    if tensor.channels != channels:
+        yield f"{name}: {tensor.name!r} has {tensor.channels} channels, {channels} are walked"
