@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from llvmlite import ir
 
+from neocog.emit.arithmetic import Vector
 from neocog.emit.builder import F32, I64, PTR, Builder, Index, Value
 from neocog.emit.memory import Memory
 from neocog.emit.optimizers import RULES
 from neocog.emit.slots import FIRST_SCALAR_SLOT, LEARNING_RATE_SLOT
-from neocog.plan.ops.update import CHUNK, Fold, Transpose, Update
+from neocog.plan.ops.update import CHUNK, Fold, Follow, Followed, Transpose, Update
 
 
 def emit_transpose(b: Builder, memory: Memory, stage: Transpose, low: Value, high: Value) -> None:
@@ -133,3 +136,19 @@ def emit_update(b: Builder, memory: Memory, stage: Update, low: Value, high: Val
             for slot, value in zip(slots, after, strict=True):
                 b.store(value, slot, at)
             b.store(w, weights, at)
+            _follow(b, memory, stage.followed, at, w)
+
+
+def emit_follow(b: Builder, memory: Memory, stage: Follow, low: Value, high: Value) -> None:
+    """Write the next step of what follows buffers."""
+    values = memory.operand(stage.values)
+    with b.loop(*_vectors(b, 0, stage.size, low, high)) as (vector, _):
+        at = b.mul(vector, b.lanes)
+        _follow(b, memory, stage.followed, at, b.load(values, at))
+
+
+def _follow(b: Builder, memory: Memory, followed: Sequence[Followed], at: Index, value: Value) -> None:
+    for follower, operand in followed:
+        own = memory.operand(operand)
+        after = follower.follow(Vector(b, b.load(own, at)), Vector(b, value))
+        b.store(after.value, own, at)
