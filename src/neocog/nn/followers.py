@@ -15,9 +15,14 @@ Number = Any  # whatever has +, - and *, with floats too
 
 @dataclass(frozen=True, slots=True)
 class Follower:
-    """Base of all followers. `name` is what state is called by: "0.weight/NAME"."""
+    """Base of all followers.
+
+    `name` is what its arrays are called by: "0.weight/NAME". What `stands_in` is measured, kept and in the end used in
+    place of the network's own values, with which training goes on.
+    """
 
     name: ClassVar[str]
+    stands_in: ClassVar[bool] = False
 
     def follow(self, own: Number, value: Number) -> Number:
         """Return the array after a step, from the one before it and the variable's new value."""
