@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import geometric_mean
 
-from benchmarks.figures import OURS, Figure, Row, lost, thread_count
+from benchmarks.figures import OURS, ROUNDED, Figure, Row, lost, thread_count
 from benchmarks.networks import NETWORKS
 
 NO_VERSIONS = ("date", "processor", "system", "load", "neocog")
@@ -16,7 +17,8 @@ threads, in rounds that alternate between the sides, after every side has proved
 the same losses or logits to 1e-4. Every side gets the same inputs in the layout that it likes best, float32, the same
 number of threads, and as many processors as threads. Training and prediction run with glibc's malloc tuned to keep its
 memory, which makes PyTorch faster, unless a case says otherwise; memory, start-up and growing data sets run as users
-find them."""
+find them. OpenVINO predicts in float32, and once more as it comes: then it may round to bfloat16, where the processor
+has instructions for that, is held to the same logits less closely, and is no peer in a ratio."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,7 @@ def to_markdown(report: Report) -> str:
     parts += ["## Where neocog loses", _losses(report.rows)]
     for measurement in dict.fromkeys(row.measurement for row in report.rows):
         rows = [row for row in report.rows if row.measurement == measurement]
-        parts += [f"## {measurement[0].upper()}{measurement[1:]}, {rows[0].unit}", _table(rows)]
+        parts += [f"## {measurement[0].upper()}{measurement[1:]}, {rows[0].unit}", _table(rows), _mean(rows)]
     parts += _section("Skipped", {f"{name}": why for row in report.rows for name, why in _skips(row)})
     parts += _section("Not measured", report.failed)
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -110,7 +112,7 @@ def _losses(rows: Sequence[Row]) -> str:
 
 def _table(rows: Sequence[Row]) -> str:
     sides = list(dict.fromkeys(name for row in rows for name in row.figures))
-    peers = [name for name in sides if name != OURS]
+    peers = [name for name in sides if name not in (OURS, ROUNDED)]
     ends = ["best peer", "ratio"] if peers else []
     head = ["case", "threads", *sides, *ends]
     lines = [_line(head), _line(["---", "--:", *["--:"] * len(sides), *(["---", "--:"] if peers else [])])]
@@ -119,6 +121,11 @@ def _table(rows: Sequence[Row]) -> str:
         end = [row.best_peer or "–", ratio(row)] if peers else []
         lines.append(_line([row.case, str(row.threads), *cells, *end]))
     return "\n".join(lines)
+
+
+def _mean(rows: Sequence[Row]) -> str:
+    ratios = [row.ratio for row in rows if row.ratio is not None]
+    return f"Geometric mean of the ratios: {geometric_mean(ratios):.2f}×." if len(ratios) > 1 else ""
 
 
 def _line(cells: Sequence[str]) -> str:

@@ -25,7 +25,7 @@ from neocog.train.checkpoint import Checkpoint, checkpoint_bytes
 from neocog.train.evaluation import evaluate
 from neocog.train.events import BatchResult, Run
 from neocog.train.history import EpochResult, History
-from neocog.train.metrics import target_classes
+from neocog.train.metrics import count_right
 from neocog.train.progress import Progress
 from neocog.train.runfolder import RunFolder
 from neocog.train.settings import Given, TrainingSettings, settled, takes_settings
@@ -118,12 +118,13 @@ def fit(
                 with interrupts_deferred():  # an epoch that counts as done is on disk
                     trainer.settle()
                     history.epochs.append(result)
-                    model.metrics = result.metrics()
+                    measured = trainer.measured()
+                    model.metrics = measured.metrics = result.metrics()
                     if history.best is result and restore:
-                        best_parameters = model.parameters
+                        best_parameters = measured.parameters
                     if folder is not None and snapshots is not None:
                         if history.best is result:
-                            folder.save_best(model)
+                            folder.save_best(measured)
                         snapshots.save(model, len(history))
                         folder.save_last(_checkpoint(run, settings, kept))
                 for listener in listeners:
@@ -134,6 +135,8 @@ def fit(
             if restore and best is not None and best is not history.epochs[-1] and best_parameters is not None:
                 model.restore(best_parameters)
                 model.metrics = best.metrics()
+            elif trainer.measured() is not model:
+                model.restore(trainer.measured().parameters)
         except KeyboardInterrupt:
             history.stopped = "interrupted"
             raise
@@ -185,7 +188,7 @@ def _epoch(
         raise DataError(f"epoch {run.epoch} produced no batches, though {run.images} images were expected")
     val_loss = val_accuracy = None
     if validation is not None:
-        measured = evaluate(run.model, validation.batches(0), settings.loss)
+        measured = evaluate(run.trainer.measured(), validation.batches(0), settings.loss)
         val_loss, val_accuracy = measured.loss, measured.accuracy
         if not math.isfinite(val_loss):
             raise _diverged(run, "validation loss", val_loss)
@@ -211,7 +214,7 @@ def _steps(
 ) -> Generator[BatchResult, None, None]:
     """Take one step after the other, and give the epoch so far after each."""
     trainer, done = run.trainer, len(run.history)
-    images, loss_sum, hits = 0, 0.0, 0
+    images, loss_sum, right, answers = 0, 0.0, 0, 0
     batches = train.batches(done)
     try:
         for x, y in batches:
@@ -228,10 +231,11 @@ def _steps(
             assert trainer.last is not None  # it just took a step
             images += len(x)
             loss_sum += loss * len(x)
-            hits += int(np.count_nonzero(trainer.last.logits.argmax(axis=1) == target_classes(settings.loss, y)))
+            of_batch = count_right(trainer.last.logits, y)
+            right, answers = right + of_batch[0], answers + of_batch[1]
             seconds = time.perf_counter() - began
             result = BatchResult(
-                trainer.steps, images, loss_sum / images, hits / images, loss, trainer.learning_rate, seconds
+                trainer.steps, images, loss_sum / images, right / answers, loss, trainer.learning_rate, seconds
             )
             for listener in listeners:
                 listener.on_batch_end(run, result)
