@@ -31,7 +31,7 @@ RATE = 0.125  # a power of two, so that an update rounds once, in every engine a
 # with them errors, by some factors; a running sum over a large batch, or a careless exponential, shows.
 WORSE = 8
 
-# What rounds nothing but sums, or nothing at all. Every other layer rounds each value by itself, where NumPy may be lucky.
+# What rounds sums, or nothing at all. Every other layer rounds each value by itself, where NumPy may be lucky.
 SUMS_AND_CHOICES = (Conv2d, Linear, AvgPool2d, Flatten, ReLU, MaxPool2d, Maxout, Concatenate)
 
 
