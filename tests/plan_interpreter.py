@@ -42,7 +42,7 @@ def run(stage: Contraction, memory: Memory, lanes: int) -> None:
             right = b[at[:, None] + columns]
             value = left @ right
             if stage.bias is not None:
-                value = value + memory[stage.bias.name][stage.bias.start + panel * steps.b + columns]
+                value = value + memory[stage.bias.name][stage.bias.start + panel * stage.vectors * lanes + columns]
             if stage.relu:
                 value = np.maximum(value, 0)
             if stage.gate is not None:
@@ -51,7 +51,7 @@ def run(stage: Contraction, memory: Memory, lanes: int) -> None:
             out[stage.out.start + row["out"][r] + panel * steps.out + columns] = value
             if stage.ones is not None:
                 slices = [axis for axis in rows if axis.b]
-                to = stage.ones.start + panel * steps.out + columns
+                to = stage.ones.start + panel * stage.vectors * lanes + columns
                 inner = math.prod(axis.extent for axis in rows if not axis.b)
                 to = to + (distances(slices, "out")[r // inner] if slices else 0)
                 memory[stage.ones.name][to] = right.sum(axis=0)

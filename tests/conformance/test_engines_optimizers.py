@@ -7,6 +7,7 @@ from conformance_bounds import TINY, U
 from conformance_cases import LANDMARKS, integer_steps
 from neocog.engines.base import StepSettings
 from neocog.engines.reference import ReferenceEngine
+from neocog.nn.groups import Group
 from neocog.nn.optimizers import SGD, Adam, AdamW
 
 # Powers of two where a rounded g + weight_decay · w would be squared; any numbers elsewhere.
@@ -33,7 +34,7 @@ def magnitudes(optimizer, weight, gradients, rate):
     mean = sum((1 - optimizer.beta1) * optimizer.beta1 ** (len(g) - 1 - i) * value for i, value in enumerate(g))
     signed = [h + (0 if isinstance(optimizer, AdamW) else optimizer.weight_decay * weight) for h in gradients]
     square = sum((1 - optimizer.beta2) * optimizer.beta2 ** (len(g) - 1 - i) * h**2 for i, h in enumerate(signed))
-    of_mean, of_root = optimizer.corrections(len(g))
+    of_mean, of_root = optimizer.scalars(len(g))
     return {"mean": mean, "square": square}, np.abs(weight) + rate / of_mean * mean / (
         np.sqrt(square) / of_root + optimizer.epsilon
     )
@@ -42,10 +43,31 @@ def magnitudes(optimizer, weight, gradients, rate):
 @pytest.mark.parametrize("name", OPTIMIZERS)
 @pytest.mark.parametrize("network", ["rectangular everything", "dropouts"])
 def test_updates_and_memory(engine, name, network):
-    optimizer, graph = OPTIMIZERS[name], LANDMARKS[network]
+    check_steps(engine, LANDMARKS[network], OPTIMIZERS[name])
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_groups_and_frozen_parameters(engine, name):
+    groups = (Group("0", 0.5), Group("*.bias", 3.0, weight_decay=0.25), Group("2.2.1.bias", 0.0))
+    check_steps(engine, LANDMARKS["nested"], OPTIMIZERS[name], groups, ("1.0.0", "2.1.weight"))
+
+
+def test_a_network_of_frozen_parameters_has_a_loss_and_nothing_else(engine):
+    graph = LANDMARKS["two stages"]
+    case = integer_steps(graph, 4, seed=5, steps=1)[0]
+    settings = StepSettings(case.loss, SGD(momentum=0.9), case.batch_size, case.seed, frozen=("*",))
+    mine = engine.stepper(graph, case.parameters, settings)
+    assert mine.step(case.images, case.targets, 0.1).loss > 0
+    assert mine.gradients() == mine.optimizer_state() == {}
+    assert all((value == case.parameters[name]).all() for name, value in mine.parameters().items())
+
+
+def check_steps(engine, graph, optimizer, groups=(), frozen=()):
+    """Take steps, each from the same parameters, and compare all that comes of them with the reference's."""
     cases = integer_steps(graph, 4, seed=5, steps=STEPS)
     case = cases[0]
-    settings = StepSettings(case.loss, optimizer, case.batch_size, case.seed)
+    settings = StepSettings(case.loss, optimizer, case.batch_size, case.seed, groups, frozen)
+    rules = settings.rules(graph)
     mine = engine.stepper(graph, case.parameters, settings)
     reference = ReferenceEngine().stepper(graph, case.parameters, settings)
     history = {name: [] for name in case.parameters}
@@ -57,12 +79,16 @@ def test_updates_and_memory(engine, name, network):
         mine.step(cases[step - 1].images, cases[step - 1].targets, rate)
         reference.step(cases[step - 1].images, cases[step - 1].targets, rate)
         parameters, state, gradients = mine.parameters(), mine.optimizer_state(), mine.gradients()
-        assert set(state) == set(reference.exact_memory)
-        for parameter, weight in case.parameters.items():
+        assert set(state) == set(reference.exact_memory) == {f"{p}/{kind}" for p in rules for kind in optimizer.memory}
+        assert set(gradients) == set(rules)
+        for parameter in set(parameters) - set(rules):
+            assert (parameters[parameter] == case.parameters[parameter]).all(), parameter
+        for parameter, rule in rules.items():
+            weight = case.parameters[parameter].astype(np.float64)
             exact = reference.exact_gradients[parameter]
             history[parameter].append(exact)
             assert (gradients[parameter] == exact).all(), (parameter, step)
-            memory, size = magnitudes(optimizer, weight.astype(np.float64), history[parameter], rate)
+            memory, size = magnitudes(rule.optimizer, weight, history[parameter], rate * rule.learning_rate)
             limit = ROUNDINGS * step * U
             strayed = np.abs(parameters[parameter] - reference.exact_parameters[parameter])
             assert (strayed <= limit * size + TINY).all(), (parameter, step)

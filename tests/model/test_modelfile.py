@@ -20,7 +20,7 @@ from neocog.model.files import tensor_bytes
 from neocog.model.modelfile import document_of, load_network, save
 from neocog.model.network import Network
 from neocog.nn.blocks import Sequential
-from neocog.nn.layers import Conv2d, Flatten, Linear, ReLU
+from neocog.nn.layers import AvgPool2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU
 
 TINY = Network(
     Sequential(Conv2d(2, (2, 1)), ReLU(), Flatten(), Linear(2)),
@@ -91,14 +91,16 @@ def test_loading_draws_no_parameters_and_makes_no_engine(tmp_path, monkeypatch):
 
 def test_a_network_of_impossible_size_is_refused_before_memory_is_taken(tmp_path):
     document = document_of(TINY)
-    document["architecture"]["layers"][3]["features"] = 10**15
+    document["nodes"][3]["layer"]["features"] = 10**15
     document["class_names"] = ["left", "right"]
-    with pytest.raises(FormatError, match=r"layers\[3\] is out of range: Linear: features must be at most 16,777,216"):
+    with pytest.raises(
+        FormatError, match=r"nodes\[3\]\.layer is out of range: Linear: features must be at most 16,777,216"
+    ):
         load(written(tmp_path / "m", document))
-    document["architecture"]["layers"][3]["features"] = 10**6
+    document["nodes"][3]["layer"]["features"] = 10**6
     with pytest.raises(FormatError, match="at most 262,144 classes"):
         load(written(tmp_path / "m", document))
-    document["architecture"]["layers"][3]["features"] = 10**5
+    document["nodes"][3]["layer"]["features"] = 10**5
     with pytest.raises(FormatError, match="class_names must be as many"):
         load(written(tmp_path / "m", document))
 
@@ -236,16 +238,21 @@ def test_tensors_that_are_not_the_networks_are_refused(tmp_path, change, message
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda d: d.pop("format"), "format must be 1, got None"),
-        (lambda d: d.update(format=True), "format must be 1, got True"),
-        (lambda d: d.update(format=2), "upgrade"),
-        (lambda d: d.update(format=0), "format must be 1, got 0"),
+        (lambda d: d.pop("format"), "format must be 1 or 2, got None"),
+        (lambda d: d.update(format=True), "format must be 1 or 2, got True"),
+        (lambda d: d.update(format=3), "upgrade"),
+        (lambda d: d.update(format=0), "format must be 1 or 2, got 0"),
         (lambda d: d.pop("metrics"), "missing: metrics"),
         (lambda d: d.update(license="MIT"), "unknown: 'license'"),
         (lambda d: d.update(neocog_version=1), "neocog_version must be a string"),
-        (lambda d: d.update(architecture={"kind": "ReLU"}), "must be a Sequential"),
-        (lambda d: d.update(architecture={"kind": "Sequential", "layers": []}), "needs at least one layer"),
-        (lambda d: d["architecture"]["layers"][0].update(kernel=9), "needs an input of at least 9"),
+        (lambda d: d.update(format=1), "missing: architecture"),
+        (lambda d: d.update(nodes={"kind": "ReLU"}), "nodes must be a list"),
+        (lambda d: d.update(nodes=[]), "needs at least one layer"),
+        (lambda d: d["nodes"][0]["layer"].update(kernel=9), "needs an input of at least 9"),
+        (
+            lambda d: d["nodes"][2].update(inputs=[3]),
+            r"nodes\[2\]\.inputs\[0\] of layer 2 is layer 3, which comes behind",
+        ),
         (lambda d: d.update(class_names="ab"), "class_names must be a list"),
         (lambda d: d.update(class_names=["a", "a"]), "'a' more than once"),
         (lambda d: d.update(class_names=["a"]), "class_names must be as many"),
@@ -340,3 +347,51 @@ def test_a_model_that_cannot_be_written_says_so_in_one_line(tmp_path):
     with pytest.raises(NeocogError) as caught:
         save(TINY, tmp_path / "none" / "m.safetensors")
     assert "\n" not in str(caught.value)
+
+
+# -- format 1 -------------------------------------------------------------------------------------------------------
+
+FORMAT_1 = Path(__file__).parent / "files" / "format-1.safetensors"  # a last.safetensors that neocog 0.1 wrote
+
+
+def test_a_file_of_format_1_loads_and_answers_as_it_did(tmp_path):
+    network = load(FORMAT_1, engine="reference")
+    first = Sequential(Conv2d(2, (3, 2), padding=(1, 0)), ReLU(), MaxPool2d(2), AvgPool2d((1, 2)))
+    rest = (Sequential(Flatten(), Dropout(0.25), Linear(3, bias=False)), Linear(2))
+    assert network.net == Sequential(*first.layers, *rest)
+    assert network.class_names == ("left", "right")
+    assert (network.resize, network.graph.normalisation.mean, network.graph.normalisation.std) == (
+        "pad",
+        (0.25,),
+        (0.5,),
+    )
+    assert network.metrics["epoch"] == 2
+    assert network.learnt_from is None
+    images = (np.arange(60) * 37 % 256).astype(np.uint8).reshape(2, 6, 5, 1)
+    said = [[0.5078725218772888, -2.2115414142608643], [0.06643438339233398, -2.504863739013672]]
+    np.testing.assert_allclose(network(images), said, rtol=1e-6)
+    save(network, tmp_path / "m")
+    again = load(tmp_path / "m", engine="reference")
+    assert again.net == network.net
+    assert again(images).tobytes() == network(images).tobytes()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda d: d.update(architecture={"kind": "ReLU"}), "architecture must be a Sequential, got ReLU"),
+        (lambda d: d.update(architecture={"kind": "Sequential", "layers": []}), "needs at least one layer"),
+        (lambda d: d["architecture"]["layers"][0].update(kernel=9), "needs an input of at least 7 x 9"),
+        (lambda d: d["architecture"]["layers"].append({"kind": "Residual"}), r"layers\[6\]\.kind must be one of"),
+        (lambda d: d.update(nodes=[]), "unknown: 'nodes'"),
+        (lambda d: d.update(format=2), "missing: nodes"),
+    ],
+)
+def test_a_wrong_document_of_format_1_is_refused(tmp_path, change, message):
+    header, body = header_of(FORMAT_1.read_bytes())
+    document = json.loads(header["__metadata__"]["neocog"])
+    change(document)
+    header["__metadata__"]["neocog"] = json.dumps(document)
+    (tmp_path / "m").write_bytes(assembled(header, body))
+    with pytest.raises(FormatError, match=message):
+        load(tmp_path / "m")

@@ -43,9 +43,9 @@ def test_optimizers_name_what_they_remember():
     assert AdamW().weight_decay == 0.01
 
 
-def test_corrections_undo_the_start_at_zero():
+def test_scalars_of_adam_undo_the_start_at_zero():
     for step in (1, 2, 1000):
-        mean, root = Adam().corrections(step)
+        mean, root = Adam().scalars(step)
         # Running means of the constant 1, after so many steps.
         assert mean == pytest.approx(sum(0.1 * 0.9**k for k in range(step)))
         assert root**2 == pytest.approx(sum(0.001 * 0.999**k for k in range(step)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -11,7 +13,7 @@ from neocog.nn.shapes import ImageShape
 from neocog.nn.window import Axis
 from neocog.plan import correlation, filters
 from neocog.plan.correlation import Correlation
-from neocog.plan.layout import Panels, Space, Tensor
+from neocog.plan.layout import Panels, Space, Tensor, Vectors
 from neocog.plan.target import Target
 from neocog.reference import conv
 from plan_interpreter import run
@@ -97,15 +99,17 @@ def test_planned_passes_compute_a_convolution_and_its_gradients(
     dy = Tensor("dy", images, *_sizes(out), y.pitch, correlation.gradient_halo(window))
     dx = Tensor("dx", images, *_sizes(shape), x.pitch)
     taps_channels = window.cells * shape.channels
-    weights = Panels("w", taps_channels + layer.bias, out.channels, 2 * lanes)
+    weights = Panels("w", taps_channels, out.channels, 2 * lanes)
     gradient = Panels("dw", weights.rows, weights.columns, weights.width, 0, Space.WORK)
-    planned = Correlation("layer", window, x, y, weights, layer.bias)
+    biases = Vectors("biases", out.channels, TARGET.round_up(out.channels), lanes) if layer.bias else None
+    sums = replace(biases, name="db") if biases else None
+    planned = Correlation("layer", window, x, y, weights, biases)
 
     values_x = random.standard_normal((images, *_sizes(shape)))
-    matrix = random.standard_normal((weights.rows, out.channels))
+    matrix = random.standard_normal((taps_channels, out.channels))
     values_dy = random.standard_normal((images, *_sizes(out)))
-    w = matrix[:taps_channels].reshape(window.vertical.kernel, window.horizontal.kernel, shape.channels, -1)
-    bias = matrix[-1] if layer.bias else None
+    w = matrix.reshape(window.vertical.kernel, window.horizontal.kernel, shape.channels, -1)
+    bias = random.standard_normal(out.channels) if layer.bias else None
     padded = np.zeros((weights.rows, weights.count * weights.width))
     padded[:, : out.channels] = matrix
     memory = {
@@ -115,7 +119,11 @@ def test_planned_passes_compute_a_convolution_and_its_gradients(
         "dy": place(dy, values_dy),
         "dx": np.full(dx.size, np.nan),
         "dw": np.zeros(gradient.size),
+        "biases": np.zeros(lanes + TARGET.round_up(out.channels)),
+        "db": np.zeros(lanes + TARGET.round_up(out.channels)),
     }
+    if bias is not None:
+        memory["biases"][lanes : lanes + out.channels] = bias
 
     run(correlation.forward(planned, False, TARGET), memory, lanes)
     assert np.allclose(take(y, memory["y"]), conv.forward(values_x, w, layer, bias))
@@ -130,16 +138,17 @@ def test_planned_passes_compute_a_convolution_and_its_gradients(
     assert np.allclose(take(dx, memory["dx"]), want_dx)
 
     slices = filters.wanted_slices(planned, dy, gradient, TARGET)
-    stage = filters.weight_gradient(planned, dy, gradient, TARGET, slices=slices, copies="copies")
-    memory["copies"] = np.zeros(slices * gradient.size)
+    stage = filters.weight_gradient(planned, dy, gradient, sums, TARGET, slices=slices, copies="copies")
+    memory["copies"] = np.zeros(slices * filters.copy_size(gradient, sums))
     run(stage, memory, lanes)
     if slices > 1:
-        memory["dw"] = memory["copies"].reshape(slices, -1).sum(axis=0)
+        total = memory["copies"].reshape(slices, -1).sum(axis=0)
+        memory["dw"], memory["db"][lanes:] = total[: gradient.size], total[gradient.size :] if sums else 0
     got = memory["dw"].reshape(gradient.count, gradient.rows, gradient.width).transpose(1, 0, 2)
     got = got.reshape(gradient.rows, -1)[:, : out.channels]
-    assert np.allclose(got[:taps_channels].reshape(w.shape), want_dw)
+    assert np.allclose(got.reshape(w.shape), want_dw)
     if layer.bias:
-        assert np.allclose(got[-1], want_db)
+        assert np.allclose(memory["db"][lanes : lanes + out.channels], want_db)
 
 
 def _sizes(shape: ImageShape) -> tuple[int, int, int]:

@@ -284,3 +284,13 @@ def test_memory_that_is_not_the_optimizers_is_refused(checkpoint, tmp_path):
     save_checkpoint(checkpoint, tmp_path / "last")
     with pytest.raises(FormatError, match=r"optimizer/0.bias/mean must have the shape \(3,\)"):
         load_checkpoint(tmp_path / "last")
+
+
+def test_a_training_that_began_with_format_1_goes_on(tmp_path):
+    checkpoint = load_checkpoint(Path(__file__).parents[1] / "model" / "files" / "format-1.safetensors", engine="reference")
+    assert checkpoint.optimizer == SGD(0.01, momentum=0.9)
+    assert set(checkpoint.memory) == {f"{name}/momentum" for name in checkpoint.model.parameters}
+    assert (checkpoint.step, len(checkpoint.history)) == (4, 2)
+    images, labels = np.zeros((4, 6, 5, 1), np.uint8), np.array([0, 1, 0, 1])
+    history = fit(checkpoint.model, ArraySource(images, labels), epochs=3, resume=checkpoint, verbose=0)
+    assert len(history) == 3

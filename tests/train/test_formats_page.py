@@ -14,12 +14,15 @@ from neocog.model import modelfile
 from neocog.model.files import tensor_bytes
 from neocog.model.kinds import KINDS, to_json
 from neocog.model.network import COLOR_ORDERS
-from neocog.nn.blocks import Sequential
-from neocog.nn.layers import Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU
+from neocog.nn.blocks import Residual, Sequential
+from neocog.nn.layers import LAYERS, Conv2d, Flatten, Linear
 from neocog.train import checkpoint, snapshots
 from neocog.train.history import COLUMNS
 from neocog.train.model import Model
 from neocog.train.runfolder import SPLIT_COLUMNS
+from small_models import NET
+
+NEEDED = {Conv2d: (2, 3), Linear: (2,)}  # of the layers, what has no default
 
 PAGE = Path(__file__).parents[2] / "docs" / "formats.md"
 TEXT = PAGE.read_text(encoding="utf-8")
@@ -72,15 +75,16 @@ def test_the_schema_describes_every_layer():
         kind = definition.get("properties", {}).get("kind", {})
         for name in kind.get("enum", [kind["const"]] if "const" in kind else []):
             by_kind[name] = definition
-    layers = (Conv2d(2, 3), MaxPool2d(2), Linear(2), Dropout(), ReLU(), Flatten(), Sequential())
-    for layer in layers:
-        data = to_json(layer)
-        assert by_kind[data["kind"]]["required"] == list(data)
-    assert set(by_kind) == {kind.__name__ for kind in next(iter(KINDS.values()))}
+    assert set(by_kind) == {kind.__name__ for kind in LAYERS}
+    for kind in LAYERS:
+        data = to_json(kind(*NEEDED.get(kind, ())))
+        assert by_kind[kind.__name__]["required"] == list(data) == list(by_kind[kind.__name__]["properties"])
+        jsonschema.validate(data, {"$defs": definitions, "$ref": "#/$defs/layer"})
 
 
-def test_a_whole_document_fits_the_schema(make_model):
-    document = json.loads(json.dumps(modelfile.document_of(make_model())))
+@pytest.mark.parametrize("net", [NET, Sequential(Residual(Conv2d(1, 1)), Flatten(), Linear(2))])
+def test_a_whole_document_fits_the_schema(make_model, net):
+    document = json.loads(json.dumps(modelfile.document_of(make_model(net))))
     jsonschema.validate(document, json.loads(block("json schema")))
 
 

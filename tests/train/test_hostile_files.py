@@ -204,7 +204,7 @@ def with_document(change, content: bytes = MODEL_FILE) -> bytes:
 
 def layers_are(*layers) -> bytes:
     def change(document):
-        document["architecture"] = {"kind": "Sequential", "layers": list(layers)}
+        document["nodes"] = [{"name": f"{n}", "inputs": [n - 1], "layer": layer} for n, layer in enumerate(layers)]
 
     return with_document(change)
 

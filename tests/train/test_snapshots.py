@@ -189,7 +189,7 @@ TENSORS = {"0/0.weight": np.zeros((3, 3, 1, 2)), "2/0.weight": np.ones((3, 3, 1,
     [
         ({"format": 2}, {}, "format must be 1, got 2"),
         ({"format": True}, {}, "format must be 1"),
-        ({"architecture": {}}, {}, "this is a model"),
+        ({"class_names": []}, {}, "this is a model"),
         ({"more": 1}, {}, "unknown: 'more'"),
         ({"epochs": []}, {}, "epochs must be a list that is not empty"),
         ({"epochs": [2, 0]}, {}, "epochs must rise"),

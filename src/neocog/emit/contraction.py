@@ -77,7 +77,7 @@ def _emit_items(
         tagged[stage.rows.cut.tag] = first, b.add(b.add(first, size), -1)
         bounds = _bounds(b, stage, tagged, turns)
         for tile in _variants(b, stage, panel, part, rest):
-            emit_tile(b, memory, stage, tile, place, b.mul(panel, stage.panel_steps.b), block, bounds)
+            emit_tile(b, memory, stage, tile, place, panel, block, bounds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,14 +105,12 @@ def _emit_nest(
 
     def leaf(spot: _Spot) -> None:
         bounds = _bounds(b, stage, dict(spot.tagged), turns)
-        panel_b = b.mul(spot.panel, stage.panel_steps.b)
-
-        emit_tile(b, memory, stage, _tile(stage, spot.turns, spot.vectors), spot.place, panel_b, block, bounds)
+        emit_tile(b, memory, stage, _tile(stage, spot.turns, spot.vectors), spot.place, spot.panel, block, bounds)
         if stage.ones is None or any(isinstance(count, int) and count for count in spot.counts):
             return
         first = [b.less(count, 1) for count in spot.counts if not isinstance(count, int)]
         with _all(b, first):
-            emit_tile(b, memory, stage, _ones(spot.vectors), spot.place, panel_b, block, bounds)
+            emit_tile(b, memory, stage, _ones(spot.vectors), spot.place, spot.panel, block, bounds)
 
     def over_panels(spot: _Spot, then: Callable[[_Spot], None]) -> None:
         full = stage.panels - (stage.last_vectors != stage.vectors)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from llvmlite import ir
 
 from neocog.emit.builder import I8, I64, Builder, Index, Value
-from neocog.plan.layout import Operand, Panels, Space, Tensor
+from neocog.plan.layout import Operand, Panels, Space, Tensor, Vectors
 from neocog.plan.memory import Place
 
 
@@ -74,6 +74,10 @@ class Memory:
     def panels(self, panels: Panels) -> Value:
         """Return the address of the first panel."""
         return self._at(panels.space, panels.name, panels.offset * 4)
+
+    def vectors(self, vectors: Vectors) -> Value:
+        """Return the address of the first vector."""
+        return self._at(vectors.space, vectors.name, vectors.offset * 4)
 
     def argument(self, slot: int, kind: ir.Type) -> Value:
         """Load one of the program's arguments; slots are eight bytes wide."""

@@ -57,19 +57,20 @@ def emit_tile(
     stage: Contraction,
     tile: Tile,
     place: Place,
-    panel_b: Index,
+    panel: Index,
     block: Value | None,
     bounds: Bounds,
 ) -> None:
     """Write one register tile: start from the bias or zero, reduce, and store with everything fused into the end."""
     lanes = b.lanes
     columns = range(tile.vectors)
+    width = stage.vectors * lanes
     out = b.at(memory.operand(stage.out), place.out)
     rows = len(tile.rows)
     zero = [b.splat(0.0)] * tile.vectors
     bias = zero
     if stage.bias is not None:
-        bias = [b.load(b.at(memory.operand(stage.bias), panel_b), v * lanes) for v in columns]
+        bias = [b.load(b.at(memory.operand(stage.bias), b.mul(panel, width)), v * lanes) for v in columns]
     start = (zero if block is not None else bias) * rows
     if tile.ones:
         start = start + [b.splat(0.0)] * tile.vectors
@@ -100,7 +101,9 @@ def emit_tile(
                 done = b.ir.select(last, done, value)
             b.store(done, out, row.out + v * lanes)
     if tile.ones and stage.ones is not None:
-        ones = b.at(memory.operand(stage.ones), place.out)
+        # out has moved by panels of its own; what is left is how far the rows have.
+        apart = b.add(place.out, b.mul(panel, width - stage.panel_steps.out))
+        ones = b.at(memory.operand(stage.ones), apart)
         for v in columns:
             b.store(accumulated(sums[rows * tile.vectors + v], ones, v * lanes, zero[v]), ones, v * lanes)
 

@@ -12,9 +12,9 @@ prepare.
 `control` holds the arguments of one call in slots of eight bytes:
 
     0  address of the images        4  learning rate (float32)
-    1  address of the targets       5  1 - beta1^step (float32)
-    2  number of images             6  sqrt(1 - beta2^step) (float32)
-    3  0: float32, 1: uint8 images  8… keys of the Dropout layers (32 bits)
+    1  address of the targets       5… what the optimizer depends on the step in (float32)
+    2  number of images             8… keys of the Dropout layers (32 bits)
+    3  0: float32, 1: uint8 images
 
 and the barrier on cache lines of its own behind them.
 """

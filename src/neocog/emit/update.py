@@ -6,8 +6,8 @@ from llvmlite import ir
 
 from neocog.emit.builder import F32, Builder, Index, Value
 from neocog.emit.memory import Memory
-from neocog.emit.slots import LEARNING_RATE_SLOT, MEAN_SLOT, ROOT_SLOT
-from neocog.nn.optimizers import SGD, Adam, AdamW
+from neocog.emit.optimizers import RULES
+from neocog.emit.slots import FIRST_SCALAR_SLOT, LEARNING_RATE_SLOT
 from neocog.plan.ops.update import CHUNK, Fold, Transpose, Update
 
 
@@ -78,63 +78,39 @@ def _transposed(b: Builder, rows: list[Value]) -> list[Value]:
 
 
 def emit_fold(b: Builder, memory: Memory, stage: Fold, low: Value, high: Value) -> None:
-    """Write out = copy 0 + copy 1 + …, in this order."""
-    copies, out = memory.operand(stage.copies), memory.operand(stage.out)
-    with b.loop(*_vectors(b, stage.size, low, high)) as (vector, _):
-        at = b.mul(vector, b.lanes)
-        total = b.load(copies, at)
-        for n in range(1, stage.count):
-            total = b.ir.fadd(total, b.load(copies, b.add(at, n * stage.step)))
-        b.store(total, out, at)
+    """Write each part = copy 0 + copy 1 + …, in this order."""
+    copies, first = memory.operand(stage.copies), 0
+    for part in stage.parts:
+        out = memory.operand(part.out)
+        with b.loop(*_vectors(b, first, first + part.size, low, high)) as (vector, _):
+            at = b.mul(vector, b.lanes)
+            total = b.load(copies, at)
+            for n in range(1, stage.count):
+                total = b.ir.fadd(total, b.load(copies, b.add(at, n * stage.size)))
+            b.store(total, out, b.add(at, -first))
+        first += part.size
 
 
-def _vectors(b: Builder, size: int, low: Value, high: Value) -> tuple[Index, Index]:
-    """Return the vectors of a flat array of `size` values that the items low ≤ item < high cover."""
+def _vectors(b: Builder, first: int, end: int, low: Value, high: Value) -> tuple[Index, Index]:
+    """Return the vectors of a stretch of a flat array that the items low ≤ item < high cover."""
     turns = CHUNK // b.lanes
-    return b.mul(low, turns), b.minimum(b.mul(high, turns), size // b.lanes)
+    start = b.mul(low, turns) if first == 0 else b.maximum(b.mul(low, turns), first // b.lanes)
+    return start, b.minimum(b.mul(high, turns), end // b.lanes)
 
 
 def emit_update(b: Builder, memory: Memory, stage: Update, low: Value, high: Value) -> None:
-    """Write one step of the optimizer; the formulas are those of model/optimizers.py."""
+    """Write one step of the optimizer."""
     weights, gradients = memory.operand(stage.parameters), memory.operand(stage.gradients)
     slots = [memory.operand(slot) for slot in stage.memory]
     rate = b.splat(memory.argument(LEARNING_RATE_SLOT, F32))
-    corrections = [b.splat(memory.argument(slot, F32)) for slot in (MEAN_SLOT, ROOT_SLOT)]
-    optimizer = stage.optimizer
-    with b.loop(*_vectors(b, stage.size, low, high)) as (vector, _):
-        at = b.mul(vector, b.lanes)
-        w, g = b.load(weights, at), b.load(gradients, at)
-        if optimizer.weight_decay and not isinstance(optimizer, AdamW):
-            g = b.multiply_add(b.splat(optimizer.weight_decay), w, g)
-        match optimizer:
-            case SGD():
-                step = _sgd(b, optimizer, slots, at, g)
-                w = b.ir.fsub(w, b.ir.fmul(rate, step))
-            case Adam():
-                if isinstance(optimizer, AdamW) and optimizer.weight_decay:
-                    w = b.ir.fsub(w, b.ir.fmul(b.ir.fmul(rate, b.splat(optimizer.weight_decay)), w))
-                step = _adam(b, optimizer, slots, at, g, corrections)
-                w = b.ir.fsub(w, b.ir.fmul(rate, step))
-            case other:
-                raise AssertionError(f"no code for {other}")  # a new optimizer was declared but not emitted
-        b.store(w, weights, at)
-
-
-def _sgd(b: Builder, optimizer: SGD, slots: list[Value], at: Index, g: Value) -> Value:
-    if not optimizer.momentum:
-        return g
-    momentum = b.splat(optimizer.momentum)
-    v = b.multiply_add(momentum, b.load(slots[0], at), g)
-    b.store(v, slots[0], at)
-    return b.multiply_add(momentum, v, g) if optimizer.nesterov else v
-
-
-def _adam(b: Builder, optimizer: Adam, slots: list[Value], at: Index, g: Value, corrections: list[Value]) -> Value:
-    mean, square = b.load(slots[0], at), b.load(slots[1], at)
-    mean = b.multiply_add(b.splat(optimizer.beta1), mean, b.ir.fmul(b.splat(1.0 - optimizer.beta1), g))
-    squared = b.ir.fmul(b.ir.fmul(b.splat(1.0 - optimizer.beta2), g), g)
-    square = b.multiply_add(b.splat(optimizer.beta2), square, squared)
-    b.store(mean, slots[0], at)
-    b.store(square, slots[1], at)
-    root = b.ir.fdiv(b.intrinsic("llvm.sqrt", b.vector, square), corrections[1])
-    return b.ir.fdiv(b.ir.fdiv(mean, corrections[0]), b.ir.fadd(root, b.splat(optimizer.epsilon)))
+    scalars = [b.splat(memory.argument(FIRST_SCALAR_SLOT + n, F32)) for n in range(stage.scalars)]
+    for segment in stage.segments:
+        optimizer, factor = segment.rule.optimizer, segment.rule.learning_rate
+        own = rate if factor == 1.0 else b.ir.fmul(rate, b.splat(factor))
+        with b.loop(*_vectors(b, segment.first, segment.end, low, high)) as (vector, _):
+            at = b.mul(vector, b.lanes)
+            w, g, before = b.load(weights, at), b.load(gradients, at), [b.load(slot, at) for slot in slots]
+            w, after = RULES[type(optimizer)](b, optimizer, w, g, before, own, scalars)
+            for slot, value in zip(slots, after, strict=True):
+                b.store(value, slot, at)
+            b.store(w, weights, at)

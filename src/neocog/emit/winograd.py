@@ -195,6 +195,10 @@ def emit_winograd_fold(b: Builder, memory: Memory, stage: WinogradFold, low: Val
             value = b.ir.fadd(value, b.load(base, b.add(at, n * stage.slice_step)))
         return value
 
+    if stage.sums is not None and stage.bias is not None:
+        with b.when(b.less(low, 1)), b.loop(0, stage.bias.size // lanes) as (vector, _):
+            at = b.mul(vector, lanes)
+            b.store(total(memory.operand(stage.sums), at), memory.vectors(stage.bias), at)
     with b.loop(low, high) as (channel, _), b.loop(0, stage.gradient.count * width // lanes) as (vector, _):
         panel, column = b.divmod(b.mul(vector, lanes), width)
         source = b.add(b.mul(panel, stage.transformed.panel_step), b.add(b.mul(channel, width), column))
@@ -207,11 +211,6 @@ def emit_winograd_fold(b: Builder, memory: Memory, stage: WinogradFold, low: Val
         to = b.add(b.mul(panel, stage.gradient.panel_step), b.add(b.mul(channel, width), column))
         for tap, value in enumerate(value for row in rows for value in row):
             b.store(value, gradient, b.add(to, tap * stage.inputs * width))
-        if stage.sums is not None:
-            with b.when(b.less(channel, 1)):
-                sums = memory.operand(stage.sums)
-                row = b.add(to, TAPS * TAPS * stage.inputs * width)
-                b.store(total(sums, b.mul(vector, lanes)), gradient, row)
 
 
 def _block(b: Builder, tiling: Tiling, block: Index) -> tuple[Index, Index]:
@@ -272,8 +271,7 @@ def _emit_outputs(
         outputs = transform_both(b, algorithm.output_steps, square)
         bias = None
         if stage.bias is not None:
-            panel, inside = b.divmod(channel, stage.bias_width)
-            bias = b.load(memory.operand(stage.bias), b.add(b.mul(panel, stage.bias_step), inside))
+            bias = b.load(memory.operand(stage.bias), channel)
 
         def store(r: int, s: int) -> None:
             here = image, b.add(row, r), b.add(column, s)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -14,16 +14,19 @@ from numpy.typing import NDArray
 
 from neocog.errors import DataError, NeocogWarning, SettingError, ShapeError
 from neocog.nn.graph import Graph
+from neocog.nn.groups import Group, Rule, rules_of
 from neocog.nn.images import check_batch
 from neocog.nn.images import check_values as check_values
 from neocog.nn.layers import Conv2d, ReLU
 from neocog.nn.losses import CrossEntropy, Loss, MeanSquaredError
 from neocog.nn.optimizers import Optimizer
+from neocog.nn.parameters import Parameter
 from neocog.resources import available_threads
 
 Images = NDArray[np.uint8] | NDArray[np.float32]
 Array = NDArray[np.float32]
 State = dict[str, NDArray[np.float32]]
+_SHOWN = 20  # faults that a message lists
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +38,28 @@ class StepSettings:
         optimizer: how parameters follow their gradients; its learning rate is given anew with every step.
         batch_size: the most images of a step; fewer are fine.
         seed: decides which values a Dropout drops.
+        groups: parameters with a learning rate or a weight decay of their own.
+        frozen: patterns, as in a Group, of parameters that stay as they are.
     """
 
     loss: Loss
     optimizer: Optimizer
     batch_size: int
     seed: int = 0
+    groups: tuple[Group, ...] = ()
+    frozen: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
             raise SettingError(f"batch_size must be at least 1, got {self.batch_size}")
+
+    def rules(self, graph: Graph) -> dict[str, Rule]:
+        """Return how each parameter of a network is trained, by name; those that are frozen are left out.
+
+        Raises:
+            SettingError: a pattern matches nothing.
+        """
+        return rules_of(graph, self.optimizer, self.groups, self.frozen)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,10 +144,15 @@ class Stepper(Protocol):
         """Take new parameters; the optimizer's memory stays."""
 
     def gradients(self) -> State:
-        """Copy out the gradients of the last step (of the loss, without weight decay), named like the parameters."""
+        """Copy out the gradients of the last step (of the loss, without weight decay), named like the parameters; those
+        that are frozen have none.
+        """
 
     def optimizer_state(self) -> State:
-        """Copy out the optimizer's memory: "name/memory" (such as "0.weight/momentum") → array in memory layout."""
+        """Copy out the optimizer's memory: "name/memory" (such as "0.weight/momentum") → array in memory layout.
+
+        What is frozen has none.
+        """
 
     def load_optimizer_state(self, state: Mapping[str, Array], steps: int) -> None:
         """Take the optimizer's memory back, and the number of steps already taken."""
@@ -241,6 +261,23 @@ def check_targets(graph: Graph, loss: Loss, targets: NDArray[np.generic], count:
     if targets.shape != (count, outputs):
         raise ShapeError(f"targets must have the shape ({count}, {outputs}), got {targets.shape}")
     return np.ascontiguousarray(targets, dtype=np.float32)
+
+
+def check_memory(
+    parameters: Iterable[Parameter], slots: Sequence[str], state: Mapping[str, NDArray[np.generic]]
+) -> None:
+    """Raise ShapeError unless `state` is the memory that an optimizer with these slots keeps of these parameters."""
+    wanted = {f"{parameter.name}/{slot}": parameter.shape for parameter in parameters for slot in slots}
+    if set(state) != set(wanted):
+        faults = [f"missing: {name}" for name in wanted if name not in state]
+        faults += [f"unknown: {name}" for name in state if name not in wanted]
+        more = [f"and {len(faults) - _SHOWN:,} more"] if len(faults) > _SHOWN else []
+        raise ShapeError(
+            "the optimizer state must match the network and what of it is trained", details=(*faults[:_SHOWN], *more)
+        )
+    for name, shape in wanted.items():
+        if state[name].shape != shape:
+            raise ShapeError(f"memory {name} must have the shape {shape}, got {state[name].shape}")
 
 
 def _label_hint(labels: NDArray[np.generic]) -> str:

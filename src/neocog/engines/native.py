@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,13 +11,12 @@ from numpy.typing import NDArray
 
 from neocog.emit.slots import (
     COUNT_SLOT,
+    FIRST_SCALAR_SLOT,
     IMAGES_SLOT,
     KIND_FLOAT,
     KIND_SLOT,
     KIND_UINT8,
     LEARNING_RATE_SLOT,
-    MEAN_SLOT,
-    ROOT_SLOT,
     TARGETS_SLOT,
 )
 from neocog.engines.base import (
@@ -29,6 +28,7 @@ from neocog.engines.base import (
     StepSettings,
     allowed_threads,
     check_images,
+    check_memory,
     check_targets,
     compile_listener,
     room_for_peaks,
@@ -41,12 +41,11 @@ from neocog.jit.executable import Executable, aligned_zeros
 from neocog.jit.host import host_target
 from neocog.jit.team import Team
 from neocog.nn.graph import Graph
-from neocog.nn.optimizers import Adam
-from neocog.nn.parameters import Parameter, check_parameters, parameters_of
+from neocog.nn.parameters import Parameter, check_parameters, parameters_of, variables_of
 from neocog.nn.random import dropout_key
 from neocog.plan.algorithm import Algorithm
-from neocog.plan.layout import Panels, Space, Tensor
-from neocog.plan.parameters import GRADIENTS, PARAMETERS, ParameterLayout, lay_out_parameters
+from neocog.plan.layout import Space, Tensor, Vectors
+from neocog.plan.parameters import GRADIENTS, ParameterLayout, lay_out_parameters
 from neocog.plan.planner import plan_program
 from neocog.plan.program import FIRST_KEY_SLOT, Program, Training
 from neocog.plan.target import Target
@@ -85,31 +84,28 @@ def _team(threads: int | None, cache: ObjectCache) -> Team:
     return Team(allowed_threads(threads), cache)
 
 
-def _panel_view(flat: NDArray[np.float32], panels: Panels) -> NDArray[np.float32]:
-    block = flat[panels.offset : panels.offset + panels.size]
-    return block.reshape(panels.count, panels.rows, panels.width)
-
-
 def _read(flat: NDArray[np.float32], layout: ParameterLayout, parameter: Parameter) -> Array:
-    """Copy one parameter (or what lies in memory like it) out of the panels."""
-    panels = layout.panels[parameter.node.index]
-    view = _panel_view(flat, panels)
-    rows = slice(panels.rows - 1, None) if parameter.is_vector else slice(parameter.size // panels.columns)
-    matrix = view[:, rows].transpose(1, 0, 2).reshape(-1, panels.count * panels.width)
-    return matrix[:, : panels.columns].copy().reshape(parameter.shape)
+    """Copy one parameter, or what lies in memory like it, out of a block."""
+    place = layout.places[parameter.name]
+    block = flat[place.offset : place.offset + place.size]
+    if isinstance(place, Vectors):
+        return block[: place.channels].copy()
+    view = block.reshape(place.count, place.rows, place.width)
+    matrix = view.transpose(1, 0, 2).reshape(place.rows, place.count * place.width)
+    return matrix[:, : place.columns].copy().reshape(parameter.shape)
 
 
 def _write(flat: NDArray[np.float32], layout: ParameterLayout, parameter: Parameter, value: Array) -> None:
-    panels = layout.panels[parameter.node.index]
-    rows = parameter.size // panels.columns
-    matrix = np.zeros((rows, panels.count * panels.width), np.float32)
-    matrix[:, : panels.columns] = value.reshape(rows, panels.columns)
-    cut = matrix.reshape(rows, panels.count, panels.width).transpose(1, 0, 2)
-    view = _panel_view(flat, panels)
-    if parameter.is_vector:
-        view[:, -1:] = cut
-    else:
-        view[:, :rows] = cut
+    place = layout.places[parameter.name]
+    block = flat[place.offset : place.offset + place.size]
+    if isinstance(place, Vectors):
+        block[: place.channels] = value
+        return
+    matrix = np.zeros((place.rows, place.count * place.width), np.float32)
+    matrix[:, : place.columns] = value.reshape(place.rows, place.columns)
+    block.reshape(place.count, place.rows, place.width)[...] = matrix.reshape(
+        place.rows, place.count, place.width
+    ).transpose(1, 0, 2)
 
 
 def _set_images(executable: Executable, images: Images) -> None:
@@ -198,8 +194,8 @@ class NativePredictor:
         check_parameters(self._graph, parameters)
         flat = self._state.view(np.float32)
         with self._lock:
-            for parameter in parameters_of(self._graph):
-                _write(flat, self._layout, parameter, parameters[parameter.name])
+            for variable in variables_of(self._graph):
+                _write(flat, self._layout, variable, parameters[variable.name])
             for prediction in self._programs.values():
                 prediction.executable.prepare()
             if self._peaks is not None:
@@ -281,10 +277,11 @@ class NativeStepper:
         self, engine: NativeEngine, graph: Graph, parameters: Mapping[str, Array], settings: StepSettings, team: Team
     ) -> None:
         self._graph, self._settings, self._team = graph, settings, team
-        program = plan_program(
-            graph, settings.batch_size, engine.target, Training(settings.loss, settings.optimizer), engine.algorithm
-        )
+        training = Training(settings.loss, settings.optimizer, settings.groups, settings.frozen)
+        program = plan_program(graph, settings.batch_size, engine.target, training, engine.algorithm)
         self._layout = program.parameters
+        rules = settings.rules(graph)
+        self._trained = tuple(p for p in parameters_of(graph) if p.name in rules)
         self._executable = _make(engine, program, aligned_zeros(program.size(Space.STATE)), team)
         assert program.logits is not None
         assert program.losses is not None
@@ -328,11 +325,8 @@ class NativeStepper:
         executable.set_integer(TARGETS_SLOT, targets.ctypes.data)
         self._given = images, targets  # kept, since the program knows their addresses
         executable.set_float(LEARNING_RATE_SLOT, learning_rate)
-        optimizer = self._settings.optimizer
-        if isinstance(optimizer, Adam):
-            mean, root = optimizer.corrections(self._steps)
-            executable.set_float(MEAN_SLOT, mean)
-            executable.set_float(ROOT_SLOT, root)
+        for position, scalar in enumerate(self._settings.optimizer.scalars(self._steps)):
+            executable.set_float(FIRST_SCALAR_SLOT + position, scalar)
         for position, layer in enumerate(program.dropouts):
             executable.set_integer(
                 FIRST_KEY_SLOT + position,
@@ -343,43 +337,47 @@ class NativeStepper:
         self._logits.copy(logits)
         return StepResult(float(self._losses[: len(images)].mean(dtype=np.float64)), logits)
 
-    def _all(self, space: Space, name: str) -> State:
+    def _all(self, space: Space, name: str, parameters: Iterable[Parameter]) -> State:
         if (space, name) not in self._executable.program.places:
             return {}
         flat = self._executable.array(space, name)
-        return {p.name: _read(flat, self._layout, p) for p in parameters_of(self._graph)}
+        return {p.name: _read(flat, self._layout, p) for p in parameters}
 
     def parameters(self) -> State:
-        """Copy the parameters out, in memory layout."""
-        return self._all(Space.STATE, PARAMETERS)
+        """Copy the parameters and buffers out, in memory layout."""
+        return {
+            variable.name: _read(self._block(variable), self._layout, variable)
+            for variable in variables_of(self._graph)
+        }
+
+    def _block(self, variable: Parameter) -> NDArray[np.float32]:
+        """Return the memory in which a variable lies."""
+        return self._executable.array(Space.STATE, self._layout.places[variable.name].name)
 
     def gradients(self) -> State:
         """Copy the gradients of the last step out, in memory layout."""
-        return self._all(Space.WORK, GRADIENTS)
+        return self._all(Space.WORK, GRADIENTS, self._trained)
 
     def load(self, parameters: Mapping[str, Array]) -> None:
         """Take new parameters; the optimizer's memory stays."""
         check_parameters(self._graph, parameters)
-        flat = self._executable.array(Space.STATE, PARAMETERS)
-        for parameter in parameters_of(self._graph):
-            _write(flat, self._layout, parameter, parameters[parameter.name])
+        for variable in variables_of(self._graph):
+            _write(self._block(variable), self._layout, variable, parameters[variable.name])
 
     def optimizer_state(self) -> State:
         """Copy the optimizer's memory out: "name/memory" → array."""
         return {
             f"{name}/{slot}": value
             for slot in self._settings.optimizer.memory
-            for name, value in self._all(Space.STATE, f"memory {slot}").items()
+            for name, value in self._all(Space.STATE, f"memory {slot}", self._trained).items()
         }
 
     def load_optimizer_state(self, state: Mapping[str, Array], steps: int) -> None:
         """Take the optimizer's memory back, and the number of steps taken."""
-        for slot in self._settings.optimizer.memory:
-            check_parameters(
-                self._graph, {n.removesuffix(f"/{slot}"): v for n, v in state.items() if n.endswith(f"/{slot}")}
-            )
-        for slot in self._settings.optimizer.memory:
-            flat = self._executable.array(Space.STATE, f"memory {slot}")
-            for parameter in parameters_of(self._graph):
+        slots = self._settings.optimizer.memory
+        check_memory(self._trained, slots, state)
+        for slot in slots:
+            for parameter in self._trained:
+                flat = self._executable.array(Space.STATE, f"memory {slot}")
                 _write(flat, self._layout, parameter, state[f"{parameter.name}/{slot}"])
         self._steps = steps

@@ -14,6 +14,7 @@ from neocog.engines.base import (
     StepResult,
     StepSettings,
     check_images,
+    check_memory,
     check_targets,
     peak_sources,
     room_for_peaks,
@@ -21,7 +22,7 @@ from neocog.engines.base import (
 from neocog.engines.room import check_room
 from neocog.errors import ShapeError
 from neocog.nn.graph import Graph
-from neocog.nn.parameters import check_parameters
+from neocog.nn.parameters import check_parameters, parameters_of
 from neocog.reference import loss, optimizer
 from neocog.reference.network import Draw, backward, forward
 
@@ -119,10 +120,11 @@ class ReferenceStepper:
         self.exact_gradients: Exact = {}
         self.exact_logits: NDArray[np.float64] = np.empty((0, graph.classes))
         self.load(parameters)
+        self._rules = settings.rules(graph)
         self.exact_memory: Exact = {
             f"{name}/{kind}": array
-            for name, weight in self.exact_parameters.items()
-            for kind, array in optimizer.initial_memory(settings.optimizer, weight).items()
+            for name in self._rules
+            for kind, array in optimizer.initial_memory(settings.optimizer, self.exact_parameters[name]).items()
         }
 
     def step(self, images: Images, targets: NDArray[np.generic], learning_rate: float) -> StepResult:
@@ -136,16 +138,21 @@ class ReferenceStepper:
         value = loss.forward(self.settings.loss, run.logits, targets)
         d_logits = loss.backward(self.settings.loss, run.logits, targets)
         self.exact_logits = run.logits
-        self.exact_gradients = backward(self.graph, self.exact_parameters, run, d_logits).parameters
+        gradients = backward(self.graph, self.exact_parameters, run, d_logits).parameters
+        self.exact_gradients = {name: gradients[name] for name in self._rules}
         self._update(learning_rate)
         return StepResult(value, run.logits.astype(np.float32))
 
     def _update(self, learning_rate: float) -> None:
-        rule = self.settings.optimizer
-        for name, weight in self.exact_parameters.items():
-            memory = {kind: self.exact_memory[f"{name}/{kind}"] for kind in rule.memory}
+        for name, rule in self._rules.items():
+            memory = {kind: self.exact_memory[f"{name}/{kind}"] for kind in rule.optimizer.memory}
             self.exact_parameters[name], memory = optimizer.update(
-                rule, weight, self.exact_gradients[name], memory, learning_rate=learning_rate, step=self.steps
+                rule.optimizer,
+                self.exact_parameters[name],
+                self.exact_gradients[name],
+                memory,
+                learning_rate=learning_rate * rule.learning_rate,
+                step=self.steps,
             )
             self.exact_memory |= {f"{name}/{kind}": array for kind, array in memory.items()}
 
@@ -168,15 +175,8 @@ class ReferenceStepper:
 
     def load_optimizer_state(self, state: Mapping[str, NDArray[np.generic]], steps: int) -> None:
         """Take the optimizer's memory back, and the number of steps already taken."""
-        if set(state) != set(self.exact_memory):
-            raise ShapeError(
-                "the optimizer state must match the network",
-                details=(f"expected: {', '.join(sorted(self.exact_memory))}", f"got: {', '.join(sorted(state))}"),
-            )
-        for name, array in state.items():
-            if array.shape != self.exact_memory[name].shape:
-                want = self.exact_memory[name].shape
-                raise ShapeError(f"memory {name} must have the shape {want}, got {array.shape}")
+        trained = [parameter for parameter in parameters_of(self.graph) if parameter.name in self._rules]
+        check_memory(trained, self.settings.optimizer.memory, state)
         self.exact_memory = _widen(state)
         self.steps = steps
 

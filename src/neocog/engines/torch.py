@@ -6,8 +6,9 @@ Activations are (N, C, H, W) in PyTorch's channels_last memory format, so the im
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from neocog.engines.base import (
     StepSettings,
     allowed_threads,
     check_images,
+    check_memory,
     check_targets,
     peak_sources,
     room_for_peaks,
@@ -44,7 +46,6 @@ except ImportError as error:
     ) from error
 
 CHUNK = 256  # images that a prediction takes at a time
-MEMORY = {"momentum": "momentum_buffer", "mean": "exp_avg", "square": "exp_avg_sq"}  # our names → PyTorch's
 
 
 class PaddedConv2d(torch.nn.Conv2d):  # type: ignore[misc]  # PyTorch is untyped here
@@ -255,8 +256,24 @@ class TorchStepper(_Network):
         self.steps = 0
         self.loss = _loss(settings.loss)
         self.weights = dict(self.module.named_parameters())
+        self.rules = settings.rules(graph)
+        self.trained = tuple(p for p in parameters_of(graph) if p.name in self.rules)
+        for name, weight in self.weights.items():
+            weight.requires_grad_(name in self.rules)
         # PyTorch refuses an optimizer of nothing; a network without parameters still has a loss.
-        self.optimizer = _optimizer(settings.optimizer, list(self.weights.values())) if self.weights else None
+        self.optimizer = _optimizer(settings.optimizer, self._param_groups()) if self.rules else None
+
+    def _param_groups(self) -> list[dict[str, Any]]:
+        """Return PyTorch's parameter groups: one for each rule. `rate` is ours: the factor on the learning rate."""
+        groups = dict.fromkeys(self.rules.values())
+        return [
+            {
+                "params": [self.weights[name] for name, own in self.rules.items() if own == rule],
+                "weight_decay": rule.optimizer.weight_decay,
+                "rate": rule.learning_rate,
+            }
+            for rule in groups
+        ]
 
     def step(self, images: Images, targets: NDArray[np.generic], learning_rate: float) -> StepResult:
         """Take one optimizer step on images (N, H, W, C), N from 1 to the batch size."""
@@ -277,7 +294,7 @@ class TorchStepper(_Network):
                 self.optimizer.zero_grad(set_to_none=True)
                 loss.backward()
                 for group in self.optimizer.param_groups:
-                    group["lr"] = learning_rate
+                    group["lr"] = learning_rate * group["rate"]
                 self.optimizer.step()
         return StepResult(float(loss.detach()), logits.detach().cpu().numpy().astype(np.float32))
 
@@ -289,37 +306,31 @@ class TorchStepper(_Network):
         """Copy out the gradients of the last step (of the loss, without weight decay), named like the parameters."""
         if self.steps == 0:
             return {}
-        return {p.name: _array(p, self.weights[p.name].grad) for p in parameters_of(self.graph)}
+        return {p.name: _array(p, self.weights[p.name].grad) for p in self.trained}
 
     def optimizer_state(self) -> State:
         """Copy out the optimizer's memory: "name/memory" → array in memory layout."""
         state: State = {}
-        for p in parameters_of(self.graph):
+        names = RULES[type(self.settings.optimizer)].memory
+        for p in self.trained:
             kept = self.optimizer.state.get(self.weights[p.name], {}) if self.optimizer else {}
             for memory in self.settings.optimizer.memory:
-                value = kept.get(MEMORY[memory])
+                value = kept.get(names[memory])
                 state[f"{p.name}/{memory}"] = np.zeros(p.shape, np.float32) if value is None else _array(p, value)
         return state
 
     def load_optimizer_state(self, state: Mapping[str, Array], steps: int) -> None:
         """Take the optimizer's memory back, and the number of steps already taken."""
-        wanted = self.optimizer_state()
-        if set(state) != set(wanted):
-            raise ShapeError(
-                "the optimizer state must match the network",
-                details=(f"expected: {', '.join(sorted(wanted))}", f"got: {', '.join(sorted(state))}"),
-            )
-        for name, array in state.items():
-            if array.shape != wanted[name].shape:
-                raise ShapeError(f"memory {name} must have the shape {wanted[name].shape}, got {array.shape}")
+        check_memory(self.trained, self.settings.optimizer.memory, state)
         self.steps = steps
-        for p in parameters_of(self.graph):
+        rule = RULES[type(self.settings.optimizer)]
+        for p in self.trained:
             weight = self.weights[p.name]
             kept: dict[str, Any] = {}
             for memory in self.settings.optimizer.memory:
                 value = torch.tensor(to_pytorch(p, state[f"{p.name}/{memory}"]), dtype=self.dtype, device=self.device)
-                kept[MEMORY[memory]] = torch.empty_like(weight).copy_(value)
-            if isinstance(self.settings.optimizer, Adam):
+                kept[rule.memory[memory]] = torch.empty_like(weight).copy_(value)
+            if rule.counts:
                 kept["step"] = torch.tensor(float(steps))
             if self.optimizer is not None:
                 self.optimizer.state[weight] = kept
@@ -346,21 +357,44 @@ def _loss(loss: Loss) -> Any:
     raise SettingError(f"unknown loss {loss!r}")
 
 
-def _optimizer(rule: Optimizer, weights: list[Any]) -> Any:
-    match rule:
-        case SGD():
-            return torch.optim.SGD(
-                weights,
-                rule.learning_rate,
-                momentum=rule.momentum,
-                weight_decay=rule.weight_decay,
-                nesterov=rule.nesterov,
-            )
-        case Adam():
-            make = torch.optim.AdamW if isinstance(rule, AdamW) else torch.optim.Adam
-            betas = (rule.beta1, rule.beta2)
-            return make(weights, rule.learning_rate, betas, rule.epsilon, rule.weight_decay)
-    raise SettingError(f"unknown optimizer {rule!r}")
+@dataclass(frozen=True, slots=True)
+class OptimizerRule:
+    """How PyTorch runs one of our optimizers.
+
+    Arguments:
+        kind: PyTorch's class.
+        settings: its arguments, from our optimizer.
+        memory: our names of what is kept beside each parameter → PyTorch's.
+        counts: whether the number of steps is kept there, too.
+    """
+
+    kind: Any
+    settings: Callable[[Any], dict[str, object]]
+    memory: dict[str, str]
+    counts: bool = False
+
+
+def _sgd(optimizer: SGD) -> dict[str, object]:
+    return {"momentum": optimizer.momentum, "nesterov": optimizer.nesterov}
+
+
+def _adam(optimizer: Adam) -> dict[str, object]:
+    return {"betas": (optimizer.beta1, optimizer.beta2), "eps": optimizer.epsilon}
+
+
+_MEANS = {"mean": "exp_avg", "square": "exp_avg_sq"}
+RULES: dict[type, OptimizerRule] = {
+    SGD: OptimizerRule(torch.optim.SGD, _sgd, {"momentum": "momentum_buffer"}),
+    Adam: OptimizerRule(torch.optim.Adam, _adam, _MEANS, counts=True),
+    AdamW: OptimizerRule(torch.optim.AdamW, _adam, _MEANS, counts=True),
+}
+
+
+def _optimizer(optimizer: Optimizer, groups: list[dict[str, Any]]) -> Any:
+    rule = RULES.get(type(optimizer))
+    if rule is None:
+        raise SettingError(f"unknown optimizer {optimizer!r}")
+    return rule.kind(groups, optimizer.learning_rate, **rule.settings(optimizer))
 
 
 class TorchEngine:

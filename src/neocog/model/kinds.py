@@ -13,7 +13,7 @@ import numpy as np
 from neocog.errors import FormatError, NeocogError, SettingError
 from neocog.model.files import describe, listed
 from neocog.nn import layers, losses, optimizers, schedules
-from neocog.nn.blocks import Concat, Residual, Sequential
+from neocog.nn.blocks import Sequential
 from neocog.nn.layers import Layer
 from neocog.nn.limits import MAX_DEPTH, MAX_LAYERS
 from neocog.nn.losses import Loss
@@ -21,12 +21,12 @@ from neocog.nn.optimizers import Optimizer
 from neocog.nn.schedules import Schedule
 
 KINDS: dict[type, tuple[type, ...]] = {
-    Layer: (*layers.LAYERS, Sequential, Residual, Concat),
+    Layer: (*layers.LAYERS, Sequential),
     Loss: (losses.CrossEntropy, losses.MeanSquaredError),
     Optimizer: (optimizers.SGD, optimizers.Adam, optimizers.AdamW),
     Schedule: (schedules.Constant, schedules.Step, schedules.Cosine),
 }
-"""What files may name, by family. A new layer is added here to become savable."""
+"""What files may name, by family; a Sequential only in model files of format 1."""
 
 _FAMILY = {kind: family for family, kinds in KINDS.items() for kind in kinds}
 
@@ -121,10 +121,7 @@ def _decode_kind(family: type, data: object, where: str, depth: int) -> object:
         raise FormatError(f"{where} must have exactly the fields of {name}", details=listed(faults))
     values = {field: _decode(hint, data[field], f"{where}.{field}", depth) for field, hint in hints.items()}
     try:
-        if kind in (Sequential, Concat):
-            (parts,) = values.values()
-            return kind(*parts)
-        return kind(**values)
+        return Sequential(*values["layers"]) if kind is Sequential else kind(**values)
     except NeocogError as error:
         raise FormatError(f"{where} is out of range: {error.message}") from None
     except OverflowError:

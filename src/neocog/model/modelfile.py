@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -14,30 +13,36 @@ from numpy.typing import NDArray
 from neocog.data.resize import RESIZE_RULES
 from neocog.engines.base import Array, Engine
 from neocog.errors import FormatError, NeocogError, SettingError
+from neocog.model.fields import check_integer, check_keys, check_number, is_finite
 from neocog.model.files import TensorFile, describe, listed, read_tensor_file, tensor_bytes, write_atomically
-from neocog.model.kinds import from_json, to_json
+from neocog.model.kinds import from_json
 from neocog.model.network import Network
+from neocog.model.nodes import net_from_json, nodes_to_json
 from neocog.model.statedict import LEARNT_FROM, not_finite
 from neocog.nn.blocks import Sequential
 from neocog.nn.layers import Layer
 from neocog.nn.limits import shown
 from neocog.nn.parameters import Parameter, from_pytorch, pytorch_shape, variables_of
+from neocog.nn.shapes import checked_image_shape
 from neocog.reading import expanded
 
 Kind = TypeVar("Kind", bound=Network)
 
-FORMAT = 1
+FORMAT = 2
 """Version of the format. It grows when an older neocog would misread a newer file."""
+
+READABLE = (1, FORMAT)
+"""Versions that are read. In format 1 a network was a Sequential, under the key "architecture"."""
 
 INTERPOLATION = "bilinear"
 OPTIMIZER_PREFIX = "optimizer/"
 WHOLE = frozenset({LEARNT_FROM})
 """Tensors of a model file that are uint64."""
-MAX_INTEGER = (1 << 53) - 1  # beyond it, not every reader of JSON has integers
 MAX_METRICS = 1000
 MAX_TEXT = 1000  # characters of a text that is for people
 
-_KEYS = ("format", "neocog_version", "architecture", "class_names", "input", "metrics")
+_KEYS = ("format", "neocog_version", "nodes", "class_names", "input", "metrics")
+_OLD_KEYS = tuple("architecture" if key == "nodes" else key for key in _KEYS)
 _INPUT_KEYS = ("height", "width", "channels", "resize", "interpolation", "mean", "std", "color_order")
 
 
@@ -103,7 +108,7 @@ def document_of(network: Network) -> dict[str, object]:
     return {
         "format": FORMAT,
         "neocog_version": __version__,
-        "architecture": to_json(network.net),
+        "nodes": nodes_to_json(network.graph),
         "class_names": list(network.class_names),
         "input": {
             "height": height,
@@ -169,63 +174,24 @@ def check_tensors(wanted: Mapping[str, Parameter], tensors: Mapping[str, Array])
             raise FormatError(f"tensor {name} must have the shape {shape}, got {tensors[name].shape}")
 
 
-def check_keys(where: str, data: object, keys: tuple[str, ...]) -> Mapping[str, Any]:
-    """Return `data` as a mapping, or raise FormatError unless it is an object with exactly these keys."""
-    if not isinstance(data, Mapping):
-        raise FormatError(f"{where} must be an object, got {describe(data)}")
-    faults = [f"missing: {key}" for key in keys if key not in data]
-    faults += [f"unknown: {describe(key)}" for key in data if key not in keys]
-    if faults:
-        raise FormatError(f"{where} must have exactly the keys {', '.join(keys)}", details=listed(faults))
-    return data
-
-
-def check_integer(where: str, value: object, least: int = 0, most: int = MAX_INTEGER) -> int:
-    """Return `value`, or raise FormatError unless it is an integer from `least` to `most`."""
-    if type(value) is not int or value < least:
-        raise FormatError(f"{where} must be an integer of at least {least}, got {describe(value)}")
-    if value > most:
-        raise FormatError(f"{where} must be at most {most:,}, got {describe(value)}")
-    return value
-
-
-def check_number(where: str, value: object, least: float | None = None) -> float:
-    """Return `value`, or raise FormatError unless it is a finite number, and of at least `least`."""
-    if type(value) not in (int, float) or not _is_finite(value):
-        raise FormatError(f"{where} must be a finite number, got {describe(value)}")
-    assert isinstance(value, int | float)
-    if least is not None and value < least:
-        raise FormatError(f"{where} must be {least:g} or more, got {describe(value)}")
-    return value
-
-
-def _is_finite(value: Any) -> bool:
-    try:
-        return math.isfinite(value)
-    except OverflowError:  # an integer beyond the floats
-        return False
-
-
 def _empty_network(document: Mapping[str, Any], kind: type[Kind], engine: str | Engine, threads: int | None) -> Kind:
     version = document.get("format")
-    if version != FORMAT or type(version) is not int:
+    if version not in READABLE or type(version) is not int:
         newer = type(version) is int and version > FORMAT
         raise FormatError(
-            f"format must be {FORMAT}, got {describe(version)}",
+            f"format must be {' or '.join(map(str, READABLE))}, got {describe(version)}",
             hint="a newer neocog wrote this file: upgrade with pip install -U neocog" if newer else None,
         )
-    check_keys("the neocog metadata", document, _KEYS)
+    check_keys("the neocog metadata", document, _KEYS if version == FORMAT else _OLD_KEYS)
     version_name = document["neocog_version"]
     if not isinstance(version_name, str) or len(version_name) > MAX_TEXT:
         raise FormatError(f"neocog_version must be a string, got {describe(version_name)}")
-    net = from_json(Layer, document["architecture"], "architecture")
-    if not isinstance(net, Sequential):
-        raise FormatError(f"architecture must be a Sequential, got {type(net).__name__}")
     names = document["class_names"]
     if not isinstance(names, list):
         raise FormatError(f"class_names must be a list, got {describe(names)}")
     entry = check_keys("input", document["input"], _INPUT_KEYS)
-    shape = tuple(check_integer(f"input.{key}", entry[key], 1) for key in ("height", "width", "channels"))
+    height, width, channels = (check_integer(f"input.{key}", entry[key], 1) for key in ("height", "width", "channels"))
+    image = checked_image_shape((height, width, channels))
     for key, known in (("resize", RESIZE_RULES), ("interpolation", (INTERPOLATION,))):
         if entry[key] not in known:
             raise FormatError(f"input.{key} must be one of {', '.join(known)}, got {describe(entry[key])}")
@@ -234,9 +200,15 @@ def _empty_network(document: Mapping[str, Any], kind: type[Kind], engine: str | 
         if not isinstance(entry[key], list):
             raise FormatError(f"input.{key} must be a list of numbers, got {describe(entry[key])}")
         numbers[key] = [check_number(f"input.{key}[{i}]", value) for i, value in enumerate(entry[key])]
+    if version == FORMAT:
+        net = net_from_json(document["nodes"], image)
+    else:
+        net = from_json(Layer, document["architecture"], "architecture")
+        if not isinstance(net, Sequential):
+            raise FormatError(f"architecture must be a Sequential, got {type(net).__name__}")
     network = kind(
         net,
-        (shape[0], shape[1], shape[2]),
+        image,
         names,
         mean=numbers["mean"],
         std=numbers["std"],
@@ -246,7 +218,7 @@ def _empty_network(document: Mapping[str, Any], kind: type[Kind], engine: str | 
     )
     if entry["color_order"] != network.color_order:
         raise FormatError(
-            f"input.color_order must be {network.color_order!r} for {shape[2]} channels, "
+            f"input.color_order must be {network.color_order!r} for {channels} channels, "
             f"got {describe(entry['color_order'])}"
         )
     return network
@@ -280,7 +252,7 @@ def _metrics_of(network: Network) -> dict[str, float]:
         number = value.item() if isinstance(value, np.generic) else value
         if not isinstance(name, str) or len(name) > MAX_TEXT or type(number) not in (int, float):
             raise SettingError(f"model.metrics must map names to numbers, got {shown(name)}: {shown(value)}")
-        if _is_finite(number):
+        if is_finite(number):
             metrics[name] = number
     if len(metrics) > MAX_METRICS:
         raise SettingError(f"model.metrics may hold at most {MAX_METRICS:,} numbers, got {len(metrics):,}")

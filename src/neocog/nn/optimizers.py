@@ -20,7 +20,10 @@ def _check(kind: str, name: str, value: float, low: float, high: float = math.in
 
 @dataclass(frozen=True, slots=True)
 class Optimizer:
-    """Base of all optimizers."""
+    """Base of all optimizers.
+
+    Weight decay is for the weights of convolutions and fully connected layers; see `neocog.nn.groups` for other ways.
+    """
 
     learning_rate: float = 0.001
     _: KW_ONLY
@@ -34,6 +37,10 @@ class Optimizer:
     @property
     def memory(self) -> tuple[str, ...]:
         """Names of the arrays that it keeps beside each parameter; a checkpoint stores them."""
+        return ()
+
+    def scalars(self, step: int) -> tuple[float, ...]:
+        """Return the numbers that its formula takes from the number of the step, which counts from 1."""
         return ()
 
 
@@ -91,8 +98,8 @@ class Adam(Optimizer):
     def memory(self) -> tuple[str, ...]:
         return ("mean", "square")
 
-    def corrections(self, step: int) -> tuple[float, float]:
-        """Return 1 - beta1^step and sqrt(1 - beta2^step), which undo the means' start at zero; steps count from 1."""
+    def scalars(self, step: int) -> tuple[float, ...]:
+        """Return 1 - beta1^step and sqrt(1 - beta2^step), which undo the means' start at zero."""
         return 1.0 - self.beta1**step, math.sqrt(1.0 - self.beta2**step)
 
 

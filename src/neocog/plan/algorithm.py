@@ -6,7 +6,7 @@ from typing import Literal
 
 from neocog.nn.window import Window
 from neocog.plan.correlation import Pooled, pools_aside
-from neocog.plan.layout import Halo, Operand, Panels, Space, Tensor
+from neocog.plan.layout import Halo, Operand, Panels, Space, Tensor, Vectors
 from neocog.plan.loops import Axis, Split, choose_rows, merge
 from neocog.plan.ops.contraction import Contraction
 from neocog.plan.ops.tiles import LINE_VALUES, Slab, Tiling, position_step
@@ -101,7 +101,7 @@ def winograd(
     transformed: Panels,
     target: Target,
     *,
-    bias: tuple[Operand, Panels] | None = None,
+    bias: Operand | None = None,
     relu: bool = False,
     gate: Tensor | None = None,
     pooled: Pooled | None = None,
@@ -112,9 +112,7 @@ def winograd(
         name,
         tiling,
         _products(f"{name} products", tiling, tiling.patches, transformed, tiling.products, target),
-        bias[0] if bias else None,
-        bias[1].width if bias else 1,
-        bias[1].panel_step if bias else 0,
+        bias,
         relu,
         gate,
         pooled.window if pooled else None,
@@ -255,7 +253,7 @@ def _sums_of_tiles(name: str, tiling: Tiling, gradient: Panels, out: Operand, ta
 
 
 def winograd_fold(
-    name: str, tile: int, gradient: Panels, inputs: int, copies: str, slices: int, *, bias: bool
+    name: str, tile: int, gradient: Panels, bias: Vectors | None, inputs: int, copies: str, slices: int
 ) -> WinogradFold:
     """Plan the gradient of filters from the partial ones of all slices."""
     matrix = partial_filters(gradient, inputs, copies)
@@ -269,5 +267,6 @@ def winograd_fold(
         matrix,
         Operand(Space.WORK, copies, whole) if bias else None,
         gradient,
+        bias,
         inputs,
     )

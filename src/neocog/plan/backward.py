@@ -29,7 +29,7 @@ from neocog.plan.ops.images import Repack
 from neocog.plan.ops.loss import LossGradient
 from neocog.plan.ops.op import Op
 from neocog.plan.ops.pool import PoolBackward
-from neocog.plan.ops.update import Fold, Transpose, Update
+from neocog.plan.ops.update import Fold, Stretch, Transpose, Update
 from neocog.plan.ops.winograd import WinogradWeights
 from neocog.plan.parameters import GRADIENTS, PARAMETERS
 from neocog.plan.program import Training
@@ -92,9 +92,11 @@ def _plan_run(draft: Draft, steps: range, block: int | None) -> None:
 
 def _partial_size(draft: Draft, index: int) -> int:
     """Count the elements of a partial gradient of a convolution."""
-    gradient = draft.layout.gradient(draft.steps[index].node.index)
-    tile = draft.backward_tile(index)
-    return partial_size(tile, gradient, draft.live[index].input.channels) if tile else gradient.size
+    node, tile = draft.steps[index].node, draft.backward_tile(index)
+    gradient, sums = draft.layout.weight_gradient(node), draft.layout.bias_gradient(node)
+    if tile:
+        return partial_size(tile, gradient, draft.live[index].input.channels)
+    return filters.copy_size(gradient, sums)
 
 
 def _most_slices(draft: Draft, index: int) -> int:
@@ -121,29 +123,24 @@ def _plan_filters(draft: Draft, index: int, run: _Run) -> None:
     """Plan the gradient of a layer's weights as a direct sum."""
     dy = draft.values[index + 1].gradient
     assert dy is not None
-    whole = draft.layers[index]
-    gradient = draft.layout.gradient(draft.steps[index].node.index)
+    whole, node = draft.layers[index], draft.steps[index].node
+    gradient, sums = draft.layout.weight_gradient(node), draft.layout.bias_gradient(node)
     copies = f"{whole.title} partial gradients"
     if run.slices and _most_slices(draft, index):
         slices = run.slices
         layer = draft.cut_layer(index)
-        run.inside.append(filters.partial_gradient(layer, draft.cut(dy), gradient, copies, draft.target))
+        run.inside.append(filters.partial_gradient(layer, draft.cut(dy), gradient, sums, copies, draft.target))
     else:
         slices = filters.wanted_slices(whole, dy, gradient, draft.target)
-        stage = filters.weight_gradient(whole, dy, gradient, draft.target, slices=slices, copies=copies)
+        stage = filters.weight_gradient(whole, dy, gradient, sums, draft.target, slices=slices, copies=copies)
         run.behind.append(stage)
         if slices == 1:
             return
-    draft.flat[Space.WORK, copies] = slices * gradient.size
-    out = Operand(gradient.space, gradient.name, gradient.offset)
-    fold = Fold(
-        f"{whole.title} fold gradients",
-        Operand(Space.WORK, copies, 0),
-        slices,
-        gradient.size,
-        out,
-        gradient.size,
-    )
+    draft.flat[Space.WORK, copies] = slices * filters.copy_size(gradient, sums)
+    parts = [Stretch(gradient.begin, gradient.size)]
+    if sums is not None:
+        parts.append(Stretch(sums.begin, sums.size))
+    fold = Fold(f"{whole.title} fold gradients", Operand(Space.WORK, copies, 0), slices, tuple(parts))
     run.behind.append(fold)
 
 
@@ -153,7 +150,8 @@ def _plan_tiles(draft: Draft, index: int, run: _Run) -> None:
     dy = draft.values[index + 1].gradient
     assert dy is not None
     assert tile is not None
-    gradient = draft.layout.gradient(draft.steps[index].node.index)
+    node = draft.steps[index].node
+    gradient, sums = draft.layout.weight_gradient(node), draft.layout.bias_gradient(node)
     copies = f"{layer.title} partial gradients"
     partial = bool(_most_slices(draft, index))
     turned = dx = None
@@ -177,7 +175,7 @@ def _plan_tiles(draft: Draft, index: int, run: _Run) -> None:
             draft.target,
             gradient=gradient if partial else None,
             copies=copies,
-            bias=layer.bias,
+            bias=sums is not None,
             turned=turned,
             dx=dx,
         )
@@ -186,7 +184,7 @@ def _plan_tiles(draft: Draft, index: int, run: _Run) -> None:
     if partial:
         draft.flat[Space.WORK, copies] = run.slices * _partial_size(draft, index)
         fold = winograd_fold(
-            f"{layer.title} fold gradients", tile, gradient, layer.x.channels, copies, run.slices, bias=layer.bias
+            f"{layer.title} fold gradients", tile, gradient, sums, layer.x.channels, copies, run.slices
         )
         run.behind.append(fold)
     value = draft.values[index]
@@ -287,13 +285,14 @@ def _gradient_halo(draft: Draft, index: int) -> Halo:
 
 
 def _plan_update(draft: Draft, training: Training) -> None:
-    size = draft.layout.size
+    size = draft.layout.trained
+    if draft.layout.size:
+        draft.flat[Space.WORK, GRADIENTS] = draft.layout.size
     if not size:
         return
-    draft.flat[Space.WORK, GRADIENTS] = size
-    optimizer = training.optimizer
-    memory = tuple(Operand(Space.STATE, f"memory {slot}", 0) for slot in optimizer.memory)
+    scalars = len(training.optimizer.scalars(1))
+    memory = tuple(Operand(Space.STATE, f"memory {slot}", 0) for slot in training.optimizer.memory)
     for operand in memory:
         draft.flat[Space.STATE, operand.name] = size
     parameters, gradients = Operand(Space.STATE, PARAMETERS, 0), Operand(Space.WORK, GRADIENTS, 0)
-    draft.stages.append(Update("update", optimizer, size, parameters, gradients, memory))
+    draft.stages.append(Update("update", draft.layout.segments, parameters, gradients, memory, scalars))

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from neocog.nn.window import Axis as WindowAxis
 from neocog.nn.window import Window
 from neocog.plan.clip import choose_clips, saving_clips, untagged
-from neocog.plan.layout import Halo, Operand, Panels, Tensor, operand
+from neocog.plan.layout import Halo, Operand, Panels, Tensor, Vectors, operand
 from neocog.plan.loops import Axis, Clip, Split, choose_rows, merge, split_cost
 from neocog.plan.ops.contraction import Contraction
 from neocog.plan.target import Target
@@ -41,8 +41,8 @@ class Correlation:
     window: Window
     x: Tensor
     y: Tensor
-    weights: Panels  # rows are (tap row, tap column, input channel), then one row of biases
-    bias: bool
+    weights: Panels  # rows are (tap row, tap column, input channel)
+    bias: Vectors | None
 
     @property
     def taps(self) -> int:
@@ -50,7 +50,7 @@ class Correlation:
         return self.window.cells
 
     def weight_rows(self) -> tuple[Axis, ...]:
-        """Loops over the rows of the weight matrix, without the bias: how its `out` and the input move."""
+        """Loops over the rows of the weight matrix: how its `out` and the input move."""
         v, h, width = self.window.vertical, self.window.horizontal, self.weights.width
         channels = self.x.channels
         return merge(
@@ -150,9 +150,7 @@ def forward(layer: Correlation, relu: bool, target: Target, pooled: Pooled | Non
         out_step=weights.width,
         b_step=weights.panel_step,
         target=target,
-        bias=Operand(weights.space, weights.name, weights.offset + layer.taps * channels * weights.width)
-        if layer.bias
-        else None,
+        bias=layer.bias.begin if layer.bias else None,
         relu=relu,
         cells=pooled.window.cells if pooled else 1,
         winner=operand(pooled.winner, pooled.winner.origin) if pooled and pooled.winner else None,

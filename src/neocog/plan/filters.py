@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from neocog.plan.correlation import Correlation, start_of
-from neocog.plan.layout import Operand, Panels, Space, Tensor, operand
+from neocog.plan.layout import Operand, Panels, Space, Tensor, Vectors, operand
 from neocog.plan.loops import Axis, Split, choose_rows, merge
 from neocog.plan.ops.contraction import Contraction
 from neocog.plan.target import Target
@@ -17,9 +17,16 @@ LINE = 64  # bytes of a cache line
 
 
 def weight_gradient(
-    layer: Correlation, dy: Tensor, gradient: Panels, target: Target, *, slices: int = 1, copies: str = ""
+    layer: Correlation,
+    dy: Tensor,
+    gradient: Panels,
+    sums: Vectors | None,
+    target: Target,
+    *,
+    slices: int = 1,
+    copies: str = "",
 ) -> Contraction:
-    """dW = x correlated with dy, and the bias's gradient as the row of an input that is always one.
+    """dW = x correlated with dy, and the bias's gradient as that of an input that is always one.
 
     Sums run over blocks of rows that stay in the first-level cache, each from zero, which also keeps rounding errors
     small.
@@ -27,24 +34,33 @@ def weight_gradient(
     Arguments:
         dy: gradient of the layer's output.
         gradient: where dW goes.
+        sums: where the bias's gradient goes; None without a bias.
         slices: of the batch, each with a partial gradient of its own; with more than one, `copies` names their memory,
             and the contraction covers all of them.
     """
     if slices == 1:
-        out = Operand(gradient.space, gradient.name, gradient.offset)
-        return _weight_gradient(layer, dy, gradient, out, target)
+        return _weight_gradient(layer, dy, gradient, gradient.begin, sums.begin if sums else None, target)
     images = dy.images // slices
     out, one = Operand(Space.WORK, copies, 0), replace(layer, x=replace(layer.x, images=images))
-    part = _weight_gradient(one, replace(dy, images=images), gradient, out, target)
-    outer = Axis(slices, gradient.size, images * layer.x.image_step, images * dy.image_step)
+    ones = replace(out, start=gradient.size) if sums else None
+    part = _weight_gradient(one, replace(dy, images=images), gradient, out, ones, target)
+    outer = Axis(slices, copy_size(gradient, sums), images * layer.x.image_step, images * dy.image_step)
     rows = part.rows
     return replace(part, rows=Split((outer, *rows.axes), rows.axis + 1, rows.parts))
 
 
-def partial_gradient(layer: Correlation, dy: Tensor, gradient: Panels, copies: str, target: Target) -> Contraction:
+def copy_size(gradient: Panels, sums: Vectors | None) -> int:
+    """Count the elements of a partial gradient: the matrix and, behind it, the bias's."""
+    return gradient.size + (sums.size if sums else 0)
+
+
+def partial_gradient(
+    layer: Correlation, dy: Tensor, gradient: Panels, sums: Vectors | None, copies: str, target: Target
+) -> Contraction:
     """Plan dW of a few images in a chain, added to that of the slice's images before."""
-    out = Operand(Space.WORK, copies, 0, slice=gradient.size)
-    return replace(_weight_gradient(layer, dy, gradient, out, target), accumulates=True)
+    out = Operand(Space.WORK, copies, 0, slice=copy_size(gradient, sums))
+    ones = replace(out, start=gradient.size) if sums else None
+    return replace(_weight_gradient(layer, dy, gradient, out, ones, target), accumulates=True)
 
 
 def wanted_slices(layer: Correlation, dy: Tensor, gradient: Panels, target: Target) -> int:
@@ -60,7 +76,9 @@ def wanted_slices(layer: Correlation, dy: Tensor, gradient: Panels, target: Targ
     return max(s for s in range(1, MAX_SLICES + 1) if dy.images % s == 0)
 
 
-def _weight_gradient(layer: Correlation, dy: Tensor, gradient: Panels, out: Operand, target: Target) -> Contraction:
+def _weight_gradient(
+    layer: Correlation, dy: Tensor, gradient: Panels, out: Operand, ones: Operand | None, target: Target
+) -> Contraction:
     v, h = layer.window.vertical, layer.window.horizontal
     vectors = gradient.width // target.lanes
     block_rows = merge(
@@ -72,7 +90,6 @@ def _weight_gradient(layer: Correlation, dy: Tensor, gradient: Panels, out: Oper
     )
     pixels = dy.images * dy.height * dy.width
     split, _ = choose_rows(layer.weight_rows(), vectors, pixels, target)
-    bias_row = layer.taps * layer.x.channels * gradient.width
     return Contraction(
         f"{layer.title} weight gradient",
         out,
@@ -85,7 +102,7 @@ def _weight_gradient(layer: Correlation, dy: Tensor, gradient: Panels, out: Oper
         vectors,
         -(-gradient.columns // target.lanes) - (gradient.count - 1) * vectors,
         Axis(gradient.count, gradient.panel_step, 0, gradient.width),
-        ones=replace(out, start=out.start + bias_row) if layer.bias else None,
+        ones=ones,
         panels_first=True,  # neighbouring items then read the same columns of dy, which are the wider operand
     )
 

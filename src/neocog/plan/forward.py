@@ -10,7 +10,7 @@ from neocog.plan.algorithm import patch_halo, transformed_panels, winograd
 from neocog.plan.correlation import Correlation, Pooled
 from neocog.plan.draft import NO_HALO, Draft, Value, on_images
 from neocog.plan.fuse import Step
-from neocog.plan.layout import Halo, Operand, Panels, Tensor
+from neocog.plan.layout import Halo, Panels, Tensor
 from neocog.plan.ops.chain import Chain
 from neocog.plan.ops.elementwise import Elementwise
 from neocog.plan.ops.images import LoadImages, Repack
@@ -80,7 +80,7 @@ def _plan_step(draft: Draft, index: int, run: range, *, pooling: bool) -> list[O
         case Conv2d() | Linear():
             y = draft.shape(step.title, shape) if pooling else draft.tensor(step.title, shape, halo, passing=passing)
             draft.layers[index] = Correlation(
-                step.title, draft.window_of(index), x, y, draft.layout.panels[step.node.index], layer.bias
+                step.title, draft.window_of(index), x, y, draft.layout.weights(step.node), draft.layout.bias(step.node)
             )
             draft.values.append(Value(y, step.relu))
             pooled = _plan_pooled(draft, index + 1, run) if pooling else None
@@ -150,8 +150,6 @@ def _plan_correlation(draft: Draft, index: int, step: Step, pooled: Pooled | Non
     name = f"{layer.title} transform weights"
     weights = WinogradWeights(name, tile, layer.weights, layer.x.channels, transformed)
     (draft.stages if draft.training else draft.preparation).append(weights)
-    bias_row = layer.taps * layer.x.channels * layer.weights.width
-    bias = Operand(layer.weights.space, layer.weights.name, layer.weights.offset + bias_row)
     stage = winograd(
         f"{layer.title} forward",
         tile,
@@ -160,7 +158,7 @@ def _plan_correlation(draft: Draft, index: int, step: Step, pooled: Pooled | Non
         (layer.window.vertical.before, layer.window.horizontal.before),
         transformed,
         draft.target,
-        bias=(bias, layer.weights) if layer.bias else None,
+        bias=layer.bias.begin if layer.bias else None,
         relu=step.relu,
         pooled=pooled,
     )
@@ -189,7 +187,7 @@ def _pooling_behind(draft: Draft, index: int, run: range) -> bool:
         return algorithm.can_pool(tile, window)
     x = draft.shape("", draft.live[index].input)
     y = draft.shape("", draft.live[index].output)
-    layer = Correlation("", draft.window_of(index), x, y, draft.layout.panels[step.node.index], bias=True)
+    layer = Correlation("", draft.window_of(index), x, y, draft.layout.weights(step.node), bias=None)
     return correlation.can_pool(layer, window, draft.target)
 
 

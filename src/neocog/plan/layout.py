@@ -141,6 +141,11 @@ class Panels:
         return self.space, self.name
 
     @property
+    def begin(self) -> Operand:
+        """Where it begins."""
+        return Operand(self.space, self.name, self.offset)
+
+    @property
     def count(self) -> int:
         """Number of panels."""
         return -(-self.columns // self.width)
@@ -154,3 +159,27 @@ class Panels:
     def size(self) -> int:
         """Elements in all."""
         return self.count * self.panel_step
+
+
+@dataclass(frozen=True, slots=True)
+class Vectors:
+    """One value for each channel, such as biases, padded with zeros to whole vectors.
+
+    A panel of `width` columns finds its values `width` elements behind those of the panel before it.
+    """
+
+    name: str
+    channels: int
+    size: int  # channels, rounded up to whole vectors
+    offset: int = 0  # elements, from the beginning of the named memory
+    space: Space = Space.WORK
+
+    @property
+    def memory(self) -> Name:
+        """The piece of memory that it lies in."""
+        return self.space, self.name
+
+    @property
+    def begin(self) -> Operand:
+        """Where it begins."""
+        return Operand(self.space, self.name, self.offset)

@@ -1,53 +1,116 @@
-"""Where the parameters lie: one block of panels, the same for every program of a network on a target."""
+"""Where the parameters lie: in groups that are treated alike, matrices as panels and, apart from them, vectors."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from neocog.nn.graph import Graph, Node
-from neocog.nn.layers import Conv2d, Linear
+from neocog.nn.groups import Rule
+from neocog.nn.parameters import Parameter, variables_of
 from neocog.nn.shapes import ImageShape
 from neocog.plan.correlation import column_panels
-from neocog.plan.layout import Panels, Space
+from neocog.plan.layout import Panels, Space, Vectors
 from neocog.plan.loops import Axis
+from neocog.plan.ops.update import Segment
 from neocog.plan.target import Target
 
 PARAMETERS = "parameters"
+BUFFERS = "buffers"
 GRADIENTS = "gradients"
 NOMINAL_BATCH = 64  # panels must suit every batch size; this one is typical
+
+Place = Panels | Vectors
 
 
 @dataclass(frozen=True, slots=True)
 class ParameterLayout:
-    """The panels of each layer with weights, by the layer's index, one behind another."""
+    """Where each variable of a network lies, by its name, and which stretches of the parameters are trained alike.
 
-    panels: dict[int, Panels]
-    size: int
+    Arguments:
+        places: of every variable. Buffers lie in memory of their own where a program trains, since layers change them.
+        segments: of the parameters that are trained, one behind another from the beginning; what is frozen lies behind.
+        sizes: elements of each named memory.
+    """
 
-    def gradient(self, index: int) -> Panels:
-        """Return the panels of a layer's gradient: laid out like the parameters, in memory of their own."""
-        p = self.panels[index]
-        return Panels(GRADIENTS, p.rows, p.columns, p.width, p.offset, Space.WORK)
+    places: dict[str, Place]
+    segments: tuple[Segment, ...]
+    sizes: dict[str, int]
+
+    @property
+    def size(self) -> int:
+        """Elements of the memory in which parameters lie."""
+        return self.sizes[PARAMETERS]
+
+    @property
+    def trained(self) -> int:
+        """Elements that the optimizer's memory needs."""
+        return self.segments[-1].end if self.segments else 0
+
+    def weights(self, node: Node) -> Panels:
+        """Return the weights of a convolution or a fully connected layer."""
+        place = self.places[f"{node.name}.weight"]
+        assert isinstance(place, Panels)
+        return place
+
+    def vectors(self, node: Node, variable: str) -> Vectors | None:
+        """Return one of a layer's variables that hold one value for each channel, if it has it."""
+        place = self.places.get(f"{node.name}.{variable}")
+        assert not isinstance(place, Panels)
+        return place
+
+    def bias(self, node: Node) -> Vectors | None:
+        """Return the biases of a layer, if it has any."""
+        return self.vectors(node, "bias")
+
+    def weight_gradient(self, node: Node) -> Panels:
+        """Return where the gradient of a layer's weights lies: like the weights, in memory of its own."""
+        return replace(self.weights(node), name=GRADIENTS, space=Space.WORK)
+
+    def vectors_gradient(self, node: Node, variable: str) -> Vectors | None:
+        """Return where the gradient of one of a layer's vectors lies."""
+        vectors = self.vectors(node, variable)
+        return vectors and replace(vectors, name=GRADIENTS, space=Space.WORK)
+
+    def bias_gradient(self, node: Node) -> Vectors | None:
+        """Return where the gradient of a layer's biases lies."""
+        return self.vectors_gradient(node, "bias")
 
 
-def lay_out_parameters(graph: Graph, target: Target) -> ParameterLayout:
-    """Choose panels for every layer with weights. A bias is one more row, behind those of its layer's weights."""
-    panels: dict[int, Panels] = {}
-    offset = 0
-    for node in graph.nodes:
-        layer = node.layer
-        shape = node.weight_shape
-        if shape is None or not isinstance(layer, Conv2d | Linear):
-            continue
-        *receptive, columns = shape
-        rows = 1
-        for extent in receptive:
-            rows *= extent
-        width = column_panels(columns, _output_rows(node), rows, target) * target.lanes
-        placed = Panels(PARAMETERS, rows + layer.bias, columns, width, offset, Space.STATE)
-        panels[node.index] = placed
-        offset += placed.size
-    return ParameterLayout(panels, offset)
+def lay_out_parameters(graph: Graph, target: Target, rules: Mapping[str, Rule] | None = None) -> ParameterLayout:
+    """Choose a place for every variable.
+
+    Arguments:
+        graph: the network.
+        target: the processor.
+        rules: how each parameter is trained; those without a rule are frozen. None: for a program that only answers.
+    """
+    groups: dict[Rule | None, list[Parameter]] = {rule: [] for rule in (rules or {}).values()}
+    groups[None] = []
+    for variable in variables_of(graph):
+        groups[(rules or {}).get(variable.name)].append(variable)
+    places: dict[str, Place] = {}
+    segments = []
+    sizes = {PARAMETERS: 0, BUFFERS: 0}
+    for rule, group in groups.items():
+        first = sizes[PARAMETERS]
+        for variable in sorted(group, key=lambda variable: variable.is_vector):
+            block = PARAMETERS if variable.trainable or rules is None else BUFFERS
+            place = places[variable.name] = _place(variable, block, sizes[block], target)
+            sizes[block] += place.size
+        if rule is not None:
+            segments.append(Segment(first, sizes[PARAMETERS], rule))
+    return ParameterLayout({v.name: places[v.name] for v in variables_of(graph)}, tuple(segments), sizes)
+
+
+def _place(variable: Parameter, block: str, offset: int, target: Target) -> Place:
+    *receptive, columns = variable.shape
+    if not receptive:
+        return Vectors(block, columns, target.round_up(columns), offset, Space.STATE)
+    rows = math.prod(receptive)
+    width = column_panels(columns, _output_rows(variable.node), rows, target) * target.lanes
+    return Panels(block, rows, columns, width, offset, Space.STATE)
 
 
 def _output_rows(node: Node) -> tuple[Axis, ...]:

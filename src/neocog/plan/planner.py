@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from neocog.nn.graph import Graph
+from neocog.nn.groups import rules_of
 from neocog.nn.layers import Conv2d
 from neocog.plan.algorithm import Algorithm
 from neocog.plan.backward import plan_backward
@@ -38,13 +39,14 @@ def plan_program(
         peaks: whether a program that only answers gives the largest value of each feature map in place of the logits.
             The network must have a convolution then; what lies behind the last one is not computed.
     """
-    layout = lay_out_parameters(graph, target)
+    rules = rules_of(graph, training.optimizer, training.groups, training.frozen) if training else None
+    layout = lay_out_parameters(graph, target, rules)
     steps = fuse(graph, training=training is not None, across_dropouts=not peaks)
     if peaks:
         steps = _up_to_the_last_convolution(steps)
     live = whole_steps(steps) if peaks else live_steps(steps)
     draft = Draft(graph, target, batch, training, layout, steps, live, algorithm, peaks={} if peaks else None)
-    draft.flat[Space.STATE, PARAMETERS] = layout.size
+    draft.flat |= {(Space.STATE, name): size for name, size in layout.sizes.items() if size or name == PARAMETERS}
     plan_forward(draft)
     losses = plan_backward(draft, training) if training else None
     images = draft.values[0].tensor

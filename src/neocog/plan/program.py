@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from neocog.nn.graph import Graph
+from neocog.nn.groups import Group
 from neocog.nn.losses import Loss
 from neocog.nn.optimizers import Optimizer
 from neocog.plan.layout import Space, Tensor
@@ -22,10 +23,18 @@ FIRST_KEY_SLOT = 8  # where the keys of Dropout layers begin in a program's argu
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """What a training program is for."""
+    """What a training program is for.
+
+    Arguments:
+        loss: what each step makes smaller.
+        optimizer: how parameters follow their gradients.
+        groups, frozen: of parameters, see nn/groups.py.
+    """
 
     loss: Loss
     optimizer: Optimizer
+    groups: tuple[Group, ...] = ()
+    frozen: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -40,15 +40,19 @@ def update(
     Returns:
         the parameter and the memory after the step.
     """
-    if isinstance(optimizer, SGD):
-        return _sgd(optimizer, weight, gradient, memory, learning_rate)
-    if isinstance(optimizer, Adam):
-        return _adam(optimizer, weight, gradient, memory, learning_rate, step)
-    raise SettingError(f"unknown optimizer {optimizer!r}")
+    rule = RULES.get(type(optimizer))
+    if rule is None:
+        raise SettingError(f"unknown optimizer {optimizer!r}")
+    return rule(optimizer, weight, gradient, memory, learning_rate, optimizer.scalars(step))
 
 
 def _sgd(
-    optimizer: SGD, weight: Array, gradient: Array, memory: Mapping[str, Array], learning_rate: float
+    optimizer: SGD,
+    weight: Array,
+    gradient: Array,
+    memory: Mapping[str, Array],
+    learning_rate: float,
+    scalars: Sequence[float],
 ) -> tuple[Array, Memory]:
     g = gradient + optimizer.weight_decay * weight
     if not optimizer.momentum:
@@ -60,7 +64,12 @@ def _sgd(
 
 
 def _adam(
-    optimizer: Adam, weight: Array, gradient: Array, memory: Mapping[str, Array], learning_rate: float, step: int
+    optimizer: Adam,
+    weight: Array,
+    gradient: Array,
+    memory: Mapping[str, Array],
+    learning_rate: float,
+    scalars: Sequence[float],
 ) -> tuple[Array, Memory]:
     g = gradient
     if isinstance(optimizer, AdamW):
@@ -69,6 +78,9 @@ def _adam(
         g = g + optimizer.weight_decay * weight
     mean = optimizer.beta1 * memory["mean"] + (1.0 - optimizer.beta1) * g
     square = optimizer.beta2 * memory["square"] + (1.0 - optimizer.beta2) * g * g
-    of_mean, of_root = optimizer.corrections(step)
+    of_mean, of_root = scalars
     root = np.sqrt(square) / of_root + optimizer.epsilon
     return weight - learning_rate / of_mean * mean / root, {"mean": mean, "square": square}
+
+
+RULES: dict[type, Callable[..., tuple[Array, Memory]]] = {SGD: _sgd, Adam: _adam, AdamW: _adam}

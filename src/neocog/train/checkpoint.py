@@ -12,14 +12,12 @@ import numpy as np
 from neocog.engines.base import Array, Engine, State
 from neocog.errors import FormatError, SettingError
 from neocog.model.arguments import MAX_SEED
+from neocog.model.fields import check_integer, check_keys, check_number
 from neocog.model.files import MAX_TRAINING_HEADER, describe, listed, read_tensor_file, tensor_bytes, write_atomically
 from neocog.model.kinds import from_json, to_json
 from neocog.model.modelfile import (
     OPTIMIZER_PREFIX,
     WHOLE,
-    check_integer,
-    check_keys,
-    check_number,
     document_of,
     network_from,
     whole_tensors_of,

@@ -15,8 +15,8 @@ import numpy as np
 
 from neocog.engines.base import Array
 from neocog.errors import FormatError
+from neocog.model.fields import check_integer, check_keys
 from neocog.model.files import MAX_HEADER, describe, listed, read_tensor_file, tensor_bytes, write_atomically
-from neocog.model.modelfile import check_integer, check_keys
 from neocog.model.network import Network
 from neocog.nn.graph import Graph
 from neocog.nn.layers import Conv2d
@@ -72,7 +72,7 @@ def load_snapshots(path: str | Path) -> Snapshots:
 
 def _read_document(document: dict[str, Any]) -> tuple[tuple[int, ...], tuple[str, ...]]:
     version = document.get("format")
-    if "architecture" in document:
+    if "class_names" in document:
         raise FormatError("this is a model file, not filter snapshots", hint="name a filters.safetensors")
     if type(version) is not int or version != FORMAT:
         newer = type(version) is int and version > FORMAT

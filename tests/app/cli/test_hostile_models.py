@@ -20,14 +20,15 @@ HUGE = 10**4000
 
 
 def layer_of(document: dict[str, Any], number: int, **changes: object) -> None:
-    document["architecture"]["layers"][number].update(changes)
+    document["nodes"][number]["layer"].update(changes)
 
 
 CHANGES: dict[str, Callable[[dict[str, Any]], object]] = {
     "huge padding": lambda d: layer_of(d, 0, padding=HUGE),
     "huge input": lambda d: d["input"].update(height=65536, width=65536),
-    "very many layers": lambda d: d["architecture"].update(layers=[{"kind": "ReLU"}] * 5000),
-    "nested layers": lambda d: d["architecture"].update(layers=deep(150)),
+    "very many layers": lambda d: d.update(nodes=d["nodes"][:1] * 5000),
+    "nested layers": lambda d: d.update(nodes=deep(150)),
+    "a cycle": lambda d: d["nodes"][0].update(inputs=[1]),
     "very many classes": lambda d: d.update(class_names=[str(n) for n in range(300_000)]),
     "deep JSON": lambda d: d.update(metrics={"a": "@deep@"}),
     "5000 digits": lambda d: d["input"].update(height="@5000 digits@"),

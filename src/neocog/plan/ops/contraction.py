@@ -32,10 +32,11 @@ class Contraction(Op):
         columns: number of columns that count; the rest of the last vector is padding.
         panels: number of column panels; every one has `vectors` vectors but for the last, which has `last_vectors`.
         panel_steps: how far out, b and gate move from panel to panel.
-        bias: added to every row, one value a column; moves with b's panels.
+        bias: added to every row, one value a column; from panel to panel it moves by the columns of a panel.
         relu: whether negative sums become zero.
         gate: an activation shaped like `out`; where it is not above zero, zero is stored (ReLU's backward pass).
-        ones: also sum b over k, as if a had one more row of ones, into `ones` (the gradient of a bias).
+        ones: also sum b over k, as if a had one more row of ones, into `ones` (the gradient of a bias). It moves with
+            the rows of out where these move b, and from panel to panel as the bias does.
         cells: the innermost rows are the cells of a pooling's window: only the largest of so many is stored; 1 without.
         winner: bytes beside `out`: which cell was the largest, or NOBODY where a ReLU stops it.
         accumulates: in a chain, whether what an earlier block of the same slice left in `out` is added to.
@@ -100,9 +101,8 @@ class Contraction(Op):
         low, high = span((*rows, *panels), "out")
         yield Reach("out", self.out, low, high + columns)
         if self.ones is not None:
-            slices = [axis for axis in rows if axis.b]
-            low, high = span((*slices, *panels), "out")
-            yield Reach("ones", self.ones, low, high + columns)
+            low, high = span([axis for axis in rows if axis.b], "out")
+            yield Reach("ones", self.ones, low, high + self._whole(lanes) - 1)
         low, high = span((*rows, *panels), "gate")
         if self.gate is not None:
             yield Reach("gate", self.gate, low, high + columns)
@@ -115,8 +115,11 @@ class Contraction(Op):
         low, high = span((*rows, *reduction, *panels), "b")
         yield Reach("b", self.b, low, high + self.last_vectors * lanes - 1)
         if self.bias is not None:
-            low, high = span(panels, "b")
-            yield Reach("bias", self.bias, low, high + self.last_vectors * lanes - 1)
+            yield Reach("bias", self.bias, 0, self._whole(lanes) - 1)
+
+    def _whole(self, lanes: int) -> int:
+        """Count the columns of all panels, in whole vectors."""
+        return ((self.panels - 1) * self.vectors + self.last_vectors) * lanes
 
     def faults(self, lanes: int) -> Iterator[str]:
         """Yield register tiles that would not fit together, and steps off whole vectors."""

@@ -6,9 +6,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from neocog.plan.layout import Operand, Panels, Tensor, operand
+from neocog.plan.layout import Operand, Panels, Tensor, Vectors, operand
 
-Part = Operand | Tensor | Panels
+Part = Operand | Tensor | Panels | Vectors
 """A piece of memory as an op sees it."""
 
 
@@ -99,7 +99,7 @@ def present(*parts: Part | None) -> tuple[Part, ...]:
     return tuple(part for part in parts if part is not None)
 
 
-def walked(what: str, part: Tensor | Panels | None) -> Iterator[Reach]:
+def walked(what: str, part: Tensor | Panels | Vectors | None) -> Iterator[Reach]:
     """Yield the reach of an op that walks every pixel of a tensor, or all panels; none where there is nothing.
 
     Whether pixels begin at whole vectors is for `off_vectors` to say: there are tensors that are walked value by value.
@@ -109,8 +109,8 @@ def walked(what: str, part: Tensor | Panels | None) -> Iterator[Reach]:
             last = (part.images - 1) * part.image_step + (part.height - 1) * part.row_step
             end = last + part.width * part.pitch - 1
             yield Reach(what, operand(part, part.origin), 0, end, aligned=False, bytes_each=part.bytes_each)
-        case Panels():
-            yield Reach(what, Operand(part.space, part.name, part.offset), 0, part.size - 1)
+        case Panels() | Vectors():
+            yield Reach(what, part.begin, 0, part.size - 1)
         case None:
             return
 

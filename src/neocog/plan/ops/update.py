@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from neocog.nn.optimizers import Optimizer
+from neocog.nn.groups import Rule
 from neocog.plan.layout import Operand, Panels
 from neocog.plan.ops.op import Op, Part, Reach, walked
 
@@ -41,14 +41,31 @@ class Transpose(Op):
 
 
 @dataclass(frozen=True, slots=True)
+class Stretch:
+    """So many elements, one behind another, that go to a place of their own."""
+
+    out: Operand
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class Fold(Op):
-    """Add up partial gradients in a fixed order: out = sum over copies, `step` elements apart."""
+    """Add up partial gradients in a fixed order: the parts = sum over copies, one copy behind another.
+
+    Arguments:
+        copies: where the first one begins.
+        count: how many there are.
+        parts: what a copy consists of, and where the sums go: a matrix of weights and perhaps biases.
+    """
 
     copies: Operand
     count: int
-    step: int
-    out: Operand
-    size: int
+    parts: tuple[Stretch, ...]
+
+    @property
+    def size(self) -> int:
+        """Elements of a copy."""
+        return sum(part.size for part in self.parts)
 
     @property
     def items(self) -> int:
@@ -60,24 +77,50 @@ class Fold(Op):
         return (self.copies,)
 
     def writes(self) -> tuple[Part, ...]:
-        """Return their sum."""
-        return (self.out,)
+        """Return their sums."""
+        return tuple(part.out for part in self.parts)
 
     def reaches(self, lanes: int) -> Iterator[Reach]:
         """Yield all of both."""
-        yield Reach("copies", self.copies, 0, (self.count - 1) * self.step + self.size - 1)
-        yield Reach("out", self.out, 0, self.size - 1)
+        yield Reach("copies", self.copies, 0, self.count * self.size - 1)
+        for part in self.parts:
+            yield Reach("part", part.out, 0, part.size - 1)
+
+    def faults(self, lanes: int) -> Iterator[str]:
+        """Yield parts off whole vectors."""
+        if any(part.size % lanes for part in self.parts):
+            yield f"{self.name}: a part is no whole number of vectors"
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A stretch of the parameters that follows its gradients by one rule: where it begins and ends, elements."""
+
+    first: int
+    end: int
+    rule: Rule
 
 
 @dataclass(frozen=True, slots=True)
 class Update(Op):
-    """One step of the optimizer over all parameters at once."""
+    """One step of the optimizer over all parameters at once, each segment of them by its rule.
 
-    optimizer: Optimizer
-    size: int
+    Arguments:
+        segments: one behind another.
+        parameters, gradients, memory: where they begin.
+        scalars: how many numbers of the step the rules need.
+    """
+
+    segments: tuple[Segment, ...]
     parameters: Operand
     gradients: Operand
     memory: tuple[Operand, ...]
+    scalars: int
+
+    @property
+    def size(self) -> int:
+        """Elements in all."""
+        return self.segments[-1].end
 
     @property
     def items(self) -> int:
@@ -96,3 +139,15 @@ class Update(Op):
         """Yield all of them."""
         for operand in (self.parameters, self.gradients, *self.memory):
             yield Reach("update", operand, 0, self.size - 1)
+
+    def faults(self, lanes: int) -> Iterator[str]:
+        """Yield segments off whole vectors, and gaps between them."""
+        ends = [0, *(segment.end for segment in self.segments)]
+        if any(end % lanes for end in ends) or [segment.first for segment in self.segments] != ends[:-1]:
+            yield f"{self.name}: segments do not lie one behind another, in whole vectors"
+
+    def details(self) -> Iterator[str]:
+        """Yield the rule of each segment."""
+        for segment in self.segments:
+            rate = "" if segment.rule.learning_rate == 1.0 else f", learning rate x {segment.rule.learning_rate:g}"
+            yield f"elements {segment.first:,} to {segment.end - 1:,}: {segment.rule.optimizer}{rate}"

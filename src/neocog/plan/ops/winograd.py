@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from neocog.nn.window import Window
-from neocog.plan.layout import Operand, Panels, Tensor
+from neocog.plan.layout import Operand, Panels, Tensor, Vectors
 from neocog.plan.ops.contraction import Contraction
 from neocog.plan.ops.op import Op, Part, Reach, off_vectors, present, walked
 from neocog.plan.ops.tiles import Slab, Tiling, position_step, vectors
@@ -50,7 +50,7 @@ class Winograd(Op):
     Arguments:
         tiling: the tiles; its y has the shape of what the convolution gives.
         contraction: the products of one block.
-        bias: row of biases in panels of `bias_width` columns, `bias_step` elements apart.
+        bias: one value a channel.
         relu, gate: as in a Contraction.
         pooling: of windows that lie inside tiles: only the largest of each is kept.
         y: what is stored: the outputs, or the pooled ones.
@@ -60,8 +60,6 @@ class Winograd(Op):
     tiling: Tiling
     contraction: Contraction
     bias: Operand | None
-    bias_width: int
-    bias_step: int
     relu: bool
     gate: Tensor | None
     pooling: Window | None
@@ -94,8 +92,7 @@ class Winograd(Op):
         yield from walked("winner", self.winner)
         yield from walked("gate", self.gate)
         if self.bias is not None:
-            last = vectors(self.y, lanes) - 1
-            yield Reach("bias", self.bias, 0, last // self.bias_width * self.bias_step + last % self.bias_width)
+            yield Reach("bias", self.bias, 0, vectors(self.y, lanes) - 1)
 
     def faults(self, lanes: int) -> Iterator[str]:
         """Yield what is wrong with the products or the tiles, and pixels off whole vectors."""
@@ -197,15 +194,23 @@ class WinogradBackward(Op):
 
 @dataclass(frozen=True, slots=True)
 class WinogradFold(Op):
-    """The gradient of filters from partial gradients of transformed ones: Gᵀ (sum over slices) G, and the bias's."""
+    """The gradient of filters from partial gradients of transformed ones: Gᵀ (sum over slices) G, and the bias's.
+
+    Arguments:
+        copies: partial gradients of so many `slices`, `slice_step` elements apart.
+        transformed: one position's matrix of a slice.
+        sums: partial gradients of the bias, as far apart.
+        gradient, bias: where the sums of all go.
+    """
 
     tile: int
     copies: Operand
     slices: int
     slice_step: int
-    transformed: Panels  # one position's matrix of a slice
+    transformed: Panels
     sums: Operand | None
     gradient: Panels
+    bias: Vectors | None
     inputs: int
 
     @property
@@ -218,15 +223,15 @@ class WinogradFold(Op):
         return (self.copies,)
 
     def writes(self) -> tuple[Part, ...]:
-        """Return the gradient."""
-        return (self.gradient,)
+        """Return the gradients."""
+        return present(self.gradient, self.bias)
 
     def reaches(self, lanes: int) -> Iterator[Reach]:
         """Yield all of both."""
         step, positions = position_step(self.transformed), minimal(self.tile).positions
         last = (self.slices - 1) * self.slice_step + (positions - 1) * step + self.transformed.size - 1
         yield Reach("copies", self.copies, 0, last)
-        if self.sums is not None:
-            width = self.transformed.count * self.transformed.width
-            yield Reach("sums", self.sums, 0, (self.slices - 1) * self.slice_step + width - 1)
+        if self.sums is not None and self.bias is not None:
+            yield Reach("sums", self.sums, 0, (self.slices - 1) * self.slice_step + self.bias.size - 1)
         yield from walked("gradient", self.gradient)
+        yield from walked("bias", self.bias)

@@ -1,0 +1,119 @@
+"""Which parameters a training treats in their own way: their learning rate, their weight decay, and who stays as it is.
+
+Weight decay is for the weights of convolutions and fully connected layers. Biases are few and set levels, and nothing
+is won by pulling them to zero (He et al. 2019, Bag of tricks for image classification, section 3.1).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+
+from neocog.errors import SettingError
+from neocog.nn.graph import Graph
+from neocog.nn.limits import shown
+from neocog.nn.optimizers import Optimizer
+from neocog.nn.parameters import Parameter, parameters_of
+
+_SHOWN = 12  # names that a message lists
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Parameters with a learning rate or a weight decay of their own.
+
+    Arguments:
+        pattern: names of parameters ("0.weight", "*.bias") or of layers, which stand for all parameters below them
+            ("0", "3.*"); `*`, `?` and `[…]` as in a shell.
+        learning_rate: factor on the learning rate of every step, 0 or more.
+        weight_decay: in place of the optimizer's, for all parameters that match, biases included; None: as without
+            the group.
+
+    >>> Group("0", learning_rate=0.1)
+    Group(pattern='0', learning_rate=0.1, weight_decay=None)
+    """
+
+    pattern: str
+    learning_rate: float = 1.0
+    weight_decay: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in (("learning_rate", self.learning_rate), ("weight_decay", self.weight_decay)):
+            if value is not None and not (math.isfinite(value) and value >= 0.0):
+                raise SettingError(f"Group {self.pattern!r}: {name} must be 0 or more, got {shown(value)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """How a parameter follows its gradient.
+
+    Arguments:
+        optimizer: with the weight decay of this parameter.
+        learning_rate: factor on the learning rate of every step.
+    """
+
+    optimizer: Optimizer
+    learning_rate: float = 1.0
+
+
+def rules_of(
+    graph: Graph, optimizer: Optimizer, groups: Sequence[Group] = (), frozen: Sequence[str] = ()
+) -> dict[str, Rule]:
+    """Return the rule of each parameter that a training changes, by name, in the order of `parameters_of`.
+
+    Where several groups match a parameter, the last one counts.
+
+    Arguments:
+        graph: the network.
+        optimizer: its weight decay is for the weights of convolutions and fully connected layers.
+        groups: parameters that are treated in their own way.
+        frozen: patterns, as in a Group, of parameters that stay as they are.
+
+    Raises:
+        SettingError: a pattern matches nothing.
+    """
+    stays = frozen_parameters(graph, frozen)
+    every = parameters_of(graph)
+    _check_patterns(every, [group.pattern for group in groups], "groups")
+    rules: dict[str, Rule] = {}
+    for parameter in every:
+        if parameter.name in stays:
+            continue
+        usual = optimizer.weight_decay if parameter.variable.decay else 0.0
+        decay, rate = usual, 1.0
+        for group in groups:
+            if _matches(group.pattern, parameter.name):
+                decay, rate = usual if group.weight_decay is None else group.weight_decay, group.learning_rate
+        rules[parameter.name] = Rule(replace(optimizer, weight_decay=decay), rate)
+    return rules
+
+
+def frozen_parameters(graph: Graph, frozen: Sequence[str]) -> frozenset[str]:
+    """Return the names of the parameters that stay as they are.
+
+    Raises:
+        SettingError: a pattern matches nothing.
+    """
+    every = parameters_of(graph)
+    _check_patterns(every, frozen, "frozen")
+    return frozenset(p.name for p in every if any(_matches(pattern, p.name) for pattern in frozen))
+
+
+def _matches(pattern: str, name: str) -> bool:
+    """Whether a pattern means a parameter: by its name, or by that of a layer or block that it belongs to."""
+    parts = name.split(".")
+    return any(fnmatchcase(".".join(parts[:count]), pattern) for count in range(1, len(parts) + 1))
+
+
+def _check_patterns(every: Sequence[Parameter], patterns: Sequence[str], setting: str) -> None:
+    for pattern in patterns:
+        if not any(_matches(pattern, parameter.name) for parameter in every):
+            names = [parameter.name for parameter in every]
+            more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+            raise SettingError(
+                f"{setting}: no parameter matches {pattern!r}",
+                details=(f"parameters: {', '.join(names[:_SHOWN])}{more}",) if names else ("there are none",),
+                hint='name a parameter, such as "0.weight", a layer, such as "0", or several, such as "*.bias"',
+            )
