@@ -27,6 +27,7 @@ from neocog.plan.ops.pointwise import (
     Normalise,
     Plus,
     Pointwise,
+    Scaled,
     Slope,
     SlopeGradient,
     Times,
@@ -77,6 +78,10 @@ def _scale(b: Builder, memory: Memory, value: Value, scale: Operand, shift: Oper
     if shift is None:
         return b.ir.fmul(value, factor)
     return b.multiply_add(value, factor, _vector(b, memory, shift, spot))
+
+
+def _scaled(b: Builder, memory: Memory, step: Scaled, value: Value, spot: Spot) -> Value:
+    return b.ir.fmul(value, b.splat(step.factor))
 
 
 def _centre(b: Builder, memory: Memory, step: Centre, value: Value, spot: Spot) -> Value:
@@ -158,6 +163,7 @@ def _drop(b: Builder, memory: Memory, step: Drop, value: Value, spot: Spot) -> V
 RULES: dict[type[Pointwise], Callable[..., Value]] = {
     Normalise: _normalise,
     Affine: _affine,
+    Scaled: _scaled,
     Centre: _centre,
     Activate: _activate,
     Plus: _plus,
@@ -221,18 +227,18 @@ def _emit_sums(b: Builder, memory: Memory, stage: Map) -> None:
         def at(image: Index, row: Index, column: Index) -> list[Value]:
             spot = Spot(image, row, column, channel)
             value = _padded(b, stage, evaluate(b, memory, stage.value, spot), last)
-            others = [None if s.other is None else evaluate(b, memory, s.other, spot) for s in stage.sums]
+            others = [evaluate(b, memory, sums.other, spot) for sums in stage.sums]
             if stage.y is not None:
                 b.store(value, memory.tensor(stage.y), position(b, stage.y, spot))
             terms = []
-            for other in others:
-                terms += [value] if other is None else [value, b.ir.fmul(value, other)]
+            for sums, other in zip(stage.sums, others, strict=True):
+                terms += [value, b.ir.fmul(value, other)] if sums.plain else [b.ir.fmul(value, other)]
             return terms
 
-        number = sum(1 if s.other is None else 2 for s in stage.sums)
+        number = sum(sums.count for sums in stage.sums)
         totals = iter(_over_pixels(b, stage.shape, stage.shape.images, number, at))
         for sums in stage.sums:
-            for place in range(1 if sums.other is None else 2):
+            for place in range(sums.count):
                 _add_to(b, memory, sums, next(totals), b.add(channel, place * sums.step))
 
     _over_channels(b, stage.shape, body)

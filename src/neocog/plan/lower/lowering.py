@@ -12,7 +12,7 @@ from neocog.nn.shapes import ImageShape
 from neocog.nn.window import Window
 from neocog.plan import correlation
 from neocog.plan.algorithm import LEAST_GRADIENT_TILES, Algorithm, choose_tile, patch_halo, tile_halo, tiles_an_image
-from neocog.plan.layout import Halo, Operand, Panels, Space, Tensor, Vectors
+from neocog.plan.layout import Halo, Operand, Panels, Space, Tensor
 from neocog.plan.lower.values import Contribution, Segment, Task, Value, Where, is_bare
 from neocog.plan.ops.map import Map, Sums
 from neocog.plan.ops.op import Op
@@ -46,6 +46,10 @@ class Lowering:
         contributions: for each step, the parts of its output's gradient.
         makers: by the name of memory, the task that writes it.
         values: by the name of a tensor, its value.
+        images_of: by the name of a gradient that is read as a vector, the same as an image.
+        again: by step and segment, outputs that are computed again for a backward pass.
+        fused: the poolings that run in the last lines of a convolution.
+        preparation: what a program that predicts does once after its parameters changed.
         notes: what rules keep from forward for backward, by step.
     """
 
@@ -69,6 +73,7 @@ class Lowering:
     makers: dict[str, Task] = field(default_factory=dict)
     values: dict[str, Value] = field(default_factory=dict)
     notes: dict[int, object] = field(default_factory=dict)
+    images_of: dict[str, Value] = field(default_factory=dict)
     again: dict[tuple[int, int], Value] = field(default_factory=dict)
     fused: set[int] = field(default_factory=set)
     preparation: list[Op] = field(default_factory=list)
@@ -114,21 +119,15 @@ class Lowering:
         self.flat[Space.WORK, name] = size
         return Operand(Space.WORK, name, 0)
 
-    def vectors(self, name: str) -> Operand | None:
-        """Return where one value for each channel lies: a parameter, or None if there is none of that name."""
-        place = self.layout.places.get(name)
-        if place is None:
-            return None
-        assert isinstance(place, Vectors)
-        return correlation.vectors_operand(place)
+    def vectors(self, step: Step, variable: str) -> Operand | None:
+        """Return where one of a step's variables with one value for each channel lies, if it has it."""
+        place = self.layout.vectors(step.node, variable)
+        return place.begin if place else None
 
-    def vector_gradient(self, name: str) -> Operand | None:
-        """Return where the gradient of such a parameter goes."""
-        place = self.layout.places.get(name)
-        if place is None or name not in self.trained:
-            return None
-        assert isinstance(place, Vectors)
-        return correlation.vectors_operand(self.layout.gradient(place))
+    def vectors_gradient(self, step: Step, variable: str) -> Operand | None:
+        """Return where the gradient of such a variable goes, if it is trained."""
+        place = self.layout.vectors_gradient(step.node, variable)
+        return place.begin if place and f"{step.node.name}.{variable}" in self.trained else None
 
     # --- tasks ------------------------------------------------------------------------------------------------
 
@@ -195,9 +194,9 @@ class Lowering:
         level: int | None = None,
     ) -> Task:
         """Add the evaluation of an expression for every pixel of a step's output."""
-        others = [sums.other for sums in sums if sums.other is not None]
+        others = [part.other for part in sums]
         reads = [name for part in (expression, *others) for name in self.names(part)]
-        writes = [*([y.tensor.name] if y else []), *(s.out.name for s in sums)]
+        writes = [*([y.tensor.name] if y else []), *(part.out.name for part in sums)]
         chains = step.takes_images or bool(sums)
 
         def build(segment: Segment) -> Iterable[Op]:
@@ -206,7 +205,7 @@ class Lowering:
                 name,
                 expression.settled(settle),
                 settle(y.tensor) if y else None,
-                tuple(replace(s, other=s.other.settled(settle) if s.other else None) for s in sums),
+                tuple(replace(part, other=part.other.settled(settle)) for part in sums),
             )
 
         images = 1 if step.takes_images else CHAIN_VECTORS
@@ -375,7 +374,19 @@ class Lowering:
                 name += " again"
         if halo is None:
             halo = self.gradient_halo(step) if alone else NO_HALO
+        view = self.outputs[index]
+        if step.is_flatten and view.base is not None:
+            return self._part_as_vector(step, view.base, name, title)
         return self.value(name, self.output_shape(index), halo, dirty=dirty)
+
+    def _part_as_vector(self, step: Step, image: Value, name: str, title: str) -> Value:
+        """Make memory for the gradient of a flattened image that is the image's too, where that lies value by value."""
+        before = self.steps.steps[step.inputs[0]] if step.inputs[0] != IMAGE else None
+        if before is None or self.gradient_halo(before) != NO_HALO or image.tensor.pitch != image.tensor.channels:
+            return self.value(name, self.output_shape(step.index))
+        whole = self.part_of_gradient(before.index, title)
+        self.images_of[whole.tensor.name] = whole
+        return Value(whole.tensor.as_vectors(), base=whole)
 
     def gradient_halo(self, step: Step) -> Halo:
         """Return the zeros that a step's backward pass needs around the gradient of its output."""

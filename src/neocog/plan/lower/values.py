@@ -69,6 +69,7 @@ class Task:
         correlates: whether it multiplies by weights: what is worth a chain backward.
         on_images: whether it takes and gives images.
         backward: whether it belongs to the backward pass.
+        last_title: of the step that it ends with, where that is another one.
     """
 
     title: str
@@ -81,6 +82,7 @@ class Task:
     correlates: bool = False
     on_images: bool = False
     backward: bool = False
+    last_title: str = ""
 
 
 @dataclass(slots=True, eq=False)

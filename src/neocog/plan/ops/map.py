@@ -15,14 +15,21 @@ class Sums:
     """For every channel, the sums over images and pixels of a value, and of its product with another.
 
     Arguments:
-        out: two vectors of `step` elements, for each slice of the batch.
-        other: the other factor; None leaves the second sum out.
+        out: a vector of `step` elements for each sum, for each slice of the batch.
+        other: the other factor.
         step: channels, rounded up to whole vectors.
+        plain: whether the sum of the value itself is wanted too; it comes first.
     """
 
     out: Operand
-    other: Expression | None
+    other: Expression
     step: int
+    plain: bool = True
+
+    @property
+    def count(self) -> int:
+        """Number of sums."""
+        return 1 + self.plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +54,7 @@ class Map(Op):
         return 1 if self.sums else self.shape.images * self.shape.height
 
     def _expressions(self) -> tuple[Expression, ...]:
-        return (self.value, *(sums.other for sums in self.sums if sums.other is not None))
+        return (self.value, *(sums.other for sums in self.sums))
 
     def reads(self) -> tuple[Part, ...]:
         """Return all tensors and vectors of the expressions."""
@@ -69,7 +76,7 @@ class Map(Op):
                 yield Reach("vector", vector, 0, _rounded(self.shape.channels, lanes) - 1)
         yield from walked("y", self.y)
         for sums in self.sums:
-            yield Reach("sums", sums.out, 0, 2 * sums.step - 1)
+            yield Reach("sums", sums.out, 0, sums.count * sums.step - 1)
 
     def faults(self, lanes: int) -> Iterator[str]:
         """Yield sizes that differ, and pixels off whole vectors."""
@@ -85,7 +92,7 @@ class Map(Op):
         """Yield the expression."""
         yield self.value.label
         for sums in self.sums:
-            yield f"sums over pixels, of it and of its product with {sums.other.label if sums.other else 'nothing'}"
+            yield f"sums over pixels{', of it and' if sums.plain else ''} of its product with {sums.other.label}"
 
 
 def _rounded(channels: int, lanes: int) -> int:

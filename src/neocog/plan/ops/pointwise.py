@@ -110,6 +110,13 @@ class Affine(Pointwise):
 
 
 @dataclass(frozen=True, slots=True)
+class Scaled(Pointwise):
+    """value · factor."""
+
+    factor: float
+
+
+@dataclass(frozen=True, slots=True)
 class Centre(Pointwise):
     """value - mean, with one for every channel. Padding stays zero."""
 
