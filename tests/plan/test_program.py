@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import pytest
@@ -14,6 +15,7 @@ from neocog.nn.optimizers import SGD, Adam
 from neocog.nn.zoo import article, photo
 from neocog.plan.describe import describe
 from neocog.plan.layout import Name, Space
+from neocog.plan.live_ranges import LiveRange
 from neocog.plan.memory import Place, accesses
 from neocog.plan.ops.chain import Chain
 from neocog.plan.ops.contraction import Contraction
@@ -182,7 +184,7 @@ def test_verification_catches_a_vector_off_its_alignment() -> None:
 def test_verification_catches_memory_that_overlaps() -> None:
     program = plan_program(article_graph(), 2, WIDE)
     places = dict(program.places)
-    places[Space.WORK, "intruder"] = Place(64, 64, (0, 9))
+    places[Space.WORK, "intruder"] = Place(64, 64, LiveRange((0, 0), (9, 0)))
     with pytest.raises(PlanError, match="overlaps"):
         verify([], places, 16)
 
@@ -199,19 +201,18 @@ def test_verification_looks_into_chains_up_to_their_last_block() -> None:
 
 @pytest.mark.parametrize("graph", [article_graph(), trace(MIXED, (17, 14, 3)), trace(photo(), (48, 64, 3))])
 @pytest.mark.parametrize("training", [None, TRAINING])
-def test_memory_is_shared_only_between_lives_that_do_not_meet(graph: Graph, training: Training | None) -> None:
+def test_memory_is_shared_only_between_live_ranges_that_do_not_overlap(graph: Graph, training: Training | None) -> None:
     program = plan_program(graph, 32, WIDE, training)
-    used: dict[Name, list[int]] = {}
+    used: dict[Name, list[tuple[int, int]]] = {}
     for index, scheduled in enumerate(program.stages):
-        reads, writes = accesses(scheduled.stage)
-        for name in reads | writes:
-            used.setdefault(name, []).append(index)
-    for name, place in program.places.items():
-        for other, its in program.places.items():
-            if name < other if name[0] is other[0] else False:
-                assert (
-                    not place.overlaps(its) or max(used[name]) < min(used[other]) or max(used[other]) < min(used[name])
-                )
+        links = scheduled.stage.links()
+        for number, link in enumerate(links):
+            for name in set.union(*accesses(link)):
+                alone = name[0] is Space.SCRATCH  # of one thread; others are at any link of a chain
+                used.setdefault(name, []).extend([(index, number)] if alone else [(index, 0), (index, len(links) - 1)])
+    for name, other in itertools.combinations(program.places, 2):
+        if name[0] is other[0] and program.places[name].overlaps(program.places[other]):
+            assert max(used[name]) < min(used[other]) or max(used[other]) < min(used[name]), (name, other)
 
 
 def test_what_a_caller_reads_shares_its_memory_with_nothing() -> None:

@@ -9,14 +9,13 @@ from neocog.plan.correlation import Pooled, pools_aside
 from neocog.plan.layout import Halo, Operand, Panels, Space, Tensor, Vectors
 from neocog.plan.loops import Axis, Split, choose_rows, merge
 from neocog.plan.ops.contraction import Contraction
-from neocog.plan.ops.tiles import LINE_VALUES, Slab, Tiling, position_step
+from neocog.plan.ops.tiles import Slab, Tiling, position_step
 from neocog.plan.ops.winograd import Winograd, WinogradBackward, WinogradFold
 from neocog.plan.target import Target
 from neocog.plan.winograd import POINTS, TAPS, minimal
 
 Algorithm = Literal["auto", "direct", "winograd"]
 
-PATCHES, PRODUCTS, RETURNED = "patches", "products", "returned"  # names of scratch memory, shared by all layers
 BLOCK_TILES = 32  # most tiles that run together: weights come once for each block, scratch must stay near
 SUM_TILES = 24  # most tiles that are summed from zero before they are added to memory: longer sums round worse
 MOST_COPIES_BYTES = 16 << 20  # of all partial gradients of a layer
@@ -107,7 +106,7 @@ def winograd(
     pooled: Pooled | None = None,
 ) -> Winograd:
     """Plan y = x correlated with filters that were transformed before, then bias, ReLU, and gate or pooling."""
-    tiling = _tiling(tile, x, y, before, BLOCK_TILES, transformed.width)
+    tiling = _tiling(name, tile, x, y, before, BLOCK_TILES, transformed.width)
     return Winograd(
         name,
         tiling,
@@ -147,7 +146,7 @@ def _products(name: str, tiling: Tiling, tiles: Slab, filters: Panels, products:
     )
 
 
-def _tiling(tile: int, x: Tensor, y: Tensor, before: tuple[int, int], most: int, channels: int) -> Tiling:
+def _tiling(name: str, tile: int, x: Tensor, y: Tensor, before: tuple[int, int], most: int, channels: int) -> Tiling:
     """Cut a convolution into tiles, and those into blocks of at most so many; `channels` of products lie together."""
     tiles = y.images * -(-y.height // tile) * -(-y.width // tile)
     block = -(-tiles // -(-tiles // most))
@@ -158,22 +157,13 @@ def _tiling(tile: int, x: Tensor, y: Tensor, before: tuple[int, int], most: int,
         x.halo.top - before[0],
         x.halo.left - before[1],
         block,
-        _slab(PATCHES, block, x.pitch),
-        _slab(PRODUCTS, block, channels),
+        _slab(f"{name} patches", tile, block, x.pitch),
+        _slab(f"{name} products", tile, block, channels),
     )
 
 
-def _slab(name: str, tiles: int, pitch: int) -> Slab:
-    return Slab(Operand(Space.SCRATCH, name, 0), tiles * pitch + LINE_VALUES, pitch)
-
-
-def slab_sizes(stage: Winograd | WinogradBackward) -> dict[tuple[Space, str], int]:
-    """Return the scratch memory that a block of tiles needs, elements."""
-    slabs = [stage.tiling.patches, stage.tiling.products]
-    if isinstance(stage, WinogradBackward):
-        slabs.append(stage.returned)
-    positions = minimal(stage.tiling.side).positions
-    return {(Space.SCRATCH, slab.place.name): positions * slab.step for slab in slabs}
+def _slab(name: str, tile: int, tiles: int, pitch: int) -> Slab:
+    return Slab(Operand(Space.SCRATCH, name, 0), minimal(tile).positions, tiles, pitch)
 
 
 def partial_filters(gradient: Panels, inputs: int, copies: str) -> Panels:
@@ -208,8 +198,8 @@ def winograd_backward(
         turned: transformed filters with inputs and outputs swapped; None to leave the gradient of the input out.
         dx: where that goes.
     """
-    tiling = _tiling(tile, x, dy, before, SUM_TILES, dy.pitch)
-    returned = _slab(RETURNED, tiling.block, turned.width if turned else 0)
+    tiling = _tiling(name, tile, x, dy, before, SUM_TILES, dy.pitch)
+    returned = _slab(f"{name} returned", tile, tiling.block, turned.width if turned else 0)
     filters = sums = patches = None
     if gradient is not None:
         step = partial_size(tile, gradient, x.channels)

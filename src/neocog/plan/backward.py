@@ -179,7 +179,6 @@ def _plan_tiles(draft: Draft, index: int, run: _Run) -> None:
             turned=turned,
             dx=dx,
         )
-        draft.add_scratch(stage)
         run.inside.append(stage)
     if partial:
         draft.flat[Space.WORK, copies] = run.slices * _partial_size(draft, index)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from neocog.plan.layout import Space
+from neocog.plan.live_ranges import LiveRange
 from neocog.plan.program import Program
 
 
@@ -22,11 +23,21 @@ def describe(program: Program) -> str:
         stage = scheduled.stage
         lines.append(f"{bar} {index:3d}  {stage.name}  ({stage.items:,} items)")
         lines += [f"         {line}" for line in stage.details()]
-    lines += ["", "memory (bytes from the start of its block; live from stage to stage)"]
+    lines += ["", "memory (bytes from the start of its block; live from stage to stage, .n the stage of a chain)"]
     for (space, name), place in sorted(program.places.items(), key=lambda item: (item[0][0].value, item[1].offset)):
-        first, last = place.life
-        when = "always" if last == len(program.stages) else f"{first} - {last}"
-        lines.append(f"  {space.value:5}  {place.offset:>12,}  {place.size:>12,}  {when:>9}  {name}")
+        when = _when(program, space, place.live)
+        halo = ", halo of zeros" if place.frame else ""
+        lines.append(f"  {space.value:5}  {place.offset:>12,}  {place.size:>12,}  {when:>13}  {name}{halo}")
     for space in Space:
         lines.append(f"  {space.value} in all: {program.size(space):,} bytes")
     return "\n".join(lines)
+
+
+def _when(program: Program, space: Space, live: LiveRange) -> str:
+    if live.last[0] == len(program.stages):
+        return "always"
+    ends = (
+        f"{stage}.{link}" if space is Space.SCRATCH and len(program.stages[stage].stage.links()) > 1 else f"{stage}"
+        for stage, link in (live.first, live.last)
+    )
+    return " - ".join(ends)

@@ -9,14 +9,13 @@ from neocog.nn.graph import Graph
 from neocog.nn.layers import AvgPool2d, Conv2d, Dropout, MaxPool2d
 from neocog.nn.shapes import ImageShape
 from neocog.nn.window import Window
-from neocog.plan.algorithm import LEAST_GRADIENT_TILES, Algorithm, choose_tile, slab_sizes, tiles_an_image
+from neocog.plan.algorithm import LEAST_GRADIENT_TILES, Algorithm, choose_tile, tiles_an_image
 from neocog.plan.correlation import Correlation
 from neocog.plan.fuse import Step, is_correlation, is_flatten
 from neocog.plan.layout import Halo, Panels, Space, Tensor
 from neocog.plan.live import POINT, LiveStep, as_image
 from neocog.plan.ops.elementwise import Dropping
 from neocog.plan.ops.op import Op
-from neocog.plan.ops.winograd import Winograd, WinogradBackward
 from neocog.plan.parameters import ParameterLayout
 from neocog.plan.program import FIRST_KEY_SLOT, Training
 from neocog.plan.target import Target
@@ -108,11 +107,6 @@ class Draft:
         """Return a layer as a stage sees it."""
         layer = self.layers[index]
         return replace(layer, x=self.cut(layer.x), y=self.cut(layer.y))
-
-    def add_scratch(self, stage: Winograd | WinogradBackward) -> None:
-        """Make room for the tiles of one block; all layers share it."""
-        for name, size in slab_sizes(stage).items():
-            self.flat[name] = max(size, self.flat.get(name, 0))
 
     # --- steps ------------------------------------------------------------------------------------------------
 

@@ -150,7 +150,7 @@ def _plan_correlation(draft: Draft, index: int, step: Step, pooled: Pooled | Non
     name = f"{layer.title} transform weights"
     weights = WinogradWeights(name, tile, layer.weights, layer.x.channels, transformed)
     (draft.stages if draft.training else draft.preparation).append(weights)
-    stage = winograd(
+    return winograd(
         f"{layer.title} forward",
         tile,
         layer.x,
@@ -162,8 +162,6 @@ def _plan_correlation(draft: Draft, index: int, step: Step, pooled: Pooled | Non
         relu=step.relu,
         pooled=pooled,
     )
-    draft.add_scratch(stage)
-    return stage
 
 
 def transformed_weights(draft: Draft, name: str, tile: int, weights: Panels, inputs: int) -> Panels:

@@ -20,7 +20,7 @@ Name = tuple[Space, str]
 
 @dataclass(frozen=True, slots=True)
 class Halo:
-    """Pixels of zeros around an image, so that windows may look past its edge. Written once, when memory is made."""
+    """Pixels of zeros around an image, so that windows may look past its edge. Memory is made with them."""
 
     top: int = 0
     left: int = 0
@@ -55,6 +55,18 @@ class Operand:
     def memory(self) -> Name:
         """The piece of memory that it lies in."""
         return self.space, self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Where the halo of a batch of images lies: tensors with equal frames in one place leave the same zeros alone."""
+
+    images: int
+    height: int
+    width: int
+    pitch: int
+    halo: Halo
+    bytes_each: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +117,19 @@ class Tensor:
         return self.halo.top * self.row_step + self.halo.left * self.pitch
 
     @property
+    def has_halo(self) -> bool:
+        """Whether there are zeros around its images."""
+        return self.halo != Halo()
+
+    @property
+    def frame(self) -> Frame:
+        """Where its halo lies."""
+        return Frame(self.images, self.height, self.width, self.pitch, self.halo, self.bytes_each)
+
+    @property
     def compact(self) -> bool:
         """Whether the values of an image lie side by side."""
-        return self.pitch == self.channels and self.halo == Halo()
+        return self.pitch == self.channels and not self.has_halo
 
     def as_vectors(self) -> Tensor:
         """Read each image of a compact tensor as one pixel of many channels: what Flatten does, at no cost."""

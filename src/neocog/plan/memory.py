@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from neocog.plan.layout import Halo, Name, Panels, Space, Tensor
+from neocog.plan.layout import Frame, Name, Panels, Space, Tensor
+from neocog.plan.live_ranges import LiveRange, Use, always, moments, uses_of
 from neocog.plan.ops.op import Op
 
 LINE = 64  # bytes of a cache line
@@ -13,20 +14,20 @@ LINE = 64  # bytes of a cache line
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a named piece of memory lies in its space, bytes, and between which stages (both included) it is in use."""
+    """Where a named piece of memory lies in its space, bytes, and when it is in use.
+
+    `frame` says where it relies on zeros; see live_ranges.py.
+    """
 
     offset: int
     size: int
-    life: tuple[int, int]
+    live: LiveRange
+    frame: Frame | None = None
 
     @property
     def end(self) -> int:
         """First byte behind it."""
         return self.offset + self.size
-
-    def meets(self, life: tuple[int, int]) -> bool:
-        """Whether it is in use while something else is."""
-        return self.life[0] <= life[1] and life[0] <= self.life[1]
 
     def overlaps(self, other: Place) -> bool:
         """Whether two places of one space share bytes."""
@@ -50,57 +51,58 @@ def place_memory(
 ) -> dict[Name, Place]:
     """Find a place for every named piece of memory, each at the start of a cache line.
 
-    Pieces of work memory share bytes where their lives do not meet. The largest are placed first, each as low as it
-    goes. A piece that must keep something from run to run (zeros around an image, what a caller reads) lives always.
+    Pieces share bytes where their live ranges do not overlap. Tensors that rely on a halo of zeros share a place with
+    those of the same frame, and nothing else. Places are given to the largest first, each as low as it goes.
 
     Arguments:
-        tensors, panels, flat: what there is.
+        tensors, panels, flat: what there is, besides what ops need for themselves.
         stages: what happens, in order.
         kept: what is read after the program.
     """
-    tensors, panels = list(tensors), list(panels)
+    by_name = {tensor.memory: tensor for tensor in tensors}
     sizes: dict[Name, int] = {name: size * 4 for name, size in flat.items()}
-    sizes |= {t.memory: t.size * t.bytes_each for t in tensors}
+    sizes |= {name: tensor.size * tensor.bytes_each for name, tensor in by_name.items()}
     sizes |= {p.memory: (p.offset + p.size) * 4 for p in panels}
-    lives = lives_of(stages)
-    passing = _rewritten(tensors, panels, flat, stages) - set(kept)
-    always = (0, len(stages))
+    sizes |= {name: size * 4 for _, op in moments(stages) for name, size in op.scratch().items()}
+    uses = uses_of(sizes, by_name, stages, kept)
+    order = sorted(sizes, key=lambda name: (-sizes[name], name[1]))
+    groups: list[_Group] = [_Group([name], uses[name].live) for name in order if uses[name].frame is None]
+    groups += [_Group(sharing, always(stages)) for sharing in _framed({name: uses[name] for name in order})]
+    placed: list[tuple[_Group, Place]] = []
     places: dict[Name, Place] = {}
-    for name in sorted(sizes, key=lambda name: (-sizes[name], name[1])):
-        life = lives.get(name, always) if name in passing else always
+    for group in sorted(groups, key=lambda group: (-sizes[group.names[0]], group.names[0][1])):
+        space, size = group.names[0][0], sizes[group.names[0]]
         end = 0
-        for place in sorted((p for n, p in places.items() if n[0] is name[0]), key=lambda place: place.offset):
-            if place.meets(life) and place.offset < end + sizes[name]:
+        for other, place in placed:
+            if other.names[0][0] is space and place.live.overlaps(group.live) and place.offset < end + size:
                 end = max(end, -(-place.end // LINE) * LINE)
-        places[name] = Place(end, sizes[name], life)
+        placed.append((group, Place(end, size, group.live)))
+        placed.sort(key=lambda pair: pair[1].offset)
+        places |= {name: Place(end, size, uses[name].live, uses[name].frame) for name in group.names}
     return places
 
 
-def _rewritten(
-    tensors: Sequence[Tensor], panels: Sequence[Panels], flat: Mapping[Name, int], stages: Sequence[Op]
-) -> set[Name]:
-    """Name the work memory that is written in full, in each run, before anything of it is read.
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Pieces of memory that get the same place, and when that place must be left alone by all others."""
 
-    Not so: what relies on zeros that were there when memory was made, in a halo, in channels that fill up a vector, or
-    between the windows of a pooling.
-    """
-    whole = {name for name in flat if name[0] is Space.WORK}
-    whole |= {t.memory for t in tensors if t.halo == Halo() and t.pitch == t.channels}
-    whole |= {p.memory for p in panels if p.columns % p.width == 0}
-    links = [link for stage in stages for link in stage.links()]
-    whole -= {tensor.memory for link in links for tensor in link.spares()}
-    whole |= {tensor.memory for link in links for tensor in link.fills()}
-    return {name for name in whole if name[0] is Space.WORK}
+    names: list[Name]
+    live: LiveRange
 
 
-def lives_of(stages: Sequence[Op]) -> dict[Name, tuple[int, int]]:
-    """Return the first and last stage that touches each piece of memory."""
-    lives: dict[Name, tuple[int, int]] = {}
-    for index, stage in enumerate(stages):
-        reads, writes = accesses(stage)
-        for name in reads | writes:
-            lives[name] = (lives.get(name, (index, index))[0], index)
-    return lives
+def _framed(uses: Mapping[Name, Use]) -> list[list[Name]]:
+    """Gather the tensors that rely on zeros in the same bytes, as few places as their live ranges allow."""
+    found: dict[tuple[Space, Frame], list[list[Name]]] = {}
+    for name, use in sorted(uses.items(), key=lambda item: item[1].live.first):
+        if use.frame is None:
+            continue
+        of_frame = found.setdefault((name[0], use.frame), [])
+        free = next((names for names in of_frame if uses[names[-1]].live.last < use.live.first), None)
+        if free is None:
+            of_frame.append([name])
+        else:
+            free.append(name)
+    return [names for of_frame in found.values() for names in of_frame]
 
 
 def accesses(stage: Op) -> tuple[set[Name], set[Name]]:

@@ -16,7 +16,7 @@ from neocog.plan.memory import accesses, place_memory, schedule
 from neocog.plan.parameters import GRADIENTS, PARAMETERS, lay_out_parameters
 from neocog.plan.program import Program, Training
 from neocog.plan.target import Target
-from neocog.plan.verify import verify
+from neocog.plan.verify import verify, verify_live_ranges
 
 
 def plan_program(
@@ -58,6 +58,7 @@ def plan_program(
     kept |= {(Space.WORK, GRADIENTS), *(written for stage in draft.preparation for written in accesses(stage)[1])}
     places = place_memory(draft.tensors, draft.panels, draft.flat, draft.stages, kept)
     verify((*draft.stages, *draft.preparation), places, target.lanes)
+    verify_live_ranges(draft.stages, places, draft.tensors)
     return Program(
         graph,
         target,

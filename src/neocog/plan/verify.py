@@ -2,15 +2,17 @@
 
 Emitted code checks nothing, so a wrong stride would read or overwrite a neighbour, and a vector off its alignment would
 end the process. Loops have constant strides, so the first and last element that an op touches follow from the plan
-alone; each op says how far it reaches (plan/ops/), and what in it would contradict itself.
+alone; each op says how far it reaches (plan/ops/), and what in it would contradict itself. Pieces of memory share
+bytes, and some rely on zeros that were written when memory was made; so it is also shown that nobody writes there.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
-from neocog.plan.layout import Name, Space
+from neocog.plan.layout import Name, Space, Tensor
+from neocog.plan.live_ranges import always, moments
 from neocog.plan.memory import Place
 from neocog.plan.ops.op import Op
 
@@ -35,6 +37,39 @@ def verify(stages: Iterable[Op], places: Mapping[Name, Place], lanes: int) -> No
             _check_reaches(link, places, lanes, *stage.before_last())
 
 
+def verify_live_ranges(stages: Sequence[Op], places: Mapping[Name, Place], tensors: Iterable[Tensor]) -> None:
+    """Raise PlanError if memory is touched while it is not in use, or might hold no zeros where an op relies on them.
+
+    With `verify`, this proves that who reads a halo finds zeros: memory is made of zeros, nobody writes to a halo but
+    an op that fills its tensor as a whole, and what shares its bytes has its halo in the same place.
+
+    Arguments:
+        stages: the program's stages, all of them, in order.
+        places: where each named piece of memory lies.
+        tensors: every tensor of the program.
+    """
+    forever = always(stages)
+    by_name = {tensor.memory: tensor for tensor in tensors}
+    seen: set[Name] = set()
+    for moment, op in moments(stages):
+        written, filled = ({part.memory for part in parts} for parts in (op.writes(), op.fills()))
+        for name in written | {part.memory for part in op.reads()}:
+            place = places[name]
+            lasting = place.live == forever
+            if not place.live.contains(moment):
+                raise PlanError(f"{op.name}: {name[1]!r} is not in use")
+            if name not in seen and name not in written and not lasting:
+                raise PlanError(f"{op.name}: {name[1]!r} is read before anything is written there")
+            tensor = by_name.get(name)
+            relies = tensor is not None and tensor.has_halo and name not in filled | seen
+            if tensor is not None and relies and not lasting and place.frame != tensor.frame:
+                raise PlanError(f"{op.name}: the halo of {name[1]!r} may hold what others left there")
+            seen.add(name)
+        for part in op.spares():
+            if places[part.memory].live != forever:
+                raise PlanError(f"{op.name}: {part.name!r} may hold what others left where nothing is written")
+
+
 def _check_reaches(op: Op, places: Mapping[Name, Place], lanes: int, images: int, slices: int) -> None:
     """Check how far an op reaches; in a chain, also at the last place where so many images and slices lie before it."""
     for reach in op.reaches(lanes):
@@ -51,8 +86,13 @@ def _check_reaches(op: Op, places: Mapping[Name, Place], lanes: int, images: int
 
 
 def _check_apart(places: Mapping[Name, Place]) -> None:
+    """Check that pieces that share bytes are never in use together, and that halos of zeros stay zeros."""
     for space in Space:
         here = [(name, place) for (where, name), place in places.items() if where is space]
         for (name, place), (other_name, other) in itertools.combinations(here, 2):
-            if place.overlaps(other) and place.meets(other.life):
+            if not place.overlaps(other):
+                continue
+            if place.live.overlaps(other.live):
                 raise PlanError(f"{name!r} overlaps {other_name!r} in {space.value} memory while both are in use")
+            if (place.offset, place.frame) != (other.offset, other.frame) and (place.frame or other.frame):
+                raise PlanError(f"{name!r} overlaps {other_name!r}, and one of them relies on zeros there")

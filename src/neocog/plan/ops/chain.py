@@ -52,8 +52,8 @@ class Chain(Op):
     def details(self) -> Iterator[str]:
         """Yield its stages, and their details."""
         yield f"chain: {self.blocks} blocks of {self.block} images, in {self.slices} slices"
-        for stage in self.stages:
-            yield f"- {stage.name}"
+        for number, stage in enumerate(self.stages):
+            yield f".{number}  {stage.name}"
             yield from (f"  {line}" for line in stage.details())
 
     def links(self) -> tuple[Op, ...]:

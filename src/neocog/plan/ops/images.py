@@ -39,9 +39,9 @@ class LoadImages(Op):
         """Yield all pixels."""
         yield from walked("out", self.out)
 
-    def spares(self) -> tuple[Tensor, ...]:
-        """Return the images: only as many channels as there are get written."""
-        return (self.out,)
+    def spares(self) -> tuple[Part, ...]:
+        """Return the images where only as many channels as there are get written."""
+        return (self.out,) if self.out.pitch != self.out.channels else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +71,6 @@ class Repack(Op):
         yield from walked("gate", self.gate)
         yield from walked("y", self.y)
 
-    def spares(self) -> tuple[Tensor, ...]:
-        """Return what is written: value by value, and what fills up a vector is left out."""
-        return (self.y,)
+    def spares(self) -> tuple[Part, ...]:
+        """Return what is written where values do not fill whole vectors."""
+        return (self.y,) if self.y.pitch != self.y.channels else ()

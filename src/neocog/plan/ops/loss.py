@@ -40,6 +40,6 @@ class LossGradient(Op):
         yield from walked("gradient", self.gradient)
         yield from walked("losses", self.losses)
 
-    def spares(self) -> tuple[Tensor, ...]:
-        """Return the gradient, written value by value, and the losses, which images past the batch have none of."""
-        return self.gradient, self.losses
+    def spares(self) -> tuple[Part, ...]:
+        """Return the gradient where values, which are written one by one, do not fill whole vectors."""
+        return (self.gradient,) if self.gradient.pitch != self.gradient.channels else ()

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from neocog.plan.layout import Operand, Panels, Tensor, Vectors, operand
+from neocog.plan.layout import Name, Operand, Panels, Tensor, Vectors, operand
 
 Part = Operand | Tensor | Panels | Vectors
 """A piece of memory as an op sees it."""
@@ -74,11 +74,15 @@ class Op(ABC):
         """Return the written tensors of which every element is written, halo included, before any is read."""
         return ()
 
-    def spares(self) -> tuple[Tensor, ...]:
-        """Return the written tensors of which something inside the halo is left as it was, and is read all the same:
-        channels that fill up a vector, or pixels between windows.
+    def spares(self) -> tuple[Part, ...]:
+        """Return what is written but for something, halos aside, that is read all the same: channels or columns that
+        fill up a vector, or pixels between windows. They hold the zeros that memory is made of.
         """
         return ()
+
+    def scratch(self) -> dict[Name, int]:
+        """Return the memory that only the op itself needs, while it runs, and the sizes of it, elements."""
+        return {}
 
     def links(self) -> tuple[Op, ...]:
         """Return the ops that it consists of: itself, but for a chain."""

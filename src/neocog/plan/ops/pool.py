@@ -94,6 +94,14 @@ class PoolBackward(Op):
         yield from other_size(self.name, self.dy, v.output, h.output)
         yield from off_vectors(self.name, lanes, self.dx, self.dy, self.winner, self.gate)
 
-    def spares(self) -> tuple[Tensor, ...]:
-        """Return the gradient: pixels between windows keep the zeros that they were made with."""
-        return (self.dx,)
+    def spares(self) -> tuple[Part, ...]:
+        """Return the gradient where there are pixels between windows, which keep the zeros that they were made with."""
+        return () if self.overlapping or self._covers else (self.dx,)
+
+    @property
+    def _covers(self) -> bool:
+        """Whether windows that lie apart leave no pixel out."""
+        return all(
+            axis.stride == axis.kernel and axis.output * axis.stride - axis.before >= axis.input
+            for axis in (self.window.vertical, self.window.horizontal)
+        )

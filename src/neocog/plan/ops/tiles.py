@@ -22,16 +22,28 @@ class Slab:
 
     Arguments:
         place: where it begins.
-        step, pitch: elements from position to position, and from tile to tile.
+        positions, tiles: extents.
+        pitch: elements from tile to tile.
     """
 
     place: Operand
-    step: int
+    positions: int
+    tiles: int
     pitch: int
 
-    def reach(self, positions: int, tiles: int) -> Reach:
-        """Return how far so many tiles reach."""
-        return Reach("slab", self.place, 0, (positions - 1) * self.step + tiles * self.pitch - 1)
+    @property
+    def step(self) -> int:
+        """Elements from position to position."""
+        return self.tiles * self.pitch + LINE_VALUES
+
+    @property
+    def size(self) -> int:
+        """Elements in all."""
+        return self.positions * self.step
+
+    def reach(self) -> Reach:
+        """Return how far its values reach."""
+        return Reach("slab", self.place, 0, self.size - LINE_VALUES - 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +88,6 @@ class Tiling:
     def blocks(self) -> int:
         """Blocks of all tiles; the last may be short."""
         return -(-self.tiles // self.block)
-
-    def reaches(self, lanes: int) -> Iterator[Reach]:
-        """Yield the first and last element of x that patches read, and of scratch that transforms write."""
-        yield self.patches_of(self.x, lanes)
-        positions = (self.side + 2) ** 2
-        for slab in (self.patches, self.products):
-            yield slab.reach(positions, self.block)
 
     def patches_of(self, x: Tensor, lanes: int) -> Reach:
         """Return what whole patches cover of a tensor that is laid out around the same image as x."""

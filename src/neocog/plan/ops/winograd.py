@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from neocog.nn.window import Window
-from neocog.plan.layout import Operand, Panels, Tensor, Vectors
+from neocog.plan.layout import Name, Operand, Panels, Tensor, Vectors
 from neocog.plan.ops.contraction import Contraction
 from neocog.plan.ops.op import Op, Part, Reach, off_vectors, present, walked
 from neocog.plan.ops.tiles import Slab, Tiling, position_step, vectors
@@ -82,12 +82,21 @@ class Winograd(Op):
 
     def writes(self) -> tuple[Part, ...]:
         """Return outputs, who won, and the tiles of one block."""
-        return present(self.y, self.winner, self.tiling.patches.place, self.tiling.products.place)
+        return present(self.y, self.winner, *(slab.place for slab in self._slabs))
+
+    def scratch(self) -> dict[Name, int]:
+        """Return the sizes of the tiles of one block, transformed and multiplied."""
+        return {slab.place.memory: slab.size for slab in self._slabs}
+
+    @property
+    def _slabs(self) -> tuple[Slab, ...]:
+        return self.tiling.patches, self.tiling.products
 
     def reaches(self, lanes: int) -> Iterator[Reach]:
         """Yield how far patches, products and what follows them reach."""
         yield from self.contraction.reaches(lanes)
-        yield from self.tiling.reaches(lanes)
+        yield from (slab.reach() for slab in self._slabs)
+        yield self.tiling.patches_of(self.tiling.x, lanes)
         yield from walked("y", self.y)
         yield from walked("winner", self.winner)
         yield from walked("gate", self.gate)
@@ -154,25 +163,32 @@ class WinogradBackward(Op):
 
     def writes(self) -> tuple[Part, ...]:
         """Return both gradients, and the tiles of one block."""
-        return present(self.filters.out if self.filters else None, self.sums, self.dx, *self._slabs())
+        return present(
+            self.filters.out if self.filters else None, self.sums, self.dx, *(slab.place for slab in self._slabs)
+        )
 
     def reaches(self, lanes: int) -> Iterator[Reach]:
         """Yield how far tiles, products and sums reach."""
         for contraction in self.contractions:
             yield from contraction.reaches(lanes)
-        yield from self.tiling.reaches(lanes)
+        yield from (slab.reach() for slab in self._slabs)
         yield self.tiling.whole_tiles(lanes)
-        if self.patches is not None:
-            yield self.returned.reach(minimal(self.tiling.side).positions, self.tiling.block)
+        if self.filters is not None:
+            yield self.tiling.patches_of(self.tiling.x, lanes)
         if self.sums is not None:
             yield Reach("sums", self.sums, 0, vectors(self.tiling.y, lanes) - 1)
         if self.dx is not None:
             yield self.tiling.patches_of(self.dx, lanes)
 
-    def _slabs(self) -> tuple[Operand, ...]:
+    def scratch(self) -> dict[Name, int]:
+        """Return the sizes of the tiles of one block: what is transformed, and the products that go back."""
+        return {slab.place.memory: slab.size for slab in self._slabs}
+
+    @property
+    def _slabs(self) -> tuple[Slab, ...]:
         patches = (self.tiling.patches,) if self.filters else ()
         returned = (self.returned,) if self.patches else ()
-        return tuple(slab.place for slab in (*patches, self.tiling.products, *returned))
+        return (*patches, self.tiling.products, *returned)
 
     def faults(self, lanes: int) -> Iterator[str]:
         """Yield what is wrong with the products or the tiles, and pixels off whole vectors."""
