@@ -1,6 +1,4 @@
-"""Text is written once for what a block knows already, and never for what may have changed. (The room `emit` has no
-tests of its own but this: emitters are tested through what they compute.)
-"""
+"""Text is written once for what a block knows already, and never for what may have changed."""
 
 from __future__ import annotations
 

@@ -163,6 +163,10 @@ class Builder:
             return _splat(self.lanes, float(scalar))
         return self.spread(scalar, self.vector)
 
+    def like(self, x: Value, number: float) -> Value:
+        """Return a constant of the type of x: a float32 or a float64, or a vector of them with it in every lane."""
+        return _constant(x.type, float(number))
+
     def splat_i32(self, number: Index) -> Value:
         """Return a vector with the same 32-bit integer in every lane."""
         if isinstance(number, int):
@@ -182,8 +186,8 @@ class Builder:
 
     def intrinsic(self, name: str, kind: ir.Type, *values: Value) -> Value:
         """Call an LLVM intrinsic that takes and gives values of one type."""
-        suffix = f"v{kind.count}f32" if isinstance(kind, ir.VectorType) else "f32"
-        full = f"{name}.{suffix}"
+        lanes, element = (f"v{kind.count}", kind.element) if isinstance(kind, ir.VectorType) else ("", kind)
+        full = f"{name}.{lanes}{'f64' if isinstance(element, ir.DoubleType) else 'f32'}"
         module = self.function.module
         declared = module.globals.get(full)
         if declared is None:
@@ -192,12 +196,12 @@ class Builder:
 
     def relu(self, x: Value) -> Value:
         """max(x, 0) lane by lane; a NaN stays a NaN."""
-        zero = self.splat(0.0)
+        zero = self.like(x, 0.0)
         return self.ir.select(self.ir.fcmp_ordered(">", zero, x), zero, x)
 
     def gated(self, x: Value, gate: Value) -> Value:
         """x where gate > 0, else 0."""
-        zero = self.splat(0.0)
+        zero = self.like(x, 0.0)
         return self.ir.select(self.ir.fcmp_ordered(">", gate, zero), x, zero)
 
 
@@ -211,7 +215,14 @@ def _index(value: int) -> ir.Constant:
 
 @cache
 def _splat(lanes: int, value: float) -> Value:
-    return Result(ir.VectorType(F32, lanes), f"splat ({ir.Constant(F32, value)})" if value else "zeroinitializer")
+    return _constant(ir.VectorType(F32, lanes), value)
+
+
+@cache
+def _constant(kind: ir.Type, value: float) -> Value:
+    if not isinstance(kind, ir.VectorType):
+        return ir.Constant(kind, value)
+    return Result(kind, f"splat ({ir.Constant(kind.element, value)})" if value else "zeroinitializer")
 
 
 @cache

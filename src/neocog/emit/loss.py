@@ -5,6 +5,7 @@ from __future__ import annotations
 from neocog.emit.builder import F32, I32, I64, PTR, Builder, Index, Value, float_bits
 from neocog.emit.memory import Memory
 from neocog.emit.slots import COUNT_SLOT, TARGETS_SLOT
+from neocog.emit.vector_math import exp, log
 from neocog.nn.losses import CrossEntropy, MeanSquaredError
 from neocog.plan.ops.loss import LossGradient
 
@@ -48,11 +49,11 @@ def _cross_entropy(
         top[0] = b.ir.select(b.ir.fcmp_ordered(">", logit, top[0]), logit, top[0])
     with b.loop(0, classes, [float_bits(0.0), float_bits(0.0)]) as (k, sums):
         shifted = b.ir.fsub(b.load_scalar(x, k), top[0])
-        power = b.intrinsic("llvm.exp", F32, shifted)
+        power = exp(b, shifted)
         b.store_scalar(power, dx, k)
         sums[0] = b.ir.fadd(sums[0], power)
         sums[1] = b.ir.fadd(sums[1], shifted)
-    total = b.intrinsic("llvm.log", F32, sums[0])
+    total = log(b, sums[0])
     even = smoothing / classes
     # softmax - target, target = (1 - smoothing) · one-hot + smoothing / classes; then the mean over the batch
     scale = b.ir.fdiv(float_bits(1.0), sums[0])

@@ -132,6 +132,14 @@ class Writer:
         """x or else y, bit by bit."""
         return self._binary("xor", x, y, flags)
 
+    def shl(self, x: Operand, y: Operand, flags: Sequence[str] = ()) -> Result:
+        """x shifted up by y bits."""
+        return self._binary("shl", x, y, flags)
+
+    def ashr(self, x: Operand, y: Operand, flags: Sequence[str] = ()) -> Result:
+        """x shifted down by y bits, copies of the sign coming in."""
+        return self._binary("ashr", x, y, flags)
+
     def lshr(self, x: Operand, y: Operand, flags: Sequence[str] = ()) -> Result:
         """x shifted down by y bits, zeros coming in."""
         return self._binary("lshr", x, y, flags)
@@ -151,6 +159,10 @@ class Writer:
     def fdiv(self, x: Operand, y: Operand, flags: Sequence[str] = ()) -> Result:
         """x / y, floating-point."""
         return self._binary("fdiv", x, y, flags)
+
+    def fneg(self, x: Operand) -> Result:
+        """-x, floating-point; zeros and NaNs change their sign too."""
+        return self._result(x.type, f"fneg {x.type} {x.get_reference()}")
 
     # --- comparisons and conversions ------------------------------------------------------------------------------
 
@@ -203,6 +215,22 @@ class Writer:
     def uitofp(self, x: Operand, kind: ir.Type) -> Operand:
         """An integer without sign as floating-point."""
         return self._convert("uitofp", x, kind)
+
+    def fptosi(self, x: Operand, kind: ir.Type) -> Operand:
+        """Floating-point as an integer with sign, rounded to zero; what does not fit gives anything."""
+        return self._convert("fptosi", x, kind)
+
+    def fpext(self, x: Operand, kind: ir.Type) -> Operand:
+        """Floating-point in more bits."""
+        return self._convert("fpext", x, kind)
+
+    def fptrunc(self, x: Operand, kind: ir.Type) -> Operand:
+        """Floating-point in fewer bits, rounded to nearest."""
+        return self._convert("fptrunc", x, kind)
+
+    def bitcast(self, x: Operand, kind: ir.Type) -> Operand:
+        """The same bits as another type of the same size."""
+        return self._convert("bitcast", x, kind)
 
     # --- memory ---------------------------------------------------------------------------------------------------
 

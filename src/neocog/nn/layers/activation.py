@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from neocog.errors import SettingError, ShapeError
 from neocog.nn.layer import Layer, Variable, channels_of
@@ -29,12 +29,21 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Activation(Layer):
-    """Base of all functions that are applied value by value."""
+    """Base of all functions that are applied value by value.
+
+    `keeps_zero` says that 0 stays 0, so that zeros around an image stay zeros. `from_output` says that the derivative
+    is computed from what came out, so that what went in need not be kept.
+    """
+
+    keeps_zero: ClassVar[bool] = True
+    from_output: ClassVar[bool] = False
 
 
 @dataclass(frozen=True, slots=True)
 class ReLU(Activation):
     """max(x, 0), value by value; the gradient passes where x > 0."""
+
+    from_output: ClassVar[bool] = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +53,8 @@ class ReLU6(Activation):
     Source: Krizhevsky 2010, Convolutional deep belief networks on CIFAR-10.
     """
 
+    from_output: ClassVar[bool] = True
+
 
 @dataclass(frozen=True, slots=True)
 class LeakyReLU(Activation):
@@ -51,6 +62,8 @@ class LeakyReLU(Activation):
 
     Source: Maas, Hannun and Ng 2013, Rectifier nonlinearities improve neural network acoustic models.
     """
+
+    from_output: ClassVar[bool] = True
 
     slope: float = 0.01
 
@@ -77,6 +90,8 @@ class ELU(Activation):
     Source: Clevert, Unterthiner and Hochreiter 2016, Fast and accurate deep network learning by exponential linear
     units.
     """
+
+    from_output: ClassVar[bool] = True
 
     alpha: float = 1.0
 
@@ -117,15 +132,23 @@ class Hardsigmoid(Activation):
     Source: Howard et al. 2019, Searching for MobileNetV3.
     """
 
+    keeps_zero: ClassVar[bool] = False
+    from_output: ClassVar[bool] = True
+
 
 @dataclass(frozen=True, slots=True)
 class Sigmoid(Activation):
     """1 / (1 + exp(-x))."""
 
+    keeps_zero: ClassVar[bool] = False
+    from_output: ClassVar[bool] = True
+
 
 @dataclass(frozen=True, slots=True)
 class Tanh(Activation):
     """The hyperbolic tangent."""
+
+    from_output: ClassVar[bool] = True
 
 
 @dataclass(frozen=True, slots=True)
