@@ -42,9 +42,7 @@ def compiled(target: Target, write: Callable[[Builder, ir.Function], None]) -> L
     return load_objects([generate(text, target)], ["run"])
 
 
-def applied(
-    target: Target, function: Callable[..., Value], *inputs: np.ndarray, scalar: bool = False
-) -> np.ndarray:
+def applied(target: Target, function: Callable[..., Value], *inputs: np.ndarray, scalar: bool = False) -> np.ndarray:
     """Apply a function of vectors `function(b, x, …)` to float32 arrays of one length, value by value."""
     count = len(inputs[0])
     padded = -(-count // target.lanes) * target.lanes

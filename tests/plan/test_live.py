@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
+from neocog.plan.fuse import fuse
+from neocog.plan.live import live_steps, trim_axis
 
 from neocog.nn.blocks import Sequential
 from neocog.nn.graph import trace
 from neocog.nn.layers import AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d, ReLU
 from neocog.nn.window import Axis
 from neocog.nn.zoo import article
-from neocog.plan.fuse import fuse
-from neocog.plan.live import live_steps, trim_axis
 
 axes = st.builds(
     Axis,

@@ -6,6 +6,7 @@ import itertools
 from dataclasses import replace
 
 import pytest
+from neocog.plan.ops.elementwise import Elementwise
 
 from neocog.nn.blocks import Sequential
 from neocog.nn.graph import Graph, trace
@@ -16,7 +17,6 @@ from neocog.plan.layout import Halo, Name, Space, Tensor
 from neocog.plan.live_ranges import LiveRange, always, moments, uses_of
 from neocog.plan.memory import Place, place_memory
 from neocog.plan.ops.chain import Chain
-from neocog.plan.ops.elementwise import Elementwise
 from neocog.plan.ops.images import Repack
 from neocog.plan.planner import plan_program
 from neocog.plan.program import Program, Training

@@ -206,9 +206,7 @@ def _hardsigmoid_derivative_of_output(b: Builder, layer: Layer, y: Value) -> Val
 
 
 ACTIVATIONS: dict[type[Layer], Rule] = {
-    ReLU: Rule(
-        lambda b, layer, x: b.relu(x), _one_where(_is_positive), _one_where(_is_positive), gate=_is_positive
-    ),
+    ReLU: Rule(lambda b, layer, x: b.relu(x), _one_where(_is_positive), _one_where(_is_positive), gate=_is_positive),
     ReLU6: Rule(_relu6, _one_where(_opens_relu6), _one_where(_opens_relu6), gate=_opens_relu6),
     LeakyReLU: Rule(_leaky_relu, _leaky_slope, _leaky_slope),
     ELU: Rule(_elu, _elu_derivative, _elu_derivative_of_output),

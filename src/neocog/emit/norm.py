@@ -42,10 +42,7 @@ def emit_statistics(b: Builder, memory: Memory, stage: Statistics, low: Value, h
         numbers.append(b.ir.fmul(b.ir.sitofp(b.index(images), F64), _double(float(stage.pixels))))
     with b.loop(0, stage.channels) as (channel, _):
         pivots, sums, squares = (
-            [
-                _load(b, moments, b.add(channel, (3 * slice_ + which) * step))
-                for slice_ in range(stage.slices.count)
-            ]
+            [_load(b, moments, b.add(channel, (3 * slice_ + which) * step)) for slice_ in range(stage.slices.count)]
             for which in range(3)
         )
         mean = _double(0.0)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from llvmlite import ir
 
-from neocog.emit.activation import ACTIVATIONS
+from neocog.emit import activation
 from neocog.emit.builder import I32, I64, Builder, Index, Value, int32
 from neocog.emit.memory import Memory, pixel
 from neocog.emit.slots import COUNT_SLOT
@@ -89,7 +89,7 @@ def _centre(b: Builder, memory: Memory, step: Centre, value: Value, spot: Spot) 
 
 
 def _activate(b: Builder, memory: Memory, step: Activate, value: Value, spot: Spot) -> Value:
-    return ACTIVATIONS[type(step.layer)].value(b, step.layer, value)
+    return activation.value(b, step.layer, value)
 
 
 def _plus(b: Builder, memory: Memory, step: Plus, value: Value, spot: Spot) -> Value:
@@ -102,10 +102,9 @@ def _times(b: Builder, memory: Memory, step: Times, value: Value, spot: Spot) ->
 
 def _activation_gradient(b: Builder, memory: Memory, step: ActivationGradient, value: Value, spot: Spot) -> Value:
     other = evaluate(b, memory, step.other, spot)
-    rule = ACTIVATIONS[type(step.layer)]
     if step.of_output:
-        return rule.gradient_of_output(b, step.layer, value, other)
-    return rule.gradient(b, step.layer, value, other)
+        return activation.gradient_of_output(b, step.layer, value, other)
+    return activation.gradient(b, step.layer, value, other)
 
 
 def _slope(b: Builder, memory: Memory, step: Slope, value: Value, spot: Spot) -> Value:

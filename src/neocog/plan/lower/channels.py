@@ -15,16 +15,12 @@ from neocog.plan.passes.steps import Step
 def softmax_forward(low: Lowering, step: Step) -> None:
     """Plan the shares of each pixel's channels."""
     x = low.output(step.inputs[0])
-    y = low.value(
-        step.title, low.output_shape(step.index), low.halo_of(step.index), kept=step.index in low.kept
-    )
+    y = low.value(step.title, low.output_shape(step.index), low.halo_of(step.index), kept=step.index in low.kept)
 
     def build(segment: Segment) -> Iterable[Op]:
         yield SoftmaxForward(f"{step.title} forward", segment.settle(x.tensor), segment.settle(y.tensor))
 
-    low.add(
-        step.title, [x.tensor.name], [y.tensor.name], build, chains=step.takes_images, on_images=step.on_images
-    )
+    low.add(step.title, [x.tensor.name], [y.tensor.name], build, chains=step.takes_images, on_images=step.on_images)
     low.outputs[step.index] = y
 
 
@@ -35,9 +31,7 @@ def softmax_backward(low: Lowering, step: Step) -> None:
 
     def build(segment: Segment) -> Iterable[Op]:
         settle = segment.settle
-        yield SoftmaxBackward(
-            f"{step.title} input gradient", settle(y.tensor), settle(dy.tensor), settle(dx.tensor)
-        )
+        yield SoftmaxBackward(f"{step.title} input gradient", settle(y.tensor), settle(dy.tensor), settle(dx.tensor))
 
     reads = [dy.tensor.name, y.tensor.name]
     low.add(step.title, reads, [dx.tensor.name], build, chains=step.takes_images, on_images=step.on_images)
@@ -47,14 +41,10 @@ def softmax_backward(low: Lowering, step: Step) -> None:
 def maxout_forward(low: Lowering, step: Step) -> None:
     """Plan the largest of each group of channels, and which it was, if training asks for it."""
     x = low.output(step.inputs[0])
-    y = low.value(
-        step.title, low.output_shape(step.index), low.halo_of(step.index), kept=step.index in low.kept
-    )
+    y = low.value(step.title, low.output_shape(step.index), low.halo_of(step.index), kept=step.index in low.kept)
     mask = None
     if step.inputs[0] in low.learning:
-        mask = low.masks[step.index] = low.value(
-            f"{step.title} mask", low.output_shape(step.index), bytes_each=1
-        )
+        mask = low.masks[step.index] = low.value(f"{step.title} mask", low.output_shape(step.index), bytes_each=1)
 
     def build(segment: Segment) -> Iterable[Op]:
         settle = segment.settle
@@ -73,9 +63,7 @@ def maxout_backward(low: Lowering, step: Step) -> None:
 
     def build(segment: Segment) -> Iterable[Op]:
         settle = segment.settle
-        yield MaxoutBackward(
-            f"{step.title} input gradient", settle(dy.tensor), settle(mask.tensor), settle(dx.tensor)
-        )
+        yield MaxoutBackward(f"{step.title} input gradient", settle(dy.tensor), settle(mask.tensor), settle(dx.tensor))
 
     reads = [dy.tensor.name, mask.tensor.name]
     low.add(step.title, reads, [dx.tensor.name], build, chains=step.takes_images, on_images=step.on_images)

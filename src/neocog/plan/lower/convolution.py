@@ -26,9 +26,7 @@ def forward(low: Lowering, step: Step) -> None:
     x, shape = low.output(step.inputs[0]), low.output_shape(step.index)
     behind = _pooling_behind(low, step)
     if behind is None:
-        made = low.value(
-            step.title, shape, low.halo_of(step.index), kept=step.index in low.kept, relu=step.relu
-        )
+        made = low.value(step.title, shape, low.halo_of(step.index), kept=step.index in low.kept, relu=step.relu)
         low.outputs[step.index], mask = made, None
     else:
         # What the convolution gives exists in registers alone.

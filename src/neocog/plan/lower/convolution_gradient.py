@@ -160,9 +160,7 @@ def _by_tiles(
         transformed = transformed_weights(
             low, f"{step.title} transformed turned weights", tile, turned, layer.y.channels
         )
-        weights = WinogradWeights(
-            f"{step.title} transform turned weights", tile, turned, layer.y.channels, transformed
-        )
+        weights = WinogradWeights(f"{step.title} transform turned weights", tile, turned, layer.y.channels, transformed)
         low.add(step.title, (), (), lambda segment: (weights,), level=level, where="before")
     if learns and not most:
         _plan_filters(low, step, layer, dy, level)

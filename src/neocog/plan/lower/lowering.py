@@ -197,7 +197,7 @@ class Lowering:
         others = [part.other for part in sums]
         reads = [name for part in (expression, *others) for name in self.names(part)]
         writes = [*([y.tensor.name] if y else []), *(part.out.name for part in sums)]
-        chains = step.takes_images or bool(sums)
+        chains = step.gives_images or bool(sums)
 
         def build(segment: Segment) -> Iterable[Op]:
             settle = segment.settle
@@ -208,7 +208,7 @@ class Lowering:
                 tuple(replace(part, other=part.other.settled(settle)) for part in sums),
             )
 
-        images = 1 if step.takes_images else CHAIN_VECTORS
+        images = 1 if step.gives_images else CHAIN_VECTORS
         return self.add(
             step.title,
             reads,
@@ -334,7 +334,9 @@ class Lowering:
             total = total.then(ActivationGradient(ReLU(), output, of_output=True))
         return total
 
-    def gradient_value(self, step: Step, halo: Halo = NO_HALO, sums: Callable[[Value], Sequence[Sums]] | None = None) -> Value:
+    def gradient_value(
+        self, step: Step, halo: Halo = NO_HALO, sums: Callable[[Value], Sequence[Sums]] | None = None
+    ) -> Value:
         """Return the gradient of what a step gives, in memory, with at least so many zeros around it.
 
         Arguments:
@@ -345,13 +347,16 @@ class Lowering:
         expression = self.gradient(step)
         shape = self.output_shape(step.index)
         x = self.values[expression.x.name] if is_bare(expression) else None
+        if x is not None and expression.x.name in self.images_of and step.is_flatten:
+            return x
         fits = x is not None and (x.tensor.height, x.tensor.width) == (shape.height, shape.width)
         if fits and x is not None and x.tensor.halo.union(halo) == x.tensor.halo and not (x.dirty and halo != NO_HALO):
             if sums is not None:
                 self.map(step, f"{step.title} sums of the gradient", expression, None, sums=sums(x))
             return x
         name = f"gradient of {step.title}"
-        made = self.value(name if name not in self.values else f"{name}, in all", shape, halo)
+        name = name if name not in self.values else f"{name}, in all"
+        made = self._gradient_of_view(step, name, "all") or self.value(name, shape, halo)
         self.map(step, f"{step.title} gradient", expression, made, sums=sums(made) if sums else ())
         self.contributions[step.index] = [Contribution(Expression(made.tensor), gated=True)]
         return made
@@ -366,7 +371,7 @@ class Lowering:
             dirty: whether the halo will hold more than zeros.
         """
         step = self.steps.steps[index]
-        alone = len(self.steps.users(index)) == 1
+        alone = len(self.steps.users(index)) <= 1
         name = f"gradient of {step.title}"
         if not alone:
             name = f"{name} from {title}"
@@ -374,16 +379,16 @@ class Lowering:
                 name += " again"
         if halo is None:
             halo = self.gradient_halo(step) if alone else NO_HALO
-        view = self.outputs[index]
-        if step.is_flatten and view.base is not None:
-            return self._part_as_vector(step, view.base, name, title)
-        return self.value(name, self.output_shape(index), halo, dirty=dirty)
+        return self._gradient_of_view(step, name, title) or self.value(name, self.output_shape(index), halo, dirty=dirty)
 
-    def _part_as_vector(self, step: Step, image: Value, name: str, title: str) -> Value:
+    def _gradient_of_view(self, step: Step, name: str, title: str) -> Value | None:
         """Make memory for the gradient of a flattened image that is the image's too, where that lies value by value."""
-        before = self.steps.steps[step.inputs[0]] if step.inputs[0] != IMAGE else None
-        if before is None or self.gradient_halo(before) != NO_HALO or image.tensor.pitch != image.tensor.channels:
-            return self.value(name, self.output_shape(step.index))
+        image = self.outputs[step.index].base if step.is_flatten else None
+        if image is None or step.inputs[0] not in self.learning:
+            return None
+        before = self.steps.steps[step.inputs[0]]
+        if self.gradient_halo(before) != NO_HALO or image.tensor.pitch != image.tensor.channels:
+            return None
         whole = self.part_of_gradient(before.index, title)
         self.images_of[whole.tensor.name] = whole
         return Value(whole.tensor.as_vectors(), base=whole)

@@ -92,6 +92,4 @@ def _update(low: Lowering, training: Training) -> None:
     parameters, gradients = Operand(Space.STATE, PARAMETERS, 0), Operand(Space.WORK, GRADIENTS, 0)
     update = Update("update", low.layout.segments, parameters, gradients, memory, scalars)
     last = max(task.level for task in low.tasks) + 1
-    low.add(
-        "update", (), (), lambda segment: (update,), chains=False, level=last + (last + 1) % 2, on_images=False
-    )
+    low.add("update", (), (), lambda segment: (update,), chains=False, level=last + (last + 1) % 2, on_images=False)

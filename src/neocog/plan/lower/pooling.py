@@ -21,9 +21,7 @@ def forward(low: Lowering, step: Step) -> None:
     if step.index in low.fused:
         return
     x = low.output(step.inputs[0])
-    y = low.value(
-        step.title, low.output_shape(step.index), low.halo_of(step.index), kept=step.index in low.kept
-    )
+    y = low.value(step.title, low.output_shape(step.index), low.halo_of(step.index), kept=step.index in low.kept)
     largest = isinstance(step.node.layer, MaxPool2d)
     mask = make_mask(low, step) if largest else None
     window = low.window_of(step)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from neocog.plan.lower.lowering import NO_HALO, Lowering
 from neocog.plan.lower.values import Segment, Value
+
 from neocog.plan.ops.channels import Concatenation, Slice
 from neocog.plan.ops.images import Repack
 from neocog.plan.ops.op import Op
@@ -35,13 +36,11 @@ def flatten_forward(low: Lowering, step: Step) -> None:
 def flatten_backward(low: Lowering, step: Step) -> None:
     """Read the gradient of the vector as that of the image, or copy it there."""
     before = step.inputs[0]
-    parts = low.contributions[step.index]
-    if len(parts) == 1 and not parts[0].expression.steps:
-        whole = low.images_of.get(parts[0].expression.x.name)
-        if whole is not None:
-            low.contribute(before, Expression(whole.tensor), gated=parts[0].gated)
-            return
     dy = low.gradient_value(step)
+    whole = low.images_of.get(dy.tensor.name)
+    if whole is not None:
+        low.contribute(before, Expression(whole.tensor), gated=all(p.gated for p in low.contributions[step.index]))
+        return
     gate = low.gate_of(before)
     dx = low.part_of_gradient(before, step.title)
 
@@ -56,9 +55,7 @@ def flatten_backward(low: Lowering, step: Step) -> None:
 def concatenate_forward(low: Lowering, step: Step) -> None:
     """Copy the channels of all inputs side by side."""
     inputs = [low.output(value) for value in step.inputs]
-    y = low.value(
-        step.title, low.output_shape(step.index), low.halo_of(step.index), kept=step.index in low.kept
-    )
+    y = low.value(step.title, low.output_shape(step.index), low.halo_of(step.index), kept=step.index in low.kept)
 
     def build(segment: Segment) -> Iterable[Op]:
         settle = segment.settle

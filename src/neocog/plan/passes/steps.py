@@ -48,9 +48,14 @@ class Step:
         return isinstance(self.node.input, ImageShape)
 
     @property
+    def gives_images(self) -> bool:
+        """Whether its output is an image."""
+        return isinstance(self.node.output, ImageShape)
+
+    @property
     def on_images(self) -> bool:
         """Whether it takes and gives images."""
-        return self.takes_images and isinstance(self.node.output, ImageShape)
+        return self.takes_images and self.gives_images
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,7 +73,7 @@ def extents_of(steps: Steps, whole: Collection[int], *, training: bool) -> tuple
         elif not declared and step.on_images:
             taken = ImageShape(output.height, output.width, taken.channels)
         found[step.index] = Extent(taken, output, window)
-        wanted |= {value: taken for value in step.inputs}
+        wanted |= dict.fromkeys(step.inputs, taken)
     return tuple(found[index] for index in range(len(steps.steps)))
 
 
