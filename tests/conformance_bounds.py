@@ -31,7 +31,7 @@ from conformance_cases import Case
 from neocog.nn.graph import Graph, Node, Normalisation
 from neocog.nn.layers import AvgPool2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU
 from neocog.nn.losses import CrossEntropy
-from neocog.reference import activation, conv, linear, loss, network, pool
+from neocog.reference import conv, dropout, linear, loss, network, pool
 from neocog.reference.taps import image_shape, pad, taps
 
 U = 2.0**-24  # half the distance from 1 to the next float32
@@ -157,8 +157,8 @@ def forward_error(node: Node, parameters: dict[str, np.ndarray], run: network.Ru
             sizes = {name: np.abs(value) for name, value in parameters.items()}
             bias = {f"{node.name}.bias": np.zeros(node.weight_shape[-1])}
             terms = sizes[f"{node.name}.weight"][..., 0].size + 1
-            carried, _ = network.forward_node(node, sizes | bias, e, None)
-            total, _ = network.forward_node(node, sizes, size, None)
+            carried = network.forward_node(node, sizes | bias, (e,), None).output
+            total = network.forward_node(node, sizes, (size,), None).output
             return carried + gamma(terms) * total
         case ReLU():
             return np.where(x + e <= 0, 0, e)
@@ -174,8 +174,8 @@ def forward_error(node: Node, parameters: dict[str, np.ndarray], run: network.Ru
             mask = run.choices[node.index]
             if mask is None:
                 return e
-            scaled = activation.dropout_forward(e, mask, layer)
-            return scaled + gamma(2) * activation.dropout_forward(size, mask, layer)
+            scaled = dropout.forward(e, mask, layer)
+            return scaled + gamma(2) * dropout.forward(size, mask, layer)
     raise AssertionError(f"no bound for {node.title}")
 
 
@@ -206,8 +206,8 @@ def backward_error(
         case Dropout() as layer:
             if choice is None:
                 return e_dy, {}
-            scaled = activation.dropout_backward(choice, e_dy, layer)
-            return scaled + gamma(2) * activation.dropout_backward(choice, size, layer), {}
+            scaled = dropout.backward(choice, e_dy, layer)
+            return scaled + gamma(2) * dropout.backward(choice, size, layer), {}
     raise AssertionError(f"no bound for {node.title}")
 
 

@@ -305,7 +305,7 @@ def nothing_rounds(
     if _bits(run.image, quanta[0]) > EXACT_BITS:
         return False
     for node in graph.nodes:
-        size, _ = forward_node(node, sizes, np.abs(run.input(node.index)), draw)
+        size = forward_node(node, sizes, (np.abs(run.input(node.index)),), draw).output
         quanta.append(
             quanta[-1] / (node.layer.window_over(node.input).cells if isinstance(node.layer, AvgPool2d) else 1)
         )
@@ -314,12 +314,12 @@ def nothing_rounds(
     quantum = 1.0
     for node in reversed(graph.nodes):
         x, dy = np.abs(run.input(node.index)), np.abs(gradients.outputs[node.index])
-        size, found = backward_node(node, sizes, x, run.choices[node.index], dy)
-        if any(_bits(value, quantum * quanta[node.index]) > EXACT_BITS for value in found.values()):
+        sent = backward_node(node, sizes, (x,), run.choices[node.index], dy, draw)
+        if any(_bits(value, quantum * quanta[node.index]) > EXACT_BITS for value in sent.variables.values()):
             return False
         if isinstance(node.layer, AvgPool2d):
             quantum /= node.layer.window_over(node.input).cells
-        if _bits(size, quantum) > EXACT_BITS:
+        if _bits(sent.inputs[0], quantum) > EXACT_BITS:
             return False
     return True
 

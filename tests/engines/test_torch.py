@@ -31,7 +31,7 @@ GRAPH = trace(NET, (6, 7, 2))
 
 def test_parameters_carry_pytorchs_own_names():
     module = engine.build_module(GRAPH, initial_parameters(GRAPH))
-    assert isinstance(module, torch.nn.Sequential)
+    assert isinstance(module, torch.nn.Module)
     assert list(module.state_dict()) == ["0.weight", "0.bias", "3.1.1.weight", "3.1.1.bias"]
 
 
@@ -78,7 +78,7 @@ def test_images_stay_in_channels_last_order():
     case = real_case(GRAPH, 2, 1, CrossEntropy())
     predictor = get_engine("torch").predictor(GRAPH, case.parameters)
     assert predictor.tensor(case.images).is_contiguous(memory_format=torch.channels_last)
-    assert predictor.module[0].weight.is_contiguous(memory_format=torch.channels_last)
+    assert predictor.leaves[0].weight.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_the_number_of_threads_is_restored(monkeypatch):

@@ -9,7 +9,7 @@ from conformance_cases import LANDMARKS, examples, networks, real_case
 from finite_differences import slope
 from neocog.errors import ShapeError
 from neocog.nn.blocks import Sequential
-from neocog.nn.graph import Normalisation, trace
+from neocog.nn.graph import IMAGE, Normalisation, trace
 from neocog.nn.layers import AvgPool2d, Conv2d, Dropout, Flatten, Layer, Linear, MaxPool2d, ReLU
 from neocog.nn.losses import CrossEntropy, MeanSquaredError
 from neocog.nn.parameters import initial_parameters
@@ -88,7 +88,7 @@ def test_a_backward_pass_keeps_the_gradient_of_every_activation():
     found = backward(graph, parameters, run, np.ones((4, 3)))
     assert sorted(found.outputs) == [1, 2, 3, 4]  # layer 0 has no parameters, and nothing before it has any
     assert found.image is None
-    assert sorted(backward(graph, parameters, run, np.ones((4, 3)), image=True).outputs) == [0, 1, 2, 3, 4]
+    assert sorted(backward(graph, parameters, run, np.ones((4, 3)), image=True).outputs) == [IMAGE, 0, 1, 2, 3, 4]
 
 
 def test_a_backward_pass_may_start_at_any_layer():

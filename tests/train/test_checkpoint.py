@@ -287,7 +287,9 @@ def test_memory_that_is_not_the_optimizers_is_refused(checkpoint, tmp_path):
 
 
 def test_a_training_that_began_with_format_1_goes_on(tmp_path):
-    checkpoint = load_checkpoint(Path(__file__).parents[1] / "model" / "files" / "format-1.safetensors", engine="reference")
+    checkpoint = load_checkpoint(
+        Path(__file__).parents[1] / "model" / "files" / "format-1.safetensors", engine="reference"
+    )
     assert checkpoint.optimizer == SGD(0.01, momentum=0.9)
     assert set(checkpoint.memory) == {f"{name}/momentum" for name in checkpoint.model.parameters}
     assert (checkpoint.step, len(checkpoint.history)) == (4, 2)

@@ -64,7 +64,11 @@ class StepSettings:
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
-    """What one training step tells: the mean loss over the batch's images, before the update, and the logits."""
+    """What one training step tells: the mean loss over the batch's images, before the update, and the logits.
+
+    The logits are (N, outputs), or (N, height, width, channels) where a network answers pixel by pixel; the loss is
+    then the mean over images and pixels.
+    """
 
     loss: float
     logits: Array
@@ -116,7 +120,10 @@ class Predictor(Protocol):
         """Take new parameters, in memory layout."""
 
     def logits(self, images: Images) -> Array:
-        """Return (N, outputs) for images (N, H, W, C), uint8 or float32 in [0, 1]; N may be 0."""
+        """Return (N, outputs) for images (N, H, W, C), uint8 or float32 in [0, 1]; N may be 0.
+
+        A network that ends in an image gives (N, height, width, channels).
+        """
 
     def features(self, images: Images) -> Array:
         """Return (N, features): the flattened output of the convolutional part, in (row, column, channel) order."""
@@ -124,13 +131,13 @@ class Predictor(Protocol):
     def peaks(self, images: Images) -> dict[int, Array]:
         """Return the largest value of every feature map: index of a convolution in `graph.nodes` → (N, filters).
 
-        A map counts as it is behind the ReLU that directly follows its convolution, if there is one. A NaN anywhere in
+        A map counts as it is behind the ReLU that alone takes it, if there is one. A NaN anywhere in
         a map makes its peak NaN. Without a convolution the answer is empty.
         """
 
 
 class Stepper(Protocol):
-    """A network that learns. It holds the parameters and the optimizer's memory."""
+    """A network that learns. It holds the parameters, the buffers and the optimizer's memory."""
 
     def step(self, images: Images, targets: NDArray[np.generic], learning_rate: float) -> StepResult:
         """Take one optimizer step on images (N, H, W, C), N from 1 to the batch size, and targets as `check_targets`
@@ -138,7 +145,7 @@ class Stepper(Protocol):
         """
 
     def parameters(self) -> State:
-        """Copy the parameters out, in memory layout."""
+        """Copy all that the network stores out, buffers too, in memory layout."""
 
     def load(self, parameters: Mapping[str, Array]) -> None:
         """Take new parameters; the optimizer's memory stays."""
@@ -201,14 +208,15 @@ def allowed_threads(threads: int | None = None) -> int:
 
 def peak_sources(graph: Graph) -> dict[int, int]:
     """Return for each convolution, by its index in `graph.nodes`, which layer gives the maps whose peaks are meant:
-    the ReLU directly behind it or, without one, the convolution itself.
+    the ReLU that alone takes what it gives or, without one, the convolution itself.
     """
-    behind = [*graph.nodes[1:], None]
-    return {
-        node.index: node.index + (after is not None and isinstance(after.layer, ReLU))
-        for node, after in zip(graph.nodes, behind, strict=True)
-        if isinstance(node.layer, Conv2d)
-    }
+    sources = {}
+    for node in graph.nodes:
+        if isinstance(node.layer, Conv2d):
+            behind = graph.consumers(node.index)
+            rectified = len(behind) == 1 and isinstance(graph.nodes[behind[0]].layer, ReLU)
+            sources[node.index] = behind[0] if rectified else node.index
+    return sources
 
 
 def room_for_peaks(graph: Graph, count: int) -> dict[int, Array]:
@@ -234,32 +242,34 @@ def check_images(graph: Graph, images: NDArray[np.generic]) -> Images:
 
 
 def check_targets(graph: Graph, loss: Loss, targets: NDArray[np.generic], count: int) -> NDArray[np.generic]:
-    """Return `targets` as engines take them: int32 (N,) for CrossEntropy, float32 (N, outputs) for MeanSquaredError.
+    """Return `targets` as engines take them.
 
-    Class labels become one-hot vectors where the loss compares vectors.
+    For CrossEntropy they are int32 (N,), or (N, H, W) where the network answers pixel by pixel; for MeanSquaredError
+    float32 in the shape of the answers, (N, outputs) or (N, H, W, outputs). Class labels become one-hot vectors where
+    the loss compares vectors.
     """
-    outputs = graph.classes
+    outputs, answers = graph.classes, (count, *graph.answer_shape)
     targets = np.asarray(targets)
     if targets.shape[:1] != (count,):
         raise ShapeError(f"labels must be as many as the images, {count}, got the shape {targets.shape}")
-    if targets.ndim == 1 and targets.dtype.kind in "iu":
-        if count and (int(targets.min()) < 0 or int(targets.max()) >= outputs):
+    if targets.shape == answers[:-1] and targets.dtype.kind in "iu":
+        if targets.size and (int(targets.min()) < 0 or int(targets.max()) >= outputs):
             raise DataError(
                 f"labels must lie between 0 and {outputs - 1}, got {int(targets.min())} to {int(targets.max())}",
                 hint=f"the network ends in {outputs} outputs, one for each class",
             )
         if isinstance(loss, MeanSquaredError):
-            one_hot = np.zeros((count, outputs), np.float32)
-            one_hot[np.arange(count), targets] = 1.0
-            return one_hot
+            return np.eye(outputs, dtype=np.float32)[targets.astype(np.intp)]
         return np.ascontiguousarray(targets, dtype=np.int32)
     if isinstance(loss, CrossEntropy):
+        pixels = "".join(f", {side}" for side in answers[1:-1])
         raise DataError(
-            f"labels must be integers of the shape (N,), got {targets.dtype} of {targets.shape}",
-            hint=_label_hint(targets),
+            f"labels must be integers of the shape (N,{pixels.removeprefix(',')}), "
+            f"got {targets.dtype} of {targets.shape}",
+            hint=None if pixels else _label_hint(targets),
         )
-    if targets.shape != (count, outputs):
-        raise ShapeError(f"targets must have the shape ({count}, {outputs}), got {targets.shape}")
+    if targets.shape != answers:
+        raise ShapeError(f"targets must have the shape {answers}, got {targets.shape}")
     return np.ascontiguousarray(targets, dtype=np.float32)
 
 

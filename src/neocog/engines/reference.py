@@ -54,7 +54,7 @@ class ReferencePredictor:
         self.exact_parameters = _widen(parameters)
 
     def logits(self, images: Images) -> Array:
-        """Return (N, outputs) for images (N, H, W, C), uint8 or float32 in [0, 1]; N may be 0."""
+        """Return the answers to images (N, H, W, C), uint8 or float32 in [0, 1]; see engines/base.py."""
         return self.exact_logits(images).astype(np.float32)
 
     def features(self, images: Images) -> Array:
@@ -67,7 +67,8 @@ class ReferencePredictor:
 
     def exact_logits(self, images: Images) -> NDArray[np.float64]:
         """Return the logits in float64."""
-        return self._outputs(images, len(self.graph.nodes) - 1)
+        answers = self._outputs(images, len(self.graph.nodes) - 1)
+        return answers.reshape(len(answers), *self.graph.answer_shape)
 
     def exact_features(self, images: Images) -> NDArray[np.float64]:
         """Return the features in float64."""
@@ -86,12 +87,14 @@ class ReferencePredictor:
         return result
 
     def _outputs(self, images: Images, index: int) -> NDArray[np.float64]:
+        """Return what a layer gives, flattened."""
         images = check_images(self.graph, images)
         result = np.empty((len(images), self.graph.nodes[index].output.size))
         _check_room(self.graph, len(images))
         for start in range(0, len(images), CHUNK):
             chunk = slice(start, start + CHUNK)
-            result[chunk] = forward(self.graph, self.exact_parameters, images[chunk]).outputs[index]
+            run = forward(self.graph, self.exact_parameters, images[chunk], last=index)
+            result[chunk] = run.outputs[index].reshape(-1, result.shape[1])
         return result
 
 
@@ -106,7 +109,7 @@ class ReferenceStepper:
     """A network that learns. Its state is float64; what the protocol's methods copy out is rounded to float32.
 
     Attributes:
-        exact_parameters: name → float64 array.
+        exact_parameters: name → float64 array, buffers too.
         exact_gradients: those of the last step; empty before the first.
         exact_memory: "name/memory" → float64 array.
         exact_logits: those of the last step.
@@ -118,7 +121,7 @@ class ReferenceStepper:
         self.settings = settings
         self.steps = 0
         self.exact_gradients: Exact = {}
-        self.exact_logits: NDArray[np.float64] = np.empty((0, graph.classes))
+        self.exact_logits: NDArray[np.float64] = np.empty((0, *graph.answer_shape))
         self.load(parameters)
         self._rules = settings.rules(graph)
         self.exact_memory: Exact = {
@@ -141,6 +144,7 @@ class ReferenceStepper:
         gradients = backward(self.graph, self.exact_parameters, run, d_logits).parameters
         self.exact_gradients = {name: gradients[name] for name in self._rules}
         self._update(learning_rate)
+        self.exact_parameters |= run.buffers
         return StepResult(value, run.logits.astype(np.float32))
 
     def _update(self, learning_rate: float) -> None:
@@ -157,7 +161,7 @@ class ReferenceStepper:
             self.exact_memory |= {f"{name}/{kind}": array for kind, array in memory.items()}
 
     def parameters(self) -> State:
-        """Copy the parameters out, in memory layout."""
+        """Copy all that the network stores out, buffers too, in memory layout."""
         return _narrow(self.exact_parameters)
 
     def load(self, parameters: Mapping[str, NDArray[np.generic]]) -> None:

@@ -14,13 +14,13 @@ from neocog.errors import SettingError
 from neocog.explain.lens import coordinates
 from neocog.explain.subject import Array, Subject, check_index
 from neocog.explain.trace import Trace, trace
-from neocog.nn.graph import Node
+from neocog.nn.graph import IMAGE, Node
 from neocog.nn.layers import AvgPool2d, Conv2d, Linear, MaxPool2d, ReLU
 from neocog.nn.losses import CrossEntropy
 from neocog.nn.shapes import ImageShape
 from neocog.nn.summary import multiply_adds
 from neocog.reference import loss
-from neocog.reference.network import backward, backward_node, forward
+from neocog.reference.network import backward, forward
 
 CHECKED = 24  # the most pixels that finite differences are taken at
 LEAST = 4  # of them, however large the network
@@ -116,14 +116,10 @@ def gradient_flow(traced: Trace, target: Target) -> GradientFlow:
     """Follow the gradient of a target back through a traced network."""
     with np.errstate(all="ignore"):
         found = backward(traced.graph, traced.parameters, traced.run, target.gradient(traced.logits)[None], image=True)
-        first = traced.graph.nodes[0]
-        normalised, _ = backward_node(
-            first, traced.parameters, traced.run.input(0), traced.run.choices[0], found.outputs[0]
-        )
         value = target.value(traced.logits)
     assert found.image is not None  # it was asked for
     outputs = tuple(found.outputs[node.index][0] for node in traced.graph.nodes)
-    return GradientFlow(traced, target, value, found.image[0], normalised[0], outputs)
+    return GradientFlow(traced, target, value, found.image[0], found.outputs[IMAGE][0], outputs)
 
 
 def conserved(node: Node) -> bool | None:

@@ -17,7 +17,7 @@ from neocog.nn.graph import Graph, Node
 from neocog.nn.layers import Conv2d, MaxPool2d, ReLU
 from neocog.nn.shapes import ImageShape
 from neocog.nn.window import Window
-from neocog.reference.network import Run, forward_node, normalise
+from neocog.reference.network import Run, forward, forward_node, normalise
 from neocog.reference.taps import image_shape, taps
 
 FEW = 4  # channels, up to which the taps of a window lie too far apart in memory to be copied one window at a time
@@ -81,14 +81,7 @@ def run_to(graph: Graph, parameters: Mapping[str, NDArray[Any]], images: NDArray
     Returns:
         a run whose `outputs` end with that layer's; `neocog.reference.network.backward` goes back from there.
     """
-    dtype = np.result_type(*parameters.values()) if parameters else np.dtype(np.float64)
-    image = x = normalise(graph, images, dtype)
-    outputs, choices = [], []
-    for node in graph.nodes[: last + 1]:
-        x, choice = forward_node(node, parameters, x, None)
-        outputs.append(x)
-        choices.append(choice)
-    return Run(image, tuple(outputs), tuple(choices))
+    return forward(graph, parameters, images, last=last)
 
 
 def quick_maps(
@@ -138,7 +131,7 @@ def _quick_node(node: Node, parameters: Mapping[str, NDArray[Any]], x: NDArray[A
         case ReLU():
             result = np.maximum(x, 0, out=x)
         case _:
-            result = forward_node(node, parameters, x, None)[0]
+            result = forward_node(node, parameters, (x,), None).output
     return result
 
 

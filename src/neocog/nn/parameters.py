@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from neocog.errors import SettingError, ShapeError
 from neocog.nn.graph import Graph, Node
 from neocog.nn.layer import Variable
-from neocog.nn.shapes import ImageShape, VectorShape
+from neocog.nn.shapes import ImageShape, Shape, VectorShape
 
 Array = NDArray[np.float32]
 Initialisation = Literal["he", "glorot"]
@@ -108,13 +108,17 @@ def _last_drawn(graph: Graph) -> int | None:
 def to_pytorch(parameter: Parameter, value: NDArray[np.generic]) -> NDArray[np.generic]:
     """Convert one array from memory layout to PyTorch's: OIHW filters, (output, input) matrices.
 
-    The inputs of a Linear behind a Flatten go from (row, column, channel) to (channel, row, column) order.
+    Behind a Flatten, what belongs to its values goes from (row, column, channel) to (channel, row, column) order: the
+    inputs of a Linear, and the one value for each of them that a BatchNorm2d or a PReLU stores.
     """
     if parameter.is_vector:
-        return value
+        image = _image_behind(parameter.node.output)
+        if image is None:
+            return value
+        return np.ascontiguousarray(value.reshape(image.height, image.width, image.channels).transpose(2, 0, 1)).ravel()
     if len(parameter.shape) == 4:
         return np.ascontiguousarray(value.transpose(3, 2, 0, 1))
-    image = _flattened_image(parameter)
+    image = _image_behind(parameter.node.input)
     if image is not None:
         value = value.reshape(image.height, image.width, image.channels, -1).transpose(2, 0, 1, 3)
     return np.ascontiguousarray(value.reshape(parameter.shape).T)
@@ -126,11 +130,14 @@ def from_pytorch(parameter: Parameter, value: NDArray[np.generic]) -> NDArray[np
     if value.shape != want:
         raise ShapeError(f"parameter {parameter.name} must have the shape {want}, got {value.shape}")
     if parameter.is_vector:
-        return value
+        image = _image_behind(parameter.node.output)
+        if image is None:
+            return value
+        return np.ascontiguousarray(value.reshape(image.channels, image.height, image.width).transpose(1, 2, 0)).ravel()
     if len(parameter.shape) == 4:
         return np.ascontiguousarray(value.transpose(2, 3, 1, 0))
     value = value.T
-    image = _flattened_image(parameter)
+    image = _image_behind(parameter.node.input)
     if image is not None:
         value = value.reshape(image.channels, image.height, image.width, -1).transpose(1, 2, 0, 3)
     return np.ascontiguousarray(value.reshape(parameter.shape))
@@ -160,6 +167,6 @@ def check_parameters(graph: Graph, values: Mapping[str, NDArray[np.generic]]) ->
             raise ShapeError(f"parameter {name} must have the shape {shape}, got {values[name].shape}")
 
 
-def _flattened_image(parameter: Parameter) -> ImageShape | None:
-    shape = parameter.node.input
+def _image_behind(shape: Shape) -> ImageShape | None:
+    """Return the feature maps that a vector was laid out from, if it was."""
     return shape.image if isinstance(shape, VectorShape) else None

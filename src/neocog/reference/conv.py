@@ -9,6 +9,7 @@ import numpy as np
 
 from neocog.nn.layers import Conv2d
 from neocog.reference.arrays import Array
+from neocog.reference.rule import Call, Given, Rule, Rules, Sent
 from neocog.reference.taps import crop, image_shape, pad, taps
 
 
@@ -52,3 +53,15 @@ def backward(x: Array, weight: Array, dy: Array, layer: Conv2d) -> tuple[Array, 
         dx[where] += np.tensordot(dy, weight[row, column].T, axes=1)
         dw[row, column] = np.tensordot(padded[where], dy, axes=((0, 1, 2), (0, 1, 2)))
     return crop(dx, window), dw, dy.sum(axis=(0, 1, 2))
+
+
+def _given(call: Call[Conv2d]) -> Given:
+    return Given(forward(call.x, call.variables["weight"], call.layer, call.variables.get("bias")))
+
+
+def _sent(call: Call[Conv2d], dy: Array) -> Sent:
+    dx, dw, db = backward(call.x, call.variables["weight"], dy, call.layer)
+    return Sent((dx,), {"weight": dw} | ({"bias": db} if call.layer.bias else {}))
+
+
+RULES: Rules = {Conv2d: Rule(_given, _sent)}

@@ -1,8 +1,12 @@
-"""The fully connected layer: y = x · W + b."""
+"""Vectors: the fully connected layer y = x · W + b, and the Flatten before it."""
 
 from __future__ import annotations
 
+import math
+
+from neocog.nn.layers import Flatten, Linear
 from neocog.reference.arrays import Array
+from neocog.reference.rule import Call, Given, Rule, Rules, Sent
 
 
 def forward(x: Array, weight: Array, bias: Array | None = None) -> Array:
@@ -14,3 +18,21 @@ def forward(x: Array, weight: Array, bias: Array | None = None) -> Array:
 def backward(x: Array, weight: Array, dy: Array) -> tuple[Array, Array, Array]:
     """Return the gradients of x, weight and bias for dy (N, outputs), the gradient of the output."""
     return dy @ weight.T, x.T @ dy, dy.sum(axis=0)
+
+
+def _given(call: Call[Linear]) -> Given:
+    return Given(forward(call.x, call.variables["weight"], call.variables.get("bias")))
+
+
+def _sent(call: Call[Linear], dy: Array) -> Sent:
+    dx, dw, db = backward(call.x, call.variables["weight"], dy)
+    return Sent((dx,), {"weight": dw} | ({"bias": db} if call.layer.bias else {}))
+
+
+RULES: Rules = {
+    Flatten: Rule(
+        lambda call: Given(call.x.reshape(len(call.x), math.prod(call.x.shape[1:]))),
+        lambda call, dy: Sent((dy.reshape(call.x.shape),)),
+    ),
+    Linear: Rule(_given, _sent),
+}

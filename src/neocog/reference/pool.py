@@ -1,11 +1,12 @@
-"""Pooling: the largest value, or the mean, of each window."""
+"""Pooling: the largest value, or the mean, of each window, or of the whole image."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from neocog.nn.layers import AvgPool2d, MaxPool2d
+from neocog.nn.layers import AvgPool2d, GlobalAvgPool2d, MaxPool2d
 from neocog.reference.arrays import Array
+from neocog.reference.rule import Given, Rule, Rules, Sent
 from neocog.reference.taps import crop, image_shape, pad, taps
 
 
@@ -72,3 +73,24 @@ def avg_backward(x: Array, dy: Array, layer: AvgPool2d) -> Array:
     for _, _, where in taps(window):
         dx[where] += dy / window.cells
     return crop(dx, window)
+
+
+def global_avg_backward(x: Array, dy: Array) -> Array:
+    """Return the gradient of x (N, H, W, C), whose mean over an image has the gradient dy (N, C)."""
+    return np.broadcast_to(dy[:, None, None] / (x.shape[1] * x.shape[2]), x.shape).astype(dy.dtype)
+
+
+RULES: Rules = {
+    MaxPool2d: Rule(
+        lambda call: Given(*max_forward(call.x, call.layer)),
+        lambda call, dy: Sent((max_backward(call.x, call.chosen, dy, call.layer),)),
+    ),
+    AvgPool2d: Rule(
+        lambda call: Given(avg_forward(call.x, call.layer)),
+        lambda call, dy: Sent((avg_backward(call.x, dy, call.layer),)),
+    ),
+    GlobalAvgPool2d: Rule(
+        lambda call: Given(call.x.mean(axis=(1, 2))),
+        lambda call, dy: Sent((global_avg_backward(call.x, dy),)),
+    ),
+}

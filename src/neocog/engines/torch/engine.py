@@ -1,8 +1,4 @@
-"""The PyTorch engine: the same network as a torch.nn.Sequential, on a processor or a GPU.
-
-Importing this file imports PyTorch; `neocog.engines.get_engine` does so only when this engine is asked for.
-Activations are (N, C, H, W) in PyTorch's channels_last memory format, so the images' bytes are not moved.
-"""
+"""The protocol of engines, by PyTorch: a predictor, a stepper, and the engine that makes them."""
 
 from __future__ import annotations
 
@@ -12,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from neocog.engines.base import (
@@ -27,128 +24,17 @@ from neocog.engines.base import (
     peak_sources,
     room_for_peaks,
 )
+from neocog.engines.torch.modules import SharedDropout
+from neocog.engines.torch.network import build_module, restricted, tensors
+from neocog.engines.torch.vectors import in_our_order
 from neocog.errors import EngineError, SettingError, ShapeError
-from neocog.nn.blocks import Sequential
 from neocog.nn.graph import Graph, Node
-from neocog.nn.layers import AvgPool2d, Conv2d, Dropout, Flatten, Layer, Linear, MaxPool2d, ReLU
 from neocog.nn.losses import CrossEntropy, Loss, MeanSquaredError
 from neocog.nn.optimizers import SGD, Adam, AdamW, Optimizer
-from neocog.nn.parameters import Parameter, check_parameters, from_pytorch, parameters_of, to_pytorch
-from neocog.nn.random import dropout_bits, dropout_key, dropout_threshold
-from neocog.nn.shapes import ImageShape, VectorShape
-
-try:
-    import torch
-    import torch.nn.functional as F  # noqa: N812 (the name that all PyTorch code uses)
-except ImportError as error:
-    raise EngineError(
-        "the torch engine needs PyTorch, which is not installed", hint="pip install 'neocog[torch]'"
-    ) from error
+from neocog.nn.parameters import Parameter, check_parameters, from_pytorch, parameters_of, to_pytorch, variables_of
+from neocog.nn.shapes import ImageShape
 
 CHUNK = 256  # images that a prediction takes at a time
-
-
-class PaddedConv2d(torch.nn.Conv2d):  # type: ignore[misc]  # PyTorch is untyped here
-    """A convolution that pads by itself: "same" can need one pixel more after than before, which Conv2d cannot do.
-
-    A padding module beside it would shift the numbering of the parameters' names.
-    """
-
-    def __init__(self, layer: Conv2d, image: ImageShape) -> None:
-        window = layer.window_over(image)
-        vertical, horizontal = window.vertical, window.horizontal
-        even = vertical.before == vertical.after and horizontal.before == horizontal.after
-        super().__init__(
-            image.channels,
-            layer.channels,
-            (vertical.kernel, horizontal.kernel),
-            stride=(vertical.stride, horizontal.stride),
-            padding=(vertical.before, horizontal.before) if even else 0,
-            dilation=(vertical.dilation, horizontal.dilation),
-            bias=layer.bias,
-        )
-        # F.pad counts from the last axis: left, right, top, bottom.
-        around = (horizontal.before, horizontal.after, vertical.before, vertical.after)
-        self.around = None if even else around
-
-    def forward(self, x: Any) -> Any:
-        """Pad x (N, C, H, W), then convolve."""
-        return super().forward(x if self.around is None else F.pad(x, self.around))
-
-
-class SharedDropout(torch.nn.Dropout):  # type: ignore[misc]
-    """A Dropout that keeps the same values as every other engine while `draw` is set, and PyTorch's own otherwise."""
-
-    def __init__(self, rate: float, node: Node) -> None:
-        super().__init__(rate)
-        self.rate = rate
-        self.node = node
-        self.draw: tuple[int, int] | None = None  # seed, step
-
-    def forward(self, x: Any) -> Any:
-        """Drop while training; give x as it is otherwise."""
-        if self.draw is None or not self.training:
-            return super().forward(x)
-        bits = dropout_bits(dropout_key(*self.draw, self.node.stream), x.numel())
-        kept = torch.from_numpy(bits >= dropout_threshold(self.rate)).to(x.device)
-        # The bits run in (row, column, channel) order, PyTorch's tensors in (channel, row, column) order.
-        shape = self.node.input
-        image = shape.image if isinstance(shape, VectorShape) else shape
-        if image is not None:
-            kept = kept.view(len(x), image.height, image.width, image.channels).permute(0, 3, 1, 2)
-        return torch.where(kept.reshape(x.shape), x * (1.0 / (1.0 - self.rate)), 0.0)
-
-
-def build_module(graph: Graph, parameters: Mapping[str, Array]) -> Any:
-    """Write a network as a torch.nn.Sequential that takes normalised images (N, C, H, W).
-
-    Its parameters carry the names of our state dict, so that one loads into the other as is.
-
-    Arguments:
-        graph: the network.
-        parameters: name → array, in memory layout.
-    """
-    check_parameters(graph, parameters)
-    nodes = {node.name: node for node in graph.nodes}
-    assert isinstance(graph.net, Sequential)
-    module = _sequential(graph.net, "", nodes)
-    module.load_state_dict(_tensors(graph, parameters))
-    return module
-
-
-def _sequential(net: Sequential, prefix: str, nodes: Mapping[str, Node]) -> Any:
-    modules = []
-    for position, layer in enumerate(net.layers):
-        name = f"{prefix}{position}"
-        if isinstance(layer, Sequential):
-            modules.append(_sequential(layer, f"{name}.", nodes))
-        else:
-            modules.append(_module(layer, nodes[name]))
-    return torch.nn.Sequential(*modules)
-
-
-def _module(layer: Layer, node: Node) -> Any:
-    match layer:
-        case Conv2d():
-            assert isinstance(node.input, ImageShape)  # trace refuses anything else
-            return PaddedConv2d(layer, node.input)
-        case MaxPool2d():
-            return torch.nn.MaxPool2d(layer.window, layer.stride, layer.padding)
-        case AvgPool2d():
-            return torch.nn.AvgPool2d(layer.window, layer.stride, layer.padding, count_include_pad=True)
-        case Linear():
-            return torch.nn.Linear(node.input.size, layer.features, bias=layer.bias)
-        case ReLU():
-            return torch.nn.ReLU()
-        case Flatten():
-            return torch.nn.Flatten()
-        case Dropout():
-            return SharedDropout(layer.rate, node)
-    raise EngineError(f"{node.title} is unknown to the torch engine")
-
-
-def _tensors(graph: Graph, parameters: Mapping[str, NDArray[np.generic]]) -> dict[str, Any]:
-    return {p.name: torch.tensor(to_pytorch(p, parameters[p.name])) for p in parameters_of(graph)}
 
 
 class _Network:
@@ -166,7 +52,7 @@ class _Network:
         # Converted by `to`, then loaded once more: float64 parameters would be rounded by a float32 module.
         self.module = build_module(graph, parameters).to(device, dtype, memory_format=torch.channels_last)
         self.load(parameters)
-        self.leaves = [m for m in self.module.modules() if not isinstance(m, torch.nn.Sequential)]
+        self.leaves = [self.module.get_submodule(node.name) for node in graph.nodes]
         mean, std = graph.normalisation.per_channel(graph.input.channels)
         self.mean = torch.tensor(mean, dtype=dtype, device=device)
         self.std = torch.tensor(std, dtype=dtype, device=device)
@@ -174,7 +60,7 @@ class _Network:
     def load(self, parameters: Mapping[str, Array]) -> None:
         """Take new parameters, in memory layout."""
         check_parameters(self.graph, parameters)
-        self.module.load_state_dict(_tensors(self.graph, parameters))
+        self.module.load_state_dict(tensors(self.graph, parameters))
 
     def tensor(self, images: Images) -> Any:
         """Normalise images (N, H, W, C) into (N, C, H, W), channels last in memory."""
@@ -203,9 +89,16 @@ class _Network:
 class TorchPredictor(_Network):
     """A network that answers, by PyTorch."""
 
+    def __init__(
+        self, graph: Graph, parameters: Mapping[str, Array], device: str, dtype: Any, threads: int | None
+    ) -> None:
+        super().__init__(graph, parameters, device, dtype, threads)
+        self._programs: dict[tuple[int, ...], Any] = {}
+
     def logits(self, images: Images) -> Array:
-        """Return (N, outputs) for images (N, H, W, C), uint8 or float32 in [0, 1]; N may be 0."""
-        return self._outputs(images, len(self.leaves) - 1)
+        """Return the answers to images (N, H, W, C), uint8 or float32 in [0, 1]; see engines/base.py."""
+        answers = self._outputs(images, len(self.graph.nodes) - 1)
+        return answers.reshape(len(answers), *self.graph.answer_shape)
 
     def features(self, images: Images) -> Array:
         """Return (N, features): the flattened output of the convolutional part, in (row, column, channel) order."""
@@ -214,29 +107,37 @@ class TorchPredictor(_Network):
     def peaks(self, images: Images) -> dict[int, Array]:
         """Return the largest value of every feature map; see engines/base.py."""
         images = check_images(self.graph, images)
-        result = room_for_peaks(self.graph, len(images))
-        layer_of = {source: index for index, source in peak_sources(self.graph).items()}
-        self.module.eval()
-        with self.running(), torch.inference_mode():
-            for start in range(0, len(images), CHUNK):
-                x = self.tensor(images[start : start + CHUNK])
-                for source, leaf in enumerate(self.leaves[: max(layer_of, default=-1) + 1]):
-                    x = leaf(x)
-                    if source in layer_of:
-                        result[layer_of[source]][start : start + CHUNK] = x.amax((2, 3)).cpu().numpy()
+        result, sources = room_for_peaks(self.graph, len(images)), peak_sources(self.graph)
+        if not sources:
+            return result
+
+        def keep(chunk: slice, maps: tuple[Any, ...]) -> None:
+            for index, found in zip(sources, maps, strict=True):
+                result[index][chunk] = found.amax((2, 3)).cpu().numpy()
+
+        self._compute(images, tuple(sources.values()), keep)
         return result
 
     def _outputs(self, images: Images, index: int) -> Array:
+        """Return what a layer gives, flattened in our order."""
         images = check_images(self.graph, images)
-        result = np.empty((len(images), self.graph.nodes[index].output.size), np.float32)
-        self.module.eval()
+        node = self.graph.nodes[index]
+        result = np.empty((len(images), node.output.size), np.float32)
+
+        def keep(chunk: slice, found: tuple[Any, ...]) -> None:
+            result[chunk] = _in_our_layout(found[0], node).flatten(1).cpu().numpy()
+
+        self._compute(images, (index,), keep)
+        return result
+
+    def _compute(self, images: Images, wanted: tuple[int, ...], keep: Callable[[slice, tuple[Any, ...]], None]) -> None:
+        """Compute some layers' values for some images at a time, and hand them on with the place of these images."""
+        if wanted not in self._programs:
+            self._programs[wanted] = restricted(self.module, self.graph, wanted).eval()
         with self.running(), torch.inference_mode():
             for start in range(0, len(images), CHUNK):
-                x = self.tensor(images[start : start + CHUNK])
-                for leaf in self.leaves[: index + 1]:
-                    x = leaf(x)
-                result[start : start + CHUNK] = _in_our_order(x, self.graph.nodes[index]).cpu().numpy()
-        return result
+                chunk = slice(start, start + CHUNK)
+                keep(chunk, self._programs[wanted](self.tensor(images[chunk])))
 
 
 class TorchStepper(_Network):
@@ -288,8 +189,8 @@ class TorchStepper(_Network):
                 leaf.draw = (self.settings.seed, self.steps)
         kind = torch.int64 if isinstance(self.settings.loss, CrossEntropy) else self.dtype
         with self.running():
-            logits = _in_our_order(self.module(self.tensor(images)), self.graph.nodes[-1])
-            loss = self.loss(logits, torch.tensor(targets, dtype=kind, device=self.device))
+            logits = _in_our_layout(self.module(self.tensor(images)), self.graph.nodes[-1])
+            loss = _mean_loss(self.loss, logits, torch.tensor(targets, dtype=kind, device=self.device))
             if self.optimizer is not None:
                 self.optimizer.zero_grad(set_to_none=True)
                 loss.backward()
@@ -299,8 +200,9 @@ class TorchStepper(_Network):
         return StepResult(float(loss.detach()), logits.detach().cpu().numpy().astype(np.float32))
 
     def parameters(self) -> State:
-        """Copy the parameters out, in memory layout."""
-        return {p.name: _array(p, self.weights[p.name]) for p in parameters_of(self.graph)}
+        """Copy all that the network stores out, buffers too, in memory layout."""
+        stored = self.module.state_dict()
+        return {p.name: _array(p, stored[p.name]) for p in variables_of(self.graph)}
 
     def gradients(self) -> State:
         """Copy out the gradients of the last step (of the loss, without weight decay), named like the parameters."""
@@ -336,12 +238,14 @@ class TorchStepper(_Network):
                 self.optimizer.state[weight] = kept
 
 
-def _in_our_order(x: Any, node: Node) -> Any:
-    """Turn what a layer gives, if it is a flattened image, from (channel, row, column) to (row, column, channel)."""
-    image = node.output.image if isinstance(node.output, VectorShape) else None
-    if image is None:
-        return x
-    return x.reshape(-1, image.channels, image.height, image.width).permute(0, 2, 3, 1).flatten(1)
+def _in_our_layout(x: Any, node: Node) -> Any:
+    """Turn what a layer gives from (N, C, H, W) to (N, H, W, C), or a flattened image to (row, column, channel)."""
+    return x.permute(0, 2, 3, 1) if isinstance(node.output, ImageShape) else in_our_order(x, node.output)
+
+
+def _mean_loss(loss: Any, logits: Any, targets: Any) -> Any:
+    """Return the mean loss over images and pixels, of logits (N, …, outputs)."""
+    return loss(logits.flatten(0, -2), targets.flatten(0, logits.ndim - 2))
 
 
 def _array(parameter: Parameter, tensor: Any) -> Array:

@@ -1,0 +1,252 @@
+"""A PyTorch module for each kind of layer: PyTorch's own where it computes the same, else one of these."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import reduce
+from typing import Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812 (the name that all PyTorch code uses)
+
+from neocog.engines.torch.vectors import image_of, in_order_of, in_our_order
+from neocog.nn.graph import Node
+from neocog.nn.layer import Layer, channels_of
+from neocog.nn.layers import (
+    ELU,
+    GELU,
+    Add,
+    AvgPool2d,
+    BatchNorm2d,
+    Concatenate,
+    Conv2d,
+    Dropout,
+    Dropout2d,
+    DropPath,
+    Flatten,
+    GlobalAvgPool2d,
+    Hardsigmoid,
+    LeakyReLU,
+    Linear,
+    Maxout,
+    MaxPool2d,
+    Multiply,
+    PReLU,
+    ReLU,
+    ReLU6,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Tanh,
+)
+from neocog.nn.random import dropout_bits, dropout_key, dropout_threshold
+from neocog.nn.shapes import ImageShape
+
+
+class PaddedConv2d(torch.nn.Conv2d):  # type: ignore[misc]  # PyTorch is untyped here
+    """A convolution that pads by itself: "same" can need one pixel more after than before, which Conv2d cannot do.
+
+    A padding module beside it would shift the numbering of the parameters' names.
+    """
+
+    def __init__(self, layer: Conv2d, node: Node) -> None:
+        image = node.input
+        assert isinstance(image, ImageShape)  # a convolution refuses anything else
+        window = layer.window_over(image)
+        vertical, horizontal = window.vertical, window.horizontal
+        even = vertical.before == vertical.after and horizontal.before == horizontal.after
+        super().__init__(
+            image.channels,
+            layer.channels,
+            (vertical.kernel, horizontal.kernel),
+            stride=(vertical.stride, horizontal.stride),
+            padding=(vertical.before, horizontal.before) if even else 0,
+            dilation=(vertical.dilation, horizontal.dilation),
+            bias=layer.bias,
+        )
+        # F.pad counts from the last axis: left, right, top, bottom.
+        around = (horizontal.before, horizontal.after, vertical.before, vertical.after)
+        self.around = None if even else around
+
+    def forward(self, x: Any) -> Any:
+        """Pad x (N, C, H, W), then convolve."""
+        return super().forward(x if self.around is None else F.pad(x, self.around))
+
+
+class GlobalAvgPool(torch.nn.Module):  # type: ignore[misc]
+    """The mean of each map: (N, C, H, W) → (N, C)."""
+
+    def forward(self, x: Any) -> Any:
+        """Take the means."""
+        return x.mean((2, 3))
+
+
+class BatchNorm(torch.nn.Module):  # type: ignore[misc]
+    """Batch normalization of images and vectors alike.
+
+    PyTorch's own modules count batches in one more buffer, and refuse to train on a single value a channel, which the
+    last batch of an epoch may bring.
+    """
+
+    def __init__(self, layer: BatchNorm2d, channels: int) -> None:
+        super().__init__()
+        self.momentum, self.epsilon = layer.momentum, layer.epsilon
+        self.weight: Any = torch.nn.Parameter(torch.ones(channels)) if layer.affine else None
+        self.bias: Any = torch.nn.Parameter(torch.zeros(channels)) if layer.affine else None
+        self.register_buffer("running_mean", torch.zeros(channels))
+        self.register_buffer("running_var", torch.ones(channels))
+
+    def forward(self, x: Any) -> Any:
+        """Normalise x (N, C, H, W) or (N, C); while training, move the running averages."""
+        if self.training and x.numel() == x.shape[1]:
+            with torch.no_grad():
+                self.running_mean.lerp_(x.detach().flatten(), self.momentum)
+                self.running_var.mul_(1 - self.momentum)
+            centred = (x - x.mean(0)) / math.sqrt(self.epsilon)
+            if self.weight is None:
+                return centred
+            sides = (1, -1, *(1,) * (x.ndim - 2))
+            return centred * self.weight.view(sides) + self.bias.view(sides)
+        return F.batch_norm(
+            x,
+            self.running_mean,
+            self.running_var,
+            self.weight,
+            self.bias,
+            self.training,
+            self.momentum,
+            self.epsilon,
+        )
+
+
+class SharedDropout(torch.nn.Module):  # type: ignore[misc]
+    """Drops values, maps or images: the same as every other engine while `draw` is set, by PyTorch's generator else."""
+
+    def __init__(self, layer: Dropout | Dropout2d | DropPath, node: Node) -> None:
+        super().__init__()
+        self.layer = layer
+        self.node = node
+        self.draw: tuple[int, int] | None = None  # seed, step
+
+    def forward(self, x: Any) -> Any:
+        """Drop while training; give x as it is otherwise."""
+        if not self.training:
+            return x
+        kept = self._kept_by_pytorch(x) if self.draw is None else self._kept_by_all(x, self.draw)
+        return torch.where(kept, x * (1.0 / (1.0 - self.layer.rate)), 0.0)
+
+    def _units(self, x: Any) -> tuple[int, ...]:
+        """Return how many units there are along each axis; the values of a unit are dropped as one."""
+        count, channels, *sides = x.shape
+        if isinstance(self.layer, Dropout):
+            return (count, channels, *sides)
+        return (count, channels if isinstance(self.layer, Dropout2d) else 1, *(1,) * len(sides))
+
+    def _kept_by_pytorch(self, x: Any) -> Any:
+        return torch.rand(self._units(x), device=x.device) >= self.layer.rate
+
+    def _kept_by_all(self, x: Any, draw: tuple[int, int]) -> Any:
+        units = self._units(x)
+        bits = dropout_bits(dropout_key(*draw, self.node.stream), math.prod(units))
+        kept = torch.from_numpy(bits >= dropout_threshold(self.layer.rate)).to(x.device)
+        # The bits run in (row, column, channel) order, PyTorch's tensors in (channel, row, column) order.
+        if len(units) == 4:
+            count, channels, height, width = units
+            return kept.view(count, height, width, channels).permute(0, 3, 1, 2)
+        kept = kept.view(units)
+        image = image_of(self.node.input) if isinstance(self.layer, Dropout) else None
+        if image is None:
+            return kept
+        return kept.view(-1, image.height, image.width, image.channels).permute(0, 3, 1, 2).flatten(1)
+
+
+class Sixths(torch.nn.Module):  # type: ignore[misc]
+    """A function that divides by six, which PyTorch's own do in single precision even where they compute in double.
+
+    Arguments:
+        usual: PyTorch's function.
+        double: the same, written with others.
+    """
+
+    def __init__(self, usual: Callable[[Any], Any], double: Callable[[Any], Any]) -> None:
+        super().__init__()
+        self.usual = usual
+        self.double = double
+
+    def forward(self, x: Any) -> Any:
+        """Apply the function."""
+        return self.double(x) if x.dtype == torch.float64 else self.usual(x)
+
+
+class MaxoutModule(torch.nn.Module):  # type: ignore[misc]
+    """The largest of several channels; see `neocog.nn.layers.Maxout`."""
+
+    def __init__(self, layer: Maxout, node: Node) -> None:
+        super().__init__()
+        self.pieces = layer.pieces
+        self.shape = node.input
+
+    def forward(self, x: Any) -> Any:
+        """Compare the pieces of x (N, C, H, W) or (N, C)."""
+        x = in_our_order(x, self.shape)
+        return x.unflatten(1, (self.pieces, -1)).max(1).values
+
+
+class Join(torch.nn.Module):  # type: ignore[misc]
+    """Adds or multiplies several tensors, whose vectors are first brought into the order of the first."""
+
+    def __init__(self, combine: Callable[[Any, Any], Any], node: Node) -> None:
+        super().__init__()
+        self.combine = combine
+        self.node = node
+
+    def forward(self, *inputs: Any) -> Any:
+        """Combine them all."""
+        shapes = self.node.shapes
+        alike = [in_order_of(x, shape, shapes[0]) for x, shape in zip(inputs, shapes, strict=True)]
+        return reduce(self.combine, alike)
+
+
+class Concatenated(torch.nn.Module):  # type: ignore[misc]
+    """Lays channels side by side; vectors in our order, since several of PyTorch's do not make one of it."""
+
+    def __init__(self, node: Node) -> None:
+        super().__init__()
+        self.node = node
+
+    def forward(self, *inputs: Any) -> Any:
+        """Concatenate (N, C, H, W) or (N, C) along the channels."""
+        return torch.cat([in_our_order(x, shape) for x, shape in zip(inputs, self.node.shapes, strict=True)], 1)
+
+
+Rules = dict[type[Layer], Callable[[Any, Node], Any]]
+
+RULES: Rules = {
+    Conv2d: PaddedConv2d,
+    MaxPool2d: lambda layer, node: torch.nn.MaxPool2d(layer.window, layer.stride, layer.padding),
+    AvgPool2d: lambda layer, node: torch.nn.AvgPool2d(layer.window, layer.stride, layer.padding),
+    GlobalAvgPool2d: lambda layer, node: GlobalAvgPool(),
+    Flatten: lambda layer, node: torch.nn.Flatten(),
+    Linear: lambda layer, node: torch.nn.Linear(node.input.size, layer.features, bias=layer.bias),
+    ReLU: lambda layer, node: torch.nn.ReLU(),
+    ReLU6: lambda layer, node: torch.nn.ReLU6(),
+    LeakyReLU: lambda layer, node: torch.nn.LeakyReLU(layer.slope),
+    PReLU: lambda layer, node: torch.nn.PReLU(channels_of(node.input)),
+    ELU: lambda layer, node: torch.nn.ELU(layer.alpha),
+    SiLU: lambda layer, node: torch.nn.SiLU(),
+    GELU: lambda layer, node: torch.nn.GELU(layer.approximate),
+    Hardsigmoid: lambda layer, node: Sixths(F.hardsigmoid, lambda x: F.relu6(x + 3) / 6),
+    Sigmoid: lambda layer, node: torch.nn.Sigmoid(),
+    Tanh: lambda layer, node: torch.nn.Tanh(),
+    Softmax: lambda layer, node: torch.nn.Softmax(1),
+    Maxout: MaxoutModule,
+    BatchNorm2d: lambda layer, node: BatchNorm(layer, channels_of(node.input)),
+    Dropout: SharedDropout,
+    Dropout2d: SharedDropout,
+    DropPath: SharedDropout,
+    Add: lambda layer, node: Join(torch.add, node),
+    Multiply: lambda layer, node: Join(torch.mul, node),
+    Concatenate: lambda layer, node: Concatenated(node),
+}
+"""From a layer and its node to a module."""

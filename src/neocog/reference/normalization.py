@@ -1,0 +1,104 @@
+"""Batch normalization: y = (x - mean) / √(variance + ε) · γ + β, over all axes but the last."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from neocog.nn.layers import BatchNorm2d
+from neocog.reference.arrays import Array
+from neocog.reference.rule import Call, Given, Rule, Rules, Sent
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """Mean and variance of each channel, (C,): of a batch, or running averages."""
+
+    mean: Array
+    variance: Array
+
+
+def batch_statistics(x: Array) -> Statistics:
+    """Return the mean of x (N, …, C) over all images and pixels, and the mean squared distance from it."""
+    axes = tuple(range(x.ndim - 1))
+    mean = x.mean(axis=axes)
+    return Statistics(mean, np.square(x - mean).mean(axis=axes))
+
+
+def normalised(x: Array, statistics: Statistics, layer: BatchNorm2d) -> Array:
+    """Return x with each channel shifted and scaled to mean 0 and variance 1."""
+    result: Array = (x - statistics.mean) / np.sqrt(statistics.variance + layer.epsilon)
+    return result
+
+
+def forward(
+    x: Array, statistics: Statistics, layer: BatchNorm2d, weight: Array | None = None, bias: Array | None = None
+) -> Array:
+    """Normalise, scale and shift.
+
+    Arguments:
+        x: (N, H, W, C) or (N, C).
+        statistics: of the batch while training, else the running averages.
+        layer: its ε.
+        weight, bias: γ and β (C,), or None for 1 and 0.
+    """
+    y = normalised(x, statistics, layer)
+    if weight is not None:
+        y = y * weight
+    return y if bias is None else y + bias
+
+
+def backward(
+    x: Array, statistics: Statistics, dy: Array, layer: BatchNorm2d, weight: Array | None = None, *, training: bool
+) -> tuple[Array, Array, Array]:
+    """Return the gradients of x, γ and β.
+
+    While training, x moves the statistics too. What that takes away from the gradient of a normalised value is its
+    mean, and its projection on the normalised values.
+    """
+    axes = tuple(range(x.ndim - 1))
+    z = normalised(x, statistics, layer)
+    of_weight, of_bias = (dy * z).sum(axis=axes), dy.sum(axis=axes)
+    dz = dy if weight is None else dy * weight
+    if training:
+        dz = dz - dz.mean(axis=axes) - z * (dz * z).mean(axis=axes)
+    return dz / np.sqrt(statistics.variance + layer.epsilon), of_weight, of_bias
+
+
+def moved(running: Statistics, batch: Statistics, count: int, layer: BatchNorm2d) -> Statistics:
+    """Return running averages after a batch of `count` values a channel.
+
+    The variance that goes into them is the unbiased one, count / (count - 1) times that of the batch. That of a single
+    value, of which nothing is known, counts as 0.
+    """
+    unbiased = batch.variance * (count / max(count - 1, 1))
+    return Statistics(
+        running.mean + layer.momentum * (batch.mean - running.mean),
+        running.variance + layer.momentum * (unbiased - running.variance),
+    )
+
+
+def _running(call: Call[BatchNorm2d]) -> Statistics:
+    return Statistics(call.variables["running_mean"], call.variables["running_var"])
+
+
+def _given(call: Call[BatchNorm2d]) -> Given:
+    x, weight, bias = call.x, call.variables.get("weight"), call.variables.get("bias")
+    if call.draw is None:
+        return Given(forward(x, _running(call), call.layer, weight, bias))
+    batch = batch_statistics(x)
+    running = moved(_running(call), batch, x.size // x.shape[-1], call.layer)
+    buffers = {"running_mean": running.mean, "running_var": running.variance}
+    return Given(forward(x, batch, call.layer, weight, bias), buffers=buffers)
+
+
+def _sent(call: Call[BatchNorm2d], dy: Array) -> Sent:
+    training = call.draw is not None
+    statistics = batch_statistics(call.x) if training else _running(call)
+    weight = call.variables.get("weight")
+    dx, of_weight, of_bias = backward(call.x, statistics, dy, call.layer, weight, training=training)
+    return Sent((dx,), {"weight": of_weight, "bias": of_bias} if call.layer.affine else {})
+
+
+RULES: Rules = {BatchNorm2d: Rule(_given, _sent)}

@@ -1,0 +1,17 @@
+"""All rules of the reference in one table."""
+
+from __future__ import annotations
+
+from neocog.reference import activation, channels, conv, dropout, join, linear, normalization, pool
+from neocog.reference.rule import Rules
+
+RULES: Rules = {
+    **conv.RULES,
+    **pool.RULES,
+    **linear.RULES,
+    **activation.RULES,
+    **channels.RULES,
+    **normalization.RULES,
+    **dropout.RULES,
+    **join.RULES,
+}

@@ -1,0 +1,62 @@
+"""Batch normalization: what it gives, its gradients, and its running averages."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from finite_differences import agree, gradient
+from neocog.nn.layers import BatchNorm2d
+from neocog.reference import normalization
+from neocog.reference.normalization import Statistics, batch_statistics
+
+shapes = st.sampled_from([(2, 3), (5, 3), (2, 4, 2, 3), (1, 2, 2, 3)])
+
+
+@given(shapes, st.integers(0, 2**32 - 1))
+def test_while_training_each_channel_gets_mean_0_and_variance_1(shape, seed):
+    x = np.random.default_rng(seed).standard_normal(shape) * 3 + 5
+    y = normalization.forward(x, batch_statistics(x), BatchNorm2d(epsilon=1e-12)).reshape(-1, 3)
+    assert np.allclose(y.mean(axis=0), 0, atol=1e-9)
+    assert np.allclose((y**2).mean(axis=0), 1, atol=1e-6)
+
+
+@given(shapes, st.booleans(), st.integers(0, 2**32 - 1))
+def test_gradients_agree_with_finite_differences(shape, training, seed):
+    rng = np.random.default_rng(seed)
+    layer = BatchNorm2d(epsilon=0.1)
+    x, dy = rng.standard_normal(shape), rng.standard_normal(shape)
+    weight, bias, mean = rng.standard_normal((3, 3))
+    running = Statistics(mean, rng.random(3) + 0.5)
+
+    def loss(x, weight, bias):
+        statistics = batch_statistics(x) if training else running
+        return (dy * normalization.forward(x, statistics, layer, weight, bias)).sum()
+
+    statistics = batch_statistics(x) if training else running
+    dx, of_weight, of_bias = normalization.backward(x, statistics, dy, layer, weight, training=training)
+    assert agree(dx, gradient(lambda v: loss(v, weight, bias), x))
+    assert agree(of_weight, gradient(lambda v: loss(x, v, bias), weight))
+    assert agree(of_bias, gradient(lambda v: loss(x, weight, v), bias))
+    plain, _, _ = normalization.backward(x, statistics, dy, layer, training=training)
+    same, _, _ = normalization.backward(x, statistics, dy, layer, np.ones(3), training=training)
+    assert (plain == same).all()
+
+
+def test_running_averages_take_their_share_of_the_unbiased_variance():
+    x = np.array([[1.0], [3.0], [5.0]])
+    batch = batch_statistics(x)
+    assert (batch.mean.item(), batch.variance.item()) == (3.0, pytest.approx(8 / 3))
+    moved = normalization.moved(Statistics(np.zeros(1), np.ones(1)), batch, 3, BatchNorm2d(momentum=0.25))
+    assert moved.mean.item() == pytest.approx(0.75)
+    assert moved.variance.item() == pytest.approx(0.75 + 0.25 * 4)
+
+
+def test_the_variance_of_a_single_value_counts_as_0():
+    x = np.array([[3.0]])
+    batch = batch_statistics(x)
+    moved = normalization.moved(Statistics(np.zeros(1), np.ones(1)), batch, 1, BatchNorm2d(momentum=0.25))
+    assert (moved.mean.item(), moved.variance.item()) == (0.75, 0.75)
+    assert normalization.forward(x, batch, BatchNorm2d(), np.array([2.0]), np.array([7.0])).item() == 7.0
+    dx, of_weight, of_bias = normalization.backward(x, batch, np.ones((1, 1)), BatchNorm2d(), training=True)
+    assert (dx.item(), of_weight.item(), of_bias.item()) == (0.0, 0.0, 1.0)
