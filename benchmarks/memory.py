@@ -14,25 +14,31 @@ from benchmarks.options import Options
 from benchmarks.process import JobError, run, say
 from benchmarks.sides import HOMES, TRAINING_SIDES, make_call, make_task
 
-NETWORK = "photo"
+MEASURED = ("photo", "resnet18")
 STEPS = 10
 PROCESSES, QUICK_PROCESSES = 3, 1
 
 
 def measure(options: Options) -> Iterator[Row]:
     """Measure every side, on the largest number of threads; the first process of each compiles, the others need not."""
+    for name in options.networks:
+        if name in MEASURED:
+            yield from _measure(name, options)
+
+
+def _measure(network: str, options: Options) -> Iterator[Row]:
     threads = max(options.threads)
-    case = f"{NETWORKS[NETWORK].case}, {STEPS} training steps"
-    first, warm, imports = f"{case}, empty caches", f"{case}, warm caches", f"{NETWORK}, only imported"
+    case = f"{NETWORKS[network].case()}, {STEPS} training steps"
+    first, warm, imports = f"{case}, empty caches", f"{case}, warm caches", f"{network}, only imported"
     seen: dict[str, dict[str, list[float]]] = {first: {}, warm: {}, imports: {}}
     skipped: dict[str, str] = {}
     with TemporaryDirectory() as folder:
         caches = {"NEOCOG_CACHE": f"{folder}/neocog", "TORCHINDUCTOR_CACHE_DIR": f"{folder}/inductor"}
         for turn in range(1 + (QUICK_PROCESSES if options.quick else PROCESSES)):
             for name in [name for name in TRAINING_SIDES if name not in skipped]:
-                say(f"  memory: {name}, process {turn + 1}")
+                say(f"  memory: {network}, {name}, process {turn + 1}")
                 try:
-                    got = run("memory", {"side": name, "threads": threads}, threads, caches)
+                    got = run("memory", {"network": network, "side": name, "threads": threads}, threads, caches)
                 except JobError as error:
                     skipped[name] = str(error)
                     continue
@@ -52,7 +58,7 @@ def inside(job: Mapping[str, Any]) -> dict[str, float]:
     """Measure one side, in the child."""
     import_module(f"benchmarks.sides.{HOMES[job['side']]}")
     imports = peak()
-    call = make_call(job["side"], "training", make_task(NETWORKS[NETWORK], job["threads"]))
+    call = make_call(job["side"], "training", make_task(NETWORKS[job["network"]], job["threads"]))
     for _ in range(STEPS):
         call()
     return {"imports": imports, "peak": peak()}

@@ -2,17 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from neocog.engines.base import Array
-from neocog.nn.graph import Graph, Node
-from neocog.nn.layers import AvgPool2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU
-from neocog.nn.parameters import parameters_of, to_pytorch
-from neocog.nn.shapes import ImageShape
+from neocog.nn.graph import IMAGE, Graph, Node
+from neocog.nn.layer import Layer
+from neocog.nn.layers import (
+    ELU,
+    GELU,
+    Add,
+    AvgPool2d,
+    BatchNorm2d,
+    Concatenate,
+    Conv2d,
+    Flatten,
+    GlobalAvgPool2d,
+    Hardsigmoid,
+    LeakyReLU,
+    Linear,
+    Maxout,
+    MaxPool2d,
+    Multiply,
+    PReLU,
+    ReLU,
+    ReLU6,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Tanh,
+)
+from neocog.nn.parameters import to_pytorch, variables_of
+from neocog.nn.shapes import ImageShape, Shape, VectorShape
 from neocog.nn.window import Window
 
 OPSET = 17  # of 2022; every present runtime reads it
@@ -21,27 +47,32 @@ INPUT, OUTPUT = "images", "logits"
 
 
 def export(graph: Graph, parameters: Mapping[str, Array], batch: int) -> bytes:
-    """Write an ONNX model that takes `images` (batch, C, H, W), normalised, and gives `logits` (batch, outputs).
+    """Return an ONNX model that takes `images` (batch, C, H, W), normalised, and gives `logits` (batch, outputs).
 
     Arguments:
-        graph: the network; Dropout does nothing in a prediction and is left out.
+        graph: the network; layers for training only, such as Dropout, are left out.
         parameters: name → array, in memory layout.
         batch: number of images, fixed.
+
+    Raises:
+        NotImplementedError: a layer is not written for ONNX here.
     """
-    operations: list[Any] = []
-    value = INPUT
+    writer = Writer(batch)
+    for p in variables_of(graph):
+        writer.constants.append(numpy_helper.from_array(to_pytorch(p, parameters[p.name]), p.name))
+    values = {IMAGE: INPUT}
     for node in graph.nodes:
-        if not isinstance(node.layer, Dropout):
-            operations.append(_operation(node, value, parameters))
-            value = node.name
-    operations[-1].output[0] = OUTPUT
+        inputs = [values[value] for value in node.inputs]
+        values[node.index] = inputs[0] if node.layer.training_only else _write(writer, node, inputs)
+    answer = writer.in_our_order(values[graph.nodes[-1].index], graph.output)
+    writer.add("Identity", answer, name=OUTPUT)
     shape = (batch, graph.input.channels, graph.input.height, graph.input.width)
     written = helper.make_graph(
-        operations,
+        writer.operations,
         "neocog",
         [helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, shape)],
-        [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, (batch, graph.classes))],
-        [numpy_helper.from_array(to_pytorch(p, parameters[p.name]), p.name) for p in parameters_of(graph)],
+        [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, (batch, *graph.answer_shape))],
+        writer.constants,
     )
     model = helper.make_model(written, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=FORMAT)
     onnx.checker.check_model(model)
@@ -49,30 +80,192 @@ def export(graph: Graph, parameters: Mapping[str, Array], batch: int) -> bytes:
     return content
 
 
-def _operation(node: Node, value: str, parameters: Mapping[str, Array]) -> Any:
-    layer, shape = node.layer, node.input
-    weights = [name for name in (f"{node.name}.weight", f"{node.name}.bias") if name in parameters]
-    attributes: dict[str, Any] = {}
-    if isinstance(layer, Conv2d) and isinstance(shape, ImageShape):
-        window = layer.window_over(shape)
-        kind = "Conv"
-        attributes = {**_walk(window), "dilations": [window.vertical.dilation, window.horizontal.dilation]}
-    elif isinstance(layer, MaxPool2d) and isinstance(shape, ImageShape):
-        kind, attributes = "MaxPool", _walk(layer.window_over(shape))
-    elif isinstance(layer, AvgPool2d) and isinstance(shape, ImageShape):
-        kind, attributes = "AveragePool", {**_walk(layer.window_over(shape)), "count_include_pad": 1}
-    elif isinstance(layer, Linear):
-        kind, attributes = "Gemm", {"transB": 1}
-    elif isinstance(layer, ReLU):
-        kind = "Relu"
-    elif isinstance(layer, Flatten):
-        kind = "Flatten"
-    else:
+class Writer:
+    """Collects operations; each has one output, which bears a name of its own."""
+
+    def __init__(self, batch: int) -> None:
+        self.batch = batch
+        self.operations: list[Any] = []
+        self.constants: list[Any] = []
+
+    def add(self, kind: str, *inputs: str, name: str | None = None, **attributes: Any) -> str:
+        """Add an operation and return the name of its output."""
+        name = name or f"{kind}_{len(self.operations)}"
+        self.operations.append(helper.make_node(kind, inputs, [name], name=name, **attributes))
+        return name
+
+    def constant(self, value: Any, dtype: Any = np.float32) -> str:
+        """Add a constant and return its name."""
+        name = f"constant_{len(self.constants)}"
+        self.constants.append(numpy_helper.from_array(np.array(value, dtype), name))
+        return name
+
+    def reshape(self, value: str, *shape: int) -> str:
+        """Return each image's value in another shape."""
+        return self.add("Reshape", value, self.constant((self.batch, *shape), np.int64))
+
+    def in_our_order(self, value: str, shape: Shape) -> str:
+        """Return an image, or a vector that was one, in (row, column, channel) order; ONNX has the channels first."""
+        image = shape.image if isinstance(shape, VectorShape) else shape
+        if image is None:
+            return value
+        if isinstance(shape, VectorShape):
+            value = self.reshape(value, image.channels, image.height, image.width)
+        value = self.add("Transpose", value, perm=[0, 2, 3, 1])
+        return self.reshape(value, image.size) if isinstance(shape, VectorShape) else value
+
+
+Rule = Callable[[Writer, Node, Any, list[str]], str]
+"""Writes one layer: takes the node, its layer and the names of its inputs, and returns the name of its output."""
+
+
+def _write(writer: Writer, node: Node, inputs: list[str]) -> str:
+    if type(node.layer) not in RULES:
         raise NotImplementedError(f"{node.title} is not written for ONNX here")
-    return helper.make_node(kind, [value, *weights], [node.name], name=f"{kind}_{node.index}", **attributes)
+    return RULES[type(node.layer)](writer, node, node.layer, inputs)
 
 
-def _walk(window: Window) -> dict[str, list[int]]:
+def _stored(node: Node, *names: str) -> list[str]:
+    """Return the names of the arrays that a layer stores, those of `names` that it has."""
+    stored = {variable.name for variable in node.layer.variables(*node.shapes)}
+    return [f"{node.name}.{name}" for name in names if name in stored]
+
+
+def _operation(kind: str, **attributes: Any) -> Rule:
+    """Return the rule of a layer that is one operation of ONNX."""
+    return lambda writer, node, layer, inputs: writer.add(kind, *inputs, **attributes)
+
+
+def _convolution(writer: Writer, node: Node, layer: Conv2d, inputs: list[str]) -> str:
+    window = _window(node)
+    dilations = [window.vertical.dilation, window.horizontal.dilation]
+    return writer.add("Conv", *inputs, *_stored(node, "weight", "bias"), dilations=dilations, **_walk(window))
+
+
+def _max_pool(writer: Writer, node: Node, layer: MaxPool2d, inputs: list[str]) -> str:
+    return writer.add("MaxPool", *inputs, **_walk(_window(node)))
+
+
+def _average_pool(writer: Writer, node: Node, layer: AvgPool2d, inputs: list[str]) -> str:
+    return writer.add("AveragePool", *inputs, count_include_pad=1, **_walk(_window(node)))
+
+
+def _global_average(writer: Writer, node: Node, layer: GlobalAvgPool2d, inputs: list[str]) -> str:
+    return writer.add("Flatten", writer.add("GlobalAveragePool", *inputs))
+
+
+def _linear(writer: Writer, node: Node, layer: Linear, inputs: list[str]) -> str:
+    return writer.add("Gemm", *inputs, *_stored(node, "weight", "bias"), transB=1)
+
+
+def _normalization(writer: Writer, node: Node, layer: BatchNorm2d, inputs: list[str]) -> str:
+    learned = _stored(node, "weight", "bias")
+    if not learned:
+        channels = node.layer.variables(*node.shapes)[0].shape
+        learned = [writer.constant(np.ones(channels)), writer.constant(np.zeros(channels))]
+    running = _stored(node, "running_mean", "running_var")
+    return writer.add("BatchNormalization", *inputs, *learned, *running, epsilon=layer.epsilon)
+
+
+def _join(kind: str) -> Rule:
+    def rule(writer: Writer, node: Node, layer: Layer, inputs: list[str]) -> str:
+        value = inputs[0]
+        if len({shape.image if isinstance(shape, VectorShape) else None for shape in node.shapes}) > 1:
+            raise NotImplementedError(f"{node.title}: vectors in several orders are not written for ONNX here")
+        for other in inputs[1:]:
+            value = writer.add(kind, value, other)
+        return value
+
+    return rule
+
+
+def _concatenate(writer: Writer, node: Node, layer: Concatenate, inputs: list[str]) -> str:
+    if isinstance(node.output, VectorShape):
+        inputs = [writer.in_our_order(value, shape) for value, shape in zip(inputs, node.shapes, strict=True)]
+    return writer.add("Concat", *inputs, axis=1)
+
+
+def _prelu(writer: Writer, node: Node, layer: PReLU, inputs: list[str]) -> str:
+    (weight,) = _stored(node, "weight")
+    if isinstance(node.input, ImageShape):
+        weight = writer.add("Unsqueeze", weight, writer.constant((1, 2), np.int64))
+    return writer.add("PRelu", *inputs, weight)
+
+
+def _relu6(writer: Writer, node: Node, layer: ReLU6, inputs: list[str]) -> str:
+    return writer.add("Clip", *inputs, writer.constant(0.0), writer.constant(6.0))
+
+
+def _leaky_relu(writer: Writer, node: Node, layer: LeakyReLU, inputs: list[str]) -> str:
+    return writer.add("LeakyRelu", *inputs, alpha=layer.slope)
+
+
+def _elu(writer: Writer, node: Node, layer: ELU, inputs: list[str]) -> str:
+    return writer.add("Elu", *inputs, alpha=layer.alpha)
+
+
+def _silu(writer: Writer, node: Node, layer: SiLU, inputs: list[str]) -> str:
+    return writer.add("Mul", *inputs, writer.add("Sigmoid", *inputs))
+
+
+def _gelu(writer: Writer, node: Node, layer: GELU, inputs: list[str]) -> str:
+    """Write x / 2 · (1 + f(x)); GELU is an operation of its own only since opset 20."""
+    (x,) = inputs
+    half, one = writer.constant(0.5), writer.constant(1.0)
+    if layer.approximate == "tanh":
+        cubed = writer.add("Mul", writer.add("Mul", x, x), writer.add("Mul", x, writer.constant(0.044715)))
+        inner = writer.add("Mul", writer.add("Add", x, cubed), writer.constant(math.sqrt(2.0 / math.pi)))
+        outer = writer.add("Tanh", inner)
+    else:
+        outer = writer.add("Erf", writer.add("Mul", x, writer.constant(math.sqrt(0.5))))
+    return writer.add("Mul", writer.add("Mul", x, half), writer.add("Add", outer, one))
+
+
+def _maxout(writer: Writer, node: Node, layer: Maxout, inputs: list[str]) -> str:
+    (x,) = inputs
+    if isinstance(node.input, VectorShape):
+        x = writer.in_our_order(x, node.input)
+    shape = node.output
+    rest = (shape.height, shape.width) if isinstance(shape, ImageShape) else ()
+    channels = shape.channels if isinstance(shape, ImageShape) else shape.features
+    pieces = writer.reshape(x, layer.pieces, channels, *rest)
+    return writer.add("ReduceMax", pieces, axes=[1], keepdims=0)
+
+
+RULES: dict[type[Layer], Rule] = {
+    Add: _join("Add"),
+    AvgPool2d: _average_pool,
+    BatchNorm2d: _normalization,
+    Concatenate: _concatenate,
+    Conv2d: _convolution,
+    ELU: _elu,
+    Flatten: _operation("Flatten"),
+    GELU: _gelu,
+    GlobalAvgPool2d: _global_average,
+    Hardsigmoid: _operation("HardSigmoid", alpha=1.0 / 6.0, beta=0.5),
+    LeakyReLU: _leaky_relu,
+    Linear: _linear,
+    MaxPool2d: _max_pool,
+    Maxout: _maxout,
+    Multiply: _join("Mul"),
+    PReLU: _prelu,
+    ReLU: _operation("Relu"),
+    ReLU6: _relu6,
+    SiLU: _silu,
+    Sigmoid: _operation("Sigmoid"),
+    Softmax: _operation("Softmax", axis=1),
+    Tanh: _operation("Tanh"),
+}
+
+
+def _window(node: Node) -> Window:
+    assert isinstance(node.input, ImageShape)
+    window = node.layer.window_over(node.input)
+    assert window is not None
+    return window
+
+
+def _walk(window: Window) -> dict[str, Any]:
     vertical, horizontal = window.vertical, window.horizontal
     return {
         "kernel_shape": [vertical.kernel, horizontal.kernel],

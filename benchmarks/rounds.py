@@ -15,19 +15,20 @@ QUIET = 0.005  # seconds without work after which all threads are thought to sle
 LONGEST_WAIT = 1.0  # seconds to wait for that, at most
 CHECKS = 5  # calls of each side that are compared
 TOLERANCE = 1e-4  # largest difference between two sides, in units of the largest value
+ROUNDED_TOLERANCE = 5e-2  # the same, where a side may round to bfloat16, which has 8 bits
 
 
 class DisagreementError(Exception):
     """Two sides computed different things, so that comparing their times would mean nothing."""
 
 
-def check_equal(name: str, want: list[Any], got: list[Any]) -> None:
-    """Raise DisagreementError unless a side's first results, losses or logits, are those of neocog."""
+def check_equal(name: str, want: list[Any], got: list[Any], tolerance: float = TOLERANCE) -> None:
+    """Raise DisagreementError unless a side's first results, losses or logits, are those of the first side."""
     for position, (ours, theirs) in enumerate(zip(want, got, strict=True)):
         a, b = np.asarray(ours, np.float64), np.asarray(theirs, np.float64)
         far = float(np.abs(a - b).max()) if a.shape == b.shape else float("inf")
-        if not far <= TOLERANCE * float(np.abs(a).max()):
-            raise DisagreementError(f"{name} computes something else: call {position} differs from neocog by {far:.3g}")
+        if not far <= tolerance * float(np.abs(a).max()):
+            raise DisagreementError(f"{name} computes something else: call {position} differs by {far:.3g}")
 
 
 def repeats(call: Call, stretch: float = STRETCH) -> int:

@@ -51,19 +51,23 @@ def jobs(options: Options) -> Iterator[Job]:
     """List what is asked for."""
     for threads in options.threads:
         for name in options.networks:
-            case = NETWORKS[name].case
+            case = NETWORKS[name].case()
             if "training" in options.only:
                 yield Job("training step", case, threads, name, "training", TRAINING_SIDES, TUNED)
                 if name == "article":
                     untuned = f"{case}, malloc as users find it"
                     yield Job("training step", untuned, threads, name, "training", EAGER_SIDES, {})
-        for name in options.networks if "inference" in options.only else ():
-            yield Job("prediction of a batch", NETWORKS[name].case, threads, name, "inference", INFERENCE_SIDES, TUNED)
-        if "latency" in options.only:
-            yield Job("one image", "article, batch 1", threads, "article", "inference", INFERENCE_SIDES, TUNED, 1)
+        for measurement, title, wanted in (
+            ("inference", "prediction of a batch", lambda batch: batch > 1),
+            ("latency", "one image", lambda batch: batch == 1),
+        ):
+            for name in options.networks if measurement in options.only else ():
+                for batch in filter(wanted, NETWORKS[name].predictions):
+                    case = NETWORKS[name].case(batch)
+                    yield Job(title, case, threads, name, "inference", INFERENCE_SIDES, TUNED, batch)
         for width in NARROW if "narrow" in options.only else ():
             environment = {**TUNED, **NARROW[width]}
-            case = f"{NETWORKS['article'].case}, {width}"
+            case = f"{NETWORKS['article'].case()}, {width}"
             yield Job(
                 "narrower processors", f"{case}, training", threads, "article", "training", EAGER_SIDES, environment
             )

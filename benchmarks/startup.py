@@ -72,7 +72,7 @@ def measure(options: Options) -> Iterator[Row]:
             for seen in (empty, warm):
                 got = run("startup", {"do": "compile", "threads": threads}, threads, {"NEOCOG_CACHE": cache})
                 seen.append(got["seconds"])
-    case = f"{NETWORKS['article'].case}, making the training program"
+    case = f"{NETWORKS['article'].case()}, making the training program"
     yield Row(TABLE, f"{case}, empty cache", threads, "s", {OURS: summarise(empty)})
     yield Row(TABLE, f"{case}, warm cache", threads, "s", {OURS: summarise(warm)})
 

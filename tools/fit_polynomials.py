@@ -19,7 +19,9 @@ Values = NDArray[np.float64]
 ROUNDS = 400
 
 
-def fit(function: Callable[[float], float], weight: Callable[[float], float], ends: tuple[float, float], degree: int) -> Values:
+def fit(
+    function: Callable[[float], float], weight: Callable[[float], float], ends: tuple[float, float], degree: int
+) -> Values:
     """Return the coefficients of a polynomial near a function on an interval, lowest power first."""
     low, high = ends
     grid = (low + high) / 2 + (high - low) / 2 * np.cos(np.linspace(0, math.pi, 4001))

@@ -22,13 +22,12 @@ if TYPE_CHECKING:
     from neocog.nn.blocks import Residual as Residual
     from neocog.nn.blocks import Sequential as Sequential
     from neocog.nn.graph import Graph as Graph
+    from neocog.nn.groups import Group as Group
     from neocog.nn.layer import Layer as Layer
     from neocog.nn.layers import *  # noqa: F403
     from neocog.nn.losses import CrossEntropy as CrossEntropy
     from neocog.nn.losses import MeanSquaredError as MeanSquaredError
-    from neocog.nn.optimizers import SGD as SGD
-    from neocog.nn.optimizers import Adam as Adam
-    from neocog.nn.optimizers import AdamW as AdamW
+    from neocog.nn.optimizers import *  # noqa: F403
     from neocog.nn.schedules import Constant as Constant
     from neocog.nn.schedules import Cosine as Cosine
     from neocog.nn.schedules import Step as Step
@@ -55,9 +54,9 @@ _HOMES = {
     ),
     "neocog.nn.blocks": ("Concat", "Residual", "Sequential"),
     "neocog.nn.graph": ("Graph",),
+    "neocog.nn.groups": ("Group",),
     "neocog.nn.layer": ("Layer",),
     "neocog.nn.losses": ("CrossEntropy", "MeanSquaredError"),
-    "neocog.nn.optimizers": ("SGD", "Adam", "AdamW"),
     "neocog.nn.schedules": ("Constant", "Cosine", "Step"),
     "neocog.nn.symbol": ("Input",),
     "neocog.train.callbacks": ("Callback", "EarlyStopping"),
@@ -68,7 +67,8 @@ _HOMES = {
 }
 _MODULES = {"explain": "neocog.explain", "zoo": "neocog.nn.zoo"}
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
-_LAYERS = "neocog.nn.layers"  # whose names are found there, so that a new layer is written down once
+_LISTS = {"neocog.nn.optimizers": "OPTIMIZERS", "neocog.nn.layers": "LAYERS"}
+"""Where lists of classes lie whose names are found there, so that a new layer or optimizer is written down once."""
 
 
 def _load(module: str) -> Any:
@@ -87,6 +87,11 @@ def _load(module: str) -> Any:
         raise
 
 
+def _listed(home: str) -> tuple[type, ...]:
+    kinds: tuple[type, ...] = getattr(_load(home), _LISTS[home])
+    return kinds
+
+
 def __getattr__(name: str) -> Any:
     value: Any
     if name in _HOME_OF:
@@ -100,11 +105,14 @@ def __getattr__(name: str) -> Any:
         except metadata.PackageNotFoundError:  # run from its source, and not installed
             value = "0+unknown"
     elif name == "__all__":
-        value = [*_HOME_OF, *(layer.__name__ for layer in _load(_LAYERS).LAYERS), *_MODULES, "__version__"]
-    elif name[:1].isupper() and any(layer.__name__ == name for layer in _load(_LAYERS).LAYERS):
-        value = getattr(_load(_LAYERS), name)
+        listed = (kind.__name__ for home in _LISTS for kind in _listed(home))
+        value = [*_HOME_OF, *listed, *_MODULES, "__version__"]
     else:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        homes = _LISTS if name[:1].isupper() else ()
+        found = (kind for home in homes for kind in _listed(home) if kind.__name__ == name)
+        value = next(found, None)
+        if value is None:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     globals()[name] = value  # the next use does not come here
     return value
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.figures import Figure, Row, lost, summarise, thread_count
+from benchmarks.figures import ROUNDED, Figure, Row, lost, summarise, thread_count
 
 
 def row(case: str = "case", **medians: float) -> Row:
@@ -17,6 +17,13 @@ def test_a_ratio_is_that_of_the_best_peer() -> None:
     measured = row(neocog=2.0, slow=9.0, fast=5.0)
     assert measured.best_peer == "fast"
     assert measured.ratio == 2.5
+
+
+def test_a_side_that_may_round_is_no_peer() -> None:
+    measured = row(neocog=2.0, peer=4.0, **{ROUNDED: 1.0})
+    assert measured.best_peer == "peer"
+    assert measured.ratio == 2.0
+    assert row(neocog=2.0, **{ROUNDED: 1.0}).ratio is None
 
 
 def test_without_a_peer_or_without_us_there_is_no_ratio() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks import rounds
-from benchmarks.rounds import DisagreementError, alternate, check_equal
+from benchmarks.rounds import ROUNDED_TOLERANCE, DisagreementError, alternate, check_equal
 
 
 def test_every_side_has_as_many_turns(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -37,6 +37,12 @@ def test_what_differs_is_not_timed() -> None:
     check_equal("peer", [logits], [logits * (1 + 5e-5)])
     with pytest.raises(DisagreementError, match="peer computes something else: call 1 differs"):
         check_equal("peer", [logits, logits], [logits, logits * (1 + 2e-4)])
+
+
+def test_a_side_that_may_round_is_held_to_a_looser_bound() -> None:
+    check_equal("peer", [2.0], [2.01], ROUNDED_TOLERANCE)
+    with pytest.raises(DisagreementError):
+        check_equal("peer", [2.0], [2.2], ROUNDED_TOLERANCE)
 
 
 @pytest.mark.parametrize("other", [float("nan"), np.zeros(2)])

@@ -9,10 +9,35 @@ import pytest
 
 from benchmarks.networks import NETWORKS, Network
 from benchmarks.sides import HOMES, INFERENCE_SIDES, TRAINING_SIDES, Mode, agreeing_calls, make_task
-from neocog.nn.blocks import Sequential
-from neocog.nn.graph import trace
-from neocog.nn.layers import AvgPool2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU
+from neocog.nn.blocks import Concat, Residual, Sequential
+from neocog.nn.graph import Graph, trace
+from neocog.nn.layers import (
+    ELU,
+    GELU,
+    Add,
+    AvgPool2d,
+    BatchNorm2d,
+    Conv2d,
+    Dropout,
+    Flatten,
+    GlobalAvgPool2d,
+    Hardsigmoid,
+    Layer,
+    LeakyReLU,
+    Linear,
+    Maxout,
+    MaxPool2d,
+    Multiply,
+    PReLU,
+    ReLU,
+    ReLU6,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Tanh,
+)
 from neocog.nn.shapes import ImageShape
+from neocog.nn.symbol import Input
 from neocog.plan.algorithm import fits_winograd
 
 LAYERS = (
@@ -27,6 +52,36 @@ LAYERS = (
     Linear(3),
 )
 EVERYTHING = Network("everything", Sequential(*LAYERS), (18, 14, 3), 5, "every layer")
+POINTWISE = (
+    ReLU(),
+    ReLU6(),
+    LeakyReLU(0.2),
+    PReLU(),
+    ELU(0.7),
+    SiLU(),
+    GELU(),
+    GELU("tanh"),
+    Hardsigmoid(),
+    Sigmoid(),
+    Tanh(),
+    Softmax(),
+    Maxout(2),
+)
+
+
+def branched() -> Graph:
+    """Return a network with every join, normalization and activation, on images and on vectors."""
+    image = x = Input((10, 8, 3))
+    for layer in (Conv2d(8, 3, padding=1, bias=False), BatchNorm2d()):
+        x = layer(x)
+    x = Residual(Sequential(ReLU(), Conv2d(8, 3, padding=1), BatchNorm2d(affine=False), SiLU()))(x)
+    x = Conv2d(6, 3, stride=2)(Concat(*POINTWISE)(x))
+    x = Add()(x, Multiply()(x, Sigmoid()(x)), Tanh()(x))
+    y = Concat(Sequential(Flatten(), PReLU()), GlobalAvgPool2d(), Sequential(Flatten(), Maxout(4)))(x)
+    return Graph(image, Linear(5)(BatchNorm2d()(Concat(Linear(7), Sequential(Linear(6), Softmax()))(y))))
+
+
+BRANCHED = Network("branched", branched(), (10, 8, 3), 6, "every join")
 LIBRARIES = {
     "PyTorch": ("torch",),
     "PyTorch channels_last": ("torch",),
@@ -47,6 +102,43 @@ def test_a_peer_computes_what_neocog_computes(name: str, mode: Mode, monkeypatch
     calls, skipped = agreeing_calls(mode, ["neocog", name], make_task(EVERYTHING, 1))
     assert not skipped
     assert list(calls) == ["neocog", name]
+
+
+@pytest.mark.parametrize("mode", ["training", "inference"])
+@pytest.mark.parametrize("name", ["PyTorch channels_last", "JAX", "ONNX Runtime", "OpenVINO", "OpenVINO as it comes"])
+def test_peers_compute_the_same_on_graphs(name: str, mode: Mode, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CI", "true")
+    if mode == "training" and name not in TRAINING_SIDES:
+        pytest.skip("it does not train")
+    for library in ("torch", *LIBRARIES.get(name, LIBRARIES["OpenVINO"])):
+        pytest.importorskip(library)
+    calls, skipped = agreeing_calls(mode, ["PyTorch", name], make_task(BRANCHED, 1))
+    assert not skipped
+    assert list(calls) == ["PyTorch", name]
+
+
+def test_pytorchs_relus_overwrite_what_no_gradient_and_no_other_layer_needs() -> None:
+    pytest.importorskip("torch")
+    from benchmarks.sides.pytorch import overwrites
+
+    def overwriting(*layers: Layer) -> list[bool]:
+        graph = trace(Sequential(*layers), (8, 8, 3))
+        return [overwrites(graph, node) for node in graph.nodes if isinstance(node.layer, ReLU)]
+
+    assert overwriting(Conv2d(3, 1), ReLU(), Conv2d(3, 1), BatchNorm2d(), ReLU()) == [True, True]
+    assert overwriting(Residual(Conv2d(3, 1)), ReLU()) == [True]
+    assert overwriting(Conv2d(3, 1), Residual(ReLU())) == [False]  # the shortcut needs it too
+    assert overwriting(Sigmoid(), ReLU()) == [False]  # a sigmoid's gradient is computed from what it gave
+    assert overwriting(ReLU()) == [False]  # the images
+
+
+def test_a_task_hides_no_fault_behind_initial_values() -> None:
+    task = make_task(BRANCHED, 1)
+    for name, value in task.parameters.items():
+        if name.rsplit(".")[-1].startswith("running"):
+            assert np.ptp(value) > 0.1
+    plain = make_task(EVERYTHING, 1)
+    assert np.std(plain.parameters["8.weight"]) > 0.2  # Glorot's deviation is 0.47
 
 
 def test_onnx_leaves_dropout_out() -> None:

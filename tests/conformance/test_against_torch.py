@@ -11,7 +11,7 @@ from conformance_cases import LANDMARKS, networks, real_case, real_cases
 from neocog.engines.base import StepSettings
 from neocog.engines.reference import ReferenceEngine
 from neocog.nn.losses import CrossEntropy, MeanSquaredError
-from neocog.nn.optimizers import SGD, Adam, AdamW
+from neocog.nn.optimizers import SGD, Adam, AdamW, RMSprop
 from neocog.nn.parameters import from_pytorch, parameters_of
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
@@ -28,6 +28,8 @@ OPTIMIZERS = {
     "adam": Adam(weight_decay=0.01),
     "adam, other betas": Adam(beta1=0.5, beta2=0.9, epsilon=1e-3),
     "adamw": AdamW(weight_decay=0.1),
+    "rmsprop": RMSprop(weight_decay=0.01),
+    "rmsprop with momentum": RMSprop(smoothing=0.9, momentum=0.5, epsilon=1e-3),
 }
 
 

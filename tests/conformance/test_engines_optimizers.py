@@ -8,7 +8,7 @@ from conformance_cases import LANDMARKS, integer_steps
 from neocog.engines.base import StepSettings
 from neocog.engines.reference import ReferenceEngine
 from neocog.nn.groups import Group
-from neocog.nn.optimizers import SGD, Adam, AdamW
+from neocog.nn.optimizers import SGD, Adam, AdamW, RMSprop
 
 # Powers of two where a rounded g + weight_decay · w would be squared; any numbers elsewhere.
 OPTIMIZERS = {
@@ -20,6 +20,8 @@ OPTIMIZERS = {
     "adam with decay": Adam(weight_decay=0.25),
     "adamw": AdamW(weight_decay=0.1),
     "adam, other betas": Adam(beta1=0.5, beta2=0.9, epsilon=1e-3),
+    "rmsprop": RMSprop(),
+    "rmsprop with momentum": RMSprop(smoothing=0.9, momentum=0.5, epsilon=1e-3, weight_decay=0.25),
 }
 ROUNDINGS = 16  # of one update: factors rounded in advance (6), products and sums (6), root and division (4)
 STEPS = 4
@@ -31,6 +33,14 @@ def magnitudes(optimizer, weight, gradients, rate):
     if isinstance(optimizer, SGD):
         v = sum(optimizer.momentum ** (len(g) - 1 - i) * value for i, value in enumerate(g))
         return {"momentum": v}, np.abs(weight) + rate * (1 + optimizer.momentum) * np.maximum(v, g[-1])
+    if isinstance(optimizer, RMSprop):
+        signed = [h + optimizer.weight_decay * weight for h in gradients]
+        memory = {"square": np.zeros(weight.shape), "momentum": np.zeros(weight.shape)}
+        for h in signed:
+            memory["square"] = optimizer.smoothing * memory["square"] + (1 - optimizer.smoothing) * h**2
+            step = np.abs(h) / (np.sqrt(memory["square"]) + optimizer.epsilon)
+            memory["momentum"] = optimizer.momentum * memory["momentum"] + step
+        return memory, np.abs(weight) + rate * memory["momentum"]
     mean = sum((1 - optimizer.beta1) * optimizer.beta1 ** (len(g) - 1 - i) * value for i, value in enumerate(g))
     signed = [h + (0 if isinstance(optimizer, AdamW) else optimizer.weight_decay * weight) for h in gradients]
     square = sum((1 - optimizer.beta2) * optimizer.beta2 ** (len(g) - 1 - i) * h**2 for i, h in enumerate(signed))

@@ -52,10 +52,16 @@ def single(height: int, width: int, channels: int, filters: int, padding: int, b
 
 
 def identity(graph: Graph, seed: int) -> dict[str, np.ndarray]:
-    """Parameters whose first layer changes nothing: the second then sees the images, and its input has a gradient."""
+    """Parameters whose first layer changes nothing: the second then sees the images, and its input has a gradient.
+
+    Its weights have the size of an inner layer's. The last one of a network starts near zero, and the gradients that
+    flow through it are then next to nothing but the noise of the targets, of which little is left when they are summed.
+    """
     parameters = {name: value.copy() for name, value in initial_parameters(graph, seed).items()}
     channels = graph.input.channels
     parameters["0.weight"][...] = np.eye(channels, dtype=np.float32)
+    weight = parameters["1.weight"]
+    weight *= (2 / weight[..., 0].size) ** 0.5 / weight.std()
     if "1.bias" in parameters:
         parameters["1.bias"][...] = np.random.default_rng(seed).standard_normal(parameters["1.bias"].shape)
     return parameters

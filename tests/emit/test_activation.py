@@ -62,9 +62,7 @@ def test_values_are_those_of_the_formula(layer: Layer, formula: Formula, kinks: 
 
 @ON_EACH
 @EVERY
-def test_gradients_are_those_of_finite_differences(
-    layer: Layer, formula: Formula, kinks: tuple, target: str
-) -> None:
+def test_gradients_are_those_of_finite_differences(layer: Layer, formula: Formula, kinks: tuple, target: str) -> None:
     smooth = np.all([np.abs(X - kink) > 2 * STEP for kink in kinks], axis=0) if kinks else np.ones(X.shape, bool)
     x, dy = X[smooth], np.cos(np.arange(smooth.sum())).astype(np.float32)
     wide = x.astype(np.float64)
@@ -98,7 +96,11 @@ def test_a_nan_stays_a_nan_and_infinities_give_finite_gradients(layer: Layer, fo
 
 
 def test_every_activation_is_emitted_and_says_how() -> None:
-    assert set(ACTIVATIONS) == {layer for layer in LAYERS if issubclass(layer, Activation)} == {type(case[0]) for case in CASES}
+    assert (
+        set(ACTIVATIONS)
+        == {layer for layer in LAYERS if issubclass(layer, Activation)}
+        == {type(case[0]) for case in CASES}
+    )
     zero = np.zeros(1, np.float32)
     for layer, *_ in CASES:
         result = applied(targets()["host"], lambda b, x, layer=layer: value(b, layer, x), zero)

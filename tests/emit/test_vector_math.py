@@ -1,4 +1,4 @@
-"""The emitted mathematics is as exact as its docstrings say, for float32 of all magnitudes, on every instruction set."""
+"""The emitted mathematics is as exact as its docstrings say: float32 of all magnitudes, on every instruction set."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ from neocog.nn.blocks import Sequential
 from neocog.nn.graph import Graph, trace
 from neocog.nn.layers import AvgPool2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU
 from neocog.nn.losses import CrossEntropy, MeanSquaredError
-from neocog.nn.optimizers import SGD, Adam, AdamW, Optimizer
+from neocog.nn.optimizers import SGD, Adam, AdamW, Optimizer, RMSprop
 from neocog.nn.parameters import initial_parameters
 from neocog.nn.zoo import article
 from neocog.plan.planner import plan_program
@@ -137,7 +137,9 @@ def test_a_short_batch_counts_its_own_images_only() -> None:
 
 
 @pytest.mark.usefixtures("shared")
-@pytest.mark.parametrize("optimizer", [SGD(), SGD(momentum=0.9, nesterov=True, weight_decay=0.01), Adam(), AdamW()])
+@pytest.mark.parametrize(
+    "optimizer", [SGD(), SGD(momentum=0.9, nesterov=True, weight_decay=0.01), Adam(), AdamW(), RMSprop(momentum=0.9)]
+)
 def test_stopping_and_resuming_changes_no_bit(optimizer: Optimizer) -> None:
     settings = StepSettings(CrossEntropy(), optimizer, 8, seed=5)
     engine = NativeEngine()

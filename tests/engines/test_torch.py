@@ -13,12 +13,13 @@ from conformance_cases import LANDMARKS, networks, real_case
 from neocog.engines import get_engine
 from neocog.engines.base import StepSettings
 from neocog.errors import EngineError, NeocogWarning, SettingError, ShapeError
-from neocog.nn.blocks import Sequential
-from neocog.nn.graph import trace
-from neocog.nn.layers import Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU
+from neocog.nn.blocks import Residual, Sequential
+from neocog.nn.graph import Graph, trace
+from neocog.nn.layers import BatchNorm2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU
 from neocog.nn.losses import CrossEntropy
 from neocog.nn.optimizers import SGD
 from neocog.nn.parameters import initial_parameters, parameters_of, to_pytorch
+from neocog.nn.symbol import Input
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 engine = importlib.import_module("neocog.engines.torch")
@@ -153,3 +154,30 @@ def test_a_missing_pytorch_is_named_with_the_way_to_get_it(monkeypatch):
     assert str(caught.value) == (
         "the torch engine needs PyTorch, which is not installed\n  hint: pip install 'neocog[torch]'"
     )
+
+
+def test_a_residual_network_is_one_module_with_pytorchs_names():
+    body = Sequential(Conv2d(4, 3, padding=1, bias=False), BatchNorm2d(), ReLU())
+    graph = trace(Sequential(Residual(body, Conv2d(4, 1)), Flatten(), Linear(2)), (3, 3, 2))
+    module = engine.build_module(graph, initial_parameters(graph))
+    assert list(module.state_dict()) == [
+        "0.body.0.weight",
+        *(f"0.body.1.{name}" for name in ("weight", "bias", "running_mean", "running_var")),
+        *("0.shortcut.weight", "0.shortcut.bias", "2.weight", "2.bias"),
+    ]
+
+
+def test_a_batch_norm_computes_as_pytorchs_own():
+    ours = engine.modules.BatchNorm(BatchNorm2d(momentum=0.2, epsilon=1e-3), 3)
+    theirs = torch.nn.BatchNorm2d(3, 1e-3, 0.2)
+    x = torch.randn(4, 3, 2, 2)
+    assert torch.equal(ours(x), theirs(x))
+    assert torch.equal(ours.running_var, theirs.running_var)
+    assert torch.equal(ours.eval()(x), theirs.eval()(x))
+
+
+def test_a_name_that_pytorch_keeps_for_itself_is_refused():
+    x = Input((2, 2, 1))
+    graph = Graph(x, Flatten()(x, name="forward"))
+    with pytest.raises(EngineError, match=r"layer forward \(Flatten\) cannot be called so in PyTorch"):
+        engine.build_module(graph, {})

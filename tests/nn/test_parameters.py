@@ -8,7 +8,7 @@ from conformance_cases import networks
 from neocog.errors import SettingError, ShapeError
 from neocog.nn.blocks import Sequential
 from neocog.nn.graph import trace
-from neocog.nn.layers import Conv2d, Flatten, Linear, ReLU
+from neocog.nn.layers import BatchNorm2d, Conv2d, Flatten, Linear, PReLU, ReLU
 from neocog.nn.parameters import (
     check_parameters,
     from_pytorch,
@@ -16,6 +16,7 @@ from neocog.nn.parameters import (
     parameters_of,
     pytorch_shape,
     to_pytorch,
+    variables_of,
 )
 
 NET = Sequential(Conv2d(4, (2, 3)), Sequential(ReLU(), Conv2d(5, 1, bias=False)), Flatten(), ReLU(), Linear(6))
@@ -42,6 +43,16 @@ def test_columns_behind_a_flatten_go_to_channel_row_column_order():
     theirs = to_pytorch(parameter, value).reshape(6, 5, 4, 4)
     for row, column, channel in np.ndindex(4, 4, 5):
         assert (theirs[:, channel, row, column] == value[(row * 4 + column) * 5 + channel]).all()
+
+
+def test_what_belongs_to_single_values_behind_a_flatten_goes_there_too():
+    graph = trace(Sequential(Flatten(), BatchNorm2d(), PReLU(), Linear(8)), (2, 2, 2))
+    for parameter in variables_of(graph):
+        if parameter.is_vector:
+            theirs = to_pytorch(parameter, np.arange(8.0))
+            moved = list(range(8)) if parameter.node.name == "3" else [0, 2, 4, 6, 1, 3, 5, 7]
+            assert theirs.tolist() == moved, parameter.name
+            assert from_pytorch(parameter, theirs).tolist() == list(range(8))
 
 
 def test_filters_go_to_output_input_row_column_order():

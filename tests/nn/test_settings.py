@@ -6,7 +6,7 @@ import pytest
 
 from neocog.errors import SettingError
 from neocog.nn.losses import CrossEntropy
-from neocog.nn.optimizers import SGD, Adam, AdamW, Optimizer
+from neocog.nn.optimizers import SGD, Adam, AdamW, Optimizer, RMSprop
 from neocog.nn.schedules import Constant, Cosine, Schedule, Step
 
 
@@ -21,6 +21,7 @@ from neocog.nn.schedules import Constant, Cosine, Schedule, Step
         (lambda: AdamW(weight_decay=-1.0), "AdamW: weight_decay must be 0 or more, got -1.0"),
         (lambda: SGD(momentum=1.0), "SGD: momentum must be in [0, 1), got 1.0"),
         (lambda: Adam(beta1=1.0), "Adam: beta1 must be in [0, 1), got 1.0"),
+        (lambda: RMSprop(smoothing=1.0), "RMSprop: smoothing must be in [0, 1), got 1.0"),
         (lambda: AdamW(beta2=-0.5), "AdamW: beta2 must be in [0, 1), got -0.5"),
         (lambda: Adam(epsilon=-1e-9), "Adam: epsilon must be 0 or more, got -1e-09"),
         (lambda: SGD(nesterov=True), "SGD: nesterov needs a momentum above 0\n  hint: try momentum=0.9"),
@@ -40,6 +41,8 @@ def test_optimizers_name_what_they_remember():
     assert Optimizer().memory == SGD().memory == ()
     assert SGD(momentum=0.9).memory == ("momentum",)
     assert Adam().memory == AdamW().memory == ("mean", "square")
+    assert RMSprop().memory == ("square",)
+    assert RMSprop(momentum=0.9).memory == ("square", "momentum")
     assert AdamW().weight_decay == 0.01
 
 

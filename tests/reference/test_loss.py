@@ -53,6 +53,16 @@ def test_softmax_sums_to_one_and_its_gradient_to_zero(shape, seed):
     assert np.allclose(loss.backward(CrossEntropy(0.1), logits, np.zeros(shape[0], int)).sum(axis=1), 0)
 
 
+@pytest.mark.parametrize("which", [CrossEntropy(0.2), MeanSquaredError()], ids=str)
+def test_answers_pixel_by_pixel_count_like_as_many_images(which):
+    rng = np.random.default_rng(0)
+    logits, labels = rng.standard_normal((2, 3, 4, 5)), rng.integers(0, 5, (2, 3, 4))
+    targets = labels if isinstance(which, CrossEntropy) else rng.standard_normal((2, 3, 4, 5))
+    flat = logits.reshape(-1, 5), targets.reshape(24, *targets.shape[3:])
+    assert loss.forward(which, logits, targets) == pytest.approx(loss.forward(which, *flat), rel=1e-14)
+    assert np.allclose(loss.backward(which, logits, targets).reshape(-1, 5), loss.backward(which, *flat), 1e-14, 0)
+
+
 def test_large_logits_do_not_overflow():
     logits = np.array([[1e4, 0.0, -1e4]])
     assert loss.softmax(logits).tolist() == [[1.0, 0.0, 0.0]]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from neocog.errors import SettingError
-from neocog.nn.optimizers import SGD, Adam, AdamW, Optimizer
+from neocog.nn.optimizers import SGD, Adam, AdamW, Optimizer, RMSprop
 from neocog.reference.optimizer import initial_memory, update
 
 
@@ -79,3 +79,10 @@ def test_nothing_given_is_changed():
 def test_an_unknown_optimizer_is_refused():
     with pytest.raises(SettingError, match="unknown optimizer"):
         update(Optimizer(), np.ones(1), np.ones(1), {}, learning_rate=0.1, step=1)
+
+
+def test_rmsprop_by_hand():
+    # s = 0.25 * 4 = 1, step 2 / 1; then s = 0.75 + 0.25 * 1 = 1, step 1 / 1.
+    assert walk(RMSprop(smoothing=0.75, epsilon=0.0), [2.0, -1.0]) == pytest.approx([0.8, 0.9])
+    assert walk(RMSprop(smoothing=0.75, epsilon=0.0, momentum=0.5), [2.0, -1.0]) == pytest.approx([0.8, 0.8])
+    assert walk(RMSprop(smoothing=0.75, epsilon=1.0, weight_decay=2.0), [0.0]) == pytest.approx([0.9])

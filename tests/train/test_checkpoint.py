@@ -21,6 +21,7 @@ from neocog.train.fit import fit
 from neocog.train.history import EpochResult, History
 from neocog.train.model import load
 from neocog.train.runfolder import RunFolder
+from neocog.train.settings import TrainingSettings
 from neocog.train.source import ArraySource
 
 OPTIMIZERS = [SGD(0.1), SGD(0.05, momentum=0.9), Adam(0.01), AdamW(0.01)]
@@ -182,16 +183,18 @@ def checkpoint(make_model):
         model=model,
         memory=memory,
         step=8,
-        epochs=5,
-        batch_size=16,
-        seed=2**64 - 1,
-        optimizer=Adam(0.01),
-        loss=CrossEntropy(0.1),
-        schedule=Constant(),
-        patience=3,
-        time_limit=60.0,
+        settings=TrainingSettings(
+            epochs=5,
+            batch_size=16,
+            seed=2**64 - 1,
+            optimizer=Adam(0.01),
+            loss=CrossEntropy(0.1),
+            schedule=Constant(),
+            patience=3,
+            time_limit=60.0,
+        ),
         history=History(epochs),
-        settings={"data": "Bilder/猫", "augment": [1, None]},
+        config={"data": "Bilder/猫", "augment": [1, None]},
     )
 
 
@@ -229,7 +232,7 @@ def test_a_plain_model_file_is_no_checkpoint(checkpoint, tmp_path):
 
 def test_settings_must_be_json(checkpoint, tmp_path):
     for wrong in ({"x": object()}, {"x": float("nan")}):
-        checkpoint.settings = wrong
+        checkpoint.config = wrong
         with pytest.raises(SettingError, match="must be JSON values"):
             save_checkpoint(checkpoint, tmp_path / "last")
 
@@ -290,7 +293,7 @@ def test_a_training_that_began_with_format_1_goes_on(tmp_path):
     checkpoint = load_checkpoint(
         Path(__file__).parents[1] / "model" / "files" / "format-1.safetensors", engine="reference"
     )
-    assert checkpoint.optimizer == SGD(0.01, momentum=0.9)
+    assert checkpoint.settings.optimizer == SGD(0.01, momentum=0.9)
     assert set(checkpoint.memory) == {f"{name}/momentum" for name in checkpoint.model.parameters}
     assert (checkpoint.step, len(checkpoint.history)) == (4, 2)
     images, labels = np.zeros((4, 6, 5, 1), np.uint8), np.array([0, 1, 0, 1])

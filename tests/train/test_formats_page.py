@@ -16,7 +16,7 @@ from neocog.model.kinds import KINDS, to_json
 from neocog.model.network import COLOR_ORDERS
 from neocog.nn.blocks import Residual, Sequential
 from neocog.nn.layers import LAYERS, Conv2d, Flatten, Linear
-from neocog.train import checkpoint, snapshots
+from neocog.train import checkpoint, settings, snapshots
 from neocog.train.history import COLUMNS
 from neocog.train.model import Model
 from neocog.train.runfolder import SPLIT_COLUMNS
@@ -89,7 +89,7 @@ def test_a_whole_document_fits_the_schema(make_model, net):
 
 
 def test_the_tables_name_every_key_and_column():
-    for name in (*checkpoint._KEYS, *snapshots._KEYS, *COLUMNS, *SPLIT_COLUMNS):
+    for name in (*checkpoint._KEYS, *settings.OPTIONAL, *snapshots._KEYS, *COLUMNS, *SPLIT_COLUMNS):
         assert re.search(rf"^\|.*`{name}`", TEXT, re.MULTILINE), name
     for kinds in KINDS.values():
         for kind in kinds:

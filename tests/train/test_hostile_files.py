@@ -27,6 +27,7 @@ from neocog.train.checkpoint import Checkpoint, checkpoint_bytes, load_checkpoin
 from neocog.train.history import COLUMNS, EpochResult, History
 from neocog.train.model import Model, load
 from neocog.train.runfolder import RunFolder, read_config
+from neocog.train.settings import TrainingSettings
 from neocog.train.snapshots import FilterSnapshots, load_snapshots
 from neocog.train.trainer import Trainer
 
@@ -42,21 +43,15 @@ def _checkpoint() -> bytes:
     trainer = Trainer(MODEL, Adam(0.01))
     trainer.step(np.zeros((2, 4, 4, 1), np.uint8), np.array([0, 1]))
     epochs = [EpochResult(n, 0.5, 0.75, 0.6, 0.5, 0.01, 1.5, 99.0) for n in (1, 2)]
-    settings = {"data": "x", "images": {"train": 3}}
     made = Checkpoint(
         MODEL,
         trainer.optimizer_state(),
         step=4,
-        epochs=3,
-        batch_size=2,
-        seed=1,
-        optimizer=Adam(0.01),
-        loss=trainer.loss,
-        schedule=Cosine(),
-        patience=2,
-        time_limit=60.0,
+        settings=TrainingSettings(
+            epochs=3, batch_size=2, seed=1, optimizer=Adam(0.01), schedule=Cosine(), patience=2, time_limit=60.0
+        ),
         history=History(epochs),
-        settings=settings,
+        config={"data": "x", "images": {"train": 3}},
     )
     return checkpoint_bytes(made)
 

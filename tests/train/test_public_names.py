@@ -7,6 +7,7 @@ import pytest
 
 import neocog as nc
 from neocog.nn.layers import LAYERS
+from neocog.nn.optimizers import OPTIMIZERS
 
 
 def test_importing_neocog_loads_nothing_heavy():
@@ -30,8 +31,8 @@ def test_every_public_name_is_there():
     for name in nc.__all__:
         assert getattr(nc, name) is not None
         assert name in dir(nc)
-    layers = {layer.__name__ for layer in LAYERS}
-    assert set(nc._HOME_OF) | layers | {"explain", "zoo", "__version__"} == set(nc.__all__)
+    listed = {kind.__name__ for kind in (*LAYERS, *OPTIMIZERS)}
+    assert set(nc._HOME_OF) | listed | {"explain", "zoo", "__version__"} == set(nc.__all__)
     assert nc.zoo.article().layers
     assert nc.explain.lesson_model().class_names
 

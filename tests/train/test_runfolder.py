@@ -66,7 +66,7 @@ def test_what_cannot_be_saved_is_refused_before_the_first_step(make_model, toy, 
     with pytest.raises(SettingError, match="OwnError cannot be saved"):
         fit(make_model(), ArraySource(*toy), loss=OwnError(), folder=folder, verbose=0)
     with pytest.raises(SettingError, match="must be JSON values"):
-        fit(make_model(), ArraySource(*toy), settings={"x": object()}, folder=folder, verbose=0)
+        fit(make_model(), ArraySource(*toy), config={"x": object()}, folder=folder, verbose=0)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -119,7 +119,7 @@ def _emit_windows(
             value, winner = largest(b, cells, relu=stage.relu, ask=stage.winner is not None)
             b.store(value, out, row.out + v * b.lanes)
             if stage.winner is not None and winner is not None:
-                beside = b.at(memory.operand(stage.winner, 1), place.gate, I8)
+                beside = b.at(memory.operand(stage.winner), place.gate, I8)
                 store_winner(b, winner, b.at(beside, row.gate + v * b.lanes, I8), I8)
 
 

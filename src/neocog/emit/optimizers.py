@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from neocog.emit.builder import Builder, Value
-from neocog.nn.optimizers import SGD, Adam, AdamW
+from neocog.nn.optimizers import SGD, Adam, AdamW, RMSprop
 
 Rule = Callable[..., tuple[Value, list[Value]]]
 """Takes (builder, optimizer, weight, gradient, memory, rate, scalars), all vectors but for the first two, and gives the
@@ -49,4 +49,18 @@ def _adam(
     return b.ir.fsub(w, b.ir.fmul(rate, step)), [mean, square]
 
 
-RULES: dict[type, Rule] = {SGD: _sgd, Adam: _adam, AdamW: _adam}
+def _rmsprop(
+    b: Builder, optimizer: RMSprop, w: Value, g: Value, memory: Sequence[Value], rate: Value, scalars: Sequence[Value]
+) -> tuple[Value, list[Value]]:
+    g = _decayed(b, optimizer.weight_decay, w, g)
+    squared = b.ir.fmul(b.ir.fmul(b.splat(1.0 - optimizer.smoothing), g), g)
+    square = b.multiply_add(b.splat(optimizer.smoothing), memory[0], squared)
+    root = b.intrinsic("llvm.sqrt", b.vector, square)
+    step = b.ir.fdiv(g, b.ir.fadd(root, b.splat(optimizer.epsilon)))
+    if not optimizer.momentum:
+        return b.ir.fsub(w, b.ir.fmul(rate, step)), [square]
+    v = b.multiply_add(b.splat(optimizer.momentum), memory[1], step)
+    return b.ir.fsub(w, b.ir.fmul(rate, v)), [square, v]
+
+
+RULES: dict[type, Rule] = {SGD: _sgd, Adam: _adam, AdamW: _adam, RMSprop: _rmsprop}

@@ -1,13 +1,15 @@
-"""A whole program as one LLVM module: a function for each stage, and `run`, which every thread enters.
+"""A whole program as one LLVM module: kernels, a function for each chain of them, and `run`, which every thread enters.
 
-    void stage_N(ptr state, ptr work, ptr scratch, ptr control, i64 low, i64 high)
-    void stage_N_M(ptr state, ptr work, ptr scratch, ptr control, i64 block, i64)
+    void KERNEL(ptr …, ptr control, i64 low, i64 high)
+    void KERNEL(ptr …, ptr control, i64 first, i64 turn)
+    void chain_N(ptr state, ptr work, ptr scratch, ptr control, i64 low, i64 high)
     void run(ptr state, ptr work, ptr scratch, ptr control, i64 thread, i64 threads)
     void prepare(ptr state, ptr work, ptr scratch, ptr control, i64, i64)
 
-A chain is stage_N, which calls its stages stage_N_M for one block of images after another. `scratch` belongs to the
-thread. `prepare` runs once after the parameters changed, on one thread; only programs that predict have something to
-prepare.
+A kernel gets the address of each operand, so that stages which compute the same share it. One outside chains does the
+items low ≤ item < high; one of a chain does a block of images, which begins with the image `first` and is number `turn`
+of its slice. A chain calls its kernels for one block after another. `scratch` belongs to the thread. `prepare` runs
+once after the parameters changed, on one thread; only programs that predict have something to prepare.
 
 `control` holds the arguments of one call in slots of eight bytes:
 
@@ -21,34 +23,44 @@ and the barrier on cache lines of its own behind them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from llvmlite import ir
 
 from neocog.emit.barrier import barrier_type, emit_barrier
 from neocog.emit.builder import I64, PTR, Builder, Index, Value
+from neocog.emit.concatenation import emit_concatenation, emit_slice
 from neocog.emit.contraction import emit_contraction
 from neocog.emit.images import emit_load_images, emit_repack
+from neocog.emit.kernels import Address, Kernel, chain_name, kernel_of
 from neocog.emit.loss import emit_loss
-from neocog.emit.memory import Block, Memory
+from neocog.emit.maxout import emit_maxout, emit_maxout_backward
+from neocog.emit.memory import Block, Memory, resolve
 from neocog.emit.norm import emit_norm_gradient, emit_statistics
 from neocog.emit.pointwise import emit_map, emit_moments
 from neocog.emit.pool import emit_pool, emit_pool_backward
 from neocog.emit.slots import COUNT_SLOT, barrier_slot
+from neocog.emit.softmax import emit_softmax, emit_softmax_backward
 from neocog.emit.update import emit_fold, emit_transpose, emit_update
 from neocog.emit.winograd import emit_winograd, emit_winograd_backward, emit_winograd_fold, emit_winograd_weights
+from neocog.plan.layout import Space
 from neocog.plan.ops.chain import Chain
+from neocog.plan.ops.concatenation import Concatenation, Slice
 from neocog.plan.ops.contraction import Contraction
 from neocog.plan.ops.images import LoadImages, Repack
 from neocog.plan.ops.loss import LossGradient
 from neocog.plan.ops.map import Map
+from neocog.plan.ops.maxout import MaxoutBackward, MaxoutForward
 from neocog.plan.ops.norm import Moments, NormGradient, Statistics
 from neocog.plan.ops.op import Op
 from neocog.plan.ops.pool import Pool, PoolBackward
+from neocog.plan.ops.softmax import SoftmaxBackward, SoftmaxForward
 from neocog.plan.ops.update import Fold, Transpose, Update
 from neocog.plan.ops.winograd import Winograd, WinogradBackward, WinogradFold, WinogradWeights
 from neocog.plan.program import Program
+from neocog.plan.target import Target
 
 EMITTERS: dict[type[Any], Callable[..., None]] = {
     Contraction: emit_contraction,
@@ -60,6 +72,12 @@ EMITTERS: dict[type[Any], Callable[..., None]] = {
     Repack: emit_repack,
     Pool: emit_pool,
     PoolBackward: emit_pool_backward,
+    SoftmaxForward: emit_softmax,
+    SoftmaxBackward: emit_softmax_backward,
+    MaxoutForward: emit_maxout,
+    MaxoutBackward: emit_maxout_backward,
+    Concatenation: emit_concatenation,
+    Slice: emit_slice,
     LossGradient: emit_loss,
     Transpose: emit_transpose,
     Fold: emit_fold,
@@ -74,54 +92,150 @@ STAGE_TYPE = ir.FunctionType(ir.VoidType(), [PTR, PTR, PTR, PTR, I64, I64])
 
 def emit_program(program: Program) -> ir.Module:
     """Write a program down as an LLVM module."""
-    module = ir.Module(name="neocog")
-    module.triple = program.target.triple
-    stages = [
-        _emit_stage(module, program, f"stage_{index}", scheduled.stage)
+    writer = _Writer(program)
+    chains = {
+        index: writer.write_chain(chain_name(index), scheduled.stage)
         for index, scheduled in enumerate(program.stages)
-    ]
-    meet = ir.Function(module, barrier_type(), "meet")
-    meet.linkage = "internal"
-    emit_barrier(module, Builder(meet, program.target))
-    _emit_run(module, program, stages, meet)
-    preparation = [
-        _emit_stage(module, program, f"preparation_{index}", stage) for index, stage in enumerate(program.preparation)
-    ]
-    _emit_prepare(module, program, preparation)
-    return module
-
-
-def _emit_prepare(module: ir.Module, program: Program, stages: list[ir.Function]) -> None:
-    function = ir.Function(module, STAGE_TYPE, "prepare")
-    b = Builder(function, program.target)
-    for planned, stage in zip(program.preparation, stages, strict=True):
-        b.ir.call(stage, [*function.args[:4], b.index(0), b.index(planned.items)])
+        if isinstance(scheduled.stage, Chain)
+    }
+    writer.write_run(chains)
+    _, b = writer.begin("prepare")
+    for stage in program.preparation:
+        writer.call_kernel(b, stage, b.index(0), b.index(stage.items))
     b.ir.ret_void()
+    return writer.module
 
 
-def _emit_stage(module: ir.Module, program: Program, name: str, stage: Op) -> ir.Function:
-    if isinstance(stage, Chain):
-        return _emit_chain(module, program, name, stage)
-    function = ir.Function(module, STAGE_TYPE, name)
-    for argument in function.args[:4]:
-        argument.add_attribute("noalias")
-    b = Builder(function, program.target)
-    *bases, low, high = function.args
-    EMITTERS[type(stage)](b, Memory(b, program.places, *bases), stage, low, high)
-    b.ir.ret_void()
-    return function
+def emit_stages(program: Program) -> ir.Module:
+    """Write down the stages of a program alone, each as a function that a caller may time.
+
+    void stage_N(ptr state, ptr work, ptr scratch, ptr control, i64 low, i64 high)
+    void stage_N_M(ptr state, ptr work, ptr scratch, ptr control, i64 block, i64)
+
+    The latter is a stage of a chain, for one block of images.
+    """
+    writer = _Writer(program)
+    for index, scheduled in enumerate(program.stages):
+        if isinstance(scheduled.stage, Chain):
+            for number, link in enumerate(scheduled.stage.stages):
+                writer.write_link(f"stage_{index}_{number}", scheduled.stage, link)
+        else:
+            writer.write_stage(f"stage_{index}", scheduled.stage)
+    return writer.module
 
 
-def _emit_chain(module: ir.Module, program: Program, name: str, chain: Chain) -> ir.Function:
-    links = [_emit_link(module, program, f"{name}_{n}", chain, stage) for n, stage in enumerate(chain.stages)]
-    function = ir.Function(module, STAGE_TYPE, name)
-    b = Builder(function, program.target)
-    *bases, low, high = function.args
-    with b.loop(low, high) as (slice_, _):
-        first, behind = _first_block(b, chain, slice_), _first_block(b, chain, b.add(slice_, 1))
-        with b.loop(first, behind) as (block, _):
-            for link in links:
-                b.ir.call(link, [*bases, block, b.index(0)])
+@dataclass(frozen=True, slots=True)
+class _Images:
+    """The block of images that a chain is at: its first image, its slice, and its number in that."""
+
+    first: Value
+    slice: Value
+    turn: Value
+
+
+class _Writer:
+    """Writes functions into the module of a program, and each kernel that they call once."""
+
+    def __init__(self, program: Program) -> None:
+        self.module = ir.Module(name="neocog")
+        self.module.triple = program.target.triple
+        self._program = program
+        self._kernels: dict[Kernel, ir.Function] = {}
+
+    def begin(self, name: str) -> tuple[ir.Function, Builder]:
+        """Begin a function that is called as `run` is."""
+        function = ir.Function(self.module, STAGE_TYPE, name)
+        return function, Builder(function, self._program.target)
+
+    def call_kernel(self, b: Builder, stage: Op, low: Index, high: Index) -> None:
+        """Call the kernel of a stage on some items."""
+        kernel, addresses = kernel_of(stage, chained=False)
+        self._call(b, kernel, addresses, 0, 0, low, high)
+
+    def _call_link(self, b: Builder, stage: Op, images: _Images) -> None:
+        """Call the kernel of a chain's stage on a block of images."""
+        kernel, addresses = kernel_of(stage, chained=True)
+        self._call(b, kernel, addresses, images.first, images.slice, images.first, images.turn)
+
+    def _call(
+        self, b: Builder, kernel: Kernel, addresses: Iterable[Address], first: Index, slice_: Index, *rest: Index
+    ) -> None:
+        if kernel not in self._kernels:
+            self._kernels[kernel] = _emit_kernel(self.module, self._program.target, kernel)
+        state, work, scratch, control = b.function.args[:4]
+        bases = {Space.STATE: state, Space.WORK: work, Space.SCRATCH: scratch}
+        pointers = [resolve(b, self._program.places, bases, wanted, first, slice_) for wanted in addresses]
+        b.ir.call(self._kernels[kernel], [*pointers, control, *map(b.index, rest)])
+
+    def write_chain(self, name: str, chain: Chain) -> ir.Function:
+        """Write all stages of a chain, for some slices of the batch."""
+        function, b = self.begin(name)
+        low, high = function.args[4:]
+        with b.loop(low, high) as (slice_, _):
+            first, behind = _first_block(b, chain, slice_), _first_block(b, chain, b.add(slice_, 1))
+            with b.loop(first, behind) as (block, _):
+                images = _Images(b.mul(block, chain.block), slice_, b.sub(block, first))
+                for stage in chain.stages:
+                    self._call_link(b, stage, images)
+        b.ir.ret_void()
+        return function
+
+    def write_stage(self, name: str, stage: Op) -> None:
+        """Write one stage, for some of its items."""
+        function, b = self.begin(name)
+        self.call_kernel(b, stage, *function.args[4:])
+        b.ir.ret_void()
+
+    def write_link(self, name: str, chain: Chain, stage: Op) -> None:
+        """Write one stage of a chain, for one block of images."""
+        function, b = self.begin(name)
+        block = function.args[4]
+        # The slice of a block is the last one that begins at or before it.
+        slice_, _ = b.divmod(b.add(b.mul(b.add(block, 1), chain.slices), -1), chain.blocks)
+        turn = b.sub(block, _first_block(b, chain, slice_))
+        self._call_link(b, stage, _Images(b.mul(block, chain.block), slice_, turn))
+        b.ir.ret_void()
+
+    def write_run(self, chains: Mapping[int, ir.Function]) -> None:
+        """Write what a thread does: its share of each stage, and the barriers."""
+        meet = ir.Function(self.module, barrier_type(), "meet")
+        meet.linkage = "internal"
+        emit_barrier(self.module, Builder(meet, self._program.target))
+        bound = _emit_bound(self.module, self._program.target)
+        function, b = self.begin("run")
+        *_, control, thread, threads = function.args
+        together = b.ir.icmp_unsigned(">", threads, b.index(1))
+        next_thread = b.ir.add(thread, b.index(1))
+        for index, scheduled in enumerate(self._program.stages):
+            if scheduled.barrier:
+                with b.when(together):
+                    b.ir.call(meet, [b.at(control, barrier_slot(self._program), I64), threads])
+            items = b.index(_items(b, self._program, scheduled.stage, control))
+            low, high = (b.ir.call(bound, [items, position, threads]) for position in (thread, next_thread))
+            with b.when(b.less(low, high)):
+                if index in chains:
+                    b.ir.call(chains[index], [*function.args[:4], low, high])
+                else:
+                    self.call_kernel(b, scheduled.stage, low, high)
+        b.ir.ret_void()
+
+
+def _emit_kernel(module: ir.Module, target: Target, kernel: Kernel) -> ir.Function:
+    count = len(kernel.alone)
+    kind = ir.FunctionType(ir.VoidType(), [PTR] * count + [PTR, I64, I64])
+    function = ir.Function(module, kind, kernel.name)
+    function.linkage = "internal"
+    b = Builder(function, target)
+    *pointers, control, low, high = function.args
+    for pointer, alone in zip((*pointers, control), (*kernel.alone, True), strict=True):
+        if alone:  # names that are in use at once share no bytes
+            pointer.add_attribute("noalias")
+    stage = kernel.stage
+    if kernel.chained:
+        first, turn = low, high
+        EMITTERS[type(stage)](b, Memory(b, pointers, control, Block(first, turn)), stage, 0, stage.items)
+    else:
+        EMITTERS[type(stage)](b, Memory(b, pointers, control), stage, low, high)
     b.ir.ret_void()
     return function
 
@@ -129,38 +243,6 @@ def _emit_chain(module: ir.Module, program: Program, name: str, chain: Chain) ->
 def _first_block(b: Builder, chain: Chain, slice_: Value) -> Value:
     """Return the first block of a slice: blocks · slice / slices."""
     return b.divmod(b.mul(slice_, chain.blocks), chain.slices)[0]
-
-
-def _emit_link(module: ir.Module, program: Program, name: str, chain: Chain, stage: Op) -> ir.Function:
-    """Write one stage of a chain, for one block of images."""
-    function = ir.Function(module, STAGE_TYPE, name)
-    for argument in function.args[:4]:
-        argument.add_attribute("noalias")
-    b = Builder(function, program.target)
-    *bases, block, _ = function.args
-    # The slice of a block is the last one that begins at or before it.
-    last, _ = b.divmod(b.add(b.mul(b.add(block, 1), chain.slices), -1), chain.blocks)
-    turn = b.sub(block, _first_block(b, chain, last))
-    memory = Memory(b, program.places, *bases)
-    memory.block = Block(b.mul(block, chain.block), last, turn)
-    EMITTERS[type(stage)](b, memory, stage, 0, stage.items)
-    b.ir.ret_void()
-    return function
-
-
-def _emit_run(module: ir.Module, program: Program, stages: list[ir.Function], meet: ir.Function) -> None:
-    function = ir.Function(module, STAGE_TYPE, "run")
-    b = Builder(function, program.target)
-    state, work, scratch, control, thread, threads = function.args
-    together = b.ir.icmp_unsigned(">", threads, ir.Constant(I64, 1))
-    for scheduled, stage in zip(program.stages, stages, strict=True):
-        if scheduled.barrier:
-            with b.when(together):
-                b.ir.call(meet, [b.at(control, barrier_slot(program), I64), threads])
-        low, high = _share(b, _items(b, program, scheduled.stage, control), thread, threads)
-        with b.when(b.less(low, high)):
-            b.ir.call(stage, [state, work, scratch, control, low, high])
-    b.ir.ret_void()
 
 
 def _items(b: Builder, program: Program, stage: Op, control: Value) -> Index:
@@ -173,10 +255,15 @@ def _items(b: Builder, program: Program, stage: Op, control: Value) -> Index:
     return b.divmod(b.add(count, stage.block - 1), stage.block)[0]
 
 
-def _share(b: Builder, items: Index, thread: Value, threads: Value) -> tuple[Value, Value]:
-    """Return a thread's run of the items: items · thread / threads up to items · (thread + 1) / threads."""
+def _emit_bound(module: ir.Module, target: Target) -> ir.Function:
+    """Write the first of the items that a thread does: items · thread / threads.
 
-    def bound(position: Value) -> Value:
-        return b.ir.udiv(b.mul(position, items), threads)
-
-    return bound(thread), bound(b.ir.add(thread, ir.Constant(I64, 1)))
+    It is a function since LLVM writes a division by what it does not know at some length.
+    """
+    function = ir.Function(module, ir.FunctionType(I64, [I64, I64, I64]), "bound")
+    function.linkage = "internal"
+    function.attributes.add("noinline")
+    b = Builder(function, target)
+    items, thread, threads = function.args
+    b.ir.ret(b.ir.udiv(b.mul(items, thread), threads))
+    return function

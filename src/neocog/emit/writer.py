@@ -353,6 +353,10 @@ class Writer:
         self._loaded.clear()
         return self._write(given, text)
 
+    def ret(self, value: Operand) -> None:
+        """Return a value."""
+        self._lines.append(f"ret {value.type} {value.get_reference()}")
+
     def ret_void(self) -> None:
         """Return."""
         self._lines.append("ret void")

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from neocog.emit.kernels import function_titles
 from neocog.emit.slots import barrier_slot, control_slots
 from neocog.forks import tell_of_forks
 from neocog.jit.cache import ObjectCache
-from neocog.jit.compile import build
+from neocog.jit.compile import Library, build
 from neocog.jit.team import Job, Team
 from neocog.nn.summary import multiply_adds as layer_multiply_adds
 from neocog.plan.layout import Space, Tensor
@@ -49,13 +50,15 @@ class Executable:
     ) -> None:
         self.program = program
         self.state = state
+        self._cache = cache
         self.work = aligned_zeros(program.size(Space.WORK))
         self.control = aligned_zeros(control_slots(program) * 8).view(np.int64)
         self._floats = self.control.view(np.float32)
         self._scratch: list[NDArray[np.uint8]] = []
-        names = ["run", "prepare", *_stage_names(program)]
         named = None if progress is None else _naming_stages(program, progress)
+        names = ["run", "prepare"]
         self._library = build(repr(program), lambda: _emit(program), program.target, names, cache, named)
+        self._stages: Library | None = None
         self._alone = multiply_adds(program) < WORTH_A_THREAD
         self._enter: Callable[[], None] | None = None
         self._job: Job | None = None
@@ -101,8 +104,10 @@ class Executable:
     def time_stages(self) -> list[float]:
         """Run the program once, on this thread, and give the seconds of each stage, those of chains one by one, in the
         order of `Program.every_stage`. The images and targets of the last call must still be there.
+
+        The first call compiles the stages once more, as functions that can be called one by one.
         """
-        bases, functions = self._bases(0), self._library.functions
+        bases, functions = self._bases(0), self._stage_functions()
         seconds = []
         for index, scheduled in enumerate(self.program.stages):
             stage = scheduled.stage
@@ -120,6 +125,18 @@ class Executable:
                     spent[place] += time.perf_counter() - start
             seconds += spent
         return seconds
+
+    def _stage_functions(self) -> Mapping[str, Callable[..., None]]:
+        if self._stages is None:
+            program = self.program
+            names = [
+                f"stage_{index}" if link is scheduled.stage else f"stage_{index}_{number}"
+                for index, scheduled in enumerate(program.stages)
+                for number, link in enumerate(scheduled.stage.links())
+            ]
+            description = f"stages of {program!r}"
+            self._stages = build(description, lambda: _emit_stages(program), program.target, names, self._cache)
+        return self._stages.functions
 
     def view(self, tensor: Tensor) -> NDArray[Any]:
         """Look at a tensor: (images, height, width, channels), without its halo and padding."""
@@ -153,16 +170,12 @@ def _emit(program: Program) -> ir.Module:
     return emit_program(program)
 
 
-def _stage_names(program: Program) -> dict[str, str]:
-    """Return what each function of a program computes."""
-    names: dict[str, str] = {}
-    for index, scheduled in enumerate(program.stages):
-        names[f"stage_{index}"] = scheduled.stage.name
-        if isinstance(scheduled.stage, Chain):
-            names |= {f"stage_{index}_{n}": link.name for n, link in enumerate(scheduled.stage.stages)}
-    return names
+def _emit_stages(program: Program) -> ir.Module:
+    from neocog.emit.program import emit_stages
+
+    return emit_stages(program)
 
 
 def _naming_stages(program: Program, progress: Progress) -> Progress:
-    names = _stage_names(program)
-    return lambda function, done, total: progress(names.get(function, function), done, total)
+    titles = function_titles(program)
+    return lambda function, done, total: progress(titles.get(function, function), done, total)

@@ -12,14 +12,22 @@ from neocog.model.files import describe, listed
 MAX_INTEGER = (1 << 53) - 1  # beyond it, not every reader of JSON has integers
 
 
-def check_keys(where: str, data: object, keys: tuple[str, ...]) -> Mapping[str, Any]:
-    """Return `data` as a mapping, or raise FormatError unless it is an object with exactly these keys."""
+def check_keys(where: str, data: object, keys: tuple[str, ...], optional: tuple[str, ...] = ()) -> Mapping[str, Any]:
+    """Return `data` as a mapping, or raise FormatError unless it is an object with exactly these keys.
+
+    Arguments:
+        where: what messages call it.
+        data: JSON values, from anywhere.
+        keys: those that must be there.
+        optional: those that may be, too.
+    """
     if not isinstance(data, Mapping):
         raise FormatError(f"{where} must be an object, got {describe(data)}")
     faults = [f"missing: {key}" for key in keys if key not in data]
-    faults += [f"unknown: {describe(key)}" for key in data if key not in keys]
+    faults += [f"unknown: {describe(key)}" for key in data if key not in keys and key not in optional]
     if faults:
-        raise FormatError(f"{where} must have exactly the keys {', '.join(keys)}", details=listed(faults))
+        perhaps = f" (and perhaps {', '.join(optional)})" if optional else ""
+        raise FormatError(f"{where} must have exactly the keys {', '.join(keys)}{perhaps}", details=listed(faults))
     return data
 
 

@@ -14,6 +14,7 @@ from neocog.errors import FormatError, NeocogError, SettingError
 from neocog.model.files import describe, listed
 from neocog.nn import layers, losses, optimizers, schedules
 from neocog.nn.blocks import Sequential
+from neocog.nn.groups import Group
 from neocog.nn.layers import Layer
 from neocog.nn.limits import MAX_DEPTH, MAX_LAYERS
 from neocog.nn.losses import Loss
@@ -23,8 +24,9 @@ from neocog.nn.schedules import Schedule
 KINDS: dict[type, tuple[type, ...]] = {
     Layer: (*layers.LAYERS, Sequential),
     Loss: (losses.CrossEntropy, losses.MeanSquaredError),
-    Optimizer: (optimizers.SGD, optimizers.Adam, optimizers.AdamW),
+    Optimizer: optimizers.OPTIMIZERS,
     Schedule: (schedules.Constant, schedules.Step, schedules.Cosine),
+    Group: (Group,),
 }
 """What files may name, by family; a Sequential only in model files of format 1."""
 

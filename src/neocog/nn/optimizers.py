@@ -1,6 +1,8 @@
 """How parameters follow their gradients. Frozen data; the engines compute the update.
 
-The formulas are those of PyTorch 2, so that both give the same numbers.
+The formulas are those of PyTorch 2, so that both give the same numbers. An optimizer of the list `OPTIMIZERS` is known
+to files, to the command line (by its name in small letters) and as a public name. Each engine has a table of rules with
+an entry for each of them: emit/optimizers.py, reference/optimizer.py, engines/torch.py.
 """
 
 from __future__ import annotations
@@ -10,6 +12,8 @@ from dataclasses import KW_ONLY, dataclass
 
 from neocog.errors import SettingError
 from neocog.nn.limits import shown
+
+__all__ = ["SGD", "Adam", "AdamW", "RMSprop"]
 
 
 def _check(kind: str, name: str, value: float, low: float, high: float = math.inf) -> None:
@@ -111,3 +115,37 @@ class AdamW(Adam):
 
     _: KW_ONLY
     weight_decay: float = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class RMSprop(Optimizer):
+    """Divide the gradient by the root of its running square: s ← smoothing · s + (1 - smoothing) · g²;
+    v ← momentum · v + g / (√s + ε); w ← w - learning_rate · v (Hinton 2012, lecture 6e of Neural networks for machine
+    learning).
+
+    Arguments:
+        learning_rate: step size.
+        weight_decay: g gets weight_decay · w added, before the square.
+        smoothing: how much of the running square is kept each step, in [0, 1); PyTorch's alpha.
+        epsilon: added to the root, against division by zero.
+        momentum: share of the last step that is kept, in [0, 1).
+    """
+
+    learning_rate: float = 0.01
+    _: KW_ONLY
+    smoothing: float = 0.99
+    epsilon: float = 1e-8
+    momentum: float = 0.0
+
+    def __post_init__(self) -> None:
+        Optimizer.__post_init__(self)
+        _check("RMSprop", "smoothing", self.smoothing, 0.0, 1.0)
+        _check("RMSprop", "epsilon", self.epsilon, 0.0)
+        _check("RMSprop", "momentum", self.momentum, 0.0, 1.0)
+
+    @property
+    def memory(self) -> tuple[str, ...]:
+        return ("square", "momentum") if self.momentum else ("square",)
+
+
+OPTIMIZERS: tuple[type[Optimizer], ...] = (SGD, Adam, AdamW, RMSprop)

@@ -50,6 +50,7 @@ class Operand:
     start: int
     image: int = 0
     slice: int = 0
+    bytes_each: int = 4  # size of one element
 
     @property
     def memory(self) -> Name:
@@ -139,7 +140,7 @@ class Tensor:
 
 def operand(tensor: Tensor, start: int) -> Operand:
     """Return a tensor as an operand that begins at an element of it."""
-    return Operand(tensor.space, tensor.name, start, image=tensor.image_step)
+    return Operand(tensor.space, tensor.name, start, image=tensor.image_step, bytes_each=tensor.bytes_each)
 
 
 @dataclass(frozen=True, slots=True)

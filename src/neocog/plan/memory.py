@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from bisect import insort
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from neocog.plan.layout import Frame, Name, Panels, Space, Tensor
@@ -76,8 +77,7 @@ def place_memory(
         for other, place in placed:
             if other.names[0][0] is space and place.live.overlaps(group.live) and place.offset < end + size:
                 end = max(end, -(-place.end // LINE) * LINE)
-        placed.append((group, Place(end, size, group.live)))
-        placed.sort(key=lambda pair: pair[1].offset)
+        insort(placed, (group, Place(end, size, group.live)), key=lambda pair: pair[1].offset)
         places |= {name: Place(end, size, uses[name].live, uses[name].frame) for name in group.names}
     return places
 
@@ -105,6 +105,16 @@ def _framed(uses: Mapping[Name, Use]) -> list[list[Name]]:
     return [names for of_frame in found.values() for names in of_frame]
 
 
+def sharing_bytes(places: Mapping[Name, Place], space: Space) -> Iterator[tuple[Name, Name]]:
+    """Yield each pair of names of a space that share bytes."""
+    here: list[tuple[Name, Place]] = []
+    for name, place in sorted(places.items(), key=lambda item: item[1].offset):
+        if name[0] is space and place.size:
+            here = [pair for pair in here if pair[1].end > place.offset]
+            yield from ((before, name) for before, _ in here)
+            here.append((name, place))
+
+
 def accesses(stage: Op) -> tuple[set[Name], set[Name]]:
     """Name the memory that a stage reads and writes."""
     return {part.memory for part in stage.reads()}, {part.memory for part in stage.writes()}
@@ -115,10 +125,10 @@ def schedule(stages: Sequence[Op], places: Mapping[Name, Place]) -> tuple[Schedu
     between, writes, or writes what that one touches. Memory counts by name, not byte by byte: meeting once too often
     costs about a microsecond. Names that share bytes count as one.
     """
-    sharing = {
-        name: {other for other in places if other[0] is name[0] and places[other].overlaps(place)} | {name}
-        for name, place in places.items()
-    }
+    sharing: dict[Name, set[Name]] = {name: {name} for name in places}
+    for name, other in sharing_bytes(places, Space.WORK):
+        sharing[name].add(other)
+        sharing[other].add(name)
     scheduled = []
     read: set[Name] = set()
     written: set[Name] = set()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from neocog.nn.graph import Graph, peak_sources
-from neocog.nn.groups import rules_of
 from neocog.plan.algorithm import Algorithm
 from neocog.plan.layout import Space
 from neocog.plan.lower.lowering import Lowering
@@ -41,7 +40,7 @@ def plan_program(
     sources = peak_sources(graph) if peaks else {}
     steps = steps_of(graph, training=training is not None, peaks=sources.values() if peaks else None)
     extents = extents_of(steps, range(len(steps.steps)) if peaks else (), training=training is not None)
-    rules = rules_of(graph, training.optimizer, training.groups, training.frozen) if training else None
+    rules = training.rules(graph) if training else None
     layout = lay_out_parameters(graph, target, rules)
     wanted = _answers(graph, steps) if not peaks else (-1, -1)
     low = Lowering(

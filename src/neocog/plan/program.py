@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from neocog.nn.graph import Graph
-from neocog.nn.groups import Group
+from neocog.nn.groups import Group, Rule, rules_of
 from neocog.nn.losses import Loss
 from neocog.nn.optimizers import Optimizer
 from neocog.plan.layout import Space, Tensor
@@ -35,6 +35,10 @@ class Training:
     optimizer: Optimizer
     groups: tuple[Group, ...] = ()
     frozen: tuple[str, ...] = ()
+
+    def rules(self, graph: Graph) -> dict[str, Rule]:
+        """Return how each parameter of a network is trained, by name; those that are frozen are left out."""
+        return rules_of(graph, self.optimizer, self.groups, self.frozen)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,11 @@ bytes, and some rely on zeros that were written when memory was made; so it is a
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Mapping, Sequence
 
 from neocog.plan.layout import Name, Space, Tensor
 from neocog.plan.live_ranges import always, moments
-from neocog.plan.memory import Place
+from neocog.plan.memory import Place, sharing_bytes
 from neocog.plan.ops.op import Op
 
 
@@ -76,7 +75,7 @@ def _check_reaches(op: Op, places: Mapping[Name, Place], lanes: int, images: int
         operand = reach.operand
         if reach.aligned and operand.start % lanes:
             raise PlanError(f"{op.name}: {reach.what} begins at element {operand.start}, not at a whole vector")
-        size = places[operand.memory].size // reach.bytes_each
+        size = places[operand.memory].size // operand.bytes_each
         moved = images * operand.image + slices * operand.slice if operand.space is Space.WORK else 0
         first, last = operand.start + reach.low, operand.start + reach.high + moved
         if first < 0 or last >= size:
@@ -88,11 +87,9 @@ def _check_reaches(op: Op, places: Mapping[Name, Place], lanes: int, images: int
 def _check_apart(places: Mapping[Name, Place]) -> None:
     """Check that pieces that share bytes are never in use together, and that halos of zeros stay zeros."""
     for space in Space:
-        here = [(name, place) for (where, name), place in places.items() if where is space]
-        for (name, place), (other_name, other) in itertools.combinations(here, 2):
-            if not place.overlaps(other):
-                continue
+        for one, two in sharing_bytes(places, space):
+            place, other = places[one], places[two]
             if place.live.overlaps(other.live):
-                raise PlanError(f"{name!r} overlaps {other_name!r} in {space.value} memory while both are in use")
+                raise PlanError(f"{one[1]!r} overlaps {two[1]!r} in {space.value} memory while both are in use")
             if (place.offset, place.frame) != (other.offset, other.frame) and (place.frame or other.frame):
-                raise PlanError(f"{name!r} overlaps {other_name!r}, and one of them relies on zeros there")
+                raise PlanError(f"{one[1]!r} overlaps {two[1]!r}, and one of them relies on zeros there")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from neocog.errors import SettingError
-from neocog.nn.optimizers import SGD, Adam, AdamW, Optimizer
+from neocog.nn.optimizers import SGD, Adam, AdamW, Optimizer, RMSprop
 from neocog.reference.arrays import Array
 
 Memory = dict[str, Array]
@@ -83,4 +83,21 @@ def _adam(
     return weight - learning_rate / of_mean * mean / root, {"mean": mean, "square": square}
 
 
-RULES: dict[type, Callable[..., tuple[Array, Memory]]] = {SGD: _sgd, Adam: _adam, AdamW: _adam}
+def _rmsprop(
+    optimizer: RMSprop,
+    weight: Array,
+    gradient: Array,
+    memory: Mapping[str, Array],
+    learning_rate: float,
+    scalars: Sequence[float],
+) -> tuple[Array, Memory]:
+    g = gradient + optimizer.weight_decay * weight
+    square = optimizer.smoothing * memory["square"] + (1.0 - optimizer.smoothing) * g * g
+    step = g / (np.sqrt(square) + optimizer.epsilon)
+    if not optimizer.momentum:
+        return weight - learning_rate * step, {"square": square}
+    v = optimizer.momentum * memory["momentum"] + step
+    return weight - learning_rate * v, {"square": square, "momentum": v}
+
+
+RULES: dict[type, Callable[..., tuple[Array, Memory]]] = {SGD: _sgd, Adam: _adam, AdamW: _adam, RMSprop: _rmsprop}

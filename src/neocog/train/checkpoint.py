@@ -11,10 +11,8 @@ import numpy as np
 
 from neocog.engines.base import Array, Engine, State
 from neocog.errors import FormatError, SettingError
-from neocog.model.arguments import MAX_SEED
 from neocog.model.fields import check_integer, check_keys, check_number
 from neocog.model.files import MAX_TRAINING_HEADER, describe, listed, read_tensor_file, tensor_bytes, write_atomically
-from neocog.model.kinds import from_json, to_json
 from neocog.model.modelfile import (
     OPTIMIZER_PREFIX,
     WHOLE,
@@ -23,26 +21,13 @@ from neocog.model.modelfile import (
     whole_tensors_of,
 )
 from neocog.model.network import Network
-from neocog.nn.losses import Loss
-from neocog.nn.optimizers import Optimizer
 from neocog.nn.parameters import from_pytorch, parameters_of, pytorch_shape, to_pytorch
-from neocog.nn.schedules import Schedule
 from neocog.reading import expanded
+from neocog.train import settings
 from neocog.train.history import COLUMNS, EpochResult, History
+from neocog.train.settings import TrainingSettings
 
-_KEYS = (
-    "step",
-    "epochs",
-    "batch_size",
-    "seed",
-    "optimizer",
-    "loss",
-    "schedule",
-    "patience",
-    "time_limit",
-    "history",
-    "settings",
-)
+_KEYS = ("step", *settings.REQUIRED, "history", "settings")
 
 _LEAST = dict.fromkeys(("learning_rate", "seconds", "images_per_second"), 0.0)
 
@@ -55,27 +40,18 @@ class Checkpoint:
         model: with the parameters after that epoch.
         memory: the optimizer's: "0.weight/mean" → array in memory layout.
         step: steps taken so far; what Dropout drops depends on it.
-        epochs: how many the training was to have, None for as many as the time limit lets it; those done are
-            `len(history)`.
-        batch_size, seed, optimizer, loss, schedule, patience, time_limit: what it was started with.
+        settings: what it was started with. The epochs done are `len(history)`.
         history: the epochs done.
-        settings: JSON values of the caller, such as where the images are.
+        config: JSON values of the caller, such as where the images are.
         best_parameters: those of the best epoch, where they are known; they are not in this file.
     """
 
     model: Network
     memory: State
     step: int
-    epochs: int | None
-    batch_size: int
-    seed: int
-    optimizer: Optimizer
-    loss: Loss
-    schedule: Schedule
-    patience: int | None = None
-    time_limit: float | None = None
+    settings: TrainingSettings
     history: History = field(default_factory=History)
-    settings: dict[str, Any] = field(default_factory=dict)
+    config: dict[str, Any] = field(default_factory=dict)
     best_parameters: Mapping[str, Array] | None = None
 
 
@@ -93,20 +69,13 @@ def checkpoint_bytes(checkpoint: Checkpoint) -> bytes:
     """Lay a checkpoint out as the bytes of its file.
 
     Raises:
-        SettingError: `settings` holds what JSON cannot say, or the network a layer that files do not know.
+        SettingError: `config` holds what JSON cannot say, or the network a layer that files do not know.
     """
     training = {
         "step": checkpoint.step,
-        "epochs": checkpoint.epochs,
-        "batch_size": checkpoint.batch_size,
-        "seed": checkpoint.seed,
-        "optimizer": to_json(checkpoint.optimizer),
-        "loss": to_json(checkpoint.loss),
-        "schedule": to_json(checkpoint.schedule),
-        "patience": checkpoint.patience,
-        "time_limit": checkpoint.time_limit,
+        **settings.to_json(checkpoint.settings),
         "history": [{name: getattr(epoch, name) for name in COLUMNS} for epoch in checkpoint.history.epochs],
-        "settings": checkpoint.settings,
+        "settings": checkpoint.config,
     }
     tensors = checkpoint.model.state_dict()
     parameters = {parameter.name: parameter for parameter in parameters_of(checkpoint.model.graph)}
@@ -120,7 +89,7 @@ def checkpoint_bytes(checkpoint: Checkpoint) -> bytes:
     except SettingError:
         raise
     except (TypeError, ValueError, RecursionError) as error:
-        raise SettingError(f"settings of a checkpoint must be JSON values: {error}") from None
+        raise SettingError(f"config of a checkpoint must be JSON values: {error}") from None
 
 
 def load_checkpoint(
@@ -163,35 +132,27 @@ def load_checkpoint(
 
 
 def _read_training(model: Network, memory: State, data: object) -> Checkpoint:
-    entries = check_keys("training", data, _KEYS)
-    optimizer = from_json(Optimizer, entries["optimizer"], "training.optimizer")
-    seed = check_integer("training.seed", entries["seed"], most=MAX_SEED)
-    time_limit = entries["time_limit"]
-    if time_limit is not None and check_number("training.time_limit", time_limit) <= 0:
-        raise FormatError(f"training.time_limit must be above 0, got {describe(time_limit)}")
+    entries = check_keys("training", data, _KEYS, settings.OPTIONAL)
     if not isinstance(entries["settings"], dict):
         raise FormatError(f"training.settings must be an object, got {describe(entries['settings'])}")
-    patience, epochs = entries["patience"], entries["epochs"]
+    trained_with = settings.from_json("training", entries)
     return Checkpoint(
         model=model,
-        memory=_read_memory(model, optimizer, memory),
+        memory=_read_memory(model, trained_with, memory),
         step=check_integer("training.step", entries["step"]),
-        epochs=None if epochs is None else check_integer("training.epochs", epochs, 1),
-        batch_size=check_integer("training.batch_size", entries["batch_size"], 1),
-        seed=seed,
-        optimizer=optimizer,
-        loss=from_json(Loss, entries["loss"], "training.loss"),
-        schedule=from_json(Schedule, entries["schedule"], "training.schedule"),
-        patience=None if patience is None else check_integer("training.patience", patience, 1),
-        time_limit=time_limit,
+        settings=trained_with,
         history=_read_history(entries["history"]),
-        settings=entries["settings"],
+        config=entries["settings"],
     )
 
 
-def _read_memory(model: Network, optimizer: Optimizer, memory: State) -> State:
-    parameters = {p.name: p for p in parameters_of(model.graph)}
-    wanted = {f"{name}/{kind}": p for name, p in parameters.items() for kind in optimizer.memory}
+def _read_memory(model: Network, trained_with: TrainingSettings, memory: State) -> State:
+    try:
+        trained = trained_with.for_engine().rules(model.graph)
+    except SettingError as error:
+        raise FormatError(f"training: {error.message}", details=error.details) from None
+    parameters = {p.name: p for p in parameters_of(model.graph) if p.name in trained}
+    wanted = {f"{name}/{kind}": p for name, p in parameters.items() for kind in trained_with.optimizer.memory}
     faults = [f"missing: {OPTIMIZER_PREFIX}{key}" for key in wanted if key not in memory]
     faults += [f"unknown: {describe(OPTIMIZER_PREFIX + key)}" for key in memory if key not in wanted]
     if faults:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,16 +12,14 @@ from numpy.typing import NDArray
 from neocog.data.identity import identities_of_array
 from neocog.engines.base import Engine, Images, check_targets
 from neocog.model import modelfile
-from neocog.model.arguments import check_seed
 from neocog.model.network import Network
 from neocog.model.pictures import checked_arrays
 from neocog.nn.losses import Loss
-from neocog.nn.optimizers import Optimizer
-from neocog.nn.schedules import Schedule
 from neocog.train.callbacks import Callback
 from neocog.train.evaluation import Evaluation, evaluate
-from neocog.train.fit import DEFAULT_LOSS, fit
+from neocog.train.fit import fit
 from neocog.train.history import History
+from neocog.train.settings import MoreGiven, settled, takes_settings
 from neocog.train.source import ArraySource, split_off
 
 
@@ -43,6 +42,7 @@ class Model(Network):
         x = checked_arrays(self.graph, images)
         return evaluate(self, ArraySource(x, labels, batch_size=self.images_at_once, shuffle=False).batches(0), loss)
 
+    @takes_settings
     def fit(
         self,
         images: NDArray[np.generic],
@@ -52,16 +52,11 @@ class Model(Network):
         *,
         validation_data: tuple[NDArray[np.generic], NDArray[np.generic]] | None = None,
         validation_split: float = 0.0,
-        optimizer: Optimizer | None = None,
-        loss: Loss | None = None,
-        schedule: Schedule | None = None,
         shuffle: bool = True,
-        seed: int | None = None,
-        patience: int | None = None,
         callbacks: Iterable[Callback] = (),
         verbose: int = 1,
-        time_limit: float | None = None,
         threads: int | None = None,
+        **given: Unpack[MoreGiven],
     ) -> History:
         """Train on arrays. For image files and run folders, see `neocog.train.fit.fit`.
 
@@ -72,16 +67,12 @@ class Model(Network):
             batch_size: images of an optimizer step.
             validation_data: images and labels that are measured after every epoch, and never trained on.
             validation_split: without `validation_data`: the share of images, in [0, 1), drawn at random for it.
-            optimizer: default Adam(0.001).
-            loss: default CrossEntropy().
-            schedule: default Cosine(warmup=0.05).
             shuffle: whether every epoch has an order of its own.
-            seed: decides orders, the split and dropout; default: the model's. Same seed, same bits.
-            patience: stop after so many epochs without a better one, and go back to the best one's weights.
             callbacks: what else hears of epochs and batches.
             verbose: 0 silent, 1 progress on stderr, 2 plain lines.
-            time_limit: seconds after which training ends; the schedule then follows the clock.
             threads: default: the model's.
+            given: further settings, as `TrainingSettings` has them, such as optimizer and patience. With `patience` the
+                model ends with the best epoch's weights.
 
         Returns:
             History: loss and accuracy of every epoch.
@@ -89,8 +80,8 @@ class Model(Network):
         Raises:
             ShapeError, DataError, SettingError: arguments that do not fit; NeocogError: the loss is not finite.
         """
-        loss = loss or DEFAULT_LOSS
-        seed = check_seed(self.seed if seed is None else seed)
+        settings = settled({**given, "epochs": epochs, "batch_size": batch_size}, seed=self.seed)
+        loss, seed = settings.loss, settings.seed
         x = checked_arrays(self.graph, images)
         y = check_targets(self.graph, loss, labels, len(x))
         held_out: tuple[Images, NDArray[np.generic]] | None = None
@@ -105,20 +96,13 @@ class Model(Network):
             learnt_from = np.union1d(learnt_from, identities_of_array(held_out[0]))
         return fit(
             self,
-            ArraySource(x, y, batch_size=batch_size, shuffle=shuffle, seed=seed),
-            epochs=epochs,
-            batch_size=batch_size,
-            optimizer=optimizer,
-            loss=loss,
-            schedule=schedule,
+            ArraySource(x, y, batch_size=settings.batch_size, shuffle=shuffle, seed=seed),
             validation=held_out and ArraySource(*held_out, batch_size=self.images_at_once, shuffle=False),
-            patience=patience,
             callbacks=callbacks,
-            seed=seed,
             threads=threads,
             verbose=verbose,
-            time_limit=time_limit,
             learnt_from=learnt_from,
+            **settings.given(),
         )
 
     def save(self, path: str | Path) -> None:

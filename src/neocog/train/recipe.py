@@ -5,13 +5,15 @@ Every rule depends on the data and the flags alone, so that the same command giv
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import numpy as np
 from numpy.typing import NDArray
 
 from neocog.data.dataset import Dataset
 from neocog.data.resize import DEFAULT_RESIZE, ImageSize, ResizeRule
 from neocog.errors import DataError
-from neocog.nn.optimizers import SGD, Adam, AdamW, Optimizer
+from neocog.nn.optimizers import OPTIMIZERS, Optimizer
 
 PHOTO_SIDES = (32, 64, 96)  # pixels; the last is what a CPU trains on in minutes and the zoo's `photo` is made for
 LARGEST_NATIVE_SIDE = 128  # pixels; images that all have one size up to this keep it
@@ -21,8 +23,11 @@ STATISTICS_SAMPLE = 2048  # images that mean and standard deviation are taken fr
 IMAGES_SEEN = 100_000
 LEAST_EPOCHS, MOST_EPOCHS = 10, 40
 
-LEARNING_RATES = {"adam": 0.001, "adamw": 0.001, "sgd": 0.05}
-MOMENTUM = 0.9
+OPTIMIZER_NAMES: dict[str, type[Optimizer]] = {
+    kind.__name__.lower(): kind for kind in sorted(OPTIMIZERS, key=lambda kind: kind.__name__.lower())
+}
+RECOMMENDED = {"sgd": {"learning_rate": 0.05, "momentum": 0.9}}
+"""What the recipe takes in place of an optimizer's own defaults."""
 LEAST_DEVIATION = 1e-3  # a channel that never changes is shifted, and not blown up
 
 
@@ -94,13 +99,21 @@ def channel_statistics(
     return tuple(round(float(m), 6) for m in mean), tuple(round(float(s), 6) for s in deviation)
 
 
+def default_of(name: str, setting: str) -> float | None:
+    """Return what a setting of the optimizer called `name` is unless somebody asks for another; None: it has no such.
+
+    >>> default_of("sgd", "momentum"), default_of("adam", "learning_rate"), default_of("adam", "momentum")
+    (0.9, 0.001, None)
+    """
+    own = {entry.name: entry.default for entry in fields(OPTIMIZER_NAMES[name])}
+    value = RECOMMENDED.get(name, {}).get(setting, own.get(setting))
+    return value if isinstance(value, float) else None
+
+
 def make_optimizer(
     name: str, learning_rate: float | None, weight_decay: float | None, momentum: float | None
 ) -> Optimizer:
-    """Return the optimizer called `name`; None stands for the default: 0.001 (SGD: 0.05), no decay, 0.9."""
-    rate = LEARNING_RATES[name] if learning_rate is None else learning_rate
-    if name == "sgd":
-        return SGD(rate, weight_decay=weight_decay or 0.0, momentum=MOMENTUM if momentum is None else momentum)
-    if name == "adamw":
-        return AdamW(rate, weight_decay=AdamW().weight_decay if weight_decay is None else weight_decay)
-    return Adam(rate, weight_decay=weight_decay or 0.0)
+    """Return the optimizer called `name`; None stands for its default, or for none where it has no such setting."""
+    asked = {"learning_rate": learning_rate, "weight_decay": weight_decay, "momentum": momentum}
+    values = {setting: default_of(name, setting) if value is None else value for setting, value in asked.items()}
+    return OPTIMIZER_NAMES[name](**{setting: value for setting, value in values.items() if value is not None})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,18 +14,16 @@ from neocog.engines.base import (
     Engine,
     State,
     StepResult,
-    StepSettings,
     check_images,
     check_targets,
     check_values,
 )
 from neocog.errors import DataError, SettingError
-from neocog.model.arguments import check_count, check_seed, resolve_engine
+from neocog.model.arguments import check_count, resolve_engine
 from neocog.model.network import Network
-from neocog.nn.losses import CrossEntropy, Loss
+from neocog.nn.losses import Loss
 from neocog.nn.optimizers import SGD, Optimizer
-
-Kind = TypeVar("Kind")
+from neocog.train.settings import TrainingSettings, settled
 
 
 class Trainer:
@@ -42,6 +39,7 @@ class Trainer:
         batch_size: the largest number of images in a step; fewer are fine.
         threads, engine: default: the model's.
         seed: decides which values a Dropout drops; default: the model's.
+        settings: in place of all of these; see `TrainingSettings`. It also knows frozen parameters and groups.
         learnt_from: which images the steps are taken on (see `neocog.data.identity`), and those that choose among their
             results; default: not known, and then `model.learnt_from` is not either.
 
@@ -71,12 +69,16 @@ class Trainer:
         engine: str | Engine | None = None,
         seed: int | None = None,
         learnt_from: Identities | None = None,
+        settings: TrainingSettings | None = None,
     ) -> None:
+        if settings is None:
+            given = {"optimizer": optimizer if optimizer is not None else SGD(), "loss": loss, "seed": seed}
+            settings = settled({**given, "batch_size": batch_size}, seed=model.seed)
         self.model = model
-        self.optimizer = _check_kind("optimizer", optimizer if optimizer is not None else SGD(), Optimizer, "SGD(0.01)")
-        self.loss = _check_kind("loss", loss if loss is not None else CrossEntropy(), Loss, "CrossEntropy()")
-        self.batch_size = check_count("batch_size", batch_size)
-        self.seed = check_seed(model.seed if seed is None else seed)
+        self.optimizer = settings.optimizer
+        self.loss = settings.loss
+        self.batch_size = settings.batch_size
+        self.seed = settings.seed
         self.steps = 0
         self.last: StepResult | None = None
         self._learnt_from = learnt_from
@@ -86,7 +88,7 @@ class Trainer:
         self._stepper = resolve_engine(model.engine if engine is None else engine).stepper(
             model.graph,
             model.parameters,
-            StepSettings(self.loss, self.optimizer, self.batch_size, self.seed),
+            settings.for_engine(),
             model.threads if threads is None else check_count("threads", threads),
         )
 
@@ -158,11 +160,3 @@ class Trainer:
         """
         self._stepper.load(self.model.parameters)
         self._stepper.load_optimizer_state(self._stepper.optimizer_state(), self.steps)
-
-
-def _check_kind(name: str, value: Kind, kind: type[Kind], example: str) -> Kind:
-    if not isinstance(value, kind):
-        raise SettingError(
-            f"{name} must be of the type {kind.__name__}, got {value!r}", hint=f"write {name}=nc.{example}"
-        )
-    return value

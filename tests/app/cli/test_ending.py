@@ -237,7 +237,7 @@ def test_a_training_does_not_go_on_with_other_images_in_the_same_place(run, begu
     done = run("train", begun / "old", "--resume", begun / "runs/photos", "--epochs", "3")
     assert done.code == 0, done.err
     assert json.loads((begun / "runs/photos/config.json").read_text())["data"] == str(begun / "old")
-    assert RunFolder(begun / "runs/photos").load_last().settings["data"] == str(begun / "old")
+    assert RunFolder(begun / "runs/photos").load_last().config["data"] == str(begun / "old")
 
 
 def test_a_training_whose_images_are_gone_says_that_data_can_be_named(run, begun) -> None:

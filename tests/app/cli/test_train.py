@@ -270,7 +270,7 @@ def refused(done, code: int, message: str, hint: str) -> None:
         (["--weight-decay", "-1"], "--weight-decay must be 0 or more, got -1", "see"),
         (["--label-smoothing", "1"], "--label-smoothing must be 0 or more and below 1, got 1", "see"),
         (["--momentum", "1", "--optimizer", "sgd"], "--momentum must be 0 or more and below 1, got 1", "see"),
-        (["--momentum", "0.9"], "--momentum only applies to --optimizer sgd, got adam", "leave one"),
+        (["--momentum", "0.9"], "--momentum only applies to --optimizer rmsprop or sgd, got adam", "leave one"),
         (["--time", "0"], "--time must be above 0, got 0", "see"),
         (["--patience", "0"], "--patience must be 1 or more, got 0", "see"),
         (["--seed", "-1"], "--seed must be 0 or more, got -1", "see"),
@@ -281,7 +281,7 @@ def refused(done, code: int, message: str, hint: str) -> None:
         ),
         (["--model", "resnet"], "--model must be", "did you mean resnet"),
         (["--model", "letnet5"], "--model must be", "did you mean lenet5?"),
-        (["--optimizer", "adamm"], "--optimizer must be adam, adamw or sgd, got 'adamm'", "did you mean adam"),
+        (["--optimizer", "adamm"], "--optimizer must be adam, adamw, rmsprop or sgd, got 'adamm'", "did you mean adam"),
         (["--engine", "gpu"], "--engine must be native, reference or torch, got 'gpu'", ""),
         (["--channels", "2"], "--channels must be 1 or 3, got '2'", ""),
         (["--epoch", "3"], "neocog train has no flag --epoch", "did you mean --epochs?"),
@@ -494,7 +494,7 @@ def test_with_a_time_limit_no_number_of_epochs_is_pretended(run, photos, tmp_pat
     assert "epochs: time limit" in done.err
     assert not re.search(r"epoch \d+/|of [\d,]+ epochs", done.err)
     assert json.loads((tmp_path / "out/config.json").read_text())["epochs"] is None
-    assert RunFolder(tmp_path / "out").load_last().epochs is None
+    assert RunFolder(tmp_path / "out").load_last().settings.epochs is None
 
 
 def test_test_images_that_are_copies_of_training_images_are_told(run, tmp_path):

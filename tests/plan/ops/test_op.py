@@ -12,9 +12,12 @@ from neocog.nn.graph import trace
 from neocog.nn.layers import AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d, ReLU
 from neocog.nn.losses import CrossEntropy
 from neocog.nn.optimizers import Adam
-from neocog.plan.layout import Tensor
+from neocog.plan.layout import Halo, Tensor
+from neocog.plan.ops.concatenation import Concatenation, Slice
+from neocog.plan.ops.maxout import MaxoutBackward, MaxoutForward
 from neocog.plan.ops.op import Op
 from neocog.plan.ops.pool import Pool
+from neocog.plan.ops.softmax import SoftmaxBackward, SoftmaxForward
 from neocog.plan.ops.winograd import Winograd, WinogradBackward, WinogradFold
 from neocog.plan.planner import plan_program
 from neocog.plan.program import Program, Training
@@ -28,16 +31,32 @@ NET = Sequential(
 )
 
 
+def image(name: str, channels: int, bytes_each: int = 4) -> Tensor:
+    return Tensor(name, 2, 3, 4, channels, TARGET.round_up(channels), Halo(1, 1), bytes_each)
+
+
+X, Y, DX, DY = (image(name, channels) for name, channels in (("x", 20), ("y", 10), ("dx", 20), ("dy", 10)))
+MASK = image("mask", 10, bytes_each=1)
+OTHERS: tuple[Op, ...] = (  # that the network above does not need
+    SoftmaxForward("softmax", image("logits", 10), Y),
+    SoftmaxBackward("softmax", Y, DY, image("logits'", 10)),
+    MaxoutForward("maxout", X, Y, MASK),
+    MaxoutBackward("maxout", DY, MASK, DX),
+    Concatenation("concatenate", (Y, DY), X),
+    Slice("slice", DX, DY, 10),
+)
+
+
 @pytest.fixture(scope="module")
 def program() -> Program:
     return plan_program(trace(NET, (23, 22, 3)), 16, TARGET, Training(CrossEntropy(), Adam()))
 
 
 def ops(program: Program) -> list[Op]:
-    return [*program.every_stage(), *program.preparation]
+    return [*program.every_stage(), *program.preparation, *OTHERS]
 
 
-def test_the_network_of_these_tests_needs_every_op(program: Program) -> None:
+def test_these_tests_see_every_op(program: Program) -> None:
     assert {type(op) for op in ops(program)} == set(EMITTERS)
 
 
@@ -69,7 +88,9 @@ def test_an_op_that_reaches_further_than_its_memory_is_refused(program: Program,
     verify([op], program.places, TARGET.lanes)
     for reach in op.reaches(TARGET.lanes):
         place = program.places[reach.operand.memory]
-        short = {reach.operand.memory: replace(place, size=(reach.operand.start + reach.high) * reach.bytes_each)}
+        short = {
+            reach.operand.memory: replace(place, size=(reach.operand.start + reach.high) * reach.operand.bytes_each)
+        }
         with pytest.raises(PlanError, match=r"reaches elements|not at a whole vector"):
             verify([op], program.places | short, TARGET.lanes)
 

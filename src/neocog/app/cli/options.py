@@ -18,9 +18,10 @@ if TYPE_CHECKING:  # click 8.1 has no [...] at run time
     _RealType = click.ParamType[float]
     _SizeType = click.ParamType[tuple[int, int]]
     _LocationType = click.ParamType[str]
+    _NamesType = click.ParamType[tuple[str, ...]]
     _WordType = click.Choice[str]
 else:
-    _WholeType = _RealType = _SizeType = _LocationType = click.ParamType
+    _WholeType = _RealType = _SizeType = _LocationType = _NamesType = click.ParamType
     _WordType = click.Choice
 
 ENGINES = ("native", "reference", "torch")
@@ -230,6 +231,20 @@ class Place(click.Path):
         if not str(value):
             self.fail("must not be empty", param, ctx)
         return super().convert(_home(str(value)), param, ctx)
+
+
+class Names(_NamesType):
+    """Names with commas between them, such as 0,3.*; becomes a tuple."""
+
+    name = "NAMES"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        if isinstance(value, tuple):
+            return value
+        names = tuple(name.strip() for name in str(value).split(","))
+        if not all(names):
+            self.fail(f"must be names with commas between them, got {value!r}", param, ctx)
+        return names
 
 
 class OneOf(_WordType):

@@ -10,14 +10,14 @@ import click
 from neocog.app.cli import options
 from neocog.app.cli.errors import CommandLineError
 from neocog.app.cli.output import emit, print_json
+from neocog.app.cli.settings import asked_settings, setting_flags, take_settings
 from neocog.app.cli.training import Flags, begin, resume, run
 from neocog.nn.zoo import MODELS
 from neocog.train import recipe
 
-# what a resumed training takes from its checkpoint, and so cannot be given anew
+# what a resumed training takes from its checkpoint, and so cannot be given anew, beside settings that say so themselves
 FIXED_BY_RESUME = (
     "model",
-    "batch_size",
     "img_size",
     "channels",
     "lr",
@@ -25,10 +25,18 @@ FIXED_BY_RESUME = (
     "optimizer",
     "momentum",
     "label_smoothing",
-    "seed",
     "output",
     "overwrite",
 )
+
+
+def _defaults(setting: str) -> str:
+    """Say what a setting is by default: for most optimizers, and for those that differ or alone have it."""
+    values = {name: recipe.default_of(name, setting) for name in recipe.OPTIMIZER_NAMES}
+    every = list(values.values())
+    usual = None if None in every else max(every, key=every.count)
+    apart = [f"{name}: {value:g}" for name, value in values.items() if value is not None and value != usual]
+    return "; ".join([*([] if usual is None else [f"{usual:g}"]), *apart])
 
 
 @click.command("train", cls=options.Verb)
@@ -36,12 +44,7 @@ FIXED_BY_RESUME = (
 @click.option(
     "--model", type=options.OneOf(("auto", *MODELS)), default="auto", show_default=True, help="Network to train."
 )
-@click.option(
-    "--epochs",
-    type=options.Whole(1),
-    help="Passes over the training images.  [default: enough to show 100,000 images; at least 10, at most 40]",
-)
-@options.batch_size
+@setting_flags
 @click.option(
     "--img-size",
     type=options.ImageSize(),
@@ -49,33 +52,26 @@ FIXED_BY_RESUME = (
     help="Size that images are resized to, in pixels.  [default: their own size up to 128; else 32, 64 or 96]",
 )
 @click.option("--channels", type=options.OneOf(("1", "3")), help="1 (grey) or 3 (RGB).  [default: as in the images]")
-@click.option("--lr", type=options.Real(above=True), help="Learning rate.  [default: 0.001; sgd: 0.05]")
-@click.option("--weight-decay", type=options.Real(), help="L2 penalty on the weights.  [default: 0; adamw: 0.01]")
+@click.option("--lr", type=options.Real(above=True), help=f"Learning rate.  [default: {_defaults('learning_rate')}]")
+@click.option(
+    "--weight-decay",
+    type=options.Real(),
+    help=f"L2 penalty on the weights.  [default: {_defaults('weight_decay')}]",
+)
 @click.option(
     "--optimizer",
-    type=options.OneOf(tuple(recipe.LEARNING_RATES)),
+    type=options.OneOf(tuple(recipe.OPTIMIZER_NAMES)),
     default="adam",
     show_default=True,
     help="Optimizer.",
 )
-@click.option("--momentum", type=options.Real(0, 1), help="Momentum of sgd.  [default: 0.9]")
+@click.option("--momentum", type=options.Real(0, 1), help=f"Momentum.  [default: {_defaults('momentum')}]")
 @click.option(
     "--label-smoothing",
     type=options.Real(0, 1),
     default=0.0,
     show_default=True,
     help="Label smoothing: the share of each target that is spread evenly over all classes.",
-)
-@click.option(
-    "--seed",
-    type=options.Whole(0, 2**63 - 1),
-    default=0,
-    show_default=True,
-    help="Random seed: the same seed gives the same result.",
-)
-@click.option("--patience", type=options.Whole(1), help="Stop after N epochs without improvement.")
-@click.option(
-    "--time", "minutes", type=options.Real(above=True), metavar="MINUTES", help="Train for this many minutes."
 )
 @options.threads
 @options.workers
@@ -93,7 +89,8 @@ def command(ctx: click.Context, /, data: str | None, resumed: Path | None, as_js
     DATA is a folder with one subfolder of images per class (or with train, val and test folders of such subfolders), an
     MNIST or CIFAR-10 folder, an .npz file, a CSV file with the columns path and label, or the word digits.
     """
-    flags = Flags(**rest)  # type: ignore[arg-type]  # click gives each the type that its option declares
+    given = take_settings(rest)
+    flags = Flags(settings=given, **rest)  # type: ignore[arg-type]  # click gives each the type that its option declares
     with contextlib.ExitStack() as held:
         if resumed is not None:
             _refuse_fixed(ctx)
@@ -110,9 +107,10 @@ def command(ctx: click.Context, /, data: str | None, resumed: Path | None, as_js
 
 
 def _refuse_fixed(ctx: click.Context) -> None:
-    for name in FIXED_BY_RESUME:
+    fixed = {name: name.replace("_", "-") for name in FIXED_BY_RESUME}
+    fixed |= {name: flag.name for name, known, flag in asked_settings() if known.resumed != "asked"}
+    for name, flag in fixed.items():
         if ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
-            flag = name.replace("_", "-")
             raise CommandLineError(
                 f"--{flag} cannot be changed with --resume: training continues with its original settings",
                 hint=f"leave --{flag} out, or start a new run without --resume",

@@ -6,6 +6,7 @@ import contextlib
 import shlex
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -22,6 +23,7 @@ from neocog.app.cli.errors import (
 from neocog.app.cli.measured import shorten
 from neocog.app.cli.output import count
 from neocog.app.cli.runs import Successor, files_of, has_begun, make_folder, removed_if_empty, removed_if_unfinished
+from neocog.app.cli.settings import record_settings
 from neocog.app.cli.trained import Outcome
 from neocog.data.batches import Batches
 from neocog.data.builtin import DIGITS
@@ -30,8 +32,7 @@ from neocog.data.identity import NOBODY, Identities
 from neocog.data.resize import DEFAULT_RESIZE, ImageSize
 from neocog.errors import DataError
 from neocog.model.network import Network
-from neocog.nn.losses import CrossEntropy, Loss
-from neocog.nn.optimizers import Optimizer
+from neocog.nn.losses import CrossEntropy
 from neocog.nn.shapes import ImageShape
 from neocog.nn.zoo import make_net
 from neocog.text import printable
@@ -41,6 +42,7 @@ from neocog.train.evaluation import Evaluation, evaluate
 from neocog.train.fit import fit
 from neocog.train.history import History
 from neocog.train.runfolder import RunFolder
+from neocog.train.settings import TrainingSettings, settled
 from neocog.train.source import DataSource
 
 FEW_IMAGES = 10  # of a class; too few to learn from
@@ -51,11 +53,9 @@ NAME_DATA = "name the folder where its images lie now: neocog train DATA --resum
 
 @dataclass(frozen=True, slots=True)
 class Flags:
-    """The flags of `neocog train`, as given; None: not given."""
+    """The flags of `neocog train`, as given; None: not given. `settings` holds those of TrainingSettings."""
 
     model: str
-    epochs: int | None
-    batch_size: int
     img_size: tuple[int, int] | None
     channels: str | None
     lr: float | None
@@ -63,9 +63,6 @@ class Flags:
     optimizer: str
     momentum: float | None
     label_smoothing: float
-    seed: int
-    patience: int | None
-    minutes: float | None
     threads: int | None
     workers: int | None
     engine: str
@@ -73,26 +70,20 @@ class Flags:
     overwrite: bool
     quiet: bool
     strict: bool
+    settings: dict[str, Any]
 
 
 @dataclass(slots=True)
 class Training:
-    """All that a training needs, made from flags or from a checkpoint.
-
-    `optimizer`, `loss` and `epochs` are None where the checkpoint says what they are; `epochs` also where --time does.
-    """
+    """All that a training needs, made from flags or from a checkpoint."""
 
     data: str
     splits: DataSplits
     model: Network
     folder: RunFolder
-    batch_size: int
-    seed: int
-    epochs: int | None
-    optimizer: Optimizer | None = None
-    loss: Loss | None = None
+    settings: TrainingSettings
     checkpoint: Checkpoint | None = None
-    settings: dict[str, object] = field(default_factory=dict)
+    config: dict[str, object] = field(default_factory=dict)
     learnt_from: Identities = field(default_factory=lambda: NOBODY)
     unreadable: int = 0
 
@@ -104,9 +95,11 @@ class Training:
 
 def begin(data: str, flags: Flags, held: contextlib.ExitStack) -> Training:
     """Decide what the flags leave open; make the model and its run folder, and lock that as long as `held` is open."""
-    if flags.momentum is not None and flags.optimizer != "sgd":
+    if flags.momentum is not None and recipe.default_of(flags.optimizer, "momentum") is None:
+        having = [name for name in recipe.OPTIMIZER_NAMES if recipe.default_of(name, "momentum") is not None]
         raise CommandLineError(
-            f"--momentum only applies to --optimizer sgd, got {flags.optimizer}", hint="leave one of the two out"
+            f"--momentum only applies to --optimizer {' or '.join(having)}, got {flags.optimizer}",
+            hint="leave one of the two out",
         )
     splits = datasets.split(datasets.open_source(data), quiet=flags.quiet)
     names = splits.class_names
@@ -119,32 +112,24 @@ def begin(data: str, flags: Flags, held: contextlib.ExitStack) -> Training:
     size = recipe.choose_size(splits.train, flags.img_size, int(flags.channels) if flags.channels else None)
     net = make_net(flags.model, ImageShape(*size.shape), len(names))
     optimizer = recipe.make_optimizer(flags.optimizer, flags.lr, flags.weight_decay, flags.momentum)
-    # Reading the images may take minutes: a network that does not fit them, and a folder that cannot be written to,
-    # are told before.
-    Network(net, size.shape, names)
+    # Reading the images may take minutes: a network that does not fit them, layers to freeze that are not there, and a
+    # folder that cannot be written to, are told before.
+    settled(flags.settings).for_engine().rules(Network(net, size.shape, names).graph)
     folder = make_folder(splits.name, flags.output, held, overwrite=flags.overwrite)
     with removed_if_empty(folder):
         splits, unreadable = _read(splits, size, flags)
         mean, std = recipe.channel_statistics(splits.train, size)
-        model = Network(
-            net, size.shape, names, seed=flags.seed, mean=mean, std=std, engine=flags.engine, threads=flags.threads
-        )
         images = _image_counts(splits)["train"]
-        training = Training(
-            data,
-            splits,
-            model,
-            folder,
-            flags.batch_size,
-            flags.seed,
-            flags.epochs or (None if flags.minutes else recipe.choose_epochs(images)),
-            optimizer,
-            CrossEntropy(flags.label_smoothing),
-            unreadable=unreadable,
+        usual = {} if "time_limit" in flags.settings else {"epochs": recipe.choose_epochs(images)}
+        chosen = {"optimizer": optimizer, "loss": CrossEntropy(flags.label_smoothing)}
+        settings = settled({**usual, **flags.settings, **chosen})
+        model = Network(
+            net, size.shape, names, seed=settings.seed, mean=mean, std=std, engine=flags.engine, threads=flags.threads
         )
+        training = Training(data, splits, model, folder, settings, unreadable=unreadable)
         training.learnt_from = learnt.images_of(splits, quiet=flags.quiet)
         learnt.tell_copies(splits)
-        training.settings = _settings(training, flags)
+        training.config = _config(training, flags)
     return training
 
 
@@ -160,7 +145,7 @@ def resume(run: Path, data: str | None, flags: Flags, held: contextlib.ExitStack
     held.enter_context(folder.locked())
     checkpoint = folder.load_last(engine=flags.engine, threads=flags.threads)
     model = checkpoint.model
-    kept = checkpoint.settings.get("data")
+    kept = checkpoint.config.get("data")
     location = data if data is not None else datasets.located(kept) if isinstance(kept, str) else None
     if location is None:
         raise CommandLineError(f"{run} does not say what it was trained on", hint=NAME_DATA)
@@ -181,11 +166,9 @@ def resume(run: Path, data: str | None, flags: Flags, held: contextlib.ExitStack
         splits,
         model,
         folder,
-        checkpoint.batch_size,
-        checkpoint.seed,
-        flags.epochs,
+        settled(flags.settings, before=checkpoint.settings),
         checkpoint=checkpoint,
-        settings={**checkpoint.settings, "data": datasets.absolute(location)},
+        config={**checkpoint.config, "data": datasets.absolute(location)},
         learnt_from=learnt_from,
         unreadable=unreadable,
     )
@@ -241,7 +224,7 @@ def _tell_notes(splits: DataSplits, flags: Flags) -> None:
             note(text)
 
 
-def _settings(training: Training, flags: Flags) -> dict[str, object]:
+def _config(training: Training, flags: Flags) -> dict[str, object]:
     """Return what a resumed training needs to know beyond the checkpoint, and a reader of config.json wants to."""
     normalisation = training.model.graph.normalisation
     return {
@@ -254,16 +237,12 @@ def _settings(training: Training, flags: Flags) -> dict[str, object]:
         "channels": training.size.channels,
         "mean": list(normalisation.mean),
         "std": list(normalisation.std),
-        "epochs": training.epochs,
-        "batch_size": flags.batch_size,
+        **record_settings(training.settings),
         "optimizer": flags.optimizer,
-        "lr": flags.lr if flags.lr is not None else recipe.LEARNING_RATES[flags.optimizer],
+        "lr": flags.lr if flags.lr is not None else recipe.default_of(flags.optimizer, "learning_rate"),
         "weight_decay": flags.weight_decay,
         "momentum": flags.momentum,
         "label_smoothing": flags.label_smoothing,
-        "patience": flags.patience,
-        "time": flags.minutes,
-        "seed": flags.seed,
         "engine": flags.engine,
     }
 
@@ -277,8 +256,8 @@ def run(training: Training, flags: Flags) -> Outcome:
         with removed_if_empty(training.folder), removed_if_unfinished(training.folder):
             if training.checkpoint is None:
                 _write_beginning(training)
-            elif training.settings.get("data") != training.checkpoint.settings.get("data"):
-                training.folder.write_config(training.settings)  # the images were moved
+            elif training.config.get("data") != training.checkpoint.config.get("data"):
+                training.folder.write_config(training.config)  # the images were moved
             history = _fit(training, flags)
     except KeyboardInterrupt as error:
         click.echo(_interrupted(training, interrupted_by(error)), err=True)
@@ -304,7 +283,7 @@ def _write_beginning(training: Training) -> None:
     folder = training.folder
 
     def write() -> None:
-        folder.write_config(training.settings)
+        folder.write_config(training.config)
         folder.write_split(training.splits)
 
     if isinstance(folder, Successor):
@@ -318,11 +297,11 @@ def _write_beginning(training: Training) -> None:
 def _source(training: Training, part: Dataset, flags: Flags, *, shuffle: bool) -> DataSource:
     batches = Batches(
         part,
-        training.batch_size if shuffle else EVALUATION_BATCH,
+        training.settings.batch_size if shuffle else EVALUATION_BATCH,
         training.size,
         resize=training.model.resize,
         shuffle=shuffle,
-        seed=training.seed,
+        seed=training.settings.seed,
         workers=flags.workers,
         on_error="skip",
     )
@@ -335,22 +314,16 @@ def _fit(training: Training, flags: Flags) -> History:
         return fit(
             training.model,
             _source(training, training.splits.train, flags, shuffle=True),
-            epochs=training.epochs,
-            batch_size=training.batch_size,
-            optimizer=training.optimizer,
-            loss=training.loss,
             validation=None if validation is None else _source(training, validation, flags, shuffle=False),
-            patience=flags.patience,
-            seed=training.seed,
             threads=flags.threads,
             engine=flags.engine,
             resume=training.checkpoint,
             folder=training.folder,
-            settings=training.settings,
-            time_limit=None if flags.minutes is None else 60.0 * flags.minutes,
+            config=training.config,
             restore_best=True,
             verbose=0 if flags.quiet else 1,
             learnt_from=training.learnt_from,
+            **training.settings.given(),
         )
 
 
@@ -376,7 +349,7 @@ def _tell_if_done(training: Training) -> None:
     checkpoint = training.checkpoint
     if checkpoint is None:
         return
-    planned = training.epochs or checkpoint.epochs
+    planned = training.settings.epochs
     if planned is not None and len(checkpoint.history) >= planned:
         note(f"all {planned:,} epochs are done already, so there is nothing left to train; ask for more with --epochs")
 

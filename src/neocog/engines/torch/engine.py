@@ -30,7 +30,7 @@ from neocog.engines.torch.vectors import in_our_order
 from neocog.errors import EngineError, SettingError, ShapeError
 from neocog.nn.graph import Graph, Node
 from neocog.nn.losses import CrossEntropy, Loss, MeanSquaredError
-from neocog.nn.optimizers import SGD, Adam, AdamW, Optimizer
+from neocog.nn.optimizers import SGD, Adam, AdamW, Optimizer, RMSprop
 from neocog.nn.parameters import Parameter, check_parameters, from_pytorch, parameters_of, to_pytorch, variables_of
 from neocog.nn.shapes import ImageShape
 
@@ -286,11 +286,18 @@ def _adam(optimizer: Adam) -> dict[str, object]:
     return {"betas": (optimizer.beta1, optimizer.beta2), "eps": optimizer.epsilon}
 
 
+def _rmsprop(optimizer: RMSprop) -> dict[str, object]:
+    return {"alpha": optimizer.smoothing, "eps": optimizer.epsilon, "momentum": optimizer.momentum}
+
+
 _MEANS = {"mean": "exp_avg", "square": "exp_avg_sq"}
 RULES: dict[type, OptimizerRule] = {
     SGD: OptimizerRule(torch.optim.SGD, _sgd, {"momentum": "momentum_buffer"}),
     Adam: OptimizerRule(torch.optim.Adam, _adam, _MEANS, counts=True),
     AdamW: OptimizerRule(torch.optim.AdamW, _adam, _MEANS, counts=True),
+    RMSprop: OptimizerRule(
+        torch.optim.RMSprop, _rmsprop, {"square": "square_avg", "momentum": "momentum_buffer"}, counts=True
+    ),
 }
 
 

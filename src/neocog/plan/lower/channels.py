@@ -6,9 +6,10 @@ from collections.abc import Iterable
 
 from neocog.plan.lower.lowering import Lowering
 from neocog.plan.lower.values import Segment
-from neocog.plan.ops.channels import MaxoutBackward, MaxoutForward, SoftmaxBackward, SoftmaxForward
+from neocog.plan.ops.maxout import MaxoutBackward, MaxoutForward
 from neocog.plan.ops.op import Op
 from neocog.plan.ops.pointwise import Expression
+from neocog.plan.ops.softmax import SoftmaxBackward, SoftmaxForward
 from neocog.plan.passes.steps import Step
 
 

@@ -379,7 +379,9 @@ class Lowering:
                 name += " again"
         if halo is None:
             halo = self.gradient_halo(step) if alone else NO_HALO
-        return self._gradient_of_view(step, name, title) or self.value(name, self.output_shape(index), halo, dirty=dirty)
+        return self._gradient_of_view(step, name, title) or self.value(
+            name, self.output_shape(index), halo, dirty=dirty
+        )
 
     def _gradient_of_view(self, step: Step, name: str, title: str) -> Value | None:
         """Make memory for the gradient of a flattened image that is the image's too, where that lies value by value."""

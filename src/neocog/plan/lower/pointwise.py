@@ -135,3 +135,8 @@ def scale_forward(low: Lowering, step: Step) -> None:
     scale, shift = low.vectors(step, "weight"), low.vectors(step, "bias")
     assert scale is not None
     low.formulas[step.index] = low.expression(step.inputs[0]).then(Affine(scale, shift))
+
+
+def no_backward(low: Lowering, step: Step) -> None:
+    """Raise: rewritten networks only predict."""
+    raise AssertionError(f"{step.title} is never trained")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from neocog.nn import layers
 from neocog.nn.layer import Layer
+from neocog.nn.rewrite import ScaleShift
 from neocog.plan.lower import channels, convolution, convolution_gradient, normalization, pointwise, pooling, shape
 from neocog.plan.lower.rule import Rule
 
@@ -24,6 +25,7 @@ RULES: dict[type[Layer], Rule] = {
     layers.Softmax: Rule(channels.softmax_forward, channels.softmax_backward),
     layers.Maxout: Rule(channels.maxout_forward, channels.maxout_backward),
     layers.BatchNorm2d: Rule(normalization.forward, normalization.backward),
+    ScaleShift: Rule(pointwise.scale_forward, pointwise.no_backward),
     layers.Dropout: DROPPING,
     layers.Dropout2d: DROPPING,
     layers.DropPath: DROPPING,

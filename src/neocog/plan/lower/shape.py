@@ -6,8 +6,7 @@ from collections.abc import Iterable
 
 from neocog.plan.lower.lowering import NO_HALO, Lowering
 from neocog.plan.lower.values import Segment, Value
-
-from neocog.plan.ops.channels import Concatenation, Slice
+from neocog.plan.ops.concatenation import Concatenation, Slice
 from neocog.plan.ops.images import Repack
 from neocog.plan.ops.op import Op
 from neocog.plan.ops.pointwise import Expression

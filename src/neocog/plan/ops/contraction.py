@@ -107,7 +107,7 @@ class Contraction(Op):
         if self.gate is not None:
             yield Reach("gate", self.gate, low, high + columns)
         if self.winner is not None:
-            yield Reach("winner", self.winner, low, high + columns, bytes_each=1)
+            yield Reach("winner", self.winner, low, high + columns)
         if any(axis.extent == 0 for axis in reduction):
             return
         low, high = span((*rows, *reduction), "a")

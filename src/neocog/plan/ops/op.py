@@ -19,7 +19,6 @@ class Reach:
     Arguments:
         what: the operand's part in the op, for messages.
         aligned: whether it must begin at a whole vector.
-        bytes_each: size of one element.
     """
 
     what: str
@@ -27,7 +26,6 @@ class Reach:
     low: int
     high: int
     aligned: bool = True
-    bytes_each: int = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +110,7 @@ def walked(what: str, part: Tensor | Panels | Vectors | None) -> Iterator[Reach]
         case Tensor():
             last = (part.images - 1) * part.image_step + (part.height - 1) * part.row_step
             end = last + part.width * part.pitch - 1
-            yield Reach(what, operand(part, part.origin), 0, end, aligned=False, bytes_each=part.bytes_each)
+            yield Reach(what, operand(part, part.origin), 0, end, aligned=False)
         case Panels() | Vectors():
             yield Reach(what, part.begin, 0, part.size - 1)
         case None:
@@ -130,3 +128,9 @@ def other_size(name: str, tensor: Tensor, height: int, width: int) -> Iterator[s
     """Yield a fault where a tensor has not the pixels that are walked."""
     if (tensor.height, tensor.width) != (height, width):
         yield f"{name}: {tensor.name!r} has {tensor.height} x {tensor.width} pixels, {(height, width)} are walked"
+
+
+def other_channels(name: str, tensor: Tensor, channels: int) -> Iterator[str]:
+    """Yield a fault where a tensor has not the channels that are walked."""
+    if tensor.channels != channels:
+        yield f"{name}: {tensor.name!r} has {tensor.channels} channels, {channels} are walked"

@@ -1,0 +1,63 @@
+"""The flags of a training's settings, made from what `neocog.train.settings` says of each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields
+from typing import Any, TypeVar
+
+import click
+
+from neocog.app.cli import options
+from neocog.train.forms import Form, Real, Several, Text, Whole
+from neocog.train.settings import About, Flag, TrainingSettings, about
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def asked_settings() -> Iterator[tuple[str, About, Flag]]:
+    """List the settings that have a flag: their name, what is known of them, and the flag."""
+    for entry in fields(TrainingSettings):
+        known = about(entry)
+        if known.flag is not None:
+            yield entry.name, known, known.flag
+
+
+def setting_flags(command: Function) -> Function:
+    """Give a command a flag for each setting that has one; without it, its value is None."""
+    for name, known, flag in reversed(list(asked_settings())):
+        spellings = [f"--{flag.name}", *([f"-{flag.letter}"] if flag.letter else []), name]
+        text = f"{flag.help}  [default: {flag.default}]" if flag.default else flag.help
+        kind = _type_of(known.form, flag)
+        command = click.option(*spellings, type=kind, metavar=flag.value, help=text)(command)
+    return command
+
+
+def _type_of(form: Form, flag: Flag) -> click.ParamType[Any]:
+    if isinstance(form, Whole):
+        return options.Whole(form.least, form.most if flag.most is None else flag.most)
+    if isinstance(form, Real):
+        return options.Real(form.low, form.high, above=form.above)
+    assert form == Several(Text()), f"--{flag.name}: the command line knows no values of this form"
+    return options.Names()
+
+
+def take_settings(given: dict[str, Any]) -> dict[str, Any]:
+    """Take the values of the settings' flags out of a command's arguments; those that were not given are left out."""
+    values = {name: (given.pop(name), flag) for name, _, flag in asked_settings()}
+    return {
+        name: value * flag.factor if flag.factor != 1.0 else value
+        for name, (value, flag) in values.items()
+        if value is not None
+    }
+
+
+def record_settings(settings: TrainingSettings) -> Mapping[str, object]:
+    """Return settings as config.json has them: by their flags, in the units of these."""
+    record: dict[str, object] = {}
+    for name, known, flag in asked_settings():
+        value = getattr(settings, name)
+        if value is not None:
+            value = value / flag.factor if flag.factor != 1.0 else known.form.to_json(value)
+        record[flag.key] = value
+    return record

@@ -1,0 +1,124 @@
+"""Channels of a pixel that begin or end amid a vector, and sums over all of them.
+
+A pixel has whole vectors; the lanes past its channels hold zeros. What begins amid a vector is read and written where
+it lies, off alignment, but never outside the pixel's vectors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from llvmlite import ir
+
+from neocog.emit.builder import I32, Builder, Index, Value
+from neocog.emit.memory import Memory, pixel
+from neocog.plan.layout import Tensor
+
+
+@contextmanager
+def each_pixel(b: Builder, tensor: Tensor, low: Value, high: Value) -> Iterator[tuple[Index, Index, Index]]:
+    """Loop over the pixels of rows low ≤ item < high of all images: image, row and column."""
+    with b.loop(low, high) as (item, _):
+        image, row = b.divmod(item, tensor.height)
+        with b.loop(0, tensor.width) as (column, _):
+            yield image, row, column
+
+
+@dataclass(frozen=True, slots=True)
+class Pixel:
+    """The channels of one pixel of a tensor of float32: where they begin, and how many there are."""
+
+    b: Builder
+    address: Value
+    channels: int
+
+    @classmethod
+    def of(cls, b: Builder, memory: Memory, tensor: Tensor, place: tuple[Index, Index, Index]) -> Pixel:
+        """Return the pixel of a tensor at an image, a row and a column."""
+        return cls(b, b.at(memory.tensor(tensor), pixel(b, tensor, *place)), tensor.channels)
+
+    @property
+    def last(self) -> int:
+        """The channel at which its last vector begins."""
+        return (self.channels - 1) // self.b.lanes * self.b.lanes
+
+    def load(self, first: Index, count: int) -> Value:
+        """Return `count` channels, at most a vector of them, from `first` on; the other lanes are 0.
+
+        `first` may be an IR value only where it counts whole vectors from a constant on, and all lanes are wanted.
+        """
+        b, lanes = self.b, self.b.lanes
+        if not isinstance(first, int):
+            assert count == lanes
+            return b.load(self.address, first, aligned=False)
+        start = min(first, self.last)
+        vector = b.load(self.address, start, aligned=start % lanes == 0)
+        if count == lanes:
+            return vector
+        shift = first - start
+        return _chosen(b, vector, b.splat(0.0), [shift + n if n < count else lanes for n in range(lanes)])
+
+    def store(self, value: Value, first: Index) -> None:
+        """Write a vector from channel `first` on, or as much of it as the pixel has lanes for.
+
+        Where a vector is not full, the channels behind it are overwritten: write them later.
+        """
+        b, lanes = self.b, self.b.lanes
+        if isinstance(first, int) and first > self.last:
+            shift = first - self.last
+            before = b.load(self.address, self.last)
+            value = _chosen(b, before, value, [n if n < shift else lanes + n - shift for n in range(lanes)])
+            first = self.last
+        b.store(value, self.address, first, aligned=isinstance(first, int) and first % lanes == 0)
+
+    def clear_end(self) -> None:
+        """Zero the last vector, where its lanes are not all channels."""
+        if self.channels % self.b.lanes:
+            self.b.store(self.b.splat(0.0), self.address, self.last)
+
+
+def each_vector(b: Builder, channels: int, visit: Callable[[Index, int], None]) -> None:
+    """Have `visit(first, count)` write down whole vectors of channels in a loop, and then the rest."""
+    whole, rest = divmod(channels, b.lanes)
+    if whole > 1:
+        with b.loop(0, whole) as (vector, _):
+            visit(b.mul(vector, b.lanes), b.lanes)
+    elif whole:
+        visit(0, b.lanes)
+    if rest:
+        visit(whole * b.lanes, rest)
+
+
+def reduce_channels(b: Builder, channels: int, start: Value, step: Callable[[Index, int, Value], Value]) -> Value:
+    """Return what `step(first, count, so_far)` makes of all vectors of channels, beginning with `start`."""
+    whole, rest = divmod(channels, b.lanes)
+    total = start
+    if whole > 1:
+        with b.loop(0, whole, [start]) as (vector, carried):
+            carried[0] = step(b.mul(vector, b.lanes), b.lanes, carried[0])
+        total = carried[0]
+    elif whole:
+        total = step(0, b.lanes, total)
+    return step(whole * b.lanes, rest, total) if rest else total
+
+
+def across_lanes(b: Builder, vector: Value, combine: Callable[[Value, Value], Value]) -> Value:
+    """Return all lanes combined, in every lane."""
+    distance = b.lanes // 2
+    while distance:
+        vector = combine(vector, _chosen(b, vector, vector, [n ^ distance for n in range(b.lanes)]))
+        distance //= 2
+    return vector
+
+
+def keep_lanes(b: Builder, vector: Value, count: int, other: float) -> Value:
+    """Return the first `count` lanes, and a constant in the others."""
+    if count == b.lanes:
+        return vector
+    return _chosen(b, vector, b.splat(other), [n if n < count else b.lanes for n in range(b.lanes)])
+
+
+def _chosen(b: Builder, x: Value, y: Value, lanes: list[int]) -> Value:
+    return b.ir.shuffle_vector(x, y, ir.Constant(ir.VectorType(I32, len(lanes)), lanes))

@@ -1,0 +1,33 @@
+"""Channels of several images put side by side, and taken apart again."""
+
+from __future__ import annotations
+
+from neocog.emit.builder import Builder, Index, Value
+from neocog.emit.channels import Pixel, each_pixel, each_vector
+from neocog.emit.memory import Memory
+from neocog.plan.ops.concatenation import Concatenation, Slice
+
+
+def emit_concatenation(b: Builder, memory: Memory, stage: Concatenation, low: Value, high: Value) -> None:
+    """Write the channels of all inputs behind each other, for rows of images."""
+    with each_pixel(b, stage.y, low, high) as place:
+        y = Pixel.of(b, memory, stage.y, place)
+        y.clear_end()
+        offset = 0
+        for tensor in stage.inputs:
+            _copy(b, Pixel.of(b, memory, tensor, place), 0, y, offset, tensor.channels)
+            offset += tensor.channels
+
+
+def emit_slice(b: Builder, memory: Memory, stage: Slice, low: Value, high: Value) -> None:
+    """Write some of the channels of each pixel, for rows of images."""
+    with each_pixel(b, stage.dx, low, high) as place:
+        dy, dx = (Pixel.of(b, memory, tensor, place) for tensor in (stage.dy, stage.dx))
+        _copy(b, dy, stage.first, dx, 0, stage.dx.channels)
+
+
+def _copy(b: Builder, source: Pixel, source_first: int, target: Pixel, target_first: int, channels: int) -> None:
+    def copy(first: Index, count: int) -> None:
+        target.store(source.load(b.add(first, source_first), count), b.add(first, target_first))
+
+    each_vector(b, channels, copy)

@@ -1,0 +1,58 @@
+"""Maxout over the channels of each pixel, forward and backward."""
+
+from __future__ import annotations
+
+from neocog.emit.builder import Builder, Index, Value
+from neocog.emit.channels import Pixel, each_pixel, each_vector
+from neocog.emit.memory import Memory, pixel
+from neocog.emit.winner import load_winner, store_winner, winner_type
+from neocog.plan.layout import Tensor
+from neocog.plan.ops.maxout import MaxoutBackward, MaxoutForward
+
+
+def emit_maxout(b: Builder, memory: Memory, stage: MaxoutForward, low: Value, high: Value) -> None:
+    """Write the largest of each output's channels for rows of images, and which one it was."""
+    channels, mask = stage.y.channels, stage.mask
+    with each_pixel(b, stage.y, low, high) as place:
+        x, y = (Pixel.of(b, memory, tensor, place) for tensor in (stage.x, stage.y))
+        beside = None if mask is None else _of_mask(b, memory, mask, place)
+
+        def write(first: Index, count: int, x: Pixel = x, y: Pixel = y, beside: Value = beside) -> None:
+            best, argmax = x.load(first, count), b.splat_i32(0)
+            for piece in range(1, stage.pieces):
+                value = x.load(b.add(first, piece * channels), count)
+                # A NaN beats everything, and nothing beats it.
+                better = b.ir.or_(b.ir.fcmp_ordered(">", value, best), b.ir.fcmp_unordered("uno", value, value))
+                best = b.ir.select(better, value, best)
+                if mask is not None:
+                    argmax = b.ir.select(better, b.splat_i32(piece), argmax)
+            y.store(best, first)
+            if mask is not None:
+                kind = winner_type(mask)
+                store_winner(b, argmax, b.at(beside, first, kind), kind)
+
+        each_vector(b, channels, write)
+
+
+def emit_maxout_backward(b: Builder, memory: Memory, stage: MaxoutBackward, low: Value, high: Value) -> None:
+    """Write the gradient of all competing channels for rows of images."""
+    channels, kind = stage.dy.channels, winner_type(stage.mask)
+    with each_pixel(b, stage.dx, low, high) as place:
+        dy, dx = (Pixel.of(b, memory, tensor, place) for tensor in (stage.dy, stage.dx))
+        mask = _of_mask(b, memory, stage.mask, place)
+        dx.clear_end()
+        for piece in range(stage.pieces):
+
+            def write(
+                first: Index, count: int, piece: int = piece, dy: Pixel = dy, dx: Pixel = dx, mask: Value = mask
+            ) -> None:
+                argmax = load_winner(b, b.at(mask, first, kind), kind)
+                wins = b.ir.icmp_signed("==", argmax, b.splat_i32(piece))
+                value = b.ir.select(wins, dy.load(first, count), b.splat(0.0))
+                dx.store(value, b.add(first, piece * channels))
+
+            each_vector(b, channels, write)
+
+
+def _of_mask(b: Builder, memory: Memory, mask: Tensor, place: tuple[Index, Index, Index]) -> Value:
+    return b.at(memory.tensor(mask), pixel(b, mask, *place), winner_type(mask))

@@ -1,0 +1,297 @@
+"""Every setting of a training, once: its default, what it may be, how files hold it, and its flag on the command line.
+
+A new setting is a field of `TrainingSettings` and a line of `MoreGiven`. `Model.fit`, `fit`, checkpoints, run folders
+and `neocog train` then know it; where engines must know it too, `for_engine` hands it on.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import Field, dataclass, field, fields, replace
+from typing import Any, Literal, TypedDict, TypeVar, cast
+
+from neocog.engines.base import StepSettings
+from neocog.errors import FormatError, SettingError
+from neocog.model.arguments import MAX_SEED
+from neocog.nn.groups import Group
+from neocog.nn.losses import CrossEntropy, Loss
+from neocog.nn.optimizers import Adam, Optimizer
+from neocog.nn.schedules import Cosine, Schedule
+from neocog.train.forms import Form, OneOf, Real, Several, Text, Whole
+
+DEFAULT_EPOCHS = 5
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """How the command line asks for a setting.
+
+    Arguments:
+        name: such as "batch-size".
+        help: one sentence.
+        default: what holds without it, in words.
+        letter: a short form, such as "b".
+        value: what stands for the value in a help text; None: the usual for its form.
+        most: the largest value that may be asked for there.
+        factor: of the unit that is asked for, such as 60 seconds of a minute.
+    """
+
+    name: str
+    help: str
+    default: str = ""
+    letter: str = ""
+    value: str | None = None
+    most: int | None = None
+    factor: float = 1.0
+
+    @property
+    def key(self) -> str:
+        """Its name in a config.json."""
+        return self.name.replace("-", "_")
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What is known of a setting beside its type and default.
+
+    Arguments:
+        form: what its value may be.
+        flag: how the command line asks for it, if it does.
+        resumed: whether a training that goes on may be given another value: by nobody ("fixed"), in Python ("given"),
+            or on the command line too ("asked").
+        later: whether there are checkpoints without it, of neocog versions that did not know it.
+    """
+
+    form: Form
+    flag: Flag | None = None
+    resumed: Literal["fixed", "given", "asked"] = "given"
+    later: bool = False
+
+
+def _about(
+    form: Form,
+    flag: Flag | None = None,
+    *,
+    resumed: Literal["fixed", "given", "asked"] = "given",
+    later: bool = False,
+) -> dict[str, About]:
+    return {"about": About(form, flag, resumed, later)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingSettings:
+    """The settings of a training, with nothing left open but what may be absent.
+
+    Arguments:
+        epochs: passes over the images, those before a resume included; None: as many as `time_limit` lets it. Without
+            either, 5.
+        batch_size: the most images of a step.
+        optimizer: how parameters follow their gradients.
+        loss: what each step makes smaller.
+        schedule: the way of the learning rate over all epochs.
+        seed: decides orders, splits and what Dropout drops. Same seed, same bits. Models and `fit` take the model's
+            where none is given.
+        patience: stop after so many epochs without a better one; see EpochResult.score for what is better.
+        time_limit: seconds, those before a resume included, after which training ends, within an epoch too; the
+            schedule then follows whichever is further, the clock or the images.
+        freeze: names of layers ("0", "3.*") or parameters ("*.bias") that stay as they are; see `Group`.
+        groups: parameters with a learning rate or a weight decay of their own.
+
+    Raises:
+        SettingError: a value is out of its range.
+
+    >>> TrainingSettings(batch_size=32).epochs
+    5
+    """
+
+    epochs: int | None = field(
+        default=None,
+        metadata=_about(
+            Whole(),
+            Flag(
+                "epochs",
+                "Passes over the training images.",
+                "enough to show 100,000 images; at least 10, at most 40",
+                most=2**31 - 1,
+            ),
+            resumed="asked",
+        ),
+    )
+    batch_size: int = field(
+        default=64, metadata=_about(Whole(), Flag("batch-size", "Images per batch.", "64", letter="b", most=65536))
+    )
+    optimizer: Optimizer = field(default=Adam(learning_rate=0.001), metadata=_about(OneOf(Optimizer, "SGD(0.01)")))
+    loss: Loss = field(default=CrossEntropy(), metadata=_about(OneOf(Loss, "CrossEntropy()")))
+    schedule: Schedule = field(default=Cosine(warmup=0.05), metadata=_about(OneOf(Schedule, "Cosine()")))
+    seed: int = field(
+        default=0,
+        metadata=_about(
+            Whole(0, MAX_SEED),
+            Flag("seed", "Random seed: the same seed gives the same result.", "0", most=2**63 - 1),
+        ),
+    )
+    patience: int | None = field(
+        default=None,
+        metadata=_about(
+            Whole(), Flag("patience", "Stop after N epochs without improvement.", most=2**31 - 1), resumed="asked"
+        ),
+    )
+    time_limit: float | None = field(
+        default=None,
+        metadata=_about(
+            Real(above=True, unit="seconds"),
+            Flag("time", "Train for this many minutes.", value="MINUTES", factor=60.0),
+            resumed="asked",
+        ),
+    )
+    freeze: tuple[str, ...] = field(
+        default=(),
+        metadata=_about(
+            Several(Text()),
+            Flag("freeze", "Layers that stay as they are, such as 0,3.* (see neocog info MODEL).", value="LAYERS"),
+            resumed="fixed",
+            later=True,
+        ),
+    )
+    groups: tuple[Group, ...] = field(
+        default=(), metadata=_about(Several(OneOf(Group, 'Group("0", learning_rate=0.1)')), later=True)
+    )
+
+    def __post_init__(self) -> None:
+        for entry in fields(self):
+            value = getattr(self, entry.name)
+            if value is not None or entry.default is not None:
+                object.__setattr__(self, entry.name, about(entry).form.checked(entry.name, value))
+        if self.epochs is None and self.time_limit is None:
+            object.__setattr__(self, "epochs", DEFAULT_EPOCHS)
+
+    def given(self) -> Given:
+        """Return them as `fit` takes them."""
+        return cast(Given, {entry.name: getattr(self, entry.name) for entry in fields(self)})
+
+    def for_engine(self) -> StepSettings:
+        """Return what an engine makes a training program for."""
+        return StepSettings(
+            self.loss, self.optimizer, self.batch_size, self.seed, groups=self.groups, frozen=self.freeze
+        )
+
+
+class MoreGiven(TypedDict, total=False):
+    """All of `Given` but for what `Model.fit` takes by position too."""
+
+    optimizer: Optimizer | None
+    loss: Loss | None
+    schedule: Schedule | None
+    seed: int | None
+    patience: int | None
+    time_limit: float | None
+    freeze: str | Sequence[str] | None
+    groups: Group | Sequence[Group] | None
+
+
+class Given(MoreGiven, total=False):
+    """Settings as callers give them; what is None or absent is left to the defaults, or to a resumed training."""
+
+    epochs: int | None
+    batch_size: int | None
+
+
+def about(entry: Field[Any]) -> About:
+    """Return what is known of a field of TrainingSettings."""
+    found: About = entry.metadata["about"]
+    return found
+
+
+def settled(given: Mapping[str, Any], *, seed: int = 0, before: TrainingSettings | None = None) -> TrainingSettings:
+    """Return the settings of a training.
+
+    Arguments:
+        given: as a caller gave them; see `Given`.
+        seed: where none is given.
+        before: of the training that goes on; it decides what is not given.
+
+    Raises:
+        TypeError: there is no such setting.
+        SettingError: a value is out of its range, or a training that goes on cannot have another.
+    """
+    known = {entry.name: entry for entry in fields(TrainingSettings)}
+    for name in given:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            meant = f", did you mean {near[0]!r}?" if near else f"; the settings are {', '.join(known)}"
+            raise TypeError(f"a training has no setting {name!r}{meant}")
+    wanted = {name: value for name, value in given.items() if value is not None}
+    if before is None:
+        return TrainingSettings(**{"seed": seed, **wanted})
+    settings = replace(before, **wanted)
+    changed = next(
+        (
+            name
+            for name, entry in known.items()
+            if about(entry).resumed == "fixed" and getattr(settings, name) != getattr(before, name)
+        ),
+        None,
+    )
+    if settings.optimizer.memory != before.optimizer.memory:
+        changed = "optimizer"
+    if changed is not None:
+        raise SettingError(
+            f"a training that began with {changed}={getattr(before, changed)!r} cannot continue with "
+            f"{getattr(settings, changed)!r}",
+            hint=f"leave {changed} out when resuming, or start a new training from the model",
+        )
+    return settings
+
+
+def to_json(settings: TrainingSettings) -> dict[str, object]:
+    """Return settings as JSON values; later ones that have their defaults are left out, as older files did."""
+    data: dict[str, object] = {}
+    for entry in fields(settings):
+        value, known = getattr(settings, entry.name), about(entry)
+        if not known.later or value != entry.default:
+            data[entry.name] = None if value is None else known.form.to_json(value)
+    return data
+
+
+def from_json(where: str, data: Mapping[str, Any]) -> TrainingSettings:
+    """Return what `to_json` gave as settings.
+
+    Raises:
+        FormatError: a value is out of its range.
+    """
+    values: dict[str, Any] = {}
+    for entry in fields(TrainingSettings):
+        if entry.name not in data:
+            continue
+        place, value = f"{where}.{entry.name}", data[entry.name]
+        missing = value is None and entry.default is None
+        values[entry.name] = None if missing else about(entry).form.from_json(place, value)
+    try:
+        return TrainingSettings(**values)
+    except SettingError as error:
+        raise FormatError(f"{where}: {error.message}") from None
+
+
+REQUIRED = tuple(entry.name for entry in fields(TrainingSettings) if not about(entry).later)
+"""Settings that every checkpoint holds."""
+
+OPTIONAL = tuple(entry.name for entry in fields(TrainingSettings) if about(entry).later)
+"""Settings that a checkpoint may lack."""
+
+
+def takes_settings(function: Function) -> Function:
+    """Show the settings among the parameters of a function that takes them as `**given`, to help() and to editors."""
+    signature = inspect.signature(function)
+    kept = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
+    taken = {parameter.name for parameter in kept}
+    shown = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
+        for name, kind in Given.__annotations__.items()
+        if name not in taken
+    ]
+    function.__signature__ = signature.replace(parameters=[*kept, *shown])  # type: ignore[attr-defined]
+    return function

@@ -1,0 +1,22 @@
+"""Every room's table of rules has an entry for each optimizer, and none for anything else."""
+
+import importlib
+
+import pytest
+
+from neocog.emit import optimizers as emit
+from neocog.nn.optimizers import OPTIMIZERS
+from neocog.reference import optimizer as reference
+
+
+@pytest.mark.parametrize("room", [emit, reference], ids=["emit", "reference"])
+def test_every_optimizer_has_a_rule(room):
+    assert set(room.RULES) == set(OPTIMIZERS)
+
+
+def test_every_optimizer_has_a_rule_in_pytorch():
+    pytest.importorskip("torch")
+    rules = importlib.import_module("neocog.engines.torch").RULES
+    assert set(rules) == set(OPTIMIZERS)
+    for kind, rule in rules.items():
+        assert set(kind().memory) <= set(rule.memory)

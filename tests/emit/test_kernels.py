@@ -1,0 +1,131 @@
+"""Stages that compute the same share a function; each still works on memory of its own."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from neocog.emit import program as emitted
+from neocog.emit.kernels import Address, function_titles, kernel_of
+from neocog.emit.program import emit_program
+from neocog.engines.base import StepSettings
+from neocog.engines.native import NativeEngine
+from neocog.jit.cache import ObjectCache
+from neocog.nn.blocks import Sequential
+from neocog.nn.graph import trace
+from neocog.nn.layers import Conv2d, Flatten, Linear, ReLU
+from neocog.nn.losses import CrossEntropy
+from neocog.nn.optimizers import SGD
+from neocog.nn.parameters import initial_parameters
+from neocog.plan.algorithm import Algorithm
+from neocog.plan.layout import Operand, Space, Tensor
+from neocog.plan.ops.elementwise import Elementwise
+from neocog.plan.ops.update import Fold, Stretch
+from neocog.plan.planner import plan_program
+from neocog.plan.program import Program, Training
+from neocog.plan.target import Target
+
+TARGET = Target("x86_64-unknown-linux-gnu", "haswell", "", lanes=8, registers=16, fma=True)
+TRAINING = Training(CrossEntropy(), SGD(momentum=0.9))
+LAYERS = 5
+GRAPH = trace(
+    Sequential(*(layer for _ in range(LAYERS) for layer in (Conv2d(16, 3, padding=1), ReLU())), Flatten(), Linear(4)),
+    (12, 12, 16),
+)
+
+
+def functions(program: Program) -> list[str]:
+    return [function.name for function in emit_program(program).functions if function.blocks]
+
+
+def tensor(name: str, **changes: int) -> Tensor:
+    return replace(Tensor(name, images=2, height=3, width=4, channels=8, pitch=8), **changes)
+
+
+@pytest.mark.parametrize("algorithm", ["direct", "winograd"])
+@pytest.mark.parametrize("batch", [1, 64])  # without and with chains
+@pytest.mark.parametrize("training", [TRAINING, None])
+def test_layers_of_one_shape_share_their_kernels(training: Training | None, batch: int, algorithm: Algorithm) -> None:
+    program = plan_program(GRAPH, batch, TARGET, training, algorithm)
+    forward = [stage for stage in program.every_stage() if stage.name.endswith("Conv2d+ReLU forward")]
+    titles = function_titles(program)
+    kernels = [name for name in titles if titles[name].endswith("Conv2d+ReLU forward") and "chain" not in name]
+    assert len(forward) == LAYERS
+    assert len(kernels) <= 2  # the last layer's output needs no halo
+    assert set(kernels) <= set(functions(program))
+
+
+def test_a_kernel_is_its_stage_without_title_and_names() -> None:
+    one = kernel_of(Elementwise("one", tensor("a"), tensor("b"), relu=True), chained=False)
+    other = kernel_of(Elementwise("other", tensor("c"), tensor("d", space=Space.SCRATCH), relu=True), chained=False)
+    assert one[0] == other[0]
+    assert [address.name for address in (*one[1], *other[1])] == ["a", "b", "c", "d"]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        Elementwise("", tensor("a"), tensor("b")),
+        Elementwise("", tensor("a", width=5), tensor("b", width=5), relu=True),
+        Elementwise("", tensor("a"), tensor("a"), relu=True),
+        Elementwise("", tensor("a"), tensor("b"), relu=True, gate=tensor("a")),
+    ],
+    ids=["no ReLU", "wider", "in place", "gated"],
+)
+def test_stages_that_differ_have_kernels_of_their_own(other: Elementwise) -> None:
+    kernel, _ = kernel_of(Elementwise("", tensor("a"), tensor("b"), relu=True), chained=False)
+    found, _ = kernel_of(other, chained=False)
+    assert found != kernel
+    assert found.name != kernel.name
+
+
+def test_a_stage_of_a_chain_has_another_kernel_than_one_outside() -> None:
+    stage = Elementwise("", tensor("a"), tensor("b"))
+    assert kernel_of(stage, chained=True)[0].name != kernel_of(stage, chained=False)[0].name
+
+
+def test_an_address_says_how_far_it_moves_with_images_and_slices_in_bytes() -> None:
+    copies = Operand(Space.WORK, "copies", 16, image=3, slice=40)
+    out = Operand(Space.SCRATCH, "out", 8, image=3, slice=40, bytes_each=1)  # of one thread: it does not move
+    kernel, addresses = kernel_of(Fold("", copies, 2, (Stretch(out, 16),)), chained=True)
+    assert addresses == (Address(Space.WORK, "copies", 64, 12, 160), Address(Space.SCRATCH, "out", 8))
+    assert kernel.alone == (True, True)
+
+
+def test_only_arguments_into_memory_of_their_own_are_told_to_be_apart() -> None:
+    copies, out = Operand(Space.WORK, "sums", 16), Operand(Space.WORK, "sums", 0)
+    assert kernel_of(Fold("", copies, 2, (Stretch(out, 16),)), chained=False)[0].alone == (False, False)
+    assert kernel_of(Fold("", out, 2, (Stretch(out, 16),)), chained=False)[0].alone == (
+        True,
+    )  # one address, one argument
+
+
+def test_titles_name_the_first_stage_that_a_kernel_is_for() -> None:
+    program = plan_program(GRAPH, 4, TARGET, TRAINING, "direct")
+    titles = function_titles(program)
+    assert set(functions(program)) - set(titles) == {"run", "prepare", "meet", "bound"}
+    assert "0:Conv2d+ReLU forward" in titles.values()
+    assert f"{2 * LAYERS - 4}:Conv2d+ReLU forward" not in titles.values()
+
+
+def test_sharing_changes_no_bit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def trained(folder: Path) -> dict[str, bytes]:
+        random = np.random.default_rng(1)
+        images = random.standard_normal((4, 12, 12, 16)).astype(np.float32)
+        settings = StepSettings(CrossEntropy(), SGD(momentum=0.9), 4)
+        stepper = NativeEngine(cache=ObjectCache(folder)).stepper(GRAPH, initial_parameters(GRAPH, 3), settings)
+        for _ in range(2):
+            stepper.step(images, np.arange(4), 0.1)
+        return {name: value.tobytes() for name, value in stepper.parameters().items()}
+
+    shared = trained(tmp_path / "shared")
+
+    def unshared(stage, *, chained):
+        kernel, addresses = kernel_of(stage, chained=chained)
+        return replace(kernel, stage=replace(kernel.stage, name=stage.name)), addresses
+
+    monkeypatch.setattr(emitted, "kernel_of", unshared)
+    assert trained(tmp_path / "unshared") == shared

@@ -1,0 +1,110 @@
+"""Ops made by hand, compiled and run on NumPy memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import pairwise
+
+import numpy as np
+from llvmlite import ir
+
+from emit_functions import compiled
+from neocog.emit.builder import Builder
+from neocog.emit.kernels import kernel_of
+from neocog.emit.memory import Memory, resolve
+from neocog.emit.program import EMITTERS
+from neocog.jit.executable import aligned_zeros
+from neocog.plan.layout import Halo, Name, Space, Tensor
+from neocog.plan.live_ranges import always
+from neocog.plan.memory import LINE, Place
+from neocog.plan.ops.op import Op
+from neocog.plan.target import Target
+from neocog.plan.verify import verify
+
+KINDS = {1: np.uint8, 4: np.float32}
+NO_HALO = Halo()
+UNTOUCHED = 77.0  # what memory is filled with where nobody has written
+
+
+def tensor_of(
+    target: Target, name: str, shape: tuple[int, int, int, int], halo: Halo = NO_HALO, bytes_each: int = 4
+) -> Tensor:
+    """Return a tensor of (images, height, width, channels) as plans lay it out."""
+    return Tensor(name, *shape, target.round_up(shape[-1]), halo, bytes_each)
+
+
+class Bench:
+    """An op, the tensors that it touches, and their memory: untouched but for what is put there."""
+
+    def __init__(self, target: Target, op: Op) -> None:
+        self.target, self.op = target, op
+        parts = {part.memory: part for part in (*op.reads(), *op.writes())}
+        self.tensors: dict[str, Tensor] = {part.name: part for part in parts.values()}
+        places: dict[Name, Place] = {}
+        end = LINE
+        for tensor in self.tensors.values():
+            size = tensor.size * tensor.bytes_each
+            places[tensor.memory] = Place(end, size, always([op]))
+            end += -(-size // LINE) * LINE + LINE
+        self.places = places
+        self.work = aligned_zeros(end)
+        self.work.view(np.float32)[:] = UNTOUCHED
+        for tensor in self.tensors.values():
+            self.flat(tensor.name)[:] = UNTOUCHED
+        verify([op], places, target.lanes)
+
+    def flat(self, name: str) -> np.ndarray:
+        """Return all elements of a tensor, halo and padding included."""
+        tensor = self.tensors[name]
+        place = self.places[tensor.memory]
+        return self.work[place.offset : place.end].view(KINDS[tensor.bytes_each])
+
+    def pixels(self, name: str) -> np.ndarray:
+        """Look at a tensor without its halo: (images, height, width, pitch)."""
+        tensor = self.tensors[name]
+        steps = (tensor.image_step, tensor.row_step, tensor.pitch, 1)
+        shape = (tensor.images, tensor.height, tensor.width, tensor.pitch)
+        strides = tuple(step * tensor.bytes_each for step in steps)
+        return np.lib.stride_tricks.as_strided(self.flat(name)[tensor.origin :], shape, strides)
+
+    def put(self, name: str, values: np.ndarray) -> None:
+        """Write the channels of a tensor; lanes past them, and halos, become zeros."""
+        self.flat(name)[:] = 0
+        self.pixels(name)[..., : values.shape[-1]] = values
+
+    def run(self, runs: int = 1) -> dict[str, np.ndarray]:
+        """Run all items, in so many runs, the last first; return the channels of what was written.
+
+        Checks that lanes past the channels are zeros, and that nothing else was touched.
+        """
+        written = {part.name for part in self.op.writes()}
+        before = self.work.copy()
+
+        def write(b: Builder, function: ir.Function) -> None:
+            state, work, scratch, control, low, high = function.args
+            kernel, addresses = kernel_of(self.op, chained=False)
+            bases = {Space.STATE: state, Space.WORK: work, Space.SCRATCH: scratch}
+            pointers = [resolve(b, self.places, bases, address, 0, 0) for address in addresses]
+            EMITTERS[type(self.op)](b, Memory(b, pointers, control), kernel.stage, low, high)
+
+        library = compiled(self.target, write)
+        bounds = [self.op.items * run // runs for run in range(runs + 1)]
+        for low, high in reversed(list(pairwise(bounds))):
+            library.functions["run"](0, self.work.ctypes.data, 0, 0, low, high)
+        results = {}
+        for name in sorted(written):
+            pixels, channels = self.pixels(name), self.tensors[name].channels
+            results[name] = pixels[..., :channels].copy()
+            assert (pixels[..., channels:] == 0).all(), f"{name}: lanes past the channels are no zeros"
+            pixels[:] = 0
+        after = self.work.copy()
+        self.work[:] = before
+        for name in written:
+            self.pixels(name)[:] = 0
+        assert (after == self.work).all(), f"{self.op.name} wrote outside of {written}"
+        return results
+
+
+def memory_of(results: Mapping[str, np.ndarray]) -> dict[str, bytes]:
+    """Return results as bytes, to compare bit by bit."""
+    return {name: value.tobytes() for name, value in results.items()}

@@ -1,0 +1,57 @@
+"""What all engines check and agree on before they compute: targets, and which maps a peak is of."""
+
+import numpy as np
+import pytest
+
+from neocog.engines.base import check_targets, peak_sources
+from neocog.errors import DataError, ShapeError
+from neocog.nn.blocks import Residual, Sequential
+from neocog.nn.graph import trace
+from neocog.nn.layers import BatchNorm2d, Conv2d, Flatten, Linear, ReLU
+from neocog.nn.losses import CrossEntropy, MeanSquaredError
+
+VECTOR = trace(Sequential(Flatten(), Linear(3)), (2, 2, 1))
+IMAGE = trace(Conv2d(3, 1), (2, 4, 1))
+
+
+def test_labels_of_images_and_of_pixels():
+    one = check_targets(VECTOR, CrossEntropy(), np.array([0, 2], np.uint8), 2)
+    assert (one.dtype, one.tolist()) == (np.int32, [0, 2])
+    labels = np.arange(16).reshape(2, 2, 4) % 3
+    many = check_targets(IMAGE, CrossEntropy(), labels, 2)
+    assert many.dtype == np.int32
+    assert (many == labels).all()
+
+
+def test_labels_become_one_hot_where_vectors_are_compared():
+    one = check_targets(VECTOR, MeanSquaredError(), np.array([0, 2]), 2)
+    assert (one.dtype, one.tolist()) == (np.float32, [[1, 0, 0], [0, 0, 1]])
+    many = check_targets(IMAGE, MeanSquaredError(), np.ones((1, 2, 4), int), 1)
+    assert many.shape == (1, 2, 4, 3)
+    assert (many == [0, 1, 0]).all()
+
+
+def test_values_are_taken_in_the_shape_of_the_answers():
+    values = np.random.default_rng(0).random((2, 2, 4, 3))
+    assert (check_targets(IMAGE, MeanSquaredError(), values, 2) == values.astype(np.float32)).all()
+    with pytest.raises(ShapeError, match=r"targets must have the shape \(2, 2, 4, 3\), got \(2, 3\)"):
+        check_targets(IMAGE, MeanSquaredError(), np.zeros((2, 3)), 2)
+
+
+def test_labels_that_do_not_fit_are_refused():
+    with pytest.raises(DataError, match="labels must lie between 0 and 2, got 0 to 3"):
+        check_targets(IMAGE, CrossEntropy(), np.arange(8).reshape(1, 2, 4) % 4, 1)
+    with pytest.raises(DataError, match=r"labels must be integers of the shape \(N, 2, 4\), got int64 of \(1,\)"):
+        check_targets(IMAGE, CrossEntropy(), np.zeros(1, np.int64), 1)
+    with pytest.raises(DataError, match=r"labels must be integers of the shape \(N,\), got int64 of \(1, 2, 4\)"):
+        check_targets(VECTOR, CrossEntropy(), np.zeros((1, 2, 4), np.int64), 1)
+    with pytest.raises(ShapeError, match="labels must be as many as the images, 2"):
+        check_targets(IMAGE, CrossEntropy(), np.zeros((1, 2, 4), int), 2)
+
+
+def test_peaks_are_read_behind_the_relu_that_alone_takes_a_map():
+    body = Sequential(Conv2d(3, 1), ReLU(), Conv2d(3, 1), BatchNorm2d())
+    net = Sequential(Conv2d(3, 1), Residual(body), ReLU(), Conv2d(2, 1), ReLU(), Conv2d(2, 1))
+    graph = trace(net, (4, 4, 3))
+    names = {graph.nodes[key].name: graph.nodes[value].name for key, value in peak_sources(graph).items()}
+    assert names == {"0": "0", "1.body.0": "1.body.1", "1.body.2": "1.body.2", "3": "4", "5": "5"}
