@@ -8,7 +8,7 @@ from neocog.emit.builder import F32, I64, Builder, Index, Value
 from neocog.emit.memory import Memory
 from neocog.emit.slots import COUNT_SLOT
 from neocog.plan.layout import Operand
-from neocog.plan.ops.norm import INVERSE, MEAN, OFFSET, SCALE, SHIFT, SLOPE, NormGradient, Statistics, vector
+from neocog.plan.ops.norm import INVERSE, MEAN, OFFSET, SCALE, SHIFT, SLOPE, NormGradient, Statistics
 
 F64 = ir.DoubleType()
 
@@ -21,8 +21,8 @@ def _load(b: Builder, base: Value, place: Index) -> Value:
     return b.ir.fpext(b.load_scalar(base, place), F64)
 
 
-def _store(b: Builder, memory: Memory, value: Value, operand: Operand, channel: Index) -> None:
-    b.store_scalar(b.ir.fptrunc(value, F32), memory.operand(operand), channel)
+def _store(b: Builder, memory: Memory, value: Value, operand: Operand, place: Index) -> None:
+    b.store_scalar(b.ir.fptrunc(value, F32), memory.operand(operand), place)
 
 
 def _count(b: Builder, memory: Memory, pixels: int) -> Value:
@@ -62,7 +62,7 @@ def emit_statistics(b: Builder, memory: Memory, stage: Statistics, low: Value, h
         bias = _double(0.0) if stage.bias is None else _load(b, memory.operand(stage.bias), channel)
         values = {MEAN: mean, INVERSE: inverse, SCALE: b.ir.fmul(weight, inverse), SHIFT: bias}
         for which, value in values.items():
-            _store(b, memory, value, vector(stage.out, which, step), channel)
+            _store(b, memory, value, stage.out, b.add(channel, which * step))
         fewer = b.ir.fsub(total, _double(1.0))
         fewer = b.ir.select(b.ir.fcmp_ordered("<", fewer, _double(1.0)), _double(1.0), fewer)
         for operand, value in ((stage.mean, mean), (stage.variance, b.ir.fdiv(away, fewer))):
@@ -85,7 +85,7 @@ def emit_norm_gradient(b: Builder, memory: Memory, stage: NormGradient, low: Val
         share = b.ir.fdiv(scale, total)
         slope = b.ir.fmul(b.ir.fmul(share, b.ir.fmul(inverse, inverse)), moved)
         for which, value in ((SLOPE, slope), (OFFSET, b.ir.fmul(share, plain))):
-            _store(b, memory, b.ir.fsub(_double(0.0), value), vector(stage.out, which, step), channel)
+            _store(b, memory, b.ir.fsub(_double(0.0), value), stage.out, b.add(channel, which * step))
         if stage.weight is not None:
             _store(b, memory, b.ir.fmul(moved, inverse), stage.weight, channel)
         if stage.bias is not None:

@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 
 from neocog.errors import DataError, NeocogWarning, SettingError, ShapeError
 from neocog.nn.graph import Graph
+from neocog.nn.graph import peak_sources as peak_sources
 from neocog.nn.groups import Group, Rule, rules_of
 from neocog.nn.images import check_batch
 from neocog.nn.images import check_values as check_values
-from neocog.nn.layers import Conv2d, ReLU
+from neocog.nn.layers import Conv2d
 from neocog.nn.losses import CrossEntropy, Loss, MeanSquaredError
 from neocog.nn.optimizers import Optimizer
 from neocog.nn.parameters import Parameter
@@ -204,19 +205,6 @@ def allowed_threads(threads: int | None = None) -> int:
     )
     warnings.warn(warning, stacklevel=1)  # of this line, so that the same is told once
     return most
-
-
-def peak_sources(graph: Graph) -> dict[int, int]:
-    """Return for each convolution, by its index in `graph.nodes`, which layer gives the maps whose peaks are meant:
-    the ReLU that alone takes what it gives or, without one, the convolution itself.
-    """
-    sources = {}
-    for node in graph.nodes:
-        if isinstance(node.layer, Conv2d):
-            behind = graph.consumers(node.index)
-            rectified = len(behind) == 1 and isinstance(graph.nodes[behind[0]].layer, ReLU)
-            sources[node.index] = behind[0] if rectified else node.index
-    return sources
 
 
 def room_for_peaks(graph: Graph, count: int) -> dict[int, Array]:

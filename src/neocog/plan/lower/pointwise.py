@@ -55,12 +55,9 @@ def prelu_backward(low: Lowering, step: Step) -> None:
     """The gradient of x, and for each channel that of its slope: the sum of the gradient times x below zero."""
     slope, x = low.vectors(step, "weight"), low.expression(step.inputs[0])
     assert slope is not None
-    gradient = low.vectors_gradient(step, "weight")
-    if gradient is None:
-        expression = low.gradient(step)
-    else:
-        expression = Expression(_with_slope_sums(low, step, x, gradient).tensor)
-    low.contribute(step.inputs[0], expression.then(SlopeGradient(slope, x)))
+    where = low.vectors_gradient(step, "weight")
+    gradient = low.gradient(step) if where is None else Expression(_with_slope_sums(low, step, x, where).tensor)
+    low.contribute(step.inputs[0], gradient.then(SlopeGradient(slope, x)))
 
 
 def _with_slope_sums(low: Lowering, step: Step, x: Expression, gradient: Operand) -> Value:
