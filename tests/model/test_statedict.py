@@ -8,6 +8,8 @@ from neocog.model.files import tensor_bytes
 from neocog.model.modelfile import document_of, load_network, save
 from neocog.model.network import Network
 from neocog.model.statedict import plain_names
+from neocog.nn.blocks import Sequential
+from neocog.nn.layers import BatchNorm2d, Conv2d, Flatten, Linear
 
 
 def same(one, other) -> bool:
@@ -171,3 +173,11 @@ def test_a_compiled_and_wrapped_network_of_pytorch_is_taken(make_model):
     x = np.random.default_rng(0).random((4, 6, 6, 1), np.float32)
     want = net.module.eval()(torch.from_numpy(x.transpose(0, 3, 1, 2))).detach().numpy()
     np.testing.assert_allclose(model(x), want, rtol=1e-5, atol=1e-6)
+
+
+def test_what_pytorch_counts_beside_a_batch_normalization_is_left_out(make_model):
+    model = make_model(Sequential(Conv2d(2, 3), BatchNorm2d(), Flatten(), Linear(2)))
+    state = {f"net.{name}": value for name, value in model.state_dict().items()}
+    state["net.1.running_mean"] = np.array([1.5, -2.0], np.float32)
+    model.load_state_dict({**state, "net.1.num_batches_tracked": np.array(7)})
+    assert model.parameters["1.running_mean"].tolist() == [1.5, -2.0]

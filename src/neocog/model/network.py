@@ -197,7 +197,7 @@ class Network:
     # -- answers ------------------------------------------------------------------------------------------------------
 
     def __call__(self, images: AnyImages) -> Array:
-        """Return the logits (N, outputs) of images.
+        """Return the logits (N, outputs) of images; (N, height, width, outputs) where the network ends in an image.
 
         Arguments:
             images: (N, height, width, channels), uint8 or floating-point in [0, 1]; grey images may be (N, H, W). Or
@@ -209,25 +209,25 @@ class Network:
 
         Floating-point images must not be normalised where the model does that itself.
         """
-        return self._answers(lambda predictor, x: predictor.logits(x), images, self.graph.classes)
+        return self._answers(lambda predictor, x: predictor.logits(x), images, self.graph.answer_shape)
 
     def predict_proba(self, images: AnyImages) -> Array:
         """Return the probabilities (N, outputs) of images or pictures, as `__call__` takes them: the softmax of the
-        logits.
+        logits, of each pixel where the network ends in an image.
 
         It is computed here, in float64, and rounded to float32, so that equal logits give equal probabilities
         whatever the engine.
         """
         logits = self(images).astype(np.float64)
-        shares = np.exp(logits - logits.max(axis=1, keepdims=True))
-        probabilities: Array = (shares / shares.sum(axis=1, keepdims=True)).astype(np.float32)
+        shares = np.exp(logits - logits.max(axis=-1, keepdims=True))
+        probabilities: Array = (shares / shares.sum(axis=-1, keepdims=True)).astype(np.float32)
         return probabilities
 
     def predict(self, images: AnyImages) -> NDArray[np.int64]:
         """Return the class indices (N,) of images or pictures, as `__call__` takes them; the first of equally likely
-        ones. Names: `class_names[index]`.
+        ones. Where the network ends in an image, (N, height, width). Names: `class_names[index]`.
         """
-        indices: NDArray[np.int64] = self(images).argmax(axis=1).astype(np.int64)
+        indices: NDArray[np.int64] = self(images).argmax(axis=-1).astype(np.int64)
         return indices
 
     def features(self, images: AnyImages) -> Array:
@@ -235,7 +235,7 @@ class Network:
         rest, in (row, column, channel) order.
         """
         width = self.graph.nodes[self.graph.feature_node].output.size
-        return self._answers(lambda predictor, x: predictor.features(x), images, width)
+        return self._answers(lambda predictor, x: predictor.features(x), images, (width,))
 
     def peaks(self, images: AnyImages) -> dict[int, Array]:
         """Return the largest value of every feature map: the strongest response of each filter to each image.
@@ -266,9 +266,11 @@ class Network:
             done += len(x)
         return answers
 
-    def _answers(self, compute: Callable[[Predictor, Images], Array], images: AnyImages, width: int) -> Array:
+    def _answers(
+        self, compute: Callable[[Predictor, Images], Array], images: AnyImages, shape: tuple[int, ...]
+    ) -> Array:
         count, pieces = in_pieces(self.graph, self.resize, images, self.images_at_once)
-        answers, done = np.empty((count, width), np.float32), 0
+        answers, done = np.empty((count, *shape), np.float32), 0
         for x in pieces:
             found = compute(self._ready_predictor(), x)
             if len(x) == count:

@@ -20,6 +20,9 @@ LEARNT_FROM = "learnt_from"
 
 SHOWN = 20  # arrays that a message lists
 
+COUNTER = ".num_batches_tracked"
+"""What PyTorch's batch normalization counts, and needs nowhere."""
+
 WRAPPERS = frozenset(("module", "_orig_mod"))
 """What torch.nn.DataParallel, DistributedDataParallel and torch.compile put into the names of what they wrap."""
 
@@ -111,7 +114,7 @@ def from_state_dict(graph: Graph, state: Any) -> dict[str, NDArray[np.generic]]:
         SettingError: it is no mapping of names to numbers. ShapeError: a parameter has another shape.
     """
     wanted = {parameter.name: parameter for parameter in variables_of(graph)}
-    arrays = as_arrays(state)
+    arrays = {name: value for name, value in as_arrays(state).items() if not name.endswith(COUNTER)}
     plain = plain_names(arrays)
     found = {plain[name]: value for name, value in arrays.items()}
     if found.keys() != wanted.keys():

@@ -22,7 +22,7 @@ MATRIX_CLASSES = 1000
 
 @dataclass(frozen=True, slots=True)
 class ClassResult:
-    """One class: the share of its images that were recognised (None without images), and their number."""
+    """One class: the share of its images (or pixels) that were recognised (None without any), and their number."""
 
     accuracy: float | None
     images: int
@@ -30,7 +30,7 @@ class ClassResult:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """How well a model did on labelled images.
+    """How well a model did on labelled images. Where it ends in an image, classes and answers are those of pixels.
 
     Arguments:
         accuracy: share of images whose most probable class is the true one.
@@ -90,18 +90,16 @@ def evaluate(model: Network, batches: Iterable[Batch], loss: Loss | None = None)
     loss = loss if loss is not None else CrossEntropy()
     classes = len(model.class_names)
     losses: list[float] = []
-    codes: list[NDArray[np.int64]] = []  # of pairs of classes; a matrix of all pairs may be larger than memory
+    pairs = np.zeros((0, 3), np.int64)
     for images, labels in batches:
         logits = model(images).astype(np.float64)
         targets = check_targets(model.graph, loss, labels, len(logits))
-        truth, answers = target_classes(loss, targets), logits.argmax(axis=1)
         losses += losses_of(loss, logits, targets).tolist()
-        codes.append(truth * classes + answers)
-    count = sum(map(len, codes))
-    if not count:
+        truth, answers = target_classes(logits, targets), logits.argmax(axis=-1)
+        # A code for each pair of classes; a matrix of all pairs may be larger than memory.
+        pairs = _merged(pairs, *np.unique(truth * classes + answers, return_counts=True), classes)
+    if not losses:
         raise DataError("an evaluation needs at least one image, got none")
-    pair, images_of_pair = np.unique(np.concatenate(codes), return_counts=True)
-    pairs = np.stack([pair // classes, pair % classes, images_of_pair], axis=1)
     right = pairs[:, 0] == pairs[:, 1]
     found, of_class = np.zeros(classes, np.int64), np.zeros(classes, np.int64)
     found[pairs[right, 0]] = pairs[right, 2]
@@ -111,4 +109,15 @@ def evaluate(model: Network, batches: Iterable[Batch], loss: Loss | None = None)
         for k, name in enumerate(model.class_names)
     }
     # fsum rounds once, so that the same images give the same loss in batches of any size and order.
-    return Evaluation(float(found.sum() / count), math.fsum(losses) / count, count, per_class, pairs)
+    accuracy, count = float(found.sum() / of_class.sum()), len(losses)
+    return Evaluation(accuracy, math.fsum(losses) / count, count, per_class, pairs)
+
+
+def _merged(
+    pairs: NDArray[np.int64], codes: NDArray[np.int64], counts: NDArray[np.int64], classes: int
+) -> NDArray[np.int64]:
+    """Return rows (true class, answer, number), in order, with the numbers of more pairs added."""
+    every, places = np.unique(np.concatenate([pairs[:, 0] * classes + pairs[:, 1], codes]), return_inverse=True)
+    numbers = np.zeros(len(every), np.int64)
+    np.add.at(numbers, places, np.concatenate([pairs[:, 2], counts]))
+    return np.stack([every // classes, every % classes, numbers], axis=1)

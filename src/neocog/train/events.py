@@ -16,7 +16,7 @@ class BatchResult:
     Arguments:
         step: steps taken in the whole training, this one included.
         images: images of this epoch that were trained on so far.
-        loss, accuracy: means over those.
+        loss, accuracy: means over those, or over their pixels.
         batch_loss: of this batch alone.
         learning_rate: of this step.
         seconds: since the epoch began.

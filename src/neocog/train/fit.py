@@ -25,7 +25,7 @@ from neocog.train.checkpoint import Checkpoint, checkpoint_bytes
 from neocog.train.evaluation import evaluate
 from neocog.train.events import BatchResult, Run
 from neocog.train.history import EpochResult, History
-from neocog.train.metrics import target_classes
+from neocog.train.metrics import count_right
 from neocog.train.progress import Progress
 from neocog.train.runfolder import RunFolder
 from neocog.train.settings import Given, TrainingSettings, settled, takes_settings
@@ -211,7 +211,7 @@ def _steps(
 ) -> Generator[BatchResult, None, None]:
     """Take one step after the other, and give the epoch so far after each."""
     trainer, done = run.trainer, len(run.history)
-    images, loss_sum, hits = 0, 0.0, 0
+    images, loss_sum, right, answers = 0, 0.0, 0, 0
     batches = train.batches(done)
     try:
         for x, y in batches:
@@ -228,10 +228,11 @@ def _steps(
             assert trainer.last is not None  # it just took a step
             images += len(x)
             loss_sum += loss * len(x)
-            hits += int(np.count_nonzero(trainer.last.logits.argmax(axis=1) == target_classes(settings.loss, y)))
+            of_batch = count_right(trainer.last.logits, y)
+            right, answers = right + of_batch[0], answers + of_batch[1]
             seconds = time.perf_counter() - began
             result = BatchResult(
-                trainer.steps, images, loss_sum / images, hits / images, loss, trainer.learning_rate, seconds
+                trainer.steps, images, loss_sum / images, right / answers, loss, trainer.learning_rate, seconds
             )
             for listener in listeners:
                 listener.on_batch_end(run, result)

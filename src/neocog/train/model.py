@@ -62,7 +62,8 @@ class Model(Network):
 
         Arguments:
             images: (N, height, width, channels), uint8 or floating-point in [0, 1].
-            labels: (N,) class indices; for MeanSquaredError also (N, outputs) targets.
+            labels: (N,) class indices; for MeanSquaredError also (N, outputs) targets. Of networks that end in an
+                image: (N, height, width), and (N, height, width, outputs).
             epochs: passes over the images.
             batch_size: images of an optimizer step.
             validation_data: images and labels that are measured after every epoch, and never trained on.

@@ -108,7 +108,8 @@ class Trainer:
 
         Arguments:
             images: (N, height, width, channels), uint8 or floating-point in [0, 1]; N from 1 to the batch size.
-            labels: (N,) class indices; for MeanSquaredError also (N, outputs) targets.
+            labels: (N,) class indices; for MeanSquaredError also (N, outputs) targets. Of networks that end in an
+                image: (N, height, width), and (N, height, width, outputs).
 
         Returns:
             The mean loss of the batch, before the update.

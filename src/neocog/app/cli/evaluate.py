@@ -56,6 +56,7 @@ def command(
     MODEL is a model file or a run folder. The classes of DATA are matched to the model's by name.
     """
     trained = models.open_model(model, engine, threads)
+    trained.graph.check_classifies("neocog evaluate")
     source = datasets.open_source(data)
     if not quiet:
         for told in source.notes:

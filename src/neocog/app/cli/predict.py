@@ -101,6 +101,7 @@ def command(
             hint="such as: neocog predict MODEL - --list < paths.txt",
         )
     trained = models.open_model(model, engine, threads)
+    trained.graph.check_classifies("neocog predict")
     pictured = pictures_of(source, listed=listed)
     pictures = pictured.found
     for told in () if quiet else pictured.notes:
