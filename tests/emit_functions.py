@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 
+import llvmlite.binding as llvm
 import numpy as np
 from llvmlite import ir
 
@@ -19,8 +20,6 @@ from neocog.plan.target import Target
 @cache
 def targets() -> dict[str, Target]:
     """Return this processor, and those of its instruction sets that it can be narrowed to."""
-    import llvmlite.binding as llvm
-
     initialise_llvm()
     has = dict(llvm.get_host_cpu_features())
     triple = llvm.get_process_triple()
@@ -28,18 +27,28 @@ def targets() -> dict[str, Target]:
     return {"host": host_target()} | {name: make_target(*words, triple) for name, words in fitting.items()}
 
 
-def compiled(target: Target, write: Callable[[Builder, ir.Function], None]) -> Library:
-    """Let `write` fill a function of the type of stages, called `run`, and load it."""
+def _module(target: Target, write: Callable[[Builder, ir.Function], None]) -> str:
+    """Let `write` fill a function of the type of stages, called `run`."""
     module = ir.Module(name="test")
     module.triple = target.triple
     function = ir.Function(module, STAGE_TYPE, "run")
     b = Builder(function, target)
     write(b, function)
     b.ir.ret_void()
-    text = str(module)
-    called = [line for line in text.splitlines() if "call" in line and "@" in line and '@"llvm.' not in line]
-    assert not called, f"emitted code calls a library: {called[0]}"
-    return load_objects([generate(text, target)], ["run"])
+    return str(module)
+
+
+def compiled(target: Target, write: Callable[[Builder, ir.Function], None]) -> Library:
+    """Load the function that `write` writes, as `run`. It is gone when the library is."""
+    return load_objects([generate(_module(target, write), target)], ["run"])
+
+
+def assembly(target: Target, write: Callable[[Builder, ir.Function], None]) -> str:
+    """Return the function that `write` writes in the processor's language."""
+    machine = llvm.Target.from_triple(target.triple).create_target_machine(
+        cpu=target.cpu, features=target.features, opt=2, reloc="pic"
+    )
+    return machine.emit_assembly(llvm.parse_assembly(_module(target, write)))
 
 
 def applied(target: Target, function: Callable[..., Value], *inputs: np.ndarray, scalar: bool = False) -> np.ndarray:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from neocog.errors import NeocogWarning as NeocogWarning
     from neocog.errors import SettingError as SettingError
     from neocog.errors import ShapeError as ShapeError
+    from neocog.model.network import Network as Network
     from neocog.nn import zoo as zoo
     from neocog.nn.blocks import Concat as Concat
     from neocog.nn.blocks import Residual as Residual
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from neocog.train.history import History as History
     from neocog.train.model import Model as Model
     from neocog.train.model import load as load
+    from neocog.train.settings import TrainingSettings as TrainingSettings
     from neocog.train.trainer import Trainer as Trainer
 
     __version__: str
@@ -52,6 +54,7 @@ _HOMES = {
         "SettingError",
         "ShapeError",
     ),
+    "neocog.model.network": ("Network",),
     "neocog.nn.blocks": ("Concat", "Residual", "Sequential"),
     "neocog.nn.graph": ("Graph",),
     "neocog.nn.groups": ("Group",),
@@ -63,6 +66,7 @@ _HOMES = {
     "neocog.train.evaluation": ("Evaluation",),
     "neocog.train.history": ("History",),
     "neocog.train.model": ("Model", "load"),
+    "neocog.train.settings": ("TrainingSettings",),
     "neocog.train.trainer": ("Trainer",),
 }
 _MODULES = {"explain": "neocog.explain", "zoo": "neocog.nn.zoo"}

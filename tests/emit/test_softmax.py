@@ -46,6 +46,11 @@ def test_forward_in_several_runs_gives_the_same_bits(channels: int) -> None:
     assert forward("host", x, runs=5).tobytes() == forward("host", x).tobytes()
 
 
+def test_shares_of_very_negative_values_add_up_to_one() -> None:
+    x = np.array([[[[-300, -301, -1e30]]]], np.float32)
+    assert np.allclose(forward("host", x), softmax(x.astype(np.float64)), rtol=1e-6, atol=0)
+
+
 def test_large_values_do_not_overflow_and_a_nan_fills_its_own_pixel_only() -> None:
     x = np.array([[[[1e38, 1e38, -1e38], [-np.inf, 0, 0], [np.nan, 0, 0]]]], np.float32)
     got = forward("host", x)[0, 0]
@@ -77,3 +82,11 @@ def test_backward_stays_within_its_rounding_bound(name: str, channels: int) -> N
     got = run(1)
     assert (np.abs(got["dx"] - want) <= limit).all()
     assert memory_of(run(3)) == memory_of(got)
+
+
+def test_a_nan_gradient_fills_the_channels_of_its_own_pixel_only() -> None:
+    target, shape = targets()["host"], (1, 1, 2, 3)
+    bench = Bench(target, SoftmaxBackward("softmax", *(tensor_of(target, name, shape) for name in ("y", "dy", "dx"))))
+    bench.put("y", np.full(shape, 0.25, np.float32))
+    bench.put("dy", np.array([[[[np.nan, 0, 0], [4, 4, 4]]]], np.float32))
+    assert np.isnan(bench.run()["dx"][0, 0]).tolist() == [[True] * 3, [False] * 3]

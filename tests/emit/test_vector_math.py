@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 
 import numpy as np
 import pytest
+from llvmlite import ir
 
-from emit_functions import applied, floats, targets
+from emit_functions import applied, assembly, floats, targets
 from neocog.emit import vector_math
 from neocog.emit.builder import Builder, Value
+from neocog.jit.host import make_target
 
 TINY = 2.0**-126  # below it, float32 has fewer digits
 ERF = np.vectorize(math.erf, otypes=[np.float64])
@@ -103,3 +106,19 @@ def test_odd_functions_are_odd_to_the_last_bit(target: str, inputs: np.ndarray) 
     for function in (vector_math.tanh, vector_math.erf):
         there, back = (applied(targets()[target], function, side) for side in (x, -x))
         assert (there.view(np.uint32) == (back.view(np.uint32) ^ np.uint32(1 << 31))).all()
+
+
+@pytest.mark.parametrize("name", [*IN_ULP, "normal_distribution", "gaussian"])
+def test_no_function_of_a_library_is_called(name: str) -> None:
+    """Intrinsics could turn into calls where a processor lacks the instruction."""
+    function = IN_ULP[name][0] if name in IN_ULP else getattr(vector_math, name)
+
+    def write(b: Builder, emitted: ir.Function) -> None:
+        b.store(function(b, b.load(emitted.args[0])), emitted.args[0])
+        b.store_scalar(function(b, b.load_scalar(emitted.args[1], 0)), emitted.args[1], 0)
+
+    arm = make_target("generic", {"neon": True}, "aarch64-unknown-linux-gnu")
+    for target in (*targets().values(), arm):
+        text = assembly(target, write)
+        assert ("fmul" if target is arm else "mulps") in text
+        assert not re.findall(r"^\s+(?:call|bl|blr|jmp\s+\w+@PLT)\s.*$", text, re.MULTILINE)

@@ -9,7 +9,9 @@ from neocog.model.modelfile import document_of, load_network, save
 from neocog.model.network import Network
 from neocog.model.statedict import plain_names
 from neocog.nn.blocks import Sequential
+from neocog.nn.graph import Graph
 from neocog.nn.layers import BatchNorm2d, Conv2d, Flatten, Linear
+from neocog.nn.symbol import Input
 
 
 def same(one, other) -> bool:
@@ -181,3 +183,14 @@ def test_what_pytorch_counts_beside_a_batch_normalization_is_left_out(make_model
     state["net.1.running_mean"] = np.array([1.5, -2.0], np.float32)
     model.load_state_dict({**state, "net.1.num_batches_tracked": np.array(7)})
     assert model.parameters["1.running_mean"].tolist() == [1.5, -2.0]
+
+
+def test_a_network_of_named_layers_takes_its_own_state_dict_and_one_behind_a_prefix():
+    x = Input((6, 6, 1))
+    network = Network(Graph(x, Flatten()(Conv2d(2, 3)(x, name="stem.conv"), name="head")), (6, 6, 1))
+    state = {name: value + 1 for name, value in network.state_dict().items()}
+    assert set(state) == {"stem.conv.weight", "stem.conv.bias"}
+    for prefix in ("", "model.", "module.net."):
+        network.load_state_dict({name: value * 0 for name, value in state.items()})
+        network.load_state_dict({f"{prefix}{name}": value for name, value in state.items()})
+        assert all((value == state[name]).all() for name, value in network.state_dict().items())

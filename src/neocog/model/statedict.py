@@ -79,10 +79,11 @@ def plain_name(name: str) -> str:
     return ".".join(part for part in name.split(".") if part not in WRAPPERS)
 
 
-def plain_names(names: Iterable[str]) -> dict[str, str]:
+def plain_names(names: Iterable[str], wanted: Collection[str] = ()) -> dict[str, str]:
     """Map names to what the network may call them: without wrappers, and without a prefix that all share.
 
-    Names of the network begin with a number, so that a shared word ("model." of a Lightning module) is no part of it.
+    A number in front is part of a name, since layers of a Sequential are known by theirs. A word ("model." of a
+    Lightning module) is not, unless the names are the `wanted` ones with it.
 
     Raises:
         SettingError: two would have the same name.
@@ -91,7 +92,7 @@ def plain_names(names: Iterable[str]) -> dict[str, str]:
     {'net.module.0.weight': '0.weight', 'net.module.0.bias': '0.bias'}
     """
     found = {name: plain_name(name) for name in names}
-    while found:
+    while found and set(found.values()) != set(wanted):
         first = next(iter(found.values())).partition(".")[0]
         if first.isdecimal() or not all(plain.startswith(f"{first}.") for plain in found.values()):
             break
@@ -115,7 +116,7 @@ def from_state_dict(graph: Graph, state: Any) -> dict[str, NDArray[np.generic]]:
     """
     wanted = {parameter.name: parameter for parameter in variables_of(graph)}
     arrays = {name: value for name, value in as_arrays(state).items() if not name.endswith(COUNTER)}
-    plain = plain_names(arrays)
+    plain = plain_names(arrays, wanted)
     found = {plain[name]: value for name, value in arrays.items()}
     if found.keys() != wanted.keys():
         hint = _prefix_hint(arrays, wanted)

@@ -10,7 +10,6 @@ from functools import reduce
 from neocog.errors import SettingError, ShapeError
 from neocog.nn.blocks import Block
 from neocog.nn.layer import Layer, channels_of
-from neocog.nn.layers import Activation, BatchNorm2d, Conv2d, PReLU
 from neocog.nn.limits import MAX_PARAMETERS, shown
 from neocog.nn.normalisation import Normalisation as Normalisation
 from neocog.nn.shapes import ImageShape, Shape, checked_image_shape
@@ -230,19 +229,3 @@ def trace(
     graph = object.__new__(Graph)
     _resolve(graph, net, wiring, net.wire(wiring, "", (IMAGE,)), normalisation)
     return graph
-
-
-def peak_sources(graph: Graph) -> dict[int, int]:
-    """Return for each convolution, by its index, which layer gives the maps whose peaks are meant: the activation
-    behind it, of which nothing but a BatchNorm2d may stand in between, or what comes nearest.
-    """
-    found = {}
-    for node in graph.nodes:
-        if not isinstance(node.layer, Conv2d):
-            continue
-        found[node.index] = source = node.index
-        for kinds in ((BatchNorm2d,), (Activation, PReLU)):
-            users = graph.consumers(source)
-            if len(users) == 1 and isinstance(graph.nodes[users[0]].layer, kinds):
-                found[node.index] = source = users[0]
-    return found

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from neocog.nn.graph import Graph, peak_sources
+from neocog.nn.answer import peak_sources
+from neocog.nn.graph import Graph
 from neocog.plan.algorithm import Algorithm
 from neocog.plan.layout import Space
 from neocog.plan.lower.lowering import Lowering

@@ -6,17 +6,15 @@ from collections.abc import Iterable
 
 from neocog.nn.graph import IMAGE
 from neocog.nn.shapes import ImageShape
-from neocog.plan.layout import Operand, Space
 from neocog.plan.lower.lowering import Lowering
 from neocog.plan.lower.pooling import plan_peaks
 from neocog.plan.lower.rules import RULES
+from neocog.plan.lower.update import lower_update
 from neocog.plan.lower.values import Segment, Value
 from neocog.plan.ops.images import LoadImages
 from neocog.plan.ops.loss import LossGradient
 from neocog.plan.ops.op import Op
 from neocog.plan.ops.pointwise import Expression
-from neocog.plan.ops.update import Update
-from neocog.plan.parameters import GRADIENTS, PARAMETERS
 from neocog.plan.passes.trim import image_extent
 from neocog.plan.program import Training
 
@@ -55,7 +53,7 @@ def lower_backward(low: Lowering, training: Training) -> Value:
     for step in reversed(low.steps.steps):
         if step.index in low.contributions:
             RULES[type(step.node.layer)].backward(low, step)
-    _update(low, training)
+    lower_update(low, training)
     return losses
 
 
@@ -77,19 +75,3 @@ def _loss(low: Lowering, training: Training) -> Value:
     low.add("loss", [logits.tensor.name], writes, build, chains=False, on_images=False)
     low.contribute(last, Expression(gradient.tensor), gated=True)
     return losses
-
-
-def _update(low: Lowering, training: Training) -> None:
-    if low.layout.size:
-        low.flat[Space.WORK, GRADIENTS] = low.layout.size
-    size = low.layout.trained
-    if not size:
-        return
-    scalars = len(training.optimizer.scalars(1))
-    memory = tuple(Operand(Space.STATE, f"memory {slot}", 0) for slot in training.optimizer.memory)
-    for operand in memory:
-        low.flat[Space.STATE, operand.name] = size
-    parameters, gradients = Operand(Space.STATE, PARAMETERS, 0), Operand(Space.WORK, GRADIENTS, 0)
-    update = Update("update", low.layout.segments, parameters, gradients, memory, scalars)
-    last = max(task.level for task in low.tasks) + 1
-    low.add("update", (), (), lambda segment: (update,), chains=False, level=last + (last + 1) % 2, on_images=False)
