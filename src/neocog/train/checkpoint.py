@@ -21,7 +21,7 @@ from neocog.model.modelfile import (
     whole_tensors_of,
 )
 from neocog.model.network import Network
-from neocog.nn.parameters import from_pytorch, parameters_of, pytorch_shape, to_pytorch
+from neocog.nn.parameters import from_pytorch, pytorch_shape, to_pytorch, variables_of
 from neocog.reading import expanded
 from neocog.train import settings
 from neocog.train.history import COLUMNS, EpochResult, History
@@ -38,7 +38,7 @@ class Checkpoint:
 
     Arguments:
         model: with the parameters after that epoch.
-        memory: the optimizer's: "0.weight/mean" → array in memory layout.
+        memory: the optimizer's, and what follows the weights: "0.weight/mean" → array in memory layout.
         step: steps taken so far; what Dropout drops depends on it.
         settings: what it was started with. The epochs done are `len(history)`.
         history: the epochs done.
@@ -53,6 +53,13 @@ class Checkpoint:
     history: History = field(default_factory=History)
     config: dict[str, Any] = field(default_factory=dict)
     best_parameters: Mapping[str, Array] | None = None
+
+    def presented(self) -> Mapping[str, Array]:
+        """Return the weights that the model had for all to see: what follows them, if the settings ask for that."""
+        found = dict(self.model.parameters)
+        for follower in self.settings.for_engine().followers[:1]:
+            found |= {name: self.memory.get(f"{name}/{follower.name}", value) for name, value in found.items()}
+        return found
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: str | Path) -> None:
@@ -78,9 +85,9 @@ def checkpoint_bytes(checkpoint: Checkpoint) -> bytes:
         "settings": checkpoint.config,
     }
     tensors = checkpoint.model.state_dict()
-    parameters = {parameter.name: parameter for parameter in parameters_of(checkpoint.model.graph)}
+    variables = {variable.name: variable for variable in variables_of(checkpoint.model.graph)}
     for key, value in checkpoint.memory.items():
-        converted = to_pytorch(parameters[key.rpartition("/")[0]], value)
+        converted = to_pytorch(variables[key.rpartition("/")[0]], value)
         tensors[OPTIMIZER_PREFIX + key] = np.asarray(converted, np.float32)
     try:
         document = {**document_of(checkpoint.model), "training": training}
@@ -148,21 +155,19 @@ def _read_training(model: Network, memory: State, data: object) -> Checkpoint:
 
 def _read_memory(model: Network, trained_with: TrainingSettings, memory: State) -> State:
     try:
-        trained = trained_with.for_engine().rules(model.graph)
+        slots = trained_with.for_engine().slots(model.graph)
     except SettingError as error:
         raise FormatError(f"training: {error.message}", details=error.details) from None
-    parameters = {p.name: p for p in parameters_of(model.graph) if p.name in trained}
-    wanted = {f"{name}/{kind}": p for name, p in parameters.items() for kind in trained_with.optimizer.memory}
-    faults = [f"missing: {OPTIMIZER_PREFIX}{key}" for key in wanted if key not in memory]
-    faults += [f"unknown: {describe(OPTIMIZER_PREFIX + key)}" for key in memory if key not in wanted]
+    faults = [f"missing: {OPTIMIZER_PREFIX}{key}" for key in slots if key not in memory]
+    faults += [f"unknown: {describe(OPTIMIZER_PREFIX + key)}" for key in memory if key not in slots]
     if faults:
         raise FormatError("the optimizer's tensors are not those of its kind", details=listed(faults))
     converted: State = {}
-    for key, parameter in wanted.items():
-        shape = pytorch_shape(parameter)
+    for key, variable in slots.items():
+        shape = pytorch_shape(variable)
         if memory[key].shape != shape:
             raise FormatError(f"tensor {OPTIMIZER_PREFIX}{key} must have the shape {shape}, got {memory[key].shape}")
-        converted[key] = np.asarray(from_pytorch(parameter, memory[key]), np.float32)
+        converted[key] = np.asarray(from_pytorch(variable, memory[key]), np.float32)
     return converted
 
 

@@ -125,11 +125,14 @@ def fit(
                         if history.best is result:
                             folder.save_best(model)
                         snapshots.save(model, len(history))
+                        trainer.present(followed=False)
                         folder.save_last(_checkpoint(run, settings, kept))
+                        trainer.present(followed=True)
                 for listener in listeners:
                     listener.on_epoch_end(run, result)
                 _check_patience(run, settings)
             history.stopped = run.stop_reason or "finished"
+            trainer.present(followed=True)
             best = history.best
             if restore and best is not None and best is not history.epochs[-1] and best_parameters is not None:
                 model.restore(best_parameters)
@@ -183,6 +186,7 @@ def _epoch(
                 break
     if so_far is None:
         raise DataError(f"epoch {run.epoch} produced no batches, though {run.images} images were expected")
+    run.trainer.present(followed=True)
     val_loss = val_accuracy = None
     if validation is not None:
         measured = evaluate(run.model, validation.batches(0), settings.loss)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from neocog.engines.base import (
     check_images,
     check_targets,
     check_values,
+    followed_values,
 )
 from neocog.errors import DataError, SettingError
 from neocog.model.arguments import check_count, resolve_engine
@@ -30,7 +32,8 @@ class Trainer:
     """Takes optimizer steps on a model.
 
     `model.parameters` is always up to date; it is copied from the engine only when it is read. Parameters loaded into
-    the model between two steps are used from the next step on; the optimizer keeps its state.
+    the model between two steps are used from the next step on; the optimizer keeps its state. Where settings ask for
+    something that follows the weights, `present` shows it.
 
     Arguments:
         model: the model to train.
@@ -85,10 +88,12 @@ class Trainer:
         self._told = False  # the model, of these images
         self._learning_rate = self.optimizer.learning_rate
         self._version = model.weights.version
+        engine_settings = settings.for_engine()
+        self._follower = next(iter(engine_settings.followers), None)
         self._stepper = resolve_engine(model.engine if engine is None else engine).stepper(
             model.graph,
             model.parameters,
-            settings.for_engine(),
+            engine_settings,
             model.threads if threads is None else check_count("threads", threads),
         )
 
@@ -159,5 +164,16 @@ class Trainer:
         Without this, training on an engine of higher precision would differ, by rounding, from training that was
         resumed. For an engine that computes in float32 nothing changes.
         """
-        self._stepper.load(self.model.parameters)
+        trained = self._version == self.model.weights.version  # and not what somebody has loaded in the meantime
+        self._stepper.load(self._stepper.parameters() if trained else self.model.parameters)
         self._stepper.load_optimizer_state(self._stepper.optimizer_state(), self.steps)
+
+    def present(self, *, followed: bool) -> None:
+        """Let the model have what follows its weights, such as their running average, or the weights themselves.
+
+        Training goes on from the weights either way. Where nothing follows them, or where somebody has loaded others
+        since the last step, the model stays as it is.
+        """
+        if self._follower is not None and self._version == self.model.weights.version:
+            shown = partial(followed_values, self._stepper, self._follower) if followed else self._stepper.parameters
+            self._version = self.model.weights.follow(shown)
