@@ -7,7 +7,7 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator
 
-from benchmarks import memory, scaling, speed, startup
+from benchmarks import before, memory, scaling, speed, startup
 from benchmarks.figures import Row
 from benchmarks.machine import describe
 from benchmarks.options import Options, parse
@@ -41,6 +41,7 @@ def measure(options: Options) -> tuple[list[Row], dict[str, str]]:
         "memory": memory.measure,
         "startup": startup.measure,
         "scaling": scaling.measure,
+        "before": before.measure,
     }
     for name, measurement in others.items():
         if name not in options.only:

@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmarks.machine import choose_processors, usable
 from benchmarks.networks import NETWORKS
 
-MEASUREMENTS = ("training", "inference", "latency", "memory", "startup", "scaling", "narrow")
+MEASUREMENTS = ("training", "inference", "latency", "memory", "startup", "scaling", "narrow", "before")
 ROUNDS, QUICK_ROUNDS = 20, 3
 
 
@@ -24,6 +24,7 @@ class Options:
         rounds: how often each side has its turn.
         only: names of measurements.
         quick: a first look: few rounds, small data sets.
+        before: a commit that neocog is compared with too.
         json, write: files for the figures and for the report in Markdown.
     """
 
@@ -32,6 +33,7 @@ class Options:
     rounds: int = ROUNDS
     only: tuple[str, ...] = MEASUREMENTS
     quick: bool = False
+    before: str | None = None
     json: Path | None = None
     write: Path | None = None
 
@@ -56,6 +58,7 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
     parser.add_argument("--rounds", type=int, help=f"turns of each side (default: {ROUNDS}; {QUICK_ROUNDS} if quick)")
     parser.add_argument("--only", nargs="+", default=list(MEASUREMENTS), help=_names(MEASUREMENTS))
     parser.add_argument("--quick", action="store_true", help="few rounds, for a first look")
+    parser.add_argument("--before", metavar="COMMIT", help="compare with neocog as it was at this commit")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to this file")
     parser.add_argument(
         "--write", type=Path, metavar="FILE", help="write the report to this file, such as BENCHMARKS.md"
@@ -73,6 +76,7 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
         rounds=rounds,
         only=_split(parser, "--only", given.only, MEASUREMENTS),
         quick=given.quick,
+        before=given.before,
         json=given.json,
         write=given.write,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import geometric_mean
 
 from benchmarks.figures import OURS, ROUNDED, Figure, Row, lost, thread_count
 from benchmarks.networks import NETWORKS
@@ -73,7 +74,7 @@ def to_markdown(report: Report) -> str:
     parts += ["## Where neocog loses", _losses(report.rows)]
     for measurement in dict.fromkeys(row.measurement for row in report.rows):
         rows = [row for row in report.rows if row.measurement == measurement]
-        parts += [f"## {measurement[0].upper()}{measurement[1:]}, {rows[0].unit}", _table(rows)]
+        parts += [f"## {measurement[0].upper()}{measurement[1:]}, {rows[0].unit}", _table(rows), _mean(rows)]
     parts += _section("Skipped", {f"{name}": why for row in report.rows for name, why in _skips(row)})
     parts += _section("Not measured", report.failed)
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -120,6 +121,11 @@ def _table(rows: Sequence[Row]) -> str:
         end = [row.best_peer or "–", ratio(row)] if peers else []
         lines.append(_line([row.case, str(row.threads), *cells, *end]))
     return "\n".join(lines)
+
+
+def _mean(rows: Sequence[Row]) -> str:
+    ratios = [row.ratio for row in rows if row.ratio is not None]
+    return f"Geometric mean of the ratios: {geometric_mean(ratios):.2f}×." if len(ratios) > 1 else ""
 
 
 def _line(cells: Sequence[str]) -> str:

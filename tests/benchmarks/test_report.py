@@ -34,6 +34,12 @@ def test_a_table_shows_medians_quartiles_the_best_peer_and_the_ratio() -> None:
     assert "| article, batch 64 | 1 | 2.00 (1.90–2.25) | 8.00 | PyTorch | 4.00× |" in text
 
 
+def test_the_ratios_of_a_table_have_a_geometric_mean() -> None:
+    other = Row("training step", "photo, batch 32", 1, "ms", {"neocog": Figure(8, 8, 8), "PyTorch": Figure(8, 8, 8)})
+    assert "Geometric mean of the ratios: 2.00×." in page(WON, other)
+    assert "Geometric mean" not in page(WON, LOST, ALONE)
+
+
 def test_losses_are_spelled_out() -> None:
     text = page(WON, LOST, ALONE)
     assert "In 1 of 2 comparisons, the worst first:" in text

@@ -1,5 +1,8 @@
 """Every engine's optimizers, on gradients that do not round: only the update's own roundings are left."""
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 import numpy as np
 import pytest
 
@@ -7,7 +10,10 @@ from conformance_bounds import TINY, U
 from conformance_cases import LANDMARKS, integer_steps
 from neocog.engines.base import StepSettings
 from neocog.engines.reference import ReferenceEngine
+from neocog.errors import SettingError
+from neocog.nn.followers import Follower
 from neocog.nn.groups import Group
+from neocog.nn.losses import MeanSquaredError
 from neocog.nn.optimizers import SGD, Adam, AdamW, RMSprop
 
 # Powers of two where a rounded g + weight_decay · w would be squared; any numbers elsewhere.
@@ -25,6 +31,30 @@ OPTIMIZERS = {
 }
 ROUNDINGS = 16  # of one update: factors rounded in advance (6), products and sums (6), root and division (4)
 STEPS = 4
+
+
+@dataclass(frozen=True)
+class Trail(Follower):
+    """A follower with every operator, in each order."""
+
+    name: ClassVar[str] = "trail"
+    share: float
+
+    def follow(self, own, value):
+        return self.share * (own + value) - (0.25 - value * 0.5) + 0.25
+
+    def magnitude(self, own, value):
+        return self.share * (own + value) + (0.25 + value * 0.5) + 0.25
+
+
+@dataclass(frozen=True)
+class Other(Trail):
+    name: ClassVar[str] = "other"
+
+
+@dataclass(frozen=True)
+class Square(Trail):
+    name: ClassVar[str] = "square"
 
 
 def magnitudes(optimizer, weight, gradients, rate):
@@ -72,15 +102,26 @@ def test_a_network_of_frozen_parameters_has_a_loss_and_nothing_else(engine):
     assert all((value == case.parameters[name]).all() for name, value in mine.parameters().items())
 
 
-def check_steps(engine, graph, optimizer, groups=(), frozen=()):
+def test_followers(engine):
+    check_steps(engine, LANDMARKS["nested"], SGD(momentum=0.9), frozen=("1",), followers=(Trail(0.75), Other(0.5)))
+
+
+def test_followers_need_names_of_their_own():
+    for optimizer, followers in ((SGD(), (Trail(0.5), Trail(0.75))), (Adam(), (Square(0.5),))):
+        with pytest.raises(SettingError, match="different names"):
+            StepSettings(MeanSquaredError(), optimizer, 4, followers=followers)
+
+
+def check_steps(engine, graph, optimizer, groups=(), frozen=(), followers=()):
     """Take steps, each from the same parameters, and compare all that comes of them with the reference's."""
     cases = integer_steps(graph, 4, seed=5, steps=STEPS)
     case = cases[0]
-    settings = StepSettings(case.loss, optimizer, case.batch_size, case.seed, groups, frozen)
+    settings = StepSettings(case.loss, optimizer, case.batch_size, case.seed, groups, frozen, followers)
     rules = settings.rules(graph)
     mine = engine.stepper(graph, case.parameters, settings)
     reference = ReferenceEngine().stepper(graph, case.parameters, settings)
     history = {name: [] for name in case.parameters}
+    sizes = {(name, f): np.abs(value.astype(np.float64)) for name, value in case.parameters.items() for f in followers}
     for step in range(1, STEPS + 1):
         rate = 0.1 / step
         # The same parameters again, so that the gradients are exact in each step; the memory goes on.
@@ -89,7 +130,8 @@ def check_steps(engine, graph, optimizer, groups=(), frozen=()):
         mine.step(cases[step - 1].images, cases[step - 1].targets, rate)
         reference.step(cases[step - 1].images, cases[step - 1].targets, rate)
         parameters, state, gradients = mine.parameters(), mine.optimizer_state(), mine.gradients()
-        assert set(state) == set(reference.exact_memory) == {f"{p}/{kind}" for p in rules for kind in optimizer.memory}
+        kinds = (*optimizer.memory, *(follower.name for follower in followers))
+        assert set(state) == set(reference.exact_memory) == {f"{p}/{kind}" for p in rules for kind in kinds}
         assert set(gradients) == set(rules)
         for parameter in set(parameters) - set(rules):
             assert (parameters[parameter] == case.parameters[parameter]).all(), parameter
@@ -102,6 +144,9 @@ def check_steps(engine, graph, optimizer, groups=(), frozen=()):
             limit = ROUNDINGS * step * U
             strayed = np.abs(parameters[parameter] - reference.exact_parameters[parameter])
             assert (strayed <= limit * size + TINY).all(), (parameter, step)
-            for kind in optimizer.memory:
+            for follower in followers:
+                sizes[parameter, follower] = follower.magnitude(sizes[parameter, follower], size)
+                memory[follower.name] = sizes[parameter, follower]
+            for kind in kinds:
                 key = f"{parameter}/{kind}"
                 assert (np.abs(state[key] - reference.exact_memory[key]) <= limit * memory[kind] + TINY).all(), key

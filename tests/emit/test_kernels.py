@@ -106,7 +106,7 @@ def test_only_arguments_into_memory_of_their_own_are_told_to_be_apart() -> None:
 def test_titles_name_the_first_stage_that_a_kernel_is_for() -> None:
     program = plan_program(GRAPH, 4, TARGET, TRAINING, "direct")
     titles = function_titles(program)
-    assert set(functions(program)) - set(titles) == {"run", "prepare", "meet", "bound"}
+    assert set(functions(program)) - set(titles) == {"run", "prepare", "meet", "bound", "transpose_square"}
     assert "0:Conv2d+ReLU forward" in titles.values()
     assert f"{2 * LAYERS - 4}:Conv2d+ReLU forward" not in titles.values()
 

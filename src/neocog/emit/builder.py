@@ -138,6 +138,10 @@ class Builder:
             return base
         return self.ir.gep(base, [self.index(offset)], inbounds=True, source_etype=element)
 
+    def opaque(self, address: Value) -> Value:
+        """Return the same address as a value of its own, so that LLVM does not look into how it was computed."""
+        return self.ir.opaque(address)
+
     def load_scalar(self, base: Value, offset: Index, element: ir.Type = F32) -> Value:
         """Load one element."""
         return self.ir.load(self.at(base, offset, element), typ=element, align=_bytes(element))

@@ -141,6 +141,10 @@ def _reduce(
         axes.pop()
         steps = [(n * axis.a + x, n * axis.b + y) for n in range(extent) for x, y in steps]
 
+    if axes:
+        # Only how they move in these loops matters there, and LLVM takes long where it sees how all others move them.
+        a, weights = b.opaque(a), b.opaque(weights)
+
     def nest(depth: int, rows: Sequence[int], a: Value, weights: Value, sums: list[Value]) -> list[Value]:
         if depth == len(axes):
             return _multiply(b, tile, rows, a, weights, steps, sums)

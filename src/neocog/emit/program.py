@@ -41,7 +41,7 @@ from neocog.emit.memory import Block, Memory, resolve
 from neocog.emit.pool import emit_pool, emit_pool_backward
 from neocog.emit.slots import COUNT_SLOT, barrier_slot
 from neocog.emit.softmax import emit_softmax, emit_softmax_backward
-from neocog.emit.update import emit_fold, emit_transpose, emit_update
+from neocog.emit.update import emit_fold, emit_follow, emit_transpose, emit_update
 from neocog.emit.winograd import emit_winograd, emit_winograd_backward, emit_winograd_fold, emit_winograd_weights
 from neocog.plan.layout import Space
 from neocog.plan.ops.chain import Chain
@@ -54,7 +54,7 @@ from neocog.plan.ops.maxout import MaxoutBackward, MaxoutForward
 from neocog.plan.ops.op import Op
 from neocog.plan.ops.pool import Pool, PoolBackward
 from neocog.plan.ops.softmax import SoftmaxBackward, SoftmaxForward
-from neocog.plan.ops.update import Fold, Transpose, Update
+from neocog.plan.ops.update import Fold, Follow, Transpose, Update
 from neocog.plan.ops.winograd import Winograd, WinogradBackward, WinogradFold, WinogradWeights
 from neocog.plan.program import Program
 from neocog.plan.target import Target
@@ -76,6 +76,7 @@ EMITTERS: dict[type[Any], Callable[..., None]] = {
     Transpose: emit_transpose,
     Fold: emit_fold,
     Update: emit_update,
+    Follow: emit_follow,
     Winograd: emit_winograd,
     WinogradWeights: emit_winograd_weights,
     WinogradBackward: emit_winograd_backward,

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from llvmlite import ir
 
-from neocog.emit.builder import F32, Builder, Index, Value
+from neocog.emit.arithmetic import Vector
+from neocog.emit.builder import F32, I64, PTR, Builder, Index, Value
 from neocog.emit.memory import Memory
 from neocog.emit.optimizers import RULES
 from neocog.emit.slots import FIRST_SCALAR_SLOT, LEARNING_RATE_SLOT
-from neocog.plan.ops.update import CHUNK, Fold, Transpose, Update
+from neocog.plan.ops.update import CHUNK, Fold, Follow, Followed, Transpose, Update
 
 
 def emit_transpose(b: Builder, memory: Memory, stage: Transpose, low: Value, high: Value) -> None:
@@ -29,9 +32,8 @@ def emit_transpose(b: Builder, memory: Memory, stage: Transpose, low: Value, hig
                 full = b.less(lanes - 1, inside)
                 with b.ir.if_else(full) as (whole, ragged):
                     with whole:
-                        rows = [b.load(source, b.add(from_, n * stage.weights.width)) for n in range(lanes)]
-                        for n, row in enumerate(_transposed(b, rows)):
-                            b.store(row, turned, b.add(to, n * wide))
+                        steps = b.index(stage.weights.width), b.index(wide)
+                        b.ir.call(_square(b), [b.at(source, from_), b.at(turned, to), *steps])
                     with ragged:
                         _transpose_values(b, stage, source, turned, from_, to, inside, lanes)
             rest = filters % lanes
@@ -56,6 +58,26 @@ def _transpose_values(
     with b.loop(0, filters) as (k, _), b.loop(0, inside) as (c, _):
         value = b.load_scalar(source, b.add(b.add(from_, b.mul(c, stage.weights.width)), k))
         b.store_scalar(value, turned, b.add(b.add(to, b.mul(k, stage.transposed.width)), c))
+
+
+def _square(b: Builder) -> ir.Function:
+    """Return `void transpose_square(ptr from, ptr to, i64 from_step, i64 to_step)`, which transposes one square whose
+    rows lie so many elements apart. All layers share it: LLVM takes longer to choose its shuffles than to compile all
+    that is around them.
+    """
+    module, name = b.function.module, "transpose_square"
+    found = module.globals.get(name)
+    if found is not None:
+        return found
+    square = ir.Function(module, ir.FunctionType(ir.VoidType(), [PTR, PTR, I64, I64]), name)
+    square.linkage = "internal"
+    within = Builder(square, b.target)
+    source, turned, from_step, to_step = square.args
+    rows = [within.load(source, within.mul(from_step, n)) for n in range(b.lanes)]
+    for n, row in enumerate(_transposed(within, rows)):
+        within.store(row, turned, within.mul(to_step, n))
+    within.ir.ret_void()
+    return square
 
 
 def _transposed(b: Builder, rows: list[Value]) -> list[Value]:
@@ -114,3 +136,19 @@ def emit_update(b: Builder, memory: Memory, stage: Update, low: Value, high: Val
             for slot, value in zip(slots, after, strict=True):
                 b.store(value, slot, at)
             b.store(w, weights, at)
+            _follow(b, memory, stage.followed, at, w)
+
+
+def emit_follow(b: Builder, memory: Memory, stage: Follow, low: Value, high: Value) -> None:
+    """Write the next step of what follows buffers."""
+    values = memory.operand(stage.values)
+    with b.loop(*_vectors(b, 0, stage.size, low, high)) as (vector, _):
+        at = b.mul(vector, b.lanes)
+        _follow(b, memory, stage.followed, at, b.load(values, at))
+
+
+def _follow(b: Builder, memory: Memory, followed: Sequence[Followed], at: Index, value: Value) -> None:
+    for follower, operand in followed:
+        own = memory.operand(operand)
+        after = follower.follow(Vector(b, b.load(own, at)), Vector(b, value))
+        b.store(after.value, own, at)

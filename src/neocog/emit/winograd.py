@@ -144,7 +144,7 @@ def _emit_overlap(
     to_panel = b.at(base, b.add(corner, b.mul(panel, slab.pitch)))
     with b.loop(0, vectors) as (vector, _):
         channel = b.mul(vector, b.lanes)
-        source, to = b.at(patches, channel), b.at(to_panel, channel)
+        source, to = b.opaque(b.at(patches, channel)), b.opaque(b.at(to_panel, channel))
         side = range(algorithm.patch)
         square = [[b.load(source, (r * algorithm.patch + s) * slab.step) for s in side] for r in side]
         rows = transform_both(b, transposed_steps(algorithm.input_steps), square)
@@ -164,11 +164,11 @@ def _emit_gradient_tile(
     products = b.at(memory.operand(tiling.products.place), b.mul(number, tiling.products.pitch))
     with b.loop(0, -(-dy.channels // b.lanes)) as (vector, _):
         channel = b.mul(vector, b.lanes)
-        source = b.at(memory.tensor(dy), b.add(corner, channel))
+        source = b.opaque(b.at(memory.tensor(dy), b.add(corner, channel)))
         side = range(tiling.side)
         square = [[b.load(source, r * dy.row_step + s * dy.pitch) for s in side] for r in side]
         rows = transform_both(b, transposed_steps(algorithm.output_steps), square)
-        to = b.at(products, channel)
+        to = b.opaque(b.at(products, channel))
         for position, value in enumerate(value for row in rows for value in row):
             b.store(value, to, position * tiling.products.step)
         if sums is not None:
@@ -243,8 +243,8 @@ def _emit_patch(b: Builder, memory: Memory, tiling: Tiling, tile: Index, number:
     patches = b.at(memory.operand(tiling.patches.place), b.mul(number, tiling.patches.pitch))
     with b.loop(0, -(-x.channels // b.lanes)) as (vector, _):
         channel = b.mul(vector, b.lanes)
-        source = b.at(base, b.add(corner, channel))
-        to = b.at(patches, channel)
+        source = b.opaque(b.at(base, b.add(corner, channel)))
+        to = b.opaque(b.at(patches, channel))
         side = range(algorithm.patch)
         square = [[b.load(source, r * x.row_step + s * x.pitch) for s in side] for r in side]
         rows = transform_both(b, algorithm.input_steps, square)
@@ -265,7 +265,7 @@ def _emit_outputs(
     row, column = b.mul(down, tiling.side // high), b.mul(across, tiling.side // wide)
     side = range(algorithm.patch)
     with b.loop(0, vectors) as (vector, _):
-        source = b.at(products, b.mul(vector, b.lanes))
+        source = b.opaque(b.at(products, b.mul(vector, b.lanes)))
         channel = b.add(b.mul(panel, slab.pitch), b.mul(vector, b.lanes))
         square = [[b.load(source, (r * algorithm.patch + s) * slab.step) for s in side] for r in side]
         outputs = transform_both(b, algorithm.output_steps, square)

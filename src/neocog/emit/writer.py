@@ -245,13 +245,14 @@ class Writer:
         """
         (index,) = indices
         if isinstance(index, Sum):
-            base = self._hide(self.gep(base, [index.rest], source_etype=source_etype))
+            base = self.opaque(self.gep(base, [index.rest], source_etype=source_etype))
             index, inbounds = index.constant, False
         words = "getelementptr inbounds" if inbounds else "getelementptr"
         place = f"{index.type} {index.get_reference()}"
         return self._result(base.type, f"{words} {source_etype}, ptr {base.get_reference()}, {place}")
 
-    def _hide(self, address: Result) -> Result:
+    def opaque(self, address: Operand) -> Operand:
+        """Return an address through an intrinsic that becomes no code."""
         module, name = self._function.module, "llvm.launder.invariant.group.p0"
         identity = module.globals.get(name)
         if identity is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neocog.errors import DataError, NeocogWarning, SettingError, ShapeError
+from neocog.nn.followers import Follower
 from neocog.nn.graph import Graph
 from neocog.nn.groups import Group, Rule, rules_of
 from neocog.nn.images import check_batch
@@ -20,7 +21,7 @@ from neocog.nn.images import check_values as check_values
 from neocog.nn.layers import Conv2d, ReLU
 from neocog.nn.losses import CrossEntropy, Loss, MeanSquaredError
 from neocog.nn.optimizers import Optimizer
-from neocog.nn.parameters import Parameter
+from neocog.nn.parameters import Parameter, variables_of
 from neocog.resources import available_threads
 
 Images = NDArray[np.uint8] | NDArray[np.float32]
@@ -40,6 +41,7 @@ class StepSettings:
         seed: decides which values a Dropout drops.
         groups: parameters with a learning rate or a weight decay of their own.
         frozen: patterns, as in a Group, of parameters that stay as they are.
+        followers: arrays beside the variables that follow their values.
     """
 
     loss: Loss
@@ -48,10 +50,14 @@ class StepSettings:
     seed: int = 0
     groups: tuple[Group, ...] = ()
     frozen: tuple[str, ...] = ()
+    followers: tuple[Follower, ...] = ()
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
             raise SettingError(f"batch_size must be at least 1, got {self.batch_size}")
+        names = [*self.optimizer.memory, *(follower.name for follower in self.followers)]
+        if len(set(names)) < len(names):
+            raise SettingError(f"what is kept beside a parameter needs different names, got {', '.join(names)}")
 
     def rules(self, graph: Graph) -> dict[str, Rule]:
         """Return how each parameter of a network is trained, by name; those that are frozen are left out.
@@ -60,6 +66,22 @@ class StepSettings:
             SettingError: a pattern matches nothing.
         """
         return rules_of(graph, self.optimizer, self.groups, self.frozen)
+
+    def slots(self, graph: Graph) -> dict[str, Parameter]:
+        """Return what is kept beside the variables of a network, "name/slot" → variable: the optimizer's memory of what
+        is trained, and what follows that and the buffers.
+        """
+        rules = self.rules(graph)
+        trained = [variable for variable in variables_of(graph) if variable.name in rules]
+        kept = {f"{variable.name}/{slot}": variable for variable in trained for slot in self.optimizer.memory}
+        for follower in self.followers:
+            kept |= {f"{variable.name}/{follower.name}": variable for variable in self.followed(graph)}
+        return kept
+
+    def followed(self, graph: Graph) -> tuple[Parameter, ...]:
+        """Return the variables that followers follow: all but those that are frozen."""
+        rules = self.rules(graph)
+        return tuple(variable for variable in variables_of(graph) if variable.name in rules or not variable.trainable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,13 +178,12 @@ class Stepper(Protocol):
         """
 
     def optimizer_state(self) -> State:
-        """Copy out the optimizer's memory: "name/memory" (such as "0.weight/momentum") → array in memory layout.
-
-        What is frozen has none.
+        """Copy out the optimizer's memory and what followers hold: "name/slot" (such as "0.weight/momentum") → array in
+        memory layout; see `StepSettings.slots`.
         """
 
     def load_optimizer_state(self, state: Mapping[str, Array], steps: int) -> None:
-        """Take the optimizer's memory back, and the number of steps already taken."""
+        """Take back what `optimizer_state` gave, and the number of steps already taken."""
 
 
 class Engine(Protocol):
@@ -273,11 +294,15 @@ def check_targets(graph: Graph, loss: Loss, targets: NDArray[np.generic], count:
     return np.ascontiguousarray(targets, dtype=np.float32)
 
 
-def check_memory(
-    parameters: Iterable[Parameter], slots: Sequence[str], state: Mapping[str, NDArray[np.generic]]
-) -> None:
-    """Raise ShapeError unless `state` is the memory that an optimizer with these slots keeps of these parameters."""
-    wanted = {f"{parameter.name}/{slot}": parameter.shape for parameter in parameters for slot in slots}
+def followed_values(stepper: Stepper, follower: Follower) -> State:
+    """Return the variables of a network as a follower holds them; what is frozen, as it is."""
+    kept = stepper.optimizer_state()
+    return {name: kept.get(f"{name}/{follower.name}", value) for name, value in stepper.parameters().items()}
+
+
+def check_memory(slots: Mapping[str, Parameter], state: Mapping[str, NDArray[np.generic]]) -> None:
+    """Raise ShapeError unless `state` is what is kept beside variables; see `StepSettings.slots`."""
+    wanted = {name: variable.shape for name, variable in slots.items()}
     if set(state) != set(wanted):
         faults = [f"missing: {name}" for name in wanted if name not in state]
         faults += [f"unknown: {name}" for name in state if name not in wanted]

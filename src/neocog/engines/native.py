@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,7 +45,7 @@ from neocog.nn.parameters import Parameter, check_parameters, parameters_of, var
 from neocog.nn.random import dropout_key
 from neocog.plan.algorithm import Algorithm
 from neocog.plan.layout import Space, Tensor, Vectors
-from neocog.plan.parameters import GRADIENTS, ParameterLayout, lay_out_parameters
+from neocog.plan.parameters import GRADIENTS, ParameterLayout, lay_out_parameters, memory_of
 from neocog.plan.planner import plan_program
 from neocog.plan.program import FIRST_KEY_SLOT, Program, Training
 from neocog.plan.target import Target
@@ -277,11 +277,10 @@ class NativeStepper:
         self, engine: NativeEngine, graph: Graph, parameters: Mapping[str, Array], settings: StepSettings, team: Team
     ) -> None:
         self._graph, self._settings, self._team = graph, settings, team
-        training = Training(settings.loss, settings.optimizer, settings.groups, settings.frozen)
+        training = Training(settings.loss, settings.optimizer, settings.groups, settings.frozen, settings.followers)
         program = plan_program(graph, settings.batch_size, engine.target, training, engine.algorithm)
         self._layout = program.parameters
-        rules = settings.rules(graph)
-        self._trained = tuple(p for p in parameters_of(graph) if p.name in rules)
+        self._rules, self._slots = settings.rules(graph), settings.slots(graph)
         self._executable = _make(engine, program, aligned_zeros(program.size(Space.STATE)), team)
         assert program.logits is not None
         assert program.losses is not None
@@ -292,6 +291,9 @@ class NativeStepper:
         self._lock = threading.Lock()
         tell_of_forks(self)
         self.load(parameters)
+        for follower in settings.followers:
+            for variable in settings.followed(graph):
+                self._write_slot(f"{variable.name}/{follower.name}", parameters[variable.name])
 
     def after_fork(self) -> None:
         """Open the lock, which a thread of the parent may have held."""
@@ -337,12 +339,6 @@ class NativeStepper:
         self._logits.copy(logits)
         return StepResult(float(self._losses[: len(images)].mean(dtype=np.float64)), logits)
 
-    def _all(self, space: Space, name: str, parameters: Iterable[Parameter]) -> State:
-        if (space, name) not in self._executable.program.places:
-            return {}
-        flat = self._executable.array(space, name)
-        return {p.name: _read(flat, self._layout, p) for p in parameters}
-
     def parameters(self) -> State:
         """Copy the parameters and buffers out, in memory layout."""
         return {
@@ -356,7 +352,10 @@ class NativeStepper:
 
     def gradients(self) -> State:
         """Copy the gradients of the last step out, in memory layout."""
-        return self._all(Space.WORK, GRADIENTS, self._trained)
+        if not self._rules:
+            return {}
+        flat = self._executable.array(Space.WORK, GRADIENTS)
+        return {p.name: _read(flat, self._layout, p) for p in parameters_of(self._graph) if p.name in self._rules}
 
     def load(self, parameters: Mapping[str, Array]) -> None:
         """Take new parameters; the optimizer's memory stays."""
@@ -365,19 +364,20 @@ class NativeStepper:
             _write(self._block(variable), self._layout, variable, parameters[variable.name])
 
     def optimizer_state(self) -> State:
-        """Copy the optimizer's memory out: "name/memory" → array."""
-        return {
-            f"{name}/{slot}": value
-            for slot in self._settings.optimizer.memory
-            for name, value in self._all(Space.STATE, f"memory {slot}", self._trained).items()
-        }
+        """Copy out what is kept beside the variables: "name/slot" → array."""
+        return {key: _read(self._slot(key), self._layout, variable) for key, variable in self._slots.items()}
+
+    def _slot(self, key: str) -> NDArray[np.float32]:
+        """Return the memory in which a slot of a variable lies."""
+        block = self._layout.places[self._slots[key].name].name
+        return self._executable.array(Space.STATE, memory_of(key.rpartition("/")[2], block))
+
+    def _write_slot(self, key: str, value: Array) -> None:
+        _write(self._slot(key), self._layout, self._slots[key], value)
 
     def load_optimizer_state(self, state: Mapping[str, Array], steps: int) -> None:
-        """Take the optimizer's memory back, and the number of steps taken."""
-        slots = self._settings.optimizer.memory
-        check_memory(self._trained, slots, state)
-        for slot in slots:
-            for parameter in self._trained:
-                flat = self._executable.array(Space.STATE, f"memory {slot}")
-                _write(flat, self._layout, parameter, state[f"{parameter.name}/{slot}"])
+        """Take back what `optimizer_state` gave, and the number of steps taken."""
+        check_memory(self._slots, state)
+        for key in self._slots:
+            self._write_slot(key, state[key])
         self._steps = steps

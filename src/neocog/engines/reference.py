@@ -22,7 +22,7 @@ from neocog.engines.base import (
 from neocog.engines.room import check_room
 from neocog.errors import ShapeError
 from neocog.nn.graph import Graph
-from neocog.nn.parameters import check_parameters, parameters_of
+from neocog.nn.parameters import check_parameters
 from neocog.reference import loss, optimizer
 from neocog.reference.network import Draw, backward, forward
 
@@ -111,7 +111,7 @@ class ReferenceStepper:
     Attributes:
         exact_parameters: name → float64 array, buffers too.
         exact_gradients: those of the last step; empty before the first.
-        exact_memory: "name/memory" → float64 array.
+        exact_memory: "name/slot" → float64 array.
         exact_logits: those of the last step.
         steps: number of steps taken.
     """
@@ -123,12 +123,16 @@ class ReferenceStepper:
         self.exact_gradients: Exact = {}
         self.exact_logits: NDArray[np.float64] = np.empty((0, *graph.answer_shape))
         self.load(parameters)
-        self._rules = settings.rules(graph)
+        self._rules, self._slots = settings.rules(graph), settings.slots(graph)
+        self._followed = [variable.name for variable in settings.followed(graph)]
         self.exact_memory: Exact = {
             f"{name}/{kind}": array
             for name in self._rules
             for kind, array in optimizer.initial_memory(settings.optimizer, self.exact_parameters[name]).items()
         }
+        for follower in settings.followers:
+            for name in self._followed:
+                self.exact_memory[f"{name}/{follower.name}"] = self.exact_parameters[name].copy()
 
     def step(self, images: Images, targets: NDArray[np.generic], learning_rate: float) -> StepResult:
         """Take one optimizer step on images (N, H, W, C), N from 1 to the batch size."""
@@ -159,6 +163,10 @@ class ReferenceStepper:
                 step=self.steps,
             )
             self.exact_memory |= {f"{name}/{kind}": array for kind, array in memory.items()}
+        for follower in self.settings.followers:
+            for name in self._followed:
+                key = f"{name}/{follower.name}"
+                self.exact_memory[key] = follower.follow(self.exact_memory[key], self.exact_parameters[name])
 
     def parameters(self) -> State:
         """Copy all that the network stores out, buffers too, in memory layout."""
@@ -179,8 +187,7 @@ class ReferenceStepper:
 
     def load_optimizer_state(self, state: Mapping[str, NDArray[np.generic]], steps: int) -> None:
         """Take the optimizer's memory back, and the number of steps already taken."""
-        trained = [parameter for parameter in parameters_of(self.graph) if parameter.name in self._rules]
-        check_memory(trained, self.settings.optimizer.memory, state)
+        check_memory(self._slots, state)
         self.exact_memory = _widen(state)
         self.steps = steps
 

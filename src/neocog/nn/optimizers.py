@@ -2,7 +2,7 @@
 
 The formulas are those of PyTorch 2, so that both give the same numbers. An optimizer of the list `OPTIMIZERS` is known
 to files, to the command line (by its name in small letters) and as a public name. Each engine has a table of rules with
-an entry for each of them: emit/optimizers.py, reference/optimizer.py, engines/torch.py.
+an entry for each of them: emit/optimizers.py, reference/optimizer.py, engines/torch/optimizers.py.
 """
 
 from __future__ import annotations

@@ -29,10 +29,10 @@ from neocog.plan.ops.images import Repack
 from neocog.plan.ops.loss import LossGradient
 from neocog.plan.ops.op import Op
 from neocog.plan.ops.pool import PoolBackward
-from neocog.plan.ops.update import Fold, Stretch, Transpose, Update
+from neocog.plan.ops.update import Fold, Stretch, Transpose
 from neocog.plan.ops.winograd import WinogradWeights
-from neocog.plan.parameters import GRADIENTS, PARAMETERS
 from neocog.plan.program import Training
+from neocog.plan.update import plan_update
 
 MOST_SLICES, FEWER_SLICES = 8, 4  # of a chain; fewer where a partial gradient does not fit the second-level cache
 
@@ -64,7 +64,7 @@ def plan_backward(draft: Draft, training: Training) -> Tensor:
     draft.stages.append(LossGradient("loss", training.loss, last.tensor, last.gradient, losses, last.gate))
     for steps in reversed(runs):
         _plan_run(draft, steps, blocks[steps])
-    _plan_update(draft, training)
+    plan_update(draft, training)
     return losses
 
 
@@ -281,17 +281,3 @@ def _gradient_halo(draft: Draft, index: int) -> Halo:
     if draft.needs_gradient(index) and not tile:
         halo = halo.union(correlation.gradient_halo(window))
     return halo
-
-
-def _plan_update(draft: Draft, training: Training) -> None:
-    size = draft.layout.trained
-    if draft.layout.size:
-        draft.flat[Space.WORK, GRADIENTS] = draft.layout.size
-    if not size:
-        return
-    scalars = len(training.optimizer.scalars(1))
-    memory = tuple(Operand(Space.STATE, f"memory {slot}", 0) for slot in training.optimizer.memory)
-    for operand in memory:
-        draft.flat[Space.STATE, operand.name] = size
-    parameters, gradients = Operand(Space.STATE, PARAMETERS, 0), Operand(Space.WORK, GRADIENTS, 0)
-    draft.stages.append(Update("update", draft.layout.segments, parameters, gradients, memory, scalars))

@@ -24,6 +24,11 @@ NOMINAL_BATCH = 64  # panels must suit every batch size; this one is typical
 Place = Panels | Vectors
 
 
+def memory_of(slot: str, block: str) -> str:
+    """Return the name of the memory in which a slot beside the variables of a block lies."""
+    return f"memory {slot}" if block == PARAMETERS else f"memory {slot} of {block}"
+
+
 @dataclass(frozen=True, slots=True)
 class ParameterLayout:
     """Where each variable of a network lies, by its name, and which stretches of the parameters are trained alike.

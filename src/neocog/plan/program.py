@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from neocog.nn.followers import Follower
 from neocog.nn.graph import Graph
 from neocog.nn.groups import Group, Rule, rules_of
 from neocog.nn.losses import Loss
@@ -29,12 +30,14 @@ class Training:
         loss: what each step makes smaller.
         optimizer: how parameters follow their gradients.
         groups, frozen: of parameters, see nn/groups.py.
+        followers: of parameters and buffers, see nn/followers.py.
     """
 
     loss: Loss
     optimizer: Optimizer
     groups: tuple[Group, ...] = ()
     frozen: tuple[str, ...] = ()
+    followers: tuple[Follower, ...] = ()
 
     def rules(self, graph: Graph) -> dict[str, Rule]:
         """Return how each parameter of a network is trained, by name; those that are frozen are left out."""

@@ -8,16 +8,18 @@ import pytest
 
 from neocog.emit.program import EMITTERS
 from neocog.nn.blocks import Sequential
+from neocog.nn.followers import Follower
 from neocog.nn.graph import trace
 from neocog.nn.layers import AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d, ReLU
 from neocog.nn.losses import CrossEntropy
 from neocog.nn.optimizers import Adam
-from neocog.plan.layout import Halo, Tensor
+from neocog.plan.layout import Halo, Operand, Space, Tensor
 from neocog.plan.ops.concatenation import Concatenation, Slice
 from neocog.plan.ops.maxout import MaxoutBackward, MaxoutForward
 from neocog.plan.ops.op import Op
 from neocog.plan.ops.pool import Pool
 from neocog.plan.ops.softmax import SoftmaxBackward, SoftmaxForward
+from neocog.plan.ops.update import Follow
 from neocog.plan.ops.winograd import Winograd, WinogradBackward, WinogradFold
 from neocog.plan.planner import plan_program
 from neocog.plan.program import Program, Training
@@ -36,6 +38,7 @@ def image(name: str, channels: int, bytes_each: int = 4) -> Tensor:
 
 
 X, Y, DX, DY = (image(name, channels) for name, channels in (("x", 20), ("y", 10), ("dx", 20), ("dy", 10)))
+OF_BUFFERS = Operand(Space.STATE, "buffers", 0)
 MASK = image("mask", 10, bytes_each=1)
 OTHERS: tuple[Op, ...] = (  # that the network above does not need
     SoftmaxForward("softmax", image("logits", 10), Y),
@@ -44,6 +47,7 @@ OTHERS: tuple[Op, ...] = (  # that the network above does not need
     MaxoutBackward("maxout", DY, MASK, DX),
     Concatenation("concatenate", (Y, DY), X),
     Slice("slice", DX, DY, 10),
+    Follow("follow", OF_BUFFERS, 32, ((Follower(), replace(OF_BUFFERS, name="followers")),)),
 )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,11 +25,11 @@ from neocog.engines.base import (
 )
 from neocog.engines.torch.modules import SharedDropout
 from neocog.engines.torch.network import build_module, restricted, tensors
+from neocog.engines.torch.optimizers import RULES, make_optimizer
 from neocog.engines.torch.vectors import in_our_order
 from neocog.errors import EngineError, SettingError, ShapeError
 from neocog.nn.graph import Graph, Node
 from neocog.nn.losses import CrossEntropy, Loss, MeanSquaredError
-from neocog.nn.optimizers import SGD, Adam, AdamW, Optimizer, RMSprop
 from neocog.nn.parameters import Parameter, check_parameters, from_pytorch, parameters_of, to_pytorch, variables_of
 from neocog.nn.shapes import ImageShape
 
@@ -157,12 +156,18 @@ class TorchStepper(_Network):
         self.steps = 0
         self.loss = _loss(settings.loss)
         self.weights = dict(self.module.named_parameters())
-        self.rules = settings.rules(graph)
+        self.rules, self.slots = settings.rules(graph), settings.slots(graph)
         self.trained = tuple(p for p in parameters_of(graph) if p.name in self.rules)
         for name, weight in self.weights.items():
             weight.requires_grad_(name in self.rules)
         # PyTorch refuses an optimizer of nothing; a network without parameters still has a loss.
-        self.optimizer = _optimizer(settings.optimizer, self._param_groups()) if self.rules else None
+        self.optimizer = make_optimizer(settings.optimizer, self._param_groups()) if self.rules else None
+        held = self.weights | dict(self.module.named_buffers())
+        self.followed = {
+            f"{variable.name}/{follower.name}": (follower, held[variable.name], held[variable.name].detach().clone())
+            for follower in settings.followers
+            for variable in settings.followed(graph)
+        }
 
     def _param_groups(self) -> list[dict[str, Any]]:
         """Return PyTorch's parameter groups: one for each rule. `rate` is ours: the factor on the learning rate."""
@@ -197,6 +202,9 @@ class TorchStepper(_Network):
                 for group in self.optimizer.param_groups:
                     group["lr"] = learning_rate * group["rate"]
                 self.optimizer.step()
+            with torch.no_grad():
+                for follower, value, own in self.followed.values():
+                    own.copy_(follower.follow(own, value))
         return StepResult(float(loss.detach()), logits.detach().cpu().numpy().astype(np.float32))
 
     def parameters(self) -> State:
@@ -219,12 +227,14 @@ class TorchStepper(_Network):
             for memory in self.settings.optimizer.memory:
                 value = kept.get(names[memory])
                 state[f"{p.name}/{memory}"] = np.zeros(p.shape, np.float32) if value is None else _array(p, value)
-        return state
+        return state | {key: _array(self.slots[key], own) for key, (_, _, own) in self.followed.items()}
 
     def load_optimizer_state(self, state: Mapping[str, Array], steps: int) -> None:
         """Take the optimizer's memory back, and the number of steps already taken."""
-        check_memory(self.trained, self.settings.optimizer.memory, state)
+        check_memory(self.slots, state)
         self.steps = steps
+        for key, (_, _, own) in self.followed.items():
+            own.copy_(torch.tensor(to_pytorch(self.slots[key], state[key])))
         rule = RULES[type(self.settings.optimizer)]
         for p in self.trained:
             weight = self.weights[p.name]
@@ -259,53 +269,6 @@ def _loss(loss: Loss) -> Any:
     if isinstance(loss, MeanSquaredError):
         return torch.nn.MSELoss()
     raise SettingError(f"unknown loss {loss!r}")
-
-
-@dataclass(frozen=True, slots=True)
-class OptimizerRule:
-    """How PyTorch runs one of our optimizers.
-
-    Arguments:
-        kind: PyTorch's class.
-        settings: its arguments, from our optimizer.
-        memory: our names of what is kept beside each parameter → PyTorch's.
-        counts: whether the number of steps is kept there, too.
-    """
-
-    kind: Any
-    settings: Callable[[Any], dict[str, object]]
-    memory: dict[str, str]
-    counts: bool = False
-
-
-def _sgd(optimizer: SGD) -> dict[str, object]:
-    return {"momentum": optimizer.momentum, "nesterov": optimizer.nesterov}
-
-
-def _adam(optimizer: Adam) -> dict[str, object]:
-    return {"betas": (optimizer.beta1, optimizer.beta2), "eps": optimizer.epsilon}
-
-
-def _rmsprop(optimizer: RMSprop) -> dict[str, object]:
-    return {"alpha": optimizer.smoothing, "eps": optimizer.epsilon, "momentum": optimizer.momentum}
-
-
-_MEANS = {"mean": "exp_avg", "square": "exp_avg_sq"}
-RULES: dict[type, OptimizerRule] = {
-    SGD: OptimizerRule(torch.optim.SGD, _sgd, {"momentum": "momentum_buffer"}),
-    Adam: OptimizerRule(torch.optim.Adam, _adam, _MEANS, counts=True),
-    AdamW: OptimizerRule(torch.optim.AdamW, _adam, _MEANS, counts=True),
-    RMSprop: OptimizerRule(
-        torch.optim.RMSprop, _rmsprop, {"square": "square_avg", "momentum": "momentum_buffer"}, counts=True
-    ),
-}
-
-
-def _optimizer(optimizer: Optimizer, groups: list[dict[str, Any]]) -> Any:
-    rule = RULES.get(type(optimizer))
-    if rule is None:
-        raise SettingError(f"unknown optimizer {optimizer!r}")
-    return rule.kind(groups, optimizer.learning_rate, **rule.settings(optimizer))
 
 
 class TorchEngine:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from neocog.nn.followers import Follower
 from neocog.nn.groups import Rule
 from neocog.plan.layout import Operand, Panels
 from neocog.plan.ops.op import Op, Part, Reach, walked
 
+Followed = tuple[Follower, Operand]
 CHUNK = 1024  # elements that one item of a flat pass covers
 
 
@@ -113,6 +115,7 @@ class Update(Op):
         segments: one behind another.
         parameters, gradients, memory: where they begin.
         scalars: how many numbers of the step the rules need.
+        followed: what follows the parameters, and where it begins.
     """
 
     segments: tuple[Segment, ...]
@@ -120,6 +123,7 @@ class Update(Op):
     gradients: Operand
     memory: tuple[Operand, ...]
     scalars: int
+    followed: tuple[Followed, ...] = ()
 
     @property
     def size(self) -> int:
@@ -132,16 +136,19 @@ class Update(Op):
         return -(-self.size // CHUNK)
 
     def reads(self) -> tuple[Part, ...]:
-        """Return parameters, gradients and the optimizer's memory."""
-        return (self.parameters, *self.memory, self.gradients)
+        """Return parameters, gradients, and what is kept beside them."""
+        return (self.parameters, *self._kept(), self.gradients)
 
     def writes(self) -> tuple[Part, ...]:
-        """Return parameters and memory."""
-        return (self.parameters, *self.memory)
+        """Return parameters, and what is kept beside them."""
+        return (self.parameters, *self._kept())
+
+    def _kept(self) -> tuple[Operand, ...]:
+        return (*self.memory, *(operand for _, operand in self.followed))
 
     def reaches(self, lanes: int) -> Iterator[Reach]:
         """Yield all of them."""
-        for operand in (self.parameters, self.gradients, *self.memory):
+        for operand in (self.parameters, self.gradients, *self._kept()):
             yield Reach("update", operand, 0, self.size - 1)
 
     def faults(self, lanes: int) -> Iterator[str]:
@@ -155,3 +162,38 @@ class Update(Op):
         for segment in self.segments:
             rate = "" if segment.rule.learning_rate == 1.0 else f", learning rate x {segment.rule.learning_rate:g}"
             yield f"elements {segment.first:,} to {segment.end - 1:,}: {segment.rule.optimizer}{rate}"
+        for follower, _ in self.followed:
+            yield f"followed by {follower}"
+
+
+@dataclass(frozen=True, slots=True)
+class Follow(Op):
+    """What follows buffers takes its next step.
+
+    Arguments:
+        values: where the buffers begin.
+        size: elements of them all.
+        followed: what follows them, and where it begins.
+    """
+
+    values: Operand
+    size: int
+    followed: tuple[Followed, ...]
+
+    @property
+    def items(self) -> int:
+        """A chunk of the buffers each."""
+        return -(-self.size // CHUNK)
+
+    def reads(self) -> tuple[Part, ...]:
+        """Return the buffers, and what follows them."""
+        return (self.values, *self.writes())
+
+    def writes(self) -> tuple[Part, ...]:
+        """Return what follows."""
+        return tuple(operand for _, operand in self.followed)
+
+    def reaches(self, lanes: int) -> Iterator[Reach]:
+        """Yield all of them."""
+        for operand in (self.values, *(operand for _, operand in self.followed)):
+            yield Reach("follow", operand, 0, self.size - 1)

@@ -16,7 +16,7 @@ def test_every_optimizer_has_a_rule(room):
 
 def test_every_optimizer_has_a_rule_in_pytorch():
     pytest.importorskip("torch")
-    rules = importlib.import_module("neocog.engines.torch").RULES
+    rules = importlib.import_module("neocog.engines.torch.optimizers").RULES
     assert set(rules) == set(OPTIMIZERS)
     for kind, rule in rules.items():
         assert set(kind().memory) <= set(rule.memory)
