@@ -43,6 +43,7 @@ OTHERS = TrainingSettings(
     seed=2**64 - 1,
     patience=2,
     time_limit=1.5,
+    ema=0.25,
     freeze=("0", "*.bias"),
     groups=(Group("5", learning_rate=0.5, weight_decay=0.25),),
 )

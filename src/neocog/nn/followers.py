@@ -22,3 +22,23 @@ class Follower:
     def follow(self, own: Number, value: Number) -> Number:
         """Return the array after a step, from the one before it and the variable's new value."""
         raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True)
+class MovingAverage(Follower):
+    """The exponential moving average: own ← decay · own + (1 - decay) · value.
+
+    It looks back about 1 / (1 - decay) steps.
+
+    Arguments:
+        decay: share of the average that each step keeps, in [0, 1).
+
+    Source: Polyak and Juditsky 1992, Acceleration of stochastic approximation by averaging.
+    """
+
+    name: ClassVar[str] = "average"
+
+    decay: float
+
+    def follow(self, own: Number, value: Number) -> Number:
+        return self.decay * own + (1.0 - self.decay) * value
