@@ -131,6 +131,17 @@ def test_weights_loaded_in_between_are_trained_from(make_model, toy):
     assert np.abs(model.parameters["0.weight"]).max() > 1e-2  # the average remembers
 
 
+def test_weights_loaded_after_a_step_are_not_hidden(make_model, toy):
+    model = make_model()
+    trainer = Trainer(model, settings=TrainingSettings(ema=0.5, optimizer=SGD(1e-6)))
+    trainer.step(*toy)
+    model.load_parameters({name: value * 0 for name, value in model.parameters.items()})
+    trainer.present(followed=True)
+    assert not any(value.any() for value in model.parameters.values())
+    trainer.step(*toy)
+    assert np.abs(model.parameters["0.weight"]).max() < 1e-3
+
+
 def test_frozen_weights_have_no_average_and_show_as_they_are(make_model, toy):
     model = make_model()
     before = dict(model.parameters)
