@@ -10,6 +10,7 @@ from neocog.nn.layers import LAYERS
 # The tables, as module and name. A new room that computes something adds its own.
 TABLES = {
     "reference": ("neocog.reference.rules", "RULES"),
+    "explain": ("neocog.explain.rules", "RULES"),
     "torch": ("neocog.engines.torch.modules", "RULES"),
 }
 

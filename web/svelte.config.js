@@ -1,2 +1,2 @@
 /** @type {import('@sveltejs/vite-plugin-svelte').SvelteConfig} */
-export default { compilerOptions: { runes: true } }
+export default { compilerOptions: { runes: true, discloseVersion: false, cssHash: ({ hash, css }) => `n${hash(css).slice(0, 4)}` } }

@@ -17,7 +17,7 @@ from neocog.app.page.session import FIRST, Gallery, Session
 from neocog.data.sources import read_source
 
 MNIST = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "mnist"
-ROOMS = ("overview", "lens", "connections", "pooling", "gradient", "output", "detects", "places", "input")
+ROOMS = ("overview", "lens", "connections", "pooling", "values", "gradient", "output", "detects", "places", "input")
 IMAGES = 3000  # to train on and to look through: enough for a network that means something
 
 pytestmark = pytest.mark.data

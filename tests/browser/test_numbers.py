@@ -19,12 +19,13 @@ ROOMS = {
     "lens": 30,
     "connections": 25,
     "pooling": 4,
+    "values": 8,
     "gradient": 6,
     "output": 25,
     "detects": 10,
     "places": 4,
 }
-IN_LESSON = {room: least for room, least in ROOMS.items() if room not in ("detects",)}
+IN_LESSON = {room: least for room, least in ROOMS.items() if room not in ("detects", "values")}
 
 
 def settle(page: Any) -> None:
@@ -69,7 +70,9 @@ def test_logits_on_the_page_are_those_of_the_compiled_network(
     np.testing.assert_allclose(sorted(logits), sorted(compiled), atol=1e-5 * np.abs(compiled).max())
 
 
-@pytest.mark.parametrize("name", ["colour", "four channels", "stride and dilation", "overlapping pools", "deep"])
+@pytest.mark.parametrize(
+    "name", ["colour", "four channels", "stride and dilation", "overlapping pools", "deep", "residual", "branches"]
+)
 def test_numbers_of_other_networks_are_the_engines(
     name: str,
     drawn_model: Callable[[str], tuple[nc.Model, np.ndarray]],
@@ -81,7 +84,7 @@ def test_numbers_of_other_networks_are_the_engines(
     model, image = drawn_model(name)
     session = with_image(model, image, name)
     address = serve(session)
-    for room in ("overview", "lens", "gradient"):
+    for room in ("overview", "lens", "values", "gradient"):
         page = open_page(address, room=room)
         settle(page)
         numbers = shown_numbers(page)

@@ -14,7 +14,19 @@ from browser.test_numbers import settle
 from neocog.app.page.session import FIRST, Session
 from neocog.explain.trace import trace
 
-ROOMS = ("overview", "lens", "connections", "pooling", "gradient", "output", "detects", "places", "learning", "input")
+ROOMS = (
+    "overview",
+    "lens",
+    "connections",
+    "pooling",
+    "values",
+    "gradient",
+    "output",
+    "detects",
+    "places",
+    "learning",
+    "input",
+)
 MAP_ONE = [3, -1, -3, -1, -3, 1, 0, -3, -3, -3, 0, 1, 3, -2, -2, -1]
 
 Open = Callable[..., Any]

@@ -141,7 +141,7 @@ def test_an_address_without_its_token_shows_no_page(lesson: Session, serve: Serv
 def test_a_saved_page_works_from_a_file(digits: Session, saved: Callable[[Session], str], open_page: Open) -> None:
     address = saved(digits)
     assert address.startswith("file://")
-    for room in ("overview", "lens", "pooling", "gradient", "output", "places", "connections", "detects"):
+    for room in ("overview", "lens", "pooling", "values", "gradient", "output", "places", "connections", "detects"):
         page = open_page(address, room=room)
         settle(page)
         numbers = shown_numbers(page)

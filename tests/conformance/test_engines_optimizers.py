@@ -11,7 +11,7 @@ from conformance_cases import LANDMARKS, integer_steps
 from neocog.engines.base import StepSettings
 from neocog.engines.reference import ReferenceEngine
 from neocog.errors import SettingError
-from neocog.nn.followers import Follower
+from neocog.nn.followers import EMA, Follower
 from neocog.nn.groups import Group
 from neocog.nn.losses import MeanSquaredError
 from neocog.nn.optimizers import SGD, Adam, AdamW, RMSprop
@@ -45,6 +45,11 @@ class Trail(Follower):
 
     def magnitude(self, own, value):
         return self.share * (own + value) + (0.25 + value * 0.5) + 0.25
+
+
+class Average(EMA):
+    def magnitude(self, own, value):
+        return own + (1 - self.decay) * (value + own)
 
 
 @dataclass(frozen=True)
@@ -104,6 +109,11 @@ def test_a_network_of_frozen_parameters_has_a_loss_and_nothing_else(engine):
 
 def test_followers(engine):
     check_steps(engine, LANDMARKS["nested"], SGD(momentum=0.9), frozen=("1",), followers=(Trail(0.75), Other(0.5)))
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.75, 0.999])
+def test_the_average_of_the_weights(engine, decay):
+    check_steps(engine, LANDMARKS["two stages"], Adam(), followers=(Average(decay),))
 
 
 def test_followers_need_names_of_their_own():

@@ -1,4 +1,4 @@
-"""Twelve networks that an explanation must cope with: channels, shapes, strides, class counts, depth."""
+"""Networks that an explanation must cope with: channels, shapes, strides, class counts, depth, branches and joins."""
 
 from __future__ import annotations
 
@@ -15,7 +15,59 @@ def _deep() -> nc.Sequential:
     return nc.Sequential(*layers, nc.MaxPool2d(2), nc.Flatten(), nc.Linear(3))
 
 
-NETWORKS: dict[str, tuple[nc.Sequential, tuple[int, int, int]]] = {
+def _residual() -> nc.Sequential:
+    """Two residual blocks, the second with a convolution in its shortcut; every convolution is normalised."""
+    return nc.Sequential(
+        nc.Conv2d(6, 3, padding=1, bias=False),
+        nc.BatchNorm2d(),
+        nc.ReLU(),
+        nc.Residual(
+            nc.Sequential(
+                nc.Conv2d(6, 3, padding=1, bias=False),
+                nc.BatchNorm2d(),
+                nc.ReLU(),
+                nc.Conv2d(6, 3, padding=1, bias=False),
+                nc.BatchNorm2d(affine=False),
+            )
+        ),
+        nc.ReLU(),
+        nc.Residual(
+            nc.Sequential(
+                nc.Conv2d(8, 3, stride=2, padding=1, bias=False),
+                nc.BatchNorm2d(),
+                nc.SiLU(),
+                nc.Conv2d(8, 3, padding=1),
+                nc.BatchNorm2d(),
+                nc.DropPath(0.2),
+            ),
+            shortcut=nc.Conv2d(8, 1, stride=2, bias=False),
+        ),
+        nc.ReLU(),
+        nc.GlobalAvgPool2d(),
+        nc.Linear(4),
+    )
+
+
+def _branches() -> nc.Graph:
+    """Branches of several kinds side by side, a value that is taken three times, a gate, and every other activation."""
+    x = nc.Input((9, 8, 2))
+    stem = nc.LeakyReLU(0.2)(nc.Conv2d(4, 3, padding=1)(x))
+    wide = nc.Concat(
+        nc.Sequential(nc.Conv2d(3, 1), nc.PReLU()),
+        nc.Sequential(nc.Conv2d(3, 3, padding=1), nc.BatchNorm2d(), nc.GELU()),
+        nc.Sequential(nc.MaxPool2d(3, stride=1, padding=1), nc.Conv2d(2, 1), nc.ELU()),
+    )(stem, name="wide")
+    gate = nc.Sigmoid()(nc.Conv2d(8, 1)(stem))
+    gated = nc.Multiply()(wide, gate, name="gated")
+    twice = nc.Add()(gated, gated, wide, name="twice")
+    y = nc.Maxout(2)(nc.Conv2d(12, 3)(nc.Tanh()(twice)))
+    attention = nc.Softmax()(nc.Hardsigmoid()(nc.Conv2d(6, 1)(y)))
+    y = nc.Dropout2d(0.3)(nc.AvgPool2d(2)(nc.ReLU6()(nc.Multiply()(y, attention))))
+    vector = nc.BatchNorm2d()(nc.Linear(7)(nc.Flatten()(y)))
+    return nc.Graph(x, nc.Linear(3)(nc.GELU("tanh")(vector)))
+
+
+NETWORKS: dict[str, tuple[nc.Layer, tuple[int, int, int]]] = {
     "grey": (nc.zoo.lenet5(10), (28, 28, 1)),
     "article": (nc.zoo.article(10), (12, 12, 1)),
     "colour": (
@@ -57,23 +109,31 @@ NETWORKS: dict[str, tuple[nc.Sequential, tuple[int, int, int]]] = {
         (8, 10, 3),
     ),
     "without convolutions": (nc.Sequential(nc.Flatten(), nc.Linear(7), nc.ReLU(), nc.Linear(2)), (5, 4, 3)),
+    "residual": (_residual(), (8, 10, 3)),
+    "branches": (_branches(), (9, 8, 2)),
     "one pixel": (nc.Sequential(nc.Conv2d(2, 3, padding=1), nc.Flatten(), nc.Linear(2)), (1, 1, 1)),
 }
 
 
 def make_model(name: str, *, seed: int = 3) -> nc.Model:
-    """Make one of them; biases are drawn too, since zeros would hide mistakes."""
+    """Make one of them; constants are drawn too, since zeros and ones would hide mistakes."""
     net, shape = NETWORKS[name]
     mean = tuple(0.1 * (channel + 1) for channel in range(shape[2]))
     model = nc.Model(net, shape, seed=seed, mean=mean, std=0.3, engine="reference")
     generator = np.random.default_rng(seed)
-    model.load_parameters(
-        {
-            name: generator.normal(0, 0.2, value.shape) if name.endswith("bias") else value
-            for name, value in model.parameters.items()
-        }
-    )
+    model.load_parameters({name: _drawn(name, value, generator) for name, value in model.parameters.items()})
     return model
+
+
+def _drawn(name: str, value: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Draw what starts as a constant: biases, and what normalizations store, their scales of either sign."""
+    if name.endswith(("bias", "running_mean")):
+        return generator.normal(0, 0.2, value.shape)
+    if name.endswith("running_var"):
+        return generator.uniform(0.3, 2.0, value.shape)
+    if value.ndim == 1 and len(value) > 1:
+        return generator.uniform(0.2, 1.5, value.shape) * generator.choice([-1.0, 1.0, 1.0], value.shape)
+    return value
 
 
 def make_image(model: nc.Model, *, seed: int = 5) -> np.ndarray:

@@ -15,6 +15,7 @@ from neocog.explain.gradient import gradients
 from neocog.explain.trace import trace
 
 CAPTUM_NETWORKS = [name for name in NETWORKS if name not in ("four channels", "without convolutions")]
+ROUNDED = 1e-7  # of the sizes that are added up: PyTorch multiplies a Hardsigmoid's gradient by a float32 1 / 6
 
 
 @pytest.mark.parametrize("name", CAPTUM_NETWORKS)
@@ -30,10 +31,11 @@ def test_grid_and_heat_are_those_of_captum(name: str) -> None:
             found = gradcam(model, image, target, layer=layer)
             cam = captum.LayerGradCam(other, other[1 + layer])
             want = cam.attribute(pixels(image), target=target, relu_attributions=True).detach()
-            scale = max(1.0, np.abs(found.grid).max())
-            np.testing.assert_allclose(found.grid, want[0, 0].numpy(), rtol=1e-9, atol=1e-12 * scale)
+            sizes = np.abs(trace(model, image).output(layer)) @ np.abs(found.weights)  # rounding is a share of these
+            scale = max(1.0, sizes.max())
+            assert (np.abs(found.grid - want[0, 0].numpy()) <= ROUNDED * sizes).all()
             heat = torch.nn.functional.interpolate(want, image.shape[:2], mode="bilinear", align_corners=False)
-            np.testing.assert_allclose(found.heat, heat[0, 0].numpy(), rtol=1e-9, atol=1e-12 * scale)
+            np.testing.assert_allclose(found.heat, heat[0, 0].numpy(), rtol=ROUNDED, atol=ROUNDED * scale)
 
 
 @pytest.mark.data

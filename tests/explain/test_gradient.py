@@ -9,6 +9,7 @@ import neocog as nc
 from explain.networks import NETWORKS, make_image, make_model
 from neocog.explain.gradient import conserved, finite_difference, gradients, read_target, route
 from neocog.explain.lesson import lesson_image, lesson_model
+from neocog.nn.graph import IMAGE
 from neocog.nn.shapes import ImageShape
 
 
@@ -48,19 +49,40 @@ def test_an_average_over_padding_promises_nothing_and_loses_some() -> None:
     assert abs(flow.input(3).sum() - flow.outputs[3].sum()) > 1e-6
 
 
-@pytest.mark.parametrize("name", ["colour", "stride and dilation", "overlapping pools", "nested"])
+@pytest.mark.parametrize(
+    "name", ["colour", "stride and dilation", "overlapping pools", "nested", "residual", "branches"]
+)
 def test_contributions_add_up_to_the_gradient_of_every_kind_of_layer(name: str) -> None:
     model = make_model(name)
     flow = gradients(model, make_image(model), 1)
     generator = np.random.default_rng(0)
     for node in model.graph.nodes:
-        shape = node.input
-        sides = (shape.height, shape.width, shape.channels) if isinstance(shape, ImageShape) else (1, 1, shape.size)
-        for _ in range(5):
-            cell = tuple(int(generator.integers(side)) for side in sides)
-            found = route(flow, node.index, *cell)
-            assert found.contributions.sum() == pytest.approx(found.total, rel=1e-9, abs=1e-12), (node.title, cell)
-            assert (np.diff(np.abs(found.contributions)) <= 0).all()
+        for position, shape in enumerate(node.shapes):
+            sides = (shape.height, shape.width, shape.channels) if isinstance(shape, ImageShape) else (1, 1, shape.size)
+            for _ in range(5):
+                cell = tuple(int(generator.integers(side)) for side in sides)
+                found = route(flow, node.index, *cell, position)
+                assert found.contributions.sum() == pytest.approx(found.total, rel=1e-9, abs=1e-12), (node.title, cell)
+                assert (np.diff(np.abs(found.contributions)) <= 0).all()
+
+
+@pytest.mark.parametrize("name", ["residual", "branches"])
+def test_what_layers_send_back_to_one_value_adds_up_to_its_gradient(name: str) -> None:
+    model = make_model(name)
+    flow = gradients(model, make_image(model), 1)
+    graph, shared = model.graph, 0
+    for value in (IMAGE, *(node.index for node in graph.nodes[:-1])):
+        edges = [
+            (node.index, position) for node in graph.nodes for position, of in enumerate(node.inputs) if of == value
+        ]
+        sent = [flow.sent(*edge) for edge in edges]
+        np.testing.assert_allclose(sum(sent[1:], sent[0]), flow.of(value), rtol=1e-12, atol=1e-15)
+        cell = tuple(side // 2 for side in flow.of(value).shape)
+        row, column, channel = cell if len(cell) == 3 else (0, 0, *cell)
+        routes = [route(flow, index, row, column, channel, position) for index, position in edges]
+        assert sum(found.total for found in routes) == pytest.approx(routes[0].gradient, rel=1e-12, abs=1e-15)
+        shared += len(edges) > 1
+    assert shared >= 2
 
 
 def test_max_pooling_sends_all_to_the_winner() -> None:

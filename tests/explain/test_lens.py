@@ -55,7 +55,7 @@ def test_the_activation_behind_a_convolution_is_its_own() -> None:
     model = make_model("article")
     traced = trace(model, make_image(model))
     seen = windows_of_row(traced, 0, 3, 2)
-    assert seen.rectified
+    assert seen.activation == 1
     np.testing.assert_array_equal(seen.activated, np.maximum(seen.total, 0))
 
 

@@ -9,15 +9,18 @@ import pytest
 from hypothesis import given
 
 from conformance_cases import LANDMARKS, networks
+from explain.networks import make_model
 from neocog.errors import SettingError
-from neocog.explain.receptive import Field, receptive_field
+from neocog.explain.receptive import Field, receptive_field, receptive_fields
 from neocog.explain.response import run_to
+from neocog.explain.subject import exact_parameters
 from neocog.nn.blocks import Sequential
 from neocog.nn.graph import Graph, trace
-from neocog.nn.layers import AvgPool2d, Conv2d, Dropout, Flatten, Layer, Linear, MaxPool2d, ReLU
+from neocog.nn.layers import Add, AvgPool2d, Conv2d, Dropout, Flatten, Layer, Linear, MaxPool2d, ReLU
 from neocog.nn.parameters import parameters_of
 from neocog.nn.shapes import ImageShape
-from neocog.reference.network import backward
+from neocog.nn.symbol import Input
+from neocog.reference.network import backward, forward
 
 
 def smooth(layer: Layer) -> Layer:
@@ -67,6 +70,57 @@ def test_the_field_of_any_network_is_what_brute_force_finds(graph: Graph) -> Non
 @pytest.mark.parametrize("name", LANDMARKS)
 def test_the_field_of_the_landmarks_is_what_brute_force_finds(name: str) -> None:
     check(LANDMARKS[name])
+
+
+@pytest.mark.parametrize("name", ["residual", "branches"])
+def test_the_field_of_branches_and_joins_is_what_spoilt_pixels_reach(name: str) -> None:
+    """A pixel that is no number makes everything that looks at it no number."""
+    model = make_model(name)
+    graph, parameters = model.graph, exact_parameters(model)
+    sides = graph.input.height, graph.input.width
+    images = np.full((sides[0] * sides[1], *sides, graph.input.channels), 0.5)
+    for place, image in enumerate(images):
+        image[divmod(place, sides[1])] = np.nan
+    with np.errstate(invalid="ignore"):
+        run = forward(graph, parameters, images)
+    whole = 0
+    for node, field in zip(graph.nodes, receptive_fields(graph), strict=True):
+        if not isinstance(node.output, ImageShape):
+            assert field is None
+            continue
+        assert field == receptive_field(graph, node.index)
+        reached = np.isnan(run.outputs[node.index]).any(axis=-1).reshape(*sides, node.output.height, node.output.width)
+        for row, column in np.ndindex(node.output.height, node.output.width):
+            rows, columns = np.nonzero(reached[:, :, row, column])
+            top, left, height, width = field.box(row, column)
+            assert top <= rows.min() <= rows.max() < top + height
+            assert left <= columns.min() <= columns.max() < left + width
+            if top >= 0 and left >= 0 and top + height <= sides[0] and left + width <= sides[1]:
+                whole += 1
+                assert (rows.min(), rows.max(), columns.min(), columns.max()) == (
+                    top,
+                    top + height - 1,
+                    left,
+                    left + width - 1,
+                )
+    assert whole > 100
+
+
+def test_paths_with_different_strides_have_no_field_in_common() -> None:
+    x = Input((9, 9, 1))
+    slow, fast = Conv2d(2, 5)(x), Conv2d(2, 1, stride=2)(x)
+    graph = Graph(x, ReLU()(Add()(slow, fast, name="join")))
+    for layer in (2, 3):
+        with pytest.raises(SettingError, match=r"paths with different strides meet in layer join \(Add\)"):
+            receptive_field(graph, layer)
+    assert receptive_fields(graph)[2:] == (None, None)
+    assert receptive_field(graph, 1) == Field((1, 1), (2, 2), (0, 0))
+
+
+def test_the_stride_of_a_single_cell_does_not_matter() -> None:
+    x = Input((5, 5, 1))
+    graph = Graph(x, Add()(Conv2d(2, 5)(x), Conv2d(2, 5, stride=3)(x)))
+    assert receptive_field(graph, 2) == Field((5, 5), (3, 3), (0, 0))
 
 
 def test_sizes_strides_and_starts_of_a_known_network() -> None:

@@ -9,66 +9,103 @@ import pytest
 
 import neocog as nc
 from neocog.explain.subject import exact_parameters
-from neocog.nn.parameters import parameters_of, to_pytorch
+from neocog.nn.graph import IMAGE, Node
+from neocog.nn.parameters import to_pytorch, variables_of
+from neocog.nn.shapes import ImageShape
 
 
 def twin(model: nc.Model) -> Any:
-    """Make it; the second to last entries are the layers, in order: `twin(model)[1 + index]`."""
+    """Make it; `twin(model)[1 + index]` is the layer of that index."""
     torch = pytest.importorskip("torch")
     shape = model.graph.input
     mean, std = (
         torch.tensor(np.array(values)).reshape(1, -1, 1, 1)
         for values in model.graph.normalisation.per_channel(shape.channels)
     )
-
-    class Normalise(torch.nn.Module):
-        def forward(self, images: Any) -> Any:
-            return (images - mean) / std
-
     exact = exact_parameters(model)
     values = {
-        p.name: torch.tensor(np.ascontiguousarray(to_pytorch(p, exact[p.name]))) for p in parameters_of(model.graph)
+        p.name: torch.tensor(np.ascontiguousarray(to_pytorch(p, exact[p.name]))) for p in variables_of(model.graph)
     }
-    layers = [Normalise()]
-    for node in model.graph.nodes:
-        weight, bias = values.get(f"{node.name}.weight"), values.get(f"{node.name}.bias")
-        layer: Any
-        match node.layer:
-            case nc.Conv2d() as conv:
-                window = conv.window_over(node.input)
-                axes = (window.vertical, window.horizontal)
-                layer = torch.nn.Conv2d(
-                    weight.shape[1],
-                    weight.shape[0],
-                    tuple(axis.kernel for axis in axes),
-                    tuple(axis.stride for axis in axes),
-                    tuple(axis.before for axis in axes),
-                    tuple(axis.dilation for axis in axes),
-                    bias=bias is not None,
-                )
-                assert all(axis.before == axis.after for axis in axes)
-            case nc.Linear():
-                layer = torch.nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None)
-            case nc.MaxPool2d() | nc.AvgPool2d() as pool:
-                window = pool.window_over(node.input)
-                axes = (window.vertical, window.horizontal)
-                kind = torch.nn.MaxPool2d if isinstance(pool, nc.MaxPool2d) else torch.nn.AvgPool2d
-                layer = kind(
-                    tuple(axis.kernel for axis in axes),
-                    tuple(axis.stride for axis in axes),
-                    tuple(axis.before for axis in axes),
-                )
-            case nc.ReLU():
-                layer = torch.nn.ReLU()
-            case nc.Flatten():
-                layer = torch.nn.Flatten()
-            case nc.Dropout():
-                layer = torch.nn.Identity()
-        if weight is not None:
-            layer.weight = torch.nn.Parameter(weight)
-            layer.bias = None if bias is None else torch.nn.Parameter(bias)
-        layers.append(layer)
-    return torch.nn.Sequential(*layers).eval()
+
+    class Twin(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = torch.nn.ModuleList([torch.nn.Identity(), *(_layer(node) for node in model.graph.nodes)])
+            for node, layer in zip(model.graph.nodes, self.layers[1:], strict=True):
+                own = {name.rpartition(".")[2]: v for name, v in values.items() if name.rpartition(".")[0] == node.name}
+                for name, value in own.items():
+                    kept = getattr(layer, name)
+                    kept.data = value
+            self.double()
+
+        def forward(self, images: Any) -> Any:
+            found = {IMAGE: self.layers[0]((images - mean) / std)}
+            for node, layer in zip(model.graph.nodes, self.layers[1:], strict=True):
+                found[node.index] = layer(*(found[value] for value in node.inputs))
+            return found[len(model.graph.nodes) - 1]
+
+        def __getitem__(self, index: int) -> Any:
+            return self.layers[index]
+
+    return Twin().eval()
+
+
+def _layer(node: Node) -> Any:
+    """Make PyTorch's layer of the same kind, without the parameters."""
+    import torch
+
+    class Function(torch.nn.Module):
+        def __init__(self, compute: Any) -> None:
+            super().__init__()
+            self.compute = compute
+
+        def forward(self, *inputs: Any) -> Any:
+            return self.compute(*inputs)
+
+    nn, layer = torch.nn, node.layer
+    match layer:
+        case nc.Conv2d() | nc.MaxPool2d() | nc.AvgPool2d():
+            walk = layer.window_over(node.input)
+            axes = (walk.vertical, walk.horizontal)
+            assert all(axis.before == axis.after for axis in axes)
+            kernel, stride, before, dilation = (
+                tuple(getattr(axis, name) for axis in axes) for name in ("kernel", "stride", "before", "dilation")
+            )
+            if isinstance(layer, nc.Conv2d):
+                inputs, outputs = node.input.channels, layer.channels
+                return nn.Conv2d(inputs, outputs, kernel, stride, before, dilation, bias=layer.bias)
+            return (nn.MaxPool2d if isinstance(layer, nc.MaxPool2d) else nn.AvgPool2d)(kernel, stride, before)
+        case nc.Linear():
+            return nn.Linear(node.input.size, layer.features, bias=layer.bias)
+        case nc.BatchNorm2d():
+            kind = nn.BatchNorm2d if isinstance(node.input, ImageShape) else nn.BatchNorm1d
+            channels = node.input.channels if isinstance(node.input, ImageShape) else node.input.size
+            return kind(channels, layer.epsilon, layer.momentum, layer.affine)
+        case nc.PReLU():
+            return nn.PReLU(node.input.channels if isinstance(node.input, ImageShape) else node.input.size)
+        case nc.LeakyReLU():
+            return nn.LeakyReLU(layer.slope)
+        case nc.ELU():
+            return nn.ELU(layer.alpha)
+        case nc.GELU():
+            return nn.GELU(layer.approximate)
+        case nc.Softmax():
+            return nn.Softmax(1)
+        case nc.Flatten():
+            return nn.Flatten()
+        case nc.Dropout() | nc.Dropout2d() | nc.DropPath():
+            return nn.Identity()
+        case nc.GlobalAvgPool2d():
+            return Function(lambda x: x.mean((2, 3)))
+        case nc.Maxout():
+            return Function(lambda x: x.unflatten(1, (layer.pieces, -1)).amax(1))
+        case nc.Add():
+            return Function(lambda *inputs: sum(inputs[1:], inputs[0]))
+        case nc.Multiply():
+            return Function(lambda *inputs: torch.stack(inputs).prod(0))
+        case nc.Concatenate():
+            return Function(lambda *inputs: torch.cat(inputs, 1))
+    return getattr(nn, type(layer).__name__)()  # activations without settings have PyTorch's names
 
 
 def pixels(image: np.ndarray) -> Any:

@@ -9,7 +9,7 @@ import { asError, aborted, type Cached } from './source/source'
 import type { Answer, AskError, Progress } from './source/message'
 
 export const ROOMS = [
-  'overview', 'lens', 'connections', 'pooling', 'gradient', 'output', 'detects', 'places', 'learning', 'input',
+  'overview', 'lens', 'connections', 'pooling', 'values', 'gradient', 'output', 'detects', 'places', 'learning', 'input',
 ] as const
 export type RoomId = (typeof ROOMS)[number]
 
@@ -68,6 +68,15 @@ export class Session {
     return this.facts.layers.find((layer) => layer.view === view) ?? null
   }
 
+  /** The chosen layer if its values can be taken apart, else the first of those; null: there is none. */
+  layerOfValues(): LayerFacts | null {
+    const chosen = this.layer === null ? undefined : this.facts.layers[this.layer]
+    if (chosen?.steps) return chosen
+    // the rarer ones first: every network has activations
+    return this.facts.layers.find((layer) => layer.steps && layer.view !== 'activation') ??
+      this.facts.layers.find((layer) => layer.steps) ?? null
+  }
+
   /** Choose a layer; a place in another layer's maps means nothing in this one. */
   choose(layer: number, filter = 0): void {
     if (layer !== this.layer) {
@@ -82,6 +91,12 @@ export class Session {
   /** How a layer is called in the reader's language: "2 Conv2d". */
   layerName(layer: LayerFacts): string {
     return `${layer.name} ${layer.kind}`
+  }
+
+  /** How a value is called: the layer that gives it, or the image. */
+  valueName(value: number): string {
+    const layer = this.facts.layers[value]
+    return layer ? this.layerName(layer) : this.t.overview.image
   }
 
   /** A class's name, to stand anywhere. */

@@ -13,12 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neocog.errors import DataError, NeocogWarning, SettingError, ShapeError
+from neocog.nn.answer import answer_path
 from neocog.nn.followers import Follower
 from neocog.nn.graph import Graph
 from neocog.nn.groups import Group, Rule, rules_of
 from neocog.nn.images import check_batch
 from neocog.nn.images import check_values as check_values
-from neocog.nn.layers import Conv2d, ReLU
+from neocog.nn.layers import Conv2d
 from neocog.nn.losses import CrossEntropy, Loss, MeanSquaredError
 from neocog.nn.optimizers import Optimizer
 from neocog.nn.parameters import Parameter, variables_of
@@ -153,8 +154,9 @@ class Predictor(Protocol):
     def peaks(self, images: Images) -> dict[int, Array]:
         """Return the largest value of every feature map: index of a convolution in `graph.nodes` → (N, filters).
 
-        A map counts as it is behind the ReLU that alone takes it, if there is one. A NaN anywhere in
-        a map makes its peak NaN. Without a convolution the answer is empty.
+        A map counts as it is behind the BatchNorm2d and the activation that directly follow its convolution, where
+        there are any; see `peak_sources`. A NaN anywhere in a map makes its peak NaN. Without a convolution the answer
+        is empty.
         """
 
 
@@ -228,16 +230,10 @@ def allowed_threads(threads: int | None = None) -> int:
 
 
 def peak_sources(graph: Graph) -> dict[int, int]:
-    """Return for each convolution, by its index in `graph.nodes`, which layer gives the maps whose peaks are meant:
-    the ReLU that alone takes what it gives or, without one, the convolution itself.
+    """Return for each convolution, by its index in `graph.nodes`, which layer gives the maps whose peaks are meant: the
+    last of `neocog.nn.answer.answer_path`.
     """
-    sources = {}
-    for node in graph.nodes:
-        if isinstance(node.layer, Conv2d):
-            behind = graph.consumers(node.index)
-            rectified = len(behind) == 1 and isinstance(graph.nodes[behind[0]].layer, ReLU)
-            sources[node.index] = behind[0] if rectified else node.index
-    return sources
+    return {node.index: answer_path(graph, node.index)[-1] for node in graph.nodes if isinstance(node.layer, Conv2d)}
 
 
 def room_for_peaks(graph: Graph, count: int) -> dict[int, Array]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from neocog.errors import DataError
 from neocog.explain.pace import paced
-from neocog.explain.response import Pairs, Whole
+from neocog.explain.quick import Pairs, Whole
 from neocog.explain.subject import Progress, Subject, image_output
 
 NEAR = 1e-4  # of the largest values: further apart, float32 sums in any order agree on which is larger

@@ -13,14 +13,17 @@ from numpy.typing import NDArray
 
 from neocog.errors import DataError, SettingError
 from neocog.explain.gradient import Target, gradient_flow, read_target
-from neocog.explain.response import response_index, usable
+from neocog.explain.response import usable
+from neocog.explain.rules import RULES
 from neocog.explain.subject import Array, Subject, layer_node
 from neocog.explain.trace import trace
-from neocog.nn.graph import Graph
+from neocog.nn.answer import only_consumer
+from neocog.nn.graph import Graph, Node
 from neocog.nn.layers import Conv2d
 from neocog.nn.shapes import ImageShape
 
 DEFAULT_LAYER = -1
+GOES_ON = ("activation", "normalization", "join")  # views of layers that keep maps what they are
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,8 @@ class GradCam:
 
 
 def default_layer(graph: Graph) -> int:
-    """Return the last convolution, or the ReLU directly behind it: the last maps that know places and shapes alike.
+    """Return the layer whose maps know places and shapes alike, and no later one more: the last convolution, and what
+    treats its maps place by place, such as an activation, a normalization, or the Add at the end of a Residual.
 
     Raises:
         SettingError: the network has no convolution.
@@ -57,7 +61,15 @@ def default_layer(graph: Graph) -> int:
             "Grad-CAM needs feature maps; this network has no convolution",
             hint="name a layer with maps, if there is one",
         )
-    return response_index(graph, convolutions[-1])
+    index = convolutions[-1]
+    while (behind := only_consumer(graph, index)) is not None and _goes_on(graph.nodes[behind]):
+        index = behind
+    return index
+
+
+def _goes_on(node: Node) -> bool:
+    rule = RULES.get(type(node.layer))
+    return rule is not None and rule.view in GOES_ON and isinstance(node.output, ImageShape)
 
 
 def gradcam(

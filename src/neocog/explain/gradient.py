@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,16 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neocog.errors import SettingError
-from neocog.explain.lens import coordinates
+from neocog.explain.rules import rule_of
+from neocog.explain.senders import Cell
 from neocog.explain.subject import Array, Subject, check_index
 from neocog.explain.trace import Trace, trace
 from neocog.nn.graph import IMAGE, Node
-from neocog.nn.layers import AvgPool2d, Conv2d, Linear, MaxPool2d, ReLU
 from neocog.nn.losses import CrossEntropy
 from neocog.nn.shapes import ImageShape
 from neocog.nn.summary import multiply_adds
 from neocog.reference import loss
-from neocog.reference.network import backward, forward
+from neocog.reference.network import backward, backward_node, forward
 
 CHECKED = 24  # the most pixels that finite differences are taken at
 LEAST = 4  # of them, however large the network
@@ -78,7 +77,8 @@ class GradientFlow:
 
     target: what it is of. value: the target's value.
     image: (H, W, C) of the pixels on the scale from 0 to 1. normalised: (H, W, C) of what the first layer took.
-    outputs: one array for each layer: of what it gave, (P, Q, K) or (F,).
+    outputs: one array for each layer: of what it gave, (P, Q, K) or (F,). Where several layers take a value, the
+        gradients that they send back to it are added.
     """
 
     traced: Trace
@@ -88,16 +88,33 @@ class GradientFlow:
     normalised: Array
     outputs: tuple[Array, ...]
 
-    def input(self, index: int) -> Array:
-        """Return the gradient with respect to the input of layer number `index`."""
-        return self.outputs[index - 1] if index else self.normalised
+    def of(self, value: int) -> Array:
+        """Return the gradient of a value by its number: of what a layer gave, or for -1 of what the first one took."""
+        return self.normalised if value == IMAGE else self.outputs[value]
+
+    def input(self, index: int, position: int = 0) -> Array:
+        """Return the gradient of an input of layer number `index`, as all layers that take the same value send it."""
+        return self.of(self.traced.graph.nodes[index].inputs[position])
+
+    def sent(self, index: int, position: int = 0) -> Array:
+        """Return what layer number `index` alone sends back to one of its inputs."""
+        graph, run = self.traced.graph, self.traced.run
+        node = graph.nodes[index]
+        if len(graph.consumers(node.inputs[position])) == 1:
+            return self.input(index, position)
+        with np.errstate(all="ignore"):
+            found = backward_node(
+                node, self.traced.parameters, run.inputs(index), run.choices[index], self.outputs[index][None], None
+            )
+        result: Array = found.inputs[position][0]
+        return result
 
 
 def gradients(model: Subject, image: NDArray[Any], target: str | int) -> GradientFlow:
     """Follow a gradient from a class, or from the loss, back to the pixels.
 
-    Max pooling hands it to each window's winner, average pooling shares it equally, overlapping windows add up, a ReLU
-    lets it pass where its input was above 0.
+    Max pooling hands it to each window's winner, average pooling shares it equally, overlapping windows add up, an
+    activation multiplies it by its slope, and where several layers take a value, what they send back is added.
 
     Arguments:
         model: any neocog model.
@@ -128,14 +145,7 @@ def conserved(node: Node) -> bool | None:
 
     Max pooling conserves the sum whatever its padding, since padding never wins.
     """
-    if isinstance(node.layer, MaxPool2d):
-        return True
-    if isinstance(node.layer, AvgPool2d):
-        assert isinstance(node.input, ImageShape)
-        walk = node.layer.window_over(node.input)
-        axes = (walk.vertical, walk.horizontal)
-        return all(axis.taps_inside() == axis.output * axis.kernel for axis in axes)
-    return None
+    return rule_of(node).conserves(node)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,15 +183,10 @@ def finite_difference(flow: GradientFlow) -> Difference:
         found = (values[: len(places)] - values[len(places) :]) / (2 * STEP)
     smooth = np.ones(len(places), bool)
     for node in traced.graph.nodes:
-        if isinstance(node.layer, ReLU):
-            gates = run.input(node.index).reshape(len(moved), -1) > 0
-        elif isinstance(node.layer, MaxPool2d):
-            choice = run.choices[node.index]
-            assert choice is not None  # the reference always records the winners
-            gates = choice.reshape(len(moved), -1)
-        else:
-            continue
-        smooth &= (gates[: len(places)] == gates[len(places) :]).all(axis=1)
+        same_piece = rule_of(node).smooth
+        if same_piece is not None:
+            with np.errstate(all="ignore"):
+                smooth &= same_piece(run, traced.parameters, node)
     want = gradient[places][smooth]
     largest = float(np.abs(want).max(initial=0.0))
     error = float(np.abs(found[smooth] - want).max(initial=0.0))
@@ -195,13 +200,15 @@ def finite_difference(flow: GradientFlow) -> Difference:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where the gradient of one input cell of a layer comes from.
+    """What one layer sends back to one cell of its input.
 
-    places: (n, 3) row, column and channel of the outputs that send some; of a Linear, (0, 0, output).
-    factors: (n,) what each sends, as a share of its own gradient: a weight, 1 for a winner, 1 / cells of an average.
+    places: (n, 3) row, column and channel of the outputs that send some; of a vector, (0, 0, place).
+    factors: (n,) what each sends, as a share of its own gradient: a weight, 1 for a winner, 1 / cells of an average, an
+        activation's slope.
     gradients: (n,) of those outputs.
     contributions: (n,) factor × gradient; they add up to `total`. Largest first.
-    total: the gradient of the cell.
+    total: what this layer sends to the cell.
+    gradient: of the cell: what all layers that take it send, added up.
     """
 
     places: NDArray[np.int64]
@@ -209,26 +216,29 @@ class Route:
     gradients: Array
     contributions: Array
     total: float
+    gradient: float
 
 
-def route(flow: GradientFlow, index: int, row: int, column: int, channel: int) -> Route:
-    """Take apart where the gradient of an input cell comes from.
+def route(flow: GradientFlow, index: int, row: int, column: int, channel: int, position: int = 0) -> Route:
+    """Take apart what a layer sends back to a cell of its input.
 
     Arguments:
         flow: the gradient at every layer.
         index: of the layer.
         row, column, channel: the cell of its input; of a vector, row and column are 0 and channel is the place in it.
+        position: which input, of a layer that takes several.
 
     Raises:
-        SettingError: there is no such cell.
+        SettingError: there is no such cell, or the layer is not explained.
     """
     node = flow.traced.graph.nodes[index]
-    shape = node.input
+    check_index("position", position, len(node.inputs))
+    shape = node.shapes[position]
     sides = (shape.height, shape.width, shape.channels) if isinstance(shape, ImageShape) else (1, 1, shape.size)
     for name, place, count in zip(("row", "column", "channel"), (row, column, channel), sides, strict=True):
         check_index(name, place, count)
     dy = flow.outputs[index]
-    found = list(_senders(flow, node, row, column, channel))
+    found = list(rule_of(node).senders(Cell(flow.traced, node, position, (row, column, channel))))
     places = np.array([place for place, _ in found], np.int64).reshape(-1, 3)
     factors = np.array([factor for _, factor in found], np.float64)
     grid = dy if dy.ndim == 3 else dy[None, None]
@@ -236,50 +246,9 @@ def route(flow: GradientFlow, index: int, row: int, column: int, channel: int) -
     with np.errstate(all="ignore"):
         contributions = factors * sent
     order = np.argsort(-np.abs(contributions), kind="stable")
-    gradient = flow.input(index)
-    total = float(gradient[row, column, channel] if gradient.ndim == 3 else gradient[channel])
-    return Route(places[order], factors[order], sent[order], contributions[order], total)
 
+    def at_cell(gradient: Array) -> float:
+        return float(gradient[row, column, channel] if gradient.ndim == 3 else gradient[channel])
 
-def _senders(
-    flow: GradientFlow, node: Node, row: int, column: int, channel: int
-) -> Iterator[tuple[tuple[int, int, int], float]]:
-    """List the outputs that a cell contributes to, each with its derivative in that cell."""
-    traced = flow.traced
-    match node.layer:
-        case Conv2d() as layer:
-            assert isinstance(node.input, ImageShape)
-            walk = layer.window_over(node.input)
-            weight = traced.parameters[f"{node.name}.weight"]
-            rows = coordinates(walk.vertical, np.arange(walk.vertical.output))
-            columns = coordinates(walk.horizontal, np.arange(walk.horizontal.output))
-            for p, r in np.argwhere(rows == row):
-                for q, s in np.argwhere(columns == column):
-                    for k in range(weight.shape[-1]):
-                        yield (int(p), int(q), k), float(weight[r, s, channel, k])
-        case MaxPool2d() | AvgPool2d() as pool:
-            assert isinstance(node.input, ImageShape)
-            walk = pool.window_over(node.input)
-            rows = coordinates(walk.vertical, np.arange(walk.vertical.output))
-            columns = coordinates(walk.horizontal, np.arange(walk.horizontal.output))
-            choice = traced.run.choices[node.index]
-            for p, r in np.argwhere(rows == row):
-                for q, s in np.argwhere(columns == column):
-                    if choice is None:
-                        yield (int(p), int(q), channel), 1.0 / walk.cells
-                    else:
-                        won = choice[0, p, q, channel] == r * walk.horizontal.kernel + s
-                        yield (int(p), int(q), channel), float(won)
-        case Linear():
-            weight = traced.parameters[f"{node.name}.weight"]
-            for output in range(weight.shape[-1]):
-                yield (0, 0, output), float(weight[channel, output])
-        case ReLU():
-            x = traced.input(node.index)
-            value = x[row, column, channel] if x.ndim == 3 else x[channel]
-            yield (row, column, channel), float(value > 0)
-        case _:  # Flatten and Dropout, which move values or keep them
-            if isinstance(node.input, ImageShape) and not isinstance(node.output, ImageShape):
-                yield (0, 0, (row * node.input.width + column) * node.input.channels + channel), 1.0
-            else:
-                yield (row, column, channel), 1.0
+    total, gradient = at_cell(flow.sent(index, position)), at_cell(flow.input(index, position))
+    return Route(places[order], factors[order], sent[order], contributions[order], total, gradient)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neocog.explain.contenders import ImageRows
-from neocog.explain.response import Pairs, Whole, quick_maps
+from neocog.explain.quick import Pairs, Whole, quick_maps
 from neocog.nn.graph import Graph
 
 BLOCK = 16  # images that are looked at at a time: their maps stay in the processor's cache

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neocog.explain.subject import Array, Subject, check_index, image_output, layer_node
-from neocog.explain.trace import Trace, following_relu, trace
+from neocog.explain.trace import Trace, trace
+from neocog.nn.answer import activation_behind
 from neocog.nn.layers import Conv2d
 from neocog.nn.shapes import ImageShape
 from neocog.nn.window import Axis
@@ -29,8 +30,8 @@ class Windows:
     running: (Q, C) channel sums added up from the first channel on.
     bias: added once; 0 without one.
     total: (Q,) what the layer gives.
-    activated: (Q,) after the ReLU directly behind it; without one, `total`.
-    rectified: whether there is one.
+    activated: (Q,) after the activation directly behind it; without one, `total`.
+    activation: index of that layer, or None.
     """
 
     window: Array
@@ -44,7 +45,7 @@ class Windows:
     bias: float
     total: Array
     activated: Array
-    rectified: bool
+    activation: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +98,11 @@ def windows_of_row(traced: Trace, index: int, filter: int, row: int) -> Windows:
         products = window * weight + 0.0  # which makes 0 of -0
         channel_sums = products.sum(axis=(1, 2))
         running = channel_sums.cumsum(axis=1)
-    relu = following_relu(traced.graph, index)
+    behind = activation_behind(traced.graph, index)
     total = traced.output(index)[row, :, filter]
-    activated = total if relu is None else traced.output(relu)[row, :, filter]
+    activated = total if behind is None else traced.output(behind)[row, :, filter]
     return Windows(
-        window, inside, rows, columns, weight, products, channel_sums, running, bias, total, activated, relu is not None
+        window, inside, rows, columns, weight, products, channel_sums, running, bias, total, activated, behind
     )
 
 

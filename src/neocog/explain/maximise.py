@@ -1,9 +1,9 @@
 """The image that moves a filter most, found by climbing: activation maximisation.
 
-Each step follows the gradient of one unit of the filter's map, in front of the ReLU behind it, so that a silent unit
-can be woken. Left alone, that ends in noise that no photograph holds. So the gradient is blurred, more at the start
-than at the end, and several climbs that differ in how much run side by side: of those that do well the smoothest is
-kept. Nothing has to be tuned for the size, channels or normalisation of a network.
+Each step follows the gradient of one unit of the filter's map, in front of the activation behind it, so that a silent
+unit can be woken. Left alone, that ends in noise that no photograph holds. So the gradient is blurred, more at the
+start than at the end, and several climbs that differ in how much run side by side: of those that do well the smoothest
+is kept. Nothing has to be tuned for the size, channels or normalisation of a network.
 
 Source: Erhan et al. 2009, Visualizing higher-layer features of a deep network. Blurred gradients: Øygard 2015,
 Visualizing GoogLeNet classes.
@@ -19,10 +19,9 @@ from numpy.typing import NDArray
 
 from neocog.errors import SettingError
 from neocog.explain.receptive import Field, receptive_field
-from neocog.explain.response import run_to, usable_parameters
+from neocog.explain.response import activated, climbing_index, response_index, run_to, usable_parameters
 from neocog.explain.subject import Array, Progress, Subject, check_index, image_output, layer_node, no_progress
-from neocog.explain.trace import following_relu
-from neocog.nn.graph import Graph, Node
+from neocog.nn.graph import Graph
 from neocog.nn.layers import Conv2d
 from neocog.reference.network import backward
 
@@ -53,7 +52,8 @@ class Maximised:
     """The image that moves a filter most.
 
     image: (H, W, C) in [0, 1]; mid grey where the unit does not look.
-    history: (steps,) the largest value of the map, after the ReLU directly behind it, after each step.
+    history: (steps,) the largest value of the map after each step, behind the normalization and the activation that
+        belong to it.
     value: the same for `image`, in float64; comparable with `Patches.maximum`.
     data_maximum: what the images of a data set reached, as given.
     beats: whether `value` is larger; None without a data maximum. A filter of the first layer may well reach its
@@ -113,15 +113,15 @@ def maximise(
     check_index("seed", seed, 2**64)
     if check_index("steps", steps, 1 << 16) < 1:
         raise SettingError("steps must be at least 1, got 0")
-    graph, exact = model.graph, usable_parameters(model, node.index, np.float64)
-    ascent = _Ascent(graph, node, filter, {name: value.astype(np.float32) for name, value in exact.items()})
+    graph, top = model.graph, climbing_index(model.graph, node.index)
+    exact = usable_parameters(model, response_index(graph, node.index), np.float64)
+    ascent = _Ascent(graph, top, filter, {name: value.astype(np.float32) for name, value in exact.items()})
     images, heights = ascent.climb(np.random.default_rng([seed, node.index, filter]), steps, progress)
-    final = run_to(graph, exact, images.astype(np.float64), node.index).outputs[-1][..., filter]
-    floor = 0.0 if following_relu(graph, node.index) is not None else -np.inf
-    values = np.maximum(final.reshape(len(CLIMBS), -1).max(axis=1), floor)
+    final = run_to(graph, exact, images.astype(np.float64), top).outputs[-1][..., filter]
+    values = activated(graph, exact, node.index, filter, final).reshape(len(CLIMBS), -1).max(axis=1)
     kept = _choose(values, data_maximum)
     value = float(values[kept])
-    history = np.maximum(heights[:, kept].astype(np.float64), floor)
+    history = activated(graph, exact, node.index, filter, heights[:, kept].astype(np.float64))
     history[-1] = value
     row, column = divmod(int(final[kept].argmax()), final.shape[2])
     return Maximised(
@@ -191,10 +191,10 @@ def _beats(value: float, data_maximum: float) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Ascent:
-    """All climbs of one filter, as a batch."""
+    """All climbs of one filter, as a batch, up to the layer number `top`."""
 
     graph: Graph
-    node: Node
+    top: int
     filter: int
     parameters: dict[str, Values]
 
@@ -202,7 +202,7 @@ class _Ascent:
         """Return the images (climbs, H, W, C), and the largest value of their maps after each step (steps, climbs)."""
         shape = self.graph.input
         sides = (len(CLIMBS), shape.height, shape.width, shape.channels)
-        field = receptive_field(self.graph, self.node.index)
+        field = receptive_field(self.graph, self.top)
         images = np.clip(GREY + NOISE * rng.standard_normal(sides, np.float32), 0, 1)
         gradient, heights, seen = self._look(images, field)
         history = np.empty((steps, len(CLIMBS)), np.float32)
@@ -222,7 +222,7 @@ class _Ascent:
 
     def _look(self, images: Values, field: Field) -> tuple[Values, Values, NDArray[np.bool_]]:
         """Return the gradient of each climb's unit, the largest value of its map, and which pixels its unit sees."""
-        run = run_to(self.graph, self.parameters, images, self.node.index)
+        run = run_to(self.graph, self.parameters, images, self.top)
         output = run.outputs[-1]
         every, (_, rows, columns, _) = np.arange(len(images)), output.shape
         maps = output[..., self.filter].reshape(len(images), -1)
@@ -231,7 +231,7 @@ class _Ascent:
         row, column = np.divmod(unit, columns)
         ones = np.zeros_like(output)
         ones[every, row, column, self.filter] = 1
-        gradient = backward(self.graph, self.parameters, run, ones, start=self.node.index, image=True).image
+        gradient = backward(self.graph, self.parameters, run, ones, start=self.top, image=True).image
         assert gradient is not None  # it was asked for
         seen = [_seen(field, r, c, images.shape) for r, c in zip(row.tolist(), column.tolist(), strict=True)]
         return gradient, maps.max(axis=1), np.stack(seen)

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neocog.explain.rules import rule_of
 from neocog.explain.subject import Array, Subject, check_index, layer_node
 from neocog.explain.trace import Trace, trace
-from neocog.nn.graph import Graph
-from neocog.nn.layers import Dropout, Flatten, Linear, ReLU
+from neocog.nn.graph import IMAGE, Graph
+from neocog.nn.layers import Flatten, Linear
 from neocog.nn.shapes import ImageShape
 
 
@@ -78,12 +79,15 @@ def terms_of(traced: Trace, index: int, output: int) -> Terms:
 
 def flattened_image(graph: Graph, index: int) -> ImageShape | None:
     """Return the maps that the input of a layer was flattened from, through layers that move no value; or None."""
-    for node in reversed(graph.nodes[:index]):
+    value = graph.nodes[index].inputs[0]
+    while value != IMAGE:
+        node = graph.nodes[value]
         if isinstance(node.layer, Flatten):
             assert isinstance(node.input, ImageShape)
             return node.input
-        if not isinstance(node.layer, ReLU | Dropout):
+        if not rule_of(node).in_place:
             return None
+        value = node.inputs[0]  # of a join all inputs lie alike, or they would have no common meaning
     return None
 
 

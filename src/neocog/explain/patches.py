@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from neocog.errors import DataError, SettingError, ShapeError
 from neocog.explain.contenders import ImageRows, find_contenders
 from neocog.explain.inspection import Found, look_closely
+from neocog.explain.quick import Pairs, Whole
 from neocog.explain.receptive import Field, receptive_field
-from neocog.explain.response import Pairs, Whole, usable_parameters
+from neocog.explain.response import usable_parameters
 from neocog.explain.subject import Progress, Subject, image_output, layer_node, no_progress
 from neocog.nn.graph import Graph
 from neocog.nn.layers import Conv2d

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from neocog.errors import SettingError
 from neocog.explain.subject import check_index
-from neocog.nn.graph import Graph
-from neocog.nn.layers import AvgPool2d, Conv2d, MaxPool2d
+from neocog.nn.graph import IMAGE, Graph, Node
 from neocog.nn.shapes import ImageShape
+from neocog.nn.window import Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +18,7 @@ class Field:
 
     Output (p, q) sees the rows start[0] + p · stride[0] … + size[0] - 1, and the columns likewise. They may reach into
     the padding around the image, and with a dilation or a stride beyond the kernel not every pixel between the first
-    and the last counts.
+    and the last counts. Where several paths lead to a layer, it is the smallest rectangle around what each sees.
     """
 
     size: tuple[int, int]
@@ -34,23 +35,39 @@ class Field:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """The same along one axis, with the layer at which paths of different strides met, if any did."""
+
+    size: int
+    stride: int
+    start: int
+    split: Node | None = None
+
+
+PIXEL = _Span(1, 1, 0)
+
+
 def receptive_field(graph: Graph, layer_index: int) -> Field:
-    """Follow the windows from the image to a layer.
+    """Follow the windows from the image to a layer, along all paths.
 
     Arguments:
         graph: the network.
         layer_index: `Node.index` of a layer with feature maps.
 
     Raises:
-        SettingError: there is no such layer, or it gives a vector, each of whose values sees the whole image.
+        SettingError: there is no such layer; or it gives a vector, each of whose values sees the whole image; or paths
+            with different strides meet in front of it, so that neighbouring cells do not see neighbouring rectangles.
 
     Source: Araujo, Norris and Sim 2019, Computing receptive fields of convolutional neural networks, Distill.
 
     >>> from neocog.nn.graph import trace
-    >>> from neocog.nn.blocks import Sequential
-    >>> from neocog.nn.layers import Flatten
-    >>> graph = trace(Sequential(Conv2d(2, 3), MaxPool2d(2), Conv2d(2, 3, padding=1), Flatten()), (12, 12, 1))
-    >>> receptive_field(graph, 2)
+    >>> from neocog.nn.blocks import Residual, Sequential
+    >>> from neocog.nn.layers import Conv2d, Flatten, MaxPool2d
+    >>> graph = trace(Sequential(Conv2d(2, 3), MaxPool2d(2), Residual(Conv2d(2, 3, padding=1)), Flatten()), (12, 12, 1))
+    >>> receptive_field(graph, 1)
+    Field(size=(4, 4), stride=(2, 2), start=(0, 0))
+    >>> receptive_field(graph, 3)
     Field(size=(8, 8), stride=(2, 2), start=(-2, -2))
     """
     target = graph.nodes[check_index("layer_index", layer_index, len(graph.nodes))]
@@ -59,15 +76,71 @@ def receptive_field(graph: Graph, layer_index: int) -> Field:
             f"{target.title} gives {target.output}: it has no receptive field",
             hint="choose a layer in front of Flatten",
         )
-    size, stride, start = [1, 1], [1, 1], [0, 0]
-    for node in graph.nodes[: target.index + 1]:
-        assert isinstance(node.input, ImageShape)  # nothing in front of feature maps gives a vector
-        if isinstance(node.layer, Conv2d | MaxPool2d | AvgPool2d):
-            window = node.layer.window_over(node.input)
-        else:
+    spans = _spans(graph, target.index)[target.index]
+    split = next((span.split for span in spans if span.split is not None), None)
+    if split is not None:
+        raise SettingError(
+            f"{target.title} has no receptive field of one size: paths with different strides meet in {split.title}",
+            hint="choose a layer in front of it",
+        )
+    vertical, horizontal = spans
+    return Field(
+        (vertical.size, horizontal.size), (vertical.stride, horizontal.stride), (vertical.start, horizontal.start)
+    )
+
+
+def receptive_fields(graph: Graph) -> tuple[Field | None, ...]:
+    """Return the receptive field of every layer, in their order; None where there is none of one size."""
+    spans = _spans(graph, len(graph.nodes) - 1)
+    fields: list[Field | None] = []
+    for node in graph.nodes:
+        found = spans.get(node.index)
+        if found is None or any(span.split for span in found):
+            fields.append(None)
             continue
-        for side, axis in enumerate((window.vertical, window.horizontal)):
-            start[side] -= axis.before * stride[side]
-            size[side] += (axis.reach - 1) * stride[side]
-            stride[side] *= axis.stride
-    return Field((size[0], size[1]), (stride[0], stride[1]), (start[0], start[1]))
+        v, h = found
+        fields.append(Field((v.size, h.size), (v.stride, h.stride), (v.start, h.start)))
+    return tuple(fields)
+
+
+def _spans(graph: Graph, last: int) -> dict[int, tuple[_Span, _Span]]:
+    """Return what the cells of each value with maps see along both axes, up to layer number `last`."""
+    spans: dict[int, tuple[_Span, _Span]] = {IMAGE: (PIXEL, PIXEL)}
+    for node in graph.nodes[: last + 1]:
+        if not isinstance(node.output, ImageShape):
+            continue
+        paths = []
+        for value, shape in zip(node.inputs, node.shapes, strict=True):
+            assert isinstance(shape, ImageShape)  # maps come of maps alone
+            paths.append(_through(node.layer.window_over(shape), spans[value]))
+        extents = node.output.height, node.output.width
+        vertical, horizontal = (_joined([path[axis] for path in paths], extents[axis], node) for axis in (0, 1))
+        spans[node.index] = vertical, horizontal
+    return spans
+
+
+def _through(window: Window | None, spans: tuple[_Span, _Span]) -> tuple[_Span, _Span]:
+    """Return what a window sees whose cells see `spans`."""
+    if window is None:
+        return spans
+    vertical, horizontal = (
+        _Span(
+            span.size + (axis.reach - 1) * span.stride,
+            span.stride * axis.stride,
+            span.start - axis.before * span.stride,
+            span.split,
+        )
+        for span, axis in zip(spans, (window.vertical, window.horizontal), strict=True)
+    )
+    return vertical, horizontal
+
+
+def _joined(paths: Sequence[_Span], extent: int, node: Node) -> _Span:
+    """Return the smallest span around those of several paths that meet in a layer."""
+    start = min(path.start for path in paths)
+    end = max(path.start + path.size for path in paths)
+    strides = {path.stride for path in paths}
+    split = next((path.split for path in paths if path.split is not None), None)
+    if split is None and len(strides) > 1 and extent > 1:  # a single cell has no neighbour
+        split = node
+    return _Span(end - start, max(strides), start, split)

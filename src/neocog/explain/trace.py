@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from neocog.errors import SettingError
 from neocog.explain.subject import Array, Subject, exact_parameters, layer_node, one_image
-from neocog.nn.graph import Graph, Node
-from neocog.nn.layers import ReLU
+from neocog.nn.answer import ACTIVATIONS
+from neocog.nn.graph import IMAGE, Graph, Node
 from neocog.nn.shapes import ImageShape
 from neocog.reference.loss import softmax
 from neocog.reference.network import Run, forward
@@ -49,13 +49,17 @@ class Trace:
         """The softmax of the logits."""
         return _first(softmax(self.run.logits))
 
-    def input(self, index: int) -> Array:
-        """Return the input of layer number `index`: (H, W, C) or (F,)."""
-        return _first(self.run.input(index))
+    def value(self, value: int) -> Array:
+        """Return a value by its number, of one image: what a layer gave, or for -1 what the first one took."""
+        return _first(self.run.image if value == IMAGE else self.run.outputs[value])
+
+    def input(self, index: int, position: int = 0) -> Array:
+        """Return an input of layer number `index`, the first of several by default: (H, W, C) or (F,)."""
+        return self.value(self.graph.nodes[index].inputs[position])
 
     def output(self, index: int) -> Array:
         """Return the output of layer number `index`: (P, Q, K) or (F,)."""
-        return _first(self.run.outputs[index])
+        return self.value(index)
 
 
 def _first(batch: Array) -> Array:
@@ -127,12 +131,6 @@ def activation(model: Subject, image: NDArray[Any], layer: int | str) -> Array:
     return trace(model, image).output(layer_node(model, layer).index)
 
 
-def following_relu(graph: Graph, index: int) -> int | None:
-    """Return the index of the ReLU directly behind a layer, or None."""
-    behind = graph.nodes[index + 1] if index + 1 < len(graph.nodes) else None
-    return behind.index if behind is not None and isinstance(behind.layer, ReLU) else None
-
-
 def dead_channels(output: Array) -> tuple[int, ...]:
     """List the maps that are 0 everywhere."""
     return tuple(int(k) for k in np.flatnonzero(~np.any(output != 0, axis=(0, 1))))
@@ -142,7 +140,7 @@ def problems(traced: Trace) -> tuple[Problem, ...]:
     """List what makes pictures of this network and image mean less than they seem to, in the order of layers.
 
     NaN and infinite values are told where they first arise, in a layer's weights or in its output; filters and outputs
-    that a ReLU silences altogether are told at the ReLU.
+    that an activation silences altogether are told there.
     """
     found: list[Problem] = []
     spoilt = False
@@ -155,16 +153,16 @@ def problems(traced: Trace) -> tuple[Problem, ...]:
                 word = "NaN" if kind == "nan" else "infinite values"
                 found.append(Problem(node.index, kind, f"{node.title} gives {word}: its sums overflow"))
             spoilt = True
-        elif isinstance(node.layer, ReLU) and not spoilt:
+        elif isinstance(node.layer, ACTIVATIONS) and not spoilt:
             found += _silence(node, output)
     return tuple(found)
 
 
 def _weight_problems(traced: Trace, node: Node) -> list[Problem]:
     found = []
-    for kind in ("weight", "bias"):
-        values = traced.parameters.get(f"{node.name}.{kind}")
-        if values is None or np.isfinite(values).all():
+    for kind in (variable.name for variable in node.layer.variables(*node.shapes)):
+        values = traced.parameters[f"{node.name}.{kind}"]
+        if np.isfinite(values).all():
             continue
         bad = ~np.isfinite(values)
         channels = tuple(int(k) for k in np.flatnonzero(bad.reshape(-1, bad.shape[-1]).any(axis=0)))

@@ -38,7 +38,7 @@ class Checkpoint:
 
     Arguments:
         model: with the parameters after that epoch.
-        memory: the optimizer's, and what follows the weights: "0.weight/mean" → array in memory layout.
+        memory: the optimizer's: "0.weight/mean" → array in memory layout.
         step: steps taken so far; what Dropout drops depends on it.
         settings: what it was started with. The epochs done are `len(history)`.
         history: the epochs done.
@@ -53,13 +53,6 @@ class Checkpoint:
     history: History = field(default_factory=History)
     config: dict[str, Any] = field(default_factory=dict)
     best_parameters: Mapping[str, Array] | None = None
-
-    def presented(self) -> Mapping[str, Array]:
-        """Return the weights that the model had for all to see: what follows them, if the settings ask for that."""
-        found = dict(self.model.parameters)
-        for follower in self.settings.for_engine().followers[:1]:
-            found |= {name: self.memory.get(f"{name}/{follower.name}", value) for name, value in found.items()}
-        return found
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: str | Path) -> None:
@@ -155,19 +148,19 @@ def _read_training(model: Network, memory: State, data: object) -> Checkpoint:
 
 def _read_memory(model: Network, trained_with: TrainingSettings, memory: State) -> State:
     try:
-        slots = trained_with.for_engine().slots(model.graph)
+        wanted = trained_with.for_engine().slots(model.graph)
     except SettingError as error:
         raise FormatError(f"training: {error.message}", details=error.details) from None
-    faults = [f"missing: {OPTIMIZER_PREFIX}{key}" for key in slots if key not in memory]
-    faults += [f"unknown: {describe(OPTIMIZER_PREFIX + key)}" for key in memory if key not in slots]
+    faults = [f"missing: {OPTIMIZER_PREFIX}{key}" for key in wanted if key not in memory]
+    faults += [f"unknown: {describe(OPTIMIZER_PREFIX + key)}" for key in memory if key not in wanted]
     if faults:
         raise FormatError("the optimizer's tensors are not those of its kind", details=listed(faults))
     converted: State = {}
-    for key, variable in slots.items():
-        shape = pytorch_shape(variable)
+    for key, parameter in wanted.items():
+        shape = pytorch_shape(parameter)
         if memory[key].shape != shape:
             raise FormatError(f"tensor {OPTIMIZER_PREFIX}{key} must have the shape {shape}, got {memory[key].shape}")
-        converted[key] = np.asarray(from_pytorch(variable, memory[key]), np.float32)
+        converted[key] = np.asarray(from_pytorch(parameter, memory[key]), np.float32)
     return converted
 
 

@@ -118,25 +118,25 @@ def fit(
                 with interrupts_deferred():  # an epoch that counts as done is on disk
                     trainer.settle()
                     history.epochs.append(result)
-                    model.metrics = result.metrics()
+                    measured = trainer.measured()
+                    model.metrics = measured.metrics = result.metrics()
                     if history.best is result and restore:
-                        best_parameters = model.parameters
+                        best_parameters = measured.parameters
                     if folder is not None and snapshots is not None:
                         if history.best is result:
-                            folder.save_best(model)
+                            folder.save_best(measured)
                         snapshots.save(model, len(history))
-                        trainer.present(followed=False)
                         folder.save_last(_checkpoint(run, settings, kept))
-                        trainer.present(followed=True)
                 for listener in listeners:
                     listener.on_epoch_end(run, result)
                 _check_patience(run, settings)
             history.stopped = run.stop_reason or "finished"
-            trainer.present(followed=True)
             best = history.best
             if restore and best is not None and best is not history.epochs[-1] and best_parameters is not None:
                 model.restore(best_parameters)
                 model.metrics = best.metrics()
+            elif trainer.measured() is not model:
+                model.restore(trainer.measured().parameters)
         except KeyboardInterrupt:
             history.stopped = "interrupted"
             raise
@@ -186,10 +186,9 @@ def _epoch(
                 break
     if so_far is None:
         raise DataError(f"epoch {run.epoch} produced no batches, though {run.images} images were expected")
-    run.trainer.present(followed=True)
     val_loss = val_accuracy = None
     if validation is not None:
-        measured = evaluate(run.model, validation.batches(0), settings.loss)
+        measured = evaluate(run.trainer.measured(), validation.batches(0), settings.loss)
         val_loss, val_accuracy = measured.loss, measured.accuracy
         if not math.isfinite(val_loss):
             raise _diverged(run, "validation loss", val_loss)

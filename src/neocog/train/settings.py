@@ -15,7 +15,7 @@ from typing import Any, Literal, TypedDict, TypeVar, cast
 from neocog.engines.base import StepSettings
 from neocog.errors import FormatError, SettingError
 from neocog.model.arguments import MAX_SEED
-from neocog.nn.followers import MovingAverage
+from neocog.nn.followers import EMA
 from neocog.nn.groups import Group
 from neocog.nn.losses import CrossEntropy, Loss
 from neocog.nn.optimizers import Adam, Optimizer
@@ -99,10 +99,10 @@ class TrainingSettings:
         patience: stop after so many epochs without a better one; see EpochResult.score for what is better.
         time_limit: seconds, those before a resume included, after which training ends, within an epoch too; the
             schedule then follows whichever is further, the clock or the images.
-        ema: decay, in [0, 1), of an exponential moving average of the weights, which is measured and kept in their
-            place. It looks back about 1 / (1 - ema) steps.
         freeze: names of layers ("0", "3.*") or parameters ("*.bias") that stay as they are; see `Group`.
         groups: parameters with a learning rate or a weight decay of their own.
+        ema: decay of a running average of the weights, which is measured, kept and in the end used in their place;
+            about 1 / (1 - ema) steps count. None: no average.
 
     Raises:
         SettingError: a value is out of its range.
@@ -151,15 +151,6 @@ class TrainingSettings:
             resumed="asked",
         ),
     )
-    ema: float | None = field(
-        default=None,
-        metadata=_about(
-            Real(high=1.0),
-            Flag("ema", "Keep a running average of the weights over about 1 / (1 - X) steps, such as 0.99."),
-            resumed="fixed",
-            later=True,
-        ),
-    )
     freeze: tuple[str, ...] = field(
         default=(),
         metadata=_about(
@@ -171,6 +162,16 @@ class TrainingSettings:
     )
     groups: tuple[Group, ...] = field(
         default=(), metadata=_about(Several(OneOf(Group, 'Group("0", learning_rate=0.1)')), later=True)
+    )
+
+    ema: float | None = field(
+        default=None,
+        metadata=_about(
+            Real(0, 1),
+            Flag("ema", "Use a running average of the weights, with this decay, such as 0.999.", "no average"),
+            resumed="fixed",
+            later=True,
+        ),
     )
 
     def __post_init__(self) -> None:
@@ -194,7 +195,7 @@ class TrainingSettings:
             self.seed,
             groups=self.groups,
             frozen=self.freeze,
-            followers=() if self.ema is None else (MovingAverage(self.ema),),
+            followers=() if self.ema is None else (EMA(self.ema),),
         )
 
 
@@ -207,9 +208,9 @@ class MoreGiven(TypedDict, total=False):
     seed: int | None
     patience: int | None
     time_limit: float | None
-    ema: float | None
     freeze: str | Sequence[str] | None
     groups: Group | Sequence[Group] | None
+    ema: float | None
 
 
 class Given(MoreGiven, total=False):

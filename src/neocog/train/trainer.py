@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from functools import partial
+from copy import copy
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,8 +32,7 @@ class Trainer:
     """Takes optimizer steps on a model.
 
     `model.parameters` is always up to date; it is copied from the engine only when it is read. Parameters loaded into
-    the model between two steps are used from the next step on; the optimizer keeps its state. Where settings ask for
-    something that follows the weights, `present` shows it.
+    the model between two steps are used from the next step on; the optimizer keeps its state.
 
     Arguments:
         model: the model to train.
@@ -88,14 +87,15 @@ class Trainer:
         self._told = False  # the model, of these images
         self._learning_rate = self.optimizer.learning_rate
         self._version = model.weights.version
-        engine_settings = settings.for_engine()
-        self._follower = next(iter(engine_settings.followers), None)
+        of_steps = settings.for_engine()
         self._stepper = resolve_engine(model.engine if engine is None else engine).stepper(
             model.graph,
             model.parameters,
-            engine_settings,
+            of_steps,
             model.threads if threads is None else check_count("threads", threads),
         )
+        self._stand_in = next((follower for follower in of_steps.followers if follower.stands_in), None)
+        self._twin: Network | None = None
 
     @property
     def learning_rate(self) -> float:
@@ -158,22 +158,23 @@ class Trainer:
         self._stepper.load_optimizer_state(state, steps)
         self.steps = steps
 
+    def measured(self) -> Network:
+        """Return the model as it is measured and kept: itself, or a copy that holds what stands in for its weights,
+        such as their running average. The copy is the same object every time.
+        """
+        if self._stand_in is None:
+            return self.model
+        if self._twin is None:
+            self._twin = copy(self.model)
+        self._twin.restore(followed_values(self._stepper, self._stand_in))
+        self._twin.learnt_from = self.model.learnt_from
+        return self._twin
+
     def settle(self) -> None:
         """Round the engine's values to float32, which is what files hold.
 
         Without this, training on an engine of higher precision would differ, by rounding, from training that was
         resumed. For an engine that computes in float32 nothing changes.
         """
-        trained = self._version == self.model.weights.version  # and not what somebody has loaded in the meantime
-        self._stepper.load(self._stepper.parameters() if trained else self.model.parameters)
+        self._stepper.load(self.model.parameters)
         self._stepper.load_optimizer_state(self._stepper.optimizer_state(), self.steps)
-
-    def present(self, *, followed: bool) -> None:
-        """Let the model have what follows its weights, such as their running average, or the weights themselves.
-
-        Training goes on from the weights either way. Where nothing follows them, or where somebody has loaded others
-        since the last step, the model stays as it is.
-        """
-        if self._follower is not None and self._version == self.model.weights.version:
-            shown = partial(followed_values, self._stepper, self._follower) if followed else self._stepper.parameters
-            self._version = self.model.weights.follow(shown)

@@ -47,9 +47,40 @@ def test_each_layer_of_each_network_has_a_view_and_answers(name: str) -> None:
 
 
 def test_the_recorder_asks_every_question_but_those_that_bring_an_image(session: Session) -> None:
-    facts = answer(session, Question.read("model")).facts
-    asked = {question.name for question in (*essential(session), *optional(session, facts["defaults"]))}
+    asked = set()
+    for made in (session, session_of(make_model("residual"))):
+        facts = answer(made, Question.read("model")).facts
+        asked |= {question.name for question in (*essential(made), *optional(made, facts["defaults"]))}
     assert set(QUESTIONS) - asked == {"sample", "route", "learning"}  # routes: the worked example; learning: runs
+
+
+@pytest.mark.parametrize("name", ["residual", "branches"])
+def test_the_page_is_told_how_layers_are_joined(name: str) -> None:
+    session = session_of(make_model(name))
+    layers = answer(session, Question.read("model")).facts["layers"]
+    assert [layer["inputs"] for layer in layers] == [list(node.inputs) for node in session.model.graph.nodes]
+    assert any(len(layer["inputs"]) > 1 for layer in layers)
+
+
+def test_what_a_cell_gets_over_several_edges_adds_up(session: Session) -> None:
+    made = session_of(make_model("branches"))
+    cell = "channel=1&column=2&input=first"
+    found = [
+        answer(made, Question.read(f"route?{cell}&layer={layer}&position={position}&row=3&target=class:1")).facts
+        for layer, position in ((14, 0), (14, 1))  # the Add takes the gated value twice
+    ]
+    assert found[0]["gradient"] == found[1]["gradient"]
+    assert found[0]["total"] + found[1]["total"] == pytest.approx(found[0]["gradient"], rel=1e-12)
+
+
+def test_the_slope_is_told_of_activations_alone() -> None:
+    made = session_of(make_model("branches"))
+    cell = "channel=0&column=0&input=first&row=0&target=class:0"
+    slopes = [answer(made, Question.read(f"route?{cell}&layer={layer}")).facts["slope"] for layer in (0, 1, 12, 14)]
+    assert slopes[0] is None
+    assert slopes[1] in (0.2, 1.0)
+    assert 0 < slopes[2] < 0.25
+    assert slopes[3] is None
 
 
 class Mystery(Layer):

@@ -44,6 +44,7 @@ def test_recorded_answers_are_those_of_the_questions(session: Session, unbuilt_p
     facts = recording["model"].manifest["facts"]
     assert facts["live"] is False
     assert facts["recorded"]["filters"]["0"]
+    assert sorted(facts["recorded"]["channels"]["1"]) == list(range(5))
 
 
 def test_the_same_session_gives_the_same_bytes(unbuilt_page: None, tmp_path: Path) -> None:
@@ -54,7 +55,7 @@ def test_the_same_session_gives_the_same_bytes(unbuilt_page: None, tmp_path: Pat
 
 def test_each_room_has_answers(session: Session) -> None:
     names = {Question.read(key).name for key in record(session, lambda done, total: None)}
-    assert {"model", "run", "activation", "lens", "edges", "pooling", "gradient", "terms", "flatten"} <= names
+    assert {"model", "run", "activation", "lens", "edges", "pooling", "steps", "gradient", "terms", "flatten"} <= names
     assert {"patches", "maximise", "occlusion", "gradcam", "shift", "downsample"} <= names
 
 

@@ -11,6 +11,7 @@ import Output from './Output.svelte'
 import Overview from './Overview.svelte'
 import Places from './Places.svelte'
 import Pooling from './Pooling.svelte'
+import Values from './Values.svelte'
 import YourInput from './YourInput.svelte'
 
 export const rooms: Readonly<Record<RoomId, Component>> = {
@@ -18,6 +19,7 @@ export const rooms: Readonly<Record<RoomId, Component>> = {
   lens: Lens,
   connections: Connections,
   pooling: Pooling,
+  values: Values,
   gradient: Gradient,
   output: Output,
   detects: Detects,

@@ -17,13 +17,18 @@ export interface WindowFacts {
   after: Pair
 }
 
-export type View = 'convolution' | 'pooling' | 'activation' | 'flatten' | 'linear' | 'dropout'
+export type View =
+  | 'convolution' | 'pooling' | 'linear' | 'flatten' | 'activation' | 'normalization' | 'join' | 'mean' | 'softmax' | 'maxout'
+  | 'dropout'
 
 export interface LayerFacts {
   index: number
   name: string
   kind: string
   title: string
+  /** numbers of the values that it takes: of the layers that give them, or -1 for the image */
+  inputs: number[]
+  /** the shape of the first one */
   input: number[]
   output: number[]
   parameters: number
@@ -35,6 +40,8 @@ export interface LayerFacts {
   activation: number | null
   field: { size: Pair; stride: Pair; start: Pair } | null
   view: View | null
+  /** whether its channels can be taken apart value by value */
+  steps: boolean
 }
 
 export interface ModelFacts {
@@ -61,7 +68,7 @@ export interface ModelFacts {
   first: string | null
   totals: { parameters: number; multiply_adds: number } & Counts
   layers: LayerFacts[]
-  recorded: { filters: Record<string, number[]> } | null
+  recorded: { filters: Record<string, number[]>; channels: Record<string, number[]> } | null
 }
 
 export interface Problem {
@@ -125,6 +132,17 @@ export interface PoolingFacts {
   rule: string
 }
 
+export interface StepsFacts {
+  steps: { name: string; sign: string; number: Real | null; source: [number, number] | null }[]
+  /** of a Concatenate, for each input: its first channel in the output, and how many it has */
+  parts: Pair[]
+}
+
+export interface StatisticsFacts {
+  /** of the data set; 0 without one */
+  images: number
+}
+
 export interface GradientFacts {
   value: Real
   sum: Real
@@ -134,11 +152,15 @@ export interface GradientFacts {
 }
 
 export interface RouteFacts {
+  /** what this layer sends back to the cell */
   total: Real
+  /** of the cell: what all layers send that take it, added up */
+  gradient: Real
   listed_sum: Real
   count: number
   kind: string
-  gate: 0 | 1 | null
+  /** of an activation */
+  slope: Real | null
   winner_of: unknown[]
 }
 

@@ -9,10 +9,11 @@ from neocog.app.page.message import Answer
 from neocog.app.page.patterns import PATTERNS
 from neocog.app.page.question import Question
 from neocog.app.page.session import Session
+from neocog.app.page.values import VALUES
 from neocog.errors import SettingError
 from neocog.explain.subject import Progress, no_progress
 
-QUESTIONS: dict[str, Callable[[Session, Question, Progress], Answer]] = {**EXACT, **PATTERNS}
+QUESTIONS: dict[str, Callable[[Session, Question, Progress], Answer]] = {**EXACT, **VALUES, **PATTERNS}
 
 
 def answer(session: Session, question: Question, progress: Progress = no_progress) -> Answer:

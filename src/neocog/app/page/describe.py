@@ -7,30 +7,22 @@ from importlib.metadata import version
 from typing import Any
 
 from neocog.app.page.session import FIRST, MOST_BYTES, Session
-from neocog.explain.receptive import receptive_field
-from neocog.explain.trace import following_relu
+from neocog.explain.receptive import Field, receptive_fields
+from neocog.explain.rules import RULES
+from neocog.nn.answer import activation_behind
 from neocog.nn.graph import Graph, Node
-from neocog.nn.layers import AvgPool2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU
+from neocog.nn.layers import Conv2d, Linear
 from neocog.nn.shapes import ImageShape, Shape
 from neocog.nn.summary import WeightCounts, multiply_adds, weight_counts
-from neocog.nn.window import Window
 
-VIEWS = {
-    Conv2d: "convolution",
-    MaxPool2d: "pooling",
-    AvgPool2d: "pooling",
-    ReLU: "activation",
-    Flatten: "flatten",
-    Linear: "linear",
-    Dropout: "dropout",
-}
 COLORS = {1: "L", 3: "RGB", 4: "RGBA"}
 
 
 def describe(session: Session) -> dict[str, Any]:
     """Return the facts of the question `model`."""
     model, graph = session.model, session.model.graph
-    layers = [describe_layer(graph, node) for node in graph.nodes]
+    fields = receptive_fields(graph)
+    layers = [describe_layer(graph, node, fields[node.index]) for node in graph.nodes]
     counts = [layer["counts"] for layer in layers if layer["counts"]]
     mean, std = graph.normalisation.per_channel(graph.input.channels)
     return {
@@ -78,29 +70,30 @@ def defaults(image: ImageShape) -> dict[str, Any]:
     }
 
 
-def describe_layer(graph: Graph, node: Node) -> dict[str, Any]:
-    """Return what the page lists of one layer."""
+def describe_layer(graph: Graph, node: Node, field: Field | None = None) -> dict[str, Any]:
+    """Return what the page lists of one layer, with its receptive field, if that is asked for."""
     counts = weight_counts(node)
     layer = node.layer
     shape = node.weight_shape
-    parameters = counts.shared if counts else 0
-    has_bias = layer.bias if isinstance(layer, Conv2d | Linear) else None
+    rule = RULES.get(type(layer))
     return {
         "index": node.index,
         "name": node.name,
         "kind": type(layer).__name__,
         "title": node.title,
+        "inputs": list(node.inputs),
         "input": _sides(node.input),
         "output": _sides(node.output),
-        "parameters": parameters,
+        "parameters": sum(variable.size for variable in layer.variables(*node.shapes) if variable.trainable),
         "multiply_adds": multiply_adds(node),
         "counts": counts_facts(counts),
         "counts_without_bias": counts_facts(without_bias(node, counts, math.prod(shape) if shape else 0)),
         "window": _window(node),
-        "bias": has_bias,
-        "activation": following_relu(graph, node.index) if isinstance(layer, Conv2d | Linear) else None,
-        "field": _field(graph, node),
-        "view": VIEWS.get(type(layer)),
+        "bias": layer.bias if isinstance(layer, Conv2d | Linear) else None,
+        "activation": activation_behind(graph, node.index) if isinstance(layer, Conv2d | Linear) else None,
+        "field": _field(field),
+        "view": rule.view if rule else None,
+        "steps": rule is not None and rule.steps is not None,
     }
 
 
@@ -126,10 +119,8 @@ def _sides(shape: Shape) -> list[int]:
 def _window(node: Node) -> dict[str, list[int]] | None:
     if not isinstance(node.input, ImageShape):
         return None
-    walk: Window
-    if isinstance(node.layer, Conv2d | MaxPool2d | AvgPool2d):
-        walk = node.layer.window_over(node.input)
-    else:
+    walk = node.layer.window_over(node.input)
+    if walk is None:
         return None
     axes = (walk.vertical, walk.horizontal)
     return {
@@ -137,8 +128,7 @@ def _window(node: Node) -> dict[str, list[int]] | None:
     }
 
 
-def _field(graph: Graph, node: Node) -> dict[str, list[int]] | None:
-    if not isinstance(node.output, ImageShape):
+def _field(field: Field | None) -> dict[str, list[int]] | None:
+    if field is None:
         return None
-    field = receptive_field(graph, node.index)
     return {"size": list(field.size), "stride": list(field.stride), "start": list(field.start)}

@@ -16,11 +16,12 @@ from neocog.explain.gradient import conserved, finite_difference, route
 from neocog.explain.lens import windows_of_row
 from neocog.explain.output import flatten_places, flattened_image, terms_of
 from neocog.explain.pooling import pooling_of
+from neocog.explain.rules import rule_of
 from neocog.explain.subject import Array, Progress, check_index, image_output, layer_node
 from neocog.explain.tied import as_fully_connected, cut
 from neocog.explain.trace import dead_channels, problems
 from neocog.nn.graph import Node
-from neocog.nn.layers import AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d, ReLU
+from neocog.nn.layers import AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d
 from neocog.nn.shapes import ImageShape
 from neocog.nn.summary import weight_counts
 
@@ -110,7 +111,7 @@ def lens(session: Session, question: Question, progress: Progress) -> Answer:
         shown = seen.products.astype(np.float32).astype(np.float64).sum(axis=(1, 2, 3))
         residue = seen.total.astype(np.float32).astype(np.float64) - (shown + float(np.float32(seen.bias)))
     return Answer(
-        {"bias": seen.bias, "activation": "ReLU" if seen.rectified else None, "flipped": False},
+        {"bias": seen.bias, "activation": _kind(session, seen.activation), "flipped": False},
         {
             "window": seen.window,
             "inside": seen.inside,
@@ -203,7 +204,7 @@ def gradient(session: Session, question: Question, progress: Progress) -> Answer
         return Answer(facts, {"gradient": flow.image, "normalised": flow.normalised, **_limits(flow.image)})
     node = layer_node(session.model, index)
     with np.errstate(all="ignore"):
-        out, into = float(flow.outputs[index].sum()), float(flow.input(index).sum())
+        out, into = float(flow.outputs[index].sum()), float(flow.sent(index).sum())
         size = float(np.abs(flow.outputs[index]).sum())
     facts["sum"], facts["sum_of_input"] = out, into
     promised = conserved(node)
@@ -215,16 +216,18 @@ def gradient_route(session: Session, question: Question, progress: Progress) -> 
     """Where the gradient of one input cell of a layer comes from."""
     flow = session.flow(question.text("input"), question.text("target"))
     node = layer_node(session.model, question.whole("layer"))
-    found = route(flow, node.index, question.whole("row"), question.whole("column"), question.whole("channel"))
+    row, column, channel = (question.whole(name) for name in ("row", "column", "channel"))
+    found = route(flow, node.index, row, column, channel, question.whole("position", 0))
     listed = slice(0, LISTED_TERMS)
     won = [[int(p), int(q)] for (p, q, _), factor in zip(found.places, found.factors, strict=True) if factor]
     return Answer(
         {
             "total": found.total,
+            "gradient": found.gradient,
             "listed_sum": float(found.contributions[listed].sum()),
             "count": len(found.places),
             "kind": type(node.layer).__name__,
-            "gate": int(found.factors[0]) if isinstance(node.layer, ReLU) else None,
+            "slope": float(found.factors[0]) if rule_of(node).view == "activation" else None,
             "winner_of": won if isinstance(node.layer, MaxPool2d) else [],
         },
         {
@@ -300,6 +303,10 @@ def _enumerated(session: Session, node: Node) -> bool | None:
 
 def _sides(shape: ImageShape | None) -> list[int] | None:
     return None if shape is None else [shape.height, shape.width, shape.channels]
+
+
+def _kind(session: Session, index: int | None) -> str | None:
+    return None if index is None else type(session.model.graph.nodes[index].layer).__name__
 
 
 def _least(values: NDArray[Any]) -> float:

@@ -10,11 +10,13 @@ import numpy as np
 from neocog.app.page.question import Question
 from neocog.app.page.session import FIRST, Session
 from neocog.explain.places import offered_sizes
+from neocog.explain.rules import RULES
 from neocog.nn.graph import Node
-from neocog.nn.layers import AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d
+from neocog.nn.layers import AvgPool2d, BatchNorm2d, Conv2d, Flatten, Linear, MaxPool2d
 from neocog.nn.shapes import ImageShape
 
 LINEAR_WEIGHTS = 20_000  # weights of a fully connected layer that are held whole
+MOST_CHANNELS = 16  # of a layer that are taken apart value by value
 EDITS = range(-3, 4)  # values that a kernel's weights can be set to in the saved worked example
 
 
@@ -54,6 +56,8 @@ def optional(session: Session, defaults: dict[str, Any]) -> Iterator[Question]:
         yield from _by_output(session, node)
     for node in convolutions:
         yield from _arithmetic(session, node, strongest[node.index][0])
+    channels = _channels(session)
+    yield from _steps(channels, 0)
     if convolutions:
         target = targets(session)[0]
         for control in ({}, {"control": defaults["control"]}):
@@ -71,6 +75,8 @@ def optional(session: Session, defaults: dict[str, Any]) -> Iterator[Question]:
         for node in convolutions:
             if rank < len(strongest[node.index]):
                 yield from _arithmetic(session, node, strongest[node.index][rank])
+    for rank in range(1, MOST_CHANNELS):
+        yield from _steps(channels, rank)
 
 
 def targets(session: Session) -> list[str]:
@@ -82,9 +88,22 @@ def targets(session: Session) -> list[str]:
 
 
 def strongest_filters(session: Session, node: Node) -> list[int]:
-    """Order a convolution's filters by the largest value of their maps."""
-    peaks = session.trace(FIRST).output(node.index).max(axis=(0, 1))
+    """Order a layer's maps by their largest value; of a vector, its values."""
+    output = session.trace(FIRST).output(node.index)
+    peaks = output.max(axis=(0, 1)) if output.ndim == 3 else output
     return [int(k) for k in np.argsort(-np.nan_to_num(peaks, nan=-np.inf), kind="stable")]
+
+
+def _channels(session: Session) -> dict[int, list[int]]:
+    """Return the layers that are taken apart channel by channel, and which channels of them come first."""
+    nodes = [node for node in session.model.graph.nodes if (rule := RULES.get(type(node.layer))) and rule.steps]
+    return {node.index: strongest_filters(session, node)[:MOST_CHANNELS] for node in nodes}
+
+
+def _steps(channels: dict[int, list[int]], rank: int) -> Iterator[Question]:
+    for index, ordered in channels.items():
+        if rank < len(ordered):
+            yield ask("steps", channel=ordered[rank], input=FIRST, layer=index)
 
 
 def _arithmetic(session: Session, node: Node, filter: int) -> Iterator[Question]:
@@ -107,6 +126,8 @@ def _by_output(session: Session, node: Node) -> Iterator[Question]:
         assert isinstance(node.output, ImageShape)
         for channel in range(node.output.channels):
             yield ask("pooling", channel=channel, input=FIRST, layer=node.index)
+    if isinstance(node.layer, BatchNorm2d):
+        yield ask("statistics", input=FIRST, layer=node.index)
     if isinstance(node.layer, Linear):
         small = node.input.size * node.output.size <= LINEAR_WEIGHTS
         largest = int(np.nan_to_num(session.trace(FIRST).output(node.index), nan=-np.inf).argmax())

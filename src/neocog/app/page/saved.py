@@ -70,7 +70,10 @@ def record(session: Session, progress: Callable[[int, int], None]) -> Recording:
             room -= size
         else:
             full.add(kind)  # others of the kind are as large, and computing them would take time for nothing
-    facts |= {"live": False, "recorded": {"filters": _whole_filters(session, recording)}}
+    facts |= {
+        "live": False,
+        "recorded": {"filters": _whole_filters(session, recording), "channels": _channels(recording)},
+    }
     recording["model"] = Answer(facts)
     return recording
 
@@ -95,6 +98,16 @@ def _whole_filters(session: Session, recording: Recording) -> dict[str, list[int
         if count == getattr(shape, "height", 0):
             filters.setdefault(layer, []).append(filter)
     return filters
+
+
+def _channels(recording: Recording) -> dict[str, list[int]]:
+    """List the channels of each layer whose steps the recording holds, in its order."""
+    channels: dict[str, list[int]] = {}
+    for key in recording:
+        question = Question.read(key)
+        if question.name == "steps":
+            channels.setdefault(question.text("layer"), []).append(question.whole("channel"))
+    return channels
 
 
 def assemble(title: str, script: str, style: str, answers: str) -> str:

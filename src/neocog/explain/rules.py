@@ -1,0 +1,120 @@
+"""How each kind of layer is explained: one table. Who asks about a layer that is not in it is told so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from neocog.errors import SettingError
+from neocog.explain import kinks, senders, steps
+from neocog.explain.kinks import Booleans
+from neocog.explain.senders import Cell, Sender
+from neocog.explain.steps import Steps
+from neocog.explain.trace import Trace
+from neocog.nn.answer import ACTIVATIONS
+from neocog.nn.graph import Node
+from neocog.nn.layer import Layer
+from neocog.nn.layers import (
+    LAYERS,
+    Add,
+    AvgPool2d,
+    BatchNorm2d,
+    Concatenate,
+    Conv2d,
+    Dropout,
+    Dropout2d,
+    DropPath,
+    Flatten,
+    GlobalAvgPool2d,
+    Linear,
+    Maxout,
+    MaxPool2d,
+    Multiply,
+    Softmax,
+)
+from neocog.nn.shapes import ImageShape
+from neocog.reference.network import Parameters, Run
+
+View = Literal[
+    "convolution",
+    "pooling",
+    "linear",
+    "flatten",
+    "activation",
+    "normalization",
+    "join",
+    "mean",
+    "softmax",
+    "maxout",
+    "dropout",
+]
+"""What takes a layer apart: the rooms of the page, too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """How one kind of layer is explained.
+
+    view: what takes it apart.
+    senders: lists the outputs that a cell of an input contributes to, each with its derivative in the cell.
+    steps: takes one of its channels apart, value by value; None where the view does more than that.
+    smooth: tells for which pairs of images a layer with kinks is on the same linear piece; None without kinks.
+    in_place: whether each output hangs on the same place and channel of the input alone.
+    conserves: whether the gradient of its input adds up to that of its output; None where that is not promised.
+    """
+
+    view: View
+    senders: Callable[[Cell], Iterator[Sender]]
+    steps: Callable[[Trace, Node, int], Steps] | None = None
+    smooth: Callable[[Run, Parameters, Node], Booleans] | None = None
+    in_place: bool = False
+    conserves: Callable[[Node], bool | None] = lambda node: None
+
+
+def _always(node: Node) -> bool:
+    return True
+
+
+def _meets_no_padding(node: Node) -> bool:
+    """Tell whether no window of an average meets padding, which would take a share of the gradient."""
+    assert isinstance(node.input, ImageShape)
+    walk = node.layer.window_over(node.input)
+    assert walk is not None
+    return all(axis.taps_inside() == axis.output * axis.kernel for axis in (walk.vertical, walk.horizontal))
+
+
+_ACTIVATION = Rule("activation", senders.in_place, steps.activation, kinks.same_slope, in_place=True)
+_DROPOUT = Rule("dropout", senders.in_place, steps.unchanged, in_place=True)
+
+RULES: dict[type[Layer], Rule] = {
+    **{kind: _ACTIVATION for kind in LAYERS if issubclass(kind, ACTIVATIONS)},
+    **dict.fromkeys((Dropout, Dropout2d, DropPath), _DROPOUT),
+    Conv2d: Rule("convolution", senders.convolution),
+    Linear: Rule("linear", senders.linear),
+    Flatten: Rule("flatten", senders.flatten),
+    # Padding never wins, so that max pooling passes everything on.
+    MaxPool2d: Rule("pooling", senders.largest, smooth=kinks.same_choice, conserves=_always),
+    AvgPool2d: Rule("pooling", senders.average, conserves=_meets_no_padding),
+    GlobalAvgPool2d: Rule("mean", senders.whole_average, steps.mean, conserves=_always),
+    BatchNorm2d: Rule("normalization", senders.in_place, steps.normalization, in_place=True),
+    Add: Rule("join", senders.in_place, steps.addition, in_place=True),
+    Multiply: Rule("join", senders.in_place, steps.multiplication, in_place=True),
+    Concatenate: Rule("join", senders.concatenation, steps.concatenation),
+    Softmax: Rule("softmax", senders.shares, steps.softmax),
+    Maxout: Rule("maxout", senders.contest, steps.contest, kinks.same_choice),
+}
+
+
+def rule_of(node: Node) -> Rule:
+    """Return how a layer is explained.
+
+    Raises:
+        SettingError: it is of a kind that nobody has explained.
+    """
+    rule = RULES.get(type(node.layer))
+    if rule is None:
+        raise SettingError(
+            f"{node.title} is not explained yet", hint="the other layers are; add it to neocog/explain/rules.py"
+        )
+    return rule

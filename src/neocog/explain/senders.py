@@ -1,0 +1,150 @@
+"""Where the gradient of a cell comes from: the outputs that it contributes to, and how much to each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neocog.explain.lens import coordinates
+from neocog.explain.subject import Array
+from neocog.explain.trace import Trace
+from neocog.nn.graph import Node
+from neocog.nn.layer import channels_of
+from neocog.nn.layers import AvgPool2d, Conv2d, GlobalAvgPool2d, Linear, MaxPool2d
+from neocog.nn.shapes import ImageShape
+from neocog.reference.network import backward_node
+
+Place = tuple[int, int, int]
+"""Row, column and channel; of a vector (0, 0, place)."""
+
+Sender = tuple[Place, float]
+"""An output, and its derivative in the cell."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One value that a layer reads: `place` of its input number `position`, on one image's way through a network."""
+
+    traced: Trace
+    node: Node
+    position: int
+    place: Place
+
+
+def convolution(cell: Cell) -> Iterator[Sender]:
+    """List the outputs of all filters in whose windows the cell lies; each multiplies it by one of its weights."""
+    node, (row, column, channel) = cell.node, cell.place
+    assert isinstance(node.layer, Conv2d)
+    weight = cell.traced.parameters[f"{node.name}.weight"]
+    for p, q, r, s in _windows_over(node, row, column):
+        for k in range(weight.shape[-1]):
+            yield (p, q, k), float(weight[r, s, channel, k])
+
+
+def largest(cell: Cell) -> Iterator[Sender]:
+    """List the windows in which the cell lies: 1 where it won, 0 where it did not."""
+    node, (row, column, channel) = cell.node, cell.place
+    assert isinstance(node.layer, MaxPool2d)
+    choice = cell.traced.run.choices[node.index]
+    assert choice is not None  # the reference always records the winners
+    width = node.layer.window_over(_image(node)).horizontal.kernel
+    for p, q, r, s in _windows_over(node, row, column):
+        yield (p, q, channel), float(choice[0, p, q, channel] == r * width + s)
+
+
+def average(cell: Cell) -> Iterator[Sender]:
+    """List the windows in which the cell lies; each gives it an equal share."""
+    node, (row, column, channel) = cell.node, cell.place
+    assert isinstance(node.layer, AvgPool2d)
+    cells = node.layer.window_over(_image(node)).cells
+    for p, q, _, _ in _windows_over(node, row, column):
+        yield (p, q, channel), 1.0 / cells
+
+
+def whole_average(cell: Cell) -> Iterator[Sender]:
+    """Name the one output, the mean of the cell's whole map."""
+    node, (_, _, channel) = cell.node, cell.place
+    assert isinstance(node.layer, GlobalAvgPool2d)
+    yield (0, 0, channel), 1.0 / node.layer.window_over(_image(node)).cells
+
+
+def linear(cell: Cell) -> Iterator[Sender]:
+    """List all outputs; each multiplies the value by a weight of its own."""
+    node, (_, _, place) = cell.node, cell.place
+    assert isinstance(node.layer, Linear)
+    weight = cell.traced.parameters[f"{node.name}.weight"]
+    for output in range(weight.shape[-1]):
+        yield (0, 0, output), float(weight[place, output])
+
+
+def flatten(cell: Cell) -> Iterator[Sender]:
+    """Name the place in the vector that the cell moves to."""
+    image, (row, column, channel) = _image(cell.node), cell.place
+    yield (0, 0, (row * image.width + column) * image.channels + channel), 1.0
+
+
+def concatenation(cell: Cell) -> Iterator[Sender]:
+    """Name the channel that the cell moves to, behind those of the inputs before its own."""
+    row, column, channel = cell.place
+    before = sum(channels_of(shape) for shape in cell.node.shapes[: cell.position])
+    yield (row, column, before + channel), 1.0
+
+
+def in_place(cell: Cell) -> Iterator[Sender]:
+    """Name the output in the same place, which alone hangs on the cell; the reference's rule says how much."""
+    yield cell.place, _derivative(cell, cell.place[2])
+
+
+def contest(cell: Cell) -> Iterator[Sender]:
+    """Name the output that the cell's channel competes for, as Maxout lays them out."""
+    row, column, channel = cell.place
+    output = channel % channels_of(cell.node.output)
+    yield (row, column, output), _derivative(cell, output)
+
+
+def shares(cell: Cell) -> Iterator[Sender]:
+    """List all outputs of the cell's pixel: of shares of a whole, each falls when another one grows.
+
+    Share k, sₖ = exp(xₖ) / Σ exp(x), has the derivative sₖ · (1 - sₖ) in its own x, and -sₖ · sⱼ in that of share j.
+    """
+    row, column, channel = cell.place
+    output = cell.traced.output(cell.node.index)
+    found = output[row, column] if output.ndim == 3 else output
+    for k, share in enumerate(found.tolist()):
+        yield (row, column, k), share * ((k == channel) - float(found[channel]))
+
+
+def _derivative(cell: Cell, output: int) -> float:
+    """Return the derivative of one output channel in a cell, for a layer that treats each pixel by itself."""
+    row, column, channel = cell.place
+    node, traced = cell.node, cell.traced
+
+    def pixel(values: NDArray[np.generic]) -> NDArray[np.generic]:
+        return values[:, row : row + 1, column : column + 1] if values.ndim == 4 else values
+
+    inputs = tuple(map(pixel, traced.run.inputs(node.index)))
+    choice = traced.run.choices[node.index]
+    one: Array = np.zeros_like(pixel(traced.run.outputs[node.index]), np.float64)
+    one[..., output] = 1.0
+    with np.errstate(all="ignore"):
+        sent = backward_node(node, traced.parameters, inputs, None if choice is None else pixel(choice), one, None)
+    return float(sent.inputs[cell.position][..., channel].item())
+
+
+def _windows_over(node: Node, row: int, column: int) -> Iterator[tuple[int, int, int, int]]:
+    """List the windows over a cell: output row and column, and where in the window it lies."""
+    walk = node.layer.window_over(_image(node))
+    assert walk is not None
+    rows = coordinates(walk.vertical, np.arange(walk.vertical.output))
+    columns = coordinates(walk.horizontal, np.arange(walk.horizontal.output))
+    for p, r in np.argwhere(rows == row).tolist():
+        for q, s in np.argwhere(columns == column).tolist():
+            yield p, q, r, s
+
+
+def _image(node: Node) -> ImageShape:
+    assert isinstance(node.input, ImageShape)
+    return node.input

@@ -1,0 +1,193 @@
+"""What a layer does to single values, step by step: what goes in, what is added or scaled, what comes out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neocog.explain.subject import Array
+from neocog.explain.trace import Trace
+from neocog.nn.graph import Node
+from neocog.nn.layer import channels_of
+from neocog.nn.layers import BatchNorm2d, Maxout
+from neocog.reference.network import backward_node, forward_node
+
+CURVE = 129  # points of an activation's curve
+WIDE = 1.0  # an activation's curve reaches at least so far to both sides of 0
+
+Sign = Literal["", "+", "-", "*", "/", "f", "e", "sum", "max", "="]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One map on the way through a layer, for one of its output channels.
+
+    name: what it holds: "input", "centred", "normalised", "scaled", "output", ….
+    sign: how it comes of the step before: "+", "-", "*", "/", "f" (the layer's function), "e" (the exponential),
+        "sum" (of the map, or over channels), "max", "=" (unchanged); "" for what goes in. A "+" or "*" of another
+        input stands with that input.
+    values: (P, Q); of a vector (1, 1).
+    number: the one number that the step takes, the same at all places; None where it takes none.
+    source: of what goes in: the number of the value, -1 for the image, and its channel.
+    """
+
+    name: str
+    sign: Sign
+    values: Array
+    number: float | None = None
+    source: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """An activation's graph: what it makes of x, and its slope there; (n,) each."""
+
+    x: Array
+    value: Array
+    slope: Array
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """One output channel of a layer, taken apart.
+
+    steps: in order; the last one holds what the layer gives.
+    slope: (P, Q) an activation's derivative at each place; None for other layers. curve: of an activation.
+    parts: of a Concatenate, for each input: the first of its channels in the output, and how many there are.
+    """
+
+    steps: tuple[Step, ...]
+    slope: Array | None = None
+    curve: Curve | None = None
+    parts: tuple[tuple[int, int], ...] = ()
+
+
+def normalization(traced: Trace, node: Node, channel: int) -> Steps:
+    """Take a BatchNorm2d apart: y = (x - mean) / √(variance + ε) · γ + β, with the running averages."""
+    assert isinstance(node.layer, BatchNorm2d)
+    own = {
+        variable.name: float(traced.parameters[f"{node.name}.{variable.name}"][channel])
+        for variable in node.layer.variables(*node.shapes)
+    }
+    first = _input(traced, node, 0, channel)
+    centred = first.values - own["running_mean"]
+    deviation = float(np.sqrt(own["running_var"] + node.layer.epsilon))
+    normalised = centred / deviation
+    found = [
+        first,
+        Step("centred", "-", centred, own["running_mean"]),
+        Step("normalised", "/", normalised, deviation),
+    ]
+    if node.layer.affine:
+        scaled = normalised * own["weight"]
+        found += [Step("scaled", "*", scaled, own["weight"]), Step("output", "+", scaled + own["bias"], own["bias"])]
+    return Steps(tuple(found))
+
+
+def activation(traced: Trace, node: Node, channel: int) -> Steps:
+    """Take an activation apart: the value in, the value out, the slope there, and the curve that both lie on."""
+    first = _input(traced, node, 0, channel)
+    low, high = min(-WIDE, _finite(first.values, np.min)), max(WIDE, _finite(first.values, np.max))
+    x = np.linspace(low, high, CURVE)
+    value, slope = _function(traced, node, x, channel)
+    _, own = _function(traced, node, first.values.ravel(), channel)
+    output = Step("output", "f", _map(traced.output(node.index), channel))
+    return Steps((first, output), own.reshape(first.values.shape), Curve(x, value, slope))
+
+
+def addition(traced: Trace, node: Node, channel: int) -> Steps:
+    """Take an Add apart into its summands."""
+    return _joined(traced, node, channel, "summand", "+")
+
+
+def multiplication(traced: Trace, node: Node, channel: int) -> Steps:
+    """Take a Multiply apart into its factors."""
+    return _joined(traced, node, channel, "factor", "*")
+
+
+def concatenation(traced: Trace, node: Node, channel: int) -> Steps:
+    """Name the input that a channel of a Concatenate comes from, and all of its parts."""
+    sizes = [channels_of(shape) for shape in node.shapes]
+    starts = [sum(sizes[:position]) for position in range(len(sizes))]
+    position = max(position for position, start in enumerate(starts) if start <= channel)
+    first = _input(traced, node, position, channel - starts[position])
+    return Steps((first, Step("output", "=", first.values)), parts=tuple(zip(starts, sizes, strict=True)))
+
+
+def mean(traced: Trace, node: Node, channel: int) -> Steps:
+    """Take a GlobalAvgPool2d apart: all cells of a map added up, divided by their number."""
+    first = _input(traced, node, 0, channel)
+    total = first.values.sum(keepdims=True)
+    output = _map(traced.output(node.index), channel)
+    return Steps((first, Step("total", "sum", total), Step("output", "/", output, float(first.values.size))))
+
+
+def softmax(traced: Trace, node: Node, channel: int) -> Steps:
+    """Take a Softmax apart: each value as a power of e, divided by the sum of those of all channels."""
+    x = traced.input(node.index)
+    first = _input(traced, node, 0, channel)
+    largest = _two(x.max(axis=-1))
+    powers = np.exp(x - x.max(axis=-1, keepdims=True))
+    return Steps(
+        (
+            first,
+            Step("largest", "max", largest),
+            Step("below", "-", first.values - largest),
+            Step("power", "e", _map(powers, channel)),
+            Step("total", "sum", _two(powers.sum(axis=-1))),
+            Step("output", "/", _map(traced.output(node.index), channel)),
+        )
+    )
+
+
+def contest(traced: Trace, node: Node, channel: int) -> Steps:
+    """Take a Maxout apart into the channels that compete for one output."""
+    assert isinstance(node.layer, Maxout)
+    outputs = channels_of(node.output)
+    pieces = range(channel, node.layer.pieces * outputs, outputs)
+    found = [_input(traced, node, 0, piece, "candidate") for piece in pieces]
+    return Steps((*found, Step("output", "max", _map(traced.output(node.index), channel))))
+
+
+def unchanged(traced: Trace, node: Node, channel: int) -> Steps:
+    """Show that a layer which works in training only changes nothing here."""
+    first = _input(traced, node, 0, channel)
+    return Steps((first, Step("output", "=", first.values)))
+
+
+def _joined(traced: Trace, node: Node, channel: int, name: str, sign: Sign) -> Steps:
+    parts = [
+        _input(traced, node, position, channel, name, sign if position else "") for position in range(len(node.inputs))
+    ]
+    return Steps((*parts, Step("output", "=", _map(traced.output(node.index), channel))))
+
+
+def _input(traced: Trace, node: Node, position: int, channel: int, name: str = "input", sign: Sign = "") -> Step:
+    values = _map(traced.input(node.index, position), channel)
+    return Step(name, sign, values, source=(node.inputs[position], channel))
+
+
+def _map(values: Array, channel: int) -> Array:
+    """Return one channel (P, Q) of maps (P, Q, K), or one value (1, 1) of a vector."""
+    return _two(values[..., channel])
+
+
+def _two(values: Array) -> Array:
+    """Return a map as it is, a single value as one of one cell."""
+    return np.asarray(values, np.float64).reshape(np.shape(values) or (1, 1))
+
+
+def _finite(values: Array, least: object) -> float:
+    finite = values[np.isfinite(values)]
+    return float(least(finite)) if finite.size else 0.0  # type: ignore[operator]
+
+
+def _function(traced: Trace, node: Node, x: Array, channel: int) -> tuple[Array, Array]:
+    """Return what an activation makes of values (n,) in one channel, and its slope there, by the reference's rules."""
+    every: NDArray[np.float64] = np.repeat(x[:, None], channels_of(node.input), axis=1)
+    given = forward_node(node, traced.parameters, (every,), None)
+    sent = backward_node(node, traced.parameters, (every,), given.choice, np.ones_like(every), None)
+    return given.output[:, channel], sent.inputs[0][:, channel]

@@ -1,0 +1,42 @@
+"""Where the answer of a filter is read: behind what directly follows its convolution and belongs to it."""
+
+from __future__ import annotations
+
+from neocog.nn.graph import Graph
+from neocog.nn.layers import Activation, BatchNorm2d, PReLU
+
+ACTIVATIONS = (Activation, PReLU)
+"""Layers that map each value to another, whatever its neighbours are."""
+
+
+def answer_path(graph: Graph, index: int) -> tuple[int, ...]:
+    """Return a layer and what belongs to it: the BatchNorm2d directly behind it, and the activation behind that.
+
+    A layer belongs to the one before where it alone takes what that one gives. The last of the path gives the maps at
+    which a filter's answer is read.
+
+    >>> from neocog.nn.blocks import Sequential
+    >>> from neocog.nn.graph import trace
+    >>> from neocog.nn.layers import Conv2d, ReLU
+    >>> graph = trace(Sequential(Conv2d(2, 3), BatchNorm2d(), ReLU(), ReLU()), (6, 6, 1))
+    >>> answer_path(graph, 0), answer_path(graph, 1)
+    ((0, 1, 2), (1, 2))
+    """
+    path = [index]
+    for kinds in ((BatchNorm2d,), ACTIVATIONS):
+        behind = only_consumer(graph, path[-1])
+        if behind is not None and isinstance(graph.nodes[behind].layer, kinds):
+            path.append(behind)
+    return tuple(path)
+
+
+def activation_behind(graph: Graph, index: int) -> int | None:
+    """Return the index of the activation that alone takes what a layer gives, or None."""
+    behind = only_consumer(graph, index)
+    return behind if behind is not None and isinstance(graph.nodes[behind].layer, ACTIVATIONS) else None
+
+
+def only_consumer(graph: Graph, value: int) -> int | None:
+    """Return the index of the one layer that takes a value; None where there is no such layer, or several edges."""
+    consumers = graph.consumers(value)
+    return consumers[0] if len(consumers) == 1 else None
