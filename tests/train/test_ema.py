@@ -7,7 +7,7 @@ from neocog.errors import FormatError, SettingError
 from neocog.nn.blocks import Residual, Sequential
 from neocog.nn.layers import BatchNorm2d, Conv2d, DropPath, Flatten, Linear, ReLU
 from neocog.nn.optimizers import SGD, Adam
-from neocog.train.callbacks import Callback
+from neocog.train.callbacks import Callback, EarlyStopping
 from neocog.train.checkpoint import load_checkpoint
 from neocog.train.fit import fit
 from neocog.train.model import Model, load
@@ -22,18 +22,18 @@ NET = Sequential(Conv2d(3, 3), Residual(BLOCK), Flatten(), Linear(2))
 
 
 class Watch(Callback):
-    """Note what the trainer has and what the model shows after each step and epoch; stop after `last` epochs."""
+    """Note the weights after each step, and what is measured after each epoch; stop after `last` epochs."""
 
     def __init__(self, last: int = 99) -> None:
         self.last = last
         self.steps: list[dict[str, np.ndarray]] = []
-        self.shown: list[dict[str, np.ndarray]] = []
+        self.measured: list[dict[str, np.ndarray]] = []
 
     def on_batch_end(self, run, batch):
         self.steps.append(dict(run.model.parameters))
 
     def on_epoch_end(self, run, epoch):
-        self.shown.append(dict(run.model.parameters))
+        self.measured.append(dict(run.trainer.measured().parameters))
         if epoch.epoch == self.last:
             run.stop("enough")
 
@@ -51,18 +51,18 @@ def same(one, other):
 
 
 @pytest.mark.parametrize("engine", ["reference", "native"])
-def test_after_each_epoch_the_model_has_the_average_of_all_steps(make_model, toy, engine):
+def test_after_each_epoch_the_average_of_all_steps_is_measured(make_model, toy, engine):
     model, watch = make_model(engine=engine), Watch()
     start = dict(model.parameters)
     fit(model, ArraySource(*toy, batch_size=16), epochs=3, ema=DECAY, optimizer=SGD(0.1), callbacks=[watch], verbose=0)
-    for epoch, shown in enumerate(watch.shown, 1):
+    for epoch, measured in enumerate(watch.measured, 1):
         count = 4 * epoch
         for name, want in averages(start, watch.steps[:count]).items():
             # each step rounds a product or two and a sum of values no larger than the largest so far
             largest = max(np.abs(step[name]).max() for step in (start, *watch.steps[:count]))
-            np.testing.assert_allclose(shown[name], want, atol=4 * count * np.finfo(np.float32).eps * largest)
-    assert same(dict(model.parameters), watch.shown[-1])
-    assert not same(watch.shown[-1], watch.steps[-1])
+            np.testing.assert_allclose(measured[name], want, atol=4 * count * np.finfo(np.float32).eps * largest)
+    assert same(dict(model.parameters), watch.measured[-1])
+    assert not same(watch.measured[-1], watch.steps[-1])
 
 
 def test_training_takes_the_same_steps_with_and_without(make_model, toy):
@@ -88,12 +88,12 @@ def test_what_is_measured_and_kept_is_the_average_and_what_goes_on_is_not(make_m
         optimizer=Adam(0.01),
         verbose=0,
     )
-    assert same(dict(load(folder.best).parameters), watch.shown[history.best.epoch - 1])
+    assert same(dict(load(folder.best).parameters), watch.measured[history.best.epoch - 1])
     assert model.evaluate(*toy).loss == pytest.approx(history.epochs[-1].val_loss, rel=1e-12)
     checkpoint = folder.load_last(engine="reference")
     assert same(dict(checkpoint.model.parameters), watch.steps[-1])
-    assert same(dict(checkpoint.presented()), watch.shown[-1])
-    assert same(dict(checkpoint.best_parameters), watch.shown[history.best.epoch - 1])
+    assert same(dict(checkpoint.measured()), watch.measured[-1])
+    assert same(dict(checkpoint.best_parameters), watch.measured[history.best.epoch - 1])
 
 
 def test_a_training_with_an_average_goes_on_to_the_same_bits(toy, tmp_path):
@@ -103,9 +103,7 @@ def test_a_training_with_an_average_goes_on_to_the_same_bits(toy, tmp_path):
     history = fit(whole, train, **given)
     fit(begun, train, callbacks=[Watch(last=2)], folder=folder, **given)
     checkpoint = folder.load_last(engine="reference")
-    assert {name for name in checkpoint.memory if name.endswith("/average")} == {
-        f"{name}/average" for name in whole.parameters
-    }
+    assert {name for name in checkpoint.memory if name.endswith("/ema")} == {f"{name}/ema" for name in whole.parameters}
     again = fit(checkpoint.model, train, resume=checkpoint, validation=train, verbose=0)
     assert same(dict(checkpoint.model.parameters), dict(whole.parameters))
     assert [epoch.val_loss for epoch in again] == [epoch.val_loss for epoch in history]
@@ -131,39 +129,45 @@ def test_weights_loaded_in_between_are_trained_from(make_model, toy):
     assert np.abs(model.parameters["0.weight"]).max() > 1e-2  # the average remembers
 
 
-def test_weights_loaded_after_a_step_are_not_hidden(make_model, toy):
-    model = make_model()
-    trainer = Trainer(model, settings=TrainingSettings(ema=0.5, optimizer=SGD(1e-6)))
-    trainer.step(*toy)
-    model.load_parameters({name: value * 0 for name, value in model.parameters.items()})
-    trainer.present(followed=True)
-    assert not any(value.any() for value in model.parameters.values())
-    trainer.step(*toy)
-    assert np.abs(model.parameters["0.weight"]).max() < 1e-3
-
-
-def test_frozen_weights_have_no_average_and_show_as_they_are(make_model, toy):
+def test_frozen_weights_have_no_average_and_are_measured_as_they_are(make_model, toy):
     model = make_model()
     before = dict(model.parameters)
     trainer = Trainer(model, settings=TrainingSettings(ema=0.5, freeze="0"))
     trainer.step(*toy)
-    assert "0.weight/average" not in trainer.optimizer_state()
-    trainer.present(followed=True)
-    assert (model.parameters["0.weight"] == before["0.weight"]).all()
-    assert (model.parameters["5.weight"] != before["5.weight"]).any()
+    assert "0.weight/ema" not in trainer.optimizer_state()
+    measured = trainer.measured().parameters
+    assert (measured["0.weight"] == before["0.weight"]).all()
+    assert (measured["5.weight"] != before["5.weight"]).any()
+    assert (measured["5.weight"] != model.parameters["5.weight"]).any()
 
 
-def test_a_trainer_shows_either_and_goes_on_the_same(make_model, toy):
+def test_looking_at_the_average_changes_no_step(make_model, toy):
     models = [make_model() for _ in range(2)]
-    for shows, model in enumerate(models):
+    for looks, model in enumerate(models):
         trainer = Trainer(model, settings=TrainingSettings(ema=0.5))
         for _ in range(3):
             trainer.step(*toy)
-            if shows:
-                trainer.present(followed=True)
-                model(toy[0])
-        trainer.present(followed=False)
+            if looks:
+                trainer.measured()(toy[0])
     assert same(dict(models[0].parameters), dict(models[1].parameters))
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+def test_stopping_early_gives_back_the_best_average(make_model, toy, tmp_path, resumed):
+    """The labels of the validation images are the wrong ones, so that the first epoch is the best."""
+    train, wrong = ArraySource(*toy, batch_size=16), ArraySource(toy[0], 1 - toy[1])
+    model, watch, folder = make_model(), Watch(), RunFolder(tmp_path)
+    stopping = EarlyStopping("val_loss", patience=2, restore_best_weights=True)
+    given = {"ema": DECAY, "optimizer": Adam(0.02), "validation": wrong, "verbose": 0}
+    if resumed:  # after the best epoch, which is then the last one
+        fit(model, train, epochs=1, folder=folder, callbacks=[watch], **given)
+        checkpoint = folder.load_last(engine="reference")
+        model = checkpoint.model
+        history = fit(model, train, epochs=9, resume=checkpoint, validation=wrong, patience=2, verbose=0)
+    else:
+        history = fit(model, train, epochs=9, callbacks=[watch, stopping], **given)
+    assert (history.best.epoch, history.stopped) == (1, "patience")
+    assert same(dict(model.parameters), watch.measured[0])
 
 
 @pytest.mark.parametrize("decay", [1.0, -0.1, float("nan"), "0.5", True])
@@ -189,4 +193,4 @@ def test_a_checkpoint_without_its_averages_is_refused(make_model, toy, tmp_path)
     folder.last.write_bytes(len(text).to_bytes(8, "little") + text + content[8 + header :])
     with pytest.raises(FormatError, match="the optimizer's tensors are not those") as caught:
         load_checkpoint(folder.last)
-    assert any("0.weight/average" in line for line in caught.value.details)
+    assert any("0.weight/ema" in line for line in caught.value.details)

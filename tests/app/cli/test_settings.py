@@ -60,5 +60,5 @@ def test_a_running_average_is_measured_and_kept(run, photos, tmp_path):
     kept = RunFolder(tmp_path / "out").load_last()
     assert kept.settings.ema == 0.9
     best = nc.load(tmp_path / "out/model.safetensors").parameters
-    assert all((best[name] == value).all() for name, value in kept.presented().items())
+    assert all((best[name] == value).all() for name, value in kept.measured().items())
     assert any((best[name] != value).any() for name, value in kept.model.parameters.items())
