@@ -6,8 +6,9 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from conformance_bounds import TINY, U
+from conformance_bounds import TINY
 from conformance_cases import LANDMARKS, integer_steps
+from conformance_rules import U
 from neocog.engines import get_engine
 from neocog.engines.base import StepSettings, followed_values
 from neocog.engines.reference import ReferenceEngine

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neocog.errors import DataError, NeocogWarning, SettingError, ShapeError
-from neocog.nn.answer import answer_path
+from neocog.nn.answer import peak_sources as peak_sources
 from neocog.nn.followers import Follower
 from neocog.nn.graph import Graph
 from neocog.nn.groups import Group, Rule, rules_of
@@ -227,13 +227,6 @@ def allowed_threads(threads: int | None = None) -> int:
     )
     warnings.warn(warning, stacklevel=1)  # of this line, so that the same is told once
     return most
-
-
-def peak_sources(graph: Graph) -> dict[int, int]:
-    """Return for each convolution, by its index in `graph.nodes`, which layer gives the maps whose peaks are meant: the
-    last of `neocog.nn.answer.answer_path`.
-    """
-    return {node.index: answer_path(graph, node.index)[-1] for node in graph.nodes if isinstance(node.layer, Conv2d)}
 
 
 def room_for_peaks(graph: Graph, count: int) -> dict[int, Array]:
