@@ -96,13 +96,16 @@ def test_what_is_measured_and_kept_is_the_average_and_what_goes_on_is_not(make_m
     assert same(dict(checkpoint.best_parameters), watch.measured[history.best.epoch - 1])
 
 
-def test_a_training_with_an_average_goes_on_to_the_same_bits(toy, tmp_path):
+@pytest.mark.parametrize(("engine", "threads"), [("reference", 1), ("native", 2), ("native", 3)])
+def test_a_training_with_an_average_goes_on_to_the_same_bits(toy, tmp_path, monkeypatch, engine, threads):
+    """With batch statistics and stochastic depth, and on another number of threads."""
+    monkeypatch.setenv("NEOCOG_THREADS", "3")
     train, folder = ArraySource(*toy, batch_size=16, seed=1), RunFolder(tmp_path)
     given = {"epochs": 4, "ema": DECAY, "optimizer": Adam(0.01), "validation": train, "verbose": 0}
-    whole, begun = (Model(NET, (6, 6, 1), engine="reference") for _ in range(2))
+    whole, begun = (Model(NET, (6, 6, 1), engine=engine, threads=number) for number in (1, threads))
     history = fit(whole, train, **given)
     fit(begun, train, callbacks=[Watch(last=2)], folder=folder, **given)
-    checkpoint = folder.load_last(engine="reference")
+    checkpoint = folder.load_last(engine=engine, threads=threads)
     assert {name for name in checkpoint.memory if name.endswith("/ema")} == {f"{name}/ema" for name in whole.parameters}
     again = fit(checkpoint.model, train, resume=checkpoint, validation=train, verbose=0)
     assert same(dict(checkpoint.model.parameters), dict(whole.parameters))
