@@ -28,6 +28,7 @@ from neocog.nn.layers import (
     Flatten,
     GlobalAvgPool2d,
     Hardsigmoid,
+    Hardswish,
     Layer,
     LeakyReLU,
     Linear,
@@ -48,7 +49,7 @@ from neocog.nn.symbol import Input, Symbol
 ALL = frozenset(LAYERS)
 JOINS = (Add, Multiply, Concatenate)
 # What makes whole or half numbers of whole numbers; see conformance_cases.py.
-EXACT = ALL - {ELU, SiLU, GELU, Hardsigmoid, Sigmoid, Tanh, Softmax, BatchNorm2d}
+EXACT = ALL - {ELU, SiLU, GELU, Hardsigmoid, Hardswish, Sigmoid, Tanh, Softmax, BatchNorm2d}
 
 # One or more of each layer, with other settings than the usual ones too. A new layer is written in here.
 VARIANTS: dict[type[Layer], tuple[Layer, ...]] = {
@@ -66,6 +67,7 @@ VARIANTS: dict[type[Layer], tuple[Layer, ...]] = {
     SiLU: (SiLU(),),
     GELU: (GELU(), GELU("tanh")),
     Hardsigmoid: (Hardsigmoid(),),
+    Hardswish: (Hardswish(),),
     Sigmoid: (Sigmoid(),),
     Tanh: (Tanh(),),
     Softmax: (Softmax(),),
@@ -301,7 +303,8 @@ class _Maker:
         window, rate = choose((1, 2, 3, (2, 1))), choose((0.5, 0.75) if self.exact else (0.0, 0.2, 0.5))
         made: list[Layer] = [
             *(ReLU(), ReLU6(), LeakyReLU(choose((0.5, 0.25) if self.exact else (0.01, 0.25))), PReLU()),
-            *(ELU(choose((1.0, 0.5))), SiLU(), GELU(choose(("none", "tanh"))), Hardsigmoid(), Sigmoid(), Tanh()),
+            *(ELU(choose((1.0, 0.5))), SiLU(), GELU(choose(("none", "tanh"))), Hardsigmoid(), Hardswish()),
+            *(Sigmoid(), Tanh()),
             *(Softmax(), Maxout(choose((2, 3, 4))), Dropout(rate), DropPath(rate)),
             BatchNorm2d(choose((0.1, 0.5)), choose((1e-5, 0.1)), choose((True, False))),
         ]

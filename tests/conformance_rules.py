@@ -30,6 +30,7 @@ from neocog.nn.layers import (
     Flatten,
     GlobalAvgPool2d,
     Hardsigmoid,
+    Hardswish,
     Layer,
     LeakyReLU,
     Linear,
@@ -256,6 +257,9 @@ SHAPES: dict[type[Layer], Callable[[Layer], Shape]] = {
     # The second derivative is largest at 0: 2 φ(0) = 0.798; that of the tanh form hardly differs.
     GELU: lambda layer: Shape(1.13, 0.85, {}, lambda size: 1 + size, lambda size: 1 + size),
     Hardsigmoid: lambda layer: Shape(1 / 6, 0, {-3: 1 / 6, 3: 1 / 6}, lambda size: (size + 3) / 6, lambda size: 1 / 6),
+    Hardswish: lambda layer: Shape(
+        1.5, 1 / 3, {-3: 0.5, 3: 0.5}, lambda size: size * np.minimum(size + 3, 6) / 6, lambda size: size / 3 + 0.5
+    ),
     Sigmoid: lambda layer: Shape(0.25, 0.0963, {}, lambda size: 1.0, lambda size: 1.0),
     Tanh: lambda layer: Shape(1, 0.77, {}, lambda size: 1.0, lambda size: 1.0),
 }

@@ -127,6 +127,7 @@ export const en = {
     SiLU: 'value times its sigmoid',
     GELU: 'Gaussian error linear unit',
     Hardsigmoid: 'sigmoid made of straight lines',
+    Hardswish: 'value times its hard sigmoid',
     Sigmoid: 'sigmoid',
     Tanh: 'hyperbolic tangent',
     Softmax: 'shares that add up to 1',

@@ -121,6 +121,7 @@ export const zh: Strings = {
     SiLU: '数值乘以它的 sigmoid',
     GELU: '高斯误差线性单元',
     Hardsigmoid: '分段线性的 sigmoid',
+    Hardswish: '数值乘以它的分段线性 sigmoid',
     Sigmoid: 'S 形函数',
     Tanh: '双曲正切',
     Softmax: '各份之和为 1 的占比',
