@@ -1,4 +1,4 @@
-"""What batch normalization makes of its sums, channel by channel, in double precision."""
+"""Batch normalization: sums over pixels, and what follows from them channel by channel, in double precision."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from llvmlite import ir
 
 from neocog.emit.builder import F32, I64, Builder, Index, Value
 from neocog.emit.emitter import Emitters
-from neocog.emit.memory import Memory
+from neocog.emit.memory import Memory, pixel
 from neocog.emit.slots import COUNT_SLOT
+from neocog.emit.sums import left_before, over_channels, over_pixels
 from neocog.plan.layout import Operand
-from neocog.plan.ops.norm import INVERSE, MEAN, OFFSET, SCALE, SHIFT, SLOPE, NormGradient, Statistics
+from neocog.plan.ops.norm import INVERSE, MEAN, OFFSET, SCALE, SHIFT, SLOPE, Moments, NormGradient, Statistics
 
 F64 = ir.DoubleType()
 
@@ -29,6 +30,30 @@ def _store(b: Builder, memory: Memory, value: Value, operand: Operand, place: In
 def _count(b: Builder, memory: Memory, pixels: int) -> Value:
     """Return the number of values of a channel in the whole batch."""
     return b.ir.fmul(b.ir.sitofp(memory.argument(COUNT_SLOT, I64), F64), _double(float(pixels)))
+
+
+def emit_moments(b: Builder, memory: Memory, stage: Moments, low: Value, high: Value) -> None:
+    """Write the sums of x - pivot and its square over a block of images."""
+    x, out = memory.tensor(stage.x), memory.operand(stage.out)
+    count = b.sub(memory.argument(COUNT_SLOT, I64), memory.first_image)
+    images = b.maximum(0, b.minimum(count, stage.x.images))
+
+    def body(channel: Index, last: bool) -> None:
+        first = b.load(x, channel)
+        if memory.block is not None:
+            first = b.ir.select(b.less(memory.block.turn, 1), first, b.load(out, channel))
+
+        def at(image: Index, row: Index, column: Index) -> list[Value]:
+            away = b.ir.fsub(b.load(x, b.add(pixel(b, stage.x, image, row, column), channel)), first)
+            return [away, b.ir.fmul(away, away)]
+
+        totals = over_pixels(b, stage.x, images, 2, at)
+        b.store(first, out, channel)
+        for number, total in enumerate(totals, 1):
+            place = b.add(channel, number * stage.step)
+            b.store(b.ir.fadd(left_before(b, memory, out, place), total), out, place)
+
+    over_channels(b, stage.x, body)
 
 
 def emit_statistics(b: Builder, memory: Memory, stage: Statistics, low: Value, high: Value) -> None:
@@ -93,4 +118,4 @@ def emit_norm_gradient(b: Builder, memory: Memory, stage: NormGradient, low: Val
             _store(b, memory, plain, stage.bias, channel)
 
 
-EMITTERS: Emitters = {Statistics: emit_statistics, NormGradient: emit_norm_gradient}
+EMITTERS: Emitters = {Moments: emit_moments, Statistics: emit_statistics, NormGradient: emit_norm_gradient}
