@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from neocog.nn.blocks import Sequential
 from neocog.nn.graph import Graph, trace
+from neocog.nn.layer import Layer
 from neocog.nn.layers import AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d, ReLU
 from neocog.nn.window import Axis
 from neocog.nn.zoo import article
 from neocog.plan.passes.steps import steps_of
 from neocog.plan.passes.trim import Extent, extents_of, trim_axis
+
+
+@dataclass(frozen=True, slots=True)
+class WholeImage(Layer):
+    whole_image: ClassVar[bool] = True
+
 
 axes = st.builds(
     Axis,
@@ -59,3 +69,11 @@ def test_what_nobody_reads_is_dropped_through_several_layers() -> None:
     assert (live[0].input.height, live[0].input.width) == (18, 18)
     assert (live[0].output.height, live[0].output.width) == (16, 16)
     assert (live[1].output.height, live[1].output.width) == (8, 8)
+
+
+def test_a_layer_that_looks_at_the_whole_image_gets_all_of_it() -> None:
+    for training in (False, True):
+        net = Sequential(Conv2d(2, 3), WholeImage(), MaxPool2d(2), Flatten(), Linear(2))
+        live = extents(trace(net, (7, 9, 1)), training=training)
+        assert [(step.output.height, step.output.width) for step in live[:3]] == [(5, 7), (5, 7), (2, 3)]
+        assert (live[0].input.height, live[0].input.width) == (7, 9)

@@ -63,7 +63,8 @@ def extents_of(steps: Steps, whole: Collection[int], *, training: bool) -> tuple
         shared = any(len(steps.users(value)) > 1 for value in (step.index, *step.inputs))
         taken = as_image(step.node.input)
         window = window_of(step)
-        declared = shared or step.index in whole or (training and step.node.layer.whole_batch)
+        layer = step.node.layer
+        declared = shared or step.index in whole or layer.whole_image or (training and layer.whole_batch)
         if not declared and isinstance(step.node.output, ImageShape):
             wants = wanted.get(step.index, full)
             output = ImageShape(wants.height, wants.width, full.channels)
