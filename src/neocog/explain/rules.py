@@ -97,7 +97,7 @@ RULES: dict[type[Layer], Rule] = {
     MaxPool2d: Rule("pooling", senders.largest, smooth=kinks.same_choice, conserves=_always),
     AvgPool2d: Rule("pooling", senders.average, conserves=_meets_no_padding),
     GlobalAvgPool2d: Rule("mean", senders.whole_average, steps.mean, conserves=_always),
-    BatchNorm2d: Rule("normalization", senders.in_place, steps.normalization, in_place=True),
+    BatchNorm2d: Rule("normalization", senders.in_place, steps.normalization(steps.running_averages), in_place=True),
     Add: Rule("join", senders.in_place, steps.addition, in_place=True),
     Multiply: Rule("join", senders.in_place, steps.multiplication, in_place=True),
     Concatenate: Rule("join", senders.concatenation, steps.concatenation),

@@ -338,6 +338,7 @@ export const en = {
     sends: 'It sends back {total}.',
     asInput: (position: number, count: number) => ` (input ${position} of ${count})`,
     slope: 'The slope of the activation at this value is {slope}; the gradient is multiplied by it.',
+    moves: (count: number) => `The statistics come of the image itself, so that the cell moves ${count} ${one(count, 'output', 'outputs')}: its own, and all others through mean and deviation.`,
     scaled: 'With its averages fixed, a normalization only scales: by γ divided by the deviation.',
     added: 'A sum passes the gradient on to each of its summands unchanged.',
     multiplied: 'A product passes the gradient on to each factor, multiplied by the other ones.',

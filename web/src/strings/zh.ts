@@ -333,6 +333,7 @@ export const zh: Strings = {
     sends: '它传回 {total}。',
     asInput: (position, count) => `（第 ${position} 路输入，共 ${count} 路）`,
     slope: '激活函数在这个值处的斜率是 {slope}，梯度要乘以它。',
+    moves: (count) => `均值和方差来自图像本身，所以这个格子影响 ${count} 个输出：它自己的，以及通过均值和标准差影响的其他输出。`,
     scaled: '均值和方差固定时，归一化只是缩放：乘以 γ 再除以标准差。',
     added: '加法把梯度原样传给每个加数。',
     multiplied: '乘法把梯度乘以其他因数，再传给每个因数。',
