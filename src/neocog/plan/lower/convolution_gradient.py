@@ -9,10 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-<<<<<<< HEAD
-=======
 from neocog.nn.layers import Conv2d, Linear
->>>>>>> main
 from neocog.plan import correlation, filters
 from neocog.plan.algorithm import MOST_COPIES_BYTES, partial_size, patch_halo, winograd_backward, winograd_fold
 from neocog.plan.correlation import Correlation
