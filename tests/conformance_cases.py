@@ -15,12 +15,25 @@ from hypothesis import strategies as st
 
 from neocog.errors import ShapeError
 from neocog.nn.blocks import Sequential
-from neocog.nn.graph import Graph, Normalisation, trace
-from neocog.nn.layers import AvgPool2d, Conv2d, Dropout, Flatten, Layer, Linear, MaxPool2d, ReLU
+from neocog.nn.graph import IMAGE, Graph, Node, Normalisation, trace
+from neocog.nn.layers import (
+    Add,
+    AvgPool2d,
+    Conv2d,
+    Dropout,
+    Flatten,
+    GlobalAvgPool2d,
+    Layer,
+    LeakyReLU,
+    Linear,
+    MaxPool2d,
+    Multiply,
+    ReLU,
+)
 from neocog.nn.losses import Loss, MeanSquaredError
-from neocog.nn.parameters import parameters_of
+from neocog.nn.parameters import Parameter, variables_of
 from neocog.nn.shapes import ImageShape
-from neocog.reference.network import Draw, backward, backward_node, forward, forward_node
+from neocog.reference.network import Draw, Run, backward, backward_node, forward, forward_node
 
 EXACT_BITS = 24  # float32 represents every integer up to 2^24
 CHANNELS = (1, 2, 3, 5, 7, 8, 16, 17, 32, 40)
@@ -191,10 +204,15 @@ LEVELS = ((3, 2, None), (2, 1, None), (2, 1, 32), (1, 1, 12), (1, 1, 5), (1, 1, 
 
 
 @st.composite
-def exact_cases(draw: st.DrawFn) -> Case:
-    """Draw any small network with a case without rounding."""
-    graph = draw(networks(exact=True))
+def exact_cases(draw: st.DrawFn, graphs: st.SearchStrategy[Graph] | None = None) -> Case:
+    """Draw any small network with a case without rounding.
+
+    Arguments:
+        graphs: where networks come from, whose settings must be exact; default: chains of the oldest layers.
+    """
+    graph = draw(networks(exact=True) if graphs is None else graphs)
     count = exact_count(draw(st.integers(1, 5)), graph)
+    assume(count)
     case = integer_case(graph, count, draw(st.integers(0, 2**32 - 1)), batch_size=count + draw(st.integers(0, 3)))
     assume(case is not None)
     assert case is not None
@@ -225,7 +243,7 @@ def integer_steps(
     for brightest, heaviest, fan in LEVELS:
         rng = np.random.default_rng(seed)
         parameters = {}
-        for parameter in parameters_of(graph):
+        for parameter in variables_of(graph):
             values = rng.integers(-heaviest, heaviest + 1, parameter.shape)
             if fan is not None and not parameter.is_vector:
                 inputs = parameter.size // parameter.shape[-1]
@@ -244,8 +262,13 @@ def integer_steps(
 
 
 def exact_count(count: int, graph: Graph) -> int:
-    """Return a number of images near `count` with which some gradient in the logits is exact and not zero."""
-    return count if len(exact_slopes(count, graph.classes)) > 1 else 4 if count > 3 else 2
+    """Return a number of images near `count` with which some gradient in the logits is exact and not zero; 0 if none.
+
+    Where a network answers pixel by pixel, each pixel of an image counts as one.
+    """
+    pixels = graph.output.size // graph.classes
+    tried = (count, 4 if count > 3 else 2)
+    return next((n for n in tried if len(exact_slopes(n * pixels, graph.classes)) > 1), 0)
 
 
 def _integer_targets(
@@ -253,7 +276,8 @@ def _integer_targets(
 ) -> np.ndarray | None:
     exact = {name: value.astype(np.float64) for name, value in parameters.items()}
     logits = forward(graph, exact, images, draw).logits
-    d_logits = rng.choice(exact_slopes(*logits.shape), logits.shape)
+    outputs = logits.shape[-1]
+    d_logits = rng.choice(exact_slopes(logits.size // outputs, outputs), logits.shape)
     targets = logits - d_logits * logits.size / 2
     if (targets != targets.astype(np.float32)).any() or not nothing_rounds(graph, exact, images, d_logits, draw):
         return None
@@ -295,33 +319,65 @@ def nothing_rounds(
 ) -> bool:
     """Tell whether every sum of a forward and a backward pass is exact in float32, in any order of its terms.
 
-    Each number is a multiple of a quantum, a power of two that only a mean makes smaller. A sum is exact, and so is
-    every part of it, when the sum of its terms' magnitudes stays below 2^24 quanta.
+    Each number is a multiple of a quantum, a power of two that only a mean, a slope and a product make smaller. A sum
+    is exact, and so is every part of it, when the sum of its terms' magnitudes stays below 2^24 quanta. What is added
+    to a sum of products, or sent by several consumers, may be part of the same sum.
     """
     run = forward(graph, parameters, images, draw)
-    gradients = backward(graph, parameters, run, d_logits, image=True)
     sizes = {name: np.abs(value) for name, value in parameters.items()}
-    quanta = [0.25 if graph.normalisation != Normalisation() else 1.0]
-    if _bits(run.image, quanta[0]) > EXACT_BITS:
+    quanta = {IMAGE: 0.25 if graph.normalisation != Normalisation() else 1.0}
+    totals = {IMAGE: np.abs(run.image)}
+    if _bits(run.image, quanta[IMAGE]) > EXACT_BITS:
         return False
     for node in graph.nodes:
-        size = forward_node(node, sizes, (np.abs(run.input(node.index)),), draw).output
-        quanta.append(
-            quanta[-1] / (node.layer.window_over(node.input).cells if isinstance(node.layer, AvgPool2d) else 1)
-        )
-        if _bits(size, quanta[-1]) > EXACT_BITS:
+        inputs = [
+            totals[number] if isinstance(node.layer, Add) else np.abs(run.value(number)) for number in node.inputs
+        ]
+        total = forward_node(node, sizes, inputs, draw).output
+        quanta[node.index] = _quantum(node, [quanta[number] for number in node.inputs])
+        if _bits(total, quanta[node.index]) > EXACT_BITS:
             return False
-    quantum = 1.0
+        totals[node.index] = total if isinstance(node.layer, Add | Conv2d | Linear) else np.abs(run.outputs[node.index])
+    return _nothing_rounds_back(graph, parameters, run, d_logits, quanta)
+
+
+def _nothing_rounds_back(
+    graph: Graph, parameters: dict[str, np.ndarray], run: Run, d_logits: np.ndarray, quanta: dict[int, float]
+) -> bool:
+    gradients = backward(graph, parameters, run, d_logits, image=True)
+    sizes = {name: np.abs(value) for name, value in parameters.items()}
+    last = len(graph.nodes) - 1
+    quantum, totals = {last: 1.0}, {last: np.abs(d_logits)}
     for node in reversed(graph.nodes):
-        x, dy = np.abs(run.input(node.index)), np.abs(gradients.outputs[node.index])
-        sent = backward_node(node, sizes, (x,), run.choices[node.index], dy, draw)
-        if any(_bits(value, quantum * quanta[node.index]) > EXACT_BITS for value in sent.variables.values()):
-            return False
-        if isinstance(node.layer, AvgPool2d):
-            quantum /= node.layer.window_over(node.input).cells
-        if _bits(sent.inputs[0], quantum) > EXACT_BITS:
-            return False
+        dy, mine = np.abs(gradients.outputs[node.index]), quantum[node.index]
+        taken = [np.abs(x) for x in run.inputs(node.index)]
+        # A PReLU sends other things back for values below 0 than for those above.
+        ways = [
+            backward_node(node, sizes, [sign * x for x in taken], run.choices[node.index], dy, run.draw)
+            for sign in (1.0, -1.0)
+        ]
+        for name in ways[0].variables:
+            found = np.maximum(*(np.abs(way.variables[name]) for way in ways))
+            if _bits(found, mine * min(quanta[number] for number in node.inputs)) > EXACT_BITS:
+                return False
+        for place, number in enumerate(node.inputs):
+            part = np.maximum(*(np.abs(way.inputs[place]) for way in ways))
+            others = [quanta[other] for at, other in enumerate(node.inputs) if at != place]
+            own = _quantum(node, [mine, *others] if isinstance(node.layer, Multiply) else [mine])
+            quantum[number] = min(own, quantum.get(number, own))
+            totals[number] = totals.get(number, 0) + part
+            if _bits(totals[number], quantum[number]) > EXACT_BITS:
+                return False
     return True
+
+
+def _quantum(node: Node, quanta: list[float]) -> float:
+    """Return what the numbers are multiples of that a layer makes of multiples of `quanta`."""
+    if isinstance(node.layer, Multiply):
+        return float(np.prod(quanta))
+    if isinstance(node.layer, AvgPool2d | GlobalAvgPool2d):
+        return quanta[0] / node.layer.window_over(node.input).cells
+    return min(quanta) * (node.layer.slope if isinstance(node.layer, LeakyReLU) else 1.0)
 
 
 # Cases with rounding -------------------------------------------------------------------------------------------------
@@ -334,21 +390,28 @@ def real_case(graph: Graph, count: int, seed: int, loss: Loss, batch_size: int |
     images = rng.integers(0, 256, (count, *sides), dtype=np.uint8)
     if seed % 2:
         images = rng.random((count, *sides), np.float32)
-    parameters = {}
-    for parameter in parameters_of(graph):
-        inputs = 10 if parameter.is_vector else parameter.size // parameter.shape[-1]
-        parameters[parameter.name] = (rng.standard_normal(parameter.shape) * (2 / inputs) ** 0.5).astype(np.float32)
-    outputs = graph.classes
+    parameters = {parameter.name: _ordinary(parameter, rng) for parameter in variables_of(graph)}
+    answers = (count, *graph.answer_shape)
     if isinstance(loss, MeanSquaredError):
-        targets = rng.standard_normal((count, outputs), np.float32)
+        targets = rng.standard_normal(answers, np.float32)
     else:
-        targets = rng.integers(0, outputs, count).astype(np.int32)
+        targets = rng.integers(0, graph.classes, answers[:-1]).astype(np.int32)
     return Case(graph, parameters, images, targets, loss, batch_size or count, seed)
 
 
+def _ordinary(parameter: Parameter, rng: np.random.Generator) -> np.ndarray:
+    """Draw one parameter: weights by their number of inputs, others around what they start with; variances above 0."""
+    inputs = 10 if parameter.is_vector else parameter.size // parameter.shape[-1]
+    drawn = rng.standard_normal(parameter.shape) * (2 / inputs) ** 0.5
+    start = parameter.variable.start or 0.0
+    return (start * np.exp(drawn) if parameter.name.endswith("running_var") else start + drawn).astype(np.float32)
+
+
 @st.composite
-def real_cases(draw: st.DrawFn, losses: st.SearchStrategy[Loss]) -> Case:
-    """Draw any small network with ordinary numbers."""
-    graph, count = draw(networks()), draw(st.integers(1, 5))
+def real_cases(
+    draw: st.DrawFn, losses: st.SearchStrategy[Loss], graphs: st.SearchStrategy[Graph] | None = None
+) -> Case:
+    """Draw any small network with ordinary numbers; default of `graphs`: chains of the oldest layers."""
+    graph, count = draw(networks() if graphs is None else graphs), draw(st.integers(1, 5))
     seed, spare = draw(st.integers(0, 2**32 - 1)), draw(st.integers(0, 3))
     return real_case(graph, count, seed, draw(losses), batch_size=count + spare)

@@ -1,4 +1,4 @@
-"""The reference against PyTorch in double precision: logits, loss, gradients, and five steps of every optimizer."""
+"""The reference against PyTorch in double precision: logits, loss, gradients, and some steps of every optimizer."""
 
 import importlib
 
@@ -8,11 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conformance_cases import LANDMARKS, networks, real_case, real_cases
+from conformance_graphs import EACH, GRAPHS, graphs
 from neocog.engines.base import StepSettings
 from neocog.engines.reference import ReferenceEngine
 from neocog.nn.losses import CrossEntropy, MeanSquaredError
 from neocog.nn.optimizers import SGD, Adam, AdamW, RMSprop
-from neocog.nn.parameters import from_pytorch, parameters_of
+from neocog.nn.parameters import from_pytorch, parameters_of, variables_of
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 
@@ -42,9 +43,9 @@ def steppers(case, optimizer=None):
     )
 
 
-def ours(graph, tensors):
+def ours(parameters, tensors):
     """Return PyTorch's tensors in memory layout, still float64."""
-    return {p.name: from_pytorch(p, tensors(p.name).detach().contiguous().numpy()) for p in parameters_of(graph)}
+    return {p.name: from_pytorch(p, tensors(p.name).detach().contiguous().numpy()) for p in parameters}
 
 
 def assert_same_step(case, reference, theirs):
@@ -52,7 +53,7 @@ def assert_same_step(case, reference, theirs):
     result = theirs.step(case.images, case.targets, 0.05)
     assert mine.loss == pytest.approx(result.loss, rel=1e-9, abs=1e-12)
     np.testing.assert_allclose(mine.logits, result.logits, rtol=2e-7, atol=1e-12)  # rounded to float32 by both
-    gradients = ours(case.graph, lambda name: theirs.weights[name].grad)
+    gradients = ours(parameters_of(case.graph), lambda name: theirs.weights[name].grad)
     for name, gradient in gradients.items():
         np.testing.assert_allclose(reference.exact_gradients[name], gradient, **TIGHT, err_msg=name)
 
@@ -78,10 +79,42 @@ def test_five_steps(name, network):
         rate = 0.02 / (step + 1)
         reference.step(case.images, case.targets, rate)
         theirs.step(case.images, case.targets, rate)
-        for parameter, value in ours(case.graph, theirs.weights.__getitem__).items():
+        for parameter, value in ours(parameters_of(case.graph), theirs.weights.__getitem__).items():
             np.testing.assert_allclose(reference.exact_parameters[parameter], value, **TIGHT, err_msg=parameter)
     for memory, value in theirs.optimizer_state().items():
         np.testing.assert_allclose(reference.optimizer_state()[memory], value, rtol=2e-7, atol=1e-12, err_msg=memory)
+
+
+def assert_same_training(case, optimizer):
+    """Take three steps, the last of them on a short batch, and compare all that is stored, and predictions."""
+    reference, theirs = steppers(case, optimizer)
+    for count in (len(case.images), len(case.images), max(1, len(case.images) - 1)):
+        mine = reference.step(case.images[:count], case.targets[:count], 0.01)
+        result = theirs.step(case.images[:count], case.targets[:count], 0.01)
+        assert mine.loss == pytest.approx(result.loss, rel=1e-8, abs=1e-12)
+    stored = ours(variables_of(case.graph), theirs.module.state_dict().__getitem__)
+    assert set(stored) == set(reference.exact_parameters)
+    for name, value in stored.items():
+        np.testing.assert_allclose(reference.exact_parameters[name], value, rtol=1e-7, atol=1e-9, err_msg=name)
+    parameters = theirs.parameters()
+    torch_engine = importlib.import_module("neocog.engines.torch").TorchEngine(dtype="float64")
+    predictors = [e.predictor(case.graph, parameters) for e in (ReferenceEngine(), torch_engine)]
+    for answer in ("logits", "features"):
+        one, other = (getattr(predictor, answer)(case.images) for predictor in predictors)
+        np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-9, err_msg=answer)
+
+
+@pytest.mark.parametrize("name", GRAPHS | EACH)
+def test_three_steps_of_graphs_with_every_layer(name):
+    case = real_case((GRAPHS | EACH)[name], 3, 1, LOSSES[1 + len(name) % 2])
+    assert_same_step(case, *steppers(case))
+    assert_same_training(case, SGD(momentum=0.9))
+
+
+@given(real_cases(st.sampled_from(LOSSES), graphs()), st.sampled_from([SGD(momentum=0.9), Adam(epsilon=1e-3)]))
+def test_three_steps_of_any_graph(case, optimizer):
+    assert_same_step(case, *steppers(case))
+    assert_same_training(case, optimizer)
 
 
 @given(networks(), st.integers(1, 4), st.integers(0, 2**32 - 1))

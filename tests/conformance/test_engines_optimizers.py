@@ -6,15 +6,21 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from conformance_bounds import TINY, U
+from conformance_bounds import TINY
 from conformance_cases import LANDMARKS, integer_steps
-from neocog.engines.base import StepSettings
+from conformance_rules import U
+from neocog.engines import get_engine
+from neocog.engines.base import StepSettings, followed_values
 from neocog.engines.reference import ReferenceEngine
 from neocog.errors import SettingError
-from neocog.nn.followers import Follower
+from neocog.nn.blocks import Sequential
+from neocog.nn.followers import EMA, Follower
+from neocog.nn.graph import trace
 from neocog.nn.groups import Group
-from neocog.nn.losses import MeanSquaredError
+from neocog.nn.layers import BatchNorm2d, Conv2d, Flatten, Linear, ReLU
+from neocog.nn.losses import CrossEntropy, MeanSquaredError
 from neocog.nn.optimizers import SGD, Adam, AdamW, RMSprop
+from neocog.nn.parameters import initial_parameters
 
 # Powers of two where a rounded g + weight_decay · w would be squared; any numbers elsewhere.
 OPTIMIZERS = {
@@ -45,6 +51,11 @@ class Trail(Follower):
 
     def magnitude(self, own, value):
         return self.share * (own + value) + (0.25 + value * 0.5) + 0.25
+
+
+class Average(EMA):
+    def magnitude(self, own, value):
+        return own + (1 - self.decay) * (value + own)
 
 
 @dataclass(frozen=True)
@@ -104,6 +115,33 @@ def test_a_network_of_frozen_parameters_has_a_loss_and_nothing_else(engine):
 
 def test_followers(engine):
     check_steps(engine, LANDMARKS["nested"], SGD(momentum=0.9), frozen=("1",), followers=(Trail(0.75), Other(0.5)))
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.75, 0.999])
+def test_the_average_of_the_weights(engine, decay):
+    check_steps(engine, LANDMARKS["two stages"], Adam(), followers=(Average(decay),))
+
+
+@pytest.mark.parametrize("name", ["reference", "torch"])
+def test_buffers_are_averaged_as_parameters_are(name):
+    graph = trace(Sequential(Conv2d(4, 3), BatchNorm2d(), ReLU(), Flatten(), Linear(3)), (6, 5, 2))
+    settings = StepSettings(CrossEntropy(), SGD(0.1), 4, frozen=("1",), followers=(EMA(0.75),))
+    if name == "torch":
+        pytest.importorskip("torch")
+    mine = get_engine(name).stepper(graph, initial_parameters(graph), settings)
+    average = {key: value.astype(np.float64) for key, value in mine.parameters().items()}
+    stream = np.random.default_rng(3)
+    for _ in range(3):
+        mine.step(stream.random((4, 6, 5, 2), np.float32), stream.integers(0, 3, 4), 0.1)
+        for key, value in mine.parameters().items():
+            average[key] += 0.25 * (value - average[key])
+    held = followed_values(mine, EMA(0.75))
+    assert (held["1.running_mean"] != mine.parameters()["1.running_mean"]).all()
+    assert set(held) == set(average)
+    for key, value in average.items():
+        np.testing.assert_allclose(held[key], value, rtol=1e-5, atol=1e-6, err_msg=key)
+    frozen = {f"1.{variable}/ema" for variable in ("weight", "bias")}
+    assert not frozen & set(mine.optimizer_state())
 
 
 def test_followers_need_names_of_their_own():

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from conformance_bounds import TINY, gamma, rms
+from conformance_bounds import TINY, rms
 from conformance_cases import examples
+from conformance_rules import gamma
 from neocog.engines.base import StepSettings
 from neocog.engines.native import NativeEngine
 from neocog.engines.reference import ReferenceEngine

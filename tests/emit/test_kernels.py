@@ -22,7 +22,8 @@ from neocog.nn.optimizers import SGD
 from neocog.nn.parameters import initial_parameters
 from neocog.plan.algorithm import Algorithm
 from neocog.plan.layout import Operand, Space, Tensor
-from neocog.plan.ops.elementwise import Elementwise
+from neocog.plan.ops.map import Map
+from neocog.plan.ops.pointwise import Activate, ActivationGradient, Expression
 from neocog.plan.ops.update import Fold, Stretch
 from neocog.plan.planner import plan_program
 from neocog.plan.program import Program, Training
@@ -30,6 +31,7 @@ from neocog.plan.target import Target
 
 TARGET = Target("x86_64-unknown-linux-gnu", "haswell", "", lanes=8, registers=16, fma=True)
 TRAINING = Training(CrossEntropy(), SGD(momentum=0.9))
+RELU = Activate(ReLU())
 LAYERS = 5
 GRAPH = trace(
     Sequential(*(layer for _ in range(LAYERS) for layer in (Conv2d(16, 3, padding=1), ReLU())), Flatten(), Linear(4)),
@@ -59,8 +61,8 @@ def test_layers_of_one_shape_share_their_kernels(training: Training | None, batc
 
 
 def test_a_kernel_is_its_stage_without_title_and_names() -> None:
-    one = kernel_of(Elementwise("one", tensor("a"), tensor("b"), relu=True), chained=False)
-    other = kernel_of(Elementwise("other", tensor("c"), tensor("d", space=Space.SCRATCH), relu=True), chained=False)
+    one = kernel_of(Map("one", Expression(tensor("a"), (RELU,)), tensor("b")), chained=False)
+    other = kernel_of(Map("other", Expression(tensor("c"), (RELU,)), tensor("d", space=Space.SCRATCH)), chained=False)
     assert one[0] == other[0]
     assert [address.name for address in (*one[1], *other[1])] == ["a", "b", "c", "d"]
 
@@ -68,22 +70,22 @@ def test_a_kernel_is_its_stage_without_title_and_names() -> None:
 @pytest.mark.parametrize(
     "other",
     [
-        Elementwise("", tensor("a"), tensor("b")),
-        Elementwise("", tensor("a", width=5), tensor("b", width=5), relu=True),
-        Elementwise("", tensor("a"), tensor("a"), relu=True),
-        Elementwise("", tensor("a"), tensor("b"), relu=True, gate=tensor("a")),
+        Map("", Expression(tensor("a")), tensor("b")),
+        Map("", Expression(tensor("a", width=5), (RELU,)), tensor("b", width=5)),
+        Map("", Expression(tensor("a"), (RELU,)), tensor("a")),
+        Map("", Expression(tensor("a"), (RELU, ActivationGradient(ReLU(), Expression(tensor("a"))))), tensor("b")),
     ],
     ids=["no ReLU", "wider", "in place", "gated"],
 )
-def test_stages_that_differ_have_kernels_of_their_own(other: Elementwise) -> None:
-    kernel, _ = kernel_of(Elementwise("", tensor("a"), tensor("b"), relu=True), chained=False)
+def test_stages_that_differ_have_kernels_of_their_own(other: Map) -> None:
+    kernel, _ = kernel_of(Map("", Expression(tensor("a"), (RELU,)), tensor("b")), chained=False)
     found, _ = kernel_of(other, chained=False)
     assert found != kernel
     assert found.name != kernel.name
 
 
 def test_a_stage_of_a_chain_has_another_kernel_than_one_outside() -> None:
-    stage = Elementwise("", tensor("a"), tensor("b"))
+    stage = Map("", Expression(tensor("a")), tensor("b"))
     assert kernel_of(stage, chained=True)[0].name != kernel_of(stage, chained=False)[0].name
 
 

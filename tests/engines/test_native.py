@@ -14,18 +14,20 @@ import numpy as np
 import pytest
 
 from neocog.emit.program import emit_program
-from neocog.engines.base import State, StepSettings
+from neocog.engines.base import State, StepSettings, followed_values
 from neocog.engines.native import NativeEngine
 from neocog.engines.reference import ReferenceEngine
 from neocog.errors import NeocogWarning, SettingError
 from neocog.jit import executable
 from neocog.jit.host import NARROWED, host_target, initialise_llvm, make_target
 from neocog.nn.blocks import Sequential
+from neocog.nn.followers import EMA
 from neocog.nn.graph import Graph, trace
+from neocog.nn.groups import Group
 from neocog.nn.layers import AvgPool2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU
 from neocog.nn.losses import CrossEntropy, MeanSquaredError
 from neocog.nn.optimizers import SGD, Adam, AdamW, Optimizer, RMSprop
-from neocog.nn.parameters import initial_parameters
+from neocog.nn.parameters import initial_parameters, parameters_of
 from neocog.nn.zoo import article
 from neocog.plan.planner import plan_program
 from neocog.plan.program import Training
@@ -94,6 +96,27 @@ def shared(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("threads", [1, 2, 3, 4, 7])
 def test_the_same_seed_gives_the_same_bits_on_any_number_of_threads(threads: int) -> None:
     assert_same_bits(trained(threads), trained(1))
+
+
+@pytest.mark.usefixtures("shared")
+@pytest.mark.parametrize("threads", [2, 3, 5])
+def test_groups_and_an_average_are_the_same_bits_on_any_number_of_threads_and_after_a_resume(threads: int) -> None:
+    groups, frozen = (Group("0", 0.5), Group("*.bias", weight_decay=0.25)), (parameters_of(GRAPH)[-2].name,)
+    settings = StepSettings(CrossEntropy(), AdamW(), 8, 5, groups, frozen, (EMA(0.9),))
+    engine = NativeEngine()
+    whole = engine.stepper(GRAPH, initial_parameters(GRAPH), settings, 1)
+    other = engine.stepper(GRAPH, initial_parameters(GRAPH), settings, threads)
+    for step in range(4):
+        whole.step(*batch(GRAPH, 8, step), 0.01)
+        other.step(*batch(GRAPH, 8, step), 0.01)
+        if step == 1:
+            killed, other = other, engine.stepper(GRAPH, other.parameters(), settings, threads)
+            other.load_optimizer_state(killed.optimizer_state(), 2)
+    assert_same_bits(other.parameters(), whole.parameters())
+    assert_same_bits(other.optimizer_state(), whole.optimizer_state())
+    average = followed_values(whole, EMA(0.9))
+    assert set(average) == set(whole.parameters())
+    assert_same_bits({frozen[0]: average[frozen[0]]}, {frozen[0]: initial_parameters(GRAPH)[frozen[0]]})
 
 
 @pytest.mark.usefixtures("shared")

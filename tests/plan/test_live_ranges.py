@@ -16,8 +16,9 @@ from neocog.plan.layout import Halo, Name, Space, Tensor
 from neocog.plan.live_ranges import LiveRange, always, moments, uses_of
 from neocog.plan.memory import Place, place_memory
 from neocog.plan.ops.chain import Chain
-from neocog.plan.ops.elementwise import Elementwise
 from neocog.plan.ops.images import Repack
+from neocog.plan.ops.map import Map
+from neocog.plan.ops.pointwise import Expression
 from neocog.plan.planner import plan_program
 from neocog.plan.program import Program, Training
 from neocog.plan.target import Target
@@ -81,7 +82,7 @@ def tensor(name: str, halo: Halo = FRAMED, pitch: int = 16, space: Space = Space
 
 def handing_on(*tensors: Tensor) -> tuple[Chain, ...]:
     """Return a chain of ops of which each writes what the next one reads."""
-    ops = [Elementwise(f"{a.name} to {b.name}", a, b) for a, b in itertools.pairwise(tensors)]
+    ops = [Map(f"{a.name} to {b.name}", Expression(a), b) for a, b in itertools.pairwise(tensors)]
     return (Chain("chain", tuple(ops), 2, 4, 4),)
 
 
@@ -127,7 +128,7 @@ def test_tensors_without_a_halo_share_bytes_whatever_their_sizes() -> None:
 def test_what_is_read_first_or_left_out_in_part_is_always_in_use() -> None:
     a, b, c = (tensor(name, Halo()) for name in "abc")
     ragged = replace(b, channels=13)
-    stages = (Elementwise("read a", a, c), Elementwise("write a", c, a), Repack("write some of b", c, ragged))
+    stages = (Map("read a", Expression(a), c), Map("write a", Expression(c), a), Repack("write some of b", c, ragged))
     uses = uses_of([t.memory for t in (a, b, c)], {}, stages, ())
     assert uses[a.memory].live == uses[b.memory].live == always(stages)
     assert uses[c.memory].live == LiveRange((0, 0), (2, 0))

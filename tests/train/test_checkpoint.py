@@ -63,16 +63,18 @@ def test_a_resumed_training_gives_the_bits_of_an_uninterrupted_one(make_model, t
     assert same(load(folder.last).parameters, whole.parameters)
 
 
-def test_the_native_engine_resumes_to_the_same_bits(make_model, toy, tmp_path):
+@pytest.mark.parametrize("ema", [None, 0.9])
+def test_the_native_engine_resumes_to_the_same_bits(make_model, toy, tmp_path, ema):
     train, folder = ArraySource(*toy, batch_size=16, seed=1), RunFolder(tmp_path)
     whole = make_model(engine="native", threads=2)
-    fit(whole, train, epochs=3, optimizer=Adam(0.01), verbose=0)
+    fit(whole, train, epochs=3, optimizer=Adam(0.01), ema=ema, verbose=0)
     with pytest.raises(InterruptedError):
         fit(
             make_model(engine="native"),
             train,
             epochs=3,
             optimizer=Adam(0.01),
+            ema=ema,
             folder=folder,
             callbacks=[StopAfter(3)],
             verbose=0,
@@ -107,7 +109,7 @@ if folder.last.exists():
 else:
     net = Sequential(Conv2d(2, 3), ReLU(), Flatten(), Dropout(0.3), Linear(2))
     model = Model(net, (6, 6, 1), seed=5, engine="reference")
-    fit(model, train, epochs=4, folder=folder, callbacks=[Kill()], verbose=0)
+    fit(model, train, epochs=4, ema=0.9, folder=folder, callbacks=[Kill()], verbose=0)
 """
 
 
@@ -121,6 +123,8 @@ def test_a_training_that_is_killed_twice_gives_the_same_files(tmp_path):
     assert run(tmp_path / "killed", -1) == 0
     whole, killed = load(tmp_path / "whole/last.safetensors"), load(tmp_path / "killed/last.safetensors")
     assert same(whole.parameters, killed.parameters)
+    memories = (RunFolder(tmp_path / name).load_last(engine="reference").memory for name in ("whole", "killed"))
+    assert same(*memories)
     assert (tmp_path / "whole/model.safetensors").read_bytes() == (tmp_path / "killed/model.safetensors").read_bytes()
     filters = "filters.safetensors"
     assert (tmp_path / "whole" / filters).read_bytes() == (tmp_path / "killed" / filters).read_bytes()

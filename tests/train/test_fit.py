@@ -6,11 +6,13 @@ import pytest
 from neocog.data.arrays import ArrayDataset
 from neocog.data.batches import Batches
 from neocog.errors import DataError, NeocogError, SettingError
-from neocog.nn.losses import MeanSquaredError
+from neocog.nn.losses import CrossEntropy, MeanSquaredError
 from neocog.nn.optimizers import SGD, Adam
 from neocog.nn.schedules import Constant, Cosine
 from neocog.train.callbacks import Callback
+from neocog.train.evaluation import evaluate
 from neocog.train.fit import fit
+from neocog.train.model import load
 from neocog.train.runfolder import RunFolder
 from neocog.train.source import ArraySource, DataSource
 from neocog.train.trainer import Trainer
@@ -141,6 +143,29 @@ def test_an_interrupt_ends_cleanly_and_is_passed_on(make_model, source, tmp_path
         fit(make_model(), source, epochs=3, folder=folder, callbacks=[callback], verbose=0)
     assert callback.ended == "interrupted"
     assert len(folder.load_last(engine="reference").history) == 1
+
+
+def test_the_average_of_the_weights_is_measured_kept_and_given_back(make_model, toy, tmp_path):
+    train, folder = ArraySource(*toy, batch_size=10, seed=1), RunFolder(tmp_path)
+    settings = {"validation": ArraySource(*toy), "epochs": 3, "optimizer": SGD(0.05), "verbose": 0}
+    plain, model, decay = make_model(), make_model(), 0.9
+    average = {name: value.astype(np.float64) for name, value in plain.parameters.items()}
+
+    class Averaging(Callback):
+        def on_batch_end(self, run, batch):
+            for name, value in run.model.parameters.items():
+                average[name] += (1 - decay) * (value - average[name])
+
+    fit(plain, train, callbacks=[Averaging()], **settings)
+    history = fit(model, train, folder=folder, ema=decay, **settings)
+    for name, value in average.items():
+        np.testing.assert_allclose(model.parameters[name], value, rtol=1e-5, atol=1e-7)
+    assert history.best is history.epochs[-1]
+    assert all((load(folder.best).parameters[name] == value).all() for name, value in model.parameters.items())
+    assert history.epochs[-1].val_loss == evaluate(model, ArraySource(*toy).batches(0), CrossEntropy()).loss
+    last = folder.load_last(engine="reference").model.parameters
+    assert all((last[name] == value).all() for name, value in plain.parameters.items())
+    assert any((last[name] != value).any() for name, value in model.parameters.items())
 
 
 def test_batches_are_closed_when_training_ends_early(make_model, toy):

@@ -45,6 +45,7 @@ OTHERS = TrainingSettings(
     time_limit=1.5,
     freeze=("0", "*.bias"),
     groups=(Group("5", learning_rate=0.5, weight_decay=0.25),),
+    ema=0.5,
 )
 
 
@@ -75,8 +76,8 @@ def test_later_settings_are_in_files_only_where_they_are_used():
 def test_a_resumed_training_keeps_what_is_not_given():
     for name in NAMES:
         if about(next(entry for entry in fields(TrainingSettings) if entry.name == name)).resumed != "fixed":
-            changed = settled({name: getattr(OTHERS, name)}, before=replace(OTHERS, freeze=()))
-            assert changed == replace(OTHERS, freeze=())
+            changed = settled({name: getattr(OTHERS, name)}, before=replace(OTHERS, freeze=(), ema=None))
+            assert changed == replace(OTHERS, freeze=(), ema=None)
     assert settled({"epochs": None, "seed": None}, seed=3, before=OTHERS) == OTHERS
     assert settled({"epochs": 9}, before=OTHERS) == replace(OTHERS, epochs=9)
 

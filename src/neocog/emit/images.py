@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from llvmlite import ir
-
-from neocog.emit.builder import F32, I8, I32, I64, PTR, Builder, Index, Value, float_bits, int32
+from neocog.emit.builder import F32, I8, I64, PTR, Builder, Index, Value, float_bits
+from neocog.emit.emitter import Emitters
 from neocog.emit.memory import Memory, pixel
 from neocog.emit.slots import COUNT_SLOT, IMAGES_SLOT, KIND_SLOT, KIND_UINT8
-from neocog.nn.random import MULTIPLIERS, SHIFTS, dropout_threshold
 from neocog.plan.layout import Tensor
-from neocog.plan.ops.elementwise import Dropping, Elementwise
 from neocog.plan.ops.images import LoadImages, Repack
 
 
@@ -52,59 +49,6 @@ def _clear_rows(b: Builder, base: Value, out: Tensor, low: Value, high: Value) -
             b.store_scalar(float_bits(0.0), write, place)
 
 
-def emit_elementwise(b: Builder, memory: Memory, stage: Elementwise, low: Value, high: Value) -> None:
-    """Write y = f(x) for rows of images."""
-    x, y, gate = memory.tensor(stage.x), memory.tensor(stage.y), stage.gate
-    key = memory.argument(stage.dropping.key_slot, I32) if stage.dropping else None
-    with b.loop(low, high) as (item, _):
-        image, row = b.divmod(item, stage.y.height)
-        with b.loop(0, stage.y.width) as (column, _):
-            from_x = pixel(b, stage.x, image, row, column)
-            to_y = pixel(b, stage.y, image, row, column)
-            first = _place(b, memory, stage, image, row, column)
-            with b.loop(0, -(-stage.y.channels // b.lanes)) as (vector, _):
-                channel = b.mul(vector, b.lanes)
-                value = b.load(x, b.add(from_x, channel))
-                if stage.relu:
-                    value = b.relu(value)
-                if stage.dropping is not None:
-                    value = _dropped(b, value, b.add(first, channel), key, stage.dropping)
-                if gate is not None:
-                    at = b.add(pixel(b, gate, image, row, column), channel)
-                    value = b.gated(value, b.load(memory.tensor(gate), at))
-                b.store(value, y, b.add(to_y, channel))
-
-
-def _place(b: Builder, memory: Memory, stage: Elementwise, image: Index, row: Index, column: Index) -> Index:
-    """Count the values of the whole batch before a pixel; a Dropout's bits depend on it."""
-    if stage.dropping is None:
-        return 0
-    line = b.add(b.mul(b.add(memory.first_image, image), stage.dropping.height), row)
-    return b.mul(b.add(b.mul(line, stage.dropping.width), column), stage.y.channels)
-
-
-def _dropped(b: Builder, value: Value, first: Index, key: Value, dropping: Dropping) -> Value:
-    """Zero the values whose bits lie below the threshold and scale the others: model/random.py, lane by lane."""
-    kind = b.vector_i32
-
-    def constant(number: int) -> ir.Constant:
-        return ir.Constant(kind, [int32(number)] * b.lanes)
-
-    lanes = ir.Constant(kind, [int32(lane) for lane in range(b.lanes)])
-    keys = b.spread(key, kind)
-    word = b.ir.xor(b.ir.add(b.spread(b.ir.trunc(first, I32), kind), lanes), keys)
-    for salt in (None, keys):
-        if salt is not None:
-            word = b.ir.add(word, salt)
-        for shift, multiplier in zip(SHIFTS, (*MULTIPLIERS, None), strict=True):
-            word = b.ir.xor(word, b.ir.lshr(word, constant(shift)))
-            if multiplier is not None:
-                word = b.ir.mul(word, constant(multiplier))
-    kept = b.ir.icmp_unsigned(">=", word, constant(dropout_threshold(dropping.rate)))
-    scaled = b.ir.fmul(value, b.splat(1.0 / (1.0 - dropping.rate)))
-    return b.ir.select(kept, scaled, b.splat(0.0))
-
-
 def emit_repack(b: Builder, memory: Memory, stage: Repack, low: Value, high: Value) -> None:
     """Copy values one by one between an image tensor and its flattened one, in either direction.
 
@@ -134,3 +78,6 @@ def emit_repack(b: Builder, memory: Memory, stage: Repack, low: Value, high: Val
                     passed = b.ir.fcmp_ordered(">", b.load_scalar(memory.tensor(stage.gate), at), float_bits(0.0))
                     value = b.ir.select(passed, value, float_bits(0.0))
                 b.store_scalar(value, y, position(stage.y, image, row, column, channel))
+
+
+EMITTERS: Emitters = {LoadImages: emit_load_images, Repack: emit_repack}

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neocog.errors import DataError, NeocogWarning, SettingError, ShapeError
-from neocog.nn.answer import answer_path
+from neocog.nn.answer import peak_sources as peak_sources
 from neocog.nn.followers import Follower
 from neocog.nn.graph import Graph
 from neocog.nn.groups import Group, Rule, rules_of
@@ -229,13 +229,6 @@ def allowed_threads(threads: int | None = None) -> int:
     return most
 
 
-def peak_sources(graph: Graph) -> dict[int, int]:
-    """Return for each convolution, by its index in `graph.nodes`, which layer gives the maps whose peaks are meant: the
-    last of `neocog.nn.answer.answer_path`.
-    """
-    return {node.index: answer_path(graph, node.index)[-1] for node in graph.nodes if isinstance(node.layer, Conv2d)}
-
-
 def room_for_peaks(graph: Graph, count: int) -> dict[int, Array]:
     """Return what `peaks` fills in for so many images."""
     return {
@@ -276,7 +269,9 @@ def check_targets(graph: Graph, loss: Loss, targets: NDArray[np.generic], count:
                 hint=f"the network ends in {outputs} outputs, one for each class",
             )
         if isinstance(loss, MeanSquaredError):
-            return np.eye(outputs, dtype=np.float32)[targets.astype(np.intp)]
+            one_hot = np.zeros(answers, np.float32)
+            np.put_along_axis(one_hot, targets.astype(np.intp)[..., None], 1.0, axis=-1)
+            return one_hot
         return np.ascontiguousarray(targets, dtype=np.int32)
     if isinstance(loss, CrossEntropy):
         pixels = "".join(f", {side}" for side in answers[1:-1])

@@ -43,6 +43,7 @@ from neocog.jit.team import Team
 from neocog.nn.graph import Graph
 from neocog.nn.parameters import Parameter, check_parameters, parameters_of, variables_of
 from neocog.nn.random import dropout_key
+from neocog.nn.rewrite import fold_norms
 from neocog.plan.algorithm import Algorithm
 from neocog.plan.layout import Space, Tensor, Vectors
 from neocog.plan.parameters import GRADIENTS, ParameterLayout, lay_out_parameters, memory_of
@@ -171,7 +172,8 @@ class NativePredictor:
 
     def __init__(self, engine: NativeEngine, graph: Graph, parameters: Mapping[str, Array], team: Team) -> None:
         self._engine, self._graph, self._team = engine, graph, team
-        self._layout = lay_out_parameters(graph, engine.target)
+        self._folded = fold_norms(graph)
+        self._layout = lay_out_parameters(self._folded.graph, engine.target)
         self._state = aligned_zeros(self._layout.size * 4)
         self._programs: dict[int, _Prediction] = {}
         self._peaks: _Peaks | None = None
@@ -192,9 +194,10 @@ class NativePredictor:
     def load(self, parameters: Mapping[str, Array]) -> None:
         """Take new parameters, in memory layout."""
         check_parameters(self._graph, parameters)
+        parameters = self._folded.fold(parameters)
         flat = self._state.view(np.float32)
         with self._lock:
-            for variable in variables_of(self._graph):
+            for variable in variables_of(self._folded.graph):
                 _write(flat, self._layout, variable, parameters[variable.name])
             for prediction in self._programs.values():
                 prediction.executable.prepare()
@@ -202,8 +205,8 @@ class NativePredictor:
                 self._peaks.executable.prepare()
 
     def logits(self, images: Images) -> Array:
-        """Return (N, outputs) for images (N, H, W, C)."""
-        return self._run(images, features=False)
+        """Return (N, outputs), or (N, H, W, outputs), for images (N, H, W, C)."""
+        return self._run(images, features=False).reshape(-1, *self._graph.answer_shape)
 
     def features(self, images: Images) -> Array:
         """Return (N, features) for images (N, H, W, C)."""
@@ -251,7 +254,7 @@ class NativePredictor:
         return (self._programs.get(batch) or self._prediction(batch)).executable
 
     def _prediction(self, batch: int) -> _Prediction:
-        program = plan_program(self._graph, batch, self._engine.target, algorithm=self._engine.algorithm)
+        program = plan_program(self._folded.graph, batch, self._engine.target, algorithm=self._engine.algorithm)
         assert program.logits is not None
         assert program.features is not None
         executable = _make(self._engine, program, self._state, self._team)
@@ -262,12 +265,15 @@ class NativePredictor:
 
     def _peaks_program(self) -> _Peaks:
         program = plan_program(
-            self._graph, PEAKS_BATCH, self._engine.target, algorithm=self._engine.algorithm, peaks=True
+            self._folded.graph, PEAKS_BATCH, self._engine.target, algorithm=self._engine.algorithm, peaks=True
         )
         assert program.peaks is not None
         executable = _make(self._engine, program, self._state, self._team)
         executable.prepare()
-        return _Peaks(executable, {layer: _Answers(executable, peak) for layer, peak in program.peaks.items()})
+        return _Peaks(
+            executable,
+            {self._folded.index_in_source(layer): _Answers(executable, peak) for layer, peak in program.peaks.items()},
+        )
 
 
 class NativeStepper:
@@ -337,7 +343,8 @@ class NativeStepper:
         executable.run(self._team)
         logits = np.empty((len(images), self._logits.width), np.float32)
         self._logits.copy(logits)
-        return StepResult(float(self._losses[: len(images)].mean(dtype=np.float64)), logits)
+        loss = float(self._losses[: len(images)].mean(dtype=np.float64))
+        return StepResult(loss, logits.reshape(len(images), *self._graph.answer_shape))
 
     def parameters(self) -> State:
         """Copy the parameters and buffers out, in memory layout."""

@@ -147,8 +147,8 @@ class ReferenceStepper:
         self.exact_logits = run.logits
         gradients = backward(self.graph, self.exact_parameters, run, d_logits).parameters
         self.exact_gradients = {name: gradients[name] for name in self._rules}
-        self._update(learning_rate)
         self.exact_parameters |= run.buffers
+        self._update(learning_rate)
         return StepResult(value, run.logits.astype(np.float32))
 
     def _update(self, learning_rate: float) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from neocog.nn.graph import Graph
-from neocog.nn.layers import Activation, BatchNorm2d, PReLU
+from neocog.nn.layers import Activation, BatchNorm2d, Conv2d, PReLU
 
 ACTIVATIONS = (Activation, PReLU)
 """Layers that map each value to another, whatever its neighbours are."""
@@ -28,6 +28,13 @@ def answer_path(graph: Graph, index: int) -> tuple[int, ...]:
         if behind is not None and isinstance(graph.nodes[behind].layer, kinds):
             path.append(behind)
     return tuple(path)
+
+
+def peak_sources(graph: Graph) -> dict[int, int]:
+    """Return for each convolution, by its index in `graph.nodes`, which layer gives the maps whose peaks are meant: the
+    last of its `answer_path`.
+    """
+    return {node.index: answer_path(graph, node.index)[-1] for node in graph.nodes if isinstance(node.layer, Conv2d)}
 
 
 def activation_behind(graph: Graph, index: int) -> int | None:

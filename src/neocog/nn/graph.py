@@ -62,6 +62,13 @@ class Graph(Block):
             values[id(symbol)] = symbol.layer.wire(wiring, name, tuple(values[id(x)] for x in symbol.inputs))
         _resolve(self, None, wiring, values[id(output)], normalisation)
 
+    @classmethod
+    def of(cls, wiring: Wiring, output: int, normalisation: Normalisation | None = None) -> Graph:
+        """Return what was wired as a network; `output` is the number of the value that it gives."""
+        graph = object.__new__(cls)
+        _resolve(graph, None, wiring, output, normalisation)
+        return graph
+
     @property
     def output(self) -> Shape:
         """The shape of what the last layer gives: a vector, or an image for networks that answer pixel by pixel."""

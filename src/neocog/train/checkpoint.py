@@ -21,7 +21,7 @@ from neocog.model.modelfile import (
     whole_tensors_of,
 )
 from neocog.model.network import Network
-from neocog.nn.parameters import from_pytorch, parameters_of, pytorch_shape, to_pytorch
+from neocog.nn.parameters import from_pytorch, pytorch_shape, to_pytorch, variables_of
 from neocog.reading import expanded
 from neocog.train import settings
 from neocog.train.history import COLUMNS, EpochResult, History
@@ -38,7 +38,7 @@ class Checkpoint:
 
     Arguments:
         model: with the parameters after that epoch.
-        memory: the optimizer's: "0.weight/mean" → array in memory layout.
+        memory: the optimizer's, and what follows the weights: "0.weight/mean" → array in memory layout.
         step: steps taken so far; what Dropout drops depends on it.
         settings: what it was started with. The epochs done are `len(history)`.
         history: the epochs done.
@@ -53,6 +53,14 @@ class Checkpoint:
     history: History = field(default_factory=History)
     config: dict[str, Any] = field(default_factory=dict)
     best_parameters: Mapping[str, Array] | None = None
+
+    def measured(self) -> Mapping[str, Array]:
+        """Return the weights that were measured: the model's, or what stands in for them, such as their average."""
+        found = dict(self.model.parameters)
+        for follower in self.settings.for_engine().followers:
+            if follower.stands_in:
+                found |= {name: self.memory.get(f"{name}/{follower.name}", value) for name, value in found.items()}
+        return found
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: str | Path) -> None:
@@ -78,9 +86,9 @@ def checkpoint_bytes(checkpoint: Checkpoint) -> bytes:
         "settings": checkpoint.config,
     }
     tensors = checkpoint.model.state_dict()
-    parameters = {parameter.name: parameter for parameter in parameters_of(checkpoint.model.graph)}
+    variables = {variable.name: variable for variable in variables_of(checkpoint.model.graph)}
     for key, value in checkpoint.memory.items():
-        converted = to_pytorch(parameters[key.rpartition("/")[0]], value)
+        converted = to_pytorch(variables[key.rpartition("/")[0]], value)
         tensors[OPTIMIZER_PREFIX + key] = np.asarray(converted, np.float32)
     try:
         document = {**document_of(checkpoint.model), "training": training}
@@ -148,11 +156,9 @@ def _read_training(model: Network, memory: State, data: object) -> Checkpoint:
 
 def _read_memory(model: Network, trained_with: TrainingSettings, memory: State) -> State:
     try:
-        trained = trained_with.for_engine().rules(model.graph)
+        wanted = trained_with.for_engine().slots(model.graph)
     except SettingError as error:
         raise FormatError(f"training: {error.message}", details=error.details) from None
-    parameters = {p.name: p for p in parameters_of(model.graph) if p.name in trained}
-    wanted = {f"{name}/{kind}": p for name, p in parameters.items() for kind in trained_with.optimizer.memory}
     faults = [f"missing: {OPTIMIZER_PREFIX}{key}" for key in wanted if key not in memory]
     faults += [f"unknown: {describe(OPTIMIZER_PREFIX + key)}" for key in memory if key not in wanted]
     if faults:

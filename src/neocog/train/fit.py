@@ -118,12 +118,13 @@ def fit(
                 with interrupts_deferred():  # an epoch that counts as done is on disk
                     trainer.settle()
                     history.epochs.append(result)
-                    model.metrics = result.metrics()
+                    measured = trainer.measured()
+                    model.metrics = measured.metrics = result.metrics()
                     if history.best is result and restore:
-                        best_parameters = model.parameters
+                        best_parameters = measured.parameters
                     if folder is not None and snapshots is not None:
                         if history.best is result:
-                            folder.save_best(model)
+                            folder.save_best(measured)
                         snapshots.save(model, len(history))
                         folder.save_last(_checkpoint(run, settings, kept))
                 for listener in listeners:
@@ -134,6 +135,8 @@ def fit(
             if restore and best is not None and best is not history.epochs[-1] and best_parameters is not None:
                 model.restore(best_parameters)
                 model.metrics = best.metrics()
+            elif trainer.measured() is not model:
+                model.restore(trainer.measured().parameters)
         except KeyboardInterrupt:
             history.stopped = "interrupted"
             raise
@@ -185,7 +188,7 @@ def _epoch(
         raise DataError(f"epoch {run.epoch} produced no batches, though {run.images} images were expected")
     val_loss = val_accuracy = None
     if validation is not None:
-        measured = evaluate(run.model, validation.batches(0), settings.loss)
+        measured = evaluate(run.trainer.measured(), validation.batches(0), settings.loss)
         val_loss, val_accuracy = measured.loss, measured.accuracy
         if not math.isfinite(val_loss):
             raise _diverged(run, "validation loss", val_loss)

@@ -15,6 +15,7 @@ from typing import Any, Literal, TypedDict, TypeVar, cast
 from neocog.engines.base import StepSettings
 from neocog.errors import FormatError, SettingError
 from neocog.model.arguments import MAX_SEED
+from neocog.nn.followers import EMA
 from neocog.nn.groups import Group
 from neocog.nn.losses import CrossEntropy, Loss
 from neocog.nn.optimizers import Adam, Optimizer
@@ -100,6 +101,8 @@ class TrainingSettings:
             schedule then follows whichever is further, the clock or the images.
         freeze: names of layers ("0", "3.*") or parameters ("*.bias") that stay as they are; see `Group`.
         groups: parameters with a learning rate or a weight decay of their own.
+        ema: decay of a running average of the weights, which is measured, kept and in the end used in their place;
+            about 1 / (1 - ema) steps count. None: no average.
 
     Raises:
         SettingError: a value is out of its range.
@@ -161,6 +164,16 @@ class TrainingSettings:
         default=(), metadata=_about(Several(OneOf(Group, 'Group("0", learning_rate=0.1)')), later=True)
     )
 
+    ema: float | None = field(
+        default=None,
+        metadata=_about(
+            Real(0, 1),
+            Flag("ema", "Use a running average of the weights, with this decay, such as 0.999.", "no average"),
+            resumed="fixed",
+            later=True,
+        ),
+    )
+
     def __post_init__(self) -> None:
         for entry in fields(self):
             value = getattr(self, entry.name)
@@ -176,7 +189,13 @@ class TrainingSettings:
     def for_engine(self) -> StepSettings:
         """Return what an engine makes a training program for."""
         return StepSettings(
-            self.loss, self.optimizer, self.batch_size, self.seed, groups=self.groups, frozen=self.freeze
+            self.loss,
+            self.optimizer,
+            self.batch_size,
+            self.seed,
+            groups=self.groups,
+            frozen=self.freeze,
+            followers=() if self.ema is None else (EMA(self.ema),),
         )
 
 
@@ -191,6 +210,7 @@ class MoreGiven(TypedDict, total=False):
     time_limit: float | None
     freeze: str | Sequence[str] | None
     groups: Group | Sequence[Group] | None
+    ema: float | None
 
 
 class Given(MoreGiven, total=False):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from copy import copy
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from neocog.engines.base import (
     check_images,
     check_targets,
     check_values,
+    followed_values,
 )
 from neocog.errors import DataError, SettingError
 from neocog.model.arguments import check_count, resolve_engine
@@ -85,12 +87,15 @@ class Trainer:
         self._told = False  # the model, of these images
         self._learning_rate = self.optimizer.learning_rate
         self._version = model.weights.version
+        of_steps = settings.for_engine()
         self._stepper = resolve_engine(model.engine if engine is None else engine).stepper(
             model.graph,
             model.parameters,
-            settings.for_engine(),
+            of_steps,
             model.threads if threads is None else check_count("threads", threads),
         )
+        self._stand_in = next((follower for follower in of_steps.followers if follower.stands_in), None)
+        self._twin: Network | None = None
 
     @property
     def learning_rate(self) -> float:
@@ -152,6 +157,18 @@ class Trainer:
         """Continue where another trainer stopped, with its optimizer's state and its number of steps."""
         self._stepper.load_optimizer_state(state, steps)
         self.steps = steps
+
+    def measured(self) -> Network:
+        """Return the model as it is measured and kept: itself, or a copy that holds what stands in for its weights,
+        such as their running average. The copy is the same object every time.
+        """
+        if self._stand_in is None:
+            return self.model
+        if self._twin is None:
+            self._twin = copy(self.model)
+        self._twin.restore(followed_values(self._stepper, self._stand_in))
+        self._twin.learnt_from = self.model.learnt_from
+        return self._twin
 
     def settle(self) -> None:
         """Round the engine's values to float32, which is what files hold.

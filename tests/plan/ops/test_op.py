@@ -6,20 +6,16 @@ from dataclasses import replace
 
 import pytest
 
-from neocog.emit.program import EMITTERS
-from neocog.nn.blocks import Sequential
-from neocog.nn.followers import Follower
+from neocog.emit.emitters import EMITTERS
+from neocog.nn.blocks import Concat, Sequential
+from neocog.nn.followers import EMA
 from neocog.nn.graph import trace
-from neocog.nn.layers import AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d, ReLU
+from neocog.nn.layers import AvgPool2d, BatchNorm2d, Conv2d, Flatten, Linear, Maxout, MaxPool2d, ReLU, Softmax
 from neocog.nn.losses import CrossEntropy
 from neocog.nn.optimizers import Adam
-from neocog.plan.layout import Halo, Operand, Space, Tensor
-from neocog.plan.ops.concatenation import Concatenation, Slice
-from neocog.plan.ops.maxout import MaxoutBackward, MaxoutForward
+from neocog.plan.layout import Tensor
 from neocog.plan.ops.op import Op
 from neocog.plan.ops.pool import Pool
-from neocog.plan.ops.softmax import SoftmaxBackward, SoftmaxForward
-from neocog.plan.ops.update import Follow
 from neocog.plan.ops.winograd import Winograd, WinogradBackward, WinogradFold
 from neocog.plan.planner import plan_program
 from neocog.plan.program import Program, Training
@@ -29,35 +25,27 @@ from neocog.plan.verify import PlanError, verify
 TARGET = Target("x86_64-unknown-linux-gnu", "skylake-avx512", "", 16, 32, True)
 NET = Sequential(
     *(Conv2d(20, 3, padding=1), ReLU(), Conv2d(32, 3, padding=1), ReLU(), MaxPool2d(2), Conv2d(20, 3, padding=1)),
-    *(MaxPool2d(3, 2), AvgPool2d(2, 1), ReLU(), Flatten(), Linear(10)),
-)
-
-
-def image(name: str, channels: int, bytes_each: int = 4) -> Tensor:
-    return Tensor(name, 2, 3, 4, channels, TARGET.round_up(channels), Halo(1, 1), bytes_each)
-
-
-X, Y, DX, DY = (image(name, channels) for name, channels in (("x", 20), ("y", 10), ("dx", 20), ("dy", 10)))
-OF_BUFFERS = Operand(Space.STATE, "buffers", 0)
-MASK = image("mask", 10, bytes_each=1)
-OTHERS: tuple[Op, ...] = (  # that the network above does not need
-    SoftmaxForward("softmax", image("logits", 10), Y),
-    SoftmaxBackward("softmax", Y, DY, image("logits'", 10)),
-    MaxoutForward("maxout", X, Y, MASK),
-    MaxoutBackward("maxout", DY, MASK, DX),
-    Concatenation("concatenate", (Y, DY), X),
-    Slice("slice", DX, DY, 10),
-    Follow("follow", OF_BUFFERS, 32, ((Follower(), replace(OF_BUFFERS, name="followers")),)),
+    *(
+        MaxPool2d(3, 2),
+        AvgPool2d(2, 1),
+        ReLU(),
+        Concat(Conv2d(12, 1), Maxout(2)),
+        BatchNorm2d(),
+        Conv2d(8, 1),
+        Softmax(),
+        Flatten(),
+        Linear(10),
+    ),
 )
 
 
 @pytest.fixture(scope="module")
 def program() -> Program:
-    return plan_program(trace(NET, (23, 22, 3)), 16, TARGET, Training(CrossEntropy(), Adam()))
+    return plan_program(trace(NET, (23, 22, 3)), 16, TARGET, Training(CrossEntropy(), Adam(), followers=(EMA(0.9),)))
 
 
 def ops(program: Program) -> list[Op]:
-    return [*program.every_stage(), *program.preparation, *OTHERS]
+    return [*program.every_stage(), *program.preparation]
 
 
 def test_these_tests_see_every_op(program: Program) -> None:

@@ -6,12 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neocog.nn.blocks import Sequential
-from neocog.nn.graph import trace
+from neocog.nn.graph import Graph, trace
 from neocog.nn.layers import AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d, ReLU
 from neocog.nn.window import Axis
 from neocog.nn.zoo import article
-from neocog.plan.fuse import fuse
-from neocog.plan.live import live_steps, trim_axis
+from neocog.plan.passes.steps import steps_of
+from neocog.plan.passes.trim import Extent, extents_of, trim_axis
 
 axes = st.builds(
     Axis,
@@ -39,9 +39,13 @@ def test_a_trimmed_walk_meets_the_same_pixels_and_none_behind_them(axis: Axis, d
     assert trimmed.input == max(pixels_read(axis, outputs), default=0) + 1
 
 
+def extents(graph: Graph, *, training: bool) -> tuple[Extent, ...]:
+    return extents_of(steps_of(graph, training=training), (), training=training)
+
+
 def test_a_row_that_pooling_drops_is_not_computed() -> None:
     graph = trace(article(), (28, 28, 1))
-    live = live_steps(fuse(graph, training=True))
+    live = extents(graph, training=True)
     sizes = [(step.output.height, step.output.width) for step in live]
     # 5 x 5 pooled pixels read 10 x 10, which read 12 x 12, which read 24 x 24
     assert sizes == [(24, 24), (12, 12), (10, 10), (5, 5), (1, 1), (1, 1), (1, 1)]
@@ -50,7 +54,7 @@ def test_a_row_that_pooling_drops_is_not_computed() -> None:
 
 def test_what_nobody_reads_is_dropped_through_several_layers() -> None:
     net = Sequential(Conv2d(2, 3), ReLU(), AvgPool2d(2), Conv2d(2, 1), MaxPool2d(4), Flatten(), Linear(2))
-    live = live_steps(fuse(trace(net, (21, 23, 1)), training=False))
+    live = extents(trace(net, (21, 23, 1)), training=False)
     # 21 x 23 -> convolution 19 x 21 -> pooling 9 x 10 -> pooling of 4: 2 x 2, which reads 8 x 8 of those
     assert (live[0].input.height, live[0].input.width) == (18, 18)
     assert (live[0].output.height, live[0].output.width) == (16, 16)

@@ -1,0 +1,309 @@
+"""Expressions and sums of them as machine code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from llvmlite import ir
+
+from neocog.emit import activation
+from neocog.emit.builder import I32, I64, Builder, Index, Value, int32
+from neocog.emit.emitter import Emitters
+from neocog.emit.memory import Memory, pixel
+from neocog.emit.slots import COUNT_SLOT
+from neocog.nn.random import MULTIPLIERS, SHIFTS, dropout_threshold
+from neocog.plan.layout import Operand, Tensor
+from neocog.plan.ops.map import Map, Sums
+from neocog.plan.ops.norm import Moments
+from neocog.plan.ops.pointwise import (
+    Activate,
+    ActivationGradient,
+    Affine,
+    Centre,
+    Counted,
+    Drop,
+    Expression,
+    Negative,
+    Normalise,
+    Plus,
+    Pointwise,
+    Scaled,
+    Slope,
+    SlopeGradient,
+    Times,
+)
+
+PARTIAL_SUMS = 4  # independent sums over the pixels of a row: each addition waits for the one before
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """A vector of channels of a pixel: image of the block, row, column, and first channel."""
+
+    image: Index
+    row: Index
+    column: Index
+    channel: Index
+
+
+def evaluate(b: Builder, memory: Memory, expression: Expression, spot: Spot) -> Value:
+    """Return the values of an expression at a spot."""
+    value = b.load(memory.tensor(expression.x), position(b, expression.x, spot))
+    for step in expression.steps:
+        value = RULES[type(step)](b, memory, step, value, spot)
+    return value
+
+
+def position(b: Builder, tensor: Tensor, spot: Spot) -> Index:
+    """Return where a spot lies in a tensor; one pixel stands for all."""
+    row, column = (0, 0) if tensor.height == tensor.width == 1 else (spot.row, spot.column)
+    return b.add(pixel(b, tensor, spot.image, row, column), spot.channel)
+
+
+def _vector(b: Builder, memory: Memory, operand: Operand, spot: Spot) -> Value:
+    return b.load(memory.operand(operand), spot.channel)
+
+
+def _normalise(b: Builder, memory: Memory, step: Normalise, value: Value, spot: Spot) -> Value:
+    value = b.ir.fsub(value, _vector(b, memory, step.mean, spot))
+    return _scale(b, memory, value, step.scale, step.shift, spot)
+
+
+def _affine(b: Builder, memory: Memory, step: Affine, value: Value, spot: Spot) -> Value:
+    return _scale(b, memory, value, step.scale, step.shift, spot)
+
+
+def _scale(b: Builder, memory: Memory, value: Value, scale: Operand, shift: Operand | None, spot: Spot) -> Value:
+    factor = _vector(b, memory, scale, spot)
+    if shift is None:
+        return b.ir.fmul(value, factor)
+    return b.multiply_add(value, factor, _vector(b, memory, shift, spot))
+
+
+def _scaled(b: Builder, memory: Memory, step: Scaled, value: Value, spot: Spot) -> Value:
+    return b.ir.fmul(value, b.splat(step.factor))
+
+
+def _centre(b: Builder, memory: Memory, step: Centre, value: Value, spot: Spot) -> Value:
+    return b.ir.fsub(value, _vector(b, memory, step.mean, spot))
+
+
+def _activate(b: Builder, memory: Memory, step: Activate, value: Value, spot: Spot) -> Value:
+    return activation.value(b, step.layer, value)
+
+
+def _plus(b: Builder, memory: Memory, step: Plus, value: Value, spot: Spot) -> Value:
+    return b.ir.fadd(value, evaluate(b, memory, step.other, spot))
+
+
+def _times(b: Builder, memory: Memory, step: Times, value: Value, spot: Spot) -> Value:
+    return b.ir.fmul(value, evaluate(b, memory, step.other, spot))
+
+
+def _activation_gradient(b: Builder, memory: Memory, step: ActivationGradient, value: Value, spot: Spot) -> Value:
+    other = evaluate(b, memory, step.other, spot)
+    if step.of_output:
+        return activation.gradient_of_output(b, step.layer, value, other)
+    return activation.gradient(b, step.layer, value, other)
+
+
+def _slope(b: Builder, memory: Memory, step: Slope, value: Value, spot: Spot) -> Value:
+    positive = b.ir.fcmp_ordered(">", value, b.splat(0.0))
+    return b.ir.select(positive, value, b.ir.fmul(value, _vector(b, memory, step.slope, spot)))
+
+
+def _slope_gradient(b: Builder, memory: Memory, step: SlopeGradient, value: Value, spot: Spot) -> Value:
+    positive = b.ir.fcmp_ordered(">", evaluate(b, memory, step.other, spot), b.splat(0.0))
+    return b.ir.select(positive, value, b.ir.fmul(value, _vector(b, memory, step.slope, spot)))
+
+
+def _negative(b: Builder, memory: Memory, step: Negative, value: Value, spot: Spot) -> Value:
+    zero = b.splat(0.0)
+    return b.ir.select(b.ir.fcmp_ordered(">", value, zero), zero, value)
+
+
+def _counted(b: Builder, memory: Memory, step: Counted, value: Value, spot: Spot) -> Value:
+    count = memory.argument(COUNT_SLOT, I64)
+    inside = b.less(b.add(memory.first_image, spot.image), count)
+    return b.ir.select(inside, value, b.splat(0.0))
+
+
+def _drop(b: Builder, memory: Memory, step: Drop, value: Value, spot: Spot) -> Value:
+    """Zero the values whose bits lie below the threshold and scale the others: nn/random.py, lane by lane."""
+    kind = b.vector_i32
+
+    def constant(number: int) -> ir.Constant:
+        return ir.Constant(kind, [int32(number)] * b.lanes)
+
+    image = b.add(memory.first_image, spot.image)
+    lanes = ir.Constant(kind, [int32(lane if step.unit != "image" else 0) for lane in range(b.lanes)])
+    match step.unit:
+        case "value":
+            line = b.add(b.mul(image, step.height), spot.row)
+            first = b.add(b.mul(b.add(b.mul(line, step.width), spot.column), step.channels), spot.channel)
+        case "map":
+            first = b.add(b.mul(image, step.channels), spot.channel)
+        case "image":
+            first = image
+    keys = b.spread(memory.argument(step.key_slot, I32), kind)
+    word = b.ir.xor(b.ir.add(b.spread(b.ir.trunc(b.index(first), I32), kind), lanes), keys)
+    for salt in (None, keys):
+        if salt is not None:
+            word = b.ir.add(word, salt)
+        for shift, multiplier in zip(SHIFTS, (*MULTIPLIERS, None), strict=True):
+            word = b.ir.xor(word, b.ir.lshr(word, constant(shift)))
+            if multiplier is not None:
+                word = b.ir.mul(word, constant(multiplier))
+    kept = b.ir.icmp_unsigned(">=", word, constant(dropout_threshold(step.rate)))
+    scaled = b.ir.fmul(value, b.splat(1.0 / (1.0 - step.rate)))
+    return b.ir.select(kept, scaled, b.splat(0.0))
+
+
+RULES: dict[type[Pointwise], Callable[..., Value]] = {
+    Normalise: _normalise,
+    Affine: _affine,
+    Scaled: _scaled,
+    Centre: _centre,
+    Activate: _activate,
+    Plus: _plus,
+    Times: _times,
+    ActivationGradient: _activation_gradient,
+    Slope: _slope,
+    SlopeGradient: _slope_gradient,
+    Negative: _negative,
+    Drop: _drop,
+    Counted: _counted,
+}
+"""How each step is written."""
+
+
+def emit_map(b: Builder, memory: Memory, stage: Map, low: Value, high: Value) -> None:
+    """Write an expression for rows of images, or for a block of images with its sums."""
+    if stage.sums:
+        _emit_sums(b, memory, stage)
+        return
+    shape = stage.shape
+    with b.loop(low, high) as (item, _):
+        image, row = b.divmod(item, shape.height)
+        with b.loop(0, shape.width) as (column, _):
+            _over_channels(b, shape, lambda channel, last: _store(b, memory, stage, image, row, column, channel, last))
+
+
+def _store(
+    b: Builder, memory: Memory, stage: Map, image: Index, row: Index, column: Index, channel: Index, last: bool
+) -> None:
+    spot = Spot(image, row, column, channel)
+    value = _padded(b, stage, evaluate(b, memory, stage.value, spot), last)
+    assert stage.y is not None
+    b.store(value, memory.tensor(stage.y), position(b, stage.y, spot))
+
+
+def _padded(b: Builder, stage: Map, value: Value, last: bool) -> Value:
+    """Return a value with zeros in the lanes past the channels; only the last vector has such."""
+    rest = stage.shape.channels % b.lanes
+    if not last or not rest or stage.value.keeps_zero:
+        return value
+    inside = ir.Constant(ir.VectorType(ir.IntType(1), b.lanes), [int(lane < rest) for lane in range(b.lanes)])
+    return b.ir.select(inside, value, b.splat(0.0))
+
+
+def _over_channels(b: Builder, shape: Tensor, body: Callable[[Index, bool], None]) -> None:
+    """Write a loop over vectors of channels; the last one apart where it is not full."""
+    full, rest = divmod(shape.channels, b.lanes)
+    if full > 1:
+        with b.loop(0, full) as (vector, _):
+            body(b.mul(vector, b.lanes), False)
+    elif full:
+        body(0, False)
+    if rest:
+        body(full * b.lanes, True)
+
+
+def _emit_sums(b: Builder, memory: Memory, stage: Map) -> None:
+    """Write an expression for a block of images and add its sums up, one vector of channels after another."""
+
+    def body(channel: Index, last: bool) -> None:
+        def at(image: Index, row: Index, column: Index) -> list[Value]:
+            spot = Spot(image, row, column, channel)
+            value = _padded(b, stage, evaluate(b, memory, stage.value, spot), last)
+            others = [evaluate(b, memory, sums.other, spot) for sums in stage.sums]
+            if stage.y is not None:
+                b.store(value, memory.tensor(stage.y), position(b, stage.y, spot))
+            terms = []
+            for sums, other in zip(stage.sums, others, strict=True):
+                terms += [value, b.ir.fmul(value, other)] if sums.plain else [b.ir.fmul(value, other)]
+            return terms
+
+        number = sum(sums.count for sums in stage.sums)
+        totals = iter(_over_pixels(b, stage.shape, stage.shape.images, number, at))
+        for sums in stage.sums:
+            for place in range(sums.count):
+                _add_to(b, memory, sums, next(totals), b.add(channel, place * sums.step))
+
+    _over_channels(b, stage.shape, body)
+
+
+def _add_to(b: Builder, memory: Memory, sums: Sums, total: Value, place: Index) -> None:
+    """Add to what earlier blocks of the slice left; the first one begins anew."""
+    out = memory.operand(sums.out)
+    b.store(b.ir.fadd(_before(b, memory, out, place), total), out, place)
+
+
+def _before(b: Builder, memory: Memory, out: Value, place: Index) -> Value:
+    if memory.block is None:
+        return b.splat(0.0)
+    return b.ir.select(b.less(memory.block.turn, 1), b.splat(0.0), b.load(out, place))
+
+
+def _over_pixels(
+    b: Builder, shape: Tensor, images: Index, number: int, at: Callable[[Index, Index, Index], Sequence[Value]]
+) -> list[Value]:
+    """Return so many sums over all pixels of what `at` gives, in an order that depends on the shape alone."""
+    groups, rest = divmod(shape.width, PARTIAL_SUMS)
+    zeros = [b.splat(0.0)] * (number * PARTIAL_SUMS)
+
+    def add(carried: list[Value], place: int, values: Sequence[Value]) -> None:
+        for n, value in enumerate(values):
+            carried[place * number + n] = b.ir.fadd(carried[place * number + n], value)
+
+    with b.loop(0, b.mul(images, shape.height), zeros) as (item, outer):
+        image, row = b.divmod(item, shape.height)
+        inner = list(outer)
+        if groups:
+            with b.loop(0, groups, inner) as (group, carried):
+                for place in range(PARTIAL_SUMS):
+                    add(carried, place, at(image, row, b.add(b.mul(group, PARTIAL_SUMS), place)))
+            inner = carried
+        for place in range(rest):
+            add(inner, place, at(image, row, groups * PARTIAL_SUMS + place))
+        outer[:] = inner
+    totals = [[outer[place * number + n] for place in range(PARTIAL_SUMS)] for n in range(number)]
+    return [b.ir.fadd(b.ir.fadd(p, q), b.ir.fadd(r, s)) for p, q, r, s in totals]
+
+
+def emit_moments(b: Builder, memory: Memory, stage: Moments, low: Value, high: Value) -> None:
+    """Write the sums of x - pivot and its square over a block of images."""
+    x, out = memory.tensor(stage.x), memory.operand(stage.out)
+    count = b.sub(memory.argument(COUNT_SLOT, I64), memory.first_image)
+    images = b.maximum(0, b.minimum(count, stage.x.images))
+
+    def body(channel: Index, last: bool) -> None:
+        first = b.load(x, channel)
+        if memory.block is not None:
+            first = b.ir.select(b.less(memory.block.turn, 1), first, b.load(out, channel))
+
+        def at(image: Index, row: Index, column: Index) -> list[Value]:
+            away = b.ir.fsub(b.load(x, position(b, stage.x, Spot(image, row, column, channel))), first)
+            return [away, b.ir.fmul(away, away)]
+
+        totals = _over_pixels(b, stage.x, images, 2, at)
+        b.store(first, out, channel)
+        for number, total in enumerate(totals, 1):
+            place = b.add(channel, number * stage.step)
+            b.store(b.ir.fadd(_before(b, memory, out, place), total), out, place)
+
+    _over_channels(b, stage.x, body)
+
+
+EMITTERS: Emitters = {Map: emit_map, Moments: emit_moments}

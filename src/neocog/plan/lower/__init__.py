@@ -1,0 +1,1 @@
+"""Layers written down as work: what each does forward and backward, by one table of rules."""

@@ -1,0 +1,124 @@
+"""Convolutions and fully connected layers, forward: with bias and ReLU and, where it fits, the pooling behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from neocog.nn.layers import Conv2d, MaxPool2d
+from neocog.nn.window import Window
+from neocog.plan import algorithm, correlation
+from neocog.plan.algorithm import transformed_panels, winograd
+from neocog.plan.correlation import Correlation, Pooled
+from neocog.plan.layout import Panels, Tensor
+from neocog.plan.lower.lowering import Lowering
+from neocog.plan.lower.pooling import make_mask
+from neocog.plan.lower.values import Segment, Value
+from neocog.plan.ops.op import Op
+from neocog.plan.ops.tiles import position_step
+from neocog.plan.ops.winograd import WinogradWeights
+from neocog.plan.passes.steps import Step
+from neocog.plan.winograd import minimal
+
+
+def forward(low: Lowering, step: Step) -> None:
+    """Plan a convolution or fully connected layer, with the pooling behind it where that can run in its last lines."""
+    x, shape = low.output(step.inputs[0]), low.output_shape(step.index)
+    behind = _pooling_behind(low, step)
+    if behind is None:
+        made = low.value(step.title, shape, low.halo_of(step.index), kept=step.index in low.kept, relu=step.relu)
+        low.outputs[step.index], mask = made, None
+    else:
+        # What the convolution gives exists in registers alone.
+        low.outputs[step.index] = Value(low.shape(step.title, shape), relu=step.relu)
+        made = low.value(
+            behind.title, low.output_shape(behind.index), low.halo_of(behind.index), kept=behind.index in low.kept
+        )
+        low.outputs[behind.index], mask = made, make_mask(low, behind)
+        low.fused.add(behind.index)
+    layer = correlation_of(low, step, x.tensor, low.outputs[step.index].tensor)
+    tile = low.tile_of(step)
+    transformed = _transformed(low, step, layer, tile) if tile else None
+
+    def build(segment: Segment) -> Iterable[Op]:
+        settle = segment.settle
+        seen = replace(layer, x=settle(layer.x), y=settle(layer.y))
+        pooled = None
+        if behind is not None:
+            pooled = Pooled(low.window_of(behind), settle(made.tensor), settle(mask.tensor) if mask else None)
+        if tile is None or transformed is None:
+            yield correlation.forward(seen, step.relu, low.target, pooled)
+            return
+        yield winograd(
+            f"{layer.title} forward",
+            tile,
+            seen.x,
+            seen.y,
+            (layer.window.vertical.before, layer.window.horizontal.before),
+            transformed,
+            low.target,
+            bias=layer.bias.begin if layer.bias else None,
+            relu=step.relu,
+            pooled=pooled,
+        )
+
+    writes = [made.tensor.name, *([mask.tensor.name] if mask else [])]
+    task = low.add(
+        step.title,
+        [x.tensor.name],
+        writes,
+        build,
+        chains=step.takes_images,
+        images=low.images_for(step, backward=False) if step.takes_images else 1,
+        on_images=step.on_images,
+    )
+    if behind is not None:
+        task.last_title = behind.title
+    if transformed is not None and tile is not None:
+        weights = WinogradWeights(
+            f"{layer.title} transform weights", tile, layer.weights, layer.x.channels, transformed
+        )
+        if low.training is None:
+            low.preparation.append(weights)
+        else:
+            low.add(step.title, (), (), lambda segment: (weights,), level=task.level, where="before")
+
+
+def correlation_of(low: Lowering, step: Step, x: Tensor, y: Tensor) -> Correlation:
+    """Return a step's layer with its operands."""
+    weights, bias = low.layout.weights(step.node), low.layout.bias(step.node)
+    return Correlation(step.title, low.window_of(step), x, y, weights, bias)
+
+
+def transformed_weights(low: Lowering, name: str, tile: int, weights: Panels, inputs: int) -> Panels:
+    """Make memory for transformed filters."""
+    made = transformed_panels(name, weights, inputs)
+    low.flat[made.space, made.name] = position_step(made) * minimal(tile).positions
+    return made
+
+
+def _transformed(low: Lowering, step: Step, layer: Correlation, tile: int) -> Panels:
+    return transformed_weights(low, f"{step.title} transformed weights", tile, layer.weights, layer.x.channels)
+
+
+def _pooling_behind(low: Lowering, step: Step) -> Step | None:
+    """Return the pooling that can run in a convolution's last lines, if there is one."""
+    users = low.steps.users(step.index)
+    if not isinstance(step.node.layer, Conv2d) or len(users) != 1 or step.index in low.kept:
+        return None
+    (behind,) = users
+    if not isinstance(behind.node.layer, MaxPool2d):
+        return None
+    window, tile = low.window_of(behind), low.tile_of(step)
+    if step.index in low.peaks and not _covers(window):
+        return None  # what a pooling never looks at may hold a map's largest value
+    if tile is not None:
+        return behind if algorithm.can_pool(tile, window) else None
+    extent = low.extents[step.index]
+    layer = correlation_of(low, step, low.shape("", extent.input), low.shape("", extent.output))
+    return behind if correlation.can_pool(layer, window, low.target) else None
+
+
+def _covers(window: Window) -> bool:
+    """Whether each pixel lies in the window of a pooling whose windows lie side by side."""
+    return all(axis.output * axis.kernel == axis.input for axis in (window.vertical, window.horizontal))

@@ -1,0 +1,207 @@
+"""Convolutions and fully connected layers, backward: the gradients of weights, biases and inputs.
+
+What a layer learns in a chain is added up in a partial gradient for each slice of the batch; behind the chain, those of
+all slices are added up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from neocog.nn.layers import Conv2d, Linear
+from neocog.plan import correlation, filters
+from neocog.plan.algorithm import MOST_COPIES_BYTES, partial_size, patch_halo, winograd_backward, winograd_fold
+from neocog.plan.correlation import Correlation
+from neocog.plan.layout import Operand, Panels, Space, Tensor
+from neocog.plan.lower import convolution
+from neocog.plan.lower.convolution import correlation_of, transformed_weights
+from neocog.plan.lower.lowering import Lowering
+from neocog.plan.lower.rule import Rule, Rules
+from neocog.plan.lower.values import Segment, Value
+from neocog.plan.ops.op import Op
+from neocog.plan.ops.pointwise import Expression
+from neocog.plan.ops.update import Fold, Stretch, Transpose
+from neocog.plan.ops.winograd import WinogradWeights
+from neocog.plan.passes.steps import Step
+
+MOST_SLICES, FEWER_SLICES = 8, 4  # of a chain; fewer where a partial gradient does not fit the second-level cache
+
+
+def backward(low: Lowering, step: Step) -> None:
+    """Plan the gradients of a step's weights, as far as they are trained, and of its input, as far as it is needed."""
+    dy = low.gradient_value(step, low.gradient_halo(step))
+    level = low.level([dy.tensor.name], chains=step.takes_images)
+    x = low.output_again(step.inputs[0], level)
+    layer = correlation_of(low, step, x.tensor, low.outputs[step.index].tensor)
+    learns = low.trains(step)
+    needed = step.inputs[0] in low.learning
+    if low.backward_tile(step) is not None:
+        _by_tiles(low, step, layer, dy, level, learns=learns, needed=needed)
+    elif step.takes_images:
+        if learns:
+            _plan_filters(low, step, layer, dy, level)
+        if needed:
+            _plan_input(low, step, layer, dy, level)
+    else:  # in this order dy is read while it is near
+        if needed:
+            _plan_input(low, step, layer, dy, level)
+        if learns:
+            _plan_filters(low, step, layer, dy, level)
+
+
+def _partial_size(low: Lowering, step: Step) -> int:
+    """Count the elements of a partial gradient of a convolution."""
+    gradient, sums = low.layout.weight_gradient(step.node), low.layout.bias_gradient(step.node)
+    tile = low.backward_tile(step)
+    if tile:
+        return partial_size(tile, gradient, low.extents[step.index].input.channels)
+    return filters.copy_size(gradient, sums)
+
+
+def _most_slices(low: Lowering, step: Step) -> int:
+    """Return the most slices that a layer's partial gradients allow; 0: none are kept, or they would be too large."""
+    if not isinstance(step.node.layer, Conv2d):
+        return 0
+    size = 4 * _partial_size(low, step)
+    slices = MOST_SLICES if size <= low.target.level2 else FEWER_SLICES
+    return slices if slices * size <= MOST_COPIES_BYTES else 0
+
+
+def _seen(layer: Correlation, segment: Segment) -> Correlation:
+    return replace(layer, x=segment.settle(layer.x), y=segment.settle(layer.y))
+
+
+def _plan_filters(low: Lowering, step: Step, layer: Correlation, dy: Value, level: int) -> None:
+    """Plan the gradient of a layer's weights as a direct sum."""
+    gradient, sums = low.layout.weight_gradient(step.node), low.layout.bias_gradient(step.node)
+    copies, size = f"{step.title} partial gradients", filters.copy_size(gradient, sums)
+    reads = [layer.x.name, dy.tensor.name]
+    most = _most_slices(low, step)
+
+    def fold(slices: int) -> Op:
+        low.flat[Space.WORK, copies] = slices * size
+        parts = [Stretch(gradient.begin, gradient.size)]
+        if sums is not None:
+            parts.append(Stretch(sums.begin, sums.size))
+        return Fold(f"{step.title} fold gradients", Operand(Space.WORK, copies, 0), slices, tuple(parts))
+
+    def whole(segment: Segment) -> Iterable[Op]:
+        slices = filters.wanted_slices(layer, dy.tensor, gradient, low.target)
+        yield filters.weight_gradient(layer, dy.tensor, gradient, sums, low.target, slices=slices, copies=copies)
+        if slices > 1:
+            yield fold(slices)
+
+    def part(segment: Segment) -> Iterable[Op]:
+        seen, dy_seen = _seen(layer, segment), segment.settle(dy.tensor)
+        yield filters.partial_gradient(seen, dy_seen, gradient, sums, copies, low.target)
+
+    if not most:
+        low.add(step.title, reads, (), whole, level=level, where="behind", on_images=step.on_images)
+        return
+    images = low.images_for(step, backward=True)
+    low.add(step.title, reads, (), part, level=level, slices=most, images=images, correlates=True)
+    low.add(step.title, (), (), lambda segment: (fold(segment.slices),), level=level, where="behind")
+
+
+def _transposed(low: Lowering, step: Step, layer: Correlation, dx: Tensor, level: int) -> Panels:
+    """Plan a layer's weights with inputs and outputs swapped."""
+    turned = correlation.transposed_panels(layer, f"{step.title} transposed weights", dx, low.target)
+    low.panels.append(turned)
+    copy = Transpose(f"{step.title} transpose", layer.weights, turned, layer.taps, layer.x.channels)
+    low.add(step.title, (), (), lambda segment: (copy,), level=level, where="before")
+    return turned
+
+
+def _plan_input(low: Lowering, step: Step, layer: Correlation, dy: Value, level: int) -> None:
+    """Plan the gradient of a step's input as direct sums."""
+    before = step.inputs[0]
+    gate = low.gate_of(before)
+    dx = low.part_of_gradient(before, step.title)
+    turned: list[Panels] = []
+
+    def build(segment: Segment) -> Iterable[Op]:
+        settle = segment.settle
+        yield from correlation.input_gradient(
+            _seen(layer, segment),
+            settle(dy.tensor),
+            settle(dx.tensor),
+            turned[0],
+            settle(gate) if gate else None,
+            low.target,
+        )
+
+    turned.append(_transposed(low, step, layer, dx.tensor, level))
+    low.add(
+        step.title,
+        [dy.tensor.name, *([gate.name] if gate else [])],
+        [dx.tensor.name],
+        build,
+        level=level,
+        images=low.images_for(step, backward=True) if step.takes_images else 1,
+        correlates=isinstance(step.node.layer, Conv2d),
+        on_images=step.on_images,
+    )
+    low.contribute(before, Expression(dx.tensor), gated=gate is not None)
+
+
+def _by_tiles(
+    low: Lowering, step: Step, layer: Correlation, dy: Value, level: int, *, learns: bool, needed: bool
+) -> None:
+    """Plan both gradients of a convolution by Winograd's algorithm."""
+    tile, before = low.backward_tile(step), step.inputs[0]
+    assert tile is not None
+    gradient, sums = low.layout.weight_gradient(step.node), low.layout.bias_gradient(step.node)
+    copies = f"{step.title} partial gradients"
+    most = _most_slices(low, step) if learns else 0
+    transformed: Panels | None = None
+    dx: Value | None = None
+    if needed:
+        dx = low.part_of_gradient(before, step.title, patch_halo(tile, layer.window), dirty=True)
+        turned = _transposed(low, step, layer, dx.tensor, level)
+        transformed = transformed_weights(
+            low, f"{step.title} transformed turned weights", tile, turned, layer.y.channels
+        )
+        weights = WinogradWeights(f"{step.title} transform turned weights", tile, turned, layer.y.channels, transformed)
+        low.add(step.title, (), (), lambda segment: (weights,), level=level, where="before")
+    if learns and not most:
+        _plan_filters(low, step, layer, dy, level)
+    if not most and dx is None:
+        return
+
+    def build(segment: Segment) -> Iterable[Op]:
+        seen = _seen(layer, segment)
+        if most:
+            low.flat[Space.WORK, copies] = segment.slices * _partial_size(low, step)
+        yield winograd_backward(
+            f"{step.title} gradients",
+            tile,
+            seen.x,
+            segment.settle(dy.tensor),
+            (layer.window.vertical.before, layer.window.horizontal.before),
+            low.target,
+            gradient=gradient if most else None,
+            copies=copies,
+            bias=sums is not None,
+            turned=transformed,
+            dx=segment.settle(dx.tensor) if dx else None,
+        )
+
+    reads = [dy.tensor.name, *([layer.x.name] if most else [])]
+    writes = [dx.tensor.name] if dx else []
+    images = low.images_for(step, backward=True)
+    low.add(step.title, reads, writes, build, level=level, images=images, slices=most, correlates=True)
+    if most:
+
+        def fold(segment: Segment) -> Iterable[Op]:
+            title = f"{step.title} fold gradients"
+            yield winograd_fold(title, tile, gradient, sums, layer.x.channels, copies, segment.slices)
+
+        low.add(step.title, (), (), fold, level=level, where="behind")
+    if dx is not None:
+        low.contribute(before, Expression(dx.tensor))
+
+
+CORRELATION = Rule(convolution.forward, backward)
+
+RULES: Rules = {Conv2d: CORRELATION, Linear: CORRELATION}

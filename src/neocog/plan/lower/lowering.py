@@ -1,0 +1,419 @@
+"""A program while its layers are written down: what flows where, and the tasks so far."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+from neocog.nn.graph import IMAGE, Graph
+from neocog.nn.layers import Conv2d, ReLU
+from neocog.nn.parameters import parameters_of
+from neocog.nn.shapes import ImageShape
+from neocog.nn.window import Window
+from neocog.plan import correlation
+from neocog.plan.algorithm import LEAST_GRADIENT_TILES, Algorithm, choose_tile, patch_halo, tile_halo, tiles_an_image
+from neocog.plan.layout import Halo, Operand, Panels, Space, Tensor
+from neocog.plan.lower.values import Contribution, Segment, Task, Value, Where, is_bare
+from neocog.plan.ops.map import Map, Sums
+from neocog.plan.ops.op import Op
+from neocog.plan.ops.pointwise import ActivationGradient, Drop, Expression, Plus
+from neocog.plan.parameters import ParameterLayout
+from neocog.plan.passes.steps import Step, Steps
+from neocog.plan.passes.trim import POINT, Extent, as_image
+from neocog.plan.program import FIRST_KEY_SLOT, Training
+from neocog.plan.target import Target
+from neocog.plan.winograd import minimal
+
+NO_HALO = Halo()
+LEAST_TILES = 8  # of all images, where transformed filters do not fit the second-level cache
+CHAIN_TILES = 24  # a chain takes as many images at a time as give its Winograd layers about so many tiles
+CHAIN_PIXELS = 192  # and its other convolutions about so many pixels
+CHAIN_VECTORS = 16  # and sums over vectors so many vectors
+
+
+@dataclass(slots=True)
+class Lowering:
+    """What is known of a program so far.
+
+    Arguments:
+        steps, extents: what is to be written down.
+        trained: names of the parameters that follow gradients.
+        kept: the steps whose output a caller reads.
+        tasks: in the order in which they were found.
+        outputs: for each step, what it gives, where that lies in memory; -1 is the image.
+        formulas: for each step, how it follows from others value by value, where it does.
+        masks: for each max pooling, where the largest values were.
+        contributions: for each step, the parts of its output's gradient.
+        makers: by the name of memory, the task that writes it.
+        values: by the name of a tensor, its value.
+        images_of: by the name of a gradient that is read as a vector, the same as an image.
+        again: by step and segment, outputs that are computed again for a backward pass.
+        fused: the poolings that run in the last lines of a convolution.
+        preparation: what a program that predicts does once after its parameters changed.
+        notes: what rules keep from forward for backward, by step.
+    """
+
+    graph: Graph
+    target: Target
+    batch: int
+    training: Training | None
+    layout: ParameterLayout
+    steps: Steps
+    extents: tuple[Extent, ...]
+    algorithm: Algorithm
+    kept: frozenset[int]
+    trained: frozenset[str] = frozenset()
+    peaks: dict[int, list[int]] = field(default_factory=dict)
+    found_peaks: dict[int, Tensor] = field(default_factory=dict)
+    tasks: list[Task] = field(default_factory=list)
+    outputs: dict[int, Value] = field(default_factory=dict)
+    formulas: dict[int, Expression] = field(default_factory=dict)
+    masks: dict[int, Value] = field(default_factory=dict)
+    contributions: dict[int, list[Contribution]] = field(default_factory=dict)
+    makers: dict[str, Task] = field(default_factory=dict)
+    values: dict[str, Value] = field(default_factory=dict)
+    notes: dict[int, object] = field(default_factory=dict)
+    images_of: dict[str, Value] = field(default_factory=dict)
+    again: dict[tuple[int, int], Value] = field(default_factory=dict)
+    fused: set[int] = field(default_factory=set)
+    preparation: list[Op] = field(default_factory=list)
+    panels: list[Panels] = field(default_factory=list)
+    flat: dict[tuple[Space, str], int] = field(default_factory=dict)
+    dropouts: list[int] = field(default_factory=list)
+    learning: set[int] = field(default_factory=set)
+    backward: bool = False
+
+    def __post_init__(self) -> None:
+        for step in self.steps.steps:
+            names = {p.name for p in parameters_of(self.graph) if p.node.index == step.node.index}
+            if names & self.trained or any(value in self.learning for value in step.inputs):
+                self.learning.add(step.index)
+
+    # --- memory -----------------------------------------------------------------------------------------------
+
+    def shape(self, name: str, shape: ImageShape, halo: Halo = NO_HALO, pitch: int | None = None) -> Tensor:
+        """Return how a tensor of the whole batch lies."""
+        pitch = pitch or self.target.round_up(shape.channels)
+        return Tensor(name, self.batch, shape.height, shape.width, shape.channels, pitch, halo)
+
+    def value(
+        self,
+        name: str,
+        shape: ImageShape,
+        halo: Halo = NO_HALO,
+        pitch: int | None = None,
+        *,
+        bytes_each: int = 4,
+        kept: bool = False,
+        dirty: bool = False,
+        relu: bool = False,
+    ) -> Value:
+        """Make a value."""
+        tensor = replace(self.shape(name, shape, halo, pitch), bytes_each=bytes_each)
+        assert name not in self.values
+        made = self.values[name] = Value(tensor, kept=kept, dirty=dirty, relu=relu)
+        return made
+
+    def record(self, name: str, size: int) -> Operand:
+        """Make memory for `size` values beside the batch: sums, and vectors of channels."""
+        self.flat[Space.WORK, name] = size
+        return Operand(Space.WORK, name, 0)
+
+    def vectors(self, step: Step, variable: str) -> Operand | None:
+        """Return where one of a step's variables with one value for each channel lies, if it has it."""
+        place = self.layout.vectors(step.node, variable)
+        return place.begin if place else None
+
+    def vectors_gradient(self, step: Step, variable: str) -> Operand | None:
+        """Return where the gradient of such a variable goes, if it is trained."""
+        place = self.layout.vectors_gradient(step.node, variable)
+        return place.begin if place and f"{step.node.name}.{variable}" in self.trained else None
+
+    # --- tasks ------------------------------------------------------------------------------------------------
+
+    def level(self, names: Iterable[str], *, chains: bool, starts: bool = False, least: int = 0) -> int:
+        """Return the segment in which a task can run that reads memory of these names.
+
+        Arguments:
+            names: of tensors and records.
+            chains: whether it takes a few images at a time.
+            starts: whether it begins a segment of its own.
+            least: not before that segment.
+        """
+        level = max(least, 0 if chains else 1)
+        for name in names:
+            maker = self.makers[name].level
+            here = maker if (maker % 2 == 0) == chains else maker + 1
+            level = max(level, here + 2 if starts and maker == here else here)
+        return level + (level % 2 == chains)
+
+    def add(
+        self,
+        title: str,
+        reads: Iterable[str],
+        writes: Sequence[str],
+        build: Callable[[Segment], Iterable[Op]],
+        *,
+        chains: bool = True,
+        level: int | None = None,
+        starts: bool = False,
+        where: Where = "inside",
+        images: int = 1,
+        slices: int = 0,
+        sums: bool = False,
+        correlates: bool = False,
+        on_images: bool = True,
+    ) -> Task:
+        """Add a task that reads and writes memory of these names."""
+        reads = list(reads)
+        found = self.level(reads, chains=chains, starts=starts) if level is None else level
+        task = Task(title, found, build, where, images, slices, sums, correlates, on_images, self.backward)
+        self.tasks.append(task)
+        for name in reads:
+            if name in self.values:
+                self.values[name].root.users.append(task)
+        for name in writes:
+            self.makers[name] = task
+            if name in self.values:
+                self.values[name].root.maker = task
+        return task
+
+    def names(self, expression: Expression) -> list[str]:
+        """Return the names of the memory that an expression reads, without the parameters."""
+        operands = [vector.name for vector in expression.vectors() if vector.space is not Space.STATE]
+        return [*(tensor.name for tensor in expression.tensors()), *operands]
+
+    def map(
+        self,
+        step: Step,
+        name: str,
+        expression: Expression,
+        y: Value | None,
+        *,
+        sums: Sequence[Sums] = (),
+        level: int | None = None,
+    ) -> Task:
+        """Add the evaluation of an expression for every pixel of a step's output."""
+        others = [part.other for part in sums]
+        reads = [name for part in (expression, *others) for name in self.names(part)]
+        writes = [*([y.tensor.name] if y else []), *(part.out.name for part in sums)]
+        chains = step.gives_images or bool(sums)
+
+        def build(segment: Segment) -> Iterable[Op]:
+            settle = segment.settle
+            yield Map(
+                name,
+                expression.settled(settle),
+                settle(y.tensor) if y else None,
+                tuple(replace(part, other=part.other.settled(settle)) for part in sums),
+            )
+
+        images = 1 if step.gives_images else CHAIN_VECTORS
+        return self.add(
+            step.title,
+            reads,
+            writes,
+            build,
+            chains=chains,
+            level=level,
+            sums=bool(sums),
+            images=images if sums else 1,
+            on_images=step.on_images,
+        )
+
+    # --- forward ----------------------------------------------------------------------------------------------
+
+    def output_shape(self, index: int) -> ImageShape:
+        """Return the shape of what a step gives, as far as it is read."""
+        return self.extents[index].output
+
+    def expression(self, index: int) -> Expression:
+        """Return how to read what a step gives; what several steps read is worth memory."""
+        if index in self.outputs:
+            return Expression(self.outputs[index].tensor)
+        if len(self.steps.users(index)) > 1 or index in self.kept:
+            return Expression(self.output(index).tensor)
+        return self.formulas[index]
+
+    def output(self, index: int) -> Value:
+        """Return what a step gives, in memory."""
+        if index not in self.outputs:
+            step, formula = self.steps.steps[index], self.formulas[index]
+            made = self.value(step.title, self.output_shape(index), self.halo_of(index), kept=index in self.kept)
+            made.formula = formula
+            self.map(step, f"{step.title} forward", formula, made)
+            self.outputs[index] = made
+        return self.outputs[index]
+
+    def halo_of(self, index: int) -> Halo:
+        """Return the zeros that the steps that take a value need around it."""
+        halo = NO_HALO
+        for step in self.steps.users(index):
+            if isinstance(step.node.layer, Conv2d):
+                window, tile = self.window_of(step), self.tile_of(step)
+                halo = halo.union(correlation.input_halo(window))
+                if tile:
+                    halo = halo.union(patch_halo(tile, window))
+        return halo
+
+    def reads_scalars(self, index: int) -> bool:
+        """Whether a value is only taken value by value, so that channels need no padding to whole vectors."""
+        users = [user for step in self.steps.users(index) for user in self._behind_flatten(step)]
+        return bool(users) and all(user.is_correlation for user in users)
+
+    def _behind_flatten(self, step: Step) -> tuple[Step, ...]:
+        return self.steps.users(step.index) if step.is_flatten else (step,)
+
+    def drop(self, step: Step, unit: str) -> Drop:
+        """Return what a layer does that drops at random, with the slot of its key."""
+        if step.node.index not in self.dropouts:
+            self.dropouts.append(step.node.index)
+        whole = as_image(step.node.output)
+        slot = FIRST_KEY_SLOT + self.dropouts.index(step.node.index)
+        rate = step.node.layer.rate  # type: ignore[attr-defined]
+        return Drop(slot, rate, unit, whole.height, whole.width, whole.channels)  # type: ignore[arg-type]
+
+    # --- convolutions -----------------------------------------------------------------------------------------
+
+    def window_of(self, step: Step) -> Window:
+        """Return a step's window; a fully connected layer has one of 1 × 1 on an image of 1 × 1."""
+        return self.extents[step.index].window or Window(POINT, POINT)
+
+    def tile_of(self, step: Step) -> int | None:
+        """Choose Winograd's tile for a step's convolution; None for the direct sum."""
+        if not isinstance(step.node.layer, Conv2d):
+            return None
+        extent, window = self.extents[step.index], self.window_of(step)
+        channels, filters = extent.input.channels, extent.output.channels
+        if step.inputs[0] == IMAGE and channels % self.target.lanes:
+            return None  # images lie value by value, and patches are read in whole vectors
+        tile = choose_tile(window, channels, filters, self.algorithm, self.target)
+        if tile is None or self.algorithm == "winograd":
+            return tile
+        # Transformed filters are several times as large: for a few tiles, fetching them takes longer than it saves.
+        far = 4 * minimal(tile).positions * channels * filters > self.target.level2
+        few = self.batch * tiles_an_image(tile, window) < LEAST_TILES
+        return None if far and few else tile
+
+    def backward_tile(self, step: Step) -> int | None:
+        """Choose Winograd's tile for a step's gradients; None for the direct sums."""
+        tile = self.tile_of(step)
+        if tile is None or self.batch * tiles_an_image(tile, self.window_of(step)) < LEAST_GRADIENT_TILES:
+            return None
+        return tile
+
+    def images_for(self, step: Step, *, backward: bool) -> int:
+        """Choose how many images fill the kernels of a convolution."""
+        window = self.window_of(step)
+        tile = self.backward_tile(step) if backward else self.tile_of(step)
+        pixels = window.vertical.output * window.horizontal.output
+        return -(-CHAIN_TILES // tiles_an_image(tile, window)) if tile else -(-CHAIN_PIXELS // pixels)
+
+    # --- backward ---------------------------------------------------------------------------------------------
+
+    def trains(self, step: Step) -> bool:
+        """Whether a step has parameters of its own that follow gradients."""
+        return any(p.node.index == step.node.index and p.name in self.trained for p in parameters_of(self.graph))
+
+    def contribute(self, index: int, expression: Expression, *, gated: bool = False) -> None:
+        """Add a part to the gradient of what a step gives."""
+        if index in self.learning:
+            self.contributions.setdefault(index, []).append(Contribution(expression, gated))
+
+    def gate_of(self, index: int) -> Tensor | None:
+        """Return the output of a step whose ReLU a single part of the gradient may be gated by at once."""
+        value = self.outputs.get(index)
+        return value.tensor if value is not None and value.relu and len(self.steps.users(index)) == 1 else None
+
+    def gradient(self, step: Step) -> Expression:
+        """Return the gradient of what a step gives: all parts, and its ReLU applied."""
+        parts = self.contributions[step.index]
+        total = parts[0].expression.then(*(Plus(part.expression) for part in parts[1:]))
+        if step.relu and not all(part.gated for part in parts):
+            output = Expression(self.outputs[step.index].tensor)
+            total = total.then(ActivationGradient(ReLU(), output, of_output=True))
+        return total
+
+    def gradient_value(
+        self, step: Step, halo: Halo = NO_HALO, sums: Callable[[Value], Sequence[Sums]] | None = None
+    ) -> Value:
+        """Return the gradient of what a step gives, in memory, with at least so many zeros around it.
+
+        Arguments:
+            step: whose output.
+            halo: what readers need; none for those who look at the pixels alone.
+            sums: given the value, what to add up on the way.
+        """
+        expression = self.gradient(step)
+        shape = self.output_shape(step.index)
+        x = self.values[expression.x.name] if is_bare(expression) else None
+        if x is not None and expression.x.name in self.images_of and step.is_flatten:
+            return x
+        fits = x is not None and (x.tensor.height, x.tensor.width) == (shape.height, shape.width)
+        if fits and x is not None and x.tensor.halo.union(halo) == x.tensor.halo and not (x.dirty and halo != NO_HALO):
+            if sums is not None:
+                self.map(step, f"{step.title} sums of the gradient", expression, None, sums=sums(x))
+            return x
+        name = f"gradient of {step.title}"
+        name = name if name not in self.values else f"{name}, in all"
+        made = self._gradient_of_view(step, name, "all") or self.value(name, shape, halo)
+        self.map(step, f"{step.title} gradient", expression, made, sums=sums(made) if sums else ())
+        self.contributions[step.index] = [Contribution(Expression(made.tensor), gated=True)]
+        return made
+
+    def part_of_gradient(self, index: int, title: str, halo: Halo | None = None, *, dirty: bool = False) -> Value:
+        """Make memory for a part of the gradient of what a step gives, as its maker will want it.
+
+        Arguments:
+            index: the step.
+            title: of the step whose backward pass writes it.
+            halo: around it; default: as the maker's backward pass needs it, if this is the only part.
+            dirty: whether the halo will hold more than zeros.
+        """
+        step = self.steps.steps[index]
+        alone = len(self.steps.users(index)) <= 1
+        name = f"gradient of {step.title}"
+        if not alone:
+            name = f"{name} from {title}"
+            while name in self.values:  # it takes the same value twice
+                name += " again"
+        if halo is None:
+            halo = self.gradient_halo(step) if alone else NO_HALO
+        return self._gradient_of_view(step, name, title) or self.value(
+            name, self.output_shape(index), halo, dirty=dirty
+        )
+
+    def _gradient_of_view(self, step: Step, name: str, title: str) -> Value | None:
+        """Make memory for the gradient of a flattened image that is the image's too, where that lies value by value."""
+        image = self.outputs[step.index].base if step.is_flatten else None
+        if image is None or step.inputs[0] not in self.learning:
+            return None
+        before = self.steps.steps[step.inputs[0]]
+        if self.gradient_halo(before) != NO_HALO or image.tensor.pitch != image.tensor.channels:
+            return None
+        whole = self.part_of_gradient(before.index, title)
+        self.images_of[whole.tensor.name] = whole
+        return Value(whole.tensor.as_vectors(), base=whole)
+
+    def gradient_halo(self, step: Step) -> Halo:
+        """Return the zeros that a step's backward pass needs around the gradient of its output."""
+        if not step.is_correlation:
+            return NO_HALO
+        window, tile = self.window_of(step), self.backward_tile(step)
+        halo = tile_halo(tile, window) if tile else NO_HALO
+        if step.inputs[0] in self.learning and not tile:
+            halo = halo.union(correlation.gradient_halo(window))
+        return halo
+
+    def output_again(self, index: int, level: int) -> Value:
+        """Return what a step gave, for a backward pass: computed again where it was never stored for the batch."""
+        value = self.outputs[index]
+        if value.formula is None or value.stored or value.level % 2:
+            return value
+        if (index, level) not in self.again:
+            step, tensor = self.steps.steps[index], value.tensor
+            name = f"{step.title} again"
+            made = self.value(f"{name} {level}", self.output_shape(index), tensor.halo)
+            self.map(step, name, value.formula, made, level=level)
+            self.again[index, level] = made
+        return self.again[index, level]

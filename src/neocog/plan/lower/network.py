@@ -1,0 +1,77 @@
+"""A whole network written down as tasks: images in, layers forward, loss, layers backward, optimizer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from neocog.nn.graph import IMAGE
+from neocog.nn.shapes import ImageShape
+from neocog.plan.lower.lowering import Lowering
+from neocog.plan.lower.pooling import plan_peaks
+from neocog.plan.lower.rules import RULES
+from neocog.plan.lower.update import lower_update
+from neocog.plan.lower.values import Segment, Value
+from neocog.plan.ops.images import LoadImages
+from neocog.plan.ops.loss import LossGradient
+from neocog.plan.ops.op import Op
+from neocog.plan.ops.pointwise import Expression
+from neocog.plan.passes.trim import image_extent
+from neocog.plan.program import Training
+
+
+def lower_forward(low: Lowering) -> None:
+    """Write all steps down, and the outputs that callers read."""
+    _load_images(low)
+    for step in low.steps.steps:
+        RULES[type(step.node.layer)].forward(low, step)
+        if step.index in low.peaks:
+            plan_peaks(low, step)
+    for index in sorted(low.kept):
+        low.output(index)
+
+
+def _load_images(low: Lowering) -> None:
+    source = low.graph.input
+    extent = image_extent(low.steps, low.extents, source)
+    pitch = source.channels if low.reads_scalars(IMAGE) else None
+    images = low.value("images", extent, low.halo_of(IMAGE), pitch, kept=not low.steps.steps)
+    mean, std = low.graph.normalisation.per_channel(source.channels)
+    scale = tuple(1.0 / s for s in std)
+    shift = tuple(-m / s for m, s in zip(mean, std, strict=True))
+
+    def build(segment: Segment) -> Iterable[Op]:
+        yield LoadImages("load images", segment.settle(images.tensor), source, scale, shift)
+
+    low.add("", (), ["images"], build, on_images=False)
+    low.outputs[IMAGE] = images
+
+
+def lower_backward(low: Lowering, training: Training) -> Value:
+    """Write down the loss, the gradients and the optimizer; return where the losses lie."""
+    low.backward = True
+    losses = _loss(low, training)
+    for step in reversed(low.steps.steps):
+        if step.index in low.contributions:
+            RULES[type(step.node.layer)].backward(low, step)
+    lower_update(low, training)
+    return losses
+
+
+def _loss(low: Lowering, training: Training) -> Value:
+    last = low.steps.steps[-1].index if low.steps.steps else IMAGE
+    logits = low.outputs[last]
+    losses = low.value("losses", ImageShape(1, 1, 1), pitch=1, kept=True)
+    if last in low.learning:
+        gradient = low.part_of_gradient(last, "loss")
+    else:  # a network without weights still has a loss
+        tensor = logits.tensor
+        gradient = low.value("gradient of the logits", ImageShape(tensor.height, tensor.width, tensor.channels))
+    gate = logits.tensor if logits.relu else None
+
+    def build(segment: Segment) -> Iterable[Op]:
+        yield LossGradient("loss", training.loss, logits.tensor, gradient.tensor, losses.tensor, gate)
+
+    writes = [gradient.tensor.name, "losses"]
+    low.add("loss", [logits.tensor.name], writes, build, chains=False, on_images=False)
+    low.contribute(last, Expression(gradient.tensor), gated=True)
+    return losses

@@ -1,0 +1,156 @@
+"""Layers that work value by value: they become formulas, which whoever reads the result evaluates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from neocog.nn.layer import Layer
+from neocog.nn.layers import LAYERS, Activation, Add, Dropout, Dropout2d, DropPath, Multiply, PReLU
+from neocog.nn.rewrite import ScaleShift
+from neocog.plan.layout import Operand, Space
+from neocog.plan.lower.lowering import NO_HALO, Lowering
+from neocog.plan.lower.rule import Rule, Rules
+from neocog.plan.lower.values import Segment, Value, is_bare
+from neocog.plan.ops.map import Sums
+from neocog.plan.ops.op import Op
+from neocog.plan.ops.pointwise import (
+    Activate,
+    ActivationGradient,
+    Affine,
+    Drop,
+    Expression,
+    Negative,
+    Plus,
+    Slope,
+    SlopeGradient,
+    Times,
+)
+from neocog.plan.ops.update import Fold, Stretch
+from neocog.plan.passes.steps import Step
+
+UNITS: dict[type[Layer], str] = {Dropout: "value", Dropout2d: "map", DropPath: "image"}
+"""What each layer drops together."""
+
+
+def activation_forward(low: Lowering, step: Step) -> None:
+    """f(x)."""
+    low.formulas[step.index] = low.expression(step.inputs[0]).then(Activate(step.node.layer))
+
+
+def activation_backward(low: Lowering, step: Step) -> None:
+    """Multiply by f', taken from what is in memory already: the output, if its derivative can be told from it."""
+    layer, output = step.node.layer, low.outputs.get(step.index)
+    if output is not None and output.stored and layer.from_output:  # type: ignore[attr-defined]
+        other, of_output = Expression(output.tensor), True
+    else:
+        other, of_output = low.expression(step.inputs[0]), False
+    low.contribute(step.inputs[0], low.gradient(step).then(ActivationGradient(layer, other, of_output)))
+
+
+def prelu_forward(low: Lowering, step: Step) -> None:
+    """x, or its product with the channel's slope below zero."""
+    slope = low.vectors(step, "weight")
+    assert slope is not None
+    low.formulas[step.index] = low.expression(step.inputs[0]).then(Slope(slope))
+
+
+def prelu_backward(low: Lowering, step: Step) -> None:
+    """The gradient of x, and for each channel that of its slope: the sum of the gradient times x below zero."""
+    slope, x = low.vectors(step, "weight"), low.expression(step.inputs[0])
+    assert slope is not None
+    where = low.vectors_gradient(step, "weight")
+    gradient = low.gradient(step) if where is None else Expression(_with_slope_sums(low, step, x, where).tensor)
+    low.contribute(step.inputs[0], gradient.then(SlopeGradient(slope, x)))
+
+
+def _with_slope_sums(low: Lowering, step: Step, x: Expression, gradient: Operand) -> Value:
+    name = f"{step.title} partial gradients"
+    size = low.target.round_up(low.output_shape(step.index).channels)
+
+    def sums(_: Value) -> list[Sums]:
+        return [Sums(Operand(Space.WORK, name, 0, slice=size), x.then(Negative()), size, plain=False)]
+
+    value = low.gradient_value(step, NO_HALO, sums)
+
+    def fold(segment: Segment) -> Iterable[Op]:
+        low.flat[Space.WORK, name] = segment.slices * size
+        title = f"{step.title} fold gradients"
+        yield Fold(title, Operand(Space.WORK, name, 0), segment.slices, (Stretch(gradient, size),))
+
+    low.add(step.title, (), (), fold, level=low.makers[name].level, where="behind")
+    return value
+
+
+def drop_forward(low: Lowering, step: Step) -> None:
+    """Zero some values at random and scale the others."""
+    kind = UNITS[type(step.node.layer)]
+    low.formulas[step.index] = low.expression(step.inputs[0]).then(low.drop(step, kind))
+
+
+def drop_backward(low: Lowering, step: Step) -> None:
+    """Do the same to the gradient."""
+    drop: Drop = low.drop(step, UNITS[type(step.node.layer)])
+    low.contribute(step.inputs[0], low.gradient(step).then(drop))
+
+
+def add_forward(low: Lowering, step: Step) -> None:
+    """x + y + …"""
+    first, *others = (low.expression(value) for value in step.inputs)
+    low.formulas[step.index] = first.then(*map(Plus, others))
+
+
+def add_backward(low: Lowering, step: Step) -> None:
+    """Give each summand the whole gradient."""
+    gradient = _shared_gradient(low, step)
+    for value in step.inputs:
+        low.contribute(value, gradient)
+
+
+def multiply_forward(low: Lowering, step: Step) -> None:
+    """x · y · …"""
+    first, *others = (low.expression(value) for value in step.inputs)
+    low.formulas[step.index] = first.then(*map(Times, others))
+
+
+def multiply_backward(low: Lowering, step: Step) -> None:
+    """Give each factor the gradient times the other factors."""
+    gradient = _shared_gradient(low, step)
+    factors = [low.expression(value) for value in step.inputs]
+    for place, value in enumerate(step.inputs):
+        others = [factor for n, factor in enumerate(factors) if n != place]
+        low.contribute(value, gradient.then(*map(Times, others)))
+
+
+def _shared_gradient(low: Lowering, step: Step) -> Expression:
+    """Return the gradient of what a step gives, for several readers: evaluated once where that is work."""
+    gradient = low.gradient(step)
+    readers = sum(value in low.learning for value in step.inputs)
+    if is_bare(gradient) or readers < 2:
+        return gradient
+    return Expression(low.gradient_value(step).tensor)
+
+
+def scale_forward(low: Lowering, step: Step) -> None:
+    """x · weight + bias, with one of each for every channel: what a normalization is to a network that predicts."""
+    scale, shift = low.vectors(step, "weight"), low.vectors(step, "bias")
+    assert scale is not None
+    low.formulas[step.index] = low.expression(step.inputs[0]).then(Affine(scale, shift))
+
+
+def no_backward(low: Lowering, step: Step) -> None:
+    """Raise: rewritten networks only predict."""
+    raise AssertionError(f"{step.title} is never trained")
+
+
+_ACTIVATION = Rule(activation_forward, activation_backward)
+_DROPPING = Rule(drop_forward, drop_backward)
+
+RULES: Rules = {
+    **{layer: _ACTIVATION for layer in LAYERS if issubclass(layer, Activation)},
+    PReLU: Rule(prelu_forward, prelu_backward),
+    ScaleShift: Rule(scale_forward, no_backward),
+    **dict.fromkeys(UNITS, _DROPPING),
+    Add: Rule(add_forward, add_backward),
+    Multiply: Rule(multiply_forward, multiply_backward),
+}
+"""Value-by-value activations need no entry of their own."""

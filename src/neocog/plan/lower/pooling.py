@@ -1,0 +1,129 @@
+"""Pooling, forward and backward, and the largest values of whole maps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from neocog.nn.layers import AvgPool2d, GlobalAvgPool2d, MaxPool2d
+from neocog.nn.shapes import ImageShape
+from neocog.nn.window import Axis, Window
+from neocog.plan.layout import Tensor
+from neocog.plan.lower.lowering import Lowering
+from neocog.plan.lower.rule import Rule, Rules
+from neocog.plan.lower.values import Segment, Value
+from neocog.plan.ops.op import Op
+from neocog.plan.ops.pointwise import Expression, Scaled
+from neocog.plan.ops.pool import Pool, PoolBackward
+from neocog.plan.passes.steps import Step
+
+
+def forward(low: Lowering, step: Step) -> None:
+    """Plan a pooling that does not run in a convolution's last lines."""
+    if step.index in low.fused:
+        return
+    x = low.output(step.inputs[0])
+    y = low.value(step.title, low.output_shape(step.index), low.halo_of(step.index), kept=step.index in low.kept)
+    largest = isinstance(step.node.layer, MaxPool2d)
+    mask = make_mask(low, step) if largest else None
+    window = low.window_of(step)
+
+    def build(segment: Segment) -> Iterable[Op]:
+        settle = segment.settle
+        mask_seen = settle(mask.tensor) if mask else None
+        yield Pool(
+            f"{step.title} forward", settle(x.tensor), settle(y.tensor), window, largest, mask_seen, largest and x.relu
+        )
+
+    writes = [y.tensor.name, *([mask.tensor.name] if mask else [])]
+    low.add(step.title, [x.tensor.name], writes, build, on_images=step.on_images)
+    low.outputs[step.index] = y
+
+
+def make_mask(low: Lowering, step: Step) -> Value | None:
+    """Make memory for the place of the largest value of each window, if training asks for it."""
+    if step.inputs[0] not in low.learning:
+        return None
+    bytes_each = 1 if low.window_of(step).cells <= 255 else 4
+    mask = low.value(f"{step.title} winner", low.output_shape(step.index), bytes_each=bytes_each)
+    low.masks[step.index] = mask
+    return mask
+
+
+def backward(low: Lowering, step: Step) -> None:
+    """Send each window's gradient to its largest value, or share it equally."""
+    before = step.inputs[0]
+    dy = low.gradient_value(step)
+    mask = low.masks.get(step.index)
+    relu = low.outputs[before].relu
+    gate = low.gate_of(before) if mask is None else None
+    dx = low.part_of_gradient(before, step.title)
+    window = low.window_of(step)
+
+    def build(segment: Segment) -> Iterable[Op]:
+        settle = segment.settle
+        yield PoolBackward(
+            f"{step.title} input gradient",
+            settle(dy.tensor),
+            settle(dx.tensor),
+            window,
+            settle(mask.tensor) if mask else None,
+            settle(gate) if gate else None,
+        )
+
+    beside = [tensor.name for tensor in (mask.tensor if mask else None, gate) if tensor is not None]
+    low.add(step.title, [dy.tensor.name, *beside], [dx.tensor.name], build, starts=True, on_images=step.on_images)
+    low.contribute(before, Expression(dx.tensor), gated=gate is not None or (mask is not None and relu))
+
+
+def global_forward(low: Lowering, step: Step) -> None:
+    """Plan the mean of each feature map."""
+    x = low.output(step.inputs[0])
+    y = low.value(step.title, low.output_shape(step.index), kept=step.index in low.kept)
+
+    def build(segment: Segment) -> Iterable[Op]:
+        seen = segment.settle(x.tensor)
+        window = whole_window(seen)
+        yield Pool(f"{step.title} forward", seen, segment.settle(y.tensor), window, largest=False, winner=None)
+
+    low.add(step.title, [x.tensor.name], [y.tensor.name], build, on_images=False)
+    low.outputs[step.index] = y
+
+
+def global_backward(low: Lowering, step: Step) -> None:
+    """Give every pixel an equal share of its map's gradient; one pixel stands for all."""
+    dy = low.gradient_value(step)
+    x = low.extents[step.index].input
+    low.contribute(step.inputs[0], Expression(dy.tensor, (Scaled(1.0 / (x.height * x.width)),)))
+
+
+def whole_window(x: Tensor) -> Window:
+    """Return the window that covers a whole image."""
+    return Window(Axis(x.height, x.height, 1, 1, 0, 0), Axis(x.width, x.width, 1, 1, 0, 0))
+
+
+def plan_peaks(low: Lowering, step: Step) -> None:
+    """Find the largest value of each map that a step gives, for the convolutions that ask for it.
+
+    A pooling in the step's last lines has left out no map's largest value: then it is enough to look at what that gave.
+    """
+    fused = [user for user in low.steps.users(step.index) if user.index in low.fused]
+    x = low.output(fused[0].index if fused else step.index)
+    y = low.value(f"{step.title} peaks", ImageShape(1, 1, x.tensor.channels), kept=True)
+
+    def build(segment: Segment) -> Iterable[Op]:
+        seen = segment.settle(x.tensor)
+        window = whole_window(seen)
+        yield Pool(f"{step.title} peaks", seen, segment.settle(y.tensor), window, largest=True, winner=None)
+
+    low.add(step.title, [x.tensor.name], [y.tensor.name], build)
+    for convolution in low.peaks[step.index]:
+        low.found_peaks[convolution] = y.tensor
+
+
+POOLING = Rule(forward, backward)
+
+RULES: Rules = {
+    MaxPool2d: POOLING,
+    AvgPool2d: POOLING,
+    GlobalAvgPool2d: Rule(global_forward, global_backward),
+}

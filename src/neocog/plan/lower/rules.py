@@ -1,0 +1,15 @@
+"""The rules of all layers in one table."""
+
+from __future__ import annotations
+
+from neocog.plan.lower import channels, convolution_gradient, normalization, pointwise, pooling, shape
+from neocog.plan.lower.rule import Rules
+
+RULES: Rules = {
+    **convolution_gradient.RULES,
+    **pooling.RULES,
+    **shape.RULES,
+    **channels.RULES,
+    **normalization.RULES,
+    **pointwise.RULES,
+}

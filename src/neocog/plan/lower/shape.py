@@ -1,0 +1,102 @@
+"""Layers that move values: flattening, and laying channels side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from neocog.nn.layers import Concatenate, Flatten
+from neocog.plan.lower.lowering import NO_HALO, Lowering
+from neocog.plan.lower.rule import Rule, Rules
+from neocog.plan.lower.values import Segment, Value
+from neocog.plan.ops.concatenation import Concatenation, Slice
+from neocog.plan.ops.images import Repack
+from neocog.plan.ops.op import Op
+from neocog.plan.ops.pointwise import Expression
+from neocog.plan.passes.steps import Step
+
+
+def flatten_forward(low: Lowering, step: Step) -> None:
+    """Read an image as a vector where its values lie side by side already, else copy them."""
+    x = low.output(step.inputs[0])
+    scalars = low.reads_scalars(step.index)
+    if x.tensor.compact and (x.tensor.channels % low.target.lanes == 0 or scalars):
+        alone = len(low.steps.users(step.inputs[0])) == 1
+        view = Value(x.tensor.as_vectors(), relu=x.relu and alone, base=x)
+        x.kept = x.kept or step.index in low.kept
+        low.outputs[step.index] = view
+        return
+    y = low.value(step.title, low.output_shape(step.index), kept=step.index in low.kept)
+
+    def build(segment: Segment) -> Iterable[Op]:
+        yield Repack(f"{step.title} forward", x.tensor, y.tensor)
+
+    low.add(step.title, [x.tensor.name], [y.tensor.name], build, chains=False, on_images=False)
+    low.outputs[step.index] = y
+
+
+def flatten_backward(low: Lowering, step: Step) -> None:
+    """Read the gradient of the vector as that of the image, or copy it there."""
+    before = step.inputs[0]
+    dy = low.gradient_value(step)
+    whole = low.images_of.get(dy.tensor.name)
+    if whole is not None:
+        low.contribute(before, Expression(whole.tensor), gated=all(p.gated for p in low.contributions[step.index]))
+        return
+    gate = low.gate_of(before)
+    dx = low.part_of_gradient(before, step.title)
+
+    def build(segment: Segment) -> Iterable[Op]:
+        yield Repack(f"{step.title} input gradient", dy.tensor, dx.tensor, gate)
+
+    beside = [gate.name] if gate else []
+    low.add(step.title, [dy.tensor.name, *beside], [dx.tensor.name], build, chains=False, on_images=False)
+    low.contribute(before, Expression(dx.tensor), gated=gate is not None)
+
+
+def concatenate_forward(low: Lowering, step: Step) -> None:
+    """Copy the channels of all inputs side by side."""
+    inputs = [low.output(value) for value in step.inputs]
+    y = low.value(step.title, low.output_shape(step.index), low.halo_of(step.index), kept=step.index in low.kept)
+
+    def build(segment: Segment) -> Iterable[Op]:
+        settle = segment.settle
+        parts = tuple(settle(x.tensor) for x in inputs)
+        yield Concatenation(f"{step.title} forward", parts, settle(y.tensor))
+
+    names = [x.tensor.name for x in inputs]
+    low.add(step.title, names, [y.tensor.name], build, chains=step.takes_images, on_images=step.on_images)
+    low.outputs[step.index] = y
+
+
+def concatenate_backward(low: Lowering, step: Step) -> None:
+    """Cut the gradient into those of the inputs."""
+    dy = low.gradient_value(step, NO_HALO)
+    first = 0
+    for value in step.inputs:
+        channels = low.output_shape(value).channels if value >= 0 else low.graph.input.channels
+        if value in low.learning:
+            _plan_slice(low, step, value, dy, first)
+        first += channels
+
+
+def _plan_slice(low: Lowering, step: Step, value: int, dy: Value, first: int) -> None:
+    dx = low.part_of_gradient(value, step.title)
+
+    def build(segment: Segment) -> Iterable[Op]:
+        yield Slice(f"{step.title} input gradient", segment.settle(dy.tensor), segment.settle(dx.tensor), first)
+
+    low.add(
+        step.title,
+        [dy.tensor.name],
+        [dx.tensor.name],
+        build,
+        chains=step.takes_images,
+        on_images=step.on_images,
+    )
+    low.contribute(value, Expression(dx.tensor))
+
+
+RULES: Rules = {
+    Flatten: Rule(flatten_forward, flatten_backward),
+    Concatenate: Rule(concatenate_forward, concatenate_backward),
+}

@@ -1,0 +1,49 @@
+"""The end of a training step: parameters follow their gradients, and followers both them and the buffers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from neocog.plan.layout import Operand, Space
+from neocog.plan.lower.lowering import Lowering
+from neocog.plan.lower.values import Segment
+from neocog.plan.ops.op import Op
+from neocog.plan.ops.update import Follow, Update
+from neocog.plan.parameters import BUFFERS, GRADIENTS, PARAMETERS, memory_of
+from neocog.plan.program import Training
+
+
+def lower_update(low: Lowering, training: Training) -> None:
+    """Plan the optimizer's step, and what follows it; one pass over the parameters does both."""
+    if low.layout.size:
+        low.flat[Space.WORK, GRADIENTS] = low.layout.size
+    level = max(task.level for task in low.tasks)  # behind all others, and of the whole batch: odd
+    stages = tuple(_stages(low, training))
+
+    def build(segment: Segment) -> Iterable[Op]:
+        return stages
+
+    low.add("update", (), (), build, chains=False, level=level + 1 + level % 2, on_images=False)
+
+
+def _stages(low: Lowering, training: Training) -> Iterable[Op]:
+    trained, buffers, optimizer = low.layout.trained, low.layout.sizes[BUFFERS], training.optimizer
+    if trained:
+        yield Update(
+            "update",
+            low.layout.segments,
+            Operand(Space.STATE, PARAMETERS, 0),
+            Operand(Space.WORK, GRADIENTS, 0),
+            tuple(_memory(low, slot, PARAMETERS, trained) for slot in optimizer.memory),
+            len(optimizer.scalars(1)),
+            tuple((f, _memory(low, f.name, PARAMETERS, trained)) for f in training.followers),
+        )
+    if buffers and training.followers:
+        followed = tuple((f, _memory(low, f.name, BUFFERS, buffers)) for f in training.followers)
+        yield Follow("follow buffers", Operand(Space.STATE, BUFFERS, 0), buffers, followed)
+
+
+def _memory(low: Lowering, slot: str, block: str, size: int) -> Operand:
+    operand = Operand(Space.STATE, memory_of(slot, block), 0)
+    low.flat[operand.memory] = size
+    return operand

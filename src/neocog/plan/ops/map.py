@@ -1,0 +1,99 @@
+"""An expression evaluated for every value of an image, and sums of it over pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from neocog.plan.layout import Operand, Tensor
+from neocog.plan.ops.op import Op, Part, Reach, off_vectors, walked
+from neocog.plan.ops.pointwise import Expression
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """For every channel, the sums over images and pixels of a value, and of its product with another.
+
+    Arguments:
+        out: a vector of `step` elements for each sum, for each slice of the batch.
+        other: the other factor.
+        step: channels, rounded up to whole vectors.
+        plain: whether the sum of the value itself is wanted too; it comes first.
+    """
+
+    out: Operand
+    other: Expression
+    step: int
+    plain: bool = True
+
+    @property
+    def count(self) -> int:
+        """Number of sums."""
+        return 1 + self.plain
+
+
+@dataclass(frozen=True, slots=True)
+class Map(Op):
+    """y = value, pixel by pixel, and sums of the values; y may be left out.
+
+    With sums, an op covers the images of a block of a chain at once, and adds to what the slice's blocks before left.
+    """
+
+    value: Expression
+    y: Tensor | None
+    sums: tuple[Sums, ...] = ()
+
+    @property
+    def shape(self) -> Tensor:
+        """A tensor with the pixels that are walked."""
+        return self.y if self.y is not None else self.value.x
+
+    @property
+    def items(self) -> int:
+        """One row of one image each; everything at once where sums are wanted."""
+        return 1 if self.sums else self.shape.images * self.shape.height
+
+    def _expressions(self) -> tuple[Expression, ...]:
+        return (self.value, *(sums.other for sums in self.sums))
+
+    def reads(self) -> tuple[Part, ...]:
+        """Return all tensors and vectors of the expressions."""
+        expressions = self._expressions()
+        tensors = tuple(tensor for expression in expressions for tensor in expression.tensors())
+        return (*tensors, *(vector for expression in expressions for vector in expression.vectors()))
+
+    def writes(self) -> tuple[Part, ...]:
+        """Return y and the sums."""
+        outs = tuple(sums.out for sums in self.sums)
+        return outs if self.y is None else (self.y, *outs)
+
+    def reaches(self, lanes: int) -> Iterator[Reach]:
+        """Yield all pixels, and the vectors."""
+        for expression in self._expressions():
+            for tensor in expression.tensors():
+                yield from walked("x", tensor)
+            for vector in expression.vectors():
+                yield Reach("vector", vector, 0, _rounded(self.shape.channels, lanes) - 1)
+        yield from walked("y", self.y)
+        for sums in self.sums:
+            yield Reach("sums", sums.out, 0, sums.count * sums.step - 1)
+
+    def faults(self, lanes: int) -> Iterator[str]:
+        """Yield sizes that differ, and pixels off whole vectors."""
+        shape = self.shape
+        for expression in self._expressions():
+            for tensor in expression.tensors():
+                if (tensor.height, tensor.width) not in ((shape.height, shape.width), (1, 1)):
+                    yield f"{self.name}: {tensor.name!r} and {shape.name!r} differ in size"
+                yield from off_vectors(self.name, lanes, tensor)
+        yield from off_vectors(self.name, lanes, self.y)
+
+    def details(self) -> Iterator[str]:
+        """Yield the expression."""
+        yield self.value.label
+        for sums in self.sums:
+            yield f"sums over pixels{', of it and' if sums.plain else ''} of its product with {sums.other.label}"
+
+
+def _rounded(channels: int, lanes: int) -> int:
+    return -(-channels // lanes) * lanes

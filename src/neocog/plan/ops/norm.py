@@ -1,0 +1,168 @@
+"""Batch normalization: sums over the batch in slices, and what follows from them for each channel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from neocog.plan.layout import Operand, Tensor
+from neocog.plan.ops.op import Op, Part, Reach, off_vectors, present, walked
+
+MEAN, INVERSE, SCALE, SHIFT = range(4)  # what statistics give for each channel, a vector each
+SLOPE, OFFSET = range(2)  # likewise what gradients need
+
+
+@dataclass(frozen=True, slots=True)
+class Slices:
+    """How a chain cuts the batch: slice s has the blocks from blocks · s / count to blocks · (s + 1) / count."""
+
+    count: int
+    blocks: int
+    block: int  # images
+
+    def first_image(self, number: int) -> int:
+        """Return the first image of a slice."""
+        return self.blocks * number // self.count * self.block
+
+
+@dataclass(frozen=True, slots=True)
+class Moments(Op):
+    """For every channel, the sums of x - pivot and (x - pivot)² over the pixels of a block's images.
+
+    The pivot is the channel's first value of the slice: near enough to the mean that nothing cancels, whatever the
+    mean is. Images past the caller's count are left out. `out` holds three vectors for each slice: pivot and the sums.
+    """
+
+    x: Tensor
+    out: Operand
+    step: int
+
+    @property
+    def items(self) -> int:
+        """Everything at once."""
+        return 1
+
+    def reads(self) -> tuple[Part, ...]:
+        """Return the images."""
+        return (self.x,)
+
+    def writes(self) -> tuple[Part, ...]:
+        """Return the sums."""
+        return (self.out,)
+
+    def reaches(self, lanes: int) -> Iterator[Reach]:
+        """Yield all pixels, and the three vectors."""
+        yield from walked("x", self.x)
+        yield Reach("moments", self.out, 0, 3 * self.step - 1)
+
+    def faults(self, lanes: int) -> Iterator[str]:
+        """Yield pixels off whole vectors."""
+        yield from off_vectors(self.name, lanes, self.x)
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics(Op):
+    """Mean and variance of the batch from the moments of its slices, and what a normalization multiplies and adds.
+
+    Arguments:
+        moments: what `Moments` left, three vectors for each slice.
+        slices, pixels: how many values each slice has, a channel.
+        weight, bias: γ and β, if learned.
+        mean, variance: the running averages, brought up to date with `momentum`.
+        out: four vectors: mean, 1 / √(variance + ε), γ times that, and β.
+        channels, step: of a vector; elements from one vector to the next.
+    """
+
+    moments: Operand
+    slices: Slices
+    pixels: int
+    weight: Operand | None
+    bias: Operand | None
+    mean: Operand
+    variance: Operand
+    momentum: float
+    epsilon: float
+    out: Operand
+    channels: int
+    step: int
+
+    @property
+    def items(self) -> int:
+        """All channels: there are too few to share out."""
+        return 1
+
+    def reads(self) -> tuple[Part, ...]:
+        """Return moments, γ and β, and the running averages."""
+        return present(self.moments, self.weight, self.bias, self.mean, self.variance)
+
+    def writes(self) -> tuple[Part, ...]:
+        """Return the vectors, and the running averages."""
+        return (self.out, self.mean, self.variance)
+
+    def spares(self) -> tuple[Part, ...]:
+        """Return the vectors: what fills up the last one stays zero."""
+        return (self.out,)
+
+    def reaches(self, lanes: int) -> Iterator[Reach]:
+        """Yield all vectors."""
+        yield Reach("moments", self.moments, 0, self.slices.count * 3 * self.step - 1)
+        yield Reach("out", self.out, 0, 4 * self.step - 1)
+        for vector in present(self.weight, self.bias, self.mean, self.variance):
+            assert isinstance(vector, Operand)
+            yield Reach("vector", vector, 0, self.step - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class NormGradient(Op):
+    """What the gradient of a normalization's input needs, and the gradients of γ and β.
+
+    From the sums Σ g and Σ g (x - mean) over the batch, dx = scale · g + slope · (x - mean) + offset follows for each
+    channel.
+
+    Arguments:
+        sums: two vectors for each of `slices` slices.
+        statistics: what `Statistics` gave.
+        out: two vectors: slope and offset.
+        weight, bias: where the gradients of γ and β go.
+    """
+
+    sums: Operand
+    slices: int
+    pixels: int
+    statistics: Operand
+    out: Operand
+    weight: Operand | None
+    bias: Operand | None
+    channels: int
+    step: int
+
+    @property
+    def items(self) -> int:
+        """All channels."""
+        return 1
+
+    def reads(self) -> tuple[Part, ...]:
+        """Return the sums and the statistics."""
+        return (self.sums, self.statistics)
+
+    def writes(self) -> tuple[Part, ...]:
+        """Return the vectors, and the gradients of γ and β."""
+        return present(self.out, self.weight, self.bias)
+
+    def spares(self) -> tuple[Part, ...]:
+        """Return the vectors: what fills up the last one stays zero."""
+        return (self.out,)
+
+    def reaches(self, lanes: int) -> Iterator[Reach]:
+        """Yield all vectors."""
+        yield Reach("sums", self.sums, 0, self.slices * 2 * self.step - 1)
+        yield Reach("statistics", self.statistics, 0, 4 * self.step - 1)
+        yield Reach("out", self.out, 0, 2 * self.step - 1)
+        for vector in present(self.weight, self.bias):
+            assert isinstance(vector, Operand)
+            yield Reach("vector", vector, 0, self.step - 1)
+
+
+def vector(base: Operand, number: int, step: int) -> Operand:
+    """Return one of several vectors that lie behind each other."""
+    return Operand(base.space, base.name, base.start + number * step)

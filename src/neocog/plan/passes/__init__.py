@@ -1,0 +1,1 @@
+"""Decisions about a whole network, each a pass from values to values."""

@@ -1,0 +1,83 @@
+"""Dead-output elimination: which pixels of each output are read at all. A pooling of 2 × 2 drops the last row of an
+odd image.
+
+What nobody reads is neither computed nor given a gradient, which for it would be zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+
+from neocog.nn.graph import IMAGE
+from neocog.nn.shapes import ImageShape, Shape
+from neocog.nn.window import Axis, Window
+from neocog.plan.passes.steps import Step, Steps
+
+POINT = Axis(1, 1, 1, 1, 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """What a step takes and gives once nothing superfluous is left, and its window between the two.
+
+    A vector counts as one pixel; a fully connected layer has a window of one pixel, and a pointwise one has none. Steps
+    with several inputs take the same pixels of each.
+    """
+
+    input: ImageShape
+    output: ImageShape
+    window: Window | None
+
+
+def as_image(shape: Shape) -> ImageShape:
+    """Return a vector as an image of one pixel."""
+    return shape if isinstance(shape, ImageShape) else ImageShape(1, 1, shape.features)
+
+
+def window_of(step: Step) -> Window | None:
+    """Return the window of a convolution or pooling as declared."""
+    shape = step.node.input
+    return step.node.layer.window_over(shape) if isinstance(shape, ImageShape) else None
+
+
+def trim_axis(axis: Axis, outputs: int) -> Axis:
+    """Shorten a window's walk to its first `outputs` positions, and the image to what they look at."""
+    last = (outputs - 1) * axis.stride - axis.before + axis.reach - 1
+    pixels = min(axis.input, max(1, last + 1))
+    return replace(axis, input=pixels, after=(outputs - 1) * axis.stride + axis.reach - axis.before - pixels)
+
+
+def extents_of(steps: Steps, whole: Collection[int], *, training: bool) -> tuple[Extent, ...]:
+    """Find, from the last step to the first, what each gives that is read. What several steps take stays whole.
+
+    Arguments:
+        steps: all of them.
+        whole: the steps of whose output everything is wanted, read or not.
+        training: whether layers that compute with the whole batch need all of it.
+    """
+    found: dict[int, Extent] = {}
+    wanted: dict[int, ImageShape] = {}
+    for step in reversed(steps.steps):
+        output = full = as_image(step.node.output)
+        shared = any(len(steps.users(value)) > 1 for value in (step.index, *step.inputs))
+        taken = as_image(step.node.input)
+        window = window_of(step)
+        declared = shared or step.index in whole or (training and step.node.layer.whole_batch)
+        if not declared and isinstance(step.node.output, ImageShape):
+            wants = wanted.get(step.index, full)
+            output = ImageShape(wants.height, wants.width, full.channels)
+        if not declared and window is not None:
+            window = Window(trim_axis(window.vertical, output.height), trim_axis(window.horizontal, output.width))
+            taken = ImageShape(window.vertical.input, window.horizontal.input, taken.channels)
+        elif not declared and step.on_images:
+            taken = ImageShape(output.height, output.width, taken.channels)
+        found[step.index] = Extent(taken, output, window)
+        wanted |= dict.fromkeys(step.inputs, taken)
+    return tuple(found[index] for index in range(len(steps.steps)))
+
+
+def image_extent(steps: Steps, extents: tuple[Extent, ...], image: ImageShape) -> ImageShape:
+    """Return what is read of the image that the network starts from."""
+    users = steps.users(IMAGE)
+    return extents[users[0].index].input if users else image

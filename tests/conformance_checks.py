@@ -1,0 +1,150 @@
+"""What is compared between an engine and the reference: a prediction and a training step, exactly or within bounds."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from conformance_bounds import error_bound, gates_are_clear, rms, single_precision_error, within
+from conformance_cases import Case
+from conformance_rules import U
+from neocog.engines.base import StepSettings
+from neocog.engines.reference import ReferenceEngine
+from neocog.nn.layers import (
+    LAYERS,
+    AvgPool2d,
+    Concatenate,
+    Conv2d,
+    Dropout,
+    Flatten,
+    Layer,
+    Linear,
+    Maxout,
+    MaxPool2d,
+    ReLU,
+)
+from neocog.nn.optimizers import SGD
+
+RATE = 0.125  # a power of two, so that an update rounds once, in every engine alike
+
+# An engine's root mean square error may be this many times that of NumPy's float32. Orders of summation differ, and
+# with them errors, by some factors; a running sum over a large batch, or a careless exponential, shows.
+WORSE = 8
+
+# What rounds sums, or nothing at all. Every other layer rounds each value by itself, where NumPy may be lucky.
+SUMS_AND_CHOICES = (Conv2d, Linear, AvgPool2d, Flatten, ReLU, MaxPool2d, Maxout, Concatenate)
+
+
+# Which networks an engine takes ---------------------------------------------------------------------------------------
+
+# What engines can compute by now, where that is not everything: layers, and whether a network may end in an image.
+SUPPORTED: dict[str, tuple[frozenset[type[Layer]], bool]] = {
+    "native": (frozenset({Conv2d, MaxPool2d, AvgPool2d, Flatten, Linear, ReLU, Dropout}), False),
+}
+
+
+def supported(engine) -> tuple[frozenset[type[Layer]], bool]:
+    """Return the layers that an engine can compute, and whether its networks may end in an image."""
+    return SUPPORTED.get(engine.name, (frozenset(LAYERS), True))
+
+
+def skip_unless_supported(engine, graph) -> None:
+    """Skip a test whose network the engine cannot compute yet."""
+    layers, images = supported(engine)
+    lacking = {type(node.layer).__name__ for node in graph.nodes if type(node.layer) not in layers}
+    if lacking:
+        pytest.skip(f"the {engine.name} engine has no {', '.join(sorted(lacking))} yet")
+    if len(graph.answer_shape) > 1 and not images:
+        pytest.skip(f"the {engine.name} engine takes no network yet that ends in an image")
+
+
+# Exactly --------------------------------------------------------------------------------------------------------------
+
+
+def check_exact_prediction(engine, case: Case) -> None:
+    """Compare logits and features, where nothing rounds."""
+    mine = engine.predictor(case.graph, case.parameters)
+    reference = ReferenceEngine().predictor(case.graph, case.parameters)
+    features, exact_features = mine.features(case.images), reference.exact_features(case.images)
+    logits, exact = mine.logits(case.images), reference.exact_logits(case.images)
+    # Without a draw, sums may need more bits than in the step that was made exact: allow one rounding of each.
+    if any(node.layer.training_only and node.layer.rate for node in case.graph.nodes):
+        largest = max(np.abs(exact).max(initial=1.0), np.abs(exact_features).max(initial=1.0))
+        close = {"rtol": 1e-5, "atol": 1e-5 * largest}
+        np.testing.assert_allclose(features, exact_features, **close)
+        np.testing.assert_allclose(logits, exact, **close)
+    else:
+        assert_same(features, exact_features, "features")
+        assert_same(logits, exact, "logits")
+
+
+def check_exact_step(engine, case: Case) -> None:
+    """Compare one step of descent, where nothing rounds but the update."""
+    settings = StepSettings(case.loss, SGD(), case.batch_size, case.seed)
+    mine = engine.stepper(case.graph, case.parameters, settings)
+    reference = ReferenceEngine().stepper(case.graph, case.parameters, settings)
+    result = mine.step(case.images, case.targets, RATE)
+    wanted = reference.step(case.images, case.targets, RATE)
+    assert_same(result.logits, reference.exact_logits, "logits")
+    # Squares may need more than 24 bits: a rounding for each of them, and one for each addition.
+    assert result.loss == pytest.approx(wanted.loss, rel=(reference.exact_logits.size + 4) * 2.0**-24)
+    gradients, parameters = mine.gradients(), mine.parameters()
+    assert set(gradients) == set(reference.exact_gradients)
+    assert set(parameters) == set(reference.exact_parameters)
+    for name, gradient in reference.exact_gradients.items():
+        assert_same(gradients[name], gradient, f"gradient of {name}")
+        assert_same(parameters[name], reference.exact_parameters[name].astype(np.float32), f"new {name}")
+
+
+def assert_same(computed: np.ndarray, exact: np.ndarray, what: str) -> None:
+    """Fail unless two arrays hold the same numbers, and say where they do not."""
+    assert computed.dtype == np.float32
+    assert computed.shape == exact.shape, what
+    differ = np.argwhere(computed != exact)
+    assert len(differ) == 0, (
+        f"{what}: {len(differ)} of {exact.size} differ, first at {tuple(differ[0])}: "
+        f"{computed[tuple(differ[0])]} for {exact[tuple(differ[0])]}"
+    )
+
+
+# Within bounds --------------------------------------------------------------------------------------------------------
+
+
+def check_close_prediction(engine, case: Case) -> None:
+    """Hold logits and features against their bounds."""
+    bounds = error_bound(case, training=False)
+    predictor = engine.predictor(case.graph, case.parameters)
+    feature = case.graph.feature_node
+    assert within(predictor.logits(case.images), bounds.run.logits, bounds.of_logits)
+    both = bounds.run.outputs[feature], bounds.of_outputs[feature]
+    exact, limit = (values.reshape(len(values), -1) for values in both)
+    assert within(predictor.features(case.images), exact, limit)
+
+
+def check_close_step(engine, case: Case) -> None:
+    """Hold a step's logits, loss, gradients, new parameters and new buffers against their bounds, and their usual error
+    against NumPy's.
+    """
+    bounds = error_bound(case, training=True)
+    settings = StepSettings(case.loss, SGD(), case.batch_size, case.seed)
+    stepper = engine.stepper(case.graph, case.parameters, settings)
+    result = stepper.step(case.images, case.targets, RATE)
+    assert within(result.logits, bounds.run.logits, bounds.of_logits)
+    assert abs(result.loss - bounds.loss) <= bounds.of_loss + U * abs(bounds.loss)
+    gradients, parameters = stepper.gradients(), stepper.parameters()
+    assert set(gradients) == set(bounds.gradients)
+    assert set(parameters) == {*bounds.gradients, *bounds.run.buffers}
+    for name, exact in bounds.gradients.items():
+        limit = bounds.of_gradients[name]
+        assert within(gradients[name], exact, limit), name
+        weight = case.parameters[name].astype(np.float64)
+        size = np.abs(weight) + RATE * (np.abs(exact) + limit)
+        assert within(parameters[name], weight - RATE * exact, RATE * limit + 3 * U * size), name
+    for name, exact in bounds.run.buffers.items():
+        assert within(parameters[name], exact, bounds.of_buffers[name]), name
+    if gates_are_clear(case, bounds.run):
+        usual = single_precision_error(case)
+        computed, exact = gradients | {"logits": result.logits}, bounds.gradients | {"logits": bounds.run.logits}
+        least = 2 * U * (1 + sum(not isinstance(node.layer, SUMS_AND_CHOICES) for node in case.graph.nodes))
+        for name, expected in usual.items():
+            assert rms(computed[name] - exact[name]) <= WORSE * expected + least * rms(exact[name]), name

@@ -1,0 +1,322 @@
+"""Networks of every form and with every layer: branches, joins, values with several consumers, images as answers.
+
+Which layers a network may have is an argument, so that an engine that lacks some can be tried on what it has.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+
+from hypothesis import strategies as st
+
+from neocog.errors import ShapeError
+from neocog.nn.blocks import Concat, Residual, Sequential
+from neocog.nn.graph import Graph, Normalisation, trace
+from neocog.nn.layers import (
+    ELU,
+    GELU,
+    LAYERS,
+    Add,
+    AvgPool2d,
+    BatchNorm2d,
+    Concatenate,
+    Conv2d,
+    Dropout,
+    Dropout2d,
+    DropPath,
+    Flatten,
+    GlobalAvgPool2d,
+    Hardsigmoid,
+    Layer,
+    LeakyReLU,
+    Linear,
+    Maxout,
+    MaxPool2d,
+    Multiply,
+    PReLU,
+    ReLU,
+    ReLU6,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Tanh,
+)
+from neocog.nn.shapes import ImageShape
+from neocog.nn.symbol import Input, Symbol
+
+ALL = frozenset(LAYERS)
+JOINS = (Add, Multiply, Concatenate)
+# What makes whole or half numbers of whole numbers; see conformance_cases.py.
+EXACT = ALL - {ELU, SiLU, GELU, Hardsigmoid, Sigmoid, Tanh, Softmax, BatchNorm2d}
+
+# One or more of each layer, with other settings than the usual ones too. A new layer is written in here.
+VARIANTS: dict[type[Layer], tuple[Layer, ...]] = {
+    Conv2d: (Conv2d(6, 3, padding=1), Conv2d(4, 3, 2, "same", bias=False)),
+    MaxPool2d: (MaxPool2d(2, 1), MaxPool2d(3, 2, 1)),
+    AvgPool2d: (AvgPool2d(2), AvgPool2d(2, 1, 1)),
+    GlobalAvgPool2d: (GlobalAvgPool2d(),),
+    Flatten: (Flatten(),),
+    Linear: (Linear(6), Linear(4, bias=False)),
+    ReLU: (ReLU(),),
+    ReLU6: (ReLU6(),),
+    LeakyReLU: (LeakyReLU(0.25), LeakyReLU()),
+    PReLU: (PReLU(),),
+    ELU: (ELU(), ELU(0.5)),
+    SiLU: (SiLU(),),
+    GELU: (GELU(), GELU("tanh")),
+    Hardsigmoid: (Hardsigmoid(),),
+    Sigmoid: (Sigmoid(),),
+    Tanh: (Tanh(),),
+    Softmax: (Softmax(),),
+    Maxout: (Maxout(), Maxout(3)),
+    BatchNorm2d: (BatchNorm2d(), BatchNorm2d(0.5, 1e-2, affine=False)),
+    Dropout: (Dropout(0.5), Dropout(0.2)),
+    Dropout2d: (Dropout2d(0.5), Dropout2d(0.3)),
+    DropPath: (DropPath(0.5), DropPath(0.2)),
+    Add: (Add(),),
+    Multiply: (Multiply(),),
+    Concatenate: (Concatenate(),),
+}
+
+
+# Networks made around one layer ---------------------------------------------------------------------------------------
+
+
+def _on_images(layer: Layer) -> Graph:
+    """Put a layer between two convolutions, where its input has a second consumer if it keeps its shape."""
+    x = Input((5, 6, 2))
+    before = Conv2d(6, 3, padding=1)(x)
+    y = layer(before, Conv2d(6, 1)(x)) if isinstance(layer, JOINS) else layer(before)
+    if y.shape == before.shape and not isinstance(layer, JOINS):
+        y = Add()(y, before)
+    if isinstance(y.shape, ImageShape):
+        y = Flatten()(Conv2d(3, 2)(y))
+    return Graph(x, Linear(4)(y), Normalisation((0.5,), (0.25,)))
+
+
+def _on_vectors(layer: Layer) -> Graph | None:
+    """Put a layer behind a Flatten and behind a Linear; None if it takes images only."""
+    x = Input((3, 2, 2))
+    flat = Flatten()(x)
+    try:
+        y = layer(flat, Linear(12)(flat)) if isinstance(layer, JOINS) else layer(layer(Linear(12)(layer(flat))))
+    except ShapeError:
+        return None
+    return Graph(x, Linear(4)(y), Normalisation((0.5,), (0.25,)))
+
+
+def _at_the_end(layer: Layer) -> Graph | None:
+    """Let a network end in a layer on images; None if it gives vectors."""
+    x = Input((4, 4, 2))
+    y = Conv2d(6, 3, padding=1)(x)
+    y = layer(y, Conv2d(6, 1)(x)) if isinstance(layer, JOINS) else layer(y)
+    return Graph(x, y, Normalisation((0.5,), (0.25,))) if isinstance(y.shape, ImageShape) else None
+
+
+def networks_around(layers: Iterable[Layer]) -> dict[str, Graph]:
+    """Return networks that have one layer at their core, by a text that says which and where."""
+    found: dict[str, Graph | None] = {}
+    for layer in layers:
+        if not isinstance(layer, Linear):
+            found[f"{layer} on images"] = _on_images(layer)
+            found[f"{layer} at the end"] = _at_the_end(layer)
+        found[f"{layer} on vectors"] = _on_vectors(layer)
+    return {name: graph for name, graph in found.items() if graph is not None}
+
+
+EACH = networks_around(layer for variants in VARIANTS.values() for layer in variants)
+
+
+def _basic_block(channels: int, stride: int) -> Layer:
+    body = Sequential(
+        *(Conv2d(channels, 3, stride, 1, bias=False), BatchNorm2d(), ReLU()),
+        *(Conv2d(channels, 3, 1, 1, bias=False), BatchNorm2d()),
+    )
+    shortcut = Sequential(Conv2d(channels, 1, stride, bias=False), BatchNorm2d()) if stride > 1 else None
+    return Sequential(Residual(body, shortcut), ReLU())
+
+
+def _attention() -> Graph:
+    """Weigh channels by what a small network makes of their means, as squeeze-and-excitation does."""
+    x = Input((4, 4, 2))
+    y = Conv2d(16, 3, padding=1)(x)
+    # A gate for each pixel, since nothing brings a vector back to an image.
+    gate = Sigmoid()(Conv2d(16, 1)(ReLU()(Conv2d(4, 1)(y))))
+    return Graph(x, Linear(5)(GlobalAvgPool2d()(Multiply()(y, gate))))
+
+
+def _shared() -> Graph:
+    """Give one value to consumers of every kind: a convolution, a pooling, an activation, joins that take it twice."""
+    x = Input((6, 6, 3))
+    y = Conv2d(4, 3, padding=1)(x)
+    parts = (Conv2d(4, 3, padding=1)(y), MaxPool2d(3, 1, 1)(y), ReLU()(y), Multiply()(y, y), Add()(y, y, y), y)
+    return Graph(x, Linear(3)(Flatten()(Concatenate()(*parts))))
+
+
+GRAPHS: dict[str, Graph] = {
+    "residual": trace(Sequential(Residual(Conv2d(2, 3, padding=1)), ReLU(), Flatten(), Linear(3)), (5, 5, 2)),
+    "two residual stages": trace(
+        Sequential(
+            *(Conv2d(8, 3, padding=1, bias=False), BatchNorm2d(), ReLU(), _basic_block(8, 1), _basic_block(12, 2)),
+            *(GlobalAvgPool2d(), Linear(10)),
+        ),
+        (8, 8, 3),
+        Normalisation((0.4,), (0.3,)),
+    ),
+    "dropped paths": trace(
+        Sequential(
+            Conv2d(8, 3, padding=1),
+            Residual(Sequential(BatchNorm2d(), SiLU(), Conv2d(8, 3, padding=1), DropPath(0.5))),
+            *(Dropout2d(0.25), GELU(), GlobalAvgPool2d(), Dropout(0.25), Linear(4)),
+        ),
+        (6, 5, 2),
+    ),
+    "inception": trace(
+        Sequential(
+            Concat(Conv2d(8, 1), Sequential(Conv2d(4, 1), ReLU(), Conv2d(16, 3, padding=1)), MaxPool2d(3, 1, 1)),
+            *(ReLU(), MaxPool2d(2), Flatten(), Linear(4)),
+        ),
+        (6, 6, 3),
+    ),
+    "dense": trace(
+        Sequential(
+            Conv2d(8, 3, padding=1),
+            *(Concat(Sequential(), Sequential(BatchNorm2d(), ReLU(), Conv2d(8, 3, padding=1))) for _ in range(2)),
+            *(BatchNorm2d(), ReLU(), AvgPool2d(2), Flatten(), Linear(3)),
+        ),
+        (4, 6, 2),
+    ),
+    "gates": _attention(),
+    "shared by all": _shared(),
+    "a head for each pixel": trace(
+        Sequential(Conv2d(8, 3, padding=1), ReLU(), Residual(Conv2d(8, 3, padding=1)), Conv2d(3, 1)), (5, 4, 1)
+    ),
+    "a lone convolution": trace(Conv2d(3, 3), (5, 5, 2)),
+}
+
+
+def layers_of(graph: Graph) -> frozenset[type[Layer]]:
+    """Return the kinds of layers that a network has."""
+    return frozenset(type(node.layer) for node in graph.nodes)
+
+
+def is_exact(graph: Graph) -> bool:
+    """Tell whether a network has cases without rounding: no layer forms anything but sums, products and halves."""
+    exact = layers_of(graph) <= EXACT
+    for node in graph.nodes:
+        match node.layer:
+            case Dropout() | Dropout2d() | DropPath():
+                exact &= node.layer.rate in (0.0, 0.5, 0.75)
+            case LeakyReLU():
+                exact &= node.layer.slope in (0.5, 0.25)
+            case AvgPool2d() | GlobalAvgPool2d():
+                exact &= node.layer.window_over(node.input).cells.bit_count() == 1
+    return exact
+
+
+# Random networks ------------------------------------------------------------------------------------------------------
+
+
+def graphs(
+    layers: frozenset[type[Layer]] = ALL, *, exact: bool = False, images: bool = True
+) -> st.SearchStrategy[Graph]:
+    """Draw any small network: a number of layers, and a seed that decides the rest.
+
+    A seed, since layers are then drawn evenly; hypothesis by itself likes the first of all choices best.
+
+    Arguments:
+        layers: what it may be made of; Conv2d, Flatten and Linear are.
+        exact: whether settings must be such that float32 rounds nothing.
+        images: whether it may end in an image.
+    """
+    allowed = layers & EXACT if exact else layers
+    return st.builds(
+        lambda size, seed: _Maker(random.Random(seed), allowed, exact).network(size, images),
+        st.integers(1, 6),
+        st.integers(0, 2**32 - 1),
+    )
+
+
+class _Maker:
+    """Makes a random network."""
+
+    def __init__(self, rng: random.Random, layers: frozenset[type[Layer]], exact: bool) -> None:
+        self.rng = rng
+        self.layers = layers
+        self.exact = exact
+        self.joins = [join for join in JOINS if join in layers]
+
+    def network(self, size: int, images: bool) -> Graph:
+        """Make a network with `size` layers on images, or a few more."""
+        choose = self.rng.choice
+        source = Input((choose((2, 3, 4, 5, 6, 8)), choose((2, 3, 4, 5, 6, 8)), choose((1, 2, 3, 5))))
+        normalisation = choose((Normalisation(), Normalisation((1.0,), (2.0,)), Normalisation((0.5,))))
+        x = self.grown(source, size)
+        if images and self.rng.random() < 0.25:
+            return Graph(source, x, normalisation)
+        if GlobalAvgPool2d in self.layers and self.rng.random() < 0.4 and self.halves(x.shape.height * x.shape.width):
+            x = GlobalAvgPool2d()(x)
+        else:
+            x = Flatten()(x)
+        x = self.grown(x, self.rng.randrange(4))
+        return Graph(source, Linear(choose((1, 2, 4, 8)), choose((True, False)))(x), normalisation)
+
+    def grown(self, x: Symbol, size: int) -> Symbol:
+        """Put layers and joins behind x, and lay side by side what is left over, where that is possible."""
+        values = [x]
+        for _ in range(size):
+            values.append(self.step(values))
+        last = values[-1]
+        taken = {id(x) for value in values for x in value.inputs}
+        loose = [value for value in values[:-1] if id(value) not in taken and _sides(value) == _sides(last)]
+        return Concatenate()(last, *loose) if loose and Concatenate in self.joins else last
+
+    def step(self, values: list[Symbol]) -> Symbol:
+        """Put a layer on one of the values, most often on the last, or join several."""
+        x = self.rng.choice([values[-1]] * (2 + len(values)) + values)
+        if self.joins and len(values) > 1 and self.rng.random() < 0.3:
+            join = self.rng.choice(self.joins)
+            others = [y for y in values if (_sides(y) == _sides(x) if join is Concatenate else y.shape == x.shape)]
+            return join()(x, *(self.rng.choice(others) for _ in range(self.rng.randint(1, 2))))
+        on_image = isinstance(x.shape, ImageShape)
+        own = self.weighted(on_image)
+        layer = own if self.rng.random() < 0.35 else self.rng.choice(self.others(on_image) or [own])
+        try:
+            return layer(x)
+        except ShapeError:
+            return own(x)
+
+    def weighted(self, on_image: bool) -> Layer:
+        """Return a convolution or a Linear, which fits everywhere."""
+        choose = self.rng.choice
+        if not on_image:
+            return Linear(choose((3, 6, 8, 12)), choose((True, False)))
+        kernel, stride, bias = choose((1, 2, 3, 3, (1, 3), 5)), choose((1, 1, 2)), choose((True, False))
+        return Conv2d(choose((2, 3, 4, 6, 8, 16, 17)), kernel, stride, "same", choose((1, 1, 2)), bias)
+
+    def others(self, on_image: bool) -> list[Layer]:
+        """Return one of each other layer that is allowed."""
+        choose = self.rng.choice
+        window, rate = choose((1, 2, 3, (2, 1))), choose((0.5, 0.75) if self.exact else (0.0, 0.2, 0.5))
+        made: list[Layer] = [
+            *(ReLU(), ReLU6(), LeakyReLU(choose((0.5, 0.25) if self.exact else (0.01, 0.25))), PReLU()),
+            *(ELU(choose((1.0, 0.5))), SiLU(), GELU(choose(("none", "tanh"))), Hardsigmoid(), Sigmoid(), Tanh()),
+            *(Softmax(), Maxout(choose((2, 3, 4))), Dropout(rate), DropPath(rate)),
+            BatchNorm2d(choose((0.1, 0.5)), choose((1e-5, 0.1)), choose((True, False))),
+        ]
+        if on_image:
+            made += [MaxPool2d(window, choose((None, 1)), choose((0, 0, 1)) if window == 3 else 0), Dropout2d(rate)]
+            cells = window * window if isinstance(window, int) else 2
+            made += [AvgPool2d(window, choose((None, 1)))] if self.halves(cells) else []
+        allowed = [layer for layer in made if type(layer) in self.layers]
+        # What normalises and pools deserves more than each of many activations.
+        return allowed + 2 * [x for x in allowed if isinstance(x, BatchNorm2d | MaxPool2d | AvgPool2d)]
+
+    def halves(self, cells: int) -> bool:
+        """Tell whether a mean of so many cells may be taken."""
+        return not self.exact or cells.bit_count() == 1
+
+
+def _sides(x: Symbol) -> tuple[int, ...]:
+    return (x.shape.height, x.shape.width) if isinstance(x.shape, ImageShape) else ()

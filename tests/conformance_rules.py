@@ -1,0 +1,529 @@
+"""How far float32 may stray in one layer, forward and backward: a rule for each kind. conformance_bounds.py uses them.
+
+Everywhere x is the exact input and e its bound, so that |x| + e bounds what an engine computes with.
+
+An engine may sum in any order, and may start a sum from what is added to it later: the shortcut of a residual block,
+or the gradient that another consumer sent. So beside each value runs the `Mass` of the sum that it came from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from neocog.nn.graph import Node
+from neocog.nn.layers import (
+    ELU,
+    GELU,
+    LAYERS,
+    Activation,
+    Add,
+    AvgPool2d,
+    BatchNorm2d,
+    Concatenate,
+    Conv2d,
+    Dropout,
+    Dropout2d,
+    DropPath,
+    Flatten,
+    GlobalAvgPool2d,
+    Hardsigmoid,
+    Layer,
+    LeakyReLU,
+    Linear,
+    Maxout,
+    MaxPool2d,
+    Multiply,
+    PReLU,
+    ReLU,
+    ReLU6,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Tanh,
+)
+from neocog.reference import activation, conv, dropout, join, linear, normalization, pool
+from neocog.reference.taps import image_shape, pad, taps
+
+U = 2.0**-24  # half the distance from 1 to the next float32
+EXP = 4  # roundings granted to an exponential or a logarithm: 4 units in the last place are 8 of u
+
+
+def gamma(n: int) -> float:
+    """Bound the relative error that n roundings leave."""
+    return n * U / (1 - n * U)
+
+
+SMOOTH = gamma(2 * EXP + 4)  # what a function of one value may round: an exponential, and some operations around it
+
+
+@dataclass(frozen=True)
+class Mass:
+    """The sum that a value came from: the sum of its terms' sizes, and how many roundings it took."""
+
+    size: np.ndarray
+    roundings: int = 0
+
+
+@dataclass(frozen=True)
+class Use:
+    """One layer in a run of the reference.
+
+    parameters: what it stores, by its own names.
+    inputs, errors, masses: what it takes, bounds of them, and where they came from.
+    output, error: what it gives, and its bound, for backward rules.
+    """
+
+    node: Node
+    parameters: Mapping[str, np.ndarray]
+    inputs: tuple[np.ndarray, ...]
+    errors: tuple[np.ndarray, ...]
+    masses: tuple[Mass, ...]
+    choice: np.ndarray | None
+    training: bool
+    output: np.ndarray
+    error: np.ndarray | None = None
+
+    @property
+    def layer(self) -> Layer:
+        """The layer itself."""
+        return self.node.layer
+
+    @property
+    def x(self) -> np.ndarray:
+        """The first input."""
+        return self.inputs[0]
+
+    @property
+    def e(self) -> np.ndarray:
+        """Its bound."""
+        return self.errors[0]
+
+    @property
+    def sizes(self) -> tuple[np.ndarray, ...]:
+        """The most that each input may be, in magnitude, as an engine has it."""
+        return tuple(np.abs(x) + e for x, e in zip(self.inputs, self.errors, strict=True))
+
+
+@dataclass(frozen=True)
+class Stray:
+    """How far what a layer gives may stray, the sum that it is, and how far new buffers may stray."""
+
+    error: np.ndarray
+    mass: Mass | None = None
+    buffers: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Back:
+    """How far gradients may stray: of each input, and of each parameter by the layer's own names."""
+
+    inputs: tuple[np.ndarray, ...]
+    parameters: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """The rules of one kind of layer. `backward` takes the gradient of the output and its bound."""
+
+    forward: Callable[[Use], Stray]
+    backward: Callable[[Use, np.ndarray, np.ndarray], Back]
+
+
+# Sums of products -----------------------------------------------------------------------------------------------------
+
+
+def _weighted(layer: Layer, x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None = None) -> np.ndarray:
+    if isinstance(layer, Conv2d):
+        return conv.forward(x, weight, layer, bias)
+    return linear.forward(x, weight, bias)
+
+
+def _weighted_forward(use: Use) -> Stray:
+    weight, bias = np.abs(use.parameters["weight"]), use.parameters.get("bias")
+    terms = weight[..., 0].size + 1
+    total = _weighted(use.layer, use.sizes[0], weight, None if bias is None else np.abs(bias))
+    return Stray(_weighted(use.layer, use.e, weight) + gamma(terms) * total, Mass(total, terms))
+
+
+def _weighted_backward(use: Use, dy: np.ndarray, e_dy: np.ndarray) -> Back:
+    """Follow dx = sum w·dy, dw = sum x·dy and db = sum dy, whose factors x and dy both stray."""
+    weight = np.abs(use.parameters["weight"])
+    size = np.abs(dy) + e_dy
+
+    def pull(values: np.ndarray, gradient: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        if isinstance(use.layer, Conv2d):
+            return conv.backward(values, weight, gradient, use.layer)
+        return linear.backward(values, weight, gradient)
+
+    of_x, of_w, of_b = pull(np.abs(use.x), e_dy)
+    _, of_w_by_x, _ = pull(use.e, size)
+    total_x, total_w, total_b = pull(use.sizes[0], size)
+    for_w = gamma(size[..., 0].size + 1)
+    found = {"weight": of_w + of_w_by_x + for_w * total_w}
+    if use.layer.bias:
+        found["bias"] = of_b + for_w * total_b
+    return Back((of_x + gamma(roundings_back(use.node)) * total_x,), found)
+
+
+def roundings_back(node: Node) -> int:
+    """Count the roundings of the sum that a layer sends back."""
+    shape = node.weight_shape
+    return int(np.prod(shape)) // shape[-2] + 2 if shape is not None else 1
+
+
+# Pooling --------------------------------------------------------------------------------------------------------------
+
+
+def _average_forward(use: Use) -> Stray:
+    layer = use.layer
+    cells = layer.window_over(use.node.input).cells
+    if isinstance(layer, GlobalAvgPool2d):
+        return Stray(use.e.mean(axis=(1, 2)) + gamma(cells + 2) * use.sizes[0].mean(axis=(1, 2)))
+    return Stray(pool.avg_forward(use.e, layer) + gamma(cells + 2) * pool.avg_forward(use.sizes[0], layer))
+
+
+def _average_backward(use: Use, dy: np.ndarray, e_dy: np.ndarray) -> Back:
+    layer, size = use.layer, np.abs(dy) + e_dy
+    cells = layer.window_over(use.node.input).cells
+    if isinstance(layer, GlobalAvgPool2d):
+        return Back((pool.global_avg_backward(use.x, e_dy + gamma(3) * size),))
+    return Back((pool.avg_backward(use.x, e_dy, layer) + gamma(cells + 2) * pool.avg_backward(use.x, size, layer),))
+
+
+def winner_error(
+    layer: MaxPool2d, x: np.ndarray, e: np.ndarray, winner: np.ndarray, e_dy: np.ndarray, size: np.ndarray
+) -> np.ndarray:
+    """Return every tap that may win by the computed values the whole gradient as its error."""
+    window = layer.window_over(image_shape(x))
+    values, errors = pad(x, window), pad(e, window)
+    inside = pad(np.ones_like(x, bool), window)
+    lead, slack = np.zeros(winner.shape), np.zeros(winner.shape)
+    for place, (_, _, where) in enumerate(taps(window)):
+        lead = np.where(winner == place, values[where] - errors[where], lead)
+        slack = np.where(winner == place, errors[where], slack)
+    rivals = []
+    for place, (_, _, where) in enumerate(taps(window)):
+        exact = (errors[where] == 0) & (slack == 0)  # then even a tie is decided, by the order
+        rivals.append(inside[where] & (winner != place) & ~exact & (values[where] + errors[where] >= lead))
+    contested = np.any(rivals, axis=0)
+    error, total = np.zeros(values.shape), np.zeros(values.shape)
+    for place, (_, _, where) in enumerate(taps(window)):
+        error[where] += np.where(winner == place, np.where(contested, size, e_dy), np.where(rivals[place], size, 0))
+        total[where] += np.where((winner == place) | rivals[place], size, 0)
+    rows, columns = window.vertical, window.horizontal
+    inner = np.s_[:, rows.before : rows.before + rows.input, columns.before : columns.before + columns.input]
+    return error[inner] + gamma(window.cells) * total[inner]  # overlapping windows are summed
+
+
+# Functions of one value -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What bounds a function f of one value, and its computation.
+
+    steepest: the largest |f'|.
+    bend: the largest |f''| between kinks.
+    kinks: where f' jumps → by how much.
+    value, slope: sizes of what is rounded on the way to f and f', for |x|; 0 where nothing is.
+    """
+
+    steepest: float
+    bend: float = 0.0
+    kinks: Mapping[float, float] = field(default_factory=dict)
+    value: Callable[[np.ndarray], np.ndarray | float] = lambda size: 0.0
+    slope: Callable[[np.ndarray], np.ndarray | float] = lambda size: 0.0
+
+    def turn(self, x: np.ndarray, e: np.ndarray) -> np.ndarray:
+        """Bound how far f' may be from f'(x) where the argument strays from x by at most e."""
+        bent = self.bend * e
+        for kink, jump in self.kinks.items():
+            bent = bent + np.where((np.abs(x - kink) <= e) & (e > 0), jump, 0.0)
+        return np.minimum(bent, 2 * self.steepest)
+
+
+SHAPES: dict[type[Layer], Callable[[Layer], Shape]] = {
+    ReLU: lambda layer: Shape(1, kinks={0: 1}),
+    ReLU6: lambda layer: Shape(1, kinks={0: 1, 6: 1}),
+    LeakyReLU: lambda layer: Shape(1, 0, {0: 1 - layer.slope}, lambda size: size, lambda size: 1.0),
+    ELU: lambda layer: Shape(
+        max(1, layer.alpha), layer.alpha, {0: abs(1 - layer.alpha)}, lambda size: layer.alpha, lambda size: layer.alpha
+    ),
+    SiLU: lambda layer: Shape(1.1, 0.5, {}, lambda size: size, lambda size: 1 + size),
+    # The second derivative is largest at 0: 2 φ(0) = 0.798; that of the tanh form hardly differs.
+    GELU: lambda layer: Shape(1.13, 0.85, {}, lambda size: 1 + size, lambda size: 1 + size),
+    Hardsigmoid: lambda layer: Shape(1 / 6, 0, {-3: 1 / 6, 3: 1 / 6}, lambda size: (size + 3) / 6, lambda size: 1 / 6),
+    Sigmoid: lambda layer: Shape(0.25, 0.0963, {}, lambda size: 1.0, lambda size: 1.0),
+    Tanh: lambda layer: Shape(1, 0.77, {}, lambda size: 1.0, lambda size: 1.0),
+}
+
+
+def _function_forward(use: Use) -> Stray:
+    shape = SHAPES[type(use.layer)](use.layer)
+    slope = np.abs(activation.FUNCTIONS[type(use.layer)].slope(use.layer, use.x))
+    steepest = np.minimum(slope + shape.turn(use.x, use.e), shape.steepest)
+    return Stray(use.e * steepest + SMOOTH * shape.value(use.sizes[0]))
+
+
+def _function_backward(use: Use, dy: np.ndarray, e_dy: np.ndarray) -> Back:
+    shape = SHAPES[type(use.layer)](use.layer)
+    slope = np.abs(activation.FUNCTIONS[type(use.layer)].slope(use.layer, use.x))
+    size = np.abs(dy) + e_dy
+    return Back((e_dy * slope + size * (shape.turn(use.x, use.e) + SMOOTH * shape.slope(use.sizes[0])),))
+
+
+# Channels of a pixel --------------------------------------------------------------------------------------------------
+
+
+def _prelu_forward(use: Use) -> Stray:
+    weight = np.abs(use.parameters["weight"])
+    below, above = use.x + use.e <= 0, use.x - use.e > 0
+    steepest = np.where(above, 1, np.where(below, weight, np.maximum(weight, 1)))
+    return Stray(use.e * steepest + U * np.where(above, 0, weight * use.sizes[0]))
+
+
+def _prelu_backward(use: Use, dy: np.ndarray, e_dy: np.ndarray) -> Back:
+    """Follow dw = sum min(x, 0)·dy, whose terms change by no more than x and dy do."""
+    weight = use.parameters["weight"]
+    size = np.abs(dy) + e_dy
+    slope = np.where(use.x > 0, 1, np.abs(weight))
+    contested = (np.abs(use.x) <= use.e) & (use.e > 0)
+    of_x = e_dy * slope + size * (np.where(contested, np.abs(1 - weight), 0) + U * np.abs(weight))
+    below, axes = np.abs(np.minimum(use.x, 0)), tuple(range(use.x.ndim - 1))
+    terms = use.x.size // use.x.shape[-1]
+    of_w = (use.e * size + below * e_dy).sum(axis=axes) + gamma(terms + 1) * ((below + use.e) * size).sum(axis=axes)
+    return Back((of_x,), {"weight": of_w})
+
+
+def share_error(z: np.ndarray, e: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Bound the relative error of a softmax of z.
+
+    Values that all stray by at most E change each share by a factor within exp(±2E). On top come, in relative terms,
+    the rounding of z - max (|z - max|·u in the exponent, twice: for the class and for the sum), the exponential, the
+    sum, and the division.
+
+    Returns:
+        the relative error; how far the exponents stray; the most that they may be below 0.
+    """
+    most = 2 * e.max(axis=-1, keepdims=True)
+    shifted = z.max(axis=-1, keepdims=True) - z + most
+    stray = np.minimum(most + 2 * U * shifted.max(axis=-1, keepdims=True), 300)
+    return np.expm1(stray) + gamma(z.shape[-1] + 2 * EXP * 2 + 3) * np.exp(stray), stray, shifted
+
+
+def _softmax_forward(use: Use) -> Stray:
+    return Stray(np.minimum(use.output * share_error(use.x, use.e)[0], 1))
+
+
+def _softmax_backward(use: Use, dy: np.ndarray, e_dy: np.ndarray) -> Back:
+    """Follow dx = y · (dy - s) with s = sum y · dy."""
+    y, e_y, size = use.output, use.error, np.abs(dy) + e_dy
+    s = (y * dy).sum(axis=-1, keepdims=True)
+    e_s = (y * e_dy + e_y * size).sum(axis=-1, keepdims=True)
+    e_s = e_s + gamma(y.shape[-1] + 1) * ((y + e_y) * size).sum(axis=-1, keepdims=True)
+    difference = np.abs(dy - s)
+    off = e_dy + e_s + gamma(1) * (size + np.abs(s) + e_s)
+    return Back((y * off + e_y * (difference + off) + gamma(1) * (y + e_y) * (difference + off),))
+
+
+def _pieces(values: np.ndarray, layer: Maxout) -> np.ndarray:
+    return values.reshape(*values.shape[:-1], layer.pieces, -1)
+
+
+def _maxout_forward(use: Use) -> Stray:
+    return Stray(_pieces(use.e, use.layer).max(axis=-2))
+
+
+def _maxout_backward(use: Use, dy: np.ndarray, e_dy: np.ndarray) -> Back:
+    return Back((maxout_error(use.layer, use.x, use.e, use.choice, e_dy, np.abs(dy) + e_dy),))
+
+
+def maxout_error(
+    layer: Maxout, x: np.ndarray, e: np.ndarray, winner: np.ndarray, e_dy: np.ndarray, size: np.ndarray
+) -> np.ndarray:
+    """Return every piece that may win by the computed values the whole gradient as its error."""
+    values, errors = _pieces(x, layer), _pieces(e, layer)
+    won = np.arange(layer.pieces)[:, None] == winner[..., None, :]
+    lead = np.where(won, values - errors, -np.inf).max(axis=-2, keepdims=True)
+    slack = np.where(won, errors, 0).max(axis=-2, keepdims=True)
+    rival = ~won & ~((errors == 0) & (slack == 0)) & (values + errors >= lead)
+    contested = rival.any(axis=-2, keepdims=True)
+    size, e_dy = size[..., None, :], e_dy[..., None, :]
+    return np.where(won, np.where(contested, size, e_dy), np.where(rival, size, 0)).reshape(x.shape)
+
+
+# Batch normalization --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Normalised:
+    """What batch statistics are, exactly and at worst.
+
+    With n values a channel, the mean strays by the mean of what its terms do, and by n + 1 roundings. The variance is a
+    mean of d² with d = x - mean, so it strays by the mean of 2|d|·e(d) + e(d)², and by n + 2 roundings, of d² in two
+    passes; algorithms that need one (Welford's, and Chan's, which merges parts) round √(variance · mean of x²) instead
+    (Chan, Golub and LeVeque 1983). The mean of squares minus the squared mean would round the mean of x², which the
+    bound does not allow.
+
+    s = 1 / √(variance + ε) changes by the factor 1 / √(1 - e / (variance + ε)) at most, where that is defined; else it
+    may be anything up to 1 / √ε. z = d · s strays with both factors.
+    """
+
+    mean: np.ndarray
+    of_mean: np.ndarray
+    of_variance: np.ndarray
+    s: np.ndarray
+    of_s: np.ndarray
+    z: np.ndarray
+    of_z: np.ndarray
+
+
+def batch_error(x: np.ndarray, e: np.ndarray, epsilon: float) -> Normalised:
+    """Bound the batch statistics of x, and the normalised values."""
+    axes, n = tuple(range(x.ndim - 1)), x.size // x.shape[-1]
+    size = np.abs(x) + e
+    batch = normalization.batch_statistics(x)
+    of_mean = e.mean(axis=axes) + gamma(n + 1) * size.mean(axis=axes)
+    d = np.abs(x - batch.mean)
+    of_d = e + of_mean + gamma(1) * (d + e + of_mean)
+    square = np.square(d + of_d).mean(axis=axes)
+    of_variance = (2 * d * of_d + of_d**2).mean(axis=axes)
+    of_variance = of_variance + gamma(n + 2) * (square + np.sqrt(square * np.square(size).mean(axis=axes)))
+    under = batch.variance + epsilon
+    s = 1 / np.sqrt(under)
+    share = of_variance / under
+    of_s = np.where(share < 1, s * (1 / np.sqrt(np.maximum(1 - share, 1e-300)) - 1), np.inf)
+    least = epsilon + np.maximum(batch.variance - of_variance, 0)
+    of_s = np.minimum(of_s, 1 / np.sqrt(epsilon)) + gamma(4) / np.sqrt(least)
+    of_z = of_d * (s + of_s) + d * of_s + gamma(2) * (d + of_d) * (s + of_s)
+    return Normalised(batch.mean, of_mean, of_variance, s, of_s, d * s, of_z)
+
+
+def _norm_forward(use: Use) -> Stray:
+    layer, stored = use.layer, use.parameters
+    weight = np.abs(stored.get("weight", np.ones(use.x.shape[-1])))
+    bias = np.abs(stored.get("bias", np.zeros(use.x.shape[-1])))
+    if not use.training:
+        # x · a + b with a = γ / √(running_var + ε): or with a multiplied into the filters of a convolution before it,
+        # so that each of its terms is rounded once more.
+        a = weight / np.sqrt(stored["running_var"] + layer.epsilon)
+        total = a * (use.masses[0].size + np.abs(stored["running_mean"])) + bias
+        return Stray(a * use.e + gamma(8) * total, Mass(total, use.masses[0].roundings + 8))
+    found = batch_error(use.x, use.e, layer.epsilon)
+    # It may be computed as x · a + b, too, whose terms are larger than their sum.
+    terms = weight * (found.s + found.of_s) * (use.sizes[0] + np.abs(found.mean) + found.of_mean) + bias
+    error = found.of_z * weight + gamma(4) * (terms + (found.z + found.of_z) * weight)
+    n, share = use.x.size // use.x.shape[-1], layer.momentum
+    unbiased, batch = n / max(n - 1, 1), normalization.batch_statistics(use.x)
+    sizes = {
+        "running_mean": np.abs(stored["running_mean"]) + np.abs(batch.mean) + found.of_mean,
+        "running_var": stored["running_var"] + unbiased * (batch.variance + found.of_variance),
+    }
+    moved = {"running_mean": share * found.of_mean, "running_var": share * unbiased * found.of_variance}
+    return Stray(error, buffers={name: moved[name] + gamma(5) * size for name, size in sizes.items()})
+
+
+def _norm_backward(use: Use, dy: np.ndarray, e_dy: np.ndarray) -> Back:
+    layer, axes, n = use.layer, tuple(range(dy.ndim - 1)), dy.size // dy.shape[-1]
+    weight = np.abs(use.parameters.get("weight", np.ones(dy.shape[-1])))
+    size = np.abs(dy) + e_dy
+    if use.training:
+        found = batch_error(use.x, use.e, layer.epsilon)
+        mean, s, of_s, z, of_z = found.mean, found.s, found.of_s, found.z, found.of_z
+    else:
+        mean, variance = use.parameters["running_mean"], use.parameters["running_var"]
+        s = 1 / np.sqrt(variance + layer.epsilon)
+        of_s = gamma(4) * s
+        z = np.abs(use.x - mean) * s
+        of_z = use.e * (s + of_s) + gamma(6) * (use.sizes[0] + np.abs(mean)) * s
+    signed = z * np.sign(use.x - mean)
+    of_products = e_dy * z + size * of_z  # of dy · z
+    of_weight = of_products.sum(axis=axes) + gamma(n + 3) * (size * (z + of_z)).sum(axis=axes)
+    of_bias = e_dy.sum(axis=axes) + gamma(n + 1) * size.sum(axis=axes)
+    learnt = {"weight": of_weight, "bias": of_bias} if layer.affine else {}
+    if not use.training:
+        return Back((weight * (e_dy * (s + of_s) + np.abs(dy) * of_s + gamma(2) * size * (s + of_s)),), learnt)
+    # dx = γ · s · (dy - A - z · B) with A and B the means of dy and of dy · z.
+    a, b = np.abs(dy.mean(axis=axes)), np.abs((dy * signed).mean(axis=axes))
+    of_a, of_b = (of_bias + gamma(1) * np.abs(dy).sum(axis=axes)) / n, of_weight / n + gamma(1) * b
+    inner = np.abs(dy - dy.mean(axis=axes) - signed * (dy * signed).mean(axis=axes))
+    off = e_dy + of_a + of_z * (b + of_b) + z * of_b
+    # It may be computed from x itself: dy - A - (x - mean) · s · B, with the mean's part apart from that of x.
+    apart = (use.sizes[0] + np.abs(mean)) * (s + of_s) * (b + of_b)
+    off = off + gamma(5) * (size + a + of_a + (z + of_z) * (b + of_b) + apart)
+    scale = weight * (s + of_s)
+    return Back((scale * off + weight * of_s * inner + gamma(3) * scale * (inner + off),), learnt)
+
+
+# What drops, moves and joins ------------------------------------------------------------------------------------------
+
+
+def _dropping_forward(use: Use) -> Stray:
+    if use.choice is None:
+        return Stray(use.e, use.masses[0])
+    scaled = dropout.forward(use.e, use.choice, use.layer)
+    return Stray(scaled + gamma(2) * dropout.forward(use.sizes[0], use.choice, use.layer))
+
+
+def _dropping_backward(use: Use, dy: np.ndarray, e_dy: np.ndarray) -> Back:
+    if use.choice is None:
+        return Back((e_dy,))
+    scaled = dropout.backward(use.choice, e_dy, use.layer)
+    return Back((scaled + gamma(2) * dropout.backward(use.choice, np.abs(dy) + e_dy, use.layer),))
+
+
+def _flatten_forward(use: Use) -> Stray:
+    mass = use.masses[0]
+    return Stray(use.e.reshape(len(use.e), -1), Mass(mass.size.reshape(len(use.e), -1), mass.roundings))
+
+
+def _add_forward(use: Use) -> Stray:
+    """Allow a sum that starts from one of the inputs and adds the terms of the others to it."""
+    total = sum(mass.size for mass in use.masses)
+    roundings = max(mass.roundings for mass in use.masses) + len(use.inputs)
+    whole = sum(use.sizes)
+    error = sum(use.errors) + gamma(roundings) * whole + gamma(len(use.inputs)) * total
+    return Stray(error, Mass(total, roundings))
+
+
+def _multiply_forward(use: Use) -> Stray:
+    total = join.product(use.sizes)
+    return Stray(total - join.product([np.abs(x) for x in use.inputs]) + gamma(len(use.inputs)) * total)
+
+
+def _multiply_backward(use: Use, dy: np.ndarray, e_dy: np.ndarray) -> Back:
+    totals = join.multiply_backward(use.sizes, np.abs(dy) + e_dy)
+    exact = join.multiply_backward([np.abs(x) for x in use.inputs], np.abs(dy))
+    rounding = gamma(len(use.inputs) + 1)
+    return Back(tuple(total - plain + rounding * total for total, plain in zip(totals, exact, strict=True)))
+
+
+def _concatenate_forward(use: Use) -> Stray:
+    mass = Mass(np.concatenate([m.size for m in use.masses], -1), max(m.roundings for m in use.masses))
+    return Stray(np.concatenate(use.errors, axis=-1), mass)
+
+
+RULES: dict[type[Layer], Rule] = {
+    **dict.fromkeys((Conv2d, Linear), Rule(_weighted_forward, _weighted_backward)),
+    **dict.fromkeys((AvgPool2d, GlobalAvgPool2d), Rule(_average_forward, _average_backward)),
+    MaxPool2d: Rule(
+        lambda use: Stray(pool.max_forward(use.e, use.layer)[0]),
+        lambda use, dy, e_dy: Back((winner_error(use.layer, use.x, use.e, use.choice, e_dy, np.abs(dy) + e_dy),)),
+    ),
+    Flatten: Rule(_flatten_forward, lambda use, dy, e_dy: Back((e_dy.reshape(use.x.shape),))),
+    **{layer: Rule(_function_forward, _function_backward) for layer in LAYERS if issubclass(layer, Activation)},
+    PReLU: Rule(_prelu_forward, _prelu_backward),
+    Softmax: Rule(_softmax_forward, _softmax_backward),
+    Maxout: Rule(_maxout_forward, _maxout_backward),
+    BatchNorm2d: Rule(_norm_forward, _norm_backward),
+    **dict.fromkeys((Dropout, Dropout2d, DropPath), Rule(_dropping_forward, _dropping_backward)),
+    Add: Rule(_add_forward, lambda use, dy, e_dy: Back((e_dy,) * len(use.inputs))),
+    Multiply: Rule(_multiply_forward, _multiply_backward),
+    Concatenate: Rule(
+        _concatenate_forward,
+        lambda use, dy, e_dy: Back(join.split(e_dy, [x.shape[-1] for x in use.inputs])),
+    ),
+}
