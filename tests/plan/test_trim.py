@@ -5,17 +5,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neocog.nn.blocks import Sequential
+from neocog.nn.blocks import Residual, Sequential
 from neocog.nn.graph import Graph, trace
 from neocog.nn.layer import Layer
-from neocog.nn.layers import AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d, ReLU
+from neocog.nn.layers import AvgPool2d, BatchNorm2d, Conv2d, Flatten, Linear, MaxPool2d, ReLU
+from neocog.nn.losses import CrossEntropy
+from neocog.nn.optimizers import SGD
 from neocog.nn.window import Axis
 from neocog.nn.zoo import article
 from neocog.plan.passes.steps import steps_of
 from neocog.plan.passes.trim import Extent, extents_of, trim_axis
+from neocog.plan.planner import plan_program
+from neocog.plan.program import Training
+from neocog.plan.target import Target
+
+TARGET = Target("x86_64-unknown-linux-gnu", "haswell", "", lanes=8, registers=16, fma=True)
+TRAINING = Training(CrossEntropy(), SGD())
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +80,19 @@ def test_what_nobody_reads_is_dropped_through_several_layers() -> None:
     assert (live[1].output.height, live[1].output.width) == (8, 8)
 
 
-def test_a_layer_that_looks_at_the_whole_image_gets_all_of_it() -> None:
+def test_a_layer_that_looks_at_the_whole_image_gets_all_of_it_and_what_follows_takes_all_that_it_gives() -> None:
+    net = Sequential(Conv2d(2, 3), WholeImage(), ReLU(), MaxPool2d(2), Flatten(), Linear(2))
     for training in (False, True):
-        net = Sequential(Conv2d(2, 3), WholeImage(), MaxPool2d(2), Flatten(), Linear(2))
         live = extents(trace(net, (7, 9, 1)), training=training)
-        assert [(step.output.height, step.output.width) for step in live[:3]] == [(5, 7), (5, 7), (2, 3)]
-        assert (live[0].input.height, live[0].input.width) == (7, 9)
+        assert [(step.output.height, step.output.width) for step in live[:4]] == [(5, 7), (5, 7), (5, 7), (2, 3)]
+        assert [(step.input.height, step.input.width) for step in live[:4]] == [(7, 9), (5, 7), (5, 7), (5, 7)]
+
+
+@pytest.mark.parametrize("joined", [Residual(Conv2d(2, 3, padding=1)), BatchNorm2d()])
+@pytest.mark.parametrize("behind", [MaxPool2d(2), AvgPool2d(2), Conv2d(3, 2, 2)])
+@pytest.mark.parametrize("training", [None, TRAINING])
+def test_a_plan_fits_together_where_a_window_behind_what_stays_whole_leaves_a_row_out(
+    joined: Layer, behind: Layer, training: Training | None
+) -> None:
+    net = Sequential(Conv2d(2, 3, padding=1), joined, ReLU(), behind, Flatten(), Linear(2))
+    plan_program(trace(net, (7, 9, 1)), 4, TARGET, training)  # which proves what it plans

@@ -49,7 +49,9 @@ def trim_axis(axis: Axis, outputs: int) -> Axis:
 
 
 def extents_of(steps: Steps, whole: Collection[int], *, training: bool) -> tuple[Extent, ...]:
-    """Find, from the last step to the first, what each gives that is read. What several steps take stays whole.
+    """Find, from the last step to the first, what each gives that is read.
+
+    What several steps take stays whole, and so does all that is made of it: a step must take what the one before gives.
 
     Arguments:
         steps: all of them.
@@ -58,24 +60,35 @@ def extents_of(steps: Steps, whole: Collection[int], *, training: bool) -> tuple
     """
     found: dict[int, Extent] = {}
     wanted: dict[int, ImageShape] = {}
+    untrimmed = _untrimmed(steps, whole, training=training)
     for step in reversed(steps.steps):
-        output = full = as_image(step.node.output)
-        shared = any(len(steps.users(value)) > 1 for value in (step.index, *step.inputs))
+        output = as_image(step.node.output)
         taken = as_image(step.node.input)
         window = window_of(step)
-        layer = step.node.layer
-        declared = shared or step.index in whole or layer.whole_image or (training and layer.whole_batch)
-        if not declared and isinstance(step.node.output, ImageShape):
-            wants = wanted.get(step.index, full)
-            output = ImageShape(wants.height, wants.width, full.channels)
-        if not declared and window is not None:
-            window = Window(trim_axis(window.vertical, output.height), trim_axis(window.horizontal, output.width))
-            taken = ImageShape(window.vertical.input, window.horizontal.input, taken.channels)
-        elif not declared and step.on_images:
-            taken = ImageShape(output.height, output.width, taken.channels)
+        if step.index not in untrimmed:
+            if isinstance(step.node.output, ImageShape):
+                wants = wanted.get(step.index, output)
+                output = ImageShape(wants.height, wants.width, output.channels)
+            if window is not None:
+                window = Window(trim_axis(window.vertical, output.height), trim_axis(window.horizontal, output.width))
+                taken = ImageShape(window.vertical.input, window.horizontal.input, taken.channels)
+            elif step.on_images:
+                taken = ImageShape(output.height, output.width, taken.channels)
         found[step.index] = Extent(taken, output, window)
         wanted |= dict.fromkeys(step.inputs, taken)
     return tuple(found[index] for index in range(len(steps.steps)))
+
+
+def _untrimmed(steps: Steps, whole: Collection[int], *, training: bool) -> set[int]:
+    """Find the steps of which nothing is left out, from the first to the last."""
+    found: set[int] = set()
+    for step in steps.steps:
+        layer = step.node.layer
+        shared = any(len(steps.users(value)) > 1 for value in (step.index, *step.inputs))
+        needs_all = layer.whole_image or (training and layer.whole_batch)
+        if shared or needs_all or step.index in whole or not found.isdisjoint(step.inputs):
+            found.add(step.index)
+    return found
 
 
 def image_extent(steps: Steps, extents: tuple[Extent, ...], image: ImageShape) -> ImageShape:
