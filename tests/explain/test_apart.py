@@ -19,7 +19,7 @@ from neocog.nn.layer import channels_of
 from neocog.reference.network import backward_node
 
 OPERATIONS = {"+": np.add, "-": np.subtract, "*": np.multiply, "/": np.divide}
-KINDS = {"residual": 6, "branches": 15, "nested": 2}  # of layers that are taken apart
+KINDS = {"residual": 6, "branches": 15, "nested": 2, "groups": 2}  # of layers that are taken apart
 
 
 def traced_network(name: str) -> Trace:
@@ -58,7 +58,7 @@ def test_the_last_step_is_what_the_layer_gives_and_the_first_what_goes_in(name: 
     assert len(seen) == KINDS[name]
 
 
-@pytest.mark.parametrize("name", ["residual", "branches"])
+@pytest.mark.parametrize("name", ["residual", "branches", "groups"])
 def test_each_step_follows_from_the_one_before(name: str) -> None:
     traced = traced_network(name)
     checked = set()
@@ -80,10 +80,10 @@ def test_each_step_follows_from_the_one_before(name: str) -> None:
                     continue
                 checked.add((type(node.layer).__name__, step.sign))
                 np.testing.assert_allclose(step.values, want, rtol=1e-12, atol=1e-15)
-    wanted = {("BatchNorm2d", sign) for sign in "-/*+"}
+    wanted = {("GroupNorm" if name == "groups" else "BatchNorm2d", sign) for sign in "-/*+"}
     if name == "residual":
         wanted |= {("Add", "="), ("GlobalAvgPool2d", "/"), ("DropPath", "=")}
-    else:
+    if name == "branches":
         wanted |= {("Add", "="), ("Multiply", "="), ("Concatenate", "="), ("Softmax", "e")}
     assert wanted <= checked
 

@@ -133,6 +133,7 @@ export const en = {
     Softmax: 'shares that add up to 1',
     Maxout: 'largest of several channels',
     BatchNorm2d: 'batch normalization',
+    GroupNorm: 'normalization of groups of channels',
     Add: 'sum',
     Multiply: 'product',
     Concatenate: 'channels side by side',

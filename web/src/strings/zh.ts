@@ -127,6 +127,7 @@ export const zh: Strings = {
     Softmax: '各份之和为 1 的占比',
     Maxout: '取几个通道中最大的',
     BatchNorm2d: '批归一化',
+    GroupNorm: '分组归一化',
     Add: '相加',
     Multiply: '相乘',
     Concatenate: '通道拼接',

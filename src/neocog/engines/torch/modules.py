@@ -26,6 +26,7 @@ from neocog.nn.layers import (
     DropPath,
     Flatten,
     GlobalAvgPool2d,
+    GroupNorm,
     Hardsigmoid,
     Hardswish,
     LeakyReLU,
@@ -119,6 +120,14 @@ class BatchNorm(torch.nn.Module):  # type: ignore[misc]
             self.momentum,
             self.epsilon,
         )
+
+
+class GroupNormModule(torch.nn.GroupNorm):  # type: ignore[misc]
+    """PyTorch's own, which as a module refuses a group of a single value."""
+
+    def forward(self, x: Any) -> Any:
+        """Normalise x (N, C, H, W)."""
+        return torch.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
 
 
 class SharedDropout(torch.nn.Module):  # type: ignore[misc]
@@ -244,6 +253,9 @@ RULES: Rules = {
     Softmax: lambda layer, node: torch.nn.Softmax(1),
     Maxout: MaxoutModule,
     BatchNorm2d: lambda layer, node: BatchNorm(layer, channels_of(node.input)),
+    GroupNorm: lambda layer, node: GroupNormModule(
+        layer.groups, channels_of(node.input), layer.epsilon, affine=layer.affine
+    ),
     Dropout: SharedDropout,
     Dropout2d: SharedDropout,
     DropPath: SharedDropout,
