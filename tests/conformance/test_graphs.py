@@ -48,7 +48,7 @@ def test_a_step_with_the_other_loss_stays_within_its_bounds(engine, name):
     check_close_step(engine, real_case(GRAPHS[name], 3, 1 - parity, LOSSES[2 - parity]))
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", [name for name in CASES if name in GRAPHS or name.endswith("on images")])
 def test_a_prediction_stays_within_its_bounds(engine, name):
     skip_unless_supported(engine, CASES[name])
     check_close_prediction(engine, real_case(CASES[name], 3, 1, CrossEntropy()))
@@ -89,11 +89,10 @@ def test_predictions_of_any_graph(engine, data):
 
 
 @pytest.mark.parametrize("name", UNROUNDED)
-@pytest.mark.parametrize("count", [1, 4])
-def test_numbers_that_do_not_round_are_the_same(engine, name, count):
+def test_numbers_that_do_not_round_are_the_same(engine, name):
     graph = UNROUNDED[name]
     skip_unless_supported(engine, graph)
-    case = integer_case(graph, exact_count(count, graph) or exact_count(4, graph), seed=count, batch_size=4)
+    case = integer_case(graph, exact_count(4, graph), seed=4, batch_size=5)
     check_exact_prediction(engine, case)
     check_exact_step(engine, case)
 
