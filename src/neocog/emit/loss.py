@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from neocog.emit.builder import F32, I32, I64, PTR, Builder, Index, Value, float_bits
+from neocog.emit.emitter import Emitters
 from neocog.emit.memory import Memory, pixel
 from neocog.emit.slots import COUNT_SLOT, TARGETS_SLOT
 from neocog.emit.vector_math import exp, log
@@ -105,3 +106,6 @@ def _mean_squared_error(
         total[0] = b.ir.fadd(total[0], b.ir.fmul(error, error))
         b.store_scalar(_gate(b, stage, b.ir.fmul(error, slope), logit), dx, k)
     return b.ir.fmul(total[0], float_bits(1.0 / outputs))
+
+
+EMITTERS: Emitters = {LossGradient: emit_loss}

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from neocog.emit.program import EMITTERS
+from neocog.emit.emitters import EMITTERS
 from neocog.nn.blocks import Concat, Sequential
 from neocog.nn.followers import EMA
 from neocog.nn.graph import trace
