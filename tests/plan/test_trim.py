@@ -5,26 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neocog.nn.blocks import Residual, Sequential
-from neocog.nn.graph import Graph, trace
+from conformance_graphs import graphs
+from neocog.nn.blocks import Sequential
+from neocog.nn.graph import IMAGE, Graph, trace
 from neocog.nn.layer import Layer
-from neocog.nn.layers import AvgPool2d, BatchNorm2d, Conv2d, Flatten, Linear, MaxPool2d, ReLU
-from neocog.nn.losses import CrossEntropy
-from neocog.nn.optimizers import SGD
+from neocog.nn.layers import AvgPool2d, BatchNorm2d, Conv2d, Flatten, Linear, MaxPool2d, ReLU, ReLU6
 from neocog.nn.window import Axis
 from neocog.nn.zoo import article
 from neocog.plan.passes.steps import steps_of
 from neocog.plan.passes.trim import Extent, extents_of, trim_axis
-from neocog.plan.planner import plan_program
-from neocog.plan.program import Training
-from neocog.plan.target import Target
-
-TARGET = Target("x86_64-unknown-linux-gnu", "haswell", "", lanes=8, registers=16, fma=True)
-TRAINING = Training(CrossEntropy(), SGD())
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,19 +72,29 @@ def test_what_nobody_reads_is_dropped_through_several_layers() -> None:
     assert (live[1].output.height, live[1].output.width) == (8, 8)
 
 
-def test_a_layer_that_looks_at_the_whole_image_gets_all_of_it_and_what_follows_takes_all_that_it_gives() -> None:
+def test_what_is_taken_is_what_is_given() -> None:
+    """A batch norm needs its whole input while training, and gives a whole output; who reads less takes it all."""
+    net = Sequential(Conv2d(2, 3), BatchNorm2d(), ReLU(), ReLU6(), MaxPool2d(2), Flatten(), Linear(2))
+    graph = trace(net, (9, 7, 1))
+    rows = [(step.input.height, step.output.height) for step in extents(graph, training=True)]
+    assert rows[:5] == [(9, 7), (7, 7), (7, 7), (7, 7), (7, 3)]
+    rows = [(step.input.height, step.output.height) for step in extents(graph, training=False)]
+    assert rows[:5] == [(8, 6), (6, 6), (6, 6), (6, 6), (6, 3)]
+
+
+def test_a_layer_that_looks_at_the_whole_image_gets_all_of_it() -> None:
     net = Sequential(Conv2d(2, 3), WholeImage(), ReLU(), MaxPool2d(2), Flatten(), Linear(2))
     for training in (False, True):
-        live = extents(trace(net, (7, 9, 1)), training=training)
-        assert [(step.output.height, step.output.width) for step in live[:4]] == [(5, 7), (5, 7), (5, 7), (2, 3)]
-        assert [(step.input.height, step.input.width) for step in live[:4]] == [(7, 9), (5, 7), (5, 7), (5, 7)]
+        rows = [(step.input.height, step.output.height) for step in extents(trace(net, (7, 9, 1)), training=training)]
+        assert rows[:4] == [(7, 5), (5, 5), (5, 5), (5, 2)]
 
 
-@pytest.mark.parametrize("joined", [Residual(Conv2d(2, 3, padding=1)), BatchNorm2d()])
-@pytest.mark.parametrize("behind", [MaxPool2d(2), AvgPool2d(2), Conv2d(3, 2, 2)])
-@pytest.mark.parametrize("training", [None, TRAINING])
-def test_a_plan_fits_together_where_a_window_behind_what_stays_whole_leaves_a_row_out(
-    joined: Layer, behind: Layer, training: Training | None
-) -> None:
-    net = Sequential(Conv2d(2, 3, padding=1), joined, ReLU(), behind, Flatten(), Linear(2))
-    plan_program(trace(net, (7, 9, 1)), 4, TARGET, training)  # which proves what it plans
+@given(graphs(), st.booleans())
+def test_every_step_of_any_graph_takes_what_the_one_before_it_gives(graph: Graph, training: bool) -> None:
+    steps = steps_of(graph, training=training)
+    live = extents_of(steps, (), training=training)
+    for step in steps.steps:
+        for value in step.inputs:
+            if value != IMAGE:
+                given, taken = live[value].output, live[step.index].input
+                assert (given.height, given.width) == (taken.height, taken.width), step.title

@@ -49,26 +49,47 @@ def trim_axis(axis: Axis, outputs: int) -> Axis:
 
 
 def extents_of(steps: Steps, whole: Collection[int], *, training: bool) -> tuple[Extent, ...]:
-    """Find, from the last step to the first, what each gives that is read.
+    """Find, from the last step to the first, what each gives that is read. What several steps take stays whole.
 
-    What several steps take stays whole, and so does all that is made of it: a step must take what the one before gives.
+    A step takes all that the one before it gives: what must be computed has a gradient too, read or not. So where a
+    value is whole, the steps behind it are, up to one that reads the last pixel of it.
 
     Arguments:
         steps: all of them.
         whole: the steps of whose output everything is wanted, read or not.
         training: whether layers that compute with the whole batch need all of it.
     """
+    declared = {
+        step.index
+        for step in steps.steps
+        if step.index in whole
+        or step.node.layer.whole_image
+        or (training and step.node.layer.whole_batch)
+        or any(len(steps.users(value)) > 1 for value in (step.index, *step.inputs))
+    }
+    while True:
+        found = _trimmed(steps, declared)
+        short = {
+            step.index
+            for step in steps.steps
+            if any(value != IMAGE and found[value].output != found[step.index].input for value in step.inputs)
+        }
+        if short <= declared:
+            return tuple(found[index] for index in range(len(steps.steps)))
+        declared |= short
+
+
+def _trimmed(steps: Steps, declared: Collection[int]) -> dict[int, Extent]:
+    """Trim every step but those that stay as declared."""
     found: dict[int, Extent] = {}
     wanted: dict[int, ImageShape] = {}
-    untrimmed = _untrimmed(steps, whole, training=training)
     for step in reversed(steps.steps):
-        output = as_image(step.node.output)
-        taken = as_image(step.node.input)
-        window = window_of(step)
-        if step.index not in untrimmed:
+        output = full = as_image(step.node.output)
+        taken, window = as_image(step.node.input), window_of(step)
+        if step.index not in declared:
             if isinstance(step.node.output, ImageShape):
-                wants = wanted.get(step.index, output)
-                output = ImageShape(wants.height, wants.width, output.channels)
+                wants = wanted.get(step.index, full)
+                output = ImageShape(wants.height, wants.width, full.channels)
             if window is not None:
                 window = Window(trim_axis(window.vertical, output.height), trim_axis(window.horizontal, output.width))
                 taken = ImageShape(window.vertical.input, window.horizontal.input, taken.channels)
@@ -76,18 +97,6 @@ def extents_of(steps: Steps, whole: Collection[int], *, training: bool) -> tuple
                 taken = ImageShape(output.height, output.width, taken.channels)
         found[step.index] = Extent(taken, output, window)
         wanted |= dict.fromkeys(step.inputs, taken)
-    return tuple(found[index] for index in range(len(steps.steps)))
-
-
-def _untrimmed(steps: Steps, whole: Collection[int], *, training: bool) -> set[int]:
-    """Find the steps of which nothing is left out, from the first to the last."""
-    found: set[int] = set()
-    for step in steps.steps:
-        layer = step.node.layer
-        shared = any(len(steps.users(value)) > 1 for value in (step.index, *step.inputs))
-        needs_all = layer.whole_image or (training and layer.whole_batch)
-        if shared or needs_all or step.index in whole or not found.isdisjoint(step.inputs):
-            found.add(step.index)
     return found
 
 
