@@ -388,8 +388,8 @@ class Lowering:
         name = f"gradient of {step.title}"
         if not alone:
             name = f"{name} from {title}"
-            while name in self.values:  # it takes the same value twice
-                name += " again"
+        while name in self.values:  # it takes the same value twice, or a Flatten behind the step has several users
+            name += " again"
         if halo is None:
             halo = self.gradient_halo(step) if alone else NO_HALO
         return self._gradient_of_view(step, name, title) or self.value(
