@@ -1,4 +1,4 @@
-"""Declare a residual network, train it on the digits that come with neocog, and let it predict from a running average."""
+"""Declare a residual network, train it on the digits that come with neocog, and predict from a running average."""
 
 import neocog as nc
 from neocog.data import open_data

@@ -50,13 +50,15 @@ def test_there_are_words_and_each_is_said_once_in_order() -> None:
         assert listed == sorted(listed, key=str.lower), section.partition("\n")[0]
 
 
-@pytest.mark.parametrize("word, where", [(word, where) for word, _, where in WORDS], ids=[word for word, *_ in WORDS])
+@pytest.mark.parametrize(
+    ("word", "where"), [(word, where) for word, _, where in WORDS], ids=[word for word, *_ in WORDS]
+)
 def test_a_word_has_a_place(word: str, where: str) -> None:
     assert POINTER.findall(where), where
     assert not POINTER.sub("", where).strip("; "), f"{where}: more than files and names"
 
 
-@pytest.mark.parametrize("file, name", POINTERS, ids=[f"{file}:{name}" for file, name in POINTERS])
+@pytest.mark.parametrize(("file", "name"), POINTERS, ids=[f"{file}:{name}" for file, name in POINTERS])
 def test_what_a_word_points_to_exists(file: str, name: str) -> None:
     assert (SOURCE / file).is_file()
     assert not name or name in defined(file), f"{file} defines no {name}"

@@ -13,9 +13,8 @@ from neocog.nn.optimizers import SGD
 from neocog.plan.describe import describe
 from neocog.plan.planner import plan_program
 from neocog.plan.program import Program, Training
-from neocog.plan.target import Target
+from neocog.target.named import NAMED
 
-TARGET = Target("x86_64-unknown-linux-gnu", "skylake-avx512", "", 16, 32, True)
 PAGE = Path(__file__).parents[2] / "docs" / "architecture.md"
 NUMBERED = re.compile(r"^[|\s]*\.?\d+  (.*?)(?:  \(\d+ items\))?$")
 
@@ -25,7 +24,7 @@ def residual_program() -> Program:
     convolution = Conv2d(16, 3, padding=1, bias=False)
     body = Sequential(convolution, BatchNorm2d(), ReLU(), convolution, BatchNorm2d())
     net = Sequential(Conv2d(16, 3, padding=1), Residual(body), ReLU(), GlobalAvgPool2d(), Linear(10))
-    return plan_program(trace(net, (32, 32, 3)), 128, TARGET, Training(CrossEntropy(), SGD(0.1)))
+    return plan_program(trace(net, (32, 32, 3)), 128, NAMED["AVX-512"], Training(CrossEntropy(), SGD(0.1)))
 
 
 def test_the_plan_on_the_page_is_what_is_planned() -> None:
