@@ -168,6 +168,7 @@ export const en = {
     openMap: 'Click to see where this map comes from',
     deadCount: (count: number, all: number) => `${count} of ${all} maps ${one(count, 'is', 'are')} dead on this image: 0 everywhere.`,
     classes: 'Classes',
+    byPixel: 'This network answers for each pixel. Here are the means over all pixels.',
     logit: 'logit',
     probability: 'probability',
     predicted: 'predicted',

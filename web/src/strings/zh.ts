@@ -161,6 +161,7 @@ export const zh: Strings = {
     openMap: '点击查看这张特征图是怎么算出来的',
     deadCount: (count, all) => `对这张图像，${all} 张特征图中有 ${count} 张失活：处处为 0。`,
     classes: '类别',
+    byPixel: '这个网络对每个像素给出回答，这里是所有像素的平均值。',
     logit: 'logit',
     probability: '概率',
     predicted: '预测',
