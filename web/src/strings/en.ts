@@ -197,6 +197,7 @@ export const en = {
     noBias: 'no bias',
     total: 'output',
     afterActivation: (kind: string) => `after the ${kind}`,
+    next: 'These values go on to',
     noActivation: 'No activation follows directly.',
     residue: 'Rounding: the output minus the sum of the numbers shown is {residue}.',
     live: 'Output cell at row {row}, column {column}: the products add up to {sum}; the layer gives {total}.',

@@ -190,6 +190,7 @@ export const zh: Strings = {
     noBias: '没有偏置',
     total: '输出',
     afterActivation: (kind) => `${kind} 之后`,
+    next: '这些值接着交给',
     noActivation: '后面没有直接跟着激活函数。',
     residue: '舍入误差：输出减去这里显示的各数之和，等于 {residue}。',
     live: '输出的第 {row} 行、第 {column} 列：乘积之和是 {sum}，这一层给出 {total}。',
