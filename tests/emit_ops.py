@@ -18,8 +18,8 @@ from neocog.plan.layout import Halo, Name, Space, Tensor
 from neocog.plan.live_ranges import always
 from neocog.plan.memory import LINE, Place
 from neocog.plan.ops.op import Op
-from neocog.plan.target import Target
 from neocog.plan.verify import verify
+from neocog.target.processor import Target
 
 KINDS = {1: np.uint8, 4: np.float32}
 NO_HALO = Halo()

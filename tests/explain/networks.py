@@ -118,6 +118,10 @@ NETWORKS: dict[str, tuple[nc.Layer, tuple[int, int, int]]] = {
         ),
         (7, 6, 2),
     ),
+    "pixel by pixel": (
+        nc.Sequential(nc.Conv2d(5, 3, padding=1), nc.ReLU(), nc.Residual(nc.Conv2d(5, 1)), nc.Conv2d(3, 1)),
+        (6, 7, 2),
+    ),
     "one pixel": (nc.Sequential(nc.Conv2d(2, 3, padding=1), nc.Flatten(), nc.Linear(2)), (1, 1, 1)),
 }
 

@@ -31,25 +31,29 @@ STEP = 1e-4  # of finite differences, on values in [0, 1]; float64 leaves about 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What the gradient is of: the logit of a class, or the cross-entropy if that class were right."""
+    """What the gradient is of: the logit of a class, or the cross-entropy if that class were right. Of networks that
+    answer pixel by pixel it is the mean over all pixels.
+    """
 
     kind: str
     index: int
 
     def value(self, logits: Array) -> float:
-        """Return the target's value for logits (classes,)."""
+        """Return the target's value for logits (classes,) or (H, W, classes)."""
+        pixels = logits.reshape(-1, logits.shape[-1])
         if self.kind == "class":
-            return float(logits[self.index])
-        return loss.forward(CrossEntropy(), logits[None], np.array([self.index]))
+            return float(pixels[:, self.index].mean())
+        return loss.forward(CrossEntropy(), pixels, np.full(len(pixels), self.index))
 
     def gradient(self, logits: Array) -> Array:
-        """Return its gradient with respect to the logits (classes,)."""
+        """Return its gradient with respect to the logits, in their shape."""
+        pixels = logits.reshape(-1, logits.shape[-1])
         if self.kind == "class":
-            one = np.zeros(len(logits))
-            one[self.index] = 1.0
-            return one
-        result: Array = loss.backward(CrossEntropy(), logits[None], np.array([self.index]))[0]
-        return result
+            result = np.zeros_like(pixels)
+            result[:, self.index] = 1.0 / len(pixels)
+        else:
+            result = loss.backward(CrossEntropy(), pixels, np.full(len(pixels), self.index))
+        return result.reshape(logits.shape)
 
 
 def read_target(model: Subject, target: str | int) -> Target:

@@ -30,8 +30,8 @@ from neocog.plan.ops.pool import Pool
 from neocog.plan.ops.winograd import Winograd, WinogradBackward, WinogradFold
 from neocog.plan.planner import plan_program
 from neocog.plan.program import Program, Training
-from neocog.plan.target import Target
 from neocog.plan.verify import PlanError, verify
+from neocog.target.processor import Target
 
 TARGET = Target("x86_64-unknown-linux-gnu", "skylake-avx512", "", 16, 32, True)
 NET = Sequential(
