@@ -9,7 +9,7 @@ from emit_functions import targets
 from emit_ops import Bench, memory_of, tensor_of
 from neocog.plan.layout import Halo, Tensor, operand
 from neocog.plan.ops.norm import GroupGradient, GroupStatistics
-from neocog.plan.target import Target
+from neocog.target.processor import Target
 
 U = 2.0**-24
 EPSILON = 1e-5

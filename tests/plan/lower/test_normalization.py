@@ -17,7 +17,7 @@ from neocog.nn.parameters import initial_parameters
 from neocog.plan.ops.norm import GroupGradient, GroupStatistics
 from neocog.plan.planner import plan_program
 from neocog.plan.program import Training
-from neocog.plan.target import Target
+from neocog.target.processor import Target
 
 TARGET = Target("x86_64-unknown-linux-gnu", "haswell", "", lanes=8, registers=16, fma=True)
 BODY = Sequential(Conv2d(12, 3, padding=1), GroupNorm(3), ReLU())
