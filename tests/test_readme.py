@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import neocog as nc
+from neocog.nn.layers import LAYERS
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
@@ -35,10 +36,18 @@ def test_every_page_is_linked_from_somewhere() -> None:
     assert not [page.name for page in pages if page not in linked]
 
 
+SECTION = (ROOT / "README.md").read_text().split("## In Python")[1].split("\n## ")[0]
+"""What the README says of Python."""
+
+
+@pytest.mark.parametrize("name", [layer.__name__ for layer in LAYERS])
+def test_every_layer_is_named(name: str) -> None:
+    assert re.search(rf"\b{name}\b", CODE.sub("", SECTION))
+
+
 def blocks() -> list[str]:
-    """Return the Python code under "In Python"."""
-    section = (ROOT / "README.md").read_text().split("## In Python")[1].split("\n## ")[0]
-    found = re.findall(r"^```python\n(.*?)^```", section, re.DOTALL | re.MULTILINE)
+    """Return the code in that section."""
+    found = re.findall(r"^```python\n(.*?)^```", SECTION, re.DOTALL | re.MULTILINE)
     assert len(found) > 1
     return found
 
