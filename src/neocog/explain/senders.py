@@ -51,7 +51,7 @@ def largest(cell: Cell) -> Iterator[Sender]:
     node, (row, column, channel) = cell.node, cell.place
     assert isinstance(node.layer, MaxPool2d)
     choice = cell.traced.run.choices[node.index]
-    assert choice is not None  # the reference always records the winners
+    assert choice is not None  # the reference always records the argmax
     width = node.layer.window_over(_image(node)).horizontal.kernel
     for p, q, r, s in _windows_over(node, row, column):
         yield (p, q, channel), float(choice[0, p, q, channel] == r * width + s)
