@@ -14,7 +14,19 @@ from neocog.emit.activation import ACTIVATIONS, gradient, gradient_of_output, va
 from neocog.emit.builder import Builder
 from neocog.emit.program import STAGE_TYPE
 from neocog.nn.layer import Layer
-from neocog.nn.layers import ELU, GELU, LAYERS, Hardsigmoid, Hardswish, LeakyReLU, ReLU, ReLU6, Sigmoid, SiLU, Tanh
+from neocog.nn.layers import (
+    ELU,
+    GELU,
+    LAYERS,
+    Hardsigmoid,
+    Hardswish,
+    LeakyReLU,
+    ReLU,
+    ReLU6,
+    Sigmoid,
+    SiLU,
+    Tanh,
+)
 from neocog.nn.layers.activation import Activation
 
 U = 2.0**-24

@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from neocog.nn.layer import Layer
-from neocog.nn.layers import LAYERS, Activation, Add, Dropout, Dropout2d, DropPath, Multiply, PReLU
+from neocog.nn.layers import (
+    LAYERS,
+    Activation,
+    Add,
+    Dropout,
+    Dropout2d,
+    DropPath,
+    Multiply,
+    PReLU,
+)
 from neocog.nn.rewrite import ScaleShift
 from neocog.plan.layout import Operand, Space
 from neocog.plan.lower.lowering import NO_HALO, Lowering
