@@ -14,7 +14,7 @@ from neocog.nn.layers import LAYERS
 
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ("src", "tests", "tools", "benchmarks", "examples", "web/src", "web/tests")
-PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("*/README.md"), *(ROOT / "docs").rglob("*.md")])
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 NAMED = re.compile(r"`([a-z_0-9]+(?:/[a-z_0-9]+)*/?[a-z_0-9]+\.(?:py|ts|svelte))`")
 FILES = [str(path.relative_to(ROOT)) for room in ROOMS for path in (ROOT / room).rglob("*")]
