@@ -100,7 +100,7 @@ def add_forward(low: Lowering, step: Step) -> None:
 
 
 def add_backward(low: Lowering, step: Step) -> None:
-    """Give each summand the whole gradient."""
+    """Send each summand the whole gradient."""
     gradient = _shared_gradient(low, step)
     for value in step.inputs:
         low.contribute(value, gradient)
@@ -113,7 +113,7 @@ def multiply_forward(low: Lowering, step: Step) -> None:
 
 
 def multiply_backward(low: Lowering, step: Step) -> None:
-    """Give each factor the gradient times the other factors."""
+    """Send each factor the gradient times the other factors."""
     gradient = _shared_gradient(low, step)
     factors = [low.expression(value) for value in step.inputs]
     for place, value in enumerate(step.inputs):
