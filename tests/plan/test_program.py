@@ -284,7 +284,9 @@ def test_how_an_image_is_rounded_does_not_hang_on_how_many_others_are_asked_abou
 def test_no_gradient_is_computed_for_what_is_frozen() -> None:
     graph = trace(Sequential(Conv2d(20, 3), ReLU(), Conv2d(20, 3), ReLU(), Flatten(), Linear(3)), (17, 14, 3))
     frozen = plan_program(graph, 16, WIDE, replace(TRAINING, frozen=("0", "2")))
-    assert not [name for name in names(frozen) if "2:Conv2d" in name and "forward" not in name and "transform" not in name]
+    assert not [
+        name for name in names(frozen) if "2:Conv2d" in name and "forward" not in name and "transform" not in name
+    ]
     last = plan_program(graph, 16, WIDE, replace(TRAINING, frozen=("5",)))
     assert "5:Linear weight gradient" not in names(last)
     assert "5:Linear input gradient" in names(last)
