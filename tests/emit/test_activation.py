@@ -14,7 +14,7 @@ from neocog.emit.activation import ACTIVATIONS, gradient, gradient_of_output, va
 from neocog.emit.builder import Builder
 from neocog.emit.program import STAGE_TYPE
 from neocog.nn.layer import Layer
-from neocog.nn.layers import ELU, GELU, LAYERS, Hardsigmoid, LeakyReLU, ReLU, ReLU6, Sigmoid, SiLU, Tanh
+from neocog.nn.layers import ELU, GELU, LAYERS, Hardsigmoid, Hardswish, LeakyReLU, ReLU, ReLU6, Sigmoid, SiLU, Tanh
 from neocog.nn.layers.activation import Activation
 
 U = 2.0**-24
@@ -39,6 +39,7 @@ CASES: list[tuple[Layer, Formula, tuple[float, ...]]] = [  # with the places whe
     (GELU(), lambda x: x * ERFC(-x / math.sqrt(2)) / 2, ()),
     (GELU("tanh"), gelu_by_tanh, ()),
     (Hardsigmoid(), lambda x: np.clip(x + 3, 0, 6) / 6, (-3, 3)),
+    (Hardswish(), lambda x: x * np.clip(x + 3, 0, 6) / 6, (-3, 3)),
     (Sigmoid(), lambda x: 1 / (1 + np.exp(-x)), ()),
     (Tanh(), np.tanh, ()),
 ]

@@ -82,6 +82,8 @@ def _layer(node: Node) -> Any:
             kind = nn.BatchNorm2d if isinstance(node.input, ImageShape) else nn.BatchNorm1d
             channels = node.input.channels if isinstance(node.input, ImageShape) else node.input.size
             return kind(channels, layer.epsilon, layer.momentum, layer.affine)
+        case nc.GroupNorm():
+            return nn.GroupNorm(layer.groups, node.input.channels, layer.epsilon, layer.affine)
         case nc.PReLU():
             return nn.PReLU(node.input.channels if isinstance(node.input, ImageShape) else node.input.size)
         case nc.LeakyReLU():

@@ -117,8 +117,8 @@ class GradientFlow:
 def gradients(model: Subject, image: NDArray[Any], target: str | int) -> GradientFlow:
     """Follow a gradient from a class, or from the loss, back to the pixels.
 
-    Max pooling hands it to each window's winner, average pooling shares it equally, overlapping windows add up, an
-    activation multiplies it by its slope, and where several layers take a value, what they send back is added.
+    Max pooling hands it to each window's largest cell, average pooling shares it equally, overlapping windows add up,
+    an activation multiplies it by its slope, and where several layers take a value, what they send back is added.
 
     Arguments:
         model: any neocog model.
@@ -159,7 +159,7 @@ class Difference:
     checked: pixels where they were taken (those of the largest gradients, and others spread over the image).
     largest: the largest difference, relative to the largest gradient among them, or to the smallest that rounding
         lets one see; NaN if something is not finite.
-    skipped: pixels left out because the network has a kink between the two points: a ReLU that opens or a winner that
+    skipped: pixels left out because the network has a kink between the two points: a ReLU that opens or an argmax that
         changes, where no derivative exists for the difference to equal.
     """
 
@@ -207,8 +207,8 @@ class Route:
     """What one layer sends back to one cell of its input.
 
     places: (n, 3) row, column and channel of the outputs that send some; of a vector, (0, 0, place).
-    factors: (n,) what each sends, as a share of its own gradient: a weight, 1 for a winner, 1 / cells of an average, an
-        activation's slope.
+    factors: (n,) what each sends, as a share of its own gradient: a weight, 1 for an argmax, 1 / cells of an average,
+        an activation's slope.
     gradients: (n,) of those outputs.
     contributions: (n,) factor × gradient; they add up to `total`. Largest first.
     total: what this layer sends to the cell.

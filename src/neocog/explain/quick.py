@@ -31,7 +31,7 @@ def quick_maps(
     """Return what some filters answer to some images, before a ReLU behind them, in the dtype of the parameters.
 
     A convolution is one matrix product, of those that nothing else needs only the filters that are wanted are computed,
-    and poolings keep no winners. Fastest with some 16 images at a time, which then stay in the processor's cache.
+    and poolings keep no argmax. Fastest with some 16 images at a time, which then stay in the processor's cache.
 
     Arguments:
         graph: the network.
