@@ -24,7 +24,18 @@ from neocog.emit.vector_math import (
     tanh,
 )
 from neocog.nn.layer import Layer
-from neocog.nn.layers import ELU, GELU, Hardsigmoid, Hardswish, LeakyReLU, ReLU, ReLU6, Sigmoid, SiLU, Tanh
+from neocog.nn.layers import (
+    ELU,
+    GELU,
+    Hardsigmoid,
+    Hardswish,
+    LeakyReLU,
+    ReLU,
+    ReLU6,
+    Sigmoid,
+    SiLU,
+    Tanh,
+)
 
 Function = Callable[[Builder, Any, Value], Value]
 """Of a builder, a layer, and x (or y)."""

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from neocog.nn.layers import Maxout, PReLU, Softmax
+from neocog.nn.layers import (
+    Maxout,
+    PReLU,
+    Softmax,
+)
 from neocog.reference.arrays import Array
 from neocog.reference.loss import softmax
 from neocog.reference.rule import Call, Given, Rule, Rules, Sent

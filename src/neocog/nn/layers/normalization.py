@@ -11,7 +11,10 @@ from neocog.nn.layer import Layer, Variable, channels_of, image_input
 from neocog.nn.limits import check_count, shown
 from neocog.nn.shapes import Shape
 
-__all__ = ["BatchNorm2d", "GroupNorm"]
+__all__ = [
+    "BatchNorm2d",
+    "GroupNorm",
+]
 
 
 @dataclass(frozen=True, slots=True)
