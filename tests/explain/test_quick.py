@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 import neocog as nc
 from explain.networks import NETWORKS, make_model
 from explain.test_patches import convolutions
-from neocog.explain.quick import quick_maps
+from neocog.explain.quick import quick_maps, quick_slopes
 from neocog.explain.response import run_to
 from neocog.explain.subject import exact_parameters
 from neocog.nn.answer import answer_path
+from neocog.reference.network import backward
 
 
 def test_quick_maps_are_those_of_the_reference() -> None:
@@ -32,6 +34,24 @@ def test_quick_maps_are_those_of_the_reference() -> None:
                 filters, places = wanted[layer]
                 path = [at for at in answer_path(model.graph, layer) if model.graph.nodes[at].layer != nc.ReLU()]
                 np.testing.assert_allclose(maps, run.outputs[path[-1]][places, :, :, filters], rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", [name for name in NETWORKS if name != "without convolutions"])
+def test_quick_slopes_are_those_of_the_reference(name: str) -> None:
+    model = make_model(name)
+    rng = np.random.default_rng(4)
+    parameters, images = exact_parameters(model), rng.random((2, *model.input_shape))
+    for last in {
+        convolutions(model)[0],
+        convolutions(model)[-1],
+        answer_path(model.graph, convolutions(model)[-1])[-1],
+    }:
+        run = run_to(model.graph, parameters, images, last)
+        dy = rng.normal(size=run.outputs[last].shape)
+        output, pixels = quick_slopes(model.graph, parameters, images, last, lambda given, dy=dy: dy)
+        want = backward(model.graph, parameters, run, dy, start=last, image=True).image
+        np.testing.assert_allclose(output, run.outputs[last], rtol=1e-10, atol=1e-12)
+        np.testing.assert_allclose(pixels, want, rtol=1e-9, atol=1e-11)
 
 
 def test_quick_maps_leave_values_alone_that_another_layer_still_reads() -> None:
