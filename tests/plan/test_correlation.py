@@ -125,7 +125,7 @@ def test_planned_passes_compute_a_convolution_and_its_gradients(
     if bias is not None:
         memory["biases"][lanes : lanes + out.channels] = bias
 
-    run(correlation.forward(planned, False, TARGET), memory, lanes)
+    run(correlation.forward(planned, TARGET), memory, lanes)
     assert np.allclose(take(y, memory["y"]), conv.forward(values_x, w, layer, bias))
 
     want_dx, want_dw, want_db = conv.backward(values_x, w, values_dy, layer)
@@ -133,7 +133,7 @@ def test_planned_passes_compute_a_convolution_and_its_gradients(
     transposed = np.zeros((window.cells, out.channels, turned.count * turned.width))
     transposed[:, :, : shape.channels] = w.reshape(window.cells, shape.channels, -1).transpose(0, 2, 1)
     memory["wt"] = transposed.reshape(-1, turned.count, turned.width).transpose(1, 0, 2).reshape(-1)
-    for stage in correlation.input_gradient(planned, dy, dx, turned, None, TARGET):
+    for stage in correlation.input_gradient(planned, dy, dx, turned, TARGET):
         run(stage, memory, lanes)
     assert np.allclose(take(dx, memory["dx"]), want_dx)
 

@@ -49,7 +49,10 @@ def trim_axis(axis: Axis, outputs: int) -> Axis:
 
 
 def extents_of(steps: Steps, whole: Collection[int], *, training: bool) -> tuple[Extent, ...]:
-    """Find, from the last step to the first, what each gives that is read. What several steps take stays whole.
+    """Find, from the last step to the first, what each gives that is read.
+
+    What several steps take stays whole, and so does what is computed from that: a step takes as many pixels as there
+    are.
 
     Arguments:
         steps: all of them.
@@ -57,13 +60,19 @@ def extents_of(steps: Steps, whole: Collection[int], *, training: bool) -> tuple
         training: whether layers that compute with the whole batch need all of it.
     """
     found: dict[int, Extent] = {}
+    complete: set[int] = set()
+    for step in steps.steps:
+        values = (*step.inputs, *step.added)
+        shared = any(len(steps.users(value)) > 1 for value in (step.index, *values))
+        needed = step.index in whole or (training and step.node.layer.whole_batch)
+        if shared or needed or any(value in complete for value in values):
+            complete.add(step.index)
     wanted: dict[int, ImageShape] = {}
     for step in reversed(steps.steps):
         output = full = as_image(step.node.output)
-        shared = any(len(steps.users(value)) > 1 for value in (step.index, *step.inputs))
         taken = as_image(step.node.input)
         window = window_of(step)
-        declared = shared or step.index in whole or (training and step.node.layer.whole_batch)
+        declared = step.index in complete
         if not declared and isinstance(step.node.output, ImageShape):
             wants = wanted.get(step.index, full)
             output = ImageShape(wants.height, wants.width, full.channels)
@@ -73,7 +82,7 @@ def extents_of(steps: Steps, whole: Collection[int], *, training: bool) -> tuple
         elif not declared and step.on_images:
             taken = ImageShape(output.height, output.width, taken.channels)
         found[step.index] = Extent(taken, output, window)
-        wanted |= dict.fromkeys(step.inputs, taken)
+        wanted |= dict.fromkeys(step.inputs, taken) | dict.fromkeys(step.added, output)
     return tuple(found[index] for index in range(len(steps.steps)))
 
 
