@@ -10,9 +10,9 @@ from llvmlite import ir
 
 from emit_functions import compiled
 from neocog.emit.builder import Builder
+from neocog.emit.emitters import EMITTERS
 from neocog.emit.kernels import kernel_of
 from neocog.emit.memory import Memory, resolve
-from neocog.emit.program import EMITTERS
 from neocog.jit.executable import aligned_zeros
 from neocog.plan.layout import Halo, Name, Space, Tensor
 from neocog.plan.live_ranges import always

@@ -1,5 +1,7 @@
 """What all engines check and agree on before they compute: targets, and which maps a peak is of."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -55,3 +57,13 @@ def test_peaks_are_read_behind_the_relu_that_alone_takes_a_map():
     graph = trace(net, (4, 4, 3))
     names = {graph.nodes[key].name: graph.nodes[value].name for key, value in peak_sources(graph).items()}
     assert names == {"0": "0", "1.body.0": "1.body.1", "1.body.2": "1.body.2", "3": "4", "5": "5"}
+
+
+def test_vectors_of_very_many_classes_take_no_more_memory_than_they_hold():
+    graph = trace(Sequential(Flatten(), Linear(4000)), (1, 1, 1))
+    tracemalloc.start()
+    try:
+        assert check_targets(graph, MeanSquaredError(), np.array([3999]), 1).argmax() == 3999
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20  # a table of all vectors would take 64 MB
+    finally:
+        tracemalloc.stop()

@@ -8,8 +8,10 @@ from neocog.engines import get_engine
 from neocog.errors import DataError, SettingError, ShapeError
 from neocog.model.network import Network
 from neocog.nn.blocks import Sequential
-from neocog.nn.layers import Conv2d, Flatten, Linear, ReLU
+from neocog.nn.graph import Graph
+from neocog.nn.layers import Add, Conv2d, Flatten, Linear, ReLU
 from neocog.nn.parameters import initial_parameters
+from neocog.nn.symbol import Input
 
 
 def test_parameters_begin_as_the_seed_says_and_are_read_only(make_model):
@@ -233,7 +235,13 @@ def test_names_default_to_numbers():
     assert model.input_shape == (6, 6, 1)
     assert model.color_order == "L"
     assert "Conv2d" in model.summary()
-    assert "2 classes" in repr(model)
+    assert repr(model) == f"Network({NET!r}, input_shape=(6, 6, 1), 2 classes)"
+
+
+def test_a_network_of_any_form_is_shown_by_its_size():
+    x = Input((6, 6, 1))
+    model = Network(Graph(x, Flatten()(Add()(x, x))), (6, 6, 1))
+    assert repr(model) == "Network(2 layers, input_shape=(6, 6, 1), 36 classes)"
 
 
 @pytest.mark.parametrize(

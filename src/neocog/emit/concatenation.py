@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from neocog.emit.builder import Builder, Index, Value
 from neocog.emit.channels import Pixel, each_pixel, each_vector
+from neocog.emit.emitter import Emitters
 from neocog.emit.memory import Memory
 from neocog.plan.ops.concatenation import Concatenation, Slice
 
@@ -31,3 +32,6 @@ def _copy(b: Builder, source: Pixel, source_first: int, target: Pixel, target_fi
         target.store(source.load(b.add(first, source_first), count), b.add(first, target_first))
 
     each_vector(b, channels, copy)
+
+
+EMITTERS: Emitters = {Concatenation: emit_concatenation, Slice: emit_slice}

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from neocog.emit.builder import Builder, Index, Value
+from neocog.emit.emitter import Emitters
 from neocog.emit.memory import Memory
 from neocog.emit.microkernel import Bounds, Place, Tile, emit_tile
 from neocog.plan.clip import is_written
@@ -270,3 +271,6 @@ def _row(axes: Sequence[Axis], place: Sequence[int]) -> Axis:
         0,
         sum(axis.beside * n for axis, n in steps),
     )
+
+
+EMITTERS: Emitters = {Contraction: emit_contraction}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from neocog.emit.builder import F32, I8, I64, PTR, Builder, Index, Value, float_bits
+from neocog.emit.emitter import Emitters
 from neocog.emit.memory import Memory, pixel
 from neocog.emit.slots import COUNT_SLOT, IMAGES_SLOT, KIND_SLOT, KIND_UINT8
 from neocog.plan.layout import Tensor
@@ -73,3 +74,6 @@ def emit_repack(b: Builder, memory: Memory, stage: Repack, low: Value, high: Val
             ):
                 value = b.load_scalar(x, position(stage.x, image, row, column, channel))
                 b.store_scalar(value, y, position(stage.y, image, row, column, channel))
+
+
+EMITTERS: Emitters = {LoadImages: emit_load_images, Repack: emit_repack}

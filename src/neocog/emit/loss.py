@@ -1,9 +1,10 @@
-"""The loss of each image and its gradient, in one pass."""
+"""The loss of each image, or of each of its pixels, and its gradient, in one pass."""
 
 from __future__ import annotations
 
 from neocog.emit.builder import F32, I32, I64, PTR, Builder, Index, Value, float_bits
-from neocog.emit.memory import Memory
+from neocog.emit.emitter import Emitters
+from neocog.emit.memory import Memory, pixel
 from neocog.emit.slots import COUNT_SLOT, TARGETS_SLOT
 from neocog.emit.vector_math import exp, log
 from neocog.nn.losses import CrossEntropy, MeanSquaredError
@@ -11,26 +12,49 @@ from neocog.plan.ops.loss import LossGradient
 
 
 def emit_loss(b: Builder, memory: Memory, stage: LossGradient, low: Value, high: Value) -> None:
-    """Write losses[n] and d(mean loss) / d(logits) for images low ≤ n < high; images past the count get zeros."""
+    """Write losses[n], the mean over an image's pixels, and d(mean loss) / d(logits) for images low ≤ n < high; images
+    past the count get zeros.
+    """
     count = memory.argument(COUNT_SLOT, I64)
-    logits, gradient = memory.tensor(stage.logits), memory.tensor(stage.gradient)
-    losses = memory.tensor(stage.losses)
-    share = b.ir.fdiv(float_bits(1.0), b.ir.sitofp(count, F32))
-    with b.loop(low, high) as (image, _):
-        x = b.at(logits, b.mul(image, stage.logits.image_step))
-        dx = b.at(gradient, b.mul(image, stage.gradient.image_step))
-        with b.ir.if_else(b.less(image, count)) as (inside, past):
-            with inside:
-                match stage.loss:
-                    case CrossEntropy(label_smoothing=smoothing):
-                        loss = _cross_entropy(b, memory, stage, image, x, dx, share, smoothing)
-                    case MeanSquaredError():
-                        loss = _mean_squared_error(b, memory, stage, image, x, dx, share)
-                    case other:
-                        raise AssertionError(f"no code for {other}")  # a new loss was declared but not emitted
-                b.store_scalar(loss, losses, image)
-            with past, b.loop(0, stage.logits.channels) as (k, _):
+    losses, pixels = memory.tensor(stage.losses), stage.logits.height * stage.logits.width
+    share = b.ir.fdiv(float_bits(1.0), b.ir.sitofp(b.mul(count, pixels), F32))
+    with b.loop(low, high) as (image, _), b.ir.if_else(b.less(image, count)) as (inside, past):
+        with inside:
+            if pixels == 1:
+                total = _pixel_loss(b, memory, stage, image, *_addresses(b, memory, stage, image, 0), share)
+            else:
+                with b.loop(0, pixels, [float_bits(0.0)]) as (number, sums):
+                    target = b.add(b.mul(image, pixels), number)
+                    x, dx = _addresses(b, memory, stage, image, number)
+                    sums[0] = b.ir.fadd(sums[0], _pixel_loss(b, memory, stage, target, x, dx, share))
+                total = b.ir.fmul(sums[0], float_bits(1.0 / pixels))
+            b.store_scalar(total, losses, image)
+        with past, b.loop(0, pixels) as (number, _):
+            _, dx = _addresses(b, memory, stage, image, number)
+            with b.loop(0, stage.logits.channels) as (k, _):
                 b.store_scalar(float_bits(0.0), dx, k)
+
+
+def _addresses(b: Builder, memory: Memory, stage: LossGradient, image: Index, number: Index) -> tuple[Value, Value]:
+    """Return where the logits of a pixel lie, and their gradient."""
+    row, column = b.divmod(number, stage.logits.width)
+    x, dx = (
+        b.at(memory.tensor(tensor), pixel(b, tensor, image, row, column)) for tensor in (stage.logits, stage.gradient)
+    )
+    return x, dx
+
+
+def _pixel_loss(
+    b: Builder, memory: Memory, stage: LossGradient, target: Index, x: Value, dx: Value, share: Value
+) -> Value:
+    """Write the loss of one pixel, or of a vector: number `target` of all targets."""
+    match stage.loss:
+        case CrossEntropy(label_smoothing=smoothing):
+            return _cross_entropy(b, memory, stage, target, x, dx, share, smoothing)
+        case MeanSquaredError():
+            return _mean_squared_error(b, memory, stage, target, x, dx, share)
+        case other:
+            raise AssertionError(f"no code for {other}")  # a new loss was declared but not emitted
 
 
 def _cross_entropy(
@@ -76,3 +100,6 @@ def _mean_squared_error(
         total[0] = b.ir.fadd(total[0], b.ir.fmul(error, error))
         b.store_scalar(b.ir.fmul(error, slope), dx, k)
     return b.ir.fmul(total[0], float_bits(1.0 / outputs))
+
+
+EMITTERS: Emitters = {LossGradient: emit_loss}

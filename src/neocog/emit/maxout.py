@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from neocog.emit.builder import Builder, Index, Value
 from neocog.emit.channels import Pixel, each_pixel, each_vector
+from neocog.emit.emitter import Emitters
 from neocog.emit.memory import Memory, pixel
 from neocog.emit.winner import load_winner, store_winner, winner_type
 from neocog.plan.layout import Tensor
@@ -56,3 +57,6 @@ def emit_maxout_backward(b: Builder, memory: Memory, stage: MaxoutBackward, low:
 
 def _of_mask(b: Builder, memory: Memory, mask: Tensor, place: tuple[Index, Index, Index]) -> Value:
     return b.at(memory.tensor(mask), pixel(b, mask, *place), winner_type(mask))
+
+
+EMITTERS: Emitters = {MaxoutForward: emit_maxout, MaxoutBackward: emit_maxout_backward}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from llvmlite import ir
 
 from neocog.emit.builder import F32, I64, Builder, Index, Value
+from neocog.emit.emitter import Emitters
 from neocog.emit.memory import Memory
 from neocog.emit.slots import COUNT_SLOT
 from neocog.plan.layout import Operand
@@ -90,3 +91,6 @@ def emit_norm_gradient(b: Builder, memory: Memory, stage: NormGradient, low: Val
             _store(b, memory, b.ir.fmul(moved, inverse), stage.weight, channel)
         if stage.bias is not None:
             _store(b, memory, plain, stage.bias, channel)
+
+
+EMITTERS: Emitters = {Statistics: emit_statistics, NormGradient: emit_norm_gradient}

@@ -9,6 +9,7 @@ from llvmlite import ir
 
 from neocog.emit import activation
 from neocog.emit.builder import I32, I64, Builder, Index, Value, int32
+from neocog.emit.emitter import Emitters
 from neocog.emit.memory import Memory, pixel
 from neocog.emit.slots import COUNT_SLOT
 from neocog.nn.random import MULTIPLIERS, SHIFTS, dropout_threshold
@@ -327,3 +328,6 @@ def emit_moments(b: Builder, memory: Memory, stage: Moments, low: Value, high: V
             b.store(b.ir.fadd(_before(b, memory, out, place), total), out, place)
 
     _over_channels(b, stage.x, body)
+
+
+EMITTERS: Emitters = {Map: emit_map, Moments: emit_moments}

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from neocog.emit.builder import Builder, Index, Value
+from neocog.emit.emitter import Emitters
 from neocog.emit.memory import Memory, pixel
 from neocog.emit.pointwise import Spot, apply, position
 from neocog.emit.winner import load_winner, stopped, store_winner, winner_type
@@ -181,3 +182,6 @@ def _scatter_row(b: Builder, memory: Memory, stage: PoolBackward, image: Index, 
             else:
                 with _cells(b, (first_row, last_row), (first_column, last_column), []) as (r, s, _):
                     visit(r, s)
+
+
+EMITTERS: Emitters = {Pool: emit_pool, PoolBackward: emit_pool_backward}

@@ -23,71 +23,23 @@ and the barrier on cache lines of its own behind them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from llvmlite import ir
 
 from neocog.emit.barrier import barrier_type, emit_barrier
 from neocog.emit.builder import I64, PTR, Builder, Index, Value
-from neocog.emit.concatenation import emit_concatenation, emit_slice
-from neocog.emit.contraction import emit_contraction
-from neocog.emit.images import emit_load_images, emit_repack
+from neocog.emit.emitters import EMITTERS
 from neocog.emit.kernels import Address, Kernel, chain_name, kernel_of
-from neocog.emit.loss import emit_loss
-from neocog.emit.maxout import emit_maxout, emit_maxout_backward
 from neocog.emit.memory import Block, Memory, resolve
-from neocog.emit.norm import emit_norm_gradient, emit_statistics
-from neocog.emit.pointwise import emit_map, emit_moments
-from neocog.emit.pool import emit_pool, emit_pool_backward
 from neocog.emit.slots import COUNT_SLOT, barrier_slot
-from neocog.emit.softmax import emit_softmax, emit_softmax_backward
-from neocog.emit.update import emit_fold, emit_follow, emit_transpose, emit_update
-from neocog.emit.winograd import emit_winograd, emit_winograd_backward, emit_winograd_fold, emit_winograd_weights
 from neocog.plan.layout import Space
 from neocog.plan.ops.chain import Chain
-from neocog.plan.ops.concatenation import Concatenation, Slice
-from neocog.plan.ops.contraction import Contraction
-from neocog.plan.ops.images import LoadImages, Repack
-from neocog.plan.ops.loss import LossGradient
-from neocog.plan.ops.map import Map
-from neocog.plan.ops.maxout import MaxoutBackward, MaxoutForward
-from neocog.plan.ops.norm import Moments, NormGradient, Statistics
 from neocog.plan.ops.op import Op
-from neocog.plan.ops.pool import Pool, PoolBackward
-from neocog.plan.ops.softmax import SoftmaxBackward, SoftmaxForward
-from neocog.plan.ops.update import Fold, Follow, Transpose, Update
-from neocog.plan.ops.winograd import Winograd, WinogradBackward, WinogradFold, WinogradWeights
 from neocog.plan.program import Program
 from neocog.plan.target import Target
 
-EMITTERS: dict[type[Any], Callable[..., None]] = {
-    Contraction: emit_contraction,
-    LoadImages: emit_load_images,
-    Map: emit_map,
-    Moments: emit_moments,
-    Statistics: emit_statistics,
-    NormGradient: emit_norm_gradient,
-    Repack: emit_repack,
-    Pool: emit_pool,
-    PoolBackward: emit_pool_backward,
-    SoftmaxForward: emit_softmax,
-    SoftmaxBackward: emit_softmax_backward,
-    MaxoutForward: emit_maxout,
-    MaxoutBackward: emit_maxout_backward,
-    Concatenation: emit_concatenation,
-    Slice: emit_slice,
-    LossGradient: emit_loss,
-    Transpose: emit_transpose,
-    Fold: emit_fold,
-    Update: emit_update,
-    Follow: emit_follow,
-    Winograd: emit_winograd,
-    WinogradWeights: emit_winograd_weights,
-    WinogradBackward: emit_winograd_backward,
-    WinogradFold: emit_winograd_fold,
-}
 STAGE_TYPE = ir.FunctionType(ir.VoidType(), [PTR, PTR, PTR, PTR, I64, I64])
 
 

@@ -6,6 +6,7 @@ import math
 
 from neocog.emit.builder import Builder, Index, Value
 from neocog.emit.channels import Pixel, across_lanes, each_pixel, each_vector, keep_lanes, reduce_channels
+from neocog.emit.emitter import Emitters
 from neocog.emit.memory import Memory
 from neocog.emit.vector_math import exp
 from neocog.plan.ops.softmax import SoftmaxBackward, SoftmaxForward
@@ -58,3 +59,6 @@ def emit_softmax_backward(b: Builder, memory: Memory, stage: SoftmaxBackward, lo
             dx.store(keep_lanes(b, value, count, 0.0), first)
 
         each_vector(b, channels, write)
+
+
+EMITTERS: Emitters = {SoftmaxForward: emit_softmax, SoftmaxBackward: emit_softmax_backward}

@@ -8,6 +8,7 @@ from llvmlite import ir
 
 from neocog.emit.arithmetic import Vector
 from neocog.emit.builder import F32, I64, PTR, Builder, Index, Value
+from neocog.emit.emitter import Emitters
 from neocog.emit.memory import Memory
 from neocog.emit.optimizers import RULES
 from neocog.emit.slots import FIRST_SCALAR_SLOT, LEARNING_RATE_SLOT
@@ -152,3 +153,6 @@ def _follow(b: Builder, memory: Memory, followed: Sequence[Followed], at: Index,
         own = memory.operand(operand)
         after = follower.follow(Vector(b, b.load(own, at)), Vector(b, value))
         b.store(after.value, own, at)
+
+
+EMITTERS: Emitters = {Transpose: emit_transpose, Fold: emit_fold, Update: emit_update, Follow: emit_follow}

@@ -7,6 +7,7 @@ from fractions import Fraction
 
 from neocog.emit.builder import I8, Builder, Index, Value
 from neocog.emit.contraction import emit_block, emit_panels
+from neocog.emit.emitter import Emitters
 from neocog.emit.epilogue import finished
 from neocog.emit.memory import Memory, pixel
 from neocog.emit.pointwise import Spot
@@ -324,3 +325,11 @@ def _store_inside(
                     for s in range(wide):
                         with b.when(b.less(b.add(column, s), y.width)):
                             store(r, s)
+
+
+EMITTERS: Emitters = {
+    Winograd: emit_winograd,
+    WinogradWeights: emit_winograd_weights,
+    WinogradBackward: emit_winograd_backward,
+    WinogradFold: emit_winograd_fold,
+}

@@ -269,7 +269,9 @@ def check_targets(graph: Graph, loss: Loss, targets: NDArray[np.generic], count:
                 hint=f"the network ends in {outputs} outputs, one for each class",
             )
         if isinstance(loss, MeanSquaredError):
-            return np.eye(outputs, dtype=np.float32)[targets.astype(np.intp)]
+            one_hot = np.zeros(answers, np.float32)
+            np.put_along_axis(one_hot, targets.astype(np.intp)[..., None], 1.0, axis=-1)
+            return one_hot
         return np.ascontiguousarray(targets, dtype=np.int32)
     if isinstance(loss, CrossEntropy):
         pixels = "".join(f", {side}" for side in answers[1:-1])

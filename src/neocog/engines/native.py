@@ -205,8 +205,8 @@ class NativePredictor:
                 self._peaks.executable.prepare()
 
     def logits(self, images: Images) -> Array:
-        """Return (N, outputs) for images (N, H, W, C)."""
-        return self._run(images, features=False)
+        """Return (N, outputs), or (N, H, W, outputs), for images (N, H, W, C)."""
+        return self._run(images, features=False).reshape(-1, *self._graph.answer_shape)
 
     def features(self, images: Images) -> Array:
         """Return (N, features) for images (N, H, W, C)."""
@@ -343,7 +343,8 @@ class NativeStepper:
         executable.run(self._team)
         logits = np.empty((len(images), self._logits.width), np.float32)
         self._logits.copy(logits)
-        return StepResult(float(self._losses[: len(images)].mean(dtype=np.float64)), logits)
+        loss = float(self._losses[: len(images)].mean(dtype=np.float64))
+        return StepResult(loss, logits.reshape(len(images), *self._graph.answer_shape))
 
     def parameters(self) -> State:
         """Copy the parameters and buffers out, in memory layout."""

@@ -25,7 +25,7 @@ from neocog.jit.worker import read_frame, write_frame
 from neocog.plan.target import Target
 from neocog.resources import available_threads
 
-WORTH_A_HELPER = 150_000  # characters of IR: about as long to compile as a process takes to start, 0.15 s
+WORTH_A_HELPER = 200_000  # characters of IR: about as long to compile as a process takes to start, 0.08 s
 PATIENCE = 60.0  # seconds until a helper that does not answer is given up
 
 

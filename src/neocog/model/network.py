@@ -108,7 +108,8 @@ class Network:
         return COLOR_ORDERS.get(self.graph.input.channels)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.net!r}, input_shape={self.input_shape}, {len(self.class_names)} classes)"
+        net = f"{len(self.graph.nodes)} layers" if isinstance(self.net, Graph) else repr(self.net)
+        return f"{type(self).__name__}({net}, input_shape={self.input_shape}, {len(self.class_names)} classes)"
 
     @property
     def threads(self) -> int | None:

@@ -44,7 +44,7 @@ class Weights:
         return self._version
 
     def follow(self, source: Callable[[], State]) -> int:
-        """Note that the weights changed, and that `source` gives them on request; give the new version."""
+        """Note that the weights changed, and that `source` gives them on request; return the new version."""
         self._source, self._arrays = source, None
         self._version += 1
         return self._version

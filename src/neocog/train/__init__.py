@@ -1,5 +1,6 @@
 """Training, made visible: the loop, what it tells, and the files that it leaves.
 
+settings.py     every setting of a training, once; forms.py: what values may be
 source.py       batches, epoch after epoch
 trainer.py      optimizer steps
 metrics.py      what an answer is worth; evaluation.py: how good a network is

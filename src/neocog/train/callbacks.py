@@ -105,7 +105,7 @@ class EarlyStopping(Callback):
     def on_epoch_end(self, run: Run, epoch: EpochResult) -> None:
         """Compare with the best epoch, and stop when patience runs out."""
         if self._watch(run, epoch) and self.restore_best_weights:
-            self._best_parameters = dict(run.model.parameters)
+            self._best_parameters = dict(run.trainer.measured().parameters)
 
     def on_train_end(self, run: Run) -> None:
         """Restore the best weights, if asked to."""

@@ -38,7 +38,7 @@ class Checkpoint:
 
     Arguments:
         model: with the parameters after that epoch.
-        memory: the optimizer's: "0.weight/mean" → array in memory layout.
+        memory: the optimizer's, and what follows the weights: "0.weight/mean" → array in memory layout.
         step: steps taken so far; what Dropout drops depends on it.
         settings: what it was started with. The epochs done are `len(history)`.
         history: the epochs done.
@@ -53,6 +53,14 @@ class Checkpoint:
     history: History = field(default_factory=History)
     config: dict[str, Any] = field(default_factory=dict)
     best_parameters: Mapping[str, Array] | None = None
+
+    def measured(self) -> Mapping[str, Array]:
+        """Return the weights that were measured: the model's, or what stands in for them, such as their average."""
+        found = dict(self.model.parameters)
+        for follower in self.settings.for_engine().followers:
+            if follower.stands_in:
+                found |= {name: self.memory.get(f"{name}/{follower.name}", value) for name, value in found.items()}
+        return found
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: str | Path) -> None:

@@ -163,7 +163,7 @@ class RunFolder:
         checkpoint = load_checkpoint(self.last, engine=engine, threads=threads, kind=kind)
         best = checkpoint.history.best
         if best is not None and best.epoch == len(checkpoint.history):
-            checkpoint.best_parameters = checkpoint.model.parameters
+            checkpoint.best_parameters = checkpoint.measured()
         elif best is not None and self.best.exists():
             model = load_network(self.best, Network)
             # A kill between two files leaves a best model that the history does not know yet; its epoch comes again.

@@ -52,3 +52,13 @@ def test_what_is_frozen_cannot_change_when_a_training_goes_on(run, photos, tmp_p
     done = run("train", "--resume", tmp_path / "out", "--epochs", "2", "--freeze", "0")
     assert done.code == 2
     assert "--freeze cannot be changed with --resume" in done.err
+
+
+def test_a_running_average_is_measured_and_kept(run, photos, tmp_path):
+    assert run("train", photos, *QUICK, "--ema", "0.9", "-o", tmp_path / "out").code == 0
+    assert json.loads((tmp_path / "out/config.json").read_text())["ema"] == 0.9
+    kept = RunFolder(tmp_path / "out").load_last()
+    assert kept.settings.ema == 0.9
+    best = nc.load(tmp_path / "out/model.safetensors").parameters
+    assert all((best[name] == value).all() for name, value in kept.measured().items())
+    assert any((best[name] != value).any() for name, value in kept.model.parameters.items())

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from neocog.emit.program import EMITTERS
+from neocog.emit.emitters import EMITTERS
 from neocog.nn.blocks import Concat, Sequential
 from neocog.nn.followers import EMA
 from neocog.nn.graph import trace
-from neocog.nn.layers import AvgPool2d, BatchNorm2d, Conv2d, Maxout, MaxPool2d, ReLU, Softmax
+from neocog.nn.layers import AvgPool2d, BatchNorm2d, Conv2d, Flatten, Linear, Maxout, MaxPool2d, ReLU, Softmax
 from neocog.nn.losses import CrossEntropy
 from neocog.nn.optimizers import Adam
 from neocog.plan.layout import Tensor
@@ -33,13 +33,15 @@ NET = Sequential(
         BatchNorm2d(),
         Conv2d(8, 1),
         Softmax(),
+        Flatten(),
+        Linear(10),
     ),
 )
 
 
 @pytest.fixture(scope="module")
 def program() -> Program:
-    return plan_program(trace(NET, (23, 22, 3)), 16, TARGET, Training(CrossEntropy(), Adam(), followers=(EMA(),)))
+    return plan_program(trace(NET, (23, 22, 3)), 16, TARGET, Training(CrossEntropy(), Adam(), followers=(EMA(0.9),)))
 
 
 def ops(program: Program) -> list[Op]:

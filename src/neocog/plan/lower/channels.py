@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from neocog.nn.layers import Maxout, Softmax
 from neocog.plan.lower.lowering import Lowering
+from neocog.plan.lower.rule import Rule, Rules
 from neocog.plan.lower.values import Segment
 from neocog.plan.ops.maxout import MaxoutBackward, MaxoutForward
 from neocog.plan.ops.op import Op
@@ -69,3 +71,9 @@ def maxout_backward(low: Lowering, step: Step) -> None:
     reads = [dy.tensor.name, mask.tensor.name]
     low.add(step.title, reads, [dx.tensor.name], build, chains=step.takes_images, on_images=step.on_images)
     low.contribute(step.inputs[0], Expression(dx.tensor))
+
+
+RULES: Rules = {
+    Softmax: Rule(softmax_forward, softmax_backward),
+    Maxout: Rule(maxout_forward, maxout_backward),
+}

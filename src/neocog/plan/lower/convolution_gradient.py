@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from neocog.nn.layers import Conv2d
+from neocog.nn.layers import Conv2d, Linear
 from neocog.plan import correlation, filters
 from neocog.plan.algorithm import MOST_COPIES_BYTES, partial_size, patch_halo, winograd_backward, winograd_fold
 from neocog.plan.correlation import Correlation
 from neocog.plan.layout import Operand, Panels, Space, Tensor
+from neocog.plan.lower import convolution
 from neocog.plan.lower.convolution import correlation_of, transformed_weights
 from neocog.plan.lower.lowering import Lowering
+from neocog.plan.lower.rule import Rule, Rules
 from neocog.plan.lower.values import Segment, Value
 from neocog.plan.ops.op import Op
 from neocog.plan.ops.pointwise import Expression, settled, tensors_of
@@ -198,3 +200,8 @@ def _by_tiles(
         low.add(step.title, (), (), fold, level=level, where="behind")
     if dx is not None:
         low.contribute(before, Expression(dx.tensor))
+
+
+CORRELATION = Rule(convolution.forward, backward)
+
+RULES: Rules = {Conv2d: CORRELATION, Linear: CORRELATION}

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from neocog.nn.layers import BatchNorm2d
 from neocog.plan.layout import Operand, Space
 from neocog.plan.lower.lowering import CHAIN_VECTORS, NO_HALO, Lowering
+from neocog.plan.lower.rule import Rule, Rules
 from neocog.plan.lower.values import Segment, Value
 from neocog.plan.ops.map import Sums
 from neocog.plan.ops.norm import MEAN, OFFSET, SCALE, SHIFT, SLOPE, Moments, NormGradient, Slices, Statistics, vector
@@ -113,3 +114,6 @@ def backward(low: Lowering, step: Step) -> None:
     through = Expression(note.x.tensor, (Normalise(mean, vector(out, SLOPE, size), vector(out, OFFSET, size)),))
     scaled = Affine(vector(statistics, SCALE, size))
     low.contribute(step.inputs[0], Expression(g.tensor, (scaled, Plus(through), Counted())))
+
+
+RULES: Rules = {BatchNorm2d: Rule(forward, backward)}

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from neocog.nn.layers import Dropout, Dropout2d, DropPath
+from neocog.nn.layer import Layer
+from neocog.nn.layers import LAYERS, Activation, Add, Dropout, Dropout2d, DropPath, Multiply, PReLU
+from neocog.nn.rewrite import ScaleShift
 from neocog.plan.layout import Operand, Space
 from neocog.plan.lower.lowering import NO_HALO, Lowering
+from neocog.plan.lower.rule import Rule, Rules
 from neocog.plan.lower.values import Segment, Value, is_bare
 from neocog.plan.ops.map import Sums
 from neocog.plan.ops.op import Op
@@ -25,7 +28,7 @@ from neocog.plan.ops.pointwise import (
 from neocog.plan.ops.update import Fold, Stretch
 from neocog.plan.passes.steps import Step
 
-UNITS = {Dropout: "value", Dropout2d: "map", DropPath: "image"}
+UNITS: dict[type[Layer], str] = {Dropout: "value", Dropout2d: "map", DropPath: "image"}
 """What each layer drops together."""
 
 
@@ -80,13 +83,13 @@ def _with_slope_sums(low: Lowering, step: Step, x: Expression, gradient: Operand
 
 def drop_forward(low: Lowering, step: Step) -> None:
     """Zero some values at random and scale the others."""
-    kind = UNITS[type(step.node.layer)]  # type: ignore[index]
+    kind = UNITS[type(step.node.layer)]
     low.formulas[step.index] = low.expression(step.inputs[0]).then(low.drop(step, kind))
 
 
 def drop_backward(low: Lowering, step: Step) -> None:
     """Do the same to the gradient."""
-    drop: Drop = low.drop(step, UNITS[type(step.node.layer)])  # type: ignore[index]
+    drop: Drop = low.drop(step, UNITS[type(step.node.layer)])
     low.contribute(step.inputs[0], low.gradient(step).then(drop))
 
 
@@ -137,3 +140,17 @@ def scale_forward(low: Lowering, step: Step) -> None:
 def no_backward(low: Lowering, step: Step) -> None:
     """Raise: rewritten networks only predict."""
     raise AssertionError(f"{step.title} is never trained")
+
+
+_ACTIVATION = Rule(activation_forward, activation_backward)
+_DROPPING = Rule(drop_forward, drop_backward)
+
+RULES: Rules = {
+    **{layer: _ACTIVATION for layer in LAYERS if issubclass(layer, Activation)},
+    PReLU: Rule(prelu_forward, prelu_backward),
+    ScaleShift: Rule(scale_forward, no_backward),
+    **dict.fromkeys(UNITS, _DROPPING),
+    Add: Rule(add_forward, add_backward),
+    Multiply: Rule(multiply_forward, multiply_backward),
+}
+"""Value-by-value activations need no entry of their own."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from neocog.nn.layers import MaxPool2d
+from neocog.nn.layers import AvgPool2d, GlobalAvgPool2d, MaxPool2d
 from neocog.nn.shapes import ImageShape
 from neocog.nn.window import Axis, Window
 from neocog.plan.layout import Tensor
 from neocog.plan.lower.lowering import Lowering
+from neocog.plan.lower.rule import Rule, Rules
 from neocog.plan.lower.values import Segment, Value
 from neocog.plan.ops.op import Op
 from neocog.plan.ops.pointwise import Expression, Scaled, settled, tensors_of
@@ -123,3 +124,12 @@ def plan_peaks(low: Lowering, step: Step) -> None:
     low.add(step.title, [x.tensor.name], [y.tensor.name], build)
     for convolution in low.peaks[step.index]:
         low.found_peaks[convolution] = y.tensor
+
+
+POOLING = Rule(forward, backward)
+
+RULES: Rules = {
+    MaxPool2d: POOLING,
+    AvgPool2d: POOLING,
+    GlobalAvgPool2d: Rule(global_forward, global_backward),
+}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from neocog.nn.layer import Layer
 from neocog.plan.lower.lowering import Lowering
 from neocog.plan.passes.steps import Step
 
@@ -23,3 +24,6 @@ class Rule:
 
     forward: Lower
     backward: Lower
+
+
+Rules = dict[type[Layer], Rule]

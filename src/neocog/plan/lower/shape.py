@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from neocog.nn.layers import Concatenate, Flatten
 from neocog.plan.lower.lowering import NO_HALO, Lowering
+from neocog.plan.lower.rule import Rule, Rules
 from neocog.plan.lower.values import Segment, Value
 from neocog.plan.ops.concatenation import Concatenation, Slice
 from neocog.plan.ops.images import Repack
@@ -90,3 +92,9 @@ def _plan_slice(low: Lowering, step: Step, value: int, dy: Value, first: int) ->
         on_images=step.on_images,
     )
     low.contribute(value, Expression(dx.tensor))
+
+
+RULES: Rules = {
+    Flatten: Rule(flatten_forward, flatten_backward),
+    Concatenate: Rule(concatenate_forward, concatenate_backward),
+}

@@ -120,7 +120,7 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Contribution:
-    """A part of the gradient of a value: an expression, and whether it has passed the activation that made the value."""
+    """A part of the gradient of a value: an expression, and whether it has passed the activation behind it."""
 
     expression: Expression
     gated: bool = False

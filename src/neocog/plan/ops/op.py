@@ -33,7 +33,7 @@ class Op(ABC):
     """A kind of work, cut into `items` that any thread may do.
 
     A new op is a frozen dataclass that says what it reads and writes, how far it reaches, and what could be wrong with
-    it; and an emitter in emit/program.py's table.
+    it; and an emitter in the table of a file in emit/.
     """
 
     name: str

@@ -1,0 +1,32 @@
+"""The emitters of all ops in one table."""
+
+from __future__ import annotations
+
+from neocog.emit import (
+    concatenation,
+    contraction,
+    images,
+    loss,
+    maxout,
+    norm,
+    pointwise,
+    pool,
+    softmax,
+    update,
+    winograd,
+)
+from neocog.emit.emitter import Emitters
+
+EMITTERS: Emitters = {
+    **contraction.EMITTERS,
+    **winograd.EMITTERS,
+    **images.EMITTERS,
+    **pointwise.EMITTERS,
+    **norm.EMITTERS,
+    **pool.EMITTERS,
+    **softmax.EMITTERS,
+    **maxout.EMITTERS,
+    **concatenation.EMITTERS,
+    **loss.EMITTERS,
+    **update.EMITTERS,
+}
