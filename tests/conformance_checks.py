@@ -11,13 +11,10 @@ from conformance_rules import U
 from neocog.engines.base import StepSettings
 from neocog.engines.reference import ReferenceEngine
 from neocog.nn.layers import (
-    LAYERS,
     AvgPool2d,
     Concatenate,
     Conv2d,
-    Dropout,
     Flatten,
-    Layer,
     Linear,
     Maxout,
     MaxPool2d,
@@ -33,29 +30,6 @@ WORSE = 8
 
 # What rounds sums, or nothing at all. Every other layer rounds each value by itself, where NumPy may be lucky.
 SUMS_AND_CHOICES = (Conv2d, Linear, AvgPool2d, Flatten, ReLU, MaxPool2d, Maxout, Concatenate)
-
-
-# Which networks an engine takes ---------------------------------------------------------------------------------------
-
-# What engines can compute by now, where that is not everything: layers, and whether a network may end in an image.
-SUPPORTED: dict[str, tuple[frozenset[type[Layer]], bool]] = {
-    "native": (frozenset({Conv2d, MaxPool2d, AvgPool2d, Flatten, Linear, ReLU, Dropout}), False),
-}
-
-
-def supported(engine) -> tuple[frozenset[type[Layer]], bool]:
-    """Return the layers that an engine can compute, and whether its networks may end in an image."""
-    return SUPPORTED.get(engine.name, (frozenset(LAYERS), True))
-
-
-def skip_unless_supported(engine, graph) -> None:
-    """Skip a test whose network the engine cannot compute yet."""
-    layers, images = supported(engine)
-    lacking = {type(node.layer).__name__ for node in graph.nodes if type(node.layer) not in layers}
-    if lacking:
-        pytest.skip(f"the {engine.name} engine has no {', '.join(sorted(lacking))} yet")
-    if len(graph.answer_shape) > 1 and not images:
-        pytest.skip(f"the {engine.name} engine takes no network yet that ends in an image")
 
 
 # Exactly --------------------------------------------------------------------------------------------------------------

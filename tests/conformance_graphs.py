@@ -114,18 +114,24 @@ def _at_the_end(layer: Layer) -> Graph | None:
     return Graph(x, y, Normalisation((0.5,), (0.25,))) if isinstance(y.shape, ImageShape) else None
 
 
-def networks_around(layers: Iterable[Layer]) -> dict[str, Graph]:
-    """Return networks that have one layer at their core, by a text that says which and where."""
+def networks_around(variants: Iterable[tuple[Layer, ...]]) -> dict[str, Graph]:
+    """Return networks that have one layer at their core, by a text that says which and where.
+
+    Of a layer's variants the first is tried everywhere, the others on images, or where they fit.
+    """
     found: dict[str, Graph | None] = {}
-    for layer in layers:
-        if not isinstance(layer, Linear):
-            found[f"{layer} on images"] = _on_images(layer)
-            found[f"{layer} at the end"] = _at_the_end(layer)
-        found[f"{layer} on vectors"] = _on_vectors(layer)
+    for first, *others in variants:
+        for layer in (first, *others):
+            if not isinstance(layer, Linear):
+                found[f"{layer} on images"] = _on_images(layer)
+        if not isinstance(first, Linear):
+            found[f"{first} at the end"] = _at_the_end(first)
+        for layer in (first, *others) if isinstance(first, Linear) else (first,):
+            found[f"{layer} on vectors"] = _on_vectors(layer)
     return {name: graph for name, graph in found.items() if graph is not None}
 
 
-EACH = networks_around(layer for variants in VARIANTS.values() for layer in variants)
+EACH = networks_around(VARIANTS.values())
 
 
 def _basic_block(channels: int, stride: int) -> Layer:

@@ -51,12 +51,12 @@ def test_labels_that_do_not_fit_are_refused():
         check_targets(IMAGE, CrossEntropy(), np.zeros((1, 2, 4), int), 2)
 
 
-def test_peaks_are_read_behind_the_relu_that_alone_takes_a_map():
+def test_peaks_are_read_behind_the_norm_and_the_activation_that_alone_take_a_map():
     body = Sequential(Conv2d(3, 1), ReLU(), Conv2d(3, 1), BatchNorm2d())
     net = Sequential(Conv2d(3, 1), Residual(body), ReLU(), Conv2d(2, 1), ReLU(), Conv2d(2, 1))
     graph = trace(net, (4, 4, 3))
     names = {graph.nodes[key].name: graph.nodes[value].name for key, value in peak_sources(graph).items()}
-    assert names == {"0": "0", "1.body.0": "1.body.1", "1.body.2": "1.body.2", "3": "4", "5": "5"}
+    assert names == {"0": "0", "1.body.0": "1.body.1", "1.body.2": "1.body.3", "3": "4", "5": "5"}
 
 
 def test_vectors_of_very_many_classes_take_no_more_memory_than_they_hold():

@@ -40,7 +40,7 @@ def _residual() -> nc.Sequential:
                 nc.BatchNorm2d(),
                 nc.DropPath(0.2),
             ),
-            shortcut=nc.Conv2d(8, 1, stride=2, bias=False),
+            shortcut=nc.Sequential(nc.Conv2d(8, 1, stride=2, bias=False), nc.BatchNorm2d()),
         ),
         nc.ReLU(),
         nc.GlobalAvgPool2d(),

@@ -12,7 +12,7 @@ from explain.networks import make_image, make_model
 from neocog.explain.apart import steps, steps_of
 from neocog.explain.rules import RULES
 from neocog.explain.senders import Cell
-from neocog.explain.steps import Step
+from neocog.explain.step import Step
 from neocog.explain.trace import Trace, trace
 from neocog.nn.graph import IMAGE, Node
 from neocog.nn.layer import channels_of
@@ -99,8 +99,8 @@ def test_an_activation_has_a_slope_and_a_curve_that_its_values_lie_on() -> None:
         assert found.slope is not None
         assert found.curve is not None
         curve, x, y = found.curve, found.steps[0].values.ravel(), found.steps[-1].values.ravel()
-        assert curve.x[0] <= min(x.min(), -1)
-        assert curve.x[-1] >= max(x.max(), 1)
+        assert curve.x[0] <= min(x.min(), -4)
+        assert curve.x[-1] >= max(x.max(), 4)
         spacing = curve.x[1] - curve.x[0]
         # Between two points a curve leaves its chord by at most spacing² / 8 · its second derivative, at a kink by a
         # quarter of the spacing times the jump of the slope.

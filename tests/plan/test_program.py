@@ -70,8 +70,10 @@ def test_nothing_is_computed_for_the_gradient_of_the_images() -> None:
 
 def test_dropout_is_no_part_of_prediction() -> None:
     graph = trace(MIXED, (17, 14, 3))
-    assert not any("Dropout" in name for name in names(plan_program(graph, 2, NARROW)))
-    assert sum("Dropout" in name for name in names(plan_program(graph, 2, NARROW, TRAINING))) == 3
+    predicts, trains = plan_program(graph, 2, NARROW), plan_program(graph, 2, NARROW, TRAINING)
+    assert (predicts.dropouts, trains.dropouts) == ((), (0, 3))
+    assert "Drop" not in describe(predicts)
+    assert describe(trains).count("> Drop") == 3  # two forward, and one gradient: the image has none
 
 
 def test_peaks_are_found_behind_each_convolution_and_nothing_is_computed_behind_the_last() -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from conformance_graphs import graphs
 from neocog.nn.blocks import Sequential
-from neocog.nn.graph import Graph, trace
-from neocog.nn.layers import AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d, ReLU
+from neocog.nn.graph import IMAGE, Graph, trace
+from neocog.nn.layers import AvgPool2d, BatchNorm2d, Conv2d, Flatten, Linear, MaxPool2d, ReLU, ReLU6
 from neocog.nn.window import Axis
 from neocog.nn.zoo import article
 from neocog.plan.passes.steps import steps_of
@@ -59,3 +60,24 @@ def test_what_nobody_reads_is_dropped_through_several_layers() -> None:
     assert (live[0].input.height, live[0].input.width) == (18, 18)
     assert (live[0].output.height, live[0].output.width) == (16, 16)
     assert (live[1].output.height, live[1].output.width) == (8, 8)
+
+
+def test_what_is_taken_is_what_is_given() -> None:
+    """A batch norm needs its whole input while training, and gives a whole output; who reads less takes it all."""
+    net = Sequential(Conv2d(2, 3), BatchNorm2d(), ReLU(), ReLU6(), MaxPool2d(2), Flatten(), Linear(2))
+    graph = trace(net, (9, 7, 1))
+    rows = [(step.input.height, step.output.height) for step in extents(graph, training=True)]
+    assert rows[:5] == [(9, 7), (7, 7), (7, 7), (7, 7), (7, 3)]
+    rows = [(step.input.height, step.output.height) for step in extents(graph, training=False)]
+    assert rows[:5] == [(8, 6), (6, 6), (6, 6), (6, 6), (6, 3)]
+
+
+@given(graphs(), st.booleans())
+def test_every_step_of_any_graph_takes_what_the_one_before_it_gives(graph: Graph, training: bool) -> None:
+    steps = steps_of(graph, training=training)
+    live = extents_of(steps, (), training=training)
+    for step in steps.steps:
+        for value in step.inputs:
+            if value != IMAGE:
+                given, taken = live[value].output, live[step.index].input
+                assert (given.height, given.width) == (taken.height, taken.width), step.title

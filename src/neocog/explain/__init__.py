@@ -1,6 +1,7 @@
 """What a network computes, as numbers: `nc.explain`. Every function takes a model, most of them an image too.
 
-    the arithmetic of one image      trace, activation, window, pooling, terms, gradients, as_fully_connected
+    the arithmetic of one image      trace, activation, window, pooling, steps, terms, gradients, as_fully_connected
+    what normalizations expect       batch_statistics
     what filters look for            top_patches, maximise, occlusion, gradcam, randomised, rank_correlation
     the same pattern elsewhere       shift, downsample, receptive_field
     the worked example               lesson_model, lesson_image
@@ -14,6 +15,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from neocog.explain.apart import steps as steps
 from neocog.explain.control import randomised as randomised
 from neocog.explain.control import rank_correlation as rank_correlation
 from neocog.explain.gradcam import gradcam as gradcam
@@ -31,6 +33,7 @@ from neocog.explain.places import downsample as downsample
 from neocog.explain.places import shift as shift
 from neocog.explain.pooling import pooling as pooling
 from neocog.explain.receptive import receptive_field as receptive_field
+from neocog.explain.statistics import batch_statistics as batch_statistics
 from neocog.explain.tied import as_fully_connected as as_fully_connected
 from neocog.explain.trace import activation as activation
 from neocog.explain.trace import activations as activations

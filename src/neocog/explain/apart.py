@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from neocog.errors import SettingError
 from neocog.explain.rules import rule_of
-from neocog.explain.steps import Steps
+from neocog.explain.step import Steps
 from neocog.explain.subject import Subject, check_index, layer_node
 from neocog.explain.trace import Trace, trace
 from neocog.nn.graph import Node

@@ -51,7 +51,7 @@ class ReferenceSubject:
         return np.concatenate(pieces).astype(np.float32)
 
     def peaks(self, images: NDArray[Any]) -> dict[int, NDArray[np.float32]]:
-        """Return, for each convolution, the largest value (N, filters) of each map after the ReLU behind it, if any."""
+        """Return, for each convolution, the largest value (N, filters) of each map at `response_index`."""
         read = {n.index: response_index(self.graph, n.index) for n in self.graph.nodes if isinstance(n.layer, Conv2d)}
         runs = [{index: run.outputs[at].max(axis=(1, 2)) for index, at in read.items()} for run in self._runs(images)]
         return {index: np.concatenate([run[index] for run in runs]).astype(np.float32) for index in read}

@@ -81,7 +81,7 @@ def gradcam(
         model: any neocog model.
         image: (H, W, C), uint8 or in [0, 1].
         target: as in `neocog.explain.gradient.read_target`.
-        layer: index or name of a layer with maps, taken as it is, before a ReLU behind it; -1 or None for
+        layer: index or name of a layer with maps, taken as it is, before an activation behind it; -1 or None for
             `default_layer`.
 
     Raises:

@@ -23,8 +23,10 @@ from neocog.explain.response import activated, climbing_index, response_index, r
 from neocog.explain.subject import Array, Progress, Subject, check_index, image_output, layer_node, no_progress
 from neocog.nn.graph import Graph
 from neocog.nn.layers import Conv2d
+from neocog.nn.summary import multiply_adds
 from neocog.reference.network import backward
 
+STEPS = 48  # how far climbs go
 FIRST_STEP, LAST_STEP = 0.3, 0.02  # of a pixel whose gradient has the image's root mean square; geometric between
 FIRST_BLUR = 3.0  # pixels, standard deviation; falls to that of the climb in half of the steps
 GREY, NOISE = 0.5, 0.05  # where climbs begin, and the deviation from it
@@ -82,7 +84,7 @@ def maximise(
     filter: int,
     *,
     seed: int = 0,
-    steps: int = 48,
+    steps: int = STEPS,
     data_maximum: float | None = None,
     progress: Progress = no_progress,
 ) -> Maximised:
@@ -140,13 +142,18 @@ def maximise(
     )
 
 
+def climbing_work(graph: Graph, index: int, steps: int = STEPS) -> int:
+    """Return how many multiply-adds it takes to maximise a filter of a convolution, forward and backward."""
+    return 3 * steps * len(CLIMBS) * sum(map(multiply_adds, graph.nodes[: index + 1]))
+
+
 def maximise_all(
     model: Subject,
     layer: int | str,
     *,
     filters: Sequence[int] | None = None,
     seed: int = 0,
-    steps: int = 48,
+    steps: int = STEPS,
     data_maximum: NDArray[np.floating] | None = None,
     progress: Progress = no_progress,
 ) -> tuple[Maximised, ...]:

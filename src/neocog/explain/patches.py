@@ -18,7 +18,7 @@ from neocog.explain.contenders import ImageRows, find_contenders
 from neocog.explain.inspection import Found, look_closely
 from neocog.explain.quick import Pairs, Whole
 from neocog.explain.receptive import Field, receptive_field
-from neocog.explain.response import usable_parameters
+from neocog.explain.response import response_index, usable_parameters
 from neocog.explain.subject import Progress, Subject, image_output, layer_node, no_progress
 from neocog.nn.graph import Graph
 from neocog.nn.layers import Conv2d
@@ -30,9 +30,10 @@ SEARCH = 0.85  # share of the progress that the pass over the data set takes
 class Patches:
     """The images that each of the K filters of a convolution answers most to, best first.
 
-    An answer is the largest value of the filter's map, after the ReLU directly behind it. Answers count above 0 only.
-    Of equal answers the image with the lower number comes first; of equal values on a map the first in row-major order
-    is the place. Values are equal where they are, rounded to float32.
+    An answer is the largest value of the filter's map, behind the BatchNorm2d and the activation directly behind it,
+    where there are any (`neocog.nn.answer`). Answers count above 0 only. Of equal answers the image with the lower
+    number comes first; of equal values on a map the first in row-major order is the place. Values are equal where they
+    are, rounded to float32.
 
     crops: (K, count, h, w, C) in [0, 1]: what the filter saw there. Where its field reaches beyond the image, or where
         there is no image, 0. A field larger than the image is cut to it: h and w are at most H and W.
@@ -133,7 +134,8 @@ def top_patches(
     images = _checked(model.graph, images)
     if labels is not None and np.shape(labels) != (len(images),):
         raise ShapeError(f"labels must be as many as the images, {len(images)}, got the shape {np.shape(labels)}")
-    exact = usable_parameters(model, max(layers), np.float64)
+    last = max(response_index(model.graph, index) for index in layers)
+    exact = usable_parameters(model, last, np.float64)
     kept: dict[int, list[NDArray[np.float32]]] = {index: [] for index in layers}
 
     def keep(peaks: dict[int, NDArray[np.float32]]) -> None:

@@ -30,7 +30,8 @@ Box = tuple[int, int, int, int]
 class Shift:
     """One filter's map before and after the image moved.
 
-    image: (H, W, C) the moved image, in [0, 1]. map, before: (P, Q) of the filter, after the ReLU directly behind it.
+    image: (H, W, C) the moved image, in [0, 1]. map, before: (P, Q) of the filter, behind the
+        BatchNorm2d and the activation directly behind it, where there are any.
     probabilities: (classes,) for the moved image. prediction: the most probable class.
     peak, peak_before: (row, column) of the maps' largest values, the first if several are; peak_value,
         peak_value_before: those values.

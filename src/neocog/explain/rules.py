@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from neocog.errors import SettingError
-from neocog.explain import kinks, senders, steps
+from neocog.explain import kinks, senders, step
 from neocog.explain.kinks import Booleans
 from neocog.explain.senders import Cell, Sender
-from neocog.explain.steps import Steps
+from neocog.explain.step import Steps
 from neocog.explain.trace import Trace
 from neocog.nn.answer import ACTIVATIONS
 from neocog.nn.graph import Node
@@ -84,8 +84,8 @@ def _meets_no_padding(node: Node) -> bool:
     return all(axis.taps_inside() == axis.output * axis.kernel for axis in (walk.vertical, walk.horizontal))
 
 
-_ACTIVATION = Rule("activation", senders.in_place, steps.activation, kinks.same_slope, in_place=True)
-_DROPOUT = Rule("dropout", senders.in_place, steps.unchanged, in_place=True)
+_ACTIVATION = Rule("activation", senders.in_place, step.activation, kinks.same_slope, in_place=True)
+_DROPOUT = Rule("dropout", senders.in_place, step.unchanged, in_place=True)
 
 RULES: dict[type[Layer], Rule] = {
     **{kind: _ACTIVATION for kind in LAYERS if issubclass(kind, ACTIVATIONS)},
@@ -96,13 +96,13 @@ RULES: dict[type[Layer], Rule] = {
     # Padding never wins, so that max pooling passes everything on.
     MaxPool2d: Rule("pooling", senders.largest, smooth=kinks.same_choice, conserves=_always),
     AvgPool2d: Rule("pooling", senders.average, conserves=_meets_no_padding),
-    GlobalAvgPool2d: Rule("mean", senders.whole_average, steps.mean, conserves=_always),
-    BatchNorm2d: Rule("normalization", senders.in_place, steps.normalization, in_place=True),
-    Add: Rule("join", senders.in_place, steps.addition, in_place=True),
-    Multiply: Rule("join", senders.in_place, steps.multiplication, in_place=True),
-    Concatenate: Rule("join", senders.concatenation, steps.concatenation),
-    Softmax: Rule("softmax", senders.shares, steps.softmax),
-    Maxout: Rule("maxout", senders.contest, steps.contest, kinks.same_choice),
+    GlobalAvgPool2d: Rule("mean", senders.whole_average, step.mean, conserves=_always),
+    BatchNorm2d: Rule("normalization", senders.in_place, step.normalization, in_place=True),
+    Add: Rule("join", senders.in_place, step.addition, in_place=True),
+    Multiply: Rule("join", senders.in_place, step.multiplication, in_place=True),
+    Concatenate: Rule("join", senders.concatenation, step.concatenation),
+    Softmax: Rule("softmax", senders.shares, step.softmax),
+    Maxout: Rule("maxout", senders.contest, step.contest, kinks.same_choice),
 }
 
 

@@ -43,7 +43,7 @@ class Subject(Protocol):
         """Return the logits (N, outputs) of images, by the model's engine."""
 
     def peaks(self, images: NDArray[Any]) -> dict[int, NDArray[np.float32]]:
-        """Return, for each convolution, the largest value (N, filters) of each map after the ReLU behind it, if any."""
+        """Return, for each convolution, the largest value (N, filters) of each map at the end of its `answer_path`."""
 
 
 def no_progress(done: float, what: str) -> None:

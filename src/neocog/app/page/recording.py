@@ -9,6 +9,7 @@ import numpy as np
 
 from neocog.app.page.question import Question
 from neocog.app.page.session import FIRST, Session
+from neocog.explain.maximise import climbing_work
 from neocog.explain.places import offered_sizes
 from neocog.explain.rules import RULES
 from neocog.nn.graph import Node
@@ -16,6 +17,7 @@ from neocog.nn.layers import AvgPool2d, BatchNorm2d, Conv2d, Flatten, Linear, Ma
 from neocog.nn.shapes import ImageShape
 
 LINEAR_WEIGHTS = 20_000  # weights of a fully connected layer that are held whole
+CLIMBING = 20_000_000_000  # multiply-adds of all images that are searched for ahead
 MOST_CHANNELS = 16  # of a layer that are taken apart value by value
 EDITS = range(-3, 4)  # values that a kernel's weights can be set to in the saved worked example
 
@@ -54,22 +56,27 @@ def optional(session: Session, defaults: dict[str, Any]) -> Iterator[Question]:
     strongest = {node.index: strongest_filters(session, node) for node in convolutions}
     for node in nodes:
         yield from _by_output(session, node)
-    for node in convolutions:
+    for node in convolutions[:1]:
         yield from _arithmetic(session, node, strongest[node.index][0])
-    channels = _channels(session)
-    yield from _steps(channels, 0)
     if convolutions:
         target = targets(session)[0]
         for control in ({}, {"control": defaults["control"]}):
             yield ask("gradcam", input=FIRST, layer=-1, target=target, **control)
             yield ask("occlusion", input=FIRST, target=target, **defaults["occlusion"], **control)
         yield from _places(session, convolutions[0], strongest[convolutions[0].index][0], defaults["shift"])
+    channels = _channels(session)
+    yield from _steps(channels, 0)
+    left = CLIMBING
     for node in convolutions:
         for control in ({}, {"control": defaults["control"]}):
             if session.gallery is not None:
                 yield ask("patches", layer=node.index, **control)
-            best = strongest[node.index][0]
-            yield ask("maximise", filter=best, layer=node.index, seed=defaults["seed"], **control)
+            best, work = strongest[node.index][0], climbing_work(session.model.graph, node.index)
+            if work <= left:  # so that saving a deep network takes minutes, not hours
+                left -= work
+                yield ask("maximise", filter=best, layer=node.index, seed=defaults["seed"], **control)
+    for node in convolutions[1:]:
+        yield from _arithmetic(session, node, strongest[node.index][0])
     most = max((len(filters) for filters in strongest.values()), default=0)
     for rank in range(1, most):
         for node in convolutions:

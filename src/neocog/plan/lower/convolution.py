@@ -70,26 +70,27 @@ def forward(low: Lowering, step: Step) -> None:
             pooled=pooled,
         )
 
+    chains = low.chains(step, backward=False)
+    level = low.level([x.tensor.name], chains=chains)
+    if transformed is not None and tile is not None:
+        title = f"{layer.title} transform weights"
+        weights = WinogradWeights(title, tile, layer.weights, layer.x.channels, transformed)
+        if low.training is None:
+            low.preparation.append(weights)
+        else:
+            low.add(step.title, (), (), lambda segment: (weights,), level=level, where="before")
     writes = [made.tensor.name, *([mask.tensor.name] if mask else [])]
     task = low.add(
         step.title,
         [x.tensor.name, *(tensor.name for tensor in tensors_of(epilogue))],
         writes,
         build,
-        chains=step.takes_images,
-        images=low.images_for(step, backward=False) if step.takes_images else 1,
+        level=level,
+        images=low.images_for(step, backward=False) if chains else 1,
         on_images=step.on_images,
     )
     if behind is not None:
         task.last_title = behind.title
-    if transformed is not None and tile is not None:
-        weights = WinogradWeights(
-            f"{layer.title} transform weights", tile, layer.weights, layer.x.channels, transformed
-        )
-        if low.training is None:
-            low.preparation.append(weights)
-        else:
-            low.add(step.title, (), (), lambda segment: (weights,), level=task.level, where="before")
 
 
 def _epilogue(low: Lowering, step: Step) -> Epilogue:

@@ -31,14 +31,15 @@ MOST_SLICES, FEWER_SLICES = 8, 4  # of a chain; fewer where a partial gradient d
 def backward(low: Lowering, step: Step) -> None:
     """Plan the gradients of a step's weights, as far as they are trained, and of its input, as far as it is needed."""
     dy = low.gradient_value(step, low.gradient_halo(step))
-    level = low.level([dy.tensor.name], chains=step.takes_images)
+    chains = low.chains(step, backward=True)
+    level = low.level([dy.tensor.name], chains=chains)
     x = low.output_again(step.inputs[0], level)
     layer = correlation_of(low, step, x.tensor, low.outputs[step.index].tensor)
     learns = low.trains(step)
     needed = step.inputs[0] in low.learning
     if low.backward_tile(step) is not None:
         _by_tiles(low, step, layer, dy, level, learns=learns, needed=needed)
-    elif step.takes_images:
+    elif chains:
         if learns:
             _plan_filters(low, step, layer, dy, level)
         if needed:
@@ -61,7 +62,7 @@ def _partial_size(low: Lowering, step: Step) -> int:
 
 def _most_slices(low: Lowering, step: Step) -> int:
     """Return the most slices that a layer's partial gradients allow; 0: none are kept, or they would be too large."""
-    if not isinstance(step.node.layer, Conv2d):
+    if not low.chains(step, backward=True):
         return 0
     size = 4 * _partial_size(low, step)
     slices = MOST_SLICES if size <= low.target.level2 else FEWER_SLICES
@@ -132,14 +133,15 @@ def _plan_input(low: Lowering, step: Step, layer: Correlation, dy: Value, level:
         )
 
     turned.append(_transposed(low, step, layer, dx.tensor, level))
+    chains = low.chains(step, backward=True)
     low.add(
         step.title,
         [dy.tensor.name, *(tensor.name for tensor in tensors_of(epilogue))],
         [dx.tensor.name],
         build,
         level=level,
-        images=low.images_for(step, backward=True) if step.takes_images else 1,
-        correlates=isinstance(step.node.layer, Conv2d),
+        images=low.images_for(step, backward=True) if chains else 1,
+        correlates=chains,
         on_images=step.on_images,
     )
     low.contribute(before, Expression(dx.tensor), gated=bool(epilogue))

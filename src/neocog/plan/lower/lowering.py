@@ -30,6 +30,7 @@ NO_HALO = Halo()
 LEAST_TILES = 8  # of all images, where transformed filters do not fit the second-level cache
 CHAIN_TILES = 24  # a chain takes as many images at a time as give its Winograd layers about so many tiles
 CHAIN_PIXELS = 192  # and its other convolutions about so many pixels
+LEAST_BLOCKS = 4  # of images; with fewer, threads share out stages over the whole batch
 CHAIN_VECTORS = 16  # and sums over vectors so many vectors
 
 
@@ -300,7 +301,8 @@ class Lowering:
             return tile
         # Transformed filters are several times as large: for a few tiles, fetching them takes longer than it saves.
         far = 4 * minimal(tile).positions * channels * filters > self.target.level2
-        few = self.batch * tiles_an_image(tile, window) < LEAST_TILES
+        least = LEAST_TILES if self.training is None else LEAST_GRADIENT_TILES  # training transforms anew in each step
+        few = self.batch * tiles_an_image(tile, window) < least
         return None if far and few else tile
 
     def backward_tile(self, step: Step) -> int | None:
@@ -316,6 +318,17 @@ class Lowering:
         tile = self.backward_tile(step) if backward else self.tile_of(step)
         pixels = window.vertical.output * window.horizontal.output
         return -(-CHAIN_TILES // tiles_an_image(tile, window)) if tile else -(-CHAIN_PIXELS // pixels)
+
+    def chains(self, step: Step, *, backward: bool) -> bool:
+        """Whether a step with weights takes a few images at a time.
+
+        Not so on maps so small that too few blocks of images would fill its kernels: then threads share its weights
+        out, each over the whole batch. Winograd's gradients are made for chains.
+        """
+        if not step.takes_images:
+            return False
+        few = self.images_for(step, backward=backward) * LEAST_BLOCKS > self.batch
+        return not few or (backward and self.backward_tile(step) is not None)
 
     # --- backward ---------------------------------------------------------------------------------------------
 
@@ -386,8 +399,8 @@ class Lowering:
         name = f"gradient of {step.title}"
         if not alone:
             name = f"{name} from {title}"
-            while name in self.values:  # it takes the same value twice
-                name += " again"
+        while name in self.values:  # it takes the same value twice, or a Flatten behind the step has several users
+            name += " again"
         if halo is None:
             halo = self.gradient_halo(step) if alone else NO_HALO
         view = self._gradient_of_view(step, name, title) if alone else None

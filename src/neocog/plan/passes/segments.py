@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from neocog.plan.layout import Tensor
+from neocog.plan.lower.lowering import LEAST_BLOCKS
 from neocog.plan.lower.values import Segment, Task, Value
 from neocog.plan.ops.chain import Chain
 from neocog.plan.ops.op import Op
 
-LEAST_BLOCKS = 4  # with fewer, threads share out the stages of a segment forward, each over the whole batch
 MOST_SUM_SLICES = 16  # of a chain that adds sums over the batch up
 
 

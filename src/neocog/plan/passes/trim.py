@@ -49,41 +49,55 @@ def trim_axis(axis: Axis, outputs: int) -> Axis:
 
 
 def extents_of(steps: Steps, whole: Collection[int], *, training: bool) -> tuple[Extent, ...]:
-    """Find, from the last step to the first, what each gives that is read.
+    """Find, from the last step to the first, what each gives that is read. What several steps take stays whole.
 
-    What several steps take stays whole, and so does what is computed from that: a step takes as many pixels as there
-    are.
+    A step takes all that the one before it gives: what must be computed has a gradient too, read or not. So where a
+    value is whole, the steps behind it are, up to one that reads the last pixel of it.
 
     Arguments:
         steps: all of them.
         whole: the steps of whose output everything is wanted, read or not.
         training: whether layers that compute with the whole batch need all of it.
     """
+    declared = {
+        step.index
+        for step in steps.steps
+        if step.index in whole
+        or (training and step.node.layer.whole_batch)
+        or any(len(steps.users(value)) > 1 for value in (step.index, *step.inputs, *step.added))
+    }
+    while True:
+        found = _trimmed(steps, declared)
+        short = {
+            step.index
+            for step in steps.steps
+            if any(value != IMAGE and found[value].output != found[step.index].input for value in step.inputs)
+            or any(value != IMAGE and found[value].output != found[step.index].output for value in step.added)
+        }
+        if short <= declared:
+            return tuple(found[index] for index in range(len(steps.steps)))
+        declared |= short
+
+
+def _trimmed(steps: Steps, declared: Collection[int]) -> dict[int, Extent]:
+    """Trim every step but those that stay as declared."""
     found: dict[int, Extent] = {}
-    complete: set[int] = set()
-    for step in steps.steps:
-        values = (*step.inputs, *step.added)
-        shared = any(len(steps.users(value)) > 1 for value in (step.index, *values))
-        needed = step.index in whole or (training and step.node.layer.whole_batch)
-        if shared or needed or any(value in complete for value in values):
-            complete.add(step.index)
     wanted: dict[int, ImageShape] = {}
     for step in reversed(steps.steps):
         output = full = as_image(step.node.output)
-        taken = as_image(step.node.input)
-        window = window_of(step)
-        declared = step.index in complete
-        if not declared and isinstance(step.node.output, ImageShape):
-            wants = wanted.get(step.index, full)
-            output = ImageShape(wants.height, wants.width, full.channels)
-        if not declared and window is not None:
-            window = Window(trim_axis(window.vertical, output.height), trim_axis(window.horizontal, output.width))
-            taken = ImageShape(window.vertical.input, window.horizontal.input, taken.channels)
-        elif not declared and step.on_images:
-            taken = ImageShape(output.height, output.width, taken.channels)
+        taken, window = as_image(step.node.input), window_of(step)
+        if step.index not in declared:
+            if isinstance(step.node.output, ImageShape):
+                wants = wanted.get(step.index, full)
+                output = ImageShape(wants.height, wants.width, full.channels)
+            if window is not None:
+                window = Window(trim_axis(window.vertical, output.height), trim_axis(window.horizontal, output.width))
+                taken = ImageShape(window.vertical.input, window.horizontal.input, taken.channels)
+            elif step.on_images:
+                taken = ImageShape(output.height, output.width, taken.channels)
         found[step.index] = Extent(taken, output, window)
         wanted |= dict.fromkeys(step.inputs, taken) | dict.fromkeys(step.added, output)
-    return tuple(found[index] for index in range(len(steps.steps)))
+    return found
 
 
 def image_extent(steps: Steps, extents: tuple[Extent, ...], image: ImageShape) -> ImageShape:

@@ -16,7 +16,7 @@ from neocog.nn.layers import BatchNorm2d, Maxout
 from neocog.reference.network import backward_node, forward_node
 
 CURVE = 129  # points of an activation's curve
-WIDE = 1.0  # an activation's curve reaches at least so far to both sides of 0
+WIDE = 4.0  # an activation's curve reaches at least so far to both sides of 0: its shape is seen whatever comes
 
 Sign = Literal["", "+", "-", "*", "/", "f", "e", "sum", "max", "="]
 

@@ -1,0 +1,59 @@
+"""The native engine on graphs: the same bits on any number of threads, and across kill and resume."""
+
+import numpy as np
+import pytest
+
+from conformance_cases import real_case
+from conformance_graphs import GRAPHS
+from neocog.engines.base import StepSettings
+from neocog.engines.native import NativeEngine
+from neocog.nn.blocks import Residual, Sequential
+from neocog.nn.followers import EMA
+from neocog.nn.graph import trace
+from neocog.nn.layers import BatchNorm2d, Conv2d, DropPath, ReLU
+from neocog.nn.losses import CrossEntropy
+from neocog.nn.optimizers import AdamW
+from neocog.nn.zoo import resnet20
+
+# In front of ResNet-20 a block that it has not: an image may skip it.
+SKIPPED = Residual(Sequential(Conv2d(3, 3, padding=1, bias=False), BatchNorm2d(), ReLU(), DropPath(0.5)))
+NETWORKS = {
+    "resnet20": trace(Sequential(SKIPPED, resnet20()), (16, 16, 3)),
+    **{name: GRAPHS[name] for name in ("dropped paths", "shared by all", "dense", "a head for each pixel")},
+}
+COUNTS = (7, 7, 5, 7)  # images of each step: the third is a short batch
+
+
+def trained(name, threads, killed_after=None):
+    """Train some steps, and return all that training changes, and predictions; if it is killed, go on from copies."""
+    graph = NETWORKS[name]
+    case = real_case(graph, 7, 2, CrossEntropy())
+    settings = StepSettings(CrossEntropy(0.1), AdamW(weight_decay=0.05), 7, 5, followers=(EMA(0.9),))
+    engine = NativeEngine()
+    stepper = engine.stepper(graph, case.parameters, settings, threads)
+    assert stepper.threads == threads
+    for step, count in enumerate(COUNTS):
+        if step == killed_after:
+            killed, stepper = stepper, engine.stepper(graph, stepper.parameters(), settings, threads)
+            stepper.load_optimizer_state(killed.optimizer_state(), step)
+        stepper.step(np.roll(case.images, step, axis=0)[:count], case.targets[:count], 0.01)
+    parameters = stepper.parameters()
+    answers = {"answers": engine.predictor(graph, parameters, threads).logits(case.images)}
+    gradients = {f"gradient of {key}": value for key, value in stepper.gradients().items()}
+    return parameters | stepper.optimizer_state() | gradients | answers
+
+
+def assert_same_bits(one, other):
+    assert one.keys() == other.keys()
+    for key, value in one.items():
+        assert np.isfinite(value).all(), key
+        assert value.tobytes() == other[key].tobytes(), key
+
+
+@pytest.mark.usefixtures("shared")
+@pytest.mark.parametrize("name", NETWORKS)
+def test_bits_depend_neither_on_the_number_of_threads_nor_on_a_resume(name):
+    alone = trained(name, 1)
+    for threads in (2, 3, 5):
+        assert_same_bits(trained(name, threads), alone)
+    assert_same_bits(trained(name, 2, killed_after=2), alone)
