@@ -45,10 +45,10 @@ from conformance_rules import (
     winner_error,
 )
 from neocog.nn.graph import IMAGE, Graph, Normalisation
-from neocog.nn.layers import BatchNorm2d, Maxout, MaxPool2d, PReLU
+from neocog.nn.layers import BatchNorm2d, GroupNorm, Maxout, MaxPool2d, PReLU
 from neocog.nn.losses import CrossEntropy
 from neocog.reference import loss, network
-from neocog.reference.normalization import batch_statistics
+from neocog.reference.normalization import batch_statistics, group_statistics
 
 TINY = 2.0**-120  # far above what is lost when the smallest numbers are flushed to zero
 
@@ -190,7 +190,7 @@ def rms(values: np.ndarray) -> float:
 def gates_are_clear(case: Case, run: network.Run, margin: float = 1e-5) -> bool:
     """Tell whether a run's decisions are certain, by more than `margin` of the root mean square of what they look at.
 
-    Kinks, poolings and Maxouts decide. A channel without variance counts as undecided too: what BatchNorm2d makes of it
+    Kinks, poolings and Maxouts decide. A channel or group without variance counts as undecided too: what is made of it
     is rounding, and nothing else.
     """
     for node in case.graph.nodes:
@@ -203,6 +203,10 @@ def gates_are_clear(case: Case, run: network.Run, margin: float = 1e-5) -> bool:
         if isinstance(node.layer, BatchNorm2d) and run.draw is not None:
             batch = batch_statistics(x)
             if (batch.variance < 1e-3 * (batch.variance + batch.mean**2)).any():
+                return False
+        if isinstance(node.layer, GroupNorm):
+            own = group_statistics(x, node.layer)
+            if (own.variance < 1e-3 * (own.variance + own.mean**2)).any():
                 return False
         if isinstance(node.layer, MaxPool2d | Maxout):
             one = np.ones(choice.shape)

@@ -27,7 +27,9 @@ from neocog.nn.layers import (
     DropPath,
     Flatten,
     GlobalAvgPool2d,
+    GroupNorm,
     Hardsigmoid,
+    Hardswish,
     Layer,
     LeakyReLU,
     Linear,
@@ -48,7 +50,10 @@ from neocog.nn.symbol import Input, Symbol
 ALL = frozenset(LAYERS)
 JOINS = (Add, Multiply, Concatenate)
 # What makes whole or half numbers of whole numbers; see conformance_cases.py.
-EXACT = ALL - {ELU, SiLU, GELU, Hardsigmoid, Sigmoid, Tanh, Softmax, BatchNorm2d}
+EXACT = ALL - {
+    *(ELU, SiLU, GELU, Hardsigmoid, Hardswish, Sigmoid, Tanh),
+    *(Softmax, BatchNorm2d, GroupNorm),
+}
 
 # One or more of each layer, with other settings than the usual ones too. A new layer is written in here.
 VARIANTS: dict[type[Layer], tuple[Layer, ...]] = {
@@ -66,11 +71,13 @@ VARIANTS: dict[type[Layer], tuple[Layer, ...]] = {
     SiLU: (SiLU(),),
     GELU: (GELU(), GELU("tanh")),
     Hardsigmoid: (Hardsigmoid(),),
+    Hardswish: (Hardswish(),),
     Sigmoid: (Sigmoid(),),
     Tanh: (Tanh(),),
     Softmax: (Softmax(),),
     Maxout: (Maxout(), Maxout(3)),
     BatchNorm2d: (BatchNorm2d(), BatchNorm2d(0.5, 1e-2, affine=False)),
+    GroupNorm: (GroupNorm(2), GroupNorm(3, 1e-2, affine=False), GroupNorm(1), GroupNorm(6)),
     Dropout: (Dropout(0.5), Dropout(0.2)),
     Dropout2d: (Dropout2d(0.5), Dropout2d(0.3)),
     DropPath: (DropPath(0.5), DropPath(0.2)),
@@ -307,11 +314,13 @@ class _Maker:
         window, rate = choose((1, 2, 3, (2, 1))), choose((0.5, 0.75) if self.exact else (0.0, 0.2, 0.5))
         made: list[Layer] = [
             *(ReLU(), ReLU6(), LeakyReLU(choose((0.5, 0.25) if self.exact else (0.01, 0.25))), PReLU()),
-            *(ELU(choose((1.0, 0.5))), SiLU(), GELU(choose(("none", "tanh"))), Hardsigmoid(), Sigmoid(), Tanh()),
+            *(ELU(choose((1.0, 0.5))), SiLU(), GELU(choose(("none", "tanh"))), Hardsigmoid(), Hardswish()),
+            *(Sigmoid(), Tanh()),
             *(Softmax(), Maxout(choose((2, 3, 4))), Dropout(rate), DropPath(rate)),
             BatchNorm2d(choose((0.1, 0.5)), choose((1e-5, 0.1)), choose((True, False))),
         ]
         if on_image:
+            made += [GroupNorm(choose((1, 2, 3, 4)), choose((1e-5, 0.1)), choose((True, False)))]
             made += [MaxPool2d(window, choose((None, 1)), choose((0, 0, 1)) if window == 3 else 0), Dropout2d(rate)]
             cells = window * window if isinstance(window, int) else 2
             made += [AvgPool2d(window, choose((None, 1)))] if self.halves(cells) else []

@@ -29,7 +29,9 @@ from neocog.nn.layers import (
     DropPath,
     Flatten,
     GlobalAvgPool2d,
+    GroupNorm,
     Hardsigmoid,
+    Hardswish,
     Layer,
     LeakyReLU,
     Linear,
@@ -256,6 +258,9 @@ SHAPES: dict[type[Layer], Callable[[Layer], Shape]] = {
     # The second derivative is largest at 0: 2 φ(0) = 0.798; that of the tanh form hardly differs.
     GELU: lambda layer: Shape(1.13, 0.85, {}, lambda size: 1 + size, lambda size: 1 + size),
     Hardsigmoid: lambda layer: Shape(1 / 6, 0, {-3: 1 / 6, 3: 1 / 6}, lambda size: (size + 3) / 6, lambda size: 1 / 6),
+    Hardswish: lambda layer: Shape(
+        1.5, 1 / 3, {-3: 0.5, 3: 0.5}, lambda size: size * np.minimum(size + 3, 6) / 6, lambda size: size / 3 + 0.5
+    ),
     Sigmoid: lambda layer: Shape(0.25, 0.0963, {}, lambda size: 1.0, lambda size: 1.0),
     Tanh: lambda layer: Shape(1, 0.77, {}, lambda size: 1.0, lambda size: 1.0),
 }
@@ -439,23 +444,101 @@ def _norm_backward(use: Use, dy: np.ndarray, e_dy: np.ndarray) -> Back:
         of_s = gamma(4) * s
         z = np.abs(use.x - mean) * s
         of_z = use.e * (s + of_s) + gamma(6) * (use.sizes[0] + np.abs(mean)) * s
-    signed = z * np.sign(use.x - mean)
     of_products = e_dy * z + size * of_z  # of dy · z
     of_weight = of_products.sum(axis=axes) + gamma(n + 3) * (size * (z + of_z)).sum(axis=axes)
     of_bias = e_dy.sum(axis=axes) + gamma(n + 1) * size.sum(axis=axes)
     learnt = {"weight": of_weight, "bias": of_bias} if layer.affine else {}
     if not use.training:
         return Back((weight * (e_dy * (s + of_s) + np.abs(dy) * of_s + gamma(2) * size * (s + of_s)),), learnt)
-    # dx = γ · s · (dy - A - z · B) with A and B the means of dy and of dy · z.
+    inner, off = through_statistics(found, use.x, use.e, dy, e_dy, of_bias, of_weight)
+    scale = weight * (s + of_s)
+    return Back((scale * off + weight * of_s * inner + gamma(3) * scale * (inner + off),), learnt)
+
+
+def through_statistics(
+    found: Normalised,
+    x: np.ndarray,
+    e: np.ndarray,
+    dy: np.ndarray,
+    e_dy: np.ndarray,
+    of_sum: np.ndarray,
+    of_moved: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the size of dy - A - z · B, with A and B the means of dy and of dy · z, and its bound.
+
+    Arguments:
+        found: the statistics.
+        x, e: the input, and its bound.
+        dy, e_dy: the gradient of the normalised values, and its bound.
+        of_sum, of_moved: bounds of the sums of dy, and of dy · z.
+    """
+    axes, n, size = tuple(range(dy.ndim - 1)), dy.size // dy.shape[-1], np.abs(dy) + e_dy
+    s, of_s, z, of_z = found.s, found.of_s, found.z, found.of_z
+    signed = z * np.sign(x - found.mean)
     a, b = np.abs(dy.mean(axis=axes)), np.abs((dy * signed).mean(axis=axes))
-    of_a, of_b = (of_bias + gamma(1) * np.abs(dy).sum(axis=axes)) / n, of_weight / n + gamma(1) * b
+    of_a, of_b = (of_sum + gamma(1) * np.abs(dy).sum(axis=axes)) / n, of_moved / n + gamma(1) * b
     inner = np.abs(dy - dy.mean(axis=axes) - signed * (dy * signed).mean(axis=axes))
     off = e_dy + of_a + of_z * (b + of_b) + z * of_b
     # It may be computed from x itself: dy - A - (x - mean) · s · B, with the mean's part apart from that of x.
-    apart = (use.sizes[0] + np.abs(mean)) * (s + of_s) * (b + of_b)
-    off = off + gamma(5) * (size + a + of_a + (z + of_z) * (b + of_b) + apart)
-    scale = weight * (s + of_s)
-    return Back((scale * off + weight * of_s * inner + gamma(3) * scale * (inner + off),), learnt)
+    apart = (np.abs(x) + e + np.abs(found.mean)) * (s + of_s) * (b + of_b)
+    return inner, off + gamma(5) * (size + a + of_a + (z + of_z) * (b + of_b) + apart)
+
+
+# Group normalization --------------------------------------------------------------------------------------------------
+
+
+def _as_batch(values: np.ndarray, layer: GroupNorm) -> np.ndarray:
+    """Lay (N, H, W, C) out as a batch of values, each group of each image being a channel of its own."""
+    count, height, width, _ = values.shape
+    parts = values.reshape(count, height, width, layer.groups, -1).transpose(1, 2, 4, 0, 3)
+    return parts.reshape(-1, count * layer.groups)
+
+
+def _as_images(values: np.ndarray, x: np.ndarray, layer: GroupNorm) -> np.ndarray:
+    """Undo that; one row stands for all."""
+    count, height, width, channels = x.shape
+    size = channels // layer.groups
+    parts = np.broadcast_to(values, (height * width * size, count * layer.groups))
+    return parts.reshape(height, width, size, count, layer.groups).transpose(3, 0, 1, 4, 2).reshape(x.shape)
+
+
+def _learned(use: Use) -> tuple[np.ndarray, np.ndarray]:
+    stored, channels = use.parameters, use.x.shape[-1]
+    return np.abs(stored.get("weight", np.ones(channels))), np.abs(stored.get("bias", np.zeros(channels)))
+
+
+def _group_forward(use: Use) -> Stray:
+    layer, (weight, bias) = use.layer, _learned(use)
+    found = batch_error(_as_batch(use.x, layer), _as_batch(use.e, layer), layer.epsilon)
+    s, mean, z, of_z = (
+        _as_images(values, use.x, layer)
+        for values in (found.s + found.of_s, np.abs(found.mean) + found.of_mean, found.z, found.of_z)
+    )
+    terms = weight * s * (use.sizes[0] + mean) + bias
+    return Stray(of_z * weight + gamma(4) * (terms + (z + of_z) * weight))
+
+
+def _group_backward(use: Use, dy: np.ndarray, e_dy: np.ndarray) -> Back:
+    """Follow dγ = sum dy · z and dβ = sum dy over all images, and dx through the statistics of each group."""
+    layer, weight = use.layer, _learned(use)[0]
+    x, e = _as_batch(use.x, layer), _as_batch(use.e, layer)
+    found = batch_error(x, e, layer.epsilon)
+    size, terms, axes = np.abs(dy) + e_dy, dy.size // dy.shape[-1], (0, 1, 2)
+    z, of_z = _as_images(found.z, use.x, layer), _as_images(found.of_z, use.x, layer)
+    of_weight = (e_dy * z + size * of_z).sum(axis=axes) + gamma(terms + 3) * (size * (z + of_z)).sum(axis=axes)
+    of_bias = e_dy.sum(axis=axes) + gamma(terms + 1) * size.sum(axis=axes)
+    # The gradient of z is dy · γ.
+    signed = use.parameters.get("weight", np.ones(dy.shape[-1]))
+    dz, e_dz = _as_batch(dy * signed, layer), _as_batch(weight * (e_dy + gamma(1) * size), layer)
+    most, n = np.abs(dz) + e_dz, len(dz)
+    of_sum = e_dz.sum(axis=0) + gamma(n + 1) * most.sum(axis=0)
+    of_moved = (e_dz * found.z + most * found.of_z).sum(axis=0)
+    of_moved = of_moved + gamma(n + 3) * (most * (found.z + found.of_z)).sum(axis=0)
+    inner, off = through_statistics(found, x, e, dz, e_dz, of_sum, of_moved)
+    scale = found.s + found.of_s
+    of_x = scale * off + found.of_s * inner + gamma(3) * scale * (inner + off)
+    learnt = {"weight": of_weight, "bias": of_bias} if layer.affine else {}
+    return Back((_as_images(of_x, use.x, layer),), learnt)
 
 
 # What drops, moves and joins ------------------------------------------------------------------------------------------
@@ -519,6 +602,7 @@ RULES: dict[type[Layer], Rule] = {
     Softmax: Rule(_softmax_forward, _softmax_backward),
     Maxout: Rule(_maxout_forward, _maxout_backward),
     BatchNorm2d: Rule(_norm_forward, _norm_backward),
+    GroupNorm: Rule(_group_forward, _group_backward),
     **dict.fromkeys((Dropout, Dropout2d, DropPath), Rule(_dropping_forward, _dropping_backward)),
     Add: Rule(_add_forward, lambda use, dy, e_dy: Back((e_dy,) * len(use.inputs))),
     Multiply: Rule(_multiply_forward, _multiply_backward),

@@ -14,7 +14,7 @@ from neocog.emit.program import STAGE_TYPE
 from neocog.jit.codegen import generate
 from neocog.jit.compile import Library, load_objects
 from neocog.jit.host import NARROWED, host_target, initialise_llvm, make_target
-from neocog.plan.target import Target
+from neocog.target.processor import Target
 
 
 @cache

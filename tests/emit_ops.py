@@ -18,8 +18,8 @@ from neocog.plan.layout import Halo, Name, Space, Tensor
 from neocog.plan.live_ranges import always
 from neocog.plan.memory import LINE, Place
 from neocog.plan.ops.op import Op
-from neocog.plan.target import Target
 from neocog.plan.verify import verify
+from neocog.target.processor import Target
 
 KINDS = {1: np.uint8, 4: np.float32}
 NO_HALO = Halo()
@@ -36,9 +36,11 @@ def tensor_of(
 class Bench:
     """An op, the tensors that it touches, and their memory: untouched but for what is put there."""
 
-    def __init__(self, target: Target, op: Op) -> None:
+    def __init__(self, target: Target, op: Op, vectors: tuple[Tensor, ...] = ()) -> None:
+        """Make its memory; `vectors` are the tensors of one pixel that the op takes as operands."""
         self.target, self.op = target, op
-        parts = {part.memory: part for part in (*op.reads(), *op.writes())}
+        known = {tensor.memory: tensor for tensor in vectors}
+        parts = {part.memory: known.get(part.memory, part) for part in (*op.reads(), *op.writes())}
         self.tensors: dict[str, Tensor] = {part.name: part for part in parts.values()}
         places: dict[Name, Place] = {}
         end = LINE

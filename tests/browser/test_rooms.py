@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from browser.conftest import with_image
 from browser.numbers import Oracle, shown_numbers
 from browser.test_numbers import settle
 from neocog.app.page.session import FIRST, Session
@@ -195,3 +196,47 @@ def test_a_row_that_is_still_on_its_way_is_not_passed_off_as_the_next(
     held[0].continue_()
     page.wait_for_function("() => document.querySelector('main .live').innerText.includes('row 3')")
     assert "gives -2" in said.inner_text()
+
+
+Drawn = Callable[[str], tuple[Any, np.ndarray]]
+
+
+def test_the_overview_draws_branches_and_joins_and_leads_to_layers(
+    drawn_model: Drawn, serve: Serve, open_page: Open
+) -> None:
+    session = with_image(*drawn_model("residual"), "residual")
+    page = open_page(serve(session), room="overview")
+    settle(page)
+    nodes = session.model.graph.nodes
+    assert page.locator("[data-bar]").count() == len(nodes)
+    edges = page.locator("path[data-from]").evaluate_all("all => all.map(one => [+one.dataset.from, +one.dataset.to])")
+    assert sorted(map(tuple, edges)) == sorted((value, node.index) for node in nodes for value in node.inputs)
+    assert page.locator("svg[data-skips]").get_attribute("data-skips") == "1"  # the other shortcut has layers in it
+    join = next(node for node in nodes if len(node.inputs) > 1)
+    page.locator(f"[data-bar='{join.index}']").click()
+    card = page.locator(f"section[data-layer='{join.index}']")
+    page.wait_for_function("top => Math.abs(top.getBoundingClientRect().top) < 300", arg=card.element_handle())
+    for value in join.inputs:
+        assert nodes[value].name in card.inner_text()
+    card.locator("button.edge").last.click()  # the value that skipped the layers between
+    assert page.evaluate("() => document.activeElement.dataset.layer") == str(join.inputs[-1])
+
+
+def test_a_cell_that_two_layers_take_shows_what_both_send_back(
+    drawn_model: Drawn, serve: Serve, open_page: Open
+) -> None:
+    session = with_image(*drawn_model("residual"), "residual")
+    page = open_page(serve(session), room="gradient")
+    settle(page)
+    shared = next(n.index for n in session.model.graph.nodes if len(session.model.graph.consumers(n.index)) == 2)
+    card = page.locator(f"section[data-layer='{shared}']")
+    card.scroll_into_view_if_needed()
+    card.locator("p.note button").click()
+    page.wait_for_function("card => card.querySelectorAll('.route').length === 2", arg=card.element_handle())
+    settle(page)
+    sent = [number.value for number in shown_numbers(page) if number.fact == "total"]
+    whole = [number.value for number in shown_numbers(page) if number.fact == "gradient"]
+    assert len(sent) == 2
+    assert len(whole) == 1
+    assert sum(sent) == pytest.approx(whole[0], rel=1e-4)
+    assert Oracle(session).wrong(shown_numbers(page)) == []

@@ -10,14 +10,30 @@ from neocog.engines.native import NativeEngine
 from neocog.nn.blocks import Residual, Sequential
 from neocog.nn.followers import EMA
 from neocog.nn.graph import trace
-from neocog.nn.layers import BatchNorm2d, Conv2d, DropPath, ReLU
+from neocog.nn.layers import (
+    BatchNorm2d,
+    Conv2d,
+    DropPath,
+    Flatten,
+    GroupNorm,
+    Hardswish,
+    Linear,
+    MaxPool2d,
+    ReLU,
+)
 from neocog.nn.losses import CrossEntropy
 from neocog.nn.optimizers import AdamW
 from neocog.nn.zoo import resnet20
 
 # In front of ResNet-20 a block that it has not: an image may skip it.
 SKIPPED = Residual(Sequential(Conv2d(3, 3, padding=1, bias=False), BatchNorm2d(), ReLU(), DropPath(0.5)))
+GROUPS = Sequential(
+    *(Conv2d(12, 3, padding=1), GroupNorm(3), Hardswish()),
+    *(Residual(Sequential(Conv2d(12, 3, padding=1), GroupNorm(4, affine=False), ReLU())), MaxPool2d(2)),
+    *(GroupNorm(1), Flatten(), Linear(5)),
+)
 NETWORKS = {
+    "groups": trace(GROUPS, (9, 7, 2)),
     "resnet20": trace(Sequential(SKIPPED, resnet20()), (16, 16, 3)),
     **{name: GRAPHS[name] for name in ("dropped paths", "shared by all", "dense", "a head for each pixel")},
 }

@@ -20,6 +20,7 @@ from neocog.nn.layers import (
     Conv2d,
     Flatten,
     GlobalAvgPool2d,
+    GroupNorm,
     Linear,
     Maxout,
     MaxPool2d,
@@ -38,7 +39,7 @@ def _pointwise() -> Graph:
     x = Input((5, 6, 2))
     y = Conv2d(3, 3, padding=1)(x)
     layers = [layer for kind, variants in VARIANTS.items() if issubclass(kind, Activation) for layer in variants]
-    parts = [layer(y) for layer in (*layers, PReLU(), Softmax(), Maxout(3), BatchNorm2d())]
+    parts = [layer(y) for layer in (*layers, PReLU(), Softmax(), Maxout(3), BatchNorm2d(), GroupNorm(1), GroupNorm(3))]
     z = Conv2d(3, 3, padding=1)(Concatenate()(*parts))
     return Graph(x, Linear(3)(Flatten()(MaxPool2d(3, 2, 1)(z))))
 

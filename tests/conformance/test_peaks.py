@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from conformance_bounds import error_bound, within
 from conformance_cases import LANDMARKS, exact_cases, exact_count, examples, integer_case, real_case, real_cases
+from conformance_graphs import GRAPHS, graphs
 from neocog.engines.base import peak_sources
 from neocog.engines.native import PEAKS_BATCH, NativeEngine
 from neocog.engines.reference import ReferenceEngine
@@ -75,6 +76,17 @@ def test_landmarks(engine, name):
     graph = LANDMARKS[name]
     check_exactly(engine, integer_case(graph, exact_count(4, graph), seed=4))
     check_rounding(engine, real_case(graph, 3, 0, CrossEntropy()))
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_graphs(engine, name):
+    check_rounding(engine, real_case(GRAPHS[name], 3, 0, CrossEntropy()))
+
+
+@examples(0.3)
+@given(case=real_cases(st.just(CrossEntropy()), graphs()))
+def test_any_graph_with_ordinary_numbers(engine, case):
+    check_rounding(engine, case)
 
 
 @examples(0.3)

@@ -27,7 +27,7 @@ from neocog.plan.ops.pointwise import Activate, ActivationGradient, Expression
 from neocog.plan.ops.update import Fold, Stretch
 from neocog.plan.planner import plan_program
 from neocog.plan.program import Program, Training
-from neocog.plan.target import Target
+from neocog.target.processor import Target
 
 TARGET = Target("x86_64-unknown-linux-gnu", "haswell", "", lanes=8, registers=16, fma=True)
 TRAINING = Training(CrossEntropy(), SGD(momentum=0.9))

@@ -31,7 +31,7 @@ from neocog.nn.parameters import initial_parameters, parameters_of
 from neocog.nn.zoo import article
 from neocog.plan.planner import plan_program
 from neocog.plan.program import Training
-from neocog.plan.target import Target
+from neocog.target.processor import Target
 
 NET = Sequential(
     Conv2d(20, 3, padding=1),

@@ -111,6 +111,17 @@ NETWORKS: dict[str, tuple[nc.Layer, tuple[int, int, int]]] = {
     "without convolutions": (nc.Sequential(nc.Flatten(), nc.Linear(7), nc.ReLU(), nc.Linear(2)), (5, 4, 3)),
     "residual": (_residual(), (8, 10, 3)),
     "branches": (_branches(), (9, 8, 2)),
+    "groups": (
+        nc.Sequential(
+            *(nc.Conv2d(6, 3, padding=1), nc.GroupNorm(2), nc.Hardswish(), nc.MaxPool2d(2)),
+            *(nc.GroupNorm(3, affine=False), nc.Flatten(), nc.Linear(3)),
+        ),
+        (7, 6, 2),
+    ),
+    "pixel by pixel": (
+        nc.Sequential(nc.Conv2d(5, 3, padding=1), nc.ReLU(), nc.Residual(nc.Conv2d(5, 1)), nc.Conv2d(3, 1)),
+        (6, 7, 2),
+    ),
     "one pixel": (nc.Sequential(nc.Conv2d(2, 3, padding=1), nc.Flatten(), nc.Linear(2)), (1, 1, 1)),
 }
 

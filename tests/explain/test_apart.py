@@ -11,7 +11,7 @@ import neocog as nc
 from explain.networks import make_image, make_model
 from neocog.explain.apart import steps, steps_of
 from neocog.explain.rules import RULES
-from neocog.explain.senders import Cell
+from neocog.explain.senders import Cell, whole_image
 from neocog.explain.step import Step
 from neocog.explain.trace import Trace, trace
 from neocog.nn.graph import IMAGE, Node
@@ -19,7 +19,7 @@ from neocog.nn.layer import channels_of
 from neocog.reference.network import backward_node
 
 OPERATIONS = {"+": np.add, "-": np.subtract, "*": np.multiply, "/": np.divide}
-KINDS = {"residual": 6, "branches": 15, "nested": 2}  # of layers that are taken apart
+KINDS = {"residual": 6, "branches": 15, "nested": 2, "groups": 2}  # of layers that are taken apart
 
 
 def traced_network(name: str) -> Trace:
@@ -58,7 +58,7 @@ def test_the_last_step_is_what_the_layer_gives_and_the_first_what_goes_in(name: 
     assert len(seen) == KINDS[name]
 
 
-@pytest.mark.parametrize("name", ["residual", "branches"])
+@pytest.mark.parametrize("name", ["residual", "branches", "groups"])
 def test_each_step_follows_from_the_one_before(name: str) -> None:
     traced = traced_network(name)
     checked = set()
@@ -80,10 +80,10 @@ def test_each_step_follows_from_the_one_before(name: str) -> None:
                     continue
                 checked.add((type(node.layer).__name__, step.sign))
                 np.testing.assert_allclose(step.values, want, rtol=1e-12, atol=1e-15)
-    wanted = {("BatchNorm2d", sign) for sign in "-/*+"}
+    wanted = {("GroupNorm" if name == "groups" else "BatchNorm2d", sign) for sign in "-/*+"}
     if name == "residual":
         wanted |= {("Add", "="), ("GlobalAvgPool2d", "/"), ("DropPath", "=")}
-    else:
+    if name == "branches":
         wanted |= {("Add", "="), ("Multiply", "="), ("Concatenate", "="), ("Softmax", "e")}
     assert wanted <= checked
 
@@ -125,6 +125,15 @@ def test_the_shares_of_a_softmax_send_back_what_the_reference_says() -> None:
         one[..., k] = 1.0
         sent = backward_node(node, traced.parameters, (x,), None, one, None).inputs[0]
         assert senders[row, column, k] == pytest.approx(sent[..., channel].item(), rel=1e-12, abs=1e-15)
+
+
+def test_a_step_off_the_real_axis_finds_all_that_moves_with_a_cell() -> None:
+    traced = traced_network("branches")
+    node = next(node for node in traced.graph.nodes if isinstance(node.layer, nc.Softmax))
+    cell = Cell(traced, node, 0, (1, 2, 3))
+    found, want = dict(whole_image(cell)), dict(RULES[nc.Softmax].senders(cell))
+    assert found == pytest.approx(want, rel=1e-12)
+    assert found.keys() == want.keys()
 
 
 def test_a_concatenation_names_where_each_channel_comes_from() -> None:

@@ -23,6 +23,20 @@ def test_the_gradient_of_the_pixels_agrees_with_finite_differences(name: str, ta
     assert found.largest <= 1e-3
 
 
+@pytest.mark.parametrize("target", ["class:1", "loss:0"])
+def test_a_target_of_all_pixels_is_the_mean_of_theirs(target: str) -> None:
+    model = make_model("pixel by pixel")
+    flow = gradients(model, make_image(model), target)
+    logits = flow.traced.logits
+    assert logits.shape == (6, 7, 3)
+    of_pixels = [flow.target.value(pixel) for row in logits for pixel in row]
+    assert flow.value == pytest.approx(np.mean(of_pixels), rel=1e-12)
+    np.testing.assert_allclose(
+        flow.outputs[-1], [[flow.target.gradient(pixel) / 42 for pixel in row] for row in logits], rtol=1e-12
+    )
+    assert flow.traced.probabilities.sum() == pytest.approx(1, rel=1e-12)
+
+
 def test_a_wrong_gradient_would_be_found() -> None:
     model = make_model("colour")
     flow = gradients(model, make_image(model), 1)

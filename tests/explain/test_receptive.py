@@ -11,7 +11,7 @@ from hypothesis import given
 from conformance_cases import LANDMARKS, networks
 from explain.networks import make_model
 from neocog.errors import SettingError
-from neocog.explain.receptive import Field, receptive_field, receptive_fields
+from neocog.explain.receptive import Field, field_or_whole, receptive_field, receptive_fields
 from neocog.explain.response import run_to
 from neocog.explain.subject import exact_parameters
 from neocog.nn.blocks import Sequential
@@ -115,6 +115,13 @@ def test_paths_with_different_strides_have_no_field_in_common() -> None:
             receptive_field(graph, layer)
     assert receptive_fields(graph)[2:] == (None, None)
     assert receptive_field(graph, 1) == Field((1, 1), (2, 2), (0, 0))
+
+
+def test_where_there_is_no_field_the_whole_image_stands_for_it() -> None:
+    x = Input((9, 7, 1))
+    graph = Graph(x, Add()(Conv2d(2, (5, 1))(x), Conv2d(2, 1, stride=(2, 1))(x)))
+    assert field_or_whole(graph, 2).box(3, 1) == (0, 0, 9, 7)
+    assert field_or_whole(graph, 0) == receptive_field(graph, 0)
 
 
 def test_the_stride_of_a_single_cell_does_not_matter() -> None:

@@ -42,7 +42,8 @@ def twin(model: nc.Model) -> Any:
             found = {IMAGE: self.layers[0]((images - mean) / std)}
             for node, layer in zip(model.graph.nodes, self.layers[1:], strict=True):
                 found[node.index] = layer(*(found[value] for value in node.inputs))
-            return found[len(model.graph.nodes) - 1]
+            last = found[len(model.graph.nodes) - 1]
+            return last.mean((2, 3)) if last.dim() == 4 else last  # a target is the mean over pixels
 
         def __getitem__(self, index: int) -> Any:
             return self.layers[index]
@@ -81,6 +82,8 @@ def _layer(node: Node) -> Any:
             kind = nn.BatchNorm2d if isinstance(node.input, ImageShape) else nn.BatchNorm1d
             channels = node.input.channels if isinstance(node.input, ImageShape) else node.input.size
             return kind(channels, layer.epsilon, layer.momentum, layer.affine)
+        case nc.GroupNorm():
+            return nn.GroupNorm(layer.groups, node.input.channels, layer.epsilon, layer.affine)
         case nc.PReLU():
             return nn.PReLU(node.input.channels if isinstance(node.input, ImageShape) else node.input.size)
         case nc.LeakyReLU():

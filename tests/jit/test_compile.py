@@ -160,10 +160,13 @@ def once():
 
 for _ in range(30):
     once()
-before = used()
-for _ in range(150):
-    once()
-print((used() - before) / 150)
+found = [used()]
+for _ in range(5):
+    for _ in range(30):
+        once()
+    found.append(used())
+# the median, since a table of the interpreter's may be due to grow by half a megabyte at once
+print(sorted(after - before for before, after in zip(found, found[1:]))[2] / 30)
 """
 
 
@@ -175,4 +178,4 @@ def test_a_model_that_is_gone_leaves_no_memory_behind(tmp_path: Path, threads: i
     command = [sys.executable, "-c", LEAK, str(threads), use]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
-    assert float(done.stdout) < 2048  # bytes for each of 150 models
+    assert float(done.stdout) < 2048  # bytes for each model

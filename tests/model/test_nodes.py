@@ -13,7 +13,7 @@ from neocog.model.network import Network
 from neocog.model.nodes import MAX_EDGES, net_from_json, nodes_to_json
 from neocog.nn.blocks import Concat, Residual, Sequential
 from neocog.nn.graph import Graph, trace
-from neocog.nn.layers import Add, Concatenate, Conv2d, Flatten, GlobalAvgPool2d, Linear, ReLU
+from neocog.nn.layers import Add, Concatenate, Conv2d, Flatten, GlobalAvgPool2d, GroupNorm, Hardswish, Linear, ReLU
 from neocog.nn.symbol import Input
 
 IMAGE = (6, 6, 2)
@@ -38,6 +38,9 @@ NETS = {
     "rows in rows": Sequential(Sequential(Conv2d(2, 3), Sequential(ReLU())), Sequential(Flatten(), Linear(2))),
     "an empty row": Sequential(Conv2d(2, 3), Sequential(), Flatten()),
     "a residual": Sequential(BLOCK, Residual(Conv2d(4, 1, stride=2), Conv2d(4, 3, 2, 1)), GlobalAvgPool2d(), Linear(2)),
+    "groups": Sequential(
+        Conv2d(6, 3), GroupNorm(2), Hardswish(), GroupNorm(3, 1e-3, affine=False), Flatten(), Linear(2)
+    ),
     "branches": Sequential(Concat(Conv2d(3, 1), BLOCK, Sequential()), Flatten(), Linear(2)),
     "any form": branched(),
     "an image": Sequential(Conv2d(3, 3, padding=1), ReLU()),
@@ -57,8 +60,9 @@ def test_rows_come_back_as_they_were_declared():
     assert isinstance(again(trace(NETS["an empty row"], IMAGE)).net, Graph)  # whose numbers a row would not give
 
 
-def test_a_file_keeps_a_residual_network_bit_for_bit(tmp_path):
-    network = Network(NETS["a residual"], IMAGE, ["left", "right"], engine="reference", mean=0.25)
+@pytest.mark.parametrize("name", ["a residual", "groups"])
+def test_a_file_keeps_a_network_bit_for_bit(tmp_path, name):
+    network = Network(NETS[name], IMAGE, ["left", "right"], engine="reference", mean=0.25)
     save(network, tmp_path / "a")
     loaded = load_network(tmp_path / "a", Network, engine="reference")
     assert loaded.graph == network.graph

@@ -4,7 +4,7 @@ import pytest
 
 from neocog.errors import SettingError, ShapeError
 from neocog.nn.blocks import Sequential
-from neocog.nn.layers import AvgPool2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU
+from neocog.nn.layers import AvgPool2d, Conv2d, Dropout, Flatten, GroupNorm, Linear, MaxPool2d, ReLU
 from neocog.nn.shapes import ImageShape, VectorShape
 
 IMAGE = ImageShape(6, 6, 1)
@@ -93,6 +93,12 @@ def test_a_vector_remembers_its_image_until_a_linear_mixes_it():
             IMAGE,
             "Linear needs a vector, got 1 channel of 6 x 6 pixels\n  hint: put a Flatten() before it",
         ),
+        (GroupNorm(4), ImageShape(6, 6, 6), "GroupNorm needs a multiple of 4 channels, got 6 channels of 6 x 6 pixels"),
+        (
+            GroupNorm(2),
+            VECTOR,
+            "GroupNorm needs an image, got a vector of 10 values\n  hint: put it before Flatten, or remove the Flatten",
+        ),
     ],
 )
 def test_an_input_that_does_not_fit_is_refused(layer, shape, message):
@@ -125,6 +131,8 @@ def test_an_input_that_does_not_fit_is_refused(layer, shape, message):
         (lambda: Dropout(1.0), "Dropout: rate must lie in [0, 1), got 1.0"),
         (lambda: Dropout(-0.1), "Dropout: rate must lie in [0, 1), got -0.1"),
         (lambda: Dropout(float("nan")), "Dropout: rate must lie in [0, 1), got nan"),
+        (lambda: GroupNorm(0), "GroupNorm: groups must be an integer of at least 1, got 0"),
+        (lambda: GroupNorm(2, 0.0), "GroupNorm: epsilon must be above 0, got 0.0"),
         (lambda: Sequential(Conv2d(1), 3), "Sequential: item 1 must be a layer, got 3"),
         (lambda: Sequential([ReLU()]), "Sequential: item 0 must be a layer, got [ReLU()]"),
     ],

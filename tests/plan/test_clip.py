@@ -15,7 +15,7 @@ from neocog.plan.loops import Axis, Clip, Split
 from neocog.plan.ops.contraction import Contraction
 from neocog.plan.planner import plan_program
 from neocog.plan.program import Training
-from neocog.plan.target import Target
+from neocog.target.processor import Target
 
 WIDE = Target("x86_64-unknown-linux-gnu", "skylake-avx512", "", 16, 32, True)
 ROWS, TAPS, INSIDE = Axis(9, tag="y"), Axis(3, tag="r"), Axis(64)

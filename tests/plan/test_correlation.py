@@ -15,8 +15,8 @@ from neocog.plan import correlation, filters
 from neocog.plan.correlation import Correlation
 from neocog.plan.layout import Halo, Panels, Space, Tensor, Vectors
 from neocog.plan.ops.pointwise import Activate, ActivationGradient, Expression, Plus
-from neocog.plan.target import Target
 from neocog.reference import conv
+from neocog.target.processor import Target
 from plan_interpreter import run
 
 TARGET = Target("x86_64-unknown-linux-gnu", "test", "", 4, 16, True)

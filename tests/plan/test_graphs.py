@@ -14,7 +14,7 @@ from neocog.nn.optimizers import SGD
 from neocog.plan.algorithm import Algorithm
 from neocog.plan.planner import plan_program
 from neocog.plan.program import Program, Training
-from neocog.plan.target import Target
+from neocog.target.processor import Target
 
 WIDE = Target("x86_64-unknown-linux-gnu", "skylake-avx512", "", 16, 32, True)
 NARROW = Target("x86_64-unknown-linux-gnu", "x86-64", "", 4, 16, False)

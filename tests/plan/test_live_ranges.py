@@ -21,8 +21,8 @@ from neocog.plan.ops.map import Map
 from neocog.plan.ops.pointwise import Expression
 from neocog.plan.planner import plan_program
 from neocog.plan.program import Program, Training
-from neocog.plan.target import Target
 from neocog.plan.verify import PlanError, verify, verify_live_ranges
+from neocog.target.processor import Target
 
 WIDE = Target("x86_64-unknown-linux-gnu", "skylake-avx512", "", 16, 32, True)
 AVX2 = Target("x86_64-unknown-linux-gnu", "haswell", "", 8, 16, True)

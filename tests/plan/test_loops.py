@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neocog.plan.loops import Axis, Split, choose_rows, merge
-from neocog.plan.target import Target
+from neocog.target.processor import Target
 from plan_interpreter import distances
 
 TARGETS = [

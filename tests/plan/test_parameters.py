@@ -14,7 +14,7 @@ from neocog.nn.optimizers import SGD, AdamW
 from neocog.nn.parameters import variables_of
 from neocog.plan.layout import Panels, Vectors
 from neocog.plan.parameters import BUFFERS, GRADIENTS, PARAMETERS, ParameterLayout, lay_out_parameters
-from neocog.plan.target import Target
+from neocog.target.processor import Target
 
 GRAPH = trace(
     Sequential(Conv2d(20, 3), BatchNorm2d(), ReLU(), Conv2d(7, 2, bias=False), Flatten(), Linear(3)), (8, 9, 2)

@@ -22,8 +22,8 @@ from neocog.plan.ops.contraction import Contraction
 from neocog.plan.ops.pool import Pool
 from neocog.plan.planner import plan_program
 from neocog.plan.program import Program, Training
-from neocog.plan.target import Target
 from neocog.plan.verify import PlanError, verify
+from neocog.target.processor import Target
 
 WIDE = Target("x86_64-unknown-linux-gnu", "skylake-avx512", "", 16, 32, True)
 NARROW = Target("x86_64-unknown-linux-gnu", "x86-64", "", 4, 16, False)
@@ -279,3 +279,15 @@ def test_how_an_image_is_rounded_does_not_hang_on_how_many_others_are_asked_abou
     alone, few, many = (_sums(plan_program(graph, batch, target)) for batch in (1, 8, 64))
     assert alone
     assert alone == few == many
+
+
+def test_no_gradient_is_computed_for_what_is_frozen() -> None:
+    graph = trace(Sequential(Conv2d(20, 3), ReLU(), Conv2d(20, 3), ReLU(), Flatten(), Linear(3)), (17, 14, 3))
+    frozen = plan_program(graph, 16, WIDE, replace(TRAINING, frozen=("0", "2")))
+    assert not [
+        name for name in names(frozen) if "2:Conv2d" in name and "forward" not in name and "transform" not in name
+    ]
+    last = plan_program(graph, 16, WIDE, replace(TRAINING, frozen=("5",)))
+    assert "5:Linear weight gradient" not in names(last)
+    assert "5:Linear input gradient" in names(last)
+    assert any(name.startswith("0:Conv2d+ReLU weight gradient") for name in names(last))

@@ -28,17 +28,10 @@ from neocog.nn.zoo import article, default_net, lenet5, photo, vgg
 from neocog.plan.describe import describe
 from neocog.plan.planner import plan_program
 from neocog.plan.program import Program, Training
-from neocog.plan.target import Target
+from neocog.target.named import NAMED
 
 RECORD = Path(__file__).with_name("replay.json")
 RENEW = "python -m tests.plan.test_replay"
-LINUX = "unknown-linux-gnu"
-TARGETS = {
-    "AVX-512": Target(f"x86_64-{LINUX}", "skylake-avx512", "", lanes=16, registers=32, fma=True),
-    "AVX2": Target(f"x86_64-{LINUX}", "haswell", "", lanes=8, registers=16, fma=True),
-    "SSE2": Target(f"x86_64-{LINUX}", "x86-64", "", lanes=4, registers=16, fma=False),
-    "NEON": Target(f"aarch64-{LINUX}", "generic", "+neon", lanes=4, registers=32, fma=True),
-}
 MIXED = Sequential(
     *(Dropout(0.2), Conv2d(5, (3, 2), stride=2, padding="same"), ReLU(), AvgPool2d(3, 1, 1)),
     *(Conv2d(20, 3, dilation=2, bias=False), MaxPool2d(2), Flatten(), ReLU(), Linear(3)),
@@ -57,7 +50,7 @@ LANDMARKS: dict[str, tuple[Graph, int, Training]] = {
     "padded": (trace(PADDED, (11, 10, 3)), 16, Training(MeanSquaredError(), Adam())),
 }
 PURPOSES = ("training", "prediction", "peaks")
-NAMES = [f"{network}, {purpose}, {target}" for network in LANDMARKS for purpose in PURPOSES for target in TARGETS]
+NAMES = [f"{network}, {purpose}, {target}" for network in LANDMARKS for purpose in PURPOSES for target in NAMED]
 
 
 def program_named(name: str) -> Program:
@@ -65,7 +58,7 @@ def program_named(name: str) -> Program:
     network, purpose, target = name.split(", ")
     graph, batch, training = LANDMARKS[network]
     return plan_program(
-        graph, batch, TARGETS[target], training if purpose == "training" else None, peaks=purpose == "peaks"
+        graph, batch, NAMED[target], training if purpose == "training" else None, peaks=purpose == "peaks"
     )
 
 

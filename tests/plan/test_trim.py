@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from conformance_graphs import graphs
 from neocog.nn.blocks import Sequential
 from neocog.nn.graph import IMAGE, Graph, trace
+from neocog.nn.layer import Layer
 from neocog.nn.layers import AvgPool2d, BatchNorm2d, Conv2d, Flatten, Linear, MaxPool2d, ReLU, ReLU6
 from neocog.nn.window import Axis
 from neocog.nn.zoo import article
 from neocog.plan.passes.steps import steps_of
 from neocog.plan.passes.trim import Extent, extents_of, trim_axis
+
+
+@dataclass(frozen=True, slots=True)
+class WholeImage(Layer):
+    whole_image: ClassVar[bool] = True
+
 
 axes = st.builds(
     Axis,
@@ -70,6 +80,13 @@ def test_what_is_taken_is_what_is_given() -> None:
     assert rows[:5] == [(9, 7), (7, 7), (7, 7), (7, 7), (7, 3)]
     rows = [(step.input.height, step.output.height) for step in extents(graph, training=False)]
     assert rows[:5] == [(8, 6), (6, 6), (6, 6), (6, 6), (6, 3)]
+
+
+def test_a_layer_that_looks_at_the_whole_image_gets_all_of_it() -> None:
+    net = Sequential(Conv2d(2, 3), WholeImage(), ReLU(), MaxPool2d(2), Flatten(), Linear(2))
+    for training in (False, True):
+        rows = [(step.input.height, step.output.height) for step in extents(trace(net, (7, 9, 1)), training=training)]
+        assert rows[:4] == [(7, 5), (5, 5), (5, 5), (5, 2)]
 
 
 @given(graphs(), st.booleans())

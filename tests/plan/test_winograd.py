@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from neocog.nn.layers import Conv2d
 from neocog.nn.shapes import ImageShape
 from neocog.plan.algorithm import choose_tile
-from neocog.plan.target import Target
 from neocog.plan.winograd import POINTS, TAPS, Matrix, Steps, minimal, transposed, transposed_steps
+from neocog.target.processor import Target
 
 WIDE = Target("x86_64-unknown-linux-gnu", "skylake-avx512", "", 16, 32, True, 48 << 10, 2 << 20)
 numbers = st.fractions(-4, 4, max_denominator=8)

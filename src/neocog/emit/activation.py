@@ -24,7 +24,18 @@ from neocog.emit.vector_math import (
     tanh,
 )
 from neocog.nn.layer import Layer
-from neocog.nn.layers import ELU, GELU, Hardsigmoid, LeakyReLU, ReLU, ReLU6, Sigmoid, SiLU, Tanh
+from neocog.nn.layers import (
+    ELU,
+    GELU,
+    Hardsigmoid,
+    Hardswish,
+    LeakyReLU,
+    ReLU,
+    ReLU6,
+    Sigmoid,
+    SiLU,
+    Tanh,
+)
 
 Function = Callable[[Builder, Any, Value], Value]
 """Of a builder, a layer, and x (or y)."""
@@ -205,6 +216,16 @@ def _hardsigmoid_derivative_of_output(b: Builder, layer: Layer, y: Value) -> Val
     return b.ir.select(_is_between(b, y, 0.0, 1.0), b.like(y, 1 / 6), b.like(y, 0.0))
 
 
+def _hardswish(b: Builder, layer: Layer, x: Value) -> Value:
+    return b.ir.fmul(x, _hardsigmoid(b, layer, x))
+
+
+def _hardswish_derivative(b: Builder, layer: Layer, x: Value) -> Value:
+    """x / 3 + 1/2 between -3 and 3; 0 below, and 1 above."""
+    outside = b.ir.select(_is_positive(b, layer, x), b.like(x, 1.0), b.like(x, 0.0))
+    return b.ir.select(_is_between(b, x, -3.0, 3.0), b.multiply_add(x, b.like(x, 1 / 3), b.like(x, 0.5)), outside)
+
+
 ACTIVATIONS: dict[type[Layer], Rule] = {
     ReLU: Rule(lambda b, layer, x: b.relu(x), _one_where(_is_positive), _one_where(_is_positive), gate=_is_positive),
     ReLU6: Rule(_relu6, _one_where(_opens_relu6), _one_where(_opens_relu6), gate=_opens_relu6),
@@ -213,6 +234,7 @@ ACTIVATIONS: dict[type[Layer], Rule] = {
     SiLU: Rule(_silu, _silu_derivative),
     GELU: Rule(_gelu, _gelu_derivative),
     Hardsigmoid: Rule(_hardsigmoid, _hardsigmoid_derivative, _hardsigmoid_derivative_of_output),
+    Hardswish: Rule(_hardswish, _hardswish_derivative),
     Sigmoid: Rule(
         lambda b, layer, x: sigmoid(b, x),
         lambda b, layer, x: _sigmoid_and_slope(b, x)[1],

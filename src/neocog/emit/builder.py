@@ -14,7 +14,7 @@ from typing import Any
 from llvmlite import ir
 
 from neocog.emit.writer import Result, Writer
-from neocog.plan.target import Target
+from neocog.target.processor import Target
 
 I8, I32, I64 = (ir.IntType(bits) for bits in (8, 32, 64))
 F32 = ir.FloatType()

@@ -1,15 +1,31 @@
-"""What batch normalization makes of its sums, channel by channel, in double precision."""
+"""Normalization: sums over pixels, and what follows from them channel by channel, in double precision."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from llvmlite import ir
 
 from neocog.emit.builder import F32, I64, Builder, Index, Value
 from neocog.emit.emitter import Emitters
-from neocog.emit.memory import Memory
+from neocog.emit.memory import Memory, pixel
 from neocog.emit.slots import COUNT_SLOT
-from neocog.plan.layout import Operand
-from neocog.plan.ops.norm import INVERSE, MEAN, OFFSET, SCALE, SHIFT, SLOPE, NormGradient, Statistics
+from neocog.emit.sums import left_before, over_channels, over_pixels
+from neocog.plan.layout import Operand, Tensor
+from neocog.plan.ops.norm import (
+    INVERSE,
+    MEAN,
+    OFFSET,
+    SCALE,
+    SHIFT,
+    SLOPE,
+    GroupGradient,
+    GroupStatistics,
+    Moments,
+    NormGradient,
+    Statistics,
+)
 
 F64 = ir.DoubleType()
 
@@ -29,6 +45,30 @@ def _store(b: Builder, memory: Memory, value: Value, operand: Operand, place: In
 def _count(b: Builder, memory: Memory, pixels: int) -> Value:
     """Return the number of values of a channel in the whole batch."""
     return b.ir.fmul(b.ir.sitofp(memory.argument(COUNT_SLOT, I64), F64), _double(float(pixels)))
+
+
+def emit_moments(b: Builder, memory: Memory, stage: Moments, low: Value, high: Value) -> None:
+    """Write the sums of x - pivot and its square over a block of images."""
+    x, out = memory.tensor(stage.x), memory.operand(stage.out)
+    count = b.sub(memory.argument(COUNT_SLOT, I64), memory.first_image)
+    images = b.maximum(0, b.minimum(count, stage.x.images))
+
+    def body(channel: Index, last: bool) -> None:
+        first = b.load(x, channel)
+        if memory.block is not None:
+            first = b.ir.select(b.less(memory.block.turn, 1), first, b.load(out, channel))
+
+        def at(image: Index, row: Index, column: Index) -> list[Value]:
+            away = b.ir.fsub(b.load(x, b.add(pixel(b, stage.x, image, row, column), channel)), first)
+            return [away, b.ir.fmul(away, away)]
+
+        totals = over_pixels(b, stage.x, images, 2, at)
+        b.store(first, out, channel)
+        for number, total in enumerate(totals, 1):
+            place = b.add(channel, number * stage.step)
+            b.store(b.ir.fadd(left_before(b, memory, out, place), total), out, place)
+
+    over_channels(b, stage.x, body)
 
 
 def emit_statistics(b: Builder, memory: Memory, stage: Statistics, low: Value, high: Value) -> None:
@@ -93,4 +133,121 @@ def emit_norm_gradient(b: Builder, memory: Memory, stage: NormGradient, low: Val
             _store(b, memory, plain, stage.bias, channel)
 
 
-EMITTERS: Emitters = {Statistics: emit_statistics, NormGradient: emit_norm_gradient}
+@dataclass(frozen=True, slots=True)
+class _Image:
+    """One image of a tensor of float32, and where its pixels begin."""
+
+    b: Builder
+    tensor: Tensor
+    base: Value
+
+    @classmethod
+    def of(cls, b: Builder, memory: Memory, tensor: Tensor, image: Value) -> _Image:
+        """Return an image by its number."""
+        return cls(b, tensor, b.at(memory.tensor(tensor), b.mul(image, tensor.image_step)))
+
+    def vector(self, channel: Index, row: Index = 0, column: Index = 0) -> Value:
+        """Return a vector of channels of a pixel."""
+        return self.b.load(self.base, self.b.add(pixel(self.b, self.tensor, 0, row, column), channel))
+
+    def value(self, channel: Index) -> Value:
+        """Return one channel of the first pixel, in double precision."""
+        return _load(self.b, self.base, channel)
+
+
+def emit_group_statistics(b: Builder, memory: Memory, stage: GroupStatistics, low: Value, high: Value) -> None:
+    """Write the mean of each group of an image, and then what its variance gives: two walks over the pixels.
+
+    The first walk adds up how far each channel is from its first pixel, the second the squares of how far it is from
+    the mean, so that nothing cancels however large the mean is.
+    """
+    pixels = _double(float(stage.x.height * stage.x.width))
+    with b.loop(low, high) as (image, _):
+        x, mean, inverse = (_Image.of(b, memory, tensor, image) for tensor in (stage.x, stage.mean, stage.inverse))
+
+        def from_first(channel: Index, row: Index, column: Index) -> list[Value]:
+            return [b.ir.fsub(x.vector(channel, row, column), x.vector(channel))]
+
+        def from_mean(channel: Index, row: Index, column: Index) -> list[Value]:
+            away = b.ir.fadd(x.vector(channel, row, column), mean.vector(channel))
+            return [b.ir.fmul(away, away)]
+
+        _sum_pixels(x, from_first, [mean])
+        for channels in _each_group(b, stage):
+            total = _over_group(b, channels, lambda c: b.ir.fadd(b.ir.fmul(pixels, x.value(c)), mean.value(c)))
+            _fill_group(channels, mean, b.ir.fdiv(total, _double(-float(_group_size(stage)))))
+        _sum_pixels(x, from_mean, [inverse])
+        for channels in _each_group(b, stage):
+            variance = b.ir.fdiv(_over_group(b, channels, inverse.value), _double(float(_group_size(stage))))
+            root = b.intrinsic("llvm.sqrt", F64, b.ir.fadd(variance, _double(stage.epsilon)))
+            _fill_group(channels, inverse, b.ir.fdiv(_double(1.0), root))
+
+
+def emit_group_gradient(b: Builder, memory: Memory, stage: GroupGradient, low: Value, high: Value) -> None:
+    """Write slope and offset of the gradient of each image's groups, from sums over their pixels."""
+    weight = None if stage.weight is None else memory.operand(stage.weight)
+    with b.loop(low, high) as (image, _):
+        tensors = (stage.g, stage.x, stage.mean, stage.inverse, stage.slope, stage.offset)
+        g, x, mean, inverse, slope, offset = (_Image.of(b, memory, tensor, image) for tensor in tensors)
+
+        def terms(channel: Index, row: Index, column: Index) -> list[Value]:
+            scaled = g.vector(channel, row, column)
+            if weight is not None:
+                scaled = b.ir.fmul(scaled, b.load(weight, channel))
+            away = b.ir.fadd(x.vector(channel, row, column), mean.vector(channel))
+            return [b.ir.fmul(scaled, away), scaled]
+
+        _sum_pixels(x, terms, [slope, offset])
+        for channels in _each_group(b, stage):
+            moved, plain = (_over_group(b, channels, sums.value) for sums in (slope, offset))
+            scale = inverse.value(channels[0])
+            share = b.ir.fdiv(scale, _double(-float(_group_size(stage))))
+            _fill_group(channels, slope, b.ir.fmul(b.ir.fmul(share, b.ir.fmul(scale, scale)), moved))
+            _fill_group(channels, offset, b.ir.fmul(share, plain))
+
+
+def _group_size(stage: GroupStatistics | GroupGradient) -> int:
+    """Return the number of values of a group of one image."""
+    return stage.x.height * stage.x.width * (stage.x.channels // stage.groups)
+
+
+def _sum_pixels(x: _Image, terms: Callable[[Index, Index, Index], list[Value]], outs: list[_Image]) -> None:
+    """Write sums over all pixels of what `terms` gives for a channel, a row and a column: one for each of `outs`."""
+
+    def body(channel: Index, last: bool) -> None:
+        totals = over_pixels(x.b, x.tensor, 1, len(outs), lambda _, row, column: terms(channel, row, column))
+        for out, total in zip(outs, totals, strict=True):
+            x.b.store(total, out.base, channel)
+
+    over_channels(x.b, x.tensor, body)
+
+
+def _each_group(b: Builder, stage: GroupStatistics | GroupGradient) -> Iterator[tuple[Index, Index]]:
+    """Loop over the groups: the first channel of each, and the first one behind it."""
+    size = stage.x.channels // stage.groups
+    with b.loop(0, stage.groups) as (group, _):
+        first = b.mul(group, size)
+        yield first, b.add(first, size)
+
+
+def _over_group(b: Builder, channels: tuple[Index, Index], term: Callable[[Index], Value]) -> Value:
+    """Return the sum of a term over the channels of a group."""
+    with b.loop(*channels, [_double(0.0)]) as (channel, total):
+        total[0] = b.ir.fadd(total[0], term(channel))
+    return total[0]
+
+
+def _fill_group(channels: tuple[Index, Index], out: _Image, value: Value) -> None:
+    """Write the same number to all channels of a group."""
+    number = out.b.ir.fptrunc(value, F32)
+    with out.b.loop(*channels) as (channel, _):
+        out.b.store_scalar(number, out.base, channel)
+
+
+EMITTERS: Emitters = {
+    Moments: emit_moments,
+    Statistics: emit_statistics,
+    NormGradient: emit_norm_gradient,
+    GroupStatistics: emit_group_statistics,
+    GroupGradient: emit_group_gradient,
+}

@@ -6,7 +6,7 @@ from llvmlite import ir
 
 from neocog.emit.builder import Builder
 from neocog.emit.program import STAGE_TYPE
-from neocog.plan.target import Target
+from neocog.target.processor import Target
 
 ROUNDS = 8  # multiply-adds of each sum that one turn of the loop writes out
 

@@ -12,10 +12,10 @@ from neocog.emit.builder import I32, I64, Builder, Index, Value, int32
 from neocog.emit.emitter import Emitters
 from neocog.emit.memory import Memory, pixel
 from neocog.emit.slots import COUNT_SLOT
+from neocog.emit.sums import left_before, over_channels, over_pixels
 from neocog.nn.random import MULTIPLIERS, SHIFTS, dropout_threshold
 from neocog.plan.layout import Operand, Tensor
 from neocog.plan.ops.map import Map, Sums
-from neocog.plan.ops.norm import Moments
 from neocog.plan.ops.pointwise import (
     Activate,
     ActivationGradient,
@@ -33,8 +33,6 @@ from neocog.plan.ops.pointwise import (
     SlopeGradient,
     Times,
 )
-
-PARTIAL_SUMS = 4  # independent sums over the pixels of a row: each addition waits for the one before
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,22 +56,22 @@ class Beside:
     channel: Index
 
 
-Where = Spot | Beside
+AnySpot = Spot | Beside
 
 
-def evaluate(b: Builder, memory: Memory, expression: Expression, spot: Where) -> Value:
+def evaluate(b: Builder, memory: Memory, expression: Expression, spot: AnySpot) -> Value:
     """Return the values of an expression at a spot."""
     return apply(b, memory, expression.steps, _load(b, memory, expression.x, spot), spot)
 
 
-def apply(b: Builder, memory: Memory, steps: Sequence[Pointwise], value: Value, spot: Where) -> Value:
+def apply(b: Builder, memory: Memory, steps: Sequence[Pointwise], value: Value, spot: AnySpot) -> Value:
     """Return what steps make of values at a spot."""
     for step in steps:
         value = RULES[type(step)](b, memory, step, value, spot)
     return value
 
 
-def _load(b: Builder, memory: Memory, tensor: Tensor, spot: Where) -> Value:
+def _load(b: Builder, memory: Memory, tensor: Tensor, spot: AnySpot) -> Value:
     if isinstance(spot, Beside):
         return b.load(b.at(memory.tensor(tensor), spot.moved), spot.offset)
     return b.load(memory.tensor(tensor), position(b, tensor, spot))
@@ -85,64 +83,64 @@ def position(b: Builder, tensor: Tensor, spot: Spot) -> Index:
     return b.add(pixel(b, tensor, spot.image, row, column), spot.channel)
 
 
-def _vector(b: Builder, memory: Memory, operand: Operand, spot: Where) -> Value:
+def _vector(b: Builder, memory: Memory, operand: Operand, spot: AnySpot) -> Value:
     return b.load(memory.operand(operand), spot.channel)
 
 
-def _normalise(b: Builder, memory: Memory, step: Normalise, value: Value, spot: Where) -> Value:
+def _normalise(b: Builder, memory: Memory, step: Normalise, value: Value, spot: AnySpot) -> Value:
     value = b.ir.fsub(value, _vector(b, memory, step.mean, spot))
     return _scale(b, memory, value, step.scale, step.shift, spot)
 
 
-def _affine(b: Builder, memory: Memory, step: Affine, value: Value, spot: Where) -> Value:
+def _affine(b: Builder, memory: Memory, step: Affine, value: Value, spot: AnySpot) -> Value:
     return _scale(b, memory, value, step.scale, step.shift, spot)
 
 
-def _scale(b: Builder, memory: Memory, value: Value, scale: Operand, shift: Operand | None, spot: Where) -> Value:
+def _scale(b: Builder, memory: Memory, value: Value, scale: Operand, shift: Operand | None, spot: AnySpot) -> Value:
     factor = _vector(b, memory, scale, spot)
     if shift is None:
         return b.ir.fmul(value, factor)
     return b.multiply_add(value, factor, _vector(b, memory, shift, spot))
 
 
-def _scaled(b: Builder, memory: Memory, step: Scaled, value: Value, spot: Where) -> Value:
+def _scaled(b: Builder, memory: Memory, step: Scaled, value: Value, spot: AnySpot) -> Value:
     return b.ir.fmul(value, b.splat(step.factor))
 
 
-def _centre(b: Builder, memory: Memory, step: Centre, value: Value, spot: Where) -> Value:
+def _centre(b: Builder, memory: Memory, step: Centre, value: Value, spot: AnySpot) -> Value:
     return b.ir.fsub(value, _vector(b, memory, step.mean, spot))
 
 
-def _activate(b: Builder, memory: Memory, step: Activate, value: Value, spot: Where) -> Value:
+def _activate(b: Builder, memory: Memory, step: Activate, value: Value, spot: AnySpot) -> Value:
     return activation.value(b, step.layer, value)
 
 
-def _plus(b: Builder, memory: Memory, step: Plus, value: Value, spot: Where) -> Value:
+def _plus(b: Builder, memory: Memory, step: Plus, value: Value, spot: AnySpot) -> Value:
     return b.ir.fadd(value, evaluate(b, memory, step.other, spot))
 
 
-def _times(b: Builder, memory: Memory, step: Times, value: Value, spot: Where) -> Value:
+def _times(b: Builder, memory: Memory, step: Times, value: Value, spot: AnySpot) -> Value:
     return b.ir.fmul(value, evaluate(b, memory, step.other, spot))
 
 
-def _activation_gradient(b: Builder, memory: Memory, step: ActivationGradient, value: Value, spot: Where) -> Value:
+def _activation_gradient(b: Builder, memory: Memory, step: ActivationGradient, value: Value, spot: AnySpot) -> Value:
     other = evaluate(b, memory, step.other, spot)
     if step.of_output:
         return activation.gradient_of_output(b, step.layer, value, other)
     return activation.gradient(b, step.layer, value, other)
 
 
-def _slope(b: Builder, memory: Memory, step: Slope, value: Value, spot: Where) -> Value:
+def _slope(b: Builder, memory: Memory, step: Slope, value: Value, spot: AnySpot) -> Value:
     positive = b.ir.fcmp_ordered(">", value, b.splat(0.0))
     return b.ir.select(positive, value, b.ir.fmul(value, _vector(b, memory, step.slope, spot)))
 
 
-def _slope_gradient(b: Builder, memory: Memory, step: SlopeGradient, value: Value, spot: Where) -> Value:
+def _slope_gradient(b: Builder, memory: Memory, step: SlopeGradient, value: Value, spot: AnySpot) -> Value:
     positive = b.ir.fcmp_ordered(">", evaluate(b, memory, step.other, spot), b.splat(0.0))
     return b.ir.select(positive, value, b.ir.fmul(value, _vector(b, memory, step.slope, spot)))
 
 
-def _negative(b: Builder, memory: Memory, step: Negative, value: Value, spot: Where) -> Value:
+def _negative(b: Builder, memory: Memory, step: Negative, value: Value, spot: AnySpot) -> Value:
     zero = b.splat(0.0)
     return b.ir.select(b.ir.fcmp_ordered(">", value, zero), zero, value)
 
@@ -211,7 +209,7 @@ def emit_map(b: Builder, memory: Memory, stage: Map, low: Value, high: Value) ->
     with b.loop(low, high) as (item, _):
         image, row = b.divmod(item, shape.height)
         with b.loop(0, shape.width) as (column, _):
-            _over_channels(b, shape, lambda channel, last: _store(b, memory, stage, image, row, column, channel, last))
+            over_channels(b, shape, lambda channel, last: _store(b, memory, stage, image, row, column, channel, last))
 
 
 def _store(
@@ -232,18 +230,6 @@ def _padded(b: Builder, stage: Map, value: Value, last: bool) -> Value:
     return b.ir.select(inside, value, b.splat(0.0))
 
 
-def _over_channels(b: Builder, shape: Tensor, body: Callable[[Index, bool], None]) -> None:
-    """Write a loop over vectors of channels; the last one apart where it is not full."""
-    full, rest = divmod(shape.channels, b.lanes)
-    if full > 1:
-        with b.loop(0, full) as (vector, _):
-            body(b.mul(vector, b.lanes), False)
-    elif full:
-        body(0, False)
-    if rest:
-        body(full * b.lanes, True)
-
-
 def _emit_sums(b: Builder, memory: Memory, stage: Map) -> None:
     """Write an expression for a block of images and add its sums up, one vector of channels after another."""
 
@@ -260,74 +246,18 @@ def _emit_sums(b: Builder, memory: Memory, stage: Map) -> None:
             return terms
 
         number = sum(sums.count for sums in stage.sums)
-        totals = iter(_over_pixels(b, stage.shape, stage.shape.images, number, at))
+        totals = iter(over_pixels(b, stage.shape, stage.shape.images, number, at))
         for sums in stage.sums:
             for place in range(sums.count):
                 _add_to(b, memory, sums, next(totals), b.add(channel, place * sums.step))
 
-    _over_channels(b, stage.shape, body)
+    over_channels(b, stage.shape, body)
 
 
 def _add_to(b: Builder, memory: Memory, sums: Sums, total: Value, place: Index) -> None:
     """Add to what earlier blocks of the slice left; the first one begins anew."""
     out = memory.operand(sums.out)
-    b.store(b.ir.fadd(_before(b, memory, out, place), total), out, place)
+    b.store(b.ir.fadd(left_before(b, memory, out, place), total), out, place)
 
 
-def _before(b: Builder, memory: Memory, out: Value, place: Index) -> Value:
-    if memory.block is None:
-        return b.splat(0.0)
-    return b.ir.select(b.less(memory.block.turn, 1), b.splat(0.0), b.load(out, place))
-
-
-def _over_pixels(
-    b: Builder, shape: Tensor, images: Index, number: int, at: Callable[[Index, Index, Index], Sequence[Value]]
-) -> list[Value]:
-    """Return so many sums over all pixels of what `at` gives, in an order that depends on the shape alone."""
-    groups, rest = divmod(shape.width, PARTIAL_SUMS)
-    zeros = [b.splat(0.0)] * (number * PARTIAL_SUMS)
-
-    def add(carried: list[Value], place: int, values: Sequence[Value]) -> None:
-        for n, value in enumerate(values):
-            carried[place * number + n] = b.ir.fadd(carried[place * number + n], value)
-
-    with b.loop(0, b.mul(images, shape.height), zeros) as (item, outer):
-        image, row = b.divmod(item, shape.height)
-        inner = list(outer)
-        if groups:
-            with b.loop(0, groups, inner) as (group, carried):
-                for place in range(PARTIAL_SUMS):
-                    add(carried, place, at(image, row, b.add(b.mul(group, PARTIAL_SUMS), place)))
-            inner = carried
-        for place in range(rest):
-            add(inner, place, at(image, row, groups * PARTIAL_SUMS + place))
-        outer[:] = inner
-    totals = [[outer[place * number + n] for place in range(PARTIAL_SUMS)] for n in range(number)]
-    return [b.ir.fadd(b.ir.fadd(p, q), b.ir.fadd(r, s)) for p, q, r, s in totals]
-
-
-def emit_moments(b: Builder, memory: Memory, stage: Moments, low: Value, high: Value) -> None:
-    """Write the sums of x - pivot and its square over a block of images."""
-    x, out = memory.tensor(stage.x), memory.operand(stage.out)
-    count = b.sub(memory.argument(COUNT_SLOT, I64), memory.first_image)
-    images = b.maximum(0, b.minimum(count, stage.x.images))
-
-    def body(channel: Index, last: bool) -> None:
-        first = b.load(x, channel)
-        if memory.block is not None:
-            first = b.ir.select(b.less(memory.block.turn, 1), first, b.load(out, channel))
-
-        def at(image: Index, row: Index, column: Index) -> list[Value]:
-            away = b.ir.fsub(b.load(x, position(b, stage.x, Spot(image, row, column, channel))), first)
-            return [away, b.ir.fmul(away, away)]
-
-        totals = _over_pixels(b, stage.x, images, 2, at)
-        b.store(first, out, channel)
-        for number, total in enumerate(totals, 1):
-            place = b.add(channel, number * stage.step)
-            b.store(b.ir.fadd(_before(b, memory, out, place), total), out, place)
-
-    _over_channels(b, stage.x, body)
-
-
-EMITTERS: Emitters = {Map: emit_map, Moments: emit_moments}
+EMITTERS: Emitters = {Map: emit_map}

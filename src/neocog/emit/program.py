@@ -38,7 +38,7 @@ from neocog.plan.layout import Space
 from neocog.plan.ops.chain import Chain
 from neocog.plan.ops.op import Op
 from neocog.plan.program import Program
-from neocog.plan.target import Target
+from neocog.target.processor import Target
 
 STAGE_TYPE = ir.FunctionType(ir.VoidType(), [PTR, PTR, PTR, PTR, I64, I64])
 

@@ -19,7 +19,7 @@ It is written as text, since it is short, and calls a function that is known by 
 from __future__ import annotations
 
 from neocog.emit.barrier import SLEEP_US, SPINS
-from neocog.plan.target import Target
+from neocog.target.processor import Target
 
 DONE_SLOT, JOB_SLOT = 8, 16
 TEAM_SLOTS, MEMBER_SLOTS = 24, 8

@@ -24,7 +24,7 @@ from neocog.nn.parameters import initial_parameters
 from neocog.nn.summary import multiply_adds
 from neocog.nn.zoo import article
 from neocog.plan.algorithm import Algorithm
-from neocog.plan.target import Target
+from neocog.target.processor import Target
 
 Progress = Callable[[str], None]
 PEAK_TURNS = 30_000

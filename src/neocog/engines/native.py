@@ -49,7 +49,7 @@ from neocog.plan.layout import Space, Tensor, Vectors
 from neocog.plan.parameters import GRADIENTS, ParameterLayout, lay_out_parameters, memory_of
 from neocog.plan.planner import plan_program
 from neocog.plan.program import FIRST_KEY_SLOT, Program, Training
-from neocog.plan.target import Target
+from neocog.target.processor import Target
 
 PREDICTION_BATCHES = (1, 8, 64)  # sizes that prediction programs are made for, on demand
 PEAKS_BATCH = 64  # peaks are asked for many images, so that one size will do

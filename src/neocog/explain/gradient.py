@@ -31,25 +31,29 @@ STEP = 1e-4  # of finite differences, on values in [0, 1]; float64 leaves about 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What the gradient is of: the logit of a class, or the cross-entropy if that class were right."""
+    """What the gradient is of: the logit of a class, or the cross-entropy if that class were right. Of networks that
+    answer pixel by pixel it is the mean over all pixels.
+    """
 
     kind: str
     index: int
 
     def value(self, logits: Array) -> float:
-        """Return the target's value for logits (classes,)."""
+        """Return the target's value for logits (classes,) or (H, W, classes)."""
+        pixels = logits.reshape(-1, logits.shape[-1])
         if self.kind == "class":
-            return float(logits[self.index])
-        return loss.forward(CrossEntropy(), logits[None], np.array([self.index]))
+            return float(pixels[:, self.index].mean())
+        return loss.forward(CrossEntropy(), pixels, np.full(len(pixels), self.index))
 
     def gradient(self, logits: Array) -> Array:
-        """Return its gradient with respect to the logits (classes,)."""
+        """Return its gradient with respect to the logits, in their shape."""
+        pixels = logits.reshape(-1, logits.shape[-1])
         if self.kind == "class":
-            one = np.zeros(len(logits))
-            one[self.index] = 1.0
-            return one
-        result: Array = loss.backward(CrossEntropy(), logits[None], np.array([self.index]))[0]
-        return result
+            result = np.zeros_like(pixels)
+            result[:, self.index] = 1.0 / len(pixels)
+        else:
+            result = loss.backward(CrossEntropy(), pixels, np.full(len(pixels), self.index))
+        return result.reshape(logits.shape)
 
 
 def read_target(model: Subject, target: str | int) -> Target:
@@ -113,8 +117,8 @@ class GradientFlow:
 def gradients(model: Subject, image: NDArray[Any], target: str | int) -> GradientFlow:
     """Follow a gradient from a class, or from the loss, back to the pixels.
 
-    Max pooling hands it to each window's winner, average pooling shares it equally, overlapping windows add up, an
-    activation multiplies it by its slope, and where several layers take a value, what they send back is added.
+    Max pooling hands it to each window's largest cell, average pooling shares it equally, overlapping windows add up,
+    an activation multiplies it by its slope, and where several layers take a value, what they send back is added.
 
     Arguments:
         model: any neocog model.
@@ -155,7 +159,7 @@ class Difference:
     checked: pixels where they were taken (those of the largest gradients, and others spread over the image).
     largest: the largest difference, relative to the largest gradient among them, or to the smallest that rounding
         lets one see; NaN if something is not finite.
-    skipped: pixels left out because the network has a kink between the two points: a ReLU that opens or a winner that
+    skipped: pixels left out because the network has a kink between the two points: a ReLU that opens or an argmax that
         changes, where no derivative exists for the difference to equal.
     """
 
@@ -203,8 +207,8 @@ class Route:
     """What one layer sends back to one cell of its input.
 
     places: (n, 3) row, column and channel of the outputs that send some; of a vector, (0, 0, place).
-    factors: (n,) what each sends, as a share of its own gradient: a weight, 1 for a winner, 1 / cells of an average, an
-        activation's slope.
+    factors: (n,) what each sends, as a share of its own gradient: a weight, 1 for an argmax, 1 / cells of an average,
+        an activation's slope.
     gradients: (n,) of those outputs.
     contributions: (n,) factor × gradient; they add up to `total`. Largest first.
     total: what this layer sends to the cell.

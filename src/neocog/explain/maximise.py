@@ -18,13 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neocog.errors import SettingError
-from neocog.explain.receptive import Field, receptive_field
+from neocog.explain.quick import quick_slopes
+from neocog.explain.receptive import Field, field_or_whole
 from neocog.explain.response import activated, climbing_index, response_index, run_to, usable_parameters
 from neocog.explain.subject import Array, Progress, Subject, check_index, image_output, layer_node, no_progress
 from neocog.nn.graph import Graph
 from neocog.nn.layers import Conv2d
 from neocog.nn.summary import multiply_adds
-from neocog.reference.network import backward
 
 STEPS = 48  # how far climbs go
 FIRST_STEP, LAST_STEP = 0.3, 0.02  # of a pixel whose gradient has the image's root mean square; geometric between
@@ -209,7 +209,7 @@ class _Ascent:
         """Return the images (climbs, H, W, C), and the largest value of their maps after each step (steps, climbs)."""
         shape = self.graph.input
         sides = (len(CLIMBS), shape.height, shape.width, shape.channels)
-        field = receptive_field(self.graph, self.top)
+        field = field_or_whole(self.graph, self.top)
         images = np.clip(GREY + NOISE * rng.standard_normal(sides, np.float32), 0, 1)
         gradient, heights, seen = self._look(images, field)
         history = np.empty((steps, len(CLIMBS)), np.float32)
@@ -229,19 +229,23 @@ class _Ascent:
 
     def _look(self, images: Values, field: Field) -> tuple[Values, Values, NDArray[np.bool_]]:
         """Return the gradient of each climb's unit, the largest value of its map, and which pixels its unit sees."""
-        run = run_to(self.graph, self.parameters, images, self.top)
-        output = run.outputs[-1]
-        every, (_, rows, columns, _) = np.arange(len(images)), output.shape
-        maps = output[..., self.filter].reshape(len(images), -1)
-        middle = rows // 2 * columns + columns // 2
-        unit = np.where([climb.centre for climb in CLIMBS], middle, maps.argmax(axis=1))
-        row, column = np.divmod(unit, columns)
+        output, gradient = quick_slopes(self.graph, self.parameters, images, self.top, self._unit)
+        rows, columns = self._places(output)
+        seen = [_seen(field, r, c, images.shape) for r, c in zip(rows.tolist(), columns.tolist(), strict=True)]
+        return gradient, output[..., self.filter].max(axis=(1, 2)), np.stack(seen)
+
+    def _unit(self, output: Values) -> Values:
+        """Return 1 at each climb's unit, else 0."""
         ones = np.zeros_like(output)
-        ones[every, row, column, self.filter] = 1
-        gradient = backward(self.graph, self.parameters, run, ones, start=self.top, image=True).image
-        assert gradient is not None  # it was asked for
-        seen = [_seen(field, r, c, images.shape) for r, c in zip(row.tolist(), column.tolist(), strict=True)]
-        return gradient, maps.max(axis=1), np.stack(seen)
+        ones[np.arange(len(output)), *self._places(output), self.filter] = 1
+        return ones
+
+    def _places(self, output: Values) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return row and column of each climb's unit: of the centre of the map, or of its largest value."""
+        _, rows, columns, _ = output.shape
+        highest = output[..., self.filter].reshape(len(output), -1).argmax(axis=1)
+        middle = rows // 2 * columns + columns // 2
+        return np.divmod(np.where([climb.centre for climb in CLIMBS], middle, highest), columns)
 
 
 def _seen(field: Field, row: int, column: int, shape: tuple[int, ...]) -> NDArray[np.bool_]:

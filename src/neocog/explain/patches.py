@@ -17,7 +17,7 @@ from neocog.errors import DataError, SettingError, ShapeError
 from neocog.explain.contenders import ImageRows, find_contenders
 from neocog.explain.inspection import Found, look_closely
 from neocog.explain.quick import Pairs, Whole
-from neocog.explain.receptive import Field, receptive_field
+from neocog.explain.receptive import Field, field_or_whole
 from neocog.explain.response import response_index, usable_parameters
 from neocog.explain.subject import Progress, Subject, image_output, layer_node, no_progress
 from neocog.nn.graph import Graph
@@ -36,7 +36,8 @@ class Patches:
     are, rounded to float32.
 
     crops: (K, count, h, w, C) in [0, 1]: what the filter saw there. Where its field reaches beyond the image, or where
-        there is no image, 0. A field larger than the image is cut to it: h and w are at most H and W.
+        there is no image, 0. A field larger than the image is cut to it: h and w are at most H and W. A layer without a
+        field of one size shows the whole image.
     values: (K, count) float32; 0 where there is no image.
     images: (K, count) numbers of the images; -1: fewer images have an answer.
     positions: (K, count, 2): row and column on the map; -1 where there is no image.
@@ -196,7 +197,7 @@ def _patches(
     began: float,
 ) -> Patches:
     output = image_output(graph.nodes[layer])
-    field = receptive_field(graph, layer)
+    field = field_or_whole(graph, layer)
     alive = found.values > 0
     filters, rows, values, places = pairs[0][alive], pairs[1][alive], found.values[alive], found.places[alive]
     order = np.lexsort((rows, -values, filters))

@@ -24,8 +24,8 @@ class Pooling:
 
     kind: "max" or "average". cells: of a window, padding included. rule: what decides, in words.
     input: (H, W). output: (P, Q).
-    winner: (P, Q) place of the winning cell in its window, row by row from 0; of an average, -1.
-    winner_row, winner_column: (P, Q) the winner's place in the input; of an average, -1.
+    winner: (P, Q) the argmax of each window: the place of its largest cell in it, row by row from 0; of an average, -1.
+    winner_row, winner_column: (P, Q) the place of the same cell in the input; of an average, -1.
     ties: (P, Q) how many cells of the window hold the largest value; of an average, 0.
     sum: (P, Q) the window's cells added up.
     """
@@ -89,7 +89,7 @@ def pooling_of(traced: Trace, index: int, channel: int) -> Pooling:
             "average", walk.cells, AVERAGE_RULE, x, y, nothing, nothing, nothing, np.zeros(y.shape, np.int64), total
         )
     choice = traced.run.choices[index]
-    assert choice is not None  # the reference always records the winners
+    assert choice is not None  # the reference always records the argmax
     winner = choice[0, ..., channel].astype(np.int64)
     p, q = np.indices(y.shape)
     equal = inside & ((cells == y[..., None, None]) | (np.isnan(cells) & np.isnan(y)[..., None, None]))

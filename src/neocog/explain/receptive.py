@@ -103,6 +103,12 @@ def receptive_fields(graph: Graph) -> tuple[Field | None, ...]:
     return tuple(fields)
 
 
+def field_or_whole(graph: Graph, layer_index: int) -> Field:
+    """Return a layer's receptive field; where it has none of one size, the whole image for every cell."""
+    image = graph.input
+    return receptive_fields(graph)[layer_index] or Field((image.height, image.width), (0, 0), (0, 0))
+
+
 def _spans(graph: Graph, last: int) -> dict[int, tuple[_Span, _Span]]:
     """Return what the cells of each value with maps see along both axes, up to layer number `last`."""
     spans: dict[int, tuple[_Span, _Span]] = {IMAGE: (PIXEL, PIXEL)}

@@ -27,6 +27,7 @@ from neocog.nn.layers import (
     DropPath,
     Flatten,
     GlobalAvgPool2d,
+    GroupNorm,
     Linear,
     Maxout,
     MaxPool2d,
@@ -35,6 +36,7 @@ from neocog.nn.layers import (
 )
 from neocog.nn.shapes import ImageShape
 from neocog.reference.network import Parameters, Run
+from neocog.reference.normalization import Statistics, group_statistics
 
 View = Literal[
     "convolution",
@@ -84,6 +86,13 @@ def _meets_no_padding(node: Node) -> bool:
     return all(axis.taps_inside() == axis.output * axis.kernel for axis in (walk.vertical, walk.horizontal))
 
 
+def _of_groups(traced: Trace, node: Node) -> Statistics:
+    """Return what a GroupNorm takes for mean and variance: those of the image's groups."""
+    assert isinstance(node.layer, GroupNorm)
+    found = group_statistics(traced.run.input(node.index), node.layer)
+    return Statistics(found.mean[0, 0, 0], found.variance[0, 0, 0])
+
+
 _ACTIVATION = Rule("activation", senders.in_place, step.activation, kinks.same_slope, in_place=True)
 _DROPOUT = Rule("dropout", senders.in_place, step.unchanged, in_place=True)
 
@@ -97,7 +106,8 @@ RULES: dict[type[Layer], Rule] = {
     MaxPool2d: Rule("pooling", senders.largest, smooth=kinks.same_choice, conserves=_always),
     AvgPool2d: Rule("pooling", senders.average, conserves=_meets_no_padding),
     GlobalAvgPool2d: Rule("mean", senders.whole_average, step.mean, conserves=_always),
-    BatchNorm2d: Rule("normalization", senders.in_place, step.normalization, in_place=True),
+    BatchNorm2d: Rule("normalization", senders.in_place, step.normalization(step.running_averages), in_place=True),
+    GroupNorm: Rule("normalization", senders.whole_image, step.normalization(_of_groups)),
     Add: Rule("join", senders.in_place, step.addition, in_place=True),
     Multiply: Rule("join", senders.in_place, step.multiplication, in_place=True),
     Concatenate: Rule("join", senders.concatenation, step.concatenation),

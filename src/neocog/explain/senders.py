@@ -15,13 +15,15 @@ from neocog.nn.graph import Node
 from neocog.nn.layer import channels_of
 from neocog.nn.layers import AvgPool2d, Conv2d, GlobalAvgPool2d, Linear, MaxPool2d
 from neocog.nn.shapes import ImageShape
-from neocog.reference.network import backward_node
+from neocog.reference.network import backward_node, forward_node
 
 Place = tuple[int, int, int]
 """Row, column and channel; of a vector (0, 0, place)."""
 
 Sender = tuple[Place, float]
 """An output, and its derivative in the cell."""
+
+TINY = 1e-30  # a step whose square is nothing beside any number that counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ def largest(cell: Cell) -> Iterator[Sender]:
     node, (row, column, channel) = cell.node, cell.place
     assert isinstance(node.layer, MaxPool2d)
     choice = cell.traced.run.choices[node.index]
-    assert choice is not None  # the reference always records the winners
+    assert choice is not None  # the reference always records the argmax
     width = node.layer.window_over(_image(node)).horizontal.kernel
     for p, q, r, s in _windows_over(node, row, column):
         yield (p, q, channel), float(choice[0, p, q, channel] == r * width + s)
@@ -115,6 +117,25 @@ def shares(cell: Cell) -> Iterator[Sender]:
     found = output[row, column] if output.ndim == 3 else output
     for k, share in enumerate(found.tolist()):
         yield (row, column, k), share * ((k == channel) - float(found[channel]))
+
+
+def whole_image(cell: Cell) -> Iterator[Sender]:
+    """List all outputs that move with the cell, of a smooth layer that looks at the whole image.
+
+    The cell takes a small step off the real axis: what the reference then gives moves there by the derivative, without
+    any difference being taken.
+
+    Source: Squire and Trapp 1998, Using complex variables to estimate derivatives of real functions.
+    """
+    inputs = list(cell.traced.run.inputs(cell.node.index))
+    moved = inputs[cell.position].astype(np.complex128)
+    moved[(0, *cell.place)] += 1j * TINY
+    inputs[cell.position] = moved
+    with np.errstate(all="ignore"):
+        slopes = forward_node(cell.node, cell.traced.parameters, inputs, None).output[0].imag / TINY
+    for place in np.argwhere(slopes != 0):
+        row, column, channel = place.tolist()
+        yield (row, column, channel), float(slopes[row, column, channel])
 
 
 def _derivative(cell: Cell, output: int) -> float:

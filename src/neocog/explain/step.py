@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,8 +13,9 @@ from neocog.explain.subject import Array
 from neocog.explain.trace import Trace
 from neocog.nn.graph import Node
 from neocog.nn.layer import channels_of
-from neocog.nn.layers import BatchNorm2d, Maxout
+from neocog.nn.layers import Maxout
 from neocog.reference.network import backward_node, forward_node
+from neocog.reference.normalization import Statistics
 
 CURVE = 129  # points of an activation's curve
 WIDE = 4.0  # an activation's curve reaches at least so far to both sides of 0: its shape is seen whatever comes
@@ -65,26 +67,34 @@ class Steps:
     parts: tuple[tuple[int, int], ...] = ()
 
 
-def normalization(traced: Trace, node: Node, channel: int) -> Steps:
-    """Take a BatchNorm2d apart: y = (x - mean) / √(variance + ε) · γ + β, with the running averages."""
-    assert isinstance(node.layer, BatchNorm2d)
-    own = {
-        variable.name: float(traced.parameters[f"{node.name}.{variable.name}"][channel])
-        for variable in node.layer.variables(*node.shapes)
-    }
-    first = _input(traced, node, 0, channel)
-    centred = first.values - own["running_mean"]
-    deviation = float(np.sqrt(own["running_var"] + node.layer.epsilon))
-    normalised = centred / deviation
-    found = [
-        first,
-        Step("centred", "-", centred, own["running_mean"]),
-        Step("normalised", "/", normalised, deviation),
-    ]
-    if node.layer.affine:
-        scaled = normalised * own["weight"]
-        found += [Step("scaled", "*", scaled, own["weight"]), Step("output", "+", scaled + own["bias"], own["bias"])]
-    return Steps(tuple(found))
+def normalization(statistics: Callable[[Trace, Node], Statistics]) -> Callable[[Trace, Node, int], Steps]:
+    """Return what takes a normalization apart: y = (x - mean) / √(variance + ε) · γ + β.
+
+    Arguments:
+        statistics: given the layer, mean and variance for each channel.
+    """
+
+    def apart(traced: Trace, node: Node, channel: int) -> Steps:
+        found = statistics(traced, node)
+        mean = float(found.mean[channel])
+        deviation = float(np.sqrt(found.variance[channel] + node.layer.epsilon))  # type: ignore[attr-defined]
+        first = _input(traced, node, 0, channel)
+        centred = first.values - mean
+        normalised = centred / deviation
+        steps = [first, Step("centred", "-", centred, mean), Step("normalised", "/", normalised, deviation)]
+        if node.layer.affine:  # type: ignore[attr-defined]
+            weight, bias = (float(traced.parameters[f"{node.name}.{name}"][channel]) for name in ("weight", "bias"))
+            scaled = normalised * weight
+            steps += [Step("scaled", "*", scaled, weight), Step("output", "+", scaled + bias, bias)]
+        return Steps(tuple(steps))
+
+    return apart
+
+
+def running_averages(traced: Trace, node: Node) -> Statistics:
+    """Return what a BatchNorm2d takes for mean and variance."""
+    mean, variance = (traced.parameters[f"{node.name}.{name}"] for name in ("running_mean", "running_var"))
+    return Statistics(mean, variance)
 
 
 def activation(traced: Trace, node: Node, channel: int) -> Steps:

@@ -41,13 +41,20 @@ class Trace:
 
     @property
     def logits(self) -> Array:
-        """What the last layer gave, one value a class."""
+        """What the last layer gave: one value a class, (classes,), or (H, W, classes) of networks that answer pixel by
+        pixel.
+        """
         return _first(self.run.logits)
 
     @property
+    def class_logits(self) -> Array:
+        """One logit a class: of networks that answer pixel by pixel, the mean over all pixels."""
+        return by_class(self.logits)
+
+    @property
     def probabilities(self) -> Array:
-        """The softmax of the logits."""
-        return _first(softmax(self.run.logits))
+        """The softmax of the logits, one share a class; of networks that answer pixel by pixel, means over pixels."""
+        return by_class(_first(softmax(self.run.logits)))
 
     def value(self, value: int) -> Array:
         """Return a value by its number, of one image: what a layer gave, or for -1 what the first one took."""
@@ -60,6 +67,11 @@ class Trace:
     def output(self, index: int) -> Array:
         """Return the output of layer number `index`: (P, Q, K) or (F,)."""
         return self.value(index)
+
+
+def by_class(values: Array) -> Array:
+    """Return the mean over pixels of values (H, W, classes), and values (classes,) as they are."""
+    return np.asarray(values.reshape(-1, values.shape[-1]).mean(axis=0), np.float64)
 
 
 def _first(batch: Array) -> Array:

@@ -10,8 +10,8 @@ import llvmlite.binding as llvm
 from neocog.errors import EngineError
 from neocog.interrupts import interrupts_deferred
 from neocog.jit.host import initialise_llvm
-from neocog.plan.target import Target
 from neocog.resources import require_memory
+from neocog.target.processor import Target
 
 OPTIONS = (
     "rotate combine simplify, short: O2 no-vectorise no-unroll, codegen 2 pic"  # of the cache key: change together

@@ -22,14 +22,15 @@ import llvmlite.binding as llvm
 import neocog.emit
 import neocog.nn
 import neocog.plan
+import neocog.target
 from neocog.errors import EngineError
 from neocog.interrupts import interrupts_deferred
 from neocog.jit.cache import ObjectCache
 from neocog.jit.codegen import OPTIONS
 from neocog.jit.host import initialise_llvm
 from neocog.jit.objects import pack, unpack
-from neocog.plan.target import Target
 from neocog.resources import require_memory
+from neocog.target.processor import Target
 
 if TYPE_CHECKING:
     from llvmlite import ir
@@ -159,7 +160,7 @@ def _emitters() -> str:
     """Return a digest of all code that decides what modules say, so that a change of it makes objects anew."""
     here = Path(__file__)
     digest = hashlib.sha256(b"".join((here.parent / name).read_bytes() for name in CODE))
-    for package in (neocog.emit, neocog.plan, neocog.nn):
+    for package in (neocog.emit, neocog.plan, neocog.target, neocog.nn):
         for path in sorted(Path(str(package.__file__)).parent.rglob("*.py")):
             digest.update(path.read_bytes())
     return digest.hexdigest()

@@ -22,8 +22,8 @@ from neocog.forks import tell_of_forks
 from neocog.jit.codegen import generate
 from neocog.jit.pieces import Piece, Progress
 from neocog.jit.worker import read_frame, write_frame
-from neocog.plan.target import Target
 from neocog.resources import available_threads
+from neocog.target.processor import Target
 
 WORTH_A_HELPER = 200_000  # characters of IR: about as long to compile as a process takes to start, 0.08 s
 PATIENCE = 60.0  # seconds until a helper that does not answer is given up

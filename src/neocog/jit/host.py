@@ -9,7 +9,7 @@ from pathlib import Path
 import llvmlite.binding as llvm
 
 from neocog.errors import SettingError
-from neocog.plan.target import Target
+from neocog.target.processor import Target
 
 
 @cache

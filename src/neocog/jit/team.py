@@ -20,7 +20,7 @@ from neocog.interrupts import interrupts_deferred
 from neocog.jit.cache import ObjectCache
 from neocog.jit.compile import Library, build_objects
 from neocog.jit.host import host_target
-from neocog.plan.target import Target
+from neocog.target.processor import Target
 
 LINE = 64  # bytes of a cache line
 Bases = tuple[int, int, int, int]  # the addresses that a function takes first

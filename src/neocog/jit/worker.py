@@ -39,7 +39,7 @@ def main() -> None:
     received, answers = sys.stdin.buffer, sys.stdout.buffer
     from neocog.errors import EngineError
     from neocog.jit.codegen import generate
-    from neocog.plan.target import Target
+    from neocog.target.processor import Target
 
     header = read_frame(received)
     if header is None:

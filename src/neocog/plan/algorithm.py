@@ -12,8 +12,8 @@ from neocog.plan.ops.contraction import Contraction
 from neocog.plan.ops.epilogue import Epilogue
 from neocog.plan.ops.tiles import Slab, Tiling, position_step
 from neocog.plan.ops.winograd import Winograd, WinogradBackward, WinogradFold
-from neocog.plan.target import Target
 from neocog.plan.winograd import POINTS, TAPS, minimal
+from neocog.target.processor import Target
 
 Algorithm = Literal["auto", "direct", "winograd"]
 

@@ -13,7 +13,7 @@ from neocog.plan.layout import Halo, Operand, Panels, Tensor, Vectors, operand
 from neocog.plan.loops import Axis, Clip, Split, choose_rows, merge, split_cost
 from neocog.plan.ops.contraction import Contraction
 from neocog.plan.ops.epilogue import Epilogue, beside, steps_beside
-from neocog.plan.target import Target
+from neocog.target.processor import Target
 
 ROW, COLUMN, TAP_ROW, TAP_COLUMN = "row", "column", "tap row", "tap column"  # tags of axes that clips speak of
 LEAST_POOLED_MAP = 16  # on smaller ones, leaving out taps in the halo saves more than fusing a pooling

@@ -8,7 +8,7 @@ from neocog.plan.correlation import Correlation, start_of
 from neocog.plan.layout import Operand, Panels, Space, Tensor, Vectors, operand
 from neocog.plan.loops import Axis, Split, choose_rows, merge
 from neocog.plan.ops.contraction import Contraction
-from neocog.plan.target import Target
+from neocog.target.processor import Target
 
 MAX_SLICES = 8  # most partial copies of a gradient
 SLICE_BELOW = 8  # slice the batch where a gradient has fewer independent tiles than this

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from neocog.plan.target import Target
+from neocog.target.processor import Target
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from neocog.plan.correlation import column_panels
 from neocog.plan.layout import Panels, Space, Vectors
 from neocog.plan.loops import Axis
 from neocog.plan.ops.update import Segment
-from neocog.plan.target import Target
+from neocog.target.processor import Target
 
 PARAMETERS = "parameters"
 BUFFERS = "buffers"

@@ -14,8 +14,8 @@ from neocog.plan.passes.segments import segments_of, stages_of, tensors_of
 from neocog.plan.passes.steps import Steps, steps_of
 from neocog.plan.passes.trim import extents_of
 from neocog.plan.program import Program, Training
-from neocog.plan.target import Target
 from neocog.plan.verify import verify, verify_live_ranges
+from neocog.target.processor import Target
 
 
 def plan_program(

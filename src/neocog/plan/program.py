@@ -17,7 +17,7 @@ from neocog.plan.layout import Space, Tensor
 from neocog.plan.memory import Place, Scheduled
 from neocog.plan.ops.op import Op
 from neocog.plan.parameters import ParameterLayout
-from neocog.plan.target import Target
+from neocog.target.processor import Target
 
 FIRST_KEY_SLOT = 8  # where the keys of Dropout layers begin in a program's arguments; see emit/program.py
 

@@ -14,6 +14,7 @@ from neocog.nn.layers import (
     ELU,
     GELU,
     Hardsigmoid,
+    Hardswish,
     LeakyReLU,
     ReLU,
     ReLU6,
@@ -83,6 +84,11 @@ def _gelu_slope(layer: GELU, x: Array) -> Array:
     return result
 
 
+def _hardswish_slope(layer: Hardswish, x: Array) -> Array:
+    result: Array = np.where(x >= 3, 1, np.where(x > -3, x / 3 + 0.5, 0)).astype(x.dtype)
+    return result
+
+
 def _between(x: Array, low: float, high: float, slope: float) -> Array:
     return np.where((x > low) & (x < high), slope, 0).astype(x.dtype)
 
@@ -112,6 +118,10 @@ FUNCTIONS: dict[type[Layer], Function] = {
     Hardsigmoid: Function(
         lambda layer, x: np.clip(x + 3, 0, 6) / 6,
         lambda layer, x: _between(x, -3, 3, 1 / 6),
+    ),
+    Hardswish: Function(
+        lambda layer, x: x * (np.clip(x + 3, 0, 6) / 6),
+        _hardswish_slope,
     ),
     Sigmoid: Function(
         lambda layer, x: sigmoid(x),

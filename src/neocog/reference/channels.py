@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from neocog.nn.layers import Maxout, PReLU, Softmax
+from neocog.nn.layers import (
+    Maxout,
+    PReLU,
+    Softmax,
+)
 from neocog.reference.arrays import Array
 from neocog.reference.loss import softmax
 from neocog.reference.rule import Call, Given, Rule, Rules, Sent
@@ -32,7 +36,7 @@ def maxout_forward(x: Array, layer: Maxout) -> tuple[Array, Array]:
     """Keep the largest of the inputs c, c + n, c + 2 n, … for output c of n.
 
     Returns:
-        y (N, …, n), and the winners, of the same shape: which piece was the largest, the first on a tie. A NaN wins.
+        y (N, …, n), and the argmax, of the same shape: which piece was the largest, the first on a tie; a NaN is.
     """
     pieces = _pieces(x, layer)
     winner = pieces.argmax(axis=-2)
@@ -40,7 +44,7 @@ def maxout_forward(x: Array, layer: Maxout) -> tuple[Array, Array]:
 
 
 def maxout_backward(x: Array, winner: Array, dy: Array, layer: Maxout) -> Array:
-    """Return the gradient of x: dy goes to the winners, and nowhere else."""
+    """Return the gradient of x: dy goes to the largest pieces, and nowhere else."""
     dx = np.zeros_like(_pieces(x, layer), dtype=dy.dtype)
     np.put_along_axis(dx, winner[..., None, :].astype(np.int64), dy[..., None, :], axis=-2)
     return dx.reshape(x.shape)

@@ -28,7 +28,7 @@ class Run:
     graph: the network.
     image: what it starts from: the normalised images, (N, H, W, C).
     outputs: what each layer gave, in the order of `Graph.nodes`.
-    choices: for each layer, the winners of a MaxPool2d or Maxout, the mask of what dropped, else None.
+    choices: for each layer, the argmax of a MaxPool2d or Maxout, the mask of what dropped, else None.
     buffers: new values of the buffers by name, such as "1.running_mean", after a training step.
     draw: the training step; None if it was a prediction.
     """

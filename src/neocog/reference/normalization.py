@@ -1,4 +1,4 @@
-"""Batch normalization: y = (x - mean) / √(variance + ε) · γ + β, over all axes but the last."""
+"""Normalization: y = (x - mean) / √(variance + ε) · γ + β, with statistics of a batch, or of an image's groups."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from neocog.nn.layers import BatchNorm2d
+from neocog.nn.layers import BatchNorm2d, GroupNorm
 from neocog.reference.arrays import Array
 from neocog.reference.rule import Call, Given, Rule, Rules, Sent
 
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """Mean and variance of each channel, (C,): of a batch, or running averages."""
+    """Mean and variance of each channel: of a batch, or running averages, (C,); of each image, (N, 1, 1, C)."""
 
     mean: Array
     variance: Array
@@ -26,20 +26,36 @@ def batch_statistics(x: Array) -> Statistics:
     return Statistics(mean, np.square(x - mean).mean(axis=axes))
 
 
-def normalised(x: Array, statistics: Statistics, layer: BatchNorm2d) -> Array:
+def group_statistics(x: Array, layer: GroupNorm) -> Statistics:
+    """Return what each channel of each image of x (N, H, W, C) is normalised by: mean and variance of its group."""
+    mean = _group_means(x, layer)
+    return Statistics(mean, _group_means(np.square(x - mean), layer))
+
+
+def _group_means(x: Array, layer: GroupNorm) -> Array:
+    count, height, width, channels = x.shape
+    means = x.reshape(count, height, width, layer.groups, -1).mean(axis=(1, 2, 4))
+    return np.repeat(means, channels // layer.groups, axis=1)[:, None, None]
+
+
+def normalised(x: Array, statistics: Statistics, layer: BatchNorm2d | GroupNorm) -> Array:
     """Return x with each channel shifted and scaled to mean 0 and variance 1."""
     result: Array = (x - statistics.mean) / np.sqrt(statistics.variance + layer.epsilon)
     return result
 
 
 def forward(
-    x: Array, statistics: Statistics, layer: BatchNorm2d, weight: Array | None = None, bias: Array | None = None
+    x: Array,
+    statistics: Statistics,
+    layer: BatchNorm2d | GroupNorm,
+    weight: Array | None = None,
+    bias: Array | None = None,
 ) -> Array:
     """Normalise, scale and shift.
 
     Arguments:
         x: (N, H, W, C) or (N, C).
-        statistics: of the batch while training, else the running averages.
+        statistics: of the batch while training, else the running averages; or of the groups.
         layer: its ε.
         weight, bias: γ and β (C,), or None for 1 and 0.
     """
@@ -64,6 +80,15 @@ def backward(
     if training:
         dz = dz - dz.mean(axis=axes) - z * (dz * z).mean(axis=axes)
     return dz / np.sqrt(statistics.variance + layer.epsilon), of_weight, of_bias
+
+
+def group_backward(x: Array, dy: Array, layer: GroupNorm, weight: Array | None = None) -> tuple[Array, Array, Array]:
+    """Return the gradients of x, γ and β: as `backward` while training, with the means of each image's groups."""
+    statistics = group_statistics(x, layer)
+    z = normalised(x, statistics, layer)
+    dz = dy if weight is None else dy * weight
+    dz = dz - _group_means(dz, layer) - z * _group_means(dz * z, layer)
+    return dz / np.sqrt(statistics.variance + layer.epsilon), (dy * z).sum(axis=(0, 1, 2)), dy.sum(axis=(0, 1, 2))
 
 
 def moved(running: Statistics, batch: Statistics, count: int, layer: BatchNorm2d) -> Statistics:
@@ -101,4 +126,14 @@ def _sent(call: Call[BatchNorm2d], dy: Array) -> Sent:
     return Sent((dx,), {"weight": of_weight, "bias": of_bias} if call.layer.affine else {})
 
 
-RULES: Rules = {BatchNorm2d: Rule(_given, _sent)}
+def _group_given(call: Call[GroupNorm]) -> Given:
+    statistics = group_statistics(call.x, call.layer)
+    return Given(forward(call.x, statistics, call.layer, call.variables.get("weight"), call.variables.get("bias")))
+
+
+def _group_sent(call: Call[GroupNorm], dy: Array) -> Sent:
+    dx, of_weight, of_bias = group_backward(call.x, dy, call.layer, call.variables.get("weight"))
+    return Sent((dx,), {"weight": of_weight, "bias": of_bias} if call.layer.affine else {})
+
+
+RULES: Rules = {BatchNorm2d: Rule(_given, _sent), GroupNorm: Rule(_group_given, _group_sent)}

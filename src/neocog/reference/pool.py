@@ -21,7 +21,7 @@ def max_forward(x: Array, layer: MaxPool2d) -> tuple[Array, Array]:
         layer: window, stride and padding.
 
     Returns:
-        y (N, H', W', C), and the winners, of the same shape: the place of the winning tap in the window, counted in
+        y (N, H', W', C), and the argmax, of the same shape: the place of the largest tap in the window, counted in
         row-major order from 0.
     """
     window = layer.window_over(image_shape(x))
@@ -40,7 +40,7 @@ def max_forward(x: Array, layer: MaxPool2d) -> tuple[Array, Array]:
 
 
 def max_backward(x: Array, winner: Array, dy: Array, layer: MaxPool2d) -> Array:
-    """Return the gradient of x: dy goes to each window's winner, and nowhere else."""
+    """Return the gradient of x: dy goes to the largest cell of each window, and nowhere else."""
     window = layer.window_over(image_shape(x))
     dx = np.zeros_like(pad(x, window), dtype=dy.dtype)
     for place, (_, _, where) in enumerate(taps(window)):

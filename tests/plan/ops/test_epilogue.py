@@ -17,8 +17,8 @@ from neocog.plan.ops.pointwise import Activate, Counted, Expression, Plus, Times
 from neocog.plan.ops.winograd import Winograd
 from neocog.plan.planner import plan_program
 from neocog.plan.program import Program
-from neocog.plan.target import Target
 from neocog.plan.verify import PlanError, verify
+from neocog.target.processor import Target
 
 TARGET = Target("x86_64-unknown-linux-gnu", "skylake-avx512", "", lanes=16, registers=32, fma=True)
 ALGORITHMS = ("direct", "winograd")

@@ -10,7 +10,18 @@ from neocog.emit.emitters import EMITTERS
 from neocog.nn.blocks import Concat, Sequential
 from neocog.nn.followers import EMA
 from neocog.nn.graph import trace
-from neocog.nn.layers import AvgPool2d, BatchNorm2d, Conv2d, Flatten, Linear, Maxout, MaxPool2d, ReLU, Softmax
+from neocog.nn.layers import (
+    AvgPool2d,
+    BatchNorm2d,
+    Conv2d,
+    Flatten,
+    GroupNorm,
+    Linear,
+    Maxout,
+    MaxPool2d,
+    ReLU,
+    Softmax,
+)
 from neocog.nn.losses import CrossEntropy
 from neocog.nn.optimizers import Adam
 from neocog.plan.layout import Tensor
@@ -19,8 +30,8 @@ from neocog.plan.ops.pool import Pool
 from neocog.plan.ops.winograd import Winograd, WinogradBackward, WinogradFold
 from neocog.plan.planner import plan_program
 from neocog.plan.program import Program, Training
-from neocog.plan.target import Target
 from neocog.plan.verify import PlanError, verify
+from neocog.target.processor import Target
 
 TARGET = Target("x86_64-unknown-linux-gnu", "skylake-avx512", "", 16, 32, True)
 NET = Sequential(
@@ -31,6 +42,7 @@ NET = Sequential(
         ReLU(),
         Concat(Conv2d(12, 1), Maxout(2)),
         BatchNorm2d(),
+        GroupNorm(2),
         Conv2d(8, 1),
         Softmax(),
         Flatten(),

@@ -51,6 +51,8 @@ export interface ModelFacts {
   live: boolean
   notebook: boolean
   classes: string[]
+  /** whether it answers for each pixel */
+  by_pixel: boolean
   has_data: boolean
   data_name: string | null
   data_count: number | null

@@ -24,7 +24,7 @@ def asked_settings() -> Iterator[tuple[str, About, Flag]]:
 
 
 def setting_flags(command: Function) -> Function:
-    """Give a command a flag for each setting that has one; without it, its value is None."""
+    """Add to a command a flag for each setting that has one; without it, its value is None."""
     for name, known, flag in reversed(list(asked_settings())):
         spellings = [f"--{flag.name}", *([f"-{flag.letter}"] if flag.letter else []), name]
         text = f"{flag.help}  [default: {flag.default}]" if flag.default else flag.help

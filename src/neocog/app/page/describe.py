@@ -32,6 +32,7 @@ def describe(session: Session) -> dict[str, Any]:
         "live": True,
         "notebook": session.notebook,
         "classes": list(model.class_names),
+        "by_pixel": isinstance(graph.output, ImageShape),
         "has_data": session.gallery is not None,
         "data_name": session.gallery.name if session.gallery else None,
         "data_count": len(session.gallery) if session.gallery else 0,

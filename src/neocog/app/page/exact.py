@@ -19,7 +19,7 @@ from neocog.explain.pooling import pooling_of
 from neocog.explain.rules import rule_of
 from neocog.explain.subject import Array, Progress, check_index, image_output, layer_node
 from neocog.explain.tied import as_fully_connected, cut
-from neocog.explain.trace import dead_channels, problems
+from neocog.explain.trace import by_class, dead_channels, problems
 from neocog.nn.graph import Node
 from neocog.nn.layers import AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d
 from neocog.nn.shapes import ImageShape
@@ -55,7 +55,7 @@ def run(session: Session, question: Question, progress: Progress) -> Answer:
     engine = session.model(item.image[None]).astype(np.float64)[0]
     logits = traced.logits
     finite = bool(np.isfinite(logits).all())
-    prediction = int(logits.argmax()) if finite else None
+    prediction = int(traced.probabilities.argmax()) if finite else None
     with np.errstate(all="ignore"):
         scale = float(np.abs(logits).max())
         difference = float(np.abs(engine - logits).max()) / scale if scale else float(np.abs(engine).max())
@@ -83,9 +83,9 @@ def run(session: Session, question: Question, progress: Progress) -> Answer:
         {
             "image": traced.image,
             "normalised": traced.normalised,
-            "logits": logits,
+            "logits": traced.class_logits,
             "probabilities": probabilities,
-            "engine_logits": engine,
+            "engine_logits": by_class(engine),
         },
     )
 

@@ -88,7 +88,7 @@ def optional(session: Session, defaults: dict[str, Any]) -> Iterator[Question]:
 
 def targets(session: Session) -> list[str]:
     """Return the targets whose gradients are held: the predicted class, and the loss of it or of the true one."""
-    logits = session.trace(FIRST).logits
+    logits = session.trace(FIRST).class_logits
     best = int(np.nan_to_num(logits, nan=-np.inf).argmax())
     label = session.input(FIRST).label
     return [f"class:{best}", f"loss:{best if label is None else label}"]

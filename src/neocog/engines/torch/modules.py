@@ -26,7 +26,9 @@ from neocog.nn.layers import (
     DropPath,
     Flatten,
     GlobalAvgPool2d,
+    GroupNorm,
     Hardsigmoid,
+    Hardswish,
     LeakyReLU,
     Linear,
     Maxout,
@@ -118,6 +120,14 @@ class BatchNorm(torch.nn.Module):  # type: ignore[misc]
             self.momentum,
             self.epsilon,
         )
+
+
+class GroupNormModule(torch.nn.GroupNorm):  # type: ignore[misc]
+    """PyTorch's own, which as a module refuses a group of a single value."""
+
+    def forward(self, x: Any) -> Any:
+        """Normalise x (N, C, H, W)."""
+        return torch.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
 
 
 class SharedDropout(torch.nn.Module):  # type: ignore[misc]
@@ -237,11 +247,15 @@ RULES: Rules = {
     SiLU: lambda layer, node: torch.nn.SiLU(),
     GELU: lambda layer, node: torch.nn.GELU(layer.approximate),
     Hardsigmoid: lambda layer, node: Sixths(F.hardsigmoid, lambda x: F.relu6(x + 3) / 6),
+    Hardswish: lambda layer, node: Sixths(F.hardswish, lambda x: x * F.relu6(x + 3) / 6),
     Sigmoid: lambda layer, node: torch.nn.Sigmoid(),
     Tanh: lambda layer, node: torch.nn.Tanh(),
     Softmax: lambda layer, node: torch.nn.Softmax(1),
     Maxout: MaxoutModule,
     BatchNorm2d: lambda layer, node: BatchNorm(layer, channels_of(node.input)),
+    GroupNorm: lambda layer, node: GroupNormModule(
+        layer.groups, channels_of(node.input), layer.epsilon, affine=layer.affine
+    ),
     Dropout: SharedDropout,
     Dropout2d: SharedDropout,
     DropPath: SharedDropout,

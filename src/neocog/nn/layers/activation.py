@@ -15,6 +15,7 @@ __all__ = [
     "ELU",
     "GELU",
     "Hardsigmoid",
+    "Hardswish",
     "LeakyReLU",
     "Maxout",
     "PReLU",
@@ -134,6 +135,14 @@ class Hardsigmoid(Activation):
 
     keeps_zero: ClassVar[bool] = False
     from_output: ClassVar[bool] = True
+
+
+@dataclass(frozen=True, slots=True)
+class Hardswish(Activation):
+    """x · min(max(x + 3, 0), 6) / 6: a SiLU made of straight lines and a parabola.
+
+    Source: Howard et al. 2019, Searching for MobileNetV3.
+    """
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,15 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
-from neocog.errors import SettingError
-from neocog.nn.layer import Layer, Variable, channels_of
-from neocog.nn.limits import shown
+from neocog.errors import SettingError, ShapeError
+from neocog.nn.layer import Layer, Variable, channels_of, image_input
+from neocog.nn.limits import check_count, shown
 from neocog.nn.shapes import Shape
 
-__all__ = ["BatchNorm2d"]
+__all__ = [
+    "BatchNorm2d",
+    "GroupNorm",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,18 +42,65 @@ class BatchNorm2d(Layer):
     def __post_init__(self) -> None:
         if not 0.0 <= self.momentum <= 1.0:
             raise SettingError(f"BatchNorm2d: momentum must lie in [0, 1], got {shown(self.momentum)}")
-        if not (math.isfinite(self.epsilon) and self.epsilon > 0.0):
-            raise SettingError(f"BatchNorm2d: epsilon must be above 0, got {shown(self.epsilon)}")
+        _check_epsilon(self)
 
     def variables(self, *inputs: Shape) -> tuple[Variable, ...]:
         shape = (channels_of(inputs[0]),)
-        learned = (
-            (Variable("weight", shape, 1.0, decay=False), Variable("bias", shape, 0.0, decay=False))
-            if self.affine
-            else ()
-        )
         buffers = (
             Variable("running_mean", shape, 0.0, trainable=False, decay=False),
             Variable("running_var", shape, 1.0, trainable=False, decay=False),
         )
-        return (*learned, *buffers)
+        return (*_learned(self, inputs[0]), *buffers)
+
+
+@dataclass(frozen=True, slots=True)
+class GroupNorm(Layer):
+    """Bring each group of channels of each image to mean 0 and variance 1, then scale and shift each channel.
+
+    y = (x - mean) / √(variance + ε) · γ + β, where mean and variance are those of all pixels of the group's channels in
+    the one image. So training and prediction do the same, and images know nothing of each other. Channels that follow
+    each other form a group, as in PyTorch.
+
+    Arguments:
+        groups: how many; it must divide the channels. 1 for all channels together (layer normalization of an image), as
+            many as channels for each alone (instance normalization).
+        epsilon: added to the variance, against division by zero.
+        affine: whether there are a learned scale γ ("weight") and shift β ("bias"), one of each a channel.
+
+    Source: Wu and He 2018, Group normalization.
+
+    >>> from neocog.nn.shapes import ImageShape
+    >>> [variable.name for variable in GroupNorm(2).variables(ImageShape(4, 4, 6))]
+    ['weight', 'bias']
+    """
+
+    whole_image: ClassVar[bool] = True
+
+    groups: int
+    epsilon: float = 1e-5
+    affine: bool = True
+
+    def __post_init__(self) -> None:
+        check_count("GroupNorm", "groups", self.groups)
+        _check_epsilon(self)
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        image = image_input(self, inputs[0])
+        if image.channels % self.groups:
+            raise ShapeError(f"GroupNorm needs a multiple of {self.groups} channels, got {image}")
+        return image
+
+    def variables(self, *inputs: Shape) -> tuple[Variable, ...]:
+        return _learned(self, inputs[0])
+
+
+def _check_epsilon(layer: BatchNorm2d | GroupNorm) -> None:
+    if not (math.isfinite(layer.epsilon) and layer.epsilon > 0.0):
+        raise SettingError(f"{type(layer).__name__}: epsilon must be above 0, got {shown(layer.epsilon)}")
+
+
+def _learned(layer: BatchNorm2d | GroupNorm, x: Shape) -> tuple[Variable, ...]:
+    shape = (channels_of(x),)
+    if not layer.affine:
+        return ()
+    return Variable("weight", shape, 1.0, decay=False), Variable("bias", shape, 0.0, decay=False)

@@ -23,8 +23,8 @@ from neocog.plan.parameters import ParameterLayout
 from neocog.plan.passes.steps import Step, Steps
 from neocog.plan.passes.trim import POINT, Extent, as_image
 from neocog.plan.program import FIRST_KEY_SLOT, Training
-from neocog.plan.target import Target
 from neocog.plan.winograd import minimal
+from neocog.target.processor import Target
 
 NO_HALO = Halo()
 LEAST_TILES = 8  # of all images, where transformed filters do not fit the second-level cache

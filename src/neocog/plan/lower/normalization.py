@@ -1,5 +1,7 @@
-"""Batch normalization while training: sums in the chain that makes its input, statistics between chains, and a formula
-for whoever reads the result.
+"""Normalization: statistics, and a formula for whoever reads the result.
+
+That of a batch has sums in the chain that makes its input, and statistics between chains; it is planned for training
+only. That of the groups of an image stays in the chain.
 """
 
 from __future__ import annotations
@@ -7,15 +9,30 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from neocog.nn.layers import BatchNorm2d
+from neocog.nn.layers import BatchNorm2d, GroupNorm
+from neocog.nn.shapes import ImageShape
 from neocog.plan.layout import Operand, Space
 from neocog.plan.lower.lowering import CHAIN_VECTORS, NO_HALO, Lowering
 from neocog.plan.lower.rule import Rule, Rules
 from neocog.plan.lower.values import Segment, Value
 from neocog.plan.ops.map import Sums
-from neocog.plan.ops.norm import MEAN, OFFSET, SCALE, SHIFT, SLOPE, Moments, NormGradient, Slices, Statistics, vector
+from neocog.plan.ops.norm import (
+    MEAN,
+    OFFSET,
+    SCALE,
+    SHIFT,
+    SLOPE,
+    GroupGradient,
+    GroupStatistics,
+    Moments,
+    NormGradient,
+    Slices,
+    Statistics,
+    vector,
+)
 from neocog.plan.ops.op import Op
-from neocog.plan.ops.pointwise import Affine, Centre, Counted, Expression, Normalise, Plus
+from neocog.plan.ops.pointwise import Affine, Centre, Counted, Expression, Normalise, Plus, Times
+from neocog.plan.ops.update import Fold, Stretch
 from neocog.plan.passes.steps import Step
 
 
@@ -116,4 +133,90 @@ def backward(low: Lowering, step: Step) -> None:
     low.contribute(step.inputs[0], Expression(g.tensor, (scaled, Plus(through), Counted())))
 
 
-RULES: Rules = {BatchNorm2d: Rule(forward, backward)}
+@dataclass(frozen=True, slots=True)
+class _Groups:
+    """What the backward pass of a group normalization needs: the input, and the statistics of each image."""
+
+    x: Value
+    mean: Value
+    inverse: Value
+
+    @property
+    def normalised(self) -> Expression:
+        """(x - mean) / √(variance + ε)."""
+        mean, inverse = (Expression(value.tensor) for value in (self.mean, self.inverse))
+        return Expression(self.x.tensor, (Plus(mean), Times(inverse)))
+
+
+def _a_pixel_of(low: Lowering, step: Step, what: str) -> Value:
+    """Make memory for one number for each channel of each image."""
+    return low.value(f"{step.title} {what}", ImageShape(1, 1, low.output_shape(step.index).channels))
+
+
+def group_forward(low: Lowering, step: Step) -> None:
+    """Plan the statistics of each image; the result is a formula."""
+    layer, x = step.node.layer, low.output(step.inputs[0])
+    assert isinstance(layer, GroupNorm)
+    mean, inverse = (_a_pixel_of(low, step, what) for what in ("mean", "inverse"))
+
+    def build(segment: Segment) -> Iterable[Op]:
+        seen, of_mean, of_inverse = (segment.settle(value.tensor) for value in (x, mean, inverse))
+        yield GroupStatistics(f"{step.title} statistics", seen, of_mean, of_inverse, layer.groups, layer.epsilon)
+
+    low.add(step.title, [x.tensor.name], [mean.tensor.name, inverse.tensor.name], build)
+    note = low.notes[step.index] = _Groups(x, mean, inverse)
+    weight = low.vectors(step, "weight")
+    learned = (Affine(weight, low.vectors(step, "bias")),) if weight is not None else ()
+    low.formulas[step.index] = note.normalised.then(*learned)
+
+
+def group_backward(low: Lowering, step: Step) -> None:
+    """Plan the gradients of γ and β, and what that of the input, a formula, takes away for the statistics."""
+    layer, note = step.node.layer, low.notes[step.index]
+    assert isinstance(layer, GroupNorm)
+    assert isinstance(note, _Groups)
+    g = _with_learned_sums(low, step, note)
+    if step.inputs[0] not in low.learning:
+        return
+    slope, offset = (_a_pixel_of(low, step, what) for what in ("slope", "offset"))
+    weight = low.vectors(step, "weight")
+
+    def build(segment: Segment) -> Iterable[Op]:
+        g_seen, x, mean, inverse, slope_seen, offset_seen = (
+            segment.settle(value.tensor) for value in (g, note.x, note.mean, note.inverse, slope, offset)
+        )
+        title = f"{step.title} gradient statistics"
+        yield GroupGradient(title, g_seen, x, mean, inverse, weight, slope_seen, offset_seen, layer.groups)
+
+    reads = [value.tensor.name for value in (g, note.x, note.mean, note.inverse)]
+    low.add(step.title, reads, [slope.tensor.name, offset.tensor.name], build)
+    scale = (Affine(weight),) if weight is not None else ()
+    through = (Plus(Expression(note.mean.tensor)), Times(Expression(slope.tensor)), Plus(Expression(offset.tensor)))
+    scaled = Expression(g.tensor, (*scale, Times(Expression(note.inverse.tensor))))
+    low.contribute(step.inputs[0], scaled.then(Plus(Expression(note.x.tensor, through))))
+
+
+def _with_learned_sums(low: Lowering, step: Step, note: _Groups) -> Value:
+    """Return the gradient of what a step gives, in memory; plan the gradients of β and γ, sums of it and with it."""
+    places = [low.vectors_gradient(step, variable) for variable in ("bias", "weight")]
+    if not any(places):
+        return low.gradient_value(step, NO_HALO)
+    name, size = f"{step.title} partial gradients", low.target.round_up(low.output_shape(step.index).channels)
+    # Both are added up even where one is frozen.
+    unused = low.record(f"{step.title} unused gradient", size) if None in places else None
+    parts = tuple(Stretch(place or unused, size) for place in places)  # type: ignore[arg-type]
+
+    def sums(_: Value) -> list[Sums]:
+        return [Sums(Operand(Space.WORK, name, 0, slice=2 * size), note.normalised, size)]
+
+    g = low.gradient_value(step, NO_HALO, sums)
+
+    def fold(segment: Segment) -> Iterable[Op]:
+        low.flat[Space.WORK, name] = segment.slices * 2 * size
+        yield Fold(f"{step.title} fold gradients", Operand(Space.WORK, name, 0), segment.slices, parts)
+
+    low.add(step.title, (), (), fold, level=low.makers[name].level, where="behind")
+    return g
+
+
+RULES: Rules = {BatchNorm2d: Rule(forward, backward), GroupNorm: Rule(group_forward, group_backward)}

@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from neocog.nn.layer import Layer
-from neocog.nn.layers import LAYERS, Activation, Add, Dropout, Dropout2d, DropPath, Multiply, PReLU
+from neocog.nn.layers import (
+    LAYERS,
+    Activation,
+    Add,
+    Dropout,
+    Dropout2d,
+    DropPath,
+    Multiply,
+    PReLU,
+)
 from neocog.nn.rewrite import ScaleShift
 from neocog.plan.layout import Operand, Space
 from neocog.plan.lower.lowering import NO_HALO, Lowering
@@ -59,26 +68,35 @@ def prelu_backward(low: Lowering, step: Step) -> None:
     slope, x = low.vectors(step, "weight"), low.expression(step.inputs[0])
     assert slope is not None
     where = low.vectors_gradient(step, "weight")
-    gradient = low.gradient(step) if where is None else Expression(_with_slope_sums(low, step, x, where).tensor)
+    gradient = gradient_and_its_sums(low, step, x.then(Negative()), where)
     low.contribute(step.inputs[0], gradient.then(SlopeGradient(slope, x)))
 
 
-def _with_slope_sums(low: Lowering, step: Step, x: Expression, gradient: Operand) -> Value:
+def gradient_and_its_sums(low: Lowering, step: Step, factor: Expression, place: Operand | None) -> Expression:
+    """Return the gradient of what a step gives; add it up, times a factor, for each channel.
+
+    Arguments:
+        step: whose output.
+        factor: of the products that are added up.
+        place: where the sums go; None: they are not wanted.
+    """
+    if place is None:
+        return low.gradient(step)
     name = f"{step.title} partial gradients"
     size = low.target.round_up(low.output_shape(step.index).channels)
 
     def sums(_: Value) -> list[Sums]:
-        return [Sums(Operand(Space.WORK, name, 0, slice=size), x.then(Negative()), size, plain=False)]
+        return [Sums(Operand(Space.WORK, name, 0, slice=size), factor, size, plain=False)]
 
     value = low.gradient_value(step, NO_HALO, sums)
 
     def fold(segment: Segment) -> Iterable[Op]:
         low.flat[Space.WORK, name] = segment.slices * size
         title = f"{step.title} fold gradients"
-        yield Fold(title, Operand(Space.WORK, name, 0), segment.slices, (Stretch(gradient, size),))
+        yield Fold(title, Operand(Space.WORK, name, 0), segment.slices, (Stretch(place, size),))
 
     low.add(step.title, (), (), fold, level=low.makers[name].level, where="behind")
-    return value
+    return Expression(value.tensor)
 
 
 def drop_forward(low: Lowering, step: Step) -> None:
@@ -100,7 +118,7 @@ def add_forward(low: Lowering, step: Step) -> None:
 
 
 def add_backward(low: Lowering, step: Step) -> None:
-    """Give each summand the whole gradient."""
+    """Send each summand the whole gradient."""
     gradient = _shared_gradient(low, step)
     for value in step.inputs:
         low.contribute(value, gradient)
@@ -113,7 +131,7 @@ def multiply_forward(low: Lowering, step: Step) -> None:
 
 
 def multiply_backward(low: Lowering, step: Step) -> None:
-    """Give each factor the gradient times the other factors."""
+    """Send each factor the gradient times the other factors."""
     gradient = _shared_gradient(low, step)
     factors = [low.expression(value) for value in step.inputs]
     for place, value in enumerate(step.inputs):

@@ -96,7 +96,7 @@ def global_forward(low: Lowering, step: Step) -> None:
 
 
 def global_backward(low: Lowering, step: Step) -> None:
-    """Give every pixel an equal share of its map's gradient; one pixel stands for all."""
+    """Send every pixel an equal share of its map's gradient; one pixel stands for all."""
     dy = low.gradient_value(step)
     x = low.extents[step.index].input
     low.contribute(step.inputs[0], Expression(dy.tensor, (Scaled(1.0 / (x.height * x.width)),)))

@@ -1,4 +1,4 @@
-"""Batch normalization: sums over the batch in slices, and what follows from them for each channel."""
+"""Normalization: of a batch, by sums in slices and what follows from them; of the groups of an image at once."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from neocog.plan.layout import Operand, Tensor
-from neocog.plan.ops.op import Op, Part, Reach, off_vectors, present, walked
+from neocog.plan.ops.op import Op, Part, Reach, off_vectors, other_channels, other_size, present, walked
 
 MEAN, INVERSE, SCALE, SHIFT = range(4)  # what statistics give for each channel, a vector each
 SLOPE, OFFSET = range(2)  # likewise what gradients need
@@ -161,6 +161,110 @@ class NormGradient(Op):
         for vector in present(self.weight, self.bias):
             assert isinstance(vector, Operand)
             yield Reach("vector", vector, 0, self.step - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class GroupStatistics(Op):
+    """For each channel of each image, what its group is normalised by.
+
+    Arguments:
+        x: the images.
+        mean: of one pixel: the mean of the group's values, with its sign turned round, so that it is added.
+        inverse: of one pixel: 1 / √(variance + ε).
+        groups: of an image; the channels of a group follow each other.
+    """
+
+    x: Tensor
+    mean: Tensor
+    inverse: Tensor
+    groups: int
+    epsilon: float
+
+    @property
+    def items(self) -> int:
+        """One image each."""
+        return self.x.images
+
+    def reads(self) -> tuple[Part, ...]:
+        """Return the images."""
+        return (self.x,)
+
+    def writes(self) -> tuple[Part, ...]:
+        """Return mean and inverse."""
+        return (self.mean, self.inverse)
+
+    def reaches(self, lanes: int) -> Iterator[Reach]:
+        """Yield all pixels, and those of one pixel."""
+        for tensor in (self.x, self.mean, self.inverse):
+            yield from walked("values", tensor)
+
+    def faults(self, lanes: int) -> Iterator[str]:
+        """Yield sizes that differ, groups that do not divide the channels, and pixels off whole vectors."""
+        yield from _group_faults(self.name, lanes, self.groups, (self.x,), (self.mean, self.inverse))
+
+
+@dataclass(frozen=True, slots=True)
+class GroupGradient(Op):
+    """What the gradient of the input of a group normalization needs, for each channel of each image.
+
+    With i for `inverse`, d for x + mean, and m for the mean over a group, the gradient of x is
+    i · γ · g + slope · d + offset, where slope is -i³ · m(γ · g · d), and offset is -i · m(γ · g).
+
+    Arguments:
+        g: the gradient of what the layer gave.
+        x, mean, inverse: as in `GroupStatistics`.
+        weight: γ, if learned.
+        slope, offset: of one pixel.
+    """
+
+    g: Tensor
+    x: Tensor
+    mean: Tensor
+    inverse: Tensor
+    weight: Operand | None
+    slope: Tensor
+    offset: Tensor
+    groups: int
+
+    @property
+    def items(self) -> int:
+        """One image each."""
+        return self.x.images
+
+    def reads(self) -> tuple[Part, ...]:
+        """Return the gradient, the images, their statistics, and γ."""
+        return present(self.g, self.x, self.mean, self.inverse, self.weight)
+
+    def writes(self) -> tuple[Part, ...]:
+        """Return slope and offset."""
+        return (self.slope, self.offset)
+
+    def reaches(self, lanes: int) -> Iterator[Reach]:
+        """Yield all pixels, and those of one pixel."""
+        for tensor in (self.g, self.x, self.mean, self.inverse, self.slope, self.offset):
+            yield from walked("values", tensor)
+        if self.weight is not None:
+            yield Reach("weight", self.weight, 0, -(-self.x.channels // lanes) * lanes - 1)
+
+    def faults(self, lanes: int) -> Iterator[str]:
+        """Yield sizes that differ, groups that do not divide the channels, and pixels off whole vectors."""
+        points = (self.mean, self.inverse, self.slope, self.offset)
+        yield from _group_faults(self.name, lanes, self.groups, (self.x, self.g), points)
+
+
+def _group_faults(
+    name: str, lanes: int, groups: int, images: tuple[Tensor, ...], points: tuple[Tensor, ...]
+) -> Iterator[str]:
+    x = images[0]
+    if x.channels % groups:
+        yield f"{name}: {groups} groups do not divide {x.channels} channels"
+    for tensor in images:
+        yield from other_size(name, tensor, x.height, x.width)
+    for tensor in points:
+        yield from other_size(name, tensor, 1, 1)
+    for tensor in (*images, *points):
+        yield from other_channels(name, tensor, x.channels)
+    yield from off_vectors(name, lanes, *images, *points)
 
 
 def vector(base: Operand, number: int, step: int) -> Operand:

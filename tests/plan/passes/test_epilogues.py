@@ -29,7 +29,7 @@ from neocog.nn.zoo import resnet20
 from neocog.plan.ops.map import Map
 from neocog.plan.passes.steps import steps_of
 from neocog.plan.planner import plan_program
-from neocog.plan.target import Target
+from neocog.target.processor import Target
 
 TARGET = Target("x86_64-unknown-linux-gnu", "skylake-avx512", "", lanes=16, registers=32, fma=True)
 ACTIVATIONS = [layer for layer in layers.LAYERS if issubclass(layer, Activation)]
