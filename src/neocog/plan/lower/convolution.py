@@ -89,6 +89,9 @@ def forward(low: Lowering, step: Step) -> None:
         images=low.images_for(step, backward=False) if chains else 1,
         on_images=step.on_images,
     )
+    task.weights = 4 * (
+        position_step(transformed) * minimal(tile).positions if transformed and tile else layer.weights.size
+    )
     if behind is not None:
         task.last_title = behind.title
 
