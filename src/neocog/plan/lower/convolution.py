@@ -71,7 +71,8 @@ def forward(low: Lowering, step: Step) -> None:
         )
 
     chains = low.chains(step, backward=False)
-    level = low.level([x.tensor.name], chains=chains)
+    reads = [x.tensor.name, *(tensor.name for tensor in tensors_of(epilogue))]
+    level = low.level(reads, chains=chains)
     if transformed is not None and tile is not None:
         title = f"{layer.title} transform weights"
         weights = WinogradWeights(title, tile, layer.weights, layer.x.channels, transformed)
@@ -82,7 +83,7 @@ def forward(low: Lowering, step: Step) -> None:
     writes = [made.tensor.name, *([mask.tensor.name] if mask else [])]
     task = low.add(
         step.title,
-        [x.tensor.name, *(tensor.name for tensor in tensors_of(epilogue))],
+        reads,
         writes,
         build,
         level=level,
