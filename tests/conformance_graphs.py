@@ -182,6 +182,13 @@ def _added_to_a_relu() -> Graph:
     return Graph(x, Add()(ReLU()(z), z))
 
 
+def _behind_what_drops() -> Graph:
+    """Put a ReLU behind a Dropout2d, which a prediction leaves out, and add what the convolution before them gives."""
+    x = Input((5, 4, 2))
+    y = Conv2d(6, 3, padding=1)(x)
+    return Graph(x, Add()(ReLU()(Dropout2d(0.5)(y)), ReLU()(Dropout2d(0.0)(Conv2d(6, 1)(y))), y))
+
+
 GRAPHS: dict[str, Graph] = {
     "residual": trace(Sequential(Residual(Conv2d(2, 3, padding=1)), ReLU(), Flatten(), Linear(3)), (5, 5, 2)),
     "two residual stages": trace(
@@ -219,6 +226,7 @@ GRAPHS: dict[str, Graph] = {
     "shared by all": _shared(),
     "flat and activated": _flat_and_activated(),
     "added to a ReLU": _added_to_a_relu(),
+    "behind what drops": _behind_what_drops(),
     "a head for each pixel": trace(
         Sequential(Conv2d(8, 3, padding=1), ReLU(), Residual(Conv2d(8, 3, padding=1)), Conv2d(3, 1)), (5, 4, 1)
     ),
