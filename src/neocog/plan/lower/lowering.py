@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from neocog.nn.graph import IMAGE, Graph
-from neocog.nn.layers import Conv2d, ReLU
+from neocog.nn.graph import IMAGE, Graph, Node
+from neocog.nn.layer import Layer
+from neocog.nn.layers import Conv2d
 from neocog.nn.parameters import parameters_of
 from neocog.nn.shapes import ImageShape
 from neocog.nn.window import Window
@@ -14,6 +15,7 @@ from neocog.plan import correlation
 from neocog.plan.algorithm import LEAST_GRADIENT_TILES, Algorithm, choose_tile, patch_halo, tile_halo, tiles_an_image
 from neocog.plan.layout import Halo, Operand, Panels, Space, Tensor
 from neocog.plan.lower.values import Contribution, Segment, Task, Value, Where, is_bare
+from neocog.plan.ops.epilogue import Epilogue
 from neocog.plan.ops.map import Map, Sums
 from neocog.plan.ops.op import Op
 from neocog.plan.ops.pointwise import ActivationGradient, Drop, Expression, Plus
@@ -107,12 +109,12 @@ class Lowering:
         bytes_each: int = 4,
         kept: bool = False,
         dirty: bool = False,
-        relu: bool = False,
+        activation: Layer | None = None,
     ) -> Value:
         """Make a value."""
         tensor = replace(self.shape(name, shape, halo, pitch), bytes_each=bytes_each)
         assert name not in self.values
-        made = self.values[name] = Value(tensor, kept=kept, dirty=dirty, relu=relu)
+        made = self.values[name] = Value(tensor, kept=kept, dirty=dirty, activation=activation)
         return made
 
     def record(self, name: str, size: int) -> Operand:
@@ -124,6 +126,12 @@ class Lowering:
         """Return where one of a step's variables with one value for each channel lies, if it has it."""
         place = self.layout.vectors(step.node, variable)
         return place.begin if place else None
+
+    def vectors_of(self, node: Node, variable: str) -> Operand:
+        """Return where a variable of a layer with one value for each channel lies."""
+        place = self.layout.vectors(node, variable)
+        assert place is not None
+        return place.begin
 
     def vectors_gradient(self, step: Step, variable: str) -> Operand | None:
         """Return where the gradient of such a variable goes, if it is trained."""
@@ -250,7 +258,7 @@ class Lowering:
         """Return the zeros that the steps that take a value need around it."""
         halo = NO_HALO
         for step in self.steps.users(index):
-            if isinstance(step.node.layer, Conv2d):
+            if isinstance(step.node.layer, Conv2d) and index in step.inputs:
                 window, tile = self.window_of(step), self.tile_of(step)
                 halo = halo.union(correlation.input_halo(window))
                 if tile:
@@ -259,11 +267,11 @@ class Lowering:
 
     def reads_scalars(self, index: int) -> bool:
         """Whether a value is only taken value by value, so that channels need no padding to whole vectors."""
-        users = [user for step in self.steps.users(index) for user in self._behind_flatten(step)]
-        return bool(users) and all(user.is_correlation for user in users)
-
-    def _behind_flatten(self, step: Step) -> tuple[Step, ...]:
-        return self.steps.users(step.index) if step.is_flatten else (step,)
+        users = self.steps.users(index)
+        return bool(users) and all(
+            self.reads_scalars(user.index) if user.is_flatten else user.is_correlation and index not in user.added
+            for user in users
+        )
 
     def drop(self, step: Step, unit: str) -> Drop:
         """Return what a layer does that drops at random, with the slot of its key."""
@@ -333,18 +341,20 @@ class Lowering:
         if index in self.learning:
             self.contributions.setdefault(index, []).append(Contribution(expression, gated))
 
-    def gate_of(self, index: int) -> Tensor | None:
-        """Return the output of a step whose ReLU a single part of the gradient may be gated by at once."""
+    def activation_gradient(self, index: int) -> Epilogue:
+        """Return what takes a gradient through the activation that a step ends in, for whoever writes its only part."""
         value = self.outputs.get(index)
-        return value.tensor if value is not None and value.relu and len(self.steps.users(index)) == 1 else None
+        if value is None or value.activation is None or len(self.steps.users(index)) != 1:
+            return ()
+        return (ActivationGradient(value.activation, Expression(value.tensor), of_output=True),)
 
     def gradient(self, step: Step) -> Expression:
-        """Return the gradient of what a step gives: all parts, and its ReLU applied."""
+        """Return the gradient of what a step gives: all parts, through its activation."""
         parts = self.contributions[step.index]
         total = parts[0].expression.then(*(Plus(part.expression) for part in parts[1:]))
-        if step.relu and not all(part.gated for part in parts):
+        if step.activation is not None and not all(part.gated for part in parts):
             output = Expression(self.outputs[step.index].tensor)
-            total = total.then(ActivationGradient(ReLU(), output, of_output=True))
+            total = total.then(ActivationGradient(step.activation, output, of_output=True))
         return total
 
     def gradient_value(
@@ -371,7 +381,8 @@ class Lowering:
         name = name if name not in self.values else f"{name}, in all"
         made = self._gradient_of_view(step, name, "all") or self.value(name, shape, halo)
         self.map(step, f"{step.title} gradient", expression, made, sums=sums(made) if sums else ())
-        self.contributions[step.index] = [Contribution(Expression(made.tensor), gated=True)]
+        through = not step.is_flatten or all(part.gated for part in self.contributions[step.index])
+        self.contributions[step.index] = [Contribution(Expression(made.tensor), gated=through)]
         return made
 
     def part_of_gradient(self, index: int, title: str, halo: Halo | None = None, *, dirty: bool = False) -> Value:
@@ -392,9 +403,8 @@ class Lowering:
             name += " again"
         if halo is None:
             halo = self.gradient_halo(step) if alone else NO_HALO
-        return self._gradient_of_view(step, name, title) or self.value(
-            name, self.output_shape(index), halo, dirty=dirty
-        )
+        view = self._gradient_of_view(step, name, title) if alone else None
+        return view or self.value(name, self.output_shape(index), halo, dirty=dirty)
 
     def _gradient_of_view(self, step: Step, name: str, title: str) -> Value | None:
         """Make memory for the gradient of a flattened image that is the image's too, where that lies value by value."""
