@@ -167,6 +167,21 @@ def _shared() -> Graph:
     return Graph(x, Linear(3)(Flatten()(Concatenate()(*parts))))
 
 
+def _flat_and_activated() -> Graph:
+    """Read a flattened image, which ends in a ReLU and fills whole vectors, by something other than one Linear."""
+    x = Input((3, 3, 2))
+    y = Flatten()(ReLU()(Conv2d(16, 3, padding=1)(x)))
+    return Graph(x, Linear(3)(Concatenate()(Dropout(0.5)(y), Linear(4)(y))))
+
+
+def _added_to_a_relu() -> Graph:
+    """Add the ReLU of a convolution to a second convolution of it, and to itself behind another ReLU."""
+    x = Input((6, 6, 3))
+    y = Conv2d(4, 3, padding=1)(x)
+    z = ReLU()(Conv2d(4, 1)(Add()(ReLU()(y), Conv2d(4, 1)(y))))
+    return Graph(x, Add()(ReLU()(z), z))
+
+
 GRAPHS: dict[str, Graph] = {
     "residual": trace(Sequential(Residual(Conv2d(2, 3, padding=1)), ReLU(), Flatten(), Linear(3)), (5, 5, 2)),
     "two residual stages": trace(
@@ -202,6 +217,8 @@ GRAPHS: dict[str, Graph] = {
     ),
     "gates": _attention(),
     "shared by all": _shared(),
+    "flat and activated": _flat_and_activated(),
+    "added to a ReLU": _added_to_a_relu(),
     "a head for each pixel": trace(
         Sequential(Conv2d(8, 3, padding=1), ReLU(), Residual(Conv2d(8, 3, padding=1)), Conv2d(3, 1)), (5, 4, 1)
     ),

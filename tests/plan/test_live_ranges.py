@@ -157,6 +157,15 @@ def test_a_proof_fails_where_memory_is_touched_outside_its_live_range() -> None:
     assert "'a' is not in use" in refuse(places | {key: early}, tensor("a"), tensor("b"))
 
 
+def test_a_proof_fails_where_something_is_read_before_the_program_makes_it() -> None:
+    chain, *_ = handing_on(X, tensor("a"), tensor("b"), Y)
+    turned = (replace(chain, stages=chain.stages[::-1]),)
+    every = (X, tensor("a"), tensor("b"), Y)
+    places = place_memory(every, (), {}, turned, {X.memory, Y.memory})
+    with pytest.raises(PlanError, match="'b' is read before anything is written there"):
+        verify_live_ranges(turned, places, every)
+
+
 def test_a_proof_fails_where_somebody_else_may_have_written_to_a_halo() -> None:
     tensors = tensor("a"), tensor("b"), tensor("c")
     places = placed(*tensors)

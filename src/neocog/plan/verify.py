@@ -49,6 +49,7 @@ def verify_live_ranges(stages: Sequence[Op], places: Mapping[Name, Place], tenso
     """
     forever = always(stages)
     by_name = {tensor.memory: tensor for tensor in tensors}
+    made = {part.memory for stage in stages for part in stage.writes()}
     seen: set[Name] = set()
     for moment, op in moments(stages):
         written, filled = ({part.memory for part in parts} for parts in (op.writes(), op.fills()))
@@ -57,7 +58,9 @@ def verify_live_ranges(stages: Sequence[Op], places: Mapping[Name, Place], tenso
             lasting = place.live == forever
             if not place.live.contains(moment):
                 raise PlanError(f"{op.name}: {name[1]!r} is not in use")
-            if name not in seen and name not in written and not lasting:
+            # What lasts from run to run, or is prepared once, may be read first; what a program makes itself may not.
+            given = name[0] is Space.STATE or (lasting and name not in made)
+            if name not in seen and name not in written and not given:
                 raise PlanError(f"{op.name}: {name[1]!r} is read before anything is written there")
             tensor = by_name.get(name)
             relies = tensor is not None and tensor.has_halo and name not in filled | seen

@@ -101,8 +101,8 @@ def steps_of(graph: Graph, *, training: bool, wanted: Collection[int] | None = N
     Arguments:
         graph: the network.
         training: whether values are dropped, and gradients taken.
-        wanted: the layers whose output somebody asks for; default: the last one. What they do not depend on is left out,
-            and none of them takes a layer along.
+        wanted: the layers whose output somebody asks for; default: the last one. What they do not depend on is left
+            out, and none of them takes a layer along.
     """
     wanted = {len(graph.nodes) - 1} if wanted is None else wanted
     kept = _needed(graph.nodes, wanted)
