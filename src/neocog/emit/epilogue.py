@@ -6,12 +6,12 @@ from llvmlite import ir
 
 from neocog.emit.builder import Builder, Index, Value, int32
 from neocog.emit.memory import Memory
-from neocog.emit.pointwise import Where, apply
+from neocog.emit.pointwise import AnySpot, apply
 from neocog.plan.ops.epilogue import Epilogue
 from neocog.plan.ops.pointwise import keep_zero
 
 
-def finished(b: Builder, memory: Memory, epilogue: Epilogue, value: Value, spot: Where, channels: int) -> Value:
+def finished(b: Builder, memory: Memory, epilogue: Epilogue, value: Value, spot: AnySpot, channels: int) -> Value:
     """Return what an epilogue makes of a vector; lanes past the channels, which hold zeros, keep them."""
     done = apply(b, memory, epilogue, value, spot)
     return done if keep_zero(epilogue) else _without_padding(b, done, spot.channel, channels)

@@ -65,7 +65,7 @@ def plan_program(
     low.flat |= {(Space.STATE, name): size for name, size in layout.sizes.items() if size or name == PARAMETERS}
     lower_forward(low)
     losses = lower_backward(low, training) if training else None
-    segments = segments_of(low.tasks, low.values.values(), batch)
+    segments = segments_of(low.tasks, low.values.values(), batch, target)
     stages = [stage for segment in segments for stage in stages_of(segment)]
     tensors = tensors_of(segments, low.values.values())
     by_name = {tensor.name: tensor for tensor in tensors}

@@ -121,9 +121,15 @@ def read_behind_two_relus(x: Symbol) -> Symbol:
     return Add()(Tanh()(y), y)
 
 
+def added_to_a_second_relu(x: Symbol) -> Symbol:
+    y = ReLU()(convolution(x))
+    return Add()(ReLU()(y), y)
+
+
 @pytest.mark.parametrize(
     ("build", "want"),
     [
+        (added_to_a_second_relu, ["Conv2d+ReLU", "Add"]),
         (twice_read, ["Conv2d", "ReLU", "Add"]),
         (summed_with_itself, ["Conv2d", "Add"]),
         (read_beside_a_dropout, ["Conv2d", "ReLU", "Add"]),

@@ -71,7 +71,8 @@ def forward(low: Lowering, step: Step) -> None:
         )
 
     chains = low.chains(step, backward=False)
-    level = low.level([x.tensor.name], chains=chains)
+    reads = [x.tensor.name, *(tensor.name for tensor in tensors_of(epilogue))]
+    level = low.level(reads, chains=chains)
     if transformed is not None and tile is not None:
         title = f"{layer.title} transform weights"
         weights = WinogradWeights(title, tile, layer.weights, layer.x.channels, transformed)
@@ -82,12 +83,15 @@ def forward(low: Lowering, step: Step) -> None:
     writes = [made.tensor.name, *([mask.tensor.name] if mask else [])]
     task = low.add(
         step.title,
-        [x.tensor.name, *(tensor.name for tensor in tensors_of(epilogue))],
+        reads,
         writes,
         build,
         level=level,
         images=low.images_for(step, backward=False) if chains else 1,
         on_images=step.on_images,
+    )
+    task.weights = 4 * (
+        position_step(transformed) * minimal(tile).positions if transformed and tile else layer.weights.size
     )
     if behind is not None:
         task.last_title = behind.title

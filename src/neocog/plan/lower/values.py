@@ -77,6 +77,7 @@ class Task:
         on_images: whether it takes and gives images.
         backward: whether it belongs to the backward pass.
         last_title: of the step that it ends with, where that is another one.
+        weights: bytes of weights that it reads for each block of a chain.
     """
 
     title: str
@@ -90,6 +91,7 @@ class Task:
     on_images: bool = False
     backward: bool = False
     last_title: str = ""
+    weights: int = 0
 
 
 @dataclass(slots=True, eq=False)

@@ -150,7 +150,7 @@ class _Grouping:
             step = self.steps[before]
             if isinstance(node.layer, ReLU) and isinstance(step.activation, ReLU):
                 self.sources[node.index] = before  # a second ReLU changes nothing, forward or backward
-                self.uses[step.last.index] = self.uses[node.index]
+                self.uses[step.last.index] += self.uses[node.index] - 1  # its readers, in place of itself
                 return
             if self._takes_along(step, node):
                 added = tuple(value for value in inputs if value != before)
