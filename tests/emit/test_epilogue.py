@@ -75,7 +75,7 @@ def test_lanes_past_the_channels_stay_zero(layer: type[Layer], algorithm: Algori
     predictor = NativeEngine(algorithm=algorithm).predictor(graph, initial_parameters(graph, 5), 1)
     predictor.logits(np.ones((1, 5, 6, 3), np.float32))
     executable = predictor.executable(1)
-    logits = executable.program.logits
+    logits = executable.program.outputs["logits"]
     assert logits is not None
     assert not logits.has_halo
     pixels = executable.array(Space.WORK, logits.name).reshape(-1, logits.pitch)

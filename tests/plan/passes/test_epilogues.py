@@ -142,7 +142,7 @@ def test_what_somebody_else_reads_is_stored(build: Callable[[Symbol], Symbol], w
 
 def test_a_convolution_whose_peaks_are_asked_for_takes_nothing_along() -> None:
     net = graph(lambda x: Add()(x, ReLU()(convolution(x))))
-    assert [step.title for step in steps_of(net, training=False, peaks=[0, 2]).steps] == [
+    assert [step.title for step in steps_of(net, training=False, wanted=[0, 2]).steps] == [
         "0:Conv2d",
         "1:ReLU",
         "2:Add",

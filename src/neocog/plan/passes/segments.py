@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from neocog.plan.layout import Tensor
-from neocog.plan.lower.lowering import LEAST_BLOCKS
+from neocog.plan.lower.choices import LEAST_BLOCKS
 from neocog.plan.lower.values import Segment, Task, Value
 from neocog.plan.ops.chain import Chain
 from neocog.plan.ops.op import Op

@@ -95,17 +95,18 @@ class Steps:
         return tuple(self.steps[index] for index in self._users.get(value, ()))
 
 
-def steps_of(graph: Graph, *, training: bool, peaks: Collection[int] | None = None) -> Steps:
+def steps_of(graph: Graph, *, training: bool, wanted: Collection[int] | None = None) -> Steps:
     """Group a network's layers into steps. What drops values at random is a step of training alone.
 
     Arguments:
         graph: the network.
         training: whether values are dropped, and gradients taken.
-        peaks: the layers whose maps' largest values are asked for, in place of the network's output; what they do not
-            depend on is left out, and a convolution among them takes nothing along.
+        wanted: the layers whose output somebody asks for; default: the last one. What they do not depend on is left
+            out, and none of them takes a layer along.
     """
-    kept = graph.nodes if peaks is None else _needed(graph.nodes, peaks)
-    grouping = _Grouping(training, frozenset(peaks or ()), _uses(kept, training=training))
+    wanted = {len(graph.nodes) - 1} if wanted is None else wanted
+    kept = _needed(graph.nodes, wanted)
+    grouping = _Grouping(training, frozenset(wanted), _uses(kept, training=training))
     for node in kept:
         grouping.add(node)
     return Steps(tuple(grouping.steps), grouping.sources)
@@ -133,7 +134,7 @@ class _Grouping:
     """The steps so far, while one layer after another is added."""
 
     training: bool
-    peaks: frozenset[int]
+    wanted: frozenset[int]
     uses: Counter[int]
     steps: list[Step] = field(default_factory=list)
     sources: dict[int, int] = field(default_factory=lambda: {IMAGE: IMAGE})
@@ -164,7 +165,7 @@ class _Grouping:
 
         In training, a gradient must find its way back from what is stored: through one activation, by what came out.
         """
-        if not step.is_correlation or self.uses[step.last.index] != 1 or step.last.index in self.peaks:
+        if not step.is_correlation or self.uses[step.last.index] != 1 or step.last.index in self.wanted:
             return False
         if self.training:
             return isinstance(node.layer, Activation) and node.layer.from_output and not step.behind
@@ -173,9 +174,9 @@ class _Grouping:
         return isinstance(node.layer, Activation | PReLU | ScaleShift)
 
 
-def _needed(nodes: tuple[Node, ...], peaks: Collection[int]) -> tuple[Node, ...]:
-    """Leave out the layers that none of `peaks` depends on."""
-    wanted = set(peaks)
+def _needed(nodes: tuple[Node, ...], asked: Collection[int]) -> tuple[Node, ...]:
+    """Leave out the layers that none of those asked for depends on."""
+    wanted = set(asked)
     for node in reversed(nodes):
         if node.index in wanted:
             wanted.update(node.inputs)
