@@ -294,11 +294,7 @@ class Lowering(Choices):
         name = name if name not in self.values else f"{name}, in all"
         made = self._gradient_of_view(step, name, "all") or self.value(name, shape, halo)
         self.map(step, f"{step.title} gradient", expression, made, sums=sums(made) if sums else ())
-<<<<<<< HEAD
-        # A Flatten has no ReLU of its own: what it takes may end in one, which is still to be applied.
-=======
         # A Flatten has no activation of its own: what it takes may end in one, which is still to be applied.
->>>>>>> epilogue
         through = not step.is_flatten or all(part.gated for part in self.contributions[step.index])
         self.contributions[step.index] = [Contribution(Expression(made.tensor), gated=through)]
         return made
