@@ -70,6 +70,14 @@ def test_what_is_not_there_would_be_missed() -> None:
     assert "Value.nonsense" not in defined("plan/lower/values.py")
 
 
+def test_what_the_architecture_says_of_classes_is_there() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    every = set().union(*(defined(str(path.relative_to(SOURCE))) for path in SOURCE.rglob("*.py")))
+    named = set(re.findall(r"`([A-Z][A-Za-z]+\.[a-z_]+)`", text))
+    assert len(named) > 5
+    assert named <= every, f"there is no {', '.join(sorted(named - every))}"
+
+
 def test_names_of_several_classes_are_listed_with_all_of_their_files() -> None:
     homes: dict[str, set[str]] = defaultdict(set)
     for path in SOURCE.rglob("*.py"):
