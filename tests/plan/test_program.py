@@ -299,3 +299,14 @@ def test_a_program_gives_the_output_of_any_layer_and_peaks_beside_the_logits() -
     assert sorted(program.peaks) == [0, 3]
     assert "0:Conv2d forward" in names(program)  # without its ReLU, which is another layer
     assert "9:Linear forward" not in names(plan_program(graph, 64, WIDE, outputs=("7",)))
+
+
+def test_a_program_gives_what_a_layer_that_is_left_out_would_give() -> None:
+    """Be it the image: all of it, in memory that lasts."""
+    body = (Dropout(0.5), Conv2d(16, 2), Dropout(0.5), ReLU(), MaxPool2d(2), Flatten(), Linear(3))
+    program = plan_program(trace(Sequential(*body), (8, 8, 16)), 64, WIDE, outputs=("logits", "0", "2"))
+    assert names(program)[:3] == ["load images", "1:Conv2d forward", "3:ReLU forward"]
+    for name, side in (("0", 8), ("2", 7)):
+        output = program.outputs[name]
+        assert (output.height, output.width, output.channels) == (side, side, 16)
+        assert program.places[output.memory].live.contains((len(program.stages), 0))

@@ -34,7 +34,7 @@ def _load_images(low: Lowering) -> None:
     source = low.graph.input
     extent = image_extent(low.steps, low.extents, source)
     pitch = source.channels if low.reads_scalars(IMAGE) else None
-    images = low.value("images", extent, low.halo_of(IMAGE), pitch, kept=not low.steps.steps)
+    images = low.value("images", extent, low.halo_of(IMAGE), pitch, kept=IMAGE in low.kept)
     mean, std = low.graph.normalisation.per_channel(source.channels)
     scale = tuple(1.0 / s for s in std)
     shift = tuple(-m / s for m, s in zip(mean, std, strict=True))

@@ -106,7 +106,7 @@ def steps_of(graph: Graph, *, training: bool, wanted: Collection[int] | None = N
     """
     wanted = {len(graph.nodes) - 1} if wanted is None else wanted
     kept = _needed(graph.nodes, wanted)
-    grouping = _Grouping(training, frozenset(wanted), _uses(kept, training=training))
+    grouping = _Grouping(training, set(wanted), _uses(kept, training=training))
     for node in kept:
         grouping.add(node)
     return Steps(tuple(grouping.steps), grouping.sources)
@@ -134,7 +134,7 @@ class _Grouping:
     """The steps so far, while one layer after another is added."""
 
     training: bool
-    wanted: frozenset[int]
+    wanted: set[int]
     uses: Counter[int]
     steps: list[Step] = field(default_factory=list)
     sources: dict[int, int] = field(default_factory=lambda: {IMAGE: IMAGE})
@@ -144,6 +144,8 @@ class _Grouping:
         inputs = tuple(self.sources[value] for value in node.inputs)
         if _is_left_out(node, training=self.training):
             self.sources[node.index] = inputs[0]
+            if node.index in self.wanted and inputs[0] != IMAGE:
+                self.wanted.add(self.steps[inputs[0]].last.index)
             return
         before = max(inputs)  # when that is computed, all inputs are there
         if before != IMAGE:

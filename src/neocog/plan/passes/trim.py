@@ -63,6 +63,7 @@ def extents_of(steps: Steps, whole: Collection[int], *, training: bool) -> tuple
         step.index
         for step in steps.steps
         if step.index in whole
+        or (IMAGE in whole and IMAGE in step.inputs)
         or step.node.layer.whole_image
         or (training and step.node.layer.whole_batch)
         or any(len(steps.users(value)) > 1 for value in (step.index, *step.inputs, *step.added))
