@@ -9,10 +9,13 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from neocog.nn.layers import ReLU
 from neocog.plan.loops import Axis
 from neocog.plan.ops.contraction import Contraction
+from neocog.plan.ops.pointwise import Activate, ActivationGradient, Expression, Plus, Pointwise
 
-Memory = Mapping[str, NDArray[np.float64]]
+Row = NDArray[np.float64]
+Memory = Mapping[str, Row]
 
 
 def distances(axes: Iterable[Axis], which: str) -> NDArray[np.int64]:
@@ -29,7 +32,7 @@ def distances(axes: Iterable[Axis], which: str) -> NDArray[np.int64]:
 def run(stage: Contraction, memory: Memory, lanes: int) -> None:
     """Compute a contraction on float64 memories, element by element where it counts."""
     rows, reduction = stage.rows.axes, stage.reduction.axes
-    row = {which: distances(rows, which) for which in ("out", "a", "b", "gate")}
+    row = {which: distances(rows, which) for which in ("out", "a", "b", "beside")}
     over = {which: distances(reduction, which) for which in ("a", "b")}
     a, b, out = memory[stage.a.name], memory[stage.b.name], memory[stage.out.name]
     for panel in range(stage.panels):
@@ -43,11 +46,8 @@ def run(stage: Contraction, memory: Memory, lanes: int) -> None:
             value = left @ right
             if stage.bias is not None:
                 value = value + memory[stage.bias.name][stage.bias.start + panel * stage.vectors * lanes + columns]
-            if stage.relu:
-                value = np.maximum(value, 0)
-            if stage.gate is not None:
-                gate = memory[stage.gate.name]
-                value = value * (gate[stage.gate.start + row["gate"][r] + panel * steps.gate + columns] > 0)
+            for step in stage.epilogue:
+                value = apply(step, value, memory, row["beside"][r] + stage.beside + panel * steps.beside + columns)
             out[stage.out.start + row["out"][r] + panel * steps.out + columns] = value
             if stage.ones is not None:
                 slices = [axis for axis in rows if axis.b]
@@ -55,6 +55,22 @@ def run(stage: Contraction, memory: Memory, lanes: int) -> None:
                 inner = math.prod(axis.extent for axis in rows if not axis.b)
                 to = to + (distances(slices, "out")[r // inner] if slices else 0)
                 memory[stage.ones.name][to] = right.sum(axis=0)
+
+
+def apply(step: Pointwise, value: Row, memory: Memory, beside: NDArray[np.int64]) -> Row:
+    """Return what a step of an epilogue makes of values, `beside` elements behind the first pixel of its tensors."""
+
+    def read(other: Expression) -> Row:
+        return memory[other.x.name][other.x.origin + beside]
+
+    match step:
+        case Activate(layer=ReLU()):
+            return np.maximum(value, 0)
+        case ActivationGradient(layer=ReLU(), other=other, of_output=True):
+            return value * (read(other) > 0)
+        case Plus(other=other):
+            return value + read(other)
+    raise NotImplementedError(step.label)
 
 
 def pairs(*extents: int) -> Iterable[tuple[int, ...]]:

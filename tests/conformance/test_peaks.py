@@ -200,11 +200,11 @@ def test_the_bits_do_not_depend_on_the_number_of_threads(name, algorithm):
 
 
 def test_the_networks_above_run_both_ways():
-    target = NativeEngine().target
-    chained = {
-        name: any(isinstance(s.stage, Chain) for s in plan_program(graph, PEAKS_BATCH, target, peaks=True).stages)
-        for name, graph in NETWORKS.items()
-    }
+    chained = {}
+    for name, graph in NETWORKS.items():
+        program = plan_program(graph, PEAKS_BATCH, NativeEngine().target, outputs=("peaks",))
+        chains = [scheduled.stage for scheduled in program.stages if isinstance(scheduled.stage, Chain)]
+        chained[name] = any("Conv2d" in link.name and "peaks" not in link.name for c in chains for link in c.links())
     assert chained == {"chain": True, "whole batch": False}
 
 

@@ -71,7 +71,7 @@ def test_what_is_too_small_becomes_zero(target: str) -> None:
 
 
 @pytest.mark.parametrize("target", sorted(targets()))
-@pytest.mark.parametrize("name", [*IN_ULP, "normal_distribution", "gaussian"])
+@pytest.mark.parametrize("name", [*IN_ULP, "normal_distribution"])
 def test_a_nan_stays_a_nan(name: str, target: str) -> None:
     patterns = np.arange(0x7F800001, 0x80000000, 4099, np.uint32)
     nans = np.concatenate([patterns, patterns | np.uint32(1 << 31)]).view(np.float32)
@@ -95,9 +95,6 @@ def test_the_normal_distribution_stays_within_its_bound(target: str, inputs: np.
     want = ERFC(-wide / math.sqrt(2)) / 2
     got = applied(targets()[target], vector_math.normal_distribution, x)
     assert np.abs(got - want).max() <= 2**-23.8
-    with np.errstate(all="ignore"):
-        got = applied(targets()[target], vector_math.gaussian, x)
-        assert np.abs(got - np.exp(-(wide**2))).max() <= 2**-23.7
 
 
 @pytest.mark.parametrize("target", sorted(targets()))
@@ -108,7 +105,7 @@ def test_odd_functions_are_odd_to_the_last_bit(target: str, inputs: np.ndarray) 
         assert (there.view(np.uint32) == (back.view(np.uint32) ^ np.uint32(1 << 31))).all()
 
 
-@pytest.mark.parametrize("name", [*IN_ULP, "normal_distribution", "gaussian"])
+@pytest.mark.parametrize("name", [*IN_ULP, "normal_distribution"])
 def test_no_function_of_a_library_is_called(name: str) -> None:
     """Intrinsics could turn into calls where a processor lacks the instruction."""
     function = IN_ULP[name][0] if name in IN_ULP else getattr(vector_math, name)

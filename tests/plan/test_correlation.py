@@ -8,12 +8,13 @@ import numpy as np
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from neocog.nn.layers import Conv2d
+from neocog.nn.layers import Conv2d, ReLU
 from neocog.nn.shapes import ImageShape
 from neocog.nn.window import Axis
 from neocog.plan import correlation, filters
 from neocog.plan.correlation import Correlation
-from neocog.plan.layout import Panels, Space, Tensor, Vectors
+from neocog.plan.layout import Halo, Panels, Space, Tensor, Vectors
+from neocog.plan.ops.pointwise import Activate, ActivationGradient, Expression, Plus
 from neocog.reference import conv
 from neocog.target.processor import Target
 from plan_interpreter import run
@@ -125,7 +126,7 @@ def test_planned_passes_compute_a_convolution_and_its_gradients(
     if bias is not None:
         memory["biases"][lanes : lanes + out.channels] = bias
 
-    run(correlation.forward(planned, False, TARGET), memory, lanes)
+    run(correlation.forward(planned, TARGET), memory, lanes)
     assert np.allclose(take(y, memory["y"]), conv.forward(values_x, w, layer, bias))
 
     want_dx, want_dw, want_db = conv.backward(values_x, w, values_dy, layer)
@@ -133,7 +134,7 @@ def test_planned_passes_compute_a_convolution_and_its_gradients(
     transposed = np.zeros((window.cells, out.channels, turned.count * turned.width))
     transposed[:, :, : shape.channels] = w.reshape(window.cells, shape.channels, -1).transpose(0, 2, 1)
     memory["wt"] = transposed.reshape(-1, turned.count, turned.width).transpose(1, 0, 2).reshape(-1)
-    for stage in correlation.input_gradient(planned, dy, dx, turned, None, TARGET):
+    for stage in correlation.input_gradient(planned, dy, dx, turned, TARGET):
         run(stage, memory, lanes)
     assert np.allclose(take(dx, memory["dx"]), want_dx)
 
@@ -153,3 +154,40 @@ def test_planned_passes_compute_a_convolution_and_its_gradients(
 
 def _sizes(shape: ImageShape) -> tuple[int, int, int]:
     return shape.height, shape.width, shape.channels
+
+
+@settings(max_examples=40)
+@given(layers(), st.booleans(), st.integers(0, 2**32 - 1))
+def test_an_epilogue_meets_what_lies_beside_each_output(
+    drawn: tuple[Conv2d, ImageShape], framed: bool, seed: int
+) -> None:
+    layer, shape = drawn
+    random = np.random.default_rng(seed)
+    window, out, lanes = layer.window_over(shape), layer.output_shape(shape), TARGET.lanes
+    halo = Halo(1, 2, 0, 3) if framed else Halo()
+    x = Tensor("x", 2, *_sizes(shape), TARGET.round_up(shape.channels), correlation.input_halo(window))
+    y = Tensor("y", 2, *_sizes(out), TARGET.round_up(out.channels))
+    dy = Tensor("dy", 2, *_sizes(out), y.pitch, correlation.gradient_halo(window))
+    dx = Tensor("dx", 2, *_sizes(shape), x.pitch)
+    other, seen = replace(y, name="other", halo=halo), replace(dx, name="seen", halo=halo)
+    weights = Panels("w", window.cells * shape.channels, out.channels, lanes)
+    planned = Correlation("layer", window, x, y, weights, None)
+    turned = correlation.transposed_panels(planned, "wt", dx, TARGET)
+    sizes = {"x": x.size, "w": weights.size, "y": y.size, "dy": dy.size, "wt": turned.size, "dx": dx.size}
+    memory = {name: random.standard_normal(size) for name, size in sizes.items()}
+    for tensor in (other, seen):
+        values = random.standard_normal((2, tensor.height, tensor.width, tensor.channels))
+        memory[tensor.name] = place(tensor, values)
+
+    run(correlation.forward(planned, TARGET), memory, lanes)
+    plain = take(y, memory["y"]).copy()
+    run(correlation.forward(planned, TARGET, epilogue=(Plus(Expression(other)), Activate(ReLU()))), memory, lanes)
+    assert np.allclose(take(y, memory["y"]), np.maximum(plain + take(other, memory["other"]), 0))
+
+    gate = (ActivationGradient(ReLU(), Expression(seen), of_output=True),)
+    for stage in correlation.input_gradient(planned, dy, dx, turned, TARGET):
+        run(stage, memory, lanes)
+    plain = take(dx, memory["dx"]).copy()
+    for stage in correlation.input_gradient(planned, dy, dx, turned, TARGET, gate):
+        run(stage, memory, lanes)
+    assert np.allclose(take(dx, memory["dx"]), plain * (take(seen, memory["seen"]) > 0))

@@ -29,7 +29,7 @@ def plans(graph: Graph, batch: int, target: Target, algorithm: Algorithm) -> lis
         plan_program(graph, batch, target, None, algorithm),
     ]
     if any(isinstance(node.layer, Conv2d) for node in graph.nodes):
-        made.append(plan_program(graph, batch, target, None, algorithm, peaks=True))
+        made.append(plan_program(graph, batch, target, None, algorithm, outputs=("peaks",)))
     return made
 
 

@@ -23,7 +23,7 @@ nests = st.lists(st.builds(Axis, st.integers(1, 9), steps, steps, steps, steps),
 
 @given(nests)
 def test_merging_keeps_every_turn_in_order(nest: list[Axis]) -> None:
-    for which in ("out", "a", "b", "gate"):
+    for which in ("out", "a", "b", "beside"):
         assert distances(merge(nest), which).tolist() == distances(nest, which).tolist()
 
 

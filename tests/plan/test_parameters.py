@@ -58,7 +58,6 @@ def test_a_segment_holds_the_parameters_of_its_rule_and_no_others(target: Target
             place = layout.places[variable.name]
             here = [s.rule for s in layout.segments if s.first <= place.offset < s.end and place.name == PARAMETERS]
             assert here == ([rules[variable.name]] if variable.name in rules else [])
-            assert layout.trains(variable.node, variable.variable.name) == (variable.name in rules)
 
 
 def test_matrices_lie_before_vectors_in_each_group() -> None:
@@ -81,7 +80,6 @@ def test_buffers_lie_apart_where_a_program_trains_and_with_the_parameters_where_
     for layout, block in ((laid_out(TARGETS[0]), BUFFERS), (lay_out_parameters(GRAPH, TARGETS[0]), PARAMETERS)):
         for name in ("1.running_mean", "1.running_var"):
             assert layout.places[name].name == block
-            assert not layout.trains(GRAPH.nodes[1], name.removeprefix("1."))
         assert (layout.sizes[BUFFERS] > 0) == (block == BUFFERS)
 
 

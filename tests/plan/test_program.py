@@ -77,7 +77,7 @@ def test_dropout_is_no_part_of_prediction() -> None:
 
 
 def test_peaks_are_found_behind_each_convolution_and_nothing_is_computed_behind_the_last() -> None:
-    program = plan_program(article_graph(), 64, WIDE, peaks=True)
+    program = plan_program(article_graph(), 64, WIDE, outputs=("peaks",))
     assert names(program) == [
         "load images",
         "0:Conv2d+ReLU forward",  # and its pooling
@@ -85,10 +85,8 @@ def test_peaks_are_found_behind_each_convolution_and_nothing_is_computed_behind_
         "3:Conv2d+ReLU forward",
         "3:Conv2d+ReLU peaks",
     ]
-    assert program.peaks is not None
     assert {layer: peak.channels for layer, peak in program.peaks.items()} == {0: 32, 3: 64}
-    assert program.logits is None
-    assert program.features is None
+    assert program.outputs == {}
     assert describe(program).startswith("peaks, batch 64")
     # the maps themselves never exist for the whole batch
     assert program.size(Space.WORK) < 64 * 4 * 11 * 11 * 64
@@ -97,7 +95,7 @@ def test_peaks_are_found_behind_each_convolution_and_nothing_is_computed_behind_
 def test_a_pooling_that_leaves_something_out_hides_no_peak() -> None:
     graph = trace(Sequential(Conv2d(16, 3), ReLU(), MaxPool2d(2), Conv2d(16, 3), Flatten(), Linear(2)), (21, 20, 1))
     assert "2:MaxPool2d forward" not in names(plan_program(graph, 64, WIDE))
-    program = plan_program(graph, 64, WIDE, peaks=True)
+    program = plan_program(graph, 64, WIDE, outputs=("peaks",))
     pool = next(stage for stage in program.every_stage() if isinstance(stage, Pool) and "0:" in stage.name)
     assert (pool.x.height, pool.x.width) == (19, 18)
     assert "2:MaxPool2d forward" in names(program)
@@ -106,14 +104,14 @@ def test_a_pooling_that_leaves_something_out_hides_no_peak() -> None:
 def test_a_relu_behind_a_dropout_belongs_to_the_layer_before_it_but_not_to_its_peak() -> None:
     graph = trace(Sequential(Conv2d(4, 3), Dropout(0.5), ReLU(), Conv2d(4, 3), Flatten()), (9, 9, 1))
     assert "0:Conv2d+ReLU forward" in names(plan_program(graph, 4, WIDE))
-    assert "0:Conv2d forward" in names(plan_program(graph, 4, WIDE, peaks=True))
+    assert "0:Conv2d forward" in names(plan_program(graph, 4, WIDE, outputs=("peaks",)))
 
 
 @pytest.mark.parametrize("target", [WIDE, NARROW])
 def test_parameters_lie_alike_in_every_program_of_a_network(target: Target) -> None:
     graph = trace(MIXED, (17, 14, 3))
     layouts = [plan_program(graph, batch, target, use).parameters for batch in (1, 7, 64) for use in (None, TRAINING)]
-    layouts.append(plan_program(graph, 64, target, peaks=True).parameters)
+    layouts.append(plan_program(graph, 64, target, outputs=("peaks",)).parameters)
     assert all(layout.places == layouts[0].places for layout in layouts)
 
 
@@ -219,12 +217,12 @@ def test_memory_is_shared_only_between_live_ranges_that_do_not_overlap(graph: Gr
 
 def test_what_a_caller_reads_shares_its_memory_with_nothing() -> None:
     program = plan_program(article_graph(), 64, WIDE, TRAINING)
-    read = (program.input, program.logits, program.features, program.losses)
+    read = (program.input, *program.outputs.values(), program.losses)
     kept = [(t.space, t.name) for t in read if t is not None]
     assert len(kept) == 4
     _check_alone(program, [*kept, (Space.WORK, "gradients")])
-    peaks = plan_program(article_graph(), 64, WIDE, peaks=True)
-    _check_alone(peaks, [(peak.space, peak.name) for peak in (peaks.peaks or {}).values()])
+    peaks = plan_program(article_graph(), 64, WIDE, outputs=("peaks",))
+    _check_alone(peaks, [(peak.space, peak.name) for peak in peaks.peaks.values()])
 
 
 def _check_alone(program: Program, kept: list[Name]) -> None:
@@ -291,3 +289,13 @@ def test_no_gradient_is_computed_for_what_is_frozen() -> None:
     assert "5:Linear weight gradient" not in names(last)
     assert "5:Linear input gradient" in names(last)
     assert any(name.startswith("0:Conv2d+ReLU weight gradient") for name in names(last))
+
+
+def test_a_program_gives_the_output_of_any_layer_and_peaks_beside_the_logits() -> None:
+    graph = article_graph()
+    program = plan_program(graph, 64, WIDE, outputs=("logits", "0", "3", "peaks"))
+    shapes = {name: (t.height, t.width, t.channels) for name, t in program.outputs.items()}
+    assert shapes == {"logits": (1, 1, 10), "0": (26, 26, 32), "3": (11, 11, 64)}  # whole, though poolings drop a row
+    assert sorted(program.peaks) == [0, 3]
+    assert "0:Conv2d forward" in names(program)  # without its ReLU, which is another layer
+    assert "9:Linear forward" not in names(plan_program(graph, 64, WIDE, outputs=("7",)))

@@ -58,7 +58,11 @@ def program_named(name: str) -> Program:
     network, purpose, target = name.split(", ")
     graph, batch, training = LANDMARKS[network]
     return plan_program(
-        graph, batch, NAMED[target], training if purpose == "training" else None, peaks=purpose == "peaks"
+        graph,
+        batch,
+        NAMED[target],
+        training if purpose == "training" else None,
+        outputs=("peaks",) if purpose == "peaks" else ("logits", "features"),
     )
 
 

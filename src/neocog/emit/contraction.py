@@ -269,7 +269,7 @@ def _row(axes: Sequence[Axis], place: Sequence[int]) -> Axis:
         sum(axis.out * n for axis, n in steps),
         sum(axis.a * n for axis, n in steps),
         0,
-        sum(axis.gate * n for axis, n in steps),
+        sum(axis.beside * n for axis, n in steps),
     )
 
 

@@ -73,10 +73,6 @@ def emit_repack(b: Builder, memory: Memory, stage: Repack, low: Value, high: Val
                 b.loop(0, shape.channels) as (channel, _),
             ):
                 value = b.load_scalar(x, position(stage.x, image, row, column, channel))
-                if stage.gate is not None:
-                    at = b.add(pixel(b, stage.gate, image, row, column), channel)
-                    passed = b.ir.fcmp_ordered(">", b.load_scalar(memory.tensor(stage.gate), at), float_bits(0.0))
-                    value = b.ir.select(passed, value, float_bits(0.0))
                 b.store_scalar(value, y, position(stage.y, image, row, column, channel))
 
 

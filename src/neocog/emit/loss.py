@@ -57,12 +57,6 @@ def _pixel_loss(
             raise AssertionError(f"no code for {other}")  # a new loss was declared but not emitted
 
 
-def _gate(b: Builder, stage: LossGradient, value: Value, logit: Value) -> Value:
-    if stage.gate is None:
-        return value
-    return b.ir.select(b.ir.fcmp_ordered(">", logit, float_bits(0.0)), value, float_bits(0.0))
-
-
 def _cross_entropy(
     b: Builder, memory: Memory, stage: LossGradient, image: Index, x: Value, dx: Value, share: Value, smoothing: float
 ) -> Value:
@@ -86,7 +80,7 @@ def _cross_entropy(
         is_label = b.ir.icmp_signed("==", k, label)
         target = b.ir.select(is_label, float_bits(1.0 - smoothing + even), float_bits(even))
         value = b.ir.fmul(b.ir.fsub(probability, target), share)
-        b.store_scalar(_gate(b, stage, value, b.load_scalar(x, k)), dx, k)
+        b.store_scalar(value, dx, k)
     of_label = b.ir.fsub(total, b.ir.fsub(b.load_scalar(x, label), top[0]))
     if not smoothing:
         return of_label
@@ -104,7 +98,7 @@ def _mean_squared_error(
         logit = b.load_scalar(x, k)
         error = b.ir.fsub(logit, b.load_scalar(target, k))
         total[0] = b.ir.fadd(total[0], b.ir.fmul(error, error))
-        b.store_scalar(_gate(b, stage, b.ir.fmul(error, slope), logit), dx, k)
+        b.store_scalar(b.ir.fmul(error, slope), dx, k)
     return b.ir.fmul(total[0], float_bits(1.0 / outputs))
 
 

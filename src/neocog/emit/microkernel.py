@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from neocog.emit.builder import I8, Builder, Index, Value
+from neocog.emit.epilogue import finished
 from neocog.emit.memory import Memory
-from neocog.emit.winner import largest, store_winner
+from neocog.emit.pointwise import Beside
+from neocog.emit.winner import largest, stopped, store_winner
 from neocog.plan.clip import is_written
 from neocog.plan.loops import Axis, Clip
 from neocog.plan.ops.contraction import Contraction
@@ -21,7 +23,7 @@ UNROLL_TURNS = 4  # turns of an innermost loop that are written out, where it is
 class Tile:
     """One variant of the register tile: where its rows lie relative to its first, and its vectors of columns."""
 
-    rows: tuple[Axis, ...]  # one turn each; out, a and gate are the row's offsets
+    rows: tuple[Axis, ...]  # one turn each; out, a and beside are the row's offsets
     turns: tuple[dict[str, int], ...]  # for each row, its turn of each tagged axis
     vectors: int
     ones: bool
@@ -39,7 +41,7 @@ class Place:
     out: Index = 0
     a: Index = 0
     b: Index = 0
-    gate: Index = 0
+    beside: Index = 0
 
     def moved(self, b: Builder, axis: Axis, turns: Index) -> Place:
         """Go `turns` along an axis."""
@@ -47,7 +49,7 @@ class Place:
             b.add(self.out, b.mul(turns, axis.out)),
             b.add(self.a, b.mul(turns, axis.a)),
             b.add(self.b, b.mul(turns, axis.b)),
-            b.add(self.gate, b.mul(turns, axis.gate)),
+            b.add(self.beside, b.mul(turns, axis.beside)),
         )
 
 
@@ -85,18 +87,20 @@ def emit_tile(
     # What follows the sum waits for its last block; values before that may be anything.
     last = b.less(stage.reduction.total - 2, block) if block is not None and not stage.accumulates else None
 
+    def finish(row: Axis, v: int, value: Value) -> Value:
+        if not stage.epilogue:
+            return value
+        channel = b.add(b.mul(panel, width), v * lanes)
+        spot = Beside(place.beside, stage.beside + row.beside + v * lanes, channel)
+        return finished(b, memory, stage.epilogue, value, spot, stage.columns)
+
     if stage.cells > 1:
-        _emit_windows(b, memory, stage, tile, place, out, sums)
+        _emit_windows(b, memory, stage, tile, place, out, sums, finish)
         return
     for p, row in enumerate(tile.rows):
         for v in columns:
             value = accumulated(sums[p * tile.vectors + v], out, row.out + v * lanes, bias[v])
-            done = value
-            if stage.relu:
-                done = b.relu(value)
-            if stage.gate is not None:
-                gate = b.at(memory.operand(stage.gate), place.gate)
-                done = b.gated(done, b.load(gate, row.gate + v * lanes))
+            done = finish(row, v, value)
             if last is not None and done is not value:
                 done = b.ir.select(last, done, value)
             b.store(done, out, row.out + v * lanes)
@@ -109,18 +113,30 @@ def emit_tile(
 
 
 def _emit_windows(
-    b: Builder, memory: Memory, stage: Contraction, tile: Tile, place: Place, out: Value, sums: Sequence[Value]
+    b: Builder,
+    memory: Memory,
+    stage: Contraction,
+    tile: Tile,
+    place: Place,
+    out: Value,
+    sums: Sequence[Value],
+    finish: Callable[[Axis, int, Value], Value],
 ) -> None:
-    """Store the largest of each window, whose cells are neighbouring rows, and which cell it was."""
+    """Store the largest of each window, whose cells are neighbouring rows, and which cell it was: nobody, where the
+    epilogue stops it.
+    """
     for first in range(0, len(tile.rows), stage.cells):
         row = tile.rows[first]
         for v in range(tile.vectors):
             cells = [sums[p * tile.vectors + v] for p in range(first, first + stage.cells)]
-            value, winner = largest(b, cells, relu=stage.relu, ask=stage.winner is not None)
+            value, winner = largest(b, cells, ask=stage.winner is not None)
+            value = finish(row, v, value)
             b.store(value, out, row.out + v * b.lanes)
             if stage.winner is not None and winner is not None:
-                beside = b.at(memory.operand(stage.winner), place.gate, I8)
-                store_winner(b, winner, b.at(beside, row.gate + v * b.lanes, I8), I8)
+                if stage.epilogue:
+                    winner = stopped(b, value, winner)
+                beside = b.at(memory.operand(stage.winner), place.beside, I8)
+                store_winner(b, winner, b.at(beside, row.beside + v * b.lanes, I8), I8)
 
 
 def _reduce(

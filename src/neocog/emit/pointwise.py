@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from llvmlite import ir
@@ -45,12 +45,36 @@ class Spot:
     channel: Index
 
 
-def evaluate(b: Builder, memory: Memory, expression: Expression, spot: Spot) -> Value:
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """A vector of a register tile, of which no more is known than its place: so many elements behind the first pixel of
+    every tensor that is laid out alike, `offset` of them as a constant; and its first channel.
+    """
+
+    moved: Index
+    offset: int
+    channel: Index
+
+
+AnySpot = Spot | Beside
+
+
+def evaluate(b: Builder, memory: Memory, expression: Expression, spot: AnySpot) -> Value:
     """Return the values of an expression at a spot."""
-    value = b.load(memory.tensor(expression.x), position(b, expression.x, spot))
-    for step in expression.steps:
+    return apply(b, memory, expression.steps, _load(b, memory, expression.x, spot), spot)
+
+
+def apply(b: Builder, memory: Memory, steps: Sequence[Pointwise], value: Value, spot: AnySpot) -> Value:
+    """Return what steps make of values at a spot."""
+    for step in steps:
         value = RULES[type(step)](b, memory, step, value, spot)
     return value
+
+
+def _load(b: Builder, memory: Memory, tensor: Tensor, spot: AnySpot) -> Value:
+    if isinstance(spot, Beside):
+        return b.load(b.at(memory.tensor(tensor), spot.moved), spot.offset)
+    return b.load(memory.tensor(tensor), position(b, tensor, spot))
 
 
 def position(b: Builder, tensor: Tensor, spot: Spot) -> Index:
@@ -59,64 +83,64 @@ def position(b: Builder, tensor: Tensor, spot: Spot) -> Index:
     return b.add(pixel(b, tensor, spot.image, row, column), spot.channel)
 
 
-def _vector(b: Builder, memory: Memory, operand: Operand, spot: Spot) -> Value:
+def _vector(b: Builder, memory: Memory, operand: Operand, spot: AnySpot) -> Value:
     return b.load(memory.operand(operand), spot.channel)
 
 
-def _normalise(b: Builder, memory: Memory, step: Normalise, value: Value, spot: Spot) -> Value:
+def _normalise(b: Builder, memory: Memory, step: Normalise, value: Value, spot: AnySpot) -> Value:
     value = b.ir.fsub(value, _vector(b, memory, step.mean, spot))
     return _scale(b, memory, value, step.scale, step.shift, spot)
 
 
-def _affine(b: Builder, memory: Memory, step: Affine, value: Value, spot: Spot) -> Value:
+def _affine(b: Builder, memory: Memory, step: Affine, value: Value, spot: AnySpot) -> Value:
     return _scale(b, memory, value, step.scale, step.shift, spot)
 
 
-def _scale(b: Builder, memory: Memory, value: Value, scale: Operand, shift: Operand | None, spot: Spot) -> Value:
+def _scale(b: Builder, memory: Memory, value: Value, scale: Operand, shift: Operand | None, spot: AnySpot) -> Value:
     factor = _vector(b, memory, scale, spot)
     if shift is None:
         return b.ir.fmul(value, factor)
     return b.multiply_add(value, factor, _vector(b, memory, shift, spot))
 
 
-def _scaled(b: Builder, memory: Memory, step: Scaled, value: Value, spot: Spot) -> Value:
+def _scaled(b: Builder, memory: Memory, step: Scaled, value: Value, spot: AnySpot) -> Value:
     return b.ir.fmul(value, b.splat(step.factor))
 
 
-def _centre(b: Builder, memory: Memory, step: Centre, value: Value, spot: Spot) -> Value:
+def _centre(b: Builder, memory: Memory, step: Centre, value: Value, spot: AnySpot) -> Value:
     return b.ir.fsub(value, _vector(b, memory, step.mean, spot))
 
 
-def _activate(b: Builder, memory: Memory, step: Activate, value: Value, spot: Spot) -> Value:
+def _activate(b: Builder, memory: Memory, step: Activate, value: Value, spot: AnySpot) -> Value:
     return activation.value(b, step.layer, value)
 
 
-def _plus(b: Builder, memory: Memory, step: Plus, value: Value, spot: Spot) -> Value:
+def _plus(b: Builder, memory: Memory, step: Plus, value: Value, spot: AnySpot) -> Value:
     return b.ir.fadd(value, evaluate(b, memory, step.other, spot))
 
 
-def _times(b: Builder, memory: Memory, step: Times, value: Value, spot: Spot) -> Value:
+def _times(b: Builder, memory: Memory, step: Times, value: Value, spot: AnySpot) -> Value:
     return b.ir.fmul(value, evaluate(b, memory, step.other, spot))
 
 
-def _activation_gradient(b: Builder, memory: Memory, step: ActivationGradient, value: Value, spot: Spot) -> Value:
+def _activation_gradient(b: Builder, memory: Memory, step: ActivationGradient, value: Value, spot: AnySpot) -> Value:
     other = evaluate(b, memory, step.other, spot)
     if step.of_output:
         return activation.gradient_of_output(b, step.layer, value, other)
     return activation.gradient(b, step.layer, value, other)
 
 
-def _slope(b: Builder, memory: Memory, step: Slope, value: Value, spot: Spot) -> Value:
+def _slope(b: Builder, memory: Memory, step: Slope, value: Value, spot: AnySpot) -> Value:
     positive = b.ir.fcmp_ordered(">", value, b.splat(0.0))
     return b.ir.select(positive, value, b.ir.fmul(value, _vector(b, memory, step.slope, spot)))
 
 
-def _slope_gradient(b: Builder, memory: Memory, step: SlopeGradient, value: Value, spot: Spot) -> Value:
+def _slope_gradient(b: Builder, memory: Memory, step: SlopeGradient, value: Value, spot: AnySpot) -> Value:
     positive = b.ir.fcmp_ordered(">", evaluate(b, memory, step.other, spot), b.splat(0.0))
     return b.ir.select(positive, value, b.ir.fmul(value, _vector(b, memory, step.slope, spot)))
 
 
-def _negative(b: Builder, memory: Memory, step: Negative, value: Value, spot: Spot) -> Value:
+def _negative(b: Builder, memory: Memory, step: Negative, value: Value, spot: AnySpot) -> Value:
     zero = b.splat(0.0)
     return b.ir.select(b.ir.fcmp_ordered(">", value, zero), zero, value)
 

@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from neocog.emit.builder import Builder, Index, Value
 from neocog.emit.emitter import Emitters
 from neocog.emit.memory import Memory, pixel
+from neocog.emit.pointwise import Spot, apply, position
 from neocog.emit.winner import load_winner, stopped, store_winner, winner_type
 from neocog.nn.window import Axis
 from neocog.plan.layout import Tensor
@@ -142,7 +143,7 @@ def _clear_image(b: Builder, memory: Memory, tensor: Tensor, image: Index) -> No
 
 
 def _scatter_row(b: Builder, memory: Memory, stage: PoolBackward, image: Index, row: Index) -> None:
-    dy, dx, gate = memory.tensor(stage.dy), memory.tensor(stage.dx), stage.gate
+    dy, dx = memory.tensor(stage.dy), memory.tensor(stage.dx)
     vertical, horizontal = stage.window.vertical, stage.window.horizontal
     top, first_row, last_row = _bounds(b, vertical, row)
     with b.loop(0, stage.dy.width) as (column, _):
@@ -162,14 +163,13 @@ def _scatter_row(b: Builder, memory: Memory, stage: PoolBackward, image: Index, 
             def visit(
                 r: Index, s: Index, value: Value = value, winner: Value = winner, channel: Index = channel
             ) -> None:
-                at = b.add(pixel(b, stage.dx, image, b.add(top, r), b.add(left, s)), channel)
+                spot = Spot(image, b.add(top, r), b.add(left, s), channel)
+                at = position(b, stage.dx, spot)
                 share = value
                 if winner is not None:
                     place = b.splat_i32(b.add(b.mul(r, horizontal.kernel), s))
                     share = b.ir.select(b.ir.icmp_signed("==", winner, place), value, b.splat(0.0))
-                if gate is not None:
-                    seen = b.add(pixel(b, gate, image, b.add(top, r), b.add(left, s)), channel)
-                    share = b.gated(share, b.load(memory.tensor(gate), seen))
+                share = apply(b, memory, stage.epilogue, share, spot)
                 if stage.overlapping:
                     share = b.ir.fadd(share, b.load(dx, at))
                 b.store(share, dx, at)

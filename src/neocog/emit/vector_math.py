@@ -107,11 +107,6 @@ def normal_distribution(b: Builder, x: Value) -> Value:
     return b.ir.select(b.ir.fcmp_ordered("<", x, b.like(x, 0.0)), half, b.ir.fsub(b.like(x, 1.0), half))
 
 
-def gaussian(b: Builder, x: Value) -> Value:
-    """exp(-x²), within 2^-23.7 absolute."""
-    return exp(b, b.ir.fneg(b.ir.fmul(x, x)))
-
-
 def at_least(b: Builder, x: Value, bound: float) -> Value:
     """The larger of x and a constant; a NaN stays a NaN."""
     limit = b.like(x, bound)

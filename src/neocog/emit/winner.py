@@ -17,10 +17,10 @@ def winner_type(tensor: Tensor) -> ir.IntType:
     return I8 if tensor.bytes_each == 1 else ir.IntType(32)
 
 
-def largest(b: Builder, cells: Sequence[Value], *, relu: bool, ask: bool) -> tuple[Value, Value | None]:
+def largest(b: Builder, cells: Sequence[Value], *, ask: bool) -> tuple[Value, Value | None]:
     """Return the largest of some vectors, lane by lane, and the place of the first such cell.
 
-    A NaN among them makes the result a NaN. With `relu`, a result that is not above zero becomes zero, and nobody won.
+    A NaN among them makes the result a NaN.
     """
     value, winner = cells[0], b.splat_i32(0)
     for place, cell in enumerate(cells[1:], 1):
@@ -34,10 +34,6 @@ def largest(b: Builder, cells: Sequence[Value], *, relu: bool, ask: bool) -> tup
         either = b.ir.fcmp_unordered("uno", *pair)
         broken = either if broken is None else b.ir.or_(broken, either)
     value = b.ir.select(broken, b.splat(float("nan")), value)
-    if relu:
-        value = b.relu(value)
-        if ask:
-            winner = stopped(b, value, winner)
     return value, winner if ask else None
 
 

@@ -8,7 +8,9 @@ from fractions import Fraction
 from neocog.emit.builder import I8, Builder, Index, Value
 from neocog.emit.contraction import emit_block, emit_panels
 from neocog.emit.emitter import Emitters
+from neocog.emit.epilogue import finished
 from neocog.emit.memory import Memory, pixel
+from neocog.emit.pointwise import Spot
 from neocog.emit.winner import largest, stopped, store_winner
 from neocog.plan.layout import Tensor
 from neocog.plan.ops.tiles import Tiling, position_step
@@ -281,15 +283,12 @@ def _emit_outputs(
                 value = outputs[r][s]
             else:
                 cells = [outputs[r * high + i][s * wide + j] for i in range(high) for j in range(wide)]
-                value, winner = largest(b, cells, relu=False, ask=stage.winner is not None)
+                value, winner = largest(b, cells, ask=stage.winner is not None)
             if bias is not None:  # the same for all cells of a window
                 value = b.ir.fadd(value, bias)
-            if stage.relu:
-                value = b.relu(value)
+            if stage.epilogue:
+                value = finished(b, memory, stage.epilogue, value, Spot(*here, channel), y.channels)
                 winner = stopped(b, value, winner) if winner is not None else None
-            if stage.gate is not None:
-                at = b.add(pixel(b, stage.gate, *here), channel)
-                value = b.gated(value, b.load(memory.tensor(stage.gate), at))
             b.store(value, memory.tensor(y), b.add(pixel(b, y, *here), channel))
             if stage.winner is not None and winner is not None:
                 at = b.add(pixel(b, stage.winner, *here), channel)

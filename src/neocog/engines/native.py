@@ -48,7 +48,7 @@ from neocog.plan.algorithm import Algorithm
 from neocog.plan.layout import Space, Tensor, Vectors
 from neocog.plan.parameters import GRADIENTS, ParameterLayout, lay_out_parameters, memory_of
 from neocog.plan.planner import plan_program
-from neocog.plan.program import FIRST_KEY_SLOT, Program, Training
+from neocog.plan.program import FEATURES, FIRST_KEY_SLOT, LOGITS, PEAKS, Program, Training
 from neocog.target.processor import Target
 
 PREDICTION_BATCHES = (1, 8, 64)  # sizes that prediction programs are made for, on demand
@@ -255,19 +255,16 @@ class NativePredictor:
 
     def _prediction(self, batch: int) -> _Prediction:
         program = plan_program(self._folded.graph, batch, self._engine.target, algorithm=self._engine.algorithm)
-        assert program.logits is not None
-        assert program.features is not None
         executable = _make(self._engine, program, self._state, self._team)
         executable.prepare()
-        logits, features = _Answers(executable, program.logits), _Answers(executable, program.features)
+        logits, features = (_Answers(executable, program.outputs[name]) for name in (LOGITS, FEATURES))
         prediction = self._programs[batch] = _Prediction(executable, logits, features)
         return prediction
 
     def _peaks_program(self) -> _Peaks:
         program = plan_program(
-            self._folded.graph, PEAKS_BATCH, self._engine.target, algorithm=self._engine.algorithm, peaks=True
+            self._folded.graph, PEAKS_BATCH, self._engine.target, algorithm=self._engine.algorithm, outputs=(PEAKS,)
         )
-        assert program.peaks is not None
         executable = _make(self._engine, program, self._state, self._team)
         executable.prepare()
         return _Peaks(
@@ -288,9 +285,8 @@ class NativeStepper:
         self._layout = program.parameters
         self._rules, self._slots = settings.rules(graph), settings.slots(graph)
         self._executable = _make(engine, program, aligned_zeros(program.size(Space.STATE)), team)
-        assert program.logits is not None
         assert program.losses is not None
-        self._logits = _Answers(self._executable, program.logits)
+        self._logits = _Answers(self._executable, program.outputs[LOGITS])
         self._losses = self._executable.view(program.losses)
         self._steps = 0
         self._given: tuple[Images, NDArray[np.generic]] | None = None

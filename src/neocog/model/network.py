@@ -168,7 +168,8 @@ class Network:
         """Return a copy of the parameters with PyTorch's names and layout, for torch.nn.Sequential.load_state_dict.
 
         Filters are (output, input, row, column), matrices (output, input), and the columns of a Linear behind a
-        Flatten lie in (channel, row, column) order.
+        Flatten lie in (channel, row, column) order. Behind a Concatenate or Maxout of flattened images they lie in
+        (row, column, channel) order, which PyTorch's Flatten does not give.
         """
         values = self.parameters
         return {p.name: np.array(to_pytorch(p, values[p.name]), np.float32) for p in variables_of(self.graph)}

@@ -9,6 +9,7 @@ from neocog.plan.correlation import Pooled, pools_aside
 from neocog.plan.layout import Halo, Operand, Panels, Space, Tensor, Vectors
 from neocog.plan.loops import Axis, Split, choose_rows, merge
 from neocog.plan.ops.contraction import Contraction
+from neocog.plan.ops.epilogue import Epilogue
 from neocog.plan.ops.tiles import Slab, Tiling, position_step
 from neocog.plan.ops.winograd import Winograd, WinogradBackward, WinogradFold
 from neocog.plan.winograd import POINTS, TAPS, minimal
@@ -101,19 +102,17 @@ def winograd(
     target: Target,
     *,
     bias: Operand | None = None,
-    relu: bool = False,
-    gate: Tensor | None = None,
+    epilogue: Epilogue = (),
     pooled: Pooled | None = None,
 ) -> Winograd:
-    """Plan y = x correlated with filters that were transformed before, then bias, ReLU, and gate or pooling."""
+    """Plan y = x correlated with filters that were transformed before, then bias, epilogue and pooling."""
     tiling = _tiling(name, tile, x, y, before, BLOCK_TILES, transformed.width)
     return Winograd(
         name,
         tiling,
         _products(f"{name} products", tiling, tiling.patches, transformed, tiling.products, target),
         bias,
-        relu,
-        gate,
+        epilogue,
         pooled.window if pooled else None,
         pooled.y if pooled else y,
         pooled.winner if pooled else None,

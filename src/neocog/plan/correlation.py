@@ -12,6 +12,7 @@ from neocog.plan.clip import choose_clips, saving_clips, untagged
 from neocog.plan.layout import Halo, Operand, Panels, Tensor, Vectors, operand
 from neocog.plan.loops import Axis, Clip, Split, choose_rows, merge, split_cost
 from neocog.plan.ops.contraction import Contraction
+from neocog.plan.ops.epilogue import Epilogue, beside, steps_beside
 from neocog.target.processor import Target
 
 ROW, COLUMN, TAP_ROW, TAP_COLUMN = "row", "column", "tap row", "tap column"  # tags of axes that clips speak of
@@ -62,13 +63,14 @@ class Correlation:
         )
 
 
-def pixel_rows(window: Window, x: Tensor, y: Tensor) -> list[Axis]:
-    """Loops over output pixels: how output and input move."""
+def pixel_rows(window: Window, x: Tensor, y: Tensor, seen: Tensor | None = None) -> list[Axis]:
+    """Loops over output pixels: how output, input, and what an epilogue sees beside the output move."""
     v, h = window.vertical, window.horizontal
+    image, row, column = steps_beside(seen)
     return [
-        Axis(y.images, y.image_step, x.image_step),
-        Axis(y.height, y.row_step, v.stride * x.row_step, tag=ROW),
-        Axis(y.width, y.pitch, h.stride * x.pitch, tag=COLUMN),
+        Axis(y.images, y.image_step, x.image_step, 0, image),
+        Axis(y.height, y.row_step, v.stride * x.row_step, 0, row, ROW),
+        Axis(y.width, y.pitch, h.stride * x.pitch, 0, column, COLUMN),
     ]
 
 
@@ -120,18 +122,20 @@ def _pooled_rows(layer: Correlation, pooled: Pooled) -> list[Axis]:
     v, h, x, y = layer.window.vertical, layer.window.horizontal, layer.x, pooled.y
     rows, columns = pooled.window.vertical.kernel, pooled.window.horizontal.kernel
     down, across = v.stride * x.row_step, h.stride * x.pitch
-    beside = pooled.winner or replace(y, halo=Halo())
+    image, row, column = steps_beside(pooled.winner or replace(y, halo=Halo()))
     return [
-        Axis(y.images, y.image_step, x.image_step, 0, beside.image_step),
-        Axis(y.height, y.row_step, rows * down, 0, beside.row_step),
-        Axis(y.width, y.pitch, columns * across, 0, beside.pitch),
+        Axis(y.images, y.image_step, x.image_step, 0, image),
+        Axis(y.height, y.row_step, rows * down, 0, row),
+        Axis(y.width, y.pitch, columns * across, 0, column),
         Axis(rows, 0, down),
         Axis(columns, 0, across),
     ]
 
 
-def forward(layer: Correlation, relu: bool, target: Target, pooled: Pooled | None = None) -> Contraction:
-    """y = x correlated with the weights + bias, then ReLU, then a pooling."""
+def forward(
+    layer: Correlation, target: Target, *, epilogue: Epilogue = (), pooled: Pooled | None = None
+) -> Contraction:
+    """y = x correlated with the weights + bias, then the epilogue, then a pooling."""
     v, h, weights = layer.window.vertical, layer.window.horizontal, layer.weights
     channels, y = layer.x.channels, pooled.y if pooled else layer.y
     reduction = [
@@ -144,14 +148,14 @@ def forward(layer: Correlation, relu: bool, target: Target, pooled: Pooled | Non
         out=operand(y, y.origin),
         a=operand(layer.x, start_of(layer.x, -v.before, -h.before)),
         b=Operand(weights.space, weights.name, weights.offset),
-        rows=_pooled_rows(layer, pooled) if pooled else pixel_rows(layer.window, layer.x, y),
+        rows=_pooled_rows(layer, pooled) if pooled else pixel_rows(layer.window, layer.x, y, beside(epilogue)),
         reduction=reduction,
         columns=weights,
         out_step=weights.width,
         b_step=weights.panel_step,
         target=target,
         bias=layer.bias.begin if layer.bias else None,
-        relu=relu,
+        epilogue=epilogue,
         cells=pooled.window.cells if pooled else 1,
         winner=operand(pooled.winner, pooled.winner.origin) if pooled and pooled.winner else None,
         clips=()
@@ -176,8 +180,8 @@ def _tiled(
     b_step: int,
     target: Target,
     bias: Operand | None = None,
-    relu: bool = False,
-    gate: Operand | None = None,
+    epilogue: Epilogue = (),
+    beside: int = 0,
     cells: int = 1,
     winner: Operand | None = None,
     clips: Sequence[Clip] = (),
@@ -203,8 +207,8 @@ def _tiled(
         total - (columns.count - 1) * vectors,
         Axis(columns.count, out_step, 0, b_step, out_step),
         bias,
-        relu,
-        gate,
+        epilogue,
+        beside,
         cells=cells,
         winner=winner,
         # Weights that overflow the second-level cache are read once per panel rather than once per row of tiles.
@@ -279,11 +283,12 @@ def gradient_halo(window: Window) -> Halo:
 
 
 def input_gradient(
-    layer: Correlation, dy: Tensor, dx: Tensor, transposed: Panels, gate: Tensor | None, target: Target
+    layer: Correlation, dy: Tensor, dx: Tensor, transposed: Panels, target: Target, epilogue: Epilogue = ()
 ) -> list[Contraction]:
     """dx = dy correlated with the turned weights, one contraction for each phase of the stride."""
     v, h = layer.window.vertical, layer.window.horizontal
-    filters, width = layer.y.channels, transposed.width
+    filters, width, seen = layer.y.channels, transposed.width, beside(epilogue)
+    image, row, column = steps_beside(seen)
     passes = []
     for rows in phases(v):
         for columns in phases(h):
@@ -307,11 +312,10 @@ def input_gradient(
             ]
             if rows.taps == 0 or columns.taps == 0:
                 reduction = [Axis(0)]
-            gate_steps = (gate.image_step, gate.row_step, gate.pitch) if gate else (0, 0, 0)
             nest = [
-                Axis(dx.images, dx.image_step, dy.image_step, 0, gate_steps[0]),
-                Axis(rows.pixels, v.stride * dx.row_step, dy.row_step, 0, v.stride * gate_steps[1], ROW),
-                Axis(columns.pixels, h.stride * dx.pitch, dy.pitch, 0, h.stride * gate_steps[2], COLUMN),
+                Axis(dx.images, dx.image_step, dy.image_step, 0, image),
+                Axis(rows.pixels, v.stride * dx.row_step, dy.row_step, 0, v.stride * row, ROW),
+                Axis(columns.pixels, h.stride * dx.pitch, dy.pitch, 0, h.stride * column, COLUMN),
             ]
             passes.append(
                 _tiled(
@@ -325,7 +329,8 @@ def input_gradient(
                     out_step=width,
                     b_step=transposed.panel_step,
                     target=target,
-                    gate=operand(gate, start_of(gate, rows.first, columns.first)) if gate else None,
+                    epilogue=epilogue,
+                    beside=rows.first * row + columns.first * column,
                     clips=(
                         Clip(ROW, TAP_ROW, rows.first_output, 1, -rows.output_step, v.output),
                         Clip(COLUMN, TAP_COLUMN, columns.first_output, 1, -columns.output_step, h.output),

@@ -13,15 +13,15 @@ from neocog.target.processor import Target
 class Axis:
     """One loop: how often, and how far each operand moves with every turn (elements).
 
-    `gate` is how far whatever lies beside the output moves: the gate of a ReLU, or the winners of a pooling. A tag
-    names an axis that must stay as it is, because something speaks of its turns.
+    `beside` is how far whatever lies beside the output moves: what an epilogue reads, or the winners of a pooling. A
+    tag names an axis that must stay as it is, because something speaks of its turns.
     """
 
     extent: int
     out: int = 0
     a: int = 0
     b: int = 0
-    gate: int = 0
+    beside: int = 0
     tag: str = ""
 
 
@@ -33,9 +33,9 @@ def merge(axes: Sequence[Axis]) -> tuple[Axis, ...]:
             continue
         if merged:
             inner = merged[-1]
-            steps = [(axis.out, inner.out), (axis.a, inner.a), (axis.b, inner.b), (axis.gate, inner.gate)]
+            steps = [(axis.out, inner.out), (axis.a, inner.a), (axis.b, inner.b), (axis.beside, inner.beside)]
             if not axis.tag and not inner.tag and all(outer == inner.extent * step for outer, step in steps):
-                merged[-1] = Axis(axis.extent * inner.extent, inner.out, inner.a, inner.b, inner.gate)
+                merged[-1] = Axis(axis.extent * inner.extent, inner.out, inner.a, inner.b, inner.beside)
                 continue
         merged.append(axis)
     return tuple(reversed(merged))

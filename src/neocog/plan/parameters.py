@@ -53,11 +53,6 @@ class ParameterLayout:
         """Elements that the optimizer's memory needs."""
         return self.segments[-1].end if self.segments else 0
 
-    def trains(self, node: Node, variable: str) -> bool:
-        """Whether a layer's variable is trained, so that its gradient is wanted."""
-        place = self.places[f"{node.name}.{variable}"]
-        return place.name == PARAMETERS and place.offset < self.trained
-
     def weights(self, node: Node) -> Panels:
         """Return the weights of a convolution or a fully connected layer."""
         place = self.places[f"{node.name}.weight"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from neocog.nn.answer import peak_sources
 from neocog.nn.graph import Graph
 from neocog.plan.algorithm import Algorithm
@@ -13,7 +15,7 @@ from neocog.plan.parameters import GRADIENTS, PARAMETERS, lay_out_parameters
 from neocog.plan.passes.segments import segments_of, stages_of, tensors_of
 from neocog.plan.passes.steps import Steps, steps_of
 from neocog.plan.passes.trim import extents_of
-from neocog.plan.program import Program, Training
+from neocog.plan.program import FEATURES, LOGITS, PEAKS, Program, Training
 from neocog.plan.verify import verify, verify_live_ranges
 from neocog.target.processor import Target
 
@@ -25,7 +27,7 @@ def plan_program(
     training: Training | None = None,
     algorithm: Algorithm = "auto",
     *,
-    peaks: bool = False,
+    outputs: Collection[str] = (LOGITS, FEATURES),
 ) -> Program:
     """Write a network down as a program.
 
@@ -35,38 +37,41 @@ def plan_program(
         target: the processor.
         training: what to train for; None for a program that only answers.
         algorithm: of convolutions: "auto" for a rule, or "direct" or "winograd" where possible.
-        peaks: whether a program that only answers gives the largest value of each feature map in place of the logits.
-            The network must have a convolution then; what lies behind the last one is not computed.
+        outputs: what the program gives: "logits", "features", "peaks" (the largest value of each feature map of each
+            convolution), and the output of any layer, by its name. What none of them depends on is not computed; a
+            program that trains needs the logits.
     """
-    sources = peak_sources(graph) if peaks else {}
-    steps = steps_of(graph, training=training is not None, peaks=sources.values() if peaks else None)
-    extents = extents_of(steps, range(len(steps.steps)) if peaks else (), training=training is not None)
+    nodes = _asked(graph, outputs)
+    sources = peak_sources(graph) if PEAKS in outputs else {}
+    steps = steps_of(graph, training=training is not None, wanted={*nodes.values(), *sources.values()})
+    named = [steps.sources[index] for name, index in nodes.items() if name not in (LOGITS, FEATURES)]
+    extents = extents_of(steps, range(len(steps.steps)) if sources else named, training=training is not None)
     rules = training.rules(graph) if training else None
     layout = lay_out_parameters(graph, target, rules)
-    wanted = _answers(graph, steps) if not peaks else (-1, -1)
+    given = {name: steps.sources[index] for name, index in nodes.items()}
     low = Lowering(
-        graph,
         target,
         batch,
         training,
-        layout,
         steps,
         extents,
         algorithm,
-        kept=frozenset(wanted) - {-1},
+        graph=graph,
+        layout=layout,
+        kept=frozenset(given.values()),
         trained=frozenset(rules or ()),
         peaks=_peaks_by_step(steps, sources),
     )
     low.flat |= {(Space.STATE, name): size for name, size in layout.sizes.items() if size or name == PARAMETERS}
     lower_forward(low)
     losses = lower_backward(low, training) if training else None
-    segments = segments_of(low.tasks, low.values.values(), batch)
+    segments = segments_of(low.tasks, low.values.values(), batch, target)
     stages = [stage for segment in segments for stage in stages_of(segment)]
     tensors = tensors_of(segments, low.values.values())
     by_name = {tensor.name: tensor for tensor in tensors}
-    logits, features = (None if peaks else low.outputs[index].tensor for index in wanted)
-    answers = (logits, features, losses.tensor if losses else None, *low.found_peaks.values())
-    kept = {(Space.WORK, tensor.name) for tensor in answers if tensor is not None} | {by_name["images"].memory}
+    answers = {name: low.outputs[index].tensor for name, index in given.items()}
+    read = [*answers.values(), *low.found_peaks.values(), *([losses.tensor] if losses else [])]
+    kept = {(Space.WORK, tensor.name) for tensor in read} | {by_name["images"].memory}
     kept |= {(Space.WORK, GRADIENTS), *(written for stage in low.preparation for written in accesses(stage)[1])}
     places = place_memory(tensors, low.panels, low.flat, stages, kept)
     verify((*stages, *low.preparation), places, target.lanes)
@@ -80,18 +85,19 @@ def plan_program(
         places,
         layout,
         by_name["images"],
-        logits,
-        features,
+        answers,
         losses.tensor if losses else None,
-        low.found_peaks if peaks else None,
+        low.found_peaks,
         tuple(low.preparation),
         tuple(low.dropouts),
     )
 
 
-def _answers(graph: Graph, steps: Steps) -> tuple[int, int]:
-    """Return the steps that give the logits and the features."""
-    return steps.sources[graph.nodes[-1].index], steps.sources[graph.feature_node]
+def _asked(graph: Graph, outputs: Collection[str]) -> dict[str, int]:
+    """Return the layers whose outputs are asked for, by what they are called there."""
+    known = {node.name: node.index for node in graph.nodes}
+    known |= {LOGITS: len(graph.nodes) - 1, FEATURES: graph.feature_node}
+    return {name: known[name] for name in outputs if name != PEAKS}
 
 
 def _peaks_by_step(steps: Steps, sources: dict[int, int]) -> dict[int, list[int]]:

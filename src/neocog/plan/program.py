@@ -1,6 +1,6 @@
 """A program: everything that will happen, in order, and where everything lies.
 
-There are three kinds: programs that train, programs that predict, and programs that find the peaks of feature maps.
+A program trains, or it answers: with logits and features, the peaks of feature maps, or the output of any layer.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from neocog.plan.ops.op import Op
 from neocog.plan.parameters import ParameterLayout
 from neocog.target.processor import Target
 
+LOGITS, FEATURES, PEAKS = "logits", "features", "peaks"  # what outputs of programs are called
 FIRST_KEY_SLOT = 8  # where the keys of Dropout layers begin in a program's arguments; see emit/program.py
 
 
@@ -56,10 +57,9 @@ class Program:
     places: dict[tuple[Space, str], Place]
     parameters: ParameterLayout
     input: Tensor
-    logits: Tensor | None
-    features: Tensor | None
+    outputs: dict[str, Tensor]  # by name: what was asked for
     losses: Tensor | None
-    peaks: dict[int, Tensor] | None  # by layer: (images, 1, 1, filters); where it is there, there are no logits
+    peaks: dict[int, Tensor]  # by layer, where they were asked for: (images, 1, 1, filters)
     preparation: tuple[Op, ...]  # what a program that predicts does once after its parameters changed
     dropouts: tuple[int, ...]  # the layers whose keys fill the slots from FIRST_KEY_SLOT on
 
@@ -68,7 +68,7 @@ class Program:
         """What it is for, in a word."""
         if self.training is not None:
             return "training"
-        return "prediction" if self.peaks is None else "peaks"
+        return "peaks" if self.peaks and not self.outputs else "prediction"
 
     def every_stage(self) -> Iterator[Op]:
         """Return all stages in order, those inside chains one by one."""

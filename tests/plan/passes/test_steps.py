@@ -43,5 +43,5 @@ def test_a_second_relu_changes_nothing() -> None:
 
 def test_what_no_peak_depends_on_is_left_out() -> None:
     graph = graph_of(Conv2d(4), ReLU(), MaxPool2d(2), Conv2d(4), Dropout(0.5), ReLU(), Flatten(), Linear(2))
-    steps = steps_of(graph, training=False, peaks=peak_sources(graph).values())
+    steps = steps_of(graph, training=False, wanted=peak_sources(graph).values())
     assert titles(steps) == ["0:Conv2d+ReLU", "2:MaxPool2d", "3:Conv2d"]  # behind the Dropout, it is another map's ReLU

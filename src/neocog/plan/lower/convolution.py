@@ -1,11 +1,14 @@
-"""Convolutions and fully connected layers, forward: with bias and ReLU and, where it fits, the pooling behind them."""
+"""Convolutions and fully connected layers, forward: with what is done value by value behind them and, where it fits, a
+max pooling."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
 
-from neocog.nn.layers import Conv2d, MaxPool2d
+from neocog.nn.graph import Node
+from neocog.nn.layers import Add, Conv2d, MaxPool2d, PReLU, ReLU
+from neocog.nn.rewrite import ScaleShift
 from neocog.nn.window import Window
 from neocog.plan import algorithm, correlation
 from neocog.plan.algorithm import transformed_panels, winograd
@@ -14,7 +17,9 @@ from neocog.plan.layout import Panels, Tensor
 from neocog.plan.lower.lowering import Lowering
 from neocog.plan.lower.pooling import make_mask
 from neocog.plan.lower.values import Segment, Value
+from neocog.plan.ops.epilogue import Epilogue
 from neocog.plan.ops.op import Op
+from neocog.plan.ops.pointwise import Activate, Affine, Expression, Plus, Pointwise, Slope, settled, tensors_of
 from neocog.plan.ops.tiles import position_step
 from neocog.plan.ops.winograd import WinogradWeights
 from neocog.plan.passes.steps import Step
@@ -24,13 +29,16 @@ from neocog.plan.winograd import minimal
 def forward(low: Lowering, step: Step) -> None:
     """Plan a convolution or fully connected layer, with the pooling behind it where that can run in its last lines."""
     x, shape = low.output(step.inputs[0]), low.output_shape(step.index)
+    epilogue = _epilogue(low, step)
     behind = _pooling_behind(low, step)
     if behind is None:
-        made = low.value(step.title, shape, low.halo_of(step.index), kept=step.index in low.kept, relu=step.relu)
+        made = low.value(
+            step.title, shape, low.halo_of(step.index), kept=step.index in low.kept, activation=step.activation
+        )
         low.outputs[step.index], mask = made, None
     else:
         # What the convolution gives exists in registers alone.
-        low.outputs[step.index] = Value(low.shape(step.title, shape), relu=step.relu)
+        low.outputs[step.index] = Value(low.shape(step.title, shape), activation=step.activation)
         made = low.value(
             behind.title, low.output_shape(behind.index), low.halo_of(behind.index), kept=behind.index in low.kept
         )
@@ -47,7 +55,7 @@ def forward(low: Lowering, step: Step) -> None:
         if behind is not None:
             pooled = Pooled(low.window_of(behind), settle(made.tensor), settle(mask.tensor) if mask else None)
         if tile is None or transformed is None:
-            yield correlation.forward(seen, step.relu, low.target, pooled)
+            yield correlation.forward(seen, low.target, epilogue=settled(epilogue, settle), pooled=pooled)
             return
         yield winograd(
             f"{layer.title} forward",
@@ -58,12 +66,13 @@ def forward(low: Lowering, step: Step) -> None:
             transformed,
             low.target,
             bias=layer.bias.begin if layer.bias else None,
-            relu=step.relu,
+            epilogue=settled(epilogue, settle),
             pooled=pooled,
         )
 
     chains = low.chains(step, backward=False)
-    level = low.level([x.tensor.name], chains=chains)
+    reads = [x.tensor.name, *(tensor.name for tensor in tensors_of(epilogue))]
+    level = low.level(reads, chains=chains)
     if transformed is not None and tile is not None:
         title = f"{layer.title} transform weights"
         weights = WinogradWeights(title, tile, layer.weights, layer.x.channels, transformed)
@@ -74,15 +83,37 @@ def forward(low: Lowering, step: Step) -> None:
     writes = [made.tensor.name, *([mask.tensor.name] if mask else [])]
     task = low.add(
         step.title,
-        [x.tensor.name],
+        reads,
         writes,
         build,
         level=level,
         images=low.images_for(step, backward=False) if chains else 1,
         on_images=step.on_images,
     )
+    task.weights = 4 * (
+        position_step(transformed) * minimal(tile).positions if transformed and tile else layer.weights.size
+    )
     if behind is not None:
         task.last_title = behind.title
+
+
+def _epilogue(low: Lowering, step: Step) -> Epilogue:
+    """Return what the layers do that run where a step's output is stored."""
+    return tuple(_step_behind(low, step, node) for node in step.behind)
+
+
+def _step_behind(low: Lowering, step: Step, node: Node) -> Pointwise:
+    """Return what one of these layers does."""
+    match node.layer:
+        case Add():
+            (other,) = step.added
+            return Plus(Expression(low.output(other).tensor))
+        case PReLU():
+            return Slope(low.vectors_of(node, "weight"))
+        case ScaleShift():
+            return Affine(low.vectors_of(node, "weight"), low.vectors_of(node, "bias"))
+        case activation:
+            return Activate(activation)
 
 
 def correlation_of(low: Lowering, step: Step, x: Tensor, y: Tensor) -> Correlation:
@@ -106,6 +137,8 @@ def _pooling_behind(low: Lowering, step: Step) -> Step | None:
     """Return the pooling that can run in a convolution's last lines, if there is one."""
     users = low.steps.users(step.index)
     if not isinstance(step.node.layer, Conv2d) or len(users) != 1 or step.index in low.kept:
+        return None
+    if any(not isinstance(node.layer, ReLU) for node in step.behind):
         return None
     (behind,) = users
     if not isinstance(behind.node.layer, MaxPool2d):

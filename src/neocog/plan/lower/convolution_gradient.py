@@ -20,7 +20,7 @@ from neocog.plan.lower.lowering import Lowering
 from neocog.plan.lower.rule import Rule, Rules
 from neocog.plan.lower.values import Segment, Value
 from neocog.plan.ops.op import Op
-from neocog.plan.ops.pointwise import Expression
+from neocog.plan.ops.pointwise import Expression, settled, tensors_of
 from neocog.plan.ops.update import Fold, Stretch, Transpose
 from neocog.plan.ops.winograd import WinogradWeights
 from neocog.plan.passes.steps import Step
@@ -117,7 +117,7 @@ def _transposed(low: Lowering, step: Step, layer: Correlation, dx: Tensor, level
 def _plan_input(low: Lowering, step: Step, layer: Correlation, dy: Value, level: int) -> None:
     """Plan the gradient of a step's input as direct sums."""
     before = step.inputs[0]
-    gate = low.gate_of(before)
+    epilogue = low.activation_gradient(before)
     dx = low.part_of_gradient(before, step.title)
     turned: list[Panels] = []
 
@@ -128,15 +128,15 @@ def _plan_input(low: Lowering, step: Step, layer: Correlation, dy: Value, level:
             settle(dy.tensor),
             settle(dx.tensor),
             turned[0],
-            settle(gate) if gate else None,
             low.target,
+            settled(epilogue, settle),
         )
 
     turned.append(_transposed(low, step, layer, dx.tensor, level))
     chains = low.chains(step, backward=True)
     low.add(
         step.title,
-        [dy.tensor.name, *([gate.name] if gate else [])],
+        [dy.tensor.name, *(tensor.name for tensor in tensors_of(epilogue))],
         [dx.tensor.name],
         build,
         level=level,
@@ -144,7 +144,7 @@ def _plan_input(low: Lowering, step: Step, layer: Correlation, dy: Value, level:
         correlates=chains,
         on_images=step.on_images,
     )
-    low.contribute(before, Expression(dx.tensor), gated=gate is not None)
+    low.contribute(before, Expression(dx.tensor), gated=bool(epilogue))
 
 
 def _by_tiles(

@@ -5,39 +5,32 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from neocog.nn.graph import IMAGE, Graph
-from neocog.nn.layers import Conv2d, ReLU
+from neocog.nn.graph import Graph, Node
+from neocog.nn.layer import Layer
 from neocog.nn.parameters import parameters_of
 from neocog.nn.shapes import ImageShape
-from neocog.nn.window import Window
-from neocog.plan import correlation
-from neocog.plan.algorithm import LEAST_GRADIENT_TILES, Algorithm, choose_tile, patch_halo, tile_halo, tiles_an_image
 from neocog.plan.layout import Halo, Operand, Panels, Space, Tensor
+from neocog.plan.lower.choices import NO_HALO as NO_HALO
+from neocog.plan.lower.choices import Choices
 from neocog.plan.lower.values import Contribution, Segment, Task, Value, Where, is_bare
+from neocog.plan.ops.epilogue import Epilogue
 from neocog.plan.ops.map import Map, Sums
 from neocog.plan.ops.op import Op
 from neocog.plan.ops.pointwise import ActivationGradient, Drop, Expression, Plus
 from neocog.plan.parameters import ParameterLayout
-from neocog.plan.passes.steps import Step, Steps
-from neocog.plan.passes.trim import POINT, Extent, as_image
-from neocog.plan.program import FIRST_KEY_SLOT, Training
-from neocog.plan.winograd import minimal
-from neocog.target.processor import Target
+from neocog.plan.passes.steps import Step
+from neocog.plan.passes.trim import as_image
+from neocog.plan.program import FIRST_KEY_SLOT
 
-NO_HALO = Halo()
-LEAST_TILES = 8  # of all images, where transformed filters do not fit the second-level cache
-CHAIN_TILES = 24  # a chain takes as many images at a time as give its Winograd layers about so many tiles
-CHAIN_PIXELS = 192  # and its other convolutions about so many pixels
-LEAST_BLOCKS = 4  # of images; with fewer, threads share out stages over the whole batch
-CHAIN_VECTORS = 16  # and sums over vectors so many vectors
+CHAIN_VECTORS = 16  # vectors whose sums are taken together
 
 
 @dataclass(slots=True)
-class Lowering:
+class Lowering(Choices):
     """What is known of a program so far.
 
     Arguments:
-        steps, extents: what is to be written down.
+        graph, layout: the network, and where its variables lie.
         trained: names of the parameters that follow gradients.
         kept: the steps whose output a caller reads.
         tasks: in the order in which they were found.
@@ -55,13 +48,7 @@ class Lowering:
     """
 
     graph: Graph
-    target: Target
-    batch: int
-    training: Training | None
     layout: ParameterLayout
-    steps: Steps
-    extents: tuple[Extent, ...]
-    algorithm: Algorithm
     kept: frozenset[int]
     trained: frozenset[str] = frozenset()
     peaks: dict[int, list[int]] = field(default_factory=dict)
@@ -81,7 +68,6 @@ class Lowering:
     panels: list[Panels] = field(default_factory=list)
     flat: dict[tuple[Space, str], int] = field(default_factory=dict)
     dropouts: list[int] = field(default_factory=list)
-    learning: set[int] = field(default_factory=set)
     backward: bool = False
 
     def __post_init__(self) -> None:
@@ -107,12 +93,12 @@ class Lowering:
         bytes_each: int = 4,
         kept: bool = False,
         dirty: bool = False,
-        relu: bool = False,
+        activation: Layer | None = None,
     ) -> Value:
         """Make a value."""
         tensor = replace(self.shape(name, shape, halo, pitch), bytes_each=bytes_each)
         assert name not in self.values
-        made = self.values[name] = Value(tensor, kept=kept, dirty=dirty, relu=relu)
+        made = self.values[name] = Value(tensor, kept=kept, dirty=dirty, activation=activation)
         return made
 
     def record(self, name: str, size: int) -> Operand:
@@ -124,6 +110,12 @@ class Lowering:
         """Return where one of a step's variables with one value for each channel lies, if it has it."""
         place = self.layout.vectors(step.node, variable)
         return place.begin if place else None
+
+    def vectors_of(self, node: Node, variable: str) -> Operand:
+        """Return where a variable of a layer with one value for each channel lies."""
+        place = self.layout.vectors(node, variable)
+        assert place is not None
+        return place.begin
 
     def vectors_gradient(self, step: Step, variable: str) -> Operand | None:
         """Return where the gradient of such a variable goes, if it is trained."""
@@ -224,10 +216,6 @@ class Lowering:
 
     # --- forward ----------------------------------------------------------------------------------------------
 
-    def output_shape(self, index: int) -> ImageShape:
-        """Return the shape of what a step gives, as far as it is read."""
-        return self.extents[index].output
-
     def expression(self, index: int) -> Expression:
         """Return how to read what a step gives; what several steps read is worth memory."""
         if index in self.outputs:
@@ -246,25 +234,6 @@ class Lowering:
             self.outputs[index] = made
         return self.outputs[index]
 
-    def halo_of(self, index: int) -> Halo:
-        """Return the zeros that the steps that take a value need around it."""
-        halo = NO_HALO
-        for step in self.steps.users(index):
-            if isinstance(step.node.layer, Conv2d):
-                window, tile = self.window_of(step), self.tile_of(step)
-                halo = halo.union(correlation.input_halo(window))
-                if tile:
-                    halo = halo.union(patch_halo(tile, window))
-        return halo
-
-    def reads_scalars(self, index: int) -> bool:
-        """Whether a value is only taken value by value, so that channels need no padding to whole vectors."""
-        users = [user for step in self.steps.users(index) for user in self._behind_flatten(step)]
-        return bool(users) and all(user.is_correlation for user in users)
-
-    def _behind_flatten(self, step: Step) -> tuple[Step, ...]:
-        return self.steps.users(step.index) if step.is_flatten else (step,)
-
     def drop(self, step: Step, unit: str) -> Drop:
         """Return what a layer does that drops at random, with the slot of its key."""
         if step.node.index not in self.dropouts:
@@ -273,54 +242,6 @@ class Lowering:
         slot = FIRST_KEY_SLOT + self.dropouts.index(step.node.index)
         rate = step.node.layer.rate  # type: ignore[attr-defined]
         return Drop(slot, rate, unit, whole.height, whole.width, whole.channels)  # type: ignore[arg-type]
-
-    # --- convolutions -----------------------------------------------------------------------------------------
-
-    def window_of(self, step: Step) -> Window:
-        """Return a step's window; a fully connected layer has one of 1 × 1 on an image of 1 × 1."""
-        return self.extents[step.index].window or Window(POINT, POINT)
-
-    def tile_of(self, step: Step) -> int | None:
-        """Choose Winograd's tile for a step's convolution; None for the direct sum."""
-        if not isinstance(step.node.layer, Conv2d):
-            return None
-        extent, window = self.extents[step.index], self.window_of(step)
-        channels, filters = extent.input.channels, extent.output.channels
-        if step.inputs[0] == IMAGE and channels % self.target.lanes:
-            return None  # images lie value by value, and patches are read in whole vectors
-        tile = choose_tile(window, channels, filters, self.algorithm, self.target)
-        if tile is None or self.algorithm == "winograd":
-            return tile
-        # Transformed filters are several times as large: for a few tiles, fetching them takes longer than it saves.
-        far = 4 * minimal(tile).positions * channels * filters > self.target.level2
-        least = LEAST_TILES if self.training is None else LEAST_GRADIENT_TILES  # training transforms anew in each step
-        few = self.batch * tiles_an_image(tile, window) < least
-        return None if far and few else tile
-
-    def backward_tile(self, step: Step) -> int | None:
-        """Choose Winograd's tile for a step's gradients; None for the direct sums."""
-        tile = self.tile_of(step)
-        if tile is None or self.batch * tiles_an_image(tile, self.window_of(step)) < LEAST_GRADIENT_TILES:
-            return None
-        return tile
-
-    def images_for(self, step: Step, *, backward: bool) -> int:
-        """Choose how many images fill the kernels of a convolution."""
-        window = self.window_of(step)
-        tile = self.backward_tile(step) if backward else self.tile_of(step)
-        pixels = window.vertical.output * window.horizontal.output
-        return -(-CHAIN_TILES // tiles_an_image(tile, window)) if tile else -(-CHAIN_PIXELS // pixels)
-
-    def chains(self, step: Step, *, backward: bool) -> bool:
-        """Whether a step with weights takes a few images at a time.
-
-        Not so on maps so small that too few blocks of images would fill its kernels: then threads share its weights
-        out, each over the whole batch. Winograd's gradients are made for chains.
-        """
-        if not step.takes_images:
-            return False
-        few = self.images_for(step, backward=backward) * LEAST_BLOCKS > self.batch
-        return not few or (backward and self.backward_tile(step) is not None)
 
     # --- backward ---------------------------------------------------------------------------------------------
 
@@ -333,18 +254,20 @@ class Lowering:
         if index in self.learning:
             self.contributions.setdefault(index, []).append(Contribution(expression, gated))
 
-    def gate_of(self, index: int) -> Tensor | None:
-        """Return the output of a step whose ReLU a single part of the gradient may be gated by at once."""
+    def activation_gradient(self, index: int) -> Epilogue:
+        """Return what takes a gradient through the activation that a step ends in, for whoever writes its only part."""
         value = self.outputs.get(index)
-        return value.tensor if value is not None and value.relu and len(self.steps.users(index)) == 1 else None
+        if value is None or value.activation is None or len(self.steps.users(index)) != 1:
+            return ()
+        return (ActivationGradient(value.activation, Expression(value.tensor), of_output=True),)
 
     def gradient(self, step: Step) -> Expression:
-        """Return the gradient of what a step gives: all parts, and its ReLU applied."""
+        """Return the gradient of what a step gives: all parts, through its activation."""
         parts = self.contributions[step.index]
         total = parts[0].expression.then(*(Plus(part.expression) for part in parts[1:]))
-        if step.relu and not all(part.gated for part in parts):
+        if step.activation is not None and not all(part.gated for part in parts):
             output = Expression(self.outputs[step.index].tensor)
-            total = total.then(ActivationGradient(ReLU(), output, of_output=True))
+            total = total.then(ActivationGradient(step.activation, output, of_output=True))
         return total
 
     def gradient_value(
@@ -371,7 +294,7 @@ class Lowering:
         name = name if name not in self.values else f"{name}, in all"
         made = self._gradient_of_view(step, name, "all") or self.value(name, shape, halo)
         self.map(step, f"{step.title} gradient", expression, made, sums=sums(made) if sums else ())
-        # A Flatten has no ReLU of its own: what it takes may end in one, which is still to be applied.
+        # A Flatten has no activation of its own: what it takes may end in one, which is still to be applied.
         through = not step.is_flatten or all(part.gated for part in self.contributions[step.index])
         self.contributions[step.index] = [Contribution(Expression(made.tensor), gated=through)]
         return made
@@ -394,9 +317,8 @@ class Lowering:
             name += " again"
         if halo is None:
             halo = self.gradient_halo(step) if alone else NO_HALO
-        return self._gradient_of_view(step, name, title) or self.value(
-            name, self.output_shape(index), halo, dirty=dirty
-        )
+        view = self._gradient_of_view(step, name, title) if alone else None
+        return view or self.value(name, self.output_shape(index), halo, dirty=dirty)
 
     def _gradient_of_view(self, step: Step, name: str, title: str) -> Value | None:
         """Make memory for the gradient of a flattened image that is the image's too, where that lies value by value."""
@@ -409,16 +331,6 @@ class Lowering:
         whole = self.part_of_gradient(before.index, title)
         self.images_of[whole.tensor.name] = whole
         return Value(whole.tensor.as_vectors(), base=whole)
-
-    def gradient_halo(self, step: Step) -> Halo:
-        """Return the zeros that a step's backward pass needs around the gradient of its output."""
-        if not step.is_correlation:
-            return NO_HALO
-        window, tile = self.window_of(step), self.backward_tile(step)
-        halo = tile_halo(tile, window) if tile else NO_HALO
-        if step.inputs[0] in self.learning and not tile:
-            halo = halo.union(correlation.gradient_halo(window))
-        return halo
 
     def output_again(self, index: int, level: int) -> Value:
         """Return what a step gave, for a backward pass: computed again where it was never stored for the batch."""

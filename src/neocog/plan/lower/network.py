@@ -66,12 +66,11 @@ def _loss(low: Lowering, training: Training) -> Value:
     else:  # a network without weights still has a loss
         tensor = logits.tensor
         gradient = low.value("gradient of the logits", ImageShape(tensor.height, tensor.width, tensor.channels))
-    gate = logits.tensor if logits.relu else None
 
     def build(segment: Segment) -> Iterable[Op]:
-        yield LossGradient("loss", training.loss, logits.tensor, gradient.tensor, losses.tensor, gate)
+        yield LossGradient("loss", training.loss, logits.tensor, gradient.tensor, losses.tensor)
 
     writes = [gradient.tensor.name, "losses"]
     low.add("loss", [logits.tensor.name], writes, build, chains=False, on_images=False)
-    low.contribute(last, Expression(gradient.tensor), gated=True)
+    low.contribute(last, Expression(gradient.tensor))
     return losses

@@ -12,7 +12,7 @@ from neocog.plan.lower.lowering import Lowering
 from neocog.plan.lower.rule import Rule, Rules
 from neocog.plan.lower.values import Segment, Value
 from neocog.plan.ops.op import Op
-from neocog.plan.ops.pointwise import Expression, Scaled
+from neocog.plan.ops.pointwise import Expression, Scaled, settled, tensors_of
 from neocog.plan.ops.pool import Pool, PoolBackward
 from neocog.plan.passes.steps import Step
 
@@ -31,7 +31,13 @@ def forward(low: Lowering, step: Step) -> None:
         settle = segment.settle
         mask_seen = settle(mask.tensor) if mask else None
         yield Pool(
-            f"{step.title} forward", settle(x.tensor), settle(y.tensor), window, largest, mask_seen, largest and x.relu
+            f"{step.title} forward",
+            settle(x.tensor),
+            settle(y.tensor),
+            window,
+            largest,
+            mask_seen,
+            largest and x.clamped,
         )
 
     writes = [y.tensor.name, *([mask.tensor.name] if mask else [])]
@@ -54,8 +60,8 @@ def backward(low: Lowering, step: Step) -> None:
     before = step.inputs[0]
     dy = low.gradient_value(step)
     mask = low.masks.get(step.index)
-    relu = low.outputs[before].relu
-    gate = low.gate_of(before) if mask is None else None
+    masked = mask is not None and low.outputs[before].clamped  # where the ReLU stopped all of a window, nobody won
+    epilogue = () if masked else low.activation_gradient(before)
     dx = low.part_of_gradient(before, step.title)
     window = low.window_of(step)
 
@@ -67,12 +73,12 @@ def backward(low: Lowering, step: Step) -> None:
             settle(dx.tensor),
             window,
             settle(mask.tensor) if mask else None,
-            settle(gate) if gate else None,
+            settled(epilogue, settle),
         )
 
-    beside = [tensor.name for tensor in (mask.tensor if mask else None, gate) if tensor is not None]
-    low.add(step.title, [dy.tensor.name, *beside], [dx.tensor.name], build, starts=True, on_images=step.on_images)
-    low.contribute(before, Expression(dx.tensor), gated=gate is not None or (mask is not None and relu))
+    reads = [dy.tensor.name, *([mask.tensor.name] if mask else []), *(tensor.name for tensor in tensors_of(epilogue))]
+    low.add(step.title, reads, [dx.tensor.name], build, starts=True, on_images=step.on_images)
+    low.contribute(before, Expression(dx.tensor), gated=masked or bool(epilogue))
 
 
 def global_forward(low: Lowering, step: Step) -> None:

@@ -21,7 +21,7 @@ def flatten_forward(low: Lowering, step: Step) -> None:
     scalars = low.reads_scalars(step.index)
     if x.tensor.compact and (x.tensor.channels % low.target.lanes == 0 or scalars):
         alone = len(low.steps.users(step.inputs[0])) == 1
-        view = Value(x.tensor.as_vectors(), relu=x.relu and alone, base=x)
+        view = Value(x.tensor.as_vectors(), activation=x.activation if alone else None, base=x)
         x.kept = x.kept or step.index in low.kept
         low.outputs[step.index] = view
         return
@@ -42,15 +42,13 @@ def flatten_backward(low: Lowering, step: Step) -> None:
     if whole is not None:
         low.contribute(before, Expression(whole.tensor), gated=all(p.gated for p in low.contributions[step.index]))
         return
-    gate = low.gate_of(before)
     dx = low.part_of_gradient(before, step.title)
 
     def build(segment: Segment) -> Iterable[Op]:
-        yield Repack(f"{step.title} input gradient", dy.tensor, dx.tensor, gate)
+        yield Repack(f"{step.title} input gradient", dy.tensor, dx.tensor)
 
-    beside = [gate.name] if gate else []
-    low.add(step.title, [dy.tensor.name, *beside], [dx.tensor.name], build, chains=False, on_images=False)
-    low.contribute(before, Expression(dx.tensor), gated=gate is not None)
+    low.add(step.title, [dy.tensor.name], [dx.tensor.name], build, chains=False, on_images=False)
+    low.contribute(before, Expression(dx.tensor))
 
 
 def concatenate_forward(low: Lowering, step: Step) -> None:

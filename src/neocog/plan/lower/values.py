@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from neocog.nn.layer import Layer
+from neocog.nn.layers import ReLU
 from neocog.plan.layout import Space, Tensor
 from neocog.plan.ops.op import Op
 from neocog.plan.ops.pointwise import Expression
@@ -21,7 +23,7 @@ class Value:
     Arguments:
         tensor: as it lies for the whole batch.
         maker: the task that writes it, or writes it first.
-        relu: whether it was made by a step that ends in a ReLU, which decides where its gradient passes.
+        activation: the one that its maker ended in, if any: its gradient passes that first, by what came out.
         kept: whether a caller reads it.
         dirty: whether its halo holds anything but zeros.
         formula: how it follows from others, value by value, where it does.
@@ -30,12 +32,17 @@ class Value:
 
     tensor: Tensor
     maker: Task | None = None
-    relu: bool = False
+    activation: Layer | None = None
     kept: bool = False
     dirty: bool = False
     formula: Expression | None = None
     base: Value | None = None
     users: list[Task] = field(default_factory=list)
+
+    @property
+    def clamped(self) -> bool:
+        """Whether it comes out of a ReLU: then a gradient passes where it is above zero, and nowhere else."""
+        return isinstance(self.activation, ReLU)
 
     @property
     def root(self) -> Value:
@@ -70,6 +77,7 @@ class Task:
         on_images: whether it takes and gives images.
         backward: whether it belongs to the backward pass.
         last_title: of the step that it ends with, where that is another one.
+        weights: bytes of weights that it reads for each block of a chain.
     """
 
     title: str
@@ -83,6 +91,7 @@ class Task:
     on_images: bool = False
     backward: bool = False
     last_title: str = ""
+    weights: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -113,7 +122,7 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Contribution:
-    """A part of the gradient of a value: an expression, and whether the value's ReLU has been applied to it."""
+    """A part of the gradient of a value: an expression, and whether it has passed the activation behind it."""
 
     expression: Expression
     gated: bool = False

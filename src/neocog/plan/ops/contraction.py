@@ -13,9 +13,11 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from neocog.plan.layout import Operand
+from neocog.plan.layout import Operand, operand
 from neocog.plan.loops import Axis, Clip, Split, span
+from neocog.plan.ops.epilogue import CLAMPED, Epilogue, faults_beside, labels, read_by, vectors_reached
 from neocog.plan.ops.op import Op, Part, Reach, present
+from neocog.plan.ops.pointwise import tensors_of
 
 NOBODY = 255  # the winner of a window whose largest value a ReLU stopped
 LEAST_REUSE = 4  # register tiles that share a block of a panel, so that it is worth keeping near
@@ -31,13 +33,15 @@ class Contraction(Op):
         reduction: loops over k, cut into blocks: each block is summed in registers from zero and added to `out`.
         columns: number of columns that count; the rest of the last vector is padding.
         panels: number of column panels; every one has `vectors` vectors but for the last, which has `last_vectors`.
-        panel_steps: how far out, b and gate move from panel to panel.
+        panel_steps: how far out, b and what lies beside out move from panel to panel.
         bias: added to every row, one value a column; from panel to panel it moves by the columns of a panel.
-        relu: whether negative sums become zero.
-        gate: an activation shaped like `out`; where it is not above zero, zero is stored (ReLU's backward pass).
+        epilogue: what happens to complete sums before they are stored. Tensors that it reads have one value for each of
+            `out`, and all the same layout, which the loops over rows know.
+        beside: from the first pixel of such a tensor to the one that belongs to the first row, elements.
         ones: also sum b over k, as if a had one more row of ones, into `ones` (the gradient of a bias). It moves with
             the rows of out where these move b, and from panel to panel as the bias does.
         cells: the innermost rows are the cells of a pooling's window: only the largest of so many is stored; 1 without.
+            Of epilogues, only a ReLU goes with that.
         winner: bytes beside `out`: which cell was the largest, or NOBODY where a ReLU stops it.
         accumulates: in a chain, whether what an earlier block of the same slice left in `out` is added to.
         panels_first: whether neighbouring work items share the panel (weights stay near) or the rows (inputs do).
@@ -55,8 +59,8 @@ class Contraction(Op):
     last_vectors: int
     panel_steps: Axis
     bias: Operand | None = None
-    relu: bool = False
-    gate: Operand | None = None
+    epilogue: Epilogue = ()
+    beside: int = 0
     ones: Operand | None = None
     cells: int = 1
     winner: Operand | None = None
@@ -83,8 +87,8 @@ class Contraction(Op):
         return self.columns * math.prod(axis.extent for axis in (*self.rows.axes, *self.reduction.axes))
 
     def reads(self) -> tuple[Part, ...]:
-        """Return the operands, the bias and the gate."""
-        return present(self.a, self.b, self.bias, self.gate)
+        """Return the operands, the bias, and what the epilogue reads."""
+        return present(self.a, self.b, self.bias, *read_by(self.epilogue))
 
     def writes(self) -> tuple[Part, ...]:
         """Return the sums, those of b, and who won."""
@@ -103,9 +107,10 @@ class Contraction(Op):
         if self.ones is not None:
             low, high = span([axis for axis in rows if axis.b], "out")
             yield Reach("ones", self.ones, low, high + self._whole(lanes) - 1)
-        low, high = span((*rows, *panels), "gate")
-        if self.gate is not None:
-            yield Reach("gate", self.gate, low, high + columns)
+        low, high = span((*rows, *panels), "beside")
+        for tensor in tensors_of(self.epilogue):
+            yield Reach("epilogue", operand(tensor, tensor.origin + self.beside), low, high + columns)
+        yield from vectors_reached(self.epilogue, self._whole(lanes))
         if self.winner is not None:
             yield Reach("winner", self.winner, low, high + columns)
         if any(axis.extent == 0 for axis in reduction):
@@ -128,10 +133,13 @@ class Contraction(Op):
         inner = math.prod(axis.extent for axis in self.rows.inner)
         if any(size * inner % self.cells for size in self.rows.sizes()):
             yield f"{self.name}: register tiles would cut windows of {self.cells} cells"
-        steps = [step for axis in (*self.rows.axes, self.panel_steps) for step in (axis.out, axis.gate)]
+        if self.cells > 1 and self.epilogue not in ((), CLAMPED):
+            yield f"{self.name}: the largest of a window is found before the epilogue, which changes which one that is"
+        yield from faults_beside(self.name, self.epilogue)
+        steps = [step for axis in (*self.rows.axes, self.panel_steps) for step in (axis.out, axis.beside)]
         steps += [axis.b for axis in (*self.rows.axes, *self.reduction.axes, self.panel_steps)]
         if any(step % lanes for step in steps):
-            yield f"{self.name}: a step of out, gate or b is no whole number of vectors"
+            yield f"{self.name}: a step of out, b or what lies beside out is no whole number of vectors"
 
     def details(self) -> Iterator[str]:
         """Yield the tile, the loops, outermost first, and what is fused."""
@@ -145,15 +153,10 @@ class Contraction(Op):
         if self.clips:
             yield f"taps in the halo left out: {', '.join(clip.taps for clip in self.clips)}"
         fused = [
-            text
-            for text, there in (
-                ("bias", self.bias),
-                ("ReLU", self.relu),
-                ("gate of a ReLU", self.gate),
-                ("max pooling", self.cells > 1),
-                ("gradient of the bias", self.ones),
-            )
-            if there
+            *(("bias",) if self.bias else ()),
+            *labels(self.epilogue),
+            *(("max pooling",) if self.cells > 1 else ()),
+            *(("gradient of the bias",) if self.ones else ()),
         ]
         if fused:
             yield f"fused: {', '.join(fused)}"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from neocog.nn.shapes import ImageShape
 from neocog.plan.layout import Tensor
-from neocog.plan.ops.op import Op, Part, Reach, present, walked
+from neocog.plan.ops.op import Op, Part, Reach, walked
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,6 @@ class Repack(Op):
 
     x: Tensor
     y: Tensor
-    gate: Tensor | None = None
 
     @property
     def items(self) -> int:
@@ -59,7 +58,7 @@ class Repack(Op):
 
     def reads(self) -> tuple[Part, ...]:
         """Return the images, or vectors."""
-        return present(self.x, self.gate)
+        return (self.x,)
 
     def writes(self) -> tuple[Part, ...]:
         """Return the other of the two."""
@@ -68,7 +67,6 @@ class Repack(Op):
     def reaches(self, lanes: int) -> Iterator[Reach]:
         """Yield all pixels."""
         yield from walked("x", self.x)
-        yield from walked("gate", self.gate)
         yield from walked("y", self.y)
 
     def spares(self) -> tuple[Part, ...]:

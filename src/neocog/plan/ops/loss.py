@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from neocog.nn.losses import Loss
 from neocog.plan.layout import Tensor
-from neocog.plan.ops.op import Op, Part, Reach, present, walked
+from neocog.plan.ops.op import Op, Part, Reach, walked
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,6 @@ class LossGradient(Op):
     logits: Tensor
     gradient: Tensor
     losses: Tensor
-    gate: Tensor | None
 
     @property
     def items(self) -> int:
@@ -27,7 +26,7 @@ class LossGradient(Op):
 
     def reads(self) -> tuple[Part, ...]:
         """Return the logits; targets are the caller's."""
-        return present(self.logits, self.gate)
+        return (self.logits,)
 
     def writes(self) -> tuple[Part, ...]:
         """Return losses and gradient."""
@@ -36,7 +35,6 @@ class LossGradient(Op):
     def reaches(self, lanes: int) -> Iterator[Reach]:
         """Yield all images."""
         yield from walked("logits", self.logits)
-        yield from walked("gate", self.gate)
         yield from walked("gradient", self.gradient)
         yield from walked("losses", self.losses)
 

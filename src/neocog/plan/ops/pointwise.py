@@ -6,7 +6,7 @@ over memory of their own: whoever needs the result evaluates the expression wher
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -19,9 +19,14 @@ Settle = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True, slots=True)
 class Pointwise:
-    """Base of all steps. `keeps_zero` says that zeros stay zeros: padding needs no second thought then."""
+    """Base of all steps.
+
+    `keeps_zero` says that zeros stay zeros: padding needs no second thought then. `needs_pixel` says that the image,
+    row and column of a value count, and not only where it lies in memory.
+    """
 
     keeps_zero: ClassVar[bool] = True
+    needs_pixel: ClassVar[bool] = False
 
     def others(self) -> tuple[Expression, ...]:
         """Return the other expressions that the step evaluates at the same place."""
@@ -55,30 +60,50 @@ class Expression:
     def tensors(self) -> Iterator[Tensor]:
         """Yield every tensor that is read."""
         yield self.x
-        for step in self.steps:
-            for other in step.others():
-                yield from other.tensors()
+        yield from tensors_of(self.steps)
 
     def vectors(self) -> Iterator[Operand]:
         """Yield where values of channels are read."""
-        for step in self.steps:
-            yield from step.vectors()
-            for other in step.others():
-                yield from other.vectors()
+        yield from vectors_of(self.steps)
 
     def settled(self, settle: Settle) -> Expression:
         """Return the expression with its tensors as a stage sees them."""
-        return Expression(settle(self.x), tuple(step.settled(settle) for step in self.steps))
+        return Expression(settle(self.x), settled(self.steps, settle))
 
     @property
     def keeps_zero(self) -> bool:
         """Whether zeros in all tensors give zero."""
-        return all(step.keeps_zero and all(other.keeps_zero for other in step.others()) for step in self.steps)
+        return keep_zero(self.steps)
 
     @property
     def label(self) -> str:
         """How plans name it."""
         return " ".join((self.x.name, *(f"> {step.label}" for step in self.steps)))
+
+
+def tensors_of(steps: Iterable[Pointwise]) -> Iterator[Tensor]:
+    """Yield every tensor that steps read."""
+    for step in steps:
+        for other in step.others():
+            yield from other.tensors()
+
+
+def vectors_of(steps: Iterable[Pointwise]) -> Iterator[Operand]:
+    """Yield where steps read values of channels."""
+    for step in steps:
+        yield from step.vectors()
+        for other in step.others():
+            yield from other.vectors()
+
+
+def settled(steps: Iterable[Pointwise], settle: Settle) -> tuple[Pointwise, ...]:
+    """Return steps with their tensors as a stage sees them."""
+    return tuple(step.settled(settle) for step in steps)
+
+
+def keep_zero(steps: Iterable[Pointwise]) -> bool:
+    """Whether steps make zero of zeros."""
+    return all(step.keeps_zero and all(other.keeps_zero for other in step.others()) for step in steps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +271,8 @@ class Drop(Pointwise):
         height, width, channels: of the whole image: the bits of a value depend on its place there.
     """
 
+    needs_pixel: ClassVar[bool] = True
+
     key_slot: int
     rate: float
     unit: Literal["value", "map", "image"]
@@ -257,3 +284,5 @@ class Drop(Pointwise):
 @dataclass(frozen=True, slots=True)
 class Counted(Pointwise):
     """value, or zero in images past those that the caller gave: whole-batch statistics must not spread to them."""
+
+    needs_pixel: ClassVar[bool] = True

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 from neocog.nn.window import Window
 from neocog.plan.layout import Tensor
+from neocog.plan.ops.epilogue import Epilogue, labels, read_by, vectors_reached
 from neocog.plan.ops.op import Op, Part, Reach, off_vectors, other_size, present, walked
+from neocog.plan.ops.pointwise import tensors_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +55,16 @@ class Pool(Op):
 
 @dataclass(frozen=True, slots=True)
 class PoolBackward(Op):
-    """Send each window's gradient to its winner, or share it equally; overlapping windows add up."""
+    """Send each window's gradient to its winner, or share it equally; overlapping windows add up.
+
+    The epilogue happens to each share before it is added or stored: it must be linear.
+    """
 
     dy: Tensor
     dx: Tensor
     window: Window
     winner: Tensor | None
-    gate: Tensor | None
+    epilogue: Epilogue = ()
 
     @property
     def overlapping(self) -> bool:
@@ -74,7 +79,7 @@ class PoolBackward(Op):
 
     def reads(self) -> tuple[Part, ...]:
         """Return the gradient, and who it goes to."""
-        return present(self.dy, self.winner, self.gate)
+        return present(self.dy, self.winner, *read_by(self.epilogue))
 
     def writes(self) -> tuple[Part, ...]:
         """Return the gradient of what was pooled."""
@@ -84,7 +89,9 @@ class PoolBackward(Op):
         """Yield all pixels."""
         yield from walked("dy", self.dy)
         yield from walked("winner", self.winner)
-        yield from walked("gate", self.gate)
+        for tensor in tensors_of(self.epilogue):
+            yield from walked("epilogue", tensor)
+        yield from vectors_reached(self.epilogue, -(-self.dx.channels // lanes) * lanes)
         yield from walked("dx", self.dx)
 
     def faults(self, lanes: int) -> Iterator[str]:
@@ -92,7 +99,14 @@ class PoolBackward(Op):
         v, h = self.window.vertical, self.window.horizontal
         yield from other_size(self.name, self.dx, v.input, h.input)
         yield from other_size(self.name, self.dy, v.output, h.output)
-        yield from off_vectors(self.name, lanes, self.dx, self.dy, self.winner, self.gate)
+        yield from off_vectors(self.name, lanes, self.dx, self.dy, self.winner, *tensors_of(self.epilogue))
+        for tensor in tensors_of(self.epilogue):
+            yield from other_size(self.name, tensor, v.input, h.input)
+
+    def details(self) -> Iterator[str]:
+        """Yield what is fused."""
+        if self.epilogue:
+            yield f"fused: {', '.join(labels(self.epilogue))}"
 
     def spares(self) -> tuple[Part, ...]:
         """Return the gradient where there are pixels between windows, which keep the zeros that they were made with."""

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from neocog.nn.window import Window
 from neocog.plan.layout import Name, Operand, Panels, Tensor, Vectors
 from neocog.plan.ops.contraction import Contraction
-from neocog.plan.ops.op import Op, Part, Reach, off_vectors, present, walked
+from neocog.plan.ops.epilogue import CLAMPED, Epilogue, labels, read_by, vectors_reached
+from neocog.plan.ops.op import Op, Part, Reach, off_vectors, other_size, present, walked
+from neocog.plan.ops.pointwise import tensors_of
 from neocog.plan.ops.tiles import Slab, Tiling, position_step, vectors
 from neocog.plan.winograd import minimal
 
@@ -51,8 +53,9 @@ class Winograd(Op):
         tiling: the tiles; its y has the shape of what the convolution gives.
         contraction: the products of one block.
         bias: one value a channel.
-        relu, gate: as in a Contraction.
-        pooling: of windows that lie inside tiles: only the largest of each is kept.
+        epilogue: what happens to outputs, bias included, before they are stored.
+        pooling: of windows that lie inside tiles: only the largest of each is kept. Of epilogues, only a ReLU goes with
+            that.
         y: what is stored: the outputs, or the pooled ones.
         winner: of each window, in training; see Contraction.
     """
@@ -60,8 +63,7 @@ class Winograd(Op):
     tiling: Tiling
     contraction: Contraction
     bias: Operand | None
-    relu: bool
-    gate: Tensor | None
+    epilogue: Epilogue
     pooling: Window | None
     y: Tensor
     winner: Tensor | None
@@ -78,7 +80,7 @@ class Winograd(Op):
 
     def reads(self) -> tuple[Part, ...]:
         """Return images, transformed filters, and what follows the products."""
-        return present(self.tiling.x, self.contraction.b, self.bias, self.gate)
+        return present(self.tiling.x, self.contraction.b, self.bias, *read_by(self.epilogue))
 
     def writes(self) -> tuple[Part, ...]:
         """Return outputs, who won, and the tiles of one block."""
@@ -99,7 +101,9 @@ class Winograd(Op):
         yield self.tiling.patches_of(self.tiling.x, lanes)
         yield from walked("y", self.y)
         yield from walked("winner", self.winner)
-        yield from walked("gate", self.gate)
+        for tensor in tensors_of(self.epilogue):
+            yield from walked("epilogue", tensor)
+        yield from vectors_reached(self.epilogue, vectors(self.y, lanes))
         if self.bias is not None:
             yield Reach("bias", self.bias, 0, vectors(self.y, lanes) - 1)
 
@@ -107,14 +111,24 @@ class Winograd(Op):
         """Yield what is wrong with the products or the tiles, and pixels off whole vectors."""
         yield from self.contraction.faults(lanes)
         yield from self.tiling.faults(self.tiling.x)
-        yield from off_vectors(self.name, lanes, self.tiling.x, self.tiling.y, self.gate, self.y, self.winner)
+        beside = tuple(tensors_of(self.epilogue))
+        yield from off_vectors(self.name, lanes, self.tiling.x, self.tiling.y, self.y, self.winner, *beside)
+        for tensor in beside:
+            yield from other_size(self.name, tensor, self.y.height, self.y.width)
+        if self.pooling is not None and self.epilogue not in ((), CLAMPED):
+            yield f"{self.name}: the largest of a window is found before the epilogue, which changes which one that is"
 
     def details(self) -> Iterator[str]:
         """Yield the tiles, the products of a block, and what is fused."""
         yield str(self.tiling)
         yield from self.contraction.details()
-        if self.pooling is not None:
-            yield "fused: max pooling"
+        fused = [
+            *(("bias",) if self.bias else ()),
+            *labels(self.epilogue),
+            *(("max pooling",) if self.pooling else ()),
+        ]
+        if fused:
+            yield f"fused: {', '.join(fused)}"
 
 
 @dataclass(frozen=True, slots=True)

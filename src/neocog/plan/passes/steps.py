@@ -4,33 +4,47 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from neocog.nn.graph import IMAGE, Graph, Node
-from neocog.nn.layers import Conv2d, Flatten, Linear, ReLU
+from neocog.nn.layer import Layer
+from neocog.nn.layers import Activation, Add, Conv2d, Flatten, Linear, PReLU, ReLU
+from neocog.nn.rewrite import ScaleShift
 from neocog.nn.shapes import ImageShape
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One or two layers that run as one: a convolution or fully connected layer takes the ReLU behind it along.
+    """Layers that run as one: a convolution or fully connected layer takes along what is done value by value behind it.
 
     Arguments:
         index: its place in the order.
-        node, last: its first and last layer.
-        inputs: the steps whose outputs it takes; -1 is the image.
+        node: its first layer.
+        inputs: the steps whose outputs that takes; -1 is the image.
+        behind: the layers that run where its output is stored, in order.
+        added: the step whose output the Add adds; there is at most one Add.
     """
 
     index: int
     node: Node
-    last: Node
     inputs: tuple[int, ...]
-    relu: bool = False
+    behind: tuple[Node, ...] = ()
+    added: tuple[int, ...] = ()
+
+    @property
+    def last(self) -> Node:
+        """Its last layer."""
+        return (self.node, *self.behind)[-1]
 
     @property
     def title(self) -> str:
         """How plans name this step, such as "0:Conv2d+ReLU"."""
-        return f"{self.node.name}:{type(self.node.layer).__name__}{'+ReLU' if self.relu else ''}"
+        return f"{self.node.name}:{'+'.join(type(node.layer).__name__ for node in (self.node, *self.behind))}"
+
+    @property
+    def activation(self) -> Layer | None:
+        """The activation that it ends in, if it took one along."""
+        return self.behind[-1].layer if self.behind and isinstance(self.behind[-1].layer, Activation) else None
 
     @property
     def is_correlation(self) -> bool:
@@ -73,7 +87,7 @@ class Steps:
 
     def __post_init__(self) -> None:
         for step in self.steps:
-            for value in step.inputs:
+            for value in (*step.inputs, *step.added):
                 self._users[value] = (*self._users.get(value, ()), step.index)
 
     def users(self, value: int) -> tuple[Step, ...]:
@@ -81,45 +95,88 @@ class Steps:
         return tuple(self.steps[index] for index in self._users.get(value, ()))
 
 
-def steps_of(graph: Graph, *, training: bool, peaks: Collection[int] | None = None) -> Steps:
+def steps_of(graph: Graph, *, training: bool, wanted: Collection[int] | None = None) -> Steps:
     """Group a network's layers into steps. What drops values at random is a step of training alone.
 
     Arguments:
         graph: the network.
-        training: whether values are dropped.
-        peaks: the layers whose maps' largest values are asked for, in place of the network's output; what they do not
-            depend on is left out, and a convolution among them takes no ReLU along.
+        training: whether values are dropped, and gradients taken.
+        wanted: the layers whose output somebody asks for; default: the last one. What they do not depend on is left
+            out, and none of them takes a layer along.
     """
-    kept = graph.nodes if peaks is None else _needed(graph.nodes, peaks)
-    sources = {IMAGE: IMAGE}
-    uses = Counter(value for node in kept for value in node.inputs)
-    steps: list[Step] = []
-    taken: set[int] = set()
+    wanted = {len(graph.nodes) - 1} if wanted is None else wanted
+    kept = _needed(graph.nodes, wanted)
+    grouping = _Grouping(training, frozenset(wanted), _uses(kept, training=training))
     for node in kept:
-        inputs = tuple(sources[value] for value in node.inputs)
-        layer = node.layer
-        if layer.training_only and (not training or getattr(layer, "rate", 1.0) == 0.0):
-            sources[node.index] = inputs[0]
-            continue
-        before = steps[inputs[0]] if inputs[0] != IMAGE else None
-        if isinstance(layer, ReLU) and before is not None:
-            if before.relu:
-                sources[node.index] = before.index  # a second ReLU changes nothing, forward or backward
-                continue
-            alone = uses[node.inputs[0]] == 1 and before.index not in taken
-            if before.is_correlation and alone and before.last.index not in (peaks or ()):
-                steps[before.index] = Step(before.index, before.node, node, before.inputs, relu=True)
-                sources[node.index] = before.index
-                continue
-        taken.update(inputs)
-        sources[node.index] = len(steps)
-        steps.append(Step(len(steps), node, node, inputs))
-    return Steps(tuple(steps), sources)
+        grouping.add(node)
+    return Steps(tuple(grouping.steps), grouping.sources)
 
 
-def _needed(nodes: tuple[Node, ...], peaks: Collection[int]) -> tuple[Node, ...]:
-    """Leave out the layers that none of `peaks` depends on."""
-    wanted = set(peaks)
+def _is_left_out(node: Node, *, training: bool) -> bool:
+    """Whether a layer changes nothing."""
+    return node.layer.training_only and (not training or getattr(node.layer, "rate", 1.0) == 0.0)
+
+
+def _uses(nodes: tuple[Node, ...], *, training: bool) -> Counter[int]:
+    """Count how often the output of each layer is taken, those that are left out aside."""
+    standing: dict[int, int] = {}
+    uses: Counter[int] = Counter()
+    for node in nodes:
+        if _is_left_out(node, training=training):
+            standing[node.index] = standing.get(node.inputs[0], node.inputs[0])
+        else:
+            uses.update(standing.get(value, value) for value in node.inputs)
+    return uses
+
+
+@dataclass(slots=True)
+class _Grouping:
+    """The steps so far, while one layer after another is added."""
+
+    training: bool
+    wanted: frozenset[int]
+    uses: Counter[int]
+    steps: list[Step] = field(default_factory=list)
+    sources: dict[int, int] = field(default_factory=lambda: {IMAGE: IMAGE})
+
+    def add(self, node: Node) -> None:
+        """Add a layer: to a step that takes it along, or as one of its own."""
+        inputs = tuple(self.sources[value] for value in node.inputs)
+        if _is_left_out(node, training=self.training):
+            self.sources[node.index] = inputs[0]
+            return
+        before = max(inputs)  # when that is computed, all inputs are there
+        if before != IMAGE:
+            step = self.steps[before]
+            if isinstance(node.layer, ReLU) and isinstance(step.activation, ReLU):
+                self.sources[node.index] = before  # a second ReLU changes nothing, forward or backward
+                self.uses[step.last.index] += self.uses[node.index] - 1  # its readers, in place of itself
+                return
+            if self._takes_along(step, node):
+                added = tuple(value for value in inputs if value != before)
+                self.steps[before] = replace(step, behind=(*step.behind, node), added=(*step.added, *added))
+                self.sources[node.index] = before
+                return
+        self.sources[node.index] = len(self.steps)
+        self.steps.append(Step(len(self.steps), node, inputs))
+
+    def _takes_along(self, step: Step, node: Node) -> bool:
+        """Whether a layer can run where the output of the step is stored, whose only reader it must be.
+
+        In training, a gradient must find its way back from what is stored: through one activation, by what came out.
+        """
+        if not step.is_correlation or self.uses[step.last.index] != 1 or step.last.index in self.wanted:
+            return False
+        if self.training:
+            return isinstance(node.layer, Activation) and node.layer.from_output and not step.behind
+        if isinstance(node.layer, Add):
+            return len(node.inputs) == 2 and not step.added
+        return isinstance(node.layer, Activation | PReLU | ScaleShift)
+
+
+def _needed(nodes: tuple[Node, ...], asked: Collection[int]) -> tuple[Node, ...]:
+    """Leave out the layers that none of those asked for depends on."""
+    wanted = set(asked)
     for node in reversed(nodes):
         if node.index in wanted:
             wanted.update(node.inputs)

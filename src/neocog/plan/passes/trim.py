@@ -65,7 +65,7 @@ def extents_of(steps: Steps, whole: Collection[int], *, training: bool) -> tuple
         if step.index in whole
         or step.node.layer.whole_image
         or (training and step.node.layer.whole_batch)
-        or any(len(steps.users(value)) > 1 for value in (step.index, *step.inputs))
+        or any(len(steps.users(value)) > 1 for value in (step.index, *step.inputs, *step.added))
     }
     while True:
         found = _trimmed(steps, declared)
@@ -73,6 +73,7 @@ def extents_of(steps: Steps, whole: Collection[int], *, training: bool) -> tuple
             step.index
             for step in steps.steps
             if any(value != IMAGE and found[value].output != found[step.index].input for value in step.inputs)
+            or any(value != IMAGE and found[value].output != found[step.index].output for value in step.added)
         }
         if short <= declared:
             return tuple(found[index] for index in range(len(steps.steps)))
@@ -96,7 +97,7 @@ def _trimmed(steps: Steps, declared: Collection[int]) -> dict[int, Extent]:
             elif step.on_images:
                 taken = ImageShape(output.height, output.width, taken.channels)
         found[step.index] = Extent(taken, output, window)
-        wanted |= dict.fromkeys(step.inputs, taken)
+        wanted |= dict.fromkeys(step.inputs, taken) | dict.fromkeys(step.added, output)
     return found
 
 

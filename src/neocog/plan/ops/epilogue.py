@@ -1,0 +1,55 @@
+"""What happens to a result in registers before it is stored: an epilogue, as steps of plan/ops/pointwise.py.
+
+An op that ends in an epilogue says of it what it says of its own operands, with the functions here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from neocog.nn.layers import ReLU
+from neocog.plan.layout import Tensor
+from neocog.plan.ops.op import Part, Reach
+from neocog.plan.ops.pointwise import Activate, Pointwise, tensors_of, vectors_of
+
+Epilogue = tuple[Pointwise, ...]
+"""Steps that are applied to each value of a result, in order."""
+
+CLAMPED: Epilogue = (Activate(ReLU()),)
+"""A ReLU and nothing else: the largest of a window may be found before it, and where it stops that, nobody won."""
+
+
+def read_by(epilogue: Epilogue) -> tuple[Part, ...]:
+    """Return the memory that an epilogue reads."""
+    return (*tensors_of(epilogue), *vectors_of(epilogue))
+
+
+def vectors_reached(epilogue: Epilogue, size: int) -> Iterator[Reach]:
+    """Yield the reach of the vectors of an epilogue, which hold `size` values."""
+    for vector in vectors_of(epilogue):
+        yield Reach("epilogue", vector, 0, size - 1)
+
+
+def steps_beside(tensor: Tensor | None) -> tuple[int, int, int]:
+    """Return how far what lies beside an output moves from image to image, row to row, and pixel to pixel."""
+    return (tensor.image_step, tensor.row_step, tensor.pitch) if tensor else (0, 0, 0)
+
+
+def beside(epilogue: Epilogue) -> Tensor | None:
+    """Return a tensor with the layout of all those that lie beside an output."""
+    return next(tensors_of(epilogue), None)
+
+
+def faults_beside(name: str, epilogue: Epilogue) -> Iterator[str]:
+    """Yield what an epilogue cannot do that knows its place in memory and nothing else."""
+    for step in epilogue:
+        nested = (inner for other in step.others() for inner in other.steps)
+        if any(part.needs_pixel for part in (step, *nested)):
+            yield f"{name}: {step.label} needs to know the pixel, which is not known where a tile is stored"
+    if len({steps_beside(tensor) for tensor in tensors_of(epilogue)}) > 1:
+        yield f"{name}: the tensors of the epilogue are laid out in several ways"
+
+
+def labels(epilogue: Sequence[Pointwise]) -> Iterator[str]:
+    """Yield how plans name the steps."""
+    yield from (step.label for step in epilogue)
