@@ -15,6 +15,8 @@ from neocog.nn.blocks import Concat, Residual, Sequential
 from neocog.nn.graph import Graph, trace
 from neocog.nn.layers import Add, Concatenate, Conv2d, Flatten, GlobalAvgPool2d, GroupNorm, Hardswish, Linear, ReLU
 from neocog.nn.symbol import Input
+from neocog.nn.wiring import IMAGE as FROM_IMAGE
+from neocog.nn.wiring import Wiring
 
 IMAGE = (6, 6, 2)
 
@@ -103,6 +105,8 @@ ROW = [node("a", [-1]), node("b", [0]), node("c", [1])]
         ([node(".", [-1])], "nodes[0].name: a name must not be empty, begin or end in a dot"),
         ([node("optimizer/0", [-1])], "hold a slash, got 'optimizer/0'"),
         ([node("x" * 1001, [-1])], "a name may have at most 1,000 characters"),
+        ([node("a\nb", [-1])], "a name must hold nothing that cannot be printed, such as a line break"),
+        ([node("\x1b[31mred", [-1])], "a name must hold nothing that cannot be printed, such as a line break"),
         ([node(3, [-1])], "nodes[0].name must be a text, got 3"),
         ([{"name": "a", "inputs": [-1]}], "missing: layer"),
         ([{**node("a", [-1]), "trainable": False}], "unknown: 'trainable'"),
@@ -151,8 +155,10 @@ def test_anything_at_an_edge_loads_or_is_refused(value, data):
 
 def test_what_files_cannot_hold_is_refused_when_saving():
     x = Input(IMAGE)
+    wiring = Wiring(x.shape)
+    wiring.add(Flatten(), "a/b", (FROM_IMAGE,))
     with pytest.raises(SettingError, match=r"layer a/b \(Flatten\) cannot be saved: a name must not be empty"):
-        nodes_to_json(Graph(x, Flatten()(x, name="a/b")))
+        nodes_to_json(Graph.of(wiring, 0))
     many = Graph(x, Flatten()(Add()(*[x] * (MAX_EDGES + 1))))
     with pytest.raises(SettingError, match="at most 10,000 edges"):
         nodes_to_json(many)

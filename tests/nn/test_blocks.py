@@ -87,11 +87,18 @@ def test_layers_may_be_named():
         Graph(x, ReLU()(ReLU()(x, name="a"), name="a"))
 
 
+@pytest.mark.parametrize("name", ["", ".a", "a.", "..", "a/b", "a\nb", "\0", "\ud800", "a" * 1001, 3, b"a"])
+def test_a_name_that_files_cannot_hold_is_refused_before_anything_is_trained(name):
+    with pytest.raises(SettingError, match="ReLU: a name m") as caught:
+        ReLU()(Input((4, 4, 1)), name=name)
+    assert len(str(caught.value)) < 400
+
+
 def test_an_input_that_nothing_depends_on_is_refused():
     x, other = Input((4, 4, 1)), Input((4, 4, 1))
     with pytest.raises(SettingError, match="the input is not used: ReLU does not depend on it"):
         Graph(x, Symbol(ReLU(), (), ImageShape(4, 4, 1)))  # no layer makes one that depends on nothing
-    with pytest.raises(SettingError, match="depends on another Input too"):
+    with pytest.raises(SettingError, match=r"input 2 of Add is another Input than the network's; a network has one"):
         Graph(x, Add()(x, other))
 
 

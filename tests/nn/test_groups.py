@@ -6,10 +6,11 @@ import pytest
 
 from neocog.errors import SettingError
 from neocog.nn.blocks import Sequential
-from neocog.nn.graph import trace
+from neocog.nn.graph import Graph, trace
 from neocog.nn.groups import Group, Rule, frozen_parameters, rules_of
 from neocog.nn.layers import BatchNorm2d, Conv2d, Flatten, Linear, ReLU
 from neocog.nn.optimizers import SGD, AdamW
+from neocog.nn.symbol import Input
 
 GRAPH = trace(
     Sequential(Conv2d(4, 3), BatchNorm2d(), ReLU(), Sequential(Conv2d(4, 3), ReLU()), Flatten(), Linear(2)), (8, 8, 1)
@@ -75,6 +76,12 @@ def test_a_pattern_that_matches_nothing_says_what_there_is(pattern):
         with pytest.raises(SettingError, match="no parameter matches") as caught:
             rules_of(GRAPH, SGD(), **settings)
         assert "0.weight, 0.bias, 1.weight" in str(caught.value)
+
+
+def test_a_name_with_brackets_means_itself_too():
+    x = Input((4, 4, 1))
+    graph = Graph(x, Linear(2)(Flatten()(Conv2d(2, 1)(x, name="a[0]")), name="a0"))
+    assert frozen_parameters(graph, ["a[0]"]) == {"a[0].weight", "a[0].bias", "a0.weight", "a0.bias"}
 
 
 @pytest.mark.parametrize("value", [-1.0, math.nan, math.inf])

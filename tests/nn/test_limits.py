@@ -89,7 +89,7 @@ def test_sequentials_that_nest_without_end_are_refused():
 def test_a_schedule_of_very_many_or_infinite_drops_is_refused():
     with pytest.raises(SettingError, match="at most 1,000 positions"):
         Step(at=(0.5,) * 1001)
-    with pytest.raises(SettingError, match="drop must be finite"):
+    with pytest.raises(SettingError, match="drop must be above 0 and finite"):
         Step(drop=float("inf"))
 
 

@@ -2,9 +2,13 @@
 
 import math
 
+import numpy as np
 import pytest
 
 from neocog.errors import SettingError
+from neocog.nn.followers import EMA
+from neocog.nn.groups import Group
+from neocog.nn.layers import ELU, BatchNorm2d, Conv2d, Dropout, Dropout2d, DropPath, GroupNorm, LeakyReLU, Linear
 from neocog.nn.losses import CrossEntropy
 from neocog.nn.optimizers import SGD, Adam, AdamW, Optimizer, RMSprop
 from neocog.nn.schedules import Constant, Cosine, Schedule, Step
@@ -26,7 +30,7 @@ from neocog.nn.schedules import Constant, Cosine, Schedule, Step
         (lambda: Adam(epsilon=-1e-9), "Adam: epsilon must be 0 or more, got -1e-09"),
         (lambda: SGD(nesterov=True), "SGD: nesterov needs a momentum above 0\n  hint: try momentum=0.9"),
         (lambda: Step(at=(0.5, 1.5)), "Step: positions must lie in [0, 1], got (0.5, 1.5)"),
-        (lambda: Step(drop=0.0), "Step: drop must be above 0, got 0.0"),
+        (lambda: Step(drop=0.0), "Step: drop must be above 0 and finite, got 0.0"),
         (lambda: Cosine(warmup=1.0), "Cosine: warmup must lie in [0, 1), got 1.0"),
         (lambda: Cosine(final=1.5), "Cosine: final must lie in [0, 1], got 1.5"),
     ],
@@ -35,6 +39,66 @@ def test_a_setting_out_of_its_range_is_refused(make, message):
     with pytest.raises(SettingError) as caught:
         make()
     assert str(caught.value) == message
+
+
+# Each number and each flag of what a network and its training are declared with.
+NUMBERS = {
+    "rate": (Dropout, Dropout2d, DropPath),
+    "slope": (LeakyReLU,),
+    "alpha": (ELU,),
+    "momentum": (BatchNorm2d, SGD, RMSprop),
+    "epsilon": (BatchNorm2d, lambda **given: GroupNorm(2, **given), Adam, AdamW, RMSprop),
+    "label_smoothing": (CrossEntropy,),
+    "learning_rate": (SGD, Adam, AdamW, RMSprop, lambda **given: Group("0", **given)),
+    "weight_decay": (SGD, Adam, AdamW, RMSprop),
+    "beta1": (Adam, AdamW),
+    "beta2": (Adam, AdamW),
+    "smoothing": (RMSprop,),
+    "decay": (EMA,),
+    "warmup": (Cosine,),
+    "final": (Cosine,),
+    "drop": (Step,),
+}
+FLAGS = {
+    "bias": (lambda **given: Conv2d(2, 3, **given), lambda **given: Linear(2, **given)),
+    "affine": (BatchNorm2d, lambda **given: GroupNorm(2, **given)),
+    "nesterov": (lambda **given: SGD(momentum=0.5, **given),),
+}
+
+
+@pytest.mark.parametrize(
+    "value", [None, "0.5", b"x", True, math.nan, math.inf, 10**400, 1j, [0.5], np.array([0.5, 0.5])]
+)
+@pytest.mark.parametrize(("name", "make"), [(name, make) for name, kinds in NUMBERS.items() for make in kinds])
+def test_a_number_that_is_none_is_refused_by_name(name, make, value):
+    with pytest.raises(SettingError, match=f"{name} must .*, got "):
+        make(**{name: value})
+
+
+@pytest.mark.parametrize(("name", "make"), [(name, make) for name, kinds in NUMBERS.items() for make in kinds])
+def test_numbers_of_numpy_are_numbers(name, make):
+    made = make(**{name: np.float32(0.5)})
+    assert getattr(made, name) == 0.5
+
+
+@pytest.mark.parametrize("value", [None, "no", 0, 1.0, []])
+@pytest.mark.parametrize(("name", "make"), [(name, make) for name, kinds in FLAGS.items() for make in kinds])
+def test_a_flag_is_true_or_false(name, make, value):
+    with pytest.raises(SettingError, match=f"{name} must be True or False, got "):
+        make(**{name: value})
+    assert getattr(make(**{name: True}), name) is True
+
+
+@pytest.mark.parametrize("value", [None, 0.5, "0.5", {0.5}])
+def test_positions_of_drops_are_a_tuple(value):
+    with pytest.raises(SettingError, match="Step: at must be a tuple of positions, got "):
+        Step(at=value)
+
+
+@pytest.mark.parametrize("value", [None, 3, ["0"]])
+def test_a_group_needs_a_pattern(value):
+    with pytest.raises(SettingError, match="Group: pattern must be a text, got "):
+        Group(value)
 
 
 def test_optimizers_name_what_they_remember():

@@ -122,6 +122,12 @@ def test_the_best_weights_come_back(make_model, toy):
 def test_stopping_needs_what_it_watches(make_model, toy):
     with pytest.raises(SettingError, match="val_loss needs validation data"):
         make_model().fit(*toy, callbacks=[EarlyStopping()], verbose=0)
-    for wrong in ({"monitor": "speed"}, {"patience": 0}, {"min_delta": -1.0}):
+    for wrong in (
+        {"monitor": "speed"},
+        {"patience": 0},
+        {"min_delta": -1.0},
+        {"min_delta": "1"},
+        {"restore_best_weights": None},
+    ):
         with pytest.raises(SettingError, match=next(iter(wrong))):
             EarlyStopping(**wrong)

@@ -126,8 +126,6 @@ def _decode_kind(family: type, data: object, where: str, depth: int) -> object:
         return Sequential(*values["layers"]) if kind is Sequential else kind(**values)
     except NeocogError as error:
         raise FormatError(f"{where} is out of range: {error.message}") from None
-    except OverflowError:
-        raise FormatError(f"{where} holds a number that is too large") from None
 
 
 @cache

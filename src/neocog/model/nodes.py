@@ -12,14 +12,12 @@ from neocog.model.kinds import from_json, to_json
 from neocog.nn.blocks import Block, Sequential
 from neocog.nn.graph import Graph, Node, trace
 from neocog.nn.layer import Layer
-from neocog.nn.limits import MAX_DEPTH, MAX_LAYERS, shown
+from neocog.nn.limits import MAX_DEPTH, MAX_LAYERS, fault_of_name
 from neocog.nn.shapes import ImageShape
 from neocog.nn.wiring import IMAGE, Wiring, child
 
 MAX_EDGES = 10_000
 """Inputs of all layers together."""
-
-MAX_LAYER_NAME = 1000  # characters
 
 _KEYS = ("name", "inputs", "layer")
 
@@ -38,7 +36,7 @@ def nodes_to_json(graph: Graph) -> list[dict[str, object]]:
     if edges > MAX_EDGES:
         raise SettingError(f"a network can be saved with at most {MAX_EDGES:,} edges between layers, got {edges:,}")
     for node in graph.nodes:
-        fault = _fault_of_name(node.name)
+        fault = fault_of_name(node.name)
         if fault is not None:
             raise SettingError(f"{node.title} cannot be saved: {fault}", hint="give the layer another name")
     return [{"name": node.name, "inputs": list(node.inputs), "layer": to_json(node.layer)} for node in graph.nodes]
@@ -80,19 +78,10 @@ def net_from_json(data: object, image: ImageShape, where: str = "nodes") -> Laye
 def _read_name(where: str, value: object) -> str:
     if not isinstance(value, str):
         raise FormatError(f"{where} must be a text, got {describe(value)}")
-    fault = _fault_of_name(value)
+    fault = fault_of_name(value)
     if fault is not None:
         raise FormatError(f"{where}: {fault}")
     return value
-
-
-def _fault_of_name(name: str) -> str | None:
-    """Say why a layer of a file cannot be called so: its tensors are NAME.weight, and optimizer/NAME.weight/MEMORY."""
-    if not name or name.strip(".") != name or "/" in name:
-        return f"a name must not be empty, begin or end in a dot, or hold a slash, got {shown(name)}"
-    if len(name) > MAX_LAYER_NAME:
-        return f"a name may have at most {MAX_LAYER_NAME:,} characters, got {shown(name)}"
-    return None
 
 
 def _read_inputs(where: str, title: str, value: object, index: int, names: list[str]) -> tuple[int, ...]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from neocog.errors import SettingError
-from neocog.nn.limits import shown
+from neocog.nn.limits import is_number, shown
 
 Number = Any  # whatever has +, - and *, with floats too
 
@@ -48,7 +48,7 @@ class EMA(Follower):
     decay: float
 
     def __post_init__(self) -> None:
-        if not 0.0 <= self.decay < 1.0:
+        if not (is_number(self.decay) and 0.0 <= self.decay < 1.0):
             raise SettingError(f"EMA: decay must be in [0, 1), got {shown(self.decay)}")
 
     def follow(self, own: Number, value: Number) -> Number:

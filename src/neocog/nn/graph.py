@@ -140,9 +140,14 @@ def _ordered(source: Symbol, output: Symbol) -> list[Symbol]:
         elif id(symbol) not in seen:
             seen.add(id(symbol))
             if symbol.layer is None:
-                if symbol is not source:
-                    raise SettingError("Graph: the output depends on another Input too; a network has one")
                 continue
+            strangers = [x for x in symbol.inputs if x.layer is None and x is not source]
+            if strangers:
+                raise SettingError(
+                    f"Graph: input {symbol.inputs.index(strangers[0]) + 1} of {symbol.title} is another Input than the "
+                    "network's; a network has one",
+                    hint="make one x = Input(...), and give it to each layer that takes the image",
+                )
             waiting.append((symbol, True))
             waiting += [(x, False) for x in reversed(symbol.inputs)]
     if id(source) not in seen:

@@ -6,14 +6,13 @@ is won by pulling them to zero (He et al. 2019, Bag of tricks for image classifi
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from neocog.errors import SettingError
 from neocog.nn.graph import Graph
-from neocog.nn.limits import shown
+from neocog.nn.limits import is_number, shown
 from neocog.nn.optimizers import Optimizer
 from neocog.nn.parameters import Parameter, parameters_of
 
@@ -40,8 +39,16 @@ class Group:
     weight_decay: float | None = None
 
     def __post_init__(self) -> None:
-        for name, value in (("learning_rate", self.learning_rate), ("weight_decay", self.weight_decay)):
-            if value is not None and not (math.isfinite(value) and value >= 0.0):
+        if not isinstance(self.pattern, str):
+            raise SettingError(
+                f"Group: pattern must be a text, got {shown(self.pattern)}",
+                hint='nc.Group("*.bias", learning_rate=2.0)',
+            )
+        numbers = {"learning_rate": self.learning_rate}
+        if self.weight_decay is not None:
+            numbers["weight_decay"] = self.weight_decay
+        for name, value in numbers.items():
+            if not (is_number(value) and value >= 0.0):
                 raise SettingError(f"Group {self.pattern!r}: {name} must be 0 or more, got {shown(value)}")
 
 
@@ -104,7 +111,8 @@ def frozen_parameters(graph: Graph, frozen: Sequence[str]) -> frozenset[str]:
 def _matches(pattern: str, name: str) -> bool:
     """Whether a pattern means a parameter: by its name, or by that of a layer or block that it belongs to."""
     parts = name.split(".")
-    return any(fnmatchcase(".".join(parts[:count]), pattern) for count in range(1, len(parts) + 1))
+    owners = [".".join(parts[:count]) for count in range(1, len(parts) + 1)]
+    return pattern in owners or any(fnmatchcase(owner, pattern) for owner in owners)
 
 
 def _check_patterns(every: Sequence[Parameter], patterns: Sequence[str], setting: str) -> None:

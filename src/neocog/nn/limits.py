@@ -7,6 +7,9 @@ can be saved, and what was saved can be loaded.
 
 from __future__ import annotations
 
+import math
+from numbers import Real
+
 from neocog.errors import SettingError
 
 MAX_SIDE = 1 << 16
@@ -41,6 +44,9 @@ MAX_CLASSES = 1 << 18
 MAX_NAME = 1000
 """Characters of a class name."""
 
+MAX_LAYER_NAME = 1000
+"""Characters of a layer's name."""
+
 MAX_NAMES = 4_000_000
 """Bytes of all class names of a model: they are part of a file's header, which is limited too."""
 
@@ -63,6 +69,39 @@ def shown(value: object) -> str:
     except (ValueError, RecursionError):  # such an integer within, or something that holds itself
         return f"a {type(value).__name__}"
     return text if len(text) <= 200 else f"{text[:197]}..."
+
+
+def is_number(value: object) -> bool:
+    """Tell whether a value is a finite real number, NumPy's included; True is none.
+
+    >>> is_number(0.5), is_number(True), is_number("0.5"), is_number(float("nan")), is_number(10**400)
+    (True, False, False, False, False)
+    """
+    try:
+        return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:  # an integer beyond all floating-point numbers
+        return False
+
+
+def check_flag(owner: str, name: str, value: object) -> None:
+    """Raise SettingError unless `value` is True or False; anything else may be truthy, but files cannot hold it."""
+    if not isinstance(value, bool):
+        raise SettingError(f"{owner}: {name} must be True or False, got {shown(value)}")
+
+
+def fault_of_name(name: str) -> str | None:
+    """Say why a layer cannot be called so. In files its tensors are NAME.weight, and optimizer/NAME.weight/MEMORY.
+
+    >>> fault_of_name("stem.0"), fault_of_name("a/b")
+    (None, "a name must not be empty, begin or end in a dot, or hold a slash, got 'a/b'")
+    """
+    if not name or name.strip(".") != name or "/" in name:
+        return f"a name must not be empty, begin or end in a dot, or hold a slash, got {shown(name)}"
+    if not name.isprintable():  # terminals obey some of these
+        return f"a name must hold nothing that cannot be printed, such as a line break, got {shown(name)}"
+    if len(name) > MAX_LAYER_NAME:
+        return f"a name may have at most {MAX_LAYER_NAME:,} characters, got {shown(name)}"
+    return None
 
 
 def check_count(layer: str, name: str, value: object, most: int = MAX_COUNT) -> None:

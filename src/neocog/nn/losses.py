@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from neocog.errors import SettingError
-from neocog.nn.limits import shown
+from neocog.nn.limits import is_number, shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class CrossEntropy(Loss):
     label_smoothing: float = 0.0
 
     def __post_init__(self) -> None:
-        if not 0.0 <= self.label_smoothing < 1.0:
+        if not (is_number(self.label_smoothing) and 0.0 <= self.label_smoothing < 1.0):
             raise SettingError(f"CrossEntropy: label_smoothing must lie in [0, 1), got {shown(self.label_smoothing)}")
 
 

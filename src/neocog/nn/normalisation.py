@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from neocog.errors import SettingError
+from neocog.nn.limits import is_number, shown
 
 UNKNOWN_LIMIT = 32.0  # images in units of their standard deviation stay far below, those in 0 to 255 reach beyond
 HALF_A_LEVEL = 0.5 / 255  # of 8 bits: what arithmetic may leave below 0 in an image in [0, 1]
@@ -23,10 +23,10 @@ class Normalisation:
     std: tuple[float, ...] = (1.0,)
 
     def __post_init__(self) -> None:
-        if not all(map(math.isfinite, self.mean)):
-            raise SettingError(f"mean must be finite, got {self.mean}")
-        if not all(math.isfinite(s) and s > 0 for s in self.std):
-            raise SettingError(f"std must be finite and above 0, got {self.std}")
+        if not all(map(is_number, self.mean)):
+            raise SettingError(f"mean must be finite, got {shown(self.mean)}")
+        if not all(is_number(s) and s > 0 for s in self.std):
+            raise SettingError(f"std must be finite and above 0, got {shown(self.std)}")
 
     @property
     def is_identity(self) -> bool:

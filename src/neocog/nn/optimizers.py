@@ -11,13 +11,13 @@ import math
 from dataclasses import KW_ONLY, dataclass
 
 from neocog.errors import SettingError
-from neocog.nn.limits import shown
+from neocog.nn.limits import check_flag, is_number, shown
 
 __all__ = ["SGD", "Adam", "AdamW", "RMSprop"]
 
 
 def _check(kind: str, name: str, value: float, low: float, high: float = math.inf) -> None:
-    if not (math.isfinite(value) and low <= value < high):
+    if not (is_number(value) and low <= value < high):
         bounds = f"in [{low:g}, {high:g})" if math.isfinite(high) else f"{low:g} or more"
         raise SettingError(f"{kind}: {name} must be {bounds}, got {shown(value)}")
 
@@ -67,6 +67,7 @@ class SGD(Optimizer):
     def __post_init__(self) -> None:
         Optimizer.__post_init__(self)
         _check("SGD", "momentum", self.momentum, 0.0, 1.0)
+        check_flag("SGD", "nesterov", self.nesterov)
         if self.nesterov and self.momentum == 0.0:
             raise SettingError("SGD: nesterov needs a momentum above 0", hint="try momentum=0.9")
 

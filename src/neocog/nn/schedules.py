@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass
 
 from neocog.errors import SettingError
-from neocog.nn.limits import shown
+from neocog.nn.limits import is_number, shown
 
 MAX_DROPS = 1000
 
@@ -40,14 +40,14 @@ class Step(Schedule):
     drop: float = 0.1
 
     def __post_init__(self) -> None:
-        if not all(0.0 <= position <= 1.0 for position in self.at):
+        if not isinstance(self.at, tuple | list):
+            raise SettingError(f"Step: at must be a tuple of positions, got {shown(self.at)}", hint="at=(0.5, 0.75)")
+        if not all(is_number(position) and 0.0 <= position <= 1.0 for position in self.at):
             raise SettingError(f"Step: positions must lie in [0, 1], got {shown(self.at)}")
         if len(self.at) > MAX_DROPS:
             raise SettingError(f"Step: there may be at most {MAX_DROPS:,} positions, got {len(self.at):,}")
-        if not self.drop > 0.0:
-            raise SettingError(f"Step: drop must be above 0, got {shown(self.drop)}")
-        if not math.isfinite(self.drop):
-            raise SettingError(f"Step: drop must be finite, got {self.drop!r}")
+        if not (is_number(self.drop) and self.drop > 0.0):
+            raise SettingError(f"Step: drop must be above 0 and finite, got {shown(self.drop)}")
 
     def factor(self, progress: float) -> float:
         return self.drop ** sum(progress >= position for position in self.at)
@@ -67,9 +67,9 @@ class Cosine(Schedule):
     final: float = 0.0
 
     def __post_init__(self) -> None:
-        if not 0.0 <= self.warmup < 1.0:
+        if not (is_number(self.warmup) and 0.0 <= self.warmup < 1.0):
             raise SettingError(f"Cosine: warmup must lie in [0, 1), got {shown(self.warmup)}")
-        if not 0.0 <= self.final <= 1.0:
+        if not (is_number(self.final) and 0.0 <= self.final <= 1.0):
             raise SettingError(f"Cosine: final must lie in [0, 1], got {shown(self.final)}")
 
     def factor(self, progress: float) -> float:

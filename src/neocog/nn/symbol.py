@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from neocog.errors import SettingError, ShapeError
-from neocog.nn.limits import shown
+from neocog.nn.limits import fault_of_name, shown
 from neocog.nn.shapes import ImageShape, Shape, checked_image_shape
 from neocog.nn.wiring import check_arity
 
@@ -43,8 +43,8 @@ class Symbol:
                     hint="x = Input((32, 32, 3)); y = Conv2d(16, 3)(x)",
                 )
             symbols.append(value)
-        if name is not None and (not isinstance(name, str) or not name or name.strip(".") != name):
-            raise SettingError(f"{kind}: name must be a text that neither begins nor ends in a dot, got {shown(name)}")
+        if name is not None:
+            _check_name(kind, name)
         try:
             check_arity(layer, len(symbols))
             shape = layer.output_shape(*(symbol.shape for symbol in symbols))
@@ -61,6 +61,13 @@ class Symbol:
         if self.layer is None:
             return "the image"
         return f"layer {self.name} ({type(self.layer).__name__})" if self.name else type(self.layer).__name__
+
+
+def _check_name(kind: str, name: object) -> None:
+    """Raise SettingError unless files can hold a layer of this name: now, and not after hours of training."""
+    fault = fault_of_name(name) if isinstance(name, str) else f"a name must be a text, got {shown(name)}"
+    if fault is not None:
+        raise SettingError(f"{kind}: {fault}", hint="give the layer another name")
 
 
 def Input(shape: ImageShape | tuple[int, int, int]) -> Symbol:  # noqa: N802 - used like a layer

@@ -7,6 +7,7 @@ import math
 from neocog.engines.base import State
 from neocog.errors import SettingError
 from neocog.model.arguments import check_count
+from neocog.nn.limits import check_flag, is_number, shown
 from neocog.train.events import BatchResult, Run
 from neocog.train.history import COLUMNS, EpochResult
 
@@ -64,8 +65,9 @@ class EarlyStopping(Callback):
     ) -> None:
         if monitor not in COLUMNS[1:5]:
             raise SettingError(f"EarlyStopping: monitor must be one of {', '.join(COLUMNS[1:5])}, got {monitor!r}")
-        if not (math.isfinite(min_delta) and min_delta >= 0):
-            raise SettingError(f"EarlyStopping: min_delta must be 0 or more, got {min_delta!r}")
+        if not (is_number(min_delta) and min_delta >= 0):
+            raise SettingError(f"EarlyStopping: min_delta must be 0 or more, got {shown(min_delta)}")
+        check_flag("EarlyStopping", "restore_best_weights", restore_best_weights)
         self.monitor = monitor
         self.patience = check_count("EarlyStopping: patience", patience)
         self.min_delta = min_delta

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from copy import copy
 
@@ -23,6 +22,7 @@ from neocog.engines.base import (
 from neocog.errors import DataError, SettingError
 from neocog.model.arguments import check_count, resolve_engine
 from neocog.model.network import Network
+from neocog.nn.limits import is_number, shown
 from neocog.nn.losses import Loss
 from neocog.nn.optimizers import SGD, Optimizer
 from neocog.train.settings import TrainingSettings, settled
@@ -104,8 +104,8 @@ class Trainer:
 
     @learning_rate.setter
     def learning_rate(self, value: float) -> None:
-        if not (math.isfinite(value) and value >= 0.0):
-            raise SettingError(f"learning_rate must be 0 or more, got {value!r}")
+        if not (is_number(value) and value >= 0.0):
+            raise SettingError(f"learning_rate must be 0 or more, got {shown(value)}")
         self._learning_rate = float(value)
 
     def step(self, images: NDArray[np.generic], labels: NDArray[np.generic]) -> float:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from neocog.errors import SettingError, ShapeError
 from neocog.nn.layer import Layer, Variable, channels_of
-from neocog.nn.limits import check_count, shown
+from neocog.nn.limits import check_count, is_number, shown
 from neocog.nn.shapes import ImageShape, Shape, VectorShape
 
 __all__ = [
@@ -69,7 +68,7 @@ class LeakyReLU(Activation):
     slope: float = 0.01
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.slope) and 0.0 <= self.slope <= 1.0):
+        if not (is_number(self.slope) and 0.0 <= self.slope <= 1.0):
             raise SettingError(f"LeakyReLU: slope must lie in [0, 1], got {shown(self.slope)}")
 
 
@@ -97,7 +96,7 @@ class ELU(Activation):
     alpha: float = 1.0
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.alpha) and 0.0 < self.alpha <= 100.0):
+        if not (is_number(self.alpha) and 0.0 < self.alpha <= 100.0):
             raise SettingError(f"ELU: alpha must lie in (0, 100], got {shown(self.alpha)}")
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from neocog.nn.layer import Layer, Variable, image_input
 from neocog.nn.layers.sliding import check_window
-from neocog.nn.limits import check_count
+from neocog.nn.limits import check_count, check_flag
 from neocog.nn.shapes import ImageShape, Shape
 from neocog.nn.window import Padding, Pair, Window, check_pair, resolve_window
 
@@ -45,8 +45,9 @@ class Conv2d(Layer):
         check_pair("Conv2d", "kernel", self.kernel, 1)
         check_pair("Conv2d", "stride", self.stride, 1)
         check_pair("Conv2d", "dilation", self.dilation, 1)
-        if self.padding != "same":
+        if not (isinstance(self.padding, str) and self.padding == "same"):
             check_pair("Conv2d", "padding", self.padding, 0)
+        check_flag("Conv2d", "bias", self.bias)
 
     def window_over(self, x: ImageShape) -> Window:
         """Return the filter's walk over an image of shape `x`."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from neocog.errors import ShapeError
 from neocog.nn.layer import Layer, Variable, image_input
-from neocog.nn.limits import check_count
+from neocog.nn.limits import check_count, check_flag
 from neocog.nn.shapes import Shape, VectorShape
 
 __all__ = ["Flatten", "Linear"]
@@ -37,6 +37,7 @@ class Linear(Layer):
 
     def __post_init__(self) -> None:
         check_count("Linear", "features", self.features)
+        check_flag("Linear", "bias", self.bias)
 
     def output_shape(self, *inputs: Shape) -> VectorShape:
         self.variables(*inputs)

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from neocog.errors import SettingError
 from neocog.nn.layer import Layer, image_input
-from neocog.nn.limits import shown
+from neocog.nn.limits import is_number, shown
 from neocog.nn.shapes import Shape
 
 __all__ = ["Dropout", "Dropout2d", "DropPath"]  # noqa: RUF022 - in the order in which people meet them
@@ -20,7 +20,7 @@ class _Dropping(Layer):
     rate: float = 0.5
 
     def __post_init__(self) -> None:
-        if not 0.0 <= self.rate < 1.0:
+        if not (is_number(self.rate) and 0.0 <= self.rate < 1.0):
             raise SettingError(f"{type(self).__name__}: rate must lie in [0, 1), got {shown(self.rate)}")
 
 

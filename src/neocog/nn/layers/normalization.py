@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import ClassVar
 
 from neocog.errors import SettingError, ShapeError
 from neocog.nn.layer import Layer, Variable, channels_of, image_input
-from neocog.nn.limits import check_count, shown
+from neocog.nn.limits import check_count, check_flag, is_number, shown
 from neocog.nn.shapes import Shape
 
 __all__ = [
@@ -40,9 +39,10 @@ class BatchNorm2d(Layer):
     affine: bool = True
 
     def __post_init__(self) -> None:
-        if not 0.0 <= self.momentum <= 1.0:
+        if not (is_number(self.momentum) and 0.0 <= self.momentum <= 1.0):
             raise SettingError(f"BatchNorm2d: momentum must lie in [0, 1], got {shown(self.momentum)}")
         _check_epsilon(self)
+        check_flag(type(self).__name__, "affine", self.affine)
 
     def variables(self, *inputs: Shape) -> tuple[Variable, ...]:
         shape = (channels_of(inputs[0]),)
@@ -83,6 +83,7 @@ class GroupNorm(Layer):
     def __post_init__(self) -> None:
         check_count("GroupNorm", "groups", self.groups)
         _check_epsilon(self)
+        check_flag(type(self).__name__, "affine", self.affine)
 
     def output_shape(self, *inputs: Shape) -> Shape:
         image = image_input(self, inputs[0])
@@ -95,7 +96,7 @@ class GroupNorm(Layer):
 
 
 def _check_epsilon(layer: BatchNorm2d | GroupNorm) -> None:
-    if not (math.isfinite(layer.epsilon) and layer.epsilon > 0.0):
+    if not (is_number(layer.epsilon) and layer.epsilon > 0.0):
         raise SettingError(f"{type(layer).__name__}: epsilon must be above 0, got {shown(layer.epsilon)}")
 
 
