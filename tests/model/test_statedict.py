@@ -1,4 +1,5 @@
 import json
+import warnings
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from neocog.model.network import Network
 from neocog.model.statedict import plain_names
 from neocog.nn.blocks import Sequential
 from neocog.nn.graph import Graph
-from neocog.nn.layers import BatchNorm2d, Conv2d, Flatten, Linear
+from neocog.nn.layers import BatchNorm2d, Conv2d, Flatten, GlobalAvgPool2d, Linear
 from neocog.nn.symbol import Input
 
 
@@ -194,3 +195,16 @@ def test_a_network_of_named_layers_takes_its_own_state_dict_and_one_behind_a_pre
         network.load_state_dict({name: value * 0 for name, value in state.items()})
         network.load_state_dict({f"{prefix}{name}": value for name, value in state.items()})
         assert all((value == state[name]).all() for name, value in network.state_dict().items())
+
+
+def test_variances_below_0_are_refused_unless_asked_for():
+    model = Network(Sequential(Conv2d(3, 1), BatchNorm2d(), GlobalAvgPool2d()), (2, 2, 1))
+    state = {name: array.copy() for name, array in model.state_dict().items()}
+    state["1.running_var"][1:] = -0.5
+    with pytest.raises(SettingError, match=r"1\.running_var: 2 of 3 values are below 0, as no variance is\n  hint: "):
+        model.load_state_dict(state)
+    model.load_state_dict(state, allow_nonfinite=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        answers = model.predict_proba(np.zeros((1, 2, 2, 1), np.float32))
+    assert np.isnan(answers).all()

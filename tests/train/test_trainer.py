@@ -1,9 +1,14 @@
+import warnings
+
 import numpy as np
 import pytest
 
-from neocog.errors import DataError, SettingError, ShapeError
+from neocog.errors import DataError, NeocogWarning, SettingError, ShapeError
+from neocog.nn.blocks import Sequential
+from neocog.nn.layers import Flatten, Linear, Softmax
 from neocog.nn.losses import MeanSquaredError
 from neocog.nn.optimizers import SGD, Adam
+from neocog.train.model import Model
 from neocog.train.trainer import Trainer
 
 
@@ -107,3 +112,15 @@ def test_wrong_batches_are_named(make_model, toy):
     for wrong in ({"batch_size": 0}, {"threads": 0}, {"seed": -1}):
         with pytest.raises(SettingError, match=next(iter(wrong))):
             Trainer(make_model(), **wrong)
+
+
+def test_a_softmax_of_a_softmax_is_warned_of():
+    model = Model(Sequential(Flatten(), Linear(2), Softmax()), (2, 2, 1))
+    with pytest.warns(
+        NeocogWarning, match=r"ends in layer 2 \(Softmax\), and CrossEntropy takes the softmax .*\n  hint: "
+    ):
+        Trainer(model)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Trainer(model, loss=MeanSquaredError())
+        Trainer(Model(Sequential(Flatten(), Linear(2), Softmax(), Linear(2)), (2, 2, 1)))

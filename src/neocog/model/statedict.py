@@ -165,7 +165,7 @@ def check_finite(values: Mapping[str, NDArray[np.generic]]) -> None:
 
 
 def not_finite(values: Mapping[str, NDArray[np.generic]]) -> tuple[str, ...]:
-    """Say which arrays hold values that are NaN, infinite, or too large for float32."""
+    """Say which arrays hold values that are NaN, infinite, or too large for float32, or variances below 0."""
     faults = []
     for name, value in values.items():
         largest = np.finfo(np.float32).max
@@ -173,4 +173,7 @@ def not_finite(values: Mapping[str, NDArray[np.generic]]) -> tuple[str, ...]:
         if bad:
             word = "NaN" if np.isnan(value).any() else "infinite" if np.isinf(value).any() else "too large"
             faults.append(f"{name}: {bad:,} of {math.prod(value.shape):,} values are {word}")
+        below = int((np.sign(value) < 0).sum()) if name.endswith("running_var") else 0
+        if below:  # its root is NaN
+            faults.append(f"{name}: {below:,} of {math.prod(value.shape):,} values are below 0, as no variance is")
     return tuple(faults)

@@ -70,6 +70,8 @@ class Layer:
     def __call__(self, *inputs: Symbol, name: str | None = None) -> Symbol:
         """Return what the layer gives for symbolic inputs, to build a network of any form; see `Graph`.
 
+        A layer is a description: each call of it makes a layer of the network with weights of its own.
+
         Arguments:
             inputs: from `Input` or other layers.
             name: what files and messages call this layer; default: its number.

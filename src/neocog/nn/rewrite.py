@@ -71,7 +71,8 @@ def _scale_and_shift(norm: Node, parameters: Mapping[str, Array]) -> tuple[np.nd
     layer = norm.layer
     assert isinstance(layer, BatchNorm2d)
     mean, variance = (parameters[f"{norm.name}.{name}"].astype(np.float64) for name in ("running_mean", "running_var"))
-    scale = 1.0 / np.sqrt(variance + layer.epsilon)
+    with np.errstate(invalid="ignore"):  # a variance below 0, which is asked for with allow_nonfinite only
+        scale = 1.0 / np.sqrt(variance + layer.epsilon)
     if layer.affine:
         scale = parameters[f"{norm.name}.weight"] * scale
         return scale, parameters[f"{norm.name}.bias"] - mean * scale

@@ -99,7 +99,8 @@ class TrainingSettings:
         patience: stop after so many epochs without a better one; see EpochResult.score for what is better.
         time_limit: seconds, those before a resume included, after which training ends, within an epoch too; the
             schedule then follows whichever is further, the clock or the images.
-        freeze: names of layers ("0", "3.*") or parameters ("*.bias") that stay as they are; see `Group`.
+        freeze: names of layers ("0", "3.*") or parameters ("*.bias") that stay as they are; see `Group`. A frozen
+            BatchNorm2d still takes the batch's statistics and averages them, as in PyTorch.
         groups: parameters with a learning rate or a weight decay of their own.
         ema: decay of a running average of the weights, which is measured, kept and in the end used in their place;
             about 1 / (1 - ema) steps count. None: no average.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from copy import copy
 
@@ -19,11 +20,12 @@ from neocog.engines.base import (
     check_values,
     followed_values,
 )
-from neocog.errors import DataError, SettingError
+from neocog.errors import DataError, NeocogWarning, SettingError
 from neocog.model.arguments import check_count, resolve_engine
 from neocog.model.network import Network
+from neocog.nn.layers import Softmax
 from neocog.nn.limits import is_number, shown
-from neocog.nn.losses import Loss
+from neocog.nn.losses import CrossEntropy, Loss
 from neocog.nn.optimizers import SGD, Optimizer
 from neocog.train.settings import TrainingSettings, settled
 
@@ -76,6 +78,7 @@ class Trainer:
         if settings is None:
             given = {"optimizer": optimizer if optimizer is not None else SGD(), "loss": loss, "seed": seed}
             settings = settled({**given, "batch_size": batch_size}, seed=model.seed)
+        _warn_of_softmax(model, settings.loss)
         self.model = model
         self.optimizer = settings.optimizer
         self.loss = settings.loss
@@ -178,3 +181,16 @@ class Trainer:
         """
         self._stepper.load(self.model.parameters)
         self._stepper.load_optimizer_state(self._stepper.optimizer_state(), self.steps)
+
+
+def _warn_of_softmax(model: Network, loss: Loss) -> None:
+    """Warn where the loss takes the softmax of a softmax: all classes get nearly the same probability, and little is
+    learnt.
+    """
+    last = model.graph.nodes[-1]
+    if isinstance(last.layer, Softmax) and isinstance(loss, CrossEntropy):
+        warning = NeocogWarning(
+            f"the network ends in {last.title}, and CrossEntropy takes the softmax of that once more",
+            hint="remove the layer: predict_proba gives probabilities without it",
+        )
+        warnings.warn(warning, stacklevel=3)
