@@ -61,8 +61,11 @@ def test_a_layer_that_is_not_there_is_refused_with_those_that_are() -> None:
     with pytest.raises(nc.SettingError, match=r"there is no layer '7\.7'") as refused:
         layer_node(model, "7.7")
     assert "1.0 (Conv2d)" in str(refused.value)
-    with pytest.raises(nc.SettingError, match="must be a Conv2d, it is a ReLU"):
-        layer_node(model, 1, nc.Conv2d)
+    number = next(node.index for node in model.graph.nodes if node.name == "1.1")
+    with pytest.raises(
+        nc.SettingError, match=r"layer 1\.1 must be a Conv2d, it is a MaxPool2d"
+    ):  # its name, not its number
+        layer_node(model, number, nc.Conv2d)
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,7 @@ def layer_node(model: Subject, layer: int | str, *kinds: type[Layer]) -> Node:
         wanted = " or ".join(kind.__name__ for kind in kinds)
         fitting = ", ".join(n.name for n in nodes if isinstance(n.layer, kinds)) or "none"
         raise SettingError(
-            f"layer {layer!r} must be a {wanted}, it is a {type(node.layer).__name__}",
+            f"layer {node.name} must be a {wanted}, it is a {type(node.layer).__name__}",
             hint=f"layers of that kind: {fitting}",
         )
     return node
