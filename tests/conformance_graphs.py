@@ -227,6 +227,11 @@ GRAPHS: dict[str, Graph] = {
     "flat and activated": _flat_and_activated(),
     "added to a ReLU": _added_to_a_relu(),
     "behind what drops": _behind_what_drops(),
+    "flat and steep": trace(
+        # The gradient of the last convolution has a halo, so that it is no view of what the Linear gives.
+        Sequential(Conv2d(4, 3), Conv2d(16, 3, padding=1), LeakyReLU(0.25), Flatten(), Linear(3)),
+        (6, 5, 2),
+    ),
     "a head for each pixel": trace(
         Sequential(Conv2d(8, 3, padding=1), ReLU(), Residual(Conv2d(8, 3, padding=1)), Conv2d(3, 1)), (5, 4, 1)
     ),
