@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from neocog.errors import SettingError
 from neocog.nn.blocks import Sequential
 from neocog.nn.graph import Graph, trace
 from neocog.nn.layers import AvgPool2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU
@@ -310,3 +311,8 @@ def test_a_program_gives_what_a_layer_that_is_left_out_would_give() -> None:
         output = program.outputs[name]
         assert (output.height, output.width, output.channels) == (side, side, 16)
         assert program.places[output.memory].live.contains((len(program.stages), 0))
+
+
+def test_an_output_of_no_layer_is_refused() -> None:
+    with pytest.raises(SettingError, match="there is no layer 'conv1'"):
+        plan_program(article_graph(), 4, WIDE, outputs=("conv1",))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from neocog.errors import SettingError
 from neocog.nn.answer import peak_sources
 from neocog.nn.graph import Graph
 from neocog.plan.algorithm import Algorithm
@@ -97,6 +98,12 @@ def _asked(graph: Graph, outputs: Collection[str]) -> dict[str, int]:
     """Return the layers whose outputs are asked for, by what they are called there."""
     known = {node.name: node.index for node in graph.nodes}
     known |= {LOGITS: len(graph.nodes) - 1, FEATURES: graph.feature_node}
+    unknown = [name for name in outputs if name not in known and name != PEAKS]
+    if unknown:
+        raise SettingError(
+            f"outputs: there is no layer {unknown[0]!r}",
+            hint=f'ask for "{LOGITS}", "{FEATURES}", "{PEAKS}", or a layer by its name, such as {graph.nodes[0].name!r}',
+        )
     return {name: known[name] for name in outputs if name != PEAKS}
 
 

@@ -69,11 +69,12 @@ class Lowering(Choices):
     flat: dict[tuple[Space, str], int] = field(default_factory=dict)
     dropouts: list[int] = field(default_factory=list)
     backward: bool = False
+    _trained_layers: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
+        self._trained_layers = {p.node.index for p in parameters_of(self.graph) if p.name in self.trained}
         for step in self.steps.steps:
-            names = {p.name for p in parameters_of(self.graph) if p.node.index == step.node.index}
-            if names & self.trained or any(value in self.learning for value in step.inputs):
+            if self.trains(step) or any(value in self.learning for value in step.inputs):
                 self.learning.add(step.index)
 
     # --- memory -----------------------------------------------------------------------------------------------
@@ -247,7 +248,7 @@ class Lowering(Choices):
 
     def trains(self, step: Step) -> bool:
         """Whether a step has parameters of its own that follow gradients."""
-        return any(p.node.index == step.node.index and p.name in self.trained for p in parameters_of(self.graph))
+        return step.node.index in self._trained_layers
 
     def contribute(self, index: int, expression: Expression, *, gated: bool = False) -> None:
         """Add a part to the gradient of what a step gives."""
