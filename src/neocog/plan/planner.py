@@ -102,7 +102,7 @@ def _asked(graph: Graph, outputs: Collection[str]) -> dict[str, int]:
     if unknown:
         raise SettingError(
             f"outputs: there is no layer {unknown[0]!r}",
-            hint=f'ask for "{LOGITS}", "{FEATURES}", "{PEAKS}", or a layer by its name, such as {graph.nodes[0].name!r}',
+            hint=f'ask for "{LOGITS}", "{FEATURES}", "{PEAKS}", or a layer by its name, like {graph.nodes[0].name!r}',
         )
     return {name: known[name] for name in outputs if name != PEAKS}
 
