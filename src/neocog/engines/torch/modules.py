@@ -123,11 +123,15 @@ class BatchNorm(torch.nn.Module):  # type: ignore[misc]
 
 
 class GroupNormModule(torch.nn.GroupNorm):  # type: ignore[misc]
-    """PyTorch's own, which as a module refuses a group of a single value."""
+    """PyTorch's own, which as a module refuses a group of a single value.
+
+    Its backward pass for images in channels_last, where the gradient lies otherwise, ends the process now and then
+    (PyTorch 2.13 on processors): so channels come first here.
+    """
 
     def forward(self, x: Any) -> Any:
         """Normalise x (N, C, H, W)."""
-        return torch.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
+        return torch.group_norm(x.contiguous(), self.num_groups, self.weight, self.bias, self.eps)
 
 
 class SharedDropout(torch.nn.Module):  # type: ignore[misc]
