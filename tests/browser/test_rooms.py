@@ -233,8 +233,13 @@ def test_a_cell_that_two_layers_take_shows_what_both_send_back(
     card.scroll_into_view_if_needed()
     card.locator("p.note button").click()
     page.wait_for_function("card => card.querySelectorAll('.route').length === 2", arg=card.element_handle())
-    settle(page)
-    sent = [number.value for number in shown_numbers(page) if number.fact == "total"]
+    sent: list[float] = []
+    for _ in range(100):  # each route asks for its numbers when it is there
+        settle(page)
+        sent = [number.value for number in shown_numbers(page) if number.fact == "total"]
+        if len(sent) == 2:
+            break
+        page.wait_for_timeout(100)
     whole = [number.value for number in shown_numbers(page) if number.fact == "gradient"]
     assert len(sent) == 2
     assert len(whole) == 1
