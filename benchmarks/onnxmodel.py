@@ -199,7 +199,7 @@ def _slice(writer: Writer, node: Node, layer: Slice, inputs: list[str]) -> str:
 def _shuffle(writer: Writer, node: Node, layer: ChannelShuffle, inputs: list[str]) -> str:
     image = node.output
     assert isinstance(image, ImageShape)
-    runs = writer.reshape(*inputs, layer.groups, image.channels // layer.groups, image.height, image.width)
+    runs = writer.reshape(inputs[0], layer.groups, image.channels // layer.groups, image.height, image.width)
     dealt = writer.add("Transpose", runs, perm=[0, 2, 1, 3, 4])
     return writer.reshape(dealt, image.channels, image.height, image.width)
 
