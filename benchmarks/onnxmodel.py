@@ -39,10 +39,11 @@ from neocog.nn.layers import (
     Slice,
     Softmax,
     Tanh,
+    Upsample,
 )
 from neocog.nn.parameters import to_pytorch, variables_of
 from neocog.nn.shapes import ImageShape, Shape, VectorShape
-from neocog.nn.window import Window
+from neocog.nn.window import Window, pair
 
 OPSET = 17  # of 2022; every present runtime reads it
 FORMAT = 8  # ONNX's own version of its files, of the same year
@@ -208,6 +209,15 @@ def _pixel_shuffle(writer: Writer, node: Node, layer: PixelShuffle, inputs: list
     return writer.add("DepthToSpace", *inputs, blocksize=layer.factor, mode="CRD")
 
 
+def _upsample(writer: Writer, node: Node, layer: Upsample, inputs: list[str]) -> str:
+    scales = writer.constant([1.0, 1.0, *pair(layer.scale)])
+    if layer.mode == "nearest":
+        way = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+    else:
+        way = {"mode": "linear", "coordinate_transformation_mode": "half_pixel"}
+    return writer.add("Resize", *inputs, "", scales, **way)
+
+
 def _prelu(writer: Writer, node: Node, layer: PReLU, inputs: list[str]) -> str:
     (weight,) = _stored(node, "weight")
     if isinstance(node.input, ImageShape):
@@ -281,6 +291,7 @@ RULES: dict[type[Layer], Rule] = {
     Slice: _slice,
     Softmax: _operation("Softmax", axis=1),
     Tanh: _operation("Tanh"),
+    Upsample: _upsample,
 }
 
 

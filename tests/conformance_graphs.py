@@ -46,6 +46,7 @@ from neocog.nn.layers import (
     Slice,
     Softmax,
     Tanh,
+    Upsample,
 )
 from neocog.nn.shapes import ImageShape
 from neocog.nn.symbol import Input, Symbol
@@ -90,6 +91,7 @@ VARIANTS: dict[type[Layer], tuple[Layer, ...]] = {
     Slice: (Slice(1, 4), Slice(0, 3), Slice(-2)),
     ChannelShuffle: (ChannelShuffle(2), ChannelShuffle(3)),
     PixelShuffle: (PixelShuffle(2),),
+    Upsample: (Upsample(2), Upsample((1, 3), "bilinear"), Upsample(2, "bilinear"), Upsample((3, 2), "bilinear")),
 }
 
 
@@ -272,6 +274,8 @@ def is_exact(graph: Graph) -> bool:
                 exact &= node.layer.rate in (0.0, 0.5, 0.75)
             case LeakyReLU():
                 exact &= node.layer.slope in (0.5, 0.25)
+            case Upsample():
+                exact &= node.layer.mode == "nearest"
             case AvgPool2d() | GlobalAvgPool2d():
                 exact &= node.layer.window_over(node.input).cells.bit_count() == 1
     return exact
@@ -371,6 +375,7 @@ class _Maker:
         ]
         if on_image:
             made += [ChannelShuffle(choose((2, 3, 4))), PixelShuffle(choose((1, 2)))]
+            made += [Upsample(choose((1, 2, (3, 1))), "nearest" if self.exact else choose(("nearest", "bilinear")))]
             made += [GroupNorm(choose((1, 2, 3, 4)), choose((1e-5, 0.1)), choose((True, False)))]
             made += [MaxPool2d(window, choose((None, 1)), choose((0, 0, 1)) if window == 3 else 0), Dropout2d(rate)]
             cells = window * window if isinstance(window, int) else 2

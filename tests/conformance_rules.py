@@ -48,8 +48,10 @@ from neocog.nn.layers import (
     Slice,
     Softmax,
     Tanh,
+    Upsample,
 )
-from neocog.reference import activation, conv, dropout, join, linear, normalization, pool
+from neocog.nn.window import pair
+from neocog.reference import activation, conv, dropout, join, linear, normalization, pool, resizing
 from neocog.reference.network import backward_node, forward_node
 from neocog.reference.taps import image_shape, pad, taps
 
@@ -607,6 +609,40 @@ def _moved_backward(use: Use, dy: np.ndarray, e_dy: np.ndarray) -> Back:
     return Back(backward_node(use.node, use.parameters, use.inputs, use.choice, e_dy, None).inputs)
 
 
+def _strayed_shares(inputs: int, scale: int) -> np.ndarray:
+    """Bound the shares of a bilinear enlargement as engines may compute them, each on its own.
+
+    The middle of output p, (p + 1/2) / scale - 1/2, takes three roundings of numbers up to `inputs`. A share strays by
+    what that does, where the pixel is within a pixel of it.
+    """
+    places = np.clip((np.arange(inputs * scale) + 0.5) / scale - 0.5, 0, inputs - 1)
+    near = np.abs(places[:, None] - np.arange(inputs)) <= 1
+    return resizing.shares(inputs, scale, "bilinear") + gamma(3) * (inputs + 1) * near
+
+
+def _strayed(use: Use, formula: str, values: np.ndarray) -> np.ndarray:
+    """Enlarge values, or take their gradient back, with such shares of rows and columns."""
+    sides, scales = use.x.shape[1:3], pair(use.layer.scale)
+    return np.einsum(formula, *map(_strayed_shares, sides, scales), values)
+
+
+def _upsample_forward(use: Use) -> Stray:
+    if use.layer.mode == "nearest":
+        return _moved_forward(use)
+    most = _strayed(use, "pi,qj,nijc->npqc", use.sizes[0])  # of the sum; the shares and the sum are rounded, too
+    return Stray(_moved(use, use.e) + most - _moved(use, use.sizes[0]) + gamma(9) * most)
+
+
+def _upsample_backward(use: Use, dy: np.ndarray, e_dy: np.ndarray) -> Back:
+    size, layer = np.abs(dy) + e_dy, use.layer
+    passed, sent = (resizing.backward(use.x, values, layer) for values in (e_dy, size))
+    rows, columns = pair(layer.scale)
+    if layer.mode == "nearest":
+        return Back((passed + gamma(rows * columns) * sent,))
+    most = _strayed(use, "pi,qj,npqc->nijc", size)
+    return Back((passed + most - sent + gamma(4 * rows * columns + 6) * most,))  # of 2 · rows by 2 · columns outputs
+
+
 RULES: dict[type[Layer], Rule] = {
     **dict.fromkeys((Conv2d, Linear), Rule(_weighted_forward, _weighted_backward)),
     **dict.fromkeys((AvgPool2d, GlobalAvgPool2d), Rule(_average_forward, _average_backward)),
@@ -625,6 +661,7 @@ RULES: dict[type[Layer], Rule] = {
     Add: Rule(_add_forward, lambda use, dy, e_dy: Back((e_dy,) * len(use.inputs))),
     Multiply: Rule(_multiply_forward, _multiply_backward),
     **dict.fromkeys((Slice, ChannelShuffle, PixelShuffle), Rule(_moved_forward, _moved_backward)),
+    Upsample: Rule(_upsample_forward, _upsample_backward),
     Concatenate: Rule(
         _concatenate_forward,
         lambda use, dy, e_dy: Back(join.split(e_dy, [x.shape[-1] for x in use.inputs])),

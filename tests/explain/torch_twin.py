@@ -113,6 +113,9 @@ def _layer(node: Node) -> Any:
             return nn.ChannelShuffle(layer.groups)
         case nc.PixelShuffle():
             return nn.PixelShuffle(layer.factor)
+        case nc.Upsample():
+            scale = layer.scale if isinstance(layer.scale, tuple) else (layer.scale, layer.scale)
+            return nn.Upsample(scale_factor=scale, mode=layer.mode)
         case nc.Concatenate():
             return Function(lambda *inputs: torch.cat(inputs, 1))
     return getattr(nn, type(layer).__name__)()  # activations without settings have PyTorch's names

@@ -7,6 +7,7 @@ from neocog.emit import (
     contraction,
     copy,
     images,
+    interpolation,
     loss,
     maxout,
     norm,
@@ -29,6 +30,7 @@ EMITTERS: Emitters = {
     **maxout.EMITTERS,
     **concatenation.EMITTERS,
     **copy.EMITTERS,
+    **interpolation.EMITTERS,
     **loss.EMITTERS,
     **update.EMITTERS,
 }

@@ -36,6 +36,7 @@ from neocog.nn.layers import (
     PixelShuffle,
     Slice,
     Softmax,
+    Upsample,
 )
 from neocog.nn.shapes import ImageShape
 from neocog.reference.network import Parameters, Run
@@ -54,6 +55,7 @@ View = Literal[
     "maxout",
     "dropout",
     "rearrangement",
+    "enlargement",
 ]
 """What takes a layer apart: the rooms of the page, too."""
 
@@ -117,6 +119,7 @@ RULES: dict[type[Layer], Rule] = {
     Concatenate: Rule("join", senders.concatenation, step.concatenation),
     **dict.fromkeys((Slice, ChannelShuffle), Rule("rearrangement", senders.destinations, step.moved)),
     PixelShuffle: Rule("rearrangement", senders.destinations),
+    Upsample: Rule("enlargement", senders.destinations),
     Softmax: Rule("softmax", senders.shares, step.softmax),
     Maxout: Rule("maxout", senders.contest, step.contest, kinks.same_choice),
 }

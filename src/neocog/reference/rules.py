@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from neocog.reference import activation, channels, conv, dropout, join, linear, normalization, pool, rearrangement
+from neocog.reference import (
+    activation,
+    channels,
+    conv,
+    dropout,
+    join,
+    linear,
+    normalization,
+    pool,
+    rearrangement,
+    resizing,
+)
 from neocog.reference.rule import Rules
 
 RULES: Rules = {
@@ -15,4 +26,5 @@ RULES: Rules = {
     **dropout.RULES,
     **join.RULES,
     **rearrangement.RULES,
+    **resizing.RULES,
 }

@@ -140,6 +140,7 @@ export const en = {
     Slice: 'some of the channels',
     ChannelShuffle: 'channels dealt out anew',
     PixelShuffle: 'channels laid out as pixels',
+    Upsample: 'enlarged image',
     Dropout: 'dropout (does nothing here)',
     Dropout2d: 'dropout of maps (does nothing here)',
     DropPath: 'dropped path (does nothing here)',

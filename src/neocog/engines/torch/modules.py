@@ -44,9 +44,11 @@ from neocog.nn.layers import (
     Slice,
     Softmax,
     Tanh,
+    Upsample,
 )
 from neocog.nn.random import dropout_bits, dropout_key, dropout_threshold
 from neocog.nn.shapes import ImageShape
+from neocog.nn.window import pair
 
 
 class PaddedConv2d(torch.nn.Conv2d):  # type: ignore[misc]  # PyTorch is untyped here
@@ -285,5 +287,6 @@ RULES: Rules = {
     Slice: Sliced,
     ChannelShuffle: lambda layer, node: torch.nn.ChannelShuffle(layer.groups),
     PixelShuffle: lambda layer, node: torch.nn.PixelShuffle(layer.factor),
+    Upsample: lambda layer, node: torch.nn.Upsample(scale_factor=tuple(map(float, pair(layer.scale))), mode=layer.mode),
 }
 """From a layer and its node to a module."""
