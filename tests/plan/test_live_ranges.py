@@ -70,7 +70,7 @@ def test_transposed_weights_last_no_longer_than_their_layer() -> None:
     """Their last panel may have columns to spare, 40 here; it is written with zeros each time, not kept for them."""
     net = Sequential(*[layer for _ in range(4) for layer in (Conv2d(40, 3, padding=1), ReLU())], Flatten(), Linear(10))
     program = plan_program(trace(net, (4, 4, 40)), 4, WIDE, TRAINING, "direct")
-    copies = [place for (_, name), place in program.places.items() if name.endswith(" transposed weights")]
+    copies = [place for (_, name), place in program.allocations.items() if name.endswith(" transposed weights")]
     assert len(copies) == 4  # of all layers but the first convolution
     assert not any(one.live.overlaps(other.live) for one, other in itertools.combinations(copies, 2))
 
