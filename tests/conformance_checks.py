@@ -14,6 +14,7 @@ from neocog.nn.layers import (
     AvgPool2d,
     Concatenate,
     Conv2d,
+    ConvTranspose2d,
     Flatten,
     Linear,
     Maxout,
@@ -29,7 +30,7 @@ RATE = 0.125  # a power of two, so that an update rounds once, in every engine a
 WORSE = 8
 
 # What rounds sums, or nothing at all. Every other layer rounds each value by itself, where NumPy may be lucky.
-SUMS_AND_CHOICES = (Conv2d, Linear, AvgPool2d, Flatten, ReLU, MaxPool2d, Maxout, Concatenate)
+SUMS_AND_CHOICES = (Conv2d, ConvTranspose2d, Linear, AvgPool2d, Flatten, ReLU, MaxPool2d, Maxout, Concatenate)
 
 
 # Exactly --------------------------------------------------------------------------------------------------------------

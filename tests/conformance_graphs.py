@@ -23,6 +23,7 @@ from neocog.nn.layers import (
     ChannelShuffle,
     Concatenate,
     Conv2d,
+    ConvTranspose2d,
     Dropout,
     Dropout2d,
     DropPath,
@@ -62,6 +63,11 @@ EXACT = ALL - {
 # One or more of each layer, with other settings than the usual ones too. A new layer is written in here.
 VARIANTS: dict[type[Layer], tuple[Layer, ...]] = {
     Conv2d: (Conv2d(6, 3, padding=1), Conv2d(4, 3, 2, "same", bias=False)),
+    ConvTranspose2d: (
+        ConvTranspose2d(4, 3, 2, 1, 1),
+        ConvTranspose2d(3, 2, (2, 3), bias=False),
+        ConvTranspose2d(17, (3, 2), 1, (2, 0)),
+    ),
     MaxPool2d: (MaxPool2d(2, 1), MaxPool2d(3, 2, 1)),
     AvgPool2d: (AvgPool2d(2), AvgPool2d(2, 1, 1)),
     GlobalAvgPool2d: (GlobalAvgPool2d(),),
@@ -374,6 +380,8 @@ class _Maker:
             BatchNorm2d(choose((0.1, 0.5)), choose((1e-5, 0.1)), choose((True, False))),
         ]
         if on_image:
+            wide, kernel, stride = choose((2, 3, 17)), choose((1, 2, 3)), choose((1, 2, (2, 1)))
+            made += [ConvTranspose2d(wide, kernel, stride, choose((0, 1)), 0, choose((True, False)))]
             made += [ChannelShuffle(choose((2, 3, 4))), PixelShuffle(choose((1, 2)))]
             made += [Upsample(choose((1, 2, (3, 1))), "nearest" if self.exact else choose(("nearest", "bilinear")))]
             made += [GroupNorm(choose((1, 2, 3, 4)), choose((1e-5, 0.1)), choose((True, False)))]

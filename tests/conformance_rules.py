@@ -25,6 +25,7 @@ from neocog.nn.layers import (
     ChannelShuffle,
     Concatenate,
     Conv2d,
+    ConvTranspose2d,
     Dropout,
     Dropout2d,
     DropPath,
@@ -51,7 +52,7 @@ from neocog.nn.layers import (
     Upsample,
 )
 from neocog.nn.window import pair
-from neocog.reference import activation, conv, dropout, join, linear, normalization, pool, resizing
+from neocog.reference import activation, conv, dropout, join, linear, normalization, pool, resizing, transposed
 from neocog.reference.network import backward_node, forward_node
 from neocog.reference.taps import image_shape, pad, taps
 
@@ -146,12 +147,15 @@ class Rule:
 def _weighted(layer: Layer, x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None = None) -> np.ndarray:
     if isinstance(layer, Conv2d):
         return conv.forward(x, weight, layer, bias)
+    if isinstance(layer, ConvTranspose2d):
+        return transposed.forward(x, weight, layer, bias)
     return linear.forward(x, weight, bias)
 
 
 def _weighted_forward(use: Use) -> Stray:
     weight, bias = np.abs(use.parameters["weight"]), use.parameters.get("bias")
-    terms = weight[..., 0].size + 1
+    # A transposed convolution has its outputs in the last axis but one.
+    terms = weight.size // weight.shape[-2 if isinstance(use.layer, ConvTranspose2d) else -1] + 1
     total = _weighted(use.layer, use.sizes[0], weight, None if bias is None else np.abs(bias))
     return Stray(_weighted(use.layer, use.e, weight) + gamma(terms) * total, Mass(total, terms))
 
@@ -164,6 +168,8 @@ def _weighted_backward(use: Use, dy: np.ndarray, e_dy: np.ndarray) -> Back:
     def pull(values: np.ndarray, gradient: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         if isinstance(use.layer, Conv2d):
             return conv.backward(values, weight, gradient, use.layer)
+        if isinstance(use.layer, ConvTranspose2d):
+            return transposed.backward(values, weight, gradient, use.layer)
         return linear.backward(values, weight, gradient)
 
     of_x, of_w, of_b = pull(np.abs(use.x), e_dy)
@@ -178,8 +184,8 @@ def _weighted_backward(use: Use, dy: np.ndarray, e_dy: np.ndarray) -> Back:
 
 def roundings_back(node: Node) -> int:
     """Count the roundings of the sum that a layer sends back."""
-    shape = node.weight_shape
-    return int(np.prod(shape)) // shape[-2] + 2 if shape is not None else 1
+    shape, inputs = node.weight_shape, -1 if isinstance(node.layer, ConvTranspose2d) else -2
+    return int(np.prod(shape)) // shape[inputs] + 2 if shape is not None else 1
 
 
 # Pooling --------------------------------------------------------------------------------------------------------------
@@ -644,7 +650,7 @@ def _upsample_backward(use: Use, dy: np.ndarray, e_dy: np.ndarray) -> Back:
 
 
 RULES: dict[type[Layer], Rule] = {
-    **dict.fromkeys((Conv2d, Linear), Rule(_weighted_forward, _weighted_backward)),
+    **dict.fromkeys((Conv2d, ConvTranspose2d, Linear), Rule(_weighted_forward, _weighted_backward)),
     **dict.fromkeys((AvgPool2d, GlobalAvgPool2d), Rule(_average_forward, _average_backward)),
     MaxPool2d: Rule(
         lambda use: Stray(pool.max_forward(use.e, use.layer)[0]),

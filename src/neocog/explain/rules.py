@@ -23,6 +23,7 @@ from neocog.nn.layers import (
     ChannelShuffle,
     Concatenate,
     Conv2d,
+    ConvTranspose2d,
     Dropout,
     Dropout2d,
     DropPath,
@@ -120,6 +121,7 @@ RULES: dict[type[Layer], Rule] = {
     **dict.fromkeys((Slice, ChannelShuffle), Rule("rearrangement", senders.destinations, step.moved)),
     PixelShuffle: Rule("rearrangement", senders.destinations),
     Upsample: Rule("enlargement", senders.destinations),
+    ConvTranspose2d: Rule("enlargement", senders.whole_image),
     Softmax: Rule("softmax", senders.shares, step.softmax),
     Maxout: Rule("maxout", senders.contest, step.contest, kinks.same_choice),
 }

@@ -13,11 +13,13 @@ from neocog.reference import (
     pool,
     rearrangement,
     resizing,
+    transposed,
 )
 from neocog.reference.rule import Rules
 
 RULES: Rules = {
     **conv.RULES,
+    **transposed.RULES,
     **pool.RULES,
     **linear.RULES,
     **activation.RULES,

@@ -22,6 +22,7 @@ from neocog.nn.layers import (
     ChannelShuffle,
     Concatenate,
     Conv2d,
+    ConvTranspose2d,
     Dropout,
     Dropout2d,
     DropPath,
@@ -256,6 +257,15 @@ Rules = dict[type[Layer], Callable[[Any, Node], Any]]
 
 RULES: Rules = {
     Conv2d: PaddedConv2d,
+    ConvTranspose2d: lambda layer, node: torch.nn.ConvTranspose2d(
+        channels_of(node.input),
+        layer.channels,
+        layer.kernel,
+        layer.stride,
+        layer.padding,
+        layer.output_padding,
+        bias=layer.bias,
+    ),
     MaxPool2d: lambda layer, node: torch.nn.MaxPool2d(layer.window, layer.stride, layer.padding),
     AvgPool2d: lambda layer, node: torch.nn.AvgPool2d(layer.window, layer.stride, layer.padding),
     GlobalAvgPool2d: lambda layer, node: GlobalAvgPool(),

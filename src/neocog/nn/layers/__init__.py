@@ -17,6 +17,7 @@ from neocog.nn.layers import (
     pooling,
     rearrangement,
     resizing,
+    transposed,
 )
 from neocog.nn.layers.activation import *  # noqa: F403
 from neocog.nn.layers.activation import Activation as Activation
@@ -28,10 +29,13 @@ from neocog.nn.layers.normalization import *  # noqa: F403
 from neocog.nn.layers.pooling import *  # noqa: F403
 from neocog.nn.layers.rearrangement import *  # noqa: F403
 from neocog.nn.layers.resizing import *  # noqa: F403
+from neocog.nn.layers.transposed import *  # noqa: F403
 
 LAYERS: tuple[type[Layer], ...] = tuple(
     getattr(module, name)
-    for module in (convolution, pooling, dense, activation, normalization, dropout, join, rearrangement, resizing)
+    for module in (
+        *(convolution, transposed, pooling, dense, activation, normalization, dropout, join, rearrangement, resizing),
+    )
     for name in module.__all__
 )
 """Every layer that computes something. Each room has a table of rules with an entry for each of them."""

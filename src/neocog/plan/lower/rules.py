@@ -11,11 +11,13 @@ from neocog.plan.lower import (
     rearrangement,
     resizing,
     shape,
+    transposed,
 )
 from neocog.plan.lower.rule import Rules
 
 RULES: Rules = {
     **convolution_gradient.RULES,
+    **transposed.RULES,
     **pooling.RULES,
     **shape.RULES,
     **rearrangement.RULES,

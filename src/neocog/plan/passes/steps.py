@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from neocog.nn.graph import IMAGE, Graph, Node
 from neocog.nn.layer import Layer
-from neocog.nn.layers import Activation, Add, Conv2d, Flatten, Linear, PReLU, ReLU
+from neocog.nn.layers import Activation, Add, Conv2d, ConvTranspose2d, Flatten, Linear, PReLU, ReLU
 from neocog.nn.rewrite import ScaleShift
 from neocog.nn.shapes import ImageShape
 
@@ -49,7 +49,7 @@ class Step:
     @property
     def is_correlation(self) -> bool:
         """Whether it multiplies by weights."""
-        return isinstance(self.node.layer, Conv2d | Linear)
+        return isinstance(self.node.layer, Conv2d | ConvTranspose2d | Linear)
 
     @property
     def is_flatten(self) -> bool:
