@@ -22,6 +22,7 @@ from neocog.nn.layers import (
     ChannelShuffle,
     Concatenate,
     Conv2d,
+    ConvTranspose2d,
     Flatten,
     GlobalAvgPool2d,
     Hardsigmoid,
@@ -144,6 +145,13 @@ def _convolution(writer: Writer, node: Node, layer: Conv2d, inputs: list[str]) -
     window = _window(node)
     dilations = [window.vertical.dilation, window.horizontal.dilation]
     return writer.add("Conv", *inputs, *_stored(node, "weight", "bias"), dilations=dilations, **_walk(window))
+
+
+def _transposed(writer: Writer, node: Node, layer: ConvTranspose2d, inputs: list[str]) -> str:
+    assert isinstance(node.input, ImageShape)
+    walk = _walk(layer.walk(node.input))
+    more = list(pair(layer.output_padding))
+    return writer.add("ConvTranspose", *inputs, *_stored(node, "weight", "bias"), output_padding=more, **walk)
 
 
 def _max_pool(writer: Writer, node: Node, layer: MaxPool2d, inputs: list[str]) -> str:
@@ -272,6 +280,7 @@ RULES: dict[type[Layer], Rule] = {
     ChannelShuffle: _shuffle,
     Concatenate: _concatenate,
     Conv2d: _convolution,
+    ConvTranspose2d: _transposed,
     ELU: _elu,
     Flatten: _operation("Flatten"),
     GELU: _gelu,

@@ -188,6 +188,18 @@ def _flat_and_activated() -> Graph:
     return Graph(x, Linear(3)(Concatenate()(Dropout(0.5)(y), Linear(4)(y))))
 
 
+def _enlarged() -> Graph:
+    """Shrink and enlarge in several ways, with a shortcut, as U-Nets do: transposed convolutions in company."""
+    x = Input((8, 6, 3))
+    wide = ReLU()(Conv2d(18, 3, padding=1)(x))
+    small = ReLU()(Conv2d(7, 3, 2, padding=1)(wide))
+    up = ReLU()(BatchNorm2d()(ConvTranspose2d(18, 2, 2, bias=False)(small)))
+    again = ReLU()(ConvTranspose2d(18, 3, 2, 1, 1)(small))
+    both = Add()(again, Upsample(2, "bilinear")(Conv2d(18, 1)(small)))
+    y = Concatenate()(up, Add()(ConvTranspose2d(18, 3, 1, 1)(wide), both))
+    return Graph(x, Conv2d(2, 1)(Upsample((1, 2))(y)))
+
+
 def _split_and_shuffled() -> Graph:
     """Split channels, let one half through and the other through a convolution, and shuffle both, as ShuffleNetV2 does;
     then take the same value apart into runs that overlap, leave out channels, and meet another consumer.
@@ -253,6 +265,7 @@ GRAPHS: dict[str, Graph] = {
     "flat and activated": _flat_and_activated(),
     "added to a ReLU": _added_to_a_relu(),
     "split and shuffled": _split_and_shuffled(),
+    "enlarged": _enlarged(),
     "behind what drops": _behind_what_drops(),
     "flat and steep": trace(
         # The gradient of the last convolution has a halo, so that it is no view of what the Linear gives.

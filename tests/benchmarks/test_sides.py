@@ -19,6 +19,7 @@ from neocog.nn.layers import (
     BatchNorm2d,
     ChannelShuffle,
     Conv2d,
+    ConvTranspose2d,
     Dropout,
     Flatten,
     GlobalAvgPool2d,
@@ -92,6 +93,7 @@ def enlarged() -> Graph:
     x = ChannelShuffle(5)(Concat(Sequential(), Slice(1, -1))(Add()(left, ReLU()(right))))
     x = PixelShuffle(2)(Conv2d(16, 1)(x))
     x = Upsample((3, 2), "bilinear")(Upsample((1, 2))(x))
+    x = ConvTranspose2d(5, (3, 2), (2, 1), (1, 0), (1, 0))(x)
     return Graph(image, Linear(4)(Flatten()(Conv2d(3, 5, stride=4)(x))[..., 2:-1]))
 
 
