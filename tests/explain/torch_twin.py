@@ -74,7 +74,7 @@ def _layer(node: Node) -> Any:
             )
             if isinstance(layer, nc.Conv2d):
                 inputs, outputs = node.input.channels, layer.channels
-                return nn.Conv2d(inputs, outputs, kernel, stride, before, dilation, bias=layer.bias)
+                return nn.Conv2d(inputs, outputs, kernel, stride, before, dilation, layer.groups, layer.bias)
             return (nn.MaxPool2d if isinstance(layer, nc.MaxPool2d) else nn.AvgPool2d)(kernel, stride, before)
         case nc.Linear():
             return nn.Linear(node.input.size, layer.features, bias=layer.bias)

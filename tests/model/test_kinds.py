@@ -116,6 +116,13 @@ def test_what_is_wrong_is_said_with_its_place(data, message):
         from_json(Layer, data, "net")
 
 
+def test_a_convolution_from_before_groups_has_one():
+    old = {name: value for name, value in CONV.items() if name != "groups"}
+    assert from_json(Layer, old, "net") == Conv2d(2, 3)
+    grouped = Conv2d(4, 3, padding=((0, 1), (2, 3)), groups=2)
+    assert from_json(Layer, to_json(grouped), "net") == grouped
+
+
 def test_numbers_beyond_the_floats_are_refused():
     data = {**to_json(SGD(0.1)), "learning_rate": 10**400}
     with pytest.raises(

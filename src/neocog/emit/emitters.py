@@ -5,6 +5,8 @@ from __future__ import annotations
 from neocog.emit import (
     concatenation,
     contraction,
+    depthwise,
+    grouped,
     images,
     loss,
     maxout,
@@ -19,6 +21,8 @@ from neocog.emit.emitter import Emitters
 
 EMITTERS: Emitters = {
     **contraction.EMITTERS,
+    **depthwise.EMITTERS,
+    **grouped.EMITTERS,
     **winograd.EMITTERS,
     **images.EMITTERS,
     **pointwise.EMITTERS,

@@ -30,6 +30,9 @@ KINDS: dict[type, tuple[type, ...]] = {
 }
 """What files may name, by family; a Sequential only in model files of format 1."""
 
+LATER: dict[str, frozenset[str]] = {"Conv2d": frozenset({"groups"})}
+"""Fields that came after their kind: files from before then lack them, and mean what is the default."""
+
 _FAMILY = {kind: family for family, kinds in KINDS.items() for kind in kinds}
 
 
@@ -116,12 +119,15 @@ def _decode_kind(family: type, data: object, where: str, depth: int) -> object:
         )
     kind = known[name]
     hints = _field_types(kind)
-    given, wanted = set(data) - {"kind"}, set(hints)
+    given = set(data) - {"kind"}
+    wanted = set(hints) - (LATER.get(name, frozenset()) - given)
     if given != wanted:
         faults = [f"missing: {field}" for field in sorted(wanted - given)]
         faults += [f"unknown: {describe(field)}" for field in sorted(given - wanted)]
         raise FormatError(f"{where} must have exactly the fields of {name}", details=listed(faults))
-    values = {field: _decode(hint, data[field], f"{where}.{field}", depth) for field, hint in hints.items()}
+    values = {
+        field: _decode(hint, data[field], f"{where}.{field}", depth) for field, hint in hints.items() if field in given
+    }
     try:
         return Sequential(*values["layers"]) if kind is Sequential else kind(**values)
     except NeocogError as error:

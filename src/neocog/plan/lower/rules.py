@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from neocog.plan.lower import channels, convolution_gradient, normalization, pointwise, pooling, shape
+from neocog.plan.lower import channels, convolution_gradient, grouped, normalization, pointwise, pooling, shape
 from neocog.plan.lower.rule import Rules
 
 RULES: Rules = {
     **convolution_gradient.RULES,
+    **grouped.RULES,
     **pooling.RULES,
     **shape.RULES,
     **channels.RULES,
