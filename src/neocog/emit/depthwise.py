@@ -57,9 +57,9 @@ def _emit_pass(b: Builder, memory: Memory, stage: Depthwise, over: _Pass, first:
     near = {}
     if unrolled and rows.taps * columns.taps + stage.together < b.target.registers:
         near = {(j, s): weight(j, s) for j in range(rows.taps) for s in range(columns.taps)}
-    with b.loop(first, last) as (turn, _):
-        row = b.add(b.mul(turn, rows.stride), rows.origin)
-        to_row = b.add(b.mul(turn, rows.step), rows.first)
+    with b.loop(first, last) as (iteration, _):
+        row = b.add(b.mul(iteration, rows.stride), rows.origin)
+        to_row = b.add(b.mul(iteration, rows.step), rows.first)
         for start, size in _tiles(b, columns.pixels, stage.together):
             column = b.add(b.mul(start, columns.stride), columns.origin)
             read = b.at(memory.tensor(stage.x), b.add(pixel(b, stage.x, over.image, row, column), over.channel))
@@ -89,8 +89,8 @@ def _emit_pass(b: Builder, memory: Memory, stage: Depthwise, over: _Pass, first:
                 )
 
 
-def _tap(sweep: Sweep, turn: int) -> int:
-    return sweep.first_tap + turn * sweep.tap_step
+def _tap(sweep: Sweep, iteration: int) -> int:
+    return sweep.first_tap + iteration * sweep.tap_step
 
 
 def _tiles(b: Builder, extent: int, most: int) -> Iterator[tuple[Index, int]]:
@@ -120,7 +120,7 @@ def emit_depthwise_gradient(b: Builder, memory: Memory, stage: DepthwiseGradient
         image = b.add(b.mul(slice_, images), number)
         before = b.add(number, part)
         if stage.accumulates and memory.block is not None:
-            before = b.add(before, memory.block.turn)
+            before = b.add(before, memory.block.number)
         begins = b.less(before, 1)
         channel = b.mul(vector, b.lanes)
         out = b.at(memory.operand(stage.out), b.add(b.mul(slice_, stage.step), b.mul(channel, stage.window.cells)))

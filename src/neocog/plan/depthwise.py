@@ -33,7 +33,7 @@ def forward(layer: Correlation, target: Target, *, epilogue: Epilogue = (), shar
 def input_gradient(
     layer: Correlation, dy: Tensor, dx: Tensor, target: Target, epilogue: Epilogue = (), *, shared: bool = False
 ) -> Depthwise:
-    """dx = dy correlated with the turned filters: as many sweeps over it as the stride has remainders."""
+    """dx = dy correlated with the transposed filters: as many sweeps over it as the stride has remainders."""
     rows, columns = _sweeps_back(layer.window.vertical), _sweeps_back(layer.window.horizontal)
     name = f"{layer.title} input gradient"
     return _op(name, layer, dy, dx, rows, columns, None, epilogue, target, shared=shared)
@@ -60,25 +60,25 @@ def _op(
     *,
     shared: bool,
 ) -> Depthwise:
-    turns = max(sweep.pixels for sweep in rows)
-    band = _band(turns, 4 * x.row_step * max(sweep.stride for sweep in rows), target)
+    iterations = max(sweep.pixels for sweep in rows)
+    band = _band(iterations, 4 * x.row_step * max(sweep.stride for sweep in rows), target)
     if shared:
-        band = min(band, -(-turns // max(1, -(-LEAST_ITEMS // y.images))))
+        band = min(band, -(-iterations // max(1, -(-LEAST_ITEMS // y.images))))
     together = _together(layer.taps, layer.window, target)
     width = layer.window.horizontal.kernel
     return Depthwise(name, x, y, rows, columns, width, layer.weights, bias, epilogue, band, together)
 
 
-def _band(turns: int, line: int, target: Target) -> int:
+def _band(iterations: int, line: int, target: Target) -> int:
     """Choose how many rows to go through before the next vector of channels: such that they stay near until then.
 
     Arguments:
-        turns: rows in all.
+        iterations: rows in all.
         line: bytes that are read for each.
         target: the processor.
     """
-    parts = -(-turns // max(1, target.level2 // 4 // line))
-    return -(-turns // parts)
+    parts = -(-iterations // max(1, target.level2 // 4 // line))
+    return -(-iterations // parts)
 
 
 def _together(taps: int, window: Window, target: Target) -> int:

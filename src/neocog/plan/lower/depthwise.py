@@ -14,7 +14,7 @@ from neocog.plan.lower.lowering import Lowering
 from neocog.plan.lower.values import Segment, Value
 from neocog.plan.ops.op import Op
 from neocog.plan.ops.pointwise import Expression, settled, tensors_of
-from neocog.plan.ops.update import Fold, Stretch
+from neocog.plan.ops.update import ReducePartials, Stretch
 from neocog.plan.passes.steps import Step
 
 
@@ -56,19 +56,19 @@ def _plan_filters(low: Lowering, step: Step, layer: Correlation, dy: Value, leve
     most = most_slices(low, step, size)
     parts = tuple(Stretch(part.begin, part.size) for part in (gradient, sums) if part is not None)
 
-    def fold(slices: int) -> Op:
-        low.flat[Space.WORK, copies] = slices * size
-        return Fold(f"{step.title} fold gradients", Operand(Space.WORK, copies, 0), slices, parts)
+    def reduce(slices: int) -> Op:
+        low.flat[Space.ARENA, copies] = slices * size
+        return ReducePartials(f"{step.title} reduce partials", Operand(Space.ARENA, copies, 0), slices, parts)
 
     def whole(segment: Segment) -> Iterable[Op]:
         slices = max(s for s in range(1, filters.MAX_SLICES + 1) if low.batch % s == 0)
-        out = Operand(Space.WORK, copies, 0)
+        out = Operand(Space.ARENA, copies, 0)
         bias = replace(out, start=gradient.size) if sums else None
         yield depthwise.weight_gradient(layer, dy.tensor, out, bias, low.target, slices=slices, step=size)
-        yield fold(slices)
+        yield reduce(slices)
 
     def part(segment: Segment) -> Iterable[Op]:
-        out = Operand(Space.WORK, copies, 0, slice=size)
+        out = Operand(Space.ARENA, copies, 0, slice=size)
         bias = replace(out, start=gradient.size) if sums else None
         seen, dy_seen = seen_by(layer, segment), segment.settle(dy.tensor)
         yield depthwise.weight_gradient(seen, dy_seen, out, bias, low.target, accumulates=True)
@@ -78,7 +78,7 @@ def _plan_filters(low: Lowering, step: Step, layer: Correlation, dy: Value, leve
         low.add(step.title, reads, (), whole, level=level, where="behind", on_images=step.on_images)
         return
     low.add(step.title, reads, (), part, level=level, slices=most, correlates=True)
-    low.add(step.title, (), (), lambda segment: (fold(segment.slices),), level=level, where="behind")
+    low.add(step.title, (), (), lambda segment: (reduce(segment.slices),), level=level, where="behind")
 
 
 def _plan_input(low: Lowering, step: Step, layer: Correlation, dy: Value, level: int) -> None:
@@ -98,4 +98,4 @@ def _plan_input(low: Lowering, step: Step, layer: Correlation, dy: Value, level:
     reads = [dy.tensor.name, *(tensor.name for tensor in tensors_of(epilogue))]
     writes = [dx.tensor.name]
     low.add(step.title, reads, writes, build, level=level, correlates=chains, on_images=step.on_images)
-    low.contribute(before, Expression(dx.tensor), gated=bool(epilogue))
+    low.contribute(before, Expression(dx.tensor), past_activation=bool(epilogue))

@@ -23,7 +23,7 @@ from neocog.plan.ops.epilogue import Epilogue, moved
 from neocog.plan.ops.grouped import Gather, Spread
 from neocog.plan.ops.op import Op
 from neocog.plan.ops.pointwise import Expression, settled, tensors_of
-from neocog.plan.ops.update import Fold, Stretch
+from neocog.plan.ops.update import ReducePartials, Stretch
 from neocog.plan.parameters import matrix_panels
 from neocog.plan.passes.steps import Step
 
@@ -169,7 +169,7 @@ def _plan_filters(low: Lowering, step: Step, blocks: Sequence[_Block], dy: Value
             layer, seen = seen_by(block.layer, segment), segment.settle(_part(dy.tensor, block.layer.y))
             out, ones = matrix.begin, sums.begin if sums else None
             if chained:
-                out = Operand(Space.WORK, copies, before, slice=size)
+                out = Operand(Space.ARENA, copies, before, slice=size)
                 ones = replace(out, start=total) if sums else None
             ones = ones and replace(ones, start=ones.start + layer.first_out)
             yield replace(filters.sums_into(layer, seen, matrix, out, ones, low.target), accumulates=chained)
@@ -177,10 +177,10 @@ def _plan_filters(low: Lowering, step: Step, blocks: Sequence[_Block], dy: Value
 
     def behind(segment: Segment) -> Iterable[Op]:
         if most:
-            low.flat[Space.WORK, copies] = segment.slices * size
+            low.flat[Space.ARENA, copies] = segment.slices * size
             parts = [Stretch(part.begin, part.size) for part in (*made, sums) if part is not None]
-            where = Operand(Space.WORK, copies, 0)
-            yield Fold(f"{step.title} fold gradients", where, segment.slices, tuple(parts))
+            where = Operand(Space.ARENA, copies, 0)
+            yield ReducePartials(f"{step.title} reduce partials", where, segment.slices, tuple(parts))
         for block, matrix in zip(blocks, made, strict=True):
             name = f"{step.title} gather gradients"
             yield Gather(name, matrix, block.gradient(gradient), block.layer.taps, inputs, outputs)
@@ -199,7 +199,7 @@ def _plan_input(low: Lowering, step: Step, blocks: Sequence[_Block], dy: Value, 
     before = step.inputs[0]
     epilogue: Epilogue = low.activation_gradient(before)
     dx = low.part_of_gradient(before, step.title)
-    turned = [
+    transposed = [
         plan_transposed(low, step, block.layer, _part(dx.tensor, block.layer.x), level, f" of block {number}")
         for number, block in enumerate(blocks)
     ]
@@ -207,7 +207,7 @@ def _plan_input(low: Lowering, step: Step, blocks: Sequence[_Block], dy: Value, 
     def build(segment: Segment) -> Iterable[Op]:
         settle = segment.settle
         fused = settled(epilogue, settle)
-        for block, weights in zip(blocks, turned, strict=True):
+        for block, weights in zip(blocks, transposed, strict=True):
             layer = seen_by(block.layer, segment)
             dy_seen, dx_seen = settle(_part(dy.tensor, layer.y)), settle(_part(dx.tensor, layer.x))
             yield from correlation.input_gradient(
@@ -225,7 +225,7 @@ def _plan_input(low: Lowering, step: Step, blocks: Sequence[_Block], dy: Value, 
         correlates=chains,
         on_images=step.on_images,
     )
-    low.contribute(before, Expression(dx.tensor), gated=bool(epilogue))
+    low.contribute(before, Expression(dx.tensor), past_activation=bool(epilogue))
 
 
 RULES: Rules = {Conv2d: Rule(forward, backward)}

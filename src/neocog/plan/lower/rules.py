@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from neocog.plan.lower import channels, convolution_gradient, grouped, normalization, pointwise, pooling, shape
+from neocog.plan.lower import (
+    channels,
+    convolution_gradient,
+    grouped,
+    normalization,
+    pointwise,
+    pooling,
+    rearrangement,
+    shape,
+)
 from neocog.plan.lower.rule import Rules
 
 RULES: Rules = {
@@ -10,6 +19,7 @@ RULES: Rules = {
     **grouped.RULES,
     **pooling.RULES,
     **shape.RULES,
+    **rearrangement.RULES,
     **channels.RULES,
     **normalization.RULES,
     **pointwise.RULES,

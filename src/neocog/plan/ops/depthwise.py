@@ -57,7 +57,7 @@ class Depthwise(Op):
         weights: in panels as wide as a vector; rows are taps.
         bias: one value a channel.
         epilogue: what happens to complete sums before they are stored.
-        band: an item is so many turns of the sweeps over rows, of one image.
+        band: an item is so many iterations of the sweeps over rows, of one image.
         together: outputs of a row that a register tile holds at most.
     """
 

@@ -41,10 +41,6 @@ class Transpose(Op):
         yield from walked("weights", self.weights)
         yield from walked("transposed", self.transposed)
 
-    def spares(self) -> tuple[Part, ...]:
-        """Return the copy where its columns do not fill the last panel."""
-        return (self.transposed,) if self.transposed.columns % self.transposed.width else ()
-
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
@@ -55,7 +51,7 @@ class Stretch:
 
 
 @dataclass(frozen=True, slots=True)
-class Fold(Op):
+class ReducePartials(Op):
     """Add up partial gradients in a fixed order: the parts = sum over copies, one copy behind another.
 
     Arguments:
