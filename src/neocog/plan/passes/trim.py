@@ -43,8 +43,12 @@ def window_of(step: Step) -> Window | None:
 
 def trim_axis(axis: WindowAxis, outputs: int) -> WindowAxis:
     """Shorten a window's walk to its first `outputs` positions, and the image to what they look at."""
-    last = (outputs - 1) * axis.stride - axis.before + axis.reach - 1
-    pixels = min(axis.input, max(1, last + 1))
+    pixels = 1
+    for tap in range(axis.kernel):  # the last position where it meets the image: behind that, it looks at padding
+        offset = tap * axis.dilation - axis.before
+        position = min(outputs - 1, (axis.input - 1 - offset) // axis.stride)
+        if position >= 0:
+            pixels = max(pixels, position * axis.stride + offset + 1)
     return replace(axis, input=pixels, after=(outputs - 1) * axis.stride + axis.reach - axis.before - pixels)
 
 
@@ -65,6 +69,7 @@ def extents_of(steps: Steps, whole: Collection[int], *, training: bool) -> tuple
         if step.index in whole
         or (IMAGE in whole and IMAGE in step.inputs)
         or step.node.layer.whole_image
+        or step.node.layer.enlarges
         or (training and step.node.layer.whole_batch)
         or any(len(steps.users(value)) > 1 for value in (step.index, *step.inputs, *step.added))
     }
