@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neocog.errors import SettingError
-from neocog.nn.window import Axis, check_padding, check_pair, pair, resolve_window
+from neocog.nn.window import WindowAxis, check_padding, check_pair, pair, resolve_window
 
 
 def test_one_number_stands_for_both_axes():
@@ -40,7 +40,7 @@ def test_padding_may_differ_from_side_to_side():
 
 
 axes = st.builds(
-    Axis,
+    WindowAxis,
     input=st.integers(1, 12),
     kernel=st.integers(1, 5),
     stride=st.integers(1, 4),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from neocog.nn.window import Axis, Window
+from neocog.nn.window import Window, WindowAxis
 from neocog.plan.correlation import Correlation, phases
 from neocog.plan.layout import Operand, Tensor
 from neocog.plan.ops.depthwise import Depthwise, DepthwiseGradient, Sweep, forward_sweep
@@ -39,7 +39,7 @@ def input_gradient(
     return _op(name, layer, dy, dx, rows, columns, None, epilogue, target, shared=shared)
 
 
-def _sweeps_back(axis: Axis) -> tuple[Sweep, ...]:
+def _sweeps_back(axis: WindowAxis) -> tuple[Sweep, ...]:
     """Return how the gradient of a window's input is walked."""
     return tuple(
         Sweep(p.first, axis.stride, p.pixels, p.first_output, 1, p.first_tap, p.tap_step, p.taps, -p.output_step)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from neocog.nn.window import Axis, Window
+from neocog.nn.window import Window, WindowAxis
 from neocog.plan.layout import Operand, Panels, Tensor, operand
 from neocog.plan.ops.epilogue import Epilogue, labels, read_by, vectors_reached
 from neocog.plan.ops.op import Op, Part, Reach, off_vectors, other_channels, other_size, present, walked
@@ -202,7 +202,7 @@ class DepthwiseGradient(Op):
             yield Reach("bias", self.bias, 0, before + size - 1)
 
     @property
-    def _axes(self) -> tuple[Axis, Axis]:
+    def _axes(self) -> tuple[WindowAxis, WindowAxis]:
         return self.window.vertical, self.window.horizontal
 
     def faults(self, lanes: int) -> Iterator[str]:
@@ -224,7 +224,7 @@ class DepthwiseGradient(Op):
             yield "fused: gradient of the bias"
 
 
-def forward_sweep(axis: Axis) -> Sweep:
+def forward_sweep(axis: WindowAxis) -> Sweep:
     """Return how the outputs of a window are walked."""
     return Sweep(0, 1, axis.output, -axis.before, axis.stride, 0, 1, axis.kernel, axis.dilation)
 
