@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from neocog.engines.base import check_targets
+from neocog.engines.targets import check_targets
 from neocog.errors import DataError
 from neocog.model.network import Network
 from neocog.nn.losses import CrossEntropy, Loss

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neocog.data.identity import identities_of_array
-from neocog.engines.base import Engine, Images, check_targets
+from neocog.engines.base import Engine, Images
+from neocog.engines.targets import check_targets
 from neocog.model import modelfile
 from neocog.model.network import Network
 from neocog.model.pictures import checked_arrays

@@ -16,10 +16,10 @@ from neocog.engines.base import (
     State,
     StepResult,
     check_images,
-    check_targets,
     check_values,
     followed_values,
 )
+from neocog.engines.targets import check_targets
 from neocog.errors import DataError, NeocogWarning, SettingError
 from neocog.model.arguments import check_count, resolve_engine
 from neocog.model.network import Network
