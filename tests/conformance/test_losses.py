@@ -64,18 +64,18 @@ def test_labels_and_rows_may_come_in_turn(engine):
     for network in NETWORKS.values():
         cases = [real_case(network, 4, 2, settings.loss, soft=soft) for soft in (False, True, False)]
         parameters = cases[0].parameters
-        both = [e.stepper(network, parameters, settings) for e in (engine, ReferenceEngine())]
+        both = [e.train_program(network, parameters, settings) for e in (engine, ReferenceEngine())]
         for case in cases:
-            one, other = (stepper.step(case.images, case.targets, 0.01).loss for stepper in both)
+            one, other = (program.step(case.images, case.targets, 0.01).loss for program in both)
             assert one == pytest.approx(other, rel=1e-4)
 
 
 def test_where_no_label_counts_the_loss_is_0_and_nothing_changes(engine):
     loss = CrossEntropy(weights=WEIGHTS)
     case = real_case(NETWORKS["vector"], 3, 1, loss)
-    stepper = engine.stepper(case.graph, case.parameters, StepSettings(loss, SGD(), 3))
-    assert stepper.step(case.images, np.full(3, 2, np.int32), 0.1).loss == 0
-    for name, value in stepper.parameters().items():
+    program = engine.train_program(case.graph, case.parameters, StepSettings(loss, SGD(), 3))
+    assert program.step(case.images, np.full(3, 2, np.int32), 0.1).loss == 0
+    for name, value in program.parameters().items():
         np.testing.assert_array_equal(value, case.parameters[name])
 
 
@@ -83,9 +83,9 @@ def test_one_hot_rows_are_labels(engine):
     for network in NETWORKS.values():
         case = real_case(network, 4, 3, CrossEntropy(0.1))
         rows = np.eye(CLASSES, dtype=np.float32)[case.targets]
-        steppers = [engine.stepper(network, case.parameters, StepSettings(case.loss, SGD(), 4)) for _ in range(2)]
+        programs = [engine.train_program(network, case.parameters, StepSettings(case.loss, SGD(), 4)) for _ in range(2)]
         of_labels, of_rows = (
-            s.step(case.images, t, 0.1).loss for s, t in zip(steppers, (case.targets, rows), strict=True)
+            s.step(case.images, t, 0.1).loss for s, t in zip(programs, (case.targets, rows), strict=True)
         )
         assert of_labels == pytest.approx(of_rows, rel=1e-6)
 
@@ -97,24 +97,24 @@ def test_logits_of_any_size_have_a_finite_gradient(engine, size):
     images = np.ones((2, 1, 1, 1), np.float32)
     for loss in (CrossEntropy(), BinaryCrossEntropy()):
         rows = check_targets(graph, loss, np.eye(2, dtype=np.float32), 2)
-        stepper = engine.stepper(graph, parameters, StepSettings(loss, SGD(), 2))
-        assert np.isfinite(stepper.step(images, rows, 0.0).loss) or size > 1e38
-        assert np.isfinite(stepper.gradients()["1.weight"]).all()
+        program = engine.train_program(graph, parameters, StepSettings(loss, SGD(), 2))
+        assert np.isfinite(program.step(images, rows, 0.0).loss) or size > 1e38
+        assert np.isfinite(program.gradients()["1.weight"]).all()
 
 
 def test_a_nan_among_the_logits_is_seen_in_the_loss(engine):
     graph = trace(Sequential(Flatten(), Linear(2)), (1, 1, 1))
     parameters = {"1.weight": np.array([[1, np.nan]], np.float32), "1.bias": np.zeros(2, np.float32)}
     for loss in LOSSES[:2] + LOSSES[4:6]:
-        stepper = engine.stepper(graph, parameters, StepSettings(loss, SGD(), 1))
-        assert np.isnan(stepper.step(np.ones((1, 1, 1, 1), np.float32), np.eye(2, dtype=np.float32)[:1], 0.0).loss)
+        program = engine.train_program(graph, parameters, StepSettings(loss, SGD(), 1))
+        assert np.isnan(program.step(np.ones((1, 1, 1, 1), np.float32), np.eye(2, dtype=np.float32)[:1], 0.0).loss)
 
 
 @pytest.mark.parametrize("loss", [CrossEntropy(weights=(1, 2)), BinaryCrossEntropy((1, 2))], ids=str)
 def test_weights_must_be_as_many_as_the_outputs(engine, loss):
     case = real_case(NETWORKS["vector"], 2, 1, CrossEntropy())
     with pytest.raises(SettingError, match=r"weights? must be as many as the outputs, 5, got 2"):
-        engine.stepper(case.graph, case.parameters, StepSettings(loss, SGD(), 2))
+        engine.train_program(case.graph, case.parameters, StepSettings(loss, SGD(), 2))
 
 
 @given(
@@ -159,7 +159,7 @@ def test_the_torch_engine_computes_the_same_in_double_precision():
             case = real_case(network, 4, 4, loss, soft=True)
             settings = StepSettings(loss, SGD(), 4)
             mine, theirs = (
-                e.stepper(network, case.parameters, settings).step(case.images, case.targets, 0.1).loss
+                e.train_program(network, case.parameters, settings).step(case.images, case.targets, 0.1).loss
                 for e in (ReferenceEngine(), engine)
             )
             assert mine == pytest.approx(theirs, rel=1e-10)

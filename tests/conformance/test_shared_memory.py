@@ -77,13 +77,17 @@ def poison(executable: Executable, *, halos: bool = False) -> int:
 def training_bytes(engine: NativeEngine, case: Case, how: str) -> tuple[list[bytes], int]:
     """Take two steps and return all that they leave, and how many pieces of memory were poisoned."""
     settings = StepSettings(case.loss, SGD(momentum=0.9), case.batch_size, case.seed)
-    stepper = engine.stepper(case.graph, case.parameters, settings, threads=1)
+    train_program = engine.train_program(case.graph, case.parameters, settings, threads=1)
     found, filled = [], 0
     for _ in range(2):
-        filled += poison(stepper.executable, halos=how == "halos") if how else 0
-        result = stepper.step(case.images, case.targets, 0.125)
+        filled += poison(train_program.executable, halos=how == "halos") if how else 0
+        result = train_program.step(case.images, case.targets, 0.125)
         found += [np.float64(result.loss).tobytes(), result.logits.tobytes()]
-        found += [value.tobytes() for state in (stepper.gradients(), stepper.parameters()) for value in state.values()]
+        found += [
+            value.tobytes()
+            for state in (train_program.gradients(), train_program.parameters())
+            for value in state.values()
+        ]
     return found, filled
 
 

@@ -9,7 +9,7 @@ from neocog.errors import SettingError
 from neocog.nn.followers import EMA
 from neocog.nn.groups import Group
 from neocog.nn.layers import ELU, BatchNorm2d, Conv2d, Dropout, Dropout2d, DropPath, GroupNorm, LeakyReLU, Linear
-from neocog.nn.losses import CrossEntropy
+from neocog.nn.losses import BinaryCrossEntropy, CrossEntropy
 from neocog.nn.optimizers import SGD, Adam, AdamW, Optimizer, RMSprop
 from neocog.nn.schedules import Constant, Cosine, Schedule, Step
 
@@ -19,6 +19,20 @@ from neocog.nn.schedules import Constant, Cosine, Schedule, Step
     [
         (lambda: CrossEntropy(1.0), "CrossEntropy: label_smoothing must lie in [0, 1), got 1.0"),
         (lambda: CrossEntropy(-0.1), "CrossEntropy: label_smoothing must lie in [0, 1), got -0.1"),
+        (
+            lambda: CrossEntropy(weights=(1, -2)),
+            "CrossEntropy: weights must be finite numbers of 0 or more, got (1, -2)",
+        ),
+        (
+            lambda: CrossEntropy(weights="balanced"),
+            "CrossEntropy: weights must be finite numbers of 0 or more, got 'balanced'",
+        ),
+        (lambda: CrossEntropy(weights=(0, 0)), "CrossEntropy: weights must not all be 0: nothing would be learnt"),
+        (lambda: BinaryCrossEntropy(()), "BinaryCrossEntropy: pos_weight must be finite numbers of 0 or more, got ()"),
+        (
+            lambda: BinaryCrossEntropy(float("nan")),
+            "BinaryCrossEntropy: pos_weight must be finite numbers of 0 or more, got nan",
+        ),
         (lambda: SGD(learning_rate=-1.0), "SGD: learning_rate must be 0 or more, got -1.0"),
         (lambda: SGD(learning_rate=math.nan), "SGD: learning_rate must be 0 or more, got nan"),
         (lambda: Adam(learning_rate=math.inf), "Adam: learning_rate must be 0 or more, got inf"),

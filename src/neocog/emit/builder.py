@@ -203,11 +203,6 @@ class Builder:
         zero = self.like(x, 0.0)
         return self.ir.select(self.ir.fcmp_ordered(">", zero, x), zero, x)
 
-    def gated(self, x: Value, gate: Value) -> Value:
-        """x where gate > 0, else 0."""
-        zero = self.like(x, 0.0)
-        return self.ir.select(self.ir.fcmp_ordered(">", gate, zero), x, zero)
-
 
 # Constants are asked for thousands of times, and each remembers how it is written.
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from neocog.emit.argmax import largest, stopped, store_argmax
 from neocog.emit.builder import I8, Builder, Index, Value
 from neocog.emit.epilogue import finished
 from neocog.emit.memory import Memory
 from neocog.emit.pointwise import Beside
-from neocog.emit.winner import largest, stopped, store_winner
 from neocog.plan.clip import is_written
 from neocog.plan.loops import Axis, Clip
 from neocog.plan.ops.contraction import Contraction
@@ -122,21 +122,21 @@ def _emit_windows(
     sums: Sequence[Value],
     finish: Callable[[Axis, int, Value], Value],
 ) -> None:
-    """Store the largest of each window, whose cells are neighbouring rows, and which cell it was: nobody, where the
+    """Store the largest of each window, whose cells are neighbouring rows, and which cell it was: none, where the
     epilogue stops it.
     """
     for first in range(0, len(tile.rows), stage.cells):
         row = tile.rows[first]
         for v in range(tile.vectors):
             cells = [sums[p * tile.vectors + v] for p in range(first, first + stage.cells)]
-            value, winner = largest(b, cells, ask=stage.winner is not None)
+            value, argmax = largest(b, cells, ask=stage.mask is not None)
             value = finish(row, v, value)
             b.store(value, out, row.out + v * b.lanes)
-            if stage.winner is not None and winner is not None:
+            if stage.mask is not None and argmax is not None:
                 if stage.epilogue:
-                    winner = stopped(b, value, winner)
-                beside = b.at(memory.operand(stage.winner), place.beside, I8)
-                store_winner(b, winner, b.at(beside, row.beside + v * b.lanes, I8), I8)
+                    argmax = stopped(b, value, argmax)
+                beside = b.at(memory.operand(stage.mask), place.beside, I8)
+                store_argmax(b, argmax, b.at(beside, row.beside + v * b.lanes, I8), I8)
 
 
 def _reduce(

@@ -1,4 +1,4 @@
-"""What happens to parameters and gradients as flat arrays: transposed copies, folded sums, the optimizer."""
+"""What happens to parameters and gradients as flat arrays: transposed copies, reduced partial sums, the optimizer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from neocog.emit.emitter import Emitters
 from neocog.emit.memory import Memory
 from neocog.emit.optimizers import RULES
 from neocog.emit.slots import FIRST_SCALAR_SLOT, LEARNING_RATE_SLOT
-from neocog.plan.ops.update import CHUNK, Fold, Follow, Followed, Transpose, Update
+from neocog.plan.ops.update import CHUNK, Follow, Followed, ReducePartials, Transpose, Update
 
 
 def emit_transpose(b: Builder, memory: Memory, stage: Transpose, low: Value, high: Value) -> None:
@@ -100,7 +100,7 @@ def _transposed(b: Builder, rows: list[Value]) -> list[Value]:
     return rows
 
 
-def emit_fold(b: Builder, memory: Memory, stage: Fold, low: Value, high: Value) -> None:
+def emit_reduce_partials(b: Builder, memory: Memory, stage: ReducePartials, low: Value, high: Value) -> None:
     """Write each part = copy 0 + copy 1 + …, in this order."""
     copies, first = memory.operand(stage.copies), 0
     for part in stage.parts:
@@ -155,4 +155,9 @@ def _follow(b: Builder, memory: Memory, followed: Sequence[Followed], at: Index,
         b.store(after.value, own, at)
 
 
-EMITTERS: Emitters = {Transpose: emit_transpose, Fold: emit_fold, Update: emit_update, Follow: emit_follow}
+EMITTERS: Emitters = {
+    Transpose: emit_transpose,
+    ReducePartials: emit_reduce_partials,
+    Update: emit_update,
+    Follow: emit_follow,
+}

@@ -78,11 +78,11 @@ class NativeEngine:
         """Make a network that answers; see engines/base.py."""
         return NativePredictor(self, graph, parameters, _team(threads, self.cache))
 
-    def stepper(
+    def train_program(
         self, graph: Graph, parameters: Mapping[str, Array], settings: StepSettings, threads: int | None = None
-    ) -> NativeStepper:
+    ) -> NativeTrainProgram:
         """Make a network that learns; see engines/base.py."""
-        return NativeStepper(self, graph, parameters, settings, _team(threads, self.cache))
+        return NativeTrainProgram(self, graph, parameters, settings, _team(threads, self.cache))
 
 
 def _team(threads: int | None, cache: ObjectCache) -> Team:
@@ -277,7 +277,7 @@ class NativePredictor:
         )
 
 
-class NativeStepper:
+class NativeTrainProgram:
     """A compiled network that learns."""
 
     def __init__(

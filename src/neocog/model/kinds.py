@@ -135,7 +135,6 @@ def _decode_kind(family: type, data: object, where: str, depth: int) -> object:
         raise FormatError(f"{where} is out of range: {error.message}") from None
 
 
-@cache
 def _later(kind: type) -> frozenset[str]:
     """Return the fields that neocog did not always have: files leave them out where they have their defaults."""
     return frozenset(entry.name for entry in dataclasses.fields(kind) if entry.metadata.get("later"))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from neocog.errors import SettingError
 from neocog.nn.limits import is_number, shown
@@ -131,10 +131,10 @@ def balanced_weights(counts: Sequence[int]) -> tuple[float, ...]:
 
 def _checked_weights(name: str, values: object) -> tuple[float, ...]:
     """Return weights as a tuple of floats."""
-    entries = (values,) if is_number(values) else values
+    entries: Any = (values,) if is_number(values) else values
     try:
-        weights = tuple(entries)  # type: ignore[arg-type]  # what cannot be gone through raises
-    except TypeError:
+        weights = tuple(entries)
+    except TypeError:  # it cannot be gone through
         weights = ()
     if not weights or not all(is_number(weight) and weight >= 0 for weight in weights):
         raise SettingError(f"{name} must be finite numbers of 0 or more, got {shown(values)}")

@@ -11,7 +11,7 @@ from neocog.plan.loops import Axis, Split, choose_rows, merge
 from neocog.plan.ops.contraction import Contraction
 from neocog.plan.ops.epilogue import Epilogue
 from neocog.plan.ops.tiles import Slab, Tiling, position_step
-from neocog.plan.ops.winograd import Winograd, WinogradBackward, WinogradFold
+from neocog.plan.ops.winograd import Winograd, WinogradBackward, WinogradReducePartials
 from neocog.plan.winograd import POINTS, TAPS, minimal
 from neocog.target.processor import Target
 
@@ -115,7 +115,7 @@ def winograd(
         epilogue,
         pooled.window if pooled else None,
         pooled.y if pooled else y,
-        pooled.winner if pooled else None,
+        pooled.mask if pooled else None,
     )
 
 
@@ -241,13 +241,13 @@ def _sums_of_tiles(name: str, tiling: Tiling, gradient: Panels, out: Operand, ta
     )
 
 
-def winograd_fold(
+def winograd_reduce_partials(
     name: str, tile: int, gradient: Panels, bias: Vectors | None, inputs: int, copies: str, slices: int
-) -> WinogradFold:
+) -> WinogradReducePartials:
     """Plan the gradient of filters from the partial ones of all slices."""
     matrix = partial_filters(gradient, inputs, copies)
     whole = position_step(matrix) * minimal(tile).positions
-    return WinogradFold(
+    return WinogradReducePartials(
         name,
         tile,
         Operand(Space.WORK, copies, 0),

@@ -13,7 +13,7 @@ from neocog.target.processor import Target
 class Axis:
     """One loop: how often, and how far each operand moves with every turn (elements).
 
-    `beside` is how far whatever lies beside the output moves: what an epilogue reads, or the winners of a pooling. A
+    `beside` is how far whatever lies beside the output moves: what an epilogue reads, or the mask of a pooling. A
     tag names an axis that must stay as it is, because something speaks of its turns.
     """
 

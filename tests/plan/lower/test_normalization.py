@@ -49,9 +49,11 @@ def test_what_is_frozen_gets_no_gradient_and_all_else_the_same(frozen: tuple[str
     images, targets = rng.random((5, 7, 6, 2), np.float32), rng.integers(0, 3, 5)
     found = []
     for engine in (NativeEngine(algorithm="direct"), ReferenceEngine()):
-        stepper = engine.stepper(GRAPH, parameters, StepSettings(CrossEntropy(), SGD(), BATCH, frozen=frozen))
-        stepper.step(images, targets, 0.125)
-        found.append(stepper.gradients())
+        train_program = engine.train_program(
+            GRAPH, parameters, StepSettings(CrossEntropy(), SGD(), BATCH, frozen=frozen)
+        )
+        train_program.step(images, targets, 0.125)
+        found.append(train_program.gradients())
     native, reference = found
     assert native.keys() == reference.keys()
     assert ("1.weight" in native) == (frozen in ((), ("1.bias",)))

@@ -27,7 +27,7 @@ from neocog.nn.optimizers import Adam
 from neocog.plan.layout import Tensor
 from neocog.plan.ops.op import Op
 from neocog.plan.ops.pool import Pool
-from neocog.plan.ops.winograd import Winograd, WinogradBackward, WinogradFold
+from neocog.plan.ops.winograd import Winograd, WinogradBackward, WinogradReducePartials
 from neocog.plan.planner import plan_program
 from neocog.plan.program import Program, Training
 from neocog.plan.verify import PlanError, verify
@@ -86,7 +86,7 @@ def test_what_an_op_fills_or_spares_is_among_what_it_writes(program: Program) ->
         assert {tensor.memory for tensor in (*op.fills(), *op.spares())} <= written
 
 
-@pytest.mark.parametrize("kind", [Pool, Winograd, WinogradBackward, WinogradFold])
+@pytest.mark.parametrize("kind", [Pool, Winograd, WinogradBackward, WinogradReducePartials])
 def test_an_op_that_reaches_further_than_its_memory_is_refused(program: Program, kind: type[Op]) -> None:
     op = next(op for op in program.every_stage() if isinstance(op, kind))
     verify([op], program.places, TARGET.lanes)

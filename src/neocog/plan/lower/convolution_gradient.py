@@ -11,7 +11,13 @@ from dataclasses import replace
 
 from neocog.nn.layers import Conv2d, Linear
 from neocog.plan import correlation, filters
-from neocog.plan.algorithm import MOST_COPIES_BYTES, partial_size, patch_halo, winograd_backward, winograd_fold
+from neocog.plan.algorithm import (
+    MOST_COPIES_BYTES,
+    partial_size,
+    patch_halo,
+    winograd_backward,
+    winograd_reduce_partials,
+)
 from neocog.plan.correlation import Correlation
 from neocog.plan.layout import Operand, Panels, Space, Tensor
 from neocog.plan.lower import convolution
@@ -21,7 +27,7 @@ from neocog.plan.lower.rule import Rule, Rules
 from neocog.plan.lower.values import Segment, Value
 from neocog.plan.ops.op import Op
 from neocog.plan.ops.pointwise import Expression, settled, tensors_of
-from neocog.plan.ops.update import Fold, Stretch, Transpose
+from neocog.plan.ops.update import ReducePartials, Stretch, Transpose
 from neocog.plan.ops.winograd import WinogradWeights
 from neocog.plan.passes.steps import Step
 
@@ -80,18 +86,18 @@ def _plan_filters(low: Lowering, step: Step, layer: Correlation, dy: Value, leve
     reads = [layer.x.name, dy.tensor.name]
     most = _most_slices(low, step)
 
-    def fold(slices: int) -> Op:
+    def reduce(slices: int) -> Op:
         low.flat[Space.WORK, copies] = slices * size
         parts = [Stretch(gradient.begin, gradient.size)]
         if sums is not None:
             parts.append(Stretch(sums.begin, sums.size))
-        return Fold(f"{step.title} fold gradients", Operand(Space.WORK, copies, 0), slices, tuple(parts))
+        return ReducePartials(f"{step.title} reduce partials", Operand(Space.WORK, copies, 0), slices, tuple(parts))
 
     def whole(segment: Segment) -> Iterable[Op]:
         slices = filters.wanted_slices(layer, dy.tensor, gradient, low.target)
         yield filters.weight_gradient(layer, dy.tensor, gradient, sums, low.target, slices=slices, copies=copies)
         if slices > 1:
-            yield fold(slices)
+            yield reduce(slices)
 
     def part(segment: Segment) -> Iterable[Op]:
         seen, dy_seen = _seen(layer, segment), segment.settle(dy.tensor)
@@ -102,7 +108,7 @@ def _plan_filters(low: Lowering, step: Step, layer: Correlation, dy: Value, leve
         return
     images = low.images_for(step, backward=True)
     low.add(step.title, reads, (), part, level=level, slices=most, images=images, correlates=True)
-    low.add(step.title, (), (), lambda segment: (fold(segment.slices),), level=level, where="behind")
+    low.add(step.title, (), (), lambda segment: (reduce(segment.slices),), level=level, where="behind")
 
 
 def _transposed(low: Lowering, step: Step, layer: Correlation, dx: Tensor, level: int) -> Panels:
@@ -144,7 +150,7 @@ def _plan_input(low: Lowering, step: Step, layer: Correlation, dy: Value, level:
         correlates=chains,
         on_images=step.on_images,
     )
-    low.contribute(before, Expression(dx.tensor), gated=bool(epilogue))
+    low.contribute(before, Expression(dx.tensor), past_activation=bool(epilogue))
 
 
 def _by_tiles(
@@ -195,11 +201,11 @@ def _by_tiles(
     low.add(step.title, reads, writes, build, level=level, images=images, slices=most, correlates=True)
     if most:
 
-        def fold(segment: Segment) -> Iterable[Op]:
-            title = f"{step.title} fold gradients"
-            yield winograd_fold(title, tile, gradient, sums, layer.x.channels, copies, segment.slices)
+        def reduce(segment: Segment) -> Iterable[Op]:
+            title = f"{step.title} reduce partials"
+            yield winograd_reduce_partials(title, tile, gradient, sums, layer.x.channels, copies, segment.slices)
 
-        low.add(step.title, (), (), fold, level=level, where="behind")
+        low.add(step.title, (), (), reduce, level=level, where="behind")
     if dx is not None:
         low.contribute(before, Expression(dx.tensor))
 

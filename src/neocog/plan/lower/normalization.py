@@ -32,7 +32,7 @@ from neocog.plan.ops.norm import (
 )
 from neocog.plan.ops.op import Op
 from neocog.plan.ops.pointwise import Affine, Centre, Counted, Expression, Normalise, Plus, Times
-from neocog.plan.ops.update import Fold, Stretch
+from neocog.plan.ops.update import ReducePartials, Stretch
 from neocog.plan.passes.steps import Step
 
 
@@ -211,11 +211,11 @@ def _with_learned_sums(low: Lowering, step: Step, note: _Groups) -> Value:
 
     g = low.gradient_value(step, NO_HALO, sums)
 
-    def fold(segment: Segment) -> Iterable[Op]:
+    def reduce(segment: Segment) -> Iterable[Op]:
         low.flat[Space.WORK, name] = segment.slices * 2 * size
-        yield Fold(f"{step.title} fold gradients", Operand(Space.WORK, name, 0), segment.slices, parts)
+        yield ReducePartials(f"{step.title} reduce partials", Operand(Space.WORK, name, 0), segment.slices, parts)
 
-    low.add(step.title, (), (), fold, level=low.makers[name].level, where="behind")
+    low.add(step.title, (), (), reduce, level=low.makers[name].level, where="behind")
     return g
 
 
