@@ -90,15 +90,15 @@ def test_a_stage_of_a_chain_has_another_kernel_than_one_outside() -> None:
 
 
 def test_an_address_says_how_far_it_moves_with_images_and_slices_in_bytes() -> None:
-    copies = Operand(Space.WORK, "copies", 16, image=3, slice=40)
+    copies = Operand(Space.ARENA, "copies", 16, image=3, slice=40)
     out = Operand(Space.SCRATCH, "out", 8, image=3, slice=40, bytes_each=1)  # of one thread: it does not move
     kernel, addresses = kernel_of(ReducePartials("", copies, 2, (Stretch(out, 16),)), chained=True)
-    assert addresses == (Address(Space.WORK, "copies", 64, 12, 160), Address(Space.SCRATCH, "out", 8))
+    assert addresses == (Address(Space.ARENA, "copies", 64, 12, 160), Address(Space.SCRATCH, "out", 8))
     assert kernel.alone == (True, True)
 
 
 def test_only_arguments_into_memory_of_their_own_are_told_to_be_apart() -> None:
-    copies, out = Operand(Space.WORK, "sums", 16), Operand(Space.WORK, "sums", 0)
+    copies, out = Operand(Space.ARENA, "sums", 16), Operand(Space.ARENA, "sums", 0)
     assert kernel_of(ReducePartials("", copies, 2, (Stretch(out, 16),)), chained=False)[0].alone == (False, False)
     assert kernel_of(ReducePartials("", out, 2, (Stretch(out, 16),)), chained=False)[0].alone == (
         True,

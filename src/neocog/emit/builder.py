@@ -98,7 +98,7 @@ class Builder:
     def loop(self, start: Index, stop: Index, carry: Sequence[Value] = ()) -> Iterator[tuple[Value, list[Value]]]:
         """Repeat the body for start ≤ index < stop.
 
-        Yields the index and a list of the carried values. What the body leaves in the list goes into the next turn;
+        Yields the index and a list of the carried values. What the body leaves in the list goes into the next one;
         after the loop the list holds the final values.
         """
         before = self.ir.block

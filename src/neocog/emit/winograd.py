@@ -110,12 +110,12 @@ def emit_winograd_backward(b: Builder, memory: Memory, stage: WinogradBackward, 
     tiling = stage.tiling
     sums = memory.operand(stage.sums) if stage.sums else None
     if sums is not None:
-        with b.when(b.less(memory.block.turn, 1)), b.loop(0, -(-tiling.y.channels // b.lanes)) as (vector, _):
+        with b.when(b.less(memory.block.number, 1)), b.loop(0, -(-tiling.y.channels // b.lanes)) as (vector, _):
             b.store(b.splat(0.0), sums, b.mul(vector, b.lanes))
     if stage.dx is not None:
         with b.loop(0, stage.dx.size // b.lanes) as (vector, _):
             b.store(b.splat(0.0), memory.whole(stage.dx), b.mul(vector, b.lanes))
-    before = b.mul(memory.block.turn, tiling.blocks)
+    before = b.mul(memory.block.number, tiling.blocks)
     with b.loop(0, tiling.blocks) as (block, _):
         first, count = _block(b, tiling, block)
         with b.loop(0, count) as (number, _):

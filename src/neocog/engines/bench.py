@@ -54,7 +54,7 @@ PASSES: dict[Algorithm, dict[str, tuple[int, tuple[str, ...]]]] = {
         "with filters": (1, ("forward", "transform weights")),
         "both gradients": (
             2,
-            ("gradients", "weight gradient", "transpose", "transform turned weights", "reduce partials"),
+            ("gradients", "weight gradient", "transpose", "transform transposed weights", "reduce partials"),
         ),
     },
 }

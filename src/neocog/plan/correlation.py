@@ -285,7 +285,7 @@ def gradient_halo(window: Window) -> Halo:
 def input_gradient(
     layer: Correlation, dy: Tensor, dx: Tensor, transposed: Panels, target: Target, epilogue: Epilogue = ()
 ) -> list[Contraction]:
-    """dx = dy correlated with the turned weights, one contraction for each phase of the stride."""
+    """dx = dy correlated with the transposed weights, one contraction for each phase of the stride."""
     v, h = layer.window.vertical, layer.window.horizontal
     filters, width, seen = layer.y.channels, transposed.width, beside(epilogue)
     image, row, column = steps_beside(seen)

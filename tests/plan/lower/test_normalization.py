@@ -31,7 +31,7 @@ BATCH = 8
 @pytest.mark.parametrize("training", [None, Training(CrossEntropy(), SGD())])
 def test_a_few_images_at_a_time_go_through_groups_on_their_way(training: Training | None) -> None:
     stages = [scheduled.stage for scheduled in plan_program(GRAPH, 8 * BATCH, TARGET, training).stages]
-    held = [[type(link) for link in stage.links()] for stage in stages]
+    held = [[type(inner) for inner in stage.inner_stages()] for stage in stages]
     assert [kinds.count(GroupStatistics) for kinds in held if GroupStatistics in kinds] == [2]  # both in one chain
     assert [kinds.count(GroupGradient) for kinds in held if GroupGradient in kinds] == ([2] if training else [])
     assert all(stage.times > 1 for stage, kinds in zip(stages, held, strict=True) if GroupStatistics in kinds)

@@ -87,11 +87,11 @@ def _plan_filters(low: Lowering, step: Step, layer: Correlation, dy: Value, leve
     most = _most_slices(low, step)
 
     def reduce(slices: int) -> Op:
-        low.flat[Space.WORK, copies] = slices * size
+        low.flat[Space.ARENA, copies] = slices * size
         parts = [Stretch(gradient.begin, gradient.size)]
         if sums is not None:
             parts.append(Stretch(sums.begin, sums.size))
-        return ReducePartials(f"{step.title} reduce partials", Operand(Space.WORK, copies, 0), slices, tuple(parts))
+        return ReducePartials(f"{step.title} reduce partials", Operand(Space.ARENA, copies, 0), slices, tuple(parts))
 
     def whole(segment: Segment) -> Iterable[Op]:
         slices = filters.wanted_slices(layer, dy.tensor, gradient, low.target)
@@ -113,11 +113,11 @@ def _plan_filters(low: Lowering, step: Step, layer: Correlation, dy: Value, leve
 
 def _transposed(low: Lowering, step: Step, layer: Correlation, dx: Tensor, level: int) -> Panels:
     """Plan a layer's weights with inputs and outputs swapped."""
-    turned = correlation.transposed_panels(layer, f"{step.title} transposed weights", dx, low.target)
-    low.panels.append(turned)
-    copy = Transpose(f"{step.title} transpose", layer.weights, turned, layer.taps, layer.x.channels)
+    transposed = correlation.transposed_panels(layer, f"{step.title} transposed weights", dx, low.target)
+    low.panels.append(transposed)
+    copy = Transpose(f"{step.title} transpose", layer.weights, transposed, layer.taps, layer.x.channels)
     low.add(step.title, (), (), lambda segment: (copy,), level=level, where="before")
-    return turned
+    return transposed
 
 
 def _plan_input(low: Lowering, step: Step, layer: Correlation, dy: Value, level: int) -> None:
@@ -125,7 +125,7 @@ def _plan_input(low: Lowering, step: Step, layer: Correlation, dy: Value, level:
     before = step.inputs[0]
     epilogue = low.activation_gradient(before)
     dx = low.part_of_gradient(before, step.title)
-    turned: list[Panels] = []
+    transposed: list[Panels] = []
 
     def build(segment: Segment) -> Iterable[Op]:
         settle = segment.settle
@@ -133,12 +133,12 @@ def _plan_input(low: Lowering, step: Step, layer: Correlation, dy: Value, level:
             _seen(layer, segment),
             settle(dy.tensor),
             settle(dx.tensor),
-            turned[0],
+            transposed[0],
             low.target,
             settled(epilogue, settle),
         )
 
-    turned.append(_transposed(low, step, layer, dx.tensor, level))
+    transposed.append(_transposed(low, step, layer, dx.tensor, level))
     chains = low.chains(step, backward=True)
     low.add(
         step.title,
@@ -166,11 +166,13 @@ def _by_tiles(
     dx: Value | None = None
     if needed:
         dx = low.part_of_gradient(before, step.title, patch_halo(tile, layer.window), dirty=True)
-        turned = _transposed(low, step, layer, dx.tensor, level)
+        transposed = _transposed(low, step, layer, dx.tensor, level)
         transformed = transformed_weights(
-            low, f"{step.title} transformed turned weights", tile, turned, layer.y.channels
+            low, f"{step.title} transformed transposed weights", tile, transposed, layer.y.channels
         )
-        weights = WinogradWeights(f"{step.title} transform turned weights", tile, turned, layer.y.channels, transformed)
+        weights = WinogradWeights(
+            f"{step.title} transform transposed weights", tile, transposed, layer.y.channels, transformed
+        )
         low.add(step.title, (), (), lambda segment: (weights,), level=level, where="before")
     if learns and not most:
         _plan_filters(low, step, layer, dy, level)
@@ -180,7 +182,7 @@ def _by_tiles(
     def build(segment: Segment) -> Iterable[Op]:
         seen = _seen(layer, segment)
         if most:
-            low.flat[Space.WORK, copies] = segment.slices * _partial_size(low, step)
+            low.flat[Space.ARENA, copies] = segment.slices * _partial_size(low, step)
         yield winograd_backward(
             f"{step.title} gradients",
             tile,
@@ -191,7 +193,7 @@ def _by_tiles(
             gradient=gradient if most else None,
             copies=copies,
             bias=sums is not None,
-            turned=transformed,
+            transposed=transformed,
             dx=segment.settle(dx.tensor) if dx else None,
         )
 

@@ -104,8 +104,8 @@ class Lowering(Choices):
 
     def record(self, name: str, size: int) -> Operand:
         """Make memory for `size` values beside the batch: sums, and vectors of channels."""
-        self.flat[Space.WORK, name] = size
-        return Operand(Space.WORK, name, 0)
+        self.flat[Space.ARENA, name] = size
+        return Operand(Space.ARENA, name, 0)
 
     def vectors(self, step: Step, variable: str) -> Operand | None:
         """Return where one of a step's variables with one value for each channel lies, if it has it."""

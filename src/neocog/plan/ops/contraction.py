@@ -145,7 +145,7 @@ class Contraction(Op):
         """Yield the tile, the loops, outermost first, and what is fused."""
         split = self.rows
         inner = math.prod(axis.extent for axis in split.inner)
-        tiles = " or ".join(f"{turns * inner}" for turns in split.sizes())
+        tiles = " or ".join(f"{iterations * inner}" for iterations in split.sizes())
         vectors = f"{self.vectors}" if self.panels > 1 else f"{self.last_vectors}"
         yield f"tile: {tiles} rows x {vectors} vectors; rows {_extents(split.axes)}; {self.panels} panels"
         blocks = f", in {self.reduction.total} blocks" if self.reduction.total > 1 else ""
