@@ -8,7 +8,23 @@ import pytest
 from neocog.errors import SettingError
 from neocog.nn.followers import EMA
 from neocog.nn.groups import Group
-from neocog.nn.layers import ELU, BatchNorm2d, Conv2d, Dropout, Dropout2d, DropPath, GroupNorm, LeakyReLU, Linear
+from neocog.nn.layers import (
+    ELU,
+    AvgPool2d,
+    BatchNorm2d,
+    ChannelShuffle,
+    Conv2d,
+    Dropout,
+    Dropout2d,
+    DropPath,
+    GroupNorm,
+    LeakyReLU,
+    Linear,
+    Maxout,
+    MaxPool2d,
+    PixelShuffle,
+    Slice,
+)
 from neocog.nn.losses import BinaryCrossEntropy, CrossEntropy
 from neocog.nn.optimizers import SGD, Adam, AdamW, Optimizer, RMSprop
 from neocog.nn.schedules import Constant, Cosine, Schedule, Step
@@ -93,6 +109,39 @@ def test_a_number_that_is_none_is_refused_by_name(name, make, value):
 def test_numbers_of_numpy_are_numbers(name, make):
     made = make(**{name: np.float32(0.5)})
     assert getattr(made, name) == 0.5
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.uint8])
+def test_integers_of_numpy_become_pythons_in_every_layer(kind):
+    two = kind(2)
+    made = [
+        Linear(two),
+        Conv2d(two, (two, 3), stride=two, padding=(two, two), dilation=two),
+        MaxPool2d(two, two, kind(1)),
+        AvgPool2d((two, two)),
+        GroupNorm(two),
+        Maxout(two),
+        ChannelShuffle(two),
+        PixelShuffle(two),
+        Slice(two),
+    ]
+    plain = [
+        Linear(2),
+        Conv2d(2, (2, 3), stride=2, padding=(2, 2), dilation=2),
+        MaxPool2d(2, 2, 1),
+        AvgPool2d((2, 2)),
+        GroupNorm(2),
+        Maxout(2),
+        ChannelShuffle(2),
+        PixelShuffle(2),
+        Slice(2),
+    ]
+    assert list(map(repr, made)) == list(map(repr, plain))
+    with pytest.raises(SettingError, match="Linear: features must be an integer of at least 1, got 0"):
+        Linear(kind(0))
+    for value in (True, np.True_, np.float64(2)):
+        with pytest.raises(SettingError, match="features must be an integer"):
+            Linear(value)
 
 
 @pytest.mark.parametrize("value", [None, "no", 0, 1.0, []])
