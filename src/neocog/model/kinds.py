@@ -23,21 +23,19 @@ from neocog.nn.schedules import Schedule
 
 KINDS: dict[type, tuple[type, ...]] = {
     Layer: (*layers.LAYERS, Sequential),
-    Loss: (losses.CrossEntropy, losses.MeanSquaredError),
+    Loss: losses.LOSSES,
     Optimizer: optimizers.OPTIMIZERS,
     Schedule: (schedules.Constant, schedules.Step, schedules.Cosine),
     Group: (Group,),
 }
 """What files may name, by family; a Sequential only in model files of format 1."""
 
-LATER: dict[str, frozenset[str]] = {"Conv2d": frozenset({"groups"})}
-"""Fields that came after their kind: files from before then lack them, and mean what is the default."""
-
 _FAMILY = {kind: family for family, kinds in KINDS.items() for kind in kinds}
 
 
 def to_json(value: object) -> dict[str, object]:
-    """Return a layer, loss, optimizer or schedule as JSON values: its kind, and every field.
+    """Return a layer, loss, optimizer or schedule as JSON values: its kind, and every field that files always had, or
+    that has another value than its default.
 
     Raises:
         SettingError: it is of a kind that files do not know, such as a subclass of the user's own.
@@ -92,7 +90,11 @@ def _encode_kind(value: object, depth: int) -> dict[str, object]:
         )
     _check_depth("the network", depth)
     assert dataclasses.is_dataclass(value)
-    entries = {entry.name: _encode(getattr(value, entry.name), depth) for entry in dataclasses.fields(value)}
+    later, entries = _later(kind), {}
+    for entry in dataclasses.fields(value):
+        held = getattr(value, entry.name)
+        if entry.name not in later or held != entry.default:
+            entries[entry.name] = _encode(held, depth)
     return {"kind": kind.__name__, **entries}
 
 
@@ -119,10 +121,9 @@ def _decode_kind(family: type, data: object, where: str, depth: int) -> object:
         )
     kind = known[name]
     hints = _field_types(kind)
-    given = set(data) - {"kind"}
-    wanted = set(hints) - (LATER.get(name, frozenset()) - given)
-    if given != wanted:
-        faults = [f"missing: {field}" for field in sorted(wanted - given)]
+    given, wanted = set(data) - {"kind"}, set(hints)
+    if not wanted - _later(kind) <= given <= wanted:
+        faults = [f"missing: {field}" for field in sorted(wanted - _later(kind) - given)]
         faults += [f"unknown: {shown_value(field)}" for field in sorted(given - wanted)]
         raise FormatError(f"{where} must have exactly the fields of {name}", details=listed(faults))
     values = {
@@ -132,6 +133,11 @@ def _decode_kind(family: type, data: object, where: str, depth: int) -> object:
         return Sequential(*values["layers"]) if kind is Sequential else kind(**values)
     except NeocogError as error:
         raise FormatError(f"{where} is out of range: {error.message}") from None
+
+
+def _later(kind: type) -> frozenset[str]:
+    """Return the fields that neocog did not always have: files leave them out where they have their defaults."""
+    return frozenset(entry.name for entry in dataclasses.fields(kind) if entry.metadata.get("later"))
 
 
 @cache

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from neocog.errors import SettingError, ShapeError
 from neocog.nn.layer import Layer, Variable, image_input
@@ -46,7 +46,7 @@ class Conv2d(Layer):
     padding: Padding = 0
     dilation: Pair = 1
     bias: bool = True
-    groups: int = 1
+    groups: int = field(default=1, metadata={"later": True})
 
     def __post_init__(self) -> None:
         check_count("Conv2d", "channels", self.channels)
