@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from hypothesis import strategies as st
 
+from conformance_cases import cells_of
 from neocog.errors import ShapeError
 from neocog.nn.blocks import Concat, Residual, Sequential
 from neocog.nn.graph import Graph, Normalisation, trace
@@ -17,6 +18,7 @@ from neocog.nn.layers import (
     ELU,
     GELU,
     LAYERS,
+    AdaptiveAvgPool2d,
     Add,
     AvgPool2d,
     BatchNorm2d,
@@ -58,8 +60,17 @@ EXACT = ALL - {
 # One or more of each layer, with other settings than the usual ones too. A new layer is written in here.
 VARIANTS: dict[type[Layer], tuple[Layer, ...]] = {
     Conv2d: (Conv2d(6, 3, padding=1), Conv2d(4, 3, 2, "same", bias=False)),
-    MaxPool2d: (MaxPool2d(2, 1), MaxPool2d(3, 2, 1)),
-    AvgPool2d: (AvgPool2d(2), AvgPool2d(2, 1, 1)),
+    MaxPool2d: (MaxPool2d(2, 1), MaxPool2d(3, 2, 1), MaxPool2d(3, 3, 1, ceil_mode=True)),
+    AvgPool2d: (
+        *(AvgPool2d(2), AvgPool2d(2, 1, 1), AvgPool2d(2, count_include_pad=False, padding=1)),
+        *(AvgPool2d(4, 3, (1, 2), ceil_mode=True), AvgPool2d(3, 2, 1, ceil_mode=True, count_include_pad=False)),
+    ),
+    AdaptiveAvgPool2d: (
+        AdaptiveAvgPool2d((3, 4)),
+        AdaptiveAvgPool2d(),
+        AdaptiveAvgPool2d((5, 3)),
+        AdaptiveAvgPool2d(7),
+    ),
     GlobalAvgPool2d: (GlobalAvgPool2d(),),
     Flatten: (Flatten(),),
     Linear: (Linear(6), Linear(4, bias=False)),
@@ -98,7 +109,7 @@ def _on_images(layer: Layer) -> Graph:
     if y.shape == before.shape and not isinstance(layer, JOINS):
         y = Add()(y, before)
     if isinstance(y.shape, ImageShape):
-        y = Flatten()(Conv2d(3, 2)(y))
+        y = Flatten()(Conv2d(3, 1 if y.shape.height == 1 else 2)(y))
     return Graph(x, Linear(4)(y), Normalisation((0.5,), (0.25,)))
 
 
@@ -253,8 +264,8 @@ def is_exact(graph: Graph) -> bool:
                 exact &= node.layer.rate in (0.0, 0.5, 0.75)
             case LeakyReLU():
                 exact &= node.layer.slope in (0.5, 0.25)
-            case AvgPool2d() | GlobalAvgPool2d():
-                exact &= node.layer.window_over(node.input).cells.bit_count() == 1
+            case AvgPool2d() | AdaptiveAvgPool2d() | GlobalAvgPool2d():
+                exact &= all(int(cells).bit_count() == 1 for cells in cells_of(node).flat)
     return exact
 
 
@@ -351,9 +362,14 @@ class _Maker:
         ]
         if on_image:
             made += [GroupNorm(choose((1, 2, 3, 4)), choose((1e-5, 0.1)), choose((True, False)))]
-            made += [MaxPool2d(window, choose((None, 1)), choose((0, 0, 1)) if window == 3 else 0), Dropout2d(rate)]
+            padding, ceil = choose((0, 0, 1)) if window == 3 else 0, choose((True, False))
+            made += [MaxPool2d(window, choose((None, 1)), padding, ceil), Dropout2d(rate)]
             cells = window * window if isinstance(window, int) else 2
-            made += [AvgPool2d(window, choose((None, 1)))] if self.halves(cells) else []
+            if self.exact:
+                made += [AvgPool2d(window, choose((None, 1)))] if self.halves(cells) else []
+            else:
+                made += [AvgPool2d(window, choose((None, 1)), padding, ceil, choose((True, False)))]
+                made += [AdaptiveAvgPool2d((choose((1, 2, 3, 5)), choose((1, 2, 3, 5))))]
         allowed = [layer for layer in made if type(layer) in self.layers]
         # What normalises and pools deserves more than each of many activations.
         return allowed + 2 * [x for x in allowed if isinstance(x, BatchNorm2d | MaxPool2d | AvgPool2d)]

@@ -13,8 +13,9 @@ from neocog.explain.subject import Array
 from neocog.explain.trace import Trace
 from neocog.nn.graph import Node
 from neocog.nn.layer import channels_of
-from neocog.nn.layers import AvgPool2d, Conv2d, GlobalAvgPool2d, Linear, MaxPool2d
+from neocog.nn.layers import AdaptiveAvgPool2d, AvgPool2d, Conv2d, GlobalAvgPool2d, Linear, MaxPool2d
 from neocog.nn.shapes import ImageShape
+from neocog.nn.window import counts
 from neocog.reference.network import backward_node, forward_node
 
 Place = tuple[int, int, int]
@@ -61,9 +62,20 @@ def average(cell: Cell) -> Iterator[Sender]:
     """List the windows in which the cell lies; each gives it an equal share."""
     node, (row, column, channel) = cell.node, cell.place
     assert isinstance(node.layer, AvgPool2d)
-    cells = node.layer.window_over(_image(node)).cells
+    down, across = counts(node.layer.counted_over(_image(node)))
     for p, q, _, _ in _windows_over(node, row, column):
-        yield (p, q, channel), 1.0 / cells
+        yield (p, q, channel), 1.0 / (down[p] * across[q])
+
+
+def average_of_part(cell: Cell) -> Iterator[Sender]:
+    """List the parts in which the cell lies, of an image cut evenly; each gives it an equal share."""
+    node, (row, column, channel) = cell.node, cell.place
+    assert isinstance(node.layer, AdaptiveAvgPool2d)
+    cuts = node.layer.counted_over(_image(node))
+    down, across = counts(cuts)
+    for p, q in np.ndindex(len(down), len(across)):
+        if row in range(*cuts.vertical.ends(p)) and column in range(*cuts.horizontal.ends(q)):
+            yield (p, q, channel), 1.0 / (down[p] * across[q])
 
 
 def whole_average(cell: Cell) -> Iterator[Sender]:

@@ -34,7 +34,8 @@ _FAMILY = {kind: family for family, kinds in KINDS.items() for kind in kinds}
 
 
 def to_json(value: object) -> dict[str, object]:
-    """Return a layer, loss, optimizer or schedule as JSON values: its kind, and every field.
+    """Return a layer, loss, optimizer or schedule as JSON values: its kind, and every field but those that came `later`
+    and have their default.
 
     Raises:
         SettingError: it is of a kind that files do not know, such as a subclass of the user's own.
@@ -89,7 +90,11 @@ def _encode_kind(value: object, depth: int) -> dict[str, object]:
         )
     _check_depth("the network", depth)
     assert dataclasses.is_dataclass(value)
-    entries = {entry.name: _encode(getattr(value, entry.name), depth) for entry in dataclasses.fields(value)}
+    entries = {
+        entry.name: _encode(getattr(value, entry.name), depth)
+        for entry in dataclasses.fields(value)
+        if not (entry.metadata.get("later") and getattr(value, entry.name) == entry.default)
+    }
     return {"kind": kind.__name__, **entries}
 
 
@@ -117,11 +122,14 @@ def _decode_kind(family: type, data: object, where: str, depth: int) -> object:
     kind = known[name]
     hints = _field_types(kind)
     given, wanted = set(data) - {"kind"}, set(hints)
-    if given != wanted:
-        faults = [f"missing: {field}" for field in sorted(wanted - given)]
+    needed = wanted - {entry.name for entry in dataclasses.fields(kind) if entry.metadata.get("later")}
+    if not needed <= given <= wanted:
+        faults = [f"missing: {field}" for field in sorted(needed - given)]
         faults += [f"unknown: {describe(field)}" for field in sorted(given - wanted)]
         raise FormatError(f"{where} must have exactly the fields of {name}", details=listed(faults))
-    values = {field: _decode(hint, data[field], f"{where}.{field}", depth) for field, hint in hints.items()}
+    values = {
+        field: _decode(hint, data[field], f"{where}.{field}", depth) for field, hint in hints.items() if field in given
+    }
     try:
         return Sequential(*values["layers"]) if kind is Sequential else kind(**values)
     except NeocogError as error:

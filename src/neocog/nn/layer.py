@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 from neocog.errors import ShapeError
 from neocog.nn.shapes import ImageShape, Shape
@@ -77,6 +77,15 @@ class Layer:
             name: what files and messages call this layer; default: its number.
         """
         return Symbol.of(self, inputs, name)
+
+
+def later(default: Any) -> Any:
+    """Return the field of a setting that a layer gained when there were files without it already.
+
+    Files leave it out where it has its default; so those of before are still read, and the same network still gives the
+    same bytes.
+    """
+    return field(default=default, metadata={"later": True})
 
 
 def image_input(layer: Layer, x: Shape) -> ImageShape:

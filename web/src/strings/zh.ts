@@ -110,6 +110,7 @@ export const zh: Strings = {
     Conv2d: '卷积',
     MaxPool2d: '最大池化',
     AvgPool2d: '平均池化',
+    AdaptiveAvgPool2d: '自适应平均池化',
     GlobalAvgPool2d: '全局平均池化',
     Flatten: '展平',
     Linear: '全连接',
@@ -251,9 +252,9 @@ export const zh: Strings = {
     max: '窗口里最大的格子是 {value}，位于第 {row} 行、第 {column} 列：它胜出，在图中画了圈。',
     ties: (count) => `有 ${count} 个格子都是这个值。`,
     noTie: '没有别的格子是这个值。',
-    rule: (kind) => kind === 'max'
+    rule: (kind, _rule, paddingCounts) => kind === 'max'
       ? '规则：取窗口里最大的值；并列时取其中按行数过去的第一个；填充永远不会胜出。'
-      : '规则：窗口所有格子的平均值，填充按 0 计入。',
+      : paddingCounts ? '规则：窗口所有格子的平均值，填充按 0 计入。' : '规则：窗口在图像内的格子的平均值，填充不计入。',
     average: '各格之和是 {sum}，除以格子数 {cells}，平均值是 {mean}。',
     padding: '填充',
     live: '输出的第 {row} 行、第 {column} 列：{value}。',
@@ -273,6 +274,7 @@ export const zh: Strings = {
       normalised: '除以标准差',
       scaled: '乘以 γ',
       total: '总和',
+      cells: '格子数',
       largest: '各通道中最大的',
       below: '与最大值之差',
       power: 'e 的幂',
@@ -299,6 +301,7 @@ export const zh: Strings = {
       Multiply: '同一位置、同一通道的数相乘：一路决定另一路能通过多少。',
       Concatenate: '把各路输入的通道并排放在一起，数值都不变。',
       mean: '每张特征图只留下所有格子的平均值，不管它有多大：一个通道一个数。',
+      AdaptiveAvgPool2d: '把特征图尽量均匀地切成几块，每块只留下平均值。除不尽时，相邻的块会重叠一格。',
       softmax: '在每个位置，e 的各通道次方除以所有通道之和：得到的占比都为正，加起来等于 1。先减去最大值不会改变占比，只是让幂不至于太大。',
       maxout: '在每个位置由几个通道竞争，留下最大的值。',
       dropout: '训练时这一层随机丢掉一些数，这里什么也不改变。',
