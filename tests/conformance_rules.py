@@ -215,26 +215,26 @@ def _most_windows(use: Use) -> int:
     return (-(-out.height // image.height) + 1) * (-(-out.width // image.width) + 1)
 
 
-def winner_error(
-    layer: MaxPool2d, x: np.ndarray, e: np.ndarray, winner: np.ndarray, e_dy: np.ndarray, size: np.ndarray
+def argmax_error(
+    layer: MaxPool2d, x: np.ndarray, e: np.ndarray, argmax: np.ndarray, e_dy: np.ndarray, size: np.ndarray
 ) -> np.ndarray:
     """Return every tap that may win by the computed values the whole gradient as its error."""
     window = layer.window_over(image_shape(x))
     values, errors = pad(x, window), pad(e, window)
     inside = pad(np.ones_like(x, bool), window)
-    lead, slack = np.zeros(winner.shape), np.zeros(winner.shape)
+    lead, slack = np.zeros(argmax.shape), np.zeros(argmax.shape)
     for place, (_, _, where) in enumerate(taps(window)):
-        lead = np.where(winner == place, values[where] - errors[where], lead)
-        slack = np.where(winner == place, errors[where], slack)
+        lead = np.where(argmax == place, values[where] - errors[where], lead)
+        slack = np.where(argmax == place, errors[where], slack)
     rivals = []
     for place, (_, _, where) in enumerate(taps(window)):
         exact = (errors[where] == 0) & (slack == 0)  # then even a tie is decided, by the order
-        rivals.append(inside[where] & (winner != place) & ~exact & (values[where] + errors[where] >= lead))
+        rivals.append(inside[where] & (argmax != place) & ~exact & (values[where] + errors[where] >= lead))
     contested = np.any(rivals, axis=0)
     error, total = np.zeros(values.shape), np.zeros(values.shape)
     for place, (_, _, where) in enumerate(taps(window)):
-        error[where] += np.where(winner == place, np.where(contested, size, e_dy), np.where(rivals[place], size, 0))
-        total[where] += np.where((winner == place) | rivals[place], size, 0)
+        error[where] += np.where(argmax == place, np.where(contested, size, e_dy), np.where(rivals[place], size, 0))
+        total[where] += np.where((argmax == place) | rivals[place], size, 0)
     rows, columns = window.vertical, window.horizontal
     inner = np.s_[:, rows.before : rows.before + rows.input, columns.before : columns.before + columns.input]
     return error[inner] + gamma(window.cells) * total[inner]  # overlapping windows are summed
@@ -367,11 +367,11 @@ def _maxout_backward(use: Use, dy: np.ndarray, e_dy: np.ndarray) -> Back:
 
 
 def maxout_error(
-    layer: Maxout, x: np.ndarray, e: np.ndarray, winner: np.ndarray, e_dy: np.ndarray, size: np.ndarray
+    layer: Maxout, x: np.ndarray, e: np.ndarray, argmax: np.ndarray, e_dy: np.ndarray, size: np.ndarray
 ) -> np.ndarray:
     """Return every piece that may win by the computed values the whole gradient as its error."""
     values, errors = _pieces(x, layer), _pieces(e, layer)
-    won = np.arange(layer.pieces)[:, None] == winner[..., None, :]
+    won = np.arange(layer.pieces)[:, None] == argmax[..., None, :]
     lead = np.where(won, values - errors, -np.inf).max(axis=-2, keepdims=True)
     slack = np.where(won, errors, 0).max(axis=-2, keepdims=True)
     rival = ~won & ~((errors == 0) & (slack == 0)) & (values + errors >= lead)
@@ -614,7 +614,7 @@ RULES: dict[type[Layer], Rule] = {
     **dict.fromkeys(AVERAGES, Rule(_average_forward, _average_backward)),
     MaxPool2d: Rule(
         lambda use: Stray(pool.max_forward(use.e, use.layer)[0]),
-        lambda use, dy, e_dy: Back((winner_error(use.layer, use.x, use.e, use.choice, e_dy, np.abs(dy) + e_dy),)),
+        lambda use, dy, e_dy: Back((argmax_error(use.layer, use.x, use.e, use.choice, e_dy, np.abs(dy) + e_dy),)),
     ),
     Flatten: Rule(_flatten_forward, lambda use, dy, e_dy: Back((e_dy.reshape(use.x.shape),))),
     **{layer: Rule(_function_forward, _function_backward) for layer in LAYERS if issubclass(layer, Activation)},

@@ -34,12 +34,12 @@ OPTIMIZERS = {
 }
 
 
-def steppers(case, optimizer=None):
+def train_programs(case, optimizer=None):
     settings = StepSettings(case.loss, optimizer or SGD(), case.batch_size, case.seed)
     torch_engine = importlib.import_module("neocog.engines.torch").TorchEngine(dtype="float64")
     return (
-        ReferenceEngine().stepper(case.graph, case.parameters, settings),
-        torch_engine.stepper(case.graph, case.parameters, settings),
+        ReferenceEngine().train_program(case.graph, case.parameters, settings),
+        torch_engine.train_program(case.graph, case.parameters, settings),
     )
 
 
@@ -60,21 +60,21 @@ def assert_same_step(case, reference, theirs):
 
 @given(real_cases(st.sampled_from(LOSSES)))
 def test_logits_loss_and_gradients_of_any_network(case):
-    assert_same_step(case, *steppers(case))
+    assert_same_step(case, *train_programs(case))
 
 
 @pytest.mark.parametrize("name", LANDMARKS)
 @pytest.mark.parametrize("loss", LOSSES[1:], ids=str)
 def test_logits_loss_and_gradients_of_the_landmarks(name, loss):
     case = real_case(LANDMARKS[name], 3, 1, loss, batch_size=4)
-    assert_same_step(case, *steppers(case))
+    assert_same_step(case, *train_programs(case))
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 @pytest.mark.parametrize("network", ["two stages", "dropouts", "nested"])
 def test_five_steps(name, network):
     case = real_case(LANDMARKS[network], 4, 2, CrossEntropy())
-    reference, theirs = steppers(case, OPTIMIZERS[name])
+    reference, theirs = train_programs(case, OPTIMIZERS[name])
     for step in range(5):
         rate = 0.02 / (step + 1)
         reference.step(case.images, case.targets, rate)
@@ -87,7 +87,7 @@ def test_five_steps(name, network):
 
 def assert_same_training(case, optimizer):
     """Take three steps, the last of them on a short batch, and compare all that is stored, and predictions."""
-    reference, theirs = steppers(case, optimizer)
+    reference, theirs = train_programs(case, optimizer)
     for count in (len(case.images), len(case.images), max(1, len(case.images) - 1)):
         mine = reference.step(case.images[:count], case.targets[:count], 0.01)
         result = theirs.step(case.images[:count], case.targets[:count], 0.01)
@@ -107,13 +107,13 @@ def assert_same_training(case, optimizer):
 @pytest.mark.parametrize("name", GRAPHS | EACH)
 def test_three_steps_of_graphs_with_every_layer(name):
     case = real_case((GRAPHS | EACH)[name], 3, 1, LOSSES[1 + len(name) % 2])
-    assert_same_step(case, *steppers(case))
+    assert_same_step(case, *train_programs(case))
     assert_same_training(case, SGD(momentum=0.9))
 
 
 @given(real_cases(st.sampled_from(LOSSES), graphs()), st.sampled_from([SGD(momentum=0.9), Adam(epsilon=1e-3)]))
 def test_three_steps_of_any_graph(case, optimizer):
-    assert_same_step(case, *steppers(case))
+    assert_same_step(case, *train_programs(case))
     assert_same_training(case, optimizer)
 
 
@@ -121,7 +121,7 @@ def test_three_steps_of_any_graph(case, optimizer):
 def test_ties_and_features_of_any_network(graph, count, seed):
     case = real_case(graph, count, seed | 1, MeanSquaredError())
     case.images[...] = np.round(case.images)  # black and white: pools tie everywhere
-    reference, theirs = steppers(case)
+    reference, theirs = train_programs(case)
     assert_same_step(case, reference, theirs)
 
 

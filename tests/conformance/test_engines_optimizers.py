@@ -107,7 +107,7 @@ def test_a_network_of_frozen_parameters_has_a_loss_and_nothing_else(engine):
     graph = LANDMARKS["two stages"]
     case = integer_steps(graph, 4, seed=5, steps=1)[0]
     settings = StepSettings(case.loss, SGD(momentum=0.9), case.batch_size, case.seed, frozen=("*",))
-    mine = engine.stepper(graph, case.parameters, settings)
+    mine = engine.train_program(graph, case.parameters, settings)
     assert mine.step(case.images, case.targets, 0.1).loss > 0
     assert mine.gradients() == mine.optimizer_state() == {}
     assert all((value == case.parameters[name]).all() for name, value in mine.parameters().items())
@@ -128,7 +128,7 @@ def test_buffers_are_averaged_as_parameters_are(name):
     settings = StepSettings(CrossEntropy(), SGD(0.1), 4, frozen=("1",), followers=(EMA(0.75),))
     if name == "torch":
         pytest.importorskip("torch")
-    mine = get_engine(name).stepper(graph, initial_parameters(graph), settings)
+    mine = get_engine(name).train_program(graph, initial_parameters(graph), settings)
     average = {key: value.astype(np.float64) for key, value in mine.parameters().items()}
     stream = np.random.default_rng(3)
     for _ in range(3):
@@ -156,8 +156,8 @@ def check_steps(engine, graph, optimizer, groups=(), frozen=(), followers=()):
     case = cases[0]
     settings = StepSettings(case.loss, optimizer, case.batch_size, case.seed, groups, frozen, followers)
     rules = settings.rules(graph)
-    mine = engine.stepper(graph, case.parameters, settings)
-    reference = ReferenceEngine().stepper(graph, case.parameters, settings)
+    mine = engine.train_program(graph, case.parameters, settings)
+    reference = ReferenceEngine().train_program(graph, case.parameters, settings)
     history = {name: [] for name in case.parameters}
     sizes = {(name, f): np.abs(value.astype(np.float64)) for name, value in case.parameters.items() for f in followers}
     for step in range(1, STEPS + 1):

@@ -160,7 +160,7 @@ class Predictor(Protocol):
         """
 
 
-class Stepper(Protocol):
+class TrainProgram(Protocol):
     """A network that learns. It holds the parameters, the buffers and the optimizer's memory."""
 
     def step(self, images: Images, targets: NDArray[np.generic], learning_rate: float) -> StepResult:
@@ -196,9 +196,9 @@ class Engine(Protocol):
     def predictor(self, graph: Graph, parameters: Mapping[str, Array], threads: int | None = None) -> Predictor:
         """Make a network that answers, on `threads` threads, as `allowed_threads` understands them."""
 
-    def stepper(
+    def train_program(
         self, graph: Graph, parameters: Mapping[str, Array], settings: StepSettings, threads: int | None = None
-    ) -> Stepper:
+    ) -> TrainProgram:
         """Make a network that learns."""
 
 
@@ -285,10 +285,10 @@ def check_targets(graph: Graph, loss: Loss, targets: NDArray[np.generic], count:
     return np.ascontiguousarray(targets, dtype=np.float32)
 
 
-def followed_values(stepper: Stepper, follower: Follower) -> State:
+def followed_values(train_program: TrainProgram, follower: Follower) -> State:
     """Return the variables of a network as a follower holds them; what is frozen, as it is."""
-    kept = stepper.optimizer_state()
-    return {name: kept.get(f"{name}/{follower.name}", value) for name, value in stepper.parameters().items()}
+    kept = train_program.optimizer_state()
+    return {name: kept.get(f"{name}/{follower.name}", value) for name, value in train_program.parameters().items()}
 
 
 def check_memory(slots: Mapping[str, Parameter], state: Mapping[str, NDArray[np.generic]]) -> None:

@@ -23,7 +23,7 @@ def multiply_backward(factors: Sequence[Array], dy: Array) -> tuple[Array, ...]:
 
 
 def split(values: Array, sizes: Sequence[int]) -> tuple[Array, ...]:
-    """EvenAxis the last axis into parts of these sizes."""
+    """Cut the last axis into parts of these sizes."""
     return tuple(np.split(values, np.cumsum(sizes)[:-1], axis=-1))
 
 

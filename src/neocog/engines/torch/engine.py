@@ -1,4 +1,4 @@
-"""The protocol of engines, by PyTorch: a predictor, a stepper, and the engine that makes them."""
+"""The protocol of engines, by PyTorch: a predictor, a training program, and the engine that makes them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ CHUNK = 256  # images that a prediction takes at a time
 
 
 class _Network:
-    """What the predictor and the stepper share: the module, and the way of the images into it."""
+    """What the predictor and the training program share: the module, and the way of the images into it."""
 
     def __init__(
         self, graph: Graph, parameters: Mapping[str, Array], device: str, dtype: Any, threads: int | None
@@ -139,7 +139,7 @@ class TorchPredictor(_Network):
                 keep(chunk, self._programs[wanted](self.tensor(images[chunk])))
 
 
-class TorchStepper(_Network):
+class TorchTrainProgram(_Network):
     """A network that learns, by PyTorch. `module` and `optimizer` are PyTorch's own objects."""
 
     def __init__(
@@ -301,8 +301,8 @@ class TorchEngine:
         """Make a network that answers, on `threads` threads; None: as many as PyTorch is set to, if it may use them."""
         return TorchPredictor(graph, parameters, self.device, self.dtype, threads)
 
-    def stepper(
+    def train_program(
         self, graph: Graph, parameters: Mapping[str, Array], settings: StepSettings, threads: int | None = None
-    ) -> TorchStepper:
+    ) -> TorchTrainProgram:
         """Make a network that learns."""
-        return TorchStepper(graph, parameters, settings, self.device, self.dtype, threads)
+        return TorchTrainProgram(graph, parameters, settings, self.device, self.dtype, threads)

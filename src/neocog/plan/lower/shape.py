@@ -39,10 +39,10 @@ def flatten_backward(low: Lowering, step: Step) -> None:
     before = step.inputs[0]
     dy = low.gradient_value(step)
     # Who read the vector as a view of the image may have taken the gradient through the image's activation already.
-    through = all(part.gated for part in low.contributions[step.index])
+    through = all(part.past_activation for part in low.contributions[step.index])
     whole = low.images_of.get(dy.tensor.name)
     if whole is not None:
-        low.contribute(before, Expression(whole.tensor), gated=through)
+        low.contribute(before, Expression(whole.tensor), past_activation=through)
         return
     dx = low.part_of_gradient(before, step.title)
 
@@ -50,7 +50,7 @@ def flatten_backward(low: Lowering, step: Step) -> None:
         yield Repack(f"{step.title} input gradient", dy.tensor, dx.tensor)
 
     low.add(step.title, [dy.tensor.name], [dx.tensor.name], build, chains=False, on_images=False)
-    low.contribute(before, Expression(dx.tensor), gated=through)
+    low.contribute(before, Expression(dx.tensor), past_activation=through)
 
 
 def concatenate_forward(low: Lowering, step: Step) -> None:

@@ -16,7 +16,7 @@ from neocog.plan.program import Training
 def lower_update(low: Lowering, training: Training) -> None:
     """Plan the optimizer's step, and what follows it; one pass over the parameters does both."""
     if low.layout.size:
-        low.flat[Space.WORK, GRADIENTS] = low.layout.size
+        low.flat[Space.ARENA, GRADIENTS] = low.layout.size
     level = max(task.level for task in low.tasks)  # behind all others, and of the whole batch: odd
     stages = tuple(_stages(low, training))
 
@@ -33,7 +33,7 @@ def _stages(low: Lowering, training: Training) -> Iterable[Op]:
             "update",
             low.layout.segments,
             Operand(Space.STATE, PARAMETERS, 0),
-            Operand(Space.WORK, GRADIENTS, 0),
+            Operand(Space.ARENA, GRADIENTS, 0),
             tuple(_memory(low, slot, PARAMETERS, trained) for slot in optimizer.memory),
             len(optimizer.scalars(1)),
             tuple((f, _memory(low, f.name, PARAMETERS, trained)) for f in training.followers),

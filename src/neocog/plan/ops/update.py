@@ -55,7 +55,7 @@ class Stretch:
 
 
 @dataclass(frozen=True, slots=True)
-class Fold(Op):
+class ReducePartials(Op):
     """Add up partial gradients in a fixed order: the parts = sum over copies, one copy behind another.
 
     Arguments:
