@@ -174,6 +174,8 @@ def _weighted_backward(use: Use, dy: np.ndarray, e_dy: np.ndarray) -> Back:
 
 def roundings_back(node: Node) -> int:
     """Count the roundings of the sum that a layer sends back."""
+    if any(node.is_pixel(place) for place in range(len(node.inputs))):
+        return node.output.height * node.output.width + 1
     shape = node.weight_shape
     return int(np.prod(shape)) // shape[-2] + 2 if shape is not None else 1
 
@@ -600,8 +602,18 @@ def _multiply_forward(use: Use) -> Stray:
 def _multiply_backward(use: Use, dy: np.ndarray, e_dy: np.ndarray) -> Back:
     totals = join.multiply_backward(use.sizes, np.abs(dy) + e_dy)
     exact = join.multiply_backward([np.abs(x) for x in use.inputs], np.abs(dy))
-    rounding = gamma(len(use.inputs) + 1)
+    rounding = gamma(len(use.inputs) + roundings_back(use.node))
     return Back(tuple(total - plain + rounding * total for total, plain in zip(totals, exact, strict=True)))
+
+
+def _add_backward(use: Use, dy: np.ndarray, e_dy: np.ndarray) -> Back:
+    """Follow the sums over the pixels that an image of one pixel stands for; else nothing is computed."""
+    rounding = gamma(roundings_back(use.node))
+    sent = []
+    for place, x in enumerate(use.inputs):
+        total = join.summed(np.abs(dy) + e_dy, x) if use.node.is_pixel(place) else 0
+        sent.append(join.summed(e_dy, x) + rounding * total)
+    return Back(tuple(sent))
 
 
 def _concatenate_forward(use: Use) -> Stray:
@@ -624,7 +636,7 @@ RULES: dict[type[Layer], Rule] = {
     BatchNorm2d: Rule(_norm_forward, _norm_backward),
     GroupNorm: Rule(_group_forward, _group_backward),
     **dict.fromkeys((Dropout, Dropout2d, DropPath), Rule(_dropping_forward, _dropping_backward)),
-    Add: Rule(_add_forward, lambda use, dy, e_dy: Back((e_dy,) * len(use.inputs))),
+    Add: Rule(_add_forward, _add_backward),
     Multiply: Rule(_multiply_forward, _multiply_backward),
     Concatenate: Rule(
         _concatenate_forward,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from neocog.errors import SettingError
 from neocog.explain.subject import check_index
 from neocog.nn.graph import IMAGE, Graph, Node
+from neocog.nn.layers import AdaptiveAvgPool2d
 from neocog.nn.shapes import ImageShape
-from neocog.nn.window import Window
+from neocog.nn.window import EvenAxis, EvenWindow, Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ def receptive_field(graph: Graph, layer_index: int) -> Field:
     split = next((span.split for span in spans if span.split is not None), None)
     if split is not None:
         raise SettingError(
-            f"{target.title} has no receptive field of one size: paths with different strides meet in {split.title}",
+            f"{target.title} has no receptive field of one size: its cells see differently through {split.title}",
             hint="choose a layer in front of it",
         )
     vertical, horizontal = spans
@@ -116,13 +117,32 @@ def _spans(graph: Graph, last: int) -> dict[int, tuple[_Span, _Span]]:
         if not isinstance(node.output, ImageShape):
             continue
         paths = []
-        for value, shape in zip(node.inputs, node.shapes, strict=True):
-            assert isinstance(shape, ImageShape)  # maps come of maps alone
-            paths.append(_through(node.layer.window_over(shape), spans[value]))
+        for place, value in enumerate(node.inputs):
+            paths.append(_seen(node, place, spans[value]))
         extents = node.output.height, node.output.width
         vertical, horizontal = (_joined([path[axis] for path in paths], extents[axis], node) for axis in (0, 1))
         spans[node.index] = vertical, horizontal
     return spans
+
+
+def _seen(node: Node, place: int, spans: tuple[_Span, _Span]) -> tuple[_Span, _Span]:
+    """Return what the cells of a layer see through one of its inputs, whose cells see `spans`."""
+    shape = node.shapes[place]
+    assert isinstance(shape, ImageShape)  # maps come of maps alone
+    if node.is_pixel(place):  # all cells see the same
+        vertical, horizontal = (replace(span, split=node) for span in spans)
+        return vertical, horizontal
+    if isinstance(node.layer, AdaptiveAvgPool2d) and node.layer.window_over(shape) is None:
+        vertical, horizontal = (
+            _Span(span.size + (axis.input - 1) * span.stride, 0, span.start, node)
+            for span, axis in zip(spans, _axes(node.layer.counted_over(shape)), strict=True)
+        )
+        return vertical, horizontal
+    return _through(node.layer.window_over(shape), spans)
+
+
+def _axes(cuts: EvenWindow) -> tuple[EvenAxis, EvenAxis]:
+    return cuts.vertical, cuts.horizontal
 
 
 def _through(window: Window | None, spans: tuple[_Span, _Span]) -> tuple[_Span, _Span]:

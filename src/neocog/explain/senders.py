@@ -112,6 +112,11 @@ def in_place(cell: Cell) -> Iterator[Sender]:
     yield cell.place, _derivative(cell, cell.place[2])
 
 
+def joined(cell: Cell) -> Iterator[Sender]:
+    """Name the output in the same place, or all of a map where the cell stands for all pixels."""
+    yield from (whole_image if cell.node.is_pixel(cell.position) else in_place)(cell)
+
+
 def contest(cell: Cell) -> Iterator[Sender]:
     """Name the output that the cell's channel competes for, as Maxout lays them out."""
     row, column, channel = cell.place
@@ -156,7 +161,9 @@ def _derivative(cell: Cell, output: int) -> float:
     node, traced = cell.node, cell.traced
 
     def pixel(values: NDArray[np.generic]) -> NDArray[np.generic]:
-        return values[:, row : row + 1, column : column + 1] if values.ndim == 4 else values
+        if values.ndim != 4 or values.shape[1:3] == (1, 1):  # a pixel for all
+            return values
+        return values[:, row : row + 1, column : column + 1]
 
     inputs = tuple(map(pixel, traced.run.inputs(node.index)))
     choice = traced.run.choices[node.index]

@@ -66,14 +66,14 @@ def avg_forward(x: Array, layer: AvgPool2d) -> Array:
     total = np.zeros((len(x), window.vertical.output, window.horizontal.output, x.shape[-1]), x.dtype)
     for _, _, where in taps(window):
         total += padded[where]
-    return total / _cells(layer.counted_over(image_shape(x)))
+    return total / _cells(layer.counted_over(image_shape(x)), x.dtype)
 
 
 def avg_backward(x: Array, dy: Array, layer: AvgPool2d) -> Array:
     """Return the gradient of x: every tap of a window gets an equal share of dy."""
     window = layer.window_over(image_shape(x))
     dx = np.zeros_like(pad(x, window), dtype=dy.dtype)
-    share = dy / _cells(layer.counted_over(image_shape(x)))
+    share = dy / _cells(layer.counted_over(image_shape(x)), dy.dtype)
     for _, _, where in taps(window):
         dx[where] += share
     return crop(dx, window)
@@ -91,7 +91,7 @@ def adaptive_avg_forward(x: Array, layer: AdaptiveAvgPool2d) -> Array:
 def adaptive_avg_backward(x: Array, dy: Array, layer: AdaptiveAvgPool2d) -> Array:
     """Return the gradient of x: every pixel of a part gets an equal share of dy."""
     dx, cuts = np.zeros_like(x, dtype=dy.dtype), layer.counted_over(image_shape(x))
-    share = dy / _cells(cuts)
+    share = dy / _cells(cuts, dy.dtype)
     for p, q, rows, columns in _parts(cuts):
         dx[:, rows, columns] += share[:, p, q][:, None, None]
     return dx
@@ -103,10 +103,10 @@ def _parts(cuts: EvenWindow) -> Iterator[tuple[int, int, slice, slice]]:
             yield p, q, slice(*cuts.vertical.ends(p)), slice(*cuts.horizontal.ends(q))
 
 
-def _cells(window: Window | EvenWindow) -> Array:
+def _cells(window: Window | EvenWindow, dtype: np.dtype[np.generic]) -> Array:
     """Return how many cells each window has (P, Q, 1)."""
     down, across = counts(window)
-    return np.outer(down, across)[..., None].astype(np.float64)
+    return np.outer(down, across)[..., None].astype(dtype)
 
 
 def global_avg_backward(x: Array, dy: Array) -> Array:

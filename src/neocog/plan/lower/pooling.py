@@ -105,14 +105,14 @@ def backward(low: Lowering, step: Step) -> None:
 def global_forward(low: Lowering, step: Step) -> None:
     """Plan the mean of each feature map."""
     x = low.output(step.inputs[0])
-    y = low.value(step.title, low.output_shape(step.index), kept=step.index in low.kept)
+    y = low.value(step.title, low.output_shape(step.index), low.halo_of(step.index), kept=step.index in low.kept)
 
     def build(segment: Segment) -> Iterable[Op]:
         seen = segment.settle(x.tensor)
         window = whole_window(seen)
         yield Pool(f"{step.title} forward", seen, segment.settle(y.tensor), window, largest=False, mask=None)
 
-    low.add(step.title, [x.tensor.name], [y.tensor.name], build, on_images=False)
+    low.add(step.title, [x.tensor.name], [y.tensor.name], build, on_images=step.on_images)
     low.outputs[step.index] = y
 
 
