@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from neocog.nn import zoo as zoo
     from neocog.nn.blocks import Concat as Concat
     from neocog.nn.blocks import Residual as Residual
-    from neocog.nn.blocks import SqueezeExcite as SqueezeExcite
     from neocog.nn.blocks import Sequential as Sequential
+    from neocog.nn.blocks import SqueezeExcite as SqueezeExcite
     from neocog.nn.graph import Graph as Graph
     from neocog.nn.groups import Group as Group
     from neocog.nn.layer import Layer as Layer

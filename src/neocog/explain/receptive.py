@@ -10,7 +10,7 @@ from neocog.explain.subject import check_index
 from neocog.nn.graph import IMAGE, Graph, Node
 from neocog.nn.layers import AdaptiveAvgPool2d
 from neocog.nn.shapes import ImageShape
-from neocog.nn.window import EvenAxis, EvenWindow, Window
+from neocog.nn.window import Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +80,10 @@ def receptive_field(graph: Graph, layer_index: int) -> Field:
     spans = _spans(graph, target.index)[target.index]
     split = next((span.split for span in spans if span.split is not None), None)
     if split is not None:
+        joins = len(split.inputs) > 1
+        reason = "paths with different strides meet in" if joins else "windows have several sizes in"
         raise SettingError(
-            f"{target.title} has no receptive field of one size: its cells see differently through {split.title}",
+            f"{target.title} has no receptive field of one size: {reason} {split.title}",
             hint="choose a layer in front of it",
         )
     vertical, horizontal = spans
@@ -133,16 +135,13 @@ def _seen(node: Node, place: int, spans: tuple[_Span, _Span]) -> tuple[_Span, _S
         vertical, horizontal = (replace(span, split=node) for span in spans)
         return vertical, horizontal
     if isinstance(node.layer, AdaptiveAvgPool2d) and node.layer.window_over(shape) is None:
+        cuts = node.layer.counted_over(shape)
         vertical, horizontal = (
             _Span(span.size + (axis.input - 1) * span.stride, 0, span.start, node)
-            for span, axis in zip(spans, _axes(node.layer.counted_over(shape)), strict=True)
+            for span, axis in zip(spans, (cuts.vertical, cuts.horizontal), strict=True)
         )
         return vertical, horizontal
     return _through(node.layer.window_over(shape), spans)
-
-
-def _axes(cuts: EvenWindow) -> tuple[EvenAxis, EvenAxis]:
-    return cuts.vertical, cuts.horizontal
 
 
 def _through(window: Window | None, spans: tuple[_Span, _Span]) -> tuple[_Span, _Span]:

@@ -303,7 +303,7 @@ export const en = {
       normalization: 'The mean of the channel is taken away, the rest divided by the deviation, the root of variance plus ε; then a learnt γ scales it and a learnt β shifts it. All four numbers are the same at all places.',
       activation: 'One and the same curve is applied to every value, whatever stands around it.',
       Add: 'Values of the same place and channel are added. In a residual block one of them has skipped the layers between: they only have to learn what is missing.',
-      Multiply: 'Values of the same place and channel are multiplied: one branch decides how much of the other passes.',
+      Multiply: 'Values of the same place and channel are multiplied: one branch decides how much of the other passes. A single pixel stands for all: then it weighs whole maps.',
       Concatenate: 'The channels of all inputs are laid side by side. No number changes.',
       mean: 'Of each map only the mean of all cells is left, whatever its size: one number a channel.',
       AdaptiveAvgPool2d: 'The map is cut into parts as even as can be, and the mean of each is left. Parts overlap by a cell where the numbers do not divide.',
