@@ -23,6 +23,7 @@ from neocog.nn.layers import (
     Add,
     AvgPool2d,
     BatchNorm2d,
+    ChannelShuffle,
     Concatenate,
     Conv2d,
     Dropout,
@@ -39,16 +40,19 @@ from neocog.nn.layers import (
     Maxout,
     MaxPool2d,
     Multiply,
+    PixelShuffle,
     PReLU,
     ReLU,
     ReLU6,
     Sigmoid,
     SiLU,
+    Slice,
     Softmax,
     Tanh,
 )
 from neocog.nn.window import counts
 from neocog.reference import activation, conv, dropout, join, linear, normalization, pool
+from neocog.reference.network import backward_node, forward_node
 from neocog.reference.taps import image_shape, pad, taps
 
 U = 2.0**-24  # half the distance from 1 to the next float32
@@ -621,6 +625,20 @@ def _concatenate_forward(use: Use) -> Stray:
     return Stray(np.concatenate(use.errors, axis=-1), mass)
 
 
+def _moved(use: Use, values: np.ndarray) -> np.ndarray:
+    """Move the values of an input as the layer moves it."""
+    return forward_node(use.node, use.parameters, (values,), None).output
+
+
+def _moved_forward(use: Use) -> Stray:
+    mass = use.masses[0]
+    return Stray(_moved(use, use.e), Mass(_moved(use, mass.size), mass.roundings))
+
+
+def _moved_backward(use: Use, dy: np.ndarray, e_dy: np.ndarray) -> Back:
+    return Back(backward_node(use.node, use.parameters, use.inputs, use.choice, e_dy, None).inputs)
+
+
 RULES: dict[type[Layer], Rule] = {
     **dict.fromkeys((Conv2d, Linear), Rule(_weighted_forward, _weighted_backward)),
     **dict.fromkeys(AVERAGES, Rule(_average_forward, _average_backward)),
@@ -638,6 +656,7 @@ RULES: dict[type[Layer], Rule] = {
     **dict.fromkeys((Dropout, Dropout2d, DropPath), Rule(_dropping_forward, _dropping_backward)),
     Add: Rule(_add_forward, _add_backward),
     Multiply: Rule(_multiply_forward, _multiply_backward),
+    **dict.fromkeys((Slice, ChannelShuffle, PixelShuffle), Rule(_moved_forward, _moved_backward)),
     Concatenate: Rule(
         _concatenate_forward,
         lambda use, dy, e_dy: Back(join.split(e_dy, [x.shape[-1] for x in use.inputs])),

@@ -56,7 +56,9 @@ def engine_for(name, algorithm):
 
 
 @pytest.mark.parametrize("target", sorted(NARROWED))
-@pytest.mark.parametrize("name", ["all activations", "dropped paths", "shared by all", "inception", "gates"])
+@pytest.mark.parametrize(
+    "name", ["all activations", "dropped paths", "shared by all", "inception", "gates", "split and shuffled"]
+)
 def test_steps_and_predictions_stay_within_their_bounds_on_every_instruction_set(target, name):
     engine = engine_for(target, "direct")
     case = real_case(NETWORKS[name], 3, 1, CrossEntropy(0.1), batch_size=4)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from neocog.emit import (
     concatenation,
     contraction,
+    copy,
     images,
     loss,
     maxout,
@@ -27,6 +28,7 @@ EMITTERS: Emitters = {
     **softmax.EMITTERS,
     **maxout.EMITTERS,
     **concatenation.EMITTERS,
+    **copy.EMITTERS,
     **loss.EMITTERS,
     **update.EMITTERS,
 }

@@ -38,7 +38,7 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class _Span:
-    """The same along one axis, with the layer at which paths of different strides met, if any did."""
+    """The same along one axis, with the layer from which on cells see no rectangles at even distances, if any."""
 
     size: int
     stride: int
@@ -58,7 +58,8 @@ def receptive_field(graph: Graph, layer_index: int) -> Field:
 
     Raises:
         SettingError: there is no such layer; or it gives a vector, each of whose values sees the whole image; or paths
-            with different strides meet in front of it, so that neighbouring cells do not see neighbouring rectangles.
+            with different strides meet in front of it, or something there enlarges maps, so that neighbouring cells do
+            not see neighbouring rectangles.
 
     Source: Araujo, Norris and Sim 2019, Computing receptive fields of convolutional neural networks, Distill.
 
@@ -80,10 +81,8 @@ def receptive_field(graph: Graph, layer_index: int) -> Field:
     spans = _spans(graph, target.index)[target.index]
     split = next((span.split for span in spans if span.split is not None), None)
     if split is not None:
-        joins = len(split.inputs) > 1
-        reason = "paths with different strides meet in" if joins else "windows have several sizes in"
         raise SettingError(
-            f"{target.title} has no receptive field of one size: {reason} {split.title}",
+            f"{target.title} has no receptive field of one size: {split.title} {_why(split)}",
             hint="choose a layer in front of it",
         )
     vertical, horizontal = spans
@@ -120,28 +119,29 @@ def _spans(graph: Graph, last: int) -> dict[int, tuple[_Span, _Span]]:
             continue
         paths = []
         for place, value in enumerate(node.inputs):
-            paths.append(_seen(node, place, spans[value]))
+            shape = node.shapes[place]
+            assert isinstance(shape, ImageShape)  # maps come of maps alone
+            window = node.layer.window_over(shape)
+            uneven = window is None and isinstance(node.layer, AdaptiveAvgPool2d)
+            through, apart = _through(window, spans[value]), uneven or node.layer.enlarges or node.is_pixel(place)
+            paths.append(_split_at(node, through) if apart else through)
         extents = node.output.height, node.output.width
         vertical, horizontal = (_joined([path[axis] for path in paths], extents[axis], node) for axis in (0, 1))
         spans[node.index] = vertical, horizontal
     return spans
 
 
-def _seen(node: Node, place: int, spans: tuple[_Span, _Span]) -> tuple[_Span, _Span]:
-    """Return what the cells of a layer see through one of its inputs, whose cells see `spans`."""
-    shape = node.shapes[place]
-    assert isinstance(shape, ImageShape)  # maps come of maps alone
-    if node.is_pixel(place):  # all cells see the same
-        vertical, horizontal = (replace(span, split=node) for span in spans)
-        return vertical, horizontal
-    if isinstance(node.layer, AdaptiveAvgPool2d) and node.layer.window_over(shape) is None:
-        cuts = node.layer.counted_over(shape)
-        vertical, horizontal = (
-            _Span(span.size + (axis.input - 1) * span.stride, 0, span.start, node)
-            for span, axis in zip(spans, (cuts.vertical, cuts.horizontal), strict=True)
-        )
-        return vertical, horizontal
-    return _through(node.layer.window_over(shape), spans)
+def _why(split: Node) -> str:
+    """Say what a layer does behind which neighbouring cells do not see neighbouring rectangles."""
+    if split.layer.enlarges:
+        return "gives several pixels for one"
+    joins = len(split.inputs) > 1
+    return "is where paths with different strides meet" if joins else "has windows of several sizes"
+
+
+def _split_at(node: Node, spans: tuple[_Span, _Span]) -> tuple[_Span, _Span]:
+    vertical, horizontal = (replace(span, split=span.split or node) for span in spans)
+    return vertical, horizontal
 
 
 def _through(window: Window | None, spans: tuple[_Span, _Span]) -> tuple[_Span, _Span]:

@@ -17,6 +17,7 @@ from neocog.model.arguments import check_count, check_names, check_numbers, chec
 from neocog.model.pictures import AnyImages, in_pieces, piece_size
 from neocog.model.statedict import from_state_dict, split_identities
 from neocog.model.weights import Weights
+from neocog.nn.branches import fold_branches
 from neocog.nn.graph import Graph, Normalisation, trace
 from neocog.nn.layer import Layer
 from neocog.nn.parameters import Initialisation, initial_parameters, to_pytorch, variables_of
@@ -195,6 +196,28 @@ class Network:
     def summary(self) -> str:
         """Return a table of shapes, parameters (fully connected / local / shared) and multiply-adds."""
         return format_summary(self.graph)
+
+    def folded(self) -> Self:
+        """Return a network that predicts the same with fewer layers: normalizations, and branches of convolutions that
+        are added up, as RepVGG has them, become part of a convolution's weights. See `neocog.nn.branches`.
+
+        It can be saved, and what a training would have moved in those layers is not there any more.
+        """
+        graph, parameters = fold_branches(self.graph, self.parameters)
+        twin = type(self)(
+            graph,
+            self.input_shape,
+            self.class_names,
+            seed=self.seed,
+            mean=self.graph.normalisation.mean,
+            std=self.graph.normalisation.std,
+            resize=self.resize,
+            engine=self.engine,
+            threads=self.threads,
+        )
+        twin.restore(parameters)
+        twin.metrics, twin.learnt_from = dict(self.metrics), self.learnt_from
+        return twin
 
     # -- answers ------------------------------------------------------------------------------------------------------
 

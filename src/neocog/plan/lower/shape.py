@@ -8,7 +8,8 @@ from neocog.nn.layers import Concatenate, Flatten
 from neocog.plan.lower.lowering import NO_HALO, Lowering
 from neocog.plan.lower.rule import Rule, Rules
 from neocog.plan.lower.values import Segment, Value
-from neocog.plan.ops.concatenation import Concatenation, Slice
+from neocog.plan.ops.concatenation import Concatenation
+from neocog.plan.ops.copy import cut
 from neocog.plan.ops.images import Repack
 from neocog.plan.ops.op import Op
 from neocog.plan.ops.pointwise import Expression
@@ -83,7 +84,7 @@ def _plan_slice(low: Lowering, step: Step, value: int, dy: Value, first: int) ->
     dx = low.part_of_gradient(value, step.title)
 
     def build(segment: Segment) -> Iterable[Op]:
-        yield Slice(f"{step.title} input gradient", segment.settle(dy.tensor), segment.settle(dx.tensor), first)
+        yield cut(f"{step.title} input gradient", segment.settle(dy.tensor), segment.settle(dx.tensor), first)
 
     low.add(
         step.title,
