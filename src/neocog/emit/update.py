@@ -55,10 +55,13 @@ def _weight(b: Builder, stage: Transpose, tap: Index, channel: Index, filter_: I
 def _transpose_values(
     b: Builder, stage: Transpose, source: Value, transposed: Value, from_: Index, to: Index, inside: Index, filters: int
 ) -> None:
-    """Value by value, where a square reaches past the matrix; columns past it are zeros already."""
-    with b.loop(0, filters) as (k, _), b.loop(0, inside) as (c, _):
-        value = b.load_scalar(source, b.add(b.add(from_, b.mul(c, stage.weights.width)), k))
-        b.store_scalar(value, transposed, b.add(b.add(to, b.mul(k, stage.transposed.width)), c))
+    """Value by value, where a square reaches past the matrix; columns past it become zeros."""
+    with b.loop(0, filters) as (k, _):
+        row = b.add(to, b.mul(k, stage.transposed.width))
+        b.store(b.splat(0.0), transposed, row)
+        with b.loop(0, inside) as (c, _):
+            value = b.load_scalar(source, b.add(b.add(from_, b.mul(c, stage.weights.width)), k))
+            b.store_scalar(value, transposed, b.add(row, c))
 
 
 def _square(b: Builder) -> ir.Function:

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 from neocog.engines.base import Engine
 from neocog.errors import FormatError, NeocogError, SettingError
 from neocog.forks import tell_of_forks
+from neocog.interrupts import interrupts_deferred
 from neocog.model.files import describe, parse_json, remove_temporary_files, write_atomically
 from neocog.model.modelfile import load_network, save
 from neocog.model.network import Network
@@ -130,7 +131,8 @@ class RunFolder:
         """
         with contextlib.ExitStack() as held:
             if not self._holders:
-                held.enter_context(contextlib.closing(_Lock(self.path)))
+                with interrupts_deferred():  # a lock that is taken must be somebody's, who releases it
+                    held.enter_context(contextlib.closing(_Lock(self.path)))
                 remove_temporary_files(self.path)
             self._holders += 1
             try:

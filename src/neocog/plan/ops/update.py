@@ -41,10 +41,6 @@ class Transpose(Op):
         yield from walked("weights", self.weights)
         yield from walked("transposed", self.transposed)
 
-    def spares(self) -> tuple[Part, ...]:
-        """Return the copy where its columns do not fill the last panel."""
-        return (self.transposed,) if self.transposed.columns % self.transposed.width else ()
-
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
