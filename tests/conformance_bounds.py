@@ -60,7 +60,7 @@ class Bounds:
     of_outputs: by index of the layer. of_buffers: of their new values, after a training step.
     """
 
-    run: network.Run
+    run: network.ForwardPass
     loss: float
     gradients: dict[str, np.ndarray]
     of_outputs: tuple[np.ndarray, ...]
@@ -101,7 +101,7 @@ def error_bound(case: Case, *, training: bool, step: int = 1) -> Bounds:
 
 
 def _forward_errors(
-    case: Case, parameters: dict[str, np.ndarray], run: network.Run
+    case: Case, parameters: dict[str, np.ndarray], run: network.ForwardPass
 ) -> tuple[list[Use], dict[str, np.ndarray]]:
     image = image_error(case.graph, case.images)
     errors, masses = {IMAGE: image}, {IMAGE: Mass(np.abs(run.image) + image)}
@@ -129,7 +129,7 @@ def _forward_errors(
 def _backward_errors(
     case: Case,
     parameters: dict[str, np.ndarray],
-    run: network.Run,
+    run: network.ForwardPass,
     uses: list[Use],
     found: network.Gradients,
     of_d_logits: np.ndarray,
@@ -187,7 +187,7 @@ def rms(values: np.ndarray) -> float:
     return float(np.sqrt(np.square(values, dtype=np.float64).mean()))
 
 
-def gates_are_clear(case: Case, run: network.Run, margin: float = 1e-5) -> bool:
+def gates_are_clear(case: Case, run: network.ForwardPass, margin: float = 1e-5) -> bool:
     """Tell whether a run's decisions are certain, by more than `margin` of the root mean square of what they look at.
 
     Kinks, poolings and Maxouts decide. A channel or group without variance counts as undecided too: what is made of it

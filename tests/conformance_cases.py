@@ -35,7 +35,7 @@ from neocog.nn.losses import Loss, MeanSquaredError
 from neocog.nn.parameters import Parameter, variables_of
 from neocog.nn.shapes import ImageShape
 from neocog.nn.window import counts
-from neocog.reference.network import Draw, Run, backward, backward_node, forward, forward_node
+from neocog.reference.network import Draw, ForwardPass, backward, backward_node, forward, forward_node
 
 EXACT_BITS = 24  # float32 represents every integer up to 2^24
 CHANNELS = (1, 2, 3, 5, 7, 8, 16, 17, 32, 40)
@@ -354,7 +354,7 @@ def nothing_rounds(
 
 
 def _nothing_rounds_back(
-    graph: Graph, parameters: dict[str, np.ndarray], run: Run, d_logits: np.ndarray, quanta: dict[int, float]
+    graph: Graph, parameters: dict[str, np.ndarray], run: ForwardPass, d_logits: np.ndarray, quanta: dict[int, float]
 ) -> bool:
     gradients = backward(graph, parameters, run, d_logits, image=True)
     sizes = {name: np.abs(value) for name, value in parameters.items()}

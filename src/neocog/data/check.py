@@ -16,7 +16,7 @@ from typing import Literal
 
 import numpy as np
 
-from neocog.data.dataset import TASK_IMAGES, Dataset, DataSplits, ImageFacts, Progress
+from neocog.data.dataset import TASK_IMAGES, Dataset, DataSplits, ImageFacts, ReadProgress
 from neocog.data.parallel import map_in_order, worker_count
 from neocog.errors import DataError
 from neocog.text import printable
@@ -120,7 +120,7 @@ class _Image:
     facts: ImageFacts
 
 
-def check_data(splits: DataSplits, *, workers: int | None = None, progress: Progress | None = None) -> Report:
+def check_data(splits: DataSplits, *, workers: int | None = None, progress: ReadProgress | None = None) -> Report:
     """Decode every image once and report what is wrong with the data.
 
     Arguments:
@@ -159,7 +159,7 @@ def check_data(splits: DataSplits, *, workers: int | None = None, progress: Prog
     )
 
 
-def _inspect(splits: DataSplits, workers: int | None, progress: Progress | None) -> tuple[list[_Image], list[str]]:
+def _inspect(splits: DataSplits, workers: int | None, progress: ReadProgress | None) -> tuple[list[_Image], list[str]]:
     """Return every readable image, and why the others cannot be read (the reason names the file)."""
     images: list[_Image] = []
     unreadable: list[str] = []

@@ -23,7 +23,7 @@ from neocog.data.parallel import map_in_order, worker_count
 from neocog.data.resize import DEFAULT_RESIZE, Images, ImageSize, ResizeRule
 from neocog.errors import DataError
 
-Progress: TypeAlias = Callable[[int, int], None]
+ReadProgress: TypeAlias = Callable[[int, int], None]
 """Called with (done, total) as a long pass goes on."""
 
 TASK_IMAGES = 16
@@ -92,7 +92,7 @@ class Dataset(ABC):
         """
 
     @abstractmethod
-    def digests(self, progress: Progress | None = None) -> list[bytes]:
+    def digests(self, progress: ReadProgress | None = None) -> list[bytes]:
         """Return 16 bytes per image that depend on its content alone: its file's bytes, or its pixels.
 
         The first call reads everything once; later ones cost nothing.
@@ -160,7 +160,7 @@ class Dataset(ABC):
         resize: ResizeRule = DEFAULT_RESIZE,
         *,
         workers: int | None = None,
-        progress: Progress | None = None,
+        progress: ReadProgress | None = None,
     ) -> Mapping[int, str]:
         """Read every image once, so that `unreadable` is complete, and memory holds them if they fit.
 
@@ -257,7 +257,7 @@ class Subset(Dataset):
     def fits(self, size: ImageSize, resize: ResizeRule = DEFAULT_RESIZE) -> bool:
         return self.dataset.fits(size, resize)
 
-    def digests(self, progress: Progress | None = None) -> list[bytes]:
+    def digests(self, progress: ReadProgress | None = None) -> list[bytes]:
         whole = self.dataset.digests(progress)
         return [whole[i] for i in self.indices]
 

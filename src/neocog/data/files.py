@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from neocog.data.arrays import check_labels
 from neocog.data.cache import ImageCache
 from neocog.data.channels import GREY_MODES
-from neocog.data.dataset import Dataset, ImageFacts, Progress
+from neocog.data.dataset import Dataset, ImageFacts, ReadProgress
 from neocog.data.decode import MAX_BYTES, decode_image, read_header, read_open_image, unreadable_file
 from neocog.data.parallel import map_in_order, worker_count
 from neocog.data.resize import DEFAULT_RESIZE, Images, ImageSize, ResizeRule
@@ -90,7 +90,7 @@ class FileDataset(Dataset):
     def resident(self, indices: NDArray[np.int64], size: ImageSize, resize: ResizeRule = DEFAULT_RESIZE) -> bool:
         return self._cache.holds(indices, size, resize)
 
-    def digests(self, progress: Progress | None = None) -> list[bytes]:
+    def digests(self, progress: ReadProgress | None = None) -> list[bytes]:
         if self._digests is None:
             threads = worker_count()
             found: list[bytes] = []

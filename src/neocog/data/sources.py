@@ -24,7 +24,7 @@ from pathlib import Path
 
 from neocog.data.builtin import DIGITS, read_digits
 from neocog.data.cifar import is_cifar_folder, read_cifar_folder
-from neocog.data.dataset import Dataset, DataSplits, Progress, Source, Subset
+from neocog.data.dataset import Dataset, DataSplits, ReadProgress, Source, Subset
 from neocog.data.files import FileDataset
 from neocog.data.folder import is_image_folder, read_image_folder
 from neocog.data.idx import is_idx_folder, read_idx_folder
@@ -61,7 +61,7 @@ def open_data(
     validation_fraction: float | None = None,
     test_fraction: float | None = None,
     seed: int = 0,
-    progress: Progress | None = None,
+    progress: ReadProgress | None = None,
 ) -> DataSplits:
     """Open labelled images, split for training.
 
@@ -203,7 +203,7 @@ def split_source(
     validation_fraction: float | None = None,
     test_fraction: float | None = None,
     seed: int = 0,
-    progress: Progress | None = None,
+    progress: ReadProgress | None = None,
 ) -> DataSplits:
     """Make the parts that a source does not have, by the rules at the top of this file.
 

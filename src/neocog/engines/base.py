@@ -16,7 +16,7 @@ from neocog.errors import DataError, NeocogWarning, SettingError, ShapeError
 from neocog.nn.answer import peak_sources as peak_sources
 from neocog.nn.followers import Follower
 from neocog.nn.graph import Graph
-from neocog.nn.groups import Group, Rule, rules_of
+from neocog.nn.groups import Group, UpdateRule, rules_of
 from neocog.nn.images import check_batch
 from neocog.nn.images import check_values as check_values
 from neocog.nn.layers import Conv2d
@@ -60,7 +60,7 @@ class StepSettings:
         if len(set(names)) < len(names):
             raise SettingError(f"what is kept beside a parameter needs different names, got {', '.join(names)}")
 
-    def rules(self, graph: Graph) -> dict[str, Rule]:
+    def rules(self, graph: Graph) -> dict[str, UpdateRule]:
         """Return how each parameter of a network is trained, by name; those that are frozen are left out.
 
         Raises:

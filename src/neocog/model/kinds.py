@@ -11,7 +11,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 import numpy as np
 
 from neocog.errors import FormatError, NeocogError, SettingError
-from neocog.model.files import describe, listed
+from neocog.model.files import listed, shown_value
 from neocog.nn import layers, losses, optimizers, schedules
 from neocog.nn.blocks import Sequential
 from neocog.nn.groups import Group
@@ -111,12 +111,12 @@ def _encode(value: object, depth: int) -> object:
 def _decode_kind(family: type, data: object, where: str, depth: int) -> object:
     _check_depth(where, depth)
     if not isinstance(data, Mapping):
-        raise FormatError(f"{where} must be an object with a kind, got {describe(data)}")
+        raise FormatError(f"{where} must be an object with a kind, got {shown_value(data)}")
     known = {kind.__name__: kind for kind in KINDS[family]}
     name = data.get("kind")
     if not isinstance(name, str) or name not in known:
         raise FormatError(
-            f"{where}.kind must be one of {', '.join(known)}, got {describe(name)}",
+            f"{where}.kind must be one of {', '.join(known)}, got {shown_value(name)}",
             hint="a newer neocog may know more kinds",
         )
     kind = known[name]
@@ -125,7 +125,7 @@ def _decode_kind(family: type, data: object, where: str, depth: int) -> object:
     needed = wanted - {entry.name for entry in dataclasses.fields(kind) if entry.metadata.get("later")}
     if not needed <= given <= wanted:
         faults = [f"missing: {field}" for field in sorted(needed - given)]
-        faults += [f"unknown: {describe(field)}" for field in sorted(given - wanted)]
+        faults += [f"unknown: {shown_value(field)}" for field in sorted(given - wanted)]
         raise FormatError(f"{where} must have exactly the fields of {name}", details=listed(faults))
     values = {
         field: _decode(hint, data[field], f"{where}.{field}", depth) for field, hint in hints.items() if field in given
@@ -166,7 +166,7 @@ def _decode(hint: Any, value: object, where: str, depth: int) -> Any:
     # bool is an int in Python, and must not pass for one; a float field takes JSON's 0 for 0.0.
     elif type(value) is hint or (hint is float and type(value) is int) or (hint is type(None) and value is None):
         return value
-    raise FormatError(f"{where} must be {_type_name(hint)}, got {describe(value)}")
+    raise FormatError(f"{where} must be {_type_name(hint)}, got {shown_value(value)}")
 
 
 def _type_name(hint: Any) -> str:

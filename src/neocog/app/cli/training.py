@@ -74,7 +74,7 @@ class Flags:
 
 
 @dataclass(slots=True)
-class Training:
+class TrainingJob:
     """All that a training needs, made from flags or from a checkpoint."""
 
     data: str
@@ -93,7 +93,7 @@ class Training:
         return ImageSize(*self.model.input_shape)
 
 
-def begin(data: str, flags: Flags, held: contextlib.ExitStack) -> Training:
+def begin(data: str, flags: Flags, held: contextlib.ExitStack) -> TrainingJob:
     """Decide what the flags leave open; make the model and its run folder, and lock that as long as `held` is open."""
     if flags.momentum is not None and recipe.default_of(flags.optimizer, "momentum") is None:
         having = [name for name in recipe.OPTIMIZER_NAMES if recipe.default_of(name, "momentum") is not None]
@@ -126,14 +126,14 @@ def begin(data: str, flags: Flags, held: contextlib.ExitStack) -> Training:
         model = Network(
             net, size.shape, names, seed=settings.seed, mean=mean, std=std, engine=flags.engine, threads=flags.threads
         )
-        training = Training(data, splits, model, folder, settings, unreadable=unreadable)
+        training = TrainingJob(data, splits, model, folder, settings, unreadable=unreadable)
         training.learnt_from = learnt.images_of(splits, quiet=flags.quiet)
         learnt.tell_copies(splits)
         training.config = _config(training, flags)
     return training
 
 
-def resume(run: Path, data: str | None, flags: Flags, held: contextlib.ExitStack) -> Training:
+def resume(run: Path, data: str | None, flags: Flags, held: contextlib.ExitStack) -> TrainingJob:
     """Go on with the training that lies in a run folder, and lock that as long as `held` is open."""
     path = run.parent if run.name == LAST_FILE else run
     if not (path / LAST_FILE).is_file():
@@ -161,7 +161,7 @@ def resume(run: Path, data: str | None, flags: Flags, held: contextlib.ExitStack
     splits, unreadable = _read(splits, ImageSize(*model.input_shape), flags)
     learnt_from = learnt.images_of(splits, quiet=flags.quiet)
     learnt.tell_changes(model, learnt_from, str(run))
-    return Training(
+    return TrainingJob(
         location,
         splits,
         model,
@@ -224,7 +224,7 @@ def _tell_notes(splits: DataSplits, flags: Flags) -> None:
             note(text)
 
 
-def _config(training: Training, flags: Flags) -> dict[str, object]:
+def _config(training: TrainingJob, flags: Flags) -> dict[str, object]:
     """Return what a resumed training needs to know beyond the checkpoint, and a reader of config.json wants to."""
     normalisation = training.model.graph.normalisation
     return {
@@ -247,7 +247,7 @@ def _config(training: Training, flags: Flags) -> dict[str, object]:
     }
 
 
-def run(training: Training, flags: Flags) -> Outcome:
+def run(training: TrainingJob, flags: Flags) -> Outcome:
     """Train, then measure the best model on the test part, or on the validation part where there is none."""
     if not flags.quiet:
         click.echo(printable(_opening(training)), err=True)
@@ -278,7 +278,7 @@ def run(training: Training, flags: Flags) -> Outcome:
     )
 
 
-def _write_beginning(training: Training) -> None:
+def _write_beginning(training: TrainingJob) -> None:
     """Write what the training starts from; over a training that is to be replaced, only once an epoch is done."""
     folder = training.folder
 
@@ -294,7 +294,7 @@ def _write_beginning(training: Training) -> None:
     write()
 
 
-def _source(training: Training, part: Dataset, flags: Flags, *, shuffle: bool) -> DataSource:
+def _source(training: TrainingJob, part: Dataset, flags: Flags, *, shuffle: bool) -> DataSource:
     batches = Batches(
         part,
         training.settings.batch_size if shuffle else EVALUATION_BATCH,
@@ -308,7 +308,7 @@ def _source(training: Training, part: Dataset, flags: Flags, *, shuffle: bool) -
     return DataSource(batches)
 
 
-def _fit(training: Training, flags: Flags) -> History:
+def _fit(training: TrainingJob, flags: Flags) -> History:
     validation = training.splits.validation
     with told_of_compiling(quiet=flags.quiet):
         return fit(
@@ -327,7 +327,7 @@ def _fit(training: Training, flags: Flags) -> History:
         )
 
 
-def _measure(training: Training, flags: Flags) -> tuple[str, Evaluation]:
+def _measure(training: TrainingJob, flags: Flags) -> tuple[str, Evaluation]:
     parts = dict(training.splits.items())
     part = next(name for name in ("test", "validation", "train") if name in parts)
     source = _source(training, parts[part], flags, shuffle=False)
@@ -335,7 +335,7 @@ def _measure(training: Training, flags: Flags) -> tuple[str, Evaluation]:
         return part, evaluate(training.model, source.batches(0))
 
 
-def _interrupted(training: Training, what: str) -> str:
+def _interrupted(training: TrainingJob, what: str) -> str:
     folder = training.folder
     if not has_begun(folder):
         kept = "the training before it" if isinstance(folder, Successor) else "nothing"
@@ -344,7 +344,7 @@ def _interrupted(training: Training, what: str) -> str:
     return format_error(f"{what}; the finished epochs are saved in {folder.path}", hint=f"continue with: {again}")
 
 
-def _tell_if_done(training: Training) -> None:
+def _tell_if_done(training: TrainingJob) -> None:
     """Say so where a training that goes on has nothing more to do."""
     checkpoint = training.checkpoint
     if checkpoint is None:
@@ -354,7 +354,7 @@ def _tell_if_done(training: Training) -> None:
         note(f"all {planned:,} epochs are done already, so there is nothing left to train; ask for more with --epochs")
 
 
-def _opening(training: Training) -> str:
+def _opening(training: TrainingJob) -> str:
     parts = ", ".join(f"{images:,} {name}" for name, images in _image_counts(training.splits).items())
     size = training.size
     return (

@@ -10,7 +10,7 @@ from neocog.nn.layer import Layer, image_input, later
 from neocog.nn.layers.sliding import check_window
 from neocog.nn.limits import check_flag
 from neocog.nn.shapes import ImageShape, Shape, VectorShape
-from neocog.nn.window import Axis, EvenAxis, EvenWindow, Pair, Window, check_pair, pair, resolve_window
+from neocog.nn.window import EvenAxis, EvenWindow, Pair, Window, WindowAxis, check_pair, pair, resolve_window
 
 __all__ = ["MaxPool2d", "AvgPool2d", "AdaptiveAvgPool2d", "GlobalAvgPool2d"]  # noqa: RUF022 - in the order in which people meet them
 
@@ -98,7 +98,7 @@ class AvgPool2d(_Pool2d):
             return walk
         padding = pair(self.padding)
         vertical, horizontal = (
-            Axis(axis.input + 2 * p, axis.kernel, axis.stride, 1, axis.before - p, axis.after - p)
+            WindowAxis(axis.input + 2 * p, axis.kernel, axis.stride, 1, axis.before - p, axis.after - p)
             for axis, p in zip((walk.vertical, walk.horizontal), padding, strict=True)
         )
         return Window(vertical, horizontal)
