@@ -116,7 +116,7 @@ class Report:
 class _Image:
     part: str
     name: str
-    label: int
+    label: str
     facts: ImageFacts
 
 
@@ -174,8 +174,7 @@ def _inspect(splits: DataSplits, workers: int | None, progress: ReadProgress | N
                     if isinstance(result, str):
                         unreadable.append(result)
                     else:
-                        label = int(dataset.labels[index])
-                        images.append(_Image(part, dataset.identifiers[index], label, result))
+                        images.append(_Image(part, dataset.identifiers[index], dataset.label_text(index), result))
                 done += len(task)
                 if progress is not None:
                     progress(done, total)
@@ -245,9 +244,7 @@ def _copies(images: list[_Image], class_names: tuple[str, ...]) -> list[Finding]
     within = [group for group in copies if len(group) > len({image.part for image in group})]
     findings = []
     if conflicts:
-        examples = tuple(
-            " = ".join(f"{i.name} ({class_names[i.label]})" for i in group) for group in conflicts[:_EXAMPLES]
-        )
+        examples = tuple(" = ".join(f"{i.name} ({i.label})" for i in group) for group in conflicts[:_EXAMPLES])
         message = f"the same image has different labels: {_images(len(conflicts))}"
         findings.append(Finding("warning", "conflicting-labels", message, len(conflicts), examples))
     if across:

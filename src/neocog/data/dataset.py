@@ -30,6 +30,10 @@ TASK_IMAGES = 16
 """Images that one thread reads at a time: enough to hide the hand-over, few enough to spread."""
 
 
+SEPARATOR = "|"
+"""Between the names of several labels, where they are written in one cell."""
+
+
 class ImageFacts(NamedTuple):
     """One image as stored: pixels upright, Pillow's mode (or the array's kind), hash of its content."""
 
@@ -40,11 +44,11 @@ class ImageFacts(NamedTuple):
 
 
 class Dataset(ABC):
-    """Labelled images: N of them, each with a label in 0..classes-1 and a name that stays.
+    """Labelled images: N of them, each with a label in 0..classes-1, or any number of labels, and a name that stays.
 
     Attributes:
         class_names: the name of each label, in order.
-        labels: (N,) int64.
+        labels: (N,) int64; where an image may have several, rows (N, classes), 1 for each that it has.
         identifiers: N stable names, such as "train/dress/06a0.jpg" or "test/123".
     """
 
@@ -54,6 +58,17 @@ class Dataset(ABC):
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def several_labels(self) -> bool:
+        """Whether an image may have several labels, or none."""
+        return self.labels.ndim == 2
+
+    def label_text(self, index: int) -> str:
+        """Return the name of an image's label; of several, all with | between."""
+        label = self.labels[index]
+        names = [self.class_names[place] for place in np.flatnonzero(label)] if self.several_labels else None
+        return self.class_names[label] if names is None else SEPARATOR.join(names)
 
     @property
     @abstractmethod
@@ -194,6 +209,9 @@ class Dataset(ABC):
 
     def counts(self) -> NDArray[np.int64]:
         """Return (classes,) the number of images of each class."""
+        if self.several_labels:
+            counts: NDArray[np.int64] = self.labels.sum(axis=0)
+            return counts
         return np.bincount(self.labels, minlength=len(self.class_names)).astype(np.int64)
 
     # torchvision's names for the same things
@@ -209,9 +227,10 @@ class Dataset(ABC):
         return {name: label for label, name in enumerate(self.class_names)}
 
     @property
-    def targets(self) -> list[int]:
+    def targets(self) -> list[Any]:
         """`labels`, as torchvision calls them."""
-        return [int(label) for label in self.labels]
+        targets: list[Any] = self.labels.tolist()
+        return targets
 
 
 class Subset(Dataset):

@@ -189,7 +189,17 @@ def _part_of(tables: Source, folders: Source, part: str, names: list[str]) -> Da
     if not isinstance(dataset, FileDataset):
         return None
     index = [names.index(name) for name in dataset.class_names]
-    return FileDataset(dataset.root, [(path, index[label]) for path, label in dataset.samples], names)
+    if not _several_labels(tables):
+        single = [(path, index[label]) for path, label in dataset.samples if not isinstance(label, tuple)]
+        return FileDataset(dataset.root, single, names)
+    several = [(path, label if isinstance(label, tuple) else (label,)) for path, label in dataset.samples]
+    renumbered = [(path, tuple(index[label] for label in labels)) for path, labels in several]
+    return FileDataset(dataset.root, renumbered, names)
+
+
+def _several_labels(source: Source) -> bool:
+    parts = (source.unsplit, source.train, source.validation, source.test)
+    return any(part is not None and part.several_labels for part in parts)
 
 
 def _class_names(source: Source) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ from neocog.nn.schedules import Schedule
 
 KINDS: dict[type, tuple[type, ...]] = {
     Layer: (*layers.LAYERS, Sequential),
-    Loss: (losses.CrossEntropy, losses.MeanSquaredError),
+    Loss: losses.LOSSES,
     Optimizer: optimizers.OPTIMIZERS,
     Schedule: (schedules.Constant, schedules.Step, schedules.Cosine),
     Group: (Group,),
@@ -34,8 +34,8 @@ _FAMILY = {kind: family for family, kinds in KINDS.items() for kind in kinds}
 
 
 def to_json(value: object) -> dict[str, object]:
-    """Return a layer, loss, optimizer or schedule as JSON values: its kind, and every field but those that came `later`
-    and have their default.
+    """Return a layer, loss, optimizer or schedule as JSON values: its kind, and every field that files always had, or
+    that has another value than its default.
 
     Raises:
         SettingError: it is of a kind that files do not know, such as a subclass of the user's own.
@@ -90,11 +90,11 @@ def _encode_kind(value: object, depth: int) -> dict[str, object]:
         )
     _check_depth("the network", depth)
     assert dataclasses.is_dataclass(value)
-    entries = {
-        entry.name: _encode(getattr(value, entry.name), depth)
-        for entry in dataclasses.fields(value)
-        if not (entry.metadata.get("later") and getattr(value, entry.name) == entry.default)
-    }
+    later, entries = _later(kind), {}
+    for entry in dataclasses.fields(value):
+        held = getattr(value, entry.name)
+        if entry.name not in later or held != entry.default:
+            entries[entry.name] = _encode(held, depth)
     return {"kind": kind.__name__, **entries}
 
 
@@ -122,9 +122,8 @@ def _decode_kind(family: type, data: object, where: str, depth: int) -> object:
     kind = known[name]
     hints = _field_types(kind)
     given, wanted = set(data) - {"kind"}, set(hints)
-    needed = wanted - {entry.name for entry in dataclasses.fields(kind) if entry.metadata.get("later")}
-    if not needed <= given <= wanted:
-        faults = [f"missing: {field}" for field in sorted(needed - given)]
+    if not wanted - _later(kind) <= given <= wanted:
+        faults = [f"missing: {field}" for field in sorted(wanted - _later(kind) - given)]
         faults += [f"unknown: {shown_value(field)}" for field in sorted(given - wanted)]
         raise FormatError(f"{where} must have exactly the fields of {name}", details=listed(faults))
     values = {
@@ -134,6 +133,11 @@ def _decode_kind(family: type, data: object, where: str, depth: int) -> object:
         return Sequential(*values["layers"]) if kind is Sequential else kind(**values)
     except NeocogError as error:
         raise FormatError(f"{where} is out of range: {error.message}") from None
+
+
+def _later(kind: type) -> frozenset[str]:
+    """Return the fields that neocog did not always have: files leave them out where they have their defaults."""
+    return frozenset(entry.name for entry in dataclasses.fields(kind) if entry.metadata.get("later"))
 
 
 @cache

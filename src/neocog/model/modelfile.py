@@ -15,13 +15,14 @@ from neocog.engines.base import Array, Engine
 from neocog.errors import FormatError, NeocogError, SettingError
 from neocog.model.fields import check_integer, check_keys, check_number, is_finite
 from neocog.model.files import TensorFile, listed, read_tensor_file, shown_value, tensor_bytes, write_atomically
-from neocog.model.kinds import from_json
+from neocog.model.kinds import from_json, to_json
 from neocog.model.network import Network
 from neocog.model.nodes import net_from_json, nodes_to_json
 from neocog.model.statedict import LEARNT_FROM, not_finite
 from neocog.nn.blocks import Sequential
 from neocog.nn.layers import Layer
 from neocog.nn.limits import shown
+from neocog.nn.losses import CrossEntropy, Loss
 from neocog.nn.parameters import Parameter, from_pytorch, pytorch_shape, variables_of
 from neocog.nn.shapes import checked_image_shape
 from neocog.reading import expanded
@@ -42,6 +43,7 @@ MAX_METRICS = 1000
 MAX_TEXT = 1000  # characters of a text that is for people
 
 _KEYS = ("format", "neocog_version", "nodes", "class_names", "input", "metrics")
+_OPTIONAL_KEYS = ("loss",)
 _OLD_KEYS = tuple("architecture" if key == "nodes" else key for key in _KEYS)
 _INPUT_KEYS = ("height", "width", "channels", "resize", "interpolation", "mean", "std", "color_order")
 
@@ -121,6 +123,7 @@ def document_of(network: Network) -> dict[str, object]:
             "color_order": network.color_order,
         },
         "metrics": _metrics_of(network),
+        **({} if network.loss == CrossEntropy() else {"loss": to_json(network.loss)}),
     }
 
 
@@ -182,7 +185,11 @@ def _empty_network(document: Mapping[str, Any], kind: type[Kind], engine: str | 
             f"format must be {' or '.join(map(str, READABLE))}, got {shown_value(version)}",
             hint="a newer neocog wrote this file: upgrade with pip install -U neocog" if newer else None,
         )
-    check_keys("the neocog metadata", document, _KEYS if version == FORMAT else _OLD_KEYS)
+    check_keys(
+        "the neocog metadata",
+        document,
+        *((_KEYS, _OPTIONAL_KEYS) if version == FORMAT else (_OLD_KEYS,)),
+    )
     version_name = document["neocog_version"]
     if not isinstance(version_name, str) or len(version_name) > MAX_TEXT:
         raise FormatError(f"neocog_version must be a string, got {shown_value(version_name)}")
@@ -213,6 +220,7 @@ def _empty_network(document: Mapping[str, Any], kind: type[Kind], engine: str | 
         mean=numbers["mean"],
         std=numbers["std"],
         resize=entry["resize"],
+        loss=from_json(Loss, document["loss"], "loss") if "loss" in document else None,
         engine=engine,
         threads=threads,
     )

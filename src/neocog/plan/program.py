@@ -20,7 +20,7 @@ from neocog.plan.parameters import ParameterLayout
 from neocog.target.processor import Target
 
 LOGITS, FEATURES, PEAKS = "logits", "features", "peaks"  # what outputs of programs are called
-FIRST_KEY_SLOT = 8  # where the keys of Dropout layers begin in a program's arguments; see emit/program.py
+FIRST_KEY_SLOT = 16  # where the keys of Dropout layers begin in a program's arguments; see emit/program.py
 
 
 @dataclass(frozen=True, slots=True)

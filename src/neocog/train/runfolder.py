@@ -213,9 +213,9 @@ class RunFolder:
     def write_split(self, splits: DataSplits) -> None:
         """Write split.csv: path, label and part ("train", "validation" or "test") of every image."""
         rows = [
-            [identifier, dataset.class_names[label], part]
+            [identifier, dataset.label_text(index), part]
             for part, dataset in splits.items()
-            for identifier, label in zip(dataset.identifiers, dataset.labels, strict=True)
+            for index, identifier in enumerate(dataset.identifiers)
         ]
         write_atomically(self.split, _csv(SPLIT_COLUMNS, rows))
 

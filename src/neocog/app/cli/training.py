@@ -20,6 +20,7 @@ from neocog.app.cli.errors import (
     note,
     warn,
 )
+from neocog.app.cli.losses import make_loss
 from neocog.app.cli.measured import shorten
 from neocog.app.cli.output import count
 from neocog.app.cli.runs import Successor, files_of, has_begun, make_folder, removed_if_empty, removed_if_unfinished
@@ -31,8 +32,8 @@ from neocog.data.dataset import Dataset, DataSplits
 from neocog.data.identity import NOBODY, Identities
 from neocog.data.resize import DEFAULT_RESIZE, ImageSize
 from neocog.errors import DataError
+from neocog.model import kinds
 from neocog.model.network import Network
-from neocog.nn.losses import CrossEntropy
 from neocog.nn.shapes import ImageShape
 from neocog.nn.zoo import make_net
 from neocog.text import printable
@@ -41,6 +42,7 @@ from neocog.train.checkpoint import Checkpoint
 from neocog.train.evaluation import Evaluation, evaluate
 from neocog.train.fit import fit
 from neocog.train.history import History
+from neocog.train.labels import LabelsEvaluation
 from neocog.train.runfolder import RunFolder
 from neocog.train.settings import TrainingSettings, settled
 from neocog.train.source import DataSource
@@ -63,6 +65,8 @@ class Flags:
     optimizer: str
     momentum: float | None
     label_smoothing: float
+    loss: str
+    class_weights: str | None
     threads: int | None
     workers: int | None
     engine: str
@@ -103,12 +107,13 @@ def begin(data: str, flags: Flags, held: contextlib.ExitStack) -> TrainingJob:
         )
     splits = datasets.split(datasets.open_source(data), quiet=flags.quiet)
     names = splits.class_names
-    if len(names) < 2:
+    if len(names) < (1 if splits.train.several_labels else 2):
         raise DataError(
             f"{splits.name}: training needs at least 2 classes, found {len(names)}: {', '.join(names)}",
             details=splits.notes,
             hint="put the images of each class into a folder of its own: DATA/cat/1.jpg, DATA/dog/1.jpg",
         )
+    make_loss(flags.loss, flags.label_smoothing, flags.class_weights, splits.train)  # tells what does not fit early
     size = recipe.choose_size(splits.train, flags.img_size, int(flags.channels) if flags.channels else None)
     net = make_net(flags.model, ImageShape(*size.shape), len(names))
     optimizer = recipe.make_optimizer(flags.optimizer, flags.lr, flags.weight_decay, flags.momentum)
@@ -118,10 +123,11 @@ def begin(data: str, flags: Flags, held: contextlib.ExitStack) -> TrainingJob:
     folder = make_folder(splits.name, flags.output, held, overwrite=flags.overwrite)
     with removed_if_empty(folder):
         splits, unreadable = _read(splits, size, flags)
+        loss = make_loss(flags.loss, flags.label_smoothing, flags.class_weights, splits.train)
         mean, std = recipe.channel_statistics(splits.train, size)
         images = _image_counts(splits)["train"]
         usual = {} if "time_limit" in flags.settings else {"epochs": recipe.choose_epochs(images)}
-        chosen = {"optimizer": optimizer, "loss": CrossEntropy(flags.label_smoothing)}
+        chosen = {"optimizer": optimizer, "loss": loss}
         settings = settled({**usual, **flags.settings, **chosen})
         model = Network(
             net, size.shape, names, seed=settings.seed, mean=mean, std=std, engine=flags.engine, threads=flags.threads
@@ -243,6 +249,7 @@ def _config(training: TrainingJob, flags: Flags) -> dict[str, object]:
         "weight_decay": flags.weight_decay,
         "momentum": flags.momentum,
         "label_smoothing": flags.label_smoothing,
+        "loss": kinds.to_json(training.settings.loss),
         "engine": flags.engine,
     }
 
@@ -327,7 +334,7 @@ def _fit(training: TrainingJob, flags: Flags) -> History:
         )
 
 
-def _measure(training: TrainingJob, flags: Flags) -> tuple[str, Evaluation]:
+def _measure(training: TrainingJob, flags: Flags) -> tuple[str, Evaluation | LabelsEvaluation]:
     parts = dict(training.splits.items())
     part = next(name for name in ("test", "validation", "train") if name in parts)
     source = _source(training, parts[part], flags, shuffle=False)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from neocog.errors import SettingError
-from neocog.nn.layer import Layer, image_input, later
+from neocog.nn.layer import Layer, image_input
 from neocog.nn.layers.sliding import check_window
 from neocog.nn.limits import check_flag
 from neocog.nn.shapes import ImageShape, Shape, VectorShape
@@ -20,7 +20,7 @@ class _Pool2d(Layer):
     window: Pair = 2
     stride: Pair | None = None
     padding: Pair = 0
-    ceil_mode: bool = later(False)
+    ceil_mode: bool = field(default=False, metadata={"later": True})
 
     def __post_init__(self) -> None:
         kind = type(self).__name__
@@ -83,7 +83,7 @@ class AvgPool2d(_Pool2d):
     ImageShape(height=2, width=2, channels=2)
     """
 
-    count_include_pad: bool = later(True)
+    count_include_pad: bool = field(default=True, metadata={"later": True})
 
     def __post_init__(self) -> None:
         _Pool2d.__post_init__(self)
