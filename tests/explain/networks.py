@@ -134,6 +134,14 @@ NETWORKS: dict[str, tuple[nc.Layer, tuple[int, int, int]]] = {
         ),
         (7, 6, 2),
     ),
+    "pooled and weighed": (
+        nc.Sequential(
+            *(nc.Conv2d(8, 3, padding=1), nc.ReLU(), nc.SqueezeExcite(4, gate=nc.Hardsigmoid())),
+            *(nc.MaxPool2d(2, ceil_mode=True), nc.AvgPool2d(3, 2, 1, ceil_mode=True, count_include_pad=False)),
+            *(nc.AdaptiveAvgPool2d((2, 4)), nc.AvgPool2d(2, 1, 1, ceil_mode=True), nc.Flatten(), nc.Linear(3)),
+        ),
+        (9, 10, 2),
+    ),
     "moved": (_moved(), (6, 5, 2)),
     "pixel by pixel": (
         nc.Sequential(nc.Conv2d(5, 3, padding=1), nc.ReLU(), nc.Residual(nc.Conv2d(5, 1)), nc.Conv2d(3, 1)),

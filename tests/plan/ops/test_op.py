@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from neocog.emit.emitters import EMITTERS
-from neocog.nn.blocks import Concat, Sequential
+from neocog.nn.blocks import Concat, Sequential, SqueezeExcite
 from neocog.nn.followers import EMA
 from neocog.nn.graph import trace
 from neocog.nn.layers import (
@@ -45,6 +45,7 @@ NET = Sequential(
         BatchNorm2d(),
         GroupNorm(2),
         Conv2d(8, 1),
+        SqueezeExcite(2),
         Softmax(),
         Flatten(),
         Linear(10),

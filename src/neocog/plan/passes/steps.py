@@ -188,7 +188,7 @@ class _Grouping:
         if self.training:
             return isinstance(node.layer, Activation) and node.layer.from_output and not step.behind
         if isinstance(node.layer, Add):
-            return len(node.inputs) == 2 and not step.added
+            return len(node.inputs) == 2 and not step.added and not (node.is_pixel(0) or node.is_pixel(1))
         return isinstance(node.layer, Activation | PReLU | ScaleShift)
 
 
