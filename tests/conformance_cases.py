@@ -17,6 +17,7 @@ from neocog.errors import ShapeError
 from neocog.nn.blocks import Sequential
 from neocog.nn.graph import IMAGE, Graph, Node, Normalisation, trace
 from neocog.nn.layers import (
+    AdaptiveAvgPool2d,
     Add,
     AvgPool2d,
     Conv2d,
@@ -34,10 +35,12 @@ from neocog.nn.layers import (
 from neocog.nn.losses import Loss, MeanSquaredError
 from neocog.nn.parameters import Parameter, variables_of
 from neocog.nn.shapes import ImageShape
-from neocog.reference.network import Draw, Run, backward, backward_node, forward, forward_node
+from neocog.nn.window import counts
+from neocog.reference.network import Draw, ForwardPass, backward, backward_node, forward, forward_node
 
 EXACT_BITS = 24  # float32 represents every integer up to 2^24
 CHANNELS = (1, 2, 3, 5, 7, 8, 16, 17, 32, 40)
+AVERAGES = AvgPool2d | AdaptiveAvgPool2d | GlobalAvgPool2d
 
 
 def examples(share: float) -> settings:
@@ -167,12 +170,13 @@ def pairs(numbers: st.SearchStrategy[int]) -> st.SearchStrategy[int | tuple[int,
 
 def convs() -> st.SearchStrategy[Conv2d]:
     """Draw convolutions, most of them of the usual sizes."""
+    sides = st.tuples(st.integers(0, 3), st.integers(0, 3))
     usual = st.builds(
         Conv2d,
         st.sampled_from(CHANNELS),
         pairs(st.sampled_from((3, 1, 2, 4, 5))),
         pairs(st.sampled_from((1, 1, 2, 3))),
-        st.one_of(st.just("same"), pairs(st.integers(0, 3))),
+        st.one_of(st.just("same"), pairs(st.integers(0, 3)), st.tuples(sides, sides)),
         pairs(st.sampled_from((1, 1, 2, 3))),
         st.booleans(),
     )
@@ -184,13 +188,22 @@ def convs() -> st.SearchStrategy[Conv2d]:
 
 @st.composite
 def pools(draw: st.DrawFn, kind: type[MaxPool2d] | type[AvgPool2d], exact: bool) -> MaxPool2d | AvgPool2d:
-    """Draw a pooling; the area of an exact mean is a power of two."""
+    """Draw a pooling; the area of an exact mean is a power of two, whatever a window meets of the padding."""
     sides = (1, 2, 4) if exact and kind is AvgPool2d else (1, 2, 3, 4)
     window = draw(pairs(st.sampled_from(sides)))
     vertical, horizontal = window if isinstance(window, tuple) else (window, window)
     stride = draw(st.one_of(st.none(), pairs(st.integers(1, 3))))
     padding = draw(st.tuples(st.integers(0, vertical // 2), st.integers(0, horizontal // 2)))
-    return kind(window, stride, padding)
+    if kind is MaxPool2d:
+        return MaxPool2d(window, stride, padding, draw(st.booleans()))
+    if exact:
+        return AvgPool2d(window, stride, padding)
+    return AvgPool2d(window, stride, padding, draw(st.booleans()), draw(st.booleans()))
+
+
+def cells_of(node: Node) -> np.ndarray:
+    """Return how many cells count in each window of a mean (P, Q)."""
+    return np.multiply.outer(*counts(node.layer.counted_over(node.input)))
 
 
 def dropouts(exact: bool) -> st.SearchStrategy[Dropout]:
@@ -347,7 +360,7 @@ def nothing_rounds(
 
 
 def _nothing_rounds_back(
-    graph: Graph, parameters: dict[str, np.ndarray], run: Run, d_logits: np.ndarray, quanta: dict[int, float]
+    graph: Graph, parameters: dict[str, np.ndarray], run: ForwardPass, d_logits: np.ndarray, quanta: dict[int, float]
 ) -> bool:
     gradients = backward(graph, parameters, run, d_logits, image=True)
     sizes = {name: np.abs(value) for name, value in parameters.items()}
@@ -380,16 +393,22 @@ def _quantum(node: Node, quanta: list[float]) -> float:
     """Return what the numbers are multiples of that a layer makes of multiples of `quanta`."""
     if isinstance(node.layer, Multiply):
         return float(np.prod(quanta))
-    if isinstance(node.layer, AvgPool2d | GlobalAvgPool2d):
-        return quanta[0] / node.layer.window_over(node.input).cells
+    if isinstance(node.layer, AVERAGES):
+        return quanta[0] / cells_of(node).max()
     return min(quanta) * (node.layer.slope if isinstance(node.layer, LeakyReLU) else 1.0)
 
 
 # Cases with rounding -------------------------------------------------------------------------------------------------
 
 
-def real_case(graph: Graph, count: int, seed: int, loss: Loss, batch_size: int | None = None) -> Case:
-    """Make a case of ordinary numbers: uint8 or float32 images, normal weights of the usual size, normal biases."""
+def real_case(
+    graph: Graph, count: int, seed: int, loss: Loss, batch_size: int | None = None, *, soft: bool = False
+) -> Case:
+    """Make a case of ordinary numbers: uint8 or float32 images, normal weights of the usual size, normal biases.
+
+    Arguments:
+        soft: whether targets of a CrossEntropy are rows of probabilities, some of them 0.
+    """
     rng = np.random.default_rng(seed)
     sides = (graph.input.height, graph.input.width, graph.input.channels)
     images = rng.integers(0, 256, (count, *sides), dtype=np.uint8)
@@ -399,6 +418,11 @@ def real_case(graph: Graph, count: int, seed: int, loss: Loss, batch_size: int |
     answers = (count, *graph.answer_shape)
     if isinstance(loss, MeanSquaredError):
         targets = rng.standard_normal(answers, np.float32)
+    elif loss.several_labels:
+        targets = rng.choice(np.array([0, 1, 0.25], np.float32), answers, p=[0.5, 0.4, 0.1])
+    elif soft:
+        rows = rng.random(answers) * rng.integers(0, 2, answers) + np.eye(graph.classes)[0]
+        targets = (rows / rows.sum(axis=-1, keepdims=True)).astype(np.float32)
     else:
         targets = rng.integers(0, graph.classes, answers[:-1]).astype(np.int32)
     return Case(graph, parameters, images, targets, loss, batch_size or count, seed)
@@ -419,4 +443,5 @@ def real_cases(
     """Draw any small network with ordinary numbers; default of `graphs`: chains of the oldest layers."""
     graph, count = draw(networks() if graphs is None else graphs), draw(st.integers(1, 5))
     seed, spare = draw(st.integers(0, 2**32 - 1)), draw(st.integers(0, 3))
-    return real_case(graph, count, seed, draw(losses), batch_size=count + spare)
+    loss = draw(losses)
+    return real_case(graph, count, seed, loss, batch_size=count + spare, soft=draw(st.booleans()))

@@ -51,9 +51,9 @@ def open_file(path: str | os.PathLike[str], most: int | None = None) -> BinaryIO
     Traceback (most recent call last):
     neocog.reading.NotAFileError: [Errno 22] it is a device, not a file: '/dev/null'
     """
-    # The file takes the descriptor from its opener, so that each moment one of the two has to close it. Were both to, an
-    # interrupt between them would end in EBADF, an OSError like those of files that cannot be read.
-    return open(path, "rb", opener=lambda name, _: _open_regular(name, most))  # noqa: SIM115 - the caller closes it
+    # The file takes the descriptor from its opener, so that at each moment one of the two has to close it. Were both
+    # to, an interrupt between them would end in EBADF, an OSError like those of files that cannot be read.
+    return open(path, "rb", opener=lambda name, _: _open_regular(name, most))
 
 
 def _open_regular(path: str, most: int | None) -> int:

@@ -136,7 +136,7 @@ def _transformed(low: Lowering, step: Step, layer: Correlation, tile: int) -> Pa
 def _pooling_behind(low: Lowering, step: Step) -> Step | None:
     """Return the pooling that can run in a convolution's last lines, if there is one."""
     users = low.steps.users(step.index)
-    if not isinstance(step.node.layer, Conv2d) or len(users) != 1 or step.index in low.kept:
+    if not isinstance(step.node.layer, Conv2d) or step.groups > 1 or len(users) != 1 or step.index in low.kept:
         return None
     if any(not isinstance(node.layer, ReLU) for node in step.behind):
         return None

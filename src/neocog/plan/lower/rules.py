@@ -5,6 +5,7 @@ from __future__ import annotations
 from neocog.plan.lower import (
     channels,
     convolution_gradient,
+    grouped,
     normalization,
     pointwise,
     pooling,
@@ -17,6 +18,7 @@ from neocog.plan.lower.rule import Rules
 
 RULES: Rules = {
     **convolution_gradient.RULES,
+    **grouped.RULES,
     **transposed.RULES,
     **pooling.RULES,
     **shape.RULES,

@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 from neocog.nn.graph import IMAGE
 from neocog.nn.layers import ConvTranspose2d
 from neocog.nn.shapes import ImageShape, Shape
-from neocog.nn.window import Axis, Window
+from neocog.nn.window import Window, WindowAxis
 from neocog.plan.passes.steps import Step, Steps
 
-POINT = Axis(1, 1, 1, 1, 0, 0)
+POINT = WindowAxis(1, 1, 1, 1, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Extent:
     """What a step takes and gives once nothing superfluous is left, and its window between the two.
 
     A vector counts as one pixel; a fully connected layer has a window of one pixel, and a pointwise one has none. Steps
-    with several inputs take the same pixels of each.
+    with several inputs take the same pixels of each, but of one that is a pixel for all.
     """
 
     input: ImageShape
@@ -44,10 +44,19 @@ def window_of(step: Step) -> Window | None:
     return layer.walk(shape) if isinstance(layer, ConvTranspose2d) else layer.window_over(shape)
 
 
-def trim_axis(axis: Axis, outputs: int) -> Axis:
+def taken_of(step: Step, place: int, extent: Extent) -> ImageShape:
+    """Return what a step takes of one of its inputs."""
+    return as_image(step.node.shapes[place]) if step.node.is_pixel(place) else extent.input
+
+
+def trim_axis(axis: WindowAxis, outputs: int) -> WindowAxis:
     """Shorten a window's walk to its first `outputs` positions, and the image to what they look at."""
-    last = (outputs - 1) * axis.stride - axis.before + axis.reach - 1
-    pixels = min(axis.input, max(1, last + 1))
+    pixels = 1
+    for tap in range(axis.kernel):  # the last position where it meets the image: behind that, it looks at padding
+        offset = tap * axis.dilation - axis.before
+        position = min(outputs - 1, (axis.input - 1 - offset) // axis.stride)
+        if position >= 0:
+            pixels = max(pixels, position * axis.stride + offset + 1)
     return replace(axis, input=pixels, after=(outputs - 1) * axis.stride + axis.reach - axis.before - pixels)
 
 
@@ -77,7 +86,10 @@ def extents_of(steps: Steps, whole: Collection[int], *, training: bool) -> tuple
         short = {
             step.index
             for step in steps.steps
-            if any(value != IMAGE and found[value].output != found[step.index].input for value in step.inputs)
+            if any(
+                value != IMAGE and found[value].output != taken_of(step, place, found[step.index])
+                for place, value in enumerate(step.inputs)
+            )
             or any(value != IMAGE and found[value].output != found[step.index].output for value in step.added)
         }
         if short <= declared:
@@ -91,7 +103,8 @@ def _trimmed(steps: Steps, declared: Collection[int]) -> dict[int, Extent]:
     wanted: dict[int, ImageShape] = {}
     for step in reversed(steps.steps):
         output = full = as_image(step.node.output)
-        taken, window = as_image(step.node.input), window_of(step)
+        whole = next(shape for place, shape in enumerate(step.node.shapes) if not step.node.is_pixel(place))
+        taken, window = as_image(whole), window_of(step)
         if step.index not in declared:
             if isinstance(step.node.output, ImageShape):
                 wants = wanted.get(step.index, full)
@@ -101,8 +114,9 @@ def _trimmed(steps: Steps, declared: Collection[int]) -> dict[int, Extent]:
                 taken = ImageShape(window.vertical.input, window.horizontal.input, taken.channels)
             elif step.on_images:
                 taken = ImageShape(output.height, output.width, taken.channels)
-        found[step.index] = Extent(taken, output, window)
-        wanted |= dict.fromkeys(step.inputs, taken) | dict.fromkeys(step.added, output)
+        extent = found[step.index] = Extent(taken, output, window)
+        wanted |= {value: taken_of(step, place, extent) for place, value in enumerate(step.inputs)}
+        wanted |= dict.fromkeys(step.added, output)
     return found
 
 
