@@ -21,6 +21,7 @@ from neocog.nn.layers import (
     MaxPool2d,
     ReLU,
     Softmax,
+    Upsample,
 )
 from neocog.nn.losses import CrossEntropy
 from neocog.nn.optimizers import Adam
@@ -46,6 +47,7 @@ NET = Sequential(
         GroupNorm(2),
         Conv2d(8, 1),
         SqueezeExcite(2),
+        Upsample(2, "bilinear"),
         Softmax(),
         Flatten(),
         Linear(10),
