@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from neocog.emit.builder import Builder, Value
 from neocog.nn.optimizers import SGD, Adam, AdamW, RMSprop
 
-Rule = Callable[..., tuple[Value, list[Value]]]
+UpdateEmitter = Callable[..., tuple[Value, list[Value]]]
 """Takes (builder, optimizer, weight, gradient, memory, rate, scalars), all vectors but for the first two, and gives the
 weight and the memory after the step. `scalars` are those of `Optimizer.scalars`.
 """
@@ -63,4 +63,4 @@ def _rmsprop(
     return b.ir.fsub(w, b.ir.fmul(rate, v)), [square, v]
 
 
-RULES: dict[type, Rule] = {SGD: _sgd, Adam: _adam, AdamW: _adam, RMSprop: _rmsprop}
+RULES: dict[type, UpdateEmitter] = {SGD: _sgd, Adam: _adam, AdamW: _adam, RMSprop: _rmsprop}

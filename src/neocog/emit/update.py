@@ -12,7 +12,7 @@ from neocog.emit.emitter import Emitters
 from neocog.emit.memory import Memory
 from neocog.emit.optimizers import RULES
 from neocog.emit.slots import FIRST_SCALAR_SLOT, LEARNING_RATE_SLOT
-from neocog.plan.ops.update import CHUNK, Follow, Followed, ReducePartials, Transpose, Update
+from neocog.plan.ops.update import ITEM_ELEMENTS, Follow, Followed, ReducePartials, Transpose, Update
 
 
 def emit_transpose(b: Builder, memory: Memory, stage: Transpose, low: Value, high: Value) -> None:
@@ -55,10 +55,13 @@ def _weight(b: Builder, stage: Transpose, tap: Index, channel: Index, filter_: I
 def _transpose_values(
     b: Builder, stage: Transpose, source: Value, transposed: Value, from_: Index, to: Index, inside: Index, filters: int
 ) -> None:
-    """Value by value, where a square reaches past the matrix; columns past it are zeros already."""
-    with b.loop(0, filters) as (k, _), b.loop(0, inside) as (c, _):
-        value = b.load_scalar(source, b.add(b.add(from_, b.mul(c, stage.weights.width)), k))
-        b.store_scalar(value, transposed, b.add(b.add(to, b.mul(k, stage.transposed.width)), c))
+    """Value by value, where a square reaches past the matrix; columns past it become zeros."""
+    with b.loop(0, filters) as (k, _):
+        row = b.add(to, b.mul(k, stage.transposed.width))
+        b.store(b.splat(0.0), transposed, row)
+        with b.loop(0, inside) as (c, _):
+            value = b.load_scalar(source, b.add(b.add(from_, b.mul(c, stage.weights.width)), k))
+            b.store_scalar(value, transposed, b.add(row, c))
 
 
 def _square(b: Builder) -> ir.Function:
@@ -116,7 +119,7 @@ def emit_reduce_partials(b: Builder, memory: Memory, stage: ReducePartials, low:
 
 def _vectors(b: Builder, first: int, end: int, low: Value, high: Value) -> tuple[Index, Index]:
     """Return the vectors of a stretch of a flat array that the items low ≤ item < high cover."""
-    vectors = CHUNK // b.lanes
+    vectors = ITEM_ELEMENTS // b.lanes
     start = b.mul(low, vectors) if first == 0 else b.maximum(b.mul(low, vectors), first // b.lanes)
     return start, b.minimum(b.mul(high, vectors), end // b.lanes)
 
@@ -127,10 +130,10 @@ def emit_update(b: Builder, memory: Memory, stage: Update, low: Value, high: Val
     slots = [memory.operand(slot) for slot in stage.memory]
     rate = b.splat(memory.argument(LEARNING_RATE_SLOT, F32))
     scalars = [b.splat(memory.argument(FIRST_SCALAR_SLOT + n, F32)) for n in range(stage.scalars)]
-    for segment in stage.segments:
-        optimizer, factor = segment.rule.optimizer, segment.rule.learning_rate
+    for range_ in stage.ranges:
+        optimizer, factor = range_.rule.optimizer, range_.rule.learning_rate
         own = rate if factor == 1.0 else b.ir.fmul(rate, b.splat(factor))
-        with b.loop(*_vectors(b, segment.first, segment.end, low, high)) as (vector, _):
+        with b.loop(*_vectors(b, range_.first, range_.end, low, high)) as (vector, _):
             at = b.mul(vector, b.lanes)
             w, g, before = b.load(weights, at), b.load(gradients, at), [b.load(slot, at) for slot in slots]
             w, after = RULES[type(optimizer)](b, optimizer, w, g, before, own, scalars)

@@ -14,7 +14,7 @@ from neocog.nn.layers import Add, BatchNorm2d, Conv2d
 from neocog.nn.parameters import Array, variables_of
 from neocog.nn.rewrite import Folded, ScaleShift, fold_norms
 from neocog.nn.shapes import ImageShape
-from neocog.nn.window import Axis
+from neocog.nn.window import WindowAxis
 from neocog.nn.wiring import Wiring
 
 Exact = NDArray[np.float64]
@@ -91,7 +91,7 @@ def _is_centred(node: Node) -> bool:
     )
 
 
-def _axes(node: Node) -> tuple[Axis, Axis]:
+def _axes(node: Node) -> tuple[WindowAxis, WindowAxis]:
     assert isinstance(node.layer, Conv2d)
     assert isinstance(node.input, ImageShape)
     window = node.layer.window_over(node.input)

@@ -53,7 +53,7 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class UpdateRule:
     """How a parameter follows its gradient.
 
     Arguments:
@@ -67,7 +67,7 @@ class Rule:
 
 def rules_of(
     graph: Graph, optimizer: Optimizer, groups: Sequence[Group] = (), frozen: Sequence[str] = ()
-) -> dict[str, Rule]:
+) -> dict[str, UpdateRule]:
     """Return the rule of each parameter that a training changes, by name, in the order of `parameters_of`.
 
     Where several groups match a parameter, the last one counts.
@@ -84,7 +84,7 @@ def rules_of(
     stays = frozen_parameters(graph, frozen)
     every = parameters_of(graph)
     _check_patterns(every, [group.pattern for group in groups], "groups")
-    rules: dict[str, Rule] = {}
+    rules: dict[str, UpdateRule] = {}
     for parameter in every:
         if parameter.name in stays:
             continue
@@ -93,7 +93,7 @@ def rules_of(
         for group in groups:
             if _matches(group.pattern, parameter.name):
                 decay, rate = usual if group.weight_decay is None else group.weight_decay, group.learning_rate
-        rules[parameter.name] = Rule(replace(optimizer, weight_decay=decay), rate)
+        rules[parameter.name] = UpdateRule(replace(optimizer, weight_decay=decay), rate)
     return rules
 
 

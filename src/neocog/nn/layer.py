@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from dataclasses import dataclass, fields
+from typing import ClassVar
 
 from neocog.errors import ShapeError
+from neocog.nn.limits import plain_integers
 from neocog.nn.shapes import ImageShape, Shape
 from neocog.nn.symbol import Symbol
 from neocog.nn.window import Window
@@ -52,6 +53,25 @@ class Layer:
     enlarges: ClassVar[bool] = False
     arity: ClassVar[int | None] = 1
 
+    def __init_subclass__(cls) -> None:
+        """Let every layer begin its own checks with plain integers."""
+        if "__post_init__" in vars(cls):
+            own = cls.__post_init__
+
+            def checked(self: Layer) -> None:
+                Layer.__post_init__(self)
+                own(self)
+
+            cls.__post_init__ = checked  # type: ignore[method-assign]
+
+    def __post_init__(self) -> None:
+        """Make Python's integers of NumPy's and others: they are told, written to files and compiled alike."""
+        for entry in fields(self):
+            value = getattr(self, entry.name)
+            plain = plain_integers(value)
+            if plain is not value:
+                object.__setattr__(self, entry.name, plain)
+
     def output_shape(self, *inputs: Shape) -> Shape:
         """Return the shape of the output for inputs of these shapes, or raise ShapeError; most layers keep it."""
         return inputs[0]
@@ -78,15 +98,6 @@ class Layer:
             name: what files and messages call this layer; default: its number.
         """
         return Symbol.of(self, inputs, name)
-
-
-def later(default: Any) -> Any:
-    """Return the field of a setting that a layer gained when there were files without it already.
-
-    Files leave it out where it has its default; so those of before are still read, and the same network still gives the
-    same bytes.
-    """
-    return field(default=default, metadata={"later": True})
 
 
 def image_input(layer: Layer, x: Shape) -> ImageShape:

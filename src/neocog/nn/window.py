@@ -30,7 +30,7 @@ def check_pair(layer: str, name: str, value: object, least: int) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Axis:
+class WindowAxis:
     """The window's walk along one axis of the image. All lengths are in pixels.
 
     Output o looks at the inputs `o * stride - before + tap * dilation` for every tap below `kernel`; what falls
@@ -91,8 +91,8 @@ class Axis:
 class Window:
     """The window's walk over an image, resolved to pixels."""
 
-    vertical: Axis
-    horizontal: Axis
+    vertical: WindowAxis
+    horizontal: WindowAxis
 
     @property
     def cells(self) -> int:
@@ -186,5 +186,5 @@ def resolve_window(
                 outputs = -((reach - before - size - after) // s) + 1
                 outputs -= (outputs - 1) * s >= before + size
                 after = max(0, (outputs - 1) * s + reach - before - size)
-        axes.append(Axis(size, k, s, d, before, after))
+        axes.append(WindowAxis(size, k, s, d, before, after))
     return Window(*axes)

@@ -10,10 +10,10 @@ from neocog.errors import SettingError
 from neocog.nn.optimizers import SGD, Adam, AdamW, Optimizer, RMSprop
 from neocog.reference.arrays import Array
 
-Memory = dict[str, Array]
+OptimizerMemory = dict[str, Array]
 
 
-def initial_memory(optimizer: Optimizer, weight: Array) -> Memory:
+def initial_memory(optimizer: Optimizer, weight: Array) -> OptimizerMemory:
     """Return the memory before the first step: zeros of the parameter's shape."""
     return {name: np.zeros_like(weight) for name in optimizer.memory}
 
@@ -26,7 +26,7 @@ def update(
     *,
     learning_rate: float,
     step: int,
-) -> tuple[Array, Memory]:
+) -> tuple[Array, OptimizerMemory]:
     """Take one step.
 
     Arguments:
@@ -53,7 +53,7 @@ def _sgd(
     memory: Mapping[str, Array],
     learning_rate: float,
     scalars: Sequence[float],
-) -> tuple[Array, Memory]:
+) -> tuple[Array, OptimizerMemory]:
     g = gradient + optimizer.weight_decay * weight
     if not optimizer.momentum:
         return weight - learning_rate * g, {}
@@ -70,7 +70,7 @@ def _adam(
     memory: Mapping[str, Array],
     learning_rate: float,
     scalars: Sequence[float],
-) -> tuple[Array, Memory]:
+) -> tuple[Array, OptimizerMemory]:
     g = gradient
     if isinstance(optimizer, AdamW):
         weight = weight * (1.0 - learning_rate * optimizer.weight_decay)
@@ -90,7 +90,7 @@ def _rmsprop(
     memory: Mapping[str, Array],
     learning_rate: float,
     scalars: Sequence[float],
-) -> tuple[Array, Memory]:
+) -> tuple[Array, OptimizerMemory]:
     g = gradient + optimizer.weight_decay * weight
     square = optimizer.smoothing * memory["square"] + (1.0 - optimizer.smoothing) * g * g
     step = g / (np.sqrt(square) + optimizer.epsilon)
@@ -100,4 +100,9 @@ def _rmsprop(
     return weight - learning_rate * v, {"square": square, "momentum": v}
 
 
-RULES: dict[type, Callable[..., tuple[Array, Memory]]] = {SGD: _sgd, Adam: _adam, AdamW: _adam, RMSprop: _rmsprop}
+RULES: dict[type, Callable[..., tuple[Array, OptimizerMemory]]] = {
+    SGD: _sgd,
+    Adam: _adam,
+    AdamW: _adam,
+    RMSprop: _rmsprop,
+}

@@ -19,6 +19,8 @@ class _Join(Layer):
 
 @dataclass(frozen=True, slots=True)
 class _Elementwise(_Join):
+    hint: ClassVar[str]
+
     def output_shape(self, *inputs: Shape) -> Shape:
         whole = max(inputs, key=lambda shape: shape.size)
         other = next((x for x in inputs if _plain(x) != _plain(whole) and not is_pixel_of(x, whole)), None)
@@ -26,7 +28,7 @@ class _Elementwise(_Join):
             first = inputs[0] if other != inputs[0] else whole
             raise ShapeError(
                 f"{type(self).__name__} needs inputs of one shape, got {first} and {other}",
-                hint="bring the shortcut to the same shape, as in Residual(body, shortcut=Conv2d(channels, 1, stride))",
+                hint=self.hint,
             )
         return whole
 
@@ -41,6 +43,10 @@ class Add(_Elementwise):
     ImageShape(height=4, width=4, channels=2)
     """
 
+    hint: ClassVar[str] = (
+        "bring the shortcut to the same shape, as in Residual(body, shortcut=Conv2d(channels, 1, stride))"
+    )
+
 
 @dataclass(frozen=True, slots=True)
 class Multiply(_Elementwise):
@@ -51,6 +57,10 @@ class Multiply(_Elementwise):
     >>> Multiply().output_shape(ImageShape(4, 4, 2), ImageShape(1, 1, 2))
     ImageShape(height=4, width=4, channels=2)
     """
+
+    hint: ClassVar[str] = (
+        "give what scales as many channels as what is scaled, such as Sigmoid()(Conv2d(channels, 1)(x))"
+    )
 
 
 @dataclass(frozen=True, slots=True)

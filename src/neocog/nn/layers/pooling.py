@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from neocog.errors import SettingError
-from neocog.nn.layer import Layer, image_input, later
+from neocog.nn.layer import Layer, image_input
 from neocog.nn.layers.sliding import check_window
 from neocog.nn.limits import check_flag
 from neocog.nn.shapes import ImageShape, Shape, VectorShape
-from neocog.nn.window import Axis, EvenAxis, EvenWindow, Pair, Window, check_pair, pair, resolve_window
+from neocog.nn.window import EvenAxis, EvenWindow, Pair, Window, WindowAxis, check_pair, pair, resolve_window
 
 __all__ = ["MaxPool2d", "AvgPool2d", "AdaptiveAvgPool2d", "GlobalAvgPool2d"]  # noqa: RUF022 - in the order in which people meet them
 
@@ -20,7 +20,7 @@ class _Pool2d(Layer):
     window: Pair = 2
     stride: Pair | None = None
     padding: Pair = 0
-    ceil_mode: bool = later(False)
+    ceil_mode: bool = field(default=False, metadata={"later": True})
 
     def __post_init__(self) -> None:
         kind = type(self).__name__
@@ -83,7 +83,7 @@ class AvgPool2d(_Pool2d):
     ImageShape(height=2, width=2, channels=2)
     """
 
-    count_include_pad: bool = later(True)
+    count_include_pad: bool = field(default=True, metadata={"later": True})
 
     def __post_init__(self) -> None:
         _Pool2d.__post_init__(self)
@@ -98,7 +98,7 @@ class AvgPool2d(_Pool2d):
             return walk
         padding = pair(self.padding)
         vertical, horizontal = (
-            Axis(axis.input + 2 * p, axis.kernel, axis.stride, 1, axis.before - p, axis.after - p)
+            WindowAxis(axis.input + 2 * p, axis.kernel, axis.stride, 1, axis.before - p, axis.after - p)
             for axis, p in zip((walk.vertical, walk.horizontal), padding, strict=True)
         )
         return Window(vertical, horizontal)

@@ -31,7 +31,7 @@ def _stages(low: Lowering, training: Training) -> Iterable[Op]:
     if trained:
         yield Update(
             "update",
-            low.layout.segments,
+            low.layout.ranges,
             Operand(Space.STATE, PARAMETERS, 0),
             Operand(Space.ARENA, GRADIENTS, 0),
             tuple(_memory(low, slot, PARAMETERS, trained) for slot in optimizer.memory),
