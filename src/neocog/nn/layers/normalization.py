@@ -100,8 +100,8 @@ class GroupNorm(Layer):
 class LayerNorm2d(Layer):
     """Bring the channels of each pixel to mean 0 and variance 1, then scale and shift each channel.
 
-    y = (x - mean) / √(variance + ε) · γ + β, where mean and variance are those of the channels of the one pixel, or of a
-    vector's values. So no pixel knows of another, and training and prediction do the same.
+    y = (x - mean) / √(variance + ε) · γ + β, where mean and variance are those of the channels of the one pixel, or of
+    a vector's values. So no pixel knows of another, and training and prediction do the same.
 
     Arguments:
         epsilon: added to the variance, against division by zero.
