@@ -144,7 +144,8 @@ def _operation(kind: str, **attributes: Any) -> Rule:
 def _convolution(writer: Writer, node: Node, layer: Conv2d, inputs: list[str]) -> str:
     window = _window(node)
     dilations = [window.vertical.dilation, window.horizontal.dilation]
-    return writer.add("Conv", *inputs, *_stored(node, "weight", "bias"), dilations=dilations, **_walk(window))
+    settings = {"dilations": dilations, "group": layer.groups, **_walk(window)}
+    return writer.add("Conv", *inputs, *_stored(node, "weight", "bias"), **settings)
 
 
 def _max_pool(writer: Writer, node: Node, layer: MaxPool2d, inputs: list[str]) -> str:

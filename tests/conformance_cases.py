@@ -169,12 +169,13 @@ def pairs(numbers: st.SearchStrategy[int]) -> st.SearchStrategy[int | tuple[int,
 
 def convs() -> st.SearchStrategy[Conv2d]:
     """Draw convolutions, most of them of the usual sizes."""
+    sides = st.tuples(st.integers(0, 3), st.integers(0, 3))
     usual = st.builds(
         Conv2d,
         st.sampled_from(CHANNELS),
         pairs(st.sampled_from((3, 1, 2, 4, 5))),
         pairs(st.sampled_from((1, 1, 2, 3))),
-        st.one_of(st.just("same"), pairs(st.integers(0, 3))),
+        st.one_of(st.just("same"), pairs(st.integers(0, 3)), st.tuples(sides, sides)),
         pairs(st.sampled_from((1, 1, 2, 3))),
         st.booleans(),
     )

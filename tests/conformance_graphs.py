@@ -50,7 +50,7 @@ from neocog.nn.layers import (
     Softmax,
     Tanh,
 )
-from neocog.nn.shapes import ImageShape
+from neocog.nn.shapes import ImageShape, Shape
 from neocog.nn.symbol import Input, Symbol
 
 ALL = frozenset(LAYERS)
@@ -63,7 +63,15 @@ EXACT = ALL - {
 
 # One or more of each layer, with other settings than the usual ones too. A new layer is written in here.
 VARIANTS: dict[type[Layer], tuple[Layer, ...]] = {
-    Conv2d: (Conv2d(6, 3, padding=1), Conv2d(4, 3, 2, "same", bias=False)),
+    Conv2d: (
+        *(Conv2d(6, 3, padding=1), Conv2d(4, 3, 2, "same", bias=False), Conv2d(4, 3, padding=((0, 1), (2, 0)))),
+        *(Conv2d(6, 3, padding=1, groups=6), Conv2d(6, 3, 2, "same", bias=False, groups=6)),
+        *(
+            Conv2d(12, (1, 3), groups=6),
+            Conv2d(6, 2, bias=False, groups=3),
+            Conv2d(4, 3, 2, ((0, 1), (0, 1)), groups=2),
+        ),
+    ),
     MaxPool2d: (MaxPool2d(2, 1), MaxPool2d(3, 2, 1), MaxPool2d(3, 3, 1, ceil_mode=True)),
     AvgPool2d: (
         *(AvgPool2d(2), AvgPool2d(2, 1, 1), AvgPool2d(2, count_include_pad=False, padding=1)),
@@ -169,6 +177,17 @@ def _basic_block(channels: int, stride: int) -> Layer:
     return Sequential(Residual(body, shortcut), ReLU())
 
 
+def _inverted(channels: int, stride: int, kernel: int) -> tuple[Layer, ...]:
+    """Return a block of MobileNetV2: expanded, convolved channel by channel, and projected."""
+    wide = 6 * channels
+    body = Sequential(
+        *(Conv2d(wide, 1, bias=False), BatchNorm2d(), ReLU6()),
+        *(Conv2d(wide, kernel, stride, kernel // 2, bias=False, groups=wide), BatchNorm2d(), ReLU6()),
+        *(Conv2d(channels, 1, bias=False), BatchNorm2d()),
+    )
+    return (Residual(body),) if stride == 1 else (body,)
+
+
 def _attention() -> Graph:
     """Weigh each pixel of each map by what a small network makes of the pixel's channels."""
     x = Input((4, 4, 2))
@@ -261,6 +280,33 @@ GRAPHS: dict[str, Graph] = {
             *(BatchNorm2d(), ReLU(), AvgPool2d(2), Flatten(), Linear(3)),
         ),
         (4, 6, 2),
+    ),
+    "inverted residuals": trace(
+        Sequential(
+            *(Conv2d(4, 3, 2, ((0, 1), (0, 1)), bias=False), BatchNorm2d(), ReLU6()),
+            *(*_inverted(4, 2, 3), *_inverted(4, 1, 5), GlobalAvgPool2d(), Linear(5)),
+        ),
+        (12, 14, 3),
+        Normalisation((0.4,), (0.3,)),
+    ),
+    "depthwise first and last": trace(
+        Sequential(
+            *(Conv2d(3, 3, padding=1, groups=3), ReLU(), Conv2d(40, 1), Conv2d(40, 5, 2, 2, 1, groups=40), PReLU()),
+            *(Conv2d(40, 3, 1, ((2, 1), (0, 3)), (2, 3), groups=40), ReLU6(), MaxPool2d(2)),
+            Conv2d(40, (1, 2), groups=40),
+        ),
+        (12, 13, 3),
+    ),
+    "a depthwise filter written in a loop": trace(
+        Sequential(Conv2d(5, 1), Conv2d(5, 9, padding=4, groups=5), ReLU(), Flatten(), Linear(2)), (6, 7, 1)
+    ),
+    "groups in blocks": trace(
+        Sequential(
+            *(Conv2d(72, 1), ReLU(), Residual(Sequential(Conv2d(72, 3, padding=1, groups=18), ReLU())), MaxPool2d(2)),
+            *(Conv2d(36, 3, 2, 1, groups=9, bias=False), BatchNorm2d(), ReLU(), Conv2d(64, 1), Conv2d(32, 1, groups=2)),
+            *(Conv2d(48, 3, padding=1, groups=16), SiLU(), Flatten(), Linear(3)),
+        ),
+        (8, 9, 2),
     ),
     "gates": _attention(),
     "pixels for all": _pixels_for_all(),
@@ -375,20 +421,24 @@ class _Maker:
                 others.append(AdaptiveAvgPool2d()(x))
             return join()(x, *(self.rng.choice(others) for _ in range(self.rng.randint(1, 2))))
         on_image = isinstance(x.shape, ImageShape)
-        own = self.weighted(on_image)
+        own = self.weighted(x.shape)
         layer = own if self.rng.random() < 0.35 else self.rng.choice(self.others(on_image) or [own])
         try:
             return layer(x)
         except ShapeError:
             return own(x)
 
-    def weighted(self, on_image: bool) -> Layer:
+    def weighted(self, shape: Shape) -> Layer:
         """Return a convolution or a Linear, which fits everywhere."""
         choose = self.rng.choice
-        if not on_image:
+        if not isinstance(shape, ImageShape):
             return Linear(choose((3, 6, 8, 12)), choose((True, False)))
         kernel, stride, bias = choose((1, 2, 3, 3, (1, 3), 5)), choose((1, 1, 2)), choose((True, False))
-        return Conv2d(choose((2, 3, 4, 6, 8, 16, 17)), kernel, stride, "same", choose((1, 1, 2)), bias)
+        filters, dilation, groups = choose((2, 3, 4, 6, 8, 16, 17)), choose((1, 1, 2)), 1
+        if self.rng.random() < 0.4:
+            groups = choose([n for n in range(1, shape.channels + 1) if shape.channels % n == 0])
+            filters = groups * choose((1, 1, 2, 3))
+        return Conv2d(filters, kernel, stride, "same", dilation, bias, groups)
 
     def others(self, on_image: bool) -> list[Layer]:
         """Return one of each other layer that is allowed."""

@@ -178,11 +178,12 @@ def _weighted_backward(use: Use, dy: np.ndarray, e_dy: np.ndarray) -> Back:
 
 
 def roundings_back(node: Node) -> int:
-    """Count the roundings of the sum that a layer sends back."""
+    """Count the roundings of the sum that a layer sends back: to each input come all taps of its group's filters."""
     if any(node.is_pixel(place) for place in range(len(node.inputs))):
         return node.output.height * node.output.width + 1
     shape = node.weight_shape
-    return int(np.prod(shape)) // shape[-2] + 2 if shape is not None else 1
+    groups = node.layer.groups if isinstance(node.layer, Conv2d) else 1
+    return int(np.prod(shape)) // (shape[-2] * groups) + 2 if shape is not None else 1
 
 
 # Pooling --------------------------------------------------------------------------------------------------------------

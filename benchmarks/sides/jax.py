@@ -103,6 +103,7 @@ def _convolution(node: Node, layer: Conv2d, stored: Values, x: Any) -> Any:
         [axis.stride for axis in axes],
         [(axis.before, axis.after) for axis in axes],
         rhs_dilation=[axis.dilation for axis in axes],
+        feature_group_count=layer.groups,
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
     )
     return convolved + stored.get("bias", 0.0)

@@ -80,7 +80,7 @@ def _layer(node: Node) -> Any:
                 tuple(getattr(axis, name) for axis in axes) for name in ("kernel", "stride", "before", "dilation")
             )
             inputs, outputs = node.input.channels, layer.channels
-            return nn.Conv2d(inputs, outputs, kernel, stride, before, dilation, bias=layer.bias)
+            return nn.Conv2d(inputs, outputs, kernel, stride, before, dilation, layer.groups, layer.bias)
         case nc.Linear():
             return nn.Linear(node.input.size, layer.features, bias=layer.bias)
         case nc.BatchNorm2d():

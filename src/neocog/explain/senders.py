@@ -38,13 +38,18 @@ class Cell:
 
 
 def convolution(cell: Cell) -> Iterator[Sender]:
-    """List the outputs of all filters in whose windows the cell lies; each multiplies it by one of its weights."""
+    """List the outputs of all filters in whose windows the cell lies; each multiplies it by one of its weights.
+
+    Those are the filters of the cell's group of channels.
+    """
     node, (row, column, channel) = cell.node, cell.place
     assert isinstance(node.layer, Conv2d)
     weight = cell.traced.parameters[f"{node.name}.weight"]
+    filters = node.layer.channels // node.layer.groups
+    group, place = divmod(channel, weight.shape[2])
     for p, q, r, s in _windows_over(node, row, column):
-        for k in range(weight.shape[-1]):
-            yield (p, q, k), float(weight[r, s, channel, k])
+        for k in range(group * filters, (group + 1) * filters):
+            yield (p, q, k), float(weight[r, s, place, k])
 
 
 def largest(cell: Cell) -> Iterator[Sender]:

@@ -37,6 +37,7 @@ from neocog.target.processor import Target
 TARGET = Target("x86_64-unknown-linux-gnu", "skylake-avx512", "", 16, 32, True)
 NET = Sequential(
     *(Conv2d(20, 3, padding=1), ReLU(), Conv2d(32, 3, padding=1), ReLU(), MaxPool2d(2), Conv2d(20, 3, padding=1)),
+    *(Conv2d(20, 3, padding=1, groups=20), ReLU(), Conv2d(20, 3, padding=1, groups=5)),
     *(
         MaxPool2d(3, 2),
         AvgPool2d(2, 1),

@@ -70,6 +70,7 @@ class PaddedConv2d(torch.nn.Conv2d):  # type: ignore[misc]  # PyTorch is untyped
             stride=(vertical.stride, horizontal.stride),
             padding=(vertical.before, horizontal.before) if even else 0,
             dilation=(vertical.dilation, horizontal.dilation),
+            groups=layer.groups,
             bias=layer.bias,
         )
         # F.pad counts from the last axis: left, right, top, bottom.
