@@ -9,6 +9,7 @@ from neocog.emit import (
     depthwise,
     grouped,
     images,
+    interpolation,
     loss,
     maxout,
     norm,
@@ -35,6 +36,7 @@ EMITTERS: Emitters = {
     **maxout.EMITTERS,
     **concatenation.EMITTERS,
     **copy.EMITTERS,
+    **interpolation.EMITTERS,
     **loss.EMITTERS,
     **update.EMITTERS,
 }
