@@ -5,6 +5,7 @@ from __future__ import annotations
 from neocog.emit import (
     concatenation,
     contraction,
+    directions,
     images,
     loss,
     maxout,
@@ -29,4 +30,5 @@ EMITTERS: Emitters = {
     **concatenation.EMITTERS,
     **loss.EMITTERS,
     **update.EMITTERS,
+    **directions.EMITTERS,
 }

@@ -73,7 +73,7 @@ def plan_program(
     answers = {name: low.outputs[index].tensor for name, index in given.items()}
     read = [*answers.values(), *low.found_peaks.values(), *([losses.tensor] if losses else [])]
     kept = {(Space.WORK, tensor.name) for tensor in read} | {by_name["images"].memory}
-    kept |= {(Space.WORK, GRADIENTS), *(written for stage in low.preparation for written in accesses(stage)[1])}
+    kept |= {(Space.WORK, GRADIENTS), *low.zeroed, *(written for stage in low.preparation for written in accesses(stage)[1])}
     places = place_memory(tensors, low.panels, low.flat, stages, kept)
     verify((*stages, *low.preparation), places, target.lanes)
     verify_live_ranges(stages, places, tensors)

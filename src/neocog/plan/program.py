@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from neocog.nn.followers import Follower
 from neocog.nn.graph import Graph
-from neocog.nn.groups import Group, Rule, rules_of
+from neocog.nn.groups import Clip, Group, Penalty, Rule, rules_of
 from neocog.nn.losses import Loss
 from neocog.nn.optimizers import Optimizer
 from neocog.plan.layout import Space, Tensor
@@ -20,7 +20,7 @@ from neocog.plan.parameters import ParameterLayout
 from neocog.target.processor import Target
 
 LOGITS, FEATURES, PEAKS = "logits", "features", "peaks"  # what outputs of programs are called
-FIRST_KEY_SLOT = 8  # where the keys of Dropout layers begin in a program's arguments; see emit/program.py
+FIRST_KEY_SLOT = 12  # where the keys of Dropout layers begin in a program's arguments; see emit/program.py
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,7 @@ class Training:
         optimizer: how parameters follow their gradients.
         groups, frozen: of parameters, see nn/groups.py.
         followers: of parameters and buffers, see nn/followers.py.
+        clip, penalty: of gradients, see nn/groups.py.
     """
 
     loss: Loss
@@ -39,10 +40,12 @@ class Training:
     groups: tuple[Group, ...] = ()
     frozen: tuple[str, ...] = ()
     followers: tuple[Follower, ...] = ()
+    clip: Clip = Clip()
+    penalty: Penalty = Penalty()
 
     def rules(self, graph: Graph) -> dict[str, Rule]:
         """Return how each parameter of a network is trained, by name; those that are frozen are left out."""
-        return rules_of(graph, self.optimizer, self.groups, self.frozen)
+        return rules_of(graph, self.optimizer, self.groups, self.frozen, self.penalty)
 
 
 @dataclass(frozen=True, slots=True)
