@@ -19,6 +19,7 @@ from neocog.nn.layers import (
     Add,
     AvgPool2d,
     BatchNorm2d,
+    ChannelShuffle,
     Concatenate,
     Conv2d,
     Flatten,
@@ -29,11 +30,13 @@ from neocog.nn.layers import (
     Maxout,
     MaxPool2d,
     Multiply,
+    PixelShuffle,
     PReLU,
     ReLU,
     ReLU6,
     Sigmoid,
     SiLU,
+    Slice,
     Softmax,
     Tanh,
 )
@@ -185,6 +188,26 @@ def _concatenate(writer: Writer, node: Node, layer: Concatenate, inputs: list[st
     return writer.add("Concat", *inputs, axis=1)
 
 
+def _slice(writer: Writer, node: Node, layer: Slice, inputs: list[str]) -> str:
+    (x,) = inputs
+    if isinstance(node.input, VectorShape):
+        x = writer.in_our_order(x, node.input)
+    start, stop = layer.span(node.input)
+    return writer.add("Slice", x, *(writer.constant([number], np.int64) for number in (start, stop, 1)))
+
+
+def _shuffle(writer: Writer, node: Node, layer: ChannelShuffle, inputs: list[str]) -> str:
+    image = node.output
+    assert isinstance(image, ImageShape)
+    runs = writer.reshape(inputs[0], layer.groups, image.channels // layer.groups, image.height, image.width)
+    dealt = writer.add("Transpose", runs, perm=[0, 2, 1, 3, 4])
+    return writer.reshape(dealt, image.channels, image.height, image.width)
+
+
+def _pixel_shuffle(writer: Writer, node: Node, layer: PixelShuffle, inputs: list[str]) -> str:
+    return writer.add("DepthToSpace", *inputs, blocksize=layer.factor, mode="CRD")
+
+
 def _prelu(writer: Writer, node: Node, layer: PReLU, inputs: list[str]) -> str:
     (weight,) = _stored(node, "weight")
     if isinstance(node.input, ImageShape):
@@ -236,6 +259,7 @@ RULES: dict[type[Layer], Rule] = {
     Add: _join("Add"),
     AvgPool2d: _average_pool,
     BatchNorm2d: _normalization,
+    ChannelShuffle: _shuffle,
     Concatenate: _concatenate,
     Conv2d: _convolution,
     ELU: _elu,
@@ -248,11 +272,13 @@ RULES: dict[type[Layer], Rule] = {
     MaxPool2d: _max_pool,
     Maxout: _maxout,
     Multiply: _join("Mul"),
+    PixelShuffle: _pixel_shuffle,
     PReLU: _prelu,
     ReLU: _operation("Relu"),
     ReLU6: _relu6,
     SiLU: _silu,
     Sigmoid: _operation("Sigmoid"),
+    Slice: _slice,
     Softmax: _operation("Softmax", axis=1),
     Tanh: _operation("Tanh"),
 }

@@ -158,5 +158,5 @@ def _compile(threads: int) -> dict[str, object]:
     settings = StepSettings(CrossEntropy(), SGD(LEARNING_RATE, momentum=MOMENTUM), len(task.images))
     engine = NativeEngine()
     start = time.perf_counter()
-    engine.stepper(task.graph, task.parameters, settings, threads)
+    engine.train_program(task.graph, task.parameters, settings, threads)
     return {"seconds": time.perf_counter() - start}

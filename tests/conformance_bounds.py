@@ -38,11 +38,11 @@ from conformance_rules import (
     SHAPES,
     Mass,
     Use,
+    argmax_error,
     gamma,
     maxout_error,
     roundings_back,
     share_error,
-    winner_error,
 )
 from neocog.nn.graph import IMAGE, Graph, Normalisation
 from neocog.nn.layers import BatchNorm2d, GroupNorm, Maxout, MaxPool2d, PReLU
@@ -212,7 +212,7 @@ def gates_are_clear(case: Case, run: network.Run, margin: float = 1e-5) -> bool:
             one = np.ones(choice.shape)
             slack = np.full(x.shape, limit / 2)
             slack[x == 0] = 0  # what a ReLU or a Dropout stopped ties often, and passes no gradient on
-            contested = winner_error if isinstance(node.layer, MaxPool2d) else maxout_error
+            contested = argmax_error if isinstance(node.layer, MaxPool2d) else maxout_error
             if (contested(node.layer, x, slack, choice, 0 * one, one) > 0.5).any():
                 return False
     return True

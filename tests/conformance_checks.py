@@ -55,8 +55,8 @@ def check_exact_prediction(engine, case: Case) -> None:
 def check_exact_step(engine, case: Case) -> None:
     """Compare one step of descent, where nothing rounds but the update."""
     settings = StepSettings(case.loss, SGD(), case.batch_size, case.seed)
-    mine = engine.stepper(case.graph, case.parameters, settings)
-    reference = ReferenceEngine().stepper(case.graph, case.parameters, settings)
+    mine = engine.train_program(case.graph, case.parameters, settings)
+    reference = ReferenceEngine().train_program(case.graph, case.parameters, settings)
     result = mine.step(case.images, case.targets, RATE)
     wanted = reference.step(case.images, case.targets, RATE)
     assert_same(result.logits, reference.exact_logits, "logits")
@@ -101,11 +101,11 @@ def check_close_step(engine, case: Case) -> None:
     """
     bounds = error_bound(case, training=True)
     settings = StepSettings(case.loss, SGD(), case.batch_size, case.seed)
-    stepper = engine.stepper(case.graph, case.parameters, settings)
-    result = stepper.step(case.images, case.targets, RATE)
+    program = engine.train_program(case.graph, case.parameters, settings)
+    result = program.step(case.images, case.targets, RATE)
     assert within(result.logits, bounds.run.logits, bounds.of_logits)
     assert abs(result.loss - bounds.loss) <= bounds.of_loss + U * abs(bounds.loss)
-    gradients, parameters = stepper.gradients(), stepper.parameters()
+    gradients, parameters = program.gradients(), program.parameters()
     assert set(gradients) == set(bounds.gradients)
     assert set(parameters) == {*bounds.gradients, *bounds.run.buffers}
     for name, exact in bounds.gradients.items():

@@ -20,6 +20,7 @@ from neocog.nn.layers import (
     Add,
     AvgPool2d,
     BatchNorm2d,
+    ChannelShuffle,
     Concatenate,
     Conv2d,
     Dropout,
@@ -36,11 +37,13 @@ from neocog.nn.layers import (
     Maxout,
     MaxPool2d,
     Multiply,
+    PixelShuffle,
     PReLU,
     ReLU,
     ReLU6,
     Sigmoid,
     SiLU,
+    Slice,
     Softmax,
     Tanh,
 )
@@ -84,6 +87,9 @@ VARIANTS: dict[type[Layer], tuple[Layer, ...]] = {
     Add: (Add(),),
     Multiply: (Multiply(),),
     Concatenate: (Concatenate(),),
+    Slice: (Slice(1, 4), Slice(0, 3), Slice(-2)),
+    ChannelShuffle: (ChannelShuffle(2), ChannelShuffle(3)),
+    PixelShuffle: (PixelShuffle(2),),
 }
 
 
@@ -93,7 +99,7 @@ VARIANTS: dict[type[Layer], tuple[Layer, ...]] = {
 def _on_images(layer: Layer) -> Graph:
     """Put a layer between two convolutions, where its input has a second consumer if it keeps its shape."""
     x = Input((5, 6, 2))
-    before = Conv2d(6, 3, padding=1)(x)
+    before = Conv2d(8 if isinstance(layer, PixelShuffle) else 6, 3, padding=1)(x)
     y = layer(before, Conv2d(6, 1)(x)) if isinstance(layer, JOINS) else layer(before)
     if y.shape == before.shape and not isinstance(layer, JOINS):
         y = Add()(y, before)
@@ -116,7 +122,7 @@ def _on_vectors(layer: Layer) -> Graph | None:
 def _at_the_end(layer: Layer) -> Graph | None:
     """Let a network end in a layer on images; None if it gives vectors."""
     x = Input((4, 4, 2))
-    y = Conv2d(6, 3, padding=1)(x)
+    y = Conv2d(8 if isinstance(layer, PixelShuffle) else 6, 3, padding=1)(x)
     y = layer(y, Conv2d(6, 1)(x)) if isinstance(layer, JOINS) else layer(y)
     return Graph(x, y, Normalisation((0.5,), (0.25,))) if isinstance(y.shape, ImageShape) else None
 
@@ -174,6 +180,18 @@ def _flat_and_activated() -> Graph:
     return Graph(x, Linear(3)(Concatenate()(Dropout(0.5)(y), Linear(4)(y))))
 
 
+def _split_and_shuffled() -> Graph:
+    """Split channels, let one half through and the other through a convolution, and shuffle both, as ShuffleNetV2 does;
+    then take the same value apart into runs that overlap, leave out channels, and meet another consumer.
+    """
+    x = Input((5, 4, 3))
+    left, right = Conv2d(34, 3, padding=1)(x).split(2)
+    y = ChannelShuffle(2)(Concatenate()(left, ReLU()(Conv2d(17, 1)(right))))
+    runs = (y[..., :20], y[..., 17:], y[..., 3:5], Conv2d(4, 1)(y))
+    z = PixelShuffle(2)(Conv2d(76, 3, padding=1)(Concatenate()(*runs)))
+    return Graph(x, Linear(3)(Flatten()(MaxPool2d(2)(ReLU()(z)))))
+
+
 def _added_to_a_relu() -> Graph:
     """Add the ReLU of a convolution to a second convolution of it, and to itself behind another ReLU."""
     x = Input((6, 6, 3))
@@ -226,6 +244,7 @@ GRAPHS: dict[str, Graph] = {
     "shared by all": _shared(),
     "flat and activated": _flat_and_activated(),
     "added to a ReLU": _added_to_a_relu(),
+    "split and shuffled": _split_and_shuffled(),
     "behind what drops": _behind_what_drops(),
     "flat and steep": trace(
         # The gradient of the last convolution has a halo, so that it is no view of what the Linear gives.
@@ -346,10 +365,12 @@ class _Maker:
             *(ReLU(), ReLU6(), LeakyReLU(choose((0.5, 0.25) if self.exact else (0.01, 0.25))), PReLU()),
             *(ELU(choose((1.0, 0.5))), SiLU(), GELU(choose(("none", "tanh"))), Hardsigmoid(), Hardswish()),
             *(Sigmoid(), Tanh()),
+            Slice(choose((0, 1, -2)), choose((None, None, -1, 2, 4))),
             *(Softmax(), Maxout(choose((2, 3, 4))), Dropout(rate), DropPath(rate)),
             BatchNorm2d(choose((0.1, 0.5)), choose((1e-5, 0.1)), choose((True, False))),
         ]
         if on_image:
+            made += [ChannelShuffle(choose((2, 3, 4))), PixelShuffle(choose((1, 2)))]
             made += [GroupNorm(choose((1, 2, 3, 4)), choose((1e-5, 0.1)), choose((True, False)))]
             made += [MaxPool2d(window, choose((None, 1)), choose((0, 0, 1)) if window == 3 else 0), Dropout2d(rate)]
             cells = window * window if isinstance(window, int) else 2

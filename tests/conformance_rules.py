@@ -22,6 +22,7 @@ from neocog.nn.layers import (
     Add,
     AvgPool2d,
     BatchNorm2d,
+    ChannelShuffle,
     Concatenate,
     Conv2d,
     Dropout,
@@ -38,15 +39,18 @@ from neocog.nn.layers import (
     Maxout,
     MaxPool2d,
     Multiply,
+    PixelShuffle,
     PReLU,
     ReLU,
     ReLU6,
     Sigmoid,
     SiLU,
+    Slice,
     Softmax,
     Tanh,
 )
 from neocog.reference import activation, conv, dropout, join, linear, normalization, pool
+from neocog.reference.network import backward_node, forward_node
 from neocog.reference.taps import image_shape, pad, taps
 
 U = 2.0**-24  # half the distance from 1 to the next float32
@@ -195,26 +199,26 @@ def _average_backward(use: Use, dy: np.ndarray, e_dy: np.ndarray) -> Back:
     return Back((pool.avg_backward(use.x, e_dy, layer) + gamma(cells + 2) * pool.avg_backward(use.x, size, layer),))
 
 
-def winner_error(
-    layer: MaxPool2d, x: np.ndarray, e: np.ndarray, winner: np.ndarray, e_dy: np.ndarray, size: np.ndarray
+def argmax_error(
+    layer: MaxPool2d, x: np.ndarray, e: np.ndarray, argmax: np.ndarray, e_dy: np.ndarray, size: np.ndarray
 ) -> np.ndarray:
     """Return every tap that may win by the computed values the whole gradient as its error."""
     window = layer.window_over(image_shape(x))
     values, errors = pad(x, window), pad(e, window)
     inside = pad(np.ones_like(x, bool), window)
-    lead, slack = np.zeros(winner.shape), np.zeros(winner.shape)
+    lead, slack = np.zeros(argmax.shape), np.zeros(argmax.shape)
     for place, (_, _, where) in enumerate(taps(window)):
-        lead = np.where(winner == place, values[where] - errors[where], lead)
-        slack = np.where(winner == place, errors[where], slack)
+        lead = np.where(argmax == place, values[where] - errors[where], lead)
+        slack = np.where(argmax == place, errors[where], slack)
     rivals = []
     for place, (_, _, where) in enumerate(taps(window)):
         exact = (errors[where] == 0) & (slack == 0)  # then even a tie is decided, by the order
-        rivals.append(inside[where] & (winner != place) & ~exact & (values[where] + errors[where] >= lead))
+        rivals.append(inside[where] & (argmax != place) & ~exact & (values[where] + errors[where] >= lead))
     contested = np.any(rivals, axis=0)
     error, total = np.zeros(values.shape), np.zeros(values.shape)
     for place, (_, _, where) in enumerate(taps(window)):
-        error[where] += np.where(winner == place, np.where(contested, size, e_dy), np.where(rivals[place], size, 0))
-        total[where] += np.where((winner == place) | rivals[place], size, 0)
+        error[where] += np.where(argmax == place, np.where(contested, size, e_dy), np.where(rivals[place], size, 0))
+        total[where] += np.where((argmax == place) | rivals[place], size, 0)
     rows, columns = window.vertical, window.horizontal
     inner = np.s_[:, rows.before : rows.before + rows.input, columns.before : columns.before + columns.input]
     return error[inner] + gamma(window.cells) * total[inner]  # overlapping windows are summed
@@ -347,11 +351,11 @@ def _maxout_backward(use: Use, dy: np.ndarray, e_dy: np.ndarray) -> Back:
 
 
 def maxout_error(
-    layer: Maxout, x: np.ndarray, e: np.ndarray, winner: np.ndarray, e_dy: np.ndarray, size: np.ndarray
+    layer: Maxout, x: np.ndarray, e: np.ndarray, argmax: np.ndarray, e_dy: np.ndarray, size: np.ndarray
 ) -> np.ndarray:
     """Return every piece that may win by the computed values the whole gradient as its error."""
     values, errors = _pieces(x, layer), _pieces(e, layer)
-    won = np.arange(layer.pieces)[:, None] == winner[..., None, :]
+    won = np.arange(layer.pieces)[:, None] == argmax[..., None, :]
     lead = np.where(won, values - errors, -np.inf).max(axis=-2, keepdims=True)
     slack = np.where(won, errors, 0).max(axis=-2, keepdims=True)
     rival = ~won & ~((errors == 0) & (slack == 0)) & (values + errors >= lead)
@@ -589,12 +593,26 @@ def _concatenate_forward(use: Use) -> Stray:
     return Stray(np.concatenate(use.errors, axis=-1), mass)
 
 
+def _moved(use: Use, values: np.ndarray) -> np.ndarray:
+    """Move the values of an input as the layer moves it."""
+    return forward_node(use.node, use.parameters, (values,), None).output
+
+
+def _moved_forward(use: Use) -> Stray:
+    mass = use.masses[0]
+    return Stray(_moved(use, use.e), Mass(_moved(use, mass.size), mass.roundings))
+
+
+def _moved_backward(use: Use, dy: np.ndarray, e_dy: np.ndarray) -> Back:
+    return Back(backward_node(use.node, use.parameters, use.inputs, use.choice, e_dy, None).inputs)
+
+
 RULES: dict[type[Layer], Rule] = {
     **dict.fromkeys((Conv2d, Linear), Rule(_weighted_forward, _weighted_backward)),
     **dict.fromkeys((AvgPool2d, GlobalAvgPool2d), Rule(_average_forward, _average_backward)),
     MaxPool2d: Rule(
         lambda use: Stray(pool.max_forward(use.e, use.layer)[0]),
-        lambda use, dy, e_dy: Back((winner_error(use.layer, use.x, use.e, use.choice, e_dy, np.abs(dy) + e_dy),)),
+        lambda use, dy, e_dy: Back((argmax_error(use.layer, use.x, use.e, use.choice, e_dy, np.abs(dy) + e_dy),)),
     ),
     Flatten: Rule(_flatten_forward, lambda use, dy, e_dy: Back((e_dy.reshape(use.x.shape),))),
     **{layer: Rule(_function_forward, _function_backward) for layer in LAYERS if issubclass(layer, Activation)},
@@ -606,6 +624,7 @@ RULES: dict[type[Layer], Rule] = {
     **dict.fromkeys((Dropout, Dropout2d, DropPath), Rule(_dropping_forward, _dropping_backward)),
     Add: Rule(_add_forward, lambda use, dy, e_dy: Back((e_dy,) * len(use.inputs))),
     Multiply: Rule(_multiply_forward, _multiply_backward),
+    **dict.fromkeys((Slice, ChannelShuffle, PixelShuffle), Rule(_moved_forward, _moved_backward)),
     Concatenate: Rule(
         _concatenate_forward,
         lambda use, dy, e_dy: Back(join.split(e_dy, [x.shape[-1] for x in use.inputs])),

@@ -16,7 +16,7 @@ from neocog.emit.memory import Memory, resolve
 from neocog.jit.executable import aligned_zeros
 from neocog.plan.layout import Halo, Name, Space, Tensor
 from neocog.plan.live_ranges import always
-from neocog.plan.memory import LINE, Place
+from neocog.plan.memory import LINE, Allocation
 from neocog.plan.ops.op import Op
 from neocog.plan.verify import verify
 from neocog.target.processor import Target
@@ -42,24 +42,24 @@ class Bench:
         known = {tensor.memory: tensor for tensor in vectors}
         parts = {part.memory: known.get(part.memory, part) for part in (*op.reads(), *op.writes())}
         self.tensors: dict[str, Tensor] = {part.name: part for part in parts.values()}
-        places: dict[Name, Place] = {}
+        allocations: dict[Name, Allocation] = {}
         end = LINE
         for tensor in self.tensors.values():
             size = tensor.size * tensor.bytes_each
-            places[tensor.memory] = Place(end, size, always([op]))
+            allocations[tensor.memory] = Allocation(end, size, always([op]))
             end += -(-size // LINE) * LINE + LINE
-        self.places = places
-        self.work = aligned_zeros(end)
-        self.work.view(np.float32)[:] = UNTOUCHED
+        self.allocations = allocations
+        self.arena = aligned_zeros(end)
+        self.arena.view(np.float32)[:] = UNTOUCHED
         for tensor in self.tensors.values():
             self.flat(tensor.name)[:] = UNTOUCHED
-        verify([op], places, target.lanes)
+        verify([op], allocations, target.lanes)
 
     def flat(self, name: str) -> np.ndarray:
         """Return all elements of a tensor, halo and padding included."""
         tensor = self.tensors[name]
-        place = self.places[tensor.memory]
-        return self.work[place.offset : place.end].view(KINDS[tensor.bytes_each])
+        allocation = self.allocations[tensor.memory]
+        return self.arena[allocation.offset : allocation.end].view(KINDS[tensor.bytes_each])
 
     def pixels(self, name: str) -> np.ndarray:
         """Look at a tensor without its halo: (images, height, width, pitch)."""
@@ -80,30 +80,30 @@ class Bench:
         Checks that lanes past the channels are zeros, and that nothing else was touched.
         """
         written = {part.name for part in self.op.writes()}
-        before = self.work.copy()
+        before = self.arena.copy()
 
         def write(b: Builder, function: ir.Function) -> None:
             state, work, scratch, control, low, high = function.args
             kernel, addresses = kernel_of(self.op, chained=False)
-            bases = {Space.STATE: state, Space.WORK: work, Space.SCRATCH: scratch}
-            pointers = [resolve(b, self.places, bases, address, 0, 0) for address in addresses]
+            bases = {Space.STATE: state, Space.ARENA: work, Space.SCRATCH: scratch}
+            pointers = [resolve(b, self.allocations, bases, address, 0, 0) for address in addresses]
             EMITTERS[type(self.op)](b, Memory(b, pointers, control), kernel.stage, low, high)
 
         library = compiled(self.target, write)
         bounds = [self.op.items * run // runs for run in range(runs + 1)]
         for low, high in reversed(list(pairwise(bounds))):
-            library.functions["run"](0, self.work.ctypes.data, 0, 0, low, high)
+            library.functions["run"](0, self.arena.ctypes.data, 0, 0, low, high)
         results = {}
         for name in sorted(written):
             pixels, channels = self.pixels(name), self.tensors[name].channels
             results[name] = pixels[..., :channels].copy()
             assert (pixels[..., channels:] == 0).all(), f"{name}: lanes past the channels are no zeros"
             pixels[:] = 0
-        after = self.work.copy()
-        self.work[:] = before
+        after = self.arena.copy()
+        self.arena[:] = before
         for name in written:
             self.pixels(name)[:] = 0
-        assert (after == self.work).all(), f"{self.op.name} wrote outside of {written}"
+        assert (after == self.arena).all(), f"{self.op.name} wrote outside of {written}"
         return results
 
 

@@ -19,7 +19,7 @@ Memory = Mapping[str, Row]
 
 
 def distances(axes: Iterable[Axis], which: str) -> NDArray[np.int64]:
-    """Return how far an operand is moved at every turn of nested loops, outermost first."""
+    """Return how far an operand is moved at every iteration of nested loops, outermost first."""
     axes = tuple(axes)
     total = np.zeros((1,) * len(axes), np.int64)
     for position, axis in enumerate(axes):

@@ -13,8 +13,8 @@ from neocog.nn.optimizers import SGD
 def train(task: Task) -> Call:
     """Make a training step."""
     settings = StepSettings(CrossEntropy(), SGD(LEARNING_RATE, momentum=MOMENTUM), len(task.images))
-    stepper = NativeEngine().stepper(task.graph, task.parameters, settings, task.threads)
-    return lambda: stepper.step(task.images, task.labels, LEARNING_RATE).loss
+    program = NativeEngine().train_program(task.graph, task.parameters, settings, task.threads)
+    return lambda: program.step(task.images, task.labels, LEARNING_RATE).loss
 
 
 def answer(task: Task) -> Call:

@@ -17,6 +17,7 @@ from neocog.nn.layers import (
     Add,
     AvgPool2d,
     BatchNorm2d,
+    ChannelShuffle,
     Conv2d,
     Dropout,
     Flatten,
@@ -28,11 +29,13 @@ from neocog.nn.layers import (
     Maxout,
     MaxPool2d,
     Multiply,
+    PixelShuffle,
     PReLU,
     ReLU,
     ReLU6,
     Sigmoid,
     SiLU,
+    Slice,
     Softmax,
     Tanh,
 )
@@ -81,6 +84,16 @@ def branched() -> Graph:
     return Graph(image, Linear(5)(BatchNorm2d()(Concat(Linear(7), Sequential(Linear(6), Softmax()))(y))))
 
 
+def enlarged() -> Graph:
+    """Return a network that cuts, shuffles and enlarges."""
+    image = Input((6, 5, 3))
+    left, right = Conv2d(12, 3, padding=1)(image).split(2)
+    x = ChannelShuffle(5)(Concat(Sequential(), Slice(1, -1))(Add()(left, ReLU()(right))))
+    x = PixelShuffle(2)(Conv2d(16, 1)(x))
+    return Graph(image, Linear(4)(Flatten()(Conv2d(3, 3, stride=2)(x))[..., 2:-1]))
+
+
+ENLARGED = Network("enlarged", enlarged(), (6, 5, 3), 4, "everything that moves values")
 BRANCHED = Network("branched", branched(), (10, 8, 3), 6, "every join")
 LIBRARIES = {
     "PyTorch": ("torch",),
@@ -115,6 +128,16 @@ def test_peers_compute_the_same_on_graphs(name: str, mode: Mode, monkeypatch: py
     calls, skipped = agreeing_calls(mode, ["PyTorch", name], make_task(BRANCHED, 1))
     assert not skipped
     assert list(calls) == ["PyTorch", name]
+
+
+@pytest.mark.parametrize("name", ["PyTorch channels_last", "ONNX Runtime", "OpenVINO"])
+def test_peers_compute_the_same_where_values_move(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CI", "true")
+    for library in ("torch", *LIBRARIES[name]):
+        pytest.importorskip(library)
+    calls, skipped = agreeing_calls("inference", ["neocog", name], make_task(ENLARGED, 2))
+    assert not skipped
+    assert list(calls) == ["neocog", name]
 
 
 def test_pytorchs_relus_overwrite_what_no_gradient_and_no_other_layer_needs() -> None:

@@ -17,8 +17,8 @@ CASE = real_case(trace(NET, (5, 5, 2)), 3, 1, CrossEntropy(0.1), batch_size=4)
 SETTINGS = StepSettings(CASE.loss, SGD(momentum=0.9), 4, seed=11)
 
 
-def stepper(engine, settings=SETTINGS):
-    return engine.stepper(CASE.graph, CASE.parameters, settings)
+def train_program(engine, settings=SETTINGS):
+    return engine.train_program(CASE.graph, CASE.parameters, settings)
 
 
 def predictor(engine):
@@ -54,7 +54,7 @@ def test_answers_are_float32_and_the_callers_own(engine):
 
 def test_parameters_are_copied_in_and_out(engine):
     given = {name: value.copy() for name, value in CASE.parameters.items()}
-    made = engine.stepper(CASE.graph, given, SETTINGS)
+    made = engine.train_program(CASE.graph, given, SETTINGS)
     for value in given.values():
         value[...] = 0
     assert same(made.parameters(), CASE.parameters)
@@ -76,14 +76,14 @@ def test_a_predictor_takes_new_parameters(engine):
 
 
 def test_a_rate_of_zero_moves_nothing(engine):
-    made = stepper(engine)
+    made = train_program(engine)
     made.step(CASE.images, CASE.targets, 0.0)
     assert same(made.parameters(), CASE.parameters)
 
 
 def test_images_beyond_the_batch_leave_no_trace(engine):
     full = np.random.default_rng(1).random((4, *CASE.images.shape[1:]), np.float32)
-    used, fresh = (stepper(engine, StepSettings(CASE.loss, SGD(), 4, seed=11)) for _ in range(2))
+    used, fresh = (train_program(engine, StepSettings(CASE.loss, SGD(), 4, seed=11)) for _ in range(2))
     used.step(full, np.zeros(4, np.int32), 0.0)
     fresh.step(CASE.images[:1], CASE.targets[:1], 0.0)
     for made in (used, fresh):
@@ -97,7 +97,7 @@ def test_images_beyond_the_batch_leave_no_trace(engine):
 
 
 def test_the_same_seed_gives_the_same_bits(engine):
-    one, other = stepper(engine), stepper(engine)
+    one, other = train_program(engine), train_program(engine)
     for _ in range(3):
         assert one.step(CASE.images, CASE.targets, 0.1).loss == other.step(CASE.images, CASE.targets, 0.1).loss
     assert same(one.parameters(), other.parameters())
@@ -106,12 +106,12 @@ def test_the_same_seed_gives_the_same_bits(engine):
 @pytest.mark.parametrize("optimizer", [SGD(), SGD(momentum=0.9), Adam()], ids=["descent", "momentum", "adam"])
 def test_a_resumed_training_goes_on_bit_by_bit(engine, optimizer):
     settings = StepSettings(CASE.loss, optimizer, 4, seed=11)
-    whole, first = stepper(engine, settings), stepper(engine, settings)
+    whole, first = train_program(engine, settings), train_program(engine, settings)
     for _ in range(5):
         whole.step(CASE.images, CASE.targets, 0.05)
     for _ in range(2):
         first.step(CASE.images, CASE.targets, 0.05)
-    resumed = engine.stepper(CASE.graph, first.parameters(), settings)
+    resumed = engine.train_program(CASE.graph, first.parameters(), settings)
     resumed.load_optimizer_state(first.optimizer_state(), 2)
     assert same(resumed.optimizer_state(), first.optimizer_state())
     for _ in range(3):
@@ -121,7 +121,7 @@ def test_a_resumed_training_goes_on_bit_by_bit(engine, optimizer):
 
 
 def test_the_memory_starts_at_zero(engine):
-    state = stepper(engine).optimizer_state()
+    state = train_program(engine).optimizer_state()
     assert set(state) == {f"{name}/momentum" for name in CASE.parameters}
     assert all(state[f"{name}/momentum"].shape == value.shape for name, value in CASE.parameters.items())
     assert not any(value.any() for value in state.values())
@@ -133,7 +133,7 @@ def test_threads_do_not_change_the_native_engines_bits(engine):
         pytest.skip("only the native engine promises this")
     trained = []
     for threads in (1, 2, 3):
-        made = engine.stepper(CASE.graph, CASE.parameters, SETTINGS, threads=threads)
+        made = engine.train_program(CASE.graph, CASE.parameters, SETTINGS, threads=threads)
         for _ in range(3):
             made.step(CASE.images, CASE.targets, 0.1)
         trained.append(made.parameters())
@@ -142,7 +142,7 @@ def test_threads_do_not_change_the_native_engines_bits(engine):
 
 
 def test_what_does_not_fit_is_refused(engine):
-    made = stepper(engine)
+    made = train_program(engine)
     with pytest.raises(NeocogError):
         made.step(np.zeros((5, *CASE.images.shape[1:]), np.float32), np.zeros(5, np.int32), 0.1)
     with pytest.raises(NeocogError):

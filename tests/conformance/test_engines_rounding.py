@@ -50,7 +50,7 @@ class Float32Reference:
     def predictor(cls, graph, parameters):
         return cls(graph, parameters)
 
-    stepper = classmethod(lambda cls, *arguments: cls(*arguments))
+    train_program = classmethod(lambda cls, *arguments: cls(*arguments))
 
     def logits(self, images):
         return network.forward(self.graph, self.values, images).logits

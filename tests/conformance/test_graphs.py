@@ -53,15 +53,15 @@ def test_a_prediction_stays_within_its_bounds(engine, name):
 def test_running_averages_stay_within_their_bounds_for_three_steps_the_last_of_them_short(engine, name):
     graph = STATISTICS[name]
     case = real_case(graph, 4, 1, CrossEntropy())
-    stepper = engine.stepper(graph, case.parameters, StepSettings(case.loss, SGD(), 4, case.seed))
+    program = engine.train_program(graph, case.parameters, StepSettings(case.loss, SGD(), 4, case.seed))
     for step, count in enumerate((4, 4, 3)):
-        stored = stepper.parameters()
+        stored = program.parameters()
         images, targets = np.roll(case.images, step, axis=0)[:count], np.roll(case.targets, step, axis=0)[:count]
-        stepper.step(images, targets, 0.125)
+        program.step(images, targets, 0.125)
         bounds = error_bound(
             replace(case, parameters=stored, images=images, targets=targets), training=True, step=step + 1
         )
-        found = stepper.parameters()
+        found = program.parameters()
         assert bounds.of_buffers
         for key, limit in bounds.of_buffers.items():
             assert within(found[key], bounds.run.buffers[key], limit), (key, step)

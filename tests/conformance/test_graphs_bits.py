@@ -46,17 +46,20 @@ def trained(name, threads, killed_after=None):
     case = real_case(graph, 7, 2, CrossEntropy())
     settings = StepSettings(CrossEntropy(0.1), AdamW(weight_decay=0.05), 7, 5, followers=(EMA(0.9),))
     engine = NativeEngine()
-    stepper = engine.stepper(graph, case.parameters, settings, threads)
-    assert stepper.threads == threads
+    program = engine.train_program(graph, case.parameters, settings, threads)
+    assert program.threads == threads
     for step, count in enumerate(COUNTS):
         if step == killed_after:
-            killed, stepper = stepper, engine.stepper(graph, stepper.parameters(), settings, threads)
-            stepper.load_optimizer_state(killed.optimizer_state(), step)
-        stepper.step(np.roll(case.images, step, axis=0)[:count], case.targets[:count], 0.01)
-    parameters = stepper.parameters()
+            killed, program = (
+                program,
+                engine.train_program(graph, program.parameters(), settings, threads),
+            )
+            program.load_optimizer_state(killed.optimizer_state(), step)
+        program.step(np.roll(case.images, step, axis=0)[:count], case.targets[:count], 0.01)
+    parameters = program.parameters()
     answers = {"answers": engine.predictor(graph, parameters, threads).logits(case.images)}
-    gradients = {f"gradient of {key}": value for key, value in stepper.gradients().items()}
-    return parameters | stepper.optimizer_state() | gradients | answers
+    gradients = {f"gradient of {key}": value for key, value in program.gradients().items()}
+    return parameters | program.optimizer_state() | gradients | answers
 
 
 def assert_same_bits(one, other):

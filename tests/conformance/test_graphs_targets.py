@@ -56,7 +56,9 @@ def engine_for(name, algorithm):
 
 
 @pytest.mark.parametrize("target", sorted(NARROWED))
-@pytest.mark.parametrize("name", ["all activations", "dropped paths", "shared by all", "inception", "gates"])
+@pytest.mark.parametrize(
+    "name", ["all activations", "dropped paths", "shared by all", "inception", "gates", "split and shuffled"]
+)
 def test_steps_and_predictions_stay_within_their_bounds_on_every_instruction_set(target, name):
     engine = engine_for(target, "direct")
     case = real_case(NETWORKS[name], 3, 1, CrossEntropy(0.1), batch_size=4)
@@ -77,23 +79,23 @@ def _wide() -> Graph:
 @pytest.mark.parametrize("target", sorted(NARROWED))
 def test_a_residual_block_trains_and_predicts_by_winograds_algorithm_as_the_reference_does(target):
     engines, graph = (engine_for(target, "winograd"), ReferenceEngine()), _wide()
-    steppers = [
-        each.stepper(graph, initial_parameters(graph, 2), StepSettings(CrossEntropy(), SGD(momentum=0.9), 8))
+    programs = [
+        each.train_program(graph, initial_parameters(graph, 2), StepSettings(CrossEntropy(), SGD(momentum=0.9), 8))
         for each in engines
     ]
     random = np.random.default_rng(1)
     for count in (8, 5, 8):
         images = random.integers(0, 256, (count, 14, 13, 3), np.uint8)
         labels = random.integers(0, 5, count).astype(np.int32)
-        for stepper in steppers:
-            stepper.step(images, labels, 0.05)
+        for program in programs:
+            program.step(images, labels, 0.05)
         for got, want in zip(
-            (steppers[0].gradients(), steppers[0].parameters()),
-            (steppers[1].gradients(), steppers[1].parameters()),
+            (programs[0].gradients(), programs[0].parameters()),
+            (programs[1].gradients(), programs[1].parameters()),
             strict=True,
         ):
             for key, value in want.items():
                 assert np.abs(got[key] - value).max() <= 5e-5 * np.abs(value).max(), key
-    parameters = steppers[1].parameters()
+    parameters = programs[1].parameters()
     got, want = (each.predictor(graph, parameters).logits(images) for each in engines)
     assert np.abs(got - want).max() <= 1e-5 * np.abs(want).max()

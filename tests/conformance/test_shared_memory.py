@@ -54,18 +54,18 @@ def poison(executable: Executable, *, halos: bool = False) -> int:
         halos: whether to fill halos of zeros, and nothing else.
 
     Returns:
-        how many pieces of memory were filled.
+        how many allocations were filled.
     """
     program = executable.program
     forever = always([scheduled.stage for scheduled in program.stages])
     executable._bases(0)  # makes the scratch memory of the first thread
     filled = 0
-    for (space, _), place in program.places.items():
-        if place.live == forever or (halos and place.frame is None):
+    for (space, _), allocation in program.allocations.items():
+        if allocation.live == forever or (halos and allocation.frame is None):
             continue
-        memory = executable.work if space is Space.WORK else executable._scratch[0]
-        block = memory[place.offset : place.end]
-        inside = block if place.frame is None else framed(block, place.frame)
+        memory = executable.arena if space is Space.ARENA else executable._scratch[0]
+        block = memory[allocation.offset : allocation.end]
+        inside = block if allocation.frame is None else framed(block, allocation.frame)
         inside_was = inside.copy()
         (block if halos else inside)[...] = 0xFF
         if halos:
@@ -75,20 +75,24 @@ def poison(executable: Executable, *, halos: bool = False) -> int:
 
 
 def training_bytes(engine: NativeEngine, case: Case, how: str) -> tuple[list[bytes], int]:
-    """Take two steps and return all that they leave, and how many pieces of memory were poisoned."""
+    """Take two steps and return all that they leave, and how many allocations were poisoned."""
     settings = StepSettings(case.loss, SGD(momentum=0.9), case.batch_size, case.seed)
-    stepper = engine.stepper(case.graph, case.parameters, settings, threads=1)
+    train_program = engine.train_program(case.graph, case.parameters, settings, threads=1)
     found, filled = [], 0
     for _ in range(2):
-        filled += poison(stepper.executable, halos=how == "halos") if how else 0
-        result = stepper.step(case.images, case.targets, 0.125)
+        filled += poison(train_program.executable, halos=how == "halos") if how else 0
+        result = train_program.step(case.images, case.targets, 0.125)
         found += [np.float64(result.loss).tobytes(), result.logits.tobytes()]
-        found += [value.tobytes() for state in (stepper.gradients(), stepper.parameters()) for value in state.values()]
+        found += [
+            value.tobytes()
+            for state in (train_program.gradients(), train_program.parameters())
+            for value in state.values()
+        ]
     return found, filled
 
 
 def prediction_bytes(engine: NativeEngine, case: Case, how: str) -> tuple[list[bytes], int]:
-    """Predict twice and return the logits, and how many pieces of memory were poisoned."""
+    """Predict twice and return the logits, and how many allocations were poisoned."""
     predictor = engine.predictor(case.graph, case.parameters, threads=1)
     found, filled = [], 0
     for _ in range(2):

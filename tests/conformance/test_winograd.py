@@ -164,9 +164,9 @@ def test_every_pass_keeps_the_budget_of_its_tile_size(side, padding, tile, chann
     exact = reference.backward(graph, {k: v.astype("f8") for k, v in parameters.items()}, run, slope).parameters
     errors = {}
     for algorithm, engine in (("direct", YARDSTICK), ("winograd", ENGINE)):
-        stepper = engine.stepper(graph, parameters, settings)
-        logits = stepper.step(x, targets, 0.0).logits
-        found = stepper.gradients() | {"logits": logits}
+        program = engine.train_program(graph, parameters, settings)
+        logits = program.step(x, targets, 0.0).logits
+        found = program.gradients() | {"logits": logits}
         errors[algorithm] = {n: rms(found[n] - v) for n, v in (exact | {"logits": run.logits}).items()}
     for name in ("logits", "1.weight", "1.bias", "0.weight"):
         assert errors["winograd"][name] <= BUDGET[tile] * errors["direct"][name], name
@@ -190,13 +190,13 @@ def test_whole_networks_train_like_the_reference_on_every_instruction_set(name):
     engine = NativeEngine(make_target(cpu, features, llvm.get_process_triple()), algorithm="winograd")
     settings = StepSettings(CrossEntropy(), SGD(momentum=0.9), 12)
     random = np.random.default_rng(1)
-    steppers = [e.stepper(NETWORK, initial_parameters(NETWORK, 2), settings) for e in (engine, ReferenceEngine())]
+    programs = [e.train_program(NETWORK, initial_parameters(NETWORK, 2), settings) for e in (engine, ReferenceEngine())]
     for count in (12, 7, 12):
         images = random.integers(0, 256, (count, 21, 18, 3), np.uint8)
         labels = random.integers(0, 5, count).astype(np.int32)
-        for stepper in steppers:
-            stepper.step(images, labels, 0.05)
-        got, want = (stepper.gradients() for stepper in steppers)
+        for program in programs:
+            program.step(images, labels, 0.05)
+        got, want = (program.gradients() for program in programs)
         for key, value in want.items():
             assert np.abs(got[key] - value).max() <= 2e-5 * np.abs(value).max(), key
 
@@ -210,12 +210,12 @@ def test_the_bits_do_not_depend_on_the_number_of_threads(threads):
     made = []
     for count in (1, threads):
         settings = StepSettings(CrossEntropy(), SGD(momentum=0.9), 32)
-        stepper = ENGINE.stepper(NETWORK, initial_parameters(NETWORK, 2), settings, count)
+        program = ENGINE.train_program(NETWORK, initial_parameters(NETWORK, 2), settings, count)
         for _ in range(3):
-            stepper.step(images, labels, 0.05)
-        predictor = ENGINE.predictor(NETWORK, stepper.parameters(), count)
-        assert (stepper.threads, predictor.threads) == (count, count)
-        made.append((stepper.parameters(), predictor.logits(images)))
+            program.step(images, labels, 0.05)
+        predictor = ENGINE.predictor(NETWORK, program.parameters(), count)
+        assert (program.threads, predictor.threads) == (count, count)
+        made.append((program.parameters(), predictor.logits(images)))
     assert all(made[0][0][name].tobytes() == value.tobytes() for name, value in made[1][0].items())
     assert made[0][1].tobytes() == made[1][1].tobytes()
 

@@ -24,7 +24,7 @@ from neocog.plan.algorithm import Algorithm
 from neocog.plan.layout import Operand, Space, Tensor
 from neocog.plan.ops.map import Map
 from neocog.plan.ops.pointwise import Activate, ActivationGradient, Expression
-from neocog.plan.ops.update import Fold, Stretch
+from neocog.plan.ops.update import ReducePartials, Stretch
 from neocog.plan.planner import plan_program
 from neocog.plan.program import Program, Training
 from neocog.target.processor import Target
@@ -90,17 +90,17 @@ def test_a_stage_of_a_chain_has_another_kernel_than_one_outside() -> None:
 
 
 def test_an_address_says_how_far_it_moves_with_images_and_slices_in_bytes() -> None:
-    copies = Operand(Space.WORK, "copies", 16, image=3, slice=40)
+    copies = Operand(Space.ARENA, "copies", 16, image=3, slice=40)
     out = Operand(Space.SCRATCH, "out", 8, image=3, slice=40, bytes_each=1)  # of one thread: it does not move
-    kernel, addresses = kernel_of(Fold("", copies, 2, (Stretch(out, 16),)), chained=True)
-    assert addresses == (Address(Space.WORK, "copies", 64, 12, 160), Address(Space.SCRATCH, "out", 8))
+    kernel, addresses = kernel_of(ReducePartials("", copies, 2, (Stretch(out, 16),)), chained=True)
+    assert addresses == (Address(Space.ARENA, "copies", 64, 12, 160), Address(Space.SCRATCH, "out", 8))
     assert kernel.alone == (True, True)
 
 
 def test_only_arguments_into_memory_of_their_own_are_told_to_be_apart() -> None:
-    copies, out = Operand(Space.WORK, "sums", 16), Operand(Space.WORK, "sums", 0)
-    assert kernel_of(Fold("", copies, 2, (Stretch(out, 16),)), chained=False)[0].alone == (False, False)
-    assert kernel_of(Fold("", out, 2, (Stretch(out, 16),)), chained=False)[0].alone == (
+    copies, out = Operand(Space.ARENA, "sums", 16), Operand(Space.ARENA, "sums", 0)
+    assert kernel_of(ReducePartials("", copies, 2, (Stretch(out, 16),)), chained=False)[0].alone == (False, False)
+    assert kernel_of(ReducePartials("", out, 2, (Stretch(out, 16),)), chained=False)[0].alone == (
         True,
     )  # one address, one argument
 
@@ -118,10 +118,12 @@ def test_sharing_changes_no_bit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
         random = np.random.default_rng(1)
         images = random.standard_normal((4, 12, 12, 16)).astype(np.float32)
         settings = StepSettings(CrossEntropy(), SGD(momentum=0.9), 4)
-        stepper = NativeEngine(cache=ObjectCache(folder)).stepper(GRAPH, initial_parameters(GRAPH, 3), settings)
+        train_program = NativeEngine(cache=ObjectCache(folder)).train_program(
+            GRAPH, initial_parameters(GRAPH, 3), settings
+        )
         for _ in range(2):
-            stepper.step(images, np.arange(4), 0.1)
-        return {name: value.tobytes() for name, value in stepper.parameters().items()}
+            train_program.step(images, np.arange(4), 0.1)
+        return {name: value.tobytes() for name, value in train_program.parameters().items()}
 
     shared = trained(tmp_path / "shared")
 

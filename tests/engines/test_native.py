@@ -23,10 +23,10 @@ from neocog.jit.host import NARROWED, host_target, initialise_llvm, make_target
 from neocog.nn.blocks import Sequential
 from neocog.nn.followers import EMA
 from neocog.nn.graph import Graph, trace
-from neocog.nn.groups import Group
+from neocog.nn.groups import Clip, Group
 from neocog.nn.layers import AvgPool2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU
 from neocog.nn.losses import CrossEntropy, MeanSquaredError
-from neocog.nn.optimizers import SGD, Adam, AdamW, Optimizer, RMSprop
+from neocog.nn.optimizers import LAMB, SGD, Adadelta, Adam, AdamW, Lookahead, Muon, NAdam, Optimizer, RMSprop
 from neocog.nn.parameters import initial_parameters, parameters_of
 from neocog.nn.zoo import article
 from neocog.plan.planner import plan_program
@@ -68,14 +68,14 @@ def batch(graph: Graph, count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarr
 def trained(threads: int, steps: int = 4, optimizer: Optimizer | None = None, count: int = 13) -> State:
     """Train a little and give everything that training changes."""
     settings = StepSettings(CrossEntropy(), optimizer or SGD(0.05, momentum=0.9), 16, seed=3)
-    stepper = NativeEngine().stepper(GRAPH, initial_parameters(GRAPH, 1), settings, threads)
-    assert stepper.threads == threads
+    train_program = NativeEngine().train_program(GRAPH, initial_parameters(GRAPH, 1), settings, threads)
+    assert train_program.threads == threads
     for step in range(steps):
-        stepper.step(*batch(GRAPH, count, step), 0.05)
+        train_program.step(*batch(GRAPH, count, step), 0.05)
     return {
-        **stepper.parameters(),
-        **stepper.optimizer_state(),
-        **{f"d {k}": v for k, v in stepper.gradients().items()},
+        **train_program.parameters(),
+        **train_program.optimizer_state(),
+        **{f"d {k}": v for k, v in train_program.gradients().items()},
     }
 
 
@@ -104,13 +104,13 @@ def test_groups_and_an_average_are_the_same_bits_on_any_number_of_threads_and_af
     groups, frozen = (Group("0", 0.5), Group("*.bias", weight_decay=0.25)), (parameters_of(GRAPH)[-2].name,)
     settings = StepSettings(CrossEntropy(), AdamW(), 8, 5, groups, frozen, (EMA(0.9),))
     engine = NativeEngine()
-    whole = engine.stepper(GRAPH, initial_parameters(GRAPH), settings, 1)
-    other = engine.stepper(GRAPH, initial_parameters(GRAPH), settings, threads)
+    whole = engine.train_program(GRAPH, initial_parameters(GRAPH), settings, 1)
+    other = engine.train_program(GRAPH, initial_parameters(GRAPH), settings, threads)
     for step in range(4):
         whole.step(*batch(GRAPH, 8, step), 0.01)
         other.step(*batch(GRAPH, 8, step), 0.01)
         if step == 1:
-            killed, other = other, engine.stepper(GRAPH, other.parameters(), settings, threads)
+            killed, other = other, engine.train_program(GRAPH, other.parameters(), settings, threads)
             other.load_optimizer_state(killed.optimizer_state(), 2)
     assert_same_bits(other.parameters(), whole.parameters())
     assert_same_bits(other.optimizer_state(), whole.optimizer_state())
@@ -145,15 +145,15 @@ def test_a_short_batch_counts_its_own_images_only() -> None:
     """Images left over from a longer batch before must leave no trace."""
     settings = StepSettings(CrossEntropy(), SGD(0.1), 16)
     engine = NativeEngine()
-    fresh = engine.stepper(GRAPH, initial_parameters(GRAPH), settings, 1)
-    used = engine.stepper(GRAPH, initial_parameters(GRAPH), settings, 1)
+    fresh = engine.train_program(GRAPH, initial_parameters(GRAPH), settings, 1)
+    used = engine.train_program(GRAPH, initial_parameters(GRAPH), settings, 1)
     used.step(*batch(GRAPH, 16, seed=9), 0.0)
     images, labels = batch(GRAPH, 5)
-    for stepper in (fresh, used):
-        stepper.load_optimizer_state({}, 0)
-        stepper.step(images, labels, 0.0)
+    for train_program in (fresh, used):
+        train_program.load_optimizer_state({}, 0)
+        train_program.step(images, labels, 0.0)
     assert_same_bits(fresh.gradients(), used.gradients())
-    reference = ReferenceEngine().stepper(GRAPH, initial_parameters(GRAPH), settings)
+    reference = ReferenceEngine().train_program(GRAPH, initial_parameters(GRAPH), settings)
     reference.step(images, labels, 0.0)
     for name, value in reference.gradients().items():
         assert np.allclose(used.gradients()[name], value, rtol=1e-4, atol=1e-6), name
@@ -161,18 +161,29 @@ def test_a_short_batch_counts_its_own_images_only() -> None:
 
 @pytest.mark.usefixtures("shared")
 @pytest.mark.parametrize(
-    "optimizer", [SGD(), SGD(momentum=0.9, nesterov=True, weight_decay=0.01), Adam(), AdamW(), RMSprop(momentum=0.9)]
+    "optimizer",
+    [
+        SGD(),
+        SGD(momentum=0.9, nesterov=True, weight_decay=0.01),
+        Adam(),
+        AdamW(),
+        RMSprop(momentum=0.9),
+        NAdam(),
+        Adadelta(),
+        Lookahead(LAMB(), every=4),
+        Lookahead(Muon(), every=4),
+    ],
 )
 def test_stopping_and_resuming_changes_no_bit(optimizer: Optimizer) -> None:
-    settings = StepSettings(CrossEntropy(), optimizer, 8, seed=5)
+    settings = StepSettings(CrossEntropy(), optimizer, 8, seed=5, clip=Clip(norm=1.0))
     engine = NativeEngine()
-    whole = engine.stepper(GRAPH, initial_parameters(GRAPH), settings, 2)
-    first = engine.stepper(GRAPH, initial_parameters(GRAPH), settings, 1)
+    whole = engine.train_program(GRAPH, initial_parameters(GRAPH), settings, 2)
+    first = engine.train_program(GRAPH, initial_parameters(GRAPH), settings, 1)
     for step in range(6):
         whole.step(*batch(GRAPH, 8, step), 0.01)
         if step < 3:
             first.step(*batch(GRAPH, 8, step), 0.01)
-    second = engine.stepper(GRAPH, first.parameters(), settings, 1)
+    second = engine.train_program(GRAPH, first.parameters(), settings, 1)
     second.load_optimizer_state(first.optimizer_state(), 3)
     for step in range(3, 6):
         second.step(*batch(GRAPH, 8, step), 0.01)
@@ -186,11 +197,11 @@ def test_every_instruction_set_trains_like_the_reference(name: str, loss: CrossE
     settings = StepSettings(loss, SGD(momentum=0.9), 8, seed=1)
     parameters = initial_parameters(GRAPH, 4)
     engines = (NativeEngine(narrow(name)), ReferenceEngine())
-    native, reference = (engine.stepper(GRAPH, parameters, settings) for engine in engines)
+    native, reference = (engine.train_program(GRAPH, parameters, settings) for engine in engines)
     images, labels = batch(GRAPH, 7)
     targets = labels if isinstance(loss, CrossEntropy) else np.eye(4, dtype=np.float32)[labels]
     for _ in range(3):
-        got, want = (stepper.step(images, targets, 0.01) for stepper in (native, reference))
+        got, want = (train_program.step(images, targets, 0.01) for train_program in (native, reference))
         assert np.allclose(got.logits, want.logits, rtol=1e-4, atol=1e-5)
         assert got.loss == pytest.approx(want.loss, rel=1e-5)
     for key, value in reference.parameters().items():
@@ -235,9 +246,11 @@ def test_no_images_give_no_answers() -> None:
 
 
 def test_a_step_refuses_more_images_than_it_was_made_for() -> None:
-    stepper = NativeEngine().stepper(GRAPH, initial_parameters(GRAPH), StepSettings(CrossEntropy(), SGD(), 4), 1)
+    train_program = NativeEngine().train_program(
+        GRAPH, initial_parameters(GRAPH), StepSettings(CrossEntropy(), SGD(), 4), 1
+    )
     with pytest.raises(SettingError, match="1 to 4 images, got 5"):
-        stepper.step(*batch(GRAPH, 5), 0.1)
+        train_program.step(*batch(GRAPH, 5), 0.1)
     with pytest.raises(SettingError, match="threads must be at least 1"):
         NativeEngine().predictor(GRAPH, initial_parameters(GRAPH), 0)
 
@@ -246,9 +259,9 @@ def test_a_model_made_on_one_processor_answers_on_another() -> None:
     """Parameters travel in memory layout, whatever panels a processor likes."""
     parameters = initial_parameters(GRAPH, 8)
     settings = StepSettings(CrossEntropy(), SGD(), 4)
-    stepper = NativeEngine(narrow("sse2")).stepper(GRAPH, parameters, settings, 1)
-    assert_same_bits(stepper.parameters(), dict(parameters))
-    wide = NativeEngine(host_target()).stepper(GRAPH, stepper.parameters(), settings, 1)
+    train_program = NativeEngine(narrow("sse2")).train_program(GRAPH, parameters, settings, 1)
+    assert_same_bits(train_program.parameters(), dict(parameters))
+    wide = NativeEngine(host_target()).train_program(GRAPH, train_program.parameters(), settings, 1)
     assert_same_bits(wide.parameters(), dict(parameters))
 
 
@@ -284,7 +297,7 @@ def test_interrupting_a_training_step_leaves_no_thread_spinning() -> None:
         "from neocog.nn.parameters import initial_parameters\n"
         "from neocog.nn.zoo import article\n"
         "g = trace(article(), (28, 28, 1))\n"
-        "s = NativeEngine().stepper(g, initial_parameters(g), StepSettings(CrossEntropy(), SGD(), 64), 2)\n"
+        "s = NativeEngine().train_program(g, initial_parameters(g), StepSettings(CrossEntropy(), SGD(), 64), 2)\n"
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "try:\n"
         "    threading.Timer(0.5, _thread.interrupt_main).start()\n"
@@ -424,7 +437,7 @@ class TestMoreThreadsThanProcessors:
         with pytest.warns(NeocogWarning, match=r"using 2 of 64 threads(.|\n)*hint: .*NEOCOG_THREADS=64"):
             assert NativeEngine().predictor(GRAPH, initial_parameters(GRAPH), 64).threads == 2
         with pytest.warns(NeocogWarning, match="using 2 of 3 threads"):
-            assert NativeEngine().stepper(GRAPH, initial_parameters(GRAPH), settings, 3).threads == 2
+            assert NativeEngine().train_program(GRAPH, initial_parameters(GRAPH), settings, 3).threads == 2
 
     @pytest.mark.filterwarnings("error")
     @pytest.mark.parametrize(("asked", "used"), [(None, 2), (1, 1), (2, 2)])
@@ -435,13 +448,13 @@ class TestMoreThreadsThanProcessors:
 def test_a_nan_in_an_earlier_batch_leaves_no_trace_in_a_shorter_one() -> None:
     settings = StepSettings(CrossEntropy(), SGD(0.1), 8)
     parameters = initial_parameters(GRAPH)
-    stepper = NativeEngine().stepper(GRAPH, parameters, settings, 1)
+    train_program = NativeEngine().train_program(GRAPH, parameters, settings, 1)
     bad = np.full((8, 15, 18, 3), np.nan, np.float32)
-    stepper.step(bad, np.zeros(8, np.int32), 0.1)
-    stepper.load(parameters)
+    train_program.step(bad, np.zeros(8, np.int32), 0.1)
+    train_program.load(parameters)
     images, labels = batch(GRAPH, 3)
-    stepper.step(images, labels, 0.0)
-    assert all(np.isfinite(value).all() for value in stepper.gradients().values())
+    train_program.step(images, labels, 0.0)
+    assert all(np.isfinite(value).all() for value in train_program.gradients().values())
 
 
 def test_a_short_program_runs_on_one_thread_and_a_long_one_on_all(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,8 +16,8 @@ CASE = real_case(LANDMARKS["two stages"], 4, 1, CrossEntropy(), batch_size=5)
 SGD_SETTINGS = StepSettings(CrossEntropy(), SGD(momentum=0.9), batch_size=5, seed=3)
 
 
-def stepper(settings=SGD_SETTINGS, case=CASE):
-    return ReferenceEngine().stepper(case.graph, case.parameters, settings)
+def train_program(settings=SGD_SETTINGS, case=CASE):
+    return ReferenceEngine().train_program(case.graph, case.parameters, settings)
 
 
 def test_an_unknown_engine_is_refused_with_the_known_ones():
@@ -51,7 +51,7 @@ def test_a_prediction_of_many_images_is_that_of_each():
 
 
 def test_a_step_is_the_loss_its_gradients_and_the_update():
-    made = stepper()
+    made = train_program()
     exact = {name: value.astype(np.float64) for name, value in CASE.parameters.items()}
     run = network.forward(CASE.graph, exact, CASE.images)
     result = made.step(CASE.images, CASE.targets, 0.5)
@@ -72,7 +72,7 @@ def test_a_step_is_the_loss_its_gradients_and_the_update():
 def test_dropouts_draw_anew_each_step_and_the_same_for_a_seed():
     case = real_case(LANDMARKS["dropouts"], 3, 1, CrossEntropy())
     settings = [StepSettings(CrossEntropy(), SGD(), 3, seed) for seed in (0, 0, 1)]
-    one, same, other = (stepper(s, case) for s in settings)
+    one, same, other = (train_program(s, case) for s in settings)
     losses = [[made.step(case.images, case.targets, 0.0).loss for _ in range(3)] for made in (one, same, other)]
     assert losses[0] == losses[1]
     assert len(set(losses[0] + losses[2])) == 6
@@ -80,12 +80,12 @@ def test_dropouts_draw_anew_each_step_and_the_same_for_a_seed():
 
 def test_the_memory_starts_at_zero_and_comes_back():
     settings = StepSettings(CrossEntropy(), Adam(), 5)
-    made = stepper(settings)
+    made = train_program(settings)
     before = made.optimizer_state()
     assert set(before) == {f"{name}/{kind}" for name in CASE.parameters for kind in ("mean", "square")}
     assert not any(array.any() for array in before.values())
     made.step(CASE.images, CASE.targets, 0.1)
-    again = stepper(settings)
+    again = train_program(settings)
     again.load(made.parameters())
     again.load_optimizer_state(made.optimizer_state(), 1)
     for _ in range(2):
@@ -96,7 +96,7 @@ def test_the_memory_starts_at_zero_and_comes_back():
 
 
 def test_what_does_not_fit_is_refused():
-    made = stepper()
+    made = train_program()
     with pytest.raises(ShapeError, match="a step takes 1 to 5 images, got 6"):
         made.step(np.concatenate([CASE.images, CASE.images[:2]]), np.zeros(6, np.int32), 0.1)
     with pytest.raises(ShapeError, match="a step takes 1 to 5 images, got 0"):
@@ -111,7 +111,7 @@ def test_what_does_not_fit_is_refused():
 
 
 def test_labels_become_vectors_for_the_squared_error():
-    made = stepper(StepSettings(MeanSquaredError(), SGD(), 5))
+    made = train_program(StepSettings(MeanSquaredError(), SGD(), 5))
     result = made.step(CASE.images, CASE.targets, 0.1)
     difference = made.exact_logits - np.eye(10)[CASE.targets]
     assert result.loss == pytest.approx(np.square(difference).mean())

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from neocog.engines.base import StepSettings
-from neocog.engines.native import NativeEngine, NativeStepper
+from neocog.engines.native import NativeEngine, NativeTrainProgram
 from neocog.nn.blocks import Residual, Sequential
 from neocog.nn.followers import EMA
 from neocog.nn.graph import Graph, trace
@@ -44,16 +44,16 @@ X = RNG.random((STEPS, IMAGES, SIDE, SIDE, 3)).astype(np.float32)
 Y = RNG.integers(0, 10, (STEPS, IMAGES), np.int32)
 
 
-def everything(stepper: NativeStepper) -> dict[str, bytes]:
+def everything(program: NativeTrainProgram) -> dict[str, bytes]:
     """Return all that a training knows, bit by bit."""
-    return {name: value.tobytes() for name, value in (stepper.parameters() | stepper.optimizer_state()).items()}
+    return {name: value.tobytes() for name, value in (program.parameters() | program.optimizer_state()).items()}
 
 
-def trained(threads: int) -> NativeStepper:
-    stepper = NativeEngine().stepper(GRAPH, PARAMETERS, SETTINGS, threads)
+def trained(threads: int) -> NativeTrainProgram:
+    program = NativeEngine().train_program(GRAPH, PARAMETERS, SETTINGS, threads)
     for images, labels in zip(X, Y, strict=True):
-        stepper.step(images, labels, 0.1)
-    return stepper
+        program.step(images, labels, 0.1)
+    return program
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -65,9 +65,9 @@ def _five_threads():
 
 @pytest.fixture(scope="module")
 def wanted(_five_threads) -> dict[str, bytes]:
-    stepper = trained(1)
-    assert any((value != PARAMETERS[name]).any() for name, value in stepper.parameters().items() if "running" in name)
-    return everything(stepper)
+    program = trained(1)
+    assert any((value != PARAMETERS[name]).any() for name, value in program.parameters().items() if "running" in name)
+    return everything(program)
 
 
 def test_it_is_twenty_layers_deep():
@@ -76,16 +76,16 @@ def test_it_is_twenty_layers_deep():
 
 @pytest.mark.parametrize("threads", [2, 3, 5])
 def test_the_number_of_threads_changes_no_bit(wanted, threads):
-    stepper = trained(threads)
-    assert stepper.threads == threads
-    assert everything(stepper) == wanted
+    program = trained(threads)
+    assert program.threads == threads
+    assert everything(program) == wanted
 
 
 def test_a_training_that_is_taken_up_again_ends_with_the_same_bits(wanted):
-    first = NativeEngine().stepper(GRAPH, PARAMETERS, SETTINGS, 2)
+    first = NativeEngine().train_program(GRAPH, PARAMETERS, SETTINGS, 2)
     for images, labels in zip(X[:2], Y[:2], strict=True):
         first.step(images, labels, 0.1)
-    second = NativeEngine().stepper(GRAPH, first.parameters(), SETTINGS, 3)
+    second = NativeEngine().train_program(GRAPH, first.parameters(), SETTINGS, 3)
     second.load_optimizer_state(first.optimizer_state(), 2)
     for images, labels in zip(X[2:], Y[2:], strict=True):
         second.step(images, labels, 0.1)

@@ -40,7 +40,7 @@ def test_a_prediction_of_large_images_is_refused(monkeypatch):
 def test_a_training_in_large_batches_is_refused():
     settings = StepSettings(CrossEntropy(), SGD(0.1), batch_size=8)
     with pytest.raises(EngineError, match=r"training, batch 8 needs \d+\.\d GB of memory, 0\.3 GB are left"):
-        NativeEngine().stepper(LARGE, initial_parameters(LARGE), settings, 1)
+        NativeEngine().train_program(LARGE, initial_parameters(LARGE), settings, 1)
 
 
 def test_for_small_programs_nothing_is_looked_up(little_left):

@@ -114,14 +114,14 @@ def test_read_only_images_are_taken_without_a_warning(recwarn):
 def test_a_network_without_parameters_still_steps():
     graph = trace(Sequential(Flatten()), (1, 1, 3))
     images, labels = np.zeros((2, 1, 1, 3), np.float32), np.zeros(2, np.int32)
-    made = get_engine("torch").stepper(graph, {}, StepSettings(CrossEntropy(), SGD(momentum=0.5), 2))
+    made = get_engine("torch").train_program(graph, {}, StepSettings(CrossEntropy(), SGD(momentum=0.5), 2))
     assert made.step(images, labels, 0.1).loss == pytest.approx(np.log(3))
     assert made.gradients() == made.parameters() == made.optimizer_state() == {}
 
 
 def test_a_batch_that_does_not_fit_is_refused():
     case = real_case(LANDMARKS["article"], 3, 1, CrossEntropy())
-    made = get_engine("torch").stepper(case.graph, case.parameters, StepSettings(CrossEntropy(), SGD(), 2))
+    made = get_engine("torch").train_program(case.graph, case.parameters, StepSettings(CrossEntropy(), SGD(), 2))
     with pytest.raises(ShapeError, match="a step takes 1 to 2 images, got 3"):
         made.step(case.images, case.targets, 0.1)
 

@@ -67,6 +67,15 @@ def _branches() -> nc.Graph:
     return nc.Graph(x, nc.Linear(3)(nc.GELU("tanh")(vector)))
 
 
+def _moved() -> nc.Graph:
+    """Channels that are cut out, shuffled and laid out as pixels; values of a vector that are cut out."""
+    x = nc.Input((6, 5, 2))
+    left, right = nc.Conv2d(8, 3, padding=1)(x).split(2)
+    y = nc.ChannelShuffle(2)(nc.Concatenate()(nc.ReLU()(left), right))
+    z = nc.PixelShuffle(2)(y)
+    return nc.Graph(x, nc.Linear(3)(nc.Flatten()(nc.Conv2d(3, 3, stride=2)(z))[..., 4:]))
+
+
 NETWORKS: dict[str, tuple[nc.Layer, tuple[int, int, int]]] = {
     "grey": (nc.zoo.lenet5(10), (28, 28, 1)),
     "article": (nc.zoo.article(10), (12, 12, 1)),
@@ -118,6 +127,7 @@ NETWORKS: dict[str, tuple[nc.Layer, tuple[int, int, int]]] = {
         ),
         (7, 6, 2),
     ),
+    "moved": (_moved(), (6, 5, 2)),
     "pixel by pixel": (
         nc.Sequential(nc.Conv2d(5, 3, padding=1), nc.ReLU(), nc.Residual(nc.Conv2d(5, 1)), nc.Conv2d(3, 1)),
         (6, 7, 2),

@@ -106,6 +106,13 @@ def _layer(node: Node) -> Any:
             return Function(lambda *inputs: sum(inputs[1:], inputs[0]))
         case nc.Multiply():
             return Function(lambda *inputs: torch.stack(inputs).prod(0))
+        case nc.Slice():
+            first, end = layer.span(node.input)
+            return Function(lambda x: x[:, first:end])
+        case nc.ChannelShuffle():
+            return nn.ChannelShuffle(layer.groups)
+        case nc.PixelShuffle():
+            return nn.PixelShuffle(layer.factor)
         case nc.Concatenate():
             return Function(lambda *inputs: torch.cat(inputs, 1))
     return getattr(nn, type(layer).__name__)()  # activations without settings have PyTorch's names

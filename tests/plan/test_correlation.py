@@ -101,7 +101,7 @@ def test_planned_passes_compute_a_convolution_and_its_gradients(
     dx = Tensor("dx", images, *_sizes(shape), x.pitch)
     taps_channels = window.cells * shape.channels
     weights = Panels("w", taps_channels, out.channels, 2 * lanes)
-    gradient = Panels("dw", weights.rows, weights.columns, weights.width, 0, Space.WORK)
+    gradient = Panels("dw", weights.rows, weights.columns, weights.width, 0, Space.ARENA)
     biases = Vectors("biases", out.channels, TARGET.round_up(out.channels), lanes) if layer.bias else None
     sums = replace(biases, name="db") if biases else None
     planned = Correlation("layer", window, x, y, weights, biases)
@@ -130,11 +130,11 @@ def test_planned_passes_compute_a_convolution_and_its_gradients(
     assert np.allclose(take(y, memory["y"]), conv.forward(values_x, w, layer, bias))
 
     want_dx, want_dw, want_db = conv.backward(values_x, w, values_dy, layer)
-    turned = correlation.transposed_panels(planned, "wt", dx, TARGET)
-    transposed = np.zeros((window.cells, out.channels, turned.count * turned.width))
+    panels = correlation.transposed_panels(planned, "wt", dx, TARGET)
+    transposed = np.zeros((window.cells, out.channels, panels.count * panels.width))
     transposed[:, :, : shape.channels] = w.reshape(window.cells, shape.channels, -1).transpose(0, 2, 1)
-    memory["wt"] = transposed.reshape(-1, turned.count, turned.width).transpose(1, 0, 2).reshape(-1)
-    for stage in correlation.input_gradient(planned, dy, dx, turned, TARGET):
+    memory["wt"] = transposed.reshape(-1, panels.count, panels.width).transpose(1, 0, 2).reshape(-1)
+    for stage in correlation.input_gradient(planned, dy, dx, panels, TARGET):
         run(stage, memory, lanes)
     assert np.allclose(take(dx, memory["dx"]), want_dx)
 
@@ -172,8 +172,8 @@ def test_an_epilogue_meets_what_lies_beside_each_output(
     other, seen = replace(y, name="other", halo=halo), replace(dx, name="seen", halo=halo)
     weights = Panels("w", window.cells * shape.channels, out.channels, lanes)
     planned = Correlation("layer", window, x, y, weights, None)
-    turned = correlation.transposed_panels(planned, "wt", dx, TARGET)
-    sizes = {"x": x.size, "w": weights.size, "y": y.size, "dy": dy.size, "wt": turned.size, "dx": dx.size}
+    panels = correlation.transposed_panels(planned, "wt", dx, TARGET)
+    sizes = {"x": x.size, "w": weights.size, "y": y.size, "dy": dy.size, "wt": panels.size, "dx": dx.size}
     memory = {name: random.standard_normal(size) for name, size in sizes.items()}
     for tensor in (other, seen):
         values = random.standard_normal((2, tensor.height, tensor.width, tensor.channels))
@@ -184,10 +184,10 @@ def test_an_epilogue_meets_what_lies_beside_each_output(
     run(correlation.forward(planned, TARGET, epilogue=(Plus(Expression(other)), Activate(ReLU()))), memory, lanes)
     assert np.allclose(take(y, memory["y"]), np.maximum(plain + take(other, memory["other"]), 0))
 
-    gate = (ActivationGradient(ReLU(), Expression(seen), of_output=True),)
-    for stage in correlation.input_gradient(planned, dy, dx, turned, TARGET):
+    epilogue = (ActivationGradient(ReLU(), Expression(seen), of_output=True),)
+    for stage in correlation.input_gradient(planned, dy, dx, panels, TARGET):
         run(stage, memory, lanes)
     plain = take(dx, memory["dx"]).copy()
-    for stage in correlation.input_gradient(planned, dy, dx, turned, TARGET, gate):
+    for stage in correlation.input_gradient(planned, dy, dx, panels, TARGET, epilogue):
         run(stage, memory, lanes)
     assert np.allclose(take(dx, memory["dx"]), plain * (take(seen, memory["seen"]) > 0))

@@ -41,5 +41,5 @@ def test_every_stage_and_every_piece_of_memory_is_named() -> None:
     text = describe(program)
     stages = [stage.name for stage in program.every_stage()]
     assert len(stages) > 30
-    for name in (*stages, *(name for _, name in program.places)):
+    for name in (*stages, *(name for _, name in program.allocations)):
         assert name in text

@@ -14,7 +14,7 @@ from neocog.nn.losses import CrossEntropy
 from neocog.nn.optimizers import SGD
 from neocog.plan.layout import Halo, Name, Space, Tensor
 from neocog.plan.live_ranges import LiveRange, always, moments, uses_of
-from neocog.plan.memory import Place, place_memory
+from neocog.plan.memory import Allocation, allocate
 from neocog.plan.ops.chain import Chain
 from neocog.plan.ops.images import Repack
 from neocog.plan.ops.map import Map
@@ -38,9 +38,12 @@ def plain(depth: int, channels: int, side: int) -> Graph:
 
 def most_live(program: Program) -> int:
     """Return the most bytes of scratch memory that are in use at a moment: no way of placing them needs fewer."""
-    scratch = [place for (space, _), place in program.places.items() if space is Space.SCRATCH]
+    scratch = [allocation for (space, _), allocation in program.allocations.items() if space is Space.SCRATCH]
     stages = [scheduled.stage for scheduled in program.stages]
-    return max(sum(place.size for place in scratch if place.live.contains(moment)) for moment, _ in moments(stages))
+    return max(
+        sum(allocation.size for allocation in scratch if allocation.live.contains(moment))
+        for moment, _ in moments(stages)
+    )
 
 
 @pytest.mark.parametrize("target", [WIDE, AVX2], ids=["AVX-512", "AVX2"])
@@ -86,21 +89,21 @@ def handing_on(*tensors: Tensor) -> tuple[Chain, ...]:
     return (Chain("chain", tuple(ops), 2, 4, 4),)
 
 
-X = replace(tensor("x", Halo(), space=Space.WORK), images=8)
+X = replace(tensor("x", Halo(), space=Space.ARENA), images=8)
 Y = replace(X, name="y")
 
 
-def placed(*tensors: Tensor) -> dict[Name, Place]:
+def placed(*tensors: Tensor) -> dict[Name, Allocation]:
     every = (X, *tensors, Y)
-    return place_memory(every, (), {}, handing_on(*every), {X.memory, Y.memory})
+    return allocate(every, (), {}, handing_on(*every), {X.memory, Y.memory})
 
 
 def test_tensors_whose_halos_coincide_share_a_place() -> None:
-    places = placed(*(tensor(name) for name in "abcd"))
-    a, b, c, d = (places[Space.SCRATCH, name] for name in "abcd")
+    allocations = placed(*(tensor(name) for name in "abcd"))
+    a, b, c, d = (allocations[Space.SCRATCH, name] for name in "abcd")
     assert (a.offset, b.offset) == (c.offset, d.offset)
     assert not a.overlaps(b)
-    verify_live_ranges(handing_on(X, *map(tensor, "abcd"), Y), places, [tensor(name) for name in "abcd"])
+    verify_live_ranges(handing_on(X, *map(tensor, "abcd"), Y), allocations, [tensor(name) for name in "abcd"])
 
 
 @pytest.mark.parametrize(
@@ -115,14 +118,14 @@ def test_tensors_whose_halos_coincide_share_a_place() -> None:
     ids=["halo", "height", "width", "pitch", "no halo"],
 )
 def test_tensors_whose_halos_do_not_coincide_share_nothing(other: Tensor) -> None:
-    places = placed(tensor("a"), tensor("b"), other)
-    c = places[other.memory]
-    assert not any(c.overlaps(places[Space.SCRATCH, name]) for name in "ab")
+    allocations = placed(tensor("a"), tensor("b"), other)
+    c = allocations[other.memory]
+    assert not any(c.overlaps(allocations[Space.SCRATCH, name]) for name in "ab")
 
 
 def test_tensors_without_a_halo_share_bytes_whatever_their_sizes() -> None:
-    places = placed(tensor("a", Halo()), tensor("b", Halo()), replace(tensor("c", Halo()), pitch=32))
-    assert places[Space.SCRATCH, "a"].overlaps(places[Space.SCRATCH, "c"])
+    allocations = placed(tensor("a", Halo()), tensor("b", Halo()), replace(tensor("c", Halo()), pitch=32))
+    assert allocations[Space.SCRATCH, "a"].overlaps(allocations[Space.SCRATCH, "c"])
 
 
 def test_what_is_read_first_or_left_out_in_part_is_always_in_use() -> None:
@@ -137,44 +140,46 @@ def test_what_is_read_first_or_left_out_in_part_is_always_in_use() -> None:
 # Proofs ---------------------------------------------------------------------------------------------------------------
 
 
-def refuse(places: dict[Name, Place], *tensors: Tensor) -> str:
+def refuse(allocations: dict[Name, Allocation], *tensors: Tensor) -> str:
     every = (X, *tensors, Y)
 
-    def prove(places: dict[Name, Place]) -> None:
-        verify_live_ranges(handing_on(*every), places, every)
-        verify([], places, 16)
+    def prove(allocations: dict[Name, Allocation]) -> None:
+        verify_live_ranges(handing_on(*every), allocations, every)
+        verify([], allocations, 16)
 
     prove(placed(*tensors))
     with pytest.raises(PlanError) as caught:
-        prove(places)
+        prove(allocations)
     return str(caught.value)
 
 
 def test_a_proof_fails_where_memory_is_touched_outside_its_live_range() -> None:
-    places = placed(tensor("a"), tensor("b"))
+    allocations = placed(tensor("a"), tensor("b"))
     key = Space.SCRATCH, "a"
-    early = replace(places[key], live=LiveRange((0, 0), (0, 0)))
-    assert "'a' is not in use" in refuse(places | {key: early}, tensor("a"), tensor("b"))
+    early = replace(allocations[key], live=LiveRange((0, 0), (0, 0)))
+    assert "'a' is not in use" in refuse(allocations | {key: early}, tensor("a"), tensor("b"))
 
 
 def test_a_proof_fails_where_something_is_read_before_the_program_makes_it() -> None:
     chain, *_ = handing_on(X, tensor("a"), tensor("b"), Y)
-    turned = (replace(chain, stages=chain.stages[::-1]),)
+    reverse = (replace(chain, stages=chain.stages[::-1]),)
     every = (X, tensor("a"), tensor("b"), Y)
-    places = place_memory(every, (), {}, turned, {X.memory, Y.memory})
+    allocations = allocate(every, (), {}, reverse, {X.memory, Y.memory})
     with pytest.raises(PlanError, match="'b' is read before anything is written there"):
-        verify_live_ranges(turned, places, every)
+        verify_live_ranges(reverse, allocations, every)
 
 
 def test_a_proof_fails_where_somebody_else_may_have_written_to_a_halo() -> None:
     tensors = tensor("a"), tensor("b"), tensor("c")
-    places = placed(*tensors)
+    allocations = placed(*tensors)
     key = Space.SCRATCH, "c"
-    assert "halo of 'c'" in refuse(places | {key: replace(places[key], frame=None)}, *tensors)
-    moved = replace(places[key], offset=places[key].offset + 64)
-    assert "relies on zeros" in refuse(places | {key: moved}, *tensors)
+    assert "halo of 'c'" in refuse(allocations | {key: replace(allocations[key], frame=None)}, *tensors)
+    moved = replace(allocations[key], offset=allocations[key].offset + 64)
+    assert "relies on zeros" in refuse(allocations | {key: moved}, *tensors)
     grown = replace(tensor("c"), width=7)
-    assert "relies on zeros" in refuse(places | {key: replace(places[key], frame=grown.frame)}, *tensors[:2], grown)
+    assert "relies on zeros" in refuse(
+        allocations | {key: replace(allocations[key], frame=grown.frame)}, *tensors[:2], grown
+    )
 
 
 def test_a_proof_fails_where_pixels_between_windows_may_be_overwritten() -> None:
@@ -183,10 +188,10 @@ def test_a_proof_fails_where_pixels_between_windows_may_be_overwritten() -> None
     stages = [scheduled.stage for scheduled in program.stages]
     (op,) = (op for _, op in moments(stages) if op.name == "1:AvgPool2d input gradient")
     (spared,) = op.spares()
-    verify_live_ranges(stages, program.places, [])
-    short = replace(program.places[spared.memory], live=LiveRange((0, 0), (len(stages) - 1, 99)))
+    verify_live_ranges(stages, program.allocations, [])
+    short = replace(program.allocations[spared.memory], live=LiveRange((0, 0), (len(stages) - 1, 99)))
     with pytest.raises(PlanError, match="where nothing is written"):
-        verify_live_ranges(stages, program.places | {spared.memory: short}, [])
+        verify_live_ranges(stages, program.allocations | {spared.memory: short}, [])
 
 
 def test_windows_side_by_side_leave_nothing_out() -> None:

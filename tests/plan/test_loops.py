@@ -1,4 +1,4 @@
-"""Loops are merged, cut and tiled without losing or repeating a turn."""
+"""Loops are merged, cut and tiled without losing or repeating an iteration."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from neocog.nn.zoo import article, photo
 from neocog.plan.describe import describe
 from neocog.plan.layout import Name, Space
 from neocog.plan.live_ranges import LiveRange
-from neocog.plan.memory import Place, accesses
+from neocog.plan.memory import Allocation, accesses
 from neocog.plan.ops.chain import Chain
 from neocog.plan.ops.contraction import Contraction
 from neocog.plan.ops.pool import Pool
@@ -90,7 +90,7 @@ def test_peaks_are_found_behind_each_convolution_and_nothing_is_computed_behind_
     assert program.outputs == {}
     assert describe(program).startswith("peaks, batch 64")
     # the maps themselves never exist for the whole batch
-    assert program.size(Space.WORK) < 64 * 4 * 11 * 11 * 64
+    assert program.size(Space.ARENA) < 64 * 4 * 11 * 11 * 64
 
 
 def test_a_pooling_that_leaves_something_out_hides_no_peak() -> None:
@@ -119,12 +119,14 @@ def test_parameters_lie_alike_in_every_program_of_a_network(target: Target) -> N
 @pytest.mark.parametrize("graph", [article_graph(), trace(MIXED, (17, 14, 3)), trace(photo(), (48, 64, 3))])
 def test_threads_meet_between_a_write_and_what_touches_it(graph: Graph) -> None:
     program = plan_program(graph, 6, WIDE, TRAINING)
-    stages, places = program.stages, program.places
+    stages, allocations = program.stages, program.allocations
 
     def meet(some: set[Name], others: set[Name]) -> bool:
         """Whether two sets of names share bytes that do not belong to a single thread."""
         return any(
-            a[0] is b[0] and a[0] is not Space.SCRATCH and places[a].overlaps(places[b]) for a in some for b in others
+            a[0] is b[0] and a[0] is not Space.SCRATCH and allocations[a].overlaps(allocations[b])
+            for a in some
+            for b in others
         )
 
     for later in range(len(stages)):
@@ -141,7 +143,7 @@ def test_a_description_names_every_stage_and_every_piece_of_memory() -> None:
     text = describe(program)
     assert all(name in text for name in names(program))
     assert all(s.stage.name in text for s in program.stages)
-    assert all(name in text for _, name in program.places)
+    assert all(name in text for _, name in program.allocations)
     # two images at a time, 10 × 10 pixels, 3 × 3 × 32 inputs, 64 filters
     assert "chain: 32 blocks of 2 images" in text
     assert "3,686,400 multiply-adds" in text
@@ -155,7 +157,7 @@ def _verify(program: Program, **changes: object) -> None:
     stages = [s.stage for s in program.stages]
     index = next(i for i, stage in enumerate(stages) if isinstance(stage, Contraction))
     stages[index] = replace(stages[index], **changes)  # type: ignore[arg-type]
-    verify(stages, program.places, program.target.lanes)
+    verify(stages, program.allocations, program.target.lanes)
 
 
 @pytest.mark.parametrize("batch", [1, 5])
@@ -166,7 +168,7 @@ def test_verification_passes_what_is_planned_and_catches_a_shifted_operand(batch
     first = next(s.stage for s in program.stages if isinstance(s.stage, Contraction))
     for field in ("a", "b", "out", "bias"):
         operand = getattr(first, field)
-        size = program.places[operand.space, operand.name].size // 4
+        size = program.allocations[operand.space, operand.name].size // 4
         with pytest.raises(PlanError, match="reaches elements"):
             _verify(program, **{field: replace(operand, start=size - size % target.lanes)})
         with pytest.raises(PlanError, match="reaches elements"):
@@ -184,20 +186,20 @@ def test_verification_catches_a_vector_off_its_alignment() -> None:
 
 def test_verification_catches_memory_that_overlaps() -> None:
     program = plan_program(article_graph(), 2, WIDE)
-    places = dict(program.places)
-    places[Space.WORK, "intruder"] = Place(64, 64, LiveRange((0, 0), (9, 0)))
+    allocations = dict(program.allocations)
+    allocations[Space.ARENA, "intruder"] = Allocation(64, 64, LiveRange((0, 0), (9, 0)))
     with pytest.raises(PlanError, match="overlaps"):
-        verify([], places, 16)
+        verify([], allocations, 16)
 
 
 def test_verification_looks_into_chains_up_to_their_last_block() -> None:
     program = plan_program(article_graph(), 64, WIDE, TRAINING)
     chain = next(s.stage for s in program.stages if isinstance(s.stage, Chain) and "backward" in s.stage.name)
-    verify([chain], program.places, WIDE.lanes)
+    verify([chain], program.allocations, WIDE.lanes)
     with pytest.raises(PlanError, match="reaches elements"):
-        verify([replace(chain, blocks=chain.blocks + 1)], program.places, WIDE.lanes)
+        verify([replace(chain, blocks=chain.blocks + 1)], program.allocations, WIDE.lanes)
     with pytest.raises(PlanError, match="reaches elements"):
-        verify([replace(chain, slices=chain.slices + 1)], program.places, WIDE.lanes)
+        verify([replace(chain, slices=chain.slices + 1)], program.allocations, WIDE.lanes)
 
 
 @pytest.mark.parametrize("graph", [article_graph(), trace(MIXED, (17, 14, 3)), trace(photo(), (48, 64, 3))])
@@ -206,13 +208,15 @@ def test_memory_is_shared_only_between_live_ranges_that_do_not_overlap(graph: Gr
     program = plan_program(graph, 32, WIDE, training)
     used: dict[Name, list[tuple[int, int]]] = {}
     for index, scheduled in enumerate(program.stages):
-        links = scheduled.stage.links()
-        for number, link in enumerate(links):
-            for name in set.union(*accesses(link)):
-                alone = name[0] is Space.SCRATCH  # of one thread; others are at any link of a chain
-                used.setdefault(name, []).extend([(index, number)] if alone else [(index, 0), (index, len(links) - 1)])
-    for name, other in itertools.combinations(program.places, 2):
-        if name[0] is other[0] and program.places[name].overlaps(program.places[other]):
+        inner_stages = scheduled.stage.inner_stages()
+        for number, inner in enumerate(inner_stages):
+            for name in set.union(*accesses(inner)):
+                alone = name[0] is Space.SCRATCH  # of one thread; others are at any stage of a chain
+                used.setdefault(name, []).extend(
+                    [(index, number)] if alone else [(index, 0), (index, len(inner_stages) - 1)]
+                )
+    for name, other in itertools.combinations(program.allocations, 2):
+        if name[0] is other[0] and program.allocations[name].overlaps(program.allocations[other]):
             assert max(used[name]) < min(used[other]) or max(used[other]) < min(used[name]), (name, other)
 
 
@@ -221,15 +225,15 @@ def test_what_a_caller_reads_shares_its_memory_with_nothing() -> None:
     read = (program.input, *program.outputs.values(), program.losses)
     kept = [(t.space, t.name) for t in read if t is not None]
     assert len(kept) == 4
-    _check_alone(program, [*kept, (Space.WORK, "gradients")])
+    _check_alone(program, [*kept, (Space.ARENA, "gradients")])
     peaks = plan_program(article_graph(), 64, WIDE, outputs=("peaks",))
     _check_alone(peaks, [(peak.space, peak.name) for peak in peaks.peaks.values()])
 
 
 def _check_alone(program: Program, kept: list[Name]) -> None:
     for name in kept:
-        place = program.places[name]
-        sharing = [n for n, p in program.places.items() if n[0] is name[0] and p.overlaps(place)]
+        allocation = program.allocations[name]
+        sharing = [n for n, p in program.allocations.items() if n[0] is name[0] and p.overlaps(allocation)]
         assert sharing == [name]
 
 
@@ -237,7 +241,7 @@ def test_sharing_makes_training_need_a_fraction_of_its_activations() -> None:
     graph = trace(photo(), (96, 96, 3))
     program = plan_program(graph, 32, WIDE, TRAINING)
     first = 4 * 32 * 96 * 96 * 32  # bytes of what the first convolution gives, and as many for its gradient
-    assert program.size(Space.WORK) < 2 * first
+    assert program.size(Space.ARENA) < 2 * first
 
 
 def test_few_tiles_do_not_fetch_filters_that_are_larger_transformed() -> None:
@@ -310,7 +314,7 @@ def test_a_program_gives_what_a_layer_that_is_left_out_would_give() -> None:
     for name, side in (("0", 8), ("2", 7)):
         output = program.outputs[name]
         assert (output.height, output.width, output.channels) == (side, side, 16)
-        assert program.places[output.memory].live.contains((len(program.stages), 0))
+        assert program.allocations[output.memory].live.contains((len(program.stages), 0))
 
 
 def test_an_output_of_no_layer_is_refused() -> None:

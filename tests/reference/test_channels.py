@@ -44,35 +44,35 @@ def test_softmax_gradients_agree_with_finite_differences(shape, seed):
 def test_maxout_gradients_agree_with_finite_differences(shape, pieces, seed):
     rng = np.random.default_rng(seed)
     layer, x = Maxout(pieces), rng.permutation(np.prod(shape)).reshape(shape) / 10
-    y, winner = channels.maxout_forward(x, layer)
+    y, argmax = channels.maxout_forward(x, layer)
     dy = rng.standard_normal(y.shape)
-    dx = channels.maxout_backward(x, winner, dy, layer)
+    dx = channels.maxout_backward(x, argmax, dy, layer)
     assert agree(dx, gradient(lambda v: (dy * channels.maxout_forward(v, layer)[0]).sum(), x))
 
 
 def test_maxout_compares_channels_that_lie_apart():
     x = np.array([[1.0, 9.0, 2.0, 5.0, 4.0, 3.0]])
-    y, winner = channels.maxout_forward(x, Maxout(2))
+    y, argmax = channels.maxout_forward(x, Maxout(2))
     assert y.tolist() == [[5.0, 9.0, 3.0]]
-    assert winner.tolist() == [[1, 0, 1]]
-    y, winner = channels.maxout_forward(x, Maxout(3))
+    assert argmax.tolist() == [[1, 0, 1]]
+    y, argmax = channels.maxout_forward(x, Maxout(3))
     assert y.tolist() == [[4.0, 9.0]]
-    assert winner.tolist() == [[2, 0]]
+    assert argmax.tolist() == [[2, 0]]
 
 
 def test_the_first_of_equal_pieces_wins_and_a_nan_wins_over_all():
     x = np.array([[7.0, np.nan, 7.0, 1.0]])
-    y, winner = channels.maxout_forward(x, Maxout(2))
-    assert winner.tolist() == [[0, 0]]
+    y, argmax = channels.maxout_forward(x, Maxout(2))
+    assert argmax.tolist() == [[0, 0]]
     assert np.isnan(y[0, 1])
-    dx = channels.maxout_backward(x, winner, np.array([[2.0, 3.0]]), Maxout(2))
+    dx = channels.maxout_backward(x, argmax, np.array([[2.0, 3.0]]), Maxout(2))
     assert dx.tolist() == [[2.0, 3.0, 0.0, 0.0]]
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_the_dtype_stays(dtype):
     x = np.ones((2, 4), dtype)
-    y, winner = channels.maxout_forward(x, Maxout())
+    y, argmax = channels.maxout_forward(x, Maxout())
     dx, dw = channels.prelu_backward(x, x[0], x)
-    for value in (y, channels.maxout_backward(x, winner, y, Maxout()), dx, dw, channels.prelu_forward(x, x[0])):
+    for value in (y, channels.maxout_backward(x, argmax, y, Maxout()), dx, dw, channels.prelu_forward(x, x[0])):
         assert value.dtype == dtype

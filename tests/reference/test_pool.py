@@ -34,15 +34,15 @@ def test_max_takes_the_first_of_the_largest_and_gives_it_the_gradient(layer, sha
     rng = np.random.default_rng(seed)
     x = rng.integers(-1, 2, shape).astype(np.float64) if ties else rng.standard_normal(shape)
     spots = list(windows(layer, x))
-    y, winner = pool.max_forward(x, layer)
+    y, argmax = pool.max_forward(x, layer)
     dy = rng.standard_normal(y.shape)
     dx = np.zeros(shape)
     for (p, q), cells in spots:
         for n, c in np.ndindex(shape[0], shape[3]):
             place, row, column = max(cells, key=lambda cell: x[n, cell[1], cell[2], c])  # max keeps the first
-            assert (y[n, p, q, c], winner[n, p, q, c]) == (x[n, row, column, c], place)
+            assert (y[n, p, q, c], argmax[n, p, q, c]) == (x[n, row, column, c], place)
             dx[n, row, column, c] += dy[n, p, q, c]
-    assert np.allclose(pool.max_backward(x, winner, dy, layer), dx, 1e-12, 1e-12)
+    assert np.allclose(pool.max_backward(x, argmax, dy, layer), dx, 1e-12, 1e-12)
 
 
 @given(pools(AvgPool2d, False), images, seeds)
@@ -61,9 +61,9 @@ def test_gradients_agree_with_finite_differences(layer, shape, seed):
     x = rng.permutation(float(np.prod(shape)) * np.linspace(-1, 1, np.prod(shape))).reshape(shape)  # no near ties
     list(windows(layer, x))
     if isinstance(layer, MaxPool2d):
-        y, winner = pool.max_forward(x, layer)
+        y, argmax = pool.max_forward(x, layer)
         dy = rng.standard_normal(y.shape)
-        dx = pool.max_backward(x, winner, dy, layer)
+        dx = pool.max_backward(x, argmax, dy, layer)
         numeric = gradient(lambda v: (dy * pool.max_forward(v, layer)[0]).sum(), x, 1e-3)
     else:
         dy = rng.standard_normal(pool.avg_forward(x, layer).shape)
@@ -76,9 +76,9 @@ def test_gradients_agree_with_finite_differences(layer, shape, seed):
 def test_max_pooling_loses_no_gradient_and_makes_none(layer, shape, seed):
     x = np.random.default_rng(seed).integers(-2, 3, shape).astype(np.float64)
     list(windows(layer, x))
-    y, winner = pool.max_forward(x, layer)
+    y, argmax = pool.max_forward(x, layer)
     dy = np.random.default_rng(seed + 1).integers(-9, 9, y.shape).astype(np.float64)
-    assert pool.max_backward(x, winner, dy, layer).sum() == dy.sum()
+    assert pool.max_backward(x, argmax, dy, layer).sum() == dy.sum()
 
 
 @pytest.mark.parametrize("layer", [AvgPool2d(2), AvgPool2d((1, 4)), AvgPool2d(4, 2)])
@@ -90,20 +90,20 @@ def test_mean_pooling_without_padding_loses_no_gradient(layer):
 
 def test_of_equal_values_the_first_in_row_major_order_wins():
     x = np.array([[1.0, 5.0, 5.0], [5.0, 2.0, 5.0], [0.0, 0.0, 0.0]])[None, :, :, None]
-    _, winner = pool.max_forward(x, MaxPool2d(2, 1))
-    assert winner[0, :, :, 0].tolist() == [[1, 0], [0, 1]]
+    _, argmax = pool.max_forward(x, MaxPool2d(2, 1))
+    assert argmax[0, :, :, 0].tolist() == [[1, 0], [0, 1]]
 
 
 def test_padding_never_wins():
     x = np.full((1, 2, 2, 1), -np.inf)
     x[0, 0, 0, 0] = -7.0
-    y, winner = pool.max_forward(x, MaxPool2d(2, 2, 1))
+    y, argmax = pool.max_forward(x, MaxPool2d(2, 2, 1))
     assert y[0, :, :, 0].tolist() == [[-7.0, -np.inf], [-np.inf, -np.inf]]
-    assert winner[0, :, :, 0].tolist() == [[3, 2], [1, 0]]
+    assert argmax[0, :, :, 0].tolist() == [[3, 2], [1, 0]]
 
 
 def test_a_nan_wins_and_stays():
     x = np.array([[1.0, np.nan], [5.0, np.inf]])[None, :, :, None]
-    y, winner = pool.max_forward(x, MaxPool2d(2))
+    y, argmax = pool.max_forward(x, MaxPool2d(2))
     assert np.isnan(y.item())
-    assert winner.item() == 1
+    assert argmax.item() == 1

@@ -36,12 +36,12 @@ def test_two_filters_give_two_maps():
 
 
 def test_max_pooling_keeps_the_largest_of_each_block():
-    pooled, winner = pool.max_forward(conv.forward(X, WEIGHT, Conv2d(2, 3)), MaxPool2d(2))
+    pooled, argmax = pool.max_forward(conv.forward(X, WEIGHT, Conv2d(2, 3)), MaxPool2d(2))
     assert pooled[0].transpose(2, 0, 1).tolist() == POOLED
     # Map 1: top left of the first block, left column of the second's lower row, lower left, upper right.
-    assert winner[0, :, :, 0].tolist() == [[0, 2], [2, 1]]
+    assert argmax[0, :, :, 0].tolist() == [[0, 2], [2, 1]]
     # Map 2: the first block holds -1 four times, so the first one wins.
-    assert winner[0, :, :, 1].tolist() == [[0, 3], [3, 3]]
+    assert argmax[0, :, :, 1].tolist() == [[0, 3], [3, 3]]
 
 
 def test_the_network_of_both_says_the_same():

@@ -33,16 +33,16 @@ class FaultyEngine:
     def predictor(self, graph, parameters, threads=None):
         return get_engine("reference").predictor(graph, parameters, threads)
 
-    def stepper(self, graph, parameters, settings, threads=None):
-        stepper = get_engine("reference").stepper(graph, parameters, settings, threads)
-        take, engine = stepper.step, self
+    def train_program(self, graph, parameters, settings, threads=None):
+        program = get_engine("reference").train_program(graph, parameters, settings, threads)
+        take, engine = program.step, self
 
         def step(images, targets, learning_rate):
             result = take(images, targets, learning_rate)
-            return StepResult(engine.loss, result.logits) if stepper.steps == engine.at else result
+            return StepResult(engine.loss, result.logits) if program.steps == engine.at else result
 
-        stepper.step = step
-        return stepper
+        program.step = step
+        return program
 
 
 @pytest.fixture

@@ -15,14 +15,20 @@ from neocog.model.files import tensor_bytes
 from neocog.model.kinds import KINDS, to_json
 from neocog.model.network import COLOR_ORDERS
 from neocog.nn.blocks import Residual, Sequential
-from neocog.nn.layers import LAYERS, Conv2d, Flatten, GroupNorm, Linear
+from neocog.nn.layers import LAYERS, ChannelShuffle, Conv2d, Flatten, GroupNorm, Linear, PixelShuffle
 from neocog.train import checkpoint, settings, snapshots
 from neocog.train.history import COLUMNS
 from neocog.train.model import Model
 from neocog.train.runfolder import SPLIT_COLUMNS
 from small_models import NET
 
-NEEDED = {Conv2d: (2, 3), GroupNorm: (2,), Linear: (2,)}  # of the layers, what has no default
+NEEDED = {
+    Conv2d: (2, 3),
+    GroupNorm: (2,),
+    Linear: (2,),
+    ChannelShuffle: (2,),
+    PixelShuffle: (2,),
+}  # of the layers, what has no default
 
 PAGE = Path(__file__).parents[2] / "docs" / "formats.md"
 TEXT = PAGE.read_text(encoding="utf-8")

@@ -26,8 +26,8 @@ def test_parameters_are_copied_out_only_when_asked_for(make_model, toy):
     model = make_model()
     trainer = Trainer(model)
     copies = []
-    take = trainer._stepper.parameters
-    trainer._stepper.parameters = lambda: copies.append(1) or take()
+    take = trainer._train_program.parameters
+    trainer._train_program.parameters = lambda: copies.append(1) or take()
     for _ in range(5):
         trainer.step(*toy)
     assert not copies

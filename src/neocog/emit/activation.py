@@ -49,14 +49,14 @@ class Rule:
         value: f(x); a NaN stays a NaN.
         derivative: f'(x).
         derivative_of_output: f'(x) from y = f(x); None where y does not tell.
-        gate: whether the gradient passes, as i1, from x or y alike: for functions whose derivative is 1 or 0. Nothing
+        passes: whether the gradient passes, as i1, from x or y alike: for functions whose derivative is 1 or 0. Nothing
             passes where there is a NaN.
     """
 
     value: Function
     derivative: Function
     derivative_of_output: Function | None = None
-    gate: Function | None = None
+    passes: Function | None = None
 
 
 def value(b: Builder, layer: Layer, x: Value) -> Value:
@@ -78,12 +78,12 @@ def gradient_of_output(b: Builder, layer: Layer, dy: Value, y: Value) -> Value:
 
 
 def _gradient(b: Builder, rule: Rule, derivative: Function, layer: Layer, dy: Value, seen: Value) -> Value:
-    if rule.gate is not None:
-        return b.ir.select(rule.gate(b, layer, seen), dy, b.like(dy, 0.0))
+    if rule.passes is not None:
+        return b.ir.select(rule.passes(b, layer, seen), dy, b.like(dy, 0.0))
     return b.ir.fmul(dy, derivative(b, layer, seen))
 
 
-# --- gates and slopes ------------------------------------------------------------------------------------------------
+# --- where gradients pass, and slopes --------------------------------------------------------------------------------
 
 
 def _is_positive(b: Builder, layer: Layer, x: Value) -> Value:
@@ -95,13 +95,13 @@ def _is_between(b: Builder, x: Value, low: float, high: float) -> Value:
     return b.ir.and_(*inside)
 
 
-def _opens_relu6(b: Builder, layer: Layer, x: Value) -> Value:
+def _inside_relu6(b: Builder, layer: Layer, x: Value) -> Value:
     return _is_between(b, x, 0.0, 6.0)
 
 
-def _one_where(gate: Function) -> Function:
+def _one_where(passes: Function) -> Function:
     """Return the derivative of a function that lets pass or stops."""
-    return lambda b, layer, x: b.ir.select(gate(b, layer, x), b.like(x, 1.0), b.like(x, 0.0))
+    return lambda b, layer, x: b.ir.select(passes(b, layer, x), b.like(x, 1.0), b.like(x, 0.0))
 
 
 def _leaky_slope(b: Builder, layer: LeakyReLU, x: Value) -> Value:
@@ -227,8 +227,8 @@ def _hardswish_derivative(b: Builder, layer: Layer, x: Value) -> Value:
 
 
 ACTIVATIONS: dict[type[Layer], Rule] = {
-    ReLU: Rule(lambda b, layer, x: b.relu(x), _one_where(_is_positive), _one_where(_is_positive), gate=_is_positive),
-    ReLU6: Rule(_relu6, _one_where(_opens_relu6), _one_where(_opens_relu6), gate=_opens_relu6),
+    ReLU: Rule(lambda b, layer, x: b.relu(x), _one_where(_is_positive), _one_where(_is_positive), passes=_is_positive),
+    ReLU6: Rule(_relu6, _one_where(_inside_relu6), _one_where(_inside_relu6), passes=_inside_relu6),
     LeakyReLU: Rule(_leaky_relu, _leaky_slope, _leaky_slope),
     ELU: Rule(_elu, _elu_derivative, _elu_derivative_of_output),
     SiLU: Rule(_silu, _silu_derivative),

@@ -98,7 +98,7 @@ class Builder:
     def loop(self, start: Index, stop: Index, carry: Sequence[Value] = ()) -> Iterator[tuple[Value, list[Value]]]:
         """Repeat the body for start ≤ index < stop.
 
-        Yields the index and a list of the carried values. What the body leaves in the list goes into the next turn;
+        Yields the index and a list of the carried values. What the body leaves in the list goes into the next one;
         after the loop the list holds the final values.
         """
         before = self.ir.block
@@ -202,11 +202,6 @@ class Builder:
         """max(x, 0) lane by lane; a NaN stays a NaN."""
         zero = self.like(x, 0.0)
         return self.ir.select(self.ir.fcmp_ordered(">", zero, x), zero, x)
-
-    def gated(self, x: Value, gate: Value) -> Value:
-        """x where gate > 0, else 0."""
-        zero = self.like(x, 0.0)
-        return self.ir.select(self.ir.fcmp_ordered(">", gate, zero), x, zero)
 
 
 # Constants are asked for thousands of times, and each remembers how it is written.

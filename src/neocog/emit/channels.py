@@ -58,7 +58,7 @@ class Pixel:
         if count == lanes:
             return vector
         shift = first - start
-        return _chosen(b, vector, b.splat(0.0), [shift + n if n < count else lanes for n in range(lanes)])
+        return chosen(b, vector, b.splat(0.0), [shift + n if n < count else lanes for n in range(lanes)])
 
     def store(self, value: Value, first: Index) -> None:
         """Write a vector from channel `first` on, or as much of it as the pixel has lanes for.
@@ -69,7 +69,7 @@ class Pixel:
         if isinstance(first, int) and first > self.last:
             shift = first - self.last
             before = b.load(self.address, self.last)
-            value = _chosen(b, before, value, [n if n < shift else lanes + n - shift for n in range(lanes)])
+            value = chosen(b, before, value, [n if n < shift else lanes + n - shift for n in range(lanes)])
             first = self.last
         b.store(value, self.address, first, aligned=isinstance(first, int) and first % lanes == 0)
 
@@ -108,7 +108,7 @@ def across_lanes(b: Builder, vector: Value, combine: Callable[[Value, Value], Va
     """Return all lanes combined, in every lane."""
     distance = b.lanes // 2
     while distance:
-        vector = combine(vector, _chosen(b, vector, vector, [n ^ distance for n in range(b.lanes)]))
+        vector = combine(vector, chosen(b, vector, vector, [n ^ distance for n in range(b.lanes)]))
         distance //= 2
     return vector
 
@@ -117,8 +117,8 @@ def keep_lanes(b: Builder, vector: Value, count: int, other: float) -> Value:
     """Return the first `count` lanes, and a constant in the others."""
     if count == b.lanes:
         return vector
-    return _chosen(b, vector, b.splat(other), [n if n < count else b.lanes for n in range(b.lanes)])
+    return chosen(b, vector, b.splat(other), [n if n < count else b.lanes for n in range(b.lanes)])
 
 
-def _chosen(b: Builder, x: Value, y: Value, lanes: list[int]) -> Value:
+def chosen(b: Builder, x: Value, y: Value, lanes: list[int]) -> Value:
     return b.ir.shuffle_vector(x, y, ir.Constant(ir.VectorType(I32, len(lanes)), lanes))

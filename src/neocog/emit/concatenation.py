@@ -1,4 +1,4 @@
-"""Channels of several images put side by side, and taken apart again."""
+"""Channels of several images put side by side."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from neocog.emit.builder import Builder, Index, Value
 from neocog.emit.channels import Pixel, each_pixel, each_vector
 from neocog.emit.emitter import Emitters
 from neocog.emit.memory import Memory
-from neocog.plan.ops.concatenation import Concatenation, Slice
+from neocog.plan.ops.concatenation import Concatenation
 
 
 def emit_concatenation(b: Builder, memory: Memory, stage: Concatenation, low: Value, high: Value) -> None:
@@ -20,13 +20,6 @@ def emit_concatenation(b: Builder, memory: Memory, stage: Concatenation, low: Va
             offset += tensor.channels
 
 
-def emit_slice(b: Builder, memory: Memory, stage: Slice, low: Value, high: Value) -> None:
-    """Write some of the channels of each pixel, for rows of images."""
-    with each_pixel(b, stage.dx, low, high) as place:
-        dy, dx = (Pixel.of(b, memory, tensor, place) for tensor in (stage.dy, stage.dx))
-        _copy(b, dy, stage.first, dx, 0, stage.dx.channels)
-
-
 def _copy(b: Builder, source: Pixel, source_first: int, target: Pixel, target_first: int, channels: int) -> None:
     def copy(first: Index, count: int) -> None:
         target.store(source.load(b.add(first, source_first), count), b.add(first, target_first))
@@ -34,4 +27,4 @@ def _copy(b: Builder, source: Pixel, source_first: int, target: Pixel, target_fi
     each_vector(b, channels, copy)
 
 
-EMITTERS: Emitters = {Concatenation: emit_concatenation, Slice: emit_slice}
+EMITTERS: Emitters = {Concatenation: emit_concatenation}

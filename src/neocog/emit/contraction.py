@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from neocog.emit.builder import Builder, Index, Value
 from neocog.emit.emitter import Emitters
 from neocog.emit.memory import Memory
-from neocog.emit.microkernel import Bounds, Place, Tile, emit_tile
+from neocog.emit.microkernel import Bounds, Offsets, Tile, emit_tile
 from neocog.plan.clip import is_written
 from neocog.plan.loops import Axis, Split
 from neocog.plan.ops.contraction import Contraction
@@ -19,9 +19,9 @@ from neocog.plan.ops.contraction import Contraction
 def emit_contraction(b: Builder, memory: Memory, stage: Contraction, low: Index, high: Index) -> None:
     """Write the work items low ≤ item < high of a contraction."""
     blocks = stage.reduction
-    before = b.mul(memory.block.turn, blocks.total) if stage.accumulates and memory.block else None
+    before = b.mul(memory.block.number, blocks.total) if stage.accumulates and memory.block else None
     if blocks.total == 1:
-        _emit_items(b, memory, stage, low, high, before, blocks.cut.extent, Place())
+        _emit_items(b, memory, stage, low, high, before, blocks.cut.extent, Offsets())
         return
     if stage.items_first:
         with b.loop(low, high) as (item, _):
@@ -34,23 +34,23 @@ def _emit_blocks(b: Builder, memory: Memory, stage: Contraction, low: Index, hig
     """Write some items block by block of their reduction."""
     blocks = stage.reduction
     with b.loop(0, blocks.total) as (block, _):
-        place, part, _ = _outer(b, blocks, block, Place())
-        first, turns = _part(b, blocks, part)
+        place, part, _ = _outer(b, blocks, block, Offsets())
+        first, iterations = _part(b, blocks, part)
         place = place.moved(b, blocks.cut, first)
         number = block if before is None else b.add(before, block)
-        _emit_items(b, memory, stage, low, high, number, turns, place)
+        _emit_items(b, memory, stage, low, high, number, iterations, place)
 
 
-def emit_block(b: Builder, memory: Memory, stage: Contraction, block: Value, turns: Index) -> None:
-    """Write all items of a contraction over the first `turns` of its reduction, added to what is there already unless
-    this is block 0.
+def emit_block(b: Builder, memory: Memory, stage: Contraction, block: Value, iterations: Index) -> None:
+    """Write all items of a contraction over the first `iterations` of its reduction, added to what is there already
+    unless this is block 0.
     """
-    _emit_nest(b, memory, stage, block, turns, Place())
+    _emit_nest(b, memory, stage, block, iterations, Offsets())
 
 
 def emit_panels(b: Builder, memory: Memory, stage: Contraction, after: Callable[[Index, int], None]) -> None:
     """Write all items panel by panel, and behind each panel what `after` writes, given its number and vectors."""
-    _emit_nest(b, memory, stage, None, stage.reduction.cut.extent, Place(), after)
+    _emit_nest(b, memory, stage, None, stage.reduction.cut.extent, Offsets(), after)
 
 
 def _emit_items(
@@ -60,12 +60,12 @@ def _emit_items(
     low: Index,
     high: Index,
     block: Value | None,
-    turns: Index,
-    start: Place,
+    iterations: Index,
+    start: Offsets,
 ) -> None:
     """Write some items, each found by its number; all of them as loops, which need no divisions."""
     if isinstance(low, int) and isinstance(high, int) and (low, high) == (0, stage.items):
-        _emit_nest(b, memory, stage, block, turns, start)
+        _emit_nest(b, memory, stage, block, iterations, start)
         return
     with b.loop(low, high) as (item, _):
         if stage.panels_first:
@@ -76,7 +76,7 @@ def _emit_items(
         first, size = _part(b, stage.rows, part)
         place = place.moved(b, stage.rows.cut, first)
         tagged[stage.rows.cut.tag] = first, b.add(b.add(first, size), -1)
-        bounds = _bounds(b, stage, tagged, turns)
+        bounds = _bounds(b, stage, tagged, iterations)
         for tile in _variants(b, stage, panel, part, rest):
             emit_tile(b, memory, stage, tile, place, panel, block, bounds)
 
@@ -85,10 +85,10 @@ def _emit_items(
 class _Spot:
     """Where in a nest of loops a tile stands; `counts` are all 0 for the first tile of a slice."""
 
-    place: Place
+    place: Offsets
     panel: Index = 0
     vectors: int = 0
-    turns: int = 0
+    iterations: int = 0
     tagged: tuple[tuple[str, Bounds], ...] = ()
     counts: tuple[Index, ...] = ()
 
@@ -98,15 +98,15 @@ def _emit_nest(
     memory: Memory,
     stage: Contraction,
     block: Value | None,
-    turns: Index,
-    start: Place,
+    iterations: Index,
+    start: Offsets,
     after: Callable[[Index, int], None] | None = None,
 ) -> None:
     """Write all items as nested loops over panels, outer rows and parts."""
 
     def leaf(spot: _Spot) -> None:
-        bounds = _bounds(b, stage, dict(spot.tagged), turns)
-        emit_tile(b, memory, stage, _tile(stage, spot.turns, spot.vectors), spot.place, spot.panel, block, bounds)
+        bounds = _bounds(b, stage, dict(spot.tagged), iterations)
+        emit_tile(b, memory, stage, _tile(stage, spot.iterations, spot.vectors), spot.place, spot.panel, block, bounds)
         if stage.ones is None or any(isinstance(count, int) and count for count in spot.counts):
             return
         first = [b.less(count, 1) for count in spot.counts if not isinstance(count, int)]
@@ -116,16 +116,16 @@ def _emit_nest(
     def over_panels(spot: _Spot, then: Callable[[_Spot], None]) -> None:
         full = stage.panels - (stage.last_vectors != stage.vectors)
         for low, high, vectors in ((0, full, stage.vectors), (full, stage.panels, stage.last_vectors)):
-            for panel in _turns(b, low, high):
+            for panel in _iterations(b, low, high):
                 place = spot.place.moved(b, stage.panel_steps, panel)
                 then(replace(spot, place=place, panel=panel, vectors=vectors))
 
     def over_rows(spot: _Spot, then: Callable[[_Spot], None], axes: Sequence[Axis]) -> None:
         if axes:
-            for turn in _turns(b, 0, axes[0].extent):
-                counts = spot.counts if axes[0].b else (*spot.counts, turn)
-                tagged = (*spot.tagged, (axes[0].tag, (turn, turn)))
-                place = spot.place.moved(b, axes[0], turn)
+            for iteration in _iterations(b, 0, axes[0].extent):
+                counts = spot.counts if axes[0].b else (*spot.counts, iteration)
+                tagged = (*spot.tagged, (axes[0].tag, (iteration, iteration)))
+                place = spot.place.moved(b, axes[0], iteration)
                 over_rows(replace(spot, place=place, tagged=tagged, counts=counts), then, axes[1:])
             return
         split = stage.rows
@@ -133,12 +133,12 @@ def _emit_nest(
             (split.long_parts, split.short + 1, 0),
             (split.parts - split.long_parts, split.short, split.long_parts * (split.short + 1)),
         ):
-            for part in _turns(b, 0, number):
+            for part in _iterations(b, 0, number):
                 first = b.add(b.mul(part, size), before)
                 tagged = (*spot.tagged, (split.cut.tag, (first, b.add(first, size - 1))))
                 counts = (*spot.counts, b.add(part, 1 if before else 0))
                 place = spot.place.moved(b, split.cut, first)
-                then(replace(spot, place=place, turns=size, tagged=tagged, counts=counts))
+                then(replace(spot, place=place, iterations=size, tagged=tagged, counts=counts))
 
     def whole_panel(spot: _Spot) -> None:
         over_rows(spot, leaf, stage.rows.outer)
@@ -152,46 +152,46 @@ def _emit_nest(
         over_rows(begin, lambda spot: over_panels(spot, leaf), stage.rows.outer)
 
 
-def _turns(b: Builder, low: int, high: int) -> Iterator[Index]:
-    """Write a loop; a single turn needs none."""
+def _iterations(b: Builder, low: int, high: int) -> Iterator[Index]:
+    """Write a loop; a single iteration needs none."""
     if high - low == 1:
         yield low
     elif high > low:
-        with b.loop(low, high) as (turn, _):
-            yield turn
+        with b.loop(low, high) as (iteration, _):
+            yield iteration
 
 
-def _outer(b: Builder, split: Split, item: Index, place: Place) -> tuple[Place, Index, dict[str, Bounds]]:
-    """Take an item apart: how far its outer turns move the operands, its part, and the turns of tagged axes."""
+def _outer(b: Builder, split: Split, item: Index, place: Offsets) -> tuple[Offsets, Index, dict[str, Bounds]]:
+    """Take an item apart: how far its outer loops move the operands, its part, and the iterations of tagged axes."""
     tagged: dict[str, Bounds] = {}
     rest, part = b.divmod(item, split.parts)
     for axis in reversed(split.outer):
-        rest, turn = b.divmod(rest, axis.extent)
-        place = place.moved(b, axis, turn)
-        tagged[axis.tag] = turn, turn
+        rest, iteration = b.divmod(rest, axis.extent)
+        place = place.moved(b, axis, iteration)
+        tagged[axis.tag] = iteration, iteration
     return place, part, tagged
 
 
-def _bounds(b: Builder, stage: Contraction, tagged: dict[str, Bounds], turns: Index) -> Bounds:
-    """Return the first turn of the outermost reduction axis that a tile needs, and the one behind its last."""
+def _bounds(b: Builder, stage: Contraction, tagged: dict[str, Bounds], iterations: Index) -> Bounds:
+    """Return the first iteration of the outermost reduction axis that a tile needs, and the one behind its last."""
     for clip in stage.clips:
         if is_written(clip, stage.rows):
             continue
         low, high = tagged[clip.rows]
         least = b.add(clip.origin, b.mul(low, clip.row))
         most = b.add(clip.origin, b.mul(high, clip.row))
-        if clip.tap > 0:  # least + tap · turn < limit and most + tap · turn >= 0
+        if clip.tap > 0:  # least + tap · iteration < limit and most + tap · iteration >= 0
             step, before, room = clip.tap, b.mul(most, -1), b.add(b.mul(least, -1), clip.limit - 1)
         else:
             step, before, room = -clip.tap, b.add(least, 1 - clip.limit), most
         start, _ = b.divmod(b.add(b.maximum(before, 0), step - 1), step)
         stop, _ = b.divmod(b.add(b.maximum(room, -step), step), step)
-        return start, b.minimum(stop, turns)
-    return 0, turns
+        return start, b.minimum(stop, iterations)
+    return 0, iterations
 
 
 def _part(b: Builder, split: Split, part: Index) -> tuple[Index, Index]:
-    """Return the first turn of a part of the cut axis, and how many it has."""
+    """Return the first iteration of a part of the cut axis, and how many it has."""
     first = b.add(b.mul(part, split.short), b.minimum(part, split.long_parts))
     if not split.long_parts or isinstance(part, int):
         return first, split.short + (isinstance(part, int) and part < split.long_parts)
@@ -214,12 +214,12 @@ def _variants(b: Builder, stage: Contraction, panel: Index, part: Index, item: I
             ]
     sizes = split.sizes()
     for vectors, on_panel in by_panel:
-        for position, turns in enumerate(sizes):
+        for position, iterations in enumerate(sizes):
             on_size = None
             if len(sizes) == 2:
                 on_size = b.less(part, split.long_parts) if position == 0 else b.less(split.long_parts - 1, part)
             with _all(b, (on_panel, on_size)):
-                yield _tile(stage, turns, vectors)
+                yield _tile(stage, iterations, vectors)
         if stage.ones is not None:
             with _all(b, (on_panel, _is_first(b, stage, item))):
                 yield _ones(vectors)
@@ -230,10 +230,10 @@ def _ones(vectors: int) -> Tile:
     return Tile((), (), vectors, True)
 
 
-def _tile(stage: Contraction, turns: int, vectors: int) -> Tile:
-    """Return the register tile of a part of so many turns."""
+def _tile(stage: Contraction, iterations: int, vectors: int) -> Tile:
+    """Return the register tile of a part of so many iterations."""
     inner = list(itertools.product(*(range(axis.extent) for axis in stage.rows.inner)))
-    places = [(turn, *place) for turn in range(turns) for place in inner]
+    places = [(iteration, *place) for iteration in range(iterations) for place in inner]
     axes = (stage.rows.cut, *stage.rows.inner)
     tags = [{axis.tag: n for axis, n in zip(axes, place, strict=True)} for place in places]
     return Tile(tuple(_row(axes, place) for place in places), tuple(tags), vectors, False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from neocog.emit import (
     concatenation,
     contraction,
+    copy,
     directions,
     images,
     loss,
@@ -28,6 +29,7 @@ EMITTERS: Emitters = {
     **softmax.EMITTERS,
     **maxout.EMITTERS,
     **concatenation.EMITTERS,
+    **copy.EMITTERS,
     **loss.EMITTERS,
     **update.EMITTERS,
     **directions.EMITTERS,

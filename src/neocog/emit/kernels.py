@@ -23,7 +23,7 @@ from neocog.plan.program import Program
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """What a caller passes for an argument: a named piece of memory from its byte `start` on.
+    """What a caller passes for an argument: a named allocation from its byte `start` on.
 
     Inside a chain it moves `image` bytes for every image before those that are worked on, and `slice` bytes for every
     slice.
@@ -43,7 +43,7 @@ class Kernel:
     Arguments:
         stage: its operands, tensors and panels are named "0", "1", … after the arguments, and begin at them.
         chained: whether it does all items of a block of images, or some items of the whole batch.
-        alone: for each argument, whether no other one points into the same piece of memory.
+        alone: for each argument, whether no other one points into the same allocation.
     """
 
     stage: Op
@@ -73,8 +73,8 @@ def function_titles(program: Program) -> dict[str, str]:
         chained = isinstance(scheduled.stage, Chain)
         if chained:
             titles[chain_name(index)] = scheduled.stage.name
-        for link in scheduled.stage.links():
-            titles.setdefault(kernel_of(link, chained=chained)[0].name, link.name)
+        for inner in scheduled.stage.inner_stages():
+            titles.setdefault(kernel_of(inner, chained=chained)[0].name, inner.name)
     for stage in program.preparation:
         titles.setdefault(kernel_of(stage, chained=False)[0].name, stage.name)
     return titles
@@ -86,27 +86,29 @@ def chain_name(index: int) -> str:
 
 
 def _numbered(value: Any, numbers: dict[Address, int]) -> Any:
-    """Replace each piece of memory in a value by its number, in order of first use; `numbers` grows."""
+    """Replace each allocation in a value by its number, in order of first use; `numbers` grows."""
 
     def number(address: Address) -> str:
         return str(numbers.setdefault(address, len(numbers)))
 
     match value:
         case Operand():
-            each, moves = value.bytes_each, value.space is Space.WORK
+            each, moves = value.bytes_each, value.space is Space.ARENA
             image, slice_ = (value.image * each, value.slice * each) if moves else (0, 0)
             address = Address(value.space, value.name, value.start * each, image, slice_)
-            return Operand(Space.WORK, number(address), 0, bytes_each=each)
+            return Operand(Space.ARENA, number(address), 0, bytes_each=each)
         case Tensor():
-            image = value.image_step * value.bytes_each if value.space is Space.WORK else 0
-            return replace(value, name=number(Address(value.space, value.name, 0, image)), space=Space.WORK)
+            image = value.image_step * value.bytes_each if value.space is Space.ARENA else 0
+            return replace(value, name=number(Address(value.space, value.name, 0, image)), space=Space.ARENA)
         case Panels() | Vectors():
             address = Address(value.space, value.name, value.offset * 4)
-            return replace(value, name=number(address), offset=0, space=Space.WORK)
+            return replace(value, name=number(address), offset=0, space=Space.ARENA)
         case tuple():
             return tuple(_numbered(part, numbers) for part in value)
         case _ if is_dataclass(value) and not isinstance(value, type):
-            changed = {field.name: _numbered(getattr(value, field.name), numbers) for field in fields(value) if field.init}
+            changed = {
+                field.name: _numbered(getattr(value, field.name), numbers) for field in fields(value) if field.init
+            }
             if isinstance(value, Op):
                 changed["name"] = ""  # a stage's title, or that of a contraction within one
             return replace(value, **changed)

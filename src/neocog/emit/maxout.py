@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from neocog.emit.argmax import load_argmax, mask_type, store_argmax
 from neocog.emit.builder import Builder, Index, Value
 from neocog.emit.channels import Pixel, each_pixel, each_vector
 from neocog.emit.emitter import Emitters
 from neocog.emit.memory import Memory, pixel
-from neocog.emit.winner import load_winner, store_winner, winner_type
 from neocog.plan.layout import Tensor
 from neocog.plan.ops.maxout import MaxoutBackward, MaxoutForward
 
@@ -29,15 +29,15 @@ def emit_maxout(b: Builder, memory: Memory, stage: MaxoutForward, low: Value, hi
                     argmax = b.ir.select(better, b.splat_i32(piece), argmax)
             y.store(best, first)
             if mask is not None:
-                kind = winner_type(mask)
-                store_winner(b, argmax, b.at(beside, first, kind), kind)
+                kind = mask_type(mask)
+                store_argmax(b, argmax, b.at(beside, first, kind), kind)
 
         each_vector(b, channels, write)
 
 
 def emit_maxout_backward(b: Builder, memory: Memory, stage: MaxoutBackward, low: Value, high: Value) -> None:
     """Write the gradient of all competing channels for rows of images."""
-    channels, kind = stage.dy.channels, winner_type(stage.mask)
+    channels, kind = stage.dy.channels, mask_type(stage.mask)
     with each_pixel(b, stage.dx, low, high) as place:
         dy, dx = (Pixel.of(b, memory, tensor, place) for tensor in (stage.dy, stage.dx))
         mask = _of_mask(b, memory, stage.mask, place)
@@ -47,7 +47,7 @@ def emit_maxout_backward(b: Builder, memory: Memory, stage: MaxoutBackward, low:
             def write(
                 first: Index, count: int, piece: int = piece, dy: Pixel = dy, dx: Pixel = dx, mask: Value = mask
             ) -> None:
-                argmax = load_winner(b, b.at(mask, first, kind), kind)
+                argmax = load_argmax(b, b.at(mask, first, kind), kind)
                 wins = b.ir.icmp_signed("==", argmax, b.splat_i32(piece))
                 value = b.ir.select(wins, dy.load(first, count), b.splat(0.0))
                 dx.store(value, b.add(first, piece * channels))
@@ -56,7 +56,7 @@ def emit_maxout_backward(b: Builder, memory: Memory, stage: MaxoutBackward, low:
 
 
 def _of_mask(b: Builder, memory: Memory, mask: Tensor, place: tuple[Index, Index, Index]) -> Value:
-    return b.at(memory.tensor(mask), pixel(b, mask, *place), winner_type(mask))
+    return b.at(memory.tensor(mask), pixel(b, mask, *place), mask_type(mask))
 
 
 EMITTERS: Emitters = {MaxoutForward: emit_maxout, MaxoutBackward: emit_maxout_backward}

@@ -10,7 +10,7 @@ from llvmlite import ir
 from neocog.emit.builder import I8, I64, Builder, Index, Value
 from neocog.emit.kernels import Address
 from neocog.plan.layout import Operand, Panels, Space, Tensor, Vectors
-from neocog.plan.memory import Place
+from neocog.plan.memory import Allocation
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,14 +18,14 @@ class Block:
     """Which images of a chain are worked on: the first one, and the number of this block in its slice."""
 
     first: Value
-    turn: Value
+    number: Value
 
 
 class Memory:
     """The memory that a kernel works on, and the program's arguments.
 
     Arguments:
-        pointers: where each numbered piece of memory begins; in a chain, for the images that are worked on.
+        pointers: where each numbered allocation begins; in a chain, for the images that are worked on.
         control: the program's arguments.
         block: in a chain, which images these are.
     """
@@ -66,7 +66,7 @@ class Memory:
 
 def resolve(
     b: Builder,
-    places: Mapping[tuple[Space, str], Place],
+    allocations: Mapping[tuple[Space, str], Allocation],
     bases: Mapping[Space, Value],
     wanted: Address,
     first: Index,
@@ -75,15 +75,15 @@ def resolve(
     """Return what to pass for an argument of a kernel.
 
     Arguments:
-        places: where each named piece of memory lies in its space.
+        allocations: where each named allocation lies in its space.
         bases: where the spaces begin.
         wanted: what the argument points to.
         first, slice_: the first image that is worked on, and its slice; 0 outside chains.
     """
-    place = places.get((wanted.space, wanted.name))
-    if place is None:
+    allocation = allocations.get((wanted.space, wanted.name))
+    if allocation is None:
         return NOWHERE
-    begin = b.at(bases[wanted.space], place.offset + wanted.start, I8)
+    begin = b.at(bases[wanted.space], allocation.offset + wanted.start, I8)
     return b.at(begin, b.add(b.mul(first, wanted.image), b.mul(slice_, wanted.slice)), I8)
 
 

@@ -5,37 +5,41 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from neocog.emit.argmax import largest, stopped, store_argmax
 from neocog.emit.builder import I8, Builder, Index, Value
 from neocog.emit.epilogue import finished
 from neocog.emit.memory import Memory
 from neocog.emit.pointwise import Beside
-from neocog.emit.winner import largest, stopped, store_winner
 from neocog.plan.clip import is_written
 from neocog.plan.loops import Axis, Clip
 from neocog.plan.ops.contraction import Contraction
 
-Bounds = tuple[Index, Index]  # a first turn and a last or, for loops, the one behind the last
+Bounds = tuple[Index, Index]  # a first iteration and a last or, for loops, the one behind the last
 UNROLL_FMAS = 320  # most multiply-adds that the body of an innermost loop may hold
-UNROLL_TURNS = 4  # turns of an innermost loop that are written out, where it is not written out whole
+UNROLL = 4  # iterations of an innermost loop that are written out, where it is not written out whole
 
 
 @dataclass(frozen=True, slots=True)
 class Tile:
     """One variant of the register tile: where its rows lie relative to its first, and its vectors of columns."""
 
-    rows: tuple[Axis, ...]  # one turn each; out, a and beside are the row's offsets
-    turns: tuple[dict[str, int], ...]  # for each row, its turn of each tagged axis
+    rows: tuple[Axis, ...]  # one iteration each; out, a and beside are the row's offsets
+    iterations: tuple[dict[str, int], ...]  # for each row, its iteration of each tagged axis
     vectors: int
     ones: bool
 
     def rows_that_meet(self, clips: Sequence[Clip], taps: str, tap: int) -> list[int]:
-        """List the rows that meet something at a turn of a reduction axis."""
+        """List the rows that meet something at an iteration of a reduction axis."""
         about = [clip for clip in clips if clip.taps == taps]
-        return [p for p, turn in enumerate(self.turns) if all(clip.meets(turn[clip.rows], tap) for clip in about)]
+        return [
+            p
+            for p, iteration in enumerate(self.iterations)
+            if all(clip.meets(iteration[clip.rows], tap) for clip in about)
+        ]
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Offsets:
     """How far each operand has moved, elements."""
 
     out: Index = 0
@@ -43,13 +47,13 @@ class Place:
     b: Index = 0
     beside: Index = 0
 
-    def moved(self, b: Builder, axis: Axis, turns: Index) -> Place:
-        """Go `turns` along an axis."""
-        return Place(
-            b.add(self.out, b.mul(turns, axis.out)),
-            b.add(self.a, b.mul(turns, axis.a)),
-            b.add(self.b, b.mul(turns, axis.b)),
-            b.add(self.beside, b.mul(turns, axis.beside)),
+    def moved(self, b: Builder, axis: Axis, iterations: Index) -> Offsets:
+        """Go `iterations` along an axis."""
+        return Offsets(
+            b.add(self.out, b.mul(iterations, axis.out)),
+            b.add(self.a, b.mul(iterations, axis.a)),
+            b.add(self.b, b.mul(iterations, axis.b)),
+            b.add(self.beside, b.mul(iterations, axis.beside)),
         )
 
 
@@ -58,7 +62,7 @@ def emit_tile(
     memory: Memory,
     stage: Contraction,
     tile: Tile,
-    place: Place,
+    place: Offsets,
     panel: Index,
     block: Value | None,
     bounds: Bounds,
@@ -117,26 +121,26 @@ def _emit_windows(
     memory: Memory,
     stage: Contraction,
     tile: Tile,
-    place: Place,
+    place: Offsets,
     out: Value,
     sums: Sequence[Value],
     finish: Callable[[Axis, int, Value], Value],
 ) -> None:
-    """Store the largest of each window, whose cells are neighbouring rows, and which cell it was: nobody, where the
+    """Store the largest of each window, whose cells are neighbouring rows, and which cell it was: none, where the
     epilogue stops it.
     """
     for first in range(0, len(tile.rows), stage.cells):
         row = tile.rows[first]
         for v in range(tile.vectors):
             cells = [sums[p * tile.vectors + v] for p in range(first, first + stage.cells)]
-            value, winner = largest(b, cells, ask=stage.winner is not None)
+            value, argmax = largest(b, cells, ask=stage.mask is not None)
             value = finish(row, v, value)
             b.store(value, out, row.out + v * b.lanes)
-            if stage.winner is not None and winner is not None:
+            if stage.mask is not None and argmax is not None:
                 if stage.epilogue:
-                    winner = stopped(b, value, winner)
-                beside = b.at(memory.operand(stage.winner), place.beside, I8)
-                store_winner(b, winner, b.at(beside, row.beside + v * b.lanes, I8), I8)
+                    argmax = stopped(b, value, argmax)
+                beside = b.at(memory.operand(stage.mask), place.beside, I8)
+                store_argmax(b, argmax, b.at(beside, row.beside + v * b.lanes, I8), I8)
 
 
 def _reduce(
@@ -166,25 +170,25 @@ def _reduce(
             return _multiply(b, tile, rows, a, weights, steps, sums)
         axis, (start, stop) = axes[depth]
 
-        def turn(number: Index, rows: Sequence[int], sums: list[Value]) -> list[Value]:
-            moved = b.at(a, b.mul(number, axis.a)), b.at(weights, b.mul(number, axis.b))
+        def iterate(n: Index, rows: Sequence[int], sums: list[Value]) -> list[Value]:
+            moved = b.at(a, b.mul(n, axis.a)), b.at(weights, b.mul(n, axis.b))
             return nest(depth + 1, rows, *moved, sums)
 
         if any(clip.taps == axis.tag for clip in written_clips):
             for n in range(axis.extent):
-                sums = turn(n, [p for p in tile.rows_that_meet(written_clips, axis.tag, n) if p in rows], sums)
+                sums = iterate(n, [p for p in tile.rows_that_meet(written_clips, axis.tag, n) if p in rows], sums)
             return sums
         step = 1
         if depth == len(axes) - 1 and not axis.tag:
-            step = max(1, min(UNROLL_TURNS, UNROLL_FMAS // (fmas * len(steps))))
+            step = max(1, min(UNROLL, UNROLL_FMAS // (fmas * len(steps))))
         whole, _ = b.divmod(b.sub(stop, start), step)
         with b.loop(0, whole, sums) as (group, carried):
             first = b.add(start, b.mul(group, step))
             for n in range(step):
-                carried[:] = turn(b.add(first, n), rows, carried)
+                carried[:] = iterate(b.add(first, n), rows, carried)
         if step > 1 and not (_is_constant((start, stop)) and (stop - start) % step == 0):
             with b.loop(b.add(start, b.mul(whole, step)), stop, carried) as (last, rest):
-                rest[:] = turn(last, rows, rest)
+                rest[:] = iterate(last, rows, rest)
             return rest
         return carried
 

@@ -56,7 +56,7 @@ def emit_moments(b: Builder, memory: Memory, stage: Moments, low: Value, high: V
     def body(channel: Index, last: bool) -> None:
         first = b.load(x, channel)
         if memory.block is not None:
-            first = b.ir.select(b.less(memory.block.turn, 1), first, b.load(out, channel))
+            first = b.ir.select(b.less(memory.block.number, 1), first, b.load(out, channel))
 
         def at(image: Index, row: Index, column: Index) -> list[Value]:
             away = b.ir.fsub(b.load(x, b.add(pixel(b, stage.x, image, row, column), channel)), first)

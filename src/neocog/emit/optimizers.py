@@ -28,9 +28,7 @@ and gives the direction and the memory after the step. `scalars` are those of `O
 """
 
 
-def direction(
-    b: Builder, optimizer: Optimizer, w: Value, g: Value, memory: Kept, scalars: Sequence[Value]
-) -> Found:
+def direction(b: Builder, optimizer: Optimizer, w: Value, g: Value, memory: Kept, scalars: Sequence[Value]) -> Found:
     """Return where an optimizer goes from w, and what it keeps."""
     if isinstance(optimizer, Lookahead):
         return direction(b, optimizer.optimizer, w, g, memory, scalars)

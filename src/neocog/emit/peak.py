@@ -8,7 +8,7 @@ from neocog.emit.builder import Builder
 from neocog.emit.program import STAGE_TYPE
 from neocog.target.processor import Target
 
-ROUNDS = 8  # multiply-adds of each sum that one turn of the loop writes out
+ROUNDS = 8  # multiply-adds of each sum that one iteration of the loop writes out
 
 
 def _sums(target: Target) -> int:
@@ -16,12 +16,12 @@ def _sums(target: Target) -> int:
 
 
 def peak_operations(target: Target) -> int:
-    """Count the floating-point operations of one turn of the loop; a multiply-add is two."""
+    """Count the floating-point operations of one iteration of the loop; a multiply-add is two."""
     return 2 * target.lanes * _sums(target) * ROUNDS
 
 
 def emit_peak(target: Target) -> ir.Module:
-    """Write `void peak(ptr, ptr, ptr, ptr out, i64 low, i64 high)`, which takes high - low turns."""
+    """Write `void peak(ptr, ptr, ptr, ptr out, i64 low, i64 high)`, which takes high - low iterations."""
     module = ir.Module(name="neocog")
     module.triple = target.triple
     function = ir.Function(module, STAGE_TYPE, "peak")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
+from neocog.emit.argmax import load_argmax, mask_type, stopped, store_argmax
 from neocog.emit.builder import Builder, Index, Value
 from neocog.emit.emitter import Emitters
 from neocog.emit.memory import Memory, pixel
 from neocog.emit.pointwise import Spot, apply, position
-from neocog.emit.winner import load_winner, stopped, store_winner, winner_type
 from neocog.nn.window import Axis
 from neocog.plan.layout import Tensor
 from neocog.plan.ops.pool import Pool, PoolBackward
@@ -44,7 +44,7 @@ def _cells(
 
 
 def emit_pool(b: Builder, memory: Memory, stage: Pool, low: Value, high: Value) -> None:
-    """Write rows of the pooled images: the largest or the mean of each window, and the winner's place in it."""
+    """Write rows of the pooled images: the largest or the mean of each window, and which cell was the largest."""
     vertical, horizontal = stage.window.vertical, stage.window.horizontal
     vectors = -(-stage.y.channels // b.lanes)
     # A loop over cells waits for each comparison before the next one, unless it has other channels to go on with.
@@ -79,7 +79,7 @@ def _pool_window(
     x, y = memory.tensor(stage.x), memory.tensor(stage.y)
     vertical, horizontal = stage.window.vertical, stage.window.horizontal
     values = [b.splat(float("-inf") if stage.largest else 0.0)] * vectors
-    if stage.winner is not None:
+    if stage.mask is not None:
         values += [b.splat_i32(0)] * vectors
 
     def visit(r: Index, s: Index, values: list[Value]) -> None:
@@ -92,7 +92,7 @@ def _pool_window(
             better = b.ir.fcmp_ordered(">", value, values[v])
             better = b.ir.or_(better, b.ir.fcmp_unordered("uno", value, value))
             values[v] = b.ir.select(better, value, values[v])
-            if stage.winner is not None:
+            if stage.mask is not None:
                 number = b.add(b.mul(r, horizontal.kernel), s)
                 values[vectors + v] = b.ir.select(better, b.splat_i32(number), values[vectors + v])
 
@@ -110,11 +110,11 @@ def _pool_window(
             result = b.ir.fmul(result, b.splat(1.0 / stage.window.cells))
         at = b.add(channel, v * b.lanes)
         b.store(result, y, b.add(pixel(b, stage.y, *place), at))
-        if stage.winner is not None:
-            winner = stopped(b, result, values[vectors + v]) if stage.gated else values[vectors + v]
-            to = b.add(pixel(b, stage.winner, *place), at)
-            kind = winner_type(stage.winner)
-            store_winner(b, winner, b.at(memory.tensor(stage.winner), to, kind), kind)
+        if stage.mask is not None:
+            argmax = stopped(b, result, values[vectors + v]) if stage.clamped else values[vectors + v]
+            to = b.add(pixel(b, stage.mask, *place), at)
+            kind = mask_type(stage.mask)
+            store_argmax(b, argmax, b.at(memory.tensor(stage.mask), to, kind), kind)
 
 
 def emit_pool_backward(b: Builder, memory: Memory, stage: PoolBackward, low: Value, high: Value) -> None:
@@ -152,23 +152,23 @@ def _scatter_row(b: Builder, memory: Memory, stage: PoolBackward, image: Index, 
         with b.loop(0, -(-stage.dy.channels // b.lanes)) as (vector, _):
             channel = b.mul(vector, b.lanes)
             value = b.load(dy, b.add(source, channel))
-            winner = None
-            if stage.winner is not None:
-                at = b.add(pixel(b, stage.winner, image, row, column), channel)
-                kind = winner_type(stage.winner)
-                winner = load_winner(b, b.at(memory.tensor(stage.winner), at, kind), kind)
+            argmax = None
+            if stage.mask is not None:
+                at = b.add(pixel(b, stage.mask, image, row, column), channel)
+                kind = mask_type(stage.mask)
+                argmax = load_argmax(b, b.at(memory.tensor(stage.mask), at, kind), kind)
             else:
                 value = b.ir.fmul(value, b.splat(1.0 / stage.window.cells))
 
             def visit(
-                r: Index, s: Index, value: Value = value, winner: Value = winner, channel: Index = channel
+                r: Index, s: Index, value: Value = value, argmax: Value = argmax, channel: Index = channel
             ) -> None:
                 spot = Spot(image, b.add(top, r), b.add(left, s), channel)
                 at = position(b, stage.dx, spot)
                 share = value
-                if winner is not None:
+                if argmax is not None:
                     place = b.splat_i32(b.add(b.mul(r, horizontal.kernel), s))
-                    share = b.ir.select(b.ir.icmp_signed("==", winner, place), value, b.splat(0.0))
+                    share = b.ir.select(b.ir.icmp_signed("==", argmax, place), value, b.splat(0.0))
                 share = apply(b, memory, stage.epilogue, share, spot)
                 if stage.overlapping:
                     share = b.ir.fadd(share, b.load(dx, at))

@@ -1,15 +1,15 @@
 """A whole program as one LLVM module: kernels, a function for each chain of them, and `run`, which every thread enters.
 
     void KERNEL(ptr …, ptr control, i64 low, i64 high)
-    void KERNEL(ptr …, ptr control, i64 first, i64 turn)
-    void chain_N(ptr state, ptr work, ptr scratch, ptr control, i64 low, i64 high)
-    void run(ptr state, ptr work, ptr scratch, ptr control, i64 thread, i64 threads)
-    void prepare(ptr state, ptr work, ptr scratch, ptr control, i64, i64)
+    void KERNEL(ptr …, ptr control, i64 first, i64 number)
+    void chain_N(ptr state, ptr arena, ptr scratch, ptr control, i64 low, i64 high)
+    void run(ptr state, ptr arena, ptr scratch, ptr control, i64 thread, i64 threads)
+    void prepare(ptr state, ptr arena, ptr scratch, ptr control, i64, i64)
 
 A kernel gets the address of each operand, so that stages which compute the same share it. One outside chains does the
-items low ≤ item < high; one of a chain does a block of images, which begins with the image `first` and is number `turn`
-of its slice. A chain calls its kernels for one block after another. `scratch` belongs to the thread. `prepare` runs
-once after the parameters changed, on one thread; only programs that predict have something to prepare.
+items low ≤ item < high; one of a chain does a block of images, which begins with the image `first` and is the
+`number`th of its slice. A chain calls its kernels for one block after another. `scratch` belongs to the thread.
+`prepare` runs once after the parameters changed, on one thread; only programs that predict have something to prepare.
 
 `control` holds the arguments of one call in slots of eight bytes:
 
@@ -62,16 +62,16 @@ def emit_program(program: Program) -> ir.Module:
 def emit_stages(program: Program) -> ir.Module:
     """Write down the stages of a program alone, each as a function that a caller may time.
 
-    void stage_N(ptr state, ptr work, ptr scratch, ptr control, i64 low, i64 high)
-    void stage_N_M(ptr state, ptr work, ptr scratch, ptr control, i64 block, i64)
+    void stage_N(ptr state, ptr arena, ptr scratch, ptr control, i64 low, i64 high)
+    void stage_N_M(ptr state, ptr arena, ptr scratch, ptr control, i64 block, i64)
 
     The latter is a stage of a chain, for one block of images.
     """
     writer = _Writer(program)
     for index, scheduled in enumerate(program.stages):
         if isinstance(scheduled.stage, Chain):
-            for number, link in enumerate(scheduled.stage.stages):
-                writer.write_link(f"stage_{index}_{number}", scheduled.stage, link)
+            for number, inner in enumerate(scheduled.stage.stages):
+                writer.write_chained(f"stage_{index}_{number}", scheduled.stage, inner)
         else:
             writer.write_stage(f"stage_{index}", scheduled.stage)
     return writer.module
@@ -83,7 +83,7 @@ class _Images:
 
     first: Value
     slice: Value
-    turn: Value
+    number: Value
 
 
 class _Writer:
@@ -105,19 +105,19 @@ class _Writer:
         kernel, addresses = kernel_of(stage, chained=False)
         self._call(b, kernel, addresses, 0, 0, low, high)
 
-    def _call_link(self, b: Builder, stage: Op, images: _Images) -> None:
+    def _call_chained(self, b: Builder, stage: Op, images: _Images) -> None:
         """Call the kernel of a chain's stage on a block of images."""
         kernel, addresses = kernel_of(stage, chained=True)
-        self._call(b, kernel, addresses, images.first, images.slice, images.first, images.turn)
+        self._call(b, kernel, addresses, images.first, images.slice, images.first, images.number)
 
     def _call(
         self, b: Builder, kernel: Kernel, addresses: Iterable[Address], first: Index, slice_: Index, *rest: Index
     ) -> None:
         if kernel not in self._kernels:
             self._kernels[kernel] = _emit_kernel(self.module, self._program.target, kernel)
-        state, work, scratch, control = b.function.args[:4]
-        bases = {Space.STATE: state, Space.WORK: work, Space.SCRATCH: scratch}
-        pointers = [resolve(b, self._program.places, bases, wanted, first, slice_) for wanted in addresses]
+        state, arena, scratch, control = b.function.args[:4]
+        bases = {Space.STATE: state, Space.ARENA: arena, Space.SCRATCH: scratch}
+        pointers = [resolve(b, self._program.allocations, bases, wanted, first, slice_) for wanted in addresses]
         b.ir.call(self._kernels[kernel], [*pointers, control, *map(b.index, rest)])
 
     def write_chain(self, name: str, chain: Chain) -> ir.Function:
@@ -129,7 +129,7 @@ class _Writer:
             with b.loop(first, behind) as (block, _):
                 images = _Images(b.mul(block, chain.block), slice_, b.sub(block, first))
                 for stage in chain.stages:
-                    self._call_link(b, stage, images)
+                    self._call_chained(b, stage, images)
         b.ir.ret_void()
         return function
 
@@ -139,14 +139,14 @@ class _Writer:
         self.call_kernel(b, stage, *function.args[4:])
         b.ir.ret_void()
 
-    def write_link(self, name: str, chain: Chain, stage: Op) -> None:
+    def write_chained(self, name: str, chain: Chain, stage: Op) -> None:
         """Write one stage of a chain, for one block of images."""
         function, b = self.begin(name)
         block = function.args[4]
         # The slice of a block is the last one that begins at or before it.
         slice_, _ = b.divmod(b.add(b.mul(b.add(block, 1), chain.slices), -1), chain.blocks)
-        turn = b.sub(block, _first_block(b, chain, slice_))
-        self._call_link(b, stage, _Images(b.mul(block, chain.block), slice_, turn))
+        number = b.sub(block, _first_block(b, chain, slice_))
+        self._call_chained(b, stage, _Images(b.mul(block, chain.block), slice_, number))
         b.ir.ret_void()
 
     def write_run(self, chains: Mapping[int, ir.Function]) -> None:
@@ -185,8 +185,8 @@ def _emit_kernel(module: ir.Module, target: Target, kernel: Kernel) -> ir.Functi
             pointer.add_attribute("noalias")
     stage = kernel.stage
     if kernel.chained:
-        first, turn = low, high
-        EMITTERS[type(stage)](b, Memory(b, pointers, control, Block(first, turn)), stage, 0, stage.items)
+        first, number = low, high
+        EMITTERS[type(stage)](b, Memory(b, pointers, control, Block(first, number)), stage, 0, stage.items)
     else:
         EMITTERS[type(stage)](b, Memory(b, pointers, control), stage, low, high)
     b.ir.ret_void()

@@ -53,4 +53,4 @@ def left_before(b: Builder, memory: Memory, out: Value, place: Index) -> Value:
     """Return what earlier blocks of the slice left in a sum; 0 for the first one, which begins anew."""
     if memory.block is None:
         return b.splat(0.0)
-    return b.ir.select(b.less(memory.block.turn, 1), b.splat(0.0), b.load(out, place))
+    return b.ir.select(b.less(memory.block.number, 1), b.splat(0.0), b.load(out, place))

@@ -44,13 +44,13 @@ define internal void @enter(ptr %job, i64 %index) {{
   %place = add i64 %first, 2
   %arguments = getelementptr i64, ptr %job, i64 %place
   %state = load ptr, ptr %arguments
-  %work_at = getelementptr i64, ptr %arguments, i64 1
-  %work = load ptr, ptr %work_at
+  %arena_at = getelementptr i64, ptr %arguments, i64 1
+  %arena = load ptr, ptr %arena_at
   %scratch_at = getelementptr i64, ptr %arguments, i64 2
   %scratch = load ptr, ptr %scratch_at
   %control_at = getelementptr i64, ptr %arguments, i64 3
   %control = load ptr, ptr %control_at
-  call void %function(ptr %state, ptr %work, ptr %scratch, ptr %control, i64 %index, i64 %threads)
+  call void %function(ptr %state, ptr %arena, ptr %scratch, ptr %control, i64 %index, i64 %threads)
   ret void
 }}
 

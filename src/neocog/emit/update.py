@@ -1,4 +1,4 @@
-"""What happens to parameters and gradients as flat arrays: transposed copies, folded sums, the optimizer."""
+"""What happens to parameters and gradients as flat arrays: transposed copies, reduced partial sums, the optimizer."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from neocog.emit.memory import Memory
 from neocog.emit.optimizers import direction, moved, penalised
 from neocog.emit.slots import FIRST_SCALAR_SLOT, LEARNING_RATE_SLOT
 from neocog.nn.groups import CLIP_EPSILON, Rule
-from neocog.plan.ops.update import CHUNK, Fold, Follow, Followed, Transpose, Update
+from neocog.plan.ops.update import CHUNK, Follow, Followed, ReducePartials, Transpose, Update
 
 
 def emit_transpose(b: Builder, memory: Memory, stage: Transpose, low: Value, high: Value) -> None:
     """Write transposed[tap, filter][input] = weights[tap, input][filter], in squares of one vector a side."""
-    source, turned = memory.panels(stage.weights), memory.panels(stage.transposed)
+    source, transposed = memory.panels(stage.weights), memory.panels(stage.transposed)
     wide, lanes = stage.transposed.width, b.lanes
     filters = stage.weights.columns
     with b.loop(low, high) as (item, _):
@@ -35,15 +35,15 @@ def emit_transpose(b: Builder, memory: Memory, stage: Transpose, low: Value, hig
                 with b.ir.if_else(full) as (whole, ragged):
                     with whole:
                         steps = b.index(stage.weights.width), b.index(wide)
-                        b.ir.call(_square(b), [b.at(source, from_), b.at(turned, to), *steps])
+                        b.ir.call(_square(b), [b.at(source, from_), b.at(transposed, to), *steps])
                     with ragged:
-                        _transpose_values(b, stage, source, turned, from_, to, inside, lanes)
+                        _transpose_values(b, stage, source, transposed, from_, to, inside, lanes)
             rest = filters % lanes
             if rest:
                 filter_ = filters - rest
                 from_ = _weight(b, stage, tap, first, filter_)
                 to = b.add(b.add(to_tap, filter_ * wide), b.mul(vector, lanes))
-                _transpose_values(b, stage, source, turned, from_, to, inside, rest)
+                _transpose_values(b, stage, source, transposed, from_, to, inside, rest)
 
 
 def _weight(b: Builder, stage: Transpose, tap: Index, channel: Index, filter_: Index) -> Index:
@@ -54,12 +54,12 @@ def _weight(b: Builder, stage: Transpose, tap: Index, channel: Index, filter_: I
 
 
 def _transpose_values(
-    b: Builder, stage: Transpose, source: Value, turned: Value, from_: Index, to: Index, inside: Index, filters: int
+    b: Builder, stage: Transpose, source: Value, transposed: Value, from_: Index, to: Index, inside: Index, filters: int
 ) -> None:
     """Value by value, where a square reaches past the matrix; columns past it are zeros already."""
     with b.loop(0, filters) as (k, _), b.loop(0, inside) as (c, _):
         value = b.load_scalar(source, b.add(b.add(from_, b.mul(c, stage.weights.width)), k))
-        b.store_scalar(value, turned, b.add(b.add(to, b.mul(k, stage.transposed.width)), c))
+        b.store_scalar(value, transposed, b.add(b.add(to, b.mul(k, stage.transposed.width)), c))
 
 
 def _square(b: Builder) -> ir.Function:
@@ -74,10 +74,10 @@ def _square(b: Builder) -> ir.Function:
     square = ir.Function(module, ir.FunctionType(ir.VoidType(), [PTR, PTR, I64, I64]), name)
     square.linkage = "internal"
     within = Builder(square, b.target)
-    source, turned, from_step, to_step = square.args
+    source, transposed, from_step, to_step = square.args
     rows = [within.load(source, within.mul(from_step, n)) for n in range(b.lanes)]
     for n, row in enumerate(_transposed(within, rows)):
-        within.store(row, turned, within.mul(to_step, n))
+        within.store(row, transposed, within.mul(to_step, n))
     within.ir.ret_void()
     return square
 
@@ -101,7 +101,7 @@ def _transposed(b: Builder, rows: list[Value]) -> list[Value]:
     return rows
 
 
-def emit_fold(b: Builder, memory: Memory, stage: Fold, low: Value, high: Value) -> None:
+def emit_reduce_partials(b: Builder, memory: Memory, stage: ReducePartials, low: Value, high: Value) -> None:
     """Write each part = copy 0 + copy 1 + …, in this order."""
     copies, first = memory.operand(stage.copies), 0
     for part in stage.parts:
@@ -117,9 +117,9 @@ def emit_fold(b: Builder, memory: Memory, stage: Fold, low: Value, high: Value) 
 
 def _vectors(b: Builder, first: int, end: int, low: Value, high: Value) -> tuple[Index, Index]:
     """Return the vectors of a stretch of a flat array that the items low ≤ item < high cover."""
-    turns = CHUNK // b.lanes
-    start = b.mul(low, turns) if first == 0 else b.maximum(b.mul(low, turns), first // b.lanes)
-    return start, b.minimum(b.mul(high, turns), end // b.lanes)
+    vectors = CHUNK // b.lanes
+    start = b.mul(low, vectors) if first == 0 else b.maximum(b.mul(low, vectors), first // b.lanes)
+    return start, b.minimum(b.mul(high, vectors), end // b.lanes)
 
 
 def emit_update(b: Builder, memory: Memory, stage: Update, low: Value, high: Value) -> None:
@@ -189,4 +189,9 @@ def follow(b: Builder, memory: Memory, followed: Sequence[Followed], at: Index, 
         b.store(after.value, own, at)
 
 
-EMITTERS: Emitters = {Transpose: emit_transpose, Fold: emit_fold, Update: emit_update, Follow: emit_follow}
+EMITTERS: Emitters = {
+    Transpose: emit_transpose,
+    ReducePartials: emit_reduce_partials,
+    Update: emit_update,
+    Follow: emit_follow,
+}

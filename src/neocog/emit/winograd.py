@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 
+from neocog.emit.argmax import largest, stopped, store_argmax
 from neocog.emit.builder import I8, Builder, Index, Value
 from neocog.emit.contraction import emit_block, emit_panels
 from neocog.emit.emitter import Emitters
 from neocog.emit.epilogue import finished
 from neocog.emit.memory import Memory, pixel
 from neocog.emit.pointwise import Spot
-from neocog.emit.winner import largest, stopped, store_winner
 from neocog.plan.layout import Tensor
 from neocog.plan.ops.tiles import Tiling, position_step
-from neocog.plan.ops.winograd import Winograd, WinogradBackward, WinogradFold, WinogradWeights
+from neocog.plan.ops.winograd import Winograd, WinogradBackward, WinogradReducePartials, WinogradWeights
 from neocog.plan.winograd import TAPS, Matrix, Steps, minimal, transposed, transposed_steps
 
 
@@ -110,12 +110,12 @@ def emit_winograd_backward(b: Builder, memory: Memory, stage: WinogradBackward, 
     tiling = stage.tiling
     sums = memory.operand(stage.sums) if stage.sums else None
     if sums is not None:
-        with b.when(b.less(memory.block.turn, 1)), b.loop(0, -(-tiling.y.channels // b.lanes)) as (vector, _):
+        with b.when(b.less(memory.block.number, 1)), b.loop(0, -(-tiling.y.channels // b.lanes)) as (vector, _):
             b.store(b.splat(0.0), sums, b.mul(vector, b.lanes))
     if stage.dx is not None:
         with b.loop(0, stage.dx.size // b.lanes) as (vector, _):
             b.store(b.splat(0.0), memory.whole(stage.dx), b.mul(vector, b.lanes))
-    before = b.mul(memory.block.turn, tiling.blocks)
+    before = b.mul(memory.block.number, tiling.blocks)
     with b.loop(0, tiling.blocks) as (block, _):
         first, count = _block(b, tiling, block)
         with b.loop(0, count) as (number, _):
@@ -185,7 +185,9 @@ def _pairs(values: Sequence[Value]) -> list[Sequence[Value]]:
     return [values[n : n + 2] for n in range(0, len(values), 2)]
 
 
-def emit_winograd_fold(b: Builder, memory: Memory, stage: WinogradFold, low: Value, high: Value) -> None:
+def emit_winograd_reduce_partials(
+    b: Builder, memory: Memory, stage: WinogradReducePartials, low: Value, high: Value
+) -> None:
     """Write the gradients of the filters of some input channels, and with the first channel those of the biases."""
     algorithm = minimal(stage.tile)
     back = transposed(algorithm.weights)
@@ -278,21 +280,21 @@ def _emit_outputs(
 
         def store(r: int, s: int) -> None:
             here = image, b.add(row, r), b.add(column, s)
-            winner = None
+            argmax = None
             if stage.pooling is None:
                 value = outputs[r][s]
             else:
                 cells = [outputs[r * high + i][s * wide + j] for i in range(high) for j in range(wide)]
-                value, winner = largest(b, cells, ask=stage.winner is not None)
+                value, argmax = largest(b, cells, ask=stage.mask is not None)
             if bias is not None:  # the same for all cells of a window
                 value = b.ir.fadd(value, bias)
             if stage.epilogue:
                 value = finished(b, memory, stage.epilogue, value, Spot(*here, channel), y.channels)
-                winner = stopped(b, value, winner) if winner is not None else None
+                argmax = stopped(b, value, argmax) if argmax is not None else None
             b.store(value, memory.tensor(y), b.add(pixel(b, y, *here), channel))
-            if stage.winner is not None and winner is not None:
-                at = b.add(pixel(b, stage.winner, *here), channel)
-                store_winner(b, winner, b.at(memory.tensor(stage.winner), at, I8), I8)
+            if stage.mask is not None and argmax is not None:
+                at = b.add(pixel(b, stage.mask, *here), channel)
+                store_argmax(b, argmax, b.at(memory.tensor(stage.mask), at, I8), I8)
 
         _store_inside(b, (tiling.side // high, tiling.side // wide), y, row, column, store)
 
@@ -331,5 +333,5 @@ EMITTERS: Emitters = {
     Winograd: emit_winograd,
     WinogradWeights: emit_winograd_weights,
     WinogradBackward: emit_winograd_backward,
-    WinogradFold: emit_winograd_fold,
+    WinogradReducePartials: emit_winograd_reduce_partials,
 }

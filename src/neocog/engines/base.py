@@ -16,7 +16,7 @@ from neocog.errors import DataError, NeocogWarning, SettingError, ShapeError
 from neocog.nn.answer import peak_sources as peak_sources
 from neocog.nn.followers import Follower
 from neocog.nn.graph import Graph
-from neocog.nn.groups import Clip, Group, Penalty, Rule, rules_of
+from neocog.nn.groups import NO_CLIP, NO_PENALTY, Clip, Group, Penalty, Rule, rules_of
 from neocog.nn.images import check_batch
 from neocog.nn.images import check_values as check_values
 from neocog.nn.layers import Conv2d
@@ -54,8 +54,8 @@ class StepSettings:
     groups: tuple[Group, ...] = ()
     frozen: tuple[str, ...] = ()
     followers: tuple[Follower, ...] = ()
-    clip: Clip = Clip()
-    penalty: Penalty = Penalty()
+    clip: Clip = NO_CLIP
+    penalty: Penalty = NO_PENALTY
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
@@ -169,7 +169,7 @@ class Predictor(Protocol):
         """
 
 
-class Stepper(Protocol):
+class TrainProgram(Protocol):
     """A network that learns. It holds the parameters, the buffers and the optimizer's memory."""
 
     def step(self, images: Images, targets: NDArray[np.generic], learning_rate: float) -> StepResult:
@@ -205,9 +205,9 @@ class Engine(Protocol):
     def predictor(self, graph: Graph, parameters: Mapping[str, Array], threads: int | None = None) -> Predictor:
         """Make a network that answers, on `threads` threads, as `allowed_threads` understands them."""
 
-    def stepper(
+    def train_program(
         self, graph: Graph, parameters: Mapping[str, Array], settings: StepSettings, threads: int | None = None
-    ) -> Stepper:
+    ) -> TrainProgram:
         """Make a network that learns."""
 
 
@@ -294,10 +294,10 @@ def check_targets(graph: Graph, loss: Loss, targets: NDArray[np.generic], count:
     return np.ascontiguousarray(targets, dtype=np.float32)
 
 
-def followed_values(stepper: Stepper, follower: Follower) -> State:
+def followed_values(train_program: TrainProgram, follower: Follower) -> State:
     """Return the variables of a network as a follower holds them; what is frozen, as it is."""
-    kept = stepper.optimizer_state()
-    return {name: kept.get(f"{name}/{follower.name}", value) for name, value in stepper.parameters().items()}
+    kept = train_program.optimizer_state()
+    return {name: kept.get(f"{name}/{follower.name}", value) for name, value in train_program.parameters().items()}
 
 
 def check_memory(slots: Mapping[str, Parameter], state: Mapping[str, NDArray[np.generic]]) -> None:

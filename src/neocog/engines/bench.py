@@ -11,7 +11,7 @@ import numpy as np
 
 from neocog.emit.peak import emit_peak, peak_operations
 from neocog.engines.base import StepSettings, allowed_threads
-from neocog.engines.native import NativeEngine, NativeStepper
+from neocog.engines.native import NativeEngine, NativeTrainProgram
 from neocog.jit.cache import ObjectCache
 from neocog.jit.compile import build
 from neocog.jit.executable import aligned_zeros
@@ -47,14 +47,14 @@ PASSES: dict[Algorithm, dict[str, tuple[int, tuple[str, ...]]]] = {
     "direct": {
         "forward": (1, ("forward",)),
         "input gradient": (1, ("input gradient", "transpose")),
-        "weight gradient": (1, ("weight gradient", "fold gradients")),
+        "weight gradient": (1, ("weight gradient", "reduce partials")),
     },
     "winograd": {
         "forward": (1, ("forward",)),
         "with filters": (1, ("forward", "transform weights")),
         "both gradients": (
             2,
-            ("gradients", "gate", "weight gradient", "transpose", "transform turned weights", "fold gradients"),
+            ("gradients", "weight gradient", "transpose", "transform transposed weights", "reduce partials"),
         ),
     },
 }
@@ -193,11 +193,11 @@ def measure_convolution(
     padding = 0 if shape == SHAPES[0] else 1
     graph = trace(Sequential(Conv2d(c, 1), Conv2d(k, 3, padding=padding), Flatten()), (h, w, 1))
     settings = StepSettings(MeanSquaredError(), SGD(), n)
-    stepper = engine.stepper(graph, initial_parameters(graph), settings, threads=1)
+    train_program = engine.train_program(graph, initial_parameters(graph), settings, threads=1)
     random = np.random.default_rng(0)
     images = random.random((n, h, w, 1), np.float32)
-    stepper.step(images, np.zeros((n, graph.classes), np.float32), 1e-6)
-    executable = stepper.executable
+    train_program.step(images, np.zeros((n, graph.classes), np.float32), 1e-6)
+    executable = train_program.executable
     names = [stage.name for stage in executable.program.every_stage()]
     operations = 2 * n * (h - 2 + 2 * padding) * (w - 2 + 2 * padding) * 9 * c * k
     rates: dict[str, list[float]] = {}
@@ -221,9 +221,11 @@ def _measure_article(engine: NativeEngine, threads: int, peak: Peak, repeats: in
     labels = random.integers(0, 10, 64).astype(np.int32)
     parameters = initial_parameters(graph)
     predictor = engine.predictor(graph, parameters, threads)
-    stepper = engine.stepper(graph, parameters, StepSettings(CrossEntropy(), SGD(momentum=0.9), 64), threads)
+    train_program = engine.train_program(
+        graph, parameters, StepSettings(CrossEntropy(), SGD(momentum=0.9), 64), threads
+    )
     uses: Sequence[tuple[str, int, Callable[[], object], int]] = (
-        ("training", 64, lambda: stepper.step(images, labels, 1e-4), _operations(stepper)),
+        ("training", 64, lambda: train_program.step(images, labels, 1e-4), _operations(train_program)),
         ("prediction", 64, lambda: predictor.logits(images), _forward_operations(graph, 64)),
         ("prediction", 1, lambda: predictor.logits(images[:1]), _forward_operations(graph, 1)),
     )
@@ -243,9 +245,9 @@ def _measure_article(engine: NativeEngine, threads: int, peak: Peak, repeats: in
     return rates
 
 
-def _operations(stepper: NativeStepper) -> int:
+def _operations(train_program: NativeTrainProgram) -> int:
     """Count the floating-point operations of a step's contractions; Winograd's transforms are left out."""
-    stages = (scheduled.stage for scheduled in stepper.executable.program.stages)
+    stages = (scheduled.stage for scheduled in train_program.executable.program.stages)
     return sum(2 * stage.multiply_adds for stage in stages)
 
 

@@ -74,11 +74,11 @@ class NativeEngine:
         """Make a network that answers; see engines/base.py."""
         return NativePredictor(self, graph, parameters, _team(threads, self.cache))
 
-    def stepper(
+    def train_program(
         self, graph: Graph, parameters: Mapping[str, Array], settings: StepSettings, threads: int | None = None
-    ) -> NativeStepper:
+    ) -> NativeTrainProgram:
         """Make a network that learns; see engines/base.py."""
-        return NativeStepper(self, graph, parameters, settings, _team(threads, self.cache))
+        return NativeTrainProgram(self, graph, parameters, settings, _team(threads, self.cache))
 
 
 def _team(threads: int | None, cache: ObjectCache) -> Team:
@@ -122,7 +122,7 @@ def _make(engine: NativeEngine, program: Program, state: NDArray[np.uint8], team
         EngineError: it needs more memory than there is.
     """
     title = f"{program.purpose}, batch {program.batch}"
-    check_room(title, len(state) + program.size(Space.WORK) + team.size * program.size(Space.SCRATCH))
+    check_room(title, len(state) + program.size(Space.ARENA) + team.size * program.size(Space.SCRATCH))
     listener = compile_listener()
     if listener is None:
         return Executable(program, state, engine.cache)
@@ -273,7 +273,7 @@ class NativePredictor:
         )
 
 
-class NativeStepper:
+class NativeTrainProgram:
     """A compiled network that learns."""
 
     def __init__(
@@ -365,7 +365,7 @@ class NativeStepper:
         """Copy the gradients of the last step out, in memory layout."""
         if not self._rules:
             return {}
-        flat = self._executable.array(Space.WORK, GRADIENTS)
+        flat = self._executable.array(Space.ARENA, GRADIENTS)
         return {p.name: _read(flat, self._layout, p) for p in parameters_of(self._graph) if p.name in self._rules}
 
     def load(self, parameters: Mapping[str, Array]) -> None:

@@ -96,12 +96,12 @@ def profile(
     images = random.integers(0, 256, (batch, *shape), np.uint8)
     labels = random.integers(0, graph.classes, batch).astype(np.int32)
     settings = StepSettings(CrossEntropy(), SGD(momentum=0.9), batch)
-    stepper = engine.stepper(graph, parameters, settings, threads=1)
-    stepper.step(images, labels, 0.0)
+    train_program = engine.train_program(graph, parameters, settings, threads=1)
+    train_program.step(images, labels, 0.0)
     predictor = engine.predictor(graph, parameters, threads=1)
     predictor.logits(images)
     return (
-        _measure("training", stepper.executable, peak, repeats),
+        _measure("training", train_program.executable, peak, repeats),
         _measure("prediction", predictor.executable(batch), peak, repeats),
     )
 

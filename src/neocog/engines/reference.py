@@ -105,7 +105,7 @@ def _check_room(graph: Graph, count: int) -> None:
     check_room(f"prediction of {images} images", 8 * images * values)
 
 
-class ReferenceStepper:
+class ReferenceTrainProgram:
     """A network that learns. Its state is float64; what the protocol's methods copy out is rounded to float32.
 
     Attributes:
@@ -204,8 +204,8 @@ class ReferenceEngine:
         """Make a network that answers."""
         return ReferencePredictor(graph, parameters)
 
-    def stepper(
+    def train_program(
         self, graph: Graph, parameters: Mapping[str, Array], settings: StepSettings, threads: int | None = None
-    ) -> ReferenceStepper:
+    ) -> ReferenceTrainProgram:
         """Make a network that learns."""
-        return ReferenceStepper(graph, parameters, settings)
+        return ReferenceTrainProgram(graph, parameters, settings)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from neocog.errors import SettingError
 from neocog.explain.subject import check_index
@@ -37,7 +37,7 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class _Span:
-    """The same along one axis, with the layer at which paths of different strides met, if any did."""
+    """The same along one axis, with the layer from which on cells see no rectangles at even distances, if any."""
 
     size: int
     stride: int
@@ -57,7 +57,8 @@ def receptive_field(graph: Graph, layer_index: int) -> Field:
 
     Raises:
         SettingError: there is no such layer; or it gives a vector, each of whose values sees the whole image; or paths
-            with different strides meet in front of it, so that neighbouring cells do not see neighbouring rectangles.
+            with different strides meet in front of it, or something there enlarges maps, so that neighbouring cells do
+            not see neighbouring rectangles.
 
     Source: Araujo, Norris and Sim 2019, Computing receptive fields of convolutional neural networks, Distill.
 
@@ -79,8 +80,9 @@ def receptive_field(graph: Graph, layer_index: int) -> Field:
     spans = _spans(graph, target.index)[target.index]
     split = next((span.split for span in spans if span.split is not None), None)
     if split is not None:
+        why = "gives several pixels for one" if split.layer.enlarges else "is where paths with different strides meet"
         raise SettingError(
-            f"{target.title} has no receptive field of one size: paths with different strides meet in {split.title}",
+            f"{target.title} has no receptive field of one size: {split.title} {why}",
             hint="choose a layer in front of it",
         )
     vertical, horizontal = spans
@@ -118,11 +120,17 @@ def _spans(graph: Graph, last: int) -> dict[int, tuple[_Span, _Span]]:
         paths = []
         for value, shape in zip(node.inputs, node.shapes, strict=True):
             assert isinstance(shape, ImageShape)  # maps come of maps alone
-            paths.append(_through(node.layer.window_over(shape), spans[value]))
+            through = _through(node.layer.window_over(shape), spans[value])
+            paths.append(_split_at(node, through) if node.layer.enlarges else through)
         extents = node.output.height, node.output.width
         vertical, horizontal = (_joined([path[axis] for path in paths], extents[axis], node) for axis in (0, 1))
         spans[node.index] = vertical, horizontal
     return spans
+
+
+def _split_at(node: Node, spans: tuple[_Span, _Span]) -> tuple[_Span, _Span]:
+    vertical, horizontal = (replace(span, split=span.split or node) for span in spans)
+    return vertical, horizontal
 
 
 def _through(window: Window | None, spans: tuple[_Span, _Span]) -> tuple[_Span, _Span]:

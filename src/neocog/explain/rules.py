@@ -20,6 +20,7 @@ from neocog.nn.layers import (
     Add,
     AvgPool2d,
     BatchNorm2d,
+    ChannelShuffle,
     Concatenate,
     Conv2d,
     Dropout,
@@ -32,6 +33,8 @@ from neocog.nn.layers import (
     Maxout,
     MaxPool2d,
     Multiply,
+    PixelShuffle,
+    Slice,
     Softmax,
 )
 from neocog.nn.shapes import ImageShape
@@ -50,6 +53,7 @@ View = Literal[
     "softmax",
     "maxout",
     "dropout",
+    "rearrangement",
 ]
 """What takes a layer apart: the rooms of the page, too."""
 
@@ -111,6 +115,8 @@ RULES: dict[type[Layer], Rule] = {
     Add: Rule("join", senders.in_place, step.addition, in_place=True),
     Multiply: Rule("join", senders.in_place, step.multiplication, in_place=True),
     Concatenate: Rule("join", senders.concatenation, step.concatenation),
+    **dict.fromkeys((Slice, ChannelShuffle), Rule("rearrangement", senders.destinations, step.moved)),
+    PixelShuffle: Rule("rearrangement", senders.destinations),
     Softmax: Rule("softmax", senders.shares, step.softmax),
     Maxout: Rule("maxout", senders.contest, step.contest, kinks.same_choice),
 }

@@ -95,6 +95,20 @@ def concatenation(cell: Cell) -> Iterator[Sender]:
     yield (row, column, before + channel), 1.0
 
 
+def destinations(cell: Cell) -> Iterator[Sender]:
+    """List the outputs that a layer makes of the cell, where each output is a sum of inputs with constant factors.
+
+    They are what the reference gives for a 1 in the cell's place, among zeros.
+    """
+    inputs = [np.zeros_like(x[:1], np.float64) for x in cell.traced.run.inputs(cell.node.index)]
+    alone = inputs[cell.position]
+    alone[(0, *cell.place) if alone.ndim == 4 else (0, cell.place[2])] = 1.0
+    factors = forward_node(cell.node, cell.traced.parameters, inputs, None).output[0]
+    for place in np.argwhere(factors != 0):
+        row, column, channel = (0, 0, *place.tolist())[-3:]
+        yield (row, column, channel), float(factors[tuple(place)])
+
+
 def in_place(cell: Cell) -> Iterator[Sender]:
     """Name the output in the same place, which alone hangs on the cell; the reference's rule says how much."""
     yield cell.place, _derivative(cell, cell.place[2])

@@ -127,6 +127,15 @@ def concatenation(traced: Trace, node: Node, channel: int) -> Steps:
     return Steps((first, Step("output", "=", first.values)), parts=tuple(zip(starts, sizes, strict=True)))
 
 
+def moved(traced: Trace, node: Node, channel: int) -> Steps:
+    """Name the channel that a channel of a layer comes from which moves channels; the reference says which."""
+    numbers = np.arange(channels_of(node.input), dtype=np.float64)
+    sides = (1, 1, 1, -1) if traced.input(node.index).ndim == 3 else (1, -1)
+    order = forward_node(node, traced.parameters, (numbers.reshape(sides),), None).output
+    first = _input(traced, node, 0, int(order[..., channel].item()))
+    return Steps((first, Step("output", "=", first.values)))
+
+
 def mean(traced: Trace, node: Node, channel: int) -> Steps:
     """Take a GlobalAvgPool2d apart: all cells of a map added up, divided by their number."""
     first = _input(traced, node, 0, channel)

@@ -43,7 +43,7 @@ def aligned_zeros(size: int) -> NDArray[np.uint8]:
 
 
 class Executable:
-    """A compiled program, its work memory and its arguments. The state is shared between programs of a network."""
+    """A compiled program, its arena and its arguments. The state is shared between programs of a network."""
 
     def __init__(
         self, program: Program, state: NDArray[np.uint8], cache: ObjectCache, progress: Progress | None = None
@@ -51,7 +51,7 @@ class Executable:
         self.program = program
         self.state = state
         self._cache = cache
-        self.work = aligned_zeros(program.size(Space.WORK))
+        self.arena = aligned_zeros(program.size(Space.ARENA))
         self.control = aligned_zeros(control_slots(program) * 8).view(np.int64)
         self._floats = self.control.view(np.float32)
         self._scratch: list[NDArray[np.uint8]] = []
@@ -79,11 +79,11 @@ class Executable:
         self._floats[2 * slot] = value
 
     def _bases(self, thread: int) -> tuple[int, int, int, int]:
-        """Return the addresses of state, work, a thread's scratch, and the arguments."""
+        """Return the addresses of state, arena, a thread's scratch, and the arguments."""
         while len(self._scratch) <= thread:
             self._scratch.append(aligned_zeros(self.program.size(Space.SCRATCH)))
         scratch = self._scratch[thread]
-        return self.state.ctypes.data, self.work.ctypes.data, scratch.ctypes.data, self.control.ctypes.data
+        return self.state.ctypes.data, self.arena.ctypes.data, scratch.ctypes.data, self.control.ctypes.data
 
     def prepare(self) -> None:
         """Do what is needed once after the parameters changed."""
@@ -116,12 +116,12 @@ class Executable:
                 functions[f"stage_{index}"](*bases, 0, stage.items)
                 seconds.append(time.perf_counter() - start)
                 continue
-            links = [functions[f"stage_{index}_{link}"] for link in range(len(stage.stages))]
-            spent = [0.0] * len(links)
+            stages = [functions[f"stage_{index}_{inner}"] for inner in range(len(stage.stages))]
+            spent = [0.0] * len(stages)
             for block in range(stage.blocks):
-                for place, link in enumerate(links):
+                for place, inner in enumerate(stages):
                     start = time.perf_counter()
-                    link(*bases, block, 0)
+                    inner(*bases, block, 0)
                     spent[place] += time.perf_counter() - start
             seconds += spent
         return seconds
@@ -130,9 +130,9 @@ class Executable:
         if self._stages is None:
             program = self.program
             names = [
-                f"stage_{index}" if link is scheduled.stage else f"stage_{index}_{number}"
+                f"stage_{index}" if inner is scheduled.stage else f"stage_{index}_{number}"
                 for index, scheduled in enumerate(program.stages)
-                for number, link in enumerate(scheduled.stage.links())
+                for number, inner in enumerate(scheduled.stage.inner_stages())
             ]
             description = f"stages of {program!r}"
             self._stages = build(description, lambda: _emit_stages(program), program.target, names, self._cache)
@@ -140,10 +140,10 @@ class Executable:
 
     def view(self, tensor: Tensor) -> NDArray[Any]:
         """Look at a tensor: (images, height, width, channels), without its halo and padding."""
-        memory = self.work if tensor.space is Space.WORK else self.state
-        place = self.program.places[tensor.space, tensor.name]
+        memory = self.arena if tensor.space is Space.ARENA else self.state
+        allocation = self.program.allocations[tensor.space, tensor.name]
         kind = {1: np.uint8, 4: np.float32}[tensor.bytes_each]
-        flat = memory[place.offset : place.end].view(kind)
+        flat = memory[allocation.offset : allocation.end].view(kind)
         steps = (tensor.image_step, tensor.row_step, tensor.pitch, 1)
         return np.lib.stride_tricks.as_strided(
             flat[tensor.origin :],
@@ -152,10 +152,10 @@ class Executable:
         )
 
     def array(self, space: Space, name: str) -> NDArray[np.float32]:
-        """Look at a named piece of memory as float32."""
-        place = self.program.places[space, name]
-        memory = self.work if space is Space.WORK else self.state
-        return memory[place.offset : place.end].view(np.float32)
+        """Look at a named allocation as float32."""
+        allocation = self.program.allocations[space, name]
+        memory = self.arena if space is Space.ARENA else self.state
+        return memory[allocation.offset : allocation.end].view(np.float32)
 
 
 def multiply_adds(program: Program) -> int:

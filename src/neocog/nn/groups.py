@@ -93,6 +93,9 @@ class Clip:
             raise SettingError("clip_norm and clip_value exclude each other", hint="leave one of them out")
 
 
+NO_PENALTY, NO_CLIP = Penalty(), Clip()
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """How a parameter follows its gradient.
@@ -105,7 +108,7 @@ class Rule:
 
     optimizer: Optimizer
     learning_rate: float = 1.0
-    penalty: Penalty = Penalty()
+    penalty: Penalty = NO_PENALTY
 
 
 def rules_of(
@@ -113,7 +116,7 @@ def rules_of(
     optimizer: Optimizer,
     groups: Sequence[Group] = (),
     frozen: Sequence[str] = (),
-    penalty: Penalty = Penalty(),
+    penalty: Penalty = NO_PENALTY,
 ) -> dict[str, Rule]:
     """Return the rule of each parameter that a training changes, by name, in the order of `parameters_of`.
 
@@ -143,7 +146,7 @@ def rules_of(
         for group in groups:
             if _matches(group.pattern, parameter.name):
                 decay, rate = usual if group.weight_decay is None else group.weight_decay, group.learning_rate
-        rules[parameter.name] = Rule(own.with_decay(decay), rate * factor, penalty if weight else Penalty())
+        rules[parameter.name] = Rule(own.with_decay(decay), rate * factor, penalty if weight else NO_PENALTY)
     return rules
 
 

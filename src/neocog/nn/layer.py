@@ -42,13 +42,14 @@ class Layer:
     """Base of all layers.
 
     `training_only` layers do nothing where a network predicts. `whole_batch` ones compute, while training, with all
-    images of a batch at once, and `whole_image` ones always with all pixels of an image. A layer takes `arity` inputs;
-    None means two or more.
+    images of a batch at once, and `whole_image` ones always with all pixels of an image. What `enlarges` gives several
+    pixels for one. A layer takes `arity` inputs; None means two or more.
     """
 
     training_only: ClassVar[bool] = False
     whole_batch: ClassVar[bool] = False
     whole_image: ClassVar[bool] = False
+    enlarges: ClassVar[bool] = False
     arity: ClassVar[int | None] = 1
 
     def output_shape(self, *inputs: Shape) -> Shape:

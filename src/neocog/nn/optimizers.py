@@ -167,7 +167,7 @@ class NAdam(Adam):
         _check("NAdam", "momentum_decay", self.momentum_decay, 0.0)
 
     def _share(self, step: int) -> float:
-        return self.beta1 * (1.0 - 0.5 * 0.96 ** (step * self.momentum_decay))
+        return self.beta1 * (1.0 - 0.5 * math.pow(0.96, step * self.momentum_decay))
 
     def product(self, step: int) -> float:
         """Return the product of the shares of all steps up to this one; once too small to matter, 0."""
@@ -308,7 +308,7 @@ class Muon(Optimizer):
     convolution are the columns of a matrix with a row for each of their values. What is no matrix, such as biases,
     follows another optimizer.
 
-    The singular values are brought near 1 by the iteration X ← aX + (bA + cA²)X with A = X Xᵀ (Newton and Schulz), which
+    They are brought near 1 by the iteration X ← aX + (bA + cA²)X with A = X Xᵀ (after Newton and Schulz), which
     begins at X divided by its Frobenius norm. PyTorch iterates in bfloat16, neocog in float32.
 
     Arguments:
@@ -418,7 +418,7 @@ class Lookahead(Optimizer):
         return (*self.optimizer.memory, "slow")
 
     def scalars(self, step: int) -> tuple[float, ...]:
-        """Return those of the optimizer, and 1 or 0 for whether this is the first step, and one that ends in a meeting."""
+        """Return those of the optimizer, and 1 or 0 for whether this is the first step, and one with a meeting."""
         return *self.optimizer.scalars(step), float(step == 1), float(step % self.every == 0)
 
     def part(self, weight: bool) -> tuple[Optimizer, float]:

@@ -80,7 +80,7 @@ def _scale_and_shift(norm: Node, parameters: Mapping[str, Array]) -> tuple[np.nd
 
 
 def fold_norms(graph: Graph) -> Folded:
-    """Fold each batch normalization into the convolution or fully connected layer that alone gives its input.
+    """ReducePartials each batch normalization into the convolution or fully connected layer that alone gives its input.
 
     One behind anything else becomes a ScaleShift.
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from itertools import accumulate, pairwise
+from types import EllipsisType
+from typing import TYPE_CHECKING, ClassVar
 
 from neocog.errors import SettingError, ShapeError
 from neocog.nn.limits import fault_of_name, shown
@@ -24,7 +26,11 @@ class Symbol:
         inputs: what that layer takes.
         shape: of one image's value.
         name: what the layer is to be called; None for its number.
+
+    `x[..., 2:5]` takes channels 2, 3 and 4; see `Slice`.
     """
+
+    cut: ClassVar[Callable[[int, int | None], Layer]]
 
     layer: Layer | None
     inputs: tuple[Symbol, ...] = field(repr=False)
@@ -54,6 +60,42 @@ class Symbol:
             ]
             raise ShapeError(error.message, details=(*error.details, *sources), hint=error.hint) from None
         return cls(layer, tuple(symbols), shape, name)
+
+    def __getitem__(self, place: object) -> Symbol:
+        match place:
+            case (EllipsisType(), slice(step=None | 1) as run):
+                return Symbol.cut(run.start or 0, run.stop)(self)
+        raise SettingError(
+            f"of {self.title}, channels are taken as in x[..., 2:5], without a step, got x[{shown(place)}]",
+            hint="Slice(2, 5)(x) is the same",
+        )
+
+    def split(self, parts: int | Sequence[int]) -> tuple[Symbol, ...]:
+        """Return the channels in parts, each of which is a `Slice`; Concatenate puts them together again.
+
+        Arguments:
+            parts: how many equal ones, or how many channels each has.
+
+        Raises:
+            SettingError: the channels cannot be cut so.
+
+        >>> from neocog.nn.layers import Conv2d
+        >>> left, right = Conv2d(6, 1)(Input((4, 4, 3))).split(2)
+        >>> left.shape
+        ImageShape(height=4, width=4, channels=3)
+        """
+        channels = self.shape.channels if isinstance(self.shape, ImageShape) else self.shape.features
+        sizes = list(parts) if isinstance(parts, Sequence) else []
+        if isinstance(parts, int) and not isinstance(parts, bool) and 1 <= parts <= channels and channels % parts == 0:
+            sizes = [channels // parts] * parts
+        wrong = any(not isinstance(size, int) or isinstance(size, bool) or size < 1 for size in sizes)
+        if wrong or not sizes or sum(sizes) != channels:
+            raise SettingError(
+                f"split: the {channels} channels of {self.title} must be cut into equal parts, or into numbers of "
+                f"channels that add up to them, got {shown(parts)}",
+                hint="x.split(2) gives two halves, x.split((3, 5)) the first three channels and the five others",
+            )
+        return tuple(self[..., first:end] for first, end in pairwise(accumulate(sizes, initial=0)))
 
     @property
     def title(self) -> str:

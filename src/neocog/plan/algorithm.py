@@ -11,7 +11,7 @@ from neocog.plan.loops import Axis, Split, choose_rows, merge
 from neocog.plan.ops.contraction import Contraction
 from neocog.plan.ops.epilogue import Epilogue
 from neocog.plan.ops.tiles import Slab, Tiling, position_step
-from neocog.plan.ops.winograd import Winograd, WinogradBackward, WinogradFold
+from neocog.plan.ops.winograd import Winograd, WinogradBackward, WinogradReducePartials
 from neocog.plan.winograd import POINTS, TAPS, minimal
 from neocog.target.processor import Target
 
@@ -115,7 +115,7 @@ def winograd(
         epilogue,
         pooled.window if pooled else None,
         pooled.y if pooled else y,
-        pooled.winner if pooled else None,
+        pooled.mask if pooled else None,
     )
 
 
@@ -167,7 +167,7 @@ def _slab(name: str, tile: int, tiles: int, pitch: int) -> Slab:
 
 def partial_filters(gradient: Panels, inputs: int, copies: str) -> Panels:
     """Lay out one position's matrix of a partial gradient of transformed filters."""
-    return Panels(copies, inputs, gradient.columns, gradient.width, 0, Space.WORK)
+    return Panels(copies, inputs, gradient.columns, gradient.width, 0, Space.ARENA)
 
 
 def partial_size(tile: int, gradient: Panels, inputs: int) -> int:
@@ -187,30 +187,30 @@ def winograd_backward(
     gradient: Panels | None,
     copies: str,
     bias: bool,
-    turned: Panels | None,
+    transposed: Panels | None,
     dx: Tensor | None,
 ) -> WinogradBackward:
     """Plan both gradients of a few images.
 
     Arguments:
         gradient: that of the filters; None to leave it out. Partial sums go to the memory named `copies`.
-        turned: transformed filters with inputs and outputs swapped; None to leave the gradient of the input out.
+        transposed: transformed filters with inputs and outputs swapped; None to leave the gradient of the input out.
         dx: where that goes.
     """
     tiling = _tiling(name, tile, x, dy, before, SUM_TILES, dy.pitch)
-    returned = _slab(f"{name} returned", tile, tiling.block, turned.width if turned else 0)
+    returned = _slab(f"{name} returned", tile, tiling.block, transposed.width if transposed else 0)
     filters = sums = patches = None
     if gradient is not None:
         step = partial_size(tile, gradient, x.channels)
         filters = _sums_of_tiles(
-            f"{name} filters", tiling, gradient, Operand(Space.WORK, copies, 0, slice=step), target
+            f"{name} filters", tiling, gradient, Operand(Space.ARENA, copies, 0, slice=step), target
         )
         matrix = partial_filters(gradient, x.channels, copies)
         sums = (
-            Operand(Space.WORK, copies, position_step(matrix) * minimal(tile).positions, slice=step) if bias else None
+            Operand(Space.ARENA, copies, position_step(matrix) * minimal(tile).positions, slice=step) if bias else None
         )
-    if turned is not None:
-        patches = _products(f"{name} patches", tiling, tiling.products, turned, returned, target)
+    if transposed is not None:
+        patches = _products(f"{name} patches", tiling, tiling.products, transposed, returned, target)
     return WinogradBackward(name, tiling, filters, sums, patches, returned, dx)
 
 
@@ -241,20 +241,20 @@ def _sums_of_tiles(name: str, tiling: Tiling, gradient: Panels, out: Operand, ta
     )
 
 
-def winograd_fold(
+def winograd_reduce_partials(
     name: str, tile: int, gradient: Panels, bias: Vectors | None, inputs: int, copies: str, slices: int
-) -> WinogradFold:
+) -> WinogradReducePartials:
     """Plan the gradient of filters from the partial ones of all slices."""
     matrix = partial_filters(gradient, inputs, copies)
     whole = position_step(matrix) * minimal(tile).positions
-    return WinogradFold(
+    return WinogradReducePartials(
         name,
         tile,
-        Operand(Space.WORK, copies, 0),
+        Operand(Space.ARENA, copies, 0),
         slices,
         partial_size(tile, gradient, inputs),
         matrix,
-        Operand(Space.WORK, copies, whole) if bias else None,
+        Operand(Space.ARENA, copies, whole) if bias else None,
         gradient,
         bias,
         inputs,

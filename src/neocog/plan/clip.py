@@ -24,9 +24,9 @@ def saving_clips(clips: Sequence[Clip], rows: Sequence[Axis], reduction: Sequenc
         length *= 1 if axis.tag else axis.extent
     kept = []
     for clip in clips:
-        turns, taps = extents.get(clip.rows, 1), extents.get(clip.taps, 1)
-        pairs = ((row, tap) for row in range(turns) for tap in range(taps))
-        if turns > 1 and taps > 1 and length >= LEAST_LENGTH and not all(clip.meets(*pair) for pair in pairs):
+        iterations, taps = extents.get(clip.rows, 1), extents.get(clip.taps, 1)
+        pairs = ((row, tap) for row in range(iterations) for tap in range(taps))
+        if iterations > 1 and taps > 1 and length >= LEAST_LENGTH and not all(clip.meets(*pair) for pair in pairs):
             kept.append(clip)
     return kept
 

@@ -95,12 +95,12 @@ class Pooled:
     Arguments:
         window: of the pooling; windows lie side by side and touch no padding.
         y: the pooled output.
-        winner: laid out like y, without a halo.
+        mask: laid out like y, without a halo.
     """
 
     window: Window
     y: Tensor
-    winner: Tensor | None
+    mask: Tensor | None
 
 
 def pools_aside(window: Window) -> bool:
@@ -122,7 +122,7 @@ def _pooled_rows(layer: Correlation, pooled: Pooled) -> list[Axis]:
     v, h, x, y = layer.window.vertical, layer.window.horizontal, layer.x, pooled.y
     rows, columns = pooled.window.vertical.kernel, pooled.window.horizontal.kernel
     down, across = v.stride * x.row_step, h.stride * x.pitch
-    image, row, column = steps_beside(pooled.winner or replace(y, halo=Halo()))
+    image, row, column = steps_beside(pooled.mask or replace(y, halo=Halo()))
     return [
         Axis(y.images, y.image_step, x.image_step, 0, image),
         Axis(y.height, y.row_step, rows * down, 0, row),
@@ -157,7 +157,7 @@ def forward(
         bias=layer.bias.begin if layer.bias else None,
         epilogue=epilogue,
         cells=pooled.window.cells if pooled else 1,
-        winner=operand(pooled.winner, pooled.winner.origin) if pooled and pooled.winner else None,
+        mask=operand(pooled.mask, pooled.mask.origin) if pooled and pooled.mask else None,
         clips=()
         if pooled
         else (
@@ -183,7 +183,7 @@ def tiled(
     epilogue: Epilogue = (),
     beside: int = 0,
     cells: int = 1,
-    winner: Operand | None = None,
+    mask: Operand | None = None,
     clips: Sequence[Clip] = (),
 ) -> Contraction:
     """Plan a contraction over nests of rows and reductions: cut both, and leave out what clips save.
@@ -219,7 +219,7 @@ def tiled(
         epilogue,
         beside,
         cells=cells,
-        winner=winner,
+        mask=mask,
         # Weights that overflow the second-level cache are read once per panel rather than once per row of tiles.
         panels_first=columns.size * 4 > target.level2 // 2,
         clips=kept,
@@ -294,7 +294,7 @@ def gradient_halo(window: Window) -> Halo:
 def input_gradient(
     layer: Correlation, dy: Tensor, dx: Tensor, transposed: Panels, target: Target, epilogue: Epilogue = ()
 ) -> list[Contraction]:
-    """dx = dy correlated with the turned weights, one contraction for each phase of the stride."""
+    """dx = dy correlated with the transposed weights, one contraction for each phase of the stride."""
     v, h = layer.window.vertical, layer.window.horizontal
     filters, width, seen = layer.y.channels, transposed.width, beside(epilogue)
     image, row, column = steps_beside(seen)

@@ -24,10 +24,12 @@ def describe(program: Program) -> str:
         lines.append(f"{bar} {index:3d}  {stage.name}  ({stage.items:,} items)")
         lines += [f"         {line}" for line in stage.details()]
     lines += ["", "memory (bytes from the start of its block; live from stage to stage, .n the stage of a chain)"]
-    for (space, name), place in sorted(program.places.items(), key=lambda item: (item[0][0].value, item[1].offset)):
-        when = _when(program, space, place.live)
-        halo = ", halo of zeros" if place.frame else ""
-        lines.append(f"  {space.value:5}  {place.offset:>12,}  {place.size:>12,}  {when:>13}  {name}{halo}")
+    for (space, name), allocation in sorted(
+        program.allocations.items(), key=lambda item: (item[0][0].value, item[1].offset)
+    ):
+        when = _when(program, space, allocation.live)
+        halo = ", halo of zeros" if allocation.frame else ""
+        lines.append(f"  {space.value:5}  {allocation.offset:>12,}  {allocation.size:>12,}  {when:>13}  {name}{halo}")
     for space in Space:
         lines.append(f"  {space.value} in all: {program.size(space):,} bytes")
     return "\n".join(lines)
@@ -37,7 +39,9 @@ def _when(program: Program, space: Space, live: LiveRange) -> str:
     if live.last[0] == len(program.stages):
         return "always"
     ends = (
-        f"{stage}.{link}" if space is Space.SCRATCH and len(program.stages[stage].stage.links()) > 1 else f"{stage}"
-        for stage, link in (live.first, live.last)
+        f"{stage}.{inner}"
+        if space is Space.SCRATCH and len(program.stages[stage].stage.inner_stages()) > 1
+        else f"{stage}"
+        for stage, inner in (live.first, live.last)
     )
     return " - ".join(ends)

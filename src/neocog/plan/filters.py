@@ -41,7 +41,7 @@ def weight_gradient(
     if slices == 1:
         return _weight_gradient(layer, dy, gradient, gradient.begin, sums.begin if sums else None, target)
     images = dy.images // slices
-    out, one = Operand(Space.WORK, copies, 0), replace(layer, x=replace(layer.x, images=images))
+    out, one = Operand(Space.ARENA, copies, 0), replace(layer, x=replace(layer.x, images=images))
     ones = replace(out, start=gradient.size) if sums else None
     part = _weight_gradient(one, replace(dy, images=images), gradient, out, ones, target)
     outer = Axis(slices, copy_size(gradient, sums), images * layer.x.image_step, images * dy.image_step)
@@ -58,7 +58,7 @@ def partial_gradient(
     layer: Correlation, dy: Tensor, gradient: Panels, sums: Vectors | None, copies: str, target: Target
 ) -> Contraction:
     """Plan dW of a few images in a chain, added to that of the slice's images before."""
-    out = Operand(Space.WORK, copies, 0, slice=copy_size(gradient, sums))
+    out = Operand(Space.ARENA, copies, 0, slice=copy_size(gradient, sums))
     ones = replace(out, start=gradient.size) if sums else None
     return replace(_weight_gradient(layer, dy, gradient, out, ones, target), accumulates=True)
 
@@ -118,8 +118,8 @@ def _blocks(axes: tuple[Axis, ...], width: int, target: Target) -> Split:
     pixels = max(LEAST_BLOCK, target.level1 // 2 // (LINE + 4 * width))
     inner = 1
     for position in reversed(range(len(axes))):
-        turns = max(1, pixels // inner)
-        if turns < axes[position].extent or position == 0:
-            return Split(axes, position, -(-axes[position].extent // turns))
+        iterations = max(1, pixels // inner)
+        if iterations < axes[position].extent or position == 0:
+            return Split(axes, position, -(-axes[position].extent // iterations))
         inner *= axes[position].extent
     return Split(axes, 0, 1)

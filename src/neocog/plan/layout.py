@@ -10,12 +10,12 @@ class Space(Enum):
     """The blocks of memory that a program runs on."""
 
     STATE = "state"  # parameters and the optimizer's memory: outlives programs
-    WORK = "work"  # activations and gradients: belongs to one program
+    ARENA = "arena"  # activations and gradients: belongs to one program
     SCRATCH = "scratch"  # what one work item needs for itself: belongs to one thread
 
 
 Name = tuple[Space, str]
-"""What a piece of memory is called: unique within its block."""
+"""What an allocation is called: unique within its block."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Halo:
 
 @dataclass(frozen=True, slots=True)
 class Operand:
-    """Where an operand begins: a named piece of memory, and elements into it.
+    """Where an operand begins: a named allocation, and elements into it.
 
     Inside a chain, which runs for a few images at a time, it moves `image` elements for every image before them, and
     `slice` elements for every slice of the batch.
@@ -54,7 +54,7 @@ class Operand:
 
     @property
     def memory(self) -> Name:
-        """The piece of memory that it lies in."""
+        """The allocation that it lies in."""
         return self.space, self.name
 
 
@@ -90,11 +90,11 @@ class Tensor:
     pitch: int
     halo: Halo = Halo()
     bytes_each: int = 4
-    space: Space = Space.WORK
+    space: Space = Space.ARENA
 
     @property
     def memory(self) -> Name:
-        """The piece of memory that it lies in."""
+        """The allocation that it lies in."""
         return self.space, self.name
 
     @property
@@ -156,11 +156,11 @@ class Panels:
     columns: int
     width: int
     offset: int = 0  # elements, from the beginning of the named memory
-    space: Space = Space.WORK
+    space: Space = Space.ARENA
 
     @property
     def memory(self) -> Name:
-        """The piece of memory that it lies in."""
+        """The allocation that it lies in."""
         return self.space, self.name
 
     @property
@@ -195,11 +195,11 @@ class Vectors:
     channels: int
     size: int  # channels, rounded up to whole vectors
     offset: int = 0  # elements, from the beginning of the named memory
-    space: Space = Space.WORK
+    space: Space = Space.ARENA
 
     @property
     def memory(self) -> Name:
-        """The piece of memory that it lies in."""
+        """The allocation that it lies in."""
         return self.space, self.name
 
     @property

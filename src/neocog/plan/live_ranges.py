@@ -1,4 +1,4 @@
-"""When each piece of memory is in use, and what must not be written to while it is not.
+"""When each allocation is in use, and what must not be written to while it is not.
 
 Memory holds zeros when it is made, and some of it relies on them from run to run: the halo of an image is never
 written, and neither are pixels between the windows of a pooling. Memory that relies on zeros may share its bytes only
@@ -14,12 +14,12 @@ from neocog.plan.layout import Frame, Name, Space, Tensor
 from neocog.plan.ops.op import Op
 
 Moment = tuple[int, int]
-"""A stage, and the link of it where it is a chain."""
+"""A stage, and which of its stages where it is a chain."""
 
 
 @dataclass(frozen=True, slots=True)
 class LiveRange:
-    """The moments, both included, between which a piece of memory is in use.
+    """The moments, both included, between which an allocation is in use.
 
     Work memory belongs to all threads, which take a chain's blocks each at its own pace: it is in use for whole stages.
     Scratch memory belongs to one thread, which does one thing at a time.
@@ -39,7 +39,7 @@ class LiveRange:
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """How a piece of memory is used.
+    """How an allocation is used.
 
     Arguments:
         live: when.
@@ -58,14 +58,14 @@ def always(stages: Sequence[Op]) -> LiveRange:
 def moments(stages: Iterable[Op]) -> Iterable[tuple[Moment, Op]]:
     """Yield every op in order, those inside chains one by one."""
     for index, stage in enumerate(stages):
-        for number, link in enumerate(stage.links()):
-            yield (index, number), link
+        for number, inner in enumerate(stage.inner_stages()):
+            yield (index, number), inner
 
 
 def uses_of(
     names: Iterable[Name], tensors: Mapping[Name, Tensor], stages: Sequence[Op], kept: Collection[Name]
 ) -> dict[Name, Use]:
-    """Find out how each piece of memory is used.
+    """Find out how each allocation is used.
 
     Always in use is what outlasts a program or is read after it (`kept`), what is read before it is written, and what
     an op spares something of.
@@ -90,8 +90,8 @@ def uses_of(
             uses[name] = Use(whole)
             continue
         live = LiveRange(first[name], last[name])
-        if name[0] is Space.WORK:
-            live = LiveRange((live.first[0], 0), (live.last[0], len(stages[live.last[0]].links()) - 1))
+        if name[0] is Space.ARENA:
+            live = LiveRange((live.first[0], 0), (live.last[0], len(stages[live.last[0]].inner_stages()) - 1))
         tensor = tensors.get(name)
         relies = tensor is not None and tensor.has_halo and name not in filled
         uses[name] = Use(live, tensor.frame if tensor is not None and relies else None)

@@ -11,10 +11,10 @@ from neocog.target.processor import Target
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """One loop: how often, and how far each operand moves with every turn (elements).
+    """One loop: how often, and how far each operand moves with every iteration (elements).
 
-    `beside` is how far whatever lies beside the output moves: what an epilogue reads, or the winners of a pooling. A
-    tag names an axis that must stay as it is, because something speaks of its turns.
+    `beside` is how far whatever lies beside the output moves: what an epilogue reads, or the mask of a pooling. A
+    tag names an axis that must stay as it is, because something speaks of its iterations.
     """
 
     extent: int
@@ -26,7 +26,7 @@ class Axis:
 
 
 def merge(axes: Sequence[Axis]) -> tuple[Axis, ...]:
-    """Join neighbouring loops that walk all operands evenly, and drop loops of one turn; outermost first."""
+    """Join neighbouring loops that walk all operands evenly, and drop loops of one iteration; outermost first."""
     merged: list[Axis] = []
     for axis in reversed(axes):
         if axis.extent == 1:
@@ -67,7 +67,7 @@ class Split:
 
     @property
     def cut(self) -> Axis:
-        """The axis that is cut; a single turn where nothing is left to cut."""
+        """The axis that is cut; a single iteration where nothing is left to cut."""
         return self.axes[self.axis] if self.axis < len(self.axes) else Axis(1)
 
     @property
@@ -77,7 +77,7 @@ class Split:
 
     @property
     def short(self) -> int:
-        """Turns of the cut axis in a short part; a long part has one more."""
+        """Iterations of the cut axis in a short part; a long part has one more."""
         return self.cut.extent // self.parts
 
     @property
@@ -91,15 +91,15 @@ class Split:
         return math.prod(axis.extent for axis in self.outer) * self.parts
 
     def sizes(self) -> tuple[int, ...]:
-        """Turns of the cut axis in the parts that occur, longest first."""
+        """Iterations of the cut axis in the parts that occur, longest first."""
         return (self.short + 1, self.short) if self.long_parts else (self.short,)
 
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """Which turns of a row axis and of a reduction axis meet something: those with 0 ≤ place < limit, where
+    """Which iterations of a row axis and of a reduction axis meet something: those with 0 ≤ place < limit, where
 
-        place = origin + row turn · row + reduction turn · tap.
+        place = origin + row iteration · row + reduction iteration · tap.
 
     The others meet a halo of zeros. Leaving them out changes no result, only the time that it takes.
     """

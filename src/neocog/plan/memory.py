@@ -14,8 +14,8 @@ LINE = 64  # bytes of a cache line
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where a named piece of memory lies in its space, bytes, and when it is in use.
+class Allocation:
+    """Where a named allocation lies in its space, bytes, and when it is in use.
 
     `frame` says where it relies on zeros; see live_ranges.py.
     """
@@ -30,8 +30,8 @@ class Place:
         """First byte behind it."""
         return self.offset + self.size
 
-    def overlaps(self, other: Place) -> bool:
-        """Whether two places of one space share bytes."""
+    def overlaps(self, other: Allocation) -> bool:
+        """Whether two allocations of one space share bytes."""
         return self.offset < other.end and other.offset < self.end
 
 
@@ -43,17 +43,17 @@ class Scheduled:
     barrier: bool
 
 
-def place_memory(
+def allocate(
     tensors: Iterable[Tensor],
     panels: Iterable[Panels],
     flat: Mapping[Name, int],
     stages: Sequence[Op],
     kept: Collection[Name],
-) -> dict[Name, Place]:
-    """Find a place for every named piece of memory, each at the start of a cache line.
+) -> dict[Name, Allocation]:
+    """Find an offset for every named allocation, each at the start of a cache line.
 
-    Pieces share bytes where their live ranges do not overlap. Tensors that rely on a halo of zeros share a place with
-    those of the same frame, and nothing else. Places are given to the largest first, each as low as it goes.
+    Allocations share bytes where their live ranges do not overlap. Tensors that rely on a halo of zeros share an offset
+    with those of the same frame, and nothing else. The largest get theirs first, each as low as it goes.
 
     Arguments:
         tensors, panels, flat: what there is, besides what ops need for themselves.
@@ -69,29 +69,29 @@ def place_memory(
     order = sorted(sizes, key=lambda name: (-sizes[name], name[1]))
     groups: list[_Group] = [_Group([name], uses[name].live) for name in order if uses[name].frame is None]
     groups += [_Group(sharing, always(stages)) for sharing in _framed({name: uses[name] for name in order})]
-    placed: list[tuple[_Group, Place]] = []
-    places: dict[Name, Place] = {}
+    placed: list[tuple[_Group, Allocation]] = []
+    allocations: dict[Name, Allocation] = {}
     for group in sorted(groups, key=lambda group: (-sizes[group.names[0]], group.names[0][1])):
         space, size = group.names[0][0], sizes[group.names[0]]
         end = 0
-        for other, place in placed:
-            if other.names[0][0] is space and place.live.overlaps(group.live) and place.offset < end + size:
-                end = max(end, -(-place.end // LINE) * LINE)
-        insort(placed, (group, Place(end, size, group.live)), key=lambda pair: pair[1].offset)
-        places |= {name: Place(end, size, uses[name].live, uses[name].frame) for name in group.names}
-    return places
+        for other, allocation in placed:
+            if other.names[0][0] is space and allocation.live.overlaps(group.live) and allocation.offset < end + size:
+                end = max(end, -(-allocation.end // LINE) * LINE)
+        insort(placed, (group, Allocation(end, size, group.live)), key=lambda pair: pair[1].offset)
+        allocations |= {name: Allocation(end, size, uses[name].live, uses[name].frame) for name in group.names}
+    return allocations
 
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """Pieces of memory that get the same place, and when that place must be left alone by all others."""
+    """Allocations that get the same offset, and when what is there must be left alone by all others."""
 
     names: list[Name]
     live: LiveRange
 
 
 def _framed(uses: Mapping[Name, Use]) -> list[list[Name]]:
-    """Gather the tensors that rely on zeros in the same bytes, as few places as their live ranges allow."""
+    """Gather the tensors that rely on zeros in the same bytes, as few allocations as their live ranges allow."""
     found: dict[tuple[Space, Frame], list[list[Name]]] = {}
     for name, use in sorted(uses.items(), key=lambda item: item[1].live.first):
         if use.frame is None:
@@ -105,14 +105,14 @@ def _framed(uses: Mapping[Name, Use]) -> list[list[Name]]:
     return [names for of_frame in found.values() for names in of_frame]
 
 
-def sharing_bytes(places: Mapping[Name, Place], space: Space) -> Iterator[tuple[Name, Name]]:
+def sharing_bytes(allocations: Mapping[Name, Allocation], space: Space) -> Iterator[tuple[Name, Name]]:
     """Yield each pair of names of a space that share bytes."""
-    here: list[tuple[Name, Place]] = []
-    for name, place in sorted(places.items(), key=lambda item: item[1].offset):
-        if name[0] is space and place.size:
-            here = [pair for pair in here if pair[1].end > place.offset]
+    here: list[tuple[Name, Allocation]] = []
+    for name, allocation in sorted(allocations.items(), key=lambda item: item[1].offset):
+        if name[0] is space and allocation.size:
+            here = [pair for pair in here if pair[1].end > allocation.offset]
             yield from ((before, name) for before, _ in here)
-            here.append((name, place))
+            here.append((name, allocation))
 
 
 def accesses(stage: Op) -> tuple[set[Name], set[Name]]:
@@ -120,13 +120,13 @@ def accesses(stage: Op) -> tuple[set[Name], set[Name]]:
     return {part.memory for part in stage.reads()}, {part.memory for part in stage.writes()}
 
 
-def schedule(stages: Sequence[Op], places: Mapping[Name, Place]) -> tuple[Scheduled, ...]:
+def schedule(stages: Sequence[Op], allocations: Mapping[Name, Allocation]) -> tuple[Scheduled, ...]:
     """Find out before which stages all threads must meet: where one touches what an earlier one, with no meeting in
     between, writes, or writes what that one touches. Memory counts by name, not byte by byte: meeting once too often
     costs about a microsecond. Names that share bytes count as one.
     """
-    sharing: dict[Name, set[Name]] = {name: {name} for name in places}
-    for name, other in sharing_bytes(places, Space.WORK):
+    sharing: dict[Name, set[Name]] = {name: {name} for name in allocations}
+    for name, other in sharing_bytes(allocations, Space.ARENA):
         sharing[name].add(other)
         sharing[other].add(name)
     scheduled = []

@@ -21,7 +21,7 @@ BUFFERS = "buffers"
 GRADIENTS = "gradients"
 NOMINAL_BATCH = 64  # panels must suit every batch size; this one is typical
 
-Place = Panels | Vectors
+ParameterPlace = Panels | Vectors
 
 
 def memory_of(slot: str, block: str) -> str:
@@ -39,7 +39,7 @@ class ParameterLayout:
         sizes: elements of each named memory.
     """
 
-    places: dict[str, Place]
+    places: dict[str, ParameterPlace]
     segments: tuple[Segment, ...]
     sizes: dict[str, int]
 
@@ -71,12 +71,12 @@ class ParameterLayout:
 
     def weight_gradient(self, node: Node) -> Panels:
         """Return where the gradient of a layer's weights lies: like the weights, in memory of its own."""
-        return replace(self.weights(node), name=GRADIENTS, space=Space.WORK)
+        return replace(self.weights(node), name=GRADIENTS, space=Space.ARENA)
 
     def vectors_gradient(self, node: Node, variable: str) -> Vectors | None:
         """Return where the gradient of one of a layer's vectors lies."""
         vectors = self.vectors(node, variable)
-        return vectors and replace(vectors, name=GRADIENTS, space=Space.WORK)
+        return vectors and replace(vectors, name=GRADIENTS, space=Space.ARENA)
 
     def bias_gradient(self, node: Node) -> Vectors | None:
         """Return where the gradient of a layer's biases lies."""
@@ -95,7 +95,7 @@ def lay_out_parameters(graph: Graph, target: Target, rules: Mapping[str, Rule] |
     groups[None] = []
     for variable in variables_of(graph):
         groups[(rules or {}).get(variable.name)].append(variable)
-    places: dict[str, Place] = {}
+    places: dict[str, ParameterPlace] = {}
     segments = []
     sizes = {PARAMETERS: 0, BUFFERS: 0}
     for rule, group in groups.items():
@@ -109,7 +109,7 @@ def lay_out_parameters(graph: Graph, target: Target, rules: Mapping[str, Rule] |
     return ParameterLayout({v.name: places[v.name] for v in variables_of(graph)}, tuple(segments), sizes)
 
 
-def _place(variable: Parameter, block: str, offset: int, target: Target) -> Place:
+def _place(variable: Parameter, block: str, offset: int, target: Target) -> ParameterPlace:
     *receptive, columns = variable.shape
     if not receptive:
         return Vectors(block, columns, target.round_up(columns), offset, Space.STATE)

@@ -11,7 +11,7 @@ from neocog.plan.algorithm import Algorithm
 from neocog.plan.layout import Space
 from neocog.plan.lower.lowering import Lowering
 from neocog.plan.lower.network import lower_backward, lower_forward
-from neocog.plan.memory import accesses, place_memory, schedule
+from neocog.plan.memory import accesses, allocate, schedule
 from neocog.plan.parameters import GRADIENTS, PARAMETERS, lay_out_parameters
 from neocog.plan.passes.segments import segments_of, stages_of, tensors_of
 from neocog.plan.passes.steps import Steps, steps_of
@@ -72,18 +72,19 @@ def plan_program(
     by_name = {tensor.name: tensor for tensor in tensors}
     answers = {name: low.outputs[index].tensor for name, index in given.items()}
     read = [*answers.values(), *low.found_peaks.values(), *([losses.tensor] if losses else [])]
-    kept = {(Space.WORK, tensor.name) for tensor in read} | {by_name["images"].memory}
-    kept |= {(Space.WORK, GRADIENTS), *low.zeroed, *(written for stage in low.preparation for written in accesses(stage)[1])}
-    places = place_memory(tensors, low.panels, low.flat, stages, kept)
-    verify((*stages, *low.preparation), places, target.lanes)
-    verify_live_ranges(stages, places, tensors)
+    kept = {(Space.ARENA, tensor.name) for tensor in read} | {by_name["images"].memory}
+    kept |= {(Space.ARENA, GRADIENTS), *low.zeroed}
+    kept |= {written for stage in low.preparation for written in accesses(stage)[1]}
+    allocations = allocate(tensors, low.panels, low.flat, stages, kept)
+    verify((*stages, *low.preparation), allocations, target.lanes)
+    verify_live_ranges(stages, allocations, tensors)
     return Program(
         graph,
         target,
         batch,
         training,
-        schedule(stages, places),
-        places,
+        schedule(stages, allocations),
+        allocations,
         layout,
         by_name["images"],
         answers,

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 from neocog.nn.followers import Follower
 from neocog.nn.graph import Graph
-from neocog.nn.groups import Clip, Group, Penalty, Rule, rules_of
+from neocog.nn.groups import NO_CLIP, NO_PENALTY, Clip, Group, Penalty, Rule, rules_of
 from neocog.nn.losses import Loss
 from neocog.nn.optimizers import Optimizer
 from neocog.plan.layout import Space, Tensor
-from neocog.plan.memory import Place, Scheduled
+from neocog.plan.memory import Allocation, Scheduled
 from neocog.plan.ops.op import Op
 from neocog.plan.parameters import ParameterLayout
 from neocog.target.processor import Target
@@ -40,8 +40,8 @@ class Training:
     groups: tuple[Group, ...] = ()
     frozen: tuple[str, ...] = ()
     followers: tuple[Follower, ...] = ()
-    clip: Clip = Clip()
-    penalty: Penalty = Penalty()
+    clip: Clip = NO_CLIP
+    penalty: Penalty = NO_PENALTY
 
     def rules(self, graph: Graph) -> dict[str, Rule]:
         """Return how each parameter of a network is trained, by name; those that are frozen are left out."""
@@ -57,7 +57,7 @@ class Program:
     batch: int
     training: Training | None
     stages: tuple[Scheduled, ...]
-    places: dict[tuple[Space, str], Place]
+    allocations: dict[tuple[Space, str], Allocation]
     parameters: ParameterLayout
     input: Tensor
     outputs: dict[str, Tensor]  # by name: what was asked for
@@ -81,9 +81,9 @@ class Program:
     def every_stage_with_times(self) -> Iterator[tuple[Op, int]]:
         """Return all stages, and how often each runs: once, or in a chain for every block of images."""
         for scheduled in self.stages:
-            for link in scheduled.stage.links():
-                yield link, scheduled.stage.times
+            for inner in scheduled.stage.inner_stages():
+                yield inner, scheduled.stage.times
 
     def size(self, space: Space) -> int:
         """Bytes that a program needs of a kind of memory."""
-        return max((p.end for (where, _), p in self.places.items() if where is space), default=0)
+        return max((p.end for (where, _), p in self.allocations.items() if where is space), default=0)

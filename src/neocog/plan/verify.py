@@ -2,7 +2,7 @@
 
 Emitted code checks nothing, so a wrong stride would read or overwrite a neighbour, and a vector off its alignment would
 end the process. Loops have constant strides, so the first and last element that an op touches follow from the plan
-alone; each op says how far it reaches (plan/ops/), and what in it would contradict itself. Pieces of memory share
+alone; each op says how far it reaches (plan/ops/), and what in it would contradict itself. Allocations share
 bytes, and some rely on zeros that were written when memory was made; so it is also shown that nobody writes there.
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from neocog.plan.layout import Name, Space, Tensor
 from neocog.plan.live_ranges import always, moments
-from neocog.plan.memory import Place, sharing_bytes
+from neocog.plan.memory import Allocation, sharing_bytes
 from neocog.plan.ops.op import Op
 
 
@@ -20,31 +20,31 @@ class PlanError(Exception):
     """A plan that contradicts itself: a defect of neocog, never of its user."""
 
 
-def verify(stages: Iterable[Op], places: Mapping[Name, Place], lanes: int) -> None:
-    """Raise PlanError if a stage reaches outside its operands, or if two pieces of memory overlap.
+def verify(stages: Iterable[Op], allocations: Mapping[Name, Allocation], lanes: int) -> None:
+    """Raise PlanError if a stage reaches outside its operands, or if two allocations overlap.
 
     Arguments:
         stages: the program's stages.
-        places: where each named piece of memory lies.
+        allocations: where each named allocation lies.
         lanes: float32 values in a vector.
     """
-    _check_apart(places)
+    _check_apart(allocations)
     for stage in stages:
-        for link in stage.links():
-            for fault in link.faults(lanes):
+        for inner in stage.inner_stages():
+            for fault in inner.faults(lanes):
                 raise PlanError(fault)
-            _check_reaches(link, places, lanes, *stage.before_last())
+            _check_reaches(inner, allocations, lanes, *stage.before_last())
 
 
-def verify_live_ranges(stages: Sequence[Op], places: Mapping[Name, Place], tensors: Iterable[Tensor]) -> None:
+def verify_live_ranges(stages: Sequence[Op], allocations: Mapping[Name, Allocation], tensors: Iterable[Tensor]) -> None:
     """Raise PlanError if memory is touched while it is not in use, or might hold no zeros where an op relies on them.
 
     With `verify`, this proves that who reads a halo finds zeros: memory is made of zeros, nobody writes to a halo but
-    an op that fills its tensor as a whole, and what shares its bytes has its halo in the same place.
+    an op that fills its tensor as a whole, and what shares its bytes has its halo at the same offset.
 
     Arguments:
         stages: the program's stages, all of them, in order.
-        places: where each named piece of memory lies.
+        allocations: where each named allocation lies.
         tensors: every tensor of the program.
     """
     forever = always(stages)
@@ -54,9 +54,9 @@ def verify_live_ranges(stages: Sequence[Op], places: Mapping[Name, Place], tenso
     for moment, op in moments(stages):
         written, filled = ({part.memory for part in parts} for parts in (op.writes(), op.fills()))
         for name in written | {part.memory for part in op.reads()}:
-            place = places[name]
-            lasting = place.live == forever
-            if not place.live.contains(moment):
+            allocation = allocations[name]
+            lasting = allocation.live == forever
+            if not allocation.live.contains(moment):
                 raise PlanError(f"{op.name}: {name[1]!r} is not in use")
             # What lasts from run to run, or is prepared once, may be read first; what a program makes itself may not.
             given = name[0] is Space.STATE or (lasting and name not in made)
@@ -64,22 +64,22 @@ def verify_live_ranges(stages: Sequence[Op], places: Mapping[Name, Place], tenso
                 raise PlanError(f"{op.name}: {name[1]!r} is read before anything is written there")
             tensor = by_name.get(name)
             relies = tensor is not None and tensor.has_halo and name not in filled | seen
-            if tensor is not None and relies and not lasting and place.frame != tensor.frame:
+            if tensor is not None and relies and not lasting and allocation.frame != tensor.frame:
                 raise PlanError(f"{op.name}: the halo of {name[1]!r} may hold what others left there")
             seen.add(name)
         for part in op.spares():
-            if places[part.memory].live != forever:
+            if allocations[part.memory].live != forever:
                 raise PlanError(f"{op.name}: {part.name!r} may hold what others left where nothing is written")
 
 
-def _check_reaches(op: Op, places: Mapping[Name, Place], lanes: int, images: int, slices: int) -> None:
+def _check_reaches(op: Op, allocations: Mapping[Name, Allocation], lanes: int, images: int, slices: int) -> None:
     """Check how far an op reaches; in a chain, also at the last place where so many images and slices lie before it."""
     for reach in op.reaches(lanes):
         operand = reach.operand
         if reach.aligned and operand.start % lanes:
             raise PlanError(f"{op.name}: {reach.what} begins at element {operand.start}, not at a whole vector")
-        size = places[operand.memory].size // operand.bytes_each
-        moved = images * operand.image + slices * operand.slice if operand.space is Space.WORK else 0
+        size = allocations[operand.memory].size // operand.bytes_each
+        moved = images * operand.image + slices * operand.slice if operand.space is Space.ARENA else 0
         first, last = operand.start + reach.low, operand.start + reach.high + moved
         if first < 0 or last >= size:
             raise PlanError(
@@ -87,12 +87,14 @@ def _check_reaches(op: Op, places: Mapping[Name, Place], lanes: int, images: int
             )
 
 
-def _check_apart(places: Mapping[Name, Place]) -> None:
+def _check_apart(allocations: Mapping[Name, Allocation]) -> None:
     """Check that pieces that share bytes are never in use together, and that halos of zeros stay zeros."""
     for space in Space:
-        for one, two in sharing_bytes(places, space):
-            place, other = places[one], places[two]
-            if place.live.overlaps(other.live):
+        for one, two in sharing_bytes(allocations, space):
+            allocation, other = allocations[one], allocations[two]
+            if allocation.live.overlaps(other.live):
                 raise PlanError(f"{one[1]!r} overlaps {two[1]!r} in {space.value} memory while both are in use")
-            if (place.offset, place.frame) != (other.offset, other.frame) and (place.frame or other.frame):
+            if (allocation.offset, allocation.frame) != (other.offset, other.frame) and (
+                allocation.frame or other.frame
+            ):
                 raise PlanError(f"{one[1]!r} overlaps {two[1]!r}, and one of them relies on zeros there")

@@ -39,14 +39,14 @@ def maxout_forward(x: Array, layer: Maxout) -> tuple[Array, Array]:
         y (N, …, n), and the argmax, of the same shape: which piece was the largest, the first on a tie; a NaN is.
     """
     pieces = _pieces(x, layer)
-    winner = pieces.argmax(axis=-2)
-    return np.take_along_axis(pieces, winner[..., None, :], axis=-2)[..., 0, :], winner.astype(np.int32)
+    argmax = pieces.argmax(axis=-2)
+    return np.take_along_axis(pieces, argmax[..., None, :], axis=-2)[..., 0, :], argmax.astype(np.int32)
 
 
-def maxout_backward(x: Array, winner: Array, dy: Array, layer: Maxout) -> Array:
+def maxout_backward(x: Array, argmax: Array, dy: Array, layer: Maxout) -> Array:
     """Return the gradient of x: dy goes to the largest pieces, and nowhere else."""
     dx = np.zeros_like(_pieces(x, layer), dtype=dy.dtype)
-    np.put_along_axis(dx, winner[..., None, :].astype(np.int64), dy[..., None, :], axis=-2)
+    np.put_along_axis(dx, argmax[..., None, :].astype(np.int64), dy[..., None, :], axis=-2)
     return dx.reshape(x.shape)
 
 

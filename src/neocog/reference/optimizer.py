@@ -55,9 +55,7 @@ def update(
     """
     scalars = optimizer.scalars(step)
     if isinstance(optimizer, Lookahead):
-        fast, after = update(
-            optimizer.optimizer, weight, gradient, memory, learning_rate=learning_rate, step=step
-        )
+        fast, after = update(optimizer.optimizer, weight, gradient, memory, learning_rate=learning_rate, step=step)
         *_, begins, meets = scalars
         slow = weight if begins else memory["slow"]
         if meets:
@@ -173,7 +171,7 @@ def _muon(
 def orthogonalised(optimizer: Muon, matrix: Array) -> Array:
     """Bring the singular values of a matrix near 1, by Muon's iteration."""
     a, b, c = optimizer.coefficients
-    x = matrix / max(np.linalg.norm(matrix), optimizer.epsilon)
+    x: Array = matrix / max(float(np.linalg.norm(matrix)), optimizer.epsilon)
     for _ in range(optimizer.iterations):
         gram = x.T @ x if x.shape[1] <= x.shape[0] else x @ x.T
         polynomial = b * gram + c * gram @ gram

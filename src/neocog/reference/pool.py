@@ -29,22 +29,22 @@ def max_forward(x: Array, layer: MaxPool2d) -> tuple[Array, Array]:
     inside = pad(np.ones((1, *x.shape[1:3], 1), bool), window)
     shape = (len(x), window.vertical.output, window.horizontal.output, x.shape[-1])
     best = np.zeros(shape, x.dtype)
-    winner = np.full(shape, -1, np.int32)
+    argmax = np.full(shape, -1, np.int32)
     for place, (_, _, where) in enumerate(taps(window)):
         value = padded[where]
         # The last term is true of NaN alone.
-        wins = inside[where] & ((winner < 0) | (value > best) | (value != value))
+        wins = inside[where] & ((argmax < 0) | (value > best) | (value != value))
         best = np.where(wins, value, best)
-        winner = np.where(wins, np.int32(place), winner)
-    return best, winner
+        argmax = np.where(wins, np.int32(place), argmax)
+    return best, argmax
 
 
-def max_backward(x: Array, winner: Array, dy: Array, layer: MaxPool2d) -> Array:
+def max_backward(x: Array, argmax: Array, dy: Array, layer: MaxPool2d) -> Array:
     """Return the gradient of x: dy goes to the largest cell of each window, and nowhere else."""
     window = layer.window_over(image_shape(x))
     dx = np.zeros_like(pad(x, window), dtype=dy.dtype)
     for place, (_, _, where) in enumerate(taps(window)):
-        dx[where] += np.where(winner == place, dy, 0)
+        dx[where] += np.where(argmax == place, dy, 0)
     return crop(dx, window)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from neocog.reference import activation, channels, conv, dropout, join, linear, normalization, pool
+from neocog.reference import activation, channels, conv, dropout, join, linear, normalization, pool, rearrangement
 from neocog.reference.rule import Rules
 
 RULES: Rules = {
@@ -14,4 +14,5 @@ RULES: Rules = {
     **normalization.RULES,
     **dropout.RULES,
     **join.RULES,
+    **rearrangement.RULES,
 }

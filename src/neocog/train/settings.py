@@ -16,7 +16,7 @@ from neocog.engines.base import StepSettings
 from neocog.errors import FormatError, SettingError
 from neocog.model.arguments import MAX_SEED
 from neocog.nn.followers import EMA
-from neocog.nn.groups import Group
+from neocog.nn.groups import Clip, Group, Penalty
 from neocog.nn.losses import CrossEntropy, Loss
 from neocog.nn.optimizers import Adam, Optimizer
 from neocog.nn.schedules import Cosine, Schedule
@@ -104,6 +104,10 @@ class TrainingSettings:
         groups: parameters with a learning rate or a weight decay of their own.
         ema: decay of a running average of the weights, which is measured, kept and in the end used in their place;
             about 1 / (1 - ema) steps count. None: no average.
+        clip_norm: gradients of all parameters that are together longer than this are scaled down to it; see `Clip`.
+        clip_value: no number of a gradient is further from 0 than this.
+        l1, l2: penalties on the weights of convolutions and fully connected layers, beside the optimizer's own weight
+            decay; see `Penalty`.
 
     Raises:
         SettingError: a value is out of its range.
@@ -175,6 +179,33 @@ class TrainingSettings:
         ),
     )
 
+    clip_norm: float | None = field(
+        default=None,
+        metadata=_about(
+            Real(above=True),
+            Flag("clip-norm", "Scale gradients down that are, all together, longer than this.", "no limit"),
+            later=True,
+        ),
+    )
+    clip_value: float | None = field(
+        default=None,
+        metadata=_about(
+            Real(above=True),
+            Flag("clip-value", "Keep each number of a gradient within this distance of 0.", "no limit"),
+            later=True,
+        ),
+    )
+    l1: float = field(
+        default=0.0,
+        metadata=_about(Real(), Flag("l1", "Pull all weights to 0 by the same: L1 penalty.", "0"), later=True),
+    )
+    l2: float = field(
+        default=0.0,
+        metadata=_about(
+            Real(), Flag("l2", "Pull weights to 0 by their size: L2 penalty, whatever the optimizer.", "0"), later=True
+        ),
+    )
+
     def __post_init__(self) -> None:
         for entry in fields(self):
             value = getattr(self, entry.name)
@@ -182,6 +213,7 @@ class TrainingSettings:
                 object.__setattr__(self, entry.name, about(entry).form.checked(entry.name, value))
         if self.epochs is None and self.time_limit is None:
             object.__setattr__(self, "epochs", DEFAULT_EPOCHS)
+        Clip(self.clip_norm, self.clip_value)  # refuses both together
 
     def given(self) -> Given:
         """Return them as `fit` takes them."""
@@ -197,6 +229,8 @@ class TrainingSettings:
             groups=self.groups,
             frozen=self.freeze,
             followers=() if self.ema is None else (EMA(self.ema),),
+            clip=Clip(self.clip_norm, self.clip_value),
+            penalty=Penalty(self.l1, self.l2),
         )
 
 
@@ -212,6 +246,10 @@ class MoreGiven(TypedDict, total=False):
     freeze: str | Sequence[str] | None
     groups: Group | Sequence[Group] | None
     ema: float | None
+    clip_norm: float | None
+    clip_value: float | None
+    l1: float | None
+    l2: float | None
 
 
 class Given(MoreGiven, total=False):
@@ -257,7 +295,8 @@ def settled(given: Mapping[str, Any], *, seed: int = 0, before: TrainingSettings
         ),
         None,
     )
-    if settings.optimizer.memory != before.optimizer.memory:
+    kept, kept_before = ([part.memory for part in one.optimizer.parts()] for one in (settings, before))
+    if kept != kept_before:
         changed = "optimizer"
     if changed is not None:
         raise SettingError(

@@ -91,7 +91,7 @@ class Trainer:
         self._learning_rate = self.optimizer.learning_rate
         self._version = model.weights.version
         of_steps = settings.for_engine()
-        self._stepper = resolve_engine(model.engine if engine is None else engine).stepper(
+        self._train_program = resolve_engine(model.engine if engine is None else engine).train_program(
             model.graph,
             model.parameters,
             of_steps,
@@ -133,13 +133,13 @@ class Trainer:
             )
         y = check_targets(self.model.graph, self.loss, labels, len(x))
         if self._version != self.model.weights.version:
-            self._stepper.load(self.model.parameters)
+            self._train_program.load(self.model.parameters)
         if not self._told:
             self.model.learnt_from = union(self.model.learnt_from, self._learnt_from)
             self._told = True
-        self.last = self._stepper.step(x, y, self._learning_rate)
+        self.last = self._train_program.step(x, y, self._learning_rate)
         self.steps += 1
-        self._version = self.model.weights.follow(self._stepper.parameters)
+        self._version = self.model.weights.follow(self._train_program.parameters)
         return float(self.last.loss)
 
     def gradients(self) -> State:
@@ -150,15 +150,15 @@ class Trainer:
         """
         if self.last is None:
             raise SettingError("gradients need a step first", hint="call step(images, labels)")
-        return self._stepper.gradients()
+        return self._train_program.gradients()
 
     def optimizer_state(self) -> State:
         """Return a copy of the optimizer's state: "0.weight/momentum" → array in memory layout."""
-        return self._stepper.optimizer_state()
+        return self._train_program.optimizer_state()
 
     def load_optimizer_state(self, state: Mapping[str, Array], steps: int) -> None:
         """Continue where another trainer stopped, with its optimizer's state and its number of steps."""
-        self._stepper.load_optimizer_state(state, steps)
+        self._train_program.load_optimizer_state(state, steps)
         self.steps = steps
 
     def measured(self) -> Network:
@@ -169,7 +169,7 @@ class Trainer:
             return self.model
         if self._twin is None:
             self._twin = copy(self.model)
-        self._twin.restore(followed_values(self._stepper, self._stand_in))
+        self._twin.restore(followed_values(self._train_program, self._stand_in))
         self._twin.learnt_from = self.model.learnt_from
         return self._twin
 
@@ -179,8 +179,8 @@ class Trainer:
         Without this, training on an engine of higher precision would differ, by rounding, from training that was
         resumed. For an engine that computes in float32 nothing changes.
         """
-        self._stepper.load(self.model.parameters)
-        self._stepper.load_optimizer_state(self._stepper.optimizer_state(), self.steps)
+        self._train_program.load(self.model.parameters)
+        self._train_program.load_optimizer_state(self._train_program.optimizer_state(), self.steps)
 
 
 def _warn_of_softmax(model: Network, loss: Loss) -> None:

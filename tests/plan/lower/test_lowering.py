@@ -30,7 +30,7 @@ def planned(graph: Graph, batch: int = 32) -> Program:
 
 def chains(program: Program) -> list[list[str]]:
     """Return the names of the stages, those of a chain together."""
-    return [[link.name for link in scheduled.stage.links()] for scheduled in program.stages]
+    return [[inner.name for inner in scheduled.stage.inner_stages()] for scheduled in program.stages]
 
 
 NORMED = graph_of(
@@ -48,15 +48,15 @@ def test_a_chain_ends_with_the_moments_and_the_next_one_normalises() -> None:
 
 def test_a_normalised_image_is_computed_again_instead_of_stored_for_the_batch() -> None:
     program = planned(NORMED)
-    assert (Space.SCRATCH, "2:ReLU") in program.places
-    assert (Space.WORK, "2:ReLU") not in program.places
+    assert (Space.SCRATCH, "2:ReLU") in program.allocations
+    assert (Space.ARENA, "2:ReLU") not in program.allocations
     assert any("2:ReLU again" in names for names in chains(program))
 
 
 def test_what_a_later_segment_reads_is_stored() -> None:
     body = Sequential(Conv2d(16, 3, padding=1), BatchNorm2d(), ReLU(), Conv2d(16, 3, padding=1), BatchNorm2d())
     program = planned(graph_of(Conv2d(16, 1), BatchNorm2d(), ReLU(), Residual(body), ReLU(), Flatten(), Linear(10)))
-    assert (Space.WORK, "2:ReLU") in program.places
+    assert (Space.ARENA, "2:ReLU") in program.allocations
     assert not any("2:ReLU again" in names for names in chains(program))
 
 

@@ -31,7 +31,7 @@ BATCH = 8
 @pytest.mark.parametrize("training", [None, Training(CrossEntropy(), SGD())])
 def test_a_few_images_at_a_time_go_through_groups_on_their_way(training: Training | None) -> None:
     stages = [scheduled.stage for scheduled in plan_program(GRAPH, 8 * BATCH, TARGET, training).stages]
-    held = [[type(link) for link in stage.links()] for stage in stages]
+    held = [[type(inner) for inner in stage.inner_stages()] for stage in stages]
     assert [kinds.count(GroupStatistics) for kinds in held if GroupStatistics in kinds] == [2]  # both in one chain
     assert [kinds.count(GroupGradient) for kinds in held if GroupGradient in kinds] == ([2] if training else [])
     assert all(stage.times > 1 for stage, kinds in zip(stages, held, strict=True) if GroupStatistics in kinds)
@@ -49,9 +49,11 @@ def test_what_is_frozen_gets_no_gradient_and_all_else_the_same(frozen: tuple[str
     images, targets = rng.random((5, 7, 6, 2), np.float32), rng.integers(0, 3, 5)
     found = []
     for engine in (NativeEngine(algorithm="direct"), ReferenceEngine()):
-        stepper = engine.stepper(GRAPH, parameters, StepSettings(CrossEntropy(), SGD(), BATCH, frozen=frozen))
-        stepper.step(images, targets, 0.125)
-        found.append(stepper.gradients())
+        train_program = engine.train_program(
+            GRAPH, parameters, StepSettings(CrossEntropy(), SGD(), BATCH, frozen=frozen)
+        )
+        train_program.step(images, targets, 0.125)
+        found.append(train_program.gradients())
     native, reference = found
     assert native.keys() == reference.keys()
     assert ("1.weight" in native) == (frozen in ((), ("1.bias",)))

@@ -50,10 +50,10 @@ def test_what_an_epilogue_reads_is_among_what_its_op_reads(algorithm: Algorithm)
 def test_an_epilogue_that_reads_further_than_its_memory_is_refused(algorithm: Algorithm) -> None:
     program, stage = residual(algorithm)
     (other,) = tensors_of(stage.epilogue)
-    verify([stage], program.places, TARGET.lanes)
+    verify([stage], program.allocations, TARGET.lanes)
     wider = replace(other, halo=Halo(9, 9, 9, 9))
     with pytest.raises(PlanError, match="epilogue reaches elements"):
-        verify([replace(stage, epilogue=(Plus(Expression(wider)),))], program.places, TARGET.lanes)
+        verify([replace(stage, epilogue=(Plus(Expression(wider)),))], program.allocations, TARGET.lanes)
 
 
 def test_where_a_tile_is_stored_no_pixel_is_known() -> None:

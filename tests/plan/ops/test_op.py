@@ -10,6 +10,7 @@ from neocog.emit.emitters import EMITTERS
 from neocog.nn.blocks import Concat, Sequential
 from neocog.nn.followers import EMA
 from neocog.nn.graph import trace
+from neocog.nn.groups import Clip
 from neocog.nn.layers import (
     AvgPool2d,
     BatchNorm2d,
@@ -23,11 +24,11 @@ from neocog.nn.layers import (
     Softmax,
 )
 from neocog.nn.losses import CrossEntropy
-from neocog.nn.optimizers import Adam
+from neocog.nn.optimizers import Muon
 from neocog.plan.layout import Tensor
 from neocog.plan.ops.op import Op
 from neocog.plan.ops.pool import Pool
-from neocog.plan.ops.winograd import Winograd, WinogradBackward, WinogradFold
+from neocog.plan.ops.winograd import Winograd, WinogradBackward, WinogradReducePartials
 from neocog.plan.planner import plan_program
 from neocog.plan.program import Program, Training
 from neocog.plan.verify import PlanError, verify
@@ -51,9 +52,12 @@ NET = Sequential(
 )
 
 
+TRAINING = Training(CrossEntropy(), Muon(), followers=(EMA(0.9),), clip=Clip(norm=1.0))
+
+
 @pytest.fixture(scope="module")
 def program() -> Program:
-    return plan_program(trace(NET, (23, 22, 3)), 16, TARGET, Training(CrossEntropy(), Adam(), followers=(EMA(0.9),)))
+    return plan_program(trace(NET, (23, 22, 3)), 16, TARGET, TRAINING)
 
 
 def ops(program: Program) -> list[Op]:
@@ -73,11 +77,11 @@ def test_an_op_touches_what_it_says_that_it_reads_or_writes_and_nothing_else(pro
 
 def test_a_chain_reads_and_writes_what_its_stages_do(program: Program) -> None:
     chain = next(scheduled.stage for scheduled in program.stages if scheduled.stage.times > 1)
-    assert len(chain.links()) > 1
+    assert len(chain.inner_stages()) > 1
     for side in ("reads", "writes"):
         whole = {part.memory for part in getattr(chain, side)()}
-        assert whole == {part.memory for link in chain.links() for part in getattr(link, side)()}
-    assert chain.multiply_adds == chain.times * sum(link.multiply_adds for link in chain.links())
+        assert whole == {part.memory for inner in chain.inner_stages() for part in getattr(inner, side)()}
+    assert chain.multiply_adds == chain.times * sum(inner.multiply_adds for inner in chain.inner_stages())
 
 
 def test_what_an_op_fills_or_spares_is_among_what_it_writes(program: Program) -> None:
@@ -86,27 +90,29 @@ def test_what_an_op_fills_or_spares_is_among_what_it_writes(program: Program) ->
         assert {tensor.memory for tensor in (*op.fills(), *op.spares())} <= written
 
 
-@pytest.mark.parametrize("kind", [Pool, Winograd, WinogradBackward, WinogradFold])
+@pytest.mark.parametrize("kind", [Pool, Winograd, WinogradBackward, WinogradReducePartials])
 def test_an_op_that_reaches_further_than_its_memory_is_refused(program: Program, kind: type[Op]) -> None:
     op = next(op for op in program.every_stage() if isinstance(op, kind))
-    verify([op], program.places, TARGET.lanes)
+    verify([op], program.allocations, TARGET.lanes)
     for reach in op.reaches(TARGET.lanes):
-        place = program.places[reach.operand.memory]
+        allocation = program.allocations[reach.operand.memory]
         short = {
-            reach.operand.memory: replace(place, size=(reach.operand.start + reach.high) * reach.operand.bytes_each)
+            reach.operand.memory: replace(
+                allocation, size=(reach.operand.start + reach.high) * reach.operand.bytes_each
+            )
         }
         with pytest.raises(PlanError, match=r"reaches elements|not at a whole vector"):
-            verify([op], program.places | short, TARGET.lanes)
+            verify([op], program.allocations | short, TARGET.lanes)
 
 
 def test_a_walk_over_images_of_another_size_is_refused(program: Program) -> None:
     pool = next(op for op in program.every_stage() if isinstance(op, Pool))
     for changed in (replace(pool.x, height=pool.x.height - 1), replace(pool.x, width=pool.x.width - 1)):
         with pytest.raises(PlanError, match="are walked"):
-            verify([replace(pool, x=changed)], program.places, TARGET.lanes)
+            verify([replace(pool, x=changed)], program.allocations, TARGET.lanes)
     off = replace(pool.x, pitch=pool.x.pitch - 1)
     with pytest.raises(PlanError, match="not in vectors"):
-        verify([replace(pool, x=off)], program.places, TARGET.lanes)
+        verify([replace(pool, x=off)], program.allocations, TARGET.lanes)
 
 
 def test_patches_may_not_reach_past_a_halo(program: Program) -> None:
@@ -114,4 +120,4 @@ def test_patches_may_not_reach_past_a_halo(program: Program) -> None:
     assert isinstance(op.dx, Tensor)
     halo = replace(op.dx.halo, right=op.dx.halo.right - 1)
     with pytest.raises(PlanError, match="past the halo"):
-        verify([replace(op, dx=replace(op.dx, halo=halo))], program.places, TARGET.lanes)
+        verify([replace(op, dx=replace(op.dx, halo=halo))], program.allocations, TARGET.lanes)

@@ -1,4 +1,4 @@
-"""The protocol of engines, by PyTorch: a predictor, a stepper, and the engine that makes them."""
+"""The protocol of engines, by PyTorch: a predictor, a training program, and the engine that makes them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from neocog.engines.torch.optimizers import kept_names, kept_numbers, make_optim
 from neocog.engines.torch.vectors import in_our_order
 from neocog.errors import EngineError, SettingError, ShapeError
 from neocog.nn.graph import Graph, Node
-from neocog.nn.groups import Clip, Penalty
+from neocog.nn.groups import NO_CLIP, NO_PENALTY
 from neocog.nn.losses import CrossEntropy, Loss, MeanSquaredError
 from neocog.nn.optimizers import Optimizer
 from neocog.nn.parameters import Parameter, check_parameters, from_pytorch, parameters_of, to_pytorch, variables_of
@@ -39,7 +39,7 @@ CHUNK = 256  # images that a prediction takes at a time
 
 
 class _Network:
-    """What the predictor and the stepper share: the module, and the way of the images into it."""
+    """What the predictor and the training program share: the module, and the way of the images into it."""
 
     def __init__(
         self, graph: Graph, parameters: Mapping[str, Array], device: str, dtype: Any, threads: int | None
@@ -141,7 +141,7 @@ class TorchPredictor(_Network):
                 keep(chunk, self._programs[wanted](self.tensor(images[chunk])))
 
 
-class TorchStepper(_Network):
+class TorchTrainProgram(_Network):
     """A network that learns, by PyTorch. `module` and `optimizers` are PyTorch's own objects; there are several of the
     latter where parameters follow different ones.
     """
@@ -217,7 +217,7 @@ class TorchStepper(_Network):
     def _update(self, learning_rate: float) -> None:
         """Limit the gradients, add penalties, and take the steps."""
         clip, trained = self.settings.clip, [self.weights[name] for name in self.rules]
-        if clip != Clip() or self.settings.penalty != Penalty():
+        if clip != NO_CLIP or self.settings.penalty != NO_PENALTY:
             self._raw = {name: self.weights[name].grad.clone() for name in self.rules}
         if clip.norm is not None:
             torch.nn.utils.clip_grad_norm_(trained, clip.norm)
@@ -227,7 +227,7 @@ class TorchStepper(_Network):
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate * group["rate"]
                 penalty = group["penalty"]
-                if penalty != Penalty():
+                if penalty != NO_PENALTY:
                     for weight in group["params"]:
                         weight.grad += penalty.l1 * weight.detach().sign() + penalty.l2 * weight.detach()
             optimizer.step()
@@ -332,8 +332,8 @@ class TorchEngine:
         """Make a network that answers, on `threads` threads; None: as many as PyTorch is set to, if it may use them."""
         return TorchPredictor(graph, parameters, self.device, self.dtype, threads)
 
-    def stepper(
+    def train_program(
         self, graph: Graph, parameters: Mapping[str, Array], settings: StepSettings, threads: int | None = None
-    ) -> TorchStepper:
+    ) -> TorchTrainProgram:
         """Make a network that learns."""
-        return TorchStepper(graph, parameters, settings, self.device, self.dtype, threads)
+        return TorchTrainProgram(graph, parameters, settings, self.device, self.dtype, threads)

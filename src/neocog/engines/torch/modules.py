@@ -19,6 +19,7 @@ from neocog.nn.layers import (
     Add,
     AvgPool2d,
     BatchNorm2d,
+    ChannelShuffle,
     Concatenate,
     Conv2d,
     Dropout,
@@ -34,11 +35,13 @@ from neocog.nn.layers import (
     Maxout,
     MaxPool2d,
     Multiply,
+    PixelShuffle,
     PReLU,
     ReLU,
     ReLU6,
     Sigmoid,
     SiLU,
+    Slice,
     Softmax,
     Tanh,
 )
@@ -234,6 +237,19 @@ class Concatenated(torch.nn.Module):  # type: ignore[misc]
         return torch.cat([in_our_order(x, shape) for x, shape in zip(inputs, self.node.shapes, strict=True)], 1)
 
 
+class Sliced(torch.nn.Module):  # type: ignore[misc]
+    """Some of the channels; of vectors in our order, which is what a Slice counts in."""
+
+    def __init__(self, layer: Slice, node: Node) -> None:
+        super().__init__()
+        self.shape = node.input
+        self.start, self.stop = layer.span(node.input)
+
+    def forward(self, x: Any) -> Any:
+        """Take the channels of x (N, C, H, W) or (N, C)."""
+        return in_our_order(x, self.shape)[:, self.start : self.stop]
+
+
 Rules = dict[type[Layer], Callable[[Any, Node], Any]]
 
 RULES: Rules = {
@@ -266,5 +282,8 @@ RULES: Rules = {
     Add: lambda layer, node: Join(torch.add, node),
     Multiply: lambda layer, node: Join(torch.mul, node),
     Concatenate: lambda layer, node: Concatenated(node),
+    Slice: Sliced,
+    ChannelShuffle: lambda layer, node: torch.nn.ChannelShuffle(layer.groups),
+    PixelShuffle: lambda layer, node: torch.nn.PixelShuffle(layer.factor),
 }
 """From a layer and its node to a module."""

@@ -11,7 +11,13 @@ from dataclasses import replace
 
 from neocog.nn.layers import Conv2d, Linear
 from neocog.plan import correlation, filters
-from neocog.plan.algorithm import MOST_COPIES_BYTES, partial_size, patch_halo, winograd_backward, winograd_fold
+from neocog.plan.algorithm import (
+    MOST_COPIES_BYTES,
+    partial_size,
+    patch_halo,
+    winograd_backward,
+    winograd_reduce_partials,
+)
 from neocog.plan.correlation import Correlation
 from neocog.plan.layout import Operand, Panels, Space, Tensor
 from neocog.plan.lower import convolution
@@ -21,7 +27,7 @@ from neocog.plan.lower.rule import Rule, Rules
 from neocog.plan.lower.values import Segment, Value
 from neocog.plan.ops.op import Op
 from neocog.plan.ops.pointwise import Expression, settled, tensors_of
-from neocog.plan.ops.update import Fold, Stretch, Transpose
+from neocog.plan.ops.update import ReducePartials, Stretch, Transpose
 from neocog.plan.ops.winograd import WinogradWeights
 from neocog.plan.passes.steps import Step
 
@@ -80,18 +86,18 @@ def _plan_filters(low: Lowering, step: Step, layer: Correlation, dy: Value, leve
     reads = [layer.x.name, dy.tensor.name]
     most = _most_slices(low, step)
 
-    def fold(slices: int) -> Op:
-        low.flat[Space.WORK, copies] = slices * size
+    def reduce(slices: int) -> Op:
+        low.flat[Space.ARENA, copies] = slices * size
         parts = [Stretch(gradient.begin, gradient.size)]
         if sums is not None:
             parts.append(Stretch(sums.begin, sums.size))
-        return Fold(f"{step.title} fold gradients", Operand(Space.WORK, copies, 0), slices, tuple(parts))
+        return ReducePartials(f"{step.title} reduce partials", Operand(Space.ARENA, copies, 0), slices, tuple(parts))
 
     def whole(segment: Segment) -> Iterable[Op]:
         slices = filters.wanted_slices(layer, dy.tensor, gradient, low.target)
         yield filters.weight_gradient(layer, dy.tensor, gradient, sums, low.target, slices=slices, copies=copies)
         if slices > 1:
-            yield fold(slices)
+            yield reduce(slices)
 
     def part(segment: Segment) -> Iterable[Op]:
         seen, dy_seen = _seen(layer, segment), segment.settle(dy.tensor)
@@ -102,16 +108,16 @@ def _plan_filters(low: Lowering, step: Step, layer: Correlation, dy: Value, leve
         return
     images = low.images_for(step, backward=True)
     low.add(step.title, reads, (), part, level=level, slices=most, images=images, correlates=True)
-    low.add(step.title, (), (), lambda segment: (fold(segment.slices),), level=level, where="behind")
+    low.add(step.title, (), (), lambda segment: (reduce(segment.slices),), level=level, where="behind")
 
 
 def _transposed(low: Lowering, step: Step, layer: Correlation, dx: Tensor, level: int) -> Panels:
     """Plan a layer's weights with inputs and outputs swapped."""
-    turned = correlation.transposed_panels(layer, f"{step.title} transposed weights", dx, low.target)
-    low.panels.append(turned)
-    copy = Transpose(f"{step.title} transpose", layer.weights, turned, layer.taps, layer.x.channels)
+    transposed = correlation.transposed_panels(layer, f"{step.title} transposed weights", dx, low.target)
+    low.panels.append(transposed)
+    copy = Transpose(f"{step.title} transpose", layer.weights, transposed, layer.taps, layer.x.channels)
     low.add(step.title, (), (), lambda segment: (copy,), level=level, where="before")
-    return turned
+    return transposed
 
 
 def _plan_input(low: Lowering, step: Step, layer: Correlation, dy: Value, level: int) -> None:
@@ -119,7 +125,7 @@ def _plan_input(low: Lowering, step: Step, layer: Correlation, dy: Value, level:
     before = step.inputs[0]
     epilogue = low.activation_gradient(before)
     dx = low.part_of_gradient(before, step.title)
-    turned: list[Panels] = []
+    transposed: list[Panels] = []
 
     def build(segment: Segment) -> Iterable[Op]:
         settle = segment.settle
@@ -127,12 +133,12 @@ def _plan_input(low: Lowering, step: Step, layer: Correlation, dy: Value, level:
             _seen(layer, segment),
             settle(dy.tensor),
             settle(dx.tensor),
-            turned[0],
+            transposed[0],
             low.target,
             settled(epilogue, settle),
         )
 
-    turned.append(_transposed(low, step, layer, dx.tensor, level))
+    transposed.append(_transposed(low, step, layer, dx.tensor, level))
     chains = low.chains(step, backward=True)
     low.add(
         step.title,
@@ -144,7 +150,7 @@ def _plan_input(low: Lowering, step: Step, layer: Correlation, dy: Value, level:
         correlates=chains,
         on_images=step.on_images,
     )
-    low.contribute(before, Expression(dx.tensor), gated=bool(epilogue))
+    low.contribute(before, Expression(dx.tensor), past_activation=bool(epilogue))
 
 
 def _by_tiles(
@@ -160,11 +166,13 @@ def _by_tiles(
     dx: Value | None = None
     if needed:
         dx = low.part_of_gradient(before, step.title, patch_halo(tile, layer.window), dirty=True)
-        turned = _transposed(low, step, layer, dx.tensor, level)
+        transposed = _transposed(low, step, layer, dx.tensor, level)
         transformed = transformed_weights(
-            low, f"{step.title} transformed turned weights", tile, turned, layer.y.channels
+            low, f"{step.title} transformed transposed weights", tile, transposed, layer.y.channels
         )
-        weights = WinogradWeights(f"{step.title} transform turned weights", tile, turned, layer.y.channels, transformed)
+        weights = WinogradWeights(
+            f"{step.title} transform transposed weights", tile, transposed, layer.y.channels, transformed
+        )
         low.add(step.title, (), (), lambda segment: (weights,), level=level, where="before")
     if learns and not most:
         _plan_filters(low, step, layer, dy, level)
@@ -174,7 +182,7 @@ def _by_tiles(
     def build(segment: Segment) -> Iterable[Op]:
         seen = _seen(layer, segment)
         if most:
-            low.flat[Space.WORK, copies] = segment.slices * _partial_size(low, step)
+            low.flat[Space.ARENA, copies] = segment.slices * _partial_size(low, step)
         yield winograd_backward(
             f"{step.title} gradients",
             tile,
@@ -185,7 +193,7 @@ def _by_tiles(
             gradient=gradient if most else None,
             copies=copies,
             bias=sums is not None,
-            turned=transformed,
+            transposed=transformed,
             dx=segment.settle(dx.tensor) if dx else None,
         )
 
@@ -195,11 +203,11 @@ def _by_tiles(
     low.add(step.title, reads, writes, build, level=level, images=images, slices=most, correlates=True)
     if most:
 
-        def fold(segment: Segment) -> Iterable[Op]:
-            title = f"{step.title} fold gradients"
-            yield winograd_fold(title, tile, gradient, sums, layer.x.channels, copies, segment.slices)
+        def reduce(segment: Segment) -> Iterable[Op]:
+            title = f"{step.title} reduce partials"
+            yield winograd_reduce_partials(title, tile, gradient, sums, layer.x.channels, copies, segment.slices)
 
-        low.add(step.title, (), (), fold, level=level, where="behind")
+        low.add(step.title, (), (), reduce, level=level, where="behind")
     if dx is not None:
         low.contribute(before, Expression(dx.tensor))
 

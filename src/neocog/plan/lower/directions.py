@@ -73,17 +73,17 @@ class Directions:
 
 def plan_directions(low: Lowering, moved: Mapping[str, Moved]) -> Directions:
     """Plan what makes steps of the directions of some parameters, which the rules left in `DIRECTIONS`."""
-    found = Operand(Space.WORK, DIRECTIONS, 0)
+    found = Operand(Space.ARENA, DIRECTIONS, 0)
     portions = tuple(Portion(part.first, part.size) for part in moved.values())
     ops, of_directions = lengths_of(low, DIRECTIONS, found, portions)
     muon = _within(next(iter(moved.values())).rule.optimizer)
     if not isinstance(muon, Muon):
         more, of_weights = lengths_of(low, "weights", Operand(Space.STATE, PARAMETERS, 0), portions)
         return Directions((*more, *ops), found, (of_weights, of_directions))
-    in_turn = Operand(Space.WORK, IN_TURN, 0)
+    in_turn = Operand(Space.ARENA, IN_TURN, 0)
     for name in (DIRECTIONS, IN_TURN):
-        low.flat[Space.WORK, name] = low.layout.trained
-        low.zeroed.add((Space.WORK, name))
+        low.flat[Space.ARENA, name] = low.layout.trained
+        low.zeroed.add((Space.ARENA, name))
     divide = Divide("directions by their lengths", found, portions, of_directions, muon.epsilon, in_turn)
     last = (in_turn, found)[muon.iterations % 2]
     return Directions((*ops, divide, *_orthogonalise(low, muon, moved)), last)
@@ -108,36 +108,36 @@ class _Matrix:
     square: Panels
 
     @property
-    def turned(self) -> bool:
+    def transposed(self) -> bool:
         """Whether it is iterated upon transposed."""
         return self.home != self.places
 
 
 def _orthogonalise(low: Lowering, muon: Muon, moved: Mapping[str, Moved]) -> Iterator[Op]:
     matrices = [_matrix(low, name) for name in moved]
-    turned = [matrix for matrix in matrices if matrix.turned]
-    for m in turned:
-        yield Transpose(f"{m.title} turn", m.home[0], m.places[0], 1, m.home[0].rows)
+    transposed = [matrix for matrix in matrices if matrix.transposed]
+    for m in transposed:
+        yield Transpose(f"{m.title} transpose", m.home[0], m.places[0], 1, m.home[0].rows)
     for number in range(muon.iterations):
         here, there = number % 2, (number + 1) % 2
         yield from (_gram(low, m, m.places[here]) for m in matrices)
         yield from (_product(low, f"{m.title} square", m.gram, m.gram, m.square) for m in matrices)
         yield from (Polynomial(f"{m.title} polynomial", m.gram, m.square, muon.coefficients) for m in matrices)
         yield from (_product(low, f"{m.title} iterate", m.places[here], m.square, m.places[there]) for m in matrices)
-    for m in turned:
+    for m in transposed:
         last = muon.iterations % 2
-        yield Transpose(f"{m.title} turn back", m.places[last], m.home[last], 1, m.home[last].columns)
+        yield Transpose(f"{m.title} transpose back", m.places[last], m.home[last], 1, m.home[last].columns)
 
 
 def _matrix(low: Lowering, name: str) -> _Matrix:
     """Lay out what the iteration of a parameter needs. Where nothing is written, zeros must stay zeros."""
     place = low.layout.places[name]
     assert isinstance(place, Panels)
-    first, second = (replace(place, name=memory, space=Space.WORK) for memory in (IN_TURN, DIRECTIONS))
+    first, second = (replace(place, name=memory, space=Space.ARENA) for memory in (IN_TURN, DIRECTIONS))
     home = places = (first, second)
     if place.rows < place.columns:
         width = column_panels(place.rows, (Axis(place.columns, 1, 1),), place.rows, low.target) * low.target.lanes
-        one, two = (Panels(f"{name} turned {n}", place.columns, place.rows, width) for n in (1, 2))
+        one, two = (Panels(f"{name} transposed {n}", place.columns, place.rows, width) for n in (1, 2))
         places = (one, two)
         low.panels += places
     x = places[0]

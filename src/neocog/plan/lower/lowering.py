@@ -106,8 +106,8 @@ class Lowering(Choices):
 
     def record(self, name: str, size: int) -> Operand:
         """Make memory for `size` values beside the batch: sums, and vectors of channels."""
-        self.flat[Space.WORK, name] = size
-        return Operand(Space.WORK, name, 0)
+        self.flat[Space.ARENA, name] = size
+        return Operand(Space.ARENA, name, 0)
 
     def vectors(self, step: Step, variable: str) -> Operand | None:
         """Return where one of a step's variables with one value for each channel lies, if it has it."""
@@ -252,10 +252,10 @@ class Lowering(Choices):
         """Whether a step has parameters of its own that follow gradients."""
         return step.node.index in self._trained_layers
 
-    def contribute(self, index: int, expression: Expression, *, gated: bool = False) -> None:
+    def contribute(self, index: int, expression: Expression, *, past_activation: bool = False) -> None:
         """Add a part to the gradient of what a step gives."""
         if index in self.learning:
-            self.contributions.setdefault(index, []).append(Contribution(expression, gated))
+            self.contributions.setdefault(index, []).append(Contribution(expression, past_activation))
 
     def activation_gradient(self, index: int) -> Epilogue:
         """Return what takes a gradient through the activation that a step ends in, for whoever writes its only part."""
@@ -268,7 +268,7 @@ class Lowering(Choices):
         """Return the gradient of what a step gives: all parts, through its activation."""
         parts = self.contributions[step.index]
         total = parts[0].expression.then(*(Plus(part.expression) for part in parts[1:]))
-        if step.activation is not None and not all(part.gated for part in parts):
+        if step.activation is not None and not all(part.past_activation for part in parts):
             output = Expression(self.outputs[step.index].tensor)
             total = total.then(ActivationGradient(step.activation, output, of_output=True))
         return total
@@ -298,8 +298,8 @@ class Lowering(Choices):
         made = self._gradient_of_view(step, name, "all") or self.value(name, shape, halo)
         self.map(step, f"{step.title} gradient", expression, made, sums=sums(made) if sums else ())
         # A Flatten has no activation of its own: what it takes may end in one, which is still to be applied.
-        through = not step.is_flatten or all(part.gated for part in self.contributions[step.index])
-        self.contributions[step.index] = [Contribution(Expression(made.tensor), gated=through)]
+        through = not step.is_flatten or all(part.past_activation for part in self.contributions[step.index])
+        self.contributions[step.index] = [Contribution(Expression(made.tensor), past_activation=through)]
         return made
 
     def part_of_gradient(self, index: int, title: str, halo: Halo | None = None, *, dirty: bool = False) -> Value:

@@ -32,7 +32,7 @@ from neocog.plan.ops.norm import (
 )
 from neocog.plan.ops.op import Op
 from neocog.plan.ops.pointwise import Affine, Centre, Counted, Expression, Normalise, Plus, Times
-from neocog.plan.ops.update import Fold, Stretch
+from neocog.plan.ops.update import ReducePartials, Stretch
 from neocog.plan.passes.steps import Step
 
 
@@ -56,8 +56,8 @@ def forward(low: Lowering, step: Step) -> None:
     def moments(segment: Segment) -> Iterable[Op]:
         assert segment.block is not None
         slices.append(Slices(segment.slices, segment.blocks, segment.block))
-        low.flat[Space.WORK, name] = segment.slices * 3 * size
-        yield Moments(name, segment.settle(x.tensor), Operand(Space.WORK, name, 0, slice=3 * size), size)
+        low.flat[Space.ARENA, name] = segment.slices * 3 * size
+        yield Moments(name, segment.settle(x.tensor), Operand(Space.ARENA, name, 0, slice=3 * size), size)
 
     images = 1 if step.takes_images else CHAIN_VECTORS
     low.add(step.title, [x.tensor.name], [name], moments, sums=True, images=images, on_images=step.on_images)
@@ -69,7 +69,7 @@ def forward(low: Lowering, step: Step) -> None:
     def statistics(segment: Segment) -> Iterable[Op]:
         yield Statistics(
             f"{step.title} statistics",
-            Operand(Space.WORK, name, 0),
+            Operand(Space.ARENA, name, 0),
             slices[0],
             shape.height * shape.width,
             low.vectors(step, "weight"),
@@ -100,7 +100,7 @@ def backward(low: Lowering, step: Step) -> None:
     centred = Expression(note.x.tensor, (Centre(mean),))
 
     def sums(_: Value) -> list[Sums]:
-        return [Sums(Operand(Space.WORK, name, 0, slice=2 * size), centred, size)]
+        return [Sums(Operand(Space.ARENA, name, 0, slice=2 * size), centred, size)]
 
     g = low.gradient_value(step, NO_HALO, sums)
     out = low.record(f"{step.title} gradient statistics", 2 * size)
@@ -108,7 +108,7 @@ def backward(low: Lowering, step: Step) -> None:
 
     def note_slices(segment: Segment) -> Iterable[Op]:
         slices.append(segment.slices)
-        low.flat[Space.WORK, name] = segment.slices * 2 * size
+        low.flat[Space.ARENA, name] = segment.slices * 2 * size
         return ()
 
     low.add(step.title, (), (), note_slices, level=low.makers[name].level)
@@ -116,7 +116,7 @@ def backward(low: Lowering, step: Step) -> None:
     def gradient(segment: Segment) -> Iterable[Op]:
         yield NormGradient(
             f"{step.title} gradient statistics",
-            Operand(Space.WORK, name, 0),
+            Operand(Space.ARENA, name, 0),
             slices[0],
             shape.height * shape.width,
             statistics,
@@ -207,15 +207,15 @@ def _with_learned_sums(low: Lowering, step: Step, note: _Groups) -> Value:
     parts = tuple(Stretch(place or unused, size) for place in places)  # type: ignore[arg-type]
 
     def sums(_: Value) -> list[Sums]:
-        return [Sums(Operand(Space.WORK, name, 0, slice=2 * size), note.normalised, size)]
+        return [Sums(Operand(Space.ARENA, name, 0, slice=2 * size), note.normalised, size)]
 
     g = low.gradient_value(step, NO_HALO, sums)
 
-    def fold(segment: Segment) -> Iterable[Op]:
-        low.flat[Space.WORK, name] = segment.slices * 2 * size
-        yield Fold(f"{step.title} fold gradients", Operand(Space.WORK, name, 0), segment.slices, parts)
+    def reduce(segment: Segment) -> Iterable[Op]:
+        low.flat[Space.ARENA, name] = segment.slices * 2 * size
+        yield ReducePartials(f"{step.title} reduce partials", Operand(Space.ARENA, name, 0), segment.slices, parts)
 
-    low.add(step.title, (), (), fold, level=low.makers[name].level, where="behind")
+    low.add(step.title, (), (), reduce, level=low.makers[name].level, where="behind")
     return g
 
 

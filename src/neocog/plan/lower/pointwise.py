@@ -34,7 +34,7 @@ from neocog.plan.ops.pointwise import (
     SlopeGradient,
     Times,
 )
-from neocog.plan.ops.update import Fold, Stretch
+from neocog.plan.ops.update import ReducePartials, Stretch
 from neocog.plan.passes.steps import Step
 
 UNITS: dict[type[Layer], str] = {Dropout: "value", Dropout2d: "map", DropPath: "image"}
@@ -86,16 +86,16 @@ def gradient_and_its_sums(low: Lowering, step: Step, factor: Expression, place: 
     size = low.target.round_up(low.output_shape(step.index).channels)
 
     def sums(_: Value) -> list[Sums]:
-        return [Sums(Operand(Space.WORK, name, 0, slice=size), factor, size, plain=False)]
+        return [Sums(Operand(Space.ARENA, name, 0, slice=size), factor, size, plain=False)]
 
     value = low.gradient_value(step, NO_HALO, sums)
 
-    def fold(segment: Segment) -> Iterable[Op]:
-        low.flat[Space.WORK, name] = segment.slices * size
-        title = f"{step.title} fold gradients"
-        yield Fold(title, Operand(Space.WORK, name, 0), segment.slices, (Stretch(place, size),))
+    def reduce(segment: Segment) -> Iterable[Op]:
+        low.flat[Space.ARENA, name] = segment.slices * size
+        title = f"{step.title} reduce partials"
+        yield ReducePartials(title, Operand(Space.ARENA, name, 0), segment.slices, (Stretch(place, size),))
 
-    low.add(step.title, (), (), fold, level=low.makers[name].level, where="behind")
+    low.add(step.title, (), (), reduce, level=low.makers[name].level, where="behind")
     return Expression(value.tensor)
 
 

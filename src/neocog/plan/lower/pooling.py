@@ -50,7 +50,7 @@ def make_mask(low: Lowering, step: Step) -> Value | None:
     if step.inputs[0] not in low.learning:
         return None
     bytes_each = 1 if low.window_of(step).cells <= 255 else 4
-    mask = low.value(f"{step.title} winner", low.output_shape(step.index), bytes_each=bytes_each)
+    mask = low.value(f"{step.title} mask", low.output_shape(step.index), bytes_each=bytes_each)
     low.masks[step.index] = mask
     return mask
 
@@ -60,7 +60,9 @@ def backward(low: Lowering, step: Step) -> None:
     before = step.inputs[0]
     dy = low.gradient_value(step)
     mask = low.masks.get(step.index)
-    masked = mask is not None and low.outputs[before].clamped  # where the ReLU stopped all of a window, nobody won
+    masked = (
+        mask is not None and low.outputs[before].clamped
+    )  # where the ReLU stopped all of a window, the mask says so
     epilogue = () if masked else low.activation_gradient(before)
     dx = low.part_of_gradient(before, step.title)
     window = low.window_of(step)
@@ -78,7 +80,7 @@ def backward(low: Lowering, step: Step) -> None:
 
     reads = [dy.tensor.name, *([mask.tensor.name] if mask else []), *(tensor.name for tensor in tensors_of(epilogue))]
     low.add(step.title, reads, [dx.tensor.name], build, starts=True, on_images=step.on_images)
-    low.contribute(before, Expression(dx.tensor), gated=masked or bool(epilogue))
+    low.contribute(before, Expression(dx.tensor), past_activation=masked or bool(epilogue))
 
 
 def global_forward(low: Lowering, step: Step) -> None:
@@ -89,7 +91,7 @@ def global_forward(low: Lowering, step: Step) -> None:
     def build(segment: Segment) -> Iterable[Op]:
         seen = segment.settle(x.tensor)
         window = whole_window(seen)
-        yield Pool(f"{step.title} forward", seen, segment.settle(y.tensor), window, largest=False, winner=None)
+        yield Pool(f"{step.title} forward", seen, segment.settle(y.tensor), window, largest=False, mask=None)
 
     low.add(step.title, [x.tensor.name], [y.tensor.name], build, on_images=False)
     low.outputs[step.index] = y
@@ -119,7 +121,7 @@ def plan_peaks(low: Lowering, step: Step) -> None:
     def build(segment: Segment) -> Iterable[Op]:
         seen = segment.settle(x.tensor)
         window = whole_window(seen)
-        yield Pool(f"{step.title} peaks", seen, segment.settle(y.tensor), window, largest=True, winner=None)
+        yield Pool(f"{step.title} peaks", seen, segment.settle(y.tensor), window, largest=True, mask=None)
 
     low.add(step.title, [x.tensor.name], [y.tensor.name], build)
     for convolution in low.peaks[step.index]:

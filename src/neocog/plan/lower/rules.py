@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from neocog.plan.lower import channels, convolution_gradient, normalization, pointwise, pooling, shape
+from neocog.plan.lower import channels, convolution_gradient, normalization, pointwise, pooling, rearrangement, shape
 from neocog.plan.lower.rule import Rules
 
 RULES: Rules = {
     **convolution_gradient.RULES,
     **pooling.RULES,
     **shape.RULES,
+    **rearrangement.RULES,
     **channels.RULES,
     **normalization.RULES,
     **pointwise.RULES,

@@ -8,7 +8,8 @@ from neocog.nn.layers import Concatenate, Flatten
 from neocog.plan.lower.lowering import NO_HALO, Lowering
 from neocog.plan.lower.rule import Rule, Rules
 from neocog.plan.lower.values import Segment, Value
-from neocog.plan.ops.concatenation import Concatenation, Slice
+from neocog.plan.ops.concatenation import Concatenation
+from neocog.plan.ops.copy import cut
 from neocog.plan.ops.images import Repack
 from neocog.plan.ops.op import Op
 from neocog.plan.ops.pointwise import Expression
@@ -39,10 +40,10 @@ def flatten_backward(low: Lowering, step: Step) -> None:
     before = step.inputs[0]
     dy = low.gradient_value(step)
     # Who read the vector as a view of the image may have taken the gradient through the image's activation already.
-    through = all(part.gated for part in low.contributions[step.index])
+    through = all(part.past_activation for part in low.contributions[step.index])
     whole = low.images_of.get(dy.tensor.name)
     if whole is not None:
-        low.contribute(before, Expression(whole.tensor), gated=through)
+        low.contribute(before, Expression(whole.tensor), past_activation=through)
         return
     dx = low.part_of_gradient(before, step.title)
 
@@ -50,7 +51,7 @@ def flatten_backward(low: Lowering, step: Step) -> None:
         yield Repack(f"{step.title} input gradient", dy.tensor, dx.tensor)
 
     low.add(step.title, [dy.tensor.name], [dx.tensor.name], build, chains=False, on_images=False)
-    low.contribute(before, Expression(dx.tensor), gated=through)
+    low.contribute(before, Expression(dx.tensor), past_activation=through)
 
 
 def concatenate_forward(low: Lowering, step: Step) -> None:
@@ -83,7 +84,7 @@ def _plan_slice(low: Lowering, step: Step, value: int, dy: Value, first: int) ->
     dx = low.part_of_gradient(value, step.title)
 
     def build(segment: Segment) -> Iterable[Op]:
-        yield Slice(f"{step.title} input gradient", segment.settle(dy.tensor), segment.settle(dx.tensor), first)
+        yield cut(f"{step.title} input gradient", segment.settle(dy.tensor), segment.settle(dx.tensor), first)
 
     low.add(
         step.title,

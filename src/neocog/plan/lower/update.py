@@ -18,7 +18,7 @@ from neocog.plan.program import Training
 def lower_update(low: Lowering, training: Training) -> None:
     """Plan the optimizer's step, and what follows it; one pass over the parameters does both."""
     if low.layout.size:
-        low.flat[Space.WORK, GRADIENTS] = low.layout.size
+        low.flat[Space.ARENA, GRADIENTS] = low.layout.size
     level = max(task.level for task in low.tasks)  # behind all others, and of the whole batch: odd
     stages = tuple(_stages(low, training))
 
@@ -39,7 +39,7 @@ def _stages(low: Lowering, training: Training) -> Iterable[Op]:
 
 def _steps(low: Lowering, training: Training) -> Iterable[Op]:
     trained, segments = low.layout.trained, low.layout.segments
-    parameters, gradients = Operand(Space.STATE, PARAMETERS, 0), Operand(Space.WORK, GRADIENTS, 0)
+    parameters, gradients = Operand(Space.STATE, PARAMETERS, 0), Operand(Space.ARENA, GRADIENTS, 0)
     slots = tuple(dict.fromkeys(slot for segment in segments for slot in segment.rule.optimizer.memory))
     memory = {slot: _memory(low, slot, PARAMETERS, trained) for slot in slots}
     followed = tuple((f, _memory(low, f.name, PARAMETERS, trained)) for f in training.followers)

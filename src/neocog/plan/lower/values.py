@@ -125,7 +125,7 @@ class Contribution:
     """A part of the gradient of a value: an expression, and whether it has passed the activation behind it."""
 
     expression: Expression
-    gated: bool = False
+    past_activation: bool = False
 
 
 def is_bare(expression: Expression) -> bool:

@@ -12,7 +12,7 @@ from neocog.plan.ops.op import Op, Part, Reach
 class Chain(Op):
     """Stages that run one after another for a few images at a time, so that what they hand on stays in a cache.
 
-    Each is planned for `block` images. What lies in the work memory of the whole batch moves along with them.
+    Each is planned for `block` images. What lies in the arena of the whole batch moves along with them.
 
     Arguments:
         block: images at a time.
@@ -56,13 +56,13 @@ class Chain(Op):
             yield f".{number}  {stage.name}"
             yield from (f"  {line}" for line in stage.details())
 
-    def links(self) -> tuple[Op, ...]:
+    def inner_stages(self) -> tuple[Op, ...]:
         """Return its stages."""
         return self.stages
 
     @property
     def times(self) -> int:
-        """One turn for each block of images."""
+        """One run for each block of images."""
         return self.blocks
 
     def before_last(self) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""Channels of several images put side by side, and taken apart again."""
+"""Channels of several images put side by side. `copy.cut` takes them apart again."""
 
 from __future__ import annotations
 
@@ -45,42 +45,3 @@ class Concatenation(Op):
     def details(self) -> Iterator[str]:
         """Yield what goes where."""
         yield " + ".join(str(x.channels) for x in self.inputs) + " channels"
-
-
-@dataclass(frozen=True, slots=True)
-class Slice(Op):
-    """Take the channels from `first` on, as many as dx has, out of each pixel: the backward pass of a concatenation."""
-
-    dy: Tensor
-    dx: Tensor
-    first: int
-
-    @property
-    def items(self) -> int:
-        """One row of one image each."""
-        return self.dx.images * self.dx.height
-
-    def reads(self) -> tuple[Part, ...]:
-        """Return the gradient of the whole."""
-        return (self.dy,)
-
-    def writes(self) -> tuple[Part, ...]:
-        """Return the gradient of one input."""
-        return (self.dx,)
-
-    def reaches(self, lanes: int) -> Iterator[Reach]:
-        """Yield all pixels."""
-        yield from walked("dy", self.dy)
-        yield from walked("dx", self.dx)
-
-    def faults(self, lanes: int) -> Iterator[str]:
-        """Yield sizes that differ, channels that are not there, and pixels off whole vectors."""
-        yield from other_size(self.name, self.dy, self.dx.height, self.dx.width)
-        if not 0 <= self.first <= self.dy.channels - self.dx.channels:
-            last = self.first + self.dx.channels - 1
-            yield f"{self.name}: channels {self.first} to {last} of {self.dy.name!r}, which has {self.dy.channels}"
-        yield from off_vectors(self.name, lanes, self.dy, self.dx)
-
-    def details(self) -> Iterator[str]:
-        """Yield which channels."""
-        yield f"channels {self.first} to {self.first + self.dx.channels - 1} of {self.dy.channels}"

@@ -19,7 +19,7 @@ from neocog.plan.ops.epilogue import CLAMPED, Epilogue, faults_beside, labels, r
 from neocog.plan.ops.op import Op, Part, Reach, present
 from neocog.plan.ops.pointwise import tensors_of
 
-NOBODY = 255  # the winner of a window whose largest value a ReLU stopped
+NO_CELL = 255  # in a mask, a window whose largest value a ReLU stopped
 LEAST_REUSE = 4  # register tiles that share a block of a panel, so that it is worth keeping near
 
 
@@ -42,7 +42,7 @@ class Contraction(Op):
             the rows of out where these move b, and from panel to panel as the bias does.
         cells: the innermost rows are the cells of a pooling's window: only the largest of so many is stored; 1 without.
             Of epilogues, only a ReLU goes with that.
-        winner: bytes beside `out`: which cell was the largest, or NOBODY where a ReLU stops it.
+        mask: bytes beside `out`: which cell was the largest, or NO_CELL where a ReLU stops it.
         accumulates: in a chain, whether what an earlier block of the same slice left in `out` is added to.
         panels_first: whether neighbouring work items share the panel (weights stay near) or the rows (inputs do).
         clips: pairs of row and reduction that need no work, because a holds zeros there.
@@ -63,7 +63,7 @@ class Contraction(Op):
     beside: int = 0
     ones: Operand | None = None
     cells: int = 1
-    winner: Operand | None = None
+    mask: Operand | None = None
     accumulates: bool = False
     panels_first: bool = False
     clips: tuple[Clip, ...] = ()
@@ -92,7 +92,7 @@ class Contraction(Op):
 
     def writes(self) -> tuple[Part, ...]:
         """Return the sums, those of b, and who won."""
-        return present(self.out, self.ones, self.winner)
+        return present(self.out, self.ones, self.mask)
 
     def reaches(self, lanes: int) -> Iterator[Reach]:
         """Yield the first and last element of every operand: they follow from the loops alone."""
@@ -111,8 +111,8 @@ class Contraction(Op):
         for tensor in tensors_of(self.epilogue):
             yield Reach("epilogue", operand(tensor, tensor.origin + self.beside), low, high + columns)
         yield from vectors_reached(self.epilogue, self._whole(lanes))
-        if self.winner is not None:
-            yield Reach("winner", self.winner, low, high + columns)
+        if self.mask is not None:
+            yield Reach("mask", self.mask, low, high + columns)
         if any(axis.extent == 0 for axis in reduction):
             return
         low, high = span((*rows, *reduction), "a")
@@ -145,7 +145,7 @@ class Contraction(Op):
         """Yield the tile, the loops, outermost first, and what is fused."""
         split = self.rows
         inner = math.prod(axis.extent for axis in split.inner)
-        tiles = " or ".join(f"{turns * inner}" for turns in split.sizes())
+        tiles = " or ".join(f"{iterations * inner}" for iterations in split.sizes())
         vectors = f"{self.vectors}" if self.panels > 1 else f"{self.last_vectors}"
         yield f"tile: {tiles} rows x {vectors} vectors; rows {_extents(split.axes)}; {self.panels} panels"
         blocks = f", in {self.reduction.total} blocks" if self.reduction.total > 1 else ""

@@ -16,7 +16,7 @@ Epilogue = tuple[Pointwise, ...]
 """Steps that are applied to each value of a result, in order."""
 
 CLAMPED: Epilogue = (Activate(ReLU()),)
-"""A ReLU and nothing else: the largest of a window may be found before it, and where it stops that, nobody won."""
+"""A ReLU and nothing else: the largest of a window may be found before it; a mask says where it stops that."""
 
 
 def read_by(epilogue: Epilogue) -> tuple[Part, ...]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from neocog.plan.layout import Name, Operand, Panels, Tensor, Vectors, operand
 
 Part = Operand | Tensor | Panels | Vectors
-"""A piece of memory as an op sees it."""
+"""An allocation as an op sees it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,17 +82,17 @@ class Op(ABC):
         """Return the memory that only the op itself needs, while it runs, and the sizes of it, elements."""
         return {}
 
-    def links(self) -> tuple[Op, ...]:
+    def inner_stages(self) -> tuple[Op, ...]:
         """Return the ops that it consists of: itself, but for a chain."""
         return (self,)
 
     @property
     def times(self) -> int:
-        """How often each of its links runs: once, or in a chain for every block of images."""
+        """How often each of its stages runs: once, or in a chain for every block of images."""
         return 1
 
     def before_last(self) -> tuple[int, int]:
-        """Return how many images and slices of the batch lie before those that its links see last."""
+        """Return how many images and slices of the batch lie before those that its stages see last."""
         return 0, 0
 
 

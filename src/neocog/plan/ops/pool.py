@@ -14,17 +14,17 @@ from neocog.plan.ops.pointwise import tensors_of
 
 @dataclass(frozen=True, slots=True)
 class Pool(Op):
-    """Max or average pooling. Training notes each window's winner: its place in the window, row by row.
+    """Max or average pooling. Training notes the argmax of each window in a mask: its place, row by row.
 
-    `gated` says that x comes out of a ReLU: then nobody wins where nothing is above zero.
+    `clamped` says that x comes out of a ReLU: then no cell is marked where nothing is above zero.
     """
 
     x: Tensor
     y: Tensor
     window: Window
     largest: bool
-    winner: Tensor | None
-    gated: bool = False
+    mask: Tensor | None
+    clamped: bool = False
 
     @property
     def items(self) -> int:
@@ -36,26 +36,26 @@ class Pool(Op):
         return (self.x,)
 
     def writes(self) -> tuple[Part, ...]:
-        """Return the pooled ones, and who won."""
-        return present(self.y, self.winner)
+        """Return the pooled ones, and the mask."""
+        return present(self.y, self.mask)
 
     def reaches(self, lanes: int) -> Iterator[Reach]:
         """Yield all pixels."""
         yield from walked("x", self.x)
         yield from walked("y", self.y)
-        yield from walked("winner", self.winner)
+        yield from walked("mask", self.mask)
 
     def faults(self, lanes: int) -> Iterator[str]:
         """Yield images that do not fit the window's walk, and pixels off whole vectors."""
         v, h = self.window.vertical, self.window.horizontal
         yield from other_size(self.name, self.x, v.input, h.input)
         yield from other_size(self.name, self.y, v.output, h.output)
-        yield from off_vectors(self.name, lanes, self.x, self.y, self.winner)
+        yield from off_vectors(self.name, lanes, self.x, self.y, self.mask)
 
 
 @dataclass(frozen=True, slots=True)
 class PoolBackward(Op):
-    """Send each window's gradient to its winner, or share it equally; overlapping windows add up.
+    """Send each window's gradient to its argmax, or share it equally; overlapping windows add up.
 
     The epilogue happens to each share before it is added or stored: it must be linear.
     """
@@ -63,7 +63,7 @@ class PoolBackward(Op):
     dy: Tensor
     dx: Tensor
     window: Window
-    winner: Tensor | None
+    mask: Tensor | None
     epilogue: Epilogue = ()
 
     @property
@@ -78,8 +78,8 @@ class PoolBackward(Op):
         return self.dy.images * (1 if self.overlapping else self.dy.height)
 
     def reads(self) -> tuple[Part, ...]:
-        """Return the gradient, and who it goes to."""
-        return present(self.dy, self.winner, *read_by(self.epilogue))
+        """Return the gradient, and the mask."""
+        return present(self.dy, self.mask, *read_by(self.epilogue))
 
     def writes(self) -> tuple[Part, ...]:
         """Return the gradient of what was pooled."""
@@ -88,7 +88,7 @@ class PoolBackward(Op):
     def reaches(self, lanes: int) -> Iterator[Reach]:
         """Yield all pixels."""
         yield from walked("dy", self.dy)
-        yield from walked("winner", self.winner)
+        yield from walked("mask", self.mask)
         for tensor in tensors_of(self.epilogue):
             yield from walked("epilogue", tensor)
         yield from vectors_reached(self.epilogue, -(-self.dx.channels // lanes) * lanes)
@@ -99,7 +99,7 @@ class PoolBackward(Op):
         v, h = self.window.vertical, self.window.horizontal
         yield from other_size(self.name, self.dx, v.input, h.input)
         yield from other_size(self.name, self.dy, v.output, h.output)
-        yield from off_vectors(self.name, lanes, self.dx, self.dy, self.winner, *tensors_of(self.epilogue))
+        yield from off_vectors(self.name, lanes, self.dx, self.dy, self.mask, *tensors_of(self.epilogue))
         for tensor in tensors_of(self.epilogue):
             yield from other_size(self.name, tensor, v.input, h.input)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from neocog.nn.followers import Follower
-from neocog.nn.groups import Clip, Rule
+from neocog.nn.groups import NO_CLIP, Clip, Rule
 from neocog.plan.layout import Operand, Panels
 from neocog.plan.ops.op import Op, Part, Reach, present, walked
 
@@ -55,7 +55,7 @@ class Stretch:
 
 
 @dataclass(frozen=True, slots=True)
-class Fold(Op):
+class ReducePartials(Op):
     """Add up partial gradients in a fixed order: the parts = sum over copies, one copy behind another.
 
     Arguments:
@@ -129,7 +129,7 @@ class Update(Op):
     memory: tuple[Operand, ...]
     scalars: int
     followed: tuple[Followed, ...] = ()
-    clip: Clip = Clip()
+    clip: Clip = NO_CLIP
     length: Operand | None = None
     directions: Operand | None = None
 
@@ -176,7 +176,7 @@ class Update(Op):
             yield f"elements {segment.first:,} to {segment.end - 1:,}: {segment.rule.optimizer}{rate}"
         for follower, _ in self.followed:
             yield f"followed by {follower}"
-        if self.clip != Clip():
+        if self.clip != NO_CLIP:
             yield f"of gradients within {self.clip}"
 
 

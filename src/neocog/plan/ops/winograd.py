@@ -57,7 +57,7 @@ class Winograd(Op):
         pooling: of windows that lie inside tiles: only the largest of each is kept. Of epilogues, only a ReLU goes with
             that.
         y: what is stored: the outputs, or the pooled ones.
-        winner: of each window, in training; see Contraction.
+        mask: of each window, in training; see Contraction.
     """
 
     tiling: Tiling
@@ -66,7 +66,7 @@ class Winograd(Op):
     epilogue: Epilogue
     pooling: Window | None
     y: Tensor
-    winner: Tensor | None
+    mask: Tensor | None
 
     @property
     def items(self) -> int:
@@ -84,7 +84,7 @@ class Winograd(Op):
 
     def writes(self) -> tuple[Part, ...]:
         """Return outputs, who won, and the tiles of one block."""
-        return present(self.y, self.winner, *(slab.place for slab in self._slabs))
+        return present(self.y, self.mask, *(slab.place for slab in self._slabs))
 
     def scratch(self) -> dict[Name, int]:
         """Return the sizes of the tiles of one block, transformed and multiplied."""
@@ -100,7 +100,7 @@ class Winograd(Op):
         yield from (slab.reach() for slab in self._slabs)
         yield self.tiling.patches_of(self.tiling.x, lanes)
         yield from walked("y", self.y)
-        yield from walked("winner", self.winner)
+        yield from walked("mask", self.mask)
         for tensor in tensors_of(self.epilogue):
             yield from walked("epilogue", tensor)
         yield from vectors_reached(self.epilogue, vectors(self.y, lanes))
@@ -112,7 +112,7 @@ class Winograd(Op):
         yield from self.contraction.faults(lanes)
         yield from self.tiling.faults(self.tiling.x)
         beside = tuple(tensors_of(self.epilogue))
-        yield from off_vectors(self.name, lanes, self.tiling.x, self.tiling.y, self.y, self.winner, *beside)
+        yield from off_vectors(self.name, lanes, self.tiling.x, self.tiling.y, self.y, self.mask, *beside)
         for tensor in beside:
             yield from other_size(self.name, tensor, self.y.height, self.y.width)
         if self.pooling is not None and self.epilogue not in ((), CLAMPED):
@@ -223,7 +223,7 @@ class WinogradBackward(Op):
 
 
 @dataclass(frozen=True, slots=True)
-class WinogradFold(Op):
+class WinogradReducePartials(Op):
     """The gradient of filters from partial gradients of transformed ones: Gᵀ (sum over slices) G, and the bias's.
 
     Arguments:

@@ -65,6 +65,7 @@ def extents_of(steps: Steps, whole: Collection[int], *, training: bool) -> tuple
         if step.index in whole
         or (IMAGE in whole and IMAGE in step.inputs)
         or step.node.layer.whole_image
+        or step.node.layer.enlarges
         or (training and step.node.layer.whole_batch)
         or any(len(steps.users(value)) > 1 for value in (step.index, *step.inputs, *step.added))
     }

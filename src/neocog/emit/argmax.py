@@ -9,11 +9,11 @@ from llvmlite import ir
 from neocog.emit.builder import I8, Builder, Value
 from neocog.plan.layout import Tensor
 
-NOBODY = -1  # the winner where a ReLU stops every cell; as a byte, NOBODY of the plan
+NO_CELL = -1  # the argmax where a ReLU stops every cell; as a byte of a mask, NO_CELL of the plan
 
 
-def winner_type(tensor: Tensor) -> ir.IntType:
-    """Return the integer type that winners are stored in."""
+def mask_type(tensor: Tensor) -> ir.IntType:
+    """Return the integer type that a mask stores."""
     return I8 if tensor.bytes_each == 1 else ir.IntType(32)
 
 
@@ -22,34 +22,34 @@ def largest(b: Builder, cells: Sequence[Value], *, ask: bool) -> tuple[Value, Va
 
     A NaN among them makes the result a NaN.
     """
-    value, winner = cells[0], b.splat_i32(0)
+    value, argmax = cells[0], b.splat_i32(0)
     for place, cell in enumerate(cells[1:], 1):
         better = b.ir.fcmp_ordered(">", cell, value)
         value = b.ir.select(better, cell, value)
         if ask:
-            winner = b.ir.select(better, b.splat_i32(place), winner)
+            argmax = b.ir.select(better, b.splat_i32(place), argmax)
     broken = None  # a comparison with a NaN does not say which side it is on, so one asks for two cells
     for first in range(0, len(cells), 2):
         pair = cells[first], cells[min(first + 1, len(cells) - 1)]
         either = b.ir.fcmp_unordered("uno", *pair)
         broken = either if broken is None else b.ir.or_(broken, either)
     value = b.ir.select(broken, b.splat(float("nan")), value)
-    return value, winner if ask else None
+    return value, argmax if ask else None
 
 
-def stopped(b: Builder, value: Value, winner: Value) -> Value:
-    """Return the winner, or nobody where the value is not above zero."""
-    return b.ir.select(b.ir.fcmp_ordered(">", value, b.splat(0.0)), winner, b.splat_i32(NOBODY))
+def stopped(b: Builder, value: Value, argmax: Value) -> Value:
+    """Return the argmax, or `NO_CELL` where the value is not above zero."""
+    return b.ir.select(b.ir.fcmp_ordered(">", value, b.splat(0.0)), argmax, b.splat_i32(NO_CELL))
 
 
-def store_winner(b: Builder, winner: Value, address: Value, kind: ir.IntType) -> None:
-    """Store winners as integers of a type."""
+def store_argmax(b: Builder, argmax: Value, address: Value, kind: ir.IntType) -> None:
+    """Store which cells were the largest as integers of a type."""
     if kind is I8:
-        winner = b.ir.trunc(winner, ir.VectorType(I8, b.lanes))
-    b.ir.store(winner, address, align=kind.width // 8)
+        argmax = b.ir.trunc(argmax, ir.VectorType(I8, b.lanes))
+    b.ir.store(argmax, address, align=kind.width // 8)
 
 
-def load_winner(b: Builder, address: Value, kind: ir.IntType) -> Value:
-    """Load winners as 32-bit integers."""
+def load_argmax(b: Builder, address: Value, kind: ir.IntType) -> Value:
+    """Load which cells were the largest as 32-bit integers."""
     value = b.ir.load(address, typ=ir.VectorType(kind, b.lanes), align=kind.width // 8)
     return b.ir.zext(value, b.vector_i32) if kind is I8 else value

@@ -1,0 +1,107 @@
+"""Layers that bring values into another order: a copy each, forward and backward."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from neocog.nn.layer import channels_of
+from neocog.nn.layers import ChannelShuffle, PixelShuffle, Slice
+from neocog.plan.layout import Tensor
+from neocog.plan.lower.lowering import NO_HALO, Lowering
+from neocog.plan.lower.rule import Rule, Rules
+from neocog.plan.lower.values import Segment, Value
+from neocog.plan.ops.concatenation import Concatenation
+from neocog.plan.ops.copy import Copy, cut, gathered, placed, shuffled, spread
+from neocog.plan.ops.op import Op
+from neocog.plan.ops.pointwise import Expression
+from neocog.plan.passes.steps import Step
+
+Make = Callable[[str, Tensor, Tensor, Step], Copy]
+"""Makes the copy of a step, from a title and the tensors on both sides."""
+
+
+def copying(forward: Make, backward: Make) -> Rule:
+    """Return the rule of a layer that a copy computes, and another one its gradient."""
+
+    def forth(low: Lowering, step: Step) -> None:
+        x = low.output(step.inputs[0])
+        y = low.value(step.title, low.output_shape(step.index), low.halo_of(step.index), kept=step.index in low.kept)
+        _add(low, step, f"{step.title} forward", x, y, forward)
+        low.outputs[step.index] = y
+
+    def back(low: Lowering, step: Step) -> None:
+        dy = low.gradient_value(step)
+        dx = low.part_of_gradient(step.inputs[0], step.title)
+        _add(low, step, f"{step.title} input gradient", dy, dx, backward)
+        low.contribute(step.inputs[0], Expression(dx.tensor))
+
+    return Rule(forth, back)
+
+
+def _add(low: Lowering, step: Step, title: str, x: Value, y: Value, make: Make) -> None:
+    def build(segment: Segment) -> Iterable[Op]:
+        yield make(title, segment.settle(x.tensor), segment.settle(y.tensor), step)
+
+    chains = step.takes_images
+    low.add(step.title, [x.tensor.name], [y.tensor.name], build, chains=chains, on_images=step.on_images)
+
+
+def _first(step: Step) -> int:
+    """Return the first channel that a Slice takes."""
+    assert isinstance(step.node.layer, Slice)
+    return step.node.layer.span(step.node.input)[0]
+
+
+def _groups(step: Step) -> int:
+    assert isinstance(step.node.layer, ChannelShuffle)
+    return step.node.layer.groups
+
+
+def _factor(step: Step) -> int:
+    assert isinstance(step.node.layer, PixelShuffle)
+    return step.node.layer.factor
+
+
+_SLICE = copying(
+    lambda title, x, y, step: cut(title, x, y, _first(step)),
+    lambda title, dy, dx, step: placed(title, dy, dx, _first(step)),
+)
+
+
+def slice_backward(low: Lowering, step: Step) -> None:
+    """Put the gradient back among zeros; those of slices that make up the whole, side by side, once all are known."""
+    source = step.inputs[0]
+    slices = [user for user in low.steps.users(source) if isinstance(user.node.layer, Slice)]
+    parts = sorted(slices, key=_first)
+    ends = [0, *(_first(part) + channels_of(part.node.output) for part in parts)]
+    if ends[:-1] != [_first(part) for part in parts] or ends[-1] != channels_of(step.node.input):
+        _SLICE.backward(low, step)
+        return
+    low.notes[step.index] = low.gradient_value(step)
+    if step.index != min(part.index for part in parts):  # backward, the first one comes last
+        return
+    gradients: list[Value] = [low.notes[part.index] for part in parts]  # type: ignore[misc]
+    alone = len(slices) == len(low.steps.users(source))
+    halo = low.gradient_halo(low.steps.steps[source]) if alone else NO_HALO
+    dx = low.part_of_gradient(source, step.title, halo)
+
+    def build(segment: Segment) -> Iterable[Op]:
+        seen = tuple(segment.settle(value.tensor) for value in gradients)
+        yield Concatenation(f"{step.title} input gradient", seen, segment.settle(dx.tensor))
+
+    names = [value.tensor.name for value in gradients]
+    low.add(step.title, names, [dx.tensor.name], build, chains=step.takes_images, on_images=step.on_images)
+    low.contribute(source, Expression(dx.tensor))
+
+
+RULES: Rules = {
+    Slice: Rule(_SLICE.forward, slice_backward),
+    ChannelShuffle: copying(
+        lambda title, x, y, step: shuffled(title, x, y, _groups(step)),
+        lambda title, dy, dx, step: shuffled(title, dy, dx, dy.channels // _groups(step)),
+    ),
+    PixelShuffle: copying(
+        lambda title, x, y, step: spread(title, x, y, _factor(step)),
+        lambda title, dy, dx, step: gathered(title, dy, dx, _factor(step)),
+    ),
+}
