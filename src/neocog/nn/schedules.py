@@ -160,7 +160,7 @@ class PolynomialDecay(Schedule):
         _check("PolynomialDecay", "final", self.final, 0.0, 1.0)
 
     def factor(self, progress: float) -> float:
-        return self.final + (1.0 - self.final) * max(0.0, 1.0 - progress) ** self.power
+        return self.final + (1.0 - self.final) * math.pow(max(0.0, 1.0 - progress), self.power)
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,6 +62,9 @@ class Flags:
     weight_decay: float | None
     optimizer: str
     momentum: float | None
+    lookahead: int | None
+    schedule: str
+    warmup: float | None
     label_smoothing: float
     threads: int | None
     workers: int | None
@@ -111,7 +114,7 @@ def begin(data: str, flags: Flags, held: contextlib.ExitStack) -> Training:
         )
     size = recipe.choose_size(splits.train, flags.img_size, int(flags.channels) if flags.channels else None)
     net = make_net(flags.model, ImageShape(*size.shape), len(names))
-    optimizer = recipe.make_optimizer(flags.optimizer, flags.lr, flags.weight_decay, flags.momentum)
+    optimizer = recipe.make_optimizer(flags.optimizer, flags.lr, flags.weight_decay, flags.momentum, flags.lookahead)
     # Reading the images may take minutes: a network that does not fit them, layers to freeze that are not there, and a
     # folder that cannot be written to, are told before.
     settled(flags.settings).for_engine().rules(Network(net, size.shape, names).graph)
@@ -121,7 +124,11 @@ def begin(data: str, flags: Flags, held: contextlib.ExitStack) -> Training:
         mean, std = recipe.channel_statistics(splits.train, size)
         images = _image_counts(splits)["train"]
         usual = {} if "time_limit" in flags.settings else {"epochs": recipe.choose_epochs(images)}
-        chosen = {"optimizer": optimizer, "loss": CrossEntropy(flags.label_smoothing)}
+        chosen = {
+            "optimizer": optimizer,
+            "loss": CrossEntropy(flags.label_smoothing),
+            "schedule": recipe.make_schedule(flags.schedule, flags.warmup),
+        }
         settings = settled({**usual, **flags.settings, **chosen})
         model = Network(
             net, size.shape, names, seed=settings.seed, mean=mean, std=std, engine=flags.engine, threads=flags.threads
@@ -242,6 +249,9 @@ def _config(training: Training, flags: Flags) -> dict[str, object]:
         "lr": flags.lr if flags.lr is not None else recipe.default_of(flags.optimizer, "learning_rate"),
         "weight_decay": flags.weight_decay,
         "momentum": flags.momentum,
+        "lookahead": flags.lookahead,
+        "schedule": flags.schedule,
+        "warmup": flags.warmup,
         "label_smoothing": flags.label_smoothing,
         "engine": flags.engine,
     }
