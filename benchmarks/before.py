@@ -38,7 +38,8 @@ def measure(options: Options) -> Iterator[Row]:
         for threads in options.threads:
             for name in options.networks:
                 network = NETWORKS[name]
-                yield _row(options, earlier, Job(name, "training", network.batch, threads))
+                if network.trained:
+                    yield _row(options, earlier, Job(name, "training", network.batch, threads))
                 for batch in network.predictions:
                     yield _row(options, earlier, Job(name, "inference", batch, threads))
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from neocog.nn.blocks import Sequential
-from neocog.nn.layers import Conv2d, Dropout, Flatten, Layer, Linear, ReLU
-from neocog.nn.zoo import article, photo, resnet18, resnet20, vgg
+from neocog.nn.graph import IMAGE, Graph
+from neocog.nn.layers import Conv2d, Flatten, Layer, Linear, ReLU
+from neocog.nn.wiring import Wiring
+from neocog.nn.zoo import article, photo, resnet18, resnet20, resnet50, vgg
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +23,7 @@ class Network:
         batch: images of a training step.
         about: what it is, for the report.
         answered: images of a prediction, one number for each row of a table; none: as many as of a training step.
+        trained: whether training steps are measured too.
     """
 
     name: str
@@ -28,6 +32,7 @@ class Network:
     batch: int
     about: str
     answered: tuple[int, ...] = ()
+    trained: bool = True
 
     @property
     def predictions(self) -> tuple[int, ...]:
@@ -39,9 +44,17 @@ class Network:
         return f"{self.name}, batch {batch or self.batch}"
 
 
-def without_dropout(net: Sequential) -> Sequential:
-    """Leave the Dropout layers out: each library draws other values, and losses could not be compared."""
-    return Sequential(*(layer for layer in net.layers if not isinstance(layer, Dropout)))
+def without_dropout(net: Layer) -> Layer:
+    """Leave layers out that draw random numbers: each library draws others, and losses could not be compared."""
+    if isinstance(net, Sequential):
+        return Sequential(*(without_dropout(layer) for layer in net.layers if not layer.training_only))
+    if not isinstance(net, Graph):
+        return net
+    wiring, values = Wiring(net.input), {IMAGE: IMAGE}
+    for node in net.nodes:
+        inputs = tuple(values[value] for value in node.inputs)
+        values[node.index] = inputs[0] if node.layer.training_only else wiring.add(node.layer, node.name, inputs)
+    return Graph.of(wiring, values[len(net.nodes) - 1])
 
 
 def mixed(classes: int = 10) -> Sequential:
@@ -51,6 +64,12 @@ def mixed(classes: int = 10) -> Sequential:
         layers += [Conv2d(channels, 3, stride=2, padding=1), ReLU()]
         layers += [Conv2d(min(256, 2 * channels), 1), ReLU(), Conv2d(channels, 1), ReLU()]
     return Sequential(*layers, Flatten(), Linear(classes))
+
+
+def answering(name: str, make: Callable[[int], Layer], about: str) -> Network:
+    """Return a network for ImageNet whose predictions are measured, of one image and of eight."""
+    net, shape = without_dropout(make(1000)), (224, 224, 3)
+    return Network(name, net, shape, 8, f"{about}, on 224 × 224 × 3", answered=(8, 1), trained=False)
 
 
 NETWORKS = {
@@ -68,7 +87,11 @@ NETWORKS = {
             "photo", photo(), (96, 96, 3), 32, "four times conv and pool, 32 to 128 channels, fc 256 on 96 × 96 × 3"
         ),
         Network(
-            "vgg", without_dropout(vgg()), (32, 32, 3), 64, "pairs of 3 × 3 convs, 32 to 128 channels, on 32 × 32 × 3"
+            "vgg",
+            without_dropout(vgg()),
+            (32, 32, 3),
+            64,
+            "pairs of 3 × 3 convs, 32 to 128 channels, on 32 × 32 × 3",
         ),
         Network(
             "mixed",
@@ -92,6 +115,10 @@ NETWORKS = {
             32,
             "torchvision's ResNet-18: eight residual blocks, 64 to 512 channels, 10 classes, on 96 × 96 × 3",
             answered=(64, 1),
+        ),
+        answering("resnet18-224", resnet18, "torchvision's ResNet-18 as it was made, 1,000 classes"),
+        answering(
+            "resnet50", resnet50, "torchvision's ResNet-50: sixteen bottlenecks, 256 to 2,048 channels, 1,000 classes"
         ),
     )
 }

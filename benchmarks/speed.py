@@ -52,7 +52,7 @@ def jobs(options: Options) -> Iterator[Job]:
     for threads in options.threads:
         for name in options.networks:
             case = NETWORKS[name].case()
-            if "training" in options.only:
+            if "training" in options.only and NETWORKS[name].trained:
                 yield Job("training step", case, threads, name, "training", TRAINING_SIDES, TUNED)
                 if name == "article":
                     untuned = f"{case}, malloc as users find it"

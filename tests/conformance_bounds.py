@@ -46,7 +46,7 @@ from conformance_rules import (
 )
 from neocog.nn.graph import IMAGE, Graph, Normalisation
 from neocog.nn.layers import BatchNorm2d, GroupNorm, Maxout, MaxPool2d, PReLU
-from neocog.nn.losses import CrossEntropy
+from neocog.nn.losses import BinaryCrossEntropy, CrossEntropy
 from neocog.reference import loss, network
 from neocog.reference.normalization import batch_statistics, group_statistics
 
@@ -60,7 +60,7 @@ class Bounds:
     of_outputs: by index of the layer. of_buffers: of their new values, after a training step.
     """
 
-    run: network.Run
+    run: network.ForwardPass
     loss: float
     gradients: dict[str, np.ndarray]
     of_outputs: tuple[np.ndarray, ...]
@@ -101,7 +101,7 @@ def error_bound(case: Case, *, training: bool, step: int = 1) -> Bounds:
 
 
 def _forward_errors(
-    case: Case, parameters: dict[str, np.ndarray], run: network.Run
+    case: Case, parameters: dict[str, np.ndarray], run: network.ForwardPass
 ) -> tuple[list[Use], dict[str, np.ndarray]]:
     image = image_error(case.graph, case.images)
     errors, masses = {IMAGE: image}, {IMAGE: Mass(np.abs(run.image) + image)}
@@ -129,7 +129,7 @@ def _forward_errors(
 def _backward_errors(
     case: Case,
     parameters: dict[str, np.ndarray],
-    run: network.Run,
+    run: network.ForwardPass,
     uses: list[Use],
     found: network.Gradients,
     of_d_logits: np.ndarray,
@@ -187,7 +187,7 @@ def rms(values: np.ndarray) -> float:
     return float(np.sqrt(np.square(values, dtype=np.float64).mean()))
 
 
-def gates_are_clear(case: Case, run: network.Run, margin: float = 1e-5) -> bool:
+def gates_are_clear(case: Case, run: network.ForwardPass, margin: float = 1e-5) -> bool:
     """Tell whether a run's decisions are certain, by more than `margin` of the root mean square of what they look at.
 
     Kinks, poolings and Maxouts decide. A channel or group without variance counts as undecided too: what is made of it
@@ -236,14 +236,29 @@ def loss_error(case: Case, logits: np.ndarray, e: np.ndarray) -> tuple[float, np
     outputs = logits.shape[-1]
     count = logits.size // outputs  # images, or pixels of all images
     if isinstance(case.loss, CrossEntropy):
-        labels = loss.smoothed(case.targets, outputs, case.loss.label_smoothing)
+        mass = loss.masses(case.loss, case.targets, outputs) * count / loss.divisor(case.loss, case.targets, outputs)
+        whole = mass.sum(axis=-1, keepdims=True)
+        # A label without weights has masses that are exact, and 1 in all; others round up to 6 times, and are added.
+        exact = case.targets.dtype.kind == "i" and case.loss.weights is None
         p = loss.softmax(logits)
         relative, stray, shifted = share_error(logits, e)
-        gradient = (np.minimum(p * relative, 1) + gamma(4) * (np.minimum(p * (1 + relative), 1) + labels)) / count
+        size = whole * np.minimum(p * (1 + relative), 1) + mass
+        gradient = (whole * np.minimum(p * relative, 1) + gamma(4 if exact else outputs + 11) * size) / count
         logs = np.abs(loss.log_softmax(logits)) + stray
-        each = (labels * (stray + gamma(outputs + 2 * EXP * 2 + 3) * (1 + logs + shifted))).sum(axis=-1)
-        each += gamma(outputs + count + 3) * (labels * logs).sum(axis=-1)
+        each = (mass * (stray + gamma(outputs + 2 * EXP * 2 + 3) * (1 + logs + shifted))).sum(axis=-1)
+        # The logarithm of the sum, which is logs + shifted, times the masses' sum, less the sum of mass times shifted.
+        each += gamma(2 * outputs + 14) * (mass * (logs + shifted)).sum(axis=-1)
+        each += gamma(outputs + count + 3) * (mass * logs).sum(axis=-1)
         return float(each.mean()), gradient
+    if isinstance(case.loss, BinaryCrossEntropy):
+        no, yes = 1.0 - case.targets, loss.positive_weight(case.loss) * case.targets
+        # softplus moves by no more than its argument does, and sigmoid by a quarter of that. log(1 + small) is rounded
+        # like an exponential and a logarithm, and what is added to it may be twice as large.
+        value = no * (loss.softplus(logits) + e) + yes * (loss.softplus(-logits) + e)
+        of_value = ((no + yes) * e).mean() + gamma(3 * (4 * EXP + 6) + 6 + outputs + count) * value.mean()
+        off = (no + yes) * np.minimum(e / 4, 1)
+        size = no * loss.sigmoid(logits) + yes * loss.sigmoid(-logits) + off
+        return float(of_value), (off + gamma(2 * EXP + 13) * size) / logits.size
     difference = np.abs(logits - case.targets)
     far = difference + e
     rounding = gamma(1) * (np.abs(logits) + e + np.abs(case.targets))

@@ -33,7 +33,7 @@ from neocog.nn.layers import (
 from neocog.nn.losses import Loss, MeanSquaredError
 from neocog.nn.parameters import Parameter, variables_of
 from neocog.nn.shapes import ImageShape
-from neocog.reference.network import Draw, Run, backward, backward_node, forward, forward_node
+from neocog.reference.network import Draw, ForwardPass, backward, backward_node, forward, forward_node
 
 EXACT_BITS = 24  # float32 represents every integer up to 2^24
 CHANNELS = (1, 2, 3, 5, 7, 8, 16, 17, 32, 40)
@@ -342,7 +342,7 @@ def nothing_rounds(
 
 
 def _nothing_rounds_back(
-    graph: Graph, parameters: dict[str, np.ndarray], run: Run, d_logits: np.ndarray, quanta: dict[int, float]
+    graph: Graph, parameters: dict[str, np.ndarray], run: ForwardPass, d_logits: np.ndarray, quanta: dict[int, float]
 ) -> bool:
     gradients = backward(graph, parameters, run, d_logits, image=True)
     sizes = {name: np.abs(value) for name, value in parameters.items()}
@@ -383,8 +383,14 @@ def _quantum(node: Node, quanta: list[float]) -> float:
 # Cases with rounding -------------------------------------------------------------------------------------------------
 
 
-def real_case(graph: Graph, count: int, seed: int, loss: Loss, batch_size: int | None = None) -> Case:
-    """Make a case of ordinary numbers: uint8 or float32 images, normal weights of the usual size, normal biases."""
+def real_case(
+    graph: Graph, count: int, seed: int, loss: Loss, batch_size: int | None = None, *, soft: bool = False
+) -> Case:
+    """Make a case of ordinary numbers: uint8 or float32 images, normal weights of the usual size, normal biases.
+
+    Arguments:
+        soft: whether targets of a CrossEntropy are rows of probabilities, some of them 0.
+    """
     rng = np.random.default_rng(seed)
     sides = (graph.input.height, graph.input.width, graph.input.channels)
     images = rng.integers(0, 256, (count, *sides), dtype=np.uint8)
@@ -394,6 +400,11 @@ def real_case(graph: Graph, count: int, seed: int, loss: Loss, batch_size: int |
     answers = (count, *graph.answer_shape)
     if isinstance(loss, MeanSquaredError):
         targets = rng.standard_normal(answers, np.float32)
+    elif loss.several_labels:
+        targets = rng.choice(np.array([0, 1, 0.25], np.float32), answers, p=[0.5, 0.4, 0.1])
+    elif soft:
+        rows = rng.random(answers) * rng.integers(0, 2, answers) + np.eye(graph.classes)[0]
+        targets = (rows / rows.sum(axis=-1, keepdims=True)).astype(np.float32)
     else:
         targets = rng.integers(0, graph.classes, answers[:-1]).astype(np.int32)
     return Case(graph, parameters, images, targets, loss, batch_size or count, seed)
@@ -414,4 +425,5 @@ def real_cases(
     """Draw any small network with ordinary numbers; default of `graphs`: chains of the oldest layers."""
     graph, count = draw(networks() if graphs is None else graphs), draw(st.integers(1, 5))
     seed, spare = draw(st.integers(0, 2**32 - 1)), draw(st.integers(0, 3))
-    return real_case(graph, count, seed, draw(losses), batch_size=count + spare)
+    loss = draw(losses)
+    return real_case(graph, count, seed, loss, batch_size=count + spare, soft=draw(st.booleans()))

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
 
 from neocog.interrupts import ENDING, Terminated, interrupts_deferred, signals_raised
+from neocog.jit.cache import ObjectCache
+from neocog.model.files import write_atomically
+from neocog.reading import read_file
 
 PATIENCE = 60.0  # seconds until something that should have come is given up
 
@@ -161,3 +168,68 @@ def test_a_command_in_the_background_of_a_script_goes_on_ignoring_interrupts() -
     code = f"{ignore}; import neocog.app.start; print(signal.getsignal(signal.SIGINT))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert (done.returncode, done.stdout.strip()) == (0, str(signal.SIG_IGN))
+
+
+# Wherever it comes, an interrupt ends what is done ------------------------------------------------------------------
+
+
+def interrupted_everywhere(action: Callable[[], object], at: str = "line") -> int:
+    """Run `action` with an interrupt at its first line (or "opcode"), at its second, and so on, until it ends first.
+
+    Returns:
+        How many interrupts there were. Each reached the caller: nothing took one for a fault of its own, or hid it.
+    """
+    for count in itertools.count():
+        left = count
+
+        def trace(frame: FrameType, event: str, argument: object) -> Any:
+            nonlocal left
+            frame.f_trace_opcodes = at == "opcode"
+            if event == at:
+                left -= 1
+                if left == 0:
+                    raise KeyboardInterrupt
+            return trace
+
+        before = sys.gettrace()
+        sys.settrace(trace)
+        try:
+            action()
+        except KeyboardInterrupt:
+            continue
+        finally:
+            sys.settrace(before)
+        assert left > 0 or count == 0, f"the interrupt at {at} {count} was lost"
+        if count:
+            return count
+    raise AssertionError("unreachable")
+
+
+@pytest.mark.parametrize("kind", ["file", "folder", "too long", "missing"])
+def test_an_interrupt_while_a_file_is_read_is_no_fault_of_the_file(tmp_path: Path, kind: str) -> None:
+    """A file and its opener both closed it once: an interrupt between them was told as EBADF, "cannot be read"."""
+    path = tmp_path if kind == "folder" else tmp_path / kind
+    if kind in ("file", "too long"):
+        path.write_bytes(b"content")
+
+    def read() -> None:
+        with contextlib.suppress(OSError):
+            read_file(path, 2 if kind == "too long" else 100)
+
+    assert interrupted_everywhere(read, "opcode") > 20
+
+
+def test_an_interrupt_while_a_file_is_written_is_no_fault_of_the_disk(tmp_path: Path) -> None:
+    assert interrupted_everywhere(lambda: write_atomically(tmp_path / "file", b"content", forced=False)) > 20
+    assert (tmp_path / "file").read_bytes() == b"content"
+
+
+def test_an_interrupt_while_an_object_is_kept_reaches_the_caller(tmp_path: Path) -> None:
+    cache = ObjectCache(tmp_path / "cache")
+
+    def keep() -> None:
+        cache.store("key", b"body")
+        cache.load("key")
+
+    keep()
+    assert interrupted_everywhere(keep) > 20

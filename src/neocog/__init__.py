@@ -26,8 +26,10 @@ if TYPE_CHECKING:
     from neocog.nn.groups import Group as Group
     from neocog.nn.layer import Layer as Layer
     from neocog.nn.layers import *  # noqa: F403
+    from neocog.nn.losses import BinaryCrossEntropy as BinaryCrossEntropy
     from neocog.nn.losses import CrossEntropy as CrossEntropy
     from neocog.nn.losses import MeanSquaredError as MeanSquaredError
+    from neocog.nn.losses import balanced_weights as balanced_weights
     from neocog.nn.optimizers import *  # noqa: F403
     from neocog.nn.schedules import Constant as Constant
     from neocog.nn.schedules import Cosine as Cosine
@@ -64,7 +66,7 @@ _HOMES = {
     "neocog.nn.graph": ("Graph",),
     "neocog.nn.groups": ("Group",),
     "neocog.nn.layer": ("Layer",),
-    "neocog.nn.losses": ("CrossEntropy", "MeanSquaredError"),
+    "neocog.nn.losses": ("BinaryCrossEntropy", "CrossEntropy", "MeanSquaredError", "balanced_weights"),
     "neocog.nn.schedules": (
         "Constant",
         "Cosine",

@@ -51,6 +51,12 @@ def open_file(path: str | os.PathLike[str], most: int | None = None) -> BinaryIO
     Traceback (most recent call last):
     neocog.reading.NotAFileError: [Errno 22] it is a device, not a file: '/dev/null'
     """
+    # The file takes the descriptor from its opener, so that at each moment one of the two has to close it. Were both
+    # to, an interrupt between them would end in EBADF, an OSError like those of files that cannot be read.
+    return open(path, "rb", opener=lambda name, _: _open_regular(name, most))
+
+
+def _open_regular(path: str, most: int | None) -> int:
     # Without O_NONBLOCK, opening a fifo waits for a writer; on a regular file it changes nothing.
     handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
     try:
@@ -63,10 +69,10 @@ def open_file(path: str | os.PathLike[str], most: int | None = None) -> BinaryIO
         if most is not None and status.st_size > most:
             reason = f"it holds {status.st_size:,} bytes, at most {most:,} are read"
             raise TooLargeError(errno.EFBIG, reason, os.fspath(path))
-        return os.fdopen(handle, "rb")
     except BaseException:
         os.close(handle)
         raise
+    return handle
 
 
 def read_file(path: str | os.PathLike[str], most: int) -> bytes:

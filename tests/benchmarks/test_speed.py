@@ -26,6 +26,14 @@ def test_a_training_steps_batch_is_its_own() -> None:
     ]
 
 
+def test_networks_for_imagenet_are_asked_and_not_trained() -> None:
+    assert titles("training", networks=("resnet50",)) == []
+    assert titles("inference", "latency", networks=("resnet50",)) == [
+        "prediction of a batch, resnet50, batch 8, 1 thread",
+        "one image, resnet50, batch 1, 1 thread",
+    ]
+
+
 def test_a_job_asks_for_what_its_row_names() -> None:
     for job in jobs(Options(networks=("resnet20", "resnet18"), only=("inference", "latency"))):
         assert job.case == f"{job.network}, batch {job.batch}"

@@ -12,7 +12,7 @@ from conformance_graphs import EACH, GRAPHS, graphs
 from neocog.engines.base import StepSettings
 from neocog.engines.reference import ReferenceEngine
 from neocog.nn.groups import Clip, Penalty
-from neocog.nn.losses import CrossEntropy, MeanSquaredError
+from neocog.nn.losses import BinaryCrossEntropy, CrossEntropy, MeanSquaredError
 from neocog.nn.optimizers import (
     LAMB,
     SGD,
@@ -34,6 +34,7 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 # roundings of 1e-16 relative to the summed magnitudes; 1e-9 leaves room for cancellation.
 TIGHT = {"rtol": 1e-9, "atol": 1e-12}
 LOSSES = (CrossEntropy(), CrossEntropy(0.1), MeanSquaredError())
+EVERY_LOSS = (*LOSSES, BinaryCrossEntropy(), BinaryCrossEntropy(2.5))
 OPTIMIZERS = {
     "descent": SGD(),
     "descent with decay": SGD(weight_decay=0.1),
@@ -77,7 +78,7 @@ def assert_same_step(case, reference, theirs):
         np.testing.assert_allclose(reference.exact_gradients[name], gradient, **TIGHT, err_msg=name)
 
 
-@given(real_cases(st.sampled_from(LOSSES)))
+@given(real_cases(st.sampled_from(EVERY_LOSS)))
 def test_logits_loss_and_gradients_of_any_network(case):
     assert_same_step(case, *train_programs(case))
 
@@ -172,7 +173,7 @@ def test_three_steps_of_graphs_with_every_layer(name):
     assert_same_training(case, SGD(momentum=0.9))
 
 
-@given(real_cases(st.sampled_from(LOSSES), graphs()), st.sampled_from([SGD(momentum=0.9), Adam(epsilon=1e-3)]))
+@given(real_cases(st.sampled_from(EVERY_LOSS), graphs()), st.sampled_from([SGD(momentum=0.9), Adam(epsilon=1e-3)]))
 def test_three_steps_of_any_graph(case, optimizer):
     assert_same_step(case, *train_programs(case))
     assert_same_training(case, optimizer)

@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 from conformance_bounds import error_bound, rms, single_precision_error
 from conformance_cases import LANDMARKS, examples, real_case, real_cases
 from conformance_checks import check_close_prediction, check_close_step
-from neocog.nn.losses import CrossEntropy, MeanSquaredError
+from neocog.nn.losses import BinaryCrossEntropy, CrossEntropy, MeanSquaredError
 from neocog.reference import loss, network
 
 LOSSES = (CrossEntropy(), CrossEntropy(0.1), MeanSquaredError())
+EVERY_LOSS = (*LOSSES, BinaryCrossEntropy(), BinaryCrossEntropy(2.5))
 
 
 @pytest.mark.parametrize("name", LANDMARKS)
@@ -27,7 +28,7 @@ def test_landmarks(engine, name, seed, which):
 
 
 @examples(0.35)
-@given(case=real_cases(st.sampled_from(LOSSES)))
+@given(case=real_cases(st.sampled_from(EVERY_LOSS)))
 def test_steps_of_any_network(engine, case):
     check_close_step(engine, case)
 
@@ -77,7 +78,7 @@ class Float32Reference:
         return self.values
 
 
-@given(case=real_cases(st.sampled_from(LOSSES)))
+@given(case=real_cases(st.sampled_from(EVERY_LOSS)))
 def test_the_bound_holds_for_the_reference_in_float32(case):
     check_close_step(Float32Reference, case)
     check_close_prediction(Float32Reference, case)

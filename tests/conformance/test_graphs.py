@@ -18,10 +18,11 @@ from conformance_checks import (
 from conformance_graphs import EACH, GRAPHS, VARIANTS, graphs, is_exact, layers_of
 from neocog.engines.base import StepSettings
 from neocog.nn.layers import LAYERS, BatchNorm2d
-from neocog.nn.losses import CrossEntropy, MeanSquaredError
+from neocog.nn.losses import BinaryCrossEntropy, CrossEntropy, MeanSquaredError
 from neocog.nn.optimizers import SGD
 
 LOSSES = (CrossEntropy(), CrossEntropy(0.1), MeanSquaredError())
+EVERY_LOSS = (*LOSSES, BinaryCrossEntropy(), BinaryCrossEntropy(2.5))
 CASES = GRAPHS | EACH
 UNROUNDED = {name: graph for name, graph in CASES.items() if is_exact(graph) and exact_count(4, graph)}
 STATISTICS = {name: graph for name, graph in CASES.items() if BatchNorm2d in layers_of(graph)}
@@ -69,7 +70,7 @@ def test_running_averages_stay_within_their_bounds_for_three_steps_the_last_of_t
 
 
 @examples(0.5)
-@given(case=real_cases(st.sampled_from(LOSSES), graphs()))
+@given(case=real_cases(st.sampled_from(EVERY_LOSS), graphs()))
 def test_steps_of_any_graph(engine, case):
     check_close_step(engine, case)
 

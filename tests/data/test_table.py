@@ -54,6 +54,53 @@ def test_a_split_column_makes_parts(table):
     assert source.validation.class_names == ("a", "b")
 
 
+def test_images_may_have_several_labels_or_none(table):
+    text = (
+        "path,labels,split\nimg/0.png,dog|cat,train\nimg/1.png,cat | cat,train\nimg/2.png,,train\nimg/3.png,owl,test\n"
+    )
+    source = read_table(table(text))
+    assert source.train.class_names == ("cat", "dog", "owl")
+    assert source.train.several_labels
+    assert source.train.labels.tolist() == [[1, 1, 0], [1, 0, 0], [0, 0, 0]]
+    assert source.train.counts().tolist() == [2, 1, 0]
+    assert [source.train.label_text(index) for index in range(3)] == ["cat|dog", "cat", ""]
+    assert source.test.labels.tolist() == [[0, 0, 1]]
+    assert source.train.targets == [[1, 1, 0], [1, 0, 0], [0, 0, 0]]
+
+
+def test_several_labels_are_a_list_in_json_lines(table):
+    rows = [{"path": "img/0.png", "labels": ["b", "a"]}, {"path": "img/1.png", "labels": []}]
+    rows += [{"path": "img/2.png", "labels": "a|b"}, {"path": "img/3.png", "labels": None}]
+    data = read_table(table("".join(f"{json.dumps(row)}\n" for row in rows), "labels.jsonl")).unsplit
+    assert data.labels.tolist() == [[1, 1], [0, 0], [1, 1], [0, 0]]
+
+
+def test_several_labels_that_are_numbers_are_sorted_as_such(table):
+    data = read_table(table("path,labels\nimg/0.png,10|9.0\nimg/1.png,9\n")).unsplit
+    assert data.class_names == ("9", "10")
+    assert data.labels.tolist() == [[1, 1], [1, 0]]
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ("img/0.png,\nimg/1.png,\n", "no image has a label"),
+        ("img/0.png,a||b\n", "line 2: labels is empty"),
+        ("img/0.png,\"['a', 'b']\"\n", "line 2: labels is written as a list"),
+    ],
+)
+def test_damaged_lists_of_labels_are_refused(table, rows, message):
+    with pytest.raises(FormatError, match=message):
+        read_table(table(f"path,labels\n{rows}"))
+
+
+def test_a_list_in_a_column_of_one_label_is_refused_with_the_way(table):
+    text = json.dumps({"path": "img/0.png", "label": ["a", "b"]})
+    with pytest.raises(FormatError, match="label must be text or a number, got a list") as caught:
+        read_table(table(text, "labels.jsonl"))
+    assert "call the column labels and write cat|dog" in caught.value.hint
+
+
 def test_numbers_are_sorted_as_numbers(table):
     rows = "".join(f"img/{i % 4}.png,{i}\n" for i in (10, 9, 2))
     assert read_table(table("path,label\n" + rows)).unsplit.class_names == ("2", "9", "10")
@@ -167,7 +214,7 @@ def test_a_list_written_as_text_is_no_label(table, ending, label):
     rows = "".join(json.dumps({"path": "img/0.png", "label": name}) + "\n" for name in ("a", "b", label))
     with pytest.raises(FormatError, match="line 3: label is written as a list: ") as caught:
         read_table(table(csv if ending == "csv" else rows, f"a.{ending}"))
-    assert caught.value.hint == "give each image one label: images with several labels are not supported"
+    assert caught.value.hint == "for several labels an image, call the column labels and write cat|dog"
 
 
 @pytest.mark.parametrize("label", ["[a]", "(1)", "{x}", "[2024] set [b]", "f(x)", "'quoted'", "[1] first"])
@@ -179,7 +226,7 @@ def test_a_label_may_have_brackets(table, label):
     ("row", "hint"),
     [
         ({"path": ["img/0.png"], "label": "a"}, "each row names one image file"),
-        ({"path": "img/0.png", "label": ["a"]}, "give each image one label: images with several labels are not"),
+        ({"path": "img/0.png", "label": ["a"]}, "for several labels an image, call the column labels"),
         ({"path": "img/0.png", "label": "a", "split": ["train"]}, ""),
     ],
 )

@@ -5,12 +5,13 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from neocog.engines.base import check_targets, peak_sources
+from neocog.engines.base import peak_sources
+from neocog.engines.targets import check_targets
 from neocog.errors import DataError, ShapeError
 from neocog.nn.blocks import Residual, Sequential
 from neocog.nn.graph import trace
 from neocog.nn.layers import BatchNorm2d, Conv2d, Flatten, Linear, ReLU
-from neocog.nn.losses import CrossEntropy, MeanSquaredError
+from neocog.nn.losses import BinaryCrossEntropy, CrossEntropy, MeanSquaredError
 
 VECTOR = trace(Sequential(Flatten(), Linear(3)), (2, 2, 1))
 IMAGE = trace(Conv2d(3, 1), (2, 4, 1))
@@ -43,12 +44,42 @@ def test_values_are_taken_in_the_shape_of_the_answers():
 def test_labels_that_do_not_fit_are_refused():
     with pytest.raises(DataError, match="labels must lie between 0 and 2, got 0 to 3"):
         check_targets(IMAGE, CrossEntropy(), np.arange(8).reshape(1, 2, 4) % 4, 1)
-    with pytest.raises(DataError, match=r"labels must be integers of the shape \(N, 2, 4\), got int64 of \(1,\)"):
+    with pytest.raises(
+        DataError, match=r"shape \(N, 2, 4\), or rows of probabilities \(N, 2, 4, 3\), got int64 of \(1,\)"
+    ):
         check_targets(IMAGE, CrossEntropy(), np.zeros(1, np.int64), 1)
-    with pytest.raises(DataError, match=r"labels must be integers of the shape \(N,\), got int64 of \(1, 2, 4\)"):
+    with pytest.raises(DataError, match=r"shape \(N,\), or rows of probabilities \(N, 3\), got int64 of \(1, 2, 4\)"):
         check_targets(VECTOR, CrossEntropy(), np.zeros((1, 2, 4), np.int64), 1)
     with pytest.raises(ShapeError, match="labels must be as many as the images, 2"):
         check_targets(IMAGE, CrossEntropy(), np.zeros((1, 2, 4), int), 2)
+
+
+def test_rows_of_probabilities_are_taken_where_they_are_some():
+    rows = [[1, 0, 0], [0.25, 0.25, 0.5]]
+    found = check_targets(VECTOR, CrossEntropy(), np.array(rows), 2)
+    assert (found.dtype, found.tolist()) == (np.float32, rows)
+    with pytest.raises(DataError, match="must add up to 1 for CrossEntropy, got 2") as caught:
+        check_targets(VECTOR, CrossEntropy(), np.array([[1, 0, 0], [1, 0, 1]]), 2)
+    assert "BinaryCrossEntropy" in str(caught.value.hint)
+    for loss in (CrossEntropy(), BinaryCrossEntropy()):
+        for wrong in (-0.5, 2.0, np.nan):
+            with pytest.raises(DataError, match="must hold probabilities, from 0 to 1"):
+                check_targets(VECTOR, loss, np.array([[wrong, 0.5, 1.0]]), 1)
+
+
+def test_several_labels_are_rows_of_zeros_and_ones():
+    rows = [[True, False, True], [False, False, False]]
+    assert check_targets(VECTOR, BinaryCrossEntropy(), np.array(rows), 2).tolist() == [[1, 0, 1], [0, 0, 0]]
+    assert check_targets(VECTOR, BinaryCrossEntropy(), np.array([2, 0]), 2).tolist() == [[0, 0, 1], [1, 0, 0]]
+    with pytest.raises(ShapeError, match=r"targets must have the shape \(2, 3\), got \(2, 4\)"):
+        check_targets(VECTOR, BinaryCrossEntropy(), np.zeros((2, 4)), 2)
+    with pytest.raises(DataError, match="targets must be numbers, got <U1"):
+        check_targets(VECTOR, BinaryCrossEntropy(), np.array([["a", "b", "c"]]), 1)
+
+
+def test_one_question_may_be_answered_without_an_axis_of_its_own():
+    graph = trace(Sequential(Flatten(), Linear(1)), (2, 2, 1))
+    assert check_targets(graph, BinaryCrossEntropy(), np.array([1, 0, 1]), 3).tolist() == [[1], [0], [1]]
 
 
 def test_peaks_are_read_behind_the_norm_and_the_activation_that_alone_take_a_map():

@@ -12,7 +12,7 @@ from explain.networks import make_image, make_model
 from neocog.explain.apart import steps, steps_of
 from neocog.explain.rules import RULES
 from neocog.explain.senders import Cell, whole_image
-from neocog.explain.step import Step
+from neocog.explain.step import ChannelStep
 from neocog.explain.trace import Trace, trace
 from neocog.nn.graph import IMAGE, Node
 from neocog.nn.layer import channels_of
@@ -148,7 +148,7 @@ def test_a_concatenation_names_where_each_channel_comes_from() -> None:
 def test_the_image_is_named_as_the_source_of_the_first_layer() -> None:
     model = nc.Model(nc.Sequential(nc.ReLU(), nc.Flatten()), (2, 2, 1), engine="reference")
     first, last = steps(model, np.full((2, 2, 1), 0.5), 0, 0).steps
-    assert first == Step("input", "", first.values, None, (IMAGE, 0))
+    assert first == ChannelStep("input", "", first.values, None, (IMAGE, 0))
     assert (last.name, last.sign) == ("output", "f")
 
 

@@ -9,7 +9,7 @@ from neocog.model.kinds import KINDS, MAX_DEPTH, from_json, to_json
 from neocog.nn import layers, losses, optimizers, schedules
 from neocog.nn.blocks import Sequential
 from neocog.nn.layers import AvgPool2d, Conv2d, Dropout, Flatten, Layer, Linear, MaxPool2d, ReLU
-from neocog.nn.losses import CrossEntropy, Loss, MeanSquaredError
+from neocog.nn.losses import BinaryCrossEntropy, CrossEntropy, Loss, MeanSquaredError
 from neocog.nn.optimizers import SGD, Adam, AdamW, Optimizer
 from neocog.nn.schedules import Constant, Cosine, Schedule, Step
 
@@ -40,6 +40,10 @@ def test_every_layer_comes_back_equal(net):
     ("family", "value"),
     [
         (Loss, CrossEntropy(label_smoothing=0.1)),
+        (Loss, CrossEntropy(weights=(1, 0.5))),
+        (Loss, BinaryCrossEntropy()),
+        (Loss, BinaryCrossEntropy(2)),
+        (Loss, BinaryCrossEntropy((1, 0.5))),
         (Loss, MeanSquaredError()),
         (Optimizer, SGD(0.1, momentum=0.9, nesterov=True)),
         (Optimizer, Adam(0.002, epsilon=1e-7)),
@@ -54,6 +58,15 @@ def test_every_setting_comes_back_equal(family, value):
     again = from_json(family, json.loads(json.dumps(to_json(value))), "here")
     assert again == value
     assert type(again) is type(value)
+
+
+def test_a_field_that_came_later_may_be_absent_and_is_left_out_where_it_says_nothing():
+    old = {"kind": "CrossEntropy", "label_smoothing": 0.1}
+    assert from_json(Loss, old, "loss") == CrossEntropy(0.1)
+    assert to_json(CrossEntropy(0.1)) == old
+    with pytest.raises(FormatError, match="must have exactly the fields of CrossEntropy") as caught:
+        from_json(Loss, {"kind": "CrossEntropy", "weights": [1.0]}, "loss")
+    assert caught.value.details == ("missing: label_smoothing",)
 
 
 @pytest.mark.parametrize("module", [layers, losses, optimizers, schedules])

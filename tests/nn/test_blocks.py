@@ -57,6 +57,14 @@ def test_shapes_that_do_not_fit_name_both_edges():
     ]
 
 
+def test_each_join_has_a_hint_of_its_own():
+    x = Input((4, 4, 2))
+    for join, hint in ((Add(), "bring the shortcut"), (Multiply(), "give what scales as many channels")):
+        with pytest.raises(ShapeError, match="needs inputs of one shape") as caught:
+            join(x, Conv2d(3, 1)(x))
+        assert hint in caught.value.hint
+
+
 def test_the_functional_form_makes_the_same_graph_as_blocks():
     x = Input((8, 8, 3))
     y = Conv2d(2, 1)(x)

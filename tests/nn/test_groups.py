@@ -7,7 +7,7 @@ import pytest
 from neocog.errors import SettingError
 from neocog.nn.blocks import Sequential
 from neocog.nn.graph import Graph, trace
-from neocog.nn.groups import Group, Rule, frozen_parameters, rules_of
+from neocog.nn.groups import Group, UpdateRule, frozen_parameters, rules_of
 from neocog.nn.layers import BatchNorm2d, Conv2d, Flatten, Linear, ReLU
 from neocog.nn.optimizers import SGD, AdamW
 from neocog.nn.symbol import Input
@@ -16,7 +16,7 @@ GRAPH = trace(
     Sequential(Conv2d(4, 3), BatchNorm2d(), ReLU(), Sequential(Conv2d(4, 3), ReLU()), Flatten(), Linear(2)), (8, 8, 1)
 )
 OPTIMIZER = AdamW(weight_decay=0.3)
-PLAIN, BARE = Rule(OPTIMIZER), Rule(AdamW(weight_decay=0.0))
+PLAIN, BARE = UpdateRule(OPTIMIZER), UpdateRule(AdamW(weight_decay=0.0))
 
 
 def test_weights_of_convolutions_and_linear_layers_decay_and_nothing_else_does():
@@ -34,14 +34,14 @@ def test_weights_of_convolutions_and_linear_layers_decay_and_nothing_else_does()
 
 def test_a_group_changes_the_rate_and_keeps_the_decay_that_it_does_not_name():
     rules = rules_of(GRAPH, OPTIMIZER, (Group("3", learning_rate=0.5),))
-    assert rules["3.0.weight"] == Rule(OPTIMIZER, 0.5)
-    assert rules["3.0.bias"] == Rule(AdamW(weight_decay=0.0), 0.5)
+    assert rules["3.0.weight"] == UpdateRule(OPTIMIZER, 0.5)
+    assert rules["3.0.bias"] == UpdateRule(AdamW(weight_decay=0.0), 0.5)
     assert rules["0.weight"] == PLAIN
 
 
 def test_a_groups_decay_is_for_all_that_match():
     rules = rules_of(GRAPH, OPTIMIZER, (Group("*.bias", weight_decay=0.1),))
-    assert {name for name, rule in rules.items() if rule == Rule(AdamW(weight_decay=0.1))} == {
+    assert {name for name, rule in rules.items() if rule == UpdateRule(AdamW(weight_decay=0.1))} == {
         "0.bias",
         "1.bias",
         "3.0.bias",

@@ -9,7 +9,7 @@ from neocog.nn.graph import Normalisation, trace
 from neocog.nn.layers import AvgPool2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU
 from neocog.nn.limits import shown
 from neocog.nn.schedules import Step
-from neocog.nn.window import Axis
+from neocog.nn.window import WindowAxis
 
 END = (Flatten(), Linear(2))
 HUGE = 10**5000  # which Python refuses to write out
@@ -109,7 +109,13 @@ def test_anything_is_shown_shortened():
 
 
 @pytest.mark.parametrize(
-    "axis", [Axis(7, 3, 1, 1, 1, 1), Axis(7, 3, 2, 2, 3, 4), Axis(5, 9, 3, 2, 8, 9), Axis(1, 1, 1, 1, 0, 0)]
+    "axis",
+    [
+        WindowAxis(7, 3, 1, 1, 1, 1),
+        WindowAxis(7, 3, 2, 2, 3, 4),
+        WindowAxis(5, 9, 3, 2, 8, 9),
+        WindowAxis(1, 1, 1, 1, 0, 0),
+    ],
 )
 def test_taps_inside_are_those_that_a_walk_counts(axis):
     walked = sum(
@@ -121,7 +127,7 @@ def test_taps_inside_are_those_that_a_walk_counts(axis):
 
 
 def test_taps_of_a_very_long_kernel_are_counted_without_walking():
-    axis = Axis(65536, 65536, 1, 1, 32767, 32768)
+    axis = WindowAxis(65536, 65536, 1, 1, 32767, 32768)
     assert axis.taps_inside() == 65536 * 65536 - 2 * sum(range(32768)) - 32768
 
 

@@ -8,8 +8,24 @@ import pytest
 from neocog.errors import SettingError
 from neocog.nn.followers import EMA
 from neocog.nn.groups import Group
-from neocog.nn.layers import ELU, BatchNorm2d, Conv2d, Dropout, Dropout2d, DropPath, GroupNorm, LeakyReLU, Linear
-from neocog.nn.losses import CrossEntropy
+from neocog.nn.layers import (
+    ELU,
+    AvgPool2d,
+    BatchNorm2d,
+    ChannelShuffle,
+    Conv2d,
+    Dropout,
+    Dropout2d,
+    DropPath,
+    GroupNorm,
+    LeakyReLU,
+    Linear,
+    Maxout,
+    MaxPool2d,
+    PixelShuffle,
+    Slice,
+)
+from neocog.nn.losses import BinaryCrossEntropy, CrossEntropy
 from neocog.nn.optimizers import SGD, Adam, AdamW, Optimizer, RMSprop
 from neocog.nn.schedules import Constant, Cosine, Schedule, Step
 
@@ -19,6 +35,20 @@ from neocog.nn.schedules import Constant, Cosine, Schedule, Step
     [
         (lambda: CrossEntropy(1.0), "CrossEntropy: label_smoothing must lie in [0, 1), got 1.0"),
         (lambda: CrossEntropy(-0.1), "CrossEntropy: label_smoothing must lie in [0, 1), got -0.1"),
+        (
+            lambda: CrossEntropy(weights=(1, -2)),
+            "CrossEntropy: weights must be finite numbers of 0 or more, got (1, -2)",
+        ),
+        (
+            lambda: CrossEntropy(weights="balanced"),
+            "CrossEntropy: weights must be finite numbers of 0 or more, got 'balanced'",
+        ),
+        (lambda: CrossEntropy(weights=(0, 0)), "CrossEntropy: weights must not all be 0: nothing would be learnt"),
+        (lambda: BinaryCrossEntropy(()), "BinaryCrossEntropy: pos_weight must be finite numbers of 0 or more, got ()"),
+        (
+            lambda: BinaryCrossEntropy(float("nan")),
+            "BinaryCrossEntropy: pos_weight must be finite numbers of 0 or more, got nan",
+        ),
         (lambda: SGD(learning_rate=-1.0), "SGD: learning_rate must be 0 or more, got -1.0"),
         (lambda: SGD(learning_rate=math.nan), "SGD: learning_rate must be 0 or more, got nan"),
         (lambda: Adam(learning_rate=math.inf), "Adam: learning_rate must be 0 or more, got inf"),
@@ -79,6 +109,39 @@ def test_a_number_that_is_none_is_refused_by_name(name, make, value):
 def test_numbers_of_numpy_are_numbers(name, make):
     made = make(**{name: np.float32(0.5)})
     assert getattr(made, name) == 0.5
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.uint8])
+def test_integers_of_numpy_become_pythons_in_every_layer(kind):
+    two = kind(2)
+    made = [
+        Linear(two),
+        Conv2d(two, (two, 3), stride=two, padding=(two, two), dilation=two),
+        MaxPool2d(two, two, kind(1)),
+        AvgPool2d((two, two)),
+        GroupNorm(two),
+        Maxout(two),
+        ChannelShuffle(two),
+        PixelShuffle(two),
+        Slice(two),
+    ]
+    plain = [
+        Linear(2),
+        Conv2d(2, (2, 3), stride=2, padding=(2, 2), dilation=2),
+        MaxPool2d(2, 2, 1),
+        AvgPool2d((2, 2)),
+        GroupNorm(2),
+        Maxout(2),
+        ChannelShuffle(2),
+        PixelShuffle(2),
+        Slice(2),
+    ]
+    assert list(map(repr, made)) == list(map(repr, plain))
+    with pytest.raises(SettingError, match="Linear: features must be an integer of at least 1, got 0"):
+        Linear(kind(0))
+    for value in (True, np.True_, np.float64(2)):
+        with pytest.raises(SettingError, match="features must be an integer"):
+            Linear(value)
 
 
 @pytest.mark.parametrize("value", [None, "no", 0, 1.0, []])

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neocog.errors import SettingError
-from neocog.nn.window import Axis, check_pair, pair, resolve_window
+from neocog.nn.window import WindowAxis, check_pair, pair, resolve_window
 
 
 def test_one_number_stands_for_both_axes():
@@ -24,7 +24,7 @@ def test_a_pair_that_is_none_is_refused_with_the_range(value):
 
 
 axes = st.builds(
-    Axis,
+    WindowAxis,
     input=st.integers(1, 12),
     kernel=st.integers(1, 5),
     stride=st.integers(1, 4),

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from neocog.nn.layers import Conv2d, ReLU
 from neocog.nn.shapes import ImageShape
-from neocog.nn.window import Axis
+from neocog.nn.window import WindowAxis
 from neocog.plan import correlation, filters
 from neocog.plan.correlation import Correlation
 from neocog.plan.layout import Halo, Panels, Space, Tensor, Vectors
@@ -21,7 +21,7 @@ from plan_interpreter import run
 
 TARGET = Target("x86_64-unknown-linux-gnu", "test", "", 4, 16, True)
 axes = st.builds(
-    Axis,
+    WindowAxis,
     input=st.integers(1, 14),
     kernel=st.integers(1, 5),
     stride=st.integers(1, 5),
@@ -32,7 +32,7 @@ axes = st.builds(
 
 
 @given(axes)
-def test_phases_meet_every_pair_of_pixel_and_tap_once(axis: Axis) -> None:
+def test_phases_meet_every_pair_of_pixel_and_tap_once(axis: WindowAxis) -> None:
     want = {
         (o * axis.stride - axis.before + tap * axis.dilation, tap, o)
         for o in range(axis.output)

@@ -52,28 +52,28 @@ def test_variables_lie_one_behind_another_in_whole_vectors(target: Target) -> No
 def test_a_segment_holds_the_parameters_of_its_rule_and_no_others(target: Target) -> None:
     for settings in ({}, {"groups": GROUPS}, {"groups": GROUPS, "frozen": ("0.weight", "1")}):
         layout, rules = laid_out(target, **settings), rules_of(GRAPH, AdamW(weight_decay=0.25), **settings)
-        assert [segment.first for segment in layout.segments] == [0, *(s.end for s in layout.segments[:-1])]
-        assert len({segment.rule for segment in layout.segments}) == len(layout.segments)
+        assert [range_.first for range_ in layout.ranges] == [0, *(s.end for s in layout.ranges[:-1])]
+        assert len({range_.rule for range_ in layout.ranges}) == len(layout.ranges)
         for variable in variables_of(GRAPH):
             place = layout.places[variable.name]
-            here = [s.rule for s in layout.segments if s.first <= place.offset < s.end and place.name == PARAMETERS]
+            here = [s.rule for s in layout.ranges if s.first <= place.offset < s.end and place.name == PARAMETERS]
             assert here == ([rules[variable.name]] if variable.name in rules else [])
 
 
 def test_matrices_lie_before_vectors_in_each_group() -> None:
     layout = laid_out(TARGETS[0], groups=(Group("0", 0.5, weight_decay=0.25),))
-    for segment in layout.segments:
+    for range_ in layout.ranges:
         kinds = [
             type(place)
             for place in sorted(layout.places.values(), key=lambda p: p.offset)
-            if place.name == PARAMETERS and segment.first <= place.offset < segment.end
+            if place.name == PARAMETERS and range_.first <= place.offset < range_.end
         ]
         assert (Vectors, Panels) not in list(pairwise(kinds))
 
 
 def test_one_rule_needs_one_segment() -> None:
     layout = lay_out_parameters(GRAPH, TARGETS[0], rules_of(GRAPH, SGD(momentum=0.9)))
-    assert [(segment.first, segment.end) for segment in layout.segments] == [(0, layout.size)]
+    assert [(range_.first, range_.end) for range_ in layout.ranges] == [(0, layout.size)]
 
 
 def test_buffers_lie_apart_where_a_program_trains_and_with_the_parameters_where_it_answers() -> None:

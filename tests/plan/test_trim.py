@@ -13,7 +13,7 @@ from neocog.nn.blocks import Sequential
 from neocog.nn.graph import IMAGE, Graph, trace
 from neocog.nn.layer import Layer
 from neocog.nn.layers import AvgPool2d, BatchNorm2d, Conv2d, Flatten, Linear, MaxPool2d, ReLU, ReLU6
-from neocog.nn.window import Axis
+from neocog.nn.window import WindowAxis
 from neocog.nn.zoo import article
 from neocog.plan.passes.steps import steps_of
 from neocog.plan.passes.trim import Extent, extents_of, trim_axis
@@ -25,7 +25,7 @@ class WholeImage(Layer):
 
 
 axes = st.builds(
-    Axis,
+    WindowAxis,
     input=st.integers(1, 14),
     kernel=st.integers(1, 5),
     stride=st.integers(1, 5),
@@ -35,14 +35,14 @@ axes = st.builds(
 ).filter(lambda axis: axis.output >= 1)
 
 
-def pixels_read(axis: Axis, outputs: int) -> set[int]:
+def pixels_read(axis: WindowAxis, outputs: int) -> set[int]:
     """List the pixels that the first window positions meet."""
     seen = {o * axis.stride - axis.before + tap * axis.dilation for o in range(outputs) for tap in range(axis.kernel)}
     return {pixel for pixel in seen if 0 <= pixel < axis.input}
 
 
 @given(axes, st.data())
-def test_a_trimmed_walk_meets_the_same_pixels_and_none_behind_them(axis: Axis, data: st.DataObject) -> None:
+def test_a_trimmed_walk_meets_the_same_pixels_and_none_behind_them(axis: WindowAxis, data: st.DataObject) -> None:
     outputs = data.draw(st.integers(1, axis.output))
     trimmed = trim_axis(axis, outputs)
     assert trimmed.output == outputs

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from neocog.nn.layers import Conv2d
 from neocog.nn.shapes import ImageShape
 from neocog.plan.algorithm import choose_tile
-from neocog.plan.winograd import POINTS, TAPS, Matrix, Steps, minimal, transposed, transposed_steps
+from neocog.plan.winograd import POINTS, TAPS, Factors, Matrix, minimal, transposed, transposed_steps
 from neocog.target.processor import Target
 
 WIDE = Target("x86_64-unknown-linux-gnu", "skylake-avx512", "", 16, 32, True, 48 << 10, 2 << 20)
@@ -28,7 +28,7 @@ def multiply(left: Matrix, right: Matrix) -> Matrix:
     )
 
 
-def multiplied(steps: Steps) -> Matrix:
+def multiplied(steps: Factors) -> Matrix:
     """Multiply the factors of a matrix out; the first is applied first."""
     product = steps[0]
     for matrix in steps[1:]:

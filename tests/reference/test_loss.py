@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from finite_differences import agree, gradient
 from neocog.errors import SettingError
-from neocog.nn.losses import CrossEntropy, Loss, MeanSquaredError
+from neocog.nn.losses import BinaryCrossEntropy, CrossEntropy, Loss, MeanSquaredError
 from neocog.reference import loss
 
 shapes = st.tuples(st.integers(1, 5), st.integers(1, 6))
@@ -38,11 +38,52 @@ def test_mean_squared_error_is_the_naive_formula(shape, seed):
     assert loss.forward(MeanSquaredError(), logits, targets) == pytest.approx(sum(squares) / len(squares))
 
 
-@given(shapes, seeds, st.sampled_from((CrossEntropy(), CrossEntropy(0.2), MeanSquaredError())))
-def test_gradients_agree_with_finite_differences(shape, seed, which):
+@given(shapes, seeds, st.sampled_from((1.0, 2.5)))
+def test_binary_cross_entropy_is_the_naive_formula(shape, seed, weight):
     rng = np.random.default_rng(seed)
-    logits = rng.standard_normal(shape)
-    targets = rng.standard_normal(shape) if isinstance(which, MeanSquaredError) else rng.integers(0, shape[1], shape[0])
+    logits, targets = 3 * rng.standard_normal(shape), rng.integers(0, 2, shape)
+    terms = []
+    for z, y in zip(logits.flat, targets.flat, strict=True):
+        p = 1 / (1 + math.exp(-z))
+        terms.append(-weight * y * math.log(p) - (1 - y) * math.log(1 - p))
+    found = loss.forward(BinaryCrossEntropy(weight), logits, targets)
+    assert found == pytest.approx(sum(terms) / len(terms), rel=1e-10)
+
+
+@given(shapes, seeds, st.sampled_from((0.0, 0.2)), st.booleans())
+def test_weighted_cross_entropy_is_the_naive_formula(shape, seed, smoothing, soft):
+    rng = np.random.default_rng(seed)
+    classes, weights = shape[1], rng.random(shape[1]) + 0.1
+    logits, labels = 3 * rng.standard_normal(shape), rng.integers(0, classes, shape[0])
+    rows = rng.dirichlet(np.ones(classes), shape[0]) if soft else np.eye(classes)[labels]
+    total = 0.0
+    for z, row in zip(logits, rows, strict=True):
+        p = [math.exp(value) / sum(map(math.exp, z)) for value in z]
+        each = [(1 - smoothing) * share + smoothing / classes for share in row]
+        total -= sum(w * share * math.log(q) for w, share, q in zip(weights, each, p, strict=True))
+    divisor = shape[0] if soft else sum(weights[label] for label in labels)
+    found = loss.forward(CrossEntropy(smoothing, tuple(weights)), logits, rows if soft else labels)
+    assert found == pytest.approx(total / divisor, rel=1e-10, abs=1e-14)
+
+
+KINDS = (
+    CrossEntropy(),
+    CrossEntropy(0.2),
+    CrossEntropy(0.2, (1, 0.5, 3, 2, 0.25, 1)),
+    BinaryCrossEntropy(),
+    BinaryCrossEntropy(3.0),
+    MeanSquaredError(),
+)
+
+
+@given(shapes, seeds, st.sampled_from(KINDS), st.booleans())
+def test_gradients_agree_with_finite_differences(shape, seed, which, soft):
+    rng = np.random.default_rng(seed)
+    if isinstance(which, CrossEntropy) and which.weights:
+        which = CrossEntropy(which.label_smoothing, which.weights[: shape[1]])
+    logits, targets = rng.standard_normal(shape), rng.random(shape)
+    if isinstance(which, CrossEntropy):
+        targets = targets / targets.sum(axis=1, keepdims=True) if soft else rng.integers(0, shape[1], shape[0])
     assert agree(loss.backward(which, logits, targets), gradient(lambda z: loss.forward(which, z, targets), logits))
 
 

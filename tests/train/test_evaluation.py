@@ -6,7 +6,7 @@ import pytest
 from neocog.errors import DataError
 from neocog.nn.blocks import Sequential
 from neocog.nn.layers import Flatten, Linear
-from neocog.nn.losses import CrossEntropy, MeanSquaredError
+from neocog.nn.losses import BinaryCrossEntropy, CrossEntropy, MeanSquaredError
 from neocog.train.evaluation import evaluate
 from neocog.train.model import Model
 
@@ -53,6 +53,46 @@ def test_squared_errors_are_measured_where_they_are_trained(model):
     assert model.evaluate(IMAGES, LABELS, MeanSquaredError()).loss == pytest.approx(want)
     vectors = np.eye(4, dtype=np.float32)[LABELS]
     assert model.evaluate(IMAGES, vectors, MeanSquaredError()).accuracy == 0.8
+
+
+def test_the_loss_is_the_one_that_the_model_was_trained_with(model):
+    for loss in (MeanSquaredError(), CrossEntropy(weights=(1, 2, 3, 4))):
+        model.fit(IMAGES, LABELS, epochs=1, loss=loss, verbose=0)
+        assert model.loss == loss
+        assert model.evaluate(IMAGES, LABELS).loss == model.evaluate(IMAGES, LABELS, loss).loss
+        assert model.evaluate(IMAGES, LABELS).loss != model.evaluate(IMAGES, LABELS, CrossEntropy()).loss
+    assert model.fit(IMAGES, LABELS, epochs=1, verbose=0)
+    assert model.loss == loss  # and the next training goes on with it
+
+
+def test_class_weights_weigh_the_mean(model):
+    right, wrong = -np.log(np.exp(2) / (np.exp(2) + 3)), -np.log(1 / (np.exp(2) + 3))
+    found = model.evaluate(IMAGES, LABELS, CrossEntropy(weights=(1, 5, 2, 0)))
+    assert found.loss == pytest.approx((right + 5 * wrong + 10 * right + 2 * right) / 18, rel=1e-12)
+
+
+def test_rows_of_probabilities_count_as_their_most_probable_class(model):
+    rows = np.eye(4)[LABELS] * 0.6 + 0.1
+    assert model.evaluate(IMAGES, rows).accuracy == 0.8
+
+
+def test_several_labels_are_measured_label_by_label(model):
+    model.load_parameters({"1.weight": 2 * np.eye(4), "1.bias": -np.ones(4)})  # gives the lit pixel, if any
+    truth = np.array([[1, 0, 0, 0], [1, 1, 0, 0], [0, 1, 0, 0], [0, 0, 0, 0], [0, 0, 1, 0]])
+    found = model.evaluate(IMAGES, truth, BinaryCrossEntropy())
+    assert (found.accuracy, found.images) == (3 / 5, 5)
+    assert found.label_accuracy == 18 / 20
+    a, b, c, d = found.per_class.values()
+    assert (a.precision, a.recall, a.f1, a.average_precision, a.images) == (1.0, 1.0, 1.0, 1.0, 2)
+    assert (b.precision, b.recall, b.f1, b.images) == (0.5, 0.5, 0.5, 2)
+    assert b.average_precision == pytest.approx(0.5 * 1 / 2 + 0.5 * 2 / 5)
+    assert (c.precision, c.recall, c.images) == (1.0, 1.0, 1)
+    assert (d.precision, d.recall, d.f1, d.average_precision, d.images) == (None, None, None, None, 0)
+    assert found.f1 == pytest.approx((1 + 0.5 + 1) / 3)
+    assert found.mean_average_precision == pytest.approx((1 + 0.45 + 1) / 3)
+    assert json.loads(json.dumps(found.to_json()))["per_class"]["a"]["images"] == 2
+    pieces = [(IMAGES[:2], truth[:2]), (IMAGES[2:], truth[2:])]
+    assert evaluate(model, pieces, BinaryCrossEntropy()) == found
 
 
 def test_wrong_labels_and_empty_sets_are_refused(model):

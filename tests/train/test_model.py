@@ -4,6 +4,7 @@ import pytest
 from neocog.errors import DataError, SettingError, ShapeError
 from neocog.nn.blocks import Sequential
 from neocog.nn.layers import Flatten, Linear
+from neocog.nn.losses import BinaryCrossEntropy, CrossEntropy
 from neocog.nn.optimizers import Adam
 from neocog.train.model import Model, load
 
@@ -50,17 +51,55 @@ def test_labels_that_do_not_fit_are_refused(make_model, toy):
     ("labels", "hint"),
     [
         (np.zeros((4, 1), np.int64), "pass labels[:, 0]"),
-        (np.eye(4, 2), "pass labels.argmax(axis=1)"),
+        (np.eye(4, 3), "the number of columns must be that of the network's outputs"),
+        (np.ones((4, 2)), "for several labels an image, train with loss=nc.BinaryCrossEntropy()"),
         (np.zeros(4), "pass labels.astype(int)"),
         (np.array(["a", "b", "a", "b"]), "np.unique(labels, return_inverse=True)"),
     ],
-    ids=["a column", "one-hot", "floats", "names"],
+    ids=["a column", "other columns", "several labels", "floats", "names"],
 )
 def test_the_hint_for_labels_of_another_kind_works_as_it_stands(labels, hint):
     model = Model(Sequential(Flatten(), Linear(2)), (2, 2, 1), engine="reference")
     with pytest.raises(DataError) as raised:
         model.fit(np.zeros((4, 2, 2, 1), np.uint8), labels, verbose=0)
     assert hint in str(raised.value)
+
+
+def test_several_labels_are_learnt_saved_and_told(tmp_path):
+    model = Model(Sequential(Flatten(), Linear(2)), (2, 2, 1), ["left", "right"], engine="reference")
+    images = np.array([[[a, b], [a, b]] for a in (0, 1) for b in (0, 1)] * 4, np.float32)
+    labels = images[:, 0]
+    history = model.fit(
+        images, labels, epochs=60, batch_size=4, optimizer=Adam(0.1), loss=BinaryCrossEntropy(), verbose=0
+    )
+    assert history.history["accuracy"][-1] == 1.0
+    assert (model.predict(images) == labels).all()
+    assert (np.round(model.predict_proba(images)) == labels).all()
+    assert model.evaluate(images, labels).f1 == 1.0
+    model.save(tmp_path / "model.safetensors")
+    again = load(tmp_path / "model.safetensors", engine="reference")
+    assert again.loss == BinaryCrossEntropy()
+    assert (again.predict_proba(images) == model.predict_proba(images)).all()
+
+
+def test_rows_of_probabilities_train_as_mixup_makes_them():
+    model = Model(Sequential(Flatten(), Linear(2)), (2, 2, 1), engine="reference")
+    images, labels = np.random.default_rng(0).random((16, 2, 2, 1), np.float32), np.eye(2)[np.arange(16) % 2]
+    share = 0.7
+    mixed, rows = share * images + (1 - share) * images[::-1], share * labels + (1 - share) * labels[::-1]
+    history = model.fit(mixed, rows, epochs=5, validation_split=0.25, verbose=0)
+    assert history.history["loss"][-1] < history.history["loss"][0]
+
+
+def test_a_model_may_be_told_its_loss_without_training(tmp_path):
+    model = Model(Sequential(Flatten(), Linear(2)), (2, 2, 1), loss=BinaryCrossEntropy(), engine="reference")
+    images = np.random.default_rng(0).random((3, 2, 2, 1), np.float32)
+    want = 1 / (1 + np.exp(-model(images).astype(np.float64)))
+    np.testing.assert_allclose(model.predict_proba(images), want, rtol=1e-6)
+    with pytest.raises(SettingError, match="loss must be of the type Loss, got 'mse'"):
+        Model(Sequential(Flatten(), Linear(2)), (2, 2, 1), loss="mse")
+    with pytest.raises(SettingError, match="weights must be as many as the outputs, 2, got 3"):
+        Model(Sequential(Flatten(), Linear(2)), (2, 2, 1), loss=CrossEntropy(weights=(1, 2, 3)))
 
 
 def test_an_optimizer_by_name_is_refused_with_the_way_to_write_it():

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from neocog.data.cache import ImageCache
-from neocog.data.dataset import Dataset, ImageFacts, Progress
+from neocog.data.dataset import Dataset, ImageFacts, ReadProgress
 from neocog.data.resize import DEFAULT_RESIZE, Images, ImageSize, ResizeRule, resize_array
 from neocog.errors import DataError, SettingError
 
@@ -104,7 +104,7 @@ class ArrayDataset(Dataset):
     def fits(self, size: ImageSize, resize: ResizeRule = DEFAULT_RESIZE) -> bool:
         return size == self._size or self._cache.fits(size, resize, self.dtype)
 
-    def digests(self, progress: Progress | None = None) -> list[bytes]:
+    def digests(self, progress: ReadProgress | None = None) -> list[bytes]:
         if self._digests is None:
             self._digests = array_digests(self._images)
         if progress is not None:

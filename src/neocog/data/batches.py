@@ -104,7 +104,9 @@ class Batches:
         return -(-images // self.batch_size)
 
     def __iter__(self) -> Generator[Batch, None, None]:
-        """Yield (images, labels): (b, height, width, channels) uint8 or float32, and (b,) int64."""
+        """Yield (images, labels): (b, height, width, channels) uint8 or float32, and (b,) int64, or rows
+        (b, classes) where images may have several labels.
+        """
         size = self.size or self.dataset.native_size
         assert size is not None  # checked at construction
         order = self.order()
@@ -147,7 +149,7 @@ class Batches:
             return (images, chunk) if readable.all() else (images[readable], chunk[readable])
 
         images = self._empty(size)
-        labels = np.empty(self.batch_size, np.int64)
+        labels = self._empty_labels()
         filled = 0
         starts = range(0, len(order), step)
         with contextlib.closing(map_in_order(decode, starts, workers=threads, ahead=ahead)) as chunks:
@@ -161,12 +163,15 @@ class Batches:
                     if filled == self.batch_size:
                         yield images, labels
                         # the consumer may keep what it was given
-                        images, labels, filled = self._empty(size), np.empty(self.batch_size, np.int64), 0
+                        images, labels, filled = self._empty(size), self._empty_labels(), 0
         if filled:
             yield images[:filled], labels[:filled]
 
     def _empty(self, size: ImageSize) -> NDArray[Any]:
         return np.empty((self.batch_size, *size.shape), self.dataset.dtype)
+
+    def _empty_labels(self) -> NDArray[np.int64]:
+        return np.empty((self.batch_size, *self.dataset.labels.shape[1:]), np.int64)
 
     def _readable(self, order: NDArray[np.int64]) -> NDArray[np.bool_]:
         unreadable = list(self.dataset.unreadable)

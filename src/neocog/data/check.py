@@ -16,7 +16,7 @@ from typing import Literal
 
 import numpy as np
 
-from neocog.data.dataset import TASK_IMAGES, Dataset, DataSplits, ImageFacts, Progress
+from neocog.data.dataset import TASK_IMAGES, Dataset, DataSplits, ImageFacts, ReadProgress
 from neocog.data.parallel import map_in_order, worker_count
 from neocog.errors import DataError
 from neocog.text import printable
@@ -116,11 +116,11 @@ class Report:
 class _Image:
     part: str
     name: str
-    label: int
+    label: str
     facts: ImageFacts
 
 
-def check_data(splits: DataSplits, *, workers: int | None = None, progress: Progress | None = None) -> Report:
+def check_data(splits: DataSplits, *, workers: int | None = None, progress: ReadProgress | None = None) -> Report:
     """Decode every image once and report what is wrong with the data.
 
     Arguments:
@@ -159,7 +159,7 @@ def check_data(splits: DataSplits, *, workers: int | None = None, progress: Prog
     )
 
 
-def _inspect(splits: DataSplits, workers: int | None, progress: Progress | None) -> tuple[list[_Image], list[str]]:
+def _inspect(splits: DataSplits, workers: int | None, progress: ReadProgress | None) -> tuple[list[_Image], list[str]]:
     """Return every readable image, and why the others cannot be read (the reason names the file)."""
     images: list[_Image] = []
     unreadable: list[str] = []
@@ -174,8 +174,7 @@ def _inspect(splits: DataSplits, workers: int | None, progress: Progress | None)
                     if isinstance(result, str):
                         unreadable.append(result)
                     else:
-                        label = int(dataset.labels[index])
-                        images.append(_Image(part, dataset.identifiers[index], label, result))
+                        images.append(_Image(part, dataset.identifiers[index], dataset.label_text(index), result))
                 done += len(task)
                 if progress is not None:
                     progress(done, total)
@@ -245,9 +244,7 @@ def _copies(images: list[_Image], class_names: tuple[str, ...]) -> list[Finding]
     within = [group for group in copies if len(group) > len({image.part for image in group})]
     findings = []
     if conflicts:
-        examples = tuple(
-            " = ".join(f"{i.name} ({class_names[i.label]})" for i in group) for group in conflicts[:_EXAMPLES]
-        )
+        examples = tuple(" = ".join(f"{i.name} ({i.label})" for i in group) for group in conflicts[:_EXAMPLES])
         message = f"the same image has different labels: {_images(len(conflicts))}"
         findings.append(Finding("warning", "conflicting-labels", message, len(conflicts), examples))
     if across:

@@ -23,11 +23,15 @@ from neocog.data.parallel import map_in_order, worker_count
 from neocog.data.resize import DEFAULT_RESIZE, Images, ImageSize, ResizeRule
 from neocog.errors import DataError
 
-Progress: TypeAlias = Callable[[int, int], None]
+ReadProgress: TypeAlias = Callable[[int, int], None]
 """Called with (done, total) as a long pass goes on."""
 
 TASK_IMAGES = 16
 """Images that one thread reads at a time: enough to hide the hand-over, few enough to spread."""
+
+
+SEPARATOR = "|"
+"""Between the names of several labels, where they are written in one cell."""
 
 
 class ImageFacts(NamedTuple):
@@ -40,11 +44,11 @@ class ImageFacts(NamedTuple):
 
 
 class Dataset(ABC):
-    """Labelled images: N of them, each with a label in 0..classes-1 and a name that stays.
+    """Labelled images: N of them, each with a label in 0..classes-1, or any number of labels, and a name that stays.
 
     Attributes:
         class_names: the name of each label, in order.
-        labels: (N,) int64.
+        labels: (N,) int64; where an image may have several, rows (N, classes), 1 for each that it has.
         identifiers: N stable names, such as "train/dress/06a0.jpg" or "test/123".
     """
 
@@ -54,6 +58,17 @@ class Dataset(ABC):
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def several_labels(self) -> bool:
+        """Whether an image may have several labels, or none."""
+        return self.labels.ndim == 2
+
+    def label_text(self, index: int) -> str:
+        """Return the name of an image's label; of several, all with | between."""
+        label = self.labels[index]
+        names = [self.class_names[place] for place in np.flatnonzero(label)] if self.several_labels else None
+        return self.class_names[label] if names is None else SEPARATOR.join(names)
 
     @property
     @abstractmethod
@@ -92,7 +107,7 @@ class Dataset(ABC):
         """
 
     @abstractmethod
-    def digests(self, progress: Progress | None = None) -> list[bytes]:
+    def digests(self, progress: ReadProgress | None = None) -> list[bytes]:
         """Return 16 bytes per image that depend on its content alone: its file's bytes, or its pixels.
 
         The first call reads everything once; later ones cost nothing.
@@ -160,7 +175,7 @@ class Dataset(ABC):
         resize: ResizeRule = DEFAULT_RESIZE,
         *,
         workers: int | None = None,
-        progress: Progress | None = None,
+        progress: ReadProgress | None = None,
     ) -> Mapping[int, str]:
         """Read every image once, so that `unreadable` is complete, and memory holds them if they fit.
 
@@ -194,6 +209,9 @@ class Dataset(ABC):
 
     def counts(self) -> NDArray[np.int64]:
         """Return (classes,) the number of images of each class."""
+        if self.several_labels:
+            counts: NDArray[np.int64] = self.labels.sum(axis=0)
+            return counts
         return np.bincount(self.labels, minlength=len(self.class_names)).astype(np.int64)
 
     # torchvision's names for the same things
@@ -209,9 +227,10 @@ class Dataset(ABC):
         return {name: label for label, name in enumerate(self.class_names)}
 
     @property
-    def targets(self) -> list[int]:
+    def targets(self) -> list[Any]:
         """`labels`, as torchvision calls them."""
-        return [int(label) for label in self.labels]
+        targets: list[Any] = self.labels.tolist()
+        return targets
 
 
 class Subset(Dataset):
@@ -257,7 +276,7 @@ class Subset(Dataset):
     def fits(self, size: ImageSize, resize: ResizeRule = DEFAULT_RESIZE) -> bool:
         return self.dataset.fits(size, resize)
 
-    def digests(self, progress: Progress | None = None) -> list[bytes]:
+    def digests(self, progress: ReadProgress | None = None) -> list[bytes]:
         whole = self.dataset.digests(progress)
         return [whole[i] for i in self.indices]
 

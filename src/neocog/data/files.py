@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from neocog.data.arrays import check_labels
 from neocog.data.cache import ImageCache
 from neocog.data.channels import GREY_MODES
-from neocog.data.dataset import Dataset, ImageFacts, Progress
+from neocog.data.dataset import Dataset, ImageFacts, ReadProgress
 from neocog.data.decode import MAX_BYTES, decode_image, read_header, read_open_image, unreadable_file
 from neocog.data.parallel import map_in_order, worker_count
 from neocog.data.resize import DEFAULT_RESIZE, Images, ImageSize, ResizeRule
@@ -26,12 +26,17 @@ _DIGEST = 16  # bytes
 _BLOCK = 1 << 20  # bytes hashed at a time
 
 
+Sample = tuple[str, int] | tuple[str, tuple[int, ...]]
+"""The path of an image, and its label; or all that it has, where an image may have several."""
+
+
 class FileDataset(Dataset):
     """Labelled images in files, decoded when asked for and then kept in memory if all of them fit.
 
     Arguments:
         root: the folder that relative paths start from.
-        samples: (path, label) of each image; the path, with forward slashes, is its identifier.
+        samples: (path, label) of each image, or (path, labels) of each; the path, with forward slashes, is its
+            identifier.
         class_names: the name of each label.
         memory_budget: bytes that decoded images may take; None for a quarter of the available memory, 0 for none.
 
@@ -48,7 +53,7 @@ class FileDataset(Dataset):
     def __init__(
         self,
         root: str | Path,
-        samples: Sequence[tuple[str, int]],
+        samples: Sequence[Sample],
         class_names: Sequence[str],
         *,
         memory_budget: int | None = None,
@@ -59,7 +64,13 @@ class FileDataset(Dataset):
         self.samples = list(samples)
         self.class_names = tuple(class_names)
         self.identifiers = [path for path, _ in self.samples]
-        self.labels = check_labels(np.array([label for _, label in self.samples]), len(self.samples), class_names)
+        single = [label for _, label in self.samples if not isinstance(label, tuple)]
+        if single:
+            self.labels = check_labels(np.array(single), len(self.samples), class_names)
+        else:
+            self.labels = np.zeros((len(self.samples), len(self.class_names)), np.int64)
+            for row, (_, labels) in zip(self.labels, self.samples, strict=True):
+                row[np.array(labels, np.int64)] = 1
         self._cache = ImageCache(len(self.samples), memory_budget)
         self._digests: list[bytes] | None = None
 
@@ -90,7 +101,7 @@ class FileDataset(Dataset):
     def resident(self, indices: NDArray[np.int64], size: ImageSize, resize: ResizeRule = DEFAULT_RESIZE) -> bool:
         return self._cache.holds(indices, size, resize)
 
-    def digests(self, progress: Progress | None = None) -> list[bytes]:
+    def digests(self, progress: ReadProgress | None = None) -> list[bytes]:
         if self._digests is None:
             threads = worker_count()
             found: list[bytes] = []

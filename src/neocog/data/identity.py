@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neocog.data.arrays import array_digests
-from neocog.data.dataset import Dataset, Progress
+from neocog.data.dataset import Dataset, ReadProgress
 
 Identities: TypeAlias = NDArray[np.uint64]
 """(n,) rising and without repetition: a set of images."""
@@ -29,7 +29,7 @@ NOBODY: Identities = np.empty(0, np.uint64)
 NOBODY.flags.writeable = False
 
 
-def identities_of(dataset: Dataset, progress: Progress | None = None) -> NDArray[np.uint64]:
+def identities_of(dataset: Dataset, progress: ReadProgress | None = None) -> NDArray[np.uint64]:
     """Return (N,) the identity of each image, in the order of the dataset.
 
     Arguments:
@@ -56,7 +56,7 @@ def identities_of_array(images: NDArray[np.uint8] | NDArray[np.float32]) -> Iden
     return np.unique(_identities(array_digests(images)))
 
 
-def identities_in(datasets: Iterable[Dataset | None], progress: Progress | None = None) -> Identities:
+def identities_in(datasets: Iterable[Dataset | None], progress: ReadProgress | None = None) -> Identities:
     """Return the set of all images of some datasets that can be read, as far as `Dataset.unreadable` knows."""
     found = [NOBODY]
     for dataset in datasets:

@@ -24,7 +24,7 @@ from pathlib import Path
 
 from neocog.data.builtin import DIGITS, read_digits
 from neocog.data.cifar import is_cifar_folder, read_cifar_folder
-from neocog.data.dataset import Dataset, DataSplits, Progress, Source, Subset
+from neocog.data.dataset import Dataset, DataSplits, ReadProgress, Source, Subset
 from neocog.data.files import FileDataset
 from neocog.data.folder import is_image_folder, read_image_folder
 from neocog.data.idx import is_idx_folder, read_idx_folder
@@ -61,7 +61,7 @@ def open_data(
     validation_fraction: float | None = None,
     test_fraction: float | None = None,
     seed: int = 0,
-    progress: Progress | None = None,
+    progress: ReadProgress | None = None,
 ) -> DataSplits:
     """Open labelled images, split for training.
 
@@ -189,7 +189,17 @@ def _part_of(tables: Source, folders: Source, part: str, names: list[str]) -> Da
     if not isinstance(dataset, FileDataset):
         return None
     index = [names.index(name) for name in dataset.class_names]
-    return FileDataset(dataset.root, [(path, index[label]) for path, label in dataset.samples], names)
+    if not _several_labels(tables):
+        single = [(path, index[label]) for path, label in dataset.samples if not isinstance(label, tuple)]
+        return FileDataset(dataset.root, single, names)
+    several = [(path, label if isinstance(label, tuple) else (label,)) for path, label in dataset.samples]
+    renumbered = [(path, tuple(index[label] for label in labels)) for path, labels in several]
+    return FileDataset(dataset.root, renumbered, names)
+
+
+def _several_labels(source: Source) -> bool:
+    parts = (source.unsplit, source.train, source.validation, source.test)
+    return any(part is not None and part.several_labels for part in parts)
 
 
 def _class_names(source: Source) -> tuple[str, ...]:
@@ -203,7 +213,7 @@ def split_source(
     validation_fraction: float | None = None,
     test_fraction: float | None = None,
     seed: int = 0,
-    progress: Progress | None = None,
+    progress: ReadProgress | None = None,
 ) -> DataSplits:
     """Make the parts that a source does not have, by the rules at the top of this file.
 

@@ -60,7 +60,8 @@ def split_by_content(
 
     Arguments:
         digests: N hashes; equal ones are equal images.
-        labels: (N,) integers from 0.
+        labels: (N,) integers from 0: each part gets images of every class, if there are enough. Of rows, for several
+            labels an image, only that each part gets images.
         validation_fraction, test_fraction: of the images, in expectation; 0 leaves the part empty.
         seed: another seed, another split.
 
@@ -80,6 +81,7 @@ def split_by_content(
     check_seed(seed)
     if len(digests) != len(labels):
         raise DataError(f"a split needs one digest per label, got {len(digests):,} digests and {len(labels):,} labels")
+    labels = labels if labels.ndim == 1 else np.zeros(len(labels), np.int64)
     numbers = np.array([content_number(digest, seed) for digest in digests], np.float64)
     parts = np.full(len(numbers), _TRAIN)
     parts[numbers < test_fraction + validation_fraction] = _VALIDATION

@@ -1,6 +1,7 @@
 """A table of image files and their labels.
 
     CSV (also ; or tab)    a header with path|file_name|file|image|filename and label|class|target; optional: split
+                           several labels an image: labels, such as cat|dog; nothing where an image has none
     JSON lines             the same names as keys, one object a line
     metadata.csv, .jsonl   such a table inside a folder, or one in each of root/{train,val,test} (Hugging Face)
 
@@ -21,8 +22,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from neocog.data.dataset import Dataset, Source
-from neocog.data.files import FileDataset
+from neocog.data.dataset import SEPARATOR, Dataset, Source
+from neocog.data.files import FileDataset, Sample
 from neocog.data.layout import METADATA_NAMES, named_parts
 from neocog.data.parts import SPLIT_NAMES, part_name
 from neocog.data.records import Record, damage, first_line_names, read_columns, read_records
@@ -35,11 +36,12 @@ TABLE_EXTENSIONS = (".csv", ".tsv", ".jsonl")
 
 _PATH_COLUMNS = ("path", "file_name", "file", "image", "filename")
 _LABEL_COLUMNS = ("label", "class", "target")
+_SEVERAL_COLUMN = "labels"  # of several labels an image
 _SPLIT_COLUMN = "split"
-_KEYS = frozenset({*_PATH_COLUMNS, *_LABEL_COLUMNS, _SPLIT_COLUMN})
+_KEYS = frozenset({*_PATH_COLUMNS, *_LABEL_COLUMNS, _SEVERAL_COLUMN, _SPLIT_COLUMN})
 
 _LONGEST_LABEL = 255  # characters; the name of a folder is no longer
-_ONE_LABEL = "give each image one label: images with several labels are not supported"
+_ONE_LABEL = f"for several labels an image, call the column {_SEVERAL_COLUMN} and write cat{SEPARATOR}dog"
 _ONE_FILE = "each row names one image file"
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 _UNTIDY = re.compile(r"//|(^|/)\./|/$")
@@ -52,9 +54,10 @@ _WHOLE = re.compile(r"([+-]?\d+)(\.0*)?", re.ASCII)
 
 class _Row(NamedTuple):
     path: str  # relative to the source's root
-    label: str
+    labels: tuple[str, ...]  # one, unless the table says that an image may have several
     part: str  # train, validation, test or unsplit
     line: int
+    several: bool  # whether the table says so
 
 
 class Metadata(NamedTuple):
@@ -177,13 +180,14 @@ def _rows(table: Path, root: Path, part: str) -> Iterator[_Row]:
     """Yield the rows of one table; those of a table with a split column say their part themselves."""
     prefix = table.parent.relative_to(root).as_posix()
     columns: tuple[str, str, bool] | None = None
-    known: dict[str, str] = {}  # one string for each label, however many rows have it
+    known: dict[tuple[str, ...], tuple[str, ...]] = {}  # one object for equal labels, however many rows have them
     for record in read_records(table, _KEYS):
         if columns is None:
             columns = _columns(table, record)
         path_column, label_column, has_split = columns
         path = _path(table, record, path_column)
-        label = _label(table, record, label_column)
+        several = label_column == _SEVERAL_COLUMN
+        labels = _labels(table, record) if several else (_label(table, record, label_column),)
         if has_split:
             value = _text(table, record, _SPLIT_COLUMN)
             named = part_name(value)
@@ -193,9 +197,8 @@ def _rows(table: Path, root: Path, part: str) -> Iterator[_Row]:
             part = named.part
         elif record.values.get(_SPLIT_COLUMN) is not None:
             raise damage(table, record.line, "split is given here, but not in the first line")
-        yield _Row(
-            posixpath.join(prefix, path) if prefix != "." else path, known.setdefault(label, label), part, record.line
-        )
+        place = posixpath.join(prefix, path) if prefix != "." else path
+        yield _Row(place, known.setdefault(labels, labels), part, record.line, several)
     if columns is None:
         header = read_columns(table, _KEYS)
         if header and None in _key_columns(header):
@@ -206,7 +209,7 @@ def _rows(table: Path, root: Path, part: str) -> Iterator[_Row]:
 def _key_columns(names: Iterable[str]) -> tuple[str | None, str | None]:
     found = set(names)
     path = next((name for name in _PATH_COLUMNS if name in found), None)
-    return path, next((name for name in _LABEL_COLUMNS if name in found), None)
+    return path, next((name for name in (*_LABEL_COLUMNS, _SEVERAL_COLUMN) if name in found), None)
 
 
 def _columns(table: Path, record: Record) -> tuple[str, str, bool]:
@@ -225,7 +228,10 @@ def _without_columns(table: Path, line: int, names: list[str], record: Record | 
         hint = f"line {line} names an image: put a line above it that names the columns, such as: path,label"
     elif path is not None and len(ones) == 1 and zeros:
         both = " and ".join(sorted([ones[0], zeros[0]]))
-        hint = f"{both} contain ones and zeros: write the name of the class into one column, label"
+        hint = (
+            f"{both} contain ones and zeros: write the name of the class into one column, label; or, of several labels "
+            f"an image, all that it has into a column {_SEVERAL_COLUMN}, such as cat{SEPARATOR}dog"
+        )
     elif path is not None and label is None:
         hint = "call the column of classes: label"
     elif label is not None and path is None:
@@ -276,6 +282,23 @@ def _can_be_path(path: str) -> bool:
         return False
 
 
+def _labels(table: Path, record: Record) -> tuple[str, ...]:
+    """Return the labels of an image that may have several, or none, each once."""
+    value = record.values.get(_SEVERAL_COLUMN)
+    if isinstance(value, list):
+        for entry in value:
+            if isinstance(entry, str) and SEPARATOR in entry:
+                what = f"{_SEVERAL_COLUMN} holds {entry[:40]!r}"
+                raise damage(table, record.line, what, f"a label has no {SEPARATOR}, which stands between labels")
+        entries = value
+    elif value is None or not str(value).strip():
+        entries = []
+    else:
+        entries = _text(table, record, _SEVERAL_COLUMN).split(SEPARATOR)
+    single = (_label(table, Record(record.line, {_SEVERAL_COLUMN: entry}), _SEVERAL_COLUMN) for entry in entries)
+    return tuple(dict.fromkeys(single))
+
+
 def _label(table: Path, record: Record, column: str) -> str:
     label = _text(table, record, column)
     if len(label) > _LONGEST_LABEL:
@@ -301,7 +324,7 @@ def _source(root: Path, name: str, tables: dict[str, Path], *, complete: bool, o
     rows = [row for part, table in tables.items() for row in _rows(table, root, part)]
     if not any(os.path.exists(root / row.path) for row in rows):  # noqa: PTH110 - raises nothing
         raise _none_there(root, name, rows)
-    spelt = {label: label for label in {row.label for row in rows}}
+    spelt = {label: label for label in {label for row in rows for label in row.labels}}
     if all(_WHOLE.fullmatch(label) for label in spelt):
         spelt = {label: label.partition(".")[0] for label in spelt}
     names = sorted(set(spelt.values()))
@@ -310,10 +333,14 @@ def _source(root: Path, name: str, tables: dict[str, Path], *, complete: bool, o
     elif all(map(_NUMBER.fullmatch, names)):
         names.sort(key=lambda label: (float(label), label))
     index = {label: i for i, label in enumerate(names)}
+    several = any(row.several for row in rows)
+    if not names:
+        raise FormatError(f"{root / name}: no image has a label", hint=f"fill in the column {_SEVERAL_COLUMN}")
     parts: dict[str, Dataset] = {}
     for part in ("train", "validation", "test", "unsplit"):
-        samples = [(row.path, index[spelt[row.label]]) for row in rows if row.part == part]
-        if samples:
+        chosen = [(row.path, tuple(index[spelt[label]] for label in row.labels)) for row in rows if row.part == part]
+        if chosen:
+            samples: list[Sample] = [*chosen] if several else [(path, label) for path, (label,) in chosen]
             parts[part] = FileDataset(root, samples, names)
     return Source(
         name,

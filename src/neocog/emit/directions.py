@@ -15,7 +15,7 @@ from neocog.emit.optimizers import moved
 from neocog.emit.update import follow, own_rate, step_arguments
 from neocog.plan.layout import Operand
 from neocog.plan.ops.directions import Divide, Lengths, Move, Polynomial, Portion, Squares
-from neocog.plan.ops.update import CHUNK
+from neocog.plan.ops.update import ITEM_ELEMENTS
 
 F64 = ir.DoubleType()
 
@@ -36,7 +36,7 @@ def _chunks(
 @contextmanager
 def _vectors(b: Builder, portion: Portion, begin: Index, end: Index) -> Iterator[Index]:
     """Write a loop over the vectors of some chunks of a portion; yield where each lies, elements."""
-    turns = CHUNK // b.lanes
+    turns = ITEM_ELEMENTS // b.lanes
     with b.loop(b.mul(begin, turns), b.minimum(b.mul(end, turns), portion.size // b.lanes)) as (vector, _):
         yield b.add(b.mul(vector, b.lanes), portion.first)
 
@@ -45,7 +45,7 @@ def emit_squares(b: Builder, memory: Memory, stage: Squares, low: Value, high: V
     """Write Σ x² of some chunks."""
     values, out = memory.operand(stage.values), memory.operand(stage.out)
     sums = _sum_of_squares(b)
-    turns = CHUNK // b.lanes
+    turns = ITEM_ELEMENTS // b.lanes
     for number, item, begin, end in _chunks(b, stage.portions, low, high):
         portion = stage.portions[number]
         with b.loop(begin, end) as (chunk, _):

@@ -2,37 +2,56 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from neocog.emit.builder import F32, I32, I64, PTR, Builder, Index, Value, float_bits
 from neocog.emit.emitter import Emitters
 from neocog.emit.memory import Memory, pixel
-from neocog.emit.slots import COUNT_SLOT, TARGETS_SLOT
-from neocog.emit.vector_math import exp, log
-from neocog.nn.losses import CrossEntropy, MeanSquaredError
+from neocog.emit.slots import COUNT_SLOT, LOSS_WEIGHTS_SLOT, TARGET_KIND_SLOT, TARGET_LABELS, TARGETS_SLOT
+from neocog.emit.vector_math import absolute, at_least, exp, log
+from neocog.nn.losses import BinaryCrossEntropy, CrossEntropy, MeanSquaredError
 from neocog.plan.ops.loss import LossGradient
+
+ZERO = float_bits(0.0)
 
 
 def emit_loss(b: Builder, memory: Memory, stage: LossGradient, low: Value, high: Value) -> None:
     """Write losses[n], the mean over an image's pixels, and d(mean loss) / d(logits) for images low ≤ n < high; images
     past the count get zeros.
     """
+    if not isinstance(stage.loss, CrossEntropy):
+        _emit_images(b, memory, stage, low, high, labels=False)
+        return
+    are_labels = b.ir.icmp_signed("==", memory.argument(TARGET_KIND_SLOT, I64), b.index(TARGET_LABELS))
+    with b.ir.if_else(are_labels) as (labels, rows):
+        with labels:
+            _emit_images(b, memory, stage, low, high, labels=True)
+        with rows:
+            _emit_images(b, memory, stage, low, high, labels=False)
+
+
+def _emit_images(b: Builder, memory: Memory, stage: LossGradient, low: Value, high: Value, *, labels: bool) -> None:
+    """Write the same where targets are class labels, or rows of values."""
     count = memory.argument(COUNT_SLOT, I64)
     losses, pixels = memory.tensor(stage.losses), stage.logits.height * stage.logits.width
     share = b.ir.fdiv(float_bits(1.0), b.ir.sitofp(b.mul(count, pixels), F32))
     with b.loop(low, high) as (image, _), b.ir.if_else(b.less(image, count)) as (inside, past):
         with inside:
             if pixels == 1:
-                total = _pixel_loss(b, memory, stage, image, *_addresses(b, memory, stage, image, 0), share)
+                x, dx = _addresses(b, memory, stage, image, 0)
+                total = _pixel_loss(b, memory, stage, image, x, dx, share, labels=labels)
             else:
-                with b.loop(0, pixels, [float_bits(0.0)]) as (number, sums):
+                with b.loop(0, pixels, [ZERO]) as (number, sums):
                     target = b.add(b.mul(image, pixels), number)
                     x, dx = _addresses(b, memory, stage, image, number)
-                    sums[0] = b.ir.fadd(sums[0], _pixel_loss(b, memory, stage, target, x, dx, share))
+                    loss = _pixel_loss(b, memory, stage, target, x, dx, share, labels=labels)
+                    sums[0] = b.ir.fadd(sums[0], loss)
                 total = b.ir.fmul(sums[0], float_bits(1.0 / pixels))
             b.store_scalar(total, losses, image)
         with past, b.loop(0, pixels) as (number, _):
             _, dx = _addresses(b, memory, stage, image, number)
             with b.loop(0, stage.logits.channels) as (k, _):
-                b.store_scalar(float_bits(0.0), dx, k)
+                b.store_scalar(ZERO, dx, k)
 
 
 def _addresses(b: Builder, memory: Memory, stage: LossGradient, image: Index, number: Index) -> tuple[Value, Value]:
@@ -45,56 +64,125 @@ def _addresses(b: Builder, memory: Memory, stage: LossGradient, image: Index, nu
 
 
 def _pixel_loss(
-    b: Builder, memory: Memory, stage: LossGradient, target: Index, x: Value, dx: Value, share: Value
+    b: Builder, memory: Memory, stage: LossGradient, target: Index, x: Value, dx: Value, share: Value, *, labels: bool
 ) -> Value:
     """Write the loss of one pixel, or of a vector: number `target` of all targets."""
     match stage.loss:
-        case CrossEntropy(label_smoothing=smoothing):
-            return _cross_entropy(b, memory, stage, target, x, dx, share, smoothing)
+        case CrossEntropy() as loss:
+            return _cross_entropy(b, memory, stage, loss, target, x, dx, share, labels=labels)
+        case BinaryCrossEntropy() as loss:
+            return _binary_cross_entropy(b, memory, stage, loss, target, x, dx, share)
         case MeanSquaredError():
             return _mean_squared_error(b, memory, stage, target, x, dx, share)
         case other:
             raise AssertionError(f"no code for {other}")  # a new loss was declared but not emitted
 
 
+def _row(b: Builder, memory: Memory, stage: LossGradient, target: Index) -> Value:
+    """Return where a row of targets lies."""
+    return b.at(memory.argument(TARGETS_SLOT, PTR), b.mul(target, stage.logits.channels))
+
+
+def _masses(
+    b: Builder, memory: Memory, stage: LossGradient, loss: CrossEntropy, target: Index, *, labels: bool
+) -> Callable[[Value], Value]:
+    """Return a function that loads how much class k of a target counts: see `reference.loss.masses`."""
+    even, rest = loss.label_smoothing / stage.logits.channels, 1.0 - loss.label_smoothing
+    if labels:
+        label = b.ir.sext(b.load_scalar(memory.argument(TARGETS_SLOT, PTR), target, I32), I64)
+    else:
+        row = _row(b, memory, stage, target)
+    weights = memory.argument(LOSS_WEIGHTS_SLOT, PTR) if loss.weights is not None else None
+
+    def mass(k: Value) -> Value:
+        if labels:
+            value = b.ir.select(b.ir.icmp_signed("==", k, label), float_bits(rest + even), float_bits(even))
+        else:
+            value = b.load_scalar(row, k)
+            if even:
+                value = b.ir.fadd(b.ir.fmul(value, float_bits(rest)), float_bits(even))
+        return value if weights is None else b.ir.fmul(value, b.load_scalar(weights, k))
+
+    return mass
+
+
 def _cross_entropy(
-    b: Builder, memory: Memory, stage: LossGradient, image: Index, x: Value, dx: Value, share: Value, smoothing: float
+    b: Builder,
+    memory: Memory,
+    stage: LossGradient,
+    loss: CrossEntropy,
+    target: Index,
+    x: Value,
+    dx: Value,
+    share: Value,
+    *,
+    labels: bool,
 ) -> Value:
-    classes = stage.logits.channels
-    label = b.ir.sext(b.load_scalar(memory.argument(TARGETS_SLOT, PTR), image, I32), I64)
+    """Write Σ m · (log Σ exp(x) - x), and its gradient softmax · Σ m - m, times the share, with the masses m."""
+    classes, mass = stage.logits.channels, _masses(b, memory, stage, loss, target, labels=labels)
     with b.loop(0, classes, [float_bits(float("-inf"))]) as (k, top):
         logit = b.load_scalar(x, k)
         top[0] = b.ir.select(b.ir.fcmp_ordered(">", logit, top[0]), logit, top[0])
-    with b.loop(0, classes, [float_bits(0.0), float_bits(0.0)]) as (k, sums):
-        shifted = b.ir.fsub(b.load_scalar(x, k), top[0])
+    with b.loop(0, classes, [ZERO, ZERO, ZERO]) as (k, sums):
+        shifted, m = b.ir.fsub(b.load_scalar(x, k), top[0]), mass(k)
         power = exp(b, shifted)
         b.store_scalar(power, dx, k)
         sums[0] = b.ir.fadd(sums[0], power)
-        sums[1] = b.ir.fadd(sums[1], shifted)
-    total = log(b, sums[0])
-    even = smoothing / classes
-    # softmax - target, target = (1 - smoothing) · one-hot + smoothing / classes; then the mean over the batch
-    scale = b.ir.fdiv(float_bits(1.0), sums[0])
+        counts = b.ir.fcmp_unordered("!=", m, ZERO)  # what does not count may be -∞ here
+        sums[1] = b.ir.fadd(sums[1], b.ir.select(counts, b.ir.fmul(m, shifted), ZERO))
+        sums[2] = b.ir.fadd(sums[2], m)
+    # A smoothed label has the mass 1, whatever its parts add up to in float32.
+    whole = None if labels and loss.weights is None else sums[2]
+    logarithm, scale = log(b, sums[0]), b.ir.fdiv(float_bits(1.0), sums[0])
     with b.loop(0, classes) as (k, _):
         probability = b.ir.fmul(b.load_scalar(dx, k), scale)
-        is_label = b.ir.icmp_signed("==", k, label)
-        target = b.ir.select(is_label, float_bits(1.0 - smoothing + even), float_bits(even))
-        value = b.ir.fmul(b.ir.fsub(probability, target), share)
-        b.store_scalar(value, dx, k)
-    of_label = b.ir.fsub(total, b.ir.fsub(b.load_scalar(x, label), top[0]))
-    if not smoothing:
-        return of_label
-    of_all = b.ir.fsub(b.ir.fmul(total, float_bits(float(classes))), sums[1])
-    return b.ir.fadd(b.ir.fmul(of_label, float_bits(1.0 - smoothing)), b.ir.fmul(of_all, float_bits(even)))
+        probability = probability if whole is None else b.ir.fmul(probability, whole)
+        b.store_scalar(b.ir.fmul(b.ir.fsub(probability, mass(k)), share), dx, k)
+    return b.ir.fsub(logarithm if whole is None else b.ir.fmul(logarithm, whole), sums[1])
+
+
+def _binary_cross_entropy(
+    b: Builder,
+    memory: Memory,
+    stage: LossGradient,
+    loss: BinaryCrossEntropy,
+    target: Index,
+    x: Value,
+    dx: Value,
+    share: Value,
+) -> Value:
+    """Write the mean of (1 - y) · softplus(x) + P · y · softplus(-x), and (1 - y) · sigmoid(x) - P · y · sigmoid(-x),
+    with the targets y and the weights P of labels.
+    """
+    outputs, row, one = stage.logits.channels, _row(b, memory, stage, target), float_bits(1.0)
+    weights = memory.argument(LOSS_WEIGHTS_SLOT, PTR) if loss.pos_weight is not None else None
+    slope = b.ir.fmul(share, float_bits(1.0 / outputs))
+    with b.loop(0, outputs, [ZERO]) as (k, total):
+        logit, yes = b.load_scalar(x, k), b.load_scalar(row, k)
+        no = b.ir.fsub(one, yes)
+        yes = yes if weights is None else b.ir.fmul(yes, b.load_scalar(weights, k))
+        small = exp(b, b.ir.fneg(absolute(b, logit)))  # never above 1
+        both = b.ir.fadd(one, small)
+        # log(1 + small), with what was lost where 1 was added
+        lost = b.ir.fdiv(b.ir.fsub(small, b.ir.fsub(both, one)), both)
+        rest = b.ir.fadd(log(b, both), lost)
+        above = b.ir.fadd(at_least(b, logit, 0.0), rest)
+        below = b.ir.fadd(at_least(b, b.ir.fneg(logit), 0.0), rest)
+        total[0] = b.ir.fadd(total[0], b.ir.fadd(b.ir.fmul(no, above), b.ir.fmul(yes, below)))
+        positive = b.ir.fcmp_ordered(">=", logit, ZERO)
+        likely, unlikely = b.ir.fdiv(one, both), b.ir.fdiv(small, both)
+        of_yes, of_no = b.ir.select(positive, likely, unlikely), b.ir.select(positive, unlikely, likely)
+        gradient = b.ir.fsub(b.ir.fmul(no, of_yes), b.ir.fmul(yes, of_no))
+        b.store_scalar(b.ir.fmul(gradient, slope), dx, k)
+    return b.ir.fmul(total[0], float_bits(1.0 / outputs))
 
 
 def _mean_squared_error(
     b: Builder, memory: Memory, stage: LossGradient, image: Index, x: Value, dx: Value, share: Value
 ) -> Value:
-    outputs = stage.logits.channels
-    target = b.at(memory.argument(TARGETS_SLOT, PTR), b.mul(image, outputs))
+    outputs, target = stage.logits.channels, _row(b, memory, stage, image)
     slope = b.ir.fmul(share, float_bits(2.0 / outputs))
-    with b.loop(0, outputs, [float_bits(0.0)]) as (k, total):
+    with b.loop(0, outputs, [ZERO]) as (k, total):
         logit = b.load_scalar(x, k)
         error = b.ir.fsub(logit, b.load_scalar(target, k))
         total[0] = b.ir.fadd(total[0], b.ir.fmul(error, error))

@@ -14,7 +14,7 @@ from neocog.plan.memory import Allocation
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class ImageBlock:
     """Which images of a chain are worked on: the first one, and the number of this block in its slice."""
 
     first: Value
@@ -30,7 +30,7 @@ class Memory:
         block: in a chain, which images these are.
     """
 
-    def __init__(self, b: Builder, pointers: Sequence[Value], control: Value, block: Block | None = None) -> None:
+    def __init__(self, b: Builder, pointers: Sequence[Value], control: Value, block: ImageBlock | None = None) -> None:
         self._b, self._pointers, self._control = b, pointers, control
         self.block = block
 

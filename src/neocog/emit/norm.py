@@ -20,11 +20,11 @@ from neocog.plan.ops.norm import (
     SCALE,
     SHIFT,
     SLOPE,
+    BatchStatistics,
     GroupGradient,
     GroupStatistics,
     Moments,
     NormGradient,
-    Statistics,
 )
 
 F64 = ir.DoubleType()
@@ -71,7 +71,7 @@ def emit_moments(b: Builder, memory: Memory, stage: Moments, low: Value, high: V
     over_channels(b, stage.x, body)
 
 
-def emit_statistics(b: Builder, memory: Memory, stage: Statistics, low: Value, high: Value) -> None:
+def emit_statistics(b: Builder, memory: Memory, stage: BatchStatistics, low: Value, high: Value) -> None:
     """Write mean, variance and what follows from them, from the moments of all slices."""
     moments, step = memory.operand(stage.moments), stage.step
     count = memory.argument(COUNT_SLOT, I64)
@@ -246,7 +246,7 @@ def _fill_group(channels: tuple[Index, Index], out: _Image, value: Value) -> Non
 
 EMITTERS: Emitters = {
     Moments: emit_moments,
-    Statistics: emit_statistics,
+    BatchStatistics: emit_statistics,
     NormGradient: emit_norm_gradient,
     GroupStatistics: emit_group_statistics,
     GroupGradient: emit_group_gradient,

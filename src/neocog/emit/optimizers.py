@@ -22,7 +22,7 @@ from neocog.nn.optimizers import (
 
 Kept = Mapping[str, Value]
 Found = tuple[Value, dict[str, Value]]
-Rule = Callable[..., Found]
+DirectionEmitter = Callable[..., Found]
 """Takes (builder, optimizer, weight, gradient, memory, scalars), all vectors but for the first two, the memory by name,
 and gives the direction and the memory after the step. `scalars` are those of `Optimizer.scalars`.
 """
@@ -137,7 +137,7 @@ def _muon(b: Builder, optimizer: Muon, w: Value, g: Value, memory: Kept, scalars
     return _running(b, optimizer.momentum, v, g) if optimizer.nesterov else v, {"momentum": v}
 
 
-RULES: dict[type, Rule] = {
+RULES: dict[type, DirectionEmitter] = {
     SGD: _sgd,
     Adam: _adam,
     AdamW: _adam,

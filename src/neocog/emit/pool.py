@@ -10,7 +10,7 @@ from neocog.emit.builder import Builder, Index, Value
 from neocog.emit.emitter import Emitters
 from neocog.emit.memory import Memory, pixel
 from neocog.emit.pointwise import Spot, apply, position
-from neocog.nn.window import Axis
+from neocog.nn.window import WindowAxis
 from neocog.plan.layout import Tensor
 from neocog.plan.ops.pool import Pool, PoolBackward
 
@@ -18,7 +18,7 @@ UNROLL_CELLS = 9  # windows of at most this many cells, never touching padding, 
 LOOPED_VECTORS = 4  # vectors of channels that a loop over the cells of a larger window takes along
 
 
-def _bounds(b: Builder, axis: Axis, output: Index) -> tuple[Index, Index, Index]:
+def _bounds(b: Builder, axis: WindowAxis, output: Index) -> tuple[Index, Index, Index]:
     """Return the first pixel that a window's first tap meets (maybe in the padding), and its first and last tap + 1
     inside the image.
     """

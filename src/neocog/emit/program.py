@@ -32,7 +32,7 @@ from neocog.emit.barrier import barrier_type, emit_barrier
 from neocog.emit.builder import I64, PTR, Builder, Index, Value
 from neocog.emit.emitters import EMITTERS
 from neocog.emit.kernels import Address, Kernel, chain_name, kernel_of
-from neocog.emit.memory import Block, Memory, resolve
+from neocog.emit.memory import ImageBlock, Memory, resolve
 from neocog.emit.slots import COUNT_SLOT, barrier_slot
 from neocog.plan.layout import Space
 from neocog.plan.ops.chain import Chain
@@ -186,7 +186,7 @@ def _emit_kernel(module: ir.Module, target: Target, kernel: Kernel) -> ir.Functi
     stage = kernel.stage
     if kernel.chained:
         first, number = low, high
-        EMITTERS[type(stage)](b, Memory(b, pointers, control, Block(first, number)), stage, 0, stage.items)
+        EMITTERS[type(stage)](b, Memory(b, pointers, control, ImageBlock(first, number)), stage, 0, stage.items)
     else:
         EMITTERS[type(stage)](b, Memory(b, pointers, control), stage, low, high)
     b.ir.ret_void()

@@ -9,7 +9,9 @@ from neocog.plan.program import FIRST_KEY_SLOT, Program
 
 IMAGES_SLOT, TARGETS_SLOT, COUNT_SLOT, KIND_SLOT = 0, 1, 2, 3
 KIND_FLOAT, KIND_UINT8 = 0, 1
-LEARNING_RATE_SLOT, FIRST_SCALAR_SLOT = 4, 5  # the optimizer's scalars of the step lie up to the keys
+TARGET_KIND_SLOT, LOSS_WEIGHTS_SLOT = 4, 5  # the weights: where a loss has any, one float32 for each output
+TARGET_LABELS, TARGET_ROWS = 0, 1
+LEARNING_RATE_SLOT, FIRST_SCALAR_SLOT = 6, 7  # the optimizer's scalars of the step lie up to the keys
 LINE_SLOTS = 8  # slots of a cache line
 
 

@@ -12,8 +12,8 @@ from neocog.emit.emitter import Emitters
 from neocog.emit.memory import Memory
 from neocog.emit.optimizers import direction, moved, penalised
 from neocog.emit.slots import FIRST_SCALAR_SLOT, LEARNING_RATE_SLOT
-from neocog.nn.groups import CLIP_EPSILON, Rule
-from neocog.plan.ops.update import CHUNK, Follow, Followed, ReducePartials, Transpose, Update
+from neocog.nn.groups import CLIP_EPSILON, UpdateRule
+from neocog.plan.ops.update import ITEM_ELEMENTS, Follow, Followed, ReducePartials, Transpose, Update
 
 
 def emit_transpose(b: Builder, memory: Memory, stage: Transpose, low: Value, high: Value) -> None:
@@ -56,10 +56,13 @@ def _weight(b: Builder, stage: Transpose, tap: Index, channel: Index, filter_: I
 def _transpose_values(
     b: Builder, stage: Transpose, source: Value, transposed: Value, from_: Index, to: Index, inside: Index, filters: int
 ) -> None:
-    """Value by value, where a square reaches past the matrix; columns past it are zeros already."""
-    with b.loop(0, filters) as (k, _), b.loop(0, inside) as (c, _):
-        value = b.load_scalar(source, b.add(b.add(from_, b.mul(c, stage.weights.width)), k))
-        b.store_scalar(value, transposed, b.add(b.add(to, b.mul(k, stage.transposed.width)), c))
+    """Value by value, where a square reaches past the matrix; columns past it become zeros."""
+    with b.loop(0, filters) as (k, _):
+        row = b.add(to, b.mul(k, stage.transposed.width))
+        b.store(b.splat(0.0), transposed, row)
+        with b.loop(0, inside) as (c, _):
+            value = b.load_scalar(source, b.add(b.add(from_, b.mul(c, stage.weights.width)), k))
+            b.store_scalar(value, transposed, b.add(row, c))
 
 
 def _square(b: Builder) -> ir.Function:
@@ -117,7 +120,7 @@ def emit_reduce_partials(b: Builder, memory: Memory, stage: ReducePartials, low:
 
 def _vectors(b: Builder, first: int, end: int, low: Value, high: Value) -> tuple[Index, Index]:
     """Return the vectors of a stretch of a flat array that the items low ≤ item < high cover."""
-    vectors = CHUNK // b.lanes
+    vectors = ITEM_ELEMENTS // b.lanes
     start = b.mul(low, vectors) if first == 0 else b.maximum(b.mul(low, vectors), first // b.lanes)
     return start, b.minimum(b.mul(high, vectors), end // b.lanes)
 
@@ -128,9 +131,9 @@ def emit_update(b: Builder, memory: Memory, stage: Update, low: Value, high: Val
     slots = {name: memory.operand(slot) for name, slot in zip(stage.slots, stage.memory, strict=True)}
     rate, scalars = step_arguments(b, memory, stage.scalars)
     factor = _factor(b, stage.clip.norm, memory.operand(stage.length)) if stage.length else None
-    for segment in stage.segments:
-        rule = segment.rule
-        with b.loop(*_vectors(b, segment.first, segment.end, low, high)) as (vector, _):
+    for range_ in stage.ranges:
+        rule = range_.rule
+        with b.loop(*_vectors(b, range_.first, range_.end, low, high)) as (vector, _):
             at = b.mul(vector, b.lanes)
             w, before = b.load(weights, at), {name: b.load(slots[name], at) for name in rule.optimizer.memory}
             g = penalised(b, rule.penalty, w, _clipped(b, stage.clip.value, factor, b.load(gradients, at)))
@@ -153,7 +156,7 @@ def step_arguments(b: Builder, memory: Memory, scalars: int) -> tuple[Value, lis
     return rate, [b.splat(memory.argument(FIRST_SCALAR_SLOT + n, F32)) for n in range(scalars)]
 
 
-def own_rate(b: Builder, rule: Rule, rate: Value) -> Value:
+def own_rate(b: Builder, rule: UpdateRule, rate: Value) -> Value:
     """Return the learning rate of a rule."""
     return rate if rule.learning_rate == 1.0 else b.ir.fmul(rate, b.splat(rule.learning_rate))
 

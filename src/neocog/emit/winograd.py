@@ -15,7 +15,7 @@ from neocog.emit.pointwise import Spot
 from neocog.plan.layout import Tensor
 from neocog.plan.ops.tiles import Tiling, position_step
 from neocog.plan.ops.winograd import Winograd, WinogradBackward, WinogradReducePartials, WinogradWeights
-from neocog.plan.winograd import TAPS, Matrix, Steps, minimal, transposed, transposed_steps
+from neocog.plan.winograd import TAPS, Factors, Matrix, minimal, transposed, transposed_steps
 
 
 def transform(b: Builder, matrix: Matrix, values: Sequence[Value]) -> list[Value]:
@@ -61,7 +61,7 @@ def _combine(b: Builder, row: Sequence[Fraction], values: Sequence[Value]) -> Va
     return b.splat(0.0) if total is None else total
 
 
-def transform_both(b: Builder, steps: Steps, square: list[list[Value]]) -> list[list[Value]]:
+def transform_both(b: Builder, steps: Factors, square: list[list[Value]]) -> list[list[Value]]:
     """Return matrix · square · matrixᵀ for a square of vectors and a matrix in steps."""
 
     def apply(values: Sequence[Value]) -> list[Value]:

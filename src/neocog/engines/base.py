@@ -12,15 +12,15 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from neocog.errors import DataError, NeocogWarning, SettingError, ShapeError
+from neocog.errors import NeocogWarning, SettingError, ShapeError
 from neocog.nn.answer import peak_sources as peak_sources
 from neocog.nn.followers import Follower
 from neocog.nn.graph import Graph
-from neocog.nn.groups import NO_CLIP, NO_PENALTY, Clip, Group, Penalty, Rule, rules_of
+from neocog.nn.groups import NO_CLIP, NO_PENALTY, Clip, Group, Penalty, UpdateRule, rules_of
 from neocog.nn.images import check_batch
 from neocog.nn.images import check_values as check_values
 from neocog.nn.layers import Conv2d
-from neocog.nn.losses import CrossEntropy, Loss, MeanSquaredError
+from neocog.nn.losses import Loss
 from neocog.nn.optimizers import Optimizer
 from neocog.nn.parameters import Parameter, variables_of
 from neocog.resources import available_threads
@@ -65,7 +65,7 @@ class StepSettings:
             if len(set(names)) < len(names):
                 raise SettingError(f"what is kept beside a parameter needs different names, got {', '.join(names)}")
 
-    def rules(self, graph: Graph) -> dict[str, Rule]:
+    def rules(self, graph: Graph) -> dict[str, UpdateRule]:
         """Return how each parameter of a network is trained, by name; those that are frozen are left out.
 
         Raises:
@@ -173,8 +173,8 @@ class TrainProgram(Protocol):
     """A network that learns. It holds the parameters, the buffers and the optimizer's memory."""
 
     def step(self, images: Images, targets: NDArray[np.generic], learning_rate: float) -> StepResult:
-        """Take one optimizer step on images (N, H, W, C), N from 1 to the batch size, and targets as `check_targets`
-        gives them.
+        """Take one optimizer step on images (N, H, W, C), N from 1 to the batch size, and targets as
+        `targets.check_targets` gives them.
         """
 
     def parameters(self) -> State:
@@ -260,40 +260,6 @@ def check_images(graph: Graph, images: NDArray[np.generic]) -> Images:
     return np.ascontiguousarray(images, dtype=np.float32)
 
 
-def check_targets(graph: Graph, loss: Loss, targets: NDArray[np.generic], count: int) -> NDArray[np.generic]:
-    """Return `targets` as engines take them.
-
-    For CrossEntropy they are int32 (N,), or (N, H, W) where the network answers pixel by pixel; for MeanSquaredError
-    float32 in the shape of the answers, (N, outputs) or (N, H, W, outputs). Class labels become one-hot vectors where
-    the loss compares vectors.
-    """
-    outputs, answers = graph.classes, (count, *graph.answer_shape)
-    targets = np.asarray(targets)
-    if targets.shape[:1] != (count,):
-        raise ShapeError(f"labels must be as many as the images, {count}, got the shape {targets.shape}")
-    if targets.shape == answers[:-1] and targets.dtype.kind in "iu":
-        if targets.size and (int(targets.min()) < 0 or int(targets.max()) >= outputs):
-            raise DataError(
-                f"labels must lie between 0 and {outputs - 1}, got {int(targets.min())} to {int(targets.max())}",
-                hint=f"the network ends in {outputs} outputs, one for each class",
-            )
-        if isinstance(loss, MeanSquaredError):
-            one_hot = np.zeros(answers, np.float32)
-            np.put_along_axis(one_hot, targets.astype(np.intp)[..., None], 1.0, axis=-1)
-            return one_hot
-        return np.ascontiguousarray(targets, dtype=np.int32)
-    if isinstance(loss, CrossEntropy):
-        pixels = "".join(f", {side}" for side in answers[1:-1])
-        raise DataError(
-            f"labels must be integers of the shape (N,{pixels.removeprefix(',')}), "
-            f"got {targets.dtype} of {targets.shape}",
-            hint=None if pixels else _label_hint(targets),
-        )
-    if targets.shape != answers:
-        raise ShapeError(f"targets must have the shape {answers}, got {targets.shape}")
-    return np.ascontiguousarray(targets, dtype=np.float32)
-
-
 def followed_values(train_program: TrainProgram, follower: Follower) -> State:
     """Return the variables of a network as a follower holds them; what is frozen, as it is."""
     kept = train_program.optimizer_state()
@@ -313,11 +279,3 @@ def check_memory(slots: Mapping[str, Parameter], state: Mapping[str, NDArray[np.
     for name, shape in wanted.items():
         if state[name].shape != shape:
             raise ShapeError(f"memory {name} must have the shape {shape}, got {state[name].shape}")
-
-
-def _label_hint(labels: NDArray[np.generic]) -> str:
-    if labels.ndim == 2:
-        return "pass labels[:, 0]" if labels.shape[1] == 1 else "for one-hot vectors, pass labels.argmax(axis=1)"
-    if labels.dtype.kind == "f":
-        return "pass labels.astype(int), if they are whole numbers"
-    return "number the classes: names, labels = np.unique(labels, return_inverse=True)"

@@ -26,7 +26,7 @@ from neocog.nn.zoo import article
 from neocog.plan.algorithm import Algorithm
 from neocog.target.processor import Target
 
-Progress = Callable[[str], None]
+BenchProgress = Callable[[str], None]
 PEAK_TURNS = 30_000
 # images, height, width, channels, filters of 3 × 3 convolutions, padding 1 but for the first row
 SHAPES = (
@@ -135,7 +135,7 @@ def _table(rates: Sequence[KernelRate], algorithm: Algorithm) -> list[str]:
     return lines
 
 
-def run_bench(threads: int | None = None, quick: bool = False, progress: Progress | None = None) -> BenchReport:
+def run_bench(threads: int | None = None, quick: bool = False, progress: BenchProgress | None = None) -> BenchReport:
     """Measure the multiply-add peak of a core, each kernel as a share of it, and the article's network.
 
     Arguments:

@@ -17,6 +17,10 @@ from neocog.emit.slots import (
     KIND_SLOT,
     KIND_UINT8,
     LEARNING_RATE_SLOT,
+    LOSS_WEIGHTS_SLOT,
+    TARGET_KIND_SLOT,
+    TARGET_LABELS,
+    TARGET_ROWS,
     TARGETS_SLOT,
 )
 from neocog.engines.base import (
@@ -29,11 +33,11 @@ from neocog.engines.base import (
     allowed_threads,
     check_images,
     check_memory,
-    check_targets,
     compile_listener,
     room_for_peaks,
 )
 from neocog.engines.room import check_room
+from neocog.engines.targets import check_targets, loss_weights
 from neocog.errors import SettingError
 from neocog.forks import tell_of_forks
 from neocog.jit.cache import ObjectCache
@@ -280,6 +284,7 @@ class NativeTrainProgram:
         self, engine: NativeEngine, graph: Graph, parameters: Mapping[str, Array], settings: StepSettings, team: Team
     ) -> None:
         self._graph, self._settings, self._team = graph, settings, team
+        settings.loss.check_outputs(graph.classes)
         training = Training(
             settings.loss,
             settings.optimizer,
@@ -297,7 +302,7 @@ class NativeTrainProgram:
         self._logits = _Answers(self._executable, program.outputs[LOGITS])
         self._losses = self._executable.view(program.losses)
         self._steps = 0
-        self._given: tuple[Images, NDArray[np.generic]] | None = None
+        self._given: tuple[Images, NDArray[np.generic], Array | None] | None = None
         self._lock = threading.Lock()
         tell_of_forks(self)
         self.load(parameters)
@@ -335,7 +340,10 @@ class NativeTrainProgram:
         self._steps += 1
         _set_images(executable, images)
         executable.set_integer(TARGETS_SLOT, targets.ctypes.data)
-        self._given = images, targets  # kept, since the program knows their addresses
+        executable.set_integer(TARGET_KIND_SLOT, TARGET_LABELS if targets.dtype.kind == "i" else TARGET_ROWS)
+        weights = loss_weights(self._settings.loss, targets, self._graph.classes)
+        executable.set_integer(LOSS_WEIGHTS_SLOT, 0 if weights is None else weights.ctypes.data)
+        self._given = images, targets, weights  # kept, since the program knows their addresses
         executable.set_float(LEARNING_RATE_SLOT, learning_rate)
         for position, scalar in enumerate(self._settings.optimizer.scalars(self._steps)):
             executable.set_float(FIRST_SCALAR_SLOT + position, scalar)

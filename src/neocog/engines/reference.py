@@ -15,11 +15,11 @@ from neocog.engines.base import (
     StepSettings,
     check_images,
     check_memory,
-    check_targets,
     peak_sources,
     room_for_peaks,
 )
 from neocog.engines.room import check_room
+from neocog.engines.targets import check_targets
 from neocog.errors import ShapeError
 from neocog.nn.graph import Graph
 from neocog.nn.parameters import check_parameters
@@ -117,6 +117,7 @@ class ReferenceTrainProgram:
     """
 
     def __init__(self, graph: Graph, parameters: Mapping[str, Array], settings: StepSettings) -> None:
+        settings.loss.check_outputs(graph.classes)
         self.graph = graph
         self.settings = settings
         self.steps = 0

@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 
 from neocog.errors import SettingError
 from neocog.explain.rules import rule_of
-from neocog.explain.step import Steps
+from neocog.explain.step import ChannelSteps
 from neocog.explain.subject import Subject, check_index, layer_node
 from neocog.explain.trace import Trace, trace
 from neocog.nn.graph import Node
 from neocog.nn.layer import channels_of
 
 
-def steps(model: Subject, image: NDArray[Any], layer: int | str, channel: int) -> Steps:
+def steps(model: Subject, image: NDArray[Any], layer: int | str, channel: int) -> ChannelSteps:
     """Take one channel of a layer apart that treats values one by one, or joins several: all its intermediate values.
 
     Arguments:
@@ -37,7 +37,7 @@ def steps(model: Subject, image: NDArray[Any], layer: int | str, channel: int) -
     return steps_of(trace(model, image), layer_node(model, layer), channel)
 
 
-def steps_of(traced: Trace, node: Node, channel: int) -> Steps:
+def steps_of(traced: Trace, node: Node, channel: int) -> ChannelSteps:
     """Take one channel of a layer of a traced network apart."""
     apart = rule_of(node).steps
     if apart is None:

@@ -21,7 +21,7 @@ from neocog.explain.subject import Subject, exact_parameters
 from neocog.nn.graph import Graph
 from neocog.nn.layers import Conv2d
 from neocog.nn.parameters import initial_parameters
-from neocog.reference.network import Run, forward
+from neocog.reference.network import ForwardPass, forward
 
 CHUNK = 64  # images that the reference takes at a time: float64 activations are large
 
@@ -56,7 +56,7 @@ class ReferenceSubject:
         runs = [{index: run.outputs[at].max(axis=(1, 2)) for index, at in read.items()} for run in self._runs(images)]
         return {index: np.concatenate([run[index] for run in runs]).astype(np.float32) for index in read}
 
-    def _runs(self, images: NDArray[Any]) -> list[Run]:
+    def _runs(self, images: NDArray[Any]) -> list[ForwardPass]:
         parameters = exact_parameters(self)
         starts = range(0, max(1, len(images)), CHUNK)
         with np.errstate(all="ignore"):  # NaN and infinite weights give such answers; who asks says so

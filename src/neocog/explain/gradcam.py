@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neocog.errors import DataError, SettingError
-from neocog.explain.gradient import Target, gradient_flow, read_target
+from neocog.explain.gradient import GradientTarget, gradient_flow, read_target
 from neocog.explain.response import usable
 from neocog.explain.rules import RULES
 from neocog.explain.subject import Array, Subject, layer_node
@@ -138,7 +138,7 @@ def _blend(cells: int, pixels: int) -> Array:
     return matrix
 
 
-def _told(aim: Target, names: tuple[str, ...]) -> str:
+def _told(aim: GradientTarget, names: tuple[str, ...]) -> str:
     return f"class {names[aim.index]}" if aim.kind == "class" else f"the loss of class {names[aim.index]}"
 
 

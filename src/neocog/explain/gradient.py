@@ -30,7 +30,7 @@ STEP = 1e-4  # of finite differences, on values in [0, 1]; float64 leaves about 
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class GradientTarget:
     """What the gradient is of: the logit of a class, or the cross-entropy if that class were right. Of networks that
     answer pixel by pixel it is the mean over all pixels.
     """
@@ -56,7 +56,7 @@ class Target:
         return result.reshape(logits.shape)
 
 
-def read_target(model: Subject, target: str | int) -> Target:
+def read_target(model: Subject, target: str | int) -> GradientTarget:
     """Read "class:3" or "loss:3"; a bare index or the name of a class is that class's logit.
 
     Raises:
@@ -65,14 +65,14 @@ def read_target(model: Subject, target: str | int) -> Target:
     if isinstance(target, str):
         found = re.fullmatch(r"(class|loss):(\d+)", target)
         if found:
-            return Target(found[1], check_index("target class", int(found[2]), len(model.class_names)))
+            return GradientTarget(found[1], check_index("target class", int(found[2]), len(model.class_names)))
         if target in model.class_names:
-            return Target("class", model.class_names.index(target))
+            return GradientTarget("class", model.class_names.index(target))
         raise SettingError(
             f"target must be class:INDEX, loss:INDEX or the name of a class, got {target!r}",
             hint=f"classes: {', '.join(model.class_names[:12])}",
         )
-    return Target("class", check_index("target class", target, len(model.class_names)))
+    return GradientTarget("class", check_index("target class", target, len(model.class_names)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ class GradientFlow:
     """
 
     traced: Trace
-    target: Target
+    target: GradientTarget
     value: float
     image: Array
     normalised: Array
@@ -133,7 +133,7 @@ def gradients(model: Subject, image: NDArray[Any], target: str | int) -> Gradien
     return gradient_flow(trace(model, image), read_target(model, target))
 
 
-def gradient_flow(traced: Trace, target: Target) -> GradientFlow:
+def gradient_flow(traced: Trace, target: GradientTarget) -> GradientFlow:
     """Follow the gradient of a target back through a traced network."""
     with np.errstate(all="ignore"):
         found = backward(traced.graph, traced.parameters, traced.run, target.gradient(traced.logits)[None], image=True)

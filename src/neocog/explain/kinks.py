@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neocog.nn.graph import Node
-from neocog.reference.network import Parameters, Run, backward_node
+from neocog.reference.network import ForwardPass, Parameters, backward_node
 
 CURVED = 4.0  # the second derivative of smooth activations is below it: a slope that changes faster has a jump
 
 Booleans = NDArray[np.bool_]
 
 
-def same_choice(run: Run, parameters: Parameters, node: Node) -> Booleans:
+def same_choice(run: ForwardPass, parameters: Parameters, node: Node) -> Booleans:
     """Tell for which pairs of images, i and i + n of 2 n, a layer chose the same of what competed."""
     choice = run.choices[node.index]
     assert choice is not None  # the reference records it
@@ -23,7 +23,7 @@ def same_choice(run: Run, parameters: Parameters, node: Node) -> Booleans:
     return np.asarray((one == other).all(axis=1), np.bool_)
 
 
-def same_slope(run: Run, parameters: Parameters, node: Node) -> Booleans:
+def same_slope(run: ForwardPass, parameters: Parameters, node: Node) -> Booleans:
     """Tell for which pairs of images an activation's slope changed no faster, value by value, than a curve's does."""
     inputs, output = run.inputs(node.index), run.outputs[node.index]
     sent = backward_node(node, parameters, inputs, run.choices[node.index], np.ones_like(output), None)

@@ -13,7 +13,7 @@ from neocog.explain.trace import Trace, trace
 from neocog.nn.answer import activation_behind
 from neocog.nn.layers import Conv2d
 from neocog.nn.shapes import ImageShape
-from neocog.nn.window import Axis
+from neocog.nn.window import WindowAxis
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Windows:
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class WindowTerms:
     """One window of a convolution, for one filter; fields as in `Windows`, without the leading Q."""
 
     window: Array
@@ -65,7 +65,7 @@ class Window:
     activated: float
 
 
-def coordinates(axis: Axis, outputs: NDArray[np.int64]) -> NDArray[np.int64]:
+def coordinates(axis: WindowAxis, outputs: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the input rows (or columns) that windows meet: (outputs, taps); below 0 or past the end in padding."""
     taps = np.arange(axis.kernel) * axis.dilation
     return outputs[:, None] * axis.stride - axis.before + taps[None, :]
@@ -106,7 +106,7 @@ def windows_of_row(traced: Trace, index: int, filter: int, row: int) -> Windows:
     )
 
 
-def window(model: Subject, image: NDArray[Any], layer: int | str, filter: int, row: int, column: int) -> Window:
+def window(model: Subject, image: NDArray[Any], layer: int | str, filter: int, row: int, column: int) -> WindowTerms:
     """Take one window of a convolution apart, down to each multiplication.
 
     Arguments:
@@ -117,7 +117,7 @@ def window(model: Subject, image: NDArray[Any], layer: int | str, filter: int, r
         row, column: position in the output, from 0.
 
     Returns:
-        Window: `products.sum() + bias` is `total`, up to rounding in float64.
+        WindowTerms: `products.sum() + bias` is `total`, up to rounding in float64.
 
     Raises:
         SettingError: there is no such layer, filter or position.
@@ -133,7 +133,7 @@ def window(model: Subject, image: NDArray[Any], layer: int | str, filter: int, r
     check_index("row", row, shape.height)
     check_index("column", column, shape.width)
     seen = windows_of_row(trace(model, image), node.index, filter, row)
-    return Window(
+    return WindowTerms(
         seen.window[column],
         seen.inside[column],
         seen.rows,

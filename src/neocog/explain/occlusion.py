@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neocog.errors import DataError, SettingError
-from neocog.explain.gradient import Target, read_target
+from neocog.explain.gradient import GradientTarget, read_target
 from neocog.explain.pace import paced
 from neocog.explain.response import usable
 from neocog.explain.subject import Array, Progress, Subject, no_progress, one_image
@@ -151,7 +151,7 @@ def _hiding(model: Subject, pixels: Array, baseline: str) -> tuple[Array, str]:
     return pixels.mean(axis=(0, 1)), "the image's own mean"
 
 
-def _values(model: Subject, aim: Target, images: NDArray[np.float32]) -> Array:
+def _values(model: Subject, aim: GradientTarget, images: NDArray[np.float32]) -> Array:
     """Return the target's value (N,) for images."""
     logits = model(images).astype(np.float64)
     return np.array([aim.value(row) for row in logits])

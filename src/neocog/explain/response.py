@@ -13,7 +13,7 @@ from neocog.explain.subject import Array, Subject
 from neocog.explain.trace import Trace, problems
 from neocog.nn.answer import ACTIVATIONS, answer_path
 from neocog.nn.graph import Graph
-from neocog.reference.network import Run, forward, forward_node
+from neocog.reference.network import ForwardPass, forward, forward_node
 
 
 def response_index(graph: Graph, index: int) -> int:
@@ -80,7 +80,7 @@ def usable(traced: Trace) -> Trace:
     )
 
 
-def run_to(graph: Graph, parameters: Mapping[str, NDArray[Any]], images: NDArray[Any], last: int) -> Run:
+def run_to(graph: Graph, parameters: Mapping[str, NDArray[Any]], images: NDArray[Any], last: int) -> ForwardPass:
     """Run the layers up to number `last` (-1: none) by the reference, in the dtype of the parameters.
 
     Arguments:

@@ -10,7 +10,7 @@ from neocog.errors import SettingError
 from neocog.explain import kinks, senders, step
 from neocog.explain.kinks import Booleans
 from neocog.explain.senders import Cell, Sender
-from neocog.explain.step import Steps
+from neocog.explain.step import ChannelSteps
 from neocog.explain.trace import Trace
 from neocog.nn.answer import ACTIVATIONS
 from neocog.nn.graph import Node
@@ -38,7 +38,7 @@ from neocog.nn.layers import (
     Softmax,
 )
 from neocog.nn.shapes import ImageShape
-from neocog.reference.network import Parameters, Run
+from neocog.reference.network import ForwardPass, Parameters
 from neocog.reference.normalization import Statistics, group_statistics
 
 View = Literal[
@@ -72,8 +72,8 @@ class Rule:
 
     view: View
     senders: Callable[[Cell], Iterator[Sender]]
-    steps: Callable[[Trace, Node, int], Steps] | None = None
-    smooth: Callable[[Run, Parameters, Node], Booleans] | None = None
+    steps: Callable[[Trace, Node, int], ChannelSteps] | None = None
+    smooth: Callable[[ForwardPass, Parameters, Node], Booleans] | None = None
     in_place: bool = False
     conserves: Callable[[Node], bool | None] = lambda node: None
 

@@ -24,7 +24,7 @@ Sign = Literal["", "+", "-", "*", "/", "f", "e", "sum", "max", "="]
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class ChannelStep:
     """One map on the way through a layer, for one of its output channels.
 
     name: what it holds: "input", "centred", "normalised", "scaled", "output", ….
@@ -53,7 +53,7 @@ class Curve:
 
 
 @dataclass(frozen=True, slots=True)
-class Steps:
+class ChannelSteps:
     """One output channel of a layer, taken apart.
 
     steps: in order; the last one holds what the layer gives.
@@ -61,32 +61,36 @@ class Steps:
     parts: of a Concatenate, for each input: the first of its channels in the output, and how many there are.
     """
 
-    steps: tuple[Step, ...]
+    steps: tuple[ChannelStep, ...]
     slope: Array | None = None
     curve: Curve | None = None
     parts: tuple[tuple[int, int], ...] = ()
 
 
-def normalization(statistics: Callable[[Trace, Node], Statistics]) -> Callable[[Trace, Node, int], Steps]:
+def normalization(statistics: Callable[[Trace, Node], Statistics]) -> Callable[[Trace, Node, int], ChannelSteps]:
     """Return what takes a normalization apart: y = (x - mean) / √(variance + ε) · γ + β.
 
     Arguments:
         statistics: given the layer, mean and variance for each channel.
     """
 
-    def apart(traced: Trace, node: Node, channel: int) -> Steps:
+    def apart(traced: Trace, node: Node, channel: int) -> ChannelSteps:
         found = statistics(traced, node)
         mean = float(found.mean[channel])
         deviation = float(np.sqrt(found.variance[channel] + node.layer.epsilon))  # type: ignore[attr-defined]
         first = _input(traced, node, 0, channel)
         centred = first.values - mean
         normalised = centred / deviation
-        steps = [first, Step("centred", "-", centred, mean), Step("normalised", "/", normalised, deviation)]
+        steps = [
+            first,
+            ChannelStep("centred", "-", centred, mean),
+            ChannelStep("normalised", "/", normalised, deviation),
+        ]
         if node.layer.affine:  # type: ignore[attr-defined]
             weight, bias = (float(traced.parameters[f"{node.name}.{name}"][channel]) for name in ("weight", "bias"))
             scaled = normalised * weight
-            steps += [Step("scaled", "*", scaled, weight), Step("output", "+", scaled + bias, bias)]
-        return Steps(tuple(steps))
+            steps += [ChannelStep("scaled", "*", scaled, weight), ChannelStep("output", "+", scaled + bias, bias)]
+        return ChannelSteps(tuple(steps))
 
     return apart
 
@@ -97,96 +101,98 @@ def running_averages(traced: Trace, node: Node) -> Statistics:
     return Statistics(mean, variance)
 
 
-def activation(traced: Trace, node: Node, channel: int) -> Steps:
+def activation(traced: Trace, node: Node, channel: int) -> ChannelSteps:
     """Take an activation apart: the value in, the value out, the slope there, and the curve that both lie on."""
     first = _input(traced, node, 0, channel)
     low, high = min(-WIDE, _finite(first.values, np.min)), max(WIDE, _finite(first.values, np.max))
     x = np.linspace(low, high, CURVE)
     value, slope = _function(traced, node, x, channel)
     _, own = _function(traced, node, first.values.ravel(), channel)
-    output = Step("output", "f", _map(traced.output(node.index), channel))
-    return Steps((first, output), own.reshape(first.values.shape), Curve(x, value, slope))
+    output = ChannelStep("output", "f", _map(traced.output(node.index), channel))
+    return ChannelSteps((first, output), own.reshape(first.values.shape), Curve(x, value, slope))
 
 
-def addition(traced: Trace, node: Node, channel: int) -> Steps:
+def addition(traced: Trace, node: Node, channel: int) -> ChannelSteps:
     """Take an Add apart into its summands."""
     return _joined(traced, node, channel, "summand", "+")
 
 
-def multiplication(traced: Trace, node: Node, channel: int) -> Steps:
+def multiplication(traced: Trace, node: Node, channel: int) -> ChannelSteps:
     """Take a Multiply apart into its factors."""
     return _joined(traced, node, channel, "factor", "*")
 
 
-def concatenation(traced: Trace, node: Node, channel: int) -> Steps:
+def concatenation(traced: Trace, node: Node, channel: int) -> ChannelSteps:
     """Name the input that a channel of a Concatenate comes from, and all of its parts."""
     sizes = [channels_of(shape) for shape in node.shapes]
     starts = [sum(sizes[:position]) for position in range(len(sizes))]
     position = max(position for position, start in enumerate(starts) if start <= channel)
     first = _input(traced, node, position, channel - starts[position])
-    return Steps((first, Step("output", "=", first.values)), parts=tuple(zip(starts, sizes, strict=True)))
+    return ChannelSteps((first, ChannelStep("output", "=", first.values)), parts=tuple(zip(starts, sizes, strict=True)))
 
 
-def moved(traced: Trace, node: Node, channel: int) -> Steps:
+def moved(traced: Trace, node: Node, channel: int) -> ChannelSteps:
     """Name the channel that a channel of a layer comes from which moves channels; the reference says which."""
     numbers = np.arange(channels_of(node.input), dtype=np.float64)
     sides = (1, 1, 1, -1) if traced.input(node.index).ndim == 3 else (1, -1)
     order = forward_node(node, traced.parameters, (numbers.reshape(sides),), None).output
     first = _input(traced, node, 0, int(order[..., channel].item()))
-    return Steps((first, Step("output", "=", first.values)))
+    return ChannelSteps((first, ChannelStep("output", "=", first.values)))
 
 
-def mean(traced: Trace, node: Node, channel: int) -> Steps:
+def mean(traced: Trace, node: Node, channel: int) -> ChannelSteps:
     """Take a GlobalAvgPool2d apart: all cells of a map added up, divided by their number."""
     first = _input(traced, node, 0, channel)
     total = first.values.sum(keepdims=True)
     output = _map(traced.output(node.index), channel)
-    return Steps((first, Step("total", "sum", total), Step("output", "/", output, float(first.values.size))))
+    return ChannelSteps(
+        (first, ChannelStep("total", "sum", total), ChannelStep("output", "/", output, float(first.values.size)))
+    )
 
 
-def softmax(traced: Trace, node: Node, channel: int) -> Steps:
+def softmax(traced: Trace, node: Node, channel: int) -> ChannelSteps:
     """Take a Softmax apart: each value as a power of e, divided by the sum of those of all channels."""
     x = traced.input(node.index)
     first = _input(traced, node, 0, channel)
     largest = _two(x.max(axis=-1))
     powers = np.exp(x - x.max(axis=-1, keepdims=True))
-    return Steps(
+    return ChannelSteps(
         (
             first,
-            Step("largest", "max", largest),
-            Step("below", "-", first.values - largest),
-            Step("power", "e", _map(powers, channel)),
-            Step("total", "sum", _two(powers.sum(axis=-1))),
-            Step("output", "/", _map(traced.output(node.index), channel)),
+            ChannelStep("largest", "max", largest),
+            ChannelStep("below", "-", first.values - largest),
+            ChannelStep("power", "e", _map(powers, channel)),
+            ChannelStep("total", "sum", _two(powers.sum(axis=-1))),
+            ChannelStep("output", "/", _map(traced.output(node.index), channel)),
         )
     )
 
 
-def contest(traced: Trace, node: Node, channel: int) -> Steps:
+def contest(traced: Trace, node: Node, channel: int) -> ChannelSteps:
     """Take a Maxout apart into the channels that compete for one output."""
     assert isinstance(node.layer, Maxout)
     outputs = channels_of(node.output)
     pieces = range(channel, node.layer.pieces * outputs, outputs)
     found = [_input(traced, node, 0, piece, "candidate") for piece in pieces]
-    return Steps((*found, Step("output", "max", _map(traced.output(node.index), channel))))
+    return ChannelSteps((*found, ChannelStep("output", "max", _map(traced.output(node.index), channel))))
 
 
-def unchanged(traced: Trace, node: Node, channel: int) -> Steps:
+def unchanged(traced: Trace, node: Node, channel: int) -> ChannelSteps:
     """Show that a layer which works in training only changes nothing here."""
     first = _input(traced, node, 0, channel)
-    return Steps((first, Step("output", "=", first.values)))
+    return ChannelSteps((first, ChannelStep("output", "=", first.values)))
 
 
-def _joined(traced: Trace, node: Node, channel: int, name: str, sign: Sign) -> Steps:
+def _joined(traced: Trace, node: Node, channel: int, name: str, sign: Sign) -> ChannelSteps:
     parts = [
         _input(traced, node, position, channel, name, sign if position else "") for position in range(len(node.inputs))
     ]
-    return Steps((*parts, Step("output", "=", _map(traced.output(node.index), channel))))
+    return ChannelSteps((*parts, ChannelStep("output", "=", _map(traced.output(node.index), channel))))
 
 
-def _input(traced: Trace, node: Node, position: int, channel: int, name: str = "input", sign: Sign = "") -> Step:
+def _input(traced: Trace, node: Node, position: int, channel: int, name: str = "input", sign: Sign = "") -> ChannelStep:
     values = _map(traced.input(node.index, position), channel)
-    return Step(name, sign, values, source=(node.inputs[position], channel))
+    return ChannelStep(name, sign, values, source=(node.inputs[position], channel))
 
 
 def _map(values: Array, channel: int) -> Array:

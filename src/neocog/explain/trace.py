@@ -14,7 +14,7 @@ from neocog.nn.answer import ACTIVATIONS
 from neocog.nn.graph import IMAGE, Graph, Node
 from neocog.nn.shapes import ImageShape
 from neocog.reference.loss import softmax
-from neocog.reference.network import Run, forward
+from neocog.reference.network import ForwardPass, forward
 
 MOST_VALUES = 1 << 28  # of an image, over all layers: 2 GiB in float64
 MANY = 0.5  # share of a layer's maps that must be silent to be told: a few are silent on most images
@@ -32,7 +32,7 @@ class Trace:
     graph: Graph
     image: Array
     parameters: dict[str, Array]
-    run: Run
+    run: ForwardPass
 
     @property
     def normalised(self) -> Array:

@@ -35,7 +35,7 @@ from neocog.target.processor import Target
 if TYPE_CHECKING:
     from llvmlite import ir
 
-    from neocog.jit.pieces import Progress
+    from neocog.jit.pieces import CompileProgress
 
 ENTRY = ctypes.CFUNCTYPE(
     None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64
@@ -98,7 +98,7 @@ def build(
     target: Target,
     names: Sequence[str],
     objects: ObjectCache,
-    progress: Progress | None = None,
+    progress: CompileProgress | None = None,
 ) -> Library:
     """Take a module's objects from the cache, or emit and compile it; load them.
 

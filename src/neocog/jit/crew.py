@@ -20,7 +20,7 @@ from pathlib import Path
 
 from neocog.forks import tell_of_forks
 from neocog.jit.codegen import generate
-from neocog.jit.pieces import Piece, Progress
+from neocog.jit.pieces import CompileProgress, Piece
 from neocog.jit.worker import read_frame, write_frame
 from neocog.resources import available_threads
 from neocog.target.processor import Target
@@ -29,7 +29,7 @@ WORTH_A_HELPER = 200_000  # characters of IR: about as long to compile as a proc
 PATIENCE = 60.0  # seconds until a helper that does not answer is given up
 
 
-def compile_pieces(pieces: Sequence[Piece], target: Target, progress: Progress | None = None) -> list[bytes]:
+def compile_pieces(pieces: Sequence[Piece], target: Target, progress: CompileProgress | None = None) -> list[bytes]:
     """Compile pieces to object files, in the same order.
 
     Raises:
@@ -66,7 +66,7 @@ def helpers_worth(pieces: Sequence[Piece]) -> int:
 class _Work:
     """Which pieces wait, and what became of the others."""
 
-    def __init__(self, pieces: Sequence[Piece], progress: Progress | None) -> None:
+    def __init__(self, pieces: Sequence[Piece], progress: CompileProgress | None) -> None:
         self.pieces = pieces
         self.objects: dict[int, bytes] = {}
         self._waiting = deque(range(len(pieces)))

@@ -25,7 +25,7 @@ from neocog.plan.program import Program
 if TYPE_CHECKING:
     from llvmlite import ir
 
-    from neocog.jit.pieces import Progress
+    from neocog.jit.pieces import CompileProgress
 
 WORTH_A_THREAD = 20_000_000
 """Multiply-adds of a program that is shared between threads.
@@ -46,7 +46,7 @@ class Executable:
     """A compiled program, its arena and its arguments. The state is shared between programs of a network."""
 
     def __init__(
-        self, program: Program, state: NDArray[np.uint8], cache: ObjectCache, progress: Progress | None = None
+        self, program: Program, state: NDArray[np.uint8], cache: ObjectCache, progress: CompileProgress | None = None
     ) -> None:
         self.program = program
         self.state = state
@@ -176,6 +176,6 @@ def _emit_stages(program: Program) -> ir.Module:
     return emit_stages(program)
 
 
-def _naming_stages(program: Program, progress: Progress) -> Progress:
+def _naming_stages(program: Program, progress: CompileProgress) -> CompileProgress:
     titles = function_titles(program)
     return lambda function, done, total: progress(titles.get(function, function), done, total)

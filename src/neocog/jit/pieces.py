@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from llvmlite import ir
 
-Progress = Callable[[str, int, int], None]
+CompileProgress = Callable[[str, int, int], None]
 """Told of a function that is begun ("" after the last), the number of pieces done, and the number of all."""
 
 SHORT = 8 << 10  # characters of a function that LLVM's whole pipeline takes no time for

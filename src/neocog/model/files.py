@@ -83,7 +83,7 @@ class _Short(reprlib.Repr):
 _SHORT = _Short()
 
 
-def describe(value: object) -> str:
+def shown_value(value: object) -> str:
     """Return a JSON value as messages show it, shortened; whatever it is, that neither fails nor takes long."""
     text = _SHORT.repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
@@ -296,14 +296,14 @@ def parse_json(text: bytes | str, where: str) -> dict[str, Any]:
     def finite(digits: str) -> float:
         value = float(digits)
         if math.isinf(value):
-            raise ValueError(f"{describe(digits)} is beyond what a float can hold")
+            raise ValueError(f"{shown_value(digits)} is beyond what a float can hold")
         return value
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         entries = dict(pairs)
         if len(entries) < len(pairs):
             twice = next(name for name, times in Counter(name for name, _ in pairs).items() if times > 1)
-            raise ValueError(f"{describe(twice)} occurs twice")
+            raise ValueError(f"{shown_value(twice)} occurs twice")
         return entries
 
     try:
@@ -364,7 +364,9 @@ def _check_size(path: Path, header: dict[str, Any], file: BinaryIO, start: int) 
             and len(offsets) == 2
             and all(type(o) is int and 0 <= o < 1 << 63 for o in offsets)
         ):
-            raise FormatError(f"{path}: tensor {describe(name)} must have two data_offsets, got {describe(offsets)}")
+            raise FormatError(
+                f"{path}: tensor {shown_value(name)} must have two data_offsets, got {shown_value(offsets)}"
+            )
         ends.append(offsets[1])
     announced, there = max(ends), os.fstat(file.fileno()).st_size - start
     if there != announced:
@@ -388,7 +390,7 @@ def _read_tensors(
     for name, entry in entries:
         wanted = "U64" if name in whole else "F32"
         if entry["dtype"] != wanted:
-            raise FormatError(f"{path}: tensor {describe(name)} must be of type {wanted}, got {entry['dtype']}")
+            raise FormatError(f"{path}: tensor {shown_value(name)} must be of type {wanted}, got {entry['dtype']}")
         if name in whole:
             integers[name] = np.frombuffer(entry["data"], "<u8").reshape(entry["shape"]).astype(np.uint64)
         else:

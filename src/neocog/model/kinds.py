@@ -11,7 +11,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 import numpy as np
 
 from neocog.errors import FormatError, NeocogError, SettingError
-from neocog.model.files import describe, listed
+from neocog.model.files import listed, shown_value
 from neocog.nn import layers, losses, optimizers, schedules
 from neocog.nn.blocks import Sequential
 from neocog.nn.groups import Group
@@ -23,7 +23,7 @@ from neocog.nn.schedules import Schedule
 
 KINDS: dict[type, tuple[type, ...]] = {
     Layer: (*layers.LAYERS, Sequential),
-    Loss: (losses.CrossEntropy, losses.MeanSquaredError),
+    Loss: losses.LOSSES,
     Optimizer: optimizers.OPTIMIZERS,
     Schedule: schedules.SCHEDULES,
     Group: (Group,),
@@ -34,7 +34,8 @@ _FAMILY = {kind: family for family, kinds in KINDS.items() for kind in kinds}
 
 
 def to_json(value: object) -> dict[str, object]:
-    """Return a layer, loss, optimizer or schedule as JSON values: its kind, and every field.
+    """Return a layer, loss, optimizer or schedule as JSON values: its kind, and every field that files always had, or
+    that has another value than its default.
 
     Raises:
         SettingError: it is of a kind that files do not know, such as a subclass of the user's own.
@@ -89,7 +90,11 @@ def _encode_kind(value: object, depth: int) -> dict[str, object]:
         )
     _check_depth("the network", depth)
     assert dataclasses.is_dataclass(value)
-    entries = {entry.name: _encode(getattr(value, entry.name), depth) for entry in _given(type(value))}
+    later, entries = _later(kind), {}
+    for entry in _given(kind):
+        held = getattr(value, entry.name)
+        if entry.name not in later or held != entry.default:
+            entries[entry.name] = _encode(held, depth)
     return {"kind": kind.__name__, **entries}
 
 
@@ -106,26 +111,33 @@ def _encode(value: object, depth: int) -> object:
 def _decode_kind(family: type, data: object, where: str, depth: int) -> object:
     _check_depth(where, depth)
     if not isinstance(data, Mapping):
-        raise FormatError(f"{where} must be an object with a kind, got {describe(data)}")
+        raise FormatError(f"{where} must be an object with a kind, got {shown_value(data)}")
     known = {kind.__name__: kind for kind in KINDS[family]}
     name = data.get("kind")
     if not isinstance(name, str) or name not in known:
         raise FormatError(
-            f"{where}.kind must be one of {', '.join(known)}, got {describe(name)}",
+            f"{where}.kind must be one of {', '.join(known)}, got {shown_value(name)}",
             hint="a newer neocog may know more kinds",
         )
     kind = known[name]
     hints = _field_types(kind)
     given, wanted = set(data) - {"kind"}, set(hints)
-    if given != wanted:
-        faults = [f"missing: {field}" for field in sorted(wanted - given)]
-        faults += [f"unknown: {describe(field)}" for field in sorted(given - wanted)]
+    if not wanted - _later(kind) <= given <= wanted:
+        faults = [f"missing: {field}" for field in sorted(wanted - _later(kind) - given)]
+        faults += [f"unknown: {shown_value(field)}" for field in sorted(given - wanted)]
         raise FormatError(f"{where} must have exactly the fields of {name}", details=listed(faults))
-    values = {field: _decode(hint, data[field], f"{where}.{field}", depth) for field, hint in hints.items()}
+    values = {
+        field: _decode(hint, data[field], f"{where}.{field}", depth) for field, hint in hints.items() if field in given
+    }
     try:
         return Sequential(*values["layers"]) if kind is Sequential else kind(**values)
     except NeocogError as error:
         raise FormatError(f"{where} is out of range: {error.message}") from None
+
+
+def _later(kind: type) -> frozenset[str]:
+    """Return the fields that neocog did not always have: files leave them out where they have their defaults."""
+    return frozenset(entry.name for entry in dataclasses.fields(kind) if entry.metadata.get("later"))
 
 
 @cache
@@ -164,7 +176,7 @@ def _decode(hint: Any, value: object, where: str, depth: int) -> Any:
     # bool is an int in Python, and must not pass for one; a float field takes JSON's 0 for 0.0.
     elif type(value) is hint or (hint is float and type(value) is int) or (hint is type(None) and value is None):
         return value
-    raise FormatError(f"{where} must be {_type_name(hint)}, got {describe(value)}")
+    raise FormatError(f"{where} must be {_type_name(hint)}, got {shown_value(value)}")
 
 
 def _type_name(hint: Any) -> str:

@@ -14,14 +14,15 @@ from neocog.data.resize import RESIZE_RULES
 from neocog.engines.base import Array, Engine
 from neocog.errors import FormatError, NeocogError, SettingError
 from neocog.model.fields import check_integer, check_keys, check_number, is_finite
-from neocog.model.files import TensorFile, describe, listed, read_tensor_file, tensor_bytes, write_atomically
-from neocog.model.kinds import from_json
+from neocog.model.files import TensorFile, listed, read_tensor_file, shown_value, tensor_bytes, write_atomically
+from neocog.model.kinds import from_json, to_json
 from neocog.model.network import Network
 from neocog.model.nodes import net_from_json, nodes_to_json
 from neocog.model.statedict import LEARNT_FROM, not_finite
 from neocog.nn.blocks import Sequential
 from neocog.nn.layers import Layer
 from neocog.nn.limits import shown
+from neocog.nn.losses import CrossEntropy, Loss
 from neocog.nn.parameters import Parameter, from_pytorch, pytorch_shape, variables_of
 from neocog.nn.shapes import checked_image_shape
 from neocog.reading import expanded
@@ -42,6 +43,7 @@ MAX_METRICS = 1000
 MAX_TEXT = 1000  # characters of a text that is for people
 
 _KEYS = ("format", "neocog_version", "nodes", "class_names", "input", "metrics")
+_OPTIONAL_KEYS = ("loss",)
 _OLD_KEYS = tuple("architecture" if key == "nodes" else key for key in _KEYS)
 _INPUT_KEYS = ("height", "width", "channels", "resize", "interpolation", "mean", "std", "color_order")
 
@@ -121,6 +123,7 @@ def document_of(network: Network) -> dict[str, object]:
             "color_order": network.color_order,
         },
         "metrics": _metrics_of(network),
+        **({} if network.loss == CrossEntropy() else {"loss": to_json(network.loss)}),
     }
 
 
@@ -165,7 +168,7 @@ def network_from(
 def check_tensors(wanted: Mapping[str, Parameter], tensors: Mapping[str, Array]) -> None:
     """Raise FormatError unless `tensors` are exactly the `wanted` ones, in PyTorch's layout."""
     faults = [f"missing: {name}" for name in wanted if name not in tensors]
-    faults += [f"unknown: {describe(name)}" for name in tensors if name not in wanted]
+    faults += [f"unknown: {shown_value(name)}" for name in tensors if name not in wanted]
     if faults:
         raise FormatError("the tensors are not those of the architecture", details=listed(faults))
     for name, parameter in wanted.items():
@@ -179,26 +182,30 @@ def _empty_network(document: Mapping[str, Any], kind: type[Kind], engine: str | 
     if version not in READABLE or type(version) is not int:
         newer = type(version) is int and version > FORMAT
         raise FormatError(
-            f"format must be {' or '.join(map(str, READABLE))}, got {describe(version)}",
+            f"format must be {' or '.join(map(str, READABLE))}, got {shown_value(version)}",
             hint="a newer neocog wrote this file: upgrade with pip install -U neocog" if newer else None,
         )
-    check_keys("the neocog metadata", document, _KEYS if version == FORMAT else _OLD_KEYS)
+    check_keys(
+        "the neocog metadata",
+        document,
+        *((_KEYS, _OPTIONAL_KEYS) if version == FORMAT else (_OLD_KEYS,)),
+    )
     version_name = document["neocog_version"]
     if not isinstance(version_name, str) or len(version_name) > MAX_TEXT:
-        raise FormatError(f"neocog_version must be a string, got {describe(version_name)}")
+        raise FormatError(f"neocog_version must be a string, got {shown_value(version_name)}")
     names = document["class_names"]
     if not isinstance(names, list):
-        raise FormatError(f"class_names must be a list, got {describe(names)}")
+        raise FormatError(f"class_names must be a list, got {shown_value(names)}")
     entry = check_keys("input", document["input"], _INPUT_KEYS)
     height, width, channels = (check_integer(f"input.{key}", entry[key], 1) for key in ("height", "width", "channels"))
     image = checked_image_shape((height, width, channels))
     for key, known in (("resize", RESIZE_RULES), ("interpolation", (INTERPOLATION,))):
         if entry[key] not in known:
-            raise FormatError(f"input.{key} must be one of {', '.join(known)}, got {describe(entry[key])}")
+            raise FormatError(f"input.{key} must be one of {', '.join(known)}, got {shown_value(entry[key])}")
     numbers: dict[str, list[float]] = {}
     for key in ("mean", "std"):
         if not isinstance(entry[key], list):
-            raise FormatError(f"input.{key} must be a list of numbers, got {describe(entry[key])}")
+            raise FormatError(f"input.{key} must be a list of numbers, got {shown_value(entry[key])}")
         numbers[key] = [check_number(f"input.{key}[{i}]", value) for i, value in enumerate(entry[key])]
     if version == FORMAT:
         net = net_from_json(document["nodes"], image)
@@ -213,25 +220,26 @@ def _empty_network(document: Mapping[str, Any], kind: type[Kind], engine: str | 
         mean=numbers["mean"],
         std=numbers["std"],
         resize=entry["resize"],
+        loss=from_json(Loss, document["loss"], "loss") if "loss" in document else None,
         engine=engine,
         threads=threads,
     )
     if entry["color_order"] != network.color_order:
         raise FormatError(
             f"input.color_order must be {network.color_order!r} for {channels} channels, "
-            f"got {describe(entry['color_order'])}"
+            f"got {shown_value(entry['color_order'])}"
         )
     return network
 
 
 def _read_metrics(data: object) -> dict[str, float]:
     if not isinstance(data, Mapping):
-        raise FormatError(f"metrics must be an object, got {describe(data)}")
+        raise FormatError(f"metrics must be an object, got {shown_value(data)}")
     if len(data) > MAX_METRICS:
         raise FormatError(f"metrics may hold at most {MAX_METRICS:,} numbers, got {len(data):,}")
     for name, value in data.items():
         if len(name) > MAX_TEXT:
-            raise FormatError(f"a name in metrics may have at most {MAX_TEXT:,} characters, got {describe(name)}")
+            raise FormatError(f"a name in metrics may have at most {MAX_TEXT:,} characters, got {shown_value(name)}")
         check_number(f"metrics.{name}", value)
     return dict(data)
 

@@ -17,8 +17,10 @@ from neocog.model.arguments import check_count, check_names, check_numbers, chec
 from neocog.model.pictures import AnyImages, in_pieces, piece_size
 from neocog.model.statedict import from_state_dict, split_identities
 from neocog.model.weights import Weights
+from neocog.nn.branches import fold_branches
 from neocog.nn.graph import Graph, Normalisation, trace
 from neocog.nn.layer import Layer
+from neocog.nn.losses import CrossEntropy, Loss
 from neocog.nn.parameters import Initialisation, initial_parameters, to_pytorch, variables_of
 from neocog.nn.shapes import ImageShape
 from neocog.nn.summary import format_summary
@@ -39,6 +41,8 @@ class Network:
         mean, std: an image becomes (image - mean) / std, on values in [0, 1], inside the compiled program; one number,
             or one for each channel.
         resize: how image files of another size are resized to the input size: "stretch", "crop" or "pad".
+        loss: what training makes smaller unless it is told otherwise, and so what answers mean: with BinaryCrossEntropy
+            an image may have several labels. Training sets it.
         engine: "native", "reference" or "torch", or an Engine.
         threads: threads of the engine; None means as many as this process may use.
 
@@ -64,6 +68,7 @@ class Network:
         mean: float | Sequence[float] = 0.0,
         std: float | Sequence[float] = 1.0,
         resize: ResizeRule = DEFAULT_RESIZE,
+        loss: Loss | None = None,
         engine: str | Engine = "native",
         threads: int | None = None,
     ) -> None:
@@ -74,6 +79,10 @@ class Network:
         self.graph: Graph = trace(
             net, input_shape, Normalisation(check_numbers("mean", mean), check_numbers("std", std))
         )
+        if not isinstance(loss, Loss | None):
+            raise SettingError(f"loss must be of the type Loss, got {loss!r}", hint="write loss=nc.CrossEntropy()")
+        self.loss: Loss = CrossEntropy() if loss is None else loss
+        self.loss.check_outputs(self.graph.classes)
         self.class_names: tuple[str, ...] = check_names(class_names, self.graph.classes)
         self.images_at_once: int = piece_size(self.graph)
         """How many images the engine gets at a time, so that memory stays bounded; of large images fewer."""
@@ -196,6 +205,28 @@ class Network:
         """Return a table of shapes, parameters (fully connected / local / shared) and multiply-adds."""
         return format_summary(self.graph)
 
+    def folded(self) -> Self:
+        """Return a network that predicts the same with fewer layers: normalizations, and branches of convolutions that
+        are added up, as RepVGG has them, become part of a convolution's weights. See `neocog.nn.branches`.
+
+        It can be saved, and what a training would have moved in those layers is not there any more.
+        """
+        graph, parameters = fold_branches(self.graph, self.parameters)
+        twin = type(self)(
+            graph,
+            self.input_shape,
+            self.class_names,
+            seed=self.seed,
+            mean=self.graph.normalisation.mean,
+            std=self.graph.normalisation.std,
+            resize=self.resize,
+            engine=self.engine,
+            threads=self.threads,
+        )
+        twin.restore(parameters)
+        twin.metrics, twin.learnt_from = dict(self.metrics), self.learnt_from
+        return twin
+
     # -- answers ------------------------------------------------------------------------------------------------------
 
     def __call__(self, images: AnyImages) -> Array:
@@ -215,12 +246,17 @@ class Network:
 
     def predict_proba(self, images: AnyImages) -> Array:
         """Return the probabilities (N, outputs) of images or pictures, as `__call__` takes them: the softmax of the
-        logits, of each pixel where the network ends in an image.
+        logits, of each pixel where the network ends in an image. Where an image may have several labels, which is where
+        the model was trained with BinaryCrossEntropy, the sigmoid: one probability for each label.
 
         It is computed here, in float64, and rounded to float32, so that equal logits give equal probabilities
         whatever the engine.
         """
         logits = self(images).astype(np.float64)
+        if self.loss.several_labels:
+            small = np.exp(-np.abs(logits))
+            single: Array = (np.where(logits >= 0, 1.0, small) / (1.0 + small)).astype(np.float32)
+            return single
         shares = np.exp(logits - logits.max(axis=-1, keepdims=True))
         probabilities: Array = (shares / shares.sum(axis=-1, keepdims=True)).astype(np.float32)
         return probabilities
@@ -228,7 +264,12 @@ class Network:
     def predict(self, images: AnyImages) -> NDArray[np.int64]:
         """Return the class indices (N,) of images or pictures, as `__call__` takes them; the first of equally likely
         ones. Where the network ends in an image, (N, height, width). Names: `class_names[index]`.
+
+        Where an image may have several labels, rows (N, outputs): 1 for each label of a probability above a half, else
+        0; as scikit-learn has them.
         """
+        if self.loss.several_labels:
+            return (self(images) > 0).astype(np.int64)
         indices: NDArray[np.int64] = self(images).argmax(axis=-1).astype(np.int64)
         return indices
 

@@ -7,7 +7,7 @@ from itertools import groupby
 
 from neocog.errors import FormatError, SettingError
 from neocog.model.fields import check_keys
-from neocog.model.files import describe
+from neocog.model.files import shown_value
 from neocog.model.kinds import from_json, to_json
 from neocog.nn.blocks import Block, Sequential
 from neocog.nn.graph import Graph, Node, trace
@@ -55,7 +55,7 @@ def net_from_json(data: object, image: ImageShape, where: str = "nodes") -> Laye
         ShapeError: the layers do not fit together; the message names the layer and where its inputs come from.
     """
     if not isinstance(data, list):
-        raise FormatError(f"{where} must be a list, got {describe(data)}")
+        raise FormatError(f"{where} must be a list, got {shown_value(data)}")
     if len(data) > MAX_LAYERS:
         raise FormatError(f"{where} may hold at most {MAX_LAYERS:,} layers, got {len(data):,}")
     entries = [check_keys(f"{where}[{index}]", entry, _KEYS) for index, entry in enumerate(data)]
@@ -77,7 +77,7 @@ def net_from_json(data: object, image: ImageShape, where: str = "nodes") -> Laye
 
 def _read_name(where: str, value: object) -> str:
     if not isinstance(value, str):
-        raise FormatError(f"{where} must be a text, got {describe(value)}")
+        raise FormatError(f"{where} must be a text, got {shown_value(value)}")
     fault = fault_of_name(value)
     if fault is not None:
         raise FormatError(f"{where}: {fault}")
@@ -87,15 +87,17 @@ def _read_name(where: str, value: object) -> str:
 def _read_inputs(where: str, title: str, value: object, index: int, names: list[str]) -> tuple[int, ...]:
     """Return the numbers of a layer's inputs, or raise FormatError, which names the edge, unless all lie before it."""
     if not isinstance(value, list) or not value:
-        raise FormatError(f"{where} of {title} must be a list of numbers, got {describe(value)}")
+        raise FormatError(f"{where} of {title} must be a list of numbers, got {shown_value(value)}")
     if len(value) > MAX_EDGES:
         raise FormatError(f"{where} of {title} may hold at most {MAX_EDGES:,} numbers, got {len(value):,}")
     for position, source in enumerate(value):
         edge = f"{where}[{position}] of {title}"
         if type(source) is not int:
-            raise FormatError(f"{edge} must be the number of a layer, or {IMAGE} for the image, got {describe(source)}")
+            raise FormatError(
+                f"{edge} must be the number of a layer, or {IMAGE} for the image, got {shown_value(source)}"
+            )
         if not IMAGE <= source < len(names):
-            raise FormatError(f"{edge} must lie between {IMAGE} and {len(names) - 1}, got {describe(source)}")
+            raise FormatError(f"{edge} must lie between {IMAGE} and {len(names) - 1}, got {shown_value(source)}")
         if source == index:
             raise FormatError(f"{edge} is the layer itself; a network has no cycles")
         if source > index:

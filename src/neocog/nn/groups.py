@@ -97,7 +97,7 @@ NO_PENALTY, NO_CLIP = Penalty(), Clip()
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class UpdateRule:
     """How a parameter follows its gradient.
 
     Arguments:
@@ -117,7 +117,7 @@ def rules_of(
     groups: Sequence[Group] = (),
     frozen: Sequence[str] = (),
     penalty: Penalty = NO_PENALTY,
-) -> dict[str, Rule]:
+) -> dict[str, UpdateRule]:
     """Return the rule of each parameter that a training changes, by name, in the order of `parameters_of`.
 
     Where several groups match a parameter, the last one counts.
@@ -135,7 +135,7 @@ def rules_of(
     stays = frozen_parameters(graph, frozen)
     every = parameters_of(graph)
     _check_patterns(every, [group.pattern for group in groups], "groups")
-    rules: dict[str, Rule] = {}
+    rules: dict[str, UpdateRule] = {}
     for parameter in every:
         if parameter.name in stays:
             continue
@@ -146,7 +146,7 @@ def rules_of(
         for group in groups:
             if _matches(group.pattern, parameter.name):
                 decay, rate = usual if group.weight_decay is None else group.weight_decay, group.learning_rate
-        rules[parameter.name] = Rule(own.with_decay(decay), rate * factor, penalty if weight else NO_PENALTY)
+        rules[parameter.name] = UpdateRule(own.with_decay(decay), rate * factor, penalty if weight else NO_PENALTY)
     return rules
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import ClassVar
 
 from neocog.errors import ShapeError
+from neocog.nn.limits import plain_integers
 from neocog.nn.shapes import ImageShape, Shape
 from neocog.nn.symbol import Symbol
 from neocog.nn.window import Window
@@ -51,6 +52,25 @@ class Layer:
     whole_image: ClassVar[bool] = False
     enlarges: ClassVar[bool] = False
     arity: ClassVar[int | None] = 1
+
+    def __init_subclass__(cls) -> None:
+        """Let every layer begin its own checks with plain integers."""
+        if "__post_init__" in vars(cls):
+            own = cls.__post_init__
+
+            def checked(self: Layer) -> None:
+                Layer.__post_init__(self)
+                own(self)
+
+            cls.__post_init__ = checked  # type: ignore[method-assign]
+
+    def __post_init__(self) -> None:
+        """Make Python's integers of NumPy's and others: they are told, written to files and compiled alike."""
+        for entry in fields(self):
+            value = getattr(self, entry.name)
+            plain = plain_integers(value)
+            if plain is not value:
+                object.__setattr__(self, entry.name, plain)
 
     def output_shape(self, *inputs: Shape) -> Shape:
         """Return the shape of the output for inputs of these shapes, or raise ShapeError; most layers keep it."""

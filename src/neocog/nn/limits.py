@@ -8,7 +8,7 @@ can be saved, and what was saved can be loaded.
 from __future__ import annotations
 
 import math
-from numbers import Real
+from numbers import Integral, Real
 
 from neocog.errors import SettingError
 
@@ -81,6 +81,18 @@ def is_number(value: object) -> bool:
         return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
     except OverflowError:  # an integer beyond all floating-point numbers
         return False
+
+
+def plain_integers(value: object) -> object:
+    """Return an integer of another kind, such as NumPy's, as Python's, within a tuple too; anything else as it is.
+
+    >>> import numpy as np
+    >>> plain_integers((np.int64(3), 2)), plain_integers("same")
+    ((3, 2), 'same')
+    """
+    if isinstance(value, tuple) and any(plain_integers(entry) is not entry for entry in value):
+        return tuple(map(plain_integers, value))
+    return int(value) if isinstance(value, Integral) and not isinstance(value, int) else value
 
 
 def check_flag(owner: str, name: str, value: object) -> None:

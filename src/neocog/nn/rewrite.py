@@ -39,11 +39,15 @@ class Folded:
     norms: dict[str, Node]
 
     def fold(self, parameters: Mapping[str, Array]) -> dict[str, Array]:
-        """Return the parameters for `graph` that stand for those of `source`, worked out in float64.
+        """Return the parameters for `graph` that stand for those of `source`, rounded from what `exact` gives."""
+        return {name: value.astype(np.float32, copy=False) for name, value in self.exact(parameters).items()}
+
+    def exact(self, parameters: Mapping[str, Array]) -> dict[str, np.ndarray]:
+        """Return the parameters for `graph`; those that change are worked out in float64.
 
         With a = γ / √(variance + ε), weights become W · a, and biases (b - mean) · a + β.
         """
-        values: dict[str, Array] = {}
+        values: dict[str, np.ndarray] = {}
         for node in self.graph.nodes:
             names = [variable.name for variable in node.layer.variables(*node.shapes)]
             norm = self.norms.get(node.name)
@@ -56,8 +60,7 @@ class Folded:
             else:
                 weight = parameters[f"{node.name}.weight"].astype(np.float64) * scale
                 bias = parameters.get(f"{node.name}.bias", np.zeros(scale.shape, np.float32)) * scale + shift
-            values[f"{node.name}.weight"] = weight.astype(np.float32)
-            values[f"{node.name}.bias"] = bias.astype(np.float32)
+            values[f"{node.name}.weight"], values[f"{node.name}.bias"] = weight, bias
         return values
 
     def index_in_source(self, index: int) -> int:

@@ -30,7 +30,7 @@ def check_pair(layer: str, name: str, value: object, least: int) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Axis:
+class WindowAxis:
     """The window's walk along one axis of the image. All lengths are in pixels.
 
     Output o looks at the inputs `o * stride - before + tap * dilation` for every tap below `kernel`; what falls
@@ -76,8 +76,8 @@ class Axis:
 class Window:
     """The window's walk over an image, resolved to pixels."""
 
-    vertical: Axis
-    horizontal: Axis
+    vertical: WindowAxis
+    horizontal: WindowAxis
 
     @property
     def cells(self) -> int:
@@ -101,5 +101,5 @@ def resolve_window(
             before, after = total // 2, total - total // 2
         else:
             before = after = pair(padding)[axis]
-        axes.append(Axis(size, k, s, d, before, after))
+        axes.append(WindowAxis(size, k, s, d, before, after))
     return Window(*axes)

@@ -6,8 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from neocog.nn.window import Axis as WindowAxis
-from neocog.nn.window import Window
+from neocog.nn.window import Window, WindowAxis
 from neocog.plan.clip import choose_clips, saving_clips, untagged
 from neocog.plan.layout import Halo, Operand, Panels, Tensor, Vectors, operand
 from neocog.plan.loops import Axis, Clip, Split, choose_rows, merge, split_cost

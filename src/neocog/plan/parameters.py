@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from neocog.nn.graph import Graph, Node
-from neocog.nn.groups import Rule
+from neocog.nn.groups import UpdateRule
 from neocog.nn.parameters import Parameter, variables_of
 from neocog.nn.shapes import ImageShape
 from neocog.plan.correlation import column_panels
 from neocog.plan.layout import Panels, Space, Vectors
 from neocog.plan.loops import Axis
-from neocog.plan.ops.update import Segment
+from neocog.plan.ops.update import ParameterRange
 from neocog.target.processor import Target
 
 PARAMETERS = "parameters"
@@ -35,12 +35,12 @@ class ParameterLayout:
 
     Arguments:
         places: of every variable. Buffers lie in memory of their own where a program trains, since layers change them.
-        segments: of the parameters that are trained, one behind another from the beginning; what is frozen lies behind.
+        ranges: of the parameters that are trained, one behind another from the beginning; what is frozen lies behind.
         sizes: elements of each named memory.
     """
 
     places: dict[str, ParameterPlace]
-    segments: tuple[Segment, ...]
+    ranges: tuple[ParameterRange, ...]
     sizes: dict[str, int]
 
     @property
@@ -51,7 +51,7 @@ class ParameterLayout:
     @property
     def trained(self) -> int:
         """Elements that the optimizer's memory needs."""
-        return self.segments[-1].end if self.segments else 0
+        return self.ranges[-1].end if self.ranges else 0
 
     def weights(self, node: Node) -> Panels:
         """Return the weights of a convolution or a fully connected layer."""
@@ -83,7 +83,7 @@ class ParameterLayout:
         return self.vectors_gradient(node, "bias")
 
 
-def lay_out_parameters(graph: Graph, target: Target, rules: Mapping[str, Rule] | None = None) -> ParameterLayout:
+def lay_out_parameters(graph: Graph, target: Target, rules: Mapping[str, UpdateRule] | None = None) -> ParameterLayout:
     """Choose a place for every variable.
 
     Arguments:
@@ -91,12 +91,12 @@ def lay_out_parameters(graph: Graph, target: Target, rules: Mapping[str, Rule] |
         target: the processor.
         rules: how each parameter is trained; those without a rule are frozen. None: for a program that only answers.
     """
-    groups: dict[Rule | None, list[Parameter]] = {rule: [] for rule in (rules or {}).values()}
+    groups: dict[UpdateRule | None, list[Parameter]] = {rule: [] for rule in (rules or {}).values()}
     groups[None] = []
     for variable in variables_of(graph):
         groups[(rules or {}).get(variable.name)].append(variable)
     places: dict[str, ParameterPlace] = {}
-    segments = []
+    ranges = []
     sizes = {PARAMETERS: 0, BUFFERS: 0}
     for rule, group in groups.items():
         first = sizes[PARAMETERS]
@@ -105,8 +105,8 @@ def lay_out_parameters(graph: Graph, target: Target, rules: Mapping[str, Rule] |
             place = places[variable.name] = _place(variable, block, sizes[block], target)
             sizes[block] += place.size
         if rule is not None:
-            segments.append(Segment(first, sizes[PARAMETERS], rule))
-    return ParameterLayout({v.name: places[v.name] for v in variables_of(graph)}, tuple(segments), sizes)
+            ranges.append(ParameterRange(first, sizes[PARAMETERS], rule))
+    return ParameterLayout({v.name: places[v.name] for v in variables_of(graph)}, tuple(ranges), sizes)
 
 
 def _place(variable: Parameter, block: str, offset: int, target: Target) -> ParameterPlace:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from neocog.nn.followers import Follower
 from neocog.nn.graph import Graph
-from neocog.nn.groups import NO_CLIP, NO_PENALTY, Clip, Group, Penalty, Rule, rules_of
+from neocog.nn.groups import NO_CLIP, NO_PENALTY, Clip, Group, Penalty, UpdateRule, rules_of
 from neocog.nn.losses import Loss
 from neocog.nn.optimizers import Optimizer
 from neocog.plan.layout import Space, Tensor
@@ -20,7 +20,7 @@ from neocog.plan.parameters import ParameterLayout
 from neocog.target.processor import Target
 
 LOGITS, FEATURES, PEAKS = "logits", "features", "peaks"  # what outputs of programs are called
-FIRST_KEY_SLOT = 12  # where the keys of Dropout layers begin in a program's arguments; see emit/program.py
+FIRST_KEY_SLOT = 16  # where the keys of Dropout layers begin in a program's arguments; see emit/program.py
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Training:
     clip: Clip = NO_CLIP
     penalty: Penalty = NO_PENALTY
 
-    def rules(self, graph: Graph) -> dict[str, Rule]:
+    def rules(self, graph: Graph) -> dict[str, UpdateRule]:
         """Return how each parameter of a network is trained, by name; those that are frozen are left out."""
         return rules_of(graph, self.optimizer, self.groups, self.frozen, self.penalty)
 

@@ -26,7 +26,7 @@ POINTS: dict[int, tuple[Fraction, ...]] = {
 }
 
 
-Steps = tuple[Matrix, ...]  # a matrix as a product of sparse ones, the first to be applied first
+Factors = tuple[Matrix, ...]  # a matrix as a product of sparse ones, the first to be applied first
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +41,8 @@ class Minimal:
     input: Matrix
     weights: Matrix
     output: Matrix
-    input_steps: Steps
-    output_steps: Steps
+    input_steps: Factors
+    output_steps: Factors
 
     @property
     def patch(self) -> int:
@@ -60,7 +60,7 @@ def transposed(matrix: Matrix) -> Matrix:
     return tuple(zip(*matrix, strict=True))
 
 
-def transposed_steps(steps: Steps) -> Steps:
+def transposed_steps(steps: Factors) -> Factors:
     """Return the transposed product."""
     return tuple(transposed(matrix) for matrix in reversed(steps))
 
@@ -74,7 +74,7 @@ def _unit(place: int, size: int) -> list[Fraction]:
     return [Fraction(int(n == place)) for n in range(size)]
 
 
-def _input_steps(points: tuple[Fraction, ...], rows: Sequence[tuple[Fraction, ...]]) -> Steps:
+def _input_steps(points: tuple[Fraction, ...], rows: Sequence[tuple[Fraction, ...]]) -> Factors:
     """Take Bᵀ apart. The row of a point is the product of x - q over all other points q, lowest power first.
 
     First, the points without an opposite, 0 aside, are multiplied into what all other rows share; then each pair ±p
@@ -110,7 +110,7 @@ def _input_steps(points: tuple[Fraction, ...], rows: Sequence[tuple[Fraction, ..
     return (*steps, tuple(map(tuple, middle)), tuple(map(tuple, last)))
 
 
-def _output_steps(points: tuple[Fraction, ...], matrix: Matrix) -> Steps:
+def _output_steps(points: tuple[Fraction, ...], matrix: Matrix) -> Factors:
     """Take Aᵀ apart: sums and differences of the values at ±p first, which even and odd powers then multiply."""
     size = len(matrix[0])
     first = [_unit(n, size) for n in range(size)]

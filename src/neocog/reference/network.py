@@ -22,7 +22,7 @@ Parameters = Mapping[str, Array]
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class ForwardPass:
     """What a forward pass computed.
 
     graph: the network.
@@ -85,7 +85,7 @@ def normalise(graph: Graph, images: Array, dtype: np.dtype[np.generic]) -> Array
 
 def forward(
     graph: Graph, parameters: Parameters, images: Array, draw: Draw | None = None, *, last: int | None = None
-) -> Run:
+) -> ForwardPass:
     """Run the network, in the dtype of its parameters (float64 if it has none).
 
     Arguments:
@@ -108,13 +108,13 @@ def forward(
         outputs.append(given.output)
         choices.append(given.choice)
         buffers |= {f"{node.name}.{name}": value for name, value in given.buffers.items()}
-    return Run(graph, image, tuple(outputs), tuple(choices), buffers, draw)
+    return ForwardPass(graph, image, tuple(outputs), tuple(choices), buffers, draw)
 
 
 def backward(
     graph: Graph,
     parameters: Parameters,
-    run: Run,
+    run: ForwardPass,
     gradient: Array,
     *,
     start: int | None = None,

@@ -23,10 +23,10 @@ from neocog.nn.optimizers import (
 )
 from neocog.reference.arrays import Array
 
-Memory = dict[str, Array]
+OptimizerMemory = dict[str, Array]
 
 
-def initial_memory(optimizer: Optimizer, weight: Array) -> Memory:
+def initial_memory(optimizer: Optimizer, weight: Array) -> OptimizerMemory:
     """Return the memory before the first step: zeros of the parameter's shape."""
     return {name: np.zeros_like(weight) for name in optimizer.memory}
 
@@ -39,7 +39,7 @@ def update(
     *,
     learning_rate: float,
     step: int,
-) -> tuple[Array, Memory]:
+) -> tuple[Array, OptimizerMemory]:
     """Take one step.
 
     Arguments:
@@ -90,7 +90,7 @@ def clipped(clip: Clip, gradients: Mapping[str, Array]) -> dict[str, Array]:
 
 def _sgd(
     optimizer: SGD, weight: Array, g: Array, memory: Mapping[str, Array], scalars: Sequence[float]
-) -> tuple[Array, Memory]:
+) -> tuple[Array, OptimizerMemory]:
     if not optimizer.momentum:
         return g, {}
     # PyTorch starts the momentum at the first gradient; from zeros the first step gives the same.
@@ -98,7 +98,7 @@ def _sgd(
     return g + optimizer.momentum * v if optimizer.nesterov else v, {"momentum": v}
 
 
-def _means(optimizer: Adam, g: Array, memory: Mapping[str, Array]) -> Memory:
+def _means(optimizer: Adam, g: Array, memory: Mapping[str, Array]) -> OptimizerMemory:
     return {
         "mean": optimizer.beta1 * memory["mean"] + (1.0 - optimizer.beta1) * g,
         "square": optimizer.beta2 * memory["square"] + (1.0 - optimizer.beta2) * g * g,
@@ -107,14 +107,14 @@ def _means(optimizer: Adam, g: Array, memory: Mapping[str, Array]) -> Memory:
 
 def _adam(
     optimizer: Adam, weight: Array, g: Array, memory: Mapping[str, Array], scalars: Sequence[float]
-) -> tuple[Array, Memory]:
+) -> tuple[Array, OptimizerMemory]:
     after, (of_mean, of_root) = _means(optimizer, g, memory), scalars
     return after["mean"] / of_mean / (np.sqrt(after["square"]) / of_root + optimizer.epsilon), after
 
 
 def _nadam(
     optimizer: NAdam, weight: Array, g: Array, memory: Mapping[str, Array], scalars: Sequence[float]
-) -> tuple[Array, Memory]:
+) -> tuple[Array, OptimizerMemory]:
     after, (of_gradient, of_mean, of_root) = _means(optimizer, g, memory), scalars
     root = np.sqrt(after["square"]) / of_root + optimizer.epsilon
     return (of_gradient * g + of_mean * after["mean"]) / root, after
@@ -122,7 +122,7 @@ def _nadam(
 
 def _lamb(
     optimizer: LAMB, weight: Array, g: Array, memory: Mapping[str, Array], scalars: Sequence[float]
-) -> tuple[Array, Memory]:
+) -> tuple[Array, OptimizerMemory]:
     direction, after = _adam(optimizer, weight, g, memory, scalars)
     direction = direction + optimizer.weight_decay * weight
     of_weight, of_direction = np.linalg.norm(weight), np.linalg.norm(direction)
@@ -133,7 +133,7 @@ def _lamb(
 
 def _rmsprop(
     optimizer: RMSprop, weight: Array, g: Array, memory: Mapping[str, Array], scalars: Sequence[float]
-) -> tuple[Array, Memory]:
+) -> tuple[Array, OptimizerMemory]:
     square = optimizer.smoothing * memory["square"] + (1.0 - optimizer.smoothing) * g * g
     step = g / (np.sqrt(square) + optimizer.epsilon)
     if not optimizer.momentum:
@@ -144,14 +144,14 @@ def _rmsprop(
 
 def _adagrad(
     optimizer: Adagrad, weight: Array, g: Array, memory: Mapping[str, Array], scalars: Sequence[float]
-) -> tuple[Array, Memory]:
+) -> tuple[Array, OptimizerMemory]:
     square = memory["square"] + g * g
     return g / (np.sqrt(square) + optimizer.epsilon), {"square": square}
 
 
 def _adadelta(
     optimizer: Adadelta, weight: Array, g: Array, memory: Mapping[str, Array], scalars: Sequence[float]
-) -> tuple[Array, Memory]:
+) -> tuple[Array, OptimizerMemory]:
     share = optimizer.smoothing
     square = share * memory["square"] + (1.0 - share) * g * g
     step = np.sqrt(memory["moved"] + optimizer.epsilon) / np.sqrt(square + optimizer.epsilon) * g
@@ -160,7 +160,7 @@ def _adadelta(
 
 def _muon(
     optimizer: Muon, weight: Array, g: Array, memory: Mapping[str, Array], scalars: Sequence[float]
-) -> tuple[Array, Memory]:
+) -> tuple[Array, OptimizerMemory]:
     share = optimizer.momentum
     v = share * memory["momentum"] + (1.0 - share) * g
     matrix = (share * v + (1.0 - share) * g if optimizer.nesterov else v).reshape(-1, weight.shape[-1])
@@ -179,7 +179,7 @@ def orthogonalised(optimizer: Muon, matrix: Array) -> Array:
     return x
 
 
-RULES: dict[type, Callable[..., tuple[Array, Memory]]] = {
+RULES: dict[type, Callable[..., tuple[Array, OptimizerMemory]]] = {
     SGD: _sgd,
     Adam: _adam,
     AdamW: _adam,

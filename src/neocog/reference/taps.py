@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from neocog.nn.shapes import ImageShape
-from neocog.nn.window import Axis, Window
+from neocog.nn.window import Window, WindowAxis
 from neocog.reference.arrays import Array
 
 Span = tuple[slice, slice, slice]
@@ -43,6 +43,6 @@ def taps(window: Window) -> Iterator[tuple[int, int, Span]]:
             yield row, column, (slice(None), _span(window.vertical, row), _span(window.horizontal, column))
 
 
-def _span(axis: Axis, tap: int) -> slice:
+def _span(axis: WindowAxis, tap: int) -> slice:
     start = tap * axis.dilation
     return slice(start, start + (axis.output - 1) * axis.stride + 1, axis.stride)

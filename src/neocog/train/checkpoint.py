@@ -12,7 +12,14 @@ import numpy as np
 from neocog.engines.base import Array, Engine, State
 from neocog.errors import FormatError, SettingError
 from neocog.model.fields import check_integer, check_keys, check_number
-from neocog.model.files import MAX_TRAINING_HEADER, describe, listed, read_tensor_file, tensor_bytes, write_atomically
+from neocog.model.files import (
+    MAX_TRAINING_HEADER,
+    listed,
+    read_tensor_file,
+    shown_value,
+    tensor_bytes,
+    write_atomically,
+)
 from neocog.model.modelfile import (
     OPTIMIZER_PREFIX,
     WHOLE,
@@ -142,7 +149,7 @@ def load_checkpoint(
 def _read_training(model: Network, memory: State, data: object) -> Checkpoint:
     entries = check_keys("training", data, _KEYS, settings.OPTIONAL)
     if not isinstance(entries["settings"], dict):
-        raise FormatError(f"training.settings must be an object, got {describe(entries['settings'])}")
+        raise FormatError(f"training.settings must be an object, got {shown_value(entries['settings'])}")
     trained_with = settings.from_json("training", entries)
     return Checkpoint(
         model=model,
@@ -160,7 +167,7 @@ def _read_memory(model: Network, trained_with: TrainingSettings, memory: State) 
     except SettingError as error:
         raise FormatError(f"training: {error.message}", details=error.details) from None
     faults = [f"missing: {OPTIMIZER_PREFIX}{key}" for key in wanted if key not in memory]
-    faults += [f"unknown: {describe(OPTIMIZER_PREFIX + key)}" for key in memory if key not in wanted]
+    faults += [f"unknown: {shown_value(OPTIMIZER_PREFIX + key)}" for key in memory if key not in wanted]
     if faults:
         raise FormatError("the optimizer's tensors are not those of its kind", details=listed(faults))
     converted: State = {}
@@ -174,13 +181,13 @@ def _read_memory(model: Network, trained_with: TrainingSettings, memory: State) 
 
 def _read_history(data: object) -> History:
     if not isinstance(data, list):
-        raise FormatError(f"training.history must be a list, got {describe(data)}")
+        raise FormatError(f"training.history must be a list, got {shown_value(data)}")
     epochs = []
     for index, entry in enumerate(data):
         where = f"training.history[{index}]"
         values = dict(check_keys(where, entry, COLUMNS))
         if values["epoch"] != index + 1 or type(values["epoch"]) is not int:
-            raise FormatError(f"{where}.epoch must be {index + 1}, got {describe(values['epoch'])}")
+            raise FormatError(f"{where}.epoch must be {index + 1}, got {shown_value(values['epoch'])}")
         for name in COLUMNS[1:]:
             if values[name] is not None or not name.startswith("val_"):
                 check_number(f"{where}.{name}", values[name], _LEAST.get(name))

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from neocog.engines.base import check_targets
+from neocog.engines.targets import check_targets
 from neocog.errors import DataError
 from neocog.model.network import Network
-from neocog.nn.losses import CrossEntropy, Loss
+from neocog.nn.losses import Loss
+from neocog.train.labels import LabelsEvaluation, LabelsTally
 from neocog.train.metrics import losses_of, target_classes
 from neocog.train.source import Batch
 
@@ -75,42 +76,66 @@ class Evaluation:
         }
 
 
-def evaluate(model: Network, batches: Iterable[Batch], loss: Loss | None = None) -> Evaluation:
+def evaluate(model: Network, batches: Iterable[Batch], loss: Loss | None = None) -> Evaluation | LabelsEvaluation:
     """Measure a model in one pass over batches.
 
     Arguments:
         model: the model to measure.
         batches: pairs of images and labels, such as `source.batches(0)`; of any sizes.
-        loss: which loss to report, default CrossEntropy(). Label smoothing is ignored: it only helps training, and
-            losses stay comparable without it.
+        loss: which loss to report, default: what the model was trained with. Label smoothing is ignored: it only helps
+            training, and losses stay comparable without it.
+
+    Returns:
+        An Evaluation; of a loss with several labels an image, a LabelsEvaluation.
 
     Raises:
         DataError: there are no images, or labels are out of range.
     """
-    loss = loss if loss is not None else CrossEntropy()
-    classes = len(model.class_names)
+    loss = loss if loss is not None else model.loss
+    loss.check_outputs(model.graph.classes)
+    tally = LabelsTally(model.class_names) if loss.several_labels else _Classes(model.class_names)
     losses: list[float] = []
-    pairs = np.zeros((0, 3), np.int64)
+    counts: list[float] = []
     for images, labels in batches:
-        logits = model(images).astype(np.float64)
+        logits = model(images)
         targets = check_targets(model.graph, loss, labels, len(logits))
-        losses += losses_of(loss, logits, targets).tolist()
-        truth, answers = target_classes(logits, targets), logits.argmax(axis=-1)
-        # A code for each pair of classes; a matrix of all pairs may be larger than memory.
-        pairs = _merged(pairs, *np.unique(truth * classes + answers, return_counts=True), classes)
+        of_images, count = losses_of(loss, logits.astype(np.float64), targets)
+        losses += of_images.tolist()
+        counts += count.tolist()
+        tally.add(logits, targets)
     if not losses:
         raise DataError("an evaluation needs at least one image, got none")
-    right = pairs[:, 0] == pairs[:, 1]
-    found, of_class = np.zeros(classes, np.int64), np.zeros(classes, np.int64)
-    found[pairs[right, 0]] = pairs[right, 2]
-    np.add.at(of_class, pairs[:, 0], pairs[:, 2])
-    per_class = {
-        name: ClassResult(float(found[k] / of_class[k]) if of_class[k] else None, int(of_class[k]))
-        for k, name in enumerate(model.class_names)
-    }
     # fsum rounds once, so that the same images give the same loss in batches of any size and order.
-    accuracy, count = float(found.sum() / of_class.sum()), len(losses)
-    return Evaluation(accuracy, math.fsum(losses) / count, count, per_class, pairs)
+    total = math.fsum(counts)
+    return tally.result(math.fsum(losses) / total if total else 0.0, len(losses))
+
+
+class _Classes:
+    """Counts images by class and answer."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._names, self._pairs = names, np.zeros((0, 3), np.int64)
+
+    def add(self, logits: NDArray[np.float32], targets: NDArray[np.generic]) -> None:
+        """Count a batch."""
+        classes = len(self._names)
+        truth, answers = target_classes(logits, targets), logits.argmax(axis=-1)
+        # A code for each pair of classes; a matrix of all pairs may be larger than memory.
+        codes, numbers = np.unique(truth * classes + answers, return_counts=True)
+        self._pairs = _merged(self._pairs, codes, numbers, classes)
+
+    def result(self, loss: float, images: int) -> Evaluation:
+        """Return what was counted."""
+        pairs, classes = self._pairs, len(self._names)
+        right = pairs[:, 0] == pairs[:, 1]
+        found, of_class = np.zeros(classes, np.int64), np.zeros(classes, np.int64)
+        found[pairs[right, 0]] = pairs[right, 2]
+        np.add.at(of_class, pairs[:, 0], pairs[:, 2])
+        per_class = {
+            name: ClassResult(float(found[k] / of_class[k]) if of_class[k] else None, int(of_class[k]))
+            for k, name in enumerate(self._names)
+        }
+        return Evaluation(float(found.sum() / of_class.sum()), loss, images, per_class, pairs)
 
 
 def _merged(

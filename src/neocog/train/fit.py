@@ -17,6 +17,7 @@ import numpy as np
 
 from neocog.data.identity import Identities
 from neocog.engines.base import Array, Engine
+from neocog.engines.targets import check_targets
 from neocog.errors import DataError, NeocogError, SettingError
 from neocog.interrupts import interrupts_deferred
 from neocog.model.network import Network
@@ -78,7 +79,7 @@ def fit(
             was written before stays.
         KeyboardInterrupt: passed on, after callbacks heard the end; what was written before stays.
     """
-    settings = settled(given, seed=model.seed, before=resume.settings if resume else None)
+    settings = settled(given, seed=model.seed, loss=model.loss, before=resume.settings if resume else None)
     for name, source in (("training", train), ("validation", validation)):
         if source is not None and source.images < 1:
             raise DataError(f"{name} needs at least one image, got none")
@@ -88,7 +89,7 @@ def fit(
         if resume.model.graph != model.graph:
             raise SettingError("resuming needs the model that the training began with, got another network")
         model.restore(resume.model.parameters)
-        model.learnt_from = resume.model.learnt_from
+        model.learnt_from, model.loss = resume.model.learnt_from, resume.model.loss
     # a program's time grows with its batch, and no batch holds more than all images
     of_steps = replace(settings, batch_size=min(settings.batch_size, train.images))
     trainer = Trainer(model, settings=of_steps, threads=threads, engine=engine, learnt_from=learnt_from)
@@ -232,7 +233,8 @@ def _steps(
             assert trainer.last is not None  # it just took a step
             images += len(x)
             loss_sum += loss * len(x)
-            of_batch = count_right(trainer.last.logits, y)
+            targets = check_targets(run.model.graph, settings.loss, y, len(x))
+            of_batch = count_right(settings.loss, trainer.last.logits, targets)
             right, answers = right + of_batch[0], answers + of_batch[1]
             seconds = time.perf_counter() - began
             result = BatchResult(

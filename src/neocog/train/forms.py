@@ -11,7 +11,7 @@ import numpy as np
 
 from neocog.errors import FormatError, SettingError
 from neocog.model.fields import MAX_INTEGER, check_integer, check_number
-from neocog.model.files import describe
+from neocog.model.files import shown_value
 from neocog.model.kinds import from_json, to_json
 from neocog.nn.limits import shown
 
@@ -88,7 +88,7 @@ class Real:
         """Return a number in its range."""
         value = check_number(where, data)
         if not self._holds(value):
-            raise FormatError(f"{where} must be {self.need}, got {describe(data)}")
+            raise FormatError(f"{where} must be {self.need}, got {shown_value(data)}")
         return value
 
 
@@ -139,7 +139,7 @@ class Text:
     def from_json(self, where: str, data: object) -> str:
         """Return a text."""
         if not isinstance(data, str) or not data:
-            raise FormatError(f"{where} must be a text that is not empty, got {describe(data)}")
+            raise FormatError(f"{where} must be a text that is not empty, got {shown_value(data)}")
         return data
 
 
@@ -163,7 +163,7 @@ class Several:
     def from_json(self, where: str, data: object) -> tuple[Any, ...]:
         """Return a tuple."""
         if not isinstance(data, list):
-            raise FormatError(f"{where} must be a list, got {describe(data)}")
+            raise FormatError(f"{where} must be a list, got {shown_value(data)}")
         if len(data) > MOST_ENTRIES:
             raise FormatError(f"{where} may hold at most {MOST_ENTRIES:,} entries, got {len(data):,}")
         return tuple(self.form.from_json(f"{where}[{place}]", entry) for place, entry in enumerate(data))

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neocog.data.identity import identities_of_array
-from neocog.engines.base import Engine, Images, check_targets
+from neocog.engines.base import Engine, Images
+from neocog.engines.targets import check_targets
 from neocog.model import modelfile
 from neocog.model.network import Network
 from neocog.model.pictures import checked_arrays
@@ -19,6 +20,7 @@ from neocog.train.callbacks import Callback
 from neocog.train.evaluation import Evaluation, evaluate
 from neocog.train.fit import fit
 from neocog.train.history import History
+from neocog.train.labels import LabelsEvaluation
 from neocog.train.settings import MoreGiven, settled, takes_settings
 from neocog.train.source import ArraySource, split_off
 
@@ -37,8 +39,14 @@ class Model(Network):
 
     def evaluate(
         self, images: NDArray[np.generic], labels: NDArray[np.generic], loss: Loss | None = None
-    ) -> Evaluation:
-        """Measure accuracy, loss and confusion on images whose classes are known; see `neocog.train.evaluation`."""
+    ) -> Evaluation | LabelsEvaluation:
+        """Measure accuracy, loss and more on images whose labels are known; see `neocog.train.evaluation`.
+
+        Arguments:
+            images, labels: as `fit` takes them.
+            loss: default: what the model was trained with. It decides what is measured: with several labels an image
+                (BinaryCrossEntropy), a LabelsEvaluation.
+        """
         x = checked_arrays(self.graph, images)
         return evaluate(self, ArraySource(x, labels, batch_size=self.images_at_once, shuffle=False).batches(0), loss)
 
@@ -62,8 +70,9 @@ class Model(Network):
 
         Arguments:
             images: (N, height, width, channels), uint8 or floating-point in [0, 1].
-            labels: (N,) class indices; for MeanSquaredError also (N, outputs) targets. Of networks that end in an
-                image: (N, height, width), and (N, height, width, outputs).
+            labels: (N,) class indices. Also rows (N, outputs): for CrossEntropy of probabilities, for
+                BinaryCrossEntropy of 0 and 1, one for each label that an image may have, for MeanSquaredError of any
+                numbers. Of networks that end in an image: (N, height, width), and (N, height, width, outputs).
             epochs: passes over the images.
             batch_size: images of an optimizer step.
             validation_data: images and labels that are measured after every epoch, and never trained on.
@@ -81,7 +90,7 @@ class Model(Network):
         Raises:
             ShapeError, DataError, SettingError: arguments that do not fit; NeocogError: the loss is not finite.
         """
-        settings = settled({**given, "epochs": epochs, "batch_size": batch_size}, seed=self.seed)
+        settings = settled({**given, "epochs": epochs, "batch_size": batch_size}, seed=self.seed, loss=self.loss)
         loss, seed = settings.loss, settings.seed
         x = checked_arrays(self.graph, images)
         y = check_targets(self.graph, loss, labels, len(x))

@@ -26,7 +26,8 @@ from typing import TYPE_CHECKING, Any
 from neocog.engines.base import Engine
 from neocog.errors import FormatError, NeocogError, SettingError
 from neocog.forks import tell_of_forks
-from neocog.model.files import describe, parse_json, remove_temporary_files, write_atomically
+from neocog.interrupts import interrupts_deferred
+from neocog.model.files import parse_json, remove_temporary_files, shown_value, write_atomically
 from neocog.model.modelfile import load_network, save
 from neocog.model.network import Network
 from neocog.reading import expanded, read_text
@@ -130,7 +131,8 @@ class RunFolder:
         """
         with contextlib.ExitStack() as held:
             if not self._holders:
-                held.enter_context(contextlib.closing(_Lock(self.path)))
+                with interrupts_deferred():  # a lock that is taken must be somebody's, who releases it
+                    held.enter_context(contextlib.closing(_Lock(self.path)))
                 remove_temporary_files(self.path)
             self._holders += 1
             try:
@@ -211,9 +213,9 @@ class RunFolder:
     def write_split(self, splits: DataSplits) -> None:
         """Write split.csv: path, label and part ("train", "validation" or "test") of every image."""
         rows = [
-            [identifier, dataset.class_names[label], part]
+            [identifier, dataset.label_text(index), part]
             for part, dataset in splits.items()
-            for identifier, label in zip(dataset.identifiers, dataset.labels, strict=True)
+            for index, identifier in enumerate(dataset.identifiers)
         ]
         write_atomically(self.split, _csv(SPLIT_COLUMNS, rows))
 
@@ -271,7 +273,9 @@ def _cell(value: float | None) -> str:
 def _epoch(number: int, row: list[str]) -> dict[str, float | None]:
     """Return a line of history.csv, the epoch of that number, as numbers under their columns' names."""
     if len(row) != len(COLUMNS) or row[0] != str(number):
-        raise ValueError(f"line {number + 1} must be that of epoch {number}, {len(COLUMNS)} cells, got {describe(row)}")
+        raise ValueError(
+            f"line {number + 1} must be that of epoch {number}, {len(COLUMNS)} cells, got {shown_value(row)}"
+        )
     values: dict[str, float | None] = {"epoch": number}
     for name, cell in zip(COLUMNS[1:], row[1:], strict=True):
         if not cell and name.startswith("val_"):
@@ -280,7 +284,7 @@ def _epoch(number: int, row: list[str]) -> dict[str, float | None]:
         try:
             values[name] = float(cell)
         except ValueError:
-            raise ValueError(f"line {number + 1}: {name} must be a number, got {describe(cell)}") from None
+            raise ValueError(f"line {number + 1}: {name} must be a number, got {shown_value(cell)}") from None
     return values
 
 

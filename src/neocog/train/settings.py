@@ -92,7 +92,7 @@ class TrainingSettings:
             either, 5.
         batch_size: the most images of a step.
         optimizer: how parameters follow their gradients.
-        loss: what each step makes smaller.
+        loss: what each step makes smaller. Models and `fit` take the model's where none is given.
         schedule: the way of the learning rate over all epochs.
         seed: decides orders, splits and what Dropout drops. Same seed, same bits. Models and `fit` take the model's
             where none is given.
@@ -265,12 +265,14 @@ def about(entry: Field[Any]) -> About:
     return found
 
 
-def settled(given: Mapping[str, Any], *, seed: int = 0, before: TrainingSettings | None = None) -> TrainingSettings:
+def settled(
+    given: Mapping[str, Any], *, seed: int = 0, loss: Loss | None = None, before: TrainingSettings | None = None
+) -> TrainingSettings:
     """Return the settings of a training.
 
     Arguments:
         given: as a caller gave them; see `Given`.
-        seed: where none is given.
+        seed, loss: where none is given.
         before: of the training that goes on; it decides what is not given.
 
     Raises:
@@ -285,7 +287,8 @@ def settled(given: Mapping[str, Any], *, seed: int = 0, before: TrainingSettings
             raise TypeError(f"a training has no setting {name!r}{meant}")
     wanted = {name: value for name, value in given.items() if value is not None}
     if before is None:
-        return TrainingSettings(**{"seed": seed, **wanted})
+        usual = {"seed": seed} if loss is None else {"seed": seed, "loss": loss}
+        return TrainingSettings(**{**usual, **wanted})
     settings = replace(before, **wanted)
     changed = next(
         (

@@ -16,7 +16,7 @@ import numpy as np
 from neocog.engines.base import Array
 from neocog.errors import FormatError
 from neocog.model.fields import check_integer, check_keys
-from neocog.model.files import MAX_HEADER, describe, listed, read_tensor_file, tensor_bytes, write_atomically
+from neocog.model.files import MAX_HEADER, listed, read_tensor_file, shown_value, tensor_bytes, write_atomically
 from neocog.model.network import Network
 from neocog.nn.graph import Graph
 from neocog.nn.layers import Conv2d
@@ -77,21 +77,21 @@ def _read_document(document: dict[str, Any]) -> tuple[tuple[int, ...], tuple[str
     if type(version) is not int or version != FORMAT:
         newer = type(version) is int and version > FORMAT
         hint = "a newer neocog wrote this file: upgrade with pip install -U neocog" if newer else None
-        raise FormatError(f"format must be {FORMAT}, got {describe(version)}", hint=hint)
+        raise FormatError(f"format must be {FORMAT}, got {shown_value(version)}", hint=hint)
     entries = check_keys("the neocog metadata", document, _KEYS)
     epochs, layers = entries["epochs"], entries["layers"]
     if not isinstance(epochs, list) or not epochs:
-        raise FormatError(f"epochs must be a list that is not empty, got {describe(epochs)}")
+        raise FormatError(f"epochs must be a list that is not empty, got {shown_value(epochs)}")
     if len(epochs) > MOST_EPOCHS:
         raise FormatError(f"epochs may be at most {MOST_EPOCHS}, got {len(epochs):,}")
     epochs = [check_integer(f"epochs[{place}]", epoch) for place, epoch in enumerate(epochs)]
     if epochs != sorted(set(epochs)):
-        raise FormatError(f"epochs must rise, got {describe(epochs)}")
+        raise FormatError(f"epochs must rise, got {shown_value(epochs)}")
     if isinstance(layers, list) and len(layers) > MOST_LAYERS:
         raise FormatError(f"layers may be at most {MOST_LAYERS}, got {len(layers):,}")
     named = isinstance(layers, list) and all(isinstance(layer, str) for layer in layers)
     if not named or not layers or len(set(layers)) < len(layers):
-        raise FormatError(f"layers must be a list of names that differ, got {describe(layers)}")
+        raise FormatError(f"layers must be a list of names that differ, got {shown_value(layers)}")
     return tuple(epochs), tuple(layers)
 
 

@@ -32,7 +32,7 @@ class BatchSource(Protocol):
         """Number of images of an epoch."""
 
     def batches(self, epoch: int) -> Iterator[Batch]:
-        """Return the batches (images (N, H, W, C), labels (N,)) of one epoch; epochs count from 0."""
+        """Return the batches (images (N, H, W, C), labels (N,) or rows) of one epoch; epochs count from 0."""
 
 
 class ArraySource:
@@ -89,6 +89,7 @@ class DataSource:
     Arguments:
         batches: of any epoch; their settings say the rest.
         relabel: (data classes,) the label to give for each of the data's; default: the same.
+        outputs: of the model: columns of relabelled rows, where images may have several labels.
 
     >>> from neocog.data import ArrayDataset, Batches
     >>> source = DataSource(Batches(ArrayDataset(np.zeros((5, 8, 8), np.uint8), np.zeros(5, int)), batch_size=2))
@@ -96,9 +97,9 @@ class DataSource:
     (5, [2, 2, 1])
     """
 
-    def __init__(self, batches: Batches, relabel: NDArray[np.int64] | None = None) -> None:
+    def __init__(self, batches: Batches, relabel: NDArray[np.int64] | None = None, outputs: int = 0) -> None:
         self._batches = batches
-        self._relabel = relabel
+        self._relabel, self._outputs = relabel, outputs
 
     @property
     def images(self) -> int:
@@ -110,7 +111,14 @@ class DataSource:
     def batches(self, epoch: int) -> Iterator[Batch]:
         """Return the batches of one epoch."""
         for images, labels in self._batches.at_epoch(epoch):
-            yield images, labels if self._relabel is None else self._relabel[labels]
+            yield images, labels if self._relabel is None else self._relabelled(labels, self._relabel)
+
+    def _relabelled(self, labels: NDArray[np.int64], relabel: NDArray[np.int64]) -> NDArray[np.int64]:
+        if labels.ndim == 1:
+            return relabel[labels]
+        rows, known = np.zeros((len(labels), self._outputs), np.int64), relabel >= 0
+        rows[:, relabel[known]] = labels[:, known]
+        return rows
 
 
 def shuffled(count: int, seed: int, stream: int) -> NDArray[np.int64]:

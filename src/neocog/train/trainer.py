@@ -16,10 +16,10 @@ from neocog.engines.base import (
     State,
     StepResult,
     check_images,
-    check_targets,
     check_values,
     followed_values,
 )
+from neocog.engines.targets import check_targets
 from neocog.errors import DataError, NeocogWarning, SettingError
 from neocog.model.arguments import check_count, resolve_engine
 from neocog.model.network import Network
@@ -39,7 +39,7 @@ class Trainer:
     Arguments:
         model: the model to train.
         optimizer: default SGD().
-        loss: default CrossEntropy().
+        loss: default: the model's.
         batch_size: the largest number of images in a step; fewer are fine.
         threads, engine: default: the model's.
         seed: decides which values a Dropout drops; default: the model's.
@@ -77,7 +77,7 @@ class Trainer:
     ) -> None:
         if settings is None:
             given = {"optimizer": optimizer if optimizer is not None else SGD(), "loss": loss, "seed": seed}
-            settings = settled({**given, "batch_size": batch_size}, seed=model.seed)
+            settings = settled({**given, "batch_size": batch_size}, seed=model.seed, loss=model.loss)
         _warn_of_softmax(model, settings.loss)
         self.model = model
         self.optimizer = settings.optimizer
@@ -116,7 +116,7 @@ class Trainer:
 
         Arguments:
             images: (N, height, width, channels), uint8 or floating-point in [0, 1]; N from 1 to the batch size.
-            labels: (N,) class indices; for MeanSquaredError also (N, outputs) targets. Of networks that end in an
+            labels: (N,) class indices, or rows (N, outputs), as `Model.fit` takes them. Of networks that end in an
                 image: (N, height, width), and (N, height, width, outputs).
 
         Returns:
@@ -137,6 +137,7 @@ class Trainer:
         if not self._told:
             self.model.learnt_from = union(self.model.learnt_from, self._learnt_from)
             self._told = True
+        self.model.loss = self.loss
         self.last = self._train_program.step(x, y, self._learning_rate)
         self.steps += 1
         self._version = self.model.weights.follow(self._train_program.parameters)
@@ -170,7 +171,7 @@ class Trainer:
         if self._twin is None:
             self._twin = copy(self.model)
         self._twin.restore(followed_values(self._train_program, self._stand_in))
-        self._twin.learnt_from = self.model.learnt_from
+        self._twin.learnt_from, self._twin.loss = self.model.learnt_from, self.model.loss
         return self._twin
 
     def settle(self) -> None:

@@ -83,7 +83,7 @@ def test_an_unknown_flag_of_the_front_page_is_a_usage_error(run):
     ],
 )
 def test_every_error_becomes_one_message_and_a_code(error, code, text):
-    message, got = errors.describe(error)
+    message, got = errors.message_of(error)
     assert got == code
     assert (message is None) if text is None else (message is not None and message.startswith(text))
 

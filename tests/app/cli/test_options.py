@@ -6,7 +6,7 @@ import click
 import pytest
 
 from neocog.app.cli import options
-from neocog.app.cli.errors import describe
+from neocog.app.cli.errors import message_of
 
 
 @click.command("toy", cls=options.Verb)
@@ -33,7 +33,7 @@ def parse(*words: str) -> dict[str, object]:
 def complaint(*words: str) -> str:
     with pytest.raises(click.ClickException) as caught:
         toy.main(list(words), prog_name="toy", standalone_mode=False)
-    message, code = describe(caught.value)
+    message, code = message_of(caught.value)
     assert code == 2
     assert message is not None
     return message
@@ -175,7 +175,7 @@ def test_a_file_that_is_called_like_a_flag_gets_the_hint_to_write_two_dashes(tmp
     (tmp_path / name).write_text("")
     with pytest.raises(click.ClickException) as caught:
         path_settings("data", name, "other.png")
-    message, code = describe(caught.value)
+    message, code = message_of(caught.value)
     assert code == 2
     assert message.startswith(f"error: {name} is taken for a flag of paths, though there is a file of that name")
     assert message.endswith(f"hint: write ./{name}, or put -- before the names of files")

@@ -94,7 +94,7 @@ class Display:
 
     def _turn(self, now: Compiling) -> None:
         self._turns += 1
-        line = f"{TURNING[self._turns % len(TURNING)]} {describe(now)}"
+        line = f"{TURNING[self._turns % len(TURNING)]} {describe_compiling(now)}"
         self._stream.write(CLEAR_LINE + line[: shutil.get_terminal_size().columns - 1])  # a longer one would wrap
         self._stream.flush()
         self._drawn = True
@@ -107,6 +107,6 @@ class Display:
             self._drawn = False
 
 
-def describe(now: Compiling) -> str:
+def describe_compiling(now: Compiling) -> str:
     """Say what is compiled, and how far it is."""
     return f"compiling {now.program}: {now.part} ({now.done + 1} of {now.total})"

@@ -151,7 +151,7 @@ def _cause(error: BaseException) -> BaseException:
     return error.__cause__ if isinstance(error, click.Abort) and error.__cause__ is not None else error
 
 
-def describe(error: BaseException) -> tuple[str | None, int]:
+def message_of(error: BaseException) -> tuple[str | None, int]:
     """Return what to print on stderr (None: nothing) and the exit code for whatever ended a command."""
     match error:
         case click.exceptions.Exit():
@@ -208,7 +208,7 @@ def run_reported(action: Callable[[], object]) -> int:
             raise
         if os.environ.get("NEOCOG_DEBUG", "") not in ("", "0"):
             traceback.print_exc()
-        message, code = describe(error)
+        message, code = message_of(error)
         try:
             if message is not None:
                 click.echo(message, err=True)

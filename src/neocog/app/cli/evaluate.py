@@ -11,7 +11,7 @@ from neocog.app.cli import datasets, models, options
 from neocog.app.cli.compiling import told_of_compiling
 from neocog.app.cli.errors import fail, note, warn
 from neocog.app.cli.learnt import learnt, nothing_unseen, unseen
-from neocog.app.cli.measured import class_table, confused_line, match_classes
+from neocog.app.cli.measured import class_table, confused_line, label_table, labels_line, match_classes
 from neocog.app.cli.output import count, emit, percent, print_json
 from neocog.data.batches import Batches
 from neocog.data.builtin import BUILT_IN
@@ -21,6 +21,7 @@ from neocog.errors import DataError
 from neocog.model.network import Network
 from neocog.text import printable
 from neocog.train.evaluation import Evaluation, evaluate
+from neocog.train.labels import LabelsEvaluation
 from neocog.train.source import DataSource
 
 
@@ -61,6 +62,7 @@ def command(
     if not quiet:
         for told in source.notes:
             note(told)
+    _check_labels(trained, source, data)
     parts, left_out = _parts(trained, source, split, quiet=quiet)
     labels = [match_classes(trained.class_names, part.class_names, part.counts()) for _, part in parts]
     size = ImageSize(*trained.input_shape)
@@ -73,7 +75,11 @@ def command(
     datasets.list_unreadable(reasons)
     began = time.perf_counter()
     readers = [
-        DataSource(Batches(part, batch_size, size, resize=trained.resize, workers=workers, on_error="skip"), relabel)
+        DataSource(
+            Batches(part, batch_size, size, resize=trained.resize, workers=workers, on_error="skip"),
+            relabel,
+            len(trained.class_names),
+        )
         for (_, part), relabel in zip(parts, labels, strict=True)
     ]
     if not sum(reader.images for reader in readers):
@@ -106,6 +112,16 @@ def command(
         emit(_text(evaluation, names, seconds))
     if strict and reasons:
         fail(f"{count(len(reasons), 'image')} could not be read, and --strict allows none")
+
+
+def _check_labels(model: Network, source: Source, data: str) -> None:
+    """Raise DataError where images have several labels, and the model names one class."""
+    parts = (source.train, source.validation, source.test, source.unsplit)
+    if any(part is not None and part.several_labels for part in parts) and not model.loss.several_labels:
+        raise DataError(
+            f"{data}: images may have several labels, and this model gives one",
+            hint="train a model on such data: neocog train DATA",
+        )
 
 
 def _parts(model: Network, source: Source, split: str | None, *, quiet: bool) -> tuple[list[tuple[str, Dataset]], int]:
@@ -165,15 +181,12 @@ def _tell_optimism(known: int | None, images: int, source: Source, split: str | 
         )
 
 
-def _text(evaluation: Evaluation, names: str, seconds: float) -> str:
+def _text(evaluation: Evaluation | LabelsEvaluation, names: str, seconds: float) -> str:
     kind = "image" if names == "all" else f"{names} image"
-    return "\n".join(
-        [
-            f"accuracy {percent(evaluation.accuracy)} of {count(evaluation.images, kind)}, "
-            f"loss {evaluation.loss:.4f} ({seconds:.1f} s, {evaluation.images / seconds:,.0f} images/s)",
-            "",
-            class_table(evaluation),
-            "",
-            f"confused: {printable(confused_line(evaluation))}",
-        ]
+    first = (
+        f"accuracy {percent(evaluation.accuracy)} of {count(evaluation.images, kind)}, "
+        f"loss {evaluation.loss:.4f} ({seconds:.1f} s, {evaluation.images / seconds:,.0f} images/s)"
     )
+    if isinstance(evaluation, LabelsEvaluation):
+        return "\n".join([first, labels_line(evaluation), "", label_table(evaluation)])
+    return "\n".join([first, "", class_table(evaluation), "", f"confused: {printable(confused_line(evaluation))}"])

@@ -1,4 +1,4 @@
-"""`neocog info MODEL|DATA`: what a model file or a data set holds."""
+"""`neocog info MODEL|DATA|NAME`: what a model file, a data set or a known network holds."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from neocog.data.dataset import Dataset, Source
 from neocog.data.resize import ImageSize
 from neocog.data.walk import listed
 from neocog.model.network import Network
-from neocog.nn.parameters import parameters_of
-from neocog.nn.summary import summarise
+from neocog.nn.graph import Graph
+from neocog.nn.summary import format_summary, summarise
+from neocog.nn.zoo import MODELS
 from neocog.text import printable
 from neocog.train import recipe
 
@@ -24,15 +25,33 @@ KIND_NAMES = {1: "grey", 3: "RGB", 4: "RGBA"}
 
 
 @click.command("info", cls=options.Verb)
-@click.argument("thing", type=options.Location(), metavar="MODEL|DATA")
+@click.argument("thing", type=options.Location(), metavar="MODEL|DATA|NAME")
 @options.as_json
 def command(thing: str, as_json: bool) -> None:
-    """Describe a model (a file or a run folder) or a data set (whatever neocog train takes)."""
+    """Describe a model (a file or a run folder), a data set (whatever neocog train takes), or a network by its name."""
     path = Path(thing)
+    if thing in MODELS and not os.path.lexists(thing):
+        _describe_known(thing, as_json)
+        return
     if path.suffix == MODEL_ENDING or os.path.isfile(path / models.MODEL_FILE):  # noqa: PTH113 - raises nothing
         _describe_model(path, as_json)
     else:
         _describe_data(thing, as_json)
+
+
+def _describe_known(name: str, as_json: bool) -> None:
+    known = MODELS[name]
+    graph = known.graph()
+    if as_json:
+        image = {"height": known.image.height, "width": known.image.width, "channels": known.image.channels}
+        print_json({"kind": "network", "name": name, "input": image, "classes": known.classes, **_sizes(graph)})
+        return
+    rows = [
+        ("network", f"{name}; train it with: neocog train DATA --model {name}"),
+        ("made for", f"{known.image.height} x {known.image.width} pixels, {_kind(known.image.channels)}"),
+        ("classes", f"{known.classes:,}; a training makes as many outputs as its data has classes"),
+    ]
+    emit(f"{format_table(rows)}\n\n{format_summary(graph)}")
 
 
 def _describe_model(path: Path, as_json: bool) -> None:
@@ -73,8 +92,15 @@ def model_facts(model: Network, file: Path) -> dict[str, object]:
         },
         "metrics": model.metrics,
         "learnt_from": None if model.learnt_from is None else len(model.learnt_from),
-        "parameters": sum(parameter.size for parameter in parameters_of(model.graph)),
-        "multiply_adds": sum(row.multiply_adds for row in summarise(model.graph)),
+        **_sizes(model.graph),
+    }
+
+
+def _sizes(graph: Graph) -> dict[str, object]:
+    rows = summarise(graph)
+    return {
+        "parameters": sum(row.parameters for row in rows),
+        "multiply_adds": sum(row.multiply_adds for row in rows),
         "layers": [
             {
                 "name": row.name,
@@ -86,7 +112,7 @@ def model_facts(model: Network, file: Path) -> dict[str, object]:
                 "local": row.counts.local if row.counts else 0,
                 "shared": row.counts.shared if row.counts else 0,
             }
-            for row in summarise(model.graph)
+            for row in rows
         ],
     }
 

@@ -26,6 +26,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "predict": ("neocog.app.cli.predict", "Classify images."),
     "explain": ("neocog.app.cli.explain", "Show what a model computes, down to each multiplication."),
     "info": ("neocog.app.cli.info", "Describe a model or a data set."),
+    "models": ("neocog.app.cli.zoo", "List the known networks, with their size and speed."),
     "check": ("neocog.app.cli.check", "Find damaged, duplicate and suspicious images."),
     "bench": ("neocog.app.cli.bench", "Measure how fast this machine trains and predicts."),
 }
@@ -38,6 +39,7 @@ SYNONYMS = {
     "fit": "train",
     "see": "explain",
     "show": "explain",
+    "zoo": "models",
 }
 
 EXAMPLES = """\b

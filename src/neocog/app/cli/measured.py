@@ -15,6 +15,7 @@ from neocog.errors import DataError
 
 if TYPE_CHECKING:
     from neocog.train.evaluation import Evaluation
+    from neocog.train.labels import LabelsEvaluation
 
 LONG_NAME = 60  # characters
 SHOWN_CLASSES = 100  # more fill the screen; --json has them all
@@ -90,6 +91,26 @@ def class_table(evaluation: Evaluation) -> str:
     text = format_table(rows, right=(1, 2))
     left = len(classes) - SHOWN_CLASSES
     return text if left <= 0 else f"{text}\n... and {left:,} more; --json has all"
+
+
+def label_table(evaluation: LabelsEvaluation) -> str:
+    """Lay out what there is to say of each label."""
+    rows: list[tuple[str, ...]] = [("label", "images", "precision", "recall", "F1", "average precision")]
+    labels = list(evaluation.per_class.items())
+    for name, found in labels[:SHOWN_CLASSES]:
+        shares = (found.precision, found.recall, found.f1, found.average_precision)
+        rows.append((name, f"{found.images:,}", *map(percent, shares)))
+    text = format_table(rows, right=(1, 2, 3, 4, 5))
+    left = len(labels) - SHOWN_CLASSES
+    return text if left <= 0 else f"{text}\n... and {left:,} more; --json has all"
+
+
+def labels_line(evaluation: LabelsEvaluation) -> str:
+    """Say in one line how well labels were found."""
+    return (
+        f"F1 {percent(evaluation.f1)}, mean average precision {percent(evaluation.mean_average_precision)}, "
+        f"{percent(evaluation.label_accuracy)} of single answers right"
+    )
 
 
 def confused_line(evaluation: Evaluation) -> str:

@@ -21,6 +21,7 @@ from neocog.app.cli.compiling import told_of_compiling
 from neocog.app.cli.errors import CommandLineError, RunFailed, fail, note, warn
 from neocog.app.cli.output import count, emit, format_json
 from neocog.app.cli.sources import STDIN, Picture, pictures_of
+from neocog.data.dataset import SEPARATOR
 from neocog.data.decode import decode_image
 from neocog.data.parallel import map_in_order, worker_count
 from neocog.data.resize import ImageSize, check_rule
@@ -48,12 +49,45 @@ class Prediction:
         """Return the path, then a class and its probability, as often as asked for."""
         return [self.path, *(cell for name, p in self.classes for cell in (name, f"{p:.4f}"))]
 
+    csv_cells = cells
+
+
+@dataclass(frozen=True, slots=True)
+class LabelsPrediction:
+    """The labels that one image is given, the likeliest first, and the probabilities of all."""
+
+    path: str
+    classes: tuple[tuple[str, float], ...]
+    probabilities: dict[str, float]
+
+    def to_json(self) -> dict[str, object]:
+        """Return plain JSON values."""
+        return {
+            "path": self.path,
+            "labels": [name for name, _ in self.classes],
+            "probabilities": self.probabilities,
+        }
+
+    def cells(self) -> list[str]:
+        """Return the path, then each label and its probability."""
+        return [self.path, *(cell for name, p in self.classes for cell in (name, f"{p:.4f}"))]
+
+    def csv_cells(self) -> list[str]:
+        """Return the path, then the labels as tables hold them, and as many probabilities."""
+        names, shares = [name for name, _ in self.classes], [f"{p:.4f}" for _, p in self.classes]
+        return [self.path, SEPARATOR.join(names), SEPARATOR.join(shares)]
+
+
+AnyPrediction = Prediction | LabelsPrediction
+
 
 @click.command("predict", cls=options.Verb)
 @models.argument
 @click.argument("source", type=options.Location(), nargs=-1, metavar="SOURCE...")
 @click.option(
-    "--top", type=options.Whole(1), default=1, show_default=True, help="Number of classes to print per image."
+    "--top",
+    type=options.Whole(1),
+    help="Number of classes to print per image.  [default: 1; of several labels, those of a probability above a half]",
 )
 @click.option("--list", "listed", is_flag=True, help="With -, read paths from stdin, one per line.")
 @click.option(
@@ -72,7 +106,7 @@ def command(
     /,
     model: Path,
     source: tuple[str, ...],
-    top: int,
+    top: int | None,
     listed: bool,
     as_csv: bool,
     as_json: bool,
@@ -83,7 +117,8 @@ def command(
     engine: str,
     quiet: bool,
 ) -> None:
-    """Classify images: print the path, class and probability of each image, one per line, in order.
+    """Classify images: print the path, class and probability of each image, one per line, in order. A model for several
+    labels an image gives all that have a probability above a half.
 
     MODEL is a model file or a run folder. SOURCE is an image, a folder, a pattern such as 'a/*.jpg', or - for an image
     on stdin (with --list: for a list of paths). Images that cannot be read are listed on stderr and skipped; so is what
@@ -113,7 +148,8 @@ def command(
         if as_json:
             named = _print_json(predictions, single=single)
         else:
-            named = _print_lines(predictions, min(top, len(trained.class_names)), as_csv=as_csv)
+            header = _header(trained, top) if as_csv else None
+            named = _print_lines(predictions, header)
     if named < len(pictures):
         lost = f"{count(len(pictures) - named, 'image')} of {len(pictures):,} could not be read"
         if strict:
@@ -133,8 +169,13 @@ def _hidden_file(command: click.Command) -> str | None:
 
 
 def predict(
-    model: Network, pictures: Sequence[Picture], *, top: int = 1, batch_size: int = 64, workers: int | None = None
-) -> Iterator[list[Prediction]]:
+    model: Network,
+    pictures: Sequence[Picture],
+    *,
+    top: int | None = None,
+    batch_size: int = 64,
+    workers: int | None = None,
+) -> Iterator[list[AnyPrediction]]:
     """Name pictures, a batch at a time and in order; those that cannot be read are told on stderr and left out."""
     size = ImageSize(*model.input_shape)
     resize = check_rule(model.resize)
@@ -163,31 +204,46 @@ def predict(
         yield _name(model, waiting, top)
 
 
-def _name(model: Network, batch: Sequence[tuple[str, NDArray[np.uint8]]], top: int) -> list[Prediction]:
+def _name(model: Network, batch: Sequence[tuple[str, NDArray[np.uint8]]], top: int | None) -> list[AnyPrediction]:
     probabilities = model.predict_proba(np.stack([image for _, image in batch]))
-    order = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
-    return [
-        Prediction(path, tuple((model.class_names[c], float(row[c])) for c in best))
-        for (path, _), row, best in zip(batch, probabilities, order, strict=True)
-    ]
+    several, names = model.loss.several_labels, model.class_names
+    predictions: list[AnyPrediction] = []
+    for (path, _), row in zip(batch, probabilities, strict=True):
+        order = np.argsort(-row, kind="stable")
+        chosen = order[row[order] > 0.5] if several and top is None else order[: top or 1]
+        classes = tuple((names[c], float(row[c])) for c in chosen)
+        if several:
+            predictions.append(LabelsPrediction(path, classes, dict(zip(names, map(float, row), strict=True))))
+        else:
+            predictions.append(Prediction(path, classes))
+    return predictions
 
 
-def _print_lines(batches: Iterator[list[Prediction]], top: int, *, as_csv: bool) -> int:
-    """Print a line for each prediction as its batch is done, tab-separated or CSV; give their number.
+def _header(model: Network, top: int | None) -> list[str]:
+    """Return the first line of CSV."""
+    if model.loss.several_labels:
+        return ["path", "labels", "probabilities"]
+    columns = ["class", "probability"]
+    more = range(2, min(top or 1, len(model.class_names)) + 1)
+    return ["path", *columns, *(f"{name}_{rank}" for rank in more for name in columns)]
+
+
+def _print_lines(batches: Iterator[list[AnyPrediction]], header: list[str] | None) -> int:
+    """Print a line for each prediction as its batch is done, tab-separated, or CSV below a header; give their number.
 
     What programs read keeps the bytes of every path, and CSV its control characters, which quotes hold; a terminal gets
     neither raw.
     """
     seen = sys.stdout.isatty()
     text = io.StringIO()
-    if as_csv:
-        writer = csv.writer(text, lineterminator="\n")
-        header = ["path", "class", "probability"]
-        writer.writerow(header + [f"{name}_{rank}" for rank in range(2, top + 1) for name in header[1:]])
+    as_csv = header is not None
+    writer = csv.writer(text, lineterminator="\n")
+    if header is not None:
+        writer.writerow(header)
     printed = 0
     for batch in batches:
         for prediction in batch:
-            cells = prediction.cells()
+            cells = prediction.csv_cells() if as_csv else prediction.cells()
             if seen or not as_csv:
                 cells = [printable(cell, keep_bytes=not seen) for cell in cells]
             if as_csv:
@@ -206,7 +262,7 @@ def _flush(text: io.StringIO) -> None:
     text.truncate()
 
 
-def _print_json(batches: Iterator[list[Prediction]], *, single: bool) -> int:
+def _print_json(batches: Iterator[list[AnyPrediction]], *, single: bool) -> int:
     """Print one object for one image, else an array, written as it grows; give the number of predictions."""
     printed = 0
     for batch in batches:

@@ -9,6 +9,7 @@ import click
 
 from neocog.app.cli import options
 from neocog.app.cli.errors import CommandLineError
+from neocog.app.cli.losses import LOSSES
 from neocog.app.cli.output import emit, print_json
 from neocog.app.cli.settings import asked_settings, setting_flags, take_settings
 from neocog.app.cli.training import Flags, begin, resume, run
@@ -29,6 +30,8 @@ FIXED_BY_RESUME = (
     "schedule",
     "warmup",
     "label_smoothing",
+    "loss",
+    "class_weights",
     "output",
     "overwrite",
 )
@@ -94,6 +97,18 @@ def _defaults(setting: str) -> str:
     default=0.0,
     show_default=True,
     help="Label smoothing: the share of each target that is spread evenly over all classes.",
+)
+@click.option(
+    "--loss",
+    type=options.OneOf(LOSSES),
+    default="auto",
+    show_default=True,
+    help="What training makes smaller; auto: cross-entropy, or binary-cross-entropy for several labels an image.",
+)
+@click.option(
+    "--class-weights",
+    metavar="balanced|NAME=W,...",
+    help="How much classes count: balanced (rare ones more), or weights of some, such as cat=2,dog=0.5.",
 )
 @options.threads
 @options.workers

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from neocog.app.cli.datasets import file_of
-from neocog.app.cli.measured import confused_line, most_confused
+from neocog.app.cli.measured import confused_line, labels_line, most_confused
 from neocog.app.cli.output import count, format_table, percent
 from neocog.data.dataset import DataSplits
 from neocog.model.network import Network
 from neocog.nn.parameters import parameters_of
 from neocog.train.evaluation import Evaluation
 from neocog.train.history import History
+from neocog.train.labels import LabelsEvaluation
 from neocog.train.runfolder import RunFolder
 
 
@@ -33,7 +34,7 @@ class Outcome:
     model: Network
     history: History
     part: str
-    evaluation: Evaluation
+    evaluation: Evaluation | LabelsEvaluation
     unreadable: int
 
     @property
@@ -102,7 +103,9 @@ class Outcome:
                 f"{self.parameters:,} parameters, {size.height} x {size.width} x {size.channels} pixels, "
                 f"{count(len(self.model.class_names), 'class', 'classes')}",
             ),
-            ("confused", confused_line(measured)),
+            ("labels", labels_line(measured))
+            if isinstance(measured, LabelsEvaluation)
+            else ("confused", confused_line(measured)),
             ("model", str(self.folder.best)),
             ("also there", ", ".join(path.name for path in self.files if path != self.folder.best)),
             ("next", self.next_command),
@@ -111,7 +114,11 @@ class Outcome:
 
     def to_json(self) -> dict[str, object]:
         """Return one object for a program to read."""
-        names = self.model.class_names
+        names, measured = self.model.class_names, self.evaluation
+        if isinstance(measured, LabelsEvaluation):
+            figures = {key: getattr(measured, key) for key in ("label_accuracy", "f1", "mean_average_precision")}
+        else:
+            figures = {"most_confused": [pair.to_json() for pair in most_confused(measured.pairs, names)]}
         return {
             "run": str(self.folder.path),
             "model": str(self.folder.best),
@@ -121,7 +128,7 @@ class Outcome:
             "loss": self.evaluation.loss,
             "images": self.evaluation.images,
             "per_class": self.evaluation.to_json()["per_class"],
-            "most_confused": [pair.to_json() for pair in most_confused(self.evaluation.pairs, names)],
+            **figures,
             "epochs": len(self.history),
             "best_epoch": self.best_epoch,
             "stopped": self.history.stopped,

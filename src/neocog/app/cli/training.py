@@ -20,6 +20,7 @@ from neocog.app.cli.errors import (
     note,
     warn,
 )
+from neocog.app.cli.losses import make_loss
 from neocog.app.cli.measured import shorten
 from neocog.app.cli.output import count
 from neocog.app.cli.runs import Successor, files_of, has_begun, make_folder, removed_if_empty, removed_if_unfinished
@@ -31,8 +32,8 @@ from neocog.data.dataset import Dataset, DataSplits
 from neocog.data.identity import NOBODY, Identities
 from neocog.data.resize import DEFAULT_RESIZE, ImageSize
 from neocog.errors import DataError
+from neocog.model import kinds
 from neocog.model.network import Network
-from neocog.nn.losses import CrossEntropy
 from neocog.nn.shapes import ImageShape
 from neocog.nn.zoo import make_net
 from neocog.text import printable
@@ -41,6 +42,7 @@ from neocog.train.checkpoint import Checkpoint
 from neocog.train.evaluation import Evaluation, evaluate
 from neocog.train.fit import fit
 from neocog.train.history import History
+from neocog.train.labels import LabelsEvaluation
 from neocog.train.runfolder import RunFolder
 from neocog.train.settings import TrainingSettings, settled
 from neocog.train.source import DataSource
@@ -66,6 +68,8 @@ class Flags:
     schedule: str
     warmup: float | None
     label_smoothing: float
+    loss: str
+    class_weights: str | None
     threads: int | None
     workers: int | None
     engine: str
@@ -77,7 +81,7 @@ class Flags:
 
 
 @dataclass(slots=True)
-class Training:
+class TrainingJob:
     """All that a training needs, made from flags or from a checkpoint."""
 
     data: str
@@ -96,7 +100,7 @@ class Training:
         return ImageSize(*self.model.input_shape)
 
 
-def begin(data: str, flags: Flags, held: contextlib.ExitStack) -> Training:
+def begin(data: str, flags: Flags, held: contextlib.ExitStack) -> TrainingJob:
     """Decide what the flags leave open; make the model and its run folder, and lock that as long as `held` is open."""
     if flags.momentum is not None and recipe.default_of(flags.optimizer, "momentum") is None:
         having = [name for name in recipe.OPTIMIZER_NAMES if recipe.default_of(name, "momentum") is not None]
@@ -106,12 +110,13 @@ def begin(data: str, flags: Flags, held: contextlib.ExitStack) -> Training:
         )
     splits = datasets.split(datasets.open_source(data), quiet=flags.quiet)
     names = splits.class_names
-    if len(names) < 2:
+    if len(names) < (1 if splits.train.several_labels else 2):
         raise DataError(
             f"{splits.name}: training needs at least 2 classes, found {len(names)}: {', '.join(names)}",
             details=splits.notes,
             hint="put the images of each class into a folder of its own: DATA/cat/1.jpg, DATA/dog/1.jpg",
         )
+    make_loss(flags.loss, flags.label_smoothing, flags.class_weights, splits.train)  # tells what does not fit early
     size = recipe.choose_size(splits.train, flags.img_size, int(flags.channels) if flags.channels else None)
     net = make_net(flags.model, ImageShape(*size.shape), len(names))
     optimizer = recipe.make_optimizer(flags.optimizer, flags.lr, flags.weight_decay, flags.momentum, flags.lookahead)
@@ -121,26 +126,24 @@ def begin(data: str, flags: Flags, held: contextlib.ExitStack) -> Training:
     folder = make_folder(splits.name, flags.output, held, overwrite=flags.overwrite)
     with removed_if_empty(folder):
         splits, unreadable = _read(splits, size, flags)
+        loss = make_loss(flags.loss, flags.label_smoothing, flags.class_weights, splits.train)
         mean, std = recipe.channel_statistics(splits.train, size)
         images = _image_counts(splits)["train"]
         usual = {} if "time_limit" in flags.settings else {"epochs": recipe.choose_epochs(images)}
-        chosen = {
-            "optimizer": optimizer,
-            "loss": CrossEntropy(flags.label_smoothing),
-            "schedule": recipe.make_schedule(flags.schedule, flags.warmup),
-        }
+        schedule = recipe.make_schedule(flags.schedule, flags.warmup)
+        chosen = {"optimizer": optimizer, "loss": loss, "schedule": schedule}
         settings = settled({**usual, **flags.settings, **chosen})
         model = Network(
             net, size.shape, names, seed=settings.seed, mean=mean, std=std, engine=flags.engine, threads=flags.threads
         )
-        training = Training(data, splits, model, folder, settings, unreadable=unreadable)
+        training = TrainingJob(data, splits, model, folder, settings, unreadable=unreadable)
         training.learnt_from = learnt.images_of(splits, quiet=flags.quiet)
         learnt.tell_copies(splits)
         training.config = _config(training, flags)
     return training
 
 
-def resume(run: Path, data: str | None, flags: Flags, held: contextlib.ExitStack) -> Training:
+def resume(run: Path, data: str | None, flags: Flags, held: contextlib.ExitStack) -> TrainingJob:
     """Go on with the training that lies in a run folder, and lock that as long as `held` is open."""
     path = run.parent if run.name == LAST_FILE else run
     if not (path / LAST_FILE).is_file():
@@ -168,7 +171,7 @@ def resume(run: Path, data: str | None, flags: Flags, held: contextlib.ExitStack
     splits, unreadable = _read(splits, ImageSize(*model.input_shape), flags)
     learnt_from = learnt.images_of(splits, quiet=flags.quiet)
     learnt.tell_changes(model, learnt_from, str(run))
-    return Training(
+    return TrainingJob(
         location,
         splits,
         model,
@@ -231,7 +234,7 @@ def _tell_notes(splits: DataSplits, flags: Flags) -> None:
             note(text)
 
 
-def _config(training: Training, flags: Flags) -> dict[str, object]:
+def _config(training: TrainingJob, flags: Flags) -> dict[str, object]:
     """Return what a resumed training needs to know beyond the checkpoint, and a reader of config.json wants to."""
     normalisation = training.model.graph.normalisation
     return {
@@ -253,11 +256,12 @@ def _config(training: Training, flags: Flags) -> dict[str, object]:
         "schedule": flags.schedule,
         "warmup": flags.warmup,
         "label_smoothing": flags.label_smoothing,
+        "loss": kinds.to_json(training.settings.loss),
         "engine": flags.engine,
     }
 
 
-def run(training: Training, flags: Flags) -> Outcome:
+def run(training: TrainingJob, flags: Flags) -> Outcome:
     """Train, then measure the best model on the test part, or on the validation part where there is none."""
     if not flags.quiet:
         click.echo(printable(_opening(training)), err=True)
@@ -288,7 +292,7 @@ def run(training: Training, flags: Flags) -> Outcome:
     )
 
 
-def _write_beginning(training: Training) -> None:
+def _write_beginning(training: TrainingJob) -> None:
     """Write what the training starts from; over a training that is to be replaced, only once an epoch is done."""
     folder = training.folder
 
@@ -304,7 +308,7 @@ def _write_beginning(training: Training) -> None:
     write()
 
 
-def _source(training: Training, part: Dataset, flags: Flags, *, shuffle: bool) -> DataSource:
+def _source(training: TrainingJob, part: Dataset, flags: Flags, *, shuffle: bool) -> DataSource:
     batches = Batches(
         part,
         training.settings.batch_size if shuffle else EVALUATION_BATCH,
@@ -318,7 +322,7 @@ def _source(training: Training, part: Dataset, flags: Flags, *, shuffle: bool) -
     return DataSource(batches)
 
 
-def _fit(training: Training, flags: Flags) -> History:
+def _fit(training: TrainingJob, flags: Flags) -> History:
     validation = training.splits.validation
     with told_of_compiling(quiet=flags.quiet):
         return fit(
@@ -337,7 +341,7 @@ def _fit(training: Training, flags: Flags) -> History:
         )
 
 
-def _measure(training: Training, flags: Flags) -> tuple[str, Evaluation]:
+def _measure(training: TrainingJob, flags: Flags) -> tuple[str, Evaluation | LabelsEvaluation]:
     parts = dict(training.splits.items())
     part = next(name for name in ("test", "validation", "train") if name in parts)
     source = _source(training, parts[part], flags, shuffle=False)
@@ -345,7 +349,7 @@ def _measure(training: Training, flags: Flags) -> tuple[str, Evaluation]:
         return part, evaluate(training.model, source.batches(0))
 
 
-def _interrupted(training: Training, what: str) -> str:
+def _interrupted(training: TrainingJob, what: str) -> str:
     folder = training.folder
     if not has_begun(folder):
         kept = "the training before it" if isinstance(folder, Successor) else "nothing"
@@ -354,7 +358,7 @@ def _interrupted(training: Training, what: str) -> str:
     return format_error(f"{what}; the finished epochs are saved in {folder.path}", hint=f"continue with: {again}")
 
 
-def _tell_if_done(training: Training) -> None:
+def _tell_if_done(training: TrainingJob) -> None:
     """Say so where a training that goes on has nothing more to do."""
     checkpoint = training.checkpoint
     if checkpoint is None:
@@ -364,7 +368,7 @@ def _tell_if_done(training: Training) -> None:
         note(f"all {planned:,} epochs are done already, so there is nothing left to train; ask for more with --epochs")
 
 
-def _opening(training: Training) -> str:
+def _opening(training: TrainingJob) -> str:
     parts = ", ".join(f"{images:,} {name}" for name, images in _image_counts(training.splits).items())
     size = training.size
     return (

@@ -18,7 +18,7 @@ from neocog.nn.summary import WeightCounts, multiply_adds, weight_counts
 COLORS = {1: "L", 3: "RGB", 4: "RGBA"}
 
 
-def describe(session: Session) -> dict[str, Any]:
+def session_facts(session: Session) -> dict[str, Any]:
     """Return the facts of the question `model`."""
     model, graph = session.model, session.model.graph
     fields = receptive_fields(graph)

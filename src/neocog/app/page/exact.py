@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neocog.app.page.describe import counts_facts, describe, describe_layer
+from neocog.app.page.describe import counts_facts, describe_layer, session_facts
 from neocog.app.page.message import Answer
 from neocog.app.page.question import Question
 from neocog.app.page.session import Session
@@ -31,7 +31,7 @@ LISTED_TERMS = 64  # of a route; the rest is told as a number
 
 def model(session: Session, question: Question, progress: Progress) -> Answer:
     """The network, layer by layer."""
-    return Answer(describe(session))
+    return Answer(session_facts(session))
 
 
 def weights(session: Session, question: Question, progress: Progress) -> Answer:

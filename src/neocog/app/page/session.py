@@ -68,7 +68,10 @@ class Gallery:
         self.unreadable: int = count - len(self._indices)
         places = {label: index for index, label in enumerate(class_names)}
         found = [places.get(label, -1) for label in dataset.class_names]
-        self.labels: NDArray[np.int64] = np.array(found, np.int64)[dataset.labels[self._indices]]
+        # the class of each image; -1 where that is none of the model's, or an image may have several
+        self.labels: NDArray[np.int64] = np.full(len(self._indices), -1, np.int64)
+        if not dataset.several_labels:
+            self.labels = np.array(found, np.int64)[dataset.labels[self._indices]]
 
     def __len__(self) -> int:
         return len(self._indices)

@@ -19,10 +19,11 @@ from neocog.engines.base import (
     allowed_threads,
     check_images,
     check_memory,
-    check_targets,
     peak_sources,
     room_for_peaks,
 )
+from neocog.engines.targets import check_targets
+from neocog.engines.torch.losses import mean_loss
 from neocog.engines.torch.modules import SharedDropout
 from neocog.engines.torch.network import build_module, restricted, tensors
 from neocog.engines.torch.optimizers import kept_names, kept_numbers, make_optimizer
@@ -30,7 +31,6 @@ from neocog.engines.torch.vectors import in_our_order
 from neocog.errors import EngineError, SettingError, ShapeError
 from neocog.nn.graph import Graph, Node
 from neocog.nn.groups import NO_CLIP, NO_PENALTY
-from neocog.nn.losses import CrossEntropy, Loss, MeanSquaredError
 from neocog.nn.optimizers import Optimizer
 from neocog.nn.parameters import Parameter, check_parameters, from_pytorch, parameters_of, to_pytorch, variables_of
 from neocog.nn.shapes import ImageShape
@@ -155,10 +155,11 @@ class TorchTrainProgram(_Network):
         dtype: Any,
         threads: int | None,
     ) -> None:
+        settings.loss.check_outputs(graph.classes)
         super().__init__(graph, parameters, device, dtype, threads)
         self.settings = settings
         self.steps = 0
-        self.loss = _loss(settings.loss)
+        self.loss = mean_loss(settings.loss, device, dtype)
         self.weights = dict(self.module.named_parameters())
         self.rules, self.slots = settings.rules(graph), settings.slots(graph)
         self.trained = tuple(p for p in parameters_of(graph) if p.name in self.rules)
@@ -200,10 +201,10 @@ class TorchTrainProgram(_Network):
         for leaf in self.leaves:
             if isinstance(leaf, SharedDropout):
                 leaf.draw = (self.settings.seed, self.steps)
-        kind = torch.int64 if isinstance(self.settings.loss, CrossEntropy) else self.dtype
+        kind = torch.int64 if targets.dtype.kind == "i" else self.dtype
         with self.running():
             logits = _in_our_layout(self.module(self.tensor(images)), self.graph.nodes[-1])
-            loss = _mean_loss(self.loss, logits, torch.tensor(targets, dtype=kind, device=self.device))
+            loss = self.loss(logits, torch.tensor(targets, dtype=kind, device=self.device))
             if self.optimizers:
                 for optimizer in self.optimizers:
                     optimizer.zero_grad(set_to_none=True)
@@ -284,22 +285,9 @@ def _in_our_layout(x: Any, node: Node) -> Any:
     return x.permute(0, 2, 3, 1) if isinstance(node.output, ImageShape) else in_our_order(x, node.output)
 
 
-def _mean_loss(loss: Any, logits: Any, targets: Any) -> Any:
-    """Return the mean loss over images and pixels, of logits (N, …, outputs)."""
-    return loss(logits.flatten(0, -2), targets.flatten(0, logits.ndim - 2))
-
-
 def _array(parameter: Parameter, tensor: Any) -> Array:
     value = from_pytorch(parameter, tensor.detach().cpu().contiguous().numpy())
     return np.array(value, np.float32)
-
-
-def _loss(loss: Loss) -> Any:
-    if isinstance(loss, CrossEntropy):
-        return torch.nn.CrossEntropyLoss(label_smoothing=loss.label_smoothing)
-    if isinstance(loss, MeanSquaredError):
-        return torch.nn.MSELoss()
-    raise SettingError(f"unknown loss {loss!r}")
 
 
 class TorchEngine:

@@ -19,13 +19,15 @@ class _Join(Layer):
 
 @dataclass(frozen=True, slots=True)
 class _Elementwise(_Join):
+    hint: ClassVar[str]
+
     def output_shape(self, *inputs: Shape) -> Shape:
         first = _plain(inputs[0])
         if any(_plain(shape) != first for shape in inputs[1:]):
             other = next(shape for shape in inputs if _plain(shape) != first)
             raise ShapeError(
                 f"{type(self).__name__} needs inputs of one shape, got {inputs[0]} and {other}",
-                hint="bring the shortcut to the same shape, as in Residual(body, shortcut=Conv2d(channels, 1, stride))",
+                hint=self.hint,
             )
         return inputs[0]
 
@@ -38,10 +40,18 @@ class Add(_Elementwise):
     ImageShape(height=4, width=4, channels=2)
     """
 
+    hint: ClassVar[str] = (
+        "bring the shortcut to the same shape, as in Residual(body, shortcut=Conv2d(channels, 1, stride))"
+    )
+
 
 @dataclass(frozen=True, slots=True)
 class Multiply(_Elementwise):
     """Multiply inputs of one shape, value by value."""
+
+    hint: ClassVar[str] = (
+        "give what scales as many channels as what is scaled, such as Sigmoid()(Conv2d(channels, 1)(x))"
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,24 +3,60 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from neocog.errors import SettingError
+from neocog.nn.graph import Graph, trace
 from neocog.nn.layer import Layer
 from neocog.nn.shapes import ImageShape
 from neocog.nn.zoo.article import article
 from neocog.nn.zoo.default import default_net
+from neocog.nn.zoo.densenet import densenet121
+from neocog.nn.zoo.fast import fast32, fast224
 from neocog.nn.zoo.lenet import lenet5
 from neocog.nn.zoo.photo import photo
-from neocog.nn.zoo.resnet import resnet18, resnet20
+from neocog.nn.zoo.repvgg import repvgg_a0
+from neocog.nn.zoo.resnet import resnet18, resnet20, resnet34, resnet50, resnet56
 from neocog.nn.zoo.vgg import vgg
 
-MODELS: dict[str, Callable[[int], Layer]] = {
-    "article": article,
-    "lenet5": lenet5,
-    "photo": photo,
-    "resnet18": resnet18,
-    "resnet20": resnet20,
-    "vgg": vgg,
+GREY_28 = ImageShape(28, 28, 1)
+RGB_32, RGB_96, RGB_224 = (ImageShape(side, side, 3) for side in (32, 96, 224))
+IMAGENET = 1000  # classes
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A network that goes by a name.
+
+    Arguments:
+        make: takes the number of classes and gives the network.
+        image: what it was made for; it takes images of other sizes too.
+        classes: how many it was made for; published numbers of parameters are with so many.
+    """
+
+    make: Callable[[int], Layer]
+    image: ImageShape
+    classes: int = 10
+
+    def graph(self) -> Graph:
+        """Return the network as it was made, every shape known."""
+        return trace(self.make(self.classes), self.image)
+
+
+MODELS: dict[str, Known] = {
+    "article": Known(article, GREY_28),
+    "densenet121": Known(densenet121, RGB_224, IMAGENET),
+    "fast224": Known(fast224, RGB_224, IMAGENET),
+    "fast32": Known(fast32, RGB_32),
+    "lenet5": Known(lenet5, GREY_28),
+    "photo": Known(photo, RGB_96),
+    "repvgg_a0": Known(repvgg_a0, RGB_224, IMAGENET),
+    "resnet18": Known(resnet18, RGB_224, IMAGENET),
+    "resnet20": Known(resnet20, RGB_32),
+    "resnet34": Known(resnet34, RGB_224, IMAGENET),
+    "resnet50": Known(resnet50, RGB_224, IMAGENET),
+    "resnet56": Known(resnet56, RGB_32),
+    "vgg": Known(vgg, RGB_32),
 }
 
 
@@ -34,4 +70,4 @@ def make_net(name: str, image: ImageShape, classes: int) -> Layer:
         return default_net(image, classes)
     if name not in MODELS:
         raise SettingError(f"unknown model {name!r}", hint=f"known models: auto, {', '.join(sorted(MODELS))}")
-    return MODELS[name](classes)
+    return MODELS[name].make(classes)

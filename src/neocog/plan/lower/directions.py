@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from neocog.nn.groups import Rule
+from neocog.nn.groups import UpdateRule
 from neocog.nn.optimizers import Lookahead, Muon, Optimizer
 from neocog.plan.correlation import column_panels, tiled
 from neocog.plan.layout import Operand, Panels, Space, Vectors
@@ -26,7 +26,7 @@ DIRECTIONS = "directions"
 IN_TURN = "directions in turn"  # where every other iteration leaves its matrices
 
 
-def moved_parameters(low: Lowering, rules: Mapping[str, Rule]) -> dict[str, Moved]:
+def moved_parameters(low: Lowering, rules: Mapping[str, UpdateRule]) -> dict[str, Moved]:
     """Return the parameters that take their steps as a whole, by name."""
     found = {}
     for name, rule in rules.items():

@@ -22,12 +22,12 @@ from neocog.plan.ops.norm import (
     SCALE,
     SHIFT,
     SLOPE,
+    BatchStatistics,
     GroupGradient,
     GroupStatistics,
     Moments,
     NormGradient,
     Slices,
-    Statistics,
     vector,
 )
 from neocog.plan.ops.op import Op
@@ -67,7 +67,7 @@ def forward(low: Lowering, step: Step) -> None:
     assert variance is not None
 
     def statistics(segment: Segment) -> Iterable[Op]:
-        yield Statistics(
+        yield BatchStatistics(
             f"{step.title} statistics",
             Operand(Space.ARENA, name, 0),
             slices[0],

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from neocog.nn.layers import AvgPool2d, GlobalAvgPool2d, MaxPool2d
 from neocog.nn.shapes import ImageShape
-from neocog.nn.window import Axis, Window
+from neocog.nn.window import Window, WindowAxis
 from neocog.plan.layout import Tensor
 from neocog.plan.lower.lowering import Lowering
 from neocog.plan.lower.rule import Rule, Rules
@@ -106,7 +106,7 @@ def global_backward(low: Lowering, step: Step) -> None:
 
 def whole_window(x: Tensor) -> Window:
     """Return the window that covers a whole image."""
-    return Window(Axis(x.height, x.height, 1, 1, 0, 0), Axis(x.width, x.width, 1, 1, 0, 0))
+    return Window(WindowAxis(x.height, x.height, 1, 1, 0, 0), WindowAxis(x.width, x.width, 1, 1, 0, 0))
 
 
 def plan_peaks(low: Lowering, step: Step) -> None:

@@ -38,9 +38,9 @@ def _stages(low: Lowering, training: Training) -> Iterable[Op]:
 
 
 def _steps(low: Lowering, training: Training) -> Iterable[Op]:
-    trained, segments = low.layout.trained, low.layout.segments
+    trained, ranges = low.layout.trained, low.layout.ranges
     parameters, gradients = Operand(Space.STATE, PARAMETERS, 0), Operand(Space.ARENA, GRADIENTS, 0)
-    slots = tuple(dict.fromkeys(slot for segment in segments for slot in segment.rule.optimizer.memory))
+    slots = tuple(dict.fromkeys(slot for range_ in ranges for slot in range_.rule.optimizer.memory))
     memory = {slot: _memory(low, slot, PARAMETERS, trained) for slot in slots}
     followed = tuple((f, _memory(low, f.name, PARAMETERS, trained)) for f in training.followers)
     scalars = len(training.optimizer.scalars(1))
@@ -52,7 +52,7 @@ def _steps(low: Lowering, training: Training) -> Iterable[Op]:
     directions = low.record(DIRECTIONS, trained) if moved else None
     yield Update(
         "update",
-        segments,
+        ranges,
         parameters,
         gradients,
         slots,

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from neocog.nn.groups import Rule
+from neocog.nn.groups import UpdateRule
 from neocog.plan.layout import Operand, Panels
 from neocog.plan.ops.op import Op, Part, Reach, present, walked
-from neocog.plan.ops.update import CHUNK, Followed
+from neocog.plan.ops.update import ITEM_ELEMENTS, Followed
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Portion:
     @property
     def chunks(self) -> int:
         """Pieces of it that any thread may take."""
-        return -(-self.size // CHUNK)
+        return -(-self.size // ITEM_ELEMENTS)
 
 
 def chunks_of(portions: Sequence[Portion]) -> int:
@@ -183,7 +183,7 @@ class Polynomial(Op):
 class Moved(Portion):
     """A parameter that takes its step as a whole: by which rule, and the factor on its direction."""
 
-    rule: Rule
+    rule: UpdateRule
     scale: float
 
 

@@ -61,7 +61,7 @@ class Moments(Op):
 
 
 @dataclass(frozen=True, slots=True)
-class Statistics(Op):
+class BatchStatistics(Op):
     """Mean and variance of the batch from the moments of its slices, and what a normalization multiplies and adds.
 
     Arguments:
@@ -121,7 +121,7 @@ class NormGradient(Op):
 
     Arguments:
         sums: two vectors for each of `slices` slices.
-        statistics: what `Statistics` gave.
+        statistics: what `BatchStatistics` gave.
         out: two vectors: slope and offset.
         weight, bias: where the gradients of γ and β go.
     """

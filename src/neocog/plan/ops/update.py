@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from neocog.nn.followers import Follower
-from neocog.nn.groups import NO_CLIP, Clip, Rule
+from neocog.nn.groups import NO_CLIP, Clip, UpdateRule
 from neocog.plan.layout import Operand, Panels
 from neocog.plan.ops.op import Op, Part, Reach, present, walked
 
 Followed = tuple[Follower, Operand]
-CHUNK = 1024  # elements that one item of a flat pass covers
+ITEM_ELEMENTS = 1024  # elements that one item of a flat pass covers
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +40,6 @@ class Transpose(Op):
         """Yield all panels."""
         yield from walked("weights", self.weights)
         yield from walked("transposed", self.transposed)
-
-    def spares(self) -> tuple[Part, ...]:
-        """Return the copy where its columns do not fill the last panel."""
-        return (self.transposed,) if self.transposed.columns % self.transposed.width else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +72,7 @@ class ReducePartials(Op):
     @property
     def items(self) -> int:
         """A chunk of the gradient each."""
-        return -(-self.size // CHUNK)
+        return -(-self.size // ITEM_ELEMENTS)
 
     def reads(self) -> tuple[Part, ...]:
         """Return the partial gradients."""
@@ -99,20 +95,20 @@ class ReducePartials(Op):
 
 
 @dataclass(frozen=True, slots=True)
-class Segment:
+class ParameterRange:
     """A stretch of the parameters that follows its gradients by one rule: where it begins and ends, elements."""
 
     first: int
     end: int
-    rule: Rule
+    rule: UpdateRule
 
 
 @dataclass(frozen=True, slots=True)
 class Update(Op):
-    """One step of the optimizer over all parameters at once, each segment of them by its rule.
+    """One step of the optimizer over all parameters at once, each range of them by its rule.
 
     Arguments:
-        segments: one behind another.
+        ranges: one behind another.
         parameters, gradients: where they begin.
         slots, memory: what is kept beside parameters, by name, and where it begins.
         scalars: how many numbers of the step the rules need.
@@ -122,7 +118,7 @@ class Update(Op):
         directions: where parameters that move as a whole leave their directions, in place of taking a step.
     """
 
-    segments: tuple[Segment, ...]
+    ranges: tuple[ParameterRange, ...]
     parameters: Operand
     gradients: Operand
     slots: tuple[str, ...]
@@ -136,12 +132,12 @@ class Update(Op):
     @property
     def size(self) -> int:
         """Elements in all."""
-        return self.segments[-1].end
+        return self.ranges[-1].end
 
     @property
     def items(self) -> int:
         """A chunk of the parameters each."""
-        return -(-self.size // CHUNK)
+        return -(-self.size // ITEM_ELEMENTS)
 
     def reads(self) -> tuple[Part, ...]:
         """Return parameters, gradients, and what is kept beside them."""
@@ -164,16 +160,16 @@ class Update(Op):
             yield Reach("length", self.length, 0, lanes - 1)
 
     def faults(self, lanes: int) -> Iterator[str]:
-        """Yield segments off whole vectors, and gaps between them."""
-        ends = [0, *(segment.end for segment in self.segments)]
-        if any(end % lanes for end in ends) or [segment.first for segment in self.segments] != ends[:-1]:
-            yield f"{self.name}: segments do not lie one behind another, in whole vectors"
+        """Yield ranges off whole vectors, and gaps between them."""
+        ends = [0, *(range_.end for range_ in self.ranges)]
+        if any(end % lanes for end in ends) or [range_.first for range_ in self.ranges] != ends[:-1]:
+            yield f"{self.name}: ranges do not lie one behind another, in whole vectors"
 
     def details(self) -> Iterator[str]:
-        """Yield the rule of each segment."""
-        for segment in self.segments:
-            rate = "" if segment.rule.learning_rate == 1.0 else f", learning rate x {segment.rule.learning_rate:g}"
-            yield f"elements {segment.first:,} to {segment.end - 1:,}: {segment.rule.optimizer}{rate}"
+        """Yield the rule of each range."""
+        for range_ in self.ranges:
+            rate = "" if range_.rule.learning_rate == 1.0 else f", learning rate x {range_.rule.learning_rate:g}"
+            yield f"elements {range_.first:,} to {range_.end - 1:,}: {range_.rule.optimizer}{rate}"
         for follower, _ in self.followed:
             yield f"followed by {follower}"
         if self.clip != NO_CLIP:
@@ -197,7 +193,7 @@ class Follow(Op):
     @property
     def items(self) -> int:
         """A chunk of the buffers each."""
-        return -(-self.size // CHUNK)
+        return -(-self.size // ITEM_ELEMENTS)
 
     def reads(self) -> tuple[Part, ...]:
         """Return the buffers, and what follows them."""

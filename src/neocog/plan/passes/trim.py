@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 
 from neocog.nn.graph import IMAGE
 from neocog.nn.shapes import ImageShape, Shape
-from neocog.nn.window import Axis, Window
+from neocog.nn.window import Window, WindowAxis
 from neocog.plan.passes.steps import Step, Steps
 
-POINT = Axis(1, 1, 1, 1, 0, 0)
+POINT = WindowAxis(1, 1, 1, 1, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +41,14 @@ def window_of(step: Step) -> Window | None:
     return step.node.layer.window_over(shape) if isinstance(shape, ImageShape) else None
 
 
-def trim_axis(axis: Axis, outputs: int) -> Axis:
+def trim_axis(axis: WindowAxis, outputs: int) -> WindowAxis:
     """Shorten a window's walk to its first `outputs` positions, and the image to what they look at."""
-    last = (outputs - 1) * axis.stride - axis.before + axis.reach - 1
-    pixels = min(axis.input, max(1, last + 1))
+    pixels = 1
+    for tap in range(axis.kernel):  # the last position where it meets the image: behind that, it looks at padding
+        offset = tap * axis.dilation - axis.before
+        position = min(outputs - 1, (axis.input - 1 - offset) // axis.stride)
+        if position >= 0:
+            pixels = max(pixels, position * axis.stride + offset + 1)
     return replace(axis, input=pixels, after=(outputs - 1) * axis.stride + axis.reach - axis.before - pixels)
 
 

@@ -1,0 +1,137 @@
+"""Images with several labels on the command line, and the flags of losses."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import neocog as nc
+from app.pictures import write_image
+from neocog.app.cli.losses import make_loss
+from neocog.data.table import read_table
+from neocog.nn.losses import BinaryCrossEntropy, CrossEntropy, MeanSquaredError
+
+
+def write_table(root, count=40):
+    """Write images that are bright or dark on the left and on the right, and a table that says where bright."""
+    rows = []
+    for number in range(count):
+        left, right = number % 2, number // 2 % 2
+        path = write_image(root / f"{number}.png", 40, seed=number)
+        pixels = np.array(Image.open(path))
+        pixels[:, :8] += 160 * left
+        pixels[:, 8:] += 160 * right
+        Image.fromarray(pixels).save(path)
+        rows.append((path.name, "|".join(["left"] * left + ["right"] * right)))
+    table = root / "labels.csv"
+    table.write_text("path,labels\n" + "".join(f"{path},{labels}\n" for path, labels in rows))
+    return table
+
+
+@pytest.fixture
+def table(tmp_path):
+    return write_table(tmp_path / "data")
+
+
+def test_several_labels_are_learnt_measured_and_predicted(run, table, tmp_path):
+    done = run("train", table, "--epochs", "20", "--batch-size", "8", "-o", tmp_path / "run", "--quiet", "--json")
+    assert done.code == 0, done.err
+    told = json.loads(done.out)
+    assert told["accuracy"] == 1.0
+    assert told["f1"] == told["mean_average_precision"] == 1.0
+    assert told["classes"] == ["left", "right"]
+    assert "left|right" in (tmp_path / "run" / "split.csv").read_text()
+    model = nc.load(tmp_path / "run" / "model.safetensors")
+    assert model.loss == BinaryCrossEntropy()
+    found = run("predict", tmp_path / "run", table.parent / "3.png", table.parent / "0.png", "--json")
+    both, neither = json.loads(found.out)
+    assert sorted(both["labels"]) == ["left", "right"]
+    assert neither["labels"] == []
+    assert set(neither["probabilities"]) == {"left", "right"}
+    lines = run("predict", tmp_path / "run", table.parent / "1.png", table.parent / "0.png").out.splitlines()
+    assert [line.split("\t")[1:2] for line in lines] == [["left"], []]
+    lines = run("predict", tmp_path / "run", table.parent / "3.png", "--csv").out.splitlines()
+    assert lines[0] == "path,labels,probabilities"
+    assert sorted(lines[1].split(",")[1].split("|")) == ["left", "right"]
+    assert len(run("predict", tmp_path / "run", table.parent / "0.png", "--top", "2").out.split("\t")) == 5
+    measured = run("evaluate", tmp_path / "run", table, "--split", "all")
+    assert measured.code == 0, measured.err
+    assert "accuracy 100.00 % of 40 images" in measured.out
+    assert "F1 100.00 %, mean average precision 100.00 %, 100.00 % of single answers right" in measured.out
+    assert "average precision" in measured.out
+    assert run("train", "--resume", tmp_path / "run", "--epochs", "21", "--quiet").code == 0
+    assert run("info", tmp_path / "run").code == 0
+    checked = run("check", table)
+    assert checked.code == 0, checked.out
+
+
+def test_labels_in_another_order_are_matched_by_name(run, table, tmp_path):
+    assert run("train", table, "--epochs", "20", "-b", "8", "-o", tmp_path / "run", "--quiet").code == 0
+    text = table.read_text().replace("left|right", "right|left")
+    other = table.with_name("other.csv")
+    other.write_text(text.splitlines()[0] + "\n" + "\n".join(line for line in text.splitlines()[1:] if "right" in line))
+    done = run("evaluate", tmp_path / "run", other, "--split", "all", "--json")
+    assert json.loads(done.out)["accuracy"] == 1.0, done.err
+
+
+def test_a_model_of_one_label_is_not_measured_on_several(run, trained, table):
+    done = run("evaluate", trained, table)
+    assert done.code != 0
+    assert "images may have several labels, and this model gives one" in done.err
+
+
+def test_class_weights_and_losses_go_into_the_model(run, photos, tmp_path):
+    for number in range(6):
+        (photos / "dark" / f"{number}.png").unlink()
+    out = tmp_path / "run"
+    words = ("train", photos, "--epochs", "2", "-o", out, "--quiet", "--overwrite")
+    assert run(*words, "--class-weights", "balanced", "--label-smoothing", "0.1").code == 0
+    loss = nc.load(out / "model.safetensors").loss
+    assert loss.label_smoothing == 0.1
+    assert loss.weights[0] < 1 < loss.weights[1]
+    assert json.loads((out / "config.json").read_text())["loss"]["weights"] == list(loss.weights)
+    assert run(*words, "--class-weights", "dark=3").code == 0
+    assert nc.load(out / "model.safetensors").loss == CrossEntropy(weights=(1, 3))
+    assert run(*words, "--loss", "mean-squared-error").code == 0
+    assert nc.load(out / "model.safetensors").loss == MeanSquaredError()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--class-weights", "cat=2"), "there is no class 'cat'; the classes are bright, dark"),
+        (("--class-weights", "drak=2"), "did you mean dark?"),
+        (
+            ("--class-weights", "dark"),
+            "must be balanced, or NAME=WEIGHT of some classes, weights of 0 or more, got 'dark'",
+        ),
+        (("--class-weights", "dark=-1"), "got 'dark=-1'"),
+        (("--class-weights", "dark=0,bright=0"), "must not all be 0"),
+        (
+            ("--loss", "mean-squared-error", "--label-smoothing", "0.1"),
+            "--label-smoothing only applies to --loss cross",
+        ),
+        (
+            ("--loss", "mean-squared-error", "--class-weights", "balanced"),
+            "does not apply to --loss mean-squared-error",
+        ),
+        (("--loss", "focal"), "--loss must be auto, cross-entropy, binary-cross-entropy or mean-squared-error"),
+    ],
+)
+def test_flags_that_do_not_fit_are_refused(run, photos, words, message):
+    done = run("train", photos, *words)
+    assert done.code == 2
+    assert message in done.err
+
+
+def test_balanced_weights_of_several_labels_count_images_without_one_against_those_with(table):
+    data = read_table(table).unsplit
+    assert make_loss("auto", 0.0, "balanced", data) == BinaryCrossEntropy((1.0, 1.0))
+    assert make_loss("auto", 0.0, "right=3", data) == BinaryCrossEntropy((1.0, 3.0))
+
+
+def test_one_label_is_not_asked_of_several(run, table):
+    done = run("train", table, "--loss", "cross-entropy")
+    assert done.code == 2
+    assert "needs one label an image, and these may have several" in done.err
