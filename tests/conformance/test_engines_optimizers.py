@@ -16,7 +16,7 @@ from neocog.errors import SettingError
 from neocog.nn.blocks import Sequential
 from neocog.nn.followers import EMA, Follower
 from neocog.nn.graph import trace
-from neocog.nn.groups import Clip, Group, Penalty
+from neocog.nn.groups import GradientClip, Group, Penalty
 from neocog.nn.layers import BatchNorm2d, Conv2d, Flatten, Linear, ReLU
 from neocog.nn.losses import CrossEntropy, MeanSquaredError
 from neocog.nn.optimizers import (
@@ -250,10 +250,11 @@ def test_followers_need_names_of_their_own():
 @pytest.mark.parametrize(
     ("clip", "penalty"),
     [
-        (Clip(norm=0.5), Penalty()),
-        (Clip(norm=1e6), Penalty(l2=0.1)),
-        (Clip(value=1.0), Penalty(l1=0.01)),
-        (Clip(), Penalty(0.1, 0.2)),
+        (GradientClip(norm=0.5), Penalty()),
+        (GradientClip(norm=1e6), Penalty(l2=0.1)),
+        (GradientClip(norm=0.5, value=1.0), Penalty()),
+        (GradientClip(value=1.0), Penalty(l1=0.01)),
+        (GradientClip(), Penalty(0.1, 0.2)),
     ],
     ids=str,
 )

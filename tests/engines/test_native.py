@@ -23,7 +23,7 @@ from neocog.jit.host import NARROWED, host_target, initialise_llvm, make_target
 from neocog.nn.blocks import Sequential
 from neocog.nn.followers import EMA
 from neocog.nn.graph import Graph, trace
-from neocog.nn.groups import Clip, Group
+from neocog.nn.groups import GradientClip, Group
 from neocog.nn.layers import AvgPool2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU
 from neocog.nn.losses import CrossEntropy, MeanSquaredError
 from neocog.nn.optimizers import LAMB, SGD, Adadelta, Adam, AdamW, Lookahead, Muon, NAdam, Optimizer, RMSprop
@@ -175,7 +175,7 @@ def test_a_short_batch_counts_its_own_images_only() -> None:
     ],
 )
 def test_stopping_and_resuming_changes_no_bit(optimizer: Optimizer) -> None:
-    settings = StepSettings(CrossEntropy(), optimizer, 8, seed=5, clip=Clip(norm=1.0))
+    settings = StepSettings(CrossEntropy(), optimizer, 8, seed=5, clip=GradientClip(norm=1.0))
     engine = NativeEngine()
     whole = engine.train_program(GRAPH, initial_parameters(GRAPH), settings, 2)
     first = engine.train_program(GRAPH, initial_parameters(GRAPH), settings, 1)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from neocog.errors import SettingError
-from neocog.nn.groups import Clip, Penalty
+from neocog.nn.groups import GradientClip, Penalty
 from neocog.nn.optimizers import (
     LAMB,
     SGD,
@@ -214,13 +214,17 @@ def test_muon_by_hand():
 
 def test_clipping():
     gradients = {"a": np.array([3.0, 0.0]), "b": np.array([[4.0]])}
-    same = clipped(Clip(norm=6.0), gradients)
+    same = clipped(GradientClip(norm=6.0), gradients)
     assert all((same[name] == gradients[name]).all() for name in gradients)
-    shorter = clipped(Clip(norm=1.0), gradients)
+    shorter = clipped(GradientClip(norm=1.0), gradients)
     assert shorter["a"] == pytest.approx([3 / 5.000001, 0])
     assert shorter["b"] == pytest.approx(np.array([[4 / 5.000001]]))
-    assert clipped(Clip(value=3.5), gradients)["b"] == 3.5
-    assert clipped(Clip(), gradients) == gradients
+    assert clipped(GradientClip(value=3.5), gradients)["b"] == 3.5
+    assert clipped(GradientClip(), gradients) == gradients
+    assert clipped(GradientClip(norm=5.0, value=4.0), gradients)["b"] == pytest.approx(np.array([[4.0]]))
+    assert clipped(GradientClip(norm=0.5, value=0.5), gradients)["a"] == pytest.approx(
+        [0.5 / math.sqrt(2), 0], rel=1e-5
+    )
 
 
 def test_penalties_pull_towards_0():
@@ -231,9 +235,8 @@ def test_penalties_pull_towards_0():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Clip(norm=0.0), "clip_norm must be above 0, got 0.0"),
-        (lambda: Clip(value=math.nan), "clip_value must be above 0, got nan"),
-        (lambda: Clip(1.0, 1.0), "clip_norm and clip_value exclude each other"),
+        (lambda: GradientClip(norm=0.0), "clip_norm must be above 0, got 0.0"),
+        (lambda: GradientClip(value=math.nan), "clip_value must be above 0, got nan"),
         (lambda: Penalty(l1=-1.0), "l1 must be 0 or more, got -1.0"),
         (lambda: Lookahead(Lookahead()), "Lookahead: optimizer must be another optimizer"),
         (lambda: Lookahead(share=0.0), "Lookahead: share must be in"),

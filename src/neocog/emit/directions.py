@@ -12,7 +12,7 @@ from neocog.emit.channels import across_lanes
 from neocog.emit.emitter import Emitters
 from neocog.emit.memory import Memory
 from neocog.emit.optimizers import moved
-from neocog.emit.update import follow, own_rate, step_arguments
+from neocog.emit.update import follow, own_rate, step_arguments, within
 from neocog.plan.layout import Operand
 from neocog.plan.ops.directions import Divide, Lengths, Move, Polynomial, Portion, Squares
 from neocog.plan.ops.update import ITEM_ELEMENTS
@@ -44,7 +44,7 @@ def _vectors(b: Builder, portion: Portion, begin: Index, end: Index) -> Iterator
 def emit_squares(b: Builder, memory: Memory, stage: Squares, low: Value, high: Value) -> None:
     """Write Σ x² of some chunks."""
     values, out = memory.operand(stage.values), memory.operand(stage.out)
-    sums = _sum_of_squares(b)
+    sums = _sum_of_squares(b, stage.limit)
     turns = ITEM_ELEMENTS // b.lanes
     for number, item, begin, end in _chunks(b, stage.portions, low, high):
         portion = stage.portions[number]
@@ -66,15 +66,15 @@ def _shared(b: Builder, name: str) -> tuple[ir.Function, Builder | None]:
     return function, Builder(function, b.target)
 
 
-def _sum_of_squares(b: Builder) -> ir.Function:
-    function, within = _shared(b, "sum_of_squares")
-    if within is not None:
+def _sum_of_squares(b: Builder, limit: float | None) -> ir.Function:
+    function, inside = _shared(b, "sum_of_squares" if limit is None else "sum_of_squares_within")
+    if inside is not None:
         from_, to, vectors = function.args
-        with within.loop(0, vectors, [within.splat(0.0)]) as (vector, total):
-            x = within.load(from_, within.mul(vector, b.lanes))
-            total[0] = within.multiply_add(x, x, total[0])
-        within.store(total[0], to)
-        within.ir.ret_void()
+        with inside.loop(0, vectors, [inside.splat(0.0)]) as (vector, total):
+            x = within(inside, limit, inside.load(from_, inside.mul(vector, b.lanes)))
+            total[0] = inside.multiply_add(x, x, total[0])
+        inside.store(total[0], to)
+        inside.ir.ret_void()
     return function
 
 
@@ -90,16 +90,16 @@ def emit_lengths(b: Builder, memory: Memory, stage: Lengths, low: Value, high: V
 
 
 def _length(b: Builder) -> ir.Function:
-    function, within = _shared(b, "length")
-    if within is not None:
+    function, inside = _shared(b, "length")
+    if inside is not None:
         from_, to, vectors = function.args
         wide = ir.VectorType(F64, b.lanes)
-        with within.loop(0, vectors, [within.like(ir.Constant(wide, None), 0.0)]) as (vector, total):
-            x = within.load(from_, within.mul(vector, b.lanes))
-            total[0] = within.ir.fadd(total[0], within.ir.fpext(x, wide))
-        whole = across_lanes(within, within.ir.fptrunc(total[0], within.vector), within.ir.fadd)
-        within.store(within.intrinsic("llvm.sqrt", within.vector, whole), to)
-        within.ir.ret_void()
+        with inside.loop(0, vectors, [inside.like(ir.Constant(wide, None), 0.0)]) as (vector, total):
+            x = inside.load(from_, inside.mul(vector, b.lanes))
+            total[0] = inside.ir.fadd(total[0], inside.ir.fpext(x, wide))
+        whole = across_lanes(inside, inside.ir.fptrunc(total[0], inside.vector), inside.ir.fadd)
+        inside.store(inside.intrinsic("llvm.sqrt", inside.vector, whole), to)
+        inside.ir.ret_void()
     return function
 
 

@@ -136,7 +136,8 @@ def emit_update(b: Builder, memory: Memory, stage: Update, low: Value, high: Val
         with b.loop(*_vectors(b, range_.first, range_.end, low, high)) as (vector, _):
             at = b.mul(vector, b.lanes)
             w, before = b.load(weights, at), {name: b.load(slots[name], at) for name in rule.optimizer.memory}
-            g = penalised(b, rule.penalty, w, _clipped(b, stage.clip.value, factor, b.load(gradients, at)))
+            g = within(b, stage.clip.value, b.load(gradients, at))
+            g = penalised(b, rule.penalty, w, g if factor is None else b.ir.fmul(factor, g))
             step, after = direction(b, rule.optimizer, w, g, before, scalars)
             if rule.optimizer.whole:
                 assert stage.directions is not None
@@ -168,12 +169,13 @@ def _factor(b: Builder, limit: float | None, length: Value) -> Value:
     return b.ir.select(b.ir.fcmp_ordered(">", factor, b.splat(1.0)), b.splat(1.0), factor)
 
 
-def _clipped(b: Builder, limit: float | None, factor: Value | None, g: Value) -> Value:
+def within(b: Builder, limit: float | None, g: Value) -> Value:
+    """Return a vector with no number further from 0 than a limit; a NaN stays a NaN."""
     if limit is not None:
         high, low = b.splat(limit), b.splat(-limit)
         g = b.ir.select(b.ir.fcmp_ordered(">", g, high), high, g)
         g = b.ir.select(b.ir.fcmp_ordered("<", g, low), low, g)
-    return g if factor is None else b.ir.fmul(factor, g)
+    return g
 
 
 def emit_follow(b: Builder, memory: Memory, stage: Follow, low: Value, high: Value) -> None:

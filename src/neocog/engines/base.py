@@ -16,7 +16,7 @@ from neocog.errors import NeocogWarning, SettingError, ShapeError
 from neocog.nn.answer import peak_sources as peak_sources
 from neocog.nn.followers import Follower
 from neocog.nn.graph import Graph
-from neocog.nn.groups import NO_CLIP, NO_PENALTY, Clip, Group, Penalty, UpdateRule, rules_of
+from neocog.nn.groups import NO_CLIP, NO_PENALTY, GradientClip, Group, Penalty, UpdateRule, rules_of
 from neocog.nn.images import check_batch
 from neocog.nn.images import check_values as check_values
 from neocog.nn.layers import Conv2d
@@ -54,7 +54,7 @@ class StepSettings:
     groups: tuple[Group, ...] = ()
     frozen: tuple[str, ...] = ()
     followers: tuple[Follower, ...] = ()
-    clip: Clip = NO_CLIP
+    clip: GradientClip = NO_CLIP
     penalty: Penalty = NO_PENALTY
 
     def __post_init__(self) -> None:

@@ -73,13 +73,13 @@ class Penalty:
 
 
 @dataclass(frozen=True, slots=True)
-class Clip:
+class GradientClip:
     """What no gradient of the loss may exceed; decay and penalties are added behind it.
 
     Arguments:
         norm: of the gradients of all trained parameters together: those that are longer are scaled down to it, by
             norm / (length + 1e-6), as PyTorch does (Pascanu, Mikolov and Bengio 2013). None: no limit.
-        value: of each number, whatever its sign; None: no limit.
+        value: of each number, whatever its sign, before the norm is taken; None: no limit.
     """
 
     norm: float | None = None
@@ -89,11 +89,9 @@ class Clip:
         for name, limit in (("clip_norm", self.norm), ("clip_value", self.value)):
             if limit is not None and not (is_number(limit) and limit > 0.0):
                 raise SettingError(f"{name} must be above 0, got {shown(limit)}")
-        if self.norm is not None and self.value is not None:
-            raise SettingError("clip_norm and clip_value exclude each other", hint="leave one of them out")
 
 
-NO_PENALTY, NO_CLIP = Penalty(), Clip()
+NO_PENALTY, NO_CLIP = Penalty(), GradientClip()
 
 
 @dataclass(frozen=True, slots=True)

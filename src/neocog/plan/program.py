@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from neocog.nn.followers import Follower
 from neocog.nn.graph import Graph
-from neocog.nn.groups import NO_CLIP, NO_PENALTY, Clip, Group, Penalty, UpdateRule, rules_of
+from neocog.nn.groups import NO_CLIP, NO_PENALTY, GradientClip, Group, Penalty, UpdateRule, rules_of
 from neocog.nn.losses import Loss
 from neocog.nn.optimizers import Optimizer
 from neocog.plan.layout import Space, Tensor
@@ -40,7 +40,7 @@ class Training:
     groups: tuple[Group, ...] = ()
     frozen: tuple[str, ...] = ()
     followers: tuple[Follower, ...] = ()
-    clip: Clip = NO_CLIP
+    clip: GradientClip = NO_CLIP
     penalty: Penalty = NO_PENALTY
 
     def rules(self, graph: Graph) -> dict[str, UpdateRule]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from neocog.errors import SettingError
-from neocog.nn.groups import CLIP_EPSILON, Clip, Penalty
+from neocog.nn.groups import CLIP_EPSILON, GradientClip, Penalty
 from neocog.nn.optimizers import (
     LAMB,
     SGD,
@@ -77,10 +77,10 @@ def penalised(penalty: Penalty, weight: Array, gradient: Array) -> Array:
     return gradient + penalty.l1 * np.sign(weight) + penalty.l2 * weight
 
 
-def clipped(clip: Clip, gradients: Mapping[str, Array]) -> dict[str, Array]:
+def clipped(clip: GradientClip, gradients: Mapping[str, Array]) -> dict[str, Array]:
     """Return the gradients of all trained parameters within their limit."""
     if clip.value is not None:
-        return {name: np.clip(gradient, -clip.value, clip.value) for name, gradient in gradients.items()}
+        gradients = {name: np.clip(gradient, -clip.value, clip.value) for name, gradient in gradients.items()}
     if clip.norm is not None:
         norm = np.sqrt(sum(float(np.square(gradient).sum()) for gradient in gradients.values()))
         factor = min(1.0, clip.norm / (norm + CLIP_EPSILON))

@@ -16,7 +16,7 @@ from neocog.engines.base import StepSettings
 from neocog.errors import FormatError, SettingError
 from neocog.model.arguments import MAX_SEED
 from neocog.nn.followers import EMA
-from neocog.nn.groups import Clip, Group, Penalty
+from neocog.nn.groups import GradientClip, Group, Penalty
 from neocog.nn.losses import CrossEntropy, Loss
 from neocog.nn.optimizers import Adam, Optimizer
 from neocog.nn.schedules import Cosine, Schedule
@@ -104,8 +104,9 @@ class TrainingSettings:
         groups: parameters with a learning rate or a weight decay of their own.
         ema: decay of a running average of the weights, which is measured, kept and in the end used in their place;
             about 1 / (1 - ema) steps count. None: no average.
-        clip_norm: gradients of all parameters that are together longer than this are scaled down to it; see `Clip`.
-        clip_value: no number of a gradient is further from 0 than this.
+        clip_norm: gradients of all parameters that are together longer than this are scaled down to it; see
+            `GradientClip`.
+        clip_value: no number of a gradient is further from 0 than this; goes before `clip_norm`.
         l1, l2: penalties on the weights of convolutions and fully connected layers, beside the optimizer's own weight
             decay; see `Penalty`.
 
@@ -213,7 +214,6 @@ class TrainingSettings:
                 object.__setattr__(self, entry.name, about(entry).form.checked(entry.name, value))
         if self.epochs is None and self.time_limit is None:
             object.__setattr__(self, "epochs", DEFAULT_EPOCHS)
-        Clip(self.clip_norm, self.clip_value)  # refuses both together
 
     def given(self) -> Given:
         """Return them as `fit` takes them."""
@@ -229,7 +229,7 @@ class TrainingSettings:
             groups=self.groups,
             frozen=self.freeze,
             followers=() if self.ema is None else (EMA(self.ema),),
-            clip=Clip(self.clip_norm, self.clip_value),
+            clip=GradientClip(self.clip_norm, self.clip_value),
             penalty=Penalty(self.l1, self.l2),
         )
 

@@ -10,7 +10,7 @@ from neocog.emit.emitters import EMITTERS
 from neocog.nn.blocks import Concat, Sequential
 from neocog.nn.followers import EMA
 from neocog.nn.graph import trace
-from neocog.nn.groups import Clip
+from neocog.nn.groups import GradientClip
 from neocog.nn.layers import (
     AvgPool2d,
     BatchNorm2d,
@@ -52,7 +52,7 @@ NET = Sequential(
 )
 
 
-TRAINING = Training(CrossEntropy(), Muon(), followers=(EMA(0.9),), clip=Clip(norm=1.0))
+TRAINING = Training(CrossEntropy(), Muon(), followers=(EMA(0.9),), clip=GradientClip(norm=1.0))
 
 
 @pytest.fixture(scope="module")

@@ -220,10 +220,10 @@ class TorchTrainProgram(_Network):
         clip, trained = self.settings.clip, [self.weights[name] for name in self.rules]
         if clip != NO_CLIP or self.settings.penalty != NO_PENALTY:
             self._raw = {name: self.weights[name].grad.clone() for name in self.rules}
-        if clip.norm is not None:
-            torch.nn.utils.clip_grad_norm_(trained, clip.norm)
         if clip.value is not None:
             torch.nn.utils.clip_grad_value_(trained, clip.value)
+        if clip.norm is not None:
+            torch.nn.utils.clip_grad_norm_(trained, clip.norm)
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate * group["rate"]

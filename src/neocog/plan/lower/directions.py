@@ -45,13 +45,15 @@ def _scale(optimizer: Optimizer, place: Panels | Vectors) -> float:
     return own.scale(place.rows, place.columns) if isinstance(own, Muon) and isinstance(place, Panels) else 1.0
 
 
-def lengths_of(low: Lowering, what: str, values: Operand, portions: tuple[Portion, ...]) -> tuple[list[Op], Operand]:
-    """Plan the lengths of portions of a flat array; return the ops, and where they lie."""
+def lengths_of(
+    low: Lowering, what: str, values: Operand, portions: tuple[Portion, ...], limit: float | None = None
+) -> tuple[list[Op], Operand]:
+    """Plan the lengths of portions of a flat array, of numbers within a limit; return the ops, and where they lie."""
     squares = low.record(f"squares of {what}", chunks_of(portions) * low.target.lanes)
     lengths = low.record(f"lengths of {what}", len(portions) * low.target.lanes)
     chunks = tuple(portion.chunks for portion in portions)
     return [
-        Squares(f"squares of {what}", values, portions, squares),
+        Squares(f"squares of {what}", values, portions, squares, limit),
         Lengths(f"lengths of {what}", squares, chunks, lengths),
     ], lengths
 

@@ -46,7 +46,7 @@ def _steps(low: Lowering, training: Training) -> Iterable[Op]:
     scalars = len(training.optimizer.scalars(1))
     length = None
     if training.clip.norm is not None:
-        ops, length = lengths_of(low, "gradients", gradients, (Portion(0, trained),))
+        ops, length = lengths_of(low, "gradients", gradients, (Portion(0, trained),), training.clip.value)
         yield from ops
     moved = moved_parameters(low, training.rules(low.graph))
     directions = low.record(DIRECTIONS, trained) if moved else None

@@ -45,11 +45,17 @@ def _off_vectors(name: str, portions: Sequence[Portion], lanes: int) -> Iterator
 
 @dataclass(frozen=True, slots=True)
 class Squares(Op):
-    """Σ x² of each chunk of each portion: a vector for each, whose lanes are still to be added up."""
+    """Σ x² of each chunk of each portion: a vector for each, whose lanes are still to be added up.
+
+    Arguments:
+        values: where the flat array begins.
+        limit: no x counts as further from 0 than this; None: no limit.
+    """
 
     values: Operand
     portions: tuple[Portion, ...]
     out: Operand
+    limit: float | None = None
 
     @property
     def items(self) -> int:

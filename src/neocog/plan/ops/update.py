@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from neocog.nn.followers import Follower
-from neocog.nn.groups import NO_CLIP, Clip, UpdateRule
+from neocog.nn.groups import NO_CLIP, GradientClip, UpdateRule
 from neocog.plan.layout import Operand, Panels
 from neocog.plan.ops.op import Op, Part, Reach, present, walked
 
@@ -125,7 +125,7 @@ class Update(Op):
     memory: tuple[Operand, ...]
     scalars: int
     followed: tuple[Followed, ...] = ()
-    clip: Clip = NO_CLIP
+    clip: GradientClip = NO_CLIP
     length: Operand | None = None
     directions: Operand | None = None
 
