@@ -6,7 +6,9 @@ from neocog.emit import (
     concatenation,
     contraction,
     copy,
+    depthwise,
     directions,
+    grouped,
     images,
     loss,
     maxout,
@@ -21,6 +23,8 @@ from neocog.emit.emitter import Emitters
 
 EMITTERS: Emitters = {
     **contraction.EMITTERS,
+    **depthwise.EMITTERS,
+    **grouped.EMITTERS,
     **winograd.EMITTERS,
     **images.EMITTERS,
     **pointwise.EMITTERS,
