@@ -23,6 +23,7 @@ from neocog.nn.layers import (
     ChannelShuffle,
     Concatenate,
     Conv2d,
+    ConvTranspose2d,
     Flatten,
     GlobalAvgPool2d,
     Hardsigmoid,
@@ -40,6 +41,7 @@ from neocog.nn.layers import (
     Slice,
     Softmax,
     Tanh,
+    Upsample,
 )
 from neocog.nn.parameters import to_pytorch, variables_of
 from neocog.nn.shapes import ImageShape, Shape, VectorShape
@@ -147,6 +149,13 @@ def _convolution(writer: Writer, node: Node, layer: Conv2d, inputs: list[str]) -
     return writer.add("Conv", *inputs, *_stored(node, "weight", "bias"), **settings)
 
 
+def _transposed(writer: Writer, node: Node, layer: ConvTranspose2d, inputs: list[str]) -> str:
+    assert isinstance(node.input, ImageShape)
+    walk = _walk(layer.walk(node.input))
+    more = list(pair(layer.output_padding))
+    return writer.add("ConvTranspose", *inputs, *_stored(node, "weight", "bias"), output_padding=more, **walk)
+
+
 def _max_pool(writer: Writer, node: Node, layer: MaxPool2d, inputs: list[str]) -> str:
     return writer.add("MaxPool", *inputs, **_walk(_window(node)))
 
@@ -237,6 +246,15 @@ def _pixel_shuffle(writer: Writer, node: Node, layer: PixelShuffle, inputs: list
     return writer.add("DepthToSpace", *inputs, blocksize=layer.factor, mode="CRD")
 
 
+def _upsample(writer: Writer, node: Node, layer: Upsample, inputs: list[str]) -> str:
+    scales = writer.constant([1.0, 1.0, *pair(layer.scale)])
+    if layer.mode == "nearest":
+        way = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+    else:
+        way = {"mode": "linear", "coordinate_transformation_mode": "half_pixel"}
+    return writer.add("Resize", *inputs, "", scales, **way)
+
+
 def _prelu(writer: Writer, node: Node, layer: PReLU, inputs: list[str]) -> str:
     (weight,) = _stored(node, "weight")
     if isinstance(node.input, ImageShape):
@@ -292,6 +310,7 @@ RULES: dict[type[Layer], Rule] = {
     ChannelShuffle: _shuffle,
     Concatenate: _concatenate,
     Conv2d: _convolution,
+    ConvTranspose2d: _transposed,
     ELU: _elu,
     Flatten: _operation("Flatten"),
     GELU: _gelu,
@@ -311,6 +330,7 @@ RULES: dict[type[Layer], Rule] = {
     Slice: _slice,
     Softmax: _operation("Softmax", axis=1),
     Tanh: _operation("Tanh"),
+    Upsample: _upsample,
 }
 
 

@@ -21,6 +21,7 @@ from neocog.nn.layers import (
     ChannelShuffle,
     Concatenate,
     Conv2d,
+    ConvTranspose2d,
     Dropout,
     Flatten,
     GlobalAvgPool2d,
@@ -40,6 +41,7 @@ from neocog.nn.layers import (
     Slice,
     Softmax,
     Tanh,
+    Upsample,
 )
 from neocog.nn.shapes import ImageShape
 from neocog.nn.symbol import Input
@@ -97,7 +99,9 @@ def enlarged() -> Graph:
     left, right = Conv2d(12, 3, padding=1)(image).split(2)
     x = ChannelShuffle(5)(Concat(Sequential(), Slice(1, -1))(Add()(left, ReLU()(right))))
     x = PixelShuffle(2)(Conv2d(16, 1)(x))
-    return Graph(image, Linear(4)(Flatten()(Conv2d(3, 3, stride=2)(x))[..., 2:-1]))
+    x = Upsample((3, 2), "bilinear")(Upsample((1, 2))(x))
+    x = ConvTranspose2d(5, (3, 2), (2, 1), (1, 0), (1, 0))(x)
+    return Graph(image, Linear(4)(Flatten()(Conv2d(3, 5, stride=4)(x))[..., 2:-1]))
 
 
 ENLARGED = Network("enlarged", enlarged(), (6, 5, 3), 4, "everything that moves values")

@@ -118,6 +118,12 @@ def _layer(node: Node) -> Any:
             return nn.ChannelShuffle(layer.groups)
         case nc.PixelShuffle():
             return nn.PixelShuffle(layer.factor)
+        case nc.ConvTranspose2d():
+            sizes = (layer.kernel, layer.stride, layer.padding, layer.output_padding)
+            return nn.ConvTranspose2d(node.input.channels, layer.channels, *sizes, bias=layer.bias)
+        case nc.Upsample():
+            scale = layer.scale if isinstance(layer.scale, tuple) else (layer.scale, layer.scale)
+            return nn.Upsample(scale_factor=scale, mode=layer.mode)
         case nc.Concatenate():
             return Function(lambda *inputs: torch.cat(inputs, 1))
     return getattr(nn, type(layer).__name__)()  # activations without settings have PyTorch's names

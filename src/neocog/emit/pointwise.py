@@ -237,12 +237,13 @@ def _emit_sums(b: Builder, memory: Memory, stage: Map) -> None:
         def at(image: Index, row: Index, column: Index) -> list[Value]:
             spot = Spot(image, row, column, channel)
             value = _padded(b, stage, evaluate(b, memory, stage.value, spot), last)
-            others = [evaluate(b, memory, sums.other, spot) for sums in stage.sums]
+            others = [evaluate(b, memory, sums.other, spot) if sums.other else None for sums in stage.sums]
             if stage.y is not None:
                 b.store(value, memory.tensor(stage.y), position(b, stage.y, spot))
             terms = []
             for sums, other in zip(stage.sums, others, strict=True):
-                terms += [value, b.ir.fmul(value, other)] if sums.plain else [b.ir.fmul(value, other)]
+                terms += [value] if sums.plain else []
+                terms += [b.ir.fmul(value, other)] if other is not None else []
             return terms
 
         number = sum(sums.count for sums in stage.sums)

@@ -24,6 +24,7 @@ from neocog.nn.layers import (
     ChannelShuffle,
     Concatenate,
     Conv2d,
+    ConvTranspose2d,
     Dropout,
     Dropout2d,
     DropPath,
@@ -37,6 +38,7 @@ from neocog.nn.layers import (
     PixelShuffle,
     Slice,
     Softmax,
+    Upsample,
 )
 from neocog.nn.shapes import ImageShape
 from neocog.nn.window import counts
@@ -56,6 +58,7 @@ View = Literal[
     "maxout",
     "dropout",
     "rearrangement",
+    "enlargement",
 ]
 """What takes a layer apart: the rooms of the page, too."""
 
@@ -119,6 +122,8 @@ RULES: dict[type[Layer], Rule] = {
     Concatenate: Rule("join", senders.concatenation, step.concatenation),
     **dict.fromkeys((Slice, ChannelShuffle), Rule("rearrangement", senders.destinations, step.moved)),
     PixelShuffle: Rule("rearrangement", senders.destinations),
+    Upsample: Rule("enlargement", senders.destinations),
+    ConvTranspose2d: Rule("enlargement", senders.whole_image),
     Softmax: Rule("softmax", senders.shares, step.softmax),
     Maxout: Rule("maxout", senders.contest, step.contest, kinks.same_choice),
 }

@@ -299,7 +299,15 @@ def gradient_halo(window: Window) -> Halo:
 
 
 def input_gradient(
-    layer: Correlation, dy: Tensor, dx: Tensor, transposed: Panels, target: Target, epilogue: Epilogue = ()
+    layer: Correlation,
+    dy: Tensor,
+    dx: Tensor,
+    transposed: Panels,
+    target: Target,
+    epilogue: Epilogue = (),
+    *,
+    bias: Operand | None = None,
+    title: str = "",
 ) -> list[Contraction]:
     """dx = dy correlated with the transposed weights, one contraction for each phase of the stride."""
     v, h = layer.window.vertical, layer.window.horizontal
@@ -335,7 +343,7 @@ def input_gradient(
             ]
             passes.append(
                 tiled(
-                    f"{layer.title} input gradient",
+                    title or f"{layer.title} input gradient",
                     out=operand(dx, start_of(dx, rows.first, columns.first) + layer.first_in),
                     a=operand(dy, start_of(dy, rows.first_output, columns.first_output) + layer.first_out),
                     b=Operand(transposed.space, transposed.name, transposed.offset + first_tap * filters * width),
@@ -345,6 +353,7 @@ def input_gradient(
                     out_step=width,
                     b_step=transposed.panel_step,
                     target=target,
+                    bias=bias,
                     epilogue=epilogue,
                     beside=rows.first * row + columns.first * column + layer.first_in,
                     clips=(

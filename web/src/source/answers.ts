@@ -19,7 +19,7 @@ export interface WindowFacts {
 
 export type View =
   | 'convolution' | 'pooling' | 'linear' | 'flatten' | 'activation' | 'normalization' | 'join' | 'mean' | 'softmax' | 'maxout'
-  | 'dropout' | 'rearrangement'
+  | 'dropout' | 'rearrangement' | 'enlargement'
 
 export interface LayerFacts {
   index: number

@@ -141,6 +141,8 @@ export const en = {
     Slice: 'some of the channels',
     ChannelShuffle: 'channels dealt out anew',
     PixelShuffle: 'channels laid out as pixels',
+    Upsample: 'enlarged image',
+    ConvTranspose2d: 'transposed convolution',
     Dropout: 'dropout (does nothing here)',
     Dropout2d: 'dropout of maps (does nothing here)',
     DropPath: 'dropped path (does nothing here)',

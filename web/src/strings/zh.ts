@@ -135,6 +135,8 @@ export const zh: Strings = {
     Slice: '截取部分通道',
     ChannelShuffle: '通道重排',
     PixelShuffle: '把通道排成像素',
+    Upsample: '放大图像',
+    ConvTranspose2d: '转置卷积',
     Dropout: '随机失活（这里不起作用）',
     Dropout2d: '整张特征图的随机失活（这里不起作用）',
     DropPath: '随机跳过支路（这里不起作用）',

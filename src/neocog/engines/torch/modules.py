@@ -23,6 +23,7 @@ from neocog.nn.layers import (
     ChannelShuffle,
     Concatenate,
     Conv2d,
+    ConvTranspose2d,
     Dropout,
     Dropout2d,
     DropPath,
@@ -45,9 +46,11 @@ from neocog.nn.layers import (
     Slice,
     Softmax,
     Tanh,
+    Upsample,
 )
 from neocog.nn.random import dropout_bits, dropout_key, dropout_threshold
 from neocog.nn.shapes import ImageShape
+from neocog.nn.window import pair
 
 
 class PaddedConv2d(torch.nn.Conv2d):  # type: ignore[misc]  # PyTorch is untyped here
@@ -256,6 +259,15 @@ Rules = dict[type[Layer], Callable[[Any, Node], Any]]
 
 RULES: Rules = {
     Conv2d: PaddedConv2d,
+    ConvTranspose2d: lambda layer, node: torch.nn.ConvTranspose2d(
+        channels_of(node.input),
+        layer.channels,
+        layer.kernel,
+        layer.stride,
+        layer.padding,
+        layer.output_padding,
+        bias=layer.bias,
+    ),
     MaxPool2d: lambda layer, node: torch.nn.MaxPool2d(
         layer.window, layer.stride, layer.padding, ceil_mode=layer.ceil_mode
     ),
@@ -292,5 +304,6 @@ RULES: Rules = {
     Slice: Sliced,
     ChannelShuffle: lambda layer, node: torch.nn.ChannelShuffle(layer.groups),
     PixelShuffle: lambda layer, node: torch.nn.PixelShuffle(layer.factor),
+    Upsample: lambda layer, node: torch.nn.Upsample(scale_factor=tuple(map(float, pair(layer.scale))), mode=layer.mode),
 }
 """From a layer and its node to a module."""

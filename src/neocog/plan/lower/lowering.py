@@ -190,7 +190,7 @@ class Lowering(Choices):
         level: int | None = None,
     ) -> Task:
         """Add the evaluation of an expression for every pixel of a step's output."""
-        others = [part.other for part in sums]
+        others = [part.other for part in sums if part.other is not None]
         reads = [name for part in (expression, *others) for name in self.names(part)]
         writes = [*([y.tensor.name] if y else []), *(part.out.name for part in sums)]
         chains = step.gives_images or bool(sums)
@@ -201,7 +201,7 @@ class Lowering(Choices):
                 name,
                 expression.settled(settle),
                 settle(y.tensor) if y else None,
-                tuple(replace(part, other=part.other.settled(settle)) for part in sums),
+                tuple(part.settled(settle) for part in sums),
             )
 
         images = 1 if step.gives_images else CHAIN_VECTORS
