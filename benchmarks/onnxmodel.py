@@ -27,6 +27,7 @@ from neocog.nn.layers import (
     Flatten,
     GlobalAvgPool2d,
     Hardsigmoid,
+    LayerNorm2d,
     LeakyReLU,
     Linear,
     Maxout,
@@ -208,6 +209,17 @@ def _normalization(writer: Writer, node: Node, layer: BatchNorm2d, inputs: list[
     return writer.add("BatchNormalization", *inputs, *learned, *running, epsilon=layer.epsilon)
 
 
+def _layer_normalization(writer: Writer, node: Node, layer: LayerNorm2d, inputs: list[str]) -> str:
+    """Bring the channels behind, and to their place again: ONNX normalises the last axes."""
+    (x,) = inputs
+    learned = _stored(node, "weight", "bias") or [writer.constant(np.ones(channels_of(node.input)))]
+    if isinstance(node.input, VectorShape):
+        return writer.add("LayerNormalization", x, *learned, axis=-1, epsilon=layer.epsilon)
+    x = writer.add("Transpose", x, perm=[0, 2, 3, 1])
+    y = writer.add("LayerNormalization", x, *learned, axis=-1, epsilon=layer.epsilon)
+    return writer.add("Transpose", y, perm=[0, 3, 1, 2])
+
+
 def _join(kind: str) -> Rule:
     def rule(writer: Writer, node: Node, layer: Layer, inputs: list[str]) -> str:
         value = inputs[0]
@@ -316,6 +328,7 @@ RULES: dict[type[Layer], Rule] = {
     GELU: _gelu,
     GlobalAvgPool2d: _global_average,
     Hardsigmoid: _operation("HardSigmoid", alpha=1.0 / 6.0, beta=0.5),
+    LayerNorm2d: _layer_normalization,
     LeakyReLU: _leaky_relu,
     Linear: _linear,
     MaxPool2d: _max_pool,

@@ -35,6 +35,7 @@ from neocog.nn.layers import (
     Hardsigmoid,
     Hardswish,
     Layer,
+    LayerNorm2d,
     LeakyReLU,
     Linear,
     Maxout,
@@ -59,7 +60,7 @@ JOINS = (Add, Multiply, Concatenate)
 # What makes whole or half numbers of whole numbers; see conformance_cases.py.
 EXACT = ALL - {
     *(ELU, SiLU, GELU, Hardsigmoid, Hardswish, Sigmoid, Tanh),
-    *(Softmax, BatchNorm2d, GroupNorm),
+    *(Softmax, BatchNorm2d, GroupNorm, LayerNorm2d),
 }
 
 # One or more of each layer, with other settings than the usual ones too. A new layer is written in here.
@@ -107,6 +108,7 @@ VARIANTS: dict[type[Layer], tuple[Layer, ...]] = {
     Maxout: (Maxout(), Maxout(3)),
     BatchNorm2d: (BatchNorm2d(), BatchNorm2d(0.5, 1e-2, affine=False)),
     GroupNorm: (GroupNorm(2), GroupNorm(3, 1e-2, affine=False), GroupNorm(1), GroupNorm(6)),
+    LayerNorm2d: (LayerNorm2d(), LayerNorm2d(1e-2, affine=False)),
     Dropout: (Dropout(0.5), Dropout(0.2)),
     Dropout2d: (Dropout2d(0.5), Dropout2d(0.3)),
     DropPath: (DropPath(0.5), DropPath(0.2)),
@@ -472,6 +474,7 @@ class _Maker:
             Slice(choose((0, 1, -2)), choose((None, None, -1, 2, 4))),
             *(Softmax(), Maxout(choose((2, 3, 4))), Dropout(rate), DropPath(rate)),
             BatchNorm2d(choose((0.1, 0.5)), choose((1e-5, 0.1)), choose((True, False))),
+            LayerNorm2d(choose((1e-6, 0.1)), choose((True, False))),
         ]
         if on_image:
             wide, kernel, stride = choose((2, 3, 17)), choose((1, 2, 3)), choose((1, 2, (2, 1)))

@@ -36,6 +36,7 @@ from neocog.nn.layers import (
     Hardsigmoid,
     Hardswish,
     Layer,
+    LayerNorm2d,
     LeakyReLU,
     Linear,
     Maxout,
@@ -518,18 +519,22 @@ def through_statistics(
     return inner, off + gamma(5) * (size + a + of_a + (z + of_z) * (b + of_b) + apart)
 
 
-# Group normalization --------------------------------------------------------------------------------------------------
+# Normalization of groups, and of pixels -------------------------------------------------------------------------------
 
 
-def _as_batch(values: np.ndarray, layer: GroupNorm) -> np.ndarray:
-    """Lay (N, H, W, C) out as a batch of values, each group of each image being a channel of its own."""
+def _as_batch(values: np.ndarray, layer: GroupNorm | LayerNorm2d) -> np.ndarray:
+    """Lay (N, H, W, C) out as a batch of values, each group of each image, or each pixel, being its own channel."""
+    if isinstance(layer, LayerNorm2d):
+        return values.reshape(-1, values.shape[-1]).T
     count, height, width, _ = values.shape
     parts = values.reshape(count, height, width, layer.groups, -1).transpose(1, 2, 4, 0, 3)
     return parts.reshape(-1, count * layer.groups)
 
 
-def _as_images(values: np.ndarray, x: np.ndarray, layer: GroupNorm) -> np.ndarray:
+def _as_images(values: np.ndarray, x: np.ndarray, layer: GroupNorm | LayerNorm2d) -> np.ndarray:
     """Undo that; one row stands for all."""
+    if isinstance(layer, LayerNorm2d):
+        return np.broadcast_to(values, (x.shape[-1], x.size // x.shape[-1])).T.reshape(x.shape)
     count, height, width, channels = x.shape
     size = channels // layer.groups
     parts = np.broadcast_to(values, (height * width * size, count * layer.groups))
@@ -557,7 +562,7 @@ def _group_backward(use: Use, dy: np.ndarray, e_dy: np.ndarray) -> Back:
     layer, weight = use.layer, _learned(use)[0]
     x, e = _as_batch(use.x, layer), _as_batch(use.e, layer)
     found = batch_error(x, e, layer.epsilon)
-    size, terms, axes = np.abs(dy) + e_dy, dy.size // dy.shape[-1], (0, 1, 2)
+    size, terms, axes = np.abs(dy) + e_dy, dy.size // dy.shape[-1], tuple(range(dy.ndim - 1))
     z, of_z = _as_images(found.z, use.x, layer), _as_images(found.of_z, use.x, layer)
     of_weight = (e_dy * z + size * of_z).sum(axis=axes) + gamma(terms + 3) * (size * (z + of_z)).sum(axis=axes)
     of_bias = e_dy.sum(axis=axes) + gamma(terms + 1) * size.sum(axis=axes)
@@ -694,7 +699,7 @@ RULES: dict[type[Layer], Rule] = {
     Softmax: Rule(_softmax_forward, _softmax_backward),
     Maxout: Rule(_maxout_forward, _maxout_backward),
     BatchNorm2d: Rule(_norm_forward, _norm_backward),
-    GroupNorm: Rule(_group_forward, _group_backward),
+    **dict.fromkeys((GroupNorm, LayerNorm2d), Rule(_group_forward, _group_backward)),
     **dict.fromkeys((Dropout, Dropout2d, DropPath), Rule(_dropping_forward, _dropping_backward)),
     Add: Rule(_add_forward, _add_backward),
     Multiply: Rule(_multiply_forward, _multiply_backward),

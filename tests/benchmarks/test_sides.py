@@ -27,6 +27,7 @@ from neocog.nn.layers import (
     GlobalAvgPool2d,
     Hardsigmoid,
     Layer,
+    LayerNorm2d,
     LeakyReLU,
     Linear,
     Maxout,
@@ -73,6 +74,8 @@ POINTWISE = (
     Tanh(),
     Softmax(),
     Maxout(2),
+    LayerNorm2d(),
+    LayerNorm2d(0.1, affine=False),
 )
 POOLINGS = (
     *(AvgPool2d(3, 2, 1, ceil_mode=True), AvgPool2d(3, 3, 1, ceil_mode=True, count_include_pad=False)),
@@ -90,7 +93,7 @@ def branched() -> Graph:
     x = Conv2d(6, 1)(Concatenate()(x, *(Sequential(pooling, AdaptiveAvgPool2d((4, 3)))(x) for pooling in POOLINGS)))
     x = Add()(x, Multiply()(x, Sigmoid()(x)), Tanh()(x))
     y = Concat(Sequential(Flatten(), PReLU()), GlobalAvgPool2d(), Sequential(Flatten(), Maxout(4)))(x)
-    return Graph(image, Linear(5)(BatchNorm2d()(Concat(Linear(7), Sequential(Linear(6), Softmax()))(y))))
+    return Graph(image, Linear(5)(BatchNorm2d()(Concat(Linear(7), Sequential(Linear(6), LayerNorm2d(), Softmax()))(y))))
 
 
 def enlarged() -> Graph:

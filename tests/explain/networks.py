@@ -131,7 +131,13 @@ NETWORKS: dict[str, tuple[nc.Layer, tuple[int, int, int]]] = {
     "groups": (
         nc.Sequential(
             *(nc.Conv2d(6, 3, padding=1), nc.GroupNorm(2), nc.Hardswish(), nc.MaxPool2d(2)),
-            *(nc.GroupNorm(3, affine=False), nc.Flatten(), nc.Linear(3)),
+            *(
+                nc.GroupNorm(3, affine=False),
+                nc.LayerNorm2d(),
+                nc.Flatten(),
+                nc.LayerNorm2d(0.1, affine=False),
+                nc.Linear(3),
+            ),
         ),
         (7, 6, 2),
     ),

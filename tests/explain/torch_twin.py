@@ -89,6 +89,11 @@ def _layer(node: Node) -> Any:
             return kind(channels, layer.epsilon, layer.momentum, layer.affine)
         case nc.GroupNorm():
             return nn.GroupNorm(layer.groups, node.input.channels, layer.epsilon, layer.affine)
+        case nc.LayerNorm2d():
+            channels = node.input.channels if isinstance(node.input, ImageShape) else node.input.size
+            norm = nn.LayerNorm(channels, layer.epsilon, layer.affine)
+            norm.forward = lambda x: nn.LayerNorm.forward(norm, x.movedim(1, -1)).movedim(-1, 1)
+            return norm
         case nc.PReLU():
             return nn.PReLU(node.input.channels if isinstance(node.input, ImageShape) else node.input.size)
         case nc.LeakyReLU():

@@ -78,9 +78,9 @@ def _load(b: Builder, memory: Memory, tensor: Tensor, spot: AnySpot) -> Value:
 
 
 def position(b: Builder, tensor: Tensor, spot: Spot) -> Index:
-    """Return where a spot lies in a tensor; one pixel stands for all."""
+    """Return where a spot lies in a tensor; one pixel stands for all, and one channel."""
     row, column = (0, 0) if tensor.height == tensor.width == 1 else (spot.row, spot.column)
-    return b.add(pixel(b, tensor, spot.image, row, column), spot.channel)
+    return b.add(pixel(b, tensor, spot.image, row, column), 0 if tensor.channels == 1 else spot.channel)
 
 
 def _vector(b: Builder, memory: Memory, operand: Operand, spot: AnySpot) -> Value:

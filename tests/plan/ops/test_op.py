@@ -17,11 +17,13 @@ from neocog.nn.layers import (
     Conv2d,
     Flatten,
     GroupNorm,
+    LayerNorm2d,
     Linear,
     Maxout,
     MaxPool2d,
     ReLU,
     Softmax,
+    Upsample,
 )
 from neocog.nn.losses import CrossEntropy
 from neocog.nn.optimizers import Muon
@@ -45,8 +47,10 @@ NET = Sequential(
         Concat(Conv2d(12, 1), Maxout(2)),
         BatchNorm2d(),
         GroupNorm(2),
+        LayerNorm2d(),
         Conv2d(8, 1),
         SqueezeExcite(2),
+        Upsample(2, "bilinear"),
         Softmax(),
         Flatten(),
         Linear(10),

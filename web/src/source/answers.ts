@@ -31,6 +31,8 @@ export interface LayerFacts {
   /** the shape of the first one */
   input: number[]
   output: number[]
+  /** of channels that a convolution keeps apart; 1 for other layers */
+  groups: number
   parameters: number
   multiply_adds: number
   counts: Counts | null

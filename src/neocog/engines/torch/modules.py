@@ -32,6 +32,7 @@ from neocog.nn.layers import (
     GroupNorm,
     Hardsigmoid,
     Hardswish,
+    LayerNorm2d,
     LeakyReLU,
     Linear,
     Maxout,
@@ -140,6 +141,14 @@ class GroupNormModule(torch.nn.GroupNorm):  # type: ignore[misc]
     def forward(self, x: Any) -> Any:
         """Normalise x (N, C, H, W)."""
         return torch.group_norm(x.contiguous(), self.num_groups, self.weight, self.bias, self.eps)
+
+
+class LayerNormModule(torch.nn.LayerNorm):  # type: ignore[misc]
+    """PyTorch's own, over the channels, which come second in images."""
+
+    def forward(self, x: Any) -> Any:
+        """Normalise each pixel of x (N, C, H, W), or each vector of x (N, C)."""
+        return super().forward(x.movedim(1, -1)).movedim(-1, 1)
 
 
 class SharedDropout(torch.nn.Module):  # type: ignore[misc]
@@ -294,6 +303,9 @@ RULES: Rules = {
     BatchNorm2d: lambda layer, node: BatchNorm(layer, channels_of(node.input)),
     GroupNorm: lambda layer, node: GroupNormModule(
         layer.groups, channels_of(node.input), layer.epsilon, affine=layer.affine
+    ),
+    LayerNorm2d: lambda layer, node: LayerNormModule(
+        channels_of(node.input), layer.epsilon, elementwise_affine=layer.affine
     ),
     Dropout: SharedDropout,
     Dropout2d: SharedDropout,
