@@ -7,6 +7,7 @@ from neocog.emit import (
     contraction,
     copy,
     depthwise,
+    directions,
     grouped,
     images,
     interpolation,
@@ -39,4 +40,5 @@ EMITTERS: Emitters = {
     **interpolation.EMITTERS,
     **loss.EMITTERS,
     **update.EMITTERS,
+    **directions.EMITTERS,
 }

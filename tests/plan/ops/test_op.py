@@ -10,6 +10,7 @@ from neocog.emit.emitters import EMITTERS
 from neocog.nn.blocks import Concat, Sequential, SqueezeExcite
 from neocog.nn.followers import EMA
 from neocog.nn.graph import trace
+from neocog.nn.groups import GradientClip
 from neocog.nn.layers import (
     AvgPool2d,
     BatchNorm2d,
@@ -25,7 +26,7 @@ from neocog.nn.layers import (
     Upsample,
 )
 from neocog.nn.losses import CrossEntropy
-from neocog.nn.optimizers import Adam
+from neocog.nn.optimizers import Muon
 from neocog.plan.layout import Tensor
 from neocog.plan.ops.op import Op
 from neocog.plan.ops.pool import Pool
@@ -57,9 +58,12 @@ NET = Sequential(
 )
 
 
+TRAINING = Training(CrossEntropy(), Muon(), followers=(EMA(0.9),), clip=GradientClip(norm=1.0))
+
+
 @pytest.fixture(scope="module")
 def program() -> Program:
-    return plan_program(trace(NET, (23, 22, 3)), 16, TARGET, Training(CrossEntropy(), Adam(), followers=(EMA(0.9),)))
+    return plan_program(trace(NET, (23, 22, 3)), 16, TARGET, TRAINING)
 
 
 def ops(program: Program) -> list[Op]:
