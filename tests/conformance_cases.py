@@ -21,6 +21,7 @@ from neocog.nn.layers import (
     Add,
     AvgPool2d,
     Conv2d,
+    ConvTranspose2d,
     Dropout,
     Flatten,
     GlobalAvgPool2d,
@@ -169,12 +170,13 @@ def pairs(numbers: st.SearchStrategy[int]) -> st.SearchStrategy[int | tuple[int,
 
 def convs() -> st.SearchStrategy[Conv2d]:
     """Draw convolutions, most of them of the usual sizes."""
+    sides = st.tuples(st.integers(0, 3), st.integers(0, 3))
     usual = st.builds(
         Conv2d,
         st.sampled_from(CHANNELS),
         pairs(st.sampled_from((3, 1, 2, 4, 5))),
         pairs(st.sampled_from((1, 1, 2, 3))),
-        st.one_of(st.just("same"), pairs(st.integers(0, 3))),
+        st.one_of(st.just("same"), pairs(st.integers(0, 3)), st.tuples(sides, sides)),
         pairs(st.sampled_from((1, 1, 2, 3))),
         st.booleans(),
     )
@@ -349,7 +351,11 @@ def nothing_rounds(
         quanta[node.index] = _quantum(node, [quanta[number] for number in node.inputs])
         if _bits(total, quanta[node.index]) > EXACT_BITS:
             return False
-        totals[node.index] = total if isinstance(node.layer, Add | Conv2d | Linear) else np.abs(run.outputs[node.index])
+        totals[node.index] = (
+            total
+            if isinstance(node.layer, Add | Conv2d | ConvTranspose2d | Linear)
+            else np.abs(run.outputs[node.index])
+        )
     return _nothing_rounds_back(graph, parameters, run, d_logits, quanta)
 
 

@@ -25,6 +25,7 @@ from neocog.nn.layers import (
     ChannelShuffle,
     Concatenate,
     Conv2d,
+    ConvTranspose2d,
     Dropout,
     Dropout2d,
     DropPath,
@@ -34,6 +35,7 @@ from neocog.nn.layers import (
     Hardsigmoid,
     Hardswish,
     Layer,
+    LayerNorm2d,
     LeakyReLU,
     Linear,
     Maxout,
@@ -48,8 +50,9 @@ from neocog.nn.layers import (
     Slice,
     Softmax,
     Tanh,
+    Upsample,
 )
-from neocog.nn.shapes import ImageShape
+from neocog.nn.shapes import ImageShape, Shape
 from neocog.nn.symbol import Input, Symbol
 
 ALL = frozenset(LAYERS)
@@ -57,12 +60,25 @@ JOINS = (Add, Multiply, Concatenate)
 # What makes whole or half numbers of whole numbers; see conformance_cases.py.
 EXACT = ALL - {
     *(ELU, SiLU, GELU, Hardsigmoid, Hardswish, Sigmoid, Tanh),
-    *(Softmax, BatchNorm2d, GroupNorm),
+    *(Softmax, BatchNorm2d, GroupNorm, LayerNorm2d),
 }
 
 # One or more of each layer, with other settings than the usual ones too. A new layer is written in here.
 VARIANTS: dict[type[Layer], tuple[Layer, ...]] = {
-    Conv2d: (Conv2d(6, 3, padding=1), Conv2d(4, 3, 2, "same", bias=False)),
+    Conv2d: (
+        *(Conv2d(6, 3, padding=1), Conv2d(4, 3, 2, "same", bias=False), Conv2d(4, 3, padding=((0, 1), (2, 0)))),
+        *(Conv2d(6, 3, padding=1, groups=6), Conv2d(6, 3, 2, "same", bias=False, groups=6)),
+        *(
+            Conv2d(12, (1, 3), groups=6),
+            Conv2d(6, 2, bias=False, groups=3),
+            Conv2d(4, 3, 2, ((0, 1), (0, 1)), groups=2),
+        ),
+    ),
+    ConvTranspose2d: (
+        ConvTranspose2d(4, 3, 2, 1, 1),
+        ConvTranspose2d(3, 2, (2, 3), bias=False),
+        ConvTranspose2d(17, (3, 2), 1, (2, 0)),
+    ),
     MaxPool2d: (MaxPool2d(2, 1), MaxPool2d(3, 2, 1), MaxPool2d(3, 3, 1, ceil_mode=True)),
     AvgPool2d: (
         *(AvgPool2d(2), AvgPool2d(2, 1, 1), AvgPool2d(2, count_include_pad=False, padding=1)),
@@ -92,6 +108,7 @@ VARIANTS: dict[type[Layer], tuple[Layer, ...]] = {
     Maxout: (Maxout(), Maxout(3)),
     BatchNorm2d: (BatchNorm2d(), BatchNorm2d(0.5, 1e-2, affine=False)),
     GroupNorm: (GroupNorm(2), GroupNorm(3, 1e-2, affine=False), GroupNorm(1), GroupNorm(6)),
+    LayerNorm2d: (LayerNorm2d(), LayerNorm2d(1e-2, affine=False)),
     Dropout: (Dropout(0.5), Dropout(0.2)),
     Dropout2d: (Dropout2d(0.5), Dropout2d(0.3)),
     DropPath: (DropPath(0.5), DropPath(0.2)),
@@ -101,6 +118,7 @@ VARIANTS: dict[type[Layer], tuple[Layer, ...]] = {
     Slice: (Slice(1, 4), Slice(0, 3), Slice(-2)),
     ChannelShuffle: (ChannelShuffle(2), ChannelShuffle(3)),
     PixelShuffle: (PixelShuffle(2),),
+    Upsample: (Upsample(2), Upsample((1, 3), "bilinear"), Upsample(2, "bilinear"), Upsample((3, 2), "bilinear")),
 }
 
 
@@ -167,6 +185,17 @@ def _basic_block(channels: int, stride: int) -> Layer:
     return Sequential(Residual(body, shortcut), ReLU())
 
 
+def _inverted(channels: int, stride: int, kernel: int) -> tuple[Layer, ...]:
+    """Return a block of MobileNetV2: expanded, convolved channel by channel, and projected."""
+    wide = 6 * channels
+    body = Sequential(
+        *(Conv2d(wide, 1, bias=False), BatchNorm2d(), ReLU6()),
+        *(Conv2d(wide, kernel, stride, kernel // 2, bias=False, groups=wide), BatchNorm2d(), ReLU6()),
+        *(Conv2d(channels, 1, bias=False), BatchNorm2d()),
+    )
+    return (Residual(body),) if stride == 1 else (body,)
+
+
 def _attention() -> Graph:
     """Weigh each pixel of each map by what a small network makes of the pixel's channels."""
     x = Input((4, 4, 2))
@@ -198,6 +227,18 @@ def _flat_and_activated() -> Graph:
     x = Input((3, 3, 2))
     y = Flatten()(ReLU()(Conv2d(16, 3, padding=1)(x)))
     return Graph(x, Linear(3)(Concatenate()(Dropout(0.5)(y), Linear(4)(y))))
+
+
+def _enlarged() -> Graph:
+    """Shrink and enlarge in several ways, with a shortcut, as U-Nets do: transposed convolutions in company."""
+    x = Input((8, 6, 3))
+    wide = ReLU()(Conv2d(18, 3, padding=1)(x))
+    small = ReLU()(Conv2d(7, 3, 2, padding=1)(wide))
+    up = ReLU()(BatchNorm2d()(ConvTranspose2d(18, 2, 2, bias=False)(small)))
+    again = ReLU()(ConvTranspose2d(18, 3, 2, 1, 1)(small))
+    both = Add()(again, Upsample(2, "bilinear")(Conv2d(18, 1)(small)))
+    y = Concatenate()(up, Add()(ConvTranspose2d(18, 3, 1, 1)(wide), both))
+    return Graph(x, Conv2d(2, 1)(Upsample((1, 2))(y)))
 
 
 def _split_and_shuffled() -> Graph:
@@ -260,6 +301,33 @@ GRAPHS: dict[str, Graph] = {
         ),
         (4, 6, 2),
     ),
+    "inverted residuals": trace(
+        Sequential(
+            *(Conv2d(4, 3, 2, ((0, 1), (0, 1)), bias=False), BatchNorm2d(), ReLU6()),
+            *(*_inverted(4, 2, 3), *_inverted(4, 1, 5), GlobalAvgPool2d(), Linear(5)),
+        ),
+        (12, 14, 3),
+        Normalisation((0.4,), (0.3,)),
+    ),
+    "depthwise first and last": trace(
+        Sequential(
+            *(Conv2d(3, 3, padding=1, groups=3), ReLU(), Conv2d(40, 1), Conv2d(40, 5, 2, 2, 1, groups=40), PReLU()),
+            *(Conv2d(40, 3, 1, ((2, 1), (0, 3)), (2, 3), groups=40), ReLU6(), MaxPool2d(2)),
+            Conv2d(40, (1, 2), groups=40),
+        ),
+        (12, 13, 3),
+    ),
+    "a depthwise filter written in a loop": trace(
+        Sequential(Conv2d(5, 1), Conv2d(5, 9, padding=4, groups=5), ReLU(), Flatten(), Linear(2)), (6, 7, 1)
+    ),
+    "groups in blocks": trace(
+        Sequential(
+            *(Conv2d(72, 1), ReLU(), Residual(Sequential(Conv2d(72, 3, padding=1, groups=18), ReLU())), MaxPool2d(2)),
+            *(Conv2d(36, 3, 2, 1, groups=9, bias=False), BatchNorm2d(), ReLU(), Conv2d(64, 1), Conv2d(32, 1, groups=2)),
+            *(Conv2d(48, 3, padding=1, groups=16), SiLU(), Flatten(), Linear(3)),
+        ),
+        (8, 9, 2),
+    ),
     "gates": _attention(),
     "pixels for all": _pixels_for_all(),
     "squeezed and excited": trace(
@@ -274,6 +342,7 @@ GRAPHS: dict[str, Graph] = {
     "flat and activated": _flat_and_activated(),
     "added to a ReLU": _added_to_a_relu(),
     "split and shuffled": _split_and_shuffled(),
+    "enlarged": _enlarged(),
     "behind what drops": _behind_what_drops(),
     "flat and steep": trace(
         # The gradient of the last convolution has a halo, so that it is no view of what the Linear gives.
@@ -301,6 +370,8 @@ def is_exact(graph: Graph) -> bool:
                 exact &= node.layer.rate in (0.0, 0.5, 0.75)
             case LeakyReLU():
                 exact &= node.layer.slope in (0.5, 0.25)
+            case Upsample():
+                exact &= node.layer.mode == "nearest"
             case AvgPool2d() | AdaptiveAvgPool2d() | GlobalAvgPool2d():
                 exact &= all(int(cells).bit_count() == 1 for cells in cells_of(node).flat)
     return exact
@@ -373,20 +444,24 @@ class _Maker:
                 others.append(AdaptiveAvgPool2d()(x))
             return join()(x, *(self.rng.choice(others) for _ in range(self.rng.randint(1, 2))))
         on_image = isinstance(x.shape, ImageShape)
-        own = self.weighted(on_image)
+        own = self.weighted(x.shape)
         layer = own if self.rng.random() < 0.35 else self.rng.choice(self.others(on_image) or [own])
         try:
             return layer(x)
         except ShapeError:
             return own(x)
 
-    def weighted(self, on_image: bool) -> Layer:
+    def weighted(self, shape: Shape) -> Layer:
         """Return a convolution or a Linear, which fits everywhere."""
         choose = self.rng.choice
-        if not on_image:
+        if not isinstance(shape, ImageShape):
             return Linear(choose((3, 6, 8, 12)), choose((True, False)))
         kernel, stride, bias = choose((1, 2, 3, 3, (1, 3), 5)), choose((1, 1, 2)), choose((True, False))
-        return Conv2d(choose((2, 3, 4, 6, 8, 16, 17)), kernel, stride, "same", choose((1, 1, 2)), bias)
+        filters, dilation, groups = choose((2, 3, 4, 6, 8, 16, 17)), choose((1, 1, 2)), 1
+        if self.rng.random() < 0.4:
+            groups = choose([n for n in range(1, shape.channels + 1) if shape.channels % n == 0])
+            filters = groups * choose((1, 1, 2, 3))
+        return Conv2d(filters, kernel, stride, "same", dilation, bias, groups)
 
     def others(self, on_image: bool) -> list[Layer]:
         """Return one of each other layer that is allowed."""
@@ -399,9 +474,13 @@ class _Maker:
             Slice(choose((0, 1, -2)), choose((None, None, -1, 2, 4))),
             *(Softmax(), Maxout(choose((2, 3, 4))), Dropout(rate), DropPath(rate)),
             BatchNorm2d(choose((0.1, 0.5)), choose((1e-5, 0.1)), choose((True, False))),
+            LayerNorm2d(choose((1e-6, 0.1)), choose((True, False))),
         ]
         if on_image:
+            wide, kernel, stride = choose((2, 3, 17)), choose((1, 2, 3)), choose((1, 2, (2, 1)))
+            made += [ConvTranspose2d(wide, kernel, stride, choose((0, 1)), 0, choose((True, False)))]
             made += [ChannelShuffle(choose((2, 3, 4))), PixelShuffle(choose((1, 2)))]
+            made += [Upsample(choose((1, 2, (3, 1))), "nearest" if self.exact else choose(("nearest", "bilinear")))]
             made += [GroupNorm(choose((1, 2, 3, 4)), choose((1e-5, 0.1)), choose((True, False)))]
             padding, ceil = choose((0, 0, 1)) if window == 3 else 0, choose((True, False))
             made += [MaxPool2d(window, choose((None, 1)), padding, ceil), Dropout2d(rate)]

@@ -29,6 +29,7 @@ from neocog.nn.layers import (
     Flatten,
     GlobalAvgPool2d,
     Hardsigmoid,
+    LayerNorm2d,
     LeakyReLU,
     Linear,
     Maxout,
@@ -87,6 +88,12 @@ def _normalization(node: Node, layer: BatchNorm2d, stored: Values, x: Any) -> An
     return (x - stored["running_mean"]) * scale + stored.get("bias", 0.0)
 
 
+def _layer_normalization(node: Node, layer: LayerNorm2d, stored: Values, x: Any) -> Any:
+    away = x - x.mean(-1, keepdims=True)
+    scaled = away * jax.lax.rsqrt((away * away).mean(-1, keepdims=True) + layer.epsilon)
+    return scaled * stored.get("weight", 1.0) + stored.get("bias", 0.0)
+
+
 def _convolution(node: Node, layer: Conv2d, stored: Values, x: Any) -> Any:
     window = _window(node)
     axes = (window.vertical, window.horizontal)
@@ -96,6 +103,7 @@ def _convolution(node: Node, layer: Conv2d, stored: Values, x: Any) -> Any:
         [axis.stride for axis in axes],
         [(axis.before, axis.after) for axis in axes],
         rhs_dilation=[axis.dilation for axis in axes],
+        feature_group_count=layer.groups,
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
     )
     return convolved + stored.get("bias", 0.0)
@@ -156,6 +164,7 @@ RULES: dict[type[Layer], Callable[..., Any]] = {
     GELU: lambda node, layer, stored, x: jax.nn.gelu(x, approximate=layer.approximate == "tanh"),
     GlobalAvgPool2d: _pointwise(lambda x: x.mean((1, 2))),
     Hardsigmoid: _pointwise(jax.nn.hard_sigmoid),
+    LayerNorm2d: _layer_normalization,
     LeakyReLU: lambda node, layer, stored, x: jax.nn.leaky_relu(x, layer.slope),
     Linear: lambda node, layer, stored, x: x @ stored["weight"] + stored.get("bias", 0.0),
     MaxPool2d: _max_pool,

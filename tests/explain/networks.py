@@ -68,12 +68,13 @@ def _branches() -> nc.Graph:
 
 
 def _moved() -> nc.Graph:
-    """Channels that are cut out, shuffled and laid out as pixels; values of a vector that are cut out."""
+    """Channels that are cut out, shuffled and laid out as pixels, and enlarged; values of a vector that are cut out."""
     x = nc.Input((6, 5, 2))
     left, right = nc.Conv2d(8, 3, padding=1)(x).split(2)
     y = nc.ChannelShuffle(2)(nc.Concatenate()(nc.ReLU()(left), right))
-    z = nc.PixelShuffle(2)(y)
-    return nc.Graph(x, nc.Linear(3)(nc.Flatten()(nc.Conv2d(3, 3, stride=2)(z))[..., 4:]))
+    z = nc.Upsample((1, 2), "bilinear")(nc.Upsample((2, 1))(nc.PixelShuffle(2)(y)))
+    z = nc.ConvTranspose2d(3, 3, 2, 1, (0, 1))(nc.MaxPool2d(4)(z))
+    return nc.Graph(x, nc.Linear(3)(nc.Linear(7)(nc.Flatten()(nc.Conv2d(3, 3, stride=2)(z)))[..., 4:]))
 
 
 NETWORKS: dict[str, tuple[nc.Layer, tuple[int, int, int]]] = {
@@ -90,6 +91,13 @@ NETWORKS: dict[str, tuple[nc.Layer, tuple[int, int, int]]] = {
     "stride and dilation": (
         nc.Sequential(nc.Conv2d(4, (3, 2), stride=(2, 1), padding=(2, 1), dilation=(1, 3)), nc.Flatten(), nc.Linear(3)),
         (11, 13, 2),
+    ),
+    "convolutions of groups": (
+        nc.Sequential(
+            *(nc.Conv2d(6, 3, padding=(1, 0), groups=2), nc.ReLU6(), nc.Conv2d(6, 3, 2, 1, groups=6)),
+            *(nc.BatchNorm2d(), nc.ReLU(), nc.Conv2d(12, 2, groups=3), nc.Flatten(), nc.Linear(3)),
+        ),
+        (7, 6, 4),
     ),
     "overlapping pools": (
         nc.Sequential(
@@ -123,7 +131,13 @@ NETWORKS: dict[str, tuple[nc.Layer, tuple[int, int, int]]] = {
     "groups": (
         nc.Sequential(
             *(nc.Conv2d(6, 3, padding=1), nc.GroupNorm(2), nc.Hardswish(), nc.MaxPool2d(2)),
-            *(nc.GroupNorm(3, affine=False), nc.Flatten(), nc.Linear(3)),
+            *(
+                nc.GroupNorm(3, affine=False),
+                nc.LayerNorm2d(),
+                nc.Flatten(),
+                nc.LayerNorm2d(0.1, affine=False),
+                nc.Linear(3),
+            ),
         ),
         (7, 6, 2),
     ),

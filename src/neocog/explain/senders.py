@@ -38,13 +38,18 @@ class Cell:
 
 
 def convolution(cell: Cell) -> Iterator[Sender]:
-    """List the outputs of all filters in whose windows the cell lies; each multiplies it by one of its weights."""
+    """List the outputs of all filters in whose windows the cell lies; each multiplies it by one of its weights.
+
+    Those are the filters of the cell's group of channels.
+    """
     node, (row, column, channel) = cell.node, cell.place
     assert isinstance(node.layer, Conv2d)
     weight = cell.traced.parameters[f"{node.name}.weight"]
+    filters = node.layer.channels // node.layer.groups
+    group, place = divmod(channel, weight.shape[2])
     for p, q, r, s in _windows_over(node, row, column):
-        for k in range(weight.shape[-1]):
-            yield (p, q, k), float(weight[r, s, channel, k])
+        for k in range(group * filters, (group + 1) * filters):
+            yield (p, q, k), float(weight[r, s, place, k])
 
 
 def largest(cell: Cell) -> Iterator[Sender]:
@@ -148,6 +153,18 @@ def shares(cell: Cell) -> Iterator[Sender]:
     found = output[row, column] if output.ndim == 3 else output
     for k, share in enumerate(found.tolist()):
         yield (row, column, k), share * ((k == channel) - float(found[channel]))
+
+
+def whole_pixel(cell: Cell) -> Iterator[Sender]:
+    """List all outputs of the cell's pixel, of a smooth layer that treats each pixel by itself; see `whole_image`."""
+    row, column, channel = cell.place
+    x = cell.traced.run.input(cell.node.index)
+    moved = (x[:, row : row + 1, column : column + 1] if x.ndim == 4 else x).astype(np.complex128)
+    moved[..., channel] += 1j * TINY
+    with np.errstate(all="ignore"):
+        slopes = forward_node(cell.node, cell.traced.parameters, (moved,), None).output.imag.ravel() / TINY
+    for output, slope in enumerate(slopes.tolist()):
+        yield (row, column, output), slope
 
 
 def whole_image(cell: Cell) -> Iterator[Sender]:

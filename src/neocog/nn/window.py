@@ -9,7 +9,9 @@ from neocog.errors import SettingError
 from neocog.nn.limits import MAX_SIDE, shown
 
 Pair = int | tuple[int, int]
-Padding = Pair | Literal["same"]
+Sides = tuple[tuple[int, int], tuple[int, int]]
+"""(top, bottom) and (left, right)."""
+Padding = Pair | Sides | Literal["same"]
 
 
 def pair(value: Pair) -> tuple[int, int]:
@@ -27,6 +29,36 @@ def check_pair(layer: str, name: str, value: object, least: int) -> None:
         )
     if max(entries) > MAX_SIDE:
         raise SettingError(f"{layer}: {name} must be at most {MAX_SIDE:,} pixels, got {shown(value)}")
+
+
+def check_padding(layer: str, value: object) -> None:
+    """Raise SettingError unless `value` is a Padding."""
+    if isinstance(value, str) and value == "same":
+        return
+    if isinstance(value, tuple) and len(value) == 2 and any(isinstance(side, tuple) for side in value):
+        if all(isinstance(side, tuple) and len(side) == 2 for side in value):
+            for side in value:
+                check_pair(layer, "padding", side, 0)
+            return
+        raise SettingError(
+            f"{layer}: padding that differs from side to side must be two pairs, got {shown(value)}",
+            hint="write padding=((top, bottom), (left, right))",
+        )
+    check_pair(layer, "padding", value, 0)
+
+
+def sides_of(padding: Pair | Sides) -> Sides:
+    """Return the pixels of padding on each side.
+
+    >>> sides_of(1), sides_of((1, 2)), sides_of(((0, 1), (2, 3)))
+    (((1, 1), (1, 1)), ((1, 1), (2, 2)), ((0, 1), (2, 3)))
+    """
+    vertical, horizontal = (padding, padding) if isinstance(padding, int) else padding
+    return _around(vertical), _around(horizontal)
+
+
+def _around(side: Pair) -> tuple[int, int]:
+    return (side, side) if isinstance(side, int) else side
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +212,7 @@ def resolve_window(
             total = max(0, (outputs - 1) * s + (k - 1) * d + 1 - size)
             before, after = total // 2, total - total // 2
         else:
-            before = after = pair(padding)[axis]
+            before, after = sides_of(padding)[axis]
             if ceil_mode:
                 reach = (k - 1) * d + 1
                 outputs = -((reach - before - size - after) // s) + 1

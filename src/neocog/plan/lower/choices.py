@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from neocog.nn.graph import IMAGE
-from neocog.nn.layers import Conv2d
+from neocog.nn.layers import Conv2d, ConvTranspose2d
 from neocog.nn.shapes import ImageShape
 from neocog.nn.window import Window
 from neocog.plan import correlation
@@ -55,7 +55,7 @@ class Choices:
 
     def tile_of(self, step: Step) -> int | None:
         """Choose Winograd's tile for a step's convolution; None for the direct sum."""
-        if not isinstance(step.node.layer, Conv2d):
+        if not isinstance(step.node.layer, Conv2d) or step.groups > 1:
             return None
         extent, window = self.extents[step.index], self.window_of(step)
         channels, filters = extent.input.channels, extent.output.channels
@@ -78,7 +78,9 @@ class Choices:
         return tile
 
     def images_for(self, step: Step, *, backward: bool) -> int:
-        """Choose how many images fill the kernels of a convolution."""
+        """Choose how many images fill the kernels of a convolution; a depthwise one goes through one after another."""
+        if step.is_depthwise:
+            return 1
         window = self.window_of(step)
         tile = self.backward_tile(step) if backward else self.tile_of(step)
         pixels = window.vertical.output * window.horizontal.output
@@ -104,6 +106,8 @@ class Choices:
                 halo = halo.union(correlation.input_halo(window))
                 if tile:
                     halo = halo.union(patch_halo(tile, window))
+            if isinstance(step.node.layer, ConvTranspose2d) and index in step.inputs:
+                halo = halo.union(correlation.gradient_halo(self.window_of(step)))
         return halo
 
     def gradient_halo(self, step: Step) -> Halo:
@@ -111,6 +115,8 @@ class Choices:
         if not step.is_correlation:
             return NO_HALO
         window, tile = self.window_of(step), self.backward_tile(step)
+        if isinstance(step.node.layer, ConvTranspose2d):
+            return correlation.input_halo(window)
         halo = tile_halo(tile, window) if tile else NO_HALO
         if step.inputs[0] in self.learning and not tile:
             halo = halo.union(correlation.gradient_halo(window))
@@ -120,6 +126,6 @@ class Choices:
         """Whether a value is only taken value by value, so that channels need no padding to whole vectors."""
         users = self.steps.users(index)
         return bool(users) and all(
-            self.reads_scalars(user.index) if user.is_flatten else user.is_correlation and index not in user.added
+            self.reads_scalars(user.index) if user.is_flatten else user.reads_each and index not in user.added
             for user in users
         )

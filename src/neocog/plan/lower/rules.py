@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
-from neocog.plan.lower import channels, convolution_gradient, normalization, pointwise, pooling, rearrangement, shape
+from neocog.plan.lower import (
+    channels,
+    convolution_gradient,
+    grouped,
+    normalization,
+    pointwise,
+    pooling,
+    rearrangement,
+    resizing,
+    shape,
+    transposed,
+)
 from neocog.plan.lower.rule import Rules
 
 RULES: Rules = {
     **convolution_gradient.RULES,
+    **grouped.RULES,
+    **transposed.RULES,
     **pooling.RULES,
     **shape.RULES,
     **rearrangement.RULES,
+    **resizing.RULES,
     **channels.RULES,
     **normalization.RULES,
     **pointwise.RULES,

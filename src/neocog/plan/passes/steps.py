@@ -7,10 +7,13 @@ from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 
 from neocog.nn.graph import IMAGE, Graph, Node
-from neocog.nn.layer import Layer
-from neocog.nn.layers import Activation, Add, Conv2d, Flatten, Linear, PReLU, ReLU
+from neocog.nn.layer import Layer, channels_of
+from neocog.nn.layers import Activation, Add, Conv2d, ConvTranspose2d, Flatten, Linear, PReLU, ReLU
 from neocog.nn.rewrite import ScaleShift
 from neocog.nn.shapes import ImageShape
+from neocog.nn.window import pair
+
+MOST_SIDE = 32  # pixels of a depthwise filter, whose taps are written out one by one
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,25 @@ class Step:
     @property
     def is_correlation(self) -> bool:
         """Whether it multiplies by weights."""
-        return isinstance(self.node.layer, Conv2d | Linear)
+        return isinstance(self.node.layer, Conv2d | ConvTranspose2d | Linear)
+
+    @property
+    def reads_each(self) -> bool:
+        """Whether it takes its input value by value, in every pass, whatever lies between pixels."""
+        return isinstance(self.node.layer, Conv2d | Linear) and not self.is_depthwise
+
+    @property
+    def groups(self) -> int:
+        """Groups of channels that it convolves apart from each other; 1 for whatever else."""
+        return self.node.layer.groups if isinstance(self.node.layer, Conv2d) else 1
+
+    @property
+    def is_depthwise(self) -> bool:
+        """Whether it convolves each channel by itself, with one filter of a size that can be written out."""
+        layer = self.node.layer
+        if not isinstance(layer, Conv2d) or layer.groups == 1:
+            return False
+        return channels_of(self.node.input) == layer.groups == layer.channels and max(pair(layer.kernel)) <= MOST_SIDE
 
     @property
     def is_flatten(self) -> bool:
