@@ -32,6 +32,7 @@ from neocog.nn.layers import (
     Hardsigmoid,
     Hardswish,
     Layer,
+    LayerScale,
     LeakyReLU,
     Linear,
     Maxout,
@@ -60,6 +61,7 @@ EXACT = ALL - {
 
 # One or more of each layer, with other settings than the usual ones too. A new layer is written in here.
 VARIANTS: dict[type[Layer], tuple[Layer, ...]] = {
+    LayerScale: (LayerScale(), LayerScale(0.5)),
     Conv2d: (Conv2d(6, 3, padding=1), Conv2d(4, 3, 2, "same", bias=False)),
     MaxPool2d: (MaxPool2d(2, 1), MaxPool2d(3, 2, 1)),
     AvgPool2d: (AvgPool2d(2), AvgPool2d(2, 1, 1)),

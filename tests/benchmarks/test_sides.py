@@ -24,6 +24,7 @@ from neocog.nn.layers import (
     GlobalAvgPool2d,
     Hardsigmoid,
     Layer,
+    LayerScale,
     LeakyReLU,
     Linear,
     Maxout,
@@ -60,6 +61,7 @@ POINTWISE = (
     ReLU6(),
     LeakyReLU(0.2),
     PReLU(),
+    LayerScale(0.5),
     ELU(0.7),
     SiLU(),
     GELU(),
@@ -80,7 +82,7 @@ def branched() -> Graph:
     x = Residual(Sequential(ReLU(), Conv2d(8, 3, padding=1), BatchNorm2d(affine=False), SiLU()))(x)
     x = Conv2d(6, 3, stride=2)(Concat(*POINTWISE)(x))
     x = Add()(x, Multiply()(x, Sigmoid()(x)), Tanh()(x))
-    y = Concat(Sequential(Flatten(), PReLU()), GlobalAvgPool2d(), Sequential(Flatten(), Maxout(4)))(x)
+    y = Concat(Sequential(Flatten(), PReLU(), LayerScale(0.7)), GlobalAvgPool2d(), Sequential(Flatten(), Maxout(4)))(x)
     return Graph(image, Linear(5)(BatchNorm2d()(Concat(Linear(7), Sequential(Linear(6), Softmax()))(y))))
 
 

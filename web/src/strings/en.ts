@@ -134,6 +134,7 @@ export const en = {
     Maxout: 'largest of several channels',
     BatchNorm2d: 'batch normalization',
     GroupNorm: 'normalization of groups of channels',
+    LayerScale: 'a learnt factor for each channel',
     Add: 'sum',
     Multiply: 'product',
     Concatenate: 'channels side by side',

@@ -128,6 +128,7 @@ export const zh: Strings = {
     Maxout: '取几个通道中最大的',
     BatchNorm2d: '批归一化',
     GroupNorm: '分组归一化',
+    LayerScale: '每个通道乘以一个学到的数',
     Add: '相加',
     Multiply: '相乘',
     Concatenate: '通道拼接',
