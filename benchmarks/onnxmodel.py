@@ -12,10 +12,11 @@ from onnx import TensorProto, helper, numpy_helper
 
 from neocog.engines.base import Array
 from neocog.nn.graph import IMAGE, Graph, Node
-from neocog.nn.layer import Layer
+from neocog.nn.layer import Layer, channels_of
 from neocog.nn.layers import (
     ELU,
     GELU,
+    AdaptiveAvgPool2d,
     Add,
     AvgPool2d,
     BatchNorm2d,
@@ -43,7 +44,7 @@ from neocog.nn.layers import (
 )
 from neocog.nn.parameters import to_pytorch, variables_of
 from neocog.nn.shapes import ImageShape, Shape, VectorShape
-from neocog.nn.window import Window
+from neocog.nn.window import EvenAxis, Window, counts, pair
 
 OPSET = 17  # of 2022; every present runtime reads it
 FORMAT = 8  # ONNX's own version of its files, of the same year
@@ -143,7 +144,8 @@ def _operation(kind: str, **attributes: Any) -> Rule:
 def _convolution(writer: Writer, node: Node, layer: Conv2d, inputs: list[str]) -> str:
     window = _window(node)
     dilations = [window.vertical.dilation, window.horizontal.dilation]
-    return writer.add("Conv", *inputs, *_stored(node, "weight", "bias"), dilations=dilations, **_walk(window))
+    settings = {"dilations": dilations, "group": layer.groups, **_walk(window)}
+    return writer.add("Conv", *inputs, *_stored(node, "weight", "bias"), **settings)
 
 
 def _max_pool(writer: Writer, node: Node, layer: MaxPool2d, inputs: list[str]) -> str:
@@ -151,7 +153,34 @@ def _max_pool(writer: Writer, node: Node, layer: MaxPool2d, inputs: list[str]) -
 
 
 def _average_pool(writer: Writer, node: Node, layer: AvgPool2d, inputs: list[str]) -> str:
-    return writer.add("AveragePool", *inputs, count_include_pad=1, **_walk(_window(node)))
+    assert isinstance(node.input, ImageShape)
+    window, counted, (x,) = layer.window_over(node.input), layer.counted_over(node.input), inputs
+    if counts(window) == counts(counted):
+        return writer.add("AveragePool", x, count_include_pad=0, **_walk(window))
+    if all(axis.taps_inside() == axis.output * axis.kernel for axis in (counted.vertical, counted.horizontal)):
+        return writer.add("AveragePool", x, count_include_pad=1, **_walk(window))
+    # Of the padding some counts and some does not: what counts becomes part of the image.
+    sides = pair(layer.padding)
+    padded = writer.add("Pad", x, writer.constant((0, 0, *sides, 0, 0, *sides), np.int64))
+    return writer.add("AveragePool", padded, count_include_pad=0, **_walk(counted))
+
+
+def _adaptive_average_pool(writer: Writer, node: Node, layer: AdaptiveAvgPool2d, inputs: list[str]) -> str:
+    """Write rows · x · columns: each a matrix of shares."""
+    assert isinstance(node.input, ImageShape)
+    cuts, (x,) = layer.counted_over(node.input), inputs
+    if node.output.size == channels_of(node.output):
+        return writer.add("GlobalAveragePool", x)
+    across = writer.add("MatMul", x, writer.constant(_shares(cuts.horizontal).T))
+    return writer.add("MatMul", writer.constant(_shares(cuts.vertical)), across)
+
+
+def _shares(axis: EvenAxis) -> Array:
+    """Return the share of each pixel in each mean (outputs, pixels)."""
+    found = np.zeros((axis.output, axis.input), np.float32)
+    for place in range(axis.output):
+        found[place, slice(*axis.ends(place))] = 1.0 / axis.inside(place)
+    return found
 
 
 def _global_average(writer: Writer, node: Node, layer: GlobalAvgPool2d, inputs: list[str]) -> str:
@@ -269,6 +298,7 @@ def _maxout(writer: Writer, node: Node, layer: Maxout, inputs: list[str]) -> str
 
 RULES: dict[type[Layer], Rule] = {
     Add: _join("Add"),
+    AdaptiveAvgPool2d: _adaptive_average_pool,
     AvgPool2d: _average_pool,
     BatchNorm2d: _normalization,
     ChannelShuffle: _shuffle,

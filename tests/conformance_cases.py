@@ -17,6 +17,7 @@ from neocog.errors import ShapeError
 from neocog.nn.blocks import Sequential
 from neocog.nn.graph import IMAGE, Graph, Node, Normalisation, trace
 from neocog.nn.layers import (
+    AdaptiveAvgPool2d,
     Add,
     AvgPool2d,
     Conv2d,
@@ -33,10 +34,12 @@ from neocog.nn.layers import (
 from neocog.nn.losses import Loss, MeanSquaredError
 from neocog.nn.parameters import Parameter, variables_of
 from neocog.nn.shapes import ImageShape
+from neocog.nn.window import counts
 from neocog.reference.network import Draw, ForwardPass, backward, backward_node, forward, forward_node
 
 EXACT_BITS = 24  # float32 represents every integer up to 2^24
 CHANNELS = (1, 2, 3, 5, 7, 8, 16, 17, 32, 40)
+AVERAGES = AvgPool2d | AdaptiveAvgPool2d | GlobalAvgPool2d
 
 
 def examples(share: float) -> settings:
@@ -166,12 +169,13 @@ def pairs(numbers: st.SearchStrategy[int]) -> st.SearchStrategy[int | tuple[int,
 
 def convs() -> st.SearchStrategy[Conv2d]:
     """Draw convolutions, most of them of the usual sizes."""
+    sides = st.tuples(st.integers(0, 3), st.integers(0, 3))
     usual = st.builds(
         Conv2d,
         st.sampled_from(CHANNELS),
         pairs(st.sampled_from((3, 1, 2, 4, 5))),
         pairs(st.sampled_from((1, 1, 2, 3))),
-        st.one_of(st.just("same"), pairs(st.integers(0, 3))),
+        st.one_of(st.just("same"), pairs(st.integers(0, 3)), st.tuples(sides, sides)),
         pairs(st.sampled_from((1, 1, 2, 3))),
         st.booleans(),
     )
@@ -183,13 +187,22 @@ def convs() -> st.SearchStrategy[Conv2d]:
 
 @st.composite
 def pools(draw: st.DrawFn, kind: type[MaxPool2d] | type[AvgPool2d], exact: bool) -> MaxPool2d | AvgPool2d:
-    """Draw a pooling; the area of an exact mean is a power of two."""
+    """Draw a pooling; the area of an exact mean is a power of two, whatever a window meets of the padding."""
     sides = (1, 2, 4) if exact and kind is AvgPool2d else (1, 2, 3, 4)
     window = draw(pairs(st.sampled_from(sides)))
     vertical, horizontal = window if isinstance(window, tuple) else (window, window)
     stride = draw(st.one_of(st.none(), pairs(st.integers(1, 3))))
     padding = draw(st.tuples(st.integers(0, vertical // 2), st.integers(0, horizontal // 2)))
-    return kind(window, stride, padding)
+    if kind is MaxPool2d:
+        return MaxPool2d(window, stride, padding, draw(st.booleans()))
+    if exact:
+        return AvgPool2d(window, stride, padding)
+    return AvgPool2d(window, stride, padding, draw(st.booleans()), draw(st.booleans()))
+
+
+def cells_of(node: Node) -> np.ndarray:
+    """Return how many cells count in each window of a mean (P, Q)."""
+    return np.multiply.outer(*counts(node.layer.counted_over(node.input)))
 
 
 def dropouts(exact: bool) -> st.SearchStrategy[Dropout]:
@@ -375,8 +388,8 @@ def _quantum(node: Node, quanta: list[float]) -> float:
     """Return what the numbers are multiples of that a layer makes of multiples of `quanta`."""
     if isinstance(node.layer, Multiply):
         return float(np.prod(quanta))
-    if isinstance(node.layer, AvgPool2d | GlobalAvgPool2d):
-        return quanta[0] / node.layer.window_over(node.input).cells
+    if isinstance(node.layer, AVERAGES):
+        return quanta[0] / cells_of(node).max()
     return min(quanta) * (node.layer.slope if isinstance(node.layer, LeakyReLU) else 1.0)
 
 

@@ -10,13 +10,15 @@ from collections.abc import Iterable
 
 from hypothesis import strategies as st
 
+from conformance_cases import cells_of
 from neocog.errors import ShapeError
-from neocog.nn.blocks import Concat, Residual, Sequential
+from neocog.nn.blocks import Concat, Residual, Sequential, SqueezeExcite
 from neocog.nn.graph import Graph, Normalisation, trace
 from neocog.nn.layers import (
     ELU,
     GELU,
     LAYERS,
+    AdaptiveAvgPool2d,
     Add,
     AvgPool2d,
     BatchNorm2d,
@@ -48,7 +50,7 @@ from neocog.nn.layers import (
     Softmax,
     Tanh,
 )
-from neocog.nn.shapes import ImageShape
+from neocog.nn.shapes import ImageShape, Shape
 from neocog.nn.symbol import Input, Symbol
 
 ALL = frozenset(LAYERS)
@@ -61,10 +63,26 @@ EXACT = ALL - {
 
 # One or more of each layer, with other settings than the usual ones too. A new layer is written in here.
 VARIANTS: dict[type[Layer], tuple[Layer, ...]] = {
-    LayerScale: (LayerScale(), LayerScale(0.5)),
-    Conv2d: (Conv2d(6, 3, padding=1), Conv2d(4, 3, 2, "same", bias=False)),
-    MaxPool2d: (MaxPool2d(2, 1), MaxPool2d(3, 2, 1)),
-    AvgPool2d: (AvgPool2d(2), AvgPool2d(2, 1, 1)),
+    Conv2d: (
+        *(Conv2d(6, 3, padding=1), Conv2d(4, 3, 2, "same", bias=False), Conv2d(4, 3, padding=((0, 1), (2, 0)))),
+        *(Conv2d(6, 3, padding=1, groups=6), Conv2d(6, 3, 2, "same", bias=False, groups=6)),
+        *(
+            Conv2d(12, (1, 3), groups=6),
+            Conv2d(6, 2, bias=False, groups=3),
+            Conv2d(4, 3, 2, ((0, 1), (0, 1)), groups=2),
+        ),
+    ),
+    MaxPool2d: (MaxPool2d(2, 1), MaxPool2d(3, 2, 1), MaxPool2d(3, 3, 1, ceil_mode=True)),
+    AvgPool2d: (
+        *(AvgPool2d(2), AvgPool2d(2, 1, 1), AvgPool2d(2, count_include_pad=False, padding=1)),
+        *(AvgPool2d(4, 3, (1, 2), ceil_mode=True), AvgPool2d(3, 2, 1, ceil_mode=True, count_include_pad=False)),
+    ),
+    AdaptiveAvgPool2d: (
+        AdaptiveAvgPool2d((3, 4)),
+        AdaptiveAvgPool2d(),
+        AdaptiveAvgPool2d((5, 3)),
+        AdaptiveAvgPool2d(7),
+    ),
     GlobalAvgPool2d: (GlobalAvgPool2d(),),
     Flatten: (Flatten(),),
     Linear: (Linear(6), Linear(4, bias=False)),
@@ -82,6 +100,7 @@ VARIANTS: dict[type[Layer], tuple[Layer, ...]] = {
     Softmax: (Softmax(),),
     Maxout: (Maxout(), Maxout(3)),
     BatchNorm2d: (BatchNorm2d(), BatchNorm2d(0.5, 1e-2, affine=False)),
+    LayerScale: (LayerScale(), LayerScale(0.5)),
     GroupNorm: (GroupNorm(2), GroupNorm(3, 1e-2, affine=False), GroupNorm(1), GroupNorm(6)),
     Dropout: (Dropout(0.5), Dropout(0.2)),
     Dropout2d: (Dropout2d(0.5), Dropout2d(0.3)),
@@ -106,7 +125,7 @@ def _on_images(layer: Layer) -> Graph:
     if y.shape == before.shape and not isinstance(layer, JOINS):
         y = Add()(y, before)
     if isinstance(y.shape, ImageShape):
-        y = Flatten()(Conv2d(3, 2)(y))
+        y = Flatten()(Conv2d(3, 1 if y.shape.height == 1 else 2)(y))
     return Graph(x, Linear(4)(y), Normalisation((0.5,), (0.25,)))
 
 
@@ -158,13 +177,33 @@ def _basic_block(channels: int, stride: int) -> Layer:
     return Sequential(Residual(body, shortcut), ReLU())
 
 
+def _inverted(channels: int, stride: int, kernel: int) -> tuple[Layer, ...]:
+    """Return a block of MobileNetV2: expanded, convolved channel by channel, and projected."""
+    wide = 6 * channels
+    body = Sequential(
+        *(Conv2d(wide, 1, bias=False), BatchNorm2d(), ReLU6()),
+        *(Conv2d(wide, kernel, stride, kernel // 2, bias=False, groups=wide), BatchNorm2d(), ReLU6()),
+        *(Conv2d(channels, 1, bias=False), BatchNorm2d()),
+    )
+    return (Residual(body),) if stride == 1 else (body,)
+
+
 def _attention() -> Graph:
-    """Weigh channels by what a small network makes of their means, as squeeze-and-excitation does."""
+    """Weigh each pixel of each map by what a small network makes of the pixel's channels."""
     x = Input((4, 4, 2))
     y = Conv2d(16, 3, padding=1)(x)
-    # A gate for each pixel, since nothing brings a vector back to an image.
     gate = Sigmoid()(Conv2d(16, 1)(ReLU()(Conv2d(4, 1)(y))))
     return Graph(x, Linear(5)(GlobalAvgPool2d()(Multiply()(y, gate))))
+
+
+def _pixels_for_all() -> Graph:
+    """Join images with images of one pixel, in front and behind, several at once, that a formula gives or the image."""
+    x = Input((5, 4, 3))
+    mean = AdaptiveAvgPool2d()(x)
+    y = Add()(mean, Conv2d(3, 3, padding=1)(x))
+    gate, shift = Tanh()(Add()(mean, Conv2d(3, 1)(mean))), ReLU()(Conv2d(3, 1)(AdaptiveAvgPool2d()(y)))
+    y = Add()(Multiply()(gate, y, shift), shift, mean)
+    return Graph(x, GlobalAvgPool2d()(Multiply()(Conv2d(3, 2)(y), gate)))
 
 
 def _shared() -> Graph:
@@ -242,7 +281,43 @@ GRAPHS: dict[str, Graph] = {
         ),
         (4, 6, 2),
     ),
+    "inverted residuals": trace(
+        Sequential(
+            *(Conv2d(4, 3, 2, ((0, 1), (0, 1)), bias=False), BatchNorm2d(), ReLU6()),
+            *(*_inverted(4, 2, 3), *_inverted(4, 1, 5), GlobalAvgPool2d(), Linear(5)),
+        ),
+        (12, 14, 3),
+        Normalisation((0.4,), (0.3,)),
+    ),
+    "depthwise first and last": trace(
+        Sequential(
+            *(Conv2d(3, 3, padding=1, groups=3), ReLU(), Conv2d(40, 1), Conv2d(40, 5, 2, 2, 1, groups=40), PReLU()),
+            *(Conv2d(40, 3, 1, ((2, 1), (0, 3)), (2, 3), groups=40), ReLU6(), MaxPool2d(2)),
+            Conv2d(40, (1, 2), groups=40),
+        ),
+        (12, 13, 3),
+    ),
+    "a depthwise filter written in a loop": trace(
+        Sequential(Conv2d(5, 1), Conv2d(5, 9, padding=4, groups=5), ReLU(), Flatten(), Linear(2)), (6, 7, 1)
+    ),
+    "groups in blocks": trace(
+        Sequential(
+            *(Conv2d(72, 1), ReLU(), Residual(Sequential(Conv2d(72, 3, padding=1, groups=18), ReLU())), MaxPool2d(2)),
+            *(Conv2d(36, 3, 2, 1, groups=9, bias=False), BatchNorm2d(), ReLU(), Conv2d(64, 1), Conv2d(32, 1, groups=2)),
+            *(Conv2d(48, 3, padding=1, groups=16), SiLU(), Flatten(), Linear(3)),
+        ),
+        (8, 9, 2),
+    ),
     "gates": _attention(),
+    "pixels for all": _pixels_for_all(),
+    "squeezed and excited": trace(
+        Sequential(
+            *(Conv2d(17, 3, padding=1), SiLU(), SqueezeExcite(4), Conv2d(8, 1), BatchNorm2d()),
+            Residual(Sequential(Conv2d(8, 3, padding=1), SqueezeExcite(squeezed=3, gate=Hardsigmoid()), DropPath(0.5))),
+            *(Hardswish(), SqueezeExcite(16, activation=SiLU()), GlobalAvgPool2d(), Linear(4)),
+        ),
+        (6, 5, 2),
+    ),
     "shared by all": _shared(),
     "flat and activated": _flat_and_activated(),
     "added to a ReLU": _added_to_a_relu(),
@@ -274,8 +349,8 @@ def is_exact(graph: Graph) -> bool:
                 exact &= node.layer.rate in (0.0, 0.5, 0.75)
             case LeakyReLU():
                 exact &= node.layer.slope in (0.5, 0.25)
-            case AvgPool2d() | GlobalAvgPool2d():
-                exact &= node.layer.window_over(node.input).cells.bit_count() == 1
+            case AvgPool2d() | AdaptiveAvgPool2d() | GlobalAvgPool2d():
+                exact &= all(int(cells).bit_count() == 1 for cells in cells_of(node).flat)
     return exact
 
 
@@ -342,22 +417,28 @@ class _Maker:
         if self.joins and len(values) > 1 and self.rng.random() < 0.3:
             join = self.rng.choice(self.joins)
             others = [y for y in values if (_sides(y) == _sides(x) if join is Concatenate else y.shape == x.shape)]
+            if join is not Concatenate and self.may_be_a_pixel(x) and self.rng.random() < 0.4:
+                others.append(AdaptiveAvgPool2d()(x))
             return join()(x, *(self.rng.choice(others) for _ in range(self.rng.randint(1, 2))))
         on_image = isinstance(x.shape, ImageShape)
-        own = self.weighted(on_image)
+        own = self.weighted(x.shape)
         layer = own if self.rng.random() < 0.35 else self.rng.choice(self.others(on_image) or [own])
         try:
             return layer(x)
         except ShapeError:
             return own(x)
 
-    def weighted(self, on_image: bool) -> Layer:
+    def weighted(self, shape: Shape) -> Layer:
         """Return a convolution or a Linear, which fits everywhere."""
         choose = self.rng.choice
-        if not on_image:
+        if not isinstance(shape, ImageShape):
             return Linear(choose((3, 6, 8, 12)), choose((True, False)))
         kernel, stride, bias = choose((1, 2, 3, 3, (1, 3), 5)), choose((1, 1, 2)), choose((True, False))
-        return Conv2d(choose((2, 3, 4, 6, 8, 16, 17)), kernel, stride, "same", choose((1, 1, 2)), bias)
+        filters, dilation, groups = choose((2, 3, 4, 6, 8, 16, 17)), choose((1, 1, 2)), 1
+        if self.rng.random() < 0.4:
+            groups = choose([n for n in range(1, shape.channels + 1) if shape.channels % n == 0])
+            filters = groups * choose((1, 1, 2, 3))
+        return Conv2d(filters, kernel, stride, "same", dilation, bias, groups)
 
     def others(self, on_image: bool) -> list[Layer]:
         """Return one of each other layer that is allowed."""
@@ -374,12 +455,22 @@ class _Maker:
         if on_image:
             made += [ChannelShuffle(choose((2, 3, 4))), PixelShuffle(choose((1, 2)))]
             made += [GroupNorm(choose((1, 2, 3, 4)), choose((1e-5, 0.1)), choose((True, False)))]
-            made += [MaxPool2d(window, choose((None, 1)), choose((0, 0, 1)) if window == 3 else 0), Dropout2d(rate)]
+            padding, ceil = choose((0, 0, 1)) if window == 3 else 0, choose((True, False))
+            made += [MaxPool2d(window, choose((None, 1)), padding, ceil), Dropout2d(rate)]
             cells = window * window if isinstance(window, int) else 2
-            made += [AvgPool2d(window, choose((None, 1)))] if self.halves(cells) else []
+            if self.exact:
+                made += [AvgPool2d(window, choose((None, 1)))] if self.halves(cells) else []
+            else:
+                made += [AvgPool2d(window, choose((None, 1)), padding, ceil, choose((True, False)))]
+                made += [AdaptiveAvgPool2d((choose((1, 2, 3, 5)), choose((1, 2, 3, 5))))]
         allowed = [layer for layer in made if type(layer) in self.layers]
         # What normalises and pools deserves more than each of many activations.
         return allowed + 2 * [x for x in allowed if isinstance(x, BatchNorm2d | MaxPool2d | AvgPool2d)]
+
+    def may_be_a_pixel(self, x: Symbol) -> bool:
+        """Tell whether the mean of a map may stand for all of its pixels."""
+        on_image = isinstance(x.shape, ImageShape) and AdaptiveAvgPool2d in self.layers
+        return on_image and self.halves(x.shape.height * x.shape.width)
 
     def halves(self, cells: int) -> bool:
         """Tell whether a mean of so many cells may be taken."""

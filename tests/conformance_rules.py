@@ -19,6 +19,7 @@ from neocog.nn.layers import (
     GELU,
     LAYERS,
     Activation,
+    AdaptiveAvgPool2d,
     Add,
     AvgPool2d,
     BatchNorm2d,
@@ -50,6 +51,7 @@ from neocog.nn.layers import (
     Softmax,
     Tanh,
 )
+from neocog.nn.window import counts
 from neocog.reference import activation, conv, dropout, join, linear, normalization, pool
 from neocog.reference.network import backward_node, forward_node
 from neocog.reference.taps import image_shape, pad, taps
@@ -176,28 +178,49 @@ def _weighted_backward(use: Use, dy: np.ndarray, e_dy: np.ndarray) -> Back:
 
 
 def roundings_back(node: Node) -> int:
-    """Count the roundings of the sum that a layer sends back."""
+    """Count the roundings of the sum that a layer sends back: to each input come all taps of its group's filters."""
+    if any(node.is_pixel(place) for place in range(len(node.inputs))):
+        return node.output.height * node.output.width + 1
     shape = node.weight_shape
-    return int(np.prod(shape)) // shape[-2] + 2 if shape is not None else 1
+    groups = node.layer.groups if isinstance(node.layer, Conv2d) else 1
+    return int(np.prod(shape)) // (shape[-2] * groups) + 2 if shape is not None else 1
 
 
 # Pooling --------------------------------------------------------------------------------------------------------------
 
 
 def _average_forward(use: Use) -> Stray:
-    layer = use.layer
-    cells = layer.window_over(use.node.input).cells
-    if isinstance(layer, GlobalAvgPool2d):
-        return Stray(use.e.mean(axis=(1, 2)) + gamma(cells + 2) * use.sizes[0].mean(axis=(1, 2)))
-    return Stray(pool.avg_forward(use.e, layer) + gamma(cells + 2) * pool.avg_forward(use.sizes[0], layer))
+    """A mean of n values takes n - 1 roundings, one for 1 / n, and one for the product."""
+    layer, means = use.layer, AVERAGES[type(use.layer)][0]
+    return Stray(means(use.e, layer) + gamma(_most_cells(use) + 2) * means(use.sizes[0], layer))
 
 
 def _average_backward(use: Use, dy: np.ndarray, e_dy: np.ndarray) -> Back:
-    layer, size = use.layer, np.abs(dy) + e_dy
-    cells = layer.window_over(use.node.input).cells
-    if isinstance(layer, GlobalAvgPool2d):
-        return Back((pool.global_avg_backward(use.x, e_dy + gamma(3) * size),))
-    return Back((pool.avg_backward(use.x, e_dy, layer) + gamma(cells + 2) * pool.avg_backward(use.x, size, layer),))
+    """Each share takes two roundings, and so many shares meet in a pixel as windows do: no more than one has cells."""
+    layer, shares = use.layer, AVERAGES[type(use.layer)][1]
+    rounding = gamma(3 if isinstance(layer, GlobalAvgPool2d) else max(_most_cells(use), _most_windows(use)) + 2)
+    return Back((shares(use.x, e_dy, layer) + rounding * shares(use.x, np.abs(dy) + e_dy, layer),))
+
+
+AVERAGES: dict[type[Layer], tuple[Callable[..., np.ndarray], Callable[..., np.ndarray]]] = {
+    AvgPool2d: (pool.avg_forward, pool.avg_backward),
+    AdaptiveAvgPool2d: (pool.adaptive_avg_forward, pool.adaptive_avg_backward),
+    GlobalAvgPool2d: (lambda x, layer: x.mean(axis=(1, 2)), lambda x, dy, layer: pool.global_avg_backward(x, dy)),
+}
+"""Means, and how a gradient is shared out."""
+
+
+def _most_cells(use: Use) -> int:
+    rows, columns = counts(use.layer.counted_over(use.node.input))
+    return max(rows) * max(columns)
+
+
+def _most_windows(use: Use) -> int:
+    """Return in how many windows of an adaptive average a pixel may lie: outputs may be many for few pixels."""
+    if not isinstance(use.layer, AdaptiveAvgPool2d):
+        return 0
+    image, out = use.node.input, use.node.output
+    return (-(-out.height // image.height) + 1) * (-(-out.width // image.width) + 1)
 
 
 def argmax_error(
@@ -585,8 +608,18 @@ def _multiply_forward(use: Use) -> Stray:
 def _multiply_backward(use: Use, dy: np.ndarray, e_dy: np.ndarray) -> Back:
     totals = join.multiply_backward(use.sizes, np.abs(dy) + e_dy)
     exact = join.multiply_backward([np.abs(x) for x in use.inputs], np.abs(dy))
-    rounding = gamma(len(use.inputs) + 1)
+    rounding = gamma(len(use.inputs) + roundings_back(use.node))
     return Back(tuple(total - plain + rounding * total for total, plain in zip(totals, exact, strict=True)))
+
+
+def _add_backward(use: Use, dy: np.ndarray, e_dy: np.ndarray) -> Back:
+    """Follow the sums over the pixels that an image of one pixel stands for; else nothing is computed."""
+    rounding = gamma(roundings_back(use.node))
+    sent = []
+    for place, x in enumerate(use.inputs):
+        total = join.summed(np.abs(dy) + e_dy, x) if use.node.is_pixel(place) else 0
+        sent.append(join.summed(e_dy, x) + rounding * total)
+    return Back(tuple(sent))
 
 
 def _concatenate_forward(use: Use) -> Stray:
@@ -624,7 +657,7 @@ def _layer_scale_backward(use: Use, dy: np.ndarray, e_dy: np.ndarray) -> Back:
 RULES: dict[type[Layer], Rule] = {
     LayerScale: Rule(_layer_scale_forward, _layer_scale_backward),
     **dict.fromkeys((Conv2d, Linear), Rule(_weighted_forward, _weighted_backward)),
-    **dict.fromkeys((AvgPool2d, GlobalAvgPool2d), Rule(_average_forward, _average_backward)),
+    **dict.fromkeys(AVERAGES, Rule(_average_forward, _average_backward)),
     MaxPool2d: Rule(
         lambda use: Stray(pool.max_forward(use.e, use.layer)[0]),
         lambda use, dy, e_dy: Back((argmax_error(use.layer, use.x, use.e, use.choice, e_dy, np.abs(dy) + e_dy),)),
@@ -637,7 +670,7 @@ RULES: dict[type[Layer], Rule] = {
     BatchNorm2d: Rule(_norm_forward, _norm_backward),
     GroupNorm: Rule(_group_forward, _group_backward),
     **dict.fromkeys((Dropout, Dropout2d, DropPath), Rule(_dropping_forward, _dropping_backward)),
-    Add: Rule(_add_forward, lambda use, dy, e_dy: Back((e_dy,) * len(use.inputs))),
+    Add: Rule(_add_forward, _add_backward),
     Multiply: Rule(_multiply_forward, _multiply_backward),
     **dict.fromkeys((Slice, ChannelShuffle, PixelShuffle), Rule(_moved_forward, _moved_backward)),
     Concatenate: Rule(

@@ -20,6 +20,7 @@ from neocog.nn.layer import Layer
 from neocog.nn.layers import (
     ELU,
     GELU,
+    AdaptiveAvgPool2d,
     Add,
     AvgPool2d,
     BatchNorm2d,
@@ -44,7 +45,7 @@ from neocog.nn.layers import (
 )
 from neocog.nn.parameters import variables_of
 from neocog.nn.shapes import ImageShape
-from neocog.nn.window import Window
+from neocog.nn.window import Window, counts
 
 Values = Mapping[str, Any]
 
@@ -96,6 +97,7 @@ def _convolution(node: Node, layer: Conv2d, stored: Values, x: Any) -> Any:
         [axis.stride for axis in axes],
         [(axis.before, axis.after) for axis in axes],
         rhs_dilation=[axis.dilation for axis in axes],
+        feature_group_count=layer.groups,
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
     )
     return convolved + stored.get("bias", 0.0)
@@ -106,8 +108,19 @@ def _max_pool(node: Node, layer: MaxPool2d, stored: Values, x: Any) -> Any:
 
 
 def _average_pool(node: Node, layer: AvgPool2d, stored: Values, x: Any) -> Any:
-    window = _window(node)
-    return _reduce(x, 0.0, jax.lax.add, window) / window.cells
+    assert isinstance(node.input, ImageShape)
+    cells = np.multiply.outer(*counts(layer.counted_over(node.input)))[..., None]
+    return _reduce(x, 0.0, jax.lax.add, _window(node)) / cells
+
+
+def _adaptive_average_pool(node: Node, layer: AdaptiveAvgPool2d, stored: Values, x: Any) -> Any:
+    assert isinstance(node.input, ImageShape)
+    cuts = layer.counted_over(node.input)
+    down, across = (
+        [slice(*axis.ends(place)) for place in range(axis.output)] for axis in (cuts.vertical, cuts.horizontal)
+    )
+    rows = [jnp.stack([x[:, rows, columns].mean((1, 2)) for columns in across], 1) for rows in down]
+    return jnp.stack(rows, 1)
 
 
 def _window(node: Node) -> Window:
@@ -135,6 +148,7 @@ def _maxout(node: Node, layer: Maxout, stored: Values, x: Any) -> Any:
 
 RULES: dict[type[Layer], Callable[..., Any]] = {
     Add: lambda node, layer, stored, *inputs: reduce(jnp.add, inputs),
+    AdaptiveAvgPool2d: _adaptive_average_pool,
     AvgPool2d: _average_pool,
     BatchNorm2d: _normalization,
     Concatenate: lambda node, layer, stored, *inputs: jnp.concatenate(inputs, -1),

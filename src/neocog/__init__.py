@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from neocog.nn.blocks import Concat as Concat
     from neocog.nn.blocks import Residual as Residual
     from neocog.nn.blocks import Sequential as Sequential
+    from neocog.nn.blocks import SqueezeExcite as SqueezeExcite
     from neocog.nn.graph import Graph as Graph
     from neocog.nn.groups import Group as Group
     from neocog.nn.layer import Layer as Layer
@@ -57,7 +58,7 @@ _HOMES = {
         "ShapeError",
     ),
     "neocog.model.network": ("Network",),
-    "neocog.nn.blocks": ("Concat", "Residual", "Sequential"),
+    "neocog.nn.blocks": ("Concat", "Residual", "Sequential", "SqueezeExcite"),
     "neocog.nn.graph": ("Graph",),
     "neocog.nn.groups": ("Group",),
     "neocog.nn.layer": ("Layer",),

@@ -14,10 +14,12 @@ from neocog.nn.graph import Graph, trace
 from neocog.nn.layers import (
     ELU,
     GELU,
+    AdaptiveAvgPool2d,
     Add,
     AvgPool2d,
     BatchNorm2d,
     ChannelShuffle,
+    Concatenate,
     Conv2d,
     Dropout,
     Flatten,
@@ -72,6 +74,10 @@ POINTWISE = (
     Softmax(),
     Maxout(2),
 )
+POOLINGS = (
+    *(AvgPool2d(3, 2, 1, ceil_mode=True), AvgPool2d(3, 3, 1, ceil_mode=True, count_include_pad=False)),
+    *(MaxPool2d(2, 3, 1, ceil_mode=True), AdaptiveAvgPool2d((3, 5)), AdaptiveAvgPool2d(1)),
+)
 
 
 def branched() -> Graph:
@@ -81,6 +87,7 @@ def branched() -> Graph:
         x = layer(x)
     x = Residual(Sequential(ReLU(), Conv2d(8, 3, padding=1), BatchNorm2d(affine=False), SiLU()))(x)
     x = Conv2d(6, 3, stride=2)(Concat(*POINTWISE)(x))
+    x = Conv2d(6, 1)(Concatenate()(x, *(Sequential(pooling, AdaptiveAvgPool2d((4, 3)))(x) for pooling in POOLINGS)))
     x = Add()(x, Multiply()(x, Sigmoid()(x)), Tanh()(x))
     y = Concat(Sequential(Flatten(), PReLU(), LayerScale(0.7)), GlobalAvgPool2d(), Sequential(Flatten(), Maxout(4)))(x)
     return Graph(image, Linear(5)(BatchNorm2d()(Concat(Linear(7), Sequential(Linear(6), Softmax()))(y))))

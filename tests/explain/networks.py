@@ -91,6 +91,13 @@ NETWORKS: dict[str, tuple[nc.Layer, tuple[int, int, int]]] = {
         nc.Sequential(nc.Conv2d(4, (3, 2), stride=(2, 1), padding=(2, 1), dilation=(1, 3)), nc.Flatten(), nc.Linear(3)),
         (11, 13, 2),
     ),
+    "convolutions of groups": (
+        nc.Sequential(
+            *(nc.Conv2d(6, 3, padding=(1, 0), groups=2), nc.ReLU6(), nc.Conv2d(6, 3, 2, 1, groups=6)),
+            *(nc.BatchNorm2d(), nc.ReLU(), nc.Conv2d(12, 2, groups=3), nc.Flatten(), nc.Linear(3)),
+        ),
+        (7, 6, 4),
+    ),
     "overlapping pools": (
         nc.Sequential(
             nc.Conv2d(3, 3, padding=1),
@@ -126,6 +133,14 @@ NETWORKS: dict[str, tuple[nc.Layer, tuple[int, int, int]]] = {
             *(nc.GroupNorm(3, affine=False), nc.Flatten(), nc.Linear(3)),
         ),
         (7, 6, 2),
+    ),
+    "pooled and weighed": (
+        nc.Sequential(
+            *(nc.Conv2d(8, 3, padding=1), nc.ReLU(), nc.SqueezeExcite(4, gate=nc.Hardsigmoid())),
+            *(nc.MaxPool2d(2, ceil_mode=True), nc.AvgPool2d(3, 2, 1, ceil_mode=True, count_include_pad=False)),
+            *(nc.AdaptiveAvgPool2d((2, 4)), nc.AvgPool2d(2, 1, 1, ceil_mode=True), nc.Flatten(), nc.Linear(3)),
+        ),
+        (9, 10, 2),
     ),
     "moved": (_moved(), (6, 5, 2)),
     "pixel by pixel": (

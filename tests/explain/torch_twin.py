@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -65,17 +66,21 @@ def _layer(node: Node) -> Any:
 
     nn, layer = torch.nn, node.layer
     match layer:
-        case nc.Conv2d() | nc.MaxPool2d() | nc.AvgPool2d():
+        case nc.MaxPool2d():
+            return nn.MaxPool2d(layer.window, layer.stride, layer.padding, ceil_mode=layer.ceil_mode)
+        case nc.AvgPool2d():
+            return nn.AvgPool2d(layer.window, layer.stride, layer.padding, layer.ceil_mode, layer.count_include_pad)
+        case nc.AdaptiveAvgPool2d():
+            return nn.AdaptiveAvgPool2d(layer.output_size)
+        case nc.Conv2d():
             walk = layer.window_over(node.input)
             axes = (walk.vertical, walk.horizontal)
             assert all(axis.before == axis.after for axis in axes)
             kernel, stride, before, dilation = (
                 tuple(getattr(axis, name) for axis in axes) for name in ("kernel", "stride", "before", "dilation")
             )
-            if isinstance(layer, nc.Conv2d):
-                inputs, outputs = node.input.channels, layer.channels
-                return nn.Conv2d(inputs, outputs, kernel, stride, before, dilation, bias=layer.bias)
-            return (nn.MaxPool2d if isinstance(layer, nc.MaxPool2d) else nn.AvgPool2d)(kernel, stride, before)
+            inputs, outputs = node.input.channels, layer.channels
+            return nn.Conv2d(inputs, outputs, kernel, stride, before, dilation, layer.groups, layer.bias)
         case nc.Linear():
             return nn.Linear(node.input.size, layer.features, bias=layer.bias)
         case nc.BatchNorm2d():
@@ -105,7 +110,7 @@ def _layer(node: Node) -> Any:
         case nc.Add():
             return Function(lambda *inputs: sum(inputs[1:], inputs[0]))
         case nc.Multiply():
-            return Function(lambda *inputs: torch.stack(inputs).prod(0))
+            return Function(lambda *inputs: reduce(torch.mul, inputs))
         case nc.Slice():
             first, end = layer.span(node.input)
             return Function(lambda x: x[:, first:end])

@@ -129,6 +129,13 @@ def test_what_is_wrong_is_said_with_its_place(data, message):
         from_json(Layer, data, "net")
 
 
+def test_a_convolution_from_before_groups_has_one():
+    assert "groups" not in CONV  # so that an older neocog reads what it can
+    assert from_json(Layer, CONV, "net") == Conv2d(2, 3) == from_json(Layer, {**CONV, "groups": 1}, "net")
+    grouped = Conv2d(4, 3, padding=((0, 1), (2, 3)), groups=2)
+    assert from_json(Layer, to_json(grouped), "net") == grouped
+
+
 def test_numbers_beyond_the_floats_are_refused():
     data = {**to_json(SGD(0.1)), "learning_rate": 10**400}
     with pytest.raises(

@@ -1,12 +1,25 @@
+import numpy as np
 import pytest
 
 from neocog.errors import SettingError, ShapeError
-from neocog.nn.blocks import Concat, Residual, Sequential
+from neocog.nn.blocks import Concat, Residual, Sequential, SqueezeExcite
 from neocog.nn.graph import Graph, trace
-from neocog.nn.layers import Add, BatchNorm2d, Concatenate, Conv2d, Flatten, GlobalAvgPool2d, Linear, Multiply, ReLU
+from neocog.nn.layers import (
+    Add,
+    BatchNorm2d,
+    Concatenate,
+    Conv2d,
+    Flatten,
+    GlobalAvgPool2d,
+    Hardsigmoid,
+    Linear,
+    Multiply,
+    ReLU,
+)
 from neocog.nn.parameters import initial_parameters, parameters_of, variables_of
 from neocog.nn.shapes import ImageShape, VectorShape
 from neocog.nn.symbol import Input, Symbol
+from neocog.reference.network import forward
 
 BODY = Sequential(Conv2d(4, 3, stride=2, padding=1), BatchNorm2d(), ReLU(), Conv2d(4, 3, padding=1))
 NET = Sequential(Conv2d(2, 1), Residual(BODY, shortcut=Conv2d(4, 1, stride=2)), GlobalAvgPool2d(), Linear(3))
@@ -45,6 +58,57 @@ def test_branches_of_a_concat_share_their_input():
     ]
     assert graph.output == ImageShape(4, 4, 5)
     assert graph.answer_shape == (4, 4, 5)
+
+
+def test_squeeze_and_excitation_has_the_parts_and_names_of_torchvision():
+    graph = trace(Sequential(Conv2d(24, 1), SqueezeExcite(4, gate=Hardsigmoid())), (6, 5, 3))
+    assert [(node.name, node.inputs, str(node.output)) for node in graph.nodes[1:]] == [
+        ("1.avgpool", (0,), "24 channels of 1 x 1 pixels"),
+        ("1.fc1", (1,), "6 channels of 1 x 1 pixels"),
+        ("1.activation", (2,), "6 channels of 1 x 1 pixels"),
+        ("1.fc2", (3,), "24 channels of 1 x 1 pixels"),
+        ("1.scale_activation", (4,), "24 channels of 1 x 1 pixels"),
+        ("1.scale", (0, 5), "24 channels of 6 x 5 pixels"),
+    ]
+    assert graph.nodes[-2].layer == Hardsigmoid()
+
+
+@pytest.mark.parametrize(
+    ("block", "channels"), [(SqueezeExcite(), 1), (SqueezeExcite(2), 7), (SqueezeExcite(squeezed=9), 9)]
+)
+def test_squeezed_channels_are_a_share_of_all_or_a_number(block, channels):
+    graph = trace(block, (4, 4, 15))
+    assert graph.nodes[1].output == ImageShape(1, 1, channels)
+
+
+def test_squeeze_and_excitation_weighs_each_map_by_a_function_of_all_means():
+    graph = trace(SqueezeExcite(2), (5, 4, 6))
+    rng = np.random.default_rng(0)
+    stored = {p.name: rng.standard_normal(p.shape) for p in parameters_of(graph)}
+    x = rng.standard_normal((3, 5, 4, 6))
+    hidden = np.maximum(x.mean(axis=(1, 2)) @ stored["fc1.weight"][0, 0] + stored["fc1.bias"], 0)
+    gate = 1 / (1 + np.exp(-(hidden @ stored["fc2.weight"][0, 0] + stored["fc2.bias"])))
+    np.testing.assert_allclose(forward(graph, stored, x, None).logits, x * gate[:, None, None], rtol=1e-12)
+
+
+def test_squeeze_and_excitation_refuses_what_is_no_layer_and_no_number():
+    with pytest.raises(SettingError, match="SqueezeExcite: gate must be a layer"):
+        SqueezeExcite(gate="sigmoid")
+    with pytest.raises(SettingError, match="SqueezeExcite: reduction must be an integer of at least 1, got 0"):
+        SqueezeExcite(0)
+    with pytest.raises(ShapeError, match="SqueezeExcite needs an image"):
+        trace(Sequential(Flatten(), SqueezeExcite()), (4, 4, 2))
+
+
+@pytest.mark.parametrize("shapes", [((1, 1, 3), (4, 5, 3)), ((4, 5, 3), (1, 1, 3)), ((1, 1, 3), (4, 5, 3), (1, 1, 3))])
+def test_a_pixel_stands_for_all_pixels(shapes):
+    assert Add().output_shape(*(ImageShape(*shape) for shape in shapes)) == ImageShape(4, 5, 3)
+
+
+@pytest.mark.parametrize("other", [(1, 1, 2), (1, 5, 3), (4, 1, 3)])
+def test_what_is_neither_alike_nor_a_pixel_is_refused(other):
+    with pytest.raises(ShapeError, match="needs inputs of one shape"):
+        Multiply().output_shape(ImageShape(4, 5, 3), ImageShape(*other))
 
 
 def test_shapes_that_do_not_fit_name_both_edges():

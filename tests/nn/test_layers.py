@@ -4,7 +4,7 @@ import pytest
 
 from neocog.errors import SettingError, ShapeError
 from neocog.nn.blocks import Sequential
-from neocog.nn.layers import AvgPool2d, Conv2d, Dropout, Flatten, GroupNorm, Linear, MaxPool2d, ReLU
+from neocog.nn.layers import AvgPool2d, Conv2d, Dropout, Flatten, GroupNorm, LayerScale, Linear, MaxPool2d, ReLU
 from neocog.nn.shapes import ImageShape, VectorShape
 
 IMAGE = ImageShape(6, 6, 1)
@@ -27,6 +27,8 @@ def test_shapes_of_the_worked_example():
         (Conv2d(4, 3, padding="same", stride=2), ImageShape(4, 5, 4)),
         (Conv2d(4, (1, 5), stride=(2, 3), padding=(0, 1)), ImageShape(4, 3, 4)),
         (Conv2d(4, 3, dilation=3), ImageShape(1, 4, 4)),
+        (Conv2d(4, 3, 2, padding=((0, 1), (1, 0))), ImageShape(3, 5, 4)),
+        (Conv2d(6, 3, padding=1, groups=3), ImageShape(7, 10, 6)),
         (MaxPool2d(), ImageShape(3, 5, 3)),
         (MaxPool2d(3, 2, 1), ImageShape(4, 5, 3)),
         (AvgPool2d((2, 3)), ImageShape(3, 3, 3)),
@@ -42,6 +44,8 @@ def test_output_shapes(layer, output):
 
 def test_weights_lie_in_memory_as_the_field_writes_them():
     assert Conv2d(5, (2, 3)).variables(ImageShape(9, 9, 4))[0].shape == (2, 3, 4, 5)
+    assert Conv2d(6, 3, groups=2).variables(ImageShape(9, 9, 4))[0].shape == (3, 3, 2, 6)
+    assert Conv2d(8, 3, groups=4).variables(ImageShape(9, 9, 4))[0].shape == (3, 3, 1, 8)
     assert Linear(5).variables(VectorShape(7))[0].shape == (7, 5)
     assert MaxPool2d().variables(IMAGE) == ()
 

@@ -101,6 +101,12 @@ def test_initial_weights_have_the_stated_variance_and_biases_are_zero(initialisa
     assert not values["0.bias"].any()
 
 
+@pytest.mark.parametrize(("initialisation", "variance"), [("he", 2 / (25 * 10)), ("glorot", 2 / (25 * 60))])
+def test_filters_of_groups_start_by_what_they_see(initialisation, variance):
+    graph = trace(Sequential(Conv2d(200, 5, groups=4), Flatten()), (5, 5, 40))
+    assert initial_parameters(graph, 3, initialisation)["0.weight"].var() == pytest.approx(variance, rel=0.03)
+
+
 def test_a_seed_stands_for_its_values_and_layers_do_not_move_each_other():
     again = initial_parameters(GRAPH)
     assert all((again[name] == value).all() for name, value in initial_parameters(GRAPH).items())

@@ -13,7 +13,7 @@ from neocog.nn.layers import Conv2d, Flatten, Linear, MaxPool2d
 from neocog.nn.parameters import parameters_of
 from neocog.nn.shapes import ImageShape
 from neocog.nn.summary import WeightCounts, format_summary, multiply_adds, summarise, weight_counts
-from neocog.nn.window import pair
+from neocog.nn.window import pair, sides_of
 
 
 def node_of(layer, shape):
@@ -32,7 +32,7 @@ def edges(layer, shape):
         )
         top, left = totals[0] // 2, totals[1] // 2
     else:
-        top, left = pair(layer.padding)
+        (top, _), (left, _) = sides_of(layer.padding)
     for o, p, h, w in product(range(output.height), range(output.width), range(height), range(width)):
         r, s = h + top - o * sr, w + left - p * ss
         if r % dr == 0 and s % ds == 0 and 0 <= r // dr < kr and 0 <= s // ds < ks:
@@ -76,6 +76,12 @@ def test_a_summary_counts_the_parameters_that_a_network_holds(graph):
     rows = summarise(graph)
     assert sum(row.parameters for row in rows) == sum(parameter.size for parameter in parameters_of(graph))
     assert [row.name for row in rows] == [node.name for node in graph.nodes]
+
+
+def test_filters_of_groups_are_counted_with_the_channels_that_they_see():
+    node = node_of(Conv2d(8, 3, padding=1, groups=4), (6, 6, 4))
+    assert multiply_adds(node) == 6 * 6 * 9 * 8
+    assert weight_counts(node) == WeightCounts(144 * 288 + 288, 16 * 16 * 8 + 288, 9 * 8 + 8)
 
 
 def test_multiply_adds_are_taps_times_positions():

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neocog.errors import SettingError
-from neocog.nn.window import WindowAxis, check_pair, pair, resolve_window
+from neocog.nn.window import WindowAxis, check_padding, check_pair, pair, resolve_window
 
 
 def test_one_number_stands_for_both_axes():
@@ -21,6 +21,22 @@ def test_a_pair_that_is_none_is_refused_with_the_range(value):
         f"Conv2d: kernel must be an integer of at least 1, or a pair of them, got {value!r}\n"
         "  hint: write kernel=(vertical, horizontal) for a rectangle"
     )
+
+
+@pytest.mark.parametrize(
+    "value", [((0, 1), 1), ((0, 1), (1,)), ((0, 1, 2), (0, 1)), ((0, (1, 1)), (0, 1)), ((0, -1), (0, 0))]
+)
+def test_padding_that_is_none_is_refused(value):
+    with pytest.raises(SettingError, match="Conv2d: padding"):
+        check_padding("Conv2d", value)
+
+
+def test_padding_may_differ_from_side_to_side():
+    for value in (0, (1, 2), ((0, 1), (2, 3)), "same"):
+        check_padding("Conv2d", value)
+    window = resolve_window(6, 7, kernel=3, stride=2, padding=((0, 1), (2, 3)))
+    assert (window.vertical.before, window.vertical.after) == (0, 1)
+    assert (window.horizontal.before, window.horizontal.after) == (2, 3)
 
 
 axes = st.builds(

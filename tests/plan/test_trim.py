@@ -16,7 +16,7 @@ from neocog.nn.layers import AvgPool2d, BatchNorm2d, Conv2d, Flatten, Linear, Ma
 from neocog.nn.window import WindowAxis
 from neocog.nn.zoo import article
 from neocog.plan.passes.steps import steps_of
-from neocog.plan.passes.trim import Extent, extents_of, trim_axis
+from neocog.plan.passes.trim import Extent, extents_of, taken_of, trim_axis
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ def test_every_step_of_any_graph_takes_what_the_one_before_it_gives(graph: Graph
     steps = steps_of(graph, training=training)
     live = extents_of(steps, (), training=training)
     for step in steps.steps:
-        for value in step.inputs:
+        for place, value in enumerate(step.inputs):
             if value != IMAGE:
-                given, taken = live[value].output, live[step.index].input
+                given, taken = live[value].output, taken_of(step, place, live[step.index])
                 assert (given.height, given.width) == (taken.height, taken.width), step.title

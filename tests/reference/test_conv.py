@@ -1,5 +1,7 @@
 """Convolution against the sum over every pixel, written out; its gradients against finite differences."""
 
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -11,6 +13,7 @@ from neocog.nn.shapes import ImageShape
 from neocog.reference import conv
 
 seeds = st.integers(0, 2**32 - 1)
+counts = st.integers(1, 3)
 images = st.tuples(st.integers(1, 2), st.integers(1, 7), st.integers(1, 7), st.integers(1, 3))
 
 
@@ -20,10 +23,11 @@ def written_out(x, weight, layer, bias):
     window = layer.window_over(ImageShape(*x.shape[1:]))
     v, h = window.vertical, window.horizontal
     y = np.zeros((n, v.output, h.output, weight.shape[-1])) + bias
+    of_group = layer.channels // layer.groups
     for image, p, q, k, r, s, c in np.ndindex(*y.shape, *weight.shape[:3]):
         row, column = p * v.stride + r * v.dilation - v.before, q * h.stride + s * h.dilation - h.before
         if 0 <= row < height and 0 <= column < width:
-            y[image, p, q, k] += x[image, row, column, c] * weight[r, s, c, k]
+            y[image, p, q, k] += x[image, row, column, k // of_group * weight.shape[2] + c] * weight[r, s, c, k]
     return y
 
 
@@ -51,6 +55,20 @@ def test_gradients_agree_with_finite_differences(layer, shape, seed):
     assert agree(dx, gradient(lambda v: (dy * conv.forward(v, weight, layer, bias)).sum(), x, 1.0))
     assert agree(dw, gradient(lambda v: (dy * conv.forward(x, v, layer, bias)).sum(), weight, 1.0))
     assert agree(db, gradient(lambda v: (dy * conv.forward(x, weight, layer, v)).sum(), bias, 1.0))
+
+
+@given(convs(), images, counts, counts, seeds)
+def test_groups_are_sums_over_their_own_channels(layer, shape, groups, filters, seed):
+    layer = replace(layer, channels=groups * filters, groups=groups)
+    shape = (*shape[:3], groups * shape[3])
+    x, weight, bias, rng = draw_case(layer, shape, seed)
+    y = conv.forward(x, weight, layer, bias)
+    assert np.allclose(y, written_out(x, weight, layer, bias), 1e-12, 1e-12)
+    dy = rng.standard_normal(y.shape)
+    dx, dw, db = conv.backward(x, weight, dy, layer)
+    assert agree(dx, gradient(lambda v: (dy * conv.forward(v, weight, layer, bias)).sum(), x, 1.0))
+    assert agree(dw, gradient(lambda v: (dy * conv.forward(x, v, layer, bias)).sum(), weight, 1.0))
+    assert np.array_equal(db, dy.sum(axis=(0, 1, 2)))
 
 
 def test_a_filter_is_not_flipped():

@@ -1,5 +1,7 @@
 """Pooling against the windows written out, its rule on ties, and where gradients go."""
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import assume, given
@@ -7,8 +9,9 @@ from hypothesis import strategies as st
 
 from conformance_cases import pools
 from finite_differences import agree, gradient
-from neocog.nn.layers import AvgPool2d, MaxPool2d
+from neocog.nn.layers import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d
 from neocog.nn.shapes import ImageShape
+from neocog.nn.window import pair
 from neocog.reference import pool
 
 seeds = st.integers(0, 2**32 - 1)
@@ -46,13 +49,54 @@ def test_max_takes_the_first_of_the_largest_and_gives_it_the_gradient(layer, sha
 
 
 @given(pools(AvgPool2d, False), images, seeds)
-def test_mean_divides_by_the_whole_window_padding_included(layer, shape, seed):
+def test_mean_divides_by_the_cells_of_the_image_and_of_the_padding_where_that_counts(layer, shape, seed):
     x = np.random.default_rng(seed).standard_normal(shape)
     spots = list(windows(layer, x))
     y = pool.avg_forward(x, layer)
-    area = layer.window_over(ImageShape(*shape[1:])).cells
+    v, h = layer.window_over(ImageShape(*shape[1:])).vertical, layer.window_over(ImageShape(*shape[1:])).horizontal
     for (p, q), cells in spots:
-        assert np.allclose(y[:, p, q], sum(x[:, row, column] for _, row, column in cells) / area)
+        counted = 1
+        for at, axis, padding in ((p, v, pair(layer.padding)[0]), (q, h, pair(layer.padding)[1])):
+            places = range(at * axis.stride - axis.before, at * axis.stride - axis.before + axis.kernel)
+            margin = padding if layer.count_include_pad else 0
+            counted *= sum(-margin <= place < axis.input + margin for place in places)
+        assert np.allclose(y[:, p, q], sum(x[:, row, column] for _, row, column in cells) / counted)
+
+
+@given(st.tuples(st.integers(1, 6), st.integers(1, 6)), st.tuples(st.integers(1, 7), st.integers(1, 7)), seeds)
+def test_adaptive_means_cover_the_image_and_their_gradients_agree_with_finite_differences(size, sides, seed):
+    layer, rng = AdaptiveAvgPool2d(size), np.random.default_rng(seed)
+    x = rng.standard_normal((2, *sides, 2))
+    y = pool.adaptive_avg_forward(x, layer)
+    for p, q in np.ndindex(*size):
+        rows = slice(math.floor(p * sides[0] / size[0]), math.ceil((p + 1) * sides[0] / size[0]))
+        columns = slice(math.floor(q * sides[1] / size[1]), math.ceil((q + 1) * sides[1] / size[1]))
+        assert np.allclose(y[:, p, q], x[:, rows, columns].mean(axis=(1, 2)))
+    dy = rng.standard_normal(y.shape)
+    dx = pool.adaptive_avg_backward(x, dy, layer)
+    assert agree(dx, gradient(lambda v: (dy * pool.adaptive_avg_forward(v, layer)).sum(), x, 1.0))
+    assert np.isclose(dx.sum(), dy.sum()), "shares of one add up"
+
+
+def test_an_adaptive_mean_of_one_pixel_is_a_global_one():
+    x = np.random.default_rng(1).standard_normal((2, 5, 4, 3))
+    assert np.allclose(pool.adaptive_avg_forward(x, AdaptiveAvgPool2d())[:, 0, 0], x.mean(axis=(1, 2)))
+
+
+@given(st.sampled_from((MaxPool2d, AvgPool2d)).flatmap(lambda kind: pools(kind, False)), images, seeds)
+def test_pytorch_pools_the_same_windows(layer, shape, seed):
+    torch = pytest.importorskip("torch")
+    x = np.random.default_rng(seed).standard_normal(shape)
+    list(windows(layer, x))
+    settings = (layer.window, layer.stride, layer.padding)
+    if isinstance(layer, MaxPool2d):
+        module, mine = torch.nn.MaxPool2d(*settings, ceil_mode=layer.ceil_mode), pool.max_forward(x, layer)[0]
+    else:
+        module = torch.nn.AvgPool2d(*settings, layer.ceil_mode, layer.count_include_pad)
+        mine = pool.avg_forward(x, layer)
+    theirs = module(torch.from_numpy(x).permute(0, 3, 1, 2)).permute(0, 2, 3, 1).numpy()
+    assert mine.shape == theirs.shape
+    assert np.allclose(mine, theirs, 1e-12, 1e-12)
 
 
 @given(st.one_of(pools(MaxPool2d, False), pools(AvgPool2d, False)), images, seeds)

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from neocog.errors import DataError, SettingError, ShapeError
+from neocog.errors import DataError, NeocogWarning, SettingError, ShapeError
 from neocog.nn.blocks import Sequential
-from neocog.nn.layers import Flatten, Linear
+from neocog.nn.layers import Flatten, Linear, Sigmoid
 from neocog.nn.losses import BinaryCrossEntropy, CrossEntropy
 from neocog.nn.optimizers import Adam
 from neocog.train.model import Model, load
@@ -89,6 +89,12 @@ def test_rows_of_probabilities_train_as_mixup_makes_them():
     mixed, rows = share * images + (1 - share) * images[::-1], share * labels + (1 - share) * labels[::-1]
     history = model.fit(mixed, rows, epochs=5, validation_split=0.25, verbose=0)
     assert history.history["loss"][-1] < history.history["loss"][0]
+
+
+def test_a_sigmoid_before_a_loss_that_has_its_own_is_warned_of():
+    model = Model(Sequential(Flatten(), Linear(2), Sigmoid()), (2, 2, 1), engine="reference")
+    with pytest.warns(NeocogWarning, match="BinaryCrossEntropy takes the sigmoid of that once more"):
+        model.fit(np.zeros((2, 2, 2, 1), np.uint8), np.eye(2), epochs=1, loss=BinaryCrossEntropy(), verbose=0)
 
 
 def test_a_model_may_be_told_its_loss_without_training(tmp_path):

@@ -6,6 +6,8 @@ from neocog.emit import (
     concatenation,
     contraction,
     copy,
+    depthwise,
+    grouped,
     images,
     loss,
     maxout,
@@ -20,6 +22,8 @@ from neocog.emit.emitter import Emitters
 
 EMITTERS: Emitters = {
     **contraction.EMITTERS,
+    **depthwise.EMITTERS,
+    **grouped.EMITTERS,
     **winograd.EMITTERS,
     **images.EMITTERS,
     **pointwise.EMITTERS,

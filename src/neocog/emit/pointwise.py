@@ -15,7 +15,7 @@ from neocog.emit.slots import COUNT_SLOT
 from neocog.emit.sums import left_before, over_channels, over_pixels
 from neocog.nn.random import MULTIPLIERS, SHIFTS, dropout_threshold
 from neocog.plan.layout import Operand, Tensor
-from neocog.plan.ops.map import Map, Sums
+from neocog.plan.ops.map import Map, PixelSum, Sums
 from neocog.plan.ops.pointwise import (
     Activate,
     ActivationGradient,
@@ -221,7 +221,7 @@ def _store(
     b.store(value, memory.tensor(stage.y), position(b, stage.y, spot))
 
 
-def _padded(b: Builder, stage: Map, value: Value, last: bool) -> Value:
+def _padded(b: Builder, stage: Map | PixelSum, value: Value, last: bool) -> Value:
     """Return a value with zeros in the lanes past the channels; only the last vector has such."""
     rest = stage.shape.channels % b.lanes
     if not last or not rest or stage.value.keeps_zero:
@@ -260,4 +260,19 @@ def _add_to(b: Builder, memory: Memory, sums: Sums, total: Value, place: Index) 
     b.store(b.ir.fadd(left_before(b, memory, out, place), total), out, place)
 
 
-EMITTERS: Emitters = {Map: emit_map}
+def emit_pixel_sum(b: Builder, memory: Memory, stage: PixelSum, low: Value, high: Value) -> None:
+    """Write the sums of an expression over the pixels of each image."""
+    with b.loop(low, high) as (image, _):
+
+        def body(channel: Index, last: bool) -> None:
+            def at(_: Index, row: Index, column: Index) -> list[Value]:
+                spot = Spot(image, row, column, channel)
+                return [_padded(b, stage, evaluate(b, memory, stage.value, spot), last)]
+
+            (total,) = over_pixels(b, stage.shape, 1, 1, at)
+            b.store(total, memory.tensor(stage.y), position(b, stage.y, Spot(image, 0, 0, channel)))
+
+        over_channels(b, stage.y, body)
+
+
+EMITTERS: Emitters = {Map: emit_map, PixelSum: emit_pixel_sum}

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from neocog.emit.argmax import load_argmax, mask_type, stopped, store_argmax
-from neocog.emit.builder import Builder, Index, Value
+from neocog.emit.builder import F32, Builder, Index, Value, float_bits
 from neocog.emit.emitter import Emitters
 from neocog.emit.memory import Memory, pixel
 from neocog.emit.pointwise import Spot, apply, position
-from neocog.nn.window import WindowAxis
+from neocog.nn.window import EvenAxis, EvenWindow, Window, WindowAxis
 from neocog.plan.layout import Tensor
 from neocog.plan.ops.pool import Pool, PoolBackward
 
@@ -18,16 +18,36 @@ UNROLL_CELLS = 9  # windows of at most this many cells, never touching padding, 
 LOOPED_VECTORS = 4  # vectors of channels that a loop over the cells of a larger window takes along
 
 
-def _bounds(b: Builder, axis: WindowAxis, output: Index) -> tuple[Index, Index, Index]:
+def _bounds(b: Builder, axis: WindowAxis | EvenAxis, output: Index) -> tuple[Index, Index, Index]:
     """Return the first pixel that a window's first tap meets (maybe in the padding), and its first and last tap + 1
     inside the image.
     """
+    if isinstance(axis, EvenAxis):
+        if not axis.overlaps:
+            return b.mul(output, axis.kernel), 0, axis.kernel
+        moved = b.mul(output, axis.input)
+        start, _ = b.divmod(moved, axis.output)
+        behind, _ = b.divmod(b.add(moved, axis.input + axis.output - 1), axis.output)
+        return start, 0, b.sub(behind, start)
     start = b.add(b.mul(output, axis.stride), -axis.before)
     if axis.before == 0 and (axis.output - 1) * axis.stride + axis.kernel <= axis.input:
         return start, 0, axis.kernel
     first = b.maximum(0, b.ir.sub(b.index(0), b.index(start)))
     last = b.minimum(axis.kernel, b.ir.sub(b.index(axis.input), b.index(start)))
     return start, first, last
+
+
+def _share(b: Builder, stage: Pool | PoolBackward, row: Index, column: Index) -> Value:
+    """Return 1 by the number of cells of a window that count, in every lane."""
+    counted: Window | EvenWindow = stage.counted or stage.window
+    if stage.counted is None and isinstance(stage.window, Window):
+        return b.splat(1.0 / stage.window.cells)
+    sizes = []
+    for axis, output in ((counted.vertical, row), (counted.horizontal, column)):
+        _, first, last = _bounds(b, axis, output)
+        sizes.append(b.sub(last, first))
+    cells = b.mul(*sizes)
+    return b.splat(1.0 / cells if isinstance(cells, int) else b.ir.fdiv(float_bits(1.0), b.ir.sitofp(cells, F32)))
 
 
 @contextmanager
@@ -104,10 +124,11 @@ def _pool_window(
     else:
         with _cells(b, rows, columns, values) as (r, s, carried):
             visit(r, s, carried)
+    share = None if stage.largest else _share(b, stage, *place[1:])
     for v in range(vectors):
         result = values[v]
-        if not stage.largest:
-            result = b.ir.fmul(result, b.splat(1.0 / stage.window.cells))
+        if share is not None:
+            result = b.ir.fmul(result, share)
         at = b.add(channel, v * b.lanes)
         b.store(result, y, b.add(pixel(b, stage.y, *place), at))
         if stage.mask is not None:
@@ -158,7 +179,7 @@ def _scatter_row(b: Builder, memory: Memory, stage: PoolBackward, image: Index, 
                 kind = mask_type(stage.mask)
                 argmax = load_argmax(b, b.at(memory.tensor(stage.mask), at, kind), kind)
             else:
-                value = b.ir.fmul(value, b.splat(1.0 / stage.window.cells))
+                value = b.ir.fmul(value, _share(b, stage, row, column))
 
             def visit(
                 r: Index, s: Index, value: Value = value, argmax: Value = argmax, channel: Index = channel

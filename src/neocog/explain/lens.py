@@ -20,12 +20,13 @@ from neocog.nn.window import WindowAxis
 class Windows:
     """All windows of one output row of a convolution, for one filter; Q windows of r × s cells on C channels.
 
-    window: (Q, r, s, C) what the windows see; padding is 0.
+    window: (Q, r, s, C) what the windows see; padding is 0. In a convolution of groups, C are those of the filter's.
     inside: (Q, r, s) whether a cell lies on the image rather than on its padding.
     rows: (r,) input row of each window row; below 0 or past the end in padding.
     columns: (Q, s) input column of each window column.
     filter: (r, s, C) weights, as they are multiplied: nothing is flipped (a correlation).
     products: (Q, r, s, C) window × filter.
+    first_channel: of the input, the one that comes first in a window; 0 without groups.
     channel_sums: (Q, C) products added up within each channel.
     running: (Q, C) channel sums added up from the first channel on.
     bias: added once; 0 without one.
@@ -40,6 +41,7 @@ class Windows:
     columns: NDArray[np.int64]
     filter: Array
     products: Array
+    first_channel: int
     channel_sums: Array
     running: Array
     bias: float
@@ -58,6 +60,7 @@ class WindowTerms:
     columns: NDArray[np.int64]
     filter: Array
     products: Array
+    first_channel: int
     channel_sums: Array
     running: Array
     bias: float
@@ -69,6 +72,12 @@ def coordinates(axis: WindowAxis, outputs: NDArray[np.int64]) -> NDArray[np.int6
     """Return the input rows (or columns) that windows meet: (outputs, taps); below 0 or past the end in padding."""
     taps = np.arange(axis.kernel) * axis.dilation
     return outputs[:, None] * axis.stride - axis.before + taps[None, :]
+
+
+def channels_seen(layer: Conv2d, shape: ImageShape, filter: int) -> slice:
+    """Return the channels of an input of shape `shape` that a filter looks at: those of its group."""
+    each, group = shape.channels // layer.groups, filter // (layer.channels // layer.groups)
+    return slice(group * each, (group + 1) * each)
 
 
 def windows_of_row(traced: Trace, index: int, filter: int, row: int) -> Windows:
@@ -91,7 +100,8 @@ def windows_of_row(traced: Trace, index: int, filter: int, row: int) -> Windows:
     seen_columns = (columns >= 0) & (columns < shape.width)
     inside = seen_rows[None, :, None] & seen_columns[:, None, :]
     clipped = np.clip(rows, 0, shape.height - 1)[None, :, None], np.clip(columns, 0, shape.width - 1)[:, None, :]
-    window = np.where(inside[..., None], traced.input(index)[clipped], 0.0)
+    seen = channels_seen(layer, shape, filter)
+    window = np.where(inside[..., None], traced.input(index)[clipped][..., seen], 0.0)
     weight = traced.parameters[f"{node.name}.weight"][..., filter]
     bias = float(traced.parameters[f"{node.name}.bias"][filter]) if layer.bias else 0.0
     with np.errstate(all="ignore"):
@@ -102,7 +112,19 @@ def windows_of_row(traced: Trace, index: int, filter: int, row: int) -> Windows:
     total = traced.output(index)[row, :, filter]
     activated = total if behind is None else traced.output(behind)[row, :, filter]
     return Windows(
-        window, inside, rows, columns, weight, products, channel_sums, running, bias, total, activated, behind
+        window,
+        inside,
+        rows,
+        columns,
+        weight,
+        products,
+        seen.start,
+        channel_sums,
+        running,
+        bias,
+        total,
+        activated,
+        behind,
     )
 
 
@@ -140,6 +162,7 @@ def window(model: Subject, image: NDArray[Any], layer: int | str, filter: int, r
         seen.columns[column],
         seen.filter,
         seen.products[column],
+        seen.first_channel,
         seen.channel_sums[column],
         seen.running[column],
         seen.bias,

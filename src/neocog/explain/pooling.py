@@ -13,9 +13,11 @@ from neocog.explain.subject import Array, Subject, check_index, layer_node
 from neocog.explain.trace import Trace, trace
 from neocog.nn.layers import AvgPool2d, MaxPool2d
 from neocog.nn.shapes import ImageShape
+from neocog.nn.window import counts
 
 MAX_RULE = "The largest value wins. Of equal values the first wins, row by row from the top left. Padding never wins."
 AVERAGE_RULE = "The mean of all cells of the window. Padding counts as zeros."
+INSIDE_RULE = "The mean of the cells of the window that lie in the image. Padding does not count."
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,9 @@ class Pooling:
     """One channel of a pooling layer.
 
     kind: "max" or "average". cells: of a window, padding included. rule: what decides, in words.
+    counted: (P, Q) how many cells of the window the mean is taken of: fewer than all where padding does not count, or
+        the window reaches beyond it; of max pooling, how many lie in the image.
+    padding_counts: whether padding counts in a mean, as zeros; of max pooling it never does.
     input: (H, W). output: (P, Q).
     winner: (P, Q) the argmax of each window: the place of its largest cell in it, row by row from 0; of an average, -1.
     winner_row, winner_column: (P, Q) the place of the same cell in the input; of an average, -1.
@@ -32,6 +37,8 @@ class Pooling:
 
     kind: str
     cells: int
+    counted: NDArray[np.int64]
+    padding_counts: bool
     rule: str
     input: Array
     output: Array
@@ -84,10 +91,12 @@ def pooling_of(traced: Trace, index: int, channel: int) -> Pooling:
     with np.errstate(all="ignore"):
         total = cells.sum(axis=(2, 3))
     nothing = np.full(y.shape, -1, np.int64)
+    counted = np.multiply.outer(*counts(layer.counted_over(shape) if isinstance(layer, AvgPool2d) else walk))
     if isinstance(layer, AvgPool2d):
-        return Pooling(
-            "average", walk.cells, AVERAGE_RULE, x, y, nothing, nothing, nothing, np.zeros(y.shape, np.int64), total
-        )
+        with_padding = layer.count_include_pad
+        rule = AVERAGE_RULE if with_padding else INSIDE_RULE
+        ties = np.zeros(y.shape, np.int64)
+        return Pooling("average", walk.cells, counted, with_padding, rule, x, y, nothing, nothing, nothing, ties, total)
     choice = traced.run.choices[index]
     assert choice is not None  # the reference always records the argmax
     winner = choice[0, ..., channel].astype(np.int64)
@@ -96,6 +105,8 @@ def pooling_of(traced: Trace, index: int, channel: int) -> Pooling:
     return Pooling(
         "max",
         walk.cells,
+        counted,
+        False,
         MAX_RULE,
         x,
         y,

@@ -90,16 +90,18 @@ def quick_slopes(
     for index in run:
         node = graph.nodes[index]
         inputs = [values[value] for value in node.inputs]
-        if isinstance(node.layer, Conv2d):
-            values[index] = _convolved(node, node.layer, parameters, inputs[0])
+        plain = _one_product(node)
+        if plain is not None:
+            values[index] = _convolved(node, plain, parameters, inputs[0])
         else:
             given = forward_node(node, parameters, inputs, None)
             values[index], choices[index] = given.output, given.choice
     slopes = {last: choose(values[last])}
     for index in reversed(run):
         node, dy = graph.nodes[index], slopes.pop(index)
-        if isinstance(node.layer, Conv2d):
-            sent: Sequence[NDArray[Any]] = (_sent_back(node, node.layer, parameters, values[node.inputs[0]], dy),)
+        plain = _one_product(node)
+        if plain is not None:
+            sent: Sequence[NDArray[Any]] = (_sent_back(node, plain, parameters, values[node.inputs[0]], dy),)
         else:
             inputs = [values[value] for value in node.inputs]
             sent = backward_node(node, parameters, inputs, choices[index], dy, None).inputs
@@ -141,7 +143,7 @@ def _late_rectifiers(graph: Graph, run: Sequence[int]) -> dict[int, int]:
 def _quick_layer(graph: Graph, node: Node, parameters: Parameters, inputs: Sequence[NDArray[Any]]) -> NDArray[Any]:
     """Return what a layer gives."""
     match node.layer:
-        case Conv2d() as layer:
+        case Conv2d(groups=1) as layer:
             result: NDArray[Any] = _convolved(node, layer, parameters, inputs[0])
         case MaxPool2d() as layer:
             result = _largest(inputs[0], layer)
@@ -150,6 +152,11 @@ def _quick_layer(graph: Graph, node: Node, parameters: Parameters, inputs: Seque
         case _:
             result = forward_node(node, parameters, inputs, None).output
     return result
+
+
+def _one_product(node: Node) -> Conv2d | None:
+    """Return the layer if it is a convolution that one matrix product computes: not one of groups."""
+    return node.layer if isinstance(node.layer, Conv2d) and node.layer.groups == 1 else None
 
 
 def _is_fresh(graph: Graph, value: int) -> bool:
@@ -162,10 +169,16 @@ def _chosen_maps(
     graph: Graph, node: Node, parameters: Parameters, inputs: Sequence[NDArray[Any]], filters: Whole, places: Whole
 ) -> NDArray[Any]:
     """Convolve some images with one filter each: (n, P, Q)."""
-    assert isinstance(node.layer, Conv2d)
-    weight, bias = _weights(node, parameters)
-    windows = _windows(inputs[0], node.layer).reshape(len(inputs[0]), -1, len(weight))
-    maps = [windows[place] @ weight[:, filter] + bias[filter] for filter, place in zip(filters, places, strict=True)]
+    layer = _one_product(node)
+    if layer is not None:
+        weight, bias = _weights(node, parameters)
+        windows = _windows(inputs[0], layer).reshape(len(inputs[0]), -1, len(weight))
+        maps = [
+            windows[place] @ weight[:, filter] + bias[filter] for filter, place in zip(filters, places, strict=True)
+        ]
+    else:
+        y = forward_node(node, parameters, inputs, None).output
+        maps = [y[place, :, :, filter] for filter, place in zip(filters, places, strict=True)]
     return _behind(graph, node.index, parameters, filters, np.stack(maps).reshape(len(maps), *_sides(node)))
 
 

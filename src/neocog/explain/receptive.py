@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from neocog.errors import SettingError
 from neocog.explain.subject import check_index
 from neocog.nn.graph import IMAGE, Graph, Node
+from neocog.nn.layers import AdaptiveAvgPool2d
 from neocog.nn.shapes import ImageShape
 from neocog.nn.window import Window
 
@@ -80,9 +81,8 @@ def receptive_field(graph: Graph, layer_index: int) -> Field:
     spans = _spans(graph, target.index)[target.index]
     split = next((span.split for span in spans if span.split is not None), None)
     if split is not None:
-        why = "gives several pixels for one" if split.layer.enlarges else "is where paths with different strides meet"
         raise SettingError(
-            f"{target.title} has no receptive field of one size: {split.title} {why}",
+            f"{target.title} has no receptive field of one size: {split.title} {_why(split)}",
             hint="choose a layer in front of it",
         )
     vertical, horizontal = spans
@@ -118,14 +118,25 @@ def _spans(graph: Graph, last: int) -> dict[int, tuple[_Span, _Span]]:
         if not isinstance(node.output, ImageShape):
             continue
         paths = []
-        for value, shape in zip(node.inputs, node.shapes, strict=True):
+        for place, value in enumerate(node.inputs):
+            shape = node.shapes[place]
             assert isinstance(shape, ImageShape)  # maps come of maps alone
-            through = _through(node.layer.window_over(shape), spans[value])
-            paths.append(_split_at(node, through) if node.layer.enlarges else through)
+            window = node.layer.window_over(shape)
+            uneven = window is None and isinstance(node.layer, AdaptiveAvgPool2d)
+            through, apart = _through(window, spans[value]), uneven or node.layer.enlarges or node.is_pixel(place)
+            paths.append(_split_at(node, through) if apart else through)
         extents = node.output.height, node.output.width
         vertical, horizontal = (_joined([path[axis] for path in paths], extents[axis], node) for axis in (0, 1))
         spans[node.index] = vertical, horizontal
     return spans
+
+
+def _why(split: Node) -> str:
+    """Say what a layer does behind which neighbouring cells do not see neighbouring rectangles."""
+    if split.layer.enlarges:
+        return "gives several pixels for one"
+    joins = len(split.inputs) > 1
+    return "is where paths with different strides meet" if joins else "has windows of several sizes"
 
 
 def _split_at(node: Node, spans: tuple[_Span, _Span]) -> tuple[_Span, _Span]:

@@ -17,6 +17,7 @@ from neocog.nn.graph import Node
 from neocog.nn.layer import Layer
 from neocog.nn.layers import (
     LAYERS,
+    AdaptiveAvgPool2d,
     Add,
     AvgPool2d,
     BatchNorm2d,
@@ -39,6 +40,7 @@ from neocog.nn.layers import (
     Softmax,
 )
 from neocog.nn.shapes import ImageShape
+from neocog.nn.window import counts
 from neocog.reference.network import ForwardPass, Parameters
 from neocog.reference.normalization import Statistics, group_statistics
 
@@ -84,11 +86,10 @@ def _always(node: Node) -> bool:
 
 
 def _meets_no_padding(node: Node) -> bool:
-    """Tell whether no window of an average meets padding, which would take a share of the gradient."""
+    """Tell whether no window of an average meets padding that counts, which would take a share of the gradient."""
+    assert isinstance(node.layer, AvgPool2d)
     assert isinstance(node.input, ImageShape)
-    walk = node.layer.window_over(node.input)
-    assert walk is not None
-    return all(axis.taps_inside() == axis.output * axis.kernel for axis in (walk.vertical, walk.horizontal))
+    return counts(node.layer.window_over(node.input)) == counts(node.layer.counted_over(node.input))
 
 
 def _of_groups(traced: Trace, node: Node) -> Statistics:
@@ -110,12 +111,13 @@ RULES: dict[type[Layer], Rule] = {
     # Padding never wins, so that max pooling passes everything on.
     MaxPool2d: Rule("pooling", senders.largest, smooth=kinks.same_choice, conserves=_always),
     AvgPool2d: Rule("pooling", senders.average, conserves=_meets_no_padding),
+    AdaptiveAvgPool2d: Rule("mean", senders.average_of_part, step.mean, conserves=_always),
     GlobalAvgPool2d: Rule("mean", senders.whole_average, step.mean, conserves=_always),
     BatchNorm2d: Rule("normalization", senders.in_place, step.normalization(step.running_averages), in_place=True),
     GroupNorm: Rule("normalization", senders.whole_image, step.normalization(_of_groups)),
     LayerScale: _ACTIVATION,
-    Add: Rule("join", senders.in_place, step.addition, in_place=True),
-    Multiply: Rule("join", senders.in_place, step.multiplication, in_place=True),
+    Add: Rule("join", senders.joined, step.addition, in_place=True),
+    Multiply: Rule("join", senders.joined, step.multiplication, in_place=True),
     Concatenate: Rule("join", senders.concatenation, step.concatenation),
     **dict.fromkeys((Slice, ChannelShuffle), Rule("rearrangement", senders.destinations, step.moved)),
     PixelShuffle: Rule("rearrangement", senders.destinations),

@@ -13,8 +13,9 @@ from neocog.explain.subject import Array
 from neocog.explain.trace import Trace
 from neocog.nn.graph import Node
 from neocog.nn.layer import channels_of
-from neocog.nn.layers import AvgPool2d, Conv2d, GlobalAvgPool2d, Linear, MaxPool2d
+from neocog.nn.layers import AdaptiveAvgPool2d, AvgPool2d, Conv2d, GlobalAvgPool2d, Linear, MaxPool2d
 from neocog.nn.shapes import ImageShape
+from neocog.nn.window import counts
 from neocog.reference.network import backward_node, forward_node
 
 Place = tuple[int, int, int]
@@ -37,13 +38,18 @@ class Cell:
 
 
 def convolution(cell: Cell) -> Iterator[Sender]:
-    """List the outputs of all filters in whose windows the cell lies; each multiplies it by one of its weights."""
+    """List the outputs of all filters in whose windows the cell lies; each multiplies it by one of its weights.
+
+    Those are the filters of the cell's group of channels.
+    """
     node, (row, column, channel) = cell.node, cell.place
     assert isinstance(node.layer, Conv2d)
     weight = cell.traced.parameters[f"{node.name}.weight"]
+    filters = node.layer.channels // node.layer.groups
+    group, place = divmod(channel, weight.shape[2])
     for p, q, r, s in _windows_over(node, row, column):
-        for k in range(weight.shape[-1]):
-            yield (p, q, k), float(weight[r, s, channel, k])
+        for k in range(group * filters, (group + 1) * filters):
+            yield (p, q, k), float(weight[r, s, place, k])
 
 
 def largest(cell: Cell) -> Iterator[Sender]:
@@ -61,9 +67,20 @@ def average(cell: Cell) -> Iterator[Sender]:
     """List the windows in which the cell lies; each gives it an equal share."""
     node, (row, column, channel) = cell.node, cell.place
     assert isinstance(node.layer, AvgPool2d)
-    cells = node.layer.window_over(_image(node)).cells
+    down, across = counts(node.layer.counted_over(_image(node)))
     for p, q, _, _ in _windows_over(node, row, column):
-        yield (p, q, channel), 1.0 / cells
+        yield (p, q, channel), 1.0 / (down[p] * across[q])
+
+
+def average_of_part(cell: Cell) -> Iterator[Sender]:
+    """List the parts in which the cell lies, of an image cut evenly; each gives it an equal share."""
+    node, (row, column, channel) = cell.node, cell.place
+    assert isinstance(node.layer, AdaptiveAvgPool2d)
+    cuts = node.layer.counted_over(_image(node))
+    down, across = counts(cuts)
+    for p, q in np.ndindex(len(down), len(across)):
+        if row in range(*cuts.vertical.ends(p)) and column in range(*cuts.horizontal.ends(q)):
+            yield (p, q, channel), 1.0 / (down[p] * across[q])
 
 
 def whole_average(cell: Cell) -> Iterator[Sender]:
@@ -114,6 +131,11 @@ def in_place(cell: Cell) -> Iterator[Sender]:
     yield cell.place, _derivative(cell, cell.place[2])
 
 
+def joined(cell: Cell) -> Iterator[Sender]:
+    """Name the output in the same place, or all of a map where the cell stands for all pixels."""
+    yield from (whole_image if cell.node.is_pixel(cell.position) else in_place)(cell)
+
+
 def contest(cell: Cell) -> Iterator[Sender]:
     """Name the output that the cell's channel competes for, as Maxout lays them out."""
     row, column, channel = cell.place
@@ -158,7 +180,9 @@ def _derivative(cell: Cell, output: int) -> float:
     node, traced = cell.node, cell.traced
 
     def pixel(values: NDArray[np.generic]) -> NDArray[np.generic]:
-        return values[:, row : row + 1, column : column + 1] if values.ndim == 4 else values
+        if values.ndim != 4 or values.shape[1:3] == (1, 1):  # a pixel for all
+            return values
+        return values[:, row : row + 1, column : column + 1]
 
     inputs = tuple(map(pixel, traced.run.inputs(node.index)))
     choice = traced.run.choices[node.index]

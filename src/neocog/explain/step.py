@@ -13,7 +13,9 @@ from neocog.explain.subject import Array
 from neocog.explain.trace import Trace
 from neocog.nn.graph import Node
 from neocog.nn.layer import channels_of
-from neocog.nn.layers import Maxout
+from neocog.nn.layers import AdaptiveAvgPool2d, GlobalAvgPool2d, Maxout
+from neocog.nn.shapes import ImageShape
+from neocog.nn.window import counts
 from neocog.reference.network import backward_node, forward_node
 from neocog.reference.normalization import Statistics
 
@@ -141,13 +143,18 @@ def moved(traced: Trace, node: Node, channel: int) -> ChannelSteps:
 
 
 def mean(traced: Trace, node: Node, channel: int) -> ChannelSteps:
-    """Take a GlobalAvgPool2d apart: all cells of a map added up, divided by their number."""
+    """Take a GlobalAvgPool2d or AdaptiveAvgPool2d apart: the cells of a map, or of each part of it, added up and
+    divided by their number.
+    """
+    assert isinstance(node.layer, GlobalAvgPool2d | AdaptiveAvgPool2d)
+    assert isinstance(node.input, ImageShape)
     first = _input(traced, node, 0, channel)
-    total = first.values.sum(keepdims=True)
     output = _map(traced.output(node.index), channel)
-    return ChannelSteps(
-        (first, ChannelStep("total", "sum", total), ChannelStep("output", "/", output, float(first.values.size)))
-    )
+    cells = np.multiply.outer(*map(np.array, counts(node.layer.counted_over(node.input)))).astype(np.float64)
+    steps = [first, ChannelStep("total", "sum", output * cells)]
+    if (cells == cells[0, 0]).all():
+        return ChannelSteps((*steps, ChannelStep("output", "/", output, float(cells[0, 0]))))
+    return ChannelSteps((*steps, ChannelStep("cells", "", cells), ChannelStep("output", "/", output)))
 
 
 def softmax(traced: Trace, node: Node, channel: int) -> ChannelSteps:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from neocog.explain.lens import coordinates
+from neocog.explain.lens import channels_seen, coordinates
 from neocog.explain.subject import Array, Subject, check_index, image_output, layer_node
 from neocog.explain.trace import Trace
 from neocog.nn.layers import Conv2d, Linear
@@ -111,7 +111,8 @@ def _edges(layer: Conv2d, shape: ImageShape, weight: tuple[int, ...]) -> tuple[I
     full = (walk.vertical.output, walk.horizontal.output, filters, r, s, channels)
     keep = np.broadcast_to(on_image, full)
     outputs = np.broadcast_to((p * walk.horizontal.output + q) * filters + number, full)[keep]
-    inputs = np.broadcast_to((rows * shape.width + columns) * channels + channel, full)[keep]
+    first = np.array([channels_seen(layer, shape, k).start for k in range(filters)])[None, None, :, None, None, None]
+    inputs = np.broadcast_to((rows * shape.width + columns) * shape.channels + first + channel, full)[keep]
     ties = np.broadcast_to((taps * channels + channel) * filters + number, full)[keep]
     return outputs, inputs, ties
 
@@ -159,7 +160,7 @@ def cut(
     Arguments:
         traced: an image's way through the network.
         index: of a Conv2d.
-        filter, channel: which filter, on which channel of its input.
+        filter, channel: which filter, on which channel of those that it looks at: all of its input's, or its group's.
         row, column: of the first output; the block has up to 4 × 4, and moves in from the edge to fill up.
         tap: a weight to replace, counted row by row in the filter; None: none.
         value: its new value.
@@ -169,7 +170,8 @@ def cut(
     assert isinstance(layer, Conv2d)  # callers find the layer by its kind
     assert isinstance(shape, ImageShape)
     output = image_output(node)
-    check_index("channel", channel, shape.channels)
+    seen = channels_seen(layer, shape, filter)
+    check_index("channel", channel, seen.stop - seen.start)
     walk = layer.window_over(shape)
     p, q = min(CUT, output.height), min(CUT, output.width)
     row, column = min(row, output.height - p), min(column, output.width - q)
@@ -179,7 +181,7 @@ def cut(
     h, w = int(rows.max()) - top + 1, int(columns.max()) - left + 1
     box_rows, box_columns = np.arange(top, top + h), np.arange(left, left + w)
     inside = ((box_rows >= 0) & (box_rows < shape.height))[:, None] & ((box_columns >= 0) & (box_columns < shape.width))
-    values = traced.input(index)[..., channel]
+    values = traced.input(index)[..., seen.start + channel]
     clipped = np.clip(box_rows, 0, shape.height - 1)[:, None], np.clip(box_columns, 0, shape.width - 1)[None, :]
     inputs = np.where(inside, values[clipped], 0.0)
     original = traced.parameters[f"{node.name}.weight"][:, :, channel, filter]

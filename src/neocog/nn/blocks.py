@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from neocog.errors import SettingError
-from neocog.nn.layer import Layer
-from neocog.nn.layers.join import Add, Concatenate
-from neocog.nn.limits import shown
+from neocog.nn.layer import Layer, image_input
+from neocog.nn.layers.activation import ReLU, Sigmoid
+from neocog.nn.layers.convolution import Conv2d
+from neocog.nn.layers.join import Add, Concatenate, Multiply
+from neocog.nn.layers.pooling import AdaptiveAvgPool2d
+from neocog.nn.limits import check_count, shown
 from neocog.nn.shapes import Shape
 from neocog.nn.wiring import Wiring, child
 
@@ -133,3 +136,62 @@ class Concat(Block):
 
     def __repr__(self) -> str:
         return f"Concat({', '.join(map(repr, self.branches))})"
+
+
+@dataclass(frozen=True, slots=True)
+class SqueezeExcite(Block):
+    """Weigh the channels of an image by what a small network makes of their means.
+
+    x · gate(fc2(activation(fc1(mean of each map)))): fc1 and fc2 are 1 × 1 convolutions, from all channels to fewer and
+    back. The parts are called avgpool, fc1, activation, fc2, scale_activation and scale, as torchvision calls them.
+
+    Arguments:
+        reduction: how many times fewer channels fc1 gives, rounded down, at least 1.
+        squeezed: how many it gives, in place of `reduction`; None: so many times fewer.
+        activation: a layer or block behind fc1.
+        gate: a layer or block behind fc2 that gives the weights: Sigmoid(), or Hardsigmoid() as in MobileNetV3.
+
+    Source: Hu, Shen and Sun 2018, Squeeze-and-excitation networks.
+
+    >>> from neocog.nn.shapes import ImageShape
+    >>> SqueezeExcite(4).output_shape(ImageShape(7, 7, 16))
+    ImageShape(height=7, width=7, channels=16)
+    """
+
+    reduction: int = 16
+    squeezed: int | None = None
+    activation: Layer = field(default_factory=ReLU)
+    gate: Layer = field(default_factory=Sigmoid)
+
+    def __post_init__(self) -> None:
+        check_count("SqueezeExcite", "reduction", self.reduction)
+        if self.squeezed is not None:
+            check_count("SqueezeExcite", "squeezed", self.squeezed)
+        check_layer("SqueezeExcite", "activation", self.activation)
+        check_layer("SqueezeExcite", "gate", self.gate)
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        x = image_input(self, inputs[0])
+        shape: Shape = AdaptiveAvgPool2d().output_shape(x)
+        for _, layer in self._parts(x.channels):
+            shape = layer.output_shape(shape)
+        return Multiply().output_shape(x, shape)
+
+    def wire(self, wiring: Wiring, name: str, inputs: tuple[int, ...]) -> int:
+        """Wire the parts one behind the other, and the Multiply that weighs the input."""
+        channels = image_input(self, wiring.shape(inputs[0])).channels
+        with wiring.nested():
+            gate = wiring.add(AdaptiveAvgPool2d(), child(name, "avgpool"), inputs)
+            for part, layer in self._parts(channels):
+                gate = layer.wire(wiring, child(name, part), (gate,))
+        return wiring.add(Multiply(), child(name, "scale"), (*inputs, gate))
+
+    def _parts(self, channels: int) -> tuple[tuple[str, Layer], ...]:
+        """Return what stands between the means and the product, by name."""
+        squeezed = max(1, channels // self.reduction) if self.squeezed is None else self.squeezed
+        return (
+            ("fc1", Conv2d(squeezed, 1)),
+            ("activation", self.activation),
+            ("fc2", Conv2d(channels, 1)),
+            ("scale_activation", self.gate),
+        )

@@ -74,7 +74,7 @@ def initial_parameters(graph: Graph, seed: int = 0, initialisation: Initialisati
         graph: the network.
         seed: same seed, same values; every parameter has a stream of its own, so adding a layer moves no other.
         initialisation: "he" has variance 2 / inputs (He et al. 2015), "glorot" 2 / (inputs + outputs) (Glorot and
-            Bengio 2010), where a filter's inputs and outputs are counted as kernel area × channels.
+            Bengio 2010), where inputs and outputs are counted as kernel area × channels of a filter's own group.
 
     Returns:
         name → float32 array, in memory layout, buffers included.
@@ -90,6 +90,7 @@ def initial_parameters(graph: Graph, seed: int = 0, initialisation: Initialisati
             values[parameter.name] = np.full(parameter.shape, parameter.variable.start, np.float32)
             continue
         *receptive, inputs, outputs = parameter.shape
+        outputs //= getattr(parameter.node.layer, "groups", 1)
         area = math.prod(receptive)
         is_last = parameter.node.index == last
         spread = inputs if initialisation == "he" and not is_last else (inputs + outputs)

@@ -51,6 +51,17 @@ class VectorShape:
 Shape = ImageShape | VectorShape
 
 
+def is_pixel_of(shape: Shape, whole: Shape) -> bool:
+    """Tell whether a shape is an image of one pixel that can stand for all pixels of a larger one.
+
+    >>> is_pixel_of(ImageShape(1, 1, 8), ImageShape(4, 5, 8)), is_pixel_of(ImageShape(1, 1, 8), ImageShape(1, 1, 8))
+    (True, False)
+    """
+    if not (isinstance(shape, ImageShape) and isinstance(whole, ImageShape)):
+        return False
+    return shape.height == shape.width == 1 and shape.channels == whole.channels and whole.size > shape.size
+
+
 def checked_image_shape(input_shape: ImageShape | tuple[int, int, int]) -> ImageShape:
     """Return a shape as an image's, or raise ShapeError."""
     if not isinstance(input_shape, ImageShape):

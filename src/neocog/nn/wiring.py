@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from neocog.errors import SettingError, ShapeError
 from neocog.nn.limits import MAX_DEPTH, MAX_LAYERS, MAX_VALUES, memory_values
-from neocog.nn.shapes import ImageShape, Shape
+from neocog.nn.shapes import ImageShape, Shape, is_pixel_of
 
 if TYPE_CHECKING:
     from neocog.nn.layer import Layer
@@ -43,6 +43,10 @@ class Node:
     def input(self) -> Shape:
         """The shape of the first input; most layers have no other."""
         return self.shapes[0]
+
+    def is_pixel(self, place: int) -> bool:
+        """Whether an input is an image of one pixel, which stands for all pixels of another input."""
+        return any(is_pixel_of(self.shapes[place], other) for other in self.shapes)
 
     @property
     def weight_shape(self) -> tuple[int, ...] | None:

@@ -35,7 +35,12 @@ def column_panels(columns: int, rows: tuple[Axis, ...], length: int, target: Tar
 
 @dataclass(frozen=True, slots=True)
 class Correlation:
-    """A layer with weights, its window resolved and its operands laid out."""
+    """A layer with weights, its window resolved and its operands laid out.
+
+    Arguments:
+        first_in, first_out: of a group, its first channel in x and in y; x and y then have the channels of the group
+            alone, as do weights and biases.
+    """
 
     title: str
     window: Window
@@ -43,6 +48,8 @@ class Correlation:
     y: Tensor
     weights: Panels  # rows are (tap row, tap column, input channel)
     bias: Vectors | None
+    first_in: int = 0
+    first_out: int = 0
 
     @property
     def taps(self) -> int:
@@ -144,8 +151,8 @@ def forward(
     ]
     return _tiled(
         f"{layer.title} forward",
-        out=operand(y, y.origin),
-        a=operand(layer.x, start_of(layer.x, -v.before, -h.before)),
+        out=operand(y, y.origin + layer.first_out),
+        a=operand(layer.x, start_of(layer.x, -v.before, -h.before) + layer.first_in),
         b=Operand(weights.space, weights.name, weights.offset),
         rows=_pooled_rows(layer, pooled) if pooled else pixel_rows(layer.window, layer.x, y, beside(epilogue)),
         reduction=reduction,
@@ -155,6 +162,7 @@ def forward(
         target=target,
         bias=layer.bias.begin if layer.bias else None,
         epilogue=epilogue,
+        beside=layer.first_out,
         cells=pooled.window.cells if pooled else 1,
         mask=operand(pooled.mask, pooled.mask.origin) if pooled and pooled.mask else None,
         clips=()
@@ -319,8 +327,8 @@ def input_gradient(
             passes.append(
                 _tiled(
                     f"{layer.title} input gradient",
-                    out=operand(dx, start_of(dx, rows.first, columns.first)),
-                    a=operand(dy, start_of(dy, rows.first_output, columns.first_output)),
+                    out=operand(dx, start_of(dx, rows.first, columns.first) + layer.first_in),
+                    a=operand(dy, start_of(dy, rows.first_output, columns.first_output) + layer.first_out),
                     b=Operand(transposed.space, transposed.name, transposed.offset + first_tap * filters * width),
                     rows=nest,
                     reduction=reduction,
@@ -329,7 +337,7 @@ def input_gradient(
                     b_step=transposed.panel_step,
                     target=target,
                     epilogue=epilogue,
-                    beside=rows.first * row + columns.first * column,
+                    beside=rows.first * row + columns.first * column + layer.first_in,
                     clips=(
                         Clip(ROW, TAP_ROW, rows.first_output, 1, -rows.output_step, v.output),
                         Clip(COLUMN, TAP_COLUMN, columns.first_output, 1, -columns.output_step, h.output),

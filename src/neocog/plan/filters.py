@@ -39,11 +39,11 @@ def weight_gradient(
             and the contraction covers all of them.
     """
     if slices == 1:
-        return _weight_gradient(layer, dy, gradient, gradient.begin, sums.begin if sums else None, target)
+        return sums_into(layer, dy, gradient, gradient.begin, sums.begin if sums else None, target)
     images = dy.images // slices
     out, one = Operand(Space.ARENA, copies, 0), replace(layer, x=replace(layer.x, images=images))
     ones = replace(out, start=gradient.size) if sums else None
-    part = _weight_gradient(one, replace(dy, images=images), gradient, out, ones, target)
+    part = sums_into(one, replace(dy, images=images), gradient, out, ones, target)
     outer = Axis(slices, copy_size(gradient, sums), images * layer.x.image_step, images * dy.image_step)
     rows = part.rows
     return replace(part, rows=Split((outer, *rows.axes), rows.axis + 1, rows.parts))
@@ -60,7 +60,7 @@ def partial_gradient(
     """Plan dW of a few images in a chain, added to that of the slice's images before."""
     out = Operand(Space.ARENA, copies, 0, slice=copy_size(gradient, sums))
     ones = replace(out, start=gradient.size) if sums else None
-    return replace(_weight_gradient(layer, dy, gradient, out, ones, target), accumulates=True)
+    return replace(sums_into(layer, dy, gradient, out, ones, target), accumulates=True)
 
 
 def wanted_slices(layer: Correlation, dy: Tensor, gradient: Panels, target: Target) -> int:
@@ -76,9 +76,10 @@ def wanted_slices(layer: Correlation, dy: Tensor, gradient: Panels, target: Targ
     return max(s for s in range(1, MAX_SLICES + 1) if dy.images % s == 0)
 
 
-def _weight_gradient(
+def sums_into(
     layer: Correlation, dy: Tensor, gradient: Panels, out: Operand, ones: Operand | None, target: Target
 ) -> Contraction:
+    """Plan dW of all images of dy, and the sums of dy, into memory laid out as `gradient` that begins at `out`."""
     v, h = layer.window.vertical, layer.window.horizontal
     vectors = gradient.width // target.lanes
     block_rows = merge(
@@ -93,8 +94,8 @@ def _weight_gradient(
     return Contraction(
         f"{layer.title} weight gradient",
         out,
-        operand(layer.x, start_of(layer.x, -v.before, -h.before)),
-        operand(dy, dy.origin),
+        operand(layer.x, start_of(layer.x, -v.before, -h.before) + layer.first_in),
+        operand(dy, dy.origin + layer.first_out),
         split,
         _blocks(block_rows, gradient.width, target),
         gradient.columns,

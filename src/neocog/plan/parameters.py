@@ -114,8 +114,14 @@ def _place(variable: Parameter, block: str, offset: int, target: Target) -> Para
     if not receptive:
         return Vectors(block, columns, target.round_up(columns), offset, Space.STATE)
     rows = math.prod(receptive)
-    width = column_panels(columns, _output_rows(variable.node), rows, target) * target.lanes
-    return Panels(block, rows, columns, width, offset, Space.STATE)
+    if getattr(variable.node.layer, "groups", 1) > 1:  # vectors of filters are taken apart or worked with one by one
+        return Panels(block, rows, columns, target.lanes, offset, Space.STATE)
+    return replace(matrix_panels(block, rows, columns, variable.node, target), offset=offset, space=Space.STATE)
+
+
+def matrix_panels(name: str, rows: int, columns: int, node: Node, target: Target) -> Panels:
+    """Lay out the weights of a convolution or a fully connected layer as a matrix."""
+    return Panels(name, rows, columns, column_panels(columns, _output_rows(node), rows, target) * target.lanes)
 
 
 def _output_rows(node: Node) -> tuple[Axis, ...]:

@@ -13,13 +13,20 @@ from neocog.reference.rule import Call, Given, Rule, Rules, Sent
 
 
 def product(factors: Sequence[Array]) -> Array:
-    """Multiply arrays of one shape, value by value."""
+    """Multiply arrays value by value; an image of one pixel stands for all pixels."""
     return reduce(np.multiply, factors)
 
 
 def multiply_backward(factors: Sequence[Array], dy: Array) -> tuple[Array, ...]:
     """Return the gradient of each factor: dy times all the others."""
-    return tuple(product((dy, *factors[:place], *factors[place + 1 :])) for place in range(len(factors)))
+    return tuple(
+        summed(product((dy, *factors[:place], *factors[place + 1 :])), factor) for place, factor in enumerate(factors)
+    )
+
+
+def summed(dy: Array, x: Array) -> Array:
+    """Return the gradient of x, given that of each pixel that it stands for: a sum, where x is of one pixel."""
+    return dy if dy.shape == x.shape else dy.sum(axis=(1, 2), keepdims=True)
 
 
 def split(values: Array, sizes: Sequence[int]) -> tuple[Array, ...]:
@@ -34,7 +41,7 @@ def _cut(call: Call[Concatenate], dy: Array) -> Sent:
 RULES: Rules = {
     Add: Rule(
         lambda call: Given(reduce(np.add, call.inputs)),
-        lambda call, dy: Sent((dy,) * len(call.inputs)),
+        lambda call, dy: Sent(tuple(summed(dy, x) for x in call.inputs)),
     ),
     Multiply: Rule(
         lambda call: Given(product(call.inputs)),

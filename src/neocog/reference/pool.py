@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
-from neocog.nn.layers import AvgPool2d, GlobalAvgPool2d, MaxPool2d
+from neocog.nn.layers import AdaptiveAvgPool2d, AvgPool2d, GlobalAvgPool2d, MaxPool2d
+from neocog.nn.window import EvenWindow, Window, counts
 from neocog.reference.arrays import Array
 from neocog.reference.rule import Given, Rule, Rules, Sent
 from neocog.reference.taps import crop, image_shape, pad, taps
@@ -49,11 +52,11 @@ def max_backward(x: Array, argmax: Array, dy: Array, layer: MaxPool2d) -> Array:
 
 
 def avg_forward(x: Array, layer: AvgPool2d) -> Array:
-    """Take the mean of each window; padding counts as zeros.
+    """Take the mean of each window; padding counts as zeros, or not at all.
 
     Arguments:
         x: (N, H, W, C).
-        layer: window, stride and padding.
+        layer: window, stride, padding, and what counts.
 
     Returns:
         (N, H', W', C).
@@ -63,16 +66,47 @@ def avg_forward(x: Array, layer: AvgPool2d) -> Array:
     total = np.zeros((len(x), window.vertical.output, window.horizontal.output, x.shape[-1]), x.dtype)
     for _, _, where in taps(window):
         total += padded[where]
-    return total / window.cells
+    return total / _cells(layer.counted_over(image_shape(x)), x.dtype)
 
 
 def avg_backward(x: Array, dy: Array, layer: AvgPool2d) -> Array:
     """Return the gradient of x: every tap of a window gets an equal share of dy."""
     window = layer.window_over(image_shape(x))
     dx = np.zeros_like(pad(x, window), dtype=dy.dtype)
+    share = dy / _cells(layer.counted_over(image_shape(x)), dy.dtype)
     for _, _, where in taps(window):
-        dx[where] += dy / window.cells
+        dx[where] += share
     return crop(dx, window)
+
+
+def adaptive_avg_forward(x: Array, layer: AdaptiveAvgPool2d) -> Array:
+    """Take the mean of each part of x (N, H, W, C): (N, P, Q, C)."""
+    cuts = layer.counted_over(image_shape(x))
+    y = np.zeros((len(x), cuts.vertical.output, cuts.horizontal.output, x.shape[-1]), x.dtype)
+    for p, q, rows, columns in _parts(cuts):
+        y[:, p, q] = x[:, rows, columns].mean(axis=(1, 2))
+    return y
+
+
+def adaptive_avg_backward(x: Array, dy: Array, layer: AdaptiveAvgPool2d) -> Array:
+    """Return the gradient of x: every pixel of a part gets an equal share of dy."""
+    dx, cuts = np.zeros_like(x, dtype=dy.dtype), layer.counted_over(image_shape(x))
+    share = dy / _cells(cuts, dy.dtype)
+    for p, q, rows, columns in _parts(cuts):
+        dx[:, rows, columns] += share[:, p, q][:, None, None]
+    return dx
+
+
+def _parts(cuts: EvenWindow) -> Iterator[tuple[int, int, slice, slice]]:
+    for p in range(cuts.vertical.output):
+        for q in range(cuts.horizontal.output):
+            yield p, q, slice(*cuts.vertical.ends(p)), slice(*cuts.horizontal.ends(q))
+
+
+def _cells(window: Window | EvenWindow, dtype: np.dtype[np.generic]) -> Array:
+    """Return how many cells each window has (P, Q, 1)."""
+    down, across = counts(window)
+    return np.outer(down, across)[..., None].astype(dtype)
 
 
 def global_avg_backward(x: Array, dy: Array) -> Array:
@@ -88,6 +122,10 @@ RULES: Rules = {
     AvgPool2d: Rule(
         lambda call: Given(avg_forward(call.x, call.layer)),
         lambda call, dy: Sent((avg_backward(call.x, dy, call.layer),)),
+    ),
+    AdaptiveAvgPool2d: Rule(
+        lambda call: Given(adaptive_avg_forward(call.x, call.layer)),
+        lambda call, dy: Sent((adaptive_avg_backward(call.x, dy, call.layer),)),
     ),
     GlobalAvgPool2d: Rule(
         lambda call: Given(call.x.mean(axis=(1, 2))),

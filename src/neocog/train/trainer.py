@@ -23,9 +23,9 @@ from neocog.engines.targets import check_targets
 from neocog.errors import DataError, NeocogWarning, SettingError
 from neocog.model.arguments import check_count, resolve_engine
 from neocog.model.network import Network
-from neocog.nn.layers import Softmax
+from neocog.nn.layers import Sigmoid, Softmax
 from neocog.nn.limits import is_number, shown
-from neocog.nn.losses import CrossEntropy, Loss
+from neocog.nn.losses import BinaryCrossEntropy, CrossEntropy, Loss
 from neocog.nn.optimizers import SGD, Optimizer
 from neocog.train.settings import TrainingSettings, settled
 
@@ -78,7 +78,7 @@ class Trainer:
         if settings is None:
             given = {"optimizer": optimizer if optimizer is not None else SGD(), "loss": loss, "seed": seed}
             settings = settled({**given, "batch_size": batch_size}, seed=model.seed, loss=model.loss)
-        _warn_of_softmax(model, settings.loss)
+        _warn_of_shares(model, settings.loss)
         self.model = model
         self.optimizer = settings.optimizer
         self.loss = settings.loss
@@ -184,14 +184,16 @@ class Trainer:
         self._train_program.load_optimizer_state(self._train_program.optimizer_state(), self.steps)
 
 
-def _warn_of_softmax(model: Network, loss: Loss) -> None:
-    """Warn where the loss takes the softmax of a softmax: all classes get nearly the same probability, and little is
-    learnt.
+def _warn_of_shares(model: Network, loss: Loss) -> None:
+    """Warn where the loss takes the softmax of a softmax, or the sigmoid of a sigmoid: all classes get nearly the same
+    probability, and little is learnt.
     """
     last = model.graph.nodes[-1]
-    if isinstance(last.layer, Softmax) and isinstance(loss, CrossEntropy):
+    softmax = isinstance(last.layer, Softmax) and isinstance(loss, CrossEntropy)
+    if softmax or (isinstance(last.layer, Sigmoid) and isinstance(loss, BinaryCrossEntropy)):
+        again = "softmax" if softmax else "sigmoid"
         warning = NeocogWarning(
-            f"the network ends in {last.title}, and CrossEntropy takes the softmax of that once more",
+            f"the network ends in {last.title}, and {type(loss).__name__} takes the {again} of that once more",
             hint="remove the layer: predict_proba gives probabilities without it",
         )
         warnings.warn(warning, stacklevel=3)

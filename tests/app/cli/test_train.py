@@ -16,6 +16,7 @@ import neocog as nc
 from app.pictures import CLASSES, write_image, write_photos
 from neocog.app.cli import compiling
 from neocog.data import cache
+from neocog.nn.zoo import MODELS
 from neocog.train.runfolder import RunFolder
 from neocog.train.trainer import Trainer
 
@@ -276,7 +277,7 @@ def refused(done, code: int, message: str, hint: str) -> None:
         (["--seed", "-1"], "--seed must be 0 or more, got -1", "see"),
         (
             ["--model", "inception"],
-            "--model must be auto, article, lenet5, photo, resnet18, resnet20 or vgg, got 'inception'",
+            f"--model must be auto, {', '.join(sorted(MODELS)[:-1])} or {max(MODELS)}, got 'inception'",
             "see neocog train --help",
         ),
         (["--model", "resnet"], "--model must be", "did you mean resnet"),

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from neocog.emit.emitters import EMITTERS
-from neocog.nn.blocks import Concat, Sequential
+from neocog.nn.blocks import Concat, Sequential, SqueezeExcite
 from neocog.nn.followers import EMA
 from neocog.nn.graph import trace
 from neocog.nn.layers import (
@@ -36,6 +36,7 @@ from neocog.target.processor import Target
 TARGET = Target("x86_64-unknown-linux-gnu", "skylake-avx512", "", 16, 32, True)
 NET = Sequential(
     *(Conv2d(20, 3, padding=1), ReLU(), Conv2d(32, 3, padding=1), ReLU(), MaxPool2d(2), Conv2d(20, 3, padding=1)),
+    *(Conv2d(20, 3, padding=1, groups=20), ReLU(), Conv2d(20, 3, padding=1, groups=5)),
     *(
         MaxPool2d(3, 2),
         AvgPool2d(2, 1),
@@ -44,6 +45,7 @@ NET = Sequential(
         BatchNorm2d(),
         GroupNorm(2),
         Conv2d(8, 1),
+        SqueezeExcite(2),
         Softmax(),
         Flatten(),
         Linear(10),

@@ -131,6 +131,7 @@ export interface EdgesFacts {
 export interface PoolingFacts {
   kind: 'max' | 'average'
   cells: number
+  padding_counts: boolean
   rule: string
 }
 

@@ -85,6 +85,7 @@ def describe_layer(graph: Graph, node: Node, field: Field | None = None) -> dict
         "inputs": list(node.inputs),
         "input": _sides(node.input),
         "output": _sides(node.output),
+        "groups": layer.groups if isinstance(layer, Conv2d) else 1,
         "parameters": sum(variable.size for variable in layer.variables(*node.shapes) if variable.trainable),
         "multiply_adds": multiply_adds(node),
         "counts": counts_facts(counts),

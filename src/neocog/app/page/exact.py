@@ -183,8 +183,9 @@ def pooling(session: Session, question: Question, progress: Progress) -> Answer:
             "ties": seen.ties,
         }
     else:
-        arrays["sum"] = seen.sum
-    return Answer({"kind": seen.kind, "cells": seen.cells, "rule": seen.rule}, arrays)
+        arrays |= {"sum": seen.sum, "counted": seen.counted}
+    facts = {"kind": seen.kind, "cells": seen.cells, "padding_counts": seen.padding_counts, "rule": seen.rule}
+    return Answer(facts, arrays)
 
 
 def gradient(session: Session, question: Question, progress: Progress) -> Answer:

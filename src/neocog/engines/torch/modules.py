@@ -16,6 +16,7 @@ from neocog.nn.layer import Layer, channels_of
 from neocog.nn.layers import (
     ELU,
     GELU,
+    AdaptiveAvgPool2d,
     Add,
     AvgPool2d,
     BatchNorm2d,
@@ -69,6 +70,7 @@ class PaddedConv2d(torch.nn.Conv2d):  # type: ignore[misc]  # PyTorch is untyped
             stride=(vertical.stride, horizontal.stride),
             padding=(vertical.before, horizontal.before) if even else 0,
             dilation=(vertical.dilation, horizontal.dilation),
+            groups=layer.groups,
             bias=layer.bias,
         )
         # F.pad counts from the last axis: left, right, top, bottom.
@@ -267,8 +269,13 @@ Rules = dict[type[Layer], Callable[[Any, Node], Any]]
 
 RULES: Rules = {
     Conv2d: PaddedConv2d,
-    MaxPool2d: lambda layer, node: torch.nn.MaxPool2d(layer.window, layer.stride, layer.padding),
-    AvgPool2d: lambda layer, node: torch.nn.AvgPool2d(layer.window, layer.stride, layer.padding),
+    MaxPool2d: lambda layer, node: torch.nn.MaxPool2d(
+        layer.window, layer.stride, layer.padding, ceil_mode=layer.ceil_mode
+    ),
+    AvgPool2d: lambda layer, node: torch.nn.AvgPool2d(
+        layer.window, layer.stride, layer.padding, layer.ceil_mode, layer.count_include_pad
+    ),
+    AdaptiveAvgPool2d: lambda layer, node: torch.nn.AdaptiveAvgPool2d(layer.output_size),
     GlobalAvgPool2d: lambda layer, node: GlobalAvgPool(),
     Flatten: lambda layer, node: torch.nn.Flatten(),
     Linear: lambda layer, node: torch.nn.Linear(node.input.size, layer.features, bias=layer.bias),

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from neocog.errors import ShapeError
 from neocog.nn.layer import Layer
-from neocog.nn.shapes import ImageShape, Shape, VectorShape
+from neocog.nn.shapes import ImageShape, Shape, VectorShape, is_pixel_of
 
 __all__ = ["Add", "Multiply", "Concatenate"]  # noqa: RUF022 - in the order in which people meet them
 
@@ -22,19 +22,22 @@ class _Elementwise(_Join):
     hint: ClassVar[str]
 
     def output_shape(self, *inputs: Shape) -> Shape:
-        first = _plain(inputs[0])
-        if any(_plain(shape) != first for shape in inputs[1:]):
-            other = next(shape for shape in inputs if _plain(shape) != first)
+        whole = max(inputs, key=lambda shape: shape.size)
+        other = next((x for x in inputs if _plain(x) != _plain(whole) and not is_pixel_of(x, whole)), None)
+        if other is not None:
+            first = inputs[0] if other != inputs[0] else whole
             raise ShapeError(
-                f"{type(self).__name__} needs inputs of one shape, got {inputs[0]} and {other}",
+                f"{type(self).__name__} needs inputs of one shape, got {first} and {other}",
                 hint=self.hint,
             )
-        return inputs[0]
+        return whole
 
 
 @dataclass(frozen=True, slots=True)
 class Add(_Elementwise):
     """Add inputs of one shape, value by value; each gets the whole gradient.
+
+    An image of one pixel stands for all pixels: its gradient is the sum over them.
 
     >>> Add().output_shape(ImageShape(4, 4, 2), ImageShape(4, 4, 2))
     ImageShape(height=4, width=4, channels=2)
@@ -47,7 +50,13 @@ class Add(_Elementwise):
 
 @dataclass(frozen=True, slots=True)
 class Multiply(_Elementwise):
-    """Multiply inputs of one shape, value by value."""
+    """Multiply inputs of one shape, value by value.
+
+    An image of one pixel stands for all pixels, as the gate of each channel in `SqueezeExcite`.
+
+    >>> Multiply().output_shape(ImageShape(4, 4, 2), ImageShape(1, 1, 2))
+    ImageShape(height=4, width=4, channels=2)
+    """
 
     hint: ClassVar[str] = (
         "give what scales as many channels as what is scaled, such as Sigmoid()(Conv2d(channels, 1)(x))"

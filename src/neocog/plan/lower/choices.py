@@ -55,7 +55,7 @@ class Choices:
 
     def tile_of(self, step: Step) -> int | None:
         """Choose Winograd's tile for a step's convolution; None for the direct sum."""
-        if not isinstance(step.node.layer, Conv2d):
+        if not isinstance(step.node.layer, Conv2d) or step.groups > 1:
             return None
         extent, window = self.extents[step.index], self.window_of(step)
         channels, filters = extent.input.channels, extent.output.channels
@@ -78,7 +78,9 @@ class Choices:
         return tile
 
     def images_for(self, step: Step, *, backward: bool) -> int:
-        """Choose how many images fill the kernels of a convolution."""
+        """Choose how many images fill the kernels of a convolution; a depthwise one goes through one after another."""
+        if step.is_depthwise:
+            return 1
         window = self.window_of(step)
         tile = self.backward_tile(step) if backward else self.tile_of(step)
         pixels = window.vertical.output * window.horizontal.output
@@ -120,6 +122,8 @@ class Choices:
         """Whether a value is only taken value by value, so that channels need no padding to whole vectors."""
         users = self.steps.users(index)
         return bool(users) and all(
-            self.reads_scalars(user.index) if user.is_flatten else user.is_correlation and index not in user.added
+            self.reads_scalars(user.index)
+            if user.is_flatten
+            else user.is_correlation and not user.is_depthwise and index not in user.added
             for user in users
         )

@@ -29,7 +29,7 @@ from neocog.plan.winograd import minimal
 def forward(low: Lowering, step: Step) -> None:
     """Plan a convolution or fully connected layer, with the pooling behind it where that can run in its last lines."""
     x, shape = low.output(step.inputs[0]), low.output_shape(step.index)
-    epilogue = _epilogue(low, step)
+    epilogue = epilogue_of(low, step)
     behind = _pooling_behind(low, step)
     if behind is None:
         made = low.value(
@@ -97,7 +97,7 @@ def forward(low: Lowering, step: Step) -> None:
         task.last_title = behind.title
 
 
-def _epilogue(low: Lowering, step: Step) -> Epilogue:
+def epilogue_of(low: Lowering, step: Step) -> Epilogue:
     """Return what the layers do that run where a step's output is stored."""
     return tuple(_step_behind(low, step, node) for node in step.behind)
 
@@ -136,7 +136,7 @@ def _transformed(low: Lowering, step: Step, layer: Correlation, tile: int) -> Pa
 def _pooling_behind(low: Lowering, step: Step) -> Step | None:
     """Return the pooling that can run in a convolution's last lines, if there is one."""
     users = low.steps.users(step.index)
-    if not isinstance(step.node.layer, Conv2d) or len(users) != 1 or step.index in low.kept:
+    if not isinstance(step.node.layer, Conv2d) or step.groups > 1 or len(users) != 1 or step.index in low.kept:
         return None
     if any(not isinstance(node.layer, ReLU) for node in step.behind):
         return None

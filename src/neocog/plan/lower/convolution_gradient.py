@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from neocog.nn.layers import Conv2d, Linear
+from neocog.nn.layers import Linear
 from neocog.plan import correlation, filters
 from neocog.plan.algorithm import (
     MOST_COPIES_BYTES,
@@ -66,16 +66,18 @@ def _partial_size(low: Lowering, step: Step) -> int:
     return filters.copy_size(gradient, sums)
 
 
-def _most_slices(low: Lowering, step: Step) -> int:
-    """Return the most slices that a layer's partial gradients allow; 0: none are kept, or they would be too large."""
+def most_slices(low: Lowering, step: Step, size: int) -> int:
+    """Return the most slices that partial gradients of a layer, of so many elements, allow; 0: none are kept, or they
+    would be too large.
+    """
     if not low.chains(step, backward=True):
         return 0
-    size = 4 * _partial_size(low, step)
-    slices = MOST_SLICES if size <= low.target.level2 else FEWER_SLICES
-    return slices if slices * size <= MOST_COPIES_BYTES else 0
+    slices = MOST_SLICES if 4 * size <= low.target.level2 else FEWER_SLICES
+    return slices if slices * 4 * size <= MOST_COPIES_BYTES else 0
 
 
-def _seen(layer: Correlation, segment: Segment) -> Correlation:
+def seen_by(layer: Correlation, segment: Segment) -> Correlation:
+    """Return a layer with its operands as a segment sees them."""
     return replace(layer, x=segment.settle(layer.x), y=segment.settle(layer.y))
 
 
@@ -84,7 +86,7 @@ def _plan_filters(low: Lowering, step: Step, layer: Correlation, dy: Value, leve
     gradient, sums = low.layout.weight_gradient(step.node), low.layout.bias_gradient(step.node)
     copies, size = f"{step.title} partial gradients", filters.copy_size(gradient, sums)
     reads = [layer.x.name, dy.tensor.name]
-    most = _most_slices(low, step)
+    most = most_slices(low, step, _partial_size(low, step))
 
     def reduce(slices: int) -> Op:
         low.flat[Space.ARENA, copies] = slices * size
@@ -100,7 +102,7 @@ def _plan_filters(low: Lowering, step: Step, layer: Correlation, dy: Value, leve
             yield reduce(slices)
 
     def part(segment: Segment) -> Iterable[Op]:
-        seen, dy_seen = _seen(layer, segment), segment.settle(dy.tensor)
+        seen, dy_seen = seen_by(layer, segment), segment.settle(dy.tensor)
         yield filters.partial_gradient(seen, dy_seen, gradient, sums, copies, low.target)
 
     if not most:
@@ -111,9 +113,9 @@ def _plan_filters(low: Lowering, step: Step, layer: Correlation, dy: Value, leve
     low.add(step.title, (), (), lambda segment: (reduce(segment.slices),), level=level, where="behind")
 
 
-def _transposed(low: Lowering, step: Step, layer: Correlation, dx: Tensor, level: int) -> Panels:
-    """Plan a layer's weights with inputs and outputs swapped."""
-    transposed = correlation.transposed_panels(layer, f"{step.title} transposed weights", dx, low.target)
+def plan_transposed(low: Lowering, step: Step, layer: Correlation, dx: Tensor, level: int, part: str = "") -> Panels:
+    """Plan a layer's weights with inputs and outputs swapped; `part` names what of the step the layer is."""
+    transposed = correlation.transposed_panels(layer, f"{step.title} transposed weights{part}", dx, low.target)
     low.panels.append(transposed)
     copy = Transpose(f"{step.title} transpose", layer.weights, transposed, layer.taps, layer.x.channels)
     low.add(step.title, (), (), lambda segment: (copy,), level=level, where="before")
@@ -130,7 +132,7 @@ def _plan_input(low: Lowering, step: Step, layer: Correlation, dy: Value, level:
     def build(segment: Segment) -> Iterable[Op]:
         settle = segment.settle
         yield from correlation.input_gradient(
-            _seen(layer, segment),
+            seen_by(layer, segment),
             settle(dy.tensor),
             settle(dx.tensor),
             transposed[0],
@@ -138,7 +140,7 @@ def _plan_input(low: Lowering, step: Step, layer: Correlation, dy: Value, level:
             settled(epilogue, settle),
         )
 
-    transposed.append(_transposed(low, step, layer, dx.tensor, level))
+    transposed.append(plan_transposed(low, step, layer, dx.tensor, level))
     chains = low.chains(step, backward=True)
     low.add(
         step.title,
@@ -161,12 +163,12 @@ def _by_tiles(
     assert tile is not None
     gradient, sums = low.layout.weight_gradient(step.node), low.layout.bias_gradient(step.node)
     copies = f"{step.title} partial gradients"
-    most = _most_slices(low, step) if learns else 0
+    most = most_slices(low, step, _partial_size(low, step)) if learns else 0
     transformed: Panels | None = None
     dx: Value | None = None
     if needed:
         dx = low.part_of_gradient(before, step.title, patch_halo(tile, layer.window), dirty=True)
-        transposed = _transposed(low, step, layer, dx.tensor, level)
+        transposed = plan_transposed(low, step, layer, dx.tensor, level)
         transformed = transformed_weights(
             low, f"{step.title} transformed transposed weights", tile, transposed, layer.y.channels
         )
@@ -180,7 +182,7 @@ def _by_tiles(
         return
 
     def build(segment: Segment) -> Iterable[Op]:
-        seen = _seen(layer, segment)
+        seen = seen_by(layer, segment)
         if most:
             low.flat[Space.ARENA, copies] = segment.slices * _partial_size(low, step)
         yield winograd_backward(
@@ -214,4 +216,4 @@ def _by_tiles(
 
 CORRELATION = Rule(convolution.forward, backward)
 
-RULES: Rules = {Conv2d: CORRELATION, Linear: CORRELATION}
+RULES: Rules = {Linear: CORRELATION}

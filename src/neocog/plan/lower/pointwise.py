@@ -21,7 +21,7 @@ from neocog.plan.layout import Operand, Space
 from neocog.plan.lower.lowering import NO_HALO, Lowering
 from neocog.plan.lower.rule import Rule, Rules
 from neocog.plan.lower.values import Segment, Value, is_bare
-from neocog.plan.ops.map import Sums
+from neocog.plan.ops.map import PixelSum, Sums
 from neocog.plan.ops.op import Op
 from neocog.plan.ops.pointwise import (
     Activate,
@@ -129,30 +129,58 @@ def drop_backward(low: Lowering, step: Step) -> None:
 
 def add_forward(low: Lowering, step: Step) -> None:
     """x + y + …"""
-    first, *others = (low.expression(value) for value in step.inputs)
+    first, *others = _joined(low, step)
     low.formulas[step.index] = first.then(*map(Plus, others))
 
 
 def add_backward(low: Lowering, step: Step) -> None:
     """Send each summand the whole gradient."""
     gradient = _shared_gradient(low, step)
-    for value in step.inputs:
-        low.contribute(value, gradient)
+    for place in range(len(step.inputs)):
+        _contribute(low, step, place, gradient)
 
 
 def multiply_forward(low: Lowering, step: Step) -> None:
     """x · y · …"""
-    first, *others = (low.expression(value) for value in step.inputs)
+    first, *others = _joined(low, step)
     low.formulas[step.index] = first.then(*map(Times, others))
 
 
 def multiply_backward(low: Lowering, step: Step) -> None:
     """Send each factor the gradient times the other factors."""
     gradient = _shared_gradient(low, step)
-    factors = [low.expression(value) for value in step.inputs]
-    for place, value in enumerate(step.inputs):
+    factors = [_operand(low, step, place) for place in range(len(step.inputs))]
+    for place in range(len(step.inputs)):
         others = [factor for n, factor in enumerate(factors) if n != place]
-        low.contribute(value, gradient.then(*map(Times, others)))
+        _contribute(low, step, place, gradient.then(*map(Times, others)))
+
+
+def _operand(low: Lowering, step: Step, place: int) -> Expression:
+    """Return how to read an input of a join. What is a pixel for all pixels is in memory, to be computed once."""
+    value = step.inputs[place]
+    return Expression(low.output(value).tensor) if step.node.is_pixel(place) else low.expression(value)
+
+
+def _joined(low: Lowering, step: Step) -> list[Expression]:
+    """Return how to read all inputs of a join, those first that have all pixels."""
+    places = sorted(range(len(step.inputs)), key=step.node.is_pixel)
+    return [_operand(low, step, place) for place in places]
+
+
+def _contribute(low: Lowering, step: Step, place: int, gradient: Expression) -> None:
+    """Send an input of a join the gradient of each pixel, or their sum to what is a pixel for all."""
+    value = step.inputs[place]
+    if not step.node.is_pixel(place) or value not in low.learning:
+        low.contribute(value, gradient)
+        return
+    sum_, shape = low.part_of_gradient(value, step.title), low.output_shape(step.index)
+
+    def build(segment: Segment) -> Iterable[Op]:
+        seen, settle = gradient.settled(segment.settle), segment.settle
+        yield PixelSum(f"{step.title} sum of the gradient", seen, settle(sum_.tensor), shape.height, shape.width)
+
+    low.add(step.title, low.names(gradient), [sum_.tensor.name], build, on_images=True)
+    low.contribute(value, Expression(sum_.tensor))
 
 
 def _shared_gradient(low: Lowering, step: Step) -> Expression:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from neocog.nn.layers import AvgPool2d, GlobalAvgPool2d, MaxPool2d
+from neocog.nn.layers import AdaptiveAvgPool2d, AvgPool2d, GlobalAvgPool2d, MaxPool2d
 from neocog.nn.shapes import ImageShape
-from neocog.nn.window import Window, WindowAxis
+from neocog.nn.window import EvenWindow, Window, WindowAxis
 from neocog.plan.layout import Tensor
 from neocog.plan.lower.lowering import Lowering
 from neocog.plan.lower.rule import Rule, Rules
@@ -15,6 +15,7 @@ from neocog.plan.ops.op import Op
 from neocog.plan.ops.pointwise import Expression, Scaled, settled, tensors_of
 from neocog.plan.ops.pool import Pool, PoolBackward
 from neocog.plan.passes.steps import Step
+from neocog.plan.passes.trim import trim_axis
 
 
 def forward(low: Lowering, step: Step) -> None:
@@ -25,7 +26,7 @@ def forward(low: Lowering, step: Step) -> None:
     y = low.value(step.title, low.output_shape(step.index), low.halo_of(step.index), kept=step.index in low.kept)
     largest = isinstance(step.node.layer, MaxPool2d)
     mask = make_mask(low, step) if largest else None
-    window = low.window_of(step)
+    window, counted = _windows_of(low, step)
 
     def build(segment: Segment) -> Iterable[Op]:
         settle = segment.settle
@@ -38,11 +39,28 @@ def forward(low: Lowering, step: Step) -> None:
             largest,
             mask_seen,
             largest and x.clamped,
+            counted,
         )
 
     writes = [y.tensor.name, *([mask.tensor.name] if mask else [])]
     low.add(step.title, [x.tensor.name], writes, build, on_images=step.on_images)
     low.outputs[step.index] = y
+
+
+def _windows_of(low: Lowering, step: Step) -> tuple[Window | EvenWindow, Window | None]:
+    """Return a pooling's walk over what is left of its input, and over what counts in a mean, if not all does."""
+    layer, image = step.node.layer, step.node.input
+    assert isinstance(image, ImageShape)
+    if isinstance(layer, AdaptiveAvgPool2d):
+        return layer.counted_over(image), None
+    window = low.window_of(step)
+    if not isinstance(layer, AvgPool2d):
+        return window, None
+    counted = layer.counted_over(image)
+    outputs = window.vertical.output, window.horizontal.output
+    left = Window(trim_axis(counted.vertical, outputs[0]), trim_axis(counted.horizontal, outputs[1]))
+    all_count = all(axis.taps_inside() == axis.output * axis.kernel for axis in (left.vertical, left.horizontal))
+    return window, None if all_count else left
 
 
 def make_mask(low: Lowering, step: Step) -> Value | None:
@@ -65,7 +83,7 @@ def backward(low: Lowering, step: Step) -> None:
     )  # where the ReLU stopped all of a window, the mask says so
     epilogue = () if masked else low.activation_gradient(before)
     dx = low.part_of_gradient(before, step.title)
-    window = low.window_of(step)
+    window, counted = _windows_of(low, step)
 
     def build(segment: Segment) -> Iterable[Op]:
         settle = segment.settle
@@ -76,6 +94,7 @@ def backward(low: Lowering, step: Step) -> None:
             window,
             settle(mask.tensor) if mask else None,
             settled(epilogue, settle),
+            counted,
         )
 
     reads = [dy.tensor.name, *([mask.tensor.name] if mask else []), *(tensor.name for tensor in tensors_of(epilogue))]
@@ -86,14 +105,14 @@ def backward(low: Lowering, step: Step) -> None:
 def global_forward(low: Lowering, step: Step) -> None:
     """Plan the mean of each feature map."""
     x = low.output(step.inputs[0])
-    y = low.value(step.title, low.output_shape(step.index), kept=step.index in low.kept)
+    y = low.value(step.title, low.output_shape(step.index), low.halo_of(step.index), kept=step.index in low.kept)
 
     def build(segment: Segment) -> Iterable[Op]:
         seen = segment.settle(x.tensor)
         window = whole_window(seen)
         yield Pool(f"{step.title} forward", seen, segment.settle(y.tensor), window, largest=False, mask=None)
 
-    low.add(step.title, [x.tensor.name], [y.tensor.name], build, on_images=False)
+    low.add(step.title, [x.tensor.name], [y.tensor.name], build, on_images=step.on_images)
     low.outputs[step.index] = y
 
 
@@ -102,6 +121,22 @@ def global_backward(low: Lowering, step: Step) -> None:
     dy = low.gradient_value(step)
     x = low.extents[step.index].input
     low.contribute(step.inputs[0], Expression(dy.tensor, (Scaled(1.0 / (x.height * x.width)),)))
+
+
+def adaptive_forward(low: Lowering, step: Step) -> None:
+    """Plan the mean of each part; that of the whole image as such."""
+    if low.output_shape(step.index).height == low.output_shape(step.index).width == 1:
+        global_forward(low, step)
+    else:
+        forward(low, step)
+
+
+def adaptive_backward(low: Lowering, step: Step) -> None:
+    """Share the gradient of each part out to its pixels."""
+    if low.output_shape(step.index).height == low.output_shape(step.index).width == 1:
+        global_backward(low, step)
+    else:
+        backward(low, step)
 
 
 def whole_window(x: Tensor) -> Window:
@@ -133,5 +168,6 @@ POOLING = Rule(forward, backward)
 RULES: Rules = {
     MaxPool2d: POOLING,
     AvgPool2d: POOLING,
+    AdaptiveAvgPool2d: Rule(adaptive_forward, adaptive_backward),
     GlobalAvgPool2d: Rule(global_forward, global_backward),
 }

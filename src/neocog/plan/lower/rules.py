@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from neocog.plan.lower import channels, convolution_gradient, normalization, pointwise, pooling, rearrangement, shape
+from neocog.plan.lower import (
+    channels,
+    convolution_gradient,
+    grouped,
+    normalization,
+    pointwise,
+    pooling,
+    rearrangement,
+    shape,
+)
 from neocog.plan.lower.rule import Rules
 
 RULES: Rules = {
     **convolution_gradient.RULES,
+    **grouped.RULES,
     **pooling.RULES,
     **shape.RULES,
     **rearrangement.RULES,

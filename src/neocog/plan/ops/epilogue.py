@@ -6,11 +6,13 @@ An op that ends in an epilogue says of it what it says of its own operands, with
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import fields, replace
+from typing import Any
 
 from neocog.nn.layers import ReLU
-from neocog.plan.layout import Tensor
+from neocog.plan.layout import Operand, Tensor
 from neocog.plan.ops.op import Part, Reach
-from neocog.plan.ops.pointwise import Activate, Pointwise, tensors_of, vectors_of
+from neocog.plan.ops.pointwise import Activate, Expression, Pointwise, tensors_of, vectors_of
 
 Epilogue = tuple[Pointwise, ...]
 """Steps that are applied to each value of a result, in order."""
@@ -48,6 +50,26 @@ def faults_beside(name: str, epilogue: Epilogue) -> Iterator[str]:
             yield f"{name}: {step.label} needs to know the pixel, which is not known where a tile is stored"
     if len({steps_beside(tensor) for tensor in tensors_of(epilogue)}) > 1:
         yield f"{name}: the tensors of the epilogue are laid out in several ways"
+
+
+def moved(epilogue: Epilogue, channels: int) -> Epilogue:
+    """Return an epilogue whose first channel is another one: where what it is for begins so many channels later.
+
+    Tensors are left alone: an op that ends in an epilogue says where it begins beside them.
+    """
+    return tuple(_moved(step, channels) for step in epilogue) if channels else epilogue
+
+
+def _moved(value: Any, channels: int) -> Any:
+    match value:
+        case Operand():
+            return replace(value, start=value.start + channels)
+        case Pointwise() | Expression():
+            return replace(value, **{f.name: _moved(getattr(value, f.name), channels) for f in fields(value)})
+        case tuple():
+            return tuple(_moved(part, channels) for part in value)
+        case _:
+            return value
 
 
 def labels(epilogue: Sequence[Pointwise]) -> Iterator[str]:

@@ -1,12 +1,12 @@
-"""An expression evaluated for every value of an image, and sums of it over pixels."""
+"""An expression evaluated for every value of an image, and sums of it over pixels, of a batch or of each image."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from neocog.plan.layout import Operand, Tensor
-from neocog.plan.ops.op import Op, Part, Reach, off_vectors, walked
+from neocog.plan.ops.op import Op, Part, Reach, off_vectors, other_size, walked
 from neocog.plan.ops.pointwise import Expression
 
 
@@ -80,12 +80,8 @@ class Map(Op):
 
     def faults(self, lanes: int) -> Iterator[str]:
         """Yield sizes that differ, and pixels off whole vectors."""
-        shape = self.shape
         for expression in self._expressions():
-            for tensor in expression.tensors():
-                if (tensor.height, tensor.width) not in ((shape.height, shape.width), (1, 1)):
-                    yield f"{self.name}: {tensor.name!r} and {shape.name!r} differ in size"
-                yield from off_vectors(self.name, lanes, tensor)
+            yield from _value_faults(self.name, lanes, expression, self.shape)
         yield from off_vectors(self.name, lanes, self.y)
 
     def details(self) -> Iterator[str]:
@@ -93,6 +89,60 @@ class Map(Op):
         yield self.value.label
         for sums in self.sums:
             yield f"sums over pixels{', of it and' if sums.plain else ''} of its product with {sums.other.label}"
+
+
+@dataclass(frozen=True, slots=True)
+class PixelSum(Op):
+    """For each image, y = the sum of a value over so many rows and columns."""
+
+    value: Expression
+    y: Tensor
+    height: int
+    width: int
+
+    @property
+    def shape(self) -> Tensor:
+        """A tensor with the pixels that are walked."""
+        return replace(self.y, height=self.height, width=self.width)
+
+    @property
+    def items(self) -> int:
+        """One image each."""
+        return self.y.images
+
+    def reads(self) -> tuple[Part, ...]:
+        """Return all tensors and vectors of the expression."""
+        return (*self.value.tensors(), *self.value.vectors())
+
+    def writes(self) -> tuple[Part, ...]:
+        """Return the sums."""
+        return (self.y,)
+
+    def reaches(self, lanes: int) -> Iterator[Reach]:
+        """Yield all pixels, and the vectors."""
+        for tensor in self.value.tensors():
+            yield from walked("x", tensor)
+        for vector in self.value.vectors():
+            yield Reach("vector", vector, 0, _rounded(self.y.channels, lanes) - 1)
+        yield from walked("y", self.y)
+
+    def faults(self, lanes: int) -> Iterator[str]:
+        """Yield sizes that differ, and pixels off whole vectors."""
+        yield from _value_faults(self.name, lanes, self.value, self.shape)
+        yield from other_size(self.name, self.y, 1, 1)
+        yield from off_vectors(self.name, lanes, self.y)
+
+    def details(self) -> Iterator[str]:
+        """Yield the expression."""
+        yield self.value.label
+
+
+def _value_faults(name: str, lanes: int, value: Expression, shape: Tensor) -> Iterator[str]:
+    """Yield tensors of a value that have other pixels than it is wanted for, or that lie off whole vectors."""
+    for tensor in value.tensors():
+        if (tensor.height, tensor.width) not in ((shape.height, shape.width), (1, 1)):
+            yield f"{name}: {tensor.name!r} and {shape.name!r} differ in size"
+        yield from off_vectors(name, lanes, tensor)
 
 
 def _rounded(channels: int, lanes: int) -> int:

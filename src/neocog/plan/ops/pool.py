@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from neocog.nn.window import Window
+from neocog.nn.window import EvenWindow, Window
 from neocog.plan.layout import Tensor
 from neocog.plan.ops.epilogue import Epilogue, labels, read_by, vectors_reached
 from neocog.plan.ops.op import Op, Part, Reach, off_vectors, other_size, present, walked
@@ -16,15 +16,22 @@ from neocog.plan.ops.pointwise import tensors_of
 class Pool(Op):
     """Max or average pooling. Training notes the argmax of each window in a mask: its place, row by row.
 
-    `clamped` says that x comes out of a ReLU: then no cell is marked where nothing is above zero.
+    Arguments:
+        window: how it walks over x.
+        largest: whether the largest value is kept, not the mean.
+        mask: where the argmax of each window goes.
+        clamped: whether x comes out of a ReLU: then no cell is marked where nothing is above zero.
+        counted: of a mean, the same walk over the pixels that count; what a window has outside of them adds nothing to
+            its sum, and is not divided by. None: every cell of a window counts.
     """
 
     x: Tensor
     y: Tensor
-    window: Window
+    window: Window | EvenWindow
     largest: bool
     mask: Tensor | None
     clamped: bool = False
+    counted: Window | None = None
 
     @property
     def items(self) -> int:
@@ -57,20 +64,20 @@ class Pool(Op):
 class PoolBackward(Op):
     """Send each window's gradient to its argmax, or share it equally; overlapping windows add up.
 
-    The epilogue happens to each share before it is added or stored: it must be linear.
+    The epilogue happens to each share before it is added or stored: it must be linear. `counted` is as in `Pool`.
     """
 
     dy: Tensor
     dx: Tensor
-    window: Window
+    window: Window | EvenWindow
     mask: Tensor | None
     epilogue: Epilogue = ()
+    counted: Window | None = None
 
     @property
     def overlapping(self) -> bool:
         """Whether a pixel may lie in several windows."""
-        v, h = self.window.vertical, self.window.horizontal
-        return v.stride < v.kernel or h.stride < h.kernel
+        return self.window.vertical.overlaps or self.window.horizontal.overlaps
 
     @property
     def items(self) -> int:
@@ -110,12 +117,5 @@ class PoolBackward(Op):
 
     def spares(self) -> tuple[Part, ...]:
         """Return the gradient where there are pixels between windows, which keep the zeros that they were made with."""
-        return () if self.overlapping or self._covers else (self.dx,)
-
-    @property
-    def _covers(self) -> bool:
-        """Whether windows that lie apart leave no pixel out."""
-        return all(
-            axis.stride == axis.kernel and axis.output * axis.stride - axis.before >= axis.input
-            for axis in (self.window.vertical, self.window.horizontal)
-        )
+        covers = self.window.vertical.covers and self.window.horizontal.covers
+        return () if self.overlapping or covers else (self.dx,)

@@ -7,10 +7,13 @@ from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 
 from neocog.nn.graph import IMAGE, Graph, Node
-from neocog.nn.layer import Layer
+from neocog.nn.layer import Layer, channels_of
 from neocog.nn.layers import Activation, Add, Conv2d, Flatten, Linear, PReLU, ReLU
 from neocog.nn.rewrite import ScaleShift
 from neocog.nn.shapes import ImageShape
+from neocog.nn.window import pair
+
+MOST_SIDE = 32  # pixels of a depthwise filter, whose taps are written out one by one
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,19 @@ class Step:
     def is_correlation(self) -> bool:
         """Whether it multiplies by weights."""
         return isinstance(self.node.layer, Conv2d | Linear)
+
+    @property
+    def groups(self) -> int:
+        """Groups of channels that it convolves apart from each other; 1 for whatever else."""
+        return self.node.layer.groups if isinstance(self.node.layer, Conv2d) else 1
+
+    @property
+    def is_depthwise(self) -> bool:
+        """Whether it convolves each channel by itself, with one filter of a size that can be written out."""
+        layer = self.node.layer
+        if not isinstance(layer, Conv2d) or layer.groups == 1:
+            return False
+        return channels_of(self.node.input) == layer.groups == layer.channels and max(pair(layer.kernel)) <= MOST_SIDE
 
     @property
     def is_flatten(self) -> bool:
@@ -172,7 +188,7 @@ class _Grouping:
         if self.training:
             return isinstance(node.layer, Activation) and node.layer.from_output and not step.behind
         if isinstance(node.layer, Add):
-            return len(node.inputs) == 2 and not step.added
+            return len(node.inputs) == 2 and not step.added and not (node.is_pixel(0) or node.is_pixel(1))
         return isinstance(node.layer, Activation | PReLU | ScaleShift)
 
 

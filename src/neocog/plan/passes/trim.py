@@ -22,7 +22,7 @@ class Extent:
     """What a step takes and gives once nothing superfluous is left, and its window between the two.
 
     A vector counts as one pixel; a fully connected layer has a window of one pixel, and a pointwise one has none. Steps
-    with several inputs take the same pixels of each.
+    with several inputs take the same pixels of each, but of one that is a pixel for all.
     """
 
     input: ImageShape
@@ -39,6 +39,11 @@ def window_of(step: Step) -> Window | None:
     """Return the window of a convolution or pooling as declared."""
     shape = step.node.input
     return step.node.layer.window_over(shape) if isinstance(shape, ImageShape) else None
+
+
+def taken_of(step: Step, place: int, extent: Extent) -> ImageShape:
+    """Return what a step takes of one of its inputs."""
+    return as_image(step.node.shapes[place]) if step.node.is_pixel(place) else extent.input
 
 
 def trim_axis(axis: WindowAxis, outputs: int) -> WindowAxis:
@@ -78,7 +83,10 @@ def extents_of(steps: Steps, whole: Collection[int], *, training: bool) -> tuple
         short = {
             step.index
             for step in steps.steps
-            if any(value != IMAGE and found[value].output != found[step.index].input for value in step.inputs)
+            if any(
+                value != IMAGE and found[value].output != taken_of(step, place, found[step.index])
+                for place, value in enumerate(step.inputs)
+            )
             or any(value != IMAGE and found[value].output != found[step.index].output for value in step.added)
         }
         if short <= declared:
@@ -92,7 +100,8 @@ def _trimmed(steps: Steps, declared: Collection[int]) -> dict[int, Extent]:
     wanted: dict[int, ImageShape] = {}
     for step in reversed(steps.steps):
         output = full = as_image(step.node.output)
-        taken, window = as_image(step.node.input), window_of(step)
+        whole = next(shape for place, shape in enumerate(step.node.shapes) if not step.node.is_pixel(place))
+        taken, window = as_image(whole), window_of(step)
         if step.index not in declared:
             if isinstance(step.node.output, ImageShape):
                 wants = wanted.get(step.index, full)
@@ -102,8 +111,9 @@ def _trimmed(steps: Steps, declared: Collection[int]) -> dict[int, Extent]:
                 taken = ImageShape(window.vertical.input, window.horizontal.input, taken.channels)
             elif step.on_images:
                 taken = ImageShape(output.height, output.width, taken.channels)
-        found[step.index] = Extent(taken, output, window)
-        wanted |= dict.fromkeys(step.inputs, taken) | dict.fromkeys(step.added, output)
+        extent = found[step.index] = Extent(taken, output, window)
+        wanted |= {value: taken_of(step, place, extent) for place, value in enumerate(step.inputs)}
+        wanted |= dict.fromkeys(step.added, output)
     return found
 
 

@@ -1,0 +1,71 @@
+"""Filters of groups spread out to blocks, and their gradient gathered, as machine code: vectors of filters, of which a
+mask keeps those of one group.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from llvmlite import ir
+
+from neocog.emit.builder import Builder, Index, Value, int32
+from neocog.emit.emitter import Emitters
+from neocog.emit.memory import Memory
+from neocog.plan.ops.grouped import Gather, Spread
+
+
+def emit_spread(b: Builder, memory: Memory, stage: Spread, low: Index, high: Index) -> None:
+    """Write vectors of filters down for the channels of every group: their own where it is theirs, zeros elsewhere."""
+    filters, block = memory.panels(stage.filters), memory.panels(stage.block)
+    groups = stage.block.columns // stage.outputs
+    with b.loop(low, high) as (vector, _), _rows(b, stage) as (tap, channel):
+        value = b.load(filters, _of_filters(b, stage, vector, tap, channel))
+        with b.loop(0, groups) as (group, _):
+            kept = b.ir.select(_inside(b, stage, vector, group), value, b.splat(0.0))
+            b.store(kept, block, _of_block(b, stage, vector, tap, group, channel))
+
+
+def emit_gather(b: Builder, memory: Memory, stage: Gather, low: Index, high: Index) -> None:
+    """Write vectors of filters, each lane from the row of its own group."""
+    filters, block = memory.panels(stage.filters), memory.panels(stage.block)
+    groups = stage.block.columns // stage.outputs
+    with b.loop(low, high) as (vector, _), _rows(b, stage) as (tap, channel):
+        with b.loop(0, groups, [b.splat(0.0)]) as (group, found):
+            value = b.load(block, _of_block(b, stage, vector, tap, group, channel))
+            found[0] = b.ir.select(_inside(b, stage, vector, group), value, found[0])
+        b.store(found[0], filters, _of_filters(b, stage, vector, tap, channel))
+
+
+@contextmanager
+def _rows(b: Builder, stage: Spread | Gather) -> Iterator[tuple[Index, Index]]:
+    """Loop over taps and the channels of a group."""
+    with b.loop(0, stage.taps) as (tap, _), b.loop(0, stage.inputs) as (channel, _):
+        yield tap, channel
+
+
+def _of_filters(b: Builder, stage: Spread | Gather, vector: Index, tap: Index, channel: Index) -> Index:
+    """Return where a vector of filters lies."""
+    row = b.add(b.mul(tap, stage.inputs), channel)
+    return b.add(b.mul(vector, stage.filters.panel_step), b.mul(row, b.lanes))
+
+
+def _of_block(b: Builder, stage: Spread | Gather, vector: Index, tap: Index, group: Index, channel: Index) -> Index:
+    """Return where it lies in the block."""
+    inputs = stage.inputs * (stage.block.columns // stage.outputs)
+    row = b.add(b.add(b.mul(tap, inputs), b.mul(group, stage.inputs)), channel)
+    panel, within = b.divmod(vector, stage.block.width // b.lanes)
+    place = b.add(b.mul(panel, stage.block.panel_step), b.mul(within, b.lanes))
+    return b.add(place, b.mul(row, stage.block.width))
+
+
+def _inside(b: Builder, stage: Spread | Gather, vector: Index, group: Index) -> Value:
+    """Return which lanes of a vector of filters belong to a group."""
+    lanes = ir.Constant(b.vector_i32, [int32(lane) for lane in range(b.lanes)])
+    columns = b.ir.add(b.splat_i32(b.mul(vector, b.lanes)), lanes)
+    first = b.splat_i32(b.mul(group, stage.outputs))
+    end = b.splat_i32(b.mul(b.add(group, 1), stage.outputs))
+    return b.ir.and_(b.ir.icmp_signed(">=", columns, first), b.ir.icmp_signed("<", columns, end))
+
+
+EMITTERS: Emitters = {Spread: emit_spread, Gather: emit_gather}
