@@ -23,9 +23,11 @@ from neocog.nn.layers import (
     ChannelShuffle,
     Concatenate,
     Conv2d,
+    ConvTranspose2d,
     Flatten,
     GlobalAvgPool2d,
     Hardsigmoid,
+    LayerNorm2d,
     LayerScale,
     LeakyReLU,
     Linear,
@@ -41,6 +43,7 @@ from neocog.nn.layers import (
     Slice,
     Softmax,
     Tanh,
+    Upsample,
 )
 from neocog.nn.parameters import to_pytorch, variables_of
 from neocog.nn.shapes import ImageShape, Shape, VectorShape
@@ -148,6 +151,13 @@ def _convolution(writer: Writer, node: Node, layer: Conv2d, inputs: list[str]) -
     return writer.add("Conv", *inputs, *_stored(node, "weight", "bias"), **settings)
 
 
+def _transposed(writer: Writer, node: Node, layer: ConvTranspose2d, inputs: list[str]) -> str:
+    assert isinstance(node.input, ImageShape)
+    walk = _walk(layer.walk(node.input))
+    more = list(pair(layer.output_padding))
+    return writer.add("ConvTranspose", *inputs, *_stored(node, "weight", "bias"), output_padding=more, **walk)
+
+
 def _max_pool(writer: Writer, node: Node, layer: MaxPool2d, inputs: list[str]) -> str:
     return writer.add("MaxPool", *inputs, **_walk(_window(node)))
 
@@ -200,6 +210,17 @@ def _normalization(writer: Writer, node: Node, layer: BatchNorm2d, inputs: list[
     return writer.add("BatchNormalization", *inputs, *learned, *running, epsilon=layer.epsilon)
 
 
+def _layer_normalization(writer: Writer, node: Node, layer: LayerNorm2d, inputs: list[str]) -> str:
+    """Bring the channels behind, and to their place again: ONNX normalises the last axes."""
+    (x,) = inputs
+    learned = _stored(node, "weight", "bias") or [writer.constant(np.ones(channels_of(node.input)))]
+    if isinstance(node.input, VectorShape):
+        return writer.add("LayerNormalization", x, *learned, axis=-1, epsilon=layer.epsilon)
+    x = writer.add("Transpose", x, perm=[0, 2, 3, 1])
+    y = writer.add("LayerNormalization", x, *learned, axis=-1, epsilon=layer.epsilon)
+    return writer.add("Transpose", y, perm=[0, 3, 1, 2])
+
+
 def _join(kind: str) -> Rule:
     def rule(writer: Writer, node: Node, layer: Layer, inputs: list[str]) -> str:
         value = inputs[0]
@@ -236,6 +257,15 @@ def _shuffle(writer: Writer, node: Node, layer: ChannelShuffle, inputs: list[str
 
 def _pixel_shuffle(writer: Writer, node: Node, layer: PixelShuffle, inputs: list[str]) -> str:
     return writer.add("DepthToSpace", *inputs, blocksize=layer.factor, mode="CRD")
+
+
+def _upsample(writer: Writer, node: Node, layer: Upsample, inputs: list[str]) -> str:
+    scales = writer.constant([1.0, 1.0, *pair(layer.scale)])
+    if layer.mode == "nearest":
+        way = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+    else:
+        way = {"mode": "linear", "coordinate_transformation_mode": "half_pixel"}
+    return writer.add("Resize", *inputs, "", scales, **way)
 
 
 def _layer_scale(writer: Writer, node: Node, layer: LayerScale, inputs: list[str]) -> str:
@@ -304,11 +334,13 @@ RULES: dict[type[Layer], Rule] = {
     ChannelShuffle: _shuffle,
     Concatenate: _concatenate,
     Conv2d: _convolution,
+    ConvTranspose2d: _transposed,
     ELU: _elu,
     Flatten: _operation("Flatten"),
     GELU: _gelu,
     GlobalAvgPool2d: _global_average,
     Hardsigmoid: _operation("HardSigmoid", alpha=1.0 / 6.0, beta=0.5),
+    LayerNorm2d: _layer_normalization,
     LayerScale: _layer_scale,
     LeakyReLU: _leaky_relu,
     Linear: _linear,
@@ -324,6 +356,7 @@ RULES: dict[type[Layer], Rule] = {
     Slice: _slice,
     Softmax: _operation("Softmax", axis=1),
     Tanh: _operation("Tanh"),
+    Upsample: _upsample,
 }
 
 

@@ -45,10 +45,10 @@ from conformance_rules import (
     share_error,
 )
 from neocog.nn.graph import IMAGE, Graph, Normalisation
-from neocog.nn.layers import BatchNorm2d, GroupNorm, Maxout, MaxPool2d, PReLU
+from neocog.nn.layers import BatchNorm2d, GroupNorm, LayerNorm2d, Maxout, MaxPool2d, PReLU
 from neocog.nn.losses import BinaryCrossEntropy, CrossEntropy
 from neocog.reference import loss, network
-from neocog.reference.normalization import batch_statistics, group_statistics
+from neocog.reference.normalization import batch_statistics, group_statistics, pixel_statistics
 
 TINY = 2.0**-120  # far above what is lost when the smallest numbers are flushed to zero
 
@@ -206,6 +206,10 @@ def gates_are_clear(case: Case, run: network.ForwardPass, margin: float = 1e-5) 
                 return False
         if isinstance(node.layer, GroupNorm):
             own = group_statistics(x, node.layer)
+            if (own.variance < 1e-3 * (own.variance + own.mean**2)).any():
+                return False
+        if isinstance(node.layer, LayerNorm2d):
+            own = pixel_statistics(x)
             if (own.variance < 1e-3 * (own.variance + own.mean**2)).any():
                 return False
         if isinstance(node.layer, MaxPool2d | Maxout):

@@ -21,6 +21,7 @@ from neocog.nn.layers import (
     Add,
     AvgPool2d,
     Conv2d,
+    ConvTranspose2d,
     Dropout,
     Flatten,
     GlobalAvgPool2d,
@@ -350,7 +351,11 @@ def nothing_rounds(
         quanta[node.index] = _quantum(node, [quanta[number] for number in node.inputs])
         if _bits(total, quanta[node.index]) > EXACT_BITS:
             return False
-        totals[node.index] = total if isinstance(node.layer, Add | Conv2d | Linear) else np.abs(run.outputs[node.index])
+        totals[node.index] = (
+            total
+            if isinstance(node.layer, Add | Conv2d | ConvTranspose2d | Linear)
+            else np.abs(run.outputs[node.index])
+        )
     return _nothing_rounds_back(graph, parameters, run, d_logits, quanta)
 
 

@@ -25,6 +25,7 @@ from neocog.nn.layers import (
     ChannelShuffle,
     Concatenate,
     Conv2d,
+    ConvTranspose2d,
     Dropout,
     Dropout2d,
     DropPath,
@@ -34,6 +35,7 @@ from neocog.nn.layers import (
     Hardsigmoid,
     Hardswish,
     Layer,
+    LayerNorm2d,
     LayerScale,
     LeakyReLU,
     Linear,
@@ -49,6 +51,7 @@ from neocog.nn.layers import (
     Slice,
     Softmax,
     Tanh,
+    Upsample,
 )
 from neocog.nn.shapes import ImageShape, Shape
 from neocog.nn.symbol import Input, Symbol
@@ -58,7 +61,7 @@ JOINS = (Add, Multiply, Concatenate)
 # What makes whole or half numbers of whole numbers; see conformance_cases.py.
 EXACT = ALL - {
     *(ELU, SiLU, GELU, Hardsigmoid, Hardswish, Sigmoid, Tanh),
-    *(Softmax, BatchNorm2d, GroupNorm),
+    *(Softmax, BatchNorm2d, GroupNorm, LayerNorm2d),
 }
 
 # One or more of each layer, with other settings than the usual ones too. A new layer is written in here.
@@ -71,6 +74,11 @@ VARIANTS: dict[type[Layer], tuple[Layer, ...]] = {
             Conv2d(6, 2, bias=False, groups=3),
             Conv2d(4, 3, 2, ((0, 1), (0, 1)), groups=2),
         ),
+    ),
+    ConvTranspose2d: (
+        ConvTranspose2d(4, 3, 2, 1, 1),
+        ConvTranspose2d(3, 2, (2, 3), bias=False),
+        ConvTranspose2d(17, (3, 2), 1, (2, 0)),
     ),
     MaxPool2d: (MaxPool2d(2, 1), MaxPool2d(3, 2, 1), MaxPool2d(3, 3, 1, ceil_mode=True)),
     AvgPool2d: (
@@ -102,6 +110,7 @@ VARIANTS: dict[type[Layer], tuple[Layer, ...]] = {
     BatchNorm2d: (BatchNorm2d(), BatchNorm2d(0.5, 1e-2, affine=False)),
     LayerScale: (LayerScale(), LayerScale(0.5)),
     GroupNorm: (GroupNorm(2), GroupNorm(3, 1e-2, affine=False), GroupNorm(1), GroupNorm(6)),
+    LayerNorm2d: (LayerNorm2d(), LayerNorm2d(1e-2, affine=False)),
     Dropout: (Dropout(0.5), Dropout(0.2)),
     Dropout2d: (Dropout2d(0.5), Dropout2d(0.3)),
     DropPath: (DropPath(0.5), DropPath(0.2)),
@@ -111,6 +120,7 @@ VARIANTS: dict[type[Layer], tuple[Layer, ...]] = {
     Slice: (Slice(1, 4), Slice(0, 3), Slice(-2)),
     ChannelShuffle: (ChannelShuffle(2), ChannelShuffle(3)),
     PixelShuffle: (PixelShuffle(2),),
+    Upsample: (Upsample(2), Upsample((1, 3), "bilinear"), Upsample(2, "bilinear"), Upsample((3, 2), "bilinear")),
 }
 
 
@@ -221,6 +231,18 @@ def _flat_and_activated() -> Graph:
     return Graph(x, Linear(3)(Concatenate()(Dropout(0.5)(y), Linear(4)(y))))
 
 
+def _enlarged() -> Graph:
+    """Shrink and enlarge in several ways, with a shortcut, as U-Nets do: transposed convolutions in company."""
+    x = Input((8, 6, 3))
+    wide = ReLU()(Conv2d(18, 3, padding=1)(x))
+    small = ReLU()(Conv2d(7, 3, 2, padding=1)(wide))
+    up = ReLU()(BatchNorm2d()(ConvTranspose2d(18, 2, 2, bias=False)(small)))
+    again = ReLU()(ConvTranspose2d(18, 3, 2, 1, 1)(small))
+    both = Add()(again, Upsample(2, "bilinear")(Conv2d(18, 1)(small)))
+    y = Concatenate()(up, Add()(ConvTranspose2d(18, 3, 1, 1)(wide), both))
+    return Graph(x, Conv2d(2, 1)(Upsample((1, 2))(y)))
+
+
 def _split_and_shuffled() -> Graph:
     """Split channels, let one half through and the other through a convolution, and shuffle both, as ShuffleNetV2 does;
     then take the same value apart into runs that overlap, leave out channels, and meet another consumer.
@@ -322,6 +344,7 @@ GRAPHS: dict[str, Graph] = {
     "flat and activated": _flat_and_activated(),
     "added to a ReLU": _added_to_a_relu(),
     "split and shuffled": _split_and_shuffled(),
+    "enlarged": _enlarged(),
     "behind what drops": _behind_what_drops(),
     "flat and steep": trace(
         # The gradient of the last convolution has a halo, so that it is no view of what the Linear gives.
@@ -349,6 +372,8 @@ def is_exact(graph: Graph) -> bool:
                 exact &= node.layer.rate in (0.0, 0.5, 0.75)
             case LeakyReLU():
                 exact &= node.layer.slope in (0.5, 0.25)
+            case Upsample():
+                exact &= node.layer.mode == "nearest"
             case AvgPool2d() | AdaptiveAvgPool2d() | GlobalAvgPool2d():
                 exact &= all(int(cells).bit_count() == 1 for cells in cells_of(node).flat)
     return exact
@@ -451,9 +476,13 @@ class _Maker:
             Slice(choose((0, 1, -2)), choose((None, None, -1, 2, 4))),
             *(Softmax(), Maxout(choose((2, 3, 4))), Dropout(rate), DropPath(rate)),
             BatchNorm2d(choose((0.1, 0.5)), choose((1e-5, 0.1)), choose((True, False))),
+            LayerNorm2d(choose((1e-6, 0.1)), choose((True, False))),
         ]
         if on_image:
+            wide, kernel, stride = choose((2, 3, 17)), choose((1, 2, 3)), choose((1, 2, (2, 1)))
+            made += [ConvTranspose2d(wide, kernel, stride, choose((0, 1)), 0, choose((True, False)))]
             made += [ChannelShuffle(choose((2, 3, 4))), PixelShuffle(choose((1, 2)))]
+            made += [Upsample(choose((1, 2, (3, 1))), "nearest" if self.exact else choose(("nearest", "bilinear")))]
             made += [GroupNorm(choose((1, 2, 3, 4)), choose((1e-5, 0.1)), choose((True, False)))]
             padding, ceil = choose((0, 0, 1)) if window == 3 else 0, choose((True, False))
             made += [MaxPool2d(window, choose((None, 1)), padding, ceil), Dropout2d(rate)]

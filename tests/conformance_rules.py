@@ -26,6 +26,7 @@ from neocog.nn.layers import (
     ChannelShuffle,
     Concatenate,
     Conv2d,
+    ConvTranspose2d,
     Dropout,
     Dropout2d,
     DropPath,
@@ -35,6 +36,7 @@ from neocog.nn.layers import (
     Hardsigmoid,
     Hardswish,
     Layer,
+    LayerNorm2d,
     LayerScale,
     LeakyReLU,
     Linear,
@@ -50,9 +52,10 @@ from neocog.nn.layers import (
     Slice,
     Softmax,
     Tanh,
+    Upsample,
 )
-from neocog.nn.window import counts
-from neocog.reference import activation, conv, dropout, join, linear, normalization, pool
+from neocog.nn.window import counts, pair
+from neocog.reference import activation, conv, dropout, join, linear, normalization, pool, resizing, transposed
 from neocog.reference.network import backward_node, forward_node
 from neocog.reference.taps import image_shape, pad, taps
 
@@ -147,12 +150,15 @@ class Rule:
 def _weighted(layer: Layer, x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None = None) -> np.ndarray:
     if isinstance(layer, Conv2d):
         return conv.forward(x, weight, layer, bias)
+    if isinstance(layer, ConvTranspose2d):
+        return transposed.forward(x, weight, layer, bias)
     return linear.forward(x, weight, bias)
 
 
 def _weighted_forward(use: Use) -> Stray:
     weight, bias = np.abs(use.parameters["weight"]), use.parameters.get("bias")
-    terms = weight[..., 0].size + 1
+    # A transposed convolution has its outputs in the last axis but one.
+    terms = weight.size // weight.shape[-2 if isinstance(use.layer, ConvTranspose2d) else -1] + 1
     total = _weighted(use.layer, use.sizes[0], weight, None if bias is None else np.abs(bias))
     return Stray(_weighted(use.layer, use.e, weight) + gamma(terms) * total, Mass(total, terms))
 
@@ -165,6 +171,8 @@ def _weighted_backward(use: Use, dy: np.ndarray, e_dy: np.ndarray) -> Back:
     def pull(values: np.ndarray, gradient: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         if isinstance(use.layer, Conv2d):
             return conv.backward(values, weight, gradient, use.layer)
+        if isinstance(use.layer, ConvTranspose2d):
+            return transposed.backward(values, weight, gradient, use.layer)
         return linear.backward(values, weight, gradient)
 
     of_x, of_w, of_b = pull(np.abs(use.x), e_dy)
@@ -181,9 +189,9 @@ def roundings_back(node: Node) -> int:
     """Count the roundings of the sum that a layer sends back: to each input come all taps of its group's filters."""
     if any(node.is_pixel(place) for place in range(len(node.inputs))):
         return node.output.height * node.output.width + 1
-    shape = node.weight_shape
+    shape, inputs = node.weight_shape, -1 if isinstance(node.layer, ConvTranspose2d) else -2
     groups = node.layer.groups if isinstance(node.layer, Conv2d) else 1
-    return int(np.prod(shape)) // (shape[-2] * groups) + 2 if shape is not None else 1
+    return int(np.prod(shape)) // (shape[inputs] * groups) + 2 if shape is not None else 1
 
 
 # Pooling --------------------------------------------------------------------------------------------------------------
@@ -512,18 +520,22 @@ def through_statistics(
     return inner, off + gamma(5) * (size + a + of_a + (z + of_z) * (b + of_b) + apart)
 
 
-# Group normalization --------------------------------------------------------------------------------------------------
+# Normalization of groups, and of pixels -------------------------------------------------------------------------------
 
 
-def _as_batch(values: np.ndarray, layer: GroupNorm) -> np.ndarray:
-    """Lay (N, H, W, C) out as a batch of values, each group of each image being a channel of its own."""
+def _as_batch(values: np.ndarray, layer: GroupNorm | LayerNorm2d) -> np.ndarray:
+    """Lay (N, H, W, C) out as a batch of values, each group of each image, or each pixel, being its own channel."""
+    if isinstance(layer, LayerNorm2d):
+        return values.reshape(-1, values.shape[-1]).T
     count, height, width, _ = values.shape
     parts = values.reshape(count, height, width, layer.groups, -1).transpose(1, 2, 4, 0, 3)
     return parts.reshape(-1, count * layer.groups)
 
 
-def _as_images(values: np.ndarray, x: np.ndarray, layer: GroupNorm) -> np.ndarray:
+def _as_images(values: np.ndarray, x: np.ndarray, layer: GroupNorm | LayerNorm2d) -> np.ndarray:
     """Undo that; one row stands for all."""
+    if isinstance(layer, LayerNorm2d):
+        return np.broadcast_to(values, (x.shape[-1], x.size // x.shape[-1])).T.reshape(x.shape)
     count, height, width, channels = x.shape
     size = channels // layer.groups
     parts = np.broadcast_to(values, (height * width * size, count * layer.groups))
@@ -551,7 +563,7 @@ def _group_backward(use: Use, dy: np.ndarray, e_dy: np.ndarray) -> Back:
     layer, weight = use.layer, _learned(use)[0]
     x, e = _as_batch(use.x, layer), _as_batch(use.e, layer)
     found = batch_error(x, e, layer.epsilon)
-    size, terms, axes = np.abs(dy) + e_dy, dy.size // dy.shape[-1], (0, 1, 2)
+    size, terms, axes = np.abs(dy) + e_dy, dy.size // dy.shape[-1], tuple(range(dy.ndim - 1))
     z, of_z = _as_images(found.z, use.x, layer), _as_images(found.of_z, use.x, layer)
     of_weight = (e_dy * z + size * of_z).sum(axis=axes) + gamma(terms + 3) * (size * (z + of_z)).sum(axis=axes)
     of_bias = e_dy.sum(axis=axes) + gamma(terms + 1) * size.sum(axis=axes)
@@ -654,9 +666,43 @@ def _layer_scale_backward(use: Use, dy: np.ndarray, e_dy: np.ndarray) -> Back:
     return Back((weight * (e_dy + U * size),), {"weight": of_weight})
 
 
+def _strayed_shares(inputs: int, scale: int) -> np.ndarray:
+    """Bound the shares of a bilinear enlargement as engines may compute them, each on its own.
+
+    The middle of output p, (p + 1/2) / scale - 1/2, takes three roundings of numbers up to `inputs`. A share strays by
+    what that does, where the pixel is within a pixel of it.
+    """
+    places = np.clip((np.arange(inputs * scale) + 0.5) / scale - 0.5, 0, inputs - 1)
+    near = np.abs(places[:, None] - np.arange(inputs)) <= 1
+    return resizing.shares(inputs, scale, "bilinear") + gamma(3) * (inputs + 1) * near
+
+
+def _strayed(use: Use, formula: str, values: np.ndarray) -> np.ndarray:
+    """Enlarge values, or take their gradient back, with such shares of rows and columns."""
+    sides, scales = use.x.shape[1:3], pair(use.layer.scale)
+    return np.einsum(formula, *map(_strayed_shares, sides, scales), values)
+
+
+def _upsample_forward(use: Use) -> Stray:
+    if use.layer.mode == "nearest":
+        return _moved_forward(use)
+    most = _strayed(use, "pi,qj,nijc->npqc", use.sizes[0])  # of the sum; the shares and the sum are rounded, too
+    return Stray(_moved(use, use.e) + most - _moved(use, use.sizes[0]) + gamma(9) * most)
+
+
+def _upsample_backward(use: Use, dy: np.ndarray, e_dy: np.ndarray) -> Back:
+    size, layer = np.abs(dy) + e_dy, use.layer
+    passed, sent = (resizing.backward(use.x, values, layer) for values in (e_dy, size))
+    rows, columns = pair(layer.scale)
+    if layer.mode == "nearest":
+        return Back((passed + gamma(rows * columns) * sent,))
+    most = _strayed(use, "pi,qj,npqc->nijc", size)
+    return Back((passed + most - sent + gamma(4 * rows * columns + 6) * most,))  # of 2 · rows by 2 · columns outputs
+
+
 RULES: dict[type[Layer], Rule] = {
     LayerScale: Rule(_layer_scale_forward, _layer_scale_backward),
-    **dict.fromkeys((Conv2d, Linear), Rule(_weighted_forward, _weighted_backward)),
+    **dict.fromkeys((Conv2d, ConvTranspose2d, Linear), Rule(_weighted_forward, _weighted_backward)),
     **dict.fromkeys(AVERAGES, Rule(_average_forward, _average_backward)),
     MaxPool2d: Rule(
         lambda use: Stray(pool.max_forward(use.e, use.layer)[0]),
@@ -668,11 +714,12 @@ RULES: dict[type[Layer], Rule] = {
     Softmax: Rule(_softmax_forward, _softmax_backward),
     Maxout: Rule(_maxout_forward, _maxout_backward),
     BatchNorm2d: Rule(_norm_forward, _norm_backward),
-    GroupNorm: Rule(_group_forward, _group_backward),
+    **dict.fromkeys((GroupNorm, LayerNorm2d), Rule(_group_forward, _group_backward)),
     **dict.fromkeys((Dropout, Dropout2d, DropPath), Rule(_dropping_forward, _dropping_backward)),
     Add: Rule(_add_forward, _add_backward),
     Multiply: Rule(_multiply_forward, _multiply_backward),
     **dict.fromkeys((Slice, ChannelShuffle, PixelShuffle), Rule(_moved_forward, _moved_backward)),
+    Upsample: Rule(_upsample_forward, _upsample_backward),
     Concatenate: Rule(
         _concatenate_forward,
         lambda use, dy, e_dy: Back(join.split(e_dy, [x.shape[-1] for x in use.inputs])),

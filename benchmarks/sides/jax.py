@@ -29,6 +29,7 @@ from neocog.nn.layers import (
     Flatten,
     GlobalAvgPool2d,
     Hardsigmoid,
+    LayerNorm2d,
     LayerScale,
     LeakyReLU,
     Linear,
@@ -86,6 +87,12 @@ def _statistics(layer: BatchNorm2d, stored: Values, x: Any) -> dict[str, Any]:
 def _normalization(node: Node, layer: BatchNorm2d, stored: Values, x: Any) -> Any:
     scale = stored.get("weight", 1.0) * jax.lax.rsqrt(stored["running_var"] + layer.epsilon)
     return (x - stored["running_mean"]) * scale + stored.get("bias", 0.0)
+
+
+def _layer_normalization(node: Node, layer: LayerNorm2d, stored: Values, x: Any) -> Any:
+    away = x - x.mean(-1, keepdims=True)
+    scaled = away * jax.lax.rsqrt((away * away).mean(-1, keepdims=True) + layer.epsilon)
+    return scaled * stored.get("weight", 1.0) + stored.get("bias", 0.0)
 
 
 def _convolution(node: Node, layer: Conv2d, stored: Values, x: Any) -> Any:
@@ -158,6 +165,7 @@ RULES: dict[type[Layer], Callable[..., Any]] = {
     GELU: lambda node, layer, stored, x: jax.nn.gelu(x, approximate=layer.approximate == "tanh"),
     GlobalAvgPool2d: _pointwise(lambda x: x.mean((1, 2))),
     Hardsigmoid: _pointwise(jax.nn.hard_sigmoid),
+    LayerNorm2d: _layer_normalization,
     LayerScale: lambda node, layer, stored, x: x * stored["weight"],
     LeakyReLU: lambda node, layer, stored, x: jax.nn.leaky_relu(x, layer.slope),
     Linear: lambda node, layer, stored, x: x @ stored["weight"] + stored.get("bias", 0.0),

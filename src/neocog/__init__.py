@@ -34,7 +34,12 @@ if TYPE_CHECKING:
     from neocog.nn.optimizers import *  # noqa: F403
     from neocog.nn.schedules import Constant as Constant
     from neocog.nn.schedules import Cosine as Cosine
+    from neocog.nn.schedules import LinearDecay as LinearDecay
+    from neocog.nn.schedules import OneCycle as OneCycle
+    from neocog.nn.schedules import Plateau as Plateau
+    from neocog.nn.schedules import PolynomialDecay as PolynomialDecay
     from neocog.nn.schedules import Step as Step
+    from neocog.nn.schedules import Warmup as Warmup
     from neocog.nn.symbol import Input as Input
     from neocog.train.callbacks import Callback as Callback
     from neocog.train.callbacks import EarlyStopping as EarlyStopping
@@ -63,7 +68,16 @@ _HOMES = {
     "neocog.nn.groups": ("Group",),
     "neocog.nn.layer": ("Layer",),
     "neocog.nn.losses": ("BinaryCrossEntropy", "CrossEntropy", "MeanSquaredError", "balanced_weights"),
-    "neocog.nn.schedules": ("Constant", "Cosine", "Step"),
+    "neocog.nn.schedules": (
+        "Constant",
+        "Cosine",
+        "LinearDecay",
+        "OneCycle",
+        "Plateau",
+        "PolynomialDecay",
+        "Step",
+        "Warmup",
+    ),
     "neocog.nn.symbol": ("Input",),
     "neocog.train.callbacks": ("Callback", "EarlyStopping"),
     "neocog.train.evaluation": ("Evaluation",),

@@ -21,11 +21,13 @@ from neocog.nn.layers import (
     ChannelShuffle,
     Concatenate,
     Conv2d,
+    ConvTranspose2d,
     Dropout,
     Flatten,
     GlobalAvgPool2d,
     Hardsigmoid,
     Layer,
+    LayerNorm2d,
     LayerScale,
     LeakyReLU,
     Linear,
@@ -41,6 +43,7 @@ from neocog.nn.layers import (
     Slice,
     Softmax,
     Tanh,
+    Upsample,
 )
 from neocog.nn.shapes import ImageShape
 from neocog.nn.symbol import Input
@@ -73,6 +76,8 @@ POINTWISE = (
     Tanh(),
     Softmax(),
     Maxout(2),
+    LayerNorm2d(),
+    LayerNorm2d(0.1, affine=False),
 )
 POOLINGS = (
     *(AvgPool2d(3, 2, 1, ceil_mode=True), AvgPool2d(3, 3, 1, ceil_mode=True, count_include_pad=False)),
@@ -90,7 +95,7 @@ def branched() -> Graph:
     x = Conv2d(6, 1)(Concatenate()(x, *(Sequential(pooling, AdaptiveAvgPool2d((4, 3)))(x) for pooling in POOLINGS)))
     x = Add()(x, Multiply()(x, Sigmoid()(x)), Tanh()(x))
     y = Concat(Sequential(Flatten(), PReLU(), LayerScale(0.7)), GlobalAvgPool2d(), Sequential(Flatten(), Maxout(4)))(x)
-    return Graph(image, Linear(5)(BatchNorm2d()(Concat(Linear(7), Sequential(Linear(6), Softmax()))(y))))
+    return Graph(image, Linear(5)(BatchNorm2d()(Concat(Linear(7), Sequential(Linear(6), LayerNorm2d(), Softmax()))(y))))
 
 
 def enlarged() -> Graph:
@@ -99,7 +104,9 @@ def enlarged() -> Graph:
     left, right = Conv2d(12, 3, padding=1)(image).split(2)
     x = ChannelShuffle(5)(Concat(Sequential(), Slice(1, -1))(Add()(left, ReLU()(right))))
     x = PixelShuffle(2)(Conv2d(16, 1)(x))
-    return Graph(image, Linear(4)(Flatten()(Conv2d(3, 3, stride=2)(x))[..., 2:-1]))
+    x = Upsample((3, 2), "bilinear")(Upsample((1, 2))(x))
+    x = ConvTranspose2d(5, (3, 2), (2, 1), (1, 0), (1, 0))(x)
+    return Graph(image, Linear(4)(Flatten()(Conv2d(3, 5, stride=4)(x))[..., 2:-1]))
 
 
 ENLARGED = Network("enlarged", enlarged(), (6, 5, 3), 4, "everything that moves values")

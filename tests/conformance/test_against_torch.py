@@ -11,9 +11,22 @@ from conformance_cases import LANDMARKS, networks, real_case, real_cases
 from conformance_graphs import EACH, GRAPHS, graphs
 from neocog.engines.base import StepSettings
 from neocog.engines.reference import ReferenceEngine
+from neocog.nn.groups import GradientClip, Penalty
 from neocog.nn.losses import BinaryCrossEntropy, CrossEntropy, MeanSquaredError
-from neocog.nn.optimizers import SGD, Adam, AdamW, RMSprop
+from neocog.nn.optimizers import (
+    LAMB,
+    SGD,
+    Adadelta,
+    Adagrad,
+    Adam,
+    AdamW,
+    Lookahead,
+    Muon,
+    NAdam,
+    RMSprop,
+)
 from neocog.nn.parameters import from_pytorch, parameters_of, variables_of
+from neocog.reference.optimizer import initial_memory, update
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 
@@ -32,6 +45,12 @@ OPTIMIZERS = {
     "adamw": AdamW(weight_decay=0.1),
     "rmsprop": RMSprop(weight_decay=0.01),
     "rmsprop with momentum": RMSprop(smoothing=0.9, momentum=0.5, epsilon=1e-3),
+    "nadam": NAdam(weight_decay=0.01),
+    "adagrad": Adagrad(weight_decay=0.01, epsilon=1e-3),
+    "adadelta": Adadelta(smoothing=0.8, weight_decay=0.01),
+    "lamb": LAMB(epsilon=1e-3),
+    "muon": Muon(rest=NAdam(epsilon=1e-3)),
+    "lookahead": Lookahead(SGD(momentum=0.9), every=2),
 }
 
 
@@ -84,6 +103,54 @@ def test_five_steps(name, network):
             np.testing.assert_allclose(reference.exact_parameters[parameter], value, **TIGHT, err_msg=parameter)
     for memory, value in theirs.optimizer_state().items():
         np.testing.assert_allclose(reference.optimizer_state()[memory], value, rtol=2e-7, atol=1e-12, err_msg=memory)
+
+
+@pytest.mark.parametrize(
+    ("clip", "penalty"),
+    [
+        (GradientClip(norm=0.1), Penalty()),
+        (GradientClip(norm=0.01, value=0.001), Penalty()),
+        (GradientClip(value=0.001), Penalty(0.01, 0.02)),
+        (GradientClip(), Penalty(0.1)),
+    ],
+)
+def test_clipping_and_penalties_are_those_of_pytorch(clip, penalty):
+    case = real_case(LANDMARKS["nested"], 4, 2, CrossEntropy())
+    settings = StepSettings(case.loss, SGD(), case.batch_size, case.seed, clip=clip, penalty=penalty)
+    reference = ReferenceEngine().train_program(case.graph, case.parameters, settings)
+    reference.step(case.images, case.targets, 0.1)
+    weights = {name: torch.tensor(value, dtype=torch.float64) for name, value in case.parameters.items()}
+    for name, weight in weights.items():
+        weight.requires_grad_()
+        weight.grad = torch.tensor(reference.exact_gradients[name])
+    if clip.value is not None:
+        torch.nn.utils.clip_grad_value_(weights.values(), clip.value)
+    if clip.norm is not None:
+        assert torch.nn.utils.clip_grad_norm_(weights.values(), clip.norm) > clip.norm / 2
+    decaying = [weights[p.name] for p in parameters_of(case.graph) if p.variable.decay]
+    size = sum(penalty.l1 * weight.abs().sum() + penalty.l2 / 2 * weight.square().sum() for weight in decaying)
+    torch.autograd.backward(size + 0 * sum(weight.sum() for weight in weights.values()))
+    torch.optim.SGD(weights.values(), 0.1).step()
+    for name, weight in weights.items():
+        np.testing.assert_allclose(reference.exact_parameters[name], weight.detach().numpy(), **TIGHT, err_msg=name)
+
+
+@pytest.mark.parametrize("shape", [(7, 3), (3, 7), (5, 5), (1, 4)])
+@pytest.mark.parametrize("nesterov", [True, False])
+def test_muon_of_a_matrix_is_pytorchs(shape, nesterov, monkeypatch):
+    monkeypatch.setattr(torch.Tensor, "bfloat16", lambda tensor: tensor.clone())  # its iteration, but in float64
+    stream = np.random.default_rng(4)
+    weight = stream.normal(size=shape)
+    theirs = torch.nn.Parameter(torch.tensor(weight.T.copy()))
+    optimizer = Muon(weight_decay=0.1, nesterov=nesterov, momentum=0.8)
+    peer = torch.optim.Muon([theirs], 0.02, weight_decay=0.1, nesterov=nesterov, momentum=0.8)
+    memory = initial_memory(optimizer, weight)
+    for step in range(1, 6):
+        gradient = stream.normal(size=shape)
+        weight, memory = update(optimizer, weight, gradient, memory, learning_rate=0.02, step=step)
+        theirs.grad = torch.tensor(gradient.T.copy())
+        peer.step()
+        np.testing.assert_allclose(weight, theirs.detach().numpy().T, **TIGHT)
 
 
 def assert_same_training(case, optimizer):

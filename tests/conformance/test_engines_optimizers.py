@@ -8,7 +8,7 @@ import pytest
 
 from conformance_bounds import TINY
 from conformance_cases import LANDMARKS, integer_steps
-from conformance_rules import U
+from conformance_rules import U, gamma
 from neocog.engines import get_engine
 from neocog.engines.base import StepSettings, followed_values
 from neocog.engines.reference import ReferenceEngine
@@ -16,10 +16,21 @@ from neocog.errors import SettingError
 from neocog.nn.blocks import Sequential
 from neocog.nn.followers import EMA, Follower
 from neocog.nn.graph import trace
-from neocog.nn.groups import Group
+from neocog.nn.groups import GradientClip, Group, Penalty
 from neocog.nn.layers import BatchNorm2d, Conv2d, Flatten, Linear, ReLU
 from neocog.nn.losses import CrossEntropy, MeanSquaredError
-from neocog.nn.optimizers import SGD, Adam, AdamW, RMSprop
+from neocog.nn.optimizers import (
+    LAMB,
+    SGD,
+    Adadelta,
+    Adagrad,
+    Adam,
+    AdamW,
+    Lookahead,
+    Muon,
+    NAdam,
+    RMSprop,
+)
 from neocog.nn.parameters import initial_parameters
 
 # Powers of two where a rounded g + weight_decay · w would be squared; any numbers elsewhere.
@@ -34,8 +45,18 @@ OPTIMIZERS = {
     "adam, other betas": Adam(beta1=0.5, beta2=0.9, epsilon=1e-3),
     "rmsprop": RMSprop(),
     "rmsprop with momentum": RMSprop(smoothing=0.9, momentum=0.5, epsilon=1e-3, weight_decay=0.25),
+    "nadam": NAdam(weight_decay=0.25),
+    "adagrad": Adagrad(weight_decay=0.25),
+    "adadelta": Adadelta(smoothing=0.75, epsilon=1e-3, weight_decay=0.25),
+    "lamb": LAMB(weight_decay=0.25),
+    "muon": Muon(momentum=0.75, weight_decay=0.1),
+    "muon, other settings": Muon(iterations=2, nesterov=False, coefficients=(2.0, -1.5, 0.5), rest=SGD(0.1)),
+    "lookahead": Lookahead(SGD(momentum=0.5), every=2, share=0.75),
+    "lookahead of muon": Lookahead(Muon(rest=NAdam()), every=3),
+    "lookahead of lamb": Lookahead(LAMB(), every=2),
 }
-ROUNDINGS = 16  # of one update: factors rounded in advance (6), products and sums (6), root and division (4)
+# Of one update: factors rounded in advance (6), products and sums (6), roots and divisions (8).
+ROUNDINGS = 20
 STEPS = 4
 
 
@@ -69,26 +90,102 @@ class Square(Trail):
 
 
 def magnitudes(optimizer, weight, gradients, rate):
-    """Bound what the memory and the step are sums of: the update with every minus turned into a plus."""
+    """Bound what the memory and the step are sums of: the update with every minus turned into a plus.
+
+    The last step has this rate, and step n had `len(gradients) / n` times that.
+    """
+    if isinstance(optimizer, Lookahead):
+        slow = np.abs(weight)
+        for step in range(1, len(gradients) + 1):
+            now = gradients[:step]
+            memory, fast = magnitudes(optimizer.optimizer, weight, now, rate * len(gradients) / step)
+            if step % optimizer.every == 0:
+                slow = slow + optimizer.share * (fast + slow)
+        return {**memory, "slow": slow}, np.maximum(fast, slow)
+    memory, direction = directions(optimizer, weight, gradients)
+    return memory, np.abs(weight) + rate * direction
+
+
+def running(share, values):
+    """Return the running mean of arrays that starts at 0."""
+    return sum((1 - share) * share ** (len(values) - 1 - i) * value for i, value in enumerate(values))
+
+
+def directions(optimizer, weight, gradients):
+    """Bound what the memory and the direction are sums of."""
+    decay = 0.0 if isinstance(optimizer, LAMB) or optimizer.decoupled else optimizer.weight_decay
     g = [np.abs(gradient) + optimizer.weight_decay * np.abs(weight) for gradient in gradients]
+    signed = [h + decay * weight for h in gradients]
     if isinstance(optimizer, SGD):
         v = sum(optimizer.momentum ** (len(g) - 1 - i) * value for i, value in enumerate(g))
-        return {"momentum": v}, np.abs(weight) + rate * (1 + optimizer.momentum) * np.maximum(v, g[-1])
+        return {"momentum": v}, (1 + optimizer.momentum) * np.maximum(v, g[-1])
+    if isinstance(optimizer, Muon):
+        v = running(optimizer.momentum, g)
+        return {"momentum": v}, orthogonalised_size(optimizer, running(optimizer.momentum, gradients), v, gradients[-1])
     if isinstance(optimizer, RMSprop):
-        signed = [h + optimizer.weight_decay * weight for h in gradients]
         memory = {"square": np.zeros(weight.shape), "momentum": np.zeros(weight.shape)}
         for h in signed:
             memory["square"] = optimizer.smoothing * memory["square"] + (1 - optimizer.smoothing) * h**2
             step = np.abs(h) / (np.sqrt(memory["square"]) + optimizer.epsilon)
             memory["momentum"] = optimizer.momentum * memory["momentum"] + step
-        return memory, np.abs(weight) + rate * memory["momentum"]
-    mean = sum((1 - optimizer.beta1) * optimizer.beta1 ** (len(g) - 1 - i) * value for i, value in enumerate(g))
-    signed = [h + (0 if isinstance(optimizer, AdamW) else optimizer.weight_decay * weight) for h in gradients]
-    square = sum((1 - optimizer.beta2) * optimizer.beta2 ** (len(g) - 1 - i) * h**2 for i, h in enumerate(signed))
-    of_mean, of_root = optimizer.scalars(len(g))
-    return {"mean": mean, "square": square}, np.abs(weight) + rate / of_mean * mean / (
-        np.sqrt(square) / of_root + optimizer.epsilon
-    )
+        return memory, memory["momentum"]
+    if isinstance(optimizer, Adagrad):
+        square = sum(h**2 for h in signed)
+        return {"square": square}, np.abs(signed[-1]) / (np.sqrt(square) + optimizer.epsilon)
+    if isinstance(optimizer, Adadelta):
+        square = moved = np.zeros(weight.shape)
+        for h in signed:
+            square = optimizer.smoothing * square + (1 - optimizer.smoothing) * h**2
+            step = np.sqrt(moved + optimizer.epsilon) / np.sqrt(square + optimizer.epsilon) * np.abs(h)
+            moved = optimizer.smoothing * moved + (1 - optimizer.smoothing) * step**2
+        return {"square": square, "moved": moved}, step
+    mean, square = running(optimizer.beta1, g), running(optimizer.beta2, [h**2 for h in signed])
+    memory, scalars = {"mean": mean, "square": square}, optimizer.scalars(len(g))
+    root = np.sqrt(square) / scalars[-1] + optimizer.epsilon
+    if isinstance(optimizer, NAdam):
+        return memory, (scalars[0] * g[-1] + scalars[1] * mean) / root
+    size = mean / scalars[0] / root
+    if not isinstance(optimizer, LAMB):
+        return memory, size
+    size = size + optimizer.weight_decay * np.abs(weight)
+    exact = running(optimizer.beta1, signed) / scalars[0] / root + optimizer.weight_decay * weight
+    of_weight, length = np.linalg.norm(weight), np.linalg.norm(exact)
+    if not (optimizer.layerwise and of_weight and length):
+        return memory, size
+    # A direction strays by itself, and by its length, whose sum of squares has as many roundings as terms.
+    of_length = np.linalg.norm(size) / length + weight.size / ROUNDINGS
+    return memory, of_weight / length * (size + np.abs(exact) * of_length)
+
+
+def orthogonalised_size(optimizer, mean, size, gradient):
+    """Bound how far Muon's direction strays, in units of ROUNDINGS · U.
+
+    The iteration x ← a x + b x³ + c x⁵ of singular values spreads errors of a matrix, by the Frobenius norm, by no
+    more than the largest |derivative| between 0 and the largest singular value; each of its products adds the usual
+    roundings, which are bounded by the norms of its factors.
+    """
+    share = optimizer.momentum
+    exact = (share * mean + (1 - share) * gradient if optimizer.nesterov else mean).reshape(-1, mean.shape[-1])
+    size = np.linalg.norm(share * size + (1 - share) * np.abs(gradient) if optimizer.nesterov else size)
+    length = np.linalg.norm(exact)
+    if length == 0.0:
+        return np.zeros(mean.shape)
+    (a, b, c), u = optimizer.coefficients, ROUNDINGS * U
+    sides = sorted(exact.shape)
+    values = np.linalg.svd(exact / length, compute_uv=False)
+    strays = 2 * size / length * u + gamma(exact.size)
+    for _ in range(optimizer.iterations):
+        top, norm = values.max() * 1.01, np.linalg.norm(values) * 1.01  # room for what they have strayed
+        x = np.linspace(0, top, 1000)
+        spread = np.abs(a + 3 * b * x**2 + 5 * c * x**4).max() * 1.01
+        of_gram = gamma(sides[1]) * norm**2
+        of_square = gamma(sides[0]) * norm**4 + 2 * top**2 * of_gram
+        polynomial = abs(a) * np.sqrt(sides[0]) + abs(b) * norm**2 + abs(c) * norm**4
+        of_polynomial = abs(b) * of_gram + abs(c) * of_square + gamma(4) * polynomial
+        strays = spread * strays + gamma(sides[0]) * norm * polynomial + top * of_polynomial
+        values = np.abs(a * values + b * values**3 + c * values**5)
+    found = np.full(mean.shape, strays / u + 2 * values.max())
+    return optimizer.scale(*exact.shape) * found
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
@@ -150,6 +247,38 @@ def test_followers_need_names_of_their_own():
             StepSettings(MeanSquaredError(), optimizer, 4, followers=followers)
 
 
+@pytest.mark.parametrize(
+    ("clip", "penalty"),
+    [
+        (GradientClip(norm=0.5), Penalty()),
+        (GradientClip(norm=1e6), Penalty(l2=0.1)),
+        (GradientClip(norm=0.5, value=1.0), Penalty()),
+        (GradientClip(value=1.0), Penalty(l1=0.01)),
+        (GradientClip(), Penalty(0.1, 0.2)),
+    ],
+    ids=str,
+)
+def test_clipping_and_penalties(engine, clip, penalty):
+    graph = LANDMARKS["nested"]
+    case = integer_steps(graph, 4, seed=5, steps=1)[0]
+    settings = StepSettings(case.loss, SGD(), case.batch_size, case.seed, frozen=("1",), clip=clip, penalty=penalty)
+    mine = engine.train_program(graph, case.parameters, settings)
+    reference = ReferenceEngine().train_program(graph, case.parameters, settings)
+    for program in (mine, reference):
+        program.step(case.images, case.targets, 0.1)
+    after, gradients, terms = (
+        mine.parameters(),
+        mine.gradients(),
+        sum(g.size for g in reference.exact_gradients.values()),
+    )
+    for name, exact in reference.exact_gradients.items():
+        assert (gradients[name] == exact).all(), name  # as they were before they were clipped
+        weight = np.abs(case.parameters[name].astype(np.float64))
+        size = np.abs(exact) * (1 + terms / ROUNDINGS) + penalty.l1 + penalty.l2 * weight
+        strayed = np.abs(after[name] - reference.exact_parameters[name])
+        assert (strayed <= ROUNDINGS * U * (weight + 0.1 * size) + TINY).all(), name
+
+
 def check_steps(engine, graph, optimizer, groups=(), frozen=(), followers=()):
     """Take steps, each from the same parameters, and compare all that comes of them with the reference's."""
     cases = integer_steps(graph, 4, seed=5, steps=STEPS)
@@ -168,8 +297,8 @@ def check_steps(engine, graph, optimizer, groups=(), frozen=(), followers=()):
         mine.step(cases[step - 1].images, cases[step - 1].targets, rate)
         reference.step(cases[step - 1].images, cases[step - 1].targets, rate)
         parameters, state, gradients = mine.parameters(), mine.optimizer_state(), mine.gradients()
-        kinds = (*optimizer.memory, *(follower.name for follower in followers))
-        assert set(state) == set(reference.exact_memory) == {f"{p}/{kind}" for p in rules for kind in kinds}
+        kinds = {p: (*rule.optimizer.memory, *(follower.name for follower in followers)) for p, rule in rules.items()}
+        assert set(state) == set(reference.exact_memory) == {f"{p}/{kind}" for p in rules for kind in kinds[p]}
         assert set(gradients) == set(rules)
         for parameter in set(parameters) - set(rules):
             assert (parameters[parameter] == case.parameters[parameter]).all(), parameter
@@ -185,6 +314,6 @@ def check_steps(engine, graph, optimizer, groups=(), frozen=(), followers=()):
             for follower in followers:
                 sizes[parameter, follower] = follower.magnitude(sizes[parameter, follower], size)
                 memory[follower.name] = sizes[parameter, follower]
-            for kind in kinds:
+            for kind in kinds[parameter]:
                 key = f"{parameter}/{kind}"
                 assert (np.abs(state[key] - reference.exact_memory[key]) <= limit * memory[kind] + TINY).all(), key

@@ -57,7 +57,8 @@ def engine_for(name, algorithm):
 
 @pytest.mark.parametrize("target", sorted(NARROWED))
 @pytest.mark.parametrize(
-    "name", ["all activations", "dropped paths", "shared by all", "inception", "gates", "split and shuffled"]
+    "name",
+    ["all activations", "dropped paths", "shared by all", "inception", "gates", "split and shuffled", "enlarged"],
 )
 def test_steps_and_predictions_stay_within_their_bounds_on_every_instruction_set(target, name):
     engine = engine_for(target, "direct")

@@ -23,10 +23,10 @@ from neocog.jit.host import NARROWED, host_target, initialise_llvm, make_target
 from neocog.nn.blocks import Sequential
 from neocog.nn.followers import EMA
 from neocog.nn.graph import Graph, trace
-from neocog.nn.groups import Group
+from neocog.nn.groups import GradientClip, Group
 from neocog.nn.layers import AvgPool2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU
 from neocog.nn.losses import CrossEntropy, MeanSquaredError
-from neocog.nn.optimizers import SGD, Adam, AdamW, Optimizer, RMSprop
+from neocog.nn.optimizers import LAMB, SGD, Adadelta, Adam, AdamW, Lookahead, Muon, NAdam, Optimizer, RMSprop
 from neocog.nn.parameters import initial_parameters, parameters_of
 from neocog.nn.zoo import article
 from neocog.plan.planner import plan_program
@@ -161,10 +161,21 @@ def test_a_short_batch_counts_its_own_images_only() -> None:
 
 @pytest.mark.usefixtures("shared")
 @pytest.mark.parametrize(
-    "optimizer", [SGD(), SGD(momentum=0.9, nesterov=True, weight_decay=0.01), Adam(), AdamW(), RMSprop(momentum=0.9)]
+    "optimizer",
+    [
+        SGD(),
+        SGD(momentum=0.9, nesterov=True, weight_decay=0.01),
+        Adam(),
+        AdamW(),
+        RMSprop(momentum=0.9),
+        NAdam(),
+        Adadelta(),
+        Lookahead(LAMB(), every=4),
+        Lookahead(Muon(), every=4),
+    ],
 )
 def test_stopping_and_resuming_changes_no_bit(optimizer: Optimizer) -> None:
-    settings = StepSettings(CrossEntropy(), optimizer, 8, seed=5)
+    settings = StepSettings(CrossEntropy(), optimizer, 8, seed=5, clip=GradientClip(norm=1.0))
     engine = NativeEngine()
     whole = engine.train_program(GRAPH, initial_parameters(GRAPH), settings, 2)
     first = engine.train_program(GRAPH, initial_parameters(GRAPH), settings, 1)

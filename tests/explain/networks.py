@@ -68,11 +68,12 @@ def _branches() -> nc.Graph:
 
 
 def _moved() -> nc.Graph:
-    """Channels that are cut out, shuffled and laid out as pixels; values of a vector that are cut out."""
+    """Channels that are cut out, shuffled and laid out as pixels, and enlarged; values of a vector that are cut out."""
     x = nc.Input((6, 5, 2))
     left, right = nc.Conv2d(8, 3, padding=1)(x).split(2)
     y = nc.ChannelShuffle(2)(nc.Concatenate()(nc.ReLU()(left), right))
-    z = nc.PixelShuffle(2)(y)
+    z = nc.Upsample((1, 2), "bilinear")(nc.Upsample((2, 1))(nc.PixelShuffle(2)(y)))
+    z = nc.ConvTranspose2d(3, 3, 2, 1, (0, 1))(nc.MaxPool2d(4)(z))
     return nc.Graph(x, nc.Linear(3)(nc.Flatten()(nc.Conv2d(3, 3, stride=2)(z))[..., 4:]))
 
 
@@ -130,7 +131,13 @@ NETWORKS: dict[str, tuple[nc.Layer, tuple[int, int, int]]] = {
     "groups": (
         nc.Sequential(
             *(nc.Conv2d(6, 3, padding=1), nc.GroupNorm(2), nc.Hardswish(), nc.MaxPool2d(2)),
-            *(nc.GroupNorm(3, affine=False), nc.Flatten(), nc.Linear(3)),
+            *(
+                nc.GroupNorm(3, affine=False),
+                nc.LayerNorm2d(),
+                nc.Flatten(),
+                nc.LayerNorm2d(0.1, affine=False),
+                nc.Linear(3),
+            ),
         ),
         (7, 6, 2),
     ),

@@ -89,6 +89,11 @@ def _layer(node: Node) -> Any:
             return kind(channels, layer.epsilon, layer.momentum, layer.affine)
         case nc.GroupNorm():
             return nn.GroupNorm(layer.groups, node.input.channels, layer.epsilon, layer.affine)
+        case nc.LayerNorm2d():
+            channels = node.input.channels if isinstance(node.input, ImageShape) else node.input.size
+            norm = nn.LayerNorm(channels, layer.epsilon, layer.affine)
+            norm.forward = lambda x: nn.LayerNorm.forward(norm, x.movedim(1, -1)).movedim(-1, 1)
+            return norm
         case nc.PReLU():
             return nn.PReLU(node.input.channels if isinstance(node.input, ImageShape) else node.input.size)
         case nc.LeakyReLU():
@@ -118,6 +123,12 @@ def _layer(node: Node) -> Any:
             return nn.ChannelShuffle(layer.groups)
         case nc.PixelShuffle():
             return nn.PixelShuffle(layer.factor)
+        case nc.ConvTranspose2d():
+            sizes = (layer.kernel, layer.stride, layer.padding, layer.output_padding)
+            return nn.ConvTranspose2d(node.input.channels, layer.channels, *sizes, bias=layer.bias)
+        case nc.Upsample():
+            scale = layer.scale if isinstance(layer.scale, tuple) else (layer.scale, layer.scale)
+            return nn.Upsample(scale_factor=scale, mode=layer.mode)
         case nc.Concatenate():
             return Function(lambda *inputs: torch.cat(inputs, 1))
     return getattr(nn, type(layer).__name__)()  # activations without settings have PyTorch's names

@@ -1,9 +1,9 @@
-"""Layers that move values: shapes, messages, and how the functional form writes them."""
+"""Layers that move values, or enlarge: shapes, messages, and how the functional form writes them."""
 
 import pytest
 
 from neocog.errors import SettingError, ShapeError
-from neocog.nn.layers import ChannelShuffle, Conv2d, Flatten, PixelShuffle, Slice
+from neocog.nn.layers import ChannelShuffle, Conv2d, ConvTranspose2d, Flatten, PixelShuffle, Slice, Upsample
 from neocog.nn.shapes import ImageShape, VectorShape
 from neocog.nn.symbol import Input
 
@@ -16,6 +16,12 @@ from neocog.nn.symbol import Input
         (Slice(-5), VectorShape(4), "got start -5 and stop None"),
         (ChannelShuffle(4), ImageShape(2, 2, 6), "channels that 4 groups share evenly, got 6"),
         (ChannelShuffle(2), VectorShape(4), "ChannelShuffle needs an image, got a vector of 4 values"),
+        (
+            ConvTranspose2d(2, 2, padding=2),
+            ImageShape(2, 3, 6),
+            "cuts off more than there is: 2 x 3 pixels become -1 x 0",
+        ),
+        (Upsample(2), VectorShape(4), "Upsample needs an image, got a vector of 4 values"),
         (PixelShuffle(2), ImageShape(2, 2, 6), "PixelShuffle needs a multiple of 2 x 2 = 4 channels, got 6"),
     ],
     ids=str,
@@ -32,6 +38,10 @@ def test_what_does_not_fit_is_refused(layer, shape, message):
         (lambda: Slice(None), "Slice: start must be an integer"),
         (lambda: Slice(0, True), "Slice: stop must be an integer"),
         (lambda: ChannelShuffle(0), "ChannelShuffle: groups must be an integer of at least 1, got 0"),
+        (lambda: ConvTranspose2d(2, 3, 2, 0, (1, 2)), r"output_padding must be smaller than the stride, got \(1, 2\)"),
+        (lambda: ConvTranspose2d(0), "ConvTranspose2d: channels must be an integer of at least 1, got 0"),
+        (lambda: Upsample(1.5), "Upsample: scale must be an integer of at least 1, or a pair of them, got 1.5"),
+        (lambda: Upsample(2, "cubic"), 'Upsample: mode must be "nearest" or "bilinear", got .cubic.'),
         (lambda: PixelShuffle(1 << 20), "PixelShuffle: factor must be at most 65,536"),
     ],
 )

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from conformance_cases import convs, networks
 from neocog.nn.blocks import Sequential
 from neocog.nn.graph import trace
-from neocog.nn.layers import Conv2d, Flatten, Linear, MaxPool2d
+from neocog.nn.layers import Conv2d, ConvTranspose2d, Flatten, Linear, MaxPool2d
 from neocog.nn.parameters import parameters_of
 from neocog.nn.shapes import ImageShape
 from neocog.nn.summary import WeightCounts, format_summary, multiply_adds, summarise, weight_counts
@@ -87,6 +87,18 @@ def test_filters_of_groups_are_counted_with_the_channels_that_they_see():
 def test_multiply_adds_are_taps_times_positions():
     graph = trace(Sequential(Conv2d(2, 3), MaxPool2d(2), Flatten(), Linear(5)), (6, 6, 3))
     assert [multiply_adds(node) for node in graph.nodes] == [4 * 4 * 9 * 3 * 2, 0, 0, 8 * 5]
+
+
+def test_a_transposed_convolution_counts_as_the_convolution_that_it_turns_round():
+    layer = ConvTranspose2d(5, (3, 2), 2, 1, (1, 0), bias=False)
+    turned = node_of(layer, (4, 3, 6))
+    large = (turned.output.height, turned.output.width, 5)
+    plain = node_of(Conv2d(6, (3, 2), 2, 1, bias=False), large)
+    assert plain.output == turned.input
+    assert weight_counts(turned) == weight_counts(plain)
+    assert multiply_adds(turned) == multiply_adds(plain)
+    counts = weight_counts(node_of(ConvTranspose2d(5, (3, 2), 2, 1, (1, 0)), (4, 3, 6)))
+    assert counts.shared == weight_counts(turned).shared + 5
 
 
 def test_a_summary_prints_as_a_table():

@@ -1,4 +1,4 @@
-"""Normalization of batches and of groups: what it gives, its gradients, and running averages."""
+"""Normalization of batches, of groups and of pixels: what it gives, its gradients, and running averages."""
 
 import numpy as np
 import pytest
@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from finite_differences import agree, gradient
-from neocog.nn.layers import BatchNorm2d, GroupNorm
+from neocog.nn.layers import BatchNorm2d, GroupNorm, LayerNorm2d
 from neocog.reference import normalization
-from neocog.reference.normalization import Statistics, batch_statistics, group_statistics
+from neocog.reference.normalization import Statistics, batch_statistics, group_statistics, pixel_statistics
 
 shapes = st.sampled_from([(2, 3), (5, 3), (2, 4, 2, 3), (1, 2, 2, 3)])
 
@@ -118,3 +118,41 @@ def test_one_image_knows_nothing_of_the_others():
     layer, x, *_ = drawn((3, 2, 2, 4, 2), 1)
     alone = np.concatenate([normalization.normalised(one, group_statistics(one, layer), layer) for one in x[:, None]])
     assert (alone == normalization.normalised(x, group_statistics(x, layer), layer)).all()
+
+
+@given(shapes, st.integers(0, 2**32 - 1))
+def test_the_channels_of_each_pixel_get_mean_0_and_variance_1(shape, seed):
+    x = np.random.default_rng(seed).standard_normal((*shape[:-1], 5)) * 3 + 5
+    y = normalization.forward(x, pixel_statistics(x), LayerNorm2d(1e-12))
+    assert np.allclose(y.mean(axis=-1), 0, atol=1e-9)
+    assert np.allclose((y**2).mean(axis=-1), 1, atol=1e-6)
+
+
+@given(shapes, st.integers(0, 2**32 - 1))
+def test_gradients_of_pixels_agree_with_finite_differences(shape, seed):
+    rng, layer = np.random.default_rng(seed), LayerNorm2d(0.1)
+    x, dy = rng.standard_normal(shape), rng.standard_normal(shape)
+    weight, bias = rng.standard_normal((2, shape[-1]))
+
+    def loss(x, weight, bias):
+        return (dy * normalization.forward(x, pixel_statistics(x), layer, weight, bias)).sum()
+
+    dx, of_weight, of_bias = normalization.pixel_backward(x, dy, layer, weight)
+    assert agree(dx, gradient(lambda v: loss(v, weight, bias), x))
+    assert agree(of_weight, gradient(lambda v: loss(x, v, bias), weight))
+    assert agree(of_bias, gradient(lambda v: loss(x, weight, v), bias))
+
+
+@given(shapes, st.integers(0, 2**32 - 1))
+def test_pixels_are_normalised_as_by_pytorch(shape, seed):
+    torch = pytest.importorskip("torch")
+    rng, layer = np.random.default_rng(seed), LayerNorm2d(0.1)
+    x, dy = rng.standard_normal(shape), rng.standard_normal(shape)
+    weight, bias = rng.standard_normal((2, shape[-1]))
+    leaves = [torch.from_numpy(value).requires_grad_() for value in (x, weight, bias)]
+    given = torch.nn.functional.layer_norm(leaves[0], shape[-1:], *leaves[1:], layer.epsilon)
+    y = normalization.forward(x, pixel_statistics(x), layer, weight, bias)
+    assert np.allclose(y, given.detach().numpy(), 1e-10, 1e-10)
+    given.backward(torch.from_numpy(dy))
+    for own, leaf in zip(normalization.pixel_backward(x, dy, layer, weight), leaves, strict=True):
+        assert np.allclose(own, leaf.grad.numpy(), 1e-10, 1e-10)

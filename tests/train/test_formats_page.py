@@ -16,7 +16,7 @@ from neocog.model.files import tensor_bytes
 from neocog.model.kinds import KINDS, to_json
 from neocog.model.network import COLOR_ORDERS
 from neocog.nn.blocks import Residual, Sequential
-from neocog.nn.layers import LAYERS, ChannelShuffle, Conv2d, Flatten, GroupNorm, Linear, PixelShuffle
+from neocog.nn.layers import LAYERS, ChannelShuffle, Conv2d, ConvTranspose2d, Flatten, GroupNorm, Linear, PixelShuffle
 from neocog.train import checkpoint, settings, snapshots
 from neocog.train.history import COLUMNS
 from neocog.train.model import Model
@@ -25,6 +25,7 @@ from small_models import NET
 
 NEEDED = {
     Conv2d: (2, 3),
+    ConvTranspose2d: (2,),
     GroupNorm: (2,),
     Linear: (2,),
     ChannelShuffle: (2,),

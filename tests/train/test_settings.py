@@ -46,6 +46,10 @@ OTHERS = TrainingSettings(
     freeze=("0", "*.bias"),
     groups=(Group("5", learning_rate=0.5, weight_decay=0.25),),
     ema=0.5,
+    clip_norm=1.5,
+    clip_value=0.5,
+    l1=0.25,
+    l2=0.125,
 )
 
 

@@ -1,6 +1,6 @@
 /** Where windows lie. Only places are computed here, no values. */
 
-import type { WindowFacts } from './source/answers'
+import type { LayerFacts, WindowFacts } from './source/answers'
 
 export interface Box {
   readonly row: number
@@ -39,6 +39,12 @@ export function windowCells(window: WindowFacts, row: number, column: number): B
 /** Cells of padding around an input of `rows` × `columns` that windows reach: [top, left, bottom, right]. */
 export function padding(window: WindowFacts | null): [number, number, number, number] {
   return window ? [...window.before, ...window.after] : [0, 0, 0, 0]
+}
+
+/** The channels of its input that a filter of a convolution looks at: those of its group, from `first` on. */
+export function seenBy(layer: Pick<LayerFacts, 'input' | 'output' | 'groups'>, filter: number): { first: number; count: number } {
+  const count = (layer.input[2] ?? 1) / layer.groups
+  return { first: Math.floor(filter / ((layer.output[2] ?? 1) / layer.groups)) * count, count }
 }
 
 export interface Place {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { move, padding, taps, windowBox, windowCells } from '../src/geometry'
+import { move, padding, seenBy, taps, windowBox, windowCells } from '../src/geometry'
 import { gridWindow, reveal, step } from '../src/virtual'
 import { allLines, convolutionLines, layout, nearest, unitY } from '../src/wiring'
 
@@ -16,6 +16,12 @@ describe('windows', () => {
     expect(taps(copy(odd), 0, 0)).toEqual([-1, 0, 1])
     expect(taps(copy(odd), 1, 2)).toEqual([4, 8])
     expect(windowBox(copy(odd), 0, 2)).toEqual({ row: -1, column: 4, height: 3, width: 5 })
+  })
+  it('of a filter see the channels of its group', () => {
+    expect(seenBy({ input: [5, 5, 6], output: [5, 5, 4], groups: 1 }, 3)).toEqual({ first: 0, count: 6 })
+    expect(seenBy({ input: [5, 5, 6], output: [5, 5, 4], groups: 2 }, 1)).toEqual({ first: 0, count: 3 })
+    expect(seenBy({ input: [5, 5, 6], output: [5, 5, 4], groups: 2 }, 2)).toEqual({ first: 3, count: 3 })
+    expect(seenBy({ input: [5, 5, 6], output: [5, 5, 12], groups: 6 }, 7)).toEqual({ first: 3, count: 1 })
   })
   it('show the gaps of dilation cell by cell', () => {
     const cells = windowCells(copy(odd), 1, 0)

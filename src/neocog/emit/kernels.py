@@ -106,7 +106,9 @@ def _numbered(value: Any, numbers: dict[Address, int]) -> Any:
         case tuple():
             return tuple(_numbered(part, numbers) for part in value)
         case _ if is_dataclass(value) and not isinstance(value, type):
-            changed = {field.name: _numbered(getattr(value, field.name), numbers) for field in fields(value)}
+            changed = {
+                field.name: _numbered(getattr(value, field.name), numbers) for field in fields(value) if field.init
+            }
             if isinstance(value, Op):
                 changed["name"] = ""  # a stage's title, or that of a contraction within one
             return replace(value, **changed)

@@ -78,9 +78,9 @@ def _load(b: Builder, memory: Memory, tensor: Tensor, spot: AnySpot) -> Value:
 
 
 def position(b: Builder, tensor: Tensor, spot: Spot) -> Index:
-    """Return where a spot lies in a tensor; one pixel stands for all."""
+    """Return where a spot lies in a tensor; one pixel stands for all, and one channel."""
     row, column = (0, 0) if tensor.height == tensor.width == 1 else (spot.row, spot.column)
-    return b.add(pixel(b, tensor, spot.image, row, column), spot.channel)
+    return b.add(pixel(b, tensor, spot.image, row, column), 0 if tensor.channels == 1 else spot.channel)
 
 
 def _vector(b: Builder, memory: Memory, operand: Operand, spot: AnySpot) -> Value:
@@ -237,12 +237,13 @@ def _emit_sums(b: Builder, memory: Memory, stage: Map) -> None:
         def at(image: Index, row: Index, column: Index) -> list[Value]:
             spot = Spot(image, row, column, channel)
             value = _padded(b, stage, evaluate(b, memory, stage.value, spot), last)
-            others = [evaluate(b, memory, sums.other, spot) for sums in stage.sums]
+            others = [evaluate(b, memory, sums.other, spot) if sums.other else None for sums in stage.sums]
             if stage.y is not None:
                 b.store(value, memory.tensor(stage.y), position(b, stage.y, spot))
             terms = []
             for sums, other in zip(stage.sums, others, strict=True):
-                terms += [value, b.ir.fmul(value, other)] if sums.plain else [b.ir.fmul(value, other)]
+                terms += [value] if sums.plain else []
+                terms += [b.ir.fmul(value, other)] if other is not None else []
             return terms
 
         number = sum(sums.count for sums in stage.sums)

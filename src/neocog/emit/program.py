@@ -15,7 +15,7 @@ items low ≤ item < high; one of a chain does a block of images, which begins w
 
     0  address of the images        4  learning rate (float32)
     1  address of the targets       5… what the optimizer depends on the step in (float32)
-    2  number of images             8… keys of the Dropout layers (32 bits)
+    2  number of images            12… keys of the Dropout layers (32 bits)
     3  0: float32, 1: uint8 images
 
 and the barrier on cache lines of its own behind them.

@@ -10,8 +10,9 @@ from neocog.emit.arithmetic import Vector
 from neocog.emit.builder import F32, I64, PTR, Builder, Index, Value
 from neocog.emit.emitter import Emitters
 from neocog.emit.memory import Memory
-from neocog.emit.optimizers import RULES
+from neocog.emit.optimizers import direction, moved, penalised
 from neocog.emit.slots import FIRST_SCALAR_SLOT, LEARNING_RATE_SLOT
+from neocog.nn.groups import CLIP_EPSILON, UpdateRule
 from neocog.plan.ops.update import ITEM_ELEMENTS, Follow, Followed, ReducePartials, Transpose, Update
 
 
@@ -127,20 +128,54 @@ def _vectors(b: Builder, first: int, end: int, low: Value, high: Value) -> tuple
 def emit_update(b: Builder, memory: Memory, stage: Update, low: Value, high: Value) -> None:
     """Write one step of the optimizer."""
     weights, gradients = memory.operand(stage.parameters), memory.operand(stage.gradients)
-    slots = [memory.operand(slot) for slot in stage.memory]
-    rate = b.splat(memory.argument(LEARNING_RATE_SLOT, F32))
-    scalars = [b.splat(memory.argument(FIRST_SCALAR_SLOT + n, F32)) for n in range(stage.scalars)]
+    slots = {name: memory.operand(slot) for name, slot in zip(stage.slots, stage.memory, strict=True)}
+    rate, scalars = step_arguments(b, memory, stage.scalars)
+    factor = _factor(b, stage.clip.norm, memory.operand(stage.length)) if stage.length else None
     for range_ in stage.ranges:
-        optimizer, factor = range_.rule.optimizer, range_.rule.learning_rate
-        own = rate if factor == 1.0 else b.ir.fmul(rate, b.splat(factor))
+        rule = range_.rule
         with b.loop(*_vectors(b, range_.first, range_.end, low, high)) as (vector, _):
             at = b.mul(vector, b.lanes)
-            w, g, before = b.load(weights, at), b.load(gradients, at), [b.load(slot, at) for slot in slots]
-            w, after = RULES[type(optimizer)](b, optimizer, w, g, before, own, scalars)
-            for slot, value in zip(slots, after, strict=True):
-                b.store(value, slot, at)
-            b.store(w, weights, at)
-            _follow(b, memory, stage.followed, at, w)
+            w, before = b.load(weights, at), {name: b.load(slots[name], at) for name in rule.optimizer.memory}
+            g = within(b, stage.clip.value, b.load(gradients, at))
+            g = penalised(b, rule.penalty, w, g if factor is None else b.ir.fmul(factor, g))
+            step, after = direction(b, rule.optimizer, w, g, before, scalars)
+            if rule.optimizer.whole:
+                assert stage.directions is not None
+                b.store(step, memory.operand(stage.directions), at)
+            else:
+                w, slow = moved(b, rule.optimizer, w, step, own_rate(b, rule, rate), before.get("slow"), scalars)
+                after = after if slow is None else {**after, "slow": slow}
+                b.store(w, weights, at)
+                follow(b, memory, stage.followed, at, w)
+            for name, value in after.items():
+                b.store(value, slots[name], at)
+
+
+def step_arguments(b: Builder, memory: Memory, scalars: int) -> tuple[Value, list[Value]]:
+    """Return the learning rate of the step, and what rules depend on its number in."""
+    rate = b.splat(memory.argument(LEARNING_RATE_SLOT, F32))
+    return rate, [b.splat(memory.argument(FIRST_SCALAR_SLOT + n, F32)) for n in range(scalars)]
+
+
+def own_rate(b: Builder, rule: UpdateRule, rate: Value) -> Value:
+    """Return the learning rate of a rule."""
+    return rate if rule.learning_rate == 1.0 else b.ir.fmul(rate, b.splat(rule.learning_rate))
+
+
+def _factor(b: Builder, limit: float | None, length: Value) -> Value:
+    """Return what gradients of a length are multiplied by: 1 where they are short enough; a NaN stays a NaN."""
+    assert limit is not None
+    factor = b.ir.fdiv(b.splat(limit), b.ir.fadd(b.load(length), b.splat(CLIP_EPSILON)))
+    return b.ir.select(b.ir.fcmp_ordered(">", factor, b.splat(1.0)), b.splat(1.0), factor)
+
+
+def within(b: Builder, limit: float | None, g: Value) -> Value:
+    """Return a vector with no number further from 0 than a limit; a NaN stays a NaN."""
+    if limit is not None:
+        high, low = b.splat(limit), b.splat(-limit)
+        g = b.ir.select(b.ir.fcmp_ordered(">", g, high), high, g)
+        g = b.ir.select(b.ir.fcmp_ordered("<", g, low), low, g)
+    return g
 
 
 def emit_follow(b: Builder, memory: Memory, stage: Follow, low: Value, high: Value) -> None:
@@ -148,10 +183,11 @@ def emit_follow(b: Builder, memory: Memory, stage: Follow, low: Value, high: Val
     values = memory.operand(stage.values)
     with b.loop(*_vectors(b, 0, stage.size, low, high)) as (vector, _):
         at = b.mul(vector, b.lanes)
-        _follow(b, memory, stage.followed, at, b.load(values, at))
+        follow(b, memory, stage.followed, at, b.load(values, at))
 
 
-def _follow(b: Builder, memory: Memory, followed: Sequence[Followed], at: Index, value: Value) -> None:
+def follow(b: Builder, memory: Memory, followed: Sequence[Followed], at: Index, value: Value) -> None:
+    """Write the next step of what follows a vector of variables."""
     for follower, operand in followed:
         own = memory.operand(operand)
         after = follower.follow(Vector(b, b.load(own, at)), Vector(b, value))

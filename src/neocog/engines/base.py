@@ -16,7 +16,7 @@ from neocog.errors import NeocogWarning, SettingError, ShapeError
 from neocog.nn.answer import peak_sources as peak_sources
 from neocog.nn.followers import Follower
 from neocog.nn.graph import Graph
-from neocog.nn.groups import Group, UpdateRule, rules_of
+from neocog.nn.groups import NO_CLIP, NO_PENALTY, GradientClip, Group, Penalty, UpdateRule, rules_of
 from neocog.nn.images import check_batch
 from neocog.nn.images import check_values as check_values
 from neocog.nn.layers import Conv2d
@@ -43,6 +43,8 @@ class StepSettings:
         groups: parameters with a learning rate or a weight decay of their own.
         frozen: patterns, as in a Group, of parameters that stay as they are.
         followers: arrays beside the variables that follow their values.
+        clip: what gradients may not exceed.
+        penalty: on the size of the weights.
     """
 
     loss: Loss
@@ -52,13 +54,16 @@ class StepSettings:
     groups: tuple[Group, ...] = ()
     frozen: tuple[str, ...] = ()
     followers: tuple[Follower, ...] = ()
+    clip: GradientClip = NO_CLIP
+    penalty: Penalty = NO_PENALTY
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
             raise SettingError(f"batch_size must be at least 1, got {self.batch_size}")
-        names = [*self.optimizer.memory, *(follower.name for follower in self.followers)]
-        if len(set(names)) < len(names):
-            raise SettingError(f"what is kept beside a parameter needs different names, got {', '.join(names)}")
+        for part in self.optimizer.parts():
+            names = [*part.memory, *(follower.name for follower in self.followers)]
+            if len(set(names)) < len(names):
+                raise SettingError(f"what is kept beside a parameter needs different names, got {', '.join(names)}")
 
     def rules(self, graph: Graph) -> dict[str, UpdateRule]:
         """Return how each parameter of a network is trained, by name; those that are frozen are left out.
@@ -66,15 +71,19 @@ class StepSettings:
         Raises:
             SettingError: a pattern matches nothing.
         """
-        return rules_of(graph, self.optimizer, self.groups, self.frozen)
+        return rules_of(graph, self.optimizer, self.groups, self.frozen, self.penalty)
 
     def slots(self, graph: Graph) -> dict[str, Parameter]:
         """Return what is kept beside the variables of a network, "name/slot" → variable: the optimizer's memory of what
         is trained, and what follows that and the buffers.
         """
         rules = self.rules(graph)
-        trained = [variable for variable in variables_of(graph) if variable.name in rules]
-        kept = {f"{variable.name}/{slot}": variable for variable in trained for slot in self.optimizer.memory}
+        kept = {
+            f"{variable.name}/{slot}": variable
+            for variable in variables_of(graph)
+            if variable.name in rules
+            for slot in rules[variable.name].optimizer.memory
+        }
         for follower in self.followers:
             kept |= {f"{variable.name}/{follower.name}": variable for variable in self.followed(graph)}
         return kept

@@ -285,7 +285,15 @@ class NativeTrainProgram:
     ) -> None:
         self._graph, self._settings, self._team = graph, settings, team
         settings.loss.check_outputs(graph.classes)
-        training = Training(settings.loss, settings.optimizer, settings.groups, settings.frozen, settings.followers)
+        training = Training(
+            settings.loss,
+            settings.optimizer,
+            settings.groups,
+            settings.frozen,
+            settings.followers,
+            settings.clip,
+            settings.penalty,
+        )
         program = plan_program(graph, settings.batch_size, engine.target, training, engine.algorithm)
         self._layout = program.parameters
         self._rules, self._slots = settings.rules(graph), settings.slots(graph)

@@ -128,8 +128,8 @@ class ReferenceTrainProgram:
         self._followed = [variable.name for variable in settings.followed(graph)]
         self.exact_memory: Exact = {
             f"{name}/{kind}": array
-            for name in self._rules
-            for kind, array in optimizer.initial_memory(settings.optimizer, self.exact_parameters[name]).items()
+            for name, rule in self._rules.items()
+            for kind, array in optimizer.initial_memory(rule.optimizer, self.exact_parameters[name]).items()
         }
         for follower in settings.followers:
             for name in self._followed:
@@ -153,12 +153,13 @@ class ReferenceTrainProgram:
         return StepResult(value, run.logits.astype(np.float32))
 
     def _update(self, learning_rate: float) -> None:
+        gradients = optimizer.clipped(self.settings.clip, self.exact_gradients)
         for name, rule in self._rules.items():
             memory = {kind: self.exact_memory[f"{name}/{kind}"] for kind in rule.optimizer.memory}
             self.exact_parameters[name], memory = optimizer.update(
                 rule.optimizer,
                 self.exact_parameters[name],
-                self.exact_gradients[name],
+                optimizer.penalised(rule.penalty, self.exact_parameters[name], gradients[name]),
                 memory,
                 learning_rate=learning_rate * rule.learning_rate,
                 step=self.steps,

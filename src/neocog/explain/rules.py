@@ -24,12 +24,14 @@ from neocog.nn.layers import (
     ChannelShuffle,
     Concatenate,
     Conv2d,
+    ConvTranspose2d,
     Dropout,
     Dropout2d,
     DropPath,
     Flatten,
     GlobalAvgPool2d,
     GroupNorm,
+    LayerNorm2d,
     LayerScale,
     Linear,
     Maxout,
@@ -38,6 +40,7 @@ from neocog.nn.layers import (
     PixelShuffle,
     Slice,
     Softmax,
+    Upsample,
 )
 from neocog.nn.shapes import ImageShape
 from neocog.nn.window import counts
@@ -57,6 +60,7 @@ View = Literal[
     "maxout",
     "dropout",
     "rearrangement",
+    "enlargement",
 ]
 """What takes a layer apart: the rooms of the page, too."""
 
@@ -115,12 +119,15 @@ RULES: dict[type[Layer], Rule] = {
     GlobalAvgPool2d: Rule("mean", senders.whole_average, step.mean, conserves=_always),
     BatchNorm2d: Rule("normalization", senders.in_place, step.normalization(step.running_averages), in_place=True),
     GroupNorm: Rule("normalization", senders.whole_image, step.normalization(_of_groups)),
+    LayerNorm2d: Rule("normalization", senders.whole_pixel, step.layer_normalization),
     LayerScale: _ACTIVATION,
     Add: Rule("join", senders.joined, step.addition, in_place=True),
     Multiply: Rule("join", senders.joined, step.multiplication, in_place=True),
     Concatenate: Rule("join", senders.concatenation, step.concatenation),
     **dict.fromkeys((Slice, ChannelShuffle), Rule("rearrangement", senders.destinations, step.moved)),
     PixelShuffle: Rule("rearrangement", senders.destinations),
+    Upsample: Rule("enlargement", senders.destinations),
+    ConvTranspose2d: Rule("enlargement", senders.whole_image),
     Softmax: Rule("softmax", senders.shares, step.softmax),
     Maxout: Rule("maxout", senders.contest, step.contest, kinks.same_choice),
 }

@@ -155,6 +155,18 @@ def shares(cell: Cell) -> Iterator[Sender]:
         yield (row, column, k), share * ((k == channel) - float(found[channel]))
 
 
+def whole_pixel(cell: Cell) -> Iterator[Sender]:
+    """List all outputs of the cell's pixel, of a smooth layer that treats each pixel by itself; see `whole_image`."""
+    row, column, channel = cell.place
+    x = cell.traced.run.input(cell.node.index)
+    moved = (x[:, row : row + 1, column : column + 1] if x.ndim == 4 else x).astype(np.complex128)
+    moved[..., channel] += 1j * TINY
+    with np.errstate(all="ignore"):
+        slopes = forward_node(cell.node, cell.traced.parameters, (moved,), None).output.imag.ravel() / TINY
+    for output, slope in enumerate(slopes.tolist()):
+        yield (row, column, output), slope
+
+
 def whole_image(cell: Cell) -> Iterator[Sender]:
     """List all outputs that move with the cell, of a smooth layer that looks at the whole image.
 

@@ -13,11 +13,11 @@ from neocog.explain.subject import Array
 from neocog.explain.trace import Trace
 from neocog.nn.graph import Node
 from neocog.nn.layer import channels_of
-from neocog.nn.layers import AdaptiveAvgPool2d, GlobalAvgPool2d, Maxout
+from neocog.nn.layers import AdaptiveAvgPool2d, GlobalAvgPool2d, LayerNorm2d, Maxout
 from neocog.nn.shapes import ImageShape
 from neocog.nn.window import counts
 from neocog.reference.network import backward_node, forward_node
-from neocog.reference.normalization import Statistics
+from neocog.reference.normalization import Statistics, pixel_statistics
 
 CURVE = 129  # points of an activation's curve
 WIDE = 4.0  # an activation's curve reaches at least so far to both sides of 0: its shape is seen whatever comes
@@ -88,13 +88,32 @@ def normalization(statistics: Callable[[Trace, Node], Statistics]) -> Callable[[
             ChannelStep("centred", "-", centred, mean),
             ChannelStep("normalised", "/", normalised, deviation),
         ]
-        if node.layer.affine:  # type: ignore[attr-defined]
-            weight, bias = (float(traced.parameters[f"{node.name}.{name}"][channel]) for name in ("weight", "bias"))
-            scaled = normalised * weight
-            steps += [ChannelStep("scaled", "*", scaled, weight), ChannelStep("output", "+", scaled + bias, bias)]
-        return ChannelSteps(tuple(steps))
+        return ChannelSteps((*steps, *_learned(traced, node, channel, normalised)))
 
     return apart
+
+
+def layer_normalization(traced: Trace, node: Node, channel: int) -> ChannelSteps:
+    """Take a LayerNorm2d apart: as other normalizations, but mean and deviation are those of each place."""
+    assert isinstance(node.layer, LayerNorm2d)
+    found = pixel_statistics(traced.run.input(node.index))
+    mean = _two(found.mean[0, ..., 0])
+    deviation = _two(np.sqrt(found.variance[0, ..., 0] + node.layer.epsilon))
+    first = _input(traced, node, 0, channel)
+    centred = first.values - mean
+    normalised = centred / deviation
+    steps = [first, ChannelStep("mean", "", mean), ChannelStep("centred", "-", centred)]
+    steps += [ChannelStep("deviation", "", deviation), ChannelStep("normalised", "/", normalised)]
+    return ChannelSteps((*steps, *_learned(traced, node, channel, normalised)))
+
+
+def _learned(traced: Trace, node: Node, channel: int, normalised: Array) -> list[ChannelStep]:
+    """Return what γ and β make of normalised values, where a normalization has them."""
+    if not node.layer.affine:  # type: ignore[attr-defined]
+        return []
+    weight, bias = (float(traced.parameters[f"{node.name}.{name}"][channel]) for name in ("weight", "bias"))
+    scaled = normalised * weight
+    return [ChannelStep("scaled", "*", scaled, weight), ChannelStep("output", "+", scaled + bias, bias)]
 
 
 def running_averages(traced: Trace, node: Node) -> Statistics:

@@ -25,7 +25,7 @@ KINDS: dict[type, tuple[type, ...]] = {
     Layer: (*layers.LAYERS, Sequential),
     Loss: losses.LOSSES,
     Optimizer: optimizers.OPTIMIZERS,
-    Schedule: (schedules.Constant, schedules.Step, schedules.Cosine),
+    Schedule: schedules.SCHEDULES,
     Group: (Group,),
 }
 """What files may name, by family; a Sequential only in model files of format 1."""
@@ -91,7 +91,7 @@ def _encode_kind(value: object, depth: int) -> dict[str, object]:
     _check_depth("the network", depth)
     assert dataclasses.is_dataclass(value)
     later, entries = _later(kind), {}
-    for entry in dataclasses.fields(value):
+    for entry in _given(kind):
         held = getattr(value, entry.name)
         if entry.name not in later or held != entry.default:
             entries[entry.name] = _encode(held, depth)
@@ -143,13 +143,19 @@ def _later(kind: type) -> frozenset[str]:
 @cache
 def _field_types(kind: type) -> dict[str, Any]:
     hints = get_type_hints(kind)
-    return {entry.name: hints[entry.name] for entry in dataclasses.fields(kind)}
+    return {entry.name: hints[entry.name] for entry in _given(kind)}
+
+
+def _given(kind: Any) -> list[dataclasses.Field[Any]]:
+    """Return the fields that are given, without those that follow from others."""
+    return [entry for entry in dataclasses.fields(kind) if entry.init]
 
 
 def _decode(hint: Any, value: object, where: str, depth: int) -> Any:
     """Return `value` as the type that a field declares, or raise FormatError."""
-    if isinstance(hint, type) and issubclass(hint, Layer):
-        return _decode_kind(Layer, value, where, depth + 1)
+    family = next((family for family in KINDS if isinstance(hint, type) and issubclass(hint, family)), None)
+    if family is not None:
+        return _decode_kind(family, value, where, depth + 1)
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is tuple and isinstance(value, list):
         endless = len(arguments) == 2 and arguments[1] is Ellipsis

@@ -7,7 +7,7 @@ is won by pulling them to zero (He et al. 2019, Bag of tricks for image classifi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from neocog.errors import SettingError
@@ -16,6 +16,7 @@ from neocog.nn.limits import is_number, shown
 from neocog.nn.optimizers import Optimizer
 from neocog.nn.parameters import Parameter, parameters_of
 
+CLIP_EPSILON = 1e-6  # added to the length of the gradient before it divides the limit, as in PyTorch
 _SHOWN = 12  # names that a message lists
 
 
@@ -53,20 +54,67 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
+class Penalty:
+    """What the loss has added for the size of weights, l1 · Σ |w| + l2 / 2 · Σ w²: their gradient gets
+    l1 · sign(w) + l2 · w added, whatever the optimizer. Losses are told without it.
+
+    Arguments:
+        l1: pulls each weight towards 0 by the same, so that some become 0 but for a step's length (Tibshirani 1996).
+        l2: pulls each by its size (Hoerl and Kennard 1970); for SGD the same as a weight decay.
+    """
+
+    l1: float = 0.0
+    l2: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name, value in (("l1", self.l1), ("l2", self.l2)):
+            if not (is_number(value) and value >= 0.0):
+                raise SettingError(f"{name} must be 0 or more, got {shown(value)}")
+
+
+@dataclass(frozen=True, slots=True)
+class GradientClip:
+    """What no gradient of the loss may exceed; decay and penalties are added behind it.
+
+    Arguments:
+        norm: of the gradients of all trained parameters together: those that are longer are scaled down to it, by
+            norm / (length + 1e-6), as PyTorch does (Pascanu, Mikolov and Bengio 2013). None: no limit.
+        value: of each number, whatever its sign, before the norm is taken; None: no limit.
+    """
+
+    norm: float | None = None
+    value: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, limit in (("clip_norm", self.norm), ("clip_value", self.value)):
+            if limit is not None and not (is_number(limit) and limit > 0.0):
+                raise SettingError(f"{name} must be above 0, got {shown(limit)}")
+
+
+NO_PENALTY, NO_CLIP = Penalty(), GradientClip()
+
+
+@dataclass(frozen=True, slots=True)
 class UpdateRule:
     """How a parameter follows its gradient.
 
     Arguments:
         optimizer: with the weight decay of this parameter.
         learning_rate: factor on the learning rate of every step.
+        penalty: on its size.
     """
 
     optimizer: Optimizer
     learning_rate: float = 1.0
+    penalty: Penalty = NO_PENALTY
 
 
 def rules_of(
-    graph: Graph, optimizer: Optimizer, groups: Sequence[Group] = (), frozen: Sequence[str] = ()
+    graph: Graph,
+    optimizer: Optimizer,
+    groups: Sequence[Group] = (),
+    frozen: Sequence[str] = (),
+    penalty: Penalty = NO_PENALTY,
 ) -> dict[str, UpdateRule]:
     """Return the rule of each parameter that a training changes, by name, in the order of `parameters_of`.
 
@@ -77,6 +125,7 @@ def rules_of(
         optimizer: its weight decay is for the weights of convolutions and fully connected layers.
         groups: parameters that are treated in their own way.
         frozen: patterns, as in a Group, of parameters that stay as they are.
+        penalty: on the weights of convolutions and fully connected layers.
 
     Raises:
         SettingError: a pattern matches nothing.
@@ -88,12 +137,14 @@ def rules_of(
     for parameter in every:
         if parameter.name in stays:
             continue
-        usual = optimizer.weight_decay if parameter.variable.decay else 0.0
+        weight = parameter.variable.decay
+        own, factor = optimizer.part(weight)
+        usual = own.weight_decay if weight else 0.0
         decay, rate = usual, 1.0
         for group in groups:
             if _matches(group.pattern, parameter.name):
                 decay, rate = usual if group.weight_decay is None else group.weight_decay, group.learning_rate
-        rules[parameter.name] = UpdateRule(replace(optimizer, weight_decay=decay), rate)
+        rules[parameter.name] = UpdateRule(own.with_decay(decay), rate * factor, penalty if weight else NO_PENALTY)
     return rules
 
 

@@ -24,6 +24,7 @@ class Variable:
         start: the number that it is filled with at first; None: drawn at random, as weights are.
         trainable: whether it follows a gradient. What is not is a buffer, such as a running average.
         decay: whether weight decay applies to it.
+        fans: of weights, how many inputs meet in a sum, and how many sums an input meets; None: as the shape says.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Variable:
     start: float | None = None
     trainable: bool = True
     decay: bool = True
+    fans: tuple[float, float] | None = None
 
     @property
     def size(self) -> int:

@@ -8,12 +8,16 @@ an entry for each of them: emit/optimizers.py, reference/optimizer.py, engines/t
 from __future__ import annotations
 
 import math
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, field, replace
+from typing import ClassVar
 
 from neocog.errors import SettingError
-from neocog.nn.limits import check_flag, is_number, shown
+from neocog.nn.limits import check_count, check_flag, is_number, shown
 
-__all__ = ["SGD", "Adam", "AdamW", "RMSprop"]
+__all__ = ["LAMB", "SGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Lookahead", "Muon", "NAdam", "RMSprop"]
+
+MAX_ITERATIONS = 99  # of a matrix, each step; PyTorch's limit
+MAX_EVERY = 1_000_000  # steps
 
 
 def _check(kind: str, name: str, value: float, low: float, high: float = math.inf) -> None:
@@ -24,10 +28,14 @@ def _check(kind: str, name: str, value: float, low: float, high: float = math.in
 
 @dataclass(frozen=True, slots=True)
 class Optimizer:
-    """Base of all optimizers.
+    """Base of all optimizers: each gives a direction for each parameter, and w ← w - learning_rate · direction.
 
     Weight decay is for the weights of convolutions and fully connected layers; see `neocog.nn.groups` for other ways.
+    Where it is `decoupled`, it takes learning_rate · weight_decay · w from the weights themselves; elsewhere it is part
+    of the gradient that the formula sees.
     """
+
+    decoupled: ClassVar[bool] = False
 
     learning_rate: float = 0.001
     _: KW_ONLY
@@ -46,6 +54,27 @@ class Optimizer:
     def scalars(self, step: int) -> tuple[float, ...]:
         """Return the numbers that its formula takes from the number of the step, which counts from 1."""
         return ()
+
+    @property
+    def whole(self) -> bool:
+        """Whether a direction hangs on all values of a parameter together, and not on each by itself."""
+        return False
+
+    def part(self, weight: bool) -> tuple[Optimizer, float]:
+        """Return how it treats one kind of parameter, and with which factor on its learning rate.
+
+        Arguments:
+            weight: whether it is the weight of a convolution or a fully connected layer, or something else.
+        """
+        return self, 1.0
+
+    def parts(self) -> tuple[Optimizer, ...]:
+        """Return how it treats weights, and all else."""
+        return self.part(True)[0], self.part(False)[0]
+
+    def with_decay(self, weight_decay: float) -> Optimizer:
+        """Return the same with another weight decay."""
+        return replace(self, weight_decay=weight_decay)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +143,79 @@ class AdamW(Adam):
     (Loshchilov and Hutter 2019).
     """
 
+    decoupled: ClassVar[bool] = True
+
     _: KW_ONLY
     weight_decay: float = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class NAdam(Adam):
+    """Adam that looks ahead as Nesterov does: part of the step goes along the gradient itself (Dozat 2016).
+
+    Arguments:
+        learning_rate, weight_decay, beta1, beta2, epsilon: as Adam's.
+        momentum_decay: how fast the share of the running mean grows: beta1 · (1 - 0.96^(step · momentum_decay) / 2).
+    """
+
+    learning_rate: float = 0.002
+    _: KW_ONLY
+    momentum_decay: float = 0.004
+
+    def __post_init__(self) -> None:
+        Adam.__post_init__(self)
+        _check("NAdam", "momentum_decay", self.momentum_decay, 0.0)
+
+    def _share(self, step: int) -> float:
+        return self.beta1 * (1.0 - 0.5 * math.pow(0.96, step * self.momentum_decay))
+
+    def product(self, step: int) -> float:
+        """Return the product of the shares of all steps up to this one; once too small to matter, 0."""
+        product = 1.0
+        for before in range(1, step + 1):
+            product *= self._share(before)
+            if product < 1e-20:
+                return 0.0
+        return product
+
+    def scalars(self, step: int) -> tuple[float, ...]:
+        """Return what multiplies the gradient and the running mean, and sqrt(1 - beta2^step)."""
+        product, own, after = self.product(step), self._share(step), self._share(step + 1)
+        of_root = math.sqrt(1.0 - self.beta2**step)
+        return (1.0 - own) / (1.0 - product), after / (1.0 - product * after), of_root
+
+
+@dataclass(frozen=True, slots=True)
+class LAMB(Adam):
+    """Adam whose step is as long as the weights of a layer are large: the direction u = m / (√s + ε) + weight_decay · w
+    is scaled by ‖w‖ / ‖u‖ for each layer's weights, and left as it is where one of the norms is 0 (You et al. 2020,
+    Large batch optimization for deep learning). Biases and what normalizations learn take u as it is, as in the
+    authors' code.
+
+    Arguments:
+        learning_rate: length of a step, as a share of the length of a layer's weights.
+        weight_decay: part of the direction, as above.
+        beta1, beta2, epsilon: as Adam's.
+        layerwise: whether directions are scaled.
+    """
+
+    learning_rate: float = 0.005
+    _: KW_ONLY
+    weight_decay: float = 0.01
+    epsilon: float = 1e-6
+    layerwise: bool = True
+
+    def __post_init__(self) -> None:
+        Adam.__post_init__(self)
+        check_flag("LAMB", "layerwise", self.layerwise)
+
+    @property
+    def whole(self) -> bool:
+        return self.layerwise
+
+    def part(self, weight: bool) -> tuple[Optimizer, float]:
+        """Return itself for weights, and without the scale for all else."""
+        return (self if weight else replace(self, layerwise=False)), 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,4 +249,196 @@ class RMSprop(Optimizer):
         return ("square", "momentum") if self.momentum else ("square",)
 
 
-OPTIMIZERS: tuple[type[Optimizer], ...] = (SGD, Adam, AdamW, RMSprop)
+@dataclass(frozen=True, slots=True)
+class Adagrad(Optimizer):
+    """Divide the gradient by the root of the sum of all its squares: s ← s + g²; w ← w - learning_rate · g / (√s + ε)
+    (Duchi, Hazan and Singer 2011).
+
+    Arguments:
+        learning_rate: step size.
+        weight_decay: g gets weight_decay · w added, before the square.
+        epsilon: added to the root, against division by zero.
+    """
+
+    learning_rate: float = 0.01
+    _: KW_ONLY
+    epsilon: float = 1e-10
+
+    def __post_init__(self) -> None:
+        Optimizer.__post_init__(self)
+        _check("Adagrad", "epsilon", self.epsilon, 0.0)
+
+    @property
+    def memory(self) -> tuple[str, ...]:
+        return ("square",)
+
+
+@dataclass(frozen=True, slots=True)
+class Adadelta(Optimizer):
+    """Steps as long as past steps were, so that they have the unit of the weights: s ← smoothing · s +
+    (1 - smoothing) · g²; u = √(d + ε) / √(s + ε) · g; d ← smoothing · d + (1 - smoothing) · u²; w ← w -
+    learning_rate · u (Zeiler 2012).
+
+    Arguments:
+        learning_rate: factor on each step.
+        weight_decay: g gets weight_decay · w added, before the square.
+        smoothing: how much of the running squares is kept each step, in [0, 1); PyTorch's rho.
+        epsilon: added within the roots; the first steps are about its root long.
+    """
+
+    learning_rate: float = 1.0
+    _: KW_ONLY
+    smoothing: float = 0.9
+    epsilon: float = 1e-6
+
+    def __post_init__(self) -> None:
+        Optimizer.__post_init__(self)
+        _check("Adadelta", "smoothing", self.smoothing, 0.0, 1.0)
+        _check("Adadelta", "epsilon", self.epsilon, 0.0)
+
+    @property
+    def memory(self) -> tuple[str, ...]:
+        return ("square", "moved")
+
+
+@dataclass(frozen=True, slots=True)
+class Muon(Optimizer):
+    """Orthogonalised momentum: of the running mean of a layer's gradient, as a matrix, all singular values are brought
+    near 1, so that a step moves every direction that the gradient has alike (Jordan et al. 2024). Filters of a
+    convolution are the columns of a matrix with a row for each of their values. What is no matrix, such as biases,
+    follows another optimizer.
+
+    They are brought near 1 by the iteration X ← aX + (bA + cA²)X with A = X Xᵀ (after Newton and Schulz), which
+    begins at X divided by its Frobenius norm. PyTorch iterates in bfloat16, neocog in float32.
+
+    Arguments:
+        learning_rate: step size of matrices, times √max(1, outputs / inputs), as in PyTorch.
+        weight_decay: of matrices, decoupled: w ← w - learning_rate · weight_decay · w.
+        momentum: share of the running mean that is kept, in [0, 1).
+        nesterov: look ahead along the new mean.
+        iterations: how often the iteration is applied, from 1 to 99.
+        coefficients: a, b, c.
+        epsilon: the least norm that is divided by.
+        rest: the optimizer of what is no matrix; its own learning rate follows the same schedule.
+
+    >>> Muon(0.02, rest=AdamW(0.001)).part(False)
+    (AdamW(learning_rate=0.001, weight_decay=0.01, beta1=0.9, beta2=0.999, epsilon=1e-08), 0.05)
+    """
+
+    decoupled: ClassVar[bool] = True
+
+    learning_rate: float = 0.02
+    _: KW_ONLY
+    weight_decay: float = 0.01
+    momentum: float = 0.95
+    nesterov: bool = True
+    iterations: int = 5
+    coefficients: tuple[float, float, float] = (3.4445, -4.7750, 2.0315)
+    epsilon: float = 1e-7
+    rest: Optimizer = AdamW()
+
+    def __post_init__(self) -> None:
+        Optimizer.__post_init__(self)
+        _check("Muon", "momentum", self.momentum, 0.0, 1.0)
+        check_flag("Muon", "nesterov", self.nesterov)
+        check_count("Muon", "iterations", self.iterations, MAX_ITERATIONS)
+        _check("Muon", "epsilon", self.epsilon, 0.0)
+        numbers = self.coefficients
+        if not (isinstance(numbers, tuple | list) and len(numbers) == 3 and all(map(is_number, numbers))):
+            raise SettingError(f"Muon: coefficients must be three numbers, got {shown(numbers)}")
+        object.__setattr__(self, "coefficients", tuple(numbers))
+        if not isinstance(self.rest, Optimizer) or isinstance(self.rest, Lookahead) or self.rest.whole:
+            raise SettingError(
+                f"Muon: rest must be an optimizer that takes each value by itself, got {shown(self.rest)}",
+                hint="rest=nc.AdamW(0.001); Lookahead goes around Muon: nc.Lookahead(nc.Muon())",
+            )
+
+    @property
+    def whole(self) -> bool:
+        return True
+
+    @property
+    def memory(self) -> tuple[str, ...]:
+        return ("momentum",)
+
+    def scalars(self, step: int) -> tuple[float, ...]:
+        """Return those of the optimizer of what is no matrix."""
+        return self.rest.scalars(step)
+
+    def part(self, weight: bool) -> tuple[Optimizer, float]:
+        """Return itself for matrices, and the other optimizer for all else."""
+        if weight:
+            return self, 1.0
+        return self.rest, self.rest.learning_rate / self.learning_rate if self.learning_rate else 1.0
+
+    def scale(self, inputs: int, outputs: int) -> float:
+        """Return the factor on the step of a matrix."""
+        return math.sqrt(max(1.0, outputs / inputs))
+
+
+@dataclass(frozen=True, slots=True)
+class Lookahead(Optimizer):
+    """Another optimizer explores, and slow weights follow it: after every few steps slow ← slow + share · (w - slow),
+    and w goes on from there (Zhang et al. 2019). Slow weights begin as the weights do.
+
+    Arguments:
+        optimizer: which explores; learning rate and weight decay are its own.
+        every: steps between two meetings.
+        share: of the way to the weights that the slow ones go, in (0, 1].
+
+    >>> Lookahead(SGD(0.1, momentum=0.9)).learning_rate
+    0.1
+    """
+
+    learning_rate: float = field(init=False, repr=False, default=0.0)
+    optimizer: Optimizer = Adam()
+    _: KW_ONLY
+    weight_decay: float = field(init=False, repr=False, default=0.0)
+    every: int = 5
+    share: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.optimizer, Optimizer) or isinstance(self.optimizer, Lookahead):
+            raise SettingError(
+                f"Lookahead: optimizer must be another optimizer, got {shown(self.optimizer)}",
+                hint="nc.Lookahead(nc.SGD(0.05, momentum=0.9))",
+            )
+        check_count("Lookahead", "every", self.every, MAX_EVERY)
+        if not (is_number(self.share) and 0.0 < self.share <= 1.0):
+            raise SettingError(f"Lookahead: share must be in (0, 1], got {shown(self.share)}")
+        object.__setattr__(self, "learning_rate", self.optimizer.learning_rate)
+        object.__setattr__(self, "weight_decay", self.optimizer.weight_decay)
+
+    @property
+    def whole(self) -> bool:
+        return self.optimizer.whole
+
+    @property
+    def memory(self) -> tuple[str, ...]:
+        return (*self.optimizer.memory, "slow")
+
+    def scalars(self, step: int) -> tuple[float, ...]:
+        """Return those of the optimizer, and 1 or 0 for whether this is the first step, and one with a meeting."""
+        return *self.optimizer.scalars(step), float(step == 1), float(step % self.every == 0)
+
+    def part(self, weight: bool) -> tuple[Optimizer, float]:
+        """Return the part of the optimizer, with the same around it."""
+        own, rate = self.optimizer.part(weight)
+        return replace(self, optimizer=own), rate
+
+    def with_decay(self, weight_decay: float) -> Optimizer:
+        return replace(self, optimizer=self.optimizer.with_decay(weight_decay))
+
+
+OPTIMIZERS: tuple[type[Optimizer], ...] = (
+    SGD,
+    Adam,
+    AdamW,
+    NAdam,
+    LAMB,
+    RMSprop,
+    Adagrad,
+    Adadelta,
+    Muon,
+    Lookahead,
+)

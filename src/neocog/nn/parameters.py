@@ -92,10 +92,11 @@ def initial_parameters(graph: Graph, seed: int = 0, initialisation: Initialisati
         *receptive, inputs, outputs = parameter.shape
         outputs //= getattr(parameter.node.layer, "groups", 1)
         area = math.prod(receptive)
+        fan_in, fan_out = parameter.variable.fans or (area * inputs, area * outputs)
         is_last = parameter.node.index == last
-        spread = inputs if initialisation == "he" and not is_last else (inputs + outputs)
+        spread = fan_in if initialisation == "he" and not is_last else (fan_in + fan_out)
         stream = np.random.Generator(np.random.Philox(key=[seed, zlib.crc32(parameter.name.encode())]))
-        deviation = math.sqrt(2.0 / (area * spread)) * (LAST_LAYER if is_last else 1.0)
+        deviation = math.sqrt(2.0 / spread) * (LAST_LAYER if is_last else 1.0)
         values[parameter.name] = (stream.standard_normal(parameter.shape) * deviation).astype(np.float32)
     return values
 

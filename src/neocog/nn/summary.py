@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from neocog.nn.graph import Graph, Node
-from neocog.nn.layers import Conv2d, Linear
+from neocog.nn.layers import Conv2d, ConvTranspose2d, Linear
 from neocog.nn.shapes import ImageShape
 
 
@@ -48,7 +48,7 @@ def weight_counts(node: Node) -> WeightCounts | None:
     WeightCounts(fully_connected=576, local=144, shared=9)
     """
     layer = node.layer
-    if not isinstance(layer, Conv2d | Linear):
+    if not isinstance(layer, Conv2d | ConvTranspose2d | Linear):
         return None
     shape = layer.variables(*node.shapes)[0].shape
     full = node.input.size * node.output.size
@@ -56,17 +56,18 @@ def weight_counts(node: Node) -> WeightCounts | None:
     if isinstance(layer, Linear):
         return WeightCounts(full + biases, full + biases, full + biases)
     assert isinstance(node.input, ImageShape)
-    window = layer.window_over(node.input)
+    window = layer.walk(node.input) if isinstance(layer, ConvTranspose2d) else layer.window_over(node.input)
     edges = window.vertical.taps_inside() * window.horizontal.taps_inside() * shape[2] * shape[3]
-    return WeightCounts(full + biases, edges + biases, math.prod(shape) + shape[-1] * layer.bias)
+    return WeightCounts(full + biases, edges + biases, math.prod(shape) + layer.channels * layer.bias)
 
 
 def multiply_adds(node: Node) -> int:
     """Count the multiplications of a layer's forward pass on one image; padding is multiplied too."""
-    if not isinstance(node.layer, Conv2d | Linear):
+    if not isinstance(node.layer, Conv2d | ConvTranspose2d | Linear):
         return 0
     shape = node.layer.variables(*node.shapes)[0].shape
-    positions = node.output.height * node.output.width if isinstance(node.output, ImageShape) else 1
+    walked = node.input if isinstance(node.layer, ConvTranspose2d) else node.output
+    positions = walked.height * walked.width if isinstance(walked, ImageShape) else 1
     return math.prod(shape) * positions
 
 

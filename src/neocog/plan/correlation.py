@@ -149,7 +149,7 @@ def forward(
         Axis(h.kernel, 0, h.dilation * layer.x.pitch, channels * weights.width, tag=TAP_COLUMN),
         Axis(channels, 0, 1, weights.width),
     ]
-    return _tiled(
+    return tiled(
         f"{layer.title} forward",
         out=operand(y, y.origin + layer.first_out),
         a=operand(layer.x, start_of(layer.x, -v.before, -h.before) + layer.first_in),
@@ -174,7 +174,7 @@ def forward(
     )
 
 
-def _tiled(
+def tiled(
     name: str,
     *,
     out: Operand,
@@ -193,6 +193,15 @@ def _tiled(
     mask: Operand | None = None,
     clips: Sequence[Clip] = (),
 ) -> Contraction:
+    """Plan a contraction over nests of rows and reductions: cut both, and leave out what clips save.
+
+    Arguments:
+        name, out, a, b, bias, epilogue, beside, cells, winner: as of the contraction.
+        rows, reduction: loops, outermost first.
+        columns: the matrix of weights, whose panels the columns are cut into.
+        out_step, b_step: elements from panel to panel.
+        clips: pairs of rows and taps that may need no work.
+    """
     vectors = columns.width // target.lanes
     length = math.prod(axis.extent for axis in reduction)
     useful = saving_clips(clips, rows, reduction)
@@ -290,7 +299,15 @@ def gradient_halo(window: Window) -> Halo:
 
 
 def input_gradient(
-    layer: Correlation, dy: Tensor, dx: Tensor, transposed: Panels, target: Target, epilogue: Epilogue = ()
+    layer: Correlation,
+    dy: Tensor,
+    dx: Tensor,
+    transposed: Panels,
+    target: Target,
+    epilogue: Epilogue = (),
+    *,
+    bias: Operand | None = None,
+    title: str = "",
 ) -> list[Contraction]:
     """dx = dy correlated with the transposed weights, one contraction for each phase of the stride."""
     v, h = layer.window.vertical, layer.window.horizontal
@@ -325,8 +342,8 @@ def input_gradient(
                 Axis(columns.pixels, h.stride * dx.pitch, dy.pitch, 0, h.stride * column, COLUMN),
             ]
             passes.append(
-                _tiled(
-                    f"{layer.title} input gradient",
+                tiled(
+                    title or f"{layer.title} input gradient",
                     out=operand(dx, start_of(dx, rows.first, columns.first) + layer.first_in),
                     a=operand(dy, start_of(dy, rows.first_output, columns.first_output) + layer.first_out),
                     b=Operand(transposed.space, transposed.name, transposed.offset + first_tap * filters * width),
@@ -336,6 +353,7 @@ def input_gradient(
                     out_step=width,
                     b_step=transposed.panel_step,
                     target=target,
+                    bias=bias,
                     epilogue=epilogue,
                     beside=rows.first * row + columns.first * column + layer.first_in,
                     clips=(

@@ -111,7 +111,7 @@ def weight_gradient(
     """
     vertical = layer.window.vertical
     band = _band(dy.height, 4 * (layer.x.row_step * vertical.stride + dy.row_step), target)
-    together = FEWEST_TOGETHER
+    together = FEWEST_TOGETHER if target.fma else FEWEST_TOGETHER // 2  # a product takes a register, too
     return DepthwiseGradient(
         f"{layer.title} weight gradient",
         layer.x,

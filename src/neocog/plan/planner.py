@@ -73,7 +73,8 @@ def plan_program(
     answers = {name: low.outputs[index].tensor for name, index in given.items()}
     read = [*answers.values(), *low.found_peaks.values(), *([losses.tensor] if losses else [])]
     kept = {(Space.ARENA, tensor.name) for tensor in read} | {by_name["images"].memory}
-    kept |= {(Space.ARENA, GRADIENTS), *(written for stage in low.preparation for written in accesses(stage)[1])}
+    kept |= {(Space.ARENA, GRADIENTS), *low.zeroed}
+    kept |= {written for stage in low.preparation for written in accesses(stage)[1]}
     allocations = allocate(tensors, low.panels, low.flat, stages, kept)
     verify((*stages, *low.preparation), allocations, target.lanes)
     verify_live_ranges(stages, allocations, tensors)

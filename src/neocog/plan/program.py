@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from neocog.nn.followers import Follower
 from neocog.nn.graph import Graph
-from neocog.nn.groups import Group, UpdateRule, rules_of
+from neocog.nn.groups import NO_CLIP, NO_PENALTY, GradientClip, Group, Penalty, UpdateRule, rules_of
 from neocog.nn.losses import Loss
 from neocog.nn.optimizers import Optimizer
 from neocog.plan.layout import Space, Tensor
@@ -32,6 +32,7 @@ class Training:
         optimizer: how parameters follow their gradients.
         groups, frozen: of parameters, see nn/groups.py.
         followers: of parameters and buffers, see nn/followers.py.
+        clip, penalty: of gradients, see nn/groups.py.
     """
 
     loss: Loss
@@ -39,10 +40,12 @@ class Training:
     groups: tuple[Group, ...] = ()
     frozen: tuple[str, ...] = ()
     followers: tuple[Follower, ...] = ()
+    clip: GradientClip = NO_CLIP
+    penalty: Penalty = NO_PENALTY
 
     def rules(self, graph: Graph) -> dict[str, UpdateRule]:
         """Return how each parameter of a network is trained, by name; those that are frozen are left out."""
-        return rules_of(graph, self.optimizer, self.groups, self.frozen)
+        return rules_of(graph, self.optimizer, self.groups, self.frozen, self.penalty)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,6 @@
-"""Normalization: y = (x - mean) / √(variance + ε) · γ + β, with statistics of a batch, or of an image's groups."""
+"""Normalization: y = (x - mean) / √(variance + ε) · γ + β, with statistics of a batch, of an image's groups, or of a
+pixel's channels.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +8,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from neocog.nn.layers import BatchNorm2d, GroupNorm
+from neocog.nn.layers import BatchNorm2d, GroupNorm, LayerNorm2d
 from neocog.reference.arrays import Array
 from neocog.reference.rule import Call, Given, Rule, Rules, Sent
 
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """Mean and variance of each channel: of a batch, or running averages, (C,); of each image, (N, 1, 1, C)."""
+    """Mean and variance of each channel: of a batch, or running averages, (C,); of each image, (N, 1, 1, C). Of each
+    pixel: (N, H, W, 1), of each vector (N, 1).
+    """
 
     mean: Array
     variance: Array
@@ -32,13 +36,19 @@ def group_statistics(x: Array, layer: GroupNorm) -> Statistics:
     return Statistics(mean, _group_means(np.square(x - mean), layer))
 
 
+def pixel_statistics(x: Array) -> Statistics:
+    """Return mean and variance of the channels of each pixel of x (N, H, W, C), or of each vector's values (N, C)."""
+    mean = x.mean(axis=-1, keepdims=True)
+    return Statistics(mean, np.square(x - mean).mean(axis=-1, keepdims=True))
+
+
 def _group_means(x: Array, layer: GroupNorm) -> Array:
     count, height, width, channels = x.shape
     means = x.reshape(count, height, width, layer.groups, -1).mean(axis=(1, 2, 4))
     return np.repeat(means, channels // layer.groups, axis=1)[:, None, None]
 
 
-def normalised(x: Array, statistics: Statistics, layer: BatchNorm2d | GroupNorm) -> Array:
+def normalised(x: Array, statistics: Statistics, layer: BatchNorm2d | GroupNorm | LayerNorm2d) -> Array:
     """Return x with each channel shifted and scaled to mean 0 and variance 1."""
     result: Array = (x - statistics.mean) / np.sqrt(statistics.variance + layer.epsilon)
     return result
@@ -47,7 +57,7 @@ def normalised(x: Array, statistics: Statistics, layer: BatchNorm2d | GroupNorm)
 def forward(
     x: Array,
     statistics: Statistics,
-    layer: BatchNorm2d | GroupNorm,
+    layer: BatchNorm2d | GroupNorm | LayerNorm2d,
     weight: Array | None = None,
     bias: Array | None = None,
 ) -> Array:
@@ -55,7 +65,7 @@ def forward(
 
     Arguments:
         x: (N, H, W, C) or (N, C).
-        statistics: of the batch while training, else the running averages; or of the groups.
+        statistics: of the batch while training, else the running averages; or of the groups, or the pixels.
         layer: its ε.
         weight, bias: γ and β (C,), or None for 1 and 0.
     """
@@ -89,6 +99,15 @@ def group_backward(x: Array, dy: Array, layer: GroupNorm, weight: Array | None =
     dz = dy if weight is None else dy * weight
     dz = dz - _group_means(dz, layer) - z * _group_means(dz * z, layer)
     return dz / np.sqrt(statistics.variance + layer.epsilon), (dy * z).sum(axis=(0, 1, 2)), dy.sum(axis=(0, 1, 2))
+
+
+def pixel_backward(x: Array, dy: Array, layer: LayerNorm2d, weight: Array | None = None) -> tuple[Array, Array, Array]:
+    """Return the gradients of x, γ and β: as `backward` while training, with the means of each pixel's channels."""
+    statistics, axes = pixel_statistics(x), tuple(range(x.ndim - 1))
+    z = normalised(x, statistics, layer)
+    dz = dy if weight is None else dy * weight
+    dz = dz - dz.mean(axis=-1, keepdims=True) - z * (dz * z).mean(axis=-1, keepdims=True)
+    return dz / np.sqrt(statistics.variance + layer.epsilon), (dy * z).sum(axis=axes), dy.sum(axis=axes)
 
 
 def moved(running: Statistics, batch: Statistics, count: int, layer: BatchNorm2d) -> Statistics:
@@ -136,4 +155,18 @@ def _group_sent(call: Call[GroupNorm], dy: Array) -> Sent:
     return Sent((dx,), {"weight": of_weight, "bias": of_bias} if call.layer.affine else {})
 
 
-RULES: Rules = {BatchNorm2d: Rule(_given, _sent), GroupNorm: Rule(_group_given, _group_sent)}
+def _pixel_given(call: Call[LayerNorm2d]) -> Given:
+    statistics = pixel_statistics(call.x)
+    return Given(forward(call.x, statistics, call.layer, call.variables.get("weight"), call.variables.get("bias")))
+
+
+def _pixel_sent(call: Call[LayerNorm2d], dy: Array) -> Sent:
+    dx, of_weight, of_bias = pixel_backward(call.x, dy, call.layer, call.variables.get("weight"))
+    return Sent((dx,), {"weight": of_weight, "bias": of_bias} if call.layer.affine else {})
+
+
+RULES: Rules = {
+    BatchNorm2d: Rule(_given, _sent),
+    GroupNorm: Rule(_group_given, _group_sent),
+    LayerNorm2d: Rule(_pixel_given, _pixel_sent),
+}

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
-from neocog.reference import activation, channels, conv, dropout, join, linear, normalization, pool, rearrangement
+from neocog.reference import (
+    activation,
+    channels,
+    conv,
+    dropout,
+    join,
+    linear,
+    normalization,
+    pool,
+    rearrangement,
+    resizing,
+    transposed,
+)
 from neocog.reference.rule import Rules
 
 RULES: Rules = {
     **conv.RULES,
+    **transposed.RULES,
     **pool.RULES,
     **linear.RULES,
     **activation.RULES,
@@ -15,4 +28,5 @@ RULES: Rules = {
     **dropout.RULES,
     **join.RULES,
     **rearrangement.RULES,
+    **resizing.RULES,
 }

@@ -216,6 +216,7 @@ def _steps(
     """Take one step after the other, and give the epoch so far after each."""
     trainer, done = run.trainer, len(run.history)
     images, loss_sum, right, answers = 0, 0.0, 0, 0
+    reduced = settings.schedule.after([epoch.measured for epoch in run.history])
     batches = train.batches(done)
     try:
         for x, y in batches:
@@ -224,7 +225,7 @@ def _steps(
             # The middle of the step: neither the first nor the last step of a warm-up and decay is then wasted on 0.
             passes = done + min(1.0, (images + len(x) / 2) / run.images)
             share = 0.0 if settings.epochs is None else passes / settings.epochs
-            factor = settings.schedule.factor(min(1.0, max(share, clock.share())))
+            factor = reduced * settings.schedule.factor(min(1.0, max(share, clock.share())))
             trainer.learning_rate = settings.optimizer.learning_rate * factor
             loss = trainer.step(x, y)
             if not math.isfinite(loss):

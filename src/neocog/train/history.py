@@ -35,6 +35,13 @@ class EpochResult:
             return 0.0, -self.loss
         return self.val_accuracy, -self.val_loss
 
+    @property
+    def measured(self) -> tuple[float, float]:
+        """Loss and accuracy: of the validation images, or of the training images where there are none."""
+        if self.val_loss is None or self.val_accuracy is None:
+            return self.loss, self.accuracy
+        return self.val_loss, self.val_accuracy
+
     def metrics(self) -> dict[str, float]:
         """Return the numbers that describe the model after this epoch."""
         values = {name: getattr(self, name) for name in ("epoch", "loss", "accuracy", "val_loss", "val_accuracy")}

@@ -13,7 +13,18 @@ from numpy.typing import NDArray
 from neocog.data.dataset import Dataset
 from neocog.data.resize import DEFAULT_RESIZE, ImageSize, ResizeRule
 from neocog.errors import DataError
-from neocog.nn.optimizers import OPTIMIZERS, Optimizer
+from neocog.nn.optimizers import OPTIMIZERS, Lookahead, Optimizer
+from neocog.nn.schedules import (
+    Constant,
+    Cosine,
+    LinearDecay,
+    OneCycle,
+    Plateau,
+    PolynomialDecay,
+    Schedule,
+    Step,
+    Warmup,
+)
 
 PHOTO_SIDES = (32, 64, 96)  # pixels; the last is what a CPU trains on in minutes and the zoo's `photo` is made for
 LARGEST_NATIVE_SIDE = 128  # pixels; images that all have one size up to this keep it
@@ -24,8 +35,20 @@ IMAGES_SEEN = 100_000
 LEAST_EPOCHS, MOST_EPOCHS = 10, 40
 
 OPTIMIZER_NAMES: dict[str, type[Optimizer]] = {
-    kind.__name__.lower(): kind for kind in sorted(OPTIMIZERS, key=lambda kind: kind.__name__.lower())
+    kind.__name__.lower(): kind
+    for kind in sorted(OPTIMIZERS, key=lambda kind: kind.__name__.lower())
+    if kind is not Lookahead  # which goes around another
 }
+SCHEDULE_NAMES: dict[str, type[Schedule]] = {
+    "constant": Constant,
+    "cosine": Cosine,
+    "linear": LinearDecay,
+    "one-cycle": OneCycle,
+    "plateau": Plateau,
+    "polynomial": PolynomialDecay,
+    "step": Step,
+}
+COSINE_WARMUP = 0.05
 RECOMMENDED = {"sgd": {"learning_rate": 0.05, "momentum": 0.9}}
 """What the recipe takes in place of an optimizer's own defaults."""
 LEAST_DEVIATION = 1e-3  # a channel that never changes is shifted, and not blown up
@@ -111,9 +134,31 @@ def default_of(name: str, setting: str) -> float | None:
 
 
 def make_optimizer(
-    name: str, learning_rate: float | None, weight_decay: float | None, momentum: float | None
+    name: str,
+    learning_rate: float | None,
+    weight_decay: float | None,
+    momentum: float | None,
+    lookahead: int | None = None,
 ) -> Optimizer:
-    """Return the optimizer called `name`; None stands for its default, or for none where it has no such setting."""
+    """Return the optimizer called `name`; None stands for its default, or for none where it has no such setting.
+
+    With `lookahead`, slow weights follow it every so many steps.
+    """
     asked = {"learning_rate": learning_rate, "weight_decay": weight_decay, "momentum": momentum}
     values = {setting: default_of(name, setting) if value is None else value for setting, value in asked.items()}
-    return OPTIMIZER_NAMES[name](**{setting: value for setting, value in values.items() if value is not None})
+    optimizer = OPTIMIZER_NAMES[name](**{setting: value for setting, value in values.items() if value is not None})
+    return optimizer if lookahead is None else Lookahead(optimizer, every=lookahead)
+
+
+def make_schedule(name: str, warmup: float | None) -> Schedule:
+    """Return the schedule called `name`, with a warm-up over a share of the training; None: the schedule's own.
+
+    >>> make_schedule("linear", 0.1)
+    Warmup(schedule=LinearDecay(start=1.0, final=0.0), share=0.1, start=0.0)
+    """
+    if name == "cosine":
+        return Cosine(warmup=COSINE_WARMUP if warmup is None else warmup)
+    if name == "one-cycle":
+        return OneCycle() if warmup is None else OneCycle(warmup=warmup)
+    schedule = SCHEDULE_NAMES[name]()
+    return Warmup(schedule, warmup) if warmup else schedule

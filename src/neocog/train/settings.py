@@ -16,7 +16,7 @@ from neocog.engines.base import StepSettings
 from neocog.errors import FormatError, SettingError
 from neocog.model.arguments import MAX_SEED
 from neocog.nn.followers import EMA
-from neocog.nn.groups import Group
+from neocog.nn.groups import GradientClip, Group, Penalty
 from neocog.nn.losses import CrossEntropy, Loss
 from neocog.nn.optimizers import Adam, Optimizer
 from neocog.nn.schedules import Cosine, Schedule
@@ -104,6 +104,11 @@ class TrainingSettings:
         groups: parameters with a learning rate or a weight decay of their own.
         ema: decay of a running average of the weights, which is measured, kept and in the end used in their place;
             about 1 / (1 - ema) steps count. None: no average.
+        clip_norm: gradients of all parameters that are together longer than this are scaled down to it; see
+            `GradientClip`.
+        clip_value: no number of a gradient is further from 0 than this; goes before `clip_norm`.
+        l1, l2: penalties on the weights of convolutions and fully connected layers, beside the optimizer's own weight
+            decay; see `Penalty`.
 
     Raises:
         SettingError: a value is out of its range.
@@ -175,6 +180,33 @@ class TrainingSettings:
         ),
     )
 
+    clip_norm: float | None = field(
+        default=None,
+        metadata=_about(
+            Real(above=True),
+            Flag("clip-norm", "Scale gradients down that are, all together, longer than this.", "no limit"),
+            later=True,
+        ),
+    )
+    clip_value: float | None = field(
+        default=None,
+        metadata=_about(
+            Real(above=True),
+            Flag("clip-value", "Keep each number of a gradient within this distance of 0.", "no limit"),
+            later=True,
+        ),
+    )
+    l1: float = field(
+        default=0.0,
+        metadata=_about(Real(), Flag("l1", "Pull all weights to 0 by the same: L1 penalty.", "0"), later=True),
+    )
+    l2: float = field(
+        default=0.0,
+        metadata=_about(
+            Real(), Flag("l2", "Pull weights to 0 by their size: L2 penalty, whatever the optimizer.", "0"), later=True
+        ),
+    )
+
     def __post_init__(self) -> None:
         for entry in fields(self):
             value = getattr(self, entry.name)
@@ -197,6 +229,8 @@ class TrainingSettings:
             groups=self.groups,
             frozen=self.freeze,
             followers=() if self.ema is None else (EMA(self.ema),),
+            clip=GradientClip(self.clip_norm, self.clip_value),
+            penalty=Penalty(self.l1, self.l2),
         )
 
 
@@ -212,6 +246,10 @@ class MoreGiven(TypedDict, total=False):
     freeze: str | Sequence[str] | None
     groups: Group | Sequence[Group] | None
     ema: float | None
+    clip_norm: float | None
+    clip_value: float | None
+    l1: float | None
+    l2: float | None
 
 
 class Given(MoreGiven, total=False):
@@ -260,7 +298,8 @@ def settled(
         ),
         None,
     )
-    if settings.optimizer.memory != before.optimizer.memory:
+    kept, kept_before = ([part.memory for part in one.optimizer.parts()] for one in (settings, before))
+    if kept != kept_before:
         changed = "optimizer"
     if changed is not None:
         raise SettingError(

@@ -10,20 +10,23 @@ from neocog.emit.emitters import EMITTERS
 from neocog.nn.blocks import Concat, Sequential, SqueezeExcite
 from neocog.nn.followers import EMA
 from neocog.nn.graph import trace
+from neocog.nn.groups import GradientClip
 from neocog.nn.layers import (
     AvgPool2d,
     BatchNorm2d,
     Conv2d,
     Flatten,
     GroupNorm,
+    LayerNorm2d,
     Linear,
     Maxout,
     MaxPool2d,
     ReLU,
     Softmax,
+    Upsample,
 )
 from neocog.nn.losses import CrossEntropy
-from neocog.nn.optimizers import Adam
+from neocog.nn.optimizers import Muon
 from neocog.plan.layout import Tensor
 from neocog.plan.ops.op import Op
 from neocog.plan.ops.pool import Pool
@@ -44,8 +47,10 @@ NET = Sequential(
         Concat(Conv2d(12, 1), Maxout(2)),
         BatchNorm2d(),
         GroupNorm(2),
+        LayerNorm2d(),
         Conv2d(8, 1),
         SqueezeExcite(2),
+        Upsample(2, "bilinear"),
         Softmax(),
         Flatten(),
         Linear(10),
@@ -53,9 +58,12 @@ NET = Sequential(
 )
 
 
+TRAINING = Training(CrossEntropy(), Muon(), followers=(EMA(0.9),), clip=GradientClip(norm=1.0))
+
+
 @pytest.fixture(scope="module")
 def program() -> Program:
-    return plan_program(trace(NET, (23, 22, 3)), 16, TARGET, Training(CrossEntropy(), Adam(), followers=(EMA(0.9),)))
+    return plan_program(trace(NET, (23, 22, 3)), 16, TARGET, TRAINING)
 
 
 def ops(program: Program) -> list[Op]:

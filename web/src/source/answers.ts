@@ -19,7 +19,7 @@ export interface WindowFacts {
 
 export type View =
   | 'convolution' | 'pooling' | 'linear' | 'flatten' | 'activation' | 'normalization' | 'join' | 'mean' | 'softmax' | 'maxout'
-  | 'dropout' | 'rearrangement'
+  | 'dropout' | 'rearrangement' | 'enlargement'
 
 export interface LayerFacts {
   index: number
@@ -31,6 +31,8 @@ export interface LayerFacts {
   /** the shape of the first one */
   input: number[]
   output: number[]
+  /** of channels that a convolution keeps apart; 1 for other layers */
+  groups: number
   parameters: number
   multiply_adds: number
   counts: Counts | null

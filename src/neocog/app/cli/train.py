@@ -13,6 +13,7 @@ from neocog.app.cli.losses import LOSSES
 from neocog.app.cli.output import emit, print_json
 from neocog.app.cli.settings import asked_settings, setting_flags, take_settings
 from neocog.app.cli.training import Flags, begin, resume, run
+from neocog.nn.optimizers import MAX_EVERY
 from neocog.nn.zoo import MODELS
 from neocog.train import recipe
 
@@ -25,6 +26,9 @@ FIXED_BY_RESUME = (
     "weight_decay",
     "optimizer",
     "momentum",
+    "lookahead",
+    "schedule",
+    "warmup",
     "label_smoothing",
     "loss",
     "class_weights",
@@ -66,9 +70,27 @@ def _defaults(setting: str) -> str:
     type=options.OneOf(tuple(recipe.OPTIMIZER_NAMES)),
     default="adam",
     show_default=True,
-    help="Optimizer.",
+    help="How weights follow their gradients.",
 )
 @click.option("--momentum", type=options.Real(0, 1), help=f"Momentum.  [default: {_defaults('momentum')}]")
+@click.option(
+    "--lookahead",
+    type=options.Whole(1, MAX_EVERY),
+    help="Every N steps, go on from halfway between the weights and slow ones that follow them.  [default: never]",
+)
+@click.option(
+    "--schedule",
+    type=options.OneOf(tuple(recipe.SCHEDULE_NAMES)),
+    default="cosine",
+    show_default=True,
+    help="How the learning rate moves: plateau lowers it when the loss no longer falls.",
+)
+@click.option(
+    "--warmup",
+    type=options.Real(0, 1),
+    metavar="SHARE",
+    help="Share of the training in which the learning rate rises.  [default: cosine: 0.05; one-cycle: 0.3; others: 0]",
+)
 @click.option(
     "--label-smoothing",
     type=options.Real(0, 1),

@@ -64,6 +64,9 @@ class Flags:
     weight_decay: float | None
     optimizer: str
     momentum: float | None
+    lookahead: int | None
+    schedule: str
+    warmup: float | None
     label_smoothing: float
     loss: str
     class_weights: str | None
@@ -116,7 +119,7 @@ def begin(data: str, flags: Flags, held: contextlib.ExitStack) -> TrainingJob:
     make_loss(flags.loss, flags.label_smoothing, flags.class_weights, splits.train)  # tells what does not fit early
     size = recipe.choose_size(splits.train, flags.img_size, int(flags.channels) if flags.channels else None)
     net = make_net(flags.model, ImageShape(*size.shape), len(names))
-    optimizer = recipe.make_optimizer(flags.optimizer, flags.lr, flags.weight_decay, flags.momentum)
+    optimizer = recipe.make_optimizer(flags.optimizer, flags.lr, flags.weight_decay, flags.momentum, flags.lookahead)
     # Reading the images may take minutes: a network that does not fit them, layers to freeze that are not there, and a
     # folder that cannot be written to, are told before.
     settled(flags.settings).for_engine().rules(Network(net, size.shape, names).graph)
@@ -127,7 +130,8 @@ def begin(data: str, flags: Flags, held: contextlib.ExitStack) -> TrainingJob:
         mean, std = recipe.channel_statistics(splits.train, size)
         images = _image_counts(splits)["train"]
         usual = {} if "time_limit" in flags.settings else {"epochs": recipe.choose_epochs(images)}
-        chosen = {"optimizer": optimizer, "loss": loss}
+        schedule = recipe.make_schedule(flags.schedule, flags.warmup)
+        chosen = {"optimizer": optimizer, "loss": loss, "schedule": schedule}
         settings = settled({**usual, **flags.settings, **chosen})
         model = Network(
             net, size.shape, names, seed=settings.seed, mean=mean, std=std, engine=flags.engine, threads=flags.threads
@@ -248,6 +252,9 @@ def _config(training: TrainingJob, flags: Flags) -> dict[str, object]:
         "lr": flags.lr if flags.lr is not None else recipe.default_of(flags.optimizer, "learning_rate"),
         "weight_decay": flags.weight_decay,
         "momentum": flags.momentum,
+        "lookahead": flags.lookahead,
+        "schedule": flags.schedule,
+        "warmup": flags.warmup,
         "label_smoothing": flags.label_smoothing,
         "loss": kinds.to_json(training.settings.loss),
         "engine": flags.engine,

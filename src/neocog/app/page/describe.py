@@ -11,7 +11,7 @@ from neocog.explain.receptive import Field, receptive_fields
 from neocog.explain.rules import RULES
 from neocog.nn.answer import activation_behind
 from neocog.nn.graph import Graph, Node
-from neocog.nn.layers import Conv2d, Linear
+from neocog.nn.layers import Conv2d, ConvTranspose2d, Linear
 from neocog.nn.shapes import ImageShape, Shape
 from neocog.nn.summary import WeightCounts, multiply_adds, weight_counts
 
@@ -91,8 +91,10 @@ def describe_layer(graph: Graph, node: Node, field: Field | None = None) -> dict
         "counts": counts_facts(counts),
         "counts_without_bias": counts_facts(without_bias(node, counts, math.prod(shape) if shape else 0)),
         "window": _window(node),
-        "bias": layer.bias if isinstance(layer, Conv2d | Linear) else None,
-        "activation": activation_behind(graph, node.index) if isinstance(layer, Conv2d | Linear) else None,
+        "bias": layer.bias if isinstance(layer, Conv2d | ConvTranspose2d | Linear) else None,
+        "activation": activation_behind(graph, node.index)
+        if isinstance(layer, Conv2d | ConvTranspose2d | Linear)
+        else None,
         "field": _field(field),
         "view": rule.view if rule else None,
         "steps": rule is not None and rule.steps is not None,
@@ -108,7 +110,7 @@ def counts_facts(counts: WeightCounts | None) -> dict[str, int] | None:
 
 def without_bias(node: Node, counts: WeightCounts | None, weights: int) -> WeightCounts | None:
     """Return the three counts of a layer's weights alone."""
-    if counts is None or not isinstance(node.layer, Conv2d | Linear) or not node.layer.bias:
+    if counts is None or not isinstance(node.layer, Conv2d | ConvTranspose2d | Linear) or not node.layer.bias:
         return counts
     outputs = node.output.size
     return WeightCounts(counts.fully_connected - outputs, counts.local - outputs, weights)

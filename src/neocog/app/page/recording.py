@@ -37,8 +37,8 @@ def essential(session: Session) -> Iterator[Question]:
         yield ask("activation", input=FIRST, layer=node.index)
         if isinstance(node.layer, Flatten):
             yield ask("flatten", layer=node.index)
-        weight = node.weight_shape
-        if weight and (isinstance(node.layer, Conv2d) or np.prod(weight) <= LINEAR_WEIGHTS):
+        small = isinstance(node.layer, Linear) and np.prod(node.weight_shape or 0) <= LINEAR_WEIGHTS
+        if small or isinstance(node.layer, Conv2d):
             yield ask("weights", layer=node.index)
     for target in targets(session):
         for index in range(-1, len(session.model.graph.nodes)):

@@ -26,10 +26,12 @@ from neocog.engines.targets import check_targets
 from neocog.engines.torch.losses import mean_loss
 from neocog.engines.torch.modules import SharedDropout
 from neocog.engines.torch.network import build_module, restricted, tensors
-from neocog.engines.torch.optimizers import RULES, make_optimizer
+from neocog.engines.torch.optimizers import kept_names, kept_numbers, make_optimizer
 from neocog.engines.torch.vectors import in_our_order
 from neocog.errors import EngineError, SettingError, ShapeError
 from neocog.nn.graph import Graph, Node
+from neocog.nn.groups import NO_CLIP, NO_PENALTY
+from neocog.nn.optimizers import Optimizer
 from neocog.nn.parameters import Parameter, check_parameters, from_pytorch, parameters_of, to_pytorch, variables_of
 from neocog.nn.shapes import ImageShape
 
@@ -140,7 +142,9 @@ class TorchPredictor(_Network):
 
 
 class TorchTrainProgram(_Network):
-    """A network that learns, by PyTorch. `module` and `optimizer` are PyTorch's own objects."""
+    """A network that learns, by PyTorch. `module` and `optimizers` are PyTorch's own objects; there are several of the
+    latter where parameters follow different ones.
+    """
 
     def __init__(
         self,
@@ -161,26 +165,30 @@ class TorchTrainProgram(_Network):
         self.trained = tuple(p for p in parameters_of(graph) if p.name in self.rules)
         for name, weight in self.weights.items():
             weight.requires_grad_(name in self.rules)
-        # PyTorch refuses an optimizer of nothing; a network without parameters still has a loss.
-        self.optimizer = make_optimizer(settings.optimizer, self._param_groups()) if self.rules else None
+        self.optimizers = self._make_optimizers()
         held = self.weights | dict(self.module.named_buffers())
         self.followed = {
             f"{variable.name}/{follower.name}": (follower, held[variable.name], held[variable.name].detach().clone())
             for follower in settings.followers
             for variable in settings.followed(graph)
         }
+        self._raw: dict[str, Any] = {}
+        self._load_memory({}, 0)
 
-    def _param_groups(self) -> list[dict[str, Any]]:
-        """Return PyTorch's parameter groups: one for each rule. `rate` is ours: the factor on the learning rate."""
-        groups = dict.fromkeys(self.rules.values())
-        return [
-            {
+    def _make_optimizers(self) -> list[Any]:
+        """Make an optimizer for all rules that differ in the learning rate and decay alone, with a parameter group for
+        each. `rate` and `penalty` are ours: the factor on the learning rate, and what the gradient gets added.
+        """
+        kinds: dict[Optimizer, list[dict[str, Any]]] = {}
+        for rule in dict.fromkeys(self.rules.values()):
+            group = {
                 "params": [self.weights[name] for name, own in self.rules.items() if own == rule],
                 "weight_decay": rule.optimizer.weight_decay,
                 "rate": rule.learning_rate,
+                "penalty": rule.penalty,
             }
-            for rule in groups
-        ]
+            kinds.setdefault(rule.optimizer.with_decay(0.0), []).append(group)
+        return [make_optimizer(optimizer, groups) for optimizer, groups in kinds.items()]
 
     def step(self, images: Images, targets: NDArray[np.generic], learning_rate: float) -> StepResult:
         """Take one optimizer step on images (N, H, W, C), N from 1 to the batch size."""
@@ -197,16 +205,33 @@ class TorchTrainProgram(_Network):
         with self.running():
             logits = _in_our_layout(self.module(self.tensor(images)), self.graph.nodes[-1])
             loss = self.loss(logits, torch.tensor(targets, dtype=kind, device=self.device))
-            if self.optimizer is not None:
-                self.optimizer.zero_grad(set_to_none=True)
+            if self.optimizers:
+                for optimizer in self.optimizers:
+                    optimizer.zero_grad(set_to_none=True)
                 loss.backward()
-                for group in self.optimizer.param_groups:
-                    group["lr"] = learning_rate * group["rate"]
-                self.optimizer.step()
+                self._update(learning_rate)
             with torch.no_grad():
                 for follower, value, own in self.followed.values():
                     own.copy_(follower.follow(own, value))
         return StepResult(float(loss.detach()), logits.detach().cpu().numpy().astype(np.float32))
+
+    def _update(self, learning_rate: float) -> None:
+        """Limit the gradients, add penalties, and take the steps."""
+        clip, trained = self.settings.clip, [self.weights[name] for name in self.rules]
+        if clip != NO_CLIP or self.settings.penalty != NO_PENALTY:
+            self._raw = {name: self.weights[name].grad.clone() for name in self.rules}
+        if clip.value is not None:
+            torch.nn.utils.clip_grad_value_(trained, clip.value)
+        if clip.norm is not None:
+            torch.nn.utils.clip_grad_norm_(trained, clip.norm)
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate * group["rate"]
+                penalty = group["penalty"]
+                if penalty != NO_PENALTY:
+                    for weight in group["params"]:
+                        weight.grad += penalty.l1 * weight.detach().sign() + penalty.l2 * weight.detach()
+            optimizer.step()
 
     def parameters(self) -> State:
         """Copy all that the network stores out, buffers too, in memory layout."""
@@ -217,18 +242,20 @@ class TorchTrainProgram(_Network):
         """Copy out the gradients of the last step (of the loss, without weight decay), named like the parameters."""
         if self.steps == 0:
             return {}
-        return {p.name: _array(p, self.weights[p.name].grad) for p in self.trained}
+        return {p.name: _array(p, self._raw.get(p.name, self.weights[p.name].grad)) for p in self.trained}
 
     def optimizer_state(self) -> State:
         """Copy out the optimizer's memory: "name/memory" → array in memory layout."""
         state: State = {}
-        names = RULES[type(self.settings.optimizer)].memory
         for p in self.trained:
-            kept = self.optimizer.state.get(self.weights[p.name], {}) if self.optimizer else {}
-            for memory in self.settings.optimizer.memory:
-                value = kept.get(names[memory])
-                state[f"{p.name}/{memory}"] = np.zeros(p.shape, np.float32) if value is None else _array(p, value)
+            for memory, name in kept_names(self.rules[p.name].optimizer).items():
+                state[f"{p.name}/{memory}"] = _array(p, self._kept(p)[name])
         return state | {key: _array(self.slots[key], own) for key, (_, _, own) in self.followed.items()}
+
+    def _kept(self, parameter: Parameter) -> Any:
+        """Return what is kept beside a parameter, by PyTorch's names."""
+        weight = self.weights[parameter.name]
+        return next(optimizer.state[weight] for optimizer in self.optimizers if weight in optimizer.state)
 
     def load_optimizer_state(self, state: Mapping[str, Array], steps: int) -> None:
         """Take the optimizer's memory back, and the number of steps already taken."""
@@ -236,17 +263,21 @@ class TorchTrainProgram(_Network):
         self.steps = steps
         for key, (_, _, own) in self.followed.items():
             own.copy_(torch.tensor(to_pytorch(self.slots[key], state[key])))
-        rule = RULES[type(self.settings.optimizer)]
+        self._load_memory(state, steps)
+
+    def _load_memory(self, state: Mapping[str, Array], steps: int) -> None:
+        """Take the optimizer's memory; zeros for what is not given."""
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                for weight in group["params"]:
+                    optimizer.state[weight] = {}
         for p in self.trained:
-            weight = self.weights[p.name]
-            kept: dict[str, Any] = {}
-            for memory in self.settings.optimizer.memory:
-                value = torch.tensor(to_pytorch(p, state[f"{p.name}/{memory}"]), dtype=self.dtype, device=self.device)
-                kept[rule.memory[memory]] = torch.empty_like(weight).copy_(value)
-            if rule.counts:
-                kept["step"] = torch.tensor(float(steps))
-            if self.optimizer is not None:
-                self.optimizer.state[weight] = kept
+            own, kept = self.rules[p.name].optimizer, self._kept(p)
+            for memory, name in kept_names(own).items():
+                kept[name] = torch.zeros_like(self.weights[p.name], requires_grad=False)
+                if state:
+                    kept[name].copy_(torch.tensor(to_pytorch(p, state[f"{p.name}/{memory}"]), dtype=self.dtype))
+            kept.update(kept_numbers(own, steps))
 
 
 def _in_our_layout(x: Any, node: Node) -> Any:

@@ -23,6 +23,7 @@ from neocog.nn.layers import (
     ChannelShuffle,
     Concatenate,
     Conv2d,
+    ConvTranspose2d,
     Dropout,
     Dropout2d,
     DropPath,
@@ -31,6 +32,7 @@ from neocog.nn.layers import (
     GroupNorm,
     Hardsigmoid,
     Hardswish,
+    LayerNorm2d,
     LayerScale,
     LeakyReLU,
     Linear,
@@ -46,9 +48,11 @@ from neocog.nn.layers import (
     Slice,
     Softmax,
     Tanh,
+    Upsample,
 )
 from neocog.nn.random import dropout_bits, dropout_key, dropout_threshold
 from neocog.nn.shapes import ImageShape
+from neocog.nn.window import pair
 
 
 class PaddedConv2d(torch.nn.Conv2d):  # type: ignore[misc]  # PyTorch is untyped here
@@ -150,6 +154,14 @@ class LayerScaleModule(torch.nn.Module):  # type: ignore[misc]
     def forward(self, x: Any) -> Any:
         """Scale x (N, C, H, W) or (N, C)."""
         return x * self.weight.view(1, -1, *(1,) * (x.ndim - 2))
+
+
+class LayerNormModule(torch.nn.LayerNorm):  # type: ignore[misc]
+    """PyTorch's own, over the channels, which come second in images."""
+
+    def forward(self, x: Any) -> Any:
+        """Normalise each pixel of x (N, C, H, W), or each vector of x (N, C)."""
+        return super().forward(x.movedim(1, -1)).movedim(-1, 1)
 
 
 class SharedDropout(torch.nn.Module):  # type: ignore[misc]
@@ -269,6 +281,15 @@ Rules = dict[type[Layer], Callable[[Any, Node], Any]]
 
 RULES: Rules = {
     Conv2d: PaddedConv2d,
+    ConvTranspose2d: lambda layer, node: torch.nn.ConvTranspose2d(
+        channels_of(node.input),
+        layer.channels,
+        layer.kernel,
+        layer.stride,
+        layer.padding,
+        layer.output_padding,
+        bias=layer.bias,
+    ),
     MaxPool2d: lambda layer, node: torch.nn.MaxPool2d(
         layer.window, layer.stride, layer.padding, ceil_mode=layer.ceil_mode
     ),
@@ -297,6 +318,9 @@ RULES: Rules = {
     GroupNorm: lambda layer, node: GroupNormModule(
         layer.groups, channels_of(node.input), layer.epsilon, affine=layer.affine
     ),
+    LayerNorm2d: lambda layer, node: LayerNormModule(
+        channels_of(node.input), layer.epsilon, elementwise_affine=layer.affine
+    ),
     Dropout: SharedDropout,
     Dropout2d: SharedDropout,
     DropPath: SharedDropout,
@@ -306,5 +330,6 @@ RULES: Rules = {
     Slice: Sliced,
     ChannelShuffle: lambda layer, node: torch.nn.ChannelShuffle(layer.groups),
     PixelShuffle: lambda layer, node: torch.nn.PixelShuffle(layer.factor),
+    Upsample: lambda layer, node: torch.nn.Upsample(scale_factor=tuple(map(float, pair(layer.scale))), mode=layer.mode),
 }
 """From a layer and its node to a module."""

@@ -13,6 +13,7 @@ from neocog.nn.shapes import Shape
 __all__ = [
     "BatchNorm2d",
     "GroupNorm",
+    "LayerNorm2d",
     "LayerScale",
 ]
 
@@ -116,12 +117,42 @@ class LayerScale(Layer):
         return (Variable("weight", (channels_of(inputs[0]),), self.start, decay=False),)
 
 
-def _check_epsilon(layer: BatchNorm2d | GroupNorm) -> None:
+@dataclass(frozen=True, slots=True)
+class LayerNorm2d(Layer):
+    """Bring the channels of each pixel to mean 0 and variance 1, then scale and shift each channel.
+
+    y = (x - mean) / √(variance + ε) · γ + β, where mean and variance are those of the channels of the one pixel, or of
+    a vector's values. So no pixel knows of another, and training and prediction do the same.
+
+    Arguments:
+        epsilon: added to the variance, against division by zero.
+        affine: whether there are a learned scale γ ("weight") and shift β ("bias"), one of each a channel.
+
+    Source: Ba, Kiros and Hinton 2016, Layer normalization; of each pixel by itself as in Liu et al. 2022, A ConvNet for
+    the 2020s.
+
+    >>> from neocog.nn.shapes import ImageShape
+    >>> [variable.shape for variable in LayerNorm2d().variables(ImageShape(4, 4, 6))]
+    [(6,), (6,)]
+    """
+
+    epsilon: float = 1e-6
+    affine: bool = True
+
+    def __post_init__(self) -> None:
+        _check_epsilon(self)
+        check_flag(type(self).__name__, "affine", self.affine)
+
+    def variables(self, *inputs: Shape) -> tuple[Variable, ...]:
+        return _learned(self, inputs[0])
+
+
+def _check_epsilon(layer: BatchNorm2d | GroupNorm | LayerNorm2d) -> None:
     if not (is_number(layer.epsilon) and layer.epsilon > 0.0):
         raise SettingError(f"{type(layer).__name__}: epsilon must be above 0, got {shown(layer.epsilon)}")
 
 
-def _learned(layer: BatchNorm2d | GroupNorm, x: Shape) -> tuple[Variable, ...]:
+def _learned(layer: BatchNorm2d | GroupNorm | LayerNorm2d, x: Shape) -> tuple[Variable, ...]:
     shape = (channels_of(x),)
     if not layer.affine:
         return ()

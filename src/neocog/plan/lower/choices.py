@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from neocog.nn.graph import IMAGE
-from neocog.nn.layers import Conv2d
+from neocog.nn.layers import Conv2d, ConvTranspose2d
 from neocog.nn.shapes import ImageShape
 from neocog.nn.window import Window
 from neocog.plan import correlation
@@ -106,6 +106,8 @@ class Choices:
                 halo = halo.union(correlation.input_halo(window))
                 if tile:
                     halo = halo.union(patch_halo(tile, window))
+            if isinstance(step.node.layer, ConvTranspose2d) and index in step.inputs:
+                halo = halo.union(correlation.gradient_halo(self.window_of(step)))
         return halo
 
     def gradient_halo(self, step: Step) -> Halo:
@@ -113,6 +115,8 @@ class Choices:
         if not step.is_correlation:
             return NO_HALO
         window, tile = self.window_of(step), self.backward_tile(step)
+        if isinstance(step.node.layer, ConvTranspose2d):
+            return correlation.input_halo(window)
         halo = tile_halo(tile, window) if tile else NO_HALO
         if step.inputs[0] in self.learning and not tile:
             halo = halo.union(correlation.gradient_halo(window))
@@ -122,8 +126,6 @@ class Choices:
         """Whether a value is only taken value by value, so that channels need no padding to whole vectors."""
         users = self.steps.users(index)
         return bool(users) and all(
-            self.reads_scalars(user.index)
-            if user.is_flatten
-            else user.is_correlation and not user.is_depthwise and index not in user.added
+            self.reads_scalars(user.index) if user.is_flatten else user.reads_each and index not in user.added
             for user in users
         )

@@ -19,7 +19,7 @@ from neocog.plan.algorithm import (
     winograd_reduce_partials,
 )
 from neocog.plan.correlation import Correlation
-from neocog.plan.layout import Operand, Panels, Space, Tensor
+from neocog.plan.layout import Operand, Panels, Space, Tensor, Vectors
 from neocog.plan.lower import convolution
 from neocog.plan.lower.convolution import correlation_of, transformed_weights
 from neocog.plan.lower.lowering import Lowering
@@ -47,14 +47,14 @@ def backward(low: Lowering, step: Step) -> None:
         _by_tiles(low, step, layer, dy, level, learns=learns, needed=needed)
     elif chains:
         if learns:
-            _plan_filters(low, step, layer, dy, level)
+            plan_filters(low, step, layer, dy, level, low.layout.bias_gradient(step.node))
         if needed:
             _plan_input(low, step, layer, dy, level)
     else:  # in this order dy is read while it is near
         if needed:
             _plan_input(low, step, layer, dy, level)
         if learns:
-            _plan_filters(low, step, layer, dy, level)
+            plan_filters(low, step, layer, dy, level, low.layout.bias_gradient(step.node))
 
 
 def _partial_size(low: Lowering, step: Step) -> int:
@@ -81,9 +81,9 @@ def seen_by(layer: Correlation, segment: Segment) -> Correlation:
     return replace(layer, x=segment.settle(layer.x), y=segment.settle(layer.y))
 
 
-def _plan_filters(low: Lowering, step: Step, layer: Correlation, dy: Value, level: int) -> None:
-    """Plan the gradient of a layer's weights as a direct sum."""
-    gradient, sums = low.layout.weight_gradient(step.node), low.layout.bias_gradient(step.node)
+def plan_filters(low: Lowering, step: Step, layer: Correlation, dy: Value, level: int, sums: Vectors | None) -> None:
+    """Plan the gradient of a layer's weights as a direct sum, and that of its biases, which goes to `sums`."""
+    gradient = low.layout.weight_gradient(step.node)
     copies, size = f"{step.title} partial gradients", filters.copy_size(gradient, sums)
     reads = [layer.x.name, dy.tensor.name]
     most = most_slices(low, step, _partial_size(low, step))
@@ -118,7 +118,10 @@ def plan_transposed(low: Lowering, step: Step, layer: Correlation, dx: Tensor, l
     transposed = correlation.transposed_panels(layer, f"{step.title} transposed weights{part}", dx, low.target)
     low.panels.append(transposed)
     copy = Transpose(f"{step.title} transpose", layer.weights, transposed, layer.taps, layer.x.channels)
-    low.add(step.title, (), (), lambda segment: (copy,), level=level, where="before")
+    if low.training is None:
+        low.preparation.append(copy)
+    else:
+        low.add(step.title, (), (), lambda segment: (copy,), level=level, where="before")
     return transposed
 
 
@@ -177,7 +180,7 @@ def _by_tiles(
         )
         low.add(step.title, (), (), lambda segment: (weights,), level=level, where="before")
     if learns and not most:
-        _plan_filters(low, step, layer, dy, level)
+        plan_filters(low, step, layer, dy, level, low.layout.bias_gradient(step.node))
     if not most and dx is None:
         return
 

@@ -45,6 +45,7 @@ class Lowering(Choices):
         fused: the poolings that run in the last lines of a convolution.
         preparation: what a program that predicts does once after its parameters changed.
         notes: what rules keep from forward for backward, by step.
+        zeroed: memory beside tensors that relies on zeros where nothing is written, and so shares its bytes with none.
     """
 
     graph: Graph
@@ -67,6 +68,7 @@ class Lowering(Choices):
     preparation: list[Op] = field(default_factory=list)
     panels: list[Panels] = field(default_factory=list)
     flat: dict[tuple[Space, str], int] = field(default_factory=dict)
+    zeroed: set[tuple[Space, str]] = field(default_factory=set)
     dropouts: list[int] = field(default_factory=list)
     backward: bool = False
     _trained_layers: set[int] = field(default_factory=set)
@@ -188,7 +190,7 @@ class Lowering(Choices):
         level: int | None = None,
     ) -> Task:
         """Add the evaluation of an expression for every pixel of a step's output."""
-        others = [part.other for part in sums]
+        others = [part.other for part in sums if part.other is not None]
         reads = [name for part in (expression, *others) for name in self.names(part)]
         writes = [*([y.tensor.name] if y else []), *(part.out.name for part in sums)]
         chains = step.gives_images or bool(sums)
@@ -199,7 +201,7 @@ class Lowering(Choices):
                 name,
                 expression.settled(settle),
                 settle(y.tensor) if y else None,
-                tuple(replace(part, other=part.other.settled(settle)) for part in sums),
+                tuple(part.settled(settle) for part in sums),
             )
 
         images = 1 if step.gives_images else CHAIN_VECTORS

@@ -1,7 +1,7 @@
 """Normalization: statistics, and a formula for whoever reads the result.
 
 That of a batch has sums in the chain that makes its input, and statistics between chains; it is planned for training
-only. That of the groups of an image stays in the chain.
+only. That of the groups of an image, or of each pixel, stays in the chain.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from neocog.nn.layers import BatchNorm2d, GroupNorm
+from neocog.nn.layers import BatchNorm2d, GroupNorm, LayerNorm2d
 from neocog.nn.shapes import ImageShape
 from neocog.plan.layout import Operand, Space
 from neocog.plan.lower.lowering import CHAIN_VECTORS, NO_HALO, Lowering
@@ -31,6 +31,7 @@ from neocog.plan.ops.norm import (
     vector,
 )
 from neocog.plan.ops.op import Op
+from neocog.plan.ops.pixel_norm import PixelGradient, PixelStatistics
 from neocog.plan.ops.pointwise import Affine, Centre, Counted, Expression, Normalise, Plus, Times
 from neocog.plan.ops.update import ReducePartials, Stretch
 from neocog.plan.passes.steps import Step
@@ -134,8 +135,8 @@ def backward(low: Lowering, step: Step) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Groups:
-    """What the backward pass of a group normalization needs: the input, and the statistics of each image."""
+class _Parts:
+    """What the backward pass of a normalization of an image's parts needs: the input, and the statistics of each."""
 
     x: Value
     mean: Value
@@ -148,55 +149,63 @@ class _Groups:
         return Expression(self.x.tensor, (Plus(mean), Times(inverse)))
 
 
-def _a_pixel_of(low: Lowering, step: Step, what: str) -> Value:
-    """Make memory for one number for each channel of each image."""
-    return low.value(f"{step.title} {what}", ImageShape(1, 1, low.output_shape(step.index).channels))
+def _one_of(low: Lowering, step: Step, what: str) -> Value:
+    """Make memory for a number for each channel of each image, or for each pixel where that is normalised by itself."""
+    shape = low.output_shape(step.index)
+    of_group = isinstance(step.node.layer, GroupNorm)
+    one = ImageShape(1, 1, shape.channels) if of_group else ImageShape(shape.height, shape.width, 1)
+    return low.value(f"{step.title} {what}", one)
 
 
-def group_forward(low: Lowering, step: Step) -> None:
-    """Plan the statistics of each image; the result is a formula."""
-    layer, x = step.node.layer, low.output(step.inputs[0])
-    assert isinstance(layer, GroupNorm)
-    mean, inverse = (_a_pixel_of(low, step, what) for what in ("mean", "inverse"))
+def parts_forward(low: Lowering, step: Step) -> None:
+    """Plan the statistics of each group, or pixel; the result is a formula."""
+    layer, x, title = step.node.layer, low.output(step.inputs[0]), f"{step.title} statistics"
+    mean, inverse = (_one_of(low, step, what) for what in ("mean", "inverse"))
 
     def build(segment: Segment) -> Iterable[Op]:
         seen, of_mean, of_inverse = (segment.settle(value.tensor) for value in (x, mean, inverse))
-        yield GroupStatistics(f"{step.title} statistics", seen, of_mean, of_inverse, layer.groups, layer.epsilon)
+        if isinstance(layer, GroupNorm):
+            yield GroupStatistics(title, seen, of_mean, of_inverse, layer.groups, layer.epsilon)
+        elif isinstance(layer, LayerNorm2d):
+            yield PixelStatistics(title, seen, of_mean, of_inverse, layer.epsilon)
 
-    low.add(step.title, [x.tensor.name], [mean.tensor.name, inverse.tensor.name], build)
-    note = low.notes[step.index] = _Groups(x, mean, inverse)
+    writes = [mean.tensor.name, inverse.tensor.name]
+    low.add(step.title, [x.tensor.name], writes, build, chains=step.takes_images, on_images=step.on_images)
+    note = low.notes[step.index] = _Parts(x, mean, inverse)
     weight = low.vectors(step, "weight")
     learned = (Affine(weight, low.vectors(step, "bias")),) if weight is not None else ()
     low.formulas[step.index] = note.normalised.then(*learned)
 
 
-def group_backward(low: Lowering, step: Step) -> None:
+def parts_backward(low: Lowering, step: Step) -> None:
     """Plan the gradients of γ and β, and what that of the input, a formula, takes away for the statistics."""
-    layer, note = step.node.layer, low.notes[step.index]
-    assert isinstance(layer, GroupNorm)
-    assert isinstance(note, _Groups)
+    layer, note, title = step.node.layer, low.notes[step.index], f"{step.title} gradient statistics"
+    assert isinstance(note, _Parts)
     g = _with_learned_sums(low, step, note)
     if step.inputs[0] not in low.learning:
         return
-    slope, offset = (_a_pixel_of(low, step, what) for what in ("slope", "offset"))
+    slope, offset = (_one_of(low, step, what) for what in ("slope", "offset"))
     weight = low.vectors(step, "weight")
 
     def build(segment: Segment) -> Iterable[Op]:
         g_seen, x, mean, inverse, slope_seen, offset_seen = (
             segment.settle(value.tensor) for value in (g, note.x, note.mean, note.inverse, slope, offset)
         )
-        title = f"{step.title} gradient statistics"
-        yield GroupGradient(title, g_seen, x, mean, inverse, weight, slope_seen, offset_seen, layer.groups)
+        if isinstance(layer, GroupNorm):
+            yield GroupGradient(title, g_seen, x, mean, inverse, weight, slope_seen, offset_seen, layer.groups)
+        else:
+            yield PixelGradient(title, g_seen, x, mean, inverse, weight, slope_seen, offset_seen)
 
     reads = [value.tensor.name for value in (g, note.x, note.mean, note.inverse)]
-    low.add(step.title, reads, [slope.tensor.name, offset.tensor.name], build)
+    writes = [slope.tensor.name, offset.tensor.name]
+    low.add(step.title, reads, writes, build, chains=step.takes_images, on_images=step.on_images)
     scale = (Affine(weight),) if weight is not None else ()
     through = (Plus(Expression(note.mean.tensor)), Times(Expression(slope.tensor)), Plus(Expression(offset.tensor)))
     scaled = Expression(g.tensor, (*scale, Times(Expression(note.inverse.tensor))))
     low.contribute(step.inputs[0], scaled.then(Plus(Expression(note.x.tensor, through))))
 
 
-def _with_learned_sums(low: Lowering, step: Step, note: _Groups) -> Value:
+def _with_learned_sums(low: Lowering, step: Step, note: _Parts) -> Value:
     """Return the gradient of what a step gives, in memory; plan the gradients of β and γ, sums of it and with it."""
     places = [low.vectors_gradient(step, variable) for variable in ("bias", "weight")]
     if not any(places):
@@ -219,4 +228,7 @@ def _with_learned_sums(low: Lowering, step: Step, note: _Groups) -> Value:
     return g
 
 
-RULES: Rules = {BatchNorm2d: Rule(forward, backward), GroupNorm: Rule(group_forward, group_backward)}
+RULES: Rules = {
+    BatchNorm2d: Rule(forward, backward),
+    **dict.fromkeys((GroupNorm, LayerNorm2d), Rule(parts_forward, parts_backward)),
+}

@@ -17,7 +17,7 @@ from neocog.nn.layers import (
     PReLU,
 )
 from neocog.nn.rewrite import ScaleShift
-from neocog.plan.layout import Operand, Space
+from neocog.plan.layout import Halo, Operand, Space
 from neocog.plan.lower.lowering import NO_HALO, Lowering
 from neocog.plan.lower.rule import Rule, Rules
 from neocog.plan.lower.values import Segment, Value, is_bare
@@ -73,23 +73,26 @@ def prelu_backward(low: Lowering, step: Step) -> None:
     low.contribute(step.inputs[0], gradient.then(SlopeGradient(slope, x)))
 
 
-def gradient_and_its_sums(low: Lowering, step: Step, factor: Expression, place: Operand | None) -> Expression:
+def gradient_and_its_sums(
+    low: Lowering, step: Step, factor: Expression | None, place: Operand | None, halo: Halo = NO_HALO
+) -> Expression:
     """Return the gradient of what a step gives; add it up, times a factor, for each channel.
 
     Arguments:
         step: whose output.
-        factor: of the products that are added up.
+        factor: of the products that are added up; None: the gradient itself is.
         place: where the sums go; None: they are not wanted.
+        halo: the zeros that the gradient needs around it.
     """
     if place is None:
         return low.gradient(step)
-    name = f"{step.title} partial gradients"
+    name = f"{step.title} partial sums"
     size = low.target.round_up(low.output_shape(step.index).channels)
 
     def sums(_: Value) -> list[Sums]:
-        return [Sums(Operand(Space.ARENA, name, 0, slice=size), factor, size, plain=False)]
+        return [Sums(Operand(Space.ARENA, name, 0, slice=size), factor, size, plain=factor is None)]
 
-    value = low.gradient_value(step, NO_HALO, sums)
+    value = low.gradient_value(step, halo, sums)
 
     def reduce(segment: Segment) -> Iterable[Op]:
         low.flat[Space.ARENA, name] = segment.slices * size

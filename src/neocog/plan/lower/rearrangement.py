@@ -11,17 +11,17 @@ from neocog.plan.lower.lowering import NO_HALO, Lowering
 from neocog.plan.lower.rule import Rule, Rules
 from neocog.plan.lower.values import Segment, Value
 from neocog.plan.ops.concatenation import Concatenation
-from neocog.plan.ops.copy import Copy, cut, gathered, placed, shuffled, spread
+from neocog.plan.ops.copy import cut, gathered, placed, shuffled, spread
 from neocog.plan.ops.op import Op
 from neocog.plan.ops.pointwise import Expression
 from neocog.plan.passes.steps import Step
 
-Make = Callable[[str, Tensor, Tensor, Step], Copy]
-"""Makes the copy of a step, from a title and the tensors on both sides."""
+Make = Callable[[str, Tensor, Tensor, Step], Op]
+"""Makes the op of a step, from a title and the tensors on both sides."""
 
 
-def copying(forward: Make, backward: Make) -> Rule:
-    """Return the rule of a layer that a copy computes, and another one its gradient."""
+def one_op(forward: Make, backward: Make) -> Rule:
+    """Return the rule of a layer that one op computes, and another one its gradient, from that of the output alone."""
 
     def forth(low: Lowering, step: Step) -> None:
         x = low.output(step.inputs[0])
@@ -62,7 +62,7 @@ def _factor(step: Step) -> int:
     return step.node.layer.factor
 
 
-_SLICE = copying(
+_SLICE = one_op(
     lambda title, x, y, step: cut(title, x, y, _first(step)),
     lambda title, dy, dx, step: placed(title, dy, dx, _first(step)),
 )
@@ -96,11 +96,11 @@ def slice_backward(low: Lowering, step: Step) -> None:
 
 RULES: Rules = {
     Slice: Rule(_SLICE.forward, slice_backward),
-    ChannelShuffle: copying(
+    ChannelShuffle: one_op(
         lambda title, x, y, step: shuffled(title, x, y, _groups(step)),
         lambda title, dy, dx, step: shuffled(title, dy, dx, dy.channels // _groups(step)),
     ),
-    PixelShuffle: copying(
+    PixelShuffle: one_op(
         lambda title, x, y, step: spread(title, x, y, _factor(step)),
         lambda title, dy, dx, step: gathered(title, dy, dx, _factor(step)),
     ),

@@ -10,16 +10,20 @@ from neocog.plan.lower import (
     pointwise,
     pooling,
     rearrangement,
+    resizing,
     shape,
+    transposed,
 )
 from neocog.plan.lower.rule import Rules
 
 RULES: Rules = {
     **convolution_gradient.RULES,
     **grouped.RULES,
+    **transposed.RULES,
     **pooling.RULES,
     **shape.RULES,
     **rearrangement.RULES,
+    **resizing.RULES,
     **channels.RULES,
     **normalization.RULES,
     **pointwise.RULES,

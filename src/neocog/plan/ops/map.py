@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from neocog.plan.layout import Operand, Tensor
 from neocog.plan.ops.op import Op, Part, Reach, off_vectors, other_size, walked
-from neocog.plan.ops.pointwise import Expression
+from neocog.plan.ops.pointwise import Expression, Settle
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,20 +16,24 @@ class Sums:
 
     Arguments:
         out: a vector of `step` elements for each sum, for each slice of the batch.
-        other: the other factor.
+        other: the other factor; None: there is no product.
         step: channels, rounded up to whole vectors.
         plain: whether the sum of the value itself is wanted too; it comes first.
     """
 
     out: Operand
-    other: Expression
+    other: Expression | None
     step: int
     plain: bool = True
 
     @property
     def count(self) -> int:
         """Number of sums."""
-        return 1 + self.plain
+        return (self.other is not None) + self.plain
+
+    def settled(self, settle: Settle) -> Sums:
+        """Return the sums with their tensors as a stage sees them."""
+        return self if self.other is None else replace(self, other=self.other.settled(settle))
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,7 @@ class Map(Op):
         return 1 if self.sums else self.shape.images * self.shape.height
 
     def _expressions(self) -> tuple[Expression, ...]:
-        return (self.value, *(sums.other for sums in self.sums))
+        return (self.value, *(sums.other for sums in self.sums if sums.other is not None))
 
     def reads(self) -> tuple[Part, ...]:
         """Return all tensors and vectors of the expressions."""
@@ -88,7 +92,8 @@ class Map(Op):
         """Yield the expression."""
         yield self.value.label
         for sums in self.sums:
-            yield f"sums over pixels{', of it and' if sums.plain else ''} of its product with {sums.other.label}"
+            of = ["it"] * sums.plain + ([f"its product with {sums.other.label}"] if sums.other is not None else [])
+            yield f"sums over pixels of {' and of '.join(of)}"
 
 
 @dataclass(frozen=True, slots=True)

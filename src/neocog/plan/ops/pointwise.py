@@ -48,7 +48,9 @@ class Pointwise:
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """A tensor, and what happens to each of its values in order. A tensor of one pixel stands for all pixels."""
+    """A tensor, and what happens to each of its values in order. A tensor of one pixel stands for all pixels; of one
+    channel, with it in every lane, for all channels.
+    """
 
     x: Tensor
     steps: tuple[Pointwise, ...] = ()
@@ -190,6 +192,11 @@ class _With(Pointwise):
 @dataclass(frozen=True, slots=True)
 class Plus(_With):
     """value + other."""
+
+    @property
+    def keeps_zero(self) -> bool:  # type: ignore[override]
+        """Not where the other operand is a number for all channels, which lies in the lanes past them too."""
+        return self.other.x.channels > 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from neocog.nn.followers import Follower
-from neocog.nn.groups import UpdateRule
+from neocog.nn.groups import NO_CLIP, GradientClip, UpdateRule
 from neocog.plan.layout import Operand, Panels
-from neocog.plan.ops.op import Op, Part, Reach, walked
+from neocog.plan.ops.op import Op, Part, Reach, present, walked
 
 Followed = tuple[Follower, Operand]
 ITEM_ELEMENTS = 1024  # elements that one item of a flat pass covers
@@ -109,17 +109,25 @@ class Update(Op):
 
     Arguments:
         ranges: one behind another.
-        parameters, gradients, memory: where they begin.
+        parameters, gradients: where they begin.
+        slots, memory: what is kept beside parameters, by name, and where it begins.
         scalars: how many numbers of the step the rules need.
         followed: what follows the parameters, and where it begins.
+        clip: what gradients may not exceed.
+        length: of the gradients of all parameters, where that is limited.
+        directions: where parameters that move as a whole leave their directions, in place of taking a step.
     """
 
     ranges: tuple[ParameterRange, ...]
     parameters: Operand
     gradients: Operand
+    slots: tuple[str, ...]
     memory: tuple[Operand, ...]
     scalars: int
     followed: tuple[Followed, ...] = ()
+    clip: GradientClip = NO_CLIP
+    length: Operand | None = None
+    directions: Operand | None = None
 
     @property
     def size(self) -> int:
@@ -133,11 +141,11 @@ class Update(Op):
 
     def reads(self) -> tuple[Part, ...]:
         """Return parameters, gradients, and what is kept beside them."""
-        return (self.parameters, *self._kept(), self.gradients)
+        return (self.parameters, *self._kept(), self.gradients, *present(self.length))
 
     def writes(self) -> tuple[Part, ...]:
-        """Return parameters, and what is kept beside them."""
-        return (self.parameters, *self._kept())
+        """Return parameters, what is kept beside them, and directions."""
+        return (self.parameters, *self._kept(), *present(self.directions))
 
     def _kept(self) -> tuple[Operand, ...]:
         return (*self.memory, *(operand for _, operand in self.followed))
@@ -146,6 +154,10 @@ class Update(Op):
         """Yield all of them."""
         for operand in (self.parameters, self.gradients, *self._kept()):
             yield Reach("update", operand, 0, self.size - 1)
+        if self.directions is not None:
+            yield Reach("directions", self.directions, 0, self.size - 1)
+        if self.length is not None:
+            yield Reach("length", self.length, 0, lanes - 1)
 
     def faults(self, lanes: int) -> Iterator[str]:
         """Yield ranges off whole vectors, and gaps between them."""
@@ -160,6 +172,8 @@ class Update(Op):
             yield f"elements {range_.first:,} to {range_.end - 1:,}: {range_.rule.optimizer}{rate}"
         for follower, _ in self.followed:
             yield f"followed by {follower}"
+        if self.clip != NO_CLIP:
+            yield f"of gradients within {self.clip}"
 
 
 @dataclass(frozen=True, slots=True)

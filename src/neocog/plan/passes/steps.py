@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from neocog.nn.graph import IMAGE, Graph, Node
 from neocog.nn.layer import Layer, channels_of
-from neocog.nn.layers import Activation, Add, Conv2d, Flatten, Linear, PReLU, ReLU
+from neocog.nn.layers import Activation, Add, Conv2d, ConvTranspose2d, Flatten, Linear, PReLU, ReLU
 from neocog.nn.rewrite import ScaleShift
 from neocog.nn.shapes import ImageShape
 from neocog.nn.window import pair
@@ -52,7 +52,12 @@ class Step:
     @property
     def is_correlation(self) -> bool:
         """Whether it multiplies by weights."""
-        return isinstance(self.node.layer, Conv2d | Linear)
+        return isinstance(self.node.layer, Conv2d | ConvTranspose2d | Linear)
+
+    @property
+    def reads_each(self) -> bool:
+        """Whether it takes its input value by value, in every pass, whatever lies between pixels."""
+        return isinstance(self.node.layer, Conv2d | Linear) and not self.is_depthwise
 
     @property
     def groups(self) -> int:

@@ -10,6 +10,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from neocog.nn.graph import IMAGE
+from neocog.nn.layers import ConvTranspose2d
 from neocog.nn.shapes import ImageShape, Shape
 from neocog.nn.window import Window, WindowAxis
 from neocog.plan.passes.steps import Step, Steps
@@ -36,9 +37,11 @@ def as_image(shape: Shape) -> ImageShape:
 
 
 def window_of(step: Step) -> Window | None:
-    """Return the window of a convolution or pooling as declared."""
-    shape = step.node.input
-    return step.node.layer.window_over(shape) if isinstance(shape, ImageShape) else None
+    """Return the window of a convolution or pooling as declared; a transposed one walks over what it gives."""
+    shape, layer = step.node.input, step.node.layer
+    if not isinstance(shape, ImageShape):
+        return None
+    return layer.walk(shape) if isinstance(layer, ConvTranspose2d) else layer.window_over(shape)
 
 
 def taken_of(step: Step, place: int, extent: Extent) -> ImageShape:

@@ -1,0 +1,167 @@
+"""Lengths of stretches of flat arrays, and the steps of parameters that move as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from llvmlite import ir
+
+from neocog.emit.builder import I64, PTR, Builder, Index, Value, float_bits
+from neocog.emit.channels import across_lanes
+from neocog.emit.emitter import Emitters
+from neocog.emit.memory import Memory
+from neocog.emit.optimizers import moved
+from neocog.emit.update import follow, own_rate, step_arguments, within
+from neocog.plan.layout import Operand
+from neocog.plan.ops.directions import Divide, Lengths, Move, Polynomial, Portion, Squares
+from neocog.plan.ops.update import ITEM_ELEMENTS
+
+F64 = ir.DoubleType()
+
+
+def _chunks(
+    b: Builder, portions: Sequence[Portion], low: Value, high: Value
+) -> Iterator[tuple[int, int, Index, Index]]:
+    """Yield each portion's number, the item of its first chunk, and which of its chunks the items low ≤ item < high
+    cover.
+    """
+    first = 0
+    for number, portion in enumerate(portions):
+        begin = b.maximum(0, b.sub(low, first))
+        yield number, first, begin, b.minimum(portion.chunks, b.sub(high, first))
+        first += portion.chunks
+
+
+@contextmanager
+def _vectors(b: Builder, portion: Portion, begin: Index, end: Index) -> Iterator[Index]:
+    """Write a loop over the vectors of some chunks of a portion; yield where each lies, elements."""
+    turns = ITEM_ELEMENTS // b.lanes
+    with b.loop(b.mul(begin, turns), b.minimum(b.mul(end, turns), portion.size // b.lanes)) as (vector, _):
+        yield b.add(b.mul(vector, b.lanes), portion.first)
+
+
+def emit_squares(b: Builder, memory: Memory, stage: Squares, low: Value, high: Value) -> None:
+    """Write Σ x² of some chunks."""
+    values, out = memory.operand(stage.values), memory.operand(stage.out)
+    sums = _sum_of_squares(b, stage.limit)
+    turns = ITEM_ELEMENTS // b.lanes
+    for number, item, begin, end in _chunks(b, stage.portions, low, high):
+        portion = stage.portions[number]
+        with b.loop(begin, end) as (chunk, _):
+            first = b.mul(chunk, turns)
+            count = b.minimum(turns, b.sub(portion.size // b.lanes, first))
+            from_ = b.at(values, b.add(b.mul(first, b.lanes), portion.first))
+            b.ir.call(sums, [from_, b.at(out, b.mul(b.add(chunk, item), b.lanes)), b.index(count)])
+
+
+def _shared(b: Builder, name: str) -> tuple[ir.Function, Builder | None]:
+    """Return `void NAME(ptr from, ptr to, i64 vectors)`, which all portions share, and the builder to write it with."""
+    found = b.function.module.globals.get(name)
+    if found is not None:
+        return found, None
+    function = ir.Function(b.function.module, ir.FunctionType(ir.VoidType(), [PTR, PTR, I64]), name)
+    function.linkage = "internal"
+    function.attributes.add("noinline")
+    return function, Builder(function, b.target)
+
+
+def _sum_of_squares(b: Builder, limit: float | None) -> ir.Function:
+    function, inside = _shared(b, "sum_of_squares" if limit is None else "sum_of_squares_within")
+    if inside is not None:
+        from_, to, vectors = function.args
+        with inside.loop(0, vectors, [inside.splat(0.0)]) as (vector, total):
+            x = within(inside, limit, inside.load(from_, inside.mul(vector, b.lanes)))
+            total[0] = inside.multiply_add(x, x, total[0])
+        inside.store(total[0], to)
+        inside.ir.ret_void()
+    return function
+
+
+def emit_lengths(b: Builder, memory: Memory, stage: Lengths, low: Value, high: Value) -> None:
+    """Write √ of the sums of each portion."""
+    squares, out, first = memory.operand(stage.squares), memory.operand(stage.out), 0
+    length = _length(b)
+    with b.loop(low, high):
+        for number, chunks in enumerate(stage.chunks):
+            from_, to = b.at(squares, first * b.lanes), b.at(out, number * b.lanes)
+            b.ir.call(length, [from_, to, b.index(chunks)])
+            first += chunks
+
+
+def _length(b: Builder) -> ir.Function:
+    function, inside = _shared(b, "length")
+    if inside is not None:
+        from_, to, vectors = function.args
+        wide = ir.VectorType(F64, b.lanes)
+        with inside.loop(0, vectors, [inside.like(ir.Constant(wide, None), 0.0)]) as (vector, total):
+            x = inside.load(from_, inside.mul(vector, b.lanes))
+            total[0] = inside.ir.fadd(total[0], inside.ir.fpext(x, wide))
+        whole = across_lanes(inside, inside.ir.fptrunc(total[0], inside.vector), inside.ir.fadd)
+        inside.store(inside.intrinsic("llvm.sqrt", inside.vector, whole), to)
+        inside.ir.ret_void()
+    return function
+
+
+def emit_divide(b: Builder, memory: Memory, stage: Divide, low: Value, high: Value) -> None:
+    """Write x / max(length, least); a NaN stays a NaN."""
+    values, lengths, out = (memory.operand(part) for part in (stage.values, stage.lengths, stage.out))
+    least = b.splat(stage.least)
+    for number, _, begin, end in _chunks(b, stage.portions, low, high):
+        length = b.load(lengths, number * b.lanes)
+        length = b.ir.select(b.ir.fcmp_ordered("<", length, least), least, length)
+        with _vectors(b, stage.portions[number], begin, end) as at:
+            b.store(b.ir.fdiv(b.load(values, at), length), out, at)
+
+
+def emit_polynomial(b: Builder, memory: Memory, stage: Polynomial, low: Value, high: Value) -> None:
+    """Write a·1 + b·A + c·A², row by row."""
+    matrix, square = memory.panels(stage.matrix), memory.panels(stage.square)
+    first, second, third = stage.coefficients
+    panels = stage.square
+    with b.loop(low, high) as (row, _):
+        with b.loop(0, panels.count) as (panel, _), b.loop(0, panels.width // b.lanes) as (vector, _):
+            at = b.add(b.mul(panel, panels.panel_step), b.mul(row, panels.width))
+            at = b.add(at, b.mul(vector, b.lanes))
+            both = b.ir.fmul(b.splat(second), b.load(matrix, at))
+            b.store(b.multiply_add(b.splat(third), b.load(square, at), both), square, at)
+        panel, column = b.divmod(row, panels.width)
+        at = b.add(b.add(b.mul(panel, panels.panel_step), b.mul(row, panels.width)), column)
+        b.store_scalar(b.ir.fadd(b.load_scalar(square, at), float_bits(first)), square, at)
+
+
+def emit_move(b: Builder, memory: Memory, stage: Move, low: Value, high: Value) -> None:
+    """Write w after a step along its direction."""
+    weights, directions = memory.operand(stage.parameters), memory.operand(stage.directions)
+    slow = memory.operand(stage.slow) if stage.slow else None
+    rate, scalars = step_arguments(b, memory, stage.scalars)
+    for number, _, begin, end in _chunks(b, stage.portions, low, high):
+        portion = stage.portions[number]
+        scale = _scale(b, memory, stage.lengths, number) if stage.lengths else b.splat(portion.scale)
+        own = own_rate(b, portion.rule, rate)
+        with _vectors(b, portion, begin, end) as at:
+            step = b.ir.fmul(scale, b.load(directions, at))
+            before = b.load(slow, at) if slow is not None else None
+            w, after = moved(b, portion.rule.optimizer, b.load(weights, at), step, own, before, scalars)
+            if slow is not None:
+                b.store(after, slow, at)
+            b.store(w, weights, at)
+            follow(b, memory, stage.followed, at, w)
+
+
+def _scale(b: Builder, memory: Memory, lengths: Sequence[Operand], number: int) -> Value:
+    """Return the length of weights over that of their direction; 1 where one of them is 0."""
+    of_weights, of_direction = (b.load(memory.operand(operand), number * b.lanes) for operand in lengths)
+    ratio, one, zero = b.ir.fdiv(of_weights, of_direction), b.splat(1.0), b.splat(0.0)
+    for length in (of_weights, of_direction):
+        ratio = b.ir.select(b.ir.fcmp_ordered("==", length, zero), one, ratio)
+    return ratio
+
+
+EMITTERS: Emitters = {
+    Squares: emit_squares,
+    Lengths: emit_lengths,
+    Divide: emit_divide,
+    Polynomial: emit_polynomial,
+    Move: emit_move,
+}

@@ -1,0 +1,63 @@
+"""Normalization of the channels of each pixel: sums over channels, and what follows from them."""
+
+from __future__ import annotations
+
+from neocog.emit.builder import Builder, Index, Value
+from neocog.emit.channels import Pixel, across_lanes, each_pixel, keep_lanes, reduce_channels
+from neocog.emit.emitter import Emitters
+from neocog.emit.memory import Memory
+from neocog.plan.ops.pixel_norm import PixelGradient, PixelStatistics
+
+
+def emit_pixel_statistics(b: Builder, memory: Memory, stage: PixelStatistics, low: Value, high: Value) -> None:
+    """Write mean and 1 / √(variance + ε) of each pixel: two walks over its channels, so that nothing cancels."""
+    channels, zero = stage.x.channels, b.splat(0.0)
+    with each_pixel(b, stage.x, low, high) as place:
+        x, mean, inverse = (Pixel.of(b, memory, tensor, place) for tensor in (stage.x, stage.mean, stage.inverse))
+
+        def add(first: Index, count: int, total: Value, x: Pixel = x) -> Value:
+            return b.ir.fadd(total, x.load(first, count))
+
+        total = across_lanes(b, reduce_channels(b, channels, zero, add), b.ir.fadd)
+        average = b.ir.fdiv(total, b.splat(-float(channels)))
+
+        def add_square(first: Index, count: int, total: Value, x: Pixel = x, average: Value = average) -> Value:
+            away = keep_lanes(b, b.ir.fadd(x.load(first, count), average), count, 0.0)
+            return b.multiply_add(away, away, total)
+
+        total = across_lanes(b, reduce_channels(b, channels, zero, add_square), b.ir.fadd)
+        variance = b.ir.fdiv(total, b.splat(float(channels)))
+        root = b.intrinsic("llvm.sqrt", b.vector, b.ir.fadd(variance, b.splat(stage.epsilon)))
+        b.store(average, mean.address)
+        b.store(b.ir.fdiv(b.splat(1.0), root), inverse.address)
+
+
+def emit_pixel_gradient(b: Builder, memory: Memory, stage: PixelGradient, low: Value, high: Value) -> None:
+    """Write slope and offset of the gradient of each pixel, from sums over its channels."""
+    channels, zero = stage.x.channels, b.splat(0.0)
+    weight = None if stage.weight is None else Pixel(b, memory.operand(stage.weight), channels)
+    with each_pixel(b, stage.x, low, high) as place:
+        tensors = (stage.g, stage.x, stage.mean, stage.inverse, stage.slope, stage.offset)
+        g, x, mean, inverse, slope, offset = (Pixel.of(b, memory, tensor, place) for tensor in tensors)
+        average, scale = b.load(mean.address), b.load(inverse.address)
+
+        def scaled(first: Index, count: int, g: Pixel = g) -> Value:
+            values = g.load(first, count)
+            return values if weight is None else b.ir.fmul(values, weight.load(first, count))
+
+        def add(first: Index, count: int, total: Value) -> Value:
+            return b.ir.fadd(total, scaled(first, count))
+
+        def add_product(first: Index, count: int, total: Value, x: Pixel = x, average: Value = average) -> Value:
+            away = b.ir.fadd(x.load(first, count), average)
+            return b.multiply_add(scaled(first, count), away, total)  # g is 0 past the channels
+
+        plain, moved = (
+            across_lanes(b, reduce_channels(b, channels, zero, step), b.ir.fadd) for step in (add, add_product)
+        )
+        share = b.ir.fdiv(scale, b.splat(-float(channels)))
+        b.store(b.ir.fmul(b.ir.fmul(share, b.ir.fmul(scale, scale)), moved), slope.address)
+        b.store(b.ir.fmul(share, plain), offset.address)
+
+
+EMITTERS: Emitters = {PixelStatistics: emit_pixel_statistics, PixelGradient: emit_pixel_gradient}
