@@ -28,6 +28,7 @@ from neocog.nn.layers import (
     GlobalAvgPool2d,
     Hardsigmoid,
     LayerNorm2d,
+    LayerScale,
     LeakyReLU,
     Linear,
     Maxout,
@@ -267,11 +268,22 @@ def _upsample(writer: Writer, node: Node, layer: Upsample, inputs: list[str]) ->
     return writer.add("Resize", *inputs, "", scales, **way)
 
 
+def _layer_scale(writer: Writer, node: Node, layer: LayerScale, inputs: list[str]) -> str:
+    return writer.add("Mul", *inputs, _for_each_channel(writer, node))
+
+
 def _prelu(writer: Writer, node: Node, layer: PReLU, inputs: list[str]) -> str:
+    return writer.add("PRelu", *inputs, _for_each_channel(writer, node))
+
+
+def _for_each_channel(writer: Writer, node: Node) -> str:
+    """Return the weights of a layer that has one a channel, in the shape of an image where it takes one."""
     (weight,) = _stored(node, "weight")
-    if isinstance(node.input, ImageShape):
-        weight = writer.add("Unsqueeze", weight, writer.constant((1, 2), np.int64))
-    return writer.add("PRelu", *inputs, weight)
+    return (
+        writer.add("Unsqueeze", weight, writer.constant((1, 2), np.int64))
+        if isinstance(node.input, ImageShape)
+        else weight
+    )
 
 
 def _relu6(writer: Writer, node: Node, layer: ReLU6, inputs: list[str]) -> str:
@@ -329,6 +341,7 @@ RULES: dict[type[Layer], Rule] = {
     GlobalAvgPool2d: _global_average,
     Hardsigmoid: _operation("HardSigmoid", alpha=1.0 / 6.0, beta=0.5),
     LayerNorm2d: _layer_normalization,
+    LayerScale: _layer_scale,
     LeakyReLU: _leaky_relu,
     Linear: _linear,
     MaxPool2d: _max_pool,
