@@ -387,7 +387,10 @@ class NativeTrainProgram:
 
     def optimizer_state(self) -> State:
         """Copy out what is kept beside the variables: "name/slot" → array."""
-        return {key: _read(self._slot(key), self._layout.places[variable.name], variable) for key, variable in self._slots.items()}
+        return {
+            key: _read(self._slot(key), self._layout.places[variable.name], variable)
+            for key, variable in self._slots.items()
+        }
 
     def _slot(self, key: str) -> NDArray[np.float32]:
         """Return the memory in which a slot of a variable lies."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import replace
 from copy import copy
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray

@@ -9,7 +9,7 @@ import pytest
 from neocog.nn.blocks import Sequential
 from neocog.nn.followers import EMA
 from neocog.nn.graph import trace
-from neocog.nn.groups import Group, GradientClip
+from neocog.nn.groups import GradientClip, Group
 from neocog.nn.layers import BatchNorm2d, Conv2d, ConvTranspose2d, Flatten, Linear, ReLU
 from neocog.nn.losses import CrossEntropy
 from neocog.nn.optimizers import SGD, Muon
