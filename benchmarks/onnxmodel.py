@@ -29,6 +29,7 @@ from neocog.nn.layers import (
     GroupNorm,
     Hardsigmoid,
     LayerNorm2d,
+    LayerScale,
     LeakyReLU,
     Linear,
     LocalResponseNorm,
@@ -233,8 +234,7 @@ def _local_response(writer: Writer, node: Node, layer: LocalResponseNorm, inputs
     before, behind = layer.size // 2, (layer.size - 1) // 2
     lines = writer.reshape(writer.add("Mul", x, x), 1, image.channels, image.height * image.width)
     pads = writer.constant((0, 0, before, 0, 0, 0, behind, 0), np.int64)
-    walk = {"kernel_shape": [layer.size, 1], "strides": [1, 1]}
-    means = writer.add("AveragePool", writer.add("Pad", lines, pads), **walk)
+    means = writer.add("AveragePool", writer.add("Pad", lines, pads), kernel_shape=[layer.size, 1], strides=[1, 1])
     means = writer.reshape(means, image.channels, image.height, image.width)
     base = writer.add("Add", writer.add("Mul", means, writer.constant(layer.alpha)), writer.constant(layer.k))
     return writer.add("Div", x, writer.add("Pow", base, writer.constant(layer.beta)))
@@ -298,11 +298,22 @@ def _upsample(writer: Writer, node: Node, layer: Upsample, inputs: list[str]) ->
     return writer.add("Resize", *inputs, "", scales, **way)
 
 
+def _layer_scale(writer: Writer, node: Node, layer: LayerScale, inputs: list[str]) -> str:
+    return writer.add("Mul", *inputs, _for_each_channel(writer, node))
+
+
 def _prelu(writer: Writer, node: Node, layer: PReLU, inputs: list[str]) -> str:
+    return writer.add("PRelu", *inputs, _for_each_channel(writer, node))
+
+
+def _for_each_channel(writer: Writer, node: Node) -> str:
+    """Return the weights of a layer that has one a channel, in the shape of an image where it takes one."""
     (weight,) = _stored(node, "weight")
-    if isinstance(node.input, ImageShape):
-        weight = writer.add("Unsqueeze", weight, writer.constant((1, 2), np.int64))
-    return writer.add("PRelu", *inputs, weight)
+    return (
+        writer.add("Unsqueeze", weight, writer.constant((1, 2), np.int64))
+        if isinstance(node.input, ImageShape)
+        else weight
+    )
 
 
 def _relu6(writer: Writer, node: Node, layer: ReLU6, inputs: list[str]) -> str:
@@ -361,6 +372,7 @@ RULES: dict[type[Layer], Rule] = {
     GroupNorm: _group_normalization,
     Hardsigmoid: _operation("HardSigmoid", alpha=1.0 / 6.0, beta=0.5),
     LayerNorm2d: _layer_normalization,
+    LayerScale: _layer_scale,
     LeakyReLU: _leaky_relu,
     Linear: _linear,
     LocalResponseNorm: _local_response,

@@ -36,6 +36,7 @@ from neocog.nn.layers import (
     Hardswish,
     Layer,
     LayerNorm2d,
+    LayerScale,
     LeakyReLU,
     Linear,
     LocalResponseNorm,
@@ -108,6 +109,7 @@ VARIANTS: dict[type[Layer], tuple[Layer, ...]] = {
     Softmax: (Softmax(),),
     Maxout: (Maxout(), Maxout(3)),
     BatchNorm2d: (BatchNorm2d(), BatchNorm2d(0.5, 1e-2, affine=False)),
+    LayerScale: (LayerScale(), LayerScale(0.5)),
     GroupNorm: (GroupNorm(2), GroupNorm(3, 1e-2, affine=False), GroupNorm(1), GroupNorm(6)),
     LayerNorm2d: (LayerNorm2d(), LayerNorm2d(1e-2, affine=False)),
     LocalResponseNorm: (

@@ -37,6 +37,7 @@ from neocog.nn.layers import (
     Hardswish,
     Layer,
     LayerNorm2d,
+    LayerScale,
     LeakyReLU,
     Linear,
     LocalResponseNorm,
@@ -731,6 +732,19 @@ def _moved_backward(use: Use, dy: np.ndarray, e_dy: np.ndarray) -> Back:
     return Back(backward_node(use.node, use.parameters, use.inputs, use.choice, e_dy, None).inputs)
 
 
+def _layer_scale_forward(use: Use) -> Stray:
+    weight = np.abs(use.parameters["weight"])
+    return Stray(weight * use.e + U * weight * use.sizes[0])
+
+
+def _layer_scale_backward(use: Use, dy: np.ndarray, e_dy: np.ndarray) -> Back:
+    weight, size, axes = np.abs(use.parameters["weight"]), np.abs(dy) + e_dy, tuple(range(dy.ndim - 1))
+    terms = dy.size // dy.shape[-1]
+    of_weight = (use.e * size + np.abs(use.x) * e_dy).sum(axis=axes)
+    of_weight = of_weight + gamma(terms + 1) * (use.sizes[0] * size).sum(axis=axes)
+    return Back((weight * (e_dy + U * size),), {"weight": of_weight})
+
+
 def _strayed_shares(inputs: int, scale: int) -> np.ndarray:
     """Bound the shares of a bilinear enlargement as engines may compute them, each on its own.
 
@@ -766,6 +780,7 @@ def _upsample_backward(use: Use, dy: np.ndarray, e_dy: np.ndarray) -> Back:
 
 
 RULES: dict[type[Layer], Rule] = {
+    LayerScale: Rule(_layer_scale_forward, _layer_scale_backward),
     **dict.fromkeys((Conv2d, ConvTranspose2d, Linear), Rule(_weighted_forward, _weighted_backward)),
     **dict.fromkeys(AVERAGES, Rule(_average_forward, _average_backward)),
     MaxPool2d: Rule(

@@ -22,10 +22,18 @@ from neocog.nn.zoo import MODELS
 RECORD = Path(__file__).with_name("nn") / "zoo_answers.json"
 CLASSES, IMAGES = 10, 2
 
-TORCHVISION = {"densenet121": {}, "resnet18": {}, "resnet34": {}, "resnet50": {}}
-"""Name → arguments for torchvision's function of the same name."""
+TORCHVISION = (
+    *("alexnet", "densenet121", "efficientnet_b0", "googlenet", "mobilenet_v2", "mobilenet_v3_large"),
+    *("mobilenet_v3_small", "resnet18", "resnet34", "resnet50", "shufflenet_v2_x0_5", "shufflenet_v2_x1_0"),
+    *("squeezenet1_0", "squeezenet1_1", "vgg11", "vgg11_bn", "vgg16", "vgg16_bn"),
+)
+"""Those that torchvision has under the same name."""
 
-TIMM = {"repvgg_a0": "repvgg_a0"}
+TIMM = {
+    "efficientnet_lite0": "efficientnet_lite0",
+    "mobilenet_v1": "mobilenetv1_100",
+    "repvgg_a0": "repvgg_a0",
+}
 """Name → timm's."""
 
 NAMES = (*TORCHVISION, *TIMM, "resnet20", "resnet56")
@@ -63,14 +71,19 @@ def twin_of(name: str, graph: Graph, parameters: dict[str, np.ndarray]) -> Any:
     import torch
 
     if name in TORCHVISION:
-        twin = getattr(_torchvision(), name)(weights=None, num_classes=CLASSES, **TORCHVISION[name])
+        more = {"aux_logits": False, "init_weights": False} if name == "googlenet" else {}
+        twin = getattr(_torchvision(), name)(weights=None, num_classes=CLASSES, **more)
     elif name in TIMM:
+        _torchvision()  # which timm imports
         import timm
 
         twin = timm.create_model(TIMM[name], num_classes=CLASSES)
     else:
         twin = _cifar({"resnet20": 3, "resnet56": 9}[name])
-    state = {p.name: torch.from_numpy(to_pytorch(p, parameters[p.name]).copy()) for p in variables_of(graph)}
+    state = {
+        p.name.replace(".gamma.weight", ".gamma"): torch.from_numpy(to_pytorch(p, parameters[p.name]).copy())
+        for p in variables_of(graph)
+    }
     lacking = twin.load_state_dict(state, strict=False)
     assert not lacking.unexpected_keys, lacking.unexpected_keys[:5]
     assert all(key.endswith("num_batches_tracked") for key in lacking.missing_keys), lacking.missing_keys[:5]
@@ -94,7 +107,8 @@ def answers_of(twin: Any, images: np.ndarray) -> tuple[np.ndarray, dict[str, np.
         answers = twin(torch.from_numpy(images.transpose(0, 3, 1, 2).astype(np.float64))).numpy()
     for handle in handles:
         handle.remove()
-    return answers, given
+    # timm's normalizations end in an activation; what they hand to "drop", which does nothing here, is without.
+    return answers, {name: given.get(f"{name}.drop", value) for name, value in given.items()}
 
 
 def _torchvision() -> Any:

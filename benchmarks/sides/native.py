@@ -12,7 +12,8 @@ from neocog.nn.optimizers import SGD
 
 def train(task: Task) -> Call:
     """Make a training step."""
-    settings = StepSettings(CrossEntropy(), SGD(LEARNING_RATE, momentum=MOMENTUM), len(task.images))
+    optimizer = SGD(LEARNING_RATE, momentum=MOMENTUM)
+    settings = StepSettings(CrossEntropy(), optimizer, len(task.images), keeps_gradients=False)
     program = NativeEngine().train_program(task.graph, task.parameters, settings, task.threads)
     return lambda: program.step(task.images, task.labels, LEARNING_RATE).loss
 

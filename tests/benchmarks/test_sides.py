@@ -29,6 +29,7 @@ from neocog.nn.layers import (
     Hardsigmoid,
     Layer,
     LayerNorm2d,
+    LayerScale,
     LeakyReLU,
     Linear,
     LocalResponseNorm,
@@ -67,6 +68,7 @@ POINTWISE = (
     ReLU6(),
     LeakyReLU(0.2),
     PReLU(),
+    LayerScale(0.5),
     ELU(0.7),
     SiLU(),
     GELU(),
@@ -98,7 +100,7 @@ def branched() -> Graph:
     x = Conv2d(6, 3, stride=2)(Concat(*POINTWISE)(x))
     x = Conv2d(6, 1)(Concatenate()(x, *(Sequential(pooling, AdaptiveAvgPool2d((4, 3)))(x) for pooling in POOLINGS)))
     x = Add()(x, Multiply()(x, Sigmoid()(x)), Tanh()(x))
-    y = Concat(Sequential(Flatten(), PReLU()), GlobalAvgPool2d(), Sequential(Flatten(), Maxout(4)))(x)
+    y = Concat(Sequential(Flatten(), PReLU(), LayerScale(0.7)), GlobalAvgPool2d(), Sequential(Flatten(), Maxout(4)))(x)
     return Graph(image, Linear(5)(BatchNorm2d()(Concat(Linear(7), Sequential(Linear(6), LayerNorm2d(), Softmax()))(y))))
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from neocog.errors import SettingError, ShapeError
 from neocog.nn.blocks import Sequential
-from neocog.nn.layers import AvgPool2d, Conv2d, Dropout, Flatten, GroupNorm, Linear, MaxPool2d, ReLU
+from neocog.nn.layers import AvgPool2d, Conv2d, Dropout, Flatten, GroupNorm, LayerScale, Linear, MaxPool2d, ReLU
 from neocog.nn.shapes import ImageShape, VectorShape
 
 IMAGE = ImageShape(6, 6, 1)
@@ -136,6 +136,8 @@ def test_an_input_that_does_not_fit_is_refused(layer, shape, message):
         (lambda: Dropout(-0.1), "Dropout: rate must lie in [0, 1), got -0.1"),
         (lambda: Dropout(float("nan")), "Dropout: rate must lie in [0, 1), got nan"),
         (lambda: GroupNorm(0), "GroupNorm: groups must be an integer of at least 1, got 0"),
+        (lambda: LayerScale(0.0), "LayerScale: start must be a number other than 0, got 0.0"),
+        (lambda: LayerScale("a"), "LayerScale: start must be a number other than 0, got 'a'"),
         (lambda: GroupNorm(2, 0.0), "GroupNorm: epsilon must be above 0, got 0.0"),
         (lambda: Sequential(Conv2d(1), 3), "Sequential: item 1 must be a layer, got 3"),
         (lambda: Sequential([ReLU()]), "Sequential: item 0 must be a layer, got [ReLU()]"),

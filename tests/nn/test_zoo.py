@@ -9,18 +9,39 @@ from neocog.nn.layers import BatchNorm2d, Conv2d
 from neocog.nn.parameters import variables_of
 from neocog.nn.shapes import ImageShape
 from neocog.nn.summary import summarise
-from neocog.nn.zoo import MODELS, article, default_net, lenet5, make_net, resnet18, resnet20, resnet50
+from neocog.nn.zoo import MODELS, default_net, make_net, resnet18, resnet20, resnet50
 
 # Parameters, and billions of multiply-adds an image, as torchvision 0.28 states them of its weights ("num_params" and
 # "_ops"), timm 1.0.31 counts them, or a paper says; with as many classes as the network was made for.
 PUBLISHED = {
+    "alexnet": (61_100_840, 0.714),
     "densenet121": (7_978_856, 2.834),
+    "efficientnet_b0": (5_288_548, 0.386),
+    "efficientnet_lite0": (
+        4_652_008,
+        0.385,
+    ),  # timm's
+    "googlenet": (6_624_904, 1.498),
+    "mobilenet_v1": (4_231_976, 0.569),  # "4.2 M" and "569 M", table 6 of Howard et al. 2017
+    "mobilenet_v1_x0_25": (470_072, 0.041),  # "0.5 M" and "41 M"
+    "mobilenet_v1_x0_5": (1_331_592, 0.149),  # "1.3 M" and "149 M"
+    "mobilenet_v2": (3_504_872, 0.301),
+    "mobilenet_v3_large": (5_483_032, 0.217),
+    "mobilenet_v3_small": (2_542_856, 0.057),
     "repvgg_a0": (9_108_968, 1.513),  # timm's; 1.4 billion when folded, table 4 of Ding et al. 2021
     "resnet18": (11_689_512, 1.814),
     "resnet20": (269_722 + 2_752, 0.041),  # "0.27 M", and two 1 x 1 shortcuts with their normalization
     "resnet34": (21_797_672, 3.664),
     "resnet50": (25_557_032, 4.089),
     "resnet56": (853_018 + 2_752, 0.126),  # "0.85 M"
+    "shufflenet_v2_x0_5": (1_366_792, 0.040),
+    "shufflenet_v2_x1_0": (2_278_604, 0.145),
+    "squeezenet1_0": (1_248_424, 0.819),
+    "squeezenet1_1": (1_235_496, 0.349),
+    "vgg11": (132_863_336, 7.609),
+    "vgg11_bn": (132_868_840, 7.609),
+    "vgg16": (138_357_544, 15.47),
+    "vgg16_bn": (138_365_992, 15.47),
 }
 OURS = {
     "article": (225_034, 0.003),
@@ -54,11 +75,19 @@ def test_the_networks_are_in_alphabetical_order_and_have_a_function_of_their_nam
     assert all(known.make is getattr(zoo, name) for name, known in MODELS.items())
 
 
-@pytest.mark.parametrize(("make", "least"), [(article, 10), (lenet5, 12)])
-def test_the_least_image_is_the_stated_one(make, least):
-    trace(make(), (least, least, 1))
+@pytest.mark.parametrize(
+    ("name", "least"),
+    [
+        *(("alexnet", 63), ("article", 10), ("densenet121", 29), ("googlenet", 15), ("lenet5", 12)),
+        *(("squeezenet1_0", 21), ("squeezenet1_1", 17), ("vgg11", 32), ("vgg16", 32)),
+    ],
+)
+def test_the_least_image_is_the_stated_one(name, least):
+    net = MODELS[name].make(10)
+    assert f"{least} × {least} pixels" in getattr(zoo, name).__doc__
+    trace(net, (least, least, 3))
     with pytest.raises(ShapeError):
-        trace(make(), (least - 1, least - 1, 1))
+        trace(net, (least - 1, least - 1, 3))
 
 
 def test_a_resnet_keeps_what_torchvisions_does_under_the_same_names():
@@ -112,4 +141,4 @@ def test_auto_is_the_default_network():
 def test_an_unknown_network_is_refused_with_the_known_ones():
     with pytest.raises(SettingError) as caught:
         make_net("resnet", ImageShape(28, 28, 1), 10)
-    assert str(caught.value).startswith("unknown model 'resnet'\n  hint: known models: auto, article, ")
+    assert str(caught.value).startswith("unknown model 'resnet'\n  hint: known models: auto, alexnet, article, ")

@@ -10,16 +10,16 @@ import pytest
 
 from neocog.nn.layers import BatchNorm2d, Conv2d, Linear
 from neocog.nn.shapes import VectorShape
-from neocog.reference.network import Run, forward
+from neocog.reference.network import ForwardPass, forward
 from zoo_oracle import NAMES, RECORD, answers_of, graph_of, images_of, parameters_of, twin_of
 
-QUICK = ("resnet20",)
+QUICK = ("resnet20", "mobilenet_v3_small", "shufflenet_v2_x0_5")
 THOROUGH = os.environ.get("NEOCOG_TEST_PROFILE") == "thorough"
 CHOSEN = NAMES if THOROUGH else QUICK
 CLOSE = 1e-10  # of the largest value: both sides compute in float64, and add up in another order
 
 
-def run_of(name: str) -> Run:
+def run_of(name: str) -> ForwardPass:
     graph = graph_of(name)
     values = {key: value.astype(np.float64) for key, value in parameters_of(graph).items()}
     return forward(graph, values, images_of(graph))

@@ -1,4 +1,4 @@
-"""PReLU, Softmax and Maxout."""
+"""PReLU, LayerScale, Softmax and Maxout."""
 
 import numpy as np
 import pytest
@@ -6,9 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from finite_differences import agree, gradient
-from neocog.nn.layers import Maxout
+from neocog.nn.layers import LayerScale, Maxout
 from neocog.reference import channels
 from neocog.reference.loss import softmax
+from neocog.reference.rule import Call
 
 shapes = st.sampled_from([(3, 4), (2, 3, 2, 4)])
 
@@ -30,6 +31,15 @@ def test_prelu_scales_what_is_not_above_zero():
     dx, dw = channels.prelu_backward(x, weight, np.ones((2, 2)))
     assert dx.tolist() == [[0.5, -1.0], [0.5, 1.0]]
     assert dw.tolist() == [-2.0, -2.0]
+
+
+@given(shapes, st.integers(0, 2**32 - 1))
+def test_layer_scale_gradients_agree_with_finite_differences(shape, seed):
+    rng = np.random.default_rng(seed)
+    x, weight, dy = rng.standard_normal(shape), rng.standard_normal(4), rng.standard_normal(shape)
+    sent = channels.RULES[LayerScale].backward(Call(LayerScale(), (x,), {"weight": weight}, 0, None), dy)
+    assert agree(sent.inputs[0], gradient(lambda v: (dy * v * weight).sum(), x))
+    assert agree(sent.variables["weight"], gradient(lambda v: (dy * x * v).sum(), weight))
 
 
 @given(shapes, st.integers(0, 2**32 - 1))

@@ -100,9 +100,9 @@ def _window(b: Builder, begin: Value, place: Index, before: int, behind: int) ->
     """Return, lane by lane, the sum of what lies from `before` elements in front of a place to `behind` after it."""
     first, taps = b.sub(place, before), before + behind + 1
     if taps > WRITTEN_OUT:
-        with b.loop(0, taps, [b.splat(0.0)]) as (tap, total):
-            total[0] = b.ir.fadd(total[0], b.load(begin, b.add(first, tap), aligned=False))
-        return total[0]
+        with b.loop(0, taps, [b.splat(0.0)]) as (tap, sums):
+            sums[0] = b.ir.fadd(sums[0], b.load(begin, b.add(first, tap), aligned=False))
+        return sums[0]
     total = b.load(begin, first, aligned=before == 0)
     for tap in range(1, taps):
         total = b.ir.fadd(total, b.load(begin, b.add(first, tap), aligned=tap == before))

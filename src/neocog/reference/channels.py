@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from neocog.nn.layers import (
+    LayerScale,
     Maxout,
     PReLU,
     Softmax,
@@ -59,7 +60,13 @@ def _prelu_sent(call: Call[PReLU], dy: Array) -> Sent:
     return Sent((dx,), {"weight": dw})
 
 
+def _layer_scale_sent(call: Call[LayerScale], dy: Array) -> Sent:
+    axes = tuple(range(dy.ndim - 1))
+    return Sent((dy * call.variables["weight"],), {"weight": (dy * call.x).sum(axis=axes)})
+
+
 RULES: Rules = {
+    LayerScale: Rule(lambda call: Given(call.x * call.variables["weight"]), _layer_scale_sent),
     PReLU: Rule(lambda call: Given(prelu_forward(call.x, call.variables["weight"])), _prelu_sent),
     Softmax: Rule(
         lambda call: Given(softmax(call.x)),

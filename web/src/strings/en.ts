@@ -136,6 +136,7 @@ export const en = {
     BatchNorm2d: 'batch normalization',
     GroupNorm: 'normalization of groups of channels',
     LayerNorm2d: 'normalization of the channels of each pixel',
+    LayerScale: 'a learnt factor for each channel',
     LocalResponseNorm: 'normalization by neighbouring channels',
     Add: 'sum',
     Multiply: 'product',

@@ -130,6 +130,7 @@ export const zh: Strings = {
     BatchNorm2d: '批归一化',
     GroupNorm: '分组归一化',
     LayerNorm2d: '每个像素各通道的归一化',
+    LayerScale: '每个通道乘以一个学到的数',
     LocalResponseNorm: '按相邻通道的归一化',
     Add: '相加',
     Multiply: '相乘',

@@ -33,6 +33,7 @@ from neocog.nn.layers import (
     Hardsigmoid,
     Hardswish,
     LayerNorm2d,
+    LayerScale,
     LeakyReLU,
     Linear,
     LocalResponseNorm,
@@ -142,6 +143,18 @@ class GroupNormModule(torch.nn.GroupNorm):  # type: ignore[misc]
     def forward(self, x: Any) -> Any:
         """Normalise x (N, C, H, W)."""
         return torch.group_norm(x.contiguous(), self.num_groups, self.weight, self.bias, self.eps)
+
+
+class LayerScaleModule(torch.nn.Module):  # type: ignore[misc]
+    """One factor for each channel, which PyTorch has no module for."""
+
+    def __init__(self, layer: LayerScale, channels: int) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.full((channels,), layer.start))
+
+    def forward(self, x: Any) -> Any:
+        """Scale x (N, C, H, W) or (N, C)."""
+        return x * self.weight.view(1, -1, *(1,) * (x.ndim - 2))
 
 
 class LayerNormModule(torch.nn.LayerNorm):  # type: ignore[misc]
@@ -300,6 +313,7 @@ RULES: Rules = {
     Sigmoid: lambda layer, node: torch.nn.Sigmoid(),
     Tanh: lambda layer, node: torch.nn.Tanh(),
     Softmax: lambda layer, node: torch.nn.Softmax(1),
+    LayerScale: lambda layer, node: LayerScaleModule(layer, channels_of(node.input)),
     Maxout: MaxoutModule,
     BatchNorm2d: lambda layer, node: BatchNorm(layer, channels_of(node.input)),
     GroupNorm: lambda layer, node: GroupNormModule(

@@ -14,6 +14,7 @@ __all__ = [
     "BatchNorm2d",
     "GroupNorm",
     "LayerNorm2d",
+    "LayerScale",
     "LocalResponseNorm",
 ]
 
@@ -95,6 +96,26 @@ class GroupNorm(Layer):
 
     def variables(self, *inputs: Shape) -> tuple[Variable, ...]:
         return _learned(self, inputs[0])
+
+
+@dataclass(frozen=True, slots=True)
+class LayerScale(Layer):
+    """x · γ with one learned γ ("weight") a channel, small at first: for the end of a Residual's body.
+
+    Arguments:
+        start: what every γ is at first, another number than 0.
+
+    Source: Touvron et al. 2021, Going deeper with image transformers.
+    """
+
+    start: float = 1e-5
+
+    def __post_init__(self) -> None:
+        if not (is_number(self.start) and self.start != 0.0):
+            raise SettingError(f"LayerScale: start must be a number other than 0, got {shown(self.start)}")
+
+    def variables(self, *inputs: Shape) -> tuple[Variable, ...]:
+        return (Variable("weight", (channels_of(inputs[0]),), self.start, decay=False),)
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,8 +38,9 @@ def backward(low: Lowering, step: Step) -> None:
     squares, shares = (_row(low, step, layer, what) for what in ("gradient squares", "gradient shares"))
 
     def build(segment: Segment) -> Iterable[Op]:
-        seen = (segment.settle(value.tensor) for value in (x, dy, dx))
-        yield LocalResponseGradient(f"{step.title} input gradient", *seen, layer, squares, shares)
+        x_seen, dy_seen, dx_seen = (segment.settle(value.tensor) for value in (x, dy, dx))
+        title = f"{step.title} input gradient"
+        yield LocalResponseGradient(title, x_seen, dy_seen, dx_seen, layer, squares, shares)
 
     reads = [x.tensor.name, dy.tensor.name]
     low.add(step.title, reads, [dx.tensor.name], build, on_images=step.on_images)

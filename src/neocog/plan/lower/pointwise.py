@@ -12,6 +12,7 @@ from neocog.nn.layers import (
     Dropout,
     Dropout2d,
     DropPath,
+    LayerScale,
     Multiply,
     PReLU,
 )
@@ -100,6 +101,21 @@ def gradient_and_its_sums(
 
     low.add(step.title, (), (), reduce, level=low.makers[name].level, where="behind")
     return Expression(value.tensor)
+
+
+def layer_scale_forward(low: Lowering, step: Step) -> None:
+    """x · γ."""
+    weight = low.vectors(step, "weight")
+    assert weight is not None
+    low.formulas[step.index] = low.expression(step.inputs[0]).then(Affine(weight))
+
+
+def layer_scale_backward(low: Lowering, step: Step) -> None:
+    """The gradient times γ, and for each channel the sum of the gradient times x."""
+    weight, x = low.vectors(step, "weight"), low.expression(step.inputs[0])
+    assert weight is not None
+    gradient = gradient_and_its_sums(low, step, x, low.vectors_gradient(step, "weight"))
+    low.contribute(step.inputs[0], gradient.then(Affine(weight)))
 
 
 def drop_forward(low: Lowering, step: Step) -> None:
@@ -197,6 +213,7 @@ _DROPPING = Rule(drop_forward, drop_backward)
 RULES: Rules = {
     **{layer: _ACTIVATION for layer in LAYERS if issubclass(layer, Activation)},
     PReLU: Rule(prelu_forward, prelu_backward),
+    LayerScale: Rule(layer_scale_forward, layer_scale_backward),
     ScaleShift: Rule(scale_forward, no_backward),
     **dict.fromkeys(UNITS, _DROPPING),
     Add: Rule(add_forward, add_backward),
