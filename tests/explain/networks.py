@@ -74,7 +74,7 @@ def _moved() -> nc.Graph:
     y = nc.ChannelShuffle(2)(nc.Concatenate()(nc.ReLU()(left), right))
     z = nc.Upsample((1, 2), "bilinear")(nc.Upsample((2, 1))(nc.PixelShuffle(2)(y)))
     z = nc.ConvTranspose2d(3, 3, 2, 1, (0, 1))(nc.MaxPool2d(4)(z))
-    return nc.Graph(x, nc.Linear(3)(nc.Flatten()(nc.Conv2d(3, 3, stride=2)(z))[..., 4:]))
+    return nc.Graph(x, nc.Linear(3)(nc.Linear(7)(nc.Flatten()(nc.Conv2d(3, 3, stride=2)(z)))[..., 4:]))
 
 
 NETWORKS: dict[str, tuple[nc.Layer, tuple[int, int, int]]] = {

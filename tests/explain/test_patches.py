@@ -17,7 +17,7 @@ from neocog.errors import DataError, SettingError, ShapeError
 from neocog.explain.contenders import NEAR, find_contenders
 from neocog.explain.control import ReferenceSubject
 from neocog.explain.patches import Patches, top_patches
-from neocog.explain.receptive import receptive_field
+from neocog.explain.receptive import field_or_whole
 from neocog.explain.response import response_index, run_to
 from neocog.explain.subject import Subject, exact_parameters, no_progress
 from neocog.nn.layers import Conv2d
@@ -65,7 +65,7 @@ def check(found: Patches, model: Subject, images: np.ndarray, count: int) -> Non
     np.testing.assert_allclose(found.values, values, rtol=1e-5)
     np.testing.assert_array_equal(found.maximum, found.values[:, 0])
     assert found.dead == tuple(np.flatnonzero(chosen[:, 0] < 0))
-    field = receptive_field(model.graph, found.layer)
+    field = field_or_whole(model.graph, found.layer)
     for filter, rank in np.argwhere(chosen >= 0):
         assert found.boxes[filter, rank].tolist() == list(field.box(*places[filter, rank]))
         crop = naive_crop(images[chosen[filter, rank]], found.boxes[filter, rank], found.crops.shape[2:4])

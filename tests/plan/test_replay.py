@@ -20,7 +20,18 @@ import pytest
 from neocog.emit.program import emit_program
 from neocog.nn.blocks import Sequential
 from neocog.nn.graph import Graph, trace
-from neocog.nn.layers import AvgPool2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU
+from neocog.nn.layers import (
+    AvgPool2d,
+    BatchNorm2d,
+    Conv2d,
+    Dropout,
+    Flatten,
+    GlobalAvgPool2d,
+    Linear,
+    MaxPool2d,
+    ReLU,
+    ReLU6,
+)
 from neocog.nn.losses import CrossEntropy, MeanSquaredError
 from neocog.nn.optimizers import SGD, Adam
 from neocog.nn.shapes import ImageShape
@@ -39,6 +50,11 @@ MIXED = Sequential(
 PADDED = Sequential(
     *(part for _ in range(3) for part in (Conv2d(18, 3, padding=1), ReLU())), MaxPool2d(3, 2), Flatten()
 )
+GROUPED = Sequential(
+    *(Conv2d(24, 3, 2, ((0, 1), (0, 1)), bias=False), BatchNorm2d(), ReLU6()),
+    *(Conv2d(24, 3, 1, 1, bias=False, groups=24), BatchNorm2d(), ReLU6(), Conv2d(24, 5, 2, 2, groups=24)),
+    *(Conv2d(36, 3, 1, 1, groups=6), ReLU(), GlobalAvgPool2d(), Linear(3)),
+)
 TRAINING = Training(CrossEntropy(), SGD(momentum=0.9))
 LANDMARKS: dict[str, tuple[Graph, int, Training]] = {
     "article": (trace(article(), (28, 28, 1)), 64, TRAINING),
@@ -48,6 +64,7 @@ LANDMARKS: dict[str, tuple[Graph, int, Training]] = {
     "default": (trace(default_net(ImageShape(12, 12, 1), 10), (12, 12, 1)), 5, TRAINING),
     "mixed": (trace(MIXED, (17, 14, 3)), 6, Training(MeanSquaredError(), SGD())),
     "padded": (trace(PADDED, (11, 10, 3)), 16, Training(MeanSquaredError(), Adam())),
+    "grouped": (trace(GROUPED, (17, 18, 3)), 16, TRAINING),
 }
 PURPOSES = ("training", "prediction", "peaks")
 NAMES = [f"{network}, {purpose}, {target}" for network in LANDMARKS for purpose in PURPOSES for target in NAMED]

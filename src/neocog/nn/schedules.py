@@ -121,7 +121,7 @@ class OneCycle(Schedule):
 
 def _along(begin: float, end: float, share: float) -> float:
     """Return where half a cosine from `begin` to `end` is."""
-    return end + (begin - end) * 0.5 * (1.0 + math.cos(math.pi * share))
+    return begin + (end - begin) * 0.5 * (1.0 - math.cos(math.pi * share))
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from neocog.train.evaluation import Evaluation, evaluate
 from neocog.train.fit import fit
 from neocog.train.history import History
 from neocog.train.labels import LabelsEvaluation
+from neocog.train.lr_find import RateCurve, lr_find
 from neocog.train.settings import MoreGiven, settled, takes_settings
 from neocog.train.source import ArraySource, split_off
 
@@ -114,6 +115,43 @@ class Model(Network):
             learnt_from=learnt_from,
             **settings.given(),
         )
+
+    def lr_find(
+        self,
+        images: NDArray[np.generic],
+        labels: NDArray[np.generic],
+        batch_size: int = 64,
+        *,
+        low: float = 1e-6,
+        high: float = 10.0,
+        steps: int = 100,
+        threads: int | None = None,
+        **given: Unpack[MoreGiven],
+    ) -> RateCurve:
+        """Find a learning rate to begin with: take steps at rates from low to high, on a copy of the model.
+
+        The suggestion is a tenth of the rate at which the smoothed loss is least.
+
+        Arguments:
+            images, labels, batch_size, threads, given: as for `fit`; of the optimizer all but the learning rate counts.
+            low, high: the learning rates of the first and the last step.
+            steps: how many there are at most; it ends early where the loss has grown to 4 times the least.
+
+        Returns:
+            RateCurve: `.suggested`, `.rates`, `.losses`, and `.save("rates.svg")` for a picture.
+
+        >>> from neocog.nn.blocks import Sequential
+        >>> from neocog.nn.layers import Flatten, Linear
+        >>> model = Model(Sequential(Flatten(), Linear(2)), (2, 2, 1), ["left", "right"], engine="reference")
+        >>> images = np.array([[[1, 0], [1, 0]], [[0, 1], [0, 1]]], np.float32)
+        >>> 0.001 < model.lr_find(images, np.array([0, 1])).suggested <= 1.0
+        True
+        """
+        settings = settled({**given, "batch_size": batch_size}, seed=self.seed)
+        x = checked_arrays(self.graph, images)
+        y = check_targets(self.graph, settings.loss, labels, len(x))
+        source = ArraySource(x, y, batch_size=settings.batch_size, seed=settings.seed)
+        return lr_find(self, source, settings, low=low, high=high, steps=steps, threads=threads)
 
     def save(self, path: str | Path) -> None:
         """Write one safetensors file with weights, classes and preprocessing; docs/formats.md specifies it.

@@ -73,6 +73,21 @@ def test_what_a_cell_gets_over_several_edges_adds_up(session: Session) -> None:
     assert found[0]["total"] + found[1]["total"] == pytest.approx(found[0]["gradient"], rel=1e-12)
 
 
+def test_a_filter_in_a_group_is_taken_apart_with_the_channels_of_its_group() -> None:
+    made = session_of(make_model("convolutions of groups"))  # 4 channels in 2 groups of 3 filters
+    assert answer(made, Question.read("model")).facts["layers"][0]["groups"] == 2
+    seen = answer(made, Question.read("lens?filter=4&input=first&layer=0&row=1"))
+    traced = made.trace("first")
+    column = seen.arrays["columns"][2].tolist()
+    rows = seen.arrays["rows"].tolist()
+    np.testing.assert_array_equal(seen.arrays["window"][2][1, 1], traced.normalised[rows[1], column[1], 2:4])
+    piece = answer(made, Question.read("edges?channel=1&column=0&filter=4&input=first&layer=0&row=0"))
+    weight = traced.parameters["0.weight"]
+    np.testing.assert_array_equal(piece.arrays["weights"], weight[:, :, 1, 4])
+    with pytest.raises(nc.SettingError, match="channel must be a whole number from 0 to 1, got 2"):
+        answer(made, Question.read("edges?channel=2&column=0&filter=4&input=first&layer=0&row=0"))
+
+
 def test_the_slope_is_told_of_activations_alone() -> None:
     made = session_of(make_model("branches"))
     cell = "channel=0&column=0&input=first&row=0&target=class:0"
