@@ -12,7 +12,8 @@ from neocog.nn.optimizers import SGD
 
 def train(task: Task) -> Call:
     """Make a training step."""
-    settings = StepSettings(CrossEntropy(), SGD(task.learning_rate, momentum=MOMENTUM), len(task.images))
+    optimizer = SGD(task.learning_rate, momentum=MOMENTUM)
+    settings = StepSettings(CrossEntropy(), optimizer, len(task.images), keeps_gradients=False)
     program = NativeEngine().train_program(task.graph, task.parameters, settings, task.threads)
     return lambda: program.step(task.images, task.labels, task.learning_rate).loss
 

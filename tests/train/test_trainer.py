@@ -47,6 +47,14 @@ def test_gradients_are_those_of_the_last_step(make_model, toy):
         np.testing.assert_allclose(model.parameters[name], before[name] - 0.5 * gradient, rtol=1e-5, atol=1e-7)
 
 
+def test_a_trainer_that_keeps_no_gradients_says_so(make_model, toy):
+    trainer = Trainer(make_model(), keeps_gradients=False)
+    trainer.step(*toy)
+    with pytest.raises(SettingError, match="this training keeps no gradients") as caught:
+        trainer.gradients()
+    assert "keeps_gradients=True" in str(caught.value)
+
+
 def test_the_learning_rate_can_be_set_between_steps(make_model, toy):
     model = make_model()
     trainer = Trainer(model, SGD(learning_rate=0.1))

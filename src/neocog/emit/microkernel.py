@@ -15,7 +15,7 @@ from neocog.plan.loops import Axis, Clip
 from neocog.plan.ops.contraction import Contraction
 
 Bounds = tuple[Index, Index]  # a first iteration and a last or, for loops, the one behind the last
-UNROLL_FMAS = 320  # most multiply-adds that the body of an innermost loop may hold
+UNROLL_FMAS = 240  # most multiply-adds that the body of an innermost loop may hold: LLVM spills in longer ones
 UNROLL = 4  # iterations of an innermost loop that are written out, where it is not written out whole
 
 
@@ -221,4 +221,5 @@ def _multiply(
             for v, vector in enumerate(vectors):
                 place = len(tile.rows) * tile.vectors + v
                 sums[place] = b.ir.fadd(sums[place], vector)
+        b.ir.read_anew()  # what the next k meets again, it loads again: registers are full of sums
     return sums

@@ -261,6 +261,11 @@ class Writer:
         assert hidden is not None
         return hidden
 
+    def read_anew(self) -> None:
+        """Keep what was loaded before this place from being taken for what is loaded after; becomes no code."""
+        self._loaded.clear()
+        self._lines.append('fence syncscope("singlethread") acquire')
+
     def load(self, address: Operand, *, typ: ir.Type, align: int) -> Result:
         """Read a value."""
         text = f"load {typ}, ptr {address.get_reference()}, align {align}"

@@ -45,6 +45,7 @@ class StepSettings:
         followers: arrays beside the variables that follow their values.
         clip: what gradients may not exceed.
         penalty: on the size of the weights.
+        keeps_gradients: whether gradients can be read after a step. Without, they take less memory.
     """
 
     loss: Loss
@@ -56,6 +57,7 @@ class StepSettings:
     followers: tuple[Follower, ...] = ()
     clip: GradientClip = NO_CLIP
     penalty: Penalty = NO_PENALTY
+    keeps_gradients: bool = True
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
@@ -185,7 +187,7 @@ class TrainProgram(Protocol):
 
     def gradients(self) -> State:
         """Copy out the gradients of the last step (of the loss, without weight decay), named like the parameters; those
-        that are frozen have none.
+        that are frozen have none. Only where the settings keep gradients.
         """
 
     def optimizer_state(self) -> State:

@@ -50,7 +50,7 @@ from neocog.nn.random import dropout_key
 from neocog.nn.rewrite import fold_norms
 from neocog.plan.algorithm import Algorithm
 from neocog.plan.layout import Space, Tensor, Vectors
-from neocog.plan.parameters import GRADIENTS, ParameterLayout, lay_out_parameters, memory_of
+from neocog.plan.parameters import ParameterLayout, ParameterPlace, lay_out_parameters, memory_of
 from neocog.plan.planner import plan_program
 from neocog.plan.program import FEATURES, FIRST_KEY_SLOT, LOGITS, PEAKS, Program, Training
 from neocog.target.processor import Target
@@ -89,9 +89,8 @@ def _team(threads: int | None, cache: ObjectCache) -> Team:
     return Team(allowed_threads(threads), cache)
 
 
-def _read(flat: NDArray[np.float32], layout: ParameterLayout, parameter: Parameter) -> Array:
+def _read(flat: NDArray[np.float32], place: ParameterPlace, parameter: Parameter) -> Array:
     """Copy one parameter, or what lies in memory like it, out of a block."""
-    place = layout.places[parameter.name]
     block = flat[place.offset : place.offset + place.size]
     if isinstance(place, Vectors):
         return block[: place.channels].copy()
@@ -293,6 +292,7 @@ class NativeTrainProgram:
             settings.followers,
             settings.clip,
             settings.penalty,
+            settings.keeps_gradients,
         )
         program = plan_program(graph, settings.batch_size, engine.target, training, engine.algorithm)
         self._layout = program.parameters
@@ -361,7 +361,7 @@ class NativeTrainProgram:
     def parameters(self) -> State:
         """Copy the parameters and buffers out, in memory layout."""
         return {
-            variable.name: _read(self._block(variable), self._layout, variable)
+            variable.name: _read(self._block(variable), self._layout.places[variable.name], variable)
             for variable in variables_of(self._graph)
         }
 
@@ -371,10 +371,13 @@ class NativeTrainProgram:
 
     def gradients(self) -> State:
         """Copy the gradients of the last step out, in memory layout."""
-        if not self._rules:
-            return {}
-        flat = self._executable.array(Space.ARENA, GRADIENTS)
-        return {p.name: _read(flat, self._layout, p) for p in parameters_of(self._graph) if p.name in self._rules}
+        assert self._settings.keeps_gradients, "others were written over them"
+        found = {}
+        for parameter in parameters_of(self._graph):
+            if parameter.name in self._rules:
+                place = self._layout.gradient(parameter.name)
+                found[parameter.name] = _read(self._executable.array(*place.memory), place, parameter)
+        return found
 
     def load(self, parameters: Mapping[str, Array]) -> None:
         """Take new parameters; the optimizer's memory stays."""
@@ -384,7 +387,10 @@ class NativeTrainProgram:
 
     def optimizer_state(self) -> State:
         """Copy out what is kept beside the variables: "name/slot" → array."""
-        return {key: _read(self._slot(key), self._layout, variable) for key, variable in self._slots.items()}
+        return {
+            key: _read(self._slot(key), self._layout.places[variable.name], variable)
+            for key, variable in self._slots.items()
+        }
 
     def _slot(self, key: str) -> NDArray[np.float32]:
         """Return the memory in which a slot of a variable lies."""

@@ -56,7 +56,7 @@ def allocate(
     with those of the same frame, and nothing else. The largest get theirs first, each as low as it goes.
 
     Arguments:
-        tensors, panels, flat: what there is, besides what ops need for themselves.
+        tensors, panels, flat: what there may be, besides what ops need for themselves; what none touches is left out.
         stages: what happens, in order.
         kept: what is read after the program.
     """
@@ -65,6 +65,8 @@ def allocate(
     sizes |= {name: tensor.size * tensor.bytes_each for name, tensor in by_name.items()}
     sizes |= {p.memory: (p.offset + p.size) * 4 for p in panels}
     sizes |= {name: size * 4 for _, op in moments(stages) for name, size in op.scratch().items()}
+    touched = {part.memory for _, op in moments(stages) for part in (*op.reads(), *op.writes())}
+    sizes = {name: size for name, size in sizes.items() if name[0] is Space.STATE or name in touched or name in kept}
     uses = uses_of(sizes, by_name, stages, kept)
     order = sorted(sizes, key=lambda name: (-sizes[name], name[1]))
     groups: list[_Group] = [_Group([name], uses[name].live) for name in order if uses[name].frame is None]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
 from neocog.nn.graph import Graph, Node
@@ -19,6 +19,12 @@ from neocog.target.processor import Target
 PARAMETERS = "parameters"
 BUFFERS = "buffers"
 GRADIENTS = "gradients"
+LARGE = 1 << 15
+"""Elements of weights that are worth an update of their own, as soon as their gradient is known.
+
+Its memory is then free for what comes after: the gradients of all weights together are as large as the weights. Smaller
+ones are updated together at the end of a step, since threads wait for each other before and after an update.
+"""
 NOMINAL_BATCH = 64  # panels must suit every batch size; this one is typical
 
 ParameterPlace = Panels | Vectors
@@ -35,12 +41,17 @@ class ParameterLayout:
 
     Arguments:
         places: of every variable. Buffers lie in memory of their own where a program trains, since layers change them.
-        ranges: of the parameters that are trained, one behind another from the beginning; what is frozen lies behind.
+        ranges: of the parameters that are trained together, one behind another from the beginning; behind them lie
+            those that are trained one by one, and then what is frozen.
+        early: the parameters that are trained one by one, each as soon as its gradient is known.
+        trained: elements that the optimizer's memory needs.
         sizes: elements of each named memory.
     """
 
     places: dict[str, ParameterPlace]
     ranges: tuple[ParameterRange, ...]
+    early: dict[str, UpdateRule]
+    trained: int
     sizes: dict[str, int]
 
     @property
@@ -49,9 +60,18 @@ class ParameterLayout:
         return self.sizes[PARAMETERS]
 
     @property
-    def trained(self) -> int:
-        """Elements that the optimizer's memory needs."""
+    def together(self) -> int:
+        """Elements of the parameters that are trained together."""
         return self.ranges[-1].end if self.ranges else 0
+
+    def gradient(self, name: str) -> ParameterPlace:
+        """Return where the gradient of a parameter lies: like the parameter, beside those that are trained together, or
+        in memory of its own.
+        """
+        place = self.places[name]
+        if place.offset < self.together:
+            return replace(place, name=GRADIENTS, space=Space.ARENA)
+        return replace(place, name=f"gradient of {name}", offset=0, space=Space.ARENA)
 
     def weights(self, node: Node) -> Panels:
         """Return the weights of a convolution or a fully connected layer."""
@@ -70,43 +90,67 @@ class ParameterLayout:
         return self.vectors(node, "bias")
 
     def weight_gradient(self, node: Node) -> Panels:
-        """Return where the gradient of a layer's weights lies: like the weights, in memory of its own."""
-        return replace(self.weights(node), name=GRADIENTS, space=Space.ARENA)
+        """Return where the gradient of a layer's weights lies."""
+        place = self.gradient(f"{node.name}.weight")
+        assert isinstance(place, Panels)
+        return place
 
     def vectors_gradient(self, node: Node, variable: str) -> Vectors | None:
         """Return where the gradient of one of a layer's vectors lies."""
-        vectors = self.vectors(node, variable)
-        return vectors and replace(vectors, name=GRADIENTS, space=Space.ARENA)
+        if self.vectors(node, variable) is None:
+            return None
+        place = self.gradient(f"{node.name}.{variable}")
+        assert isinstance(place, Vectors)
+        return place
 
     def bias_gradient(self, node: Node) -> Vectors | None:
         """Return where the gradient of a layer's biases lies."""
         return self.vectors_gradient(node, "bias")
 
 
-def lay_out_parameters(graph: Graph, target: Target, rules: Mapping[str, UpdateRule] | None = None) -> ParameterLayout:
+def lay_out_parameters(
+    graph: Graph,
+    target: Target,
+    rules: Mapping[str, UpdateRule] | None = None,
+    early: Collection[str] = (),
+) -> ParameterLayout:
     """Choose a place for every variable.
 
     Arguments:
         graph: the network.
         target: the processor.
         rules: how each parameter is trained; those without a rule are frozen. None: for a program that only answers.
+        early: parameters that are trained one by one.
     """
-    groups: dict[UpdateRule | None, list[Parameter]] = {rule: [] for rule in (rules or {}).values()}
+    rules_known = rules or {}
+    together = [name for name in rules_known if name not in early]
+    groups: dict[UpdateRule | str | None, list[Parameter]] = {rules_known[name]: [] for name in together}
+    groups |= {name: [] for name in early}
     groups[None] = []
     for variable in variables_of(graph):
-        groups[(rules or {}).get(variable.name)].append(variable)
+        name = variable.name
+        groups[name if name in early else rules_known.get(name)].append(variable)
     places: dict[str, ParameterPlace] = {}
     ranges = []
     sizes = {PARAMETERS: 0, BUFFERS: 0}
+    trained = 0
     for rule, group in groups.items():
         first = sizes[PARAMETERS]
         for variable in sorted(group, key=lambda variable: variable.is_vector):
             block = PARAMETERS if variable.trainable or rules is None else BUFFERS
             place = places[variable.name] = _place(variable, block, sizes[block], target)
             sizes[block] += place.size
-        if rule is not None:
+        if isinstance(rule, UpdateRule):
             ranges.append(ParameterRange(first, sizes[PARAMETERS], rule))
-    return ParameterLayout({v.name: places[v.name] for v in variables_of(graph)}, tuple(ranges), sizes)
+        if rule is not None:
+            trained = sizes[PARAMETERS]
+    return ParameterLayout(
+        {v.name: places[v.name] for v in variables_of(graph)},
+        tuple(ranges),
+        {name: rules_known[name] for name in early},
+        trained,
+        sizes,
+    )
 
 
 def _place(variable: Parameter, block: str, offset: int, target: Target) -> ParameterPlace:

@@ -11,6 +11,7 @@ from neocog.plan.algorithm import Algorithm
 from neocog.plan.layout import Space
 from neocog.plan.lower.lowering import Lowering
 from neocog.plan.lower.network import lower_backward, lower_forward
+from neocog.plan.lower.update import early_updates
 from neocog.plan.memory import accesses, allocate, schedule
 from neocog.plan.parameters import GRADIENTS, PARAMETERS, lay_out_parameters
 from neocog.plan.passes.segments import segments_of, stages_of, tensors_of
@@ -48,7 +49,7 @@ def plan_program(
     named = [steps.sources[index] for name, index in nodes.items() if name not in (LOGITS, FEATURES)]
     extents = extents_of(steps, range(len(steps.steps)) if sources else named, training=training is not None)
     rules = training.rules(graph) if training else None
-    layout = lay_out_parameters(graph, target, rules)
+    layout = lay_out_parameters(graph, target, rules, early_updates(graph, training) if training else ())
     given = {name: steps.sources[index] for name, index in nodes.items()}
     low = Lowering(
         target,
@@ -74,6 +75,8 @@ def plan_program(
     read = [*answers.values(), *low.found_peaks.values(), *([losses.tensor] if losses else [])]
     kept = {(Space.ARENA, tensor.name) for tensor in read} | {by_name["images"].memory}
     kept |= {(Space.ARENA, GRADIENTS), *low.zeroed}
+    if training and training.keeps_gradients:
+        kept |= {layout.gradient(name).memory for name in layout.early}
     kept |= {written for stage in low.preparation for written in accesses(stage)[1]}
     allocations = allocate(tensors, low.panels, low.flat, stages, kept)
     verify((*stages, *low.preparation), allocations, target.lanes)

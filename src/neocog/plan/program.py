@@ -33,6 +33,7 @@ class Training:
         groups, frozen: of parameters, see nn/groups.py.
         followers: of parameters and buffers, see nn/followers.py.
         clip, penalty: of gradients, see nn/groups.py.
+        keeps_gradients: whether all gradients can be read after a step; else large ones give their memory up.
     """
 
     loss: Loss
@@ -42,6 +43,7 @@ class Training:
     followers: tuple[Follower, ...] = ()
     clip: GradientClip = NO_CLIP
     penalty: Penalty = NO_PENALTY
+    keeps_gradients: bool = True
 
     def rules(self, graph: Graph) -> dict[str, UpdateRule]:
         """Return how each parameter of a network is trained, by name; those that are frozen are left out."""

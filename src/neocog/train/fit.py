@@ -92,7 +92,9 @@ def fit(
         model.learnt_from, model.loss = resume.model.learnt_from, resume.model.loss
     # a program's time grows with its batch, and no batch holds more than all images
     of_steps = replace(settings, batch_size=min(settings.batch_size, train.images))
-    trainer = Trainer(model, settings=of_steps, threads=threads, engine=engine, learnt_from=learnt_from)
+    trainer = Trainer(
+        model, settings=of_steps, threads=threads, engine=engine, learnt_from=learnt_from, keeps_gradients=False
+    )
     if resume is not None:
         trainer.load_optimizer_state(resume.memory, resume.step)
     run = Run(model, trainer, history, settings.epochs, train.images)

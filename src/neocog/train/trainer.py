@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from copy import copy
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +47,7 @@ class Trainer:
         settings: in place of all of these; see `TrainingSettings`. It also knows frozen parameters and groups.
         learnt_from: which images the steps are taken on (see `neocog.data.identity`), and those that choose among their
             results; default: not known, and then `model.learnt_from` is not either.
+        keeps_gradients: whether `gradients()` can be asked for; without, a large network takes less memory.
 
     Attributes:
         learning_rate: of the next step; initially the optimizer's.
@@ -74,6 +76,7 @@ class Trainer:
         seed: int | None = None,
         learnt_from: Identities | None = None,
         settings: TrainingSettings | None = None,
+        keeps_gradients: bool = True,
     ) -> None:
         if settings is None:
             given = {"optimizer": optimizer if optimizer is not None else SGD(), "loss": loss, "seed": seed}
@@ -90,7 +93,8 @@ class Trainer:
         self._told = False  # the model, of these images
         self._learning_rate = self.optimizer.learning_rate
         self._version = model.weights.version
-        of_steps = settings.for_engine()
+        of_steps = replace(settings.for_engine(), keeps_gradients=keeps_gradients)
+        self._keeps_gradients = keeps_gradients
         self._train_program = resolve_engine(model.engine if engine is None else engine).train_program(
             model.graph,
             model.parameters,
@@ -147,8 +151,13 @@ class Trainer:
         """Return the gradients of the last step's loss, without weight decay: name → array, in memory layout.
 
         Raises:
-            SettingError: no step was taken yet.
+            SettingError: no step was taken yet, or this trainer keeps none.
         """
+        if not self._keeps_gradients:
+            raise SettingError(
+                "this training keeps no gradients, to take less memory",
+                hint="take the steps of a Trainer of your own, made with keeps_gradients=True",
+            )
         if self.last is None:
             raise SettingError("gradients need a step first", hint="call step(images, labels)")
         return self._train_program.gradients()

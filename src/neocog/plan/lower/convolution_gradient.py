@@ -24,6 +24,7 @@ from neocog.plan.lower import convolution
 from neocog.plan.lower.convolution import correlation_of, transformed_weights
 from neocog.plan.lower.lowering import Lowering
 from neocog.plan.lower.rule import Rule, Rules
+from neocog.plan.lower.update import update_early
 from neocog.plan.lower.values import Segment, Value
 from neocog.plan.ops.op import Op
 from neocog.plan.ops.pointwise import Expression, settled, tensors_of
@@ -55,6 +56,7 @@ def backward(low: Lowering, step: Step) -> None:
             _plan_input(low, step, layer, dy, level)
         if learns:
             plan_filters(low, step, layer, dy, level, low.layout.bias_gradient(step.node))
+    update_early(low, step, level)
 
 
 def _partial_size(low: Lowering, step: Step) -> int:

@@ -45,6 +45,7 @@ class Lowering(Choices):
         fused: the poolings that run in the last lines of a convolution.
         preparation: what a program that predicts does once after its parameters changed.
         notes: what rules keep from forward for backward, by step.
+        updated: parameters that are trained one by one, of which that is planned.
         zeroed: memory beside tensors that relies on zeros where nothing is written, and so shares its bytes with none.
     """
 
@@ -68,6 +69,7 @@ class Lowering(Choices):
     preparation: list[Op] = field(default_factory=list)
     panels: list[Panels] = field(default_factory=list)
     flat: dict[tuple[Space, str], int] = field(default_factory=dict)
+    updated: set[str] = field(default_factory=set)
     zeroed: set[tuple[Space, str]] = field(default_factory=set)
     dropouts: list[int] = field(default_factory=list)
     backward: bool = False
