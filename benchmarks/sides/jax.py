@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.rounds import Call
-from benchmarks.sides import LEARNING_RATE, MOMENTUM, Task
+from benchmarks.sides import MOMENTUM, Task
 from neocog.nn.graph import IMAGE, Graph, Node
 from neocog.nn.layer import Layer
 from neocog.nn.layers import (
@@ -213,7 +213,7 @@ def train(task: Task) -> Call:
     ) -> tuple[Any, Values, Values, Values]:
         (loss, averages), gradients = jax.value_and_grad(mean_loss, has_aux=True)(values, averages, images, labels)
         moments = {name: MOMENTUM * moments[name] + gradients[name] for name in values}
-        return loss, {name: values[name] - LEARNING_RATE * moments[name] for name in values}, averages, moments
+        return loss, {name: values[name] - task.learning_rate * moments[name] for name in values}, averages, moments
 
     compiled = jax.jit(update, donate_argnums=(0, 1, 2))
     stored = {p: jnp.array(task.parameters[p.name]) for p in variables_of(task.graph)}
