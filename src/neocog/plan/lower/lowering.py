@@ -27,8 +27,8 @@ CHAIN_VECTORS = 16  # vectors whose sums are taken together
 
 
 SAME_SETS = 2048
-"""Bytes between pixels at which the rows of a register tile, with a stride of 2, meet in one set of the first-level cache,
-and push each other out of it: such pixels get a cache line between them."""
+"""Bytes between pixels at which the rows of a register tile, with a stride of 2, meet in one set of the first-level
+cache, and push each other out of it: such pixels get a cache line between them."""
 
 
 @dataclass(slots=True)
