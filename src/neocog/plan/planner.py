@@ -14,6 +14,7 @@ from neocog.plan.lower.network import lower_backward, lower_forward
 from neocog.plan.lower.update import early_updates
 from neocog.plan.memory import accesses, allocate, schedule
 from neocog.plan.parameters import GRADIENTS, PARAMETERS, lay_out_parameters
+from neocog.plan.passes.halos import with_halos_cleared
 from neocog.plan.passes.segments import segments_of, stages_of, tensors_of
 from neocog.plan.passes.steps import Steps, steps_of
 from neocog.plan.passes.trim import extents_of
@@ -78,6 +79,7 @@ def plan_program(
     if training and training.keeps_gradients:
         kept |= {layout.gradient(name).memory for name in layout.early}
     kept |= {written for stage in low.preparation for written in accesses(stage)[1]}
+    stages = with_halos_cleared(stages, tensors, kept, target)
     allocations = allocate(tensors, low.panels, low.flat, stages, kept)
     verify((*stages, *low.preparation), allocations, target.lanes)
     verify_live_ranges(stages, allocations, tensors)
