@@ -28,13 +28,14 @@ EVERY = halos.with_halos_cleared
 
 
 def clearing_everywhere(stages, tensors, kept, target):
-    return EVERY(stages, tensors, kept, replace(target, level2=0))
+    return EVERY(stages, tensors, kept, replace(target, level2=1))
 
 
 @pytest.fixture
 def everywhere(monkeypatch):
     monkeypatch.setattr(planner, "with_halos_cleared", clearing_everywhere)
     monkeypatch.setattr(halos, "LONG", 1)
+    monkeypatch.setattr(halos, "MOST", 1 << 40)
 
 
 def cleared(program: Program) -> set[str]:
@@ -58,6 +59,7 @@ def test_answers_are_the_same_bits_with_halos_cleared_however_often_they_are_ask
     expected = untouched.logits(images)
     assert not cleared(untouched.executable(batch).program)
     monkeypatch.setattr(planner, "with_halos_cleared", clearing_everywhere)
+    monkeypatch.setattr(halos, "MOST", 1 << 40)
     clearing = NativeEngine().predictor(graph, parameters, threads=2)
     for _ in range(3):
         np.testing.assert_array_equal(clearing.logits(images), expected)
@@ -71,6 +73,10 @@ def test_large_maps_share_their_memory(monkeypatch):
     assert cleared(program)
     monkeypatch.setattr(planner, "with_halos_cleared", lambda stages, tensors, kept, target: stages)
     assert program.size(Space.ARENA) < 0.6 * plan_program(graph, 1, WIDE).size(Space.ARENA)
+
+
+def test_maps_that_no_cache_holds_keep_their_halos():
+    assert not cleared(plan_program(trace(mobilenet_v2(), (224, 224, 3)), 64, WIDE)) & {"features.1.conv.0.0:Conv2d+ReLU6"}
 
 
 def test_small_networks_clear_nothing():

@@ -15,6 +15,7 @@ from neocog.plan.ops.halo import ClearHalo
 from neocog.plan.ops.op import Op
 from neocog.target.processor import Target
 
+MOST = 8  # second-level caches that a tensor may fill: larger ones stay in no cache, whatever they share
 LONG = 2  # halos stay as they are where a tensor is in use for one part in so many of the program, and more
 
 
@@ -31,11 +32,14 @@ def with_halos_cleared(
     """
     of_arena = {tensor.memory: tensor for tensor in tensors if tensor.space is Space.ARENA}
     uses = uses_of(of_arena, of_arena, stages, kept)
+    sizes = {name: 4 * tensor.size for name, tensor in of_arena.items()}
     framed = {name: use for name, use in uses.items() if use.frame is not None and _is_short(use, len(stages))}
-    if 4 * sum(of_arena[name].size for name in framed) <= target.level2:
+    if sum(sizes[name] for name in framed) <= target.level2:
         return list(stages)
     before: dict[int, list[Op]] = {}
     for name, use in framed.items():
+        if sizes[name] > MOST * target.level2:
+            continue
         clear = ClearHalo(f"clear the halo of {name[1]}", of_arena[name])
         before.setdefault(use.live.first[0], []).append(clear)
     return [op for index, stage in enumerate(stages) for op in (*before.get(index, ()), stage)]
