@@ -9,7 +9,7 @@ from neocog.nn.blocks import Sequential
 from neocog.nn.graph import IMAGE, Graph
 from neocog.nn.layers import Conv2d, Flatten, Layer, Linear, ReLU
 from neocog.nn.wiring import Wiring
-from neocog.nn.zoo import article, photo, resnet18, resnet20, resnet50, vgg
+from neocog.nn.zoo import article, efficientnet_lite0, mobilenet_v2, photo, resnet18, resnet20, resnet50, vgg
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,8 @@ class Network:
         about: what it is, for the report.
         answered: images of a prediction, one number for each row of a table; none: as many as of a training step.
         trained: whether training steps are measured too.
+        learning_rate: of training steps. Small: the first losses jump otherwise, and rounding grows until PyTorch
+            disagrees with itself.
     """
 
     name: str
@@ -33,6 +35,7 @@ class Network:
     about: str
     answered: tuple[int, ...] = ()
     trained: bool = True
+    learning_rate: float = 0.0003
 
     @property
     def predictions(self) -> tuple[int, ...]:
@@ -116,6 +119,16 @@ NETWORKS = {
             "torchvision's ResNet-18: eight residual blocks, 64 to 512 channels, 10 classes, on 96 × 96 × 3",
             answered=(64, 1),
         ),
+        Network(
+            "mobilenetv2",
+            without_dropout(mobilenet_v2()),
+            (96, 96, 3),
+            32,
+            "torchvision's MobileNetV2: seventeen inverted residual blocks, 10 classes, on 96 × 96 × 3",
+            learning_rate=0.00003,
+        ),
+        answering("mobilenetv2-224", mobilenet_v2, "torchvision's MobileNetV2 as it was made, 1,000 classes"),
+        answering("lite0", efficientnet_lite0, "EfficientNet-Lite0: sixteen inverted residual blocks, 1,000 classes"),
         answering("resnet18-224", resnet18, "torchvision's ResNet-18 as it was made, 1,000 classes"),
         answering(
             "resnet50", resnet50, "torchvision's ResNet-50: sixteen bottlenecks, 256 to 2,048 channels, 1,000 classes"

@@ -26,11 +26,13 @@ from neocog.nn.layers import (
     ConvTranspose2d,
     Flatten,
     GlobalAvgPool2d,
+    GroupNorm,
     Hardsigmoid,
     LayerNorm2d,
     LayerScale,
     LeakyReLU,
     Linear,
+    LocalResponseNorm,
     Maxout,
     MaxPool2d,
     Multiply,
@@ -210,6 +212,34 @@ def _normalization(writer: Writer, node: Node, layer: BatchNorm2d, inputs: list[
     return writer.add("BatchNormalization", *inputs, *learned, *running, epsilon=layer.epsilon)
 
 
+def _group_normalization(writer: Writer, node: Node, layer: GroupNorm, inputs: list[str]) -> str:
+    """Normalise each group as one channel of an image; GroupNormalization is an operation of its own since opset 18."""
+    image = node.output
+    assert isinstance(image, ImageShape)
+    groups = writer.reshape(inputs[0], layer.groups, image.size // layer.groups)
+    scale, shift = (writer.constant(np.full(layer.groups, value)) for value in (1.0, 0.0))
+    y = writer.add("InstanceNormalization", groups, scale, shift, epsilon=layer.epsilon)
+    y = writer.reshape(y, image.channels, image.height, image.width)
+    for kind, name in zip(("Mul", "Add"), _stored(node, "weight", "bias"), strict=False):  # none, or both
+        y = writer.add(kind, y, writer.add("Unsqueeze", name, writer.constant((1, 2), np.int64)))
+    return y
+
+
+def _local_response(writer: Writer, node: Node, layer: LocalResponseNorm, inputs: list[str]) -> str:
+    """Write LRN; where the window is even, which runtimes refuse, a mean over a line of channels, and what follows."""
+    (x,), image = inputs, node.output
+    assert isinstance(image, ImageShape)
+    if layer.size % 2:
+        return writer.add("LRN", x, size=layer.size, alpha=layer.alpha, beta=layer.beta, bias=layer.k)
+    before, behind = layer.size // 2, (layer.size - 1) // 2
+    lines = writer.reshape(writer.add("Mul", x, x), 1, image.channels, image.height * image.width)
+    pads = writer.constant((0, 0, before, 0, 0, 0, behind, 0), np.int64)
+    means = writer.add("AveragePool", writer.add("Pad", lines, pads), kernel_shape=[layer.size, 1], strides=[1, 1])
+    means = writer.reshape(means, image.channels, image.height, image.width)
+    base = writer.add("Add", writer.add("Mul", means, writer.constant(layer.alpha)), writer.constant(layer.k))
+    return writer.add("Div", x, writer.add("Pow", base, writer.constant(layer.beta)))
+
+
 def _layer_normalization(writer: Writer, node: Node, layer: LayerNorm2d, inputs: list[str]) -> str:
     """Bring the channels behind, and to their place again: ONNX normalises the last axes."""
     (x,) = inputs
@@ -339,11 +369,13 @@ RULES: dict[type[Layer], Rule] = {
     Flatten: _operation("Flatten"),
     GELU: _gelu,
     GlobalAvgPool2d: _global_average,
+    GroupNorm: _group_normalization,
     Hardsigmoid: _operation("HardSigmoid", alpha=1.0 / 6.0, beta=0.5),
     LayerNorm2d: _layer_normalization,
     LayerScale: _layer_scale,
     LeakyReLU: _leaky_relu,
     Linear: _linear,
+    LocalResponseNorm: _local_response,
     MaxPool2d: _max_pool,
     Maxout: _maxout,
     Multiply: _join("Mul"),

@@ -18,7 +18,7 @@ from benchmarks.networks import NETWORKS
 from benchmarks.options import Options
 from benchmarks.process import environment, on_processors, reason, run, say
 from benchmarks.rounds import check_equal
-from benchmarks.sides import LEARNING_RATE, MOMENTUM, make_task
+from benchmarks.sides import MOMENTUM, make_task
 
 ROUNDS, QUICK_ROUNDS = 10, 2
 TABLE = "start-up"
@@ -155,7 +155,7 @@ def _compile(threads: int) -> dict[str, object]:
     from neocog.nn.optimizers import SGD
 
     task = make_task(NETWORKS["article"], threads)
-    settings = StepSettings(CrossEntropy(), SGD(LEARNING_RATE, momentum=MOMENTUM), len(task.images))
+    settings = StepSettings(CrossEntropy(), SGD(task.learning_rate, momentum=MOMENTUM), len(task.images))
     engine = NativeEngine()
     start = time.perf_counter()
     engine.train_program(task.graph, task.parameters, settings, threads)

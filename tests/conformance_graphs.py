@@ -39,6 +39,7 @@ from neocog.nn.layers import (
     LayerScale,
     LeakyReLU,
     Linear,
+    LocalResponseNorm,
     Maxout,
     MaxPool2d,
     Multiply,
@@ -61,7 +62,7 @@ JOINS = (Add, Multiply, Concatenate)
 # What makes whole or half numbers of whole numbers; see conformance_cases.py.
 EXACT = ALL - {
     *(ELU, SiLU, GELU, Hardsigmoid, Hardswish, Sigmoid, Tanh),
-    *(Softmax, BatchNorm2d, GroupNorm, LayerNorm2d),
+    *(Softmax, BatchNorm2d, GroupNorm, LayerNorm2d, LocalResponseNorm),
 }
 
 # One or more of each layer, with other settings than the usual ones too. A new layer is written in here.
@@ -111,6 +112,10 @@ VARIANTS: dict[type[Layer], tuple[Layer, ...]] = {
     LayerScale: (LayerScale(), LayerScale(0.5)),
     GroupNorm: (GroupNorm(2), GroupNorm(3, 1e-2, affine=False), GroupNorm(1), GroupNorm(6)),
     LayerNorm2d: (LayerNorm2d(), LayerNorm2d(1e-2, affine=False)),
+    LocalResponseNorm: (
+        *(LocalResponseNorm(3, 1.0, 0.75, 2.0), LocalResponseNorm(5), LocalResponseNorm(4, 0.5, 1.5, 0.5)),
+        *(LocalResponseNorm(40, 3.0, 0.5), LocalResponseNorm(1, 1.0)),
+    ),
     Dropout: (Dropout(0.5), Dropout(0.2)),
     Dropout2d: (Dropout2d(0.5), Dropout2d(0.3)),
     DropPath: (DropPath(0.5), DropPath(0.2)),
@@ -483,6 +488,11 @@ class _Maker:
             made += [ConvTranspose2d(wide, kernel, stride, choose((0, 1)), 0, choose((True, False)))]
             made += [ChannelShuffle(choose((2, 3, 4))), PixelShuffle(choose((1, 2)))]
             made += [Upsample(choose((1, 2, (3, 1))), "nearest" if self.exact else choose(("nearest", "bilinear")))]
+            made += [
+                LocalResponseNorm(
+                    choose((1, 2, 3, 5, 20)), choose((1e-4, 2.0)), choose((0.75, 0.5)), choose((1.0, 2.0))
+                )
+            ]
             made += [GroupNorm(choose((1, 2, 3, 4)), choose((1e-5, 0.1)), choose((True, False)))]
             padding, ceil = choose((0, 0, 1)) if window == 3 else 0, choose((True, False))
             made += [MaxPool2d(window, choose((None, 1)), padding, ceil), Dropout2d(rate)]

@@ -3,13 +3,14 @@
 Neither is needed to run the tests: `nn/zoo_answers.json` holds what they answered. To compare every layer, install them
 beside PyTorch (`pip install --no-deps torchvision==0.28.0 timm==1.0.31`); to write the record anew, from the root:
 
-    python -m tests.zoo_oracle
+    python -m tests.zoo_oracle [NAME...]
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ TORCHVISION = (
 """Those that torchvision has under the same name."""
 
 TIMM = {
+    "convnext_atto": "convnext_atto",
     "efficientnet_lite0": "efficientnet_lite0",
     "mobilenet_v1": "mobilenetv1_100",
     "repvgg_a0": "repvgg_a0",
@@ -152,16 +154,16 @@ def _cifar(blocks: int) -> Any:
     return net
 
 
-def main() -> None:
-    """Write the record."""
-    record = {}
-    for name in sorted(NAMES):
+def main(names: Sequence[str]) -> None:
+    """Write the record of some networks, or of all, anew."""
+    record = json.loads(RECORD.read_text()) if names else {}
+    for name in names or NAMES:
         graph = graph_of(name)
         answers, _ = answers_of(twin_of(name, graph, parameters_of(graph)), images_of(graph))
         record[name] = answers.tolist()
-    rows = ",\n".join(f'  "{name}": {json.dumps(value)}' for name, value in record.items())
+    rows = ",\n".join(f'  "{name}": {json.dumps(value)}' for name, value in sorted(record.items()))
     RECORD.write_text(f"{{\n{rows}\n}}\n")
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

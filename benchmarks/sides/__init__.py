@@ -43,7 +43,6 @@ TRAINING_SIDES = ("neocog", "PyTorch", "PyTorch channels_last", "torch.compile",
 INFERENCE_SIDES = tuple(HOMES)
 EAGER_SIDES = ("neocog", "PyTorch", "PyTorch channels_last")
 
-LEARNING_RATE = 0.0003  # small: the first losses jump otherwise, and rounding grows until PyTorch disagrees with itself
 MOMENTUM = 0.9
 
 
@@ -57,6 +56,7 @@ class Task:
         images: (N, height, width, channels), in [0, 1].
         labels: (N,), int32.
         threads: threads to use.
+        learning_rate: of training steps.
     """
 
     graph: Graph
@@ -64,6 +64,7 @@ class Task:
     images: Array
     labels: NDArray[np.int32]
     threads: int
+    learning_rate: float
 
     @property
     def channels_first(self) -> Array:
@@ -91,7 +92,7 @@ def make_task(network: Network, threads: int, batch: int | None = None) -> Task:
             about_one = p.variable.name in ("weight", "running_var")
             value = random.uniform(0.5, 1.5, p.shape) if about_one else random.normal(0.0, 0.1, p.shape)
             parameters[p.name] = value.astype(np.float32)
-    return Task(graph, parameters, images, labels, threads)
+    return Task(graph, parameters, images, labels, threads, network.learning_rate)
 
 
 def make_call(name: str, mode: Mode, task: Task) -> Call:

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.rounds import Call
-from benchmarks.sides import LEARNING_RATE, MOMENTUM, Task
+from benchmarks.sides import MOMENTUM, Task
 from neocog.nn.graph import IMAGE, Graph, Node
 from neocog.nn.layer import Layer
 from neocog.nn.layers import (
@@ -28,11 +28,13 @@ from neocog.nn.layers import (
     Conv2d,
     Flatten,
     GlobalAvgPool2d,
+    GroupNorm,
     Hardsigmoid,
     LayerNorm2d,
     LayerScale,
     LeakyReLU,
     Linear,
+    LocalResponseNorm,
     Maxout,
     MaxPool2d,
     Multiply,
@@ -93,6 +95,20 @@ def _layer_normalization(node: Node, layer: LayerNorm2d, stored: Values, x: Any)
     away = x - x.mean(-1, keepdims=True)
     scaled = away * jax.lax.rsqrt((away * away).mean(-1, keepdims=True) + layer.epsilon)
     return scaled * stored.get("weight", 1.0) + stored.get("bias", 0.0)
+
+
+def _group_normalization(node: Node, layer: GroupNorm, stored: Values, x: Any) -> Any:
+    parts = x.reshape(*x.shape[:3], layer.groups, -1)
+    away = parts - parts.mean((1, 2, 4), keepdims=True)
+    scaled = away * jax.lax.rsqrt((away * away).mean((1, 2, 4), keepdims=True) + layer.epsilon)
+    return scaled.reshape(x.shape) * stored.get("weight", 1.0) + stored.get("bias", 0.0)
+
+
+def _local_response(node: Node, layer: LocalResponseNorm, stored: Values, x: Any) -> Any:
+    beside = layer.beside(x.shape[-1])
+    sizes, strides = (1, 1, 1, sum(beside) + 1), (1, 1, 1, 1)
+    squares = jax.lax.reduce_window(x * x, 0.0, jax.lax.add, sizes, strides, ((0, 0), (0, 0), (0, 0), beside))
+    return x / (layer.k + layer.alpha / layer.size * squares) ** layer.beta
 
 
 def _convolution(node: Node, layer: Conv2d, stored: Values, x: Any) -> Any:
@@ -164,11 +180,13 @@ RULES: dict[type[Layer], Callable[..., Any]] = {
     Flatten: _pointwise(lambda x: x.reshape(len(x), -1)),
     GELU: lambda node, layer, stored, x: jax.nn.gelu(x, approximate=layer.approximate == "tanh"),
     GlobalAvgPool2d: _pointwise(lambda x: x.mean((1, 2))),
+    GroupNorm: _group_normalization,
     Hardsigmoid: _pointwise(jax.nn.hard_sigmoid),
     LayerNorm2d: _layer_normalization,
     LayerScale: lambda node, layer, stored, x: x * stored["weight"],
     LeakyReLU: lambda node, layer, stored, x: jax.nn.leaky_relu(x, layer.slope),
     Linear: lambda node, layer, stored, x: x @ stored["weight"] + stored.get("bias", 0.0),
+    LocalResponseNorm: _local_response,
     MaxPool2d: _max_pool,
     Maxout: _maxout,
     Multiply: lambda node, layer, stored, *inputs: reduce(jnp.multiply, inputs),
@@ -195,7 +213,7 @@ def train(task: Task) -> Call:
     ) -> tuple[Any, Values, Values, Values]:
         (loss, averages), gradients = jax.value_and_grad(mean_loss, has_aux=True)(values, averages, images, labels)
         moments = {name: MOMENTUM * moments[name] + gradients[name] for name in values}
-        return loss, {name: values[name] - LEARNING_RATE * moments[name] for name in values}, averages, moments
+        return loss, {name: values[name] - task.learning_rate * moments[name] for name in values}, averages, moments
 
     compiled = jax.jit(update, donate_argnums=(0, 1, 2))
     stored = {p: jnp.array(task.parameters[p.name]) for p in variables_of(task.graph)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.rounds import Call
-from benchmarks.sides import LEARNING_RATE, MOMENTUM, Task
+from benchmarks.sides import MOMENTUM, Task
 from neocog.engines.base import StepSettings
 from neocog.engines.native import NativeEngine
 from neocog.nn.losses import CrossEntropy
@@ -12,10 +12,10 @@ from neocog.nn.optimizers import SGD
 
 def train(task: Task) -> Call:
     """Make a training step."""
-    optimizer = SGD(LEARNING_RATE, momentum=MOMENTUM)
+    optimizer = SGD(task.learning_rate, momentum=MOMENTUM)
     settings = StepSettings(CrossEntropy(), optimizer, len(task.images), keeps_gradients=False)
     program = NativeEngine().train_program(task.graph, task.parameters, settings, task.threads)
-    return lambda: program.step(task.images, task.labels, LEARNING_RATE).loss
+    return lambda: program.step(task.images, task.labels, task.learning_rate).loss
 
 
 def answer(task: Task) -> Call:

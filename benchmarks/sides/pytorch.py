@@ -13,7 +13,7 @@ import torch
 import torch._inductor.config
 
 from benchmarks.rounds import Call
-from benchmarks.sides import LEARNING_RATE, MOMENTUM, Task
+from benchmarks.sides import MOMENTUM, Task
 from neocog.engines.torch import build_module
 from neocog.nn.graph import IMAGE, Graph, Node
 from neocog.nn.layers import Add, BatchNorm2d, Conv2d, Linear, ReLU
@@ -45,7 +45,7 @@ def train(task: Task, memory_format: Any, compiled: bool = False) -> Call:
     """Make a training step; torch.compile compiles forward and backward pass, the optimizer is PyTorch's own."""
     module, images = _prepare(task, memory_format, compiled)
     labels = torch.from_numpy(task.labels.astype(np.int64))
-    optimizer = torch.optim.SGD(module.parameters(), LEARNING_RATE, momentum=MOMENTUM)
+    optimizer = torch.optim.SGD(module.parameters(), task.learning_rate, momentum=MOMENTUM)
     criterion = torch.nn.CrossEntropyLoss()
 
     def step() -> float:

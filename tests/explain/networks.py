@@ -134,6 +134,7 @@ NETWORKS: dict[str, tuple[nc.Layer, tuple[int, int, int]]] = {
             *(
                 nc.GroupNorm(3, affine=False),
                 nc.LayerNorm2d(),
+                nc.LocalResponseNorm(4, 2.0, 0.75, 0.5),
                 nc.Flatten(),
                 nc.LayerNorm2d(0.1, affine=False),
                 nc.Linear(3),

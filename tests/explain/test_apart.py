@@ -19,7 +19,7 @@ from neocog.nn.layer import channels_of
 from neocog.reference.network import backward_node
 
 OPERATIONS = {"+": np.add, "-": np.subtract, "*": np.multiply, "/": np.divide}
-KINDS = {"residual": 6, "branches": 15, "nested": 2, "groups": 3}  # of layers that are taken apart
+KINDS = {"residual": 6, "branches": 15, "nested": 2, "groups": 4}  # of layers that are taken apart
 
 
 def traced_network(name: str) -> Trace:

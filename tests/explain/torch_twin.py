@@ -94,6 +94,8 @@ def _layer(node: Node) -> Any:
             norm = nn.LayerNorm(channels, layer.epsilon, layer.affine)
             norm.forward = lambda x: nn.LayerNorm.forward(norm, x.movedim(1, -1)).movedim(-1, 1)
             return norm
+        case nc.LocalResponseNorm():
+            return nn.LocalResponseNorm(layer.size, layer.alpha, layer.beta, layer.k)
         case nc.PReLU():
             return nn.PReLU(node.input.channels if isinstance(node.input, ImageShape) else node.input.size)
         case nc.LeakyReLU():

@@ -49,6 +49,10 @@ FOLDING = {
     "without normalizations": added(Conv2d(4, 3, padding=1), Conv2d(4, 1), None),
     "the same": added(Conv2d(5, 3, padding="same"), Conv2d(5, 5, padding=2)),
     "crossed": added(Conv2d(4, (1, 5), padding=(0, 2)), Conv2d(4, (3, 1), padding=(1, 0), bias=False), None),
+    "depthwise": added(
+        norm(Conv2d(4, 3, padding=1, groups=4)), Conv2d(4, 5, padding=2, groups=4, bias=False), BatchNorm2d()
+    ),
+    "in groups": added(norm(Conv2d(4, 3, padding=1, groups=2)), Conv2d(4, 1, groups=2), None),
     "the image": added(None, norm(Conv2d(4, 3, padding=1))),
     "nested": lambda image: nc.Residual(nc.Residual(nc.Residual(Conv2d(4, 3, padding=1)), shortcut=norm(Conv2d(4, 1)))),
 }
@@ -72,6 +76,8 @@ APART = {
     "an activation": added(Conv2d(4, 3, padding=1), nc.Sequential(Conv2d(4, 1), ReLU())),
     "windows beside their pixels": added(Conv2d(4, 3, padding=(0, 1)), Conv2d(4, 3, padding=(0, 1))),
     "a dilation": added(Conv2d(4, 3, padding=2, dilation=2), Conv2d(4, 1)),
+    "other groups": added(Conv2d(4, 3, padding=1, groups=2), Conv2d(4, 1)),
+    "padding on one side": added(Conv2d(4, 3, padding=((0, 2), (1, 1))), Conv2d(4, 1)),
     "no convolution": added(BatchNorm2d(), None),
     "a pooling": added(Conv2d(4, 3, padding=1), MaxPool2d(3, 1, 1)),
     "different values": lambda image: nc.Residual(

@@ -15,6 +15,7 @@ from neocog.nn.zoo import MODELS, default_net, make_net, resnet18, resnet20, res
 # "_ops"), timm 1.0.31 counts them, or a paper says; with as many classes as the network was made for.
 PUBLISHED = {
     "alexnet": (61_100_840, 0.714),
+    "convnext_atto": (3_695_520, 0.547),  # timm's
     "densenet121": (7_978_856, 2.834),
     "efficientnet_b0": (5_288_548, 0.386),
     "efficientnet_lite0": (

@@ -10,27 +10,19 @@ import numpy as np
 import pytest
 
 import neocog
+from conformance_graphs import VARIANTS
 from neocog.data.resize import RESIZE_RULES
 from neocog.model import modelfile
 from neocog.model.files import tensor_bytes
 from neocog.model.kinds import KINDS, to_json
 from neocog.model.network import COLOR_ORDERS
 from neocog.nn.blocks import Residual, Sequential
-from neocog.nn.layers import LAYERS, ChannelShuffle, Conv2d, ConvTranspose2d, Flatten, GroupNorm, Linear, PixelShuffle
+from neocog.nn.layers import LAYERS, Conv2d, Flatten, Linear
 from neocog.train import checkpoint, settings, snapshots
 from neocog.train.history import COLUMNS
 from neocog.train.model import Model
 from neocog.train.runfolder import SPLIT_COLUMNS
 from small_models import NET
-
-NEEDED = {
-    Conv2d: (2, 3),
-    ConvTranspose2d: (2,),
-    GroupNorm: (2,),
-    Linear: (2,),
-    ChannelShuffle: (2,),
-    PixelShuffle: (2,),
-}  # of the layers, what has no default
 
 PAGE = Path(__file__).parents[2] / "docs" / "formats.md"
 TEXT = PAGE.read_text(encoding="utf-8")
@@ -85,7 +77,7 @@ def test_the_schema_describes_every_layer():
             by_kind[name] = definition
     assert set(by_kind) == {kind.__name__ for kind in LAYERS}
     for kind in LAYERS:
-        data = to_json(kind(*NEEDED.get(kind, ())))
+        data = to_json(VARIANTS[kind][0])
         assert by_kind[kind.__name__]["required"] == list(data)
         assert list(by_kind[kind.__name__]["properties"]) == [
             "kind",

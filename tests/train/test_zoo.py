@@ -9,16 +9,13 @@ import pytest
 
 import neocog as nc
 from neocog.nn.layers import Conv2d
-from neocog.nn.optimizers import SGD
+from neocog.nn.optimizers import Adam
 from neocog.nn.zoo import MODELS
 
 QUICK = ("article", "mobilenet_v1_x0_25")
 CHOSEN = tuple(MODELS) if os.environ.get("NEOCOG_TEST_PROFILE") == "thorough" else QUICK
-SIDES = {
-    "alexnet": 64,
-    "article": 28,
-    "lenet5": 28,
-}  # pixels; the others get 32
+SIDES = {"alexnet": 64, "article": 28, "lenet5": 28, "squeezenet1_0": 64, "squeezenet1_1": 64}
+"""Pixels; the others get 32."""
 CLASSES, IMAGES, STEPS = 3, 8, 20
 
 
@@ -41,7 +38,7 @@ def test_a_known_network_learns_and_keeps_its_word(name, tmp_path):
     side = SIDES.get(name, 32)
     images, labels = data(side)
     model = nc.Model(MODELS[name].make(CLASSES), (side, side, 3), mean=0.5, std=0.25, seed=1, threads=1)
-    history = model.fit(images, labels, epochs=STEPS, batch_size=IMAGES, optimizer=SGD(0.003, momentum=0.9), verbose=0)
+    history = model.fit(images, labels, epochs=STEPS, batch_size=IMAGES, optimizer=Adam(0.0003), verbose=0)
     losses = [epoch.loss for epoch in history.epochs]
     assert np.mean(losses[-5:]) < 0.9 * np.mean(losses[:2]), losses
 

@@ -156,15 +156,17 @@ def shares(cell: Cell) -> Iterator[Sender]:
 
 
 def whole_pixel(cell: Cell) -> Iterator[Sender]:
-    """List all outputs of the cell's pixel, of a smooth layer that treats each pixel by itself; see `whole_image`."""
+    """List the outputs of the cell's pixel that move with it, of a smooth layer that treats each pixel by itself; see
+    `whole_image`.
+    """
     row, column, channel = cell.place
     x = cell.traced.run.input(cell.node.index)
     moved = (x[:, row : row + 1, column : column + 1] if x.ndim == 4 else x).astype(np.complex128)
     moved[..., channel] += 1j * TINY
     with np.errstate(all="ignore"):
         slopes = forward_node(cell.node, cell.traced.parameters, (moved,), None).output.imag.ravel() / TINY
-    for output, slope in enumerate(slopes.tolist()):
-        yield (row, column, output), slope
+    for output in np.flatnonzero(slopes).tolist():
+        yield (row, column, output), float(slopes[output])
 
 
 def whole_image(cell: Cell) -> Iterator[Sender]:

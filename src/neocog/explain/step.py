@@ -13,9 +13,10 @@ from neocog.explain.subject import Array
 from neocog.explain.trace import Trace
 from neocog.nn.graph import Node
 from neocog.nn.layer import channels_of
-from neocog.nn.layers import AdaptiveAvgPool2d, GlobalAvgPool2d, LayerNorm2d, Maxout
+from neocog.nn.layers import AdaptiveAvgPool2d, GlobalAvgPool2d, LayerNorm2d, LocalResponseNorm, Maxout
 from neocog.nn.shapes import ImageShape
 from neocog.nn.window import counts
+from neocog.reference.local_response import around
 from neocog.reference.network import backward_node, forward_node
 from neocog.reference.normalization import Statistics, pixel_statistics
 
@@ -105,6 +106,19 @@ def layer_normalization(traced: Trace, node: Node, channel: int) -> ChannelSteps
     steps = [first, ChannelStep("mean", "", mean), ChannelStep("centred", "-", centred)]
     steps += [ChannelStep("deviation", "", deviation), ChannelStep("normalised", "/", normalised)]
     return ChannelSteps((*steps, *_learned(traced, node, channel, normalised)))
+
+
+def local_response(traced: Trace, node: Node, channel: int) -> ChannelSteps:
+    """Take a LocalResponseNorm apart: the squares of the channels beside each, and what is divided by for them."""
+    layer = node.layer
+    assert isinstance(layer, LocalResponseNorm)
+    x, first = traced.input(node.index), _input(traced, node, 0, channel)
+    squares = _map(around(x * x, *layer.beside(x.shape[-1])), channel)
+    share = layer.alpha / layer.size
+    raised = squares * share + layer.k
+    steps = [first, ChannelStep("squares", "", squares), ChannelStep("share", "*", squares * share, share)]
+    steps += [ChannelStep("raised", "+", raised, layer.k), ChannelStep("divisor", "", raised**layer.beta)]
+    return ChannelSteps((*steps, ChannelStep("output", "/", _map(traced.output(node.index), channel))))
 
 
 def _learned(traced: Trace, node: Node, channel: int, normalised: Array) -> list[ChannelStep]:

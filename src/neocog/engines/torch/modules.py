@@ -36,6 +36,7 @@ from neocog.nn.layers import (
     LayerScale,
     LeakyReLU,
     Linear,
+    LocalResponseNorm,
     Maxout,
     MaxPool2d,
     Multiply,
@@ -321,6 +322,7 @@ RULES: Rules = {
     LayerNorm2d: lambda layer, node: LayerNormModule(
         channels_of(node.input), layer.epsilon, elementwise_affine=layer.affine
     ),
+    LocalResponseNorm: lambda layer, node: torch.nn.LocalResponseNorm(layer.size, layer.alpha, layer.beta, layer.k),
     Dropout: SharedDropout,
     Dropout2d: SharedDropout,
     DropPath: SharedDropout,

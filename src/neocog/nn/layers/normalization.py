@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from neocog.errors import SettingError, ShapeError
 from neocog.nn.layer import Layer, Variable, channels_of, image_input
-from neocog.nn.limits import check_count, check_flag, is_number, shown
+from neocog.nn.limits import MAX_WORK, check_count, check_flag, is_number, shown
 from neocog.nn.shapes import Shape
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "GroupNorm",
     "LayerNorm2d",
     "LayerScale",
+    "LocalResponseNorm",
 ]
 
 
@@ -145,6 +146,55 @@ class LayerNorm2d(Layer):
 
     def variables(self, *inputs: Shape) -> tuple[Variable, ...]:
         return _learned(self, inputs[0])
+
+
+@dataclass(frozen=True, slots=True)
+class LocalResponseNorm(Layer):
+    """Divide each value by what the channels beside its own hold in the same pixel: y = x / (k + α · m)^β.
+
+    m is the sum of the squares of `size` neighbouring channels, divided by `size`. Output c sees the channels from
+    c - size // 2 to c + (size - 1) // 2; those that are not there count as zeros. So PyTorch and ONNX have it, while
+    Krizhevsky et al. do not divide by `size`: their α of 0.0001 with 5 channels is 0.0005 here, with a k of 2.
+
+    Arguments:
+        size: channels in the window, at least 1.
+        alpha: α, at least 0.
+        beta: β, at least 0.
+        k: above 0.
+
+    Source: Krizhevsky, Sutskever and Hinton 2012, ImageNet classification with deep convolutional neural networks.
+
+    >>> LocalResponseNorm(5).beside(64), LocalResponseNorm(4).beside(64), LocalResponseNorm(9).beside(3)
+    ((2, 2), (2, 1), (2, 2))
+    """
+
+    size: int
+    alpha: float = 1e-4
+    beta: float = 0.75
+    k: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_count("LocalResponseNorm", "size", self.size)
+        for name in ("alpha", "beta"):
+            value = getattr(self, name)
+            if not (is_number(value) and value >= 0.0):
+                raise SettingError(f"LocalResponseNorm: {name} must be at least 0, got {shown(value)}")
+        if not (is_number(self.k) and self.k > 0.0):
+            raise SettingError(f"LocalResponseNorm: k must be above 0, got {shown(self.k)}")
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        image = image_input(self, inputs[0])
+        work = image.height * image.width * image.channels * (sum(self.beside(image.channels)) + 1)
+        if work > MAX_WORK:
+            raise ShapeError(
+                f"LocalResponseNorm looks at {work:,} values an image, at most {MAX_WORK:,} are possible",
+                hint="use smaller images or a smaller size",
+            )
+        return image
+
+    def beside(self, channels: int) -> tuple[int, int]:
+        """Return how many channels before and behind its own an output may see, of so many as there are."""
+        return min(self.size // 2, channels - 1), min((self.size - 1) // 2, channels - 1)
 
 
 def _check_epsilon(layer: BatchNorm2d | GroupNorm | LayerNorm2d) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from neocog.nn.zoo.alexnet import alexnet as alexnet
 from neocog.nn.zoo.article import article as article
+from neocog.nn.zoo.convnext import convnext_atto as convnext_atto
 from neocog.nn.zoo.default import default_net as default_net
 from neocog.nn.zoo.densenet import densenet121 as densenet121
 from neocog.nn.zoo.efficientnet import efficientnet_b0 as efficientnet_b0

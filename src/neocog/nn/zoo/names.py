@@ -11,6 +11,7 @@ from neocog.nn.layer import Layer
 from neocog.nn.shapes import ImageShape
 from neocog.nn.zoo.alexnet import alexnet
 from neocog.nn.zoo.article import article
+from neocog.nn.zoo.convnext import convnext_atto
 from neocog.nn.zoo.default import default_net
 from neocog.nn.zoo.densenet import densenet121
 from neocog.nn.zoo.efficientnet import efficientnet_b0, efficientnet_lite0
@@ -54,6 +55,7 @@ class Known:
 MODELS: dict[str, Known] = {
     "alexnet": Known(alexnet, RGB_224, IMAGENET),
     "article": Known(article, GREY_28),
+    "convnext_atto": Known(convnext_atto, RGB_224, IMAGENET),
     "densenet121": Known(densenet121, RGB_224, IMAGENET),
     "efficientnet_b0": Known(efficientnet_b0, RGB_224, IMAGENET),
     "efficientnet_lite0": Known(efficientnet_lite0, RGB_224, IMAGENET),

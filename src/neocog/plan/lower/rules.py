@@ -6,6 +6,7 @@ from neocog.plan.lower import (
     channels,
     convolution_gradient,
     grouped,
+    local_response,
     normalization,
     pointwise,
     pooling,
@@ -26,5 +27,6 @@ RULES: Rules = {
     **resizing.RULES,
     **channels.RULES,
     **normalization.RULES,
+    **local_response.RULES,
     **pointwise.RULES,
 }
