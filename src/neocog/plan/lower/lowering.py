@@ -13,6 +13,7 @@ from neocog.plan.layout import Halo, Operand, Panels, Space, Tensor
 from neocog.plan.lower.choices import NO_HALO as NO_HALO
 from neocog.plan.lower.choices import Choices
 from neocog.plan.lower.values import Contribution, Segment, Task, Value, Where, is_bare
+from neocog.plan.memory import LINE
 from neocog.plan.ops.epilogue import Epilogue
 from neocog.plan.ops.map import Map, Sums
 from neocog.plan.ops.op import Op
@@ -23,6 +24,11 @@ from neocog.plan.passes.trim import as_image
 from neocog.plan.program import FIRST_KEY_SLOT
 
 CHAIN_VECTORS = 16  # vectors whose sums are taken together
+
+
+SAME_SETS = 2048
+"""Bytes between pixels at which the rows of a register tile, with a stride of 2, meet in one set of the first-level
+cache, and push each other out of it: such pixels get a cache line between them."""
 
 
 @dataclass(slots=True)
@@ -85,8 +91,13 @@ class Lowering(Choices):
 
     def shape(self, name: str, shape: ImageShape, halo: Halo = NO_HALO, pitch: int | None = None) -> Tensor:
         """Return how a tensor of the whole batch lies."""
-        pitch = pitch or self.target.round_up(shape.channels)
+        pitch = pitch or self._pitch(shape)
         return Tensor(name, self.batch, shape.height, shape.width, shape.channels, pitch, halo)
+
+    def _pitch(self, shape: ImageShape) -> int:
+        pitch = self.target.round_up(shape.channels)
+        several = shape.height * shape.width > 1
+        return pitch + LINE // 4 if several and 4 * pitch % SAME_SETS == 0 else pitch
 
     def value(
         self,
