@@ -1,4 +1,4 @@
-"""Lengths of stretches of flat arrays, and the steps of parameters that move as a whole."""
+"""Lengths of portions of flat arrays, and the steps of parameters that move as a whole."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from neocog.emit.memory import Memory
 from neocog.emit.optimizers import moved
 from neocog.emit.update import follow, own_rate, step_arguments, within
 from neocog.plan.layout import Operand
-from neocog.plan.ops.directions import Divide, Lengths, Move, Polynomial, Portion, Squares
-from neocog.plan.ops.update import ITEM_ELEMENTS
+from neocog.plan.ops.directions import Divide, Lengths, Move, Polynomial, Squares
+from neocog.plan.ops.portion import ITEM_ELEMENTS, Portion
 
 F64 = ir.DoubleType()
 

@@ -13,7 +13,8 @@ from neocog.emit.memory import Memory
 from neocog.emit.optimizers import direction, moved, penalised
 from neocog.emit.slots import FIRST_SCALAR_SLOT, LEARNING_RATE_SLOT
 from neocog.nn.groups import CLIP_EPSILON, UpdateRule
-from neocog.plan.ops.update import ITEM_ELEMENTS, Follow, Followed, ReducePartials, Transpose, Update
+from neocog.plan.ops.portion import ITEM_ELEMENTS, Portion
+from neocog.plan.ops.update import Follow, Followed, ReducePartials, Transpose, Update
 
 
 def emit_transpose(b: Builder, memory: Memory, stage: Transpose, low: Value, high: Value) -> None:
@@ -106,23 +107,22 @@ def _transposed(b: Builder, rows: list[Value]) -> list[Value]:
 
 def emit_reduce_partials(b: Builder, memory: Memory, stage: ReducePartials, low: Value, high: Value) -> None:
     """Write each part = copy 0 + copy 1 + …, in this order."""
-    copies, first = memory.operand(stage.copies), 0
+    copies = memory.operand(stage.copies)
     for part in stage.parts:
         out = memory.operand(part.out)
-        with b.loop(*_vectors(b, first, first + part.size, low, high)) as (vector, _):
+        with b.loop(*_vectors(b, part, low, high)) as (vector, _):
             at = b.mul(vector, b.lanes)
             total = b.load(copies, at)
             for n in range(1, stage.count):
                 total = b.ir.fadd(total, b.load(copies, b.add(at, n * stage.size)))
-            b.store(total, out, b.add(at, -first))
-        first += part.size
+            b.store(total, out, b.add(at, -part.first))
 
 
-def _vectors(b: Builder, first: int, end: int, low: Value, high: Value) -> tuple[Index, Index]:
-    """Return the vectors of a stretch of a flat array that the items low ≤ item < high cover."""
-    vectors = ITEM_ELEMENTS // b.lanes
-    start = b.mul(low, vectors) if first == 0 else b.maximum(b.mul(low, vectors), first // b.lanes)
-    return start, b.minimum(b.mul(high, vectors), end // b.lanes)
+def _vectors(b: Builder, portion: Portion, low: Value, high: Value) -> tuple[Index, Index]:
+    """Return the vectors of a portion that the items low ≤ item < high cover, counted from where the array begins."""
+    vectors, first = ITEM_ELEMENTS // b.lanes, portion.first // b.lanes
+    start = b.mul(low, vectors) if first == 0 else b.maximum(b.mul(low, vectors), first)
+    return start, b.minimum(b.mul(high, vectors), portion.end // b.lanes)
 
 
 def emit_update(b: Builder, memory: Memory, stage: Update, low: Value, high: Value) -> None:
@@ -133,7 +133,7 @@ def emit_update(b: Builder, memory: Memory, stage: Update, low: Value, high: Val
     factor = _factor(b, stage.clip.norm, memory.operand(stage.length)) if stage.length else None
     for range_ in stage.ranges:
         rule = range_.rule
-        with b.loop(*_vectors(b, range_.first, range_.end, low, high)) as (vector, _):
+        with b.loop(*_vectors(b, range_, low, high)) as (vector, _):
             at = b.mul(vector, b.lanes)
             w, before = b.load(weights, at), {name: b.load(slots[name], at) for name in rule.optimizer.memory}
             g = within(b, stage.clip.value, b.load(gradients, at))
@@ -181,7 +181,7 @@ def within(b: Builder, limit: float | None, g: Value) -> Value:
 def emit_follow(b: Builder, memory: Memory, stage: Follow, low: Value, high: Value) -> None:
     """Write the next step of what follows buffers."""
     values = memory.operand(stage.values)
-    with b.loop(*_vectors(b, 0, stage.size, low, high)) as (vector, _):
+    with b.loop(*_vectors(b, Portion(0, stage.size), low, high)) as (vector, _):
         at = b.mul(vector, b.lanes)
         follow(b, memory, stage.followed, at, b.load(values, at))
 

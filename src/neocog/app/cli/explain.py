@@ -99,8 +99,6 @@ def open_session(
 ) -> Session:
     """Make the session of a model, with an image to begin with: IMAGE, or the first of the data."""
     model = models.open_model(path, engine, threads, allow_nonfinite=True)
-    if model.loss.several_labels and not quiet:
-        note("the page shows the softmax of the logits; of this model each label has a probability of its own")
     file = models.find_model(path)
     title = path.name if path.is_dir() else path.stem
     run = file.parent if (file.parent / CONFIG_FILE).is_file() else None

@@ -63,9 +63,10 @@ def run(session: Session, question: Question, progress: Progress) -> Answer:
     return Answer(
         {
             "prediction": prediction,
+            "predicted": list(traced.predicted) if finite else [],
             "probability": float(probabilities[prediction]) if prediction is not None else None,
             "probability_sum": float(probabilities.sum()),
-            "label": item.label,
+            "labels": list(item.labels),
             "name": item.name,
             "note": item.note,
             "engine": session.engine,

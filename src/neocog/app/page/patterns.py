@@ -28,7 +28,7 @@ SAME = 1e-5  # relative: values that only rounding keeps apart
 def sample(session: Session, question: Question, progress: Progress) -> Answer:
     """Take an image of the data set as input."""
     item = _gallery(session).input(question.whole("index"))
-    return Answer({"input": session.add(item), "name": item.name, "note": item.note, "label": item.label})
+    return Answer({"input": session.add(item), "name": item.name, "note": item.note, "labels": list(item.labels)})
 
 
 def patches(session: Session, question: Question, progress: Progress) -> Answer:
@@ -154,7 +154,7 @@ def moved(session: Session, question: Question, progress: Progress) -> Answer:
         filter=question.whole("filter"),
         box=question.wholes("box", 4),
     )
-    names = ("prediction", "peak", "peak_before", "peak_value", "peak_value_before", "stride", "moved", "equal_inside")
+    names = ("predicted", "peak", "peak_before", "peak_value", "peak_value_before", "stride", "moved", "equal_inside")
     return Answer(
         {name: getattr(found, name) for name in names},
         {name: getattr(found, name) for name in ("image", "map", "before", "probabilities")},
@@ -165,7 +165,7 @@ def smaller(session: Session, question: Question, progress: Progress) -> Answer:
     """The image with fewer pixels, and what the network then says."""
     found = downsample(session.model, session.input(question.text("input")).image, question.whole("size"))
     return Answer(
-        {name: getattr(found, name) for name in ("prediction", "size", "values", "of", "sizes")},
+        {name: getattr(found, name) for name in ("predicted", "size", "values", "of", "sizes")},
         {name: getattr(found, name) for name in ("image", "small", "probabilities")},
     )
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from neocog.nn.layers import Linear
-from neocog.plan import correlation, filters
+from neocog.plan import correlation, weight_gradient
 from neocog.plan.algorithm import (
     MOST_COPIES_BYTES,
     partial_size,
@@ -28,7 +28,7 @@ from neocog.plan.lower.update import update_early
 from neocog.plan.lower.values import Segment, Value
 from neocog.plan.ops.op import Op
 from neocog.plan.ops.pointwise import Expression, settled, tensors_of
-from neocog.plan.ops.update import ReducePartials, Stretch, Transpose
+from neocog.plan.ops.update import ReducePartials, Transpose, side_by_side
 from neocog.plan.ops.winograd import WinogradWeights
 from neocog.plan.passes.steps import Step
 
@@ -48,14 +48,14 @@ def backward(low: Lowering, step: Step) -> None:
         _by_tiles(low, step, layer, dy, level, learns=learns, needed=needed)
     elif chains:
         if learns:
-            plan_filters(low, step, layer, dy, level, low.layout.bias_gradient(step.node))
+            plan_weight_gradient(low, step, layer, dy, level, low.layout.bias_gradient(step.node))
         if needed:
             _plan_input(low, step, layer, dy, level)
     else:  # in this order dy is read while it is near
         if needed:
             _plan_input(low, step, layer, dy, level)
         if learns:
-            plan_filters(low, step, layer, dy, level, low.layout.bias_gradient(step.node))
+            plan_weight_gradient(low, step, layer, dy, level, low.layout.bias_gradient(step.node))
     update_early(low, step, level)
 
 
@@ -65,7 +65,7 @@ def _partial_size(low: Lowering, step: Step) -> int:
     tile = low.backward_tile(step)
     if tile:
         return partial_size(tile, gradient, low.extents[step.index].input.channels)
-    return filters.copy_size(gradient, sums)
+    return weight_gradient.copy_size(gradient, sums)
 
 
 def most_slices(low: Lowering, step: Step, size: int) -> int:
@@ -83,29 +83,29 @@ def seen_by(layer: Correlation, segment: Segment) -> Correlation:
     return replace(layer, x=segment.settle(layer.x), y=segment.settle(layer.y))
 
 
-def plan_filters(low: Lowering, step: Step, layer: Correlation, dy: Value, level: int, sums: Vectors | None) -> None:
+def plan_weight_gradient(
+    low: Lowering, step: Step, layer: Correlation, dy: Value, level: int, sums: Vectors | None
+) -> None:
     """Plan the gradient of a layer's weights as a direct sum, and that of its biases, which goes to `sums`."""
     gradient = low.layout.weight_gradient(step.node)
-    copies, size = f"{step.title} partial gradients", filters.copy_size(gradient, sums)
+    copies, size = f"{step.title} partial gradients", weight_gradient.copy_size(gradient, sums)
     reads = [layer.x.name, dy.tensor.name]
     most = most_slices(low, step, _partial_size(low, step))
 
     def reduce(slices: int) -> Op:
         low.flat[Space.ARENA, copies] = slices * size
-        parts = [Stretch(gradient.begin, gradient.size)]
-        if sums is not None:
-            parts.append(Stretch(sums.begin, sums.size))
-        return ReducePartials(f"{step.title} reduce partials", Operand(Space.ARENA, copies, 0), slices, tuple(parts))
+        parts = side_by_side(*((part.begin, part.size) for part in (gradient, sums) if part is not None))
+        return ReducePartials(f"{step.title} reduce partials", Operand(Space.ARENA, copies, 0), slices, parts)
 
     def whole(segment: Segment) -> Iterable[Op]:
-        slices = filters.wanted_slices(layer, dy.tensor, gradient, low.target)
-        yield filters.weight_gradient(layer, dy.tensor, gradient, sums, low.target, slices=slices, copies=copies)
+        slices = weight_gradient.wanted_slices(layer, dy.tensor, gradient, low.target)
+        yield weight_gradient.whole_gradient(layer, dy.tensor, gradient, sums, low.target, slices=slices, copies=copies)
         if slices > 1:
             yield reduce(slices)
 
     def part(segment: Segment) -> Iterable[Op]:
         seen, dy_seen = seen_by(layer, segment), segment.settle(dy.tensor)
-        yield filters.partial_gradient(seen, dy_seen, gradient, sums, copies, low.target)
+        yield weight_gradient.partial_gradient(seen, dy_seen, gradient, sums, copies, low.target)
 
     if not most:
         low.add(step.title, reads, (), whole, level=level, where="behind", on_images=step.on_images)
@@ -182,7 +182,7 @@ def _by_tiles(
         )
         low.add(step.title, (), (), lambda segment: (weights,), level=level, where="before")
     if learns and not most:
-        plan_filters(low, step, layer, dy, level, low.layout.bias_gradient(step.node))
+        plan_weight_gradient(low, step, layer, dy, level, low.layout.bias_gradient(step.node))
     if not most and dx is None:
         return
 

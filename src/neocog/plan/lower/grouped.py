@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from neocog.nn.layers import Conv2d
-from neocog.plan import correlation, filters
+from neocog.plan import correlation, weight_gradient
 from neocog.plan.correlation import Correlation
 from neocog.plan.layout import Operand, Panels, Space, Tensor, Vectors
 from neocog.plan.lower import convolution, convolution_gradient, depthwise
@@ -23,7 +23,7 @@ from neocog.plan.ops.epilogue import Epilogue, moved
 from neocog.plan.ops.grouped import Gather, Spread
 from neocog.plan.ops.op import Op
 from neocog.plan.ops.pointwise import Expression, settled, tensors_of
-from neocog.plan.ops.update import ReducePartials, Stretch
+from neocog.plan.ops.update import ReducePartials, side_by_side
 from neocog.plan.parameters import matrix_panels
 from neocog.plan.passes.steps import Step
 
@@ -140,7 +140,7 @@ def _backward(low: Lowering, step: Step) -> None:
         for block in noted
     ]
     if low.trains(step):
-        _plan_filters(low, step, blocks, dy, level)
+        _plan_weight_gradient(low, step, blocks, dy, level)
     if step.inputs[0] in low.learning:
         _plan_input(low, step, blocks, dy, level)
 
@@ -150,7 +150,7 @@ def _part(tensor: Tensor, like: Tensor) -> Tensor:
     return replace(tensor, channels=like.channels)
 
 
-def _plan_filters(low: Lowering, step: Step, blocks: Sequence[_Block], dy: Value, level: int) -> None:
+def _plan_weight_gradient(low: Lowering, step: Step, blocks: Sequence[_Block], dy: Value, level: int) -> None:
     """Plan the gradients of the blocks' matrices and of the bias, and what is gathered of them behind.
 
     In a chain, they lie one behind another in a partial gradient for each slice of the batch.
@@ -172,15 +172,15 @@ def _plan_filters(low: Lowering, step: Step, blocks: Sequence[_Block], dy: Value
                 out = Operand(Space.ARENA, copies, before, slice=size)
                 ones = replace(out, start=total) if sums else None
             ones = ones and replace(ones, start=ones.start + layer.first_out)
-            yield replace(filters.sums_into(layer, seen, matrix, out, ones, low.target), accumulates=chained)
+            yield replace(weight_gradient.sums_into(layer, seen, matrix, out, ones, low.target), accumulates=chained)
             before += matrix.size
 
     def behind(segment: Segment) -> Iterable[Op]:
         if most:
             low.flat[Space.ARENA, copies] = segment.slices * size
-            parts = [Stretch(part.begin, part.size) for part in (*made, sums) if part is not None]
+            parts = side_by_side(*((part.begin, part.size) for part in (*made, sums) if part is not None))
             where = Operand(Space.ARENA, copies, 0)
-            yield ReducePartials(f"{step.title} reduce partials", where, segment.slices, tuple(parts))
+            yield ReducePartials(f"{step.title} reduce partials", where, segment.slices, parts)
         for block, matrix in zip(blocks, made, strict=True):
             name = f"{step.title} gather gradients"
             yield Gather(name, matrix, block.gradient(gradient), block.layer.taps, inputs, outputs)

@@ -33,7 +33,7 @@ from neocog.plan.ops.norm import (
 from neocog.plan.ops.op import Op
 from neocog.plan.ops.pixel_norm import PixelGradient, PixelStatistics
 from neocog.plan.ops.pointwise import Affine, Centre, Counted, Expression, Normalise, Plus, Times
-from neocog.plan.ops.update import ReducePartials, Stretch
+from neocog.plan.ops.update import ReducePartials, side_by_side
 from neocog.plan.passes.steps import Step
 
 
@@ -212,8 +212,8 @@ def _with_learned_sums(low: Lowering, step: Step, note: _Parts) -> Value:
         return low.gradient_value(step, NO_HALO)
     name, size = f"{step.title} partial gradients", low.target.round_up(low.output_shape(step.index).channels)
     # Both are added up even where one is frozen.
-    unused = low.record(f"{step.title} unused gradient", size) if None in places else None
-    parts = tuple(Stretch(place or unused, size) for place in places)  # type: ignore[arg-type]
+    wanted = [place or low.record(f"{step.title} unused gradient", size) for place in places]
+    parts = side_by_side(*((place, size) for place in wanted))
 
     def sums(_: Value) -> list[Sums]:
         return [Sums(Operand(Space.ARENA, name, 0, slice=2 * size), note.normalised, size)]

@@ -35,7 +35,7 @@ from neocog.plan.ops.pointwise import (
     SlopeGradient,
     Times,
 )
-from neocog.plan.ops.update import ReducePartials, Stretch
+from neocog.plan.ops.update import ReducePartials, side_by_side
 from neocog.plan.passes.steps import Step
 
 UNITS: dict[type[Layer], str] = {Dropout: "value", Dropout2d: "map", DropPath: "image"}
@@ -97,7 +97,7 @@ def gradient_and_its_sums(
     def reduce(segment: Segment) -> Iterable[Op]:
         low.flat[Space.ARENA, name] = segment.slices * size
         title = f"{step.title} reduce partials"
-        yield ReducePartials(title, Operand(Space.ARENA, name, 0), segment.slices, (Stretch(place, size),))
+        yield ReducePartials(title, Operand(Space.ARENA, name, 0), segment.slices, side_by_side((place, size)))
 
     low.add(step.title, (), (), reduce, level=low.makers[name].level, where="behind")
     return Expression(value.tensor)

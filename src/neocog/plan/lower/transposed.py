@@ -13,7 +13,7 @@ from neocog.plan import correlation
 from neocog.plan.correlation import Correlation
 from neocog.plan.layout import Tensor
 from neocog.plan.lower.convolution import epilogue_of
-from neocog.plan.lower.convolution_gradient import plan_filters, plan_transposed, seen_by
+from neocog.plan.lower.convolution_gradient import plan_transposed, plan_weight_gradient, seen_by
 from neocog.plan.lower.lowering import Lowering
 from neocog.plan.lower.pointwise import gradient_and_its_sums
 from neocog.plan.lower.rule import Rule, Rules
@@ -70,7 +70,7 @@ def backward(low: Lowering, step: Step) -> None:
     level = low.level([dy.tensor.name], chains=chains)
     x = low.output_again(step.inputs[0], level)
     if f"{step.node.name}.weight" in low.trained:
-        plan_filters(low, step, _convolution(low, step, dy.tensor, x.tensor), x, level, None)
+        plan_weight_gradient(low, step, _convolution(low, step, dy.tensor, x.tensor), x, level, None)
     if step.inputs[0] in low.learning:
         _plan_input(low, step, dy.tensor, level, chains=chains)
 

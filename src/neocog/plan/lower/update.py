@@ -14,8 +14,9 @@ from neocog.plan.layout import Operand, Space
 from neocog.plan.lower.directions import DIRECTIONS, lengths_of, moved_parameters, plan_directions
 from neocog.plan.lower.lowering import Lowering
 from neocog.plan.lower.values import Segment
-from neocog.plan.ops.directions import Move, Portion
+from neocog.plan.ops.directions import Move
 from neocog.plan.ops.op import Op
+from neocog.plan.ops.portion import Portion
 from neocog.plan.ops.update import Follow, ParameterRange, Update
 from neocog.plan.parameters import BUFFERS, GRADIENTS, LARGE, PARAMETERS, memory_of
 from neocog.plan.passes.steps import Step
