@@ -4,13 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from neocog.nn.layers import (
-    Layer,
-    LayerScale,
-    Maxout,
-    PReLU,
-    Softmax,
-)
+from neocog.nn.layers import Layer, LayerScale, Maxout, PReLU, Softmax
 from rounding.rule import EXP, Back, Rule, Stray, U, Use, gamma
 
 

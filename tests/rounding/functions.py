@@ -22,9 +22,7 @@ from neocog.nn.layers import (
     SiLU,
     Tanh,
 )
-from neocog.reference import (
-    activation,
-)
+from neocog.reference import activation
 from rounding.rule import SMOOTH, Back, Rule, Stray, Use
 
 

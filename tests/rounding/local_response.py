@@ -6,13 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from neocog.nn.layers import (
-    Layer,
-    LocalResponseNorm,
-)
-from neocog.reference import (
-    local_response,
-)
+from neocog.nn.layers import Layer, LocalResponseNorm
+from neocog.reference import local_response
 from rounding.rule import EXP, Back, Rule, Stray, Use, gamma
 
 

@@ -19,11 +19,7 @@ from neocog.nn.layers import (
     Upsample,
 )
 from neocog.nn.window import pair
-from neocog.reference import (
-    dropout,
-    join,
-    resizing,
-)
+from neocog.reference import dropout, join, resizing
 from neocog.reference.network import backward_node, forward_node
 from rounding.rule import Back, Mass, Rule, Stray, Use, gamma
 from rounding.weighted import roundings_back

@@ -6,15 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from neocog.nn.layers import (
-    BatchNorm2d,
-    GroupNorm,
-    Layer,
-    LayerNorm2d,
-)
-from neocog.reference import (
-    normalization,
-)
+from neocog.nn.layers import BatchNorm2d, GroupNorm, Layer, LayerNorm2d
+from neocog.reference import normalization
 from rounding.rule import Back, Mass, Rule, Stray, Use, gamma
 
 

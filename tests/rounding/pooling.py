@@ -6,17 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from neocog.nn.layers import (
-    AdaptiveAvgPool2d,
-    AvgPool2d,
-    GlobalAvgPool2d,
-    Layer,
-    MaxPool2d,
-)
+from neocog.nn.layers import AdaptiveAvgPool2d, AvgPool2d, GlobalAvgPool2d, Layer, MaxPool2d
 from neocog.nn.window import counts
-from neocog.reference import (
-    pool,
-)
+from neocog.reference import pool
 from neocog.reference.taps import image_shape, pad, taps
 from rounding.rule import Back, Rule, Stray, Use, gamma
 

@@ -15,9 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from neocog.nn.graph import Node
-from neocog.nn.layers import (
-    Layer,
-)
+from neocog.nn.layers import Layer
 
 U = 2.0**-24  # half the distance from 1 to the next float32
 EXP = 4  # roundings granted to an exponential or a logarithm: 4 units in the last place are 8 of u

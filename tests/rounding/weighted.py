@@ -5,17 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from neocog.nn.graph import Node
-from neocog.nn.layers import (
-    Conv2d,
-    ConvTranspose2d,
-    Layer,
-    Linear,
-)
-from neocog.reference import (
-    conv,
-    linear,
-    transposed,
-)
+from neocog.nn.layers import Conv2d, ConvTranspose2d, Layer, Linear
+from neocog.reference import conv, linear, transposed
 from rounding.rule import Back, Mass, Rule, Stray, Use, gamma
 
 
