@@ -23,19 +23,19 @@ from neocog.plan.layout import Operand, Panels, Space, Tensor, Vectors
 from neocog.plan.lower import convolution
 from neocog.plan.lower.convolution import correlation_of, transformed_weights
 from neocog.plan.lower.lowering import Lowering
-from neocog.plan.lower.rule import Rule, Rules
+from neocog.plan.lower.rule import LoweringRule, Rules
 from neocog.plan.lower.update import update_early
 from neocog.plan.lower.values import Segment, Value
 from neocog.plan.ops.op import Op
 from neocog.plan.ops.pointwise import Expression, settled, tensors_of
 from neocog.plan.ops.update import ReducePartials, Transpose, side_by_side
 from neocog.plan.ops.winograd import WinogradWeights
-from neocog.plan.passes.steps import Step
+from neocog.plan.passes.steps import PlanStep
 
 MOST_SLICES, FEWER_SLICES = 8, 4  # of a chain; fewer where a partial gradient does not fit the second-level cache
 
 
-def backward(low: Lowering, step: Step) -> None:
+def backward(low: Lowering, step: PlanStep) -> None:
     """Plan the gradients of a step's weights, as far as they are trained, and of its input, as far as it is needed."""
     dy = low.gradient_value(step, low.gradient_halo(step))
     chains = low.chains(step, backward=True)
@@ -59,7 +59,7 @@ def backward(low: Lowering, step: Step) -> None:
     update_early(low, step, level)
 
 
-def _partial_size(low: Lowering, step: Step) -> int:
+def _partial_size(low: Lowering, step: PlanStep) -> int:
     """Count the elements of a partial gradient of a convolution."""
     gradient, sums = low.layout.weight_gradient(step.node), low.layout.bias_gradient(step.node)
     tile = low.backward_tile(step)
@@ -68,7 +68,7 @@ def _partial_size(low: Lowering, step: Step) -> int:
     return weight_gradient.copy_size(gradient, sums)
 
 
-def most_slices(low: Lowering, step: Step, size: int) -> int:
+def most_slices(low: Lowering, step: PlanStep, size: int) -> int:
     """Return the most slices that partial gradients of a layer, of so many elements, allow; 0: none are kept, or they
     would be too large.
     """
@@ -84,7 +84,7 @@ def seen_by(layer: Correlation, segment: Segment) -> Correlation:
 
 
 def plan_weight_gradient(
-    low: Lowering, step: Step, layer: Correlation, dy: Value, level: int, sums: Vectors | None
+    low: Lowering, step: PlanStep, layer: Correlation, dy: Value, level: int, sums: Vectors | None
 ) -> None:
     """Plan the gradient of a layer's weights as a direct sum, and that of its biases, which goes to `sums`."""
     gradient = low.layout.weight_gradient(step.node)
@@ -115,7 +115,9 @@ def plan_weight_gradient(
     low.add(step.title, (), (), lambda segment: (reduce(segment.slices),), level=level, where="behind")
 
 
-def plan_transposed(low: Lowering, step: Step, layer: Correlation, dx: Tensor, level: int, part: str = "") -> Panels:
+def plan_transposed(
+    low: Lowering, step: PlanStep, layer: Correlation, dx: Tensor, level: int, part: str = ""
+) -> Panels:
     """Plan a layer's weights with inputs and outputs swapped; `part` names what of the step the layer is."""
     transposed = correlation.transposed_panels(layer, f"{step.title} transposed weights{part}", dx, low.target)
     low.panels.append(transposed)
@@ -127,7 +129,7 @@ def plan_transposed(low: Lowering, step: Step, layer: Correlation, dx: Tensor, l
     return transposed
 
 
-def _plan_input(low: Lowering, step: Step, layer: Correlation, dy: Value, level: int) -> None:
+def _plan_input(low: Lowering, step: PlanStep, layer: Correlation, dy: Value, level: int) -> None:
     """Plan the gradient of a step's input as direct sums."""
     before = step.inputs[0]
     epilogue = low.activation_gradient(before)
@@ -161,7 +163,7 @@ def _plan_input(low: Lowering, step: Step, layer: Correlation, dy: Value, level:
 
 
 def _by_tiles(
-    low: Lowering, step: Step, layer: Correlation, dy: Value, level: int, *, learns: bool, needed: bool
+    low: Lowering, step: PlanStep, layer: Correlation, dy: Value, level: int, *, learns: bool, needed: bool
 ) -> None:
     """Plan both gradients of a convolution by Winograd's algorithm."""
     tile, before = low.backward_tile(step), step.inputs[0]
@@ -219,6 +221,6 @@ def _by_tiles(
         low.contribute(before, Expression(dx.tensor))
 
 
-CORRELATION = Rule(convolution.forward, backward)
+CORRELATION = LoweringRule(convolution.forward, backward)
 
 RULES: Rules = {Linear: CORRELATION}

@@ -15,10 +15,10 @@ from neocog.plan.lower.values import Segment, Value
 from neocog.plan.ops.op import Op
 from neocog.plan.ops.pointwise import Expression, settled, tensors_of
 from neocog.plan.ops.update import ReducePartials, side_by_side
-from neocog.plan.passes.steps import Step
+from neocog.plan.passes.steps import PlanStep
 
 
-def forward(low: Lowering, step: Step) -> None:
+def forward(low: Lowering, step: PlanStep) -> None:
     """Plan the convolution, with what runs where its output is stored."""
     x, epilogue = low.output(step.inputs[0]), epilogue_of(low, step)
     shape, kept = low.output_shape(step.index), step.index in low.kept
@@ -36,7 +36,7 @@ def forward(low: Lowering, step: Step) -> None:
     task.weights = 4 * layer.weights.size
 
 
-def backward(low: Lowering, step: Step) -> None:
+def backward(low: Lowering, step: PlanStep) -> None:
     """Plan the gradients of the filters, as far as they are trained, and of the input, as far as it is needed."""
     dy = low.gradient_value(step, low.gradient_halo(step))
     chains = low.chains(step, backward=True)
@@ -49,7 +49,7 @@ def backward(low: Lowering, step: Step) -> None:
         _plan_input(low, step, layer, dy, level)
 
 
-def _plan_weight_gradient(low: Lowering, step: Step, layer: Correlation, dy: Value, level: int) -> None:
+def _plan_weight_gradient(low: Lowering, step: PlanStep, layer: Correlation, dy: Value, level: int) -> None:
     """Plan the gradient of the filters: in slices of the batch, which are added up behind."""
     gradient, sums = low.layout.weight_gradient(step.node), low.layout.bias_gradient(step.node)
     copies, size = f"{step.title} partial gradients", weight_gradient.copy_size(gradient, sums)
@@ -81,7 +81,7 @@ def _plan_weight_gradient(low: Lowering, step: Step, layer: Correlation, dy: Val
     low.add(step.title, (), (), lambda segment: (reduce(segment.slices),), level=level, where="behind")
 
 
-def _plan_input(low: Lowering, step: Step, layer: Correlation, dy: Value, level: int) -> None:
+def _plan_input(low: Lowering, step: PlanStep, layer: Correlation, dy: Value, level: int) -> None:
     """Plan the gradient of the input."""
     before = step.inputs[0]
     epilogue = low.activation_gradient(before)
