@@ -11,6 +11,8 @@ from neocog.explain.gradient import conserved, finite_difference, gradients, rea
 from neocog.explain.lesson import lesson_image, lesson_model
 from neocog.nn.graph import IMAGE
 from neocog.nn.shapes import ImageShape
+from neocog.reference.loss import backward as backward_loss
+from neocog.reference.loss import forward as forward_loss
 
 
 @pytest.mark.parametrize("target", ["class:1", "loss:0"])
@@ -35,6 +37,38 @@ def test_a_target_of_all_pixels_is_the_mean_of_theirs(target: str) -> None:
         flow.outputs[-1], [[flow.target.gradient(pixel) / 42 for pixel in row] for row in logits], rtol=1e-12
     )
     assert flow.traced.probabilities.sum() == pytest.approx(1, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        nc.BinaryCrossEntropy(),
+        nc.BinaryCrossEntropy(pos_weight=[1.0, 3.0, 0.5]),
+        nc.CrossEntropy(label_smoothing=0.1),
+        nc.MeanSquaredError(),
+    ],
+)
+def test_the_loss_is_the_one_that_the_network_was_trained_with(loss: nc.Loss) -> None:
+    net = nc.Sequential(nc.Conv2d(3, 3), nc.Tanh(), nc.Flatten(), nc.Linear(3))
+    model = nc.Model(net, (5, 6, 1), seed=3, loss=loss)
+    flow = gradients(model, make_image(model), "loss:1")
+    logits = flow.traced.logits[None]
+    target = np.array([1]) if isinstance(loss, nc.CrossEntropy) else np.array([[0.0, 1.0, 0.0]])
+    assert flow.value == forward_loss(loss, logits, target)
+    np.testing.assert_array_equal(flow.outputs[-1], backward_loss(loss, logits, target)[0])
+    assert finite_difference(flow).largest <= 1e-3
+
+
+def test_labels_have_a_probability_each_and_their_gradient_is_not_shared() -> None:
+    net = nc.Sequential(nc.Flatten(), nc.Linear(3))
+    model = nc.Model(net, (5, 6, 1), seed=3, loss=nc.BinaryCrossEntropy())
+    image = make_image(model)
+    flow = gradients(model, image, "loss:2")
+    sigmoid = 1 / (1 + np.exp(-flow.traced.logits))
+    np.testing.assert_allclose(flow.traced.probabilities, sigmoid, rtol=1e-12)
+    np.testing.assert_allclose(flow.traced.probabilities, model.predict_proba(image[None])[0], rtol=1e-5)
+    assert flow.traced.predicted == tuple(np.flatnonzero(model.predict(image[None])[0]))
+    np.testing.assert_allclose(flow.outputs[-1], (sigmoid - [0, 0, 1]) / 3, rtol=1e-12)
 
 
 def test_a_wrong_gradient_would_be_found() -> None:

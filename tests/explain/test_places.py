@@ -53,7 +53,7 @@ def test_maps_are_those_of_the_moved_image(name: str) -> None:
         np.testing.assert_allclose(found.before, before.output(read)[..., 1], rtol=1e-12, atol=1e-12)
         np.testing.assert_allclose(found.map, after.output(read)[..., 1], rtol=1e-12, atol=1e-12)
         np.testing.assert_allclose(found.probabilities, after.probabilities, rtol=1e-9)
-        assert found.prediction == after.probabilities.argmax()
+        assert found.predicted == (after.probabilities.argmax(),)
         assert found.peak_value == found.map.max() == found.map[found.peak]
         assert found.peak_value_before == found.before.max() == found.before[found.peak_before]
 
@@ -122,7 +122,7 @@ def test_fewer_pixels_are_those_of_pillow(name: str) -> None:
                 assert (found.image[row, column] == cell).all()
         shown = np.rint(found.image * 255).astype(np.uint8)
         np.testing.assert_allclose(found.probabilities, trace(model, shown).probabilities, rtol=1e-9)
-        assert found.prediction == found.probabilities.argmax()
+        assert found.predicted == (found.probabilities.argmax(),)
 
 
 def test_the_own_size_changes_nothing() -> None:

@@ -104,6 +104,16 @@ export class Session {
     return isolated(this.facts.classes[index] ?? String(index))
   }
 
+  /** Several labels, or the one class, that a network says; a word where there are none. */
+  classNames(indices: readonly number[]): string {
+    return indices.map((index) => this.className(index)).join(', ') || this.t.page.noLabel
+  }
+
+  /** Whether an image may have several labels: each has a probability of its own. */
+  get several(): boolean {
+    return this.facts.loss.several_labels
+  }
+
   /** The selection as it stands in the address. */
   get address(): string {
     const given = new URLSearchParams()

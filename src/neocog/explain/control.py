@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -20,6 +20,7 @@ from neocog.explain.response import response_index
 from neocog.explain.subject import Subject, exact_parameters
 from neocog.nn.graph import Graph
 from neocog.nn.layers import Conv2d
+from neocog.nn.losses import CrossEntropy, Loss
 from neocog.nn.parameters import initial_parameters
 from neocog.reference.network import ForwardPass, forward
 
@@ -38,12 +39,14 @@ class Reloadable(Subject, Protocol):
 class ReferenceSubject:
     """A network that answers by the reference: slow, and without an engine.
 
-    graph: the network. parameters: name → array, in memory layout. class_names: one for each output.
+    graph: the network. parameters: name → array, in memory layout. class_names: one for each output. loss: what it is
+    trained with.
     """
 
     graph: Graph
     parameters: Mapping[str, NDArray[np.float32]]
     class_names: tuple[str, ...]
+    loss: Loss = field(default_factory=CrossEntropy)
 
     def __call__(self, images: NDArray[Any]) -> NDArray[np.float32]:
         """Return the logits (N, outputs)."""
@@ -88,7 +91,7 @@ def randomised(model: Subject, seed: int = 0) -> Subject:
         twin = copy.copy(model)
         twin.load_parameters(parameters)
         return twin
-    return ReferenceSubject(model.graph, parameters, model.class_names)
+    return ReferenceSubject(model.graph, parameters, model.class_names, model.loss)
 
 
 def rank_correlation(a: NDArray[Any], b: NDArray[Any]) -> float | None:

@@ -15,7 +15,7 @@ from neocog.explain.senders import Cell
 from neocog.explain.subject import Array, Subject, check_index
 from neocog.explain.trace import Trace, trace
 from neocog.nn.graph import IMAGE, Node
-from neocog.nn.losses import CrossEntropy
+from neocog.nn.losses import CrossEntropy, Loss
 from neocog.nn.shapes import ImageShape
 from neocog.nn.summary import multiply_adds
 from neocog.reference import loss
@@ -31,19 +31,20 @@ STEP = 1e-4  # of finite differences, on values in [0, 1]; float64 leaves about 
 
 @dataclass(frozen=True, slots=True)
 class GradientTarget:
-    """What the gradient is of: the logit of a class, or the cross-entropy if that class were right. Of networks that
-    answer pixel by pixel it is the mean over all pixels.
+    """What the gradient is of: the logit of a class, or the network's own loss if that class, or that label alone, were
+    right. Of networks that answer pixel by pixel it is the mean over all pixels.
     """
 
     kind: str
     index: int
+    loss: Loss
 
     def value(self, logits: Array) -> float:
         """Return the target's value for logits (classes,) or (H, W, classes)."""
         pixels = logits.reshape(-1, logits.shape[-1])
         if self.kind == "class":
             return float(pixels[:, self.index].mean())
-        return loss.forward(CrossEntropy(), pixels, np.full(len(pixels), self.index))
+        return loss.forward(self.loss, pixels, self._right(pixels))
 
     def gradient(self, logits: Array) -> Array:
         """Return its gradient with respect to the logits, in their shape."""
@@ -52,8 +53,13 @@ class GradientTarget:
             result = np.zeros_like(pixels)
             result[:, self.index] = 1.0 / len(pixels)
         else:
-            result = loss.backward(CrossEntropy(), pixels, np.full(len(pixels), self.index))
+            result = loss.backward(self.loss, pixels, self._right(pixels))
         return result.reshape(logits.shape)
+
+    def _right(self, pixels: Array) -> NDArray[Any]:
+        """Return what each pixel should be answered with, as the loss takes it: classes, or rows with a single 1."""
+        labels = np.full(len(pixels), self.index)
+        return labels if isinstance(self.loss, CrossEntropy) else np.eye(pixels.shape[-1])[labels]
 
 
 def read_target(model: Subject, target: str | int) -> GradientTarget:
@@ -65,14 +71,15 @@ def read_target(model: Subject, target: str | int) -> GradientTarget:
     if isinstance(target, str):
         found = re.fullmatch(r"(class|loss):(\d+)", target)
         if found:
-            return GradientTarget(found[1], check_index("target class", int(found[2]), len(model.class_names)))
+            index = check_index("target class", int(found[2]), len(model.class_names))
+            return GradientTarget(found[1], index, model.loss)
         if target in model.class_names:
-            return GradientTarget("class", model.class_names.index(target))
+            return GradientTarget("class", model.class_names.index(target), model.loss)
         raise SettingError(
             f"target must be class:INDEX, loss:INDEX or the name of a class, got {target!r}",
             hint=f"classes: {', '.join(model.class_names[:12])}",
         )
-    return GradientTarget("class", check_index("target class", target, len(model.class_names)))
+    return GradientTarget("class", check_index("target class", target, len(model.class_names)), model.loss)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +130,8 @@ def gradients(model: Subject, image: NDArray[Any], target: str | int) -> Gradien
     Arguments:
         model: any neocog model.
         image: (H, W, C), uint8 or in [0, 1].
-        target: a class's index or name, "class:INDEX", or "loss:INDEX" for the cross-entropy if that class were right.
+        target: a class's index or name, "class:INDEX", or "loss:INDEX" for the model's loss if that class were right;
+            where an image may have several labels, if it had that one alone.
 
     >>> from neocog.explain.lesson import lesson_image, lesson_model
     >>> flow = gradients(lesson_model(), lesson_image(), "falling line")

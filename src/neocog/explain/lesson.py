@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from neocog.nn.blocks import Sequential
 from neocog.nn.graph import Graph, trace
 from neocog.nn.layers import Conv2d, Flatten, Linear, MaxPool2d
+from neocog.nn.losses import CrossEntropy, Loss
 from neocog.reference.network import forward
 
 IMAGE = (
@@ -41,6 +42,7 @@ class LessonModel:
         sums = np.tile(np.eye(2, dtype=np.float32), (4, 1))  # the pooled cells lie as (row, column, filter)
         self.parameters: Mapping[str, NDArray[np.float32]] = MappingProxyType({"0.weight": weight, "3.weight": sums})
         self.class_names: tuple[str, ...] = ("falling line", "upright line")
+        self.loss: Loss = CrossEntropy()
 
     def __call__(self, images: NDArray[np.generic]) -> NDArray[np.float32]:
         """Return the logits (N, 2)."""

@@ -32,7 +32,7 @@ class Shift:
 
     image: (H, W, C) the moved image, in [0, 1]. map, before: (P, Q) of the filter, behind the
         BatchNorm2d and the activation directly behind it, where there are any.
-    probabilities: (classes,) for the moved image. prediction: the most probable class.
+    probabilities: (classes,) for the moved image. predicted: what the network says, as `Trace.predicted`.
     peak, peak_before: (row, column) of the maps' largest values, the first if several are; peak_value,
         peak_value_before: those values.
     stride: pixels (vertical, horizontal) of the image from one cell of the map to the next.
@@ -45,7 +45,7 @@ class Shift:
     map: Array
     before: Array
     probabilities: Array
-    prediction: int
+    predicted: tuple[int, ...]
     peak: tuple[int, int]
     peak_before: tuple[int, int]
     peak_value: float
@@ -61,7 +61,7 @@ class Downsampled:
 
     small: (h, w, C) the shrunk image. image: (H, W, C) the same, brought back with nearest neighbours, which is what
     the network was given. Both in [0, 1].
-    probabilities: (classes,). prediction: the most probable class.
+    probabilities: (classes,). predicted: what the network says, as `Trace.predicted`.
     size: (h, w). values: numbers in `small`. of: numbers in `image`.
     sizes: shorter sides to choose from, ascending; the last is the image's own.
     """
@@ -69,7 +69,7 @@ class Downsampled:
     image: Array
     small: Array
     probabilities: Array
-    prediction: int
+    predicted: tuple[int, ...]
     size: tuple[int, int]
     values: int
     of: int
@@ -133,7 +133,7 @@ def shift(
         map_after,
         map_before,
         other.probabilities,
-        int(other.probabilities.argmax()),
+        other.predicted,
         peak,
         peak_before,
         float(map_after[peak]),
@@ -190,7 +190,7 @@ def downsample(model: Subject, image: NDArray[Any], size: int) -> Downsampled:
         _pixels(back[None]),
         _pixels(small[None]),
         traced.probabilities,
-        int(traced.probabilities.argmax()),
+        traced.predicted,
         (high, wide),
         small.size,
         back.size,

@@ -15,12 +15,13 @@ from neocog.errors import SettingError
 from neocog.nn.graph import Graph, Node
 from neocog.nn.images import check_image, check_values
 from neocog.nn.layers import Layer
+from neocog.nn.losses import Loss
 from neocog.nn.shapes import ImageShape
 
 Array = NDArray[np.float64]
 """What explanations compute with."""
 
-Progress = Callable[[float, str], None]
+ProgressListener = Callable[[float, str], None]
 """Told how much is done (0 to 1) and of what; it may raise to cancel the work."""
 
 
@@ -38,6 +39,10 @@ class Subject(Protocol):
     @property
     def class_names(self) -> tuple[str, ...]:
         """One name for each output."""
+
+    @property
+    def loss(self) -> Loss:
+        """What it was trained with, which says what its logits mean: of one class, or of labels each by itself."""
 
     def __call__(self, images: NDArray[Any]) -> NDArray[np.float32]:
         """Return the logits (N, outputs) of images, by the model's engine."""

@@ -12,11 +12,13 @@ from neocog.errors import SettingError
 from neocog.explain.subject import Array, Subject, exact_parameters, layer_node, one_image
 from neocog.nn.answer import ACTIVATIONS
 from neocog.nn.graph import IMAGE, Graph, Node
+from neocog.nn.losses import Loss
 from neocog.nn.shapes import ImageShape
-from neocog.reference.loss import softmax
+from neocog.reference.loss import sigmoid, softmax
 from neocog.reference.network import ForwardPass, forward
 
 MOST_VALUES = 1 << 28  # of an image, over all layers: 2 GiB in float64
+LIKELY = 0.5  # probability above which a label is predicted, where an image may have several
 MANY = 0.5  # share of a layer's maps that must be silent to be told: a few are silent on most images
 
 
@@ -27,12 +29,14 @@ class Trace:
     image: (H, W, C) in [0, 1], before normalisation.
     parameters: those that it was computed with.
     run: the reference engine's forward pass, on a batch of one.
+    loss: what the network was trained with.
     """
 
     graph: Graph
     image: Array
     parameters: dict[str, Array]
     run: ForwardPass
+    loss: Loss
 
     @property
     def normalised(self) -> Array:
@@ -53,8 +57,19 @@ class Trace:
 
     @property
     def probabilities(self) -> Array:
-        """The softmax of the logits, one share a class; of networks that answer pixel by pixel, means over pixels."""
-        return by_class(_first(softmax(self.run.logits)))
+        """One a class: the softmax of the logits, or the sigmoid of each where an image may have several labels; of
+        networks that answer pixel by pixel, means over pixels.
+        """
+        chances = sigmoid if self.loss.several_labels else softmax
+        return by_class(_first(chances(self.run.logits)))
+
+    @property
+    def predicted(self) -> tuple[int, ...]:
+        """What the network says: the most probable class, or all labels of a probability above a half."""
+        probabilities = self.probabilities
+        if self.loss.several_labels:
+            return tuple(int(index) for index in np.flatnonzero(probabilities > LIKELY))
+        return (int(probabilities.argmax()),)
 
     def value(self, value: int) -> Array:
         """Return a value by its number, of one image: what a layer gave, or for -1 what the first one took."""
@@ -119,7 +134,7 @@ def trace(model: Subject, image: NDArray[Any]) -> Trace:
     with np.errstate(all="ignore"):  # NaN and infinite weights are shown, not warned of
         run = forward(model.graph, parameters, batch)
     values = batch[0] / 255.0 if batch.dtype == np.uint8 else batch[0]
-    return Trace(model.graph, values.astype(np.float64), parameters, run)
+    return Trace(model.graph, values.astype(np.float64), parameters, run, model.loss)
 
 
 def _check_room(graph: Graph) -> None:

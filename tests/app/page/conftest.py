@@ -24,7 +24,7 @@ def session() -> Session:
     """A session about a small network, with an image and a data set of 40."""
     model = make_model("colour")
     made = Session(model, "colour", engine="reference")
-    made.add(Input(make_image(model), "first.png", None, 2), FIRST)
+    made.add(Input(make_image(model), "first.png", None, (2,)), FIRST)
     images = np.random.default_rng(1).integers(0, 256, (40, *model.input_shape)).astype(np.uint8)
     dataset = ArrayDataset(images, np.arange(40) % 4, list(model.class_names), prefix="drawn")
     made.gallery = Gallery(dataset, made.size, made.resize, model.class_names, "drawn")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import neocog as nc
 from explain.networks import NETWORKS, make_image, make_model
@@ -14,6 +16,7 @@ from neocog.app.page.question import Question
 from neocog.app.page.recording import essential, optional
 from neocog.app.page.session import FIRST, Gallery, Input, Session
 from neocog.data.arrays import ArrayDataset
+from neocog.data.table import read_table
 from neocog.nn.layers import Layer
 
 
@@ -150,6 +153,31 @@ def test_control_answers_the_same_picture_for_other_weights(session: Session) ->
     assert not np.array_equal(trained.arrays["grid"], control.arrays["grid"])
     assert "rank_correlation" in control.facts
     assert "rank_correlation" not in trained.facts
+
+
+def test_an_image_may_have_several_labels(tmp_path: Path) -> None:
+    model = nc.Model(
+        nc.Sequential(nc.Flatten(), nc.Linear(3)), (4, 4, 1), ["cat", "dog", "owl"], loss=nc.BinaryCrossEntropy()
+    )
+    model.load_state_dict({"1.weight": np.zeros((3, 16)), "1.bias": np.array([2.0, -1.0, 0.5])})
+    session = session_of(model, data=False)
+    for name in ("both", "none"):
+        Image.new("L", (4, 4)).save(tmp_path / f"{name}.png")
+    (tmp_path / "labels.csv").write_text("path,labels\nboth.png,owl|cat|fox\nnone.png,\n")
+    dataset = read_table(tmp_path / "labels.csv").unsplit
+    assert dataset is not None
+    session.gallery = Gallery(dataset, session.size, session.resize, model.class_names, "drawn")
+    assert answer(session, Question.read("model")).facts["loss"] == {
+        "kind": "BinaryCrossEntropy",
+        "several_labels": True,
+        "plain": True,
+    }
+    assert [answer(session, Question.read(f"sample?index={index}")).facts["labels"] for index in (0, 1)] == [[0, 2], []]
+    told = answer(session, Question.read("run?input=first"))
+    assert told.facts["predicted"] == [0, 2]
+    np.testing.assert_allclose(told.arrays["probabilities"], [0.8808, 0.2689, 0.6225], atol=1e-4)
+    assert told.facts["probability"] == told.arrays["probabilities"][0]
+    assert answer(session, Question.read("downsample?input=first&size=2")).facts["predicted"] == (0, 2)
 
 
 def test_old_images_are_forgotten_but_never_the_first(session: Session) -> None:

@@ -61,7 +61,7 @@ def test_a_question_is_answered(client: httpx.Client, session: Session) -> None:
     (frame,) = read_frames(client.get("/ask/run?input=first").content)
     want = session.trace(FIRST).logits
     np.testing.assert_allclose(frame.arrays["logits"], want, rtol=1e-6)
-    assert frame.manifest["facts"]["label"] == 2
+    assert frame.manifest["facts"]["labels"] == [2]
 
 
 def test_long_work_tells_how_far_it_is(client: httpx.Client) -> None:

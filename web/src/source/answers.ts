@@ -55,6 +55,8 @@ export interface ModelFacts {
   classes: string[]
   /** whether it answers for each pixel */
   by_pixel: boolean
+  /** what it was trained with: the kind; whether an image may have several labels; whether its settings are the usual ones */
+  loss: { kind: string; several_labels: boolean; plain: boolean }
   has_data: boolean
   data_name: string | null
   data_count: number | null
@@ -83,9 +85,12 @@ export interface Problem {
 }
 
 export interface RunFacts {
+  /** the most probable class */
   prediction: number | null
+  /** what the network says: that class, or all labels of a probability above a half */
+  predicted: number[]
   probability: Real
-  label: number | null
+  labels: number[]
   name: string
   engine: string
   engine_difference: Real
@@ -97,7 +102,7 @@ export interface InputFacts {
   input: string
   name: string
   note: string | null
-  label?: number | null
+  labels?: number[]
 }
 
 export interface WeightsFacts {

@@ -52,7 +52,7 @@ export interface GradCamFacts {
 }
 
 export interface ShiftFacts {
-  prediction: number
+  predicted: number[]
   peak: Pair
   peak_before: Pair
   peak_value: Real
@@ -63,7 +63,7 @@ export interface ShiftFacts {
 }
 
 export interface DownsampleFacts {
-  prediction: number
+  predicted: number[]
   size: Pair
   values: number
   of: number

@@ -44,7 +44,7 @@ OPENING = 10.0  # seconds that the server may take to answer before the browser 
 )
 @click.option("--lesson", is_flag=True, help="Open the worked example, a 6 x 6 image; no MODEL needed.")
 @click.option("--save", type=options.Place(), help="Write a self-contained HTML file instead of opening a page.")
-@click.option("--port", type=options.Whole(0, 65535), default=0, help="Port on 127.0.0.1.  [default: a free one]")
+@click.option("--port", type=options.WholeOption(0, 65535), default=0, help="Port on 127.0.0.1.  [default: a free one]")
 @click.option("--no-browser", is_flag=True, help="Print the address without opening a browser.")
 @options.threads
 @options.engine
@@ -99,8 +99,6 @@ def open_session(
 ) -> Session:
     """Make the session of a model, with an image to begin with: IMAGE, or the first of the data."""
     model = models.open_model(path, engine, threads, allow_nonfinite=True)
-    if model.loss.several_labels and not quiet:
-        note("the page shows the softmax of the logits; of this model each label has a probability of its own")
     file = models.find_model(path)
     title = path.name if path.is_dir() else path.stem
     run = file.parent if (file.parent / CONFIG_FILE).is_file() else None

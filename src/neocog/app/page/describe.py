@@ -33,6 +33,11 @@ def session_facts(session: Session) -> dict[str, Any]:
         "notebook": session.notebook,
         "classes": list(model.class_names),
         "by_pixel": isinstance(graph.output, ImageShape),
+        "loss": {
+            "kind": type(model.loss).__name__,
+            "several_labels": model.loss.several_labels,
+            "plain": model.loss == type(model.loss)(),
+        },
         "has_data": session.gallery is not None,
         "data_name": session.gallery.name if session.gallery else None,
         "data_count": len(session.gallery) if session.gallery else 0,

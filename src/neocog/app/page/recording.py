@@ -87,11 +87,13 @@ def optional(session: Session, defaults: dict[str, Any]) -> Iterator[Question]:
 
 
 def targets(session: Session) -> list[str]:
-    """Return the targets whose gradients are held: the predicted class, and the loss of it or of the true one."""
+    """Return the targets whose gradients are held: the predicted class, and the loss of it or of the true one; of
+    several true ones, of the first.
+    """
     logits = session.trace(FIRST).class_logits
     best = int(np.nan_to_num(logits, nan=-np.inf).argmax())
-    label = session.input(FIRST).label
-    return [f"class:{best}", f"loss:{best if label is None else label}"]
+    label = next(iter(session.input(FIRST).labels), best)
+    return [f"class:{best}", f"loss:{label}"]
 
 
 def strongest_filters(session: Session, node: Node) -> list[int]:

@@ -34,13 +34,14 @@ Value = TypeVar("Value")
 class Input:
     """An image that the network is shown: (H, W, C), uint8 or in [0, 1].
 
-    name: what to call it. note: what was done to it. label: the index of its class, if that is known.
+    name: what to call it. note: what was done to it. labels: the index of its class, or those of its labels, as
+    far as they are known.
     """
 
     image: NDArray[Any]
     name: str
     note: str | None = None
-    label: int | None = None
+    labels: tuple[int, ...] = ()
 
 
 class Gallery:
@@ -68,6 +69,7 @@ class Gallery:
         self.unreadable: int = count - len(self._indices)
         places = {label: index for index, label in enumerate(class_names)}
         found = [places.get(label, -1) for label in dataset.class_names]
+        self._known = found
         # the class of each image; -1 where that is none of the model's, or an image may have several
         self.labels: NDArray[np.int64] = np.full(len(self._indices), -1, np.int64)
         if not dataset.several_labels:
@@ -96,9 +98,11 @@ class Gallery:
         """
         if not 0 <= index < len(self):
             raise SettingError(f"index must be a whole number from 0 to {len(self) - 1}, got {index}")
-        label = int(self.labels[index])
-        name = f"{self.name}: {self._dataset.identifiers[int(self._indices[index])]}"
-        return Input(self[index : index + 1][0], name, None, None if label < 0 else label)
+        place = int(self._indices[index])
+        own = self._dataset.labels[place]
+        present = np.flatnonzero(own) if self._dataset.several_labels else [own]
+        labels = tuple(self._known[label] for label in present if self._known[label] >= 0)
+        return Input(self[index : index + 1][0], f"{self.name}: {self._dataset.identifiers[place]}", None, labels)
 
 
 @dataclass(slots=True)
