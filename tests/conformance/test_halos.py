@@ -76,7 +76,9 @@ def test_large_maps_share_their_memory(monkeypatch):
 
 
 def test_maps_that_no_cache_holds_keep_their_halos():
-    assert not cleared(plan_program(trace(mobilenet_v2(), (224, 224, 3)), 64, WIDE)) & {"features.1.conv.0.0:Conv2d+ReLU6"}
+    assert not cleared(plan_program(trace(mobilenet_v2(), (224, 224, 3)), 64, WIDE)) & {
+        "features.1.conv.0.0:Conv2d+ReLU6"
+    }
 
 
 def test_small_networks_clear_nothing():

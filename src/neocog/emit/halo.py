@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from neocog.emit.builder import Builder, Index, Value
+from neocog.emit.addresses import Addresses, pixel
+from neocog.emit.builder import Builder, Index, IrValue
 from neocog.emit.emitter import Emitters
-from neocog.emit.memory import Memory, pixel
 from neocog.plan.ops.halo import ClearHalo
 
 
-def emit_clear_halo(b: Builder, memory: Memory, stage: ClearHalo, low: Value, high: Value) -> None:
+def emit_clear_halo(b: Builder, addresses: Addresses, stage: ClearHalo, low: IrValue, high: IrValue) -> None:
     """Write zeros above and below each image, and left and right of its rows."""
     tensor, halo = stage.tensor, stage.tensor.halo
-    base = memory.tensor(tensor)
+    base = addresses.tensor(tensor)
     with b.loop(low, high) as (image, _):
         for rows, first in ((halo.top, -halo.top), (halo.bottom, tensor.height)):
             _clear(b, base, pixel(b, tensor, image, first, -halo.left), rows * tensor.row_step)
@@ -20,7 +20,7 @@ def emit_clear_halo(b: Builder, memory: Memory, stage: ClearHalo, low: Value, hi
                 _clear(b, base, pixel(b, tensor, image, row, first), columns * tensor.pitch)
 
 
-def _clear(b: Builder, base: Value, start: Index, count: int) -> None:
+def _clear(b: Builder, base: IrValue, start: Index, count: int) -> None:
     with b.loop(0, count // b.lanes) as (vector, _):
         b.store(b.splat(0.0), base, b.add(start, b.mul(vector, b.lanes)))
 

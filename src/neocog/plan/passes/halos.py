@@ -1,8 +1,9 @@
 """Halos that are written anew in each run, so that their tensors may share their bytes with others.
 
-Memory with a halo of zeros is written but for the halo, and so can serve others of the same frame alone. A network whose
-maps all differ in size then touches memory that no cache holds any more, in each of its layers. Where that is more than
-the second-level cache holds, halos are cleared before their images are made: a few percent of what is written anyhow.
+Memory with a halo of zeros is written but for the halo, and so can serve others of the same frame alone. A network
+whose maps all differ in size then touches memory that no cache holds any more, in each of its layers. Where that is
+more than the second-level cache holds, halos are cleared before their images are made: a few percent of what is written
+anyhow.
 """
 
 from __future__ import annotations
