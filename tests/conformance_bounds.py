@@ -22,7 +22,7 @@ times below it for two layers, and many thousands for several of hundreds of ter
 companion for that: the error that the reference itself makes in float32 on such a case. A sound engine makes about
 the same, root mean square, wherever `gates_are_clear`.
 
-conformance_rules.py has the rule of each layer; here is what follows the edges, and the loss.
+rounding/ has the rule of each layer; here is what follows the edges, and the loss.
 """
 
 from __future__ import annotations
@@ -32,23 +32,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from conformance_cases import Case
-from conformance_rules import (
-    EXP,
-    RULES,
-    SHAPES,
-    Mass,
-    Use,
-    argmax_error,
-    gamma,
-    maxout_error,
-    roundings_back,
-    share_error,
-)
 from neocog.nn.graph import IMAGE, Graph, Normalisation
 from neocog.nn.layers import BatchNorm2d, GroupNorm, LayerNorm2d, Maxout, MaxPool2d, PReLU
 from neocog.nn.losses import BinaryCrossEntropy, CrossEntropy
 from neocog.reference import loss, network
 from neocog.reference.normalization import batch_statistics, group_statistics, pixel_statistics
+from rounding.channels import maxout_error, share_error
+from rounding.functions import SHAPES
+from rounding.pooling import argmax_error
+from rounding.rule import EXP, Mass, Use, gamma
+from rounding.rules import RULES
+from rounding.weighted import roundings_back
 
 TINY = 2.0**-120  # far above what is lost when the smallest numbers are flushed to zero
 

@@ -7,7 +7,6 @@ import pytest
 
 from conformance_bounds import error_bound, gates_are_clear, rms, single_precision_error, within
 from conformance_cases import Case
-from conformance_rules import U
 from neocog.engines.base import StepSettings
 from neocog.engines.reference import ReferenceEngine
 from neocog.nn.layers import (
@@ -22,6 +21,7 @@ from neocog.nn.layers import (
     ReLU,
 )
 from neocog.nn.optimizers import SGD
+from rounding.rule import U
 
 RATE = 0.125  # a power of two, so that an update rounds once, in every engine alike
 

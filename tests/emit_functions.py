@@ -9,7 +9,7 @@ import llvmlite.binding as llvm
 import numpy as np
 from llvmlite import ir
 
-from neocog.emit.builder import Builder, Value
+from neocog.emit.builder import Builder, IrValue
 from neocog.emit.program import STAGE_TYPE
 from neocog.jit.codegen import generate
 from neocog.jit.compile import Library, load_objects
@@ -51,7 +51,7 @@ def assembly(target: Target, write: Callable[[Builder, ir.Function], None]) -> s
     return machine.emit_assembly(llvm.parse_assembly(_module(target, write)))
 
 
-def applied(target: Target, function: Callable[..., Value], *inputs: np.ndarray, scalar: bool = False) -> np.ndarray:
+def applied(target: Target, function: Callable[..., IrValue], *inputs: np.ndarray, scalar: bool = False) -> np.ndarray:
     """Apply a function of vectors `function(b, x, …)` to float32 arrays of one length, value by value."""
     count = len(inputs[0])
     padded = -(-count // target.lanes) * target.lanes

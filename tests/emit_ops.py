@@ -9,10 +9,10 @@ import numpy as np
 from llvmlite import ir
 
 from emit_functions import compiled
+from neocog.emit.addresses import Addresses, resolve
 from neocog.emit.builder import Builder
 from neocog.emit.emitters import EMITTERS
 from neocog.emit.kernels import kernel_of
-from neocog.emit.memory import Memory, resolve
 from neocog.jit.executable import aligned_zeros
 from neocog.plan.layout import Halo, Name, Space, Tensor
 from neocog.plan.live_ranges import always
@@ -87,7 +87,7 @@ class Bench:
             kernel, addresses = kernel_of(self.op, chained=False)
             bases = {Space.STATE: state, Space.ARENA: work, Space.SCRATCH: scratch}
             pointers = [resolve(b, self.allocations, bases, address, 0, 0) for address in addresses]
-            EMITTERS[type(self.op)](b, Memory(b, pointers, control), kernel.stage, low, high)
+            EMITTERS[type(self.op)](b, Addresses(b, pointers, control), kernel.stage, low, high)
 
         library = compiled(self.target, write)
         bounds = [self.op.items * run // runs for run in range(runs + 1)]

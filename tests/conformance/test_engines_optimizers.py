@@ -8,7 +8,6 @@ import pytest
 
 from conformance_bounds import TINY
 from conformance_cases import LANDMARKS, integer_steps
-from conformance_rules import U, gamma
 from neocog.engines import get_engine
 from neocog.engines.base import StepSettings, followed_values
 from neocog.engines.reference import ReferenceEngine
@@ -32,6 +31,7 @@ from neocog.nn.optimizers import (
     RMSprop,
 )
 from neocog.nn.parameters import initial_parameters
+from rounding.rule import U, gamma
 
 # Powers of two where a rounded g + weight_decay · w would be squared; any numbers elsewhere.
 OPTIMIZERS = {

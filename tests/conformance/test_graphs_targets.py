@@ -15,13 +15,18 @@ from neocog.nn.blocks import Residual, Sequential
 from neocog.nn.graph import Graph, trace
 from neocog.nn.layers import (
     Activation,
+    AdaptiveAvgPool2d,
+    AvgPool2d,
     BatchNorm2d,
     Concatenate,
     Conv2d,
     Flatten,
     GlobalAvgPool2d,
     GroupNorm,
+    LayerNorm2d,
+    LayerScale,
     Linear,
+    LocalResponseNorm,
     Maxout,
     MaxPool2d,
     PReLU,
@@ -44,7 +49,24 @@ def _pointwise() -> Graph:
     return Graph(x, Linear(3)(Flatten()(MaxPool2d(3, 2, 1)(z))))
 
 
-NETWORKS = {"all activations": _pointwise(), **GRAPHS}
+def _normalised() -> Graph:
+    """Normalise channels that fill no whole vectors by groups, by pixels and by neighbours, side by side."""
+    x = Input((4, 5, 2))
+    y = Conv2d(21, 3, padding=1)(x)
+    layers = (GroupNorm(7), LayerNorm2d(), LayerNorm2d(0.1, affine=False), LayerScale(), *VARIANTS[LocalResponseNorm])
+    return Graph(x, Linear(3)(Flatten()(Conv2d(5, 2)(Concatenate()(*(layer(y) for layer in layers))))))
+
+
+def _pooled() -> Graph:
+    """Pool 19 channels in every way, bring the maps to one size, and lay them side by side."""
+    x = Input((7, 9, 2))
+    y = Conv2d(19, 3, padding=1)(x)
+    ways = [layer for kind in (MaxPool2d, AvgPool2d, AdaptiveAvgPool2d) for layer in VARIANTS[kind]]
+    sizes = [AdaptiveAvgPool2d((3, 2))(way(y)) for way in ways]
+    return Graph(x, Linear(3)(GlobalAvgPool2d()(Conv2d(5, 2)(Concatenate()(*sizes)))))
+
+
+NETWORKS = {"all activations": _pointwise(), "all normalizations": _normalised(), "all poolings": _pooled(), **GRAPHS}
 
 
 def engine_for(name, algorithm):
@@ -58,7 +80,19 @@ def engine_for(name, algorithm):
 @pytest.mark.parametrize("target", sorted(NARROWED))
 @pytest.mark.parametrize(
     "name",
-    ["all activations", "dropped paths", "shared by all", "inception", "gates", "split and shuffled", "enlarged"],
+    [
+        *(
+            "all activations",
+            "all normalizations",
+            "all poolings",
+            "dropped paths",
+            "shared by all",
+            "inception",
+            "gates",
+        ),
+        *("pixels for all", "squeezed and excited", "split and shuffled", "enlarged"),
+        *("inverted residuals", "depthwise first and last", "groups in blocks"),
+    ],
 )
 def test_steps_and_predictions_stay_within_their_bounds_on_every_instruction_set(target, name):
     engine = engine_for(target, "direct")

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from conformance_bounds import TINY, rms
 from conformance_cases import examples
-from conformance_rules import gamma
 from neocog.engines.base import StepSettings
 from neocog.engines.native import NativeEngine
 from neocog.engines.reference import ReferenceEngine
@@ -27,6 +26,7 @@ from neocog.plan.algorithm import choose_tile
 from neocog.plan.winograd import minimal
 from neocog.reference import conv
 from neocog.reference import network as reference
+from rounding.rule import gamma
 
 ENGINE = NativeEngine(algorithm="winograd")
 

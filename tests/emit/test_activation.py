@@ -11,7 +11,7 @@ from llvmlite import ir
 
 from emit_functions import applied, floats, targets
 from neocog.emit.activation import ACTIVATIONS, gradient, gradient_of_output, value
-from neocog.emit.builder import Builder, Value
+from neocog.emit.builder import Builder, IrValue
 from neocog.emit.program import STAGE_TYPE
 from neocog.nn.layer import Layer
 from neocog.nn.layers import (
@@ -130,7 +130,7 @@ def test_a_relu_is_written_as_it_always_was() -> None:
         b.store(write(b, x, y), function.args[0])
         return str(function)
 
-    def where_positive(b: Builder, dy: Value, seen: Value) -> Value:
+    def where_positive(b: Builder, dy: IrValue, seen: IrValue) -> IrValue:
         zero = b.like(dy, 0.0)
         return b.ir.select(b.ir.fcmp_ordered(">", seen, zero), dy, zero)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from conformance_rules import gamma
 from emit_functions import targets
 from emit_ops import Bench, tensor_of
 from neocog.nn.layers import Upsample
@@ -13,6 +12,7 @@ from neocog.plan.layout import Halo
 from neocog.plan.ops.interpolation import Interpolate, InterpolateGradient
 from neocog.plan.verify import PlanError, verify
 from neocog.reference import resizing
+from rounding.rule import gamma
 
 ON_EACH = pytest.mark.parametrize("name", sorted(targets()))
 CASES = pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from neocog.plan.algorithm import Algorithm
 from neocog.plan.layout import Operand, Space, Tensor
 from neocog.plan.ops.map import Map
 from neocog.plan.ops.pointwise import Activate, ActivationGradient, Expression
-from neocog.plan.ops.update import ReducePartials, Stretch
+from neocog.plan.ops.update import ReducePartials, side_by_side
 from neocog.plan.planner import plan_program
 from neocog.plan.program import Program, Training
 from neocog.target.processor import Target
@@ -92,15 +92,15 @@ def test_a_stage_of_a_chain_has_another_kernel_than_one_outside() -> None:
 def test_an_address_says_how_far_it_moves_with_images_and_slices_in_bytes() -> None:
     copies = Operand(Space.ARENA, "copies", 16, image=3, slice=40)
     out = Operand(Space.SCRATCH, "out", 8, image=3, slice=40, bytes_each=1)  # of one thread: it does not move
-    kernel, addresses = kernel_of(ReducePartials("", copies, 2, (Stretch(out, 16),)), chained=True)
+    kernel, addresses = kernel_of(ReducePartials("", copies, 2, side_by_side((out, 16))), chained=True)
     assert addresses == (Address(Space.ARENA, "copies", 64, 12, 160), Address(Space.SCRATCH, "out", 8))
     assert kernel.alone == (True, True)
 
 
 def test_only_arguments_into_memory_of_their_own_are_told_to_be_apart() -> None:
     copies, out = Operand(Space.ARENA, "sums", 16), Operand(Space.ARENA, "sums", 0)
-    assert kernel_of(ReducePartials("", copies, 2, (Stretch(out, 16),)), chained=False)[0].alone == (False, False)
-    assert kernel_of(ReducePartials("", out, 2, (Stretch(out, 16),)), chained=False)[0].alone == (
+    assert kernel_of(ReducePartials("", copies, 2, side_by_side((out, 16))), chained=False)[0].alone == (False, False)
+    assert kernel_of(ReducePartials("", out, 2, side_by_side((out, 16))), chained=False)[0].alone == (
         True,
     )  # one address, one argument
 

@@ -12,7 +12,7 @@ from llvmlite import ir
 
 from emit_functions import applied, assembly, floats, targets
 from neocog.emit import vector_math
-from neocog.emit.builder import Builder, Value
+from neocog.emit.builder import Builder, IrValue
 from neocog.jit.host import make_target
 
 TINY = 2.0**-126  # below it, float32 has fewer digits
@@ -34,7 +34,7 @@ def ulps(got: np.ndarray, want: np.ndarray) -> np.ndarray:
     return np.abs(got - want) / unit
 
 
-Case = tuple[Callable[[Builder, Value], Value], Callable[[np.ndarray], np.ndarray], Callable, float, float]
+Case = tuple[Callable[[Builder, IrValue], IrValue], Callable[[np.ndarray], np.ndarray], Callable, float, float]
 IN_ULP: dict[str, Case] = {
     "exp": (vector_math.exp, np.exp, lambda x: x > -86.98, 0.9, 1.2),
     "expm1": (vector_math.expm1_of_negative, np.expm1, lambda x: x <= 0, 1.0, 1.0),

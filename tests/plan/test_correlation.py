@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from neocog.nn.layers import Conv2d, ReLU
 from neocog.nn.shapes import ImageShape
 from neocog.nn.window import WindowAxis
-from neocog.plan import correlation, filters
+from neocog.plan import correlation, weight_gradient
 from neocog.plan.correlation import Correlation
 from neocog.plan.layout import Halo, Panels, Space, Tensor, Vectors
 from neocog.plan.ops.pointwise import Activate, ActivationGradient, Expression, Plus
@@ -138,9 +138,9 @@ def test_planned_passes_compute_a_convolution_and_its_gradients(
         run(stage, memory, lanes)
     assert np.allclose(take(dx, memory["dx"]), want_dx)
 
-    slices = filters.wanted_slices(planned, dy, gradient, TARGET)
-    stage = filters.weight_gradient(planned, dy, gradient, sums, TARGET, slices=slices, copies="copies")
-    memory["copies"] = np.zeros(slices * filters.copy_size(gradient, sums))
+    slices = weight_gradient.wanted_slices(planned, dy, gradient, TARGET)
+    stage = weight_gradient.whole_gradient(planned, dy, gradient, sums, TARGET, slices=slices, copies="copies")
+    memory["copies"] = np.zeros(slices * weight_gradient.copy_size(gradient, sums))
     run(stage, memory, lanes)
     if slices > 1:
         total = memory["copies"].reshape(slices, -1).sum(axis=0)

@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 
 from conformance_cases import LANDMARKS, examples, networks, real_case
 from conformance_graphs import EACH, GRAPHS, graphs
-from conformance_rules import SHAPES
 from finite_differences import slope
 from neocog.errors import ShapeError
 from neocog.nn.blocks import Sequential
@@ -18,6 +17,7 @@ from neocog.nn.parameters import initial_parameters, parameters_of
 from neocog.reference import loss
 from neocog.reference.network import Draw, backward, forward, normalise
 from neocog.reference.normalization import batch_statistics
+from rounding.functions import SHAPES
 
 LOSSES = (CrossEntropy(), CrossEntropy(0.1), MeanSquaredError())
 

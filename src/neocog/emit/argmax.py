@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from llvmlite import ir
 
-from neocog.emit.builder import I8, Builder, Value
+from neocog.emit.builder import I8, Builder, IrValue
 from neocog.plan.layout import Tensor
 
 NO_CELL = -1  # the argmax where a ReLU stops every cell; as a byte of a mask, NO_CELL of the plan
@@ -17,7 +17,7 @@ def mask_type(tensor: Tensor) -> ir.IntType:
     return I8 if tensor.bytes_each == 1 else ir.IntType(32)
 
 
-def largest(b: Builder, cells: Sequence[Value], *, ask: bool) -> tuple[Value, Value | None]:
+def largest(b: Builder, cells: Sequence[IrValue], *, ask: bool) -> tuple[IrValue, IrValue | None]:
     """Return the largest of some vectors, lane by lane, and the place of the first such cell.
 
     A NaN among them makes the result a NaN.
@@ -37,19 +37,19 @@ def largest(b: Builder, cells: Sequence[Value], *, ask: bool) -> tuple[Value, Va
     return value, argmax if ask else None
 
 
-def stopped(b: Builder, value: Value, argmax: Value) -> Value:
+def stopped(b: Builder, value: IrValue, argmax: IrValue) -> IrValue:
     """Return the argmax, or `NO_CELL` where the value is not above zero."""
     return b.ir.select(b.ir.fcmp_ordered(">", value, b.splat(0.0)), argmax, b.splat_i32(NO_CELL))
 
 
-def store_argmax(b: Builder, argmax: Value, address: Value, kind: ir.IntType) -> None:
+def store_argmax(b: Builder, argmax: IrValue, address: IrValue, kind: ir.IntType) -> None:
     """Store which cells were the largest as integers of a type."""
     if kind is I8:
         argmax = b.ir.trunc(argmax, ir.VectorType(I8, b.lanes))
     b.ir.store(argmax, address, align=kind.width // 8)
 
 
-def load_argmax(b: Builder, address: Value, kind: ir.IntType) -> Value:
+def load_argmax(b: Builder, address: IrValue, kind: ir.IntType) -> IrValue:
     """Load which cells were the largest as 32-bit integers."""
     value = b.ir.load(address, typ=ir.VectorType(kind, b.lanes), align=kind.width // 8)
     return b.ir.zext(value, b.vector_i32) if kind is I8 else value

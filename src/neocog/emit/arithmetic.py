@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from neocog.emit.builder import Builder, Value
+from neocog.emit.builder import Builder, IrValue
 
 
 class Vector:
@@ -10,10 +10,10 @@ class Vector:
 
     __slots__ = ("builder", "value")
 
-    def __init__(self, builder: Builder, value: Value) -> None:
+    def __init__(self, builder: Builder, value: IrValue) -> None:
         self.builder, self.value = builder, value
 
-    def _of(self, other: Vector | float) -> Value:
+    def _of(self, other: Vector | float) -> IrValue:
         return other.value if isinstance(other, Vector) else self.builder.splat(other)
 
     def __add__(self, other: Vector | float) -> Vector:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from llvmlite import ir
 
-from neocog.emit.builder import I32, I64, PTR, Builder, Value
+from neocog.emit.builder import I32, I64, PTR, Builder, IrValue
 
 # The others usually come within microseconds. Where they do not, another program has their processor: spinning on
 # would only take time from them, and giving way (sched_yield) does not help those that wait elsewhere.
@@ -34,7 +34,7 @@ def emit_barrier(module: ir.Module, b: Builder) -> ir.Function:
     return b.function
 
 
-def _wait(module: ir.Module, b: Builder, generation: Value, ours: Value) -> None:
+def _wait(module: ir.Module, b: Builder, generation: IrValue, ours: IrValue) -> None:
     look, check, doze, done = (b.function.append_basic_block(name) for name in ("look", "check", "doze", "done"))
     before = b.ir.block
     b.ir.branch(look)

@@ -20,8 +20,8 @@ I8, I32, I64 = (ir.IntType(bits) for bits in (8, 32, 64))
 F32 = ir.FloatType()
 PTR = ir.PointerType()
 
-Value = Any  # llvmlite is untyped
-Index = Any  # int, or a Value of type i64
+IrValue = Any  # a value of LLVM's: a constant, or what an instruction gives; llvmlite is untyped
+Index = Any  # int, or an IrValue of type i64
 
 
 class Builder:
@@ -37,7 +37,7 @@ class Builder:
 
     # --- integers ---------------------------------------------------------------------------------------------
 
-    def index(self, value: Index) -> Value:
+    def index(self, value: Index) -> IrValue:
         """Return an IR value for an index."""
         return _index(value) if isinstance(value, int) else value
 
@@ -88,14 +88,14 @@ class Builder:
         x, y = self.index(x), self.index(y)
         return self.ir.select(self.ir.icmp_signed(">", x, y), x, y)
 
-    def less(self, x: Index, y: Index) -> Value:
+    def less(self, x: Index, y: Index) -> IrValue:
         """Whether x < y, as i1."""
         return self.ir.icmp_signed("<", self.index(x), self.index(y))
 
     # --- control ----------------------------------------------------------------------------------------------
 
     @contextmanager
-    def loop(self, start: Index, stop: Index, carry: Sequence[Value] = ()) -> Iterator[tuple[Value, list[Value]]]:
+    def loop(self, start: Index, stop: Index, carry: Sequence[IrValue] = ()) -> Iterator[tuple[IrValue, list[IrValue]]]:
         """Repeat the body for start ≤ index < stop.
 
         Yields the index and a list of the carried values. What the body leaves in the list goes into the next one;
@@ -125,70 +125,70 @@ class Builder:
         values[:] = carried
 
     @contextmanager
-    def when(self, condition: Value) -> Iterator[None]:
+    def when(self, condition: IrValue) -> Iterator[None]:
         """Run the body if an i1 holds."""
         with self.ir.if_then(condition):
             yield
 
     # --- memory -----------------------------------------------------------------------------------------------
 
-    def at(self, base: Value, offset: Index, element: ir.Type = F32) -> Value:
+    def at(self, base: IrValue, offset: Index, element: ir.Type = F32) -> IrValue:
         """Return the address `offset` elements behind `base`."""
         if isinstance(offset, int) and offset == 0:
             return base
         return self.ir.gep(base, [self.index(offset)], inbounds=True, source_etype=element)
 
-    def opaque(self, address: Value) -> Value:
+    def opaque(self, address: IrValue) -> IrValue:
         """Return the same address as a value of its own, so that LLVM does not look into how it was computed."""
         return self.ir.opaque(address)
 
-    def load_scalar(self, base: Value, offset: Index, element: ir.Type = F32) -> Value:
+    def load_scalar(self, base: IrValue, offset: Index, element: ir.Type = F32) -> IrValue:
         """Load one element."""
         return self.ir.load(self.at(base, offset, element), typ=element, align=_bytes(element))
 
-    def store_scalar(self, value: Value, base: Value, offset: Index) -> None:
+    def store_scalar(self, value: IrValue, base: IrValue, offset: Index) -> None:
         """Store one element."""
         self.ir.store(value, self.at(base, offset, value.type), align=_bytes(value.type))
 
-    def load(self, base: Value, offset: Index = 0, *, aligned: bool = True) -> Value:
+    def load(self, base: IrValue, offset: Index = 0, *, aligned: bool = True) -> IrValue:
         """Load a vector of float32."""
         align = self.target.vector_bytes if aligned else 4
         return self.ir.load(self.at(base, offset), typ=self.vector, align=align)
 
-    def store(self, value: Value, base: Value, offset: Index = 0, *, aligned: bool = True) -> None:
+    def store(self, value: IrValue, base: IrValue, offset: Index = 0, *, aligned: bool = True) -> None:
         """Store a vector of float32."""
         self.ir.store(value, self.at(base, offset), align=self.target.vector_bytes if aligned else 4)
 
     # --- vectors ----------------------------------------------------------------------------------------------
 
-    def splat(self, scalar: Value | float) -> Value:
+    def splat(self, scalar: IrValue | float) -> IrValue:
         """Return a vector with the same float32 in every lane."""
         if isinstance(scalar, int | float):
             return _splat(self.lanes, float(scalar))
         return self.spread(scalar, self.vector)
 
-    def like(self, x: Value, number: float) -> Value:
+    def like(self, x: IrValue, number: float) -> IrValue:
         """Return a constant of the type of x: a float32 or a float64, or a vector of them with it in every lane."""
         return _constant(x.type, float(number))
 
-    def splat_i32(self, number: Index) -> Value:
+    def splat_i32(self, number: Index) -> IrValue:
         """Return a vector with the same 32-bit integer in every lane."""
         if isinstance(number, int):
             return ir.Constant(self.vector_i32, [int32(number & 0xFFFFFFFF)] * self.lanes)
         return self.spread(self.ir.trunc(number, I32), self.vector_i32)
 
-    def spread(self, scalar: Value, kind: ir.VectorType) -> Value:
+    def spread(self, scalar: IrValue, kind: ir.VectorType) -> IrValue:
         """Return a vector of type `kind` with the same scalar in every lane."""
         nothing, first_lane, lanes = _spreading(kind)
         return self.ir.shuffle_vector(self.ir.insert_element(nothing, scalar, first_lane), nothing, lanes)
 
-    def multiply_add(self, x: Value, y: Value, z: Value) -> Value:
+    def multiply_add(self, x: IrValue, y: IrValue, z: IrValue) -> IrValue:
         """x · y + z, in one rounding where the target has the instruction."""
         if not self.target.fma:
             return self.ir.fadd(self.ir.fmul(x, y), z)
         return self.intrinsic("llvm.fma", x.type, x, y, z)
 
-    def intrinsic(self, name: str, kind: ir.Type, *values: Value) -> Value:
+    def intrinsic(self, name: str, kind: ir.Type, *values: IrValue) -> IrValue:
         """Call an LLVM intrinsic that takes and gives values of one type."""
         lanes, element = (f"v{kind.count}", kind.element) if isinstance(kind, ir.VectorType) else ("", kind)
         full = f"{name}.{lanes}{'f64' if isinstance(element, ir.DoubleType) else 'f32'}"
@@ -198,7 +198,7 @@ class Builder:
             declared = ir.Function(module, ir.FunctionType(kind, [kind] * len(values)), full)
         return self.ir.call(declared, values)
 
-    def relu(self, x: Value) -> Value:
+    def relu(self, x: IrValue) -> IrValue:
         """max(x, 0) lane by lane; a NaN stays a NaN."""
         zero = self.like(x, 0.0)
         return self.ir.select(self.ir.fcmp_ordered(">", zero, x), zero, x)
@@ -213,19 +213,19 @@ def _index(value: int) -> ir.Constant:
 
 
 @cache
-def _splat(lanes: int, value: float) -> Value:
+def _splat(lanes: int, value: float) -> IrValue:
     return _constant(ir.VectorType(F32, lanes), value)
 
 
 @cache
-def _constant(kind: ir.Type, value: float) -> Value:
+def _constant(kind: ir.Type, value: float) -> IrValue:
     if not isinstance(kind, ir.VectorType):
         return ir.Constant(kind, value)
     return Result(kind, f"splat ({ir.Constant(kind.element, value)})" if value else "zeroinitializer")
 
 
 @cache
-def _spreading(kind: ir.VectorType) -> tuple[Value, Value, Value]:
+def _spreading(kind: ir.VectorType) -> tuple[IrValue, IrValue, IrValue]:
     """Return what spreading a scalar over lanes is written with: no vector, lane 0, and lane 0 for every lane."""
     nothing = Result(kind, "poison")
     return nothing, ir.Constant(I32, 0), ir.Constant(ir.VectorType(I32, kind.count), None)

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 
 from llvmlite import ir
 
-from neocog.emit.builder import I32, Builder, Index, Value
-from neocog.emit.memory import Memory, pixel
+from neocog.emit.addresses import Addresses, pixel
+from neocog.emit.builder import I32, Builder, Index, IrValue
 from neocog.plan.layout import Tensor
 
 
 @contextmanager
-def each_pixel(b: Builder, tensor: Tensor, low: Value, high: Value) -> Iterator[tuple[Index, Index, Index]]:
+def each_pixel(b: Builder, tensor: Tensor, low: IrValue, high: IrValue) -> Iterator[tuple[Index, Index, Index]]:
     """Loop over the pixels of rows low ≤ item < high of all images: image, row and column."""
     with b.loop(low, high) as (item, _):
         image, row = b.divmod(item, tensor.height)
@@ -31,20 +31,20 @@ class Pixel:
     """The channels of one pixel of a tensor of float32: where they begin, and how many there are."""
 
     b: Builder
-    address: Value
+    address: IrValue
     channels: int
 
     @classmethod
-    def of(cls, b: Builder, memory: Memory, tensor: Tensor, place: tuple[Index, Index, Index]) -> Pixel:
+    def of(cls, b: Builder, addresses: Addresses, tensor: Tensor, place: tuple[Index, Index, Index]) -> Pixel:
         """Return the pixel of a tensor at an image, a row and a column."""
-        return cls(b, b.at(memory.tensor(tensor), pixel(b, tensor, *place)), tensor.channels)
+        return cls(b, b.at(addresses.tensor(tensor), pixel(b, tensor, *place)), tensor.channels)
 
     @property
     def last(self) -> int:
         """The channel at which its last vector begins."""
         return (self.channels - 1) // self.b.lanes * self.b.lanes
 
-    def load(self, first: Index, count: int) -> Value:
+    def load(self, first: Index, count: int) -> IrValue:
         """Return `count` channels, at most a vector of them, from `first` on; the other lanes are 0.
 
         `first` may be an IR value only where it counts whole vectors from a constant on, and all lanes are wanted.
@@ -60,7 +60,7 @@ class Pixel:
         shift = first - start
         return chosen(b, vector, b.splat(0.0), [shift + n if n < count else lanes for n in range(lanes)])
 
-    def store(self, value: Value, first: Index) -> None:
+    def store(self, value: IrValue, first: Index) -> None:
         """Write a vector from channel `first` on, or as much of it as the pixel has lanes for.
 
         Where a vector is not full, the channels behind it are overwritten: write them later.
@@ -91,7 +91,9 @@ def each_vector(b: Builder, channels: int, visit: Callable[[Index, int], None]) 
         visit(whole * b.lanes, rest)
 
 
-def reduce_channels(b: Builder, channels: int, start: Value, step: Callable[[Index, int, Value], Value]) -> Value:
+def reduce_channels(
+    b: Builder, channels: int, start: IrValue, step: Callable[[Index, int, IrValue], IrValue]
+) -> IrValue:
     """Return what `step(first, count, so_far)` makes of all vectors of channels, beginning with `start`."""
     whole, rest = divmod(channels, b.lanes)
     total = start
@@ -104,7 +106,7 @@ def reduce_channels(b: Builder, channels: int, start: Value, step: Callable[[Ind
     return step(whole * b.lanes, rest, total) if rest else total
 
 
-def across_lanes(b: Builder, vector: Value, combine: Callable[[Value, Value], Value]) -> Value:
+def across_lanes(b: Builder, vector: IrValue, combine: Callable[[IrValue, IrValue], IrValue]) -> IrValue:
     """Return all lanes combined, in every lane."""
     distance = b.lanes // 2
     while distance:
@@ -113,12 +115,12 @@ def across_lanes(b: Builder, vector: Value, combine: Callable[[Value, Value], Va
     return vector
 
 
-def keep_lanes(b: Builder, vector: Value, count: int, other: float) -> Value:
+def keep_lanes(b: Builder, vector: IrValue, count: int, other: float) -> IrValue:
     """Return the first `count` lanes, and a constant in the others."""
     if count == b.lanes:
         return vector
     return chosen(b, vector, b.splat(other), [n if n < count else b.lanes for n in range(b.lanes)])
 
 
-def chosen(b: Builder, x: Value, y: Value, lanes: list[int]) -> Value:
+def chosen(b: Builder, x: IrValue, y: IrValue, lanes: list[int]) -> IrValue:
     return b.ir.shuffle_vector(x, y, ir.Constant(ir.VectorType(I32, len(lanes)), lanes))

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from neocog.emit.builder import Builder, Index, Value
+from neocog.emit.addresses import Addresses
+from neocog.emit.builder import Builder, Index, IrValue
 from neocog.emit.channels import Pixel, each_pixel, each_vector
 from neocog.emit.emitter import Emitters
-from neocog.emit.memory import Memory
 from neocog.plan.ops.concatenation import Concatenation
 
 
-def emit_concatenation(b: Builder, memory: Memory, stage: Concatenation, low: Value, high: Value) -> None:
+def emit_concatenation(b: Builder, addresses: Addresses, stage: Concatenation, low: IrValue, high: IrValue) -> None:
     """Write the channels of all inputs behind each other, for rows of images."""
     with each_pixel(b, stage.y, low, high) as place:
-        y = Pixel.of(b, memory, stage.y, place)
+        y = Pixel.of(b, addresses, stage.y, place)
         y.clear_end()
         offset = 0
         for tensor in stage.inputs:
-            _copy(b, Pixel.of(b, memory, tensor, place), 0, y, offset, tensor.channels)
+            _copy(b, Pixel.of(b, addresses, tensor, place), 0, y, offset, tensor.channels)
             offset += tensor.channels
 
 

@@ -7,30 +7,32 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from neocog.emit.builder import Builder, Index, Value
+from neocog.emit.addresses import Addresses
+from neocog.emit.builder import Builder, Index, IrValue
 from neocog.emit.emitter import Emitters
-from neocog.emit.memory import Memory
 from neocog.emit.microkernel import Bounds, Offsets, Tile, emit_tile
 from neocog.plan.clip import is_written
 from neocog.plan.loops import Axis, Split
 from neocog.plan.ops.contraction import Contraction
 
 
-def emit_contraction(b: Builder, memory: Memory, stage: Contraction, low: Index, high: Index) -> None:
+def emit_contraction(b: Builder, addresses: Addresses, stage: Contraction, low: Index, high: Index) -> None:
     """Write the work items low ≤ item < high of a contraction."""
     blocks = stage.reduction
-    before = b.mul(memory.block.number, blocks.total) if stage.accumulates and memory.block else None
+    before = b.mul(addresses.block.number, blocks.total) if stage.accumulates and addresses.block else None
     if blocks.total == 1:
-        _emit_items(b, memory, stage, low, high, before, blocks.cut.extent, Offsets())
+        _emit_items(b, addresses, stage, low, high, before, blocks.cut.extent, Offsets())
         return
     if stage.items_first:
         with b.loop(low, high) as (item, _):
-            _emit_blocks(b, memory, stage, item, b.add(item, 1), before)
+            _emit_blocks(b, addresses, stage, item, b.add(item, 1), before)
     else:
-        _emit_blocks(b, memory, stage, low, high, before)
+        _emit_blocks(b, addresses, stage, low, high, before)
 
 
-def _emit_blocks(b: Builder, memory: Memory, stage: Contraction, low: Index, high: Index, before: Value | None) -> None:
+def _emit_blocks(
+    b: Builder, addresses: Addresses, stage: Contraction, low: Index, high: Index, before: IrValue | None
+) -> None:
     """Write some items block by block of their reduction."""
     blocks = stage.reduction
     with b.loop(0, blocks.total) as (block, _):
@@ -38,34 +40,34 @@ def _emit_blocks(b: Builder, memory: Memory, stage: Contraction, low: Index, hig
         first, iterations = _part(b, blocks, part)
         place = place.moved(b, blocks.cut, first)
         number = block if before is None else b.add(before, block)
-        _emit_items(b, memory, stage, low, high, number, iterations, place)
+        _emit_items(b, addresses, stage, low, high, number, iterations, place)
 
 
-def emit_block(b: Builder, memory: Memory, stage: Contraction, block: Value, iterations: Index) -> None:
+def emit_block(b: Builder, addresses: Addresses, stage: Contraction, block: IrValue, iterations: Index) -> None:
     """Write all items of a contraction over the first `iterations` of its reduction, added to what is there already
     unless this is block 0.
     """
-    _emit_nest(b, memory, stage, block, iterations, Offsets())
+    _emit_nest(b, addresses, stage, block, iterations, Offsets())
 
 
-def emit_panels(b: Builder, memory: Memory, stage: Contraction, after: Callable[[Index, int], None]) -> None:
+def emit_panels(b: Builder, addresses: Addresses, stage: Contraction, after: Callable[[Index, int], None]) -> None:
     """Write all items panel by panel, and behind each panel what `after` writes, given its number and vectors."""
-    _emit_nest(b, memory, stage, None, stage.reduction.cut.extent, Offsets(), after)
+    _emit_nest(b, addresses, stage, None, stage.reduction.cut.extent, Offsets(), after)
 
 
 def _emit_items(
     b: Builder,
-    memory: Memory,
+    addresses: Addresses,
     stage: Contraction,
     low: Index,
     high: Index,
-    block: Value | None,
+    block: IrValue | None,
     iterations: Index,
     start: Offsets,
 ) -> None:
     """Write some items, each found by its number; all of them as loops, which need no divisions."""
     if isinstance(low, int) and isinstance(high, int) and (low, high) == (0, stage.items):
-        _emit_nest(b, memory, stage, block, iterations, start)
+        _emit_nest(b, addresses, stage, block, iterations, start)
         return
     with b.loop(low, high) as (item, _):
         if stage.panels_first:
@@ -78,7 +80,7 @@ def _emit_items(
         tagged[stage.rows.cut.tag] = first, b.add(b.add(first, size), -1)
         bounds = _bounds(b, stage, tagged, iterations)
         for tile in _variants(b, stage, panel, part, rest):
-            emit_tile(b, memory, stage, tile, place, panel, block, bounds)
+            emit_tile(b, addresses, stage, tile, place, panel, block, bounds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +97,9 @@ class _Spot:
 
 def _emit_nest(
     b: Builder,
-    memory: Memory,
+    addresses: Addresses,
     stage: Contraction,
-    block: Value | None,
+    block: IrValue | None,
     iterations: Index,
     start: Offsets,
     after: Callable[[Index, int], None] | None = None,
@@ -106,12 +108,14 @@ def _emit_nest(
 
     def leaf(spot: _Spot) -> None:
         bounds = _bounds(b, stage, dict(spot.tagged), iterations)
-        emit_tile(b, memory, stage, _tile(stage, spot.iterations, spot.vectors), spot.place, spot.panel, block, bounds)
+        emit_tile(
+            b, addresses, stage, _tile(stage, spot.iterations, spot.vectors), spot.place, spot.panel, block, bounds
+        )
         if stage.ones is None or any(isinstance(count, int) and count for count in spot.counts):
             return
         first = [b.less(count, 1) for count in spot.counts if not isinstance(count, int)]
         with _all(b, first):
-            emit_tile(b, memory, stage, _ones(spot.vectors), spot.place, spot.panel, block, bounds)
+            emit_tile(b, addresses, stage, _ones(spot.vectors), spot.place, spot.panel, block, bounds)
 
     def over_panels(spot: _Spot, then: Callable[[_Spot], None]) -> None:
         full = stage.panels - (stage.last_vectors != stage.vectors)
@@ -202,7 +206,7 @@ def _part(b: Builder, split: Split, part: Index) -> tuple[Index, Index]:
 def _variants(b: Builder, stage: Contraction, panel: Index, part: Index, item: Index) -> Iterator[Tile]:
     """Return the register tiles that occur, each inside the branch that chooses it."""
     split = stage.rows
-    by_panel: list[tuple[int, Value | None]] = [(stage.vectors, None)]
+    by_panel: list[tuple[int, IrValue | None]] = [(stage.vectors, None)]
     if stage.last_vectors != stage.vectors:
         last = stage.panels - 1
         if stage.panels == 1:
@@ -239,7 +243,7 @@ def _tile(stage: Contraction, iterations: int, vectors: int) -> Tile:
     return Tile(tuple(_row(axes, place) for place in places), tuple(tags), vectors, False)
 
 
-def _is_first(b: Builder, stage: Contraction, item: Index) -> Value:
+def _is_first(b: Builder, stage: Contraction, item: Index) -> IrValue:
     """Whether an item is the first to see its stretch of b: a's row of ones is summed with it, once."""
     moving = 1
     for axis in stage.rows.outer:
@@ -250,7 +254,7 @@ def _is_first(b: Builder, stage: Contraction, item: Index) -> Value:
 
 
 @contextmanager
-def _all(b: Builder, conditions: Sequence[Value | None]) -> Iterator[None]:
+def _all(b: Builder, conditions: Sequence[IrValue | None]) -> Iterator[None]:
     joined = None
     for condition in conditions:
         if condition is not None:

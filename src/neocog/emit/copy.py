@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from neocog.emit.builder import Builder, Index, Value
+from neocog.emit.addresses import Addresses
+from neocog.emit.builder import Builder, Index, IrValue
 from neocog.emit.channels import chosen
 from neocog.emit.emitter import Emitters
-from neocog.emit.memory import Memory
 from neocog.plan.loops import Axis
 from neocog.plan.ops.copy import Copy
 
@@ -48,9 +48,9 @@ def vectors_with(places: Sequence[int | None], lanes: int, pitch: int) -> list[H
     return found
 
 
-def emit_copy(b: Builder, memory: Memory, stage: Copy, low: Value, high: Value) -> None:
+def emit_copy(b: Builder, addresses: Addresses, stage: Copy, low: IrValue, high: IrValue) -> None:
     """Write turns of the first loop, low ≤ item < high."""
-    x, y = memory.tensor(stage.x), memory.tensor(stage.y)
+    x, y = addresses.tensor(stage.x), addresses.tensor(stage.y)
     first, *others = stage.walk
     with b.loop(low, high) as (item, _), ExitStack() as loops:
         image, turn = b.divmod(item, first.extent)
@@ -62,7 +62,7 @@ def emit_copy(b: Builder, memory: Memory, stage: Copy, low: Value, high: Value) 
         _pixel(b, stage, b.at(x, at_x), b.at(y, at_y))
 
 
-def _pixel(b: Builder, stage: Copy, x: Value, y: Value) -> None:
+def _pixel(b: Builder, stage: Copy, x: IrValue, y: IrValue) -> None:
     """Write one pixel of y."""
     lanes, pitch = b.lanes, stage.x.pitch
     places: list[int | None] = [None] * stage.skip + list(stage.sources())
@@ -91,10 +91,10 @@ def _period(stage: Copy, lanes: int) -> tuple[int, int]:
     return lanes * math.prod(axis.extent for axis in stage.channels[1:]), lanes * outer.a
 
 
-def _vectors(b: Builder, stage: Copy, x: Value, y: Value, places: Sequence[int | None], begin: int) -> None:
+def _vectors(b: Builder, stage: Copy, x: IrValue, y: IrValue, places: Sequence[int | None], begin: int) -> None:
     """Write whole vectors of y from channel `begin` on, each lane of which comes from a place of x or is zero."""
     vectors = vectors_with(places, b.lanes, stage.x.pitch)
-    read: dict[int, Value] = {}
+    read: dict[int, IrValue] = {}
     for first in range(0, len(places), b.lanes):
         value = b.splat(0.0)
         channels = range(first, first + b.lanes)
@@ -114,7 +114,7 @@ def _vectors(b: Builder, stage: Copy, x: Value, y: Value, places: Sequence[int |
         b.store(value, y, begin + first)
 
 
-def _read(b: Builder, x: Value, start: int, sums: Sequence[Axis]) -> Value:
+def _read(b: Builder, x: IrValue, start: int, sums: Sequence[Axis]) -> IrValue:
     """Return a vector of x, or the sum of those that are added up for one of y."""
     if math.prod(axis.extent for axis in sums) <= UNROLLED:
         offsets = [start]

@@ -9,17 +9,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 
-from neocog.emit.builder import Builder, Index, Value
+from neocog.emit.addresses import Addresses, pixel
+from neocog.emit.builder import Builder, Index, IrValue
 from neocog.emit.emitter import Emitters
 from neocog.emit.epilogue import finished
-from neocog.emit.memory import Memory, pixel
 from neocog.emit.pointwise import Spot
 from neocog.plan.ops.depthwise import Depthwise, DepthwiseGradient, Sweep, forward_sweep
 
 UNROLLED_TAPS = 64  # filters of at most so many are written out, larger ones row by row in a loop
 
 
-def emit_depthwise(b: Builder, memory: Memory, stage: Depthwise, low: Index, high: Index) -> None:
+def emit_depthwise(b: Builder, addresses: Addresses, stage: Depthwise, low: Index, high: Index) -> None:
     """Write bands of images, one vector of channels after another."""
     vectors = -(-stage.y.channels // b.lanes)
     with b.loop(low, high) as (item, _):
@@ -28,7 +28,7 @@ def emit_depthwise(b: Builder, memory: Memory, stage: Depthwise, low: Index, hig
         with b.loop(0, vectors) as (vector, _):
             channel = b.mul(vector, b.lanes)
             for rows, columns in product(stage.rows, stage.columns):
-                _emit_pass(b, memory, stage, _Pass(rows, columns, image, channel), first)
+                _emit_pass(b, addresses, stage, _Pass(rows, columns, image, channel), first)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +41,14 @@ class _Pass:
     channel: Index
 
 
-def _emit_pass(b: Builder, memory: Memory, stage: Depthwise, over: _Pass, first: Index) -> None:
+def _emit_pass(b: Builder, addresses: Addresses, stage: Depthwise, over: _Pass, first: Index) -> None:
     """Write a band of the pixels of one pass."""
     rows, columns = over.rows, over.columns
-    filters = b.at(memory.panels(stage.weights), b.mul(over.channel, stage.weights.rows))
-    bias = b.splat(0.0) if stage.bias is None else b.load(memory.operand(stage.bias), over.channel)
+    filters = b.at(addresses.panels(stage.weights), b.mul(over.channel, stage.weights.rows))
+    bias = b.splat(0.0) if stage.bias is None else b.load(addresses.operand(stage.bias), over.channel)
     last = rows.pixels if stage.bands == 1 else b.minimum(b.add(first, stage.band), rows.pixels)
 
-    def weight(j: Index, s: int) -> Value:
+    def weight(j: Index, s: int) -> IrValue:
         tap = b.add(b.mul(b.add(b.mul(j, rows.tap_step), rows.first_tap), stage.width), _tap(columns, s))
         return b.load(filters, b.mul(tap, b.lanes))
 
@@ -62,9 +62,9 @@ def _emit_pass(b: Builder, memory: Memory, stage: Depthwise, over: _Pass, first:
         to_row = b.add(b.mul(iteration, rows.step), rows.first)
         for start, size in _tiles(b, columns.pixels, stage.together):
             column = b.add(b.mul(start, columns.stride), columns.origin)
-            read = b.at(memory.tensor(stage.x), b.add(pixel(b, stage.x, over.image, row, column), over.channel))
+            read = b.at(addresses.tensor(stage.x), b.add(pixel(b, stage.x, over.image, row, column), over.channel))
 
-            def tap_row(sums: list[Value], j: Index, size: int = size, read: Value = read) -> None:
+            def tap_row(sums: list[IrValue], j: Index, size: int = size, read: IrValue = read) -> None:
                 line = b.at(read, b.mul(j, rows.reach * stage.x.row_step))
                 for place, meeting in columns.met(size):
                     value = b.load(line, place * stage.x.pitch)
@@ -83,9 +83,11 @@ def _emit_pass(b: Builder, memory: Memory, stage: Depthwise, over: _Pass, first:
             for i, total in enumerate(sums):
                 to_column = b.add(b.mul(b.add(start, i), columns.step), columns.first)
                 spot = Spot(over.image, to_row, to_column, over.channel)
-                done = finished(b, memory, stage.epilogue, total, spot, stage.y.channels)
+                done = finished(b, addresses, stage.epilogue, total, spot, stage.y.channels)
                 b.store(
-                    done, memory.tensor(stage.y), b.add(pixel(b, stage.y, over.image, to_row, to_column), over.channel)
+                    done,
+                    addresses.tensor(stage.y),
+                    b.add(pixel(b, stage.y, over.image, to_row, to_column), over.channel),
                 )
 
 
@@ -112,20 +114,22 @@ def _tile_sizes(extent: int, most: int) -> tuple[tuple[int, int, int], ...]:
     return (longer, short + 1, 0), (parts - longer, short, longer * (short + 1))
 
 
-def emit_depthwise_gradient(b: Builder, memory: Memory, stage: DepthwiseGradient, low: Index, high: Index) -> None:
+def emit_depthwise_gradient(
+    b: Builder, addresses: Addresses, stage: DepthwiseGradient, low: Index, high: Index
+) -> None:
     """Add up bands of images for vectors of channels: the bands outermost, so that they stay near."""
     images = stage.dy.images // stage.slices
     with b.loop(0, images) as (number, _), b.loop(0, stage.bands) as (part, _), b.loop(low, high) as (item, _):
         slice_, vector = b.divmod(item, stage.vectors)
         image = b.add(b.mul(slice_, images), number)
         before = b.add(number, part)
-        if stage.accumulates and memory.block is not None:
-            before = b.add(before, memory.block.number)
+        if stage.accumulates and addresses.block is not None:
+            before = b.add(before, addresses.block.number)
         begins = b.less(before, 1)
         channel = b.mul(vector, b.lanes)
-        out = b.at(memory.operand(stage.out), b.add(b.mul(slice_, stage.step), b.mul(channel, stage.window.cells)))
+        out = b.at(addresses.operand(stage.out), b.add(b.mul(slice_, stage.step), b.mul(channel, stage.window.cells)))
 
-        def add(place: Value, offset: Index, total: Value, begins: Value = begins) -> None:
+        def add(place: IrValue, offset: Index, total: IrValue, begins: IrValue = begins) -> None:
             left = b.ir.select(begins, b.splat(0.0), b.load(place, offset))
             b.store(b.ir.fadd(left, total), place, offset)
 
@@ -135,12 +139,12 @@ def emit_depthwise_gradient(b: Builder, memory: Memory, stage: DepthwiseGradient
         width = stage.window.horizontal.kernel
         biased = stage.bias is not None
         for taps in _chunks(stage):
-            totals = _summed(b, memory, stage, band, taps, biased=biased)
+            totals = _summed(b, addresses, stage, band, taps, biased=biased)
             for (r, s), total in zip(taps, totals, strict=False):
                 add(out, (r * width + s) * b.lanes, total)
             if biased:
                 assert stage.bias is not None
-                add(b.at(memory.operand(stage.bias), b.add(b.mul(slice_, stage.step), channel)), 0, totals[-1])
+                add(b.at(addresses.operand(stage.bias), b.add(b.mul(slice_, stage.step), channel)), 0, totals[-1])
             biased = False
 
 
@@ -171,18 +175,24 @@ def _cut(extent: int, most: int) -> Iterator[tuple[int, int]]:
 
 
 def _summed(
-    b: Builder, memory: Memory, stage: DepthwiseGradient, band: _Band, taps: Sequence[tuple[int, int]], *, biased: bool
-) -> list[Value]:
+    b: Builder,
+    addresses: Addresses,
+    stage: DepthwiseGradient,
+    band: _Band,
+    taps: Sequence[tuple[int, int]],
+    *,
+    biased: bool,
+) -> list[IrValue]:
     """Return x · dy of some taps, added up over a band; behind them dy itself, if the bias wants it."""
     rows, columns = forward_sweep(stage.window.vertical), forward_sweep(stage.window.horizontal)
     tap_rows = sorted({r for r, _ in taps})
 
-    def tile(sums: list[Value], row: Index, start: Index, size: int) -> list[Value]:
+    def tile(sums: list[IrValue], row: Index, start: Index, size: int) -> list[IrValue]:
         sums = list(sums)
         left = b.add(b.mul(start, columns.stride), columns.origin)
         top = b.add(b.mul(row, rows.stride), rows.origin)
-        dy = b.at(memory.tensor(stage.dy), b.add(pixel(b, stage.dy, band.image, row, start), band.channel))
-        x = b.at(memory.tensor(stage.x), b.add(pixel(b, stage.x, band.image, top, left), band.channel))
+        dy = b.at(addresses.tensor(stage.dy), b.add(pixel(b, stage.dy, band.image, row, start), band.channel))
+        x = b.at(addresses.tensor(stage.x), b.add(pixel(b, stage.x, band.image, top, left), band.channel))
         slopes = [b.load(dy, i * stage.dy.pitch) for i in range(size)]
         for place, meeting in columns.met(size):
             for r in tap_rows:

@@ -1,4 +1,4 @@
-"""Lengths of stretches of flat arrays, and the steps of parameters that move as a whole."""
+"""Lengths of portions of flat arrays, and the steps of parameters that move as a whole."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from contextlib import contextmanager
 
 from llvmlite import ir
 
-from neocog.emit.builder import I64, PTR, Builder, Index, Value, float_bits
+from neocog.emit.addresses import Addresses
+from neocog.emit.builder import I64, PTR, Builder, Index, IrValue, float_bits
 from neocog.emit.channels import across_lanes
 from neocog.emit.emitter import Emitters
-from neocog.emit.memory import Memory
 from neocog.emit.optimizers import moved
 from neocog.emit.update import follow, own_rate, step_arguments, within
 from neocog.plan.layout import Operand
-from neocog.plan.ops.directions import Divide, Lengths, Move, Polynomial, Portion, Squares
-from neocog.plan.ops.update import ITEM_ELEMENTS
+from neocog.plan.ops.directions import Divide, Lengths, Move, Polynomial, Squares
+from neocog.plan.ops.portion import ITEM_ELEMENTS, Portion
 
 F64 = ir.DoubleType()
 
 
 def _chunks(
-    b: Builder, portions: Sequence[Portion], low: Value, high: Value
+    b: Builder, portions: Sequence[Portion], low: IrValue, high: IrValue
 ) -> Iterator[tuple[int, int, Index, Index]]:
     """Yield each portion's number, the item of its first chunk, and which of its chunks the items low ≤ item < high
     cover.
@@ -41,9 +41,9 @@ def _vectors(b: Builder, portion: Portion, begin: Index, end: Index) -> Iterator
         yield b.add(b.mul(vector, b.lanes), portion.first)
 
 
-def emit_squares(b: Builder, memory: Memory, stage: Squares, low: Value, high: Value) -> None:
+def emit_squares(b: Builder, addresses: Addresses, stage: Squares, low: IrValue, high: IrValue) -> None:
     """Write Σ x² of some chunks."""
-    values, out = memory.operand(stage.values), memory.operand(stage.out)
+    values, out = addresses.operand(stage.values), addresses.operand(stage.out)
     sums = _sum_of_squares(b, stage.limit)
     turns = ITEM_ELEMENTS // b.lanes
     for number, item, begin, end in _chunks(b, stage.portions, low, high):
@@ -78,9 +78,9 @@ def _sum_of_squares(b: Builder, limit: float | None) -> ir.Function:
     return function
 
 
-def emit_lengths(b: Builder, memory: Memory, stage: Lengths, low: Value, high: Value) -> None:
+def emit_lengths(b: Builder, addresses: Addresses, stage: Lengths, low: IrValue, high: IrValue) -> None:
     """Write √ of the sums of each portion."""
-    squares, out, first = memory.operand(stage.squares), memory.operand(stage.out), 0
+    squares, out, first = addresses.operand(stage.squares), addresses.operand(stage.out), 0
     length = _length(b)
     with b.loop(low, high):
         for number, chunks in enumerate(stage.chunks):
@@ -103,9 +103,9 @@ def _length(b: Builder) -> ir.Function:
     return function
 
 
-def emit_divide(b: Builder, memory: Memory, stage: Divide, low: Value, high: Value) -> None:
+def emit_divide(b: Builder, addresses: Addresses, stage: Divide, low: IrValue, high: IrValue) -> None:
     """Write x / max(length, least); a NaN stays a NaN."""
-    values, lengths, out = (memory.operand(part) for part in (stage.values, stage.lengths, stage.out))
+    values, lengths, out = (addresses.operand(part) for part in (stage.values, stage.lengths, stage.out))
     least = b.splat(stage.least)
     for number, _, begin, end in _chunks(b, stage.portions, low, high):
         length = b.load(lengths, number * b.lanes)
@@ -114,9 +114,9 @@ def emit_divide(b: Builder, memory: Memory, stage: Divide, low: Value, high: Val
             b.store(b.ir.fdiv(b.load(values, at), length), out, at)
 
 
-def emit_polynomial(b: Builder, memory: Memory, stage: Polynomial, low: Value, high: Value) -> None:
+def emit_polynomial(b: Builder, addresses: Addresses, stage: Polynomial, low: IrValue, high: IrValue) -> None:
     """Write a·1 + b·A + c·A², row by row."""
-    matrix, square = memory.panels(stage.matrix), memory.panels(stage.square)
+    matrix, square = addresses.panels(stage.matrix), addresses.panels(stage.square)
     first, second, third = stage.coefficients
     panels = stage.square
     with b.loop(low, high) as (row, _):
@@ -130,14 +130,14 @@ def emit_polynomial(b: Builder, memory: Memory, stage: Polynomial, low: Value, h
         b.store_scalar(b.ir.fadd(b.load_scalar(square, at), float_bits(first)), square, at)
 
 
-def emit_move(b: Builder, memory: Memory, stage: Move, low: Value, high: Value) -> None:
+def emit_move(b: Builder, addresses: Addresses, stage: Move, low: IrValue, high: IrValue) -> None:
     """Write w after a step along its direction."""
-    weights, directions = memory.operand(stage.parameters), memory.operand(stage.directions)
-    slow = memory.operand(stage.slow) if stage.slow else None
-    rate, scalars = step_arguments(b, memory, stage.scalars)
+    weights, directions = addresses.operand(stage.parameters), addresses.operand(stage.directions)
+    slow = addresses.operand(stage.slow) if stage.slow else None
+    rate, scalars = step_arguments(b, addresses, stage.scalars)
     for number, _, begin, end in _chunks(b, stage.portions, low, high):
         portion = stage.portions[number]
-        scale = _scale(b, memory, stage.lengths, number) if stage.lengths else b.splat(portion.scale)
+        scale = _scale(b, addresses, stage.lengths, number) if stage.lengths else b.splat(portion.scale)
         own = own_rate(b, portion.rule, rate)
         with _vectors(b, portion, begin, end) as at:
             step = b.ir.fmul(scale, b.load(directions, at))
@@ -146,12 +146,12 @@ def emit_move(b: Builder, memory: Memory, stage: Move, low: Value, high: Value) 
             if slow is not None:
                 b.store(after, slow, at)
             b.store(w, weights, at)
-            follow(b, memory, stage.followed, at, w)
+            follow(b, addresses, stage.followed, at, w)
 
 
-def _scale(b: Builder, memory: Memory, lengths: Sequence[Operand], number: int) -> Value:
+def _scale(b: Builder, addresses: Addresses, lengths: Sequence[Operand], number: int) -> IrValue:
     """Return the length of weights over that of their direction; 1 where one of them is 0."""
-    of_weights, of_direction = (b.load(memory.operand(operand), number * b.lanes) for operand in lengths)
+    of_weights, of_direction = (b.load(addresses.operand(operand), number * b.lanes) for operand in lengths)
     ratio, one, zero = b.ir.fdiv(of_weights, of_direction), b.splat(1.0), b.splat(0.0)
     for length in (of_weights, of_direction):
         ratio = b.ir.select(b.ir.fcmp_ordered("==", length, zero), one, ratio)

@@ -9,15 +9,15 @@ from contextlib import contextmanager
 
 from llvmlite import ir
 
-from neocog.emit.builder import Builder, Index, Value, int32
+from neocog.emit.addresses import Addresses
+from neocog.emit.builder import Builder, Index, IrValue, int32
 from neocog.emit.emitter import Emitters
-from neocog.emit.memory import Memory
 from neocog.plan.ops.grouped import Gather, Spread
 
 
-def emit_spread(b: Builder, memory: Memory, stage: Spread, low: Index, high: Index) -> None:
+def emit_spread(b: Builder, addresses: Addresses, stage: Spread, low: Index, high: Index) -> None:
     """Write vectors of filters down for the channels of every group: their own where it is theirs, zeros elsewhere."""
-    filters, block = memory.panels(stage.filters), memory.panels(stage.block)
+    filters, block = addresses.panels(stage.filters), addresses.panels(stage.block)
     groups = stage.block.columns // stage.outputs
     with b.loop(low, high) as (vector, _), _rows(b, stage) as (tap, channel):
         value = b.load(filters, _of_filters(b, stage, vector, tap, channel))
@@ -26,9 +26,9 @@ def emit_spread(b: Builder, memory: Memory, stage: Spread, low: Index, high: Ind
             b.store(kept, block, _of_block(b, stage, vector, tap, group, channel))
 
 
-def emit_gather(b: Builder, memory: Memory, stage: Gather, low: Index, high: Index) -> None:
+def emit_gather(b: Builder, addresses: Addresses, stage: Gather, low: Index, high: Index) -> None:
     """Write vectors of filters, each lane from the row of its own group."""
-    filters, block = memory.panels(stage.filters), memory.panels(stage.block)
+    filters, block = addresses.panels(stage.filters), addresses.panels(stage.block)
     groups = stage.block.columns // stage.outputs
     with b.loop(low, high) as (vector, _), _rows(b, stage) as (tap, channel):
         with b.loop(0, groups, [b.splat(0.0)]) as (group, found):
@@ -59,7 +59,7 @@ def _of_block(b: Builder, stage: Spread | Gather, vector: Index, tap: Index, gro
     return b.add(place, b.mul(row, stage.block.width))
 
 
-def _inside(b: Builder, stage: Spread | Gather, vector: Index, group: Index) -> Value:
+def _inside(b: Builder, stage: Spread | Gather, vector: Index, group: Index) -> IrValue:
     """Return which lanes of a vector of filters belong to a group."""
     lanes = ir.Constant(b.vector_i32, [int32(lane) for lane in range(b.lanes)])
     columns = b.ir.add(b.splat_i32(b.mul(vector, b.lanes)), lanes)

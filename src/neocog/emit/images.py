@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from neocog.emit.builder import F32, I8, I64, PTR, Builder, Index, Value, float_bits
+from neocog.emit.addresses import Addresses, pixel
+from neocog.emit.builder import F32, I8, I64, PTR, Builder, Index, IrValue, float_bits
 from neocog.emit.emitter import Emitters
-from neocog.emit.memory import Memory, pixel
 from neocog.emit.slots import COUNT_SLOT, IMAGES_SLOT, KIND_SLOT, KIND_UINT8
 from neocog.plan.layout import Tensor
 from neocog.plan.ops.images import LoadImages, Repack
 
 
-def emit_load_images(b: Builder, memory: Memory, stage: LoadImages, low: Value, high: Value) -> None:
+def emit_load_images(b: Builder, addresses: Addresses, stage: LoadImages, low: IrValue, high: IrValue) -> None:
     """Write value · scale + shift for rows of the caller's images, and zeros for images past the caller's count.
 
     What an earlier batch left there could be NaN, which no zero gradient undoes.
     """
     out = stage.out
-    source = memory.argument(IMAGES_SLOT, PTR)
-    count = b.sub(memory.argument(COUNT_SLOT, I64), memory.first_image)
-    kind = memory.argument(KIND_SLOT, I64)
-    base = memory.tensor(out)
+    source = addresses.argument(IMAGES_SLOT, PTR)
+    count = b.sub(addresses.argument(COUNT_SLOT, I64), addresses.first_image)
+    kind = addresses.argument(KIND_SLOT, I64)
+    base = addresses.tensor(out)
     given = b.maximum(low, b.minimum(high, b.mul(count, out.height)))
     _clear_rows(b, base, out, given, high)
     high = given
@@ -28,7 +28,7 @@ def emit_load_images(b: Builder, memory: Memory, stage: LoadImages, low: Value, 
         for branch, element, factor in ((as_bytes, I8, 1.0 / 255.0), (as_floats, F32, 1.0)):
             with branch, b.loop(low, high) as (item, _):
                 image, row = b.divmod(item, out.height)
-                line = b.add(b.mul(b.add(memory.first_image, image), stage.source.height), row)
+                line = b.add(b.mul(b.add(addresses.first_image, image), stage.source.height), row)
                 read = b.at(source, b.mul(line, stage.source.width * out.channels), element)
                 write = b.at(base, pixel(b, out, image, row, 0))
                 with b.loop(0, out.width) as (column, _):
@@ -41,7 +41,7 @@ def emit_load_images(b: Builder, memory: Memory, stage: LoadImages, low: Value, 
                         b.store_scalar(value, write, b.add(b.mul(column, out.pitch), channel))
 
 
-def _clear_rows(b: Builder, base: Value, out: Tensor, low: Value, high: Value) -> None:
+def _clear_rows(b: Builder, base: IrValue, out: Tensor, low: IrValue, high: IrValue) -> None:
     with b.loop(low, high) as (item, _):
         image, row = b.divmod(item, out.height)
         write = b.at(base, pixel(b, out, image, row, 0))
@@ -49,12 +49,12 @@ def _clear_rows(b: Builder, base: Value, out: Tensor, low: Value, high: Value) -
             b.store_scalar(float_bits(0.0), write, place)
 
 
-def emit_repack(b: Builder, memory: Memory, stage: Repack, low: Value, high: Value) -> None:
+def emit_repack(b: Builder, addresses: Addresses, stage: Repack, low: IrValue, high: IrValue) -> None:
     """Copy values one by one between an image tensor and its flattened one, in either direction.
 
     This runs where channels do not fill whole vectors: small layers, where a vector copy would gain little.
     """
-    x, y = memory.tensor(stage.x), memory.tensor(stage.y)
+    x, y = addresses.tensor(stage.x), addresses.tensor(stage.y)
     shape = stage.x if stage.x.height * stage.x.width >= stage.y.height * stage.y.width else stage.y
 
     def position(tensor: Tensor, image: Index, row: Index, column: Index, channel: Index) -> Index:

@@ -6,18 +6,18 @@ most n - 1.
 
 from __future__ import annotations
 
-from neocog.emit.builder import F32, Builder, Index, Value, float_bits
+from neocog.emit.addresses import Addresses, pixel
+from neocog.emit.builder import F32, Builder, Index, IrValue, float_bits
 from neocog.emit.emitter import Emitters
-from neocog.emit.memory import Memory, pixel
 from neocog.plan.ops.interpolation import Interpolate, InterpolateGradient
 
 TOGETHER = 4  # vectors of channels for which a weight is computed once
 
 
-def emit_interpolate(b: Builder, memory: Memory, stage: Interpolate, low: Value, high: Value) -> None:
+def emit_interpolate(b: Builder, addresses: Addresses, stage: Interpolate, low: IrValue, high: IrValue) -> None:
     """Write rows of enlarged images."""
     x, y = stage.x, stage.y
-    read, write = memory.tensor(x), memory.tensor(y)
+    read, write = addresses.tensor(x), addresses.tensor(y)
     with b.loop(low, high) as (item, _):
         image, row = b.divmod(item, y.height)
         (top, of_top), (bottom, of_bottom) = _neighbours(b, row, x.height, y.height)
@@ -38,10 +38,12 @@ def emit_interpolate(b: Builder, memory: Memory, stage: Interpolate, low: Value,
                 b.store(total, out, channel)
 
 
-def emit_interpolate_gradient(b: Builder, memory: Memory, stage: InterpolateGradient, low: Value, high: Value) -> None:
+def emit_interpolate_gradient(
+    b: Builder, addresses: Addresses, stage: InterpolateGradient, low: IrValue, high: IrValue
+) -> None:
     """Write rows of gradients of small images."""
     dy, dx = stage.dy, stage.dx
-    read, write = memory.tensor(dy), memory.tensor(dx)
+    read, write = addresses.tensor(dy), addresses.tensor(dx)
     whole, rest = divmod(-(-dx.channels // b.lanes), TOGETHER)
     with b.loop(low, high) as (item, _):
         image, row = b.divmod(item, dx.height)
@@ -77,7 +79,7 @@ def _place(b: Builder, output: Index, n: int, m: int) -> Index:
     return b.minimum(b.maximum(middle, 0), 2 * m * (n - 1))
 
 
-def _neighbours(b: Builder, output: Index, n: int, m: int) -> tuple[tuple[Index, Value], tuple[Index, Value]]:
+def _neighbours(b: Builder, output: Index, n: int, m: int) -> tuple[tuple[Index, IrValue], tuple[Index, IrValue]]:
     """Return the two pixels that an output lies between, each with its share."""
     before, rest = b.divmod(_place(b, output, n, m), 2 * m)
     after = b.minimum(b.add(before, 1), n - 1)
@@ -91,13 +93,13 @@ def _reached(b: Builder, x: Index, n: int, m: int) -> tuple[Index, Index]:
     return first, b.minimum(end, m)
 
 
-def _share(b: Builder, output: Index, x: Index, n: int, m: int) -> Value:
+def _share(b: Builder, output: Index, x: Index, n: int, m: int) -> IrValue:
     """Return the share of a pixel in an output that it is next to."""
     away = b.sub(_place(b, output, n, m), b.mul(x, 2 * m))
     return _part(b, b.sub(2 * m, b.maximum(away, b.sub(0, away))), m)
 
 
-def _part(b: Builder, parts: Index, m: int) -> Value:
+def _part(b: Builder, parts: Index, m: int) -> IrValue:
     """Return so many parts of 2m as a number."""
     return b.ir.fmul(b.ir.sitofp(b.index(parts), F32), float_bits(1.0 / (2 * m)))
 

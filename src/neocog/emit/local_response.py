@@ -4,10 +4,10 @@ zeros between the pixels: a sum is then as many loads off alignment as the windo
 
 from __future__ import annotations
 
-from neocog.emit.builder import Builder, Index, Value
+from neocog.emit.addresses import Addresses
+from neocog.emit.builder import Builder, Index, IrValue
 from neocog.emit.channels import Pixel, each_vector, keep_lanes
 from neocog.emit.emitter import Emitters
-from neocog.emit.memory import Memory
 from neocog.emit.vector_math import exp, log
 from neocog.nn.layers import LocalResponseNorm
 from neocog.plan.layout import Tensor
@@ -16,15 +16,15 @@ from neocog.plan.ops.local_response import LocalResponse, LocalResponseGradient,
 WRITTEN_OUT = 16  # channels of a window; wider ones are added up in a loop
 
 
-def emit_local_response(b: Builder, memory: Memory, stage: LocalResponse, low: Value, high: Value) -> None:
+def emit_local_response(b: Builder, addresses: Addresses, stage: LocalResponse, low: IrValue, high: IrValue) -> None:
     """Write y = x / s^β for rows of images."""
     layer, channels = stage.layer, stage.y.channels
-    squares = memory.operand(stage.squares.place)
+    squares = addresses.operand(stage.squares.place)
     with b.loop(low, high) as (item, _):
         line = b.divmod(item, stage.x.height)
-        _write_squares(b, memory, stage.x, line, stage.squares)
+        _write_squares(b, addresses, stage.x, line, stage.squares)
         with b.loop(0, stage.y.width) as (column, _):
-            x, y = (Pixel.of(b, memory, tensor, (*line, column)) for tensor in (stage.x, stage.y))
+            x, y = (Pixel.of(b, addresses, tensor, (*line, column)) for tensor in (stage.x, stage.y))
 
             def divide(first: Index, count: int, x: Pixel = x, y: Pixel = y, column: Index = column) -> None:
                 base = _base(b, layer, channels, squares, _at(b, stage.squares, column, first))
@@ -35,18 +35,18 @@ def emit_local_response(b: Builder, memory: Memory, stage: LocalResponse, low: V
 
 
 def emit_local_response_gradient(
-    b: Builder, memory: Memory, stage: LocalResponseGradient, low: Value, high: Value
+    b: Builder, addresses: Addresses, stage: LocalResponseGradient, low: IrValue, high: IrValue
 ) -> None:
     """Write dx for rows of images: dy / s^β first, from which the sums are then taken away."""
     layer, channels = stage.layer, stage.dx.channels
     before, behind = layer.beside(channels)
-    squares, shares = memory.operand(stage.squares.place), memory.operand(stage.shares.place)
+    squares, shares = addresses.operand(stage.squares.place), addresses.operand(stage.shares.place)
     with b.loop(low, high) as (item, _):
         line = b.divmod(item, stage.x.height)
-        _write_squares(b, memory, stage.x, line, stage.squares)
+        _write_squares(b, addresses, stage.x, line, stage.squares)
         _clear_margins(b, shares, stage.shares)
         with b.loop(0, stage.dx.width) as (column, _):
-            x, dy, dx = (Pixel.of(b, memory, tensor, (*line, column)) for tensor in (stage.x, stage.dy, stage.dx))
+            x, dy, dx = (Pixel.of(b, addresses, tensor, (*line, column)) for tensor in (stage.x, stage.dy, stage.dx))
 
             def divide(
                 first: Index, count: int, x: Pixel = x, dy: Pixel = dy, dx: Pixel = dx, column: Index = column
@@ -60,7 +60,7 @@ def emit_local_response_gradient(
             each_vector(b, channels, divide)
         factor = b.splat(-2.0 * layer.alpha * layer.beta / layer.size)
         with b.loop(0, stage.dx.width) as (column, _):
-            x, dx = (Pixel.of(b, memory, tensor, (*line, column)) for tensor in (stage.x, stage.dx))
+            x, dx = (Pixel.of(b, addresses, tensor, (*line, column)) for tensor in (stage.x, stage.dx))
 
             def take_away(first: Index, count: int, x: Pixel = x, dx: Pixel = dx, column: Index = column) -> None:
                 total = _window(b, shares, _at(b, stage.shares, column, first), behind, before)
@@ -70,12 +70,12 @@ def emit_local_response_gradient(
             each_vector(b, channels, take_away)
 
 
-def _write_squares(b: Builder, memory: Memory, x: Tensor, line: tuple[Index, Index], row: Spaced) -> None:
+def _write_squares(b: Builder, addresses: Addresses, x: Tensor, line: tuple[Index, Index], row: Spaced) -> None:
     """Lay out the squares of a row of x: an image, and the row in it."""
-    squares = memory.operand(row.place)
+    squares = addresses.operand(row.place)
     _clear_margins(b, squares, row)
     with b.loop(0, x.width) as (column, _):
-        pixel = Pixel.of(b, memory, x, (*line, column))
+        pixel = Pixel.of(b, addresses, x, (*line, column))
 
         def square(first: Index, count: int) -> None:
             value = pixel.load(first, count)
@@ -84,19 +84,19 @@ def _write_squares(b: Builder, memory: Memory, x: Tensor, line: tuple[Index, Ind
         each_vector(b, x.channels, square)
 
 
-def _clear_margins(b: Builder, begin: Value, row: Spaced) -> None:
+def _clear_margins(b: Builder, begin: IrValue, row: Spaced) -> None:
     """Zero what lies before, between and after the pixels of a row."""
     with b.loop(0, row.pixels + 1) as (place, _), b.loop(0, row.margin // b.lanes) as (vector, _):
         b.store(b.splat(0.0), begin, b.add(b.mul(place, row.step), b.mul(vector, b.lanes)))
 
 
-def _base(b: Builder, layer: LocalResponseNorm, channels: int, squares: Value, place: Index) -> Value:
+def _base(b: Builder, layer: LocalResponseNorm, channels: int, squares: IrValue, place: Index) -> IrValue:
     """Return s = k + α / size · Σ x² for the vector of channels whose squares lie at a place."""
     total = _window(b, squares, place, *layer.beside(channels))
     return b.multiply_add(total, b.splat(layer.alpha / layer.size), b.splat(layer.k))
 
 
-def _window(b: Builder, begin: Value, place: Index, before: int, behind: int) -> Value:
+def _window(b: Builder, begin: IrValue, place: Index, before: int, behind: int) -> IrValue:
     """Return, lane by lane, the sum of what lies from `before` elements in front of a place to `behind` after it."""
     first, taps = b.sub(place, before), before + behind + 1
     if taps > WRITTEN_OUT:
@@ -109,7 +109,7 @@ def _window(b: Builder, begin: Value, place: Index, before: int, behind: int) ->
     return total
 
 
-def _power(b: Builder, base: Value, exponent: float) -> Value:
+def _power(b: Builder, base: IrValue, exponent: float) -> IrValue:
     """Return base^exponent, for a base above 0."""
     return exp(b, b.ir.fmul(log(b, base), b.splat(exponent)))
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from neocog.emit.builder import F32, I32, I64, PTR, Builder, Index, Value, float_bits
+from neocog.emit.addresses import Addresses, pixel
+from neocog.emit.builder import F32, I32, I64, PTR, Builder, Index, IrValue, float_bits
 from neocog.emit.emitter import Emitters
-from neocog.emit.memory import Memory, pixel
 from neocog.emit.slots import COUNT_SLOT, LOSS_WEIGHTS_SLOT, TARGET_KIND_SLOT, TARGET_LABELS, TARGETS_SLOT
 from neocog.emit.vector_math import absolute, at_least, exp, log
 from neocog.nn.losses import BinaryCrossEntropy, CrossEntropy, MeanSquaredError
@@ -15,86 +15,99 @@ from neocog.plan.ops.loss import LossGradient
 ZERO = float_bits(0.0)
 
 
-def emit_loss(b: Builder, memory: Memory, stage: LossGradient, low: Value, high: Value) -> None:
+def emit_loss(b: Builder, addresses: Addresses, stage: LossGradient, low: IrValue, high: IrValue) -> None:
     """Write losses[n], the mean over an image's pixels, and d(mean loss) / d(logits) for images low ≤ n < high; images
     past the count get zeros.
     """
     if not isinstance(stage.loss, CrossEntropy):
-        _emit_images(b, memory, stage, low, high, labels=False)
+        _emit_images(b, addresses, stage, low, high, labels=False)
         return
-    are_labels = b.ir.icmp_signed("==", memory.argument(TARGET_KIND_SLOT, I64), b.index(TARGET_LABELS))
+    are_labels = b.ir.icmp_signed("==", addresses.argument(TARGET_KIND_SLOT, I64), b.index(TARGET_LABELS))
     with b.ir.if_else(are_labels) as (labels, rows):
         with labels:
-            _emit_images(b, memory, stage, low, high, labels=True)
+            _emit_images(b, addresses, stage, low, high, labels=True)
         with rows:
-            _emit_images(b, memory, stage, low, high, labels=False)
+            _emit_images(b, addresses, stage, low, high, labels=False)
 
 
-def _emit_images(b: Builder, memory: Memory, stage: LossGradient, low: Value, high: Value, *, labels: bool) -> None:
+def _emit_images(
+    b: Builder, addresses: Addresses, stage: LossGradient, low: IrValue, high: IrValue, *, labels: bool
+) -> None:
     """Write the same where targets are class labels, or rows of values."""
-    count = memory.argument(COUNT_SLOT, I64)
-    losses, pixels = memory.tensor(stage.losses), stage.logits.height * stage.logits.width
+    count = addresses.argument(COUNT_SLOT, I64)
+    losses, pixels = addresses.tensor(stage.losses), stage.logits.height * stage.logits.width
     share = b.ir.fdiv(float_bits(1.0), b.ir.sitofp(b.mul(count, pixels), F32))
     with b.loop(low, high) as (image, _), b.ir.if_else(b.less(image, count)) as (inside, past):
         with inside:
             if pixels == 1:
-                x, dx = _addresses(b, memory, stage, image, 0)
-                total = _pixel_loss(b, memory, stage, image, x, dx, share, labels=labels)
+                x, dx = _addresses(b, addresses, stage, image, 0)
+                total = _pixel_loss(b, addresses, stage, image, x, dx, share, labels=labels)
             else:
                 with b.loop(0, pixels, [ZERO]) as (number, sums):
                     target = b.add(b.mul(image, pixels), number)
-                    x, dx = _addresses(b, memory, stage, image, number)
-                    loss = _pixel_loss(b, memory, stage, target, x, dx, share, labels=labels)
+                    x, dx = _addresses(b, addresses, stage, image, number)
+                    loss = _pixel_loss(b, addresses, stage, target, x, dx, share, labels=labels)
                     sums[0] = b.ir.fadd(sums[0], loss)
                 total = b.ir.fmul(sums[0], float_bits(1.0 / pixels))
             b.store_scalar(total, losses, image)
         with past, b.loop(0, pixels) as (number, _):
-            _, dx = _addresses(b, memory, stage, image, number)
+            _, dx = _addresses(b, addresses, stage, image, number)
             with b.loop(0, stage.logits.channels) as (k, _):
                 b.store_scalar(ZERO, dx, k)
 
 
-def _addresses(b: Builder, memory: Memory, stage: LossGradient, image: Index, number: Index) -> tuple[Value, Value]:
+def _addresses(
+    b: Builder, addresses: Addresses, stage: LossGradient, image: Index, number: Index
+) -> tuple[IrValue, IrValue]:
     """Return where the logits of a pixel lie, and their gradient."""
     row, column = b.divmod(number, stage.logits.width)
     x, dx = (
-        b.at(memory.tensor(tensor), pixel(b, tensor, image, row, column)) for tensor in (stage.logits, stage.gradient)
+        b.at(addresses.tensor(tensor), pixel(b, tensor, image, row, column))
+        for tensor in (stage.logits, stage.gradient)
     )
     return x, dx
 
 
 def _pixel_loss(
-    b: Builder, memory: Memory, stage: LossGradient, target: Index, x: Value, dx: Value, share: Value, *, labels: bool
-) -> Value:
+    b: Builder,
+    addresses: Addresses,
+    stage: LossGradient,
+    target: Index,
+    x: IrValue,
+    dx: IrValue,
+    share: IrValue,
+    *,
+    labels: bool,
+) -> IrValue:
     """Write the loss of one pixel, or of a vector: number `target` of all targets."""
     match stage.loss:
         case CrossEntropy() as loss:
-            return _cross_entropy(b, memory, stage, loss, target, x, dx, share, labels=labels)
+            return _cross_entropy(b, addresses, stage, loss, target, x, dx, share, labels=labels)
         case BinaryCrossEntropy() as loss:
-            return _binary_cross_entropy(b, memory, stage, loss, target, x, dx, share)
+            return _binary_cross_entropy(b, addresses, stage, loss, target, x, dx, share)
         case MeanSquaredError():
-            return _mean_squared_error(b, memory, stage, target, x, dx, share)
+            return _mean_squared_error(b, addresses, stage, target, x, dx, share)
         case other:
             raise AssertionError(f"no code for {other}")  # a new loss was declared but not emitted
 
 
-def _row(b: Builder, memory: Memory, stage: LossGradient, target: Index) -> Value:
+def _row(b: Builder, addresses: Addresses, stage: LossGradient, target: Index) -> IrValue:
     """Return where a row of targets lies."""
-    return b.at(memory.argument(TARGETS_SLOT, PTR), b.mul(target, stage.logits.channels))
+    return b.at(addresses.argument(TARGETS_SLOT, PTR), b.mul(target, stage.logits.channels))
 
 
 def _masses(
-    b: Builder, memory: Memory, stage: LossGradient, loss: CrossEntropy, target: Index, *, labels: bool
-) -> Callable[[Value], Value]:
+    b: Builder, addresses: Addresses, stage: LossGradient, loss: CrossEntropy, target: Index, *, labels: bool
+) -> Callable[[IrValue], IrValue]:
     """Return a function that loads how much class k of a target counts: see `reference.loss.masses`."""
     even, rest = loss.label_smoothing / stage.logits.channels, 1.0 - loss.label_smoothing
     if labels:
-        label = b.ir.sext(b.load_scalar(memory.argument(TARGETS_SLOT, PTR), target, I32), I64)
+        label = b.ir.sext(b.load_scalar(addresses.argument(TARGETS_SLOT, PTR), target, I32), I64)
     else:
-        row = _row(b, memory, stage, target)
-    weights = memory.argument(LOSS_WEIGHTS_SLOT, PTR) if loss.weights is not None else None
+        row = _row(b, addresses, stage, target)
+    weights = addresses.argument(LOSS_WEIGHTS_SLOT, PTR) if loss.weights is not None else None
 
-    def mass(k: Value) -> Value:
+    def mass(k: IrValue) -> IrValue:
         if labels:
             value = b.ir.select(b.ir.icmp_signed("==", k, label), float_bits(rest + even), float_bits(even))
         else:
@@ -108,18 +121,18 @@ def _masses(
 
 def _cross_entropy(
     b: Builder,
-    memory: Memory,
+    addresses: Addresses,
     stage: LossGradient,
     loss: CrossEntropy,
     target: Index,
-    x: Value,
-    dx: Value,
-    share: Value,
+    x: IrValue,
+    dx: IrValue,
+    share: IrValue,
     *,
     labels: bool,
-) -> Value:
+) -> IrValue:
     """Write Σ m · (log Σ exp(x) - x), and its gradient softmax · Σ m - m, times the share, with the masses m."""
-    classes, mass = stage.logits.channels, _masses(b, memory, stage, loss, target, labels=labels)
+    classes, mass = stage.logits.channels, _masses(b, addresses, stage, loss, target, labels=labels)
     with b.loop(0, classes, [float_bits(float("-inf"))]) as (k, top):
         logit = b.load_scalar(x, k)
         top[0] = b.ir.select(b.ir.fcmp_ordered(">", logit, top[0]), logit, top[0])
@@ -143,19 +156,19 @@ def _cross_entropy(
 
 def _binary_cross_entropy(
     b: Builder,
-    memory: Memory,
+    addresses: Addresses,
     stage: LossGradient,
     loss: BinaryCrossEntropy,
     target: Index,
-    x: Value,
-    dx: Value,
-    share: Value,
-) -> Value:
+    x: IrValue,
+    dx: IrValue,
+    share: IrValue,
+) -> IrValue:
     """Write the mean of (1 - y) · softplus(x) + P · y · softplus(-x), and (1 - y) · sigmoid(x) - P · y · sigmoid(-x),
     with the targets y and the weights P of labels.
     """
-    outputs, row, one = stage.logits.channels, _row(b, memory, stage, target), float_bits(1.0)
-    weights = memory.argument(LOSS_WEIGHTS_SLOT, PTR) if loss.pos_weight is not None else None
+    outputs, row, one = stage.logits.channels, _row(b, addresses, stage, target), float_bits(1.0)
+    weights = addresses.argument(LOSS_WEIGHTS_SLOT, PTR) if loss.pos_weight is not None else None
     slope = b.ir.fmul(share, float_bits(1.0 / outputs))
     with b.loop(0, outputs, [ZERO]) as (k, total):
         logit, yes = b.load_scalar(x, k), b.load_scalar(row, k)
@@ -178,9 +191,9 @@ def _binary_cross_entropy(
 
 
 def _mean_squared_error(
-    b: Builder, memory: Memory, stage: LossGradient, image: Index, x: Value, dx: Value, share: Value
-) -> Value:
-    outputs, target = stage.logits.channels, _row(b, memory, stage, image)
+    b: Builder, addresses: Addresses, stage: LossGradient, image: Index, x: IrValue, dx: IrValue, share: IrValue
+) -> IrValue:
+    outputs, target = stage.logits.channels, _row(b, addresses, stage, image)
     slope = b.ir.fmul(share, float_bits(2.0 / outputs))
     with b.loop(0, outputs, [ZERO]) as (k, total):
         logit = b.load_scalar(x, k)

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+from neocog.emit.addresses import Addresses, pixel
 from neocog.emit.argmax import load_argmax, mask_type, store_argmax
-from neocog.emit.builder import Builder, Index, Value
+from neocog.emit.builder import Builder, Index, IrValue
 from neocog.emit.channels import Pixel, each_pixel, each_vector
 from neocog.emit.emitter import Emitters
-from neocog.emit.memory import Memory, pixel
 from neocog.plan.layout import Tensor
 from neocog.plan.ops.maxout import MaxoutBackward, MaxoutForward
 
 
-def emit_maxout(b: Builder, memory: Memory, stage: MaxoutForward, low: Value, high: Value) -> None:
+def emit_maxout(b: Builder, addresses: Addresses, stage: MaxoutForward, low: IrValue, high: IrValue) -> None:
     """Write the largest of each output's channels for rows of images, and which one it was."""
     channels, mask = stage.y.channels, stage.mask
     with each_pixel(b, stage.y, low, high) as place:
-        x, y = (Pixel.of(b, memory, tensor, place) for tensor in (stage.x, stage.y))
-        beside = None if mask is None else _of_mask(b, memory, mask, place)
+        x, y = (Pixel.of(b, addresses, tensor, place) for tensor in (stage.x, stage.y))
+        beside = None if mask is None else _of_mask(b, addresses, mask, place)
 
-        def write(first: Index, count: int, x: Pixel = x, y: Pixel = y, beside: Value = beside) -> None:
+        def write(first: Index, count: int, x: Pixel = x, y: Pixel = y, beside: IrValue = beside) -> None:
             best, argmax = x.load(first, count), b.splat_i32(0)
             for piece in range(1, stage.pieces):
                 value = x.load(b.add(first, piece * channels), count)
@@ -35,17 +35,17 @@ def emit_maxout(b: Builder, memory: Memory, stage: MaxoutForward, low: Value, hi
         each_vector(b, channels, write)
 
 
-def emit_maxout_backward(b: Builder, memory: Memory, stage: MaxoutBackward, low: Value, high: Value) -> None:
+def emit_maxout_backward(b: Builder, addresses: Addresses, stage: MaxoutBackward, low: IrValue, high: IrValue) -> None:
     """Write the gradient of all competing channels for rows of images."""
     channels, kind = stage.dy.channels, mask_type(stage.mask)
     with each_pixel(b, stage.dx, low, high) as place:
-        dy, dx = (Pixel.of(b, memory, tensor, place) for tensor in (stage.dy, stage.dx))
-        mask = _of_mask(b, memory, stage.mask, place)
+        dy, dx = (Pixel.of(b, addresses, tensor, place) for tensor in (stage.dy, stage.dx))
+        mask = _of_mask(b, addresses, stage.mask, place)
         dx.clear_end()
         for piece in range(stage.pieces):
 
             def write(
-                first: Index, count: int, piece: int = piece, dy: Pixel = dy, dx: Pixel = dx, mask: Value = mask
+                first: Index, count: int, piece: int = piece, dy: Pixel = dy, dx: Pixel = dx, mask: IrValue = mask
             ) -> None:
                 argmax = load_argmax(b, b.at(mask, first, kind), kind)
                 wins = b.ir.icmp_signed("==", argmax, b.splat_i32(piece))
@@ -55,8 +55,8 @@ def emit_maxout_backward(b: Builder, memory: Memory, stage: MaxoutBackward, low:
             each_vector(b, channels, write)
 
 
-def _of_mask(b: Builder, memory: Memory, mask: Tensor, place: tuple[Index, Index, Index]) -> Value:
-    return b.at(memory.tensor(mask), pixel(b, mask, *place), mask_type(mask))
+def _of_mask(b: Builder, addresses: Addresses, mask: Tensor, place: tuple[Index, Index, Index]) -> IrValue:
+    return b.at(addresses.tensor(mask), pixel(b, mask, *place), mask_type(mask))
 
 
 EMITTERS: Emitters = {MaxoutForward: emit_maxout, MaxoutBackward: emit_maxout_backward}

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from neocog.emit.addresses import Addresses
 from neocog.emit.argmax import largest, stopped, store_argmax
-from neocog.emit.builder import I8, Builder, Index, Value
+from neocog.emit.builder import I8, Builder, Index, IrValue
 from neocog.emit.epilogue import finished
-from neocog.emit.memory import Memory
 from neocog.emit.pointwise import Beside
 from neocog.plan.clip import is_written
 from neocog.plan.loops import Axis, Clip
@@ -59,31 +59,31 @@ class Offsets:
 
 def emit_tile(
     b: Builder,
-    memory: Memory,
+    addresses: Addresses,
     stage: Contraction,
     tile: Tile,
     place: Offsets,
     panel: Index,
-    block: Value | None,
+    block: IrValue | None,
     bounds: Bounds,
 ) -> None:
     """Write one register tile: start from the bias or zero, reduce, and store with everything fused into the end."""
     lanes = b.lanes
     columns = range(tile.vectors)
     width = stage.vectors * lanes
-    out = b.at(memory.operand(stage.out), place.out)
+    out = b.at(addresses.operand(stage.out), place.out)
     rows = len(tile.rows)
     zero = [b.splat(0.0)] * tile.vectors
     bias = zero
     if stage.bias is not None:
-        bias = [b.load(b.at(memory.operand(stage.bias), b.mul(panel, width)), v * lanes) for v in columns]
+        bias = [b.load(b.at(addresses.operand(stage.bias), b.mul(panel, width)), v * lanes) for v in columns]
     start = (zero if block is not None else bias) * rows
     if tile.ones:
         start = start + [b.splat(0.0)] * tile.vectors
-    a, weights = b.at(memory.operand(stage.a), place.a), b.at(memory.operand(stage.b), place.b)
+    a, weights = b.at(addresses.operand(stage.a), place.a), b.at(addresses.operand(stage.b), place.b)
     sums = _reduce(b, tile, stage, bounds, a, weights, start)
 
-    def accumulated(value: Value, base: Value, offset: int, first: Value) -> Value:
+    def accumulated(value: IrValue, base: IrValue, offset: int, first: IrValue) -> IrValue:
         if block is None:
             return value
         return b.ir.fadd(b.ir.select(b.less(block, 1), first, b.load(base, offset)), value)
@@ -91,15 +91,15 @@ def emit_tile(
     # What follows the sum waits for its last block; values before that may be anything.
     last = b.less(stage.reduction.total - 2, block) if block is not None and not stage.accumulates else None
 
-    def finish(row: Axis, v: int, value: Value) -> Value:
+    def finish(row: Axis, v: int, value: IrValue) -> IrValue:
         if not stage.epilogue:
             return value
         channel = b.add(b.mul(panel, width), v * lanes)
         spot = Beside(place.beside, stage.beside + row.beside + v * lanes, channel)
-        return finished(b, memory, stage.epilogue, value, spot, stage.columns)
+        return finished(b, addresses, stage.epilogue, value, spot, stage.columns)
 
     if stage.cells > 1:
-        _emit_windows(b, memory, stage, tile, place, out, sums, finish)
+        _emit_windows(b, addresses, stage, tile, place, out, sums, finish)
         return
     for p, row in enumerate(tile.rows):
         for v in columns:
@@ -111,20 +111,20 @@ def emit_tile(
     if tile.ones and stage.ones is not None:
         # out has moved by panels of its own; what is left is how far the rows have.
         apart = b.add(place.out, b.mul(panel, width - stage.panel_steps.out))
-        ones = b.at(memory.operand(stage.ones), apart)
+        ones = b.at(addresses.operand(stage.ones), apart)
         for v in columns:
             b.store(accumulated(sums[rows * tile.vectors + v], ones, v * lanes, zero[v]), ones, v * lanes)
 
 
 def _emit_windows(
     b: Builder,
-    memory: Memory,
+    addresses: Addresses,
     stage: Contraction,
     tile: Tile,
     place: Offsets,
-    out: Value,
-    sums: Sequence[Value],
-    finish: Callable[[Axis, int, Value], Value],
+    out: IrValue,
+    sums: Sequence[IrValue],
+    finish: Callable[[Axis, int, IrValue], IrValue],
 ) -> None:
     """Store the largest of each window, whose cells are neighbouring rows, and which cell it was: none, where the
     epilogue stops it.
@@ -139,13 +139,13 @@ def _emit_windows(
             if stage.mask is not None and argmax is not None:
                 if stage.epilogue:
                     argmax = stopped(b, value, argmax)
-                beside = b.at(memory.operand(stage.mask), place.beside, I8)
+                beside = b.at(addresses.operand(stage.mask), place.beside, I8)
                 store_argmax(b, argmax, b.at(beside, row.beside + v * b.lanes, I8), I8)
 
 
 def _reduce(
-    b: Builder, tile: Tile, stage: Contraction, bounds: Bounds, a: Value, weights: Value, sums: list[Value]
-) -> list[Value]:
+    b: Builder, tile: Tile, stage: Contraction, bounds: Bounds, a: IrValue, weights: IrValue, sums: list[IrValue]
+) -> list[IrValue]:
     """Write the loops over k around the microkernel's body; `bounds` are those of the cut axis."""
     reduction = stage.reduction
     if not reduction.axes:
@@ -165,12 +165,12 @@ def _reduce(
         # Only how they move in these loops matters there, and LLVM takes long where it sees how all others move them.
         a, weights = b.opaque(a), b.opaque(weights)
 
-    def nest(depth: int, rows: Sequence[int], a: Value, weights: Value, sums: list[Value]) -> list[Value]:
+    def nest(depth: int, rows: Sequence[int], a: IrValue, weights: IrValue, sums: list[IrValue]) -> list[IrValue]:
         if depth == len(axes):
             return _multiply(b, tile, rows, a, weights, steps, sums)
         axis, (start, stop) = axes[depth]
 
-        def iterate(n: Index, rows: Sequence[int], sums: list[Value]) -> list[Value]:
+        def iterate(n: Index, rows: Sequence[int], sums: list[IrValue]) -> list[IrValue]:
             moved = b.at(a, b.mul(n, axis.a)), b.at(weights, b.mul(n, axis.b))
             return nest(depth + 1, rows, *moved, sums)
 
@@ -203,11 +203,11 @@ def _multiply(
     b: Builder,
     tile: Tile,
     rows: Sequence[int],
-    a: Value,
-    weights: Value,
+    a: IrValue,
+    weights: IrValue,
     steps: Sequence[tuple[int, int]],
-    sums: list[Value],
-) -> list[Value]:
+    sums: list[IrValue],
+) -> list[IrValue]:
     """The microkernel:  sums[p][v] += a[p, k] * b[k, v]  for the rows p given and the k's written out in `steps`."""
     sums = list(sums)
     for step_a, step_b in steps:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from llvmlite import ir
 
-from neocog.emit.builder import F32, I64, Builder, Index, Value
+from neocog.emit.addresses import Addresses, pixel
+from neocog.emit.builder import F32, I64, Builder, Index, IrValue
 from neocog.emit.emitter import Emitters
-from neocog.emit.memory import Memory, pixel
 from neocog.emit.slots import COUNT_SLOT
 from neocog.emit.sums import left_before, over_channels, over_pixels
 from neocog.plan.layout import Operand, Tensor
@@ -34,31 +34,31 @@ def _double(value: float) -> ir.Constant:
     return ir.Constant(F64, value)
 
 
-def _load(b: Builder, base: Value, place: Index) -> Value:
+def _load(b: Builder, base: IrValue, place: Index) -> IrValue:
     return b.ir.fpext(b.load_scalar(base, place), F64)
 
 
-def _store(b: Builder, memory: Memory, value: Value, operand: Operand, place: Index) -> None:
-    b.store_scalar(b.ir.fptrunc(value, F32), memory.operand(operand), place)
+def _store(b: Builder, addresses: Addresses, value: IrValue, operand: Operand, place: Index) -> None:
+    b.store_scalar(b.ir.fptrunc(value, F32), addresses.operand(operand), place)
 
 
-def _count(b: Builder, memory: Memory, pixels: int) -> Value:
+def _count(b: Builder, addresses: Addresses, pixels: int) -> IrValue:
     """Return the number of values of a channel in the whole batch."""
-    return b.ir.fmul(b.ir.sitofp(memory.argument(COUNT_SLOT, I64), F64), _double(float(pixels)))
+    return b.ir.fmul(b.ir.sitofp(addresses.argument(COUNT_SLOT, I64), F64), _double(float(pixels)))
 
 
-def emit_moments(b: Builder, memory: Memory, stage: Moments, low: Value, high: Value) -> None:
+def emit_moments(b: Builder, addresses: Addresses, stage: Moments, low: IrValue, high: IrValue) -> None:
     """Write the sums of x - pivot and its square over a block of images."""
-    x, out = memory.tensor(stage.x), memory.operand(stage.out)
-    count = b.sub(memory.argument(COUNT_SLOT, I64), memory.first_image)
+    x, out = addresses.tensor(stage.x), addresses.operand(stage.out)
+    count = b.sub(addresses.argument(COUNT_SLOT, I64), addresses.first_image)
     images = b.maximum(0, b.minimum(count, stage.x.images))
 
     def body(channel: Index, last: bool) -> None:
         first = b.load(x, channel)
-        if memory.block is not None:
-            first = b.ir.select(b.less(memory.block.number, 1), first, b.load(out, channel))
+        if addresses.block is not None:
+            first = b.ir.select(b.less(addresses.block.number, 1), first, b.load(out, channel))
 
-        def at(image: Index, row: Index, column: Index) -> list[Value]:
+        def at(image: Index, row: Index, column: Index) -> list[IrValue]:
             away = b.ir.fsub(b.load(x, b.add(pixel(b, stage.x, image, row, column), channel)), first)
             return [away, b.ir.fmul(away, away)]
 
@@ -66,16 +66,16 @@ def emit_moments(b: Builder, memory: Memory, stage: Moments, low: Value, high: V
         b.store(first, out, channel)
         for number, total in enumerate(totals, 1):
             place = b.add(channel, number * stage.step)
-            b.store(b.ir.fadd(left_before(b, memory, out, place), total), out, place)
+            b.store(b.ir.fadd(left_before(b, addresses, out, place), total), out, place)
 
     over_channels(b, stage.x, body)
 
 
-def emit_statistics(b: Builder, memory: Memory, stage: BatchStatistics, low: Value, high: Value) -> None:
+def emit_statistics(b: Builder, addresses: Addresses, stage: BatchStatistics, low: IrValue, high: IrValue) -> None:
     """Write mean, variance and what follows from them, from the moments of all slices."""
-    moments, step = memory.operand(stage.moments), stage.step
-    count = memory.argument(COUNT_SLOT, I64)
-    total = _count(b, memory, stage.pixels)
+    moments, step = addresses.operand(stage.moments), stage.step
+    count = addresses.argument(COUNT_SLOT, I64)
+    total = _count(b, addresses, stage.pixels)
     numbers = []
     for slice_ in range(stage.slices.count):
         first, behind = stage.slices.first_image(slice_), stage.slices.first_image(slice_ + 1)
@@ -99,23 +99,23 @@ def emit_statistics(b: Builder, memory: Memory, stage: BatchStatistics, low: Val
         variance = b.ir.fdiv(away, total)
         root = b.intrinsic("llvm.sqrt", F64, b.ir.fadd(variance, _double(stage.epsilon)))
         inverse = b.ir.fdiv(_double(1.0), root)
-        weight = _double(1.0) if stage.weight is None else _load(b, memory.operand(stage.weight), channel)
-        bias = _double(0.0) if stage.bias is None else _load(b, memory.operand(stage.bias), channel)
+        weight = _double(1.0) if stage.weight is None else _load(b, addresses.operand(stage.weight), channel)
+        bias = _double(0.0) if stage.bias is None else _load(b, addresses.operand(stage.bias), channel)
         values = {MEAN: mean, INVERSE: inverse, SCALE: b.ir.fmul(weight, inverse), SHIFT: bias}
         for which, value in values.items():
-            _store(b, memory, value, stage.out, b.add(channel, which * step))
+            _store(b, addresses, value, stage.out, b.add(channel, which * step))
         fewer = b.ir.fsub(total, _double(1.0))
         fewer = b.ir.select(b.ir.fcmp_ordered("<", fewer, _double(1.0)), _double(1.0), fewer)
         for operand, value in ((stage.mean, mean), (stage.variance, b.ir.fdiv(away, fewer))):
-            before = _load(b, memory.operand(operand), channel)
+            before = _load(b, addresses.operand(operand), channel)
             after = b.ir.fadd(before, b.ir.fmul(_double(stage.momentum), b.ir.fsub(value, before)))
-            _store(b, memory, after, operand, channel)
+            _store(b, addresses, after, operand, channel)
 
 
-def emit_norm_gradient(b: Builder, memory: Memory, stage: NormGradient, low: Value, high: Value) -> None:
+def emit_norm_gradient(b: Builder, addresses: Addresses, stage: NormGradient, low: IrValue, high: IrValue) -> None:
     """Write slope and offset of the input's gradient, and the gradients of γ and β, from the sums of all slices."""
-    sums, statistics, step = memory.operand(stage.sums), memory.operand(stage.statistics), stage.step
-    total = _count(b, memory, stage.pixels)
+    sums, statistics, step = addresses.operand(stage.sums), addresses.operand(stage.statistics), stage.step
+    total = _count(b, addresses, stage.pixels)
     with b.loop(0, stage.channels) as (channel, _):
         plain, moved = _double(0.0), _double(0.0)
         for slice_ in range(stage.slices):
@@ -126,11 +126,11 @@ def emit_norm_gradient(b: Builder, memory: Memory, stage: NormGradient, low: Val
         share = b.ir.fdiv(scale, total)
         slope = b.ir.fmul(b.ir.fmul(share, b.ir.fmul(inverse, inverse)), moved)
         for which, value in ((SLOPE, slope), (OFFSET, b.ir.fmul(share, plain))):
-            _store(b, memory, b.ir.fsub(_double(0.0), value), stage.out, b.add(channel, which * step))
+            _store(b, addresses, b.ir.fsub(_double(0.0), value), stage.out, b.add(channel, which * step))
         if stage.weight is not None:
-            _store(b, memory, b.ir.fmul(moved, inverse), stage.weight, channel)
+            _store(b, addresses, b.ir.fmul(moved, inverse), stage.weight, channel)
         if stage.bias is not None:
-            _store(b, memory, plain, stage.bias, channel)
+            _store(b, addresses, plain, stage.bias, channel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,23 +139,25 @@ class _Image:
 
     b: Builder
     tensor: Tensor
-    base: Value
+    base: IrValue
 
     @classmethod
-    def of(cls, b: Builder, memory: Memory, tensor: Tensor, image: Value) -> _Image:
+    def of(cls, b: Builder, addresses: Addresses, tensor: Tensor, image: IrValue) -> _Image:
         """Return an image by its number."""
-        return cls(b, tensor, b.at(memory.tensor(tensor), b.mul(image, tensor.image_step)))
+        return cls(b, tensor, b.at(addresses.tensor(tensor), b.mul(image, tensor.image_step)))
 
-    def vector(self, channel: Index, row: Index = 0, column: Index = 0) -> Value:
+    def vector(self, channel: Index, row: Index = 0, column: Index = 0) -> IrValue:
         """Return a vector of channels of a pixel."""
         return self.b.load(self.base, self.b.add(pixel(self.b, self.tensor, 0, row, column), channel))
 
-    def value(self, channel: Index) -> Value:
+    def value(self, channel: Index) -> IrValue:
         """Return one channel of the first pixel, in double precision."""
         return _load(self.b, self.base, channel)
 
 
-def emit_group_statistics(b: Builder, memory: Memory, stage: GroupStatistics, low: Value, high: Value) -> None:
+def emit_group_statistics(
+    b: Builder, addresses: Addresses, stage: GroupStatistics, low: IrValue, high: IrValue
+) -> None:
     """Write the mean of each group of an image, and then what its variance gives: two walks over the pixels.
 
     The first walk adds up how far each channel is from its first pixel, the second the squares of how far it is from
@@ -163,12 +165,12 @@ def emit_group_statistics(b: Builder, memory: Memory, stage: GroupStatistics, lo
     """
     pixels = _double(float(stage.x.height * stage.x.width))
     with b.loop(low, high) as (image, _):
-        x, mean, inverse = (_Image.of(b, memory, tensor, image) for tensor in (stage.x, stage.mean, stage.inverse))
+        x, mean, inverse = (_Image.of(b, addresses, tensor, image) for tensor in (stage.x, stage.mean, stage.inverse))
 
-        def from_first(channel: Index, row: Index, column: Index) -> list[Value]:
+        def from_first(channel: Index, row: Index, column: Index) -> list[IrValue]:
             return [b.ir.fsub(x.vector(channel, row, column), x.vector(channel))]
 
-        def from_mean(channel: Index, row: Index, column: Index) -> list[Value]:
+        def from_mean(channel: Index, row: Index, column: Index) -> list[IrValue]:
             away = b.ir.fadd(x.vector(channel, row, column), mean.vector(channel))
             return [b.ir.fmul(away, away)]
 
@@ -183,14 +185,14 @@ def emit_group_statistics(b: Builder, memory: Memory, stage: GroupStatistics, lo
             _fill_group(channels, inverse, b.ir.fdiv(_double(1.0), root))
 
 
-def emit_group_gradient(b: Builder, memory: Memory, stage: GroupGradient, low: Value, high: Value) -> None:
+def emit_group_gradient(b: Builder, addresses: Addresses, stage: GroupGradient, low: IrValue, high: IrValue) -> None:
     """Write slope and offset of the gradient of each image's groups, from sums over their pixels."""
-    weight = None if stage.weight is None else memory.operand(stage.weight)
+    weight = None if stage.weight is None else addresses.operand(stage.weight)
     with b.loop(low, high) as (image, _):
         tensors = (stage.g, stage.x, stage.mean, stage.inverse, stage.slope, stage.offset)
-        g, x, mean, inverse, slope, offset = (_Image.of(b, memory, tensor, image) for tensor in tensors)
+        g, x, mean, inverse, slope, offset = (_Image.of(b, addresses, tensor, image) for tensor in tensors)
 
-        def terms(channel: Index, row: Index, column: Index) -> list[Value]:
+        def terms(channel: Index, row: Index, column: Index) -> list[IrValue]:
             scaled = g.vector(channel, row, column)
             if weight is not None:
                 scaled = b.ir.fmul(scaled, b.load(weight, channel))
@@ -211,7 +213,7 @@ def _group_size(stage: GroupStatistics | GroupGradient) -> int:
     return stage.x.height * stage.x.width * (stage.x.channels // stage.groups)
 
 
-def _sum_pixels(x: _Image, terms: Callable[[Index, Index, Index], list[Value]], outs: list[_Image]) -> None:
+def _sum_pixels(x: _Image, terms: Callable[[Index, Index, Index], list[IrValue]], outs: list[_Image]) -> None:
     """Write sums over all pixels of what `terms` gives for a channel, a row and a column: one for each of `outs`."""
 
     def body(channel: Index, last: bool) -> None:
@@ -230,14 +232,14 @@ def _each_group(b: Builder, stage: GroupStatistics | GroupGradient) -> Iterator[
         yield first, b.add(first, size)
 
 
-def _over_group(b: Builder, channels: tuple[Index, Index], term: Callable[[Index], Value]) -> Value:
+def _over_group(b: Builder, channels: tuple[Index, Index], term: Callable[[Index], IrValue]) -> IrValue:
     """Return the sum of a term over the channels of a group."""
     with b.loop(*channels, [_double(0.0)]) as (channel, total):
         total[0] = b.ir.fadd(total[0], term(channel))
     return total[0]
 
 
-def _fill_group(channels: tuple[Index, Index], out: _Image, value: Value) -> None:
+def _fill_group(channels: tuple[Index, Index], out: _Image, value: IrValue) -> None:
     """Write the same number to all channels of a group."""
     number = out.b.ir.fptrunc(value, F32)
     with out.b.loop(*channels) as (channel, _):

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from llvmlite import ir
 
 from neocog.emit import activation
-from neocog.emit.builder import I32, I64, Builder, Index, Value, int32
+from neocog.emit.addresses import Addresses, pixel
+from neocog.emit.builder import I32, I64, Builder, Index, IrValue, int32
 from neocog.emit.emitter import Emitters
-from neocog.emit.memory import Memory, pixel
 from neocog.emit.slots import COUNT_SLOT
 from neocog.emit.sums import left_before, over_channels, over_pixels
 from neocog.nn.random import MULTIPLIERS, SHIFTS, dropout_threshold
@@ -59,22 +59,22 @@ class Beside:
 AnySpot = Spot | Beside
 
 
-def evaluate(b: Builder, memory: Memory, expression: Expression, spot: AnySpot) -> Value:
+def evaluate(b: Builder, addresses: Addresses, expression: Expression, spot: AnySpot) -> IrValue:
     """Return the values of an expression at a spot."""
-    return apply(b, memory, expression.steps, _load(b, memory, expression.x, spot), spot)
+    return apply(b, addresses, expression.steps, _load(b, addresses, expression.x, spot), spot)
 
 
-def apply(b: Builder, memory: Memory, steps: Sequence[Pointwise], value: Value, spot: AnySpot) -> Value:
+def apply(b: Builder, addresses: Addresses, steps: Sequence[Pointwise], value: IrValue, spot: AnySpot) -> IrValue:
     """Return what steps make of values at a spot."""
     for step in steps:
-        value = RULES[type(step)](b, memory, step, value, spot)
+        value = RULES[type(step)](b, addresses, step, value, spot)
     return value
 
 
-def _load(b: Builder, memory: Memory, tensor: Tensor, spot: AnySpot) -> Value:
+def _load(b: Builder, addresses: Addresses, tensor: Tensor, spot: AnySpot) -> IrValue:
     if isinstance(spot, Beside):
-        return b.load(b.at(memory.tensor(tensor), spot.moved), spot.offset)
-    return b.load(memory.tensor(tensor), position(b, tensor, spot))
+        return b.load(b.at(addresses.tensor(tensor), spot.moved), spot.offset)
+    return b.load(addresses.tensor(tensor), position(b, tensor, spot))
 
 
 def position(b: Builder, tensor: Tensor, spot: Spot) -> Index:
@@ -83,82 +83,86 @@ def position(b: Builder, tensor: Tensor, spot: Spot) -> Index:
     return b.add(pixel(b, tensor, spot.image, row, column), 0 if tensor.channels == 1 else spot.channel)
 
 
-def _vector(b: Builder, memory: Memory, operand: Operand, spot: AnySpot) -> Value:
-    return b.load(memory.operand(operand), spot.channel)
+def _vector(b: Builder, addresses: Addresses, operand: Operand, spot: AnySpot) -> IrValue:
+    return b.load(addresses.operand(operand), spot.channel)
 
 
-def _normalise(b: Builder, memory: Memory, step: Normalise, value: Value, spot: AnySpot) -> Value:
-    value = b.ir.fsub(value, _vector(b, memory, step.mean, spot))
-    return _scale(b, memory, value, step.scale, step.shift, spot)
+def _normalise(b: Builder, addresses: Addresses, step: Normalise, value: IrValue, spot: AnySpot) -> IrValue:
+    value = b.ir.fsub(value, _vector(b, addresses, step.mean, spot))
+    return _scale(b, addresses, value, step.scale, step.shift, spot)
 
 
-def _affine(b: Builder, memory: Memory, step: Affine, value: Value, spot: AnySpot) -> Value:
-    return _scale(b, memory, value, step.scale, step.shift, spot)
+def _affine(b: Builder, addresses: Addresses, step: Affine, value: IrValue, spot: AnySpot) -> IrValue:
+    return _scale(b, addresses, value, step.scale, step.shift, spot)
 
 
-def _scale(b: Builder, memory: Memory, value: Value, scale: Operand, shift: Operand | None, spot: AnySpot) -> Value:
-    factor = _vector(b, memory, scale, spot)
+def _scale(
+    b: Builder, addresses: Addresses, value: IrValue, scale: Operand, shift: Operand | None, spot: AnySpot
+) -> IrValue:
+    factor = _vector(b, addresses, scale, spot)
     if shift is None:
         return b.ir.fmul(value, factor)
-    return b.multiply_add(value, factor, _vector(b, memory, shift, spot))
+    return b.multiply_add(value, factor, _vector(b, addresses, shift, spot))
 
 
-def _scaled(b: Builder, memory: Memory, step: Scaled, value: Value, spot: AnySpot) -> Value:
+def _scaled(b: Builder, addresses: Addresses, step: Scaled, value: IrValue, spot: AnySpot) -> IrValue:
     return b.ir.fmul(value, b.splat(step.factor))
 
 
-def _centre(b: Builder, memory: Memory, step: Centre, value: Value, spot: AnySpot) -> Value:
-    return b.ir.fsub(value, _vector(b, memory, step.mean, spot))
+def _centre(b: Builder, addresses: Addresses, step: Centre, value: IrValue, spot: AnySpot) -> IrValue:
+    return b.ir.fsub(value, _vector(b, addresses, step.mean, spot))
 
 
-def _activate(b: Builder, memory: Memory, step: Activate, value: Value, spot: AnySpot) -> Value:
+def _activate(b: Builder, addresses: Addresses, step: Activate, value: IrValue, spot: AnySpot) -> IrValue:
     return activation.value(b, step.layer, value)
 
 
-def _plus(b: Builder, memory: Memory, step: Plus, value: Value, spot: AnySpot) -> Value:
-    return b.ir.fadd(value, evaluate(b, memory, step.other, spot))
+def _plus(b: Builder, addresses: Addresses, step: Plus, value: IrValue, spot: AnySpot) -> IrValue:
+    return b.ir.fadd(value, evaluate(b, addresses, step.other, spot))
 
 
-def _times(b: Builder, memory: Memory, step: Times, value: Value, spot: AnySpot) -> Value:
-    return b.ir.fmul(value, evaluate(b, memory, step.other, spot))
+def _times(b: Builder, addresses: Addresses, step: Times, value: IrValue, spot: AnySpot) -> IrValue:
+    return b.ir.fmul(value, evaluate(b, addresses, step.other, spot))
 
 
-def _activation_gradient(b: Builder, memory: Memory, step: ActivationGradient, value: Value, spot: AnySpot) -> Value:
-    other = evaluate(b, memory, step.other, spot)
+def _activation_gradient(
+    b: Builder, addresses: Addresses, step: ActivationGradient, value: IrValue, spot: AnySpot
+) -> IrValue:
+    other = evaluate(b, addresses, step.other, spot)
     if step.of_output:
         return activation.gradient_of_output(b, step.layer, value, other)
     return activation.gradient(b, step.layer, value, other)
 
 
-def _slope(b: Builder, memory: Memory, step: Slope, value: Value, spot: AnySpot) -> Value:
+def _slope(b: Builder, addresses: Addresses, step: Slope, value: IrValue, spot: AnySpot) -> IrValue:
     positive = b.ir.fcmp_ordered(">", value, b.splat(0.0))
-    return b.ir.select(positive, value, b.ir.fmul(value, _vector(b, memory, step.slope, spot)))
+    return b.ir.select(positive, value, b.ir.fmul(value, _vector(b, addresses, step.slope, spot)))
 
 
-def _slope_gradient(b: Builder, memory: Memory, step: SlopeGradient, value: Value, spot: AnySpot) -> Value:
-    positive = b.ir.fcmp_ordered(">", evaluate(b, memory, step.other, spot), b.splat(0.0))
-    return b.ir.select(positive, value, b.ir.fmul(value, _vector(b, memory, step.slope, spot)))
+def _slope_gradient(b: Builder, addresses: Addresses, step: SlopeGradient, value: IrValue, spot: AnySpot) -> IrValue:
+    positive = b.ir.fcmp_ordered(">", evaluate(b, addresses, step.other, spot), b.splat(0.0))
+    return b.ir.select(positive, value, b.ir.fmul(value, _vector(b, addresses, step.slope, spot)))
 
 
-def _negative(b: Builder, memory: Memory, step: Negative, value: Value, spot: AnySpot) -> Value:
+def _negative(b: Builder, addresses: Addresses, step: Negative, value: IrValue, spot: AnySpot) -> IrValue:
     zero = b.splat(0.0)
     return b.ir.select(b.ir.fcmp_ordered(">", value, zero), zero, value)
 
 
-def _counted(b: Builder, memory: Memory, step: Counted, value: Value, spot: Spot) -> Value:
-    count = memory.argument(COUNT_SLOT, I64)
-    inside = b.less(b.add(memory.first_image, spot.image), count)
+def _counted(b: Builder, addresses: Addresses, step: Counted, value: IrValue, spot: Spot) -> IrValue:
+    count = addresses.argument(COUNT_SLOT, I64)
+    inside = b.less(b.add(addresses.first_image, spot.image), count)
     return b.ir.select(inside, value, b.splat(0.0))
 
 
-def _drop(b: Builder, memory: Memory, step: Drop, value: Value, spot: Spot) -> Value:
+def _drop(b: Builder, addresses: Addresses, step: Drop, value: IrValue, spot: Spot) -> IrValue:
     """Zero the values whose bits lie below the threshold and scale the others: nn/random.py, lane by lane."""
     kind = b.vector_i32
 
     def constant(number: int) -> ir.Constant:
         return ir.Constant(kind, [int32(number)] * b.lanes)
 
-    image = b.add(memory.first_image, spot.image)
+    image = b.add(addresses.first_image, spot.image)
     lanes = ir.Constant(kind, [int32(lane if step.unit != "image" else 0) for lane in range(b.lanes)])
     match step.unit:
         case "value":
@@ -168,7 +172,7 @@ def _drop(b: Builder, memory: Memory, step: Drop, value: Value, spot: Spot) -> V
             first = b.add(b.mul(image, step.channels), spot.channel)
         case "image":
             first = image
-    keys = b.spread(memory.argument(step.key_slot, I32), kind)
+    keys = b.spread(addresses.argument(step.key_slot, I32), kind)
     word = b.ir.xor(b.ir.add(b.spread(b.ir.trunc(b.index(first), I32), kind), lanes), keys)
     for salt in (None, keys):
         if salt is not None:
@@ -182,7 +186,7 @@ def _drop(b: Builder, memory: Memory, step: Drop, value: Value, spot: Spot) -> V
     return b.ir.select(kept, scaled, b.splat(0.0))
 
 
-RULES: dict[type[Pointwise], Callable[..., Value]] = {
+RULES: dict[type[Pointwise], Callable[..., IrValue]] = {
     Normalise: _normalise,
     Affine: _affine,
     Scaled: _scaled,
@@ -200,28 +204,30 @@ RULES: dict[type[Pointwise], Callable[..., Value]] = {
 """How each step is written."""
 
 
-def emit_map(b: Builder, memory: Memory, stage: Map, low: Value, high: Value) -> None:
+def emit_map(b: Builder, addresses: Addresses, stage: Map, low: IrValue, high: IrValue) -> None:
     """Write an expression for rows of images, or for a block of images with its sums."""
     if stage.sums:
-        _emit_sums(b, memory, stage)
+        _emit_sums(b, addresses, stage)
         return
     shape = stage.shape
     with b.loop(low, high) as (item, _):
         image, row = b.divmod(item, shape.height)
         with b.loop(0, shape.width) as (column, _):
-            over_channels(b, shape, lambda channel, last: _store(b, memory, stage, image, row, column, channel, last))
+            over_channels(
+                b, shape, lambda channel, last: _store(b, addresses, stage, image, row, column, channel, last)
+            )
 
 
 def _store(
-    b: Builder, memory: Memory, stage: Map, image: Index, row: Index, column: Index, channel: Index, last: bool
+    b: Builder, addresses: Addresses, stage: Map, image: Index, row: Index, column: Index, channel: Index, last: bool
 ) -> None:
     spot = Spot(image, row, column, channel)
-    value = _padded(b, stage, evaluate(b, memory, stage.value, spot), last)
+    value = _padded(b, stage, evaluate(b, addresses, stage.value, spot), last)
     assert stage.y is not None
-    b.store(value, memory.tensor(stage.y), position(b, stage.y, spot))
+    b.store(value, addresses.tensor(stage.y), position(b, stage.y, spot))
 
 
-def _padded(b: Builder, stage: Map | PixelSum, value: Value, last: bool) -> Value:
+def _padded(b: Builder, stage: Map | PixelSum, value: IrValue, last: bool) -> IrValue:
     """Return a value with zeros in the lanes past the channels; only the last vector has such."""
     rest = stage.shape.channels % b.lanes
     if not last or not rest or stage.value.keeps_zero:
@@ -230,16 +236,16 @@ def _padded(b: Builder, stage: Map | PixelSum, value: Value, last: bool) -> Valu
     return b.ir.select(inside, value, b.splat(0.0))
 
 
-def _emit_sums(b: Builder, memory: Memory, stage: Map) -> None:
+def _emit_sums(b: Builder, addresses: Addresses, stage: Map) -> None:
     """Write an expression for a block of images and add its sums up, one vector of channels after another."""
 
     def body(channel: Index, last: bool) -> None:
-        def at(image: Index, row: Index, column: Index) -> list[Value]:
+        def at(image: Index, row: Index, column: Index) -> list[IrValue]:
             spot = Spot(image, row, column, channel)
-            value = _padded(b, stage, evaluate(b, memory, stage.value, spot), last)
-            others = [evaluate(b, memory, sums.other, spot) if sums.other else None for sums in stage.sums]
+            value = _padded(b, stage, evaluate(b, addresses, stage.value, spot), last)
+            others = [evaluate(b, addresses, sums.other, spot) if sums.other else None for sums in stage.sums]
             if stage.y is not None:
-                b.store(value, memory.tensor(stage.y), position(b, stage.y, spot))
+                b.store(value, addresses.tensor(stage.y), position(b, stage.y, spot))
             terms = []
             for sums, other in zip(stage.sums, others, strict=True):
                 terms += [value] if sums.plain else []
@@ -250,28 +256,28 @@ def _emit_sums(b: Builder, memory: Memory, stage: Map) -> None:
         totals = iter(over_pixels(b, stage.shape, stage.shape.images, number, at))
         for sums in stage.sums:
             for place in range(sums.count):
-                _add_to(b, memory, sums, next(totals), b.add(channel, place * sums.step))
+                _add_to(b, addresses, sums, next(totals), b.add(channel, place * sums.step))
 
     over_channels(b, stage.shape, body)
 
 
-def _add_to(b: Builder, memory: Memory, sums: Sums, total: Value, place: Index) -> None:
+def _add_to(b: Builder, addresses: Addresses, sums: Sums, total: IrValue, place: Index) -> None:
     """Add to what earlier blocks of the slice left; the first one begins anew."""
-    out = memory.operand(sums.out)
-    b.store(b.ir.fadd(left_before(b, memory, out, place), total), out, place)
+    out = addresses.operand(sums.out)
+    b.store(b.ir.fadd(left_before(b, addresses, out, place), total), out, place)
 
 
-def emit_pixel_sum(b: Builder, memory: Memory, stage: PixelSum, low: Value, high: Value) -> None:
+def emit_pixel_sum(b: Builder, addresses: Addresses, stage: PixelSum, low: IrValue, high: IrValue) -> None:
     """Write the sums of an expression over the pixels of each image."""
     with b.loop(low, high) as (image, _):
 
         def body(channel: Index, last: bool) -> None:
-            def at(_: Index, row: Index, column: Index) -> list[Value]:
+            def at(_: Index, row: Index, column: Index) -> list[IrValue]:
                 spot = Spot(image, row, column, channel)
-                return [_padded(b, stage, evaluate(b, memory, stage.value, spot), last)]
+                return [_padded(b, stage, evaluate(b, addresses, stage.value, spot), last)]
 
             (total,) = over_pixels(b, stage.shape, 1, 1, at)
-            b.store(total, memory.tensor(stage.y), position(b, stage.y, Spot(image, 0, 0, channel)))
+            b.store(total, addresses.tensor(stage.y), position(b, stage.y, Spot(image, 0, 0, channel)))
 
         over_channels(b, stage.y, body)
 

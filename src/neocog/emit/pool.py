@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
+from neocog.emit.addresses import Addresses, pixel
 from neocog.emit.argmax import load_argmax, mask_type, stopped, store_argmax
-from neocog.emit.builder import F32, Builder, Index, Value, float_bits
+from neocog.emit.builder import F32, Builder, Index, IrValue, float_bits
 from neocog.emit.emitter import Emitters
-from neocog.emit.memory import Memory, pixel
 from neocog.emit.pointwise import Spot, apply, position
 from neocog.nn.window import EvenAxis, EvenWindow, Window, WindowAxis
 from neocog.plan.layout import Tensor
@@ -37,7 +37,7 @@ def _bounds(b: Builder, axis: WindowAxis | EvenAxis, output: Index) -> tuple[Ind
     return start, first, last
 
 
-def _share(b: Builder, stage: Pool | PoolBackward, row: Index, column: Index) -> Value:
+def _share(b: Builder, stage: Pool | PoolBackward, row: Index, column: Index) -> IrValue:
     """Return 1 by the number of cells of a window that count, in every lane."""
     counted: Window | EvenWindow = stage.counted or stage.window
     if stage.counted is None and isinstance(stage.window, Window):
@@ -52,8 +52,8 @@ def _share(b: Builder, stage: Pool | PoolBackward, row: Index, column: Index) ->
 
 @contextmanager
 def _cells(
-    b: Builder, rows: tuple[Index, Index], columns: tuple[Index, Index], carry: list[Value]
-) -> Iterator[tuple[Index, Index, list[Value]]]:
+    b: Builder, rows: tuple[Index, Index], columns: tuple[Index, Index], carry: list[IrValue]
+) -> Iterator[tuple[Index, Index, list[IrValue]]]:
     """Loop over the cells of a window, row by row."""
     with b.loop(rows[0], rows[1], carry) as (r, outer), ExitStack() as stack:
         s, inner = stack.enter_context(b.loop(columns[0], columns[1], outer))
@@ -63,7 +63,7 @@ def _cells(
     carry[:] = outer
 
 
-def emit_pool(b: Builder, memory: Memory, stage: Pool, low: Value, high: Value) -> None:
+def emit_pool(b: Builder, addresses: Addresses, stage: Pool, low: IrValue, high: IrValue) -> None:
     """Write rows of the pooled images: the largest or the mean of each window, and which cell was the largest."""
     vertical, horizontal = stage.window.vertical, stage.window.horizontal
     vectors = -(-stage.y.channels // b.lanes)
@@ -79,15 +79,17 @@ def emit_pool(b: Builder, memory: Memory, stage: Pool, low: Value, high: Value) 
             bounds = (first_row, last_row), (first_column, last_column)
             with b.loop(0, whole) as (group, _):
                 channel = b.mul(group, together * b.lanes)
-                _pool_window(b, memory, stage, (image, row, column), b.add(corner, channel), channel, together, bounds)
+                _pool_window(
+                    b, addresses, stage, (image, row, column), b.add(corner, channel), channel, together, bounds
+                )
             if rest:
                 channel = whole * together * b.lanes
-                _pool_window(b, memory, stage, (image, row, column), b.add(corner, channel), channel, rest, bounds)
+                _pool_window(b, addresses, stage, (image, row, column), b.add(corner, channel), channel, rest, bounds)
 
 
 def _pool_window(
     b: Builder,
-    memory: Memory,
+    addresses: Addresses,
     stage: Pool,
     place: tuple[Index, Index, Index],
     source: Index,
@@ -96,13 +98,13 @@ def _pool_window(
     bounds: tuple[tuple[Index, Index], tuple[Index, Index]],
 ) -> None:
     """Write some vectors of channels of one window, whose first cell lies at `source` in x."""
-    x, y = memory.tensor(stage.x), memory.tensor(stage.y)
+    x, y = addresses.tensor(stage.x), addresses.tensor(stage.y)
     vertical, horizontal = stage.window.vertical, stage.window.horizontal
     values = [b.splat(float("-inf") if stage.largest else 0.0)] * vectors
     if stage.mask is not None:
         values += [b.splat_i32(0)] * vectors
 
-    def visit(r: Index, s: Index, values: list[Value]) -> None:
+    def visit(r: Index, s: Index, values: list[IrValue]) -> None:
         cell = b.add(source, b.add(b.mul(r, stage.x.row_step), b.mul(s, stage.x.pitch)))
         for v in range(vectors):
             value = b.load(x, b.add(cell, v * b.lanes))
@@ -135,10 +137,10 @@ def _pool_window(
             argmax = stopped(b, result, values[vectors + v]) if stage.clamped else values[vectors + v]
             to = b.add(pixel(b, stage.mask, *place), at)
             kind = mask_type(stage.mask)
-            store_argmax(b, argmax, b.at(memory.tensor(stage.mask), to, kind), kind)
+            store_argmax(b, argmax, b.at(addresses.tensor(stage.mask), to, kind), kind)
 
 
-def emit_pool_backward(b: Builder, memory: Memory, stage: PoolBackward, low: Value, high: Value) -> None:
+def emit_pool_backward(b: Builder, addresses: Addresses, stage: PoolBackward, low: IrValue, high: IrValue) -> None:
     """Write the gradient of the pooled image's input.
 
     Windows apart: each writes all of its cells, and pixels that no window sees keep the zeros that they were made
@@ -147,24 +149,24 @@ def emit_pool_backward(b: Builder, memory: Memory, stage: PoolBackward, low: Val
     if not stage.overlapping:
         with b.loop(low, high) as (item, _):
             image, row = b.divmod(item, stage.dy.height)
-            _scatter_row(b, memory, stage, image, row)
+            _scatter_row(b, addresses, stage, image, row)
         return
     with b.loop(low, high) as (image, _):
-        _clear_image(b, memory, stage.dx, image)
+        _clear_image(b, addresses, stage.dx, image)
         with b.loop(0, stage.dy.height) as (row, _):
-            _scatter_row(b, memory, stage, image, row)
+            _scatter_row(b, addresses, stage, image, row)
 
 
-def _clear_image(b: Builder, memory: Memory, tensor: Tensor, image: Index) -> None:
-    base = memory.tensor(tensor)
+def _clear_image(b: Builder, addresses: Addresses, tensor: Tensor, image: Index) -> None:
+    base = addresses.tensor(tensor)
     with b.loop(0, tensor.height) as (row, _):
         start = pixel(b, tensor, image, row, 0)
         with b.loop(0, tensor.width * tensor.pitch // b.lanes) as (vector, _):
             b.store(b.splat(0.0), base, b.add(start, b.mul(vector, b.lanes)))
 
 
-def _scatter_row(b: Builder, memory: Memory, stage: PoolBackward, image: Index, row: Index) -> None:
-    dy, dx = memory.tensor(stage.dy), memory.tensor(stage.dx)
+def _scatter_row(b: Builder, addresses: Addresses, stage: PoolBackward, image: Index, row: Index) -> None:
+    dy, dx = addresses.tensor(stage.dy), addresses.tensor(stage.dx)
     vertical, horizontal = stage.window.vertical, stage.window.horizontal
     top, first_row, last_row = _bounds(b, vertical, row)
     with b.loop(0, stage.dy.width) as (column, _):
@@ -177,12 +179,12 @@ def _scatter_row(b: Builder, memory: Memory, stage: PoolBackward, image: Index, 
             if stage.mask is not None:
                 at = b.add(pixel(b, stage.mask, image, row, column), channel)
                 kind = mask_type(stage.mask)
-                argmax = load_argmax(b, b.at(memory.tensor(stage.mask), at, kind), kind)
+                argmax = load_argmax(b, b.at(addresses.tensor(stage.mask), at, kind), kind)
             else:
                 value = b.ir.fmul(value, _share(b, stage, row, column))
 
             def visit(
-                r: Index, s: Index, value: Value = value, argmax: Value = argmax, channel: Index = channel
+                r: Index, s: Index, value: IrValue = value, argmax: IrValue = argmax, channel: Index = channel
             ) -> None:
                 spot = Spot(image, b.add(top, r), b.add(left, s), channel)
                 at = position(b, stage.dx, spot)
@@ -190,7 +192,7 @@ def _scatter_row(b: Builder, memory: Memory, stage: PoolBackward, image: Index, 
                 if argmax is not None:
                     place = b.splat_i32(b.add(b.mul(r, horizontal.kernel), s))
                     share = b.ir.select(b.ir.icmp_signed("==", argmax, place), value, b.splat(0.0))
-                share = apply(b, memory, stage.epilogue, share, spot)
+                share = apply(b, addresses, stage.epilogue, share, spot)
                 if stage.overlapping:
                     share = b.ir.fadd(share, b.load(dx, at))
                 b.store(share, dx, at)

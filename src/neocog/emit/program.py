@@ -28,11 +28,11 @@ from dataclasses import dataclass
 
 from llvmlite import ir
 
+from neocog.emit.addresses import Addresses, ImageBlock, resolve
 from neocog.emit.barrier import barrier_type, emit_barrier
-from neocog.emit.builder import I64, PTR, Builder, Index, Value
+from neocog.emit.builder import I64, PTR, Builder, Index, IrValue
 from neocog.emit.emitters import EMITTERS
 from neocog.emit.kernels import Address, Kernel, chain_name, kernel_of
-from neocog.emit.memory import ImageBlock, Memory, resolve
 from neocog.emit.slots import COUNT_SLOT, barrier_slot
 from neocog.plan.layout import Space
 from neocog.plan.ops.chain import Chain
@@ -81,9 +81,9 @@ def emit_stages(program: Program) -> ir.Module:
 class _Images:
     """The block of images that a chain is at: its first image, its slice, and its number in that."""
 
-    first: Value
-    slice: Value
-    number: Value
+    first: IrValue
+    slice: IrValue
+    number: IrValue
 
 
 class _Writer:
@@ -186,19 +186,19 @@ def _emit_kernel(module: ir.Module, target: Target, kernel: Kernel) -> ir.Functi
     stage = kernel.stage
     if kernel.chained:
         first, number = low, high
-        EMITTERS[type(stage)](b, Memory(b, pointers, control, ImageBlock(first, number)), stage, 0, stage.items)
+        EMITTERS[type(stage)](b, Addresses(b, pointers, control, ImageBlock(first, number)), stage, 0, stage.items)
     else:
-        EMITTERS[type(stage)](b, Memory(b, pointers, control), stage, low, high)
+        EMITTERS[type(stage)](b, Addresses(b, pointers, control), stage, low, high)
     b.ir.ret_void()
     return function
 
 
-def _first_block(b: Builder, chain: Chain, slice_: Value) -> Value:
+def _first_block(b: Builder, chain: Chain, slice_: IrValue) -> IrValue:
     """Return the first block of a slice: blocks · slice / slices."""
     return b.divmod(b.mul(slice_, chain.blocks), chain.slices)[0]
 
 
-def _items(b: Builder, program: Program, stage: Op, control: Value) -> Index:
+def _items(b: Builder, program: Program, stage: Op, control: IrValue) -> Index:
     """Count the items of a stage. A chain that predicts leaves out the blocks past the caller's images: nobody reads
     what comes of them. (One that trains needs all, since each slice begins its sums anew.)
     """

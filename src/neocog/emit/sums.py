@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from neocog.emit.builder import Builder, Index, Value
-from neocog.emit.memory import Memory
+from neocog.emit.addresses import Addresses
+from neocog.emit.builder import Builder, Index, IrValue
 from neocog.plan.layout import Tensor
 
 PARTIAL_SUMS = 4  # independent sums over the pixels of a row: each addition waits for the one before
@@ -24,13 +24,13 @@ def over_channels(b: Builder, shape: Tensor, body: Callable[[Index, bool], None]
 
 
 def over_pixels(
-    b: Builder, shape: Tensor, images: Index, number: int, at: Callable[[Index, Index, Index], Sequence[Value]]
-) -> list[Value]:
+    b: Builder, shape: Tensor, images: Index, number: int, at: Callable[[Index, Index, Index], Sequence[IrValue]]
+) -> list[IrValue]:
     """Return so many sums over all pixels of what `at` gives, in an order that depends on the shape alone."""
     groups, rest = divmod(shape.width, PARTIAL_SUMS)
     zeros = [b.splat(0.0)] * (number * PARTIAL_SUMS)
 
-    def add(carried: list[Value], place: int, values: Sequence[Value]) -> None:
+    def add(carried: list[IrValue], place: int, values: Sequence[IrValue]) -> None:
         for n, value in enumerate(values):
             carried[place * number + n] = b.ir.fadd(carried[place * number + n], value)
 
@@ -49,8 +49,8 @@ def over_pixels(
     return [b.ir.fadd(b.ir.fadd(p, q), b.ir.fadd(r, s)) for p, q, r, s in totals]
 
 
-def left_before(b: Builder, memory: Memory, out: Value, place: Index) -> Value:
+def left_before(b: Builder, addresses: Addresses, out: IrValue, place: Index) -> IrValue:
     """Return what earlier blocks of the slice left in a sum; 0 for the first one, which begins anew."""
-    if memory.block is None:
+    if addresses.block is None:
         return b.splat(0.0)
-    return b.ir.select(b.less(memory.block.number, 1), b.splat(0.0), b.load(out, place))
+    return b.ir.select(b.less(addresses.block.number, 1), b.splat(0.0), b.load(out, place))

@@ -6,19 +6,20 @@ from collections.abc import Sequence
 
 from llvmlite import ir
 
+from neocog.emit.addresses import Addresses
 from neocog.emit.arithmetic import Vector
-from neocog.emit.builder import F32, I64, PTR, Builder, Index, Value
+from neocog.emit.builder import F32, I64, PTR, Builder, Index, IrValue
 from neocog.emit.emitter import Emitters
-from neocog.emit.memory import Memory
 from neocog.emit.optimizers import direction, moved, penalised
 from neocog.emit.slots import FIRST_SCALAR_SLOT, LEARNING_RATE_SLOT
 from neocog.nn.groups import CLIP_EPSILON, UpdateRule
-from neocog.plan.ops.update import ITEM_ELEMENTS, Follow, Followed, ReducePartials, Transpose, Update
+from neocog.plan.ops.portion import ITEM_ELEMENTS, Portion
+from neocog.plan.ops.update import Follow, Followed, ReducePartials, Transpose, Update
 
 
-def emit_transpose(b: Builder, memory: Memory, stage: Transpose, low: Value, high: Value) -> None:
+def emit_transpose(b: Builder, addresses: Addresses, stage: Transpose, low: IrValue, high: IrValue) -> None:
     """Write transposed[tap, filter][input] = weights[tap, input][filter], in squares of one vector a side."""
-    source, transposed = memory.panels(stage.weights), memory.panels(stage.transposed)
+    source, transposed = addresses.panels(stage.weights), addresses.panels(stage.transposed)
     wide, lanes = stage.transposed.width, b.lanes
     filters = stage.weights.columns
     with b.loop(low, high) as (item, _):
@@ -54,7 +55,14 @@ def _weight(b: Builder, stage: Transpose, tap: Index, channel: Index, filter_: I
 
 
 def _transpose_values(
-    b: Builder, stage: Transpose, source: Value, transposed: Value, from_: Index, to: Index, inside: Index, filters: int
+    b: Builder,
+    stage: Transpose,
+    source: IrValue,
+    transposed: IrValue,
+    from_: Index,
+    to: Index,
+    inside: Index,
+    filters: int,
 ) -> None:
     """Value by value, where a square reaches past the matrix; columns past it become zeros."""
     with b.loop(0, filters) as (k, _):
@@ -85,7 +93,7 @@ def _square(b: Builder) -> ir.Function:
     return square
 
 
-def _transposed(b: Builder, rows: list[Value]) -> list[Value]:
+def _transposed(b: Builder, rows: list[IrValue]) -> list[IrValue]:
     """Transpose a square in registers: swap halves, then quarters, and so on (Eklundh 1972)."""
     rows = list(rows)
     lanes = len(rows)
@@ -104,36 +112,35 @@ def _transposed(b: Builder, rows: list[Value]) -> list[Value]:
     return rows
 
 
-def emit_reduce_partials(b: Builder, memory: Memory, stage: ReducePartials, low: Value, high: Value) -> None:
+def emit_reduce_partials(b: Builder, addresses: Addresses, stage: ReducePartials, low: IrValue, high: IrValue) -> None:
     """Write each part = copy 0 + copy 1 + …, in this order."""
-    copies, first = memory.operand(stage.copies), 0
+    copies = addresses.operand(stage.copies)
     for part in stage.parts:
-        out = memory.operand(part.out)
-        with b.loop(*_vectors(b, first, first + part.size, low, high)) as (vector, _):
+        out = addresses.operand(part.out)
+        with b.loop(*_vectors(b, part, low, high)) as (vector, _):
             at = b.mul(vector, b.lanes)
             total = b.load(copies, at)
             for n in range(1, stage.count):
                 total = b.ir.fadd(total, b.load(copies, b.add(at, n * stage.size)))
-            b.store(total, out, b.add(at, -first))
-        first += part.size
+            b.store(total, out, b.add(at, -part.first))
 
 
-def _vectors(b: Builder, first: int, end: int, low: Value, high: Value) -> tuple[Index, Index]:
-    """Return the vectors of a stretch of a flat array that the items low ≤ item < high cover."""
-    vectors = ITEM_ELEMENTS // b.lanes
-    start = b.mul(low, vectors) if first == 0 else b.maximum(b.mul(low, vectors), first // b.lanes)
-    return start, b.minimum(b.mul(high, vectors), end // b.lanes)
+def _vectors(b: Builder, portion: Portion, low: IrValue, high: IrValue) -> tuple[Index, Index]:
+    """Return the vectors of a portion that the items low ≤ item < high cover, counted from where the array begins."""
+    vectors, first = ITEM_ELEMENTS // b.lanes, portion.first // b.lanes
+    start = b.mul(low, vectors) if first == 0 else b.maximum(b.mul(low, vectors), first)
+    return start, b.minimum(b.mul(high, vectors), portion.end // b.lanes)
 
 
-def emit_update(b: Builder, memory: Memory, stage: Update, low: Value, high: Value) -> None:
+def emit_update(b: Builder, addresses: Addresses, stage: Update, low: IrValue, high: IrValue) -> None:
     """Write one step of the optimizer."""
-    weights, gradients = memory.operand(stage.parameters), memory.operand(stage.gradients)
-    slots = {name: memory.operand(slot) for name, slot in zip(stage.slots, stage.memory, strict=True)}
-    rate, scalars = step_arguments(b, memory, stage.scalars)
-    factor = _factor(b, stage.clip.norm, memory.operand(stage.length)) if stage.length else None
+    weights, gradients = addresses.operand(stage.parameters), addresses.operand(stage.gradients)
+    slots = {name: addresses.operand(slot) for name, slot in zip(stage.slots, stage.memory, strict=True)}
+    rate, scalars = step_arguments(b, addresses, stage.scalars)
+    factor = _factor(b, stage.clip.norm, addresses.operand(stage.length)) if stage.length else None
     for range_ in stage.ranges:
         rule = range_.rule
-        with b.loop(*_vectors(b, range_.first, range_.end, low, high)) as (vector, _):
+        with b.loop(*_vectors(b, range_, low, high)) as (vector, _):
             at = b.mul(vector, b.lanes)
             w, before = b.load(weights, at), {name: b.load(slots[name], at) for name in rule.optimizer.memory}
             g = within(b, stage.clip.value, b.load(gradients, at))
@@ -141,35 +148,35 @@ def emit_update(b: Builder, memory: Memory, stage: Update, low: Value, high: Val
             step, after = direction(b, rule.optimizer, w, g, before, scalars)
             if rule.optimizer.whole:
                 assert stage.directions is not None
-                b.store(step, memory.operand(stage.directions), at)
+                b.store(step, addresses.operand(stage.directions), at)
             else:
                 w, slow = moved(b, rule.optimizer, w, step, own_rate(b, rule, rate), before.get("slow"), scalars)
                 after = after if slow is None else {**after, "slow": slow}
                 b.store(w, weights, at)
-                follow(b, memory, stage.followed, at, w)
+                follow(b, addresses, stage.followed, at, w)
             for name, value in after.items():
                 b.store(value, slots[name], at)
 
 
-def step_arguments(b: Builder, memory: Memory, scalars: int) -> tuple[Value, list[Value]]:
+def step_arguments(b: Builder, addresses: Addresses, scalars: int) -> tuple[IrValue, list[IrValue]]:
     """Return the learning rate of the step, and what rules depend on its number in."""
-    rate = b.splat(memory.argument(LEARNING_RATE_SLOT, F32))
-    return rate, [b.splat(memory.argument(FIRST_SCALAR_SLOT + n, F32)) for n in range(scalars)]
+    rate = b.splat(addresses.argument(LEARNING_RATE_SLOT, F32))
+    return rate, [b.splat(addresses.argument(FIRST_SCALAR_SLOT + n, F32)) for n in range(scalars)]
 
 
-def own_rate(b: Builder, rule: UpdateRule, rate: Value) -> Value:
+def own_rate(b: Builder, rule: UpdateRule, rate: IrValue) -> IrValue:
     """Return the learning rate of a rule."""
     return rate if rule.learning_rate == 1.0 else b.ir.fmul(rate, b.splat(rule.learning_rate))
 
 
-def _factor(b: Builder, limit: float | None, length: Value) -> Value:
+def _factor(b: Builder, limit: float | None, length: IrValue) -> IrValue:
     """Return what gradients of a length are multiplied by: 1 where they are short enough; a NaN stays a NaN."""
     assert limit is not None
     factor = b.ir.fdiv(b.splat(limit), b.ir.fadd(b.load(length), b.splat(CLIP_EPSILON)))
     return b.ir.select(b.ir.fcmp_ordered(">", factor, b.splat(1.0)), b.splat(1.0), factor)
 
 
-def within(b: Builder, limit: float | None, g: Value) -> Value:
+def within(b: Builder, limit: float | None, g: IrValue) -> IrValue:
     """Return a vector with no number further from 0 than a limit; a NaN stays a NaN."""
     if limit is not None:
         high, low = b.splat(limit), b.splat(-limit)
@@ -178,18 +185,18 @@ def within(b: Builder, limit: float | None, g: Value) -> Value:
     return g
 
 
-def emit_follow(b: Builder, memory: Memory, stage: Follow, low: Value, high: Value) -> None:
+def emit_follow(b: Builder, addresses: Addresses, stage: Follow, low: IrValue, high: IrValue) -> None:
     """Write the next step of what follows buffers."""
-    values = memory.operand(stage.values)
-    with b.loop(*_vectors(b, 0, stage.size, low, high)) as (vector, _):
+    values = addresses.operand(stage.values)
+    with b.loop(*_vectors(b, Portion(0, stage.size), low, high)) as (vector, _):
         at = b.mul(vector, b.lanes)
-        follow(b, memory, stage.followed, at, b.load(values, at))
+        follow(b, addresses, stage.followed, at, b.load(values, at))
 
 
-def follow(b: Builder, memory: Memory, followed: Sequence[Followed], at: Index, value: Value) -> None:
+def follow(b: Builder, addresses: Addresses, followed: Sequence[Followed], at: Index, value: IrValue) -> None:
     """Write the next step of what follows a vector of variables."""
     for follower, operand in followed:
-        own = memory.operand(operand)
+        own = addresses.operand(operand)
         after = follower.follow(Vector(b, b.load(own, at)), Vector(b, value))
         b.store(after.value, own, at)
 

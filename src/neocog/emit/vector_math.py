@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from llvmlite import ir
 
-from neocog.emit.builder import I32, Builder, Value, int32
+from neocog.emit.builder import I32, Builder, IrValue, int32
 
 ROUNDING = 1.5 * 2.0**23  # added to a small float32, it leaves the nearest integer in the lowest bits
 BIAS = 127  # of a float32's exponent, which begins behind MANTISSA bits
@@ -43,7 +43,7 @@ NORMAL = tuple(coefficient / math.sqrt(2) ** (power + 1) for power, coefficient 
 NORMAL_END = ERF_END * math.sqrt(2)
 
 
-def exp(b: Builder, x: Value) -> Value:
+def exp(b: Builder, x: IrValue) -> IrValue:
     """exp(x), within 0.9 ulp, and 1.2 without fused multiply-adds; 0 below x = -86.99, ∞ where it overflows."""
     x = at_least(b, at_most(b, x, 89.0), -87.5)
     power, rest = _power_of_two(b, x, BIAS - 1)  # half of 2^n: 2^128 is no float32, but exp(88.5) is
@@ -51,14 +51,14 @@ def exp(b: Builder, x: Value) -> Value:
     return b.ir.fmul(twice, power)
 
 
-def expm1_of_negative(b: Builder, x: Value) -> Value:
+def expm1_of_negative(b: Builder, x: IrValue) -> IrValue:
     """exp(x) - 1 for x ≤ 0, within 1 ulp; near 0 it keeps all digits of x."""
     power, rest = _power_of_two(b, at_least(b, x, -64.0), BIAS)
     less_one = b.multiply_add(b.ir.fmul(rest, rest), _polynomial(b, rest, EXP), rest)
     return b.multiply_add(power, less_one, b.ir.fsub(power, b.like(x, 1.0)))
 
 
-def log(b: Builder, x: Value) -> Value:
+def log(b: Builder, x: IrValue) -> IrValue:
     """log(x), within 0.9 ulp; -∞ for 0, NaN below."""
     is_tiny = b.ir.fcmp_ordered("<", x, b.like(x, TINY))
     normal = b.ir.select(is_tiny, b.ir.fmul(x, b.like(x, 2.0**32)), x)
@@ -80,26 +80,26 @@ def log(b: Builder, x: Value) -> Value:
     return b.ir.select(b.ir.fcmp_ordered("<=", x, b.like(x, 0.0)), outside, result)
 
 
-def sigmoid(b: Builder, x: Value) -> Value:
+def sigmoid(b: Builder, x: IrValue) -> IrValue:
     """1 / (1 + exp(-x)), within 2.5 ulp; 0 below x = -88.73."""
     one = b.like(x, 1.0)
     return b.ir.fdiv(one, b.ir.fadd(one, exp(b, b.ir.fneg(x))))
 
 
-def tanh(b: Builder, x: Value) -> Value:
+def tanh(b: Builder, x: IrValue) -> IrValue:
     """The hyperbolic tangent, within 2.5 ulp."""
     negative = expm1_of_negative(b, b.ir.fmul(absolute(b, x), b.like(x, -2.0)))
     return with_sign_of(b, b.ir.fdiv(negative, b.ir.fadd(b.like(x, 2.0), negative)), x)
 
 
-def erf(b: Builder, x: Value) -> Value:
+def erf(b: Builder, x: IrValue) -> IrValue:
     """The error function, within 3 ulp."""
     size = absolute(b, x)
     slope = _polynomial(b, at_most(b, size, ERF_END), ERF)
     return with_sign_of(b, expm1_of_negative(b, b.ir.fneg(b.ir.fmul(size, slope))), x)
 
 
-def normal_distribution(b: Builder, x: Value) -> Value:
+def normal_distribution(b: Builder, x: IrValue) -> IrValue:
     """The distribution function Φ(x) of the normal distribution, within 2^-23.8 absolute."""
     size = absolute(b, x)
     slope = _polynomial(b, at_most(b, size, NORMAL_END), NORMAL)
@@ -107,29 +107,29 @@ def normal_distribution(b: Builder, x: Value) -> Value:
     return b.ir.select(b.ir.fcmp_ordered("<", x, b.like(x, 0.0)), half, b.ir.fsub(b.like(x, 1.0), half))
 
 
-def at_least(b: Builder, x: Value, bound: float) -> Value:
+def at_least(b: Builder, x: IrValue, bound: float) -> IrValue:
     """The larger of x and a constant; a NaN stays a NaN."""
     limit = b.like(x, bound)
     return b.ir.select(b.ir.fcmp_ordered(">", limit, x), limit, x)
 
 
-def at_most(b: Builder, x: Value, bound: float) -> Value:
+def at_most(b: Builder, x: IrValue, bound: float) -> IrValue:
     """The smaller of x and a constant; a NaN stays a NaN."""
     limit = b.like(x, bound)
     return b.ir.select(b.ir.fcmp_ordered("<", limit, x), limit, x)
 
 
-def absolute(b: Builder, x: Value) -> Value:
+def absolute(b: Builder, x: IrValue) -> IrValue:
     """|x|."""
     return b.intrinsic("llvm.fabs", x.type, x)
 
 
-def with_sign_of(b: Builder, x: Value, y: Value) -> Value:
+def with_sign_of(b: Builder, x: IrValue, y: IrValue) -> IrValue:
     """|x| with the sign of y."""
     return b.intrinsic("llvm.copysign", x.type, x, y)
 
 
-def _power_of_two(b: Builder, x: Value, bias: int) -> tuple[Value, Value]:
+def _power_of_two(b: Builder, x: IrValue, bias: int) -> tuple[IrValue, IrValue]:
     """Return 2^(n + bias - 127) and r, with x = n log(2) + r and |r| hardly above log(2) / 2.
 
     The bias rides on the number that rounds: the sum's lowest bits are then the power's exponent as it is stored.
@@ -143,7 +143,7 @@ def _power_of_two(b: Builder, x: Value, bias: int) -> tuple[Value, Value]:
     return b.ir.bitcast(bits, x.type), rest
 
 
-def _polynomial(b: Builder, x: Value, coefficients: Sequence[float]) -> Value:
+def _polynomial(b: Builder, x: IrValue, coefficients: Sequence[float]) -> IrValue:
     """Return a polynomial by Horner's rule, lowest power first."""
     *lower, top = coefficients
     value = b.like(x, top)
@@ -152,7 +152,7 @@ def _polynomial(b: Builder, x: Value, coefficients: Sequence[float]) -> Value:
     return value
 
 
-def _integers(x: Value) -> ir.Type:
+def _integers(x: IrValue) -> ir.Type:
     """Return the type of 32-bit integers, as many as x has values."""
     return ir.VectorType(I32, x.type.count) if isinstance(x.type, ir.VectorType) else I32
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 
+from neocog.emit.addresses import Addresses, pixel
 from neocog.emit.argmax import largest, stopped, store_argmax
-from neocog.emit.builder import I8, Builder, Index, Value
+from neocog.emit.builder import I8, Builder, Index, IrValue
 from neocog.emit.contraction import emit_block, emit_panels
 from neocog.emit.emitter import Emitters
 from neocog.emit.epilogue import finished
-from neocog.emit.memory import Memory, pixel
 from neocog.emit.pointwise import Spot
 from neocog.plan.layout import Tensor
 from neocog.plan.ops.tiles import Tiling, position_step
@@ -18,12 +18,12 @@ from neocog.plan.ops.winograd import Winograd, WinogradBackward, WinogradReduceP
 from neocog.plan.winograd import TAPS, Factors, Matrix, minimal, transposed, transposed_steps
 
 
-def transform(b: Builder, matrix: Matrix, values: Sequence[Value]) -> list[Value]:
+def transform(b: Builder, matrix: Matrix, values: Sequence[IrValue]) -> list[IrValue]:
     """Multiply a constant matrix by a column of vectors.
 
     Two rows that agree but for the sign of some entries, as those of points ±p do, share their two partial sums.
     """
-    results: list[Value | None] = [None] * len(matrix)
+    results: list[IrValue | None] = [None] * len(matrix)
     for first, row in enumerate(matrix):
         if results[first] is not None:
             continue
@@ -47,7 +47,7 @@ def transform(b: Builder, matrix: Matrix, values: Sequence[Value]) -> list[Value
     return results
 
 
-def _combine(b: Builder, row: Sequence[Fraction], values: Sequence[Value]) -> Value:
+def _combine(b: Builder, row: Sequence[Fraction], values: Sequence[IrValue]) -> IrValue:
     """Add up values times constants; one that is taken as it is comes first, since it needs no multiplication."""
     total = None
     terms = [(factor, value) for factor, value in zip(row, values, strict=True) if factor]
@@ -61,10 +61,10 @@ def _combine(b: Builder, row: Sequence[Fraction], values: Sequence[Value]) -> Va
     return b.splat(0.0) if total is None else total
 
 
-def transform_both(b: Builder, steps: Factors, square: list[list[Value]]) -> list[list[Value]]:
+def transform_both(b: Builder, steps: Factors, square: list[list[IrValue]]) -> list[list[IrValue]]:
     """Return matrix · square · matrixᵀ for a square of vectors and a matrix in steps."""
 
-    def apply(values: Sequence[Value]) -> list[Value]:
+    def apply(values: Sequence[IrValue]) -> list[IrValue]:
         for matrix in steps:
             values = transform(b, matrix, values)
         return list(values)
@@ -73,10 +73,12 @@ def transform_both(b: Builder, steps: Factors, square: list[list[Value]]) -> lis
     return [apply(row) for row in zip(*columns, strict=True)]
 
 
-def emit_winograd_weights(b: Builder, memory: Memory, stage: WinogradWeights, low: Value, high: Value) -> None:
+def emit_winograd_weights(
+    b: Builder, addresses: Addresses, stage: WinogradWeights, low: IrValue, high: IrValue
+) -> None:
     """Write G g Gᵀ for the filters of some input channels."""
     algorithm = minimal(stage.tile)
-    weights, out = memory.panels(stage.weights), memory.panels(stage.out)
+    weights, out = addresses.panels(stage.weights), addresses.panels(stage.out)
     width, lanes = stage.weights.width, b.lanes
     with b.loop(low, high) as (channel, _), b.loop(0, stage.out.count * width // lanes) as (vector, _):
         panel, column = b.divmod(b.mul(vector, lanes), width)
@@ -90,51 +92,53 @@ def emit_winograd_weights(b: Builder, memory: Memory, stage: WinogradWeights, lo
             b.store(value, out, b.add(to, position * position_step(stage.out)))
 
 
-def emit_winograd(b: Builder, memory: Memory, stage: Winograd, low: Value, high: Value) -> None:
+def emit_winograd(b: Builder, addresses: Addresses, stage: Winograd, low: IrValue, high: IrValue) -> None:
     """Write blocks of tiles."""
     with b.loop(low, high) as (block, _):
         first, count = _block(b, stage.tiling, block)
         with b.loop(0, count) as (number, _):
-            _emit_patch(b, memory, stage.tiling, b.add(first, number), number)
+            _emit_patch(b, addresses, stage.tiling, b.add(first, number), number)
 
         def outputs(panel: Index, vectors: int, first: Index = first, count: Index = count) -> None:
             with b.loop(0, count) as (number, _):
-                _emit_outputs(b, memory, stage, b.add(first, number), number, panel, vectors)
+                _emit_outputs(b, addresses, stage, b.add(first, number), number, panel, vectors)
 
-        emit_panels(b, memory, stage.contraction, outputs)
+        emit_panels(b, addresses, stage.contraction, outputs)
 
 
-def emit_winograd_backward(b: Builder, memory: Memory, stage: WinogradBackward, low: Value, high: Value) -> None:
+def emit_winograd_backward(
+    b: Builder, addresses: Addresses, stage: WinogradBackward, low: IrValue, high: IrValue
+) -> None:
     """Write both gradients for the images of a block of a chain."""
-    assert memory.block is not None
+    assert addresses.block is not None
     tiling = stage.tiling
-    sums = memory.operand(stage.sums) if stage.sums else None
+    sums = addresses.operand(stage.sums) if stage.sums else None
     if sums is not None:
-        with b.when(b.less(memory.block.number, 1)), b.loop(0, -(-tiling.y.channels // b.lanes)) as (vector, _):
+        with b.when(b.less(addresses.block.number, 1)), b.loop(0, -(-tiling.y.channels // b.lanes)) as (vector, _):
             b.store(b.splat(0.0), sums, b.mul(vector, b.lanes))
     if stage.dx is not None:
         with b.loop(0, stage.dx.size // b.lanes) as (vector, _):
-            b.store(b.splat(0.0), memory.whole(stage.dx), b.mul(vector, b.lanes))
-    before = b.mul(memory.block.number, tiling.blocks)
+            b.store(b.splat(0.0), addresses.whole(stage.dx), b.mul(vector, b.lanes))
+    before = b.mul(addresses.block.number, tiling.blocks)
     with b.loop(0, tiling.blocks) as (block, _):
         first, count = _block(b, tiling, block)
         with b.loop(0, count) as (number, _):
             if stage.filters is not None:
-                _emit_patch(b, memory, tiling, b.add(first, number), number)
-            _emit_gradient_tile(b, memory, tiling, b.add(first, number), number, sums)
+                _emit_patch(b, addresses, tiling, b.add(first, number), number)
+            _emit_gradient_tile(b, addresses, tiling, b.add(first, number), number, sums)
         if stage.filters is not None:
-            emit_block(b, memory, stage.filters, b.add(before, block), count)
+            emit_block(b, addresses, stage.filters, b.add(before, block), count)
         if stage.patches is not None and stage.dx is not None:
 
             def overlap(panel: Index, vectors: int, first: Index = first, count: Index = count) -> None:
                 with b.loop(0, count) as (number, _):
-                    _emit_overlap(b, memory, stage, b.add(first, number), number, panel, vectors)
+                    _emit_overlap(b, addresses, stage, b.add(first, number), number, panel, vectors)
 
-            emit_panels(b, memory, stage.patches, overlap)
+            emit_panels(b, addresses, stage.patches, overlap)
 
 
 def _emit_overlap(
-    b: Builder, memory: Memory, stage: WinogradBackward, tile: Index, number: Index, panel: Index, vectors: int
+    b: Builder, addresses: Addresses, stage: WinogradBackward, tile: Index, number: Index, panel: Index, vectors: int
 ) -> None:
     """Add B p Bᵀ of one tile and panel of channels to the patch of dx that it comes from."""
     tiling, dx, slab = stage.tiling, stage.dx, stage.returned
@@ -142,8 +146,8 @@ def _emit_overlap(
     algorithm = minimal(tiling.side)
     image, down, across = _place(b, tiling, tile)
     corner = _corner(b, tiling, dx, image, down, across)
-    base = memory.whole(dx)
-    patches = b.at(memory.operand(slab.place), b.mul(number, slab.pitch))
+    base = addresses.whole(dx)
+    patches = b.at(addresses.operand(slab.place), b.mul(number, slab.pitch))
     to_panel = b.at(base, b.add(corner, b.mul(panel, slab.pitch)))
     with b.loop(0, vectors) as (vector, _):
         channel = b.mul(vector, b.lanes)
@@ -158,16 +162,16 @@ def _emit_overlap(
 
 
 def _emit_gradient_tile(
-    b: Builder, memory: Memory, tiling: Tiling, tile: Index, number: Index, sums: Value | None
+    b: Builder, addresses: Addresses, tiling: Tiling, tile: Index, number: Index, sums: IrValue | None
 ) -> None:
     """Write A dy Aᵀ of one tile, and add its values up."""
     algorithm, dy = minimal(tiling.side), tiling.y
     image, down, across = _place(b, tiling, tile)
     corner = pixel(b, dy, image, b.mul(down, tiling.side), b.mul(across, tiling.side))
-    products = b.at(memory.operand(tiling.products.place), b.mul(number, tiling.products.pitch))
+    products = b.at(addresses.operand(tiling.products.place), b.mul(number, tiling.products.pitch))
     with b.loop(0, -(-dy.channels // b.lanes)) as (vector, _):
         channel = b.mul(vector, b.lanes)
-        source = b.opaque(b.at(memory.tensor(dy), b.add(corner, channel)))
+        source = b.opaque(b.at(addresses.tensor(dy), b.add(corner, channel)))
         side = range(tiling.side)
         square = [[b.load(source, r * dy.row_step + s * dy.pitch) for s in side] for r in side]
         rows = transform_both(b, transposed_steps(algorithm.output_steps), square)
@@ -181,20 +185,20 @@ def _emit_gradient_tile(
             b.store(b.ir.fadd(b.load(sums, channel), values[0]), sums, channel)
 
 
-def _pairs(values: Sequence[Value]) -> list[Sequence[Value]]:
+def _pairs(values: Sequence[IrValue]) -> list[Sequence[IrValue]]:
     return [values[n : n + 2] for n in range(0, len(values), 2)]
 
 
 def emit_winograd_reduce_partials(
-    b: Builder, memory: Memory, stage: WinogradReducePartials, low: Value, high: Value
+    b: Builder, addresses: Addresses, stage: WinogradReducePartials, low: IrValue, high: IrValue
 ) -> None:
     """Write the gradients of the filters of some input channels, and with the first channel those of the biases."""
     algorithm = minimal(stage.tile)
     back = transposed(algorithm.weights)
-    copies, gradient = memory.operand(stage.copies), memory.panels(stage.gradient)
+    copies, gradient = addresses.operand(stage.copies), addresses.panels(stage.gradient)
     width, lanes = stage.gradient.width, b.lanes
 
-    def total(base: Value, at: Index) -> Value:
+    def total(base: IrValue, at: Index) -> IrValue:
         value = b.load(base, at)
         for n in range(1, stage.slices):
             value = b.ir.fadd(value, b.load(base, b.add(at, n * stage.slice_step)))
@@ -203,7 +207,7 @@ def emit_winograd_reduce_partials(
     if stage.sums is not None and stage.bias is not None:
         with b.when(b.less(low, 1)), b.loop(0, stage.bias.size // lanes) as (vector, _):
             at = b.mul(vector, lanes)
-            b.store(total(memory.operand(stage.sums), at), memory.vectors(stage.bias), at)
+            b.store(total(addresses.operand(stage.sums), at), addresses.vectors(stage.bias), at)
     with b.loop(low, high) as (channel, _), b.loop(0, stage.gradient.count * width // lanes) as (vector, _):
         panel, column = b.divmod(b.mul(vector, lanes), width)
         source = b.add(b.mul(panel, stage.transformed.panel_step), b.add(b.mul(channel, width), column))
@@ -240,12 +244,12 @@ def _corner(b: Builder, tiling: Tiling, x: Tensor, image: Index, down: Index, ac
     return b.add(corner, top * x.row_step + left * x.pitch)
 
 
-def _emit_patch(b: Builder, memory: Memory, tiling: Tiling, tile: Index, number: Index) -> None:
+def _emit_patch(b: Builder, addresses: Addresses, tiling: Tiling, tile: Index, number: Index) -> None:
     algorithm, x = minimal(tiling.side), tiling.x
     image, down, across = _place(b, tiling, tile)
     corner = _corner(b, tiling, x, image, down, across)
-    base = memory.whole(x)
-    patches = b.at(memory.operand(tiling.patches.place), b.mul(number, tiling.patches.pitch))
+    base = addresses.whole(x)
+    patches = b.at(addresses.operand(tiling.patches.place), b.mul(number, tiling.patches.pitch))
     with b.loop(0, -(-x.channels // b.lanes)) as (vector, _):
         channel = b.mul(vector, b.lanes)
         source = b.opaque(b.at(base, b.add(corner, channel)))
@@ -258,14 +262,14 @@ def _emit_patch(b: Builder, memory: Memory, tiling: Tiling, tile: Index, number:
 
 
 def _emit_outputs(
-    b: Builder, memory: Memory, stage: Winograd, tile: Index, number: Index, panel: Index, vectors: int
+    b: Builder, addresses: Addresses, stage: Winograd, tile: Index, number: Index, panel: Index, vectors: int
 ) -> None:
     """Write Aᵀ p A of one tile and panel of channels, and what follows it."""
     tiling = stage.tiling
     algorithm, y = minimal(tiling.side), stage.y
     image, down, across = _place(b, tiling, tile)
     slab = tiling.products
-    products = b.at(memory.operand(slab.place), b.mul(number, slab.pitch))
+    products = b.at(addresses.operand(slab.place), b.mul(number, slab.pitch))
     high, wide = _window(stage)
     row, column = b.mul(down, tiling.side // high), b.mul(across, tiling.side // wide)
     side = range(algorithm.patch)
@@ -276,7 +280,7 @@ def _emit_outputs(
         outputs = transform_both(b, algorithm.output_steps, square)
         bias = None
         if stage.bias is not None:
-            bias = b.load(memory.operand(stage.bias), channel)
+            bias = b.load(addresses.operand(stage.bias), channel)
 
         def store(r: int, s: int) -> None:
             here = image, b.add(row, r), b.add(column, s)
@@ -289,12 +293,12 @@ def _emit_outputs(
             if bias is not None:  # the same for all cells of a window
                 value = b.ir.fadd(value, bias)
             if stage.epilogue:
-                value = finished(b, memory, stage.epilogue, value, Spot(*here, channel), y.channels)
+                value = finished(b, addresses, stage.epilogue, value, Spot(*here, channel), y.channels)
                 argmax = stopped(b, value, argmax) if argmax is not None else None
-            b.store(value, memory.tensor(y), b.add(pixel(b, y, *here), channel))
+            b.store(value, addresses.tensor(y), b.add(pixel(b, y, *here), channel))
             if stage.mask is not None and argmax is not None:
                 at = b.add(pixel(b, stage.mask, *here), channel)
-                store_argmax(b, argmax, b.at(memory.tensor(stage.mask), at, I8), I8)
+                store_argmax(b, argmax, b.at(addresses.tensor(stage.mask), at, I8), I8)
 
         _store_inside(b, (tiling.side // high, tiling.side // wide), y, row, column, store)
 

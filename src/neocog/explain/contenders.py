@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from neocog.errors import DataError
 from neocog.explain.pace import paced
-from neocog.explain.quick import Pairs, Whole
-from neocog.explain.subject import Progress, Subject, image_output
+from neocog.explain.quick import Integers, Pairs
+from neocog.explain.subject import ProgressListener, Subject, image_output
 
 NEAR = 1e-4  # of the largest values: further apart, float32 sums in any order agree on which is larger
 HELD = 8  # times `count`: the most contenders that are kept; only ties in great numbers reach that
@@ -38,9 +38,9 @@ class _Filter:
     """What is held of one filter so far: the values and their images, by image."""
 
     values: NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32))
-    images: Whole = field(default_factory=lambda: np.empty(0, np.int64))
+    images: Integers = field(default_factory=lambda: np.empty(0, np.int64))
 
-    def add(self, values: NDArray[np.float32], images: Whole, count: int, near: float) -> None:
+    def add(self, values: NDArray[np.float32], images: Integers, count: int, near: float) -> None:
         """Take more images, whose numbers are larger, and drop those that cannot be among the first `count`.
 
         Values closer than `near` may belong the other way round.
@@ -58,7 +58,7 @@ class _Filter:
         self.values, self.images = values, images
 
 
-def _few_of_each(values: NDArray[np.float32], count: int) -> Whole:
+def _few_of_each(values: NDArray[np.float32], count: int) -> Integers:
     """Return the places of the first `count` of each value, largest values first."""
     order = np.argsort(-values, kind="stable")
     ranked = values[order]
@@ -72,7 +72,7 @@ def find_contenders(
     images: ImageRows,
     layers: tuple[int, ...],
     count: int,
-    progress: Progress,
+    progress: ProgressListener,
     listener: Callable[[dict[int, NDArray[np.float32]]], None] | None = None,
 ) -> dict[int, Pairs]:
     """Find the images whose maps reach highest, for every filter of some convolutions.

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neocog.explain.contenders import ImageRows
-from neocog.explain.quick import Pairs, Whole, quick_maps
+from neocog.explain.quick import Integers, Pairs, quick_maps
 from neocog.nn.graph import Graph
 
 BLOCK = 16  # images that are looked at at a time: their maps stay in the processor's cache
@@ -28,7 +28,7 @@ class Found:
     """
 
     values: NDArray[np.float32]
-    places: Whole
+    places: Integers
     alone: NDArray[np.bool_]
     errors: NDArray[np.float32]
 
@@ -107,7 +107,7 @@ def _look(
     return found
 
 
-def _by_block(order: Whole, rows: Whole) -> list[Whole]:
+def _by_block(order: Integers, rows: Integers) -> list[Integers]:
     """Return, for each block of images in the order that they are looked at, which pairs (n,) are of these images."""
     slots = np.empty(int(order.max(initial=-1)) + 1, np.int64)
     slots[order] = np.arange(len(order))
@@ -116,7 +116,7 @@ def _by_block(order: Whole, rows: Whole) -> list[Whole]:
     return np.split(chosen, np.searchsorted(blocks[chosen], np.arange(1, -(-len(order) // BLOCK))))
 
 
-def _doubtful(filters: Whole, found: Found, count: int) -> Whole:
+def _doubtful(filters: Integers, found: Found, count: int) -> Integers:
     """List the pairs whose place on the map, or in the order of images, or value, float32 cannot decide."""
     order = np.lexsort((-found.values, filters))
     values, owners, errors = found.values[order], filters[order], found.errors[order]
@@ -126,5 +126,5 @@ def _doubtful(filters: Whole, found: Found, count: int) -> Whole:
     close = np.r_[False, touching] | np.r_[touching, False]
     faint = values < FAINT * errors / ERROR
     matters = (np.arange(len(order)) - first < count) | (values >= last - errors)
-    doubtful: Whole = order[matters & (close | faint | ~found.alone[order])]
+    doubtful: Integers = order[matters & (close | faint | ~found.alone[order])]
     return doubtful

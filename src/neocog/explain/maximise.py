@@ -21,7 +21,7 @@ from neocog.errors import SettingError
 from neocog.explain.quick import quick_slopes
 from neocog.explain.receptive import Field, field_or_whole
 from neocog.explain.response import activated, climbing_index, response_index, run_to, usable_parameters
-from neocog.explain.subject import Array, Progress, Subject, check_index, image_output, layer_node, no_progress
+from neocog.explain.subject import Array, ProgressListener, Subject, check_index, image_output, layer_node, no_progress
 from neocog.nn.graph import Graph
 from neocog.nn.layers import Conv2d
 from neocog.nn.summary import multiply_adds
@@ -86,7 +86,7 @@ def maximise(
     seed: int = 0,
     steps: int = STEPS,
     data_maximum: float | None = None,
-    progress: Progress = no_progress,
+    progress: ProgressListener = no_progress,
 ) -> Maximised:
     """Search for the image that moves a filter most.
 
@@ -155,7 +155,7 @@ def maximise_all(
     seed: int = 0,
     steps: int = STEPS,
     data_maximum: NDArray[np.floating] | None = None,
-    progress: Progress = no_progress,
+    progress: ProgressListener = no_progress,
 ) -> tuple[Maximised, ...]:
     """Search for the images that move several filters of a layer most; see `maximise`.
 
@@ -166,7 +166,7 @@ def maximise_all(
     node = layer_node(model, layer, Conv2d)
     chosen = range(image_output(node).channels) if filters is None else filters
 
-    def told(number: int) -> Progress:
+    def told(number: int) -> ProgressListener:
         return lambda done, what: progress((number + done) / len(chosen), "filters")
 
     return tuple(
@@ -205,7 +205,7 @@ class _Ascent:
     filter: int
     parameters: dict[str, Values]
 
-    def climb(self, rng: np.random.Generator, steps: int, progress: Progress) -> tuple[Values, Values]:
+    def climb(self, rng: np.random.Generator, steps: int, progress: ProgressListener) -> tuple[Values, Values]:
         """Return the images (climbs, H, W, C), and the largest value of their maps after each step (steps, climbs)."""
         shape = self.graph.input
         sides = (len(CLIMBS), shape.height, shape.width, shape.channels)

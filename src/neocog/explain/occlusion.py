@@ -15,7 +15,7 @@ from neocog.errors import DataError, SettingError
 from neocog.explain.gradient import GradientTarget, read_target
 from neocog.explain.pace import paced
 from neocog.explain.response import usable
-from neocog.explain.subject import Array, Progress, Subject, no_progress, one_image
+from neocog.explain.subject import Array, ProgressListener, Subject, no_progress, one_image
 from neocog.explain.trace import trace
 from neocog.nn.window import Pair, check_pair, pair
 
@@ -54,7 +54,7 @@ def occlusion(
     patch: Pair = 4,
     stride: Pair = 2,
     baseline: str = "mean",
-    progress: Progress = no_progress,
+    progress: ProgressListener = no_progress,
 ) -> Occlusion:
     """Hide one place after the other, and ask the model's own engine.
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-from neocog.explain.subject import Progress
+from neocog.explain.subject import ProgressListener
 
 SHORT, LONG = 0.1, 0.4  # seconds: a batch that takes less may double, one that takes longer is halved
 
 
-def paced(total: int, progress: Progress, what: str, *, first: int = 64, most: int = 4096) -> Iterator[slice]:
+def paced(total: int, progress: ProgressListener, what: str, *, first: int = 64, most: int = 4096) -> Iterator[slice]:
     """Cut 0 … total into batches that take a fraction of a second each, so that progress is told every second.
 
     What happens between two steps of the iteration is timed. Progress is told after each batch; where it raises, the

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from neocog.errors import DataError, SettingError, ShapeError
 from neocog.explain.contenders import ImageRows, find_contenders
 from neocog.explain.inspection import Found, look_closely
-from neocog.explain.quick import Pairs, Whole
+from neocog.explain.quick import Integers, Pairs
 from neocog.explain.receptive import Field, field_or_whole
 from neocog.explain.response import response_index, usable_parameters
-from neocog.explain.subject import Progress, Subject, image_output, layer_node, no_progress
+from neocog.explain.subject import ProgressListener, Subject, image_output, layer_node, no_progress
 from neocog.nn.graph import Graph
 from neocog.nn.layers import Conv2d
 
@@ -52,10 +52,10 @@ class Patches:
 
     crops: NDArray[np.float32]
     values: NDArray[np.float32]
-    images: Whole
-    positions: Whole
-    boxes: Whole
-    labels: Whole
+    images: Integers
+    positions: Integers
+    boxes: Integers
+    labels: Integers
     maximum: NDArray[np.float32]
     dead: tuple[int, ...]
     layer: int
@@ -74,7 +74,7 @@ def top_patches(
     *,
     labels: NDArray[Any] | None = ...,
     keep_peaks: bool = ...,
-    progress: Progress = ...,
+    progress: ProgressListener = ...,
 ) -> dict[int, Patches]: ...
 
 
@@ -87,7 +87,7 @@ def top_patches(
     *,
     labels: NDArray[Any] | None = ...,
     keep_peaks: bool = ...,
-    progress: Progress = ...,
+    progress: ProgressListener = ...,
 ) -> Patches: ...
 
 
@@ -99,7 +99,7 @@ def top_patches(
     *,
     labels: NDArray[Any] | None = None,
     keep_peaks: bool = False,
-    progress: Progress = no_progress,
+    progress: ProgressListener = no_progress,
 ) -> Patches | dict[int, Patches]:
     """Find the images that filters answer most to, in one pass over a data set.
 
@@ -241,7 +241,7 @@ def _crop_size(graph: Graph, field: Field) -> tuple[int, int]:
     return min(field.size[0], graph.input.height), min(field.size[1], graph.input.width)
 
 
-def _crops(images: NDArray[Any], which: Whole, boxes: Whole, size: tuple[int, int]) -> NDArray[np.float32]:
+def _crops(images: NDArray[Any], which: Integers, boxes: Integers, size: tuple[int, int]) -> NDArray[np.float32]:
     """Cut (n, h, w, C) in [0, 1] out of images[which]; beyond the border 0."""
     values = images.astype(np.float32) / np.float32(255 if images.dtype == np.uint8 else 1)
     rows, inside_rows = _span(boxes[:, 0], boxes[:, 2], size[0], images.shape[1])
@@ -252,7 +252,7 @@ def _crops(images: NDArray[Any], which: Whole, boxes: Whole, size: tuple[int, in
     return result
 
 
-def _span(first: Whole, length: Whole, size: int, side: int) -> tuple[Whole, NDArray[np.bool_]]:
+def _span(first: Integers, length: Integers, size: int, side: int) -> tuple[Integers, NDArray[np.bool_]]:
     """Return the pixels (n, size) that crops take along one axis, kept inside the image, and which of them are."""
     first = np.where(length > size, 0, first)  # a field larger than the image: all of the image
     pixels = first[:, None] + np.arange(size)

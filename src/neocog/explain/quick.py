@@ -20,8 +20,8 @@ from neocog.reference.taps import crop, image_shape, taps
 FEW = 4  # channels, up to which the taps of a window lie too far apart in memory to be copied one window at a time
 
 Parameters = Mapping[str, NDArray[Any]]
-Whole = NDArray[np.int64]
-Pairs = tuple[Whole, Whole]
+Integers = NDArray[np.int64]
+Pairs = tuple[Integers, Integers]
 """Filters (n,) and images (n,): which maps to look at."""
 
 
@@ -166,7 +166,12 @@ def _is_fresh(graph: Graph, value: int) -> bool:
 
 
 def _chosen_maps(
-    graph: Graph, node: Node, parameters: Parameters, inputs: Sequence[NDArray[Any]], filters: Whole, places: Whole
+    graph: Graph,
+    node: Node,
+    parameters: Parameters,
+    inputs: Sequence[NDArray[Any]],
+    filters: Integers,
+    places: Integers,
 ) -> NDArray[Any]:
     """Convolve some images with one filter each: (n, P, Q)."""
     layer = _one_product(node)
@@ -182,7 +187,7 @@ def _chosen_maps(
     return _behind(graph, node.index, parameters, filters, np.stack(maps).reshape(len(maps), *_sides(node)))
 
 
-def _behind(graph: Graph, index: int, parameters: Parameters, filters: Whole, maps: NDArray[Any]) -> NDArray[Any]:
+def _behind(graph: Graph, index: int, parameters: Parameters, filters: Integers, maps: NDArray[Any]) -> NDArray[Any]:
     """Take maps (n, P, Q) of some filters of a convolution through what belongs to it."""
     for behind in answer_path(graph, index)[1:]:
         node = graph.nodes[behind]

@@ -67,7 +67,7 @@ View = Literal[
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class ExplainRule:
     """How one kind of layer is explained.
 
     view: what takes it apart.
@@ -104,38 +104,40 @@ def _of_groups(traced: Trace, node: Node) -> Statistics:
     return Statistics(found.mean[0, 0, 0], found.variance[0, 0, 0])
 
 
-_ACTIVATION = Rule("activation", senders.in_place, step.activation, kinks.same_slope, in_place=True)
-_DROPOUT = Rule("dropout", senders.in_place, step.unchanged, in_place=True)
+_ACTIVATION = ExplainRule("activation", senders.in_place, step.activation, kinks.same_slope, in_place=True)
+_DROPOUT = ExplainRule("dropout", senders.in_place, step.unchanged, in_place=True)
 
-RULES: dict[type[Layer], Rule] = {
+RULES: dict[type[Layer], ExplainRule] = {
     **{kind: _ACTIVATION for kind in LAYERS if issubclass(kind, ACTIVATIONS)},
     **dict.fromkeys((Dropout, Dropout2d, DropPath), _DROPOUT),
-    Conv2d: Rule("convolution", senders.convolution),
-    Linear: Rule("linear", senders.linear),
-    Flatten: Rule("flatten", senders.flatten),
+    Conv2d: ExplainRule("convolution", senders.convolution),
+    Linear: ExplainRule("linear", senders.linear),
+    Flatten: ExplainRule("flatten", senders.flatten),
     # Padding never wins, so that max pooling passes everything on.
-    MaxPool2d: Rule("pooling", senders.largest, smooth=kinks.same_choice, conserves=_always),
-    AvgPool2d: Rule("pooling", senders.average, conserves=_meets_no_padding),
-    AdaptiveAvgPool2d: Rule("mean", senders.average_of_part, step.mean, conserves=_always),
-    GlobalAvgPool2d: Rule("mean", senders.whole_average, step.mean, conserves=_always),
-    BatchNorm2d: Rule("normalization", senders.in_place, step.normalization(step.running_averages), in_place=True),
-    GroupNorm: Rule("normalization", senders.whole_image, step.normalization(_of_groups)),
-    LayerNorm2d: Rule("normalization", senders.whole_pixel, step.layer_normalization),
+    MaxPool2d: ExplainRule("pooling", senders.largest, smooth=kinks.same_choice, conserves=_always),
+    AvgPool2d: ExplainRule("pooling", senders.average, conserves=_meets_no_padding),
+    AdaptiveAvgPool2d: ExplainRule("mean", senders.average_of_part, step.mean, conserves=_always),
+    GlobalAvgPool2d: ExplainRule("mean", senders.whole_average, step.mean, conserves=_always),
+    BatchNorm2d: ExplainRule(
+        "normalization", senders.in_place, step.normalization(step.running_averages), in_place=True
+    ),
+    GroupNorm: ExplainRule("normalization", senders.whole_image, step.normalization(_of_groups)),
+    LayerNorm2d: ExplainRule("normalization", senders.whole_pixel, step.layer_normalization),
     LayerScale: _ACTIVATION,
-    LocalResponseNorm: Rule("normalization", senders.whole_pixel, step.local_response),
-    Add: Rule("join", senders.joined, step.addition, in_place=True),
-    Multiply: Rule("join", senders.joined, step.multiplication, in_place=True),
-    Concatenate: Rule("join", senders.concatenation, step.concatenation),
-    **dict.fromkeys((Slice, ChannelShuffle), Rule("rearrangement", senders.destinations, step.moved)),
-    PixelShuffle: Rule("rearrangement", senders.destinations),
-    Upsample: Rule("enlargement", senders.destinations),
-    ConvTranspose2d: Rule("enlargement", senders.whole_image),
-    Softmax: Rule("softmax", senders.shares, step.softmax),
-    Maxout: Rule("maxout", senders.contest, step.contest, kinks.same_choice),
+    LocalResponseNorm: ExplainRule("normalization", senders.whole_pixel, step.local_response),
+    Add: ExplainRule("join", senders.joined, step.addition, in_place=True),
+    Multiply: ExplainRule("join", senders.joined, step.multiplication, in_place=True),
+    Concatenate: ExplainRule("join", senders.concatenation, step.concatenation),
+    **dict.fromkeys((Slice, ChannelShuffle), ExplainRule("rearrangement", senders.destinations, step.moved)),
+    PixelShuffle: ExplainRule("rearrangement", senders.destinations),
+    Upsample: ExplainRule("enlargement", senders.destinations),
+    ConvTranspose2d: ExplainRule("enlargement", senders.whole_image),
+    Softmax: ExplainRule("softmax", senders.shares, step.softmax),
+    Maxout: ExplainRule("maxout", senders.contest, step.contest, kinks.same_choice),
 }
 
 
-def rule_of(node: Node) -> Rule:
+def rule_of(node: Node) -> ExplainRule:
     """Return how a layer is explained.
 
     Raises:

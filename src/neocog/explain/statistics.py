@@ -15,7 +15,7 @@ from neocog.nn.layers import BatchNorm2d
 
 
 @dataclass(frozen=True, slots=True)
-class Statistics:
+class ComparedStatistics:
     """Mean and variance of each channel, (C,) each.
 
     running_mean, running_variance: what the layer stores, and predicts with.
@@ -31,7 +31,7 @@ class Statistics:
     images: int
 
 
-def batch_statistics(model: Subject, images: NDArray[Any], layer: int | str) -> Statistics:
+def batch_statistics(model: Subject, images: NDArray[Any], layer: int | str) -> ComparedStatistics:
     """Hold the running averages of a BatchNorm2d to the statistics of a batch of images.
 
     The layers in front work as they do in a prediction: with running averages, and without Dropout.
@@ -54,7 +54,9 @@ def batch_statistics(model: Subject, images: NDArray[Any], layer: int | str) -> 
     return all_batch_statistics(model, images, node.index)[node.index]
 
 
-def all_batch_statistics(model: Subject, images: NDArray[Any], last: int | None = None) -> dict[int, Statistics]:
+def all_batch_statistics(
+    model: Subject, images: NDArray[Any], last: int | None = None
+) -> dict[int, ComparedStatistics]:
     """Return the same for every BatchNorm2d, up to the layer number `last`, by its index; in one pass."""
     graph = model.graph
     images = check_batch(graph, images)
@@ -67,5 +69,7 @@ def all_batch_statistics(model: Subject, images: NDArray[Any], last: int | None 
             x = run.input(node.index)
             axes = tuple(range(x.ndim - 1))
             stored = [parameters[f"{node.name}.{name}"] for name in ("running_mean", "running_var")]
-            found[node.index] = Statistics(stored[0], stored[1], x.mean(axis=axes), x.var(axis=axes), len(images))
+            found[node.index] = ComparedStatistics(
+                stored[0], stored[1], x.mean(axis=axes), x.var(axis=axes), len(images)
+            )
     return found

@@ -21,7 +21,7 @@ from neocog.nn.shapes import ImageShape
 Array = NDArray[np.float64]
 """What explanations compute with."""
 
-Progress = Callable[[float, str], None]
+ProgressListener = Callable[[float, str], None]
 """Told how much is done (0 to 1) and of what; it may raise to cancel the work."""
 
 

@@ -37,7 +37,7 @@ def memory_of(slot: str, block: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ParameterLayout:
-    """Where each variable of a network lies, by its name, and which stretches of the parameters are trained alike.
+    """Where each variable of a network lies, by its name, and which portions of the parameters are trained alike.
 
     Arguments:
         places: of every variable. Buffers lie in memory of their own where a program trains, since layers change them.
@@ -141,7 +141,7 @@ def lay_out_parameters(
             place = places[variable.name] = _place(variable, block, sizes[block], target)
             sizes[block] += place.size
         if isinstance(rule, UpdateRule):
-            ranges.append(ParameterRange(first, sizes[PARAMETERS], rule))
+            ranges.append(ParameterRange(first, sizes[PARAMETERS] - first, rule))
         if rule is not None:
             trained = sizes[PARAMETERS]
     return ParameterLayout(

@@ -15,7 +15,7 @@ from neocog.plan.lower.update import early_updates
 from neocog.plan.memory import accesses, allocate, schedule
 from neocog.plan.parameters import GRADIENTS, PARAMETERS, lay_out_parameters
 from neocog.plan.passes.segments import segments_of, stages_of, tensors_of
-from neocog.plan.passes.steps import Steps, steps_of
+from neocog.plan.passes.steps import PlanSteps, steps_of
 from neocog.plan.passes.trim import extents_of
 from neocog.plan.program import FEATURES, LOGITS, PEAKS, Program, Training
 from neocog.plan.verify import verify, verify_live_ranges
@@ -111,7 +111,7 @@ def _asked(graph: Graph, outputs: Collection[str]) -> dict[str, int]:
     return {name: known[name] for name in outputs if name != PEAKS}
 
 
-def _peaks_by_step(steps: Steps, sources: dict[int, int]) -> dict[int, list[int]]:
+def _peaks_by_step(steps: PlanSteps, sources: dict[int, int]) -> dict[int, list[int]]:
     """Return, for each step that gives maps whose largest values are asked for, the convolutions that ask."""
     found: dict[int, list[int]] = {}
     for convolution, source in sources.items():

@@ -23,7 +23,7 @@ from neocog.nn.layers import (
     Tanh,
 )
 from neocog.reference.arrays import Array
-from neocog.reference.rule import Given, Rule, Rules, Sent
+from neocog.reference.rule import LayerResult, ReferenceRule, Rules, Sent
 
 ROOT = math.sqrt(2 / math.pi)
 CUBE = 0.044715  # the constants of the tanh form of GELU
@@ -150,8 +150,8 @@ def backward(layer: Layer, x: Array, dy: Array) -> Array:
         return np.where(slope == 0, 0, slope * dy)
 
 
-_RULE = Rule(
-    lambda call: Given(forward(call.layer, call.x)),
+_RULE = ReferenceRule(
+    lambda call: LayerResult(forward(call.layer, call.x)),
     lambda call, dy: Sent((backward(call.layer, call.x, dy),)),
 )
 

@@ -12,7 +12,7 @@ from neocog.nn.layers import (
 )
 from neocog.reference.arrays import Array
 from neocog.reference.loss import softmax
-from neocog.reference.rule import Call, Given, Rule, Rules, Sent
+from neocog.reference.rule import Call, LayerResult, ReferenceRule, Rules, Sent
 
 
 def prelu_forward(x: Array, weight: Array) -> Array:
@@ -66,14 +66,14 @@ def _layer_scale_sent(call: Call[LayerScale], dy: Array) -> Sent:
 
 
 RULES: Rules = {
-    LayerScale: Rule(lambda call: Given(call.x * call.variables["weight"]), _layer_scale_sent),
-    PReLU: Rule(lambda call: Given(prelu_forward(call.x, call.variables["weight"])), _prelu_sent),
-    Softmax: Rule(
-        lambda call: Given(softmax(call.x)),
+    LayerScale: ReferenceRule(lambda call: LayerResult(call.x * call.variables["weight"]), _layer_scale_sent),
+    PReLU: ReferenceRule(lambda call: LayerResult(prelu_forward(call.x, call.variables["weight"])), _prelu_sent),
+    Softmax: ReferenceRule(
+        lambda call: LayerResult(softmax(call.x)),
         lambda call, dy: Sent((softmax_backward(softmax(call.x), dy),)),
     ),
-    Maxout: Rule(
-        lambda call: Given(*maxout_forward(call.x, call.layer)),
+    Maxout: ReferenceRule(
+        lambda call: LayerResult(*maxout_forward(call.x, call.layer)),
         lambda call, dy: Sent((maxout_backward(call.x, call.chosen, dy, call.layer),)),
     ),
 }

@@ -10,7 +10,7 @@ import numpy as np
 
 from neocog.nn.layers import Conv2d
 from neocog.reference.arrays import Array
-from neocog.reference.rule import Call, Given, Rule, Rules, Sent
+from neocog.reference.rule import Call, LayerResult, ReferenceRule, Rules, Sent
 from neocog.reference.taps import crop, image_shape, pad, taps
 
 
@@ -88,8 +88,8 @@ def _in_groups(values: Array, groups: int) -> Array:
     return values.reshape(*values.shape[:-1], groups, -1)
 
 
-def _given(call: Call[Conv2d]) -> Given:
-    return Given(forward(call.x, call.variables["weight"], call.layer, call.variables.get("bias")))
+def _result(call: Call[Conv2d]) -> LayerResult:
+    return LayerResult(forward(call.x, call.variables["weight"], call.layer, call.variables.get("bias")))
 
 
 def _sent(call: Call[Conv2d], dy: Array) -> Sent:
@@ -97,4 +97,4 @@ def _sent(call: Call[Conv2d], dy: Array) -> Sent:
     return Sent((dx,), {"weight": dw} | ({"bias": db} if call.layer.bias else {}))
 
 
-RULES: Rules = {Conv2d: Rule(_given, _sent)}
+RULES: Rules = {Conv2d: ReferenceRule(_result, _sent)}

@@ -9,7 +9,7 @@ import numpy as np
 from neocog.nn.layers import Dropout, Dropout2d, DropPath
 from neocog.nn.random import dropout_bits, dropout_key, dropout_threshold
 from neocog.reference.arrays import Array
-from neocog.reference.rule import Call, Draw, Given, Rule, Rules, Sent
+from neocog.reference.rule import Call, Draw, LayerResult, ReferenceRule, Rules, Sent
 
 Dropping = Dropout | Dropout2d | DropPath
 
@@ -55,15 +55,15 @@ def backward(kept: Array, dy: Array, layer: Dropping) -> Array:
     return np.where(kept, dy * (1.0 / (1.0 - layer.rate)), 0)
 
 
-def _given(call: Call[Dropping]) -> Given:
+def _result(call: Call[Dropping]) -> LayerResult:
     if call.draw is None:
-        return Given(call.x)
+        return LayerResult(call.x)
     kept = mask(call.x.shape, call.layer, call.draw, call.stream)
-    return Given(forward(call.x, kept, call.layer), kept)
+    return LayerResult(forward(call.x, kept, call.layer), kept)
 
 
 def _sent(call: Call[Dropping], dy: Array) -> Sent:
     return Sent((dy if call.choice is None else backward(call.choice, dy, call.layer),))
 
 
-RULES: Rules = dict.fromkeys((Dropout, Dropout2d, DropPath), Rule(_given, _sent))
+RULES: Rules = dict.fromkeys((Dropout, Dropout2d, DropPath), ReferenceRule(_result, _sent))

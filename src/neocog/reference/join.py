@@ -9,7 +9,7 @@ import numpy as np
 
 from neocog.nn.layers import Add, Concatenate, Multiply
 from neocog.reference.arrays import Array
-from neocog.reference.rule import Call, Given, Rule, Rules, Sent
+from neocog.reference.rule import Call, LayerResult, ReferenceRule, Rules, Sent
 
 
 def product(factors: Sequence[Array]) -> Array:
@@ -39,13 +39,13 @@ def _cut(call: Call[Concatenate], dy: Array) -> Sent:
 
 
 RULES: Rules = {
-    Add: Rule(
-        lambda call: Given(reduce(np.add, call.inputs)),
+    Add: ReferenceRule(
+        lambda call: LayerResult(reduce(np.add, call.inputs)),
         lambda call, dy: Sent(tuple(summed(dy, x) for x in call.inputs)),
     ),
-    Multiply: Rule(
-        lambda call: Given(product(call.inputs)),
+    Multiply: ReferenceRule(
+        lambda call: LayerResult(product(call.inputs)),
         lambda call, dy: Sent(multiply_backward(call.inputs, dy)),
     ),
-    Concatenate: Rule(lambda call: Given(np.concatenate(call.inputs, axis=-1)), _cut),
+    Concatenate: ReferenceRule(lambda call: LayerResult(np.concatenate(call.inputs, axis=-1)), _cut),
 }

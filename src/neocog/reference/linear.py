@@ -6,7 +6,7 @@ import math
 
 from neocog.nn.layers import Flatten, Linear
 from neocog.reference.arrays import Array
-from neocog.reference.rule import Call, Given, Rule, Rules, Sent
+from neocog.reference.rule import Call, LayerResult, ReferenceRule, Rules, Sent
 
 
 def forward(x: Array, weight: Array, bias: Array | None = None) -> Array:
@@ -20,8 +20,8 @@ def backward(x: Array, weight: Array, dy: Array) -> tuple[Array, Array, Array]:
     return dy @ weight.T, x.T @ dy, dy.sum(axis=0)
 
 
-def _given(call: Call[Linear]) -> Given:
-    return Given(forward(call.x, call.variables["weight"], call.variables.get("bias")))
+def _result(call: Call[Linear]) -> LayerResult:
+    return LayerResult(forward(call.x, call.variables["weight"], call.variables.get("bias")))
 
 
 def _sent(call: Call[Linear], dy: Array) -> Sent:
@@ -30,9 +30,9 @@ def _sent(call: Call[Linear], dy: Array) -> Sent:
 
 
 RULES: Rules = {
-    Flatten: Rule(
-        lambda call: Given(call.x.reshape(len(call.x), math.prod(call.x.shape[1:]))),
+    Flatten: ReferenceRule(
+        lambda call: LayerResult(call.x.reshape(len(call.x), math.prod(call.x.shape[1:]))),
         lambda call, dy: Sent((dy.reshape(call.x.shape),)),
     ),
-    Linear: Rule(_given, _sent),
+    Linear: ReferenceRule(_result, _sent),
 }

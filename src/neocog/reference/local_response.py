@@ -6,7 +6,7 @@ import numpy as np
 
 from neocog.nn.layers import LocalResponseNorm
 from neocog.reference.arrays import Array
-from neocog.reference.rule import Given, Rule, Rules, Sent
+from neocog.reference.rule import LayerResult, ReferenceRule, Rules, Sent
 
 
 def forward(x: Array, layer: LocalResponseNorm) -> Array:
@@ -43,7 +43,8 @@ def around(values: Array, before: int, behind: int) -> Array:
 
 
 RULES: Rules = {
-    LocalResponseNorm: Rule(
-        lambda call: Given(forward(call.x, call.layer)), lambda call, dy: Sent((backward(call.x, dy, call.layer),))
+    LocalResponseNorm: ReferenceRule(
+        lambda call: LayerResult(forward(call.x, call.layer)),
+        lambda call, dy: Sent((backward(call.x, dy, call.layer),)),
     ),
 }

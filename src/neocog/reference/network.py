@@ -14,7 +14,7 @@ from neocog.errors import ShapeError
 from neocog.nn.graph import IMAGE, Graph, Node
 from neocog.nn.layer import Layer
 from neocog.reference.arrays import Array
-from neocog.reference.rule import Call, Given, Rule, Sent
+from neocog.reference.rule import Call, LayerResult, ReferenceRule, Sent
 from neocog.reference.rule import Draw as Draw
 from neocog.reference.rules import RULES
 
@@ -162,7 +162,7 @@ def _wanted(graph: Graph, image: bool) -> set[int]:
     return wanted
 
 
-def forward_node(node: Node, parameters: Parameters, inputs: Sequence[Array], draw: Draw | None) -> Given:
+def forward_node(node: Node, parameters: Parameters, inputs: Sequence[Array], draw: Draw | None) -> LayerResult:
     """Run one layer on its inputs."""
     return _rule(node).forward(_call(node, parameters, inputs, draw))
 
@@ -174,7 +174,7 @@ def backward_node(
     return _rule(node).backward(replace(_call(node, parameters, inputs, draw), choice=choice), dy)
 
 
-def _rule(node: Node) -> Rule:
+def _rule(node: Node) -> ReferenceRule:
     rule = RULES.get(type(node.layer))
     if rule is None:
         raise ShapeError(f"{node.title} is unknown to the reference")

@@ -10,7 +10,7 @@ import numpy as np
 
 from neocog.nn.layers import BatchNorm2d, GroupNorm, LayerNorm2d
 from neocog.reference.arrays import Array
-from neocog.reference.rule import Call, Given, Rule, Rules, Sent
+from neocog.reference.rule import Call, LayerResult, ReferenceRule, Rules, Sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,14 +127,14 @@ def _running(call: Call[BatchNorm2d]) -> Statistics:
     return Statistics(call.variables["running_mean"], call.variables["running_var"])
 
 
-def _given(call: Call[BatchNorm2d]) -> Given:
+def _result(call: Call[BatchNorm2d]) -> LayerResult:
     x, weight, bias = call.x, call.variables.get("weight"), call.variables.get("bias")
     if call.draw is None:
-        return Given(forward(x, _running(call), call.layer, weight, bias))
+        return LayerResult(forward(x, _running(call), call.layer, weight, bias))
     batch = batch_statistics(x)
     running = moved(_running(call), batch, x.size // x.shape[-1], call.layer)
     buffers = {"running_mean": running.mean, "running_var": running.variance}
-    return Given(forward(x, batch, call.layer, weight, bias), buffers=buffers)
+    return LayerResult(forward(x, batch, call.layer, weight, bias), buffers=buffers)
 
 
 def _sent(call: Call[BatchNorm2d], dy: Array) -> Sent:
@@ -145,9 +145,11 @@ def _sent(call: Call[BatchNorm2d], dy: Array) -> Sent:
     return Sent((dx,), {"weight": of_weight, "bias": of_bias} if call.layer.affine else {})
 
 
-def _group_given(call: Call[GroupNorm]) -> Given:
+def _group_result(call: Call[GroupNorm]) -> LayerResult:
     statistics = group_statistics(call.x, call.layer)
-    return Given(forward(call.x, statistics, call.layer, call.variables.get("weight"), call.variables.get("bias")))
+    return LayerResult(
+        forward(call.x, statistics, call.layer, call.variables.get("weight"), call.variables.get("bias"))
+    )
 
 
 def _group_sent(call: Call[GroupNorm], dy: Array) -> Sent:
@@ -155,9 +157,11 @@ def _group_sent(call: Call[GroupNorm], dy: Array) -> Sent:
     return Sent((dx,), {"weight": of_weight, "bias": of_bias} if call.layer.affine else {})
 
 
-def _pixel_given(call: Call[LayerNorm2d]) -> Given:
+def _pixel_result(call: Call[LayerNorm2d]) -> LayerResult:
     statistics = pixel_statistics(call.x)
-    return Given(forward(call.x, statistics, call.layer, call.variables.get("weight"), call.variables.get("bias")))
+    return LayerResult(
+        forward(call.x, statistics, call.layer, call.variables.get("weight"), call.variables.get("bias"))
+    )
 
 
 def _pixel_sent(call: Call[LayerNorm2d], dy: Array) -> Sent:
@@ -166,7 +170,7 @@ def _pixel_sent(call: Call[LayerNorm2d], dy: Array) -> Sent:
 
 
 RULES: Rules = {
-    BatchNorm2d: Rule(_given, _sent),
-    GroupNorm: Rule(_group_given, _group_sent),
-    LayerNorm2d: Rule(_pixel_given, _pixel_sent),
+    BatchNorm2d: ReferenceRule(_result, _sent),
+    GroupNorm: ReferenceRule(_group_result, _group_sent),
+    LayerNorm2d: ReferenceRule(_pixel_result, _pixel_sent),
 }

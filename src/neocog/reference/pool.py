@@ -9,7 +9,7 @@ import numpy as np
 from neocog.nn.layers import AdaptiveAvgPool2d, AvgPool2d, GlobalAvgPool2d, MaxPool2d
 from neocog.nn.window import EvenWindow, Window, counts
 from neocog.reference.arrays import Array
-from neocog.reference.rule import Given, Rule, Rules, Sent
+from neocog.reference.rule import LayerResult, ReferenceRule, Rules, Sent
 from neocog.reference.taps import crop, image_shape, pad, taps
 
 
@@ -115,20 +115,20 @@ def global_avg_backward(x: Array, dy: Array) -> Array:
 
 
 RULES: Rules = {
-    MaxPool2d: Rule(
-        lambda call: Given(*max_forward(call.x, call.layer)),
+    MaxPool2d: ReferenceRule(
+        lambda call: LayerResult(*max_forward(call.x, call.layer)),
         lambda call, dy: Sent((max_backward(call.x, call.chosen, dy, call.layer),)),
     ),
-    AvgPool2d: Rule(
-        lambda call: Given(avg_forward(call.x, call.layer)),
+    AvgPool2d: ReferenceRule(
+        lambda call: LayerResult(avg_forward(call.x, call.layer)),
         lambda call, dy: Sent((avg_backward(call.x, dy, call.layer),)),
     ),
-    AdaptiveAvgPool2d: Rule(
-        lambda call: Given(adaptive_avg_forward(call.x, call.layer)),
+    AdaptiveAvgPool2d: ReferenceRule(
+        lambda call: LayerResult(adaptive_avg_forward(call.x, call.layer)),
         lambda call, dy: Sent((adaptive_avg_backward(call.x, dy, call.layer),)),
     ),
-    GlobalAvgPool2d: Rule(
-        lambda call: Given(call.x.mean(axis=(1, 2))),
+    GlobalAvgPool2d: ReferenceRule(
+        lambda call: LayerResult(call.x.mean(axis=(1, 2))),
         lambda call, dy: Sent((global_avg_backward(call.x, dy),)),
     ),
 }

@@ -7,7 +7,7 @@ import numpy as np
 from neocog.nn.layers import ChannelShuffle, PixelShuffle, Slice
 from neocog.nn.shapes import ImageShape, Shape, VectorShape
 from neocog.reference.arrays import Array
-from neocog.reference.rule import Call, Given, Rule, Rules, Sent
+from neocog.reference.rule import Call, LayerResult, ReferenceRule, Rules, Sent
 
 
 def shuffle(x: Array, groups: int) -> Array:
@@ -46,13 +46,13 @@ def _put_back(call: Call[Slice], dy: Array) -> Sent:
 
 
 RULES: Rules = {
-    Slice: Rule(lambda call: Given(call.x[..., _taken(call.layer, call.x)]), _put_back),
-    ChannelShuffle: Rule(
-        lambda call: Given(shuffle(call.x, call.layer.groups)),
+    Slice: ReferenceRule(lambda call: LayerResult(call.x[..., _taken(call.layer, call.x)]), _put_back),
+    ChannelShuffle: ReferenceRule(
+        lambda call: LayerResult(shuffle(call.x, call.layer.groups)),
         lambda call, dy: Sent((shuffle(dy, dy.shape[-1] // call.layer.groups),)),
     ),
-    PixelShuffle: Rule(
-        lambda call: Given(to_pixels(call.x, call.layer.factor)),
+    PixelShuffle: ReferenceRule(
+        lambda call: LayerResult(to_pixels(call.x, call.layer.factor)),
         lambda call, dy: Sent((to_channels(dy, call.layer.factor),)),
     ),
 }

@@ -7,7 +7,7 @@ import numpy as np
 from neocog.nn.layers import Upsample
 from neocog.nn.window import pair
 from neocog.reference.arrays import Array
-from neocog.reference.rule import Call, Given, Rule, Rules, Sent
+from neocog.reference.rule import Call, LayerResult, ReferenceRule, Rules, Sent
 
 
 def shares(inputs: int, scale: int, mode: str) -> Array:
@@ -50,4 +50,4 @@ def _sent(call: Call[Upsample], dy: Array) -> Sent:
     return Sent((backward(call.x, dy, call.layer),))
 
 
-RULES: Rules = {Upsample: Rule(lambda call: Given(forward(call.x, call.layer)), _sent)}
+RULES: Rules = {Upsample: ReferenceRule(lambda call: LayerResult(forward(call.x, call.layer)), _sent)}

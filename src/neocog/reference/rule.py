@@ -53,7 +53,7 @@ class Call(Generic[L]):
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class LayerResult:
     """What a layer gave.
 
     output: its value.
@@ -75,15 +75,15 @@ class Sent:
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class ReferenceRule:
     """How one kind of layer is computed.
 
     forward: from a call to what it gives.
     backward: from the same call, with the choice, and the gradient of its output to what it sends back.
     """
 
-    forward: Callable[[Call[Any]], Given]
+    forward: Callable[[Call[Any]], LayerResult]
     backward: Callable[[Call[Any], Array], Sent]
 
 
-Rules = dict[type[Layer], Rule]
+Rules = dict[type[Layer], ReferenceRule]

@@ -6,7 +6,7 @@ import numpy as np
 
 from neocog.nn.layers import ConvTranspose2d
 from neocog.reference.arrays import Array
-from neocog.reference.rule import Call, Given, Rule, Rules, Sent
+from neocog.reference.rule import Call, LayerResult, ReferenceRule, Rules, Sent
 from neocog.reference.taps import crop, image_shape, pad, taps
 
 
@@ -45,8 +45,8 @@ def backward(x: Array, weight: Array, dy: Array, layer: ConvTranspose2d) -> tupl
     return dx, dw, dy.sum(axis=(0, 1, 2))
 
 
-def _given(call: Call[ConvTranspose2d]) -> Given:
-    return Given(forward(call.x, call.variables["weight"], call.layer, call.variables.get("bias")))
+def _result(call: Call[ConvTranspose2d]) -> LayerResult:
+    return LayerResult(forward(call.x, call.variables["weight"], call.layer, call.variables.get("bias")))
 
 
 def _sent(call: Call[ConvTranspose2d], dy: Array) -> Sent:
@@ -54,4 +54,4 @@ def _sent(call: Call[ConvTranspose2d], dy: Array) -> Sent:
     return Sent((dx,), {"weight": dw} | ({"bias": db} if call.layer.bias else {}))
 
 
-RULES: Rules = {ConvTranspose2d: Rule(_given, _sent)}
+RULES: Rules = {ConvTranspose2d: ReferenceRule(_result, _sent)}

@@ -12,11 +12,11 @@ from neocog.app.cli.errors import message_of
 @click.command("toy", cls=options.Verb)
 @click.argument("model")
 @click.argument("source", nargs=-1)
-@click.option("--epochs", type=options.Whole(1))
-@click.option("--lr", type=options.Real(0, above=True))
-@click.option("--momentum", type=options.Real(0, 1))
-@click.option("--img-size", type=options.ImageSize())
-@click.option("--optimizer", type=options.OneOf(("adam", "sgd")))
+@click.option("--epochs", type=options.WholeOption(1))
+@click.option("--lr", type=options.RealOption(0, above=True))
+@click.option("--momentum", type=options.RealOption(0, 1))
+@click.option("--img-size", type=options.SizeOption())
+@click.option("--optimizer", type=options.WordOption(("adam", "sgd")))
 @click.option("--output", "-o")
 @click.option("--strict", is_flag=True)
 @options.batch_size
@@ -191,4 +191,4 @@ def test_the_hint_is_not_given_where_another_word_is_wrong(tmp_path, monkeypatch
 
 @pytest.mark.parametrize("word", ["mobilenet_v2", "mobilenetv2", "MobileNetV2", "mobilenet-v2"])
 def test_a_word_may_be_written_without_its_joints(word):
-    assert options.OneOf(("mobilenet", "mobilenet_v2")).convert(word, None, None) == "mobilenet_v2"
+    assert options.WordOption(("mobilenet", "mobilenet_v2")).convert(word, None, None) == "mobilenet_v2"

@@ -277,7 +277,7 @@ def refused(done, code: int, message: str, hint: str) -> None:
         (
             ["--model", "inception"],
             "--model must be the name of a known network, got 'inception'",
-            "see neocog train --help",
+            "neocog models lists them",
         ),
         (["--model", "resnet"], "--model must be", "did you mean resnet"),
         (["--model", "letnet5"], "--model must be", "did you mean lenet5?"),

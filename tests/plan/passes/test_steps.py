@@ -7,14 +7,14 @@ from neocog.nn.blocks import Residual, Sequential
 from neocog.nn.graph import Graph, trace
 from neocog.nn.layer import Layer
 from neocog.nn.layers import Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU
-from neocog.plan.passes.steps import Steps, steps_of
+from neocog.plan.passes.steps import PlanSteps, steps_of
 
 
 def graph_of(*layers: Layer) -> Graph:
     return trace(Sequential(*layers), (8, 8, 3))
 
 
-def titles(steps: Steps) -> list[str]:
+def titles(steps: PlanSteps) -> list[str]:
     return [step.title for step in steps.steps]
 
 

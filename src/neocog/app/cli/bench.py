@@ -18,7 +18,12 @@ from neocog.app.cli.output import emit, print_json
     "--profile", type=options.Location(), metavar="MODEL", help="Time every stage of this model's network instead."
 )
 @click.option(
-    "--batch-size", "-b", type=options.Whole(1), default=64, show_default=True, help="Images per batch, for --profile."
+    "--batch-size",
+    "-b",
+    type=options.WholeOption(1),
+    default=64,
+    show_default=True,
+    help="Images per batch, for --profile.",
 )
 @options.as_json
 @options.quiet

@@ -30,7 +30,7 @@ from neocog.train.source import DataSource
 @datasets.argument
 @click.option(
     "--split",
-    type=options.OneOf(datasets.SPLITS),
+    type=options.WordOption(datasets.SPLITS),
     help="Part of DATA to measure on.  [default: test; without parts, all images that MODEL did not learn from]",
 )
 @options.batch_size

@@ -44,7 +44,7 @@ OPENING = 10.0  # seconds that the server may take to answer before the browser 
 )
 @click.option("--lesson", is_flag=True, help="Open the worked example, a 6 x 6 image; no MODEL needed.")
 @click.option("--save", type=options.Place(), help="Write a self-contained HTML file instead of opening a page.")
-@click.option("--port", type=options.Whole(0, 65535), default=0, help="Port on 127.0.0.1.  [default: a free one]")
+@click.option("--port", type=options.WholeOption(0, 65535), default=0, help="Port on 127.0.0.1.  [default: a free one]")
 @click.option("--no-browser", is_flag=True, help="Print the address without opening a browser.")
 @options.threads
 @options.engine

@@ -29,9 +29,13 @@ BAR = 40  # characters of its longest bar
 @model_flag
 @setting_flags(without=OF_WHOLE_TRAININGS)
 @recipe_flags
-@click.option("--low", type=options.Real(above=True), default=1e-6, show_default=True, help="First learning rate.")
-@click.option("--high", type=options.Real(above=True), default=10.0, show_default=True, help="Last learning rate.")
-@click.option("--steps", type=options.Whole(2), default=100, show_default=True, help="Number of steps, at most.")
+@click.option(
+    "--low", type=options.RealOption(above=True), default=1e-6, show_default=True, help="First learning rate."
+)
+@click.option(
+    "--high", type=options.RealOption(above=True), default=10.0, show_default=True, help="Last learning rate."
+)
+@click.option("--steps", type=options.WholeOption(2), default=100, show_default=True, help="Number of steps, at most.")
 @click.option("--output", "-o", type=options.Place(), help="Draw the curve into this file, an SVG image.")
 @options.as_json
 @options.quiet

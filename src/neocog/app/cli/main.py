@@ -22,12 +22,12 @@ from neocog.resources import NUMPY_BYTES, require_memory
 # verb → (module, one line for the help page); in the order of a first acquaintance
 VERBS: dict[str, tuple[str, str]] = {
     "train": ("neocog.app.cli.train", "Train a classifier on a folder of images or a data set."),
-    "lr-find": ("neocog.app.cli.lr_find", "Find a learning rate to begin with."),
     "evaluate": ("neocog.app.cli.evaluate", "Measure the accuracy of a trained model on labelled images."),
     "predict": ("neocog.app.cli.predict", "Classify images."),
     "explain": ("neocog.app.cli.explain", "Show what a model computes, down to each multiplication."),
     "info": ("neocog.app.cli.info", "Describe a model or a data set."),
     "models": ("neocog.app.cli.zoo", "List the known networks, with their size and speed."),
+    "lr-find": ("neocog.app.cli.lr_find", "Find a learning rate to begin with."),
     "check": ("neocog.app.cli.check", "Find damaged, duplicate and suspicious images."),
     "bench": ("neocog.app.cli.bench", "Measure how fast this machine trains and predicts."),
 }

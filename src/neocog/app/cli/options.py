@@ -134,7 +134,7 @@ def _setting(key: str, value: str, flags: dict[str, click.Option], ctx: click.Co
     raise CommandLineError(f"{key} must be true or false, got {value!r}", ctx=ctx)
 
 
-class Whole(_WholeType):
+class WholeOption(_WholeType):
     """A whole number from `least` to `most`."""
 
     name = "N"
@@ -155,7 +155,7 @@ class Whole(_WholeType):
         return number
 
 
-class Real(_RealType):
+class RealOption(_RealType):
     """A finite number of at least `low` (more than it, where `above`), and below `high`."""
 
     name = "X"
@@ -179,7 +179,7 @@ class Real(_RealType):
         return number
 
 
-class ImageSize(_SizeType):
+class SizeOption(_SizeType):
     """Pixels of an image: N for a square, or HxW; becomes (height, width)."""
 
     name = "N|HxW"
@@ -248,7 +248,7 @@ class Names(_NamesType):
         return names
 
 
-class OneOf(_WordType):
+class WordOption(_WordType):
     """One of some words, with or without their - and _; a near miss gets a suggestion.
 
     Arguments:
@@ -278,17 +278,17 @@ def _joined(word: str) -> str:
 
 threads = click.option(
     "--threads",
-    type=Whole(1, MAX_THREADS),
+    type=WholeOption(1, MAX_THREADS),
     help="Number of compute threads.  [default: as many as this process may use]",
 )
-engine = click.option("--engine", type=OneOf(ENGINES), default="native", show_default=True, help="Compute engine.")
+engine = click.option("--engine", type=WordOption(ENGINES), default="native", show_default=True, help="Compute engine.")
 batch_size = click.option(
-    "--batch-size", "-b", type=Whole(1, 65536), default=64, show_default=True, help="Images per batch."
+    "--batch-size", "-b", type=WholeOption(1, 65536), default=64, show_default=True, help="Images per batch."
 )
 workers = click.option(
     "--workers",
     "-j",
-    type=Whole(0, MAX_THREADS),
+    type=WholeOption(0, MAX_THREADS),
     help="Number of threads that decode images.  [default: one for each core, at most 8]",
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")

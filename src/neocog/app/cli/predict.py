@@ -86,7 +86,7 @@ AnyPrediction = Prediction | LabelsPrediction
 @click.argument("source", type=options.Location(), nargs=-1, metavar="SOURCE...")
 @click.option(
     "--top",
-    type=options.Whole(1),
+    type=options.WholeOption(1),
     help="Number of classes to print per image.  [default: 1; of several labels, those of a probability above a half]",
 )
 @click.option("--list", "listed", is_flag=True, help="With -, read paths from stdin, one per line.")

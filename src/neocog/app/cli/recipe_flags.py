@@ -27,7 +27,7 @@ def defaults_of(setting: str) -> str:
 
 model_flag = click.option(
     "--model",
-    type=options.OneOf(("auto", *MODELS), listing="neocog models"),
+    type=options.WordOption(("auto", *MODELS), listing="neocog models"),
     metavar="NAME",
     default="auto",
     show_default=True,
@@ -36,41 +36,41 @@ model_flag = click.option(
 FLAGS = (
     click.option(
         "--img-size",
-        type=options.ImageSize(),
+        type=options.SizeOption(),
         metavar="N|HxW",
         help="Size that images are resized to, in pixels.  [default: their own size up to 128; else 32, 64 or 96]",
     ),
     click.option(
-        "--channels", type=options.OneOf(("1", "3")), help="1 (grey) or 3 (RGB).  [default: as in the images]"
+        "--channels", type=options.WordOption(("1", "3")), help="1 (grey) or 3 (RGB).  [default: as in the images]"
     ),
     click.option(
         "--weight-decay",
-        type=options.Real(),
+        type=options.RealOption(),
         help=f"L2 penalty on the weights.  [default: {defaults_of('weight_decay')}]",
     ),
     click.option(
         "--optimizer",
-        type=options.OneOf(tuple(recipe.OPTIMIZER_NAMES)),
+        type=options.WordOption(tuple(recipe.OPTIMIZER_NAMES)),
         default="adam",
         show_default=True,
         help="How weights follow their gradients.",
     ),
-    click.option("--momentum", type=options.Real(0, 1), help=f"Momentum.  [default: {defaults_of('momentum')}]"),
+    click.option("--momentum", type=options.RealOption(0, 1), help=f"Momentum.  [default: {defaults_of('momentum')}]"),
     click.option(
         "--lookahead",
-        type=options.Whole(1, MAX_EVERY),
+        type=options.WholeOption(1, MAX_EVERY),
         help="Every N steps, go on from halfway between the weights and slow ones that follow them.  [default: never]",
     ),
     click.option(
         "--label-smoothing",
-        type=options.Real(0, 1),
+        type=options.RealOption(0, 1),
         default=0.0,
         show_default=True,
         help="Label smoothing: the share of each target that is spread evenly over all classes.",
     ),
     click.option(
         "--loss",
-        type=options.OneOf(LOSSES),
+        type=options.WordOption(LOSSES),
         default="auto",
         show_default=True,
         help="What training makes smaller; auto: cross-entropy, or binary-cross-entropy for several labels an image.",

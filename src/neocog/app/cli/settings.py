@@ -41,9 +41,9 @@ def setting_flags(without: Collection[str] = ()) -> Callable[[Function], Functio
 
 def _type_of(form: Form, flag: Flag) -> click.ParamType[Any]:
     if isinstance(form, Whole):
-        return options.Whole(form.least, form.most if flag.most is None else flag.most)
+        return options.WholeOption(form.least, form.most if flag.most is None else flag.most)
     if isinstance(form, Real):
-        return options.Real(form.low, form.high, above=form.above)
+        return options.RealOption(form.low, form.high, above=form.above)
     assert form == Several(Text()), f"--{flag.name}: the command line knows no values of this form"
     return options.Names()
 

@@ -40,17 +40,19 @@ FIXED_BY_RESUME = (
 @model_flag
 @setting_flags()
 @recipe_flags
-@click.option("--lr", type=options.Real(above=True), help=f"Learning rate.  [default: {defaults_of('learning_rate')}]")
+@click.option(
+    "--lr", type=options.RealOption(above=True), help=f"Learning rate.  [default: {defaults_of('learning_rate')}]"
+)
 @click.option(
     "--schedule",
-    type=options.OneOf(tuple(recipe.SCHEDULE_NAMES)),
+    type=options.WordOption(tuple(recipe.SCHEDULE_NAMES)),
     default="cosine",
     show_default=True,
     help="How the learning rate moves: plateau lowers it when the loss no longer falls.",
 )
 @click.option(
     "--warmup",
-    type=options.Real(0, 1),
+    type=options.RealOption(0, 1),
     metavar="SHARE",
     help="Share of the training in which the learning rate rises.  [default: cosine: 0.05; one-cycle: 0.3; others: 0]",
 )

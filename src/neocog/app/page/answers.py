@@ -11,12 +11,12 @@ from neocog.app.page.question import Question
 from neocog.app.page.session import Session
 from neocog.app.page.values import VALUES
 from neocog.errors import SettingError
-from neocog.explain.subject import Progress, no_progress
+from neocog.explain.subject import ProgressListener, no_progress
 
-QUESTIONS: dict[str, Callable[[Session, Question, Progress], Answer]] = {**EXACT, **VALUES, **PATTERNS}
+QUESTIONS: dict[str, Callable[[Session, Question, ProgressListener], Answer]] = {**EXACT, **VALUES, **PATTERNS}
 
 
-def answer(session: Session, question: Question, progress: Progress = no_progress) -> Answer:
+def answer(session: Session, question: Question, progress: ProgressListener = no_progress) -> Answer:
     """Answer a question.
 
     Arguments:

@@ -17,7 +17,7 @@ from neocog.explain.lens import windows_of_row
 from neocog.explain.output import flatten_places, flattened_image, terms_of
 from neocog.explain.pooling import pooling_of
 from neocog.explain.rules import rule_of
-from neocog.explain.subject import Array, Progress, check_index, image_output, layer_node
+from neocog.explain.subject import Array, ProgressListener, check_index, image_output, layer_node
 from neocog.explain.tied import as_fully_connected, cut
 from neocog.explain.trace import by_class, dead_channels, problems
 from neocog.nn.graph import Node
@@ -29,12 +29,12 @@ MOST_EDGES = 1_000_000  # that are listed one by one
 LISTED_TERMS = 64  # of a route; the rest is told as a number
 
 
-def model(session: Session, question: Question, progress: Progress) -> Answer:
+def model(session: Session, question: Question, progress: ProgressListener) -> Answer:
     """The network, layer by layer."""
     return Answer(session_facts(session))
 
 
-def weights(session: Session, question: Question, progress: Progress) -> Answer:
+def weights(session: Session, question: Question, progress: ProgressListener) -> Answer:
     """A layer's parameters."""
     node = layer_node(session.model, question.whole("layer"), Conv2d, Linear)
     values = {
@@ -48,7 +48,7 @@ def weights(session: Session, question: Question, progress: Progress) -> Answer:
     return Answer({"minimum": _least(weight), "maximum": _most(weight), "problems": found}, values)
 
 
-def run(session: Session, question: Question, progress: Progress) -> Answer:
+def run(session: Session, question: Question, progress: ProgressListener) -> Answer:
     """The network's answer for an image, and what is wrong with it."""
     name = question.text("input")
     item, traced = session.input(name), session.trace(name)
@@ -91,7 +91,7 @@ def run(session: Session, question: Question, progress: Progress) -> Answer:
     )
 
 
-def activation(session: Session, question: Question, progress: Progress) -> Answer:
+def activation(session: Session, question: Question, progress: ProgressListener) -> Answer:
     """What a layer gave."""
     node = layer_node(session.model, question.whole("layer"))
     output = session.trace(question.text("input")).output(node.index)
@@ -100,7 +100,7 @@ def activation(session: Session, question: Question, progress: Progress) -> Answ
     return Answer(facts, {"output": output, **_limits(output)})
 
 
-def lens(session: Session, question: Question, progress: Progress) -> Answer:
+def lens(session: Session, question: Question, progress: ProgressListener) -> Answer:
     """The windows of one output row of a convolution, down to each multiplication."""
     node = layer_node(session.model, question.whole("layer"), Conv2d)
     shape = image_output(node)
@@ -129,7 +129,7 @@ def lens(session: Session, question: Question, progress: Progress) -> Answer:
     )
 
 
-def edges(session: Session, question: Question, progress: Progress) -> Answer:
+def edges(session: Session, question: Question, progress: ProgressListener) -> Answer:
     """A piece of a convolution as a network of tied edges, one of its weights replaced if asked for."""
     node = layer_node(session.model, question.whole("layer"), Conv2d)
     shape = image_output(node)
@@ -171,7 +171,7 @@ def edges(session: Session, question: Question, progress: Progress) -> Answer:
     )
 
 
-def pooling(session: Session, question: Question, progress: Progress) -> Answer:
+def pooling(session: Session, question: Question, progress: ProgressListener) -> Answer:
     """One channel of a pooling: winners, ties, means."""
     node = layer_node(session.model, question.whole("layer"), MaxPool2d, AvgPool2d)
     seen = pooling_of(session.trace(question.text("input")), node.index, question.whole("channel"))
@@ -189,7 +189,7 @@ def pooling(session: Session, question: Question, progress: Progress) -> Answer:
     return Answer(facts, arrays)
 
 
-def gradient(session: Session, question: Question, progress: Progress) -> Answer:
+def gradient(session: Session, question: Question, progress: ProgressListener) -> Answer:
     """The gradient of a target at a layer's output, or at the image (layer -1)."""
     flow = session.flow(question.text("input"), question.text("target"))
     index = question.whole("layer")
@@ -214,7 +214,7 @@ def gradient(session: Session, question: Question, progress: Progress) -> Answer
     return Answer(facts, {"gradient": flow.outputs[index], **_limits(flow.outputs[index])})
 
 
-def gradient_route(session: Session, question: Question, progress: Progress) -> Answer:
+def gradient_route(session: Session, question: Question, progress: ProgressListener) -> Answer:
     """Where the gradient of one input cell of a layer comes from."""
     flow = session.flow(question.text("input"), question.text("target"))
     node = layer_node(session.model, question.whole("layer"))
@@ -239,7 +239,7 @@ def gradient_route(session: Session, question: Question, progress: Progress) -> 
     )
 
 
-def linear_terms(session: Session, question: Question, progress: Progress) -> Answer:
+def linear_terms(session: Session, question: Question, progress: ProgressListener) -> Answer:
     """One output of a fully connected layer, term by term."""
     node = layer_node(session.model, question.whole("layer"), Linear)
     seen = terms_of(session.trace(question.text("input")), node.index, question.whole("output"))
@@ -269,7 +269,7 @@ def linear_terms(session: Session, question: Question, progress: Progress) -> An
     )
 
 
-def flatten(session: Session, question: Question, progress: Progress) -> Answer:
+def flatten(session: Session, question: Question, progress: ProgressListener) -> Answer:
     """What each place of a flattened vector was."""
     node: Node = layer_node(session.model, question.whole("layer"))
     shape = node.input if isinstance(node.layer, Flatten) else flattened_image(session.model.graph, node.index)

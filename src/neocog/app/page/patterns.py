@@ -17,7 +17,7 @@ from neocog.explain.maximise import Maximised, maximise
 from neocog.explain.occlusion import Occlusion, occlusion
 from neocog.explain.patches import Patches, top_patches
 from neocog.explain.places import downsample, shift
-from neocog.explain.subject import Progress, Subject, check_index, image_output, layer_node
+from neocog.explain.subject import ProgressListener, Subject, check_index, image_output, layer_node
 from neocog.nn.layers import Conv2d
 from neocog.train.runfolder import RunFolder
 from neocog.train.snapshots import load_snapshots
@@ -25,13 +25,13 @@ from neocog.train.snapshots import load_snapshots
 SAME = 1e-5  # relative: values that only rounding keeps apart
 
 
-def sample(session: Session, question: Question, progress: Progress) -> Answer:
+def sample(session: Session, question: Question, progress: ProgressListener) -> Answer:
     """Take an image of the data set as input."""
     item = _gallery(session).input(question.whole("index"))
     return Answer({"input": session.add(item), "name": item.name, "note": item.note, "labels": list(item.labels)})
 
 
-def patches(session: Session, question: Question, progress: Progress) -> Answer:
+def patches(session: Session, question: Question, progress: ProgressListener) -> Answer:
     """The patches of the data set that each filter of a convolution answers most to."""
     node = layer_node(session.model, question.whole("layer"), Conv2d)
     gallery = _gallery(session)
@@ -55,7 +55,7 @@ def patches(session: Session, question: Question, progress: Progress) -> Answer:
     return Answer(facts, arrays)
 
 
-def maximum(session: Session, question: Question, progress: Progress) -> Answer:
+def maximum(session: Session, question: Question, progress: ProgressListener) -> Answer:
     """The image that a filter answers most to."""
     node = layer_node(session.model, question.whole("layer"), Conv2d)
     filter = check_index("filter", question.whole("filter"), image_output(node).channels)
@@ -89,7 +89,7 @@ def maximum(session: Session, question: Question, progress: Progress) -> Answer:
     return Answer(facts, {"image": found.image, "history": found.history})
 
 
-def hidden(session: Session, question: Question, progress: Progress) -> Answer:
+def hidden(session: Session, question: Question, progress: ProgressListener) -> Answer:
     """How the target falls when a patch hides each place."""
     name, target = question.text("input"), question.text("target")
     image = session.input(name).image
@@ -120,7 +120,7 @@ def hidden(session: Session, question: Question, progress: Progress) -> Answer:
     return Answer(facts, {"map": found.map, "heat": found.heat})
 
 
-def cam(session: Session, question: Question, progress: Progress) -> Answer:
+def cam(session: Session, question: Question, progress: ProgressListener) -> Answer:
     """Grad-CAM: which places of a layer speak for the target."""
     image, target, layer = session.input(question.text("input")).image, question.text("target"), question.whole("layer")
 
@@ -143,7 +143,7 @@ def cam(session: Session, question: Question, progress: Progress) -> Answer:
     return Answer(facts, {"grid": found.grid, "heat": found.heat, "weights": found.weights})
 
 
-def moved(session: Session, question: Question, progress: Progress) -> Answer:
+def moved(session: Session, question: Question, progress: ProgressListener) -> Answer:
     """The image, or a patch of it, in another place; and a filter's map, which follows."""
     found = shift(
         session.model,
@@ -161,7 +161,7 @@ def moved(session: Session, question: Question, progress: Progress) -> Answer:
     )
 
 
-def smaller(session: Session, question: Question, progress: Progress) -> Answer:
+def smaller(session: Session, question: Question, progress: ProgressListener) -> Answer:
     """The image with fewer pixels, and what the network then says."""
     found = downsample(session.model, session.input(question.text("input")).image, question.whole("size"))
     return Answer(
@@ -170,7 +170,7 @@ def smaller(session: Session, question: Question, progress: Progress) -> Answer:
     )
 
 
-def learning(session: Session, question: Question, progress: Progress) -> Answer:
+def learning(session: Session, question: Question, progress: ProgressListener) -> Answer:
     """The first filters and the figures of a run, epoch by epoch."""
     if session.run is None:
         raise SettingError("there is no run to follow", hint="name a run folder: neocog explain runs/NAME")
@@ -212,7 +212,9 @@ def _random(session: Session, seed: int) -> Subject:
     return session.remember(("random", seed), lambda: randomised(session.model, seed))
 
 
-def _all_patches(session: Session, control: int | None, gallery: Gallery, progress: Progress) -> dict[int, Patches]:
+def _all_patches(
+    session: Session, control: int | None, gallery: Gallery, progress: ProgressListener
+) -> dict[int, Patches]:
     """Look through the data set once for all convolutions."""
     model = session.model if control is None else _random(session, control)
     return session.remember(

@@ -29,7 +29,7 @@ from neocog.app.page.message import Answer, error_frame, progress_frame
 from neocog.app.page.question import Question
 from neocog.app.page.session import MOST_BYTES, Input, Session
 from neocog.errors import NeocogError
-from neocog.explain.subject import Progress
+from neocog.explain.subject import ProgressListener
 
 HOST = "127.0.0.1"
 MOST_HEAD = 2**16  # bytes of a request's head: cookies of other programs on 127.0.0.1 come along
@@ -91,7 +91,7 @@ def make_application(session: Session, token: str, port: int) -> Starlette:
             return PlainTextResponse("there is no such question", 404, HEADERS)
         arguments = dict(request.query_params)
 
-        def find(progress: Progress) -> Answer:
+        def find(progress: ProgressListener) -> Answer:
             return answer(session, Question.make(name, arguments), progress)
 
         return refusal(request) or StreamingResponse(_frames(find), 200, HEADERS, FRAMES)
@@ -108,7 +108,7 @@ def make_application(session: Session, token: str, port: int) -> Starlette:
             return Response(status_code=400)  # to nobody
         kind, arguments = request.headers.get("content-type", ""), dict(request.query_params)
 
-        def take(progress: Progress) -> Answer:
+        def take(progress: ProgressListener) -> Answer:
             return take_input(session, body, kind, arguments)
 
         return StreamingResponse(_frames(take), 200, HEADERS, FRAMES)
@@ -147,7 +147,7 @@ async def _read(request: Request) -> bytes:
     return bytes(body)
 
 
-async def _frames(find: Callable[[Progress], Answer]) -> AsyncIterator[bytes]:
+async def _frames(find: Callable[[ProgressListener], Answer]) -> AsyncIterator[bytes]:
     """Find an answer on a thread of its own; give its progress as it comes, and at last its answer."""
     loop = asyncio.get_running_loop()
     queue: asyncio.Queue[tuple[bytes, bool]] = asyncio.Queue()

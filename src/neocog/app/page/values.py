@@ -9,13 +9,13 @@ from neocog.app.page.question import Question
 from neocog.app.page.session import Session
 from neocog.explain.apart import steps_of
 from neocog.explain.statistics import all_batch_statistics
-from neocog.explain.subject import Progress, layer_node
+from neocog.explain.subject import ProgressListener, layer_node
 from neocog.nn.layers import BatchNorm2d
 
 STATISTICS = 64  # images of the data set that a normalization is held to
 
 
-def channel_steps(session: Session, question: Question, progress: Progress) -> Answer:
+def channel_steps(session: Session, question: Question, progress: ProgressListener) -> Answer:
     """One channel of a normalization, activation, join or mean: all values between what goes in and what comes out."""
     node = layer_node(session.model, question.whole("layer"))
     found = steps_of(session.trace(question.text("input")), node, question.whole("channel"))
@@ -36,7 +36,7 @@ def channel_steps(session: Session, question: Question, progress: Progress) -> A
     )
 
 
-def statistics(session: Session, question: Question, progress: Progress) -> Answer:
+def statistics(session: Session, question: Question, progress: ProgressListener) -> Answer:
     """What a normalization takes for mean and variance, and those of the image, and of images of the data set."""
     node = layer_node(session.model, question.whole("layer"), BatchNorm2d)
     name = question.text("input")

@@ -6,16 +6,16 @@ from collections.abc import Iterable
 
 from neocog.nn.layers import Maxout, Softmax
 from neocog.plan.lower.lowering import Lowering
-from neocog.plan.lower.rule import Rule, Rules
+from neocog.plan.lower.rule import LoweringRule, Rules
 from neocog.plan.lower.values import Segment
 from neocog.plan.ops.maxout import MaxoutBackward, MaxoutForward
 from neocog.plan.ops.op import Op
 from neocog.plan.ops.pointwise import Expression
 from neocog.plan.ops.softmax import SoftmaxBackward, SoftmaxForward
-from neocog.plan.passes.steps import Step
+from neocog.plan.passes.steps import PlanStep
 
 
-def softmax_forward(low: Lowering, step: Step) -> None:
+def softmax_forward(low: Lowering, step: PlanStep) -> None:
     """Plan the shares of each pixel's channels."""
     x = low.output(step.inputs[0])
     y = low.value(step.title, low.output_shape(step.index), low.halo_of(step.index), kept=step.index in low.kept)
@@ -27,7 +27,7 @@ def softmax_forward(low: Lowering, step: Step) -> None:
     low.outputs[step.index] = y
 
 
-def softmax_backward(low: Lowering, step: Step) -> None:
+def softmax_backward(low: Lowering, step: PlanStep) -> None:
     """Plan y · (dy - Σ dy · y)."""
     dy, y = low.gradient_value(step), low.outputs[step.index]
     dx = low.part_of_gradient(step.inputs[0], step.title)
@@ -41,7 +41,7 @@ def softmax_backward(low: Lowering, step: Step) -> None:
     low.contribute(step.inputs[0], Expression(dx.tensor))
 
 
-def maxout_forward(low: Lowering, step: Step) -> None:
+def maxout_forward(low: Lowering, step: PlanStep) -> None:
     """Plan the largest of each group of channels, and which it was, if training asks for it."""
     x = low.output(step.inputs[0])
     y = low.value(step.title, low.output_shape(step.index), low.halo_of(step.index), kept=step.index in low.kept)
@@ -59,7 +59,7 @@ def maxout_forward(low: Lowering, step: Step) -> None:
     low.outputs[step.index] = y
 
 
-def maxout_backward(low: Lowering, step: Step) -> None:
+def maxout_backward(low: Lowering, step: PlanStep) -> None:
     """Send each gradient to the channel that was the largest."""
     dy, mask = low.gradient_value(step), low.masks[step.index]
     dx = low.part_of_gradient(step.inputs[0], step.title)
@@ -74,6 +74,6 @@ def maxout_backward(low: Lowering, step: Step) -> None:
 
 
 RULES: Rules = {
-    Softmax: Rule(softmax_forward, softmax_backward),
-    Maxout: Rule(maxout_forward, maxout_backward),
+    Softmax: LoweringRule(softmax_forward, softmax_backward),
+    Maxout: LoweringRule(maxout_forward, maxout_backward),
 }

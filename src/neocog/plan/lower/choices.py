@@ -11,7 +11,7 @@ from neocog.nn.window import Window
 from neocog.plan import correlation
 from neocog.plan.algorithm import LEAST_GRADIENT_TILES, Algorithm, choose_tile, patch_halo, tile_halo, tiles_an_image
 from neocog.plan.layout import Halo
-from neocog.plan.passes.steps import Step, Steps
+from neocog.plan.passes.steps import PlanStep, PlanSteps
 from neocog.plan.passes.trim import POINT, Extent
 from neocog.plan.program import Training
 from neocog.plan.winograd import minimal
@@ -40,7 +40,7 @@ class Choices:
     target: Target
     batch: int
     training: Training | None
-    steps: Steps
+    steps: PlanSteps
     extents: tuple[Extent, ...]
     algorithm: Algorithm
     learning: set[int] = field(default_factory=set, kw_only=True)
@@ -49,11 +49,11 @@ class Choices:
         """Return the shape of what a step gives, as far as it is read."""
         return self.extents[index].output
 
-    def window_of(self, step: Step) -> Window:
+    def window_of(self, step: PlanStep) -> Window:
         """Return a step's window; a fully connected layer has one of 1 × 1 on an image of 1 × 1."""
         return self.extents[step.index].window or Window(POINT, POINT)
 
-    def tile_of(self, step: Step) -> int | None:
+    def tile_of(self, step: PlanStep) -> int | None:
         """Choose Winograd's tile for a step's convolution; None for the direct sum."""
         if not isinstance(step.node.layer, Conv2d) or step.groups > 1:
             return None
@@ -70,14 +70,14 @@ class Choices:
         few = self.batch * tiles_an_image(tile, window) < least
         return None if far and few else tile
 
-    def backward_tile(self, step: Step) -> int | None:
+    def backward_tile(self, step: PlanStep) -> int | None:
         """Choose Winograd's tile for a step's gradients; None for the direct sums."""
         tile = self.tile_of(step)
         if tile is None or self.batch * tiles_an_image(tile, self.window_of(step)) < LEAST_GRADIENT_TILES:
             return None
         return tile
 
-    def images_for(self, step: Step, *, backward: bool) -> int:
+    def images_for(self, step: PlanStep, *, backward: bool) -> int:
         """Choose how many images fill the kernels of a convolution; a depthwise one goes through one after another."""
         if step.is_depthwise:
             return 1
@@ -86,7 +86,7 @@ class Choices:
         pixels = window.vertical.output * window.horizontal.output
         return -(-CHAIN_TILES // tiles_an_image(tile, window)) if tile else -(-CHAIN_PIXELS // pixels)
 
-    def chains(self, step: Step, *, backward: bool) -> bool:
+    def chains(self, step: PlanStep, *, backward: bool) -> bool:
         """Whether a step with weights takes a few images at a time.
 
         Not so on maps so small that too few blocks of images would fill its kernels: then threads share its weights
@@ -110,7 +110,7 @@ class Choices:
                 halo = halo.union(correlation.gradient_halo(self.window_of(step)))
         return halo
 
-    def gradient_halo(self, step: Step) -> Halo:
+    def gradient_halo(self, step: PlanStep) -> Halo:
         """Return the zeros that a step's backward pass needs around the gradient of its output."""
         if not step.is_correlation:
             return NO_HALO

@@ -22,11 +22,11 @@ from neocog.plan.ops.op import Op
 from neocog.plan.ops.pointwise import Activate, Affine, Expression, Plus, Pointwise, Slope, settled, tensors_of
 from neocog.plan.ops.tiles import position_step
 from neocog.plan.ops.winograd import WinogradWeights
-from neocog.plan.passes.steps import Step
+from neocog.plan.passes.steps import PlanStep
 from neocog.plan.winograd import minimal
 
 
-def forward(low: Lowering, step: Step) -> None:
+def forward(low: Lowering, step: PlanStep) -> None:
     """Plan a convolution or fully connected layer, with the pooling behind it where that can run in its last lines."""
     x, shape = low.output(step.inputs[0]), low.output_shape(step.index)
     epilogue = epilogue_of(low, step)
@@ -97,12 +97,12 @@ def forward(low: Lowering, step: Step) -> None:
         task.last_title = behind.title
 
 
-def epilogue_of(low: Lowering, step: Step) -> Epilogue:
+def epilogue_of(low: Lowering, step: PlanStep) -> Epilogue:
     """Return what the layers do that run where a step's output is stored."""
     return tuple(_step_behind(low, step, node) for node in step.behind)
 
 
-def _step_behind(low: Lowering, step: Step, node: Node) -> Pointwise:
+def _step_behind(low: Lowering, step: PlanStep, node: Node) -> Pointwise:
     """Return what one of these layers does."""
     match node.layer:
         case Add():
@@ -116,7 +116,7 @@ def _step_behind(low: Lowering, step: Step, node: Node) -> Pointwise:
             return Activate(activation)
 
 
-def correlation_of(low: Lowering, step: Step, x: Tensor, y: Tensor) -> Correlation:
+def correlation_of(low: Lowering, step: PlanStep, x: Tensor, y: Tensor) -> Correlation:
     """Return a step's layer with its operands."""
     weights, bias = low.layout.weights(step.node), low.layout.bias(step.node)
     return Correlation(step.title, low.window_of(step), x, y, weights, bias)
@@ -129,11 +129,11 @@ def transformed_weights(low: Lowering, name: str, tile: int, weights: Panels, in
     return made
 
 
-def _transformed(low: Lowering, step: Step, layer: Correlation, tile: int) -> Panels:
+def _transformed(low: Lowering, step: PlanStep, layer: Correlation, tile: int) -> Panels:
     return transformed_weights(low, f"{step.title} transformed weights", tile, layer.weights, layer.x.channels)
 
 
-def _pooling_behind(low: Lowering, step: Step) -> Step | None:
+def _pooling_behind(low: Lowering, step: PlanStep) -> PlanStep | None:
     """Return the pooling that can run in a convolution's last lines, if there is one."""
     users = low.steps.users(step.index)
     if not isinstance(step.node.layer, Conv2d) or step.groups > 1 or len(users) != 1 or step.index in low.kept:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from neocog.nn.layers import Linear
-from neocog.plan import correlation, filters
+from neocog.plan import correlation, weight_gradient
 from neocog.plan.algorithm import (
     MOST_COPIES_BYTES,
     partial_size,
@@ -23,19 +23,19 @@ from neocog.plan.layout import Operand, Panels, Space, Tensor, Vectors
 from neocog.plan.lower import convolution
 from neocog.plan.lower.convolution import correlation_of, transformed_weights
 from neocog.plan.lower.lowering import Lowering
-from neocog.plan.lower.rule import Rule, Rules
+from neocog.plan.lower.rule import LoweringRule, Rules
 from neocog.plan.lower.update import update_early
 from neocog.plan.lower.values import Segment, Value
 from neocog.plan.ops.op import Op
 from neocog.plan.ops.pointwise import Expression, settled, tensors_of
-from neocog.plan.ops.update import ReducePartials, Stretch, Transpose
+from neocog.plan.ops.update import ReducePartials, Transpose, side_by_side
 from neocog.plan.ops.winograd import WinogradWeights
-from neocog.plan.passes.steps import Step
+from neocog.plan.passes.steps import PlanStep
 
 MOST_SLICES, FEWER_SLICES = 8, 4  # of a chain; fewer where a partial gradient does not fit the second-level cache
 
 
-def backward(low: Lowering, step: Step) -> None:
+def backward(low: Lowering, step: PlanStep) -> None:
     """Plan the gradients of a step's weights, as far as they are trained, and of its input, as far as it is needed."""
     dy = low.gradient_value(step, low.gradient_halo(step))
     chains = low.chains(step, backward=True)
@@ -48,27 +48,27 @@ def backward(low: Lowering, step: Step) -> None:
         _by_tiles(low, step, layer, dy, level, learns=learns, needed=needed)
     elif chains:
         if learns:
-            plan_filters(low, step, layer, dy, level, low.layout.bias_gradient(step.node))
+            plan_weight_gradient(low, step, layer, dy, level, low.layout.bias_gradient(step.node))
         if needed:
             _plan_input(low, step, layer, dy, level)
     else:  # in this order dy is read while it is near
         if needed:
             _plan_input(low, step, layer, dy, level)
         if learns:
-            plan_filters(low, step, layer, dy, level, low.layout.bias_gradient(step.node))
+            plan_weight_gradient(low, step, layer, dy, level, low.layout.bias_gradient(step.node))
     update_early(low, step, level)
 
 
-def _partial_size(low: Lowering, step: Step) -> int:
+def _partial_size(low: Lowering, step: PlanStep) -> int:
     """Count the elements of a partial gradient of a convolution."""
     gradient, sums = low.layout.weight_gradient(step.node), low.layout.bias_gradient(step.node)
     tile = low.backward_tile(step)
     if tile:
         return partial_size(tile, gradient, low.extents[step.index].input.channels)
-    return filters.copy_size(gradient, sums)
+    return weight_gradient.copy_size(gradient, sums)
 
 
-def most_slices(low: Lowering, step: Step, size: int) -> int:
+def most_slices(low: Lowering, step: PlanStep, size: int) -> int:
     """Return the most slices that partial gradients of a layer, of so many elements, allow; 0: none are kept, or they
     would be too large.
     """
@@ -83,29 +83,29 @@ def seen_by(layer: Correlation, segment: Segment) -> Correlation:
     return replace(layer, x=segment.settle(layer.x), y=segment.settle(layer.y))
 
 
-def plan_filters(low: Lowering, step: Step, layer: Correlation, dy: Value, level: int, sums: Vectors | None) -> None:
+def plan_weight_gradient(
+    low: Lowering, step: PlanStep, layer: Correlation, dy: Value, level: int, sums: Vectors | None
+) -> None:
     """Plan the gradient of a layer's weights as a direct sum, and that of its biases, which goes to `sums`."""
     gradient = low.layout.weight_gradient(step.node)
-    copies, size = f"{step.title} partial gradients", filters.copy_size(gradient, sums)
+    copies, size = f"{step.title} partial gradients", weight_gradient.copy_size(gradient, sums)
     reads = [layer.x.name, dy.tensor.name]
     most = most_slices(low, step, _partial_size(low, step))
 
     def reduce(slices: int) -> Op:
         low.flat[Space.ARENA, copies] = slices * size
-        parts = [Stretch(gradient.begin, gradient.size)]
-        if sums is not None:
-            parts.append(Stretch(sums.begin, sums.size))
-        return ReducePartials(f"{step.title} reduce partials", Operand(Space.ARENA, copies, 0), slices, tuple(parts))
+        parts = side_by_side(*((part.begin, part.size) for part in (gradient, sums) if part is not None))
+        return ReducePartials(f"{step.title} reduce partials", Operand(Space.ARENA, copies, 0), slices, parts)
 
     def whole(segment: Segment) -> Iterable[Op]:
-        slices = filters.wanted_slices(layer, dy.tensor, gradient, low.target)
-        yield filters.weight_gradient(layer, dy.tensor, gradient, sums, low.target, slices=slices, copies=copies)
+        slices = weight_gradient.wanted_slices(layer, dy.tensor, gradient, low.target)
+        yield weight_gradient.whole_gradient(layer, dy.tensor, gradient, sums, low.target, slices=slices, copies=copies)
         if slices > 1:
             yield reduce(slices)
 
     def part(segment: Segment) -> Iterable[Op]:
         seen, dy_seen = seen_by(layer, segment), segment.settle(dy.tensor)
-        yield filters.partial_gradient(seen, dy_seen, gradient, sums, copies, low.target)
+        yield weight_gradient.partial_gradient(seen, dy_seen, gradient, sums, copies, low.target)
 
     if not most:
         low.add(step.title, reads, (), whole, level=level, where="behind", on_images=step.on_images)
@@ -115,7 +115,9 @@ def plan_filters(low: Lowering, step: Step, layer: Correlation, dy: Value, level
     low.add(step.title, (), (), lambda segment: (reduce(segment.slices),), level=level, where="behind")
 
 
-def plan_transposed(low: Lowering, step: Step, layer: Correlation, dx: Tensor, level: int, part: str = "") -> Panels:
+def plan_transposed(
+    low: Lowering, step: PlanStep, layer: Correlation, dx: Tensor, level: int, part: str = ""
+) -> Panels:
     """Plan a layer's weights with inputs and outputs swapped; `part` names what of the step the layer is."""
     transposed = correlation.transposed_panels(layer, f"{step.title} transposed weights{part}", dx, low.target)
     low.panels.append(transposed)
@@ -127,7 +129,7 @@ def plan_transposed(low: Lowering, step: Step, layer: Correlation, dx: Tensor, l
     return transposed
 
 
-def _plan_input(low: Lowering, step: Step, layer: Correlation, dy: Value, level: int) -> None:
+def _plan_input(low: Lowering, step: PlanStep, layer: Correlation, dy: Value, level: int) -> None:
     """Plan the gradient of a step's input as direct sums."""
     before = step.inputs[0]
     epilogue = low.activation_gradient(before)
@@ -161,7 +163,7 @@ def _plan_input(low: Lowering, step: Step, layer: Correlation, dy: Value, level:
 
 
 def _by_tiles(
-    low: Lowering, step: Step, layer: Correlation, dy: Value, level: int, *, learns: bool, needed: bool
+    low: Lowering, step: PlanStep, layer: Correlation, dy: Value, level: int, *, learns: bool, needed: bool
 ) -> None:
     """Plan both gradients of a convolution by Winograd's algorithm."""
     tile, before = low.backward_tile(step), step.inputs[0]
@@ -182,7 +184,7 @@ def _by_tiles(
         )
         low.add(step.title, (), (), lambda segment: (weights,), level=level, where="before")
     if learns and not most:
-        plan_filters(low, step, layer, dy, level, low.layout.bias_gradient(step.node))
+        plan_weight_gradient(low, step, layer, dy, level, low.layout.bias_gradient(step.node))
     if not most and dx is None:
         return
 
@@ -219,6 +221,6 @@ def _by_tiles(
         low.contribute(before, Expression(dx.tensor))
 
 
-CORRELATION = Rule(convolution.forward, backward)
+CORRELATION = LoweringRule(convolution.forward, backward)
 
 RULES: Rules = {Linear: CORRELATION}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from neocog.plan import depthwise, filters
+from neocog.plan import depthwise, weight_gradient
 from neocog.plan.correlation import Correlation
 from neocog.plan.layout import Operand, Space
 from neocog.plan.lower.convolution import correlation_of, epilogue_of
@@ -14,11 +14,11 @@ from neocog.plan.lower.lowering import Lowering
 from neocog.plan.lower.values import Segment, Value
 from neocog.plan.ops.op import Op
 from neocog.plan.ops.pointwise import Expression, settled, tensors_of
-from neocog.plan.ops.update import ReducePartials, Stretch
-from neocog.plan.passes.steps import Step
+from neocog.plan.ops.update import ReducePartials, side_by_side
+from neocog.plan.passes.steps import PlanStep
 
 
-def forward(low: Lowering, step: Step) -> None:
+def forward(low: Lowering, step: PlanStep) -> None:
     """Plan the convolution, with what runs where its output is stored."""
     x, epilogue = low.output(step.inputs[0]), epilogue_of(low, step)
     shape, kept = low.output_shape(step.index), step.index in low.kept
@@ -36,7 +36,7 @@ def forward(low: Lowering, step: Step) -> None:
     task.weights = 4 * layer.weights.size
 
 
-def backward(low: Lowering, step: Step) -> None:
+def backward(low: Lowering, step: PlanStep) -> None:
     """Plan the gradients of the filters, as far as they are trained, and of the input, as far as it is needed."""
     dy = low.gradient_value(step, low.gradient_halo(step))
     chains = low.chains(step, backward=True)
@@ -44,24 +44,24 @@ def backward(low: Lowering, step: Step) -> None:
     x = low.output_again(step.inputs[0], level)
     layer = correlation_of(low, step, x.tensor, low.outputs[step.index].tensor)
     if low.trains(step):
-        _plan_filters(low, step, layer, dy, level)
+        _plan_weight_gradient(low, step, layer, dy, level)
     if step.inputs[0] in low.learning:
         _plan_input(low, step, layer, dy, level)
 
 
-def _plan_filters(low: Lowering, step: Step, layer: Correlation, dy: Value, level: int) -> None:
+def _plan_weight_gradient(low: Lowering, step: PlanStep, layer: Correlation, dy: Value, level: int) -> None:
     """Plan the gradient of the filters: in slices of the batch, which are added up behind."""
     gradient, sums = low.layout.weight_gradient(step.node), low.layout.bias_gradient(step.node)
-    copies, size = f"{step.title} partial gradients", filters.copy_size(gradient, sums)
+    copies, size = f"{step.title} partial gradients", weight_gradient.copy_size(gradient, sums)
     most = most_slices(low, step, size)
-    parts = tuple(Stretch(part.begin, part.size) for part in (gradient, sums) if part is not None)
+    parts = side_by_side(*((part.begin, part.size) for part in (gradient, sums) if part is not None))
 
     def reduce(slices: int) -> Op:
         low.flat[Space.ARENA, copies] = slices * size
         return ReducePartials(f"{step.title} reduce partials", Operand(Space.ARENA, copies, 0), slices, parts)
 
     def whole(segment: Segment) -> Iterable[Op]:
-        slices = max(s for s in range(1, filters.MAX_SLICES + 1) if low.batch % s == 0)
+        slices = max(s for s in range(1, weight_gradient.MAX_SLICES + 1) if low.batch % s == 0)
         out = Operand(Space.ARENA, copies, 0)
         bias = replace(out, start=gradient.size) if sums else None
         yield depthwise.weight_gradient(layer, dy.tensor, out, bias, low.target, slices=slices, step=size)
@@ -81,7 +81,7 @@ def _plan_filters(low: Lowering, step: Step, layer: Correlation, dy: Value, leve
     low.add(step.title, (), (), lambda segment: (reduce(segment.slices),), level=level, where="behind")
 
 
-def _plan_input(low: Lowering, step: Step, layer: Correlation, dy: Value, level: int) -> None:
+def _plan_input(low: Lowering, step: PlanStep, layer: Correlation, dy: Value, level: int) -> None:
     """Plan the gradient of the input."""
     before = step.inputs[0]
     epilogue = low.activation_gradient(before)

@@ -17,8 +17,9 @@ from neocog.plan.layout import Operand, Panels, Space, Vectors
 from neocog.plan.loops import Axis
 from neocog.plan.lower.lowering import Lowering
 from neocog.plan.ops.contraction import Contraction
-from neocog.plan.ops.directions import Divide, Lengths, Moved, Polynomial, Portion, Squares, chunks_of
+from neocog.plan.ops.directions import Divide, Lengths, Moved, Polynomial, Squares
 from neocog.plan.ops.op import Op
+from neocog.plan.ops.portion import Portion, all_chunks
 from neocog.plan.ops.update import Transpose
 from neocog.plan.parameters import PARAMETERS
 
@@ -49,7 +50,7 @@ def lengths_of(
     low: Lowering, what: str, values: Operand, portions: tuple[Portion, ...], limit: float | None = None
 ) -> tuple[list[Op], Operand]:
     """Plan the lengths of portions of a flat array, of numbers within a limit; return the ops, and where they lie."""
-    squares = low.record(f"squares of {what}", chunks_of(portions) * low.target.lanes)
+    squares = low.record(f"squares of {what}", all_chunks(portions) * low.target.lanes)
     lengths = low.record(f"lengths of {what}", len(portions) * low.target.lanes)
     chunks = tuple(portion.chunks for portion in portions)
     return [

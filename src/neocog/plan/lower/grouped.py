@@ -10,22 +10,22 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from neocog.nn.layers import Conv2d
-from neocog.plan import correlation, filters
+from neocog.plan import correlation, weight_gradient
 from neocog.plan.correlation import Correlation
 from neocog.plan.layout import Operand, Panels, Space, Tensor, Vectors
 from neocog.plan.lower import convolution, convolution_gradient, depthwise
 from neocog.plan.lower.convolution import correlation_of, epilogue_of
 from neocog.plan.lower.convolution_gradient import most_slices, plan_transposed, seen_by
 from neocog.plan.lower.lowering import Lowering
-from neocog.plan.lower.rule import Rule, Rules
+from neocog.plan.lower.rule import LoweringRule, Rules
 from neocog.plan.lower.values import Segment, Value
 from neocog.plan.ops.epilogue import Epilogue, moved
 from neocog.plan.ops.grouped import Gather, Spread
 from neocog.plan.ops.op import Op
 from neocog.plan.ops.pointwise import Expression, settled, tensors_of
-from neocog.plan.ops.update import ReducePartials, Stretch
+from neocog.plan.ops.update import ReducePartials, side_by_side
 from neocog.plan.parameters import matrix_panels
-from neocog.plan.passes.steps import Step
+from neocog.plan.passes.steps import PlanStep
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class _Block:
         return replace(self.filters, name=whole.name, space=whole.space)
 
 
-def forward(low: Lowering, step: Step) -> None:
+def forward(low: Lowering, step: PlanStep) -> None:
     """Plan a convolution, by the way that suits its groups."""
     if step.groups == 1:
         convolution.forward(low, step)
@@ -50,7 +50,7 @@ def forward(low: Lowering, step: Step) -> None:
         _forward(low, step)
 
 
-def backward(low: Lowering, step: Step) -> None:
+def backward(low: Lowering, step: PlanStep) -> None:
     """Plan its gradients likewise."""
     if step.groups == 1:
         convolution_gradient.backward(low, step)
@@ -60,7 +60,7 @@ def backward(low: Lowering, step: Step) -> None:
         _backward(low, step)
 
 
-def _forward(low: Lowering, step: Step) -> None:
+def _forward(low: Lowering, step: PlanStep) -> None:
     """Plan the matrices of all blocks, before, and a contraction for each."""
     x, epilogue = low.output(step.inputs[0]), epilogue_of(low, step)
     shape, kept = low.output_shape(step.index), step.index in low.kept
@@ -90,7 +90,7 @@ def _forward(low: Lowering, step: Step) -> None:
     task.weights = 4 * sum(block.layer.weights.size for block in blocks)
 
 
-def _blocks(low: Lowering, step: Step, x: Tensor) -> tuple[_Block, ...]:
+def _blocks(low: Lowering, step: PlanStep, x: Tensor) -> tuple[_Block, ...]:
     """Cut the groups of a layer into blocks."""
     whole = correlation_of(low, step, x, low.outputs[step.index].tensor)
     inputs, outputs, lanes = x.channels // step.groups, whole.y.channels // step.groups, low.target.lanes
@@ -116,18 +116,18 @@ def _blocks(low: Lowering, step: Step, x: Tensor) -> tuple[_Block, ...]:
     return tuple(found)
 
 
-def _spread(step: Step, block: _Block) -> Spread:
+def _spread(step: PlanStep, block: _Block) -> Spread:
     layer, (inputs, outputs) = block.layer, _group(step)
     return Spread(f"{step.title} spread filters", block.filters, layer.weights, layer.taps, inputs, outputs)
 
 
-def _group(step: Step) -> tuple[int, int]:
+def _group(step: PlanStep) -> tuple[int, int]:
     """Return channels and filters of one group."""
     assert isinstance(step.node.layer, Conv2d)
     return step.node.layer.variables(*step.node.shapes)[0].shape[2], step.node.layer.channels // step.groups
 
 
-def _backward(low: Lowering, step: Step) -> None:
+def _backward(low: Lowering, step: PlanStep) -> None:
     """Plan the gradients of the filters, as far as they are trained, and of the input, as far as it is needed."""
     dy = low.gradient_value(step, low.gradient_halo(step))
     chains = low.chains(step, backward=True)
@@ -140,7 +140,7 @@ def _backward(low: Lowering, step: Step) -> None:
         for block in noted
     ]
     if low.trains(step):
-        _plan_filters(low, step, blocks, dy, level)
+        _plan_weight_gradient(low, step, blocks, dy, level)
     if step.inputs[0] in low.learning:
         _plan_input(low, step, blocks, dy, level)
 
@@ -150,7 +150,7 @@ def _part(tensor: Tensor, like: Tensor) -> Tensor:
     return replace(tensor, channels=like.channels)
 
 
-def _plan_filters(low: Lowering, step: Step, blocks: Sequence[_Block], dy: Value, level: int) -> None:
+def _plan_weight_gradient(low: Lowering, step: PlanStep, blocks: Sequence[_Block], dy: Value, level: int) -> None:
     """Plan the gradients of the blocks' matrices and of the bias, and what is gathered of them behind.
 
     In a chain, they lie one behind another in a partial gradient for each slice of the batch.
@@ -172,15 +172,15 @@ def _plan_filters(low: Lowering, step: Step, blocks: Sequence[_Block], dy: Value
                 out = Operand(Space.ARENA, copies, before, slice=size)
                 ones = replace(out, start=total) if sums else None
             ones = ones and replace(ones, start=ones.start + layer.first_out)
-            yield replace(filters.sums_into(layer, seen, matrix, out, ones, low.target), accumulates=chained)
+            yield replace(weight_gradient.sums_into(layer, seen, matrix, out, ones, low.target), accumulates=chained)
             before += matrix.size
 
     def behind(segment: Segment) -> Iterable[Op]:
         if most:
             low.flat[Space.ARENA, copies] = segment.slices * size
-            parts = [Stretch(part.begin, part.size) for part in (*made, sums) if part is not None]
+            parts = side_by_side(*((part.begin, part.size) for part in (*made, sums) if part is not None))
             where = Operand(Space.ARENA, copies, 0)
-            yield ReducePartials(f"{step.title} reduce partials", where, segment.slices, tuple(parts))
+            yield ReducePartials(f"{step.title} reduce partials", where, segment.slices, parts)
         for block, matrix in zip(blocks, made, strict=True):
             name = f"{step.title} gather gradients"
             yield Gather(name, matrix, block.gradient(gradient), block.layer.taps, inputs, outputs)
@@ -194,7 +194,7 @@ def _plan_filters(low: Lowering, step: Step, blocks: Sequence[_Block], dy: Value
     low.add(step.title, (), (), behind, level=level, where="behind")
 
 
-def _plan_input(low: Lowering, step: Step, blocks: Sequence[_Block], dy: Value, level: int) -> None:
+def _plan_input(low: Lowering, step: PlanStep, blocks: Sequence[_Block], dy: Value, level: int) -> None:
     """Plan the gradient of the input, block by block."""
     before = step.inputs[0]
     epilogue: Epilogue = low.activation_gradient(before)
@@ -228,4 +228,4 @@ def _plan_input(low: Lowering, step: Step, blocks: Sequence[_Block], dy: Value, 
     low.contribute(before, Expression(dx.tensor), past_activation=bool(epilogue))
 
 
-RULES: Rules = {Conv2d: Rule(forward, backward)}
+RULES: Rules = {Conv2d: LoweringRule(forward, backward)}

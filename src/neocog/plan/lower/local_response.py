@@ -7,15 +7,15 @@ from collections.abc import Iterable
 from neocog.nn.layers import LocalResponseNorm
 from neocog.plan.layout import Operand, Space
 from neocog.plan.lower.lowering import Lowering
-from neocog.plan.lower.rule import Rule, Rules
+from neocog.plan.lower.rule import LoweringRule, Rules
 from neocog.plan.lower.values import Segment, Value
 from neocog.plan.ops.local_response import LocalResponse, LocalResponseGradient, Spaced
 from neocog.plan.ops.op import Op
 from neocog.plan.ops.pointwise import Expression
-from neocog.plan.passes.steps import Step
+from neocog.plan.passes.steps import PlanStep
 
 
-def forward(low: Lowering, step: Step) -> None:
+def forward(low: Lowering, step: PlanStep) -> None:
     """Plan the division of each value."""
     layer, x = step.node.layer, low.output(step.inputs[0])
     assert isinstance(layer, LocalResponseNorm)
@@ -29,7 +29,7 @@ def forward(low: Lowering, step: Step) -> None:
     low.outputs[step.index], low.notes[step.index] = y, x
 
 
-def backward(low: Lowering, step: Step) -> None:
+def backward(low: Lowering, step: PlanStep) -> None:
     """Plan the gradient of the input."""
     layer, x, dy = step.node.layer, low.notes[step.index], low.gradient_value(step)
     assert isinstance(layer, LocalResponseNorm)
@@ -47,7 +47,7 @@ def backward(low: Lowering, step: Step) -> None:
     low.contribute(step.inputs[0], Expression(dx.tensor))
 
 
-def _row(low: Lowering, step: Step, layer: LocalResponseNorm, what: str) -> Spaced:
+def _row(low: Lowering, step: PlanStep, layer: LocalResponseNorm, what: str) -> Spaced:
     """Return a row of the step's pixels in scratch memory, with as many zeros between them as windows reach across."""
     shape, round_up = low.output_shape(step.index), low.target.round_up
     place = Operand(Space.SCRATCH, f"{step.title} {what}", 0)
@@ -55,4 +55,4 @@ def _row(low: Lowering, step: Step, layer: LocalResponseNorm, what: str) -> Spac
     return Spaced(place, shape.width, round_up(shape.channels), margin)
 
 
-RULES: Rules = {LocalResponseNorm: Rule(forward, backward)}
+RULES: Rules = {LocalResponseNorm: LoweringRule(forward, backward)}

@@ -13,16 +13,22 @@ from neocog.plan.layout import Halo, Operand, Panels, Space, Tensor
 from neocog.plan.lower.choices import NO_HALO as NO_HALO
 from neocog.plan.lower.choices import Choices
 from neocog.plan.lower.values import Contribution, Segment, Task, Value, Where, is_bare
+from neocog.plan.memory import LINE
 from neocog.plan.ops.epilogue import Epilogue
 from neocog.plan.ops.map import Map, Sums
 from neocog.plan.ops.op import Op
 from neocog.plan.ops.pointwise import ActivationGradient, Drop, Expression, Plus
 from neocog.plan.parameters import ParameterLayout
-from neocog.plan.passes.steps import Step
+from neocog.plan.passes.steps import PlanStep
 from neocog.plan.passes.trim import as_image
 from neocog.plan.program import FIRST_KEY_SLOT
 
 CHAIN_VECTORS = 16  # vectors whose sums are taken together
+
+
+SAME_SETS = 2048
+"""Bytes between pixels at which the rows of a register tile, with a stride of 2, meet in one set of the first-level
+cache, and push each other out of it: such pixels get a cache line between them."""
 
 
 @dataclass(slots=True)
@@ -85,8 +91,13 @@ class Lowering(Choices):
 
     def shape(self, name: str, shape: ImageShape, halo: Halo = NO_HALO, pitch: int | None = None) -> Tensor:
         """Return how a tensor of the whole batch lies."""
-        pitch = pitch or self.target.round_up(shape.channels)
+        pitch = pitch or self._pitch(shape)
         return Tensor(name, self.batch, shape.height, shape.width, shape.channels, pitch, halo)
+
+    def _pitch(self, shape: ImageShape) -> int:
+        pitch = self.target.round_up(shape.channels)
+        several = shape.height * shape.width > 1
+        return pitch + LINE // 4 if several and 4 * pitch % SAME_SETS == 0 else pitch
 
     def value(
         self,
@@ -111,7 +122,7 @@ class Lowering(Choices):
         self.flat[Space.ARENA, name] = size
         return Operand(Space.ARENA, name, 0)
 
-    def vectors(self, step: Step, variable: str) -> Operand | None:
+    def vectors(self, step: PlanStep, variable: str) -> Operand | None:
         """Return where one of a step's variables with one value for each channel lies, if it has it."""
         place = self.layout.vectors(step.node, variable)
         return place.begin if place else None
@@ -122,7 +133,7 @@ class Lowering(Choices):
         assert place is not None
         return place.begin
 
-    def vectors_gradient(self, step: Step, variable: str) -> Operand | None:
+    def vectors_gradient(self, step: PlanStep, variable: str) -> Operand | None:
         """Return where the gradient of such a variable goes, if it is trained."""
         place = self.layout.vectors_gradient(step.node, variable)
         return place.begin if place and f"{step.node.name}.{variable}" in self.trained else None
@@ -183,7 +194,7 @@ class Lowering(Choices):
 
     def map(
         self,
-        step: Step,
+        step: PlanStep,
         name: str,
         expression: Expression,
         y: Value | None,
@@ -239,7 +250,7 @@ class Lowering(Choices):
             self.outputs[index] = made
         return self.outputs[index]
 
-    def drop(self, step: Step, unit: str) -> Drop:
+    def drop(self, step: PlanStep, unit: str) -> Drop:
         """Return what a layer does that drops at random, with the slot of its key."""
         if step.node.index not in self.dropouts:
             self.dropouts.append(step.node.index)
@@ -250,7 +261,7 @@ class Lowering(Choices):
 
     # --- backward ---------------------------------------------------------------------------------------------
 
-    def trains(self, step: Step) -> bool:
+    def trains(self, step: PlanStep) -> bool:
         """Whether a step has parameters of its own that follow gradients."""
         return step.node.index in self._trained_layers
 
@@ -266,7 +277,7 @@ class Lowering(Choices):
             return ()
         return (ActivationGradient(value.activation, Expression(value.tensor), of_output=True),)
 
-    def gradient(self, step: Step) -> Expression:
+    def gradient(self, step: PlanStep) -> Expression:
         """Return the gradient of what a step gives: all parts, through its activation."""
         parts = self.contributions[step.index]
         total = parts[0].expression.then(*(Plus(part.expression) for part in parts[1:]))
@@ -276,7 +287,7 @@ class Lowering(Choices):
         return total
 
     def gradient_value(
-        self, step: Step, halo: Halo = NO_HALO, sums: Callable[[Value], Sequence[Sums]] | None = None
+        self, step: PlanStep, halo: Halo = NO_HALO, sums: Callable[[Value], Sequence[Sums]] | None = None
     ) -> Value:
         """Return the gradient of what a step gives, in memory, with at least so many zeros around it.
 
@@ -325,7 +336,7 @@ class Lowering(Choices):
         view = self._gradient_of_view(step, name, title) if alone else None
         return view or self.value(name, self.output_shape(index), halo, dirty=dirty)
 
-    def _gradient_of_view(self, step: Step, name: str, title: str) -> Value | None:
+    def _gradient_of_view(self, step: PlanStep, name: str, title: str) -> Value | None:
         """Make memory for the gradient of a flattened image that is the image's too, where that lies value by value."""
         image = self.outputs[step.index].base if step.is_flatten else None
         if image is None or step.inputs[0] not in self.learning:

@@ -13,7 +13,7 @@ from neocog.nn.layers import BatchNorm2d, GroupNorm, LayerNorm2d
 from neocog.nn.shapes import ImageShape
 from neocog.plan.layout import Operand, Space
 from neocog.plan.lower.lowering import CHAIN_VECTORS, NO_HALO, Lowering
-from neocog.plan.lower.rule import Rule, Rules
+from neocog.plan.lower.rule import LoweringRule, Rules
 from neocog.plan.lower.values import Segment, Value
 from neocog.plan.ops.map import Sums
 from neocog.plan.ops.norm import (
@@ -33,8 +33,8 @@ from neocog.plan.ops.norm import (
 from neocog.plan.ops.op import Op
 from neocog.plan.ops.pixel_norm import PixelGradient, PixelStatistics
 from neocog.plan.ops.pointwise import Affine, Centre, Counted, Expression, Normalise, Plus, Times
-from neocog.plan.ops.update import ReducePartials, Stretch
-from neocog.plan.passes.steps import Step
+from neocog.plan.ops.update import ReducePartials, side_by_side
+from neocog.plan.passes.steps import PlanStep
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class _Note:
     statistics: Operand
 
 
-def forward(low: Lowering, step: Step) -> None:
+def forward(low: Lowering, step: PlanStep) -> None:
     """Plan the statistics of the batch; the result is a formula."""
     layer = step.node.layer
     assert isinstance(layer, BatchNorm2d)
@@ -91,7 +91,7 @@ def forward(low: Lowering, step: Step) -> None:
     low.notes[step.index] = _Note(x, out)
 
 
-def backward(low: Lowering, step: Step) -> None:
+def backward(low: Lowering, step: PlanStep) -> None:
     """Plan the sums of the gradient; that of the input is a formula of what follows from them."""
     note, shape = low.notes[step.index], low.output_shape(step.index)
     assert isinstance(note, _Note)
@@ -149,7 +149,7 @@ class _Parts:
         return Expression(self.x.tensor, (Plus(mean), Times(inverse)))
 
 
-def _one_of(low: Lowering, step: Step, what: str) -> Value:
+def _one_of(low: Lowering, step: PlanStep, what: str) -> Value:
     """Make memory for a number for each channel of each image, or for each pixel where that is normalised by itself."""
     shape = low.output_shape(step.index)
     of_group = isinstance(step.node.layer, GroupNorm)
@@ -157,7 +157,7 @@ def _one_of(low: Lowering, step: Step, what: str) -> Value:
     return low.value(f"{step.title} {what}", one)
 
 
-def parts_forward(low: Lowering, step: Step) -> None:
+def parts_forward(low: Lowering, step: PlanStep) -> None:
     """Plan the statistics of each group, or pixel; the result is a formula."""
     layer, x, title = step.node.layer, low.output(step.inputs[0]), f"{step.title} statistics"
     mean, inverse = (_one_of(low, step, what) for what in ("mean", "inverse"))
@@ -177,7 +177,7 @@ def parts_forward(low: Lowering, step: Step) -> None:
     low.formulas[step.index] = note.normalised.then(*learned)
 
 
-def parts_backward(low: Lowering, step: Step) -> None:
+def parts_backward(low: Lowering, step: PlanStep) -> None:
     """Plan the gradients of γ and β, and what that of the input, a formula, takes away for the statistics."""
     layer, note, title = step.node.layer, low.notes[step.index], f"{step.title} gradient statistics"
     assert isinstance(note, _Parts)
@@ -205,15 +205,15 @@ def parts_backward(low: Lowering, step: Step) -> None:
     low.contribute(step.inputs[0], scaled.then(Plus(Expression(note.x.tensor, through))))
 
 
-def _with_learned_sums(low: Lowering, step: Step, note: _Parts) -> Value:
+def _with_learned_sums(low: Lowering, step: PlanStep, note: _Parts) -> Value:
     """Return the gradient of what a step gives, in memory; plan the gradients of β and γ, sums of it and with it."""
     places = [low.vectors_gradient(step, variable) for variable in ("bias", "weight")]
     if not any(places):
         return low.gradient_value(step, NO_HALO)
     name, size = f"{step.title} partial gradients", low.target.round_up(low.output_shape(step.index).channels)
     # Both are added up even where one is frozen.
-    unused = low.record(f"{step.title} unused gradient", size) if None in places else None
-    parts = tuple(Stretch(place or unused, size) for place in places)  # type: ignore[arg-type]
+    wanted = [place or low.record(f"{step.title} unused gradient", size) for place in places]
+    parts = side_by_side(*((place, size) for place in wanted))
 
     def sums(_: Value) -> list[Sums]:
         return [Sums(Operand(Space.ARENA, name, 0, slice=2 * size), note.normalised, size)]
@@ -229,6 +229,6 @@ def _with_learned_sums(low: Lowering, step: Step, note: _Parts) -> Value:
 
 
 RULES: Rules = {
-    BatchNorm2d: Rule(forward, backward),
-    **dict.fromkeys((GroupNorm, LayerNorm2d), Rule(parts_forward, parts_backward)),
+    BatchNorm2d: LoweringRule(forward, backward),
+    **dict.fromkeys((GroupNorm, LayerNorm2d), LoweringRule(parts_forward, parts_backward)),
 }

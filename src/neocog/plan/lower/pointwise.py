@@ -19,7 +19,7 @@ from neocog.nn.layers import (
 from neocog.nn.rewrite import ScaleShift
 from neocog.plan.layout import Halo, Operand, Space
 from neocog.plan.lower.lowering import NO_HALO, Lowering
-from neocog.plan.lower.rule import Rule, Rules
+from neocog.plan.lower.rule import LoweringRule, Rules
 from neocog.plan.lower.values import Segment, Value, is_bare
 from neocog.plan.ops.map import PixelSum, Sums
 from neocog.plan.ops.op import Op
@@ -35,19 +35,19 @@ from neocog.plan.ops.pointwise import (
     SlopeGradient,
     Times,
 )
-from neocog.plan.ops.update import ReducePartials, Stretch
-from neocog.plan.passes.steps import Step
+from neocog.plan.ops.update import ReducePartials, side_by_side
+from neocog.plan.passes.steps import PlanStep
 
 UNITS: dict[type[Layer], str] = {Dropout: "value", Dropout2d: "map", DropPath: "image"}
 """What each layer drops together."""
 
 
-def activation_forward(low: Lowering, step: Step) -> None:
+def activation_forward(low: Lowering, step: PlanStep) -> None:
     """f(x)."""
     low.formulas[step.index] = low.expression(step.inputs[0]).then(Activate(step.node.layer))
 
 
-def activation_backward(low: Lowering, step: Step) -> None:
+def activation_backward(low: Lowering, step: PlanStep) -> None:
     """Multiply by f', taken from what is in memory already: the output, if its derivative can be told from it."""
     layer, output = step.node.layer, low.outputs.get(step.index)
     if output is not None and output.stored and layer.from_output:  # type: ignore[attr-defined]
@@ -57,14 +57,14 @@ def activation_backward(low: Lowering, step: Step) -> None:
     low.contribute(step.inputs[0], low.gradient(step).then(ActivationGradient(layer, other, of_output)))
 
 
-def prelu_forward(low: Lowering, step: Step) -> None:
+def prelu_forward(low: Lowering, step: PlanStep) -> None:
     """x, or its product with the channel's slope below zero."""
     slope = low.vectors(step, "weight")
     assert slope is not None
     low.formulas[step.index] = low.expression(step.inputs[0]).then(Slope(slope))
 
 
-def prelu_backward(low: Lowering, step: Step) -> None:
+def prelu_backward(low: Lowering, step: PlanStep) -> None:
     """The gradient of x, and for each channel that of its slope: the sum of the gradient times x below zero."""
     slope, x = low.vectors(step, "weight"), low.expression(step.inputs[0])
     assert slope is not None
@@ -74,7 +74,7 @@ def prelu_backward(low: Lowering, step: Step) -> None:
 
 
 def gradient_and_its_sums(
-    low: Lowering, step: Step, factor: Expression | None, place: Operand | None, halo: Halo = NO_HALO
+    low: Lowering, step: PlanStep, factor: Expression | None, place: Operand | None, halo: Halo = NO_HALO
 ) -> Expression:
     """Return the gradient of what a step gives; add it up, times a factor, for each channel.
 
@@ -97,20 +97,20 @@ def gradient_and_its_sums(
     def reduce(segment: Segment) -> Iterable[Op]:
         low.flat[Space.ARENA, name] = segment.slices * size
         title = f"{step.title} reduce partials"
-        yield ReducePartials(title, Operand(Space.ARENA, name, 0), segment.slices, (Stretch(place, size),))
+        yield ReducePartials(title, Operand(Space.ARENA, name, 0), segment.slices, side_by_side((place, size)))
 
     low.add(step.title, (), (), reduce, level=low.makers[name].level, where="behind")
     return Expression(value.tensor)
 
 
-def layer_scale_forward(low: Lowering, step: Step) -> None:
+def layer_scale_forward(low: Lowering, step: PlanStep) -> None:
     """x · γ."""
     weight = low.vectors(step, "weight")
     assert weight is not None
     low.formulas[step.index] = low.expression(step.inputs[0]).then(Affine(weight))
 
 
-def layer_scale_backward(low: Lowering, step: Step) -> None:
+def layer_scale_backward(low: Lowering, step: PlanStep) -> None:
     """The gradient times γ, and for each channel the sum of the gradient times x."""
     weight, x = low.vectors(step, "weight"), low.expression(step.inputs[0])
     assert weight is not None
@@ -118,38 +118,38 @@ def layer_scale_backward(low: Lowering, step: Step) -> None:
     low.contribute(step.inputs[0], gradient.then(Affine(weight)))
 
 
-def drop_forward(low: Lowering, step: Step) -> None:
+def drop_forward(low: Lowering, step: PlanStep) -> None:
     """Zero some values at random and scale the others."""
     kind = UNITS[type(step.node.layer)]
     low.formulas[step.index] = low.expression(step.inputs[0]).then(low.drop(step, kind))
 
 
-def drop_backward(low: Lowering, step: Step) -> None:
+def drop_backward(low: Lowering, step: PlanStep) -> None:
     """Do the same to the gradient."""
     drop: Drop = low.drop(step, UNITS[type(step.node.layer)])
     low.contribute(step.inputs[0], low.gradient(step).then(drop))
 
 
-def add_forward(low: Lowering, step: Step) -> None:
+def add_forward(low: Lowering, step: PlanStep) -> None:
     """x + y + …"""
     first, *others = _joined(low, step)
     low.formulas[step.index] = first.then(*map(Plus, others))
 
 
-def add_backward(low: Lowering, step: Step) -> None:
+def add_backward(low: Lowering, step: PlanStep) -> None:
     """Send each summand the whole gradient."""
     gradient = _shared_gradient(low, step)
     for place in range(len(step.inputs)):
         _contribute(low, step, place, gradient)
 
 
-def multiply_forward(low: Lowering, step: Step) -> None:
+def multiply_forward(low: Lowering, step: PlanStep) -> None:
     """x · y · …"""
     first, *others = _joined(low, step)
     low.formulas[step.index] = first.then(*map(Times, others))
 
 
-def multiply_backward(low: Lowering, step: Step) -> None:
+def multiply_backward(low: Lowering, step: PlanStep) -> None:
     """Send each factor the gradient times the other factors."""
     gradient = _shared_gradient(low, step)
     factors = [_operand(low, step, place) for place in range(len(step.inputs))]
@@ -158,19 +158,19 @@ def multiply_backward(low: Lowering, step: Step) -> None:
         _contribute(low, step, place, gradient.then(*map(Times, others)))
 
 
-def _operand(low: Lowering, step: Step, place: int) -> Expression:
+def _operand(low: Lowering, step: PlanStep, place: int) -> Expression:
     """Return how to read an input of a join. What is a pixel for all pixels is in memory, to be computed once."""
     value = step.inputs[place]
     return Expression(low.output(value).tensor) if step.node.is_pixel(place) else low.expression(value)
 
 
-def _joined(low: Lowering, step: Step) -> list[Expression]:
+def _joined(low: Lowering, step: PlanStep) -> list[Expression]:
     """Return how to read all inputs of a join, those first that have all pixels."""
     places = sorted(range(len(step.inputs)), key=step.node.is_pixel)
     return [_operand(low, step, place) for place in places]
 
 
-def _contribute(low: Lowering, step: Step, place: int, gradient: Expression) -> None:
+def _contribute(low: Lowering, step: PlanStep, place: int, gradient: Expression) -> None:
     """Send an input of a join the gradient of each pixel, or their sum to what is a pixel for all."""
     value = step.inputs[place]
     if not step.node.is_pixel(place) or value not in low.learning:
@@ -186,7 +186,7 @@ def _contribute(low: Lowering, step: Step, place: int, gradient: Expression) -> 
     low.contribute(value, Expression(sum_.tensor))
 
 
-def _shared_gradient(low: Lowering, step: Step) -> Expression:
+def _shared_gradient(low: Lowering, step: PlanStep) -> Expression:
     """Return the gradient of what a step gives, for several readers: evaluated once where that is work."""
     gradient = low.gradient(step)
     readers = sum(value in low.learning for value in step.inputs)
@@ -195,28 +195,28 @@ def _shared_gradient(low: Lowering, step: Step) -> Expression:
     return Expression(low.gradient_value(step).tensor)
 
 
-def scale_forward(low: Lowering, step: Step) -> None:
+def scale_forward(low: Lowering, step: PlanStep) -> None:
     """x · weight + bias, with one of each for every channel: what a normalization is to a network that predicts."""
     scale, shift = low.vectors(step, "weight"), low.vectors(step, "bias")
     assert scale is not None
     low.formulas[step.index] = low.expression(step.inputs[0]).then(Affine(scale, shift))
 
 
-def no_backward(low: Lowering, step: Step) -> None:
+def no_backward(low: Lowering, step: PlanStep) -> None:
     """Raise: rewritten networks only predict."""
     raise AssertionError(f"{step.title} is never trained")
 
 
-_ACTIVATION = Rule(activation_forward, activation_backward)
-_DROPPING = Rule(drop_forward, drop_backward)
+_ACTIVATION = LoweringRule(activation_forward, activation_backward)
+_DROPPING = LoweringRule(drop_forward, drop_backward)
 
 RULES: Rules = {
     **{layer: _ACTIVATION for layer in LAYERS if issubclass(layer, Activation)},
-    PReLU: Rule(prelu_forward, prelu_backward),
-    LayerScale: Rule(layer_scale_forward, layer_scale_backward),
-    ScaleShift: Rule(scale_forward, no_backward),
+    PReLU: LoweringRule(prelu_forward, prelu_backward),
+    LayerScale: LoweringRule(layer_scale_forward, layer_scale_backward),
+    ScaleShift: LoweringRule(scale_forward, no_backward),
     **dict.fromkeys(UNITS, _DROPPING),
-    Add: Rule(add_forward, add_backward),
-    Multiply: Rule(multiply_forward, multiply_backward),
+    Add: LoweringRule(add_forward, add_backward),
+    Multiply: LoweringRule(multiply_forward, multiply_backward),
 }
 """Value-by-value activations need no entry of their own."""

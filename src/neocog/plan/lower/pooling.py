@@ -9,16 +9,16 @@ from neocog.nn.shapes import ImageShape
 from neocog.nn.window import EvenWindow, Window, WindowAxis
 from neocog.plan.layout import Tensor
 from neocog.plan.lower.lowering import Lowering
-from neocog.plan.lower.rule import Rule, Rules
+from neocog.plan.lower.rule import LoweringRule, Rules
 from neocog.plan.lower.values import Segment, Value
 from neocog.plan.ops.op import Op
 from neocog.plan.ops.pointwise import Expression, Scaled, settled, tensors_of
 from neocog.plan.ops.pool import Pool, PoolBackward
-from neocog.plan.passes.steps import Step
+from neocog.plan.passes.steps import PlanStep
 from neocog.plan.passes.trim import trim_axis
 
 
-def forward(low: Lowering, step: Step) -> None:
+def forward(low: Lowering, step: PlanStep) -> None:
     """Plan a pooling that does not run in a convolution's last lines."""
     if step.index in low.fused:
         return
@@ -47,7 +47,7 @@ def forward(low: Lowering, step: Step) -> None:
     low.outputs[step.index] = y
 
 
-def _windows_of(low: Lowering, step: Step) -> tuple[Window | EvenWindow, Window | None]:
+def _windows_of(low: Lowering, step: PlanStep) -> tuple[Window | EvenWindow, Window | None]:
     """Return a pooling's walk over what is left of its input, and over what counts in a mean, if not all does."""
     layer, image = step.node.layer, step.node.input
     assert isinstance(image, ImageShape)
@@ -63,7 +63,7 @@ def _windows_of(low: Lowering, step: Step) -> tuple[Window | EvenWindow, Window 
     return window, None if all_count else left
 
 
-def make_mask(low: Lowering, step: Step) -> Value | None:
+def make_mask(low: Lowering, step: PlanStep) -> Value | None:
     """Make memory for the place of the largest value of each window, if training asks for it."""
     if step.inputs[0] not in low.learning:
         return None
@@ -73,7 +73,7 @@ def make_mask(low: Lowering, step: Step) -> Value | None:
     return mask
 
 
-def backward(low: Lowering, step: Step) -> None:
+def backward(low: Lowering, step: PlanStep) -> None:
     """Send each window's gradient to its largest value, or share it equally."""
     before = step.inputs[0]
     dy = low.gradient_value(step)
@@ -102,7 +102,7 @@ def backward(low: Lowering, step: Step) -> None:
     low.contribute(before, Expression(dx.tensor), past_activation=masked or bool(epilogue))
 
 
-def global_forward(low: Lowering, step: Step) -> None:
+def global_forward(low: Lowering, step: PlanStep) -> None:
     """Plan the mean of each feature map."""
     x = low.output(step.inputs[0])
     y = low.value(step.title, low.output_shape(step.index), low.halo_of(step.index), kept=step.index in low.kept)
@@ -116,14 +116,14 @@ def global_forward(low: Lowering, step: Step) -> None:
     low.outputs[step.index] = y
 
 
-def global_backward(low: Lowering, step: Step) -> None:
+def global_backward(low: Lowering, step: PlanStep) -> None:
     """Send every pixel an equal share of its map's gradient; one pixel stands for all."""
     dy = low.gradient_value(step)
     x = low.extents[step.index].input
     low.contribute(step.inputs[0], Expression(dy.tensor, (Scaled(1.0 / (x.height * x.width)),)))
 
 
-def adaptive_forward(low: Lowering, step: Step) -> None:
+def adaptive_forward(low: Lowering, step: PlanStep) -> None:
     """Plan the mean of each part; that of the whole image as such."""
     if low.output_shape(step.index).height == low.output_shape(step.index).width == 1:
         global_forward(low, step)
@@ -131,7 +131,7 @@ def adaptive_forward(low: Lowering, step: Step) -> None:
         forward(low, step)
 
 
-def adaptive_backward(low: Lowering, step: Step) -> None:
+def adaptive_backward(low: Lowering, step: PlanStep) -> None:
     """Share the gradient of each part out to its pixels."""
     if low.output_shape(step.index).height == low.output_shape(step.index).width == 1:
         global_backward(low, step)
@@ -144,7 +144,7 @@ def whole_window(x: Tensor) -> Window:
     return Window(WindowAxis(x.height, x.height, 1, 1, 0, 0), WindowAxis(x.width, x.width, 1, 1, 0, 0))
 
 
-def plan_peaks(low: Lowering, step: Step) -> None:
+def plan_peaks(low: Lowering, step: PlanStep) -> None:
     """Find the largest value of each map that a step gives, for the convolutions that ask for it.
 
     A pooling in the step's last lines has left out no map's largest value: then it is enough to look at what that gave.
@@ -163,11 +163,11 @@ def plan_peaks(low: Lowering, step: Step) -> None:
         low.found_peaks[convolution] = y.tensor
 
 
-POOLING = Rule(forward, backward)
+POOLING = LoweringRule(forward, backward)
 
 RULES: Rules = {
     MaxPool2d: POOLING,
     AvgPool2d: POOLING,
-    AdaptiveAvgPool2d: Rule(adaptive_forward, adaptive_backward),
-    GlobalAvgPool2d: Rule(global_forward, global_backward),
+    AdaptiveAvgPool2d: LoweringRule(adaptive_forward, adaptive_backward),
+    GlobalAvgPool2d: LoweringRule(global_forward, global_backward),
 }

@@ -8,37 +8,37 @@ from neocog.nn.layer import channels_of
 from neocog.nn.layers import ChannelShuffle, PixelShuffle, Slice
 from neocog.plan.layout import Tensor
 from neocog.plan.lower.lowering import NO_HALO, Lowering
-from neocog.plan.lower.rule import Rule, Rules
+from neocog.plan.lower.rule import LoweringRule, Rules
 from neocog.plan.lower.values import Segment, Value
 from neocog.plan.ops.concatenation import Concatenation
 from neocog.plan.ops.copy import cut, gathered, placed, shuffled, spread
 from neocog.plan.ops.op import Op
 from neocog.plan.ops.pointwise import Expression
-from neocog.plan.passes.steps import Step
+from neocog.plan.passes.steps import PlanStep
 
-Make = Callable[[str, Tensor, Tensor, Step], Op]
+Make = Callable[[str, Tensor, Tensor, PlanStep], Op]
 """Makes the op of a step, from a title and the tensors on both sides."""
 
 
-def one_op(forward: Make, backward: Make) -> Rule:
+def one_op(forward: Make, backward: Make) -> LoweringRule:
     """Return the rule of a layer that one op computes, and another one its gradient, from that of the output alone."""
 
-    def forth(low: Lowering, step: Step) -> None:
+    def forth(low: Lowering, step: PlanStep) -> None:
         x = low.output(step.inputs[0])
         y = low.value(step.title, low.output_shape(step.index), low.halo_of(step.index), kept=step.index in low.kept)
         _add(low, step, f"{step.title} forward", x, y, forward)
         low.outputs[step.index] = y
 
-    def back(low: Lowering, step: Step) -> None:
+    def back(low: Lowering, step: PlanStep) -> None:
         dy = low.gradient_value(step)
         dx = low.part_of_gradient(step.inputs[0], step.title)
         _add(low, step, f"{step.title} input gradient", dy, dx, backward)
         low.contribute(step.inputs[0], Expression(dx.tensor))
 
-    return Rule(forth, back)
+    return LoweringRule(forth, back)
 
 
-def _add(low: Lowering, step: Step, title: str, x: Value, y: Value, make: Make) -> None:
+def _add(low: Lowering, step: PlanStep, title: str, x: Value, y: Value, make: Make) -> None:
     def build(segment: Segment) -> Iterable[Op]:
         yield make(title, segment.settle(x.tensor), segment.settle(y.tensor), step)
 
@@ -46,18 +46,18 @@ def _add(low: Lowering, step: Step, title: str, x: Value, y: Value, make: Make) 
     low.add(step.title, [x.tensor.name], [y.tensor.name], build, chains=chains, on_images=step.on_images)
 
 
-def _first(step: Step) -> int:
+def _first(step: PlanStep) -> int:
     """Return the first channel that a Slice takes."""
     assert isinstance(step.node.layer, Slice)
     return step.node.layer.span(step.node.input)[0]
 
 
-def _groups(step: Step) -> int:
+def _groups(step: PlanStep) -> int:
     assert isinstance(step.node.layer, ChannelShuffle)
     return step.node.layer.groups
 
 
-def _factor(step: Step) -> int:
+def _factor(step: PlanStep) -> int:
     assert isinstance(step.node.layer, PixelShuffle)
     return step.node.layer.factor
 
@@ -68,7 +68,7 @@ _SLICE = one_op(
 )
 
 
-def slice_backward(low: Lowering, step: Step) -> None:
+def slice_backward(low: Lowering, step: PlanStep) -> None:
     """Put the gradient back among zeros; those of slices that make up the whole, side by side, once all are known."""
     source = step.inputs[0]
     slices = [user for user in low.steps.users(source) if isinstance(user.node.layer, Slice)]
@@ -95,7 +95,7 @@ def slice_backward(low: Lowering, step: Step) -> None:
 
 
 RULES: Rules = {
-    Slice: Rule(_SLICE.forward, slice_backward),
+    Slice: LoweringRule(_SLICE.forward, slice_backward),
     ChannelShuffle: one_op(
         lambda title, x, y, step: shuffled(title, x, y, _groups(step)),
         lambda title, dy, dx, step: shuffled(title, dy, dx, dy.channels // _groups(step)),

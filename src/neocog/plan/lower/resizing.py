@@ -10,16 +10,16 @@ from neocog.plan.lower.rule import Rules
 from neocog.plan.ops.copy import repeated, totalled
 from neocog.plan.ops.interpolation import Interpolate, InterpolateGradient
 from neocog.plan.ops.op import Op
-from neocog.plan.passes.steps import Step
+from neocog.plan.passes.steps import PlanStep
 
 
-def _enlarge(title: str, x: Tensor, y: Tensor, step: Step) -> Op:
+def _enlarge(title: str, x: Tensor, y: Tensor, step: PlanStep) -> Op:
     layer = step.node.layer
     assert isinstance(layer, Upsample)
     return Interpolate(title, x, y) if layer.mode == "bilinear" else repeated(title, x, y, *pair(layer.scale))
 
 
-def _shrink(title: str, dy: Tensor, dx: Tensor, step: Step) -> Op:
+def _shrink(title: str, dy: Tensor, dx: Tensor, step: PlanStep) -> Op:
     layer = step.node.layer
     assert isinstance(layer, Upsample)
     return (

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 from neocog.nn.layer import Layer
 from neocog.plan.lower.lowering import Lowering
-from neocog.plan.passes.steps import Step
+from neocog.plan.passes.steps import PlanStep
 
-Lower = Callable[[Lowering, Step], None]
+Lower = Callable[[Lowering, PlanStep], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class LoweringRule:
     """How a layer becomes tasks.
 
     Arguments:
@@ -26,4 +26,4 @@ class Rule:
     backward: Lower
 
 
-Rules = dict[type[Layer], Rule]
+Rules = dict[type[Layer], LoweringRule]

@@ -6,17 +6,17 @@ from collections.abc import Iterable
 
 from neocog.nn.layers import Concatenate, Flatten
 from neocog.plan.lower.lowering import NO_HALO, Lowering
-from neocog.plan.lower.rule import Rule, Rules
+from neocog.plan.lower.rule import LoweringRule, Rules
 from neocog.plan.lower.values import Segment, Value
 from neocog.plan.ops.concatenation import Concatenation
 from neocog.plan.ops.copy import cut
 from neocog.plan.ops.images import Repack
 from neocog.plan.ops.op import Op
 from neocog.plan.ops.pointwise import Expression
-from neocog.plan.passes.steps import Step
+from neocog.plan.passes.steps import PlanStep
 
 
-def flatten_forward(low: Lowering, step: Step) -> None:
+def flatten_forward(low: Lowering, step: PlanStep) -> None:
     """Read an image as a vector where its values lie side by side already, else copy them."""
     x = low.output(step.inputs[0])
     scalars = low.reads_scalars(step.index)
@@ -35,7 +35,7 @@ def flatten_forward(low: Lowering, step: Step) -> None:
     low.outputs[step.index] = y
 
 
-def flatten_backward(low: Lowering, step: Step) -> None:
+def flatten_backward(low: Lowering, step: PlanStep) -> None:
     """Read the gradient of the vector as that of the image, or copy it there."""
     before = step.inputs[0]
     dy = low.gradient_value(step)
@@ -54,7 +54,7 @@ def flatten_backward(low: Lowering, step: Step) -> None:
     low.contribute(before, Expression(dx.tensor), past_activation=through)
 
 
-def concatenate_forward(low: Lowering, step: Step) -> None:
+def concatenate_forward(low: Lowering, step: PlanStep) -> None:
     """Copy the channels of all inputs side by side."""
     inputs = [low.output(value) for value in step.inputs]
     y = low.value(step.title, low.output_shape(step.index), low.halo_of(step.index), kept=step.index in low.kept)
@@ -69,7 +69,7 @@ def concatenate_forward(low: Lowering, step: Step) -> None:
     low.outputs[step.index] = y
 
 
-def concatenate_backward(low: Lowering, step: Step) -> None:
+def concatenate_backward(low: Lowering, step: PlanStep) -> None:
     """Cut the gradient into those of the inputs."""
     dy = low.gradient_value(step, NO_HALO)
     first = 0
@@ -80,7 +80,7 @@ def concatenate_backward(low: Lowering, step: Step) -> None:
         first += channels
 
 
-def _plan_slice(low: Lowering, step: Step, value: int, dy: Value, first: int) -> None:
+def _plan_slice(low: Lowering, step: PlanStep, value: int, dy: Value, first: int) -> None:
     dx = low.part_of_gradient(value, step.title)
 
     def build(segment: Segment) -> Iterable[Op]:
@@ -98,6 +98,6 @@ def _plan_slice(low: Lowering, step: Step, value: int, dy: Value, first: int) ->
 
 
 RULES: Rules = {
-    Flatten: Rule(flatten_forward, flatten_backward),
-    Concatenate: Rule(concatenate_forward, concatenate_backward),
+    Flatten: LoweringRule(flatten_forward, flatten_backward),
+    Concatenate: LoweringRule(concatenate_forward, concatenate_backward),
 }

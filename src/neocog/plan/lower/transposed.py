@@ -13,17 +13,17 @@ from neocog.plan import correlation
 from neocog.plan.correlation import Correlation
 from neocog.plan.layout import Tensor
 from neocog.plan.lower.convolution import epilogue_of
-from neocog.plan.lower.convolution_gradient import plan_filters, plan_transposed, seen_by
+from neocog.plan.lower.convolution_gradient import plan_transposed, plan_weight_gradient, seen_by
 from neocog.plan.lower.lowering import Lowering
 from neocog.plan.lower.pointwise import gradient_and_its_sums
-from neocog.plan.lower.rule import Rule, Rules
+from neocog.plan.lower.rule import LoweringRule, Rules
 from neocog.plan.lower.values import Segment
 from neocog.plan.ops.op import Op
 from neocog.plan.ops.pointwise import Expression, settled, tensors_of
-from neocog.plan.passes.steps import Step
+from neocog.plan.passes.steps import PlanStep
 
 
-def forward(low: Lowering, step: Step) -> None:
+def forward(low: Lowering, step: PlanStep) -> None:
     """Plan the gradient of a convolution's input, with what is done value by value behind it."""
     x, shape = low.output(step.inputs[0]), low.output_shape(step.index)
     epilogue = epilogue_of(low, step)
@@ -61,7 +61,7 @@ def forward(low: Lowering, step: Step) -> None:
     task.weights = 4 * transposed.size
 
 
-def backward(low: Lowering, step: Step) -> None:
+def backward(low: Lowering, step: PlanStep) -> None:
     """Plan the gradients of weights, biases and input, as far as they are wanted."""
     halo = low.gradient_halo(step)
     gradient_and_its_sums(low, step, None, low.vectors_gradient(step, "bias"), halo)
@@ -70,12 +70,12 @@ def backward(low: Lowering, step: Step) -> None:
     level = low.level([dy.tensor.name], chains=chains)
     x = low.output_again(step.inputs[0], level)
     if f"{step.node.name}.weight" in low.trained:
-        plan_filters(low, step, _convolution(low, step, dy.tensor, x.tensor), x, level, None)
+        plan_weight_gradient(low, step, _convolution(low, step, dy.tensor, x.tensor), x, level, None)
     if step.inputs[0] in low.learning:
         _plan_input(low, step, dy.tensor, level, chains=chains)
 
 
-def _plan_input(low: Lowering, step: Step, dy: Tensor, level: int, *, chains: bool) -> None:
+def _plan_input(low: Lowering, step: PlanStep, dy: Tensor, level: int, *, chains: bool) -> None:
     """Plan the gradient of the input: the convolution itself."""
     before = step.inputs[0]
     epilogue = low.activation_gradient(before)
@@ -99,9 +99,9 @@ def _plan_input(low: Lowering, step: Step, dy: Tensor, level: int, *, chains: bo
     low.contribute(before, Expression(dx.tensor), past_activation=bool(epilogue))
 
 
-def _convolution(low: Lowering, step: Step, large: Tensor, small: Tensor) -> Correlation:
+def _convolution(low: Lowering, step: PlanStep, large: Tensor, small: Tensor) -> Correlation:
     """Return the convolution from the large image to the small one, without biases."""
     return Correlation(step.title, low.window_of(step), large, small, low.layout.weights(step.node), None)
 
 
-RULES: Rules = {ConvTranspose2d: Rule(forward, backward)}
+RULES: Rules = {ConvTranspose2d: LoweringRule(forward, backward)}

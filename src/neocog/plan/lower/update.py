@@ -14,11 +14,12 @@ from neocog.plan.layout import Operand, Space
 from neocog.plan.lower.directions import DIRECTIONS, lengths_of, moved_parameters, plan_directions
 from neocog.plan.lower.lowering import Lowering
 from neocog.plan.lower.values import Segment
-from neocog.plan.ops.directions import Move, Portion
+from neocog.plan.ops.directions import Move
 from neocog.plan.ops.op import Op
+from neocog.plan.ops.portion import Portion
 from neocog.plan.ops.update import Follow, ParameterRange, Update
 from neocog.plan.parameters import BUFFERS, GRADIENTS, LARGE, PARAMETERS, memory_of
-from neocog.plan.passes.steps import Step
+from neocog.plan.passes.steps import PlanStep
 from neocog.plan.program import Training
 
 
@@ -61,7 +62,7 @@ def early_updates(graph: Graph, training: Training) -> tuple[str, ...]:
     )
 
 
-def update_early(low: Lowering, step: Step, level: int) -> None:
+def update_early(low: Lowering, step: PlanStep, level: int) -> None:
     """Plan the optimizer's step of a layer's weights, if they are trained one by one, behind the ops of a level."""
     name = f"{step.node.name}.weight"
     rule, training = low.layout.early.get(name), low.training

@@ -9,33 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from neocog.nn.groups import UpdateRule
 from neocog.plan.layout import Operand, Panels
 from neocog.plan.ops.op import Op, Part, Reach, present, walked
-from neocog.plan.ops.update import ITEM_ELEMENTS, Followed
-
-
-@dataclass(frozen=True, slots=True)
-class Portion:
-    """A stretch of a flat array that counts as one: a parameter, or all that are trained."""
-
-    first: int
-    size: int
-
-    @property
-    def chunks(self) -> int:
-        """Pieces of it that any thread may take."""
-        return -(-self.size // ITEM_ELEMENTS)
-
-
-def chunks_of(portions: Sequence[Portion]) -> int:
-    """Count the chunks of all portions."""
-    return sum(portion.chunks for portion in portions)
+from neocog.plan.ops.portion import Portion, all_chunks
+from neocog.plan.ops.update import Followed, ParameterRange
 
 
 def _reach(what: str, operand: Operand, portions: Sequence[Portion]) -> Reach:
     first = min(portion.first for portion in portions)
-    return Reach(what, operand, first, max(portion.first + portion.size for portion in portions) - 1)
+    return Reach(what, operand, first, max(portion.end for portion in portions) - 1)
 
 
 def _off_vectors(name: str, portions: Sequence[Portion], lanes: int) -> Iterator[str]:
@@ -60,7 +42,7 @@ class Squares(Op):
     @property
     def items(self) -> int:
         """A chunk each."""
-        return chunks_of(self.portions)
+        return all_chunks(self.portions)
 
     def reads(self) -> tuple[Part, ...]:
         """Return the values."""
@@ -131,7 +113,7 @@ class Divide(Op):
     @property
     def items(self) -> int:
         """A chunk each."""
-        return chunks_of(self.portions)
+        return all_chunks(self.portions)
 
     def reads(self) -> tuple[Part, ...]:
         """Return the values and the lengths."""
@@ -186,10 +168,9 @@ class Polynomial(Op):
 
 
 @dataclass(frozen=True, slots=True)
-class Moved(Portion):
+class Moved(ParameterRange):
     """A parameter that takes its step as a whole: by which rule, and the factor on its direction."""
 
-    rule: UpdateRule
     scale: float
 
 
@@ -216,7 +197,7 @@ class Move(Op):
     @property
     def items(self) -> int:
         """A chunk each."""
-        return chunks_of(self.portions)
+        return all_chunks(self.portions)
 
     def reads(self) -> tuple[Part, ...]:
         """Return parameters, directions, lengths, and what is kept beside the parameters."""

@@ -9,9 +9,9 @@ from neocog.nn.followers import Follower
 from neocog.nn.groups import NO_CLIP, GradientClip, UpdateRule
 from neocog.plan.layout import Operand, Panels
 from neocog.plan.ops.op import Op, Part, Reach, present, walked
+from neocog.plan.ops.portion import Portion, chunks_of
 
 Followed = tuple[Follower, Operand]
-ITEM_ELEMENTS = 1024  # elements that one item of a flat pass covers
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +43,22 @@ class Transpose(Op):
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
-    """So many elements, one behind another, that go to a place of their own."""
+class Reduced(Portion):
+    """A portion of each partial gradient, and where the sums of it go."""
 
     out: Operand
-    size: int
+
+
+def side_by_side(*sums: tuple[Operand, int]) -> tuple[Reduced, ...]:
+    """Return portions that lie one behind another in a partial gradient.
+
+    Arguments:
+        sums: for each, where its sums go, and its size, elements.
+    """
+    parts: list[Reduced] = []
+    for out, size in sums:
+        parts.append(Reduced(parts[-1].end if parts else 0, size, out))
+    return tuple(parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,17 +73,17 @@ class ReducePartials(Op):
 
     copies: Operand
     count: int
-    parts: tuple[Stretch, ...]
+    parts: tuple[Reduced, ...]
 
     @property
     def size(self) -> int:
         """Elements of a copy."""
-        return sum(part.size for part in self.parts)
+        return self.parts[-1].end
 
     @property
     def items(self) -> int:
         """A chunk of the gradient each."""
-        return -(-self.size // ITEM_ELEMENTS)
+        return chunks_of(self.size)
 
     def reads(self) -> tuple[Part, ...]:
         """Return the partial gradients."""
@@ -95,11 +106,9 @@ class ReducePartials(Op):
 
 
 @dataclass(frozen=True, slots=True)
-class ParameterRange:
-    """A stretch of the parameters that follows its gradients by one rule: where it begins and ends, elements."""
+class ParameterRange(Portion):
+    """A portion of the parameters that follows its gradients by one rule."""
 
-    first: int
-    end: int
     rule: UpdateRule
 
 
@@ -137,7 +146,7 @@ class Update(Op):
     @property
     def items(self) -> int:
         """A chunk of the parameters each."""
-        return -(-self.size // ITEM_ELEMENTS)
+        return chunks_of(self.size)
 
     def reads(self) -> tuple[Part, ...]:
         """Return parameters, gradients, and what is kept beside them."""
@@ -193,7 +202,7 @@ class Follow(Op):
     @property
     def items(self) -> int:
         """A chunk of the buffers each."""
-        return -(-self.size // ITEM_ELEMENTS)
+        return chunks_of(self.size)
 
     def reads(self) -> tuple[Part, ...]:
         """Return the buffers, and what follows them."""

@@ -17,7 +17,7 @@ MOST_SIDE = 32  # pixels of a depthwise filter, whose taps are written out one b
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class PlanStep:
     """Layers that run as one: a convolution or fully connected layer takes along what is done value by value behind it.
 
     Arguments:
@@ -94,7 +94,7 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Steps:
+class PlanSteps:
     """All steps of a program, in order.
 
     Arguments:
@@ -102,7 +102,7 @@ class Steps:
         sources: for each layer, by its index, the step that gives its output; -1: the image itself.
     """
 
-    steps: tuple[Step, ...]
+    steps: tuple[PlanStep, ...]
     sources: dict[int, int]
     _users: dict[int, tuple[int, ...]] = field(default_factory=dict)
 
@@ -111,12 +111,12 @@ class Steps:
             for value in (*step.inputs, *step.added):
                 self._users[value] = (*self._users.get(value, ()), step.index)
 
-    def users(self, value: int) -> tuple[Step, ...]:
+    def users(self, value: int) -> tuple[PlanStep, ...]:
         """Return the steps that take what a step gives, once for each edge."""
         return tuple(self.steps[index] for index in self._users.get(value, ()))
 
 
-def steps_of(graph: Graph, *, training: bool, wanted: Collection[int] | None = None) -> Steps:
+def steps_of(graph: Graph, *, training: bool, wanted: Collection[int] | None = None) -> PlanSteps:
     """Group a network's layers into steps. What drops values at random is a step of training alone.
 
     Arguments:
@@ -130,7 +130,7 @@ def steps_of(graph: Graph, *, training: bool, wanted: Collection[int] | None = N
     grouping = _Grouping(training, set(wanted), _uses(kept, training=training))
     for node in kept:
         grouping.add(node)
-    return Steps(tuple(grouping.steps), grouping.sources)
+    return PlanSteps(tuple(grouping.steps), grouping.sources)
 
 
 def _is_left_out(node: Node, *, training: bool) -> bool:
@@ -157,7 +157,7 @@ class _Grouping:
     training: bool
     wanted: set[int]
     uses: Counter[int]
-    steps: list[Step] = field(default_factory=list)
+    steps: list[PlanStep] = field(default_factory=list)
     sources: dict[int, int] = field(default_factory=lambda: {IMAGE: IMAGE})
 
     def add(self, node: Node) -> None:
@@ -181,9 +181,9 @@ class _Grouping:
                 self.sources[node.index] = before
                 return
         self.sources[node.index] = len(self.steps)
-        self.steps.append(Step(len(self.steps), node, inputs))
+        self.steps.append(PlanStep(len(self.steps), node, inputs))
 
-    def _takes_along(self, step: Step, node: Node) -> bool:
+    def _takes_along(self, step: PlanStep, node: Node) -> bool:
         """Whether a layer can run where the output of the step is stored, whose only reader it must be.
 
         In training, a gradient must find its way back from what is stored: through one activation, by what came out.

@@ -13,7 +13,7 @@ from neocog.nn.graph import IMAGE
 from neocog.nn.layers import ConvTranspose2d
 from neocog.nn.shapes import ImageShape, Shape
 from neocog.nn.window import Window, WindowAxis
-from neocog.plan.passes.steps import Step, Steps
+from neocog.plan.passes.steps import PlanStep, PlanSteps
 
 POINT = WindowAxis(1, 1, 1, 1, 0, 0)
 
@@ -36,7 +36,7 @@ def as_image(shape: Shape) -> ImageShape:
     return shape if isinstance(shape, ImageShape) else ImageShape(1, 1, shape.features)
 
 
-def window_of(step: Step) -> Window | None:
+def window_of(step: PlanStep) -> Window | None:
     """Return the window of a convolution or pooling as declared; a transposed one walks over what it gives."""
     shape, layer = step.node.input, step.node.layer
     if not isinstance(shape, ImageShape):
@@ -44,7 +44,7 @@ def window_of(step: Step) -> Window | None:
     return layer.walk(shape) if isinstance(layer, ConvTranspose2d) else layer.window_over(shape)
 
 
-def taken_of(step: Step, place: int, extent: Extent) -> ImageShape:
+def taken_of(step: PlanStep, place: int, extent: Extent) -> ImageShape:
     """Return what a step takes of one of its inputs."""
     return as_image(step.node.shapes[place]) if step.node.is_pixel(place) else extent.input
 
@@ -60,7 +60,7 @@ def trim_axis(axis: WindowAxis, outputs: int) -> WindowAxis:
     return replace(axis, input=pixels, after=(outputs - 1) * axis.stride + axis.reach - axis.before - pixels)
 
 
-def extents_of(steps: Steps, whole: Collection[int], *, training: bool) -> tuple[Extent, ...]:
+def extents_of(steps: PlanSteps, whole: Collection[int], *, training: bool) -> tuple[Extent, ...]:
     """Find, from the last step to the first, what each gives that is read. What several steps take stays whole.
 
     A step takes all that the one before it gives: what must be computed has a gradient too, read or not. So where a
@@ -97,7 +97,7 @@ def extents_of(steps: Steps, whole: Collection[int], *, training: bool) -> tuple
         declared |= short
 
 
-def _trimmed(steps: Steps, declared: Collection[int]) -> dict[int, Extent]:
+def _trimmed(steps: PlanSteps, declared: Collection[int]) -> dict[int, Extent]:
     """Trim every step but those that stay as declared."""
     found: dict[int, Extent] = {}
     wanted: dict[int, ImageShape] = {}
@@ -120,7 +120,7 @@ def _trimmed(steps: Steps, declared: Collection[int]) -> dict[int, Extent]:
     return found
 
 
-def image_extent(steps: Steps, extents: tuple[Extent, ...], image: ImageShape) -> ImageShape:
+def image_extent(steps: PlanSteps, extents: tuple[Extent, ...], image: ImageShape) -> ImageShape:
     """Return what is read of the image that the network starts from."""
     users = steps.users(IMAGE)
     return extents[users[0].index].input if users else image

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from llvmlite import ir
 
-from neocog.emit.builder import I8, I64, Builder, Index, Value
+from neocog.emit.builder import I8, I64, Builder, Index, IrValue
 from neocog.emit.kernels import Address
 from neocog.plan.layout import Operand, Panels, Space, Tensor, Vectors
 from neocog.plan.memory import Allocation
@@ -17,12 +17,12 @@ from neocog.plan.memory import Allocation
 class ImageBlock:
     """Which images of a chain are worked on: the first one, and the number of this block in its slice."""
 
-    first: Value
-    number: Value
+    first: IrValue
+    number: IrValue
 
 
-class Memory:
-    """The memory that a kernel works on, and the program's arguments.
+class Addresses:
+    """Where the operands of a kernel lie in memory, and the program's arguments.
 
     Arguments:
         pointers: where each numbered allocation begins; in a chain, for the images that are worked on.
@@ -30,7 +30,9 @@ class Memory:
         block: in a chain, which images these are.
     """
 
-    def __init__(self, b: Builder, pointers: Sequence[Value], control: Value, block: ImageBlock | None = None) -> None:
+    def __init__(
+        self, b: Builder, pointers: Sequence[IrValue], control: IrValue, block: ImageBlock | None = None
+    ) -> None:
         self._b, self._pointers, self._control = b, pointers, control
         self.block = block
 
@@ -39,27 +41,27 @@ class Memory:
         """The number, within the batch, of the first image that the stage sees."""
         return self.block.first if self.block else 0
 
-    def operand(self, operand: Operand) -> Value:
+    def operand(self, operand: Operand) -> IrValue:
         """Return the address where an operand begins."""
         return self._pointers[int(operand.name)]
 
-    def tensor(self, tensor: Tensor) -> Value:
+    def tensor(self, tensor: Tensor) -> IrValue:
         """Return the address of a tensor's first pixel that is not halo."""
         return self._b.at(self.whole(tensor), tensor.origin * tensor.bytes_each, I8)
 
-    def whole(self, tensor: Tensor) -> Value:
+    def whole(self, tensor: Tensor) -> IrValue:
         """Return the address of a tensor's first element, halo included."""
         return self._pointers[int(tensor.name)]
 
-    def panels(self, panels: Panels) -> Value:
+    def panels(self, panels: Panels) -> IrValue:
         """Return the address of the first panel."""
         return self._pointers[int(panels.name)]
 
-    def vectors(self, vectors: Vectors) -> Value:
+    def vectors(self, vectors: Vectors) -> IrValue:
         """Return the address of the first vector."""
         return self._pointers[int(vectors.name)]
 
-    def argument(self, slot: int, kind: ir.Type) -> Value:
+    def argument(self, slot: int, kind: ir.Type) -> IrValue:
         """Load one of the program's arguments; slots are eight bytes wide."""
         return self._b.ir.load(self._b.at(self._control, slot, I64), typ=kind, align=8)
 
@@ -67,11 +69,11 @@ class Memory:
 def resolve(
     b: Builder,
     allocations: Mapping[tuple[Space, str], Allocation],
-    bases: Mapping[Space, Value],
+    bases: Mapping[Space, IrValue],
     wanted: Address,
     first: Index,
     slice_: Index,
-) -> Value:
+) -> IrValue:
     """Return what to pass for an argument of a kernel.
 
     Arguments:

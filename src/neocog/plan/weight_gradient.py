@@ -1,4 +1,4 @@
-"""The gradient of a layer's filters as contractions, for the whole batch, for slices of it, or in a chain."""
+"""The gradient of a layer's weights as contractions, for the whole batch, for slices of it, or in a chain."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LEAST_BLOCK = 64  # fewest pixels to sum before adding to memory, where there ar
 LINE = 64  # bytes of a cache line
 
 
-def weight_gradient(
+def whole_gradient(
     layer: Correlation,
     dy: Tensor,
     gradient: Panels,
