@@ -6,6 +6,7 @@ Source: Smith 2017, Cyclical learning rates for training neural networks.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,9 +46,13 @@ class RateCurve:
 
     @property
     def suggested(self) -> float:
-        """A tenth of the rate at which the smoothed loss is least: where it still falls fast, well before it rises."""
-        least = min(range(len(self.rates)), key=lambda step: self.smoothed[step])
-        return self.rates[least] / 10.0
+        """A tenth of the best rate: where the loss still falls fast, well before it rises."""
+        return self.best / 10.0
+
+    @property
+    def best(self) -> float:
+        """The rate at which the smoothed loss is least."""
+        return self.rates[min(range(len(self.rates)), key=lambda step: self.smoothed[step])]
 
     def to_svg(self) -> str:
         """Draw the smoothed loss over the learning rate, with a line at the suggested one, as an SVG image."""
@@ -105,6 +110,7 @@ def lr_find(
     steps: int = 100,
     threads: int | None = None,
     engine: str | Engine | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> RateCurve:
     """Take steps at learning rates from low to high, on a copy of a model, and return the losses.
 
@@ -117,6 +123,7 @@ def lr_find(
         low, high: the learning rates of the first and the last step.
         steps: how many there are at most.
         threads, engine: of the steps; default: the model's.
+        progress: told after each step how many are done, of how many.
 
     Raises:
         SettingError: rates or steps that are out of range. DataError: there are no images. NeocogError: the loss is no
@@ -148,6 +155,8 @@ def lr_find(
             rates.append(rate)
             losses.append(loss)
             smoothed.append(mean)
+            if progress is not None:
+                progress(len(rates), steps)
             if len(rates) == steps:
                 break
         epoch += 1

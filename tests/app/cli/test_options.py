@@ -187,3 +187,8 @@ def test_the_hint_is_not_given_where_another_word_is_wrong(tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path)
     with pytest.raises(click.NoSuchOption):
         path_settings("data", "--strict.png")
+
+
+@pytest.mark.parametrize("word", ["mobilenet_v2", "mobilenetv2", "MobileNetV2", "mobilenet-v2"])
+def test_a_word_may_be_written_without_its_joints(word):
+    assert options.WordOption(("mobilenet", "mobilenet_v2")).convert(word, None, None) == "mobilenet_v2"

@@ -43,7 +43,7 @@ def test_speed_is_measured_where_it_is_asked_for(run):
     assert float(table[1].split()[-1].replace(",", "")) > 1
 
 
-@pytest.mark.parametrize(("word", "guess"), [("resnet-18", "resnet18"), ("lenet", "lenet5")])
+@pytest.mark.parametrize(("word", "guess"), [("renset18", "resnet18"), ("lenet", "lenet5")])
 def test_a_near_miss_gets_a_suggestion(run, word, guess):
     done = run("models", word)
     assert (done.code, done.out) == (2, "")

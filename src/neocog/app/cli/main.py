@@ -27,6 +27,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "explain": ("neocog.app.cli.explain", "Show what a model computes, down to each multiplication."),
     "info": ("neocog.app.cli.info", "Describe a model or a data set."),
     "models": ("neocog.app.cli.zoo", "List the known networks, with their size and speed."),
+    "lr-find": ("neocog.app.cli.lr_find", "Find a learning rate to begin with."),
     "check": ("neocog.app.cli.check", "Find damaged, duplicate and suspicious images."),
     "bench": ("neocog.app.cli.bench", "Measure how fast this machine trains and predicts."),
 }

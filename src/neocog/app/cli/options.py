@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -248,19 +249,31 @@ class Names(_NamesType):
 
 
 class WordOption(_WordType):
-    """One of a few words; a near miss gets a suggestion."""
+    """One of some words, with or without their - and _; a near miss gets a suggestion.
+
+    Arguments:
+        words: which. listing: a command that lists them, where they are too many for a message.
+    """
+
+    def __init__(self, words: Sequence[str], listing: str | None = None) -> None:
+        super().__init__(words)
+        self.listing = listing
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         words = [str(choice) for choice in self.choices]
-        if str(value).lower() in words:
-            return str(value).lower()
+        for word in words:
+            if _joined(word) == _joined(str(value)):
+                return word
         guess = nearest(str(value), words)
-        name = param.opts[0] if isinstance(param, click.Option) else "the value"
-        raise CommandLineError(
-            f"{name} must be {', '.join(words[:-1])} or {words[-1]}, got {value!r}",
-            hint=f"did you mean {guess}?" if guess else None,
-            ctx=ctx,
-        )
+        name = param.opts[0] if isinstance(param, click.Option) else "NAME"
+        known = f"{', '.join(words[:-1])} or {words[-1]}" if self.listing is None else "the name of a known network"
+        hints = [f"did you mean {guess}?"] if guess else []
+        hints += [f"{self.listing} lists them"] if self.listing is not None else []
+        raise CommandLineError(f"{name} must be {known}, got {value!r}", hint="; ".join(hints) or None, ctx=ctx)
+
+
+def _joined(word: str) -> str:
+    return word.lower().replace("-", "").replace("_", "")
 
 
 threads = click.option(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import fields
 from typing import Any, TypeVar
 
@@ -23,14 +23,20 @@ def asked_settings() -> Iterator[tuple[str, About, Flag]]:
             yield entry.name, known, known.flag
 
 
-def setting_flags(command: Function) -> Function:
-    """Add to a command a flag for each setting that has one; without it, its value is None."""
-    for name, known, flag in reversed(list(asked_settings())):
-        spellings = [f"--{flag.name}", *([f"-{flag.letter}"] if flag.letter else []), name]
-        text = f"{flag.help}  [default: {flag.default}]" if flag.default else flag.help
-        kind = _type_of(known.form, flag)
-        command = click.option(*spellings, type=kind, metavar=flag.value, help=text)(command)
-    return command
+def setting_flags(without: Collection[str] = ()) -> Callable[[Function], Function]:
+    """Return what adds to a command a flag for each setting that has one, but some; its value is None if not given."""
+
+    def add(command: Function) -> Function:
+        for name, known, flag in reversed(list(asked_settings())):
+            if name in without:
+                continue
+            spellings = [f"--{flag.name}", *([f"-{flag.letter}"] if flag.letter else []), name]
+            text = f"{flag.help}  [default: {flag.default}]" if flag.default else flag.help
+            kind = _type_of(known.form, flag)
+            command = click.option(*spellings, type=kind, metavar=flag.value, help=text)(command)
+        return command
+
+    return add
 
 
 def _type_of(form: Form, flag: Flag) -> click.ParamType[Any]:
@@ -44,7 +50,7 @@ def _type_of(form: Form, flag: Flag) -> click.ParamType[Any]:
 
 def take_settings(given: dict[str, Any]) -> dict[str, Any]:
     """Take the values of the settings' flags out of a command's arguments; those that were not given are left out."""
-    values = {name: (given.pop(name), flag) for name, _, flag in asked_settings()}
+    values = {name: (given.pop(name, None), flag) for name, _, flag in asked_settings()}
     return {
         name: value * flag.factor if flag.factor != 1.0 else value
         for name, (value, flag) in values.items()

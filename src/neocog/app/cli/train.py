@@ -9,12 +9,10 @@ import click
 
 from neocog.app.cli import options
 from neocog.app.cli.errors import CommandLineError
-from neocog.app.cli.losses import LOSSES
 from neocog.app.cli.output import emit, print_json
+from neocog.app.cli.recipe_flags import defaults_of, model_flag, recipe_flags
 from neocog.app.cli.settings import asked_settings, setting_flags, take_settings
 from neocog.app.cli.training import Flags, begin, resume, run
-from neocog.nn.optimizers import MAX_EVERY
-from neocog.nn.zoo import MODELS
 from neocog.train import recipe
 
 # what a resumed training takes from its checkpoint, and so cannot be given anew, beside settings that say so themselves
@@ -37,50 +35,13 @@ FIXED_BY_RESUME = (
 )
 
 
-def _defaults(setting: str) -> str:
-    """Say what a setting is by default: for most optimizers, and for those that differ or alone have it."""
-    values = {name: recipe.default_of(name, setting) for name in recipe.OPTIMIZER_NAMES}
-    every = list(values.values())
-    usual = None if None in every else max(every, key=every.count)
-    apart = [f"{name}: {value:g}" for name, value in values.items() if value is not None and value != usual]
-    return "; ".join([*([] if usual is None else [f"{usual:g}"]), *apart])
-
-
 @click.command("train", cls=options.Verb)
 @click.argument("data", type=options.Location(), required=False)
+@model_flag
+@setting_flags()
+@recipe_flags
 @click.option(
-    "--model", type=options.WordOption(("auto", *MODELS)), default="auto", show_default=True, help="Network to train."
-)
-@setting_flags
-@click.option(
-    "--img-size",
-    type=options.SizeOption(),
-    metavar="N|HxW",
-    help="Size that images are resized to, in pixels.  [default: their own size up to 128; else 32, 64 or 96]",
-)
-@click.option(
-    "--channels", type=options.WordOption(("1", "3")), help="1 (grey) or 3 (RGB).  [default: as in the images]"
-)
-@click.option(
-    "--lr", type=options.RealOption(above=True), help=f"Learning rate.  [default: {_defaults('learning_rate')}]"
-)
-@click.option(
-    "--weight-decay",
-    type=options.RealOption(),
-    help=f"L2 penalty on the weights.  [default: {_defaults('weight_decay')}]",
-)
-@click.option(
-    "--optimizer",
-    type=options.WordOption(tuple(recipe.OPTIMIZER_NAMES)),
-    default="adam",
-    show_default=True,
-    help="How weights follow their gradients.",
-)
-@click.option("--momentum", type=options.RealOption(0, 1), help=f"Momentum.  [default: {_defaults('momentum')}]")
-@click.option(
-    "--lookahead",
-    type=options.WholeOption(1, MAX_EVERY),
-    help="Every N steps, go on from halfway between the weights and slow ones that follow them.  [default: never]",
+    "--lr", type=options.RealOption(above=True), help=f"Learning rate.  [default: {defaults_of('learning_rate')}]"
 )
 @click.option(
     "--schedule",
@@ -95,28 +56,6 @@ def _defaults(setting: str) -> str:
     metavar="SHARE",
     help="Share of the training in which the learning rate rises.  [default: cosine: 0.05; one-cycle: 0.3; others: 0]",
 )
-@click.option(
-    "--label-smoothing",
-    type=options.RealOption(0, 1),
-    default=0.0,
-    show_default=True,
-    help="Label smoothing: the share of each target that is spread evenly over all classes.",
-)
-@click.option(
-    "--loss",
-    type=options.WordOption(LOSSES),
-    default="auto",
-    show_default=True,
-    help="What training makes smaller; auto: cross-entropy, or binary-cross-entropy for several labels an image.",
-)
-@click.option(
-    "--class-weights",
-    metavar="balanced|NAME=W,...",
-    help="How much classes count: balanced (rare ones more), or weights of some, such as cat=2,dog=0.5.",
-)
-@options.threads
-@options.workers
-@options.engine
 @click.option("--output", "-o", type=options.Place(), help="Run folder to write.  [default: runs/NAME]")
 @click.option("--overwrite", is_flag=True, help="Replace an earlier run in --output.")
 @click.option("--resume", "resumed", type=options.Place(), metavar="RUN", help="Continue RUN where it stopped.")

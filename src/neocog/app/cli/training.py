@@ -34,6 +34,8 @@ from neocog.data.resize import DEFAULT_RESIZE, ImageSize
 from neocog.errors import DataError
 from neocog.model import kinds
 from neocog.model.network import Network
+from neocog.nn.layers import Layer
+from neocog.nn.optimizers import Optimizer
 from neocog.nn.shapes import ImageShape
 from neocog.nn.zoo import make_net
 from neocog.text import printable
@@ -100,12 +102,22 @@ class TrainingJob:
         return ImageSize(*self.model.input_shape)
 
 
-def begin(data: str, flags: Flags, held: contextlib.ExitStack) -> TrainingJob:
-    """Decide what the flags leave open; make the model and its run folder, and lock that as long as `held` is open."""
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What flags and the names of the images decide, before any image is read."""
+
+    splits: DataSplits
+    size: ImageSize
+    net: Layer
+    optimizer: Optimizer
+
+
+def plan(data: str, flags: Flags) -> Plan:
+    """Decide what the flags leave open, and tell what does not fit: reading the images may take minutes."""
     if flags.momentum is not None and recipe.default_of(flags.optimizer, "momentum") is None:
         having = [name for name in recipe.OPTIMIZER_NAMES if recipe.default_of(name, "momentum") is not None]
         raise CommandLineError(
-            f"--momentum only applies to --optimizer {' or '.join(having)}, got {flags.optimizer}",
+            f"--momentum only applies to --optimizer {', '.join(having[:-1])} or {having[-1]}, got {flags.optimizer}",
             hint="leave one of the two out",
         )
     splits = datasets.split(datasets.open_source(data), quiet=flags.quiet)
@@ -120,22 +132,41 @@ def begin(data: str, flags: Flags, held: contextlib.ExitStack) -> TrainingJob:
     size = recipe.choose_size(splits.train, flags.img_size, int(flags.channels) if flags.channels else None)
     net = make_net(flags.model, ImageShape(*size.shape), len(names))
     optimizer = recipe.make_optimizer(flags.optimizer, flags.lr, flags.weight_decay, flags.momentum, flags.lookahead)
-    # Reading the images may take minutes: a network that does not fit them, layers to freeze that are not there, and a
-    # folder that cannot be written to, are told before.
+    # A network that does not fit the images, and layers to freeze that are not there.
     settled(flags.settings).for_engine().rules(Network(net, size.shape, names).graph)
-    folder = make_folder(splits.name, flags.output, held, overwrite=flags.overwrite)
+    return Plan(splits, size, net, optimizer)
+
+
+def decide(planned: Plan, flags: Flags) -> tuple[DataSplits, int, Network, TrainingSettings]:
+    """Read the images; return those that can be read, the number of the others, the model, and how it is trained."""
+    size = planned.size
+    splits, unreadable = _read(planned.splits, size, flags)
+    loss = make_loss(flags.loss, flags.label_smoothing, flags.class_weights, splits.train)
+    mean, std = recipe.channel_statistics(splits.train, size)
+    images = _image_counts(splits)["train"]
+    usual = {} if "time_limit" in flags.settings else {"epochs": recipe.choose_epochs(images)}
+    schedule = recipe.make_schedule(flags.schedule, flags.warmup)
+    chosen = {"optimizer": planned.optimizer, "loss": loss, "schedule": schedule}
+    settings = settled({**usual, **flags.settings, **chosen})
+    model = Network(
+        planned.net,
+        size.shape,
+        splits.class_names,
+        seed=settings.seed,
+        mean=mean,
+        std=std,
+        engine=flags.engine,
+        threads=flags.threads,
+    )
+    return splits, unreadable, model, settings
+
+
+def begin(data: str, flags: Flags, held: contextlib.ExitStack) -> TrainingJob:
+    """Make the model and its run folder, and lock that as long as `held` is open."""
+    planned = plan(data, flags)
+    folder = make_folder(planned.splits.name, flags.output, held, overwrite=flags.overwrite)
     with removed_if_empty(folder):
-        splits, unreadable = _read(splits, size, flags)
-        loss = make_loss(flags.loss, flags.label_smoothing, flags.class_weights, splits.train)
-        mean, std = recipe.channel_statistics(splits.train, size)
-        images = _image_counts(splits)["train"]
-        usual = {} if "time_limit" in flags.settings else {"epochs": recipe.choose_epochs(images)}
-        schedule = recipe.make_schedule(flags.schedule, flags.warmup)
-        chosen = {"optimizer": optimizer, "loss": loss, "schedule": schedule}
-        settings = settled({**usual, **flags.settings, **chosen})
-        model = Network(
-            net, size.shape, names, seed=settings.seed, mean=mean, std=std, engine=flags.engine, threads=flags.threads
-        )
+        splits, unreadable, model, settings = decide(planned, flags)
         training = TrainingJob(data, splits, model, folder, settings, unreadable=unreadable)
         training.learnt_from = learnt.images_of(splits, quiet=flags.quiet)
         learnt.tell_copies(splits)
@@ -308,14 +339,17 @@ def _write_beginning(training: TrainingJob) -> None:
     write()
 
 
-def _source(training: TrainingJob, part: Dataset, flags: Flags, *, shuffle: bool) -> DataSource:
+def source_of(
+    part: Dataset, model: Network, settings: TrainingSettings, flags: Flags, *, shuffle: bool = True
+) -> DataSource:
+    """Return the batches of a part, to train on (shuffled) or to measure on."""
     batches = Batches(
         part,
-        training.settings.batch_size if shuffle else EVALUATION_BATCH,
-        training.size,
-        resize=training.model.resize,
+        settings.batch_size if shuffle else EVALUATION_BATCH,
+        ImageSize(*model.input_shape),
+        resize=model.resize,
         shuffle=shuffle,
-        seed=training.settings.seed,
+        seed=settings.seed,
         workers=flags.workers,
         on_error="skip",
     )
@@ -327,8 +361,10 @@ def _fit(training: TrainingJob, flags: Flags) -> History:
     with told_of_compiling(quiet=flags.quiet):
         return fit(
             training.model,
-            _source(training, training.splits.train, flags, shuffle=True),
-            validation=None if validation is None else _source(training, validation, flags, shuffle=False),
+            source_of(training.splits.train, training.model, training.settings, flags),
+            validation=None
+            if validation is None
+            else source_of(validation, training.model, training.settings, flags, shuffle=False),
             threads=flags.threads,
             engine=flags.engine,
             resume=training.checkpoint,
@@ -344,7 +380,7 @@ def _fit(training: TrainingJob, flags: Flags) -> History:
 def _measure(training: TrainingJob, flags: Flags) -> tuple[str, Evaluation | LabelsEvaluation]:
     parts = dict(training.splits.items())
     part = next(name for name in ("test", "validation", "train") if name in parts)
-    source = _source(training, parts[part], flags, shuffle=False)
+    source = source_of(parts[part], training.model, training.settings, flags, shuffle=False)
     with told_of_compiling(quiet=flags.quiet):
         return part, evaluate(training.model, source.batches(0))
 

@@ -38,7 +38,7 @@ class Listed:
 
 
 @click.command("models", cls=options.Verb)
-@click.argument("names", type=options.WordOption(tuple(MODELS)), nargs=-1, metavar="[NAME...]")
+@click.argument("names", type=options.WordOption(tuple(MODELS), listing="neocog models"), nargs=-1, metavar="[NAME...]")
 @click.option("--speed", is_flag=True, help="Measure images per second of a prediction, which takes a while for each.")
 @click.option(
     "--batch-size", "-b", type=options.WholeOption(1, 65536), default=8, show_default=True, help="Images, for --speed."
