@@ -7,8 +7,11 @@ import sys
 import numpy as np
 import pytest
 
+from benchmarks import sides
+from benchmarks.figures import ROUNDED
 from benchmarks.networks import NETWORKS, Network
-from benchmarks.sides import HOMES, INFERENCE_SIDES, TRAINING_SIDES, Mode, agreeing_calls, make_task
+from benchmarks.rounds import Call, DisagreementError
+from benchmarks.sides import HOMES, INFERENCE_SIDES, TRAINING_SIDES, Mode, Task, agreeing_calls, make_task
 from neocog.nn.blocks import Concat, Residual, Sequential
 from neocog.nn.graph import Graph, trace
 from neocog.nn.layers import (
@@ -223,3 +226,15 @@ def test_no_convolution_of_the_mixed_network_fits_winograd() -> None:
     for node in trace(mixed.net, mixed.input_shape).nodes:
         if isinstance(node.layer, Conv2d) and isinstance(node.input, ImageShape):
             assert not fits_winograd(node.layer.window_over(node.input))
+
+
+def test_a_rounded_side_that_disagrees_is_left_out_and_another_side_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    def answers(name: str, mode: Mode, task: Task) -> Call:
+        return lambda: np.full(3, 0.0 if name in ("neocog", "OpenVINO") else 5.0)
+
+    monkeypatch.setattr(sides, "make_call", answers)
+    calls, skipped = agreeing_calls("inference", ["neocog", "OpenVINO", ROUNDED], make_task(EVERYTHING, 1))
+    assert list(calls) == ["neocog", "OpenVINO"]
+    assert "computes something else" in skipped[ROUNDED]
+    with pytest.raises(DisagreementError, match="PyTorch computes something else"):
+        agreeing_calls("inference", ["neocog", "PyTorch"], make_task(EVERYTHING, 1))

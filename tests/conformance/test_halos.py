@@ -76,9 +76,9 @@ def test_large_maps_share_their_memory(monkeypatch):
 
 
 def test_maps_that_no_cache_holds_keep_their_halos():
-    assert not cleared(plan_program(trace(mobilenet_v2(), (224, 224, 3)), 64, WIDE)) & {
-        "features.1.conv.0.0:Conv2d+ReLU6"
-    }
+    program = plan_program(trace(mobilenet_v2(), (224, 224, 3)), 64, WIDE)
+    tensors = [stage.tensor for stage in program.every_stage() if isinstance(stage, ClearHalo)]
+    assert all(4 * tensor.size <= halos.MOST * WIDE.level2 for tensor in tensors)
 
 
 def test_small_networks_clear_nothing():
