@@ -98,7 +98,7 @@ def emit_tile(
         spot = Beside(place.beside, stage.beside + row.beside + v * lanes, channel)
         return finished(b, addresses, stage.epilogue, value, spot, stage.columns)
 
-    if stage.cells > 1:
+    if stage.cells > 1 or stage.mask is not None:  # windows of one pixel have a mask as well
         _emit_windows(b, addresses, stage, tile, place, out, sums, finish)
         return
     for p, row in enumerate(tile.rows):

@@ -30,14 +30,18 @@ from neocog.plan.passes.steps import PlanStep
 
 @dataclass(frozen=True, slots=True)
 class _Block:
-    """Some groups: their layer, whose weights are the block's matrix, and what of the layer's filters is theirs."""
+    """Some groups: their layer, whose weights are the block's matrix, and what of the layer's filters is theirs, which
+    begins at element `first` of them.
+    """
 
     layer: Correlation
     filters: Panels
+    first: int
 
     def gradient(self, whole: Panels) -> Panels:
         """Return where, in memory laid out as the filters of all groups, the gradient of these lies."""
-        return replace(self.filters, name=whole.name, space=whole.space)
+        offset = whole.offset + self.first
+        return replace(self.filters, name=whole.name, space=whole.space, offset=offset)
 
 
 def forward(low: Lowering, step: PlanStep) -> None:
@@ -102,8 +106,8 @@ def _blocks(low: Lowering, step: PlanStep, x: Tensor) -> tuple[_Block, ...]:
         part_x, part_y = replace(x, channels=groups * inputs), replace(whole.y, channels=groups * outputs)
         name, rows = f"{step.title} block {number}", whole.taps * part_x.channels
         weights = matrix_panels(name, rows, part_y.channels, step.node, low.target)
-        offset = whole.weights.offset + first_out // lanes * whole.weights.panel_step
-        own = replace(whole.weights, columns=part_y.channels, offset=offset)
+        place = first_out // lanes * whole.weights.panel_step
+        own = replace(whole.weights, columns=part_y.channels, offset=whole.weights.offset + place)
         bias = whole.bias and Vectors(
             whole.bias.name,
             part_y.channels,
@@ -112,7 +116,7 @@ def _blocks(low: Lowering, step: PlanStep, x: Tensor) -> tuple[_Block, ...]:
             whole.bias.space,
         )
         layer = Correlation(step.title, whole.window, part_x, part_y, weights, bias, first_in, first_out)
-        found.append(_Block(layer, own))
+        found.append(_Block(layer, own, place))
     return tuple(found)
 
 
