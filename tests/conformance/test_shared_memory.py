@@ -107,7 +107,10 @@ def check(engine: NativeEngine, graph: Graph) -> int:
     for results in (training_bytes, prediction_bytes):
         clean, _ = results(engine, case, "")
         poisoned, pieces = results(engine, case, "poisoned")
-        assert clean == poisoned
+        same = [
+            one == other for one, other in zip(clean, poisoned, strict=True)
+        ]  # pytest would compare bytes for minutes
+        assert all(same)
         filled += pieces
     return filled
 
