@@ -109,7 +109,7 @@ def check(engine: NativeEngine, graph: Graph) -> int:
         poisoned, pieces = results(engine, case, "poisoned")
         same = [
             one == other for one, other in zip(clean, poisoned, strict=True)
-        ]  # pytest would compare bytes for minutes
+        ]  # pytest compares long bytes for minutes
         assert all(same)
         filled += pieces
     return filled
