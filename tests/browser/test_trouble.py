@@ -90,7 +90,7 @@ def test_names_from_elsewhere_change_nothing_around_them(serve: Serve, open_page
     net = nc.Sequential(nc.Flatten(), nc.Linear(3))
     model = nc.Model(net, (4, 4, 1), class_names=(turned, escape, hebrew), engine="reference")
     session = Session(model, f"run {turned}", engine="reference")
-    session.add(Input(np.zeros((4, 4, 1)), "קובץ.png", None, 2), FIRST)
+    session.add(Input(np.zeros((4, 4, 1)), "קובץ.png", None, (2,)), FIRST)
     model.load_parameters({**model.parameters, "1.bias": np.array([0.0, 0.0, 5.0], np.float32)})
     page = open_page(serve(session), room="output")
     settle(page)
