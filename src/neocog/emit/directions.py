@@ -36,8 +36,8 @@ def _chunks(
 @contextmanager
 def _vectors(b: Builder, portion: Portion, begin: Index, end: Index) -> Iterator[Index]:
     """Write a loop over the vectors of some chunks of a portion; yield where each lies, elements."""
-    turns = ITEM_ELEMENTS // b.lanes
-    with b.loop(b.mul(begin, turns), b.minimum(b.mul(end, turns), portion.size // b.lanes)) as (vector, _):
+    vectors = ITEM_ELEMENTS // b.lanes
+    with b.loop(b.mul(begin, vectors), b.minimum(b.mul(end, vectors), portion.size // b.lanes)) as (vector, _):
         yield b.add(b.mul(vector, b.lanes), portion.first)
 
 
@@ -45,12 +45,12 @@ def emit_squares(b: Builder, addresses: Addresses, stage: Squares, low: IrValue,
     """Write Σ x² of some chunks."""
     values, out = addresses.operand(stage.values), addresses.operand(stage.out)
     sums = _sum_of_squares(b, stage.limit)
-    turns = ITEM_ELEMENTS // b.lanes
+    vectors = ITEM_ELEMENTS // b.lanes
     for number, item, begin, end in _chunks(b, stage.portions, low, high):
         portion = stage.portions[number]
         with b.loop(begin, end) as (chunk, _):
-            first = b.mul(chunk, turns)
-            count = b.minimum(turns, b.sub(portion.size // b.lanes, first))
+            first = b.mul(chunk, vectors)
+            count = b.minimum(vectors, b.sub(portion.size // b.lanes, first))
             from_ = b.at(values, b.add(b.mul(first, b.lanes), portion.first))
             b.ir.call(sums, [from_, b.at(out, b.mul(b.add(chunk, item), b.lanes)), b.index(count)])
 

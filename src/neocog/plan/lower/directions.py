@@ -24,7 +24,7 @@ from neocog.plan.ops.update import Transpose
 from neocog.plan.parameters import PARAMETERS
 
 DIRECTIONS = "directions"
-IN_TURN = "directions in turn"  # where every other iteration leaves its matrices
+ALTERNATE = "alternate directions"  # where every other iteration leaves its matrices
 
 
 def moved_parameters(low: Lowering, rules: Mapping[str, UpdateRule]) -> dict[str, Moved]:
@@ -83,12 +83,12 @@ def plan_directions(low: Lowering, moved: Mapping[str, Moved]) -> Directions:
     if not isinstance(muon, Muon):
         more, of_weights = lengths_of(low, "weights", Operand(Space.STATE, PARAMETERS, 0), portions)
         return Directions((*more, *ops), found, (of_weights, of_directions))
-    in_turn = Operand(Space.ARENA, IN_TURN, 0)
-    for name in (DIRECTIONS, IN_TURN):
+    alternate = Operand(Space.ARENA, ALTERNATE, 0)
+    for name in (DIRECTIONS, ALTERNATE):
         low.flat[Space.ARENA, name] = low.layout.trained
         low.zeroed.add((Space.ARENA, name))
-    divide = Divide("directions by their lengths", found, portions, of_directions, muon.epsilon, in_turn)
-    last = (in_turn, found)[muon.iterations % 2]
+    divide = Divide("directions by their lengths", found, portions, of_directions, muon.epsilon, alternate)
+    last = (alternate, found)[muon.iterations % 2]
     return Directions((*ops, divide, *_orthogonalise(low, muon, moved)), last)
 
 
@@ -136,7 +136,7 @@ def _matrix(low: Lowering, name: str) -> _Matrix:
     """Lay out what the iteration of a parameter needs. Where nothing is written, zeros must stay zeros."""
     place = low.layout.places[name]
     assert isinstance(place, Panels)
-    first, second = (replace(place, name=memory, space=Space.ARENA) for memory in (IN_TURN, DIRECTIONS))
+    first, second = (replace(place, name=memory, space=Space.ARENA) for memory in (ALTERNATE, DIRECTIONS))
     home = places = (first, second)
     if place.rows < place.columns:
         width = column_panels(place.rows, (Axis(place.columns, 1, 1),), place.rows, low.target) * low.target.lanes

@@ -21,8 +21,8 @@ class Copy(Op):
 
     Arguments:
         x, y: from where to where; both lie in whole vectors.
-        walk: over the pixels of y: how far each turn moves y (`out`) and x (`a`). An item is a turn of the first loop,
-            of one image.
+        walk: over the pixels of y: how far each iteration moves y (`out`) and x (`a`). An item is an iteration of the
+            first loop, of one image.
         channels: the loops over the channels of such a pixel, the last of which is fastest: how far x moves.
         first: where the first of these values lies, elements from the pixel of x that the walk is at.
         skip: so many channels of y before them are zeros.
@@ -39,7 +39,7 @@ class Copy(Op):
 
     @property
     def items(self) -> int:
-        """One turn of the first loop of one image each: a row, or several."""
+        """One iteration of the first loop of one image each: a row, or several."""
         return self.y.images * self.walk[0].extent
 
     @property
@@ -51,7 +51,7 @@ class Copy(Op):
         """Return where each of these channels lies in x, elements from the pixel that the walk is at."""
         places = [self.first]
         for axis in self.channels:
-            places = [place + turn * axis.a for place in places for turn in range(axis.extent)]
+            places = [place + number * axis.a for place in places for number in range(axis.extent)]
         return places
 
     def reads(self) -> tuple[Part, ...]:
@@ -70,8 +70,8 @@ class Copy(Op):
     def faults(self, lanes: int) -> Iterator[str]:
         """Yield pixels off whole vectors, and loops that leave out values or look past an image."""
         yield from off_vectors(self.name, lanes, self.x, self.y)
-        turns = math.prod(axis.extent for axis in self.walk)
-        if turns != self.y.height * self.y.width or self.skip + self.copied > self.y.channels:
+        pixels = math.prod(axis.extent for axis in self.walk)
+        if pixels != self.y.height * self.y.width or self.skip + self.copied > self.y.channels:
             yield f"{self.name}: loops do not walk {self.y.name!r}"
         inside = (self.x.height - 1) * self.x.row_step + self.x.width * self.x.pitch
         far = sum((axis.extent - 1) * axis.a for axis in (*self.walk, *self.channels, *self.sums))
