@@ -51,7 +51,7 @@ MAX_METRICS = 1000
 MAX_TEXT = 1000  # characters of a text that is for people
 
 _KEYS = ("format", "neocog_version", "nodes", "class_names", "input", "metrics")
-_OPTIONAL_KEYS = ("loss",)
+_OPTIONAL_KEYS = ("loss", "thresholds")
 _OLD_KEYS = tuple("architecture" if key == "nodes" else key for key in _KEYS)
 _INPUT_KEYS = ("height", "width", "channels", "resize", "interpolation", "mean", "std", "color_order")
 
@@ -147,6 +147,11 @@ def document_of(network: Network) -> dict[str, object]:
         },
         "metrics": _metrics_of(network),
         **({} if network.loss == CrossEntropy() else {"loss": to_json(network.loss)}),
+        **(
+            {}
+            if network.thresholds is None or not network.loss.several_labels
+            else {"thresholds": list(network.thresholds)}
+        ),
     }
 
 
@@ -167,6 +172,7 @@ def network_from(
     try:
         network = _empty_network(content.document, kind, engine, threads)
         network.metrics = _read_metrics(content.document["metrics"])
+        network.thresholds = _read_thresholds(content.document)
         network.learnt_from = _read_identities(content.whole.get(LEARNT_FROM))
         wanted = {parameter.name: parameter for parameter in variables_of(network.graph)}
         check_tensors(wanted, content.tensors)
@@ -265,6 +271,15 @@ def _read_metrics(data: object) -> dict[str, float]:
             raise FormatError(f"a name in metrics may have at most {MAX_TEXT:,} characters, got {shown_value(name)}")
         check_number(f"metrics.{name}", value)
     return dict(data)
+
+
+def _read_thresholds(document: Mapping[str, Any]) -> list[float] | None:
+    if "thresholds" not in document:
+        return None
+    values = document["thresholds"]
+    if not isinstance(values, list):
+        raise FormatError(f"thresholds must be a list of numbers, got {shown_value(values)}")
+    return [check_number(f"thresholds[{place}]", value, 0.0) for place, value in enumerate(values)]
 
 
 def _read_identities(values: NDArray[np.uint64] | None) -> NDArray[np.uint64] | None:
