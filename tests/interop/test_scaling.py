@@ -35,15 +35,12 @@ def test_grey_images_need_no_channels():
     assert Scaling.of(np.zeros((3, 4, 5), np.uint8), None).images(np.zeros((3, 4, 5), np.uint8)).shape == (3, 4, 5, 1)
 
 
-def test_what_holds_no_such_images_is_refused():
-    for values, shape in (
-        (np.zeros((2, 5)), (2, 2, 1)),
-        (np.zeros((2, 4, 4, 3)), (4, 4, 1)),
-        (np.zeros((2, 3)), 3),
-        (np.zeros((2,) * 5), None),
-    ):
-        with pytest.raises(ShapeError):
-            Scaling.of(values, shape)
+@pytest.mark.parametrize(
+    ("values", "shape"), [((2, 5), (2, 2, 1)), ((2, 4, 4, 3), (4, 4, 1)), ((2, 3), 3), ((2, 2, 2, 2, 2), None)]
+)
+def test_what_holds_no_such_images_is_refused(values, shape):
+    with pytest.raises(ShapeError):
+        Scaling.of(np.zeros(values), shape)
 
 
 def test_the_examples_hold():
