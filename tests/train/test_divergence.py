@@ -78,6 +78,7 @@ def test_weights_that_the_last_step_of_an_epoch_spoils_are_not_kept(make_model, 
     assert np.isfinite(model.parameters["1.weight"]).all()
 
 
+@pytest.mark.filterwarnings("ignore:overflow encountered in cast")  # of weights with normalizations folded in
 def test_weights_that_are_finite_but_too_large_to_be_measured_are_told(make_model, toy, tmp_path):
     # The rate jumps at the last step of the second epoch.
     settings = {"optimizer": SGD(0.01), "schedule": Step((0.95,), 1e24), "epochs": 2, "validation": ArraySource(*toy)}
