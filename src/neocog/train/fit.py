@@ -90,6 +90,7 @@ def fit(
             raise SettingError("resuming needs the model that the training began with, got another network")
         model.restore(resume.model.parameters)
         model.learnt_from, model.loss = resume.model.learnt_from, resume.model.loss
+    model.calibration = model.reject_below = None  # they are of the weights before
     # a program's time grows with its batch, and no batch holds more than all images
     of_steps = replace(settings, batch_size=min(settings.batch_size, train.images))
     trainer = Trainer(
