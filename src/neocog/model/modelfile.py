@@ -51,7 +51,7 @@ MAX_METRICS = 1000
 MAX_TEXT = 1000  # characters of a text that is for people
 
 _KEYS = ("format", "neocog_version", "nodes", "class_names", "input", "metrics")
-_OPTIONAL_KEYS = ("loss", "calibration", "reject_below")
+_OPTIONAL_KEYS = ("loss", "thresholds", "calibration", "reject_below")
 _OLD_KEYS = tuple("architecture" if key == "nodes" else key for key in _KEYS)
 _INPUT_KEYS = ("height", "width", "channels", "resize", "interpolation", "mean", "std", "color_order")
 
@@ -134,6 +134,11 @@ def document_of(network: Network) -> dict[str, object]:
         **({} if network.loss == CrossEntropy() else {"loss": to_json(network.loss)}),
         **({} if network.calibration is None else {"calibration": network.calibration.to_json()}),
         **({} if network.reject_below is None else {"reject_below": network.reject_below}),
+        **(
+            {}
+            if network.thresholds is None or not network.loss.several_labels
+            else {"thresholds": list(network.thresholds)}
+        ),
     }
 
 
@@ -158,6 +163,7 @@ def network_from(
             network.calibration = _read_calibration(content.document["calibration"])
         if "reject_below" in content.document:
             network.reject_below = check_number("reject_below", content.document["reject_below"], 0.0)
+        network.thresholds = _read_thresholds(content.document)
         network.learnt_from = _read_identities(content.whole.get(LEARNT_FROM))
         wanted = {parameter.name: parameter for parameter in variables_of(network.graph)}
         check_tensors(wanted, content.tensors)
@@ -278,6 +284,15 @@ def _read_calibration(data: object) -> Calibration:
     if not is_curve(images, points):
         raise FormatError("calibration.curve must have falling thresholds and rising counts, up to calibration.images")
     return Calibration(temperature, images, tuple(points))
+
+
+def _read_thresholds(document: Mapping[str, Any]) -> list[float] | None:
+    if "thresholds" not in document:
+        return None
+    values = document["thresholds"]
+    if not isinstance(values, list):
+        raise FormatError(f"thresholds must be a list of numbers, got {shown_value(values)}")
+    return [check_number(f"thresholds[{place}]", value, 0.0) for place, value in enumerate(values)]
 
 
 def _read_identities(values: NDArray[np.uint64] | None) -> NDArray[np.uint64] | None:
