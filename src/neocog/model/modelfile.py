@@ -22,7 +22,15 @@ from neocog.model.calibration import (
     is_curve,
 )
 from neocog.model.fields import check_integer, check_keys, check_number, is_finite
-from neocog.model.files import TensorFile, listed, read_tensor_file, shown_value, tensor_bytes, write_atomically
+from neocog.model.files import (
+    TensorFile,
+    listed,
+    read_tensor_bytes,
+    read_tensor_file,
+    shown_value,
+    tensor_bytes,
+    write_atomically,
+)
 from neocog.model.kinds import from_json, to_json
 from neocog.model.network import Network
 from neocog.model.nodes import net_from_json, nodes_to_json
@@ -58,11 +66,26 @@ _INPUT_KEYS = ("height", "width", "channels", "resize", "interpolation", "mean",
 
 def save(network: Network, path: str | Path) -> None:
     """Write a model file; `neocog.Model.save` is the usual way."""
+    write_atomically(path, model_bytes(network))
+
+
+def model_bytes(network: Network) -> bytes:
+    """Return what a model file holds; same model, same bytes."""
     try:
-        content = tensor_bytes(document_of(network), network.state_dict(), whole_tensors_of(network))
+        return tensor_bytes(document_of(network), network.state_dict(), whole_tensors_of(network))
     except UnicodeEncodeError:
         raise SettingError("names in model.metrics must be valid Unicode") from None
-    write_atomically(path, content)
+
+
+def network_from_bytes(
+    where: str, content: bytes, kind: type[Kind], *, engine: str | Engine = "native", threads: int | None = None
+) -> Kind:
+    """Make a network of what `model_bytes` gave, checked as a file is.
+
+    Raises:
+        FormatError: it is damaged; the message begins with `where`.
+    """
+    return network_from(where, read_tensor_bytes(where, content, WHOLE), kind, engine=engine, threads=threads)
 
 
 def load_network(
