@@ -31,7 +31,7 @@ from neocog.train.progress import Progress
 from neocog.train.runfolder import RunFolder
 from neocog.train.settings import Given, TrainingSettings, settled, takes_settings
 from neocog.train.snapshots import FilterSnapshots
-from neocog.train.source import Batch, BatchSource
+from neocog.train.source import Batch, BatchSource, augmented
 from neocog.train.trainer import Trainer
 
 
@@ -90,6 +90,7 @@ def fit(
             raise SettingError("resuming needs the model that the training began with, got another network")
         model.restore(resume.model.parameters)
         model.learnt_from, model.loss = resume.model.learnt_from, resume.model.loss
+    train = augmented(train, settings, model.graph)
     # a program's time grows with its batch, and no batch holds more than all images
     of_steps = replace(settings, batch_size=min(settings.batch_size, train.images))
     trainer = Trainer(

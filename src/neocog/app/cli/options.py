@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from neocog.app.cli.errors import CommandLineError, nearest
+from neocog.errors import SettingError
 from neocog.reading import expanded
 
 if TYPE_CHECKING:  # click 8.1 has no [...] at run time
@@ -246,6 +247,21 @@ class Names(_NamesType):
         if not all(names):
             self.fail(f"must be names with commas between them, got {value!r}", param, ctx)
         return names
+
+
+class TransformsOption(_LocationType):
+    """Transforms of images, such as flip,crop=4; stays the text that it is."""
+
+    name = "LIST"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        from neocog.data.augment.words import parsed  # here, since most uses name none
+
+        try:
+            parsed(str(value))
+        except SettingError as error:
+            raise CommandLineError(f"--{error.message}", hint=error.hint, ctx=ctx) from None
+        return str(value)
 
 
 class WordOption(_WordType):
