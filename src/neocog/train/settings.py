@@ -216,8 +216,7 @@ class TrainingSettings:
             Augmentation(),
             Flag(
                 "augment",
-                "Change images at random, a little differently in every epoch, such as flip,crop=4,jitter; "
-                "see docs/augmentation.md. none: leave them as they are.",
+                "Change images at random, a little differently in every epoch, such as flip,crop=4,jitter.",
                 "none",
                 value="LIST",
             ),

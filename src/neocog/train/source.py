@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from copy import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol, cast
@@ -71,6 +71,18 @@ def augmented(source: BatchSource, settings: TrainingSettings, graph: Graph) -> 
     from neocog.data.augment.pipeline import Pipeline
 
     return cast(AugmentableSource, source).augmented(Pipeline(settings.augment, settings.seed), graph.classes)
+
+
+@contextmanager
+def epoch_of(source: BatchSource, epoch: int) -> Iterator[Iterator[Batch]]:
+    """Give the batches of an epoch, and end what works for them (such as threads that decode) when the body is left."""
+    batches = source.batches(epoch)
+    try:
+        yield batches
+    finally:
+        close = getattr(batches, "close", None)  # a plain iterator has nothing to close
+        if close is not None:
+            close()
 
 
 class ArraySource:
