@@ -86,6 +86,6 @@ def _mean(image: Pictures) -> NDArray[np.int64]:
     """Return the mean of each channel, rounded."""
     height, width, channels = image.shape
     by_column = image.reshape(height, -1).sum(axis=0, dtype=np.uint32)  # whole rows at a time, in order
-    sums: NDArray[np.int64] = by_column.reshape(width, channels).sum(axis=0, dtype=np.int64)
-    sums = (sums + height * width // 2) // (height * width)
-    return sums
+    sums = by_column.reshape(width, channels).sum(axis=0, dtype=np.int64)
+    mean: NDArray[np.int64] = (sums + height * width // 2) // (height * width)
+    return mean
