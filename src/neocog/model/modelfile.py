@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from neocog.model.kinds import from_json, to_json
 from neocog.model.network import Network
 from neocog.model.nodes import net_from_json, nodes_to_json
 from neocog.model.statedict import LEARNT_FROM, not_finite
+from neocog.model.views import PLAIN, VIEW_NAMES, Views
 from neocog.nn.blocks import Sequential
 from neocog.nn.layers import Layer
 from neocog.nn.limits import shown
@@ -43,7 +44,7 @@ MAX_METRICS = 1000
 MAX_TEXT = 1000  # characters of a text that is for people
 
 _KEYS = ("format", "neocog_version", "nodes", "class_names", "input", "metrics")
-_OPTIONAL_KEYS = ("loss",)
+_OPTIONAL_KEYS = ("loss", "views")
 _OLD_KEYS = tuple("architecture" if key == "nodes" else key for key in _KEYS)
 _INPUT_KEYS = ("height", "width", "channels", "resize", "interpolation", "mean", "std", "color_order")
 
@@ -124,6 +125,7 @@ def document_of(network: Network) -> dict[str, object]:
         },
         "metrics": _metrics_of(network),
         **({} if network.loss == CrossEntropy() else {"loss": to_json(network.loss)}),
+        **({} if network.views == PLAIN else {"views": network.views}),
     }
 
 
@@ -221,6 +223,7 @@ def _empty_network(document: Mapping[str, Any], kind: type[Kind], engine: str | 
         std=numbers["std"],
         resize=entry["resize"],
         loss=from_json(Loss, document["loss"], "loss") if "loss" in document else None,
+        views=_read_views(document.get("views", PLAIN)),
         engine=engine,
         threads=threads,
     )
@@ -230,6 +233,12 @@ def _empty_network(document: Mapping[str, Any], kind: type[Kind], engine: str | 
             f"got {shown_value(entry['color_order'])}"
         )
     return network
+
+
+def _read_views(value: object) -> Views:
+    if value not in VIEW_NAMES:
+        raise FormatError(f"views must be one of {', '.join(VIEW_NAMES)}, got {shown_value(value)}")
+    return cast(Views, value)
 
 
 def _read_metrics(data: object) -> dict[str, float]:

@@ -76,7 +76,9 @@ class Evaluation:
         }
 
 
-def evaluate(model: Network, batches: Iterable[Batch], loss: Loss | None = None) -> Evaluation | LabelsEvaluation:
+def evaluate(
+    model: Network, batches: Iterable[Batch], loss: Loss | None = None, *, plain: bool = False
+) -> Evaluation | LabelsEvaluation:
     """Measure a model in one pass over batches.
 
     Arguments:
@@ -84,6 +86,7 @@ def evaluate(model: Network, batches: Iterable[Batch], loss: Loss | None = None)
         batches: pairs of images and labels, such as `source.batches(0)`; of any sizes.
         loss: which loss to report, default: what the model was trained with. Label smoothing is ignored: it only helps
             training, and losses stay comparable without it.
+        plain: look at each image as it is alone, whatever the model's `views`; quicker, for comparing epochs.
 
     Returns:
         An Evaluation; of a loss with several labels an image, a LabelsEvaluation.
@@ -97,7 +100,7 @@ def evaluate(model: Network, batches: Iterable[Batch], loss: Loss | None = None)
     losses: list[float] = []
     counts: list[float] = []
     for images, labels in batches:
-        logits = model(images)
+        logits = model(images) if plain else model.logits(images)
         targets = check_targets(model.graph, loss, labels, len(logits))
         of_images, count = losses_of(loss, logits.astype(np.float64), targets)
         losses += of_images.tolist()

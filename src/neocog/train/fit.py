@@ -191,7 +191,7 @@ def _epoch(
         raise DataError(f"epoch {run.epoch} produced no batches, though {run.images} images were expected")
     val_loss = val_accuracy = None
     if validation is not None:
-        measured = evaluate(run.trainer.measured(), validation.batches(0), settings.loss)
+        measured = evaluate(run.trainer.measured(), validation.batches(0), settings.loss, plain=True)
         val_loss, val_accuracy = measured.loss, measured.accuracy
         if not math.isfinite(val_loss):
             raise _diverged(run, "validation loss", val_loss)
