@@ -16,6 +16,7 @@ from neocog.errors import SettingError
 from neocog.model.arguments import check_count, check_names, check_numbers, check_seed, resolve_engine
 from neocog.model.pictures import AnyImages, in_pieces, piece_size
 from neocog.model.statedict import from_state_dict, split_identities
+from neocog.model.thresholds import Thresholds, check_thresholds, given_labels, sigmoid
 from neocog.model.views import PLAIN, VIEWS, Views, check_views
 from neocog.model.weights import Weights
 from neocog.nn.branches import fold_branches
@@ -104,6 +105,7 @@ class Network:
         self.weights: Weights = Weights(graph, lambda: initial_parameters(graph, drawn_from, initialisation))
         self._predictor: Predictor | None = None
         self._predictor_version = -1
+        self._thresholds: Thresholds | None = None
 
     @property
     def net(self) -> Layer:
@@ -161,6 +163,26 @@ class Network:
     def engine(self, engine: str | Engine) -> None:
         self._engine, self._predictor = engine, None
 
+    @property
+    def thresholds(self) -> Thresholds | None:
+        """Where an image may have several labels, the probability above which each label is given; None: a half. Saved
+        with the model; `neocog.Model.fit_thresholds` finds them, and training on sets them back to None.
+
+        Raises:
+            SettingError: they are no numbers from 0 to 1, or an image has one class.
+            ShapeError: they are neither one number, nor one for each label.
+        """
+        return self._thresholds
+
+    @thresholds.setter
+    def thresholds(self, values: float | Sequence[float] | None) -> None:
+        if values is not None and not self.loss.several_labels:
+            raise SettingError(
+                "thresholds need a model for several labels an image, this one gives one class",
+                hint="such a model is trained with loss=nc.BinaryCrossEntropy()",
+            )
+        self._thresholds = None if values is None else check_thresholds(values, len(self.class_names))
+
     # -- parameters ---------------------------------------------------------------------------------------------------
 
     @property
@@ -182,10 +204,11 @@ class Network:
             ShapeError: the names or shapes are not those of the network.
             SettingError: values are NaN, infinite or no numbers; the message names the parameters.
 
-        What the model learnt from is then not known any more: whoever made the parameters knows, and does not say.
+        What the model learnt from is then not known any more: whoever made the parameters knows, and does not say. Nor
+        do thresholds hold.
         """
         self.restore(values, allow_nonfinite=allow_nonfinite)
-        self.learnt_from = None
+        self.learnt_from = self.thresholds = None
 
     def restore(self, values: Mapping[str, NDArray[np.generic]], *, allow_nonfinite: bool = False) -> None:
         """Go back to parameters that this model had: `load_parameters`, but that what it learnt from stays known."""
@@ -238,12 +261,14 @@ class Network:
             mean=self.graph.normalisation.mean,
             std=self.graph.normalisation.std,
             resize=self.resize,
+            loss=self.loss,
             views=self.views,
             engine=self.engine,
             threads=self.threads,
         )
         twin.restore(parameters)
         twin.metrics, twin.learnt_from = dict(self.metrics), self.learnt_from
+        twin.thresholds = self.thresholds
         return twin
 
     # -- answers ------------------------------------------------------------------------------------------------------
@@ -278,17 +303,15 @@ class Network:
 
     def predict_proba(self, images: AnyImages) -> Array:
         """Return the probabilities (N, outputs) of images or pictures, as `__call__` takes them: the softmax of the
-        `logits`, of each pixel where the network ends in an image. Where an image may have several labels, which is where
-        the model was trained with BinaryCrossEntropy, the sigmoid: one probability for each label.
+        `logits`, of each pixel where the network ends in an image. Where an image may have several labels, which is
+        where the model was trained with BinaryCrossEntropy, the sigmoid: one probability for each label.
 
         It is computed here, in float64, and rounded to float32, so that equal logits give equal probabilities
         whatever the engine.
         """
         logits = self.logits(images).astype(np.float64)
         if self.loss.several_labels:
-            small = np.exp(-np.abs(logits))
-            single: Array = (np.where(logits >= 0, 1.0, small) / (1.0 + small)).astype(np.float32)
-            return single
+            return sigmoid(logits)
         shares = np.exp(logits - logits.max(axis=-1, keepdims=True))
         probabilities: Array = (shares / shares.sum(axis=-1, keepdims=True)).astype(np.float32)
         return probabilities
@@ -297,11 +320,11 @@ class Network:
         """Return the class indices (N,) of images or pictures, as `__call__` takes them; the first of equally likely
         ones. Where the network ends in an image, (N, height, width). Names: `class_names[index]`.
 
-        Where an image may have several labels, rows (N, outputs): 1 for each label of a probability above a half, else
-        0; as scikit-learn has them.
+        Where an image may have several labels, rows (N, outputs): 1 for each label of a probability above its threshold
+        (see `thresholds`; a half if it has none), else 0; as scikit-learn has them.
         """
         if self.loss.several_labels:
-            return (self.logits(images) > 0).astype(np.int64)
+            return given_labels(self.predict_proba(images), self.thresholds).astype(np.int64)
         indices: NDArray[np.int64] = self.logits(images).argmax(axis=-1).astype(np.int64)
         return indices
 

@@ -1,4 +1,4 @@
-"""Views: an image as it is, mirrored, and shifted; a network that looks at several answers with the mean of their logits.
+"""Views: an image as it is, mirrored and shifted. A network that looks at several answers with their mean logits.
 
 The mean is weighted, and one of logits, not of probabilities: it is the answer of one network, whose probabilities then
 follow as always, tempered or not.
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from neocog.engines.base import Images
 from neocog.errors import SettingError
@@ -44,12 +45,13 @@ class View:
             # Row r shows row r - shift; past the edge, the one as far inside.
             rows, columns = (_reflected(np.arange(side) - self.shift, side) for side in images.shape[1:3])
             images = images[:, rows[:, None], columns]
-        return np.ascontiguousarray(images[:, :, ::-1] if self.mirrored else images)
+        return images[:, :, ::-1] if self.mirrored else images
 
 
-def _reflected(places: np.ndarray, side: int) -> np.ndarray:
+def _reflected(places: NDArray[np.int64], side: int) -> NDArray[np.int64]:
     places = np.abs(places)
-    return np.minimum(places, 2 * (side - 1) - places)
+    within: NDArray[np.int64] = np.minimum(places, 2 * (side - 1) - places)
+    return within
 
 
 def _with_mirror(share: float, shift: int = 0) -> tuple[View, View]:

@@ -4,7 +4,8 @@
 >>> from neocog.nn.layers import Conv2d
 >>> from neocog.nn.parameters import initial_parameters
 >>> drawn = initial_parameters(trace(Conv2d(8, 3, padding=1), (6, 6, 4)))
->>> dirac(drawn["weight"])[1, 1, :, :4].tolist() == np.eye(4).tolist()
+>>> begun = dirac(next(iter(drawn.values())))
+>>> begun[1, 1, :, :4].tolist() == np.eye(4).tolist()
 True
 """
 
@@ -25,7 +26,7 @@ def dirac(weight: Array) -> Array:
     """Return filters of which the first pass their input on: filter k gives channel k as it is, others stay as drawn.
 
     Arguments:
-        weight: (rows, columns, inputs, filters), as drawn; rows and columns odd, so that there is a pixel in the middle.
+        weight: (rows, columns, inputs, filters), as drawn; rows and columns odd, for a pixel in the middle.
 
     Source: Zagoruyko and Komodakis 2017, DiracNets.
     """

@@ -96,7 +96,7 @@ def evaluate(
     """
     loss = loss if loss is not None else model.loss
     loss.check_outputs(model.graph.classes)
-    tally = LabelsTally(model.class_names) if loss.several_labels else _Classes(model.class_names)
+    tally = LabelsTally(model.class_names, model.thresholds) if loss.several_labels else _Classes(model.class_names)
     losses: list[float] = []
     counts: list[float] = []
     for images, labels in batches:

@@ -101,7 +101,8 @@ def open_session(
     """Make the session of a model, with an image to begin with: IMAGE, or the first of the data."""
     model = models.open_model(path, engine, threads, allow_nonfinite=True)
     if model.views != PLAIN and not quiet:
-        note(f"its answers are the mean over {len(VIEWS[model.views])} views of an image; explained is the image as it is")
+        views = len(VIEWS[model.views])
+        note(f"its answers are the mean over {views} views of an image; explained is the image as it is")
     file = models.find_model(path)
     title = path.name if path.is_dir() else path.stem
     run = file.parent if (file.parent / CONFIG_FILE).is_file() else None

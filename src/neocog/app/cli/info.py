@@ -73,6 +73,7 @@ def _describe_model(path: Path, as_json: bool) -> None:
         ("normalised", f"mean {_numbers(normalisation.mean)}, std {_numbers(normalisation.std)} of values in [0, 1]"),
         ("views", VIEWS_TOLD[model.views]),
         ("classes", f"{len(model.class_names)}: {printable(shorten(model.class_names, 20))}"),
+        *_given_above(model),
         ("learnt from", _learnt_from(model)),
         ("metrics", ", ".join(f"{printable(name)} {value:.4g}" for name, value in model.metrics.items()) or "none"),
     ]
@@ -98,6 +99,8 @@ def model_facts(model: Network, file: Path) -> dict[str, object]:
         },
         "views": model.views,
         "metrics": model.metrics,
+        "several_labels": model.loss.several_labels,
+        "thresholds": None if model.thresholds is None else list(model.thresholds),
         "learnt_from": None if model.learnt_from is None else len(model.learnt_from),
         **_sizes(model.graph),
     }
@@ -122,6 +125,16 @@ def _sizes(graph: Graph) -> dict[str, object]:
             for row in rows
         ],
     }
+
+
+def _given_above(model: Network) -> list[tuple[str, str]]:
+    """Say above which probability each label is given, where an image may have several."""
+    if not model.loss.several_labels:
+        return []
+    if model.thresholds is None:
+        return [("given above", "a probability of 0.5")]
+    named = [f"{name} {value:.3f}" for name, value in zip(model.class_names, model.thresholds, strict=True)]
+    return [("given above", printable(shorten(named, 20)))]
 
 
 def _learnt_from(model: Network) -> str:

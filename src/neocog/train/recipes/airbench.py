@@ -1,7 +1,7 @@
 """airbench94: CIFAR-10 and its like to 94 % in ten epochs. The recipe, and where each of its numbers comes from.
 
-Source: Jordan 2024, 94 % on CIFAR-10 in 3.29 seconds on a single GPU (arXiv 2404.00498). Its numbers are for sums over a
-batch and rates per 1,024 images; here losses are means, so that the same steps need other numbers, derived below.
+Source: Jordan 2024, 94 % on CIFAR-10 in 3.29 seconds on a single GPU (arXiv 2404.00498). Its numbers are for sums over
+a batch and rates per 1,024 images; here losses are means, so that the same steps need other numbers, derived below.
 """
 
 from __future__ import annotations
@@ -101,8 +101,8 @@ def start(network: Network, images: NDArray[np.uint8]) -> None:
     for name in others:
         values[f"{name}.weight"] = dirac(values[f"{name}.weight"])
     values[f"{last}.weight"] = values[f"{last}.weight"] / np.float32(LOGITS)
-    mean, std = graph.normalisation.mean, graph.normalisation.std
-    seen = (images[:WHITENED_IMAGES].astype(np.float32) / 255.0 - np.float32(mean)) / np.float32(std)
+    mean, std = (np.array(numbers, np.float32) for numbers in (graph.normalisation.mean, graph.normalisation.std))
+    seen = (images[:WHITENED_IMAGES].astype(np.float32) / np.float32(255.0) - mean) / std
     values[f"{first}.weight"] = whitening(seen, kernel=values[f"{first}.weight"].shape[0])
     network.restore(values)
 
