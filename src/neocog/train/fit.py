@@ -209,7 +209,7 @@ def _epoch(
         raise NotFinite(f"the weights must be finite, got {faults[0]}")
     val_loss = val_accuracy = None
     if validation is not None:
-        measured = evaluate(run.trainer.measured(), validation.batches(0), settings.loss)
+        measured = evaluate(run.trainer.measured(), validation.batches(0), settings.loss, plain=True)
         val_loss, val_accuracy = measured.loss, measured.accuracy
         if not math.isfinite(val_loss):
             raise NotFinite(f"the validation loss must be finite, got {val_loss}", measured=True)

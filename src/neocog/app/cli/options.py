@@ -27,6 +27,7 @@ else:
     _WordType = click.Choice
 
 ENGINES = ("native", "reference", "torch")
+VIEWS = ("plain", "flip", "flip-shift")  # those of model/views.py, which loads NumPy: help texts do without
 MAX_SIDE = 4096  # pixels; larger images of a classifier are a slip of the keyboard
 MAX_THREADS = 1024
 
@@ -306,6 +307,12 @@ workers = click.option(
     "-j",
     type=WholeOption(0, MAX_THREADS),
     help="Number of threads that decode images.  [default: one for each core, at most 8]",
+)
+views = click.option(
+    "--views",
+    type=WordOption(VIEWS),
+    help="How to look at each image: plain, once; flip, at its mirror image too; flip-shift, six times; the answer is "
+    "the mean of the logits.  [default: as the model was saved]",
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 quiet = click.option("--quiet", "-q", is_flag=True, help="Hide progress.")
