@@ -29,6 +29,7 @@ from neocog.data.resize import ImageSize
 from neocog.errors import DataError
 from neocog.model.calibration import Reject
 from neocog.model.network import Network
+from neocog.model.views import Views
 from neocog.text import printable
 from neocog.train.evaluation import Evaluation, evaluate
 from neocog.train.labels import LabelsEvaluation
@@ -48,6 +49,7 @@ from neocog.train.source import DataSource
 @options.threads
 @options.workers
 @options.engine
+@options.views
 @options.as_json
 @options.quiet
 @click.option("--strict", is_flag=True, help="Exit with 1 if any image cannot be read.")
@@ -60,6 +62,7 @@ def command(
     threads: int | None,
     workers: int | None,
     engine: str,
+    views: Views | None,
     as_json: bool,
     quiet: bool,
     strict: bool,
@@ -71,6 +74,7 @@ def command(
     """
     trained = models.open_model(model, engine, threads)
     trained.graph.check_classifies("neocog evaluate")
+    trained.views = views or trained.views
     rejecting.take_reject(trained, reject)
     source = datasets.open_source(data)
     if not quiet:

@@ -32,6 +32,7 @@ from neocog.text import printable
 
 if TYPE_CHECKING:
     from neocog.model.network import Network
+    from neocog.model.views import Views
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +111,7 @@ AnyPrediction = Prediction | LabelsPrediction
 @options.threads
 @options.workers
 @options.engine
+@options.views
 @options.quiet
 @click.pass_context
 def command(
@@ -127,6 +129,7 @@ def command(
     threads: int | None,
     workers: int | None,
     engine: str,
+    views: Views | None,
     quiet: bool,
 ) -> None:
     """Classify images: print the path, class and probability of each image, one per line, in order. A model for several
@@ -149,6 +152,7 @@ def command(
         )
     trained = models.open_model(model, engine, threads)
     trained.graph.check_classifies("neocog predict")
+    trained.views = views or trained.views
     rejecting.take_reject(trained, reject)
     pictured = pictures_of(source, listed=listed)
     pictures = pictured.found

@@ -35,6 +35,7 @@ from neocog.errors import DataError, NeocogError
 from neocog.model import kinds
 from neocog.model.calibration import Reject
 from neocog.model.network import Network
+from neocog.model.views import PLAIN, Views
 from neocog.nn.layers import Layer
 from neocog.nn.optimizers import Optimizer
 from neocog.nn.shapes import ImageShape
@@ -78,6 +79,7 @@ class Flags:
     threads: int | None
     workers: int | None
     engine: str
+    views: Views | None
     output: Path | None
     overwrite: bool
     quiet: bool
@@ -165,6 +167,7 @@ def decide(planned: Plan, flags: Flags) -> tuple[DataSplits, int, Network, Train
         seed=settings.seed,
         mean=mean,
         std=std,
+        views=flags.views or PLAIN,
         engine=flags.engine,
         threads=flags.threads,
     )
@@ -300,6 +303,7 @@ def _config(training: TrainingJob, flags: Flags) -> dict[str, object]:
         "loss": kinds.to_json(training.settings.loss),
         "reject": None if flags.reject is None else str(flags.reject),
         "engine": flags.engine,
+        "views": training.model.views,
     }
 
 
