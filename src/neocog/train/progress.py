@@ -101,6 +101,12 @@ class Progress(Callback):
                 f"{_title(run)}: {measured}, {epoch.images_per_second:,.0f} images/s, {epoch.seconds:.1f} s{left}"
             )
 
+    def note(self, text: str) -> None:
+        """Say what goes on, in place of the bar."""
+        self._close()
+        if self.verbose:
+            self._write(text)
+
     def on_train_end(self, run: Run) -> None:
         """Leave a clean line, and say why training ended early."""
         self._close()
