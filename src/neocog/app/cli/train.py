@@ -30,6 +30,7 @@ FIXED_BY_RESUME = (
     "label_smoothing",
     "loss",
     "class_weights",
+    "views",
     "output",
     "overwrite",
 )
@@ -59,6 +60,12 @@ FIXED_BY_RESUME = (
 @click.option("--output", "-o", type=options.Place(), help="Run folder to write.  [default: runs/NAME]")
 @click.option("--overwrite", is_flag=True, help="Replace an earlier run in --output.")
 @click.option("--resume", "resumed", type=options.Place(), metavar="RUN", help="Continue RUN where it stopped.")
+@click.option(
+    "--views",
+    type=options.WordOption(options.VIEWS),
+    help="How the model will look at an image: plain, once; flip, at its mirror image too; flip-shift, six times; its "
+    "answer is the mean of the logits.  [default: plain]",
+)
 @options.as_json
 @options.quiet
 @click.option("--strict", is_flag=True, help="Refuse to train if any image cannot be read.")
