@@ -10,6 +10,18 @@ if TYPE_CHECKING:
     from typing import Any
 
     from neocog import explain as explain
+    from neocog.data.augment.affine import RandomAffine as RandomAffine
+    from neocog.data.augment.blur import GaussianBlur as GaussianBlur
+    from neocog.data.augment.colour import ColorJitter as ColorJitter
+    from neocog.data.augment.colour import RandomGrayscale as RandomGrayscale
+    from neocog.data.augment.crop import RandomCrop as RandomCrop
+    from neocog.data.augment.crop import RandomResizedCrop as RandomResizedCrop
+    from neocog.data.augment.erasing import Cutout as Cutout
+    from neocog.data.augment.erasing import RandomErasing as RandomErasing
+    from neocog.data.augment.flip import RandomFlip as RandomFlip
+    from neocog.data.augment.mixing import CutMix as CutMix
+    from neocog.data.augment.mixing import MixUp as MixUp
+    from neocog.data.augment.trivial import TrivialAugment as TrivialAugment
     from neocog.errors import DataError as DataError
     from neocog.errors import EngineError as EngineError
     from neocog.errors import FormatError as FormatError
@@ -17,6 +29,8 @@ if TYPE_CHECKING:
     from neocog.errors import NeocogWarning as NeocogWarning
     from neocog.errors import SettingError as SettingError
     from neocog.errors import ShapeError as ShapeError
+    from neocog.interop.sklearn import NeocogClassifier as NeocogClassifier
+    from neocog.interop.sklearn import NeocogTransformer as NeocogTransformer
     from neocog.model.network import Network as Network
     from neocog.nn import zoo as zoo
     from neocog.nn.blocks import Concat as Concat
@@ -86,9 +100,16 @@ _HOMES = {
     "neocog.train.settings": ("TrainingSettings",),
     "neocog.train.trainer": ("Trainer",),
 }
+_OPTIONAL = dict.fromkeys(("NeocogClassifier", "NeocogTransformer"), "neocog.interop.sklearn")
+"""Names that need a package which may be missing: `from neocog import *` leaves them out."""
+
 _MODULES = {"explain": "neocog.explain", "zoo": "neocog.nn.zoo"}
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
-_LISTS = {"neocog.nn.optimizers": "OPTIMIZERS", "neocog.nn.layers": "LAYERS"}
+_LISTS = {
+    "neocog.nn.optimizers": "OPTIMIZERS",
+    "neocog.nn.layers": "LAYERS",
+    "neocog.data.augment.words": "TRANSFORMS",
+}
 """Where lists of classes lie whose names are found there, so that a new layer or optimizer is written down once."""
 
 
@@ -117,6 +138,8 @@ def __getattr__(name: str) -> Any:
     value: Any
     if name in _HOME_OF:
         value = getattr(_load(_HOME_OF[name]), name)
+    elif name in _OPTIONAL:
+        value = getattr(_load(_OPTIONAL[name]), name)
     elif name in _MODULES:
         value = _load(_MODULES[name])
     elif name == "__version__":
@@ -139,4 +162,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(__getattr__("__all__"))
+    return sorted([*__getattr__("__all__"), *_OPTIONAL])
