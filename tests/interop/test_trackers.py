@@ -186,7 +186,7 @@ def test_mlflow_goes_on_with_a_run_that_is_open_and_tells_of_failures(mlflow):
 
 
 def wandb_records(content):
-    """Return the records of a .wandb file: seven bytes of its own, then records in pieces, as LevelDB's log has them."""
+    """Return the records of a .wandb file: seven bytes of its own, then pieces of records, as in LevelDB's log."""
     from wandb.proto.wandb_internal_pb2 import Record
 
     block, head, place, data = 32768, 7, 7, b""
@@ -206,6 +206,7 @@ def test_wandb_keeps_a_run_offline(tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_SILENT", "true")
     history = train(Tracker("wandb", "toys", "one", CONFIG, mode="offline", dir=str(tmp_path)))
     assert wandb.run is None
+    wandb.teardown()  # waits for the process that writes
     (file,) = tmp_path.glob("wandb/offline-run-*/run-*.wandb")
     records = list(wandb_records(file.read_bytes()))
     (run,) = [record.run for record in records if record.HasField("run")]

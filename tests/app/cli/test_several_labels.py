@@ -95,6 +95,29 @@ def test_labels_in_another_order_are_matched_by_name(run, table, tmp_path):
     assert json.loads(done.out)["accuracy"] == 1.0, done.err
 
 
+def test_one_column_a_class_is_the_same_data(run, table, tmp_path):
+    assert run("train", table, "--epochs", "20", "-b", "8", "-o", tmp_path / "run", "--quiet").code == 0
+    rows = [line.split(",") for line in table.read_text().splitlines()[1:]]
+    columns = table.with_name("columns.csv")
+    columns.write_text(
+        "path,right,left\n" + "".join(f"{p},{int('right' in has)},{int('left' in has)}\n" for p, has in rows)
+    )
+    found = [
+        json.loads(run("evaluate", tmp_path / "run", data, "--split", "all", "--json").out) for data in (table, columns)
+    ]
+    assert found[0]["per_class"] == found[1]["per_class"]
+    assert found[0]["loss"] == found[1]["loss"]
+    single = table.with_name("single.csv")  # all of its images have one label: still measured label by label
+    single.write_text(
+        "path,right,left\n"
+        + "".join(f"{p},{int(has == 'right')},{int(has == 'left')}\n" for p, has in rows if has in ("left", "right"))
+    )
+    done = run("evaluate", tmp_path / "run", single, "--split", "all", "--json")
+    assert done.code == 0, done.err
+    assert "exactly one of 2 columns" in done.err
+    assert json.loads(done.out)["macro_f1"] == 1.0
+
+
 def test_a_model_of_one_label_is_not_measured_on_several(run, trained, table):
     done = run("evaluate", trained, table)
     assert done.code != 0
