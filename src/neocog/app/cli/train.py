@@ -9,6 +9,7 @@ import click
 
 from neocog.app.cli import options
 from neocog.app.cli.errors import CommandLineError
+from neocog.app.cli.loggers import check_loggers, log_flag
 from neocog.app.cli.output import emit, print_json
 from neocog.app.cli.recipe_flags import defaults_of, model_flag, recipe_flags
 from neocog.app.cli.settings import asked_settings, setting_flags, take_settings
@@ -59,6 +60,7 @@ FIXED_BY_RESUME = (
 @click.option("--output", "-o", type=options.Place(), help="Run folder to write.  [default: runs/NAME]")
 @click.option("--overwrite", is_flag=True, help="Replace an earlier run in --output.")
 @click.option("--resume", "resumed", type=options.Place(), metavar="RUN", help="Continue RUN where it stopped.")
+@log_flag
 @options.as_json
 @options.quiet
 @click.option("--strict", is_flag=True, help="Refuse to train if any image cannot be read.")
@@ -72,6 +74,7 @@ def command(ctx: click.Context, /, data: str | None, resumed: Path | None, as_js
     """
     given = take_settings(rest)
     flags = Flags(settings=given, **rest)  # type: ignore[arg-type]  # click gives each the type that its option declares
+    check_loggers(flags.log)
     with contextlib.ExitStack() as held:
         if resumed is not None:
             _refuse_fixed(ctx)
