@@ -31,7 +31,7 @@ from neocog.train.progress import Progress
 from neocog.train.runfolder import RunFolder
 from neocog.train.settings import Given, TrainingSettings, settled, takes_settings
 from neocog.train.snapshots import FilterSnapshots
-from neocog.train.source import BatchSource, epoch_of
+from neocog.train.source import BatchSource, augmented, epoch_of
 from neocog.train.trainer import Trainer
 
 
@@ -92,6 +92,7 @@ def fit(
         model.restore(resume.model.parameters)
         model.learnt_from, model.loss = resume.model.learnt_from, resume.model.loss
     model.calibration = model.reject_below = None  # they are of the weights before
+    train = augmented(train, settings, model.graph)
     # a program's time grows with its batch, and no batch holds more than all images
     of_steps = replace(settings, batch_size=min(settings.batch_size, train.images))
     trainer = Trainer(
@@ -208,7 +209,7 @@ def _epoch(
         raise NotFinite(f"the weights must be finite, got {faults[0]}")
     val_loss = val_accuracy = None
     if validation is not None:
-        measured = evaluate(run.trainer.measured(), validation.batches(0), settings.loss)
+        measured = evaluate(run.trainer.measured(), validation.batches(0), settings.loss, plain=True)
         val_loss, val_accuracy = measured.loss, measured.accuracy
         if not math.isfinite(val_loss):
             raise NotFinite(f"the validation loss must be finite, got {val_loss}", measured=True)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields, replace
 from typing import Any, Literal, TypedDict, TypeVar, cast
 
+from neocog.data.augment.transform import Transform
 from neocog.engines.base import StepSettings
 from neocog.errors import FormatError, SettingError
 from neocog.model.arguments import MAX_SEED
@@ -20,7 +21,7 @@ from neocog.nn.groups import GradientClip, Group, Penalty
 from neocog.nn.losses import CrossEntropy, Loss
 from neocog.nn.optimizers import Adam, Optimizer
 from neocog.nn.schedules import Cosine, Schedule
-from neocog.train.forms import Form, OneOf, Real, Several, Text, Whole
+from neocog.train.forms import Augmentation, Form, OneOf, Real, Several, Text, Whole
 
 DEFAULT_EPOCHS = 5
 
@@ -107,6 +108,9 @@ class TrainingSettings:
         clip_norm: gradients of all parameters that are together longer than this are scaled down to it; see
             `GradientClip`.
         clip_value: no number of a gradient is further from 0 than this; goes before `clip_norm`.
+        augment: what is done to images at random before each step, in this order, such as
+            `(nc.RandomFlip(), nc.RandomCrop(4))`, or "flip,crop=4"; see `neocog.data.augment`. It hangs on seed, epoch
+            and image alone.
         l1, l2: penalties on the weights of convolutions and fully connected layers, beside the optimizer's own weight
             decay; see `Penalty`.
 
@@ -206,6 +210,20 @@ class TrainingSettings:
             Real(), Flag("l2", "Pull weights to 0 by their size: L2 penalty, whatever the optimizer.", "0"), later=True
         ),
     )
+    augment: tuple[Transform, ...] = field(
+        default=(),
+        metadata=_about(
+            Augmentation(),
+            Flag(
+                "augment",
+                "Change images at random, a little differently in every epoch, such as flip,crop=4,jitter.",
+                "none",
+                value="LIST",
+            ),
+            resumed="fixed",
+            later=True,
+        ),
+    )
 
     def __post_init__(self) -> None:
         for entry in fields(self):
@@ -250,6 +268,7 @@ class MoreGiven(TypedDict, total=False):
     clip_value: float | None
     l1: float | None
     l2: float | None
+    augment: str | Transform | Sequence[Transform] | None
 
 
 class Given(MoreGiven, total=False):

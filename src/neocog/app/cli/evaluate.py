@@ -19,6 +19,7 @@ from neocog.data.dataset import Dataset, Source
 from neocog.data.resize import ImageSize
 from neocog.errors import DataError
 from neocog.model.network import Network
+from neocog.model.views import Views
 from neocog.text import printable
 from neocog.train.evaluation import Evaluation, evaluate
 from neocog.train.labels import LabelsEvaluation
@@ -37,6 +38,7 @@ from neocog.train.source import DataSource
 @options.threads
 @options.workers
 @options.engine
+@options.views
 @options.as_json
 @options.quiet
 @click.option("--strict", is_flag=True, help="Exit with 1 if any image cannot be read.")
@@ -48,6 +50,7 @@ def command(
     threads: int | None,
     workers: int | None,
     engine: str,
+    views: Views | None,
     as_json: bool,
     quiet: bool,
     strict: bool,
@@ -58,6 +61,7 @@ def command(
     """
     trained = models.open_model(model, engine, threads)
     trained.graph.check_classifies("neocog evaluate")
+    trained.views = views or trained.views
     source = datasets.open_source(data)
     if not quiet:
         for told in source.notes:

@@ -31,6 +31,7 @@ from neocog.text import printable
 
 if TYPE_CHECKING:
     from neocog.model.network import Network
+    from neocog.model.views import Views
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,7 @@ AnyPrediction = Prediction | LabelsPrediction
 @options.threads
 @options.workers
 @options.engine
+@options.views
 @options.quiet
 @click.pass_context
 def command(
@@ -116,6 +118,7 @@ def command(
     threads: int | None,
     workers: int | None,
     engine: str,
+    views: Views | None,
     quiet: bool,
 ) -> None:
     """Classify images: print the path, class and probability of each image, one per line, in order. A model for several
@@ -138,6 +141,7 @@ def command(
         )
     trained = models.open_model(model, engine, threads)
     trained.graph.check_classifies("neocog predict")
+    trained.views = views or trained.views
     pictured = pictures_of(source, listed=listed)
     pictures = pictured.found
     for told in () if quiet else pictured.notes:

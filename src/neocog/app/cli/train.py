@@ -31,6 +31,7 @@ FIXED_BY_RESUME = (
     "label_smoothing",
     "loss",
     "class_weights",
+    "views",
     "output",
     "overwrite",
 )
@@ -60,6 +61,12 @@ FIXED_BY_RESUME = (
 @click.option("--output", "-o", type=options.Place(), help="Run folder to write.  [default: runs/NAME]")
 @click.option("--overwrite", is_flag=True, help="Replace an earlier run in --output.")
 @click.option("--resume", "resumed", type=options.Place(), metavar="RUN", help="Continue RUN where it stopped.")
+@click.option(
+    "--views",
+    type=options.WordOption(options.VIEWS),
+    help="How the model will look at an image: plain, once; flip, at its mirror image too; flip-shift, six times; its "
+    "answer is the mean of the logits.  [default: plain]",
+)
 @log_flag
 @options.as_json
 @options.quiet

@@ -35,6 +35,7 @@ from neocog.data.resize import DEFAULT_RESIZE, ImageSize
 from neocog.errors import DataError
 from neocog.model import kinds
 from neocog.model.network import Network
+from neocog.model.views import PLAIN, Views
 from neocog.nn.layers import Layer
 from neocog.nn.optimizers import Optimizer
 from neocog.nn.shapes import ImageShape
@@ -77,6 +78,7 @@ class Flags:
     threads: int | None
     workers: int | None
     engine: str
+    views: Views | None
     output: Path | None
     overwrite: bool
     quiet: bool
@@ -158,6 +160,7 @@ def decide(planned: Plan, flags: Flags) -> tuple[DataSplits, int, Network, Train
         seed=settings.seed,
         mean=mean,
         std=std,
+        views=flags.views or PLAIN,
         engine=flags.engine,
         threads=flags.threads,
     )
@@ -292,6 +295,7 @@ def _config(training: TrainingJob, flags: Flags) -> dict[str, object]:
         "label_smoothing": flags.label_smoothing,
         "loss": kinds.to_json(training.settings.loss),
         "engine": flags.engine,
+        "views": training.model.views,
     }
 
 
