@@ -90,7 +90,8 @@ class Progress(Callback):
         if self._bar is not None:
             if now - self._shown >= REFRESH_SECONDS or batch.images >= run.images:
                 self._shown = now
-                self._bar.set_postfix_str(_figures(batch), refresh=False)
+                left = _left(run.seconds_left(batch.images, batch.seconds))
+                self._bar.set_postfix_str(_figures(batch) + left, refresh=False)
                 self._bar.update(batch.images - self._bar.n)
         elif self._display is not None:
             self._display.move(_under_way(run, batch), batch.images / run.images)
@@ -105,7 +106,10 @@ class Progress(Callback):
             measured = f"loss {epoch.loss:.4f}, accuracy {epoch.accuracy:.4f}"
             if epoch.val_loss is not None:
                 measured += f", val_loss {epoch.val_loss:.4f}, val_accuracy {epoch.val_accuracy:.4f}"
-            self._write(f"{_title(run)}: {measured}, {epoch.images_per_second:,.0f} images/s, {epoch.seconds:.1f} s")
+            left = _left(run.seconds_left())
+            self._write(
+                f"{_title(run)}: {measured}, {epoch.images_per_second:,.0f} images/s, {epoch.seconds:.1f} s{left}"
+            )
 
     def note(self, text: str) -> None:
         """Say what goes on, in place of the bar."""
@@ -132,12 +136,21 @@ def _title(run: Run) -> str:
     return f"epoch {run.epoch}" if run.epochs is None else f"epoch {run.epoch}/{run.epochs}"
 
 
+def _left(seconds: float | None) -> str:
+    """Say how long training still takes, if that is known, and is a second or more."""
+    if seconds is None or seconds < 1:
+        return ""
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes >= 60:
+        return f", {minutes // 60} h {minutes % 60} min left"
+    return f", {minutes} min {rest} s left" if minutes else f", {rest} s left"
+
+
 def _figures(batch: BatchResult) -> str:
     return f"loss {batch.loss:.4f}, accuracy {batch.accuracy:.4f}"
 
 
 def _under_way(run: Run, batch: BatchResult) -> str:
-    rate = batch.images_per_second
-    left = (run.images - batch.images) / rate if rate else 0.0
+    left = _left(run.seconds_left(batch.images, batch.seconds))
     done = f"{_title(run)}: {batch.images:,}/{run.images:,} images, {_figures(batch)}"
-    return f"{done}, {rate:,.0f} images/s, {left:.0f} s left"
+    return f"{done}, {batch.images_per_second:,.0f} images/s{left}"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from neocog.app.cli import options
+from neocog.app.cli import options, rejecting
 from neocog.app.cli.errors import CommandLineError
 from neocog.app.cli.loggers import check_loggers, log_flag
 from neocog.app.cli.output import emit, print_json
@@ -68,6 +68,7 @@ FIXED_BY_RESUME = (
     "answer is the mean of the logits.  [default: plain]",
 )
 @log_flag
+@rejecting.flag
 @options.as_json
 @options.quiet
 @click.option("--strict", is_flag=True, help="Refuse to train if any image cannot be read.")
