@@ -44,6 +44,7 @@ OTHERS = TrainingSettings(
     schedule=Constant(),
     seed=2**64 - 1,
     patience=2,
+    keep="last",
     time_limit=1.5,
     freeze=("0", "*.bias"),
     groups=(Group("5", learning_rate=0.5, weight_decay=0.25),),

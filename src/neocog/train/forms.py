@@ -145,6 +145,29 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
+class Word:
+    """One of a few words."""
+
+    words: tuple[str, ...]
+
+    def checked(self, name: str, value: Any) -> str:
+        """Return one of the words."""
+        if not isinstance(value, str) or value not in self.words:
+            raise SettingError(f"{name} must be {' or '.join(self.words)}, got {shown(value)}")
+        return value
+
+    def to_json(self, value: str) -> object:
+        """Return it as it is."""
+        return value
+
+    def from_json(self, where: str, data: object) -> str:
+        """Return one of the words."""
+        if not isinstance(data, str) or data not in self.words:
+            raise FormatError(f"{where} must be {' or '.join(self.words)}, got {shown_value(data)}")
+        return data
+
+
+@dataclass(frozen=True, slots=True)
 class Several:
     """A list of values of one form; a caller may give a single one as it is."""
 

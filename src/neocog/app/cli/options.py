@@ -30,6 +30,7 @@ ENGINES = ("native", "reference", "torch")
 VIEWS = ("plain", "flip", "flip-shift")  # those of model/views.py, which loads NumPy: help texts do without
 MAX_SIDE = 4096  # pixels; larger images of a classifier are a slip of the keyboard
 MAX_THREADS = 1024
+UNITS = {"s": 1 / 60, "m": 1.0, "h": 60.0}  # minutes
 
 # spellings of other tools, as key=value and as --key
 ALIASES = {
@@ -179,6 +180,24 @@ class RealOption(_RealType):
         if not (math.isfinite(number) and inside and number < self.high):
             self.fail(f"must be {need}, got {value}", param, ctx)
         return number
+
+
+class DurationOption(_RealType):
+    """A time, such as 10m, 90s or 1h, or a number of minutes; becomes minutes."""
+
+    name = "TIME"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        need = "must be a time above 0, such as 10m (or 10), 90s or 1h"
+        text = str(value).strip().lower()
+        unit = UNITS.get(text[-1:])
+        try:
+            minutes = float(text if unit is None else text[:-1]) * (unit or 1.0)
+        except ValueError:
+            self.fail(f"{need}, got {value!r}", param, ctx)
+        if not 0.0 < minutes < math.inf:
+            self.fail(f"{need}, got {value}", param, ctx)
+        return minutes
 
 
 class SizeOption(_SizeType):

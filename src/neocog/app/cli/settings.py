@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from neocog.app.cli import options
-from neocog.train.forms import Augmentation, Form, Real, Several, Text, Whole
+from neocog.train.forms import Augmentation, Form, Real, Several, Text, Whole, Word
 from neocog.train.settings import About, Flag, TrainingSettings, about
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -42,6 +42,10 @@ def setting_flags(without: Collection[str] = ()) -> Callable[[Function], Functio
 def _type_of(form: Form, flag: Flag) -> click.ParamType[Any]:
     if isinstance(form, Whole):
         return options.WholeOption(form.least, form.most if flag.most is None else flag.most)
+    if isinstance(form, Word):
+        return options.WordOption(form.words)
+    if isinstance(form, Real) and form.unit == "seconds":
+        return options.DurationOption()
     if isinstance(form, Real):
         return options.RealOption(form.low, form.high, above=form.above)
     if isinstance(form, Augmentation):
