@@ -115,8 +115,8 @@ def fit(
                 # what files cannot say is found out now, not hours later
                 checkpoint_bytes(_checkpoint(run, settings, kept, memory))
             snapshots = None if folder is None else FilterSnapshots(folder.filters, model, len(history))
-            if folder is not None and snapshots is not None and history.epochs:
-                _make_up(folder, snapshots, run, settings)
+            if folder is not None and resume is not None and history.epochs:
+                _make_up(folder, run, settings)
             for listener in listeners:
                 listener.on_train_begin(run)
             _check_end(run, settings, clock)
@@ -142,10 +142,10 @@ def fit(
                     if history.best is result and restore:
                         best_parameters = measured.parameters
                     if folder is not None and snapshots is not None:
+                        snapshots.save(model, len(history))
                         folder.save_last(_checkpoint(run, settings, kept, memory))
                         if history.best is result or settings.keep == "last":
                             folder.save_best(measured)
-                        snapshots.save(model, len(history))
                         folder.write_history(history)
                 for listener in listeners:
                     listener.on_epoch_end(run, result)
@@ -259,7 +259,7 @@ def _steps(
             yield result
 
 
-def _make_up(folder: RunFolder, snapshots: FilterSnapshots, run: Run, settings: TrainingSettings) -> None:
+def _make_up(folder: RunFolder, run: Run, settings: TrainingSettings) -> None:
     """Write what a kill just behind last.safetensors left unwritten."""
     last = run.history.epochs[-1]
     measured = run.trainer.measured()
@@ -267,7 +267,6 @@ def _make_up(folder: RunFolder, snapshots: FilterSnapshots, run: Run, settings: 
     if kept and not folder.holds_best(measured, last.epoch):
         measured.metrics = last.metrics()
         folder.save_best(measured)
-    snapshots.save(run.model, len(run.history))
     folder.write_history(run.history)
 
 

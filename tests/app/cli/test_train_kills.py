@@ -20,6 +20,7 @@ SOME = (9, 30)  # file operations before which a training is killed, unless it i
 CLOCK = ("seconds", "images_per_second")  # columns of a history that no two trainings share
 
 RESNET = ("--model", "resnet20", "--img-size", "16", "--batch-size", "8", "--epochs", "6", "--ema", "0.9")
+CHANGED = ("--augment", "flip,crop=2,affine=10,jitter,erase,mixup")
 CAREFUL = ("--optimizer", "sgd", "--momentum", "0.9", "--lookahead", "2", "--clip-norm", "1")
 SMALL = ("--model", "lenet5", "--batch-size", "8", "--epochs", "3", "--ema", "0.9")
 
@@ -71,7 +72,7 @@ def check_same(whole: Path, killed: Path) -> None:
 
 def test_a_training_that_is_killed_at_any_moment_ends_with_the_same_bits(tmp_path):
     photos, whole = write_photos(tmp_path / "photos"), tmp_path / "whole"
-    flags = (*RESNET, *CAREFUL)
+    flags = (*RESNET, *CAREFUL, *CHANGED)
     assert started(words_of(photos, whole, flags)).wait() == 0  # compiles, too
     began = time.monotonic()
     assert started(words_of(photos, tmp_path / "0", flags)).wait() == 0

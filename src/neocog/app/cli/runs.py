@@ -67,7 +67,7 @@ class Successor(RunFolder):
 
     def save_last(self, checkpoint: Checkpoint) -> None:
         if self.on_first_epoch is not None:
-            for path in files_of(self):  # a kill leaves nothing, or a beginning, but no mixture of both trainings
+            for path in (self.last, self.best, self.history):  # a kill leaves a beginning, but no mixture of trainings
                 path.unlink(missing_ok=True)
             self.on_first_epoch()
             self.on_first_epoch = None
