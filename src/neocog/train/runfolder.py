@@ -206,8 +206,7 @@ class RunFolder:
 
     def write_history(self, history: History) -> None:
         """Write history.csv anew: a line for each epoch so far; floats are written so that they read back exactly."""
-        rows = [[_cell(getattr(epoch, name)) for name in COLUMNS] for epoch in history.epochs]
-        write_atomically(self.history, _csv(COLUMNS, rows))
+        write_atomically(self.history, history.to_csv().encode())
 
     def read_history(self) -> list[dict[str, float | None]]:
         """Read history.csv: for each epoch, the numbers under their column's names; none where there is no such file.
@@ -299,10 +298,6 @@ def _open_locked(folder: Path) -> int | None:
     except OSError:
         pass
     return handle
-
-
-def _cell(value: float | None) -> str:
-    return "" if value is None else repr(value)
 
 
 def _epoch(number: int, row: list[str]) -> dict[str, float | None]:

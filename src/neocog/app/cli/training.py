@@ -20,6 +20,7 @@ from neocog.app.cli.errors import (
     note,
     warn,
 )
+from neocog.app.cli.loggers import heard_on_stderr, loggers_of
 from neocog.app.cli.losses import make_loss
 from neocog.app.cli.measured import shorten
 from neocog.app.cli.output import count
@@ -87,6 +88,7 @@ class Flags:
     quiet: bool
     strict: bool
     settings: dict[str, Any]
+    log: tuple[str, ...] = ()
     reject: Reject | None = None
 
 
@@ -385,13 +387,15 @@ def source_of(
 
 def _fit(training: TrainingJob, flags: Flags) -> History:
     validation = training.splits.validation
-    with told_of_compiling(quiet=flags.quiet):
+    loggers = loggers_of(flags.log, training.folder.path.resolve(), training.splits.name, training.config)
+    with told_of_compiling(quiet=flags.quiet), heard_on_stderr(flags.log):
         return fit(
             training.model,
             source_of(training.splits.train, training.model, training.settings, flags),
             validation=None
             if validation is None
             else source_of(validation, training.model, training.settings, flags, shuffle=False),
+            callbacks=loggers,
             threads=flags.threads,
             engine=flags.engine,
             resume=training.checkpoint,
