@@ -117,7 +117,7 @@ class ArrayDataset(Dataset):
     def facts(self, index: int) -> ImageFacts:
         height, width, channels = self._size.shape
         mode = f"{self.dtype} {_KINDS.get(channels, f'{channels} channels')}"
-        return ImageFacts(height, width, mode, self.digests()[index])
+        return ImageFacts(height, width, mode, self.digests()[index], thumbnail(self._images[index]).tobytes())
 
 
 def array_digests(images: Images) -> list[bytes]:
