@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from neocog.app.cli import options
+from neocog.app.cli import options, rejecting
 from neocog.app.cli.errors import CommandLineError
 from neocog.app.cli.output import emit, print_json
 from neocog.app.cli.recipe_flags import defaults_of, model_flag, recipe_flags
@@ -66,6 +66,7 @@ FIXED_BY_RESUME = (
     help="How the model will look at an image: plain, once; flip, at its mirror image too; flip-shift, six times; its "
     "answer is the mean of the logits.  [default: plain]",
 )
+@rejecting.flag
 @options.as_json
 @options.quiet
 @click.option("--strict", is_flag=True, help="Refuse to train if any image cannot be read.")
