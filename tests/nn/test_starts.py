@@ -28,7 +28,9 @@ def test_uniform_weights_are_within_their_bound_and_hang_on_seed_and_name():
     assert begun.dtype == np.float32
     assert 0.999 / 12 < np.abs(begun).max() <= 1 / 12  # √(3 · 3 · 16) = 12
     assert abs(begun.std() * 12 * np.sqrt(3) - 1) < 0.01
-    same, other, more = (uniform(begun, name, seed) for name, seed in (("0.weight", 0), ("1.weight", 0), ("0.weight", 1)))
+    same, other, more = (
+        uniform(begun, name, seed) for name, seed in (("0.weight", 0), ("1.weight", 0), ("0.weight", 1))
+    )
     assert (same == begun).all()
     assert (other != begun).any()
     assert (more != begun).any()
@@ -41,7 +43,9 @@ def test_whitened_patches_are_uncorrelated_and_of_variance_1():
     filters = whitening(images, epsilon=0.0)
     assert filters.shape == (2, 2, 3, 24)
     assert (filters[..., :12] == -filters[..., 12:]).all()
-    patches = np.lib.stride_tricks.sliding_window_view(images, (2, 2), axis=(1, 2))  # (N, rows, columns, channels, 2, 2)
+    patches = np.lib.stride_tricks.sliding_window_view(
+        images, (2, 2), axis=(1, 2)
+    )  # (N, rows, columns, channels, 2, 2)
     answers = np.einsum("nxycij,ijck->nxyk", patches, filters[..., :12]).reshape(-1, 12)
     moments = answers.T @ answers / len(answers)
     assert np.allclose(moments, np.eye(12), atol=1e-4)
