@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 from benchmarks.machine import describe
 from benchmarks.recipes.parts import Parts, read_parts
@@ -74,7 +74,7 @@ class Airbench(nn.Module):
 
 def whitening(images: torch.Tensor) -> torch.Tensor:
     """Return the filters (24, 3, 2, 2) that whiten patches of images, and their negatives."""
-    patches = F.unfold(images, 2).transpose(1, 2).reshape(-1, 12)
+    patches = functional.unfold(images, 2).transpose(1, 2).reshape(-1, 12)
     values, vectors = torch.linalg.eigh(patches.T @ patches / len(patches))
     filters = (vectors / (values + EPSILON).sqrt()).T.flip(0).reshape(12, 3, 2, 2)
     return torch.cat([filters, -filters])
@@ -83,7 +83,7 @@ def whitening(images: torch.Tensor) -> torch.Tensor:
 def epochs_of(images: torch.Tensor, labels: torch.Tensor, batch: int, seed: int) -> Iterator[Iterator[Any]]:
     """Yield the batches of one epoch after the other, shuffled, cropped, and mirrored in turns."""
     draw = torch.Generator().manual_seed(seed)
-    padded = F.pad(images, (CROP,) * 4, "reflect")
+    padded = functional.pad(images, (CROP,) * 4, "reflect")
     mirrored = torch.rand(len(images), generator=draw) < 0.5
     side = images.shape[-1]
 
@@ -137,7 +137,7 @@ def train(parts: Parts, epochs: int, seed: int, *, bfloat16: bool, most: int | N
             began = time.perf_counter()
             with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
                 logits = model(x.contiguous(memory_format=torch.channels_last))
-            loss = F.cross_entropy(logits.float(), y, label_smoothing=SMOOTHING, reduction="sum")
+            loss = functional.cross_entropy(logits.float(), y, label_smoothing=SMOOTHING, reduction="sum")
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
@@ -181,7 +181,7 @@ def logits_of(model: nn.Module, images: torch.Tensor, views: int) -> torch.Tenso
         return seen(images)
     if views == 2:
         return both(images)
-    side, padded = images.shape[-1], F.pad(images, (1,) * 4, "reflect")
+    side, padded = images.shape[-1], functional.pad(images, (1,) * 4, "reflect")
     shifted = [padded[:, :, at : at + side, at : at + side] for at in (0, 2)]
     return both(images) / 2 + (both(shifted[0]) + both(shifted[1])) / 4
 
@@ -190,12 +190,12 @@ def by_pytorch(parts: Parts, given: argparse.Namespace) -> dict[str, object]:
     """Train by PyTorch, and measure."""
     began, used = time.perf_counter(), time.process_time()
     model, seconds = train(parts, given.epochs, given.seed, bfloat16=given.bfloat16, most=given.steps)
-    trained = {"seconds": time.perf_counter() - began, "CPU seconds": time.process_time() - used}
+    trained: dict[str, object] = {"seconds": time.perf_counter() - began, "CPU seconds": time.process_time() - used}
     trained["median seconds of a step"] = float(np.median(seconds))
     if given.steps is not None:
         return trained
     images, labels = normalised(parts, parts.held_out), torch.from_numpy(parts.held_out_labels)
-    accuracy = {
+    accuracy: dict[str, object] = {
         f"accuracy, {views} views": float((logits_of(model, images, views).argmax(1) == labels).float().mean())
         for views in (1, 2, 6)
     }
@@ -223,7 +223,7 @@ def by_neocog(parts: Parts, given: argparse.Namespace) -> dict[str, object]:
         folder = RunFolder(given.output)
         resume = folder.load_last() if folder.last.exists() else None
     history = fit(model, source, folder=folder, resume=resume, verbose=2, **settings.given())
-    trained = {"seconds": sum(epoch.seconds for epoch in history.epochs)}
+    trained: dict[str, object] = {"seconds": sum(epoch.seconds for epoch in history.epochs)}
     trained |= {"seconds with all": time.perf_counter() - began, "CPU seconds": time.process_time() - used}
     for views, name in ((1, "plain"), (2, "flip"), (6, "flip-shift")):
         model.views = name
