@@ -33,7 +33,7 @@ LEARNT_EPOCHS, WHITENED, EPSILON = 3, 5000, 5e-4
 CROP = 2
 
 
-class Norm(nn.BatchNorm2d):
+class Norm(nn.BatchNorm2d):  # type: ignore[misc]
     """Batch normalization with a shift that is learnt, and no scale."""
 
     def __init__(self, channels: int) -> None:
@@ -48,7 +48,7 @@ def convolution(inputs: int, outputs: int) -> nn.Conv2d:
     return layer
 
 
-class Airbench(nn.Module):
+class Airbench(nn.Module):  # type: ignore[misc]
     """The network."""
 
     def __init__(self, images: torch.Tensor) -> None:
@@ -205,6 +205,7 @@ def by_pytorch(parts: Parts, given: argparse.Namespace) -> dict[str, object]:
 def by_neocog(parts: Parts, given: argparse.Namespace) -> dict[str, object]:
     """Train by neocog, and measure."""
     import neocog as nc
+    from neocog.model.views import VIEWS
     from neocog.train.fit import fit
     from neocog.train.recipes import airbench
     from neocog.train.runfolder import RunFolder
@@ -225,10 +226,10 @@ def by_neocog(parts: Parts, given: argparse.Namespace) -> dict[str, object]:
     history = fit(model, source, folder=folder, resume=resume, verbose=2, **settings.given())
     trained: dict[str, object] = {"seconds": sum(epoch.seconds for epoch in history.epochs)}
     trained |= {"seconds with all": time.perf_counter() - began, "CPU seconds": time.process_time() - used}
-    for views, name in ((1, "plain"), (2, "flip"), (6, "flip-shift")):
+    for name, views in VIEWS.items():
         model.views = name
         found = model.predict(parts.held_out)
-        trained[f"accuracy, {views} views"] = float((found == parts.held_out_labels).mean())
+        trained[f"accuracy, {len(views)} views"] = float((found == parts.held_out_labels).mean())
     return trained
 
 

@@ -20,12 +20,15 @@ from neocog.app.cli.errors import (
     note,
     warn,
 )
+from neocog.app.cli.loggers import heard_on_stderr, loggers_of
 from neocog.app.cli.losses import make_loss
 from neocog.app.cli.measured import shorten
 from neocog.app.cli.output import count
 from neocog.app.cli.runs import Successor, files_of, has_begun, make_folder, removed_if_empty, removed_if_unfinished
 from neocog.app.cli.settings import record_settings
 from neocog.app.cli.trained import Outcome
+from neocog.data.augment.pipeline import Pipeline
+from neocog.data.augment.transform import Transform
 from neocog.data.batches import Batches
 from neocog.data.builtin import DIGITS
 from neocog.data.dataset import Dataset, DataSplits
@@ -86,6 +89,7 @@ class Flags:
     quiet: bool
     strict: bool
     settings: dict[str, Any]
+    log: tuple[str, ...] = ()
     reject: Reject | None = None
     recipe: str | None = None
 
@@ -159,9 +163,10 @@ def plan(data: str, flags: Flags) -> Plan:
 def decide(planned: Plan, flags: Flags) -> tuple[DataSplits, int, Network, TrainingSettings]:
     """Read the images; return those that can be read, the number of the others, the model, and how it is trained."""
     size = planned.size
-    splits, unreadable = _read(planned.splits, size, flags)
+    augment = settled(flags.settings).augment
+    splits, unreadable = _read(planned.splits, size, augment, flags)
     loss = make_loss(flags.loss, flags.label_smoothing, flags.class_weights, splits.train)
-    mean, std = recipe.channel_statistics(splits.train, size)
+    mean, std = recipe.channel_statistics(splits.train, _training_size(splits, size, augment))
     images = _image_counts(splits)["train"]
     usual = {} if "time_limit" in flags.settings else {"epochs": recipe.choose_epochs(images)}
     schedule = recipe.make_schedule(flags.schedule, flags.warmup)
@@ -217,7 +222,7 @@ def resume(run: Path, data: str | None, flags: Flags, held: contextlib.ExitStack
     if data is None and location != DIGITS and not Path(location).exists():
         raise CommandLineError(f"{location}, which {run} was trained on, is not there any more", hint=NAME_DATA)
     source = datasets.open_source(location)
-    splits = datasets.split(source, quiet=flags.quiet)
+    splits = datasets.split(source, recorded=folder.read_split(), quiet=flags.quiet)
     if checkpoint.config.get("recipe") is not None:
         splits = published.all_to_learn_from(source, splits)
     if splits.class_names != model.class_names:
@@ -226,7 +231,7 @@ def resume(run: Path, data: str | None, flags: Flags, held: contextlib.ExitStack
             details=(f"trained on: {shorten(model.class_names)}", f"found: {shorten(splits.class_names)}"),
             hint=NAME_DATA if data is None else "name data with the same classes, or start a new run without --resume",
         )
-    splits, unreadable = _read(splits, ImageSize(*model.input_shape), flags)
+    splits, unreadable = _read(splits, ImageSize(*model.input_shape), checkpoint.settings.augment, flags)
     learnt_from = learnt.images_of(splits, quiet=flags.quiet)
     learnt.tell_changes(model, learnt_from, str(run))
     return TrainingJob(
@@ -247,13 +252,20 @@ def _image_counts(splits: DataSplits) -> dict[str, int]:
     return {name: len(part) - len(part.unreadable) for name, part in splits.items()}
 
 
-def _read(splits: DataSplits, size: ImageSize, flags: Flags) -> tuple[DataSplits, int]:
+def _training_size(splits: DataSplits, size: ImageSize, augment: tuple[Transform, ...]) -> ImageSize:
+    """Return the size that images to train on are read in, which may be larger than the network's."""
+    return Pipeline(augment).read_size(size, splits.train.native_size)
+
+
+def _read(splits: DataSplits, size: ImageSize, augment: tuple[Transform, ...], flags: Flags) -> tuple[DataSplits, int]:
     """Read every image once and name those that cannot be read; give the parts that something is left of, and their
     number.
     """
     reasons = []
+    sizes = {"train": _training_size(splits, size, augment)}
     for name, part in splits.items():
-        reasons += datasets.verify(part, size, DEFAULT_RESIZE, name=name, workers=flags.workers, quiet=flags.quiet)
+        of_part = sizes.get(name, size)
+        reasons += datasets.verify(part, of_part, DEFAULT_RESIZE, name=name, workers=flags.workers, quiet=flags.quiet)
     datasets.list_unreadable(reasons, strict=flags.strict)
     readable = _image_counts(splits)
     if readable["train"] < 2:
@@ -262,11 +274,11 @@ def _read(splits: DataSplits, size: ImageSize, flags: Flags) -> tuple[DataSplits
             hint="find out why with: neocog check DATA",
         )
     _tell_notes(splits, flags)
-    if not flags.quiet and not splits.train.fits(size):
-        needed = sum(len(part) for _, part in splits.items()) * size.values / 2**20
+    if not flags.quiet and not splits.train.fits(sizes["train"]):
+        needed = sum(len(part) for _, part in splits.items()) * sizes["train"].values / 2**20
         note(
-            f"the decoded images ({needed:,.0f} MiB) take more than a quarter of the free memory; "
-            "each epoch decodes them again"
+            f"the decoded images ({needed:,.0f} MiB) take more than a quarter of the free memory, and there is no room "
+            "on disk for them (NEOCOG_CACHE names another folder); each epoch decodes them again"
         )
     left = replace(
         splits,
@@ -391,13 +403,15 @@ def source_of(
 
 def _fit(training: TrainingJob, flags: Flags) -> History:
     validation = training.splits.validation
-    with told_of_compiling(quiet=flags.quiet):
+    loggers = loggers_of(flags.log, training.folder.path.resolve(), training.splits.name, training.config)
+    with told_of_compiling(quiet=flags.quiet), heard_on_stderr(flags.log):
         return fit(
             training.model,
             source_of(training.splits.train, training.model, training.settings, flags),
             validation=None
             if validation is None
             else source_of(validation, training.model, training.settings, flags, shuffle=False),
+            callbacks=loggers,
             threads=flags.threads,
             engine=flags.engine,
             resume=training.checkpoint,
