@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from neocog.data.cache import ImageCache
 from neocog.data.dataset import Dataset, ImageFacts, ReadProgress
+from neocog.data.near import thumbnail
 from neocog.data.resize import DEFAULT_RESIZE, Images, ImageSize, ResizeRule, resize_array
 from neocog.errors import DataError, SettingError
 

@@ -6,9 +6,10 @@ brighter from cell to cell of a grid of 8 by 9, along the rows and along the col
 bits are candidates. Those whose grey pixels correlate with at least LEAST_CORRELATION, first at 8 x 8 and then at
 32 x 32, are reported.
 
-On MNIST, Fashion-MNIST, CIFAR-10 and a set of 3,800 photographs that finds no pair of different pictures between test
-and training. Of photographs saved as JPEG of quality 30, or shrunk to two thirds, it finds all, and of brightened ones
-most. What it does not find: cropped, turned or mirrored copies, and copies of pictures of some 30 pixels that lost much.
+Of MNIST (10,000 test and 20,000 training images) that finds no pair, of Fashion-MNIST 6, of CIFAR-10 (1,000 and 20,000)
+and of photographs of clothes (372 and 3,068) none. Of those photographs saved as JPEG of quality 30, or shrunk to two
+thirds, it finds nearly all, and of brightened ones most. What it does not find: cropped, turned or mirrored copies, and
+copies of pictures of some 30 pixels that lost much.
 """
 
 from __future__ import annotations
@@ -58,11 +59,10 @@ Hashes = tuple[NDArray[np.uint64], NDArray[np.uint64]]
 
 def thumbnail(image: Images) -> NDArray[np.uint8]:
     """Return an image (height, width, channels), uint8 or float in [0, 1], as a thumbnail (32, 32)."""
-    if image.dtype != np.uint8:
-        image = (np.clip(image, 0.0, 1.0) * 255.0).astype(np.uint8)
-    if image.shape[2] not in (1, 3, 4):
-        image = image.mean(axis=2, keepdims=True).astype(np.uint8)
-    pixels: NDArray[np.uint8] = resize_array(image, ImageSize(SIDE, SIDE, 1))[:, :, 0].astype(np.uint8, copy=False)
+    grey = image if image.dtype == np.uint8 else (np.clip(image.astype(np.float32), 0.0, 1.0) * 255.0).astype(np.uint8)
+    if grey.shape[2] not in (1, 3, 4):
+        grey = grey.mean(axis=2, keepdims=True).astype(np.uint8)
+    pixels: NDArray[np.uint8] = resize_array(grey, ImageSize(SIDE, SIDE, 1))[:, :, 0].astype(np.uint8, copy=False)
     return pixels
 
 
@@ -97,8 +97,7 @@ def _cells(thumbnails: Thumbnails) -> NDArray[np.float32]:
     """Return the mean of each of 8 x 8 cells (N, 8, 8)."""
     width = SIDE // _CELLS
     cells = thumbnails.reshape(len(thumbnails), _CELLS, width, _CELLS, width)
-    found: NDArray[np.float32] = np.asarray(cells.mean(axis=(2, 4), dtype=np.float32))
-    return found
+    return np.asarray(cells.mean(axis=(2, 4), dtype=np.float32), np.float32)
 
 
 def _hashes(thumbnails: Thumbnails) -> Hashes:
@@ -114,8 +113,8 @@ def _hashes(thumbnails: Thumbnails) -> Hashes:
 def _bits(grey: NDArray[np.float32]) -> NDArray[np.uint64]:
     cells = grey.reshape(len(grey), _CELLS, SIDE // _CELLS, SIDE).mean(axis=2) @ _COLUMNS  # (N, 8, 9)
     brighter = cells[:, :, 1:] - cells[:, :, :-1] > LEAST_STEP
-    found: NDArray[np.uint64] = np.packbits(brighter.reshape(len(grey), -1), axis=1).view(np.uint64)[:, 0]
-    return found
+    packed: NDArray[np.uint8] = np.packbits(brighter.reshape(len(grey), -1), axis=1)
+    return packed.view(np.uint64)[:, 0]
 
 
 def _shares(pixels: int, cells: int) -> NDArray[np.float32]:
@@ -123,7 +122,7 @@ def _shares(pixels: int, cells: int) -> NDArray[np.float32]:
     edges = np.arange(cells + 1) * pixels / cells
     ends = np.arange(pixels)[:, None]
     inside = np.minimum(ends + 1, edges[1:]) - np.maximum(ends, edges[:-1])
-    return (np.maximum(inside, 0) * cells / pixels).astype(np.float32)
+    return np.asarray(np.maximum(inside, 0) * cells / pixels, np.float32)
 
 
 _COLUMNS = _shares(SIDE, _CELLS + 1)
