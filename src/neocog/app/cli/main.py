@@ -25,6 +25,8 @@ VERBS: dict[str, tuple[str, str]] = {
     "evaluate": ("neocog.app.cli.evaluate", "Measure the accuracy of a trained model on labelled images."),
     "predict": ("neocog.app.cli.predict", "Classify images."),
     "explain": ("neocog.app.cli.explain", "Show what a model computes, down to each multiplication."),
+    "report": ("neocog.app.cli.report", "Write what a training came to, with pictures, to one HTML file."),
+    "runs": ("neocog.app.cli.compare", "Compare the trainings in a folder."),
     "info": ("neocog.app.cli.info", "Describe a model or a data set."),
     "models": ("neocog.app.cli.zoo", "List the known networks, with their size and speed."),
     "lr-find": ("neocog.app.cli.lr_find", "Find a learning rate to begin with."),
