@@ -19,9 +19,9 @@ WEB = Path(__file__).resolve().parents[3] / "web" / "src"
 
 def keys(language: str, block: str) -> set[str]:
     """Return the keys of one object of a catalogue, by the lines between its braces."""
-    text = (WEB / "strings" / f"{language}.ts").read_text()
+    text = "".join(path.read_text() for path in sorted((WEB / "strings" / language).glob("*.ts")))
     found = re.search(rf"^( *){block}: {{\n(.*?)^\1}}", text, re.MULTILINE | re.DOTALL)
-    assert found is not None, f"{language}.ts has no {block}"
+    assert found is not None, f"{language} has no {block}"
     return set(re.findall(r"^ *(\w+):", found[2], re.MULTILINE))
 
 
