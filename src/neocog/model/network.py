@@ -14,6 +14,7 @@ from neocog.data.resize import DEFAULT_RESIZE, ResizeRule, check_rule
 from neocog.engines.base import Array, Engine, Images, Predictor, State, room_for_peaks
 from neocog.errors import SettingError
 from neocog.model.arguments import check_count, check_names, check_numbers, check_seed, resolve_engine
+from neocog.model.calibration import UNKNOWN, Calibration, Reject, softmax
 from neocog.model.pictures import AnyImages, in_pieces, piece_size
 from neocog.model.statedict import from_state_dict, split_identities
 from neocog.model.weights import Weights
@@ -95,6 +96,10 @@ class Network:
         self.learnt_from: Identities | None = NOBODY
         """Which images shaped it (see `neocog.data.identity`), so that it is not measured on them by mistake; saved
         with it. None: not known, as where the weights came from elsewhere."""
+        self.calibration: Calibration | None = None
+        """What validation images say of its probabilities, as `neocog.Model.calibrate` finds it; saved with it."""
+        self.reject_below: float | None = None
+        """The probability below which an answer is "unknown", or None; saved with it. See `reject`."""
         graph, drawn_from = self.graph, self.seed
         self.weights: Weights = Weights(graph, lambda: initial_parameters(graph, drawn_from, initialisation))
         self._predictor: Predictor | None = None
@@ -164,10 +169,11 @@ class Network:
             ShapeError: the names or shapes are not those of the network.
             SettingError: values are NaN, infinite or no numbers; the message names the parameters.
 
-        What the model learnt from is then not known any more: whoever made the parameters knows, and does not say.
+        What the model learnt from is then not known any more: whoever made the parameters knows, and does not say. Nor
+        does what was found of its probabilities hold (`calibration`, `reject_below`).
         """
         self.restore(values, allow_nonfinite=allow_nonfinite)
-        self.learnt_from = None
+        self.learnt_from = self.calibration = self.reject_below = None
 
     def restore(self, values: Mapping[str, NDArray[np.generic]], *, allow_nonfinite: bool = False) -> None:
         """Go back to parameters that this model had: `load_parameters`, but that what it learnt from stays known."""
@@ -225,6 +231,7 @@ class Network:
         )
         twin.restore(parameters)
         twin.metrics, twin.learnt_from = dict(self.metrics), self.learnt_from
+        twin.calibration, twin.reject_below = self.calibration, self.reject_below
         return twin
 
     # -- answers ------------------------------------------------------------------------------------------------------
@@ -249,29 +256,61 @@ class Network:
         logits, of each pixel where the network ends in an image. Where an image may have several labels, which is where
         the model was trained with BinaryCrossEntropy, the sigmoid: one probability for each label.
 
-        It is computed here, in float64, and rounded to float32, so that equal logits give equal probabilities
-        whatever the engine.
+        Logits are divided by the `temperature` first, so that a calibrated model's probabilities are as high as its
+        answers are often right. All is computed in float64 and rounded to float32, so that equal logits give equal
+        probabilities whatever the engine.
         """
-        logits = self(images).astype(np.float64)
+        logits = self(images)
         if self.loss.several_labels:
-            small = np.exp(-np.abs(logits))
-            single: Array = (np.where(logits >= 0, 1.0, small) / (1.0 + small)).astype(np.float32)
+            values = logits.astype(np.float64)
+            small = np.exp(-np.abs(values))
+            single: Array = (np.where(values >= 0, 1.0, small) / (1.0 + small)).astype(np.float32)
             return single
-        shares = np.exp(logits - logits.max(axis=-1, keepdims=True))
-        probabilities: Array = (shares / shares.sum(axis=-1, keepdims=True)).astype(np.float32)
-        return probabilities
+        return softmax(logits, self.temperature)
 
     def predict(self, images: AnyImages) -> NDArray[np.int64]:
         """Return the class indices (N,) of images or pictures, as `__call__` takes them; the first of equally likely
         ones. Where the network ends in an image, (N, height, width). Names: `class_names[index]`.
+
+        With `reject_below`, -1 (`neocog.model.calibration.UNKNOWN`) where the answer has a lower probability.
 
         Where an image may have several labels, rows (N, outputs): 1 for each label of a probability above a half, else
         0; as scikit-learn has them.
         """
         if self.loss.several_labels:
             return (self(images) > 0).astype(np.int64)
-        indices: NDArray[np.int64] = self(images).argmax(axis=-1).astype(np.int64)
+        logits = self(images)
+        indices: NDArray[np.int64] = logits.argmax(axis=-1).astype(np.int64)
+        if self.reject_below is not None:
+            indices[softmax(logits, self.temperature).max(axis=-1) < self.reject_below] = UNKNOWN
         return indices
+
+    @property
+    def temperature(self) -> float:
+        """What logits are divided by before they become probabilities; 1.0 until `neocog.Model.calibrate` finds one."""
+        return 1.0 if self.calibration is None else self.calibration.temperature
+
+    def reject(self, wanted: str | Reject | None) -> None:
+        """Withhold the answers that the network is least certain of: set `reject_below` by what validation images say.
+
+        Arguments:
+            wanted: "coverage=0.9": so many that nine tenths of the images are answered; "precision=0.95": as few as
+                needed for 95 % of the answers to be right; None: none.
+
+        Raises:
+            SettingError: it is none of these, or there is no `calibration`.
+            NeocogError: no threshold gives the precision.
+        """
+        if wanted is None:
+            self.reject_below = None
+            return
+        rule = wanted if isinstance(wanted, Reject) else Reject.parse(wanted)
+        if self.calibration is None:
+            raise SettingError(
+                "rejecting needs a calibration, and this model has none",
+                hint="model.calibrate(images, labels) makes one, of images that it was not trained on",
+            )
+        self.reject_below = self.calibration.threshold(rule)
 
     def features(self, images: AnyImages) -> Array:
         """Return (N, features) of images or pictures, as `__call__` takes them: what the convolution part hands to the
