@@ -16,21 +16,19 @@ Diagnosis = dict[str, object]
 """{"code": …} and what the sentence names; the page has its words, in both languages."""
 
 
-def diagnose(
-    evaluation: Evaluation | LabelsEvaluation, baseline: float | None, epochs: Sequence[Epoch], best: int | None
-) -> Diagnosis:
+def diagnose(evaluation: Evaluation | LabelsEvaluation, epochs: Sequence[Epoch], best: int | None) -> Diagnosis:
     """Say what is to be said first.
 
     Arguments:
         evaluation: of the best model.
-        baseline: the accuracy of the answer that is always the most frequent class; None where there is no such thing.
         epochs: of the training.
         best: the epoch that the model is from.
     """
     if isinstance(evaluation, Evaluation):
-        if baseline is not None and evaluation.accuracy <= baseline:
+        always = evaluation.per_class[evaluation.most_frequent].images / evaluation.images
+        if evaluation.accuracy <= always:
             return {"code": "nothing"}
-        shares = {name: found.accuracy for name, found in evaluation.per_class.items() if found.accuracy is not None}
+        shares = {name: found.recall for name, found in evaluation.per_class.items() if found.recall is not None}
         never = [name for name, share in shares.items() if share == 0]
         if never:
             return {"code": "never", "classes": never, "of": len(shares)}
@@ -38,11 +36,11 @@ def diagnose(
         return {"code": "longer"}
     gap = gap_of(epochs, best)
     if gap is not None and gap > GAP:
-        return {"code": "by heart", "gap": gap}
+        return {"code": "by heart"}
     if isinstance(evaluation, Evaluation):
         weakest = min(shares, key=lambda name: shares[name])
         if shares[weakest] < evaluation.accuracy - WEAK:
-            return {"code": "weak class", "class": weakest, "accuracy": shares[weakest]}
+            return {"code": "weak class", "class": weakest}
     return {"code": "sound"}
 
 

@@ -99,7 +99,6 @@ def _result(trained: Trained, measured: Measured) -> Facts:
             "cells": {cell: [int(answers.indices[row]) for row in rows] for cell, rows in cells.items()},
         }
     rows = sorted({*shown, *(row for found in cells.values() for row in found)})
-    baseline = _baseline(measured)
     return {
         "location": measured.location,
         "data": measured.splits.name,
@@ -109,10 +108,7 @@ def _result(trained: Trained, measured: Measured) -> Facts:
         "chose_the_epoch": measured.part == "validation",
         "several_labels": answers.several,
         "evaluation": evaluation.to_json(),
-        "baseline": baseline,
-        "diagnosis": diagnose(
-            evaluation, None if baseline is None else baseline["accuracy"], trained.epochs, trained.best_epoch
-        ),
+        "diagnosis": diagnose(evaluation, trained.epochs, trained.best_epoch),
         "confusion": matrix,
         "mistakes": {"all": int((~answers.right).sum()), "shown": [int(answers.indices[row]) for row in worst]},
         "close_calls": {"shown": [int(answers.indices[row]) for row in close]},
@@ -123,16 +119,6 @@ def _result(trained: Trained, measured: Measured) -> Facts:
         "silent": _silent(trained, measured),
         "check": None if measured.check is None else _check(measured),
     }
-
-
-def _baseline(measured: Measured) -> Facts | None:
-    """Return what the answer that is always the most frequent class of the training images would get."""
-    evaluation, train = measured.evaluation, measured.splits.train
-    if not isinstance(evaluation, Evaluation):
-        return None
-    name = train.class_names[int(train.counts().argmax())]
-    found = evaluation.per_class.get(name)
-    return {"class": name, "accuracy": (found.images if found is not None else 0) / evaluation.images}
 
 
 def _image(trained: Trained, measured: Measured, answers: Answers, row: int, album: Album) -> Facts:
