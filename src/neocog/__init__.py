@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from neocog.errors import NeocogWarning as NeocogWarning
     from neocog.errors import SettingError as SettingError
     from neocog.errors import ShapeError as ShapeError
+    from neocog.interop.sklearn import NeocogClassifier as NeocogClassifier
+    from neocog.interop.sklearn import NeocogTransformer as NeocogTransformer
     from neocog.model.network import Network as Network
     from neocog.nn import zoo as zoo
     from neocog.nn.blocks import Concat as Concat
@@ -86,6 +88,9 @@ _HOMES = {
     "neocog.train.settings": ("TrainingSettings",),
     "neocog.train.trainer": ("Trainer",),
 }
+_OPTIONAL = dict.fromkeys(("NeocogClassifier", "NeocogTransformer"), "neocog.interop.sklearn")
+"""Names that need a package which may be missing: `from neocog import *` leaves them out."""
+
 _MODULES = {"explain": "neocog.explain", "zoo": "neocog.nn.zoo"}
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 _LISTS = {"neocog.nn.optimizers": "OPTIMIZERS", "neocog.nn.layers": "LAYERS"}
@@ -117,6 +122,8 @@ def __getattr__(name: str) -> Any:
     value: Any
     if name in _HOME_OF:
         value = getattr(_load(_HOME_OF[name]), name)
+    elif name in _OPTIONAL:
+        value = getattr(_load(_OPTIONAL[name]), name)
     elif name in _MODULES:
         value = _load(_MODULES[name])
     elif name == "__version__":
@@ -139,4 +146,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(__getattr__("__all__"))
+    return sorted([*__getattr__("__all__"), *_OPTIONAL])

@@ -354,7 +354,10 @@ def test_split_columns_take_the_names_that_folders_have(table):
     ("text", "hint"),
     [
         ("img/0.png,a\nimg/1.png,b\n", "line 1 names an image: put a line above it that names the columns"),
-        ("path,cat,dog\nimg/0.png,1,0\n", "cat and dog contain ones and zeros: write the name of the class into one"),
+        (
+            "path,cat,dog,age\nimg/0.png,1,0,7\n",
+            "where each class has a column of 0 and 1, remove columns that are none, such",
+        ),
         ("path;label,de\nimg/0.png;a\n", "call the column of classes: label"),
         ("id,label\nimg/0,a\n", "call the column of files: path"),
         ("a,b\n1,2\n", "the first line names the columns, such as: path,label"),

@@ -112,7 +112,8 @@ def test_several_labels_are_measured_label_by_label(model):
     assert b.average_precision == pytest.approx(0.5 * 1 / 2 + 0.5 * 2 / 5)
     assert (c.precision, c.recall, c.images) == (1.0, 1.0, 1)
     assert (d.precision, d.recall, d.f1, d.average_precision, d.images) == (None, None, None, None, 0)
-    assert found.f1 == pytest.approx((1 + 0.5 + 1) / 3)
+    assert found.macro_f1 == pytest.approx((1 + 0.5 + 1) / 3)
+    assert found.micro_f1 == pytest.approx(2 * 4 / (5 + 5))
     assert found.mean_average_precision == pytest.approx((1 + 0.45 + 1) / 3)
     assert json.loads(json.dumps(found.to_json()))["per_class"]["a"]["images"] == 2
     pieces = [(IMAGES[:2], truth[:2]), (IMAGES[2:], truth[2:])]

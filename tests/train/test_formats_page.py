@@ -62,7 +62,7 @@ def test_the_schema_names_the_keys_of_the_code():
     schema = json.loads(block("json schema"))
     entry = schema["properties"]["input"]
     assert tuple(schema["required"]) == modelfile._KEYS
-    assert set(schema["properties"]) == {*modelfile._KEYS, "sha256", "training"}
+    assert set(schema["properties"]) == {*modelfile._KEYS, *modelfile._OPTIONAL_KEYS, "sha256", "training"}
     assert tuple(entry["required"]) == tuple(entry["properties"]) == modelfile._INPUT_KEYS
     assert tuple(entry["properties"]["resize"]["enum"]) == RESIZE_RULES
     assert entry["properties"]["color_order"]["enum"] == [*COLOR_ORDERS.values(), None]

@@ -88,3 +88,15 @@ def test_right_answers_are_counted(shape):
 
 def test_no_images_have_no_losses():
     assert losses_of(CrossEntropy(), np.zeros((0, 3)), np.zeros(0, int))[0].shape == (0,)
+
+
+def test_average_precision_is_scikit_learns():
+    metrics = pytest.importorskip("sklearn.metrics")
+    stream = np.random.default_rng(0)
+    for steps in (6, 10_000):
+        for _ in range(50):
+            scores = stream.integers(0, steps, 30).astype(np.float32)
+            truth = stream.random(30) < 0.3
+            if truth.any():
+                want = metrics.average_precision_score(truth, scores)
+                assert average_precision(scores, truth) == pytest.approx(want, rel=1e-12)

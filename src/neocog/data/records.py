@@ -74,6 +74,20 @@ def read_columns(table: Path, keys: Collection[str] = ()) -> list[str]:
         return _header(table, _lines(table, text), keys).names
 
 
+def spelt_columns(table: Path, keys: Collection[str] = ()) -> list[str]:
+    """Return the same names as `read_columns`, as they are written.
+
+    Raises:
+        FormatError: as `read_records`.
+    """
+    with _opened(table) as text:
+        lines = _lines(table, text)
+        if not _is_json(table):
+            return _header(table, lines, keys).spelt
+        first = next((line for line in lines if line.strip()), "{}")
+        return [str(name).strip() for name in json.loads(first)]
+
+
 def first_line_names(table: Path, keys: Collection[str]) -> set[str]:
     """Return which of the keys a table's first line names, as far as damaged text or an odd encoding lets one see.
 
@@ -169,8 +183,13 @@ def _json_records(table: Path, text: TextIO) -> Iterator[Record]:
 
 class _Header(NamedTuple):
     line: int
-    names: list[str]
+    spelt: list[str]  # the names as they are written
     delimiter: str
+
+    @property
+    def names(self) -> list[str]:
+        """The names in lower case."""
+        return [name.lower() for name in self.spelt]
 
 
 def _header(table: Path, lines: Iterator[str], keys: Collection[str]) -> _Header:
@@ -183,13 +202,14 @@ def _header(table: Path, lines: Iterator[str], keys: Collection[str]) -> _Header
             told = separator[1]
             continue
         ways = [(_cells(line, delimiter), delimiter) for delimiter in ([told] if told else _DELIMITERS)]
-        names, delimiter = max(ways, key=lambda way: (len({*way[0]}.intersection(keys)), len(way[0])))
-        if not names:
+        found = [_Header(number, *way) for way in ways]
+        header = max(found, key=lambda header: (len({*header.names}.intersection(keys)), len(header.names)))
+        if not header.spelt:
             raise damage(table, number, "not valid CSV: a quote is not closed")
-        twice = [name for name, count in Counter(names).items() if count > 1 and name in keys]
+        twice = [name for name, count in Counter(header.names).items() if count > 1 and name in keys]
         if twice:
             raise damage(table, number, f"two columns are called {twice[0]!r}", "rename one of them")
-        return _Header(number, names, delimiter)
+        return header
     return _Header(0, [], ",")
 
 
@@ -198,13 +218,14 @@ def _cells(line: str, delimiter: str) -> list[str]:
         cells = next(csv.reader([line], delimiter=delimiter, skipinitialspace=True, strict=True))
     except csv.Error:
         return []
-    return [cell.strip().lower() for cell in cells]
+    return [cell.strip() for cell in cells]
 
 
 def _csv_records(table: Path, text: TextIO, keys: Collection[str]) -> Iterator[Record]:
     lines = _lines(table, text)
     header = _header(table, lines, keys)
     reader = csv.reader(lines, delimiter=header.delimiter, skipinitialspace=True, strict=True)
+    names = header.names
     line = header.line + 1
     while True:
         try:
@@ -215,9 +236,9 @@ def _csv_records(table: Path, text: TextIO, keys: Collection[str]) -> Iterator[R
         if cells is None:
             return
         if any(cell.strip() for cell in cells):
-            if any(cell.strip() for cell in cells[len(header.names) :]):
+            if any(cell.strip() for cell in cells[len(names) :]):
                 raise _too_many(table, line, cells, header)
-            yield Record(line, dict(itertools.zip_longest(header.names, cells[: len(header.names)])))
+            yield Record(line, dict(itertools.zip_longest(names, cells[: len(names)])))
         line = header.line + reader.line_num + 1
 
 

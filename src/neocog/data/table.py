@@ -1,7 +1,8 @@
 """A table of image files and their labels.
 
     CSV (also ; or tab)    a header with path|file_name|file|image|filename and label|class|target; optional: split
-                           several labels an image: labels, such as cat|dog; nothing where an image has none
+                           several labels an image: labels, such as cat|dog; nothing where an image has none; or
+                           one column a class, of 0 and 1 (see indicators.py)
     JSON lines             the same names as keys, one object a line
     metadata.csv, .jsonl   such a table inside a folder, or one in each of root/{train,val,test} (Hugging Face)
 
@@ -17,13 +18,15 @@ import math
 import os
 import posixpath
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from neocog.data.dataset import SEPARATOR, Dataset, Source
 from neocog.data.files import FileDataset, Sample
+from neocog.data.indicators import indicated, indicator_columns, others_than_indicators
 from neocog.data.layout import METADATA_NAMES, named_parts
 from neocog.data.parts import SPLIT_NAMES, part_name
 from neocog.data.records import Record, damage, first_line_names, read_columns, read_records
@@ -38,6 +41,7 @@ _PATH_COLUMNS = ("path", "file_name", "file", "image", "filename")
 _LABEL_COLUMNS = ("label", "class", "target")
 _SEVERAL_COLUMN = "labels"  # of several labels an image
 _SPLIT_COLUMN = "split"
+_COLUMN = "a column's name"
 _KEYS = frozenset({*_PATH_COLUMNS, *_LABEL_COLUMNS, _SEVERAL_COLUMN, _SPLIT_COLUMN})
 
 _LONGEST_LABEL = 255  # characters; the name of a folder is no longer
@@ -58,6 +62,15 @@ class _Row(NamedTuple):
     part: str  # train, validation, test or unsplit
     line: int
     several: bool  # whether the table says so
+    classes: tuple[str, ...] = ()  # of a table with a column for each; one object for all of its rows
+
+
+class _Columns(NamedTuple):
+    path: str
+    labels: Callable[[Record], tuple[str, ...]]  # of a row
+    several: bool
+    has_split: bool
+    classes: tuple[str, ...] = ()
 
 
 class Metadata(NamedTuple):
@@ -127,7 +140,8 @@ def read_metadata(folder: str | Path, *, others: Collection[str] = ()) -> Source
     # A table that labels nothing is read for its error, which says what columns are needed.
     tables = found.labelling or {"unsplit": next(iter(found.ignored), folder / METADATA_NAMES[0])}
     source = _source(folder, folder.resolve().name, tables, complete=True, others=others)
-    return replace(source, notes=(*found.notes(folder), *source.notes))
+    ignored = {table: why for table, why in found.ignored.items() if table not in tables.values()}
+    return replace(source, notes=(*found._replace(ignored=ignored).notes(folder), *source.notes))
 
 
 def _labelling_in(folder: Path, ignored: dict[Path, str]) -> Path | None:
@@ -179,16 +193,14 @@ def _parts_in(folder: Path) -> dict[str, Path]:
 def _rows(table: Path, root: Path, part: str) -> Iterator[_Row]:
     """Yield the rows of one table; those of a table with a split column say their part themselves."""
     prefix = table.parent.relative_to(root).as_posix()
-    columns: tuple[str, str, bool] | None = None
+    columns: _Columns | None = None
     known: dict[tuple[str, ...], tuple[str, ...]] = {}  # one object for equal labels, however many rows have them
     for record in read_records(table, _KEYS):
         if columns is None:
             columns = _columns(table, record)
-        path_column, label_column, has_split = columns
-        path = _path(table, record, path_column)
-        several = label_column == _SEVERAL_COLUMN
-        labels = _labels(table, record) if several else (_label(table, record, label_column),)
-        if has_split:
+        path = _path(table, record, columns.path)
+        labels = columns.labels(record)
+        if columns.has_split:
             value = _text(table, record, _SPLIT_COLUMN)
             named = part_name(value)
             if named is None or named.rest:
@@ -198,7 +210,7 @@ def _rows(table: Path, root: Path, part: str) -> Iterator[_Row]:
         elif record.values.get(_SPLIT_COLUMN) is not None:
             raise damage(table, record.line, "split is given here, but not in the first line")
         place = posixpath.join(prefix, path) if prefix != "." else path
-        yield _Row(place, known.setdefault(labels, labels), part, record.line, several)
+        yield _Row(place, known.setdefault(labels, labels), part, record.line, columns.several, columns.classes)
     if columns is None:
         header = read_columns(table, _KEYS)
         if header and None in _key_columns(header):
@@ -212,26 +224,33 @@ def _key_columns(names: Iterable[str]) -> tuple[str | None, str | None]:
     return path, next((name for name in (*_LABEL_COLUMNS, _SEVERAL_COLUMN) if name in found), None)
 
 
-def _columns(table: Path, record: Record) -> tuple[str, str, bool]:
+def _columns(table: Path, record: Record) -> _Columns:
     names = list(record.values)
     path, label = _key_columns(names)
-    if path is None or label is None:
+    has_split = _SPLIT_COLUMN in names
+    if path is not None and label == _SEVERAL_COLUMN:
+        return _Columns(path, lambda row: _labels(table, row), True, has_split)
+    if path is not None and label is not None:
+        return _Columns(path, lambda row: (_label(table, row, label),), False, has_split)
+    others = frozenset({path or "", _SPLIT_COLUMN})
+    classes = None if path is None else indicator_columns(table, record, others)
+    if path is None or not classes:
         raise _without_columns(table, 1, names, record)
-    return path, label, _SPLIT_COLUMN in names
+    for name in classes.values():
+        if SEPARATOR in name:
+            raise damage(table, 1, f"a column is called {name[:40]!r}", f"{SEPARATOR} stands between labels")
+        _label(table, Record(1, {_COLUMN: name}), _COLUMN)  # a class can have this name
+    read = partial(indicated, table, columns=classes, others=others)
+    return _Columns(path, read, True, has_split, tuple(classes.values()))
 
 
 def _without_columns(table: Path, line: int, names: list[str], record: Record | None = None) -> FormatError:
     path, label = _key_columns(names)
-    ones = [] if record is None else [name for name, value in record.values.items() if str(value) in ("1", "1.0")]
-    zeros = [] if record is None else [name for name, value in record.values.items() if str(value) in ("0", "0.0")]
+    odd = [] if record is None else others_than_indicators(record, {*_PATH_COLUMNS, _SPLIT_COLUMN})
     if any(has_image_ending(name) for name in names):
         hint = f"line {line} names an image: put a line above it that names the columns, such as: path,label"
-    elif path is not None and len(ones) == 1 and zeros:
-        both = " and ".join(sorted([ones[0], zeros[0]]))
-        hint = (
-            f"{both} contain ones and zeros: write the name of the class into one column, label; or, of several labels "
-            f"an image, all that it has into a column {_SEVERAL_COLUMN}, such as cat{SEPARATOR}dog"
-        )
+    elif path is not None and odd:
+        hint = f"where each class has a column of 0 and 1, remove columns that are none, such as {printable(odd[0])}"
     elif path is not None and label is None:
         hint = "call the column of classes: label"
     elif label is not None and path is None:
@@ -324,7 +343,8 @@ def _source(root: Path, name: str, tables: dict[str, Path], *, complete: bool, o
     rows = [row for part, table in tables.items() for row in _rows(table, root, part)]
     if not any(os.path.exists(root / row.path) for row in rows):  # noqa: PTH110 - raises nothing
         raise _none_there(root, name, rows)
-    spelt = {label: label for label in {label for row in rows for label in row.labels}}
+    classes = {id(row.classes): row.classes for row in rows}.values()  # which no row may have
+    spelt = {label: label for label in {label for row in rows for label in row.labels}.union(*classes)}
     if all(_WHOLE.fullmatch(label) for label in spelt):
         spelt = {label: label.partition(".")[0] for label in spelt}
     names = sorted(set(spelt.values()))
@@ -334,6 +354,10 @@ def _source(root: Path, name: str, tables: dict[str, Path], *, complete: bool, o
         names.sort(key=lambda label: (float(label), label))
     index = {label: i for i, label in enumerate(names)}
     several = any(row.several for row in rows)
+    notes = []
+    if several and len(names) > 1 and all(row.classes and len(row.labels) == 1 for row in rows):
+        several = False
+        notes.append(f"each image has a 1 in exactly one of {len(names):,} columns, so that it has one class")
     if not names:
         raise FormatError(f"{root / name}: no image has a label", hint=f"fill in the column {_SEVERAL_COLUMN}")
     parts: dict[str, Dataset] = {}
@@ -349,7 +373,7 @@ def _source(root: Path, name: str, tables: dict[str, Path], *, complete: bool, o
         validation=parts.get("validation"),
         test=parts.get("test"),
         unsplit=parts.get("unsplit"),
-        notes=tuple(map(printable, _beside(root, tables, rows, others))) if complete else (),
+        notes=(*notes, *(map(printable, _beside(root, tables, rows, others)) if complete else ())),
     )
 
 

@@ -18,7 +18,7 @@ from neocog.reference.loss import sigmoid, softmax
 from neocog.reference.network import ForwardPass, forward
 
 MOST_VALUES = 1 << 28  # of an image, over all layers: 2 GiB in float64
-LIKELY = 0.5  # probability above which a label is predicted, where an image may have several
+LIKELY = 0.5  # probability above which a label is predicted that has no threshold of its own
 MANY = 0.5  # share of a layer's maps that must be silent to be told: a few are silent on most images
 
 
@@ -30,6 +30,7 @@ class Trace:
     parameters: those that it was computed with.
     run: the reference engine's forward pass, on a batch of one.
     loss: what the network was trained with.
+    thresholds: where an image may have several labels, the probability above which each is predicted; None: a half.
     """
 
     graph: Graph
@@ -37,6 +38,7 @@ class Trace:
     parameters: dict[str, Array]
     run: ForwardPass
     loss: Loss
+    thresholds: tuple[float, ...] | None = None
 
     @property
     def normalised(self) -> Array:
@@ -65,10 +67,10 @@ class Trace:
 
     @property
     def predicted(self) -> tuple[int, ...]:
-        """What the network says: the most probable class, or all labels of a probability above a half."""
+        """What the network says: the most probable class, or all labels of a probability above their thresholds."""
         probabilities = self.probabilities
         if self.loss.several_labels:
-            return tuple(int(index) for index in np.flatnonzero(probabilities > LIKELY))
+            return tuple(int(index) for index in np.flatnonzero(probabilities > (self.thresholds or LIKELY)))
         return (int(probabilities.argmax()),)
 
     def value(self, value: int) -> Array:
@@ -134,7 +136,9 @@ def trace(model: Subject, image: NDArray[Any]) -> Trace:
     with np.errstate(all="ignore"):  # NaN and infinite weights are shown, not warned of
         run = forward(model.graph, parameters, batch)
     values = batch[0] / 255.0 if batch.dtype == np.uint8 else batch[0]
-    return Trace(model.graph, values.astype(np.float64), parameters, run, model.loss)
+    return Trace(
+        model.graph, values.astype(np.float64), parameters, run, model.loss, getattr(model, "thresholds", None)
+    )
 
 
 def _check_room(graph: Graph) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import io
 import json
 import math
 import os
@@ -220,16 +221,7 @@ def read_tensor_file(
     path = expanded(path)
     try:
         with open_file(path, most_bytes) as file:
-            header_bytes, header = _read_header(path, file, most_header)
-            document = _read_document(path, header)
-            size = _check_size(path, header, file, 8 + len(header_bytes))
-            left = lacking(COPIES * size)
-            if left is not None:
-                raise FormatError(
-                    f"{path} cannot be read: its {size:,} bytes of tensors take {COPIES * size / 1e9:,.1f} GB of "
-                    f"memory, {left / 1e9:,.1f} GB are left"
-                )
-            body = file.read(size + 1)
+            return _read(path, file, os.fstat(file.fileno()).st_size, whole, most_header)
     except FileNotFoundError:
         raise FormatError(f"{path}: there is no such file") from None
     except IsADirectoryError:
@@ -240,6 +232,31 @@ def read_tensor_file(
         if isinstance(error, FormatError):
             raise
         raise FormatError(f"{str(path)!r}: no file can have this name: {error}") from None
+
+
+def read_tensor_bytes(
+    where: str, content: bytes, whole: Container[str] = (), *, most_header: int = MAX_HEADER
+) -> TensorFile:
+    """Read what `tensor_bytes` gave; `read_tensor_file` of a file that was never one.
+
+    Raises:
+        FormatError: it is damaged, or of another kind; the message begins with `where`.
+    """
+    return _read(Path(where), io.BytesIO(content), len(content), whole, most_header)
+
+
+def _read(path: Path, file: BinaryIO, length: int, whole: Container[str], most_header: int) -> TensorFile:
+    """Read a file of so many bytes, and check it."""
+    header_bytes, header = _read_header(path, file, length, most_header)
+    document = _read_document(path, header)
+    size = _check_size(path, header, length - 8 - len(header_bytes))
+    left = lacking(COPIES * size)
+    if left is not None:
+        raise FormatError(
+            f"{path} cannot be read: its {size:,} bytes of tensors take {COPIES * size / 1e9:,.1f} GB of "
+            f"memory, {left / 1e9:,.1f} GB are left"
+        )
+    body = file.read(size + 1)
     if len(body) != size:
         raise FormatError(f"{path} is truncated: {size:,} bytes of tensors were expected, {len(body):,} are there")
     digest = document.pop("sha256", None)
@@ -257,7 +274,7 @@ def _folder_hint(path: Path) -> str | None:
     return f"try {inside}" if inside.exists() else None
 
 
-def _read_header(path: Path, file: BinaryIO, most: int) -> tuple[bytes, dict[str, Any]]:
+def _read_header(path: Path, file: BinaryIO, size: int, most: int) -> tuple[bytes, dict[str, Any]]:
     start = file.read(8)
     if len(start) < 8:
         raise FormatError(f"{path} is {'empty' if not start else 'truncated'}: a model file begins with 8 bytes")
@@ -275,7 +292,7 @@ def _read_header(path: Path, file: BinaryIO, most: int) -> tuple[bytes, dict[str
             f"{path} is not a safetensors file: its first 8 bytes announce a header of {length:,} bytes "
             f"(at most {most:,})"
         )
-    there = os.fstat(file.fileno()).st_size - len(start)
+    there = size - len(start)
     text = file.read(length) if length <= there else b""
     if len(text) < length:
         raise FormatError(f"{path} is truncated: {length:,} bytes of header were expected, {there:,} are there")
@@ -352,8 +369,8 @@ def _read_document(path: Path, header: dict[str, Any]) -> dict[str, Any]:
     return parse_json(text, f"{path}: the {METADATA_KEY} metadata")
 
 
-def _check_size(path: Path, header: dict[str, Any], file: BinaryIO, start: int) -> int:
-    """Return the bytes of tensors that the header announces, or raise before reading them if the file differs."""
+def _check_size(path: Path, header: dict[str, Any], there: int) -> int:
+    """Return the bytes of tensors that the header announces, or raise before reading them if others are there."""
     ends = [0]
     for name, entry in header.items():
         if name == "__metadata__":
@@ -368,7 +385,7 @@ def _check_size(path: Path, header: dict[str, Any], file: BinaryIO, start: int) 
                 f"{path}: tensor {shown_value(name)} must have two data_offsets, got {shown_value(offsets)}"
             )
         ends.append(offsets[1])
-    announced, there = max(ends), os.fstat(file.fileno()).st_size - start
+    announced = max(ends)
     if there != announced:
         kind = "truncated" if there < announced else "damaged"
         raise FormatError(f"{path} is {kind}: {announced:,} bytes of tensors were expected, {there:,} are there")

@@ -14,7 +14,15 @@ from neocog.data.resize import RESIZE_RULES
 from neocog.engines.base import Array, Engine
 from neocog.errors import FormatError, NeocogError, SettingError
 from neocog.model.fields import check_integer, check_keys, check_number, is_finite
-from neocog.model.files import TensorFile, listed, read_tensor_file, shown_value, tensor_bytes, write_atomically
+from neocog.model.files import (
+    TensorFile,
+    listed,
+    read_tensor_bytes,
+    read_tensor_file,
+    shown_value,
+    tensor_bytes,
+    write_atomically,
+)
 from neocog.model.kinds import from_json, to_json
 from neocog.model.network import Network
 from neocog.model.nodes import net_from_json, nodes_to_json
@@ -43,18 +51,33 @@ MAX_METRICS = 1000
 MAX_TEXT = 1000  # characters of a text that is for people
 
 _KEYS = ("format", "neocog_version", "nodes", "class_names", "input", "metrics")
-_OPTIONAL_KEYS = ("loss",)
+_OPTIONAL_KEYS = ("loss", "thresholds")
 _OLD_KEYS = tuple("architecture" if key == "nodes" else key for key in _KEYS)
 _INPUT_KEYS = ("height", "width", "channels", "resize", "interpolation", "mean", "std", "color_order")
 
 
 def save(network: Network, path: str | Path) -> None:
     """Write a model file; `neocog.Model.save` is the usual way."""
+    write_atomically(path, model_bytes(network))
+
+
+def model_bytes(network: Network) -> bytes:
+    """Return what a model file holds; same model, same bytes."""
     try:
-        content = tensor_bytes(document_of(network), network.state_dict(), whole_tensors_of(network))
+        return tensor_bytes(document_of(network), network.state_dict(), whole_tensors_of(network))
     except UnicodeEncodeError:
         raise SettingError("names in model.metrics must be valid Unicode") from None
-    write_atomically(path, content)
+
+
+def network_from_bytes(
+    where: str, content: bytes, kind: type[Kind], *, engine: str | Engine = "native", threads: int | None = None
+) -> Kind:
+    """Make a network of what `model_bytes` gave, checked as a file is.
+
+    Raises:
+        FormatError: it is damaged; the message begins with `where`.
+    """
+    return network_from(where, read_tensor_bytes(where, content, WHOLE), kind, engine=engine, threads=threads)
 
 
 def load_network(
@@ -124,6 +147,11 @@ def document_of(network: Network) -> dict[str, object]:
         },
         "metrics": _metrics_of(network),
         **({} if network.loss == CrossEntropy() else {"loss": to_json(network.loss)}),
+        **(
+            {}
+            if network.thresholds is None or not network.loss.several_labels
+            else {"thresholds": list(network.thresholds)}
+        ),
     }
 
 
@@ -144,6 +172,7 @@ def network_from(
     try:
         network = _empty_network(content.document, kind, engine, threads)
         network.metrics = _read_metrics(content.document["metrics"])
+        network.thresholds = _read_thresholds(content.document)
         network.learnt_from = _read_identities(content.whole.get(LEARNT_FROM))
         wanted = {parameter.name: parameter for parameter in variables_of(network.graph)}
         check_tensors(wanted, content.tensors)
@@ -242,6 +271,15 @@ def _read_metrics(data: object) -> dict[str, float]:
             raise FormatError(f"a name in metrics may have at most {MAX_TEXT:,} characters, got {shown_value(name)}")
         check_number(f"metrics.{name}", value)
     return dict(data)
+
+
+def _read_thresholds(document: Mapping[str, Any]) -> list[float] | None:
+    if "thresholds" not in document:
+        return None
+    values = document["thresholds"]
+    if not isinstance(values, list):
+        raise FormatError(f"thresholds must be a list of numbers, got {shown_value(values)}")
+    return [check_number(f"thresholds[{place}]", value, 0.0) for place, value in enumerate(values)]
 
 
 def _read_identities(values: NDArray[np.uint64] | None) -> NDArray[np.uint64] | None:

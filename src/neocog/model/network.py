@@ -17,6 +17,7 @@ from neocog.model.arguments import check_count, check_names, check_numbers, chec
 from neocog.model.calibration import UNKNOWN, Calibration, Reject, softmax
 from neocog.model.pictures import AnyImages, in_pieces, piece_size
 from neocog.model.statedict import from_state_dict, split_identities
+from neocog.model.thresholds import Thresholds, check_thresholds, given_labels, sigmoid
 from neocog.model.weights import Weights
 from neocog.nn.branches import fold_branches
 from neocog.nn.graph import Graph, Normalisation, trace
@@ -104,6 +105,7 @@ class Network:
         self.weights: Weights = Weights(graph, lambda: initial_parameters(graph, drawn_from, initialisation))
         self._predictor: Predictor | None = None
         self._predictor_version = -1
+        self._thresholds: Thresholds | None = None
 
     @property
     def net(self) -> Layer:
@@ -148,6 +150,26 @@ class Network:
     def engine(self, engine: str | Engine) -> None:
         self._engine, self._predictor = engine, None
 
+    @property
+    def thresholds(self) -> Thresholds | None:
+        """Where an image may have several labels, the probability above which each label is given; None: a half. Saved
+        with the model; `neocog.Model.fit_thresholds` finds them, and training on sets them back to None.
+
+        Raises:
+            SettingError: they are no numbers from 0 to 1, or an image has one class.
+            ShapeError: they are neither one number, nor one for each label.
+        """
+        return self._thresholds
+
+    @thresholds.setter
+    def thresholds(self, values: float | Sequence[float] | None) -> None:
+        if values is not None and not self.loss.several_labels:
+            raise SettingError(
+                "thresholds need a model for several labels an image, this one gives one class",
+                hint="such a model is trained with loss=nc.BinaryCrossEntropy()",
+            )
+        self._thresholds = None if values is None else check_thresholds(values, len(self.class_names))
+
     # -- parameters ---------------------------------------------------------------------------------------------------
 
     @property
@@ -170,10 +192,17 @@ class Network:
             SettingError: values are NaN, infinite or no numbers; the message names the parameters.
 
         What the model learnt from is then not known any more: whoever made the parameters knows, and does not say. Nor
+<<<<<<< HEAD
         does what was found of its probabilities hold (`calibration`, `reject_below`).
         """
         self.restore(values, allow_nonfinite=allow_nonfinite)
         self.learnt_from = self.calibration = self.reject_below = None
+=======
+        do thresholds hold.
+        """
+        self.restore(values, allow_nonfinite=allow_nonfinite)
+        self.learnt_from = self.thresholds = None
+>>>>>>> main
 
     def restore(self, values: Mapping[str, NDArray[np.generic]], *, allow_nonfinite: bool = False) -> None:
         """Go back to parameters that this model had: `load_parameters`, but that what it learnt from stays known."""
@@ -226,12 +255,17 @@ class Network:
             mean=self.graph.normalisation.mean,
             std=self.graph.normalisation.std,
             resize=self.resize,
+            loss=self.loss,
             engine=self.engine,
             threads=self.threads,
         )
         twin.restore(parameters)
         twin.metrics, twin.learnt_from = dict(self.metrics), self.learnt_from
+<<<<<<< HEAD
         twin.calibration, twin.reject_below = self.calibration, self.reject_below
+=======
+        twin.thresholds = self.thresholds
+>>>>>>> main
         return twin
 
     # -- answers ------------------------------------------------------------------------------------------------------
@@ -260,6 +294,7 @@ class Network:
         answers are often right. All is computed in float64 and rounded to float32, so that equal logits give equal
         probabilities whatever the engine.
         """
+<<<<<<< HEAD
         logits = self(images)
         if self.loss.several_labels:
             values = logits.astype(np.float64)
@@ -267,11 +302,20 @@ class Network:
             single: Array = (np.where(values >= 0, 1.0, small) / (1.0 + small)).astype(np.float32)
             return single
         return softmax(logits, self.temperature)
+=======
+        if self.loss.several_labels:
+            return sigmoid(self(images))
+        logits = self(images).astype(np.float64)
+        shares = np.exp(logits - logits.max(axis=-1, keepdims=True))
+        probabilities: Array = (shares / shares.sum(axis=-1, keepdims=True)).astype(np.float32)
+        return probabilities
+>>>>>>> main
 
     def predict(self, images: AnyImages) -> NDArray[np.int64]:
         """Return the class indices (N,) of images or pictures, as `__call__` takes them; the first of equally likely
         ones. Where the network ends in an image, (N, height, width). Names: `class_names[index]`.
 
+<<<<<<< HEAD
         With `reject_below`, -1 (`neocog.model.calibration.UNKNOWN`) where the answer has a lower probability.
 
         Where an image may have several labels, rows (N, outputs): 1 for each label of a probability above a half, else
@@ -283,6 +327,14 @@ class Network:
         indices: NDArray[np.int64] = logits.argmax(axis=-1).astype(np.int64)
         if self.reject_below is not None:
             indices[softmax(logits, self.temperature).max(axis=-1) < self.reject_below] = UNKNOWN
+=======
+        Where an image may have several labels, rows (N, outputs): 1 for each label of a probability above its threshold
+        (see `thresholds`; a half if it has none), else 0; as scikit-learn has them.
+        """
+        if self.loss.several_labels:
+            return given_labels(self.predict_proba(images), self.thresholds).astype(np.int64)
+        indices: NDArray[np.int64] = self(images).argmax(axis=-1).astype(np.int64)
+>>>>>>> main
         return indices
 
     @property

@@ -189,7 +189,7 @@ def evaluate(model: Network, batches: Iterable[Batch], loss: Loss | None = None)
     """
     loss = loss if loss is not None else model.loss
     loss.check_outputs(model.graph.classes)
-    tally = LabelsTally(model.class_names) if loss.several_labels else _Classes(model)
+    tally = LabelsTally(model.class_names, model.thresholds) if loss.several_labels else _Classes(model)
     losses: list[float] = []
     counts: list[float] = []
     for images, labels in batches:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from neocog.model.thresholds import given_labels, sigmoid
 from neocog.nn.losses import BinaryCrossEntropy, CrossEntropy, Loss
 
 
@@ -27,15 +28,11 @@ def target_labels(targets: NDArray[np.generic]) -> NDArray[np.bool_]:
     return np.asarray(targets, np.float32) > 0.5
 
 
-def given_labels(logits: NDArray[np.generic]) -> NDArray[np.bool_]:
-    """Return which labels (N, ..., outputs) answers give: those of a probability above a half."""
-    return np.asarray(logits) > 0
-
-
 def count_right(loss: Loss, logits: NDArray[np.generic], targets: NDArray[np.generic]) -> tuple[int, int]:
     """Return how many answers are right, and how many there are.
 
-    An answer names the class of its target; or, of several labels, gives every one that it should, and no other.
+    An answer names the class of its target; or, of several labels, gives every one that it should, and no other:
+    those of a probability above a half, since thresholds are fitted behind a training.
 
     Arguments:
         loss: that says which it is.
@@ -43,7 +40,7 @@ def count_right(loss: Loss, logits: NDArray[np.generic], targets: NDArray[np.gen
         targets: as `check_targets` gives them.
     """
     if loss.several_labels:
-        right = (given_labels(logits) == target_labels(targets)).all(axis=-1)
+        right = (given_labels(sigmoid(logits)) == target_labels(targets)).all(axis=-1)
     else:
         right = logits.argmax(axis=-1) == target_classes(logits, targets)
     return int(np.count_nonzero(right)), right.size

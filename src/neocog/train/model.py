@@ -24,6 +24,7 @@ from neocog.train.labels import LabelsEvaluation
 from neocog.train.lr_find import RateCurve, lr_find
 from neocog.train.settings import MoreGiven, settled, takes_settings
 from neocog.train.source import ArraySource, split_off
+from neocog.train.thresholds import fit_thresholds_on
 
 
 class Model(Network):
@@ -152,6 +153,30 @@ class Model(Network):
         y = check_targets(self.graph, settings.loss, labels, len(x))
         source = ArraySource(x, y, batch_size=settings.batch_size, seed=settings.seed)
         return lr_find(self, source, settings, low=low, high=high, steps=steps, threads=threads)
+
+    def fit_thresholds(self, images: NDArray[np.generic], labels: NDArray[np.generic]) -> None:
+        """Where an image may have several labels, give each a threshold of its own: sets `thresholds` to those that
+        give the largest F1 on these images. `neocog train` does it with the validation part.
+
+        Arguments:
+            images, labels: as `fit` takes them, of images that the model was not trained on. A label that fewer
+                than 5 of them have keeps a half.
+
+        Raises:
+            SettingError: the model gives one class, or answers pixel by pixel.
+            ShapeError, DataError: arguments that do not fit.
+
+        >>> from neocog.nn.blocks import Sequential
+        >>> from neocog.nn.layers import Flatten
+        >>> from neocog.nn.losses import BinaryCrossEntropy
+        >>> model = Model(Sequential(Flatten()), (1, 1, 1), ["lit"], loss=BinaryCrossEntropy(), engine="reference")
+        >>> images = np.linspace(0, 1, 11, dtype=np.float32).reshape(11, 1, 1, 1)
+        >>> model.fit_thresholds(images, np.arange(11) > 5)
+        >>> [round(threshold, 4) for threshold in model.thresholds], model.predict(images)[:, 0].tolist()
+        ([0.6341], [0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1])
+        """
+        x = checked_arrays(self.graph, images)
+        fit_thresholds_on(self, ArraySource(x, labels, batch_size=self.images_at_once, shuffle=False).batches(0))
 
     def save(self, path: str | Path) -> None:
         """Write one safetensors file with weights, classes and preprocessing; docs/formats.md specifies it.

@@ -140,6 +140,7 @@ class Trainer:
             self._train_program.load(self.model.parameters)
         if not self._told:
             self.model.learnt_from = union(self.model.learnt_from, self._learnt_from)
+            self.model.thresholds = None  # they were those of other weights
             self._told = True
         self.model.loss = self.loss
         self.last = self._train_program.step(x, y, self._learning_rate)

@@ -39,11 +39,16 @@ def test_several_labels_are_learnt_measured_and_predicted(run, table, tmp_path):
     assert done.code == 0, done.err
     told = json.loads(done.out)
     assert told["accuracy"] == 1.0
-    assert told["f1"] == told["mean_average_precision"] == 1.0
+    assert told["macro_f1"] == told["micro_f1"] == told["mean_average_precision"] == 1.0
     assert told["classes"] == ["left", "right"]
     assert "left|right" in (tmp_path / "run" / "split.csv").read_text()
     model = nc.load(tmp_path / "run" / "model.safetensors")
     assert model.loss == BinaryCrossEntropy()
+    assert model.thresholds is not None  # fitted on the validation part
+    assert [found["threshold"] for found in told["per_class"].values()] == list(model.thresholds)
+    shown = json.loads(run("info", tmp_path / "run", "--json").out)
+    assert (shown["several_labels"], shown["thresholds"]) == (True, list(model.thresholds))
+    assert "given above  " in run("info", tmp_path / "run").out
     found = run("predict", tmp_path / "run", table.parent / "3.png", table.parent / "0.png", "--json")
     both, neither = json.loads(found.out)
     assert sorted(both["labels"]) == ["left", "right"]
@@ -58,12 +63,27 @@ def test_several_labels_are_learnt_measured_and_predicted(run, table, tmp_path):
     measured = run("evaluate", tmp_path / "run", table, "--split", "all")
     assert measured.code == 0, measured.err
     assert "accuracy 100.00 % of 40 images" in measured.out
-    assert "F1 100.00 %, mean average precision 100.00 %, 100.00 % of single answers right" in measured.out
+    assert "F1 100.00 % (mean of labels), 100.00 % (all together), mean average precision 100.00 %, " in measured.out
+    assert "100.00 % of single answers right" in measured.out
     assert "average precision" in measured.out
     assert run("train", "--resume", tmp_path / "run", "--epochs", "21", "--quiet").code == 0
     assert run("info", tmp_path / "run").code == 0
     checked = run("check", table)
     assert checked.code == 0, checked.out
+
+
+def test_labels_are_given_above_the_thresholds_of_the_model(run, table, tmp_path):
+    assert run("train", table, "--epochs", "2", "-b", "8", "-o", tmp_path / "run", "--quiet").code == 0
+    file = tmp_path / "run" / "model.safetensors"
+    model, image = nc.load(file), table.parent / "3.png"
+    for thresholds, labels in (((0.0, 1.0), ["left"]), ((1.0, 0.0), ["right"]), ((1.0, 1.0), [])):
+        model.thresholds = thresholds
+        model.save(file)
+        assert json.loads(run("predict", file, image, "--json").out)["labels"] == labels
+        measured = json.loads(run("evaluate", file, table, "--split", "all", "--json").out)
+        assert [found["given"] for found in measured["per_class"].values()] == [40 * (t == 0.0) for t in thresholds]
+        assert [found["threshold"] for found in measured["per_class"].values()] == list(thresholds)
+        assert measured["macro_f1"] == sum(found["f1"] for found in measured["per_class"].values()) / 2
 
 
 def test_labels_in_another_order_are_matched_by_name(run, table, tmp_path):
@@ -73,6 +93,29 @@ def test_labels_in_another_order_are_matched_by_name(run, table, tmp_path):
     other.write_text(text.splitlines()[0] + "\n" + "\n".join(line for line in text.splitlines()[1:] if "right" in line))
     done = run("evaluate", tmp_path / "run", other, "--split", "all", "--json")
     assert json.loads(done.out)["accuracy"] == 1.0, done.err
+
+
+def test_one_column_a_class_is_the_same_data(run, table, tmp_path):
+    assert run("train", table, "--epochs", "20", "-b", "8", "-o", tmp_path / "run", "--quiet").code == 0
+    rows = [line.split(",") for line in table.read_text().splitlines()[1:]]
+    columns = table.with_name("columns.csv")
+    columns.write_text(
+        "path,right,left\n" + "".join(f"{p},{int('right' in has)},{int('left' in has)}\n" for p, has in rows)
+    )
+    found = [
+        json.loads(run("evaluate", tmp_path / "run", data, "--split", "all", "--json").out) for data in (table, columns)
+    ]
+    assert found[0]["per_class"] == found[1]["per_class"]
+    assert found[0]["loss"] == found[1]["loss"]
+    single = table.with_name("single.csv")  # all of its images have one label: still measured label by label
+    single.write_text(
+        "path,right,left\n"
+        + "".join(f"{p},{int(has == 'right')},{int(has == 'left')}\n" for p, has in rows if has in ("left", "right"))
+    )
+    done = run("evaluate", tmp_path / "run", single, "--split", "all", "--json")
+    assert done.code == 0, done.err
+    assert "exactly one of 2 columns" in done.err
+    assert json.loads(done.out)["macro_f1"] == 1.0
 
 
 def test_a_model_of_one_label_is_not_measured_on_several(run, trained, table):

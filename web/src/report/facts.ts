@@ -110,7 +110,9 @@ export interface Result {
   readonly close_calls: { readonly shown: readonly number[] }
   readonly images: Readonly<Record<string, Picture>>
   readonly heat: {
+    /** name of the layer whose maps are weighed, and what it is */
     readonly layer: string
+    readonly kind: string
     readonly rows: number
     readonly columns: number
     readonly grids: Readonly<Record<string, string>>

@@ -4,6 +4,7 @@ export type Form = 'percent' | 'points' | 'number' | 'count'
 
 const GROUPED = new Intl.NumberFormat('en')
 const DIGITS = 4
+const SMALL = 1e-4 // below which zeros would fill the line
 
 /** percent: a share as 68.82 %; points: a difference of shares as 15.57; number: four digits; count: 1,234. */
 export function written(value: number, form: Form): string {
@@ -11,6 +12,7 @@ export function written(value: number, form: Form): string {
   if (form === 'percent') return `${(100 * value).toFixed(2)} %`
   if (form === 'points') return (100 * value).toFixed(2)
   if (form === 'count') return GROUPED.format(value)
+  if (value !== 0 && Math.abs(value) < SMALL) return value.toExponential(DIGITS - 1)
   return String(Number(value.toPrecision(DIGITS)))
 }
 

@@ -67,6 +67,7 @@ def _describe_model(path: Path, as_json: bool) -> None:
         ("input", f"{height} x {width} pixels, {_kind(channels)}, resized by {model.resize}"),
         ("normalised", f"mean {_numbers(normalisation.mean)}, std {_numbers(normalisation.std)} of values in [0, 1]"),
         ("classes", f"{len(model.class_names)}: {printable(shorten(model.class_names, 20))}"),
+        *_given_above(model),
         ("learnt from", _learnt_from(model)),
         ("metrics", ", ".join(f"{printable(name)} {value:.4g}" for name, value in model.metrics.items()) or "none"),
     ]
@@ -91,6 +92,8 @@ def model_facts(model: Network, file: Path) -> dict[str, object]:
             "std": list(model.graph.normalisation.std),
         },
         "metrics": model.metrics,
+        "several_labels": model.loss.several_labels,
+        "thresholds": None if model.thresholds is None else list(model.thresholds),
         "learnt_from": None if model.learnt_from is None else len(model.learnt_from),
         **_sizes(model.graph),
     }
@@ -115,6 +118,16 @@ def _sizes(graph: Graph) -> dict[str, object]:
             for row in rows
         ],
     }
+
+
+def _given_above(model: Network) -> list[tuple[str, str]]:
+    """Say above which probability each label is given, where an image may have several."""
+    if not model.loss.several_labels:
+        return []
+    if model.thresholds is None:
+        return [("given above", "a probability of 0.5")]
+    named = [f"{name} {value:.3f}" for name, value in zip(model.class_names, model.thresholds, strict=True)]
+    return [("given above", printable(shorten(named, 20)))]
 
 
 def _learnt_from(model: Network) -> str:

@@ -95,12 +95,12 @@ def class_table(evaluation: Evaluation) -> str:
 
 def label_table(evaluation: LabelsEvaluation) -> str:
     """Lay out what there is to say of each label."""
-    rows: list[tuple[str, ...]] = [("label", "images", "precision", "recall", "F1", "average precision")]
+    rows: list[tuple[str, ...]] = [("label", "images", "precision", "recall", "F1", "average precision", "given above")]
     labels = list(evaluation.per_class.items())
     for name, found in labels[:SHOWN_CLASSES]:
         shares = (found.precision, found.recall, found.f1, found.average_precision)
-        rows.append((name, f"{found.images:,}", *map(percent, shares)))
-    text = format_table(rows, right=(1, 2, 3, 4, 5))
+        rows.append((name, f"{found.images:,}", *map(percent, shares), f"{found.threshold:.3f}"))
+    text = format_table(rows, right=range(1, len(rows[0])))
     left = len(labels) - SHOWN_CLASSES
     return text if left <= 0 else f"{text}\n... and {left:,} more; --json has all"
 
@@ -108,9 +108,17 @@ def label_table(evaluation: LabelsEvaluation) -> str:
 def labels_line(evaluation: LabelsEvaluation) -> str:
     """Say in one line how well labels were found."""
     return (
-        f"F1 {percent(evaluation.f1)}, mean average precision {percent(evaluation.mean_average_precision)}, "
+        f"F1 {percent(evaluation.macro_f1)} (mean of labels), {percent(evaluation.micro_f1)} (all together), "
+        f"mean average precision {percent(evaluation.mean_average_precision)}, "
         f"{percent(evaluation.label_accuracy)} of single answers right"
     )
+
+
+def thresholds_line(evaluation: LabelsEvaluation, most: int = 6) -> str:
+    """Name the probability above which each label is given."""
+    labels = list(evaluation.per_class.items())
+    shown = [f"{shorten([name])} {found.threshold:.3f}" for name, found in labels[:most]]
+    return ", ".join(shown) + (f" and {len(labels) - most:,} more" if len(labels) > most else "")
 
 
 def confused_line(evaluation: Evaluation) -> str:

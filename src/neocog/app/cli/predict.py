@@ -26,6 +26,7 @@ from neocog.data.decode import decode_image
 from neocog.data.parallel import map_in_order, worker_count
 from neocog.data.resize import ImageSize, check_rule
 from neocog.errors import DataError
+from neocog.model.thresholds import given_labels
 from neocog.text import printable
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ AnyPrediction = Prediction | LabelsPrediction
 @click.option(
     "--top",
     type=options.WholeOption(1),
-    help="Number of classes to print per image.  [default: 1; of several labels, those of a probability above a half]",
+    help="Number of classes to print per image.  [default: 1; of several labels, those above their thresholds]",
 )
 @click.option("--list", "listed", is_flag=True, help="With -, read paths from stdin, one per line.")
 @click.option(
@@ -207,10 +208,11 @@ def predict(
 def _name(model: Network, batch: Sequence[tuple[str, NDArray[np.uint8]]], top: int | None) -> list[AnyPrediction]:
     probabilities = model.predict_proba(np.stack([image for _, image in batch]))
     several, names = model.loss.several_labels, model.class_names
+    given = given_labels(probabilities, model.thresholds)
     predictions: list[AnyPrediction] = []
-    for (path, _), row in zip(batch, probabilities, strict=True):
+    for (path, _), row, given_row in zip(batch, probabilities, given, strict=True):
         order = np.argsort(-row, kind="stable")
-        chosen = order[row[order] > 0.5] if several and top is None else order[: top or 1]
+        chosen = order[given_row[order]] if several and top is None else order[: top or 1]
         classes = tuple((names[c], float(row[c])) for c in chosen)
         if several:
             predictions.append(LabelsPrediction(path, classes, dict(zip(names, map(float, row), strict=True))))

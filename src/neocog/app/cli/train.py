@@ -67,7 +67,8 @@ def command(ctx: click.Context, /, data: str | None, resumed: Path | None, as_js
     """Train a classifier on DATA and write it to a run folder.
 
     DATA is a folder with one subfolder of images per class (or with train, val and test folders of such subfolders), an
-    MNIST or CIFAR-10 folder, an .npz file, a CSV file with the columns path and label, or the word digits.
+    MNIST or CIFAR-10 folder, an .npz file, a CSV file with the columns path and label (or labels, such as
+    cat|dog, or one column of 0 and 1 for each class), or the word digits.
     """
     given = take_settings(rest)
     flags = Flags(settings=given, **rest)  # type: ignore[arg-type]  # click gives each the type that its option declares

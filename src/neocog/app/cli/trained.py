@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from neocog.app.cli.datasets import file_of
-from neocog.app.cli.measured import confused_line, labels_line, most_confused
+from neocog.app.cli.measured import confused_line, labels_line, most_confused, thresholds_line
 from neocog.app.cli.output import count, format_table, percent
 from neocog.data.dataset import DataSplits
 from neocog.model.network import Network
@@ -103,9 +103,11 @@ class Outcome:
                 f"{self.parameters:,} parameters, {size.height} x {size.width} x {size.channels} pixels, "
                 f"{count(len(self.model.class_names), 'class', 'classes')}",
             ),
-            ("labels", labels_line(measured))
-            if isinstance(measured, LabelsEvaluation)
-            else ("confused", confused_line(measured)),
+            *(
+                [("labels", labels_line(measured)), ("given above", thresholds_line(measured))]
+                if isinstance(measured, LabelsEvaluation)
+                else [("confused", confused_line(measured))]
+            ),
             ("model", str(self.folder.best)),
             ("also there", ", ".join(path.name for path in self.files if path != self.folder.best)),
             ("next", self.next_command),
@@ -116,7 +118,8 @@ class Outcome:
         """Return one object for a program to read."""
         names, measured = self.model.class_names, self.evaluation
         if isinstance(measured, LabelsEvaluation):
-            figures = {key: getattr(measured, key) for key in ("label_accuracy", "f1", "mean_average_precision")}
+            keys = ("label_accuracy", "macro_f1", "micro_f1", "mean_average_precision")
+            figures = {key: getattr(measured, key) for key in keys}
         else:
             figures = {"most_confused": [pair.to_json() for pair in most_confused(measured.pairs, names)]}
         return {

@@ -48,6 +48,7 @@ from neocog.train.labels import LabelsEvaluation
 from neocog.train.runfolder import RunFolder
 from neocog.train.settings import TrainingSettings, settled
 from neocog.train.source import DataSource
+from neocog.train.thresholds import fit_thresholds_on
 
 FEW_IMAGES = 10  # of a class; too few to learn from
 EVALUATION_BATCH = 256  # images; no gradients are kept, so more than a training batch
@@ -307,6 +308,7 @@ def run(training: TrainingJob, flags: Flags) -> Outcome:
     except KeyboardInterrupt as error:
         click.echo(_interrupted(training, interrupted_by(error)), err=True)
         raise click.exceptions.Exit(interrupted_code(error)) from None
+    _fit_thresholds(training, flags)
     part, evaluation = _measure(training, flags)
     if part == "test":  # those of the validation part are in the file already
         training.model.metrics.update(test_accuracy=evaluation.accuracy, test_loss=evaluation.loss)
@@ -375,6 +377,16 @@ def _fit(training: TrainingJob, flags: Flags) -> History:
             learnt_from=training.learnt_from,
             **training.settings.given(),
         )
+
+
+def _fit_thresholds(training: TrainingJob, flags: Flags) -> None:
+    """Where an image may have several labels, fit their thresholds on the validation part, and save them."""
+    model, validation = training.model, training.splits.validation
+    if model.loss.several_labels and validation is not None:
+        source = source_of(validation, model, training.settings, flags, shuffle=False)
+        with told_of_compiling(quiet=flags.quiet):
+            fit_thresholds_on(model, source.batches(0))
+        training.folder.save_best(model)
 
 
 def _measure(training: TrainingJob, flags: Flags) -> tuple[str, Evaluation | LabelsEvaluation]:

@@ -156,6 +156,7 @@ def _heat(trained: Trained, answers: Answers, rows: Sequence[int], album: Album)
         return None
     return {
         "layer": found.layer,
+        "kind": found.kind,
         "rows": found.grids.shape[1],
         "columns": found.grids.shape[2],
         "grids": {

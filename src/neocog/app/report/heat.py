@@ -25,11 +25,12 @@ class Heat:
     """Heat maps.
 
     Arguments:
-        layer: the layer whose maps they weigh, as in `model.summary()`, with its kind.
+        layer: name of the layer whose maps they weigh, as in `model.summary()`. kind: what it is.
         grids: (n, rows, columns) from 0 to 255, the largest value of each.
     """
 
     layer: str
+    kind: str
     grids: NDArray[np.uint8]
 
 
@@ -44,4 +45,5 @@ def grids(model: Network, images: NDArray[np.generic], classes: NDArray[np.int64
     found = quick_gradcams(model, images, classes.tolist())
     largest = found.max(axis=(1, 2), keepdims=True)
     scaled = np.round(255 * found / np.where(largest > 0, largest, 1)).astype(np.uint8)
-    return Heat(model.graph.nodes[default_layer(model.graph)].title, scaled)
+    node = model.graph.nodes[default_layer(model.graph)]
+    return Heat(node.name, type(node.layer).__name__, scaled)

@@ -89,7 +89,7 @@ export const findings = {
     residue: 'Rounding: the output minus the numbers as shown is {residue}.',
     softmax: 'From logits to probabilities',
     softmaxHelp: 'Softmax takes e to the power of each logit and divides by their sum, so that the probabilities add up to 1.',
-    sigmoidHelp: 'Here an image may have several labels, or none: each is a question of its own. The sigmoid makes 1 / (1 + e⁻ᶻ) of a logit z and looks at no other, so that the probabilities need not add up to 1. Labels of a probability above 1/2, which is a logit above 0, are predicted.',
+    sigmoidHelp: 'Here an image may have several labels, or none: each is a question of its own. The sigmoid makes 1 / (1 + e⁻ᶻ) of a logit z and looks at no other, so that the probabilities need not add up to 1. Labels of a probability above their threshold are predicted; it is 1/2, which is a logit of 0, unless training found a better one.',
     softmaxSum: 'All probabilities add up to {sum}.',
     logit: 'logit',
     probability: 'probability',

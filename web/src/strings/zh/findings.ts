@@ -89,7 +89,7 @@ export const findings: typeof english = {
     residue: '舍入误差：输出减去这里显示的各数，等于 {residue}。',
     softmax: '从 logit 到概率',
     softmaxHelp: 'softmax 先求 e 的各个 logit 次方，再除以它们的和，所以各个概率加起来等于 1。',
-    sigmoidHelp: '这里一张图像可以有几个标签，也可以没有：每个标签都是单独的一个问题。sigmoid 把 logit z 变成 1 / (1 + e⁻ᶻ)，不看其他 logit，所以各个概率加起来不一定等于 1。概率大于 1/2（也就是 logit 大于 0）的标签就是预测结果。',
+    sigmoidHelp: '这里一张图像可以有几个标签，也可以没有：每个标签都是单独的一个问题。sigmoid 把 logit z 变成 1 / (1 + e⁻ᶻ)，不看其他 logit，所以各个概率加起来不一定等于 1。概率大于阈值的标签就是预测结果；阈值是 1/2（也就是 logit 为 0），除非训练时找到了更好的值。',
     softmaxSum: '所有概率加起来是 {sum}。',
     logit: 'logit',
     probability: '概率',

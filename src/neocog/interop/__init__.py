@@ -1,0 +1,1 @@
+"""neocog among other tools: scikit-learn's estimators, and trackers of experiments."""
