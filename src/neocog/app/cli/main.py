@@ -9,7 +9,7 @@ import importlib
 import sys
 import warnings
 from collections.abc import Sequence
-from typing import cast
+from typing import Any, cast
 
 import click
 
@@ -33,6 +33,9 @@ VERBS: dict[str, tuple[str, str]] = {
     "check": ("neocog.app.cli.check", "Find damaged, duplicate and suspicious images."),
     "bench": ("neocog.app.cli.bench", "Measure how fast this machine trains and predicts."),
 }
+
+WORDS = "neocog.words"
+"""Where a context holds the words of the command line, behind `neocog`."""
 
 SYNONYMS = {
     "val": "evaluate",
@@ -70,6 +73,14 @@ class Verbs(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Verbs"):
             formatter.write_dl([(verb, line) for verb, (_, line) in VERBS.items()])
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        words = list(args)  # which parsing takes away
+        ctx = super().make_context(info_name, args, parent, **extra)
+        ctx.meta[WORDS] = words
+        return ctx
 
     def invoke(self, ctx: click.Context) -> object:
         try:

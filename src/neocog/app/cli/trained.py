@@ -67,7 +67,7 @@ class Outcome:
     def files(self) -> list[Path]:
         """What lies in the run folder."""
         folder = self.folder
-        every = (folder.best, folder.last, folder.history, folder.filters, folder.config, folder.split)
+        every = (folder.best, folder.last, folder.history, folder.filters, folder.config, folder.split, folder.starts, folder.report)
         return [path for path in every if path.exists()]
 
     @property

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from neocog.data.dataset import Dataset
 from neocog.data.resize import ImageSize
 from neocog.model.network import Network
+from neocog.model.thresholds import given_labels
 
 BATCH = 256
 """Images at a time."""
@@ -93,7 +94,7 @@ def answers_of(model: Network, part: Dataset, labels: Sequence[int]) -> Answers:
             probabilities.append(model.predict_proba(images[readable]))
     found, shares = np.concatenate(indices), np.concatenate(probabilities)
     several = model.loss.several_labels
-    given = shares > 0.5 if several else _one_hot(shares.argmax(axis=1), outputs)
+    given = given_labels(shares, model.thresholds) if several else _one_hot(shares.argmax(axis=1), outputs)
     return Answers(found, shares, _truth(part, found, np.asarray(labels), outputs), given, several)
 
 

@@ -69,14 +69,17 @@ def _network(trained: Trained) -> Facts:
 
 def _training(trained: Trained) -> Facts:
     epochs, best = trained.epochs, trained.best_epoch
-    seconds = sum(epoch["seconds"] or 0.0 for epoch in epochs)
-    steps = [epoch["images_per_second"] for epoch in epochs if epoch["images_per_second"]]
+    seconds = [epoch["seconds"] or 0.0 for epoch in epochs]
+    whole = seconds[:-1] if trained.cut and len(seconds) > 1 else seconds
+    images = trained.config.get("images")
+    images = images.get("train") if isinstance(images, dict) else None
+    known = isinstance(images, int) and sum(whole) > 0
     return {
         "epochs": [dict(epoch) for epoch in epochs],
         "best_epoch": best,
         "gap": gap_of(epochs, best),
-        "seconds": seconds if epochs else None,
-        "images_per_second": float(np.median(np.array(steps))) if steps else None,
+        "seconds": sum(seconds) if epochs else None,
+        "images_per_second": len(whole) * images / sum(whole) if known else None,
     }
 
 

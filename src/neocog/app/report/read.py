@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from neocog.app.report.trained import Epoch
@@ -24,7 +23,7 @@ def read_run(folder: RunFolder, missing: dict[str, str]) -> tuple[Mapping[str, A
     except FormatError as error:
         missing["history"] = error.message
     if not epochs and "history" not in missing:
-        missing["history"] = f"there is no {folder.history.name}"
-    if not Path(folder.starts).is_file():
-        missing["starts"] = f"there is no {folder.starts.name}: this training was begun by an older version, or in Python"
+        missing["history"] = ""
+    if not folder.starts.is_file():
+        missing["starts"] = ""
     return config, epochs

@@ -54,6 +54,7 @@ class Trained:
         config: what config.json says.
         epochs: what history.csv says.
         measured: None where the data is not at hand.
+        cut: whether a time limit cut the last epoch short.
         missing: what is not here, and why, one sentence each: code → what is to be said.
     """
 
@@ -62,6 +63,7 @@ class Trained:
     config: Mapping[str, Any]
     epochs: Sequence[Epoch]
     measured: Measured | None = None
+    cut: bool = False
     missing: dict[str, str] = field(default_factory=dict)
 
     @property
