@@ -48,6 +48,31 @@ def test_macro_recall_and_the_table_of_the_same_case(model):
     assert low < found.macro_recall < high
 
 
+def test_calibration_errors_and_coverage_of_the_same_case(model):
+    sure = np.exp(2) / (np.exp(2) + 3)
+    found = model.evaluate(IMAGES, LABELS).certainty
+    assert (found.error, found.error_before, found.temperature) == (found.error_before, pytest.approx(0.8 - sure), 1.0)
+    assert [tuple(point[1:]) for point in found.curve] == [(5, 4)]
+    temperature = model.calibrate(IMAGES, LABELS).temperature
+    assert np.exp(2 / temperature) / (np.exp(2 / temperature) + 3) == pytest.approx(0.8)
+    found = model.evaluate(IMAGES, LABELS).certainty
+    assert (found.error, found.error_before) == (pytest.approx(0, abs=1e-6), pytest.approx(0.8 - sure))
+    assert found.kept is None
+
+
+def test_answers_below_the_threshold_are_unknown_and_counted_apart(model):
+    dim = IMAGES.copy()
+    dim[2] /= 2
+    model.calibrate(dim, LABELS, reject="coverage=0.8")
+    assert model.predict(dim).tolist() == [0, 0, -1, 1, 2]
+    told = model.evaluate(dim, LABELS).to_json()
+    assert told["accuracy"] == 0.8
+    assert (told["reject"]["answered"], told["reject"]["right"], told["reject"]["coverage"]) == (4, 3, 0.8)
+    assert told["reject"]["threshold"] == model.reject_below
+    model.fit(dim, LABELS, epochs=1, verbose=0)
+    assert (model.calibration, model.reject_below) == (None, None)
+
+
 def test_the_result_is_json(model):
     text = json.dumps(model.evaluate(IMAGES, LABELS).to_json())
     assert json.loads(text)["confusion"][1] == [1, 2, 0, 0]

@@ -30,8 +30,8 @@ def test_intervals_hold_the_true_mean_about_as_often_as_they_say(images):
     """Draw recalls and counts, and see how often the interval holds the true mean.
 
     Counts are whole numbers, so that no interval can hold it in 95 % of the cases exactly: these have 1.5 points to
-    either side, beyond four standard deviations of the share of 2,000 draws. The usual ± fails here: with classes of few
-    images, it holds the mean in 89 % of the cases.
+    either side, beyond four standard deviations of the share of 2,000 draws. The usual ± fails here: with classes
+    of few images, it holds the mean in 89 % of the cases.
     """
     random = np.random.default_rng(5)
     held, draws = 0, 2000

@@ -82,6 +82,10 @@ class Calibration:
     images: int
     curve: tuple[CurvePoint, ...]
 
+    def to_json(self) -> dict[str, object]:
+        """Return the same as JSON values, as docs/formats.md has them."""
+        return {"temperature": self.temperature, "images": self.images, "curve": [list(point) for point in self.curve]}
+
     def threshold(self, wanted: Reject) -> float:
         """Return the probability below which an answer is withheld: the least for a precision, and the largest for a
         coverage, that gave what is wanted on the validation images.
@@ -192,7 +196,7 @@ def curve_of(
     return tuple(CurvePoint(float(falling[end]), int(end) + 1, int(found[end])) for end in ends)
 
 
-def check_curve(images: int, points: Sequence[CurvePoint]) -> bool:
+def is_curve(images: int, points: Sequence[CurvePoint]) -> bool:
     """Whether points may be a curve of so many images: thresholds fall, counts rise, up to all of them."""
     pairs = pairwise(points)
     return (

@@ -192,17 +192,10 @@ class Network:
             SettingError: values are NaN, infinite or no numbers; the message names the parameters.
 
         What the model learnt from is then not known any more: whoever made the parameters knows, and does not say. Nor
-<<<<<<< HEAD
-        does what was found of its probabilities hold (`calibration`, `reject_below`).
+        does what was found of its probabilities hold: `thresholds`, `calibration`, `reject_below`.
         """
         self.restore(values, allow_nonfinite=allow_nonfinite)
-        self.learnt_from = self.calibration = self.reject_below = None
-=======
-        do thresholds hold.
-        """
-        self.restore(values, allow_nonfinite=allow_nonfinite)
-        self.learnt_from = self.thresholds = None
->>>>>>> main
+        self.learnt_from = self.thresholds = self.calibration = self.reject_below = None
 
     def restore(self, values: Mapping[str, NDArray[np.generic]], *, allow_nonfinite: bool = False) -> None:
         """Go back to parameters that this model had: `load_parameters`, but that what it learnt from stays known."""
@@ -261,11 +254,7 @@ class Network:
         )
         twin.restore(parameters)
         twin.metrics, twin.learnt_from = dict(self.metrics), self.learnt_from
-<<<<<<< HEAD
-        twin.calibration, twin.reject_below = self.calibration, self.reject_below
-=======
-        twin.thresholds = self.thresholds
->>>>>>> main
+        twin.thresholds, twin.calibration, twin.reject_below = self.thresholds, self.calibration, self.reject_below
         return twin
 
     # -- answers ------------------------------------------------------------------------------------------------------
@@ -294,47 +283,24 @@ class Network:
         answers are often right. All is computed in float64 and rounded to float32, so that equal logits give equal
         probabilities whatever the engine.
         """
-<<<<<<< HEAD
         logits = self(images)
-        if self.loss.several_labels:
-            values = logits.astype(np.float64)
-            small = np.exp(-np.abs(values))
-            single: Array = (np.where(values >= 0, 1.0, small) / (1.0 + small)).astype(np.float32)
-            return single
-        return softmax(logits, self.temperature)
-=======
-        if self.loss.several_labels:
-            return sigmoid(self(images))
-        logits = self(images).astype(np.float64)
-        shares = np.exp(logits - logits.max(axis=-1, keepdims=True))
-        probabilities: Array = (shares / shares.sum(axis=-1, keepdims=True)).astype(np.float32)
-        return probabilities
->>>>>>> main
+        return sigmoid(logits) if self.loss.several_labels else softmax(logits, self.temperature)
 
     def predict(self, images: AnyImages) -> NDArray[np.int64]:
         """Return the class indices (N,) of images or pictures, as `__call__` takes them; the first of equally likely
         ones. Where the network ends in an image, (N, height, width). Names: `class_names[index]`.
 
-<<<<<<< HEAD
         With `reject_below`, -1 (`neocog.model.calibration.UNKNOWN`) where the answer has a lower probability.
 
-        Where an image may have several labels, rows (N, outputs): 1 for each label of a probability above a half, else
-        0; as scikit-learn has them.
-        """
-        if self.loss.several_labels:
-            return (self(images) > 0).astype(np.int64)
-        logits = self(images)
-        indices: NDArray[np.int64] = logits.argmax(axis=-1).astype(np.int64)
-        if self.reject_below is not None:
-            indices[softmax(logits, self.temperature).max(axis=-1) < self.reject_below] = UNKNOWN
-=======
         Where an image may have several labels, rows (N, outputs): 1 for each label of a probability above its threshold
         (see `thresholds`; a half if it has none), else 0; as scikit-learn has them.
         """
         if self.loss.several_labels:
             return given_labels(self.predict_proba(images), self.thresholds).astype(np.int64)
-        indices: NDArray[np.int64] = self(images).argmax(axis=-1).astype(np.int64)
->>>>>>> main
+        logits = self(images)
+        indices: NDArray[np.int64] = logits.argmax(axis=-1).astype(np.int64)
+        if self.reject_below is not None:
+            indices[softmax(logits, self.temperature).max(axis=-1) < self.reject_below] = UNKNOWN
         return indices
 
     @property

@@ -99,6 +99,12 @@ class Progress(Callback):
                 measured += f", val_loss {epoch.val_loss:.4f}, val_accuracy {epoch.val_accuracy:.4f}"
             self._write(f"{_title(run)}: {measured}, {epoch.images_per_second:,.0f} images/s, {epoch.seconds:.1f} s")
 
+    def note(self, text: str) -> None:
+        """Say what goes on, in place of the bar."""
+        self._close()
+        if self.verbose:
+            self._write(text)
+
     def on_train_end(self, run: Run) -> None:
         """Leave a clean line, and say why training ended early."""
         self._close()

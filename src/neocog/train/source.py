@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -33,6 +34,18 @@ class BatchSource(Protocol):
 
     def batches(self, epoch: int) -> Iterator[Batch]:
         """Return the batches (images (N, H, W, C), labels (N,) or rows) of one epoch; epochs count from 0."""
+
+
+@contextmanager
+def epoch_of(source: BatchSource, epoch: int) -> Iterator[Iterator[Batch]]:
+    """Give the batches of an epoch, and end what works for them (such as threads that decode) when the body is left."""
+    batches = source.batches(epoch)
+    try:
+        yield batches
+    finally:
+        close = getattr(batches, "close", None)  # a plain iterator has nothing to close
+        if close is not None:
+            close()
 
 
 class ArraySource:
