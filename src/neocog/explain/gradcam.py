@@ -127,8 +127,7 @@ def quick_gradcams(model: Subject, images: NDArray[Any], classes: Sequence[int])
         classes: (N,) index of the class that each image is asked about.
 
     Raises:
-        SettingError: the network has no convolution, or answers pixel by pixel. DataError: its weights are NaN or
-            infinite.
+        SettingError: the network has no convolution. DataError: its weights are NaN or infinite.
 
     >>> from neocog.explain.lesson import lesson_image, lesson_model
     >>> quick_gradcams(lesson_model(), lesson_image()[None], [0]).shape
@@ -136,15 +135,16 @@ def quick_gradcams(model: Subject, images: NDArray[Any], classes: Sequence[int])
     """
     graph = model.graph
     layer = default_layer(graph)
-    if isinstance(graph.output, ImageShape):
-        raise SettingError("Grad-CAM of many images needs a network that names a class for each image")
     parameters = usable_parameters(model, len(graph.nodes) - 1, np.float32)
     grids = []
     for start in range(0, len(images), AT_ONCE):
         chosen = np.asarray(classes[start : start + AT_ONCE])
 
         def of_class(logits: NDArray[Any], chosen: NDArray[Any] = chosen) -> NDArray[Any]:
-            return (chosen[:, None] == np.arange(logits.shape[-1])).astype(logits.dtype)
+            hot = chosen.reshape(-1, *[1] * (logits.ndim - 1)) == np.arange(logits.shape[-1])
+            pixels = logits[0].size // logits.shape[-1]  # of a network that answers for each; else one
+            slope: NDArray[Any] = np.broadcast_to(hot, logits.shape).astype(logits.dtype) / logits.dtype.type(pixels)
+            return slope
 
         maps, slopes = quick_inner_slopes(graph, parameters, images[start : start + AT_ONCE], layer, of_class)
         grids.append(np.maximum(np.einsum("npqk,nk->npq", maps, slopes.mean(axis=(1, 2))), 0))

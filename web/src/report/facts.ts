@@ -20,6 +20,7 @@ export interface ClassResult {
   readonly precision: number | null
   readonly f1: number | null
   readonly average_precision?: number | null
+  readonly threshold?: number
 }
 
 export interface Bin {
@@ -59,7 +60,8 @@ export interface Evaluation {
   readonly reject?: (Kept & { readonly accuracy_interval: Interval }) | null
   /** where an image may have several labels */
   readonly label_accuracy?: number
-  readonly f1?: number | null
+  readonly macro_f1?: number | null
+  readonly micro_f1?: number | null
   readonly mean_average_precision?: number | null
 }
 

@@ -166,5 +166,7 @@ def _csv(runs: list[Run]) -> str:
     writer.writerow([*columns, *SETTINGS])
     for run in runs:
         own = ["" if getattr(run, name) is None else getattr(run, name) for name in columns]
-        writer.writerow([*own, *("" if run.settings.get(name) is None else _shown(run.settings[name]) for name in SETTINGS)])
+        writer.writerow(
+            [*own, *("" if run.settings.get(name) is None else _shown(run.settings[name]) for name in SETTINGS)]
+        )
     return text.getvalue()

@@ -15,6 +15,7 @@ import click
 
 from neocog.app.cli.errors import SUCCESS, CommandLineError, nearest, run_reported, warn
 from neocog.app.cli.output import prepare_streams
+from neocog.app.cli.words import keep_words
 from neocog.errors import NeocogWarning
 from neocog.interrupts import signals_raised
 from neocog.resources import NUMPY_BYTES, require_memory
@@ -33,9 +34,6 @@ VERBS: dict[str, tuple[str, str]] = {
     "check": ("neocog.app.cli.check", "Find damaged, duplicate and suspicious images."),
     "bench": ("neocog.app.cli.bench", "Measure how fast this machine trains and predicts."),
 }
-
-WORDS = "neocog.words"
-"""Where a context holds the words of the command line, behind `neocog`."""
 
 SYNONYMS = {
     "val": "evaluate",
@@ -79,7 +77,7 @@ class Verbs(click.Group):
     ) -> click.Context:
         words = list(args)  # which parsing takes away
         ctx = super().make_context(info_name, args, parent, **extra)
-        ctx.meta[WORDS] = words
+        keep_words(ctx, words)
         return ctx
 
     def invoke(self, ctx: click.Context) -> object:

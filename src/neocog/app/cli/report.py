@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -12,6 +13,7 @@ from neocog.app.cli.errors import CommandLineError, note
 from neocog.app.cli.learnt import is_other_data
 from neocog.app.cli.measured import match_classes
 from neocog.app.cli.output import emit
+from neocog.app.cli.trained import Outcome
 from neocog.app.page.files import page_file
 from neocog.app.report.answers import BATCH
 from neocog.app.report.read import read_run
@@ -62,7 +64,9 @@ def command(
     measured = None
     with told_of_compiling(quiet=quiet):
         try:
-            measured = measure(model, _location(config.get("data"), data, run), named=data is not None, workers=workers, quiet=quiet)
+            measured = measure(
+                model, _location(config.get("data"), data, run), named=data is not None, workers=workers, quiet=quiet
+            )
         except (NeocogError, CommandLineError) as error:
             if data is not None:
                 raise
@@ -70,8 +74,27 @@ def command(
             if not quiet:
                 note(f"the images are not at hand: {error.message}; name their folder with --data")
         path = output if output is not None else folder.report
-        size = write_report(Trained(folder, model, config, epochs, measured, missing), path)
+        size = write_report(
+            Trained(folder, model, config, epochs, measured, config.get("time") is not None, missing), path
+        )
     emit(f"{printable(str(path))}  {size / 2**20:.1f} MiB")
+
+
+def report_outcome(outcome: Outcome, config: Mapping[str, object], *, quiet: bool) -> None:
+    """Write the report at the end of a training; where that cannot be, say why and go on."""
+    folder = outcome.folder
+    missing: dict[str, str] = {}
+    _, epochs = read_run(folder, missing)
+    labels = range(len(outcome.model.class_names))
+    measured = Measured(outcome.data, outcome.splits, outcome.part, labels, outcome.evaluation)
+    cut = outcome.history.stopped == "time limit"
+    try:
+        with told_of_compiling(quiet=quiet):
+            write_report(Trained(folder, outcome.model, config, epochs, measured, cut, missing), folder.report)
+    except NeocogError as error:
+        folder.report.unlink(missing_ok=True)
+        if not quiet:
+            note(f"no report was written: {error.message}")
 
 
 def _location(kept: object, data: str | None, run: Path) -> str:
@@ -98,9 +121,7 @@ def measure(model: Network, location: str, *, named: bool, workers: int | None, 
     labels = match_classes(model.class_names, splits.class_names, parts[part].counts())
     size = ImageSize(*model.input_shape)
     for name, images in parts.items():
-        datasets.list_unreadable(
-            datasets.verify(images, size, model.resize, name=name, workers=workers, quiet=quiet)
-        )
+        datasets.list_unreadable(datasets.verify(images, size, model.resize, name=name, workers=workers, quiet=quiet))
     batches = Batches(parts[part], BATCH, size, resize=model.resize, workers=workers, on_error="skip")
     reader = DataSource(batches, labels, len(model.class_names))
     if not reader.images:

@@ -9,6 +9,7 @@ from pathlib import Path
 from neocog.app.cli.datasets import file_of
 from neocog.app.cli.measured import confused_line, labels_line, most_confused, thresholds_line
 from neocog.app.cli.output import count, format_table, percent
+from neocog.app.cli.runs import files_of
 from neocog.data.dataset import DataSplits
 from neocog.model.network import Network
 from neocog.nn.parameters import parameters_of
@@ -67,8 +68,7 @@ class Outcome:
     def files(self) -> list[Path]:
         """What lies in the run folder."""
         folder = self.folder
-        every = (folder.best, folder.last, folder.history, folder.filters, folder.config, folder.split, folder.starts, folder.report)
-        return [path for path in every if path.exists()]
+        return [path for path in files_of(folder) if path.exists()]
 
     @property
     def next_command(self) -> str:

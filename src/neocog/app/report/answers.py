@@ -71,9 +71,9 @@ class Answers:
     @property
     def focus(self) -> NDArray[np.int64]:
         """(n,) the output that is looked at: the answer; of several labels, the one that is furthest from the truth."""
-        if self.several:
-            return np.abs(self.probabilities - self.truth).argmax(axis=1).astype(np.int64)
-        return self.probabilities.argmax(axis=1).astype(np.int64)
+        looked_at = np.abs(self.probabilities - self.truth) if self.several else self.probabilities
+        focus: NDArray[np.int64] = looked_at.argmax(axis=1).astype(np.int64)
+        return focus
 
 
 def answers_of(model: Network, part: Dataset, labels: Sequence[int]) -> Answers:

@@ -70,5 +70,5 @@ def cell_images(answers: Answers, most: int) -> Iterator[tuple[str, int]]:
             if rank < most:
                 ranked.append((kind, rank, f"{cell[0]},{cell[1]}", row))
     ranked.sort(key=lambda entry: entry[:2])
-    for _, _, cell, row in ranked:
-        yield cell, row
+    for _, _, name, row in ranked:
+        yield name, row

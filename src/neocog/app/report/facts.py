@@ -71,15 +71,14 @@ def _training(trained: Trained) -> Facts:
     epochs, best = trained.epochs, trained.best_epoch
     seconds = [epoch["seconds"] or 0.0 for epoch in epochs]
     whole = seconds[:-1] if trained.cut and len(seconds) > 1 else seconds
-    images = trained.config.get("images")
-    images = images.get("train") if isinstance(images, dict) else None
-    known = isinstance(images, int) and sum(whole) > 0
+    counts = trained.config.get("images")
+    images = counts.get("train") if isinstance(counts, dict) else None
     return {
         "epochs": [dict(epoch) for epoch in epochs],
         "best_epoch": best,
         "gap": gap_of(epochs, best),
         "seconds": sum(seconds) if epochs else None,
-        "images_per_second": len(whole) * images / sum(whole) if known else None,
+        "images_per_second": len(whole) * images / sum(whole) if isinstance(images, int) and sum(whole) > 0 else None,
     }
 
 
@@ -115,9 +114,7 @@ def _result(trained: Trained, measured: Measured) -> Facts:
         "confusion": matrix,
         "mistakes": {"all": int((~answers.right).sum()), "shown": [int(answers.indices[row]) for row in worst]},
         "close_calls": {"shown": [int(answers.indices[row]) for row in close]},
-        "images": {
-            str(answers.indices[row]): _image(trained, measured, answers, row, album) for row in rows
-        },
+        "images": {str(answers.indices[row]): _image(trained, measured, answers, row, album) for row in rows},
         "heat": _heat(trained, answers, shown, album),
         "silent": _silent(trained, measured),
         "check": None if measured.check is None else _check(measured),
@@ -181,16 +178,20 @@ def _silent(trained: Trained, measured: Measured) -> Facts | None:
 
 def _check(measured: Measured) -> Facts | None:
     check = measured.check
-    return None if check is None else {
-        "counts": {part: list(counts) for part, counts in check.counts.items()},
-        "findings": [
-            {
-                "severity": finding.severity,
-                "code": finding.code,
-                "message": finding.message,
-                "count": finding.count,
-                "examples": list(finding.examples),
-            }
-            for finding in check.findings
-        ],
-    }
+    return (
+        None
+        if check is None
+        else {
+            "counts": {part: list(counts) for part, counts in check.counts.items()},
+            "findings": [
+                {
+                    "severity": finding.severity,
+                    "code": finding.code,
+                    "message": finding.message,
+                    "count": finding.count,
+                    "examples": list(finding.examples),
+                }
+                for finding in check.findings
+            ],
+        }
+    )
