@@ -10,6 +10,18 @@ if TYPE_CHECKING:
     from typing import Any
 
     from neocog import explain as explain
+    from neocog.data.augment.affine import RandomAffine as RandomAffine
+    from neocog.data.augment.blur import GaussianBlur as GaussianBlur
+    from neocog.data.augment.colour import ColorJitter as ColorJitter
+    from neocog.data.augment.colour import RandomGrayscale as RandomGrayscale
+    from neocog.data.augment.crop import RandomCrop as RandomCrop
+    from neocog.data.augment.crop import RandomResizedCrop as RandomResizedCrop
+    from neocog.data.augment.erasing import Cutout as Cutout
+    from neocog.data.augment.erasing import RandomErasing as RandomErasing
+    from neocog.data.augment.flip import RandomFlip as RandomFlip
+    from neocog.data.augment.mixing import CutMix as CutMix
+    from neocog.data.augment.mixing import MixUp as MixUp
+    from neocog.data.augment.trivial import TrivialAugment as TrivialAugment
     from neocog.errors import DataError as DataError
     from neocog.errors import EngineError as EngineError
     from neocog.errors import FormatError as FormatError
@@ -93,7 +105,11 @@ _OPTIONAL = dict.fromkeys(("NeocogClassifier", "NeocogTransformer"), "neocog.int
 
 _MODULES = {"explain": "neocog.explain", "zoo": "neocog.nn.zoo"}
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
-_LISTS = {"neocog.nn.optimizers": "OPTIMIZERS", "neocog.nn.layers": "LAYERS"}
+_LISTS = {
+    "neocog.nn.optimizers": "OPTIMIZERS",
+    "neocog.nn.layers": "LAYERS",
+    "neocog.data.augment.words": "TRANSFORMS",
+}
 """Where lists of classes lie whose names are found there, so that a new layer or optimizer is written down once."""
 
 

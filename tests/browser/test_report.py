@@ -1,4 +1,4 @@
-"""report.html in a browser: every number that it shows is that of `neocog evaluate --json`, the history or the model."""
+"""report.html in a browser: every number is that of `neocog evaluate --json`, the history or the model."""
 
 from __future__ import annotations
 

@@ -35,6 +35,7 @@ from neocog.model.kinds import from_json, to_json
 from neocog.model.network import Network
 from neocog.model.nodes import net_from_json, nodes_to_json
 from neocog.model.statedict import LEARNT_FROM, not_finite
+from neocog.model.views import PLAIN, VIEW_NAMES, Views
 from neocog.nn.blocks import Sequential
 from neocog.nn.layers import Layer
 from neocog.nn.limits import shown
@@ -59,7 +60,7 @@ MAX_METRICS = 1000
 MAX_TEXT = 1000  # characters of a text that is for people
 
 _KEYS = ("format", "neocog_version", "nodes", "class_names", "input", "metrics")
-_OPTIONAL_KEYS = ("loss", "thresholds", "calibration", "reject_below")
+_OPTIONAL_KEYS = ("loss", "thresholds", "calibration", "reject_below", "views")
 _OLD_KEYS = tuple("architecture" if key == "nodes" else key for key in _KEYS)
 _INPUT_KEYS = ("height", "width", "channels", "resize", "interpolation", "mean", "std", "color_order")
 
@@ -157,6 +158,7 @@ def document_of(network: Network) -> dict[str, object]:
         **({} if network.loss == CrossEntropy() else {"loss": to_json(network.loss)}),
         **({} if network.calibration is None else {"calibration": network.calibration.to_json()}),
         **({} if network.reject_below is None else {"reject_below": network.reject_below}),
+        **({} if network.views == PLAIN else {"views": network.views}),
         **(
             {}
             if network.thresholds is None or not network.loss.several_labels
@@ -264,6 +266,7 @@ def _empty_network(document: Mapping[str, Any], kind: type[Kind], engine: str | 
         std=numbers["std"],
         resize=entry["resize"],
         loss=from_json(Loss, document["loss"], "loss") if "loss" in document else None,
+        views=_read_views(document.get("views", PLAIN)),
         engine=engine,
         threads=threads,
     )
@@ -273,6 +276,12 @@ def _empty_network(document: Mapping[str, Any], kind: type[Kind], engine: str | 
             f"got {shown_value(entry['color_order'])}"
         )
     return network
+
+
+def _read_views(value: object) -> Views:
+    if value not in VIEW_NAMES:
+        raise FormatError(f"views must be one of {', '.join(VIEW_NAMES)}, got {shown_value(value)}")
+    return value
 
 
 def _read_metrics(data: object) -> dict[str, float]:

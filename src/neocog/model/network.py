@@ -18,6 +18,7 @@ from neocog.model.calibration import UNKNOWN, Calibration, Reject, softmax
 from neocog.model.pictures import AnyImages, in_pieces, piece_size
 from neocog.model.statedict import from_state_dict, split_identities
 from neocog.model.thresholds import Thresholds, check_thresholds, given_labels, sigmoid
+from neocog.model.views import PLAIN, VIEWS, Views, check_views
 from neocog.model.weights import Weights
 from neocog.nn.branches import fold_branches
 from neocog.nn.graph import Graph, Normalisation, trace
@@ -45,6 +46,9 @@ class Network:
         resize: how image files of another size are resized to the input size: "stretch", "crop" or "pad".
         loss: what training makes smaller unless it is told otherwise, and so what answers mean: with BinaryCrossEntropy
             an image may have several labels. Training sets it.
+        views: how it looks at an image where it answers: "plain", once; "flip", at its mirror image too; "flip-shift",
+            at both shifted by a pixel too, six times in all. The answer is the mean of the logits. Saved with it;
+            thresholds and calibration are of the views that they were fitted with.
         engine: "native", "reference" or "torch", or an Engine.
         threads: threads of the engine; None means as many as this process may use.
 
@@ -71,6 +75,7 @@ class Network:
         std: float | Sequence[float] = 1.0,
         resize: ResizeRule = DEFAULT_RESIZE,
         loss: Loss | None = None,
+        views: Views = PLAIN,
         engine: str | Engine = "native",
         threads: int | None = None,
     ) -> None:
@@ -90,6 +95,7 @@ class Network:
         """How many images the engine gets at a time, so that memory stays bounded; of large images fewer."""
         self.seed: int = check_seed(seed)
         self.resize: ResizeRule = check_rule(resize)
+        self.views = views
         self._engine: str | Engine = engine
         self._threads: int | None = None if threads is None else check_count("threads", threads)
         self.metrics: dict[str, float] = {}
@@ -140,6 +146,19 @@ class Network:
     def threads(self, threads: int | None) -> None:
         self._threads = None if threads is None else check_count("threads", threads)
         self._predictor = None
+
+    @property
+    def views(self) -> Views:
+        """How it looks at an image where it answers; see `neocog.model.views`.
+
+        Raises:
+            SettingError: there is no such way, or not for this network.
+        """
+        return self._views
+
+    @views.setter
+    def views(self, views: Views) -> None:
+        self._views: Views = check_views(views, self.graph)
 
     @property
     def engine(self) -> str | Engine:
@@ -249,6 +268,7 @@ class Network:
             std=self.graph.normalisation.std,
             resize=self.resize,
             loss=self.loss,
+            views=self.views,
             engine=self.engine,
             threads=self.threads,
         )
@@ -262,6 +282,8 @@ class Network:
     def __call__(self, images: AnyImages) -> Array:
         """Return the logits (N, outputs) of images; (N, height, width, outputs) where the network ends in an image.
 
+        They are those of the images as they are, whatever `views` says: of the network alone.
+
         Arguments:
             images: (N, height, width, channels), uint8 or floating-point in [0, 1]; grey images may be (N, H, W). Or
                 pictures, brought to the network's size as its own were: a path, a file object, the bytes of a file, a
@@ -274,16 +296,27 @@ class Network:
         """
         return self._answers(lambda predictor, x: predictor.logits(x), images, self.graph.answer_shape)
 
+    def logits(self, images: AnyImages) -> Array:
+        """Return what `__call__` does, as the mean over all `views` of each image: what predictions are made of."""
+        return self._answers(self._viewed, images, self.graph.answer_shape)
+
+    def _viewed(self, predictor: Predictor, images: Images) -> Array:
+        if self.views == PLAIN:
+            return predictor.logits(images)
+        mean = sum(view.share * predictor.logits(view.of(images)).astype(np.float64) for view in VIEWS[self.views])
+        answers: Array = np.asarray(mean).astype(np.float32)
+        return answers
+
     def predict_proba(self, images: AnyImages) -> Array:
         """Return the probabilities (N, outputs) of images or pictures, as `__call__` takes them: the softmax of the
-        logits, of each pixel where the network ends in an image. Where an image may have several labels, which is where
-        the model was trained with BinaryCrossEntropy, the sigmoid: one probability for each label.
+        `logits`, of each pixel where the network ends in an image. Where an image may have several labels, which is
+        where the model was trained with BinaryCrossEntropy, the sigmoid: one probability for each label.
 
         Logits are divided by the `temperature` first, so that a calibrated model's probabilities are as high as its
         answers are often right. All is computed in float64 and rounded to float32, so that equal logits give equal
         probabilities whatever the engine.
         """
-        logits = self(images)
+        logits = self.logits(images)
         return sigmoid(logits) if self.loss.several_labels else softmax(logits, self.temperature)
 
     def predict(self, images: AnyImages) -> NDArray[np.int64]:
@@ -297,7 +330,7 @@ class Network:
         """
         if self.loss.several_labels:
             return given_labels(self.predict_proba(images), self.thresholds).astype(np.int64)
-        logits = self(images)
+        logits = self.logits(images)
         indices: NDArray[np.int64] = logits.argmax(axis=-1).astype(np.int64)
         if self.reject_below is not None:
             indices[softmax(logits, self.temperature).max(axis=-1) < self.reject_below] = UNKNOWN

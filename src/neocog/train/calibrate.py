@@ -30,7 +30,7 @@ def calibrate(model: Network, batches: Iterable[Batch], *, reject: Reject | None
     check_calibrates(model)
     logits, classes = [], []
     for images, labels in batches:
-        answers = model(images)
+        answers = model.logits(images)
         logits.append(answers)
         classes.append(target_classes(answers, check_targets(model.graph, model.loss, labels, len(answers))))
     if not sum(map(len, logits)):

@@ -172,7 +172,9 @@ def _listed(interval: Interval | None) -> list[float] | None:
     return None if interval is None else list(interval)
 
 
-def evaluate(model: Network, batches: Iterable[Batch], loss: Loss | None = None) -> Evaluation | LabelsEvaluation:
+def evaluate(
+    model: Network, batches: Iterable[Batch], loss: Loss | None = None, *, plain: bool = False
+) -> Evaluation | LabelsEvaluation:
     """Measure a model in one pass over batches.
 
     Arguments:
@@ -180,6 +182,7 @@ def evaluate(model: Network, batches: Iterable[Batch], loss: Loss | None = None)
         batches: pairs of images and labels, such as `source.batches(0)`; of any sizes.
         loss: which loss to report, default: what the model was trained with. Label smoothing is ignored: it only helps
             training, and losses stay comparable without it.
+        plain: look at each image as it is alone, whatever the model's `views`; quicker, for comparing epochs.
 
     Returns:
         An Evaluation; of a loss with several labels an image, a LabelsEvaluation.
@@ -193,7 +196,7 @@ def evaluate(model: Network, batches: Iterable[Batch], loss: Loss | None = None)
     losses: list[float] = []
     counts: list[float] = []
     for images, labels in batches:
-        logits = model(images)
+        logits = model(images) if plain else model.logits(images)
         targets = check_targets(model.graph, loss, labels, len(logits))
         of_images, count = losses_of(loss, logits.astype(np.float64), targets)
         losses += of_images.tolist()

@@ -10,7 +10,7 @@ import contextlib
 import math
 import time
 from collections.abc import Generator, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Unpack
 
 from neocog.data.identity import Identities
@@ -22,6 +22,7 @@ from neocog.model.network import Network
 from neocog.model.statedict import not_finite
 from neocog.train.callbacks import Callback
 from neocog.train.checkpoint import Checkpoint, checkpoint_bytes
+from neocog.train.clock import Clock
 from neocog.train.divergence import Beginning, NotFinite, diverged
 from neocog.train.evaluation import evaluate
 from neocog.train.events import BatchResult, Run
@@ -31,7 +32,7 @@ from neocog.train.progress import Progress
 from neocog.train.runfolder import RunFolder
 from neocog.train.settings import Given, TrainingSettings, settled, takes_settings
 from neocog.train.snapshots import FilterSnapshots
-from neocog.train.source import BatchSource, epoch_of
+from neocog.train.source import BatchSource, augmented, epoch_of
 from neocog.train.trainer import Trainer
 
 
@@ -64,7 +65,8 @@ def fit(
         folder: where model.safetensors, last.safetensors, history.csv and filters.safetensors are written after every
             epoch.
         config: JSON values of the caller, kept in last.safetensors.
-        restore_best: whether the model ends on the best epoch's weights; default: only with `patience`.
+        restore_best: whether the model ends on the best epoch's weights; default: only with `patience`. Where the
+            setting `keep` is "last", it never does.
         verbose: 0 silent, 1 progress on stderr, 2 plain lines.
         learnt_from: which images `train` and `validation` hold, for `model.learnt_from`; see `Trainer`.
         given: settings, as TrainingSettings has them. What is None or not given, a resumed training takes from what it
@@ -92,6 +94,8 @@ def fit(
         model.restore(resume.model.parameters)
         model.learnt_from, model.loss = resume.model.learnt_from, resume.model.loss
     model.calibration = model.reject_below = None  # they are of the weights before
+    clock = Clock(settings.time_limit, history)
+    train = augmented(train, settings, model.graph)
     # a program's time grows with its batch, and no batch holds more than all images
     of_steps = replace(settings, batch_size=min(settings.batch_size, train.images))
     trainer = Trainer(
@@ -99,13 +103,11 @@ def fit(
     )
     if resume is not None:
         trainer.load_optimizer_state(resume.memory, resume.step)
-    run = Run(model, trainer, history, settings.epochs, train.images)
+    run = Run(model, trainer, history, settings.epochs, train.images, time_limit=settings.time_limit)
     progress = Progress(verbose)
     listeners = (*callbacks, progress)
-    restore = settings.patience is not None if restore_best is None else restore_best
+    restore = (settings.patience is not None if restore_best is None else restore_best) and settings.keep == "best"
     kept = dict(config) if config is not None else dict(resume.config) if resume else {}
-    spent = sum(epoch.seconds for epoch in history.epochs)
-    clock = _Clock(time.perf_counter() - spent, settings.time_limit)
     with contextlib.nullcontext() if folder is None else folder.locked():
         try:
             memory = trainer.optimizer_state()
@@ -117,7 +119,7 @@ def fit(
             snapshots = None if folder is None else FilterSnapshots(folder.filters, model, len(history))
             for listener in listeners:
                 listener.on_train_begin(run)
-            _check_patience(run, settings)
+            _check_end(run, settings, clock)
             while (settings.epochs is None or len(history) < settings.epochs) and not run.stop_reason:
                 run.epoch = len(history) + 1
                 for listener in listeners:
@@ -140,13 +142,13 @@ def fit(
                     if history.best is result and restore:
                         best_parameters = measured.parameters
                     if folder is not None and snapshots is not None:
-                        if history.best is result:
+                        if history.best is result or settings.keep == "last":
                             folder.save_best(measured)
                         snapshots.save(model, len(history))
                         folder.save_last(_checkpoint(run, settings, kept, memory))
                 for listener in listeners:
                     listener.on_epoch_end(run, result)
-                _check_patience(run, settings)
+                _check_end(run, settings, clock)
             history.stopped = run.stop_reason or "finished"
             best = history.best
             if restore and best is not None and best is not history.epochs[-1] and best_parameters is not None:
@@ -166,21 +168,10 @@ def fit(
     return history
 
 
-@dataclass(frozen=True, slots=True)
-class _Clock:
-    began: float
-    limit: float | None
-
-    def share(self) -> float:
-        """How much of the time limit is over; 0 without one."""
-        return 0.0 if self.limit is None else (time.perf_counter() - self.began) / self.limit
-
-
-def _check_patience(run: Run, settings: TrainingSettings) -> None:
-    best = run.history.best
-    if settings.patience is not None and best is not None and len(run.history) - best.epoch >= settings.patience:
+def _check_end(run: Run, settings: TrainingSettings, clock: Clock) -> None:
+    if settings.patience is not None and run.history.waiting >= settings.patience:
         run.stop("patience")
-    if settings.time_limit is not None and sum(epoch.seconds for epoch in run.history.epochs) >= settings.time_limit:
+    if clock.share() >= 1.0:
         run.stop("time limit")
 
 
@@ -190,7 +181,7 @@ def _epoch(
     train: BatchSource,
     validation: BatchSource | None,
     listeners: tuple[Callback, ...],
-    clock: _Clock,
+    clock: Clock,
     rates: list[float],
 ) -> EpochResult:
     """Take the steps of one epoch, note their learning rates, and measure it."""
@@ -208,7 +199,9 @@ def _epoch(
         raise NotFinite(f"the weights must be finite, got {faults[0]}")
     val_loss = val_accuracy = None
     if validation is not None:
-        measured = evaluate(run.trainer.measured(), validation.batches(0), settings.loss)
+        before = time.perf_counter()
+        measured = evaluate(run.trainer.measured(), validation.batches(0), settings.loss, plain=True)
+        clock.measured(time.perf_counter() - before)
         val_loss, val_accuracy = measured.loss, measured.accuracy
         if not math.isfinite(val_loss):
             raise NotFinite(f"the validation loss must be finite, got {val_loss}", measured=True)
@@ -229,7 +222,7 @@ def _steps(
     settings: TrainingSettings,
     train: BatchSource,
     listeners: tuple[Callback, ...],
-    clock: _Clock,
+    clock: Clock,
     began: float,
     rates: list[float],
 ) -> Generator[BatchResult, None, None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 
@@ -52,6 +53,9 @@ COLUMNS = tuple(entry.name for entry in fields(EpochResult))
 """Names of an epoch's numbers, in the order of history.csv."""
 
 
+SMOOTHED = 3  # epochs whose mean says whether training still gets better
+
+
 @dataclass(slots=True)
 class History:
     """All epochs of a training.
@@ -85,6 +89,18 @@ class History:
     def best(self) -> EpochResult | None:
         """The epoch with the best `score` (the first, on a tie); None before the first epoch."""
         return max(self.epochs, key=lambda result: result.score, default=None)
+
+    @property
+    def waiting(self) -> int:
+        """How many epochs have gone by since the best one, by the mean of the score over three epochs: one that was
+        lucky alone does not count as better.
+        """
+        scores = [result.score for result in self.epochs]
+        smooth = []
+        for last in range(1, len(scores) + 1):
+            window = scores[max(0, last - SMOOTHED) : last]
+            smooth.append(tuple(math.fsum(values) / len(window) for values in zip(*window, strict=True)))
+        return len(smooth) - 1 - smooth.index(max(smooth)) if smooth else 0
 
     def __len__(self) -> int:
         return len(self.epochs)

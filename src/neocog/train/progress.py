@@ -79,15 +79,14 @@ class Progress(Callback):
         if self._bar is not None:
             if now - self._shown >= REFRESH_SECONDS or batch.images >= run.images:
                 self._shown = now
-                self._bar.set_postfix_str(_figures(batch), refresh=False)
+                left = _left(run.seconds_left(batch.images, batch.seconds))
+                self._bar.set_postfix_str(_figures(batch) + left, refresh=False)
                 self._bar.update(batch.images - self._bar.n)
         elif now - self._shown >= LINE_SECONDS:
             self._shown = now
-            rate = batch.images_per_second
-            left = (run.images - batch.images) / rate if rate else 0.0
             self._write(
                 f"{_title(run)}: {batch.images:,}/{run.images:,} images, {_figures(batch)}, "
-                f"{rate:,.0f} images/s, {left:.0f} s left"
+                f"{batch.images_per_second:,.0f} images/s{_left(run.seconds_left(batch.images, batch.seconds))}"
             )
 
     def on_epoch_end(self, run: Run, epoch: EpochResult) -> None:
@@ -97,7 +96,10 @@ class Progress(Callback):
             measured = f"loss {epoch.loss:.4f}, accuracy {epoch.accuracy:.4f}"
             if epoch.val_loss is not None:
                 measured += f", val_loss {epoch.val_loss:.4f}, val_accuracy {epoch.val_accuracy:.4f}"
-            self._write(f"{_title(run)}: {measured}, {epoch.images_per_second:,.0f} images/s, {epoch.seconds:.1f} s")
+            left = _left(run.seconds_left())
+            self._write(
+                f"{_title(run)}: {measured}, {epoch.images_per_second:,.0f} images/s, {epoch.seconds:.1f} s{left}"
+            )
 
     def note(self, text: str) -> None:
         """Say what goes on, in place of the bar."""
@@ -120,6 +122,16 @@ class Progress(Callback):
 
 def _title(run: Run) -> str:
     return f"epoch {run.epoch}" if run.epochs is None else f"epoch {run.epoch}/{run.epochs}"
+
+
+def _left(seconds: float | None) -> str:
+    """Say how long training still takes, if that is known, and is a second or more."""
+    if seconds is None or seconds < 1:
+        return ""
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes >= 60:
+        return f", {minutes // 60} h {minutes % 60} min left"
+    return f", {minutes} min {rest} s left" if minutes else f", {rest} s left"
 
 
 def _figures(batch: BatchResult) -> str:

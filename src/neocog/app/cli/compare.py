@@ -30,7 +30,7 @@ SETTINGS = ("model", "img_size", "batch_size", "optimizer", "lr", "seed")
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class Compared:
     """One training. What its folder does not say is None.
 
     Arguments:
@@ -86,7 +86,7 @@ def command(folder: Path, sort: str, as_json: bool, as_csv: bool) -> None:
         emit(_table(runs))
 
 
-def read_runs(folder: Path) -> list[Run]:
+def read_runs(folder: Path) -> list[Compared]:
     """Return the trainings that lie in a folder, or the one that it is, by name; damaged ones are told and left out.
 
     Raises:
@@ -109,13 +109,13 @@ def read_runs(folder: Path) -> list[Run]:
     return runs
 
 
-def _run(path: Path) -> Run:
+def _run(path: Path) -> Compared:
     folder = RunFolder(path)
     model = load_network(folder.best, Network, allow_nonfinite=True)
     config, epochs = read_run(folder, {})
     data, metrics = config.get("data"), model.metrics
     best = metrics.get("epoch")
-    return Run(
+    return Compared(
         run=path.name,
         data=Path(datasets.located(data)).name if isinstance(data, str) else None,
         test_accuracy=metrics.get("test_accuracy"),
@@ -129,12 +129,12 @@ def _run(path: Path) -> Run:
     )
 
 
-def _differing(runs: list[Run]) -> list[str]:
+def _differing(runs: list[Compared]) -> list[str]:
     """List the settings that are not the same in all runs."""
     return [name for name in SETTINGS if any(run.settings.get(name) != runs[0].settings.get(name) for run in runs)]
 
 
-def _table(runs: list[Run]) -> str:
+def _table(runs: list[Compared]) -> str:
     differing = _differing(runs)
     head = ("run", "data", "test", "val", "epoch", "time", "parameters", *differing)
     rows = [
@@ -159,9 +159,9 @@ def _shown(value: object) -> str:
     return "-" if value is None else printable(str(value))
 
 
-def _csv(runs: list[Run]) -> str:
+def _csv(runs: list[Compared]) -> str:
     text = io.StringIO(newline="")
-    columns = [entry.name for entry in fields(Run) if entry.name != "settings"]
+    columns = [entry.name for entry in fields(Compared) if entry.name != "settings"]
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*columns, *SETTINGS])
     for run in runs:

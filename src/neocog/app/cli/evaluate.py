@@ -7,18 +7,29 @@ from pathlib import Path
 
 import click
 
-from neocog.app.cli import datasets, models, options
+from neocog.app.cli import datasets, models, options, rejecting
 from neocog.app.cli.compiling import told_of_compiling
 from neocog.app.cli.errors import fail, note, warn
 from neocog.app.cli.learnt import learnt, nothing_unseen, unseen
-from neocog.app.cli.measured import class_table, confused_line, label_table, labels_line, match_classes
-from neocog.app.cli.output import count, emit, percent, print_json
+from neocog.app.cli.measured import (
+    accuracy_line,
+    certainty_rows,
+    class_table,
+    confused_line,
+    label_table,
+    labels_line,
+    macro_line,
+    match_classes,
+)
+from neocog.app.cli.output import count, emit, print_json
 from neocog.data.batches import Batches
 from neocog.data.builtin import BUILT_IN
 from neocog.data.dataset import Dataset, Source
 from neocog.data.resize import ImageSize
 from neocog.errors import DataError
+from neocog.model.calibration import Reject
 from neocog.model.network import Network
+from neocog.model.views import Views
 from neocog.text import printable
 from neocog.train.evaluation import Evaluation, evaluate
 from neocog.train.labels import LabelsEvaluation
@@ -33,10 +44,12 @@ from neocog.train.source import DataSource
     type=options.WordOption(datasets.SPLITS),
     help="Part of DATA to measure on.  [default: test; without parts, all images that MODEL did not learn from]",
 )
+@rejecting.flag
 @options.batch_size
 @options.threads
 @options.workers
 @options.engine
+@options.views
 @options.as_json
 @options.quiet
 @click.option("--strict", is_flag=True, help="Exit with 1 if any image cannot be read.")
@@ -44,20 +57,25 @@ def command(
     model: Path,
     data: str,
     split: str | None,
+    reject: Reject | None,
     batch_size: int,
     threads: int | None,
     workers: int | None,
     engine: str,
+    views: Views | None,
     as_json: bool,
     quiet: bool,
     strict: bool,
 ) -> None:
-    """Measure the accuracy, loss and confusion matrix of MODEL on DATA.
+    """Measure how good MODEL is on DATA: accuracy and macro recall with their intervals, each class, confused pairs,
+    and how far probabilities can be trusted.
 
     MODEL is a model file or a run folder. The classes of DATA are matched to the model's by name.
     """
     trained = models.open_model(model, engine, threads)
     trained.graph.check_classifies("neocog evaluate")
+    trained.views = views or trained.views
+    rejecting.take_reject(trained, reject)
     source = datasets.open_source(data)
     if not quiet:
         for told in source.notes:
@@ -183,10 +201,9 @@ def _tell_optimism(known: int | None, images: int, source: Source, split: str | 
 
 def _text(evaluation: Evaluation | LabelsEvaluation, names: str, seconds: float) -> str:
     kind = "image" if names == "all" else f"{names} image"
-    first = (
-        f"accuracy {percent(evaluation.accuracy)} of {count(evaluation.images, kind)}, "
-        f"loss {evaluation.loss:.4f} ({seconds:.1f} s, {evaluation.images / seconds:,.0f} images/s)"
-    )
+    first = f"accuracy {accuracy_line(evaluation, kind)} ({seconds:.1f} s, {evaluation.images / seconds:,.0f} images/s)"
     if isinstance(evaluation, LabelsEvaluation):
         return "\n".join([first, labels_line(evaluation), "", label_table(evaluation)])
-    return "\n".join([first, "", class_table(evaluation), "", f"confused: {printable(confused_line(evaluation))}"])
+    rows = [*certainty_rows(evaluation), ("confused", confused_line(evaluation))]
+    lines = [first, f"macro recall {macro_line(evaluation)}", "", class_table(evaluation), ""]
+    return "\n".join([*lines, *(f"{name}: {printable(text)}" for name, text in rows)])

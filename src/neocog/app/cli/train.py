@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from neocog.app.cli import options
+from neocog.app.cli import options, rejecting
 from neocog.app.cli.errors import CommandLineError
 from neocog.app.cli.output import emit, print_json
 from neocog.app.cli.recipe_flags import defaults_of, model_flag, recipe_flags
@@ -31,6 +31,7 @@ FIXED_BY_RESUME = (
     "label_smoothing",
     "loss",
     "class_weights",
+    "views",
     "output",
     "overwrite",
 )
@@ -61,6 +62,13 @@ FIXED_BY_RESUME = (
 @click.option("--overwrite", is_flag=True, help="Replace an earlier run in --output.")
 @click.option("--resume", "resumed", type=options.Place(), metavar="RUN", help="Continue RUN where it stopped.")
 @click.option("--no-report", is_flag=True, help="Leave out report.html.")
+@click.option(
+    "--views",
+    type=options.WordOption(options.VIEWS),
+    help="How the model will look at an image: plain, once; flip, at its mirror image too; flip-shift, six times; its "
+    "answer is the mean of the logits.  [default: plain]",
+)
+@rejecting.flag
 @options.as_json
 @options.quiet
 @click.option("--strict", is_flag=True, help="Refuse to train if any image cannot be read.")

@@ -33,15 +33,18 @@ from neocog.data.builtin import DIGITS
 from neocog.data.dataset import Dataset, DataSplits
 from neocog.data.identity import NOBODY, Identities
 from neocog.data.resize import DEFAULT_RESIZE, ImageSize
-from neocog.errors import DataError
+from neocog.errors import DataError, NeocogError
 from neocog.model import kinds
+from neocog.model.calibration import Reject
 from neocog.model.network import Network
+from neocog.model.views import PLAIN, Views
 from neocog.nn.layers import Layer
 from neocog.nn.optimizers import Optimizer
 from neocog.nn.shapes import ImageShape
 from neocog.nn.zoo import make_net
 from neocog.text import printable
 from neocog.train import recipe
+from neocog.train.calibrate import calibrate
 from neocog.train.checkpoint import Checkpoint
 from neocog.train.evaluation import Evaluation, evaluate
 from neocog.train.fit import fit
@@ -78,11 +81,13 @@ class Flags:
     threads: int | None
     workers: int | None
     engine: str
+    views: Views | None
     output: Path | None
     overwrite: bool
     quiet: bool
     strict: bool
     settings: dict[str, Any]
+    reject: Reject | None = None
 
 
 @dataclass(slots=True)
@@ -132,6 +137,12 @@ def plan(data: str, flags: Flags) -> Plan:
             hint="put the images of each class into a folder of its own: DATA/cat/1.jpg, DATA/dog/1.jpg",
         )
     make_loss(flags.loss, flags.label_smoothing, flags.class_weights, splits.train)  # tells what does not fit early
+    if flags.reject is not None and (splits.validation is None or splits.train.several_labels):
+        raise CommandLineError(
+            f"--reject {flags.reject} needs "
+            + ("images of one label each" if splits.train.several_labels else "validation images to choose by"),
+            hint="put some into DATA/val" if splits.validation is None else "leave --reject out",
+        )
     size = recipe.choose_size(splits.train, flags.img_size, int(flags.channels) if flags.channels else None)
     net = make_net(flags.model, ImageShape(*size.shape), len(names))
     optimizer = recipe.make_optimizer(flags.optimizer, flags.lr, flags.weight_decay, flags.momentum, flags.lookahead)
@@ -158,6 +169,7 @@ def decide(planned: Plan, flags: Flags) -> tuple[DataSplits, int, Network, Train
         seed=settings.seed,
         mean=mean,
         std=std,
+        views=flags.views or PLAIN,
         engine=flags.engine,
         threads=flags.threads,
     )
@@ -291,7 +303,9 @@ def _config(training: TrainingJob, flags: Flags) -> dict[str, object]:
         "warmup": flags.warmup,
         "label_smoothing": flags.label_smoothing,
         "loss": kinds.to_json(training.settings.loss),
+        "reject": None if flags.reject is None else str(flags.reject),
         "engine": flags.engine,
+        "views": training.model.views,
     }
 
 
@@ -313,6 +327,7 @@ def run(training: TrainingJob, flags: Flags) -> Outcome:
         click.echo(_interrupted(training, interrupted_by(error)), err=True)
         raise click.exceptions.Exit(interrupted_code(error)) from None
     _fit_thresholds(training, flags)
+    _calibrate(training, flags)
     part, evaluation = _measure(training, flags)
     if part == "test":  # those of the validation part are in the file already
         training.model.metrics.update(test_accuracy=evaluation.accuracy, test_loss=evaluation.loss)
@@ -393,6 +408,26 @@ def _fit_thresholds(training: TrainingJob, flags: Flags) -> None:
         with told_of_compiling(quiet=flags.quiet):
             fit_thresholds_on(model, source.batches(0))
         training.folder.save_best(model)
+
+
+def _calibrate(training: TrainingJob, flags: Flags) -> None:
+    """Where an image has one label, find what probabilities are worth on the validation part, and save that."""
+    model, validation = training.model, training.splits.validation
+    if model.loss.several_labels or validation is None:
+        return
+    asked = training.config.get("reject")
+    reject = Reject.parse(asked) if flags.reject is None and isinstance(asked, str) else flags.reject
+    source = source_of(validation, model, training.settings, flags, shuffle=False)
+    with told_of_compiling(quiet=flags.quiet):
+        calibrate(model, source.batches(0))
+    if reject is not None:
+        try:
+            model.reject(reject)
+        except NeocogError as error:  # which is no reason to lose a training
+            warn(
+                f"{error.message}, so that all images are answered", error.details, "ask predict for less with --reject"
+            )
+    training.folder.save_best(model)
 
 
 def _measure(training: TrainingJob, flags: Flags) -> tuple[str, Evaluation | LabelsEvaluation]:
