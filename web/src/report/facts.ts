@@ -125,6 +125,8 @@ export interface Result {
     readonly of: number
     readonly layers: readonly { readonly layer: number; readonly name: string; readonly filters: number; readonly silent: readonly number[] }[]
   } | null
+  /** what was done to training images, and a picture of it */
+  readonly augmentation: { readonly words: string; readonly source: string; readonly width: number; readonly height: number } | null
   readonly check: { readonly counts: Readonly<Record<string, readonly number[]>>; readonly findings: readonly Finding[] } | null
 }
 

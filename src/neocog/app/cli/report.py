@@ -13,6 +13,7 @@ from neocog.app.cli.errors import CommandLineError, note
 from neocog.app.cli.learnt import is_other_data
 from neocog.app.cli.measured import match_classes
 from neocog.app.cli.output import emit
+from neocog.app.cli.published import all_to_learn_from
 from neocog.app.cli.trained import Outcome
 from neocog.app.page.files import page_file
 from neocog.app.report.answers import BATCH
@@ -64,9 +65,8 @@ def command(
     measured = None
     with told_of_compiling(quiet=quiet):
         try:
-            measured = measure(
-                model, _location(config.get("data"), data, run), named=data is not None, workers=workers, quiet=quiet
-            )
+            location = _location(config.get("data"), data, run)
+            measured = measure(model, location, folder, config, named=data is not None, workers=workers, quiet=quiet)
         except (NeocogError, CommandLineError) as error:
             if data is not None:
                 raise
@@ -105,7 +105,16 @@ def _location(kept: object, data: str | None, run: Path) -> str:
     return datasets.located(kept)
 
 
-def measure(model: Network, location: str, *, named: bool, workers: int | None, quiet: bool) -> Measured:
+def measure(
+    model: Network,
+    location: str,
+    folder: RunFolder,
+    config: Mapping[str, object],
+    *,
+    named: bool,
+    workers: int | None,
+    quiet: bool,
+) -> Measured:
     """Measure a model as `neocog train` does at its end, and check the data.
 
     Raises:
@@ -115,7 +124,9 @@ def measure(model: Network, location: str, *, named: bool, workers: int | None, 
     source = datasets.open_source(location)
     if not named and is_other_data(model, source):
         raise DataError(f"{location} now holds other images")
-    splits = datasets.split(source, quiet=quiet)
+    splits = datasets.split(source, recorded=folder.read_split(), quiet=quiet)
+    if config.get("recipe") is not None:
+        splits = all_to_learn_from(source, splits)
     parts = dict(splits.items())
     part = next(name for name in PARTS if name in parts)
     labels = match_classes(model.class_names, splits.class_names, parts[part].counts())

@@ -15,6 +15,7 @@ from neocog.app.report import confusion, heat
 from neocog.app.report.answers import Answers, answers_of
 from neocog.app.report.diagnosis import diagnose, gap_of
 from neocog.app.report.pictures import Album
+from neocog.app.report.preview import augmentation
 from neocog.app.report.silent import silent_filters
 from neocog.app.report.starts import read_starts
 from neocog.app.report.trained import Measured, Trained
@@ -117,6 +118,7 @@ def _result(trained: Trained, measured: Measured) -> Facts:
         "images": {str(answers.indices[row]): _image(trained, measured, answers, row, album) for row in rows},
         "heat": _heat(trained, answers, shown, album),
         "silent": _silent(trained, measured),
+        "augmentation": _augmentation(trained, measured),
         "check": None if measured.check is None else _check(measured),
     }
 
@@ -173,6 +175,14 @@ def _silent(trained: Trained, measured: Measured) -> Facts | None:
         return {"part": part, **silent_filters(trained.model, parts[part])}
     except NeocogError as error:
         trained.missing["silent"] = error.message
+        return None
+
+
+def _augmentation(trained: Trained, measured: Measured) -> Facts | None:
+    try:
+        return augmentation(trained.model, measured.splits.train, trained.config)
+    except NeocogError as error:
+        trained.missing["augmentation"] = error.message
         return None
 
 

@@ -23,6 +23,7 @@ export const en = {
     classes: 'Each class',
     trust: 'How far to trust it',
     silent: 'Filters that never fire',
+    augmentation: 'What the augmentation showed',
     check: 'The data',
     settings: 'How it was made',
   },
@@ -60,6 +61,7 @@ export const en = {
       starts: 'The command and the machine are not known: this training was begun by an older version, or in Python.',
       heat: 'There are no heat maps.',
       silent: 'Filters were not looked at.',
+      augmentation: 'What the augmentation showed is not known.',
     },
     plain: {
       nothing: 'The network has learnt nothing: always answering the most frequent class would be as good.',
@@ -160,6 +162,10 @@ export const en = {
     filters: 'filters',
     silent: 'silent',
     which: 'which',
+  },
+  augmentation: {
+    lead: 'Training saw these pictures a little differently in every epoch. Each row is an image: as it is read, and as the first epochs showed it. What a person can no longer tell, the network cannot learn.',
+    alt: 'Training images as they are read, and as the first epochs showed them',
   },
   check: {
     nothing: 'neocog check finds nothing wrong with the data.',

@@ -23,6 +23,7 @@ export const zh: Strings = {
     classes: '各个类别',
     trust: '可以信任到什么程度',
     silent: '从不激活的卷积核',
+    augmentation: '数据增强的效果',
     check: '数据',
     settings: '训练条件',
   },
@@ -60,6 +61,7 @@ export const zh: Strings = {
       starts: '不知道训练所用的命令和机器：这次训练由旧版本开始，或者是在 Python 中进行的。',
       heat: '没有热力图。',
       silent: '没有检查卷积核。',
+      augmentation: '不知道数据增强的效果。',
     },
     plain: {
       nothing: '网络什么也没有学到：总是回答最常见的类别也能得到同样的结果。',
@@ -157,6 +159,10 @@ export const zh: Strings = {
     filters: '卷积核数',
     silent: '从不激活',
     which: '编号',
+  },
+  augmentation: {
+    lead: '每一轮训练看到的图像都略有不同。每一行是一张图像：先是读入时的样子，然后是最初几轮看到的样子。人都认不出来的，网络也学不会。',
+    alt: '训练图像读入时的样子，以及最初几轮看到的样子',
   },
   check: {
     nothing: 'neocog check 没有发现数据有问题。',
