@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from neocog.app.cli import datasets, learnt, published
+from neocog.app.cli import datasets, doubts, learnt, published
 from neocog.app.cli.compiling import told_of_compiling
 from neocog.app.cli.errors import (
     CommandLineError,
@@ -201,6 +201,10 @@ def begin(data: str, flags: Flags, held: contextlib.ExitStack) -> TrainingJob:
         training = TrainingJob(data, splits, model, folder, settings, unreadable=unreadable)
         training.learnt_from = learnt.images_of(splits, quiet=flags.quiet)
         learnt.tell_copies(splits)
+        sizes = (training.size, _training_size(splits, training.size, settings.augment))
+        doubts.tell_doubts(splits, sizes)
+        if flags.img_size is None and not flags.quiet:
+            doubts.tell_odd_sizes(splits.train, training.size)
         training.config = _config(training, flags)
     return training
 
