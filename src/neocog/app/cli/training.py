@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from neocog.app.cli import datasets, learnt
+from neocog.app.cli import datasets, learnt, published
 from neocog.app.cli.compiling import told_of_compiling
 from neocog.app.cli.errors import (
     CommandLineError,
@@ -51,6 +51,7 @@ from neocog.train.evaluation import Evaluation, evaluate
 from neocog.train.fit import fit
 from neocog.train.history import History
 from neocog.train.labels import LabelsEvaluation
+from neocog.train.recipes import airbench
 from neocog.train.runfolder import RunFolder
 from neocog.train.settings import TrainingSettings, settled
 from neocog.train.source import DataSource
@@ -90,6 +91,7 @@ class Flags:
     settings: dict[str, Any]
     log: tuple[str, ...] = ()
     reject: Reject | None = None
+    recipe: str | None = None
 
 
 @dataclass(slots=True)
@@ -130,7 +132,10 @@ def plan(data: str, flags: Flags) -> Plan:
             f"--momentum only applies to --optimizer {', '.join(having[:-1])} or {having[-1]}, got {flags.optimizer}",
             hint="leave one of the two out",
         )
-    splits = datasets.split(datasets.open_source(data), quiet=flags.quiet)
+    source = datasets.open_source(data)
+    splits = datasets.split(source, quiet=flags.quiet)
+    if flags.recipe is not None:
+        splits = published.all_to_learn_from(source, splits)
     names = splits.class_names
     if len(names) < (1 if splits.train.several_labels else 2):
         raise DataError(
@@ -146,7 +151,9 @@ def plan(data: str, flags: Flags) -> Plan:
             hint="put some into DATA/val" if splits.validation is None else "leave --reject out",
         )
     size = recipe.choose_size(splits.train, flags.img_size, int(flags.channels) if flags.channels else None)
-    net = make_net(flags.model, ImageShape(*size.shape), len(names))
+    if flags.recipe is not None:
+        published.check_size(flags.recipe, size)
+    net = make_net(flags.recipe or flags.model, ImageShape(*size.shape), len(names))
     optimizer = recipe.make_optimizer(flags.optimizer, flags.lr, flags.weight_decay, flags.momentum, flags.lookahead)
     # A network that does not fit the images, and layers to freeze that are not there.
     settled(flags.settings).for_engine().rules(Network(net, size.shape, names).graph)
@@ -176,6 +183,10 @@ def decide(planned: Plan, flags: Flags) -> tuple[DataSplits, int, Network, Train
         engine=flags.engine,
         threads=flags.threads,
     )
+    if flags.recipe is not None:
+        settings = published.settings_of(model, images, flags.settings)
+        published.begin_as_published(model, splits.train)
+        model.views = flags.views or airbench.VIEWS
     return splits, unreadable, model, settings
 
 
@@ -210,7 +221,10 @@ def resume(run: Path, data: str | None, flags: Flags, held: contextlib.ExitStack
         raise CommandLineError(f"{run} does not say what it was trained on", hint=NAME_DATA)
     if data is None and location != DIGITS and not Path(location).exists():
         raise CommandLineError(f"{location}, which {run} was trained on, is not there any more", hint=NAME_DATA)
-    splits = datasets.split(datasets.open_source(location), recorded=folder.read_split(), quiet=flags.quiet)
+    source = datasets.open_source(location)
+    splits = datasets.split(source, recorded=folder.read_split(), quiet=flags.quiet)
+    if checkpoint.config.get("recipe") is not None:
+        splits = published.all_to_learn_from(source, splits)
     if splits.class_names != model.class_names:
         raise DataError(
             f"{location}: the classes are not those that {run} was trained on",
@@ -298,7 +312,8 @@ def _config(training: TrainingJob, flags: Flags) -> dict[str, object]:
         "source": training.splits.source,
         "classes": list(training.model.class_names),
         "images": _image_counts(training.splits),
-        "model": flags.model,
+        "model": flags.recipe or flags.model,
+        "recipe": flags.recipe,
         "img_size": [training.size.height, training.size.width],
         "channels": training.size.channels,
         "mean": list(normalisation.mean),
@@ -316,6 +331,7 @@ def _config(training: TrainingJob, flags: Flags) -> dict[str, object]:
         "reject": None if flags.reject is None else str(flags.reject),
         "engine": flags.engine,
         "views": training.model.views,
+        **({} if flags.recipe is None else published.recorded(training.settings)),
     }
 
 
