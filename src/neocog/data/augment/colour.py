@@ -102,7 +102,7 @@ class RandomGrayscale(Transform):
 
     def apply(self, images: Pictures, draws: Draws, sides: tuple[int, int]) -> Pictures:
         places = np.flatnonzero(draws.chosen(0, self.share))
-        if images.shape[3] == 3:
+        if images.shape[3] == 3 and len(places):
             chosen = images[places]
             rows = chosen.reshape(len(places), -1)
             for part, numbers, room in _groups(rows):
