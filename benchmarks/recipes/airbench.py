@@ -53,11 +53,11 @@ class Airbench(nn.Module):  # type: ignore[misc]
 
     def __init__(self, images: torch.Tensor) -> None:
         super().__init__()
-        self.whiten = nn.Conv2d(3, 24, 2)
-        nn.init.zeros_(self.whiten.bias)
-        self.whiten.weight.requires_grad_(False)
-        self.whiten.weight.copy_(whitening(images))
-        layers: list[nn.Module] = [self.whiten, nn.GELU()]
+        whiten = nn.Conv2d(3, 24, 2)
+        nn.init.zeros_(whiten.bias)
+        whiten.weight.requires_grad_(False)
+        whiten.weight.copy_(whitening(images))
+        layers: list[nn.Module] = [whiten, nn.GELU()]
         inputs = 24
         for width in (64, 256, 256):
             layers += [convolution(inputs, width), nn.MaxPool2d(2), Norm(width), nn.GELU()]
@@ -138,7 +138,7 @@ class Training:
         """Take one step and return the mean loss before it."""
         for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
             group["lr"] = rate * factor(self.done, self.steps)
-        self.model.whiten.bias.requires_grad_(self.done < LEARNT_EPOCHS * self.epoch)
+        self.model.layers[0].bias.requires_grad_(self.done < LEARNT_EPOCHS * self.epoch)
         with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
             logits = self.model(images.contiguous(memory_format=torch.channels_last))
         loss = functional.cross_entropy(logits.float(), labels, label_smoothing=SMOOTHING, reduction="sum")
