@@ -57,11 +57,12 @@ class Pictures:
         self.notes: list[str] = []
         self.lost = False
         self._parts: list[tuple[str, Iterable[Picture | None], LeftOut]] = []
+        single = False
         for source in sources:
             left_out = LeftOut()
-            self._parts.append((source, _expand(source, listed, left_out), left_out))
-        found = self._parts[0][1] if len(self._parts) == 1 else ()
-        self.single = isinstance(found, list) and len(found) == 1
+            found, single = _expand(source, listed, left_out)
+            self._parts.append((source, found, left_out))
+        self.single = single and len(sources) == 1
 
     def __iter__(self) -> Iterator[Picture | None]:
         """Yield the images in order, once; None where the next name is not there yet."""
@@ -71,25 +72,28 @@ class Pictures:
             self.notes += [f"{source}: {note}" for note in left_out.notes()]
 
 
-def _expand(source: str, listed: bool, left_out: LeftOut) -> Iterable[Picture | None]:
-    """Return what a source names: a list where that is known at once."""
+def _expand(source: str, listed: bool, left_out: LeftOut) -> tuple[Iterable[Picture | None], bool]:
+    """Return what a source names, and whether that is one image by its own name."""
     path = Path(source)
+    if source == STDIN and listed:
+        return map(_named, paths_on_stdin()), False
     if source == STDIN:
-        return map(_named, paths_on_stdin()) if listed else [Picture("-", lambda: sys.stdin.buffer)]
+        return [Picture("-", lambda: sys.stdin.buffer)], True
     if os.path.isdir(path):  # noqa: PTH112 - raises nothing, whatever the name
-        return _images_below(path, left_out)
+        return _images_below(path, left_out), False
     if os.path.lexists(path):
-        return [_file(path)]
+        return [_file(path)], True
     if source.startswith(LIST) and source != LIST:
-        return map(_named, paths_in(expanded(source.removeprefix(LIST))))
+        return map(_named, paths_in(expanded(source.removeprefix(LIST)))), False
     if _URL.match(source):
         raise CommandLineError(
             f"{source}: URLs are not loaded", hint="download the image, and name the file; or pipe it in, with -"
         )
     if _PATTERN & set(source):
-        return [*map(_file, _matching(source, left_out))]
+        names = [str(file) for file in _matching(source, left_out)]  # which take less than paths do
+        return (_file(Path(name)) for name in names), len(names) == 1
     if _may_not_be_seen(path):
-        return [_file(path)]  # to be told as an image that cannot be read
+        return [_file(path)], True  # to be told as an image that cannot be read
     guess = nearest(path.name, _names_beside(path))
     hint = f"did you mean {path.parent / guess}?" if guess else "check the spelling and the current folder"
     raise CommandLineError(f"there is no file or folder {source}", hint=hint)
