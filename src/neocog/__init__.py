@@ -10,6 +10,18 @@ if TYPE_CHECKING:
     from typing import Any
 
     from neocog import explain as explain
+    from neocog.data.augment.affine import RandomAffine as RandomAffine
+    from neocog.data.augment.blur import GaussianBlur as GaussianBlur
+    from neocog.data.augment.colour import ColorJitter as ColorJitter
+    from neocog.data.augment.colour import RandomGrayscale as RandomGrayscale
+    from neocog.data.augment.crop import RandomCrop as RandomCrop
+    from neocog.data.augment.crop import RandomResizedCrop as RandomResizedCrop
+    from neocog.data.augment.erasing import Cutout as Cutout
+    from neocog.data.augment.erasing import RandomErasing as RandomErasing
+    from neocog.data.augment.flip import RandomFlip as RandomFlip
+    from neocog.data.augment.mixing import CutMix as CutMix
+    from neocog.data.augment.mixing import MixUp as MixUp
+    from neocog.data.augment.trivial import TrivialAugment as TrivialAugment
     from neocog.errors import DataError as DataError
     from neocog.errors import EngineError as EngineError
     from neocog.errors import FormatError as FormatError
@@ -19,6 +31,9 @@ if TYPE_CHECKING:
     from neocog.errors import ShapeError as ShapeError
     from neocog.interop.sklearn import NeocogClassifier as NeocogClassifier
     from neocog.interop.sklearn import NeocogTransformer as NeocogTransformer
+    from neocog.interop.trackers import MLflow as MLflow
+    from neocog.interop.trackers import TensorBoard as TensorBoard
+    from neocog.interop.trackers import Tracker as Tracker
     from neocog.model.network import Network as Network
     from neocog.nn import zoo as zoo
     from neocog.nn.blocks import Concat as Concat
@@ -44,7 +59,10 @@ if TYPE_CHECKING:
     from neocog.nn.schedules import Warmup as Warmup
     from neocog.nn.symbol import Input as Input
     from neocog.train.callbacks import Callback as Callback
+    from neocog.train.callbacks import CSVLogger as CSVLogger
     from neocog.train.callbacks import EarlyStopping as EarlyStopping
+    from neocog.train.callbacks import LambdaCallback as LambdaCallback
+    from neocog.train.callbacks import ModelCheckpoint as ModelCheckpoint
     from neocog.train.evaluation import Evaluation as Evaluation
     from neocog.train.history import History as History
     from neocog.train.model import Model as Model
@@ -64,6 +82,7 @@ _HOMES = {
         "SettingError",
         "ShapeError",
     ),
+    "neocog.interop.trackers": ("MLflow", "TensorBoard", "Tracker"),
     "neocog.model.network": ("Network",),
     "neocog.nn.blocks": ("Concat", "Residual", "Sequential", "SqueezeExcite"),
     "neocog.nn.graph": ("Graph",),
@@ -81,7 +100,7 @@ _HOMES = {
         "Warmup",
     ),
     "neocog.nn.symbol": ("Input",),
-    "neocog.train.callbacks": ("Callback", "EarlyStopping"),
+    "neocog.train.callbacks": ("CSVLogger", "Callback", "EarlyStopping", "LambdaCallback", "ModelCheckpoint"),
     "neocog.train.evaluation": ("Evaluation",),
     "neocog.train.history": ("History",),
     "neocog.train.model": ("Model", "load"),
@@ -93,7 +112,11 @@ _OPTIONAL = dict.fromkeys(("NeocogClassifier", "NeocogTransformer"), "neocog.int
 
 _MODULES = {"explain": "neocog.explain", "zoo": "neocog.nn.zoo"}
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
-_LISTS = {"neocog.nn.optimizers": "OPTIMIZERS", "neocog.nn.layers": "LAYERS"}
+_LISTS = {
+    "neocog.nn.optimizers": "OPTIMIZERS",
+    "neocog.nn.layers": "LAYERS",
+    "neocog.data.augment.words": "TRANSFORMS",
+}
 """Where lists of classes lie whose names are found there, so that a new layer or optimizer is written down once."""
 
 

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from neocog.errors import FormatError, NeocogError
+from neocog.model.calibration import Calibration, CurvePoint
 from neocog.model.files import tensor_bytes
 from neocog.model.modelfile import document_of, load_network, save
 from neocog.model.network import Network
@@ -53,6 +54,36 @@ def test_a_model_comes_back_bit_for_bit(tmp_path, make_model, toy):
     for name, value in model.parameters.items():
         assert again.parameters[name].tobytes() == value.tobytes()
     assert (again.predict_proba(toy[0]) == model.predict_proba(toy[0])).all()
+
+
+def test_a_calibration_and_a_threshold_come_back(tmp_path, make_model, toy):
+    model = make_model()
+    model.calibration = Calibration(1.7, 30, (CurvePoint(0.9, 12, 12), CurvePoint(0.55, 30, 21)))
+    model.reject("coverage=0.4")
+    save(model, tmp_path / "m.safetensors")
+    again = load(tmp_path / "m.safetensors", engine="reference")
+    assert (again.calibration, again.reject_below) == (model.calibration, 0.9)
+    assert (again.predict_proba(toy[0]) == model.predict_proba(toy[0])).all()
+    again.reject(None)
+    again.load_parameters(again.parameters)  # of which nobody knows what their probabilities are worth
+    assert (again.calibration, again.temperature) == (None, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("calibration", "message"),
+    [
+        (None, "calibration must be an object"),
+        ({"temperature": 0, "images": 1, "curve": [[0.5, 1, 1]]}, "temperature must be from 0.01 to 100, got 0"),
+        ({"temperature": 1, "images": 1, "curve": []}, "curve must be a list of 1 to 200 points"),
+        ({"temperature": 1, "images": 1, "curve": [[0.5, 1]]}, r"curve\[0\] must be \[threshold, answered, right\]"),
+        ({"temperature": 1, "images": 2, "curve": [[0.5, 1, 1]]}, "falling thresholds and rising counts"),
+        ({"temperature": 1, "images": 1, "curve": [["a", 1, 1]]}, r"curve\[0\]\[0\] must be a finite number"),
+    ],
+)
+def test_a_wrong_calibration_is_refused(tmp_path, calibration, message):
+    document = {**document_of(TINY), "calibration": calibration}
+    with pytest.raises(FormatError, match=message):
+        load(written(tmp_path / "m", document))
 
 
 def test_saving_twice_gives_the_same_bytes(tmp_path):

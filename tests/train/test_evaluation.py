@@ -33,10 +33,59 @@ def test_every_figure_of_a_case_worked_by_hand(model):
     assert (found.per_class["d"].accuracy, found.per_class["d"].images) == (None, 0)
 
 
+def test_macro_recall_and_the_table_of_the_same_case(model):
+    found = model.evaluate(IMAGES, LABELS)
+    a, b, c, _ = found.per_class.values()
+    assert (a.recall, a.precision, a.f1) == (1.0, 0.5, 2 / 3)
+    assert (b.recall, b.precision, b.f1) == (2 / 3, 1.0, 0.8)
+    assert (c.recall, c.precision, c.f1) == (1.0, 1.0, 1.0)
+    assert found.macro_recall == pytest.approx((1 + 2 / 3 + 1) / 3)
+    assert found.most_frequent == "b"
+    assert found.weakest() == ["b"]
+    low, high = found.accuracy_interval
+    assert low < found.accuracy < high
+    low, high = found.macro_recall_interval
+    assert low < found.macro_recall < high
+
+
+def test_calibration_errors_and_coverage_of_the_same_case(model):
+    sure = np.exp(2) / (np.exp(2) + 3)
+    found = model.evaluate(IMAGES, LABELS).certainty
+    assert (found.error, found.error_before, found.temperature) == (found.error_before, pytest.approx(0.8 - sure), 1.0)
+    assert [tuple(point[1:]) for point in found.curve] == [(5, 4)]
+    temperature = model.calibrate(IMAGES, LABELS).temperature
+    assert np.exp(2 / temperature) / (np.exp(2 / temperature) + 3) == pytest.approx(0.8)
+    found = model.evaluate(IMAGES, LABELS).certainty
+    assert (found.error, found.error_before) == (pytest.approx(0, abs=1e-6), pytest.approx(0.8 - sure))
+    assert found.kept is None
+
+
+def test_answers_below_the_threshold_are_unknown_and_counted_apart(model):
+    dim = IMAGES.copy()
+    dim[2] /= 2
+    model.calibrate(dim, LABELS, reject="coverage=0.8")
+    assert model.predict(dim).tolist() == [0, 0, -1, 1, 2]
+    told = model.evaluate(dim, LABELS).to_json()
+    assert told["accuracy"] == 0.8
+    assert (told["reject"]["answered"], told["reject"]["right"], told["reject"]["coverage"]) == (4, 3, 0.8)
+    assert told["reject"]["threshold"] == model.reject_below
+    model.fit(dim, LABELS, epochs=1, verbose=0)
+    assert (model.calibration, model.reject_below) == (None, None)
+
+
 def test_the_result_is_json(model):
     text = json.dumps(model.evaluate(IMAGES, LABELS).to_json())
     assert json.loads(text)["confusion"][1] == [1, 2, 0, 0]
-    assert json.loads(text)["per_class"]["d"] == {"accuracy": None, "images": 0}
+    assert json.loads(text)["per_class"]["d"] == {
+        "accuracy": None,
+        "images": 0,
+        "answers": 0,
+        "right": 0,
+        "recall": None,
+        "recall_interval": None,
+        "precision": None,
+        "f1": None,
+    }
 
 
 def test_batches_of_any_size_give_the_same(model):
@@ -115,4 +164,4 @@ def test_very_many_classes_need_no_matrix():
     told = found.to_json()
     assert told["confusion"] is None
     assert told["confusion_pairs"] == found.pairs.tolist()
-    assert told["per_class"]["7"] == {"accuracy": 0.0, "images": 2}
+    assert (told["per_class"]["7"]["accuracy"], told["per_class"]["7"]["images"]) == (0.0, 2)

@@ -12,6 +12,7 @@ from neocog.nn.schedules import Constant, Cosine
 from neocog.train.callbacks import Callback
 from neocog.train.evaluation import evaluate
 from neocog.train.fit import fit
+from neocog.train.history import EpochResult, History
 from neocog.train.model import load
 from neocog.train.runfolder import RunFolder
 from neocog.train.source import ArraySource, DataSource
@@ -89,6 +90,49 @@ def test_the_last_weights_stay_unless_the_best_are_asked_for(make_model, toy, so
         history = fit(model, source, validation=backwards, epochs=6, restore_best=restore, verbose=0)
         wanted = history.best if restore else history.epochs[-1]
         assert model.evaluate(toy[0], 1 - toy[1]).loss == wanted.val_loss
+
+
+def test_the_last_weights_are_kept_where_they_are_asked_for(make_model, toy, source, tmp_path):
+    backwards = ArraySource(toy[0], 1 - toy[1], shuffle=False)
+    model, folder = make_model(), RunFolder(tmp_path)
+    settings = {"epochs": 6, "keep": "last", "folder": folder, "restore_best": True, "verbose": 0}
+    history = fit(model, source, validation=backwards, **settings)
+    assert history.best is not history.epochs[-1]  # or this shows nothing
+    assert model.evaluate(toy[0], 1 - toy[1]).loss == history.epochs[-1].val_loss
+    assert load(folder.best).metrics["epoch"] == 6
+
+
+def test_one_lucky_epoch_does_not_make_patience_longer():
+    def waiting(*accuracies):
+        epochs = [EpochResult(n, 0.5, 0.5, 0.5, a, 0.1, 1.0, 1.0) for n, a in enumerate(accuracies, 1)]
+        return History(epochs).waiting
+
+    assert waiting() == waiting(0.5) == 0
+    assert waiting(0.5, 0.6, 0.7) == 0
+    assert waiting(0.7, 0.7, 0.7, 0.7) == 3  # no better than the first
+    assert waiting(0.7, 0.7, 0.6, 0.72, 0.6, 0.6) == 5  # 0.72 is the best epoch, but its neighbours are worse
+    assert waiting(0.7, 0.7, 0.7, 0.72, 0.72, 0.6) == 1
+
+
+def test_a_time_limit_leaves_time_for_the_last_measurement(make_model, toy, source, monkeypatch):
+    import neocog.train.fit
+
+    now = [0.0]
+    monkeypatch.setattr(neocog.train.fit.time, "perf_counter", lambda: now[0])
+
+    class Slow(ArraySource):
+        def batches(self, epoch):
+            now[0] += 10.0  # seconds
+            yield from super().batches(epoch)
+
+    class Tick(Callback):
+        def on_batch_end(self, run, batch):
+            now[0] += 1.0
+
+    settings = {"time_limit": 47.5, "callbacks": [Tick()], "verbose": 0}
+    history = fit(make_model(), source, validation=Slow(*toy), **settings)
+    assert history.stopped == "time limit"
+    assert 37.5 < now[0] <= 47.5
 
 
 def test_a_time_limit_ends_training_within_an_epoch(make_model, source, monkeypatch):

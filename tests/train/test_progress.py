@@ -38,8 +38,8 @@ def shown(stream: io.StringIO, verbose: int = 1, **settings) -> str:
 
 def test_lines_come_every_ten_seconds_and_after_each_epoch():
     assert shown(io.StringIO()).splitlines() == [
-        "epoch 1/2: 192/256 images, loss 0.5000, accuracy 0.7500, 16 images/s, 4 s left",
-        "epoch 1/2: loss 0.5000, accuracy 0.7500, val_loss 0.6000, val_accuracy 0.7000, 16 images/s, 17.0 s",
+        "epoch 1/2: 192/256 images, loss 0.5000, accuracy 0.7500, 16 images/s, 20 s left",
+        "epoch 1/2: loss 0.5000, accuracy 0.7500, val_loss 0.6000, val_accuracy 0.7000, 16 images/s, 17.0 s, 17 s left",
     ]
 
 
@@ -49,7 +49,7 @@ def test_a_terminal_gets_a_bar_that_goes_and_a_line_that_stays():
     assert "256/256" in text
     assert "images/s" in text
     assert "loss 0.5000, accuracy 0.7500" in text
-    assert text.splitlines()[-1].endswith("16 images/s, 17.0 s")
+    assert text.splitlines()[-1].endswith("16 images/s, 17.0 s, 17 s left")
 
 
 def test_plain_lines_can_be_had_on_a_terminal():

@@ -6,6 +6,7 @@ import sys
 import pytest
 
 import neocog as nc
+from neocog.data.augment.words import TRANSFORMS
 from neocog.nn.layers import LAYERS
 from neocog.nn.optimizers import OPTIMIZERS
 
@@ -31,7 +32,7 @@ def test_every_public_name_is_there():
     for name in nc.__all__:
         assert getattr(nc, name) is not None
         assert name in dir(nc)
-    listed = {kind.__name__ for kind in (*LAYERS, *OPTIMIZERS)}
+    listed = {kind.__name__ for kind in (*LAYERS, *OPTIMIZERS, *TRANSFORMS)}
     assert set(nc._HOME_OF) | listed | {"explain", "zoo", "__version__"} == set(nc.__all__)
     assert nc.zoo.article().layers
     assert nc.explain.lesson_model().class_names

@@ -8,6 +8,8 @@ from typing import get_type_hints
 import numpy as np
 import pytest
 
+from neocog.data.augment.crop import RandomCrop
+from neocog.data.augment.flip import RandomFlip
 from neocog.errors import FormatError, SettingError
 from neocog.nn.groups import Group
 from neocog.nn.losses import MeanSquaredError
@@ -42,6 +44,7 @@ OTHERS = TrainingSettings(
     schedule=Constant(),
     seed=2**64 - 1,
     patience=2,
+    keep="last",
     time_limit=1.5,
     freeze=("0", "*.bias"),
     groups=(Group("5", learning_rate=0.5, weight_decay=0.25),),
@@ -50,6 +53,7 @@ OTHERS = TrainingSettings(
     clip_value=0.5,
     l1=0.25,
     l2=0.125,
+    augment=(RandomFlip(alternating=True), RandomCrop(2)),
 )
 
 

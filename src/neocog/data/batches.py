@@ -1,7 +1,7 @@
 """Batches of images and labels in an order that the seed and the epoch alone decide.
 
-Images are decoded and gathered by threads ahead of their consumer. Neither the number of threads nor what is in
-memory changes the order, the pixels, or where batches begin.
+Images are decoded, gathered and augmented by threads ahead of their consumer. Neither the number of threads nor what is
+in memory changes the order, the pixels, or where batches begin.
 """
 
 from __future__ import annotations
@@ -9,11 +9,12 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Generator
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from neocog.data.augment.pipeline import UNCHANGED, Pipeline
 from neocog.data.dataset import TASK_IMAGES, Dataset
 from neocog.data.parallel import map_in_order, worker_count
 from neocog.data.resize import DEFAULT_RESIZE, Images, ImageSize, ResizeRule, check_rule
@@ -21,7 +22,7 @@ from neocog.data.split import check_seed
 from neocog.errors import DataError, SettingError
 
 OnError = Literal["raise", "skip"]
-Batch: TypeAlias = tuple[Images, NDArray[np.int64]]
+Batch: TypeAlias = tuple[Images, NDArray[np.int64] | NDArray[np.float32]]
 
 _GATHER_BYTES = 1 << 20  # copied per task where images are in memory: several batches share one hand-over
 
@@ -42,6 +43,7 @@ class Batches:
         workers: threads that decode; None for one per core, at most 8; 0 for none.
         on_error: "raise" an unreadable image's DataError in its turn, or "skip" the image and fill its place with
             the next. `dataset.unreadable` lists what was skipped.
+        augment: what is done to each image. Images are then uint8; and labels are rows of shares where it mixes them.
 
     Raises:
         SettingError: an argument is out of its range.
@@ -64,6 +66,7 @@ class Batches:
     epoch: int = 0
     workers: int | None = None
     on_error: OnError = "raise"
+    augment: Pipeline = UNCHANGED
 
     def __post_init__(self) -> None:
         for name, value, least in (("batch_size", self.batch_size, 1), ("epoch", self.epoch, 0)):
@@ -105,35 +108,56 @@ class Batches:
 
     def __iter__(self) -> Generator[Batch, None, None]:
         """Yield (images, labels): (b, height, width, channels) uint8 or float32, and (b,) int64, or rows
-        (b, classes) where images may have several labels.
+        (b, classes) where images may have several labels, or are mixed.
         """
-        size = self.size or self.dataset.native_size
-        assert size is not None  # checked at construction
         order = self.order()
         if self.on_error == "skip":
             order = order[self._readable(order)]
+        size = self.read_size()
         if self.dataset.resident(order, size, self.resize):
             return self._gather(order, size)
         return self._decode(order, size)
+
+    def read_size(self) -> ImageSize:
+        """Return the size that images are read in; `dataset.verify` at this size makes epochs start from memory."""
+        return self.augment.read_size(self._size, self.dataset.native_size)
+
+    @property
+    def _size(self) -> ImageSize:
+        size = self.size or self.dataset.native_size
+        assert size is not None  # checked at construction
+        return size
+
+    def _augmented(self, images: Images, indices: NDArray[np.int64]) -> Images:
+        if not self.augment:
+            return images
+        return self.augment.pictures(images, indices, self.epoch, self._size.shape[:2])
+
+    def _mixed(self, images: Images, indices: NDArray[np.int64]) -> Batch:
+        """Return one batch as the consumer gets it."""
+        labels = self.dataset.labels[indices]
+        if not self.augment.mixes:
+            return images, labels
+        pictures = cast(NDArray[np.uint8], images)  # which is what augmenting gives
+        return self.augment.mixed(pictures, labels, indices, self.epoch, len(self.dataset.class_names))
 
     def _gather(self, order: NDArray[np.int64], size: ImageSize) -> Generator[Batch, None, None]:
         """Copy from memory, several batches at a time, in one background thread."""
         image_bytes = size.values * self.dataset.dtype.itemsize
         step = self.batch_size * max(1, _GATHER_BYTES // (image_bytes * self.batch_size))
-        labels = self.dataset.labels
 
-        def gather(start: int) -> Batch:
+        def gather(start: int) -> list[Batch]:
             chunk = order[start : start + step]
-            return self.dataset.images(chunk, size, self.resize), labels[chunk]
+            images = self._augmented(self.dataset.images(chunk, size, self.resize), chunk)
+            # slices of memory made for this chunk alone: nobody else writes there
+            parts = [slice(at, at + self.batch_size) for at in range(0, len(chunk), self.batch_size)]
+            return [self._mixed(images[part], chunk[part]) for part in parts]
 
         starts = range(0, len(order), step)
         threads = min(1, worker_count(self.workers))
         with contextlib.closing(map_in_order(gather, starts, workers=threads, ahead=2)) as chunks:
-            for images, chunk_labels in chunks:
-                for start in range(0, len(chunk_labels), self.batch_size):
-                    # slices of memory made for this chunk alone: nobody else writes there
-                    part = slice(start, start + self.batch_size)
-                    yield images[part], chunk_labels[part]
+            for batches in chunks:
+                yield from batches
 
     def _decode(self, order: NDArray[np.int64], size: ImageSize) -> Generator[Batch, None, None]:
         """Decode in threads, a few images per task, and fill batches with what can be read."""
@@ -144,13 +168,14 @@ class Batches:
         def decode(start: int) -> tuple[Images, NDArray[np.int64]]:
             chunk = order[start : start + step]
             if self.on_error == "raise":
-                return self.dataset.images(chunk, size, self.resize), chunk
-            images, readable = self.dataset.read(chunk, size, self.resize)
-            return (images, chunk) if readable.all() else (images[readable], chunk[readable])
+                images = self.dataset.images(chunk, size, self.resize)
+            else:
+                images, readable = self.dataset.read(chunk, size, self.resize)
+                if not readable.all():
+                    images, chunk = images[readable], chunk[readable]
+            return self._augmented(images, chunk), chunk
 
-        images = self._empty(size)
-        labels = self._empty_labels()
-        filled = 0
+        images, indices, filled = self._empty(), np.empty(self.batch_size, np.int64), 0
         starts = range(0, len(order), step)
         with contextlib.closing(map_in_order(decode, starts, workers=threads, ahead=ahead)) as chunks:
             for chunk_images, chunk in chunks:
@@ -158,20 +183,16 @@ class Batches:
                 while taken < len(chunk):
                     count = min(len(chunk) - taken, self.batch_size - filled)
                     images[filled : filled + count] = chunk_images[taken : taken + count]
-                    labels[filled : filled + count] = self.dataset.labels[chunk[taken : taken + count]]
+                    indices[filled : filled + count] = chunk[taken : taken + count]
                     taken, filled = taken + count, filled + count
                     if filled == self.batch_size:
-                        yield images, labels
-                        # the consumer may keep what it was given
-                        images, labels, filled = self._empty(size), self._empty_labels(), 0
+                        yield self._mixed(images, indices)
+                        images, filled = self._empty(), 0  # the consumer may keep what it was given
         if filled:
-            yield images[:filled], labels[:filled]
+            yield self._mixed(images[:filled], indices[:filled])
 
-    def _empty(self, size: ImageSize) -> NDArray[Any]:
-        return np.empty((self.batch_size, *size.shape), self.dataset.dtype)
-
-    def _empty_labels(self) -> NDArray[np.int64]:
-        return np.empty((self.batch_size, *self.dataset.labels.shape[1:]), np.int64)
+    def _empty(self) -> NDArray[Any]:
+        return np.empty((self.batch_size, *self._size.shape), np.uint8 if self.augment else self.dataset.dtype)
 
     def _readable(self, order: NDArray[np.int64]) -> NDArray[np.bool_]:
         unreadable = list(self.dataset.unreadable)

@@ -138,7 +138,7 @@ def emit_move(b: Builder, addresses: Addresses, stage: Move, low: IrValue, high:
     for number, _, begin, end in _chunks(b, stage.portions, low, high):
         portion = stage.portions[number]
         scale = _scale(b, addresses, stage.lengths, number) if stage.lengths else b.splat(portion.scale)
-        own = own_rate(b, portion.rule, rate)
+        own = own_rate(b, addresses, portion.rule, rate)
         with _vectors(b, portion, begin, end) as at:
             step = b.ir.fmul(scale, b.load(directions, at))
             before = b.load(slow, at) if slow is not None else None

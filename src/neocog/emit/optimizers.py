@@ -52,9 +52,10 @@ def moved(
     if isinstance(optimizer, Lookahead):
         assert slow is not None
         fast, _ = moved(b, optimizer.optimizer, w, step, rate, None, scalars)
-        begins, meets = (b.ir.fcmp_ordered(">", scalar, b.splat(0.5)) for scalar in scalars[-2:])
-        slow = b.ir.select(begins, w, slow)
-        met = b.multiply_add(b.splat(optimizer.share), b.ir.fsub(fast, slow), slow)
+        *_, begins, share = scalars
+        meets = b.ir.fcmp_ordered(">", share, b.splat(0.0))
+        slow = b.ir.select(b.ir.fcmp_ordered(">", begins, b.splat(0.5)), w, slow)
+        met = b.multiply_add(share, b.ir.fsub(fast, slow), slow)
         return b.ir.select(meets, met, fast), b.ir.select(meets, met, slow)
     if optimizer.decoupled and optimizer.weight_decay:
         w = b.ir.fsub(w, b.ir.fmul(b.ir.fmul(rate, b.splat(optimizer.weight_decay)), w))

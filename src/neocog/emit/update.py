@@ -11,7 +11,7 @@ from neocog.emit.arithmetic import Vector
 from neocog.emit.builder import F32, I64, PTR, Builder, Index, IrValue
 from neocog.emit.emitter import Emitters
 from neocog.emit.optimizers import direction, moved, penalised
-from neocog.emit.slots import FIRST_SCALAR_SLOT, LEARNING_RATE_SLOT
+from neocog.emit.slots import FIRST_SCALAR_SLOT, LEARNING_RATE_SLOT, STEP_SLOT
 from neocog.nn.groups import CLIP_EPSILON, UpdateRule
 from neocog.plan.ops.portion import ITEM_ELEMENTS, Portion
 from neocog.plan.ops.update import Follow, Followed, ReducePartials, Transpose, Update
@@ -150,7 +150,8 @@ def emit_update(b: Builder, addresses: Addresses, stage: Update, low: IrValue, h
                 assert stage.directions is not None
                 b.store(step, addresses.operand(stage.directions), at)
             else:
-                w, slow = moved(b, rule.optimizer, w, step, own_rate(b, rule, rate), before.get("slow"), scalars)
+                own = own_rate(b, addresses, rule, rate)
+                w, slow = moved(b, rule.optimizer, w, step, own, before.get("slow"), scalars)
                 after = after if slow is None else {**after, "slow": slow}
                 b.store(w, weights, at)
                 follow(b, addresses, stage.followed, at, w)
@@ -164,9 +165,13 @@ def step_arguments(b: Builder, addresses: Addresses, scalars: int) -> tuple[IrVa
     return rate, [b.splat(addresses.argument(FIRST_SCALAR_SLOT + n, F32)) for n in range(scalars)]
 
 
-def own_rate(b: Builder, rule: UpdateRule, rate: IrValue) -> IrValue:
-    """Return the learning rate of a rule."""
-    return rate if rule.learning_rate == 1.0 else b.ir.fmul(rate, b.splat(rule.learning_rate))
+def own_rate(b: Builder, addresses: Addresses, rule: UpdateRule, rate: IrValue) -> IrValue:
+    """Return the learning rate of a rule: 0 behind its last step."""
+    own = rate if rule.learning_rate == 1.0 else b.ir.fmul(rate, b.splat(rule.learning_rate))
+    if rule.steps is None:
+        return own
+    step = b.splat(addresses.argument(STEP_SLOT, F32))
+    return b.ir.select(b.ir.fcmp_ordered(">", step, b.splat(float(rule.steps))), b.splat(0.0), own)
 
 
 def _factor(b: Builder, limit: float | None, length: IrValue) -> IrValue:

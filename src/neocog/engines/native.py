@@ -18,6 +18,7 @@ from neocog.emit.slots import (
     KIND_UINT8,
     LEARNING_RATE_SLOT,
     LOSS_WEIGHTS_SLOT,
+    STEP_SLOT,
     TARGET_KIND_SLOT,
     TARGET_LABELS,
     TARGET_ROWS,
@@ -345,6 +346,7 @@ class NativeTrainProgram:
         executable.set_integer(LOSS_WEIGHTS_SLOT, 0 if weights is None else weights.ctypes.data)
         self._given = images, targets, weights  # kept, since the program knows their addresses
         executable.set_float(LEARNING_RATE_SLOT, learning_rate)
+        executable.set_float(STEP_SLOT, float(self._steps))
         for position, scalar in enumerate(self._settings.optimizer.scalars(self._steps)):
             executable.set_float(FIRST_SCALAR_SLOT + position, scalar)
         for position, layer in enumerate(program.dropouts):

@@ -161,7 +161,7 @@ class ReferenceTrainProgram:
                 self.exact_parameters[name],
                 optimizer.penalised(rule.penalty, self.exact_parameters[name], gradients[name]),
                 memory,
-                learning_rate=learning_rate * rule.learning_rate,
+                learning_rate=learning_rate * rule.rate(self.steps),
                 step=self.steps,
             )
             self.exact_memory |= {f"{name}/{kind}": array for kind, array in memory.items()}

@@ -13,6 +13,14 @@ from numpy.typing import NDArray
 from neocog.data.resize import RESIZE_RULES
 from neocog.engines.base import Array, Engine
 from neocog.errors import FormatError, NeocogError, SettingError
+from neocog.model.calibration import (
+    CURVE_POINTS,
+    LARGEST_TEMPERATURE,
+    LEAST_TEMPERATURE,
+    Calibration,
+    CurvePoint,
+    is_curve,
+)
 from neocog.model.fields import check_integer, check_keys, check_number, is_finite
 from neocog.model.files import (
     TensorFile,
@@ -27,6 +35,7 @@ from neocog.model.kinds import from_json, to_json
 from neocog.model.network import Network
 from neocog.model.nodes import net_from_json, nodes_to_json
 from neocog.model.statedict import LEARNT_FROM, not_finite
+from neocog.model.views import PLAIN, VIEW_NAMES, Views
 from neocog.nn.blocks import Sequential
 from neocog.nn.layers import Layer
 from neocog.nn.limits import shown
@@ -51,7 +60,7 @@ MAX_METRICS = 1000
 MAX_TEXT = 1000  # characters of a text that is for people
 
 _KEYS = ("format", "neocog_version", "nodes", "class_names", "input", "metrics")
-_OPTIONAL_KEYS = ("loss", "thresholds")
+_OPTIONAL_KEYS = ("loss", "thresholds", "calibration", "reject_below", "views")
 _OLD_KEYS = tuple("architecture" if key == "nodes" else key for key in _KEYS)
 _INPUT_KEYS = ("height", "width", "channels", "resize", "interpolation", "mean", "std", "color_order")
 
@@ -147,6 +156,9 @@ def document_of(network: Network) -> dict[str, object]:
         },
         "metrics": _metrics_of(network),
         **({} if network.loss == CrossEntropy() else {"loss": to_json(network.loss)}),
+        **({} if network.calibration is None else {"calibration": network.calibration.to_json()}),
+        **({} if network.reject_below is None else {"reject_below": network.reject_below}),
+        **({} if network.views == PLAIN else {"views": network.views}),
         **(
             {}
             if network.thresholds is None or not network.loss.several_labels
@@ -172,6 +184,10 @@ def network_from(
     try:
         network = _empty_network(content.document, kind, engine, threads)
         network.metrics = _read_metrics(content.document["metrics"])
+        if "calibration" in content.document:
+            network.calibration = _read_calibration(content.document["calibration"])
+        if "reject_below" in content.document:
+            network.reject_below = check_number("reject_below", content.document["reject_below"], 0.0)
         network.thresholds = _read_thresholds(content.document)
         network.learnt_from = _read_identities(content.whole.get(LEARNT_FROM))
         wanted = {parameter.name: parameter for parameter in variables_of(network.graph)}
@@ -250,6 +266,7 @@ def _empty_network(document: Mapping[str, Any], kind: type[Kind], engine: str | 
         std=numbers["std"],
         resize=entry["resize"],
         loss=from_json(Loss, document["loss"], "loss") if "loss" in document else None,
+        views=_read_views(document.get("views", PLAIN)),
         engine=engine,
         threads=threads,
     )
@@ -259,6 +276,12 @@ def _empty_network(document: Mapping[str, Any], kind: type[Kind], engine: str | 
             f"got {shown_value(entry['color_order'])}"
         )
     return network
+
+
+def _read_views(value: object) -> Views:
+    if value not in VIEW_NAMES:
+        raise FormatError(f"views must be one of {', '.join(VIEW_NAMES)}, got {shown_value(value)}")
+    return value
 
 
 def _read_metrics(data: object) -> dict[str, float]:
@@ -271,6 +294,28 @@ def _read_metrics(data: object) -> dict[str, float]:
             raise FormatError(f"a name in metrics may have at most {MAX_TEXT:,} characters, got {shown_value(name)}")
         check_number(f"metrics.{name}", value)
     return dict(data)
+
+
+def _read_calibration(data: object) -> Calibration:
+    entry = check_keys("calibration", data, ("temperature", "images", "curve"))
+    temperature = check_number("calibration.temperature", entry["temperature"])
+    if not LEAST_TEMPERATURE <= temperature <= LARGEST_TEMPERATURE:
+        raise FormatError(
+            f"calibration.temperature must be from {LEAST_TEMPERATURE} to {LARGEST_TEMPERATURE:g}, got {temperature:g}"
+        )
+    images, curve = check_integer("calibration.images", entry["images"], 1), entry["curve"]
+    if not isinstance(curve, list) or not 1 <= len(curve) <= CURVE_POINTS:
+        raise FormatError(f"calibration.curve must be a list of 1 to {CURVE_POINTS} points, got {shown_value(curve)}")
+    points = []
+    for place, row in enumerate(curve):
+        where = f"calibration.curve[{place}]"
+        if not isinstance(row, list) or len(row) != 3:
+            raise FormatError(f"{where} must be [threshold, answered, right], got {shown_value(row)}")
+        answered, right = (check_integer(f"{where}[{column}]", row[column]) for column in (1, 2))
+        points.append(CurvePoint(check_number(f"{where}[0]", row[0]), answered, right))
+    if not is_curve(images, points):
+        raise FormatError("calibration.curve must have falling thresholds and rising counts, up to calibration.images")
+    return Calibration(temperature, images, tuple(points))
 
 
 def _read_thresholds(document: Mapping[str, Any]) -> list[float] | None:

@@ -16,10 +16,12 @@ from neocog.data.resize import DEFAULT_RESIZE, ResizeRule, check_rule
 from neocog.engines.base import Array, Engine, Images, Predictor, State, room_for_peaks
 from neocog.errors import DataError, SettingError
 from neocog.model.arguments import check_count, check_names, check_numbers, check_seed, resolve_engine
+from neocog.model.calibration import UNKNOWN, Calibration, Reject, softmax
 from neocog.model.pictures import AnyImages, AnyPicture, decode, in_pieces, piece_size
 from neocog.model.statedict import from_state_dict, split_identities
 from neocog.model.stream import Answered, AnswerStream
 from neocog.model.thresholds import Thresholds, check_thresholds, given_labels, sigmoid
+from neocog.model.views import PLAIN, VIEWS, Views, check_views
 from neocog.model.weights import Weights
 from neocog.nn.branches import fold_branches
 from neocog.nn.graph import Graph, Normalisation, trace
@@ -28,7 +30,7 @@ from neocog.nn.limits import shown
 from neocog.nn.losses import CrossEntropy, Loss
 from neocog.nn.parameters import Initialisation, initial_parameters, to_pytorch, variables_of
 from neocog.nn.shapes import ImageShape
-from neocog.nn.summary import format_summary
+from neocog.nn.summary import format_summary, summary_html
 
 COLOR_ORDERS = {1: "L", 3: "RGB", 4: "RGBA"}
 """What the channels of an image mean, under Pillow's names."""
@@ -48,6 +50,9 @@ class Network:
         resize: how image files of another size are resized to the input size: "stretch", "crop" or "pad".
         loss: what training makes smaller unless it is told otherwise, and so what answers mean: with BinaryCrossEntropy
             an image may have several labels. Training sets it.
+        views: how it looks at an image where it answers: "plain", once; "flip", at its mirror image too; "flip-shift",
+            at both shifted by a pixel too, six times in all. The answer is the mean of the logits. Saved with it;
+            thresholds and calibration are of the views that they were fitted with.
         engine: "native", "reference" or "torch", or an Engine.
         threads: threads of the engine; None means as many as this process may use.
 
@@ -74,6 +79,7 @@ class Network:
         std: float | Sequence[float] = 1.0,
         resize: ResizeRule = DEFAULT_RESIZE,
         loss: Loss | None = None,
+        views: Views = PLAIN,
         engine: str | Engine = "native",
         threads: int | None = None,
     ) -> None:
@@ -93,6 +99,7 @@ class Network:
         """How many images the engine gets at a time, so that memory stays bounded; of large images fewer."""
         self.seed: int = check_seed(seed)
         self.resize: ResizeRule = check_rule(resize)
+        self.views = views
         self._engine: str | Engine = engine
         self._threads: int | None = None if threads is None else check_count("threads", threads)
         self.metrics: dict[str, float] = {}
@@ -100,6 +107,10 @@ class Network:
         self.learnt_from: Identities | None = NOBODY
         """Which images shaped it (see `neocog.data.identity`), so that it is not measured on them by mistake; saved
         with it. None: not known, as where the weights came from elsewhere."""
+        self.calibration: Calibration | None = None
+        """What validation images say of its probabilities, as `neocog.Model.calibrate` finds it; saved with it."""
+        self.reject_below: float | None = None
+        """The probability below which an answer is "unknown", or None; saved with it. See `reject`."""
         graph, drawn_from = self.graph, self.seed
         self.weights: Weights = Weights(graph, lambda: initial_parameters(graph, drawn_from, initialisation))
         self._predictor: Predictor | None = None
@@ -139,6 +150,19 @@ class Network:
     def threads(self, threads: int | None) -> None:
         self._threads = None if threads is None else check_count("threads", threads)
         self._predictor = None
+
+    @property
+    def views(self) -> Views:
+        """How it looks at an image where it answers; see `neocog.model.views`.
+
+        Raises:
+            SettingError: there is no such way, or not for this network.
+        """
+        return self._views
+
+    @views.setter
+    def views(self, views: Views) -> None:
+        self._views: Views = check_views(views, self.graph)
 
     @property
     def engine(self) -> str | Engine:
@@ -191,10 +215,10 @@ class Network:
             SettingError: values are NaN, infinite or no numbers; the message names the parameters.
 
         What the model learnt from is then not known any more: whoever made the parameters knows, and does not say. Nor
-        do thresholds hold.
+        does what was found of its probabilities hold: `thresholds`, `calibration`, `reject_below`.
         """
         self.restore(values, allow_nonfinite=allow_nonfinite)
-        self.learnt_from = self.thresholds = None
+        self.learnt_from = self.thresholds = self.calibration = self.reject_below = None
 
     def restore(self, values: Mapping[str, NDArray[np.generic]], *, allow_nonfinite: bool = False) -> None:
         """Go back to parameters that this model had: `load_parameters`, but that what it learnt from stays known."""
@@ -232,6 +256,10 @@ class Network:
         """Return a table of shapes, parameters (fully connected / local / shared) and multiply-adds."""
         return format_summary(self.graph)
 
+    def _repr_html_(self) -> str:
+        """Return a table of the layers, which notebooks show."""
+        return summary_html(self.graph)
+
     def folded(self) -> Self:
         """Return a network that predicts the same with fewer layers: normalizations, and branches of convolutions that
         are added up, as RepVGG has them, become part of a convolution's weights. See `neocog.nn.branches`.
@@ -248,18 +276,21 @@ class Network:
             std=self.graph.normalisation.std,
             resize=self.resize,
             loss=self.loss,
+            views=self.views,
             engine=self.engine,
             threads=self.threads,
         )
         twin.restore(parameters)
         twin.metrics, twin.learnt_from = dict(self.metrics), self.learnt_from
-        twin.thresholds = self.thresholds
+        twin.thresholds, twin.calibration, twin.reject_below = self.thresholds, self.calibration, self.reject_below
         return twin
 
     # -- answers ------------------------------------------------------------------------------------------------------
 
     def __call__(self, images: AnyImages) -> Array:
         """Return the logits (N, outputs) of images; (N, height, width, outputs) where the network ends in an image.
+
+        They are those of the images as they are, whatever `views` says: of the network alone.
 
         Arguments:
             images: (N, height, width, channels), uint8 or floating-point in [0, 1]; grey images may be (N, H, W). Or
@@ -273,32 +304,72 @@ class Network:
         """
         return self._answers(lambda predictor, x: predictor.logits(x), images, self.graph.answer_shape)
 
+    def logits(self, images: AnyImages) -> Array:
+        """Return what `__call__` does, as the mean over all `views` of each image: what predictions are made of."""
+        return self._answers(self._viewed, images, self.graph.answer_shape)
+
+    def _viewed(self, predictor: Predictor, images: Images) -> Array:
+        if self.views == PLAIN:
+            return predictor.logits(images)
+        mean = sum(view.share * predictor.logits(view.of(images)).astype(np.float64) for view in VIEWS[self.views])
+        answers: Array = np.asarray(mean).astype(np.float32)
+        return answers
+
     def predict_proba(self, images: AnyImages) -> Array:
         """Return the probabilities (N, outputs) of images or pictures, as `__call__` takes them: the softmax of the
-        logits, of each pixel where the network ends in an image. Where an image may have several labels, which is where
-        the model was trained with BinaryCrossEntropy, the sigmoid: one probability for each label.
+        `logits`, of each pixel where the network ends in an image. Where an image may have several labels, which is
+        where the model was trained with BinaryCrossEntropy, the sigmoid: one probability for each label.
 
-        It is computed here, in float64, and rounded to float32, so that equal logits give equal probabilities
-        whatever the engine.
+        Logits are divided by the `temperature` first, so that a calibrated model's probabilities are as high as its
+        answers are often right. All is computed in float64 and rounded to float32, so that equal logits give equal
+        probabilities whatever the engine.
         """
-        if self.loss.several_labels:
-            return sigmoid(self(images))
-        logits = self(images).astype(np.float64)
-        shares = np.exp(logits - logits.max(axis=-1, keepdims=True))
-        probabilities: Array = (shares / shares.sum(axis=-1, keepdims=True)).astype(np.float32)
-        return probabilities
+        logits = self.logits(images)
+        return sigmoid(logits) if self.loss.several_labels else softmax(logits, self.temperature)
 
     def predict(self, images: AnyImages) -> NDArray[np.int64]:
         """Return the class indices (N,) of images or pictures, as `__call__` takes them; the first of equally likely
         ones. Where the network ends in an image, (N, height, width). Names: `class_names[index]`.
+
+        With `reject_below`, -1 (`neocog.model.calibration.UNKNOWN`) where the answer has a lower probability.
 
         Where an image may have several labels, rows (N, outputs): 1 for each label of a probability above its threshold
         (see `thresholds`; a half if it has none), else 0; as scikit-learn has them.
         """
         if self.loss.several_labels:
             return given_labels(self.predict_proba(images), self.thresholds).astype(np.int64)
-        indices: NDArray[np.int64] = self(images).argmax(axis=-1).astype(np.int64)
+        logits = self.logits(images)
+        indices: NDArray[np.int64] = logits.argmax(axis=-1).astype(np.int64)
+        if self.reject_below is not None:
+            indices[softmax(logits, self.temperature).max(axis=-1) < self.reject_below] = UNKNOWN
         return indices
+
+    @property
+    def temperature(self) -> float:
+        """What logits are divided by before they become probabilities; 1.0 until `neocog.Model.calibrate` finds one."""
+        return 1.0 if self.calibration is None else self.calibration.temperature
+
+    def reject(self, wanted: str | Reject | None) -> None:
+        """Withhold the answers that the network is least certain of: set `reject_below` by what validation images say.
+
+        Arguments:
+            wanted: "coverage=0.9": so many that nine tenths of the images are answered; "precision=0.95": as few as
+                needed for 95 % of the answers to be right; None: none.
+
+        Raises:
+            SettingError: it is none of these, or there is no `calibration`.
+            NeocogError: no threshold gives the precision.
+        """
+        if wanted is None:
+            self.reject_below = None
+            return
+        rule = wanted if isinstance(wanted, Reject) else Reject.parse(wanted)
+        if self.calibration is None:
+            raise SettingError(
+                "rejecting needs a calibration, and this model has none",
+                hint="model.calibrate(images, labels) makes one, of images that it was not trained on",
+            )
+        self.reject_below = self.calibration.threshold(rule)
 
     def stream(
         self,

@@ -7,16 +7,17 @@ is won by pulling them to zero (He et al. 2019, Bag of tricks for image classifi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 from neocog.errors import SettingError
 from neocog.nn.graph import Graph
-from neocog.nn.limits import is_number, shown
+from neocog.nn.limits import check_count, is_number, shown
 from neocog.nn.optimizers import Optimizer
 from neocog.nn.parameters import Parameter, parameters_of
 
 CLIP_EPSILON = 1e-6  # added to the length of the gradient before it divides the limit, as in PyTorch
+MAX_STEPS = 1 << 24  # beyond it float32, in which a program is told the number of its step, has no every integer
 _SHOWN = 12  # names that a message lists
 
 
@@ -30,14 +31,17 @@ class Group:
         learning_rate: factor on the learning rate of every step, 0 or more.
         weight_decay: in place of the optimizer's, for all parameters that match, biases included; None: as without
             the group.
+        steps: the first steps of a training, after which they stay as they are, but for meetings with the slow weights
+            of a Lookahead; None: all steps.
 
     >>> Group("0", learning_rate=0.1)
-    Group(pattern='0', learning_rate=0.1, weight_decay=None)
+    Group(pattern='0', learning_rate=0.1, weight_decay=None, steps=None)
     """
 
     pattern: str
     learning_rate: float = 1.0
     weight_decay: float | None = None
+    steps: int | None = field(default=None, metadata={"later": True})
 
     def __post_init__(self) -> None:
         if not isinstance(self.pattern, str):
@@ -51,6 +55,8 @@ class Group:
         for name, value in numbers.items():
             if not (is_number(value) and value >= 0.0):
                 raise SettingError(f"Group {self.pattern!r}: {name} must be 0 or more, got {shown(value)}")
+        if self.steps is not None:
+            check_count(f"Group {self.pattern!r}", "steps", self.steps, MAX_STEPS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +108,17 @@ class UpdateRule:
         optimizer: with the weight decay of this parameter.
         learning_rate: factor on the learning rate of every step.
         penalty: on its size.
+        steps: the first ones, in which it moves; None: all.
     """
 
     optimizer: Optimizer
     learning_rate: float = 1.0
     penalty: Penalty = NO_PENALTY
+    steps: int | None = None
+
+    def rate(self, step: int) -> float:
+        """Return the factor on the learning rate of a step, which counts from 1."""
+        return self.learning_rate if self.steps is None or step <= self.steps else 0.0
 
 
 def rules_of(
@@ -140,11 +152,13 @@ def rules_of(
         weight = parameter.variable.decay
         own, factor = optimizer.part(weight)
         usual = own.weight_decay if weight else 0.0
-        decay, rate = usual, 1.0
+        decay, rate, steps = usual, 1.0, None
         for group in groups:
             if _matches(group.pattern, parameter.name):
-                decay, rate = usual if group.weight_decay is None else group.weight_decay, group.learning_rate
-        rules[parameter.name] = UpdateRule(own.with_decay(decay), rate * factor, penalty if weight else NO_PENALTY)
+                decay = usual if group.weight_decay is None else group.weight_decay
+                rate, steps = group.learning_rate, group.steps
+        of_size = penalty if weight else NO_PENALTY
+        rules[parameter.name] = UpdateRule(own.with_decay(decay), rate * factor, of_size, steps)
     return rules
 
 

@@ -18,6 +18,7 @@ __all__ = ["LAMB", "SGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Lookahead", "
 
 MAX_ITERATIONS = 99  # of a matrix, each step; PyTorch's limit
 MAX_EVERY = 1_000_000  # steps
+MAX_OVER = 1_000_000_000  # steps
 
 
 def _check(kind: str, name: str, value: float, low: float, high: float = math.inf) -> None:
@@ -385,6 +386,10 @@ class Lookahead(Optimizer):
         optimizer: which explores; learning rate and weight decay are its own.
         every: steps between two meetings.
         share: of the way to the weights that the slow ones go, in (0, 1].
+        over: steps in which the share falls from 1, where slow weights change nothing, to `share`: at step t it is
+            1 - (1 - share) · (t / over)^power, as in Jordan 2024 (94 % on CIFAR-10 in 3.29 seconds on a single GPU).
+            0: it is `share` from the beginning.
+        power: of that fall; with 3 it comes late.
 
     >>> Lookahead(SGD(0.1, momentum=0.9)).learning_rate
     0.1
@@ -396,6 +401,8 @@ class Lookahead(Optimizer):
     weight_decay: float = field(init=False, repr=False, default=0.0)
     every: int = 5
     share: float = 0.5
+    over: int = field(default=0, metadata={"later": True})
+    power: float = field(default=3.0, metadata={"later": True})
 
     def __post_init__(self) -> None:
         if not isinstance(self.optimizer, Optimizer) or isinstance(self.optimizer, Lookahead):
@@ -406,6 +413,9 @@ class Lookahead(Optimizer):
         check_count("Lookahead", "every", self.every, MAX_EVERY)
         if not (is_number(self.share) and 0.0 < self.share <= 1.0):
             raise SettingError(f"Lookahead: share must be in (0, 1], got {shown(self.share)}")
+        if self.over != 0:
+            check_count("Lookahead", "over", self.over, MAX_OVER)
+        _check("Lookahead", "power", self.power, 0.0)
         object.__setattr__(self, "learning_rate", self.optimizer.learning_rate)
         object.__setattr__(self, "weight_decay", self.optimizer.weight_decay)
 
@@ -418,8 +428,20 @@ class Lookahead(Optimizer):
         return (*self.optimizer.memory, "slow")
 
     def scalars(self, step: int) -> tuple[float, ...]:
-        """Return those of the optimizer, and 1 or 0 for whether this is the first step, and one with a meeting."""
-        return *self.optimizer.scalars(step), float(step == 1), float(step % self.every == 0)
+        """Return those of the optimizer, 1 or 0 for whether this is the first step, and the share of the way at this
+        step: 0 between two meetings.
+        """
+        return *self.optimizer.scalars(step), float(step == 1), self.share_at(step) if step % self.every == 0 else 0.0
+
+    def share_at(self, step: int) -> float:
+        """Return the share of the way that slow weights go at a meeting after so many steps.
+
+        >>> [Lookahead(share=0.25, over=100, power=1.0).share_at(step) for step in (0, 50, 100, 150)]
+        [1.0, 0.625, 0.25, 0.25]
+        """
+        if not self.over:
+            return self.share
+        return 1.0 - (1.0 - self.share) * math.pow(min(1.0, step / self.over), self.power)
 
     def part(self, weight: bool) -> tuple[Optimizer, float]:
         """Return the part of the optimizer, with the same around it."""

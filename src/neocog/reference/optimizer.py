@@ -56,10 +56,10 @@ def update(
     scalars = optimizer.scalars(step)
     if isinstance(optimizer, Lookahead):
         fast, after = update(optimizer.optimizer, weight, gradient, memory, learning_rate=learning_rate, step=step)
-        *_, begins, meets = scalars
+        *_, begins, share = scalars
         slow = weight if begins else memory["slow"]
-        if meets:
-            slow = fast = slow + optimizer.share * (fast - slow)
+        if share:
+            slow = fast = slow + share * (fast - slow)
         return fast, {**after, "slow": slow}
     rule = RULES.get(type(optimizer))
     if rule is None:

@@ -4,7 +4,7 @@ settings.py     every setting of a training, once; forms.py: what values may be
 source.py       batches, epoch after epoch
 trainer.py      optimizer steps
 metrics.py      what an answer is worth; evaluation.py: how good a network is
-fit.py          the loop; events.py and callbacks.py: what it tells; history.py: what it gave
+fit.py          the loop; clock.py: its time; events.py and callbacks.py: what it tells; history.py: what it gave
 progress.py     the loop on a terminal
 checkpoint.py   last.safetensors; runfolder.py: the folder around it and model.safetensors
 snapshots.py    filters.safetensors

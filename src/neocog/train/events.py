@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from neocog.model.network import Network
+from neocog.train.clock import seconds_left
 from neocog.train.history import History
 from neocog.train.trainer import Trainer
 
@@ -47,6 +48,7 @@ class Run:
         epochs: how many there will be; None: as many as the time limit lets it.
         images: training images of an epoch.
         epoch: the one under way, from 1.
+        time_limit: seconds that the whole training may take; None: no limit.
     """
 
     model: Network
@@ -56,6 +58,13 @@ class Run:
     images: int
     epoch: int = 0
     stop_reason: str = ""
+    time_limit: float | None = None
+
+    def seconds_left(self, images: int = 0, seconds: float = 0.0) -> float | None:
+        """Return how long training will still take, with so many images and seconds of the epoch under way done; None
+        where that is not known yet.
+        """
+        return seconds_left(self.history, self.epochs, self.time_limit, self.images, images, seconds)
 
     def stop(self, reason: str) -> None:
         """End the training after the batch (or epoch) under way; `history.stopped` will say `reason`."""

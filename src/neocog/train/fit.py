@@ -9,20 +9,21 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Generator, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Generator, Iterable, Mapping
+from dataclasses import replace
 from typing import Unpack
 
-import numpy as np
-
 from neocog.data.identity import Identities
-from neocog.engines.base import Array, Engine
+from neocog.engines.base import Array, Engine, State
 from neocog.engines.targets import check_targets
-from neocog.errors import DataError, NeocogError, SettingError
+from neocog.errors import DataError, SettingError
 from neocog.interrupts import interrupts_deferred
 from neocog.model.network import Network
+from neocog.model.statedict import not_finite
 from neocog.train.callbacks import Callback
 from neocog.train.checkpoint import Checkpoint, checkpoint_bytes
+from neocog.train.clock import Clock
+from neocog.train.divergence import Beginning, NotFinite, diverged
 from neocog.train.evaluation import evaluate
 from neocog.train.events import BatchResult, Run
 from neocog.train.history import EpochResult, History
@@ -31,7 +32,7 @@ from neocog.train.progress import Progress
 from neocog.train.runfolder import RunFolder
 from neocog.train.settings import Given, TrainingSettings, settled, takes_settings
 from neocog.train.snapshots import FilterSnapshots
-from neocog.train.source import Batch, BatchSource
+from neocog.train.source import BatchSource, augmented, epoch_of
 from neocog.train.trainer import Trainer
 
 
@@ -64,7 +65,8 @@ def fit(
         folder: where model.safetensors, last.safetensors, history.csv and filters.safetensors are written after every
             epoch.
         config: JSON values of the caller, kept in last.safetensors.
-        restore_best: whether the model ends on the best epoch's weights; default: only with `patience`.
+        restore_best: whether the model ends on the best epoch's weights; default: only with `patience`. Where the
+            setting `keep` is "last", it never does.
         verbose: 0 silent, 1 progress on stderr, 2 plain lines.
         learnt_from: which images `train` and `validation` hold, for `model.learnt_from`; see `Trainer`.
         given: settings, as TrainingSettings has them. What is None or not given, a resumed training takes from what it
@@ -75,8 +77,9 @@ def fit(
 
     Raises:
         SettingError, DataError, ShapeError: arguments or batches that do not fit.
-        NeocogError: the loss is not finite, a file cannot be written, or another training writes to the folder. What
-            was written before stays.
+        NeocogError: the loss or the weights are not finite (the message names the layer and the step at which that
+            began, and the model ends with the weights before that epoch), a file cannot be written, or another training
+            writes to the folder. What was written before stays.
         KeyboardInterrupt: passed on, after callbacks heard the end; what was written before stays.
     """
     settings = settled(given, seed=model.seed, loss=model.loss, before=resume.settings if resume else None)
@@ -90,6 +93,9 @@ def fit(
             raise SettingError("resuming needs the model that the training began with, got another network")
         model.restore(resume.model.parameters)
         model.learnt_from, model.loss = resume.model.learnt_from, resume.model.loss
+    model.calibration = model.reject_below = None  # they are of the weights before
+    clock = Clock(settings.time_limit, history)
+    train = augmented(train, settings, model.graph)
     # a program's time grows with its batch, and no batch holds more than all images
     of_steps = replace(settings, batch_size=min(settings.batch_size, train.images))
     trainer = Trainer(
@@ -97,42 +103,52 @@ def fit(
     )
     if resume is not None:
         trainer.load_optimizer_state(resume.memory, resume.step)
-    run = Run(model, trainer, history, settings.epochs, train.images)
-    listeners = (*callbacks, Progress(verbose))
-    restore = settings.patience is not None if restore_best is None else restore_best
+    run = Run(model, trainer, history, settings.epochs, train.images, time_limit=settings.time_limit)
+    progress = Progress(verbose)
+    listeners = (*callbacks, progress)
+    restore = (settings.patience is not None if restore_best is None else restore_best) and settings.keep == "best"
     kept = dict(config) if config is not None else dict(resume.config) if resume else {}
-    spent = sum(epoch.seconds for epoch in history.epochs)
-    clock = _Clock(time.perf_counter() - spent, settings.time_limit)
     with contextlib.nullcontext() if folder is None else folder.locked():
         try:
+            memory = trainer.optimizer_state()
             if folder is not None and resume is None:
-                checkpoint_bytes(
-                    _checkpoint(run, settings, kept)
-                )  # what files cannot say is found out now, not hours later
+                # what files cannot say is found out now, not hours later
+                checkpoint_bytes(_checkpoint(run, settings, kept, memory))
+            if folder is not None and resume is not None:
+                folder.write_history(history)  # a kill may have come between last.safetensors and this
             snapshots = None if folder is None else FilterSnapshots(folder.filters, model, len(history))
             for listener in listeners:
                 listener.on_train_begin(run)
-            _check_patience(run, settings)
+            _check_end(run, settings, clock)
             while (settings.epochs is None or len(history) < settings.epochs) and not run.stop_reason:
                 run.epoch = len(history) + 1
                 for listener in listeners:
                     listener.on_epoch_begin(run)
-                result = _epoch(run, settings, train, validation, listeners, clock)
+                beginning = Beginning(model.parameters, memory, trainer.steps)
+                try:
+                    result = _epoch(run, settings, train, validation, listeners, clock, beginning.rates)
+                except NotFinite as fault:
+                    if not fault.measured:
+                        progress.note(f"{fault}; going through the epoch once more to find where that begins")
+                    raise diverged(fault, run, beginning, train, settings, folder) from None
+                del beginning
+                memory = {}  # at the end of an epoch there are several copies of it as it is
                 with interrupts_deferred():  # an epoch that counts as done is on disk
                     trainer.settle()
+                    memory = trainer.optimizer_state()
                     history.epochs.append(result)
                     measured = trainer.measured()
                     model.metrics = measured.metrics = result.metrics()
                     if history.best is result and restore:
                         best_parameters = measured.parameters
                     if folder is not None and snapshots is not None:
-                        if history.best is result:
+                        if history.best is result or settings.keep == "last":
                             folder.save_best(measured)
                         snapshots.save(model, len(history))
-                        folder.save_last(_checkpoint(run, settings, kept))
+                        folder.save_last(_checkpoint(run, settings, kept, memory))
                 for listener in listeners:
                     listener.on_epoch_end(run, result)
-                _check_patience(run, settings)
+                _check_end(run, settings, clock)
             history.stopped = run.stop_reason or "finished"
             best = history.best
             if restore and best is not None and best is not history.epochs[-1] and best_parameters is not None:
@@ -152,21 +168,10 @@ def fit(
     return history
 
 
-@dataclass(frozen=True, slots=True)
-class _Clock:
-    began: float
-    limit: float | None
-
-    def share(self) -> float:
-        """How much of the time limit is over; 0 without one."""
-        return 0.0 if self.limit is None else (time.perf_counter() - self.began) / self.limit
-
-
-def _check_patience(run: Run, settings: TrainingSettings) -> None:
-    best = run.history.best
-    if settings.patience is not None and best is not None and len(run.history) - best.epoch >= settings.patience:
+def _check_end(run: Run, settings: TrainingSettings, clock: Clock) -> None:
+    if settings.patience is not None and run.history.waiting >= settings.patience:
         run.stop("patience")
-    if settings.time_limit is not None and sum(epoch.seconds for epoch in run.history.epochs) >= settings.time_limit:
+    if clock.share() >= 1.0:
         run.stop("time limit")
 
 
@@ -176,12 +181,13 @@ def _epoch(
     train: BatchSource,
     validation: BatchSource | None,
     listeners: tuple[Callback, ...],
-    clock: _Clock,
+    clock: Clock,
+    rates: list[float],
 ) -> EpochResult:
-    """Take the steps of one epoch, and measure it."""
+    """Take the steps of one epoch, note their learning rates, and measure it."""
     began = time.perf_counter()
     so_far = None
-    with contextlib.closing(_steps(run, settings, train, listeners, clock, began)) as steps:
+    with contextlib.closing(_steps(run, settings, train, listeners, clock, began, rates)) as steps:
         for so_far in steps:  # noqa: B007 - the last one stands for the epoch
             if clock.share() >= 1.0:
                 run.stop("time limit")
@@ -189,12 +195,16 @@ def _epoch(
                 break
     if so_far is None:
         raise DataError(f"epoch {run.epoch} produced no batches, though {run.images} images were expected")
+    if faults := not_finite(run.model.parameters):
+        raise NotFinite(f"the weights must be finite, got {faults[0]}")
     val_loss = val_accuracy = None
     if validation is not None:
-        measured = evaluate(run.trainer.measured(), validation.batches(0), settings.loss)
+        before = time.perf_counter()
+        measured = evaluate(run.trainer.measured(), validation.batches(0), settings.loss, plain=True)
+        clock.measured(time.perf_counter() - before)
         val_loss, val_accuracy = measured.loss, measured.accuracy
         if not math.isfinite(val_loss):
-            raise _diverged(run, "validation loss", val_loss)
+            raise NotFinite(f"the validation loss must be finite, got {val_loss}", measured=True)
     return EpochResult(
         epoch=run.epoch,
         loss=so_far.loss,
@@ -212,15 +222,15 @@ def _steps(
     settings: TrainingSettings,
     train: BatchSource,
     listeners: tuple[Callback, ...],
-    clock: _Clock,
+    clock: Clock,
     began: float,
+    rates: list[float],
 ) -> Generator[BatchResult, None, None]:
     """Take one step after the other, and give the epoch so far after each."""
     trainer, done = run.trainer, len(run.history)
     images, loss_sum, right, answers = 0, 0.0, 0, 0
     reduced = settings.schedule.after([epoch.measured for epoch in run.history])
-    batches = train.batches(done)
-    try:
+    with epoch_of(train, done) as batches:
         for x, y in batches:
             for listener in listeners:
                 listener.on_batch_begin(run)
@@ -229,9 +239,10 @@ def _steps(
             share = 0.0 if settings.epochs is None else passes / settings.epochs
             factor = reduced * settings.schedule.factor(min(1.0, max(share, clock.share())))
             trainer.learning_rate = settings.optimizer.learning_rate * factor
+            rates.append(trainer.learning_rate)
             loss = trainer.step(x, y)
             if not math.isfinite(loss):
-                raise _diverged(run, "loss", loss, x)
+                raise NotFinite(f"the loss must be finite, got {loss}")
             assert trainer.last is not None  # it just took a step
             images += len(x)
             loss_sum += loss * len(x)
@@ -245,32 +256,12 @@ def _steps(
             for listener in listeners:
                 listener.on_batch_end(run, result)
             yield result
-    finally:
-        _close(batches)
 
 
-def _close(batches: Iterator[Batch]) -> None:
-    # A generator that decodes in threads ends them when it is closed; a plain iterator has nothing to close.
-    close = getattr(batches, "close", None)
-    if close is not None:
-        close()
-
-
-def _diverged(run: Run, name: str, value: float, images: np.ndarray | None = None) -> NeocogError:
-    if images is not None and images.dtype.kind == "f" and not np.isfinite(images).all():
-        return DataError(f"epoch {run.epoch}, step {run.trainer.steps}: the batch's images hold NaN or infinite values")
-    rate = run.trainer.learning_rate
-    return NeocogError(
-        f"epoch {run.epoch}, step {run.trainer.steps}: the {name} must be finite, got {value}",
-        details=(f"learning rate: {rate:g} ({type(run.trainer.optimizer).__name__})",),
-        hint=f"lower the learning rate, such as {run.trainer.optimizer.learning_rate / 10:g}",
-    )
-
-
-def _checkpoint(run: Run, settings: TrainingSettings, config: dict[str, object]) -> Checkpoint:
+def _checkpoint(run: Run, settings: TrainingSettings, config: dict[str, object], memory: State) -> Checkpoint:
     return Checkpoint(
         model=run.model,
-        memory=run.trainer.optimizer_state(),
+        memory=memory,
         step=run.trainer.steps,
         settings=settings,
         history=run.history,

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from neocog.data.augment.transform import Transform
 from neocog.errors import FormatError, SettingError
 from neocog.model.fields import MAX_INTEGER, check_integer, check_number
 from neocog.model.files import shown_value
@@ -144,6 +145,29 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
+class Word:
+    """One of a few words."""
+
+    words: tuple[str, ...]
+
+    def checked(self, name: str, value: Any) -> str:
+        """Return one of the words."""
+        if not isinstance(value, str) or value not in self.words:
+            raise SettingError(f"{name} must be {' or '.join(self.words)}, got {shown(value)}")
+        return value
+
+    def to_json(self, value: str) -> object:
+        """Return it as it is."""
+        return value
+
+    def from_json(self, where: str, data: object) -> str:
+        """Return one of the words."""
+        if not isinstance(data, str) or data not in self.words:
+            raise FormatError(f"{where} must be {' or '.join(self.words)}, got {shown_value(data)}")
+        return data
+
+
+@dataclass(frozen=True, slots=True)
 class Several:
     """A list of values of one form; a caller may give a single one as it is."""
 
@@ -167,3 +191,35 @@ class Several:
         if len(data) > MOST_ENTRIES:
             raise FormatError(f"{where} may hold at most {MOST_ENTRIES:,} entries, got {len(data):,}")
         return tuple(self.form.from_json(f"{where}[{place}]", entry) for place, entry in enumerate(data))
+
+
+@dataclass(frozen=True, slots=True)
+class Augmentation:
+    """Transforms of images, one after another; a caller may give one as it is, or name them in a text."""
+
+    def checked(self, name: str, value: Any) -> tuple[Transform, ...]:
+        """Return a tuple."""
+        if isinstance(value, str):
+            return _transforms(value)
+        return Several(OneOf(Transform, "RandomFlip()")).checked(name, value)
+
+    def to_json(self, value: tuple[Transform, ...]) -> object:
+        """Return them as a text."""
+        from neocog.data.augment.words import as_text
+
+        return as_text(value)
+
+    def from_json(self, where: str, data: object) -> tuple[Transform, ...]:
+        """Return the transforms that a text names."""
+        if not isinstance(data, str):
+            raise FormatError(f"{where} must be a text, got {shown_value(data)}")
+        try:
+            return _transforms(data)
+        except SettingError as error:
+            raise FormatError(f"{where}: {error.message}", hint=error.hint) from None
+
+
+def _transforms(text: str) -> tuple[Transform, ...]:
+    from neocog.data.augment.words import parsed  # here: most who load a model never train it
+
+    return parsed(text)

@@ -13,9 +13,11 @@ from neocog.data.identity import identities_of_array
 from neocog.engines.base import Engine, Images
 from neocog.engines.targets import check_targets
 from neocog.model import modelfile
+from neocog.model.calibration import Calibration, Reject
 from neocog.model.network import Network
 from neocog.model.pictures import checked_arrays
 from neocog.nn.losses import Loss
+from neocog.train.calibrate import calibrate
 from neocog.train.callbacks import Callback
 from neocog.train.evaluation import Evaluation, evaluate
 from neocog.train.fit import fit
@@ -51,6 +53,45 @@ class Model(Network):
         """
         x = checked_arrays(self.graph, images)
         return evaluate(self, ArraySource(x, labels, batch_size=self.images_at_once, shuffle=False).batches(0), loss)
+
+    def calibrate(
+        self,
+        images: NDArray[np.generic],
+        labels: NDArray[np.generic],
+        *,
+        reject: str | None = None,
+    ) -> Calibration:
+        """Fit the temperature of the model's probabilities, so that of the answers of 80 % about 80 % are right.
+
+        The model keeps it, as `calibration`, until its weights change, and so do files. No answer changes.
+
+        Arguments:
+            images: (N, height, width, channels), as `fit` takes them, of those that the model was not trained on: it is
+                far too sure of the others.
+            labels: (N,) class indices.
+            reject: which answers to withhold from then on, such as "coverage=0.9"; see `reject`.
+
+        Returns:
+            Calibration: its `temperature` is 1.0 where these images do not say which is best, as where all answers are
+            right.
+
+        Raises:
+            DataError, ShapeError: arguments that do not fit.
+            SettingError: the model gives several labels an image, or answers for pixels.
+
+        >>> from neocog.nn.blocks import Sequential
+        >>> from neocog.nn.layers import Flatten, Linear
+        >>> model = Model(Sequential(Flatten(), Linear(2)), (1, 2, 1), ["left", "right"], engine="reference")
+        >>> model.load_parameters({"1.weight": 4 * np.eye(2), "1.bias": np.zeros(2)})
+        >>> images = np.array([[[1, 0]]] * 3, np.float32)  # of which the model is sure with 98 %
+        >>> round(model.calibrate(images, np.array([0, 0, 1])).temperature, 3)
+        5.771
+        >>> print(model.predict_proba(images[:1]).round(3))
+        [[0.667 0.333]]
+        """
+        x = checked_arrays(self.graph, images)
+        source = ArraySource(x, labels, batch_size=self.images_at_once, shuffle=False)
+        return calibrate(self, source.batches(0), reject=None if reject is None else Reject.parse(reject))
 
     @takes_settings
     def fit(

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields, replace
 from typing import Any, Literal, TypedDict, TypeVar, cast
 
+from neocog.data.augment.transform import Transform
 from neocog.engines.base import StepSettings
 from neocog.errors import FormatError, SettingError
 from neocog.model.arguments import MAX_SEED
@@ -20,7 +21,7 @@ from neocog.nn.groups import GradientClip, Group, Penalty
 from neocog.nn.losses import CrossEntropy, Loss
 from neocog.nn.optimizers import Adam, Optimizer
 from neocog.nn.schedules import Cosine, Schedule
-from neocog.train.forms import Form, OneOf, Real, Several, Text, Whole
+from neocog.train.forms import Augmentation, Form, OneOf, Real, Several, Text, Whole, Word
 
 DEFAULT_EPOCHS = 5
 
@@ -96,9 +97,12 @@ class TrainingSettings:
         schedule: the way of the learning rate over all epochs.
         seed: decides orders, splits and what Dropout drops. Same seed, same bits. Models and `fit` take the model's
             where none is given.
-        patience: stop after so many epochs without a better one; see EpochResult.score for what is better.
-        time_limit: seconds, those before a resume included, after which training ends, within an epoch too; the
-            schedule then follows whichever is further, the clock or the images.
+        patience: stop after so many epochs without a better one, where the mean over three epochs is what counts, so
+            that one lucky epoch does not; see EpochResult.score for what is better.
+        time_limit: seconds, those before a resume included, after which training has ended, within an epoch too, the
+            last measurement included; the schedule follows whichever is further, the clock or the images.
+        keep: which epoch's weights a run folder's model.safetensors holds, and a model that is to end on these: the
+            "best" epoch's, or the "last" one's, which no validation image chose.
         freeze: names of layers ("0", "3.*") or parameters ("*.bias") that stay as they are; see `Group`. A frozen
             BatchNorm2d still takes the batch's statistics and averages them, as in PyTorch.
         groups: parameters with a learning rate or a weight decay of their own.
@@ -107,6 +111,9 @@ class TrainingSettings:
         clip_norm: gradients of all parameters that are together longer than this are scaled down to it; see
             `GradientClip`.
         clip_value: no number of a gradient is further from 0 than this; goes before `clip_norm`.
+        augment: what is done to images at random before each step, in this order, such as
+            `(nc.RandomFlip(), nc.RandomCrop(4))`, or "flip,crop=4"; see `neocog.data.augment`. It hangs on seed, epoch
+            and image alone.
         l1, l2: penalties on the weights of convolutions and fully connected layers, beside the optimizer's own weight
             decay; see `Penalty`.
 
@@ -149,11 +156,23 @@ class TrainingSettings:
             Whole(), Flag("patience", "Stop after N epochs without improvement.", most=2**31 - 1), resumed="asked"
         ),
     )
+    keep: Literal["best", "last"] = field(
+        default="best",
+        metadata=_about(
+            Word(("best", "last")),
+            Flag(
+                "keep",
+                "Which epoch's weights are kept: those best on validation images, or the last.",
+                "last, or best where the learning rate does not fall to the end",
+            ),
+            later=True,
+        ),
+    )
     time_limit: float | None = field(
         default=None,
         metadata=_about(
             Real(above=True, unit="seconds"),
-            Flag("time", "Train for this many minutes.", value="MINUTES", factor=60.0),
+            Flag("time", "Train for so long, such as 10m (or 10), 90s or 1h.", value="TIME", factor=60.0),
             resumed="asked",
         ),
     )
@@ -206,6 +225,20 @@ class TrainingSettings:
             Real(), Flag("l2", "Pull weights to 0 by their size: L2 penalty, whatever the optimizer.", "0"), later=True
         ),
     )
+    augment: tuple[Transform, ...] = field(
+        default=(),
+        metadata=_about(
+            Augmentation(),
+            Flag(
+                "augment",
+                "Change images at random, a little differently in every epoch, such as flip,crop=4,jitter.",
+                "none",
+                value="LIST",
+            ),
+            resumed="fixed",
+            later=True,
+        ),
+    )
 
     def __post_init__(self) -> None:
         for entry in fields(self):
@@ -242,6 +275,7 @@ class MoreGiven(TypedDict, total=False):
     schedule: Schedule | None
     seed: int | None
     patience: int | None
+    keep: Literal["best", "last"] | None
     time_limit: float | None
     freeze: str | Sequence[str] | None
     groups: Group | Sequence[Group] | None
@@ -250,6 +284,7 @@ class MoreGiven(TypedDict, total=False):
     clip_value: float | None
     l1: float | None
     l2: float | None
+    augment: str | Transform | Sequence[Transform] | None
 
 
 class Given(MoreGiven, total=False):

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Protocol
+from contextlib import closing, contextmanager
+from copy import copy
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +15,11 @@ from neocog.errors import SettingError, ShapeError
 from neocog.model.arguments import check_count, check_seed
 
 if TYPE_CHECKING:
+    from neocog.data.augment.pipeline import Pipeline
     from neocog.data.batches import Batches
+    from neocog.data.resize import Images
+    from neocog.nn.graph import Graph
+    from neocog.train.settings import TrainingSettings
 
 Batch = tuple[NDArray[np.generic], NDArray[np.generic]]
 
@@ -33,6 +40,49 @@ class BatchSource(Protocol):
 
     def batches(self, epoch: int) -> Iterator[Batch]:
         """Return the batches (images (N, H, W, C), labels (N,) or rows) of one epoch; epochs count from 0."""
+
+
+class AugmentableSource(BatchSource, Protocol):
+    """A source that knows which image is which, so that it can change each a little differently in every epoch."""
+
+    def augmented(self, augment: Pipeline, outputs: int) -> BatchSource:
+        """Return the same batches with images changed; of a network with so many outputs, where it mixes labels."""
+
+
+def augmented(source: BatchSource, settings: TrainingSettings, graph: Graph) -> BatchSource:
+    """Return a source whose images are augmented as settings say.
+
+    Raises:
+        SettingError: the source cannot, or the network answers pixel by pixel, and what is done to an image would have
+            to be done to its labels.
+    """
+    if not settings.augment:
+        return source
+    change = getattr(source, "augmented", None)
+    if change is None:
+        raise SettingError(
+            f"the batches of a {type(source).__name__} cannot be augmented: it does not say which image is which",
+            hint="give it a method augmented(augment, outputs), as ArraySource has, or change images in batches(epoch)",
+        )
+    if len(graph.answer_shape) > 1:
+        raise SettingError(
+            "images cannot be augmented for a network that answers pixel by pixel: labels would not follow"
+        )
+    from neocog.data.augment.pipeline import Pipeline
+
+    return cast(AugmentableSource, source).augmented(Pipeline(settings.augment, settings.seed), graph.classes)
+
+
+@contextmanager
+def epoch_of(source: BatchSource, epoch: int) -> Iterator[Iterator[Batch]]:
+    """Give the batches of an epoch, and end what works for them (such as threads that decode) when the body is left."""
+    batches = source.batches(epoch)
+    try:
+        yield batches
+    finally:
+        close = getattr(batches, "close", None)  # a plain iterator has nothing to close
+        if close is not None:
+            close()
 
 
 class ArraySource:
@@ -68,6 +118,8 @@ class ArraySource:
         self.batch_size = check_count("batch_size", batch_size)
         self.shuffle = shuffle
         self.seed = check_seed(seed)
+        self._augment: Pipeline | None = None
+        self._outputs = 0
 
     @property
     def images(self) -> int:
@@ -77,10 +129,35 @@ class ArraySource:
     def batches(self, epoch: int) -> Iterator[Batch]:
         """Return the batches of one epoch."""
         order = shuffled(self.images, self.seed, epoch) if self.shuffle else None
-        for start in range(0, self.images, self.batch_size):
+        starts = range(0, self.images, self.batch_size)
+        if self._augment is not None:
+            indices = np.arange(self.images) if order is None else order
+            yield from self._ahead(epoch, [indices[start : start + self.batch_size] for start in starts])
+            return
+        for start in starts:
             chosen = slice(start, start + self.batch_size)
             rows = chosen if order is None else order[chosen]
             yield self._images[rows], self._labels[rows]
+
+    def augmented(self, augment: Pipeline, outputs: int) -> ArraySource:
+        """Return the same batches with images changed, as uint8, a little ahead of who takes them."""
+        source = copy(self)
+        source._augment, source._outputs = augment, outputs
+        return source
+
+    def _ahead(self, epoch: int, chunks: list[NDArray[np.int64]]) -> Iterator[Batch]:
+        from neocog.data.parallel import map_in_order
+
+        augment = self._augment
+        assert augment is not None
+
+        def changed(indices: NDArray[np.int64]) -> Batch:
+            images = cast("Images", np.take(self._images, indices, axis=0))
+            pictures = augment.pictures(images, indices, epoch, self._images.shape[1:3])
+            return augment.mixed(pictures, self._labels[indices], indices, epoch, self._outputs)
+
+        with closing(map_in_order(changed, chunks, workers=1, ahead=2)) as batches:
+            yield from batches
 
 
 class DataSource:
@@ -113,10 +190,15 @@ class DataSource:
         for images, labels in self._batches.at_epoch(epoch):
             yield images, labels if self._relabel is None else self._relabelled(labels, self._relabel)
 
-    def _relabelled(self, labels: NDArray[np.int64], relabel: NDArray[np.int64]) -> NDArray[np.int64]:
+    def augmented(self, augment: Pipeline, outputs: int) -> DataSource:
+        """Return the same batches with images changed; as many classes as the data has are as many outputs."""
+        return DataSource(replace(self._batches, augment=augment), self._relabel, self._outputs)
+
+    def _relabelled(self, labels: NDArray[Any], relabel: NDArray[np.int64]) -> NDArray[Any]:
         if labels.ndim == 1:
-            return relabel[labels]
-        rows, known = np.zeros((len(labels), self._outputs), np.int64), relabel >= 0
+            renamed: NDArray[np.int64] = relabel[labels]
+            return renamed
+        rows, known = np.zeros((len(labels), self._outputs), labels.dtype), relabel >= 0
         rows[:, relabel[known]] = labels[:, known]
         return rows
 

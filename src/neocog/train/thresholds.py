@@ -33,7 +33,7 @@ def fit_thresholds_on(model: Network, batches: Iterable[Batch]) -> None:
         )
     probabilities, truths = [], []
     for images, labels in batches:
-        logits = model(images)
+        logits = model.logits(images)
         probabilities.append(sigmoid(logits))
         truths.append(target_labels(check_targets(model.graph, model.loss, labels, len(logits))))
     if not sum(map(len, truths)):

@@ -192,3 +192,16 @@ def test_the_hint_is_not_given_where_another_word_is_wrong(tmp_path, monkeypatch
 @pytest.mark.parametrize("word", ["mobilenet_v2", "mobilenetv2", "MobileNetV2", "mobilenet-v2"])
 def test_a_word_may_be_written_without_its_joints(word):
     assert options.WordOption(("mobilenet", "mobilenet_v2")).convert(word, None, None) == "mobilenet_v2"
+
+
+@pytest.mark.parametrize(
+    ("text", "minutes"), [("10", 10.0), ("10m", 10.0), ("90s", 1.5), ("1h", 60.0), ("0.5H", 30.0), (" 2 m ", 2.0)]
+)
+def test_a_time_may_be_written_in_minutes_seconds_or_hours(text, minutes):
+    assert options.DurationOption().convert(text, None, None) == minutes
+
+
+@pytest.mark.parametrize("text", ["0", "-1m", "ten", "m", "", "1h30", "nan", "inf", "1d"])
+def test_what_is_no_time_is_refused_with_how_to_write_one(text):
+    with pytest.raises(click.UsageError, match="must be a time above 0, such as 10m"):
+        options.DurationOption().convert(text, None, None)

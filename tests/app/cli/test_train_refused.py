@@ -36,7 +36,7 @@ def refused(done, code: int, message: str, hint: str) -> None:
         (["--label-smoothing", "1"], "--label-smoothing must be 0 or more and below 1, got 1", "see"),
         (["--momentum", "1", "--optimizer", "sgd"], "--momentum must be 0 or more and below 1, got 1", "see"),
         (["--momentum", "0.9"], "--momentum only applies to --optimizer muon, rmsprop or sgd, got adam", "leave one"),
-        (["--time", "0"], "--time must be above 0, got 0", "see"),
+        (["--time", "0"], "--time must be a time above 0, such as 10m (or 10), 90s or 1h, got 0", "see"),
         (["--patience", "0"], "--patience must be 1 or more, got 0", "see"),
         (["--seed", "-1"], "--seed must be 0 or more, got -1", "see"),
         (

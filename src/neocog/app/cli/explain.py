@@ -26,6 +26,7 @@ from neocog.explain.lesson import lesson_image, lesson_model
 from neocog.explain.subject import Subject
 from neocog.interrupts import Terminated
 from neocog.model.network import Network
+from neocog.model.views import PLAIN, VIEWS
 from neocog.reading import read_file
 from neocog.text import printable
 from neocog.train.runfolder import read_config
@@ -99,6 +100,9 @@ def open_session(
 ) -> Session:
     """Make the session of a model, with an image to begin with: IMAGE, or the first of the data."""
     model = models.open_model(path, engine, threads, allow_nonfinite=True)
+    if model.views != PLAIN and not quiet:
+        views = len(VIEWS[model.views])
+        note(f"its answers are the mean over {views} views of an image; explained is the image as it is")
     file = models.find_model(path)
     title = path.name if path.is_dir() else path.stem
     run = file.parent if (file.parent / CONFIG_FILE).is_file() else None

@@ -21,6 +21,11 @@ from neocog.text import printable
 from neocog.train import recipe
 
 MODEL_ENDING = ".safetensors"
+VIEWS_TOLD = {
+    "plain": "plain: each image as it is",
+    "flip": "flip: each image and its mirror image",
+    "flip-shift": "flip-shift: each image and its mirror image, in place and shifted by a pixel, six in all",
+}
 KIND_NAMES = {1: "grey", 3: "RGB", 4: "RGBA"}
 
 
@@ -66,6 +71,7 @@ def _describe_model(path: Path, as_json: bool) -> None:
         ("model", f"{printable(str(file))} ({file.stat().st_size:,} bytes)"),
         ("input", f"{height} x {width} pixels, {_kind(channels)}, resized by {model.resize}"),
         ("normalised", f"mean {_numbers(normalisation.mean)}, std {_numbers(normalisation.std)} of values in [0, 1]"),
+        ("views", VIEWS_TOLD[model.views]),
         ("classes", f"{len(model.class_names)}: {printable(shorten(model.class_names, 20))}"),
         *_given_above(model),
         ("learnt from", _learnt_from(model)),
@@ -91,6 +97,7 @@ def model_facts(model: Network, file: Path) -> dict[str, object]:
             "mean": list(model.graph.normalisation.mean),
             "std": list(model.graph.normalisation.std),
         },
+        "views": model.views,
         "metrics": model.metrics,
         "several_labels": model.loss.several_labels,
         "thresholds": None if model.thresholds is None else list(model.thresholds),

@@ -63,7 +63,14 @@ def command(
     if output is not None and not output.absolute().parent.is_dir():
         raise CommandLineError(f"there is no folder {output.parent} to write {output.name} into")
     given = take_settings(rest)
-    of_trainings = {"lr": None, "schedule": "constant", "warmup": None, "output": None, "overwrite": False}
+    of_trainings = {
+        "lr": None,
+        "schedule": "constant",
+        "warmup": None,
+        "views": None,
+        "output": None,
+        "overwrite": False,
+    }
     flags = Flags(settings=given, quiet=quiet, **of_trainings, **rest)  # type: ignore[arg-type]  # as in train.py
     splits, _, model, settings = decide(plan(data, flags), flags)
     source = source_of(splits.train, model, settings, flags)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from neocog.app.cli.errors import CommandLineError, nearest
+from neocog.errors import SettingError
 from neocog.reading import expanded
 
 if TYPE_CHECKING:  # click 8.1 has no [...] at run time
@@ -26,8 +27,10 @@ else:
     _WordType = click.Choice
 
 ENGINES = ("native", "reference", "torch")
+VIEWS = ("plain", "flip", "flip-shift")  # those of model/views.py, which loads NumPy: help texts do without
 MAX_SIDE = 4096  # pixels; larger images of a classifier are a slip of the keyboard
 MAX_THREADS = 1024
+UNITS = {"s": 1 / 60, "m": 1.0, "h": 60.0}  # minutes
 
 # spellings of other tools, as key=value and as --key
 ALIASES = {
@@ -179,6 +182,24 @@ class RealOption(_RealType):
         return number
 
 
+class DurationOption(_RealType):
+    """A time, such as 10m, 90s or 1h, or a number of minutes; becomes minutes."""
+
+    name = "TIME"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        need = "must be a time above 0, such as 10m (or 10), 90s or 1h"
+        text = str(value).strip().lower()
+        unit = UNITS.get(text[-1:])
+        try:
+            minutes = float(text if unit is None else text[:-1]) * (unit or 1.0)
+        except ValueError:
+            self.fail(f"{need}, got {value!r}", param, ctx)
+        if not 0.0 < minutes < math.inf:
+            self.fail(f"{need}, got {value}", param, ctx)
+        return minutes
+
+
 class SizeOption(_SizeType):
     """Pixels of an image: N for a square, or HxW; becomes (height, width)."""
 
@@ -248,6 +269,21 @@ class Names(_NamesType):
         return names
 
 
+class TransformsOption(_LocationType):
+    """Transforms of images, such as flip,crop=4; stays the text that it is."""
+
+    name = "LIST"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        from neocog.data.augment.words import parsed  # here, since most uses name none
+
+        try:
+            parsed(str(value))
+        except SettingError as error:
+            raise CommandLineError(f"--{error.message}", hint=error.hint, ctx=ctx) from None
+        return str(value)
+
+
 class WordOption(_WordType):
     """One of some words, with or without their - and _; a near miss gets a suggestion.
 
@@ -290,6 +326,12 @@ workers = click.option(
     "-j",
     type=WholeOption(0, MAX_THREADS),
     help="Number of threads that decode images.  [default: one for each core, at most 8]",
+)
+views = click.option(
+    "--views",
+    type=WordOption(VIEWS),
+    help="How to look at each image: plain, once; flip, at its mirror image too; flip-shift, six times; the answer is "
+    "the mean of the logits.  [default: as the model was saved]",
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 quiet = click.option("--quiet", "-q", is_flag=True, help="Hide progress.")

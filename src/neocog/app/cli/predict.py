@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import click
 import numpy as np
 
-from neocog.app.cli import models, options
+from neocog.app.cli import models, options, rejecting
 from neocog.app.cli.compiling import told_of_compiling
 from neocog.app.cli.errors import CommandLineError, RunFailed, fail, note, warn
 from neocog.app.cli.output import count, emit, format_json
@@ -24,30 +24,40 @@ from neocog.data.decode import decode_image
 from neocog.data.resize import ImageSize, check_rule
 from neocog.engines.base import Array
 from neocog.errors import DataError
+from neocog.model.calibration import UNKNOWN_NAME, Reject
 from neocog.model.stream import AnswerStream
 from neocog.model.thresholds import given_labels
 from neocog.text import printable
 
 if TYPE_CHECKING:
     from neocog.model.network import Network
+    from neocog.model.views import Views
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """One image's likeliest classes, the likeliest first."""
+    """One image's likeliest classes, the likeliest first. Where that is not `certain` enough for the model, the answer
+    is unknown, with the probability of the likeliest class.
+    """
 
     path: str
     classes: tuple[tuple[str, float], ...]
+    certain: bool = True
+
+    @property
+    def answer(self) -> str:
+        """The likeliest class, or unknown."""
+        return self.classes[0][0] if self.certain else UNKNOWN_NAME
 
     def to_json(self) -> dict[str, object]:
         """Return plain JSON values."""
-        name, probability = self.classes[0]
         top = [{"class": name, "probability": probability} for name, probability in self.classes]
-        return {"path": self.path, "class": name, "probability": probability, "top": top}
+        return {"path": self.path, "class": self.answer, "probability": self.classes[0][1], "top": top}
 
     def cells(self) -> list[str]:
         """Return the path, then a class and its probability, as often as asked for."""
-        return [self.path, *(cell for name, p in self.classes for cell in (name, f"{p:.4f}"))]
+        first, *rest = self.classes
+        return [self.path, *(cell for name, p in [(self.answer, first[1]), *rest] for cell in (name, f"{p:.4f}"))]
 
     csv_cells = cells
 
@@ -113,12 +123,14 @@ AnyPrediction = Prediction | LabelsPrediction
 @click.option(
     "--csv", "as_csv", is_flag=True, help="Print CSV with a header; on a terminal, control characters are escaped."
 )
+@rejecting.flag
 @options.as_json
 @click.option("--strict", is_flag=True, help="Exit with 1 if any image cannot be read.")
 @options.batch_size
 @options.threads
 @options.workers
 @options.engine
+@options.views
 @options.quiet
 @click.pass_context
 def command(
@@ -130,12 +142,14 @@ def command(
     listed: bool,
     as_jsonl: bool,
     as_csv: bool,
+    reject: Reject | None,
     as_json: bool,
     strict: bool,
     batch_size: int,
     threads: int | None,
     workers: int | None,
     engine: str,
+    views: Views | None,
     quiet: bool,
 ) -> None:
     """Classify images: print the path, class and probability of each image, one per line, in order. A model for several
@@ -160,6 +174,8 @@ def command(
         )
     trained = models.open_model(model, engine, threads)
     trained.graph.check_classifies("neocog predict")
+    trained.views = views or trained.views
+    rejecting.take_reject(trained, reject)
     pictures = Pictures(source, listed=listed)
     outcomes = predict(trained, pictures, top=top, batch_size=batch_size, workers=workers)
     with told_of_compiling(quiet=quiet), closing(outcomes):
@@ -232,7 +248,8 @@ def _outcome(model: Network, path: str, answer: Array | DataError, top: int | No
     classes = tuple((names[c], float(answer[c])) for c in chosen)
     if several:
         return LabelsPrediction(path, classes, dict(zip(names, map(float, answer), strict=True)))
-    return Prediction(path, classes)
+    certain = model.reject_below is None or bool(answer.max() >= model.reject_below)
+    return Prediction(path, classes, certain)
 
 
 def _header(model: Network, top: int | None) -> list[str]:

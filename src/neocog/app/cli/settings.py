@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from neocog.app.cli import options
-from neocog.train.forms import Form, Real, Several, Text, Whole
+from neocog.train.forms import Augmentation, Form, Real, Several, Text, Whole, Word
 from neocog.train.settings import About, Flag, TrainingSettings, about
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -42,8 +42,14 @@ def setting_flags(without: Collection[str] = ()) -> Callable[[Function], Functio
 def _type_of(form: Form, flag: Flag) -> click.ParamType[Any]:
     if isinstance(form, Whole):
         return options.WholeOption(form.least, form.most if flag.most is None else flag.most)
+    if isinstance(form, Word):
+        return options.WordOption(form.words)
+    if isinstance(form, Real) and form.unit == "seconds":
+        return options.DurationOption()
     if isinstance(form, Real):
         return options.RealOption(form.low, form.high, above=form.above)
+    if isinstance(form, Augmentation):
+        return options.TransformsOption()
     assert form == Several(Text()), f"--{flag.name}: the command line knows no values of this form"
     return options.Names()
 

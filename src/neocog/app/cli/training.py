@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from neocog.app.cli import datasets, learnt
+from neocog.app.cli import datasets, learnt, published
 from neocog.app.cli.compiling import told_of_compiling
 from neocog.app.cli.errors import (
     CommandLineError,
@@ -20,31 +20,38 @@ from neocog.app.cli.errors import (
     note,
     warn,
 )
+from neocog.app.cli.loggers import heard_on_stderr, loggers_of
 from neocog.app.cli.losses import make_loss
 from neocog.app.cli.measured import shorten
 from neocog.app.cli.output import count
 from neocog.app.cli.runs import Successor, files_of, has_begun, make_folder, removed_if_empty, removed_if_unfinished
 from neocog.app.cli.settings import record_settings
 from neocog.app.cli.trained import Outcome
+from neocog.data.augment.pipeline import Pipeline
+from neocog.data.augment.transform import Transform
 from neocog.data.batches import Batches
 from neocog.data.builtin import DIGITS
 from neocog.data.dataset import Dataset, DataSplits
 from neocog.data.identity import NOBODY, Identities
 from neocog.data.resize import DEFAULT_RESIZE, ImageSize
-from neocog.errors import DataError
+from neocog.errors import DataError, NeocogError
 from neocog.model import kinds
+from neocog.model.calibration import Reject
 from neocog.model.network import Network
+from neocog.model.views import PLAIN, Views
 from neocog.nn.layers import Layer
 from neocog.nn.optimizers import Optimizer
 from neocog.nn.shapes import ImageShape
 from neocog.nn.zoo import make_net
 from neocog.text import printable
 from neocog.train import recipe
+from neocog.train.calibrate import calibrate
 from neocog.train.checkpoint import Checkpoint
 from neocog.train.evaluation import Evaluation, evaluate
 from neocog.train.fit import fit
 from neocog.train.history import History
 from neocog.train.labels import LabelsEvaluation
+from neocog.train.recipes import airbench
 from neocog.train.runfolder import RunFolder
 from neocog.train.settings import TrainingSettings, settled
 from neocog.train.source import DataSource
@@ -76,11 +83,15 @@ class Flags:
     threads: int | None
     workers: int | None
     engine: str
+    views: Views | None
     output: Path | None
     overwrite: bool
     quiet: bool
     strict: bool
     settings: dict[str, Any]
+    log: tuple[str, ...] = ()
+    reject: Reject | None = None
+    recipe: str | None = None
 
 
 @dataclass(slots=True)
@@ -121,7 +132,10 @@ def plan(data: str, flags: Flags) -> Plan:
             f"--momentum only applies to --optimizer {', '.join(having[:-1])} or {having[-1]}, got {flags.optimizer}",
             hint="leave one of the two out",
         )
-    splits = datasets.split(datasets.open_source(data), quiet=flags.quiet)
+    source = datasets.open_source(data)
+    splits = datasets.split(source, quiet=flags.quiet)
+    if flags.recipe is not None:
+        splits = published.all_to_learn_from(source, splits)
     names = splits.class_names
     if len(names) < (1 if splits.train.several_labels else 2):
         raise DataError(
@@ -130,8 +144,16 @@ def plan(data: str, flags: Flags) -> Plan:
             hint="put the images of each class into a folder of its own: DATA/cat/1.jpg, DATA/dog/1.jpg",
         )
     make_loss(flags.loss, flags.label_smoothing, flags.class_weights, splits.train)  # tells what does not fit early
+    if flags.reject is not None and (splits.validation is None or splits.train.several_labels):
+        raise CommandLineError(
+            f"--reject {flags.reject} needs "
+            + ("images of one label each" if splits.train.several_labels else "validation images to choose by"),
+            hint="put some into DATA/val" if splits.validation is None else "leave --reject out",
+        )
     size = recipe.choose_size(splits.train, flags.img_size, int(flags.channels) if flags.channels else None)
-    net = make_net(flags.model, ImageShape(*size.shape), len(names))
+    if flags.recipe is not None:
+        published.check_size(flags.recipe, size)
+    net = make_net(flags.recipe or flags.model, ImageShape(*size.shape), len(names))
     optimizer = recipe.make_optimizer(flags.optimizer, flags.lr, flags.weight_decay, flags.momentum, flags.lookahead)
     # A network that does not fit the images, and layers to freeze that are not there.
     settled(flags.settings).for_engine().rules(Network(net, size.shape, names).graph)
@@ -141,9 +163,10 @@ def plan(data: str, flags: Flags) -> Plan:
 def decide(planned: Plan, flags: Flags) -> tuple[DataSplits, int, Network, TrainingSettings]:
     """Read the images; return those that can be read, the number of the others, the model, and how it is trained."""
     size = planned.size
-    splits, unreadable = _read(planned.splits, size, flags)
+    augment = settled(flags.settings).augment
+    splits, unreadable = _read(planned.splits, size, augment, flags)
     loss = make_loss(flags.loss, flags.label_smoothing, flags.class_weights, splits.train)
-    mean, std = recipe.channel_statistics(splits.train, size)
+    mean, std = recipe.channel_statistics(splits.train, _training_size(splits, size, augment))
     images = _image_counts(splits)["train"]
     usual = {} if "time_limit" in flags.settings else {"epochs": recipe.choose_epochs(images)}
     schedule = recipe.make_schedule(flags.schedule, flags.warmup)
@@ -156,9 +179,14 @@ def decide(planned: Plan, flags: Flags) -> tuple[DataSplits, int, Network, Train
         seed=settings.seed,
         mean=mean,
         std=std,
+        views=flags.views or PLAIN,
         engine=flags.engine,
         threads=flags.threads,
     )
+    if flags.recipe is not None:
+        settings = published.settings_of(model, images, flags.settings)
+        published.begin_as_published(model, splits.train)
+        model.views = flags.views or airbench.VIEWS
     return splits, unreadable, model, settings
 
 
@@ -193,14 +221,17 @@ def resume(run: Path, data: str | None, flags: Flags, held: contextlib.ExitStack
         raise CommandLineError(f"{run} does not say what it was trained on", hint=NAME_DATA)
     if data is None and location != DIGITS and not Path(location).exists():
         raise CommandLineError(f"{location}, which {run} was trained on, is not there any more", hint=NAME_DATA)
-    splits = datasets.split(datasets.open_source(location), quiet=flags.quiet)
+    source = datasets.open_source(location)
+    splits = datasets.split(source, recorded=folder.read_split(), quiet=flags.quiet)
+    if checkpoint.config.get("recipe") is not None:
+        splits = published.all_to_learn_from(source, splits)
     if splits.class_names != model.class_names:
         raise DataError(
             f"{location}: the classes are not those that {run} was trained on",
             details=(f"trained on: {shorten(model.class_names)}", f"found: {shorten(splits.class_names)}"),
             hint=NAME_DATA if data is None else "name data with the same classes, or start a new run without --resume",
         )
-    splits, unreadable = _read(splits, ImageSize(*model.input_shape), flags)
+    splits, unreadable = _read(splits, ImageSize(*model.input_shape), checkpoint.settings.augment, flags)
     learnt_from = learnt.images_of(splits, quiet=flags.quiet)
     learnt.tell_changes(model, learnt_from, str(run))
     return TrainingJob(
@@ -221,13 +252,20 @@ def _image_counts(splits: DataSplits) -> dict[str, int]:
     return {name: len(part) - len(part.unreadable) for name, part in splits.items()}
 
 
-def _read(splits: DataSplits, size: ImageSize, flags: Flags) -> tuple[DataSplits, int]:
+def _training_size(splits: DataSplits, size: ImageSize, augment: tuple[Transform, ...]) -> ImageSize:
+    """Return the size that images to train on are read in, which may be larger than the network's."""
+    return Pipeline(augment).read_size(size, splits.train.native_size)
+
+
+def _read(splits: DataSplits, size: ImageSize, augment: tuple[Transform, ...], flags: Flags) -> tuple[DataSplits, int]:
     """Read every image once and name those that cannot be read; give the parts that something is left of, and their
     number.
     """
     reasons = []
+    sizes = {"train": _training_size(splits, size, augment)}
     for name, part in splits.items():
-        reasons += datasets.verify(part, size, DEFAULT_RESIZE, name=name, workers=flags.workers, quiet=flags.quiet)
+        of_part = sizes.get(name, size)
+        reasons += datasets.verify(part, of_part, DEFAULT_RESIZE, name=name, workers=flags.workers, quiet=flags.quiet)
     datasets.list_unreadable(reasons, strict=flags.strict)
     readable = _image_counts(splits)
     if readable["train"] < 2:
@@ -236,11 +274,11 @@ def _read(splits: DataSplits, size: ImageSize, flags: Flags) -> tuple[DataSplits
             hint="find out why with: neocog check DATA",
         )
     _tell_notes(splits, flags)
-    if not flags.quiet and not splits.train.fits(size):
-        needed = sum(len(part) for _, part in splits.items()) * size.values / 2**20
+    if not flags.quiet and not splits.train.fits(sizes["train"]):
+        needed = sum(len(part) for _, part in splits.items()) * sizes["train"].values / 2**20
         note(
-            f"the decoded images ({needed:,.0f} MiB) take more than a quarter of the free memory; "
-            "each epoch decodes them again"
+            f"the decoded images ({needed:,.0f} MiB) take more than a quarter of the free memory, and there is no room "
+            "on disk for them (NEOCOG_CACHE names another folder); each epoch decodes them again"
         )
     left = replace(
         splits,
@@ -274,7 +312,8 @@ def _config(training: TrainingJob, flags: Flags) -> dict[str, object]:
         "source": training.splits.source,
         "classes": list(training.model.class_names),
         "images": _image_counts(training.splits),
-        "model": flags.model,
+        "model": flags.recipe or flags.model,
+        "recipe": flags.recipe,
         "img_size": [training.size.height, training.size.width],
         "channels": training.size.channels,
         "mean": list(normalisation.mean),
@@ -289,7 +328,10 @@ def _config(training: TrainingJob, flags: Flags) -> dict[str, object]:
         "warmup": flags.warmup,
         "label_smoothing": flags.label_smoothing,
         "loss": kinds.to_json(training.settings.loss),
+        "reject": None if flags.reject is None else str(flags.reject),
         "engine": flags.engine,
+        "views": training.model.views,
+        **({} if flags.recipe is None else published.recorded(training.settings)),
     }
 
 
@@ -309,6 +351,7 @@ def run(training: TrainingJob, flags: Flags) -> Outcome:
         click.echo(_interrupted(training, interrupted_by(error)), err=True)
         raise click.exceptions.Exit(interrupted_code(error)) from None
     _fit_thresholds(training, flags)
+    _calibrate(training, flags)
     part, evaluation = _measure(training, flags)
     if part == "test":  # those of the validation part are in the file already
         training.model.metrics.update(test_accuracy=evaluation.accuracy, test_loss=evaluation.loss)
@@ -360,13 +403,15 @@ def source_of(
 
 def _fit(training: TrainingJob, flags: Flags) -> History:
     validation = training.splits.validation
-    with told_of_compiling(quiet=flags.quiet):
+    loggers = loggers_of(flags.log, training.folder.path.resolve(), training.splits.name, training.config)
+    with told_of_compiling(quiet=flags.quiet), heard_on_stderr(flags.log):
         return fit(
             training.model,
             source_of(training.splits.train, training.model, training.settings, flags),
             validation=None
             if validation is None
             else source_of(validation, training.model, training.settings, flags, shuffle=False),
+            callbacks=loggers,
             threads=flags.threads,
             engine=flags.engine,
             resume=training.checkpoint,
@@ -387,6 +432,26 @@ def _fit_thresholds(training: TrainingJob, flags: Flags) -> None:
         with told_of_compiling(quiet=flags.quiet):
             fit_thresholds_on(model, source.batches(0))
         training.folder.save_best(model)
+
+
+def _calibrate(training: TrainingJob, flags: Flags) -> None:
+    """Where an image has one label, find what probabilities are worth on the validation part, and save that."""
+    model, validation = training.model, training.splits.validation
+    if model.loss.several_labels or validation is None:
+        return
+    asked = training.config.get("reject")
+    reject = Reject.parse(asked) if flags.reject is None and isinstance(asked, str) else flags.reject
+    source = source_of(validation, model, training.settings, flags, shuffle=False)
+    with told_of_compiling(quiet=flags.quiet):
+        calibrate(model, source.batches(0))
+    if reject is not None:
+        try:
+            model.reject(reject)
+        except NeocogError as error:  # which is no reason to lose a training
+            warn(
+                f"{error.message}, so that all images are answered", error.details, "ask predict for less with --reject"
+            )
+    training.folder.save_best(model)
 
 
 def _measure(training: TrainingJob, flags: Flags) -> tuple[str, Evaluation | LabelsEvaluation]:

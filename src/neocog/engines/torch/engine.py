@@ -177,15 +177,14 @@ class TorchTrainProgram(_Network):
 
     def _make_optimizers(self) -> list[Any]:
         """Make an optimizer for all rules that differ in the learning rate and decay alone, with a parameter group for
-        each. `rate` and `penalty` are ours: the factor on the learning rate, and what the gradient gets added.
+        each. `update` is ours: it knows the factor on the learning rate, and what the gradient gets added.
         """
         kinds: dict[Optimizer, list[dict[str, Any]]] = {}
         for rule in dict.fromkeys(self.rules.values()):
             group = {
                 "params": [self.weights[name] for name, own in self.rules.items() if own == rule],
                 "weight_decay": rule.optimizer.weight_decay,
-                "rate": rule.learning_rate,
-                "penalty": rule.penalty,
+                "update": rule,
             }
             kinds.setdefault(rule.optimizer.with_decay(0.0), []).append(group)
         return [make_optimizer(optimizer, groups) for optimizer, groups in kinds.items()]
@@ -226,8 +225,8 @@ class TorchTrainProgram(_Network):
             torch.nn.utils.clip_grad_norm_(trained, clip.norm)
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
-                group["lr"] = learning_rate * group["rate"]
-                penalty = group["penalty"]
+                group["lr"] = learning_rate * group["update"].rate(self.steps)
+                penalty = group["update"].penalty
                 if penalty != NO_PENALTY:
                     for weight in group["params"]:
                         weight.grad += penalty.l1 * weight.detach().sign() + penalty.l2 * weight.detach()

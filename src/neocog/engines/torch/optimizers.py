@@ -118,7 +118,7 @@ class LookaheadModule(torch.optim.Optimizer):  # type: ignore[misc]
             for weight in group["params"]:
                 kept = self.state[weight]
                 if kept["taken"] % rule.every == 0:
-                    weight.copy_(kept["slow"].lerp_(weight, rule.share))
+                    weight.copy_(kept["slow"].lerp_(weight, rule.share_at(int(kept["taken"]))))
 
 
 def _sgd(optimizer: SGD) -> dict[str, object]:

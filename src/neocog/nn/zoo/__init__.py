@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from neocog.nn.zoo.airbench import airbench94 as airbench94
 from neocog.nn.zoo.alexnet import alexnet as alexnet
 from neocog.nn.zoo.article import article as article
 from neocog.nn.zoo.convnext import convnext_atto as convnext_atto

@@ -9,6 +9,7 @@ from neocog.errors import SettingError
 from neocog.nn.graph import Graph, trace
 from neocog.nn.layer import Layer
 from neocog.nn.shapes import ImageShape
+from neocog.nn.zoo.airbench import airbench94
 from neocog.nn.zoo.alexnet import alexnet
 from neocog.nn.zoo.article import article
 from neocog.nn.zoo.convnext import convnext_atto
@@ -53,6 +54,7 @@ class Known:
 
 
 MODELS: dict[str, Known] = {
+    "airbench94": Known(airbench94, RGB_32),
     "alexnet": Known(alexnet, RGB_224, IMAGENET),
     "article": Known(article, GREY_28),
     "convnext_atto": Known(convnext_atto, RGB_224, IMAGENET),
