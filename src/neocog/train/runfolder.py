@@ -6,7 +6,8 @@ history.csv         a line an epoch
 filters.safetensors the first filters, epoch by epoch
 config.json         what the training was started with
 split.csv           which image went to which part
-report.html         written by the faces
+starts.json         with which command it began, and each time it went on; written by the faces
+report.html         how good the model is, and where it is not; written by the faces
 
 One training at a time writes to a folder: it holds a lock on it, which vanishes with the process, however that ends.
 """
@@ -101,7 +102,7 @@ class RunFolder:
         path: the folder; it is made if it is not there.
 
     Attributes:
-        path, best, last, history, filters, config, split, report: the folder, and the paths of its files.
+        path, best, last, history, filters, config, split, starts, report: the folder, and the paths of its files.
 
     Raises:
         NeocogError: the folder cannot be made.
@@ -115,6 +116,7 @@ class RunFolder:
         self.filters = self.path / "filters.safetensors"
         self.config = self.path / "config.json"
         self.split = self.path / "split.csv"
+        self.starts = self.path / "starts.json"
         self.report = self.path / "report.html"
         self._holders = 0
         try:
