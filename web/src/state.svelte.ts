@@ -32,6 +32,9 @@ export class Session {
   language = $state<Language>('en')
   /** counts up when everything that failed is to be asked again */
   attempt = $state(0)
+  /** whether any view waits for an answer */
+  busy = $state(false)
+  #waiting = 0
 
   model = $state.raw<Answer<ModelFacts> | null>(null)
 
@@ -51,6 +54,12 @@ export class Session {
   /** Facts about the model. Rooms are shown only once they are here. */
   get facts(): ModelFacts {
     return this.model!.facts
+  }
+
+  /** One view more, or less, waits. (Counted beside the state: what ends an effect would read a state as it was.) */
+  wait(more: 1 | -1): void {
+    this.#waiting += more
+    this.busy = this.#waiting > 0
   }
 
   speak(language: Language): void {
@@ -200,6 +209,11 @@ export class Asked<F> {
       void session.attempt
       if (question === null) return
       return untrack(() => this.#send(question))
+    })
+    $effect(() => {
+      if (!this.busy) return
+      session.wait(1)
+      return () => session.wait(-1)
     })
   }
 

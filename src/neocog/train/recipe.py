@@ -154,7 +154,7 @@ def choose(
         "class_weights": ROOTS if classes and _uneven(counts) else None,
         "ema": round(1.0 - 1.0 / max(LEAST_AVERAGED, AVERAGED * steps), 4),
         "keep": "last" if schedule in ANNEALED and "patience" not in wish else "best",
-        "augment": _augmentation(size, mirrored=False),
+        "augment": choose_augmentation(size, mirrored=False),
         "views": PLAIN,
     }
     wish.pop("patience", None)
@@ -182,7 +182,7 @@ def mirrored(recipe: Recipe, size: ImageSize, asked: Mapping[str, Any] | None = 
     """
     wish = {name for name, value in (asked or {}).items() if value is not None}
     if "augment" not in wish:
-        recipe = replace(recipe, augment=_augmentation(size, mirrored=True))
+        recipe = replace(recipe, augment=choose_augmentation(size, mirrored=True))
     if "views" not in wish and any(isinstance(transform, RandomFlip) for transform in recipe.augment):
         recipe = replace(recipe, views="flip")
     return recipe
@@ -219,7 +219,10 @@ def _uneven(counts: np.ndarray[Any, np.dtype[np.int64]]) -> bool:
     return len(present) > 1 and bool(present.max() >= UNEVEN * present.min())
 
 
-def _augmentation(size: ImageSize, *, mirrored: bool) -> tuple[Transform, ...]:
+def choose_augmentation(size: ImageSize, *, mirrored: bool) -> tuple[Transform, ...]:
+    """Return what is done to images of a size: parts of photographs, shifts of small images, and flips where they may be
+    mirrored.
+    """
     side = min(size.height, size.width)
     flip = (RandomFlip(),) if mirrored else ()
     if side >= PHOTO_SIDE:

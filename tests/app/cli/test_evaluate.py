@@ -31,9 +31,10 @@ def test_text_shows_accuracy_classes_and_confusions(run, trained_once):
     assert done.code == 0
     lines = done.out.splitlines()
     assert lines[0].startswith("accuracy ")
-    assert " of 24 images, loss " in lines[0]
-    assert lines[2].split() == ["class", "images", "accuracy"]
-    assert lines[3].split()[:2] == ["bright", "12"]
+    assert " of 24 images (95 %: 86.2 to 100.0), loss " in lines[0]
+    assert lines[1] == "macro recall 100.00 % (95 %: 82.9 to 100.0)"
+    assert lines[3].split() == ["class", "images", "recall", "95", "%", "precision", "F1"]
+    assert lines[4].split()[:2] == ["bright", "12"]
     assert lines[-1].startswith("confused: ")
 
 

@@ -3,27 +3,41 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
 
-from neocog.app.cli import datasets, models, options
+from neocog.app.cli import datasets, models, options, rejecting
 from neocog.app.cli.compiling import told_of_compiling
 from neocog.app.cli.errors import fail, note, warn
 from neocog.app.cli.learnt import learnt, nothing_unseen, unseen
-from neocog.app.cli.measured import class_table, confused_line, label_table, labels_line, match_classes
-from neocog.app.cli.output import count, emit, percent, print_json
+from neocog.app.cli.measured import (
+    accuracy_line,
+    certainty_rows,
+    class_table,
+    confused_line,
+    label_table,
+    labels_line,
+    macro_line,
+    match_classes,
+)
+from neocog.app.cli.output import count, emit, print_json
 from neocog.data.batches import Batches
 from neocog.data.builtin import BUILT_IN
 from neocog.data.dataset import Dataset, Source
 from neocog.data.resize import ImageSize
 from neocog.errors import DataError
+from neocog.model.calibration import Reject
 from neocog.model.network import Network
 from neocog.model.views import Views
 from neocog.text import printable
 from neocog.train.evaluation import Evaluation, evaluate
 from neocog.train.labels import LabelsEvaluation
+from neocog.train.runfolder import read_split
 from neocog.train.source import DataSource
+
+SPLIT_FILE = "split.csv"  # of a run folder
 
 
 @click.command("evaluate", cls=options.Verb)
@@ -34,6 +48,7 @@ from neocog.train.source import DataSource
     type=options.WordOption(datasets.SPLITS),
     help="Part of DATA to measure on.  [default: test; without parts, all images that MODEL did not learn from]",
 )
+@rejecting.flag
 @options.batch_size
 @options.threads
 @options.workers
@@ -46,6 +61,7 @@ def command(
     model: Path,
     data: str,
     split: str | None,
+    reject: Reject | None,
     batch_size: int,
     threads: int | None,
     workers: int | None,
@@ -55,19 +71,22 @@ def command(
     quiet: bool,
     strict: bool,
 ) -> None:
-    """Measure the accuracy, loss and confusion matrix of MODEL on DATA.
+    """Measure how good MODEL is on DATA: accuracy and macro recall with their intervals, each class, confused pairs,
+    and how far probabilities can be trusted.
 
     MODEL is a model file or a run folder. The classes of DATA are matched to the model's by name.
     """
     trained = models.open_model(model, engine, threads)
     trained.graph.check_classifies("neocog evaluate")
     trained.views = views or trained.views
+    rejecting.take_reject(trained, reject)
     source = datasets.open_source(data)
     if not quiet:
         for told in source.notes:
             note(told)
     _check_labels(trained, source, data)
-    parts, left_out = _parts(trained, source, split, quiet=quiet)
+    recorded = read_split((model if model.is_dir() else model.parent) / SPLIT_FILE)
+    parts, left_out = _parts(trained, source, split, recorded, quiet=quiet)
     labels = [match_classes(trained.class_names, part.class_names, part.counts()) for _, part in parts]
     size = ImageSize(*trained.input_shape)
     batch_size = min(batch_size, trained.images_at_once)
@@ -128,7 +147,9 @@ def _check_labels(model: Network, source: Source, data: str) -> None:
         )
 
 
-def _parts(model: Network, source: Source, split: str | None, *, quiet: bool) -> tuple[list[tuple[str, Dataset]], int]:
+def _parts(
+    model: Network, source: Source, split: str | None, recorded: Mapping[str, str], *, quiet: bool
+) -> tuple[list[tuple[str, Dataset]], int]:
     """Return what to measure on, and how many images were left out because the model learnt from them.
 
     Parts that DATA sets apart are taken as they are, and so is what --split names. From data without a test part, all
@@ -137,8 +158,8 @@ def _parts(model: Network, source: Source, split: str | None, *, quiet: bool) ->
     own = {"train": source.train, "validation": source.validation, "test": source.test, "all": source.unsplit}
     there = [(name, part) for name, part in own.items() if part is not None]
     if split is not None or source.test is not None or source.validation is not None:
-        chosen = _named(source, there, split or ("test" if source.test is not None else "val"), quiet=quiet)
-        return chosen, 0
+        wanted = split or ("test" if source.test is not None else "val")
+        return _named(source, there, wanted, recorded, quiet=quiet), 0
     if model.learnt_from is None and source.kind == BUILT_IN:
         # a model that knows digits may well have learnt from these; the held-out fifth is always fair
         return datasets.parts_of(datasets.split(source, quiet=quiet), "test"), 0
@@ -151,14 +172,20 @@ def _parts(model: Network, source: Source, split: str | None, *, quiet: bool) ->
     return [("unseen" if left_out else name, rest)], left_out
 
 
-def _named(source: Source, there: list[tuple[str, Dataset]], split: str, *, quiet: bool) -> list[tuple[str, Dataset]]:
-    """Return the parts that --split names; where DATA does not set them apart, as `neocog train` splits it."""
+def _named(
+    source: Source, there: list[tuple[str, Dataset]], split: str, recorded: Mapping[str, str], *, quiet: bool
+) -> list[tuple[str, Dataset]]:
+    """Return the parts that --split names; where DATA does not set them apart, as `neocog train` splits it, or did so
+    in the run that the model lies in.
+    """
     if split == "all":
         return there
     wanted = datasets.PART_NAMES[split]
     chosen = [(name, part) for name, part in there if name == wanted]
     # what is left for training depends on whether a validation part is carved out of it
-    return chosen if chosen and wanted != "train" else datasets.parts_of(datasets.split(source, quiet=quiet), split)
+    if chosen and wanted != "train":
+        return chosen
+    return datasets.parts_of(datasets.split(source, recorded=recorded, quiet=quiet), split)
 
 
 def _learnt_from(model: Network, parts: list[tuple[str, Dataset]]) -> int | None:
@@ -187,10 +214,9 @@ def _tell_optimism(known: int | None, images: int, source: Source, split: str | 
 
 def _text(evaluation: Evaluation | LabelsEvaluation, names: str, seconds: float) -> str:
     kind = "image" if names == "all" else f"{names} image"
-    first = (
-        f"accuracy {percent(evaluation.accuracy)} of {count(evaluation.images, kind)}, "
-        f"loss {evaluation.loss:.4f} ({seconds:.1f} s, {evaluation.images / seconds:,.0f} images/s)"
-    )
+    first = f"accuracy {accuracy_line(evaluation, kind)} ({seconds:.1f} s, {evaluation.images / seconds:,.0f} images/s)"
     if isinstance(evaluation, LabelsEvaluation):
         return "\n".join([first, labels_line(evaluation), "", label_table(evaluation)])
-    return "\n".join([first, "", class_table(evaluation), "", f"confused: {printable(confused_line(evaluation))}"])
+    rows = [*certainty_rows(evaluation), ("confused", confused_line(evaluation))]
+    lines = [first, f"macro recall {macro_line(evaluation)}", "", class_table(evaluation), ""]
+    return "\n".join([*lines, *(f"{name}: {printable(text)}" for name, text in rows)])

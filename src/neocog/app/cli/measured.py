@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from neocog.app.cli.errors import nearest
 from neocog.app.cli.output import count, format_table, percent
 from neocog.errors import DataError
+from neocog.train.intervals import wilson_interval
+from neocog.train.labels import LabelsEvaluation
 
 if TYPE_CHECKING:
     from neocog.train.evaluation import Evaluation
-    from neocog.train.labels import LabelsEvaluation
 
 LONG_NAME = 60  # characters
 SHOWN_CLASSES = 100  # more fill the screen; --json has them all
@@ -83,12 +84,14 @@ def shorten(names: Sequence[str], most: int = 12) -> str:
 
 
 def class_table(evaluation: Evaluation) -> str:
-    """Lay out accuracy and number of images of each class."""
-    rows = [("class", "images", "accuracy")]
+    """Lay out the number of images of each class, and how well it is recognised."""
+    rows: list[tuple[str, ...]] = [("class", "images", "recall", "95 %", "precision", "F1")]
     classes = list(evaluation.per_class.items())
-    for name, result in classes[:SHOWN_CLASSES]:
-        rows.append((name, f"{result.images:,}", percent(result.accuracy)))
-    text = format_table(rows, right=(1, 2))
+    for name, found in classes[:SHOWN_CLASSES]:
+        interval = between(wilson_interval(found.right, found.images) if found.images else None)
+        shares = (percent(found.recall), interval, percent(found.precision), percent(found.f1))
+        rows.append((name, f"{found.images:,}", *shares))
+    text = format_table(rows, right=range(1, len(rows[0])))
     left = len(classes) - SHOWN_CLASSES
     return text if left <= 0 else f"{text}\n... and {left:,} more; --json has all"
 
@@ -119,6 +122,51 @@ def thresholds_line(evaluation: LabelsEvaluation, most: int = 6) -> str:
     labels = list(evaluation.per_class.items())
     shown = [f"{shorten([name])} {found.threshold:.3f}" for name, found in labels[:most]]
     return ", ".join(shown) + (f" and {len(labels) - most:,} more" if len(labels) > most else "")
+
+
+def accuracy_line(evaluation: Evaluation | LabelsEvaluation, kind: str) -> str:
+    """Say how many images were recognised, and how far off that may be; `kind` is a noun such as "test image"."""
+    interval = None if isinstance(evaluation, LabelsEvaluation) else evaluation.accuracy_interval
+    sure = "" if interval is None else f" (95 %: {between(interval)})"
+    return f"{percent(evaluation.accuracy)} of {count(evaluation.images, kind)}{sure}, loss {evaluation.loss:.4f}"
+
+
+def macro_line(evaluation: Evaluation) -> str:
+    """Say how well the classes are recognised, each counting as much, and which are recognised worst."""
+    interval = evaluation.macro_recall_interval
+    sure = "" if interval is None else f" (95 %: {between(interval)})"
+    weakest = [
+        f"{shorten([name])} {percent(evaluation.per_class[name].recall)} of {evaluation.per_class[name].images:,}"
+        for name in evaluation.weakest()
+    ]
+    return f"{percent(evaluation.macro_recall)}{sure}" + (f"; weakest: {', '.join(weakest)}" if weakest else "")
+
+
+def certainty_rows(evaluation: Evaluation) -> list[tuple[str, str]]:
+    """Say how far the probabilities can be trusted, and what comes of withholding answers."""
+    found = evaluation.certainty
+    if found is None:
+        return []
+    error = f"calibration error {100 * found.error:.1f} %"
+    if found.temperature != 1.0:
+        error += f" at temperature {found.temperature:.3g} ({100 * found.error_before:.1f} % without)"
+    rows = [("certainty", error)]
+    if found.kept is not None:
+        threshold, answered, right = found.kept
+        good = f"{percent(right / answered)} of the answers are right" if answered else "none is answered"
+        rows.append(
+            ("unknown", f"below {threshold:.4f}: {percent(answered / found.images)} of the images are answered, {good}")
+        )
+    return rows
+
+
+def between(interval: tuple[float, float] | None) -> str:
+    """Write an interval of shares.
+
+    >>> between((0.82134, 0.946))
+    '82.1 to 94.6'
+    """
+    return "-" if interval is None else f"{100 * interval[0]:.1f} to {100 * interval[1]:.1f}"
 
 
 def confused_line(evaluation: Evaluation) -> str:

@@ -16,7 +16,7 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from neocog.app.cli import models, options
+from neocog.app.cli import models, options, rejecting
 from neocog.app.cli.compiling import told_of_compiling
 from neocog.app.cli.errors import CommandLineError, RunFailed, fail, note, warn
 from neocog.app.cli.output import count, emit, format_json
@@ -26,6 +26,7 @@ from neocog.data.decode import decode_image
 from neocog.data.parallel import map_in_order, worker_count
 from neocog.data.resize import ImageSize, check_rule
 from neocog.errors import DataError
+from neocog.model.calibration import UNKNOWN_NAME, Reject
 from neocog.model.thresholds import given_labels
 from neocog.text import printable
 
@@ -36,20 +37,28 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """One image's likeliest classes, the likeliest first."""
+    """One image's likeliest classes, the likeliest first. Where that is not `certain` enough for the model, the answer
+    is unknown, with the probability of the likeliest class.
+    """
 
     path: str
     classes: tuple[tuple[str, float], ...]
+    certain: bool = True
+
+    @property
+    def answer(self) -> str:
+        """The likeliest class, or unknown."""
+        return self.classes[0][0] if self.certain else UNKNOWN_NAME
 
     def to_json(self) -> dict[str, object]:
         """Return plain JSON values."""
-        name, probability = self.classes[0]
         top = [{"class": name, "probability": probability} for name, probability in self.classes]
-        return {"path": self.path, "class": name, "probability": probability, "top": top}
+        return {"path": self.path, "class": self.answer, "probability": self.classes[0][1], "top": top}
 
     def cells(self) -> list[str]:
         """Return the path, then a class and its probability, as often as asked for."""
-        return [self.path, *(cell for name, p in self.classes for cell in (name, f"{p:.4f}"))]
+        first, *rest = self.classes
+        return [self.path, *(cell for name, p in [(self.answer, first[1]), *rest] for cell in (name, f"{p:.4f}"))]
 
     csv_cells = cells
 
@@ -95,6 +104,7 @@ AnyPrediction = Prediction | LabelsPrediction
 @click.option(
     "--csv", "as_csv", is_flag=True, help="Print CSV with a header; on a terminal, control characters are escaped."
 )
+@rejecting.flag
 @options.as_json
 @click.option("--strict", is_flag=True, help="Exit with 1 if any image cannot be read.")
 @options.batch_size
@@ -112,6 +122,7 @@ def command(
     top: int | None,
     listed: bool,
     as_csv: bool,
+    reject: Reject | None,
     as_json: bool,
     strict: bool,
     batch_size: int,
@@ -142,6 +153,7 @@ def command(
     trained = models.open_model(model, engine, threads)
     trained.graph.check_classifies("neocog predict")
     trained.views = views or trained.views
+    rejecting.take_reject(trained, reject)
     pictured = pictures_of(source, listed=listed)
     pictures = pictured.found
     for told in () if quiet else pictured.notes:
@@ -221,7 +233,8 @@ def _name(model: Network, batch: Sequence[tuple[str, NDArray[np.uint8]]], top: i
         if several:
             predictions.append(LabelsPrediction(path, classes, dict(zip(names, map(float, row), strict=True))))
         else:
-            predictions.append(Prediction(path, classes))
+            certain = model.reject_below is None or bool(row.max() >= model.reject_below)
+            predictions.append(Prediction(path, classes, certain))
     return predictions
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import click
 
-from neocog.app.cli import options
+from neocog.app.cli import options, rejecting
 from neocog.app.cli.errors import CommandLineError
+from neocog.app.cli.loggers import check_loggers, log_flag
 from neocog.app.cli.output import emit, print_json
 from neocog.app.cli.recipe_flags import defaults_of, model_flag, recipe_flags
 from neocog.app.cli.settings import asked_settings, setting_flags, take_settings
@@ -66,6 +67,8 @@ FIXED_BY_RESUME = (
     help="How the model will look at an image: plain, once; flip, at its mirror image too; flip-shift, six times; its "
     "answer is the mean of the logits.  [default: flip where images were mirrored in training, else plain]",
 )
+@log_flag
+@rejecting.flag
 @options.as_json
 @options.quiet
 @click.option("--strict", is_flag=True, help="Refuse to train if any image cannot be read.")
@@ -79,6 +82,7 @@ def command(ctx: click.Context, /, data: str | None, resumed: Path | None, as_js
     """
     given = take_settings(rest)
     flags = Flags(settings=given, **rest)  # type: ignore[arg-type]  # click gives each the type that its option declares
+    check_loggers(flags.log)
     with contextlib.ExitStack() as held:
         if resumed is not None:
             _refuse_fixed(ctx)

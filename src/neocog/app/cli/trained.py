@@ -7,8 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from neocog.app.cli.datasets import file_of
-from neocog.app.cli.measured import confused_line, labels_line, most_confused, thresholds_line
-from neocog.app.cli.output import count, format_table, percent
+from neocog.app.cli.measured import (
+    accuracy_line,
+    certainty_rows,
+    confused_line,
+    labels_line,
+    macro_line,
+    most_confused,
+    thresholds_line,
+)
+from neocog.app.cli.output import count, format_table
 from neocog.data.dataset import DataSplits
 from neocog.model.network import Network
 from neocog.nn.parameters import parameters_of
@@ -64,6 +72,18 @@ class Outcome:
         return best.epoch if best is not None else 0
 
     @property
+    def caution(self) -> str | None:
+        """Why the figures say less about new images than they seem to; None where they were measured on a test part."""
+        if self.part == "test":
+            return None
+        if self.part == "validation":
+            return (
+                "these images chose the best epoch, so that new ones will be recognised less often; "
+                "keep some apart in a test part"
+            )
+        return "these are the images that it was trained on; new ones will be recognised far less often"
+
+    @property
     def files(self) -> list[Path]:
         """What lies in the run folder."""
         folder = self.folder
@@ -90,9 +110,10 @@ class Outcome:
         rows = [
             (
                 "accuracy",
-                f"{percent(measured.accuracy)} of {count(measured.images, f'{self.part} image')}, "
-                f"loss {measured.loss:.4f}",
+                accuracy_line(measured, f"{self.part} image"),
             ),
+            *([] if self.caution is None else [("but", self.caution)]),
+            *([] if isinstance(measured, LabelsEvaluation) else [("macro recall", macro_line(measured))]),
             (
                 "trained",
                 f"{count(epochs, 'epoch')} in {self.seconds:.1f} s, {self.images_per_second:,.0f} images/s; "
@@ -106,7 +127,7 @@ class Outcome:
             *(
                 [("labels", labels_line(measured)), ("given above", thresholds_line(measured))]
                 if isinstance(measured, LabelsEvaluation)
-                else [("confused", confused_line(measured))]
+                else [*certainty_rows(measured), ("confused", confused_line(measured))]
             ),
             ("model", str(self.folder.best)),
             ("also there", ", ".join(path.name for path in self.files if path != self.folder.best)),
@@ -127,10 +148,8 @@ class Outcome:
             "model": str(self.folder.best),
             "data": self.data,
             "split": self.part,
-            "accuracy": self.evaluation.accuracy,
-            "loss": self.evaluation.loss,
-            "images": self.evaluation.images,
-            "per_class": self.evaluation.to_json()["per_class"],
+            "caution": self.caution,
+            **self.evaluation.to_json(),
             **figures,
             "epochs": len(self.history),
             "best_epoch": self.best_epoch,

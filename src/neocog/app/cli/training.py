@@ -20,23 +20,28 @@ from neocog.app.cli.errors import (
     note,
     warn,
 )
+from neocog.app.cli.loggers import heard_on_stderr, loggers_of
 from neocog.app.cli.losses import make_loss
 from neocog.app.cli.measured import shorten
 from neocog.app.cli.output import count
 from neocog.app.cli.runs import Successor, files_of, has_begun, make_folder, removed_if_empty, removed_if_unfinished
 from neocog.app.cli.settings import record_settings
 from neocog.app.cli.trained import Outcome
+from neocog.data.augment.pipeline import Pipeline
+from neocog.data.augment.transform import Transform
 from neocog.data.batches import Batches
 from neocog.data.builtin import DIGITS
 from neocog.data.dataset import Dataset, DataSplits
 from neocog.data.identity import NOBODY, Identities
 from neocog.data.resize import DEFAULT_RESIZE, ImageSize
-from neocog.errors import DataError
+from neocog.errors import DataError, NeocogError
 from neocog.model import kinds
+from neocog.model.calibration import Reject
 from neocog.model.network import Network
 from neocog.model.views import Views
 from neocog.nn.losses import CrossEntropy
 from neocog.text import printable
+from neocog.train.calibrate import calibrate
 from neocog.train.checkpoint import Checkpoint
 from neocog.train.evaluation import Evaluation, evaluate
 from neocog.train.fit import fit
@@ -82,6 +87,8 @@ class Flags:
     quiet: bool
     strict: bool
     settings: dict[str, Any]
+    log: tuple[str, ...] = ()
+    reject: Reject | None = None
 
 
 @dataclass(slots=True)
@@ -132,6 +139,12 @@ def plan(data: str, flags: Flags) -> Plan:
         )
     # tells what does not fit early
     loss = make_loss(flags.loss, flags.label_smoothing or 0.0, flags.class_weights, splits.train)
+    if flags.reject is not None and (splits.validation is None or splits.train.several_labels):
+        raise CommandLineError(
+            f"--reject {flags.reject} needs "
+            + ("images of one label each" if splits.train.several_labels else "validation images to choose by"),
+            hint="put some into DATA/val" if splits.validation is None else "leave --reject out",
+        )
     size = choose_size(splits.train, flags.img_size, int(flags.channels) if flags.channels else None)
     recipe = choose(
         splits.train.counts(),
@@ -159,11 +172,12 @@ def decide(planned: Plan, flags: Flags) -> tuple[DataSplits, int, Network, Train
     recipe that this follows from.
     """
     size, recipe, asked = planned.size, planned.recipe, _asked(flags)
-    splits, unreadable = _read(planned.splits, size, flags)
+    splits, unreadable = _read(planned.splits, size, recipe.augment, flags)
+    at_hand = _training_size(splits, size, recipe.augment)
     open_yet = asked["augment"] is None or asked["views"] is None
-    if open_yet and may_be_mirrored(splits.train, size):
+    if open_yet and may_be_mirrored(splits.train, at_hand):
         recipe = mirrored(recipe, size, asked)
-    mean, std = channel_statistics(splits.train, size)
+    mean, std = channel_statistics(splits.train, at_hand)
     settings = settled(
         {
             **flags.settings,
@@ -224,14 +238,14 @@ def resume(run: Path, data: str | None, flags: Flags, held: contextlib.ExitStack
         raise CommandLineError(f"{run} does not say what it was trained on", hint=NAME_DATA)
     if data is None and location != DIGITS and not Path(location).exists():
         raise CommandLineError(f"{location}, which {run} was trained on, is not there any more", hint=NAME_DATA)
-    splits = datasets.split(datasets.open_source(location), quiet=flags.quiet)
+    splits = datasets.split(datasets.open_source(location), recorded=folder.read_split(), quiet=flags.quiet)
     if splits.class_names != model.class_names:
         raise DataError(
             f"{location}: the classes are not those that {run} was trained on",
             details=(f"trained on: {shorten(model.class_names)}", f"found: {shorten(splits.class_names)}"),
             hint=NAME_DATA if data is None else "name data with the same classes, or start a new run without --resume",
         )
-    splits, unreadable = _read(splits, ImageSize(*model.input_shape), flags)
+    splits, unreadable = _read(splits, ImageSize(*model.input_shape), checkpoint.settings.augment, flags)
     learnt_from = learnt.images_of(splits, quiet=flags.quiet)
     learnt.tell_changes(model, learnt_from, str(run))
     return TrainingJob(
@@ -252,13 +266,20 @@ def _image_counts(splits: DataSplits) -> dict[str, int]:
     return {name: len(part) - len(part.unreadable) for name, part in splits.items()}
 
 
-def _read(splits: DataSplits, size: ImageSize, flags: Flags) -> tuple[DataSplits, int]:
+def _training_size(splits: DataSplits, size: ImageSize, augment: tuple[Transform, ...]) -> ImageSize:
+    """Return the size that images to train on are read in, which may be larger than the network's."""
+    return Pipeline(augment).read_size(size, splits.train.native_size)
+
+
+def _read(splits: DataSplits, size: ImageSize, augment: tuple[Transform, ...], flags: Flags) -> tuple[DataSplits, int]:
     """Read every image once and name those that cannot be read; give the parts that something is left of, and their
     number.
     """
     reasons = []
+    sizes = {"train": _training_size(splits, size, augment)}
     for name, part in splits.items():
-        reasons += datasets.verify(part, size, DEFAULT_RESIZE, name=name, workers=flags.workers, quiet=flags.quiet)
+        of_part = sizes.get(name, size)
+        reasons += datasets.verify(part, of_part, DEFAULT_RESIZE, name=name, workers=flags.workers, quiet=flags.quiet)
     datasets.list_unreadable(reasons, strict=flags.strict)
     readable = _image_counts(splits)
     if readable["train"] < 2:
@@ -267,11 +288,11 @@ def _read(splits: DataSplits, size: ImageSize, flags: Flags) -> tuple[DataSplits
             hint="find out why with: neocog check DATA",
         )
     _tell_notes(splits, flags)
-    if not flags.quiet and not splits.train.fits(size):
-        needed = sum(len(part) for _, part in splits.items()) * size.values / 2**20
+    if not flags.quiet and not splits.train.fits(sizes["train"]):
+        needed = sum(len(part) for _, part in splits.items()) * sizes["train"].values / 2**20
         note(
-            f"the decoded images ({needed:,.0f} MiB) take more than a quarter of the free memory; "
-            "each epoch decodes them again"
+            f"the decoded images ({needed:,.0f} MiB) take more than a quarter of the free memory, and there is no room "
+            "on disk for them (NEOCOG_CACHE names another folder); each epoch decodes them again"
         )
     left = replace(
         splits,
@@ -322,6 +343,7 @@ def _config(training: TrainingJob, flags: Flags, recipe: Recipe) -> dict[str, ob
         "label_smoothing": recipe.label_smoothing,
         "class_weights": recipe.class_weights,
         "loss": kinds.to_json(training.settings.loss),
+        "reject": None if flags.reject is None else str(flags.reject),
         "engine": flags.engine,
         "views": training.model.views,
     }
@@ -346,6 +368,7 @@ def run(training: TrainingJob, flags: Flags) -> Outcome:
         click.echo(_interrupted(training, interrupted_by(error)), err=True)
         raise click.exceptions.Exit(interrupted_code(error)) from None
     _fit_thresholds(training, flags)
+    _calibrate(training, flags)
     part, evaluation = _measure(training, flags)
     if part == "test":  # those of the validation part are in the file already
         training.model.metrics.update(test_accuracy=evaluation.accuracy, test_loss=evaluation.loss)
@@ -397,13 +420,15 @@ def source_of(
 
 def _fit(training: TrainingJob, flags: Flags) -> History:
     validation = training.splits.validation
-    with told_of_compiling(quiet=flags.quiet):
+    loggers = loggers_of(flags.log, training.folder.path.resolve(), training.splits.name, training.config)
+    with told_of_compiling(quiet=flags.quiet), heard_on_stderr(flags.log):
         return fit(
             training.model,
             source_of(training.splits.train, training.model, training.settings, flags),
             validation=None
             if validation is None
             else source_of(validation, training.model, training.settings, flags, shuffle=False),
+            callbacks=loggers,
             threads=flags.threads,
             engine=flags.engine,
             resume=training.checkpoint,
@@ -424,6 +449,26 @@ def _fit_thresholds(training: TrainingJob, flags: Flags) -> None:
         with told_of_compiling(quiet=flags.quiet):
             fit_thresholds_on(model, source.batches(0))
         training.folder.save_best(model)
+
+
+def _calibrate(training: TrainingJob, flags: Flags) -> None:
+    """Where an image has one label, find what probabilities are worth on the validation part, and save that."""
+    model, validation = training.model, training.splits.validation
+    if model.loss.several_labels or validation is None:
+        return
+    asked = training.config.get("reject")
+    reject = Reject.parse(asked) if flags.reject is None and isinstance(asked, str) else flags.reject
+    source = source_of(validation, model, training.settings, flags, shuffle=False)
+    with told_of_compiling(quiet=flags.quiet):
+        calibrate(model, source.batches(0))
+    if reject is not None:
+        try:
+            model.reject(reject)
+        except NeocogError as error:  # which is no reason to lose a training
+            warn(
+                f"{error.message}, so that all images are answered", error.details, "ask predict for less with --reject"
+            )
+    training.folder.save_best(model)
 
 
 def _measure(training: TrainingJob, flags: Flags) -> tuple[str, Evaluation | LabelsEvaluation]:
