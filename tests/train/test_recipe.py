@@ -98,7 +98,7 @@ def test_whatever_is_asked_for_goes_first():
     assert {name: getattr(recipe, name) for name in asked if name != "augment"} | {"augment": "jitter"} == asked
     assert as_text(recipe.augment) == "jitter"
     assert recipe.model == "fast32"
-    assert recipe.told().startswith("recipe: fast32, ")
+    assert recipe.told().startswith("fast32, ")
 
 
 def test_what_hangs_on_what_is_asked_for_follows():
@@ -122,6 +122,6 @@ def test_it_is_said_in_one_line():
     recipe = mirrored(choose(even(3000), PHOTOS), PHOTOS)
     assert recipe.model == AUTO
     assert recipe.told() == (
-        "recipe: 1,093,282 parameters from scratch; augment resized-crop,flip; 60 epochs in batches of 64; "
+        "1,093,282 parameters from scratch; augment resized-crop,flip; 60 epochs in batches of 64; "
         "adamw 0.003, decay 0.05, one-cycle; label smoothing 0.1; EMA 0.9911; keeps the last epoch; views flip"
     )

@@ -108,7 +108,7 @@ class Recipe:
             f"keeps the {self.keep} epoch",
             *([f"views {self.views}"] if self.views != PLAIN else []),
         ]
-        return f"recipe: {'; '.join(parts)}"
+        return "; ".join(parts)
 
 
 def choose(
@@ -220,9 +220,7 @@ def _uneven(counts: np.ndarray[Any, np.dtype[np.int64]]) -> bool:
 
 
 def choose_augmentation(size: ImageSize, *, mirrored: bool) -> tuple[Transform, ...]:
-    """Return what is done to images of a size: parts of photographs, shifts of small images, and flips where they may be
-    mirrored.
-    """
+    """Return what is done to images of a size: parts of photographs, shifts of small images; flips if `mirrored`."""
     side = min(size.height, size.width)
     flip = (RandomFlip(),) if mirrored else ()
     if side >= PHOTO_SIDE:

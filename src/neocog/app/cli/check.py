@@ -85,11 +85,8 @@ def _write_preview(part: Dataset, path: Path, augment: str | None, img_size: tup
     from neocog.train.recipe import choose_augmentation
 
     size = choose_size(part, img_size)
-    if augment is None:
-        transforms = choose_augmentation(size, mirrored=may_be_mirrored(part, size))
-    else:
-        transforms = parsed(augment)
-    sheet = contact_sheet(part, size, Pipeline(transforms))
+    chosen = choose_augmentation(size, mirrored=may_be_mirrored(part, size)) if augment is None else parsed(augment)
+    sheet = contact_sheet(part, size, Pipeline(chosen))
     content = io.BytesIO()
     sheet.save(content, "PNG")
     write_atomically(path, content.getvalue())

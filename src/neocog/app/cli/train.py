@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from neocog.app.cli import options, rejecting
+from neocog.app.cli import options, published, rejecting
 from neocog.app.cli.errors import CommandLineError
 from neocog.app.cli.loggers import check_loggers, log_flag
 from neocog.app.cli.output import emit, print_json
@@ -33,6 +33,7 @@ FIXED_BY_RESUME = (
     "loss",
     "class_weights",
     "views",
+    "recipe",
     "output",
     "overwrite",
 )
@@ -58,6 +59,7 @@ FIXED_BY_RESUME = (
     help="Share of the training in which the learning rate rises.  "
     f"[default: one-cycle: {WARMUP:g}; cosine: 0.05; others: 0]",
 )
+@published.flag
 @click.option("--output", "-o", type=options.Place(), help="Run folder to write.  [default: runs/NAME]")
 @click.option("--overwrite", is_flag=True, help="Replace an earlier run in --output.")
 @click.option("--resume", "resumed", type=options.Place(), metavar="RUN", help="Continue RUN where it stopped.")
@@ -90,6 +92,7 @@ def command(ctx: click.Context, /, data: str | None, resumed: Path | None, as_js
         elif data is None:
             raise CommandLineError("neocog train needs DATA", hint="to try it out: neocog train digits", ctx=ctx)
         else:
+            published.check_alone(ctx, flags.recipe)
             training = begin(data, flags, held)
         outcome = run(training, flags)
     if as_json:

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from neocog.app.cli import datasets, learnt
+from neocog.app.cli import datasets, learnt, published
 from neocog.app.cli.compiling import told_of_compiling
 from neocog.app.cli.errors import (
     CommandLineError,
@@ -50,6 +50,7 @@ from neocog.train.labels import LabelsEvaluation
 from neocog.train.named import OPTIMIZER_NAMES, default_of, make_optimizer, make_schedule
 from neocog.train.pictures import channel_statistics, choose_size, may_be_mirrored
 from neocog.train.recipe import OPTIMIZER, Recipe, choose, mirrored
+from neocog.train.recipes import airbench
 from neocog.train.runfolder import RunFolder
 from neocog.train.settings import TrainingSettings, settled
 from neocog.train.source import DataSource
@@ -89,6 +90,7 @@ class Flags:
     settings: dict[str, Any]
     log: tuple[str, ...] = ()
     reject: Reject | None = None
+    recipe: str | None = None
 
 
 @dataclass(slots=True)
@@ -129,7 +131,10 @@ def plan(data: str, flags: Flags) -> Plan:
             f"--momentum only applies to --optimizer {', '.join(having[:-1])} or {having[-1]}, got {optimizer}",
             hint="leave one of the two out",
         )
-    splits = datasets.split(datasets.open_source(data), quiet=flags.quiet)
+    source = datasets.open_source(data)
+    splits = datasets.split(source, quiet=flags.quiet)
+    if flags.recipe is not None:
+        splits = published.all_to_learn_from(source, splits)
     names = splits.class_names
     if len(names) < (1 if splits.train.several_labels else 2):
         raise DataError(
@@ -146,12 +151,14 @@ def plan(data: str, flags: Flags) -> Plan:
             hint="put some into DATA/val" if splits.validation is None else "leave --reject out",
         )
     size = choose_size(splits.train, flags.img_size, int(flags.channels) if flags.channels else None)
+    if flags.recipe is not None:
+        published.check_size(flags.recipe, size)
     recipe = choose(
         splits.train.counts(),
         size,
         images=len(splits.train),
         classes=isinstance(loss, CrossEntropy),
-        model=flags.model,
+        model=flags.recipe or flags.model,
         asked=_asked(flags),
     )
     # A network that does not fit the images, and layers to freeze that are not there.
@@ -204,6 +211,10 @@ def decide(planned: Plan, flags: Flags) -> tuple[DataSplits, int, Network, Train
         engine=flags.engine,
         threads=flags.threads,
     )
+    if flags.recipe is not None:
+        settings = published.settings_of(model, _image_counts(splits)["train"], flags.settings)
+        published.begin_as_published(model, splits.train)
+        model.views = flags.views or airbench.VIEWS
     return splits, unreadable, model, settings, recipe
 
 
@@ -238,7 +249,10 @@ def resume(run: Path, data: str | None, flags: Flags, held: contextlib.ExitStack
         raise CommandLineError(f"{run} does not say what it was trained on", hint=NAME_DATA)
     if data is None and location != DIGITS and not Path(location).exists():
         raise CommandLineError(f"{location}, which {run} was trained on, is not there any more", hint=NAME_DATA)
-    splits = datasets.split(datasets.open_source(location), recorded=folder.read_split(), quiet=flags.quiet)
+    source = datasets.open_source(location)
+    splits = datasets.split(source, recorded=folder.read_split(), quiet=flags.quiet)
+    if checkpoint.config.get("recipe") is not None:
+        splits = published.all_to_learn_from(source, splits)
     if splits.class_names != model.class_names:
         raise DataError(
             f"{location}: the classes are not those that {run} was trained on",
@@ -324,10 +338,10 @@ def _config(training: TrainingJob, flags: Flags, recipe: Recipe) -> dict[str, ob
     return {
         "data": datasets.absolute(training.data),
         "source": training.splits.source,
-        "recipe": recipe.told(),
         "classes": list(training.model.class_names),
         "images": _image_counts(training.splits),
-        "model": flags.model,
+        "model": flags.recipe or flags.model,
+        "recipe": flags.recipe or recipe.told(),
         "img_size": [training.size.height, training.size.width],
         "channels": training.size.channels,
         "mean": list(normalisation.mean),
@@ -346,6 +360,7 @@ def _config(training: TrainingJob, flags: Flags, recipe: Recipe) -> dict[str, ob
         "reject": None if flags.reject is None else str(flags.reject),
         "engine": flags.engine,
         "views": training.model.views,
+        **({} if flags.recipe is None else published.recorded(training.settings)),
     }
 
 
@@ -355,7 +370,7 @@ def run(training: TrainingJob, flags: Flags) -> Outcome:
         click.echo(printable(_opening(training)), err=True)
         told = training.config.get("recipe")
         if isinstance(told, str):
-            click.echo(printable(told), err=True)
+            click.echo(printable(f"recipe: {told}"), err=True)
         _tell_if_done(training)
     try:
         with removed_if_empty(training.folder), removed_if_unfinished(training.folder):
@@ -382,6 +397,7 @@ def run(training: TrainingJob, flags: Flags) -> Outcome:
         part=part,
         evaluation=evaluation,
         unreadable=training.unreadable,
+        keep=training.settings.keep,
     )
 
 
