@@ -111,3 +111,15 @@ def test_where_there_is_nothing_to_compare_mirroring_is_allowed():
     assert may_be_mirrored(grey(3, 8), ImageSize(8, 8, 1))  # one class
     one_each = ArrayDataset(np.zeros((2, 8, 8), np.uint8), np.array([0, 1]), ["a", "b"])
     assert may_be_mirrored(one_each, ImageSize(8, 8, 1))
+
+
+def test_images_with_the_same_labels_are_a_class():
+    brackets = drawn(bracket(left=True), bracket(left=False))
+    rows = np.stack([brackets.labels == 0, brackets.labels == 1], axis=1).astype(np.int64)
+
+    class Several(ArrayDataset):
+        several_labels = True
+
+    data = Several(brackets.images(), brackets.labels, ["left", "right"])
+    data.labels = rows
+    assert not may_be_mirrored(data, ImageSize(16, 16, 1))

@@ -90,18 +90,20 @@ def may_be_mirrored(data: Dataset, size: ImageSize, resize: ResizeRule = DEFAULT
     differences of five standard errors count.
 
     Arguments:
-        data: the training images, one label each; at most 2,000 are looked at, of each class alike.
+        data: the training images; at most 2,000 are looked at, of each class alike. Where they have several labels,
+            those with the same ones are a class.
         size: one in which they are at hand, so that nothing need be decoded again.
 
     Returns:
-        Where images have several labels, or there is one class, True: nothing speaks against it.
+        Where there is one class, True: nothing speaks against it.
     """
-    if data.several_labels:
-        return True
-    each = max(2, MIRROR_SAMPLE // len(data.class_names))
-    every = [np.flatnonzero(data.labels == label) for label in range(len(data.class_names))]
-    chosen = np.concatenate([places[_spread(len(places), each)] for places in every if len(places)])
-    grey, labels = _small(data, chosen, size, resize)
+    _, classes = np.unique(data.labels, axis=0, return_inverse=True)
+    order = np.argsort(classes, kind="stable")
+    every = np.split(order, np.flatnonzero(np.diff(classes[order])) + 1)
+    each = max(2, MIRROR_SAMPLE // len(every))
+    chosen = np.concatenate([places[_spread(len(places), each)] for places in every[:MIRROR_SAMPLE]])
+    grey, readable = _small(data, chosen, size, resize)
+    labels = classes[chosen[readable]]
     starts = np.flatnonzero(np.diff(labels, prepend=-1))  # they are in order
     if len(starts) < 2:
         return True
@@ -120,18 +122,16 @@ def may_be_mirrored(data: Dataset, size: ImageSize, resize: ResizeRule = DEFAULT
 
 def _small(
     data: Dataset, chosen: NDArray[np.int64], size: ImageSize, resize: ResizeRule
-) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Return images as grey ones (N, 32, 32), and their labels; those that cannot be read are left out."""
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Return those images that can be read, as grey ones (N, 32, 32), and which these are."""
     small = ImageSize(MIRROR_SIDE, MIRROR_SIDE, 1)
     grey, kept = [], []
     for start in range(0, len(chosen), 64):
         part = chosen[start : start + 64]
         images, readable = data.read(part, size, resize)
         grey += [_grey(image, small) for image in images[readable]]
-        kept.append(data.labels[part[readable]])
-    if not grey:
-        return np.zeros((0, MIRROR_SIDE, MIRROR_SIDE), np.float32), np.zeros(0, np.int64)
-    return np.stack(grey), np.concatenate(kept)
+        kept.append(readable)
+    return np.reshape(grey, (-1, MIRROR_SIDE, MIRROR_SIDE)).astype(np.float32), np.concatenate(kept)
 
 
 def _grey(image: Images, small: ImageSize) -> NDArray[np.float32]:

@@ -147,7 +147,7 @@ def test_class_weights_and_losses_go_into_the_model(run, photos, tmp_path):
         (("--class-weights", "drak=2"), "did you mean dark?"),
         (
             ("--class-weights", "dark"),
-            "must be balanced, or NAME=WEIGHT of some classes, weights of 0 or more, got 'dark'",
+            "must be balanced, roots, none, or NAME=WEIGHT of some classes, weights of 0 or more, got 'dark'",
         ),
         (("--class-weights", "dark=-1"), "got 'dark=-1'"),
         (("--class-weights", "dark=0,bright=0"), "must not all be 0"),
