@@ -35,12 +35,15 @@ SEPARATOR = "|"
 
 
 class ImageFacts(NamedTuple):
-    """One image as stored: pixels upright, Pillow's mode (or the array's kind), hash of its content."""
+    """One image as stored: pixels upright, Pillow's mode (or the array's kind), hash of its content; and a thumbnail of
+    32 x 32 grey pixels, row after row, see near.py.
+    """
 
     height: int
     width: int
     mode: str
     digest: bytes
+    thumbnail: bytes
 
 
 class Dataset(ABC):

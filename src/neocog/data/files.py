@@ -16,7 +16,8 @@ from neocog.data.arrays import check_labels
 from neocog.data.cache import ImageCache
 from neocog.data.channels import GREY_MODES
 from neocog.data.dataset import Dataset, ImageFacts, ReadProgress
-from neocog.data.decode import MAX_BYTES, decode_image, read_header, read_open_image, unreadable_file
+from neocog.data.decode import MAX_BYTES, decode_image, fit_image, read_header, read_open_image, unreadable_file
+from neocog.data.near import SIDE
 from neocog.data.parallel import map_in_order, worker_count
 from neocog.data.resize import DEFAULT_RESIZE, Images, ImageSize, ResizeRule
 from neocog.errors import DataError
@@ -126,12 +127,13 @@ class FileDataset(Dataset):
         try:
             with open_file(name) as file:  # once, for pixels and digest: a disk may be far away
                 image = read_open_image(file, name)
+                small = fit_image(image, ImageSize(SIDE, SIDE, 1), name=name)
                 digest = _digest_of(file) if self._digests is None else self._digests[index]
         except DataError:
             raise
         except (OSError, ValueError) as error:
             raise unreadable_file(name, error) from error
-        return ImageFacts(image.height, image.width, image.mode, digest)
+        return ImageFacts(image.height, image.width, image.mode, digest, small.tobytes())
 
     def fits(self, size: ImageSize, resize: ResizeRule = DEFAULT_RESIZE) -> bool:
         return self._cache.fits(size, resize, np.uint8)

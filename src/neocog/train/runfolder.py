@@ -6,7 +6,8 @@ history.csv         a line an epoch
 filters.safetensors the first filters, epoch by epoch
 config.json         what the training was started with
 split.csv           which image went to which part
-report.html         written by the faces
+starts.json         with which command it began, and each time it went on; written by the faces
+report.html         how good the model is, and where it is not; written by the faces
 
 One training at a time writes to a folder: it holds a lock on it, which vanishes with the process, however that ends.
 """
@@ -101,7 +102,7 @@ class RunFolder:
         path: the folder; it is made if it is not there.
 
     Attributes:
-        path, best, last, history, filters, config, split, report: the folder, and the paths of its files.
+        path, best, last, history, filters, config, split, starts, report: the folder, and the paths of its files.
 
     Raises:
         NeocogError: the folder cannot be made.
@@ -115,6 +116,7 @@ class RunFolder:
         self.filters = self.path / "filters.safetensors"
         self.config = self.path / "config.json"
         self.split = self.path / "split.csv"
+        self.starts = self.path / "starts.json"
         self.report = self.path / "report.html"
         self._holders = 0
         try:
@@ -175,10 +177,19 @@ class RunFolder:
         """Write model.safetensors."""
         save(model, self.best)
 
+    def holds_best(self, model: Network, epoch: int) -> bool:
+        """Tell whether model.safetensors holds these weights, as those after this epoch."""
+        try:
+            found = load_network(self.best, Network)
+        except FormatError:
+            return False
+        if found.metrics.get("epoch") != epoch or found.graph != model.graph:
+            return False
+        return all(value.tobytes() == found.parameters[name].tobytes() for name, value in model.parameters.items())
+
     def save_last(self, checkpoint: Checkpoint) -> None:
-        """Write last.safetensors and history.csv."""
+        """Write last.safetensors, before all that follows from it: a killed training goes on from there."""
         save_checkpoint(checkpoint, self.last)
-        self.write_history(checkpoint.history)
 
     def load_last(
         self, *, engine: str | Engine = "native", threads: int | None = None, kind: type[Network] = Network
@@ -199,7 +210,6 @@ class RunFolder:
             checkpoint.best_parameters = checkpoint.measured()
         elif best is not None and self.best.exists():
             model = load_network(self.best, Network)
-            # A kill between two files leaves a best model that the history does not know yet; its epoch comes again.
             if model.metrics.get("epoch") == best.epoch and model.graph == checkpoint.model.graph:
                 checkpoint.best_parameters = model.parameters
         return checkpoint

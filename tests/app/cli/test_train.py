@@ -17,7 +17,7 @@ from neocog.train.runfolder import RunFolder
 
 FILES = {
     *("model.safetensors", "last.safetensors", "filters.safetensors"),
-    *("history.csv", "config.json", "split.csv"),
+    *("history.csv", "config.json", "split.csv", "starts.json"),
 }
 QUICK = ("--epochs", "2", "--batch-size", "8")
 

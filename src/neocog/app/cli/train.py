@@ -12,6 +12,7 @@ from neocog.app.cli.errors import CommandLineError
 from neocog.app.cli.loggers import check_loggers, log_flag
 from neocog.app.cli.output import emit, print_json
 from neocog.app.cli.recipe_flags import defaults_of, model_flag, recipe_flags
+from neocog.app.cli.report import report_outcome
 from neocog.app.cli.settings import asked_settings, setting_flags, take_settings
 from neocog.app.cli.training import Flags, begin, resume, run
 from neocog.train.named import SCHEDULE_NAMES
@@ -63,6 +64,7 @@ FIXED_BY_RESUME = (
 @click.option("--output", "-o", type=options.Place(), help="Run folder to write.  [default: runs/NAME]")
 @click.option("--overwrite", is_flag=True, help="Replace an earlier run in --output.")
 @click.option("--resume", "resumed", type=options.Place(), metavar="RUN", help="Continue RUN where it stopped.")
+@click.option("--no-report", is_flag=True, help="Leave out report.html.")
 @click.option(
     "--views",
     type=options.WordOption(options.VIEWS),
@@ -75,7 +77,9 @@ FIXED_BY_RESUME = (
 @options.quiet
 @click.option("--strict", is_flag=True, help="Refuse to train if any image cannot be read.")
 @click.pass_context
-def command(ctx: click.Context, /, data: str | None, resumed: Path | None, as_json: bool, **rest: object) -> None:
+def command(
+    ctx: click.Context, /, data: str | None, resumed: Path | None, no_report: bool, as_json: bool, **rest: object
+) -> None:
     """Train a classifier on DATA and write it to a run folder.
 
     DATA is a folder with one subfolder of images per class (or with train, val and test folders of such subfolders), an
@@ -95,6 +99,8 @@ def command(ctx: click.Context, /, data: str | None, resumed: Path | None, as_js
             published.check_alone(ctx, flags.recipe)
             training = begin(data, flags, held)
         outcome = run(training, flags)
+        if not no_report:
+            report_outcome(outcome, training.config, quiet=flags.quiet)
     if as_json:
         print_json(outcome.to_json())
     else:

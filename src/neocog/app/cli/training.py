@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from neocog.app.cli import datasets, learnt, published
+from neocog.app.cli import datasets, doubts, learnt, published
 from neocog.app.cli.compiling import told_of_compiling
 from neocog.app.cli.errors import (
     CommandLineError,
@@ -27,6 +27,8 @@ from neocog.app.cli.output import count
 from neocog.app.cli.runs import Successor, files_of, has_begun, make_folder, removed_if_empty, removed_if_unfinished
 from neocog.app.cli.settings import record_settings
 from neocog.app.cli.trained import Outcome
+from neocog.app.cli.words import words_given
+from neocog.app.report.starts import record_start
 from neocog.data.augment.pipeline import Pipeline
 from neocog.data.augment.transform import Transform
 from neocog.data.batches import Batches
@@ -227,6 +229,10 @@ def begin(data: str, flags: Flags, held: contextlib.ExitStack) -> TrainingJob:
         training = TrainingJob(data, splits, model, folder, settings, unreadable=unreadable)
         training.learnt_from = learnt.images_of(splits, quiet=flags.quiet)
         learnt.tell_copies(splits)
+        sizes = (training.size, _training_size(splits, training.size, settings.augment))
+        doubts.tell_doubts(splits, sizes)
+        if flags.img_size is None and not flags.quiet:
+            doubts.tell_odd_sizes(splits.train, training.size)
         training.config = _config(training, flags, recipe)
     return training
 
@@ -376,8 +382,10 @@ def run(training: TrainingJob, flags: Flags) -> Outcome:
         with removed_if_empty(training.folder), removed_if_unfinished(training.folder):
             if training.checkpoint is None:
                 _write_beginning(training)
-            elif training.config.get("data") != training.checkpoint.config.get("data"):
-                training.folder.write_config(training.config)  # the images were moved
+            else:
+                record_start(training.folder, words_given(), first=False)
+                if training.config.get("data") != training.checkpoint.config.get("data"):
+                    training.folder.write_config(training.config)  # the images were moved
             history = _fit(training, flags)
     except KeyboardInterrupt as error:
         click.echo(_interrupted(training, interrupted_by(error)), err=True)
@@ -408,6 +416,8 @@ def _write_beginning(training: TrainingJob) -> None:
     def write() -> None:
         folder.write_config(training.config)
         folder.write_split(training.splits)
+        folder.report.unlink(missing_ok=True)  # of what lay here before
+        record_start(folder, words_given(), first=True)
 
     if isinstance(folder, Successor):
         folder.on_first_epoch = write
