@@ -18,7 +18,9 @@ from neocog.plan.winograd import minimal
 from neocog.target.processor import Target
 
 NO_HALO = Halo()
-LEAST_TILES = 8  # of all images, where transformed filters do not fit the second-level cache
+LEAST_TILES = 8  # of an image, where transformed filters do not fit the second-level cache
+FEWER_TILES = 4  # enough for filters of at most NEAR_BYTES, which the third-level cache holds
+NEAR_BYTES = 4 << 20
 CHAIN_TILES = 24  # a chain takes as many images at a time as give its Winograd layers about so many tiles
 CHAIN_PIXELS = 192  # and its other convolutions about so many pixels
 LEAST_BLOCKS = 4  # of images; with fewer, threads share out stages over the whole batch
@@ -65,10 +67,13 @@ class Choices:
         if tile is None or self.algorithm == "winograd":
             return tile
         # Transformed filters are several times as large: for a few tiles, fetching them takes longer than it saves.
-        far = 4 * minimal(tile).positions * channels * filters > self.target.level2
-        least = LEAST_TILES if self.training is None else LEAST_GRADIENT_TILES  # training transforms anew in each step
-        few = self.batch * tiles_an_image(tile, window) < least
-        return None if far and few else tile
+        size = 4 * minimal(tile).positions * channels * filters
+        tiles = tiles_an_image(tile, window)
+        if self.training is None:  # by the tiles of one image: the same image gets the same bits in any batch
+            few = tiles < (FEWER_TILES if size <= NEAR_BYTES else LEAST_TILES)
+        else:  # which transforms anew in each step
+            few = self.batch * tiles < LEAST_GRADIENT_TILES
+        return None if few and size > self.target.level2 else tile
 
     def backward_tile(self, step: PlanStep) -> int | None:
         """Choose Winograd's tile for a step's gradients; None for the direct sums."""
