@@ -109,6 +109,7 @@ def test_what_hangs_on_what_is_asked_for_follows():
     assert choose(even(1000), PHOTOS, asked={"patience": 5}).keep == "best"
     assert choose(even(1000), PHOTOS, asked={"schedule": "constant"}).keep == "best"
     assert choose(even(1000), PHOTOS, classes=False).label_smoothing == 0.0
+    assert choose(even(1000), PHOTOS, calibrated=False).label_smoothing == 0.0
 
 
 def test_rare_classes_count_more():

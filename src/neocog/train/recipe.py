@@ -117,6 +117,7 @@ def choose(
     *,
     images: int | None = None,
     classes: bool = True,
+    calibrated: bool = True,
     model: str = AUTO,
     asked: Mapping[str, Any] | None = None,
 ) -> Recipe:
@@ -127,6 +128,8 @@ def choose(
         size: of the images.
         images: how many there are; default: the sum of `counts`.
         classes: whether the loss is cross-entropy, over classes.
+        calibrated: whether there are validation images, on which probabilities are put right at the end. Label smoothing
+            makes them too small; without such images they would stay so, and there is none.
         model: name of a network, or "auto".
         asked: fields of a Recipe that are asked for, and "time_limit" in seconds; None: not asked for.
     """
@@ -150,7 +153,7 @@ def choose(
         "lookahead": None,
         "schedule": schedule,
         "warmup": WARMUP if schedule == "one-cycle" else None,
-        "label_smoothing": SMOOTHING if classes else 0.0,
+        "label_smoothing": SMOOTHING if classes and calibrated else 0.0,
         "class_weights": ROOTS if classes and _uneven(counts) else None,
         "ema": round(1.0 - 1.0 / max(LEAST_AVERAGED, AVERAGED * steps), 4),
         "keep": "last" if schedule in ANNEALED and "patience" not in wish else "best",

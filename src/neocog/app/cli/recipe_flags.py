@@ -64,7 +64,7 @@ FLAGS = (
         "--label-smoothing",
         type=options.RealOption(0, 1),
         help="Label smoothing: the share of each target that is spread evenly over all classes.  "
-        f"[default: {SMOOTHING:g}; 0 without classes]",
+        f"[default: {SMOOTHING:g}; 0 without classes, or without validation images]",
     ),
     click.option(
         "--loss",

@@ -160,6 +160,7 @@ def plan(data: str, flags: Flags) -> Plan:
         size,
         images=len(splits.train),
         classes=isinstance(loss, CrossEntropy),
+        calibrated=splits.validation is not None,
         model=flags.recipe or flags.model,
         asked=_asked(flags),
     )
