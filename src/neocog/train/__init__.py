@@ -8,6 +8,7 @@ fit.py          the loop; clock.py: its time; events.py and callbacks.py: what i
 progress.py     the loop on a terminal
 checkpoint.py   last.safetensors; runfolder.py: the folder around it and model.safetensors
 snapshots.py    filters.safetensors
-recipe.py       what is decided where nobody says: image size, epochs, preprocessing
+pictures.py     what is found out about the pictures; recipe.py: what is decided where nobody says
+named.py        optimizers and schedules by name
 model.py        Model: a network that can be trained, measured and saved; it stands on all of these
 """

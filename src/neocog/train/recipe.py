@@ -128,8 +128,8 @@ def choose(
         size: of the images.
         images: how many there are; default: the sum of `counts`.
         classes: whether the loss is cross-entropy, over classes.
-        calibrated: whether there are validation images, on which probabilities are put right at the end. Label smoothing
-            makes them too small; without such images they would stay so, and there is none.
+        calibrated: whether there are validation images, on which probabilities are put right at the end. Label
+            smoothing makes them too small; without such images they would stay so, and there is none.
         model: name of a network, or "auto".
         asked: fields of a Recipe that are asked for, and "time_limit" in seconds; None: not asked for.
     """

@@ -13,10 +13,12 @@ from neocog.app.cli import options
 from neocog.app.cli.compiling import told_of_compiling
 from neocog.app.cli.datasets import progress_bar
 from neocog.app.cli.errors import CommandLineError
+from neocog.app.cli.flags import Flags
 from neocog.app.cli.output import emit, format_table, print_json
+from neocog.app.cli.plan import decide, plan
 from neocog.app.cli.recipe_flags import model_flag, recipe_flags
 from neocog.app.cli.settings import setting_flags, take_settings
-from neocog.app.cli.training import Flags, decide, plan, source_of
+from neocog.app.cli.training import source_of
 from neocog.text import printable
 from neocog.train.lr_find import RateCurve, lr_find
 

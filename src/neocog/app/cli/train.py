@@ -9,12 +9,13 @@ import click
 
 from neocog.app.cli import options, published, rejecting
 from neocog.app.cli.errors import CommandLineError
+from neocog.app.cli.flags import Flags
 from neocog.app.cli.loggers import check_loggers, log_flag
 from neocog.app.cli.output import emit, print_json
 from neocog.app.cli.recipe_flags import defaults_of, model_flag, recipe_flags
 from neocog.app.cli.report import report_outcome
 from neocog.app.cli.settings import asked_settings, setting_flags, take_settings
-from neocog.app.cli.training import Flags, begin, resume, run
+from neocog.app.cli.training import begin, resume, run
 from neocog.train.named import SCHEDULE_NAMES
 from neocog.train.recipe import SCHEDULE, WARMUP
 

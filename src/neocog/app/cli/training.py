@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import shlex
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -20,28 +19,25 @@ from neocog.app.cli.errors import (
     note,
     warn,
 )
+from neocog.app.cli.flags import Flags
 from neocog.app.cli.loggers import heard_on_stderr, loggers_of
-from neocog.app.cli.losses import make_loss
 from neocog.app.cli.measured import shorten
 from neocog.app.cli.output import count
+from neocog.app.cli.plan import decide, image_counts, plan, read_parts, training_size
 from neocog.app.cli.runs import Successor, files_of, has_begun, make_folder, removed_if_empty, removed_if_unfinished
 from neocog.app.cli.settings import record_settings
 from neocog.app.cli.trained import Outcome
 from neocog.app.cli.words import words_given
 from neocog.app.report.starts import record_start
-from neocog.data.augment.pipeline import Pipeline
-from neocog.data.augment.transform import Transform
 from neocog.data.batches import Batches
 from neocog.data.builtin import DIGITS
 from neocog.data.dataset import Dataset, DataSplits
 from neocog.data.identity import NOBODY, Identities
-from neocog.data.resize import DEFAULT_RESIZE, ImageSize
+from neocog.data.resize import ImageSize
 from neocog.errors import DataError, NeocogError
 from neocog.model import kinds
 from neocog.model.calibration import Reject
 from neocog.model.network import Network
-from neocog.model.views import Views
-from neocog.nn.losses import CrossEntropy
 from neocog.text import printable
 from neocog.train.calibrate import calibrate
 from neocog.train.checkpoint import Checkpoint
@@ -49,50 +45,15 @@ from neocog.train.evaluation import Evaluation, evaluate
 from neocog.train.fit import fit
 from neocog.train.history import History
 from neocog.train.labels import LabelsEvaluation
-from neocog.train.named import OPTIMIZER_NAMES, default_of, make_optimizer, make_schedule
-from neocog.train.pictures import channel_statistics, choose_size, may_be_mirrored
-from neocog.train.recipe import OPTIMIZER, Recipe, choose, mirrored
-from neocog.train.recipes import airbench
+from neocog.train.recipe import Recipe
 from neocog.train.runfolder import RunFolder
 from neocog.train.settings import TrainingSettings, settled
 from neocog.train.source import DataSource
 from neocog.train.thresholds import fit_thresholds_on
 
-FEW_IMAGES = 10  # of a class; too few to learn from
 EVALUATION_BATCH = 256  # images; no gradients are kept, so more than a training batch
 LAST_FILE = "last.safetensors"  # of a run folder
 NAME_DATA = "name the folder where its images lie now: neocog train DATA --resume RUN"
-
-
-@dataclass(frozen=True, slots=True)
-class Flags:
-    """The flags of `neocog train`, as given; None: not given. `settings` holds those of TrainingSettings."""
-
-    model: str
-    img_size: tuple[int, int] | None
-    channels: str | None
-    lr: float | None
-    weight_decay: float | None
-    optimizer: str | None
-    momentum: float | None
-    lookahead: int | None
-    schedule: str | None
-    warmup: float | None
-    label_smoothing: float | None
-    loss: str
-    class_weights: str | None
-    threads: int | None
-    workers: int | None
-    engine: str
-    views: Views | None
-    output: Path | None
-    overwrite: bool
-    quiet: bool
-    strict: bool
-    settings: dict[str, Any]
-    log: tuple[str, ...] = ()
-    reject: Reject | None = None
-    recipe: str | None = None
 
 
 @dataclass(slots=True)
@@ -115,112 +76,6 @@ class TrainingJob:
         return ImageSize(*self.model.input_shape)
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What flags and the names of the images decide, before any image is read."""
-
-    splits: DataSplits
-    size: ImageSize
-    recipe: Recipe
-
-
-def plan(data: str, flags: Flags) -> Plan:
-    """Decide what the flags leave open, and tell what does not fit: reading the images may take minutes."""
-    optimizer = flags.optimizer or OPTIMIZER
-    if flags.momentum is not None and default_of(optimizer, "momentum") is None:
-        having = [name for name in OPTIMIZER_NAMES if default_of(name, "momentum") is not None]
-        raise CommandLineError(
-            f"--momentum only applies to --optimizer {', '.join(having[:-1])} or {having[-1]}, got {optimizer}",
-            hint="leave one of the two out",
-        )
-    source = datasets.open_source(data)
-    splits = datasets.split(source, quiet=flags.quiet)
-    if flags.recipe is not None:
-        splits = published.all_to_learn_from(source, splits)
-    names = splits.class_names
-    if len(names) < (1 if splits.train.several_labels else 2):
-        raise DataError(
-            f"{splits.name}: training needs at least 2 classes, found {len(names)}: {', '.join(names)}",
-            details=splits.notes,
-            hint="put the images of each class into a folder of its own: DATA/cat/1.jpg, DATA/dog/1.jpg",
-        )
-    # tells what does not fit early
-    loss = make_loss(flags.loss, flags.label_smoothing or 0.0, flags.class_weights, splits.train)
-    if flags.reject is not None and (splits.validation is None or splits.train.several_labels):
-        raise CommandLineError(
-            f"--reject {flags.reject} needs "
-            + ("images of one label each" if splits.train.several_labels else "validation images to choose by"),
-            hint="put some into DATA/val" if splits.validation is None else "leave --reject out",
-        )
-    size = choose_size(splits.train, flags.img_size, int(flags.channels) if flags.channels else None)
-    if flags.recipe is not None:
-        published.check_size(flags.recipe, size)
-    recipe = choose(
-        splits.train.counts(),
-        size,
-        images=len(splits.train),
-        classes=isinstance(loss, CrossEntropy),
-        calibrated=splits.validation is not None,
-        model=flags.recipe or flags.model,
-        asked=_asked(flags),
-    )
-    # A network that does not fit the images, and layers to freeze that are not there.
-    settled(flags.settings).for_engine().rules(Network(recipe.net, size.shape, names).graph)
-    return Plan(splits, size, recipe)
-
-
-def _asked(flags: Flags) -> dict[str, Any]:
-    """Return what the flags say of a recipe."""
-    named = ("optimizer", "weight_decay", "momentum", "lookahead", "schedule", "warmup", "label_smoothing")
-    own = {name: getattr(flags, name) for name in (*named, "class_weights", "views")}
-    settings = ("epochs", "batch_size", "time_limit", "patience", "ema", "keep", "augment")
-    return {"learning_rate": flags.lr, **own, **{name: flags.settings.get(name) for name in settings}}
-
-
-def decide(planned: Plan, flags: Flags) -> tuple[DataSplits, int, Network, TrainingSettings, Recipe]:
-    """Read the images; return those that can be read, the number of the others, the model, how it is trained, and the
-    recipe that this follows from.
-    """
-    size, recipe, asked = planned.size, planned.recipe, _asked(flags)
-    splits, unreadable = _read(planned.splits, size, recipe.augment, flags)
-    at_hand = _training_size(splits, size, recipe.augment)
-    open_yet = asked["augment"] is None or asked["views"] is None
-    if open_yet and may_be_mirrored(splits.train, at_hand):
-        recipe = mirrored(recipe, size, asked)
-    mean, std = channel_statistics(splits.train, at_hand)
-    settings = settled(
-        {
-            **flags.settings,
-            "epochs": recipe.epochs,
-            "batch_size": recipe.batch_size,
-            "ema": recipe.ema,
-            "keep": recipe.keep,
-            "augment": recipe.augment,
-            "optimizer": make_optimizer(
-                recipe.optimizer, recipe.learning_rate, recipe.weight_decay, recipe.momentum, recipe.lookahead
-            ),
-            "loss": make_loss(flags.loss, recipe.label_smoothing, recipe.class_weights, splits.train),
-            "schedule": make_schedule(recipe.schedule, recipe.warmup),
-        }
-    )
-    model = Network(
-        recipe.net,
-        size.shape,
-        splits.class_names,
-        seed=settings.seed,
-        mean=mean,
-        std=std,
-        views=recipe.views,
-        engine=flags.engine,
-        threads=flags.threads,
-    )
-    if flags.recipe is not None:
-        settings = published.settings_of(model, _image_counts(splits)["train"], flags.settings)
-        published.begin_as_published(model, splits.train)
-        model.views = flags.views or airbench.VIEWS
-    return splits, unreadable, model, settings, recipe
-
-
 def begin(data: str, flags: Flags, held: contextlib.ExitStack) -> TrainingJob:
     """Make the model and its run folder, and lock that as long as `held` is open."""
     planned = plan(data, flags)
@@ -230,7 +85,7 @@ def begin(data: str, flags: Flags, held: contextlib.ExitStack) -> TrainingJob:
         training = TrainingJob(data, splits, model, folder, settings, unreadable=unreadable)
         training.learnt_from = learnt.images_of(splits, quiet=flags.quiet)
         learnt.tell_copies(splits)
-        sizes = (training.size, _training_size(splits, training.size, settings.augment))
+        sizes = (training.size, training_size(splits, training.size, settings.augment))
         doubts.tell_doubts(splits, sizes)
         if flags.img_size is None and not flags.quiet:
             doubts.tell_odd_sizes(splits.train, training.size)
@@ -266,7 +121,7 @@ def resume(run: Path, data: str | None, flags: Flags, held: contextlib.ExitStack
             details=(f"trained on: {shorten(model.class_names)}", f"found: {shorten(splits.class_names)}"),
             hint=NAME_DATA if data is None else "name data with the same classes, or start a new run without --resume",
         )
-    splits, unreadable = _read(splits, ImageSize(*model.input_shape), checkpoint.settings.augment, flags)
+    splits, unreadable = read_parts(splits, ImageSize(*model.input_shape), checkpoint.settings.augment, flags)
     learnt_from = learnt.images_of(splits, quiet=flags.quiet)
     learnt.tell_changes(model, learnt_from, str(run))
     return TrainingJob(
@@ -282,63 +137,6 @@ def resume(run: Path, data: str | None, flags: Flags, held: contextlib.ExitStack
     )
 
 
-def _image_counts(splits: DataSplits) -> dict[str, int]:
-    """Return the number of images of each part that can be read."""
-    return {name: len(part) - len(part.unreadable) for name, part in splits.items()}
-
-
-def _training_size(splits: DataSplits, size: ImageSize, augment: tuple[Transform, ...]) -> ImageSize:
-    """Return the size that images to train on are read in, which may be larger than the network's."""
-    return Pipeline(augment).read_size(size, splits.train.native_size)
-
-
-def _read(splits: DataSplits, size: ImageSize, augment: tuple[Transform, ...], flags: Flags) -> tuple[DataSplits, int]:
-    """Read every image once and name those that cannot be read; give the parts that something is left of, and their
-    number.
-    """
-    reasons = []
-    sizes = {"train": _training_size(splits, size, augment)}
-    for name, part in splits.items():
-        of_part = sizes.get(name, size)
-        reasons += datasets.verify(part, of_part, DEFAULT_RESIZE, name=name, workers=flags.workers, quiet=flags.quiet)
-    datasets.list_unreadable(reasons, strict=flags.strict)
-    readable = _image_counts(splits)
-    if readable["train"] < 2:
-        raise DataError(
-            f"{splits.name}: training needs at least 2 images that can be read, found {readable['train']}",
-            hint="find out why with: neocog check DATA",
-        )
-    _tell_notes(splits, flags)
-    if not flags.quiet and not splits.train.fits(sizes["train"]):
-        needed = sum(len(part) for _, part in splits.items()) * sizes["train"].values / 2**20
-        note(
-            f"the decoded images ({needed:,.0f} MiB) take more than a quarter of the free memory, and there is no room "
-            "on disk for them (NEOCOG_CACHE names another folder); each epoch decodes them again"
-        )
-    left = replace(
-        splits,
-        validation=splits.validation if readable.get("validation") else None,
-        test=splits.test if readable.get("test") else None,
-    )
-    return left, len(reasons)
-
-
-def _tell_notes(splits: DataSplits, flags: Flags) -> None:
-    images = dict(zip(splits.class_names, map(int, splits.train.counts()), strict=True))
-    bare = [name for name, number in images.items() if not number]
-    few = [f"{name} ({number})" for name, number in images.items() if 0 < number < FEW_IMAGES]
-    if bare:
-        warn(f"{count(len(bare), 'class', 'classes')} without training images: {shorten(bare)}")
-    if splits.empty_classes:
-        folders = count(len(splits.empty_classes), "folder")
-        warn(f"{folders} ignored, without an image: {shorten(splits.empty_classes)}")
-    if few:
-        warn(f"{count(len(few), 'class', 'classes')} with fewer than {FEW_IMAGES} training images: {shorten(few)}")
-    if not flags.quiet:
-        for text in splits.notes:
-            note(text)
-
-
 def _config(training: TrainingJob, flags: Flags, recipe: Recipe) -> dict[str, object]:
     """Return what a resumed training needs to know beyond the checkpoint, and a reader of config.json wants to."""
     normalisation = training.model.graph.normalisation
@@ -346,7 +144,7 @@ def _config(training: TrainingJob, flags: Flags, recipe: Recipe) -> dict[str, ob
         "data": datasets.absolute(training.data),
         "source": training.splits.source,
         "classes": list(training.model.class_names),
-        "images": _image_counts(training.splits),
+        "images": image_counts(training.splits),
         "model": flags.recipe or flags.model,
         "recipe": flags.recipe or recipe.told(),
         "img_size": [training.size.height, training.size.width],
@@ -526,7 +324,7 @@ def _tell_if_done(training: TrainingJob) -> None:
 
 
 def _opening(training: TrainingJob) -> str:
-    parts = ", ".join(f"{images:,} {name}" for name, images in _image_counts(training.splits).items())
+    parts = ", ".join(f"{images:,} {name}" for name, images in image_counts(training.splits).items())
     size = training.size
     return (
         f"{training.splits.name}: {count(len(training.model.class_names), 'class', 'classes')}; images: {parts}; "
