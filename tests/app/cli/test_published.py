@@ -73,6 +73,16 @@ def test_other_images_are_refused(run, photos):
     assert "--recipe airbench94 needs RGB images of 32 x 32 pixels, these are 16 x 16 of 3 channels" in done.err
 
 
+def test_only_a_published_recipe_takes_validation_images_when_it_goes_on(run, cifar, tmp_path):
+    assert run("train", cifar, "--model", "lenet5", "--epochs", "1", "-o", tmp_path / "run", "-q").code == 0
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["images"]["validation"] > 0
+    assert run("train", "--resume", tmp_path / "run", "--epochs", "2", "-q").code == 0
+    losses = [row.split(",") for row in (tmp_path / "run" / "history.csv").read_text().splitlines()]
+    column = losses[0].index("val_loss")
+    assert all(row[column] for row in losses[1:])
+    assert len(losses) == 3
+
+
 def test_without_a_test_part_validation_images_are_held_back_as_ever(cifar):
     whole = read_source(str(cifar))
     for source, kept in ((whole, False), (Source(whole.name, whole.kind, train=whole.train), True)):

@@ -113,7 +113,7 @@ def resume(run: Path, data: str | None, flags: Flags, held: contextlib.ExitStack
         raise CommandLineError(f"{location}, which {run} was trained on, is not there any more", hint=NAME_DATA)
     source = datasets.open_source(location)
     splits = datasets.split(source, recorded=folder.read_split(), quiet=flags.quiet)
-    if checkpoint.config.get("recipe") is not None:
+    if checkpoint.config.get("recipe") in published.RECIPES:
         splits = published.all_to_learn_from(source, splits)
     if splits.class_names != model.class_names:
         raise DataError(
