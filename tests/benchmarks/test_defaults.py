@@ -19,7 +19,7 @@ def test_images_are_counted_over_all_parts(tmp_path):
     assert (found.seed, found.epochs, found.images) == (0, 1, 359)
     assert 0 <= found.right <= found.images
     assert found.cpu_seconds > 0
-    best = Case("digits", ("--epochs", "1", "--keep", "best"), parts=("validation", "test"))
+    best = Case("digits", ("--epochs", "1", "--keep", "best"), parts=("val", "test"))
     with pytest.raises(ValueError, match="keeps the best epoch, which validation images chose"):
         train(best, tmp_path, seed=0)
 
