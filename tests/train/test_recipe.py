@@ -106,6 +106,7 @@ def test_what_hangs_on_what_is_asked_for_follows():
     assert (sgd.learning_rate, sgd.momentum) == (0.05, 0.9)
     assert choose(even(1000), PHOTOS, asked={"ema": 0.0}).ema is None
     assert choose(even(1000), PHOTOS, asked={"epochs": 2}).ema < choose(even(1000), PHOTOS).ema
+    assert choose(even(1000), PHOTOS, asked={"epochs": 10**6}).ema == 0.9999
     assert choose(even(1000), PHOTOS, asked={"patience": 5}).keep == "best"
     assert choose(even(1000), PHOTOS, asked={"schedule": "constant"}).keep == "best"
     assert choose(even(1000), PHOTOS, classes=False).label_smoothing == 0.0

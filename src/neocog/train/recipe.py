@@ -43,7 +43,7 @@ LEAST_STEPS, LEAST_BATCH = 20, 16  # of an epoch: few images make small batches
 OPTIMIZER, SCHEDULE, WARMUP = "adamw", "one-cycle", 0.15
 SMOOTHING = 0.1
 AVERAGED = 0.04  # share of the training's steps that the running average of the weights reaches over, about
-LEAST_AVERAGED = 10  # steps
+LEAST_AVERAGED, MOST_AVERAGED = 10, 10_000  # steps
 NO_WEIGHTS, ROOTS = "none", "roots"  # of classes: all count alike; as "balanced", but by the roots of their numbers
 UNEVEN = 10.0  # times the images of the rarest class, from which on classes count by the roots of their numbers
 
@@ -155,7 +155,7 @@ def choose(
         "warmup": WARMUP if schedule == "one-cycle" else None,
         "label_smoothing": SMOOTHING if classes and calibrated else 0.0,
         "class_weights": ROOTS if classes and _uneven(counts) else None,
-        "ema": round(1.0 - 1.0 / max(LEAST_AVERAGED, AVERAGED * steps), 4),
+        "ema": round(1.0 - 1.0 / min(MOST_AVERAGED, max(LEAST_AVERAGED, AVERAGED * steps)), 4),
         "keep": "last" if schedule in ANNEALED and "patience" not in wish else "best",
         "augment": choose_augmentation(size, mirrored=False),
         "views": PLAIN,
