@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from neocog.nn.layers import Conv2d
 from neocog.nn.shapes import ImageShape
 from neocog.plan.algorithm import choose_tile
-from neocog.plan.winograd import POINTS, TAPS, Factors, Matrix, minimal, transposed, transposed_steps
+from neocog.plan.winograd import POINTS, TAPS, Factors, Matrix, Tile, minimal, transposed, transposed_steps
 from neocog.target.processor import Target
 
 WIDE = Target("x86_64-unknown-linux-gnu", "skylake-avx512", "", 16, 32, True, 48 << 10, 2 << 20)
@@ -51,44 +51,46 @@ def squares(side: int) -> st.SearchStrategy[Matrix]:
 
 @pytest.mark.parametrize("tile", POINTS)
 @given(data=st.data())
-def test_a_tile_equals_the_direct_sum_exactly(tile: int, data: st.DataObject) -> None:
+def test_a_tile_equals_the_direct_sum_exactly(tile: Tile, data: st.DataObject) -> None:
     algorithm = minimal(tile)
-    patch, taps = data.draw(squares(algorithm.patch)), data.draw(squares(TAPS))
+    patch, taps = data.draw(squares(tile.patch)), data.draw(squares(TAPS))
     got = both(algorithm.output, hadamard(both(algorithm.weights, taps), both(algorithm.input, patch)))
-    for i in range(tile):
-        for j in range(tile):
-            want = sum(taps[r][s] * patch[i + r][j + s] for r in range(TAPS) for s in range(TAPS))
+    for i in range(tile.outputs):
+        for j in range(tile.outputs):
+            want = sum(taps[r][s] * patch[tile.stride * i + r][tile.stride * j + s] for r in range(TAPS) for s in range(TAPS))
             assert got[i][j] == want
 
 
 @pytest.mark.parametrize("tile", POINTS)
 @given(data=st.data())
-def test_the_gradient_of_a_filter_equals_the_direct_sum_exactly(tile: int, data: st.DataObject) -> None:
+def test_the_gradient_of_a_filter_equals_the_direct_sum_exactly(tile: Tile, data: st.DataObject) -> None:
     algorithm = minimal(tile)
-    patch, dy = data.draw(squares(algorithm.patch)), data.draw(squares(tile))
+    patch, dy = data.draw(squares(tile.patch)), data.draw(squares(tile.outputs))
     product = hadamard(both(algorithm.input, patch), both(transposed(algorithm.output), dy))
     got = both(transposed(algorithm.weights), product)
     for r in range(TAPS):
         for s in range(TAPS):
-            want = sum(dy[i][j] * patch[i + r][j + s] for i in range(tile) for j in range(tile))
+            want = sum(dy[i][j] * patch[tile.stride * i + r][tile.stride * j + s] for i in range(tile.outputs) for j in range(tile.outputs))
             assert got[r][s] == want
 
 
 @pytest.mark.parametrize("tile", POINTS)
 @given(data=st.data())
-def test_the_gradient_of_the_input_equals_the_direct_sum_exactly(tile: int, data: st.DataObject) -> None:
+def test_the_gradient_of_the_input_equals_the_direct_sum_exactly(tile: Tile, data: st.DataObject) -> None:
     algorithm = minimal(tile)
-    taps, dy = data.draw(squares(TAPS)), data.draw(squares(tile))
+    taps, dy = data.draw(squares(TAPS)), data.draw(squares(tile.outputs))
     product = hadamard(both(algorithm.weights, taps), both(transposed(algorithm.output), dy))
     got = both(transposed(algorithm.input), product)
-    for i in range(algorithm.patch):
-        for j in range(algorithm.patch):
-            inside = [(r, s) for r in range(TAPS) for s in range(TAPS) if 0 <= i - r < tile and 0 <= j - s < tile]
-            assert got[i][j] == sum(taps[r][s] * dy[i - r][j - s] for r, s in inside)
+    for i in range(tile.patch):
+        for j in range(tile.patch):
+            down, across = (
+                [(n, r) for n in range(tile.outputs) for r in range(TAPS) if n * tile.stride + r == at] for at in (i, j)
+            )
+            assert got[i][j] == sum(taps[r][s] * dy[n][m] for n, r in down for m, s in across)
 
 
 @pytest.mark.parametrize("tile", POINTS)
-def test_the_steps_of_a_transform_multiply_to_its_matrix_and_take_fewer_operations(tile: int) -> None:
+def test_the_steps_of_a_transform_multiply_to_its_matrix_and_take_fewer_operations(tile: Tile) -> None:
     algorithm = minimal(tile)
     for steps, matrix in ((algorithm.input_steps, algorithm.input), (algorithm.output_steps, algorithm.output)):
         assert multiplied(steps) == matrix
@@ -101,7 +103,7 @@ def operations(matrix: Matrix) -> int:
     return sum(sum(map(bool, row)) - (1 in row) for row in matrix)
 
 
-def choose(layer: Conv2d, shape: tuple[int, int, int], algorithm: str = "auto") -> int | None:
+def choose(layer: Conv2d, shape: tuple[int, int, int], algorithm: str = "auto") -> Tile | None:
     window = layer.window_over(ImageShape(*shape))
     return choose_tile(window, shape[2], layer.channels, algorithm, WIDE)  # type: ignore[arg-type]
 

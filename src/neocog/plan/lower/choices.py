@@ -14,7 +14,7 @@ from neocog.plan.layout import Halo
 from neocog.plan.passes.steps import PlanStep, PlanSteps
 from neocog.plan.passes.trim import POINT, Extent
 from neocog.plan.program import Training
-from neocog.plan.winograd import minimal
+from neocog.plan.winograd import Tile
 from neocog.target.processor import Target
 
 NO_HALO = Halo()
@@ -53,7 +53,7 @@ class Choices:
         """Return a step's window; a fully connected layer has one of 1 × 1 on an image of 1 × 1."""
         return self.extents[step.index].window or Window(POINT, POINT)
 
-    def tile_of(self, step: PlanStep) -> int | None:
+    def tile_of(self, step: PlanStep) -> Tile | None:
         """Choose Winograd's tile for a step's convolution; None for the direct sum."""
         if not isinstance(step.node.layer, Conv2d) or step.groups > 1:
             return None
@@ -65,12 +65,12 @@ class Choices:
         if tile is None or self.algorithm == "winograd":
             return tile
         # Transformed filters are several times as large: for a few tiles, fetching them takes longer than it saves.
-        far = 4 * minimal(tile).positions * channels * filters > self.target.level2
+        far = 4 * tile.positions * channels * filters > self.target.level2
         least = LEAST_TILES if self.training is None else LEAST_GRADIENT_TILES  # training transforms anew in each step
         few = self.batch * tiles_an_image(tile, window) < least
         return None if far and few else tile
 
-    def backward_tile(self, step: PlanStep) -> int | None:
+    def backward_tile(self, step: PlanStep) -> Tile | None:
         """Choose Winograd's tile for a step's gradients; None for the direct sums."""
         tile = self.tile_of(step)
         if tile is None or self.batch * tiles_an_image(tile, self.window_of(step)) < LEAST_GRADIENT_TILES:
