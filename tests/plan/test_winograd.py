@@ -95,7 +95,7 @@ def test_the_steps_of_a_transform_multiply_to_its_matrix_and_take_fewer_operatio
     for steps, matrix in ((algorithm.input_steps, algorithm.input), (algorithm.output_steps, algorithm.output)):
         assert multiplied(steps) == matrix
         assert multiplied(transposed_steps(steps)) == transposed(matrix)
-        assert sum(map(operations, steps)) < 0.8 * operations(matrix)
+        assert sum(map(operations, steps)) < (0.8 if tile.outputs > 2 else 1.01) * operations(matrix)
 
 
 def operations(matrix: Matrix) -> int:
@@ -109,18 +109,24 @@ def choose(layer: Conv2d, shape: tuple[int, int, int], algorithm: str = "auto") 
 
 
 def test_the_tile_with_the_fewest_products_is_chosen() -> None:
-    assert choose(Conv2d(64, 3), (12, 12, 32)) == 5  # 10 x 10 outputs: four tiles of 49 beat nine of 36
-    assert choose(Conv2d(64, 3, padding=1), (28, 28, 64)) == 4  # 49 tiles of 36 take as many products as 36 of 49
-    assert choose(Conv2d(64, 3, padding=1), (24, 24, 64)) == 4  # 25 of 49 save too little for the accuracy they cost
+    assert choose(Conv2d(64, 3), (12, 12, 32)) == Tile(5)  # 10 x 10 outputs: four tiles of 49 beat nine of 36
+    assert choose(Conv2d(64, 3, padding=1), (28, 28, 64)) == Tile(4)  # 49 tiles of 36 take as many products as 36 of 49
+    assert choose(Conv2d(64, 3, padding=1), (24, 24, 64)) == Tile(4)  # 25 of 49 save too little for the accuracy they cost
 
 
 def test_the_direct_sum_stays_where_winograd_does_not_pay_or_apply() -> None:
     assert choose(Conv2d(64, 3), (28, 28, 1)) is None  # few channels
     assert choose(Conv2d(128, 3, padding=1), (14, 14, 128)) is not None
     assert choose(Conv2d(64, 3), (4, 4, 64)) is None  # 2 x 2 outputs fill a small part of a tile
-    for layer in (Conv2d(64, 5), Conv2d(64, (3, 1)), Conv2d(64, 3, stride=2), Conv2d(64, 3, dilation=2)):
+    for layer in (Conv2d(64, 5), Conv2d(64, (3, 1)), Conv2d(64, 3, stride=3), Conv2d(64, 3, dilation=2)):
         assert choose(layer, (28, 28, 64)) is None
         assert choose(layer, (28, 28, 64), "winograd") is None
+
+
+def test_a_convolution_of_stride_two_has_tiles_of_its_own_where_few_reach_past_the_image() -> None:
+    assert choose(Conv2d(64, 3, stride=2, padding=1), (28, 28, 64)) == Tile(2, stride=2)
+    assert choose(Conv2d(64, 3, stride=2, padding=1), (14, 14, 64)) is None  # 7 x 7 outputs: 400 products in place of 441
+    assert choose(Conv2d(64, 3, stride=(2, 1), padding=1), (28, 28, 64)) is None
 
 
 def test_the_choice_can_be_overridden() -> None:

@@ -24,7 +24,7 @@ SUM_TILES = 24  # most tiles that are summed from zero before they are added to 
 MOST_COPIES_BYTES = 16 << 20  # of all partial gradients of a layer
 LEAST_GRADIENT_TILES = 64  # in all; below, transforming the filters' gradient back costs more than tiles save
 WORTH_ROUNDING = 0.85  # larger tiles round worse: they must save at least 15 % of the products
-LEAST_GAIN = 1.6  # how many times fewer multiplications must be left; transforms take the rest
+LEAST_GAIN = {1: 1.6, 2: 1.3}  # by stride: how many times fewer products must be left; transforms take the rest
 
 
 def fits_winograd(window: Window) -> bool:
@@ -54,12 +54,14 @@ def choose_tile(window: Window, channels: int, filters: int, algorithm: Algorith
     def products(tile: Tile) -> int:
         return tile.count(height, width) * tile.positions
 
-    small, large = sorted(tile for tile in POINTS if tile.stride == window.vertical.stride)
-    best = large if products(large) <= WORTH_ROUNDING * products(small) else small
+    stride = window.vertical.stride
+    best, *larger = sorted(tile for tile in POINTS if tile.stride == stride)
+    for tile in larger:
+        best = tile if products(tile) <= WORTH_ROUNDING * products(best) else best
     if algorithm == "winograd":
         return best
     gain = height * width * TAPS * TAPS / products(best)
-    if gain < LEAST_GAIN or min(channels, filters) < max(16, target.lanes):
+    if gain < LEAST_GAIN[stride] or min(channels, filters) < max(16, target.lanes):
         return None
     return best
 

@@ -56,7 +56,6 @@ class Tile:
 POINTS: dict[Tile, tuple[Fraction, ...]] = {
     Tile(4): tuple(map(Fraction, ("0", "3/4", "-3/4", "3/2", "-3/2"))),
     Tile(5): tuple(map(Fraction, ("0", "1/2", "-1/2", "1", "-1", "5/2"))),
-    Tile(4, stride=2): tuple(map(Fraction, ("1/2", "-1/2", "3/2", "-3/2"))),
     Tile(2, stride=2): tuple(map(Fraction, ("1", "-1"))),
 }
 

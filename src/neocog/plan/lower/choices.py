@@ -64,6 +64,8 @@ class Choices:
         tile = choose_tile(window, channels, filters, self.algorithm, self.target)
         if tile is None or self.algorithm == "winograd":
             return tile
+        if tile.stride > 1 and self.training is not None:
+            return None  # what is saved, the transforms of a step take: neither faster nor slower, but less exact
         # Transformed filters are several times as large: for a few tiles, fetching them takes longer than it saves.
         far = 4 * tile.positions * channels * filters > self.target.level2
         least = LEAST_TILES if self.training is None else LEAST_GRADIENT_TILES  # training transforms anew in each step
