@@ -22,7 +22,7 @@ class PageBuildHook(BuildHookInterface):
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         web = Path(self.root, "web")
-        built = Path(self.root, "src", "neocog", "app", "page", "static", "app.js")
+        built = Path(self.root, "src", "neocog", "app", "page", "static", "report.js")  # the last one that is built
         if not web.is_dir() or _is_fresh(web, built) or _is_released(Path(self.root), built):
             return
         if shutil.which("npm") is None:

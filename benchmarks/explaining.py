@@ -21,8 +21,9 @@ from typing import Any
 
 import neocog as nc
 from benchmarks.machine import describe
+from neocog.app.page.files import page_file
 from neocog.app.page.saved import save_page
-from neocog.app.page.server import PageServer, page_file
+from neocog.app.page.server import PageServer
 from neocog.app.page.session import FIRST, Gallery, Session
 from neocog.data.dataset import Dataset
 from neocog.data.sources import read_source

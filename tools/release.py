@@ -20,7 +20,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGE = tuple(f"neocog/app/page/static/{name}" for name in ("app.css", "app.js", "index.html"))
+PAGE = tuple(
+    f"neocog/app/page/static/{name}" for name in ("app.css", "app.js", "index.html", "report.css", "report.js")
+)
 INSIDE = ("neocog/py.typed", "neocog/data/digits/digits.npz", "neocog/data/digits/LICENSE.txt", "neocog/__main__.py")
 SDIST = ("pyproject.toml", "hatch_build.py", "README.md", "LICENSE", "web/package-lock.json", "tests/test_release.py")
 NEVER = ("node_modules", "__pycache__", ".git/", ".venv")  # in neither

@@ -19,27 +19,32 @@ function indexPage(): Plugin {
   }
 }
 
-export default defineConfig({
-  base: './',
-  publicDir: false,
-  plugins: [svelte(), indexPage()],
-  build: {
-    outDir: '../src/neocog/app/page/static',
-    emptyOutDir: true,
-    target: 'es2022',
-    modulePreload: false,
-    sourcemap: false,
-    cssCodeSplit: false,
-    assetsInlineLimit: 0,
-    rolldownOptions: {
-      input: 'src/main.ts',
-      preserveEntrySignatures: 'strict',
-      output: { format: 'es', entryFileNames: 'app.js', assetFileNames: 'app.[ext]', codeSplitting: false },
+/** Two bundles, each one script and one style sheet: the explaining page (`app`), and with `--mode report` the report of a training. */
+export default defineConfig(({ mode }) => {
+  const report = mode === 'report'
+  const name = report ? 'report' : 'app'
+  return {
+    base: './',
+    publicDir: false,
+    plugins: [svelte(), ...(report ? [] : [indexPage()])],
+    build: {
+      outDir: '../src/neocog/app/page/static',
+      emptyOutDir: !report,
+      target: 'es2022',
+      modulePreload: false,
+      sourcemap: false,
+      cssCodeSplit: false,
+      assetsInlineLimit: 0,
+      rolldownOptions: {
+        input: report ? 'src/report/main.ts' : 'src/main.ts',
+        preserveEntrySignatures: 'strict',
+        output: { format: 'es', entryFileNames: `${name}.js`, assetFileNames: `${name}.[ext]`, codeSplitting: false },
+      },
     },
-  },
-  server: {
-    // `npm run dev` shows sources; questions go to a running `neocog explain --no-browser --port 8765`.
-    proxy: { '/ask': process.env.NEOCOG ?? 'http://127.0.0.1:8765' },
-  },
-  test: { include: ['tests/**/*.test.ts'] },
-} as Parameters<typeof defineConfig>[0])
+    server: {
+      // `npm run dev` shows sources; questions go to a running `neocog explain --no-browser --port 8765`.
+      proxy: { '/ask': process.env.NEOCOG ?? 'http://127.0.0.1:8765' },
+    },
+    test: { include: ['tests/**/*.test.ts'] },
+  } as Parameters<typeof defineConfig>[0] as object
+})

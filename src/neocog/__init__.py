@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from neocog.errors import ShapeError as ShapeError
     from neocog.interop.sklearn import NeocogClassifier as NeocogClassifier
     from neocog.interop.sklearn import NeocogTransformer as NeocogTransformer
+    from neocog.interop.trackers import MLflow as MLflow
+    from neocog.interop.trackers import TensorBoard as TensorBoard
+    from neocog.interop.trackers import Tracker as Tracker
     from neocog.model.network import Network as Network
     from neocog.nn import zoo as zoo
     from neocog.nn.blocks import Concat as Concat
@@ -56,7 +59,10 @@ if TYPE_CHECKING:
     from neocog.nn.schedules import Warmup as Warmup
     from neocog.nn.symbol import Input as Input
     from neocog.train.callbacks import Callback as Callback
+    from neocog.train.callbacks import CSVLogger as CSVLogger
     from neocog.train.callbacks import EarlyStopping as EarlyStopping
+    from neocog.train.callbacks import LambdaCallback as LambdaCallback
+    from neocog.train.callbacks import ModelCheckpoint as ModelCheckpoint
     from neocog.train.evaluation import Evaluation as Evaluation
     from neocog.train.history import History as History
     from neocog.train.model import Model as Model
@@ -76,6 +82,7 @@ _HOMES = {
         "SettingError",
         "ShapeError",
     ),
+    "neocog.interop.trackers": ("MLflow", "TensorBoard", "Tracker"),
     "neocog.model.network": ("Network",),
     "neocog.nn.blocks": ("Concat", "Residual", "Sequential", "SqueezeExcite"),
     "neocog.nn.graph": ("Graph",),
@@ -93,7 +100,7 @@ _HOMES = {
         "Warmup",
     ),
     "neocog.nn.symbol": ("Input",),
-    "neocog.train.callbacks": ("Callback", "EarlyStopping"),
+    "neocog.train.callbacks": ("CSVLogger", "Callback", "EarlyStopping", "LambdaCallback", "ModelCheckpoint"),
     "neocog.train.evaluation": ("Evaluation",),
     "neocog.train.history": ("History",),
     "neocog.train.model": ("Model", "load"),

@@ -13,6 +13,7 @@ import pytest
 
 from app.pictures import write_photos
 from neocog.app.cli.main import main
+from neocog.errors import NeocogError
 
 SHARED_DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 
@@ -24,6 +25,25 @@ class Done:
     code: int
     out: str
     err: str
+
+
+@pytest.fixture(autouse=True)
+def no_page(monkeypatch) -> None:
+    """The reports of most trainings in tests are left out, as where Node.js was not there when neocog was installed."""
+
+    def page_file(name: str) -> str:
+        raise NeocogError("the page is not part of this installation")
+
+    monkeypatch.setattr("neocog.app.report.write.page_file", page_file)
+
+
+@pytest.fixture
+def page(monkeypatch, no_page) -> None:
+    """Files in place of the built report's."""
+    for module in ("report.write", "cli.report"):
+        monkeypatch.setattr(
+            f"neocog.app.{module}.page_file", {"report.js": "'use script'", "report.css": "p{}"}.__getitem__
+        )
 
 
 @pytest.fixture

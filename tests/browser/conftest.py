@@ -15,7 +15,8 @@ import pytest
 
 import neocog as nc
 from neocog.app.cli.explain import lesson_session
-from neocog.app.page.server import PageServer, page_file
+from neocog.app.page.files import page_file
+from neocog.app.page.server import PageServer
 from neocog.app.page.session import FIRST, Gallery, Input, Session
 from neocog.data.builtin import read_digits
 from neocog.errors import NeocogError

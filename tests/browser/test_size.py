@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 from typing import Any
 
-from neocog.app.page.server import page_file
+from neocog.app.page.files import page_file
 
 MOST = 110_000  # bytes of script and style, compressed
 

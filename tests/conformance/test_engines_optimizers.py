@@ -54,6 +54,7 @@ OPTIMIZERS = {
     "lookahead": Lookahead(SGD(momentum=0.5), every=2, share=0.75),
     "lookahead of muon": Lookahead(Muon(rest=NAdam()), every=3),
     "lookahead of lamb": Lookahead(LAMB(), every=2),
+    "lookahead of a share that falls": Lookahead(SGD(momentum=0.5), every=2, share=0.25, over=4, power=1.0),
 }
 # Of one update: factors rounded in advance (6), products and sums (6), roots and divisions (8).
 ROUNDINGS = 20
@@ -100,7 +101,7 @@ def magnitudes(optimizer, weight, gradients, rate):
             now = gradients[:step]
             memory, fast = magnitudes(optimizer.optimizer, weight, now, rate * len(gradients) / step)
             if step % optimizer.every == 0:
-                slow = slow + optimizer.share * (fast + slow)
+                slow = slow + optimizer.share_at(step) * (fast + slow)
         return {**memory, "slow": slow}, np.maximum(fast, slow)
     memory, direction = directions(optimizer, weight, gradients)
     return memory, np.abs(weight) + rate * direction
@@ -198,6 +199,23 @@ def test_updates_and_memory(engine, name, network):
 def test_groups_and_frozen_parameters(engine, name):
     groups = (Group("0", 0.5), Group("*.bias", 3.0, weight_decay=0.25), Group("2.2.1.bias", 0.0))
     check_steps(engine, LANDMARKS["nested"], OPTIMIZERS[name], groups, ("1.0.0", "2.1.weight"))
+
+
+@pytest.mark.parametrize("name", ["nesterov", "muon", "adam"])
+def test_a_group_stays_as_it_is_behind_its_last_step(engine, name):
+    graph = LANDMARKS["nested"]
+    ends = (Group("0", 2.0, steps=2), Group("2.1", steps=3))
+    check_steps(engine, graph, OPTIMIZERS[name], ends)
+    case = integer_steps(graph, 4, seed=5, steps=1)[0]
+    mine = engine.train_program(graph, case.parameters, StepSettings(case.loss, OPTIMIZERS[name], 4, groups=ends))
+    held = []
+    for _ in range(4):
+        mine.step(case.images, case.targets, 0.01)
+        held.append(mine.parameters())
+    assert (held[0]["0.0.weight"] != held[1]["0.0.weight"]).any()
+    assert (held[1]["2.1.weight"] != held[2]["2.1.weight"]).any()
+    assert (held[3]["2.1.weight"] == held[2]["2.1.weight"]).all()
+    assert all((after["0.0.weight"] == held[1]["0.0.weight"]).all() for after in held[2:])
 
 
 def test_a_network_of_frozen_parameters_has_a_loss_and_nothing_else(engine):

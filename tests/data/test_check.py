@@ -5,6 +5,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from neocog.data.arrays import ArrayDataset
 from neocog.data.check import check_data
@@ -66,6 +67,20 @@ def test_copies_and_conflicting_labels_are_found(folder):
     conflict = found["conflicting-labels"]
     assert conflict.severity == "warning"
     assert conflict.examples == ("train/a/04.png (a) = train/b/other.png (b)",)
+
+
+def test_a_picture_that_was_saved_anew_in_another_part_is_found(folder):
+    random = np.random.default_rng(0)
+    for part, kind in (("train", "a"), ("test", "b")):
+        for number in range(3):
+            cells = Image.fromarray(random.integers(0, 256, (6, 6), np.uint8))
+            cells.resize((96, 96), Image.Resampling.BICUBIC).save(folder / part / kind / f"photo{number}.png")
+    Image.open(folder / "train/a/photo1.png").save(folder / "test/a/again.jpg", quality=60)
+    found = findings(folder)
+    near = found["near-duplicates-across-parts"]
+    assert (near.severity, near.count) == ("warning", 1)
+    assert near.examples == ("train: train/a/photo1.png ~ test: test/a/again.jpg",)
+    assert "duplicates-across-parts" not in found
 
 
 def test_small_empty_and_unequal_classes_are_found(folder, save_image):

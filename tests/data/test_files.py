@@ -171,9 +171,15 @@ def test_samples_are_checked(tmp_path):
         FileDataset(tmp_path, [("a.png", 1)], ["a"])
 
 
-def test_a_dataset_tells_whether_memory_keeps_its_images(tmp_path, dataset):
+def test_a_dataset_tells_whether_its_images_are_kept(tmp_path, dataset, monkeypatch):
     assert dataset.fits(SIZE)
     assert Subset(dataset, np.array([0])).fits(SIZE)
+    on_disk = FileDataset(tmp_path, dataset.samples, ["even", "odd"], memory_budget=6 * SIZE.values - 1)
+    assert on_disk.fits(SIZE)
+    on_disk.verify(SIZE)
+    assert on_disk.resident(np.arange(6), SIZE)
+    assert np.array_equal(on_disk.images(size=SIZE), dataset.images(size=SIZE))
+    monkeypatch.setenv("NEOCOG_CACHE", str(dataset.path(0)))  # no folder
     small = FileDataset(tmp_path, dataset.samples, ["even", "odd"], memory_budget=6 * SIZE.values - 1)
     assert not small.fits(SIZE)
     assert not Subset(small, np.array([0])).fits(SIZE)

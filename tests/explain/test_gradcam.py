@@ -10,7 +10,7 @@ from explain.networks import NETWORKS, make_image, make_model
 from explain.torch_twin import pixels, twin
 from explain.trained import held_out, trained_model
 from neocog.errors import DataError, SettingError
-from neocog.explain.gradcam import gradcam, stretch
+from neocog.explain.gradcam import gradcam, quick_gradcams, stretch
 from neocog.explain.gradient import gradients
 from neocog.explain.trace import trace
 
@@ -132,3 +132,16 @@ def test_what_does_not_fit_is_refused() -> None:
     model.load_parameters(values, allow_nonfinite=True)
     with pytest.raises(DataError, match=r"layer 3 \(Conv2d\) has 1 NaN values in its weight"):
         gradcam(model, make_image(model), 0)
+
+
+@pytest.mark.parametrize("name", [name for name in NETWORKS if name != "without convolutions"])
+def test_many_images_at_once_give_the_same_grids_within_rounding(name: str) -> None:
+    model = make_model(name)
+    images = np.stack([make_image(model), make_image(model)[::-1], make_image(model)[:, ::-1]])
+    grids = quick_gradcams(model, images, [1, 0, 1])
+    for image, label, grid in zip(images, (1, 0, 1), grids, strict=True):
+        found = gradcam(model, image, label)
+        sizes = np.abs(trace(model, image).output(found.layer)) @ np.abs(found.weights)
+        assert grid.shape == found.grid.shape
+        # float32 on the way forwards and back; the bound is loose, and a wrong term would be as large as the sizes
+        assert np.abs(grid - found.grid).max() <= 1e-3 * max(sizes.max(), np.finfo(np.float32).tiny)

@@ -84,6 +84,14 @@ def test_a_name_with_brackets_means_itself_too():
     assert frozen_parameters(graph, ["a[0]"]) == {"a[0].weight", "a[0].bias", "a0.weight", "a0.bias"}
 
 
+def test_a_group_may_end():
+    rules = rules_of(GRAPH, SGD(), (Group("0", 0.5, steps=3),))
+    assert [rules["0.weight"].rate(step) for step in (1, 3, 4)] == [0.5, 0.5, 0.0]
+    assert [rules["1.weight"].rate(step) for step in (1, 1000)] == [1.0, 1.0]
+    with pytest.raises(SettingError, match="steps must be an integer of at least 1, got 0"):
+        Group("0", steps=0)
+
+
 @pytest.mark.parametrize("value", [-1.0, math.nan, math.inf])
 def test_a_group_refuses_impossible_numbers(value):
     with pytest.raises(SettingError, match="learning_rate must be 0 or more"):

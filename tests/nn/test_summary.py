@@ -1,5 +1,6 @@
 """The three ways to count weights, against edges that are listed one by one."""
 
+import xml.etree.ElementTree as ET
 from itertools import product
 
 import pytest
@@ -12,7 +13,7 @@ from neocog.nn.graph import trace
 from neocog.nn.layers import Conv2d, ConvTranspose2d, Flatten, Linear, MaxPool2d
 from neocog.nn.parameters import parameters_of
 from neocog.nn.shapes import ImageShape
-from neocog.nn.summary import WeightCounts, format_summary, multiply_adds, summarise, weight_counts
+from neocog.nn.summary import WeightCounts, format_summary, multiply_adds, summarise, summary_html, weight_counts
 from neocog.nn.window import pair, sides_of
 
 
@@ -115,3 +116,11 @@ def test_a_summary_prints_as_a_table():
         "total: 9 parameters, 144 multiply-adds an image",
         "fully connected, the same layers would hold 576 parameters (64 times as many)",
     ]
+
+
+def test_a_notebook_shows_the_same_numbers():
+    graph = trace(Sequential(Conv2d(2, 3), Flatten(), Linear(4)), (6, 6, 1))
+    rows = [[cell.text or "" for cell in row] for row in ET.fromstring(summary_html(graph)).findall("tbody/tr")]
+    listed = [[row.name, row.kind, row.output, row.parameters, row.multiply_adds] for row in summarise(graph)]
+    assert [[*row[:3], *(int(cell.replace(",", "") or 0) for cell in row[3:])] for row in rows[1:-1]] == listed
+    assert rows[-1] == ["total", "", "", "152", "416"]  # 2 * 9 + 2 + 32 * 4 + 4, and 16 * 2 * 9 + 32 * 4

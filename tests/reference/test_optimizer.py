@@ -191,6 +191,13 @@ def test_lookahead_goes_part_of_the_way_and_the_weights_go_on_from_there():
     assert walk(Lookahead(SGD(), every=2), [2.0, 2.0, 2.0, 2.0]) == pytest.approx([0.8, 0.8, 0.6, 0.6])
 
 
+def test_lookahead_may_begin_with_the_whole_way_and_end_with_a_share():
+    optimizer = Lookahead(SGD(), every=1, share=0.5, over=2, power=1.0)
+    # share 0.75: 1 - 0.75 · 0.2 = 0.85 | 0.5: 0.85 - 0.5 · 0.2 = 0.75 | and so on
+    assert walk(optimizer, [2.0, 2.0, 2.0]) == pytest.approx([0.85, 0.75, 0.65])
+    assert [optimizer.share_at(step) for step in (1, 2, 3)] == [0.75, 0.5, 0.5]
+
+
 @pytest.mark.parametrize("shape", [(9, 4), (4, 9), (5, 5), (1, 7), (7, 1)])
 def test_muon_brings_singular_values_near_1(shape):
     matrix = np.random.default_rng(1).normal(size=shape)
@@ -241,6 +248,8 @@ def test_penalties_pull_towards_0():
         (lambda: Lookahead(Lookahead()), "Lookahead: optimizer must be another optimizer"),
         (lambda: Lookahead(share=0.0), "Lookahead: share must be in"),
         (lambda: Lookahead(every=0), "Lookahead: every must be an integer of at least 1, got 0"),
+        (lambda: Lookahead(over=-1), "Lookahead: over must be an integer of at least 1, got -1"),
+        (lambda: Lookahead(power=-1.0), "Lookahead: power must be 0 or more"),
         (lambda: Muon(rest=LAMB()), "Muon: rest must be an optimizer that takes each value by itself"),
         (lambda: Muon(coefficients=(1.0, 2.0)), "Muon: coefficients must be three numbers"),
         (lambda: Muon(iterations=100), "Muon: iterations must be at most 99, got 100"),

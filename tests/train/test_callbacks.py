@@ -1,10 +1,16 @@
+import csv
+
 import pytest
 
 from neocog.errors import SettingError
 from neocog.nn.optimizers import SGD
-from neocog.train.callbacks import Callback, EarlyStopping
+from neocog.train.callbacks import Callback, CSVLogger, EarlyStopping, LambdaCallback, ModelCheckpoint
 from neocog.train.events import Run
+from neocog.train.fit import fit
 from neocog.train.history import EpochResult, History
+from neocog.train.model import load
+from neocog.train.runfolder import RunFolder
+from neocog.train.source import ArraySource
 
 
 class Recorder(Callback):
@@ -131,3 +137,73 @@ def test_stopping_needs_what_it_watches(make_model, toy):
     ):
         with pytest.raises(SettingError, match=next(iter(wrong))):
             EarlyStopping(**wrong)
+
+
+def test_a_checkpoint_is_the_best_model_so_far(make_model, toy, tmp_path):
+    seen = {}
+
+    class Weights(Callback):
+        def on_epoch_end(self, run, epoch):
+            seen[epoch.epoch] = (epoch.val_loss, run.model.parameters)
+
+    worse = (toy[0], 1 - toy[1])  # the better it learns, the worse it is measured
+    checkpoints = [
+        ModelCheckpoint(tmp_path / "best.safetensors"),
+        ModelCheckpoint(tmp_path / "{epoch:02d}-{val_loss:.3f}.safetensors", save_best_only=False),
+    ]
+    settings = {"epochs": 4, "validation_data": worse, "optimizer": SGD(0.05), "verbose": 0}
+    make_model().fit(*toy, **settings, callbacks=[*checkpoints, Weights()])
+    best = min(seen, key=lambda epoch: seen[epoch][0])
+    assert best < 4
+    names = {f"{epoch:02d}-{loss:.3f}.safetensors": weights for epoch, (loss, weights) in seen.items()}
+    assert {path.name for path in tmp_path.iterdir()} == {"best.safetensors", *names}
+    for name, weights in (*names.items(), ("best.safetensors", seen[best][1])):
+        found = load(tmp_path / name, engine="reference").parameters
+        assert all((found[key] == value).all() for key, value in weights.items())
+    assert load(tmp_path / "best.safetensors").metrics["epoch"] == best
+
+
+def test_a_checkpoint_knows_the_epochs_before_a_resume(make_model, toy, tmp_path):
+    run = Run(None, None, History([EpochResult(1, 0.5, 0.5, 0.1, 0.9, 0.1, 1.0, 1.0)]), 2, 1)
+    checkpoint = ModelCheckpoint(tmp_path / "best")
+    checkpoint.on_train_begin(run)
+    checkpoint.on_epoch_end(run, EpochResult(2, 0.4, 0.6, 0.2, 0.8, 0.1, 1.0, 1.0))  # no better: nothing is written
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_csv_file_is_that_of_a_run_folder(make_model, toy, tmp_path):
+    folder, logger = RunFolder(tmp_path / "run"), CSVLogger(tmp_path / "log.csv")
+    source = ArraySource(*toy, batch_size=20)
+    history = fit(make_model(), source, validation=source, folder=folder, epochs=3, callbacks=[logger], verbose=0)
+    assert (tmp_path / "log.csv").read_bytes() == folder.history.read_bytes()
+    with (tmp_path / "log.csv").open(newline="") as file:
+        assert [float(row["val_loss"]) for row in csv.DictReader(file)] == history.history["val_loss"]
+
+
+def test_functions_are_a_callback(make_model, toy):
+    heard = []
+    callback = LambdaCallback(
+        on_epoch_end=lambda run, epoch: heard.append(epoch.epoch), on_train_end=lambda run: heard.append("end")
+    )
+    make_model().fit(*toy, epochs=2, callbacks=[callback], verbose=0)
+    assert heard == [1, 2, "end"]
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: LambdaCallback(on_epoch=print), "there is no hook on_epoch"),
+        (lambda: LambdaCallback(on_epoch_end=3), "on_epoch_end must be a function"),
+        (lambda: ModelCheckpoint("a", "speed"), "ModelCheckpoint: monitor must be one of"),
+        (lambda: ModelCheckpoint("a", save_best_only=1), "save_best_only"),
+        (lambda: ModelCheckpoint("{eopch}.safetensors"), "cannot be filled in"),
+    ],
+)
+def test_a_mistake_is_told_at_once(make, words):
+    with pytest.raises(SettingError, match=words):
+        make()
+
+
+def test_a_checkpoint_needs_what_it_watches(make_model, toy, tmp_path):
+    with pytest.raises(SettingError, match="ModelCheckpoint: val_loss needs validation data"):
+        make_model().fit(*toy, callbacks=[ModelCheckpoint(tmp_path / "best")], verbose=0)

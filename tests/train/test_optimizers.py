@@ -16,6 +16,11 @@ SETTINGS = {
     },
     "lamb": {"optimizer": nc.LAMB(), "schedule": nc.Warmup(nc.PolynomialDecay(), 0.25), "l1": 0.001, "l2": 0.01},
     "nadam": {"optimizer": nc.NAdam(), "schedule": nc.OneCycle(), "clip_value": 0.01},
+    "a falling share, a group that ends": {
+        "optimizer": nc.Lookahead(nc.SGD(0.1, momentum=0.85, nesterov=True), every=2, share=0.25, over=12),
+        "schedule": nc.Warmup(nc.LinearDecay(final=0.07), 0.23, 0.2),
+        "groups": (nc.Group("0.bias", steps=8), nc.Group("1.bias", 64.0)),
+    },
     "adadelta": {"optimizer": nc.Adadelta(), "schedule": nc.LinearDecay(), "ema": 0.9},
 }
 

@@ -1,6 +1,7 @@
 /** What the reader has chosen, shared by all rooms of one page. */
 
 import { getContext, setContext, untrack } from 'svelte'
+import { remember, remembered, spoken, type Language } from './language'
 import { isolated } from './names'
 import { en, type Strings } from './strings/en'
 import { zh } from './strings/zh'
@@ -13,10 +14,7 @@ export const ROOMS = [
 ] as const
 export type RoomId = (typeof ROOMS)[number]
 
-export const LANGUAGES = { en: 'English', zh: '中文' } as const
-export type Language = keyof typeof LANGUAGES
 const CATALOGUES: Record<Language, Strings> = { en, zh }
-const REMEMBERED = 'neocog-language'
 
 export class Session {
   room = $state<RoomId>('overview')
@@ -45,7 +43,7 @@ export class Session {
   constructor(source: Cached, notebook: boolean) {
     this.source = source
     this.notebook = notebook
-    this.language = firstLanguage(notebook)
+    this.language = notebook ? spoken() : remembered() ?? spoken()
   }
 
   /** every text of the page */
@@ -64,10 +62,7 @@ export class Session {
 
   speak(language: Language): void {
     this.language = language
-    if (this.notebook) return
-    try {
-      localStorage.setItem(REMEMBERED, language)
-    } catch { /* storage is not allowed here: the choice lasts as long as the page */ }
+    if (!this.notebook) remember(language)
   }
 
   /** The chosen layer if it has this view, else the first that has; null: no layer has. */
@@ -150,15 +145,6 @@ export class Session {
     const language = given.get('lang')
     if (language === 'en' || language === 'zh') this.language = language
   }
-}
-
-function firstLanguage(notebook: boolean): Language {
-  let remembered: string | null = null
-  try {
-    if (!notebook) remembered = localStorage.getItem(REMEMBERED)
-  } catch { /* storage is not allowed here */ }
-  if (remembered === 'en' || remembered === 'zh') return remembered
-  return navigator.language.toLowerCase().startsWith('zh') ? 'zh' : 'en'
 }
 
 const KEY = Symbol('session')

@@ -2,23 +2,9 @@ import { describe, expect, it } from 'vitest'
 import { en } from '../src/strings/en'
 import { zh } from '../src/strings/zh'
 import { ROOMS } from '../src/state.svelte'
-
-type Text = string
-
-/** Every text with its path. Functions are called with numbers that tell themselves apart. */
-function texts(catalogue: object, path = ''): Map<string, string> {
-  const found = new Map<string, string>()
-  for (const [key, value] of Object.entries(catalogue)) {
-    const at = path ? `${path}.${key}` : key
-    if (typeof value === 'string') found.set(at, value)
-    else if (typeof value === 'function') found.set(at, String((value as (...given: unknown[]) => unknown)(17, 23, 29)))
-    else for (const [deeper, text] of texts(value as object, at)) found.set(deeper, text)
-  }
-  return found
-}
+import { holes, texts } from './catalogues'
 
 const [english, chinese] = [texts(en), texts(zh)]
-const holes = (text: Text | undefined): string[] => [...String(text).matchAll(/\{(\w+)\}/g)].map(([, name]) => name!).sort()
 
 describe('the catalogues', () => {
   it('hold the same texts', () => {

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from neocog.data.cache import ImageCache
 from neocog.data.dataset import Dataset, ImageFacts, ReadProgress
+from neocog.data.near import thumbnail
 from neocog.data.resize import DEFAULT_RESIZE, Images, ImageSize, ResizeRule, resize_array
 from neocog.errors import DataError, SettingError
 
@@ -117,7 +118,7 @@ class ArrayDataset(Dataset):
     def facts(self, index: int) -> ImageFacts:
         height, width, channels = self._size.shape
         mode = f"{self.dtype} {_KINDS.get(channels, f'{channels} channels')}"
-        return ImageFacts(height, width, mode, self.digests()[index])
+        return ImageFacts(height, width, mode, self.digests()[index], thumbnail(self._images[index]).tobytes())
 
 
 def array_digests(images: Images) -> list[bytes]:

@@ -1,7 +1,7 @@
 """What is wrong with a data set, told before time is spent on training.
 
 error     training cannot work, or loses images: one class only, a class without training images, unreadable files
-warning   the results will mislead: copies across parts, one image with two labels, tiny or unequal classes
+warning   the results will mislead: (near) copies across parts, one image with two labels, tiny or unequal classes
 note      worth knowing: copies within a part, mixed pixel formats, files left out
 """
 
@@ -12,11 +12,13 @@ from collections import Counter, defaultdict
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import partial
+from itertools import combinations
 from typing import Literal
 
 import numpy as np
 
 from neocog.data.dataset import TASK_IMAGES, Dataset, DataSplits, ImageFacts, ReadProgress
+from neocog.data.near import SIDE, near_pairs
 from neocog.data.parallel import map_in_order, worker_count
 from neocog.errors import DataError
 from neocog.text import printable
@@ -27,6 +29,7 @@ _FEW = 10  # images of a class in the training part
 _UNEQUAL = 10.0  # largest class over smallest, of the training part
 _EXAMPLES = 20  # files named per finding; the count is complete
 _SHOWN = 5  # of them in the text
+_COMPARED = 100_000  # images of which nearly equal ones are looked for; it takes some 10 s then
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +145,7 @@ def check_data(splits: DataSplits, *, workers: int | None = None, progress: Read
         *_unreadable(unreadable),
         *_classes(splits, counts),
         *_copies(images, splits.class_names),
+        *_near_copies(images, list(counts)),
         *_formats(images),
         *(Finding("note", "source", note) for note in splits.notes),
     ]
@@ -257,6 +261,50 @@ def _copies(images: list[_Image], class_names: tuple[str, ...]) -> list[Finding]
         message = f"duplicates within a part: {_images(extra)}"
         findings.append(Finding("note", "duplicates-within-part", message, len(within), examples))
     return findings
+
+
+def label_conflicts(splits: DataSplits) -> list[list[tuple[str, str]]]:
+    """Return the images that have different labels in different places: each as the names and labels that it has.
+
+    Nothing is decoded; equal images are those of the same bytes.
+    """
+    groups: dict[bytes, list[tuple[str, str]]] = defaultdict(list)
+    for dataset in dict(splits.items()).values():
+        for index, digest in enumerate(dataset.digests()):
+            groups[digest].append((dataset.identifiers[index], dataset.label_text(index)))
+    return [group for group in groups.values() if len({label for _, label in group}) > 1]
+
+
+def _near_copies(images: list[_Image], parts: list[str]) -> list[Finding]:
+    """Find pictures that are in more than one part, nearly the same: saved anew, or in another size."""
+    if len(parts) < 2:
+        return []
+    if len(images) > _COMPARED:
+        message = (
+            f"more than {_COMPARED:,} images are not compared for those that are nearly the same; copies are found"
+        )
+        return [Finding("note", "near-duplicates-not-looked-for", message)]
+    of_part = {part: [image for image in images if image.part == part] for part in parts}
+    pixels = {
+        part: np.frombuffer(b"".join(image.facts.thumbnail for image in found), np.uint8).reshape(-1, SIDE, SIDE)
+        for part, found in of_part.items()
+    }
+    examples = []
+    concerned = set()
+    for one, other in combinations(parts, 2):
+        for place, beside in near_pairs(pixels[other], pixels[one]):
+            late, early = of_part[other][place], of_part[one][beside]
+            if late.facts.digest != early.facts.digest:
+                concerned.add((other, place))
+                examples.append(f"{one}: {early.name} ~ {other}: {late.name}")
+    if not concerned:
+        return []
+    message = (
+        "nearly the same picture is in more than one part, which makes results look too good: "
+        f"{_images(len(concerned))}"
+    )
+    shown = tuple(examples[:_EXAMPLES])
+    return [Finding("warning", "near-duplicates-across-parts", message, len(concerned), shown)]
 
 
 def _formats(images: list[_Image]) -> list[Finding]:

@@ -35,12 +35,15 @@ SEPARATOR = "|"
 
 
 class ImageFacts(NamedTuple):
-    """One image as stored: pixels upright, Pillow's mode (or the array's kind), hash of its content."""
+    """One image as stored: pixels upright, Pillow's mode (or the array's kind), hash of its content; and a thumbnail of
+    32 x 32 grey pixels, row after row, see near.py.
+    """
 
     height: int
     width: int
     mode: str
     digest: bytes
+    thumbnail: bytes
 
 
 class Dataset(ABC):
@@ -131,11 +134,11 @@ class Dataset(ABC):
         """
 
     def resident(self, indices: NDArray[np.int64], size: ImageSize, resize: ResizeRule = DEFAULT_RESIZE) -> bool:
-        """Whether `read` only copies memory for these images: no decoding, no resizing."""
+        """Whether `read` only copies memory, or a file of pixels, for these images: no decoding, no resizing."""
         return False
 
     def fits(self, size: ImageSize, resize: ResizeRule = DEFAULT_RESIZE) -> bool:
-        """Whether images of this size are kept in memory once they were read; if not, each epoch decodes them again.
+        """Whether images of this size are kept once they were read; if not, each epoch decodes them again.
 
         It is decided when first asked for, by the memory that is then available; ask before `verify`, or after it.
         """

@@ -16,11 +16,13 @@ from neocog.data.arrays import check_labels
 from neocog.data.cache import ImageCache
 from neocog.data.channels import GREY_MODES
 from neocog.data.dataset import Dataset, ImageFacts, ReadProgress
-from neocog.data.decode import MAX_BYTES, decode_image, read_header, read_open_image, unreadable_file
+from neocog.data.decode import MAX_BYTES, decode_image, fit_image, read_header, read_open_image, unreadable_file
+from neocog.data.near import SIDE
 from neocog.data.parallel import map_in_order, worker_count
 from neocog.data.resize import DEFAULT_RESIZE, Images, ImageSize, ResizeRule
 from neocog.errors import DataError
 from neocog.reading import open_file
+from neocog.resources import cache_folder
 
 _DIGEST = 16  # bytes
 _BLOCK = 1 << 20  # bytes hashed at a time
@@ -31,14 +33,15 @@ Sample = tuple[str, int] | tuple[str, tuple[int, ...]]
 
 
 class FileDataset(Dataset):
-    """Labelled images in files, decoded when asked for and then kept in memory if all of them fit.
+    """Labelled images in files, decoded when asked for and then kept, in memory or in a file of the cache folder.
 
     Arguments:
         root: the folder that relative paths start from.
         samples: (path, label) of each image, or (path, labels) of each; the path, with forward slashes, is its
             identifier.
         class_names: the name of each label.
-        memory_budget: bytes that decoded images may take; None for a quarter of the available memory, 0 for none.
+        memory_budget: bytes of memory that decoded images may take; None for a quarter of what is available. Those that
+            need more lie on disk. 0 keeps none.
 
     Attributes:
         samples: as given.
@@ -71,7 +74,8 @@ class FileDataset(Dataset):
             self.labels = np.zeros((len(self.samples), len(self.class_names)), np.int64)
             for row, (_, labels) in zip(self.labels, self.samples, strict=True):
                 row[np.array(labels, np.int64)] = 1
-        self._cache = ImageCache(len(self.samples), memory_budget)
+        cache = cache_folder()
+        self._cache = ImageCache(len(self.samples), memory_budget, None if cache is None else cache / "images")
         self._digests: list[bytes] | None = None
 
     def path(self, index: int) -> Path:
@@ -123,12 +127,13 @@ class FileDataset(Dataset):
         try:
             with open_file(name) as file:  # once, for pixels and digest: a disk may be far away
                 image = read_open_image(file, name)
+                small = fit_image(image, ImageSize(SIDE, SIDE, 1), name=name)
                 digest = _digest_of(file) if self._digests is None else self._digests[index]
         except DataError:
             raise
         except (OSError, ValueError) as error:
             raise unreadable_file(name, error) from error
-        return ImageFacts(image.height, image.width, image.mode, digest)
+        return ImageFacts(image.height, image.width, image.mode, digest, small.tobytes())
 
     def fits(self, size: ImageSize, resize: ResizeRule = DEFAULT_RESIZE) -> bool:
         return self._cache.fits(size, resize, np.uint8)

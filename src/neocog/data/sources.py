@@ -10,14 +10,14 @@
     .csv .tsv .jsonl               table.py
 
 Splits. Parts that the source sets apart stay as they are. A source without parts, or with nothing but a training
-part, is split by content (split.py): 80 % training, 10 % validation, 10 % test; the digits 80 % training, 20 % test.
-A source that has a test or a validation part gets a missing one only if its fraction is asked for; it is carved out of
-the training part.
+part, is split by content, class by class (split.py): 80 % training, 10 % validation, 10 % test; the digits 80 %
+training, 20 % test. A source that has a test or a validation part gets a missing one only if its fraction is asked for;
+it is carved out of the training part.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -29,7 +29,7 @@ from neocog.data.files import FileDataset
 from neocog.data.folder import is_image_folder, read_image_folder
 from neocog.data.idx import is_idx_folder, read_idx_folder
 from neocog.data.npz import read_npz
-from neocog.data.split import check_fractions, check_seed, split_by_content
+from neocog.data.split import check_fractions, check_seed, kept_parts, split_by_content
 from neocog.data.table import TABLE_EXTENSIONS, Metadata, find_metadata, read_metadata, read_table
 from neocog.data.walk import Walk, listed
 from neocog.errors import DataError
@@ -213,11 +213,14 @@ def split_source(
     validation_fraction: float | None = None,
     test_fraction: float | None = None,
     seed: int = 0,
+    recorded: Mapping[str, str] | None = None,
     progress: ReadProgress | None = None,
 ) -> DataSplits:
     """Make the parts that a source does not have, by the rules at the top of this file.
 
-    Arguments, raises: as `open_data`.
+    Arguments:
+        recorded: name of an image → part, of a split before, which stays as it was; None: there was none.
+        others, raises: as `open_data`.
     """
     whole = source.unsplit
     if whole is None and source.validation is None and source.test is None:
@@ -245,6 +248,8 @@ def split_source(
     indices = split_by_content(
         train.digests(progress), train.labels, validation_fraction=validation, test_fraction=test, seed=seed
     )
+    if recorded:
+        indices = kept_parts(indices, train.identifiers, recorded)
     if not len(indices.train):
         raise DataError(f"{source.name}: {len(train)} images are too few to split", hint="add images")
     taken = [f"{share:.0%} {part}" for part, share in (("validation", validation), ("test", test)) if share]

@@ -1,27 +1,24 @@
 """Which image goes to training, validation and test, when the source does not say: its content decides.
 
-The rule. The hash of an image's content and the seed give a number in [0, 1). The lowest `test` fraction of that
-range is the test part, the next `validation` fraction the validation part, the rest is for training. From this follow:
+The rule. The hash of an image's content and the seed give a number in [0, 1). Of each class, the contents with the
+lowest numbers are the test part, the next ones the validation part, the rest is for training: as many as the fractions
+of the class say, rounded, and at least one for each part as far as they reach, in the order train, test, validation.
+From this follow:
 
+    every class is measured               also a small one, with its share of the images
     equal images stay together            equal content, equal number; also where they carry different labels
-    adding images moves nobody            no image's number depends on another image
-    a larger test part keeps the old one  the ranges begin at 0
+    adding an image moves at most two     of its class, one past each border between the parts
+    a larger test part keeps the old one  the lowest numbers come first
 
-It is stratified in expectation: each class gives each part its fraction, give or take the binomial
-sqrt(n * f * (1 - f)) images. An exact balance would need to move images when others come.
-
-The one exception. A class that the rule would leave out of a part hands over the one of its own images that is
-nearest to that part's range: the smallest number for test and validation, the largest for training. Parts are filled
-in the order train, test, validation, as far as the class has different images. Only classes of a few images (for
-10 %, rarely more than 50) are touched, and their images may move when images are added. Images whose content carries
-two labels always follow the rule.
+Contents with several labels are of the first class that any of their images has; images that may have several labels,
+of the rarest class among theirs. Why it is so: docs/decisions/0012-stratified-by-content.md.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,22 +27,16 @@ from numpy.typing import NDArray
 from neocog.errors import DataError, SettingError
 
 _TRAIN, _VALIDATION, _TEST = 0, 1, 2
-_FILL_ORDER = (_TRAIN, _TEST, _VALIDATION)
+_PARTS = {"train": _TRAIN, "validation": _VALIDATION, "test": _TEST}
 
 
 @dataclass(frozen=True, slots=True)
 class SplitIndices:
-    """Which images went where; each sorted, together every image once.
-
-    Arguments:
-        train, validation, test: indices of images.
-        moved: indices of images that the exception moved, see the top of this file.
-    """
+    """Which images went where; each sorted, together every image once."""
 
     train: NDArray[np.int64]
     validation: NDArray[np.int64]
     test: NDArray[np.int64]
-    moved: NDArray[np.int64]
 
 
 def split_by_content(
@@ -56,13 +47,12 @@ def split_by_content(
     test_fraction: float = 0.0,
     seed: int = 0,
 ) -> SplitIndices:
-    """Split images into training, validation and test by the hash of their content.
+    """Split images into training, validation and test by the hash of their content, class by class.
 
     Arguments:
         digests: N hashes; equal ones are equal images.
-        labels: (N,) integers from 0: each part gets images of every class, if there are enough. Of rows, for several
-            labels an image, only that each part gets images.
-        validation_fraction, test_fraction: of the images, in expectation; 0 leaves the part empty.
+        labels: (N,) integers from 0, or rows (N, classes) of 0 and 1 where an image may have several labels.
+        validation_fraction, test_fraction: of the images of each class; 0 leaves the part empty.
         seed: another seed, another split.
 
     Returns:
@@ -73,29 +63,39 @@ def split_by_content(
         DataError: as many digests as labels were needed.
 
     Example:
-        >>> parts = split_by_content([bytes([i]) for i in range(100)], np.zeros(100, np.int64), test_fraction=0.2)
-        >>> len(parts.train) + len(parts.test)
-        100
+        >>> labels = np.repeat([0, 1], [90, 10])
+        >>> parts = split_by_content([bytes([i]) for i in range(100)], labels, test_fraction=0.2)
+        >>> np.bincount(labels[parts.test]).tolist()
+        [18, 2]
     """
     check_fractions(validation_fraction, test_fraction)
     check_seed(seed)
     if len(digests) != len(labels):
         raise DataError(f"a split needs one digest per label, got {len(digests):,} digests and {len(labels):,} labels")
-    labels = labels if labels.ndim == 1 else np.zeros(len(labels), np.int64)
-    numbers = np.array([content_number(digest, seed) for digest in digests], np.float64)
-    parts = np.full(len(numbers), _TRAIN)
-    parts[numbers < test_fraction + validation_fraction] = _VALIDATION
-    parts[numbers < test_fraction] = _TEST
-    wanted = [_TRAIN]
-    wanted += [_TEST] if test_fraction > 0 else []
-    wanted += [_VALIDATION] if validation_fraction > 0 else []
-    moved = _fill_empty_parts(parts, numbers, digests, labels, [part for part in _FILL_ORDER if part in wanted])
-    return SplitIndices(
-        train=np.flatnonzero(parts == _TRAIN).astype(np.int64),
-        validation=np.flatnonzero(parts == _VALIDATION).astype(np.int64),
-        test=np.flatnonzero(parts == _TEST).astype(np.int64),
-        moved=moved,
-    )
+    parts = np.full(len(digests), _TRAIN)
+    for contents in _classes(digests, labels):
+        ordered = sorted(contents, key=lambda digest: (content_number(digest, seed), digest))
+        test, validation = _sizes(len(ordered), test_fraction, validation_fraction)
+        for digest in ordered[:test]:
+            parts[contents[digest]] = _TEST
+        for digest in ordered[test : test + validation]:
+            parts[contents[digest]] = _VALIDATION
+    return _indices(parts)
+
+
+def kept_parts(split: SplitIndices, identifiers: Sequence[str], recorded: Mapping[str, str]) -> SplitIndices:
+    """Return a split in which images that were split before stay where they were.
+
+    Arguments:
+        split: of all images; it decides about those that are new.
+        identifiers: the name of each image.
+        recorded: name of an image → "train", "validation" or "test", as a split.csv has them.
+    """
+    parts = np.full(len(identifiers), _TRAIN)
+    parts[split.validation], parts[split.test] = _VALIDATION, _TEST
+    for index, name in enumerate(identifiers):
+        parts[index] = _PARTS.get(recorded.get(name, ""), parts[index])
+    return _indices(parts)
 
 
 def content_number(digest: bytes, seed: int) -> float:
@@ -123,40 +123,47 @@ def check_seed(seed: int) -> None:
         raise SettingError(f"seed needs a whole number in 0..2**64-1, got {seed!r}")
 
 
-def _fill_empty_parts(
-    parts: NDArray[np.int64],
-    numbers: NDArray[np.float64],
-    digests: Sequence[bytes],
-    labels: NDArray[np.int64],
-    wanted: list[int],
-) -> NDArray[np.int64]:
-    """Move one image (with its copies) into each wanted part that a class misses; changes `parts` in place."""
-    if len(wanted) < 2:
-        return np.empty(0, np.int64)
+def _classes(digests: Sequence[bytes], labels: NDArray[np.int64]) -> list[dict[bytes, list[int]]]:
+    """Return for each class its contents, each with the indices of the images that have it."""
+    of_image = labels if labels.ndim == 1 else _rarest(labels)
     copies: dict[bytes, list[int]] = defaultdict(list)
     for index, digest in enumerate(digests):
         copies[digest].append(index)
-    # contents of one label only: moving these changes no other class
-    pure: dict[int, list[list[int]]] = defaultdict(list)
-    for members in copies.values():
-        if len({int(labels[i]) for i in members}) == 1:
-            pure[int(labels[members[0]])].append(members)
-    moved: list[int] = []
-    for label, groups in sorted(pure.items()):
-        present = {part: int(np.count_nonzero(parts[labels == label] == part)) for part in wanted}
-        for place, part in enumerate(wanted):
-            if present[part]:
-                continue
-            own = {other: [members for members in groups if parts[members[0]] == other] for other in wanted}
-            # a part gives when something stays with it, or when its own turn to be filled is still to come
-            givers = [other for other in wanted if len(own[other]) > 1 or (own[other] and wanted.index(other) > place)]
-            if not givers:
-                continue
-            giver = max(givers, key=lambda other: len(own[other]))
-            choose = max if part == _TRAIN else min
-            group = choose(own[giver], key=lambda members: numbers[members[0]])
-            parts[group] = part
-            moved += group
-            present[part] += len(group)
-            present[giver] -= len(group)
-    return np.array(sorted(moved), np.int64)
+    classes: dict[int, dict[bytes, list[int]]] = defaultdict(dict)
+    for digest, indices in copies.items():
+        classes[min(int(of_image[i]) for i in indices)][digest] = indices
+    return list(classes.values())
+
+
+def _rarest(labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return for each row of labels the one that the fewest images have; the number of labels where it has none."""
+    counts = labels.sum(axis=0)
+    places = np.where(labels > 0, counts, len(labels) + 1)
+    found: NDArray[np.int64] = np.where(labels.any(axis=1), places.argmin(axis=1), labels.shape[1])
+    return found
+
+
+def _sizes(contents: int, test_fraction: float, validation_fraction: float) -> tuple[int, int]:
+    """Return how many of a class's contents go to test and to validation.
+
+    >>> [_sizes(contents, 0.1, 0.1) for contents in (1, 2, 3, 16, 100)]
+    [(0, 0), (1, 0), (1, 1), (2, 1), (10, 10)]
+    """
+    room = contents - 1  # one stays for training
+    test = validation = 0
+    if test_fraction > 0 and room:
+        wanted = max(1, _rounded(test_fraction * contents))
+        test = min(wanted, room - 1 if validation_fraction > 0 and room > 1 else room)
+    if validation_fraction > 0 and room > test:
+        both = _rounded((test_fraction + validation_fraction) * contents)
+        validation = min(max(1, both - test), room - test)
+    return test, validation
+
+
+def _rounded(number: float) -> int:
+    """Return the nearest whole number, of two the larger. (Python's `round` takes the even one.)"""
+    return int(number + 0.5)
+
+
+def _indices(parts: NDArray[np.int64]) -> SplitIndices:
+    return SplitIndices(*(np.flatnonzero(parts == part).astype(np.int64) for part in (_TRAIN, _VALIDATION, _TEST)))

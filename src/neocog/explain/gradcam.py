@@ -5,6 +5,7 @@ Source: Selvaraju et al. 2017, Grad-CAM: visual explanations from deep networks 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,8 @@ from numpy.typing import NDArray
 
 from neocog.errors import DataError, SettingError
 from neocog.explain.gradient import GradientTarget, gradient_flow, read_target
-from neocog.explain.response import usable
+from neocog.explain.quick import quick_inner_slopes
+from neocog.explain.response import usable, usable_parameters
 from neocog.explain.rules import RULES
 from neocog.explain.subject import Array, Subject, layer_node
 from neocog.explain.trace import trace
@@ -23,6 +25,7 @@ from neocog.nn.layers import Conv2d
 from neocog.nn.shapes import ImageShape
 
 DEFAULT_LAYER = -1
+AT_ONCE = 16  # images, which then stay in the processor's cache
 GOES_ON = ("activation", "normalization", "join")  # views of layers that keep maps what they are
 
 
@@ -112,6 +115,41 @@ def gradcam(
     text = _text(node.title, _told(aim, model.class_names), grid, weights)
     heat = stretch(grid, graph.input.height, graph.input.width)
     return GradCam(grid, heat, weights, node.index, node.title, choices, all_zero, text)
+
+
+def quick_gradcams(model: Subject, images: NDArray[Any], classes: Sequence[int]) -> NDArray[np.float32]:
+    """Return the grids (N, P, Q) of many images at once, in float32: what `gradcam` gives for the logit of a class of
+    each, within rounding, in a fraction of the time.
+
+    Arguments:
+        model: any neocog model.
+        images: (N, H, W, C), uint8 or in [0, 1].
+        classes: (N,) index of the class that each image is asked about.
+
+    Raises:
+        SettingError: the network has no convolution. DataError: its weights are NaN or infinite.
+
+    >>> from neocog.explain.lesson import lesson_image, lesson_model
+    >>> quick_gradcams(lesson_model(), lesson_image()[None], [0]).shape
+    (1, 4, 4)
+    """
+    graph = model.graph
+    layer = default_layer(graph)
+    parameters = usable_parameters(model, len(graph.nodes) - 1, np.float32)
+    grids = []
+    for start in range(0, len(images), AT_ONCE):
+        chosen = np.asarray(classes[start : start + AT_ONCE])
+
+        def of_class(logits: NDArray[Any], chosen: NDArray[Any] = chosen) -> NDArray[Any]:
+            hot = chosen.reshape(-1, *[1] * (logits.ndim - 1)) == np.arange(logits.shape[-1])
+            pixels = logits[0].size // logits.shape[-1]  # of a network that answers for each; else one
+            slope: NDArray[Any] = np.broadcast_to(hot, logits.shape).astype(logits.dtype) / logits.dtype.type(pixels)
+            return slope
+
+        maps, slopes = quick_inner_slopes(graph, parameters, images[start : start + AT_ONCE], layer, of_class)
+        grids.append(np.maximum(np.einsum("npqk,nk->npq", maps, slopes.mean(axis=(1, 2))), 0))
+    found: NDArray[np.float32] = np.concatenate(grids).astype(np.float32)
+    return found
 
 
 def stretch(grid: Array, height: int, width: int) -> Array:

@@ -84,6 +84,35 @@ def quick_slopes(
         last: index of a layer.
         choose: from what the layer gives to the gradient of it that is followed back, in its shape.
     """
+    values, slopes = _slopes(graph, parameters, images, IMAGE, last, choose)
+    _, std = graph.normalisation.per_channel(graph.input.channels)
+    return values[last], slopes / np.array(std, values[IMAGE].dtype)
+
+
+def quick_inner_slopes(
+    graph: Graph,
+    parameters: Parameters,
+    images: NDArray[Any],
+    layer: int,
+    choose: Callable[[NDArray[Any]], NDArray[Any]],
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return what layer number `layer` gives to images, and its gradient, of what `choose` makes of the logits.
+
+    Arguments are those of `quick_slopes`; nothing in front of the layer is gone back through.
+    """
+    values, slopes = _slopes(graph, parameters, images, layer, len(graph.nodes) - 1, choose)
+    return values[layer], slopes
+
+
+def _slopes(
+    graph: Graph,
+    parameters: Parameters,
+    images: NDArray[Any],
+    first: int,
+    last: int,
+    choose: Callable[[NDArray[Any]], NDArray[Any]],
+) -> tuple[dict[int, NDArray[Any]], NDArray[Any]]:
+    """Run the layers up to number `last`; return all values, and the gradient of value number `first`."""
     run = needed(graph, [last])
     values: dict[int, NDArray[Any]] = {IMAGE: normalise(graph, images, np.result_type(*parameters.values()))}
     choices: dict[int, NDArray[Any] | None] = {}
@@ -97,7 +126,7 @@ def quick_slopes(
             given = forward_node(node, parameters, inputs, None)
             values[index], choices[index] = given.output, given.choice
     slopes = {last: choose(values[last])}
-    for index in reversed(run):
+    for index in reversed([index for index in run if index > first]):
         node, dy = graph.nodes[index], slopes.pop(index)
         plain = _one_product(node)
         if plain is not None:
@@ -107,8 +136,7 @@ def quick_slopes(
             sent = backward_node(node, parameters, inputs, choices[index], dy, None).inputs
         for value, part in zip(node.inputs, sent, strict=True):
             slopes[value] = slopes[value] + part if value in slopes else part
-    _, std = graph.normalisation.per_channel(graph.input.channels)
-    return values[last], slopes[IMAGE] / np.array(std, values[IMAGE].dtype)
+    return values, slopes[first]
 
 
 def needed(graph: Graph, values: Iterable[int]) -> list[int]:

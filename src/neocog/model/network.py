@@ -26,7 +26,7 @@ from neocog.nn.layer import Layer
 from neocog.nn.losses import CrossEntropy, Loss
 from neocog.nn.parameters import Initialisation, initial_parameters, to_pytorch, variables_of
 from neocog.nn.shapes import ImageShape
-from neocog.nn.summary import format_summary
+from neocog.nn.summary import format_summary, summary_html
 
 COLOR_ORDERS = {1: "L", 3: "RGB", 4: "RGBA"}
 """What the channels of an image mean, under Pillow's names."""
@@ -251,6 +251,10 @@ class Network:
     def summary(self) -> str:
         """Return a table of shapes, parameters (fully connected / local / shared) and multiply-adds."""
         return format_summary(self.graph)
+
+    def _repr_html_(self) -> str:
+        """Return a table of the layers, which notebooks show."""
+        return summary_html(self.graph)
 
     def folded(self) -> Self:
         """Return a network that predicts the same with fewer layers: normalizations, and branches of convolutions that

@@ -31,7 +31,8 @@ class Group:
         learning_rate: factor on the learning rate of every step, 0 or more.
         weight_decay: in place of the optimizer's, for all parameters that match, biases included; None: as without
             the group.
-        steps: the first steps of a training, after which they stay as they are; None: all of them.
+        steps: the first steps of a training, after which they stay as they are, but for meetings with the slow weights
+            of a Lookahead; None: all steps.
 
     >>> Group("0", learning_rate=0.1)
     Group(pattern='0', learning_rate=0.1, weight_decay=None, steps=None)

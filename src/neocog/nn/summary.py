@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from html import escape
 
 from neocog.nn.graph import Graph, Node
 from neocog.nn.layers import Conv2d, ConvTranspose2d, Linear
@@ -87,6 +88,21 @@ def summarise(graph: Graph) -> list[Row]:
             )
         )
     return rows
+
+
+def summary_html(graph: Graph) -> str:
+    """Return the summary as an HTML table, for notebooks: layers, what they give, and what they hold and cost."""
+    rows = summarise(graph)
+    cells = [
+        (row.name, row.kind, row.output, f"{row.parameters:,}" if row.parameters else "", f"{row.multiply_adds:,}")
+        for row in rows
+    ]
+    total = (f"{sum(row.parameters for row in rows):,}", f"{sum(row.multiply_adds for row in rows):,}")
+    header = ("layer", "kind", "output", "parameters", "multiply-adds")
+    lines = [("input", "", str(graph.input), "", ""), *cells, ("total", "", "", *total)]
+    body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in line)}</tr>" for line in lines)
+    head = "".join(f"<th>{name}</th>" for name in header)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def format_summary(graph: Graph) -> str:

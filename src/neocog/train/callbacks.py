@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 from neocog.engines.base import State
 from neocog.errors import SettingError
+from neocog.model import modelfile
 from neocog.model.arguments import check_count
+from neocog.model.files import write_atomically
 from neocog.nn.limits import check_flag, is_number, shown
 from neocog.train.events import BatchResult, Run
 from neocog.train.history import COLUMNS, EpochResult
@@ -39,7 +44,39 @@ class Callback:
         """After a step."""
 
 
-class EarlyStopping(Callback):
+class _Watching(Callback):
+    """Knows the best epoch so far, by one number of it."""
+
+    def __init__(self, monitor: str, min_delta: float = 0.0) -> None:
+        name = type(self).__name__
+        if monitor not in COLUMNS[1:5]:
+            raise SettingError(f"{name}: monitor must be one of {', '.join(COLUMNS[1:5])}, got {shown(monitor)}")
+        if not (is_number(min_delta) and min_delta >= 0):
+            raise SettingError(f"{name}: min_delta must be 0 or more, got {shown(min_delta)}")
+        self.monitor = monitor
+        self.min_delta = min_delta
+        self._reset()
+
+    def _reset(self) -> None:
+        self.best = -math.inf
+        self.best_epoch = 0
+
+    def _improves(self, epoch: EpochResult) -> bool:
+        value = getattr(epoch, self.monitor)
+        if value is None:
+            raise SettingError(
+                f"{type(self).__name__}: {self.monitor} needs validation data, got none",
+                hint='pass some, or monitor="loss"',
+            )
+        score = value if self.monitor.endswith("accuracy") else -value
+        # The first epoch improves on nothing, whatever min_delta.
+        if self.best_epoch and not score - self.best > self.min_delta:
+            return False
+        self.best, self.best_epoch = score, epoch.epoch
+        return True
+
+
+class EarlyStopping(_Watching):
     """Stop when a metric has not improved for `patience` epochs. The arguments are Keras'.
 
     `fit(patience=...)` is the shorter way, and watches validation accuracy and loss together.
@@ -63,34 +100,14 @@ class EarlyStopping(Callback):
         min_delta: float = 0.0,
         restore_best_weights: bool = False,
     ) -> None:
-        if monitor not in COLUMNS[1:5]:
-            raise SettingError(f"EarlyStopping: monitor must be one of {', '.join(COLUMNS[1:5])}, got {monitor!r}")
-        if not (is_number(min_delta) and min_delta >= 0):
-            raise SettingError(f"EarlyStopping: min_delta must be 0 or more, got {shown(min_delta)}")
+        super().__init__(monitor, min_delta)
         check_flag("EarlyStopping", "restore_best_weights", restore_best_weights)
-        self.monitor = monitor
         self.patience = check_count("EarlyStopping: patience", patience)
-        self.min_delta = min_delta
         self.restore_best_weights = restore_best_weights
-        self._reset()
 
     def _reset(self) -> None:
-        self.best = -math.inf
-        self.best_epoch = 0
+        super()._reset()
         self._best_parameters: State | None = None
-
-    def _improves(self, epoch: EpochResult) -> bool:
-        value = getattr(epoch, self.monitor)
-        if value is None:
-            raise SettingError(
-                f"EarlyStopping: {self.monitor} needs validation data, got none", hint='pass some, or monitor="loss"'
-            )
-        score = value if self.monitor.endswith("accuracy") else -value
-        # The first epoch improves on nothing, whatever min_delta.
-        if self.best_epoch and not score - self.best > self.min_delta:
-            return False
-        self.best, self.best_epoch = score, epoch.epoch
-        return True
 
     def _watch(self, run: Run, epoch: EpochResult) -> bool:
         improves = self._improves(epoch)
@@ -115,3 +132,86 @@ class EarlyStopping(Callback):
             run.model.restore(self._best_parameters)
             run.model.metrics = run.history.epochs[self.best_epoch - 1].metrics()
         self._best_parameters = None
+
+
+class ModelCheckpoint(_Watching):
+    """Write the model after each epoch, or after each that is the best so far. The arguments are Keras'.
+
+    `neocog.train.fit.fit(folder=...)` keeps the best and the last model by itself, and more: it can be resumed.
+
+    Arguments:
+        path: the model file; {epoch} and other numbers of an epoch are filled in, such as
+            "model-{epoch:03d}-{val_loss:.3f}.safetensors".
+        monitor: as for EarlyStopping.
+        save_best_only: whether only those epochs count that improve on the best.
+
+    Raises:
+        SettingError: an argument is out of its range, or the path names what an epoch has not; while training:
+            `monitor` needs validation data. NeocogError: the file cannot be written.
+    """
+
+    def __init__(self, path: str | Path, monitor: str = "val_loss", save_best_only: bool = True) -> None:
+        super().__init__(monitor)
+        check_flag("ModelCheckpoint", "save_best_only", save_best_only)
+        self.path = str(path)
+        self.save_best_only = save_best_only
+        self._path_for(EpochResult(1, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0))
+
+    def _path_for(self, epoch: EpochResult) -> str:
+        try:
+            return self.path.format(**{name: getattr(epoch, name) for name in COLUMNS})
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            hint = f"what can be filled in: {', '.join(f'{{{name}}}' for name in COLUMNS)}"
+            raise SettingError(
+                f"ModelCheckpoint: the path {shown(self.path)} cannot be filled in: {error}", hint=hint
+            ) from None
+
+    def on_train_begin(self, run: Run) -> None:
+        """Start afresh, or from the epochs before a resume."""
+        self._reset()
+        if self.save_best_only:
+            for epoch in run.history.epochs:
+                self._improves(epoch)
+
+    def on_epoch_end(self, run: Run, epoch: EpochResult) -> None:
+        """Write the model, if the epoch counts."""
+        if not self.save_best_only or self._improves(epoch):
+            modelfile.save(run.trainer.measured(), self._path_for(epoch))
+
+
+class CSVLogger(Callback):
+    """Write a line for each epoch to a CSV file, which is whole at every moment; so is a run folder's history.csv.
+
+    Arguments:
+        path: the file; one that is there is replaced after the first epoch.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = path
+
+    def on_epoch_end(self, run: Run, epoch: EpochResult) -> None:
+        """Write all epochs so far, those before a resume included."""
+        write_atomically(self.path, run.history.to_csv().encode())
+
+
+class LambdaCallback(Callback):
+    """Functions as a callback, under the names of its hooks.
+
+    Arguments:
+        hooks: name of a hook → a function that takes what it takes.
+
+    Raises:
+        SettingError: there is no such hook, or no function.
+
+    >>> losses = []
+    >>> callback = LambdaCallback(on_epoch_end=lambda run, epoch: losses.append(epoch.loss))
+    """
+
+    def __init__(self, **hooks: Callable[..., Any]) -> None:
+        known = [name for name in vars(Callback) if name.startswith("on_")]
+        for name, hook in hooks.items():
+            if name not in known:
+                raise SettingError(f"LambdaCallback: there is no hook {name}", hint=f"the hooks: {', '.join(known)}")
+            if not callable(hook):
+                raise SettingError(f"LambdaCallback: {name} must be a function, got {shown(hook)}")
+            setattr(self, name, hook)

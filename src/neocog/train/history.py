@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
+from typing import Any
+
+from neocog.errors import NeocogError
+from neocog.train.curves import history_html
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +107,38 @@ class History:
             window = scores[max(0, last - SMOOTHED) : last]
             smooth.append(tuple(math.fsum(values) / len(window) for values in zip(*window, strict=True)))
         return len(smooth) - 1 - smooth.index(max(smooth)) if smooth else 0
+
+    def to_csv(self) -> str:
+        """Return the epochs as CSV: a line of names, and a line each; numbers are written so that they read back
+        exactly.
+        """
+        text = io.StringIO(newline="")
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for epoch in self.epochs:
+            values = (getattr(epoch, name) for name in COLUMNS)
+            writer.writerow("" if value is None else repr(value) for value in values)
+        return text.getvalue()
+
+    def to_frame(self) -> Any:
+        """Return the epochs as a pandas DataFrame, by their numbers; the val_ columns only where there was validation.
+
+        `pandas.DataFrame(history)` works too, and has a column for the number.
+
+        Raises:
+            NeocogError: pandas is not installed.
+        """
+        try:
+            from pandas import DataFrame, Index
+        except ImportError:
+            raise NeocogError("a history becomes a frame with pandas, which is not installed") from None
+        return DataFrame(self.history, Index([result.epoch for result in self.epochs], name="epoch"))
+
+    def _repr_html_(self) -> str:
+        """Return the epochs for a notebook: a curve and a table."""
+        best = self.best
+        rows = [{name: getattr(result, name) for name in COLUMNS} for result in self.epochs]
+        return history_html(rows, best.epoch if best else None, self.stopped)
 
     def __len__(self) -> int:
         return len(self.epochs)

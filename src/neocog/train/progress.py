@@ -1,4 +1,4 @@
-"""Training on a terminal: a bar while an epoch runs, a line when it is done; plain lines where there is no terminal."""
+"""Training on a terminal or in a notebook: a bar while an epoch runs, a line when it is done. Elsewhere, lines."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from neocog.errors import SettingError
 from neocog.train.callbacks import Callback
 from neocog.train.events import BatchResult, Run
 from neocog.train.history import EpochResult
+from neocog.train.notebook import NotebookDisplay, in_notebook
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -26,7 +27,8 @@ class Progress(Callback):
     """Show how training goes, on stderr.
 
     Arguments:
-        verbose: 1 draws a bar on a terminal and writes plain lines elsewhere, 2 always writes plain lines, 0 nothing.
+        verbose: 1 draws a bar on a terminal and in a notebook, and writes plain lines elsewhere; 2 always writes plain
+            lines, 0 nothing.
         stream: where to; default stderr.
         clock: gives seconds; tests pass their own.
     """
@@ -41,6 +43,7 @@ class Progress(Callback):
         self._clock = clock
         self._bar: tqdm[Never] | None = None
         self._shown = 0.0
+        self._display: NotebookDisplay | None = None
 
     @property
     def stream(self) -> TextIO:
@@ -52,7 +55,15 @@ class Progress(Callback):
         return self.verbose == 1 and self.stream.isatty()
 
     def _write(self, line: str) -> None:
-        print(line, file=self.stream, flush=True)
+        if self._display is not None:
+            self._display.add(line)
+        else:
+            print(line, file=self.stream, flush=True)
+
+    def on_train_begin(self, run: Run) -> None:
+        """Find out where this is."""
+        shown = self.verbose == 1 and self._stream is None and in_notebook()
+        self._display = NotebookDisplay(self._clock) if shown else None
 
     def on_epoch_begin(self, run: Run) -> None:
         """Open the epoch's bar."""
@@ -82,12 +93,11 @@ class Progress(Callback):
                 left = _left(run.seconds_left(batch.images, batch.seconds))
                 self._bar.set_postfix_str(_figures(batch) + left, refresh=False)
                 self._bar.update(batch.images - self._bar.n)
+        elif self._display is not None:
+            self._display.move(_under_way(run, batch), batch.images / run.images)
         elif now - self._shown >= LINE_SECONDS:
             self._shown = now
-            self._write(
-                f"{_title(run)}: {batch.images:,}/{run.images:,} images, {_figures(batch)}, "
-                f"{batch.images_per_second:,.0f} images/s{_left(run.seconds_left(batch.images, batch.seconds))}"
-            )
+            self._write(_under_way(run, batch))
 
     def on_epoch_end(self, run: Run, epoch: EpochResult) -> None:
         """Replace the bar by the epoch's line."""
@@ -113,6 +123,8 @@ class Progress(Callback):
         if self.verbose and run.history.stopped not in ("finished", "failed"):
             of_all = "" if run.epochs is None else f" of {run.epochs:,}"
             self._write(f"stopped after {len(run.history):,}{of_all} epochs: {run.history.stopped}")
+        if self._display is not None:
+            self._display.finish()
 
     def _close(self) -> None:
         if self._bar is not None:
@@ -136,3 +148,9 @@ def _left(seconds: float | None) -> str:
 
 def _figures(batch: BatchResult) -> str:
     return f"loss {batch.loss:.4f}, accuracy {batch.accuracy:.4f}"
+
+
+def _under_way(run: Run, batch: BatchResult) -> str:
+    left = _left(run.seconds_left(batch.images, batch.seconds))
+    done = f"{_title(run)}: {batch.images:,}/{run.images:,} images, {_figures(batch)}"
+    return f"{done}, {batch.images_per_second:,.0f} images/s{left}"

@@ -6,7 +6,8 @@ history.csv         a line an epoch
 filters.safetensors the first filters, epoch by epoch
 config.json         what the training was started with
 split.csv           which image went to which part
-report.html         written by the faces
+starts.json         with which command it began, and each time it went on; written by the faces
+report.html         how good the model is, and where it is not; written by the faces
 
 One training at a time writes to a folder: it holds a lock on it, which vanishes with the process, however that ends.
 """
@@ -30,7 +31,7 @@ from neocog.interrupts import interrupts_deferred
 from neocog.model.files import parse_json, remove_temporary_files, shown_value, write_atomically
 from neocog.model.modelfile import load_network, save
 from neocog.model.network import Network
-from neocog.reading import expanded, read_text
+from neocog.reading import expanded, read_file, read_text
 from neocog.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from neocog.train.history import COLUMNS, History
 
@@ -38,10 +39,14 @@ if TYPE_CHECKING:
     from neocog.data.dataset import DataSplits
 
 SPLIT_COLUMNS = ("path", "label", "split")
+SPLIT_PARTS = ("train", "validation", "test")
 
 
 MAX_HISTORY = 200_000_000
 """Bytes of a history.csv: more than the million epochs that a training may have."""
+
+MAX_SPLIT = 2_000_000_000
+"""Bytes of a split.csv: more than the names of ten million images."""
 
 MAX_CONFIG = 10_000_000
 """Bytes of a config.json."""
@@ -63,6 +68,33 @@ def read_config(path: str | Path) -> dict[str, Any]:
     return parse_json(text, str(path))
 
 
+def read_split(path: str | Path) -> dict[str, str]:
+    """Read a split.csv: the part of every image by its path; empty where there is no such file.
+
+    Raises:
+        FormatError: it cannot be read, or is not one of neocog's.
+    """
+    path = expanded(path)
+    try:
+        # A file name that is not Unicode keeps its bytes.
+        text = read_file(path, MAX_SPLIT).decode("utf-8", "surrogateescape")
+        header, *rows = csv.reader(io.StringIO(text, newline="")) if text else [[]]
+        if tuple(header) != SPLIT_COLUMNS:
+            raise ValueError(f"its columns must be {', '.join(SPLIT_COLUMNS)}")
+        wrong = next((row for row in rows if len(row) != len(SPLIT_COLUMNS) or row[2] not in SPLIT_PARTS), None)
+        if wrong is not None:
+            raise ValueError(
+                f"a line must be path, label and one of {', '.join(SPLIT_PARTS)}, got {shown_value(wrong)}"
+            )
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise FormatError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}") from None
+    except (ValueError, csv.Error) as error:
+        raise FormatError(f"{path} cannot be read: {error}") from None
+    return {name: part for name, _, part in rows}
+
+
 class RunFolder:
     """The files of one training.
 
@@ -70,7 +102,7 @@ class RunFolder:
         path: the folder; it is made if it is not there.
 
     Attributes:
-        path, best, last, history, filters, config, split, report: the folder, and the paths of its files.
+        path, best, last, history, filters, config, split, starts, report: the folder, and the paths of its files.
 
     Raises:
         NeocogError: the folder cannot be made.
@@ -84,6 +116,7 @@ class RunFolder:
         self.filters = self.path / "filters.safetensors"
         self.config = self.path / "config.json"
         self.split = self.path / "split.csv"
+        self.starts = self.path / "starts.json"
         self.report = self.path / "report.html"
         self._holders = 0
         try:
@@ -175,8 +208,7 @@ class RunFolder:
 
     def write_history(self, history: History) -> None:
         """Write history.csv anew: a line for each epoch so far; floats are written so that they read back exactly."""
-        rows = [[_cell(getattr(epoch, name)) for name in COLUMNS] for epoch in history.epochs]
-        write_atomically(self.history, _csv(COLUMNS, rows))
+        write_atomically(self.history, history.to_csv().encode())
 
     def read_history(self) -> list[dict[str, float | None]]:
         """Read history.csv: for each epoch, the numbers under their column's names; none where there is no such file.
@@ -218,6 +250,10 @@ class RunFolder:
             for index, identifier in enumerate(dataset.identifiers)
         ]
         write_atomically(self.split, _csv(SPLIT_COLUMNS, rows))
+
+    def read_split(self) -> dict[str, str]:
+        """Read split.csv; see `read_split`."""
+        return read_split(self.split)
 
 
 class _Lock:
@@ -264,10 +300,6 @@ def _open_locked(folder: Path) -> int | None:
     except OSError:
         pass
     return handle
-
-
-def _cell(value: float | None) -> str:
-    return "" if value is None else repr(value)
 
 
 def _epoch(number: int, row: list[str]) -> dict[str, float | None]:

@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from app.pictures import write_photos
-from neocog.app.page.server import page_file
+from neocog.app.page.files import page_file
 from neocog.errors import NeocogError
 
 LIMIT = 180.0  # seconds; compiling included

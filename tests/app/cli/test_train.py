@@ -17,7 +17,7 @@ from neocog.train.runfolder import RunFolder
 
 FILES = {
     *("model.safetensors", "last.safetensors", "filters.safetensors"),
-    *("history.csv", "config.json", "split.csv"),
+    *("history.csv", "config.json", "split.csv", "starts.json"),
 }
 QUICK = ("--epochs", "2", "--batch-size", "8")
 
@@ -190,13 +190,13 @@ def test_validation_images_that_are_copies_of_training_images_are_told_where_the
     assert "warning: 2 of the 4 validation images are copies of images that the training learns from" in done.err
 
 
-def test_images_that_memory_does_not_keep_are_told_once(run, photos, tmp_path, monkeypatch):
+def test_images_that_neither_memory_nor_disk_keeps_are_told_once(run, photos, tmp_path, monkeypatch):
     monkeypatch.setattr(cache, "available_memory", lambda: 100)
+    monkeypatch.setattr(cache, "shelf_for", lambda *arguments: None)
     done = run("train", photos, *QUICK, "-o", tmp_path / "out")
     assert done.code == 0
-    assert (
-        done.err.count("note: the decoded images (0 MiB) take more than a quarter of the free memory; each epoch") == 1
-    )
+    told = "note: the decoded images (0 MiB) take more than a quarter of the free memory, and there is no room on disk"
+    assert done.err.count(told) == 1
     monkeypatch.undo()
     assert "each epoch decodes" not in run("train", photos, *QUICK, "-o", tmp_path / "other").err
 

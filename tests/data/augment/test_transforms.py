@@ -145,23 +145,37 @@ def test_nothing_asked_of_affine_changes_nothing(images):
     assert np.array_equal(changed(nc.RandomAffine(0, 0, 0, 0), images), images)
 
 
+def contrasted(image, bright, contrast):
+    """Brightness and contrast, with the factors that 16 bits allow, rounded and cut off."""
+    unit = 64 if bright * contrast < 2 else 32
+    factor = np.floor(bright * contrast * unit) / unit
+    offset = np.rint((1 - contrast) * bright * image.mean() * unit) / unit
+    return np.clip(np.floor(image * factor + offset + 0.5), 0, 255)
+
+
 @pytest.mark.parametrize("hue", [0.0, 0.2])
-def test_jitter_is_one_matrix_a_pixel(photos, hue):
-    transform = nc.ColorJitter(0.5, 0.4, 0.6, hue)
+@pytest.mark.parametrize("extents", [(0.5, 0.4, 0.6), (1.0, 1.0, 1.0), (0.0, 0.0, 0.7)])
+def test_jitter_is_contrast_and_then_a_matrix_a_pixel(photos, extents, hue):
+    transform = nc.ColorJitter(*extents, hue)
     draws = draws_of(photos)
-    factors = [draws.uniform(number, 1 - x, 1 + x) for number, x in enumerate((0.5, 0.4, 0.6))]
+    factors = [draws.uniform(number, 1 - x, 1 + x) for number, x in enumerate(extents)]
     turns = draws.uniform(3, -hue, hue)
     to_yiq = np.array([[0.299, 0.587, 0.114], [0.595716, -0.274453, -0.321263], [0.211456, -0.522591, 0.311135]])
+    assert extents[0] < 1 or (factors[0] * factors[1]).max() > 2  # both units are met
     for place, got in enumerate(changed(transform, photos)):
-        bright, contrast, saturation = (factor[place] for factor in factors)
-        x = photos[place].astype(float) * bright
-        x = contrast * x + (1 - contrast) * x.mean()
-        grey = (x @ to_yiq[0])[..., None]
-        x = saturation * x + (1 - saturation) * grey
-        angle = 2 * math.pi * turns[place]
-        turn = np.array([[1, 0, 0], [0, math.cos(angle), -math.sin(angle)], [0, math.sin(angle), math.cos(angle)]])
-        x = x @ (np.linalg.inv(to_yiq) @ turn @ to_yiq).T if hue else x
-        assert np.abs(got - np.clip(x, 0, 255)).max() <= 0.51
+        x = contrasted(photos[place], factors[0][place], factors[1][place])
+        saturation = factors[2][place]
+        grey = (x @ np.array([77, 150, 29]) / 256)[..., None]
+        if hue:
+            angle = 2 * math.pi * turns[place]
+            turn = np.array([[1, 0, 0], [0, math.cos(angle), -math.sin(angle)], [0, math.sin(angle), math.cos(angle)]])
+            x = (grey + saturation * (x - grey)) @ (np.linalg.inv(to_yiq) @ turn @ to_yiq).T
+            assert np.abs(got - np.clip(x, 0, 255)).max() <= 0.51
+        else:
+            saturation = np.rint(64 * saturation) / 64
+            x = grey + saturation * (x - grey)
+            # the grey is rounded by a half, of which this much is left, and the result once more
+            assert np.abs(got - np.clip(x, 0, 255)).max() <= 0.5 * abs(1 - saturation) + 0.51
 
 
 def test_jitter_of_other_channels_changes_brightness_and_contrast(images):
@@ -170,8 +184,19 @@ def test_jitter_of_other_channels_changes_brightness_and_contrast(images):
     draws = draws_of(images)
     for place, got in enumerate(changed(nc.ColorJitter(0.5, 0.4, 0.6, 0.1), images)):
         bright, contrast = draws.uniform(0, 0.5, 1.5)[place], draws.uniform(1, 0.6, 1.4)[place]
-        x = images[place].astype(float) * bright
-        assert np.abs(got - np.clip(contrast * x + (1 - contrast) * x.mean(), 0, 255)).max() <= 0.51
+        assert np.array_equal(got, contrasted(images[place], bright, contrast))
+
+
+def test_white_stays_bright_however_much_brighter_it_is_made():
+    """Sixteen bits are just enough."""
+    white = np.full((4000, 1, 1, 1), 255, np.uint8)
+    out = nc.ColorJitter(1, 1, 1).apply(white, draws_of(white), (1, 1))
+    bright = draws_of(white).uniform(0, 0, 2)
+    assert np.abs(out[:, 0, 0, 0] - np.minimum(255, 255 * bright)).max() < 255 / 32
+
+
+def test_nothing_asked_of_jitter_changes_nothing(images):
+    assert np.array_equal(changed(nc.ColorJitter(0, 0, 0), images), images)
 
 
 def test_hue_keeps_greys_and_turns_colours():
@@ -290,6 +315,7 @@ def test_turning_keeps_the_centre_and_takes_the_rim_away():
         (lambda: nc.RandomCrop(2, "mirror"), "reflect"),
         (lambda: nc.RandomResizedCrop(0), "area"),
         (lambda: nc.ColorJitter(hue=0.6), "hue"),
+        (lambda: nc.ColorJitter(1.5), "brightness must be a number from 0 to 1, got 1.5"),
         (lambda: nc.MixUp(0), "alpha"),
         (lambda: nc.Cutout(2.5), "side"),
         (lambda: nc.RandomErasing(fill="red"), "noise"),

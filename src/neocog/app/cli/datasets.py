@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote_to_bytes
@@ -72,12 +72,15 @@ def _has_raw_bytes(path: str) -> bool:
     return False
 
 
-def split(source: Source, *, quiet: bool = False) -> DataSplits:
-    """Make the parts that a source does not have, by content; the same for every verb and every seed."""
+def split(source: Source, *, recorded: Mapping[str, str] | None = None, quiet: bool = False) -> DataSplits:
+    """Make the parts that a source does not have, by content; the same for every verb and every seed.
+
+    Images that a split.csv of a run has (`recorded`: name → part) stay in its parts.
+    """
     # What has no parts of its own is split by the rules of neocog.data; what has a test part lacks only validation.
     fraction = None if source.test is None else VALIDATION_FRACTION
     with progress_bar("comparing", quiet=quiet) as progress:
-        return split_source(source, validation_fraction=fraction, seed=SPLIT_SEED, progress=progress)
+        return split_source(source, validation_fraction=fraction, seed=SPLIT_SEED, recorded=recorded, progress=progress)
 
 
 @contextmanager

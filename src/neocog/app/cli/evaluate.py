@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -33,7 +34,10 @@ from neocog.model.views import Views
 from neocog.text import printable
 from neocog.train.evaluation import Evaluation, evaluate
 from neocog.train.labels import LabelsEvaluation
+from neocog.train.runfolder import read_split
 from neocog.train.source import DataSource
+
+SPLIT_FILE = "split.csv"  # of a run folder
 
 
 @click.command("evaluate", cls=options.Verb)
@@ -81,7 +85,8 @@ def command(
         for told in source.notes:
             note(told)
     _check_labels(trained, source, data)
-    parts, left_out = _parts(trained, source, split, quiet=quiet)
+    recorded = read_split((model if model.is_dir() else model.parent) / SPLIT_FILE)
+    parts, left_out = _parts(trained, source, split, recorded, quiet=quiet)
     labels = [match_classes(trained.class_names, part.class_names, part.counts()) for _, part in parts]
     size = ImageSize(*trained.input_shape)
     batch_size = min(batch_size, trained.images_at_once)
@@ -142,7 +147,9 @@ def _check_labels(model: Network, source: Source, data: str) -> None:
         )
 
 
-def _parts(model: Network, source: Source, split: str | None, *, quiet: bool) -> tuple[list[tuple[str, Dataset]], int]:
+def _parts(
+    model: Network, source: Source, split: str | None, recorded: Mapping[str, str], *, quiet: bool
+) -> tuple[list[tuple[str, Dataset]], int]:
     """Return what to measure on, and how many images were left out because the model learnt from them.
 
     Parts that DATA sets apart are taken as they are, and so is what --split names. From data without a test part, all
@@ -151,8 +158,8 @@ def _parts(model: Network, source: Source, split: str | None, *, quiet: bool) ->
     own = {"train": source.train, "validation": source.validation, "test": source.test, "all": source.unsplit}
     there = [(name, part) for name, part in own.items() if part is not None]
     if split is not None or source.test is not None or source.validation is not None:
-        chosen = _named(source, there, split or ("test" if source.test is not None else "val"), quiet=quiet)
-        return chosen, 0
+        wanted = split or ("test" if source.test is not None else "val")
+        return _named(source, there, wanted, recorded, quiet=quiet), 0
     if model.learnt_from is None and source.kind == BUILT_IN:
         # a model that knows digits may well have learnt from these; the held-out fifth is always fair
         return datasets.parts_of(datasets.split(source, quiet=quiet), "test"), 0
@@ -165,14 +172,20 @@ def _parts(model: Network, source: Source, split: str | None, *, quiet: bool) ->
     return [("unseen" if left_out else name, rest)], left_out
 
 
-def _named(source: Source, there: list[tuple[str, Dataset]], split: str, *, quiet: bool) -> list[tuple[str, Dataset]]:
-    """Return the parts that --split names; where DATA does not set them apart, as `neocog train` splits it."""
+def _named(
+    source: Source, there: list[tuple[str, Dataset]], split: str, recorded: Mapping[str, str], *, quiet: bool
+) -> list[tuple[str, Dataset]]:
+    """Return the parts that --split names; where DATA does not set them apart, as `neocog train` splits it, or did so
+    in the run that the model lies in.
+    """
     if split == "all":
         return there
     wanted = datasets.PART_NAMES[split]
     chosen = [(name, part) for name, part in there if name == wanted]
     # what is left for training depends on whether a validation part is carved out of it
-    return chosen if chosen and wanted != "train" else datasets.parts_of(datasets.split(source, quiet=quiet), split)
+    if chosen and wanted != "train":
+        return chosen
+    return datasets.parts_of(datasets.split(source, recorded=recorded, quiet=quiet), split)
 
 
 def _learnt_from(model: Network, parts: list[tuple[str, Dataset]]) -> int | None:

@@ -9,12 +9,13 @@ import importlib
 import sys
 import warnings
 from collections.abc import Sequence
-from typing import cast
+from typing import Any, cast
 
 import click
 
 from neocog.app.cli.errors import SUCCESS, CommandLineError, nearest, run_reported, warn
 from neocog.app.cli.output import prepare_streams
+from neocog.app.cli.words import keep_words
 from neocog.errors import NeocogWarning
 from neocog.interrupts import signals_raised
 from neocog.resources import NUMPY_BYTES, require_memory
@@ -25,6 +26,8 @@ VERBS: dict[str, tuple[str, str]] = {
     "evaluate": ("neocog.app.cli.evaluate", "Measure the accuracy of a trained model on labelled images."),
     "predict": ("neocog.app.cli.predict", "Classify images."),
     "explain": ("neocog.app.cli.explain", "Show what a model computes, down to each multiplication."),
+    "report": ("neocog.app.cli.report", "Write what a training came to, with pictures, to one HTML file."),
+    "runs": ("neocog.app.cli.compare", "Compare the trainings in a folder."),
     "info": ("neocog.app.cli.info", "Describe a model or a data set."),
     "models": ("neocog.app.cli.zoo", "List the known networks, with their size and speed."),
     "lr-find": ("neocog.app.cli.lr_find", "Find a learning rate to begin with."),
@@ -68,6 +71,14 @@ class Verbs(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Verbs"):
             formatter.write_dl([(verb, line) for verb, (_, line) in VERBS.items()])
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        words = list(args)  # which parsing takes away
+        ctx = super().make_context(info_name, args, parent, **extra)
+        keep_words(ctx, words)
+        return ctx
 
     def invoke(self, ctx: click.Context) -> object:
         try:

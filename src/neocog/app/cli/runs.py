@@ -92,7 +92,8 @@ def has_begun(folder: RunFolder) -> bool:
 
 def files_of(folder: RunFolder) -> tuple[Path, ...]:
     """Return the paths of the files that a training writes."""
-    return folder.best, folder.last, folder.history, folder.filters, folder.config, folder.split
+    kept = (folder.best, folder.last, folder.history, folder.filters, folder.config, folder.split)
+    return (*kept, folder.starts, folder.report)
 
 
 @contextlib.contextmanager

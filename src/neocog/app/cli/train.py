@@ -7,10 +7,12 @@ from pathlib import Path
 
 import click
 
-from neocog.app.cli import options, rejecting
+from neocog.app.cli import options, published, rejecting
 from neocog.app.cli.errors import CommandLineError
+from neocog.app.cli.loggers import check_loggers, log_flag
 from neocog.app.cli.output import emit, print_json
 from neocog.app.cli.recipe_flags import defaults_of, model_flag, recipe_flags
+from neocog.app.cli.report import report_outcome
 from neocog.app.cli.settings import asked_settings, setting_flags, take_settings
 from neocog.app.cli.training import Flags, begin, resume, run
 from neocog.train import recipe
@@ -31,6 +33,7 @@ FIXED_BY_RESUME = (
     "loss",
     "class_weights",
     "views",
+    "recipe",
     "output",
     "overwrite",
 )
@@ -57,21 +60,26 @@ FIXED_BY_RESUME = (
     metavar="SHARE",
     help="Share of the training in which the learning rate rises.  [default: cosine: 0.05; one-cycle: 0.3; others: 0]",
 )
+@published.flag
 @click.option("--output", "-o", type=options.Place(), help="Run folder to write.  [default: runs/NAME]")
 @click.option("--overwrite", is_flag=True, help="Replace an earlier run in --output.")
 @click.option("--resume", "resumed", type=options.Place(), metavar="RUN", help="Continue RUN where it stopped.")
+@click.option("--no-report", is_flag=True, help="Leave out report.html.")
 @click.option(
     "--views",
     type=options.WordOption(options.VIEWS),
     help="How the model will look at an image: plain, once; flip, at its mirror image too; flip-shift, six times; its "
     "answer is the mean of the logits.  [default: plain]",
 )
+@log_flag
 @rejecting.flag
 @options.as_json
 @options.quiet
 @click.option("--strict", is_flag=True, help="Refuse to train if any image cannot be read.")
 @click.pass_context
-def command(ctx: click.Context, /, data: str | None, resumed: Path | None, as_json: bool, **rest: object) -> None:
+def command(
+    ctx: click.Context, /, data: str | None, resumed: Path | None, no_report: bool, as_json: bool, **rest: object
+) -> None:
     """Train a classifier on DATA and write it to a run folder.
 
     DATA is a folder with one subfolder of images per class (or with train, val and test folders of such subfolders), an
@@ -80,6 +88,7 @@ def command(ctx: click.Context, /, data: str | None, resumed: Path | None, as_js
     """
     given = take_settings(rest)
     flags = Flags(settings=given, **rest)  # type: ignore[arg-type]  # click gives each the type that its option declares
+    check_loggers(flags.log)
     with contextlib.ExitStack() as held:
         if resumed is not None:
             _refuse_fixed(ctx)
@@ -87,8 +96,11 @@ def command(ctx: click.Context, /, data: str | None, resumed: Path | None, as_js
         elif data is None:
             raise CommandLineError("neocog train needs DATA", hint="to try it out: neocog train digits", ctx=ctx)
         else:
+            published.check_alone(ctx, flags.recipe)
             training = begin(data, flags, held)
         outcome = run(training, flags)
+        if not no_report:
+            report_outcome(outcome, training.config, quiet=flags.quiet)
     if as_json:
         print_json(outcome.to_json())
     else:

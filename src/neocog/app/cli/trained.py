@@ -17,6 +17,7 @@ from neocog.app.cli.measured import (
     thresholds_line,
 )
 from neocog.app.cli.output import count, format_table
+from neocog.app.cli.runs import files_of
 from neocog.data.dataset import DataSplits
 from neocog.model.network import Network
 from neocog.nn.parameters import parameters_of
@@ -87,8 +88,7 @@ class Outcome:
     def files(self) -> list[Path]:
         """What lies in the run folder."""
         folder = self.folder
-        every = (folder.best, folder.last, folder.history, folder.filters, folder.config, folder.split)
-        return [path for path in every if path.exists()]
+        return [path for path in files_of(folder) if path.exists()]
 
     @property
     def next_command(self) -> str:

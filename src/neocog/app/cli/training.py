@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from neocog.app.cli import datasets, learnt
+from neocog.app.cli import datasets, doubts, learnt, published
 from neocog.app.cli.compiling import told_of_compiling
 from neocog.app.cli.errors import (
     CommandLineError,
@@ -20,12 +20,17 @@ from neocog.app.cli.errors import (
     note,
     warn,
 )
+from neocog.app.cli.loggers import heard_on_stderr, loggers_of
 from neocog.app.cli.losses import make_loss
 from neocog.app.cli.measured import shorten
 from neocog.app.cli.output import count
 from neocog.app.cli.runs import Successor, files_of, has_begun, make_folder, removed_if_empty, removed_if_unfinished
 from neocog.app.cli.settings import record_settings
 from neocog.app.cli.trained import Outcome
+from neocog.app.cli.words import words_given
+from neocog.app.report.starts import record_start
+from neocog.data.augment.pipeline import Pipeline
+from neocog.data.augment.transform import Transform
 from neocog.data.batches import Batches
 from neocog.data.builtin import DIGITS
 from neocog.data.dataset import Dataset, DataSplits
@@ -48,6 +53,7 @@ from neocog.train.evaluation import Evaluation, evaluate
 from neocog.train.fit import fit
 from neocog.train.history import History
 from neocog.train.labels import LabelsEvaluation
+from neocog.train.recipes import airbench
 from neocog.train.runfolder import RunFolder
 from neocog.train.settings import TrainingSettings, settled
 from neocog.train.source import DataSource
@@ -85,7 +91,9 @@ class Flags:
     quiet: bool
     strict: bool
     settings: dict[str, Any]
+    log: tuple[str, ...] = ()
     reject: Reject | None = None
+    recipe: str | None = None
 
 
 @dataclass(slots=True)
@@ -126,7 +134,10 @@ def plan(data: str, flags: Flags) -> Plan:
             f"--momentum only applies to --optimizer {', '.join(having[:-1])} or {having[-1]}, got {flags.optimizer}",
             hint="leave one of the two out",
         )
-    splits = datasets.split(datasets.open_source(data), quiet=flags.quiet)
+    source = datasets.open_source(data)
+    splits = datasets.split(source, quiet=flags.quiet)
+    if flags.recipe is not None:
+        splits = published.all_to_learn_from(source, splits)
     names = splits.class_names
     if len(names) < (1 if splits.train.several_labels else 2):
         raise DataError(
@@ -142,7 +153,9 @@ def plan(data: str, flags: Flags) -> Plan:
             hint="put some into DATA/val" if splits.validation is None else "leave --reject out",
         )
     size = recipe.choose_size(splits.train, flags.img_size, int(flags.channels) if flags.channels else None)
-    net = make_net(flags.model, ImageShape(*size.shape), len(names))
+    if flags.recipe is not None:
+        published.check_size(flags.recipe, size)
+    net = make_net(flags.recipe or flags.model, ImageShape(*size.shape), len(names))
     optimizer = recipe.make_optimizer(flags.optimizer, flags.lr, flags.weight_decay, flags.momentum, flags.lookahead)
     # A network that does not fit the images, and layers to freeze that are not there.
     settled(flags.settings).for_engine().rules(Network(net, size.shape, names).graph)
@@ -152,9 +165,10 @@ def plan(data: str, flags: Flags) -> Plan:
 def decide(planned: Plan, flags: Flags) -> tuple[DataSplits, int, Network, TrainingSettings]:
     """Read the images; return those that can be read, the number of the others, the model, and how it is trained."""
     size = planned.size
-    splits, unreadable = _read(planned.splits, size, flags)
+    augment = settled(flags.settings).augment
+    splits, unreadable = _read(planned.splits, size, augment, flags)
     loss = make_loss(flags.loss, flags.label_smoothing, flags.class_weights, splits.train)
-    mean, std = recipe.channel_statistics(splits.train, size)
+    mean, std = recipe.channel_statistics(splits.train, _training_size(splits, size, augment))
     images = _image_counts(splits)["train"]
     usual = {} if "time_limit" in flags.settings else {"epochs": recipe.choose_epochs(images)}
     schedule = recipe.make_schedule(flags.schedule, flags.warmup)
@@ -171,6 +185,10 @@ def decide(planned: Plan, flags: Flags) -> tuple[DataSplits, int, Network, Train
         engine=flags.engine,
         threads=flags.threads,
     )
+    if flags.recipe is not None:
+        settings = published.settings_of(model, images, flags.settings)
+        published.begin_as_published(model, splits.train)
+        model.views = flags.views or airbench.VIEWS
     return splits, unreadable, model, settings
 
 
@@ -183,6 +201,10 @@ def begin(data: str, flags: Flags, held: contextlib.ExitStack) -> TrainingJob:
         training = TrainingJob(data, splits, model, folder, settings, unreadable=unreadable)
         training.learnt_from = learnt.images_of(splits, quiet=flags.quiet)
         learnt.tell_copies(splits)
+        sizes = (training.size, _training_size(splits, training.size, settings.augment))
+        doubts.tell_doubts(splits, sizes)
+        if flags.img_size is None and not flags.quiet:
+            doubts.tell_odd_sizes(splits.train, training.size)
         training.config = _config(training, flags)
     return training
 
@@ -205,14 +227,17 @@ def resume(run: Path, data: str | None, flags: Flags, held: contextlib.ExitStack
         raise CommandLineError(f"{run} does not say what it was trained on", hint=NAME_DATA)
     if data is None and location != DIGITS and not Path(location).exists():
         raise CommandLineError(f"{location}, which {run} was trained on, is not there any more", hint=NAME_DATA)
-    splits = datasets.split(datasets.open_source(location), quiet=flags.quiet)
+    source = datasets.open_source(location)
+    splits = datasets.split(source, recorded=folder.read_split(), quiet=flags.quiet)
+    if checkpoint.config.get("recipe") is not None:
+        splits = published.all_to_learn_from(source, splits)
     if splits.class_names != model.class_names:
         raise DataError(
             f"{location}: the classes are not those that {run} was trained on",
             details=(f"trained on: {shorten(model.class_names)}", f"found: {shorten(splits.class_names)}"),
             hint=NAME_DATA if data is None else "name data with the same classes, or start a new run without --resume",
         )
-    splits, unreadable = _read(splits, ImageSize(*model.input_shape), flags)
+    splits, unreadable = _read(splits, ImageSize(*model.input_shape), checkpoint.settings.augment, flags)
     learnt_from = learnt.images_of(splits, quiet=flags.quiet)
     learnt.tell_changes(model, learnt_from, str(run))
     return TrainingJob(
@@ -233,13 +258,20 @@ def _image_counts(splits: DataSplits) -> dict[str, int]:
     return {name: len(part) - len(part.unreadable) for name, part in splits.items()}
 
 
-def _read(splits: DataSplits, size: ImageSize, flags: Flags) -> tuple[DataSplits, int]:
+def _training_size(splits: DataSplits, size: ImageSize, augment: tuple[Transform, ...]) -> ImageSize:
+    """Return the size that images to train on are read in, which may be larger than the network's."""
+    return Pipeline(augment).read_size(size, splits.train.native_size)
+
+
+def _read(splits: DataSplits, size: ImageSize, augment: tuple[Transform, ...], flags: Flags) -> tuple[DataSplits, int]:
     """Read every image once and name those that cannot be read; give the parts that something is left of, and their
     number.
     """
     reasons = []
+    sizes = {"train": _training_size(splits, size, augment)}
     for name, part in splits.items():
-        reasons += datasets.verify(part, size, DEFAULT_RESIZE, name=name, workers=flags.workers, quiet=flags.quiet)
+        of_part = sizes.get(name, size)
+        reasons += datasets.verify(part, of_part, DEFAULT_RESIZE, name=name, workers=flags.workers, quiet=flags.quiet)
     datasets.list_unreadable(reasons, strict=flags.strict)
     readable = _image_counts(splits)
     if readable["train"] < 2:
@@ -248,11 +280,11 @@ def _read(splits: DataSplits, size: ImageSize, flags: Flags) -> tuple[DataSplits
             hint="find out why with: neocog check DATA",
         )
     _tell_notes(splits, flags)
-    if not flags.quiet and not splits.train.fits(size):
-        needed = sum(len(part) for _, part in splits.items()) * size.values / 2**20
+    if not flags.quiet and not splits.train.fits(sizes["train"]):
+        needed = sum(len(part) for _, part in splits.items()) * sizes["train"].values / 2**20
         note(
-            f"the decoded images ({needed:,.0f} MiB) take more than a quarter of the free memory; "
-            "each epoch decodes them again"
+            f"the decoded images ({needed:,.0f} MiB) take more than a quarter of the free memory, and there is no room "
+            "on disk for them (NEOCOG_CACHE names another folder); each epoch decodes them again"
         )
     left = replace(
         splits,
@@ -286,7 +318,8 @@ def _config(training: TrainingJob, flags: Flags) -> dict[str, object]:
         "source": training.splits.source,
         "classes": list(training.model.class_names),
         "images": _image_counts(training.splits),
-        "model": flags.model,
+        "model": flags.recipe or flags.model,
+        "recipe": flags.recipe,
         "img_size": [training.size.height, training.size.width],
         "channels": training.size.channels,
         "mean": list(normalisation.mean),
@@ -304,6 +337,7 @@ def _config(training: TrainingJob, flags: Flags) -> dict[str, object]:
         "reject": None if flags.reject is None else str(flags.reject),
         "engine": flags.engine,
         "views": training.model.views,
+        **({} if flags.recipe is None else published.recorded(training.settings)),
     }
 
 
@@ -316,8 +350,10 @@ def run(training: TrainingJob, flags: Flags) -> Outcome:
         with removed_if_empty(training.folder), removed_if_unfinished(training.folder):
             if training.checkpoint is None:
                 _write_beginning(training)
-            elif training.config.get("data") != training.checkpoint.config.get("data"):
-                training.folder.write_config(training.config)  # the images were moved
+            else:
+                record_start(training.folder, words_given(), first=False)
+                if training.config.get("data") != training.checkpoint.config.get("data"):
+                    training.folder.write_config(training.config)  # the images were moved
             history = _fit(training, flags)
     except KeyboardInterrupt as error:
         click.echo(_interrupted(training, interrupted_by(error)), err=True)
@@ -347,6 +383,8 @@ def _write_beginning(training: TrainingJob) -> None:
     def write() -> None:
         folder.write_config(training.config)
         folder.write_split(training.splits)
+        folder.report.unlink(missing_ok=True)  # of what lay here before
+        record_start(folder, words_given(), first=True)
 
     if isinstance(folder, Successor):
         folder.on_first_epoch = write
@@ -375,13 +413,15 @@ def source_of(
 
 def _fit(training: TrainingJob, flags: Flags) -> History:
     validation = training.splits.validation
-    with told_of_compiling(quiet=flags.quiet):
+    loggers = loggers_of(flags.log, training.folder.path.resolve(), training.splits.name, training.config)
+    with told_of_compiling(quiet=flags.quiet), heard_on_stderr(flags.log):
         return fit(
             training.model,
             source_of(training.splits.train, training.model, training.settings, flags),
             validation=None
             if validation is None
             else source_of(validation, training.model, training.settings, flags, shuffle=False),
+            callbacks=loggers,
             threads=flags.threads,
             engine=flags.engine,
             resume=training.checkpoint,

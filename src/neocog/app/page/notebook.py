@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neocog.app.page.answers import answer
+from neocog.app.page.files import page_file
 from neocog.app.page.message import error_frame, progress_frame
 from neocog.app.page.question import Question
-from neocog.app.page.server import PIXELS, Cancelled, page_file, take_input
+from neocog.app.page.server import PIXELS, Cancelled, take_input
 from neocog.app.page.session import FIRST, Gallery, Input, Session
 from neocog.data.arrays import ArrayDataset
 from neocog.engines.base import check_images

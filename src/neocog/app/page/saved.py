@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import base64
 import gzip
-import hashlib
 import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 from neocog.app.page.answers import answer
+from neocog.app.page.files import one_file, page_file
 from neocog.app.page.message import Answer, plain
 from neocog.app.page.question import Question
 from neocog.app.page.recording import essential, optional
-from neocog.app.page.server import page_file
 from neocog.app.page.session import Session
 from neocog.errors import NeocogError
 from neocog.model.files import write_atomically
@@ -111,34 +110,6 @@ def _channels(recording: Recording) -> dict[str, list[int]]:
 
 
 def assemble(title: str, script: str, style: str, answers: str) -> str:
-    """Put the file together; it may run this script and no other, and load nothing."""
-    # A script element ends at the first "</script", and "<!--" changes how it is read, whatever surrounds them.
-    script = script.replace("</script", "<\\/script").replace("<!--", "<\\!--")
-    policy = (
-        f"default-src 'none'; script-src '{_digest(script)}'; style-src '{_digest(style)}'; img-src blob: data:; "
-        "base-uri 'none'; form-action 'none'"
-    )
-    name = plain(title).replace("&", "&amp;").replace("<", "&lt;")
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{policy}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>{name} - neocog: see inside</title>
-<link rel="icon" href="data:,">
-<style>{style}</style>
-</head>
-<body>
-<div id="neocog"></div>
-<noscript>This page needs JavaScript. 本页面需要启用 JavaScript。</noscript>
-<script type="application/octet-stream" id="neocog-answers">{answers}</script>
-<script type="module">{script}</script>
-</body>
-</html>
-"""
-
-
-def _digest(text: str) -> str:
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+    """Put the file together."""
+    holder = f'<script type="application/octet-stream" id="neocog-answers">{answers}</script>'
+    return one_file(f"{plain(title)} - neocog: see inside", script, style, holder)

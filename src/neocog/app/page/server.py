@@ -13,7 +13,6 @@ import signal
 import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from importlib.resources import files
 from types import FrameType
 
 import uvicorn
@@ -24,6 +23,7 @@ from starlette.routing import Route
 
 from neocog.app.page.answers import QUESTIONS, answer
 from neocog.app.page.connection import Connection
+from neocog.app.page.files import page_file
 from neocog.app.page.guard import HEADERS, Drain, Guard
 from neocog.app.page.message import Answer, error_frame, progress_frame
 from neocog.app.page.question import Question
@@ -40,22 +40,6 @@ FILES = {"app.js": "text/javascript", "app.css": "text/css"}
 
 class Cancelled(Exception):  # noqa: N818 - it is a wish, not an error
     """Whoever asked has gone."""
-
-
-def page_file(name: str) -> str:
-    """Read a file of the built page.
-
-    Raises:
-        NeocogError: the page was not built.
-    """
-    file = files("neocog.app.page").joinpath("static", name)
-    try:
-        return file.read_text(encoding="utf-8")
-    except OSError:
-        raise NeocogError(
-            "the page is not part of this installation: it was installed from source without Node.js",
-            hint="install Node.js 20 or newer and install neocog again, or install a released wheel",
-        ) from None
 
 
 def make_application(session: Session, token: str, port: int) -> Starlette:

@@ -9,7 +9,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from neocog.data.augment.crop import RandomCrop
+from neocog.data.augment.flip import RandomFlip
 from neocog.model.network import Network
+from neocog.model.views import Views
 from neocog.nn.graph import Graph
 from neocog.nn.groups import Group
 from neocog.nn.layers import BatchNorm2d, Conv2d, Linear
@@ -19,7 +22,7 @@ from neocog.nn.schedules import LinearDecay, Warmup
 from neocog.nn.starts import dirac, uniform, whitening
 from neocog.train.settings import TrainingSettings
 
-MODEL = "airbench94"
+MODEL, IMAGE = "airbench94", (32, 32, 3)
 EPOCHS = 10  # 9.9 in the source
 BATCH = 1024  # images
 MOMENTUM = 0.85
@@ -33,7 +36,7 @@ MEETING = 5  # steps
 LAST_DECAY = 0.95**MEETING  # of slow weights, at the end
 WHITENED_IMAGES = 5000
 CROP = 2  # pixels
-VIEWS = "flip-shift"
+VIEWS: Views = "flip-shift"
 
 
 def batch_size(images: int) -> int:
@@ -76,6 +79,8 @@ def settings(graph: Graph, images: int, *, epochs: int = EPOCHS, seed: int = 0) 
         loss=CrossEntropy(label_smoothing=SMOOTHING),
         schedule=Warmup(LinearDecay(final=FINAL), share=WARMUP, start=START),
         seed=seed,
+        keep="last",
+        augment=(RandomFlip(alternating=True), RandomCrop(CROP)),
         freeze=(f"{first}.weight", *(f"{name}.weight" for name in norms)),
         groups=(
             Group(f"{first}.bias", weight_decay=decay, steps=WHITENING_EPOCHS * steps),

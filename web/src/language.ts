@@ -1,0 +1,26 @@
+/** The two languages, and which of them the reader wants. */
+
+export const LANGUAGES = { en: 'English', zh: '中文' } as const
+export type Language = keyof typeof LANGUAGES
+const REMEMBERED = 'neocog-language'
+
+/** What the reader chose before; null: nothing, or storage is not allowed here. */
+export function remembered(): Language | null {
+  try {
+    const kept = localStorage.getItem(REMEMBERED)
+    return kept === 'en' || kept === 'zh' ? kept : null
+  } catch {
+    return null
+  }
+}
+
+export function remember(language: Language): void {
+  try {
+    localStorage.setItem(REMEMBERED, language)
+  } catch { /* storage is not allowed here: the choice lasts as long as the page */ }
+}
+
+/** The language of the browser. */
+export function spoken(): Language {
+  return navigator.language.toLowerCase().startsWith('zh') ? 'zh' : 'en'
+}
