@@ -44,7 +44,9 @@ BUDGET = {Tile(4): 3.0, Tile(5): 8.0, Tile(2, 2): 3.0}
 LARGEST = {Tile(4): 1e-6, Tile(5): 3e-6, Tile(2, 2): 1e-6}
 
 
-def single(height: int, width: int, channels: int, filters: int, padding: int, stride: int = 1, bias: bool = True) -> Graph:
+def single(
+    height: int, width: int, channels: int, filters: int, padding: int, stride: int = 1, bias: bool = True
+) -> Graph:
     """A convolution whose outputs are the logits, so that every output and gradient can be read."""
     return trace(
         Sequential(Conv2d(channels, 1), Conv2d(filters, 3, stride, padding, bias=bias), Flatten()),
@@ -158,7 +160,9 @@ def tile_of(graph: Graph) -> Tile:
 
 @pytest.mark.parametrize("kind", ["normal", "uniform"])
 @pytest.mark.parametrize(
-    ("side", "padding", "tile"), [(12, 0, Tile(5)), (16, 1, Tile(4)), (13, 2, Tile(5)), (16, 1, Tile(2, stride=2))], ids=str
+    ("side", "padding", "tile"),
+    [(12, 0, Tile(5)), (16, 1, Tile(4)), (13, 2, Tile(5)), (16, 1, Tile(2, stride=2))],
+    ids=str,
 )
 @pytest.mark.parametrize(("channels", "filters"), [(32, 64), (128, 48)])
 def test_every_pass_keeps_the_budget_of_its_tile_size(side, padding, tile, channels, filters, kind):

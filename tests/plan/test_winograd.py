@@ -57,7 +57,9 @@ def test_a_tile_equals_the_direct_sum_exactly(tile: Tile, data: st.DataObject) -
     got = both(algorithm.output, hadamard(both(algorithm.weights, taps), both(algorithm.input, patch)))
     for i in range(tile.outputs):
         for j in range(tile.outputs):
-            want = sum(taps[r][s] * patch[tile.stride * i + r][tile.stride * j + s] for r in range(TAPS) for s in range(TAPS))
+            want = sum(
+                taps[r][s] * patch[tile.stride * i + r][tile.stride * j + s] for r in range(TAPS) for s in range(TAPS)
+            )
             assert got[i][j] == want
 
 
@@ -70,7 +72,11 @@ def test_the_gradient_of_a_filter_equals_the_direct_sum_exactly(tile: Tile, data
     got = both(transposed(algorithm.weights), product)
     for r in range(TAPS):
         for s in range(TAPS):
-            want = sum(dy[i][j] * patch[tile.stride * i + r][tile.stride * j + s] for i in range(tile.outputs) for j in range(tile.outputs))
+            want = sum(
+                dy[i][j] * patch[tile.stride * i + r][tile.stride * j + s]
+                for i in range(tile.outputs)
+                for j in range(tile.outputs)
+            )
             assert got[r][s] == want
 
 
@@ -111,7 +117,9 @@ def choose(layer: Conv2d, shape: tuple[int, int, int], algorithm: str = "auto") 
 def test_the_tile_with_the_fewest_products_is_chosen() -> None:
     assert choose(Conv2d(64, 3), (12, 12, 32)) == Tile(5)  # 10 x 10 outputs: four tiles of 49 beat nine of 36
     assert choose(Conv2d(64, 3, padding=1), (28, 28, 64)) == Tile(4)  # 49 tiles of 36 take as many products as 36 of 49
-    assert choose(Conv2d(64, 3, padding=1), (24, 24, 64)) == Tile(4)  # 25 of 49 save too little for the accuracy they cost
+    assert choose(Conv2d(64, 3, padding=1), (24, 24, 64)) == Tile(
+        4
+    )  # 25 of 49 save too little for the accuracy they cost
 
 
 def test_the_direct_sum_stays_where_winograd_does_not_pay_or_apply() -> None:
@@ -125,7 +133,9 @@ def test_the_direct_sum_stays_where_winograd_does_not_pay_or_apply() -> None:
 
 def test_a_convolution_of_stride_two_has_tiles_of_its_own_where_few_reach_past_the_image() -> None:
     assert choose(Conv2d(64, 3, stride=2, padding=1), (28, 28, 64)) == Tile(2, stride=2)
-    assert choose(Conv2d(64, 3, stride=2, padding=1), (14, 14, 64)) is None  # 7 x 7 outputs: 400 products in place of 441
+    assert (
+        choose(Conv2d(64, 3, stride=2, padding=1), (14, 14, 64)) is None
+    )  # 7 x 7 outputs: 400 products in place of 441
     assert choose(Conv2d(64, 3, stride=(2, 1), padding=1), (28, 28, 64)) is None
 
 

@@ -211,9 +211,7 @@ def winograd_backward(
             f"{name} filters", tiling, gradient, Operand(Space.ARENA, copies, 0, slice=step), target
         )
         matrix = partial_filters(gradient, x.channels, copies)
-        sums = (
-            Operand(Space.ARENA, copies, position_step(matrix) * tile.positions, slice=step) if bias else None
-        )
+        sums = Operand(Space.ARENA, copies, position_step(matrix) * tile.positions, slice=step) if bias else None
     if transposed is not None:
         patches = _products(f"{name} patches", tiling, tiling.products, transposed, returned, target)
     return WinogradBackward(name, tiling, filters, sums, patches, returned, dx)

@@ -1,12 +1,13 @@
 """Winograd's minimal filtering: a 3 × 3 convolution with fewer multiplications, by tiles of m × m outputs.
 
-An output tile is Aᵀ [ (G g Gᵀ) ∘ (Bᵀ d B) ] A for a filter g and an input patch d. The products ∘, summed over channels,
-are one small matrix product for each position of the patch. The gradient of g follows by transposing:
+An output tile is Aᵀ [ (G g Gᵀ) ∘ (Bᵀ d B) ] A for a filter g and an input patch d. The products ∘, summed over
+channels, are one small matrix product for each position of the patch. The gradient of g follows by transposing:
 Gᵀ [ Σ (Bᵀ d B) ∘ (A dy Aᵀ) ] G.
 
-Of stride 1, patches are (m + 2) × (m + 2). Of stride 2, they are (2m + 1) × (2m + 1): along each axis, the even pixels meet
-the first and the last tap as in a convolution of stride 1 with two taps, for which m + 1 products do, and the odd pixels the
-middle tap, m products, with nothing to be saved. The three matrices hold both side by side, so that all else is the same.
+Of stride 1, patches are (m + 2) × (m + 2). Of stride 2, they are (2m + 1) × (2m + 1): along each axis, the even pixels
+meet the first and the last tap as in a convolution of stride 1 with two taps, for which m + 1 products do, and the odd
+pixels the middle tap, m products, with nothing to be saved. The three matrices hold both side by side, so that all
+else is the same.
 
 Sources: Winograd 1980, Arithmetic complexity of computations; Lavin and Gray 2016, Fast algorithms for convolutional
 neural networks. The matrices are those of Toom and Cook for the evaluation points below. Points 0, ±3/4, ±3/2 keep
@@ -198,7 +199,10 @@ def _beside_odd(even: Minimal, tile: Tile) -> Minimal:
     *befores, last = even.output_steps
     return Minimal(
         interleaved(_diagonal(even.input, odd)),
-        (*((first, Fraction(0), last) for first, last in even.weights), *[(Fraction(0), Fraction(1), Fraction(0))] * tile.outputs),
+        (
+            *((first, Fraction(0), last) for first, last in even.weights),
+            *[(Fraction(0), Fraction(1), Fraction(0))] * tile.outputs,
+        ),
         _joined(even.output, odd),
         (interleaved(first), *others),
         (*beside(tuple(befores)), _joined(last, odd)),

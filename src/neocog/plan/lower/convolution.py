@@ -90,9 +90,7 @@ def forward(low: Lowering, step: PlanStep) -> None:
         images=low.images_for(step, backward=False) if chains else 1,
         on_images=step.on_images,
     )
-    task.weights = 4 * (
-        position_step(transformed) * tile.positions if transformed and tile else layer.weights.size
-    )
+    task.weights = 4 * (position_step(transformed) * tile.positions if transformed and tile else layer.weights.size)
     if behind is not None:
         task.last_title = behind.title
 
