@@ -23,7 +23,7 @@ from neocog.nn.parameters import initial_parameters
 from neocog.nn.shapes import ImageShape
 from neocog.plan import winograd
 from neocog.plan.algorithm import choose_tile
-from neocog.plan.winograd import Tile, minimal
+from neocog.plan.winograd import WinogradTile, minimal
 from neocog.reference import conv
 from neocog.reference import network as reference
 from rounding.rule import gamma
@@ -40,8 +40,8 @@ YARDSTICK = NativeEngine(
 
 # How many times the direct kernel's root mean square error a tile size may make, on normal and on uniform data; larger
 # tiles evaluate polynomials of higher degree. In all, no pass may stray by more than this share of what it computes.
-BUDGET = {Tile(4): 3.0, Tile(5): 8.0, Tile(2, 2): 3.0}
-LARGEST = {Tile(4): 1e-6, Tile(5): 3e-6, Tile(2, 2): 1e-6}
+BUDGET = {WinogradTile(4): 3.0, WinogradTile(5): 8.0, WinogradTile(2, 2): 3.0}
+LARGEST = {WinogradTile(4): 1e-6, WinogradTile(5): 3e-6, WinogradTile(2, 2): 1e-6}
 
 
 def single(
@@ -74,7 +74,7 @@ def magnitudes(matrix: winograd.Matrix) -> np.ndarray:
     return np.abs(np.array([[float(x) for x in row] for row in matrix]))
 
 
-def forward_bound(x: np.ndarray, w: np.ndarray, bias: np.ndarray, layer: Conv2d, tile: Tile) -> np.ndarray:
+def forward_bound(x: np.ndarray, w: np.ndarray, bias: np.ndarray, layer: Conv2d, tile: WinogradTile) -> np.ndarray:
     """Bound the error of each output.
 
     Each transform is a nest of sums of at most `patch` terms a side, and the products are summed over channels, so by
@@ -152,7 +152,7 @@ def test_any_size_stays_within_the_rounding_bound(images, height, width, channel
     check_forward(images, height, width, channels, filters, padding, stride, seed=seed)
 
 
-def tile_of(graph: Graph) -> Tile:
+def tile_of(graph: Graph) -> WinogradTile:
     """Return the tile size that the engine takes for the second layer."""
     node = graph.nodes[1]
     return choose_tile(node.layer.window_over(node.input), 16, 16, "winograd", ENGINE.target)
@@ -161,7 +161,7 @@ def tile_of(graph: Graph) -> Tile:
 @pytest.mark.parametrize("kind", ["normal", "uniform"])
 @pytest.mark.parametrize(
     ("side", "padding", "tile"),
-    [(12, 0, Tile(5)), (16, 1, Tile(4)), (13, 2, Tile(5)), (16, 1, Tile(2, stride=2))],
+    [(12, 0, WinogradTile(5)), (16, 1, WinogradTile(4)), (13, 2, WinogradTile(5)), (16, 1, WinogradTile(2, stride=2))],
     ids=str,
 )
 @pytest.mark.parametrize(("channels", "filters"), [(32, 64), (128, 48)])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from neocog.nn.layers import Conv2d
 from neocog.nn.shapes import ImageShape
 from neocog.plan.algorithm import choose_tile
-from neocog.plan.winograd import POINTS, TAPS, Factors, Matrix, Tile, minimal, transposed, transposed_steps
+from neocog.plan.winograd import POINTS, TAPS, Factors, Matrix, WinogradTile, minimal, transposed, transposed_steps
 from neocog.target.processor import Target
 
 WIDE = Target("x86_64-unknown-linux-gnu", "skylake-avx512", "", 16, 32, True, 48 << 10, 2 << 20)
@@ -51,7 +51,7 @@ def squares(side: int) -> st.SearchStrategy[Matrix]:
 
 @pytest.mark.parametrize("tile", POINTS)
 @given(data=st.data())
-def test_a_tile_equals_the_direct_sum_exactly(tile: Tile, data: st.DataObject) -> None:
+def test_a_tile_equals_the_direct_sum_exactly(tile: WinogradTile, data: st.DataObject) -> None:
     algorithm = minimal(tile)
     patch, taps = data.draw(squares(tile.patch)), data.draw(squares(TAPS))
     got = both(algorithm.output, hadamard(both(algorithm.weights, taps), both(algorithm.input, patch)))
@@ -65,7 +65,7 @@ def test_a_tile_equals_the_direct_sum_exactly(tile: Tile, data: st.DataObject) -
 
 @pytest.mark.parametrize("tile", POINTS)
 @given(data=st.data())
-def test_the_gradient_of_a_filter_equals_the_direct_sum_exactly(tile: Tile, data: st.DataObject) -> None:
+def test_the_gradient_of_a_filter_equals_the_direct_sum_exactly(tile: WinogradTile, data: st.DataObject) -> None:
     algorithm = minimal(tile)
     patch, dy = data.draw(squares(tile.patch)), data.draw(squares(tile.outputs))
     product = hadamard(both(algorithm.input, patch), both(transposed(algorithm.output), dy))
@@ -82,7 +82,7 @@ def test_the_gradient_of_a_filter_equals_the_direct_sum_exactly(tile: Tile, data
 
 @pytest.mark.parametrize("tile", POINTS)
 @given(data=st.data())
-def test_the_gradient_of_the_input_equals_the_direct_sum_exactly(tile: Tile, data: st.DataObject) -> None:
+def test_the_gradient_of_the_input_equals_the_direct_sum_exactly(tile: WinogradTile, data: st.DataObject) -> None:
     algorithm = minimal(tile)
     taps, dy = data.draw(squares(TAPS)), data.draw(squares(tile.outputs))
     product = hadamard(both(algorithm.weights, taps), both(transposed(algorithm.output), dy))
@@ -96,7 +96,7 @@ def test_the_gradient_of_the_input_equals_the_direct_sum_exactly(tile: Tile, dat
 
 
 @pytest.mark.parametrize("tile", POINTS)
-def test_the_steps_of_a_transform_multiply_to_its_matrix_and_take_fewer_operations(tile: Tile) -> None:
+def test_the_steps_of_a_transform_multiply_to_its_matrix_and_take_fewer_operations(tile: WinogradTile) -> None:
     algorithm = minimal(tile)
     for steps, matrix in ((algorithm.input_steps, algorithm.input), (algorithm.output_steps, algorithm.output)):
         assert multiplied(steps) == matrix
@@ -109,15 +109,17 @@ def operations(matrix: Matrix) -> int:
     return sum(sum(map(bool, row)) - (1 in row) for row in matrix)
 
 
-def choose(layer: Conv2d, shape: tuple[int, int, int], algorithm: str = "auto") -> Tile | None:
+def choose(layer: Conv2d, shape: tuple[int, int, int], algorithm: str = "auto") -> WinogradTile | None:
     window = layer.window_over(ImageShape(*shape))
     return choose_tile(window, shape[2], layer.channels, algorithm, WIDE)  # type: ignore[arg-type]
 
 
 def test_the_tile_with_the_fewest_products_is_chosen() -> None:
-    assert choose(Conv2d(64, 3), (12, 12, 32)) == Tile(5)  # 10 x 10 outputs: four tiles of 49 beat nine of 36
-    assert choose(Conv2d(64, 3, padding=1), (28, 28, 64)) == Tile(4)  # 49 tiles of 36 take as many products as 36 of 49
-    assert choose(Conv2d(64, 3, padding=1), (24, 24, 64)) == Tile(
+    assert choose(Conv2d(64, 3), (12, 12, 32)) == WinogradTile(5)  # 10 x 10 outputs: four tiles of 49 beat nine of 36
+    assert choose(Conv2d(64, 3, padding=1), (28, 28, 64)) == WinogradTile(
+        4
+    )  # 49 tiles of 36 take as many products as 36 of 49
+    assert choose(Conv2d(64, 3, padding=1), (24, 24, 64)) == WinogradTile(
         4
     )  # 25 of 49 save too little for the accuracy they cost
 
@@ -132,7 +134,7 @@ def test_the_direct_sum_stays_where_winograd_does_not_pay_or_apply() -> None:
 
 
 def test_a_convolution_of_stride_two_has_tiles_of_its_own_where_few_reach_past_the_image() -> None:
-    assert choose(Conv2d(64, 3, stride=2, padding=1), (28, 28, 64)) == Tile(2, stride=2)
+    assert choose(Conv2d(64, 3, stride=2, padding=1), (28, 28, 64)) == WinogradTile(2, stride=2)
     assert (
         choose(Conv2d(64, 3, stride=2, padding=1), (14, 14, 64)) is None
     )  # 7 x 7 outputs: 400 products in place of 441

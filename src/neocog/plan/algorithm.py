@@ -12,7 +12,7 @@ from neocog.plan.ops.contraction import Contraction
 from neocog.plan.ops.epilogue import Epilogue
 from neocog.plan.ops.tiles import Slab, Tiling, position_step
 from neocog.plan.ops.winograd import Winograd, WinogradBackward, WinogradReducePartials
-from neocog.plan.winograd import POINTS, TAPS, Tile
+from neocog.plan.winograd import POINTS, TAPS, WinogradTile
 from neocog.target.processor import Target
 
 Algorithm = Literal["auto", "direct", "winograd"]
@@ -35,7 +35,9 @@ def fits_winograd(window: Window) -> bool:
     )
 
 
-def choose_tile(window: Window, channels: int, filters: int, algorithm: Algorithm, target: Target) -> Tile | None:
+def choose_tile(
+    window: Window, channels: int, filters: int, algorithm: Algorithm, target: Target
+) -> WinogradTile | None:
     """Choose Winograd's tiles for a convolution, or None for the direct sum.
 
     Fewer products win, those of tiles that reach past the image included. The direct sum wins for few channels, where
@@ -51,7 +53,7 @@ def choose_tile(window: Window, channels: int, filters: int, algorithm: Algorith
         return None
     height, width = window.vertical.output, window.horizontal.output
 
-    def products(tile: Tile) -> int:
+    def products(tile: WinogradTile) -> int:
         return tile.count(height, width) * tile.positions
 
     stride = window.vertical.stride
@@ -66,13 +68,13 @@ def choose_tile(window: Window, channels: int, filters: int, algorithm: Algorith
     return best
 
 
-def tile_halo(tile: Tile, window: Window) -> Halo:
+def tile_halo(tile: WinogradTile, window: Window) -> Halo:
     """Return the zeros behind the output that whole tiles of it reach."""
     sides = [-axis.output % tile.outputs for axis in (window.vertical, window.horizontal)]
     return Halo(bottom=sides[0], right=sides[1])
 
 
-def patch_halo(tile: Tile, window: Window) -> Halo:
+def patch_halo(tile: WinogradTile, window: Window) -> Halo:
     """Return the zeros around the input that patches of whole tiles reach."""
     sides = []
     for axis in (window.vertical, window.horizontal):
@@ -87,19 +89,19 @@ def transformed_panels(name: str, weights: Panels, inputs: int) -> Panels:
     return Panels(name, inputs, weights.columns, weights.width)
 
 
-def can_pool(tile: Tile, window: Window) -> bool:
+def can_pool(tile: WinogradTile, window: Window) -> bool:
     """Whether a pooling's windows lie side by side inside tiles."""
     return pools_aside(window) and all(tile.outputs % axis.kernel == 0 for axis in (window.vertical, window.horizontal))
 
 
-def tiles_an_image(tile: Tile, window: Window) -> int:
+def tiles_an_image(tile: WinogradTile, window: Window) -> int:
     """Count the tiles of one image of a convolution's output."""
     return tile.count(window.vertical.output, window.horizontal.output)
 
 
 def winograd(
     name: str,
-    tile: Tile,
+    tile: WinogradTile,
     x: Tensor,
     y: Tensor,
     before: tuple[int, int],
@@ -150,7 +152,9 @@ def _products(name: str, tiling: Tiling, tiles: Slab, filters: Panels, products:
     )
 
 
-def _tiling(name: str, tile: Tile, x: Tensor, y: Tensor, before: tuple[int, int], most: int, channels: int) -> Tiling:
+def _tiling(
+    name: str, tile: WinogradTile, x: Tensor, y: Tensor, before: tuple[int, int], most: int, channels: int
+) -> Tiling:
     """Cut a convolution into tiles, and those into blocks of at most so many; `channels` of products lie together."""
     tiles = y.images * tile.count(y.height, y.width)
     block = -(-tiles // -(-tiles // most))
@@ -166,7 +170,7 @@ def _tiling(name: str, tile: Tile, x: Tensor, y: Tensor, before: tuple[int, int]
     )
 
 
-def _slab(name: str, tile: Tile, tiles: int, pitch: int) -> Slab:
+def _slab(name: str, tile: WinogradTile, tiles: int, pitch: int) -> Slab:
     return Slab(Operand(Space.SCRATCH, name, 0), tile.positions, tiles, pitch)
 
 
@@ -175,7 +179,7 @@ def partial_filters(gradient: Panels, inputs: int, copies: str) -> Panels:
     return Panels(copies, inputs, gradient.columns, gradient.width, 0, Space.ARENA)
 
 
-def partial_size(tile: Tile, gradient: Panels, inputs: int) -> int:
+def partial_size(tile: WinogradTile, gradient: Panels, inputs: int) -> int:
     """Count the elements of a partial gradient: every position's matrix, and a row of sums for the bias."""
     matrix = partial_filters(gradient, inputs, "")
     return position_step(matrix) * tile.positions + matrix.count * matrix.width
@@ -183,7 +187,7 @@ def partial_size(tile: Tile, gradient: Panels, inputs: int) -> int:
 
 def winograd_backward(
     name: str,
-    tile: Tile,
+    tile: WinogradTile,
     x: Tensor,
     dy: Tensor,
     before: tuple[int, int],
@@ -245,7 +249,7 @@ def _sums_of_tiles(name: str, tiling: Tiling, gradient: Panels, out: Operand, ta
 
 
 def winograd_reduce_partials(
-    name: str, tile: Tile, gradient: Panels, bias: Vectors | None, inputs: int, copies: str, slices: int
+    name: str, tile: WinogradTile, gradient: Panels, bias: Vectors | None, inputs: int, copies: str, slices: int
 ) -> WinogradReducePartials:
     """Plan the gradient of filters from the partial ones of all slices."""
     matrix = partial_filters(gradient, inputs, copies)

@@ -28,7 +28,7 @@ TAPS = 3
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Tile:
+class WinogradTile:
     """How Winograd's algorithm cuts a convolution: `outputs` × `outputs` at a time, of one stride."""
 
     outputs: int
@@ -54,10 +54,10 @@ class Tile:
         return -(-height // self.outputs) * -(-width // self.outputs)
 
 
-POINTS: dict[Tile, tuple[Fraction, ...]] = {
-    Tile(4): tuple(map(Fraction, ("0", "3/4", "-3/4", "3/2", "-3/2"))),
-    Tile(5): tuple(map(Fraction, ("0", "1/2", "-1/2", "1", "-1", "5/2"))),
-    Tile(2, stride=2): tuple(map(Fraction, ("1", "-1"))),
+POINTS: dict[WinogradTile, tuple[Fraction, ...]] = {
+    WinogradTile(4): tuple(map(Fraction, ("0", "3/4", "-3/4", "3/2", "-3/2"))),
+    WinogradTile(5): tuple(map(Fraction, ("0", "1/2", "-1/2", "1", "-1", "5/2"))),
+    WinogradTile(2, stride=2): tuple(map(Fraction, ("1", "-1"))),
 }
 
 
@@ -158,7 +158,7 @@ def _product(roots: Sequence[Fraction], size: int) -> tuple[Fraction, ...]:
 
 
 @cache
-def minimal(tile: Tile) -> Minimal:
+def minimal(tile: WinogradTile) -> Minimal:
     """Work out the matrices for a kind of tile, exactly."""
     if tile.stride == 1:
         return _toom_cook(POINTS[tile], tile.outputs, TAPS)
@@ -183,7 +183,7 @@ def _toom_cook(points: tuple[Fraction, ...], outputs: int, taps: int) -> Minimal
     return Minimal(tuple(rows_in), tuple(rows_weights), output, *steps)
 
 
-def _beside_odd(even: Minimal, tile: Tile) -> Minimal:
+def _beside_odd(even: Minimal, tile: WinogradTile) -> Minimal:
     """Add the odd pixels and the middle tap to the matrices of the even pixels and the taps around it."""
     odd = tuple(tuple(_unit(n, tile.outputs)) for n in range(tile.outputs))
     halves = [*range(0, tile.patch, 2), *range(1, tile.patch, 2)]  # the pixels, even ones first

@@ -14,7 +14,7 @@ from neocog.plan.layout import Halo
 from neocog.plan.passes.steps import PlanStep, PlanSteps
 from neocog.plan.passes.trim import POINT, Extent
 from neocog.plan.program import Training
-from neocog.plan.winograd import Tile
+from neocog.plan.winograd import WinogradTile
 from neocog.target.processor import Target
 
 NO_HALO = Halo()
@@ -53,7 +53,7 @@ class Choices:
         """Return a step's window; a fully connected layer has one of 1 × 1 on an image of 1 × 1."""
         return self.extents[step.index].window or Window(POINT, POINT)
 
-    def tile_of(self, step: PlanStep) -> Tile | None:
+    def tile_of(self, step: PlanStep) -> WinogradTile | None:
         """Choose Winograd's tile for a step's convolution; None for the direct sum."""
         if not isinstance(step.node.layer, Conv2d) or step.groups > 1:
             return None
@@ -72,7 +72,7 @@ class Choices:
         few = self.batch * tiles_an_image(tile, window) < least
         return None if far and few else tile
 
-    def backward_tile(self, step: PlanStep) -> Tile | None:
+    def backward_tile(self, step: PlanStep) -> WinogradTile | None:
         """Choose Winograd's tile for a step's gradients; None for the direct sums."""
         tile = self.tile_of(step)
         if tile is None or self.batch * tiles_an_image(tile, self.window_of(step)) < LEAST_GRADIENT_TILES:

@@ -23,7 +23,7 @@ from neocog.plan.ops.pointwise import Activate, Affine, Expression, Plus, Pointw
 from neocog.plan.ops.tiles import position_step
 from neocog.plan.ops.winograd import WinogradWeights
 from neocog.plan.passes.steps import PlanStep
-from neocog.plan.winograd import Tile
+from neocog.plan.winograd import WinogradTile
 
 
 def forward(low: Lowering, step: PlanStep) -> None:
@@ -120,14 +120,14 @@ def correlation_of(low: Lowering, step: PlanStep, x: Tensor, y: Tensor) -> Corre
     return Correlation(step.title, low.window_of(step), x, y, weights, bias)
 
 
-def transformed_weights(low: Lowering, name: str, tile: Tile, weights: Panels, inputs: int) -> Panels:
+def transformed_weights(low: Lowering, name: str, tile: WinogradTile, weights: Panels, inputs: int) -> Panels:
     """Make memory for transformed filters."""
     made = transformed_panels(name, weights, inputs)
     low.flat[made.space, made.name] = position_step(made) * tile.positions
     return made
 
 
-def _transformed(low: Lowering, step: PlanStep, layer: Correlation, tile: Tile) -> Panels:
+def _transformed(low: Lowering, step: PlanStep, layer: Correlation, tile: WinogradTile) -> Panels:
     return transformed_weights(low, f"{step.title} transformed weights", tile, layer.weights, layer.x.channels)
 
 

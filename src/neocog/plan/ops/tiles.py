@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from neocog.plan.layout import Operand, Panels, Tensor, operand
 from neocog.plan.ops.op import Reach
-from neocog.plan.winograd import Tile
+from neocog.plan.winograd import WinogradTile
 
 LINE_VALUES = 16  # one cache line more from position to position: powers of two would fall onto the same few lines
 
@@ -61,7 +61,7 @@ class Tiling:
         products: for products with filters, one panel of channels after another; backward, for A dy Aᵀ of all of them.
     """
 
-    tile: Tile
+    tile: WinogradTile
     x: Tensor
     y: Tensor
     first_row: int

@@ -12,14 +12,14 @@ from neocog.plan.ops.epilogue import CLAMPED, Epilogue, labels, read_by, vectors
 from neocog.plan.ops.op import Op, Part, Reach, off_vectors, other_size, present, walked
 from neocog.plan.ops.pointwise import tensors_of
 from neocog.plan.ops.tiles import Slab, Tiling, position_step, vectors
-from neocog.plan.winograd import Tile
+from neocog.plan.winograd import WinogradTile
 
 
 @dataclass(frozen=True, slots=True)
 class WinogradWeights(Op):
     """Transform the filters of a layer: out[position][panel][input][filter] from weights [tap, input][filter]."""
 
-    tile: Tile
+    tile: WinogradTile
     weights: Panels
     inputs: int
     out: Panels  # one position's matrix; the others lie `position_step` apart
@@ -233,7 +233,7 @@ class WinogradReducePartials(Op):
         gradient, bias: where the sums of all go.
     """
 
-    tile: Tile
+    tile: WinogradTile
     copies: Operand
     slices: int
     slice_step: int
