@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from conformance_bounds import error_bound, gates_are_clear, rms, single_precision_error, within
+from conformance_bounds import Bounds, error_bound, gates_are_clear, rms, single_precision_error, within
 from conformance_cases import Case
-from neocog.engines.base import StepSettings
+from neocog.engines.base import State, StepResult, StepSettings
 from neocog.engines.reference import ReferenceEngine
 from neocog.nn.layers import (
     AvgPool2d,
@@ -97,12 +99,25 @@ def check_close_prediction(engine, case: Case) -> None:
 
 
 def check_close_step(engine, case: Case) -> None:
-    """Hold a step's logits, loss, gradients, new parameters and new buffers against their bounds, and their usual error
-    against NumPy's.
+    """Hold the logits, loss, gradients, new parameters and new buffers of two steps against their bounds, and the usual
+    error of the first against NumPy's. The second finds in memory what the first left there.
     """
-    bounds = error_bound(case, training=True)
     settings = StepSettings(case.loss, SGD(), case.batch_size, case.seed)
     program = engine.train_program(case.graph, case.parameters, settings)
+    bounds, result, gradients = _check_close_step(program, case, 1)
+    # A network without parameters is computed in double by NumPy, whatever it is asked for.
+    if case.parameters and gates_are_clear(case, bounds.run):
+        usual = single_precision_error(case)
+        computed, exact = gradients | {"logits": result.logits}, bounds.gradients | {"logits": bounds.run.logits}
+        least = 2 * U * (1 + sum(not isinstance(node.layer, SUMS_AND_CHOICES) for node in case.graph.nodes))
+        for name, expected in usual.items():
+            assert rms(computed[name] - exact[name]) <= WORSE * expected + least * rms(exact[name]), name
+    _check_close_step(program, replace(case, parameters=program.parameters()), 2)
+
+
+def _check_close_step(program, case: Case, step: int) -> tuple[Bounds, StepResult, State]:
+    """Take a step from the parameters of a case, and hold what comes of it against its bounds."""
+    bounds = error_bound(case, training=True, step=step)
     result = program.step(case.images, case.targets, RATE)
     assert within(result.logits, bounds.run.logits, bounds.of_logits)
     assert abs(result.loss - bounds.loss) <= bounds.of_loss + U * abs(bounds.loss)
@@ -117,10 +132,4 @@ def check_close_step(engine, case: Case) -> None:
         assert within(parameters[name], weight - RATE * exact, RATE * limit + 3 * U * size), name
     for name, exact in bounds.run.buffers.items():
         assert within(parameters[name], exact, bounds.of_buffers[name]), name
-    # A network without parameters is computed in double by NumPy, whatever it is asked for.
-    if case.parameters and gates_are_clear(case, bounds.run):
-        usual = single_precision_error(case)
-        computed, exact = gradients | {"logits": result.logits}, bounds.gradients | {"logits": bounds.run.logits}
-        least = 2 * U * (1 + sum(not isinstance(node.layer, SUMS_AND_CHOICES) for node in case.graph.nodes))
-        for name, expected in usual.items():
-            assert rms(computed[name] - exact[name]) <= WORSE * expected + least * rms(exact[name]), name
+    return bounds, result, gradients

@@ -27,6 +27,7 @@ from neocog.plan.ops.pointwise import Activate, ActivationGradient, Expression
 from neocog.plan.ops.update import ReducePartials, side_by_side
 from neocog.plan.planner import plan_program
 from neocog.plan.program import Program, Training
+from neocog.target.named import NAMED
 from neocog.target.processor import Target
 
 TARGET = Target("x86_64-unknown-linux-gnu", "haswell", "", lanes=8, registers=16, fma=True)
@@ -58,6 +59,18 @@ def test_layers_of_one_shape_share_their_kernels(training: Training | None, batc
     assert len(forward) == LAYERS
     assert len(kernels) <= 2  # the last layer's output needs no halo
     assert set(kernels) <= set(functions(program))
+
+
+@pytest.mark.parametrize("name", ["AVX2", "NEON"])
+def test_blocks_of_groups_share_their_kernels_with_what_lies_beside_them(name: str) -> None:
+    # 16 groups of 4 channels; the gradient of the ReLU before the second layer lies beside its input gradient.
+    grouped = Conv2d(64, 3, padding=1, groups=16)
+    graph = trace(Sequential(Conv2d(64, 1), ReLU(), grouped, ReLU(), Flatten(), Linear(3)), (6, 6, 3))
+    program = plan_program(graph, 2, NAMED[name], TRAINING)
+    for part in ("2:Conv2d+ReLU forward", "2:Conv2d+ReLU input gradient"):
+        stages = [stage for stage in program.every_stage() if stage.name == part]
+        assert len(stages) == 16 * 4 // NAMED[name].lanes
+        assert len({kernel_of(stage, chained=False)[0].name for stage in stages}) == 1
 
 
 def test_a_kernel_is_its_stage_without_title_and_names() -> None:

@@ -106,7 +106,8 @@ def test_features_are_for_other_estimators(fitted, digits, tmp_path):
     scaled = train / 16.0
     features = [NeocogTransformer(model).fit(scaled).transform(scaled) for model in (fitted.model_, file, str(file))]
     frozen = NeocogTransformer(FrozenEstimator(fitted)).fit(train, labels).transform(train)
-    for found in (*features, frozen):
+    copied = clone(NeocogTransformer(fitted.model_)).fit(scaled).transform(scaled)  # as cross-validation does
+    for found in (*features, frozen, copied):
         np.testing.assert_array_equal(found, fitted.features(train))
     assert features[0].shape == (len(train), 144)
     names = NeocogTransformer(fitted.model_).fit(scaled).get_feature_names_out()

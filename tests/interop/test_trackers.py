@@ -152,8 +152,9 @@ def test_tensorboard_shows_a_resumed_training_as_one(tmp_path):
 @pytest.fixture
 def mlflow(tmp_path, monkeypatch):
     """Return MLflow, keeping its runs in a folder."""
-    module = pytest.importorskip("mlflow", reason="mlflow is not installed")
+    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    module = pytest.importorskip("mlflow", reason="mlflow is not installed")
     before = module.get_tracking_uri()
     module.set_tracking_uri((tmp_path / "runs").as_uri())
     yield module

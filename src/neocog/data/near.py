@@ -6,7 +6,7 @@ brighter from cell to cell of a grid of 8 by 9, along the rows and along the col
 bits are candidates. Those whose grey pixels correlate with at least LEAST_CORRELATION, first at 8 x 8 and then at
 32 x 32, are reported.
 
-Of MNIST (10,000 test and 20,000 training images) that finds no pair; of Fashion-MNIST 6, which are copies to the eye; of
+Of MNIST (10,000 test, 20,000 training images) it finds no pair; of Fashion-MNIST 6, which are copies to the eye; of
 CIFAR-10 (1,000 and 20,000) and of photographs of clothes (372 and 3,068) none. Of those photographs saved as JPEG of
 quality 30, or shrunk to two thirds, it finds nearly all, and of brightened ones most. What it does not find: cropped,
 turned or mirrored copies, and copies of pictures of some 30 pixels that lost much.

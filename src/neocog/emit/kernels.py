@@ -17,6 +17,7 @@ from typing import Any
 
 from neocog.plan.layout import Operand, Panels, Space, Tensor, Vectors
 from neocog.plan.ops.chain import Chain
+from neocog.plan.ops.contraction import Contraction
 from neocog.plan.ops.op import Op
 from neocog.plan.program import Program
 
@@ -85,8 +86,11 @@ def chain_name(index: int) -> str:
     return f"chain_{index}"
 
 
-def _numbered(value: Any, numbers: dict[Address, int]) -> Any:
-    """Replace each allocation in a value by its number, in order of first use; `numbers` grows."""
+def _numbered(value: Any, numbers: dict[Address, int], skipped: int = 0) -> Any:
+    """Replace each allocation in a value by its number, in order of first use; `numbers` grows.
+
+    Of tensors, so many elements are skipped: their argument points behind these.
+    """
 
     def number(address: Address) -> str:
         return str(numbers.setdefault(address, len(numbers)))
@@ -99,15 +103,21 @@ def _numbered(value: Any, numbers: dict[Address, int]) -> Any:
             return Operand(Space.ARENA, number(address), 0, bytes_each=each)
         case Tensor():
             image = value.image_step * value.bytes_each if value.space is Space.ARENA else 0
-            return replace(value, name=number(Address(value.space, value.name, 0, image)), space=Space.ARENA)
+            address = Address(value.space, value.name, skipped * value.bytes_each, image)
+            return replace(value, name=number(address), space=Space.ARENA)
         case Panels() | Vectors():
             address = Address(value.space, value.name, value.offset * 4)
             return replace(value, name=number(address), offset=0, space=Space.ARENA)
         case tuple():
-            return tuple(_numbered(part, numbers) for part in value)
+            return tuple(_numbered(part, numbers, skipped) for part in value)
+        case Contraction() if value.beside:
+            # The caller knows where it begins beside its output: so all blocks of a grouped convolution share a kernel.
+            return _numbered(replace(value, beside=0), numbers, value.beside)
         case _ if is_dataclass(value) and not isinstance(value, type):
             changed = {
-                field.name: _numbered(getattr(value, field.name), numbers) for field in fields(value) if field.init
+                field.name: _numbered(getattr(value, field.name), numbers, skipped)
+                for field in fields(value)
+                if field.init
             }
             if isinstance(value, Op):
                 changed["name"] = ""  # a stage's title, or that of a contraction within one

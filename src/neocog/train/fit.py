@@ -114,9 +114,9 @@ def fit(
             if folder is not None and resume is None:
                 # what files cannot say is found out now, not hours later
                 checkpoint_bytes(_checkpoint(run, settings, kept, memory))
-            if folder is not None and resume is not None:
-                folder.write_history(history)  # a kill may have come between last.safetensors and this
             snapshots = None if folder is None else FilterSnapshots(folder.filters, model, len(history))
+            if folder is not None and resume is not None and history.epochs:
+                _make_up(folder, run, settings)
             for listener in listeners:
                 listener.on_train_begin(run)
             _check_end(run, settings, clock)
@@ -142,10 +142,11 @@ def fit(
                     if history.best is result and restore:
                         best_parameters = measured.parameters
                     if folder is not None and snapshots is not None:
-                        if history.best is result or settings.keep == "last":
-                            folder.save_best(measured)
                         snapshots.save(model, len(history))
                         folder.save_last(_checkpoint(run, settings, kept, memory))
+                        if history.best is result or settings.keep == "last":
+                            folder.save_best(measured)
+                        folder.write_history(history)
                 for listener in listeners:
                     listener.on_epoch_end(run, result)
                 _check_end(run, settings, clock)
@@ -256,6 +257,17 @@ def _steps(
             for listener in listeners:
                 listener.on_batch_end(run, result)
             yield result
+
+
+def _make_up(folder: RunFolder, run: Run, settings: TrainingSettings) -> None:
+    """Write what a kill just behind last.safetensors left unwritten."""
+    last = run.history.epochs[-1]
+    measured = run.trainer.measured()
+    kept = run.history.best is last or settings.keep == "last"
+    if kept and not folder.holds_best(measured, last.epoch):
+        measured.metrics = last.metrics()
+        folder.save_best(measured)
+    folder.write_history(run.history)
 
 
 def _checkpoint(run: Run, settings: TrainingSettings, config: dict[str, object], memory: State) -> Checkpoint:

@@ -38,6 +38,7 @@ def reliability_bins(sureness: NDArray[np.float32], right: NDArray[np.bool_]) ->
         sureness: (N,) the probabilities.
         right: (N,) whether the answers are right.
     """
+    sureness = np.nan_to_num(sureness)  # a NaN is sure of nothing
     places = np.clip(np.ceil(sureness.astype(np.float64) * BINS) - 1, 0, BINS - 1).astype(np.int64)
     images = np.bincount(places, minlength=BINS)
     sums = np.bincount(places, sureness, BINS)

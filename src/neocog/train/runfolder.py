@@ -177,10 +177,19 @@ class RunFolder:
         """Write model.safetensors."""
         save(model, self.best)
 
+    def holds_best(self, model: Network, epoch: int) -> bool:
+        """Tell whether model.safetensors holds these weights, as those after this epoch."""
+        try:
+            found = load_network(self.best, Network)
+        except FormatError:
+            return False
+        if found.metrics.get("epoch") != epoch or found.graph != model.graph:
+            return False
+        return all(value.tobytes() == found.parameters[name].tobytes() for name, value in model.parameters.items())
+
     def save_last(self, checkpoint: Checkpoint) -> None:
-        """Write last.safetensors and history.csv."""
+        """Write last.safetensors, before all that follows from it: a killed training goes on from there."""
         save_checkpoint(checkpoint, self.last)
-        self.write_history(checkpoint.history)
 
     def load_last(
         self, *, engine: str | Engine = "native", threads: int | None = None, kind: type[Network] = Network
@@ -201,7 +210,6 @@ class RunFolder:
             checkpoint.best_parameters = checkpoint.measured()
         elif best is not None and self.best.exists():
             model = load_network(self.best, Network)
-            # A kill between two files leaves a best model that the history does not know yet; its epoch comes again.
             if model.metrics.get("epoch") == best.epoch and model.graph == checkpoint.model.graph:
                 checkpoint.best_parameters = model.parameters
         return checkpoint

@@ -26,8 +26,9 @@ def test_tensorboards_files_lie_in_the_run_folder_and_go_on_after_a_resume(run, 
 
 
 def test_mlflow_lists_runs_under_the_name_of_the_data(run, photos, tmp_path, monkeypatch):
-    mlflow = pytest.importorskip("mlflow", reason="mlflow is not installed")
+    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    mlflow = pytest.importorskip("mlflow", reason="mlflow is not installed")
     before = mlflow.get_tracking_uri()
     mlflow.set_tracking_uri((tmp_path / "runs").as_uri())
     try:

@@ -43,6 +43,14 @@ def test_speed_is_measured_where_it_is_asked_for(run):
     assert float(table[1].split()[-1].replace(",", "")) > 1
 
 
+@pytest.mark.parametrize("flag", ["--batch-size", "--threads"])
+def test_what_only_a_measurement_needs_is_refused_without_one(run, flag):
+    done = run("models", "lenet5", flag, "2")
+    assert (done.code, done.out) == (2, "")
+    assert f"{flag} only applies to --speed" in done.err
+    assert f"hint: add --speed, or leave {flag} out" in done.err
+
+
 @pytest.mark.parametrize(("word", "guess"), [("renset18", "resnet18"), ("lenet", "lenet5")])
 def test_a_near_miss_gets_a_suggestion(run, word, guess):
     done = run("models", word)

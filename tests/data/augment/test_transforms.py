@@ -145,37 +145,39 @@ def test_nothing_asked_of_affine_changes_nothing(images):
     assert np.array_equal(changed(nc.RandomAffine(0, 0, 0, 0), images), images)
 
 
-def contrasted(image, bright, contrast):
-    """Brightness and contrast, with the factors that 16 bits allow, rounded and cut off."""
-    unit = 64 if bright * contrast < 2 else 32
-    factor = np.floor(bright * contrast * unit) / unit
-    offset = np.rint((1 - contrast) * bright * image.mean() * unit) / unit
-    return np.clip(np.floor(image * factor + offset + 0.5), 0, 255)
+def levels(factor, saturation, offset):
+    """The unit that factors are multiples of, so that results have 16 bits."""
+    reach = 255 * max(1, saturation) * factor + abs(offset)
+    return 64 if reach <= 506 else 32 if reach <= 1012 else 16 if reach <= 2024 else 8
 
 
 @pytest.mark.parametrize("hue", [0.0, 0.2])
-@pytest.mark.parametrize("extents", [(0.5, 0.4, 0.6), (1.0, 1.0, 1.0), (0.0, 0.0, 0.7)])
-def test_jitter_is_contrast_and_then_a_matrix_a_pixel(photos, extents, hue):
+@pytest.mark.parametrize("extents", [(0.5, 0.4, 0.6), (1.0, 1.0, 1.0), (0.0, 0.0, 0.7), (0.02, 0.02, 0.0)])
+def test_jitter_is_one_matrix_and_one_offset_an_image(photos, extents, hue):
     transform = nc.ColorJitter(*extents, hue)
     draws = draws_of(photos)
     factors = [draws.uniform(number, 1 - x, 1 + x) for number, x in enumerate(extents)]
     turns = draws.uniform(3, -hue, hue)
     to_yiq = np.array([[0.299, 0.587, 0.114], [0.595716, -0.274453, -0.321263], [0.211456, -0.522591, 0.311135]])
-    assert extents[0] < 1 or (factors[0] * factors[1]).max() > 2  # both units are met
+    units = set()
     for place, got in enumerate(changed(transform, photos)):
-        x = contrasted(photos[place], factors[0][place], factors[1][place])
-        saturation = factors[2][place]
+        bright, contrast, saturation = (factor[place] for factor in factors)
+        x = photos[place].astype(float)
         grey = (x @ np.array([77, 150, 29]) / 256)[..., None]
+        factor, offset = bright * contrast, (1 - contrast) * bright * x.mean()
         if hue:
             angle = 2 * math.pi * turns[place]
             turn = np.array([[1, 0, 0], [0, math.cos(angle), -math.sin(angle)], [0, math.sin(angle), math.cos(angle)]])
-            x = (grey + saturation * (x - grey)) @ (np.linalg.inv(to_yiq) @ turn @ to_yiq).T
-            assert np.abs(got - np.clip(x, 0, 255)).max() <= 0.51
-        else:
-            saturation = np.rint(64 * saturation) / 64
-            x = grey + saturation * (x - grey)
-            # the grey is rounded by a half, of which this much is left, and the result once more
-            assert np.abs(got - np.clip(x, 0, 255)).max() <= 0.5 * abs(1 - saturation) + 0.51
+            x = factor * (grey + saturation * (x - grey)) @ (np.linalg.inv(to_yiq) @ turn @ to_yiq).T + offset
+            assert np.abs(got - np.clip(x, 0, 255)).max() <= 0.52
+            continue
+        unit = levels(factor, saturation, offset)
+        units.add(unit)
+        own, whole = np.rint(factor * saturation * unit) / unit, np.rint(factor * unit) / unit
+        x = own * x + (whole - own) * grey + np.rint(offset * unit) / unit
+        # the grey is rounded by a half, of which this much is left, and the result once more
+        assert np.abs(got - np.clip(x, 0, 255)).max() <= 0.5 * abs(whole - own) + 0.51
+    assert hue or len(units) >= (3 if extents[0] == 1 else 1)
 
 
 def test_jitter_of_other_channels_changes_brightness_and_contrast(images):
@@ -184,15 +186,24 @@ def test_jitter_of_other_channels_changes_brightness_and_contrast(images):
     draws = draws_of(images)
     for place, got in enumerate(changed(nc.ColorJitter(0.5, 0.4, 0.6, 0.1), images)):
         bright, contrast = draws.uniform(0, 0.5, 1.5)[place], draws.uniform(1, 0.6, 1.4)[place]
-        assert np.array_equal(got, contrasted(images[place], bright, contrast))
+        factor, offset = bright * contrast, (1 - contrast) * bright * images[place].mean()
+        unit = levels(factor, 1, offset)
+        x = images[place] * (np.rint(factor * unit) / unit) + np.rint(offset * unit) / unit
+        assert np.array_equal(got, np.clip(np.floor(x + 0.5), 0, 255))
 
 
-def test_white_stays_bright_however_much_brighter_it_is_made():
-    """Sixteen bits are just enough."""
-    white = np.full((4000, 1, 1, 1), 255, np.uint8)
-    out = nc.ColorJitter(1, 1, 1).apply(white, draws_of(white), (1, 1))
-    bright = draws_of(white).uniform(0, 0, 2)
-    assert np.abs(out[:, 0, 0, 0] - np.minimum(255, 255 * bright)).max() < 255 / 32
+def test_the_largest_and_smallest_numbers_do_not_run_over():
+    """Sixteen bits are just enough: pure colours and white, at the ends of all ranges."""
+    pixels = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 0], [0, 255, 255], [255, 255, 255], [0, 0, 0]])
+    many = np.repeat(pixels.astype(np.uint8)[None, :, None], 4000, axis=0)
+    draws = draws_of(many)
+    out = nc.ColorJitter(1, 1, 1).apply(many.copy(), draws, (7, 1))[:, :, 0]
+    bright, contrast, saturation = (draws.uniform(number, 0, 2)[:, None, None] for number in range(3))
+    grey = (pixels @ np.array([77, 150, 29]) / 256)[:, None]
+    want = bright * contrast * (grey + saturation * (pixels - grey)) + (1 - contrast) * bright * pixels.mean()
+    assert (
+        np.abs(out - np.clip(want, 0, 255)).max() <= 255 / 16 + 2
+    )  # factors of eighths, at the most, are half of that
 
 
 def test_nothing_asked_of_jitter_changes_nothing(images):

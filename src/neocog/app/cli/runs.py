@@ -10,7 +10,7 @@ from pathlib import Path
 from neocog.app.cli.errors import CommandLineError
 from neocog.data.walk import Walk
 from neocog.errors import FormatError, NeocogError
-from neocog.model.network import Network
+from neocog.train.checkpoint import Checkpoint
 from neocog.train.runfolder import RunFolder, read_config
 
 _UNFIT = re.compile(r'[/\\\0:*?"<>|]')  # what the name of a folder cannot hold on every system
@@ -65,11 +65,13 @@ class Successor(RunFolder):
         super().__init__(path)
         self.on_first_epoch: Callable[[], None] | None = None
 
-    def save_best(self, model: Network) -> None:
-        super().save_best(model)
+    def save_last(self, checkpoint: Checkpoint) -> None:
         if self.on_first_epoch is not None:
+            for path in (self.last, self.best, self.history):  # a kill leaves a beginning, but no mixture of trainings
+                path.unlink(missing_ok=True)
             self.on_first_epoch()
             self.on_first_epoch = None
+        super().save_last(checkpoint)
 
 
 def _never_begun(folder: RunFolder) -> bool:

@@ -9,9 +9,12 @@ import click
 
 from neocog.app.cli import options
 from neocog.app.cli.datasets import progress_bar
+from neocog.app.cli.errors import CommandLineError
 from neocog.app.cli.output import emit, format_table, print_json
 from neocog.nn.summary import summarise
 from neocog.nn.zoo import MODELS
+
+USUAL_BATCH = 8  # images
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,23 +44,29 @@ class Listed:
 @click.argument("names", type=options.WordOption(tuple(MODELS), listing="neocog models"), nargs=-1, metavar="[NAME...]")
 @click.option("--speed", is_flag=True, help="Measure images per second of a prediction, which takes a while for each.")
 @click.option(
-    "--batch-size", "-b", type=options.WholeOption(1, 65536), default=8, show_default=True, help="Images, for --speed."
+    "--batch-size", "-b", type=options.WholeOption(1, 65536), help="Images of a prediction, for --speed.  [default: 8]"
 )
 @options.threads
 @options.as_json
 @options.quiet
 def command(
-    names: tuple[str, ...], speed: bool, batch_size: int, threads: int | None, as_json: bool, quiet: bool
+    names: tuple[str, ...], speed: bool, batch_size: int | None, threads: int | None, as_json: bool, quiet: bool
 ) -> None:
     """List the networks that `neocog train --model NAME` knows: their images, parameters and multiply-adds an image.
 
     Parameters are counted with the number of classes that a network was made for, as papers count them; a training
     makes as many outputs as its data has classes, and takes the size of its images.
     """
+    for flag, value in (("--batch-size", batch_size), ("--threads", threads)):
+        if value is not None and not speed:
+            raise CommandLineError(
+                f"{flag} only applies to --speed, which measures images per second",
+                hint=f"add --speed, or leave {flag} out",
+            )
     chosen = names or tuple(MODELS)
     with progress_bar("measuring", quiet=quiet or not speed, unit="networks") as progress:
         listed = []
-        for line in _measured(chosen, batch_size, threads) if speed else map(_line, chosen):
+        for line in _measured(chosen, batch_size or USUAL_BATCH, threads) if speed else map(_line, chosen):
             listed.append(line)
             progress(len(listed), len(chosen))
     if as_json:

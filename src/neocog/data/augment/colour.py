@@ -1,4 +1,4 @@
-"""Other colours: factors on whole images, and a matrix on each pixel.
+"""Other colours: a matrix and an offset for each image, so that numbers are rounded once.
 
 Pictures are worked on as 16-bit integers, a few at a time, which stay in the second-level cache; an image is one vector
 of numbers: red, green, blue, red, and so on. So each operation of NumPy is one pass through memory in order, at about a
@@ -22,14 +22,14 @@ from neocog.data.augment.transform import Pictures, Transform, check_real
 LUMINANCE = (77, 150, 29)
 """256ths of red, green and blue (ITU-R BT.601), as Pillow's and torchvision's grey."""
 
-UNIT = 64
-"""Factors are multiples of 1/64: those up to 2 then give 16 bits."""
+REACH = 506
+"""Numbers up to this many, in 64ths, are 16 bits, with some left for what rounding adds: 506 · 64 + 383 < 2^15."""
 
 _YIQ = np.array([[0.299, 0.587, 0.114], [0.595716, -0.274453, -0.321263], [0.211456, -0.522591, 0.311135]])
 _RGB = np.array([[1.0, 0.956296, 0.621024], [1.0, -0.272122, -0.647381], [1.0, -1.106989, 1.704615]])
 """From YIQ (FCC NTSC 1953), the inverse."""
 
-_GROUP_BYTES = 1 << 18  # of the numbers that are worked on at a time
+_GROUP_BYTES = 1 << 19  # of the numbers that are worked on at a time
 
 Numbers = NDArray[np.int16]
 """(n, height · width · channels)."""
@@ -37,12 +37,12 @@ Numbers = NDArray[np.int16]
 
 @dataclass(frozen=True, slots=True)
 class ColorJitter(Transform):
-    """Change brightness and contrast, then saturation and hue.
+    """Change brightness, contrast, saturation and hue.
 
-    Brightness and contrast are one factor and one offset: times a factor; then away from or towards the image's mean.
-    Saturation moves colours away from or towards the grey of their pixel, hue turns them about the grey axis, in YIQ
-    (where torchvision goes by HSV, which bends colours). After each of the two, numbers are rounded and cut off at 0
-    and 255. Images of other than three channels change in brightness and contrast alone.
+    In this order: times a factor; away from or towards the image's mean; away from or towards the grey of each pixel;
+    turned about the grey axis, in YIQ (where torchvision goes by HSV, which bends colours). All of it is one matrix and
+    one offset for each image, so that numbers are rounded and cut off at 0 and 255 once. Images of other than three
+    channels change in brightness and contrast alone.
 
     Arguments:
         brightness, contrast, saturation: factors lie from 1 - x to 1 + x, from 0 on; x is at most 1.
@@ -67,18 +67,21 @@ class ColorJitter(Transform):
             for number, extent in enumerate((self.brightness, self.contrast, self.saturation))
         )
         turns = draws.uniform(3, -self.hue, self.hue)
-        coloured = images.shape[3] == 3 and bool(self.saturation or self.hue)
         rows = images.reshape(len(images), -1)
-        for part, numbers in _groups(rows):
+        factors, coloured = bright * contrast, images.shape[3] == 3
+        offsets = (1 - contrast) * bright * (rows.sum(axis=1, dtype=np.uint32) / rows.shape[1])
+        if coloured and self.hue:
+            matrices = factors[:, None, None] * _hue_turned(turns, saturated(saturation))
+            recolour(images, matrices, offsets)
+            return images
+        if not (coloured and self.saturation):
+            saturation[:] = 1
+        for part, numbers, room in _groups(rows):
             np.copyto(numbers, rows[part])
-            if self.brightness or self.contrast:
-                means = rows[part].sum(axis=1, dtype=np.uint32) / rows.shape[1]
-                _scale(numbers, bright[part] * contrast[part], (1 - contrast[part]) * bright[part] * means)
-            if coloured and not self.hue:
-                _saturate(numbers, saturation[part])
+            _weigh(
+                numbers, factors[part], saturation[part], offsets[part], room if coloured and self.saturation else None
+            )
             np.copyto(rows[part], numbers, casting="unsafe")
-        if self.hue and coloured:
-            recolour(images, _hue_turned(turns, saturated(saturation)))
         return images
 
 
@@ -100,53 +103,67 @@ class RandomGrayscale(Transform):
     def apply(self, images: Pictures, draws: Draws, sides: tuple[int, int]) -> Pictures:
         places = np.flatnonzero(draws.chosen(0, self.share))
         if images.shape[3] == 3 and len(places):
-            numbers = images[places].reshape(len(places), -1).astype(np.int16)
-            images[places] = _greys(numbers).reshape(len(places), *images.shape[1:])
+            chosen = images[places]
+            rows = chosen.reshape(len(places), -1)
+            for part, numbers, room in _groups(rows):
+                np.copyto(numbers, rows[part])
+                np.copyto(rows[part], _greys(numbers, room), casting="unsafe")
+            images[places] = chosen
         return images
 
 
-def _groups(rows: Pictures) -> Iterator[tuple[slice, Numbers]]:
-    """Yield parts of images, and room for the numbers of each, which is the same every time."""
+def _groups(rows: Pictures) -> Iterator[tuple[slice, Numbers, Numbers]]:
+    """Yield parts of images, room for the numbers of each, and twice as much for more.
+
+    It is the same memory every time, since the system takes longer to give some than all of the arithmetic does.
+    """
     n, size = rows.shape
-    step = max(1, _GROUP_BYTES // (2 * size))
-    numbers = np.empty((min(step, n), size), np.int16)
+    step = max(1, min(n, _GROUP_BYTES // (2 * size)))
+    room = np.empty((3, step, size), np.int16)
     for start in range(0, n, step):
         part = slice(start, min(n, start + step))
-        yield part, numbers[: part.stop - start]
+        count = part.stop - start
+        yield part, room[0, :count], room[1:, :count]
 
 
-def _scale(numbers: Numbers, factors: NDArray[np.float64], offsets: NDArray[np.float64]) -> None:
-    """Make numbers x · factor + offset. Factors run up to 4: above 2, bits would be lost, so halves are taken."""
-    unit = np.where(factors < 2, UNIT, UNIT // 2)
-    numbers *= np.floor(factors * unit).astype(np.int16)[
-        :, None
-    ]  # not above, since what is added takes all that is left
-    added = np.rint(offsets * unit).astype(np.int16) + unit // 2
+def _weigh(
+    numbers: Numbers,
+    factors: NDArray[np.float64],
+    saturation: NDArray[np.float64],
+    offsets: NDArray[np.float64],
+    room: Numbers | None,
+) -> None:
+    """Make numbers factor · (grey + saturation · (x - grey)) + offset, rounded and cut off.
+
+    Factors are multiples of 1/64, or of 1/32, 1/16 or 1/8 where the result could otherwise be beyond 16 bits. What is
+    on the way to it may be, and comes back: sums are right modulo 2^16. Without `room`, saturation is 1.
+    """
+    reach = 255 * np.maximum(1, saturation) * factors + np.abs(offsets)
+    bits = 6 - sum((reach > REACH * 2**doubled).astype(np.int16) for doubled in range(3))
+    unit = 2.0**bits
+    whole, own = np.rint(factors * unit), np.rint(factors * saturation * unit)
+    added = np.rint(offsets * unit) + unit / 2
+    if room is not None:
+        grey = _greys(numbers, room)
+        grey *= (whole - own).astype(np.int16)[:, None]
+    numbers *= own.astype(np.int16)[:, None]
+    if room is not None:
+        numbers += grey
     numbers += added.astype(np.int16)[:, None]
-    numbers >>= np.where(unit == UNIT, 6, 5).astype(np.int16)[:, None]
+    numbers >>= bits[:, None]
     np.clip(numbers, 0, 255, out=numbers)
 
 
-def _saturate(numbers: Numbers, factors: NDArray[np.float64]) -> None:
-    """Make numbers of red, green, blue grey + factor · (x - grey). Factors run up to 2."""
-    grey = _greys(numbers)
-    numbers -= grey
-    numbers *= np.rint(factors * UNIT).astype(np.int16)[:, None]
-    numbers += np.int16(UNIT // 2)
-    numbers >>= np.int16(6)
-    numbers += grey
-    np.clip(numbers, 0, 255, out=numbers)
-
-
-def _greys(numbers: Numbers) -> Numbers:
+def _greys(numbers: Numbers, room: Numbers) -> Numbers:
     """Return the luminance of each pixel three times, where its red, green and blue are, without taking channels apart.
 
     A weighted number and the two behind it add up to the luminance where the first is a red one. There it is kept, put
     beside and added up again. All sums are below 2^16: 256 · 255.
+    `room` is for two of as many numbers; one is the result.
     """
     weights, is_red = _by_channel(LUMINANCE, numbers.shape[1]), _by_channel((1, 0, 0), numbers.shape[1])
-    weighted = numbers.view(np.uint16) * weights
-    luminance = np.empty_like(weighted)
+    weighted, luminance = room.view(np.uint16)
+    np.multiply(numbers.view(np.uint16), weights, out=weighted)
     luminance[:, -2:] = 0
     np.add(weighted[:, :-2], weighted[:, 1:-1], out=luminance[:, :-2])
     luminance[:, :-2] += weighted[:, 2:]
@@ -157,7 +174,8 @@ def _greys(numbers: Numbers) -> Numbers:
     grey[:, 0] = luminance[:, 0]
     np.add(luminance[:, 1:], luminance[:, :-1], out=grey[:, 1:])
     grey[:, 2:] += luminance[:, :-2]
-    return grey.view(np.int16)
+    result: Numbers = grey.view(np.int16)
+    return result
 
 
 @lru_cache(maxsize=8)
@@ -173,12 +191,13 @@ def saturated(factors: NDArray[np.float64]) -> NDArray[np.float64]:
     return matrices
 
 
-def recolour(images: Pictures, matrices: NDArray[np.float64]) -> None:
-    """Make every pixel matrix · (red, green, blue), rounded and cut off.
+def recolour(images: Pictures, matrices: NDArray[np.float64], offsets: NDArray[np.float64]) -> None:
+    """Make every pixel matrix · (red, green, blue) + offset, rounded and cut off.
 
     Arguments:
         images: (n, height, width, 3).
         matrices: (n, 3, 3).
+        offsets: (n,).
 
     Each result is the sum over the five numbers around it times a vector of coefficients, which are 0 where the number
     belongs to a neighbour.
@@ -187,14 +206,15 @@ def recolour(images: Pictures, matrices: NDArray[np.float64]) -> None:
     size = height * width * 3
     numbers = np.zeros(size + 4, np.float32)
     total, product = np.empty((2, height, width * 3), np.float32)
-    for image, coefficients in zip(images, _by_shift(matrices, width), strict=True):
+    added = (offsets + 0.5).astype(np.float32)
+    for image, coefficients, offset in zip(images, _by_shift(matrices, width), added, strict=True):
         numbers[2:-2] = image.reshape(-1)
         for shift in range(5):
             shifted = numbers[shift : shift + size].reshape(total.shape)
             np.multiply(shifted, coefficients[shift], out=product if shift else total)
             if shift:
                 np.add(total, product, out=total)
-        total += np.float32(0.5)
+        total += offset
         np.clip(total, 0, 255, out=total)
         np.copyto(image.reshape(total.shape), total, casting="unsafe")  # which cuts what is behind the point off
 
