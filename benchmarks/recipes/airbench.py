@@ -53,11 +53,11 @@ class Airbench(nn.Module):  # type: ignore[misc]
 
     def __init__(self, images: torch.Tensor) -> None:
         super().__init__()
-        self.whiten = nn.Conv2d(3, 24, 2)
-        nn.init.zeros_(self.whiten.bias)
-        self.whiten.weight.requires_grad_(False)
-        self.whiten.weight.copy_(whitening(images))
-        layers: list[nn.Module] = [self.whiten, nn.GELU()]
+        whiten = nn.Conv2d(3, 24, 2)
+        nn.init.zeros_(whiten.bias)
+        whiten.weight.requires_grad_(False)
+        whiten.weight.copy_(whitening(images))
+        layers: list[nn.Module] = [whiten, nn.GELU()]
         inputs = 24
         for width in (64, 256, 256):
             layers += [convolution(inputs, width), nn.MaxPool2d(2), Norm(width), nn.GELU()]
@@ -111,45 +111,64 @@ def factor(step: int, steps: int) -> float:
     return 1 - (1 - LAST) * (step - peak) / (steps - peak)
 
 
-def train(parts: Parts, epochs: int, seed: int, *, bfloat16: bool, most: int | None) -> tuple[nn.Module, list[float]]:
+class Training:
+    """A network, and the rules by which it follows its gradients.
+
+    Arguments:
+        model: the network.
+        batch: images of a step. epoch: steps of an epoch. epochs: of the whole training.
+    """
+
+    def __init__(self, model: Airbench, batch: int, epoch: int, epochs: int) -> None:
+        self.model, self.epoch, self.steps, self.done = model, epoch, epoch * epochs, 0
+        scale = BATCH * (1 + 1 / (1 - MOMENTUM))
+        rate, decay = RATE / scale, DECAY * batch / scale
+        of_norms = [module.bias for module in model.modules() if isinstance(module, Norm)]
+        kept = {id(value) for value in of_norms}
+        others = [value for value in model.parameters() if value.requires_grad and id(value) not in kept]
+        groups: list[dict[str, Any]] = [
+            {"params": of_norms, "lr": rate * BIAS_RATE, "weight_decay": decay / (rate * BIAS_RATE)},
+            {"params": others, "lr": rate, "weight_decay": decay / rate},
+        ]
+        self.optimizer = torch.optim.SGD(groups, momentum=MOMENTUM, nesterov=True)
+        self.rates = [group["lr"] for group in groups]
+        self.slow = {name: value.clone() for name, value in model.state_dict().items()}
+
+    def step(self, images: torch.Tensor, labels: torch.Tensor, *, bfloat16: bool = False) -> float:
+        """Take one step and return the mean loss before it."""
+        for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
+            group["lr"] = rate * factor(self.done, self.steps)
+        self.model.layers[0].bias.requires_grad_(self.done < LEARNT_EPOCHS * self.epoch)
+        with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+            logits = self.model(images.contiguous(memory_format=torch.channels_last))
+        loss = functional.cross_entropy(logits.float(), labels, label_smoothing=SMOOTHING, reduction="sum")
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer.step()
+        self.done += 1
+        if self.done % MEET == 0:
+            meet(self.model, self.slow, SLOWEST * (self.done / self.steps) ** 3)
+        if self.done == self.steps:
+            meet(self.model, self.slow, 1.0)
+        return float(loss.detach()) / len(images)
+
+
+def train(parts: Parts, epochs: int, seed: int, *, bfloat16: bool, most: int | None) -> tuple[Airbench, list[float]]:
     """Return the trained network, and the seconds of each step; at most so many steps."""
     torch.manual_seed(seed)
     images, labels = normalised(parts, parts.images), torch.from_numpy(parts.labels)
     model = Airbench(images[:WHITENED]).to(memory_format=torch.channels_last).train()
     batch = -(-len(images) // max(1, round(len(images) / BATCH)))
-    steps = -(-len(images) // batch) * epochs
-    scale = BATCH * (1 + 1 / (1 - MOMENTUM))
-    rate, decay = RATE / scale, DECAY * batch / scale
-    of_norms = [value for module in model.modules() if isinstance(module, Norm) for value in [module.bias]]
-    kept = {id(value) for value in of_norms}
-    others = [value for value in model.parameters() if value.requires_grad and id(value) not in kept]
-    groups = [
-        {"params": of_norms, "lr": rate * BIAS_RATE, "weight_decay": decay / (rate * BIAS_RATE)},
-        {"params": others, "lr": rate, "weight_decay": decay / rate},
-    ]
-    optimizer = torch.optim.SGD(groups, momentum=MOMENTUM, nesterov=True)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: factor(step, steps))
-    slow = {name: value.clone() for name, value in model.state_dict().items()}
+    training = Training(model, batch, -(-len(images) // batch), epochs)
     seconds: list[float] = []
-    for epoch, batches in zip(range(epochs), epochs_of(images, labels, batch, seed), strict=False):
-        model.whiten.bias.requires_grad_(epoch < LEARNT_EPOCHS)
+    for _, batches in zip(range(epochs), epochs_of(images, labels, batch, seed), strict=False):
         for x, y in batches:
             began = time.perf_counter()
-            with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
-                logits = model(x.contiguous(memory_format=torch.channels_last))
-            loss = functional.cross_entropy(logits.float(), y, label_smoothing=SMOOTHING, reduction="sum")
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
-            schedule.step()
+            loss = training.step(x, y, bfloat16=bfloat16)
             seconds.append(time.perf_counter() - began)
-            done = len(seconds)
-            if done % MEET == 0:
-                meet(model, slow, SLOWEST * (done / steps) ** 3)
-            print(f"step {done}/{steps}: loss {float(loss.detach()) / len(x):.4f}", file=sys.stderr)
-            if most is not None and done >= most:
+            print(f"step {training.done}/{training.steps}: loss {loss:.4f}", file=sys.stderr)
+            if most is not None and len(seconds) >= most:
                 return model, seconds
-    meet(model, slow, 1.0)
     return model, seconds
 
 

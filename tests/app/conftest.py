@@ -34,7 +34,8 @@ def no_page(monkeypatch) -> None:
     def page_file(name: str) -> str:
         raise NeocogError("the page is not part of this installation")
 
-    monkeypatch.setattr("neocog.app.report.write.page_file", page_file)
+    for module in ("report.write", "cli.report"):
+        monkeypatch.setattr(f"neocog.app.{module}.page_file", page_file)
 
 
 @pytest.fixture

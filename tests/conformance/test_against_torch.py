@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conformance_cases import LANDMARKS, networks, real_case, real_cases
-from conformance_graphs import EACH, GRAPHS, graphs
+from conformance_drawn import graphs
+from conformance_graphs import EACH, GRAPHS
 from neocog.engines.base import StepSettings
 from neocog.engines.reference import ReferenceEngine
 from neocog.nn.groups import GradientClip, Penalty

@@ -15,7 +15,8 @@ from conformance_checks import (
     check_exact_prediction,
     check_exact_step,
 )
-from conformance_graphs import EACH, GRAPHS, VARIANTS, graphs, is_exact, layers_of
+from conformance_drawn import graphs
+from conformance_graphs import EACH, GRAPHS, VARIANTS, is_exact, layers_of
 from neocog.engines.base import StepSettings
 from neocog.nn.layers import LAYERS, BatchNorm2d
 from neocog.nn.losses import BinaryCrossEntropy, CrossEntropy, MeanSquaredError

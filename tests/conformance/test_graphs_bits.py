@@ -1,5 +1,6 @@
-"""The native engine on graphs: the same bits on any number of threads, and across kill and resume."""
+"""The native engine on graphs: the same bits on any number of threads, across kill and resume, and whatever comes with an image."""
 
+import llvmlite.binding as llvm
 import numpy as np
 import pytest
 
@@ -7,6 +8,7 @@ from conformance_cases import real_case
 from conformance_graphs import GRAPHS
 from neocog.engines.base import StepSettings
 from neocog.engines.native import NativeEngine
+from neocog.jit.host import NARROWED, make_target
 from neocog.nn.blocks import Residual, Sequential
 from neocog.nn.followers import EMA
 from neocog.nn.graph import trace
@@ -76,3 +78,30 @@ def test_bits_depend_neither_on_the_number_of_threads_nor_on_a_resume(name):
     for threads in (2, 3, 5):
         assert_same_bits(trained(name, threads), alone)
     assert_same_bits(trained(name, 2, killed_after=2), alone)
+
+
+def _wide(channels: int, side: int) -> Sequential:
+    """Return convolutions whose filters, transformed for Winograd's algorithm, no second-level cache may hold."""
+    return Sequential(
+        *(Conv2d(channels, 3, padding=1, bias=False), BatchNorm2d(), ReLU(), Conv2d(channels, 3, padding=1)),
+        *(ReLU(), Flatten(), Linear(5)),
+    )
+
+
+WIDE = {f"{c} channels on {s} x {s}": trace(_wide(c, s), (s, s, 3)) for c, s in ((128, 8), (256, 8), (128, 4))}
+ALIKE = {**GRAPHS, **WIDE}
+
+
+@pytest.mark.parametrize(
+    ("name", "target"), [*((name, "this processor") for name in ALIKE), *((name, "avx2") for name in WIDE)]
+)
+def test_an_image_gets_the_same_bits_whatever_comes_with_it(name, target):
+    graph = ALIKE[name]
+    case = real_case(graph, 70, 2, CrossEntropy())
+    narrowed = [make_target(*NARROWED[target], llvm.get_process_triple())] if target in NARROWED else []
+    predictor = NativeEngine(*narrowed).predictor(graph, case.parameters, 2)
+    whole = predictor.logits(case.images, 64)
+    assert np.isfinite(whole).all()
+    for size in (1, 5, 9):
+        pieces = [predictor.logits(case.images[start : start + size], 64) for start in range(0, 70, size)]
+        assert np.concatenate(pieces).tobytes() == whole.tobytes(), size

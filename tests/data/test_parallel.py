@@ -59,3 +59,18 @@ def test_a_thread_that_cannot_be_started_is_want_of_memory(monkeypatch):
     monkeypatch.setattr(threading.Thread, "start", start)
     with pytest.raises(MemoryError, match="another thread"):
         list(map_in_order(abs, [1, 2], workers=1, ahead=1))
+
+
+@pytest.mark.parametrize("workers", [0, 3])
+def test_none_asks_for_all_before_it(workers):
+    asked = []
+
+    def items():
+        for item in (1, 2, None, 3):
+            asked.append(item)
+            yield item
+
+    results = map_in_order(lambda item: item, items(), workers=workers, ahead=10)
+    assert [next(results) for _ in range(3)] == [1, 2, None]
+    assert asked == [1, 2, None]
+    assert list(results) == [3]

@@ -293,3 +293,22 @@ def test_a_closed_folder_beside_parts_and_lost_and_found_are_no_error():
         (folder / "data/private").chmod(0)
         (folder / "data/lost+found").chmod(0)
         assert unprivileged(lambda: told_of(folder / "data")) == "2 private ignored: outside train"
+
+
+def test_images_come_one_by_one_in_the_order_of_their_paths(tmp_path):
+    names = ("b.png", "a/2.png", "a/1.png", "a.png", "a-b/3.png", "a/x/4.png", "a/x.png", "é/5.png", "a/run/6.png")
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / "a/run/model.safetensors").write_bytes(b"")
+    (tmp_path / "a/notes.txt").write_text("")
+    (tmp_path / "a/x/up").symlink_to(tmp_path)
+    (tmp_path / "linked").symlink_to("a")
+    at_once, one_by_one = LeftOut(), LeftOut()
+    want = sorted(map(Path, Walk(tmp_path).images("", at_once)))
+    walk = Walk(tmp_path)
+    found = list(map(Path, walk.in_order(one_by_one)))
+    assert found == want
+    assert [path.as_posix() for path in found][:5] == ["a/1.png", "a/2.png", "a/x/4.png", "a/x.png", "a-b/3.png"]
+    assert sorted(one_by_one.notes()) == sorted(at_once.notes())
+    assert not walk._entries  # nothing is kept of folders that are done

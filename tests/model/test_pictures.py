@@ -152,8 +152,8 @@ def test_a_picture_that_cannot_be_read_is_named(make_model, files, tmp_path):
         model.predict_proba(tmp_path / "bad.png")
     with pytest.raises(DataError, match="image 1: not an image"):
         model.predict([files[0].read_bytes(), b"no image"])
-    with pytest.raises(DataError, match="images must all be files, or all be arrays, got 'ndarray' at place 1"):
-        model.predict([files[0], np.zeros((6, 6, 1), np.uint8)])
+    with pytest.raises(DataError, match="images must be files or arrays of one image each, got 'list' at place 1"):
+        model.predict([files[0], [[0, 255]]])
 
 
 def test_networks_of_other_channels_than_pictures_have_say_so(files):

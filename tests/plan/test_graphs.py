@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conformance_graphs import EACH, GRAPHS, graphs
+from conformance_drawn import graphs
+from conformance_graphs import EACH, GRAPHS
 from neocog.nn.graph import Graph
 from neocog.nn.layers import Conv2d
 from neocog.nn.losses import CrossEntropy

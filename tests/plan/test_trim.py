@@ -8,7 +8,7 @@ from typing import ClassVar
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conformance_graphs import graphs
+from conformance_drawn import graphs
 from neocog.nn.blocks import Sequential
 from neocog.nn.graph import IMAGE, Graph, trace
 from neocog.nn.layer import Layer

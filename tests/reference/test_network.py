@@ -6,7 +6,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from conformance_cases import LANDMARKS, examples, networks, real_case
-from conformance_graphs import EACH, GRAPHS, graphs
+from conformance_drawn import graphs
+from conformance_graphs import EACH, GRAPHS
 from finite_differences import slope
 from neocog.errors import ShapeError
 from neocog.nn.blocks import Sequential

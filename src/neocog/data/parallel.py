@@ -43,7 +43,8 @@ def map_in_order(
 
     Arguments:
         function: called in worker threads, so it must be safe there.
-        items: read lazily.
+        items: read lazily. An item None asks for the results of all before it, before the next item is read: that may
+            take long, as where somebody types it. It goes through `function` like others.
         workers: threads; 0 computes in the caller's thread, when asked.
         ahead: results that may wait, which bounds the memory they hold.
 
@@ -67,7 +68,7 @@ def map_in_order(
     try:
         for item in items:
             waiting.append(_submit(pool, function, item))
-            if len(waiting) > ahead:
+            while len(waiting) > (ahead if item is not None else 0):
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()

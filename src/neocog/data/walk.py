@@ -18,6 +18,7 @@ into by more than `MOST_WAYS` ways; those that are left are noted.
 from __future__ import annotations
 
 import errno
+import heapq
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -260,6 +261,39 @@ class Walk:
             if left_out is not None:
                 left_out.add(current, found)
         return sorted(images)
+
+    def in_order(self, left_out: LeftOut) -> Iterator[str]:
+        """Yield the paths of all images one by one, in the order of their parts; what else is there goes to `left_out`.
+
+        Folders are forgotten once they are done: it holds the names of one, and of those above it.
+        """
+        ways: Counter[object] = Counter()
+        stack: list[Iterator[tuple[str, bool]]] = [iter([("", True)])]
+        while stack:
+            path, is_folder = next(stack[-1], ("", None))
+            if is_folder is None:
+                stack.pop()
+            elif not is_folder:
+                yield path
+            else:
+                stack.append(self._inside(path, ways, left_out))
+
+    def _inside(self, folder: str, ways: Counter[object], left_out: LeftOut) -> Iterator[tuple[str, bool]]:
+        """Yield the images and folders directly in a folder, sorted, and whether each is a folder."""
+        identity = self._identity(folder)
+        ways[identity] += 1
+        if ways[identity] > MOST_WAYS:
+            left_out.linked.append(folder)
+            return
+        found = self.entries(folder)
+        del self._entries[folder]
+        if found.is_run and folder:
+            left_out.runs.append(folder)
+            return
+        left_out.add(folder, found)
+        images, folders = ((name, False) for name in found.images), ((name, True) for name in found.folders)
+        for name, is_folder in heapq.merge(images, folders):
+            yield _join(folder, name), is_folder
 
     def _above(self, folder: str) -> set[object]:
         """Return what a folder and those above it are, up to the root."""

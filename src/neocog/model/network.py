@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import functools
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from copy import copy
-from typing import Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from neocog.data.identity import NOBODY, Identities
+from neocog.data.picture import is_picture
 from neocog.data.resize import DEFAULT_RESIZE, ResizeRule, check_rule
 from neocog.engines.base import Array, Engine, Images, Predictor, State, room_for_peaks
-from neocog.errors import SettingError
+from neocog.errors import DataError, SettingError
 from neocog.model.arguments import check_count, check_names, check_numbers, check_seed, resolve_engine
 from neocog.model.calibration import UNKNOWN, Calibration, Reject, softmax
-from neocog.model.pictures import AnyImages, in_pieces, piece_size
+from neocog.model.pictures import AnyImages, AnyPicture, decode, in_pieces, piece_size
 from neocog.model.statedict import from_state_dict, split_identities
+from neocog.model.stream import Answered, AnswerStream
 from neocog.model.thresholds import Thresholds, check_thresholds, given_labels, sigmoid
 from neocog.model.views import PLAIN, VIEWS, Views, check_views
 from neocog.model.weights import Weights
 from neocog.nn.branches import fold_branches
 from neocog.nn.graph import Graph, Normalisation, trace
 from neocog.nn.layer import Layer
+from neocog.nn.limits import shown
 from neocog.nn.losses import CrossEntropy, Loss
 from neocog.nn.parameters import Initialisation, initial_parameters, to_pytorch, variables_of
 from neocog.nn.shapes import ImageShape
@@ -300,18 +305,26 @@ class Network:
         """
         return self._answers(lambda predictor, x: predictor.logits(x), images, self.graph.answer_shape)
 
-    def logits(self, images: AnyImages) -> Array:
-        """Return what `__call__` does, as the mean over all `views` of each image: what predictions are made of."""
-        return self._answers(self._viewed, images, self.graph.answer_shape)
+    def logits(self, images: AnyImages, *, batch_size: int | None = None) -> Array:
+        """Return what `__call__` does, as the mean over all `views` of each image: what predictions are made of.
 
-    def _viewed(self, predictor: Predictor, images: Images) -> Array:
+        `batch_size` is that of `predict_proba`.
+        """
+
+        def answer(predictor: Predictor, images: Images) -> Array:
+            return self._viewed(predictor, images, batch_size)
+
+        return self._answers(answer, images, self.graph.answer_shape)
+
+    def _viewed(self, predictor: Predictor, images: Images, batch_size: int | None) -> Array:
         if self.views == PLAIN:
-            return predictor.logits(images)
-        mean = sum(view.share * predictor.logits(view.of(images)).astype(np.float64) for view in VIEWS[self.views])
+            return predictor.logits(images, batch_size)
+        each = ((view.share, predictor.logits(view.of(images), batch_size)) for view in VIEWS[self.views])
+        mean = sum(share * logits.astype(np.float64) for share, logits in each)
         answers: Array = np.asarray(mean).astype(np.float32)
         return answers
 
-    def predict_proba(self, images: AnyImages) -> Array:
+    def predict_proba(self, images: AnyImages, *, batch_size: int | None = None) -> Array:
         """Return the probabilities (N, outputs) of images or pictures, as `__call__` takes them: the softmax of the
         `logits`, of each pixel where the network ends in an image. Where an image may have several labels, which is
         where the model was trained with BinaryCrossEntropy, the sigmoid: one probability for each label.
@@ -319,8 +332,11 @@ class Network:
         Logits are divided by the `temperature` first, so that a calibrated model's probabilities are as high as its
         answers are often right. All is computed in float64 and rounded to float32, so that equal logits give equal
         probabilities whatever the engine.
+
+        An image gets the same bits, whatever comes with it, each time that `batch_size` is the same: by default, how many
+        images there are decides which algorithms are the fastest, and these round differently.
         """
-        logits = self.logits(images)
+        logits = self.logits(images, batch_size=batch_size)
         return sigmoid(logits) if self.loss.several_labels else softmax(logits, self.temperature)
 
     def predict(self, images: AnyImages) -> NDArray[np.int64]:
@@ -366,6 +382,53 @@ class Network:
                 hint="model.calibrate(images, labels) makes one, of images that it was not trained on",
             )
         self.reject_below = self.calibration.threshold(rule)
+
+    def stream(
+        self,
+        pictures: Iterable[AnyPicture],
+        *,
+        batch_size: int = 64,
+        workers: int | None = None,
+        on_error: Literal["raise", "return"] = "raise",
+    ) -> Iterator[Array | DataError]:
+        """Yield the probabilities (outputs,) of each picture, as `predict_proba` gives them, in order and in constant
+        memory: of as many pictures as there are, which may be without end.
+
+        Arguments:
+            pictures: read lazily. Each may be a path, the bytes of a file, a file object, a Pillow image, or an array
+                (H, W), (H, W, C) or (C, H, W), of any size, uint8 or floating-point in [0, 1].
+            batch_size: pictures that are answered together; with the same number, a picture gets the same bits whatever
+                comes with it. With 1, each is answered before the next one is read, as
+                from a camera; with more, pictures must stay as they are until they are answered.
+            workers: threads that decode; default: one for each processor, at most 8, but none for a batch of 1.
+            on_error: whether a picture that cannot be read ends it ("raise"), or gives its error in its place
+                ("return").
+
+        Raises:
+            SettingError: an argument is out of its range. DataError: a picture cannot be read, when it is due.
+
+        >>> from neocog.nn.blocks import Sequential
+        >>> from neocog.nn.layers import Flatten, Linear
+        >>> network = Network(Sequential(Flatten(), Linear(2)), (6, 6, 1), engine="reference")
+        >>> frames = (np.full((60, 80, 3), number, np.uint8) for number in range(5))
+        >>> [probabilities.shape for probabilities in network.stream(frames, batch_size=1)]
+        [(2,), (2,), (2,), (2,), (2,)]
+        """
+        if on_error not in ("raise", "return"):
+            raise SettingError(f'on_error must be "raise" or "return", got {on_error!r}')
+        if is_picture(pictures) or not isinstance(pictures, Iterable):
+            raise DataError(
+                f"stream takes pictures one after another, got {shown(type(pictures).__name__)}",
+                hint="write [picture], or ask predict_proba(picture)",
+            )
+        batch_size = min(check_count("batch_size", batch_size), self.images_at_once)
+        stream: AnswerStream[tuple[int, AnyPicture]] = AnswerStream(
+            functools.partial(self.predict_proba, batch_size=batch_size),
+            lambda numbered: decode(numbered[1], self.graph.input, self.resize, name=f"image {numbered[0]}"),
+            batch_size=batch_size,
+            workers=0 if workers is None and batch_size == 1 else workers,
+        )
+        return _single(stream.batches(enumerate(pictures)), raising=on_error == "raise")
 
     def features(self, images: AnyImages) -> Array:
         """Return (N, features) of images or pictures, as `__call__` takes them: what the convolution part hands to the
@@ -433,3 +496,13 @@ class Network:
         twin = object.__new__(type(self))
         twin.__dict__.update(self.__getstate__(), weights=copy(self.weights))  # which have one owner
         return twin
+
+
+def _single(batches: Generator[list[Answered[Any]]], *, raising: bool) -> Iterator[Array | DataError]:
+    """Yield the answers of batches one by one."""
+    with closing(batches):
+        for batch in batches:
+            for _, answer in batch:
+                if raising and isinstance(answer, DataError):
+                    raise answer
+                yield answer

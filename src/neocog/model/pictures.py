@@ -1,13 +1,16 @@
 """What callers hand a model to look at: arrays, or pictures (see `neocog.data.picture`), in pieces.
 
-A picture becomes pixels by the one decoder, `neocog.data.decode`, at the model's size and by its resize rule.
+A picture becomes pixels by the one decoder, `neocog.data.decode`, at the model's size and by its resize rule. So does
+an array of one image in a list, where pictures or images of other sizes are with it. A batch, one array of many images,
+must be of the model's size: of another, it is more likely a mistake.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +25,10 @@ from neocog.nn.graph import Graph
 from neocog.nn.limits import memory_values, shown
 from neocog.nn.shapes import ImageShape
 
-AnyImages: TypeAlias = NDArray[np.generic] | Picture | Sequence[Picture]
+AnyPicture: TypeAlias = Picture | NDArray[np.generic]
+"""One image: a picture, or an array (H, W), (H, W, C) or (C, H, W), uint8 or floating-point in [0, 1]."""
+
+AnyImages: TypeAlias = NDArray[np.generic] | Picture | Sequence[AnyPicture]
 """What a model can be asked about."""
 
 PIECES = (256, 64, 8)
@@ -62,7 +68,7 @@ def in_pieces(
         ShapeError, DataError: arrays that are not of the network's size, or not in its range; also, when its piece is
             due, a picture that cannot be read.
     """
-    pictures = _pictures(images)
+    pictures = _pictures(images, graph.input)
     if pictures is None:
         x = checked_arrays(graph, images)
         return len(x), (x[start : start + size] for start in range(0, len(x), size))
@@ -76,7 +82,7 @@ def checked_arrays(graph: Graph, images: Any) -> Images:
         ShapeError: they are not of the network's size.
         DataError: they are pictures, or their values are not in the network's range.
     """
-    if _pictures(images) is not None:
+    if is_picture(images) or (isinstance(images, list | tuple) and any(map(is_picture, images))):
         raise DataError(
             "an array of images was needed, got image files",
             hint="neocog.data.decode.decode_image makes an array of one; neocog train takes folders",
@@ -84,8 +90,29 @@ def checked_arrays(graph: Graph, images: Any) -> Images:
     return check_values(graph, check_images(graph, images))
 
 
-def _pictures(images: Any) -> list[Picture] | None:
-    """Return the pictures that were handed in; None where it is an array."""
+def decode(picture: AnyPicture, image: ImageShape, resize: ResizeRule, *, name: str | None = None) -> Images:
+    """Return one picture as a network takes it, (height, width, channels): uint8, or float32 of a floating-point array.
+
+    Arguments:
+        picture: of any size.
+        image: what the network takes.
+        resize: how it is brought to that.
+        name: what errors call it, unless it is a path.
+
+    Raises:
+        DataError: it cannot be read, or is no picture.
+    """
+    if not is_picture(picture) and not isinstance(picture, np.ndarray):
+        raise DataError(
+            f"{name or 'image'}: a picture was needed, got {shown(type(picture).__name__)}",
+            hint="a path, the bytes of a file, a file object, a Pillow image, or an array",
+        )
+    size = ImageSize(image.height, image.width, image.channels)
+    return decode_image(picture, size, resize, name=None if isinstance(picture, str | os.PathLike) else name)
+
+
+def _pictures(images: Any, size: ImageShape) -> list[AnyPicture] | None:
+    """Return the pictures that were handed in; None where it is an array, or becomes one."""
     if isinstance(images, np.ndarray) and images.ndim > 1:  # the usual case, and quick
         return None
     if is_picture(images):
@@ -94,28 +121,49 @@ def _pictures(images: Any) -> list[Picture] | None:
         images = list(images)
     elif isinstance(images, np.ndarray) and images.ndim == 1 and images.dtype.kind in "UO":
         images = images.tolist()
-    if not isinstance(images, list | tuple) or not images or not any(map(is_picture, images)):
+    if not isinstance(images, list | tuple) or not images:
+        return None
+    if not any(map(is_picture, images)) and not _of_other_sizes(images, size):
         return None
     for place, image in enumerate(images):
-        if not is_picture(image):
+        if not is_picture(image) and not _is_image(image):
             raise DataError(
-                f"images must all be files, or all be arrays, got {shown(type(image).__name__)} at place {place}"
+                f"images must be files or arrays of one image each, got {shown(type(image).__name__)} at place {place}"
             )
     return list(images)
 
 
-def _decoded(graph: Graph, resize: ResizeRule, pictures: list[Picture], size: int) -> Iterator[Images]:
-    wanted = ImageSize(graph.input.height, graph.input.width, graph.input.channels)
+def _is_image(value: object) -> bool:
+    return isinstance(value, np.ndarray) and value.ndim in (2, 3)
+
+
+def _of_other_sizes(images: Sequence[Any], size: ImageShape) -> bool:
+    """Whether all are arrays of one image each, and some not of a network's size."""
+    fitting = {(size.height, size.width, size.channels), *([(size.height, size.width)] if size.channels == 1 else [])}
+    return all(map(_is_image, images)) and any(image.shape not in fitting for image in images)
+
+
+def _decoded(graph: Graph, resize: ResizeRule, pictures: list[AnyPicture], size: int) -> Iterator[Images]:
     # The same file object or image twice: two threads would read from one position.
     shared = len(set(map(id, pictures))) < len(pictures)
     workers = 0 if len(pictures) == 1 or shared else worker_count()
 
-    def decode(item: tuple[int, Picture]) -> NDArray[np.uint8]:
+    def read(item: tuple[int, AnyPicture]) -> Images:
         place, picture = item
-        named = len(pictures) == 1 or isinstance(picture, str | os.PathLike)
-        return decode_image(picture, wanted, resize, name=None if named else f"image {place}")
+        return decode(picture, graph.input, resize, name=None if len(pictures) == 1 else f"image {place}")
 
     numbered = list(enumerate(pictures))
     for start in range(0, len(pictures), size):
         piece = numbered[start : start + size]
-        yield np.stack(list(map_in_order(decode, piece, workers=workers, ahead=size)))
+        images = map_in_order(read, piece, workers=workers, ahead=size)
+        yield from stacked(images)
+
+
+def stacked(images: Iterable[Images]) -> Iterator[Images]:
+    """Yield single images as batches, in order: an engine takes uint8 or float32, and these may be mixed.
+
+    >>> [len(batch) for batch in stacked([np.zeros((1, 1, 1), kind) for kind in (np.uint8, np.uint8, np.float32)])]
+    [2, 1]
+    """
+    for _, same in groupby(images, key=lambda image: image.dtype):
+        yield cast(Images, np.stack(list(same)))

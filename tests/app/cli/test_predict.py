@@ -18,7 +18,7 @@ import pytest
 
 from app.pictures import write_image, write_photos
 from neocog.app.cli.errors import CommandLineError
-from neocog.app.cli.sources import pictures_of
+from neocog.app.cli.sources import Pictures
 from neocog.data.decode import decode_image
 from neocog.data.resize import ImageSize
 from neocog.errors import DataError
@@ -84,8 +84,8 @@ def test_a_folder_that_may_not_be_entered_is_told():
         (folder / "closed").chmod(0)
 
         def listing() -> str:
-            found = pictures_of([str(folder)])
-            return f"{[picture.name for picture in found.found]} {found.notes} {found.lost}"
+            found = Pictures([str(folder)])
+            return f"{[picture.name for picture in found]} {found.notes} {found.lost}"
 
         told = unprivileged(listing)
         note = f"{folder}: 1 folder not looked into (Permission denied): closed"
@@ -120,10 +120,10 @@ def test_no_pattern_loses_a_folder_that_may_not_be_entered_in_silence(pattern, n
 
         def listing() -> str:
             try:
-                found = pictures_of([source])
+                found = Pictures([source])
             except CommandLineError as error:
                 return f"{error.message} {error.details} {error.hint}"
-            return f"{[picture.name for picture in found.found]} {found.notes} {found.lost}"
+            return f"{[picture.name for picture in found]} {found.notes} {found.lost}"
 
         told = unprivileged(listing)
         if names:
@@ -142,7 +142,7 @@ def test_a_file_in_a_folder_that_may_not_be_entered_is_told_as_such():
         (folder / "closed").chmod(0)
 
         def reading() -> str:
-            (picture,) = pictures_of([f"{folder}/closed/x.png"]).found
+            (picture,) = Pictures([f"{folder}/closed/x.png"])
             try:
                 decode_image(picture.read(), ImageSize(8, 8, 3), name=picture.name)
             except DataError as error:
@@ -150,7 +150,7 @@ def test_a_file_in_a_folder_that_may_not_be_entered_is_told_as_such():
             return "read"
 
         assert unprivileged(reading) == f"{folder}/closed/x.png: the file cannot be read: Permission denied"
-        told = unprivileged(lambda: str(pictures_of([f"{folder}/closed"])))
+        told = unprivileged(lambda: str(Pictures([f"{folder}/closed"])))
         assert told.startswith(f"DataError: {folder}/closed: this folder has no images")
         assert CLOSED + "." in told
 
@@ -184,8 +184,8 @@ def test_linked_folders_are_found_by_each_name(tmp_path):
     (tmp_path / "loop").symlink_to("loop")
     names = [f"{tmp_path}/a/1.png", f"{tmp_path}/b/1.png"]
     for source in (str(tmp_path), f"{tmp_path}/**/*.png", f"{tmp_path}/*/*.png"):
-        found = pictures_of([source])
-        assert [picture.name for picture in found.found] == names
+        found = Pictures([source])
+        assert [picture.name for picture in found] == names
         assert found.notes == [f"{source}: loop ignored: a link that leads in a circle"]
         assert not found.lost
 
@@ -195,7 +195,7 @@ def test_what_a_pattern_matches_and_is_no_file_is_told_and_not_dropped(tmp_path)
     os.mkfifo(tmp_path / "b.png")
     (tmp_path / "c.png").symlink_to("nowhere.png")
     for pattern in ("*.png", "**/*.png"):
-        found = pictures_of([f"{tmp_path}/{pattern}"]).found
+        found = Pictures([f"{tmp_path}/{pattern}"])
         assert [Path(picture.name).name for picture in found] == ["a.png", "b.png", "c.png"]
 
 
@@ -203,8 +203,8 @@ def test_a_pattern_goes_through_no_run_folder(trained_once, tmp_path):
     write_image(tmp_path / "a/1.png", 40)
     write_image(tmp_path / "run/2.png", 40)
     shutil.copy(trained_once[0] / "model.safetensors", tmp_path / "run")
-    found = pictures_of([f"{tmp_path}/**/*.png"])
-    assert [picture.name for picture in found.found] == [f"{tmp_path}/a/1.png"]
+    found = Pictures([f"{tmp_path}/**/*.png"])
+    assert [picture.name for picture in found] == [f"{tmp_path}/a/1.png"]
     assert found.notes == [f"{tmp_path}/**/*.png: run ignored: a run folder with a trained model"]
 
 
@@ -214,7 +214,7 @@ def test_names_with_brackets_are_taken_as_they_are(run, trained_once, tmp_path, 
     monkeypatch.chdir(tmp_path)
 
     def found(*sources: str) -> list[str]:
-        return [picture.name for picture in pictures_of(sources).found]
+        return [picture.name for picture in Pictures(sources)]
 
     assert found("set [2024]/*/*.png") == ["set [2024]/x/1.png", "set [2024]/y/2.png"]
     assert found("set [2024]/**/2.png") == ["set [2024]/y/2.png"]
@@ -233,10 +233,8 @@ def test_a_folder_that_a_pattern_matches_stands_for_its_images(tmp_path):
     for name in ("x/1.png", "x/deep/2.png", "y.png"):
         write_image(tmp_path / name, 40)
     (tmp_path / "x/z.heic").write_bytes(HEIC)
-    found = pictures_of([f"{tmp_path}/*"])
-    assert [picture.name for picture in found.found] == [
-        f"{tmp_path}/{n}" for n in ("x/1.png", "x/deep/2.png", "y.png")
-    ]
+    found = Pictures([f"{tmp_path}/*"])
+    assert [picture.name for picture in found] == [f"{tmp_path}/{n}" for n in ("x/1.png", "x/deep/2.png", "y.png")]
     assert "(HEIC 1): x/z.heic" in found.notes[0]
 
 
@@ -248,7 +246,7 @@ def test_two_stars_go_down_and_circles_end(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
     def found(source: str) -> list[str]:
-        return [picture.name for picture in pictures_of([source]).found]
+        return [picture.name for picture in Pictures([source])]
 
     assert found("**/*.png") == ["x/1.png", "x/deep/2.png", "y.png"]
     ways = sorted(f"x/up{number}/y.png" for number in range(12))  # each as far as x, where it becomes a circle
@@ -452,7 +450,7 @@ def test_what_cannot_be_predicted_is_told(run, trained_once, images, tmp_path):
 
 def test_sources_keep_the_order_in_which_they_are_named(images):
     sources = [f"{images}/b.png", f"{images}/deep", f"{images}/a*"]
-    names = [Path(picture.name).name for picture in pictures_of(sources).found]
+    names = [Path(picture.name).name for picture in Pictures(sources)]
     assert names == ["b.png", "c.PNG", "a.png"]
 
 

@@ -151,3 +151,9 @@ def test_a_damaged_run_is_left_out_and_told(run, reported):
     assert done.code == 0
     assert "broken is left out" in done.err
     assert [line.split()[0] for line in done.out.splitlines()[1:]] == ["one"]
+
+
+def test_many_images_are_left_to_the_verb_to_check(run, photos, page, tmp_path, monkeypatch):
+    monkeypatch.setattr("neocog.app.cli.report.MOST_CHECKED", 3)
+    assert run("train", photos, *QUICK, "-o", tmp_path / "run").code == 0
+    assert facts_in(tmp_path / "run" / "report.html")["result"]["check"] is None

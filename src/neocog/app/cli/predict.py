@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import csv
+import functools
 import io
-import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,19 +14,19 @@ from typing import TYPE_CHECKING
 
 import click
 import numpy as np
-from numpy.typing import NDArray
 
 from neocog.app.cli import models, options, rejecting
 from neocog.app.cli.compiling import told_of_compiling
 from neocog.app.cli.errors import CommandLineError, RunFailed, fail, note, warn
 from neocog.app.cli.output import count, emit, format_json
-from neocog.app.cli.sources import STDIN, Picture, pictures_of
+from neocog.app.cli.sources import STDIN, Picture, Pictures
 from neocog.data.dataset import SEPARATOR
 from neocog.data.decode import decode_image
-from neocog.data.parallel import map_in_order, worker_count
 from neocog.data.resize import ImageSize, check_rule
+from neocog.engines.base import Array
 from neocog.errors import DataError
 from neocog.model.calibration import UNKNOWN_NAME, Reject
+from neocog.model.stream import AnswerStream
 from neocog.model.thresholds import given_labels
 from neocog.text import printable
 
@@ -89,6 +89,23 @@ class LabelsPrediction:
         return [self.path, SEPARATOR.join(names), SEPARATOR.join(shares)]
 
 
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """An image that cannot be read."""
+
+    path: str
+    error: DataError
+
+    def to_json(self) -> dict[str, object]:
+        """Return plain JSON values."""
+        return {"path": self.path, "error": self.error.message}
+
+    def tell(self) -> None:
+        """Warn of it on stderr."""
+        hint = "if these are paths, add --list" if self.path == STDIN else self.error.hint
+        warn(self.error.message, self.error.details, hint)
+
+
 AnyPrediction = Prediction | LabelsPrediction
 
 
@@ -101,6 +118,9 @@ AnyPrediction = Prediction | LabelsPrediction
     help="Number of classes to print per image.  [default: 1; of several labels, those above their thresholds]",
 )
 @click.option("--list", "listed", is_flag=True, help="With -, read paths from stdin, one per line.")
+@click.option(
+    "--jsonl", "as_jsonl", is_flag=True, help="Print one JSON object a line, also for images that cannot be read."
+)
 @click.option(
     "--csv", "as_csv", is_flag=True, help="Print CSV with a header; on a terminal, control characters are escaped."
 )
@@ -121,6 +141,7 @@ def command(
     source: tuple[str, ...],
     top: int | None,
     listed: bool,
+    as_jsonl: bool,
     as_csv: bool,
     reject: Reject | None,
     as_json: bool,
@@ -133,14 +154,16 @@ def command(
     quiet: bool,
 ) -> None:
     """Classify images: print the path, class and probability of each image, one per line, in order. A model for several
-    labels an image gives all that have a probability above a half.
+    labels an image gives all that are above their thresholds, which neocog info shows.
 
-    MODEL is a model file or a run folder. SOURCE is an image, a folder, a pattern such as 'a/*.jpg', or - for an image
-    on stdin (with --list: for a list of paths). Images that cannot be read are listed on stderr and skipped; so is what
-    a folder holds besides images. A file whose name begins with - is written ./-name, or behind --.
+    MODEL is a model file or a run folder. SOURCE is an image, a folder, a pattern such as 'a/*.jpg', @FILE for a list
+    of paths in a file, or - for an image on stdin (with --list: for a list of paths). There may be any number: answers
+    are written as they come, in order. Images that cannot be read are listed on stderr and skipped; so is what a folder
+    holds besides images. A file whose name begins with - is written ./-name, or behind --.
     """
-    if as_csv and as_json:
-        raise CommandLineError("--csv and --json cannot both be given")
+    forms = [name for name, given in (("--csv", as_csv), ("--json", as_json), ("--jsonl", as_jsonl)) if given]
+    if len(forms) > 1:
+        raise CommandLineError(f"{forms[0]} and {forms[1]} cannot both be given")
     if listed and not source and not sys.stdin.isatty():
         source = (STDIN,)
     if not source:
@@ -154,25 +177,24 @@ def command(
     trained.graph.check_classifies("neocog predict")
     trained.views = views or trained.views
     rejecting.take_reject(trained, reject)
-    pictured = pictures_of(source, listed=listed)
-    pictures = pictured.found
-    for told in () if quiet else pictured.notes:
-        note(told)
-    folder = os.path.isdir(source[0])  # noqa: PTH112 - Path.is_dir raises below a closed folder
-    single = len(source) == 1 and not listed and not folder and len(pictures) == 1
-    predictions = predict(trained, pictures, top=top, batch_size=batch_size, workers=workers)
-    with told_of_compiling(quiet=quiet):
+    pictures = Pictures(source, listed=listed)
+    outcomes = predict(trained, pictures, top=top, batch_size=batch_size, workers=workers)
+    with told_of_compiling(quiet=quiet), closing(outcomes):
         if as_json:
-            named = _print_json(predictions, single=single)
+            named, lost = _print_json(outcomes, single=pictures.single)
+        elif as_jsonl:
+            named, lost = _print_json_lines(outcomes)
         else:
             header = _header(trained, top) if as_csv else None
-            named = _print_lines(predictions, header)
-    if named < len(pictures):
-        lost = f"{count(len(pictures) - named, 'image')} of {len(pictures):,} could not be read"
+            named, lost = _print_lines(outcomes, header)
+    for told in () if quiet else pictures.notes:
+        note(told)
+    if lost:
+        told = f"{count(lost, 'image')} of {named + lost:,} could not be read"
         if strict:
-            fail(f"{lost}, and --strict allows none")
-        click.echo(lost, err=True)
-    if strict and pictured.lost:
+            fail(f"{told}, and --strict allows none")
+        click.echo(told, err=True)
+    if strict and pictures.lost:
         fail("some pictures were left out, and --strict allows none")
     if named == 0:
         raise RunFailed
@@ -185,57 +207,51 @@ def _hidden_file(command: click.Command) -> str | None:
     return None if file is None else f"to name the file {file}, write ./{file} or put it behind --"
 
 
+Outcome = AnyPrediction | Unreadable
+
+
 def predict(
     model: Network,
-    pictures: Sequence[Picture],
+    pictures: Iterable[Picture | None],
     *,
     top: int | None = None,
     batch_size: int = 64,
     workers: int | None = None,
-) -> Iterator[list[AnyPrediction]]:
-    """Name pictures, a batch at a time and in order; those that cannot be read are told on stderr and left out."""
+) -> Generator[list[Outcome]]:
+    """Name pictures, some at a time and in order, in memory that does not grow with their number.
+
+    Arguments:
+        model: that names them.
+        pictures: read lazily; None where the next one may take long. Those before it are then named at once.
+        top: how many classes; None: the likeliest, or all labels that an image is given.
+        batch_size, workers: as `neocog.model.stream.AnswerStream` takes them.
+    """
     size = ImageSize(*model.input_shape)
     resize = check_rule(model.resize)
-
-    def decode(picture: Picture) -> NDArray[np.uint8] | DataError:
-        try:
-            return decode_image(picture.read(), size, resize, name=picture.name)
-        except DataError as error:
-            return error
-
-    threads = worker_count(workers)
     batch_size = min(batch_size, model.images_at_once)  # large images wait in smaller groups
-    ahead = min(max(4 * threads, batch_size), model.images_at_once)
-    waiting: list[tuple[str, NDArray[np.uint8]]] = []
-    with closing(map_in_order(decode, pictures, workers=threads, ahead=ahead)) as decoded:
-        for picture, image in zip(pictures, decoded, strict=True):
-            if isinstance(image, DataError):
-                hint = "if these are paths, add --list" if picture.name == STDIN else image.hint
-                warn(image.message, image.details, hint)
-                continue
-            waiting.append((picture.name, image))
-            if len(waiting) == batch_size:
-                yield _name(model, waiting, top)
-                waiting = []
-    if waiting:
-        yield _name(model, waiting, top)
+    stream: AnswerStream[Picture] = AnswerStream(
+        functools.partial(model.predict_proba, batch_size=batch_size),
+        lambda picture: decode_image(picture.read(), size, resize, name=picture.name),
+        batch_size=batch_size,
+        workers=workers,
+    )
+    with closing(stream.batches(pictures)) as batches:
+        for batch in batches:
+            yield [_outcome(model, picture.name, answer, top) for picture, answer in batch]
 
 
-def _name(model: Network, batch: Sequence[tuple[str, NDArray[np.uint8]]], top: int | None) -> list[AnyPrediction]:
-    probabilities = model.predict_proba(np.stack([image for _, image in batch]))
+def _outcome(model: Network, path: str, answer: Array | DataError, top: int | None) -> Outcome:
+    if isinstance(answer, DataError):
+        return Unreadable(path, answer)
     several, names = model.loss.several_labels, model.class_names
-    given = given_labels(probabilities, model.thresholds)
-    predictions: list[AnyPrediction] = []
-    for (path, _), row, given_row in zip(batch, probabilities, given, strict=True):
-        order = np.argsort(-row, kind="stable")
-        chosen = order[given_row[order]] if several and top is None else order[: top or 1]
-        classes = tuple((names[c], float(row[c])) for c in chosen)
-        if several:
-            predictions.append(LabelsPrediction(path, classes, dict(zip(names, map(float, row), strict=True))))
-        else:
-            certain = model.reject_below is None or bool(row.max() >= model.reject_below)
-            predictions.append(Prediction(path, classes, certain))
-    return predictions
+    order = np.argsort(-answer, kind="stable")
+    given = given_labels(answer, model.thresholds) if several and top is None else None
+    chosen = order[: top or 1] if given is None else order[given[order]]
+    classes = tuple((names[c], float(answer[c])) for c in chosen)
+    if several:
+        return LabelsPrediction(path, classes, dict(zip(names, map(float, answer), strict=True)))
+    certain = model.reject_below is None or bool(answer.max() >= model.reject_below)
+    return Prediction(path, classes, certain)
 
 
 def _header(model: Network, top: int | None) -> list[str]:
@@ -247,11 +263,14 @@ def _header(model: Network, top: int | None) -> list[str]:
     return ["path", *columns, *(f"{name}_{rank}" for rank in more for name in columns)]
 
 
-def _print_lines(batches: Iterator[list[AnyPrediction]], header: list[str] | None) -> int:
-    """Print a line for each prediction as its batch is done, tab-separated, or CSV below a header; give their number.
+def _print_lines(batches: Iterable[list[Outcome]], header: list[str] | None) -> tuple[int, int]:
+    """Print a line for each prediction as its batch is done, tab-separated, or CSV below a header.
 
     What programs read keeps the bytes of every path, and CSV its control characters, which quotes hold; a terminal gets
     neither raw.
+
+    Returns:
+        How many were named, and how many could not be read.
     """
     seen = sys.stdout.isatty()
     text = io.StringIO()
@@ -259,20 +278,25 @@ def _print_lines(batches: Iterator[list[AnyPrediction]], header: list[str] | Non
     writer = csv.writer(text, lineterminator="\n")
     if header is not None:
         writer.writerow(header)
-    printed = 0
+    named = lost = 0
     for batch in batches:
-        for prediction in batch:
-            cells = prediction.csv_cells() if as_csv else prediction.cells()
+        for outcome in batch:
+            if isinstance(outcome, Unreadable):
+                _flush(text)
+                outcome.tell()
+                lost += 1
+                continue
+            cells = outcome.csv_cells() if as_csv else outcome.cells()
             if seen or not as_csv:
                 cells = [printable(cell, keep_bytes=not seen) for cell in cells]
             if as_csv:
                 writer.writerow(cells)
             else:
                 text.write("\t".join(cells) + "\n")
-        printed += len(batch)
+            named += 1
         _flush(text)
     _flush(text)
-    return printed
+    return named, lost
 
 
 def _flush(text: io.StringIO) -> None:
@@ -281,18 +305,39 @@ def _flush(text: io.StringIO) -> None:
     text.truncate()
 
 
-def _print_json(batches: Iterator[list[AnyPrediction]], *, single: bool) -> int:
-    """Print one object for one image, else an array, written as it grows; give the number of predictions."""
-    printed = 0
+def _print_json(batches: Iterable[list[Outcome]], *, single: bool) -> tuple[int, int]:
+    """Print one object for one image, else an array, written as it grows; return what `_print_lines` does."""
+    named = lost = 0
     for batch in batches:
-        for prediction in batch:
+        for outcome in batch:
+            if isinstance(outcome, Unreadable):
+                sys.stdout.flush()
+                outcome.tell()
+                lost += 1
+                continue
             if single:
-                emit(format_json(prediction.to_json()))
+                emit(format_json(outcome.to_json()))
             else:
-                lead = "[\n" if printed == 0 else ",\n"
-                sys.stdout.write(f"{lead}  {format_json(prediction.to_json(), indent=None)}")
-            printed += 1
+                lead = "[\n" if named == 0 else ",\n"
+                sys.stdout.write(f"{lead}  {format_json(outcome.to_json(), indent=None)}")
+            named += 1
         sys.stdout.flush()
     if not single:
-        emit("[]" if printed == 0 else "\n]")
-    return printed
+        emit("[]" if named == 0 else "\n]")
+    return named, lost
+
+
+def _print_json_lines(batches: Iterable[list[Outcome]]) -> tuple[int, int]:
+    """Print one object a line, in place of what cannot be read one that says so; return what `_print_lines` does."""
+    named = lost = 0
+    for batch in batches:
+        for outcome in batch:
+            sys.stdout.write(format_json(outcome.to_json(), indent=None) + "\n")
+            if isinstance(outcome, Unreadable):
+                sys.stdout.flush()
+                outcome.tell()
+                lost += 1
+            else:
+                named += 1
+        sys.stdout.flush()
+    return named, lost

@@ -30,6 +30,9 @@ from neocog.train.evaluation import evaluate
 from neocog.train.runfolder import RunFolder
 from neocog.train.source import DataSource
 
+MOST_CHECKED = 5000
+"""Images that the end of a training checks anew, some seconds' work; `neocog report` checks any number."""
+
 PARTS = ("test", "validation", "train")
 """What `neocog train` measures on: the first of these that the data has."""
 
@@ -86,9 +89,12 @@ def report_outcome(outcome: Outcome, config: Mapping[str, object], *, quiet: boo
     missing: dict[str, str] = {}
     _, epochs = read_run(folder, missing)
     labels = range(len(outcome.model.class_names))
-    measured = Measured(outcome.data, outcome.splits, outcome.part, labels, outcome.evaluation)
+    few = sum(len(part) for _, part in outcome.splits.items()) <= MOST_CHECKED
     cut = outcome.history.stopped == "time limit"
     try:
+        page_file("report.js")  # before time is spent
+        check = check_data(outcome.splits) if few else None
+        measured = Measured(outcome.data, outcome.splits, outcome.part, labels, outcome.evaluation, check)
         with told_of_compiling(quiet=quiet):
             write_report(Trained(folder, outcome.model, config, epochs, measured, cut, missing), folder.report)
     except NeocogError as error:

@@ -1,4 +1,4 @@
-"""What `neocog predict` is asked about: files, folders, patterns and stdin, as one ordered list of images."""
+"""What `neocog predict` is asked about: files, folders, patterns and stdin, as images in order."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ import glob
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from neocog.app.cli.errors import CommandLineError, nearest
+from neocog.app.cli.lists import paths_in, paths_on_stdin
 from neocog.data.walk import CONVERT, IMAGE_EXTENSIONS, Entries, LeftOut, Walk, is_circle
 from neocog.errors import DataError
 from neocog.reading import expanded
 
 STDIN = "-"
-MOST_LIST = 1 << 30  # bytes of a list of paths: ten million of a hundred bytes
+LIST = "@"  # before the name of a list of paths
 _PATTERN = frozenset("*?[")
 _OPEN = "give yourself the right to read with: chmod u+rX"
 _URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
@@ -32,74 +33,79 @@ class Picture:
     read: Callable[[], Path | BinaryIO]
 
 
-@dataclass(frozen=True, slots=True)
 class Pictures:
-    """The images that sources name, and what was left out of their folders.
+    """The images that sources name, found while they are gone through: names of a folder or a list are not kept.
 
     Arguments:
-        found: the images, in order.
-        notes: what was left out, for people.
-        lost: whether pictures are among it, or folders that may not be looked into.
-    """
-
-    found: list[Picture] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    lost: bool = False
-
-
-def pictures_of(sources: Sequence[str], *, listed: bool = False) -> Pictures:
-    """List the images that `sources` name, in their order; those of a folder or a pattern sorted by path.
-
-    Arguments:
-        sources: files, folders (with all that is below), patterns such as "a/**/*.jpg", "-" for an image on stdin.
+        sources: files, folders (with all that is below, sorted by path), patterns such as "a/**/*.jpg", "-" for an
+            image on stdin, "@FILE" for a list of paths in a file.
         listed: "-" stands for a list of paths on stdin instead, one a line.
+
+    Attributes:
+        single: whether they are one image by its own name, rather than what a folder or a list happens to hold.
+        notes: what was left out of folders so far, for people.
+        lost: whether pictures are among it, or folders that may not be looked into.
 
     Raises:
         CommandLineError: there is no such file or folder, a pattern matches none, or "-" comes twice.
-        DataError: a folder or the list holds no image.
+        DataError: a folder holds no image.
     """
-    if list(sources).count(STDIN) > 1:
-        raise CommandLineError("stdin can be read once, got '-' twice")
-    found: list[Picture] = []
-    notes: list[str] = []
-    lost = False
-    for source in sources:
-        left_out = LeftOut()
-        found += _expand(source, listed, left_out)
-        lost = lost or left_out.lost
-        notes += [f"{source}: {note}" for note in left_out.notes()]
-    return Pictures(found, notes, lost)
+
+    def __init__(self, sources: Sequence[str], *, listed: bool = False) -> None:
+        if list(sources).count(STDIN) > 1:
+            raise CommandLineError("stdin can be read once, got '-' twice")
+        self.notes: list[str] = []
+        self.lost = False
+        self._parts: list[tuple[str, Iterable[Picture | None], LeftOut]] = []
+        single = False
+        for source in sources:
+            left_out = LeftOut()
+            found, single = _expand(source, listed, left_out)
+            self._parts.append((source, found, left_out))
+        self.single = single and len(sources) == 1
+
+    def __iter__(self) -> Iterator[Picture | None]:
+        """Yield the images in order, once; None where the next name is not there yet."""
+        for source, pictures, left_out in self._parts:
+            yield from pictures
+            self.lost = self.lost or left_out.lost
+            self.notes += [f"{source}: {note}" for note in left_out.notes()]
 
 
-def _expand(source: str, listed: bool, left_out: LeftOut) -> Iterator[Picture]:
+def _expand(source: str, listed: bool, left_out: LeftOut) -> tuple[Iterable[Picture | None], bool]:
+    """Return what a source names, and whether that is one image by its own name."""
     path = Path(source)
+    if source == STDIN and listed:
+        return map(_named, paths_on_stdin()), False
     if source == STDIN:
-        yield from _listed() if listed else [Picture("-", lambda: sys.stdin.buffer)]
-    elif os.path.isdir(path):  # noqa: PTH112 - raises nothing, whatever the name
-        yield from map(_file, _images_below(path, left_out))
-    elif os.path.lexists(path):
-        yield _file(path)
-    elif _URL.match(source):
+        return [Picture("-", lambda: sys.stdin.buffer)], True
+    if os.path.isdir(path):  # noqa: PTH112 - raises nothing, whatever the name
+        return _images_below(path, left_out), False
+    if os.path.lexists(path):
+        return [_file(path)], True
+    if source.startswith(LIST) and source != LIST:
+        return map(_named, paths_in(expanded(source.removeprefix(LIST)))), False
+    if _URL.match(source):
         raise CommandLineError(
             f"{source}: URLs are not loaded", hint="download the image, and name the file; or pipe it in, with -"
         )
-    elif _PATTERN & set(source):
-        yield from map(_file, _matching(source, left_out))
-    elif _may_not_be_seen(path):
-        yield _file(path)  # to be told as an image that cannot be read
-    else:
-        guess = nearest(path.name, _names_beside(path))
-        hint = f"did you mean {path.parent / guess}?" if guess else "check the spelling and the current folder"
-        raise CommandLineError(f"there is no file or folder {source}", hint=hint)
+    if _PATTERN & set(source):
+        names = [str(file) for file in _matching(source, left_out)]  # which take less than paths do
+        return (_file(Path(name)) for name in names), len(names) == 1
+    if _may_not_be_seen(path):
+        return [_file(path)], True  # to be told as an image that cannot be read
+    guess = nearest(path.name, _names_beside(path))
+    hint = f"did you mean {path.parent / guess}?" if guess else "check the spelling and the current folder"
+    raise CommandLineError(f"there is no file or folder {source}", hint=hint)
 
 
-def _images_below(folder: Path, left_out: LeftOut) -> list[Path]:
-    files = [folder / image for image in Walk(folder).images("", left_out)]
-    if not files:
+def _images_below(folder: Path, left_out: LeftOut) -> Iterator[Picture]:
+    if not Walk(folder).holds_images():
+        Walk(folder).images("", left_out)
         hint = CONVERT if left_out.pictures else f"images end in {' '.join(IMAGE_EXTENSIONS)}"
         hint = _OPEN if left_out.closed else hint
         raise DataError(f"{folder}: this folder has no images", details=tuple(left_out.notes()), hint=hint)
-    return sorted(files)
+    return (_file(folder / image) for image in Walk(folder).in_order(left_out))
 
 
 def _matching(pattern: str, left_out: LeftOut) -> list[Path]:
@@ -227,15 +233,8 @@ def _file(path: Path) -> Picture:
     return Picture(str(path), lambda: path)
 
 
-def _listed() -> Iterator[Picture]:
-    text = sys.stdin.buffer.read(MOST_LIST + 1)
-    if len(text) > MOST_LIST:
-        raise DataError(f"the list of paths on stdin holds more than {MOST_LIST:,} bytes")
-    lines = text.splitlines()
-    paths = [expanded(os.fsdecode(line)) for line in lines if line.strip()]
-    if not paths:
-        raise DataError("the list of paths on stdin is empty")
-    return map(_file, paths)
+def _named(path: Path | None) -> Picture | None:
+    return None if path is None else _file(path)
 
 
 def _names_beside(path: Path) -> list[str]:

@@ -168,6 +168,9 @@ export const en = {
     alt: 'Training images as they are read, and as the first epochs showed them',
   },
   check: {
+    unchecked: 'There are too many images to check at the end of a training: neocog report checks them too.',
+    /** where the messages of neocog check, which are English, do not do */
+    codes: {} as Record<string, string>,
     nothing: 'neocog check finds nothing wrong with the data.',
     severities: { error: 'Error:', warning: 'Warning:', note: 'Note:' },
     counts: 'Images of each class',
