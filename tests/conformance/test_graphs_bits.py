@@ -1,4 +1,6 @@
-"""The native engine on graphs: the same bits on any number of threads, across kill and resume, and whatever comes with an image."""
+"""The native engine on graphs: the same bits on any number of threads, across kill and resume,
+and whatever comes with an image.
+"""
 
 import llvmlite.binding as llvm
 import numpy as np

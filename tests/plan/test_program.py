@@ -265,7 +265,7 @@ def _sums(program: Program) -> dict[str, object]:
                 [axis.extent for axis in stage.reduction.axes],
             )
         elif hasattr(stage, "tiling"):
-            found[stage.name] = (type(stage).__name__, stage.tiling.side)
+            found[stage.name] = (type(stage).__name__, stage.tiling.tile)
     return found
 
 

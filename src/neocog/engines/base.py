@@ -157,8 +157,8 @@ class Predictor(Protocol):
         """Return (N, outputs) for images (N, H, W, C), uint8 or float32 in [0, 1]; N may be 0.
 
         A network that ends in an image gives (N, height, width, channels). An image gets the same bits, whatever comes
-        with it, each time that `batch_size` is the same (PyTorch does not promise that); by default the number of images
-        may change its rounding.
+        with it, each time that `batch_size` is the same (PyTorch does not promise that); by default, the number of
+        images may change its rounding.
         """
 
     def features(self, images: Images) -> Array:

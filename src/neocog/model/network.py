@@ -333,8 +333,8 @@ class Network:
         answers are often right. All is computed in float64 and rounded to float32, so that equal logits give equal
         probabilities whatever the engine.
 
-        An image gets the same bits, whatever comes with it, each time that `batch_size` is the same: by default, how many
-        images there are decides which algorithms are the fastest, and these round differently.
+        An image gets the same bits, whatever comes with it, each time that `batch_size` is the same: by default, the
+        number of images decides which algorithms are the fastest, and these round differently.
         """
         logits = self.logits(images, batch_size=batch_size)
         return sigmoid(logits) if self.loss.several_labels else softmax(logits, self.temperature)
