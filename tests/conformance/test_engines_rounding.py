@@ -45,7 +45,7 @@ class Float32Reference:
     name = "reference in float32"
 
     def __init__(self, graph, parameters, settings=None):
-        self.graph, self.values, self.settings = graph, dict(parameters), settings
+        self.graph, self.values, self.settings, self.steps = graph, dict(parameters), settings, 0
 
     @classmethod
     def predictor(cls, graph, parameters):
@@ -62,7 +62,8 @@ class Float32Reference:
         )
 
     def step(self, images, targets, rate):
-        run = network.forward(self.graph, self.values, images, network.Draw(self.settings.seed, 1))
+        self.steps += 1
+        run = network.forward(self.graph, self.values, images, network.Draw(self.settings.seed, self.steps))
         d_logits = loss.backward(self.settings.loss, run.logits, targets)
         self.found = network.backward(self.graph, self.values, run, d_logits).parameters
         learnt = {name: self.values[name] - np.float32(rate) * gradient for name, gradient in self.found.items()}
@@ -75,7 +76,7 @@ class Float32Reference:
         return self.found
 
     def parameters(self):
-        return self.values
+        return dict(self.values)
 
 
 @given(case=real_cases(st.sampled_from(EVERY_LOSS)))

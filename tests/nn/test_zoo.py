@@ -6,7 +6,7 @@ from neocog.errors import SettingError, ShapeError
 from neocog.nn import zoo
 from neocog.nn.graph import trace
 from neocog.nn.layers import BatchNorm2d, Conv2d
-from neocog.nn.parameters import variables_of
+from neocog.nn.parameters import parameters_of, variables_of
 from neocog.nn.shapes import ImageShape
 from neocog.nn.summary import summarise
 from neocog.nn.zoo import MODELS, default_net, make_net, resnet18, resnet20, resnet50
@@ -132,7 +132,9 @@ def test_the_default_network_fits_every_size(side):
     graph = trace(default_net(ImageShape(side, side + 3, 3), 4), (side, side + 3, 3))
     assert graph.classes == 4
     last = [node for node in graph.nodes if isinstance(node.layer, Conv2d)][-1]
-    assert min(last.input.height, last.input.width) >= min(3, side)
+    assert min(last.input.height, last.input.width) >= min(2 if side >= 64 else 4, side)
+    narrow = trace(default_net(ImageShape(side, side + 3, 3), 4, width=0.5), (side, side + 3, 3))
+    assert sum(p.size for p in parameters_of(narrow)) <= 0.51 * sum(p.size for p in parameters_of(graph))
 
 
 def test_auto_is_the_default_network():

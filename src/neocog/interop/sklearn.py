@@ -23,6 +23,7 @@ from neocog.interop.scaling import Scaling, Shape
 from neocog.model.modelfile import model_bytes, network_from_bytes
 from neocog.model.network import Network
 from neocog.nn.blocks import Sequential
+from neocog.nn.graph import Graph
 from neocog.nn.layer import Layer
 from neocog.nn.layers import Conv2d, Flatten, Linear, ReLU
 from neocog.nn.losses import CrossEntropy, Loss
@@ -30,9 +31,11 @@ from neocog.nn.optimizers import Optimizer
 from neocog.nn.schedules import Schedule
 from neocog.nn.shapes import ImageShape
 from neocog.nn.zoo import make_net
-from neocog.train import recipe
 from neocog.train.callbacks import Callback
 from neocog.train.model import Model, load
+from neocog.train.named import OPTIMIZER_NAMES, make_optimizer
+from neocog.train.pictures import channel_statistics
+from neocog.train.recipe import choose_epochs
 
 try:
     from sklearn.base import (
@@ -179,7 +182,7 @@ class NeocogClassifier(ClassifierMixin, _KeepsModels):  # type: ignore[misc]
         std: tuple[float, ...] = (1.0,)
         if not self.scaling_.measurements:
             data = ArrayDataset(images, labels, layout="NHWC")
-            mean, std = recipe.channel_statistics(data, ImageSize(*self.scaling_.shape))
+            mean, std = channel_statistics(data, ImageSize(*self.scaling_.shape))
         model = Model(
             self._net(shape),
             shape,
@@ -193,7 +196,7 @@ class NeocogClassifier(ClassifierMixin, _KeepsModels):  # type: ignore[misc]
         self.history_ = model.fit(
             images,
             labels,
-            self._epochs(len(X), given),  # type: ignore[arg-type]  # None is for the time limit to decide
+            self._epochs(model.graph, len(X), given),  # type: ignore[arg-type]  # None is for the time limit to decide
             min(self.batch_size, len(X)) if isinstance(self.batch_size, int) else self.batch_size,
             validation_split=self.validation_fraction,
             callbacks=self.callbacks,
@@ -243,24 +246,24 @@ class NeocogClassifier(ClassifierMixin, _KeepsModels):  # type: ignore[misc]
             return self.net(classes)
         raise SettingError(f"net must be layers, a function of the number of classes, or a name, got {self.net!r}")
 
-    def _epochs(self, samples: int, given: Mapping[str, Any]) -> int | None:
+    def _epochs(self, graph: Graph, samples: int, given: Mapping[str, Any]) -> int | None:
         if self.epochs is not None or given.get("time_limit") is not None:
             return self.epochs
         if self.scaling_.measurements:
             return max(1, min(MOST_EPOCHS, ROWS_SEEN // samples))
-        return recipe.choose_epochs(samples)
+        return choose_epochs(graph, samples)
 
     def _optimizer(self) -> Optimizer:
         rate = self.learning_rate
         if isinstance(self.optimizer, Optimizer):
             return self.optimizer if rate is None else replace(self.optimizer, learning_rate=rate)
-        if self.optimizer not in recipe.OPTIMIZER_NAMES:
+        if self.optimizer not in OPTIMIZER_NAMES:
             raise SettingError(
-                f"optimizer must be an Optimizer or one of {', '.join(recipe.OPTIMIZER_NAMES)}, got {self.optimizer!r}"
+                f"optimizer must be an Optimizer or one of {', '.join(OPTIMIZER_NAMES)}, got {self.optimizer!r}"
             )
         if rate is None and self.scaling_.measurements and self.optimizer == "adam":
             rate = ROWS_RATE
-        return recipe.make_optimizer(self.optimizer, rate, None, None)
+        return make_optimizer(self.optimizer, rate, None, None)
 
     def _loss(self, loss: Loss | None, y: NDArray[Any]) -> Loss:
         loss = CrossEntropy() if loss is None else loss

@@ -1,164 +1,229 @@
-"""What `neocog train` decides when it is not told: image size, epochs, learning rate, preprocessing.
+"""What `neocog train` does where it is not told: a network, how long and by which steps it learns, what it is shown.
 
-Every rule depends on the data and the flags alone, so that the same command gives the same training anywhere.
+Every choice hangs on the data and on what is asked for alone, so that the same command gives the same training
+anywhere; whatever is asked for goes first. Weights to begin with are random; where others are at hand, this is the
+place that chooses between them.
 """
 
 from __future__ import annotations
 
-from dataclasses import fields
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from neocog.data.dataset import Dataset
-from neocog.data.resize import DEFAULT_RESIZE, ImageSize, ResizeRule
-from neocog.errors import DataError
-from neocog.nn.optimizers import OPTIMIZERS, Lookahead, Optimizer
-from neocog.nn.schedules import (
-    Constant,
-    Cosine,
-    LinearDecay,
-    OneCycle,
-    Plateau,
-    PolynomialDecay,
-    Schedule,
-    Step,
-    Warmup,
-)
+from neocog.data.augment.crop import RandomCrop, RandomResizedCrop
+from neocog.data.augment.flip import RandomFlip
+from neocog.data.augment.transform import Transform
+from neocog.data.augment.words import as_text, parsed
+from neocog.data.resize import ImageSize
+from neocog.model.views import PLAIN, Views
+from neocog.nn.graph import Graph, trace
+from neocog.nn.layer import Layer
+from neocog.nn.parameters import parameters_of
+from neocog.nn.shapes import ImageShape
+from neocog.nn.summary import multiply_adds
+from neocog.nn.zoo import MODELS, default_net
+from neocog.nn.zoo.default import PHOTO_SIDE
+from neocog.train.named import default_of
 
-PHOTO_SIDES = (32, 64, 96)  # pixels; the last is what a CPU trains on in minutes and the zoo's `photo` is made for
-LARGEST_NATIVE_SIDE = 128  # pixels; images that all have one size up to this keep it
-SIZE_SAMPLE = 25  # images whose size is looked at
-STATISTICS_SAMPLE = 2048  # images that mean and standard deviation are taken from
+AUTO = "auto"
+SECONDS = 300.0  # that a training takes on two cores, about, where no time is asked for
+PACE = 2e11  # multiply-adds a second: what two cores with AVX-512 do in such networks, and taken for every machine
+PASSES = 3  # of each multiply-add in a training step: forward, and two gradients
+LEAST_EPOCHS = 8
+MOST_EPOCHS, MOST_PHOTO_EPOCHS = 40, 60  # parts of photographs differ more than small images that are shifted
+WIDTHS = (1.0, 0.75, 0.5)  # of the network: the first with which there is time for the least epochs
 
-IMAGES_SEEN = 100_000
-LEAST_EPOCHS, MOST_EPOCHS = 10, 40
+BATCH, LARGE_BATCH = 64, 128
+MANY_IMAGES = 20_000  # from which on batches are large
+LEAST_STEPS, LEAST_BATCH = 20, 16  # of an epoch: few images make small batches
 
-OPTIMIZER_NAMES: dict[str, type[Optimizer]] = {
-    kind.__name__.lower(): kind
-    for kind in sorted(OPTIMIZERS, key=lambda kind: kind.__name__.lower())
-    if kind is not Lookahead  # which goes around another
-}
-SCHEDULE_NAMES: dict[str, type[Schedule]] = {
-    "constant": Constant,
-    "cosine": Cosine,
-    "linear": LinearDecay,
-    "one-cycle": OneCycle,
-    "plateau": Plateau,
-    "polynomial": PolynomialDecay,
-    "step": Step,
-}
-COSINE_WARMUP = 0.05
-RECOMMENDED = {"sgd": {"learning_rate": 0.05, "momentum": 0.9}}
-"""What the recipe takes in place of an optimizer's own defaults."""
-LEAST_DEVIATION = 1e-3  # a channel that never changes is shifted, and not blown up
+OPTIMIZER, SCHEDULE, WARMUP = "adamw", "one-cycle", 0.15
+SMOOTHING = 0.1
+AVERAGED = 0.04  # share of the training's steps that the running average of the weights reaches over, about
+LEAST_AVERAGED = 10  # steps
+NO_WEIGHTS, ROOTS = "none", "roots"  # of classes: all count alike; as "balanced", but by the roots of their numbers
+UNEVEN = 10.0  # times the images of the rarest class, from which on classes count by the roots of their numbers
+
+ANNEALED = ("cosine", "linear", "one-cycle", "polynomial")  # schedules whose learning rate falls to the end
+CROPPED_AREA = 0.35  # of a photograph, at least
+SHIFTED = 14  # of a small image's side, one part of which it is shifted by, at most
+Keep = Literal["best", "last"]
 
 
-def choose_epochs(images: int) -> int:
-    """Return the number of epochs in which about 100,000 images are seen, at least 10 and at most 40.
-
-    >>> [choose_epochs(images) for images in (60_000, 3_000, 100)]
-    [10, 33, 40]
-    """
-    return min(MOST_EPOCHS, max(LEAST_EPOCHS, round(IMAGES_SEEN / max(1, images))))
-
-
-def choose_size(data: Dataset, sides: tuple[int, int] | None = None, channels: int | None = None) -> ImageSize:
-    """Return the size that images are brought to.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """All that a training is made of, but for the data.
 
     Arguments:
-        data: the training images.
-        sides: height and width asked for, pixels; None: the size that all images have if it is at most 128 pixels,
-            else a square of 32, 64 or 96, the largest that is not above the median of the shorter sides.
-        channels: asked for; None: 1 if all images are grey, else what they have.
+        model: name of the network, or "auto".
+        net: the network; graph: the same with all shapes.
+        epochs: None: as many as a time limit lets it.
+        batch_size: images of a step.
+        optimizer, schedule: by name; learning_rate, weight_decay, momentum, lookahead, warmup: their settings, None
+            where they have none.
+        label_smoothing: of cross-entropy.
+        class_weights: "balanced", "roots" or NAME=WEIGHT,...; None: all count alike.
+        ema: decay of the running average of the weights; None: no average.
+        keep: which epoch's weights are kept.
+        augment: what is done to images.
+        views: how the model looks at an image where it answers.
     """
-    channels = channels or data.channels
-    if sides is not None:
-        return ImageSize(*sides, channels)
-    native = data.native_size
-    if native is not None and max(native.height, native.width) <= LARGEST_NATIVE_SIDE:
-        return ImageSize(native.height, native.width, channels)
-    shorter = _median_side(data) if native is None else min(native.height, native.width)
-    side = max((side for side in PHOTO_SIDES if side <= shorter), default=PHOTO_SIDES[0])
-    return ImageSize(side, side, channels)
+
+    model: str
+    net: Layer
+    graph: Graph
+    epochs: int | None
+    batch_size: int
+    optimizer: str
+    learning_rate: float | None
+    weight_decay: float | None
+    momentum: float | None
+    lookahead: int | None
+    schedule: str
+    warmup: float | None
+    label_smoothing: float
+    class_weights: str | None
+    ema: float | None
+    keep: Keep
+    augment: tuple[Transform, ...]
+    views: Views
+
+    def told(self) -> str:
+        """Say it in one line."""
+        size = sum(parameter.size for parameter in parameters_of(self.graph))
+        name = "" if self.model == AUTO else f"{self.model}, "
+        decay = f", decay {self.weight_decay:g}" if self.weight_decay else ""
+        rate = f" {self.learning_rate:g}" if self.learning_rate is not None else ""
+        parts = [
+            f"{name}{size:,} parameters from scratch",
+            f"augment {as_text(self.augment)}",
+            f"{'' if self.epochs is None else f'{self.epochs} epochs in '}batches of {self.batch_size}",
+            f"{self.optimizer}{rate}{decay}, {self.schedule}",
+            *([f"label smoothing {self.label_smoothing:g}"] if self.label_smoothing else []),
+            *([f"class weights {self.class_weights}"] if self.class_weights else []),
+            *([f"EMA {self.ema:g}"] if self.ema is not None else []),
+            f"keeps the {self.keep} epoch",
+            *([f"views {self.views}"] if self.views != PLAIN else []),
+        ]
+        return "; ".join(parts)
 
 
-def _median_side(data: Dataset) -> float:
-    sides = []
-    for index in _spread(len(data), SIZE_SAMPLE):
-        try:
-            facts = data.facts(int(index))
-        except DataError:
-            continue  # listed, with all others that cannot be read, before training starts
-        sides.append(min(facts.height, facts.width))
-    return float(np.median(sides)) if sides else PHOTO_SIDES[-1]
+def choose(
+    counts: np.ndarray[Any, np.dtype[np.int64]],
+    size: ImageSize,
+    *,
+    images: int | None = None,
+    classes: bool = True,
+    model: str = AUTO,
+    asked: Mapping[str, Any] | None = None,
+) -> Recipe:
+    """Choose a recipe, as for images that may not be mirrored; see `mirrored`.
 
-
-def _spread(count: int, most: int) -> NDArray[np.int64]:
-    """Return at most `most` of the indices below `count`, evenly spread."""
-    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.int64))
-
-
-def channel_statistics(
-    data: Dataset, size: ImageSize, resize: ResizeRule = DEFAULT_RESIZE
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return the mean and the standard deviation of each channel, on values in [0, 1], over at most 2,048 images."""
-    indices = _spread(len(data), STATISTICS_SAMPLE)
-    total = np.zeros(size.channels)
-    square = np.zeros(size.channels)
-    pixels = 0
-    for start in range(0, len(indices), 64):
-        images, readable = data.read(indices[start : start + 64], size, resize)
-        values = images[readable].reshape(-1, size.channels).astype(np.float64)
-        if images.dtype == np.uint8:
-            values /= 255.0
-        total += values.sum(axis=0)
-        square += (values**2).sum(axis=0)
-        pixels += len(values)
-    mean = total / max(1, pixels)
-    deviation = np.sqrt(np.maximum(0.0, square / max(1, pixels) - mean**2))
-    deviation[deviation < LEAST_DEVIATION] = 1.0
-    # Six digits are more than matter, and read well in the model file.
-    return tuple(round(float(m), 6) for m in mean), tuple(round(float(s), 6) for s in deviation)
-
-
-def default_of(name: str, setting: str) -> float | None:
-    """Return what a setting of the optimizer called `name` is unless somebody asks for another; None: it has no such.
-
-    >>> default_of("sgd", "momentum"), default_of("adam", "learning_rate"), default_of("adam", "momentum")
-    (0.9, 0.001, None)
+    Arguments:
+        counts: (classes,) images of each class that are learnt from.
+        size: of the images.
+        images: how many there are; default: the sum of `counts`.
+        classes: whether the loss is cross-entropy, over classes.
+        model: name of a network, or "auto".
+        asked: fields of a Recipe that are asked for, and "time_limit" in seconds; None: not asked for.
     """
-    own = {entry.name: entry.default for entry in fields(OPTIMIZER_NAMES[name])}
-    value = RECOMMENDED.get(name, {}).get(setting, own.get(setting))
-    return value if isinstance(value, float) else None
+    wish = {name: value for name, value in (asked or {}).items() if value is not None}
+    total = max(1, int(counts.sum()) if images is None else images)
+    shape = ImageShape(size.height, size.width, size.channels)
+    seconds = wish.pop("time_limit", None)
+    net, graph = _network(model, shape, len(counts), total, SECONDS if seconds is None else seconds)
+    epochs = wish.get("epochs", None if seconds is not None else choose_epochs(graph, total))
+    batch = wish.get("batch_size", _batch(total))
+    optimizer, schedule = wish.get("optimizer", OPTIMIZER), wish.get("schedule", SCHEDULE)
+    lasting = epochs if epochs is not None else choose_epochs(graph, total, seconds or SECONDS)
+    steps = lasting * -(-total // batch)
+    chosen = {
+        "epochs": epochs,
+        "batch_size": batch,
+        "optimizer": optimizer,
+        "learning_rate": default_of(optimizer, "learning_rate"),
+        "weight_decay": default_of(optimizer, "weight_decay"),
+        "momentum": default_of(optimizer, "momentum"),
+        "lookahead": None,
+        "schedule": schedule,
+        "warmup": WARMUP if schedule == "one-cycle" else None,
+        "label_smoothing": SMOOTHING if classes else 0.0,
+        "class_weights": ROOTS if classes and _uneven(counts) else None,
+        "ema": round(1.0 - 1.0 / max(LEAST_AVERAGED, AVERAGED * steps), 4),
+        "keep": "last" if schedule in ANNEALED and "patience" not in wish else "best",
+        "augment": choose_augmentation(size, mirrored=False),
+        "views": PLAIN,
+    }
+    wish.pop("patience", None)
+    chosen |= wish
+    if isinstance(chosen["augment"], str):
+        chosen["augment"] = parsed(chosen["augment"])
+    if not chosen["ema"]:
+        chosen["ema"] = None  # --ema 0
+    if chosen["class_weights"] == NO_WEIGHTS:
+        chosen["class_weights"] = None
+    return Recipe(model=model, net=net, graph=graph, **chosen)
 
 
-def make_optimizer(
-    name: str,
-    learning_rate: float | None,
-    weight_decay: float | None,
-    momentum: float | None,
-    lookahead: int | None = None,
-) -> Optimizer:
-    """Return the optimizer called `name`; None stands for its default, or for none where it has no such setting.
-
-    With `lookahead`, slow weights follow it every so many steps.
+def choose_epochs(graph: Graph, images: int, seconds: float = SECONDS) -> int:
+    """Return the number of epochs that two cores do in about so many seconds; at least 8, and at most 40, or 60 of
+    photographs.
     """
-    asked = {"learning_rate": learning_rate, "weight_decay": weight_decay, "momentum": momentum}
-    values = {setting: default_of(name, setting) if value is None else value for setting, value in asked.items()}
-    optimizer = OPTIMIZER_NAMES[name](**{setting: value for setting, value in values.items() if value is not None})
-    return optimizer if lookahead is None else Lookahead(optimizer, every=lookahead)
+    most = MOST_PHOTO_EPOCHS if min(graph.input.height, graph.input.width) >= PHOTO_SIDE else MOST_EPOCHS
+    return min(most, max(LEAST_EPOCHS, round(seconds * PACE / _work(graph, images))))
 
 
-def make_schedule(name: str, warmup: float | None) -> Schedule:
-    """Return the schedule called `name`, with a warm-up over a share of the training; None: the schedule's own.
-
-    >>> make_schedule("linear", 0.1)
-    Warmup(schedule=LinearDecay(start=1.0, final=0.0), share=0.1, start=0.0)
+def mirrored(recipe: Recipe, size: ImageSize, asked: Mapping[str, Any] | None = None) -> Recipe:
+    """Return a recipe for images that may be mirrored: they are, in training and where the model answers, unless
+    something else is asked for.
     """
-    if name == "cosine":
-        return Cosine(warmup=COSINE_WARMUP if warmup is None else warmup)
-    if name == "one-cycle":
-        return OneCycle() if warmup is None else OneCycle(warmup=warmup)
-    schedule = SCHEDULE_NAMES[name]()
-    return Warmup(schedule, warmup) if warmup else schedule
+    wish = {name for name, value in (asked or {}).items() if value is not None}
+    if "augment" not in wish:
+        recipe = replace(recipe, augment=choose_augmentation(size, mirrored=True))
+    if "views" not in wish and any(isinstance(transform, RandomFlip) for transform in recipe.augment):
+        recipe = replace(recipe, views="flip")
+    return recipe
+
+
+def _network(model: str, shape: ImageShape, classes: int, images: int, seconds: float) -> tuple[Layer, Graph]:
+    if model != AUTO:
+        net = MODELS[model].make(classes)
+        return net, trace(net, shape)
+    for width in WIDTHS:
+        net = default_net(shape, classes, width)
+        graph = trace(net, shape)
+        if seconds * PACE >= LEAST_EPOCHS * _work(graph, images):
+            break
+    return net, graph
+
+
+def _work(graph: Graph, images: int) -> int:
+    """Return the multiply-adds of an epoch."""
+    return max(1, PASSES * images * sum(map(multiply_adds, graph.nodes)))
+
+
+def _batch(images: int) -> int:
+    if images >= MANY_IMAGES:
+        return LARGE_BATCH
+    batch = BATCH
+    while batch > LEAST_BATCH and images < LEAST_STEPS * batch:
+        batch //= 2
+    return batch
+
+
+def _uneven(counts: np.ndarray[Any, np.dtype[np.int64]]) -> bool:
+    present = counts[counts > 0]
+    return len(present) > 1 and bool(present.max() >= UNEVEN * present.min())
+
+
+def choose_augmentation(size: ImageSize, *, mirrored: bool) -> tuple[Transform, ...]:
+    """Return what is done to images of a size: parts of photographs, shifts of small images; flips if `mirrored`."""
+    side = min(size.height, size.width)
+    flip = (RandomFlip(),) if mirrored else ()
+    if side >= PHOTO_SIDE:
+        return (RandomResizedCrop(CROPPED_AREA), *flip)
+    shift = round(side / SHIFTED)
+    return (*((RandomCrop(shift),) if shift else ()), *flip)

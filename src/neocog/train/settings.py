@@ -131,14 +131,18 @@ class TrainingSettings:
             Flag(
                 "epochs",
                 "Passes over the training images.",
-                "enough to show 100,000 images; at least 10, at most 40",
+                "as many as two cores do in about 5 minutes; at least 8, at most 60",
                 most=2**31 - 1,
             ),
             resumed="asked",
         ),
     )
     batch_size: int = field(
-        default=64, metadata=_about(Whole(), Flag("batch-size", "Images per batch.", "64", letter="b", most=65536))
+        default=64,
+        metadata=_about(
+            Whole(),
+            Flag("batch-size", "Images per batch.", "16 to 128, the more images there are", letter="b", most=65536),
+        ),
     )
     optimizer: Optimizer = field(default=Adam(learning_rate=0.001), metadata=_about(OneOf(Optimizer, "SGD(0.01)")))
     loss: Loss = field(default=CrossEntropy(), metadata=_about(OneOf(Loss, "CrossEntropy()")))
@@ -193,7 +197,11 @@ class TrainingSettings:
         default=None,
         metadata=_about(
             Real(0, 1),
-            Flag("ema", "Use a running average of the weights, with this decay, such as 0.999.", "no average"),
+            Flag(
+                "ema",
+                "Use a running average of the weights, with this decay, such as 0.999; 0: none.",
+                "by steps",
+            ),
             resumed="fixed",
             later=True,
         ),
@@ -231,8 +239,8 @@ class TrainingSettings:
             Augmentation(),
             Flag(
                 "augment",
-                "Change images at random, a little differently in every epoch, such as flip,crop=4,jitter.",
-                "none",
+                "Change images at random, a little differently in every epoch, such as flip,crop=4,jitter, or none.",
+                "as the images are: shifts or crops, and flips where they may be mirrored",
                 value="LIST",
             ),
             resumed="fixed",

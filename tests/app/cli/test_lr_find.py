@@ -11,7 +11,7 @@ import neocog as nc
 from app.pictures import write_photos
 from neocog.nn.shapes import ImageShape
 from neocog.nn.zoo import make_net
-from neocog.train import recipe
+from neocog.train.pictures import channel_statistics, choose_size
 
 SHORT = ("--batch-size", "8", "--steps", "30", "--low", "1e-4", "--high", "1")
 
@@ -66,11 +66,13 @@ def test_it_is_the_curve_that_python_finds(run):
 
     told = json.loads(run("lr-find", "digits", "--steps", "12", "--json", "--quiet").out)
     train = split(open_source("digits"), quiet=True).train
-    size = recipe.choose_size(train)
-    mean, std = recipe.channel_statistics(train, size)
+    size = choose_size(train)
+    mean, std = channel_statistics(train, size)
     net = make_net("auto", ImageShape(*size.shape), 10)
     model = nc.Model(net, size.shape, train.class_names, mean=mean, std=std)
-    curve = model.lr_find(train.read(np.arange(len(train)), size)[0], train.labels, steps=12)
+    images = train.read(np.arange(len(train)), size)[0]
+    chosen = {"optimizer": nc.AdamW(0.003, weight_decay=0.05), "loss": nc.CrossEntropy(0.1), "augment": "crop=1"}
+    curve = model.lr_find(images, train.labels, steps=12, **chosen)
     assert told["losses"] == pytest.approx(curve.losses, rel=1e-5)
     assert told["suggested"] == curve.suggested
 

@@ -76,7 +76,10 @@ def test_a_figure_of_the_images_that_chose_the_epoch_is_called_one(run, photos, 
     (tmp_path / "data").mkdir()
     shutil.copytree(photos, tmp_path / "data/train")
     shutil.copytree(photos, tmp_path / "data/val")
-    done = run("train", tmp_path / "data", "epochs=1", "--quiet", "-o", tmp_path / "out")
+    done = run("train", tmp_path / "data", "epochs=1", "--keep", "best", "--quiet", "-o", tmp_path / "out")
     assert "of 24 validation images (95 %: " in done.out
     assert "but           these images chose the best epoch" in done.out
     assert "macro recall  " in done.out
+    done = run("train", tmp_path / "data", "epochs=1", "--quiet", "-o", tmp_path / "last")
+    assert "kept: the last" in done.out
+    assert "chose" not in done.out

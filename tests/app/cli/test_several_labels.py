@@ -135,7 +135,7 @@ def test_class_weights_and_losses_go_into_the_model(run, photos, tmp_path):
     assert loss.weights[0] < 1 < loss.weights[1]
     assert json.loads((out / "config.json").read_text())["loss"]["weights"] == list(loss.weights)
     assert run(*words, "--class-weights", "dark=3").code == 0
-    assert nc.load(out / "model.safetensors").loss == CrossEntropy(weights=(1, 3))
+    assert nc.load(out / "model.safetensors").loss == CrossEntropy(0.1, weights=(1, 3))
     assert run(*words, "--loss", "mean-squared-error").code == 0
     assert nc.load(out / "model.safetensors").loss == MeanSquaredError()
 
@@ -147,7 +147,7 @@ def test_class_weights_and_losses_go_into_the_model(run, photos, tmp_path):
         (("--class-weights", "drak=2"), "did you mean dark?"),
         (
             ("--class-weights", "dark"),
-            "must be balanced, or NAME=WEIGHT of some classes, weights of 0 or more, got 'dark'",
+            "must be balanced, roots, none, or NAME=WEIGHT of some classes, weights of 0 or more, got 'dark'",
         ),
         (("--class-weights", "dark=-1"), "got 'dark=-1'"),
         (("--class-weights", "dark=0,bright=0"), "must not all be 0"),

@@ -125,7 +125,7 @@ def test_patience_and_time_end_a_training(run, photos, tmp_path):
     told = json.loads(run("train", photos, "--time", "0.02", "-b", "8", "-o", tmp_path / "a", "--json").out)
     assert told["stopped"] == "time limit"
     # A learning rate so small that no weight changes: no epoch is better than the first.
-    still = ("--optimizer", "sgd", "--lr", "1e-30", "--epochs", "200", "--patience", "2", "-b", "8")
+    still = ("--model", "photo", "--optimizer", "sgd", "--lr", "1e-30", "--epochs", "200", "--patience", "2", "-b", "8")
     told = json.loads(run("train", photos, *still, "-o", tmp_path / "b", "--json").out)
     assert (told["stopped"], told["epochs"], told["best_epoch"]) == ("patience", 3, 1)
 

@@ -23,7 +23,9 @@ from neocog.data.dataset import Dataset
     help="Write a picture of what a network sees: some images as they are read, and as the first epochs show them.",
 )
 @click.option(
-    "--augment", type=options.TransformsOption(), help="With --preview: how training changes images, as for train."
+    "--augment",
+    type=options.TransformsOption(),
+    help="With --preview: how training changes images, as for train.  [default: as neocog train chooses]",
 )
 @click.option(
     "--img-size", type=options.SizeOption(), metavar="N|HxW", help="With --preview: size of images, as for train."
@@ -77,11 +79,14 @@ def _write_preview(part: Dataset, path: Path, augment: str | None, img_size: tup
     # here, since most checks draw nothing
     from neocog.data.augment.pipeline import Pipeline
     from neocog.data.augment.sheet import contact_sheet
-    from neocog.data.augment.words import NONE, parsed
+    from neocog.data.augment.words import parsed
     from neocog.model.files import write_atomically
-    from neocog.train.recipe import choose_size
+    from neocog.train.pictures import choose_size, may_be_mirrored
+    from neocog.train.recipe import choose_augmentation
 
-    sheet = contact_sheet(part, choose_size(part, img_size), Pipeline(parsed(augment or NONE)))
+    size = choose_size(part, img_size)
+    chosen = choose_augmentation(size, mirrored=may_be_mirrored(part, size)) if augment is None else parsed(augment)
+    sheet = contact_sheet(part, size, Pipeline(chosen))
     content = io.BytesIO()
     sheet.save(content, "PNG")
     write_atomically(path, content.getvalue())

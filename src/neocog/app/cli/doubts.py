@@ -14,7 +14,7 @@ from neocog.data.dataset import Dataset, DataSplits
 from neocog.data.near import Thumbnails, near_pairs, thumbnail
 from neocog.data.resize import ImageSize
 from neocog.errors import DataError
-from neocog.train.recipe import LARGEST_NATIVE_SIDE
+from neocog.train.pictures import LARGEST_NATIVE_SIDE
 
 SHOWN = 3  # examples
 MOST_COMPARED = 20_000  # images; more are compared by `neocog check` alone, which takes its time

@@ -18,7 +18,7 @@ from neocog.nn.graph import Graph
 from neocog.nn.summary import format_summary, summarise
 from neocog.nn.zoo import MODELS
 from neocog.text import printable
-from neocog.train import recipe
+from neocog.train.pictures import choose_size
 
 MODEL_ENDING = ".safetensors"
 VIEWS_TOLD = {
@@ -149,7 +149,7 @@ def _describe_data(location: str, as_json: bool) -> None:
     names = parts[0][1].class_names
     counts = {name: part.counts() for name, part in parts}
     data = parts[0][1]
-    size = recipe.choose_size(data)
+    size = choose_size(data)
     if as_json:
         native = data.native_size
         print_json(

@@ -8,6 +8,7 @@ from neocog.app.cli.errors import CommandLineError, nearest
 from neocog.app.cli.measured import shorten
 from neocog.data.dataset import Dataset
 from neocog.nn.losses import BinaryCrossEntropy, CrossEntropy, Loss, MeanSquaredError, balanced_weights
+from neocog.train.recipe import NO_WEIGHTS, ROOTS
 
 BALANCED = "balanced"
 LOSSES = ("auto", "cross-entropy", "binary-cross-entropy", "mean-squared-error")
@@ -19,12 +20,14 @@ def make_loss(name: str, smoothing: float, weights: str | None, data: Dataset) -
     Arguments:
         name: one of LOSSES; "auto" is cross-entropy, or binary where images may have several labels.
         smoothing: label smoothing, of cross-entropy alone.
-        weights: "balanced", or NAME=WEIGHT of some classes with commas between; the others get 1. None: all alike.
+        weights: "balanced", "roots" (the square roots of that), "none", or NAME=WEIGHT of some classes with commas
+            between; the others get 1. None: all alike.
         data: what is trained on.
 
     Raises:
         CommandLineError: the flags do not fit each other or the data.
     """
+    weights = None if weights == NO_WEIGHTS else weights
     if name == "auto":
         name = LOSSES[2] if data.several_labels else LOSSES[1]
     if data.several_labels and name == LOSSES[1]:
@@ -48,15 +51,17 @@ def make_loss(name: str, smoothing: float, weights: str | None, data: Dataset) -
 
 
 def _class_weights(weights: str, data: Dataset) -> tuple[float, ...]:
-    if weights == BALANCED:
-        return balanced_weights([int(images) for images in data.counts()])
+    if weights in (BALANCED, ROOTS):
+        balanced = balanced_weights([int(images) for images in data.counts()])
+        return balanced if weights == BALANCED else tuple(map(math.sqrt, balanced))
     return _named(weights, data.class_names)
 
 
 def _positive_weights(weights: str, data: Dataset) -> tuple[float, ...]:
     """Return for each label the images without it for each image that has it; 1 where none has."""
-    if weights == BALANCED:
-        return tuple((len(data) - int(images)) / int(images) if images else 1.0 for images in data.counts())
+    if weights in (BALANCED, ROOTS):
+        balanced = [(len(data) - int(images)) / int(images) if images else 1.0 for images in data.counts()]
+        return tuple(balanced if weights == BALANCED else map(math.sqrt, balanced))
     return _named(weights, data.class_names)
 
 
@@ -70,8 +75,8 @@ def _named(text: str, names: tuple[str, ...]) -> tuple[float, ...]:
             weight = math.nan
         if not equals or not 0 <= weight < math.inf:
             raise CommandLineError(
-                f"--class-weights must be {BALANCED}, or NAME=WEIGHT of some classes, weights of 0 or more, "
-                f"got {entry.strip()!r}",
+                f"--class-weights must be {BALANCED}, {ROOTS}, {NO_WEIGHTS}, or NAME=WEIGHT of some classes, "
+                f"weights of 0 or more, got {entry.strip()!r}",
                 hint=f"such as --class-weights {names[0]}=2,{names[-1]}=0.5",
             )
         if name not in names:

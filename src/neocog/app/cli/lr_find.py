@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -72,7 +73,8 @@ def command(
         "overwrite": False,
     }
     flags = Flags(settings=given, quiet=quiet, **of_trainings, **rest)  # type: ignore[arg-type]  # as in train.py
-    splits, _, model, settings = decide(plan(data, flags), flags)
+    splits, _, model, settings, _ = decide(plan(data, flags), flags)
+    settings = replace(settings, ema=None)  # no single step depends on it
     source = source_of(splits.train, model, settings, flags)
     with told_of_compiling(quiet=quiet), progress_bar("trying", quiet=quiet, unit="steps") as progress:
         curve = lr_find(

@@ -11,14 +11,15 @@ from neocog.app.cli import options
 from neocog.app.cli.losses import LOSSES
 from neocog.nn.optimizers import MAX_EVERY
 from neocog.nn.zoo import MODELS
-from neocog.train import recipe
+from neocog.train.named import OPTIMIZER_NAMES, default_of
+from neocog.train.recipe import OPTIMIZER, SMOOTHING
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def defaults_of(setting: str) -> str:
     """Say what a setting is by default: for most optimizers, and for those that differ or alone have it."""
-    values = {name: recipe.default_of(name, setting) for name in recipe.OPTIMIZER_NAMES}
+    values = {name: default_of(name, setting) for name in OPTIMIZER_NAMES}
     every = list(values.values())
     usual = None if None in every else max(every, key=every.count)
     apart = [f"{name}: {value:g}" for name, value in values.items() if value is not None and value != usual]
@@ -31,14 +32,14 @@ model_flag = click.option(
     metavar="NAME",
     default="auto",
     show_default=True,
-    help="Network to train: one of those that neocog models lists, or auto: a small one that fits the images.",
+    help="Network to train: one of those that neocog models lists, or auto: one that fits images and time.",
 )
 FLAGS = (
     click.option(
         "--img-size",
         type=options.SizeOption(),
         metavar="N|HxW",
-        help="Size that images are resized to, in pixels.  [default: their own size up to 128; else 32, 64 or 96]",
+        help="Size that images are resized to, in pixels.  [default: their own size up to 128; else 32, 64, 96 or 128]",
     ),
     click.option(
         "--channels", type=options.WordOption(("1", "3")), help="1 (grey) or 3 (RGB).  [default: as in the images]"
@@ -50,10 +51,8 @@ FLAGS = (
     ),
     click.option(
         "--optimizer",
-        type=options.WordOption(tuple(recipe.OPTIMIZER_NAMES)),
-        default="adam",
-        show_default=True,
-        help="How weights follow their gradients.",
+        type=options.WordOption(tuple(OPTIMIZER_NAMES)),
+        help=f"How weights follow their gradients.  [default: {OPTIMIZER}]",
     ),
     click.option("--momentum", type=options.RealOption(0, 1), help=f"Momentum.  [default: {defaults_of('momentum')}]"),
     click.option(
@@ -64,9 +63,8 @@ FLAGS = (
     click.option(
         "--label-smoothing",
         type=options.RealOption(0, 1),
-        default=0.0,
-        show_default=True,
-        help="Label smoothing: the share of each target that is spread evenly over all classes.",
+        help="Label smoothing: the share of each target that is spread evenly over all classes.  "
+        f"[default: {SMOOTHING:g}; 0 without classes]",
     ),
     click.option(
         "--loss",
@@ -77,8 +75,9 @@ FLAGS = (
     ),
     click.option(
         "--class-weights",
-        metavar="balanced|NAME=W,...",
-        help="How much classes count: balanced (rare ones more), or weights of some, such as cat=2,dog=0.5.",
+        metavar="balanced|roots|none|NAME=W,...",
+        help="How much classes count: balanced (rare ones more), roots (half-way to that), none (all alike), or "
+        "weights of some, such as cat=2,dog=0.5.  [default: roots where one has ten times the images of another]",
     ),
     options.threads,
     options.workers,

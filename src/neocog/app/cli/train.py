@@ -15,7 +15,8 @@ from neocog.app.cli.recipe_flags import defaults_of, model_flag, recipe_flags
 from neocog.app.cli.report import report_outcome
 from neocog.app.cli.settings import asked_settings, setting_flags, take_settings
 from neocog.app.cli.training import Flags, begin, resume, run
-from neocog.train import recipe
+from neocog.train.named import SCHEDULE_NAMES
+from neocog.train.recipe import SCHEDULE, WARMUP
 
 # what a resumed training takes from its checkpoint, and so cannot be given anew, beside settings that say so themselves
 FIXED_BY_RESUME = (
@@ -49,16 +50,15 @@ FIXED_BY_RESUME = (
 )
 @click.option(
     "--schedule",
-    type=options.WordOption(tuple(recipe.SCHEDULE_NAMES)),
-    default="cosine",
-    show_default=True,
-    help="How the learning rate moves: plateau lowers it when the loss no longer falls.",
+    type=options.WordOption(tuple(SCHEDULE_NAMES)),
+    help=f"How the learning rate moves: plateau lowers it when the loss no longer falls.  [default: {SCHEDULE}]",
 )
 @click.option(
     "--warmup",
     type=options.RealOption(0, 1),
     metavar="SHARE",
-    help="Share of the training in which the learning rate rises.  [default: cosine: 0.05; one-cycle: 0.3; others: 0]",
+    help="Share of the training in which the learning rate rises.  "
+    f"[default: one-cycle: {WARMUP:g}; cosine: 0.05; others: 0]",
 )
 @published.flag
 @click.option("--output", "-o", type=options.Place(), help="Run folder to write.  [default: runs/NAME]")
@@ -69,7 +69,7 @@ FIXED_BY_RESUME = (
     "--views",
     type=options.WordOption(options.VIEWS),
     help="How the model will look at an image: plain, once; flip, at its mirror image too; flip-shift, six times; its "
-    "answer is the mean of the logits.  [default: plain]",
+    "answer is the mean of the logits.  [default: flip where images were mirrored in training, else plain]",
 )
 @log_flag
 @rejecting.flag

@@ -35,6 +35,7 @@ class Outcome:
         data: the location, as given.
         part: what `evaluation` was measured on.
         unreadable: images that were skipped.
+        keep: which epoch's weights were kept, "best" or "last".
     """
 
     data: str
@@ -45,6 +46,7 @@ class Outcome:
     part: str
     evaluation: Evaluation | LabelsEvaluation
     unreadable: int
+    keep: str
 
     @property
     def parameters(self) -> int:
@@ -70,6 +72,8 @@ class Outcome:
     def best_epoch(self) -> int:
         """The epoch whose weights were kept."""
         best = self.history.best
+        if self.keep == "last":
+            return len(self.history)
         return best.epoch if best is not None else 0
 
     @property
@@ -77,6 +81,8 @@ class Outcome:
         """Why the figures say less about new images than they seem to; None where they were measured on a test part."""
         if self.part == "test":
             return None
+        if self.part == "validation" and self.keep == "last":
+            return None  # they chose nothing
         if self.part == "validation":
             return (
                 "these images chose the best epoch, so that new ones will be recognised less often; "
@@ -117,7 +123,7 @@ class Outcome:
             (
                 "trained",
                 f"{count(epochs, 'epoch')} in {self.seconds:.1f} s, {self.images_per_second:,.0f} images/s; "
-                f"best: epoch {self.best_epoch}",
+                f"{'best: epoch ' + str(self.best_epoch) if self.keep == 'best' else 'kept: the last'}",
             ),
             (
                 "network",

@@ -40,19 +40,18 @@ from neocog.errors import DataError, NeocogError
 from neocog.model import kinds
 from neocog.model.calibration import Reject
 from neocog.model.network import Network
-from neocog.model.views import PLAIN, Views
-from neocog.nn.layers import Layer
-from neocog.nn.optimizers import Optimizer
-from neocog.nn.shapes import ImageShape
-from neocog.nn.zoo import make_net
+from neocog.model.views import Views
+from neocog.nn.losses import CrossEntropy
 from neocog.text import printable
-from neocog.train import recipe
 from neocog.train.calibrate import calibrate
 from neocog.train.checkpoint import Checkpoint
 from neocog.train.evaluation import Evaluation, evaluate
 from neocog.train.fit import fit
 from neocog.train.history import History
 from neocog.train.labels import LabelsEvaluation
+from neocog.train.named import OPTIMIZER_NAMES, default_of, make_optimizer, make_schedule
+from neocog.train.pictures import channel_statistics, choose_size, may_be_mirrored
+from neocog.train.recipe import OPTIMIZER, Recipe, choose, mirrored
 from neocog.train.recipes import airbench
 from neocog.train.runfolder import RunFolder
 from neocog.train.settings import TrainingSettings, settled
@@ -74,12 +73,12 @@ class Flags:
     channels: str | None
     lr: float | None
     weight_decay: float | None
-    optimizer: str
+    optimizer: str | None
     momentum: float | None
     lookahead: int | None
-    schedule: str
+    schedule: str | None
     warmup: float | None
-    label_smoothing: float
+    label_smoothing: float | None
     loss: str
     class_weights: str | None
     threads: int | None
@@ -122,16 +121,16 @@ class Plan:
 
     splits: DataSplits
     size: ImageSize
-    net: Layer
-    optimizer: Optimizer
+    recipe: Recipe
 
 
 def plan(data: str, flags: Flags) -> Plan:
     """Decide what the flags leave open, and tell what does not fit: reading the images may take minutes."""
-    if flags.momentum is not None and recipe.default_of(flags.optimizer, "momentum") is None:
-        having = [name for name in recipe.OPTIMIZER_NAMES if recipe.default_of(name, "momentum") is not None]
+    optimizer = flags.optimizer or OPTIMIZER
+    if flags.momentum is not None and default_of(optimizer, "momentum") is None:
+        having = [name for name in OPTIMIZER_NAMES if default_of(name, "momentum") is not None]
         raise CommandLineError(
-            f"--momentum only applies to --optimizer {', '.join(having[:-1])} or {having[-1]}, got {flags.optimizer}",
+            f"--momentum only applies to --optimizer {', '.join(having[:-1])} or {having[-1]}, got {optimizer}",
             hint="leave one of the two out",
         )
     source = datasets.open_source(data)
@@ -145,51 +144,80 @@ def plan(data: str, flags: Flags) -> Plan:
             details=splits.notes,
             hint="put the images of each class into a folder of its own: DATA/cat/1.jpg, DATA/dog/1.jpg",
         )
-    make_loss(flags.loss, flags.label_smoothing, flags.class_weights, splits.train)  # tells what does not fit early
+    # tells what does not fit early
+    loss = make_loss(flags.loss, flags.label_smoothing or 0.0, flags.class_weights, splits.train)
     if flags.reject is not None and (splits.validation is None or splits.train.several_labels):
         raise CommandLineError(
             f"--reject {flags.reject} needs "
             + ("images of one label each" if splits.train.several_labels else "validation images to choose by"),
             hint="put some into DATA/val" if splits.validation is None else "leave --reject out",
         )
-    size = recipe.choose_size(splits.train, flags.img_size, int(flags.channels) if flags.channels else None)
+    size = choose_size(splits.train, flags.img_size, int(flags.channels) if flags.channels else None)
     if flags.recipe is not None:
         published.check_size(flags.recipe, size)
-    net = make_net(flags.recipe or flags.model, ImageShape(*size.shape), len(names))
-    optimizer = recipe.make_optimizer(flags.optimizer, flags.lr, flags.weight_decay, flags.momentum, flags.lookahead)
+    recipe = choose(
+        splits.train.counts(),
+        size,
+        images=len(splits.train),
+        classes=isinstance(loss, CrossEntropy),
+        model=flags.recipe or flags.model,
+        asked=_asked(flags),
+    )
     # A network that does not fit the images, and layers to freeze that are not there.
-    settled(flags.settings).for_engine().rules(Network(net, size.shape, names).graph)
-    return Plan(splits, size, net, optimizer)
+    settled(flags.settings).for_engine().rules(Network(recipe.net, size.shape, names).graph)
+    return Plan(splits, size, recipe)
 
 
-def decide(planned: Plan, flags: Flags) -> tuple[DataSplits, int, Network, TrainingSettings]:
-    """Read the images; return those that can be read, the number of the others, the model, and how it is trained."""
-    size = planned.size
-    augment = settled(flags.settings).augment
-    splits, unreadable = _read(planned.splits, size, augment, flags)
-    loss = make_loss(flags.loss, flags.label_smoothing, flags.class_weights, splits.train)
-    mean, std = recipe.channel_statistics(splits.train, _training_size(splits, size, augment))
-    images = _image_counts(splits)["train"]
-    usual = {} if "time_limit" in flags.settings else {"epochs": recipe.choose_epochs(images)}
-    schedule = recipe.make_schedule(flags.schedule, flags.warmup)
-    chosen = {"optimizer": planned.optimizer, "loss": loss, "schedule": schedule}
-    settings = settled({**usual, **flags.settings, **chosen})
+def _asked(flags: Flags) -> dict[str, Any]:
+    """Return what the flags say of a recipe."""
+    named = ("optimizer", "weight_decay", "momentum", "lookahead", "schedule", "warmup", "label_smoothing")
+    own = {name: getattr(flags, name) for name in (*named, "class_weights", "views")}
+    settings = ("epochs", "batch_size", "time_limit", "patience", "ema", "keep", "augment")
+    return {"learning_rate": flags.lr, **own, **{name: flags.settings.get(name) for name in settings}}
+
+
+def decide(planned: Plan, flags: Flags) -> tuple[DataSplits, int, Network, TrainingSettings, Recipe]:
+    """Read the images; return those that can be read, the number of the others, the model, how it is trained, and the
+    recipe that this follows from.
+    """
+    size, recipe, asked = planned.size, planned.recipe, _asked(flags)
+    splits, unreadable = _read(planned.splits, size, recipe.augment, flags)
+    at_hand = _training_size(splits, size, recipe.augment)
+    open_yet = asked["augment"] is None or asked["views"] is None
+    if open_yet and may_be_mirrored(splits.train, at_hand):
+        recipe = mirrored(recipe, size, asked)
+    mean, std = channel_statistics(splits.train, at_hand)
+    settings = settled(
+        {
+            **flags.settings,
+            "epochs": recipe.epochs,
+            "batch_size": recipe.batch_size,
+            "ema": recipe.ema,
+            "keep": recipe.keep,
+            "augment": recipe.augment,
+            "optimizer": make_optimizer(
+                recipe.optimizer, recipe.learning_rate, recipe.weight_decay, recipe.momentum, recipe.lookahead
+            ),
+            "loss": make_loss(flags.loss, recipe.label_smoothing, recipe.class_weights, splits.train),
+            "schedule": make_schedule(recipe.schedule, recipe.warmup),
+        }
+    )
     model = Network(
-        planned.net,
+        recipe.net,
         size.shape,
         splits.class_names,
         seed=settings.seed,
         mean=mean,
         std=std,
-        views=flags.views or PLAIN,
+        views=recipe.views,
         engine=flags.engine,
         threads=flags.threads,
     )
     if flags.recipe is not None:
-        settings = published.settings_of(model, images, flags.settings)
+        settings = published.settings_of(model, _image_counts(splits)["train"], flags.settings)
         published.begin_as_published(model, splits.train)
         model.views = flags.views or airbench.VIEWS
-    return splits, unreadable, model, settings
+    return splits, unreadable, model, settings, recipe
 
 
 def begin(data: str, flags: Flags, held: contextlib.ExitStack) -> TrainingJob:
@@ -197,7 +225,7 @@ def begin(data: str, flags: Flags, held: contextlib.ExitStack) -> TrainingJob:
     planned = plan(data, flags)
     folder = make_folder(planned.splits.name, flags.output, held, overwrite=flags.overwrite)
     with removed_if_empty(folder):
-        splits, unreadable, model, settings = decide(planned, flags)
+        splits, unreadable, model, settings, recipe = decide(planned, flags)
         training = TrainingJob(data, splits, model, folder, settings, unreadable=unreadable)
         training.learnt_from = learnt.images_of(splits, quiet=flags.quiet)
         learnt.tell_copies(splits)
@@ -205,7 +233,7 @@ def begin(data: str, flags: Flags, held: contextlib.ExitStack) -> TrainingJob:
         doubts.tell_doubts(splits, sizes)
         if flags.img_size is None and not flags.quiet:
             doubts.tell_odd_sizes(splits.train, training.size)
-        training.config = _config(training, flags)
+        training.config = _config(training, flags, recipe)
     return training
 
 
@@ -310,7 +338,7 @@ def _tell_notes(splits: DataSplits, flags: Flags) -> None:
             note(text)
 
 
-def _config(training: TrainingJob, flags: Flags) -> dict[str, object]:
+def _config(training: TrainingJob, flags: Flags, recipe: Recipe) -> dict[str, object]:
     """Return what a resumed training needs to know beyond the checkpoint, and a reader of config.json wants to."""
     normalisation = training.model.graph.normalisation
     return {
@@ -319,20 +347,21 @@ def _config(training: TrainingJob, flags: Flags) -> dict[str, object]:
         "classes": list(training.model.class_names),
         "images": _image_counts(training.splits),
         "model": flags.recipe or flags.model,
-        "recipe": flags.recipe,
+        "recipe": flags.recipe or recipe.told(),
         "img_size": [training.size.height, training.size.width],
         "channels": training.size.channels,
         "mean": list(normalisation.mean),
         "std": list(normalisation.std),
         **record_settings(training.settings),
-        "optimizer": flags.optimizer,
-        "lr": flags.lr if flags.lr is not None else recipe.default_of(flags.optimizer, "learning_rate"),
-        "weight_decay": flags.weight_decay,
-        "momentum": flags.momentum,
-        "lookahead": flags.lookahead,
-        "schedule": flags.schedule,
-        "warmup": flags.warmup,
-        "label_smoothing": flags.label_smoothing,
+        "optimizer": recipe.optimizer,
+        "lr": recipe.learning_rate,
+        "weight_decay": recipe.weight_decay,
+        "momentum": recipe.momentum,
+        "lookahead": recipe.lookahead,
+        "schedule": recipe.schedule,
+        "warmup": recipe.warmup,
+        "label_smoothing": recipe.label_smoothing,
+        "class_weights": recipe.class_weights,
         "loss": kinds.to_json(training.settings.loss),
         "reject": None if flags.reject is None else str(flags.reject),
         "engine": flags.engine,
@@ -345,6 +374,9 @@ def run(training: TrainingJob, flags: Flags) -> Outcome:
     """Train, then measure the best model on the test part, or on the validation part where there is none."""
     if not flags.quiet:
         click.echo(printable(_opening(training)), err=True)
+        told = training.config.get("recipe")
+        if isinstance(told, str):
+            click.echo(printable(f"recipe: {told}"), err=True)
         _tell_if_done(training)
     try:
         with removed_if_empty(training.folder), removed_if_unfinished(training.folder):
@@ -373,6 +405,7 @@ def run(training: TrainingJob, flags: Flags) -> Outcome:
         part=part,
         evaluation=evaluation,
         unreadable=training.unreadable,
+        keep=training.settings.keep,
     )
 
 

@@ -91,7 +91,7 @@ export const en = {
     none: 'This run has no history of its epochs.',
     best: (epoch: number, epochs: number) => `The model is that of epoch ${epoch} of ${epochs}.`,
     gap: ' There, accuracy on training images is {gap} points above that on validation images.',
-    noGap: ' There, accuracy on training images ({gap} points) is below that on validation images: augmentation makes them harder.',
+    noGap: ' There, accuracy on training images less that on validation images is {gap} points: below 0, since training images are measured while the weights still move, and as augmentation shows them.',
     at: 'Look at epoch',
     which: (epoch: number) => `epoch ${epoch}`,
     table: 'All epochs as a table',
