@@ -61,7 +61,7 @@ def without_dropout(net: Layer) -> Layer:
 
 
 def mixed(classes: int = 10) -> Sequential:
-    """1 × 1 convolutions between 3 × 3 ones of stride 2, 64 to 256 channels: nothing that Winograd's algorithm fits."""
+    """1 × 1 convolutions between 3 × 3 ones of stride 2, 64 to 256 channels: little that Winograd's algorithm saves."""
     layers: list[Layer] = []
     for channels in (64, 128, 256):
         layers += [Conv2d(channels, 3, stride=2, padding=1), ReLU()]

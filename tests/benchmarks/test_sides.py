@@ -221,11 +221,12 @@ def test_a_network_draws_no_random_numbers(name: str) -> None:
     assert not any(isinstance(node.layer, Dropout) for node in graph.nodes)
 
 
-def test_no_convolution_of_the_mixed_network_fits_winograd() -> None:
+def test_the_mixed_network_leaves_little_to_winograd() -> None:
     mixed = NETWORKS["mixed"]
     for node in trace(mixed.net, mixed.input_shape).nodes:
         if isinstance(node.layer, Conv2d) and isinstance(node.input, ImageShape):
-            assert not fits_winograd(node.layer.window_over(node.input))
+            window = node.layer.window_over(node.input)
+            assert window.vertical.stride == 2 or not fits_winograd(window)  # 25 products in place of 36, at best
 
 
 def test_a_rounded_side_that_disagrees_is_left_out_and_another_side_is_not(monkeypatch: pytest.MonkeyPatch) -> None:

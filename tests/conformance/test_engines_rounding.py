@@ -53,7 +53,7 @@ class Float32Reference:
 
     train_program = classmethod(lambda cls, *arguments: cls(*arguments))
 
-    def logits(self, images):
+    def logits(self, images, batch_size=None):
         return network.forward(self.graph, self.values, images).logits
 
     def features(self, images):

@@ -1,4 +1,6 @@
-"""The native engine on graphs: the same bits on any number of threads, across kill and resume, and in any batch."""
+"""The native engine on graphs: the same bits on any number of threads, across kill and resume,
+and whatever comes with an image.
+"""
 
 import llvmlite.binding as llvm
 import numpy as np
@@ -95,13 +97,13 @@ ALIKE = {**GRAPHS, **WIDE}
 @pytest.mark.parametrize(
     ("name", "target"), [*((name, "this processor") for name in ALIKE), *((name, "avx2") for name in WIDE)]
 )
-def test_an_image_gets_the_same_bits_in_a_batch_of_any_size(name, target):
+def test_an_image_gets_the_same_bits_whatever_comes_with_it(name, target):
     graph = ALIKE[name]
     case = real_case(graph, 70, 2, CrossEntropy())
     narrowed = [make_target(*NARROWED[target], llvm.get_process_triple())] if target in NARROWED else []
     predictor = NativeEngine(*narrowed).predictor(graph, case.parameters, 2)
-    whole = predictor.logits(case.images)
+    whole = predictor.logits(case.images, 64)
     assert np.isfinite(whole).all()
     for size in (1, 5, 9):
-        pieces = [predictor.logits(case.images[start : start + size]) for start in range(0, 70, size)]
+        pieces = [predictor.logits(case.images[start : start + size], 64) for start in range(0, 70, size)]
         assert np.concatenate(pieces).tobytes() == whole.tobytes(), size

@@ -80,7 +80,7 @@ def test_the_same_pixels_get_the_same_bits_in_every_form_and_batch(models, tmp_p
     path = tmp_path / f"a.{form.lower()}"
     image.save(path, form, **settings)
     model = models[channels]
-    want = model.predict_proba(path)
+    want = model.predict_proba(path, batch_size=64)
     assert want.shape == (1, 3)
     others = [_pixels(9, 14, 3)] * 70
     for name, picture in forms_of(path).items():

@@ -143,7 +143,7 @@ def _emit_overlap(
     """Add B p Bᵀ of one tile and panel of channels to the patch of dx that it comes from."""
     tiling, dx, slab = stage.tiling, stage.dx, stage.returned
     assert dx is not None
-    algorithm = minimal(tiling.side)
+    algorithm = minimal(tiling.tile)
     image, down, across = _place(b, tiling, tile)
     corner = _corner(b, tiling, dx, image, down, across)
     base = addresses.whole(dx)
@@ -152,8 +152,8 @@ def _emit_overlap(
     with b.loop(0, vectors) as (vector, _):
         channel = b.mul(vector, b.lanes)
         source, to = b.opaque(b.at(patches, channel)), b.opaque(b.at(to_panel, channel))
-        side = range(algorithm.patch)
-        square = [[b.load(source, (r * algorithm.patch + s) * slab.step) for s in side] for r in side]
+        side = range(tiling.tile.patch)
+        square = [[b.load(source, (r * tiling.tile.patch + s) * slab.step) for s in side] for r in side]
         rows = transform_both(b, transposed_steps(algorithm.input_steps), square)
         for r, row in enumerate(rows):
             for s, value in enumerate(row):
@@ -165,14 +165,14 @@ def _emit_gradient_tile(
     b: Builder, addresses: Addresses, tiling: Tiling, tile: Index, number: Index, sums: IrValue | None
 ) -> None:
     """Write A dy Aᵀ of one tile, and add its values up."""
-    algorithm, dy = minimal(tiling.side), tiling.y
+    algorithm, dy = minimal(tiling.tile), tiling.y
     image, down, across = _place(b, tiling, tile)
-    corner = pixel(b, dy, image, b.mul(down, tiling.side), b.mul(across, tiling.side))
+    corner = pixel(b, dy, image, b.mul(down, tiling.tile.outputs), b.mul(across, tiling.tile.outputs))
     products = b.at(addresses.operand(tiling.products.place), b.mul(number, tiling.products.pitch))
     with b.loop(0, -(-dy.channels // b.lanes)) as (vector, _):
         channel = b.mul(vector, b.lanes)
         source = b.opaque(b.at(addresses.tensor(dy), b.add(corner, channel)))
-        side = range(tiling.side)
+        side = range(tiling.tile.outputs)
         square = [[b.load(source, r * dy.row_step + s * dy.pitch) for s in side] for r in side]
         rows = transform_both(b, transposed_steps(algorithm.output_steps), square)
         to = b.opaque(b.at(products, channel))
@@ -211,9 +211,9 @@ def emit_winograd_reduce_partials(
     with b.loop(low, high) as (channel, _), b.loop(0, stage.gradient.count * width // lanes) as (vector, _):
         panel, column = b.divmod(b.mul(vector, lanes), width)
         source = b.add(b.mul(panel, stage.transformed.panel_step), b.add(b.mul(channel, width), column))
-        side = range(algorithm.patch)
+        side = range(stage.tile.patch)
         square = [
-            [total(copies, b.add(source, (r * algorithm.patch + s) * position_step(stage.transformed))) for s in side]
+            [total(copies, b.add(source, (r * stage.tile.patch + s) * position_step(stage.transformed))) for s in side]
             for r in side
         ]
         rows = transform_both(b, (back,), square)
@@ -239,13 +239,13 @@ def _corner(b: Builder, tiling: Tiling, x: Tensor, image: Index, down: Index, ac
     """Return the place of a patch's first pixel in a tensor laid out around the same image as x, halo included."""
     top = x.halo.top - tiling.x.halo.top + tiling.first_row
     left = x.halo.left - tiling.x.halo.left + tiling.first_column
-    corner = b.add(b.mul(image, x.image_step), b.mul(down, tiling.side * x.row_step))
-    corner = b.add(corner, b.mul(across, tiling.side * x.pitch))
+    corner = b.add(b.mul(image, x.image_step), b.mul(down, tiling.tile.step * x.row_step))
+    corner = b.add(corner, b.mul(across, tiling.tile.step * x.pitch))
     return b.add(corner, top * x.row_step + left * x.pitch)
 
 
 def _emit_patch(b: Builder, addresses: Addresses, tiling: Tiling, tile: Index, number: Index) -> None:
-    algorithm, x = minimal(tiling.side), tiling.x
+    algorithm, x = minimal(tiling.tile), tiling.x
     image, down, across = _place(b, tiling, tile)
     corner = _corner(b, tiling, x, image, down, across)
     base = addresses.whole(x)
@@ -254,7 +254,7 @@ def _emit_patch(b: Builder, addresses: Addresses, tiling: Tiling, tile: Index, n
         channel = b.mul(vector, b.lanes)
         source = b.opaque(b.at(base, b.add(corner, channel)))
         to = b.opaque(b.at(patches, channel))
-        side = range(algorithm.patch)
+        side = range(tiling.tile.patch)
         square = [[b.load(source, r * x.row_step + s * x.pitch) for s in side] for r in side]
         rows = transform_both(b, algorithm.input_steps, square)
         for position, value in enumerate(value for row in rows for value in row):
@@ -266,17 +266,17 @@ def _emit_outputs(
 ) -> None:
     """Write Aᵀ p A of one tile and panel of channels, and what follows it."""
     tiling = stage.tiling
-    algorithm, y = minimal(tiling.side), stage.y
+    algorithm, y = minimal(tiling.tile), stage.y
     image, down, across = _place(b, tiling, tile)
     slab = tiling.products
     products = b.at(addresses.operand(slab.place), b.mul(number, slab.pitch))
     high, wide = _window(stage)
-    row, column = b.mul(down, tiling.side // high), b.mul(across, tiling.side // wide)
-    side = range(algorithm.patch)
+    row, column = b.mul(down, tiling.tile.outputs // high), b.mul(across, tiling.tile.outputs // wide)
+    side = range(tiling.tile.patch)
     with b.loop(0, vectors) as (vector, _):
         source = b.opaque(b.at(products, b.mul(vector, b.lanes)))
         channel = b.add(b.mul(panel, slab.pitch), b.mul(vector, b.lanes))
-        square = [[b.load(source, (r * algorithm.patch + s) * slab.step) for s in side] for r in side]
+        square = [[b.load(source, (r * tiling.tile.patch + s) * slab.step) for s in side] for r in side]
         outputs = transform_both(b, algorithm.output_steps, square)
         bias = None
         if stage.bias is not None:
@@ -300,7 +300,7 @@ def _emit_outputs(
                 at = b.add(pixel(b, stage.mask, *here), channel)
                 store_argmax(b, argmax, b.at(addresses.tensor(stage.mask), at, I8), I8)
 
-        _store_inside(b, (tiling.side // high, tiling.side // wide), y, row, column, store)
+        _store_inside(b, (tiling.tile.outputs // high, tiling.tile.outputs // wide), y, row, column, store)
 
 
 def _window(stage: Winograd) -> tuple[int, int]:

@@ -153,10 +153,12 @@ class Predictor(Protocol):
     def load(self, parameters: Mapping[str, Array]) -> None:
         """Take new parameters, in memory layout."""
 
-    def logits(self, images: Images) -> Array:
+    def logits(self, images: Images, batch_size: int | None = None) -> Array:
         """Return (N, outputs) for images (N, H, W, C), uint8 or float32 in [0, 1]; N may be 0.
 
-        A network that ends in an image gives (N, height, width, channels).
+        A network that ends in an image gives (N, height, width, channels). An image gets the same bits, whatever comes
+        with it, each time that `batch_size` is the same (PyTorch does not promise that); by default, the number of
+        images may change its rounding.
         """
 
     def features(self, images: Images) -> Array:

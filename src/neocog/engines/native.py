@@ -208,13 +208,13 @@ class NativePredictor:
             if self._peaks is not None:
                 self._peaks.executable.prepare()
 
-    def logits(self, images: Images) -> Array:
-        """Return (N, outputs), or (N, H, W, outputs), for images (N, H, W, C)."""
-        return self._run(images, features=False).reshape(-1, *self._graph.answer_shape)
+    def logits(self, images: Images, batch_size: int | None = None) -> Array:
+        """Return (N, outputs), or (N, H, W, outputs), for images (N, H, W, C); see engines/base.py."""
+        return self._run(images, batch_size, features=False).reshape(-1, *self._graph.answer_shape)
 
     def features(self, images: Images) -> Array:
         """Return (N, features) for images (N, H, W, C)."""
-        return self._run(images, features=True)
+        return self._run(images, None, features=True)
 
     def peaks(self, images: Images) -> dict[int, Array]:
         """Return the largest value of every feature map; see engines/base.py. The first call makes a program."""
@@ -235,14 +235,13 @@ class NativePredictor:
             for layer, found in self._peaks.layers.items():
                 found.copy(answers[layer][start : start + PEAKS_BATCH])
 
-    def _run(self, images: Images, *, features: bool) -> Array:
+    def _run(self, images: Images, batch_size: int | None, *, features: bool) -> Array:
         images = check_images(self._graph, images)
         with self._lock:
-            return self._run_alone(images, features=features)
+            return self._run_alone(images, _program_size(batch_size or len(images)), features=features)
 
-    def _run_alone(self, images: Images, *, features: bool) -> Array:
+    def _run_alone(self, images: Images, batch: int, *, features: bool) -> Array:
         count = len(images)
-        batch = _program_size(count)
         prediction = self._programs.get(batch) or self._prediction(batch)
         wanted = prediction.features if features else prediction.logits
         answers = np.empty((count, wanted.width), np.float32)

@@ -53,7 +53,7 @@ class ReferencePredictor:
         check_parameters(self.graph, parameters)
         self.exact_parameters = _widen(parameters)
 
-    def logits(self, images: Images) -> Array:
+    def logits(self, images: Images, batch_size: int | None = None) -> Array:
         """Return the answers to images (N, H, W, C), uint8 or float32 in [0, 1]; see engines/base.py."""
         return self.exact_logits(images).astype(np.float32)
 

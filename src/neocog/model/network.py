@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from copy import copy
@@ -304,18 +305,26 @@ class Network:
         """
         return self._answers(lambda predictor, x: predictor.logits(x), images, self.graph.answer_shape)
 
-    def logits(self, images: AnyImages) -> Array:
-        """Return what `__call__` does, as the mean over all `views` of each image: what predictions are made of."""
-        return self._answers(self._viewed, images, self.graph.answer_shape)
+    def logits(self, images: AnyImages, *, batch_size: int | None = None) -> Array:
+        """Return what `__call__` does, as the mean over all `views` of each image: what predictions are made of.
 
-    def _viewed(self, predictor: Predictor, images: Images) -> Array:
+        `batch_size` is that of `predict_proba`.
+        """
+
+        def answer(predictor: Predictor, images: Images) -> Array:
+            return self._viewed(predictor, images, batch_size)
+
+        return self._answers(answer, images, self.graph.answer_shape)
+
+    def _viewed(self, predictor: Predictor, images: Images, batch_size: int | None) -> Array:
         if self.views == PLAIN:
-            return predictor.logits(images)
-        mean = sum(view.share * predictor.logits(view.of(images)).astype(np.float64) for view in VIEWS[self.views])
+            return predictor.logits(images, batch_size)
+        each = ((view.share, predictor.logits(view.of(images), batch_size)) for view in VIEWS[self.views])
+        mean = sum(share * logits.astype(np.float64) for share, logits in each)
         answers: Array = np.asarray(mean).astype(np.float32)
         return answers
 
-    def predict_proba(self, images: AnyImages) -> Array:
+    def predict_proba(self, images: AnyImages, *, batch_size: int | None = None) -> Array:
         """Return the probabilities (N, outputs) of images or pictures, as `__call__` takes them: the softmax of the
         `logits`, of each pixel where the network ends in an image. Where an image may have several labels, which is
         where the model was trained with BinaryCrossEntropy, the sigmoid: one probability for each label.
@@ -323,8 +332,11 @@ class Network:
         Logits are divided by the `temperature` first, so that a calibrated model's probabilities are as high as its
         answers are often right. All is computed in float64 and rounded to float32, so that equal logits give equal
         probabilities whatever the engine.
+
+        An image gets the same bits, whatever comes with it, each time that `batch_size` is the same: by default, the
+        number of images decides which algorithms are the fastest, and these round differently.
         """
-        logits = self.logits(images)
+        logits = self.logits(images, batch_size=batch_size)
         return sigmoid(logits) if self.loss.several_labels else softmax(logits, self.temperature)
 
     def predict(self, images: AnyImages) -> NDArray[np.int64]:
@@ -385,7 +397,8 @@ class Network:
         Arguments:
             pictures: read lazily. Each may be a path, the bytes of a file, a file object, a Pillow image, or an array
                 (H, W), (H, W, C) or (C, H, W), of any size, uint8 or floating-point in [0, 1].
-            batch_size: pictures that are answered together. With 1, each is answered before the next one is read, as
+            batch_size: pictures that are answered together; with the same number, a picture gets the same bits whatever
+                comes with it. With 1, each is answered before the next one is read, as
                 from a camera; with more, pictures must stay as they are until they are answered.
             workers: threads that decode; default: one for each processor, at most 8, but none for a batch of 1.
             on_error: whether a picture that cannot be read ends it ("raise"), or gives its error in its place
@@ -410,7 +423,7 @@ class Network:
             )
         batch_size = min(check_count("batch_size", batch_size), self.images_at_once)
         stream: AnswerStream[tuple[int, AnyPicture]] = AnswerStream(
-            self.predict_proba,
+            functools.partial(self.predict_proba, batch_size=batch_size),
             lambda numbered: decode(numbered[1], self.graph.input, self.resize, name=f"image {numbered[0]}"),
             batch_size=batch_size,
             workers=0 if workers is None and batch_size == 1 else workers,

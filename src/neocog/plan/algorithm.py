@@ -12,28 +12,33 @@ from neocog.plan.ops.contraction import Contraction
 from neocog.plan.ops.epilogue import Epilogue
 from neocog.plan.ops.tiles import Slab, Tiling, position_step
 from neocog.plan.ops.winograd import Winograd, WinogradBackward, WinogradReducePartials
-from neocog.plan.winograd import POINTS, TAPS, minimal
+from neocog.plan.winograd import POINTS, TAPS, WinogradTile
 from neocog.target.processor import Target
 
 Algorithm = Literal["auto", "direct", "winograd"]
+
+STRIDES = {tile.stride for tile in POINTS}
 
 BLOCK_TILES = 32  # most tiles that run together: weights come once for each block, scratch must stay near
 SUM_TILES = 24  # most tiles that are summed from zero before they are added to memory: longer sums round worse
 MOST_COPIES_BYTES = 16 << 20  # of all partial gradients of a layer
 LEAST_GRADIENT_TILES = 64  # in all; below, transforming the filters' gradient back costs more than tiles save
 WORTH_ROUNDING = 0.85  # larger tiles round worse: they must save at least 15 % of the products
-LEAST_GAIN = 1.6  # how many times fewer multiplications must be left; transforms take the rest
+LEAST_GAIN = {1: 1.6, 2: 1.3}  # by stride: how many times fewer products must be left; transforms take the rest
 
 
 def fits_winograd(window: Window) -> bool:
-    """Whether a window is 3 × 3, moves by one pixel and has no gaps."""
-    return all(
-        axis.kernel == TAPS and axis.stride == axis.dilation == 1 for axis in (window.vertical, window.horizontal)
+    """Whether a window is 3 × 3, moves by one pixel or two, the same both ways, and has no gaps."""
+    return window.vertical.stride == window.horizontal.stride and all(
+        axis.kernel == TAPS and axis.stride in STRIDES and axis.dilation == 1
+        for axis in (window.vertical, window.horizontal)
     )
 
 
-def choose_tile(window: Window, channels: int, filters: int, algorithm: Algorithm, target: Target) -> int | None:
-    """Choose the side of Winograd's tiles for a convolution, or None for the direct sum.
+def choose_tile(
+    window: Window, channels: int, filters: int, algorithm: Algorithm, target: Target
+) -> WinogradTile | None:
+    """Choose Winograd's tiles for a convolution, or None for the direct sum.
 
     Fewer products win, those of tiles that reach past the image included. The direct sum wins for few channels, where
     transforms cost more than they save, and for maps so small that most of a tile is lost.
@@ -48,30 +53,32 @@ def choose_tile(window: Window, channels: int, filters: int, algorithm: Algorith
         return None
     height, width = window.vertical.output, window.horizontal.output
 
-    def products(tile: int) -> int:
-        return -(-height // tile) * -(-width // tile) * minimal(tile).positions
+    def products(tile: WinogradTile) -> int:
+        return tile.count(height, width) * tile.positions
 
-    large, small = max(POINTS), min(POINTS)
-    best = large if products(large) <= WORTH_ROUNDING * products(small) else small
+    stride = window.vertical.stride
+    best, *larger = sorted(tile for tile in POINTS if tile.stride == stride)
+    for tile in larger:
+        best = tile if products(tile) <= WORTH_ROUNDING * products(best) else best
     if algorithm == "winograd":
         return best
     gain = height * width * TAPS * TAPS / products(best)
-    if gain < LEAST_GAIN or min(channels, filters) < max(16, target.lanes):
+    if gain < LEAST_GAIN[stride] or min(channels, filters) < max(16, target.lanes):
         return None
     return best
 
 
-def tile_halo(tile: int, window: Window) -> Halo:
+def tile_halo(tile: WinogradTile, window: Window) -> Halo:
     """Return the zeros behind the output that whole tiles of it reach."""
-    sides = [-(-axis.output // tile) * tile - axis.output for axis in (window.vertical, window.horizontal)]
+    sides = [-axis.output % tile.outputs for axis in (window.vertical, window.horizontal)]
     return Halo(bottom=sides[0], right=sides[1])
 
 
-def patch_halo(tile: int, window: Window) -> Halo:
+def patch_halo(tile: WinogradTile, window: Window) -> Halo:
     """Return the zeros around the input that patches of whole tiles reach."""
     sides = []
     for axis in (window.vertical, window.horizontal):
-        reach = -(-axis.output // tile) * tile + TAPS - 1 - axis.before
+        reach = (-(-axis.output // tile.outputs) - 1) * tile.step + tile.patch - axis.before
         sides.append((max(0, axis.before), max(0, reach - axis.input)))
     (top, bottom), (left, right) = sides
     return Halo(top, left, bottom, right)
@@ -82,19 +89,19 @@ def transformed_panels(name: str, weights: Panels, inputs: int) -> Panels:
     return Panels(name, inputs, weights.columns, weights.width)
 
 
-def can_pool(tile: int, window: Window) -> bool:
+def can_pool(tile: WinogradTile, window: Window) -> bool:
     """Whether a pooling's windows lie side by side inside tiles."""
-    return pools_aside(window) and all(tile % axis.kernel == 0 for axis in (window.vertical, window.horizontal))
+    return pools_aside(window) and all(tile.outputs % axis.kernel == 0 for axis in (window.vertical, window.horizontal))
 
 
-def tiles_an_image(tile: int, window: Window) -> int:
+def tiles_an_image(tile: WinogradTile, window: Window) -> int:
     """Count the tiles of one image of a convolution's output."""
-    return -(-window.vertical.output // tile) * -(-window.horizontal.output // tile)
+    return tile.count(window.vertical.output, window.horizontal.output)
 
 
 def winograd(
     name: str,
-    tile: int,
+    tile: WinogradTile,
     x: Tensor,
     y: Tensor,
     before: tuple[int, int],
@@ -123,7 +130,7 @@ def _products(name: str, tiling: Tiling, tiles: Slab, filters: Panels, products:
     """Plan the products of one block, tiles · filters for each position; all panels go to the same place."""
     rows = merge(
         [
-            Axis(minimal(tiling.side).positions, products.step, tiles.step, position_step(filters)),
+            Axis(tiling.tile.positions, products.step, tiles.step, position_step(filters)),
             Axis(tiling.block, products.pitch, tiles.pitch),
         ]
     )
@@ -145,9 +152,11 @@ def _products(name: str, tiling: Tiling, tiles: Slab, filters: Panels, products:
     )
 
 
-def _tiling(name: str, tile: int, x: Tensor, y: Tensor, before: tuple[int, int], most: int, channels: int) -> Tiling:
+def _tiling(
+    name: str, tile: WinogradTile, x: Tensor, y: Tensor, before: tuple[int, int], most: int, channels: int
+) -> Tiling:
     """Cut a convolution into tiles, and those into blocks of at most so many; `channels` of products lie together."""
-    tiles = y.images * -(-y.height // tile) * -(-y.width // tile)
+    tiles = y.images * tile.count(y.height, y.width)
     block = -(-tiles // -(-tiles // most))
     return Tiling(
         tile,
@@ -161,8 +170,8 @@ def _tiling(name: str, tile: int, x: Tensor, y: Tensor, before: tuple[int, int],
     )
 
 
-def _slab(name: str, tile: int, tiles: int, pitch: int) -> Slab:
-    return Slab(Operand(Space.SCRATCH, name, 0), minimal(tile).positions, tiles, pitch)
+def _slab(name: str, tile: WinogradTile, tiles: int, pitch: int) -> Slab:
+    return Slab(Operand(Space.SCRATCH, name, 0), tile.positions, tiles, pitch)
 
 
 def partial_filters(gradient: Panels, inputs: int, copies: str) -> Panels:
@@ -170,15 +179,15 @@ def partial_filters(gradient: Panels, inputs: int, copies: str) -> Panels:
     return Panels(copies, inputs, gradient.columns, gradient.width, 0, Space.ARENA)
 
 
-def partial_size(tile: int, gradient: Panels, inputs: int) -> int:
+def partial_size(tile: WinogradTile, gradient: Panels, inputs: int) -> int:
     """Count the elements of a partial gradient: every position's matrix, and a row of sums for the bias."""
     matrix = partial_filters(gradient, inputs, "")
-    return position_step(matrix) * minimal(tile).positions + matrix.count * matrix.width
+    return position_step(matrix) * tile.positions + matrix.count * matrix.width
 
 
 def winograd_backward(
     name: str,
-    tile: int,
+    tile: WinogradTile,
     x: Tensor,
     dy: Tensor,
     before: tuple[int, int],
@@ -206,9 +215,7 @@ def winograd_backward(
             f"{name} filters", tiling, gradient, Operand(Space.ARENA, copies, 0, slice=step), target
         )
         matrix = partial_filters(gradient, x.channels, copies)
-        sums = (
-            Operand(Space.ARENA, copies, position_step(matrix) * minimal(tile).positions, slice=step) if bias else None
-        )
+        sums = Operand(Space.ARENA, copies, position_step(matrix) * tile.positions, slice=step) if bias else None
     if transposed is not None:
         patches = _products(f"{name} patches", tiling, tiling.products, transposed, returned, target)
     return WinogradBackward(name, tiling, filters, sums, patches, returned, dx)
@@ -219,7 +226,7 @@ def _sums_of_tiles(name: str, tiling: Tiling, gradient: Panels, out: Operand, ta
     matrix = partial_filters(gradient, channels, out.name)
     rows = merge(
         [
-            Axis(minimal(tiling.side).positions, position_step(matrix), tiling.patches.step, tiling.products.step),
+            Axis(tiling.tile.positions, position_step(matrix), tiling.patches.step, tiling.products.step),
             Axis(channels, matrix.width, 1),
         ]
     )
@@ -242,11 +249,11 @@ def _sums_of_tiles(name: str, tiling: Tiling, gradient: Panels, out: Operand, ta
 
 
 def winograd_reduce_partials(
-    name: str, tile: int, gradient: Panels, bias: Vectors | None, inputs: int, copies: str, slices: int
+    name: str, tile: WinogradTile, gradient: Panels, bias: Vectors | None, inputs: int, copies: str, slices: int
 ) -> WinogradReducePartials:
     """Plan the gradient of filters from the partial ones of all slices."""
     matrix = partial_filters(gradient, inputs, copies)
-    whole = position_step(matrix) * minimal(tile).positions
+    whole = position_step(matrix) * tile.positions
     return WinogradReducePartials(
         name,
         tile,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import io
 import sys
 from collections.abc import Generator, Iterable
@@ -227,10 +228,11 @@ def predict(
     """
     size = ImageSize(*model.input_shape)
     resize = check_rule(model.resize)
+    batch_size = min(batch_size, model.images_at_once)  # large images wait in smaller groups
     stream: AnswerStream[Picture] = AnswerStream(
-        model.predict_proba,
+        functools.partial(model.predict_proba, batch_size=batch_size),
         lambda picture: decode_image(picture.read(), size, resize, name=picture.name),
-        batch_size=min(batch_size, model.images_at_once),  # large images wait in smaller groups
+        batch_size=batch_size,
         workers=workers,
     )
     with closing(stream.batches(pictures)) as batches:

@@ -96,7 +96,7 @@ class TorchPredictor(_Network):
         super().__init__(graph, parameters, device, dtype, threads)
         self._programs: dict[tuple[int, ...], Any] = {}
 
-    def logits(self, images: Images) -> Array:
+    def logits(self, images: Images, batch_size: int | None = None) -> Array:
         """Return the answers to images (N, H, W, C), uint8 or float32 in [0, 1]; see engines/base.py."""
         answers = self._outputs(images, len(self.graph.nodes) - 1)
         return answers.reshape(len(answers), *self.graph.answer_shape)

@@ -14,13 +14,11 @@ from neocog.plan.layout import Halo
 from neocog.plan.passes.steps import PlanStep, PlanSteps
 from neocog.plan.passes.trim import POINT, Extent
 from neocog.plan.program import Training
-from neocog.plan.winograd import minimal
+from neocog.plan.winograd import WinogradTile
 from neocog.target.processor import Target
 
 NO_HALO = Halo()
-LEAST_TILES = 8  # of an image, where transformed filters do not fit the second-level cache
-FEWER_TILES = 4  # enough for filters of at most NEAR_BYTES, which the third-level cache holds
-NEAR_BYTES = 4 << 20
+LEAST_TILES = 8  # of all images, where transformed filters do not fit the second-level cache
 CHAIN_TILES = 24  # a chain takes as many images at a time as give its Winograd layers about so many tiles
 CHAIN_PIXELS = 192  # and its other convolutions about so many pixels
 LEAST_BLOCKS = 4  # of images; with fewer, threads share out stages over the whole batch
@@ -55,7 +53,7 @@ class Choices:
         """Return a step's window; a fully connected layer has one of 1 × 1 on an image of 1 × 1."""
         return self.extents[step.index].window or Window(POINT, POINT)
 
-    def tile_of(self, step: PlanStep) -> int | None:
+    def tile_of(self, step: PlanStep) -> WinogradTile | None:
         """Choose Winograd's tile for a step's convolution; None for the direct sum."""
         if not isinstance(step.node.layer, Conv2d) or step.groups > 1:
             return None
@@ -66,16 +64,15 @@ class Choices:
         tile = choose_tile(window, channels, filters, self.algorithm, self.target)
         if tile is None or self.algorithm == "winograd":
             return tile
+        if tile.stride > 1 and self.training is not None:
+            return None  # what is saved, the transforms of a step take: neither faster nor slower, but less exact
         # Transformed filters are several times as large: for a few tiles, fetching them takes longer than it saves.
-        size = 4 * minimal(tile).positions * channels * filters
-        tiles = tiles_an_image(tile, window)
-        if self.training is None:  # by the tiles of one image: the same image gets the same bits in any batch
-            few = tiles < (FEWER_TILES if size <= NEAR_BYTES else LEAST_TILES)
-        else:  # which transforms anew in each step
-            few = self.batch * tiles < LEAST_GRADIENT_TILES
-        return None if few and size > self.target.level2 else tile
+        far = 4 * tile.positions * channels * filters > self.target.level2
+        least = LEAST_TILES if self.training is None else LEAST_GRADIENT_TILES  # training transforms anew in each step
+        few = self.batch * tiles_an_image(tile, window) < least
+        return None if far and few else tile
 
-    def backward_tile(self, step: PlanStep) -> int | None:
+    def backward_tile(self, step: PlanStep) -> WinogradTile | None:
         """Choose Winograd's tile for a step's gradients; None for the direct sums."""
         tile = self.tile_of(step)
         if tile is None or self.batch * tiles_an_image(tile, self.window_of(step)) < LEAST_GRADIENT_TILES:

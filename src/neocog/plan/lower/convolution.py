@@ -23,7 +23,7 @@ from neocog.plan.ops.pointwise import Activate, Affine, Expression, Plus, Pointw
 from neocog.plan.ops.tiles import position_step
 from neocog.plan.ops.winograd import WinogradWeights
 from neocog.plan.passes.steps import PlanStep
-from neocog.plan.winograd import minimal
+from neocog.plan.winograd import WinogradTile
 
 
 def forward(low: Lowering, step: PlanStep) -> None:
@@ -90,9 +90,7 @@ def forward(low: Lowering, step: PlanStep) -> None:
         images=low.images_for(step, backward=False) if chains else 1,
         on_images=step.on_images,
     )
-    task.weights = 4 * (
-        position_step(transformed) * minimal(tile).positions if transformed and tile else layer.weights.size
-    )
+    task.weights = 4 * (position_step(transformed) * tile.positions if transformed and tile else layer.weights.size)
     if behind is not None:
         task.last_title = behind.title
 
@@ -122,14 +120,14 @@ def correlation_of(low: Lowering, step: PlanStep, x: Tensor, y: Tensor) -> Corre
     return Correlation(step.title, low.window_of(step), x, y, weights, bias)
 
 
-def transformed_weights(low: Lowering, name: str, tile: int, weights: Panels, inputs: int) -> Panels:
+def transformed_weights(low: Lowering, name: str, tile: WinogradTile, weights: Panels, inputs: int) -> Panels:
     """Make memory for transformed filters."""
     made = transformed_panels(name, weights, inputs)
-    low.flat[made.space, made.name] = position_step(made) * minimal(tile).positions
+    low.flat[made.space, made.name] = position_step(made) * tile.positions
     return made
 
 
-def _transformed(low: Lowering, step: PlanStep, layer: Correlation, tile: int) -> Panels:
+def _transformed(low: Lowering, step: PlanStep, layer: Correlation, tile: WinogradTile) -> Panels:
     return transformed_weights(low, f"{step.title} transformed weights", tile, layer.weights, layer.x.channels)
 
 

@@ -12,14 +12,14 @@ from neocog.plan.ops.epilogue import CLAMPED, Epilogue, labels, read_by, vectors
 from neocog.plan.ops.op import Op, Part, Reach, off_vectors, other_size, present, walked
 from neocog.plan.ops.pointwise import tensors_of
 from neocog.plan.ops.tiles import Slab, Tiling, position_step, vectors
-from neocog.plan.winograd import minimal
+from neocog.plan.winograd import WinogradTile
 
 
 @dataclass(frozen=True, slots=True)
 class WinogradWeights(Op):
     """Transform the filters of a layer: out[position][panel][input][filter] from weights [tap, input][filter]."""
 
-    tile: int
+    tile: WinogradTile
     weights: Panels
     inputs: int
     out: Panels  # one position's matrix; the others lie `position_step` apart
@@ -41,7 +41,7 @@ class WinogradWeights(Op):
         """Yield all filters."""
         yield from walked("weights", self.weights)
         begin = Operand(self.out.space, self.out.name, self.out.offset)
-        last = (minimal(self.tile).positions - 1) * position_step(self.out) + self.out.size - 1
+        last = (self.tile.positions - 1) * position_step(self.out) + self.out.size - 1
         yield Reach("transformed filters", begin, 0, last)
 
 
@@ -233,7 +233,7 @@ class WinogradReducePartials(Op):
         gradient, bias: where the sums of all go.
     """
 
-    tile: int
+    tile: WinogradTile
     copies: Operand
     slices: int
     slice_step: int
@@ -258,7 +258,7 @@ class WinogradReducePartials(Op):
 
     def reaches(self, lanes: int) -> Iterator[Reach]:
         """Yield all of both."""
-        step, positions = position_step(self.transformed), minimal(self.tile).positions
+        step, positions = position_step(self.transformed), self.tile.positions
         last = (self.slices - 1) * self.slice_step + (positions - 1) * step + self.transformed.size - 1
         yield Reach("copies", self.copies, 0, last)
         if self.sums is not None and self.bias is not None:
