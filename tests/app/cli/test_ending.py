@@ -104,6 +104,7 @@ def test_twenty_kills_leave_nothing_behind_after_the_next_start(tmp_path) -> Non
         "last.safetensors",
         "model.safetensors",
         "split.csv",
+        "starts.json",
     ]
 
 
