@@ -57,23 +57,25 @@ def test_with_a_time_limit_the_clock_decides_on_epochs():
 
 
 def test_images_are_changed_by_what_they_are():
-    def both(size):
-        recipe = choose(even(1000), size)
-        return as_text(recipe.augment), as_text(mirrored(recipe, size).augment)
+    def both(size, images=1000):
+        recipe = choose(even(images), size)
+        return as_text(recipe.augment), as_text(mirrored(recipe).augment)
 
     assert both(DIGITS) == ("crop=2", "crop=2,flip")
     assert both(ImageSize(8, 8, 1)) == ("crop=1", "crop=1,flip")
     assert both(ImageSize(4, 4, 1)) == ("none", "flip")
-    assert both(PHOTOS) == ("resized-crop", "resized-crop,flip")
+    assert both(PHOTOS) == ("resized-crop=0.25,jitter,erase", "resized-crop=0.25,flip,jitter,erase")
+    assert both(ImageSize(96, 96, 1)) == ("resized-crop=0.25,erase", "resized-crop=0.25,flip,erase")
+    assert both(PHOTOS, 30_000) == ("resized-crop", "resized-crop,flip")  # each is seen but ten times
 
 
 def test_answers_are_averaged_over_mirror_images_where_training_saw_them():
     recipe = choose(even(1000), PHOTOS)
     assert recipe.views == "plain"
-    assert mirrored(recipe, PHOTOS).views == "flip"
-    assert mirrored(recipe, PHOTOS, {"views": "plain"}).views == "plain"
+    assert mirrored(recipe).views == "flip"
+    assert mirrored(recipe, {"views": "plain"}).views == "plain"
     none = {"augment": "none"}
-    assert mirrored(choose(even(1000), PHOTOS, asked=none), PHOTOS, none).views == "plain"
+    assert mirrored(choose(even(1000), PHOTOS, asked=none), none).views == "plain"
 
 
 def test_whatever_is_asked_for_goes_first():
@@ -121,9 +123,9 @@ def test_rare_classes_count_more():
 
 
 def test_it_is_said_in_one_line():
-    recipe = mirrored(choose(even(3000), PHOTOS), PHOTOS)
+    recipe = mirrored(choose(even(3000), PHOTOS))
     assert recipe.model == AUTO
     assert recipe.told() == (
-        "1,093,282 parameters from scratch; augment resized-crop,flip; 60 epochs in batches of 64; "
+        "1,093,282 parameters from scratch; augment resized-crop=0.25,flip,jitter,erase; 60 epochs in batches of 64; "
         "adamw 0.003, decay 0.05, one-cycle; label smoothing 0.1; EMA 0.9911; keeps the last epoch; views flip"
     )

@@ -13,7 +13,9 @@ from typing import Any, Literal
 
 import numpy as np
 
+from neocog.data.augment.colour import ColorJitter
 from neocog.data.augment.crop import RandomCrop, RandomResizedCrop
+from neocog.data.augment.erasing import RandomErasing
 from neocog.data.augment.flip import RandomFlip
 from neocog.data.augment.transform import Transform
 from neocog.data.augment.words import as_text, parsed
@@ -48,7 +50,8 @@ NO_WEIGHTS, ROOTS = "none", "roots"  # of classes: all count alike; as "balanced
 UNEVEN = 10.0  # times the images of the rarest class, from which on classes count by the roots of their numbers
 
 ANNEALED = ("cosine", "linear", "one-cycle", "polynomial")  # schedules whose learning rate falls to the end
-CROPPED_AREA = 0.35  # of a photograph, at least
+OFTEN = 30  # epochs, from which on photographs are changed more, so that they are not learnt by heart
+CROPPED_AREA, SMALL_AREA = 0.35, 0.25  # of a photograph, at least; the second where it is seen often
 SHIFTED = 14  # of a small image's side, one part of which it is shifted by, at most
 Keep = Literal["best", "last"]
 
@@ -157,7 +160,7 @@ def choose(
         "class_weights": ROOTS if classes and _uneven(counts) else None,
         "ema": round(1.0 - 1.0 / min(MOST_AVERAGED, max(LEAST_AVERAGED, AVERAGED * steps)), 4),
         "keep": "last" if schedule in ANNEALED and "patience" not in wish else "best",
-        "augment": choose_augmentation(size, mirrored=False),
+        "augment": _augmentation(size, lasting),
         "views": PLAIN,
     }
     wish.pop("patience", None)
@@ -179,13 +182,13 @@ def choose_epochs(graph: Graph, images: int, seconds: float = SECONDS) -> int:
     return min(most, max(LEAST_EPOCHS, round(seconds * PACE / _work(graph, images))))
 
 
-def mirrored(recipe: Recipe, size: ImageSize, asked: Mapping[str, Any] | None = None) -> Recipe:
+def mirrored(recipe: Recipe, asked: Mapping[str, Any] | None = None) -> Recipe:
     """Return a recipe for images that may be mirrored: they are, in training and where the model answers, unless
     something else is asked for.
     """
     wish = {name for name, value in (asked or {}).items() if value is not None}
     if "augment" not in wish:
-        recipe = replace(recipe, augment=choose_augmentation(size, mirrored=True))
+        recipe = replace(recipe, augment=(*recipe.augment[:1], RandomFlip(), *recipe.augment[1:]))
     if "views" not in wish and any(isinstance(transform, RandomFlip) for transform in recipe.augment):
         recipe = replace(recipe, views="flip")
     return recipe
@@ -222,11 +225,15 @@ def _uneven(counts: np.ndarray[Any, np.dtype[np.int64]]) -> bool:
     return len(present) > 1 and bool(present.max() >= UNEVEN * present.min())
 
 
-def choose_augmentation(size: ImageSize, *, mirrored: bool) -> tuple[Transform, ...]:
-    """Return what is done to images of a size: parts of photographs, shifts of small images; flips if `mirrored`."""
+def _augmentation(size: ImageSize, epochs: int) -> tuple[Transform, ...]:
+    """Return what is done to images of a size, but for mirroring: parts of photographs, in other colours and with holes
+    where they are seen often; shifts of small images.
+    """
     side = min(size.height, size.width)
-    flip = (RandomFlip(),) if mirrored else ()
-    if side >= PHOTO_SIDE:
-        return (RandomResizedCrop(CROPPED_AREA), *flip)
-    shift = round(side / SHIFTED)
-    return (*((RandomCrop(shift),) if shift else ()), *flip)
+    if side < PHOTO_SIDE:
+        shift = round(side / SHIFTED)
+        return (RandomCrop(shift),) if shift else ()
+    if epochs < OFTEN:
+        return (RandomResizedCrop(CROPPED_AREA),)
+    colours = (ColorJitter(),) if size.channels == 3 else ()
+    return (RandomResizedCrop(SMALL_AREA), *colours, RandomErasing())

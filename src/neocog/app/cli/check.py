@@ -82,11 +82,15 @@ def _write_preview(part: Dataset, path: Path, augment: str | None, img_size: tup
     from neocog.data.augment.words import parsed
     from neocog.model.files import write_atomically
     from neocog.train.pictures import choose_size, may_be_mirrored
-    from neocog.train.recipe import choose_augmentation
+    from neocog.train.recipe import choose, mirrored
 
     size = choose_size(part, img_size)
-    chosen = choose_augmentation(size, mirrored=may_be_mirrored(part, size)) if augment is None else parsed(augment)
-    sheet = contact_sheet(part, size, Pipeline(chosen))
+    if augment is None:
+        recipe = choose(part.counts(), size, images=len(part))
+        transforms = (mirrored(recipe) if may_be_mirrored(part, size) else recipe).augment
+    else:
+        transforms = parsed(augment)
+    sheet = contact_sheet(part, size, Pipeline(transforms))
     content = io.BytesIO()
     sheet.save(content, "PNG")
     write_atomically(path, content.getvalue())

@@ -102,7 +102,7 @@ def decide(planned: Plan, flags: Flags) -> tuple[DataSplits, int, Network, Train
     at_hand = training_size(splits, size, recipe.augment)
     open_yet = asked["augment"] is None or asked["views"] is None
     if open_yet and may_be_mirrored(splits.train, at_hand):
-        recipe = mirrored(recipe, size, asked)
+        recipe = mirrored(recipe, asked)
     mean, std = channel_statistics(splits.train, at_hand)
     settings = settled(
         {
