@@ -33,6 +33,9 @@ def test_what_cannot_be_done_is_told(run, photos, tmp_path):
     assert done.code == 2
     assert "--augment knows no 'flop'" in done.err
     assert "hint: did you mean flip?" in done.err
+    done = run("train", photos, "--augment", "crop=-3", "-o", tmp_path / "out")
+    assert done.code == 2
+    assert done.err.startswith("error: --augment: RandomCrop: padding must be an integer of at least 1, got -3")
     done = run("train", photos, "--augment", "crop=100", *QUICK, "-o", tmp_path / "out")
     assert done.code == 2
     assert "a border of 100 reflected pixels needs images of at least 101 x 101 pixels" in done.err

@@ -284,7 +284,17 @@ def test_a_folder_without_a_model_is_told(run, photos):
     done = run("evaluate", photos, photos)
     assert done.code == 2
     assert "is neither a model file nor a run folder (it has no model.safetensors)" in done.err
-    assert "hint: MODEL comes first" in done.err
+    assert "hint: MODEL comes first, as in: neocog evaluate runs/NAME DATA; neocog train" in done.err
+
+
+def test_a_folder_without_a_model_is_told_by_the_words_of_each_verb(run, photos):
+    for words, hint in [
+        (("predict", photos, "a.jpg"), "MODEL comes first, as in: neocog predict runs/NAME SOURCE...; neocog train"),
+        (("bench", "--profile", photos), "neocog train DATA makes one"),
+    ]:
+        done = run(*words)
+        assert done.code == 2
+        assert f"hint: {hint}" in done.err
 
 
 @pytest.mark.parametrize("content", [b"", b"hello world", b"PK\x03\x04" + bytes(100)])

@@ -89,3 +89,9 @@ def test_without_a_test_part_validation_images_are_held_back_as_ever(cifar):
         splits = datasets.split(source, quiet=True)
         assert splits.validation is not None
         assert (all_to_learn_from(source, splits).validation is not None) == kept
+
+
+def test_an_unknown_recipe_is_told_which_there_are(run, photos):
+    done = run("train", photos, "--recipe", "airbench")
+    assert done.code == 2
+    assert done.err == "error: --recipe must be airbench94, got 'airbench'\n  hint: did you mean airbench94?\n"

@@ -30,11 +30,21 @@ def find_model(path: Path) -> Path:
             return path / MODEL_FILE
         raise CommandLineError(
             f"{path} is neither a model file nor a run folder (it has no {MODEL_FILE})",
-            hint="MODEL comes first, as in: neocog predict runs/NAME a.jpg; neocog train DATA makes one",
+            hint="; ".join([*_usage(), "neocog train DATA makes one"]),
         )
     if path.exists():
         return path
     raise CommandLineError(f"there is no model {path}", hint=_suggestion(path))
+
+
+def _usage() -> list[str]:
+    """Say where the command that runs takes its model: nothing where that is no argument of it."""
+    context = click.get_current_context(silent=True)
+    arguments = [entry for entry in context.command.params if isinstance(entry, click.Argument)] if context else []
+    if context is None or not arguments:
+        return []
+    first, *others = [entry.human_readable_name for entry in arguments]
+    return [f"{first} comes first, as in: {' '.join([context.command_path, 'runs/NAME', *others])}"]
 
 
 def _suggestion(path: Path) -> str:

@@ -280,7 +280,8 @@ class TransformsOption(_LocationType):
         try:
             parsed(str(value))
         except SettingError as error:
-            raise CommandLineError(f"--{error.message}", hint=error.hint, ctx=ctx) from None
+            own = error.message.startswith("augment")  # else it begins with the name of a transform
+            raise CommandLineError(f"--{'' if own else 'augment: '}{error.message}", hint=error.hint, ctx=ctx) from None
         return str(value)
 
 
@@ -302,7 +303,9 @@ class WordOption(_WordType):
                 return word
         guess = nearest(str(value), words)
         name = param.opts[0] if isinstance(param, click.Option) else "NAME"
-        known = f"{', '.join(words[:-1])} or {words[-1]}" if self.listing is None else "the name of a known network"
+        known = " or ".join([*filter(None, [", ".join(words[:-1])]), words[-1]])
+        if self.listing is not None:
+            known = "the name of a known network"
         hints = [f"did you mean {guess}?"] if guess else []
         hints += [f"{self.listing} lists them"] if self.listing is not None else []
         raise CommandLineError(f"{name} must be {known}, got {value!r}", hint="; ".join(hints) or None, ctx=ctx)
