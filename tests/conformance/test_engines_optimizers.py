@@ -210,7 +210,7 @@ def test_a_group_stays_as_it_is_behind_its_last_step(engine, name):
     mine = engine.train_program(graph, case.parameters, StepSettings(case.loss, OPTIMIZERS[name], 4, groups=ends))
     held = []
     for _ in range(4):
-        mine.step(case.images, case.targets, 0.01)
+        mine.step(case.images, case.targets, 1e-5)  # small, so that whole numbers do not diverge
         held.append(mine.parameters())
     assert (held[0]["0.0.weight"] != held[1]["0.0.weight"]).any()
     assert (held[1]["2.1.weight"] != held[2]["2.1.weight"]).any()
