@@ -1,6 +1,7 @@
 import errno
 import os
 import stat
+import threading
 
 import numpy as np
 import pytest
@@ -33,6 +34,23 @@ def test_a_symbolic_link_stays_one(tmp_path):
     write_atomically(tmp_path / "link", b"new")
     assert (tmp_path / "link").is_symlink()
     assert (tmp_path / "real").read_bytes() == b"new"
+
+
+def test_a_named_pipe_is_written_to_and_stays_one(tmp_path) -> None:
+    pipe, found = tmp_path / "pipe", []
+    os.mkfifo(pipe)
+    reader = threading.Thread(target=lambda: found.append(pipe.read_bytes()), daemon=True)
+    reader.start()
+    write_atomically(pipe, b"x" * 100_000)  # more than a pipe holds
+    reader.join(60)
+    assert found == [b"x" * 100_000]
+    assert pipe.is_fifo()
+
+
+def test_a_full_device_says_so_and_stays_one() -> None:
+    with pytest.raises(NeocogError, match="No space left on device|there is no room|full"):
+        write_atomically("/dev/full", b"content")
+    assert stat.S_ISCHR(os.stat("/dev/full").st_mode)
 
 
 @pytest.mark.parametrize("call", ["fsync", "replace"])

@@ -98,7 +98,8 @@ def listed(faults: Sequence[str], most: int = 8) -> tuple[str, ...]:
 def write_atomically(path: str | Path, content: bytes, *, forced: bool = True) -> None:
     """Write a file so that at every moment the old or the new content is there, whole.
 
-    It goes to a temporary file in the same folder, is forced to the disk, and takes the name of `path`.
+    It goes to a temporary file in the same folder, is forced to the disk, and takes the name of `path`. A device or a
+    named pipe, such as /dev/null, is written to: it must not be replaced by a file.
 
     Arguments:
         path: the file.
@@ -113,6 +114,10 @@ def write_atomically(path: str | Path, content: bytes, *, forced: bool = True) -
     target = Path(os.path.realpath(path))  # a symbolic link stays one
     temporary = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
+        if target.is_char_device() or target.is_block_device() or target.is_fifo():
+            with target.open("wb") as device:
+                device.write(content)
+            return
         try:
             with temporary.open("xb") as file:
                 file.write(content)

@@ -100,10 +100,11 @@ class Recipe:
         name = "" if self.model == AUTO else f"{self.model}, "
         decay = f", decay {self.weight_decay:g}" if self.weight_decay else ""
         rate = f" {self.learning_rate:g}" if self.learning_rate is not None else ""
+        lasting = "" if self.epochs is None else f"{self.epochs} epoch{'s' if self.epochs > 1 else ''} in "
         parts = [
             f"{name}{size:,} parameters from scratch",
             f"augment {as_text(self.augment)}",
-            f"{'' if self.epochs is None else f'{self.epochs} epochs in '}batches of {self.batch_size}",
+            f"{lasting}batches of {self.batch_size}",
             f"{self.optimizer}{rate}{decay}, {self.schedule}",
             *([f"label smoothing {self.label_smoothing:g}"] if self.label_smoothing else []),
             *([f"class weights {self.class_weights}"] if self.class_weights else []),
