@@ -2,6 +2,7 @@ import errno
 import os
 import stat
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -48,9 +49,9 @@ def test_a_named_pipe_is_written_to_and_stays_one(tmp_path) -> None:
 
 
 def test_a_full_device_says_so_and_stays_one() -> None:
-    with pytest.raises(NeocogError, match="No space left on device|there is no room|full"):
+    with pytest.raises(NeocogError, match="the disk is full"):
         write_atomically("/dev/full", b"content")
-    assert stat.S_ISCHR(os.stat("/dev/full").st_mode)
+    assert Path("/dev/full").is_char_device()
 
 
 @pytest.mark.parametrize("call", ["fsync", "replace"])
