@@ -16,6 +16,7 @@ from PIL import Image
 import neocog as nc
 from app.page.conftest import LIMIT
 from app.page.frames import read_frames
+from neocog.app.page import files as page_files
 from neocog.app.page import server
 from neocog.app.page.server import PageServer
 from neocog.app.page.session import FIRST, Session
@@ -144,7 +145,7 @@ def test_a_port_that_is_taken_is_told(running: PageServer, session: Session) -> 
 
 
 def test_an_installation_without_the_page_says_so(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "files", lambda package: Path("/nonexistent"))
+    monkeypatch.setattr(page_files, "files", lambda package: Path("/nonexistent"))
     with pytest.raises(nc.NeocogError, match=r"without Node\.js") as told:
         PageServer(session)
     assert told.value.hint is not None
