@@ -145,4 +145,6 @@ def test_auto_is_the_default_network():
 def test_an_unknown_network_is_refused_with_the_known_ones():
     with pytest.raises(SettingError) as caught:
         make_net("resnet", ImageShape(28, 28, 1), 10)
-    assert str(caught.value).startswith("unknown model 'resnet'\n  hint: known models: auto, airbench94, alexnet, article, ")
+    assert str(caught.value).startswith(
+        "unknown model 'resnet'\n  hint: known models: auto, airbench94, alexnet, article, "
+    )

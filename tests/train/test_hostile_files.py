@@ -126,6 +126,7 @@ def test_a_checkpoint_with_anything_anywhere_loads_or_is_refused(folder, data):
     checkpoint = reads_or_refuses(load_checkpoint, folder.last, changed(data.draw, CHECKPOINT))
     if checkpoint is not None:
         folder.save_last(checkpoint)
+        folder.write_history(checkpoint.history)
         assert folder.load_last().history == checkpoint.history
         assert len(folder.read_history()) == len(checkpoint.history)
 

@@ -93,7 +93,7 @@ def test_twenty_kills_leave_nothing_behind_after_the_next_start(tmp_path) -> Non
             process.wait(PATIENCE)
         (run / f".model.safetensors.{process.pid}-0123abcd.tmp").write_bytes(b"half a file")  # one that surely was left
     epochs = len(RunFolder(run).load_last().history)
-    with started("train", "--resume", run, "--epochs", str(epochs + 1), "--quiet") as process:
+    with started("train", "--resume", run, "--epochs", str(epochs + 1), "--quiet", "--no-report") as process:
         _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, err
     assert leftovers(run) == []
