@@ -74,11 +74,8 @@ class CutMix(Mix):
     def mix(self, images: Pictures, targets: Targets, draws: Draws) -> tuple[Pictures, Targets]:
         height, width = images.shape[1:3]
         side = np.sqrt((LEVELS - beta_levels(draws, 1, self.alpha)) / LEVELS)
-        tops, lefts = draws.below(2, height), draws.below(3, width)
-        bottoms = np.minimum(tops + np.rint(side * height / 2).astype(np.int64), height)
-        rights = np.minimum(lefts + np.rint(side * width / 2).astype(np.int64), width)
-        tops = np.maximum(2 * tops - bottoms, 0)
-        lefts = np.maximum(2 * lefts - rights, 0)
+        tops, bottoms = _ends(draws.below(2, height), side, height)
+        lefts, rights = _ends(draws.below(3, width), side, width)
         mixed, shares = images.copy(), np.ones(len(images), np.float32)
         for place in map(int, np.flatnonzero(draws.chosen(0, self.share))):
             part = np.s_[tops[place] : bottoms[place], lefts[place] : rights[place]]
@@ -87,6 +84,16 @@ class CutMix(Mix):
             shares[place] = 1 - area / (height * width)
         shares = shares[:, None]
         return mixed, shares * targets + (1 - shares) * np.roll(targets, -1, axis=0)
+
+
+def _ends(
+    centres: NDArray[np.int64], side: NDArray[np.float64], length: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return where rectangles begin and end along an axis of so many pixels: their sides, shares of it, about centres,
+    each end cut off at the edge by itself.
+    """
+    half = np.rint(side * length / 2).astype(np.int64)
+    return np.maximum(centres - half, 0), np.minimum(centres + half, length)
 
 
 def beta_levels(draws: Draws, number: int, alpha: float) -> NDArray[np.int64]:
