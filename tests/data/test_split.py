@@ -78,9 +78,18 @@ def test_images_that_were_split_before_stay_where_they_were():
     names = [f"{number}.png" for number in range(10)]
     split = split_by_content(digests_of(range(10)), np.zeros(10, np.int64), test_fraction=0.3, validation_fraction=0.3)
     recorded = {"0.png": "test", "1.png": "train", "2.png": "validation", "gone.png": "test"}
-    kept = part_of(kept_parts(split, names, recorded), 10)
+    kept = part_of(kept_parts(split, digests_of(range(10)), names, recorded), 10)
     assert kept[:3] == ["test", "train", "validation"]
     assert kept[3:] == part_of(split, 10)[3:]
+
+
+def test_copies_that_are_new_go_where_the_image_was():
+    digests, names = digests_of([*range(10), *range(10)]), [f"{number}.png" for number in range(20)]
+    split = split_by_content(digests, np.zeros(20, np.int64), test_fraction=0.3, validation_fraction=0.3)
+    others = {"train": "test", "test": "validation", "validation": "train"}  # than the content alone would say
+    recorded = {name: others[part] for name, part in zip(names[:10], part_of(split, 20), strict=False)}
+    kept = part_of(kept_parts(split, digests, names, recorded), 20)
+    assert kept == 2 * list(recorded.values())
 
 
 @settings(deadline=None, max_examples=80)

@@ -245,11 +245,10 @@ def split_source(
     if validation == test == 0:
         return parts
     train = parts.train
-    indices = split_by_content(
-        train.digests(progress), train.labels, validation_fraction=validation, test_fraction=test, seed=seed
-    )
+    digests = train.digests(progress)
+    indices = split_by_content(digests, train.labels, validation_fraction=validation, test_fraction=test, seed=seed)
     if recorded:
-        indices = kept_parts(indices, train.identifiers, recorded)
+        indices = kept_parts(indices, digests, train.identifiers, recorded)
     if not len(indices.train):
         raise DataError(f"{source.name}: {len(train)} images are too few to split", hint="add images")
     taken = [f"{share:.0%} {part}" for part, share in (("validation", validation), ("test", test)) if share]

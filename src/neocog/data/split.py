@@ -83,18 +83,25 @@ def split_by_content(
     return _indices(parts)
 
 
-def kept_parts(split: SplitIndices, identifiers: Sequence[str], recorded: Mapping[str, str]) -> SplitIndices:
-    """Return a split in which images that were split before stay where they were.
+def kept_parts(
+    split: SplitIndices, digests: Sequence[bytes], identifiers: Sequence[str], recorded: Mapping[str, str]
+) -> SplitIndices:
+    """Return a split in which images that were split before stay where they were, and copies of them go there too.
 
     Arguments:
-        split: of all images; it decides about those that are new.
+        split: of all images; it decides about contents that are new.
+        digests: the hash of each image's content.
         identifiers: the name of each image.
         recorded: name of an image → "train", "validation" or "test", as a split.csv has them.
     """
     parts = np.full(len(identifiers), _TRAIN)
     parts[split.validation], parts[split.test] = _VALIDATION, _TEST
-    for index, name in enumerate(identifiers):
-        parts[index] = _PARTS.get(recorded.get(name, ""), parts[index])
+    before = {index: _PARTS[recorded[name]] for index, name in enumerate(identifiers) if recorded.get(name) in _PARTS}
+    of_content: dict[bytes, int] = {}
+    for index, part in before.items():
+        of_content.setdefault(digests[index], part)
+    for index, digest in enumerate(digests):
+        parts[index] = before.get(index, of_content.get(digest, parts[index]))
     return _indices(parts)
 
 
