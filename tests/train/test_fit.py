@@ -265,3 +265,17 @@ def test_empty_sources_are_refused(make_model, toy, source):
         fit(make_model(), empty, verbose=0)
     with pytest.raises(DataError, match="validation needs at least one image"):
         fit(make_model(), source, validation=empty, verbose=0)
+
+
+def test_what_was_fitted_to_weights_goes_with_them(make_model, toy):
+    model = make_model()
+    trainer = Trainer(model, SGD(0.1), batch_size=16)
+    for _ in range(2):  # between steps too
+        model.calibrate(*toy, reject="coverage=0.9")
+        assert model.reject_below is not None
+        trainer.step(toy[0][:16], toy[1][:16])
+        assert (model.calibration, model.reject_below) == (None, None)
+    kept = model.calibrate(*toy)
+    with pytest.raises(SettingError):
+        model.fit(*toy, epochs=1, augment="crop=1000", verbose=0)
+    assert model.calibration == kept  # no step was taken

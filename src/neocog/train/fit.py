@@ -91,9 +91,8 @@ def fit(
     if resume is not None and resume.model is not model:
         if resume.model.graph != model.graph:
             raise SettingError("resuming needs the model that the training began with, got another network")
-        model.restore(resume.model.parameters)
+        model.load_parameters(resume.model.parameters)
         model.learnt_from, model.loss = resume.model.learnt_from, resume.model.loss
-    model.calibration = model.reject_below = None  # they are of the weights before
     clock = Clock(settings.time_limit, history)
     train = augmented(train, settings, model.graph)
     # a program's time grows with its batch, and no batch holds more than all images

@@ -140,8 +140,9 @@ class Trainer:
             self._train_program.load(self.model.parameters)
         if not self._told:
             self.model.learnt_from = union(self.model.learnt_from, self._learnt_from)
-            self.model.thresholds = None  # they were those of other weights
             self._told = True
+        # what was fitted to the weights before, whenever that was
+        self.model.thresholds = self.model.calibration = self.model.reject_below = None
         self.model.loss = self.loss
         self.last = self._train_program.step(x, y, self._learning_rate)
         self.steps += 1
@@ -180,7 +181,7 @@ class Trainer:
             return self.model
         if self._twin is None:
             self._twin = copy(self.model)
-        self._twin.restore(followed_values(self._train_program, self._stand_in))
+        self._twin.load_parameters(followed_values(self._train_program, self._stand_in))
         self._twin.learnt_from, self._twin.loss = self.model.learnt_from, self.model.loss
         return self._twin
 
