@@ -4,7 +4,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neocog.errors import NeocogError, SettingError
-from neocog.model.calibration import CurvePoint, Reject, calibrated, curve_of, fit_temperature, is_curve, softmax
+from neocog.model.calibration import (
+    Calibration,
+    CurvePoint,
+    Reject,
+    calibrated,
+    curve_of,
+    fit_temperature,
+    is_curve,
+    softmax,
+)
 
 
 def answers(images=400, classes=4, scale=3.0, seed=0):
@@ -103,6 +112,14 @@ def test_a_threshold_gives_what_it_was_chosen_for():
     assert right.mean() < 0.8
     more = sure >= np.sort(sure)[-(answered.sum() + 20)]
     assert right[more].mean() < 0.8
+
+
+def test_shares_are_those_that_were_written():
+    tenths = Calibration(1.0, 10, tuple(CurvePoint(1 - count / 20, count, count) for count in range(1, 11)))
+    for count in range(1, 11):
+        assert tenths.threshold(Reject.parse(f"coverage={count / 10}")) == 1 - count / 20  # 0.7 * 10 is more than 7
+    some = Calibration(1.0, 30, (CurvePoint(0.5, 25, 7), CurvePoint(0.1, 30, 7)))
+    assert some.threshold(Reject.parse("precision=0.28")) == 0.5  # and 0.28 * 25 too
 
 
 def test_a_precision_that_is_out_of_reach_is_refused_with_the_best():

@@ -7,6 +7,7 @@ import lzma
 import pickle
 import re
 import struct
+from copy import copy
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 
-from neocog.errors import FormatError, NeocogError
+from neocog.errors import FormatError, NeocogError, SettingError
 from neocog.model.calibration import Calibration, CurvePoint
 from neocog.model.files import tensor_bytes
 from neocog.model.modelfile import document_of, load_network, save
@@ -67,6 +68,15 @@ def test_a_calibration_and_a_threshold_come_back(tmp_path, make_model, toy):
     again.reject(None)
     again.load_parameters(again.parameters)  # of which nobody knows what their probabilities are worth
     assert (again.calibration, again.temperature) == (None, 1.0)
+
+
+@pytest.mark.parametrize("below", [1.5, -0.1, 1e300, True, "0.5", [0.5]])
+def test_a_wrong_threshold_of_answers_is_refused(tmp_path, below):
+    (tmp_path / "m").write_bytes(tensor_bytes({**document_of(TINY), "reject_below": below}, TINY.state_dict()))
+    with pytest.raises(FormatError, match="reject_below must be"):
+        load(tmp_path / "m")
+    with pytest.raises(SettingError, match="reject_below must be a number from 0 to 1"):
+        copy(TINY).reject_below = below
 
 
 @pytest.mark.parametrize(

@@ -93,9 +93,10 @@ class Calibration:
         Raises:
             NeocogError: no threshold gives the precision.
         """
+        # Quotients are rounded as the share was when it was read; 0.28 · 25 is more than 7.
         if wanted.kind == "coverage":
-            return next(point.threshold for point in self.curve if point.answered >= wanted.share * self.images)
-        good = [point for point in self.curve if point.right >= wanted.share * point.answered]
+            return next(point.threshold for point in self.curve if point.answered / self.images >= wanted.share)
+        good = [point for point in self.curve if point.right / point.answered >= wanted.share]
         if not good:
             best = max(self.curve, key=lambda point: point.right / point.answered)
             raise NeocogError(

@@ -27,7 +27,7 @@ from neocog.model.weights import Weights
 from neocog.nn.branches import fold_branches
 from neocog.nn.graph import Graph, Normalisation, trace
 from neocog.nn.layer import Layer
-from neocog.nn.limits import shown
+from neocog.nn.limits import is_number, shown
 from neocog.nn.losses import CrossEntropy, Loss
 from neocog.nn.parameters import Initialisation, initial_parameters, to_pytorch, variables_of
 from neocog.nn.shapes import ImageShape
@@ -110,8 +110,7 @@ class Network:
         with it. None: not known, as where the weights came from elsewhere."""
         self.calibration: Calibration | None = None
         """What validation images say of its probabilities, as `neocog.Model.calibrate` finds it; saved with it."""
-        self.reject_below: float | None = None
-        """The probability below which an answer is "unknown", or None; saved with it. See `reject`."""
+        self._reject_below: float | None = None
         graph, drawn_from = self.graph, self.seed
         self.weights: Weights = Weights(graph, lambda: initial_parameters(graph, drawn_from, initialisation))
         self._predictor: Predictor | None = None
@@ -193,6 +192,21 @@ class Network:
                 hint="such a model is trained with loss=nc.BinaryCrossEntropy()",
             )
         self._thresholds = None if values is None else check_thresholds(values, len(self.class_names))
+
+    @property
+    def reject_below(self) -> float | None:
+        """The probability below which an answer is "unknown"; None: each is given. Saved with the model; see `reject`.
+
+        Raises:
+            SettingError: it is no number from 0 to 1.
+        """
+        return self._reject_below
+
+    @reject_below.setter
+    def reject_below(self, value: float | None) -> None:
+        if value is not None and not (is_number(value) and 0 <= value <= 1):
+            raise SettingError(f"reject_below must be a number from 0 to 1, or None, got {shown(value)}")
+        self._reject_below = None if value is None else float(value)
 
     # -- parameters ---------------------------------------------------------------------------------------------------
 
