@@ -123,3 +123,16 @@ def test_images_with_the_same_labels_are_a_class():
     data = Several(brackets.images(), brackets.labels, ["left", "right"])
     data.labels = rows
     assert not may_be_mirrored(data, ImageSize(16, 16, 1))
+
+
+@pytest.mark.parametrize(("classes", "each"), [(5, 2), (5, 3), (250, 20)])
+def test_few_images_of_a_class_say_nothing_by_accident(classes, each):
+    """Each class is one picture, half of the time mirrored, and noise."""
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        pictures = np.kron(rng.integers(40, 200, (classes, 1, 4, 4)), np.ones((each, 4, 4)))
+        turned = rng.random((classes, each)) < 0.5
+        pictures = np.where(turned[:, :, None, None], pictures[..., ::-1], pictures)
+        noisy = (pictures + rng.normal(0, 30, pictures.shape)).clip(0, 255).astype(np.uint8)
+        data = ArrayDataset(noisy.reshape(-1, 16, 16), np.repeat(np.arange(classes), each), [*map(str, range(classes))])
+        assert may_be_mirrored(data, ImageSize(16, 16, 1))

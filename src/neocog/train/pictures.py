@@ -5,6 +5,8 @@ Every rule depends on the data and what is asked for alone, so that the same com
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,7 +20,8 @@ SIZE_SAMPLE = 25  # images whose size is looked at
 STATISTICS_SAMPLE = 2048  # images that mean and standard deviation are taken from
 MIRROR_SAMPLE = 2000  # images that are compared with mirrored ones
 MIRROR_SIDE = 32  # pixels of a side, grey
-SURE = 5.0  # standard errors, beyond which a difference is no accident
+MIRROR_EACH = 20  # of them that a class has at least, where it has as many
+SURE = 5.0  # standard errors of many images, beyond which a difference is no accident
 LEAST_DEVIATION = 1e-3  # a channel that never changes is shifted, and not blown up
 
 
@@ -87,11 +90,11 @@ def may_be_mirrored(data: Dataset, size: ImageSize, resize: ResizeRule = DEFAULT
     They do not where the mirrored images of one class lie nearer to another class than to their own, though the images
     themselves do not: a mirrored 3 looks like an 8. Images are compared as grey ones of 32 x 32 pixels, each brought to
     mean 0 and length 1: the product with the nearest image of a class, on average over the images of another, and only
-    differences of five standard errors count.
+    differences of five standard errors count; of few images more, see `_sure`.
 
     Arguments:
-        data: the training images; at most 2,000 are looked at, of each class alike. Where they have several labels,
-            those with the same ones are a class.
+        data: the training images; at most 2,000 are looked at, of each class alike; of very many classes, 100. Where
+            images have several labels, those with the same ones are a class.
         size: one in which they are at hand, so that nothing need be decoded again.
 
     Returns:
@@ -100,8 +103,9 @@ def may_be_mirrored(data: Dataset, size: ImageSize, resize: ResizeRule = DEFAULT
     _, classes = np.unique(data.labels, axis=0, return_inverse=True)
     order = np.argsort(classes, kind="stable")
     every = np.split(order, np.flatnonzero(np.diff(classes[order])) + 1)
-    each = max(2, MIRROR_SAMPLE // len(every))
-    chosen = np.concatenate([places[_spread(len(places), each)] for places in every[:MIRROR_SAMPLE]])
+    each = max(MIRROR_EACH, MIRROR_SAMPLE // len(every))
+    compared = [every[place] for place in _spread(len(every), MIRROR_SAMPLE // each)]
+    chosen = np.concatenate([places[_spread(len(places), each)] for places in compared])
     grey, readable = _small(data, chosen, size, resize)
     labels = classes[chosen[readable]]
     starts = np.flatnonzero(np.diff(labels, prepend=-1))  # they are in order
@@ -114,10 +118,24 @@ def may_be_mirrored(data: Dataset, size: ImageSize, resize: ResizeRule = DEFAULT
     for place, (first, last) in enumerate(zip(starts, [*starts[1:], len(labels)], strict=True)):
         # how much nearer another class is than the own one, for each image of a class and each class
         before, after = (a[first:last] - a[first:last, place : place + 1] for a in (as_they_are, turned))
-        error = after.std(axis=0) / np.sqrt(len(after))
-        if np.any((before.mean(axis=0) <= 0) & (after.mean(axis=0) > SURE * error)):
+        if len(after) < 3:
+            continue  # their spread says nothing
+        error = after.std(axis=0, ddof=1) / np.sqrt(len(after))
+        if np.any((before.mean(axis=0) <= 0) & (after.mean(axis=0) > _sure(len(after)) * error)):
             return False
     return True
+
+
+def _sure(images: int) -> float:
+    """Return how many standard errors the mean of so many images, 3 or more, must have to be as sure as SURE of many:
+    the quantile of Student's t distribution, as Gaver and Kafadar approximate it (The American Statistician, 1984).
+
+    >>> [round(_sure(images), 1) for images in (5, 20, 200)]
+    [64.4, 7.4, 5.2]
+    """
+    freedom = images - 1
+    growth = SURE**2 * (freedom - 1.5) / (freedom - 1) ** 2
+    return math.sqrt(freedom * math.expm1(growth))
 
 
 def _small(
