@@ -178,3 +178,18 @@ def test_one_label_is_not_asked_of_several(run, table):
     done = run("train", table, "--loss", "cross-entropy")
     assert done.code == 2
     assert "needs one label an image, and these may have several" in done.err
+
+
+def test_a_figure_of_the_images_that_chose_the_thresholds_is_called_one(run, table, tmp_path):
+    header, *rows = table.read_text().splitlines()
+    parts = [f"{row},{'train' if number % 4 else 'validation'}" for number, row in enumerate(rows)]
+    table.write_text("\n".join([f"{header},split", *parts]) + "\n")
+    told = {}
+    for keep in ("last", "best"):
+        done = run(
+            "train", table, "--epochs", "1", "--keep", keep, "-o", tmp_path / keep, "--quiet", "--json", "--no-report"
+        )
+        told[keep] = json.loads(done.out)
+    assert told["last"]["split"] == told["best"]["split"] == "validation"
+    assert told["last"]["caution"].startswith("these images chose the labels' thresholds, so that new ones")
+    assert told["best"]["caution"].startswith("these images chose the best epoch and the labels' thresholds, so that")

@@ -81,11 +81,15 @@ class Outcome:
         """Why the figures say less about new images than they seem to; None where they were measured on a test part."""
         if self.part == "test":
             return None
-        if self.part == "validation" and self.keep == "last":
-            return None  # they chose nothing
         if self.part == "validation":
+            chose = [
+                *(["the best epoch"] if self.keep == "best" else []),
+                *(["the labels' thresholds"] if isinstance(self.evaluation, LabelsEvaluation) else []),
+            ]
+            if not chose:
+                return None
             return (
-                "these images chose the best epoch, so that new ones will be recognised less often; "
+                f"these images chose {' and '.join(chose)}, so that new ones will be recognised less often; "
                 "keep some apart in a test part"
             )
         return "these are the images that it was trained on; new ones will be recognised far less often"
