@@ -171,7 +171,7 @@ def fit(
 def _check_end(run: Run, settings: TrainingSettings, clock: Clock) -> None:
     if settings.patience is not None and run.history.waiting >= settings.patience:
         run.stop("patience")
-    if clock.share() >= 1.0:
+    if clock.share() >= 1.0 and len(run.history):  # an epoch of one step, at least: something is learnt and measured
         run.stop("time limit")
 
 

@@ -108,7 +108,7 @@ def _result(trained: Trained, measured: Measured) -> Facts:
         "source": measured.splits.source,
         "counts": {name: len(images) - len(images.unreadable) for name, images in measured.splits.items()},
         "part": measured.part,
-        "chose_the_epoch": measured.part == "validation",
+        "chose_the_epoch": measured.part == "validation" and trained.config.get("keep", "best") == "best",
         "several_labels": answers.several,
         "evaluation": evaluation.to_json(),
         "diagnosis": diagnose(evaluation, trained.epochs, trained.best_epoch),

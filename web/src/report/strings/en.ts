@@ -34,7 +34,8 @@ export const en = {
     always: 'Always answering “{name}” would get {share}.',
     measured: {
       test: 'Measured on {images} test images, which the training never saw.',
-      validation: 'Measured on {images} validation images. They also chose the best epoch, so this is a little too optimistic: keep a test part aside.',
+      validation: 'Measured on {images} validation images, which chose no epoch: the last one was kept.',
+      chosen: 'Measured on {images} validation images. They also chose the best epoch, so this is a little too optimistic: keep a test part aside.',
       train: 'Measured on the {images} images that it was trained on, which says little about others.',
     },
     macro: 'Mean recall of the classes',

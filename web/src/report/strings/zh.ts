@@ -34,7 +34,8 @@ export const zh: Strings = {
     always: '如果总是回答“{name}”，准确率为 {share}。',
     measured: {
       test: '在 {images} 张测试图像上测得，训练从未见过这些图像。',
-      validation: '在 {images} 张验证图像上测得。最佳轮次也是用它们选出的，因此结果略微偏高：最好另外留出测试图像。',
+      validation: '在 {images} 张验证图像上测得。它们没有用来选择轮次：保留的是最后一轮。',
+      chosen: '在 {images} 张验证图像上测得。最佳轮次也是用它们选出的，因此结果略微偏高：最好另外留出测试图像。',
       train: '在训练所用的 {images} 张图像上测得，并不能说明在其他图像上的表现。',
     },
     macro: '各类别召回率的平均值',
