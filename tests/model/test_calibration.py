@@ -37,7 +37,7 @@ def test_the_temperature_is_the_same_as_scikit_learns():
     frozen = pytest.importorskip("sklearn.frozen")
 
     class Logits(base.ClassifierMixin, base.BaseEstimator):
-        """Gives its inputs as logits."""
+        """Returns its inputs as logits."""
 
         def fit(self, rows, labels):
             self.classes_ = np.unique(labels)

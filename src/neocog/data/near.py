@@ -67,7 +67,7 @@ def thumbnail(image: Images) -> NDArray[np.uint8]:
 
 
 def _candidates(some: Hashes, others: Hashes) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Give indices of pairs whose hashes differ in few bits, in order, some rows of all pairs at a time."""
+    """Yield indices of pairs whose hashes differ in few bits, in order, some rows of all pairs at a time."""
     step = max(1, _PAIRS_AT_A_TIME // len(others[0]))
     for start in range(0, len(some[0]), step):
         along = np.bitwise_count(some[0][start : start + step, None] ^ others[0][None]) <= MOST_BITS

@@ -72,7 +72,7 @@ def settings_of(model: Network, images: int, given: Mapping[str, Any]) -> Traini
 
 
 def begin_as_published(model: Network, data: Dataset) -> None:
-    """Give a model the weights that the recipe begins with, made of images from all of the data."""
+    """Set the weights of a model to those that the recipe begins with, made of images from all of the data."""
     few = min(len(data), airbench.WHITENED_IMAGES)
     indices = np.unique(np.linspace(0, len(data) - 1, few).round().astype(np.int64))
     images, readable = data.read(indices, ImageSize(*model.input_shape), model.resize)

@@ -91,7 +91,7 @@ def settings(graph: Graph, images: int, *, epochs: int = EPOCHS, seed: int = 0) 
 
 
 def start(network: Network, images: NDArray[np.uint8]) -> None:
-    """Give a network the weights that the recipe begins with.
+    """Set the weights of a network to those that the recipe begins with.
 
     Arguments:
         network: of `neocog.nn.zoo.airbench94`, with mean and deviation of its images.
