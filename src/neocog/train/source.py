@@ -75,7 +75,7 @@ def augmented(source: BatchSource, settings: TrainingSettings, graph: Graph) -> 
 
 @contextmanager
 def epoch_of(source: BatchSource, epoch: int) -> Iterator[Iterator[Batch]]:
-    """Yield the batches of an epoch, and end what works for them (such as threads that decode) when the body is left."""
+    """Yield the batches of an epoch, and end what works for them (threads that decode) when the body is left."""
     batches = source.batches(epoch)
     try:
         yield batches
