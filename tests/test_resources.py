@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from neocog import resources
+from neocog.app.cli import errors
 from neocog.data.parallel import worker_count
 from neocog.resources import UNTOLD, available_memory, available_threads, cache_folder
 
@@ -351,7 +352,7 @@ def python(code: str, cache: Path) -> subprocess.CompletedProcess[str]:
 
 
 @needs_proc
-@pytest.mark.parametrize("megabytes", [20, 60, 100, 125, 150, 200])
+@pytest.mark.parametrize("megabytes", [20, 60, 100, 123, 125, 128, 130, 150, 200])
 def test_the_command_line_says_that_there_is_no_memory(megabytes: int, tmp_path: Path) -> None:
     code = f"from neocog.app.cli.main import main\nlimit({megabytes})\nmain(['bench', '--quick', '--quiet'])"
     done = python(code, tmp_path)
@@ -366,7 +367,7 @@ def test_the_command_line_says_that_there_is_no_memory(megabytes: int, tmp_path:
 def test_neocog_is_imported_and_says_that_there_is_no_memory_for_more(megabytes: int, tmp_path: Path) -> None:
     done = python(f"limit({megabytes})\nimport neocog\nneocog.Model", tmp_path)
     assert done.returncode == 1
-    assert done.stderr.strip().splitlines()[-1].startswith("MemoryError: loading NumPy takes about 112 MB")
+    assert done.stderr.strip().splitlines()[-1].startswith("MemoryError: loading NumPy takes about 124 MB")
 
 
 PREDICT_UNDER_A_LIMIT = """
@@ -410,9 +411,23 @@ def test_what_loads_libraries_says_in_words_of_its_own_that_there_is_no_memory(
         assert resources.lacks_memory(hidden)
     assert resources.lacks_memory(MemoryError())
     silent = SystemError("error return without exception set")  # of code in C
-    monkeypatch.setattr(resources, "_within_limits", lambda root: [])
+    monkeypatch.setattr(resources, "_limits", lambda: [])
     assert not resources.lacks_memory(silent)
-    monkeypatch.setattr(resources, "_within_limits", lambda root: [1000])
+    monkeypatch.setattr(resources, "_limits", lambda: [(1000, 0)])
     assert resources.lacks_memory(silent)
     for other in (ImportError("No module named numpy"), RuntimeError("cannot allocate memory"), OSError(2, "missing")):
         assert not resources.lacks_memory(other)
+
+
+def test_an_error_that_comes_while_there_is_no_memory_to_look_at_it_is_told_as_that(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def none_left(error: BaseException) -> bool:
+        raise MemoryError
+
+    def fails() -> None:
+        raise OSError("library")
+
+    monkeypatch.setattr(errors, "lacks_memory", none_left)
+    assert errors.run_reported(fails) == 1
+    assert capsys.readouterr().err.startswith("error: out of memory")

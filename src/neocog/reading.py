@@ -32,6 +32,9 @@ class TooLargeError(OSError):
     """A file holds more bytes than its reader takes."""
 
 
+_CHUNK = 1 << 16  # little, for what is read when memory runs out
+
+
 def open_file(path: str | os.PathLike[str], most: int | None = None) -> BinaryIO:
     """Open a regular file for reading; symbolic links are followed.
 
@@ -84,7 +87,7 @@ def read_file(path: str | os.PathLike[str], most: int) -> bytes:
     with open_file(path, most) as file:
         # Not `read(most + 1)`, which takes that much memory for a file of any size.
         content = file.read(min(os.fstat(file.fileno()).st_size, most) + 1)
-        while len(content) <= most and (more := file.read(1 << 20)):  # it is growing, or one of /proc
+        while len(content) <= most and (more := file.read(_CHUNK)):  # it is growing, or one of /proc
             content += more
     if len(content) > most:
         raise TooLargeError(errno.EFBIG, f"it holds more than {most:,} bytes", os.fspath(path))

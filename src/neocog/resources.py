@@ -22,7 +22,7 @@ from neocog.reading import expanded, read_text
 ROOT = Path("/")
 UNTOLD = 4 << 30  # bytes that count as available where the system does not tell
 _MOST = 1 << 20  # bytes of a file of the kernel
-NUMPY_BYTES = 112 << 20  # what NumPy takes when it is loaded; OpenBLAS ends a process that has less
+NUMPY_BYTES = 124 << 20  # what NumPy takes when it is loaded; OpenBLAS ends a process that has less
 _NO_EXCEPTION = "without exception set"
 _NO_MEMORY = ("cannot allocate memory", "failed to map segment", "cannot create shared object descriptor")
 # What a group's usage holds and gives back as soon as somebody needs it: what was read from files, and names of files.
@@ -82,7 +82,7 @@ def lacks_memory(error: BaseException) -> bool:
             return True
         if isinstance(seen, ImportError | OSError) and any(words in str(seen).lower() for words in _NO_MEMORY):
             return True
-        if isinstance(seen, SystemError) and _NO_EXCEPTION in str(seen) and list(_within_limits(ROOT)):
+        if isinstance(seen, SystemError) and _NO_EXCEPTION in str(seen) and _limits():
             return True
         seen = seen.__cause__ or seen.__context__
     return False
@@ -174,17 +174,25 @@ def _room(group: Path) -> int | None:
     return max(0, min(known) - max(0, used - given_back))
 
 
-def _within_limits(root: Path) -> Iterator[int]:
-    """Yield the bytes that the limits on this process's address space and data leave."""
+def _limits() -> list[tuple[int, int]]:
+    """Return the limits on this process's address space and data in bytes, each with its place in /proc/self/statm."""
     try:
         import resource  # not on every system
     except ImportError:
+        return []
+    limits = [(resource.getrlimit(resource.RLIMIT_AS)[0], 0), (resource.getrlimit(resource.RLIMIT_DATA)[0], 5)]
+    return [(most, place) for most, place in limits if most != resource.RLIM_INFINITY]
+
+
+def _within_limits(root: Path) -> Iterator[int]:
+    """Yield the bytes that the limits on this process's address space and data leave."""
+    limits = _limits()
+    if not limits:
         return
     pages = [_number(word) or 0 for word in " ".join(_lines(root / "proc/self/statm")).split()]
-    for limit, place in ((resource.RLIMIT_AS, 0), (resource.RLIMIT_DATA, 5)):
-        most = resource.getrlimit(limit)[0]
-        if most != resource.RLIM_INFINITY:
-            yield most - (pages[place] * resource.getpagesize() if len(pages) > place else 0)
+    page = os.sysconf("SC_PAGE_SIZE")
+    for most, place in limits:
+        yield most - (pages[place] * page if len(pages) > place else 0)
 
 
 def _fields(path: Path) -> dict[str, int]:

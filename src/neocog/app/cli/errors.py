@@ -208,7 +208,10 @@ def run_reported(action: Callable[[], object]) -> int:
             raise
         if os.environ.get("NEOCOG_DEBUG", "") not in ("", "0"):
             traceback.print_exc()
-        message, code = message_of(error)
+        try:
+            message, code = message_of(error)
+        except MemoryError as none_left:  # not even for what looks at the error
+            message, code = message_of(none_left)
         try:
             if message is not None:
                 click.echo(message, err=True)
