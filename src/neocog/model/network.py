@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +17,10 @@ from neocog.engines.base import Array, Engine, Images, Predictor, State, room_fo
 from neocog.errors import DataError, SettingError
 from neocog.model.arguments import check_count, check_names, check_numbers, check_seed, resolve_engine
 from neocog.model.calibration import UNKNOWN, Calibration, Reject, softmax
+from neocog.model.origin import Origin
 from neocog.model.pictures import AnyImages, AnyPicture, decode, in_pieces, piece_size
 from neocog.model.statedict import from_state_dict, split_identities
-from neocog.model.stream import Answered, AnswerStream
+from neocog.model.stream import AnswerStream, singly
 from neocog.model.thresholds import Thresholds, check_thresholds, given_labels, sigmoid
 from neocog.model.views import PLAIN, VIEWS, Views, check_views
 from neocog.model.weights import Weights
@@ -48,7 +48,8 @@ class Network:
         initialisation: "he" or "glorot".
         mean, std: an image becomes (image - mean) / std, on values in [0, 1], inside the compiled program; one number,
             or one for each channel.
-        resize: how image files of another size are resized to the input size: "stretch", "crop" or "pad".
+        resize: how image files are brought to the input size: "stretch", "crop", "pad", "crop=0.875,bicubic", ...; see
+            `neocog.data.resize`.
         loss: what training makes smaller unless it is told otherwise, and so what answers mean: with BinaryCrossEntropy
             an image may have several labels. Training sets it.
         views: how it looks at an image where it answers: "plain", once; "flip", at its mirror image too; "flip-shift",
@@ -78,7 +79,7 @@ class Network:
         initialisation: Initialisation = "he",
         mean: float | Sequence[float] = 0.0,
         std: float | Sequence[float] = 1.0,
-        resize: ResizeRule = DEFAULT_RESIZE,
+        resize: ResizeRule | str = DEFAULT_RESIZE,
         loss: Loss | None = None,
         views: Views = PLAIN,
         engine: str | Engine = "native",
@@ -108,6 +109,8 @@ class Network:
         self.learnt_from: Identities | None = NOBODY
         """Which images shaped it (see `neocog.data.identity`), so that it is not measured on them by mistake; saved
         with it. None: not known, as where the weights came from elsewhere."""
+        self.origin: Origin | None = None
+        """Where its first weights came from, if not from here; saved with it, and kept where it is trained further."""
         self.calibration: Calibration | None = None
         """What validation images say of its probabilities, as `neocog.Model.calibrate` finds it; saved with it."""
         self._reject_below: float | None = None
@@ -229,11 +232,12 @@ class Network:
             ShapeError: the names or shapes are not those of the network.
             SettingError: values are NaN, infinite or no numbers; the message names the parameters.
 
-        What the model learnt from is then not known any more: whoever made the parameters knows, and does not say. Nor
-        does what was found of its probabilities hold: `thresholds`, `calibration`, `reject_below`.
+        What the model learnt from, and its `origin`, are then not known any more: whoever made the parameters knows,
+        and does not say. Nor does what was found of its probabilities hold: `thresholds`, `calibration`,
+        `reject_below`.
         """
         self.restore(values, allow_nonfinite=allow_nonfinite)
-        self.learnt_from = self.thresholds = self.calibration = self.reject_below = None
+        self.learnt_from = self.origin = self.thresholds = self.calibration = self.reject_below = None
 
     def restore(self, values: Mapping[str, NDArray[np.generic]], *, allow_nonfinite: bool = False) -> None:
         """Go back to parameters that this model had: `load_parameters`, but that what it learnt from stays known."""
@@ -296,7 +300,7 @@ class Network:
             threads=self.threads,
         )
         twin.restore(parameters)
-        twin.metrics, twin.learnt_from = dict(self.metrics), self.learnt_from
+        twin.metrics, twin.learnt_from, twin.origin = dict(self.metrics), self.learnt_from, self.origin
         twin.thresholds, twin.calibration, twin.reject_below = self.thresholds, self.calibration, self.reject_below
         return twin
 
@@ -442,7 +446,7 @@ class Network:
             batch_size=batch_size,
             workers=0 if workers is None and batch_size == 1 else workers,
         )
-        return _single(stream.batches(enumerate(pictures)), raising=on_error == "raise")
+        return singly(stream.batches(enumerate(pictures)), raising=on_error == "raise")
 
     def features(self, images: AnyImages) -> Array:
         """Return (N, features) of images or pictures, as `__call__` takes them: what the convolution part hands to the
@@ -510,13 +514,3 @@ class Network:
         twin = object.__new__(type(self))
         twin.__dict__.update(self.__getstate__(), weights=copy(self.weights))  # which have one owner
         return twin
-
-
-def _single(batches: Generator[list[Answered[Any]]], *, raising: bool) -> Iterator[Array | DataError]:
-    """Yield the answers of batches one by one."""
-    with closing(batches):
-        for batch in batches:
-            for _, answer in batch:
-                if raising and isinstance(answer, DataError):
-                    raise answer
-                yield answer
