@@ -6,9 +6,9 @@ wait, it says so by a None among its pictures: what it gave before is then answe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from neocog.data.parallel import map_in_order, worker_count
 from neocog.data.resize import Images
@@ -83,13 +83,3 @@ class AnswerStream(Generic[Item]):
         images = [image for _, image in waiting if not isinstance(image, DataError)]
         answers = (answer for batch in stacked(images) for answer in self._answer(batch))
         return [(item, found if isinstance(found, DataError) else next(answers)) for item, found in waiting]
-
-
-def singly(batches: Generator[list[Answered[Any]]], *, raising: bool) -> Iterator[Array | DataError]:
-    """Yield the answers of batches one by one; raise those that are errors, if asked to."""
-    with closing(batches):
-        for batch in batches:
-            for _, answer in batch:
-                if raising and isinstance(answer, DataError):
-                    raise answer
-                yield answer
