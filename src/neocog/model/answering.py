@@ -45,7 +45,7 @@ class Answering:
         weights: Weights,
         *,
         loss: Loss,
-        resize: ResizeRule,
+        resize: ResizeRule | str,
         views: Views,
         engine: str | Engine,
         threads: int | None,
