@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neocog.interop.onnx.document import OnnxNode
-from neocog.interop.onnx.parts import Flow, Floats, Parts, plain_view
+from neocog.interop.onnx.parts import Floats, Flow, Parts, plain_view
 from neocog.interop.onnx.tensors import AnyArray
 from neocog.interop.onnx.views import View, is_whole, without
 from neocog.nn.layer import Layer, channels_of
@@ -25,7 +25,7 @@ class Unsupported(Exception):  # noqa: N818 - a reason, which is collected and n
     """A node, or what it is set to, that no layer can do; its text says why."""
 
 
-class Call:
+class NodeCall:
     """A node with what it takes.
 
     Arguments:
@@ -205,7 +205,9 @@ class Call:
             spread = self._spread(flow)
             if spread is not None:
                 return spread
-        raise Unsupported(f"it needs images as (N, C, H, W), and what comes to it, {list(flow.dims)}, is arranged otherwise")
+        raise Unsupported(
+            f"it needs images as (N, C, H, W), and what comes to it, {list(flow.dims)}, is arranged otherwise"
+        )
 
     def _shuffled(self, flow: Flow, channels: tuple[Any, ...]) -> Flow | None:
         """Return channels of which two factors changed places, as a ChannelShuffle leaves them."""
@@ -329,7 +331,9 @@ class Call:
             raise Unsupported(f"a constant of the shape {list(values.shape)} gives it more axes than {list(flow.dims)}")
         sides = (1,) * (len(flow.view) - values.ndim) + values.shape
         if sides[axis] not in (1, count) or any(side != 1 for place, side in enumerate(sides) if place != axis):
-            raise Unsupported(f"a constant of the shape {list(values.shape)} is not one value a channel of {list(flow.dims)}")
+            raise Unsupported(
+                f"a constant of the shape {list(values.shape)} is not one value a channel of {list(flow.dims)}"
+            )
         return self.ordered(flow, values.reshape(-1))
 
 

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from neocog.interop.onnx.call import Call, Unsupported
+from neocog.interop.onnx.call import NodeCall, Unsupported
 from neocog.interop.onnx.tensors import AnyArray, dtype_of, type_name
 from neocog.nn.limits import MAX_PARAMETERS
 
-Fold = Callable[[Call, Sequence[AnyArray]], "AnyArray | Sequence[AnyArray]"]
+Fold = Callable[[NodeCall, Sequence[AnyArray]], "AnyArray | list[AnyArray]"]
 
 
 def check_size(shape: Sequence[int]) -> None:
@@ -25,15 +25,15 @@ def check_size(shape: Sequence[int]) -> None:
         raise Unsupported(f"a constant of the shape {list(shape)} would hold more than {MAX_PARAMETERS:,} values")
 
 
-def axes_of(call: Call, place: int, rank: int, since: int) -> tuple[int, ...] | None:
-    """Return the axes that a node names, from 0 up: an attribute, from opset `since` on an input; None: it names none."""
+def axes_of(call: NodeCall, place: int, rank: int, since: int) -> tuple[int, ...] | None:
+    """Return the axes that a node names, from 0 up: as an attribute, from opset `since` on as an input; or None."""
     axes = call.integers(place) if call.opset >= since else call.attribute("axes", None)
     if axes is None:
         return None
     return tuple(call.axis(axis, rank) for axis in axes)
 
 
-def _constant(call: Call, _: Sequence[AnyArray]) -> AnyArray:
+def _constant(call: NodeCall, _: Sequence[AnyArray]) -> AnyArray:
     for name, kind in (("value", None), ("value_float", np.float32), ("value_int", np.int64)):
         if name in call.node.attributes:
             return np.asarray(call.node.attributes[name], kind)
@@ -43,89 +43,89 @@ def _constant(call: Call, _: Sequence[AnyArray]) -> AnyArray:
     raise Unsupported("only numbers are read")
 
 
-def _filled(call: Call, inputs: Sequence[AnyArray]) -> AnyArray:
+def _filled(call: NodeCall, inputs: Sequence[AnyArray]) -> AnyArray:
     shape = [int(side) for side in inputs[0]]
     check_size(shape)
     value = np.asarray(call.attribute("value", np.zeros(1, np.float32))).reshape(-1)
     return np.broadcast_to(value[0], shape)  # takes no memory
 
 
-def _cast(call: Call, inputs: Sequence[AnyArray]) -> AnyArray:
+def _cast(call: NodeCall, inputs: Sequence[AnyArray]) -> AnyArray:
     number = call.attribute("to", 0)
     dtype = dtype_of(number)
     if dtype is None:
         raise Unsupported(f"{type_name(number)} are not read")
     with np.errstate(invalid="ignore", over="ignore"):
-        return inputs[0].astype(dtype)
+        return np.asarray(inputs[0].astype(dtype))
 
 
-def _reshape(call: Call, inputs: Sequence[AnyArray]) -> AnyArray:
+def _reshape(call: NodeCall, inputs: Sequence[AnyArray]) -> AnyArray:
     shape = call.reshape_target(inputs[0].shape, [int(side) for side in inputs[1]])
     return inputs[0].reshape(shape)
 
 
-def _concat(call: Call, inputs: Sequence[AnyArray]) -> AnyArray:
+def _concat(call: NodeCall, inputs: Sequence[AnyArray]) -> AnyArray:
     check_size([sum(x.size for x in inputs)])
     return np.concatenate(inputs, call.attribute("axis", 0))
 
 
-def _gather(call: Call, inputs: Sequence[AnyArray]) -> AnyArray:
+def _gather(call: NodeCall, inputs: Sequence[AnyArray]) -> AnyArray:
     return np.take(inputs[0], inputs[1], call.attribute("axis", 0))
 
 
-def _squeeze(call: Call, inputs: Sequence[AnyArray]) -> AnyArray:
+def _squeeze(call: NodeCall, inputs: Sequence[AnyArray]) -> AnyArray:
     return np.squeeze(inputs[0], axes_of(call, 1, inputs[0].ndim, 13))
 
 
-def _unsqueeze(call: Call, inputs: Sequence[AnyArray]) -> AnyArray:
+def _unsqueeze(call: NodeCall, inputs: Sequence[AnyArray]) -> AnyArray:
     given = call.integers(1) if call.opset >= 13 else call.attribute("axes", ())
     return np.expand_dims(inputs[0], tuple(given or ()))
 
 
-def _transpose(call: Call, inputs: Sequence[AnyArray]) -> AnyArray:
+def _transpose(call: NodeCall, inputs: Sequence[AnyArray]) -> AnyArray:
     return np.transpose(inputs[0], call.attribute("perm", None))
 
 
-def _slice(call: Call, inputs: Sequence[AnyArray]) -> AnyArray:
+def _slice(call: NodeCall, inputs: Sequence[AnyArray]) -> AnyArray:
     return inputs[0][tuple(slice(*bounds) for bounds in call.slices(inputs[0].shape))]
 
 
-def _expand(call: Call, inputs: Sequence[AnyArray]) -> AnyArray:
+def _expand(call: NodeCall, inputs: Sequence[AnyArray]) -> AnyArray:
     shape = np.broadcast_shapes(inputs[0].shape, tuple(int(side) for side in inputs[1]))
     check_size(shape)
     return np.broadcast_to(inputs[0], shape)
 
 
-def _range(call: Call, inputs: Sequence[AnyArray]) -> AnyArray:
+def _range(call: NodeCall, inputs: Sequence[AnyArray]) -> AnyArray:
     start, limit, delta = (x.item() for x in inputs)
     if delta == 0:
         raise Unsupported("a range needs a step other than 0")
     check_size([max(0, math.ceil((limit - start) / delta))])
-    return np.arange(start, limit, delta, inputs[0].dtype)
+    return np.asarray(np.arange(start, limit, delta)).astype(inputs[0].dtype)
 
 
-def _divide(call: Call, inputs: Sequence[AnyArray]) -> AnyArray:
+def _divide(call: NodeCall, inputs: Sequence[AnyArray]) -> AnyArray:
     x, y = inputs
     if np.issubdtype(x.dtype, np.integer):
         if not np.all(y):
             raise Unsupported("it divides by 0")
-        return (np.sign(x) * np.sign(y) * (np.abs(x) // np.abs(y))).astype(x.dtype)  # towards 0
+        return np.asarray(np.sign(x) * np.sign(y) * (np.abs(x) // np.abs(y)), x.dtype)  # towards 0
     with np.errstate(divide="ignore", invalid="ignore"):
-        return x / y
+        return np.asarray(np.divide(x, y))
 
 
-def _clip(call: Call, inputs: Sequence[AnyArray]) -> AnyArray:
+def _clip(call: NodeCall, inputs: Sequence[AnyArray]) -> AnyArray:
     low, high = call.limits()
     return np.clip(inputs[0], low, high).astype(inputs[0].dtype)
 
 
-def _split(call: Call, inputs: Sequence[AnyArray]) -> Sequence[AnyArray]:
+def _split(call: NodeCall, inputs: Sequence[AnyArray]) -> list[AnyArray]:
     axis = call.axis(call.attribute("axis", 0), inputs[0].ndim)
     return np.split(inputs[0], np.cumsum(call.split_sizes(inputs[0].shape[axis]))[:-1], axis)
 
 
 def _reduced(function: Callable[..., Any], since: int) -> Fold:
-    def fold(call: Call, inputs: Sequence[AnyArray]) -> AnyArray:
+    def fold(call: NodeCall, inputs: Sequence[AnyArray]) -> AnyArray:
         axes = axes_of(call, 1, inputs[0].ndim, since)
         keep = bool(call.attribute("keepdims", 1))
         return np.asarray(function(inputs[0], axis=axes, keepdims=keep), inputs[0].dtype)
@@ -134,7 +134,7 @@ def _reduced(function: Callable[..., Any], since: int) -> Fold:
 
 
 def _each(function: Callable[..., Any], count: int) -> Fold:
-    def fold(call: Call, inputs: Sequence[AnyArray]) -> AnyArray:
+    def fold(call: NodeCall, inputs: Sequence[AnyArray]) -> AnyArray:
         if len(inputs) != count:
             raise Unsupported(f"it takes {count} inputs, got {len(inputs)}")
         check_size(np.broadcast_shapes(*(x.shape for x in inputs)))
@@ -147,7 +147,7 @@ def _each(function: Callable[..., Any], count: int) -> Fold:
 def _kept(function: Callable[..., Any]) -> Fold:
     """Return the fold of a function of one value whose result has its type."""
 
-    def fold(call: Call, inputs: Sequence[AnyArray]) -> AnyArray:
+    def fold(call: NodeCall, inputs: Sequence[AnyArray]) -> AnyArray:
         with np.errstate(all="ignore"):
             return np.asarray(function(inputs[0])).astype(inputs[0].dtype, copy=False)
 

@@ -60,7 +60,11 @@ class OnnxNode:
     def title(self) -> str:
         """How messages name it."""
         operator = f"{self.domain}.{self.operator}" if self.domain else self.operator
-        return f"node {self.index}, {shown_value(self.name)} ({operator})" if self.name else f"node {self.index} ({operator})"
+        return (
+            f"node {self.index}, {shown_value(self.name)} ({operator})"
+            if self.name
+            else f"node {self.index} ({operator})"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,9 +224,7 @@ def _node(index: int, node: Any, where: str, folder: Path | None) -> OnnxNode:
             case _:
                 attributes[entry.name] = None
     domain = "" if node.domain == "ai.onnx" else node.domain
-    return OnnxNode(
-        index, node.name, node.op_type, domain, tuple(node.input), tuple(node.output), attributes, subgraph
-    )
+    return OnnxNode(index, node.name, node.op_type, domain, tuple(node.input), tuple(node.output), attributes, subgraph)
 
 
 def _value(value: Any, where: str) -> ValueInfo:

@@ -1,4 +1,4 @@
-"""A network while it is read from an ONNX file: layers with their arrays, joined by edges, before they become a graph."""
+"""A network while it is read from an ONNX file: layers with their arrays, joined by edges, not yet a graph."""
 
 from __future__ import annotations
 
@@ -112,7 +112,12 @@ class Parts:
         return self.image if value == IMAGE else self.parts[value].output
 
     def add(
-        self, name: str, layer: Layer, inputs: tuple[int, ...], arrays: Mapping[str, Floats] | None = None, origin: str = ""
+        self,
+        name: str,
+        layer: Layer,
+        inputs: tuple[int, ...],
+        arrays: Mapping[str, Floats] | None = None,
+        origin: str = "",
     ) -> int:
         """Add a layer and return the number of its value.
 

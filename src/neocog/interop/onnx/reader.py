@@ -12,17 +12,18 @@ from numpy.typing import NDArray
 from neocog.data.resize import DEFAULT_RESIZE, ResizeRule
 from neocog.engines.base import Engine
 from neocog.errors import FormatError, NeocogError, SettingError
-from neocog.interop.onnx.call import Call, Unsupported, Value
+from neocog.interop.onnx.call import NodeCall, Unsupported, Value
 from neocog.interop.onnx.constants import FOLDS
 from neocog.interop.onnx.document import Document, OnnxNode, ValueInfo, read_document
 from neocog.interop.onnx.names import layer_names, names_from
-from neocog.interop.onnx.operators import RULES
 from neocog.interop.onnx.parts import Flow, Parts
+from neocog.interop.onnx.reading import RULES
 from neocog.interop.onnx.simplify import Simplified, simplified
 from neocog.interop.onnx.tensors import AnyArray, type_name
 from neocog.interop.onnx.views import image_view
 from neocog.model.arguments import check_numbers
 from neocog.model.files import listed, shown_value
+from neocog.model.origin import MOST_TEXT, Origin
 from neocog.nn.graph import Graph
 from neocog.nn.layers import Sigmoid, Softmax
 from neocog.nn.losses import BinaryCrossEntropy
@@ -57,7 +58,7 @@ def from_onnx(
     input_shape: tuple[int, int] | None = None,
     layout: Layout | None = None,
     output: str | None = None,
-    resize: ResizeRule = DEFAULT_RESIZE,
+    resize: str | ResizeRule = DEFAULT_RESIZE,
     engine: str | Engine = "native",
     threads: int | None = None,
     allow_nonfinite: bool = False,
@@ -101,11 +102,14 @@ def from_onnx(
         answer = reading.answer()
         network = simplified(reading.parts, answer.value)
         reading.refuse(network.refusals)
+        given = check_numbers("mean", mean), check_numbers("std", std)
+        own_mean, own_std = _normalisation(network, document.inputs, value_range, *given)
         model = Model(
             _graph(network, reading.parts.image),
             reading.parts.image,
             reading.class_names(answer, class_names),
-            **_normalisation(network, document.inputs, value_range, check_numbers("mean", mean), check_numbers("std", std)),
+            mean=own_mean,
+            std=own_std,
             resize=resize,
             loss=BinaryCrossEntropy() if reading.several_labels else None,
             engine=engine,
@@ -118,6 +122,7 @@ def from_onnx(
             for key, value in part.arrays.items()
         }
         model.load_parameters(values, allow_nonfinite=allow_nonfinite)
+        model.origin = _origin(document)
     except SettingError as error:
         raise SettingError(f"{path}: {error.message}", details=error.details, hint=error.hint) from None
     except FormatError:
@@ -182,7 +187,7 @@ class _Reading:
         if any(isinstance(value, _Unknown) for value in inputs):
             return [_Unknown()] * len(node.outputs)
         known = [value for value in inputs if not isinstance(value, _Unknown)]
-        call = Call(node, known, self.parts, self.document.opset)
+        call = NodeCall(node, known, self.parts, self.document.opset)
         flows = [value for value in known if isinstance(value, Flow)]
         try:
             if node.operator in ("Shape", "Size") and flows:
@@ -203,15 +208,15 @@ class _Reading:
             raise Unsupported(f"what it is given does not fit: {error}") from None
         return given if isinstance(given, list) else [given]  # type: ignore[list-item]
 
-    def _checked(self, given: AnyArray | Sequence[AnyArray]) -> list[AnyArray] | AnyArray:
+    def _checked(self, given: AnyArray | list[AnyArray]) -> list[AnyArray]:
         """Return constants that were computed, or raise Unsupported where all of them take too much memory."""
-        arrays = list(given) if isinstance(given, list | tuple) else [given]
+        arrays = given if isinstance(given, list) else [given]
         for array in arrays:
             filled = [side for side, step in zip(array.shape, array.strides, strict=True) if step]
             self._folded += int(np.prod(filled, dtype=object)) * array.itemsize
         if self._folded > MAX_FOLDED:
             raise Unsupported(f"the constants of this file take more than {MAX_FOLDED:,} bytes")
-        return arrays if isinstance(given, list | tuple) else arrays[0]
+        return arrays
 
     def answer(self) -> Flow:
         """Return what the network answers: a vector, or an image."""
@@ -222,7 +227,7 @@ class _Reading:
         if flow.value == IMAGE:
             raise FormatError(f"{self.document.path} holds no layer: what it gives is its image")
         node = next(node for node in reversed(self.nodes) if self.output.name in node.outputs)
-        call = Call(node, [flow], self.parts, self.document.opset)
+        call = NodeCall(node, [flow], self.parts, self.document.opset)
         try:
             if flow.is_pixel:
                 flat = tuple(factor for axis in flow.view[1:] for factor in axis)
@@ -272,6 +277,17 @@ class _Sides:
         self.size = int(np.prod(shape, dtype=object))
 
 
+def _origin(document: Document) -> Origin:
+    """Return where the weights came from: this file, and what it says of itself."""
+    licence = next((text for key in ("license", "licence") if (text := document.metadata.get(key))), None)
+    return Origin(
+        document.metadata.get("source", "")[:MOST_TEXT] or Path(document.path).name[:MOST_TEXT],
+        licence[:MOST_TEXT] if licence else None,
+        document.sha256,
+        f"an ONNX file of {document.producer}"[:MOST_TEXT] if document.producer else None,
+    )
+
+
 def _graph(network: Simplified, image: ImageShape) -> Graph:
     wiring = Wiring(image)
     for part, name in zip(network.parts, layer_names([part.name for part in network.parts]), strict=True):
@@ -285,7 +301,7 @@ def _normalisation(
     value_range: float | None,
     mean: tuple[float, ...],
     std: tuple[float, ...],
-) -> dict[str, list[float]]:
+) -> tuple[list[float], list[float]]:
     """Return mean and std of images in 0 to 1: those that are given, and what the head of the network does."""
     scale, shift = network.scale, network.shift
     if value_range is None:
@@ -295,10 +311,7 @@ def _normalisation(
     elif value_range <= 0:
         raise SettingError(f"value_range must be 1 or 255, got {value_range}")
     own_mean, own_std = (np.asarray(values, np.float64) / value_range for values in (mean, std))
-    return {
-        "mean": _shortest(own_mean - shift * own_std / scale),
-        "std": _shortest(own_std / scale),
-    }
+    return _shortest(own_mean - shift * own_std / scale), _shortest(own_std / scale)
 
 
 def _shortest(values: NDArray[np.float64]) -> list[float]:

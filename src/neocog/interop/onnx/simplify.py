@@ -1,6 +1,6 @@
 """Constants and padding put where layers have a place for them, once a network is known as a whole.
 
-A file says a bias as Add, a scale as Mul, TensorFlow's padding as Pad. Where one layer alone takes a value, these belong
+Files say a bias as Add, a scale as Mul, TensorFlow's padding as Pad. Where one layer alone is concerned, these belong
 to it: to a convolution's filters and bias, to a BatchNorm2d's scale and shift, to the normalisation of the image. What
 no layer has a place for becomes a LayerScale, or a depthwise convolution of 1 × 1. The network stays the same function.
 """
@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from neocog.interop.onnx.operators.windows import tidy
 from neocog.interop.onnx.parts import Floats, Pad, Part, Parts, Rescale
+from neocog.interop.onnx.reading.windows import tidy
 from neocog.nn.layer import channels_of
 from neocog.nn.layers import (
     AdaptiveAvgPool2d,
@@ -162,7 +162,12 @@ class _Work:
         if layer.padding == "same":
             shape = self._shape(part.inputs[0])
             walk = resolve_window(
-                shape.height, shape.width, kernel=layer.kernel, stride=layer.stride, padding="same", dilation=layer.dilation
+                shape.height,
+                shape.width,
+                kernel=layer.kernel,
+                stride=layer.stride,
+                padding="same",
+                dilation=layer.dilation,
             )
             own: Sides = ((walk.vertical.before, walk.vertical.after), (walk.horizontal.before, walk.horizontal.after))
         else:
@@ -173,9 +178,7 @@ class _Work:
         padding = tidy((down, across))
         if isinstance(layer, Conv2d):
             return replace(part, layer=replace(layer, padding=padding), inputs=pad.inputs)
-        fits = all(
-            max(sides) <= side // 2 for sides, side in zip((down, across), pair(layer.window), strict=True)
-        )
+        fits = all(max(sides) <= side // 2 for sides, side in zip((down, across), pair(layer.window), strict=True))
         if isinstance(layer, MaxPool2d):
             takes_zeros = own == ((0, 0), (0, 0)) and isinstance(self._layer(pad.inputs[0]), _NOT_NEGATIVE)
         else:
@@ -194,7 +197,9 @@ class _Work:
     def result(self) -> Simplified:
         """Return what is left, with layers for constants and padding that found no other place."""
         output = self.now[self.output]
-        numbers = {value: place for place, value in enumerate(needed_for(self.parts, output))} if output != IMAGE else {}
+        numbers = (
+            {value: place for place, value in enumerate(needed_for(self.parts, output))} if output != IMAGE else {}
+        )
         refusals, kept = [], []
         for value in numbers:
             part = self.parts[value]
@@ -211,7 +216,7 @@ def _combined(
     arrays: Mapping[str, Floats], scale: Floats | None, shift: Floats | None, times: str, plus: str
 ) -> dict[str, Floats]:
     """Return the arrays of what multiplies and adds, once all of it is multiplied and added to once more."""
-    result = {name: value.astype(np.float64) for name, value in arrays.items()}
+    result: dict[str, Floats] = {name: value.astype(np.float64) for name, value in arrays.items()}
     if scale is not None:
         for name in (times, plus):
             if name in result:

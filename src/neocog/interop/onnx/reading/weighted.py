@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from neocog.interop.onnx.call import Call, Unsupported
-from neocog.interop.onnx.operators.windows import pads_of, pair_of, tidy
+from neocog.interop.onnx.call import NodeCall, Unsupported
 from neocog.interop.onnx.parts import Floats, Flow
+from neocog.interop.onnx.reading.windows import pads_of, pair_of, tidy
 from neocog.interop.onnx.tensors import AnyArray
 from neocog.nn.layers import Conv2d, ConvTranspose2d, Linear
 from neocog.nn.shapes import ImageShape
@@ -19,7 +19,7 @@ def floats(values: AnyArray) -> Floats:
     return np.asarray(values, np.float64 if values.dtype == np.float64 else np.float32)
 
 
-def _filters(call: Call) -> Floats:
+def _filters(call: NodeCall) -> Floats:
     """Return the weights of a convolution over images, as ONNX has them."""
     weight = floats(call.constant(1, "filters"))
     if weight.ndim != 4:
@@ -30,14 +30,14 @@ def _filters(call: Call) -> Floats:
     return weight
 
 
-def _bias(call: Call, channels: int) -> Floats | None:
+def _bias(call: NodeCall, channels: int) -> Floats | None:
     bias = call.optional(2, "bias")
     if bias is not None and bias.shape != (channels,):
         raise Unsupported(f"its bias must be a row of {channels}, got {list(bias.shape)}")
     return None if bias is None else floats(bias)
 
 
-def conv(call: Call) -> Flow:
+def conv(call: NodeCall) -> Flow:
     """Read a Conv over images."""
     x, weight = call.image(call.flow()), _filters(call)
     assert isinstance(x.shape, ImageShape)
@@ -61,7 +61,7 @@ def conv(call: Call) -> Flow:
     return call.add(layer, x, weight=weight.transpose(2, 3, 1, 0), bias=bias)
 
 
-def conv_transpose(call: Call) -> Flow:
+def conv_transpose(call: NodeCall) -> Flow:
     """Read a ConvTranspose over images, of one group and without dilation."""
     x, weight = call.image(call.flow()), _filters(call)
     assert isinstance(x.shape, ImageShape)
@@ -89,7 +89,9 @@ def conv_transpose(call: Call) -> Flow:
         flat = call.attribute("pads", (0, 0, 0, 0))
         pads = [(flat[0], flat[2]), (flat[1], flat[3])]
     # What is cut off less behind than before is what neocog, as PyTorch, calls output_padding.
-    cut, added = zip(*((before, before - after + m) for (before, after), m in zip(pads, more, strict=True)), strict=True)
+    cut, added = zip(
+        *((before, before - after + m) for (before, after), m in zip(pads, more, strict=True)), strict=True
+    )
     if min(added) < 0:
         raise Unsupported(f"it cuts off more behind than before, {pads}, which no layer does")
     bias = _bias(call, weight.shape[1])
@@ -97,7 +99,7 @@ def conv_transpose(call: Call) -> Flow:
     return call.add(layer, x, weight=weight.transpose(2, 3, 1, 0), bias=bias)
 
 
-def linear(call: Call, x: Flow, weight: Floats, bias: Floats | None) -> Flow:
+def linear(call: NodeCall, x: Flow, weight: Floats, bias: Floats | None) -> Flow:
     """Add a Linear for a matrix (inputs, outputs), whose rows are in ONNX's order."""
     x = call.vector(x)
     if weight.shape[0] != x.shape.size:
@@ -109,7 +111,7 @@ def linear(call: Call, x: Flow, weight: Floats, bias: Floats | None) -> Flow:
     return call.add(Linear(weight.shape[1], bias is not None), x, weight=weight, bias=bias)
 
 
-def gemm(call: Call) -> Flow:
+def gemm(call: NodeCall) -> Flow:
     """Read a Gemm whose second factor is a constant."""
     x, weight = call.flow(), floats(call.constant(1, "matrix"))
     if call.attribute("transA", 0):
@@ -122,13 +124,17 @@ def gemm(call: Call) -> Flow:
         weight = weight * np.float32(alpha)
     row = None
     if bias is not None:
-        if bias.ndim > 2 or (bias.ndim == 2 and bias.shape[0] != 1) or bias.shape[-1:] not in ((), (1,), weight.shape[1:]):
+        if (
+            bias.ndim > 2
+            or (bias.ndim == 2 and bias.shape[0] != 1)
+            or bias.shape[-1:] not in ((), (1,), weight.shape[1:])
+        ):
             raise Unsupported(f"a constant of the shape {list(bias.shape)} is not one value an output")
         row = np.broadcast_to(floats(bias).reshape(-1) * np.float32(beta), weight.shape[1:])
     return linear(call, x, weight, row)
 
 
-def matmul(call: Call) -> Flow:
+def matmul(call: NodeCall) -> Flow:
     """Read a MatMul by a constant: a Linear, or, of images with channels last, a convolution of 1 × 1."""
     x, weight = call.flow(), floats(call.constant(1, "second factor"))
     if weight.ndim != 2:
@@ -141,7 +147,7 @@ def matmul(call: Call) -> Flow:
     return pixelwise(call, x, weight)
 
 
-def pixelwise(call: Call, x: Flow, weight: Floats) -> Flow:
+def pixelwise(call: NodeCall, x: Flow, weight: Floats) -> Flow:
     """Add a convolution of 1 × 1 for images that ONNX sees with channels on the last axis."""
     result = call.add(Conv2d(weight.shape[1], 1, bias=False), x, weight=weight[None, None])
     channels = result.plain[1]

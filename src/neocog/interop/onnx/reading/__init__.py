@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from neocog.interop.onnx.call import Call, Value
-from neocog.interop.onnx.operators import arranging, joins, normalizing, pointwise, pooling, resizing, weighted
+from neocog.interop.onnx.call import NodeCall, Value
+from neocog.interop.onnx.reading import arranging, joins, normalizing, pointwise, pooling, resizing, weighted
 
-Rule = Callable[[Call], "Value | Sequence[Value]"]
+Rule = Callable[[NodeCall], "Value | Sequence[Value]"]
 
 RULES: dict[str, Rule] = {
     name: rule

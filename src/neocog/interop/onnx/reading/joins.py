@@ -6,16 +6,16 @@ from collections.abc import Callable
 
 import numpy as np
 
-from neocog.interop.onnx.call import Call, Unsupported, shrunk
-from neocog.interop.onnx.operators.pointwise import rescaled
+from neocog.interop.onnx.call import NodeCall, Unsupported, shrunk
 from neocog.interop.onnx.parts import Flow, Rescale
+from neocog.interop.onnx.reading.pointwise import rescaled
 from neocog.interop.onnx.tensors import AnyArray
 from neocog.nn.layer import Layer, channels_of
 from neocog.nn.layers import Add, Concatenate, Multiply
 from neocog.nn.shapes import ImageShape, VectorShape
 
 
-def _aligned(call: Call, a: Flow, b: Flow) -> tuple[Flow, Flow]:
+def _aligned(call: NodeCall, a: Flow, b: Flow) -> tuple[Flow, Flow]:
     """Return two values that ONNX combines one by one, as layers take them: arranged alike."""
     if _fit(a, b) or _fit(b, a):
         return a, b
@@ -38,7 +38,7 @@ def _fit(whole: Flow, other: Flow) -> bool:
     return whole.shape == other.shape and whole.view == other.view and alike
 
 
-def _joined(call: Call, layer: Layer, flows: list[Flow]) -> Flow:
+def _joined(call: NodeCall, layer: Layer, flows: list[Flow]) -> Flow:
     result = flows[0]
     for other in flows[1:]:
         a, b = _aligned(call, result, other)
@@ -55,13 +55,13 @@ def _constants(values: list[AnyArray], combine: Callable[..., AnyArray]) -> AnyA
     return total
 
 
-def _check_shape(call: Call, x: Flow, value: AnyArray) -> None:
+def _check_shape(call: NodeCall, x: Flow, value: AnyArray) -> None:
     """Raise Unsupported where a constant would give a value a larger shape."""
     if np.broadcast_shapes(x.dims, value.shape) != x.dims:
         raise Unsupported(f"a constant of the shape {list(value.shape)} makes more of {list(x.dims)}")
 
 
-def add(call: Call) -> Flow:
+def add(call: NodeCall) -> Flow:
     """Read an Add or Sum: of values, and of constants, one a channel."""
     flows = [value for value in call.inputs if isinstance(value, Flow)]
     constant = _constants([value for value in call.inputs if isinstance(value, np.ndarray)], np.add)
@@ -72,7 +72,7 @@ def add(call: Call) -> Flow:
     return call.add(Rescale(), result, shift=call.per_channel(result, constant))
 
 
-def subtract(call: Call) -> Flow:
+def subtract(call: NodeCall) -> Flow:
     """Read a Sub."""
     first, second = call.input(0), call.input(1)
     if isinstance(first, Flow) and isinstance(second, Flow):
@@ -88,7 +88,7 @@ def subtract(call: Call) -> Flow:
     return call.add(Rescale(), x, scale=minus, shift=call.per_channel(x, value))
 
 
-def multiply(call: Call) -> Flow:
+def multiply(call: NodeCall) -> Flow:
     """Read a Mul: of values, and by constants, one a channel."""
     flows = [value for value in call.inputs if isinstance(value, Flow)]
     constant = _constants([value for value in call.inputs if isinstance(value, np.ndarray)], np.multiply)
@@ -99,7 +99,7 @@ def multiply(call: Call) -> Flow:
     return call.add(Rescale(), result, scale=call.per_channel(result, constant))
 
 
-def divide(call: Call) -> Flow:
+def divide(call: NodeCall) -> Flow:
     """Read a Div by a constant, one a channel."""
     x, value = call.flow(), call.constant(1, "divisor")
     if not np.all(value):
@@ -108,7 +108,7 @@ def divide(call: Call) -> Flow:
     return call.add(Rescale(), x, scale=(1.0 / call.per_channel(x, value).astype(np.float64)))
 
 
-def concatenate(call: Call) -> Flow:
+def concatenate(call: NodeCall) -> Flow:
     """Read a Concat of channels, or of vectors."""
     flows = [call.flow(place) for place in range(len(call.inputs))]
     axis = call.axis(call.attribute("axis", 1), len(flows[0].view))

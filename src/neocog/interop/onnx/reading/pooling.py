@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from neocog.interop.onnx.call import Call, Unsupported, shrunk
+from neocog.interop.onnx.call import NodeCall, Unsupported, shrunk
 from neocog.interop.onnx.constants import axes_of
-from neocog.interop.onnx.operators.windows import pads_of, pair_of, tidy
 from neocog.interop.onnx.parts import Flow
+from neocog.interop.onnx.reading.windows import pads_of, pair_of, tidy
 from neocog.interop.onnx.views import View
 from neocog.nn.layer import Layer
 from neocog.nn.layers import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d
@@ -13,7 +13,7 @@ from neocog.nn.shapes import ImageShape
 from neocog.nn.window import Sides
 
 
-def _window(call: Call, x: ImageShape) -> tuple[tuple[int, int], tuple[int, int], Sides, bool]:
+def _window(call: NodeCall, x: ImageShape) -> tuple[tuple[int, int], tuple[int, int], Sides, bool]:
     """Return window, stride, padding and whether the last window may reach beyond it."""
     kernel = call.attribute("kernel_shape", ())
     if len(kernel) != 2:
@@ -21,10 +21,15 @@ def _window(call: Call, x: ImageShape) -> tuple[tuple[int, int], tuple[int, int]
     dilation, stride = pair_of(call, "dilations", 1), pair_of(call, "strides", 1)
     if any(step != 1 and side > 1 for step, side in zip(dilation, kernel, strict=True)):
         raise Unsupported("poolings with dilation are not read")
-    return (kernel[0], kernel[1]), stride, pads_of(call, x, kernel, stride, (1, 1)), bool(call.attribute("ceil_mode", 0))
+    return (
+        (kernel[0], kernel[1]),
+        stride,
+        pads_of(call, x, kernel, stride, (1, 1)),
+        bool(call.attribute("ceil_mode", 0)),
+    )
 
 
-def max_pool(call: Call) -> Flow:
+def max_pool(call: NodeCall) -> Flow:
     """Read a MaxPool; where its largest values were is not read."""
     if len(call.node.outputs) > 1 and call.node.outputs[1]:
         raise Unsupported("where its largest values were, its second output, is not read")
@@ -34,7 +39,7 @@ def max_pool(call: Call) -> Flow:
     return call.add(MaxPool2d(tidy(window), tidy(stride), tidy(padding), ceil), x)
 
 
-def average_pool(call: Call) -> Flow:
+def average_pool(call: NodeCall) -> Flow:
     """Read an AveragePool."""
     x = call.image(call.flow())
     assert isinstance(x.shape, ImageShape)
@@ -43,24 +48,24 @@ def average_pool(call: Call) -> Flow:
     return call.add(AvgPool2d(tidy(window), tidy(stride), tidy(padding), ceil, counted), x)
 
 
-def _over_pixels(call: Call, x: Flow, layer: Layer, view: View) -> Flow:
+def _over_pixels(call: NodeCall, x: Flow, layer: Layer, view: View) -> Flow:
     return call.add(layer, x, view=view)
 
 
-def global_average(call: Call) -> Flow:
+def global_average(call: NodeCall) -> Flow:
     """Read a GlobalAveragePool."""
     x = call.image(call.flow())
     return _over_pixels(call, x, AdaptiveAvgPool2d(1), shrunk(x))
 
 
-def global_max(call: Call) -> Flow:
+def global_max(call: NodeCall) -> Flow:
     """Read a GlobalMaxPool: a window of the whole image."""
     x = call.image(call.flow())
     assert isinstance(x.shape, ImageShape)
     return _over_pixels(call, x, MaxPool2d(tidy((x.shape.height, x.shape.width))), shrunk(x))
 
 
-def _reduced(call: Call) -> tuple[Flow, View]:
+def _reduced(call: NodeCall) -> tuple[Flow, View]:
     """Return what a reduction over all pixels takes, and how ONNX sees what it gives."""
     x = call.flow()
     if not isinstance(x.shape, ImageShape):
@@ -76,13 +81,13 @@ def _reduced(call: Call) -> tuple[Flow, View]:
     return x, kept
 
 
-def reduce_mean(call: Call) -> Flow:
+def reduce_mean(call: NodeCall) -> Flow:
     """Read a ReduceMean over all pixels."""
     x, view = _reduced(call)
     return _over_pixels(call, x, AdaptiveAvgPool2d(1), view)
 
 
-def reduce_max(call: Call) -> Flow:
+def reduce_max(call: NodeCall) -> Flow:
     """Read a ReduceMax over all pixels."""
     x, view = _reduced(call)
     assert isinstance(x.shape, ImageShape)

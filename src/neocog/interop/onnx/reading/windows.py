@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from neocog.interop.onnx.call import Call, Unsupported
+from neocog.interop.onnx.call import NodeCall, Unsupported
 from neocog.nn.shapes import ImageShape
 from neocog.nn.window import Sides, resolve_window
 
 
-def pair_of(call: Call, name: str, default: int) -> tuple[int, int]:
+def pair_of(call: NodeCall, name: str, default: int) -> tuple[int, int]:
     """Return an attribute of two numbers, vertical and horizontal."""
     values = call.attribute(name, ()) or (default, default)
     if len(values) != 2:
@@ -18,7 +18,7 @@ def pair_of(call: Call, name: str, default: int) -> tuple[int, int]:
 
 
 def pads_of(
-    call: Call, x: ImageShape, kernel: tuple[int, ...], stride: tuple[int, int], dilation: tuple[int, int]
+    call: NodeCall, x: ImageShape, kernel: tuple[int, ...], stride: tuple[int, int], dilation: tuple[int, int]
 ) -> Sides:
     """Return the padding of a window, ((top, bottom), (left, right)), pixels."""
     automatic = call.attribute("auto_pad", "NOTSET")

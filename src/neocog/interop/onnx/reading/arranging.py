@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from neocog.interop.onnx.call import Call, Unsupported, Value
+from neocog.interop.onnx.call import NodeCall, Unsupported, Value
 from neocog.interop.onnx.constants import axes_of
 from neocog.interop.onnx.parts import Flow, Pad
 from neocog.interop.onnx.views import View, mixes_batch, reshaped
@@ -21,7 +21,7 @@ def _seen(x: Flow, view: View | None, what: str) -> Flow:
     return Flow(x.value, x.shape, view, x.order)
 
 
-def reshape(call: Call) -> Flow:
+def reshape(call: NodeCall) -> Flow:
     """Read a Reshape."""
     x, target = call.flow(), call.integers(1)
     if target is None:
@@ -29,7 +29,7 @@ def reshape(call: Call) -> Flow:
     return _seen(x, reshaped(x.view, call.reshape_target(x.dims, target)), f"a reshape to {list(target)}")
 
 
-def flatten(call: Call) -> Flow:
+def flatten(call: NodeCall) -> Flow:
     """Read a Flatten."""
     x = call.flow()
     rank = len(x.view)
@@ -39,7 +39,7 @@ def flatten(call: Call) -> Flow:
     return _seen(x, reshaped(x.view, sides), f"a flatten at axis {axis}")
 
 
-def squeeze(call: Call) -> Flow:
+def squeeze(call: NodeCall) -> Flow:
     """Read a Squeeze."""
     x = call.flow()
     axes = axes_of(call, 1, len(x.view), 13)
@@ -50,7 +50,7 @@ def squeeze(call: Call) -> Flow:
     return Flow(x.value, x.shape, tuple(axis for place, axis in enumerate(x.view) if place not in axes), x.order)
 
 
-def unsqueeze(call: Call) -> Flow:
+def unsqueeze(call: NodeCall) -> Flow:
     """Read an Unsqueeze."""
     x = call.flow()
     axes = call.integers(1) if call.opset >= 13 else call.attribute("axes", None)
@@ -62,7 +62,7 @@ def unsqueeze(call: Call) -> Flow:
     return Flow(x.value, x.shape, tuple(() if place in added else next(rest) for place in range(rank)), x.order)
 
 
-def transpose(call: Call) -> Flow:
+def transpose(call: NodeCall) -> Flow:
     """Read a Transpose."""
     x = call.flow()
     order = call.attribute("perm", None) or tuple(reversed(range(len(x.view))))
@@ -71,7 +71,7 @@ def transpose(call: Call) -> Flow:
     return Flow(x.value, x.shape, tuple(x.view[place] for place in order), x.order)
 
 
-def depth_to_space(call: Call) -> Flow:
+def depth_to_space(call: NodeCall) -> Flow:
     """Read a DepthToSpace: a PixelShuffle, whose channels may have to be dealt out first."""
     x, block = call.image(call.flow()), call.attribute("blocksize", 0)
     n, c, h, w = x.dims
@@ -88,7 +88,7 @@ def depth_to_space(call: Call) -> Flow:
     return call.image(_seen(x, view, "a depth to space"))
 
 
-def _run(call: Call, x: Flow, axis: int, start: int, stop: int) -> Flow:
+def _run(call: NodeCall, x: Flow, axis: int, start: int, stop: int) -> Flow:
     """Return the channels, or values of a vector, from `start` up to `stop`."""
     if len(x.view) == 2:
         x = call.vector(x)
@@ -110,7 +110,7 @@ def _run(call: Call, x: Flow, axis: int, start: int, stop: int) -> Flow:
     return Flow(result.value, result.shape, (*x.view[:axis], part, *x.view[axis + 1 :]), order)
 
 
-def split(call: Call) -> Sequence[Value]:
+def split(call: NodeCall) -> Sequence[Value]:
     """Read a Split of channels."""
     x = call.flow()
     axis = call.axis(call.attribute("axis", 0), len(x.view))
@@ -122,7 +122,7 @@ def split(call: Call) -> Sequence[Value]:
     ]
 
 
-def cut(call: Call) -> Flow:
+def cut(call: NodeCall) -> Flow:
     """Read a Slice of channels."""
     x = call.flow()
     for axis, (start, stop, step) in enumerate(call.slices(x.dims)):
@@ -135,7 +135,7 @@ def cut(call: Call) -> Flow:
     return x
 
 
-def gather(call: Call) -> Flow:
+def gather(call: NodeCall) -> Flow:
     """Read a Gather of channels that lie beside each other."""
     x, places = call.flow(), call.constant(1, "indices")
     axis = call.axis(call.attribute("axis", 0), len(x.view))
@@ -145,7 +145,7 @@ def gather(call: Call) -> Flow:
     return _run(call, x, axis, int(row[0]), int(row[-1]) + 1)
 
 
-def pad(call: Call) -> Flow:
+def pad(call: NodeCall) -> Flow:
     """Read a Pad with zeros around an image."""
     x = call.flow()
     mode = call.attribute("mode", "constant")

@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from neocog.interop.onnx.call import Call, Unsupported
+from neocog.interop.onnx.call import NodeCall, Unsupported
 from neocog.interop.onnx.parts import Flow
+from neocog.nn.layer import Layer
 from neocog.nn.layers import AvgPool2d, MaxPool2d, Upsample
 from neocog.nn.shapes import ImageShape
 
 Matrix = NDArray[np.float64]
 
+MOST_WEIGHTS = 1 << 24
+"""Of a matrix from input to output pixels: 4096 of each."""
 
-def upsample(call: Call) -> Flow:
+
+def upsample(call: NodeCall) -> Flow:
     """Read an Upsample, which ended with opset 9: Resize with other words."""
     scales = call.attribute("scales", ()) if call.opset < 9 else _numbers(call, 1)
     return _resized(call, scales, None, call.attribute("mode", "nearest"), "asymmetric", "floor", None)
 
 
-def resize(call: Call) -> Flow:
-    """Read a Resize that comes to what a layer does: see `_KINDS`."""
+def resize(call: NodeCall) -> Flow:
+    """Read a Resize that comes to what a layer does: see `_ENLARGING` and `_SHRINKING`."""
     if call.opset < 11:
         return _resized(call, _numbers(call, 1), None, call.attribute("mode", "nearest"), "asymmetric", "floor", None)
     if call.attribute("antialias", 0) or call.attribute("exclude_outside", 0):
@@ -41,13 +46,13 @@ def resize(call: Call) -> Flow:
     )
 
 
-def _numbers(call: Call, place: int) -> tuple[float, ...]:
+def _numbers(call: NodeCall, place: int) -> tuple[float, ...]:
     value = call.optional(place, "scales")
     return () if value is None else tuple(float(number) for number in value.reshape(-1))
 
 
 def _resized(
-    call: Call,
+    call: NodeCall,
     scales: tuple[float, ...] | None,
     wanted: tuple[int, ...] | None,
     mode: str,
@@ -69,27 +74,25 @@ def _resized(
         factors[axis] = sides[axis] / x.dims[axis] if wanted is not None else number
     if sides[:2] != list(x.dims[:2]):
         raise Unsupported("it resizes other axes than rows and columns")
-    if max(sides[2:]) > 1 << 16 or min(sides[2:]) < 1:
+    if min(sides[2:]) < 1:
         raise Unsupported(f"an image of {sides[2]} x {sides[3]} pixels is not possible")
     if sides == list(x.dims) and factors == [1.0] * 4:
         return x
     if mode not in ("nearest", "linear", "bilinear"):
         raise Unsupported(f"resizing of mode {mode!r} is not read")
-    rows, columns = (
-        _weights(x.dims[axis], sides[axis], factors[axis], mode, coordinates, nearest) for axis in (2, 3)
-    )
-    for name, (low, high) in {"enlarging": (1, 0), "shrinking": (0, 1)}.items():
-        steps = [(sides[axis] // x.dims[axis], x.dims[axis] // sides[axis])[high] for axis in (2, 3)]
-        exact = all(
-            side * step == other if low else other * step == side
-            for step, side, other in zip(steps, x.dims[2:], sides[2:], strict=True)
-        )
-        if not exact or min(steps) < 1:
+    if max(side * wanted for side, wanted in zip(x.dims[2:], sides[2:], strict=True)) > MOST_WEIGHTS:
+        raise Unsupported(f"an image of {sides[2]} x {sides[3]} pixels is not possible")
+    rows, columns = (_weights(x.dims[axis], sides[axis], factors[axis], mode, coordinates, nearest) for axis in (2, 3))
+    for enlarges, kinds in ((True, _ENLARGING), (False, _SHRINKING)):
+        pairs = [(x.dims[axis], sides[axis]) for axis in (2, 3)]
+        whole = [divmod(wanted, side) if enlarges else divmod(side, wanted) for side, wanted in pairs]
+        steps = (whole[0][0], whole[1][0])
+        if min(steps) < 1 or any(rest for _, rest in whole):
             continue
-        for matrix, layer in _KINDS[name].items():
-            found = [_MATRICES[matrix](side, step) for side, step in zip(x.dims[2:], steps, strict=True)]
+        for matrix, layer in kinds:
+            found = [matrix(side, step) for (side, _), step in zip(pairs, steps, strict=True)]
             if all(np.allclose(a, b, atol=1e-6) for a, b in zip(found, (rows, columns), strict=True)):
-                return call.add(layer((steps[0], steps[1])), x)
+                return call.add(layer(steps), x)
     raise Unsupported(
         f"resizing of {list(x.dims[2:])} pixels to {sides[2:]} ({mode}, {coordinates}) is none of those by whole numbers "
         "that layers do"
@@ -148,17 +151,13 @@ def _averaged(side: int, step: int) -> Matrix:
     return np.repeat(np.eye(side // step), step, axis=1) / step
 
 
-_MATRICES = {"repeated": _repeated, "interpolated": _interpolated, "thinned": _thinned, "averaged": _averaged}
-_KINDS = {
-    "enlarging": {
-        "repeated": lambda steps: Upsample(steps),
-        "interpolated": lambda steps: Upsample(steps, "bilinear"),
-    },
-    "shrinking": {
-        "thinned": lambda steps: MaxPool2d(1, steps),
-        "averaged": lambda steps: AvgPool2d(steps),
-    },
-}
+_Kinds = tuple[tuple[Callable[[int, int], Matrix], Callable[[tuple[int, int]], Layer]], ...]
+
+_ENLARGING: _Kinds = (
+    (_repeated, lambda steps: Upsample(steps)),
+    (_interpolated, lambda steps: Upsample(steps, "bilinear")),
+)
+_SHRINKING: _Kinds = ((_thinned, lambda steps: MaxPool2d(1, steps)), (_averaged, lambda steps: AvgPool2d(steps)))
 """Which layers weigh the pixels along each axis as a Resize does."""
 
 RULES = {"Resize": resize, "Upsample": upsample}

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from neocog.interop.onnx.call import Call, Unsupported
+from neocog.interop.onnx.call import NodeCall, Unsupported
 from neocog.interop.onnx.parts import Flow, Rescale
 from neocog.interop.onnx.tensors import dtype_of, type_name
 from neocog.interop.onnx.views import is_whole
@@ -33,7 +33,7 @@ SELU_ALPHA, SELU_GAMMA = 1.67326319217681884765625, 1.05070102214813232421875
 """Of ONNX's Selu, which has them from Klambauer et al. 2017, Self-normalizing neural networks."""
 
 
-def rescaled(call: Call, x: Flow, scale: float = 1.0, shift: float = 0.0) -> Flow:
+def rescaled(call: NodeCall, x: Flow, scale: float = 1.0, shift: float = 0.0) -> Flow:
     """Return x · scale + shift for two numbers."""
     if (scale, shift) == (1.0, 0.0):
         return x
@@ -46,14 +46,14 @@ def rescaled(call: Call, x: Flow, scale: float = 1.0, shift: float = 0.0) -> Flo
     )
 
 
-def _same(make: Callable[[Call], Layer]) -> Callable[[Call], Flow]:
-    def rule(call: Call) -> Flow:
+def _same(make: Callable[[NodeCall], Layer]) -> Callable[[NodeCall], Flow]:
+    def rule(call: NodeCall) -> Flow:
         return call.add(make(call), call.flow())
 
     return rule
 
 
-def clip(call: Call) -> Flow:
+def clip(call: NodeCall) -> Flow:
     """Read a Clip: a ReLU6, a ReLU, or one of these with arithmetic around it."""
     x, (low, high) = call.flow(), call.limits()
     if math.isnan(low) or math.isnan(high) or low > high:
@@ -70,7 +70,7 @@ def clip(call: Call) -> Flow:
     return rescaled(call, call.add(ReLU6(), rescaled(call, x, factor, -low * factor)), 1.0 / factor, low)
 
 
-def hard_sigmoid(call: Call) -> Flow:
+def hard_sigmoid(call: NodeCall) -> Flow:
     """Read a HardSigmoid of any slope; neocog's has 1/6 and 1/2."""
     alpha, beta = call.attribute("alpha", 0.2), call.attribute("beta", 0.5)
     scale, shift = 6.0 * alpha, 6.0 * beta - 3.0
@@ -78,13 +78,13 @@ def hard_sigmoid(call: Call) -> Flow:
     return call.add(Hardsigmoid(), rescaled(call, call.flow(), scale, 0.0 if abs(shift) < 1e-6 else shift))
 
 
-def selu(call: Call) -> Flow:
+def selu(call: NodeCall) -> Flow:
     """Read a Selu: an ELU, multiplied."""
     alpha, gamma = call.attribute("alpha", SELU_ALPHA), call.attribute("gamma", SELU_GAMMA)
     return rescaled(call, call.add(ELU(alpha), call.flow()), gamma)
 
 
-def celu(call: Call) -> Flow:
+def celu(call: NodeCall) -> Flow:
     """Read a Celu: an ELU, multiplied before and behind."""
     alpha = call.attribute("alpha", 1.0)
     if alpha == 0.0:
@@ -92,13 +92,13 @@ def celu(call: Call) -> Flow:
     return rescaled(call, call.add(ELU(1.0), rescaled(call, call.flow(), 1.0 / alpha)), alpha)
 
 
-def prelu(call: Call) -> Flow:
+def prelu(call: NodeCall) -> Flow:
     """Read a PRelu with one slope, or one for each channel."""
     x = call.flow()
     return call.add(PReLU(), x, weight=call.per_channel(x, call.constant(1, "slope")))
 
 
-def swish(call: Call) -> Flow:
+def swish(call: NodeCall) -> Flow:
     """Read a Swish: a SiLU, of a multiple of x where alpha is not 1."""
     alpha = call.attribute("alpha", 1.0)
     if alpha == 0.0:
@@ -106,15 +106,15 @@ def swish(call: Call) -> Flow:
     return rescaled(call, call.add(SiLU(), rescaled(call, call.flow(), alpha)), 1.0 / alpha)
 
 
-def gelu(call: Call) -> Flow:
+def gelu(call: NodeCall) -> Flow:
     """Read a Gelu."""
     approximate = call.attribute("approximate", "none")
     if approximate not in ("none", "tanh"):
         raise Unsupported(f"approximate {approximate!r} is not known")
-    return call.add(GELU(approximate), call.flow())  # type: ignore[arg-type]
+    return call.add(GELU(approximate), call.flow())
 
 
-def softmax(call: Call) -> Flow:
+def softmax(call: NodeCall) -> Flow:
     """Read a Softmax over channels. Up to opset 12 it is one over all axes from its own on."""
     x = call.flow()
     old = call.opset < 13
@@ -126,7 +126,7 @@ def softmax(call: Call) -> Flow:
     return call.add(Softmax(), x)
 
 
-def cast(call: Call) -> Flow:
+def cast(call: NodeCall) -> Flow:
     """Read a Cast to float32, which images are anyway."""
     number = call.attribute("to", 0)
     if dtype_of(number) != np.float32:
@@ -134,17 +134,17 @@ def cast(call: Call) -> Flow:
     return call.flow()
 
 
-def same(call: Call) -> Flow:
+def same(call: NodeCall) -> Flow:
     """Return what comes."""
     return call.flow()
 
 
-def negate(call: Call) -> Flow:
+def negate(call: NodeCall) -> Flow:
     """Read a Neg."""
     return rescaled(call, call.flow(), -1.0)
 
 
-def power(call: Call) -> Flow:
+def power(call: NodeCall) -> Flow:
     """Read a Pow by 1 or 2."""
     x, exponent = call.flow(), call.constant(1, "exponent")
     if exponent.size == 1 and exponent.reshape(-1)[0] == 1:
