@@ -94,8 +94,8 @@ def _resized(
             if all(np.allclose(a, b, atol=1e-6) for a, b in zip(found, (rows, columns), strict=True)):
                 return call.add(layer(steps), x)
     raise Unsupported(
-        f"resizing of {list(x.dims[2:])} pixels to {sides[2:]} ({mode}, {coordinates}) is none of those by whole numbers "
-        "that layers do"
+        f"resizing of {list(x.dims[2:])} pixels to {sides[2:]} ({mode}, {coordinates}) is none of those by whole "
+        "numbers that layers do"
     )
 
 
