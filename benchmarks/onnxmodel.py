@@ -172,8 +172,9 @@ def _average_pool(writer: Writer, node: Node, layer: AvgPool2d, inputs: list[str
     if all(axis.taps_inside() == axis.output * axis.kernel for axis in (counted.vertical, counted.horizontal)):
         return writer.add("AveragePool", x, count_include_pad=1, **_walk(window))
     # Of the padding some counts and some does not: what counts becomes part of the image.
-    sides = pair(layer.padding)
-    padded = writer.add("Pad", x, writer.constant((0, 0, *sides, 0, 0, *sides), np.int64))
+    assert layer.padding != "same"  # which counts as a whole
+    (top, bottom), (left, right) = sides_of(layer.padding)
+    padded = writer.add("Pad", x, writer.constant((0, 0, top, left, 0, 0, bottom, right), np.int64))
     return writer.add("AveragePool", padded, count_include_pad=0, **_walk(counted))
 
 

@@ -223,9 +223,13 @@ class _Reading:
         flow = self.values[self.output.name]
         if not isinstance(flow, Flow):
             raise FormatError(f"{self.document.path}: the output {shown_value(self.output.name)} hangs on no image")
-        flow = self._without_softmax(flow)
-        if flow.value == IMAGE:
+        answer = self._arranged(self._without_softmax(flow))
+        if answer.value == IMAGE:
             raise FormatError(f"{self.document.path} holds no layer: what it gives is its image")
+        return answer
+
+    def _arranged(self, flow: Flow) -> Flow:
+        """Return what the file gives as a network gives it: a vector, or an image with channels last."""
         node = next(node for node in reversed(self.nodes) if self.output.name in node.outputs)
         call = NodeCall(node, [flow], self.parts, self.document.opset)
         try:

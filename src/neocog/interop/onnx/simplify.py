@@ -34,7 +34,7 @@ from neocog.nn.layers import (
     Softmax,
 )
 from neocog.nn.shapes import ImageShape
-from neocog.nn.window import Sides, pair, resolve_window, sides_of
+from neocog.nn.window import Sides, pair, sides_of
 from neocog.nn.wiring import IMAGE
 
 _NOT_NEGATIVE = (ReLU, ReLU6, Sigmoid, Hardsigmoid, Softmax)
@@ -160,15 +160,7 @@ class _Work:
         assert isinstance(pad.layer, Pad)
         assert isinstance(layer, Conv2d | AvgPool2d | MaxPool2d)
         if layer.padding == "same":
-            shape = self._shape(part.inputs[0])
-            walk = resolve_window(
-                shape.height,
-                shape.width,
-                kernel=layer.kernel,
-                stride=layer.stride,
-                padding="same",
-                dilation=layer.dilation,
-            )
+            walk = layer.window_over(self._shape(part.inputs[0]))
             own: Sides = ((walk.vertical.before, walk.vertical.after), (walk.horizontal.before, walk.horizontal.after))
         else:
             own = sides_of(layer.padding)
@@ -178,7 +170,7 @@ class _Work:
         padding = tidy((down, across))
         if isinstance(layer, Conv2d):
             return replace(part, layer=replace(layer, padding=padding), inputs=pad.inputs)
-        fits = all(max(sides) <= side // 2 for sides, side in zip((down, across), pair(layer.window), strict=True))
+        fits = all(max(sides) < side for sides, side in zip((down, across), pair(layer.window), strict=True))
         if isinstance(layer, MaxPool2d):
             takes_zeros = own == ((0, 0), (0, 0)) and isinstance(self._layer(pad.inputs[0]), _NOT_NEGATIVE)
         else:
