@@ -108,5 +108,7 @@ def command(
     path = output if output is not None else file.with_suffix(form.ending)
     if path.is_dir():
         path = path / file.with_suffix(form.ending).name
+    if path.exists() and path.samefile(file):
+        raise CommandLineError(f"{path} is the model itself", hint="name another file with --output")
     write: Write = import_module(form.module).write
     write(models.open_model(model, engine, threads), Wanted(path, workers, quiet, as_json, flags))
