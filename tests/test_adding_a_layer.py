@@ -118,18 +118,26 @@ def test_an_added_layer_takes_as_many_files_as_the_page_says(tmp_path: Path) -> 
     assert sum(path.startswith("web/") for path in changed) == 2
 
 
+# What says which layers something else is made of: networks, the choices for a training, other people's files.
+USES = ("/nn/zoo/", "/train/recipe.py", "/interop/onnx/reading/", "/interop/onnx/simplify.py")
+
+
+def defining(names: tuple[str, ...], *folders: str) -> set[str]:
+    """Return the source files that have one of these names in them, without those that use it."""
+    return {path for path in files_with(names, sources(*folders)) if not any(place in path for place in USES)}
+
+
 @pytest.mark.parametrize("name", REAL)
 def test_a_real_one_took_as_many_files_as_the_page_says(name: str) -> None:
     names, count, translations = REAL[name]
-    use = ("/nn/zoo/", "/train/recipe.py")  # networks and the choices for a training name what they are made of
-    found = {path for path in files_with(names, sources("src", "web/src")) if not any(place in path for place in use)}
+    found = defining(names, "src", "web/src")
     assert sum(path.startswith("src/") for path in found) == count, sorted(found)
     assert sum(path.startswith("web/") for path in found) == translations, sorted(found)
 
 
 def test_the_page_lists_the_files_of_the_layer_with_work_of_its_own() -> None:
     listed = set(re.findall(r"^\| `(src/\S+)` \|", PAGE.read_text(), re.MULTILINE))
-    assert listed == files_with(REAL["GroupNorm"][0], sources("src"))
+    assert listed == defining(REAL["GroupNorm"][0], "src")
 
 
 def test_code_that_the_page_shows_is_in_the_file_that_it_names() -> None:
