@@ -24,6 +24,16 @@ class Rescale(Layer):
 
 
 @dataclass(frozen=True, slots=True)
+class Erf(Layer):
+    """The error function, which files make a GELU of. Elsewhere it is refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogSoftmax(Layer):
+    """The logarithm of a Softmax, which a network may end with. Elsewhere it is refused."""
+
+
+@dataclass(frozen=True, slots=True)
 class Pad(Layer):
     """Zeros around an image. Like Rescale it is gone at the end.
 

@@ -15,14 +15,18 @@ from neocog.errors import FormatError, NeocogError, SettingError
 from neocog.interop.onnx.call import NodeCall, Unsupported, Value
 from neocog.interop.onnx.constants import FOLDS
 from neocog.interop.onnx.document import Document, OnnxNode, ValueInfo, read_document
+from neocog.interop.onnx.metadata import NEOCOG
 from neocog.interop.onnx.names import layer_names, names_from
-from neocog.interop.onnx.parts import Flow, Parts
+from neocog.interop.onnx.parts import Flow, LogSoftmax, Parts
 from neocog.interop.onnx.reading import RULES
 from neocog.interop.onnx.simplify import Simplified, simplified
 from neocog.interop.onnx.tensors import AnyArray, type_name
 from neocog.interop.onnx.views import image_view
+from neocog.interop.onnx.writer import LOGITS
 from neocog.model.arguments import check_numbers
-from neocog.model.files import listed, shown_value
+from neocog.model.files import TensorFile, listed, parse_json, shown_value
+from neocog.model.modelfile import network_from
+from neocog.model.nodes import nodes_to_json
 from neocog.model.origin import MOST_TEXT, Origin
 from neocog.nn.graph import Graph
 from neocog.nn.layers import Sigmoid, Softmax
@@ -97,8 +101,10 @@ def from_onnx(
     >>> model.predict_proba("cat.jpg")  # doctest: +SKIP
     """
     document = read_document(path)
+    plain = class_names is None and value_range is None and (mean, std, resize) == (0.0, 1.0, DEFAULT_RESIZE)
+    own = plain and output is None and NEOCOG in document.metadata
     try:
-        reading = _Reading(document, input_shape, layout, output)
+        reading = _Reading(document, input_shape, layout, LOGITS if own else output)
         answer = reading.answer()
         network = simplified(reading.parts, answer.value)
         reading.refuse(network.refusals)
@@ -123,6 +129,8 @@ def from_onnx(
         }
         model.load_parameters(values, allow_nonfinite=allow_nonfinite)
         model.origin = _origin(document)
+        if own:
+            return _as_written(document, model)
     except SettingError as error:
         raise SettingError(f"{path}: {error.message}", details=error.details, hint=error.hint) from None
     except FormatError:
@@ -251,9 +259,9 @@ class _Reading:
         if flow.value == IMAGE:
             return flow
         part = self.parts.parts[flow.value]
-        if part.inputs[0] == IMAGE:
+        if part.inputs[0] == IMAGE and not isinstance(part.layer, LogSoftmax):
             return flow
-        if isinstance(part.layer, Softmax):
+        if isinstance(part.layer, Softmax | LogSoftmax):
             return Flow(part.inputs[0], flow.shape, flow.view, flow.order)
         if isinstance(part.layer, Sigmoid) and (flow.is_pixel or isinstance(flow.shape, VectorShape)):
             self.several_labels = True
@@ -279,6 +287,14 @@ class _Sides:
     def __init__(self, shape: tuple[int, ...]) -> None:
         self.shape, self.ndim = shape, len(shape)
         self.size = int(np.prod(shape, dtype=object))
+
+
+def _as_written(document: Document, model: Model) -> Model:
+    """Return a model that neocog wrote as it was: what the layers do not say is in the file's metadata."""
+    described = parse_json(document.metadata[NEOCOG], f"{document.path}: its {NEOCOG!r} metadata")
+    described["nodes"] = nodes_to_json(model.graph)
+    content = TensorFile(described, model.state_dict())
+    return network_from(document.path, content, Model, engine=model.engine, threads=model.threads)
 
 
 def _origin(document: Document) -> Origin:
