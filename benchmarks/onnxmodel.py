@@ -49,7 +49,7 @@ from neocog.nn.layers import (
 )
 from neocog.nn.parameters import to_pytorch, variables_of
 from neocog.nn.shapes import ImageShape, Shape, VectorShape
-from neocog.nn.window import EvenAxis, Window, counts, pair
+from neocog.nn.window import EvenAxis, Window, counts, pair, sides_of
 
 OPSET = 17  # of 2022; every present runtime reads it
 FORMAT = 8  # ONNX's own version of its files, of the same year

@@ -221,10 +221,8 @@ class _Work:
             part = self.parts[value]
             inputs = tuple(IMAGE if x == IMAGE else numbers[x] for x in part.inputs)
             if isinstance(part.layer, Erf | LogSoftmax):
-                kind = type(part.layer).__name__
-                refusals.append(
-                    f"{part.origin}: {'within a GELU' if kind == 'Erf' else 'at the end'} it is read, not here"
-                )
+                where = "within a GELU" if isinstance(part.layer, Erf) else "at the end of a network"
+                refusals.append(f"{part.origin}: it is read {where}, not here")
             if isinstance(part.layer, Rescale | Pad):
                 if not isinstance(part.output, ImageShape) and "shift" in part.arrays:
                     refusals.append(f"{part.origin}: a constant is added to a vector that comes of no matrix product")

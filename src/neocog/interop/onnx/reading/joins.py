@@ -67,7 +67,7 @@ def add(call: NodeCall) -> Flow:
     """Read an Add or Sum: of values, and of constants, one a channel."""
     flows = [value for value in call.inputs if isinstance(value, Flow)]
     constant = _constants([value for value in call.inputs if isinstance(value, np.ndarray)], np.add)
-    result = _joined(call, Add(), flows)
+    result = call.settled(_joined(call, Add(), flows))
     if constant is None:
         return result
     _check_shape(call, result, constant)
@@ -94,7 +94,7 @@ def multiply(call: NodeCall) -> Flow:
     """Read a Mul: of values, and by constants, one a channel."""
     flows = [value for value in call.inputs if isinstance(value, Flow)]
     constant = _constants([value for value in call.inputs if isinstance(value, np.ndarray)], np.multiply)
-    result = _gated(call, flows) or _joined(call, Multiply(), flows)
+    result = call.settled(_gated(call, flows) or _joined(call, Multiply(), flows))
     if constant is None:
         return result
     _check_shape(call, result, constant)
