@@ -146,7 +146,9 @@ class Store(Handler):
         digest = self.note().rpartition("/")[2]
         self.send_part(self.hub.store[digest], {"ETag": f'"{digest}"'})
 
-    do_HEAD = do_GET
+    def do_HEAD(self) -> None:
+        """Send what comes before a file."""
+        self.do_GET()
 
     def do_PUT(self) -> None:
         """Take one."""
@@ -203,7 +205,9 @@ class Front(Handler):
         else:
             self.resolve(path)
 
-    do_HEAD = do_GET
+    def do_HEAD(self) -> None:
+        """Send what comes before a file."""
+        self.do_GET()
 
     def search(self) -> None:
         """List the models with a name, or of an owner."""
@@ -295,7 +299,7 @@ class Front(Handler):
             self.refuse(403, "", "You don't have the rights to create a model under the namespace somebody-else")
             return
         if name in self.hub.repositories:
-            self.refuse(409, "", "You already created this model repo")
+            self.say({"error": "You already created this model repo", "url": f"{self.hub.address}/{name}"}, 409)
             return
         self.hub.add(name, {}, private=asked.get("visibility") == "private")
         self.say({"url": f"{self.hub.address}/{name}"})
@@ -335,7 +339,10 @@ def serving() -> Iterator[Hub]:
     servers = [
         ThreadingHTTPServer(("127.0.0.1", 0), type(kind.__name__, (kind,), {"hub": hub})) for kind in (Front, Store)
     ]
-    hub.address, hub.store_address = (f"http://127.0.0.1:{server.server_address[1]}" for server in servers)
+    # two names, since a client may know hosts by their names alone
+    hub.address, hub.store_address = (
+        f"http://{name}:{server.server_address[1]}" for name, server in zip(("127.0.0.1", "localhost"), servers, strict=True)
+    )
     threads = [threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True) for server in servers]
     for server, thread in zip(servers, threads, strict=True):
         server.daemon_threads = True

@@ -123,19 +123,20 @@ def test_a_config_of_before_2022_has_all_on_top(hub):
     ("entries", "said"),
     [
         ({"architecture": "vit_base_patch16_224"}, "does not have the network 'vit_base_patch16_224'"),
-        ({"architecture": None, "architectures": ["BertModel"]}, "transformers' ['BertModel']"),
+        ({"architecture": None, "architectures": ["BertModel"]}, "for transformers' ['BertModel']"),
         ({"architecture": 7}, "does not say which network"),
         ({"model_args": {"act_layer": "silu"}}, "no plain mobilenetv1_100"),
         ({"num_classes": 0}, "num_classes must be an integer of at least 1, got 0"),
         ({"num_classes": 10**12}, "num_classes must be at most"),
         ({"pretrained_cfg": [1]}, "pretrained_cfg must be an object"),
-        ({"pretrained_cfg": {**PICTURES, "input_size": [1, 28, 28]}}, "input_size must be [3, side, side]"),
-        ({"pretrained_cfg": {**PICTURES, "input_size": [3, 99999, 99999]}}, "input_size may be at most"),
+        ({"pretrained_cfg": {**PICTURES, "input_size": [1, 28, 28]}}, "input_size must be 3 channels"),
+        ({"pretrained_cfg": {**PICTURES, "input_size": [3, 9999, 9999]}}, "input_size must be 3 channels of at most"),
+        ({"pretrained_cfg": {**PICTURES, "crop_pct": 1e-9}}, "side must be a whole number"),
         ({"pretrained_cfg": {**PICTURES, "interpolation": "lanczos"}}, "interpolation must be one of"),
-        ({"pretrained_cfg": {**PICTURES, "crop_pct": 0.001}}, "crop_pct must be from 0.1 to 1"),
+        ({"pretrained_cfg": {**PICTURES, "crop_pct": 0}}, "crop_pct must be a number above 0"),
         ({"pretrained_cfg": {**PICTURES, "crop_mode": "border"}}, "crop_mode must be center"),
-        ({"pretrained_cfg": {**PICTURES, "mean": None}}, "mean must be a number for each of three channels"),
-        ({"pretrained_cfg": {**PICTURES, "std": [1, 1, "x"]}}, "std[2] must be a finite number"),
+        ({"pretrained_cfg": {**PICTURES, "mean": None}}, "mean must be a list of numbers"),
+        ({"pretrained_cfg": {**PICTURES, "std": [1, 1, "x"]}}, "std must be a list of numbers"),
     ],
 )
 def test_what_neocog_cannot_run_is_refused_before_weights_are_fetched(hub, entries, said):
@@ -229,7 +230,7 @@ def test_damaged_weights_are_refused_and_leave_the_cache(hub, cache):
     content = bytearray(blob.read_bytes())
     content[-1] ^= 1
     blob.write_bytes(content)
-    with pytest.raises(FormatError, match="model.safetensors is damaged") as refused:
+    with pytest.raises(FormatError, match=r"model.safetensors is damaged") as refused:
         from_hub("me/dark-or-bright")
     assert "try again to fetch it anew" in str(refused.value)
     assert not blob.exists()
@@ -242,7 +243,7 @@ def test_small_files_are_checked_too(hub, cache):
     config = next(cache.rglob("snapshots/*/config.json"))
     blob = config.resolve()
     blob.write_bytes(blob.read_bytes().replace(b'"me', b'"ne') + b" ")
-    with pytest.raises(FormatError, match="config.json is damaged"):
+    with pytest.raises(FormatError, match=r"config.json is damaged"):
         from_hub("me/dark-or-bright")
 
 

@@ -72,7 +72,9 @@ def test_what_is_gated_says_where_to_ask(hub):
     assert f"{hub.address}/me/dark-or-bright" in said
 
 
-@pytest.mark.parametrize(("status", "hint"), [(403, "must be allowed"), (429, "wait a while"), (500, "try again later")])
+@pytest.mark.parametrize(
+    ("status", "hint"), [(403, "must be allowed"), (429, "wait a while"), (500, "try again later")]
+)
 def test_other_answers_say_what_to_do(hub, status, hint):
     put_pushed(hub)
     hub.status = status
@@ -96,7 +98,8 @@ def test_without_a_network_it_says_so_at_once(hub, monkeypatch):
 def test_an_endpoint_that_is_no_hub_is_told(hub, monkeypatch):
     """A server that answers, as one behind a hotel's sign-in page does, and is no hub."""
     monkeypatch.setattr(
-        "huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", hub.address + "/sign-in/{repo_id}/{revision}/{filename}"
+        "huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE",
+        hub.address + "/sign-in/{repo_id}/{revision}/{filename}",
     )
     said = refused("me/dark-or-bright")
     assert "me/dark-or-bright cannot be fetched" in said or "has no model" in said

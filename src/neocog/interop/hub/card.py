@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from neocog.errors import FormatError, SettingError
+from neocog.errors import SettingError
 from neocog.interop.hub.place import Place
 from neocog.model.network import Network
 from neocog.nn.limits import shown
@@ -22,17 +22,19 @@ from neocog.train.intervals import Interval
 from neocog.train.labels import LabelsEvaluation
 
 LICENCES = frozenset(
-    "apache-2.0 mit bsd bsd-2-clause bsd-3-clause bsl-1.0 cc cc0-1.0 cc-by-2.0 cc-by-2.5 cc-by-3.0 cc-by-4.0 cc-by-sa-3.0 "
-    "cc-by-sa-4.0 cc-by-nc-2.0 cc-by-nc-3.0 cc-by-nc-4.0 cc-by-nd-4.0 cc-by-nc-nd-4.0 cc-by-nc-sa-3.0 cc-by-nc-sa-4.0 "
-    "afl-3.0 artistic-2.0 ecl-2.0 epl-2.0 eupl-1.1 eupl-1.2 gpl gpl-2.0 gpl-3.0 agpl-3.0 lgpl lgpl-2.1 lgpl-3.0 isc "
-    "mpl-2.0 ms-pl ncsa ofl-1.1 osl-3.0 postgresql unlicense wtfpl zlib openrail pddl odc-by odbl".split()
+    (
+        *("afl-3.0", "agpl-3.0", "apache-2.0", "artistic-2.0", "bsd", "bsd-2-clause", "bsd-3-clause", "bsl-1.0", "cc"),
+        *("cc-by-2.0", "cc-by-3.0", "cc-by-4.0", "cc-by-nc-4.0", "cc-by-nc-nd-4.0", "cc-by-nc-sa-4.0", "cc-by-nd-4.0"),
+        *("cc-by-sa-3.0", "cc-by-sa-4.0", "cc0-1.0", "epl-2.0", "eupl-1.2", "gpl", "gpl-2.0", "gpl-3.0", "isc", "lgpl"),
+        *("lgpl-2.1", "lgpl-3.0", "mit", "mpl-2.0", "odbl", "odc-by", "openrail", "pddl", "unlicense", "wtfpl", "zlib"),
+    )
 )
-"""Identifiers that the hub knows. Any other is written as "other", with its name beside it."""
+"""Those of the hub's identifiers that are in use. Any other is written as "other", with its name beside it."""
 
 MOST_CLASSES = 1000
 """Classes that are listed."""
 
-_FRONT = re.compile(r"---\r?\n(.*?\r?\n)?---\s*(?:\r?\n|$)", re.DOTALL)
+_FRONT = re.compile(r"---\n(.*?\n)?---\s*\n", re.DOTALL)
 _LICENCE = re.compile(r"^(license|license_name):[ \t]*(.+?)[ \t]*$", re.MULTILINE)
 
 
@@ -92,7 +94,7 @@ def licence_in(text: str) -> str | None:
     >>> licence_in("---\\nlicense: apache-2.0\\n---\\n# A model\\n")
     'apache-2.0'
     """
-    front = _FRONT.match(text.removeprefix("\ufeff"))
+    front = _FRONT.match("\n".join(text.removeprefix("\ufeff").splitlines()) + "\n")
     found = dict(_LICENCE.findall(front[1] or "")) if front else {}
     said = {key: value.strip("\"'") for key, value in found.items()}
     name = said.get("license_name") if said.get("license", "other") == "other" else said["license"]

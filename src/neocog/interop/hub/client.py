@@ -61,6 +61,7 @@ class Checkout:
 
     Arguments:
         place: the repository.
+        cached: whether the hub shall not be asked: what the cache has will do.
         quiet: whether no progress is shown; where stderr is no terminal, none is.
 
     Attributes:
@@ -72,9 +73,9 @@ class Checkout:
             does not have it.
     """
 
-    def __init__(self, place: Place, *, quiet: bool = False) -> None:
+    def __init__(self, place: Place, *, cached: bool = False, quiet: bool = False) -> None:
         self.place, self._quiet, self._hub = place, quiet, library()
-        self.cached = bool(self._hub.is_offline_mode())
+        self.cached = cached or bool(self._hub.is_offline_mode())
         self.commit = ""
         unreached = None if self.cached else self._look()
         try:
@@ -188,7 +189,7 @@ def check_digest(path: Path, most: int) -> str:
             while chunk := file.read(_CHUNK):
                 sha256.update(chunk)
                 sha1.update(chunk)
-        said = Path(os.readlink(path)).name if path.is_symlink() else None
+        said = path.readlink().name if path.is_symlink() else None
     except TooLargeError as error:
         raise FormatError(f"{path.name} is not what a model has: {error.strerror}") from None
     except OSError as error:
@@ -209,7 +210,7 @@ def _remove(path: Path) -> None:
     """Take a file out of the cache: the name in the snapshot, and what it leads to."""
     ends = [path]
     while ends[-1].is_symlink():
-        ends.append(ends[-1].parent / os.readlink(ends[-1]))
+        ends.append(ends[-1].parent / ends[-1].readlink())
     for entry in ends:
         with contextlib.suppress(OSError):
             entry.unlink()

@@ -15,7 +15,6 @@ from neocog.model.arguments import check_names
 from neocog.model.files import MAX_FILE, parse_json
 from neocog.model.modelfile import load_network
 from neocog.model.origin import Origin
-from neocog.nn.zoo import MODELS
 from neocog.reading import read_file
 from neocog.train.model import Model
 
@@ -23,36 +22,27 @@ MOST_CONFIG = 10_000_000
 MOST_CARD = 1_000_000
 """Bytes of these files."""
 
-ARCHITECTURES = {
-    "densenet121": "densenet121",
-    "efficientnet_lite0": "efficientnet_lite0",
-    "mobilenetv1_100": "mobilenet_v1",
-    "repvgg_a0": "repvgg_a0",
-    "resnet18": "resnet18",
-    "resnet34": "resnet34",
-    "resnet50": "resnet50",
-}
-"""Networks by timm's name → by that of the zoo. Each computes what timm's does, with the same weights."""
-
 
 def from_hub(
     name: str,
     *,
     class_names: Sequence[str] | None = None,
+    cached: bool = False,
     engine: str | Engine = "native",
     threads: int | None = None,
     quiet: bool = False,
 ) -> Model:
     """Return a model from a hub: one of timm's, such as timm/resnet18.a1_in1k, or one that `neocog push` made.
 
-    It needs the extra [hub] (`pip install 'neocog[hub]'`), which fetches files into its cache once, and goes on with what
-    broke off. huggingface_hub's environment variables hold: HF_TOKEN for what is private, HF_HUB_OFFLINE, HF_HUB_CACHE,
-    HF_ENDPOINT. Nothing that is fetched is executed, and the content of every file is compared with its digest.
+    It needs the extra [hub] (`pip install 'neocog[hub]'`), which fetches files into its cache once, and goes on where a
+    connection broke off. huggingface_hub's environment variables hold: HF_TOKEN for what is private, HF_HUB_OFFLINE,
+    HF_HUB_CACHE, HF_ENDPOINT. Nothing that is fetched is executed, and the content of every file is compared with its digest.
 
     Arguments:
         name: `owner/name`, behind "@" a branch, a tag or a commit.
         class_names: in place of those that config.json has. timm's has none where the classes are ImageNet's: they are
             then called "0", "1", ...
+        cached: whether the hub shall not be asked, nor whether there is a newer commit: what the cache has will do.
         engine, threads: what the model shall run on, as for `neocog.Model`.
         quiet: whether no progress is shown; where stderr is no terminal, none is.
 
@@ -70,16 +60,21 @@ def from_hub(
     >>> model.predict(["cat.jpg"])  # doctest: +SKIP
     """
     place = Place.parse(name)
-    checkout = Checkout(place, quiet=quiet)
+    checkout = Checkout(place, cached=cached, quiet=quiet)
     entries = parse_json(read_file(checkout.file(CONFIG, MOST_CONFIG), MOST_CONFIG), f"{place}: {CONFIG}")
     if entries.get("library_name") == CREATED:
         model = _pushed(checkout, engine, threads)
     else:
-        config = read_config(f"{place}: {CONFIG}", entries, sorted(ARCHITECTURES))
+        config = read_config(f"{place}: {CONFIG}", entries)
         model = _of_timm(checkout, config, engine, threads)
     if class_names is not None:
         model.class_names = check_names(class_names, model.graph.classes)
     return model
+
+
+def file_from_hub(name: str, *, quiet: bool = False) -> Path:
+    """Return where the weights of a model on a hub lie now; see `from_hub`."""
+    return Checkout(Place.parse(name), quiet=quiet).file(WEIGHTS, MAX_FILE)
 
 
 def _pushed(checkout: Checkout, engine: str | Engine, threads: int | None) -> Model:
@@ -95,20 +90,17 @@ def _pushed(checkout: Checkout, engine: str | Engine, threads: int | None) -> Mo
 
 
 def _of_timm(checkout: Checkout, config: Config, engine: str | Engine, threads: int | None) -> Model:
-    known = MODELS[ARCHITECTURES[config.architecture]]
     model = Model(
-        known.make(config.classes),
-        (config.side, config.side, 3),
+        config.architecture.graph(config.classes, config.image),
+        config.image,
         config.class_names,
-        mean=config.mean,
-        std=config.std,
-        resize=config.resize,
+        **config.preprocessing.arguments,
         engine=engine,
         threads=threads,
     )
     path = checkout.file(WEIGHTS, MAX_FILE)
     load_weights(model, path)
-    model.origin = _origin(checkout, path, f"timm's {config.architecture}, {config.classes:,} classes")
+    model.origin = _origin(checkout, path, f"timm's {config.name}, {config.classes:,} classes")
     return model
 
 
@@ -120,4 +112,5 @@ def _origin(checkout: Checkout, path: Path, about: str) -> Origin:
 
 def load_weights(model, path):
     from safetensors.numpy import load_file
+
     model.load_state_dict(load_file(path))

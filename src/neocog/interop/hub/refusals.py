@@ -74,7 +74,7 @@ def refusal(hub: ModuleType, place: Place, error: Exception, doing: str) -> Neoc
         return NeocogError(
             f"{place} cannot be {doing}: {where}: {reason}", hint=f"{hint} keep it elsewhere set HF_HUB_CACHE"
         )
-    return NeocogError(f"{place} cannot be {doing}: {_line(hub, error)}", hint="try again: what has come is kept")
+    return NeocogError(f"{place} cannot be {doing}: {_line(hub, error)}")
 
 
 def is_transport(error: Exception) -> bool:
@@ -128,7 +128,7 @@ def alike(hub: ModuleType, place: Place) -> str | None:
 
 def _line(hub: ModuleType, error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return _hide(hub, lines[0] if lines else type(error).__name__)
+    return _hide(hub, f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__)
 
 
 def _hide(hub: ModuleType, text: str) -> str:
