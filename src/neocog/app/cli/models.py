@@ -1,4 +1,4 @@
-"""How a verb finds its MODEL: a model file, a run folder that holds one, or a model on a hub."""
+"""How a verb finds its MODEL: a model file, a run folder that holds one, an ONNX file, or a model on a hub."""
 
 from __future__ import annotations
 
@@ -71,7 +71,6 @@ def open_model(path: Path, engine: str, threads: int | None, *, allow_nonfinite:
         from neocog.interop.hub.load import from_hub
 
         return from_hub(str(path), engine=engine, threads=threads)
-    from neocog.model.modelfile import load_network
-    from neocog.model.network import Network
+    from neocog.interop.opening import open_network
 
-    return load_network(find_model(path), Network, engine=engine, threads=threads, allow_nonfinite=allow_nonfinite)
+    return open_network(find_model(path), engine=engine, threads=threads, allow_nonfinite=allow_nonfinite)

@@ -11,6 +11,7 @@ from neocog.interop.hub.client import CARD, CONFIG, WEIGHTS, Checkout, check_dig
 from neocog.interop.hub.place import Place
 from neocog.interop.hub.push import CREATED
 from neocog.interop.hub.timm import Config, read_config
+from neocog.interop.pytorch.load import load_pytorch
 from neocog.model.arguments import check_names
 from neocog.model.files import MAX_FILE, parse_json
 from neocog.model.modelfile import load_network
@@ -99,7 +100,7 @@ def _of_timm(checkout: Checkout, config: Config, engine: str | Engine, threads: 
         threads=threads,
     )
     path = checkout.file(WEIGHTS, MAX_FILE)
-    load_weights(model, path)
+    load_pytorch(path, model)
     model.origin = _origin(checkout, path, f"timm's {config.name}, {config.classes:,} classes")
     return model
 
@@ -108,9 +109,3 @@ def _origin(checkout: Checkout, path: Path, about: str) -> Origin:
     card = checkout.optional(CARD, MOST_CARD)
     licence = None if card is None else licence_in(read_file(card, MOST_CARD).decode("utf-8", "replace"))
     return Origin(f"{checkout.place.repository}@{checkout.commit}", licence, check_digest(path, MAX_FILE), about)
-
-
-def load_weights(model, path):
-    from safetensors.numpy import load_file
-
-    model.load_state_dict(load_file(path))
