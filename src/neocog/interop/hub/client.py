@@ -67,6 +67,7 @@ class Checkout:
     Attributes:
         commit: 40 hexadecimal digits.
         cached: whether all comes from the cache, since the hub cannot be reached or shall not be.
+        digests: name → SHA-256 of the files that `file` gave.
 
     Raises:
         NeocogError: there is no such repository, or none that may be read; or the hub cannot be reached, and the cache
@@ -77,6 +78,7 @@ class Checkout:
         self.place, self._quiet, self._hub = place, quiet, library()
         self.cached = cached or bool(self._hub.is_offline_mode())
         self.commit = ""
+        self.digests: dict[str, str] = {}
         unreached = None if self.cached else self._look()
         try:
             # by its revision, so that the cache knows later which commit was meant
@@ -116,7 +118,7 @@ class Checkout:
             NeocogError: there is no such file, it could not be fetched, or is damaged.
         """
         path = self._fetch(name, self.commit)
-        check_digest(path, most)
+        self.digests[name] = check_digest(path, most)
         return path
 
     def optional(self, name: str, most: int) -> Path | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from neocog.engines.base import Engine
 from neocog.interop.hub.card import licence_in
-from neocog.interop.hub.client import CARD, CONFIG, WEIGHTS, Checkout, check_digest
+from neocog.interop.hub.client import CARD, CONFIG, WEIGHTS, Checkout
 from neocog.interop.hub.place import Place
 from neocog.interop.hub.push import CREATED
 from neocog.interop.hub.timm import Config, read_config
@@ -86,7 +86,7 @@ def _pushed(checkout: Checkout, engine: str | Engine, threads: int | None) -> Mo
     about = "a model that neocog pushed"
     if began is not None:
         about = f"{about}; it began with {began.source[:500]}, licence {(began.licence or 'not known')[:200]}"
-    model.origin = _origin(checkout, path, about)
+    model.origin = _origin(checkout, about)
     return model
 
 
@@ -101,11 +101,11 @@ def _of_timm(checkout: Checkout, config: Config, engine: str | Engine, threads: 
     )
     path = checkout.file(WEIGHTS, MAX_FILE)
     load_pytorch(path, model)
-    model.origin = _origin(checkout, path, f"timm's {config.name}, {config.classes:,} classes")
+    model.origin = _origin(checkout, f"timm's {config.name}, {config.classes:,} classes")
     return model
 
 
-def _origin(checkout: Checkout, path: Path, about: str) -> Origin:
+def _origin(checkout: Checkout, about: str) -> Origin:
     card = checkout.optional(CARD, MOST_CARD)
     licence = None if card is None else licence_in(read_file(card, MOST_CARD).decode("utf-8", "replace"))
-    return Origin(f"{checkout.place.repository}@{checkout.commit}", licence, check_digest(path, MAX_FILE), about)
+    return Origin(f"{checkout.place.repository}@{checkout.commit}", licence, checkout.digests[WEIGHTS], about)
