@@ -15,7 +15,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
+
+import pytest
 
 LARGE = 10_000
 """Bytes from which on a file lies in the store."""
@@ -341,7 +344,8 @@ def serving() -> Iterator[Hub]:
     ]
     # two names, since a client may know hosts by their names alone
     hub.address, hub.store_address = (
-        f"http://{name}:{server.server_address[1]}" for name, server in zip(("127.0.0.1", "localhost"), servers, strict=True)
+        f"http://{name}:{server.server_address[1]}"
+        for name, server in zip(("127.0.0.1", "localhost"), servers, strict=True)
     )
     threads = [threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True) for server in servers]
     for server, thread in zip(servers, threads, strict=True):
@@ -354,3 +358,27 @@ def serving() -> Iterator[Hub]:
             server.shutdown()
             thread.join()
             server.server_close()
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
+    """An empty hub; huggingface_hub calls it, and keeps what it fetches in `tmp_path / "cache"`."""
+    pytest.importorskip("huggingface_hub", reason="the extra [hub] is not installed")
+    constants = pytest.importorskip("huggingface_hub.constants")
+    with serving() as found:
+        monkeypatch.setattr(constants, "ENDPOINT", found.address)
+        monkeypatch.setattr(
+            constants, "HUGGINGFACE_CO_URL_TEMPLATE", found.address + "/{repo_id}/resolve/{revision}/{filename}"
+        )
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)  # its server speaks a protocol that ours does not
+        monkeypatch.setattr(constants, "HF_HUB_DISABLE_TELEMETRY", True)
+        monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "no-token"))
+        monkeypatch.delenv("HF_TOKEN", raising=False)
+        yield found
+
+
+@pytest.fixture
+def cache(hub: Hub, tmp_path: Path) -> Path:
+    """The cache of huggingface_hub."""
+    return tmp_path / "cache"

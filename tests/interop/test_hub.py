@@ -17,8 +17,8 @@ import neocog as nc
 from hub_server import TOKEN, Hub
 from neocog.errors import FormatError, NeocogError, NeocogWarning
 from neocog.interop.hub.load import from_hub
-from neocog.interop.hub.place import Place
 from neocog.interop.hub.push import files_of
+from neocog.interop.hub.repository import Repository
 from neocog.model.network import Network
 from neocog.model.origin import Origin
 from neocog.train.model import Model
@@ -60,7 +60,7 @@ def put_timm(hub: Hub, name: str = "timm/mobilenetv1_100.test", **entries: objec
 def put_pushed(hub: Hub, name: str = "me/dark-or-bright", **settings: bool) -> Model:
     """Put a model on the hub whose file is large enough to lie in the store; return it."""
     model = make_small(Model, WIDE)
-    hub.add(name, files_of(model, Place.parse(name)), **settings)
+    hub.add(name, files_of(model, Repository.parse(name)), **settings)
     return model
 
 

@@ -10,16 +10,16 @@ import pytest
 from hub_server import LARGE, TOKEN
 from interop.test_hub import WIDE, assert_same
 from neocog.errors import NeocogError, SettingError
-from neocog.interop.hub.card import Measured, card_of, licence_in
+from neocog.interop.hub.card import Figures, card_of, licence_in
 from neocog.interop.hub.load import from_hub
-from neocog.interop.hub.place import Place
 from neocog.interop.hub.push import files_of, push
+from neocog.interop.hub.repository import Repository
 from neocog.model.origin import Origin
 from neocog.train.evaluation import evaluate
 from neocog.train.model import Model
 from small_models import brightnesses, make_small
 
-HERE = Place("me/dark-or-bright")
+HERE = Repository("me/dark-or-bright")
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def test_without_a_token_it_says_what_to_set(hub, model):
 
 def test_what_belongs_to_somebody_else_is_refused(signed, model):
     with pytest.raises(NeocogError, match="cannot be written: the hub answers 403: You don't have the rights"):
-        push(files_of(model, HERE), Place("somebody-else/x"))
+        push(files_of(model, HERE), Repository("somebody-else/x"))
 
 
 def test_a_hub_that_is_out_of_order_is_told(signed, model):
@@ -101,7 +101,7 @@ def test_offline_nothing_is_sent(signed, model, monkeypatch):
 
 def test_a_revision_cannot_be_written_to(model):
     with pytest.raises(SettingError, match="written to the main branch"):
-        push({}, Place("me/x", "v1"))
+        push({}, Repository("me/x", "v1"))
 
 
 def front_of(card: str) -> dict[str, object]:
@@ -111,7 +111,7 @@ def front_of(card: str) -> dict[str, object]:
 
 def test_the_card_says_what_the_model_is(model):
     images, labels = brightnesses()
-    measured = Measured(evaluate(model, [(images, labels)]), "test")
+    measured = Figures(evaluate(model, [(images, labels)]), "test")
     model.origin = Origin("timm/resnet18.a1_in1k@0123", "Apache-2.0", "ab" * 32)
     card = card_of(model, HERE, measured=measured)
     assert front_of(card) == {

@@ -10,7 +10,7 @@ from hub_server import TOKEN
 from interop.test_hub import put_pushed
 from neocog.errors import NeocogError, SettingError
 from neocog.interop.hub.load import from_hub
-from neocog.interop.hub.place import Place
+from neocog.interop.hub.repository import Repository
 
 
 def refused(name: str) -> str:
@@ -36,7 +36,7 @@ def refused(name: str) -> str:
 )
 def test_a_name_that_is_none_is_refused_before_anybody_is_asked(text, said):
     with pytest.raises(SettingError) as error:
-        Place.parse(text)
+        Repository.parse(text)
     assert said in str(error.value)
     assert "\x1b" not in str(error.value)
 

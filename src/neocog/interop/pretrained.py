@@ -15,7 +15,7 @@ from neocog.errors import FormatError, NeocogError, SettingError
 from neocog.interop.architectures import Architecture
 from neocog.interop.hub.client import CONFIG, WEIGHTS
 from neocog.interop.hub.load import MOST_CONFIG, from_hub
-from neocog.interop.hub.place import MAIN, Place
+from neocog.interop.hub.repository import MAIN, Repository
 from neocog.interop.hub.timm import read_config
 from neocog.interop.opening import open_model
 from neocog.interop.preprocessing import Preprocessing
@@ -44,8 +44,8 @@ _PREFERRED = (
 def at_hand() -> list[str]:
     """Return the names of the networks that this machine has, as `backbone` takes them; the one to begin with first.
 
-    Nothing is fetched, and nobody is asked. Of what is in the hub's cache, networks of timm's count that were trained on
-    ImageNet's thousand classes or more.
+    Nothing is fetched, and nobody is asked. Of what is in the hub's cache, timm's networks for a thousand classes or
+    more count, as ImageNet has them.
     """
     return [*([LITE0] if _lite0_file() is not None else []), *_in_cache()]
 
@@ -75,7 +75,7 @@ def backbone(
         file = RunFolder(path).best if path.is_dir() else path
         return open_model(file, engine=engine, threads=threads)
     try:
-        place = Place.parse(text)
+        place = Repository.parse(text)
     except SettingError:
         here = at_hand()
         raise NeocogError(
@@ -127,12 +127,12 @@ def _cache() -> Path | None:
     return Path(import_module("huggingface_hub.constants").HF_HUB_CACHE)
 
 
-def _cached(place: Place) -> Path | None:
+def _cached(place: Repository) -> Path | None:
     """Return the snapshot of a repository in the cache; None where it has none with weights."""
     cache = _cache()
     if cache is None:
         return None
-    folder = cache / f"models--{place.repository.replace('/', '--')}"
+    folder = cache / f"models--{place.name.replace('/', '--')}"
     commit = place.revision
     try:
         if place.revision == MAIN or not (folder / "snapshots" / commit).is_dir():
@@ -157,7 +157,7 @@ def _in_cache() -> list[str]:
 def _rank(repository: str) -> int | None:
     """Return which network of `_PREFERRED` a repository in the cache holds; None where it is none for beginnings."""
     try:
-        snapshot = _cached(Place.parse(repository))
+        snapshot = _cached(Repository.parse(repository))
         if snapshot is None:
             return None
         config = read_config(repository, parse_json(read_file(snapshot / CONFIG, MOST_CONFIG), repository))

@@ -13,7 +13,7 @@ from neocog.app.cli.output import count, emit, format_table, print_json
 from neocog.data.dataset import Dataset, Source
 from neocog.data.resize import ImageSize
 from neocog.data.walk import listed
-from neocog.interop.hub.place import names_a_hub
+from neocog.interop.hub.repository import names_a_hub
 from neocog.model.network import Network
 from neocog.nn.graph import Graph
 from neocog.nn.summary import format_summary, summarise

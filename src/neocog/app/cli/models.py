@@ -10,7 +10,7 @@ import click
 
 from neocog.app.cli import options
 from neocog.app.cli.errors import CommandLineError, nearest
-from neocog.interop.hub.place import names_a_hub
+from neocog.interop.hub.repository import names_a_hub
 
 if TYPE_CHECKING:
     from neocog.model.network import Network

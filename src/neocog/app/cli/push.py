@@ -13,10 +13,10 @@ from neocog.app.cli.output import emit, print_json
 from neocog.app.cli.report import measure
 from neocog.app.report.read import read_run
 from neocog.errors import DataError, NeocogError
-from neocog.interop.hub.card import Measured
+from neocog.interop.hub.card import Figures
 from neocog.interop.hub.client import CARD
-from neocog.interop.hub.place import Place
 from neocog.interop.hub.push import files_of, push
+from neocog.interop.hub.repository import Repository
 from neocog.model.network import Network
 from neocog.text import printable
 from neocog.train.runfolder import RunFolder
@@ -65,7 +65,7 @@ def command(
     It needs the extra [hub], and HF_TOKEN, a token that may write. Others then use it with
     `neocog predict hub:OWNER/NAME a.jpg`, or `nc.from_hub("OWNER/NAME")`. Which images it learnt from is not sent.
     """
-    place = Place.parse(repository)
+    place = Repository.parse(repository)
     network = models.open_model(model, engine, threads)
     network.graph.check_classifies("neocog push")
     measured = _measured(network, models.find_model(model).parent, data, workers=workers, quiet=quiet)
@@ -75,12 +75,12 @@ def command(
         return
     address = push(files, place, public=public, message=message, quiet=quiet)
     if as_json:
-        print_json({"repository": place.repository, "commit": address, "files": {n: len(c) for n, c in files.items()}})
+        print_json({"repository": place.name, "commit": address, "files": {n: len(c) for n, c in files.items()}})
         return
     emit(f"{printable(address)}\nnext  neocog predict hub:{place} picture.jpg")
 
 
-def _measured(network: Network, run: Path, data: str | None, *, workers: int | None, quiet: bool) -> Measured | None:
+def _measured(network: Network, run: Path, data: str | None, *, workers: int | None, quiet: bool) -> Figures | None:
     """Measure a model as `neocog report` does; None where the images are not at hand, and nobody named them."""
     config, _ = read_run(RunFolder(run), {})
     try:
@@ -101,7 +101,7 @@ def _measured(network: Network, run: Path, data: str | None, *, workers: int | N
     caution = CAUTIONS.get(found.part)
     if found.part == "validation" and config.get("keep", "best") != "best":
         caution = None
-    return Measured(found.evaluation, found.part, caution)
+    return Figures(found.evaluation, found.part, caution)
 
 
 def printable_lines(text: str) -> str:

@@ -24,7 +24,7 @@ from neocog.data.batches import Batches
 from neocog.data.check import check_data
 from neocog.data.resize import ImageSize
 from neocog.errors import DataError, NeocogError
-from neocog.interop.hub.place import names_a_hub
+from neocog.interop.hub.repository import names_a_hub
 from neocog.model.network import Network
 from neocog.text import printable
 from neocog.train.evaluation import evaluate

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from neocog.errors import SettingError
-from neocog.interop.hub.place import Place
+from neocog.interop.hub.repository import Repository
 from neocog.model.network import Network
 from neocog.nn.limits import shown
 from neocog.nn.parameters import parameters_of
@@ -39,7 +39,7 @@ _LICENCE = re.compile(r"^(license|license_name):[ \t]*(.+?)[ \t]*$", re.MULTILIN
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class Figures:
     """How good a model is, on which images.
 
     Arguments:
@@ -55,9 +55,9 @@ class Measured:
 
 def card_of(
     network: Network,
-    place: Place,
+    place: Repository,
     *,
-    measured: Measured | None = None,
+    measured: Figures | None = None,
     licence: str | None = None,
 ) -> str:
     """Return the README.md of a model.
@@ -77,7 +77,7 @@ def card_of(
     terms = licence or (origin.licence if origin is not None else None)
     sections = [
         _front_matter(network, terms),
-        f"# {place.repository.split('/')[1]}",
+        f"# {place.name.split('/')[1]}",
         _about(network),
         f"## Use\n\n{_use(place)}",
         f"## Accuracy\n\n{_accuracy(measured)}",
@@ -126,7 +126,7 @@ def _base(network: Network) -> str | None:
     if network.origin is None:
         return None
     try:
-        return Place.parse(network.origin.source).repository
+        return Repository.parse(network.origin.source).name
     except SettingError:
         return None
 
@@ -146,7 +146,7 @@ def _about(network: Network) -> str:
     return " ".join(lines)
 
 
-def _use(place: Place) -> str:
+def _use(place: Repository) -> str:
     return (
         f"```sh\npip install 'neocog[hub]'\nneocog predict hub:{place} picture.jpg\n```\n\n"
         f'```python\nimport neocog as nc\n\nmodel = nc.from_hub("{place}")\n'
@@ -154,7 +154,7 @@ def _use(place: Place) -> str:
     )
 
 
-def _accuracy(measured: Measured | None) -> str:
+def _accuracy(measured: Figures | None) -> str:
     if measured is None:
         return "Not known: the images to measure it on were not at hand when it was written here."
     found = measured.evaluation
@@ -170,7 +170,7 @@ def _accuracy(measured: Measured | None) -> str:
     return said if measured.caution is None else f"{said}\n\nBut {measured.caution}."
 
 
-def _classes(network: Network, measured: Measured | None) -> str:
+def _classes(network: Network, measured: Figures | None) -> str:
     """List the classes: how well each is recognised, where that is known. A block that is indented means nothing."""
     names = network.class_names
     rows = list(names)

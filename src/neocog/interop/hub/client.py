@@ -17,8 +17,8 @@ from types import ModuleType
 from typing import Any
 
 from neocog.errors import FormatError, NeocogError, NeocogWarning
-from neocog.interop.hub.place import Place
 from neocog.interop.hub.refusals import is_away, refusal, told
+from neocog.interop.hub.repository import Repository
 from neocog.interop.packages import require
 from neocog.reading import TooLargeError, open_file
 
@@ -74,7 +74,7 @@ class Checkout:
             does not have it.
     """
 
-    def __init__(self, place: Place, *, cached: bool = False, quiet: bool = False) -> None:
+    def __init__(self, place: Repository, *, cached: bool = False, quiet: bool = False) -> None:
         self.place, self._quiet, self._hub = place, quiet, library()
         self.cached = cached or bool(self._hub.is_offline_mode())
         self.commit = ""
@@ -94,7 +94,7 @@ class Checkout:
     def _look(self) -> NeocogError | None:
         """Ask the hub for the repository once, and briefly; return what to say where nobody answers."""
         hub = self._hub
-        address = hub.hf_hub_url(self.place.repository, CONFIG, revision=self.place.revision)
+        address = hub.hf_hub_url(self.place.name, CONFIG, revision=self.place.revision)
         try:
             hub.get_hf_file_metadata(address, timeout=SECONDS, **names())
         except hub.errors.EntryNotFoundError:
@@ -133,7 +133,7 @@ class Checkout:
         with told(hub, self.place, "fetched"):
             try:
                 found = hub.hf_hub_download(
-                    self.place.repository,
+                    self.place.name,
                     name,
                     revision=revision,
                     local_files_only=self.cached,
@@ -151,7 +151,7 @@ class Checkout:
     def _lacking(self, name: str) -> LackingError:
         files: list[str] = []
         with contextlib.suppress(Exception):  # it is for a hint
-            files = sorted(self._hub.HfApi().list_repo_files(self.place.repository, revision=self.place.revision))
+            files = sorted(self._hub.HfApi().list_repo_files(self.place.name, revision=self.place.revision))
         details = (f"it holds {', '.join(files[:12])}{', ...' if len(files) > 12 else ''}",) if files else ()
         return LackingError(
             f"{self.place} holds no {name}",

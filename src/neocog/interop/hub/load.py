@@ -8,8 +8,8 @@ from pathlib import Path
 from neocog.engines.base import Engine
 from neocog.interop.hub.card import licence_in
 from neocog.interop.hub.client import CARD, CONFIG, WEIGHTS, Checkout
-from neocog.interop.hub.place import Place
 from neocog.interop.hub.push import CREATED
+from neocog.interop.hub.repository import Repository
 from neocog.interop.hub.timm import Config, read_config
 from neocog.interop.pytorch.load import load_pytorch
 from neocog.model.arguments import check_names
@@ -37,7 +37,7 @@ def from_hub(
 
     It needs the extra [hub] (`pip install 'neocog[hub]'`), which fetches files into its cache once, and goes on where a
     connection broke off. huggingface_hub's environment variables hold: HF_TOKEN for what is private, HF_HUB_OFFLINE,
-    HF_HUB_CACHE, HF_ENDPOINT. Nothing that is fetched is executed, and the content of every file is compared with its digest.
+    HF_HUB_CACHE, HF_ENDPOINT. Nothing that is fetched is executed, and each file is compared with its digest.
 
     Arguments:
         name: `owner/name`, behind "@" a branch, a tag or a commit.
@@ -60,7 +60,7 @@ def from_hub(
     >>> model = nc.from_hub("timm/resnet18.a1_in1k")  # doctest: +SKIP
     >>> model.predict(["cat.jpg"])  # doctest: +SKIP
     """
-    place = Place.parse(name)
+    place = Repository.parse(name)
     checkout = Checkout(place, cached=cached, quiet=quiet)
     entries = parse_json(read_file(checkout.file(CONFIG, MOST_CONFIG), MOST_CONFIG), f"{place}: {CONFIG}")
     if entries.get("library_name") == CREATED:
@@ -75,7 +75,7 @@ def from_hub(
 
 def file_from_hub(name: str, *, quiet: bool = False) -> Path:
     """Return where the weights of a model on a hub lie now; see `from_hub`."""
-    return Checkout(Place.parse(name), quiet=quiet).file(WEIGHTS, MAX_FILE)
+    return Checkout(Repository.parse(name), quiet=quiet).file(WEIGHTS, MAX_FILE)
 
 
 def _pushed(checkout: Checkout, engine: str | Engine, threads: int | None) -> Model:
@@ -108,4 +108,4 @@ def _of_timm(checkout: Checkout, config: Config, engine: str | Engine, threads: 
 def _origin(checkout: Checkout, about: str) -> Origin:
     card = checkout.optional(CARD, MOST_CARD)
     licence = None if card is None else licence_in(read_file(card, MOST_CARD).decode("utf-8", "replace"))
-    return Origin(f"{checkout.place.repository}@{checkout.commit}", licence, checkout.digests[WEIGHTS], about)
+    return Origin(f"{checkout.place.name}@{checkout.commit}", licence, checkout.digests[WEIGHTS], about)

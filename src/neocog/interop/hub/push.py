@@ -9,10 +9,10 @@ from copy import copy
 from types import ModuleType
 
 from neocog.errors import SettingError
-from neocog.interop.hub.card import Measured, card_of
+from neocog.interop.hub.card import Figures, card_of
 from neocog.interop.hub.client import CARD, CONFIG, WEIGHTS, library, names
-from neocog.interop.hub.place import MAIN, Place
 from neocog.interop.hub.refusals import told
+from neocog.interop.hub.repository import MAIN, Repository
 from neocog.model.modelfile import document_of, model_bytes
 from neocog.model.network import Network
 
@@ -21,7 +21,7 @@ CREATED = "neocog"
 
 
 def files_of(
-    network: Network, place: Place, *, measured: Measured | None = None, licence: str | None = None
+    network: Network, place: Repository, *, measured: Figures | None = None, licence: str | None = None
 ) -> dict[str, bytes]:
     """Return the files of a repository: name → content.
 
@@ -52,7 +52,7 @@ def files_of(
 
 def push(
     files: dict[str, bytes],
-    place: Place,
+    place: Repository,
     *,
     public: bool = False,
     message: str = "A model of neocog's",
@@ -75,13 +75,13 @@ def push(
         NeocogError: the hub refuses, cannot be reached, or the package is missing; the message says which.
     """
     if place.revision != MAIN:
-        raise SettingError(f"a model is written to the main branch, got {place}", hint=f"write {place.repository}")
+        raise SettingError(f"a model is written to the main branch, got {place}", hint=f"write {place.name}")
     hub = library()
     with told(hub, place, "written"), _bars(hub, quiet=quiet):
         api = hub.HfApi(**names())
-        api.create_repo(place.repository, private=not public, exist_ok=True)
+        api.create_repo(place.name, private=not public, exist_ok=True)
         additions = [hub.CommitOperationAdd(name, content) for name, content in files.items()]
-        commit = api.create_commit(place.repository, additions, commit_message=message)
+        commit = api.create_commit(place.name, additions, commit_message=message)
     return str(commit.commit_url)
 
 

@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from neocog.errors import NeocogError
-from neocog.interop.hub.place import Place
+from neocog.interop.hub.repository import Repository
 
 ALIKE = 0.6  # of 1, from which on a name is taken for a slip of another
 FOUND = 50  # names that are compared
@@ -22,7 +22,7 @@ HIDDEN = "(the token)"
 
 
 @contextlib.contextmanager
-def told(hub: ModuleType, place: Place, doing: str) -> Iterator[None]:
+def told(hub: ModuleType, place: Repository, doing: str) -> Iterator[None]:
     """Make NeocogErrors of all that goes wrong inside.
 
     Arguments:
@@ -38,7 +38,7 @@ def told(hub: ModuleType, place: Place, doing: str) -> Iterator[None]:
         raise refusal(hub, place, error, doing) from None
 
 
-def refusal(hub: ModuleType, place: Place, error: Exception, doing: str) -> NeocogError:
+def refusal(hub: ModuleType, place: Repository, error: Exception, doing: str) -> NeocogError:
     """Return what to say of an error of huggingface_hub's."""
     errors, endpoint = hub.errors, hub.constants.ENDPOINT
     if isinstance(error, errors.OfflineModeIsEnabled):
@@ -54,12 +54,12 @@ def refusal(hub: ModuleType, place: Place, error: Exception, doing: str) -> Neoc
     if isinstance(error, errors.GatedRepoError):
         return NeocogError(
             f"{place} is gated: its owner says who may have it",
-            hint=f"ask at {endpoint}/{place.repository}, then set HF_TOKEN to a token of your account",
+            hint=f"ask at {endpoint}/{place.name}, then set HF_TOKEN to a token of your account",
         )
     if isinstance(error, errors.RepositoryNotFoundError):
         return _missing(hub, place)
     if isinstance(error, errors.RevisionNotFoundError):
-        return NeocogError(f"{place.repository} has no revision {place.revision!r}")
+        return NeocogError(f"{place.name} has no revision {place.revision!r}")
     if isinstance(error, errors.HfHubHTTPError):
         return _status(hub, place, error, doing)
     if is_transport(error):
@@ -88,7 +88,7 @@ def is_away(error: Exception) -> bool:
     return is_transport(error) or int(status) >= 500
 
 
-def _status(hub: ModuleType, place: Place, error: Any, doing: str) -> NeocogError:
+def _status(hub: ModuleType, place: Repository, error: Any, doing: str) -> NeocogError:
     status = int(error.response.status_code)
     said = "" if not error.server_message else f": {_hide(hub, str(error.server_message).splitlines()[0])}"
     hints = {
@@ -103,7 +103,7 @@ def _status(hub: ModuleType, place: Place, error: Any, doing: str) -> NeocogErro
     return NeocogError(f"{place} cannot be {doing}: the hub answers {status}{said}", hint=hint)
 
 
-def _missing(hub: ModuleType, place: Place) -> NeocogError:
+def _missing(hub: ModuleType, place: Repository) -> NeocogError:
     near = alike(hub, place)
     hints = [f"did you mean {near}?"] if near is not None else []
     hints.append(
@@ -111,18 +111,18 @@ def _missing(hub: ModuleType, place: Place) -> NeocogError:
         if hub.get_token() is None
         else "if it is private, the token in HF_TOKEN must be allowed to read it"
     )
-    return NeocogError(f"{hub.constants.ENDPOINT} has no model {place.repository}", hint="; ".join(hints))
+    return NeocogError(f"{hub.constants.ENDPOINT} has no model {place.name}", hint="; ".join(hints))
 
 
-def alike(hub: ModuleType, place: Place) -> str | None:
+def alike(hub: ModuleType, place: Repository) -> str | None:
     """Return the name of a model on the hub that `place` most likely meant; None where the hub finds none."""
-    owner, name = place.repository.split("/")
+    owner, name = place.name.split("/")
     word = name.replace("-", "_").split(".")[0].split("_")[0]
     found: set[str] = set()
     with contextlib.suppress(Exception):  # it is for a hint: whatever goes wrong, there is none
         for search in ({"author": owner, "search": word}, {"search": name}):
             found |= {model.id for model in hub.HfApi().list_models(**search, limit=FOUND)}
-    close = difflib.get_close_matches(place.repository, sorted(found), n=1, cutoff=ALIKE)
+    close = difflib.get_close_matches(place.name, sorted(found), n=1, cutoff=ALIKE)
     return close[0] if close else None
 
 

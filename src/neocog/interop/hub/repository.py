@@ -20,25 +20,25 @@ _REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,254}")
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Repository:
     """A repository of a hub, at a revision.
 
     Arguments:
-        repository: `owner/name`.
+        name: `owner/name`.
         revision: a branch, a tag or a commit.
 
-    >>> Place.parse("hub:timm/resnet18.a1_in1k@v2")
-    Place(repository='timm/resnet18.a1_in1k', revision='v2')
-    >>> str(Place.parse("https://huggingface.co/timm/resnet18.a1_in1k"))
+    >>> Repository.parse("hub:timm/resnet18.a1_in1k@v2")
+    Repository(name='timm/resnet18.a1_in1k', revision='v2')
+    >>> str(Repository.parse("https://huggingface.co/timm/resnet18.a1_in1k"))
     'timm/resnet18.a1_in1k'
     """
 
-    repository: str
+    name: str
     revision: str = MAIN
 
     @classmethod
-    def parse(cls, text: str) -> Place:
-        """Return the place that a text names: `owner/name`, `hub:owner/name@revision`, or a repository's address.
+    def parse(cls, text: str) -> Repository:
+        """Return the repository that a text names: `owner/name`, `hub:owner/name@revision`, or a repository's address.
 
         Raises:
             SettingError: it names none.
@@ -58,7 +58,7 @@ class Place:
         return cls(repository, revision if at else MAIN)
 
     def __str__(self) -> str:
-        return self.repository if self.revision == MAIN else f"{self.repository}@{self.revision}"
+        return self.name if self.revision == MAIN else f"{self.name}@{self.revision}"
 
 
 def names_a_hub(text: str) -> bool:
