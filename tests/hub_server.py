@@ -147,7 +147,10 @@ class Store(Handler):
     def do_GET(self) -> None:
         """Send one."""
         digest = self.note().rpartition("/")[2]
-        self.send_part(self.hub.store[digest], {"ETag": f'"{digest}"'})
+        content = self.hub.store[digest]
+        files = (file for found in self.hub.repositories.values() for file in found.files.items())
+        name = next((name for name, its in files if its == content), digest)
+        self.send_part(content, {"ETag": f'"{digest}"', "Content-Disposition": f'inline; filename="{name}";'})
 
     def do_HEAD(self) -> None:
         """Send what comes before a file."""

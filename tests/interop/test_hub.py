@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -336,3 +337,32 @@ def test_the_cache_is_where_huggingface_hub_has_it(hub, cache):
     from_hub("me/dark-or-bright")
     assert (cache / "models--me--dark-or-bright" / "refs" / "main").is_file()
     assert isinstance(cache, Path)
+
+
+def test_progress_is_shown_on_a_terminal_and_nowhere_else(hub, tmp_path):
+    pty, termios = (pytest.importorskip(name, reason="this system has no terminals") for name in ("pty", "termios"))
+    put_pushed(hub)
+    script = "import sys, neocog as nc; nc.from_hub('me/dark-or-bright', quiet='quiet' in sys.argv)"
+    environment = {**os.environ, "HF_ENDPOINT": hub.address, "PYTHONPATH": os.pathsep.join(sys.path)}
+
+    def shown(home: str, *words: str) -> bytes:
+        ours, theirs = pty.openpty()
+        termios.tcsetwinsize(theirs, (24, 100))
+        command = [sys.executable, "-c", script, *words]
+        with os.fdopen(ours, "rb", buffering=0) as terminal:
+            subprocess.run(command, stderr=theirs, env={**environment, "HF_HOME": str(tmp_path / home)}, check=True)
+            os.close(theirs)
+            said = b""
+            with contextlib.suppress(OSError):  # as Linux says that the other end is closed
+                while more := terminal.read(4096):
+                    said += more
+            return said
+
+    said = shown("one")
+    assert b"model.safetensors: 100%" in said
+    assert b"config.json" not in said
+    assert shown("two", "quiet") == b""
+    done = subprocess.run(
+        [sys.executable, "-c", script], stderr=subprocess.PIPE, env={**environment, "HF_HOME": str(tmp_path / "three")}
+    )
+    assert done.stderr == b""
