@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neocog.interop.packages import require
+from neocog.model.views import View
 from neocog.nn.graph import Node
 from neocog.nn.shapes import Shape, VectorShape
 
@@ -16,6 +17,16 @@ AnyArray = NDArray[Any]
 
 INPUT, PROBABILITIES, LOGITS = "images", "probabilities", "logits"
 """What goes in, and what comes out."""
+
+
+def places(view: View, side: int, axis: int) -> NDArray[np.int64]:
+    """Return which rows (axis 2) or columns (axis 3) of an image a view shows, in order: what numbered ones become.
+
+    >>> places(View(0.5, mirrored=True), 4, 3), places(View(0.5, shift=1), 4, 2)
+    (array([3, 2, 1, 0]), array([1, 0, 1, 2]))
+    """
+    numbers = np.arange(side, dtype=np.float32).reshape(1, *((side, 1) if axis == 2 else (1, side)), 1)
+    return view.of(numbers).ravel().astype(np.int64)
 
 
 class OnnxWriter:
