@@ -21,11 +21,12 @@ from neocog.train.calibrate import calibrate
 from neocog.train.callbacks import Callback
 from neocog.train.evaluation import Evaluation, evaluate
 from neocog.train.fit import fit
+from neocog.train.held_out import split_off
 from neocog.train.history import History
 from neocog.train.labels import LabelsEvaluation
 from neocog.train.lr_find import RateCurve, lr_find
 from neocog.train.settings import MoreGiven, settled, takes_settings
-from neocog.train.source import ArraySource, split_off
+from neocog.train.source import ArraySource
 from neocog.train.thresholds import fit_thresholds_on
 
 
@@ -123,7 +124,9 @@ class Model(Network):
             epochs: passes over the images.
             batch_size: images of an optimizer step.
             validation_data: images and labels that are measured after every epoch, and never trained on.
-            validation_split: without `validation_data`: the share of images, in [0, 1), drawn at random for it.
+            validation_split: without `validation_data`: the share of the images of each class, in [0, 1), that are held
+                out for it, by content and seed; equal images stay together. A class gives at least one, if it has two
+                that differ.
             shuffle: whether every epoch has an order of its own.
             callbacks: what else hears of epochs and batches.
             verbose: 0 silent, 1 progress on stderr, 2 plain lines.
@@ -146,7 +149,7 @@ class Model(Network):
             held_out_images = checked_arrays(self.graph, validation_data[0])
             held_out = held_out_images, check_targets(self.graph, loss, validation_data[1], len(held_out_images))
         elif validation_split:
-            chosen, rest = split_off(len(x), validation_split, seed)
+            chosen, rest = split_off(x, y, validation_split, seed, loss)
             held_out, (x, y) = (x[chosen], y[chosen]), (x[rest], y[rest])
         learnt_from = identities_of_array(x)
         if held_out is not None:
