@@ -21,6 +21,7 @@ DTYPES = {
     "F16": "float16",
     "BF16": "bfloat16",
     "I64": "int64",
+    "U64": "uint64",
     "I32": "int32",
     "I16": "int16",
     "I8": "int8",
