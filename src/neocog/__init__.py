@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from neocog.errors import NeocogWarning as NeocogWarning
     from neocog.errors import SettingError as SettingError
     from neocog.errors import ShapeError as ShapeError
+    from neocog.interop.hub.load import from_hub as from_hub
     from neocog.interop.onnx.reader import from_onnx as from_onnx
     from neocog.interop.onnx.write import to_onnx as to_onnx
     from neocog.interop.pytorch.load import load_pytorch as load_pytorch
@@ -85,6 +86,7 @@ _HOMES = {
         "SettingError",
         "ShapeError",
     ),
+    "neocog.interop.hub.load": ("from_hub",),
     "neocog.interop.onnx.reader": ("from_onnx",),
     "neocog.interop.onnx.write": ("to_onnx",),
     "neocog.interop.pytorch.load": ("load_pytorch",),
