@@ -120,7 +120,7 @@ class NodeCall:
         steps = (1,) * len(starts) if steps is None else steps
         if not len(starts) == len(ends) == len(axes) == len(steps):
             raise Unsupported("it needs as many starts as ends, axes and steps")
-        bounds: list[tuple[int, int | None, int]] = [(0, None, 1)] * rank
+        bounds: list[tuple[int, int | None, int]] = [(0, side, 1) for side in shape]
         for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
             if step == 0:
                 raise Unsupported("a step must not be 0")
