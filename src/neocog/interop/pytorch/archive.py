@@ -33,7 +33,7 @@ Places = Mapping[str, tuple[int, int]]
 """Key of a storage → its first byte in the file, and how many there are."""
 
 
-class Checkpoint:
+class TorchFile:
     """What a PyTorch file holds.
 
     Arguments:
@@ -71,7 +71,7 @@ class Checkpoint:
         )
 
 
-def read_archive(path: Path, file: BinaryIO) -> Checkpoint:
+def read_archive(path: Path, file: BinaryIO) -> TorchFile:
     """Read the index and the pickle of a zip archive.
 
     Raises:
@@ -100,10 +100,10 @@ def read_archive(path: Path, file: BinaryIO) -> Checkpoint:
         for entry, info in members.items()
         if entry.startswith(prefix)
     }
-    return Checkpoint(path, value, places)
+    return TorchFile(path, value, places)
 
 
-def read_legacy(path: Path, file: BinaryIO) -> Checkpoint:
+def read_legacy(path: Path, file: BinaryIO) -> TorchFile:
     """Read the pickles of a file that torch.save wrote before 2020, or without its zip layout.
 
     Raises:
@@ -132,7 +132,7 @@ def read_legacy(path: Path, file: BinaryIO) -> Checkpoint:
             raise FormatError(f"{path} is truncated or damaged: storage {key[:SHOWN]} is not there", hint=_DAMAGED)
         places[key] = (place + 8, said * width)
         place += 8 + said * width
-    return Checkpoint(path, value, places)
+    return TorchFile(path, value, places)
 
 
 class _Head:

@@ -11,7 +11,7 @@ from typing import Any
 
 from neocog.data.inert_machine import SHOWN
 from neocog.errors import FormatError, NeocogError
-from neocog.interop.pytorch.archive import LEGACY, Checkpoint, read_archive, read_legacy
+from neocog.interop.pytorch.archive import LEGACY, TorchFile, read_archive, read_legacy
 from neocog.interop.pytorch.pickled import PickledTensor
 from neocog.interop.pytorch.safe import read_safe
 from neocog.interop.pytorch.stored import StoredTensor
@@ -92,9 +92,9 @@ def _foreign(path: Path, head: bytes) -> FormatError:
     )
 
 
-def _tensors(checkpoint: Checkpoint) -> dict[str, StoredTensor]:
+def _tensors(opened: TorchFile) -> dict[str, StoredTensor]:
     """Return the state dict that a PyTorch file holds."""
-    value, path = checkpoint.value, checkpoint.path
+    value, path = opened.value, opened.path
     if not isinstance(value, dict):
         raise FormatError(
             f"{path} holds a {_word(value)}, not a state dict",
@@ -104,7 +104,7 @@ def _tensors(checkpoint: Checkpoint) -> dict[str, StoredTensor]:
         inner = value if name is None else value.get(name)
         found = _of(inner)
         if found:
-            return {name: checkpoint.tensor(name, tensor) for name, tensor in found.items()}
+            return {name: opened.tensor(name, tensor) for name, tensor in found.items()}
     raise FormatError(
         f"{path} holds no state dict",
         details=tuple(f"{_text(name)[:SHOWN]}: a {_word(inner)}" for name, inner in list(value.items())[:10]),
