@@ -80,7 +80,8 @@ def write_layers(writer: OnnxWriter, graph: Graph, image: str) -> str:
     for node in graph.nodes:
         writer.begin(node.name)
         inputs = [values[value] for value in node.inputs]
-        values[node.index] = RULES[type(node.layer)](writer, node, node.layer, inputs)
+        value = RULES[type(node.layer)](writer, node, node.layer, inputs)
+        values[node.index] = writer.named(value, node.name)
     return writer.in_our_order(values[graph.nodes[-1].index], graph.output)
 
 
@@ -191,7 +192,8 @@ def _walk(window: Window) -> dict[str, Any]:
 def _batch_normalization(writer: OnnxWriter, node: Node, layer: BatchNorm2d, inputs: list[str]) -> str:
     learned = _scale_and_shift(writer, node, channels_of(node.input))
     running = (writer.stored(node, name) for name in ("running_mean", "running_var"))
-    return writer.add("BatchNormalization", *inputs, *learned, *running, epsilon=layer.epsilon)
+    keeps = 1.0 - layer.momentum  # which is what ONNX calls momentum
+    return writer.add("BatchNormalization", *inputs, *learned, *running, epsilon=layer.epsilon, momentum=keeps)
 
 
 def _group_normalization(writer: OnnxWriter, node: Node, layer: GroupNorm, inputs: list[str]) -> str:

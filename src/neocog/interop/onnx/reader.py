@@ -15,18 +15,15 @@ from neocog.errors import FormatError, NeocogError, SettingError
 from neocog.interop.onnx.call import NodeCall, Unsupported, Value
 from neocog.interop.onnx.constants import FOLDS
 from neocog.interop.onnx.document import Document, OnnxNode, ValueInfo, read_document
-from neocog.interop.onnx.metadata import NEOCOG
 from neocog.interop.onnx.names import layer_names, names_from
+from neocog.interop.onnx.own import own_output, restored, without_views
 from neocog.interop.onnx.parts import Flow, LogSoftmax, Parts
 from neocog.interop.onnx.reading import RULES
 from neocog.interop.onnx.simplify import Simplified, simplified
 from neocog.interop.onnx.tensors import AnyArray, type_name
 from neocog.interop.onnx.views import image_view
-from neocog.interop.onnx.writer import LOGITS
 from neocog.model.arguments import check_numbers
-from neocog.model.files import TensorFile, listed, parse_json, shown_value
-from neocog.model.modelfile import network_from
-from neocog.model.nodes import nodes_to_json
+from neocog.model.files import listed, shown_value
 from neocog.model.origin import MOST_TEXT, Origin
 from neocog.nn.graph import Graph
 from neocog.nn.layers import MaxPool2d, Sigmoid, Softmax
@@ -72,7 +69,8 @@ def from_onnx(
     Nothing of the file is executed. Each BatchNormalization stays one, with its running averages. Arithmetic on the
     image at the head of the network becomes the model's normalisation. A Softmax at its end is left out, since
     `predict_proba` gives it; one of several labels, a Sigmoid at its end, makes BinaryCrossEntropy the model's loss.
-    docs/onnx.md says which operators are read, and how.
+    docs/onnx.md says which operators are read, and how. A file that neocog wrote brings back what the model had beside
+    its layers, such as views, thresholds and calibration, where nothing but `engine` and `threads` is given.
 
     Arguments:
         path: the file. Values that lie beside it, in the same folder, are read too.
@@ -100,11 +98,9 @@ def from_onnx(
     >>> model = from_onnx("resnet8.onnx", value_range=255)  # doctest: +SKIP
     >>> model.predict_proba("cat.jpg")  # doctest: +SKIP
     """
-    document = read_document(path)
-    plain = class_names is None and value_range is None and (mean, std, resize) == (0.0, 1.0, DEFAULT_RESIZE)
-    own = plain and output is None and NEOCOG in document.metadata
+    document, views = without_views(read_document(path))
     try:
-        reading = _Reading(document, input_shape, layout, LOGITS if own else output)
+        reading = _Reading(document, input_shape, layout, output)
         answer = reading.answer()
         network = simplified(reading.parts, answer.value)
         reading.refuse(network.refusals)
@@ -128,9 +124,9 @@ def from_onnx(
             for key, value in part.arrays.items()
         }
         model.load_parameters(values, allow_nonfinite=allow_nonfinite)
-        model.origin = _origin(document)
-        if own:
-            return _as_written(document, model)
+        model.origin, model.views = _origin(document), views
+        if (class_names, value_range, output, resize, *given) == (None, None, None, DEFAULT_RESIZE, (0.0,), (1.0,)):
+            model = restored(model, document, engine=engine, threads=threads, allow_nonfinite=allow_nonfinite)
     except SettingError as error:
         raise SettingError(f"{path}: {error.message}", details=error.details, hint=error.hint) from None
     except FormatError:
@@ -257,7 +253,7 @@ class _Reading:
 
     def _without_softmax(self, flow: Flow) -> Flow:
         """Return what comes to the Softmax or Sigmoid that a network ends with, which probabilities are made by."""
-        if flow.value == IMAGE:
+        if flow.value == IMAGE or own_output([value.name for value in self.document.outputs]) == self.output.name:
             return flow
         part = self.parts.parts[flow.value]
         flattened = flow.is_pixel or len(flow.view) == 2  # so that a Flatten is left
@@ -289,14 +285,6 @@ class _Sides:
     def __init__(self, shape: tuple[int, ...]) -> None:
         self.shape, self.ndim = shape, len(shape)
         self.size = int(np.prod(shape, dtype=object))
-
-
-def _as_written(document: Document, model: Model) -> Model:
-    """Return a model that neocog wrote as it was: what the layers do not say is in the file's metadata."""
-    described = parse_json(document.metadata[NEOCOG], f"{document.path}: its {NEOCOG!r} metadata")
-    described["nodes"] = nodes_to_json(model.graph)
-    content = TensorFile(described, model.state_dict())
-    return network_from(document.path, content, Model, engine=model.engine, threads=model.threads)
 
 
 def _origin(document: Document) -> Origin:
@@ -343,6 +331,7 @@ def _shortest(values: NDArray[np.float64]) -> list[float]:
 
 def _chosen(outputs: Sequence[ValueInfo], wanted: str | None) -> ValueInfo:
     names = [value.name for value in outputs]
+    wanted = own_output(names) if wanted is None else wanted
     if wanted is not None:
         found = next((value for value in outputs if value.name == wanted), None)
         if found is None:
