@@ -108,7 +108,7 @@ def counts(case: Any) -> bool:
         batches = {
             name
             for name, x in zip(names[1:], others, strict=False)
-            if x.ndim == images.ndim and x.dtype.kind == "f" and len(x) == len(images) > 1
+            if x.ndim == images.ndim and x.dtype.kind == "f" and (x.ndim == 4 or len(x) == len(images) > 1)
         }
         stored = set(node.input[1:2]) if (node.op_type, images.ndim) in STORED else set()
         if batches.intersection(node.input) - stored:

@@ -36,7 +36,7 @@ BATCH = (1 << 31) - 1
 """Stands for the number of images while a file is read that leaves it open: a prime, which no side of a tensor is, so
 that it is found again in shapes that the file computes."""
 
-MAX_FOLDED = 1 << 32
+MAX_FOLDED = 1 << 29
 """Bytes of all constants that are computed while a file is read."""
 
 LISTED = 50
