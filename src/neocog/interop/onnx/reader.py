@@ -17,7 +17,7 @@ from neocog.interop.onnx.constants import FOLDS
 from neocog.interop.onnx.document import Document, OnnxNode, ValueInfo, read_document
 from neocog.interop.onnx.names import layer_names, names_from
 from neocog.interop.onnx.own import own_output, restored, without_views
-from neocog.interop.onnx.parts import Flow, Parts
+from neocog.interop.onnx.parts import Flow, LogSoftmax, Parts
 from neocog.interop.onnx.reading import RULES
 from neocog.interop.onnx.simplify import Simplified, simplified
 from neocog.interop.onnx.tensors import AnyArray, type_name
@@ -227,9 +227,13 @@ class _Reading:
         flow = self.values[self.output.name]
         if not isinstance(flow, Flow):
             raise FormatError(f"{self.document.path}: the output {shown_value(self.output.name)} hangs on no image")
-        flow = self._without_softmax(flow)
-        if flow.value == IMAGE:
+        answer = self._arranged(self._without_softmax(flow))
+        if answer.value == IMAGE:
             raise FormatError(f"{self.document.path} holds no layer: what it gives is its image")
+        return answer
+
+    def _arranged(self, flow: Flow) -> Flow:
+        """Return what the file gives as a network gives it: a vector, or an image with channels last."""
         node = next(node for node in reversed(self.nodes) if self.output.name in node.outputs)
         call = NodeCall(node, [flow], self.parts, self.document.opset)
         try:
@@ -251,9 +255,9 @@ class _Reading:
         if flow.value == IMAGE or own_output([value.name for value in self.document.outputs]) == self.output.name:
             return flow
         part = self.parts.parts[flow.value]
-        if part.inputs[0] == IMAGE:
+        if part.inputs[0] == IMAGE and not isinstance(part.layer, LogSoftmax):
             return flow
-        if isinstance(part.layer, Softmax):
+        if isinstance(part.layer, Softmax | LogSoftmax):
             return Flow(part.inputs[0], flow.shape, flow.view, flow.order)
         if isinstance(part.layer, Sigmoid) and (flow.is_pixel or isinstance(flow.shape, VectorShape)):
             self.several_labels = True
