@@ -199,12 +199,10 @@ CASES: dict[str, Case] = {
             node("Mul", ["a", "u"], ["y"]),
         ],
         {
-
-                "g1.weight": filters(4, 8),
-                "g1.bias": np.ones(4, F),
-                "g2.weight": filters(8, 4),
-                "g2.bias": np.ones(8, F)
-            ,
+            "g1.weight": filters(4, 8),
+            "g1.bias": np.ones(4, F),
+            "g2.weight": filters(8, 4),
+            "g2.bias": np.ones(8, F),
             "axes": numbers(2, 3),
         },
         ["Conv2d", "AdaptiveAvgPool2d", "Conv2d", "ReLU", "Conv2d", "Sigmoid", "Multiply"],
