@@ -326,10 +326,20 @@ def test_the_environment_is_enough(hub, tmp_path):
         "HF_TOKEN": TOKEN,
         "PYTHONPATH": os.pathsep.join(sys.path),
     }
-    script = "import neocog as nc; print(nc.from_hub('me/dark-or-bright').class_names)"
+    script = (
+        "import neocog as nc\n"
+        "from neocog.interop.pretrained import at_hand\n"
+        "at_hand()\n"  # it looks into the cache: telemetry must be off by then
+        "print(nc.from_hub('me/dark-or-bright').class_names)"
+    )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment)
     assert done.stdout.strip() == "('dark', 'bright')", done.stderr
     assert TOKEN not in done.stderr
+    assert not [
+        asked
+        for asked in hub.asked
+        if "torch" in asked.headers["user-agent"] or ("/resolve/" not in asked.path and asked.server == "hub")
+    ]
     offline = {**environment, "HF_HUB_OFFLINE": "1", "HF_ENDPOINT": "http://127.0.0.1:9"}
     again = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=offline)
     assert again.stdout == done.stdout, again.stderr
