@@ -30,7 +30,7 @@ onnx = pytest.importorskip("onnx", reason="onnx is not installed")
 QUICK = ("article", "resnet20", "mobilenet_v3_small", "fast32")
 CHOSEN = tuple(MODELS) if os.environ.get("NEOCOG_TEST_PROFILE") == "thorough" else QUICK
 AS_LARGE_AS_MADE = ("alexnet", "vgg11", "vgg11_bn", "vgg16", "vgg16_bn")
-"""Those that end in means of windows which smaller images do not divide evenly into: these are written, and not read."""
+"""Those whose last pooling smaller images do not divide into even windows: these are written, and not read."""
 
 SHIFTED = "normalise/constant_2"  # what is added to images
 
