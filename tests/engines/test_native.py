@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import llvmlite.binding as llvm
@@ -88,7 +89,8 @@ def assert_same_bits(one: State, other: State) -> None:
 @pytest.fixture
 def shared(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let threads share programs however short they are, more of them than there are processors too."""
-    monkeypatch.setattr(executable, "WORTH_A_THREAD", 0)
+    monkeypatch.setattr(executable, "WORTH_MEETING", 0)
+    monkeypatch.setattr(executable, "WORTH_WAKING", 0)
     monkeypatch.setenv("NEOCOG_THREADS", "8")
 
 
@@ -117,6 +119,21 @@ def test_groups_and_an_average_are_the_same_bits_on_any_number_of_threads_and_af
     average = followed_values(whole, EMA(0.9))
     assert set(average) == set(whole.parameters())
     assert_same_bits({frozen[0]: average[frozen[0]]}, {frozen[0]: initial_parameters(GRAPH)[frozen[0]]})
+
+
+@pytest.mark.parametrize("threads", [2, 4])
+def test_short_programs_are_the_same_bits_whoever_is_awake_to_share_them(
+    threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(executable, "WORTH_MEETING", 0)
+    monkeypatch.setenv("NEOCOG_THREADS", "8")
+    assert_same_bits(trained(threads), trained(1))
+    parameters, (images, _) = initial_parameters(GRAPH, 2), batch(GRAPH, 3)
+    want = NativeEngine().predictor(GRAPH, parameters, 1).logits(images).tobytes()
+    predictor = NativeEngine().predictor(GRAPH, parameters, threads)
+    for pause in (0, 0, 0, 1e-4, 1e-3) * 40:
+        assert predictor.logits(images).tobytes() == want
+        time.sleep(pause)
 
 
 @pytest.mark.usefixtures("shared")
@@ -357,7 +374,7 @@ import neocog as nc
 from neocog.jit import executable
 from neocog.nn.zoo import article
 
-executable.WORTH_A_THREAD = 0
+executable.WORTH_MEETING = executable.WORTH_WAKING = 0
 images, labels = np.random.default_rng(0).integers(0, 256, (8, 12, 12, 1), np.uint8), np.arange(8)
 known = nc.Model(article(), (12, 12, 1), threads=2)
 want = known(images)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import math
 import os
 import threading
+import time
 import warnings
 import weakref
 from collections.abc import Callable, Sequence
@@ -23,6 +25,7 @@ from neocog.jit.host import host_target
 from neocog.target.processor import Target
 
 LINE = 64  # bytes of a cache line
+SOON = 0.0005  # seconds between two jobs that others are woken for, though they take no longer than waking somebody
 Bases = tuple[int, int, int, int]  # the addresses that a function takes first
 
 
@@ -94,15 +97,29 @@ class Team:
                     raise EngineError(f"{self.size} of {job.threads} threads could be started")
             crew.run(job)
 
+    def share(self, job: Job) -> None:
+        """Have the threads that are awake enter a job once, together with this one; return when all have left it.
+
+        It is for jobs that take no longer than waking a thread: where nobody looks out for work, this thread does all.
+        Where such jobs follow each other closely, threads are woken for the next one. What is computed must not depend
+        on how many take part.
+        """
+        if self._crew is None:
+            self.gather()
+            assert self._crew is not None
+        self._crew.share(job)
+
 
 class _Crew:
     """The members of a team, and the memory through which they are called. There may be fewer than wanted."""
 
     def __init__(self, wanted: int, compiled: Library) -> None:
-        from neocog.emit.team import MEMBER_SLOTS, TEAM_SLOTS, WAKE
+        from neocog.emit.team import ABSENT_SLOT, MEMBER_SLOTS, TEAM_SLOTS, WAKE
 
         self.compiled = compiled
-        self._begin, self._finish = compiled.functions["begin"], compiled.functions["finish"]
+        self._begin, self._finish, self._share, self._rouse = (
+            compiled.functions[name] for name in ("begin", "finish", "share", "rouse")
+        )
         self.team, self._lines = _lines(TEAM_SLOTS), _lines(MEMBER_SLOTS * wanted)
         lines = self._lines.reshape(wanted, MEMBER_SLOTS)
         self._members: list[_Member] = []
@@ -111,6 +128,8 @@ class _Crew:
                 self._members.append(_Member(index + 1, self, line))
         self.count = len(self._members)
         self._team_at, self._lines_at, self._wake = self.team.ctypes.data, self._lines.ctypes.data, lines[:, WAKE]
+        self._absent = memoryview(self.team)[ABSENT_SLOT : ABSENT_SLOT + 1]  # read faster than an array
+        self._shared = -math.inf  # when a job was shared last that somebody was missing at, seconds
 
     def run(self, job: Job) -> None:
         generation = int(self.team[0])
@@ -121,6 +140,16 @@ class _Crew:
             if int(self.team[0]) != generation:
                 self._wake_sleepers()
                 self._finish(self._team_at, job.address, 0, 0, self.count, 0)
+
+    def share(self, job: Job) -> None:
+        self._share(self._team_at, job.address, self._lines_at, 0, self.count, 0)
+        if self._absent[0]:
+            now = time.monotonic()
+            if now - self._shared < SOON:
+                with interrupts_deferred():
+                    self._rouse(self._team_at, 0, self._lines_at, 0, self.count, 0)
+                    self._wake_sleepers()
+            self._shared = now
 
     def _call(self, job: int) -> None:
         self._begin(self._team_at, job, self._lines_at, 0, self.count, 0)
