@@ -43,6 +43,11 @@ def _emit_blocks(
         _emit_items(b, addresses, stage, low, high, number, iterations, place)
 
 
+def emit_some(b: Builder, addresses: Addresses, stage: Contraction, low: Index, high: Index, start: Offsets) -> None:
+    """Write some items, with operands that begin elsewhere; of a contraction whose reduction is in one piece."""
+    _emit_items(b, addresses, stage, low, high, None, stage.reduction.cut.extent, start)
+
+
 def emit_block(b: Builder, addresses: Addresses, stage: Contraction, block: IrValue, iterations: Index) -> None:
     """Write all items of a contraction over the first `iterations` of its reduction, added to what is there already
     unless this is block 0.
