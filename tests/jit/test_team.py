@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import pytest
 
-from neocog.emit.team import ASLEEP, MEMBER_SLOTS, team_text
+from neocog.emit.team import team_text
 from neocog.errors import EngineError, NeocogWarning
 from neocog.jit.codegen import generate
 from neocog.jit.compile import ENTRY
@@ -108,11 +108,10 @@ def test_threads_end_with_their_team(asleep: bool) -> None:
 
 
 def wait_until_asleep(team: Team) -> None:
-    """Wait until every member has left compiled code, where it looks out for work."""
+    """Wait until no member looks out for work any more."""
     deadline = time.monotonic() + 60
     assert team._crew is not None
-    flags = team._crew._lines.reshape(-1, MEMBER_SLOTS)[:, ASLEEP]
-    while not flags.all():
+    while not team._crew.asleep.all():
         assert time.monotonic() < deadline
         time.sleep(0.001)
 
@@ -162,7 +161,7 @@ def test_nobody_is_woken_for_a_shared_job_that_comes_alone() -> None:
         assert seen == [(0, 1)]
         time.sleep(0.01)  # so that the next one does not follow soon
     assert team._crew is not None
-    assert all(member._sleeping.locked() for member in team._crew._members)
+    assert team._crew.asleep.all()
 
 
 def test_shared_jobs_that_follow_each_other_wake_the_others(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,26 +1,25 @@
-"""Handing work to waiting threads, as machine code: `begin` and `finish`, `share` and `rouse` for the caller, `serve`
-for the others.
+"""Handing work to waiting threads, as machine code: `run`, `share`, `wake` and `dismiss` for the caller, `enlist` and
+`serve` for the others.
 
-    void begin(ptr team, ptr job, ptr members, ptr, i64 count, i64)
-    void finish(ptr team, ptr job, ptr, ptr, i64 count, i64)
+    void run(ptr team, ptr job, ptr members, ptr, i64 count, i64)
     void share(ptr team, ptr job, ptr members, ptr, i64 count, i64)
-    void rouse(ptr, ptr, ptr members, ptr, i64 count, i64)
+    void wake(ptr, ptr, ptr members, ptr, i64 count, i64)
+    void dismiss(ptr team, ptr, ptr members, ptr, i64 count, i64)
+    void enlist(ptr, ptr member, ptr, ptr, i64, i64)
     void serve(ptr team, ptr member, ptr, ptr, i64 index, i64)
 
 A thread that has just worked looks out for more for a while before it sleeps: waking one takes many times as long as a
-look. `serve` comes back when nothing came, and its caller then sleeps until `begin` or `rouse` says that it must be
-woken.
+look. `enlist` makes a member, before its thread enters `serve`, which comes back when the team is dismissed.
 
-A job that takes long waits for all threads: `begin` and `finish`. One that takes no longer than waking a thread is
-done by those that answer the call within about a microsecond, with the caller: `share`. Somebody who is asleep, or whose
-processor does something else, is done without, and the call is closed before anybody works. So all take part in a job
-that is called for, or it is over.
+A job that takes long waits for all threads: `run`. One that takes no longer than waking a thread is done, with the
+caller, by those that answer its call within about a microsecond: `share`. Whoever sleeps, or has lost its processor to
+something else, is done without: nobody works before the call is closed.
 
 Memory is counted in slots of eight bytes, with what different threads write on cache lines of its own:
 
     team: 0 the call    8 how many have finished it    16 address of the job, 0: go home    17 how many threads do it,
         0 until that is known    18 how many members were not there when a job was shared last
-    member: 0 last call seen    1 whether it sleeps    2 whether it went home    3 whether it must be woken
+    member: 0 last call seen    1 whether it sleeps    8 mutex    16 condition: woken
     job: 0 address of the function    1 number of threads    2… four addresses for each thread, its first arguments
 
 The call is one number, so that answering it, closing it and the next one cannot be mistaken for each other: the upper
@@ -35,11 +34,12 @@ from neocog.emit.barrier import SLEEP_US, SPINS
 from neocog.target.processor import Target
 
 DONE_SLOT, JOB_SLOT, THREADS_SLOT, ABSENT_SLOT = 8, 16, 17, 18
-TEAM_SLOTS, MEMBER_SLOTS = 24, 8
-SEEN, ASLEEP, HOME, WAKE = range(4)
+TEAM_SLOTS, MEMBER_SLOTS = 24, 24
+ASLEEP = 1
+MUTEX, CONDITION = 8, 16  # with room for what the largest systems put there
 CLOSED = 1 << 16
 PATIENCE = 100  # looks for answers to a call
-FUNCTIONS = ("begin", "finish", "share", "rouse", "serve")
+FUNCTIONS = ("run", "share", "wake", "dismiss", "enlist", "serve")
 
 PAUSES = {
     "x86_64": ("declare void @llvm.x86.sse2.pause()", "call void @llvm.x86.sse2.pause()"),
@@ -49,6 +49,12 @@ PAUSES = {
 TEXT = """
 target triple = "{triple}"
 declare i32 @usleep(i32)
+declare i32 @pthread_mutex_init(ptr, ptr)
+declare i32 @pthread_mutex_lock(ptr)
+declare i32 @pthread_mutex_unlock(ptr)
+declare i32 @pthread_cond_init(ptr, ptr)
+declare i32 @pthread_cond_wait(ptr, ptr)
+declare i32 @pthread_cond_signal(ptr)
 {declare_pause}
 
 define internal void @enter(ptr %job, i64 %index, i64 %threads) {{
@@ -82,29 +88,34 @@ define internal void @call(ptr %team, ptr %job, i64 %threads) {{
   ret void
 }}
 
-define void @rouse(ptr %team, ptr %job, ptr %members, ptr %a, i64 %count, i64 %b) {{
+define void @wake(ptr %a, ptr %b, ptr %members, ptr %c, i64 %count, i64 %d) {{
   br label %next
 next:
-  %n = phi i64 [ 0, %0 ], [ %following, %one ]
+  %n = phi i64 [ 0, %0 ], [ %following, %one ], [ %following, %rouse ]
   %more = icmp ult i64 %n, %count
   br i1 %more, label %one, label %ready
 one:
   %slot = mul i64 %n, {member}
   %member = getelementptr i64, ptr %members, i64 %slot
-  %asleep_at = getelementptr i64, ptr %member, i64 1
-  %asleep = atomicrmw xchg ptr %asleep_at, i64 0 seq_cst
-  %wake_at = getelementptr i64, ptr %member, i64 3
-  store i64 %asleep, ptr %wake_at
+  %asleep_at = getelementptr i64, ptr %member, i64 {asleep}
+  %was = atomicrmw xchg ptr %asleep_at, i64 0 seq_cst
   %following = add i64 %n, 1
+  %asleep = icmp ne i64 %was, 0
+  br i1 %asleep, label %rouse, label %next
+rouse:
+  %mutex = getelementptr i64, ptr %member, i64 {mutex}
+  %condition = getelementptr i64, ptr %member, i64 {condition}
+  %locked = call i32 @pthread_mutex_lock(ptr %mutex)
+  %told = call i32 @pthread_cond_signal(ptr %condition)
+  %unlocked = call i32 @pthread_mutex_unlock(ptr %mutex)
   br label %next
 ready:
   ret void
 }}
 
-define void @begin(ptr %team, ptr %job, ptr %members, ptr %a, i64 %count, i64 %b) {{
-  %threads = add i64 %count, 1
-  call void @call(ptr %team, ptr %job, i64 %threads)
-  call void @rouse(ptr %team, ptr %job, ptr %members, ptr %a, i64 %count, i64 %b)
+define void @dismiss(ptr %team, ptr %a, ptr %members, ptr %b, i64 %count, i64 %c) {{
+  call void @call(ptr %team, ptr null, i64 0)
+  call void @wake(ptr %a, ptr %a, ptr %members, ptr %a, i64 %count, i64 0)
   ret void
 }}
 
@@ -130,8 +141,10 @@ finished:
   ret void
 }}
 
-define void @finish(ptr %team, ptr %job, ptr %a, ptr %b, i64 %count, i64 %c) {{
+define void @run(ptr %team, ptr %job, ptr %members, ptr %a, i64 %count, i64 %b) {{
   %threads = add i64 %count, 1
+  call void @call(ptr %team, ptr %job, i64 %threads)
+  call void @wake(ptr %a, ptr %a, ptr %members, ptr %a, i64 %count, i64 0)
   call void @work(ptr %team, ptr %job, i64 %threads)
   ret void
 }}
@@ -147,7 +160,7 @@ next:
 one:
   %slot = mul i64 %n, {member}
   %member = getelementptr i64, ptr %members, i64 %slot
-  %asleep_at = getelementptr i64, ptr %member, i64 1
+  %asleep_at = getelementptr i64, ptr %member, i64 {asleep}
   %asleep = load atomic i64, ptr %asleep_at monotonic, align 8
   %absentees = add i64 %absent, %asleep
   %following = add i64 %n, 1
@@ -186,8 +199,18 @@ close:
   ret void
 }}
 
+define void @enlist(ptr %a, ptr %member, ptr %b, ptr %c, i64 %d, i64 %e) {{
+  %mutex = getelementptr i64, ptr %member, i64 {mutex}
+  %condition = getelementptr i64, ptr %member, i64 {condition}
+  %first = call i32 @pthread_mutex_init(ptr %mutex, ptr null)
+  %second = call i32 @pthread_cond_init(ptr %condition, ptr null)
+  ret void
+}}
+
 define void @serve(ptr %team, ptr %member, ptr %a, ptr %b, i64 %index, i64 %c) {{
-  %asleep_at = getelementptr i64, ptr %member, i64 1
+  %asleep_at = getelementptr i64, ptr %member, i64 {asleep}
+  %mutex = getelementptr i64, ptr %member, i64 {mutex}
+  %condition = getelementptr i64, ptr %member, i64 {condition}
   %job_at = getelementptr i64, ptr %team, i64 {job}
   %threads_at = getelementptr i64, ptr %team, i64 {threads}
   %done_at = getelementptr i64, ptr %team, i64 {done}
@@ -221,11 +244,23 @@ doze:
   %then = load atomic i64, ptr %team seq_cst, align 8
   %then_number = lshr i64 %then, 32
   %still = icmp eq i64 %then_number, %before
-  br i1 %still, label %leave, label %cancel
-cancel:
-  %was = atomicrmw xchg ptr %asleep_at, i64 0 seq_cst
-  %unnoticed = icmp eq i64 %was, 1
-  br i1 %unnoticed, label %again, label %leave
+  br i1 %still, label %sleep, label %stay
+stay:
+  %up = atomicrmw xchg ptr %asleep_at, i64 0 seq_cst
+  br label %again
+sleep:
+  %locked = call i32 @pthread_mutex_lock(ptr %mutex)
+  br label %lie
+lie:
+  %flagged = load atomic i64, ptr %asleep_at seq_cst, align 8
+  %lying = icmp ne i64 %flagged, 0
+  br i1 %lying, label %doze_on, label %rise
+doze_on:
+  %slept = call i32 @pthread_cond_wait(ptr %condition, ptr %mutex)
+  br label %lie
+rise:
+  %unlocked = call i32 @pthread_mutex_unlock(ptr %mutex)
+  br label %again
 answer:
   %one_more = add i64 %now, 1
   %answered = cmpxchg ptr %team, i64 %now, i64 %one_more seq_cst seq_cst
@@ -254,10 +289,6 @@ join:
   %counted = atomicrmw add ptr %done_at, i64 1 seq_cst
   br label %again
 quit:
-  %home_at = getelementptr i64, ptr %member, i64 2
-  store i64 1, ptr %home_at
-  br label %leave
-leave:
   ret void
 }}
 """
@@ -278,6 +309,9 @@ def team_text(target: Target) -> str:
         mask=CLOSED - 1,
         patience=PATIENCE,
         member=MEMBER_SLOTS,
+        asleep=ASLEEP,
+        mutex=MUTEX,
+        condition=CONDITION,
         spins=SPINS,
         sleep=SLEEP_US,
     )

@@ -183,7 +183,10 @@ class _Peaks:
 
 def _program_size(count: int) -> int:
     """Choose the size of the program for so many images."""
-    return next((size for size in PREDICTION_BATCHES if count <= size), PREDICTION_BATCHES[-1])
+    for size in PREDICTION_BATCHES:
+        if count <= size:
+            return size
+    return PREDICTION_BATCHES[-1]
 
 
 class NativePredictor:

@@ -1,8 +1,8 @@
 """Inverted residuals of one image, band by band: what the expansion makes is taken before it leaves the cache.
 
-The output of the first convolution is several times as large as the image before it and the one behind. Where it is
-more than the second-level cache holds, it would go to memory further off and come back. So a few rows of it are made, the
-depthwise convolution takes them, and the last convolution takes those of that.
+The output of the first convolution is several times as large as the images before and behind. Where the second-level
+cache does not hold it, it would go to memory further off, and come back. So a few rows of it are made, the depthwise
+convolution takes them, and the last convolution takes what comes of that.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from neocog.plan.ops.rolling import Rolling, row_by_row
 from neocog.plan.passes.steps import PlanStep
 
 SHARE_OF_CACHE = 2  # of the second-level cache, one in so many parts is for the rows that are worked on
+MOVING = 0.2  # of the time that making a row takes
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +71,25 @@ class Bands:
         return replace(planned, a=replace(planned.a, image=0))
 
     @property
+    def step(self) -> int:
+        """Rows of the window that a band makes."""
+        return self.rows * self.low.window_of(self.middle).vertical.stride
+
+    @property
+    def kept(self) -> int:
+        """Rows of the window that a band takes over from the one before."""
+        return self.window.height - self.step
+
+    @property
     def rolls(self) -> bool:
-        """Whether the first one's rows can be made one by one, and bands have any in common or none left out."""
+        """Whether the first one's rows can be made one by one, and no more are moved than made."""
         x = self.low.shape("", self.low.extents[self.first.index].input, self.low.halo_of(self.first.inputs[0]))
-        axis = self.low.window_of(self.middle).vertical
-        return axis.reach >= axis.stride and row_by_row(self.contraction(x), self.window.height)
+        return 0 <= self.kept <= self.step and row_by_row(self.contraction(x), self.window.height)
+
+    def cost(self, height: int) -> float:
+        """Estimate what one of two threads does for so many rows in all: in rows that it makes."""
+        number = height // self.rows
+        return -(-number // 2) * (self.step + self.kept * MOVING)
 
 
 def bands_of(low: Lowering) -> dict[int, Bands | None]:
@@ -97,13 +112,13 @@ def _bands(low: Lowering, first: PlanStep) -> Bands | None:
     last = _only_user(low, middle) if middle is not None and middle.is_depthwise else None
     if middle is None or last is None or first.added or middle.added or not _are_plain(low, first, last):
         return None
-    if 4 * low.shape("", low.output_shape(first.index)).size <= low.target.level2 // SHARE_OF_CACHE:
+    near = low.target.level2 // SHARE_OF_CACHE
+    if 4 * low.shape("", low.output_shape(first.index)).size <= near:
         return None
-    for rows in range(low.output_shape(middle.index).height, 0, -1):
-        bands = Bands(low, first, middle, last, rows)
-        if low.output_shape(middle.index).height % rows == 0 and 4 * bands.size <= low.target.level2 // SHARE_OF_CACHE:
-            return bands if bands.rolls else None
-    return None
+    height = low.output_shape(middle.index).height
+    every = (Bands(low, first, middle, last, rows) for rows in range(1, height + 1) if height % rows == 0)
+    found = [bands for bands in every if 4 * bands.size <= near and bands.rolls]
+    return min(found, key=lambda bands: bands.cost(height), default=None)
 
 
 def _only_user(low: Lowering, step: PlanStep) -> PlanStep | None:
@@ -146,7 +161,7 @@ def forward(low: Lowering, bands: Bands) -> None:
             f"{first.title} rows",
             bands.contraction(x.tensor),
             window,
-            bands.rows * vertical.stride,
+            bands.step,
             vertical.before,
             vertical.input,
         )
