@@ -93,6 +93,7 @@ def fit(
             raise SettingError("resuming needs the model that the training began with, got another network")
         model.load_parameters(resume.model.parameters)
         model.learnt_from, model.loss = resume.model.learnt_from, resume.model.loss
+        model.origin = resume.model.origin
     clock = Clock(settings.time_limit, history)
     train = augmented(train, settings, model.graph)
     # a program's time grows with its batch, and no batch holds more than all images
@@ -102,7 +103,15 @@ def fit(
     )
     if resume is not None:
         trainer.load_optimizer_state(resume.memory, resume.step)
-    run = Run(model, trainer, history, settings.epochs, train.images, time_limit=settings.time_limit)
+    run = Run(
+        model,
+        trainer,
+        history,
+        settings.epochs,
+        train.images,
+        time_limit=settings.time_limit,
+        best_before=best_parameters,
+    )
     progress = Progress(verbose)
     listeners = (*callbacks, progress)
     restore = (settings.patience is not None if restore_best is None else restore_best) and settings.keep == "best"

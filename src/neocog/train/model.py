@@ -9,7 +9,7 @@ from typing import Unpack
 import numpy as np
 from numpy.typing import NDArray
 
-from neocog.data.identity import identities_of_array
+from neocog.data.identity import identities_of_array, union
 from neocog.engines.base import Engine, Images
 from neocog.engines.targets import check_targets
 from neocog.model import modelfile
@@ -21,11 +21,12 @@ from neocog.train.calibrate import calibrate
 from neocog.train.callbacks import Callback
 from neocog.train.evaluation import Evaluation, evaluate
 from neocog.train.fit import fit
+from neocog.train.held_out import split_off
 from neocog.train.history import History
 from neocog.train.labels import LabelsEvaluation
 from neocog.train.lr_find import RateCurve, lr_find
 from neocog.train.settings import MoreGiven, settled, takes_settings
-from neocog.train.source import ArraySource, split_off
+from neocog.train.source import ArraySource
 from neocog.train.thresholds import fit_thresholds_on
 
 
@@ -63,7 +64,9 @@ class Model(Network):
     ) -> Calibration:
         """Fit the temperature of the model's probabilities, so that of the answers of 80 % about 80 % are right.
 
-        The model keeps it, as `calibration`, until its weights change, and so do files. No answer changes.
+        The model keeps it, as `calibration`, until its weights change, and so do files. No answer changes. The model
+        then knows these images (`learnt_from`), so that it is not measured on them by mistake: probabilities look a
+        little better on the images that they were fitted on.
 
         Arguments:
             images: (N, height, width, channels), as `fit` takes them, of those that the model was not trained on: it is
@@ -91,7 +94,9 @@ class Model(Network):
         """
         x = checked_arrays(self.graph, images)
         source = ArraySource(x, labels, batch_size=self.images_at_once, shuffle=False)
-        return calibrate(self, source.batches(0), reject=None if reject is None else Reject.parse(reject))
+        found = calibrate(self, source.batches(0), reject=None if reject is None else Reject.parse(reject))
+        self.learnt_from = union(self.learnt_from, identities_of_array(x))
+        return found
 
     @takes_settings
     def fit(
@@ -119,7 +124,9 @@ class Model(Network):
             epochs: passes over the images.
             batch_size: images of an optimizer step.
             validation_data: images and labels that are measured after every epoch, and never trained on.
-            validation_split: without `validation_data`: the share of images, in [0, 1), drawn at random for it.
+            validation_split: without `validation_data`: the share of the images of each class, in [0, 1), that are held
+                out for it, by content and seed; equal images stay together. A class gives at least one, if it has two
+                that differ.
             shuffle: whether every epoch has an order of its own.
             callbacks: what else hears of epochs and batches.
             verbose: 0 silent, 1 progress on stderr, 2 plain lines.
@@ -142,7 +149,7 @@ class Model(Network):
             held_out_images = checked_arrays(self.graph, validation_data[0])
             held_out = held_out_images, check_targets(self.graph, loss, validation_data[1], len(held_out_images))
         elif validation_split:
-            chosen, rest = split_off(len(x), validation_split, seed)
+            chosen, rest = split_off(x, y, validation_split, seed, loss)
             held_out, (x, y) = (x[chosen], y[chosen]), (x[rest], y[rest])
         learnt_from = identities_of_array(x)
         if held_out is not None:
@@ -197,7 +204,8 @@ class Model(Network):
 
     def fit_thresholds(self, images: NDArray[np.generic], labels: NDArray[np.generic]) -> None:
         """Where an image may have several labels, give each a threshold of its own: sets `thresholds` to those that
-        give the largest F1 on these images. `neocog train` does it with the validation part.
+        give the largest F1 on these images. `neocog train` does it with the validation part. The model then knows these
+        images (`learnt_from`), so that it is not measured on them by mistake.
 
         Arguments:
             images, labels: as `fit` takes them, of images that the model was not trained on. A label that fewer
@@ -218,6 +226,7 @@ class Model(Network):
         """
         x = checked_arrays(self.graph, images)
         fit_thresholds_on(self, ArraySource(x, labels, batch_size=self.images_at_once, shuffle=False).batches(0))
+        self.learnt_from = union(self.learnt_from, identities_of_array(x))
 
     def save(self, path: str | Path) -> None:
         """Write one safetensors file with weights, classes and preprocessing; docs/formats.md specifies it.

@@ -20,7 +20,7 @@ from neocog.nn.zoo import MODELS
 from neocog.text import printable
 from neocog.train.pictures import choose_size
 
-MODEL_ENDING = ".safetensors"
+MODEL_ENDINGS = (".safetensors", ".onnx")
 VIEWS_TOLD = {
     "plain": "plain: each image as it is",
     "flip": "flip: each image and its mirror image",
@@ -38,7 +38,7 @@ def command(thing: str, as_json: bool) -> None:
     if thing in MODELS and not os.path.lexists(thing):
         _describe_known(thing, as_json)
         return
-    if path.suffix == MODEL_ENDING or os.path.isfile(path / models.MODEL_FILE):  # noqa: PTH113 - raises nothing
+    if path.suffix in MODEL_ENDINGS or os.path.isfile(path / models.MODEL_FILE):  # noqa: PTH113 - raises nothing
         _describe_model(path, as_json)
     else:
         _describe_data(thing, as_json)
@@ -75,6 +75,7 @@ def _describe_model(path: Path, as_json: bool) -> None:
         ("classes", f"{len(model.class_names)}: {printable(shorten(model.class_names, 20))}"),
         *_given_above(model),
         ("learnt from", _learnt_from(model)),
+        *_origin(model),
         ("metrics", ", ".join(f"{printable(name)} {value:.4g}" for name, value in model.metrics.items()) or "none"),
     ]
     emit(f"{format_table(rows)}\n\n{model.summary()}")
@@ -93,7 +94,7 @@ def model_facts(model: Network, file: Path) -> dict[str, object]:
             "width": width,
             "channels": channels,
             "color_order": model.color_order,
-            "resize": model.resize,
+            "resize": str(model.resize),
             "mean": list(model.graph.normalisation.mean),
             "std": list(model.graph.normalisation.std),
         },
@@ -102,6 +103,7 @@ def model_facts(model: Network, file: Path) -> dict[str, object]:
         "several_labels": model.loss.several_labels,
         "thresholds": None if model.thresholds is None else list(model.thresholds),
         "learnt_from": None if model.learnt_from is None else len(model.learnt_from),
+        "origin": None if model.origin is None else model.origin.to_json(),
         **_sizes(model.graph),
     }
 
@@ -135,6 +137,16 @@ def _given_above(model: Network) -> list[tuple[str, str]]:
         return [("given above", "a probability of 0.5")]
     named = [f"{name} {value:.3f}" for name, value in zip(model.class_names, model.thresholds, strict=True)]
     return [("given above", printable(shorten(named, 20)))]
+
+
+def _origin(model: Network) -> list[tuple[str, str]]:
+    origin = model.origin
+    if origin is None:
+        return []
+    digest = "" if origin.sha256 is None else f", sha256 {origin.sha256}"
+    about = [] if origin.about is None else [("", printable(origin.about))]
+    licence = printable(origin.licence or "not known")
+    return [("began from", f"{printable(origin.source)}{digest}"), *about, ("licence", licence)]
 
 
 def _learnt_from(model: Network) -> str:

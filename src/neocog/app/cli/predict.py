@@ -22,7 +22,7 @@ from neocog.app.cli.output import count, emit, format_json
 from neocog.app.cli.sources import STDIN, Picture, Pictures
 from neocog.data.dataset import SEPARATOR
 from neocog.data.decode import decode_image
-from neocog.data.resize import ImageSize, check_rule
+from neocog.data.resize import ImageSize
 from neocog.engines.base import Array
 from neocog.errors import DataError
 from neocog.model.calibration import UNKNOWN_NAME, Reject
@@ -175,7 +175,7 @@ def command(
         )
     trained = models.open_model(model, engine, threads)
     trained.graph.check_classifies("neocog predict")
-    trained.views = views or trained.views
+    models.take_views(trained, views, quiet=quiet)
     rejecting.take_reject(trained, reject)
     pictures = Pictures(source, listed=listed)
     outcomes = predict(trained, pictures, top=top, batch_size=batch_size, workers=workers)
@@ -227,11 +227,10 @@ def predict(
         batch_size, workers: as `neocog.model.stream.AnswerStream` takes them.
     """
     size = ImageSize(*model.input_shape)
-    resize = check_rule(model.resize)
     batch_size = min(batch_size, model.images_at_once)  # large images wait in smaller groups
     stream: AnswerStream[Picture] = AnswerStream(
         functools.partial(model.predict_proba, batch_size=batch_size),
-        lambda picture: decode_image(picture.read(), size, resize, name=picture.name),
+        lambda picture: decode_image(picture.read(), size, model.resize, name=picture.name),
         batch_size=batch_size,
         workers=workers,
     )
