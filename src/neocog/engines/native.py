@@ -123,7 +123,7 @@ def _set_images(executable: Executable, images: Images) -> None:
 def _address(images: Images) -> int:
     """Return where images lie. NumPy takes a microsecond to say so, a thirtieth of a short prediction."""
     if images.flags.writeable and images.size:
-        return ctypes.addressof(ctypes.c_char.from_buffer(images))
+        return ctypes.addressof(ctypes.c_char.from_buffer(images.data))
     return images.ctypes.data
 
 

@@ -120,7 +120,7 @@ class _Crew:
         self._run, self._share = compiled.functions["run"], compiled.functions["share"]
         team, lines = _lines(TEAM_SLOTS), _lines(MEMBER_SLOTS * wanted)
         self.asleep = lines.reshape(wanted, MEMBER_SLOTS)[:, ASLEEP]
-        self._absent = memoryview(team)[ABSENT_SLOT : ABSENT_SLOT + 1]  # read faster than an array
+        self._absent = team.data[ABSENT_SLOT : ABSENT_SLOT + 1]  # read faster than an array
         self._shared = -math.inf  # when a job was shared last that somebody was missing at, seconds
         self._team_at, self._lines_at, self.count = team.ctypes.data, lines.ctypes.data, 0
         with contextlib.suppress(RuntimeError, MemoryError):  # no more threads can be started
