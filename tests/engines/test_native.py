@@ -29,7 +29,7 @@ from neocog.nn.layers import AvgPool2d, Conv2d, Dropout, Flatten, Linear, MaxPoo
 from neocog.nn.losses import CrossEntropy, MeanSquaredError
 from neocog.nn.optimizers import LAMB, SGD, Adadelta, Adam, AdamW, Lookahead, Muon, NAdam, Optimizer, RMSprop
 from neocog.nn.parameters import initial_parameters, parameters_of
-from neocog.nn.zoo import article
+from neocog.nn.zoo import lenet5
 from neocog.plan.planner import plan_program
 from neocog.plan.program import Training
 from neocog.target.processor import Target
@@ -474,18 +474,22 @@ def test_a_nan_in_an_earlier_batch_leaves_no_trace_in_a_shorter_one() -> None:
     assert all(np.isfinite(value).all() for value in train_program.gradients().values())
 
 
-def test_a_short_program_runs_on_one_thread_and_a_long_one_on_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Waking a thread would take longer than what it could take over."""
+def test_the_shortest_program_runs_on_one_thread_and_longer_ones_start_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Meeting a thread would take longer than what it could take over."""
     monkeypatch.setenv("NEOCOG_THREADS", "2")
-    graph = trace(article(), (28, 28, 1))
+    graph, before = trace(lenet5(), (28, 28, 1)), threading.active_count()
+    images = np.random.default_rng(0).integers(0, 256, (64, 28, 28, 1), np.uint8)
     predictor = NativeEngine().predictor(graph, initial_parameters(graph), 2)
-    before = threading.active_count()
-    images = np.zeros((64, 28, 28, 1), np.uint8)
+    assert executable.multiply_adds(predictor.executable(1).program) < executable.WORTH_MEETING
     alone = predictor.logits(images[:1])
     assert threading.active_count() == before
-    together = predictor.logits(images)
+    assert executable.multiply_adds(predictor.executable(8).program) < executable.WORTH_WAKING
+    shared = predictor.logits(images[:8])
     assert threading.active_count() == before + 1
-    assert together[:1].tobytes() == alone.tobytes()
+    assert executable.multiply_adds(predictor.executable(64).program) > executable.WORTH_WAKING
+    together = predictor.logits(images)
+    assert np.allclose(together[:1], alone, atol=1e-4)
+    assert np.allclose(together[:8], shared, atol=1e-4)
 
 
 @pytest.mark.usefixtures("shared")
