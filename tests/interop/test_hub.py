@@ -271,6 +271,20 @@ def test_damaged_weights_are_refused_and_leave_the_cache(hub, cache):
     assert_same(from_hub("me/dark-or-bright"), sent)
 
 
+def test_what_lies_outside_the_cache_is_left_where_it_is(hub, cache, tmp_path):
+    """Somebody may have put a link in place of a file."""
+    put_pushed(hub)
+    from_hub("me/dark-or-bright")
+    [blob] = [path for path in cache.rglob("blobs/*") if len(path.name) == 64]
+    blob.unlink()
+    (tmp_path / "mine").write_bytes(b"mine")
+    blob.symlink_to(tmp_path / "mine")
+    with pytest.raises(FormatError, match=r"model.safetensors is damaged"):
+        from_hub("me/dark-or-bright")
+    assert (tmp_path / "mine").read_bytes() == b"mine"
+    assert not blob.is_symlink()
+
+
 def test_small_files_are_checked_too(hub, cache):
     put_pushed(hub)
     from_hub("me/dark-or-bright")

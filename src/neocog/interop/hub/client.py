@@ -221,10 +221,12 @@ def check_digest(path: Path, most: int) -> str:
 
 
 def _remove(path: Path) -> None:
-    """Take a file out of the cache: the name in the snapshot, and what it leads to."""
+    """Take a file out of the cache: the name in the snapshot, and what it leads to, as far as that is in the cache."""
     ends = [path]
     while ends[-1].is_symlink():
         ends.append(ends[-1].parent / ends[-1].readlink())
+    cache = os.path.abspath(cache_folder() or path.parent)  # noqa: PTH100 - Path.resolve would follow links
     for entry in ends:
         with contextlib.suppress(OSError):
-            entry.unlink()
+            if Path(os.path.abspath(entry)).is_relative_to(cache):  # noqa: PTH100
+                entry.unlink()
