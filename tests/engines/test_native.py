@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import llvmlite.binding as llvm
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from neocog.engines.base import State, StepSettings, followed_values
 from neocog.engines.native import NativeEngine
 from neocog.engines.reference import ReferenceEngine
 from neocog.errors import SettingError
+from neocog.jit import executable
 from neocog.jit.host import NARROWED, host_target, initialise_llvm, make_target
 from neocog.nn.blocks import Sequential
 from neocog.nn.followers import EMA
@@ -80,6 +83,21 @@ def test_groups_and_an_average_are_the_same_bits_on_any_number_of_threads_and_af
     average = followed_values(whole, EMA(0.9))
     assert set(average) == set(whole.parameters())
     assert_same_bits({frozen[0]: average[frozen[0]]}, {frozen[0]: initial_parameters(GRAPH)[frozen[0]]})
+
+
+@pytest.mark.parametrize("threads", [2, 4])
+def test_short_programs_are_the_same_bits_whoever_is_awake_to_share_them(
+    threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(executable, "WORTH_MEETING", 0)
+    monkeypatch.setenv("NEOCOG_THREADS", "8")
+    assert_same_bits(trained(threads), trained(1))
+    parameters, (images, _) = initial_parameters(GRAPH, 2), batch(GRAPH, 3)
+    want = NativeEngine().predictor(GRAPH, parameters, 1).logits(images).tobytes()
+    predictor = NativeEngine().predictor(GRAPH, parameters, threads)
+    for pause in (0, 0, 0, 1e-4, 1e-3) * 40:
+        assert predictor.logits(images).tobytes() == want
+        time.sleep(pause)
 
 
 @pytest.mark.usefixtures("shared")

@@ -16,11 +16,12 @@ from engines.native_network import GRAPH, batch
 from neocog.engines.base import StepSettings
 from neocog.engines.native import NativeEngine
 from neocog.errors import NeocogWarning
+from neocog.jit import executable
 from neocog.nn.graph import trace
 from neocog.nn.losses import CrossEntropy
 from neocog.nn.optimizers import SGD
 from neocog.nn.parameters import initial_parameters
-from neocog.nn.zoo import article
+from neocog.nn.zoo import lenet5
 
 
 def test_interrupting_a_training_step_leaves_no_thread_spinning() -> None:
@@ -95,7 +96,7 @@ import neocog as nc
 from neocog.jit import executable
 from neocog.nn.zoo import article
 
-executable.WORTH_A_THREAD = 0
+executable.WORTH_MEETING = executable.WORTH_WAKING = 0
 images, labels = np.random.default_rng(0).integers(0, 256, (8, 12, 12, 1), np.uint8), np.arange(8)
 known = nc.Model(article(), (12, 12, 1), threads=2)
 want = known(images)
@@ -183,18 +184,22 @@ class TestMoreThreadsThanProcessors:
         assert NativeEngine().predictor(GRAPH, initial_parameters(GRAPH), asked).threads == used
 
 
-def test_a_short_program_runs_on_one_thread_and_a_long_one_on_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Waking a thread would take longer than what it could take over."""
+def test_the_shortest_program_runs_on_one_thread_and_longer_ones_start_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Meeting a thread would take longer than what it could take over."""
     monkeypatch.setenv("NEOCOG_THREADS", "2")
-    graph = trace(article(), (28, 28, 1))
+    graph, before = trace(lenet5(), (28, 28, 1)), threading.active_count()
+    images = np.random.default_rng(0).integers(0, 256, (64, 28, 28, 1), np.uint8)
     predictor = NativeEngine().predictor(graph, initial_parameters(graph), 2)
-    before = threading.active_count()
-    images = np.zeros((64, 28, 28, 1), np.uint8)
+    assert executable.multiply_adds(predictor.executable(1).program) < executable.WORTH_MEETING
     alone = predictor.logits(images[:1])
     assert threading.active_count() == before
-    together = predictor.logits(images)
+    assert executable.multiply_adds(predictor.executable(8).program) < executable.WORTH_WAKING
+    shared = predictor.logits(images[:8])
     assert threading.active_count() == before + 1
-    assert together[:1].tobytes() == alone.tobytes()
+    assert executable.multiply_adds(predictor.executable(64).program) > executable.WORTH_WAKING
+    together = predictor.logits(images)
+    assert np.allclose(together[:1], alone, atol=1e-4)
+    assert np.allclose(together[:8], shared, atol=1e-4)
 
 
 @pytest.mark.usefixtures("shared")
