@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import llvmlite.binding as llvm
@@ -28,7 +29,7 @@ from neocog.nn.layers import AvgPool2d, Conv2d, Dropout, Flatten, Linear, MaxPoo
 from neocog.nn.losses import CrossEntropy, MeanSquaredError
 from neocog.nn.optimizers import LAMB, SGD, Adadelta, Adam, AdamW, Lookahead, Muon, NAdam, Optimizer, RMSprop
 from neocog.nn.parameters import initial_parameters, parameters_of
-from neocog.nn.zoo import article
+from neocog.nn.zoo import lenet5
 from neocog.plan.planner import plan_program
 from neocog.plan.program import Training
 from neocog.target.processor import Target
@@ -88,7 +89,8 @@ def assert_same_bits(one: State, other: State) -> None:
 @pytest.fixture
 def shared(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let threads share programs however short they are, more of them than there are processors too."""
-    monkeypatch.setattr(executable, "WORTH_A_THREAD", 0)
+    monkeypatch.setattr(executable, "WORTH_MEETING", 0)
+    monkeypatch.setattr(executable, "WORTH_WAKING", 0)
     monkeypatch.setenv("NEOCOG_THREADS", "8")
 
 
@@ -117,6 +119,21 @@ def test_groups_and_an_average_are_the_same_bits_on_any_number_of_threads_and_af
     average = followed_values(whole, EMA(0.9))
     assert set(average) == set(whole.parameters())
     assert_same_bits({frozen[0]: average[frozen[0]]}, {frozen[0]: initial_parameters(GRAPH)[frozen[0]]})
+
+
+@pytest.mark.parametrize("threads", [2, 4])
+def test_short_programs_are_the_same_bits_whoever_is_awake_to_share_them(
+    threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(executable, "WORTH_MEETING", 0)
+    monkeypatch.setenv("NEOCOG_THREADS", "8")
+    assert_same_bits(trained(threads), trained(1))
+    parameters, (images, _) = initial_parameters(GRAPH, 2), batch(GRAPH, 3)
+    want = NativeEngine().predictor(GRAPH, parameters, 1).logits(images).tobytes()
+    predictor = NativeEngine().predictor(GRAPH, parameters, threads)
+    for pause in (0, 0, 0, 1e-4, 1e-3) * 40:
+        assert predictor.logits(images).tobytes() == want
+        time.sleep(pause)
 
 
 @pytest.mark.usefixtures("shared")
@@ -357,7 +374,7 @@ import neocog as nc
 from neocog.jit import executable
 from neocog.nn.zoo import article
 
-executable.WORTH_A_THREAD = 0
+executable.WORTH_MEETING = executable.WORTH_WAKING = 0
 images, labels = np.random.default_rng(0).integers(0, 256, (8, 12, 12, 1), np.uint8), np.arange(8)
 known = nc.Model(article(), (12, 12, 1), threads=2)
 want = known(images)
@@ -457,18 +474,22 @@ def test_a_nan_in_an_earlier_batch_leaves_no_trace_in_a_shorter_one() -> None:
     assert all(np.isfinite(value).all() for value in train_program.gradients().values())
 
 
-def test_a_short_program_runs_on_one_thread_and_a_long_one_on_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Waking a thread would take longer than what it could take over."""
+def test_the_shortest_program_runs_on_one_thread_and_longer_ones_start_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Meeting a thread would take longer than what it could take over."""
     monkeypatch.setenv("NEOCOG_THREADS", "2")
-    graph = trace(article(), (28, 28, 1))
+    graph, before = trace(lenet5(), (28, 28, 1)), threading.active_count()
+    images = np.random.default_rng(0).integers(0, 256, (64, 28, 28, 1), np.uint8)
     predictor = NativeEngine().predictor(graph, initial_parameters(graph), 2)
-    before = threading.active_count()
-    images = np.zeros((64, 28, 28, 1), np.uint8)
+    assert executable.multiply_adds(predictor.executable(1).program) < executable.WORTH_MEETING
     alone = predictor.logits(images[:1])
     assert threading.active_count() == before
-    together = predictor.logits(images)
+    assert executable.multiply_adds(predictor.executable(8).program) < executable.WORTH_WAKING
+    shared = predictor.logits(images[:8])
     assert threading.active_count() == before + 1
-    assert together[:1].tobytes() == alone.tobytes()
+    assert executable.multiply_adds(predictor.executable(64).program) > executable.WORTH_WAKING
+    together = predictor.logits(images)
+    assert np.allclose(together[:1], alone, atol=1e-4)
+    assert np.allclose(together[:8], shared, atol=1e-4)
 
 
 @pytest.mark.usefixtures("shared")
