@@ -271,10 +271,14 @@ def _convolution(layer: Conv2d, node: Node) -> Lines:
 
 
 def _transposed(layer: ConvTranspose2d, node: Node) -> Lines:
-    return Lines(
-        f"nn.ConvTranspose2d({channels_of(node.input)}, {layer.channels}, {pair(layer.kernel)}, {pair(layer.stride)}, "
-        f"{pair(layer.padding)}, {pair(layer.output_padding)}, bias={layer.bias})"
-    )
+    (top, bottom), (left, right) = sides_of(layer.padding)
+    even = top == bottom and left == right
+    given = [
+        f"{channels_of(node.input)}, {layer.channels}, {pair(layer.kernel)}, {pair(layer.stride)}",
+        f"{(top, left) if even else 0}, {pair(layer.output_padding)}, bias={layer.bias}, dilation={pair(layer.dilation)}",
+    ]
+    cut = "" if even else f"[..., {top} : {-bottom or None}, {left} : {-right or None}]"
+    return Lines(f"nn.ConvTranspose2d({', '.join(given)})", f"{{layer}}({{0}}){cut}")
 
 
 def _pool(layer: MaxPool2d | AvgPool2d, node: Node) -> Lines:
