@@ -411,7 +411,7 @@ def test_what_loads_libraries_says_in_words_of_its_own_that_there_is_no_memory(
         assert resources.lacks_memory(hidden)
     assert resources.lacks_memory(MemoryError())
     silent = SystemError("error return without exception set")  # of code in C
-    monkeypatch.setattr(resources, "_limits", lambda: [])
+    monkeypatch.setattr(resources, "_limits", list)
     assert not resources.lacks_memory(silent)
     monkeypatch.setattr(resources, "_limits", lambda: [(1000, 0)])
     assert resources.lacks_memory(silent)
