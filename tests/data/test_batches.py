@@ -177,7 +177,7 @@ def test_settings_are_checked(files, arrays, save_image, tmp_path):
         Batches(arrays, 2, workers=-1)
     with pytest.raises(SettingError, match="one of raise, skip, got 'ignore'"):
         Batches(arrays, 2, on_error="ignore")
-    with pytest.raises(SettingError, match="one of stretch, crop, pad, got 'fit'"):
+    with pytest.raises(SettingError, match="one of stretch, crop, pad, short, got 'fit'"):
         Batches(arrays, 2, resize="fit")
     with pytest.raises(DataError, match=r"indices need to lie in 0\.\.52, got 0\.\.53"):
         Batches(arrays, 2, indices=np.arange(54))

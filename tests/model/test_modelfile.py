@@ -16,11 +16,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 
+from neocog.data.resize import ResizeRule
 from neocog.errors import FormatError, NeocogError, SettingError
 from neocog.model.calibration import Calibration, CurvePoint
 from neocog.model.files import tensor_bytes
 from neocog.model.modelfile import document_of, load_network, save
 from neocog.model.network import Network
+from neocog.model.origin import Origin
 from neocog.nn.blocks import Sequential
 from neocog.nn.layers import AvgPool2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, ReLU
 
@@ -51,7 +53,7 @@ def test_a_model_comes_back_bit_for_bit(tmp_path, make_model, toy):
     again = load(tmp_path / "m.safetensors", engine="reference")
     assert again.graph == model.graph
     assert again.class_names == model.class_names
-    assert (again.resize, again.metrics, again.color_order) == ("crop", model.metrics, "L")
+    assert (str(again.resize), again.metrics, again.color_order) == ("crop", model.metrics, "L")
     for name, value in model.parameters.items():
         assert again.parameters[name].tobytes() == value.tobytes()
     assert (again.predict_proba(toy[0]) == model.predict_proba(toy[0])).all()
@@ -68,6 +70,21 @@ def test_a_calibration_and_a_threshold_come_back(tmp_path, make_model, toy):
     again.reject(None)
     again.load_parameters(again.parameters)  # of which nobody knows what their probabilities are worth
     assert (again.calibration, again.temperature) == (None, 1.0)
+
+
+ORIGIN = Origin("example.org/nets", "Apache-2.0", "0123456789abcdef" * 4, "MobileNetV1, ImageNet")
+
+
+@pytest.mark.parametrize("rule", ["crop=0.875,bicubic", "short=256", "pad,bicubic"])
+def test_preprocessing_and_origin_come_back(tmp_path, make_model, rule):
+    model = make_model(resize=rule)
+    model.origin = ORIGIN
+    save(model, tmp_path / "m.safetensors")
+    again = load(tmp_path / "m.safetensors", engine="reference")
+    assert (again.resize, again.origin) == (ResizeRule.parse(rule), ORIGIN)
+    assert again.folded().origin == copy(again).origin == ORIGIN
+    again.load_parameters(again.parameters)  # of which nobody knows where they came from
+    assert again.origin is None
 
 
 @pytest.mark.parametrize("below", [1.5, -0.1, 1e300, True, "0.5", [0.5]])
@@ -306,6 +323,18 @@ def test_tensors_that_are_not_the_networks_are_refused(tmp_path, change, message
         (lambda d: d["input"].update(height=2**40), "from 1 to 65536"),
         (lambda d: d["input"].update(resize="fold"), "input.resize must be one of stretch"),
         (lambda d: d["input"].update(interpolation="nearest"), "input.interpolation must be one of bilinear"),
+        (lambda d: d["input"].update(part=0.5), "part must be a number from 0.01 to 1, for crop alone, got 0.5"),
+        (lambda d: d["input"].update(resize="crop", part=1.5), "part must be a number from 0.01 to 1"),
+        (lambda d: d["input"].update(resize="crop", part=None), "input.part must be a finite number"),
+        (lambda d: d["input"].update(resize="short"), "side is what short, and only short, needs"),
+        (lambda d: d["input"].update(resize="short", side=2**20), "side must be a whole number from 1 to 65,536"),
+        (lambda d: d["input"].update(resize="short", side=25.6), "input.side must be an integer"),
+        (lambda d: d.update(origin="timm"), "origin must be an object"),
+        (lambda d: d.update(origin={"licence": "MIT"}), "missing: source"),
+        (lambda d: d.update(origin={"source": "timm", "author": "me"}), "unknown: 'author'"),
+        (lambda d: d.update(origin={"source": 7}), "origin.source must be a string, got 7"),
+        (lambda d: d.update(origin={"source": ""}), "origin.source must be a text of 1 to 1,000 characters"),
+        (lambda d: d.update(origin={"source": "a", "sha256": "0" * 63}), "origin.sha256 must be 64 hexadecimal digits"),
         (lambda d: d["input"].update(mean=0.5), "input.mean must be a list"),
         (lambda d: d["input"].update(mean=["0"]), r"input.mean\[0\] must be a finite number"),
         (lambda d: d["input"].update(mean=[]), "mean must hold 1"),
@@ -401,7 +430,7 @@ def test_a_file_of_format_1_loads_and_answers_as_it_did(tmp_path):
     rest = (Sequential(Flatten(), Dropout(0.25), Linear(3, bias=False)), Linear(2))
     assert network.net == Sequential(*first.layers, *rest)
     assert network.class_names == ("left", "right")
-    assert (network.resize, network.graph.normalisation.mean, network.graph.normalisation.std) == (
+    assert (str(network.resize), network.graph.normalisation.mean, network.graph.normalisation.std) == (
         "pad",
         (0.25,),
         (0.5,),

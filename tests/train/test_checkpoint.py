@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from neocog.errors import FormatError, SettingError
+from neocog.model.origin import Origin
 from neocog.nn.blocks import Sequential
 from neocog.nn.layers import Flatten, Linear
 from neocog.nn.losses import CrossEntropy
@@ -82,6 +83,18 @@ def test_the_native_engine_resumes_to_the_same_bits(make_model, toy, tmp_path, e
     checkpoint = folder.load_last(threads=1)
     fit(checkpoint.model, train, resume=checkpoint, verbose=0)
     assert same(checkpoint.model.parameters, whole.parameters)
+
+
+@pytest.mark.parametrize("ema", [None, 0.9])
+def test_training_hands_on_where_the_weights_came_from(make_model, toy, tmp_path, ema):
+    train, folder, model = ArraySource(*toy, batch_size=16), RunFolder(tmp_path), make_model(engine="reference")
+    model.origin = Origin("example.org/net", "Apache-2.0")
+    with pytest.raises(InterruptedError):
+        fit(model, train, epochs=2, ema=ema, folder=folder, callbacks=[StopAfter(2)], verbose=0)
+    checkpoint = folder.load_last()
+    fresh = make_model(engine="reference")
+    fit(fresh, train, resume=checkpoint, folder=folder, verbose=0)
+    assert fresh.origin == load(tmp_path / "model.safetensors").origin == load(folder.last).origin == model.origin
 
 
 SCRIPT = """

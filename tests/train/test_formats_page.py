@@ -11,11 +11,12 @@ import pytest
 
 import neocog
 from conformance_graphs import VARIANTS
-from neocog.data.resize import RESIZE_RULES
+from neocog.data.resize import INTERPOLATIONS, RESIZE_KINDS
 from neocog.model import modelfile
 from neocog.model.files import tensor_bytes
 from neocog.model.kinds import KINDS, to_json
 from neocog.model.network import COLOR_ORDERS
+from neocog.model.origin import Origin
 from neocog.nn.blocks import Residual, Sequential
 from neocog.nn.layers import LAYERS, Conv2d, Flatten, Linear
 from neocog.train import checkpoint, settings, snapshots
@@ -63,8 +64,11 @@ def test_the_schema_names_the_keys_of_the_code():
     entry = schema["properties"]["input"]
     assert tuple(schema["required"]) == modelfile._KEYS
     assert set(schema["properties"]) == {*modelfile._KEYS, *modelfile._OPTIONAL_KEYS, "sha256", "training"}
-    assert tuple(entry["required"]) == tuple(entry["properties"]) == modelfile._INPUT_KEYS
-    assert tuple(entry["properties"]["resize"]["enum"]) == RESIZE_RULES
+    assert tuple(entry["required"]) == modelfile._INPUT_KEYS
+    assert tuple(entry["properties"]) == (*modelfile._INPUT_KEYS, *modelfile._OPTIONAL_INPUT_KEYS)
+    assert tuple(entry["properties"]["resize"]["enum"]) == RESIZE_KINDS
+    assert tuple(entry["properties"]["interpolation"]["enum"]) == INTERPOLATIONS
+    assert tuple(schema["properties"]["origin"]["properties"]) == tuple(e.name for e in dataclasses.fields(Origin))
     assert entry["properties"]["color_order"]["enum"] == [*COLOR_ORDERS.values(), None]
 
 

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from neocog.data.decode import read_image as read_image
     from neocog.data.files import FileDataset as FileDataset
     from neocog.data.resize import DEFAULT_RESIZE as DEFAULT_RESIZE
-    from neocog.data.resize import RESIZE_RULES as RESIZE_RULES
+    from neocog.data.resize import INTERPOLATIONS as INTERPOLATIONS
+    from neocog.data.resize import RESIZE_KINDS as RESIZE_KINDS
     from neocog.data.resize import Images as Images
     from neocog.data.resize import ImageSize as ImageSize
     from neocog.data.resize import ResizeRule as ResizeRule
@@ -61,7 +62,8 @@ _HOMES = {
     "neocog.data.files": ("FileDataset",),
     "neocog.data.resize": (
         "DEFAULT_RESIZE",
-        "RESIZE_RULES",
+        "INTERPOLATIONS",
+        "RESIZE_KINDS",
         "Images",
         "ImageSize",
         "ResizeRule",

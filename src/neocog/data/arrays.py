@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from neocog.data.cache import ImageCache
 from neocog.data.dataset import Dataset, ImageFacts, ReadProgress
 from neocog.data.near import thumbnail
-from neocog.data.resize import DEFAULT_RESIZE, Images, ImageSize, ResizeRule, resize_array
+from neocog.data.resize import DEFAULT_RESIZE, Images, ImageSize, ResizeRule, check_rule, resize_array
 from neocog.errors import DataError, SettingError
 
 Layout = Literal["auto", "NHWC", "NCHW"]
@@ -89,8 +89,8 @@ class ArrayDataset(Dataset):
     def read(
         self, indices: NDArray[np.int64], size: ImageSize, resize: ResizeRule = DEFAULT_RESIZE
     ) -> tuple[Images, NDArray[np.bool_]]:
-        indices = np.asarray(indices, np.int64)
-        if size == self._size:
+        indices, resize = np.asarray(indices, np.int64), check_rule(resize)
+        if size == self._size and resize.keeps:
             # take copies whole images where plain indexing would walk through elements
             return cast(Images, np.take(self._images, indices, axis=0)), np.ones(len(indices), bool)
         if len(indices):
@@ -100,10 +100,12 @@ class ArrayDataset(Dataset):
         )
 
     def resident(self, indices: NDArray[np.int64], size: ImageSize, resize: ResizeRule = DEFAULT_RESIZE) -> bool:
-        return size == self._size or self._cache.holds(indices, size, resize)
+        resize = check_rule(resize)
+        return (size == self._size and resize.keeps) or self._cache.holds(indices, size, resize)
 
     def fits(self, size: ImageSize, resize: ResizeRule = DEFAULT_RESIZE) -> bool:
-        return size == self._size or self._cache.fits(size, resize, self.dtype)
+        resize = check_rule(resize)
+        return (size == self._size and resize.keeps) or self._cache.fits(size, resize, self.dtype)
 
     def digests(self, progress: ReadProgress | None = None) -> list[bytes]:
         if self._digests is None:

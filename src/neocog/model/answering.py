@@ -46,7 +46,7 @@ class Answering:
         weights: Weights,
         *,
         loss: Loss,
-        resize: ResizeRule,
+        resize: ResizeRule | str,
         views: Views,
         engine: str | Engine,
         threads: int | None,

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from neocog.data.resize import RESIZE_RULES
+from neocog.data.resize import INTERPOLATIONS, RESIZE_KINDS, ResizeRule
 from neocog.engines.base import Array, Engine
 from neocog.errors import FormatError, NeocogError, SettingError
 from neocog.model.calibration import (
@@ -34,6 +34,7 @@ from neocog.model.files import (
 from neocog.model.kinds import from_json, to_json
 from neocog.model.network import Network
 from neocog.model.nodes import net_from_json, nodes_to_json
+from neocog.model.origin import Origin
 from neocog.model.statedict import LEARNT_FROM, not_finite
 from neocog.model.views import PLAIN, VIEW_NAMES, Views
 from neocog.nn.blocks import Sequential
@@ -52,7 +53,6 @@ FORMAT = 2
 READABLE = (1, FORMAT)
 """Versions that are read. In format 1 a network was a Sequential, under the key "architecture"."""
 
-INTERPOLATION = "bilinear"
 OPTIMIZER_PREFIX = "optimizer/"
 WHOLE = frozenset({LEARNT_FROM})
 """Tensors of a model file that are uint64."""
@@ -60,9 +60,10 @@ MAX_METRICS = 1000
 MAX_TEXT = 1000  # characters of a text that is for people
 
 _KEYS = ("format", "neocog_version", "nodes", "class_names", "input", "metrics")
-_OPTIONAL_KEYS = ("loss", "thresholds", "calibration", "reject_below", "views")
+_OPTIONAL_KEYS = ("loss", "thresholds", "calibration", "reject_below", "views", "origin")
 _OLD_KEYS = tuple("architecture" if key == "nodes" else key for key in _KEYS)
 _INPUT_KEYS = ("height", "width", "channels", "resize", "interpolation", "mean", "std", "color_order")
+_OPTIONAL_INPUT_KEYS = ("part", "side")
 
 
 def save(network: Network, path: str | Path) -> None:
@@ -148,17 +149,20 @@ def document_of(network: Network) -> dict[str, object]:
             "height": height,
             "width": width,
             "channels": channels,
-            "resize": network.resize,
-            "interpolation": INTERPOLATION,
+            "resize": network.resize.kind,
+            "interpolation": network.resize.interpolation,
             "mean": list(normalisation.mean),
             "std": list(normalisation.std),
             "color_order": network.color_order,
+            **({} if network.resize.part == 1 else {"part": network.resize.part}),
+            **({} if network.resize.side is None else {"side": network.resize.side}),
         },
         "metrics": _metrics_of(network),
         **({} if network.loss == CrossEntropy() else {"loss": to_json(network.loss)}),
         **({} if network.calibration is None else {"calibration": network.calibration.to_json()}),
         **({} if network.reject_below is None else {"reject_below": network.reject_below}),
         **({} if network.views == PLAIN else {"views": network.views}),
+        **({} if network.origin is None else {"origin": network.origin.to_json()}),
         **(
             {}
             if network.thresholds is None or not network.loss.several_labels
@@ -188,6 +192,8 @@ def network_from(
             network.calibration = _read_calibration(content.document["calibration"])
         if "reject_below" in content.document:
             network.reject_below = check_number("reject_below", content.document["reject_below"], 0.0)
+        if "origin" in content.document:
+            network.origin = Origin.from_json(content.document["origin"])
         network.thresholds = _read_thresholds(content.document)
         network.learnt_from = _read_identities(content.whole.get(LEARNT_FROM))
         wanted = {parameter.name: parameter for parameter in variables_of(network.graph)}
@@ -241,12 +247,10 @@ def _empty_network(document: Mapping[str, Any], kind: type[Kind], engine: str | 
     names = document["class_names"]
     if not isinstance(names, list):
         raise FormatError(f"class_names must be a list, got {shown_value(names)}")
-    entry = check_keys("input", document["input"], _INPUT_KEYS)
+    entry = check_keys("input", document["input"], _INPUT_KEYS, _OPTIONAL_INPUT_KEYS if version == FORMAT else ())
     height, width, channels = (check_integer(f"input.{key}", entry[key], 1) for key in ("height", "width", "channels"))
     image = checked_image_shape((height, width, channels))
-    for key, known in (("resize", RESIZE_RULES), ("interpolation", (INTERPOLATION,))):
-        if entry[key] not in known:
-            raise FormatError(f"input.{key} must be one of {', '.join(known)}, got {shown_value(entry[key])}")
+    resize = _read_resize(entry)
     numbers: dict[str, list[float]] = {}
     for key in ("mean", "std"):
         if not isinstance(entry[key], list):
@@ -264,7 +268,7 @@ def _empty_network(document: Mapping[str, Any], kind: type[Kind], engine: str | 
         names,
         mean=numbers["mean"],
         std=numbers["std"],
-        resize=entry["resize"],
+        resize=resize,
         loss=from_json(Loss, document["loss"], "loss") if "loss" in document else None,
         views=_read_views(document.get("views", PLAIN)),
         engine=engine,
@@ -276,6 +280,18 @@ def _empty_network(document: Mapping[str, Any], kind: type[Kind], engine: str | 
             f"got {shown_value(entry['color_order'])}"
         )
     return network
+
+
+def _read_resize(entry: Mapping[str, Any]) -> ResizeRule:
+    for key, known in (("resize", RESIZE_KINDS), ("interpolation", INTERPOLATIONS)):
+        if entry[key] not in known:
+            raise FormatError(f"input.{key} must be one of {', '.join(known)}, got {shown_value(entry[key])}")
+    return ResizeRule(
+        entry["resize"],
+        entry["interpolation"],
+        check_number("input.part", entry["part"]) if "part" in entry else 1.0,
+        check_integer("input.side", entry["side"], 1) if "side" in entry else None,
+    )
 
 
 def _read_views(value: object) -> Views:

@@ -15,6 +15,7 @@ from neocog.engines.base import Array, Engine, State
 from neocog.errors import SettingError
 from neocog.model.answering import Answering
 from neocog.model.arguments import check_names, check_numbers, check_seed
+from neocog.model.origin import Origin
 from neocog.model.statedict import from_state_dict, split_identities
 from neocog.model.views import PLAIN, Views
 from neocog.model.weights import Weights
@@ -41,7 +42,8 @@ class Network(Answering):
         initialisation: "he" or "glorot".
         mean, std: an image becomes (image - mean) / std, on values in [0, 1], inside the compiled program; one number,
             or one for each channel.
-        resize: how image files of another size are resized to the input size: "stretch", "crop" or "pad".
+        resize: how image files are brought to the input size: "stretch", "crop", "pad", "crop=0.875,bicubic", ...; see
+            `neocog.data.resize`.
         loss: what training makes smaller unless it is told otherwise, and so what answers mean: with BinaryCrossEntropy
             an image may have several labels. Training sets it.
         views: how it looks at an image where it answers: "plain", once; "flip", at its mirror image too; "flip-shift",
@@ -71,7 +73,7 @@ class Network(Answering):
         initialisation: Initialisation = "he",
         mean: float | Sequence[float] = 0.0,
         std: float | Sequence[float] = 1.0,
-        resize: ResizeRule = DEFAULT_RESIZE,
+        resize: ResizeRule | str = DEFAULT_RESIZE,
         loss: Loss | None = None,
         views: Views = PLAIN,
         engine: str | Engine = "native",
@@ -96,6 +98,8 @@ class Network(Answering):
         self.learnt_from: Identities | None = NOBODY
         """Which images shaped it (see `neocog.data.identity`), so that it is not measured on them by mistake; saved
         with it. None: not known, as where the weights came from elsewhere."""
+        self.origin: Origin | None = None
+        """Where its first weights came from, if not from here; saved with it, and kept where it is trained further."""
 
     @property
     def net(self) -> Layer:
@@ -138,11 +142,12 @@ class Network(Answering):
             ShapeError: the names or shapes are not those of the network.
             SettingError: values are NaN, infinite or no numbers; the message names the parameters.
 
-        What the model learnt from is then not known any more: whoever made the parameters knows, and does not say. Nor
-        does what was found of its probabilities hold: `thresholds`, `calibration`, `reject_below`.
+        What the model learnt from, and its `origin`, are then not known any more: whoever made the parameters knows,
+        and does not say. Nor does what was found of its probabilities hold: `thresholds`, `calibration`,
+        `reject_below`.
         """
         self.restore(values, allow_nonfinite=allow_nonfinite)
-        self.learnt_from = self.thresholds = self.calibration = self.reject_below = None
+        self.learnt_from = self.origin = self.thresholds = self.calibration = self.reject_below = None
 
     def restore(self, values: Mapping[str, NDArray[np.generic]], *, allow_nonfinite: bool = False) -> None:
         """Go back to parameters that this model had: `load_parameters`, but that what it learnt from stays known."""
@@ -205,7 +210,7 @@ class Network(Answering):
             threads=self.threads,
         )
         twin.restore(parameters)
-        twin.metrics, twin.learnt_from = dict(self.metrics), self.learnt_from
+        twin.metrics, twin.learnt_from, twin.origin = dict(self.metrics), self.learnt_from, self.origin
         twin.thresholds, twin.calibration, twin.reject_below = self.thresholds, self.calibration, self.reject_below
         return twin
 

@@ -93,6 +93,7 @@ def fit(
             raise SettingError("resuming needs the model that the training began with, got another network")
         model.load_parameters(resume.model.parameters)
         model.learnt_from, model.loss = resume.model.learnt_from, resume.model.loss
+        model.origin = resume.model.origin
     clock = Clock(settings.time_limit, history)
     train = augmented(train, settings, model.graph)
     # a program's time grows with its batch, and no batch holds more than all images

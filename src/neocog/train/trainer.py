@@ -183,6 +183,7 @@ class Trainer:
             self._twin = copy(self.model)
         self._twin.load_parameters(followed_values(self._train_program, self._stand_in))
         self._twin.learnt_from, self._twin.loss = self.model.learnt_from, self.model.loss
+        self._twin.origin = self.model.origin
         return self._twin
 
     def settle(self) -> None:

@@ -8,6 +8,8 @@ import pytest
 
 import neocog as nc
 from app.pictures import write_image, write_photos
+from neocog.data.resize import ResizeRule
+from neocog.model.origin import Origin
 
 # -- info -------------------------------------------------------------------------------------------------------------
 
@@ -28,6 +30,19 @@ def test_a_model_is_described_to_programs(run, trained_once):
     assert told["input"]["height"] == 16
     assert told["parameters"] == sum(layer["parameters"] for layer in told["layers"])
     assert told["metrics"]["test_accuracy"] == 1.0
+
+
+def test_preprocessing_and_origin_are_described(run, trained_once, tmp_path):
+    model = nc.load(trained_once[0] / "model.safetensors")
+    model.resize = ResizeRule.parse("crop=0.875,bicubic")
+    model.origin = Origin("example.org/net", "BSD-3-Clause", "ab" * 32, "a small one")
+    model.save(tmp_path / "m.safetensors")
+    told = run("info", tmp_path / "m.safetensors").out
+    for text in ("resized by crop=0.875,bicubic", "example.org/net", "ab" * 32, "a small one", "BSD-3-Clause"):
+        assert text in told
+    facts = json.loads(run("info", tmp_path / "m.safetensors", "--json").out)
+    assert facts["input"]["resize"] == "crop=0.875,bicubic"
+    assert facts["origin"]["licence"] == "BSD-3-Clause"
 
 
 def test_a_checkpoint_is_described_as_a_model(run, trained_once):

@@ -75,6 +75,7 @@ def _describe_model(path: Path, as_json: bool) -> None:
         ("classes", f"{len(model.class_names)}: {printable(shorten(model.class_names, 20))}"),
         *_given_above(model),
         ("learnt from", _learnt_from(model)),
+        *_origin(model),
         ("metrics", ", ".join(f"{printable(name)} {value:.4g}" for name, value in model.metrics.items()) or "none"),
     ]
     emit(f"{format_table(rows)}\n\n{model.summary()}")
@@ -93,7 +94,7 @@ def model_facts(model: Network, file: Path) -> dict[str, object]:
             "width": width,
             "channels": channels,
             "color_order": model.color_order,
-            "resize": model.resize,
+            "resize": str(model.resize),
             "mean": list(model.graph.normalisation.mean),
             "std": list(model.graph.normalisation.std),
         },
@@ -102,6 +103,7 @@ def model_facts(model: Network, file: Path) -> dict[str, object]:
         "several_labels": model.loss.several_labels,
         "thresholds": None if model.thresholds is None else list(model.thresholds),
         "learnt_from": None if model.learnt_from is None else len(model.learnt_from),
+        "origin": None if model.origin is None else model.origin.to_json(),
         **_sizes(model.graph),
     }
 
@@ -135,6 +137,16 @@ def _given_above(model: Network) -> list[tuple[str, str]]:
         return [("given above", "a probability of 0.5")]
     named = [f"{name} {value:.3f}" for name, value in zip(model.class_names, model.thresholds, strict=True)]
     return [("given above", printable(shorten(named, 20)))]
+
+
+def _origin(model: Network) -> list[tuple[str, str]]:
+    origin = model.origin
+    if origin is None:
+        return []
+    digest = "" if origin.sha256 is None else f", sha256 {origin.sha256}"
+    about = [] if origin.about is None else [("", printable(origin.about))]
+    licence = printable(origin.licence or "not known")
+    return [("began from", f"{printable(origin.source)}{digest}"), *about, ("licence", licence)]
 
 
 def _learnt_from(model: Network) -> str:

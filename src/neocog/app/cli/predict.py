@@ -22,7 +22,7 @@ from neocog.app.cli.output import count, emit, format_json
 from neocog.app.cli.sources import STDIN, Picture, Pictures
 from neocog.data.dataset import SEPARATOR
 from neocog.data.decode import decode_image
-from neocog.data.resize import ImageSize, check_rule
+from neocog.data.resize import ImageSize
 from neocog.engines.base import Array
 from neocog.errors import DataError
 from neocog.model.calibration import UNKNOWN_NAME, Reject
@@ -227,11 +227,10 @@ def predict(
         batch_size, workers: as `neocog.model.stream.AnswerStream` takes them.
     """
     size = ImageSize(*model.input_shape)
-    resize = check_rule(model.resize)
     batch_size = min(batch_size, model.images_at_once)  # large images wait in smaller groups
     stream: AnswerStream[Picture] = AnswerStream(
         functools.partial(model.predict_proba, batch_size=batch_size),
-        lambda picture: decode_image(picture.read(), size, resize, name=picture.name),
+        lambda picture: decode_image(picture.read(), size, model.resize, name=picture.name),
         batch_size=batch_size,
         workers=workers,
     )

@@ -49,7 +49,7 @@ def session_facts(session: Session) -> dict[str, Any]:
             "color": COLORS.get(graph.input.channels),
             "mean": list(mean),
             "std": list(std),
-            "resize": session.resize,
+            "resize": str(session.resize),
             "most_bytes": MOST_BYTES,
         },
         "first": FIRST if FIRST in session.inputs else None,

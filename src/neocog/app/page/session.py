@@ -173,7 +173,7 @@ class Session:
     def _fitted(self, image: Image.Image, name: str) -> Input:
         size = self.size
         note = None
-        if (image.height, image.width) != (size.height, size.width):
+        if (image.height, image.width) != (size.height, size.width) or not self.resize.keeps:
             note = f"{image.height} x {image.width} pixels, resized to {size.height} x {size.width} by {self.resize}"
         return Input(fit_image(image, size, self.resize, name=name), name, note)
 

@@ -61,7 +61,7 @@ def _network(trained: Trained) -> Facts:
     model, graph = trained.model, trained.model.graph
     return {
         "input": list(model.input_shape),
-        "resize": model.resize,
+        "resize": str(model.resize),
         "layers": len(graph.nodes),
         "parameters": sum(parameter.size for parameter in parameters_of(graph)),
         "multiply_adds": sum(multiply_adds(node) for node in graph.nodes),
