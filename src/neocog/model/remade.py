@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from copy import copy
 from typing import TYPE_CHECKING, TypeVar
 
+from neocog.data.identity import NOBODY
 from neocog.engines.base import State
 from neocog.errors import ShapeError
 from neocog.model.arguments import check_names, check_seed
@@ -79,6 +80,8 @@ def for_classes(
     if size is not None and size != (height, width):
         graph = trace(graph, (*size, channels), graph.normalisation)
     made = remade(network, with_head(graph, len(class_names)), class_names, seed=seed)
+    if made.learnt_from is None:
+        made.learnt_from = NOBODY  # of the images at hand; `origin` says where it learnt before
     head = made.graph.nodes[-1].name
     for name, value in made.parameters.items():
         if name.rpartition(".")[0] != head and (

@@ -73,7 +73,7 @@ class Progress(Callback):
 
             self._bar = tqdm(
                 total=run.images,
-                desc=_title(run),
+                desc=run.title,
                 unit=" images",
                 file=self.stream,
                 leave=False,
@@ -108,7 +108,7 @@ class Progress(Callback):
                 measured += f", val_loss {epoch.val_loss:.4f}, val_accuracy {epoch.val_accuracy:.4f}"
             left = _left(run.seconds_left())
             self._write(
-                f"{_title(run)}: {measured}, {epoch.images_per_second:,.0f} images/s, {epoch.seconds:.1f} s{left}"
+                f"{run.title}: {measured}, {epoch.images_per_second:,.0f} images/s, {epoch.seconds:.1f} s{left}"
             )
 
     def note(self, text: str) -> None:
@@ -122,7 +122,7 @@ class Progress(Callback):
         self._close()
         if self.verbose and run.history.stopped not in ("finished", "failed"):
             of_all = "" if run.epochs is None else f" of {run.epochs:,}"
-            self._write(f"stopped after {len(run.history):,}{of_all} epochs: {run.history.stopped}")
+            self._write(f"stopped after {run.done:,}{of_all} epochs: {run.history.stopped}")
         if self._display is not None:
             self._display.finish()
 
@@ -130,10 +130,6 @@ class Progress(Callback):
         if self._bar is not None:
             self._bar.close()
             self._bar = None
-
-
-def _title(run: Run) -> str:
-    return f"epoch {run.epoch}" if run.epochs is None else f"epoch {run.epoch}/{run.epochs}"
 
 
 def _left(seconds: float | None) -> str:
@@ -152,5 +148,5 @@ def _figures(batch: BatchResult) -> str:
 
 def _under_way(run: Run, batch: BatchResult) -> str:
     left = _left(run.seconds_left(batch.images, batch.seconds))
-    done = f"{_title(run)}: {batch.images:,}/{run.images:,} images, {_figures(batch)}"
+    done = f"{run.title}: {batch.images:,}/{run.images:,} images, {_figures(batch)}"
     return f"{done}, {batch.images_per_second:,.0f} images/s{left}"
