@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import copy
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from neocog.data.identity import NOBODY
@@ -80,6 +81,8 @@ def for_classes(
     if size is not None and size != (height, width):
         graph = trace(graph, (*size, channels), graph.normalisation)
     made = remade(network, with_head(graph, len(class_names)), class_names, seed=seed)
+    if size is not None and network.resize.kind == "short" and network.resize.side:
+        made.resize = replace(network.resize, side=max(1, round(network.resize.side * min(size) / min(height, width))))
     if made.learnt_from is None:
         made.learnt_from = NOBODY  # of the images at hand; `origin` says where it learnt before
     head = made.graph.nodes[-1].name

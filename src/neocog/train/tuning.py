@@ -39,6 +39,7 @@ from neocog.train.checkpoint import Checkpoint
 from neocog.train.features import FeatureProgress, Features, features_of
 from neocog.train.fit import fit
 from neocog.train.history import EpochResult, History
+from neocog.train.recipe import HEAD_BATCH, HEAD_DECAY, HEAD_EPOCHS, HEAD_RATE
 from neocog.train.runfolder import RunFolder
 from neocog.train.settings import TrainingSettings, from_json, to_json
 from neocog.train.source import BatchSource
@@ -49,10 +50,6 @@ HEAD, WHOLE = "head", "all layers"
 NEXT = "all_layers"
 """What a checkpoint's config calls the settings of the phase to come."""
 
-HEAD_EPOCHS = 40
-HEAD_BATCH = 128
-HEAD_RATE = 0.003
-HEAD_DECAY = 0.3
 BANDS = 4  # of layers, from the first to the last, that learn at rates of their own
 SLOWER = 0.5  # the rate of each band, as a share of that of the next one
 LARGEST = 31.0  # that a scaled feature may be: what images may, and a little less
