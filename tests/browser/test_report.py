@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,10 +14,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
+import neocog
 from browser.numbers import DECIMAL, REST
 from neocog.app.cli.main import main
 from neocog.app.page.files import page_file
 from neocog.data.sources import open_data
+from neocog.model.calibration import calibrated
 from neocog.model.modelfile import load_network
 from neocog.model.network import Network
 from neocog.train.runfolder import RunFolder
@@ -147,6 +150,32 @@ def test_every_number_is_that_of_evaluate_or_of_the_history(
     there = {tuple(map(str, path[2:])) for _, path, _ in shown if path[:2] == ["result", "evaluation"]}
     assert _paths_of_interest(reported.evaluated) - there == set()
     assert [text for text in page.evaluate(REST) if DECIMAL.search(text)] == []
+
+
+def test_what_is_withheld_is_told_and_no_mistake(
+    reported: Reported, open_page: Callable[..., Any], tmp_path: Path
+) -> None:
+    run = tmp_path / "strict"
+    shutil.copytree(reported.run, run)
+    model = neocog.load(run / "model.safetensors")
+    test = open_data("digits").test
+    assert test is not None
+    model.calibration = calibrated(model.logits(test.images()), test.labels)
+    model.reject("coverage=0.9")
+    model.save(run / "model.safetensors")
+    _neocog("report", str(run))
+    kept = Reported(run, json.loads(_neocog("evaluate", str(run), "digits", "--json")))
+    reject, images = kept.evaluated["reject"], kept.evaluated["images"]
+    facts = Oracle(kept).facts["result"]
+    assert 0 < reject["answered"] < images
+    assert facts["unknown"]["all"] == images - reject["answered"]
+    assert facts["mistakes"]["all"] == reject["answered"] - reject["right"]
+    right = round(kept.evaluated["accuracy"] * images)
+    assert facts["unknown"]["right"] == right - reject["right"]
+    assert not any(facts["images"][str(index)]["withheld"] for index in facts["mistakes"]["shown"])
+    page = open_page(kept.address)
+    assert page.locator("#unknown figcaption b").first.inner_text().startswith("unknown (")
+    test_every_number_is_that_of_evaluate_or_of_the_history(kept, open_page, "zh-CN")
 
 
 def test_a_cell_shows_its_pictures_and_a_picture_its_command(reported: Reported, open_page: Callable[..., Any]) -> None:

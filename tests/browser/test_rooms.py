@@ -15,6 +15,8 @@ from browser.numbers import Oracle, shown_numbers
 from browser.test_numbers import settle
 from neocog.app.page.session import FIRST, Session
 from neocog.explain.trace import trace
+from neocog.model.calibration import Calibration, CurvePoint
+from neocog.nn.answer import UNKNOWN
 
 ROOMS = (
     "overview",
@@ -177,6 +179,38 @@ def test_labels_that_stand_each_for_themselves_are_shown_so(serve: Serve, open_p
     (value,) = (number.value for number in shown if number.fact == "value")
     assert value == pytest.approx(np.mean(np.log1p(np.exp([logits[0], -logits[1], logits[2]]))), rel=1e-5)
     assert "sigmoid" in page.inner_text("main")
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_the_page_answers_as_predict_does(serve: Serve, open_page: Open, language: str) -> None:
+    net = nc.Sequential(nc.Conv2d(2, 3), nc.ReLU(), nc.Flatten(), nc.Linear(3))
+    model = nc.Model(net, (6, 6, 1), ["cat", "dog", "owl"], seed=1, views="flip")
+    model.calibration = Calibration(2.5, 4, (CurvePoint(0.9, 4, 2),))
+    image = np.random.default_rng(2).random((6, 6, 1)).astype(np.float32)
+    for reject_below in (None, 0.99):
+        model.reject_below = reject_below
+        (said,) = model.predict(image[None])
+        unknown = "unknown" if language == "en" else "未知"
+        want = unknown if said == UNKNOWN else model.class_names[said]
+        session = with_image(model, image, "answers")
+        page = open_page(serve(session), room="output")
+        page.locator(f"header button[lang={language}]").click()
+        settle(page)
+        assert page.locator("header .says b").first.inner_text() == want
+        assert page.locator(".row-of.predicted").count() == int(said != UNKNOWN)
+        np.testing.assert_allclose(
+            sorted(set(values(page, "probabilities"))), sorted(model.predict_proba(image[None])[0]), rtol=1e-5
+        )
+        np.testing.assert_allclose(
+            sorted(set(values(page, "mean_logits"))), sorted(model.logits(image[None])[0]), rtol=1e-5
+        )
+        shown = shown_numbers(page)
+        assert Oracle(session).wrong(shown) == []
+        told = {number.fact: number.value for number in shown if (number.fact or "").startswith("answers.")}
+        assert told == {"answers.temperature": 2.5, **({} if reject_below is None else {"answers.reject_below": 0.99})}
+        page.locator("nav button[data-room=places]").click()
+        settle(page)
+        assert want in page.inner_text("main")
 
 
 def test_an_image_of_the_data_set_becomes_the_input_of_every_room(

@@ -14,6 +14,9 @@ export const ROOMS = [
 ] as const
 export type RoomId = (typeof ROOMS)[number]
 
+/** What stands for a class where the most probable one is not probable enough. */
+export const UNKNOWN = -1
+
 const CATALOGUES: Record<Language, Strings> = { en, zh }
 
 export class Session {
@@ -103,8 +106,9 @@ export class Session {
     return layer ? this.layerName(layer) : this.t.overview.image
   }
 
-  /** A class's name, to stand anywhere. */
+  /** A class's name, to stand anywhere; a word where the network is not certain enough. */
   className(index: number): string {
+    if (index === UNKNOWN) return this.t.page.unknown
     return isolated(this.facts.classes[index] ?? String(index))
   }
 

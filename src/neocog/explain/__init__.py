@@ -8,8 +8,8 @@
     all of it on a page              show, in a notebook; `neocog explain` on the command line
 
 Each is computed in float64 by the reference engine, or by the model's own engine where many images are asked about.
-What is explained is the network and an image as it is: not the mean over several views, which a model with
-`views="flip"` predicts with.
+What layers compute is explained of an image as it is. Probabilities and answers are those of `predict`: with the
+model's temperature, what it rejects, and the mean over its views.
 """
 
 from __future__ import annotations

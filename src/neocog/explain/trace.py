@@ -9,16 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neocog.errors import SettingError
+from neocog.explain.judgement import Judgement
 from neocog.explain.subject import Array, Subject, exact_parameters, layer_node, one_image
 from neocog.nn.answer import ACTIVATIONS
 from neocog.nn.graph import IMAGE, Graph, Node
-from neocog.nn.losses import Loss
 from neocog.nn.shapes import ImageShape
-from neocog.reference.loss import sigmoid, softmax
 from neocog.reference.network import ForwardPass, forward
 
 MOST_VALUES = 1 << 28  # of an image, over all layers: 2 GiB in float64
-LIKELY = 0.5  # probability above which a label is predicted that has no threshold of its own
 MANY = 0.5  # share of a layer's maps that must be silent to be told: a few are silent on most images
 
 
@@ -29,16 +27,17 @@ class Trace:
     image: (H, W, C) in [0, 1], before normalisation.
     parameters: those that it was computed with.
     run: the reference engine's forward pass, on a batch of one.
-    loss: what the network was trained with.
-    thresholds: where an image may have several labels, the probability above which each is predicted; None: a half.
+    judgement: how logits become the network's answer.
+    mean_logits: (..., classes) what that is made of: the logits, or their mean over all views that the network looks at
+        to answer.
     """
 
     graph: Graph
     image: Array
     parameters: dict[str, Array]
     run: ForwardPass
-    loss: Loss
-    thresholds: tuple[float, ...] | None = None
+    judgement: Judgement
+    mean_logits: Array
 
     @property
     def normalised(self) -> Array:
@@ -59,19 +58,17 @@ class Trace:
 
     @property
     def probabilities(self) -> Array:
-        """One a class: the softmax of the logits, or the sigmoid of each where an image may have several labels; of
-        networks that answer pixel by pixel, means over pixels.
+        """One a class, as `Network.predict_proba` gives them; of networks that answer pixel by pixel, means over
+        pixels.
         """
-        chances = sigmoid if self.loss.several_labels else softmax
-        return by_class(_first(chances(self.run.logits)))
+        return by_class(self.judgement.probabilities(self.mean_logits))
 
     @property
     def predicted(self) -> tuple[int, ...]:
-        """What the network says: the most probable class, or all labels of a probability above their thresholds."""
-        probabilities = self.probabilities
-        if self.loss.several_labels:
-            return tuple(int(index) for index in np.flatnonzero(probabilities > (self.thresholds or LIKELY)))
-        return (int(probabilities.argmax()),)
+        """What the network says, as `Network.predict` does: the most probable class, or -1 where that is unknown; or
+        all labels of a probability above their thresholds.
+        """
+        return self.judgement.predicted(self.probabilities)
 
     def value(self, value: int) -> Array:
         """Return a value by its number, of one image: what a layer gave, or for -1 what the first one took."""
@@ -135,10 +132,21 @@ def trace(model: Subject, image: NDArray[Any]) -> Trace:
         batch = batch.astype(np.float64) / (255.0 if batch.dtype == np.uint8 else 1.0)
     with np.errstate(all="ignore"):  # NaN and infinite weights are shown, not warned of
         run = forward(model.graph, parameters, batch)
+        mean = _mean_over_looks(model, parameters, batch, run)
     values = batch[0] / 255.0 if batch.dtype == np.uint8 else batch[0]
-    return Trace(
-        model.graph, values.astype(np.float64), parameters, run, model.loss, getattr(model, "thresholds", None)
-    )
+    return Trace(model.graph, values.astype(np.float64), parameters, run, Judgement.of(model), _first(mean))
+
+
+def _mean_over_looks(model: Subject, parameters: dict[str, Array], batch: NDArray[Any], run: ForwardPass) -> Array:
+    """Return the mean of the logits over all that the network looks at to answer for a batch.
+
+    run: what was computed for the batch as it is, which need not be done twice.
+    """
+    looks = list(model.looks(batch)) if hasattr(model, "looks") else []
+    if len(looks) <= 1:
+        return run.logits
+    logits = (run.logits if look is batch else forward(model.graph, parameters, look).logits for _, look in looks)
+    return np.asarray(sum(share * each for (share, _), each in zip(looks, logits, strict=True)))
 
 
 def _check_room(graph: Graph) -> None:

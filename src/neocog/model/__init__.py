@@ -1,6 +1,6 @@
 """What a user holds: a network with its weights, and the files that it is kept in.
 
-network.py      Network: a graph with weights, class names and preprocessing, which answers
+network.py      Network: a graph with weights, class names and preprocessing, which answers; answering.py: how it does
 weights.py      its named arrays, with one owner
 arguments.py    what it is made with, checked
 pictures.py     what it is asked about: arrays, or pictures, in pieces

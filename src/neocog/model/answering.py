@@ -15,13 +15,14 @@ from neocog.data.resize import ResizeRule, check_rule
 from neocog.engines.base import Array, Engine, Images, Predictor, room_for_peaks
 from neocog.errors import DataError, SettingError
 from neocog.model.arguments import check_count, resolve_engine
-from neocog.model.calibration import UNKNOWN, Calibration, Reject, softmax
+from neocog.model.calibration import Calibration, Reject, softmax
 from neocog.model.pictures import AnyImages, AnyPicture, decode, in_pieces, piece_size
 from neocog.model.remade import remade
 from neocog.model.stream import Answered, AnswerStream
 from neocog.model.thresholds import Thresholds, check_thresholds, given_labels, sigmoid
 from neocog.model.views import PLAIN, VIEWS, Views, check_views
 from neocog.model.weights import Weights
+from neocog.nn.answer import UNKNOWN
 from neocog.nn.graph import Graph
 from neocog.nn.limits import is_number, shown
 from neocog.nn.losses import Loss
@@ -198,10 +199,16 @@ class Answering:
 
         return self._answers(answer, images, self.graph.answer_shape)
 
+    def looks(self, images: Images) -> Iterator[tuple[float, Images]]:
+        """Yield what the network looks at to answer for images (N, H, W, C), as its `views` say: the images as they
+        are, and then others; each with its share in the mean of the logits.
+        """
+        return ((view.share, view.of(images)) for view in VIEWS[self.views])
+
     def _viewed(self, predictor: Predictor, images: Images, batch_size: int | None) -> Array:
         if self.views == PLAIN:
             return predictor.logits(images, batch_size)
-        each = ((view.share, predictor.logits(view.of(images), batch_size)) for view in VIEWS[self.views])
+        each = ((share, predictor.logits(look, batch_size)) for share, look in self.looks(images))
         mean = sum(share * logits.astype(np.float64) for share, logits in each)
         answers: Array = np.asarray(mean).astype(np.float32)
         return answers
@@ -225,7 +232,7 @@ class Answering:
         """Return the class indices (N,) of images or pictures, as `__call__` takes them; the first of equally likely
         ones. Where the network ends in an image, (N, height, width). Names: `class_names[index]`.
 
-        With `reject_below`, -1 (`neocog.model.calibration.UNKNOWN`) where the answer has a lower probability.
+        With `reject_below`, -1 (`neocog.nn.answer.UNKNOWN`) where the answer has a lower probability.
 
         Where an image may have several labels, rows (N, outputs): 1 for each label of a probability above its threshold
         (see `thresholds`; a half if it has none), else 0; as scikit-learn has them.

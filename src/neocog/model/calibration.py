@@ -18,9 +18,6 @@ from numpy.typing import NDArray
 
 from neocog.errors import NeocogError, SettingError
 
-UNKNOWN = -1
-"""The class index of an image whose answer is "unknown"."""
-
 UNKNOWN_NAME = "unknown"
 LEAST_TEMPERATURE, LARGEST_TEMPERATURE = 0.01, 100.0
 CURVE_POINTS = 200

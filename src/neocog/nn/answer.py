@@ -1,9 +1,12 @@
-"""Where the answer of a filter is read: behind what directly follows its convolution and belongs to it."""
+"""Answers: that of a network that is not certain enough, and where the answer of a filter is read."""
 
 from __future__ import annotations
 
 from neocog.nn.graph import Graph
 from neocog.nn.layers import Activation, BatchNorm2d, Conv2d, PReLU
+
+UNKNOWN = -1
+"""The class index of an image whose answer is "unknown"."""
 
 ACTIVATIONS = (Activation, PReLU)
 """Layers that map each value to another, whatever its neighbours are."""

@@ -83,7 +83,7 @@ def _scale_and_shift(norm: Node, parameters: Mapping[str, Array]) -> tuple[np.nd
 
 
 def fold_norms(graph: Graph) -> Folded:
-    """ReducePartials each batch normalization into the convolution or fully connected layer that alone gives its input.
+    """Fold each batch normalization into the convolution or fully connected layer that alone gives its input.
 
     One behind anything else becomes a ScaleShift.
 

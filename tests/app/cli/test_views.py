@@ -50,7 +50,7 @@ def test_an_explanation_says_that_it_is_of_the_image_as_it_is(trained_once, tmp_
     model.views = "flip-shift"
     model.save(tmp_path / "model.safetensors")
     open_session(tmp_path / "model.safetensors", None, None, "native", None, quiet=False)
-    assert "the mean over 6 views of an image; explained is the image as it is" in capfd.readouterr().err
+    assert "the mean over 6 views of an image; layers are shown at the image as it is" in capfd.readouterr().err
 
 
 def test_other_views_are_refused(run, trained_once, picture):

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 
 from neocog.app.report.answers import Answers, answers_of
 from neocog.app.report.confusion import cell_images, orders, pairs
 from neocog.data.arrays import ArrayDataset
+from neocog.model.calibration import Calibration, CurvePoint
 from neocog.model.network import Network
+from neocog.nn.answer import UNKNOWN
 from neocog.train.evaluation import Evaluation, evaluate
 from small_models import brightnesses, make_small
 
@@ -40,6 +44,31 @@ def test_of_several_labels_the_one_furthest_from_the_truth_is_looked_at() -> Non
     answers = made(several=True)
     assert answers.focus.tolist() == [0, 0, 0, 0, 0]
     np.testing.assert_allclose(answers.certainty, [0.9, 0.6, 0.8, 0.95, 0.55])
+
+
+def test_an_answer_of_too_small_a_probability_is_withheld_and_no_other() -> None:
+    answers = dataclasses.replace(made(), reject_below=0.8)
+    # The probability at which the threshold lies is enough, as in `Network.predict`: in float32.
+    np.testing.assert_array_equal(answers.withheld, [False, True, PROBABILITIES[2, 1] < 0.8, False, True])
+    assert not made().withheld.any()
+    assert not dataclasses.replace(made(several=True), reject_below=0.8).withheld.any()
+
+
+def test_what_is_withheld_is_what_predict_and_an_evaluation_withhold() -> None:
+    model = make_small(Network)
+    images, labels = brightnesses()
+    model.calibration = Calibration(1.5, 1, (CurvePoint(0.5, 1, 1),))
+    model.reject_below = float(np.median(model.predict_proba(images).max(axis=1)))
+    answers = answers_of(model, ArrayDataset(images, labels, ["dark", "bright"]), [0, 1])
+    np.testing.assert_array_equal(answers.withheld, model.predict(images) == UNKNOWN)
+    evaluation = evaluate(model, [(images, labels)])
+    assert isinstance(evaluation, Evaluation)
+    assert evaluation.certainty is not None
+    kept = evaluation.certainty.kept
+    assert kept is not None
+    assert 0 < kept.answered < len(images)
+    assert kept.answered == (~answers.withheld).sum()
+    assert kept.right == (answers.right & ~answers.withheld).sum()
 
 
 def test_orders_hold_every_class_once() -> None:

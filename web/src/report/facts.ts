@@ -70,7 +70,9 @@ export interface Picture {
   readonly source: string
   /** places in `classes` */
   readonly truth: readonly number[]
+  /** what the model says, or would say if it did not withhold that */
   readonly given: readonly number[]
+  readonly withheld: boolean
   readonly probabilities: Readonly<Record<string, number>>
   /** the class that the heat map is about */
   readonly focus: number
@@ -110,6 +112,8 @@ export interface Result {
   } | null
   readonly mistakes: { readonly all: number; readonly shown: readonly number[] }
   readonly close_calls: { readonly shown: readonly number[] }
+  /** answers that are withheld, and how many would have been right; null: the model withholds none */
+  readonly unknown: { readonly all: number; readonly right: number; readonly shown: readonly number[] } | null
   readonly images: Readonly<Record<string, Picture>>
   readonly heat: {
     /** name of the layer whose maps are weighed, and what it is */

@@ -57,6 +57,8 @@ export interface ModelFacts {
   by_pixel: boolean
   /** what it was trained with: the kind; whether an image may have several labels; whether its settings are the usual ones */
   loss: { kind: string; several_labels: boolean; plain: boolean }
+  /** how logits become its answer: what they are divided by, the probability below which it is unknown, how it looks at an image */
+  answers: { temperature: Real; reject_below: Real | null; views: 'plain' | 'flip' | 'flip-shift' }
   has_data: boolean
   data_name: string | null
   data_count: number | null
@@ -87,7 +89,7 @@ export interface Problem {
 export interface RunFacts {
   /** the most probable class */
   prediction: number | null
-  /** what the network says: that class, or all labels of a probability above a half */
+  /** what the network says: that class, or UNKNOWN, or all labels of a probability above their thresholds */
   predicted: number[]
   probability: Real
   labels: number[]

@@ -102,7 +102,7 @@ def open_session(
     model = models.open_model(path, engine, threads, allow_nonfinite=True)
     if model.views != PLAIN and not quiet:
         views = len(VIEWS[model.views])
-        note(f"its answers are the mean over {views} views of an image; explained is the image as it is")
+        note(f"its answers are the mean over {views} views of an image; layers are shown at the image as it is")
     file = models.find_model(path)
     title = path.name if path.is_dir() else path.stem
     run = file.parent if (file.parent / CONFIG_FILE).is_file() else None

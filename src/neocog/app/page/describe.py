@@ -7,8 +7,10 @@ from importlib.metadata import version
 from typing import Any
 
 from neocog.app.page.session import FIRST, MOST_BYTES, Session
+from neocog.explain.judgement import Judgement
 from neocog.explain.receptive import Field, receptive_fields
 from neocog.explain.rules import RULES
+from neocog.model.views import PLAIN
 from neocog.nn.answer import activation_behind
 from neocog.nn.graph import Graph, Node
 from neocog.nn.layers import Conv2d, ConvTranspose2d, Linear
@@ -24,6 +26,7 @@ def session_facts(session: Session) -> dict[str, Any]:
     fields = receptive_fields(graph)
     layers = [describe_layer(graph, node, fields[node.index]) for node in graph.nodes]
     counts = [layer["counts"] for layer in layers if layer["counts"]]
+    judgement = Judgement.of(model)
     mean, std = graph.normalisation.per_channel(graph.input.channels)
     return {
         "title": session.title,
@@ -37,6 +40,11 @@ def session_facts(session: Session) -> dict[str, Any]:
             "kind": type(model.loss).__name__,
             "several_labels": model.loss.several_labels,
             "plain": model.loss == type(model.loss)(),
+        },
+        "answers": {
+            "temperature": judgement.temperature,
+            "reject_below": judgement.reject_below,
+            "views": getattr(model, "views", PLAIN),
         },
         "has_data": session.gallery is not None,
         "data_name": session.gallery.name if session.gallery else None,

@@ -85,6 +85,7 @@ def run(session: Session, question: Question, progress: ProgressListener) -> Ans
             "image": traced.image,
             "normalised": traced.normalised,
             "logits": traced.class_logits,
+            "mean_logits": by_class(traced.mean_logits),
             "probabilities": probabilities,
             "engine_logits": by_class(engine),
         },

@@ -13,8 +13,8 @@ from neocog.data.resize import ImageSize
 from neocog.model.network import Network
 from neocog.model.thresholds import given_labels
 
-BATCH = 256
-"""Images at a time."""
+BATCH = 64
+"""Images at a time: as many as `neocog evaluate` takes, so that each has the same bits here and there."""
 
 _TINY = float(np.finfo(np.float32).tiny)
 
@@ -28,6 +28,7 @@ class Answers:
         probabilities: (n, outputs), as `Network.predict_proba` gives them.
         truth, given: (n, outputs) which labels an image has, and which it was given.
         several: whether an image may have several labels.
+        reject_below: the probability below which the model withholds its answer; None: it gives each.
     """
 
     indices: NDArray[np.int64]
@@ -35,6 +36,7 @@ class Answers:
     truth: NDArray[np.bool_]
     given: NDArray[np.bool_]
     several: bool
+    reject_below: float | None = None
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -45,8 +47,16 @@ class Answers:
         right: NDArray[np.bool_] = (self.truth == self.given).all(axis=1)
         return right
 
+    @property
+    def withheld(self) -> NDArray[np.bool_]:
+        """(n,) whether the answer is "unknown". `given`, `right` and the confusion matrix are of what it would be."""
+        if self.several or self.reject_below is None:
+            return np.zeros(len(self), bool)
+        withheld: NDArray[np.bool_] = self.certainty < self.reject_below
+        return withheld
+
     def worst(self) -> NDArray[np.int64]:
-        """Return the wrong ones, the least excusable first: those whose truth seemed least likely."""
+        """Return the wrong ones, withheld or not, the least excusable first: those whose truth seemed least likely."""
         likely = np.where(self.truth, self.probabilities, 1.0)
         if self.several:
             likely = np.where(self.truth, self.probabilities, 1.0 - self.probabilities)
@@ -55,7 +65,7 @@ class Answers:
         return wrong[np.argsort(-losses[wrong], kind="stable")]
 
     def least_certain(self) -> NDArray[np.int64]:
-        """Return the right ones, the closest calls first."""
+        """Return the right ones, withheld or not, the closest calls first."""
         right = np.flatnonzero(self.right)
         return right[np.argsort(self.certainty[right], kind="stable")]
 
@@ -93,9 +103,9 @@ def answers_of(model: Network, part: Dataset, labels: Sequence[int]) -> Answers:
             indices.append(chosen[readable])
             probabilities.append(model.predict_proba(images[readable]))
     found, shares = np.concatenate(indices), np.concatenate(probabilities)
-    several = model.loss.several_labels
+    several, below = model.loss.several_labels, model.reject_below
     given = given_labels(shares, model.thresholds) if several else _one_hot(shares.argmax(axis=1), outputs)
-    return Answers(found, shares, _truth(part, found, np.asarray(labels), outputs), given, several)
+    return Answers(found, shares, _truth(part, found, np.asarray(labels), outputs), given, several, below)
 
 
 def _truth(part: Dataset, indices: NDArray[np.int64], labels: NDArray[np.int64], outputs: int) -> NDArray[np.bool_]:

@@ -28,7 +28,7 @@ VERSION = 1
 """Of the form of these facts."""
 
 SHOWN = 24
-"""Worst mistakes, and closest calls."""
+"""Worst mistakes, closest calls, and answers that are withheld."""
 
 OF_A_CELL = 12
 """Pictures of a cell of the confusion matrix, at most."""
@@ -87,8 +87,11 @@ def _result(trained: Trained, measured: Measured) -> Facts:
     model, part, evaluation = trained.model, measured.images, measured.evaluation
     answers = answers_of(model, part, measured.labels)
     album = Album(part, model)
-    worst, close = answers.worst()[:SHOWN].tolist(), answers.least_certain()[:SHOWN].tolist()
-    shown = [row for row in (*worst, *close) if album.add(int(answers.indices[row]))]
+    withheld = answers.withheld
+    worst, close = (rows[~withheld[rows]][:SHOWN].tolist() for rows in (answers.worst(), answers.least_certain()))
+    unknown = np.flatnonzero(withheld)
+    surest = unknown[np.argsort(-answers.certainty[unknown], kind="stable")[:SHOWN]].tolist()
+    shown = [row for row in (*worst, *close, *surest) if album.add(int(answers.indices[row]))]
     cells: dict[str, list[int]] = {}
     matrix: Facts | None = None
     if isinstance(evaluation, Evaluation):
@@ -113,8 +116,18 @@ def _result(trained: Trained, measured: Measured) -> Facts:
         "evaluation": evaluation.to_json(),
         "diagnosis": diagnose(evaluation, trained.epochs, trained.best_epoch),
         "confusion": matrix,
-        "mistakes": {"all": int((~answers.right).sum()), "shown": [int(answers.indices[row]) for row in worst]},
+        "mistakes": {
+            "all": int((~answers.right & ~withheld).sum()),
+            "shown": [int(answers.indices[row]) for row in worst],
+        },
         "close_calls": {"shown": [int(answers.indices[row]) for row in close]},
+        "unknown": None
+        if answers.reject_below is None
+        else {
+            "all": len(unknown),
+            "right": int(answers.right[unknown].sum()),
+            "shown": [int(answers.indices[row]) for row in surest],
+        },
         "images": {str(answers.indices[row]): _image(trained, measured, answers, row, album) for row in rows},
         "heat": _heat(trained, answers, shown, album),
         "silent": _silent(trained, measured),
@@ -139,6 +152,7 @@ def _image(trained: Trained, measured: Measured, answers: Answers, row: int, alb
         "source": album.sources[index],
         "truth": truth,
         "given": np.flatnonzero(answers.given[row]).tolist(),
+        "withheld": bool(answers.withheld[row]),
         "probabilities": {str(label): float(probabilities[label]) for label in named},
         "focus": int(answers.focus[row]),
         "explain": command,

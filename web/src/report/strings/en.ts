@@ -20,6 +20,7 @@ export const en = {
     confusion: 'What is taken for what',
     mistakes: 'Worst mistakes',
     close: 'Closest calls',
+    unknown: 'Answers withheld',
     classes: 'Each class',
     trust: 'How far to trust it',
     silent: 'Filters that never fire',
@@ -38,6 +39,7 @@ export const en = {
       chosen: 'Measured on {images} validation images. They also chose the best epoch, so this is a little too optimistic: keep a test part aside.',
       train: 'Measured on the {images} images that it was trained on, which says little about others.',
     },
+    withheld: 'All of them count here. The model answers “unknown” where it is not certain enough: it answers {coverage} of them, and {kept} of these answers are right.',
     macro: 'Mean recall of the classes',
     labelAccuracy: 'Single answers right',
     macroF1: 'F1, mean of the labels',
@@ -100,6 +102,7 @@ export const en = {
   confusion: {
     title: 'Confusion matrix',
     lead: 'Each row is a class, each column an answer: blue is right, red is wrong, the darker the larger the share of the row. Choose a cell to see its pictures.',
+    withheld: ' Images that the model answers “unknown” count as its most probable class.',
     order: 'Order of the classes',
     orders: { weakest: 'weakest first', alike: 'confused ones side by side', own: 'as in the data' },
     corner: 'is ↓  says →',
@@ -117,6 +120,10 @@ export const en = {
     leadMistakes: (n: number, all: number) =>
       all === 0 ? 'There is no mistake.' : `${count(n)} of ${count(all)} ${one(all, 'mistake', 'mistakes')}, those whose true class seemed least likely first.`,
     leadClose: (n: number) => (n === 0 ? 'No answer is right.' : `The ${count(n)} right answers that the model was least certain of.`),
+    leadUnknown: (n: number, all: number, right: number) =>
+      `${count(all)} ${one(all, 'image is', 'images are')} “unknown”: no class has a probability of {least}. Without that limit ${count(right)} of ${one(all, 'this answer', 'these answers')} would have been right. Here ${one(n, 'is the one', `are ${count(n)}`)} that came closest to an answer.`,
+    noUnknown: 'The model is certain enough of every image.',
+    withheld: (name: string) => `unknown (${name})`,
     heat: 'Heat maps',
     heatHelp: (layer: string, kind: string) => `Grad-CAM at layer ${layer} (${kind}): the more a place glows, the more it spoke for the answer.`,
     says: 'says',

@@ -20,6 +20,7 @@ export const zh: Strings = {
     confusion: '哪些类别被认错',
     mistakes: '最严重的错误',
     close: '最没把握的正确答案',
+    unknown: '没有给出的答案',
     classes: '各个类别',
     trust: '可以信任到什么程度',
     silent: '从不激活的卷积核',
@@ -38,6 +39,7 @@ export const zh: Strings = {
       chosen: '在 {images} 张验证图像上测得。最佳轮次也是用它们选出的，因此结果略微偏高：最好另外留出测试图像。',
       train: '在训练所用的 {images} 张图像上测得，并不能说明在其他图像上的表现。',
     },
+    withheld: '这里计入全部图像。模型没有足够把握时回答“未知”：它回答其中的 {coverage}，这些答案有 {kept} 正确。',
     macro: '各类别召回率的平均值',
     labelAccuracy: '单个标签的正确率',
     macroF1: '各标签 F1 的平均值',
@@ -99,6 +101,7 @@ export const zh: Strings = {
   confusion: {
     title: '混淆矩阵',
     lead: '每一行是真实类别，每一列是模型的回答：蓝色为正确，红色为错误，颜色越深，占这一行的比例越大。选择一个格子可以看到其中的图像。',
+    withheld: '模型回答“未知”的图像，按概率最大的类别计入。',
     order: '类别的顺序',
     orders: { weakest: '最弱的在前', alike: '易混淆的相邻', own: '与数据一致' },
     corner: '实际 ↓  回答 →',
@@ -114,6 +117,10 @@ export const zh: Strings = {
   pictures: {
     leadMistakes: (n, all) => (all === 0 ? '没有错误。' : `共 ${count(all)} 个错误，这里是 ${count(n)} 个，真实类别的概率最低的在前。`),
     leadClose: (n) => (n === 0 ? '没有正确的答案。' : `模型最没把握的 ${count(n)} 个正确答案。`),
+    leadUnknown: (n, all, right) =>
+      `${count(all)} 张图像的答案是“未知”：没有一个类别的概率达到 {least}。如果没有这个限度，其中 ${count(right)} 个答案是正确的。这里是最接近给出答案的 ${count(n)} 张。`,
+    noUnknown: '模型对每张图像都有足够的把握。',
+    withheld: (name) => `未知（${name}）`,
     heat: '热力图',
     heatHelp: (layer, kind) => `Grad-CAM，第 ${layer} 层（${kind}）：颜色越浓的位置，对答案的支持越大。`,
     says: '回答',

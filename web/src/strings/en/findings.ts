@@ -90,6 +90,12 @@ export const findings = {
     softmax: 'From logits to probabilities',
     softmaxHelp: 'Softmax takes e to the power of each logit and divides by their sum, so that the probabilities add up to 1.',
     sigmoidHelp: 'Here an image may have several labels, or none: each is a question of its own. The sigmoid makes 1 / (1 + e⁻ᶻ) of a logit z and looks at no other, so that the probabilities need not add up to 1. Labels of a probability above their threshold are predicted; it is 1/2, which is a logit of 0, unless training found a better one.',
+    views: {
+      flip: 'The network looks at the image and at its mirror image, and answers with the mean of both logits. Everything else on this page is of the image as it is.',
+      'flip-shift': 'The network looks at the image, at its mirror image, and at both shifted by a pixel, six views in all, and answers with the mean of their logits. Everything else on this page is of the image as it is.',
+    } as Partial<Record<string, string>>,
+    temperature: 'The logits are first divided by {temperature}, the temperature: a number found on images that the network was not trained on, with which probabilities are as high as answers are often right. It changes no order. (Losses, and their gradients, are those of training, which knows no temperature.)',
+    rejects: 'Where no class has a probability of at least {least}, the answer is “unknown”.',
     softmaxSum: 'All probabilities add up to {sum}.',
     logit: 'logit',
     probability: 'probability',

@@ -18,6 +18,8 @@ export const frame = {
     saved: 'This is a saved page: it holds the answers that were recorded, nothing is computed here.',
     predicted: 'says',
     noLabel: 'no label',
+    unknown: 'unknown',
+    unknownWhy: 'The most probable class is less probable than this network asks for, so it gives no answer.',
     problems: 'Something is wrong in this network',
     notExplained: 'This layer is not explained yet.',
     noSuchLayer: 'This network has no layer of this kind.',

@@ -72,6 +72,7 @@ export const network = {
     classes: 'Classes',
     byPixel: 'This network answers for each pixel. Here are the means over all pixels.',
     logit: 'logit',
+    meanLogit: 'mean of views',
     probability: 'probability',
     predicted: 'predicted',
     label: 'label',

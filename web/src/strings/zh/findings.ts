@@ -90,6 +90,12 @@ export const findings: typeof english = {
     softmax: '从 logit 到概率',
     softmaxHelp: 'softmax 先求 e 的各个 logit 次方，再除以它们的和，所以各个概率加起来等于 1。',
     sigmoidHelp: '这里一张图像可以有几个标签，也可以没有：每个标签都是单独的一个问题。sigmoid 把 logit z 变成 1 / (1 + e⁻ᶻ)，不看其他 logit，所以各个概率加起来不一定等于 1。概率大于阈值的标签就是预测结果；阈值是 1/2（也就是 logit 为 0），除非训练时找到了更好的值。',
+    views: {
+      flip: '网络既看图像本身，也看它的镜像，用两者 logit 的平均值来回答。这个页面上的其他内容都只针对图像本身。',
+      'flip-shift': '网络看图像本身、它的镜像，以及两者各自平移一个像素后的图像，一共六种，用各个 logit 的平均值来回答。这个页面上的其他内容都只针对图像本身。',
+    },
+    temperature: 'logit 先除以温度 {temperature}：这个数是用没有参加训练的图像求出来的，它让概率和答案实际的正确率相符，不改变各类别的先后。（损失和它的梯度属于训练，训练时没有温度。）',
+    rejects: '如果没有一个类别的概率达到 {least}，答案就是“未知”。',
     softmaxSum: '所有概率加起来是 {sum}。',
     logit: 'logit',
     probability: '概率',

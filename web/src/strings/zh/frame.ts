@@ -17,6 +17,8 @@ export const frame: typeof english = {
     saved: '这是保存下来的页面：只包含当时记录的结果，这里不做任何计算。',
     predicted: '判断为',
     noLabel: '没有标签',
+    unknown: '未知',
+    unknownWhy: '最可能的类别，概率也没有达到这个网络的要求，所以它不给出答案。',
     problems: '这个网络有问题',
     notExplained: '这一层暂时还没有讲解。',
     noSuchLayer: '这个网络里没有这种层。',

@@ -71,6 +71,7 @@ export const network: typeof english = {
     classes: '类别',
     byPixel: '这个网络对每个像素给出回答，这里是所有像素的平均值。',
     logit: 'logit',
+    meanLogit: '各视图平均',
     probability: '概率',
     predicted: '预测',
     label: '标签',
