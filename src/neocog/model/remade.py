@@ -23,9 +23,7 @@ if TYPE_CHECKING:
 Kind = TypeVar("Kind", bound="Network")
 
 
-def remade(
-    network: Kind, graph: Graph, class_names: Sequence[str] | None = None, *, seed: int | None = None
-) -> Kind:
+def remade(network: Kind, graph: Graph, class_names: Sequence[str] | None = None, *, seed: int | None = None) -> Kind:
     """Return a network with another graph: with preprocessing, engine and origin as they are, and with the weights of
     layers that both have; others begin at random.
 

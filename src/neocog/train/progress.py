@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 LINE_SECONDS = 10.0
 """Seconds between the plain lines of one epoch, at least."""
 
+TOLD_SECONDS = 1.0
+"""Seconds between the lines of epochs that are shorter, of a training with several phases."""
+
 REFRESH_SECONDS = 0.1
 """Seconds between two drawings of the bar, at least; a step may take less than a millisecond."""
 
@@ -43,6 +46,7 @@ class Progress(Callback):
         self._clock = clock
         self._bar: tqdm[Never] | None = None
         self._shown = 0.0
+        self._told = -TOLD_SECONDS
         self._display: NotebookDisplay | None = None
 
     @property
@@ -102,6 +106,10 @@ class Progress(Callback):
     def on_epoch_end(self, run: Run, epoch: EpochResult) -> None:
         """Replace the bar by the epoch's line."""
         self._close()
+        now, last = self._clock(), run.done == run.epochs
+        if run.phase and not last and epoch.seconds < TOLD_SECONDS and now - self._told < TOLD_SECONDS:
+            return  # a head on features does hundreds of epochs a second
+        self._told = now
         if self.verbose:
             measured = f"loss {epoch.loss:.4f}, accuracy {epoch.accuracy:.4f}"
             if epoch.val_loss is not None:

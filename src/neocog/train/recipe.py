@@ -57,7 +57,8 @@ Keep = Literal["best", "last"]
 
 HEAD_EPOCHS, HEAD_BATCH = 40, 128
 HEAD_RATE, HEAD_DECAY = 0.003, 0.3  # of adamw, for features whose mean square is about 1
-TUNED = {"learning_rate": 0.001, "weight_decay": 0.05}  # of adamw, where a network learnt already
+HEAD_STEPS, MOST_HEAD_EPOCHS = 1000, 200  # that it takes at least, and epochs in which it takes them at most
+TUNED_RATE, TUNED_DECAY = 0.001, 0.05  # of adamw, where a network learnt already
 TUNED_EPOCHS = 8
 TUNED_IMAGES = 25_000  # that all of its epochs show together, about, so that few images are seen more often
 MOST_TUNED_EPOCHS = 30
@@ -73,7 +74,6 @@ class Start:
         why: it is chosen, in words.
         graph: with a new head.
         head_only: whether the head alone is trained.
-        head_epochs: that the head is trained for before all layers are.
         frozen_norms: whether its BatchNorm2d layers keep their statistics.
     """
 
@@ -81,7 +81,6 @@ class Start:
     why: str
     graph: Graph
     head_only: bool = False
-    head_epochs: int = HEAD_EPOCHS
     frozen_norms: bool = True
 
 
@@ -150,7 +149,7 @@ class Recipe:
         if start.head_only:
             return "its head alone, on features"
         norms = "frozen" if start.frozen_norms else "live"
-        return f"{start.head_epochs} epochs of the head on features, then all layers, batch norms {norms}"
+        return f"its head on features, then all layers, batch norms {norms}"
 
 
 def choose(
@@ -186,7 +185,7 @@ def choose(
         usual = choose_epochs(graph, total)
     else:
         net = graph = start.graph
-        usual = start.head_epochs if start.head_only else tuning_epochs(total)
+        usual = head_epochs(total) if start.head_only else tuning_epochs(total)
     epochs = wish.get("epochs", None if seconds is not None and not (start and start.head_only) else usual)
     batch = wish.get("batch_size", _batch(total))
     optimizer, schedule = wish.get("optimizer", OPTIMIZER), wish.get("schedule", SCHEDULE)
@@ -214,7 +213,7 @@ def choose(
     elif start is not None:
         chosen["augment"] = (RandomResizedCrop(CROPPED_AREA),)
         if optimizer == OPTIMIZER:
-            chosen |= TUNED
+            chosen |= {"learning_rate": TUNED_RATE, "weight_decay": TUNED_DECAY}
     wish.pop("patience", None)
     chosen |= wish
     if isinstance(chosen["augment"], str):
@@ -233,6 +232,15 @@ def tuning_epochs(images: int) -> int:
     (30, 8)
     """
     return min(MOST_TUNED_EPOCHS, max(TUNED_EPOCHS, TUNED_IMAGES // images))
+
+
+def head_epochs(images: int) -> int:
+    """Return how many epochs a head on features is trained for: at least 40, at most 200.
+
+    >>> head_epochs(100), head_epochs(3000)
+    (200, 42)
+    """
+    return min(MOST_HEAD_EPOCHS, max(HEAD_EPOCHS, round(HEAD_STEPS / -(-images // HEAD_BATCH))))
 
 
 def helps_to_start(images: int, size: ImageSize) -> bool:

@@ -20,6 +20,8 @@ from typing import Any
 
 import numpy as np
 
+from neocog.data.augment.flip import RandomFlip
+from neocog.data.augment.transform import Transform
 from neocog.data.identity import Identities
 from neocog.engines.base import Array
 from neocog.errors import SettingError
@@ -32,16 +34,24 @@ from neocog.nn.groups import Group
 from neocog.nn.losses import Loss
 from neocog.nn.optimizers import AdamW
 from neocog.nn.parameters import parameters_of
-from neocog.nn.schedules import Cosine
+from neocog.nn.schedules import Cosine, OneCycle
 from neocog.nn.transfer import head_alone
 from neocog.train.callbacks import Callback
 from neocog.train.checkpoint import Checkpoint
 from neocog.train.features import FeatureProgress, Features, features_of
 from neocog.train.fit import fit
 from neocog.train.history import EpochResult, History
-from neocog.train.recipe import HEAD_BATCH, HEAD_DECAY, HEAD_EPOCHS, HEAD_RATE
+from neocog.train.recipe import (
+    HEAD_BATCH,
+    HEAD_DECAY,
+    HEAD_RATE,
+    TUNED_DECAY,
+    TUNED_RATE,
+    head_epochs,
+    tuning_epochs,
+)
 from neocog.train.runfolder import RunFolder
-from neocog.train.settings import TrainingSettings, from_json, to_json
+from neocog.train.settings import TrainingSettings, from_json, settled, to_json
 from neocog.train.source import BatchSource
 
 HEAD, WHOLE = "head", "all layers"
@@ -71,21 +81,64 @@ class Tuning:
     mirrored: bool = False
 
 
-def head_settings(
-    loss: Loss, seed: int, *, epochs: int = HEAD_EPOCHS, time_limit: float | None = None, patience: int | None = None
-) -> TrainingSettings:
-    """Return settings for a head on features: AdamW with strong decay, for features whose mean square is about 1."""
-    return TrainingSettings(
-        epochs=epochs,
-        batch_size=HEAD_BATCH,
-        optimizer=AdamW(HEAD_RATE, weight_decay=HEAD_DECAY),
-        schedule=Cosine(),
-        loss=loss,
-        seed=seed,
-        keep="last",
-        time_limit=time_limit,
-        patience=patience,
-    )
+def head_settings(loss: Loss, seed: int, images: int, given: Mapping[str, Any] | None = None) -> TrainingSettings:
+    """Return settings for a head on features: AdamW with strong decay, for features whose mean square is about 1.
+
+    Arguments:
+        loss, seed: as in `TrainingSettings`.
+        images: how many it learns from.
+        given: settings that are asked for.
+    """
+    wanted = {name: value for name, value in (given or {}).items() if value is not None}
+    usual = {
+        "epochs": head_epochs(images),
+        "batch_size": HEAD_BATCH,
+        "optimizer": AdamW(HEAD_RATE, weight_decay=HEAD_DECAY),
+        "schedule": Cosine(),
+        "keep": "last",
+    }
+    return settled({**usual, **wanted}, seed=seed, loss=loss)
+
+
+def tuning_for(model: Network, images: int, given: Mapping[str, Any], *, head_only: bool = False) -> Tuning:
+    """Return the phases in which a model is fine-tuned on so many images.
+
+    Arguments:
+        model: with its new head.
+        images: how many it learns from.
+        given: settings that are asked for: of the training of all layers, or of the head's where that is alone.
+        head_only: whether it ends with the head.
+
+    Raises:
+        SettingError: images are to be changed otherwise than by mirroring, for a head alone.
+    """
+    settings = settled(given, seed=model.seed, loss=model.loss)
+    mirrored = any(isinstance(transform, RandomFlip) for transform in settings.augment)
+    if head_only:
+        check_changes(settings.augment)
+        return Tuning(
+            head=head_settings(settings.loss, settings.seed, images, {**given, "augment": ()}), mirrored=mirrored
+        )
+    usual = {
+        "epochs": None if given.get("time_limit") is not None else tuning_epochs(images),
+        "optimizer": AdamW(TUNED_RATE, weight_decay=TUNED_DECAY),
+        "schedule": OneCycle(),
+        "groups": rates_by_depth(model.graph),
+        "keep": "last",
+    }
+    wanted = {name: value for name, value in given.items() if value is not None}
+    whole = settled({**usual, **wanted}, seed=model.seed, loss=model.loss)
+    return Tuning(head=head_settings(whole.loss, whole.seed, images), whole=whole, mirrored=mirrored)
+
+
+def check_changes(augment: Iterable[Transform]) -> None:
+    """Raise SettingError unless features can be computed once of images that are changed so."""
+    other = next((type(transform).__name__ for transform in augment if not isinstance(transform, RandomFlip)), None)
+    if other is not None:
+        raise SettingError(
+            f"a head alone learns from features that are computed once, so that images can only be mirrored, got {other}",
+            hint="leave it out, or train all layers",
+        )
 
 
 def rates_by_depth(graph: Graph, *, bands: int = BANDS, slower: float = SLOWER) -> tuple[Group, ...]:
@@ -118,7 +171,9 @@ def patterns_for(graph: Graph, layers: Iterable[str]) -> list[str]:
     for name in sorted(wanted):
         parts = name.split(".")
         owners = (".".join(parts[:count]) for count in range(1, len(parts) + 1))
-        patterns[next(owner for owner in owners if not any(f"{other}.".startswith(f"{owner}.") for other in others))] = None
+        patterns[
+            next(owner for owner in owners if not any(f"{other}.".startswith(f"{owner}.") for other in others))
+        ] = None
     return list(patterns)
 
 
@@ -162,7 +217,12 @@ def fine_tune(
     if resume is not None and resume.model is not model:
         model.restore(resume.model.parameters)
         model.learnt_from, model.loss = resume.model.learnt_from, resume.model.loss
-    shared: dict[str, Any] = {"callbacks": tuple(callbacks), "threads": threads, "verbose": verbose, "learnt_from": learnt_from}
+    shared: dict[str, Any] = {
+        "callbacks": tuple(callbacks),
+        "threads": threads,
+        "verbose": verbose,
+        "learnt_from": learnt_from,
+    }
     history = History(list(epochs))
     if not any(epoch.phase == WHOLE for epoch in epochs):
         if resume is None or len(epochs) < (tuning.head.epochs or math.inf):
@@ -280,7 +340,7 @@ class _HeadFolder(RunFolder):
     def __init__(self, inner: RunFolder, scaled: _Scaled, frozen: tuple[str, ...], *, waits: bool) -> None:
         super().__init__(inner.path)
         self._inner, self._scaled, self._frozen, self._waits = inner, scaled, frozen, waits
-        self._written = time.monotonic()
+        self._written = -math.inf  # the first epoch is written at once
         self._waiting: Checkpoint | None = None
 
     def locked(self) -> AbstractContextManager[None]:
@@ -340,7 +400,9 @@ def _fit_head(
     head = scaled.head()
     layers = {parameter.node.name for parameter in parameters_of(model.graph)} - {scaled.name}
     waits = settings.keep == "last"
-    inner = None if folder is None else _HeadFolder(folder, scaled, tuple(patterns_for(model.graph, layers)), waits=waits)
+    inner = (
+        None if folder is None else _HeadFolder(folder, scaled, tuple(patterns_for(model.graph, layers)), waits=waits)
+    )
     if resume is not None:
         best = None if resume.best_parameters is None else scaled.of_head(resume.best_parameters)
         resume = replace(resume, model=head, settings=replace(resume.settings, freeze=()), best_parameters=best)
@@ -348,8 +410,7 @@ def _fit_head(
         history = fit(
             head,
             own.source(scaled.scale, batch_size=settings.batch_size, shuffle=True, seed=settings.seed),
-            validation=held_out
-            and held_out.source(scaled.scale, batch_size=head.images_at_once, shuffle=False),
+            validation=held_out and held_out.source(scaled.scale, batch_size=head.images_at_once, shuffle=False),
             resume=resume,
             folder=inner,
             config=config,

@@ -25,7 +25,7 @@ from neocog.nn.transfer import with_norms
 from neocog.train.checkpoint import Checkpoint
 from neocog.train.recipe import AUTO, Recipe, Start, helps_to_start
 from neocog.train.settings import TrainingSettings, settled
-from neocog.train.tuning import HEAD, WHOLE, Tuning, head_settings, next_settings, rates_by_depth
+from neocog.train.tuning import HEAD, WHOLE, Tuning, check_changes, head_settings, next_settings, rates_by_depth
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 NONE = "none"
@@ -67,7 +67,9 @@ def begin(flags: Flags, splits: DataSplits, size: ImageSize) -> tuple[Start, Net
         NeocogError: there is no such network, it cannot be read, or does not take such images.
     """
     asked = flags.pretrained
-    by_itself = asked is None and flags.model == AUTO and flags.recipe is None and helps_to_start(len(splits.train), size)
+    by_itself = (
+        asked is None and flags.model == AUTO and flags.recipe is None and helps_to_start(len(splits.train), size)
+    )
     name = _at_hand(flags, len(splits.train)) if by_itself else asked
     if name is None or name == NONE:
         _refuse_alone(flags, asked)
@@ -129,23 +131,17 @@ def own_settings(recipe: Recipe) -> dict[str, object]:
     """Return what a training's settings are where it begins with a network that learnt elsewhere.
 
     Raises:
-        CommandLineError: transforms of images are asked for of a head alone.
+        SettingError: images are to be changed otherwise than by mirroring, for a head alone.
     """
     start = recipe.start
     assert start is not None
     if not start.head_only:
         return {"groups": rates_by_depth(start.graph)}
-    others = [type(transform).__name__ for transform in recipe.augment if not isinstance(transform, RandomFlip)]
-    if others:
-        raise CommandLineError(
-            f"--head-only computes the features of each image once, so that nothing but flip can be done to it, "
-            f"got {others[0]}",
-            hint="leave --augment or --head-only out",
-        )
+    check_changes(recipe.augment)
     return {"augment": ()}
 
 
-def tuning_of(recipe: Recipe, settings: TrainingSettings) -> Tuning | None:
+def tuning_of(recipe: Recipe, settings: TrainingSettings, images: int) -> Tuning | None:
     """Return the phases of a training; None: it has one."""
     start = recipe.start
     if start is None:
@@ -153,7 +149,7 @@ def tuning_of(recipe: Recipe, settings: TrainingSettings) -> Tuning | None:
     mirrored = any(isinstance(transform, RandomFlip) for transform in recipe.augment)
     if start.head_only:
         return Tuning(head=settings, mirrored=mirrored)
-    head = head_settings(settings.loss, settings.seed, epochs=start.head_epochs)
+    head = head_settings(settings.loss, settings.seed, images)
     return Tuning(head=head, whole=settings, mirrored=mirrored)
 
 

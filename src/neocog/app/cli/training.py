@@ -92,7 +92,7 @@ def begin(data: str, flags: Flags, held: contextlib.ExitStack) -> TrainingJob:
         doubts.tell_doubts(splits, sizes)
         if flags.img_size is None and not flags.quiet:
             doubts.tell_odd_sizes(splits.train, training.size)
-        training.tuning = pretrained.tuning_of(recipe, settings)
+        training.tuning = pretrained.tuning_of(recipe, settings, len(splits.train))
         training.config = _config(training, flags, recipe)
     return training
 
@@ -232,8 +232,8 @@ def _write_beginning(training: TrainingJob) -> None:
     if isinstance(folder, Successor):
         folder.on_first_epoch = write
         return
-    for path in files_of(folder):
-        path.unlink(missing_ok=True)
+    for path in set(files_of(folder)) - {folder.features(part) for part in ("train", "validation")}:
+        path.unlink(missing_ok=True)  # features say themselves what they are of
     write()
 
 
