@@ -15,11 +15,12 @@ from neocog.nn.transfer import with_norms
 from neocog.nn.zoo import MODELS
 from neocog.train import features as features_module
 from neocog.train.features import features_of
+from neocog.train.fine_tune import fine_tune
 from neocog.train.fit import fit
 from neocog.train.runfolder import RunFolder
 from neocog.train.settings import TrainingSettings
 from neocog.train.source import ArraySource
-from neocog.train.tuning import HEAD, WHOLE, Tuning, fine_tune, head_settings, patterns_for, rates_by_depth
+from neocog.train.tuning import HEAD, WHOLE, Tuning, head_settings, patterns_for, rates_by_depth
 
 RNG = np.random.default_rng(0)
 LABELS = RNG.integers(0, 3, 60)

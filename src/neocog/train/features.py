@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -25,7 +25,7 @@ from neocog.model.nodes import nodes_to_json
 from neocog.model.remade import remade
 from neocog.model.views import PLAIN
 from neocog.nn.transfer import head_of, up_to
-from neocog.train.source import ArraySource, Batch, BatchSource
+from neocog.train.source import ArraySource, BatchSource
 
 FORMAT = 1
 MAX_BYTES = 1 << 34  # of a file
@@ -116,14 +116,14 @@ def _key_of(body: Network, mirrored: bool) -> hashlib.blake2b:
     key = hashlib.blake2b(json.dumps(said, sort_keys=True).encode(), digest_size=32)
     for name, value in body.parameters.items():
         key.update(name.encode())
-        key.update(np.ascontiguousarray(value))
+        key.update(np.ascontiguousarray(value).data)
     return key
 
 
 def _add(key: hashlib.blake2b, images: NDArray[np.generic], labels: NDArray[np.generic]) -> None:
     for array in (images, labels):
         key.update(f"{array.dtype.str}{array.shape}".encode())
-        key.update(np.ascontiguousarray(array))
+        key.update(np.ascontiguousarray(array).data)
 
 
 def _read(path: Path, key: str) -> Array | None:

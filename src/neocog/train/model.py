@@ -24,6 +24,7 @@ from neocog.train.arrays import Arrays
 from neocog.train.calibrate import calibrate
 from neocog.train.callbacks import Callback
 from neocog.train.evaluation import Evaluation, evaluate
+from neocog.train.fine_tune import fine_tune
 from neocog.train.fit import fit
 from neocog.train.history import History
 from neocog.train.labels import LabelsEvaluation
@@ -31,7 +32,7 @@ from neocog.train.lr_find import RateCurve, lr_find
 from neocog.train.settings import Given, MoreGiven, settled, takes_settings
 from neocog.train.source import ArraySource
 from neocog.train.thresholds import fit_thresholds_on
-from neocog.train.tuning import fine_tune, tuning_for
+from neocog.train.tuning import tuning_for
 
 
 class FineTuned(NamedTuple):

@@ -43,6 +43,7 @@ from neocog.text import printable
 from neocog.train.calibrate import calibrate
 from neocog.train.checkpoint import Checkpoint
 from neocog.train.evaluation import Evaluation, evaluate
+from neocog.train.fine_tune import fine_tune
 from neocog.train.fit import fit
 from neocog.train.history import History
 from neocog.train.labels import LabelsEvaluation
@@ -51,7 +52,7 @@ from neocog.train.runfolder import RunFolder
 from neocog.train.settings import TrainingSettings
 from neocog.train.source import DataSource
 from neocog.train.thresholds import fit_thresholds_on
-from neocog.train.tuning import WHOLE, Tuning, fine_tune
+from neocog.train.tuning import WHOLE, Tuning
 
 EVALUATION_BATCH = 256  # images; no gradients are kept, so more than a training batch
 LAST_FILE = "last.safetensors"  # of a run folder
