@@ -133,3 +133,20 @@ def test_pytorch_reads_a_model_that_knows_what_it_learnt_from(tmp_path: Path) ->
     assert (state.pop("learnt_from").numpy() == model.learnt_from).all()
     net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 2))
     net.load_state_dict(state)
+
+
+def test_images_that_fitted_probabilities_count() -> None:
+    model = small()
+    model.calibrate(IMAGES[:4], LABELS[:4])
+    assert (model.learnt_from == identities_of_array(IMAGES[:4])).all()
+    model.learnt_from = None  # what nobody knows stays unknown
+    model.calibrate(IMAGES[:4], LABELS[:4])
+    assert model.learnt_from is None
+
+
+def test_images_that_fitted_thresholds_count() -> None:
+    model = nc.Model(
+        nc.Sequential(nc.Flatten(), nc.Linear(2)), (4, 4, 1), engine="reference", loss=nc.BinaryCrossEntropy()
+    )
+    model.fit_thresholds(IMAGES[4:], np.eye(2)[LABELS[4:]])
+    assert (model.learnt_from == identities_of_array(IMAGES[4:])).all()

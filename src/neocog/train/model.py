@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
+from neocog.data.identity import identities_of_array, union
 from neocog.engines.base import Engine
 from neocog.engines.targets import check_targets
 from neocog.errors import SettingError
@@ -76,7 +77,9 @@ class Model(Network):
     ) -> Calibration:
         """Fit the temperature of the model's probabilities, so that of the answers of 80 % about 80 % are right.
 
-        The model keeps it, as `calibration`, until its weights change, and so do files. No answer changes.
+        The model keeps it, as `calibration`, until its weights change, and so do files. No answer changes. The model
+        then knows these images (`learnt_from`), so that it is not measured on them by mistake: probabilities look a
+        little better on the images that they were fitted on.
 
         Arguments:
             images: (N, height, width, channels), as `fit` takes them, of those that the model was not trained on: it is
@@ -104,7 +107,9 @@ class Model(Network):
         """
         x = checked_arrays(self.graph, images)
         source = ArraySource(x, labels, batch_size=self.images_at_once, shuffle=False)
-        return calibrate(self, source.batches(0), reject=None if reject is None else Reject.parse(reject))
+        found = calibrate(self, source.batches(0), reject=None if reject is None else Reject.parse(reject))
+        self.learnt_from = union(self.learnt_from, identities_of_array(x))
+        return found
 
     @takes_settings
     def fit(
@@ -280,7 +285,8 @@ class Model(Network):
 
     def fit_thresholds(self, images: NDArray[np.generic], labels: NDArray[np.generic]) -> None:
         """Where an image may have several labels, give each a threshold of its own: sets `thresholds` to those that
-        give the largest F1 on these images. `neocog train` does it with the validation part.
+        give the largest F1 on these images. `neocog train` does it with the validation part. The model then knows these
+        images (`learnt_from`), so that it is not measured on them by mistake.
 
         Arguments:
             images, labels: as `fit` takes them, of images that the model was not trained on. A label that fewer
@@ -301,6 +307,7 @@ class Model(Network):
         """
         x = checked_arrays(self.graph, images)
         fit_thresholds_on(self, ArraySource(x, labels, batch_size=self.images_at_once, shuffle=False).batches(0))
+        self.learnt_from = union(self.learnt_from, identities_of_array(x))
 
     def save(self, path: str | Path) -> None:
         """Write one safetensors file with weights, classes and preprocessing; docs/formats.md specifies it.

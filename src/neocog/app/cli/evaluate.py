@@ -207,7 +207,7 @@ def _tell_optimism(known: int | None, images: int, source: Source, split: str | 
         way = "leave --split out to measure on the others" if split == "all" else way
         warn(
             f"the model learnt from {known:,} of these {images:,} images",
-            ["they were trained on, or chose the best epoch"],
+            ["they were trained on, chose the best epoch, or fitted its probabilities"],
             f"this accuracy is too optimistic; {way}",
         )
 

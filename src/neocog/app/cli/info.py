@@ -20,7 +20,7 @@ from neocog.nn.zoo import MODELS
 from neocog.text import printable
 from neocog.train.pictures import choose_size
 
-MODEL_ENDING = ".safetensors"
+MODEL_ENDINGS = (".safetensors", ".onnx")
 VIEWS_TOLD = {
     "plain": "plain: each image as it is",
     "flip": "flip: each image and its mirror image",
@@ -38,7 +38,7 @@ def command(thing: str, as_json: bool) -> None:
     if thing in MODELS and not os.path.lexists(thing):
         _describe_known(thing, as_json)
         return
-    if path.suffix == MODEL_ENDING or os.path.isfile(path / models.MODEL_FILE):  # noqa: PTH113 - raises nothing
+    if path.suffix in MODEL_ENDINGS or os.path.isfile(path / models.MODEL_FILE):  # noqa: PTH113 - raises nothing
         _describe_model(path, as_json)
     else:
         _describe_data(thing, as_json)

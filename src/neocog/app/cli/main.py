@@ -25,6 +25,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "train": ("neocog.app.cli.train", "Train a classifier on a folder of images or a data set."),
     "evaluate": ("neocog.app.cli.evaluate", "Measure the accuracy of a trained model on labelled images."),
     "predict": ("neocog.app.cli.predict", "Classify images."),
+    "calibrate": ("neocog.app.cli.calibrate", "Fit a model's probabilities on images that it was not trained on."),
     "explain": ("neocog.app.cli.explain", "Show what a model computes, down to each multiplication."),
     "report": ("neocog.app.cli.report", "Write what a training came to, with pictures, to one HTML file."),
     "runs": ("neocog.app.cli.compare", "Compare the trainings in a folder."),

@@ -142,14 +142,21 @@ def macro_line(evaluation: Evaluation) -> str:
     return f"{percent(evaluation.macro_recall)}{sure}" + (f"; weakest: {', '.join(weakest)}" if weakest else "")
 
 
-def certainty_rows(evaluation: Evaluation) -> list[tuple[str, str]]:
-    """Say how far the probabilities can be trusted, and what comes of withholding answers."""
+def certainty_rows(evaluation: Evaluation, *, fitted: bool = False) -> list[tuple[str, str]]:
+    """Say how far the probabilities can be trusted, and what comes of withholding answers.
+
+    Arguments:
+        evaluation: what was measured.
+        fitted: whether on the images that the temperature and the threshold were found on.
+    """
     found = evaluation.certainty
     if found is None:
         return []
     error = f"calibration error {100 * found.error:.1f} %"
     if found.temperature != 1.0:
         error += f" at temperature {found.temperature:.3g} ({100 * found.error_before:.1f} % without)"
+        if fitted:
+            error += "; these images fitted it, others will show a little more"
     rows = [("certainty", error)]
     if found.kept is not None:
         threshold, answered, right = found.kept

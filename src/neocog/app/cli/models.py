@@ -1,4 +1,4 @@
-"""How a verb finds its MODEL: a model file, or a run folder that holds one."""
+"""How a verb finds its MODEL: a model file, a run folder that holds one, or an ONNX file."""
 
 from __future__ import annotations
 
@@ -61,7 +61,6 @@ def _suggestion(path: Path) -> str:
 
 def open_model(path: Path, engine: str, threads: int | None, *, allow_nonfinite: bool = False) -> Network:
     """Read the model that `path` names; weights that are NaN or infinite only for verbs that show what a model is."""
-    from neocog.model.modelfile import load_network
-    from neocog.model.network import Network
+    from neocog.interop.opening import open_network
 
-    return load_network(find_model(path), Network, engine=engine, threads=threads, allow_nonfinite=allow_nonfinite)
+    return open_network(find_model(path), engine=engine, threads=threads, allow_nonfinite=allow_nonfinite)

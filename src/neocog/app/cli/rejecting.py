@@ -60,6 +60,6 @@ def take_reject(model: Network, reject: Reject | None) -> None:
         )
         raise CommandLineError(
             f"--reject {reject} cannot be used with this model: {why}",
-            hint=None if model.loss.several_labels else "train it anew on data with validation images",
+            hint=None if model.loss.several_labels else "neocog calibrate MODEL DATA makes one",
         )
     model.reject(reject)

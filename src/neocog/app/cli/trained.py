@@ -146,7 +146,10 @@ class Outcome:
             *(
                 [("labels", labels_line(measured)), ("given above", thresholds_line(measured))]
                 if isinstance(measured, LabelsEvaluation)
-                else [*certainty_rows(measured), ("confused", confused_line(measured))]
+                else [
+                    *certainty_rows(measured, fitted=self.part == "validation"),
+                    ("confused", confused_line(measured)),
+                ]
             ),
             ("model", str(self.folder.best)),
             ("also there", ", ".join(path.name for path in self.files if path != self.folder.best)),

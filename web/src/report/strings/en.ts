@@ -152,6 +152,7 @@ export const en = {
     images: 'images',
     error: 'Expected calibration error: {error}.',
     errors: 'Expected calibration error: {error}; before the temperature of {temperature}: {before}.',
+    fitted: 'The temperature was found on these same images, so others will show a little more error.',
     table: 'As a table',
     coverage: 'Accuracy against coverage',
     coverageHelp: 'If only the most certain images are answered, fewer answers are wrong.',

@@ -149,6 +149,7 @@ export const zh: Strings = {
     images: '图像数',
     error: '期望校准误差：{error}。',
     errors: '期望校准误差：{error}；用温度 {temperature} 校准之前：{before}。',
+    fitted: '温度就是用这些图像求出来的，其他图像的误差会略大一些。',
     table: '以表格显示',
     coverage: '准确率与覆盖率',
     coverageHelp: '只回答最有把握的图像，错误就会减少。',

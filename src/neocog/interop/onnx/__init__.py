@@ -1,0 +1,1 @@
+"""ONNX: other people's networks come in, and neocog's go out."""
