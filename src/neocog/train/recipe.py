@@ -56,11 +56,11 @@ SHIFTED = 14  # of a small image's side, one part of which it is shifted by, at 
 Keep = Literal["best", "last"]
 
 HEAD_EPOCHS, HEAD_BATCH = 40, 128
-HEAD_RATE, HEAD_DECAY = 0.003, 0.3  # of adamw, for features whose mean square is about 1
+HEAD_RATE, HEAD_DECAY = 0.003, 2.0  # of adamw, for features whose mean square is about 1
 HEAD_STEPS, MOST_HEAD_EPOCHS = 1000, 200  # that it takes at least, and epochs in which it takes them at most
 TUNED_RATE, TUNED_DECAY = 0.001, 0.05  # of adamw, where a network learnt already
-TUNED_EPOCHS = 8
-TUNED_IMAGES = 25_000  # that all of its epochs show together, about, so that few images are seen more often
+TUNED_EPOCHS = 6
+TUNED_IMAGES = 18_000  # that all of its epochs show together, about, so that few images are seen more often
 MOST_TUNED_EPOCHS = 30
 FEW_ENOUGH = 20_000  # images, up to which photographs are learnt sooner from a network that learnt elsewhere
 
@@ -226,10 +226,10 @@ def choose(
 
 
 def tuning_epochs(images: int) -> int:
-    """Return how many epochs all layers of a network that learnt elsewhere are trained for: at least 8, at most 30.
+    """Return how many epochs all layers of a network that learnt elsewhere are trained for: at least 6, at most 30.
 
     >>> tuning_epochs(200), tuning_epochs(3000)
-    (30, 8)
+    (30, 6)
     """
     return min(MOST_TUNED_EPOCHS, max(TUNED_EPOCHS, TUNED_IMAGES // images))
 
