@@ -19,9 +19,9 @@ LEFT_OUT = shutil.ignore_patterns("__pycache__", "static", "browser")
 
 # Of real layers: the names that stand for them in the code, and how many files of src/ and of the page have one.
 REAL = {
-    "Hardswish": (("Hardswish",), 4, 2),
-    "LayerScale": (("LayerScale", "LayerScaleModule"), 5, 2),
-    "GroupNorm": (("GroupNorm", "GroupStatistics", "GroupGradient"), 7, 2),
+    "Hardswish": (("Hardswish",), 5, 2),
+    "LayerScale": (("LayerScale", "LayerScaleModule"), 6, 2),
+    "GroupNorm": (("GroupNorm", "GroupStatistics", "GroupGradient"), 8, 2),
     "RMSprop": (("RMSprop",), 4, 0),
     "EMA": (("EMA",), 2, 0),
 }
@@ -98,6 +98,7 @@ def test_the_pages_changes_pass_the_tests_of_the_layers_that_they_add(tmp_path: 
     tests = [
         *("tests/test_rules.py", "tests/nn/test_parameters.py", "tests/explain/test_rules.py"),
         *("tests/emit/test_activation.py", "tests/reference/test_activation.py", "tests/conformance/test_graphs.py"),
+        "tests/interop/onnx/test_operations.py",
     ]
     wanted = "Softsign or table or every_layer or every_activation or activations_share"
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests, "-k", wanted]
@@ -113,22 +114,30 @@ def test_the_pages_changes_pass_the_tests_of_the_layers_that_they_add(tmp_path: 
 
 def test_an_added_layer_takes_as_many_files_as_the_page_says(tmp_path: Path) -> None:
     changed = files_with(("Softsign",), patched(tmp_path))
-    assert sum(path.startswith("src/") for path in changed) == 4
+    assert sum(path.startswith("src/") for path in changed) == 5
     assert sum(path.startswith("web/") for path in changed) == 2
+
+
+# What says which layers something else is made of: networks, the choices for a training, other people's files.
+USES = ("/nn/zoo/", "/train/recipe.py", "/interop/onnx/reading/", "/interop/onnx/simplify.py")
+
+
+def defining(names: tuple[str, ...], *folders: str) -> set[str]:
+    """Return the source files that have one of these names in them, without those that use it."""
+    return {path for path in files_with(names, sources(*folders)) if not any(place in path for place in USES)}
 
 
 @pytest.mark.parametrize("name", REAL)
 def test_a_real_one_took_as_many_files_as_the_page_says(name: str) -> None:
     names, count, translations = REAL[name]
-    use = ("/nn/zoo/", "/train/recipe.py")  # networks and the choices for a training name what they are made of
-    found = {path for path in files_with(names, sources("src", "web/src")) if not any(place in path for place in use)}
+    found = defining(names, "src", "web/src")
     assert sum(path.startswith("src/") for path in found) == count, sorted(found)
     assert sum(path.startswith("web/") for path in found) == translations, sorted(found)
 
 
 def test_the_page_lists_the_files_of_the_layer_with_work_of_its_own() -> None:
     listed = set(re.findall(r"^\| `(src/\S+)` \|", PAGE.read_text(), re.MULTILINE))
-    assert listed == files_with(REAL["GroupNorm"][0], sources("src"))
+    assert listed == defining(REAL["GroupNorm"][0], "src")
 
 
 def test_code_that_the_page_shows_is_in_the_file_that_it_names() -> None:

@@ -12,6 +12,8 @@ import pytest
 
 EXAMPLES = {path.stem: path for path in sorted((Path(__file__).resolve().parents[1] / "examples").glob("*.py"))}
 
+NEEDED = {"scikit_learn": ("sklearn",), "export_onnx": ("onnx", "onnxruntime")}
+
 
 @cache
 def output_of(name: str) -> str:
@@ -25,8 +27,8 @@ def output_of(name: str) -> str:
 
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_an_example_runs(name: str) -> None:
-    if name == "scikit_learn":
-        pytest.importorskip("sklearn", reason="scikit-learn is not installed")
+    for library in NEEDED.get(name, ()):
+        pytest.importorskip(library, reason=f"{library} is not installed")
     assert output_of(name)
     assert len(EXAMPLES[name].read_text().splitlines()) <= 40
 
@@ -43,3 +45,12 @@ def test_the_residual_example_learns_and_freezes() -> None:
     assert float(accuracy.removeprefix("test accuracy: ")) > 0.95
     learnt = [name for name in changed.split()[1:] if ".running_" not in name]
     assert learnt == ["classes.bias", "classes.weight"]
+
+
+def test_the_exported_file_answers_as_neocog_does() -> None:
+    for library in NEEDED["export_onnx"]:
+        pytest.importorskip(library, reason=f"{library} is not installed")
+    lines = dict(line.split(":", 1) for line in output_of("export_onnx").splitlines() if ": " in line)
+    accuracy = float(lines["accuracy by ONNX Runtime"])
+    assert accuracy == float(lines["accuracy by neocog"]) > 0.9
+    assert float(lines["largest difference of a probability"]) < 1e-5

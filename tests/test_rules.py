@@ -22,6 +22,7 @@ TABLES = {
     "lower": ("neocog.plan.lower.rules", "RULES"),
     "explain": ("neocog.explain.rules", "RULES"),
     "torch": ("neocog.engines.torch.modules", "RULES"),
+    "onnx": ("neocog.interop.onnx.operations", "RULES"),
 }
 
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from neocog.errors import SettingError as SettingError
     from neocog.errors import ShapeError as ShapeError
     from neocog.interop.onnx.reader import from_onnx as from_onnx
+    from neocog.interop.onnx.write import to_onnx as to_onnx
     from neocog.interop.sklearn import NeocogClassifier as NeocogClassifier
     from neocog.interop.sklearn import NeocogTransformer as NeocogTransformer
     from neocog.interop.trackers import MLflow as MLflow
@@ -84,6 +85,7 @@ _HOMES = {
         "ShapeError",
     ),
     "neocog.interop.onnx.reader": ("from_onnx",),
+    "neocog.interop.onnx.write": ("to_onnx",),
     "neocog.interop.trackers": ("MLflow", "TensorBoard", "Tracker"),
     "neocog.model.network": ("Network",),
     "neocog.nn.blocks": ("Concat", "Residual", "Sequential", "SqueezeExcite"),

@@ -1,8 +1,9 @@
+import contextlib
 import csv
 
 import pytest
 
-from neocog.errors import SettingError
+from neocog.errors import NeocogWarning, SettingError
 from neocog.nn.optimizers import SGD
 from neocog.train.callbacks import Callback, CSVLogger, EarlyStopping, LambdaCallback, ModelCheckpoint
 from neocog.train.events import Run
@@ -123,6 +124,31 @@ def test_the_best_weights_come_back(make_model, toy):
     assert best is not weights.seen[-1]
     assert all((model.parameters[name] == value).all() for name, value in best[1].items())
     assert model.metrics["val_loss"] == best[0]
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_stopping_remembers_the_best_epoch_across_a_resume(make_model, toy, tmp_path, kept):
+    settings = {"optimizer": SGD(0.05), "validation": ArraySource(toy[0], 1 - toy[1]), "verbose": 0}
+    stopping = EarlyStopping(patience=4, restore_best_weights=True)
+    whole = make_model()
+    fit(whole, ArraySource(*toy), epochs=30, callbacks=[stopping], **settings)
+    folder = RunFolder(tmp_path)
+    early = LambdaCallback(on_epoch_end=lambda run, epoch: run.stop("killed") if epoch.epoch == 2 else None)
+    fit(make_model(), ArraySource(*toy), epochs=30, callbacks=[early], folder=folder, **settings)
+    if not kept:
+        folder.best.unlink()
+    checkpoint = folder.load_last(engine="reference")
+    with contextlib.nullcontext() if kept else pytest.warns(NeocogWarning, match="the weights of epoch 1, the best"):
+        history = fit(
+            checkpoint.model,
+            ArraySource(*toy),
+            resume=checkpoint,
+            callbacks=[EarlyStopping(patience=4, restore_best_weights=True)],
+            **settings,
+        )
+    assert history.stopped == "patience"
+    same = all((whole.parameters[name] == value).all() for name, value in checkpoint.model.parameters.items())
+    assert same == kept
 
 
 def test_stopping_needs_what_it_watches(make_model, toy):

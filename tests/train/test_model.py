@@ -22,7 +22,7 @@ def test_fit_learns_and_tells_its_history(make_model, toy):
 def test_fit_can_hold_a_share_of_the_images_out(make_model, toy):
     history = make_model().fit(*toy, epochs=1, validation_split=0.25, verbose=0)
     assert "val_loss" in history.history
-    for share in (1.0, -0.1, 0.001):
+    for share in (1.0, -0.1):
         with pytest.raises(SettingError, match="validation_split"):
             make_model().fit(*toy, epochs=1, validation_split=share, verbose=0)
 

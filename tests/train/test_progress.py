@@ -64,6 +64,10 @@ def test_an_early_end_says_why():
     assert shown(io.StringIO(), stopped="patience").splitlines()[-1] == "stopped after 1 of 2 epochs: patience"
 
 
+def test_an_end_that_was_asked_for_is_no_early_one():
+    assert shown(io.StringIO(), stopped="time limit").splitlines()[-1] == "ended on time, after 1 of 2 epochs"
+
+
 def test_progress_goes_to_stderr(capsys, make_model, toy):
     make_model().fit(*toy, epochs=2)
     text = capsys.readouterr()

@@ -4,7 +4,7 @@ import pytest
 from neocog.data.arrays import ArrayDataset
 from neocog.data.batches import Batches
 from neocog.errors import SettingError, ShapeError
-from neocog.train.source import ArraySource, DataSource, shuffled, split_off
+from neocog.train.source import ArraySource, DataSource, shuffled
 
 
 def test_every_epoch_holds_each_image_once_in_an_order_of_its_own():
@@ -59,11 +59,3 @@ def test_images_that_cannot_be_read_are_not_counted_where_they_are_skipped():
 def test_wrong_arguments_are_named(arguments, error):
     with pytest.raises(error, match=next(iter(arguments))):
         ArraySource(np.zeros((10, 2, 2, 1), np.uint8), **{"labels": np.arange(10), **arguments})
-
-
-def test_a_share_is_drawn_by_the_seed():
-    chosen, rest = split_off(10, 0.3, seed=1)
-    assert len(chosen) == 3
-    assert sorted([*chosen, *rest]) == list(range(10))
-    assert (split_off(10, 0.3, seed=1)[0] == chosen).all()
-    assert isinstance(chosen, np.ndarray)

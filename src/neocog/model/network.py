@@ -15,6 +15,7 @@ from neocog.engines.base import Array, Engine, State
 from neocog.errors import SettingError
 from neocog.model.answering import Answering
 from neocog.model.arguments import check_names, check_numbers, check_seed
+from neocog.model.exporting import Exporting
 from neocog.model.origin import Origin
 from neocog.model.statedict import from_state_dict, split_identities
 from neocog.model.views import PLAIN, Views
@@ -31,7 +32,7 @@ COLOR_ORDERS = {1: "L", 3: "RGB", 4: "RGBA"}
 """What the channels of an image mean, under Pillow's names."""
 
 
-class Network(Answering):
+class Network(Answering, Exporting):
     """A network with its weights: it answers. `neocog.Model` is one that can be trained and saved.
 
     Arguments:

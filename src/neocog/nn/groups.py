@@ -169,7 +169,7 @@ def frozen_parameters(graph: Graph, frozen: Sequence[str]) -> frozenset[str]:
         SettingError: a pattern matches nothing.
     """
     every = parameters_of(graph)
-    _check_patterns(every, frozen, "frozen")
+    _check_patterns(every, frozen, "freeze")
     return frozenset(p.name for p in every if any(_matches(pattern, p.name) for pattern in frozen))
 
 

@@ -1,7 +1,7 @@
 """Training, made visible: the loop, what it tells, and the files that it leaves.
 
 settings.py     every setting of a training, once; forms.py: what values may be
-source.py       batches, epoch after epoch
+source.py       batches, epoch after epoch; held_out.py: images that are kept out of them
 trainer.py      optimizer steps
 metrics.py      what an answer is worth; evaluation.py: how good a network is
 fit.py          the loop; clock.py: its time; events.py and callbacks.py: what it tells; history.py: what it gave

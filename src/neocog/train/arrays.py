@@ -13,7 +13,8 @@ from neocog.engines.targets import check_targets
 from neocog.model.network import Network
 from neocog.model.pictures import checked_arrays
 from neocog.nn.losses import Loss
-from neocog.train.source import ArraySource, split_off
+from neocog.train.held_out import split_off
+from neocog.train.source import ArraySource
 
 Labelled = tuple[NDArray[np.generic], NDArray[np.generic]]
 
@@ -52,7 +53,7 @@ class Arrays:
             return cls((x, y), _checked(network, loss, *validation_data))
         if not validation_split:
             return cls((x, y), None)
-        chosen, rest = split_off(len(x), validation_split, seed)
+        chosen, rest = split_off(x, y, validation_split, seed, loss)
         return cls((x[rest], y[rest]), (x[chosen], y[chosen]))
 
     def validation(self, batch_size: int) -> ArraySource | None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from neocog.engines.base import State
-from neocog.errors import SettingError
+from neocog.errors import NeocogWarning, SettingError
 from neocog.model import modelfile
 from neocog.model.arguments import check_count
 from neocog.model.files import write_atomically
@@ -120,6 +121,23 @@ class EarlyStopping(_Watching):
         self._reset()
         for epoch in run.history.epochs:
             self._watch(run, epoch)
+        if self.best_epoch and self.restore_best_weights:
+            self._best_parameters = self._weights_before(run)
+
+    def _weights_before(self, run: Run) -> State | None:
+        """Return the weights of the best epoch before a resume; warn where they are not known."""
+        best = run.history.best
+        if self.best_epoch == run.history.epochs[-1].epoch:
+            return dict(run.trainer.measured().parameters)
+        if run.best_before is not None and best is not None and best.epoch == self.best_epoch:
+            return dict(run.best_before)
+        warnings.warn(
+            f"EarlyStopping: the weights of epoch {self.best_epoch}, the best before this resume, were not kept; "
+            "unless a better one follows, the model ends with its last weights",
+            NeocogWarning,
+            stacklevel=2,
+        )
+        return None
 
     def on_epoch_end(self, run: Run, epoch: EpochResult) -> None:
         """Compare with the best epoch, and stop when patience runs out."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from neocog.engines.base import Array
 from neocog.model.network import Network
 from neocog.train.clock import seconds_left
 from neocog.train.history import History
@@ -49,6 +51,7 @@ class Run:
         images: training images of an epoch.
         epoch: the one under way, from 1.
         time_limit: seconds that the whole training may take; None: no limit.
+        best_before: of a resumed training, the weights of `history.best`, as it was then, where they are known.
         phase: what this training is called among several that follow each other; "" where it is alone.
     """
 
@@ -60,6 +63,7 @@ class Run:
     epoch: int = 0
     stop_reason: str = ""
     time_limit: float | None = None
+    best_before: Mapping[str, Array] | None = None
     phase: str = ""
 
     @property

@@ -108,7 +108,15 @@ def fit(
     )
     if resume is not None:
         trainer.load_optimizer_state(resume.memory, resume.step)
-    run = Run(model, trainer, history, settings.epochs, train.images, time_limit=settings.time_limit, phase=phase)
+    run = Run(
+        model,
+        trainer,
+        history,
+        settings.epochs,
+        train.images,
+        time_limit=settings.time_limit,
+        best_before=best_parameters,
+    )
     progress = Progress(verbose)
     listeners = (*callbacks, progress)
     restore = (settings.patience is not None if restore_best is None else restore_best) and settings.keep == "best"

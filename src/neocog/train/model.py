@@ -137,7 +137,9 @@ class Model(Network):
             epochs: passes over the images.
             batch_size: images of an optimizer step.
             validation_data: images and labels that are measured after every epoch, and never trained on.
-            validation_split: without `validation_data`: the share of images, in [0, 1), drawn at random for it.
+            validation_split: without `validation_data`: the share of the images of each class, in [0, 1), that are held
+                out for it, by content and seed; equal images stay together. A class gives at least one, if it has two
+                that differ.
             shuffle: whether every epoch has an order of its own.
             callbacks: what else hears of epochs and batches.
             verbose: 0 silent, 1 progress on stderr, 2 plain lines.

@@ -129,8 +129,11 @@ class Progress(Callback):
         """Leave a clean line, and say why training ended early."""
         self._close()
         if self.verbose and run.history.stopped not in ("finished", "failed"):
-            of_all = "" if run.epochs is None else f" of {run.epochs:,}"
-            self._write(f"stopped after {run.done:,}{of_all} epochs: {run.history.stopped}")
+            done = run.done
+            of_all = "" if run.epochs in (None, done) else f" of {run.epochs:,}"
+            after = f"after {done:,}{of_all} epoch{'' if done == 1 and not of_all else 's'}"
+            timely = run.history.stopped == "time limit"  # which is what was asked for, and no fault
+            self._write(f"ended on time, {after}" if timely else f"stopped {after}: {run.history.stopped}")
         if self._display is not None:
             self._display.finish()
 

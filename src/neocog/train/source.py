@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 
 Batch = tuple[NDArray[np.generic], NDArray[np.generic]]
 
-SPLIT_STREAM = 2**64 - 1
-"""Random stream of `validation_split`; streams from 0 up are the epochs' orders."""
-
 
 class BatchSource(Protocol):
     """Anything that gives batches, epoch after epoch.
@@ -210,20 +207,3 @@ def shuffled(count: int, seed: int, stream: int) -> NDArray[np.int64]:
     """
     keys = np.random.PCG64(np.random.SeedSequence([seed, stream])).random_raw(count)
     return np.argsort(np.asarray(keys), kind="stable")
-
-
-def split_off(count: int, share: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Choose a share of so many images at random: the indices chosen, and the rest, both ascending.
-
-    Raises:
-        SettingError: the share is not in [0, 1), or leaves one side without images.
-    """
-    if not 0.0 <= share < 1.0:
-        raise SettingError(f"validation_split must lie in [0, 1), got {share!r}")
-    held_out = round(count * share)
-    if not 0 < held_out < count:
-        raise SettingError(
-            f"validation_split must leave images on both sides, got {share!r} of {count} images", hint="try 0.2"
-        )
-    order = shuffled(count, seed, SPLIT_STREAM)
-    return np.sort(order[:held_out]), np.sort(order[held_out:])

@@ -53,6 +53,16 @@ def test_an_explanation_says_that_it_is_of_the_image_as_it_is(trained_once, tmp_
     assert "the mean over 6 views of an image; layers are shown at the image as it is" in capfd.readouterr().err
 
 
+def test_probabilities_that_were_fitted_with_other_views_are_said_to_be(run, trained_once, picture):
+    folder = trained_once[0]
+    own = nc.load(folder / "model.safetensors").views
+    other = "plain" if own != "plain" else "flip"
+    told = f"its temperature was fitted with views {own}; neocog calibrate --views {other} fits anew"
+    assert told in run("predict", folder, picture, "--views", other).err
+    assert "fitted with" not in run("predict", folder, picture, "--views", own).err
+    assert "fitted with" not in run("predict", folder, picture, "--views", other, "--quiet").err
+
+
 def test_other_views_are_refused(run, trained_once, picture):
     done = run("predict", trained_once[0], picture, "--views", "mirror")
     assert done.code == 2

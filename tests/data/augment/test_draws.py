@@ -51,6 +51,14 @@ def test_an_image_draws_the_same_in_any_company():
     assert alone.uniform(0, every_epoch=False) == Draws(5, 9, np.array([17])).uniform(0, every_epoch=False)
 
 
+def test_noise_is_drawn_for_one_image_alone(monkeypatch):
+    counted = []
+    words = Draws.words
+    monkeypatch.setattr(Draws, "words", lambda self, *of, **how: counted.append(len(self)) or words(self, *of, **how))
+    Draws(5, 2, MANY).noise(1, 7, 13)
+    assert counted == [1]
+
+
 def test_noise_is_even():
     counts = np.bincount(Draws(0, 0, np.array([4])).noise(0, 0, 256_000), minlength=256)
     assert ((counts - 1000) ** 2 / 1000).sum() < 330.5  # 255 degrees of freedom, one in a thousand

@@ -213,6 +213,7 @@ def test_text_comes_back_as_it_was(text):
         ("flop", "did you mean flip"),
         ("", "knows no ''"),
         ("flip,,crop", "knows no ''"),
+        ("none,flip", "none stands alone"),
         ("crop=two", "padding of crop must be a whole number, got 'two'"),
         ("flip=x", "share of flip must be a number, got 'x'"),
         ("flip:side=1", "flip has no 'side'; it has share, alternating, axis"),

@@ -78,7 +78,7 @@ def command(
     """
     trained = models.open_model(model, engine, threads)
     trained.graph.check_classifies("neocog evaluate")
-    trained.views = views or trained.views
+    models.take_views(trained, views, quiet=quiet)
     rejecting.take_reject(trained, reject)
     source = datasets.open_source(data)
     if not quiet:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import click
 
 from neocog.app.cli import options
-from neocog.app.cli.errors import CommandLineError, nearest
+from neocog.app.cli.errors import CommandLineError, nearest, note
 
 if TYPE_CHECKING:
     from neocog.model.network import Network
+    from neocog.model.views import Views
 
 MODEL_FILE = "model.safetensors"
 
@@ -64,3 +65,25 @@ def open_model(path: Path, engine: str, threads: int | None, *, allow_nonfinite:
     from neocog.interop.opening import open_network
 
     return open_network(find_model(path), engine=engine, threads=threads, allow_nonfinite=allow_nonfinite)
+
+
+def take_views(model: Network, views: Views | None, *, quiet: bool) -> None:
+    """Make a model look at images as `--views` asks; None leaves it as its file says.
+
+    What was fitted to its probabilities was so with its own views, and stays; that is told.
+    """
+    own = model.views
+    if views is None or views == own:
+        return
+    model.views = views
+    fitted = {
+        "temperature": model.calibration is not None,
+        "threshold of unknown": model.reject_below is not None,
+        "thresholds of labels": model.thresholds is not None,
+    }
+    known = [name for name, there in fitted.items() if there]
+    if known and not quiet:
+        note(
+            f"its {' and '.join(known)} {'was' if known == ['temperature'] else 'were'} fitted with views {own}; "
+            f"neocog calibrate --views {views} fits anew"
+        )

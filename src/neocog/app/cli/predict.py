@@ -175,7 +175,7 @@ def command(
         )
     trained = models.open_model(model, engine, threads)
     trained.graph.check_classifies("neocog predict")
-    trained.views = views or trained.views
+    models.take_views(trained, views, quiet=quiet)
     rejecting.take_reject(trained, reject)
     pictures = Pictures(source, listed=listed)
     outcomes = predict(trained, pictures, top=top, batch_size=batch_size, workers=workers)

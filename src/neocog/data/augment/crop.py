@@ -46,7 +46,8 @@ class RandomCrop(Transform):
             raise SettingError(
                 f"RandomCrop: a border of {self.padding} reflected pixels needs images of at least "
                 f"{self.padding + 1} x {self.padding + 1} pixels, got {height} x {width}",
-                hint='make padding smaller, or use border="zero"',
+                hint='make padding smaller, or the border black: border="zero", as text '
+                f"{self.word}={self.padding}:border=zero",
             )
         tops, lefts = (draws.below(number, 2 * self.padding + 1).tolist() for number in (0, 1))
         for start in range(0, len(images), _GROUP):

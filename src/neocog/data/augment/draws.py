@@ -75,7 +75,7 @@ class Draws:
 
     def noise(self, number: int, place: int, count: int) -> NDArray[np.uint8]:
         """Return (count,) random bytes for the image at a place of `indices`."""
-        key = self.words(number)[place]
+        (key,) = replace(self, indices=self.indices[place : place + 1]).words(number)
         words = _mixed(key + np.arange(-(-count // 8), dtype=np.uint64) * np.uint64(GOLDEN))
         return words.astype("<u8").view(np.uint8)[:count]
 

@@ -74,9 +74,12 @@ def _transform(part: str) -> Transform:
     kind = _WORDS.get(word)
     if kind is None:
         near = difflib.get_close_matches(word, _WORDS, 1)
+        hint = f"did you mean {near[0]}?" if near else "an example: flip,crop=4"
+        if word == NONE:
+            hint = "none stands alone: no transform at all"
         raise SettingError(
             f"augment knows no {word!r}; it knows {', '.join(_WORDS)}",
-            hint=f"did you mean {near[0]}?" if near else "an example: flip,crop=4",
+            hint=hint,
         )
     known = {entry.name: type(entry.default) for entry in fields(kind)}
     given = {name: _value(word, name, value, known[name]) for name in kind.main} if equals else {}

@@ -1,0 +1,114 @@
+"""`neocog export MODEL --to FORMAT`: a model as a file that other programs run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import click
+
+from neocog.app.cli import models, options
+from neocog.app.cli.errors import CommandLineError
+from neocog.model.network import Network
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is asked for.
+
+    Arguments:
+        path: the file to write.
+        workers, quiet, as_json: as for other verbs.
+        flags: those of one format alone, as given; None, or False: not given.
+    """
+
+    path: Path
+    workers: int | None
+    quiet: bool
+    as_json: bool
+    flags: dict[str, Any]
+
+
+Write = Callable[[Network, Wanted], None]
+"""Writes a model, and prints what it wrote."""
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A kind of file.
+
+    Arguments:
+        module: of the command line, whose `write` writes it.
+        ending: of its files.
+        flags: the flags that only some formats have, and this one has, as in `Wanted.flags`.
+    """
+
+    module: str
+    ending: str
+    flags: tuple[str, ...] = ()
+
+
+FORMATS = {
+    "onnx": Format("neocog.app.cli.export_onnx", ".onnx", ("input", "opset", "fold", "data", "images", "strict")),
+}
+"""What a model can become. A new format is a row here, and a module."""
+
+
+@click.command("export", cls=options.Verb)
+@models.argument
+@click.option("--to", "kind", type=options.WordOption(tuple(FORMATS)), required=True, help="Format of the file.")
+@click.option("--output", "-o", type=options.Place(), help="File to write.  [default: beside the model, as model.onnx]")
+@click.option(
+    "--input",
+    type=options.WordOption(("uint8", "float")),
+    help="Of onnx, what the file takes: uint8, pictures (N, height, width, channels) as they are read; float, "
+    "(N, channels, height, width) from 0 to 1. Both are normalised inside.  [default: uint8]",
+)
+@click.option("--opset", type=options.WholeOption(1), help="Of onnx, the version of ONNX's operators.  [default: 17]")
+@click.option(
+    "--fold", is_flag=True, help="Of onnx: make normalizations part of the weights before them.  [default: they stay]"
+)
+@click.option(
+    "--data",
+    type=options.Location(),
+    help="Of onnx: answer images of this data with what was written.  [default: random pictures]",
+)
+@click.option("--images", type=options.WholeOption(100), help="Of onnx, how many of --data.  [default: 100]")
+@click.option("--strict", is_flag=True, help="Of onnx: fail where ONNX Runtime is not there to answer with the file.")
+@options.threads
+@options.workers
+@options.engine
+@options.as_json
+@options.quiet
+def command(
+    model: Path,
+    kind: str,
+    output: Path | None,
+    threads: int | None,
+    workers: int | None,
+    engine: str,
+    as_json: bool,
+    quiet: bool,
+    **flags: Any,
+) -> None:
+    """Write MODEL as a file that other programs run, without neocog.
+
+    onnx: for ONNX Runtime, OpenVINO, browsers, phones. It takes pictures of the model's size and gives probabilities,
+    with class names, licence and what a picture must become in its metadata. ONNX Runtime answers images with it first:
+    a file that answers otherwise than the model is not left behind.
+    """
+    form = FORMATS[kind]
+    for name, value in flags.items():
+        if value not in (None, False) and name not in form.flags:
+            raise CommandLineError(f"--{name} is not for --to {kind}")
+    file = models.find_model(model)
+    path = output if output is not None else file.with_suffix(form.ending)
+    if path.is_dir():
+        path = path / file.with_suffix(form.ending).name
+    if path.exists() and path.samefile(file):
+        raise CommandLineError(f"{path} is the model itself", hint="name another file with --output")
+    write: Write = import_module(form.module).write
+    write(models.open_model(model, engine, threads), Wanted(path, workers, quiet, as_json, flags))
