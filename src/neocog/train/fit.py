@@ -116,6 +116,7 @@ def fit(
         train.images,
         time_limit=settings.time_limit,
         best_before=best_parameters,
+        phase=phase,
     )
     progress = Progress(verbose)
     listeners = (*callbacks, progress)
