@@ -75,10 +75,17 @@ VARIANTS: dict[type[Layer], tuple[Layer, ...]] = {
         ConvTranspose2d(3, 2, (2, 3), bias=False),
         ConvTranspose2d(17, (3, 2), 1, (2, 0)),
     ),
-    MaxPool2d: (MaxPool2d(2, 1), MaxPool2d(3, 2, 1), MaxPool2d(3, 3, 1, ceil_mode=True)),
+    MaxPool2d: (
+        MaxPool2d(2, 1),
+        MaxPool2d(3, 2, 1),
+        MaxPool2d(3, 3, 1, ceil_mode=True),
+        MaxPool2d(3, 2, ((0, 1), (2, 1))),
+        MaxPool2d(2, 1, "same"),
+    ),
     AvgPool2d: (
         *(AvgPool2d(2), AvgPool2d(2, 1, 1), AvgPool2d(2, count_include_pad=False, padding=1)),
         *(AvgPool2d(4, 3, (1, 2), ceil_mode=True), AvgPool2d(3, 2, 1, ceil_mode=True, count_include_pad=False)),
+        *(AvgPool2d(2, 2, ((0, 1), (1, 0))), AvgPool2d(3, 2, "same", count_include_pad=False)),
     ),
     AdaptiveAvgPool2d: (
         AdaptiveAvgPool2d((3, 4)),

@@ -29,8 +29,10 @@ if TYPE_CHECKING:
     from neocog.errors import NeocogWarning as NeocogWarning
     from neocog.errors import SettingError as SettingError
     from neocog.errors import ShapeError as ShapeError
+    from neocog.interop.hub.load import from_hub as from_hub
     from neocog.interop.onnx.reader import from_onnx as from_onnx
     from neocog.interop.onnx.write import to_onnx as to_onnx
+    from neocog.interop.pytorch.load import load_pytorch as load_pytorch
     from neocog.interop.sklearn import NeocogClassifier as NeocogClassifier
     from neocog.interop.sklearn import NeocogTransformer as NeocogTransformer
     from neocog.interop.trackers import MLflow as MLflow
@@ -84,8 +86,10 @@ _HOMES = {
         "SettingError",
         "ShapeError",
     ),
+    "neocog.interop.hub.load": ("from_hub",),
     "neocog.interop.onnx.reader": ("from_onnx",),
     "neocog.interop.onnx.write": ("to_onnx",),
+    "neocog.interop.pytorch.load": ("load_pytorch",),
     "neocog.interop.trackers": ("MLflow", "TensorBoard", "Tracker"),
     "neocog.model.network": ("Network",),
     "neocog.nn.blocks": ("Concat", "Residual", "Sequential", "SqueezeExcite"),

@@ -174,7 +174,7 @@ def test_what_is_withheld_is_told_and_no_mistake(
     assert facts["unknown"]["right"] == right - reject["right"]
     assert not any(facts["images"][str(index)]["withheld"] for index in facts["mistakes"]["shown"])
     page = open_page(kept.address)
-    assert page.locator("#unknown figcaption b").first.inner_text().startswith("unknown (")
+    assert page.locator("#unknown figcaption .note").first.inner_text() == "maybe"
     test_every_number_is_that_of_evaluate_or_of_the_history(kept, open_page, "zh-CN")
 
 

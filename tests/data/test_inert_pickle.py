@@ -194,6 +194,6 @@ def test_want_of_memory_is_not_called_damage(monkeypatch):
     def fail(data):
         raise MemoryError
 
-    monkeypatch.setattr("neocog.data.inert_pickle.pickletools.genops", fail)
+    monkeypatch.setattr("neocog.data.inert_machine.pickletools.genops", fail)
     with pytest.raises(MemoryError):
         load_inert(b".", "any")

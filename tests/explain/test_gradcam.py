@@ -10,7 +10,7 @@ from explain.networks import NETWORKS, make_image, make_model
 from explain.torch_twin import pixels, twin
 from explain.trained import held_out, trained_model
 from neocog.errors import DataError, SettingError
-from neocog.explain.gradcam import gradcam, quick_gradcams, stretch
+from neocog.explain.gradcam import default_layer, gradcam, placing_layer, quick_gradcams, stretch
 from neocog.explain.gradient import gradients
 from neocog.explain.trace import trace
 
@@ -145,3 +145,22 @@ def test_many_images_at_once_give_the_same_grids_within_rounding(name: str) -> N
         assert grid.shape == found.grid.shape
         # float32 on the way forwards and back; the bound is loose, and a wrong term would be as large as the sizes
         assert np.abs(grid - found.grid).max() <= 1e-3 * max(sizes.max(), np.finfo(np.float32).tiny)
+
+
+def test_places_are_told_by_the_last_maps_that_are_large_enough() -> None:
+    def block(channels: int) -> nc.Sequential:
+        return nc.Sequential(nc.Conv2d(channels, 3, padding=1), nc.BatchNorm2d(), nc.ReLU(), nc.MaxPool2d(2))
+
+    net = nc.Sequential(block(2), block(2), block(2), nc.Flatten(), nc.Linear(2))
+    model = nc.Model(net, (16, 16, 1), seed=1)
+    titles = [type(node.layer).__name__ for node in model.graph.nodes]
+    assert titles[10] == titles[6] == "ReLU"
+    assert default_layer(model.graph) == placing_layer(model.graph, 4) == 10  # of 4 x 4
+    assert placing_layer(model.graph, 5) == 6  # of 8 x 8
+    assert placing_layer(model.graph, 17) == 10  # none is so large
+    images = np.random.default_rng(0).random((2, 16, 16, 1)).astype(np.float32)
+    grids = quick_gradcams(model, images, [0, 1], layer=6)
+    for label, (image, grid) in enumerate(zip(images, grids, strict=True)):
+        assert grid.shape == (8, 8)
+        want = gradcam(model, image, label, layer=6).grid
+        np.testing.assert_allclose(grid, want, atol=1e-5 * max(1e-6, want.max()))

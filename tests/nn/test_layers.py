@@ -129,8 +129,8 @@ def test_an_input_that_does_not_fit_is_refused(layer, shape, message):
         (lambda: MaxPool2d(2, 0), "MaxPool2d: stride must be an integer of at least 1, or a pair of them, got 0"),
         (lambda: AvgPool2d(2, 2, -1), "AvgPool2d: padding must be an integer of at least 0, or a pair of them, got -1"),
         (
-            lambda: MaxPool2d((4, 3), padding=2),
-            "MaxPool2d: padding must be at most half the window, got padding 2 for a window of 3 pixels",
+            lambda: MaxPool2d((4, 3), padding=3),
+            "MaxPool2d: padding must be smaller than the window, got padding 3 for a window of 3 pixels",
         ),
         (lambda: Dropout(1.0), "Dropout: rate must lie in [0, 1), got 1.0"),
         (lambda: Dropout(-0.1), "Dropout: rate must lie in [0, 1), got -0.1"),

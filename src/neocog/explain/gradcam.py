@@ -64,7 +64,27 @@ def default_layer(graph: Graph) -> int:
             "Grad-CAM needs feature maps; this network has no convolution",
             hint="name a layer with maps, if there is one",
         )
-    index = convolutions[-1]
+    return _end_of(graph, convolutions[-1])
+
+
+def placing_layer(graph: Graph, sides: int) -> int:
+    """Return the last layer behind a convolution whose maps still tell places apart: of at least so many rows and
+    columns. The `default_layer`, where there is none: its maps know most of shapes, but may be of 2 x 2 cells.
+
+    Raises:
+        SettingError: the network has no convolution.
+    """
+    last = default_layer(graph)
+    for node in reversed(graph.nodes[: last + 1]):
+        if isinstance(node.layer, Conv2d):
+            end = graph.nodes[_end_of(graph, node.index)].output
+            if isinstance(end, ImageShape) and min(end.height, end.width) >= sides:
+                return _end_of(graph, node.index)
+    return last
+
+
+def _end_of(graph: Graph, index: int) -> int:
+    """Return the last layer that treats a convolution's maps place by place, and gives them to nobody else."""
     while (behind := only_consumer(graph, index)) is not None and _goes_on(graph.nodes[behind]):
         index = behind
     return index
@@ -117,7 +137,9 @@ def gradcam(
     return GradCam(grid, heat, weights, node.index, node.title, choices, all_zero, text)
 
 
-def quick_gradcams(model: Subject, images: NDArray[Any], classes: Sequence[int]) -> NDArray[np.float32]:
+def quick_gradcams(
+    model: Subject, images: NDArray[Any], classes: Sequence[int], *, layer: int | None = None
+) -> NDArray[np.float32]:
     """Return the grids (N, P, Q) of many images at once, in float32: what `gradcam` gives for the logit of a class of
     each, within rounding, in a fraction of the time.
 
@@ -125,6 +147,7 @@ def quick_gradcams(model: Subject, images: NDArray[Any], classes: Sequence[int])
         model: any neocog model.
         images: (N, H, W, C), uint8 or in [0, 1].
         classes: (N,) index of the class that each image is asked about.
+        layer: index of a layer with maps; default: `default_layer`.
 
     Raises:
         SettingError: the network has no convolution. DataError: its weights are NaN or infinite.
@@ -134,7 +157,7 @@ def quick_gradcams(model: Subject, images: NDArray[Any], classes: Sequence[int])
     (1, 4, 4)
     """
     graph = model.graph
-    layer = default_layer(graph)
+    layer = default_layer(graph) if layer is None else layer
     parameters = usable_parameters(model, len(graph.nodes) - 1, np.float32)
     grids = []
     for start in range(0, len(images), AT_ONCE):

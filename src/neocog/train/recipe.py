@@ -59,8 +59,8 @@ HEAD_EPOCHS, HEAD_BATCH = 40, 128
 HEAD_RATE, HEAD_DECAY = 0.003, 2.0  # of adamw, for features whose mean square is about 1
 HEAD_STEPS, MOST_HEAD_EPOCHS = 1000, 200  # that it takes at least, and epochs in which it takes them at most
 TUNED_RATE, TUNED_DECAY = 0.001, 0.05  # of adamw, where a network learnt already
-TUNED_EPOCHS = 6
-TUNED_IMAGES = 18_000  # that all of its epochs show together, about, so that few images are seen more often
+TUNED_EPOCHS = 5
+TUNED_IMAGES = 15_000  # that all of its epochs show together, about, so that few images are seen more often
 MOST_TUNED_EPOCHS = 30
 FEW_ENOUGH = 20_000  # images, up to which photographs are learnt sooner from a network that learnt elsewhere
 
@@ -226,10 +226,10 @@ def choose(
 
 
 def tuning_epochs(images: int) -> int:
-    """Return how many epochs all layers of a network that learnt elsewhere are trained for: at least 6, at most 30.
+    """Return how many epochs all layers of a network that learnt elsewhere are trained for: at least 5, at most 30.
 
     >>> tuning_epochs(200), tuning_epochs(3000)
-    (30, 6)
+    (30, 5)
     """
     return min(MOST_TUNED_EPOCHS, max(TUNED_EPOCHS, TUNED_IMAGES // images))
 

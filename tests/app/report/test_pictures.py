@@ -77,8 +77,8 @@ def test_heat_is_that_of_grad_cam(model: nc.Model, images: ArrayDataset) -> None
     pixels, classes = images.images()[:5], np.array([0, 1, 0, 1, 1])
     found = heat.grids(model, pixels, classes)
     for image, label, grid in zip(pixels, classes.tolist(), found.grids, strict=True):
-        want = gradcam(model, image, label)
-        assert (found.layer, found.kind) == ("3", "Conv2d")
+        want = gradcam(model, image, label, layer=found.layer)
+        assert min(want.grid.shape) >= heat.SIDES
         scale = want.grid.max() or 1.0
         np.testing.assert_allclose(grid / 255, want.grid / scale, atol=0.5 / 255 + 1e-4)
 

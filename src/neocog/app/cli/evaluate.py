@@ -74,7 +74,8 @@ def command(
     """Measure how good MODEL is on DATA: accuracy and macro recall with their intervals, each class, confused pairs,
     and how far probabilities can be trusted.
 
-    MODEL is a model file or a run folder. The classes of DATA are matched to the model's by name.
+    MODEL is a model file, a run folder, an ONNX file, or hub:OWNER/NAME. The classes of DATA are matched to the model's
+    by name.
     """
     trained = models.open_model(model, engine, threads)
     trained.graph.check_classifies("neocog evaluate")

@@ -64,7 +64,8 @@ def command(
 ) -> None:
     """Show what MODEL computes for IMAGE, and what its filters detect, on a page in your browser.
 
-    MODEL is a model file or a run folder. The page is served to this machine only, until Ctrl-C; nothing leaves it.
+    MODEL is a model file, a run folder, an ONNX file, or hub:OWNER/NAME. The page is served to this machine only, until
+    Ctrl-C; nothing leaves it.
     """
     if lesson:
         if model is not None:

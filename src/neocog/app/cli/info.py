@@ -13,6 +13,7 @@ from neocog.app.cli.output import count, emit, format_table, print_json
 from neocog.data.dataset import Dataset, Source
 from neocog.data.resize import ImageSize
 from neocog.data.walk import listed
+from neocog.interop.hub.repository import names_a_hub
 from neocog.model.network import Network
 from neocog.nn.graph import Graph
 from neocog.nn.summary import format_summary, summarise
@@ -33,12 +34,15 @@ KIND_NAMES = {1: "grey", 3: "RGB", 4: "RGBA"}
 @click.argument("thing", type=options.Location(), metavar="MODEL|DATA|NAME")
 @options.as_json
 def command(thing: str, as_json: bool) -> None:
-    """Describe a model (a file or a run folder), a data set (whatever neocog train takes), or a network by its name."""
+    """Describe a model (a file, a run folder or hub:OWNER/NAME), a data set (whatever neocog train takes), or a known
+    network by its name.
+    """
     path = Path(thing)
     if thing in MODELS and not os.path.lexists(thing):
         _describe_known(thing, as_json)
         return
-    if path.suffix in MODEL_ENDINGS or os.path.isfile(path / models.MODEL_FILE):  # noqa: PTH113 - raises nothing
+    is_run = os.path.isfile(path / models.MODEL_FILE)  # noqa: PTH113 - raises nothing
+    if is_run or path.suffix in MODEL_ENDINGS or names_a_hub(thing):
         _describe_model(path, as_json)
     else:
         _describe_data(thing, as_json)

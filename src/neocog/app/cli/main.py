@@ -34,6 +34,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "models": ("neocog.app.cli.zoo", "List the known networks, with their size and speed."),
     "lr-find": ("neocog.app.cli.lr_find", "Find a learning rate to begin with."),
     "check": ("neocog.app.cli.check", "Find damaged, duplicate and suspicious images."),
+    "push": ("neocog.app.cli.push", "Send a trained model to a hub, such as huggingface.co."),
     "bench": ("neocog.app.cli.bench", "Measure how fast this machine trains and predicts."),
 }
 
@@ -46,6 +47,8 @@ SYNONYMS = {
     "see": "explain",
     "show": "explain",
     "zoo": "models",
+    "upload": "push",
+    "publish": "push",
 }
 
 EXAMPLES = """\b

@@ -1,4 +1,4 @@
-"""How a verb finds its MODEL: a model file, a run folder that holds one, or an ONNX file."""
+"""How a verb finds its MODEL: a model file, a run folder that holds one, an ONNX file, or a model on a hub."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import click
 
 from neocog.app.cli import options
 from neocog.app.cli.errors import CommandLineError, nearest, note
+from neocog.interop.hub.repository import names_a_hub
 
 if TYPE_CHECKING:
     from neocog.model.network import Network
@@ -21,11 +22,16 @@ argument = click.argument("model", type=options.Place())
 
 
 def find_model(path: Path) -> Path:
-    """Return the model file that `path` names: itself, or the best model of a run folder.
+    """Return the model file that `path` names: itself, the best model of a run folder, or that in a hub's cache.
 
     Raises:
         CommandLineError: there is none.
+        NeocogError: the hub has none, or cannot be reached.
     """
+    if names_a_hub(str(path)):
+        from neocog.interop.hub.load import file_from_hub
+
+        return file_from_hub(str(path))
     if path.is_dir():
         if (path / MODEL_FILE).is_file():
             return path / MODEL_FILE
@@ -62,6 +68,10 @@ def _suggestion(path: Path) -> str:
 
 def open_model(path: Path, engine: str, threads: int | None, *, allow_nonfinite: bool = False) -> Network:
     """Read the model that `path` names; weights that are NaN or infinite only for verbs that show what a model is."""
+    if names_a_hub(str(path)):
+        from neocog.interop.hub.load import from_hub
+
+        return from_hub(str(path), engine=engine, threads=threads)
     from neocog.interop.opening import open_network
 
     return open_network(find_model(path), engine=engine, threads=threads, allow_nonfinite=allow_nonfinite)

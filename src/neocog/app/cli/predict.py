@@ -156,10 +156,10 @@ def command(
     """Classify images: print the path, class and probability of each image, one per line, in order. A model for several
     labels an image gives all that are above their thresholds, which neocog info shows.
 
-    MODEL is a model file or a run folder. SOURCE is an image, a folder, a pattern such as 'a/*.jpg', @FILE for a list
-    of paths in a file, or - for an image on stdin (with --list: for a list of paths). There may be any number: answers
-    are written as they come, in order. Images that cannot be read are listed on stderr and skipped; so is what a folder
-    holds besides images. A file whose name begins with - is written ./-name, or behind --.
+    MODEL is a model file, a run folder, an ONNX file or hub:OWNER/NAME. SOURCE is an image, a folder, a pattern such as
+    'a/*.jpg', @FILE for a list of paths in a file, or - for an image on stdin (with --list: for a list of paths). There
+    may be any number: answers are written as they come, in order. Images that cannot be read are listed on stderr and
+    skipped; so is what a folder holds besides images. A file whose name begins with - is written ./-name, or behind --.
     """
     forms = [name for name, given in (("--csv", as_csv), ("--json", as_json), ("--jsonl", as_jsonl)) if given]
     if len(forms) > 1:

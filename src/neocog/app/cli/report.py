@@ -24,6 +24,7 @@ from neocog.data.batches import Batches
 from neocog.data.check import check_data
 from neocog.data.resize import ImageSize
 from neocog.errors import DataError, NeocogError
+from neocog.interop.hub.repository import names_a_hub
 from neocog.model.network import Network
 from neocog.text import printable
 from neocog.train.evaluation import evaluate
@@ -60,6 +61,8 @@ def command(
     without them.
     """
     page_file("report.js")  # before images are read, which may take minutes
+    if names_a_hub(str(run)):
+        raise CommandLineError(f"neocog report is about a run folder, got {run}", hint=f"try: neocog info {run}")
     model = models.open_model(run, engine, threads)
     model.graph.check_classifies("neocog report")
     folder = RunFolder(models.find_model(run).parent)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from neocog.explain.gradcam import default_layer, quick_gradcams
+from neocog.explain.gradcam import placing_layer, quick_gradcams
 from neocog.model.network import Network
 from neocog.nn.graph import Graph
 from neocog.nn.summary import multiply_adds
@@ -18,6 +18,9 @@ WORK = 25_000_000_000
 
 LEAST = 4
 """Pictures that get one in any case."""
+
+SIDES = 5
+"""Rows and columns that maps must have to say where something is; the last ones of a small image may be of 2 x 2."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +45,9 @@ def affordable(graph: Graph, rows: Sequence[int]) -> list[int]:
 
 def grids(model: Network, images: NDArray[np.generic], classes: NDArray[np.int64]) -> Heat:
     """Return where in images (n, H, W, C) a class of each, by its index, was seen."""
-    found = quick_gradcams(model, images, classes.tolist())
+    layer = placing_layer(model.graph, SIDES)
+    found = quick_gradcams(model, images, classes.tolist(), layer=layer)
     largest = found.max(axis=(1, 2), keepdims=True)
     scaled = np.round(255 * found / np.where(largest > 0, largest, 1)).astype(np.uint8)
-    node = model.graph.nodes[default_layer(model.graph)]
+    node = model.graph.nodes[layer]
     return Heat(node.name, type(node.layer).__name__, scaled)

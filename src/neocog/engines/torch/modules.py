@@ -53,7 +53,7 @@ from neocog.nn.layers import (
 )
 from neocog.nn.random import dropout_bits, dropout_key, dropout_threshold
 from neocog.nn.shapes import ImageShape
-from neocog.nn.window import pair
+from neocog.nn.window import counts, pair, sides_of
 
 
 class PaddedConv2d(torch.nn.Conv2d):  # type: ignore[misc]  # PyTorch is untyped here
@@ -85,6 +85,40 @@ class PaddedConv2d(torch.nn.Conv2d):  # type: ignore[misc]  # PyTorch is untyped
     def forward(self, x: Any) -> Any:
         """Pad x (N, C, H, W), then convolve."""
         return super().forward(x if self.around is None else F.pad(x, self.around))
+
+
+class PaddedPool(torch.nn.Module):  # type: ignore[misc]
+    """A pooling with more padding than PyTorch's own take: half the window, the same on both sides."""
+
+    def __init__(self, layer: MaxPool2d | AvgPool2d, node: Node) -> None:
+        super().__init__()
+        assert isinstance(node.input, ImageShape)
+        walk = layer.window_over(node.input)
+        axes = (walk.vertical, walk.horizontal)
+        kernel, stride = tuple(axis.kernel for axis in axes), tuple(axis.stride for axis in axes)
+        largest = isinstance(layer, MaxPool2d)
+        self.fill = -math.inf if largest else 0.0
+        self.around = (walk.horizontal.before, walk.horizontal.after, walk.vertical.before, walk.vertical.after)
+        self.pool = torch.nn.MaxPool2d(kernel, stride) if largest else torch.nn.AvgPool2d(kernel, stride)
+        if isinstance(layer, AvgPool2d):
+            down, across = (torch.tensor(numbers) for numbers in counts(layer.counted_over(node.input)))
+            self.register_buffer("share", walk.cells / (down[:, None] * across).double(), persistent=False)
+
+    def forward(self, x: Any) -> Any:
+        """Pad x (N, C, H, W), then pool; a mean is that of the cells that count."""
+        y = self.pool(F.pad(x, self.around, value=self.fill))
+        return y * self.share.to(y.dtype) if self.fill == 0.0 else y
+
+
+def pooling(layer: MaxPool2d | AvgPool2d, node: Node) -> Any:
+    """Return PyTorch's own pooling, or, where that refuses the padding, one that pads by itself."""
+    around = None if layer.padding == "same" else sides_of(layer.padding)
+    if around is None or any(a != b or a > side // 2 for (a, b), side in zip(around, pair(layer.window), strict=True)):
+        return PaddedPool(layer, node)
+    padding = tuple(before for before, _ in around)
+    if isinstance(layer, MaxPool2d):
+        return torch.nn.MaxPool2d(layer.window, layer.stride, padding, ceil_mode=layer.ceil_mode)
+    return torch.nn.AvgPool2d(layer.window, layer.stride, padding, layer.ceil_mode, layer.count_include_pad)
 
 
 class GlobalAvgPool(torch.nn.Module):  # type: ignore[misc]
@@ -292,12 +326,8 @@ RULES: Rules = {
         layer.output_padding,
         bias=layer.bias,
     ),
-    MaxPool2d: lambda layer, node: torch.nn.MaxPool2d(
-        layer.window, layer.stride, layer.padding, ceil_mode=layer.ceil_mode
-    ),
-    AvgPool2d: lambda layer, node: torch.nn.AvgPool2d(
-        layer.window, layer.stride, layer.padding, layer.ceil_mode, layer.count_include_pad
-    ),
+    MaxPool2d: pooling,
+    AvgPool2d: pooling,
     AdaptiveAvgPool2d: lambda layer, node: torch.nn.AdaptiveAvgPool2d(layer.output_size),
     GlobalAvgPool2d: lambda layer, node: GlobalAvgPool(),
     Flatten: lambda layer, node: torch.nn.Flatten(),

@@ -120,7 +120,7 @@ class NodeCall:
         steps = (1,) * len(starts) if steps is None else steps
         if not len(starts) == len(ends) == len(axes) == len(steps):
             raise Unsupported("it needs as many starts as ends, axes and steps")
-        bounds: list[tuple[int, int | None, int]] = [(0, None, 1)] * rank
+        bounds: list[tuple[int, int | None, int]] = [(0, side, 1) for side in shape]
         for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
             if step == 0:
                 raise Unsupported("a step must not be 0")
@@ -217,7 +217,12 @@ class NodeCall:
         assert isinstance(flow.shape, ImageShape)
         if inner.stride != 1 or outer.stride != inner.size or inner.size * outer.size != flow.shape.channels:
             return None
-        return self.add(ChannelShuffle(outer.size), flow, view=flow.plain)
+        return self._arranged(ChannelShuffle(outer.size), flow)
+
+    def _arranged(self, layer: Layer, flow: Flow) -> Flow:
+        value = self.parts.arranged(flow.value, layer, self.node.title)
+        shape = self.parts.shape(value)
+        return Flow(value, shape, plain_view(shape, flow.view))
 
     def _spread(self, flow: Flow) -> Flow | None:
         """Return channels that lie in rows and columns, as a PixelShuffle leaves them."""
@@ -238,10 +243,10 @@ class NodeCall:
             if not is_whole_of(channels, kept, 1):
                 return None
             if kept > 1:
-                flow = self.add(ChannelShuffle(block), flow, view=flow.plain)
+                flow = self._arranged(ChannelShuffle(block), flow)
         else:
             return None
-        return self.add(PixelShuffle(factor), flow)
+        return self._arranged(PixelShuffle(factor), flow)
 
     def _pixel(self, flow: Flow) -> Flow:
         """Return a vector as an image of one pixel, by computing what led to it on images of one pixel."""
@@ -284,8 +289,7 @@ class NodeCall:
             raise Unsupported(f"it needs vectors as (N, F), got {list(flow.dims)}")
         places = _places(flow)
         if isinstance(flow.shape, ImageShape):
-            name = f"{self.name()}.flatten"
-            value = self.parts.add(name, Flatten(), (flow.value,), origin=self.node.title)
+            value = self.parts.arranged(flow.value, Flatten(), self.node.title)
         else:
             value = flow.value
             places = places if flow.order is None else flow.order[places]
@@ -307,6 +311,18 @@ class NodeCall:
         if plain is None:
             raise Unsupported(f"the channels of what comes to it, {list(flow.dims)}, do not lie on one axis")
         return plain
+
+    def settled(self, flow: Flow) -> Flow:
+        """Return a flow whose channels lie on one axis: as it is, or as images plainly.
+
+        Raises:
+            Unsupported: it cannot be arranged so.
+        """
+        try:
+            self.channel_axis(flow)
+        except Unsupported:
+            return self.image(flow) if len(flow.view) == 4 else flow
+        return flow
 
     def ordered(self, flow: Flow, values: NDArray[Any]) -> Floats:
         """Return one value a channel, in ONNX's order, as neocog has them."""

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from neocog.engines.room import lacking
 from neocog.errors import FormatError
 from neocog.interop.onnx.tensors import AnyArray, array_of
@@ -206,7 +208,7 @@ def _node(index: int, node: Any, where: str, folder: Path | None) -> OnnxNode:
             raise FormatError(f"{where}: node {index} has two attributes {shown_value(entry.name)}")
         match entry.type:
             case 1:
-                attributes[entry.name] = entry.f
+                attributes[entry.name] = _decimal(entry.f)
             case 2:
                 attributes[entry.name] = entry.i
             case 3:
@@ -214,7 +216,7 @@ def _node(index: int, node: Any, where: str, folder: Path | None) -> OnnxNode:
             case 4:
                 attributes[entry.name] = array_of(entry.t, folder, f"{where}: node {index}: {entry.name}")
             case 6:
-                attributes[entry.name] = tuple(entry.floats)
+                attributes[entry.name] = tuple(map(_decimal, entry.floats))
             case 7:
                 attributes[entry.name] = tuple(entry.ints)
             case 8:
@@ -225,6 +227,15 @@ def _node(index: int, node: Any, where: str, folder: Path | None) -> OnnxNode:
                 attributes[entry.name] = None
     domain = "" if node.domain == "ai.onnx" else node.domain
     return OnnxNode(index, node.name, node.op_type, domain, tuple(node.input), tuple(node.output), attributes, subgraph)
+
+
+def _decimal(value: float) -> float:
+    """Return the shortest decimal number that a float32 stands for: what somebody wrote.
+
+    >>> _decimal(9.999999747378752e-06)
+    1e-05
+    """
+    return float(str(np.float32(value)))
 
 
 def _value(value: Any, where: str) -> ValueInfo:

@@ -56,7 +56,7 @@ from neocog.nn.layers import (
     Upsample,
 )
 from neocog.nn.shapes import ImageShape, VectorShape
-from neocog.nn.window import EvenAxis, Window, counts, pair
+from neocog.nn.window import EvenAxis, Window, counts, pair, sides_of
 
 GELU_SINCE, GROUPS_SINCE, AXES_SINCE = 20, 21, 18
 """The opsets from which there is a Gelu, a GroupNormalization, and reductions that take their axes as an input."""
@@ -80,7 +80,8 @@ def write_layers(writer: OnnxWriter, graph: Graph, image: str) -> str:
     for node in graph.nodes:
         writer.begin(node.name)
         inputs = [values[value] for value in node.inputs]
-        values[node.index] = RULES[type(node.layer)](writer, node, node.layer, inputs)
+        value = RULES[type(node.layer)](writer, node, node.layer, inputs)
+        values[node.index] = writer.named(value, node.name)
     return writer.in_our_order(values[graph.nodes[-1].index], graph.output)
 
 
@@ -136,8 +137,9 @@ def _average_pool(writer: OnnxWriter, node: Node, layer: AvgPool2d, inputs: list
     if all(axis.taps_inside() == axis.output * axis.kernel for axis in (counted.vertical, counted.horizontal)):
         return writer.add("AveragePool", x, count_include_pad=1, **_walk(window))
     # Of the padding some counts and some does not: what counts becomes part of the image.
-    sides = pair(layer.padding)
-    padded = writer.add("Pad", x, writer.constant((0, 0, *sides, 0, 0, *sides), np.int64))
+    assert layer.padding != "same"  # which counts as a whole
+    (top, bottom), (left, right) = sides_of(layer.padding)
+    padded = writer.add("Pad", x, writer.constant((0, 0, top, left, 0, 0, bottom, right), np.int64))
     return writer.add("AveragePool", padded, count_include_pad=0, **_walk(counted))
 
 
@@ -188,7 +190,8 @@ def _walk(window: Window) -> dict[str, Any]:
 def _batch_normalization(writer: OnnxWriter, node: Node, layer: BatchNorm2d, inputs: list[str]) -> str:
     learned = _scale_and_shift(writer, node, channels_of(node.input))
     running = (writer.stored(node, name) for name in ("running_mean", "running_var"))
-    return writer.add("BatchNormalization", *inputs, *learned, *running, epsilon=layer.epsilon)
+    keeps = 1.0 - layer.momentum  # which is what ONNX calls momentum
+    return writer.add("BatchNormalization", *inputs, *learned, *running, epsilon=layer.epsilon, momentum=keeps)
 
 
 def _group_normalization(writer: OnnxWriter, node: Node, layer: GroupNorm, inputs: list[str]) -> str:

@@ -24,6 +24,16 @@ class Rescale(Layer):
 
 
 @dataclass(frozen=True, slots=True)
+class Erf(Layer):
+    """The error function, which files make a GELU of. Elsewhere it is refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogSoftmax(Layer):
+    """The logarithm of a Softmax, which a network may end with. Elsewhere it is refused."""
+
+
+@dataclass(frozen=True, slots=True)
 class Pad(Layer):
     """Zeros around an image. Like Rescale it is gone at the end.
 
@@ -106,10 +116,20 @@ class Parts:
     def __init__(self, image: ImageShape) -> None:
         self.image = image
         self.parts: list[Part] = []
+        self._arranging: dict[tuple[int, Layer], int] = {}
 
     def shape(self, value: int) -> Shape:
         """Return the shape of a value."""
         return self.image if value == IMAGE else self.parts[value].output
+
+    def arranged(self, value: int, layer: Layer, origin: str) -> int:
+        """Return what a layer without weights makes of a value, the same one each time that this is asked for."""
+        key = (value, layer)
+        if key not in self._arranging:
+            source = "image" if value == IMAGE else self.parts[value].name
+            name = f"{source}.{type(layer).__name__.lower()}"
+            self._arranging[key] = self.add(name, layer, (value,), origin=origin)
+        return self._arranging[key]
 
     def add(
         self,

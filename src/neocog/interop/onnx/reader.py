@@ -16,7 +16,8 @@ from neocog.interop.onnx.call import NodeCall, Unsupported, Value
 from neocog.interop.onnx.constants import FOLDS
 from neocog.interop.onnx.document import Document, OnnxNode, ValueInfo, read_document
 from neocog.interop.onnx.names import layer_names, names_from
-from neocog.interop.onnx.parts import Flow, Parts
+from neocog.interop.onnx.own import own_output, restored, without_views
+from neocog.interop.onnx.parts import Flow, LogSoftmax, Parts
 from neocog.interop.onnx.reading import RULES
 from neocog.interop.onnx.simplify import Simplified, simplified
 from neocog.interop.onnx.tensors import AnyArray, type_name
@@ -68,7 +69,8 @@ def from_onnx(
     Nothing of the file is executed. Each BatchNormalization stays one, with its running averages. Arithmetic on the
     image at the head of the network becomes the model's normalisation. A Softmax at its end is left out, since
     `predict_proba` gives it; one of several labels, a Sigmoid at its end, makes BinaryCrossEntropy the model's loss.
-    docs/onnx.md says which operators are read, and how.
+    docs/onnx.md says which operators are read, and how. A file that neocog wrote brings back what the model had beside
+    its layers, such as views, thresholds and calibration, where nothing but `engine` and `threads` is given.
 
     Arguments:
         path: the file. Values that lie beside it, in the same folder, are read too.
@@ -96,7 +98,7 @@ def from_onnx(
     >>> model = from_onnx("resnet8.onnx", value_range=255)  # doctest: +SKIP
     >>> model.predict_proba("cat.jpg")  # doctest: +SKIP
     """
-    document = read_document(path)
+    document, views = without_views(read_document(path))
     try:
         reading = _Reading(document, input_shape, layout, output)
         answer = reading.answer()
@@ -122,7 +124,9 @@ def from_onnx(
             for key, value in part.arrays.items()
         }
         model.load_parameters(values, allow_nonfinite=allow_nonfinite)
-        model.origin = _origin(document)
+        model.origin, model.views = _origin(document), views
+        if (class_names, value_range, output, resize, *given) == (None, None, None, DEFAULT_RESIZE, (0.0,), (1.0,)):
+            model = restored(model, document, engine=engine, threads=threads, allow_nonfinite=allow_nonfinite)
     except SettingError as error:
         raise SettingError(f"{path}: {error.message}", details=error.details, hint=error.hint) from None
     except FormatError:
@@ -223,9 +227,13 @@ class _Reading:
         flow = self.values[self.output.name]
         if not isinstance(flow, Flow):
             raise FormatError(f"{self.document.path}: the output {shown_value(self.output.name)} hangs on no image")
-        flow = self._without_softmax(flow)
-        if flow.value == IMAGE:
+        answer = self._arranged(self._without_softmax(flow))
+        if answer.value == IMAGE:
             raise FormatError(f"{self.document.path} holds no layer: what it gives is its image")
+        return answer
+
+    def _arranged(self, flow: Flow) -> Flow:
+        """Return what the file gives as a network gives it: a vector, or an image with channels last."""
         node = next(node for node in reversed(self.nodes) if self.output.name in node.outputs)
         call = NodeCall(node, [flow], self.parts, self.document.opset)
         try:
@@ -244,12 +252,12 @@ class _Reading:
 
     def _without_softmax(self, flow: Flow) -> Flow:
         """Return what comes to the Softmax or Sigmoid that a network ends with, which probabilities are made by."""
-        if flow.value == IMAGE:
+        if flow.value == IMAGE or own_output([value.name for value in self.document.outputs]) == self.output.name:
             return flow
         part = self.parts.parts[flow.value]
-        if part.inputs[0] == IMAGE:
+        if part.inputs[0] == IMAGE and not isinstance(part.layer, LogSoftmax):
             return flow
-        if isinstance(part.layer, Softmax):
+        if isinstance(part.layer, Softmax | LogSoftmax):
             return Flow(part.inputs[0], flow.shape, flow.view, flow.order)
         if isinstance(part.layer, Sigmoid) and (flow.is_pixel or isinstance(flow.shape, VectorShape)):
             self.several_labels = True
@@ -321,6 +329,7 @@ def _shortest(values: NDArray[np.float64]) -> list[float]:
 
 def _chosen(outputs: Sequence[ValueInfo], wanted: str | None) -> ValueInfo:
     names = [value.name for value in outputs]
+    wanted = own_output(names) if wanted is None else wanted
     if wanted is not None:
         found = next((value for value in outputs if value.name == wanted), None)
         if found is None:

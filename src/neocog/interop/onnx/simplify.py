@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from neocog.interop.onnx.parts import Floats, Pad, Part, Parts, Rescale
+from neocog.interop.onnx.parts import Erf, Floats, LogSoftmax, Pad, Part, Parts, Rescale
 from neocog.interop.onnx.reading.windows import tidy
 from neocog.nn.layer import channels_of
 from neocog.nn.layers import (
@@ -34,7 +34,7 @@ from neocog.nn.layers import (
     Softmax,
 )
 from neocog.nn.shapes import ImageShape
-from neocog.nn.window import Sides, pair, resolve_window, sides_of
+from neocog.nn.window import Sides, pair, sides_of
 from neocog.nn.wiring import IMAGE
 
 _NOT_NEGATIVE = (ReLU, ReLU6, Sigmoid, Hardsigmoid, Softmax)
@@ -83,6 +83,7 @@ class _Work:
         self.users = Counter(value for number in self.needed for value in self.given[number].inputs)
         self.now: dict[int, int] = {IMAGE: IMAGE}  # number in the file → number here
         self.parts: list[Part] = []
+        self.alone: set[int] = set()  # numbers here of what one layer alone takes
         channels = parts.image.channels
         self.scale, self.shift = np.ones(channels), np.zeros(channels)
 
@@ -91,9 +92,11 @@ class _Work:
         source = part.inputs[0]
         part = replace(part, inputs=tuple(self.now[x] for x in part.inputs))
         alone = self.users[source] == 1
+        if alone and part.inputs[0] != IMAGE:
+            self.alone.add(part.inputs[0])
         match part.layer:
             case Rescale():
-                merged = alone and self._rescale(part)
+                merged = (alone and self._rescale(part)) or _does_nothing(part)
             case Flatten() if alone and self._layer(part.inputs[0]) == AdaptiveAvgPool2d(1):
                 pool = self.parts[part.inputs[0]]
                 self.parts[part.inputs[0]] = replace(pool, layer=GlobalAvgPool2d(), output=part.output)
@@ -132,11 +135,31 @@ class _Work:
                 self.parts[place] = replace(before, arrays=arrays)
             case BatchNorm2d():
                 self.parts[place] = replace(before, arrays=_combined(before.arrays, scale, shift, "weight", "bias"))
-            case Conv2d() | ConvTranspose2d() | Linear():
+            case Conv2d() | ConvTranspose2d() | Linear() if scale is None:
                 self.parts[place] = _weighted(before, scale, shift)
             case _:
                 return False
         return True
+
+    def _into_weights(self) -> None:
+        """Put what is multiplied and added behind a layer with weights into those. What is only multiplied stays."""
+        moved = {IMAGE: IMAGE}
+        for value, part in enumerate(self.parts):
+            moved[value] = value
+            part = replace(part, inputs=tuple(moved[x] for x in part.inputs))
+            self.parts[value] = part
+            if not isinstance(part.layer, Rescale):
+                continue
+            place = part.inputs[0]
+            if _does_nothing(part):
+                moved[value] = place
+            elif place in self.alone and place != IMAGE and "shift" in part.arrays:
+                before = self.parts[place]
+                if isinstance(before.layer, Conv2d | ConvTranspose2d | Linear):
+                    self.parts[place] = _weighted(before, part.arrays.get("scale"), part.arrays["shift"])
+                    moved[value] = place
+        output = self.now[self.output]
+        self.now[self.output] = moved[output]
 
     def _linear_after(self, part: Part) -> Part:
         """Return a Linear that does what a Rescale before it did."""
@@ -160,15 +183,7 @@ class _Work:
         assert isinstance(pad.layer, Pad)
         assert isinstance(layer, Conv2d | AvgPool2d | MaxPool2d)
         if layer.padding == "same":
-            shape = self._shape(part.inputs[0])
-            walk = resolve_window(
-                shape.height,
-                shape.width,
-                kernel=layer.kernel,
-                stride=layer.stride,
-                padding="same",
-                dilation=layer.dilation,
-            )
+            walk = layer.window_over(self._shape(part.inputs[0]))
             own: Sides = ((walk.vertical.before, walk.vertical.after), (walk.horizontal.before, walk.horizontal.after))
         else:
             own = sides_of(layer.padding)
@@ -178,7 +193,7 @@ class _Work:
         padding = tidy((down, across))
         if isinstance(layer, Conv2d):
             return replace(part, layer=replace(layer, padding=padding), inputs=pad.inputs)
-        fits = all(max(sides) <= side // 2 for sides, side in zip((down, across), pair(layer.window), strict=True))
+        fits = all(max(sides) < side for sides, side in zip((down, across), pair(layer.window), strict=True))
         if isinstance(layer, MaxPool2d):
             takes_zeros = own == ((0, 0), (0, 0)) and isinstance(self._layer(pad.inputs[0]), _NOT_NEGATIVE)
         else:
@@ -196,6 +211,7 @@ class _Work:
 
     def result(self) -> Simplified:
         """Return what is left, with layers for constants and padding that found no other place."""
+        self._into_weights()
         output = self.now[self.output]
         numbers = (
             {value: place for place, value in enumerate(needed_for(self.parts, output))} if output != IMAGE else {}
@@ -204,12 +220,21 @@ class _Work:
         for value in numbers:
             part = self.parts[value]
             inputs = tuple(IMAGE if x == IMAGE else numbers[x] for x in part.inputs)
+            if isinstance(part.layer, Erf | LogSoftmax):
+                where = "within a GELU" if isinstance(part.layer, Erf) else "at the end of a network"
+                refusals.append(f"{part.origin}: it is read {where}, not here")
             if isinstance(part.layer, Rescale | Pad):
                 if not isinstance(part.output, ImageShape) and "shift" in part.arrays:
                     refusals.append(f"{part.origin}: a constant is added to a vector that comes of no matrix product")
                 part = _standing(part)
             kept.append(replace(part, inputs=inputs))
         return Simplified(tuple(kept), self.scale, self.shift, tuple(refusals))
+
+
+def _does_nothing(part: Part) -> bool:
+    """Tell whether a Rescale gives what it takes."""
+    scale, shift = part.arrays.get("scale"), part.arrays.get("shift")
+    return (scale is None or bool(np.all(scale == 1.0))) and (shift is None or not np.any(shift))
 
 
 def _combined(

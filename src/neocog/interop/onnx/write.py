@@ -21,10 +21,10 @@ from neocog.errors import NeocogError, NeocogWarning, SettingError
 from neocog.interop.onnx.metadata import PREPROCESSING, metadata_of
 from neocog.interop.onnx.operations import write_layers
 from neocog.interop.onnx.replay import Replay, pictures_for, replay, runtime
-from neocog.interop.onnx.writer import INPUT, LOGITS, PROBABILITIES, OnnxWriter
+from neocog.interop.onnx.writer import INPUT, LOGITS, PROBABILITIES, OnnxWriter, places
 from neocog.interop.packages import require
 from neocog.model.files import write_atomically
-from neocog.model.views import VIEWS, View
+from neocog.model.views import VIEWS
 from neocog.nn.limits import shown
 
 if TYPE_CHECKING:
@@ -153,23 +153,15 @@ def _with_views(writer: OnnxWriter, network: Network, value: str) -> str:
     if len(views) == 1:
         return value
     writer.begin("views")
-    seen = []
+    seen, (height, width, _) = [], network.input_shape
     for view in views:
-        rows, columns = _places(view, network)
         part = value
-        for axis, places in ((2, rows), (3, columns)):
-            if (places != np.arange(len(places))).any():
-                part = writer.add("Gather", part, writer.constant(places, np.int64), axis=axis)
+        for axis, side in ((2, height), (3, width)):
+            shown_there = places(view, side, axis)
+            if (shown_there != np.arange(side)).any():
+                part = writer.add("Gather", part, writer.constant(shown_there, np.int64), axis=axis)
         seen.append(part)
     return writer.add("Concat", *seen, axis=0)
-
-
-def _places(view: View, network: Network) -> tuple[Any, Any]:
-    """Return which rows and which columns of an image a view shows, in order: those that numbered ones become."""
-    height, width, _ = network.input_shape
-    rows, columns = np.indices((height, width), np.float32)
-    shown_rows, shown_columns = (view.of(numbers[None, :, :, None])[0, :, :, 0] for numbers in (rows, columns))
-    return shown_rows[:, 0], shown_columns[0]
 
 
 def _mean_of_views(writer: OnnxWriter, network: Network, logits: str) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neocog.interop.packages import require
+from neocog.model.views import View
 from neocog.nn.graph import Node
 from neocog.nn.shapes import Shape, VectorShape
 
@@ -18,11 +19,21 @@ INPUT, PROBABILITIES, LOGITS = "images", "probabilities", "logits"
 """What goes in, and what comes out."""
 
 
+def places(view: View, side: int, axis: int) -> NDArray[np.int64]:
+    """Return which rows (axis 2) or columns (axis 3) of an image a view shows, in order: what numbered ones become.
+
+    >>> places(View(0.5, mirrored=True), 4, 3), places(View(0.5, shift=1), 4, 2)
+    (array([3, 2, 1, 0]), array([1, 0, 1, 2]))
+    """
+    numbers = np.arange(side, dtype=np.float32).reshape(1, *((side, 1) if axis == 2 else (1, side)), 1)
+    return view.of(numbers).ravel().astype(np.int64)
+
+
 class OnnxWriter:
     """Collects operations, each of which has one output.
 
-    Values and operations are called by the layer that they belong to and by what they do, as in "layer1.0.conv1/Conv";
-    arrays that a layer stores, as PyTorch calls them.
+    An operation, and the value that it gives, bear the name of the layer that it is. Where a layer takes several, what
+    each does stands behind that, as in "act/Erf". Arrays that a layer stores are called as in PyTorch.
 
     Arguments:
         parameters: name → array, in PyTorch's layout, which is ONNX's.
@@ -37,12 +48,12 @@ class OnnxWriter:
         self._onnx = require("onnx", "onnx", "writing ONNX")
         self.float32: int = self._onnx.TensorProto.FLOAT
         self._constants: dict[tuple[object, ...], str] = {}
-        self._scope = ""
+        self._scope, self._first = "", 0
         self._taken = {INPUT, PROBABILITIES, LOGITS, *parameters}
 
     def begin(self, scope: str) -> None:
         """Name what follows after a layer, or after another part of the graph."""
-        self._scope = scope
+        self._scope, self._first = scope, len(self.operations)
 
     def add(self, kind: str, *inputs: str, output: str | None = None, **attributes: Any) -> str:
         """Add an operation and return the name of what it gives."""
@@ -50,6 +61,17 @@ class OnnxWriter:
         output = output or name
         self.operations.append(self._onnx.helper.make_node(kind, inputs, [output], name=name, **attributes))
         return output
+
+    def named(self, value: str, name: str) -> str:
+        """Give a value, and the operation that it comes from, a name if that operation is the only one since `begin`
+        and the name is free; return what it is called now.
+        """
+        if len(self.operations) != self._first + 1 or name in self._taken:
+            return value
+        self._taken.add(name)
+        (operation,) = self.operations[self._first :]
+        operation.name, operation.output[0] = name, name
+        return name
 
     def constant(self, value: Any, dtype: Any = np.float32) -> str:
         """Return the name of a constant; equal ones are one."""

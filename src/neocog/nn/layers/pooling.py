@@ -10,7 +10,19 @@ from neocog.nn.layer import Layer, image_input
 from neocog.nn.layers.sliding import check_window
 from neocog.nn.limits import check_flag
 from neocog.nn.shapes import ImageShape, Shape, VectorShape
-from neocog.nn.window import EvenAxis, EvenWindow, Pair, Window, WindowAxis, check_pair, pair, resolve_window
+from neocog.nn.window import (
+    EvenAxis,
+    EvenWindow,
+    Padding,
+    Pair,
+    Window,
+    WindowAxis,
+    check_padding,
+    check_pair,
+    pair,
+    resolve_window,
+    sides_of,
+)
 
 __all__ = ["MaxPool2d", "AvgPool2d", "AdaptiveAvgPool2d", "GlobalAvgPool2d"]  # noqa: RUF022 - in the order in which people meet them
 
@@ -19,7 +31,7 @@ __all__ = ["MaxPool2d", "AvgPool2d", "AdaptiveAvgPool2d", "GlobalAvgPool2d"]  # 
 class _Pool2d(Layer):
     window: Pair = 2
     stride: Pair | None = None
-    padding: Pair = 0
+    padding: Padding = 0
     ceil_mode: bool = field(default=False, metadata={"later": True})
 
     def __post_init__(self) -> None:
@@ -27,14 +39,15 @@ class _Pool2d(Layer):
         check_pair(kind, "window", self.window, 1)
         if self.stride is not None:
             check_pair(kind, "stride", self.stride, 1)
-        check_pair(kind, "padding", self.padding, 0)
+        check_padding(kind, self.padding)
         check_flag(kind, "ceil_mode", self.ceil_mode)
-        resolved = resolve_window(1, 1, kernel=self.window, stride=1, padding=self.padding)
-        for axis in (resolved.vertical, resolved.horizontal):
-            if axis.before > axis.kernel // 2:
+        if self.padding == "same":
+            return
+        for side, around in zip(pair(self.window), sides_of(self.padding), strict=True):
+            if max(around) >= side:
                 raise SettingError(
-                    f"{kind}: padding must be at most half the window, got padding {axis.before} "
-                    f"for a window of {axis.kernel} pixels",
+                    f"{kind}: padding must be smaller than the window, got padding {max(around)} "
+                    f"for a window of {side} pixels",
                     hint="a window that sees nothing but padding has no largest value",
                 )
 
@@ -59,7 +72,8 @@ class MaxPool2d(_Pool2d):
     Arguments:
         window: height and width of the window, pixels.
         stride: pixels from one window to the next; None means `window`.
-        padding: pixels on every side that are never the largest, at most half the window.
+        padding: pixels around that are never the largest, fewer than the window has: on every side, (vertical,
+            horizontal), ((top, bottom), (left, right)), or "same" for ceil(input / stride) outputs.
         ceil_mode: whether a last window that reaches beyond the padding counts too, where the windows do not end with
             it; it must begin in the image or the padding before it. So the number of windows is rounded up.
 
@@ -75,7 +89,7 @@ class AvgPool2d(_Pool2d):
     Arguments:
         window: height and width of the window, pixels.
         stride: pixels from one window to the next; None means `window`.
-        padding: pixels of zeros on every side, at most half the window.
+        padding: pixels of zeros around, as in MaxPool2d.
         ceil_mode: as in MaxPool2d. What a last window has beyond the padding never counts.
         count_include_pad: whether the padding counts; if not, a mean is that of the image's pixels alone.
 
@@ -96,10 +110,12 @@ class AvgPool2d(_Pool2d):
         walk = self.window_over(x)
         if not self.count_include_pad:
             return walk
-        padding = pair(self.padding)
+        around = [(axis.before, axis.after) for axis in (walk.vertical, walk.horizontal)]
+        if self.padding != "same":  # else there is no ceil_mode's beyond it
+            around = list(sides_of(self.padding))
         vertical, horizontal = (
-            WindowAxis(axis.input + 2 * p, axis.kernel, axis.stride, 1, axis.before - p, axis.after - p)
-            for axis, p in zip((walk.vertical, walk.horizontal), padding, strict=True)
+            WindowAxis(p + axis.input + q, axis.kernel, axis.stride, 1, axis.before - p, axis.after - q)
+            for axis, (p, q) in zip((walk.vertical, walk.horizontal), around, strict=True)
         )
         return Window(vertical, horizontal)
 

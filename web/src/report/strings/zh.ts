@@ -120,9 +120,10 @@ export const zh: Strings = {
     leadUnknown: (n, all, right) =>
       `${count(all)} 张图像的答案是“未知”：没有一个类别的概率达到 {least}。如果没有这个限度，其中 ${count(right)} 个答案是正确的。这里是最接近给出答案的 ${count(n)} 张。`,
     noUnknown: '模型对每张图像都有足够的把握。',
+    maybe: '可能是',
     withheld: (name) => `未知（${name}）`,
     heat: '热力图',
-    heatHelp: (layer, kind) => `Grad-CAM，第 ${layer} 层（${kind}）：颜色越浓的位置，对答案的支持越大。`,
+    heatHelp: (layer, kind) => `Grad-CAM，第 ${layer} 层（${kind}）：颜色越浓的位置，对答案的支持越大。点击图像可以放大查看。`,
     says: '回答',
     is: '实际',
     noLabel: '没有标签',

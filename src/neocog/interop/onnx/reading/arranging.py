@@ -92,6 +92,7 @@ def _run(call: NodeCall, x: Flow, axis: int, start: int, stop: int) -> Flow:
     """Return the channels, or values of a vector, from `start` up to `stop`."""
     if len(x.view) == 2:
         x = call.vector(x)
+    x = call.settled(x)
     if axis != call.channel_axis(x):
         raise Unsupported(f"parts along axis {axis} of {list(x.dims)} are not taken, only channels")
     if (start, stop) == (0, channels_of(x.shape)):

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
 
 from neocog.interop.onnx.call import NodeCall, Unsupported, shrunk
-from neocog.interop.onnx.parts import Flow, Rescale
+from neocog.interop.onnx.parts import Erf, Flow, Rescale
 from neocog.interop.onnx.reading.pointwise import rescaled
 from neocog.interop.onnx.tensors import AnyArray
 from neocog.nn.layer import Layer, channels_of
-from neocog.nn.layers import Add, Concatenate, Multiply
+from neocog.nn.layers import GELU, Add, Concatenate, Hardsigmoid, Hardswish, Multiply, Sigmoid, SiLU
 from neocog.nn.shapes import ImageShape, VectorShape
+from neocog.nn.wiring import IMAGE
 
 
 def _aligned(call: NodeCall, a: Flow, b: Flow) -> tuple[Flow, Flow]:
@@ -65,7 +67,7 @@ def add(call: NodeCall) -> Flow:
     """Read an Add or Sum: of values, and of constants, one a channel."""
     flows = [value for value in call.inputs if isinstance(value, Flow)]
     constant = _constants([value for value in call.inputs if isinstance(value, np.ndarray)], np.add)
-    result = _joined(call, Add(), flows)
+    result = call.settled(_joined(call, Add(), flows))
     if constant is None:
         return result
     _check_shape(call, result, constant)
@@ -92,11 +94,51 @@ def multiply(call: NodeCall) -> Flow:
     """Read a Mul: of values, and by constants, one a channel."""
     flows = [value for value in call.inputs if isinstance(value, Flow)]
     constant = _constants([value for value in call.inputs if isinstance(value, np.ndarray)], np.multiply)
-    result = _joined(call, Multiply(), flows)
+    result = call.settled(_gated(call, flows) or _joined(call, Multiply(), flows))
     if constant is None:
         return result
     _check_shape(call, result, constant)
     return call.add(Rescale(), result, scale=call.per_channel(result, constant))
+
+
+def _gated(call: NodeCall, flows: list[Flow]) -> Flow | None:
+    """Return x · f(x) as the one layer that files of older opsets write so: SiLU, Hardswish, GELU."""
+    if len(flows) != 2 or flows[0].view != flows[1].view:
+        return None
+    for x, gate in (flows, flows[::-1]):
+        scale, place = _scaled(call, x.value)
+        times, shift, inside = _rescaled(call, gate.value)
+        if inside == IMAGE:
+            continue
+        part = call.parts.parts[inside]
+        source = part.inputs[0]
+        if isinstance(part.layer, Sigmoid | Hardsigmoid) and (times, shift, source) == (1.0, 0.0, x.value):
+            return call.add(SiLU() if isinstance(part.layer, Sigmoid) else Hardswish(), x)
+        if isinstance(part.layer, Erf) and times == shift:
+            within, base = _scaled(call, source)
+            if base == place and abs(within - math.sqrt(0.5)) < 1e-6:
+                plain = Flow(place, x.shape, x.view, x.order)
+                return rescaled(call, call.add(GELU(), plain), 2.0 * scale * times)
+    return None
+
+
+def _rescaled(call: NodeCall, value: int) -> tuple[float, float, int]:
+    """Return by which two numbers a value is another one multiplied and added to, and which: 1, 0 and itself if not."""
+    scale, shift = 1.0, 0.0
+    while value != IMAGE:
+        part = call.parts.parts[value]
+        if not isinstance(part.layer, Rescale) or any(np.ptp(array) for array in part.arrays.values()):
+            break
+        own = float(part.arrays["scale"][0]) if "scale" in part.arrays else 1.0
+        shift += scale * float(part.arrays["shift"][0]) if "shift" in part.arrays else 0.0
+        scale, value = scale * own, part.inputs[0]
+    return scale, shift, value
+
+
+def _scaled(call: NodeCall, value: int) -> tuple[float, int]:
+    """Return the number that a value is another one times, and which: 1 and itself where something is added too."""
+    scale, shift, inside = _rescaled(call, value)
+    return (scale, inside) if shift == 0.0 else (1.0, value)
 
 
 def divide(call: NodeCall) -> Flow:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from neocog.interop.onnx.call import NodeCall, Unsupported
-from neocog.interop.onnx.parts import Flow, Rescale
+from neocog.interop.onnx.parts import Erf, Flow, LogSoftmax, Rescale
 from neocog.interop.onnx.tensors import dtype_of, type_name
 from neocog.interop.onnx.views import is_whole
 from neocog.nn.layer import Layer, channels_of
@@ -126,6 +126,13 @@ def softmax(call: NodeCall) -> Flow:
     return call.add(Softmax(), x)
 
 
+def log_softmax(call: NodeCall) -> Flow:
+    """Read a LogSoftmax as one layer, if it is the last; see `reader.py`."""
+    x = softmax(call)
+    part = call.parts.parts[x.value]
+    return call.add(LogSoftmax(), Flow(part.inputs[0], x.shape, x.view, x.order))
+
+
 def cast(call: NodeCall) -> Flow:
     """Read a Cast to float32, which images are anyway."""
     number = call.attribute("to", 0)
@@ -159,12 +166,14 @@ RULES = {
     "Celu": celu,
     "Clip": clip,
     "Dropout": same,
+    "Erf": _same(lambda call: Erf()),
     "Elu": _same(lambda call: ELU(call.attribute("alpha", 1.0))),
     "Gelu": gelu,
     "HardSigmoid": hard_sigmoid,
     "HardSwish": _same(lambda call: Hardswish()),
     "Identity": same,
     "LeakyRelu": _same(lambda call: LeakyReLU(call.attribute("alpha", 0.01))),
+    "LogSoftmax": log_softmax,
     "Neg": negate,
     "PRelu": prelu,
     "Pow": power,

@@ -1,0 +1,1 @@
+"""Weights from PyTorch and to it, without PyTorch: state dicts and files of them, and networks as source files."""

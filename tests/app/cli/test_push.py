@@ -1,0 +1,113 @@
+"""`neocog push`, and models on a hub where verbs take a model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from hub_server import TOKEN
+from hub_server import cache as cache
+from hub_server import hub as hub
+from neocog.model.modelfile import load_network
+from neocog.model.network import Network
+
+
+@pytest.fixture
+def signed(hub, monkeypatch):
+    """The hub, and a token that may write to it."""
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    return hub
+
+
+def picture_of(photos: Path) -> Path:
+    return next(photos.rglob("*.png"), None) or next(photos.rglob("*.jpg"))
+
+
+def test_a_run_goes_to_the_hub_and_answers_from_there(run, signed, trained, trained_once):
+    done = run("push", trained, "me/photos", "--license", "cc-by-4.0", "--quiet")
+    assert done.code == 0, done.err
+    found = signed.repositories["me/photos"]
+    assert f"{signed.address}/me/photos/commit/{found.commit}" in done.out
+    card = found.files["README.md"].decode()
+    assert "test images (95 %:" in card or "validation images (95 %:" in card
+    assert 'license: "cc-by-4.0"' in card
+    assert TOKEN not in done.out + done.err
+    image = picture_of(trained_once[1])
+    here = run("predict", trained, image, "--json")
+    there = run("predict", "hub:me/photos", image, "--json")
+    assert there.code == 0, there.err
+    assert there.out == here.out
+
+
+def test_the_figures_of_the_card_are_those_of_evaluate(run, signed, trained, trained_once):
+    shown = run("push", trained, "me/photos", "--dry-run", "--quiet")
+    assert shown.code == 0, shown.err
+    split = "test" if " test images" in shown.out else "val"
+    measured = json.loads(run("evaluate", trained, trained_once[1], "--split", split, "--json", "--quiet").out)
+    assert f"**{100 * measured['accuracy']:.2f} %** of {measured['images']} " in shown.out
+    assert not signed.asked
+
+
+def test_without_its_images_the_card_says_that_nothing_is_known(run, signed, trained):
+    config = json.loads((trained / "config.json").read_text())
+    (trained / "config.json").write_text(json.dumps({**config, "data": str(trained / "nowhere")}))
+    done = run("push", trained, "me/photos")
+    assert done.code == 0
+    assert "the model card has no accuracy" in done.err
+    assert "Not known" in signed.repositories["me/photos"].files["README.md"].decode()
+    refused = run("push", trained, "me/photos", "--data", trained / "nowhere")
+    assert refused.code == 2
+
+
+def test_json_names_what_was_sent(run, signed, trained):
+    done = run("push", trained, "me/photos", "--json", "--quiet")
+    said = json.loads(done.out)
+    assert said["repository"] == "me/photos"
+    assert set(said["files"]) == {"README.md", "config.json", "model.safetensors"}
+    assert b"learnt_from" not in signed.repositories["me/photos"].files["model.safetensors"]
+    assert load_network(trained / "model.safetensors", Network).learnt_from is not None
+
+
+def test_info_says_where_a_model_is_from(run, signed, trained):
+    run("push", trained, "me/photos", "--license", "mit", "--quiet")
+    done = run("info", "hub:me/photos")
+    assert done.code == 0, done.err
+    assert f"began from   me/photos@{signed.repositories['me/photos'].commit}, sha256 " in done.out
+    assert "licence      mit" in done.out
+
+
+def test_evaluate_takes_a_model_on_a_hub(run, signed, trained, trained_once):
+    run("push", trained, "me/photos", "--quiet")
+    here = json.loads(run("evaluate", trained, trained_once[1], "--split", "all", "--json", "--quiet").out)
+    there = json.loads(run("evaluate", "hub:me/photos", trained_once[1], "--split", "all", "--json", "--quiet").out)
+    assert there["accuracy"] == here["accuracy"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("predict", "hub:me/nothing", "a.jpg"), "has no model me/nothing"),
+        (("predict", "hub:nothing", "a.jpg"), "is called owner/name"),
+        (("info", "hub:me/nothing"), "has no model me/nothing"),
+        (("report", "hub:me/nothing"), "is about a run folder"),
+        (("push", "nowhere", "me/x"), "there is no model nowhere"),
+    ],
+)
+def test_mistakes_are_told_without_a_traceback(run, hub, page, words, said):
+    done = run(*words)
+    assert done.code in (1, 2)
+    assert said in done.err
+
+
+def test_a_name_that_is_none_is_refused_before_anything_is_measured(run, hub, trained):
+    done = run("push", trained, "photos")
+    assert done.code == 2
+    assert "a model on a hub is called owner/name" in done.err
+
+
+def test_without_a_token_it_says_what_to_set(run, hub, trained):
+    done = run("push", trained, "me/photos", "--quiet")
+    assert done.code == 1
+    assert "set HF_TOKEN" in done.err
