@@ -115,7 +115,7 @@ def stopping(after, *_):
             ("--pretrained", "none", "--batch-norm", "live"),
             "--batch-norm needs a network that learnt elsewhere, and --pretr",
         ),
-        (("--pretrained", "nowhere"), "there is no network 'nowhere'"),
+        (("--pretrained", "nowhere"), "there is no pretrained network, file or run 'nowhere'"),
         (("--pretrained", "KNOWN", "--model", "resnet18"), "--model names a network, and so does --pretrained"),
         (("--pretrained", "KNOWN", "--recipe", "airbench94"), "--recipe"),
         (("--pretrained", "KNOWN", "--channels", "1"), "takes images of 3 channels, got --channels 1"),

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -18,7 +17,6 @@ from neocog.app.cli.flags import Flags
 from neocog.data.augment.flip import RandomFlip
 from neocog.data.dataset import DataSplits
 from neocog.data.resize import ImageSize
-from neocog.errors import NeocogError
 from neocog.model.network import Network
 from neocog.model.remade import for_classes, remade
 from neocog.nn.transfer import with_norms
@@ -104,16 +102,16 @@ def _at_hand(flags: Flags, images: int) -> str | None:
 
 
 def backbones_at_hand() -> list[str]:
-    """Return the names of networks that learnt elsewhere and are on this machine, the best first."""
-    return []
+    """Return the names of networks that learnt elsewhere and are on this machine, the one to begin with first."""
+    from neocog.interop.pretrained import at_hand  # here, since most commands need none
+
+    return at_hand()
 
 
 def _read(name: str, flags: Flags) -> Network:
-    if Path(name).is_file():
-        from neocog.model.modelfile import load_network
+    from neocog.interop.pretrained import backbone
 
-        return load_network(name, Network, engine=flags.engine, threads=flags.threads)
-    raise NeocogError(f"--pretrained: there is no network {name!r}", hint=HOW)
+    return backbone(name, engine=flags.engine, threads=flags.threads, quiet=flags.quiet)
 
 
 def _refuse_alone(flags: Flags, asked: str | None) -> None:
