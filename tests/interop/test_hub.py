@@ -17,11 +17,15 @@ import pytest
 import neocog as nc
 from hub_server import TOKEN, Hub
 from neocog.errors import FormatError, NeocogError, NeocogWarning
+from neocog.interop.architectures import Architecture
 from neocog.interop.hub.load import from_hub
 from neocog.interop.hub.push import files_of
 from neocog.interop.hub.repository import Repository
+from neocog.interop.hub.timm import KNOWN, read_config
+from neocog.interop.pytorch.names import schemes
 from neocog.model.network import Network
 from neocog.model.origin import Origin
+from neocog.nn.zoo import MODELS
 from neocog.train.model import Model
 from small_models import make_small
 
@@ -44,10 +48,14 @@ def config_of(architecture: str = "mobilenetv1_100", classes: int = 3, **entries
 
 
 def weights_of(network: Network) -> bytes:
-    """Return a state dict as a plain safetensors file."""
+    """Return the weights of a network as a plain safetensors file."""
+    return safetensors_of(network.state_dict())
+
+
+def safetensors_of(state: dict[str, np.ndarray]) -> bytes:
     from safetensors.numpy import save
 
-    return save(network.state_dict())
+    return save(state)
 
 
 def put_timm(hub: Hub, name: str = "timm/mobilenetv1_100.test", **entries: object) -> Network:
@@ -155,6 +163,31 @@ def test_a_network_that_is_not_there_is_told_with_those_that_are(hub):
         from_hub("timm/x")
     assert "resnet18, resnet34, resnet50" in str(refused.value)
     assert "the nearest is resnet18" in str(refused.value)
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_every_network_of_the_list_is_one_of_the_zoo(name):
+    config = read_config("here", json.loads(config_of(name)))
+    assert config.architecture.name in MODELS
+    assert config.architecture.tensorflow == name.startswith("tf_")
+
+
+def test_names_of_tensors_may_be_timms(hub):
+    """Those of a MobileNetV3 differ from torchvision's, which the zoo has."""
+    network = Network(
+        Architecture.named("mobilenetv3_small_100").graph(3, (32, 32, 3)), (32, 32, 3), seed=7, engine="reference"
+    )
+    names = schemes(network.graph)["timm's"]
+    state = network.state_dict()
+    state = {theirs: state[own] for theirs, own in names.items()}
+    assert state.keys() != network.state_dict().keys()
+    files = {"config.json": config_of("mobilenetv3_small_100"), "model.safetensors": safetensors_of(state)}
+    hub.add("timm/mobilenetv3_small_100.test", files)
+    model = from_hub("timm/mobilenetv3_small_100.test", engine="reference")
+    assert_same(model, network)
+    assert {node.layer.epsilon for node in model.graph.nodes if isinstance(node.layer, nc.BatchNorm2d)} == {1e-5}
+    assert model.origin is not None
+    assert model.origin.licence is None
 
 
 def test_weights_of_another_network_are_refused(hub):

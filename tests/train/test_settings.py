@@ -53,6 +53,7 @@ OTHERS = TrainingSettings(
     clip_value=0.5,
     l1=0.25,
     l2=0.125,
+    sampling="balanced",
     augment=(RandomFlip(alternating=True), RandomCrop(2)),
 )
 

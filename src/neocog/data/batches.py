@@ -18,6 +18,7 @@ from neocog.data.augment.pipeline import UNCHANGED, Pipeline
 from neocog.data.dataset import TASK_IMAGES, Dataset
 from neocog.data.parallel import map_in_order, worker_count
 from neocog.data.resize import DEFAULT_RESIZE, Images, ImageSize, ResizeRule, check_rule
+from neocog.data.sampling import ALL, BALANCED, Sampling, balanced_tickets
 from neocog.data.split import check_seed
 from neocog.errors import DataError, SettingError
 
@@ -43,6 +44,7 @@ class Batches:
         workers: threads that decode; None for one per core, at most 8; 0 for none.
         on_error: "raise" an unreadable image's DataError in its turn, or "skip" the image and fill its place with
             the next. `dataset.unreadable` lists what was skipped.
+        sampling: "all", each image once an epoch; "balanced", of every class as many, where images are shuffled.
         augment: what is done to each image. Images are then uint8; and labels are rows of shares where it mixes them.
 
     Raises:
@@ -66,6 +68,7 @@ class Batches:
     epoch: int = 0
     workers: int | None = None
     on_error: OnError = "raise"
+    sampling: Sampling = ALL
     augment: Pipeline = UNCHANGED
 
     def __post_init__(self) -> None:
@@ -87,7 +90,8 @@ class Batches:
         return replace(self, epoch=epoch)
 
     def order(self) -> NDArray[np.int64]:
-        """Return (n,) the indices in the order of this epoch, unreadable images included.
+        """Return (n,) the images in the order of this epoch, unreadable ones included: their indices, or their tickets
+        where they are sampled (see `neocog.data.sampling`, which leaves unreadable ones out if these are skipped).
 
         The order is that of one 64-bit random key per image (PCG64, whose raw stream NumPy promises to keep), so that
         it does not change with the version of NumPy, as that of `Generator.permutation` may.
@@ -95,16 +99,26 @@ class Batches:
         indices = np.arange(len(self.dataset)) if self.indices is None else np.asarray(self.indices, np.int64)
         if not self.shuffle:
             return indices
+        if self.sampling == BALANCED:
+            if self.on_error == "skip":
+                indices = indices[self._readable(indices)]
+            labels = self.dataset.labels[indices]
+            return balanced_tickets(labels, indices, len(self.dataset), int(self.seed), int(self.epoch))
         bits = np.random.PCG64(np.random.SeedSequence([int(self.seed), int(self.epoch)]))
         keys = np.asarray(bits.random_raw(len(indices)))
         return indices[np.argsort(keys, kind="stable")]
 
-    def __len__(self) -> int:
-        """Return the number of batches, as far as unreadable images are known: exact after `dataset.verify`."""
+    @property
+    def images(self) -> int:
+        """Number of images of an epoch, as far as unreadable ones are known: exact after `dataset.verify`."""
         images = len(self.dataset) if self.indices is None else len(self.indices)
         if self.on_error == "skip":
             images = int(np.count_nonzero(self._readable(self.order())))
-        return -(-images // self.batch_size)
+        return images
+
+    def __len__(self) -> int:
+        """Return the number of batches, as far as `images` is known."""
+        return -(-self.images // self.batch_size)
 
     def __iter__(self) -> Generator[Batch, None, None]:
         """Yield (images, labels): (b, height, width, channels) uint8 or float32, and (b,) int64, or rows
@@ -114,7 +128,7 @@ class Batches:
         if self.on_error == "skip":
             order = order[self._readable(order)]
         size = self.read_size()
-        if self.dataset.resident(order, size, self.resize):
+        if self.dataset.resident(self._images(order), size, self.resize):
             return self._gather(order, size)
         return self._decode(order, size)
 
@@ -135,7 +149,7 @@ class Batches:
 
     def _mixed(self, images: Images, indices: NDArray[np.int64]) -> Batch:
         """Return one batch as the consumer gets it."""
-        labels = self.dataset.labels[indices]
+        labels = self.dataset.labels[self._images(indices)]
         if not self.augment.mixes:
             return images, labels
         pictures = cast(NDArray[np.uint8], images)  # which is what augmenting gives
@@ -148,7 +162,7 @@ class Batches:
 
         def gather(start: int) -> list[Batch]:
             chunk = order[start : start + step]
-            images = self._augmented(self.dataset.images(chunk, size, self.resize), chunk)
+            images = self._augmented(self.dataset.images(self._images(chunk), size, self.resize), chunk)
             # slices of memory made for this chunk alone: nobody else writes there
             parts = [slice(at, at + self.batch_size) for at in range(0, len(chunk), self.batch_size)]
             return [self._mixed(images[part], chunk[part]) for part in parts]
@@ -168,9 +182,9 @@ class Batches:
         def decode(start: int) -> tuple[Images, NDArray[np.int64]]:
             chunk = order[start : start + step]
             if self.on_error == "raise":
-                images = self.dataset.images(chunk, size, self.resize)
+                images = self.dataset.images(self._images(chunk), size, self.resize)
             else:
-                images, readable = self.dataset.read(chunk, size, self.resize)
+                images, readable = self.dataset.read(self._images(chunk), size, self.resize)
                 if not readable.all():
                     images, chunk = images[readable], chunk[readable]
             return self._augmented(images, chunk), chunk
@@ -191,12 +205,16 @@ class Batches:
         if filled:
             yield self._mixed(images[:filled], indices[:filled])
 
+    def _images(self, tickets: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the indices that tickets stand for."""
+        return tickets if self.sampling == ALL else tickets % len(self.dataset)
+
     def _empty(self) -> NDArray[Any]:
         return np.empty((self.batch_size, *self._size.shape), np.uint8 if self.augment else self.dataset.dtype)
 
     def _readable(self, order: NDArray[np.int64]) -> NDArray[np.bool_]:
         unreadable = list(self.dataset.unreadable)
-        return ~np.isin(order, unreadable) if unreadable else np.ones(len(order), bool)
+        return ~np.isin(self._images(order), unreadable) if unreadable else np.ones(len(order), bool)
 
     def _check_indices(self, indices: NDArray[Any]) -> None:
         if indices.ndim != 1 or indices.dtype.kind not in "iu":

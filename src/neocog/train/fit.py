@@ -32,7 +32,7 @@ from neocog.train.progress import Progress
 from neocog.train.runfolder import RunFolder
 from neocog.train.settings import Given, TrainingSettings, settled, takes_settings
 from neocog.train.snapshots import FilterSnapshots
-from neocog.train.source import BatchSource, augmented, epoch_of
+from neocog.train.source import BatchSource, augmented, epoch_of, sampled
 from neocog.train.trainer import Trainer
 
 
@@ -100,7 +100,7 @@ def fit(
         model.learnt_from, model.loss = resume.model.learnt_from, resume.model.loss
         model.origin = resume.model.origin
     clock = Clock(settings.time_limit, history)
-    train = augmented(train, settings, model.graph)
+    train = augmented(sampled(train, settings), settings, model.graph)
     # a program's time grows with its batch, and no batch holds more than all images
     of_steps = replace(settings, batch_size=min(settings.batch_size, train.images))
     trainer = Trainer(

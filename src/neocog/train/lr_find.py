@@ -18,7 +18,7 @@ from neocog.model.files import write_atomically
 from neocog.model.network import Network
 from neocog.nn.limits import is_number, shown
 from neocog.train.settings import TrainingSettings
-from neocog.train.source import BatchSource, augmented
+from neocog.train.source import BatchSource, augmented, sampled
 from neocog.train.trainer import Trainer
 
 KEPT = 0.9  # of the running mean of the losses, each step
@@ -136,7 +136,7 @@ def lr_find(
         raise SettingError("lr_find: steps must be at least 2, got 1")
     if train.images < 1:
         raise DataError("lr_find needs at least one image, got none")
-    train = augmented(train, settings, model.graph)
+    train = augmented(sampled(train, settings), settings, model.graph)
     trainer = Trainer(copy(model), settings=settings, threads=threads, engine=engine)
     rates: list[float] = []
     losses: list[float] = []

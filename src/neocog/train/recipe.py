@@ -20,6 +20,7 @@ from neocog.data.augment.flip import RandomFlip
 from neocog.data.augment.transform import Transform
 from neocog.data.augment.words import as_text, parsed
 from neocog.data.resize import ImageSize
+from neocog.data.sampling import ALL, Sampling
 from neocog.model.views import PLAIN, Views
 from neocog.nn.graph import Graph, trace
 from neocog.nn.layer import Layer
@@ -97,6 +98,8 @@ class Recipe:
             where they have none.
         label_smoothing: of cross-entropy.
         class_weights: "balanced", "roots" or NAME=WEIGHT,...; None: all count alike.
+        sampling: which images an epoch shows. Uneven classes get weights, since those show every image, and rare ones
+            no more often than others, which are learnt by heart; weights are left out where sampling is asked for.
         ema: decay of the running average of the weights; None: no average.
         keep: which epoch's weights are kept.
         augment: what is done to images.
@@ -118,6 +121,7 @@ class Recipe:
     warmup: float | None
     label_smoothing: float
     class_weights: str | None
+    sampling: Sampling
     ema: float | None
     keep: Keep
     augment: tuple[Transform, ...]
@@ -139,6 +143,7 @@ class Recipe:
             f"{self.optimizer}{rate}{decay}, {self.schedule}",
             *([f"label smoothing {self.label_smoothing:g}"] if self.label_smoothing else []),
             *([f"class weights {self.class_weights}"] if self.class_weights else []),
+            *([f"sampling {self.sampling}"] if self.sampling != ALL else []),
             *([f"EMA {self.ema:g}"] if self.ema is not None else []),
             f"keeps the {self.keep} epoch",
             *([f"views {self.views}"] if self.views != PLAIN else []),
@@ -202,7 +207,8 @@ def choose(
         "schedule": schedule,
         "warmup": WARMUP if schedule == "one-cycle" else None,
         "label_smoothing": SMOOTHING if classes and calibrated else 0.0,
-        "class_weights": ROOTS if classes and _uneven(counts) else None,
+        "class_weights": ROOTS if classes and _uneven(counts) and wish.get("sampling", ALL) == ALL else None,
+        "sampling": ALL,
         "ema": round(1.0 - 1.0 / min(MOST_AVERAGED, max(LEAST_AVERAGED, AVERAGED * steps)), 4),
         "keep": "last" if schedule in ANNEALED and "patience" not in wish else "best",
         "augment": _augmentation(size, lasting),

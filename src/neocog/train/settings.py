@@ -13,6 +13,7 @@ from dataclasses import Field, dataclass, field, fields, replace
 from typing import Any, Literal, TypedDict, TypeVar, cast
 
 from neocog.data.augment.transform import Transform
+from neocog.data.sampling import ALL, BALANCED, Sampling
 from neocog.engines.base import StepSettings
 from neocog.errors import FormatError, SettingError
 from neocog.model.arguments import MAX_SEED
@@ -114,6 +115,8 @@ class TrainingSettings:
         augment: what is done to images at random before each step, in this order, such as
             `(nc.RandomFlip(), nc.RandomCrop(4))`, or "flip,crop=4"; see `neocog.data.augment`. It hangs on seed, epoch
             and image alone.
+        sampling: which images an epoch shows: "all" of them once, or of each class as many ("balanced"), rare ones
+            several times; see `neocog.data.sampling`. It hangs on seed and epoch alone.
         l1, l2: penalties on the weights of convolutions and fully connected layers, beside the optimizer's own weight
             decay; see `Penalty`.
 
@@ -233,6 +236,15 @@ class TrainingSettings:
             Real(), Flag("l2", "Pull weights to 0 by their size: L2 penalty, whatever the optimizer.", "0"), later=True
         ),
     )
+    sampling: Sampling = field(
+        default=ALL,
+        metadata=_about(
+            Word((ALL, BALANCED)),
+            Flag("sampling", "Which images an epoch shows: all of them once, or of each class as many.", ALL),
+            resumed="fixed",
+            later=True,
+        ),
+    )
     augment: tuple[Transform, ...] = field(
         default=(),
         metadata=_about(
@@ -292,6 +304,7 @@ class MoreGiven(TypedDict, total=False):
     clip_value: float | None
     l1: float | None
     l2: float | None
+    sampling: Sampling | None
     augment: str | Transform | Sequence[Transform] | None
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from neocog.data.sampling import ALL, BALANCED, Sampling, balanced_tickets
 from neocog.errors import SettingError, ShapeError
 from neocog.model.arguments import check_count, check_seed
 
@@ -44,6 +45,29 @@ class AugmentableSource(BatchSource, Protocol):
 
     def augmented(self, augment: Pipeline, outputs: int) -> BatchSource:
         """Return the same batches with images changed; of a network with so many outputs, where it mixes labels."""
+
+
+class SampledSource(BatchSource, Protocol):
+    """A source that can show as many images of every class."""
+
+    def sampled(self, sampling: Sampling) -> BatchSource:
+        """Return epochs of images that are chosen in this way."""
+
+
+def sampled(source: BatchSource, settings: TrainingSettings) -> BatchSource:
+    """Return a source whose epochs hold the images that settings ask for.
+
+    Raises:
+        SettingError: the source cannot choose.
+    """
+    if settings.sampling == ALL:
+        return source
+    if getattr(source, "sampled", None) is None:
+        raise SettingError(
+            f"the batches of a {type(source).__name__} cannot be sampled: it does not say which class an image has",
+            hint="give it a method sampled(sampling), as ArraySource has, or choose images in batches(epoch)",
+        )
+    return cast(SampledSource, source).sampled(settings.sampling)
 
 
 def augmented(source: BatchSource, settings: TrainingSettings, graph: Graph) -> BatchSource:
@@ -117,6 +141,7 @@ class ArraySource:
         self.seed = check_seed(seed)
         self._augment: Pipeline | None = None
         self._outputs = 0
+        self._sampling: Sampling = ALL
 
     @property
     def images(self) -> int:
@@ -125,7 +150,7 @@ class ArraySource:
 
     def batches(self, epoch: int) -> Iterator[Batch]:
         """Return the batches of one epoch."""
-        order = shuffled(self.images, self.seed, epoch) if self.shuffle else None
+        order = self._order(epoch)
         starts = range(0, self.images, self.batch_size)
         if self._augment is not None:
             indices = np.arange(self.images) if order is None else order
@@ -133,8 +158,24 @@ class ArraySource:
             return
         for start in starts:
             chosen = slice(start, start + self.batch_size)
-            rows = chosen if order is None else order[chosen]
+            rows = chosen if order is None else order[chosen] % self.images
             yield self._images[rows], self._labels[rows]
+
+    def _order(self, epoch: int) -> NDArray[np.int64] | None:
+        """Return the tickets of an epoch (see `neocog.data.sampling`); None where images come as they lie."""
+        if not self.shuffle:
+            return None
+        if self._sampling == BALANCED:
+            return balanced_tickets(self._labels, np.arange(self.images), self.images, self.seed, epoch)
+        return shuffled(self.images, self.seed, epoch)
+
+    def sampled(self, sampling: Sampling) -> ArraySource:
+        """Return the same images, as many of every class an epoch where `sampling` is "balanced"."""
+        source = copy(self)
+        source._sampling = sampling
+        if sampling == BALANCED:
+            balanced_tickets(self._labels[:0], np.arange(0), 0, 0, 0)  # refused now, not in the first epoch
+        return source
 
     def augmented(self, augment: Pipeline, outputs: int) -> ArraySource:
         """Return the same batches with images changed, as uint8, a little ahead of who takes them."""
@@ -149,9 +190,10 @@ class ArraySource:
         assert augment is not None
 
         def changed(indices: NDArray[np.int64]) -> Batch:
-            images = cast("Images", np.take(self._images, indices, axis=0))
+            rows = indices % self.images
+            images = cast("Images", np.take(self._images, rows, axis=0))
             pictures = augment.pictures(images, indices, epoch, self._images.shape[1:3])
-            return augment.mixed(pictures, self._labels[indices], indices, epoch, self._outputs)
+            return augment.mixed(pictures, self._labels[rows], indices, epoch, self._outputs)
 
         with closing(map_in_order(changed, chunks, workers=1, ahead=2)) as batches:
             yield from batches
@@ -178,14 +220,18 @@ class DataSource:
     @property
     def images(self) -> int:
         """Number of images of an epoch; where unreadable ones are skipped, without those that are known."""
-        order = self._batches.order()
-        skipped = self._batches.dataset.unreadable if self._batches.on_error == "skip" else {}
-        return len(order) - int(np.isin(order, list(skipped)).sum())
+        return self._batches.images
 
     def batches(self, epoch: int) -> Iterator[Batch]:
         """Return the batches of one epoch."""
         for images, labels in self._batches.at_epoch(epoch):
             yield images, labels if self._relabel is None else self._relabelled(labels, self._relabel)
+
+    def sampled(self, sampling: Sampling) -> DataSource:
+        """Return the same images, as many of every class an epoch where `sampling` is "balanced"."""
+        batches = replace(self._batches, sampling=sampling)
+        batches.order()  # what cannot be sampled is refused now, not in the first epoch
+        return DataSource(batches, self._relabel, self._outputs)
 
     def augmented(self, augment: Pipeline, outputs: int) -> DataSource:
         """Return the same batches with images changed; as many classes as the data has are as many outputs."""

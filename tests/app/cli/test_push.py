@@ -10,6 +10,7 @@ import pytest
 from hub_server import TOKEN
 from hub_server import cache as cache
 from hub_server import hub as hub
+from neocog.app.cli.explain import open_session
 from neocog.model.modelfile import load_network
 from neocog.model.network import Network
 
@@ -111,3 +112,17 @@ def test_without_a_token_it_says_what_to_set(run, hub, trained):
     done = run("push", trained, "me/photos", "--quiet")
     assert done.code == 1
     assert "set HF_TOKEN" in done.err
+
+
+def test_a_config_from_a_hub_does_not_say_which_images_are_read_here(run, signed, trained, trained_once, monkeypatch):
+    run("push", trained, "me/photos", "--quiet")
+    found = signed.repositories["me/photos"]
+    config = {**json.loads(found.files["config.json"]), "data": str(trained_once[1])}
+    found.files["config.json"] = json.dumps(config).encode()
+    monkeypatch.setattr("neocog.app.cli.datasets.open_source", lambda location: pytest.fail(f"{location} was read"))
+    done = run("push", "hub:me/photos", "me/again", "--dry-run")
+    assert done.code == 0, done.err
+    assert "Not known" in done.out
+    session = open_session(Path("hub:me/photos"), None, None, "reference", None, quiet=True)
+    assert session.run is None
+    assert session.gallery is None

@@ -24,6 +24,7 @@ from neocog.data.decode import MAX_BYTES, unreadable_file
 from neocog.errors import DataError, FormatError, NeocogError
 from neocog.explain.lesson import lesson_image, lesson_model
 from neocog.explain.subject import Subject
+from neocog.interop.hub.repository import names_a_hub
 from neocog.interrupts import Terminated
 from neocog.model.network import Network
 from neocog.model.views import PLAIN, VIEWS
@@ -106,7 +107,8 @@ def open_session(
         note(f"its answers are the mean over {views} views of an image; layers are shown at the image as it is")
     file = models.find_model(path)
     title = path.name if path.is_dir() else path.stem
-    run = file.parent if (file.parent / CONFIG_FILE).is_file() else None
+    # what comes from a hub has a config.json of another kind, which must not say which images are read here
+    run = file.parent if (file.parent / CONFIG_FILE).is_file() and not names_a_hub(str(path)) else None
     session = Session(model, title, run=run, engine=engine)
     if image is not None:  # before the data is read, which may take longer than to see that there is no such image
         session.add(session.decode(_read(image), str(image)), FIRST)

@@ -95,7 +95,7 @@ def _asked(flags: Flags) -> dict[str, Any]:
     """Return what the flags say of a recipe."""
     named = ("optimizer", "weight_decay", "momentum", "lookahead", "schedule", "warmup", "label_smoothing")
     own = {name: getattr(flags, name) for name in (*named, "class_weights", "views")}
-    settings = ("epochs", "batch_size", "time_limit", "patience", "ema", "keep", "augment")
+    settings = ("epochs", "batch_size", "time_limit", "patience", "ema", "keep", "augment", "sampling")
     return {"learning_rate": flags.lr, **own, **{name: flags.settings.get(name) for name in settings}}
 
 

@@ -14,15 +14,16 @@ from neocog.app.cli.report import measure
 from neocog.app.report.read import read_run
 from neocog.errors import DataError, NeocogError
 from neocog.interop.hub.card import Figures
-from neocog.interop.hub.client import CARD
+from neocog.interop.hub.client import CARD, library
 from neocog.interop.hub.push import files_of, push
-from neocog.interop.hub.repository import Repository
+from neocog.interop.hub.repository import Repository, names_a_hub
 from neocog.model.network import Network
 from neocog.text import printable
+from neocog.train.labels import LabelsEvaluation
 from neocog.train.runfolder import RunFolder
 
 CAUTIONS = {
-    "validation": "these images chose the epoch, so that new ones will be recognised less often",
+    "validation": "these images chose the epoch, or labels' thresholds, so that new ones will be recognised less often",
     "train": "it was trained on these images, so that new ones will be recognised far less often",
 }
 """Part that was measured on → what to be wary of."""
@@ -66,9 +67,11 @@ def command(
     `neocog predict hub:OWNER/NAME a.jpg`, or `nc.from_hub("OWNER/NAME")`. Which images it learnt from is not sent.
     """
     place = Repository.parse(repository)
+    if not dry_run:
+        library()  # before images are read, which may take minutes
     network = models.open_model(model, engine, threads)
     network.graph.check_classifies("neocog push")
-    measured = _measured(network, models.find_model(model).parent, data, workers=workers, quiet=quiet)
+    measured = _measured(network, model, data, workers=workers, quiet=quiet)
     files = files_of(network, place, measured=measured, licence=licence)
     if dry_run:
         emit(printable_lines(files[CARD].decode()))
@@ -82,25 +85,24 @@ def command(
 
 def _measured(network: Network, run: Path, data: str | None, *, workers: int | None, quiet: bool) -> Figures | None:
     """Measure a model as `neocog report` does; None where the images are not at hand, and nobody named them."""
-    config, _ = read_run(RunFolder(run), {})
+    folder = RunFolder(models.find_model(run).parent)
+    # what comes from a hub has a config.json of another kind, which must not say which images are read here
+    config = {} if names_a_hub(str(run)) else read_run(folder, {})[0]
     try:
         kept = config.get("data")
         if data is None and not isinstance(kept, str):
             raise DataError(f"{run} does not say what it was trained on")
         location = data if data is not None else datasets.located(str(kept))
         with told_of_compiling(quiet=quiet):
-            found = measure(
-                network, location, RunFolder(run), config, named=data is not None, workers=workers, quiet=quiet
-            )
+            found = measure(network, location, folder, config, named=data is not None, workers=workers, quiet=quiet)
     except (NeocogError, CommandLineError) as error:
         if data is not None:
             raise
         if not quiet:
             note(f"the model card has no accuracy: {error.message}; name the images with --data")
         return None
-    caution = CAUTIONS.get(found.part)
-    if found.part == "validation" and config.get("keep", "best") != "best":
-        caution = None
+    chose = config.get("keep", "best") == "best" or isinstance(found.evaluation, LabelsEvaluation)
+    caution = CAUTIONS.get(found.part) if found.part != "validation" or chose else None
     return Figures(found.evaluation, found.part, caution)
 
 

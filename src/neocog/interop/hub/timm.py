@@ -11,16 +11,24 @@ from dataclasses import dataclass
 from typing import Any
 
 from neocog.errors import FormatError, SettingError
-from neocog.interop.architectures import OF_TIMM, TENSORFLOW, Architecture
+from neocog.interop.architectures import Architecture
 from neocog.interop.preprocessing import Preprocessing
 from neocog.model.fields import check_integer
 from neocog.model.files import shown_value
-from neocog.nn.zoo.names import IMAGENET, MODELS
+from neocog.nn.zoo.names import IMAGENET
 
 MOST_SIDE = 4096
 """Pixels a side of a network's input."""
 
 MOST_CLASSES = 262_144
+
+KNOWN = (
+    *("convnext_atto", "densenet121", "efficientnet_b0", "efficientnet_lite0", "mobilenetv1_100", "mobilenetv2_100"),
+    *("mobilenetv3_large_100", "mobilenetv3_small_100", "repvgg_a0", "resnet18", "resnet34", "resnet50"),
+    *("tf_efficientnet_b0", "tf_efficientnet_lite0", "tf_mobilenetv3_large_100", "tf_mobilenetv3_small_100"),
+    *("vgg11", "vgg11_bn", "vgg16", "vgg16_bn"),
+)
+"""Networks of timm's that neocog has, by timm's names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +82,6 @@ def read_config(where: str, entries: Mapping[str, Any]) -> Config:
         raise FormatError(f"{where}: {error.message}", details=error.details, hint=error.hint) from None
 
 
-def known() -> list[str]:
-    """Return the networks whose weights are on a hub, by timm's names."""
-    renamed = set(OF_TIMM.values())
-    plain = [name for name, entry in MODELS.items() if entry.classes == IMAGENET and name not in renamed]
-    return sorted([*plain, *OF_TIMM])
-
-
 def _architecture(entries: Mapping[str, Any]) -> Architecture:
     name = entries.get("architecture")
     if isinstance(name, str):
@@ -92,10 +93,9 @@ def _architecture(entries: Mapping[str, Any]) -> Architecture:
         said = f"it is for transformers' {shown_value(entries['architectures'])}, which neocog does not have"
     else:
         said = "it does not say which network the weights are of, as timm does under the key architecture"
-    near = difflib.get_close_matches(str(name), known(), n=1)
+    near = difflib.get_close_matches(str(name), KNOWN, n=1)
     hint = f"the nearest is {near[0]}" if near else None
-    details = (f"those of timm's that it has: {', '.join(known())}", f"and some with {TENSORFLOW} in front")
-    raise FormatError(said, details=details, hint=hint)
+    raise FormatError(said, details=(f"those of timm's that it has: {', '.join(KNOWN)}",), hint=hint)
 
 
 def _either(key: str, first: Mapping[str, Any], second: Mapping[str, Any], default: object) -> object:
