@@ -192,7 +192,7 @@ def choose(
         net = graph = start.graph
         usual = head_epochs(total) if start.head_only else tuning_epochs(total)
     epochs = wish.get("epochs", None if seconds is not None and not (start and start.head_only) else usual)
-    batch = wish.get("batch_size", _batch(total))
+    batch = wish.get("batch_size", batch_for(total))
     optimizer, schedule = wish.get("optimizer", OPTIMIZER), wish.get("schedule", SCHEDULE)
     lasting = epochs if epochs is not None else choose_epochs(graph, total, seconds or SECONDS)
     steps = lasting * -(-total // batch)
@@ -306,7 +306,8 @@ def _work(graph: Graph, images: int) -> int:
     return max(1, PASSES * images * sum(map(multiply_adds, graph.nodes)))
 
 
-def _batch(images: int) -> int:
+def batch_for(images: int) -> int:
+    """Return how many images a step takes, of so many: few make small batches, so that an epoch has several steps."""
     if images >= MANY_IMAGES:
         return LARGE_BATCH
     batch = BATCH

@@ -22,6 +22,7 @@ from neocog.train.recipe import (
     HEAD_RATE,
     TUNED_DECAY,
     TUNED_RATE,
+    batch_for,
     head_epochs,
     tuning_epochs,
 )
@@ -92,6 +93,7 @@ def tuning_for(model: Network, images: int, given: Mapping[str, Any], *, head_on
         )
     usual = {
         "epochs": None if given.get("time_limit") is not None else tuning_epochs(images),
+        "batch_size": batch_for(images),
         "optimizer": AdamW(TUNED_RATE, weight_decay=TUNED_DECAY),
         "schedule": OneCycle(),
         "groups": rates_by_depth(model.graph),
