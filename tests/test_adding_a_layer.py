@@ -119,7 +119,10 @@ def test_an_added_layer_takes_as_many_files_as_the_page_says(tmp_path: Path) -> 
 
 
 # What says which layers something else is made of: networks, the choices for a training, other people's files.
-USES = ("/nn/zoo/", "/train/recipe.py", "/interop/onnx/reading/", "/interop/onnx/simplify.py")
+USES = (
+    *("/nn/zoo/", "/train/recipe.py", "/interop/onnx/reading/", "/interop/onnx/simplify.py"),
+    "/interop/pytorch/names.py",
+)
 
 
 def defining(names: tuple[str, ...], *folders: str) -> set[str]:

@@ -271,6 +271,20 @@ def test_damaged_weights_are_refused_and_leave_the_cache(hub, cache):
     assert_same(from_hub("me/dark-or-bright"), sent)
 
 
+def test_what_lies_outside_the_cache_is_left_where_it_is(hub, cache, tmp_path):
+    """Somebody may have put a link in place of a file."""
+    put_pushed(hub)
+    from_hub("me/dark-or-bright")
+    [blob] = [path for path in cache.rglob("blobs/*") if len(path.name) == 64]
+    blob.unlink()
+    (tmp_path / "mine").write_bytes(b"mine")
+    blob.symlink_to(tmp_path / "mine")
+    with pytest.raises(FormatError, match=r"model.safetensors is damaged"):
+        from_hub("me/dark-or-bright")
+    assert (tmp_path / "mine").read_bytes() == b"mine"
+    assert not blob.is_symlink()
+
+
 def test_small_files_are_checked_too(hub, cache):
     put_pushed(hub)
     from_hub("me/dark-or-bright")
@@ -326,10 +340,20 @@ def test_the_environment_is_enough(hub, tmp_path):
         "HF_TOKEN": TOKEN,
         "PYTHONPATH": os.pathsep.join(sys.path),
     }
-    script = "import neocog as nc; print(nc.from_hub('me/dark-or-bright').class_names)"
+    script = (
+        "import neocog as nc\n"
+        "from neocog.interop.pretrained import at_hand\n"
+        "at_hand()\n"  # it looks into the cache: telemetry must be off by then
+        "print(nc.from_hub('me/dark-or-bright').class_names)"
+    )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment)
     assert done.stdout.strip() == "('dark', 'bright')", done.stderr
     assert TOKEN not in done.stderr
+    assert not [
+        asked
+        for asked in hub.asked
+        if "torch" in asked.headers["user-agent"] or ("/resolve/" not in asked.path and asked.server == "hub")
+    ]
     offline = {**environment, "HF_HUB_OFFLINE": "1", "HF_ENDPOINT": "http://127.0.0.1:9"}
     again = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=offline)
     assert again.stdout == done.stdout, again.stderr

@@ -7,13 +7,12 @@ Others are what was fetched from a hub before. Nothing here asks a hub unless it
 from __future__ import annotations
 
 import importlib.util
-from importlib import import_module
 from pathlib import Path
 
 from neocog.engines.base import Engine
 from neocog.errors import FormatError, NeocogError, SettingError
 from neocog.interop.architectures import Architecture
-from neocog.interop.hub.client import CONFIG, WEIGHTS
+from neocog.interop.hub.client import CONFIG, WEIGHTS, cache_folder
 from neocog.interop.hub.load import MOST_CONFIG, from_hub
 from neocog.interop.hub.repository import MAIN, Repository
 from neocog.interop.hub.timm import read_config
@@ -120,16 +119,9 @@ def _lite0(engine: str | Engine, threads: int | None) -> Model:
     return model
 
 
-def _cache() -> Path | None:
-    """Return the folder of the hub's cache; None where the package is not installed, which could not read it."""
-    if importlib.util.find_spec("huggingface_hub") is None:
-        return None
-    return Path(import_module("huggingface_hub.constants").HF_HUB_CACHE)
-
-
 def _cached(place: Repository) -> Path | None:
     """Return the snapshot of a repository in the cache; None where it has none with weights."""
-    cache = _cache()
+    cache = cache_folder()
     if cache is None:
         return None
     folder = cache / f"models--{place.name.replace('/', '--')}"
@@ -144,7 +136,7 @@ def _cached(place: Repository) -> Path | None:
 
 
 def _in_cache() -> list[str]:
-    cache = _cache()
+    cache = cache_folder()
     found: list[tuple[int, str]] = []
     for folder in sorted(cache.glob("models--*--*")) if cache is not None else []:
         owner, _, name = folder.name.removeprefix("models--").partition("--")

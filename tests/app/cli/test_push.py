@@ -94,6 +94,8 @@ def test_evaluate_takes_a_model_on_a_hub(run, signed, trained, trained_once):
         (("info", "hub:me/nothing"), "has no model me/nothing"),
         (("report", "hub:me/nothing"), "is about a run folder"),
         (("push", "nowhere", "me/x"), "there is no model nowhere"),
+        (("calibrate", "hub:me/nothing", "photos"), "lies on a hub, where nothing is written"),
+        (("export", "hub:me/nothing", "--to", "onnx"), "say where with --output"),
     ],
 )
 def test_mistakes_are_told_without_a_traceback(run, hub, page, words, said):

@@ -66,6 +66,7 @@ def command(
     neocog train does this with its validation images. Do it anew where the images are others than those: of another
     camera, or of an honest sample of what will come. MODEL then counts them as known, and evaluate leaves them out.
     """
+    path = output if output is not None else models.own_file(model)
     trained = models.open_model(model, engine, threads)
     trained.graph.check_classifies("neocog calibrate")
     if reject is not None or not trained.loss.several_labels:
@@ -88,7 +89,6 @@ def command(
             calibrate(trained, source.batches(0), reject=reject)
         measured = evaluate(trained, source.batches(0))
     trained.learnt_from = union(trained.learnt_from, identities_in((part,)))
-    path = models.find_model(model) if output is None else output
     save(trained, path)
     rows: list[tuple[str, str]] = [("calibrated", f"on {count(measured.images, f'{name} image'.strip())}")]
     facts: dict[str, object] = {"model": str(path), "data": data, "split": name, "images": measured.images}

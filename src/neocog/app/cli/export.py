@@ -104,7 +104,7 @@ def command(
     for name, value in flags.items():
         if value not in (None, False) and name not in form.flags:
             raise CommandLineError(f"--{name} is not for --to {kind}")
-    file = models.find_model(model)
+    file = models.own_file(model) if output is None else models.find_model(model)
     path = output if output is not None else file.with_suffix(form.ending)
     if path.is_dir():
         path = path / file.with_suffix(form.ending).name

@@ -28,6 +28,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "calibrate": ("neocog.app.cli.calibrate", "Fit a model's probabilities on images that it was not trained on."),
     "explain": ("neocog.app.cli.explain", "Show what a model computes, down to each multiplication."),
     "report": ("neocog.app.cli.report", "Write what a training came to, with pictures, to one HTML file."),
+    "import": ("neocog.app.cli.importing", "Make a model of weights from elsewhere, or of an ONNX file."),
     "export": ("neocog.app.cli.export", "Write a model as a file that other programs run."),
     "runs": ("neocog.app.cli.compare", "Compare the trainings in a folder."),
     "info": ("neocog.app.cli.info", "Describe a model or a data set."),

@@ -31,7 +31,7 @@ def find_model(path: Path) -> Path:
     if names_a_hub(str(path)):
         from neocog.interop.hub.load import file_from_hub
 
-        return file_from_hub(str(path))
+        return file_from_hub(str(path), quiet=_quiet())
     if path.is_dir():
         if (path / MODEL_FILE).is_file():
             return path / MODEL_FILE
@@ -42,6 +42,26 @@ def find_model(path: Path) -> Path:
     if path.exists():
         return path
     raise CommandLineError(f"there is no model {path}", hint=_suggestion(path))
+
+
+def own_file(path: Path) -> Path:
+    """Return `find_model(path)`, to be written to, or beside it.
+
+    Raises:
+        CommandLineError: there is none, or it is in a hub's cache, where nothing else may lie.
+    """
+    if names_a_hub(str(path)):
+        context = click.get_current_context(silent=True)
+        there = context is not None and any(entry.name == "output" for entry in context.command.params)
+        hint = "say where with --output" if there else "fetch it in Python: nc.from_hub(...).save(path)"
+        raise CommandLineError(f"{path} lies on a hub, where nothing is written", hint=hint)
+    return find_model(path)
+
+
+def _quiet() -> bool:
+    """Whether the command that runs was told to hide progress."""
+    context = click.get_current_context(silent=True)
+    return context is not None and bool(context.params.get("quiet"))
 
 
 def _usage() -> list[str]:
@@ -71,7 +91,7 @@ def open_model(path: Path, engine: str, threads: int | None, *, allow_nonfinite:
     if names_a_hub(str(path)):
         from neocog.interop.hub.load import from_hub
 
-        return from_hub(str(path), engine=engine, threads=threads)
+        return from_hub(str(path), engine=engine, threads=threads, quiet=_quiet())
     from neocog.interop.opening import open_network
 
     return open_network(find_model(path), engine=engine, threads=threads, allow_nonfinite=allow_nonfinite)

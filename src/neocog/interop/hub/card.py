@@ -34,6 +34,9 @@ LICENCES = frozenset(
 MOST_CLASSES = 1000
 """Classes that are listed."""
 
+WIDEST = 40
+"""Characters of a name up to which figures stand below each other."""
+
 _FRONT = re.compile(r"---\n(.*?\n)?---\s*\n", re.DOTALL)
 _LICENCE = re.compile(r"^(license|license_name):[ \t]*(.+?)[ \t]*$", re.MULTILINE)
 
@@ -170,19 +173,16 @@ def _accuracy(measured: Figures | None) -> str:
     return said if measured.caution is None else f"{said}\n\nBut {measured.caution}."
 
 
-def _classes(network: Network, measured: Figures | None) -> str:
+def _classes(network: Network, figures: Figures | None) -> str:
     """List the classes: how well each is recognised, where that is known. A block that is indented means nothing."""
     names = network.class_names
-    rows = list(names)
-    if measured is not None and isinstance(measured.evaluation, Evaluation):
-        results = measured.evaluation.per_class
-        rows = [
-            name
-            if (found := results.get(name)) is None or found.recall is None
-            else f"{name}    {_percent(found.recall)} of {found.images:,}"
-            for name in names
-        ]
-    lines = [f"    {place:>5}  {printable(row)}" for place, row in enumerate(rows[:MOST_CLASSES])]
+    results = figures.evaluation.per_class if figures is not None and isinstance(figures.evaluation, Evaluation) else {}
+    wide = min(max(len(printable(name)) for name in names), WIDEST)
+    lines = []
+    for place, name in enumerate(names[:MOST_CLASSES]):
+        recall = results[name].recall if name in results else None
+        found = "" if recall is None else f"  {_percent(recall):>8} of {results[name].images:,}"
+        lines.append(f"    {place:>5}  {printable(name):<{wide}}{found}".rstrip())
     if len(names) > MOST_CLASSES:
         lines.append(f"      ...  and {len(names) - MOST_CLASSES:,} more, in config.json")
     return "\n".join(lines)

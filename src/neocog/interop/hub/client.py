@@ -38,11 +38,23 @@ def library() -> ModuleType:
     Raises:
         NeocogError: it is not installed; the message says how to.
     """
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # it would say which other packages there are
-    hub = require("huggingface_hub", "hub", "a model on a hub")
     for part in ("constants", "errors", "utils"):  # attributes of it, once they are loaded
-        require(f"huggingface_hub.{part}", "hub", "a model on a hub")
-    return hub
+        _load(part)
+    return require("huggingface_hub", "hub", "a model on a hub")
+
+
+def cache_folder() -> Path | None:
+    """Return where huggingface_hub keeps what it fetches; None where it is not installed, or cannot be loaded."""
+    try:
+        return Path(_load("constants").HF_HUB_CACHE)
+    except NeocogError:
+        return None
+
+
+def _load(part: str) -> ModuleType:
+    # read when it is loaded: with telemetry it would say which other packages there are
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    return require(f"huggingface_hub.{part}", "hub", "a model on a hub")
 
 
 def names() -> dict[str, str]:
@@ -209,10 +221,12 @@ def check_digest(path: Path, most: int) -> str:
 
 
 def _remove(path: Path) -> None:
-    """Take a file out of the cache: the name in the snapshot, and what it leads to."""
+    """Take a file out of the cache: the name in the snapshot, and what it leads to, as far as that is in the cache."""
     ends = [path]
     while ends[-1].is_symlink():
         ends.append(ends[-1].parent / ends[-1].readlink())
+    cache = os.path.abspath(cache_folder() or path.parent)  # noqa: PTH100 - Path.resolve would follow links
     for entry in ends:
         with contextlib.suppress(OSError):
-            entry.unlink()
+            if Path(os.path.abspath(entry)).is_relative_to(cache):  # noqa: PTH100
+                entry.unlink()

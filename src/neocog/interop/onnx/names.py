@@ -7,9 +7,8 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from neocog.errors import FormatError
+from neocog.interop.labels import lines_of
 from neocog.nn.limits import MAX_NAMES, fault_of_name
-from neocog.reading import expanded, read_text
 
 KEYS = ("class_names", "classes", "labels", "names")
 """Entries of a file's metadata that may hold class names."""
@@ -40,18 +39,6 @@ def names_from(given: Sequence[str] | str | Path | None, metadata: Mapping[str, 
         if len(names) == count and len(set(names)) == count and all(names):
             return names
     return None
-
-
-def lines_of(path: str | Path) -> list[str]:
-    """Return the lines of a text file, without empty ones at its end."""
-    path = expanded(path)
-    try:
-        text = read_text(path, MAX_NAMES)
-    except OSError as error:
-        raise FormatError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}") from None
-    except ValueError:
-        raise FormatError(f"{path} is not a text in UTF-8") from None
-    return [line.strip() for line in text.rstrip().splitlines()]
 
 
 def _parsed(text: str) -> list[str]:

@@ -146,6 +146,8 @@ def _average_pool(writer: OnnxWriter, node: Node, layer: AvgPool2d, inputs: list
 def _adaptive_average_pool(writer: OnnxWriter, node: Node, layer: AdaptiveAvgPool2d, inputs: list[str]) -> str:
     assert isinstance(node.input, ImageShape)
     window, (x,) = layer.window_over(node.input), inputs
+    if node.output == node.input:
+        return x
     if node.output.size == channels_of(node.output):
         return writer.add("GlobalAveragePool", x)
     if window is not None:

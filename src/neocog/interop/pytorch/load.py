@@ -19,6 +19,7 @@ from neocog.model.files import shown_value
 from neocog.model.network import Network
 from neocog.model.origin import Origin
 from neocog.model.statedict import COUNTER, LEARNT_FROM, as_array, plain_names
+from neocog.nn.graph import Graph, Node
 from neocog.nn.layers import Conv2d, Linear
 from neocog.nn.limits import shown
 from neocog.nn.parameters import Parameter, pytorch_shape, variables_of
@@ -78,6 +79,22 @@ def load_pytorch(
     net.load_state_dict(state, allow_nonfinite=allow_nonfinite)
     net.origin = None if file is None else Origin(Path(file.path).name, sha256=file.sha256())
     return net
+
+
+def classes_in(file: StateFile, graph: Graph) -> int | None:
+    """Return how many classes the weights in a file are for, of a network that has any number; None: not of this one.
+
+    Arguments:
+        file: its tensors.
+        graph: the network for some number of classes.
+    """
+    wanted = {parameter.name: parameter for parameter in variables_of(graph)}
+    last = [name for name in wanted if wanted[name].node.index == _last_layer(graph).index]
+    plain = plain_names([name for name in file.tensors if not name.endswith(COUNTER)], wanted)
+    _, renames = best_scheme(graph, plain.values())
+    shapes = [file.tensors[name].shape for name, given in plain.items() if renames.get(given) in last]
+    counts = {shape[0] for shape in shapes if shape}
+    return counts.pop() if len(counts) == 1 else None
 
 
 def _mapping(source: Any) -> Mapping[str, Any]:
@@ -142,13 +159,16 @@ def _fits(parameter: Parameter, tensor: Any) -> bool:
 def _other_classes(net: Network, wrong: Mapping[Parameter, Any]) -> int | None:
     """Return how many classes weights are for, where all that does not fit is the last layer's number of them."""
     nodes = {parameter.node.index for parameter in wrong}
-    last = next(node.index for node in reversed(net.graph.nodes) if isinstance(node.layer, Linear | Conv2d))
     counts = {tuple(tensor.shape)[:1] for tensor in wrong.values()}
     same = all(tuple(tensor.shape)[1:] == pytorch_shape(parameter)[1:] for parameter, tensor in wrong.items())
-    if nodes != {last} or len(counts) != 1 or not same:
+    if nodes != {_last_layer(net.graph).index} or len(counts) != 1 or not same:
         return None
     (count,) = counts
     return int(count[0]) if count else None
+
+
+def _last_layer(graph: Graph) -> Node:
+    return next(node for node in reversed(graph.nodes) if isinstance(node.layer, Linear | Conv2d))
 
 
 def _table(rows: list[tuple[str, str, str]]) -> tuple[str, ...]:
