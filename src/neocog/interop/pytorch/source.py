@@ -275,7 +275,8 @@ def _transposed(layer: ConvTranspose2d, node: Node) -> Lines:
     even = top == bottom and left == right
     given = [
         f"{channels_of(node.input)}, {layer.channels}, {pair(layer.kernel)}, {pair(layer.stride)}",
-        f"{(top, left) if even else 0}, {pair(layer.output_padding)}, bias={layer.bias}, dilation={pair(layer.dilation)}",
+        f"{(top, left) if even else 0}, {pair(layer.output_padding)}",
+        f"bias={layer.bias}, dilation={pair(layer.dilation)}",
     ]
     cut = "" if even else f"[..., {top} : {-bottom or None}, {left} : {-right or None}]"
     return Lines(f"nn.ConvTranspose2d({', '.join(given)})", f"{{layer}}({{0}}){cut}")
