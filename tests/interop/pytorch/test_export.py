@@ -135,6 +135,20 @@ def test_the_module_can_be_trained_further() -> None:
     assert not torch.equal(module.state_dict()["1.running_mean"], before)
 
 
+def test_a_frozen_normalization_stays_frozen() -> None:
+    net = nc.Sequential(
+        nc.Conv2d(2, 3), nc.BatchNorm2d(frozen=True), nc.Flatten(), nc.BatchNorm2d(frozen=True), nc.Linear(2)
+    )
+    network = nc.Network(net, (5, 5, 1), engine="reference")
+    network.load_parameters(drawn(network.graph))
+    images = np.random.default_rng(0).random((3, 5, 5, 1), np.float32)
+    module = module_of(network.to_pytorch())
+    np.testing.assert_allclose(answers_of(module, images), network(images), rtol=1e-4, atol=1e-5)
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    np.testing.assert_allclose(answers_of(module.train(), images), network(images), rtol=1e-4, atol=1e-5)
+    assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
+
+
 def test_what_the_module_leaves_to_its_user_is_said_at_its_top() -> None:
     network = small()
     network.resize = ResizeRule("short", side=8)

@@ -116,7 +116,7 @@ def network_source(graph: Graph, class_names: Sequence[str], about: Sequence[str
         "",
         "import torch",
         "from torch import nn",
-        *(["from torch.nn import functional as F"] if any("F.pad" in text for text in texts) else []),
+        *(["from torch.nn import functional as F"] if any("F." in text for text in texts) else []),
         "",
         f"CLASSES = {_listed(class_names)}",
         f"MEAN, STD = {list(normalisation.mean)!r}, {list(normalisation.std)!r}  # of values from 0 to 1",
@@ -175,6 +175,12 @@ HELPERS = {
 
     def forward(self, x):
         return self.pool(F.pad(x, self.around)) * self.share
+''',
+    "FrozenNorm": '''class FrozenNorm(nn.BatchNorm2d):
+    """Takes its running averages while training too, and leaves them as they are."""
+
+    def forward(self, x):
+        return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps)
 ''',
     "Scale": '''class Scale(nn.Module):
     """One factor for each channel."""
@@ -303,10 +309,11 @@ def _pool(layer: MaxPool2d | AvgPool2d, node: Node) -> Lines:
 
 
 def _batch_norm(layer: BatchNorm2d, node: Node) -> Lines:
-    kind = "2d" if isinstance(node.input, ImageShape) else "1d"
+    kind = "FrozenNorm" if layer.frozen else f"nn.BatchNorm{'2d' if isinstance(node.input, ImageShape) else '1d'}"
     more = "" if layer.affine else ", affine=False"
     return Lines(
-        f"nn.BatchNorm{kind}({channels_of(node.input)}, eps={layer.epsilon!r}, momentum={layer.momentum!r}{more})"
+        f"{kind}({channels_of(node.input)}, eps={layer.epsilon!r}, momentum={layer.momentum!r}{more})",
+        helpers=("FrozenNorm",) if layer.frozen else (),
     )
 
 
