@@ -24,5 +24,6 @@ def engine(request):
 @pytest.fixture
 def shared(monkeypatch):
     """Let threads share programs however short they are, more of them than there are processors too."""
-    monkeypatch.setattr(executable, "WORTH_A_THREAD", 0)
+    monkeypatch.setattr(executable, "WORTH_MEETING", 0)
+    monkeypatch.setattr(executable, "WORTH_WAKING", 0)
     monkeypatch.setenv("NEOCOG_THREADS", "8")

@@ -235,6 +235,23 @@ def test_the_bits_do_not_depend_on_the_number_of_threads(threads):
     assert made[0][1].tobytes() == made[1][1].tobytes()
 
 
+@pytest.mark.usefixtures("shared")
+@pytest.mark.parametrize("size", [9, 40], ids=["one block", "several blocks"])
+def test_threads_share_the_panels_of_one_image(size):
+    # 88 filters: panels of which the last is narrower; more threads than panels, and as many as cut blocks in two
+    graph = trace(Sequential(Conv2d(16, 3, padding=1), Conv2d(88, 3, padding=1), ReLU(), MaxPool2d(2)), (size, size, 3))
+    parameters = initial_parameters(graph, 2)
+    image = np.random.default_rng(1).integers(0, 256, (1, size, size, 3), np.uint8)
+    want = ENGINE.predictor(graph, parameters, 1).logits(image)
+    exact = ReferenceEngine().predictor(graph, parameters).logits(image)
+    assert np.abs(want - exact).max() <= 1e-5 * np.abs(exact).max()
+    for threads in (2, 3, 7):
+        predictor = ENGINE.predictor(graph, parameters, threads)
+        assert predictor.threads == threads
+        for _ in range(5):
+            assert predictor.logits(image).tobytes() == want.tobytes()
+
+
 def test_new_parameters_are_prepared_again():
     parameters = initial_parameters(NETWORK, 2)
     predictor = ENGINE.predictor(NETWORK, initial_parameters(NETWORK, 3))

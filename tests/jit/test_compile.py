@@ -136,7 +136,7 @@ import ctypes, gc, sys
 import numpy as np
 import neocog as nc
 from neocog.jit import executable
-executable.WORTH_A_THREAD = 0  # however short the program, so that threads come and go too
+executable.WORTH_MEETING = executable.WORTH_WAKING = 0  # however short the program, so that threads come and go too
 
 libc = ctypes.CDLL(None)
 class Told(ctypes.Structure):

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import pytest
 
-from neocog.emit.team import ASLEEP, MEMBER_SLOTS, team_text
+from neocog.emit.team import team_text
 from neocog.errors import EngineError, NeocogWarning
 from neocog.jit.codegen import generate
 from neocog.jit.compile import ENTRY
@@ -108,11 +108,10 @@ def test_threads_end_with_their_team(asleep: bool) -> None:
 
 
 def wait_until_asleep(team: Team) -> None:
-    """Wait until every member has left compiled code, where it looks out for work."""
+    """Wait until no member looks out for work any more."""
     deadline = time.monotonic() + 60
     assert team._crew is not None
-    flags = team._crew._lines.reshape(-1, MEMBER_SLOTS)[:, ASLEEP]
-    while not flags.all():
+    while not team._crew.asleep.all():
         assert time.monotonic() < deadline
         time.sleep(0.001)
 
@@ -124,6 +123,58 @@ def test_an_idle_team_falls_asleep_and_wakes_for_the_next_job() -> None:
         team.run(job_of(4, seen.append))
         assert sorted(seen) == [0, 1, 2, 3]
         wait_until_asleep(team)
+
+
+def recording(size: int) -> tuple[Job, list[tuple[int, int]]]:
+    """Make a job that notes (index, threads) of each that enters it."""
+    seen: list[tuple[int, int]] = []
+
+    def enter(_state: int, _work: int, _scratch: int, _control: int, index: int, threads: int) -> None:
+        seen.append((index, threads))
+
+    return Job(ENTRY(enter), [(0, 0, 0, 0)] * size), seen
+
+
+@pytest.mark.parametrize("size", [2, 3, 5])
+def test_a_shared_job_is_done_once_by_those_who_answer(size: int) -> None:
+    team, draw = Team(size), random.Random(0)
+    job, seen = recording(size)
+    for n in range(1500):
+        seen.clear()
+        if draw.random() < 0.2:
+            team.run(job)
+            assert sorted(seen) == [(index, size) for index in range(size)]
+        else:
+            team.share(job)
+            assert sorted(seen) == [(index, len(seen)) for index in range(len(seen))], n
+        time.sleep(draw.choice((0, 0, 0, 0, 1e-5, 1e-4, 2e-4, 3e-4, 5e-4)))
+
+
+def test_nobody_is_woken_for_a_shared_job_that_comes_alone() -> None:
+    team = Team(3)
+    team.gather()
+    job, seen = recording(3)
+    for _ in range(3):
+        wait_until_asleep(team)
+        seen.clear()
+        team.share(job)
+        assert seen == [(0, 1)]
+        time.sleep(0.01)  # so that the next one does not follow soon
+    assert team._crew is not None
+    assert team._crew.asleep.all()
+
+
+def test_shared_jobs_that_follow_each_other_wake_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("neocog.jit.team.SOON", 60.0)  # however slow this machine is
+    team = Team(2)
+    team.gather()
+    wait_until_asleep(team)
+    job, seen = recording(2)
+    deadline = time.monotonic() + 60
+    while sorted(seen) != [(0, 2), (1, 2)]:
+        assert time.monotonic() < deadline
+        seen.clear()
+        team.share(job)
 
 
 def no_more_than(monkeypatch: pytest.MonkeyPatch, count: int) -> None:

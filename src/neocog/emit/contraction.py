@@ -43,6 +43,11 @@ def _emit_blocks(
         _emit_items(b, addresses, stage, low, high, number, iterations, place)
 
 
+def emit_some(b: Builder, addresses: Addresses, stage: Contraction, low: Index, high: Index, start: Offsets) -> None:
+    """Write some items, with operands that begin elsewhere; of a contraction whose reduction is in one piece."""
+    _emit_items(b, addresses, stage, low, high, None, stage.reduction.cut.extent, start)
+
+
 def emit_block(b: Builder, addresses: Addresses, stage: Contraction, block: IrValue, iterations: Index) -> None:
     """Write all items of a contraction over the first `iterations` of its reduction, added to what is there already
     unless this is block 0.
@@ -50,9 +55,17 @@ def emit_block(b: Builder, addresses: Addresses, stage: Contraction, block: IrVa
     _emit_nest(b, addresses, stage, block, iterations, Offsets())
 
 
-def emit_panels(b: Builder, addresses: Addresses, stage: Contraction, after: Callable[[Index, int], None]) -> None:
-    """Write all items panel by panel, and behind each panel what `after` writes, given its number and vectors."""
-    _emit_nest(b, addresses, stage, None, stage.reduction.cut.extent, Offsets(), after)
+def emit_panels(
+    b: Builder,
+    addresses: Addresses,
+    stage: Contraction,
+    after: Callable[[Index, int], None],
+    only: Index | None = None,
+) -> None:
+    """Write all items panel by panel, or those of one panel; behind each what `after` writes, given its number and
+    vectors.
+    """
+    _emit_nest(b, addresses, stage, None, stage.reduction.cut.extent, Offsets(), after, only)
 
 
 def _emit_items(
@@ -103,8 +116,9 @@ def _emit_nest(
     iterations: Index,
     start: Offsets,
     after: Callable[[Index, int], None] | None = None,
+    only: Index | None = None,
 ) -> None:
-    """Write all items as nested loops over panels, outer rows and parts."""
+    """Write all items, or those of `only` one panel, as nested loops over panels, outer rows and parts."""
 
     def leaf(spot: _Spot) -> None:
         bounds = _bounds(b, stage, dict(spot.tagged), iterations)
@@ -120,7 +134,7 @@ def _emit_nest(
     def over_panels(spot: _Spot, then: Callable[[_Spot], None]) -> None:
         full = stage.panels - (stage.last_vectors != stage.vectors)
         for low, high, vectors in ((0, full, stage.vectors), (full, stage.panels, stage.last_vectors)):
-            for panel in _iterations(b, low, high):
+            for panel in _iterations(b, low, high) if only is None else _if_inside(b, only, low, high):
                 place = spot.place.moved(b, stage.panel_steps, panel)
                 then(replace(spot, place=place, panel=panel, vectors=vectors))
 
@@ -163,6 +177,13 @@ def _iterations(b: Builder, low: int, high: int) -> Iterator[Index]:
     elif high > low:
         with b.loop(low, high) as (iteration, _):
             yield iteration
+
+
+def _if_inside(b: Builder, number: Index, low: int, high: int) -> Iterator[Index]:
+    """Write what is done with a number where low ≤ number < high."""
+    if high > low:
+        with b.when(b.ir.and_(b.less(low - 1, number), b.less(number, high))):
+            yield number
 
 
 def _outer(b: Builder, split: Split, item: Index, place: Offsets) -> tuple[Offsets, Index, dict[str, Bounds]]:

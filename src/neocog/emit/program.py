@@ -127,7 +127,7 @@ class _Writer:
         with b.loop(low, high) as (slice_, _):
             first, behind = _first_block(b, chain, slice_), _first_block(b, chain, b.add(slice_, 1))
             with b.loop(first, behind) as (block, _):
-                images = _Images(b.mul(block, chain.block), slice_, b.sub(block, first))
+                images = _Images(b.mul(block, chain.block), slice_, b.sub(block, low if chain.rolls else first))
                 for stage in chain.stages:
                     self._call_chained(b, stage, images)
         b.ir.ret_void()
@@ -145,7 +145,7 @@ class _Writer:
         block = function.args[4]
         # The slice of a block is the last one that begins at or before it.
         slice_, _ = b.divmod(b.add(b.mul(b.add(block, 1), chain.slices), -1), chain.blocks)
-        number = b.sub(block, _first_block(b, chain, slice_))
+        number = block if chain.rolls else b.sub(block, _first_block(b, chain, slice_))
         self._call_chained(b, stage, _Images(b.mul(block, chain.block), slice_, number))
         b.ir.ret_void()
 
@@ -202,7 +202,7 @@ def _items(b: Builder, program: Program, stage: Op, control: IrValue) -> Index:
     """Count the items of a stage. A chain that predicts leaves out the blocks past the caller's images: nobody reads
     what comes of them. (One that trains needs all, since each slice begins its sums anew.)
     """
-    if program.training is not None or not isinstance(stage, Chain):
+    if program.training is not None or not isinstance(stage, Chain) or stage.rolls:
         return stage.items
     count = b.load_scalar(control, COUNT_SLOT, I64)
     return b.divmod(b.add(count, stage.block - 1), stage.block)[0]

@@ -1,17 +1,29 @@
-"""Handing work to waiting threads, as machine code: `begin` and `finish` for the caller, `serve` for the others.
+"""Handing work to waiting threads, as machine code: `run`, `share`, `wake` and `dismiss` for the caller, `enlist` and
+`serve` for the others.
 
-    void begin(ptr team, ptr job, ptr members, ptr, i64 count, i64)
-    void finish(ptr team, ptr job, ptr, ptr, i64 count, i64)
+    void run(ptr team, ptr job, ptr members, ptr, i64 count, i64)
+    void share(ptr team, ptr job, ptr members, ptr, i64 count, i64)
+    void wake(ptr, ptr, ptr members, ptr, i64 count, i64)
+    void dismiss(ptr team, ptr, ptr members, ptr, i64 count, i64)
+    void enlist(ptr, ptr member, ptr, ptr, i64, i64)
     void serve(ptr team, ptr member, ptr, ptr, i64 index, i64)
 
 A thread that has just worked looks out for more for a while before it sleeps: waking one takes many times as long as a
-look. `serve` comes back when nothing came, and its caller then sleeps until `begin` says that it must be woken.
+look. `enlist` makes a member, before its thread enters `serve`, which comes back when the team is dismissed.
+
+A job that takes long waits for all threads: `run`. One that takes no longer than waking a thread is done, with the
+caller, by those that answer its call within about a microsecond: `share`. Whoever sleeps, or has lost its processor to
+something else, is done without: nobody works before the call is closed.
 
 Memory is counted in slots of eight bytes, with what different threads write on cache lines of its own:
 
-    team: 0 generation, one more for every job    8 how many have finished it    16 address of the job, 0: go home
-    member: 0 last generation seen    1 whether it sleeps    2 whether it went home    3 whether it must be woken
+    team: 0 the call    8 how many have finished it    16 address of the job, 0: go home    17 how many threads do it,
+        0 until that is known    18 how many members were not there when a job was shared last
+    member: 0 last call seen    1 whether it sleeps    8 mutex    16 condition: woken
     job: 0 address of the function    1 number of threads    2… four addresses for each thread, its first arguments
+
+The call is one number, so that answering it, closing it and the next one cannot be mistaken for each other: the upper
+half counts calls, CLOSED says that this one takes no more answers, and the lowest bits count those that it had.
 
 It is written as text, since it is short, and calls a function that is known by its address alone.
 """
@@ -21,10 +33,13 @@ from __future__ import annotations
 from neocog.emit.barrier import SLEEP_US, SPINS
 from neocog.target.processor import Target
 
-DONE_SLOT, JOB_SLOT = 8, 16
-TEAM_SLOTS, MEMBER_SLOTS = 24, 8
-SEEN, ASLEEP, HOME, WAKE = range(4)
-FUNCTIONS = ("begin", "finish", "serve")
+DONE_SLOT, JOB_SLOT, THREADS_SLOT, ABSENT_SLOT = 8, 16, 17, 18
+TEAM_SLOTS, MEMBER_SLOTS = 24, 24
+ASLEEP = 1
+MUTEX, CONDITION = 8, 16  # with room for what the largest systems put there
+CLOSED = 1 << 16
+PATIENCE = 100  # looks for answers to a call
+FUNCTIONS = ("run", "share", "wake", "dismiss", "enlist", "serve")
 
 PAUSES = {
     "x86_64": ("declare void @llvm.x86.sse2.pause()", "call void @llvm.x86.sse2.pause()"),
@@ -34,12 +49,16 @@ PAUSES = {
 TEXT = """
 target triple = "{triple}"
 declare i32 @usleep(i32)
+declare i32 @pthread_mutex_init(ptr, ptr)
+declare i32 @pthread_mutex_lock(ptr)
+declare i32 @pthread_mutex_unlock(ptr)
+declare i32 @pthread_cond_init(ptr, ptr)
+declare i32 @pthread_cond_wait(ptr, ptr)
+declare i32 @pthread_cond_signal(ptr)
 {declare_pause}
 
-define internal void @enter(ptr %job, i64 %index) {{
+define internal void @enter(ptr %job, i64 %index, i64 %threads) {{
   %function = load ptr, ptr %job
-  %threads_at = getelementptr i64, ptr %job, i64 1
-  %threads = load i64, ptr %threads_at
   %first = mul i64 %index, 4
   %place = add i64 %first, 2
   %arguments = getelementptr i64, ptr %job, i64 %place
@@ -54,38 +73,61 @@ define internal void @enter(ptr %job, i64 %index) {{
   ret void
 }}
 
-define void @begin(ptr %team, ptr %job, ptr %members, ptr %a, i64 %count, i64 %b) {{
+define internal void @call(ptr %team, ptr %job, i64 %threads) {{
   %job_at = getelementptr i64, ptr %team, i64 {job}
   store ptr %job, ptr %job_at
+  %threads_at = getelementptr i64, ptr %team, i64 {threads}
+  store i64 %threads, ptr %threads_at
   %done_at = getelementptr i64, ptr %team, i64 {done}
   store i64 0, ptr %done_at
-  %before = atomicrmw add ptr %team, i64 1 seq_cst
+  %before = load i64, ptr %team
+  %number = lshr i64 %before, 32
+  %next = add i64 %number, 1
+  %open = shl i64 %next, 32
+  %last = atomicrmw xchg ptr %team, i64 %open seq_cst
+  ret void
+}}
+
+define void @wake(ptr %a, ptr %b, ptr %members, ptr %c, i64 %count, i64 %d) {{
   br label %next
 next:
-  %n = phi i64 [ 0, %0 ], [ %following, %one ]
+  %n = phi i64 [ 0, %0 ], [ %following, %one ], [ %following, %rouse ]
   %more = icmp ult i64 %n, %count
   br i1 %more, label %one, label %ready
 one:
   %slot = mul i64 %n, {member}
   %member = getelementptr i64, ptr %members, i64 %slot
-  %asleep_at = getelementptr i64, ptr %member, i64 1
-  %asleep = atomicrmw xchg ptr %asleep_at, i64 0 seq_cst
-  %wake_at = getelementptr i64, ptr %member, i64 3
-  store i64 %asleep, ptr %wake_at
+  %asleep_at = getelementptr i64, ptr %member, i64 {asleep}
+  %was = atomicrmw xchg ptr %asleep_at, i64 0 seq_cst
   %following = add i64 %n, 1
+  %asleep = icmp ne i64 %was, 0
+  br i1 %asleep, label %rouse, label %next
+rouse:
+  %mutex = getelementptr i64, ptr %member, i64 {mutex}
+  %condition = getelementptr i64, ptr %member, i64 {condition}
+  %locked = call i32 @pthread_mutex_lock(ptr %mutex)
+  %told = call i32 @pthread_cond_signal(ptr %condition)
+  %unlocked = call i32 @pthread_mutex_unlock(ptr %mutex)
   br label %next
 ready:
   ret void
 }}
 
-define void @finish(ptr %team, ptr %job, ptr %a, ptr %b, i64 %count, i64 %c) {{
-  call void @enter(ptr %job, i64 0)
+define void @dismiss(ptr %team, ptr %a, ptr %members, ptr %b, i64 %count, i64 %c) {{
+  call void @call(ptr %team, ptr null, i64 0)
+  call void @wake(ptr %a, ptr %a, ptr %members, ptr %a, i64 %count, i64 0)
+  ret void
+}}
+
+define internal void @work(ptr %team, ptr %job, i64 %threads) {{
+  call void @enter(ptr %job, i64 0, i64 %threads)
+  %others = sub i64 %threads, 1
   %done_at = getelementptr i64, ptr %team, i64 {done}
   br label %look
 look:
   %spins = phi i64 [ 0, %0 ], [ %more, %wait ], [ %more, %doze ]
   %done = load atomic i64, ptr %done_at acquire, align 8
-  %all = icmp eq i64 %done, %count
+  %all = icmp eq i64 %done, %others
   br i1 %all, label %finished, label %wait
 wait:
   {pause}
@@ -99,49 +141,154 @@ finished:
   ret void
 }}
 
+define void @run(ptr %team, ptr %job, ptr %members, ptr %a, i64 %count, i64 %b) {{
+  %threads = add i64 %count, 1
+  call void @call(ptr %team, ptr %job, i64 %threads)
+  call void @wake(ptr %a, ptr %a, ptr %members, ptr %a, i64 %count, i64 0)
+  call void @work(ptr %team, ptr %job, i64 %threads)
+  ret void
+}}
+
+define void @share(ptr %team, ptr %job, ptr %members, ptr %a, i64 %count, i64 %b) {{
+  %absent_at = getelementptr i64, ptr %team, i64 {absent}
+  br label %next
+next:
+  %n = phi i64 [ 0, %0 ], [ %following, %one ]
+  %absent = phi i64 [ 0, %0 ], [ %absentees, %one ]
+  %more = icmp ult i64 %n, %count
+  br i1 %more, label %one, label %known
+one:
+  %slot = mul i64 %n, {member}
+  %member = getelementptr i64, ptr %members, i64 %slot
+  %asleep_at = getelementptr i64, ptr %member, i64 {asleep}
+  %asleep = load atomic i64, ptr %asleep_at monotonic, align 8
+  %absentees = add i64 %absent, %asleep
+  %following = add i64 %n, 1
+  br label %next
+known:
+  %awake = sub i64 %count, %absent
+  %alone = icmp eq i64 %awake, 0
+  br i1 %alone, label %nobody, label %post
+nobody:
+  store i64 %count, ptr %absent_at
+  call void @enter(ptr %job, i64 0, i64 1)
+  ret void
+post:
+  call void @call(ptr %team, ptr %job, i64 0)
+  br label %look
+look:
+  %looks = phi i64 [ 0, %post ], [ %looked, %wait ]
+  %now = load atomic i64, ptr %team monotonic, align 8
+  %so_far = and i64 %now, {mask}
+  %all = icmp uge i64 %so_far, %awake
+  br i1 %all, label %close, label %wait
+wait:
+  {pause}
+  %looked = add i64 %looks, 1
+  %on = icmp ult i64 %looked, {patience}
+  br i1 %on, label %look, label %close
+close:
+  %closing = atomicrmw or ptr %team, i64 {closed} seq_cst
+  %came = and i64 %closing, {mask}
+  %missing = sub i64 %count, %came
+  store i64 %missing, ptr %absent_at
+  %threads = add i64 %came, 1
+  %threads_at = getelementptr i64, ptr %team, i64 {threads}
+  store atomic i64 %threads, ptr %threads_at release, align 8
+  call void @work(ptr %team, ptr %job, i64 %threads)
+  ret void
+}}
+
+define void @enlist(ptr %a, ptr %member, ptr %b, ptr %c, i64 %d, i64 %e) {{
+  %mutex = getelementptr i64, ptr %member, i64 {mutex}
+  %condition = getelementptr i64, ptr %member, i64 {condition}
+  %first = call i32 @pthread_mutex_init(ptr %mutex, ptr null)
+  %second = call i32 @pthread_cond_init(ptr %condition, ptr null)
+  ret void
+}}
+
 define void @serve(ptr %team, ptr %member, ptr %a, ptr %b, i64 %index, i64 %c) {{
-  %asleep_at = getelementptr i64, ptr %member, i64 1
+  %asleep_at = getelementptr i64, ptr %member, i64 {asleep}
+  %mutex = getelementptr i64, ptr %member, i64 {mutex}
+  %condition = getelementptr i64, ptr %member, i64 {condition}
   %job_at = getelementptr i64, ptr %team, i64 {job}
+  %threads_at = getelementptr i64, ptr %team, i64 {threads}
   %done_at = getelementptr i64, ptr %team, i64 {done}
   br label %again
 again:
-  %seen = load i64, ptr %member
   br label %look
 look:
   %spins = phi i64 [ 0, %again ], [ %more, %wait ]
+  %seen = load i64, ptr %member
   %now = load atomic i64, ptr %team seq_cst, align 8
-  %same = icmp eq i64 %now, %seen
-  br i1 %same, label %wait, label %work
+  %number = lshr i64 %now, 32
+  %same = icmp eq i64 %number, %seen
+  br i1 %same, label %wait, label %called
+called:
+  %mark = and i64 %now, {closed}
+  %open = icmp eq i64 %mark, 0
+  br i1 %open, label %answer, label %late
+late:
+  store i64 %number, ptr %member
+  br label %wait
 wait:
   {pause}
   %more = add i64 %spins, 1
   %awake = icmp ult i64 %more, {spins}
   br i1 %awake, label %look, label %doze
 doze:
-  ; Whoever begins a job changes the generation and then looks who sleeps. Here it is the other way round, so that one
-  ; of the two sees the other.
+  ; Whoever calls changes the call and then looks who sleeps. Here it is the other way round, so that one of the two
+  ; sees the other.
+  %before = load i64, ptr %member
   %flag = atomicrmw xchg ptr %asleep_at, i64 1 seq_cst
   %then = load atomic i64, ptr %team seq_cst, align 8
-  %still = icmp eq i64 %then, %seen
-  br i1 %still, label %leave, label %cancel
-cancel:
-  %was = atomicrmw xchg ptr %asleep_at, i64 0 seq_cst
-  %unnoticed = icmp eq i64 %was, 1
-  br i1 %unnoticed, label %again, label %leave
-work:
-  store i64 %now, ptr %member
+  %then_number = lshr i64 %then, 32
+  %still = icmp eq i64 %then_number, %before
+  br i1 %still, label %sleep, label %stay
+stay:
+  %up = atomicrmw xchg ptr %asleep_at, i64 0 seq_cst
+  br label %again
+sleep:
+  %locked = call i32 @pthread_mutex_lock(ptr %mutex)
+  br label %lie
+lie:
+  %flagged = load atomic i64, ptr %asleep_at seq_cst, align 8
+  %lying = icmp ne i64 %flagged, 0
+  br i1 %lying, label %doze_on, label %rise
+doze_on:
+  %slept = call i32 @pthread_cond_wait(ptr %condition, ptr %mutex)
+  br label %lie
+rise:
+  %unlocked = call i32 @pthread_mutex_unlock(ptr %mutex)
+  br label %again
+answer:
+  %one_more = add i64 %now, 1
+  %answered = cmpxchg ptr %team, i64 %now, i64 %one_more seq_cst seq_cst
+  %taken = extractvalue {{ i64, i1 }} %answered, 1
+  br i1 %taken, label %joined, label %again
+joined:
+  store i64 %number, ptr %member
   %job = load ptr, ptr %job_at
   %home = icmp eq ptr %job, null
-  br i1 %home, label %quit, label %join
+  br i1 %home, label %quit, label %gather
+gather:
+  %threads = load atomic i64, ptr %threads_at acquire, align 8
+  %decided = icmp ne i64 %threads, 0
+  br i1 %decided, label %join, label %hold
+hold:
+  {pause}
+  br label %gather
 join:
-  call void @enter(ptr %job, i64 %index)
+  ; Where all are there, each does what it did the last time: that may be near it still.
+  %all_at = getelementptr i64, ptr %job, i64 1
+  %all = load i64, ptr %all_at
+  %complete = icmp eq i64 %threads, %all
+  %order = and i64 %one_more, {mask}
+  %place = select i1 %complete, i64 %index, i64 %order
+  call void @enter(ptr %job, i64 %place, i64 %threads)
   %counted = atomicrmw add ptr %done_at, i64 1 seq_cst
   br label %again
 quit:
-  %home_at = getelementptr i64, ptr %member, i64 2
-  store i64 1, ptr %home_at
-  br label %leave
-leave:
   ret void
 }}
 """
@@ -156,7 +303,15 @@ def team_text(target: Target) -> str:
         pause=pause,
         job=JOB_SLOT,
         done=DONE_SLOT,
+        threads=THREADS_SLOT,
+        absent=ABSENT_SLOT,
+        closed=CLOSED,
+        mask=CLOSED - 1,
+        patience=PATIENCE,
         member=MEMBER_SLOTS,
+        asleep=ASLEEP,
+        mutex=MUTEX,
+        condition=CONDITION,
         spins=SPINS,
         sleep=SLEEP_US,
     )

@@ -93,17 +93,39 @@ def emit_winograd_weights(
 
 
 def emit_winograd(b: Builder, addresses: Addresses, stage: Winograd, low: IrValue, high: IrValue) -> None:
-    """Write blocks of tiles."""
-    with b.loop(low, high) as (block, _):
-        first, count = _block(b, stage.tiling, block)
+    """Write blocks of tiles, each panel by panel. In a chain one thread does them all; else each panel is an item, and
+    a thread transforms the patches of a block before the first of its panels.
+    """
+    tiling, panels = stage.tiling, stage.contraction.panels
+    if addresses.block is not None:
+        with b.loop(0, tiling.blocks) as (block, _):
+            tiles = _block(b, tiling, block)
+            _emit_patches(b, addresses, tiling, *tiles)
+            _emit_products(b, addresses, stage, *tiles)
+        return
+    with b.loop(low, high) as (item, _):
+        block, panel = (0, item) if tiling.blocks == 1 else b.divmod(item, panels)
+        tiles = _block(b, tiling, block)
+        with b.when(b.ir.or_(b.less(panel, 1), b.less(item, b.add(low, 1)))):
+            _emit_patches(b, addresses, tiling, *tiles)
+        _emit_products(b, addresses, stage, *tiles, panel)
+
+
+def _emit_patches(b: Builder, addresses: Addresses, tiling: Tiling, first: Index, count: Index) -> None:
+    with b.loop(0, count) as (number, _):
+        _emit_patch(b, addresses, tiling, b.add(first, number), number)
+
+
+def _emit_products(
+    b: Builder, addresses: Addresses, stage: Winograd, first: Index, count: Index, only: Index | None = None
+) -> None:
+    """Write products and outputs of a block of tiles, of all panels or of one."""
+
+    def outputs(panel: Index, vectors: int) -> None:
         with b.loop(0, count) as (number, _):
-            _emit_patch(b, addresses, stage.tiling, b.add(first, number), number)
+            _emit_outputs(b, addresses, stage, b.add(first, number), number, panel, vectors)
 
-        def outputs(panel: Index, vectors: int, first: Index = first, count: Index = count) -> None:
-            with b.loop(0, count) as (number, _):
-                _emit_outputs(b, addresses, stage, b.add(first, number), number, panel, vectors)
-
-        emit_panels(b, addresses, stage.contraction, outputs)
+    emit_panels(b, addresses, stage.contraction, outputs, only)
 
 
 def emit_winograd_backward(

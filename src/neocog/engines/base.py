@@ -259,9 +259,9 @@ def check_images(graph: Graph, images: NDArray[np.generic]) -> Images:
         DataError: the values are neither uint8 nor floating-point.
     """
     images = check_batch(graph, images)
-    if images.dtype == np.uint8:
-        return np.ascontiguousarray(images, dtype=np.uint8)
-    return np.ascontiguousarray(images, dtype=np.float32)
+    if images.dtype.kind == "f":
+        return np.ascontiguousarray(images, dtype=np.float32)
+    return np.ascontiguousarray(images, dtype=np.uint8)
 
 
 def followed_values(train_program: TrainProgram, follower: Follower) -> State:

@@ -27,11 +27,15 @@ if TYPE_CHECKING:
 
     from neocog.jit.pieces import CompileProgress
 
-WORTH_A_THREAD = 20_000_000
-"""Multiply-adds of a program that is shared between threads.
+WORTH_WAKING = 20_000_000
+"""Multiply-adds of a program that sleeping threads are woken for.
 
 Waking a thread and meeting it at the barriers takes 50 to 100 µs; a core does that many multiply-adds in about 200 µs,
 so that two threads are then about to win. Results are the same bits either way.
+"""
+WORTH_MEETING = 1_000_000
+"""Multiply-adds of a program that is shared with those threads that are awake: a core does as many in about 10 µs, and
+a barrier takes less than one.
 """
 
 
@@ -59,7 +63,8 @@ class Executable:
         names = ["run", "prepare"]
         self._library = build(repr(program), lambda: _emit(program), program.target, names, cache, named)
         self._stages: Library | None = None
-        self._alone = multiply_adds(program) < WORTH_A_THREAD
+        size = multiply_adds(program)
+        self._alone, self._short = size < WORTH_MEETING, size < WORTH_WAKING
         self._enter: Callable[[], None] | None = None
         self._job: Job | None = None
         tell_of_forks(self)
@@ -90,7 +95,9 @@ class Executable:
         self._library.functions["prepare"](*self._bases(0), 0, 0)
 
     def run(self, team: Team) -> None:
-        """Run the program once, on the threads of a team; on this one alone where waking another takes longer."""
+        """Run the program once, on the threads of a team: a short one on those that are awake, the shortest on this one
+        alone.
+        """
         run = self._library.functions["run"]
         if self._alone or team.size == 1 or (self._job is None and team.gather() == 1):
             if self._enter is None:
@@ -99,7 +106,10 @@ class Executable:
             return
         if self._job is None or self._job.threads != team.size:
             self._job = Job(run, [self._bases(thread) for thread in range(team.size)])
-        team.run(self._job)
+        if self._short:
+            team.share(self._job)
+        else:
+            team.run(self._job)
 
     def time_stages(self) -> list[float]:
         """Run the program once, on this thread, and give the seconds of each stage, those of chains one by one, in the

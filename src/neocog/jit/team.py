@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import math
 import os
 import threading
+import time
 import warnings
 import weakref
 from collections.abc import Callable, Sequence
@@ -23,6 +25,7 @@ from neocog.jit.host import host_target
 from neocog.target.processor import Target
 
 LINE = 64  # bytes of a cache line
+SOON = 0.0005  # seconds between two jobs that others are woken for, though they take no longer than waking somebody
 Bases = tuple[int, int, int, int]  # the addresses that a function takes first
 
 
@@ -94,77 +97,60 @@ class Team:
                     raise EngineError(f"{self.size} of {job.threads} threads could be started")
             crew.run(job)
 
+    def share(self, job: Job) -> None:
+        """Have the threads that are awake enter a job once, together with this one; return when all have left it.
+
+        It is for jobs that take no longer than waking a thread: where nobody looks out for work, this thread does all.
+        Where such jobs follow each other closely, threads are woken for the next one. What is computed must not depend
+        on how many take part.
+        """
+        if self._crew is None:
+            self.gather()
+            assert self._crew is not None
+        self._crew.share(job)
+
 
 class _Crew:
     """The members of a team, and the memory through which they are called. There may be fewer than wanted."""
 
     def __init__(self, wanted: int, compiled: Library) -> None:
-        from neocog.emit.team import MEMBER_SLOTS, TEAM_SLOTS, WAKE
+        from neocog.emit.team import ABSENT_SLOT, ASLEEP, MEMBER_SLOTS, TEAM_SLOTS
 
-        self.compiled = compiled
-        self._begin, self._finish = compiled.functions["begin"], compiled.functions["finish"]
-        self.team, self._lines = _lines(TEAM_SLOTS), _lines(MEMBER_SLOTS * wanted)
-        lines = self._lines.reshape(wanted, MEMBER_SLOTS)
-        self._members: list[_Member] = []
+        self._functions = compiled.functions
+        self._run, self._share = compiled.functions["run"], compiled.functions["share"]
+        team, lines = _lines(TEAM_SLOTS), _lines(MEMBER_SLOTS * wanted)
+        self.asleep = lines.reshape(wanted, MEMBER_SLOTS)[:, ASLEEP]
+        self._absent = team.data[ABSENT_SLOT : ABSENT_SLOT + 1]  # read faster than an array
+        self._shared = -math.inf  # when a job was shared last that somebody was missing at, seconds
+        self._team_at, self._lines_at, self.count = team.ctypes.data, lines.ctypes.data, 0
         with contextlib.suppress(RuntimeError, MemoryError):  # no more threads can be started
-            for index, line in enumerate(lines):
-                self._members.append(_Member(index + 1, self, line))
-        self.count = len(self._members)
-        self._team_at, self._lines_at, self._wake = self.team.ctypes.data, self._lines.ctypes.data, lines[:, WAKE]
+            for index, line in enumerate(lines.reshape(wanted, MEMBER_SLOTS)):
+                # A thread knows what it needs and no more: the memory lives as long as it, and a team that nobody uses
+                # ends.
+                arguments = (index + 1, compiled, team, line)
+                compiled.functions["enlist"](0, line.ctypes.data, 0, 0, 0, 0)
+                threading.Thread(target=_serve, args=arguments, name=f"neocog-{index + 1}", daemon=True).start()
+                self.count += 1
 
     def run(self, job: Job) -> None:
-        generation = int(self.team[0])
-        try:
-            self._call(job.address)
-        finally:
-            # The handler of a signal may have raised in between. The others have begun, and wait for this thread.
-            if int(self.team[0]) != generation:
-                self._wake_sleepers()
-                self._finish(self._team_at, job.address, 0, 0, self.count, 0)
+        self._run(self._team_at, job.address, self._lines_at, 0, self.count, 0)
 
-    def _call(self, job: int) -> None:
-        self._begin(self._team_at, job, self._lines_at, 0, self.count, 0)
-        self._wake_sleepers()
-
-    def _wake_sleepers(self) -> None:
-        if self._wake.any():
-            for index, wake in enumerate(self._wake.tolist()):
-                if wake:
-                    self._members[index].wake()
-                    self._wake[index] = 0
+    def share(self, job: Job) -> None:
+        self._share(self._team_at, job.address, self._lines_at, 0, self.count, 0)
+        if self._absent[0]:
+            now = time.monotonic()
+            if now - self._shared < SOON:
+                self._functions["wake"](0, 0, self._lines_at, 0, self.count, 0)
+            self._shared = now
 
     def dismiss(self, process: int) -> None:
         """Send the members home."""
         if process == os.getpid():
-            self._call(0)
+            self._functions["dismiss"](self._team_at, 0, self._lines_at, 0, self.count, 0)
 
 
-class _Member:
-    """One waiting thread. A bare lock is the cheapest thing in Python to wake a thread with."""
-
-    def __init__(self, index: int, crew: _Crew, line: NDArray[np.int64]) -> None:
-        self._sleeping = threading.Lock()
-        self._sleeping.acquire()
-        # The thread knows what it needs and no more: the memory lives as long as it, and a team that nobody uses ends.
-        arguments = (index, crew.compiled, crew.team, line, self._sleeping)
-        threading.Thread(target=_serve, args=arguments, name=f"neocog-{index}", daemon=True).start()
-
-    def wake(self) -> None:
-        with contextlib.suppress(RuntimeError):  # it was woken already
-            self._sleeping.release()
-
-
-def _serve(
-    index: int, compiled: Library, team: NDArray[np.int64], line: NDArray[np.int64], sleeping: threading.Lock
-) -> None:
-    from neocog.emit.team import HOME
-
-    serve, addresses = compiled.functions["serve"], (team.ctypes.data, line.ctypes.data)
-    while True:
-        serve(*addresses, 0, 0, index, 0)
-        if line[HOME]:
-            return
-        sleeping.acquire()
+def _serve(index: int, compiled: Library, team: NDArray[np.int64], line: NDArray[np.int64]) -> None:
+    compiled.functions["serve"](team.ctypes.data, line.ctypes.data, 0, 0, index, 0)
 
 
 def _lines(slots: int) -> NDArray[np.int64]:

@@ -89,7 +89,7 @@ def check_values(graph: Graph, images: AnyArray) -> AnyArray:
 
 
 def _check_type(images: NDArray[Any]) -> None:
-    if images.dtype != np.uint8 and images.dtype.kind != "f":
+    if images.dtype.kind != "f" and images.dtype != np.uint8:
         raise DataError(
             f"images must be uint8 or floating-point, got {images.dtype}",
             hint="uint8 runs from 0 to 255, floating-point from 0 to 1",

@@ -31,6 +31,7 @@ from neocog.nn.optimizers import Muon
 from neocog.plan.layout import Tensor
 from neocog.plan.ops.op import Op
 from neocog.plan.ops.pool import Pool
+from neocog.plan.ops.rolling import Rolling
 from neocog.plan.ops.winograd import Winograd, WinogradBackward, WinogradReducePartials
 from neocog.plan.planner import plan_program
 from neocog.plan.program import Program, Training
@@ -68,16 +69,20 @@ def program() -> Program:
     return plan_program(trace(NET, (23, 22, 3)), 16, TARGET, TRAINING)
 
 
+INVERTED = Sequential(Conv2d(96, 1), ReLU(), Conv2d(96, 3, padding=1, groups=96), ReLU(), Conv2d(8, 1))
+IN_BANDS = plan_program(trace(INVERTED, (64, 64, 8)), 1, TARGET)  # an image that the second-level cache does not hold
+
+
 def ops(program: Program) -> list[Op]:
     return [*program.every_stage(), *program.preparation]
 
 
 def test_these_tests_see_every_op(program: Program) -> None:
-    assert {type(op) for op in ops(program)} == set(EMITTERS)
+    assert {type(op) for op in (*ops(program), *ops(IN_BANDS))} == set(EMITTERS)
 
 
 def test_an_op_touches_what_it_says_that_it_reads_or_writes_and_nothing_else(program: Program) -> None:
-    for op in ops(program):
+    for op in (*ops(program), *ops(IN_BANDS)):
         said = {part.memory for part in (*op.reads(), *op.writes())}
         touched = {reach.operand.memory for reach in op.reaches(TARGET.lanes)}
         assert touched == said, op.name
@@ -93,13 +98,14 @@ def test_a_chain_reads_and_writes_what_its_stages_do(program: Program) -> None:
 
 
 def test_what_an_op_fills_or_spares_is_among_what_it_writes(program: Program) -> None:
-    for op in ops(program):
+    for op in (*ops(program), *ops(IN_BANDS)):
         written = {part.memory for part in op.writes()}
         assert {tensor.memory for tensor in (*op.fills(), *op.spares())} <= written
 
 
-@pytest.mark.parametrize("kind", [Pool, Winograd, WinogradBackward, WinogradReducePartials])
+@pytest.mark.parametrize("kind", [Pool, Rolling, Winograd, WinogradBackward, WinogradReducePartials])
 def test_an_op_that_reaches_further_than_its_memory_is_refused(program: Program, kind: type[Op]) -> None:
+    program = IN_BANDS if kind is Rolling else program
     op = next(op for op in program.every_stage() if isinstance(op, kind))
     verify([op], program.allocations, TARGET.lanes)
     for reach in op.reaches(TARGET.lanes):
@@ -121,6 +127,15 @@ def test_a_walk_over_images_of_another_size_is_refused(program: Program) -> None
     off = replace(pool.x, pitch=pool.x.pitch - 1)
     with pytest.raises(PlanError, match="not in vectors"):
         verify([replace(pool, x=off)], program.allocations, TARGET.lanes)
+
+
+def test_a_window_that_cannot_roll_is_refused() -> None:
+    rolling = next(op for op in IN_BANDS.every_stage() if isinstance(op, Rolling))
+    with pytest.raises(PlanError, match="does not roll"):
+        verify([replace(rolling, step=rolling.y.height + 1)], IN_BANDS.allocations, TARGET.lanes)
+    by_panel = replace(rolling.contraction, panels_first=True)
+    with pytest.raises(PlanError, match="one by one"):
+        verify([replace(rolling, contraction=by_panel)], IN_BANDS.allocations, TARGET.lanes)
 
 
 def test_patches_may_not_reach_past_a_halo(program: Program) -> None:

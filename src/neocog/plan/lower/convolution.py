@@ -30,7 +30,7 @@ def forward(low: Lowering, step: PlanStep) -> None:
     """Plan a convolution or fully connected layer, with the pooling behind it where that can run in its last lines."""
     x, shape = low.output(step.inputs[0]), low.output_shape(step.index)
     epilogue = epilogue_of(low, step)
-    behind = _pooling_behind(low, step)
+    behind = pooling_behind(low, step)
     if behind is None:
         made = low.value(
             step.title, shape, low.halo_of(step.index), kept=step.index in low.kept, activation=step.activation
@@ -131,7 +131,7 @@ def _transformed(low: Lowering, step: PlanStep, layer: Correlation, tile: Winogr
     return transformed_weights(low, f"{step.title} transformed weights", tile, layer.weights, layer.x.channels)
 
 
-def _pooling_behind(low: Lowering, step: PlanStep) -> PlanStep | None:
+def pooling_behind(low: Lowering, step: PlanStep) -> PlanStep | None:
     """Return the pooling that can run in a convolution's last lines, if there is one."""
     users = low.steps.users(step.index)
     if not isinstance(step.node.layer, Conv2d) or step.groups > 1 or len(users) != 1 or step.index in low.kept:

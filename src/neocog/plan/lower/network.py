@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from neocog.nn.graph import IMAGE
 from neocog.nn.shapes import ImageShape
+from neocog.plan.lower import bands
 from neocog.plan.lower.lowering import Lowering
 from neocog.plan.lower.pooling import plan_peaks
 from neocog.plan.lower.rules import RULES
@@ -22,8 +23,12 @@ from neocog.plan.program import Training
 def lower_forward(low: Lowering) -> None:
     """Write all steps down, and the outputs that callers read."""
     _load_images(low)
+    in_bands = bands.bands_of(low)
     for step in low.steps.steps:
-        RULES[type(step.node.layer)].forward(low, step)
+        if step.index not in in_bands:
+            RULES[type(step.node.layer)].forward(low, step)
+        elif (together := in_bands[step.index]) is not None:
+            bands.forward(low, together)
         if step.index in low.peaks:
             plan_peaks(low, step)
     for index in sorted(low.kept):

@@ -1,4 +1,4 @@
-"""Stages that take the batch a few images at a time."""
+"""Stages that take the batch a few images at a time, or one image a few rows at a time."""
 
 from __future__ import annotations
 
@@ -19,12 +19,15 @@ class Chain(Op):
         blocks: of the batch.
         slices: runs of nearly as many blocks each, whose partial gradients are kept apart. They depend on shapes only,
             so that a result does not depend on the number of threads.
+        rolls: whether blocks are bands of one image, each a slice of its own. What tensors of the arena hold of a band
+            is planned as if it were an image, and a stage may keep what neighbours share from a thread's last band.
     """
 
     stages: tuple[Op, ...]
     block: int
     blocks: int
     slices: int
+    rolls: bool = False
 
     @property
     def items(self) -> int:
@@ -51,7 +54,8 @@ class Chain(Op):
 
     def details(self) -> Iterator[str]:
         """Yield its stages, and their details."""
-        yield f"chain: {self.blocks} blocks of {self.block} images, in {self.slices} slices"
+        blocks = f"{self.blocks} blocks of {self.block} images, in {self.slices} slices"
+        yield f"chain: {f'{self.blocks} bands of an image' if self.rolls else blocks}"
         for number, stage in enumerate(self.stages):
             yield f".{number}  {stage.name}"
             yield from (f"  {line}" for line in stage.details())

@@ -70,8 +70,8 @@ class Winograd(Op):
 
     @property
     def items(self) -> int:
-        """One block each."""
-        return self.tiling.blocks
+        """One panel of a block each: small images have one block alone."""
+        return self.tiling.blocks * self.contraction.panels
 
     @property
     def multiply_adds(self) -> int:
