@@ -199,28 +199,31 @@ def rest(pause: Pause) -> int:
 LENGTHS = [LEAST_PAUSE << n for n in range(7)] + [MOST_PAUSE] * 2
 
 
-def test_a_job_that_takes_longer_with_others_is_done_alone_for_a_while() -> None:
+def test_a_job_that_others_are_stuck_in_is_done_alone_for_a_while() -> None:
     pause = Pause()
     assert rest(pause) == LEAST_PAUSE
     found = []
     for _ in LENGTHS:
-        pause.note(2.1, 1, 1)
+        pause.note(2.1, 1, 1)  # a little slower, once: no matter
+        assert not pause.left
+        pause.note(8.1, 1, 1)
         found.append(rest(pause))
     assert found == LENGTHS
     for _ in range(MOST_PAUSE):
         pause.note(1.0, 1, 1)
-    pause.note(2.1, 1, 1)
+    pause.note(8.1, 1, 1)
     assert rest(pause) == LEAST_PAUSE
 
 
-def test_a_job_that_nobody_comes_to_is_done_alone_for_a_while() -> None:
+@pytest.mark.parametrize("came", [0, 2])
+def test_a_job_that_others_save_no_time_of_is_done_alone_for_a_while(came: int) -> None:
     pause = Pause()
     rest(pause)
     found = []
     for _ in LENGTHS:
         for _ in range(LEAST_PAUSE):
             assert not pause.left
-            pause.note(2.0, 3, 0)
+            pause.note(2.1, 3, came)
         found.append(rest(pause))
     assert found == LENGTHS
     for _ in range(LEAST_PAUSE - 1):

@@ -27,12 +27,13 @@ from neocog.target.processor import Target
 LINE = 64  # bytes of a cache line
 SOON = 0.0005  # seconds between two jobs that others are woken for, though they take no longer than waking somebody
 LEAST_PAUSE, MOST_PAUSE = 16, 1024  # jobs that are done alone before others are called again
+STUCK = 4  # times as long as alone a job takes with others where one of them has lost its processor
 Bases = tuple[int, int, int, int]  # the addresses that a function takes first
 
 
 class Pause:
-    """Whether it is worth calling others to a short job: not for a while after it took longer with them than it takes
-    alone, or nobody came for a while.
+    """Whether it is worth calling others to a short job: not for a while after one of them lost its processor in the
+    middle, or calling them saved no time for a while.
 
     That is so where something else needs their processors: then one waits for a thread that does not run, or wakes one
     that takes the caller's place. The pause is longer the more often that happens.
@@ -41,7 +42,7 @@ class Pause:
     def __init__(self) -> None:
         self.left = self._length = LEAST_PAUSE  # at first, to learn how long it takes alone
         self._alone = math.inf  # seconds, at best
-        self._vain = 0  # calls that nobody answered, one after the other
+        self._vain = 0  # calls that saved no time, one after the other
 
     def note(self, seconds: float, called: int, came: int) -> None:
         """Learn from a run of the job."""
@@ -51,9 +52,9 @@ class Pause:
             self.left -= 1
         elif came and seconds <= self._alone:
             self._length, self._vain = max(LEAST_PAUSE, self._length - 1), 0
-        else:
+        else:  # the first runs with others are slow, since what they work on is not near them yet
             self._vain += 1
-            if came or self._vain >= LEAST_PAUSE:
+            if self._vain >= LEAST_PAUSE or (came and seconds > STUCK * self._alone):
                 self.left, self._length, self._vain = self._length, min(MOST_PAUSE, 2 * self._length), 0
 
 
