@@ -74,6 +74,7 @@ VARIANTS: dict[type[Layer], tuple[Layer, ...]] = {
         ConvTranspose2d(4, 3, 2, 1, 1),
         ConvTranspose2d(3, 2, (2, 3), bias=False),
         ConvTranspose2d(17, (3, 2), 1, (2, 0)),
+        ConvTranspose2d(3, 3, 2, ((0, 1), (2, 0)), dilation=(1, 2)),
     ),
     MaxPool2d: (
         MaxPool2d(2, 1),

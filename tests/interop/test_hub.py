@@ -92,7 +92,10 @@ def test_a_model_of_timm_comes_with_weights_pictures_and_where_it_is_from(hub):
     found = hub.repositories["timm/mobilenetv1_100.test"]
     digest = hashlib.sha256(found.files["model.safetensors"]).hexdigest()
     assert model.origin == Origin(
-        f"timm/mobilenetv1_100.test@{found.commit}", "apache-2.0", digest, "timm's mobilenetv1_100, 3 classes"
+        f"timm/mobilenetv1_100.test@{found.commit}",
+        "apache-2.0",
+        digest,
+        "timm's mobilenetv1_100, 3 classes, whose names are not said",
     )
     assert model.learnt_from is None
 

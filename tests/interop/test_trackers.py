@@ -68,6 +68,22 @@ def test_an_object_with_the_three_calls_hears_of_everything_once():
         assert [told[name] for _, told, _ in logged] == values
 
 
+def test_steps_are_told_too_where_asked_for():
+    heard, seen = Recorder(), []
+    note = LambdaCallback(on_batch_end=lambda run, batch: seen.append((batch.step, batch.batch_loss)))
+    history = train(Tracker(heard, every=2), note, epochs=2)  # of three steps each
+    logged = [(step, values) for _, values, step in heard.calls[1:-1]]
+    assert [step for step, _ in logged] == [2, 3, 4, 6, 6]  # which never falls, as wandb wants
+    losses = dict(seen)
+    for step, values in (logged[0], logged[2], logged[3]):
+        assert set(values) == {"batch_loss", "batch_learning_rate"}
+        assert values["batch_loss"] == losses[step]
+    assert [logged[1][1]["epoch"], logged[4][1]["epoch"]] == [1.0, 2.0]
+    assert [values["loss"] for _, values in (logged[1], logged[4])] == history.history["loss"]
+    with pytest.raises(SettingError, match="Tracker: every"):
+        Tracker(heard, every=0)
+
+
 def test_it_ends_once_however_the_training_ends():
     heard = Recorder()
     stop = LambdaCallback(on_batch_end=lambda run, batch: 1 / 0)

@@ -1,7 +1,8 @@
 """Trackers of experiments as callbacks: they get the settings of a training, and the numbers of each of its epochs.
 
 Nothing is sent anywhere unless one of these is asked for; where it then goes is for the tracker's own settings to say.
-The step of every number is its epoch, so that a training that was resumed goes on where it stopped.
+The step of every number is its epoch, or, where steps are told too, the number of optimizer steps; so that a training
+that was resumed goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -13,37 +14,53 @@ from typing import Any
 
 from neocog.errors import NeocogError, SettingError
 from neocog.interop.packages import require
+from neocog.model.arguments import check_count
 from neocog.nn.limits import shown
 from neocog.nn.parameters import parameters_of
 from neocog.train.callbacks import Callback
-from neocog.train.events import Run
+from neocog.train.events import BatchResult, Run
 from neocog.train.history import COLUMNS, EpochResult
 
 Config = Mapping[str, object]
 
 
 class _Logger(Callback):
-    """Begins with the first epoch, tells of each, and ends once, however the training ends."""
+    """Begins with the first epoch, tells of each, and of some steps where asked to, and ends once, however the training
+    ends.
+    """
 
-    def __init__(self, config: Config | None) -> None:
+    def __init__(self, config: Config | None, every: int | None) -> None:
         self.config = dict(config or {})
+        self.every = None if every is None else check_count(f"{type(self).__name__}: every", every)
         self._open = False
 
     def on_train_begin(self, run: Run) -> None:
         """Begin a run at the tracker."""
         try:
-            self._begin({**_facts(run), **self.config}, len(run.history))
+            self._begin({**_facts(run), **self.config}, len(run.history) if self.every is None else run.trainer.steps)
         except NeocogError:
             raise
         except Exception as error:  # whatever a tracker says to its settings, to a disk or to a network
             raise self._failed(error) from None
         self._open = True
 
+    def on_batch_end(self, run: Run, batch: BatchResult) -> None:
+        """Tell the tracker a step's numbers, where its turn has come."""
+        if self.every is not None and batch.step % self.every == 0:
+            self._tell({"batch_loss": batch.batch_loss, "batch_learning_rate": batch.learning_rate}, batch.step)
+
     def on_epoch_end(self, run: Run, epoch: EpochResult) -> None:
         """Tell the tracker the epoch's numbers."""
         values = {name: getattr(epoch, name) for name in COLUMNS[1:]}
+        known = {name: float(value) for name, value in values.items() if value is not None}
+        if self.every is None:
+            self._tell(known, epoch.epoch)
+        else:
+            self._tell({"epoch": float(epoch.epoch), **known}, run.trainer.steps)
+
+    def _tell(self, values: dict[str, float], step: int) -> None:
         try:
-            self._log({name: float(value) for name, value in values.items() if value is not None}, epoch.epoch)
+            self._log(values, step)
         except Exception as error:
             raise self._failed(error) from None
 
@@ -75,6 +92,8 @@ class Tracker(_Logger):
         project: what runs are listed under.
         name: of the run; None: the tracker makes one up.
         config: what is kept of the run beside the settings of the training; names → JSON values.
+        every: tell of each so many-th step too, as `batch_loss` and `batch_learning_rate`; numbers then lie at
+            optimizer steps, and those of an epoch at its last one. None: of epochs alone.
         options: more arguments of `init`, such as mode="offline" of wandb.
 
     Raises:
@@ -92,9 +111,10 @@ class Tracker(_Logger):
         project: str = "neocog",
         name: str | None = None,
         config: Config | None = None,
+        every: int | None = None,
         **options: Any,
     ) -> None:
-        super().__init__(config)
+        super().__init__(config, every)
         if isinstance(tracker, str):
             if tracker not in ("wandb", "trackio"):
                 raise SettingError(
@@ -124,13 +144,14 @@ class TensorBoard(_Logger):
     Arguments:
         folder: where the file goes; one for each run, so that its curves have a name.
         config: shown as text, beside the settings of the training.
+        every: as for Tracker.
 
     Raises:
         NeocogError: the package is not installed.
     """
 
-    def __init__(self, folder: str | Path, config: Config | None = None) -> None:
-        super().__init__(config)
+    def __init__(self, folder: str | Path, config: Config | None = None, every: int | None = None) -> None:
+        super().__init__(config, every)
         self.folder = Path(folder)
         self._files = require("tensorboard.summary.writer.event_file_writer", "tensorboard", "TensorBoard")
         self._messages = require("tensorboard.compat.proto.event_pb2", "tensorboard", "TensorBoard")
@@ -139,7 +160,7 @@ class TensorBoard(_Logger):
 
     def _begin(self, config: dict[str, object], done: int) -> None:
         self._writer = self._files.EventFileWriter(str(self.folder))
-        # What an earlier run left in the folder, of epochs that now come again, is not shown any more.
+        # What an earlier run left in the folder, of epochs or steps that now come again, is not shown any more.
         self._writer.add_event(
             self._messages.Event(
                 wall_time=time.time(),
@@ -173,6 +194,7 @@ class MLflow(_Logger):
         experiment: what runs are listed under; it is made if there is none; None: MLflow's own choice.
         name: of the run; None: MLflow makes one up.
         config: further parameters, beside the settings of the training.
+        every: as for Tracker.
 
     MLflow's own settings say where runs are kept, such as the variable MLFLOW_TRACKING_URI.
 
@@ -182,8 +204,14 @@ class MLflow(_Logger):
 
     LONGEST = 500  # characters of a parameter, which older servers take
 
-    def __init__(self, experiment: str | None = None, name: str | None = None, config: Config | None = None) -> None:
-        super().__init__(config)
+    def __init__(
+        self,
+        experiment: str | None = None,
+        name: str | None = None,
+        config: Config | None = None,
+        every: int | None = None,
+    ) -> None:
+        super().__init__(config, every)
         self.experiment, self.name = experiment, name
         self._mlflow = require("mlflow", "mlflow", "MLflow")
         self._own = False

@@ -10,6 +10,7 @@ import pytest
 from hub_server import TOKEN
 from hub_server import cache as cache
 from hub_server import hub as hub
+from interop.test_hub import put_timm
 from neocog.app.cli.explain import open_session
 from neocog.model.modelfile import load_network
 from neocog.model.network import Network
@@ -84,6 +85,14 @@ def test_evaluate_takes_a_model_on_a_hub(run, signed, trained, trained_once):
     here = json.loads(run("evaluate", trained, trained_once[1], "--split", "all", "--json", "--quiet").out)
     there = json.loads(run("evaluate", "hub:me/photos", trained_once[1], "--split", "all", "--json", "--quiet").out)
     assert there["accuracy"] == here["accuracy"]
+
+
+def test_classes_without_names_are_told(run, hub, trained_once):
+    put_timm(hub)
+    done = run("predict", "hub:timm/mobilenetv1_100.test", picture_of(trained_once[1]))
+    assert done.code == 0, done.err
+    assert "does not say what its classes are called: they are numbers from 0 on" in done.err
+    assert done.out.split()[1] in ("0", "1", "2")
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,9 @@ import numpy as np
 import pytest
 
 import neocog as nc
+from conformance_bounds import error_bound, within
+from conformance_cases import real_case
+from conformance_graphs import EACH, GRAPHS
 from neocog.data.resize import ResizeRule
 from neocog.errors import FormatError
 from neocog.interop.onnx.write import onnx_bytes
@@ -20,8 +23,20 @@ from neocog.model.modelfile import document_of
 from neocog.model.network import Network
 from neocog.model.origin import Origin
 from neocog.nn.blocks import Sequential
-from neocog.nn.layers import BatchNorm2d, Conv2d, Flatten, Linear, ReLU, Softmax
-from neocog.nn.losses import BinaryCrossEntropy
+from neocog.nn.layers import (
+    GELU,
+    Add,
+    BatchNorm2d,
+    Conv2d,
+    Flatten,
+    LayerScale,
+    Linear,
+    Multiply,
+    PReLU,
+    ReLU,
+    Softmax,
+)
+from neocog.nn.losses import BinaryCrossEntropy, CrossEntropy
 from neocog.nn.zoo import MODELS
 from zoo_oracle import parameters_of
 
@@ -171,6 +186,29 @@ def test_other_views_than_ours_are_not_taken_for_ours(tmp_path: Path) -> None:
 
     with pytest.raises(FormatError, match="not read"):
         back(changed(onnx_bytes(make(views="flip")), weigh), tmp_path)
+
+
+WRITTEN_ONLY = (
+    *("AdaptiveAvgPool2d(output_size=(3, 4))", "AdaptiveAvgPool2d(output_size=7)", "Maxout"),
+    *("LocalResponseNorm(size=4,", "LocalResponseNorm(size=40,", "ChannelShuffle(groups=2) at the end"),
+)
+"""Layers that the reader has no operations for: windows of several sizes, and what ONNX has no operator for."""
+
+FLAT = {f"{layer} on vectors" for layer in (PReLU(), GELU(), Softmax(), LayerScale(), Add(), Multiply())}
+"""Likewise, of a flattened image in ONNX's order."""
+
+COMING_BACK = [name for name in GRAPHS | EACH if not name.startswith(WRITTEN_ONLY) and name not in FLAT]
+
+
+@pytest.mark.parametrize("name", COMING_BACK)
+def test_a_network_around_any_layer_comes_back_within_the_bounds_of_engines(name: str, tmp_path: Path) -> None:
+    graph = (GRAPHS | EACH)[name]
+    case = real_case(graph, 3, len(name) % 2, CrossEntropy())
+    mean, std = graph.normalisation.mean, graph.normalisation.std
+    network = Network(graph, graph.input, mean=mean, std=std, engine="reference")
+    network.load_parameters(case.parameters)
+    bounds = error_bound(case, training=False)
+    assert within(back(onnx_bytes(network), tmp_path)(case.images), bounds.run.logits, bounds.of_logits)
 
 
 @pytest.mark.parametrize("name", CHOSEN)

@@ -6,6 +6,7 @@ import contextlib
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -47,7 +48,8 @@ def _logger(name: str, folder: Path, project: str, config: Mapping[str, object])
         return TensorBoard(folder / "tensorboard", config)
     if name == "mlflow":
         return MLflow(project, folder.name, config)
-    return Tracker(name, project, folder.name, config, **({"dir": str(folder)} if name == "wandb" else {}))
+    options: dict[str, Any] = {"dir": str(folder)} if name == "wandb" else {}
+    return Tracker(name, project, folder.name, config, **options)
 
 
 @contextlib.contextmanager

@@ -91,7 +91,10 @@ def open_model(path: Path, engine: str, threads: int | None, *, allow_nonfinite:
     if names_a_hub(str(path)):
         from neocog.interop.hub.load import from_hub
 
-        return from_hub(str(path), engine=engine, threads=threads, quiet=_quiet())
+        model = from_hub(str(path), engine=engine, threads=threads, quiet=_quiet())
+        if model.class_names == tuple(map(str, range(model.graph.classes))) and not _quiet():
+            note(f"{path} does not say what its classes are called: they are numbers from 0 on")
+        return model
     from neocog.interop.opening import open_network
 
     return open_network(find_model(path), engine=engine, threads=threads, allow_nonfinite=allow_nonfinite)

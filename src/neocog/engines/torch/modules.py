@@ -87,6 +87,33 @@ class PaddedConv2d(torch.nn.Conv2d):  # type: ignore[misc]  # PyTorch is untyped
         return super().forward(x if self.around is None else F.pad(x, self.around))
 
 
+class TransposedConv(torch.nn.ConvTranspose2d):  # type: ignore[misc]
+    """A transposed convolution that may cut off otherwise on each side, which PyTorch's does not."""
+
+    def __init__(self, layer: ConvTranspose2d, node: Node) -> None:
+        around = sides_of(layer.padding)
+        even = all(before == after for before, after in around)
+        super().__init__(
+            channels_of(node.input),
+            layer.channels,
+            layer.kernel,
+            layer.stride,
+            tuple(before for before, _ in around) if even else 0,
+            layer.output_padding,
+            bias=layer.bias,
+            dilation=layer.dilation,
+        )
+        self.cut = None if even else around
+
+    def forward(self, x: Any) -> Any:
+        """Enlarge x (N, C, H, W), then cut off."""
+        y = super().forward(x)
+        if self.cut is None:
+            return y
+        (top, bottom), (left, right) = self.cut
+        return y[..., top : y.shape[2] - bottom, left : y.shape[3] - right]
+
+
 class PaddedPool(torch.nn.Module):  # type: ignore[misc]
     """A pooling with more padding than PyTorch's own take: half the window, the same on both sides."""
 
@@ -316,15 +343,7 @@ Rules = dict[type[Layer], Callable[[Any, Node], Any]]
 
 RULES: Rules = {
     Conv2d: PaddedConv2d,
-    ConvTranspose2d: lambda layer, node: torch.nn.ConvTranspose2d(
-        channels_of(node.input),
-        layer.channels,
-        layer.kernel,
-        layer.stride,
-        layer.padding,
-        layer.output_padding,
-        bias=layer.bias,
-    ),
+    ConvTranspose2d: TransposedConv,
     MaxPool2d: pooling,
     AvgPool2d: pooling,
     AdaptiveAvgPool2d: lambda layer, node: torch.nn.AdaptiveAvgPool2d(layer.output_size),

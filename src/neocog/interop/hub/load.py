@@ -101,7 +101,8 @@ def _of_timm(checkout: Checkout, config: Config, engine: str | Engine, threads: 
     )
     path = checkout.file(WEIGHTS, MAX_FILE)
     load_pytorch(path, model)
-    model.origin = _origin(checkout, f"timm's {config.name}, {config.classes:,} classes")
+    unnamed = "" if config.class_names is not None else ", whose names are not said"
+    model.origin = _origin(checkout, f"timm's {config.name}, {config.classes:,} classes{unnamed}")
     return model
 
 

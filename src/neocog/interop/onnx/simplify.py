@@ -24,7 +24,9 @@ from neocog.nn.layers import (
     ConvTranspose2d,
     Flatten,
     GlobalAvgPool2d,
+    GroupNorm,
     Hardsigmoid,
+    LayerNorm2d,
     LayerScale,
     Linear,
     MaxPool2d,
@@ -133,7 +135,7 @@ class _Work:
             case Rescale():
                 arrays = _combined(before.arrays, scale, shift, "scale", "shift")
                 self.parts[place] = replace(before, arrays=arrays)
-            case BatchNorm2d():
+            case BatchNorm2d() | GroupNorm() | LayerNorm2d() if before.layer.affine:
                 self.parts[place] = replace(before, arrays=_combined(before.arrays, scale, shift, "weight", "bias"))
             case Conv2d() | ConvTranspose2d() | Linear() if scale is None:
                 self.parts[place] = _weighted(before, scale, shift)

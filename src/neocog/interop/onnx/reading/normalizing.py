@@ -7,6 +7,7 @@ import numpy as np
 from neocog.interop.onnx.call import NodeCall, Unsupported
 from neocog.interop.onnx.parts import Floats, Flow
 from neocog.interop.onnx.reading.weighted import floats
+from neocog.interop.onnx.views import reshaped
 from neocog.nn.layer import channels_of
 from neocog.nn.layers import BatchNorm2d, GroupNorm, LayerNorm2d, LocalResponseNorm
 from neocog.nn.shapes import ImageShape
@@ -37,8 +38,18 @@ def batch_norm(call: NodeCall) -> Flow:
 
 
 def instance_norm(call: NodeCall) -> Flow:
-    """Read an InstanceNormalization: a GroupNorm of as many groups as channels."""
-    x = call.image(call.flow())
+    """Read an InstanceNormalization: a GroupNorm of as many groups as channels; or of fewer, where a Reshape made one
+    channel of each group, as exporters write a GroupNorm.
+    """
+    x = call.flow()
+    groups, plain = x.dims[1], x.plain
+    if isinstance(x.shape, ImageShape) and len(x.view) == 3 and x.view == reshaped(plain, x.dims):
+        members = channels_of(x.shape) // groups
+        if members * groups == channels_of(x.shape):
+            scale, bias = (np.repeat(_row(call, place, name, groups), members) for place, name in _LEARNT)
+            layer = GroupNorm(groups, call.attribute("epsilon", 1e-5))
+            return call.add(layer, x, weight=scale, bias=bias)
+    x = call.image(x)
     count = channels_of(x.shape)
     layer = GroupNorm(count, call.attribute("epsilon", 1e-5))
     return call.add(layer, x, weight=_row(call, 1, "scale", count), bias=_row(call, 2, "bias", count))
