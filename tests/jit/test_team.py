@@ -18,7 +18,7 @@ from neocog.errors import EngineError, NeocogWarning
 from neocog.jit.codegen import generate
 from neocog.jit.compile import ENTRY
 from neocog.jit.host import make_target
-from neocog.jit.team import LEAST_PAUSE, MOST_PAUSE, Job, Pause, Team
+from neocog.jit.team import LEAST_PAUSE, MOST_PAUSE, STUCK, Job, Pause, Team
 
 
 def job_of(size: int, work: Callable[[int], object]) -> Job:
@@ -204,14 +204,14 @@ def test_a_job_that_others_are_stuck_in_is_done_alone_for_a_while() -> None:
     assert rest(pause) == LEAST_PAUSE
     found = []
     for _ in LENGTHS:
-        pause.note(2.1, 1, 1)  # a little slower, once: no matter
+        pause.note(2.0 + 0.9 * STUCK, 1, 1)  # a little slower, once: no matter
         assert not pause.left
-        pause.note(8.1, 1, 1)
+        pause.note(2.0 + 1.1 * STUCK, 1, 1)
         found.append(rest(pause))
     assert found == LENGTHS
-    for _ in range(MOST_PAUSE):
+    for _ in range(300):
         pause.note(1.0, 1, 1)
-    pause.note(8.1, 1, 1)
+    pause.note(2.0 + 1.1 * STUCK, 1, 1)
     assert rest(pause) == LEAST_PAUSE
 
 
@@ -223,7 +223,7 @@ def test_a_job_that_others_save_no_time_of_is_done_alone_for_a_while(came: int) 
     for _ in LENGTHS:
         for _ in range(LEAST_PAUSE):
             assert not pause.left
-            pause.note(2.1, 3, came)
+            pause.note(2.0 + 0.5 * STUCK, 3, came)
         found.append(rest(pause))
     assert found == LENGTHS
     for _ in range(LEAST_PAUSE - 1):

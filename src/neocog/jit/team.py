@@ -27,7 +27,8 @@ from neocog.target.processor import Target
 LINE = 64  # bytes of a cache line
 SOON = 0.0005  # seconds between two jobs that others are woken for, though they take no longer than waking somebody
 LEAST_PAUSE, MOST_PAUSE = 16, 1024  # jobs that are done alone before others are called again
-STUCK = 4  # times as long as alone a job takes with others where one of them has lost its processor
+STUCK = 0.0002  # seconds more that a job takes with others where one of them has lost its processor, at least
+FORGETTING = 64  # jobs that others helped with, of which each takes such a part off the pauses to come
 Bases = tuple[int, int, int, int]  # the addresses that a function takes first
 
 
@@ -51,10 +52,10 @@ class Pause:
         if called == 0:
             self.left -= 1
         elif came and seconds <= self._alone:
-            self._length, self._vain = max(LEAST_PAUSE, self._length - 1), 0
+            self._length, self._vain = max(LEAST_PAUSE, self._length - 1 - self._length // FORGETTING), 0
         else:  # the first runs with others are slow, since what they work on is not near them yet
             self._vain += 1
-            if self._vain >= LEAST_PAUSE or (came and seconds > STUCK * self._alone):
+            if self._vain >= LEAST_PAUSE or (came and seconds > self._alone + STUCK):
                 self.left, self._length, self._vain = self._length, min(MOST_PAUSE, 2 * self._length), 0
 
 
