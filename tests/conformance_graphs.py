@@ -110,7 +110,10 @@ VARIANTS: dict[type[Layer], tuple[Layer, ...]] = {
     Tanh: (Tanh(),),
     Softmax: (Softmax(),),
     Maxout: (Maxout(), Maxout(3)),
-    BatchNorm2d: (BatchNorm2d(), BatchNorm2d(0.5, 1e-2, affine=False)),
+    BatchNorm2d: (
+        *(BatchNorm2d(), BatchNorm2d(0.5, 1e-2, affine=False)),
+        *(BatchNorm2d(frozen=True), BatchNorm2d(affine=False, frozen=True)),
+    ),
     LayerScale: (LayerScale(), LayerScale(0.5)),
     GroupNorm: (GroupNorm(2), GroupNorm(3, 1e-2, affine=False), GroupNorm(1), GroupNorm(6)),
     LayerNorm2d: (LayerNorm2d(), LayerNorm2d(1e-2, affine=False)),

@@ -165,15 +165,16 @@ class BatchNorm(torch.nn.Module):  # type: ignore[misc]
 
     def __init__(self, layer: BatchNorm2d, channels: int) -> None:
         super().__init__()
-        self.momentum, self.epsilon = layer.momentum, layer.epsilon
+        self.momentum, self.epsilon, self.frozen = layer.momentum, layer.epsilon, layer.frozen
         self.weight: Any = torch.nn.Parameter(torch.ones(channels)) if layer.affine else None
         self.bias: Any = torch.nn.Parameter(torch.zeros(channels)) if layer.affine else None
         self.register_buffer("running_mean", torch.zeros(channels))
         self.register_buffer("running_var", torch.ones(channels))
 
     def forward(self, x: Any) -> Any:
-        """Normalise x (N, C, H, W) or (N, C); while training, move the running averages."""
-        if self.training and x.numel() == x.shape[1]:
+        """Normalise x (N, C, H, W) or (N, C); while training, move the running averages, unless they are frozen."""
+        moving = self.training and not self.frozen
+        if moving and x.numel() == x.shape[1]:
             with torch.no_grad():
                 self.running_mean.lerp_(x.detach().flatten(), self.momentum)
                 self.running_var.mul_(1 - self.momentum)
@@ -188,7 +189,7 @@ class BatchNorm(torch.nn.Module):  # type: ignore[misc]
             self.running_var,
             self.weight,
             self.bias,
-            self.training,
+            moving,
             self.momentum,
             self.epsilon,
         )
