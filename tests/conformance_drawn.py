@@ -145,7 +145,7 @@ class _Maker:
             *(Sigmoid(), Tanh()),
             Slice(choose((0, 1, -2)), choose((None, None, -1, 2, 4))),
             *(Softmax(), Maxout(choose((2, 3, 4))), Dropout(rate), DropPath(rate)),
-            BatchNorm2d(choose((0.1, 0.5)), choose((1e-5, 0.1)), choose((True, False))),
+            BatchNorm2d(choose((0.1, 0.5)), choose((1e-5, 0.1)), choose((True, False)), choose((False, False, True))),
             LayerNorm2d(choose((1e-6, 0.1)), choose((True, False))),
         ]
         if on_image:

@@ -74,6 +74,7 @@ VARIANTS: dict[type[Layer], tuple[Layer, ...]] = {
         ConvTranspose2d(4, 3, 2, 1, 1),
         ConvTranspose2d(3, 2, (2, 3), bias=False),
         ConvTranspose2d(17, (3, 2), 1, (2, 0)),
+        ConvTranspose2d(3, 3, 2, ((0, 1), (2, 0)), dilation=(1, 2)),
     ),
     MaxPool2d: (
         MaxPool2d(2, 1),
@@ -109,7 +110,10 @@ VARIANTS: dict[type[Layer], tuple[Layer, ...]] = {
     Tanh: (Tanh(),),
     Softmax: (Softmax(),),
     Maxout: (Maxout(), Maxout(3)),
-    BatchNorm2d: (BatchNorm2d(), BatchNorm2d(0.5, 1e-2, affine=False)),
+    BatchNorm2d: (
+        *(BatchNorm2d(), BatchNorm2d(0.5, 1e-2, affine=False)),
+        *(BatchNorm2d(frozen=True), BatchNorm2d(affine=False, frozen=True)),
+    ),
     LayerScale: (LayerScale(), LayerScale(0.5)),
     GroupNorm: (GroupNorm(2), GroupNorm(3, 1e-2, affine=False), GroupNorm(1), GroupNorm(6)),
     LayerNorm2d: (LayerNorm2d(), LayerNorm2d(1e-2, affine=False)),

@@ -12,7 +12,7 @@ import pytest
 
 EXAMPLES = {path.stem: path for path in sorted((Path(__file__).resolve().parents[1] / "examples").glob("*.py"))}
 
-NEEDED = {"scikit_learn": ("sklearn",), "export_onnx": ("onnx", "onnxruntime")}
+NEEDED = {"scikit_learn": ("sklearn",), "export_onnx": ("onnx", "onnxruntime"), "train_onnx": ("onnx",)}
 
 
 @cache

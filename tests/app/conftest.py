@@ -38,6 +38,12 @@ def no_page(monkeypatch) -> None:
         monkeypatch.setattr(f"neocog.app.{module}.page_file", page_file)
 
 
+@pytest.fixture(autouse=True)
+def nothing_pretrained(monkeypatch) -> None:
+    """Trainings in tests begin with random weights, whatever networks this machine has."""
+    monkeypatch.setattr("neocog.app.cli.pretrained.backbones_at_hand", list)
+
+
 @pytest.fixture
 def page(monkeypatch, no_page) -> None:
     """Files in place of the built report's."""

@@ -59,7 +59,7 @@ def _norm_forward(use: Use) -> Stray:
     layer, stored = use.layer, use.parameters
     weight = np.abs(stored.get("weight", np.ones(use.x.shape[-1])))
     bias = np.abs(stored.get("bias", np.zeros(use.x.shape[-1])))
-    if not use.training:
+    if not use.training or layer.frozen:
         # x · a + b with a = γ / √(running_var + ε): or with a multiplied into the filters of a convolution before it,
         # so that each of its terms is rounded once more.
         a = weight / np.sqrt(stored["running_var"] + layer.epsilon)
@@ -83,7 +83,8 @@ def _norm_backward(use: Use, dy: np.ndarray, e_dy: np.ndarray) -> Back:
     layer, axes, n = use.layer, tuple(range(dy.ndim - 1)), dy.size // dy.shape[-1]
     weight = np.abs(use.parameters.get("weight", np.ones(dy.shape[-1])))
     size = np.abs(dy) + e_dy
-    if use.training:
+    batch = use.training and not layer.frozen
+    if batch:
         found = batch_error(use.x, use.e, layer.epsilon)
         mean, s, of_s, z, of_z = found.mean, found.s, found.of_s, found.z, found.of_z
     else:
@@ -96,7 +97,7 @@ def _norm_backward(use: Use, dy: np.ndarray, e_dy: np.ndarray) -> Back:
     of_weight = of_products.sum(axis=axes) + gamma(n + 3) * (size * (z + of_z)).sum(axis=axes)
     of_bias = e_dy.sum(axis=axes) + gamma(n + 1) * size.sum(axis=axes)
     learnt = {"weight": of_weight, "bias": of_bias} if layer.affine else {}
-    if not use.training:
+    if not batch:
         return Back((weight * (e_dy * (s + of_s) + np.abs(dy) * of_s + gamma(2) * size * (s + of_s)),), learnt)
     inner, off = through_statistics(found, use.x, use.e, dy, e_dy, of_bias, of_weight)
     scale = weight * (s + of_s)

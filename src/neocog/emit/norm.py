@@ -21,6 +21,7 @@ from neocog.plan.ops.norm import (
     SHIFT,
     SLOPE,
     BatchStatistics,
+    FrozenStatistics,
     GroupGradient,
     GroupStatistics,
     Moments,
@@ -96,20 +97,41 @@ def emit_statistics(b: Builder, addresses: Addresses, stage: BatchStatistics, lo
             both = b.ir.fadd(b.ir.fmul(_double(2.0), added), b.ir.fmul(number, far))
             away = b.ir.fadd(away, b.ir.fadd(square, b.ir.fmul(far, both)))
         away = b.ir.select(b.ir.fcmp_ordered("<", away, _double(0.0)), _double(0.0), away)
-        variance = b.ir.fdiv(away, total)
-        root = b.intrinsic("llvm.sqrt", F64, b.ir.fadd(variance, _double(stage.epsilon)))
-        inverse = b.ir.fdiv(_double(1.0), root)
-        weight = _double(1.0) if stage.weight is None else _load(b, addresses.operand(stage.weight), channel)
-        bias = _double(0.0) if stage.bias is None else _load(b, addresses.operand(stage.bias), channel)
-        values = {MEAN: mean, INVERSE: inverse, SCALE: b.ir.fmul(weight, inverse), SHIFT: bias}
-        for which, value in values.items():
-            _store(b, addresses, value, stage.out, b.add(channel, which * step))
+        _store_statistics(b, addresses, stage, channel, mean, b.ir.fdiv(away, total))
         fewer = b.ir.fsub(total, _double(1.0))
         fewer = b.ir.select(b.ir.fcmp_ordered("<", fewer, _double(1.0)), _double(1.0), fewer)
         for operand, value in ((stage.mean, mean), (stage.variance, b.ir.fdiv(away, fewer))):
             before = _load(b, addresses.operand(operand), channel)
             after = b.ir.fadd(before, b.ir.fmul(_double(stage.momentum), b.ir.fsub(value, before)))
             _store(b, addresses, after, operand, channel)
+
+
+def _store_statistics(
+    b: Builder,
+    addresses: Addresses,
+    stage: BatchStatistics | FrozenStatistics,
+    channel: Index,
+    mean: IrValue,
+    variance: IrValue,
+) -> None:
+    """Write what a normalization needs of a channel's mean and variance."""
+    root = b.intrinsic("llvm.sqrt", F64, b.ir.fadd(variance, _double(stage.epsilon)))
+    inverse = b.ir.fdiv(_double(1.0), root)
+    weight = _double(1.0) if stage.weight is None else _load(b, addresses.operand(stage.weight), channel)
+    bias = _double(0.0) if stage.bias is None else _load(b, addresses.operand(stage.bias), channel)
+    values = {MEAN: mean, INVERSE: inverse, SCALE: b.ir.fmul(weight, inverse), SHIFT: bias}
+    for which, value in values.items():
+        _store(b, addresses, value, stage.out, b.add(channel, which * stage.step))
+
+
+def emit_frozen_statistics(
+    b: Builder, addresses: Addresses, stage: FrozenStatistics, low: IrValue, high: IrValue
+) -> None:
+    """Write what follows from running averages."""
+    mean, variance = addresses.operand(stage.mean), addresses.operand(stage.variance)
+    with b.loop(0, stage.channels) as (channel, _):
+        values = (_load(b, operand, channel) for operand in (mean, variance))
+        _store_statistics(b, addresses, stage, channel, *values)
 
 
 def emit_norm_gradient(b: Builder, addresses: Addresses, stage: NormGradient, low: IrValue, high: IrValue) -> None:
@@ -123,10 +145,11 @@ def emit_norm_gradient(b: Builder, addresses: Addresses, stage: NormGradient, lo
             moved = b.ir.fadd(moved, _load(b, sums, b.add(channel, (2 * slice_ + 1) * step)))
         inverse = _load(b, statistics, b.add(channel, INVERSE * step))
         scale = _load(b, statistics, b.add(channel, SCALE * step))
-        share = b.ir.fdiv(scale, total)
-        slope = b.ir.fmul(b.ir.fmul(share, b.ir.fmul(inverse, inverse)), moved)
-        for which, value in ((SLOPE, slope), (OFFSET, b.ir.fmul(share, plain))):
-            _store(b, addresses, b.ir.fsub(_double(0.0), value), stage.out, b.add(channel, which * step))
+        if stage.out is not None:
+            share = b.ir.fdiv(scale, total)
+            slope = b.ir.fmul(b.ir.fmul(share, b.ir.fmul(inverse, inverse)), moved)
+            for which, value in ((SLOPE, slope), (OFFSET, b.ir.fmul(share, plain))):
+                _store(b, addresses, b.ir.fsub(_double(0.0), value), stage.out, b.add(channel, which * step))
         if stage.weight is not None:
             _store(b, addresses, b.ir.fmul(moved, inverse), stage.weight, channel)
         if stage.bias is not None:
@@ -249,6 +272,7 @@ def _fill_group(channels: tuple[Index, Index], out: _Image, value: IrValue) -> N
 EMITTERS: Emitters = {
     Moments: emit_moments,
     BatchStatistics: emit_statistics,
+    FrozenStatistics: emit_frozen_statistics,
     NormGradient: emit_norm_gradient,
     GroupStatistics: emit_group_statistics,
     GroupGradient: emit_group_gradient,

@@ -17,6 +17,7 @@ from neocog.errors import DataError, SettingError
 from neocog.model.arguments import check_count, resolve_engine
 from neocog.model.calibration import Calibration, Reject, softmax
 from neocog.model.pictures import AnyImages, AnyPicture, decode, in_pieces, piece_size
+from neocog.model.remade import remade
 from neocog.model.stream import Answered, AnswerStream
 from neocog.model.thresholds import Thresholds, check_thresholds, given_labels, sigmoid
 from neocog.model.views import PLAIN, VIEWS, Views, check_views
@@ -25,6 +26,7 @@ from neocog.nn.answer import UNKNOWN
 from neocog.nn.graph import Graph
 from neocog.nn.limits import is_number, shown
 from neocog.nn.losses import Loss
+from neocog.nn.transfer import node_of, up_to
 
 
 class Answering:
@@ -65,6 +67,7 @@ class Answering:
         self._threads: int | None = None if threads is None else check_count("threads", threads)
         self._predictor: Predictor | None = None
         self._predictor_version = -1
+        self._part: tuple[tuple[int, bool, int], Answering] | None = None
 
     # -- how it answers -----------------------------------------------------------------------------------------------
 
@@ -80,7 +83,7 @@ class Answering:
     @threads.setter
     def threads(self, threads: int | None) -> None:
         self._threads = None if threads is None else check_count("threads", threads)
-        self._predictor = None
+        self._predictor = self._part = None
 
     @property
     def views(self) -> Views:
@@ -102,7 +105,7 @@ class Answering:
 
     @engine.setter
     def engine(self, engine: str | Engine) -> None:
-        self._engine, self._predictor = engine, None
+        self._engine, self._predictor, self._part = engine, None, None
 
     @property
     def thresholds(self) -> Thresholds | None:
@@ -290,10 +293,36 @@ class Answering:
         )
         return _single(stream.batches(enumerate(pictures)), raising=on_error == "raise")
 
-    def features(self, images: AnyImages) -> Array:
-        """Return (N, features) of images or pictures, as `__call__` takes them: what the convolution part hands to the
-        rest, in (row, column, channel) order.
+    def features(self, images: AnyImages, layer: str | int | None = None, *, pooled: bool = False) -> Array:
+        """Return what a layer gives for images or pictures, as `__call__` takes them.
+
+        Arguments:
+            images: as `__call__` takes them.
+            layer: its name or index; default: the last one that takes an image, at the end of the convolutional part.
+            pooled: whether the mean of each channel over all pixels is given in place of an image.
+
+        Returns:
+            (N, height, width, channels) or (N, features) with `layer`, (N, channels) where it is pooled. Without, (N,
+            features), in (row, column, channel) order.
+
+        Raises:
+            SettingError: there is no such layer.
+            ShapeError, DataError: the images are not of the network's size, of another type, or cannot be read.
+
+        Cost: what stands behind the layer is not computed. A first call for a layer compiles a program of its own.
+
+        >>> from neocog.model.network import Network
+        >>> from neocog.nn.blocks import Sequential
+        >>> from neocog.nn.layers import Conv2d, Flatten, Linear, ReLU
+        >>> network = Network(Sequential(Conv2d(2, 3), ReLU(), Flatten(), Linear(2)), (6, 6, 1), engine="reference")
+        >>> images = np.zeros((5, 6, 6), np.uint8)
+        >>> network.features(images).shape, network.features(images, "1").shape
+        ((5, 32), (5, 4, 4, 2))
+        >>> network.features(images, 1, pooled=True).shape
+        (5, 2)
         """
+        if layer is not None or pooled:
+            return self._up_to(self.graph.feature_node if layer is None else layer, pooled)(images)
         width = self.graph.nodes[self.graph.feature_node].output.size
         return self._answers(lambda predictor, x: predictor.features(x), images, (width,))
 
@@ -340,6 +369,13 @@ class Answering:
             done += len(x)
         return answers
 
+    def _up_to(self, layer: str | int, pooled: bool) -> Answering:
+        """Return the network up to a layer; that which was asked for last is kept."""
+        key = (node_of(self.graph, layer).index, pooled, self.weights.version)
+        if self._part is None or self._part[0] != key:
+            self._part = key, remade(self, up_to(self.graph, key[0], pooled=pooled))  # type: ignore[type-var]
+        return self._part[1]
+
     def _ready_predictor(self) -> Predictor:
         predictor, version = self._predictor, self.weights.version
         if predictor is None:
@@ -351,7 +387,7 @@ class Answering:
 
     def __getstate__(self) -> dict[str, object]:
         # An engine's program cannot be copied to another process; it is made anew there, from the weights.
-        return {**self.__dict__, "_predictor": None, "_predictor_version": -1}
+        return {**self.__dict__, "_predictor": None, "_predictor_version": -1, "_part": None}
 
 
 def _single(batches: Generator[list[Answered[Any]]], *, raising: bool) -> Iterator[Array | DataError]:

@@ -31,9 +31,9 @@ def check_pair(layer: str, name: str, value: object, least: int) -> None:
         raise SettingError(f"{layer}: {name} must be at most {MAX_SIDE:,} pixels, got {shown(value)}")
 
 
-def check_padding(layer: str, value: object) -> None:
-    """Raise SettingError unless `value` is a Padding."""
-    if isinstance(value, str) and value == "same":
+def check_padding(layer: str, value: object, *, same: bool = True) -> None:
+    """Raise SettingError unless `value` is a Padding; "same" only where that means something."""
+    if same and isinstance(value, str) and value == "same":
         return
     if isinstance(value, tuple) and len(value) == 2 and any(isinstance(side, tuple) for side in value):
         if all(isinstance(side, tuple) and len(side) == 2 for side in value):

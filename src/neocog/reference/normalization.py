@@ -127,9 +127,14 @@ def _running(call: Call[BatchNorm2d]) -> Statistics:
     return Statistics(call.variables["running_mean"], call.variables["running_var"])
 
 
+def _takes_batch(call: Call[BatchNorm2d]) -> bool:
+    """Whether a BatchNorm2d takes the statistics of the batch: while training, unless its own are frozen."""
+    return call.draw is not None and not call.layer.frozen
+
+
 def _result(call: Call[BatchNorm2d]) -> LayerResult:
     x, weight, bias = call.x, call.variables.get("weight"), call.variables.get("bias")
-    if call.draw is None:
+    if not _takes_batch(call):
         return LayerResult(forward(x, _running(call), call.layer, weight, bias))
     batch = batch_statistics(x)
     running = moved(_running(call), batch, x.size // x.shape[-1], call.layer)
@@ -138,7 +143,7 @@ def _result(call: Call[BatchNorm2d]) -> LayerResult:
 
 
 def _sent(call: Call[BatchNorm2d], dy: Array) -> Sent:
-    training = call.draw is not None
+    training = _takes_batch(call)
     statistics = batch_statistics(call.x) if training else _running(call)
     weight = call.variables.get("weight")
     dx, of_weight, of_bias = backward(call.x, statistics, dy, call.layer, weight, training=training)

@@ -21,6 +21,7 @@ from neocog.model.files import (
     write_atomically,
 )
 from neocog.model.modelfile import (
+    MAX_TEXT,
     OPTIMIZER_PREFIX,
     WHOLE,
     document_of,
@@ -31,7 +32,7 @@ from neocog.model.network import Network
 from neocog.nn.parameters import from_pytorch, pytorch_shape, to_pytorch, variables_of
 from neocog.reading import expanded
 from neocog.train import settings
-from neocog.train.history import COLUMNS, EpochResult, History
+from neocog.train.history import COLUMNS, PHASE, EpochResult, History
 from neocog.train.settings import TrainingSettings
 
 _KEYS = ("step", *settings.REQUIRED, "history", "settings")
@@ -89,7 +90,10 @@ def checkpoint_bytes(checkpoint: Checkpoint) -> bytes:
     training = {
         "step": checkpoint.step,
         **settings.to_json(checkpoint.settings),
-        "history": [{name: getattr(epoch, name) for name in COLUMNS} for epoch in checkpoint.history.epochs],
+        "history": [
+            {name: getattr(epoch, name) for name in (*COLUMNS, *([PHASE] if epoch.phase else []))}
+            for epoch in checkpoint.history.epochs
+        ],
         "settings": checkpoint.config,
     }
     tensors = checkpoint.model.state_dict()
@@ -185,7 +189,9 @@ def _read_history(data: object) -> History:
     epochs = []
     for index, entry in enumerate(data):
         where = f"training.history[{index}]"
-        values = dict(check_keys(where, entry, COLUMNS))
+        values = dict(check_keys(where, entry, COLUMNS, (PHASE,)))
+        if not isinstance(values.get(PHASE, ""), str) or len(values.get(PHASE, "")) > MAX_TEXT:
+            raise FormatError(f"{where}.{PHASE} must be a short text, got {shown_value(values[PHASE])}")
         if values["epoch"] != index + 1 or type(values["epoch"]) is not int:
             raise FormatError(f"{where}.epoch must be {index + 1}, got {shown_value(values['epoch'])}")
         for name in COLUMNS[1:]:

@@ -78,7 +78,7 @@ def _within(run: Run, beginning: Beginning, train: BatchSource, settings: Traini
     trainer, before = run.trainer, beginning.weights
     run.model.restore(before)
     trainer.load_optimizer_state(beginning.memory, beginning.steps)
-    with epoch_of(train, run.epoch - 1) as batches:
+    with epoch_of(train, run.done) as batches:
         for rate, batch in zip(beginning.rates, batches, strict=False):
             trainer.learning_rate = rate
             loss = trainer.step(*batch)
@@ -98,7 +98,7 @@ def _within(run: Run, beginning: Beginning, train: BatchSource, settings: Traini
 def _after(run: Run, train: BatchSource, settings: TrainingSettings) -> tuple[str, ...]:
     """Say where finite weights lead to numbers that are not, after the last step of an epoch."""
     steps, weights = run.trainer.steps, run.trainer.measured().parameters
-    with epoch_of(train, run.epoch - 1) as batches:
+    with epoch_of(train, run.done) as batches:
         first = _first(run, weights, next(batches), settings, steps + 1)
     return (
         f"first after step {steps}: {first or 'only for validation images; the training images give finite numbers'}",

@@ -47,11 +47,12 @@ class Run:
         model: what is trained; reading its parameters copies them out of the engine.
         trainer: takes the steps; holds the learning rate and the gradients.
         history: the epochs done.
-        epochs: how many there will be; None: as many as the time limit lets it.
+        epochs: how many there will be in this phase; None: as many as the time limit lets it.
         images: training images of an epoch.
         epoch: the one under way, from 1.
         time_limit: seconds that the whole training may take; None: no limit.
         best_before: of a resumed training, the weights of `history.best`, as it was then, where they are known.
+        phase: what this training is called among several that follow each other; "" where it is alone.
     """
 
     model: Network
@@ -63,12 +64,29 @@ class Run:
     stop_reason: str = ""
     time_limit: float | None = None
     best_before: Mapping[str, Array] | None = None
+    phase: str = ""
+
+    @property
+    def done(self) -> int:
+        """Epochs of this phase that are done."""
+        return len(self.history.of_phase(self.phase))
+
+    @property
+    def title(self) -> str:
+        """How the epoch under way is called, with its number in its phase."""
+        number = self.epoch - len(self.history) + self.done
+        name = f"{self.phase}, epoch" if self.phase else "epoch"
+        return f"{name} {number}" if self.epochs is None else f"{name} {number}/{self.epochs}"
 
     def seconds_left(self, images: int = 0, seconds: float = 0.0) -> float | None:
         """Return how long training will still take, with so many images and seconds of the epoch under way done; None
         where that is not known yet.
         """
-        return seconds_left(self.history, self.epochs, self.time_limit, self.images, images, seconds)
+        of_phase = History(self.history.of_phase(self.phase))
+        limit = self.time_limit
+        if limit is not None:
+            limit -= sum(epoch.seconds for epoch in self.history.epochs if epoch.phase != self.phase)
+        return seconds_left(of_phase, self.epochs, limit, self.images, images, seconds)
 
     def stop(self, reason: str) -> None:
         """End the training after the batch (or epoch) under way; `history.stopped` will say `reason`."""

@@ -51,6 +51,8 @@ def fit(
     restore_best: bool | None = None,
     verbose: int = 1,
     learnt_from: Identities | None = None,
+    phase: str = "",
+    before: Iterable[EpochResult] = (),
     **given: Unpack[Given],
 ) -> History:
     """Train a model on batches, one training at a time for a folder.
@@ -69,6 +71,9 @@ def fit(
             setting `keep` is "last", it never does.
         verbose: 0 silent, 1 progress on stderr, 2 plain lines.
         learnt_from: which images `train` and `validation` hold, for `model.learnt_from`; see `Trainer`.
+        phase: what this training is called among several that follow each other in one folder; each has epochs of its
+            own, and a best one of its own.
+        before: the epochs of earlier phases; a resumed training takes them from its checkpoint.
         given: settings, as TrainingSettings has them. What is None or not given, a resumed training takes from what it
             was started with, and a new one from the defaults.
 
@@ -86,7 +91,7 @@ def fit(
     for name, source in (("training", train), ("validation", validation)):
         if source is not None and source.images < 1:
             raise DataError(f"{name} needs at least one image, got none")
-    history = History(list(resume.history.epochs)) if resume else History()
+    history = History(list(resume.history.epochs if resume else before))
     best_parameters: Mapping[str, Array] | None = resume.best_parameters if resume else None
     if resume is not None and resume.model is not model:
         if resume.model.graph != model.graph:
@@ -111,6 +116,7 @@ def fit(
         train.images,
         time_limit=settings.time_limit,
         best_before=best_parameters,
+        phase=phase,
     )
     progress = Progress(verbose)
     listeners = (*callbacks, progress)
@@ -123,12 +129,12 @@ def fit(
                 # what files cannot say is found out now, not hours later
                 checkpoint_bytes(_checkpoint(run, settings, kept, memory))
             snapshots = None if folder is None else FilterSnapshots(folder.filters, model, len(history))
-            if folder is not None and resume is not None and history.epochs:
+            if folder is not None and resume is not None and run.done:
                 _make_up(folder, run, settings)
             for listener in listeners:
                 listener.on_train_begin(run)
             _check_end(run, settings, clock)
-            while (settings.epochs is None or len(history) < settings.epochs) and not run.stop_reason:
+            while (settings.epochs is None or run.done < settings.epochs) and not run.stop_reason:
                 run.epoch = len(history) + 1
                 for listener in listeners:
                     listener.on_epoch_begin(run)
@@ -178,9 +184,9 @@ def fit(
 
 
 def _check_end(run: Run, settings: TrainingSettings, clock: Clock) -> None:
-    if settings.patience is not None and run.history.waiting >= settings.patience:
+    if settings.patience is not None and run.done and run.history.waiting >= settings.patience:
         run.stop("patience")
-    if clock.share() >= 1.0 and len(run.history):  # an epoch of one step, at least: something is learnt and measured
+    if clock.share() >= 1.0 and run.done:  # an epoch of one step, at least: something is learnt and measured
         run.stop("time limit")
 
 
@@ -223,6 +229,7 @@ def _epoch(
         learning_rate=so_far.learning_rate,
         seconds=time.perf_counter() - began,
         images_per_second=so_far.images_per_second,
+        phase=run.phase,
     )
 
 
@@ -236,9 +243,9 @@ def _steps(
     rates: list[float],
 ) -> Generator[BatchResult, None, None]:
     """Take one step after the other, and give the epoch so far after each."""
-    trainer, done = run.trainer, len(run.history)
+    trainer, done = run.trainer, run.done
     images, loss_sum, right, answers = 0, 0.0, 0, 0
-    reduced = settings.schedule.after([epoch.measured for epoch in run.history])
+    reduced = settings.schedule.after([epoch.measured for epoch in run.history.of_phase(run.phase)])
     with epoch_of(train, done) as batches:
         for x, y in batches:
             for listener in listeners:

@@ -24,6 +24,7 @@ class EpochResult:
         learning_rate: of the epoch's last step.
         seconds: the whole epoch, validation included.
         images_per_second: training images, over the time of the steps alone.
+        phase: of a training that has several, such as "head": which one the epoch belongs to; "" where there is one.
     """
 
     epoch: int
@@ -34,6 +35,7 @@ class EpochResult:
     learning_rate: float
     seconds: float
     images_per_second: float
+    phase: str = ""
 
     @property
     def score(self) -> tuple[float, float]:
@@ -55,8 +57,9 @@ class EpochResult:
         return {name: value for name, value in values.items() if value is not None}
 
 
-COLUMNS = tuple(entry.name for entry in fields(EpochResult))
-"""Names of an epoch's numbers, in the order of history.csv."""
+PHASE = "phase"
+COLUMNS = tuple(entry.name for entry in fields(EpochResult) if entry.name != PHASE)
+"""Names of an epoch's numbers, in the order of history.csv, which has the phase behind them where there are several."""
 
 
 SMOOTHED = 3  # epochs whose mean says whether training still gets better
@@ -91,17 +94,26 @@ class History:
                 columns[name] = values
         return columns
 
+    def of_phase(self, phase: str) -> list[EpochResult]:
+        """Return the epochs of a phase."""
+        return [result for result in self.epochs if result.phase == phase]
+
+    @property
+    def _latest(self) -> list[EpochResult]:
+        """The epochs of the last phase, whose weights the others led to."""
+        return self.of_phase(self.epochs[-1].phase) if self.epochs else []
+
     @property
     def best(self) -> EpochResult | None:
-        """The epoch with the best `score` (the first, on a tie); None before the first epoch."""
-        return max(self.epochs, key=lambda result: result.score, default=None)
+        """The epoch with the best `score` (the first, on a tie), of those of the last phase; None before the first."""
+        return max(self._latest, key=lambda result: result.score, default=None)
 
     @property
     def waiting(self) -> int:
         """How many epochs have gone by since the best one, by the mean of the score over three epochs: one that was
         lucky alone does not count as better.
         """
-        scores = [result.score for result in self.epochs]
+        scores = [result.score for result in self._latest]
         smooth = []
         for last in range(1, len(scores) + 1):
             window = scores[max(0, last - SMOOTHED) : last]
@@ -114,10 +126,11 @@ class History:
         """
         text = io.StringIO(newline="")
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(COLUMNS)
+        phases = [PHASE] if any(epoch.phase for epoch in self.epochs) else []
+        writer.writerow([*COLUMNS, *phases])
         for epoch in self.epochs:
-            values = (getattr(epoch, name) for name in COLUMNS)
-            writer.writerow("" if value is None else repr(value) for value in values)
+            values = ("" if value is None else repr(value) for value in (getattr(epoch, name) for name in COLUMNS))
+            writer.writerow([*values, *([epoch.phase] if phases else [])])
         return text.getvalue()
 
     def to_frame(self) -> Any:

@@ -2,32 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Unpack
+from typing import Literal, NamedTuple, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
 from neocog.data.identity import identities_of_array, union
-from neocog.engines.base import Engine, Images
+from neocog.engines.base import Engine
 from neocog.engines.targets import check_targets
+from neocog.errors import SettingError
 from neocog.model import modelfile
 from neocog.model.calibration import Calibration, Reject
 from neocog.model.network import Network
 from neocog.model.pictures import checked_arrays
+from neocog.model.remade import for_classes, remade
+from neocog.nn.limits import shown
 from neocog.nn.losses import Loss
+from neocog.nn.transfer import with_norms
+from neocog.train.arrays import Arrays
 from neocog.train.calibrate import calibrate
 from neocog.train.callbacks import Callback
 from neocog.train.evaluation import Evaluation, evaluate
+from neocog.train.fine_tune import fine_tune
 from neocog.train.fit import fit
-from neocog.train.held_out import split_off
 from neocog.train.history import History
 from neocog.train.labels import LabelsEvaluation
 from neocog.train.lr_find import RateCurve, lr_find
-from neocog.train.settings import MoreGiven, settled, takes_settings
+from neocog.train.settings import Given, MoreGiven, settled, takes_settings
 from neocog.train.source import ArraySource
 from neocog.train.thresholds import fit_thresholds_on
+from neocog.train.tuning import tuning_for
+
+
+class FineTuned(NamedTuple):
+    """What `Model.fine_tune` gives: the model, and how it learnt."""
+
+    model: Model
+    history: History
 
 
 class Model(Network):
@@ -141,29 +154,99 @@ class Model(Network):
             ShapeError, DataError, SettingError: arguments that do not fit; NeocogError: the loss is not finite.
         """
         settings = settled({**given, "epochs": epochs, "batch_size": batch_size}, seed=self.seed, loss=self.loss)
-        loss, seed = settings.loss, settings.seed
-        x = checked_arrays(self.graph, images)
-        y = check_targets(self.graph, loss, labels, len(x))
-        held_out: tuple[Images, NDArray[np.generic]] | None = None
-        if validation_data is not None:
-            held_out_images = checked_arrays(self.graph, validation_data[0])
-            held_out = held_out_images, check_targets(self.graph, loss, validation_data[1], len(held_out_images))
-        elif validation_split:
-            chosen, rest = split_off(x, y, validation_split, seed, loss)
-            held_out, (x, y) = (x[chosen], y[chosen]), (x[rest], y[rest])
-        learnt_from = identities_of_array(x)
-        if held_out is not None:
-            learnt_from = np.union1d(learnt_from, identities_of_array(held_out[0]))
+        arrays = Arrays.of(
+            self,
+            settings.loss,
+            images,
+            labels,
+            validation_data=validation_data,
+            validation_split=validation_split,
+            seed=settings.seed,
+        )
         return fit(
             self,
-            ArraySource(x, y, batch_size=settings.batch_size, shuffle=shuffle, seed=seed),
-            validation=held_out and ArraySource(*held_out, batch_size=self.images_at_once, shuffle=False),
+            ArraySource(*arrays.own, batch_size=settings.batch_size, shuffle=shuffle, seed=settings.seed),
+            validation=arrays.validation(self.images_at_once),
             callbacks=callbacks,
             threads=threads,
             verbose=verbose,
-            learnt_from=learnt_from,
+            learnt_from=arrays.learnt_from,
             **settings.given(),
         )
+
+    @takes_settings
+    def fine_tune(
+        self,
+        images: NDArray[np.generic],
+        labels: NDArray[np.generic],
+        class_names: Sequence[str],
+        *,
+        head_only: bool = False,
+        batch_norm: Literal["frozen", "live"] = "frozen",
+        validation_data: tuple[NDArray[np.generic], NDArray[np.generic]] | None = None,
+        validation_split: float = 0.0,
+        callbacks: Iterable[Callback] = (),
+        verbose: int = 1,
+        threads: int | None = None,
+        **given: Unpack[Given],
+    ) -> FineTuned:
+        """Train a new model for other classes that begins with this one, which stays as it is.
+
+        Its head, the last layer, is replaced. It is trained first, on features of the images, which are computed once;
+        then all layers are, early ones more slowly. See `neocog.train.tuning`.
+
+        Arguments:
+            images, labels, validation_data, validation_split, callbacks, verbose, threads: as `fit` takes them.
+            class_names: one for each class.
+            head_only: whether it ends with the head.
+            batch_norm: whether BatchNorm2d layers keep their statistics ("frozen") or learn those of the images
+                ("live").
+            given: settings of the training of all layers, or of the head's where it is alone, as `TrainingSettings` has
+                them, such as epochs, freeze="blocks.0" and augment. The head sees mirror images too where `augment` has
+                RandomFlip.
+
+        Returns:
+            FineTuned: the model, and the history of both phases.
+
+        Raises:
+            ShapeError, DataError, SettingError: arguments that do not fit; NeocogError: the loss is not finite.
+
+        >>> from neocog.nn.blocks import Sequential
+        >>> from neocog.nn.layers import Conv2d, Flatten, Linear
+        >>> known = Model(Sequential(Conv2d(4, 2), Flatten(), Linear(10)), (2, 2, 1), engine="reference")
+        >>> images = np.array([[[1, 0], [1, 0]], [[0, 1], [0, 1]]], np.float32)
+        >>> tuned, history = known.fine_tune(images, np.array([0, 1]), ["left", "right"], epochs=20, verbose=0)
+        >>> tuned.predict(images).tolist(), history.best.phase
+        ([0, 1], 'all layers')
+        """
+        if batch_norm not in ("frozen", "live"):
+            raise SettingError(f'batch_norm must be "frozen" or "live", got {shown(batch_norm)}')
+        tuned = for_classes(self, class_names, seed=given.get("seed"))
+        tuned = remade(tuned, with_norms(tuned.graph, frozen=batch_norm == "frozen"), tuned.class_names)
+        settings = settled(given, seed=self.seed, loss=self.loss)
+        arrays = Arrays.of(
+            tuned,
+            settings.loss,
+            images,
+            labels,
+            validation_data=validation_data,
+            validation_split=validation_split,
+            seed=settings.seed,
+        )
+        tuning = tuning_for(tuned, len(arrays.own[0]), given, head_only=head_only)
+        settings = tuning.whole or tuning.head
+        history = fine_tune(
+            tuned,
+            ArraySource(*arrays.own, batch_size=settings.batch_size, seed=settings.seed),
+            tuning,
+            in_order=ArraySource(*arrays.own, batch_size=tuned.images_at_once, shuffle=False),
+            validation=arrays.validation(tuned.images_at_once),
+            callbacks=callbacks,
+            threads=threads,
+            verbose=verbose,
+            learnt_from=arrays.learnt_from,
+        )
+        return FineTuned(tuned, history)
 
     def lr_find(
         self,

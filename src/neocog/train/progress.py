@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 LINE_SECONDS = 10.0
 """Seconds between the plain lines of one epoch, at least."""
 
+TOLD_SECONDS = 1.0
+"""Seconds between the lines of epochs that are shorter, of a training with several phases."""
+
 REFRESH_SECONDS = 0.1
 """Seconds between two drawings of the bar, at least; a step may take less than a millisecond."""
 
@@ -43,6 +46,7 @@ class Progress(Callback):
         self._clock = clock
         self._bar: tqdm[Never] | None = None
         self._shown = 0.0
+        self._told = -TOLD_SECONDS
         self._display: NotebookDisplay | None = None
 
     @property
@@ -73,7 +77,7 @@ class Progress(Callback):
 
             self._bar = tqdm(
                 total=run.images,
-                desc=_title(run),
+                desc=run.title,
                 unit=" images",
                 file=self.stream,
                 leave=False,
@@ -102,13 +106,17 @@ class Progress(Callback):
     def on_epoch_end(self, run: Run, epoch: EpochResult) -> None:
         """Replace the bar by the epoch's line."""
         self._close()
+        now, last = self._clock(), run.done == run.epochs
+        if run.phase and not last and epoch.seconds < TOLD_SECONDS and now - self._told < TOLD_SECONDS:
+            return  # a head on features does hundreds of epochs a second
+        self._told = now
         if self.verbose:
             measured = f"loss {epoch.loss:.4f}, accuracy {epoch.accuracy:.4f}"
             if epoch.val_loss is not None:
                 measured += f", val_loss {epoch.val_loss:.4f}, val_accuracy {epoch.val_accuracy:.4f}"
             left = _left(run.seconds_left())
             self._write(
-                f"{_title(run)}: {measured}, {epoch.images_per_second:,.0f} images/s, {epoch.seconds:.1f} s{left}"
+                f"{run.title}: {measured}, {epoch.images_per_second:,.0f} images/s, {epoch.seconds:.1f} s{left}"
             )
 
     def note(self, text: str) -> None:
@@ -121,7 +129,7 @@ class Progress(Callback):
         """Leave a clean line, and say why training ended early."""
         self._close()
         if self.verbose and run.history.stopped not in ("finished", "failed"):
-            done = len(run.history)
+            done = run.done
             of_all = "" if run.epochs in (None, done) else f" of {run.epochs:,}"
             after = f"after {done:,}{of_all} epoch{'' if done == 1 and not of_all else 's'}"
             timely = run.history.stopped == "time limit"  # which is what was asked for, and no fault
@@ -133,10 +141,6 @@ class Progress(Callback):
         if self._bar is not None:
             self._bar.close()
             self._bar = None
-
-
-def _title(run: Run) -> str:
-    return f"epoch {run.epoch}" if run.epochs is None else f"epoch {run.epoch}/{run.epochs}"
 
 
 def _left(seconds: float | None) -> str:
@@ -155,5 +159,5 @@ def _figures(batch: BatchResult) -> str:
 
 def _under_way(run: Run, batch: BatchResult) -> str:
     left = _left(run.seconds_left(batch.images, batch.seconds))
-    done = f"{_title(run)}: {batch.images:,}/{run.images:,} images, {_figures(batch)}"
+    done = f"{run.title}: {batch.images:,}/{run.images:,} images, {_figures(batch)}"
     return f"{done}, {batch.images_per_second:,.0f} images/s{left}"

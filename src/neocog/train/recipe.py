@@ -1,8 +1,8 @@
 """What `neocog train` does where it is not told: a network, how long and by which steps it learns, what it is shown.
 
 Every choice hangs on the data and on what is asked for alone, so that the same command gives the same training
-anywhere; whatever is asked for goes first. Weights to begin with are random; where others are at hand, this is the
-place that chooses between them.
+anywhere; whatever is asked for goes first. Weights to begin with are random, or those of a network that learnt
+elsewhere (`Start`).
 """
 
 from __future__ import annotations
@@ -56,6 +56,34 @@ CROPPED_AREA, SMALL_AREA = 0.35, 0.25  # of a photograph, at least; the second w
 SHIFTED = 14  # of a small image's side, one part of which it is shifted by, at most
 Keep = Literal["best", "last"]
 
+HEAD_EPOCHS, HEAD_BATCH = 40, 128
+HEAD_RATE, HEAD_DECAY = 0.003, 2.0  # of adamw, for features whose mean square is about 1
+HEAD_STEPS, MOST_HEAD_EPOCHS = 1000, 200  # that it takes at least, and epochs in which it takes them at most
+TUNED_RATE, TUNED_DECAY = 0.001, 0.05  # of adamw, where a network learnt already
+TUNED_EPOCHS = 5
+TUNED_IMAGES = 15_000  # that all of its epochs show together, about, so that few images are seen more often
+MOST_TUNED_EPOCHS = 30
+FEW_ENOUGH = 20_000  # images, up to which photographs are learnt sooner from a network that learnt elsewhere
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """A network that learnt elsewhere, from which a training begins.
+
+    Arguments:
+        name: what it is called.
+        why: it is chosen, in words.
+        graph: with a new head.
+        head_only: whether the head alone is trained.
+        frozen_norms: whether its BatchNorm2d layers keep their statistics.
+    """
+
+    name: str
+    why: str
+    graph: Graph
+    head_only: bool = False
+    frozen_norms: bool = True
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
@@ -76,6 +104,7 @@ class Recipe:
         keep: which epoch's weights are kept.
         augment: what is done to images.
         views: how the model looks at an image where it answers.
+        start: the network that it begins from; None: random weights.
     """
 
     model: str
@@ -97,6 +126,7 @@ class Recipe:
     keep: Keep
     augment: tuple[Transform, ...]
     views: Views
+    start: Start | None = None
 
     def told(self) -> str:
         """Say it in one line."""
@@ -106,8 +136,9 @@ class Recipe:
         rate = f" {self.learning_rate:g}" if self.learning_rate is not None else ""
         lasting = "" if self.epochs is None else f"{self.epochs} epoch{'s' if self.epochs > 1 else ''} in "
         parts = [
-            f"{name}{size:,} parameters from scratch",
-            f"augment {as_text(self.augment)}",
+            f"{name}{size:,} parameters from {'scratch' if self.start is None else self.start.name}",
+            *([] if self.start is None else [self._phases(self.start)]),
+            *([f"augment {as_text(self.augment)}"] if self.augment or self.start is None else []),
             f"{lasting}batches of {self.batch_size}",
             f"{self.optimizer}{rate}{decay}, {self.schedule}",
             *([f"label smoothing {self.label_smoothing:g}"] if self.label_smoothing else []),
@@ -119,6 +150,12 @@ class Recipe:
         ]
         return "; ".join(parts)
 
+    def _phases(self, start: Start) -> str:
+        if start.head_only:
+            return "its head alone, on features"
+        norms = "frozen" if start.frozen_norms else "live"
+        return f"its head on features, then all layers, batch norms {norms}"
+
 
 def choose(
     counts: np.ndarray[Any, np.dtype[np.int64]],
@@ -128,6 +165,7 @@ def choose(
     classes: bool = True,
     calibrated: bool = True,
     model: str = AUTO,
+    start: Start | None = None,
     asked: Mapping[str, Any] | None = None,
 ) -> Recipe:
     """Choose a recipe, as for images that may not be mirrored; see `mirrored`.
@@ -140,15 +178,21 @@ def choose(
         calibrated: whether there are validation images, on which probabilities are put right at the end. Label
             smoothing makes them too small; without such images they would stay so, and there is none.
         model: name of a network, or "auto".
+        start: what to begin from, in place of a network by name.
         asked: fields of a Recipe that are asked for, and "time_limit" in seconds; None: not asked for.
     """
     wish = {name: value for name, value in (asked or {}).items() if value is not None}
     total = max(1, int(counts.sum()) if images is None else images)
     shape = ImageShape(size.height, size.width, size.channels)
     seconds = wish.pop("time_limit", None)
-    net, graph = _network(model, shape, len(counts), total, SECONDS if seconds is None else seconds)
-    epochs = wish.get("epochs", None if seconds is not None else choose_epochs(graph, total))
-    batch = wish.get("batch_size", _batch(total))
+    if start is None:
+        net, graph = _network(model, shape, len(counts), total, SECONDS if seconds is None else seconds)
+        usual = choose_epochs(graph, total)
+    else:
+        net = graph = start.graph
+        usual = head_epochs(total) if start.head_only else tuning_epochs(total)
+    epochs = wish.get("epochs", None if seconds is not None and not (start and start.head_only) else usual)
+    batch = wish.get("batch_size", batch_for(total))
     optimizer, schedule = wish.get("optimizer", OPTIMIZER), wish.get("schedule", SCHEDULE)
     lasting = epochs if epochs is not None else choose_epochs(graph, total, seconds or SECONDS)
     steps = lasting * -(-total // batch)
@@ -170,6 +214,12 @@ def choose(
         "augment": _augmentation(size, lasting),
         "views": PLAIN,
     }
+    if start is not None and start.head_only:
+        chosen |= _of_head()
+    elif start is not None:
+        chosen["augment"] = (RandomResizedCrop(CROPPED_AREA),)
+        if optimizer == OPTIMIZER:
+            chosen |= {"learning_rate": TUNED_RATE, "weight_decay": TUNED_DECAY}
     wish.pop("patience", None)
     chosen |= wish
     if isinstance(chosen["augment"], str):
@@ -178,7 +228,45 @@ def choose(
         chosen["ema"] = None  # --ema 0
     if chosen["class_weights"] == NO_WEIGHTS:
         chosen["class_weights"] = None
-    return Recipe(model=model, net=net, graph=graph, **chosen)
+    return Recipe(model=model, net=net, graph=graph, start=start, **chosen)
+
+
+def tuning_epochs(images: int) -> int:
+    """Return how many epochs all layers of a network that learnt elsewhere are trained for: at least 5, at most 30.
+
+    >>> tuning_epochs(200), tuning_epochs(3000)
+    (30, 5)
+    """
+    return min(MOST_TUNED_EPOCHS, max(TUNED_EPOCHS, TUNED_IMAGES // images))
+
+
+def head_epochs(images: int) -> int:
+    """Return how many epochs a head on features is trained for: at least 40, at most 200.
+
+    >>> head_epochs(100), head_epochs(3000)
+    (200, 42)
+    """
+    return min(MOST_HEAD_EPOCHS, max(HEAD_EPOCHS, round(HEAD_STEPS / -(-images // HEAD_BATCH))))
+
+
+def helps_to_start(images: int, size: ImageSize) -> bool:
+    """Whether a network that learnt from many photographs is a better beginning than chance: for few photographs."""
+    return images <= FEW_ENOUGH and size.channels == 3 and min(size.height, size.width) >= PHOTO_SIDE
+
+
+def _of_head() -> dict[str, Any]:
+    """Return the fields of a recipe that trains a head alone."""
+    return {
+        "batch_size": HEAD_BATCH,
+        "optimizer": OPTIMIZER,
+        "learning_rate": HEAD_RATE,
+        "weight_decay": HEAD_DECAY,
+        "schedule": "cosine",
+        "warmup": None,
+        "label_smoothing": 0.0,
+        "ema": None,
+        "augment": (),
+    }
 
 
 def choose_epochs(graph: Graph, images: int, seconds: float = SECONDS) -> int:
@@ -218,7 +306,8 @@ def _work(graph: Graph, images: int) -> int:
     return max(1, PASSES * images * sum(map(multiply_adds, graph.nodes)))
 
 
-def _batch(images: int) -> int:
+def batch_for(images: int) -> int:
+    """Return how many images a step takes, of so many: few make small batches, so that an epoch has several steps."""
     if images >= MANY_IMAGES:
         return LARGE_BATCH
     batch = BATCH

@@ -4,6 +4,7 @@ model.safetensors   the model after its best epoch
 last.safetensors    the model after its last epoch, and what training needs to go on
 history.csv         a line an epoch
 filters.safetensors the first filters, epoch by epoch
+features-*.safetensors what the body of a fine-tuned network gives for the images, so that it is computed once
 config.json         what the training was started with
 split.csv           which image went to which part
 starts.json         with which command it began, and each time it went on; written by the faces
@@ -33,7 +34,7 @@ from neocog.model.modelfile import load_network, save
 from neocog.model.network import Network
 from neocog.reading import expanded, read_file, read_text
 from neocog.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from neocog.train.history import COLUMNS, History
+from neocog.train.history import COLUMNS, PHASE, History
 
 if TYPE_CHECKING:
     from neocog.data.dataset import DataSplits
@@ -150,6 +151,10 @@ class RunFolder:
             return cls(path)
         raise AssertionError("unreachable: the numbers do not end")
 
+    def features(self, part: str) -> Path:
+        """Return where the features of a part, "train" or "validation", are kept."""
+        return self.path / f"features-{part}.safetensors"
+
     def __repr__(self) -> str:
         return f"RunFolder({str(self.path)!r})"
 
@@ -225,9 +230,11 @@ class RunFolder:
             FormatError: it cannot be read, or is not one of neocog's.
         """
         try:
-            lines = csv.reader(io.StringIO(read_text(self.history, MAX_HISTORY), newline=""))
-            if tuple(next(lines, ())) != COLUMNS:
-                raise ValueError(f"its columns must be {', '.join(COLUMNS)}")
+            lines: Iterator[list[str]] = csv.reader(io.StringIO(read_text(self.history, MAX_HISTORY), newline=""))
+            header = tuple(next(lines, ()))
+            if header not in (COLUMNS, (*COLUMNS, PHASE)):
+                raise ValueError(f"its columns must be {', '.join(COLUMNS)}, and {PHASE} where there are several")
+            lines = (row[: len(COLUMNS)] if len(row) == len(header) else row for row in lines)
             return [_epoch(number, row) for number, row in enumerate(lines, 1)]
         except FileNotFoundError:
             return []

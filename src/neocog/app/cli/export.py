@@ -53,6 +53,7 @@ class Format:
 
 FORMATS = {
     "onnx": Format("neocog.app.cli.export_onnx", ".onnx", ("input", "opset", "fold", "data", "images", "strict")),
+    "pytorch": Format("neocog.app.cli.export_pytorch", ".py"),
 }
 """What a model can become. A new format is a row here, and a module."""
 
@@ -99,6 +100,8 @@ def command(
     onnx: for ONNX Runtime, OpenVINO, browsers, phones. It takes pictures of the model's size and gives probabilities,
     with class names, licence and what a picture must become in its metadata. ONNX Runtime answers images with it first:
     a file that answers otherwise than the model is not left behind.
+
+    pytorch: a Python file with one nn.Module, and its weights as safetensors beside it.
     """
     form = FORMATS[kind]
     for name, value in flags.items():

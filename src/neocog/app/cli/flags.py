@@ -39,3 +39,6 @@ class Flags:
     log: tuple[str, ...] = ()
     reject: Reject | None = None
     recipe: str | None = None
+    pretrained: str | None = "none"
+    head_only: bool = False
+    batch_norm: str | None = None

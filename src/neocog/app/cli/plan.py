@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from neocog.app.cli import datasets, published
+from neocog.app.cli import datasets, pretrained, published
 from neocog.app.cli.errors import (
     CommandLineError,
     note,
@@ -18,7 +18,7 @@ from neocog.app.cli.output import count
 from neocog.data.augment.pipeline import Pipeline
 from neocog.data.augment.transform import Transform
 from neocog.data.dataset import DataSplits
-from neocog.data.resize import DEFAULT_RESIZE, ImageSize
+from neocog.data.resize import DEFAULT_RESIZE, ImageSize, ResizeRule
 from neocog.errors import DataError
 from neocog.model.network import Network
 from neocog.nn.losses import CrossEntropy
@@ -38,6 +38,7 @@ class Plan:
     splits: DataSplits
     size: ImageSize
     recipe: Recipe
+    beginning: Network | None = None
 
 
 def plan(data: str, flags: Flags) -> Plan:
@@ -69,6 +70,10 @@ def plan(data: str, flags: Flags) -> Plan:
             hint="put some into DATA/val" if splits.validation is None else "leave --reject out",
         )
     size = choose_size(splits.train, flags.img_size, int(flags.channels) if flags.channels else None)
+    begun = pretrained.begin(flags, splits, size)
+    start, beginning = begun if begun is not None else (None, None)
+    if beginning is not None:
+        size = ImageSize(*beginning.input_shape)
     if flags.recipe is not None:
         published.check_size(flags.recipe, size)
     recipe = choose(
@@ -78,11 +83,12 @@ def plan(data: str, flags: Flags) -> Plan:
         classes=isinstance(loss, CrossEntropy),
         calibrated=splits.validation is not None,
         model=flags.recipe or flags.model,
+        start=start,
         asked=_asked(flags),
     )
     # A network that does not fit the images, and layers to freeze that are not there.
     settled(flags.settings).for_engine().rules(Network(recipe.net, size.shape, names).graph)
-    return Plan(splits, size, recipe)
+    return Plan(splits, size, recipe, beginning)
 
 
 def _asked(flags: Flags) -> dict[str, Any]:
@@ -98,12 +104,13 @@ def decide(planned: Plan, flags: Flags) -> tuple[DataSplits, int, Network, Train
     recipe that this follows from.
     """
     size, recipe, asked = planned.size, planned.recipe, _asked(flags)
-    splits, unreadable = read_parts(planned.splits, size, recipe.augment, flags)
+    model = planned.beginning
+    rule = DEFAULT_RESIZE if model is None else model.resize
+    splits, unreadable = read_parts(planned.splits, size, recipe.augment, flags, rule)
     at_hand = training_size(splits, size, recipe.augment)
     open_yet = asked["augment"] is None or asked["views"] is None
-    if open_yet and may_be_mirrored(splits.train, at_hand):
+    if open_yet and may_be_mirrored(splits.train, at_hand, rule):
         recipe = mirrored(recipe, asked)
-    mean, std = channel_statistics(splits.train, at_hand)
     settings = settled(
         {
             **flags.settings,
@@ -117,8 +124,13 @@ def decide(planned: Plan, flags: Flags) -> tuple[DataSplits, int, Network, Train
             ),
             "loss": make_loss(flags.loss, recipe.label_smoothing, recipe.class_weights, splits.train),
             "schedule": make_schedule(recipe.schedule, recipe.warmup),
+            **({} if recipe.start is None else pretrained.own_settings(recipe)),
         }
     )
+    if model is not None:
+        model.views, model.loss, model.seed = recipe.views, settings.loss, settings.seed
+        return splits, unreadable, model, settings, recipe
+    mean, std = channel_statistics(splits.train, at_hand)
     model = Network(
         recipe.net,
         size.shape,
@@ -148,7 +160,11 @@ def training_size(splits: DataSplits, size: ImageSize, augment: tuple[Transform,
 
 
 def read_parts(
-    splits: DataSplits, size: ImageSize, augment: tuple[Transform, ...], flags: Flags
+    splits: DataSplits,
+    size: ImageSize,
+    augment: tuple[Transform, ...],
+    flags: Flags,
+    resize: ResizeRule = DEFAULT_RESIZE,
 ) -> tuple[DataSplits, int]:
     """Read every image once and name those that cannot be read; give the parts that something is left of, and their
     number.
@@ -157,7 +173,7 @@ def read_parts(
     sizes = {"train": training_size(splits, size, augment)}
     for name, part in splits.items():
         of_part = sizes.get(name, size)
-        reasons += datasets.verify(part, of_part, DEFAULT_RESIZE, name=name, workers=flags.workers, quiet=flags.quiet)
+        reasons += datasets.verify(part, of_part, resize, name=name, workers=flags.workers, quiet=flags.quiet)
     datasets.list_unreadable(reasons, strict=flags.strict)
     readable = image_counts(splits)
     if readable["train"] < 2:

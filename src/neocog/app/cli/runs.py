@@ -95,7 +95,7 @@ def has_begun(folder: RunFolder) -> bool:
 def files_of(folder: RunFolder) -> tuple[Path, ...]:
     """Return the paths of the files that a training writes."""
     kept = (folder.best, folder.last, folder.history, folder.filters, folder.config, folder.split)
-    return (*kept, folder.starts, folder.report)
+    return (*kept, folder.features("train"), folder.features("validation"), folder.starts, folder.report)
 
 
 @contextlib.contextmanager

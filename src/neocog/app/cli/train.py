@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from neocog.app.cli import options, published, rejecting
+from neocog.app.cli import options, pretrained, published, rejecting
 from neocog.app.cli.errors import CommandLineError
 from neocog.app.cli.flags import Flags
 from neocog.app.cli.loggers import check_loggers, log_flag
@@ -36,6 +36,9 @@ FIXED_BY_RESUME = (
     "class_weights",
     "views",
     "recipe",
+    "pretrained",
+    "head_only",
+    "batch_norm",
     "output",
     "overwrite",
 )
@@ -62,6 +65,7 @@ FIXED_BY_RESUME = (
     f"[default: one-cycle: {WARMUP:g}; cosine: 0.05; others: 0]",
 )
 @published.flag
+@pretrained.flags
 @click.option("--output", "-o", type=options.Place(), help="Run folder to write.  [default: runs/NAME]")
 @click.option("--overwrite", is_flag=True, help="Replace an earlier run in --output.")
 @click.option("--resume", "resumed", type=options.Place(), metavar="RUN", help="Continue RUN where it stopped.")

@@ -60,8 +60,10 @@ class Outcome:
 
     @property
     def images_per_second(self) -> float:
-        """Training images of whole epochs over the seconds of these; a time limit may cut the last epoch short."""
-        epochs = self.history.epochs
+        """Training images of whole epochs over the seconds of these, of the last phase where there are several; a time
+        limit may cut the last epoch short.
+        """
+        epochs = self.history.of_phase(self.history.epochs[-1].phase) if len(self.history) else []
         if self.history.stopped == "time limit" and len(epochs) > 1:
             epochs = epochs[:-1]
         seconds = sum(epoch.seconds for epoch in epochs)
@@ -112,10 +114,17 @@ class Outcome:
             return f"neocog predict {model} {shlex.quote(str(image))}"
         return f"neocog evaluate {model} {shlex.quote(self.data)}"
 
+    @property
+    def _epochs(self) -> str:
+        phases = dict.fromkeys(epoch.phase for epoch in self.history.epochs)
+        if set(phases) <= {""}:
+            return count(len(self.history), "epoch")
+        told = (f"{count(len(self.history.of_phase(phase)), 'epoch')} of {phase}" for phase in phases)
+        return " and ".join(told).replace("of head", "of the head")
+
     def to_text(self) -> str:
         """Lay it out for people."""
         size = self.model.graph.input
-        epochs = len(self.history)
         measured = self.evaluation
         rows = [
             (
@@ -126,7 +135,7 @@ class Outcome:
             *([] if isinstance(measured, LabelsEvaluation) else [("macro recall", macro_line(measured))]),
             (
                 "trained",
-                f"{count(epochs, 'epoch')} in {self.seconds:.1f} s, {self.images_per_second:,.0f} images/s; "
+                f"{self._epochs} in {self.seconds:.1f} s, {self.images_per_second:,.0f} images/s; "
                 f"{'best: epoch ' + str(self.best_epoch) if self.keep == 'best' else 'kept: the last'}",
             ),
             (

@@ -6,10 +6,11 @@ import contextlib
 import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import click
 
-from neocog.app.cli import datasets, doubts, learnt, published
+from neocog.app.cli import datasets, doubts, learnt, pretrained, published
 from neocog.app.cli.compiling import told_of_compiling
 from neocog.app.cli.errors import (
     CommandLineError,
@@ -42,14 +43,16 @@ from neocog.text import printable
 from neocog.train.calibrate import calibrate
 from neocog.train.checkpoint import Checkpoint
 from neocog.train.evaluation import Evaluation, evaluate
+from neocog.train.fine_tune import fine_tune
 from neocog.train.fit import fit
 from neocog.train.history import History
 from neocog.train.labels import LabelsEvaluation
 from neocog.train.recipe import Recipe
 from neocog.train.runfolder import RunFolder
-from neocog.train.settings import TrainingSettings, settled
+from neocog.train.settings import TrainingSettings
 from neocog.train.source import DataSource
 from neocog.train.thresholds import fit_thresholds_on
+from neocog.train.tuning import WHOLE, Tuning
 
 EVALUATION_BATCH = 256  # images; no gradients are kept, so more than a training batch
 LAST_FILE = "last.safetensors"  # of a run folder
@@ -69,6 +72,7 @@ class TrainingJob:
     config: dict[str, object] = field(default_factory=dict)
     learnt_from: Identities = field(default_factory=lambda: NOBODY)
     unreadable: int = 0
+    tuning: Tuning | None = None
 
     @property
     def size(self) -> ImageSize:
@@ -89,6 +93,7 @@ def begin(data: str, flags: Flags, held: contextlib.ExitStack) -> TrainingJob:
         doubts.tell_doubts(splits, sizes)
         if flags.img_size is None and not flags.quiet:
             doubts.tell_odd_sizes(splits.train, training.size)
+        training.tuning = pretrained.tuning_of(recipe, settings, len(splits.train))
         training.config = _config(training, flags, recipe)
     return training
 
@@ -121,7 +126,8 @@ def resume(run: Path, data: str | None, flags: Flags, held: contextlib.ExitStack
             details=(f"trained on: {shorten(model.class_names)}", f"found: {shorten(splits.class_names)}"),
             hint=NAME_DATA if data is None else "name data with the same classes, or start a new run without --resume",
         )
-    splits, unreadable = read_parts(splits, ImageSize(*model.input_shape), checkpoint.settings.augment, flags)
+    settings, tuning = pretrained.resumed(checkpoint, flags.settings)
+    splits, unreadable = read_parts(splits, ImageSize(*model.input_shape), settings.augment, flags, model.resize)
     learnt_from = learnt.images_of(splits, quiet=flags.quiet)
     learnt.tell_changes(model, learnt_from, str(run))
     return TrainingJob(
@@ -129,11 +135,12 @@ def resume(run: Path, data: str | None, flags: Flags, held: contextlib.ExitStack
         splits,
         model,
         folder,
-        settled(flags.settings, before=checkpoint.settings),
+        settings,
         checkpoint=checkpoint,
         config={**checkpoint.config, "data": datasets.absolute(location)},
         learnt_from=learnt_from,
         unreadable=unreadable,
+        tuning=tuning,
     )
 
 
@@ -165,6 +172,11 @@ def _config(training: TrainingJob, flags: Flags, recipe: Recipe) -> dict[str, ob
         "reject": None if flags.reject is None else str(flags.reject),
         "engine": flags.engine,
         "views": training.model.views,
+        **(
+            {}
+            if recipe.start is None or training.tuning is None
+            else pretrained.recorded(recipe.start, training.model, training.tuning)
+        ),
         **({} if flags.recipe is None else published.recorded(training.settings)),
     }
 
@@ -221,8 +233,8 @@ def _write_beginning(training: TrainingJob) -> None:
     if isinstance(folder, Successor):
         folder.on_first_epoch = write
         return
-    for path in files_of(folder):
-        path.unlink(missing_ok=True)
+    for path in set(files_of(folder)) - {folder.features(part) for part in ("train", "validation")}:
+        path.unlink(missing_ok=True)  # features say themselves what they are of
     write()
 
 
@@ -246,24 +258,28 @@ def source_of(
 def _fit(training: TrainingJob, flags: Flags) -> History:
     validation = training.splits.validation
     loggers = loggers_of(flags.log, training.folder.path.resolve(), training.splits.name, training.config)
+
+    def source(part: Dataset, *, shuffle: bool) -> DataSource:
+        return source_of(part, training.model, training.settings, flags, shuffle=shuffle)
+
+    train = source(training.splits.train, shuffle=True)
+    shared: dict[str, Any] = {
+        "validation": None if validation is None else source(validation, shuffle=False),
+        "callbacks": loggers,
+        "threads": flags.threads,
+        "resume": training.checkpoint,
+        "folder": training.folder,
+        "config": training.config,
+        "restore_best": True,
+        "verbose": 0 if flags.quiet else 1,
+        "learnt_from": training.learnt_from,
+    }
     with told_of_compiling(quiet=flags.quiet), heard_on_stderr(flags.log):
-        return fit(
-            training.model,
-            source_of(training.splits.train, training.model, training.settings, flags),
-            validation=None
-            if validation is None
-            else source_of(validation, training.model, training.settings, flags, shuffle=False),
-            callbacks=loggers,
-            threads=flags.threads,
-            engine=flags.engine,
-            resume=training.checkpoint,
-            folder=training.folder,
-            config=training.config,
-            restore_best=True,
-            verbose=0 if flags.quiet else 1,
-            learnt_from=training.learnt_from,
-            **training.settings.given(),
-        )
+        if training.tuning is None:
+            return fit(training.model, train, engine=flags.engine, **shared, **training.settings.given())
+        in_order = source(training.splits.train, shuffle=False)
+        with datasets.progress_bar("features", quiet=flags.quiet) as progress:
+            return fine_tune(training.model, train, training.tuning, in_order=in_order, progress=progress, **shared)
 
 
 def _fit_thresholds(training: TrainingJob, flags: Flags) -> None:
@@ -319,7 +335,9 @@ def _tell_if_done(training: TrainingJob) -> None:
     if checkpoint is None:
         return
     planned = training.settings.epochs
-    if planned is not None and len(checkpoint.history) >= planned:
+    phases = training.tuning is not None and training.tuning.whole is not None
+    done = len(checkpoint.history.of_phase(WHOLE)) if phases else len(checkpoint.history)
+    if planned is not None and done >= planned:
         note(f"all {planned:,} epochs are done already, so there is nothing left to train; ask for more with --epochs")
 
 

@@ -87,6 +87,33 @@ class PaddedConv2d(torch.nn.Conv2d):  # type: ignore[misc]  # PyTorch is untyped
         return super().forward(x if self.around is None else F.pad(x, self.around))
 
 
+class TransposedConv(torch.nn.ConvTranspose2d):  # type: ignore[misc]
+    """A transposed convolution that may cut off otherwise on each side, which PyTorch's does not."""
+
+    def __init__(self, layer: ConvTranspose2d, node: Node) -> None:
+        around = sides_of(layer.padding)
+        even = all(before == after for before, after in around)
+        super().__init__(
+            channels_of(node.input),
+            layer.channels,
+            layer.kernel,
+            layer.stride,
+            tuple(before for before, _ in around) if even else 0,
+            layer.output_padding,
+            bias=layer.bias,
+            dilation=layer.dilation,
+        )
+        self.cut = None if even else around
+
+    def forward(self, x: Any) -> Any:
+        """Enlarge x (N, C, H, W), then cut off."""
+        y = super().forward(x)
+        if self.cut is None:
+            return y
+        (top, bottom), (left, right) = self.cut
+        return y[..., top : y.shape[2] - bottom, left : y.shape[3] - right]
+
+
 class PaddedPool(torch.nn.Module):  # type: ignore[misc]
     """A pooling with more padding than PyTorch's own take: half the window, the same on both sides."""
 
@@ -138,15 +165,16 @@ class BatchNorm(torch.nn.Module):  # type: ignore[misc]
 
     def __init__(self, layer: BatchNorm2d, channels: int) -> None:
         super().__init__()
-        self.momentum, self.epsilon = layer.momentum, layer.epsilon
+        self.momentum, self.epsilon, self.frozen = layer.momentum, layer.epsilon, layer.frozen
         self.weight: Any = torch.nn.Parameter(torch.ones(channels)) if layer.affine else None
         self.bias: Any = torch.nn.Parameter(torch.zeros(channels)) if layer.affine else None
         self.register_buffer("running_mean", torch.zeros(channels))
         self.register_buffer("running_var", torch.ones(channels))
 
     def forward(self, x: Any) -> Any:
-        """Normalise x (N, C, H, W) or (N, C); while training, move the running averages."""
-        if self.training and x.numel() == x.shape[1]:
+        """Normalise x (N, C, H, W) or (N, C); while training, move the running averages, unless they are frozen."""
+        moving = self.training and not self.frozen
+        if moving and x.numel() == x.shape[1]:
             with torch.no_grad():
                 self.running_mean.lerp_(x.detach().flatten(), self.momentum)
                 self.running_var.mul_(1 - self.momentum)
@@ -161,7 +189,7 @@ class BatchNorm(torch.nn.Module):  # type: ignore[misc]
             self.running_var,
             self.weight,
             self.bias,
-            self.training,
+            moving,
             self.momentum,
             self.epsilon,
         )
@@ -316,15 +344,7 @@ Rules = dict[type[Layer], Callable[[Any, Node], Any]]
 
 RULES: Rules = {
     Conv2d: PaddedConv2d,
-    ConvTranspose2d: lambda layer, node: torch.nn.ConvTranspose2d(
-        channels_of(node.input),
-        layer.channels,
-        layer.kernel,
-        layer.stride,
-        layer.padding,
-        layer.output_padding,
-        bias=layer.bias,
-    ),
+    ConvTranspose2d: TransposedConv,
     MaxPool2d: pooling,
     AvgPool2d: pooling,
     AdaptiveAvgPool2d: lambda layer, node: torch.nn.AdaptiveAvgPool2d(layer.output_size),

@@ -19,10 +19,16 @@ from neocog.nn.limits import MAX_PARAMETERS
 Fold = Callable[[NodeCall, Sequence[AnyArray]], "AnyArray | list[AnyArray]"]
 
 
-def check_size(shape: Sequence[int]) -> None:
+MAX_COMPUTED = 1 << 26
+"""Values of a constant that is computed; one that is filled with a single value takes no memory."""
+
+
+def check_size(shape: Sequence[int], most: int = MAX_COMPUTED) -> None:
     """Raise Unsupported unless a constant of a shape is one that memory is taken for."""
-    if any(side < 0 for side in shape) or math.prod(shape) > MAX_PARAMETERS:
-        raise Unsupported(f"a constant of the shape {list(shape)} would hold more than {MAX_PARAMETERS:,} values")
+    if any(side < 0 for side in shape):
+        raise Unsupported(f"a constant cannot have the shape {list(shape)}")
+    if math.prod(shape) > most:
+        raise Unsupported(f"a constant of the shape {list(shape)} would hold more than {most:,} values")
 
 
 def axes_of(call: NodeCall, place: int, rank: int, since: int) -> tuple[int, ...] | None:
@@ -45,7 +51,7 @@ def _constant(call: NodeCall, _: Sequence[AnyArray]) -> AnyArray:
 
 def _filled(call: NodeCall, inputs: Sequence[AnyArray]) -> AnyArray:
     shape = [int(side) for side in inputs[0]]
-    check_size(shape)
+    check_size(shape, MAX_PARAMETERS)
     value = np.asarray(call.attribute("value", np.zeros(1, np.float32))).reshape(-1)
     return np.broadcast_to(value[0], shape)  # takes no memory
 
@@ -55,12 +61,19 @@ def _cast(call: NodeCall, inputs: Sequence[AnyArray]) -> AnyArray:
     dtype = dtype_of(number)
     if dtype is None:
         raise Unsupported(f"{type_name(number)} are not read")
+    if dtype == inputs[0].dtype:
+        return inputs[0]
+    check_size(inputs[0].shape)
     with np.errstate(invalid="ignore", over="ignore"):
         return np.asarray(inputs[0].astype(dtype))
 
 
 def _reshape(call: NodeCall, inputs: Sequence[AnyArray]) -> AnyArray:
     shape = call.reshape_target(inputs[0].shape, [int(side) for side in inputs[1]])
+    if inputs[0].size and not any(inputs[0].strides):  # one value everywhere, without memory of its own
+        return np.broadcast_to(inputs[0][(0,) * inputs[0].ndim], shape)
+    if not inputs[0].flags.c_contiguous:
+        check_size(shape)
     return inputs[0].reshape(shape)
 
 
@@ -92,7 +105,7 @@ def _slice(call: NodeCall, inputs: Sequence[AnyArray]) -> AnyArray:
 
 def _expand(call: NodeCall, inputs: Sequence[AnyArray]) -> AnyArray:
     shape = np.broadcast_shapes(inputs[0].shape, tuple(int(side) for side in inputs[1]))
-    check_size(shape)
+    check_size(shape, MAX_PARAMETERS)
     return np.broadcast_to(inputs[0], shape)
 
 
@@ -148,6 +161,7 @@ def _kept(function: Callable[..., Any]) -> Fold:
     """Return the fold of a function of one value whose result has its type."""
 
     def fold(call: NodeCall, inputs: Sequence[AnyArray]) -> AnyArray:
+        check_size(inputs[0].shape)
         with np.errstate(all="ignore"):
             return np.asarray(function(inputs[0])).astype(inputs[0].dtype, copy=False)
 
@@ -170,7 +184,7 @@ FOLDS: dict[str, Fold] = {
     "Floor": _kept(np.floor),
     "Gather": _gather,
     "Greater": _each(np.greater, 2),
-    "Identity": _kept(lambda x: x),
+    "Identity": lambda call, inputs: inputs[0],
     "Less": _each(np.less, 2),
     "Log": _kept(np.log),
     "Max": _each(np.maximum, 2),

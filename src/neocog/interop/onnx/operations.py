@@ -109,7 +109,9 @@ def _convolution(writer: OnnxWriter, node: Node, layer: Conv2d, inputs: list[str
 def _transposed(writer: OnnxWriter, node: Node, layer: ConvTranspose2d, inputs: list[str]) -> str:
     assert isinstance(node.input, ImageShape)
     walk, more = _walk(layer.walk(node.input)), list(pair(layer.output_padding))
-    return writer.add("ConvTranspose", *inputs, *_weights(writer, node), output_padding=more, **walk)
+    dilations = list(pair(layer.dilation))
+    weights = _weights(writer, node)
+    return writer.add("ConvTranspose", *inputs, *weights, output_padding=more, dilations=dilations, **walk)
 
 
 def _linear(writer: OnnxWriter, node: Node, layer: Linear, inputs: list[str]) -> str:

@@ -26,7 +26,7 @@ from neocog.model.arguments import check_numbers
 from neocog.model.files import listed, shown_value
 from neocog.model.origin import MOST_TEXT, Origin
 from neocog.nn.graph import Graph
-from neocog.nn.layers import Sigmoid, Softmax
+from neocog.nn.layers import MaxPool2d, Sigmoid, Softmax
 from neocog.nn.losses import BinaryCrossEntropy
 from neocog.nn.shapes import ImageShape, VectorShape, checked_image_shape
 from neocog.nn.wiring import IMAGE, Wiring
@@ -36,7 +36,7 @@ BATCH = (1 << 31) - 1
 """Stands for the number of images while a file is read that leaves it open: a prime, which no side of a tensor is, so
 that it is found again in shapes that the file computes."""
 
-MAX_FOLDED = 1 << 32
+MAX_FOLDED = 1 << 29
 """Bytes of all constants that are computed while a file is read."""
 
 LISTED = 50
@@ -228,8 +228,9 @@ class _Reading:
         if not isinstance(flow, Flow):
             raise FormatError(f"{self.document.path}: the output {shown_value(self.output.name)} hangs on no image")
         answer = self._arranged(self._without_softmax(flow))
-        if answer.value == IMAGE:
-            raise FormatError(f"{self.document.path} holds no layer: what it gives is its image")
+        if answer.value == IMAGE:  # a network needs a layer: here one that gives what it takes
+            value = self.parts.arranged(IMAGE, MaxPool2d(1), "the output")
+            return Flow(value, answer.shape, answer.view)
         return answer
 
     def _arranged(self, flow: Flow) -> Flow:
@@ -255,7 +256,8 @@ class _Reading:
         if flow.value == IMAGE or own_output([value.name for value in self.document.outputs]) == self.output.name:
             return flow
         part = self.parts.parts[flow.value]
-        if part.inputs[0] == IMAGE and not isinstance(part.layer, LogSoftmax):
+        flattened = flow.is_pixel or len(flow.view) == 2  # so that a Flatten is left
+        if part.inputs[0] == IMAGE and not flattened:
             return flow
         if isinstance(part.layer, Softmax | LogSoftmax):
             return Flow(part.inputs[0], flow.shape, flow.view, flow.order)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from neocog.errors import SettingError, ShapeError
@@ -31,6 +31,9 @@ class BatchNorm2d(Layer):
         momentum: share of the running averages that each batch replaces, in [0, 1].
         epsilon: added to the variance, against division by zero.
         affine: whether there are a learned scale γ ("weight") and shift β ("bias"), one of each a channel.
+        frozen: whether training takes the running averages too, and leaves them as they are: for fine-tuning, where the
+            statistics of few images are worth less than those of the many that a network was trained on. γ and β learn
+            all the same.
 
     Source: Ioffe and Szegedy 2015, Batch normalization.
     """
@@ -40,12 +43,14 @@ class BatchNorm2d(Layer):
     momentum: float = 0.1
     epsilon: float = 1e-5
     affine: bool = True
+    frozen: bool = field(default=False, metadata={"later": True})
 
     def __post_init__(self) -> None:
         if not (is_number(self.momentum) and 0.0 <= self.momentum <= 1.0):
             raise SettingError(f"BatchNorm2d: momentum must lie in [0, 1], got {shown(self.momentum)}")
         _check_epsilon(self)
         check_flag(type(self).__name__, "affine", self.affine)
+        check_flag(type(self).__name__, "frozen", self.frozen)
 
     def variables(self, *inputs: Shape) -> tuple[Variable, ...]:
         shape = (channels_of(inputs[0]),)

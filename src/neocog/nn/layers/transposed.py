@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from neocog.errors import SettingError, ShapeError
@@ -10,7 +10,7 @@ from neocog.nn.layer import Layer, Variable, image_input
 from neocog.nn.layers.sliding import check_window
 from neocog.nn.limits import check_count, check_flag
 from neocog.nn.shapes import ImageShape, Shape
-from neocog.nn.window import Pair, Window, check_pair, pair, resolve_window
+from neocog.nn.window import Pair, Sides, Window, check_padding, check_pair, pair, resolve_window, sides_of
 
 __all__ = ["ConvTranspose2d"]
 
@@ -26,10 +26,11 @@ class ConvTranspose2d(Layer):
         channels: number of feature maps that come out.
         kernel: height and width of a filter, pixels.
         stride: pixels from one place of a filter to the next.
-        padding: pixels that are cut off on every side.
+        padding: pixels that are cut off: on every side, (vertical, horizontal), or ((top, bottom), (left, right)).
         output_padding: pixels more at the bottom and on the right, fewer than the stride: several sizes of image have a
             convolution of one size.
         bias: whether each map adds a learned constant.
+        dilation: pixels from one tap of a filter to the next.
 
     Weights lie in memory as (kernel row, kernel column, output channel, input channel), in PyTorch's layout as (input
     channel, output channel, kernel row, kernel column).
@@ -45,15 +46,17 @@ class ConvTranspose2d(Layer):
     channels: int
     kernel: Pair = 3
     stride: Pair = 1
-    padding: Pair = 0
+    padding: Pair | Sides = 0
     output_padding: Pair = 0
     bias: bool = True
+    dilation: Pair = field(default=1, metadata={"later": True})
 
     def __post_init__(self) -> None:
         check_count("ConvTranspose2d", "channels", self.channels)
         check_pair("ConvTranspose2d", "kernel", self.kernel, 1)
         check_pair("ConvTranspose2d", "stride", self.stride, 1)
-        check_pair("ConvTranspose2d", "padding", self.padding, 0)
+        check_padding("ConvTranspose2d", self.padding, same=False)
+        check_pair("ConvTranspose2d", "dilation", self.dilation, 1)
         check_pair("ConvTranspose2d", "output_padding", self.output_padding, 0)
         if any(more >= step for more, step in zip(pair(self.output_padding), pair(self.stride), strict=True)):
             raise SettingError(
@@ -66,12 +69,16 @@ class ConvTranspose2d(Layer):
     def walk(self, x: ImageShape) -> Window:
         """Return the walk over the output of the convolution that would give back an image of shape `x`."""
         sides = (x.height, x.width)
-        settings = (self.kernel, self.stride, self.padding, self.output_padding)
+        settings = (self.kernel, self.stride, self.dilation, self.output_padding)
         height, width = (
-            (side - 1) * stride - 2 * padding + kernel + more
-            for side, kernel, stride, padding, more in zip(sides, *map(pair, settings), strict=True)
+            (side - 1) * stride - sum(around) + (kernel - 1) * dilation + 1 + more
+            for side, around, kernel, stride, dilation, more in zip(
+                sides, sides_of(self.padding), *map(pair, settings), strict=True
+            )
         )
-        return resolve_window(height, width, kernel=self.kernel, stride=self.stride, padding=self.padding)
+        return resolve_window(
+            height, width, kernel=self.kernel, stride=self.stride, padding=self.padding, dilation=self.dilation
+        )
 
     def output_shape(self, *inputs: Shape) -> ImageShape:
         image = image_input(self, inputs[0])

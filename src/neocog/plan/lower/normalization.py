@@ -23,6 +23,7 @@ from neocog.plan.ops.norm import (
     SHIFT,
     SLOPE,
     BatchStatistics,
+    FrozenStatistics,
     GroupGradient,
     GroupStatistics,
     Moments,
@@ -46,9 +47,12 @@ class _Note:
 
 
 def forward(low: Lowering, step: PlanStep) -> None:
-    """Plan the statistics of the batch; the result is a formula."""
+    """Plan the statistics of the batch, unless the layer's own are frozen; the result is a formula."""
     layer = step.node.layer
     assert isinstance(layer, BatchNorm2d)
+    if layer.frozen:
+        _frozen_forward(low, step, layer)
+        return
     x, shape = low.output(step.inputs[0]), low.output_shape(step.index)
     size = low.target.round_up(shape.channels)
     name = f"{step.title} moments"
@@ -85,6 +89,24 @@ def forward(low: Lowering, step: PlanStep) -> None:
         )
 
     low.add(step.title, [name], [out.name], statistics, chains=False, on_images=False)
+    _normalise(low, step, layer, x, out, size)
+
+
+def _frozen_forward(low: Lowering, step: PlanStep, layer: BatchNorm2d) -> None:
+    """Plan what follows from running averages, before any image is looked at; the result is a formula."""
+    x, shape = low.output(step.inputs[0]), low.output_shape(step.index)
+    size = low.target.round_up(shape.channels)
+    name = f"{step.title} statistics"
+    out = low.record(name, 4 * size)
+    mean, variance = (low.vectors_of(step.node, variable) for variable in ("running_mean", "running_var"))
+    weight, bias = (low.vectors(step, variable) for variable in ("weight", "bias"))
+    op = FrozenStatistics(name, weight, bias, mean, variance, layer.epsilon, out, shape.channels, size)
+    low.add(step.title, (), [out.name], lambda segment: (op,), level=0, where="before", on_images=False)
+    _normalise(low, step, layer, x, out, size)
+
+
+def _normalise(low: Lowering, step: PlanStep, layer: BatchNorm2d, x: Value, out: Operand, size: int) -> None:
+    """Note the formula of what a BatchNorm2d gives, whose statistics will be in `out`."""
     shift = vector(out, SHIFT, size) if layer.affine else None
     normalise = Normalise(vector(out, MEAN, size), vector(out, SCALE, size), shift)
     low.formulas[step.index] = Expression(x.tensor, (normalise,))
@@ -95,16 +117,20 @@ def backward(low: Lowering, step: PlanStep) -> None:
     """Plan the sums of the gradient; that of the input is a formula of what follows from them."""
     note, shape = low.notes[step.index], low.output_shape(step.index)
     assert isinstance(note, _Note)
+    assert isinstance(step.node.layer, BatchNorm2d)
     size = low.target.round_up(shape.channels)
-    name, statistics = f"{step.title} gradient sums", note.statistics
-    mean = vector(statistics, MEAN, size)
+    name, statistics, frozen = f"{step.title} gradient sums", note.statistics, step.node.layer.frozen
+    mean, scaled = vector(statistics, MEAN, size), Affine(vector(statistics, SCALE, size))
+    if frozen and not any(low.vectors_gradient(step, variable) for variable in ("weight", "bias")):
+        low.contribute(step.inputs[0], low.gradient(step).then(scaled))
+        return
     centred = Expression(note.x.tensor, (Centre(mean),))
 
     def sums(_: Value) -> list[Sums]:
         return [Sums(Operand(Space.ARENA, name, 0, slice=2 * size), centred, size)]
 
     g = low.gradient_value(step, NO_HALO, sums)
-    out = low.record(f"{step.title} gradient statistics", 2 * size)
+    out = None if frozen else low.record(f"{step.title} gradient statistics", 2 * size)
     slices: list[int] = []
 
     def note_slices(segment: Segment) -> Iterable[Op]:
@@ -128,9 +154,12 @@ def backward(low: Lowering, step: PlanStep) -> None:
             size,
         )
 
-    low.add(step.title, [name, statistics.name], [out.name], gradient, chains=False, on_images=False)
+    written = [] if out is None else [out.name]
+    low.add(step.title, [name, statistics.name], written, gradient, chains=False, on_images=False)
+    if out is None:
+        low.contribute(step.inputs[0], Expression(g.tensor, (scaled,)))
+        return
     through = Expression(note.x.tensor, (Normalise(mean, vector(out, SLOPE, size), vector(out, OFFSET, size)),))
-    scaled = Affine(vector(statistics, SCALE, size))
     low.contribute(step.inputs[0], Expression(g.tensor, (scaled, Plus(through), Counted())))
 
 

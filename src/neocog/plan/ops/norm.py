@@ -113,6 +113,51 @@ class BatchStatistics(Op):
 
 
 @dataclass(frozen=True, slots=True)
+class FrozenStatistics(Op):
+    """What a normalization multiplies and adds that takes its running averages, which stay as they are.
+
+    Arguments:
+        weight, bias: γ and β, if learned.
+        mean, variance: the running averages.
+        out: four vectors, as `BatchStatistics` leaves them.
+        channels, step: of a vector; elements from one vector to the next.
+    """
+
+    weight: Operand | None
+    bias: Operand | None
+    mean: Operand
+    variance: Operand
+    epsilon: float
+    out: Operand
+    channels: int
+    step: int
+
+    @property
+    def items(self) -> int:
+        """All channels: there are too few to share out."""
+        return 1
+
+    def reads(self) -> tuple[Part, ...]:
+        """Return γ and β, and the running averages."""
+        return present(self.weight, self.bias, self.mean, self.variance)
+
+    def writes(self) -> tuple[Part, ...]:
+        """Return the vectors."""
+        return (self.out,)
+
+    def spares(self) -> tuple[Part, ...]:
+        """Return the vectors: what fills up the last one stays zero."""
+        return (self.out,)
+
+    def reaches(self, lanes: int) -> Iterator[Reach]:
+        """Yield all vectors."""
+        yield Reach("out", self.out, 0, 4 * self.step - 1)
+        for vector in present(self.weight, self.bias, self.mean, self.variance):
+            assert isinstance(vector, Operand)
+            yield Reach("vector", vector, 0, self.step - 1)
+
+
+@dataclass(frozen=True, slots=True)
 class NormGradient(Op):
     """What the gradient of a normalization's input needs, and the gradients of γ and β.
 
@@ -121,8 +166,8 @@ class NormGradient(Op):
 
     Arguments:
         sums: two vectors for each of `slices` slices.
-        statistics: what `BatchStatistics` gave.
-        out: two vectors: slope and offset.
+        statistics: what `BatchStatistics` or `FrozenStatistics` gave.
+        out: two vectors: slope and offset; None where the statistics are frozen, so that dx = scale · g.
         weight, bias: where the gradients of γ and β go.
     """
 
@@ -130,7 +175,7 @@ class NormGradient(Op):
     slices: int
     pixels: int
     statistics: Operand
-    out: Operand
+    out: Operand | None
     weight: Operand | None
     bias: Operand | None
     channels: int
@@ -151,13 +196,14 @@ class NormGradient(Op):
 
     def spares(self) -> tuple[Part, ...]:
         """Return the vectors: what fills up the last one stays zero."""
-        return (self.out,)
+        return present(self.out)
 
     def reaches(self, lanes: int) -> Iterator[Reach]:
         """Yield all vectors."""
         yield Reach("sums", self.sums, 0, self.slices * 2 * self.step - 1)
         yield Reach("statistics", self.statistics, 0, 4 * self.step - 1)
-        yield Reach("out", self.out, 0, 2 * self.step - 1)
+        if self.out is not None:
+            yield Reach("out", self.out, 0, 2 * self.step - 1)
         for vector in present(self.weight, self.bias):
             assert isinstance(vector, Operand)
             yield Reach("vector", vector, 0, self.step - 1)

@@ -8,8 +8,12 @@ from neocog.interop.onnx.call import NodeCall, Unsupported
 from neocog.interop.onnx.parts import Floats, Flow
 from neocog.interop.onnx.reading.windows import pads_of, pair_of, tidy
 from neocog.interop.onnx.tensors import AnyArray
-from neocog.nn.layers import Conv2d, ConvTranspose2d, Linear
+from neocog.nn.layers import Concatenate, Conv2d, ConvTranspose2d, Linear, Slice
 from neocog.nn.shapes import ImageShape
+from neocog.nn.window import Sides
+
+MOST_GROUPS = 64
+"""Of a transposed convolution, each of which becomes a layer."""
 
 
 def floats(values: AnyArray) -> Floats:
@@ -62,41 +66,59 @@ def conv(call: NodeCall) -> Flow:
 
 
 def conv_transpose(call: NodeCall) -> Flow:
-    """Read a ConvTranspose over images, of one group and without dilation."""
+    """Read a ConvTranspose over images. Of several groups each becomes a layer, over its own channels."""
     x, weight = call.image(call.flow()), _filters(call)
     assert isinstance(x.shape, ImageShape)
-    if call.attribute("group", 1) != 1:
-        raise Unsupported("transposed convolutions in groups are not read")
-    if pair_of(call, "dilations", 1) != (1, 1):
-        raise Unsupported("transposed convolutions with dilation are not read")
-    if weight.shape[0] != x.shape.channels:
-        raise Unsupported(f"filters over {weight.shape[0]} channels do not fit the {x.shape.channels} that come")
-    kernel, stride, more = weight.shape[2:], pair_of(call, "strides", 1), pair_of(call, "output_padding", 0)
-    sides = (x.shape.height, x.shape.width)
+    groups, channels = call.attribute("group", 1), x.shape.channels
+    if not 1 <= groups <= MOST_GROUPS:
+        raise Unsupported(f"transposed convolutions in {groups} groups are not read, up to {MOST_GROUPS} are")
+    if weight.shape[0] != channels or channels % groups:
+        raise Unsupported(
+            f"filters over {weight.shape[0]} channels in {groups} groups do not fit the {channels} that come"
+        )
+    kernel, stride, dilation = weight.shape[2:], pair_of(call, "strides", 1), pair_of(call, "dilations", 1)
+    padding, more = _cut_off(call, x.shape, kernel, stride, dilation)
+    bias = _bias(call, weight.shape[1] * groups)
+    each = weight.shape[1]
+    layer = ConvTranspose2d(
+        each, tidy(kernel), tidy(stride), tidy(padding), tidy(more), bias is not None, tidy(dilation)
+    )
+    memory = weight.transpose(2, 3, 1, 0)
+    if groups == 1:
+        return call.add(layer, x, weight=memory, bias=bias)
+    runs = [slice(group * channels // groups, (group + 1) * channels // groups) for group in range(groups)]
+    parts = [
+        call.add(
+            layer,
+            call.add(Slice(run.start, run.stop), x),
+            weight=memory[..., run],
+            bias=None if bias is None else bias[group * each : (group + 1) * each],
+        )
+        for group, run in enumerate(runs)
+    ]
+    return call.add(Concatenate(), *parts)
+
+
+def _cut_off(
+    call: NodeCall, x: ImageShape, kernel: tuple[int, ...], stride: tuple[int, int], dilation: tuple[int, int]
+) -> tuple[Sides, tuple[int, int]]:
+    """Return what a transposed convolution cuts off, ((top, bottom), (left, right)), and its output_padding."""
+    more, sides = pair_of(call, "output_padding", 0), (x.height, x.width)
     automatic, given = call.attribute("auto_pad", "NOTSET"), call.attribute("output_shape", ())
     if given and len(given) != 2:
         raise Unsupported("its output_shape must have 2 sides")
-    if given or automatic.startswith("SAME"):
-        wanted = given or tuple(side * step for side, step in zip(sides, stride, strict=True))
-        pads = []
-        for axis in (0, 1):
-            total = stride[axis] * (sides[axis] - 1) + more[axis] + kernel[axis] - wanted[axis]
-            less, rest = total // 2, total - total // 2
-            pads.append((less, rest) if automatic == "SAME_UPPER" else (rest, less))
-    elif automatic == "VALID":
-        pads = [(0, 0), (0, 0)]
-    else:
-        flat = call.attribute("pads", (0, 0, 0, 0))
-        pads = [(flat[0], flat[2]), (flat[1], flat[3])]
-    # What is cut off less behind than before is what neocog, as PyTorch, calls output_padding.
-    cut, added = zip(
-        *((before, before - after + m) for (before, after), m in zip(pads, more, strict=True)), strict=True
-    )
-    if min(added) < 0:
-        raise Unsupported(f"it cuts off more behind than before, {pads}, which no layer does")
-    bias = _bias(call, weight.shape[1])
-    layer = ConvTranspose2d(weight.shape[1], tidy(kernel), tidy(stride), tidy(cut), tidy(added), bias is not None)
-    return call.add(layer, x, weight=weight.transpose(2, 3, 1, 0), bias=bias)
+    if not given and automatic in ("NOTSET", "VALID"):
+        flat = call.attribute("pads", (0, 0, 0, 0)) if automatic == "NOTSET" else (0, 0, 0, 0)
+        return ((flat[0], flat[2]), (flat[1], flat[3])), more
+    wanted = given or tuple(side * step for side, step in zip(sides, stride, strict=True))
+    cut, added = [], []
+    for axis in (0, 1):
+        reach = (kernel[axis] - 1) * dilation[axis] + 1
+        total = stride[axis] * (sides[axis] - 1) + more[axis] + reach - wanted[axis]
+        added.append(more[axis] + max(0, -total))  # there may be less than is wanted
+        less, rest = max(0, total) // 2, (max(0, total) + 1) // 2
+        cut.append((less, rest) if automatic == "SAME_UPPER" else (rest, less))
+    return (cut[0], cut[1]), (added[0], added[1])
 
 
 def linear(call: NodeCall, x: Flow, weight: Floats, bias: Floats | None) -> Flow:
