@@ -23,6 +23,7 @@ TABLES = {
     "explain": ("neocog.explain.rules", "RULES"),
     "torch": ("neocog.engines.torch.modules", "RULES"),
     "onnx": ("neocog.interop.onnx.operations", "RULES"),
+    "source": ("neocog.interop.pytorch.source", "RULES"),
 }
 
 

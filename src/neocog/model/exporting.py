@@ -28,3 +28,9 @@ class Exporting:
         """
         write = import_module("neocog.interop.onnx.write").to_onnx
         return write(self, path, input=input, opset=opset, fold=fold, images=images, strict=strict)
+
+    def to_pytorch(self) -> Any:
+        """Return the weights as a PyTorch state dict, and the source of a plain nn.Module that takes them and needs no
+        neocog: `.state_dict`, `.source`, and `.save(path)`, which writes both. See `neocog.interop.pytorch.export`.
+        """
+        return import_module("neocog.interop.pytorch.export").to_pytorch(self)

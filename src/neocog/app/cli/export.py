@@ -53,6 +53,7 @@ class Format:
 
 FORMATS = {
     "onnx": Format("neocog.app.cli.export_onnx", ".onnx", ("input", "opset", "fold", "data", "images", "strict")),
+    "pytorch": Format("neocog.app.cli.export_pytorch", ".py"),
 }
 """What a model can become. A new format is a row here, and a module."""
 
@@ -60,7 +61,12 @@ FORMATS = {
 @click.command("export", cls=options.Verb)
 @models.argument
 @click.option("--to", "kind", type=options.WordOption(tuple(FORMATS)), required=True, help="Format of the file.")
-@click.option("--output", "-o", type=options.Place(), help="File to write.  [default: beside the model, as model.onnx]")
+@click.option(
+    "--output",
+    "-o",
+    type=options.Place(),
+    help="File to write.  [default: beside the model, as model.onnx or the like]",
+)
 @click.option(
     "--input",
     type=options.WordOption(("uint8", "float")),
@@ -99,6 +105,8 @@ def command(
     onnx: for ONNX Runtime, OpenVINO, browsers, phones. It takes pictures of the model's size and gives probabilities,
     with class names, licence and what a picture must become in its metadata. ONNX Runtime answers images with it first:
     a file that answers otherwise than the model is not left behind.
+
+    pytorch: a Python file with one nn.Module, and its weights as safetensors beside it.
     """
     form = FORMATS[kind]
     for name, value in flags.items():

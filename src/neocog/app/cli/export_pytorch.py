@@ -1,0 +1,39 @@
+"""`neocog export MODEL --to pytorch`: see `neocog.interop.pytorch.export`."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+from neocog.app.cli.compiling import told_of_compiling
+from neocog.app.cli.export import Wanted
+from neocog.app.cli.output import emit, format_table, print_json
+from neocog.interop.pytorch.export import check, to_pytorch
+from neocog.model.network import Network
+from neocog.text import printable
+
+
+def write(model: Network, wanted: Wanted) -> None:
+    """Write the source of a module, and its weights beside it, after PyTorch answered images with both."""
+    made = to_pytorch(model, weights=f"{wanted.path.stem}_weights.safetensors")
+    off = None
+    if find_spec("torch") is not None:
+        with told_of_compiling(quiet=wanted.quiet):
+            off = check(model, made)
+    beside = made.save(wanted.path)
+    if wanted.as_json:
+        print_json(
+            {"file": str(wanted.path), "weights": str(beside), "bytes": beside.stat().st_size, "difference": off}
+        )
+        return
+    answered = (
+        "PyTorch is not installed here, so that nobody compared" if off is None else f"within {off:.1e} by PyTorch"
+    )
+    emit(
+        format_table(
+            [
+                ("wrote", f"{printable(str(wanted.path))}, a module for PyTorch; it does not need neocog"),
+                ("weights", f"{printable(str(beside))} ({beside.stat().st_size:,} bytes)"),
+                ("answers", answered),
+            ]
+        )
+    )

@@ -1,0 +1,48 @@
+"""`neocog export --to pytorch`: a module and its weights, which PyTorch has answered with."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import neocog as nc
+from neocog.interop.pytorch import export
+
+
+def test_a_module_and_its_weights_are_written(run: Any, trained_once: Any, tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    from safetensors.torch import load_file
+
+    done = run("export", trained_once[0], "--to", "pytorch", "--output", tmp_path / "net.py")
+    assert done.code == 0, done.err
+    assert "by PyTorch" in done.out
+    names: dict[str, Any] = {}
+    exec((tmp_path / "net.py").read_text(), names)
+    module = names["Network"]()
+    module.load_state_dict(load_file(tmp_path / "net_weights.safetensors"))
+    model = nc.load(trained_once[0] / "model.safetensors")
+    assert names["CLASSES"] == list(model.class_names)
+    x = np.random.default_rng(0).integers(0, 256, (2, *model.input_shape), np.uint8)
+    with torch.no_grad():
+        got = module.eval()(torch.from_numpy(np.ascontiguousarray(x.transpose(0, 3, 1, 2)))).numpy()
+    np.testing.assert_allclose(got, model(x), rtol=1e-4, atol=1e-5)
+
+
+def test_without_pytorch_it_says_that_nobody_compared(
+    run: Any, trained_once: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("neocog.app.cli.export_pytorch", export.__name__):
+        monkeypatch.setattr(f"{module}.find_spec", lambda name: None)
+    done = run("export", trained_once[0], "--to", "pytorch", "-o", tmp_path / "net.py", "--json")
+    told = json.loads(done.out)
+    assert told["difference"] is None
+    assert Path(told["weights"]).stat().st_size == told["bytes"]
+    assert "nobody" in run("export", trained_once[0], "--to", "pytorch", "-o", tmp_path / "net.py").out
+
+
+def test_flags_of_other_formats_are_refused(run: Any, trained_once: Any) -> None:
+    assert "--fold is not for --to pytorch" in run("export", trained_once[0], "--to", "pytorch", "--fold").err
