@@ -22,7 +22,7 @@ REAL = {
     "Hardswish": (("Hardswish",), 6, 2),
     "LayerScale": (("LayerScale", "LayerScaleModule"), 7, 2),
     "GroupNorm": (("GroupNorm", "GroupStatistics", "GroupGradient"), 9, 2),
-    "RMSprop": (("RMSprop",), 4, 0),
+    "RMSprop": (("RMSprop",), 5, 0),
     "EMA": (("EMA",), 2, 0),
 }
 

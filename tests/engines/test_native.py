@@ -90,6 +90,8 @@ def test_short_programs_are_the_same_bits_whoever_is_awake_to_share_them(
     threads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(executable, "WORTH_MEETING", 0)
+    monkeypatch.setattr("neocog.jit.team.LEAST_PAUSE", 0)
+    monkeypatch.setattr("neocog.jit.team.MOST_PAUSE", 0)
     monkeypatch.setenv("NEOCOG_THREADS", "8")
     assert_same_bits(trained(threads), trained(1))
     parameters, (images, _) = initial_parameters(GRAPH, 2), batch(GRAPH, 3)

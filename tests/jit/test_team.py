@@ -18,7 +18,7 @@ from neocog.errors import EngineError, NeocogWarning
 from neocog.jit.codegen import generate
 from neocog.jit.compile import ENTRY
 from neocog.jit.host import make_target
-from neocog.jit.team import Job, Team
+from neocog.jit.team import LEAST_PAUSE, MOST_PAUSE, STUCK, Job, Pause, Team
 
 
 def job_of(size: int, work: Callable[[int], object]) -> Job:
@@ -125,6 +125,13 @@ def test_an_idle_team_falls_asleep_and_wakes_for_the_next_job() -> None:
         wait_until_asleep(team)
 
 
+@pytest.fixture
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Call others to short jobs however long these take with them."""
+    monkeypatch.setattr("neocog.jit.team.LEAST_PAUSE", 0)
+    monkeypatch.setattr("neocog.jit.team.MOST_PAUSE", 0)
+
+
 def recording(size: int) -> tuple[Job, list[tuple[int, int]]]:
     """Make a job that notes (index, threads) of each that enters it."""
     seen: list[tuple[int, int]] = []
@@ -135,6 +142,7 @@ def recording(size: int) -> tuple[Job, list[tuple[int, int]]]:
     return Job(ENTRY(enter), [(0, 0, 0, 0)] * size), seen
 
 
+@pytest.mark.usefixtures("unhurried")
 @pytest.mark.parametrize("size", [2, 3, 5])
 def test_a_shared_job_is_done_once_by_those_who_answer(size: int) -> None:
     team, draw = Team(size), random.Random(0)
@@ -150,6 +158,7 @@ def test_a_shared_job_is_done_once_by_those_who_answer(size: int) -> None:
         time.sleep(draw.choice((0, 0, 0, 0, 1e-5, 1e-4, 2e-4, 3e-4, 5e-4)))
 
 
+@pytest.mark.usefixtures("unhurried")
 def test_nobody_is_woken_for_a_shared_job_that_comes_alone() -> None:
     team = Team(3)
     team.gather()
@@ -164,6 +173,7 @@ def test_nobody_is_woken_for_a_shared_job_that_comes_alone() -> None:
     assert team._crew.asleep.all()
 
 
+@pytest.mark.usefixtures("unhurried")
 def test_shared_jobs_that_follow_each_other_wake_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("neocog.jit.team.SOON", 60.0)  # however slow this machine is
     team = Team(2)
@@ -175,6 +185,61 @@ def test_shared_jobs_that_follow_each_other_wake_the_others(monkeypatch: pytest.
         assert time.monotonic() < deadline
         seen.clear()
         team.share(job)
+
+
+def rest(pause: Pause) -> int:
+    """Do a job alone, in two seconds each, until others are called again; return how often."""
+    count = 0
+    while pause.left:
+        pause.note(2.0, 0, 0)
+        count += 1
+    return count
+
+
+LENGTHS = [LEAST_PAUSE << n for n in range(7)] + [MOST_PAUSE] * 2
+
+
+def test_a_job_that_others_are_stuck_in_is_done_alone_for_a_while() -> None:
+    pause = Pause()
+    assert rest(pause) == LEAST_PAUSE
+    found = []
+    for _ in LENGTHS:
+        pause.note(2.0 + 0.9 * STUCK, 1, 1)  # a little slower, once: no matter
+        assert not pause.left
+        pause.note(2.0 + 1.1 * STUCK, 1, 1)
+        found.append(rest(pause))
+    assert found == LENGTHS
+    for _ in range(300):
+        pause.note(1.0, 1, 1)
+    pause.note(2.0 + 1.1 * STUCK, 1, 1)
+    assert rest(pause) == LEAST_PAUSE
+
+
+@pytest.mark.parametrize("came", [0, 2])
+def test_a_job_that_others_save_no_time_of_is_done_alone_for_a_while(came: int) -> None:
+    pause = Pause()
+    rest(pause)
+    found = []
+    for _ in LENGTHS:
+        for _ in range(LEAST_PAUSE):
+            assert not pause.left
+            pause.note(2.0 + 0.5 * STUCK, 3, came)
+        found.append(rest(pause))
+    assert found == LENGTHS
+    for _ in range(LEAST_PAUSE - 1):
+        pause.note(2.0, 1, 0)
+    pause.note(1.0, 3, 2)
+    pause.note(2.0, 1, 0)
+    assert not pause.left
+
+
+def test_during_a_pause_nobody_is_called() -> None:
+    team = Team(2)
+    team.gather()
+    job, seen = recording(2)
+    for _ in range(LEAST_PAUSE):
+        team.share(job)
+    assert seen == [(0, 1)] * LEAST_PAUSE
 
 
 def no_more_than(monkeypatch: pytest.MonkeyPatch, count: int) -> None:

@@ -236,9 +236,9 @@ def pickled(protocol: int) -> bytes:
     ("content", "kind", "hint"),
     [
         (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", r"an image \(HEIC\)", "MODEL comes first"),
-        (b"PK\x03\x04" + b"\xff" * 99, "a zip archive, such as a PyTorch, Keras", "load_state_dict"),
+        (b"PK\x03\x04" + b"\xff" * 99, "a zip archive, such as a PyTorch, Keras", "neocog import"),
         (b"PK\x05\x06" + bytes(18), "an empty zip archive", ""),
-        *((pickled(protocol), "a pickle", "can run code.*load_state_dict") for protocol in range(2, 6)),
+        *((pickled(protocol), "a pickle", "can run code.*neocog import") for protocol in range(2, 6)),
         (b"\x89HDF\r\n\x1a\n" + b"\xff" * 99, "an HDF5 file", "load_parameters"),
         (gzip.compress(b"weights" * 9, mtime=0), "a gzip file", "unpack"),  # a length that could be
         (gzip.compress(b"weights" * 9, mtime=1_700_000_000), "a gzip file", "unpack"),
@@ -266,7 +266,7 @@ def test_safetensors_from_elsewhere_are_refused_with_a_way_on(tmp_path):
     header, body = header_of(tensor_bytes(document_of(TINY), TINY.state_dict()))
     path = tmp_path / "m"
     refused(path, assembled({k: v for k, v in header.items() if k != "__metadata__"}, body), "from elsewhere")
-    refused(path, assembled({**header, "__metadata__": {"format": "pt"}}, body), "load_state_dict")
+    refused(path, assembled({**header, "__metadata__": {"format": "pt"}}, body), "neocog import")
     refused(path, assembled({**header, "__metadata__": {"neocog": 3}}, body), "must be a string")
     refused(path, assembled({**header, "__metadata__": {"neocog": "yes"}}, body), "metadata is not valid JSON")
 

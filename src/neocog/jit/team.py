@@ -26,7 +26,37 @@ from neocog.target.processor import Target
 
 LINE = 64  # bytes of a cache line
 SOON = 0.0005  # seconds between two jobs that others are woken for, though they take no longer than waking somebody
+LEAST_PAUSE, MOST_PAUSE = 16, 1024  # jobs that are done alone before others are called again
+STUCK = 0.0002  # seconds more that a job takes with others where one of them has lost its processor, at least
+FORGETTING = 64  # jobs that others helped with, of which each takes such a part off the pauses to come
 Bases = tuple[int, int, int, int]  # the addresses that a function takes first
+
+
+class Pause:
+    """Whether it is worth calling others to a short job: not for a while after one of them lost its processor in the
+    middle, or calling them saved no time for a while.
+
+    That is so where something else needs their processors: then one waits for a thread that does not run, or wakes one
+    that takes the caller's place. The pause is longer the more often that happens.
+    """
+
+    def __init__(self) -> None:
+        self.left = self._length = LEAST_PAUSE  # at first, to learn how long it takes alone
+        self._alone = math.inf  # seconds, at best
+        self._vain = 0  # calls that saved no time, one after the other
+
+    def note(self, seconds: float, called: int, came: int) -> None:
+        """Learn from a run of the job."""
+        if came == 0:
+            self._alone = min(self._alone, seconds)
+        if called == 0:
+            self.left -= 1
+        elif came and seconds <= self._alone:
+            self._length, self._vain = max(LEAST_PAUSE, self._length - 1 - self._length // FORGETTING), 0
+        else:  # the first runs with others are slow, since what they work on is not near them yet
+            self._vain += 1
+            if self._vain >= LEAST_PAUSE or (came and seconds > self._alone + STUCK):
+                self.left, self._length, self._vain = self._length, min(MOST_PAUSE, 2 * self._length), 0
 
 
 class Job:
@@ -39,6 +69,7 @@ class Job:
         self._slots = np.array([address, len(bases), *flat], np.int64)
         self.threads = len(bases)
         self.address = self._slots.ctypes.data
+        self.pause = Pause()
 
 
 class Team:
@@ -101,8 +132,8 @@ class Team:
         """Have the threads that are awake enter a job once, together with this one; return when all have left it.
 
         It is for jobs that take no longer than waking a thread: where nobody looks out for work, this thread does all.
-        Where such jobs follow each other closely, threads are woken for the next one. What is computed must not depend
-        on how many take part.
+        Where such jobs follow each other closely, threads are woken for the next one; where that makes them slower,
+        nobody is called for a while. What is computed must not depend on how many take part.
         """
         if self._crew is None:
             self.gather()
@@ -121,7 +152,7 @@ class _Crew:
         team, lines = _lines(TEAM_SLOTS), _lines(MEMBER_SLOTS * wanted)
         self.asleep = lines.reshape(wanted, MEMBER_SLOTS)[:, ASLEEP]
         self._absent = team.data[ABSENT_SLOT : ABSENT_SLOT + 1]  # read faster than an array
-        self._shared = -math.inf  # when a job was shared last that somebody was missing at, seconds
+        self._shared = -math.inf  # when the last short job ended, seconds
         self._team_at, self._lines_at, self.count = team.ctypes.data, lines.ctypes.data, 0
         with contextlib.suppress(RuntimeError, MemoryError):  # no more threads can be started
             for index, line in enumerate(lines.reshape(wanted, MEMBER_SLOTS)):
@@ -136,12 +167,14 @@ class _Crew:
         self._run(self._team_at, job.address, self._lines_at, 0, self.count, 0)
 
     def share(self, job: Job) -> None:
-        self._share(self._team_at, job.address, self._lines_at, 0, self.count, 0)
-        if self._absent[0]:
-            now = time.monotonic()
-            if now - self._shared < SOON:
-                self._functions["wake"](0, 0, self._lines_at, 0, self.count, 0)
-            self._shared = now
+        begun = time.perf_counter()
+        called = 0 if job.pause.left else self.count
+        self._share(self._team_at, job.address, self._lines_at, 0, called, 0)
+        ended, absent = time.perf_counter(), self._absent[0]
+        job.pause.note(ended - begun, called, called - absent)
+        if absent and begun - self._shared < SOON:
+            self._functions["wake"](0, 0, self._lines_at, 0, self.count, 0)
+        self._shared = ended
 
     def dismiss(self, process: int) -> None:
         """Send the members home."""

@@ -366,7 +366,7 @@ def _read_document(path: Path, header: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(metadata, dict) or METADATA_KEY not in metadata:
         raise FormatError(
             f"{path} is not a neocog model: it is a safetensors file from elsewhere, without {METADATA_KEY!r} metadata",
-            hint="declare its network as a neocog.Model, and give its tensors to load_state_dict",
+            hint="neocog import FILE --model NAME makes a model of weights from elsewhere",
         )
     text = metadata[METADATA_KEY]
     if not isinstance(text, str):

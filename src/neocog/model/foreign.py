@@ -9,12 +9,15 @@ from neocog.errors import FormatError
 
 _NO_LENGTH = 1 << 40  # bytes; any eight are more that were not meant for a length
 _OWN = "neocog train writes model.safetensors into its run folder, runs/NAME"
-_PICKLE = "neocog opens no pickles, since those can run code: give the tensors of its state dict to load_state_dict"
+_PICKLE = "neocog opens no pickles, since those can run code"
+_TORCH = "if it holds weights of PyTorch's, neocog import FILE --model NAME makes a model of them"
 _KERAS = "declare its network as a neocog.Model, and give its weights to load_parameters"
 _STARTS = {
-    b"PK\x03\x04": ("a zip archive, such as a PyTorch, Keras or .npz file", f"a PyTorch file is a pickle: {_PICKLE}"),
+    b"PK\x03\x04": ("a zip archive, such as a PyTorch, Keras or .npz file", _TORCH),
     b"PK\x05\x06": ("an empty zip archive", _OWN),
-    **dict.fromkeys([bytes([0x80, protocol]) for protocol in range(2, 6)], ("a pickle (PyTorch, joblib)", _PICKLE)),
+    **dict.fromkeys(
+        [bytes([0x80, protocol]) for protocol in range(2, 6)], ("a pickle (PyTorch, joblib)", f"{_PICKLE}; {_TORCH}")
+    ),
     b"\x89HDF": ("an HDF5 file (Keras)", _KERAS),
     b"\x1f\x8b": ("a gzip file", "unpack it first, such as with gunzip or tar"),
     b"BZh": ("a bzip2 file", "unpack it first"),

@@ -45,6 +45,23 @@ def test_the_file_lies_beside_the_model_or_in_a_folder_that_is_named(run, traine
     assert (tmp_path / "model.onnx").read_bytes() == (trained / "model.onnx").read_bytes()
 
 
+def test_verbs_take_the_file_and_say_what_they_say_of_the_model(run, trained_once, tmp_path) -> None:
+    folder, photos = trained_once
+    assert run("export", folder, "--to", "onnx", "-o", tmp_path / "net.onnx").code == 0
+    told = [
+        json.loads(run("evaluate", file, photos, "--split", "all", "--json").out)
+        for file in (tmp_path / "net.onnx", folder)
+    ]
+    for key in ("accuracy", "confusion", "classes", "images"):
+        assert told[0][key] == told[1][key]
+    assert told[0]["loss"] == pytest.approx(told[1]["loss"], rel=1e-5)
+    same = run("export", tmp_path / "net.onnx", "--to", "onnx")
+    assert same.code == 2
+    assert "is the model itself" in same.err
+    again = run("export", tmp_path / "net.onnx", "--to", "onnx", "-o", tmp_path / "again.onnx")
+    assert again.code == 0, again.err
+
+
 def test_json_says_what_was_written_and_compared(run, trained_once, tmp_path) -> None:
     path = tmp_path / "net.onnx"
     done = run("export", trained_once[0], "--to", "onnx", "-o", path, "--input", "float", "--opset", "21", "--json")

@@ -137,3 +137,29 @@ def test_a_config_from_a_hub_does_not_say_which_images_are_read_here(run, signed
     session = open_session(Path("hub:me/photos"), None, None, "reference", None, quiet=True)
     assert session.run is None
     assert session.gallery is None
+
+
+def test_where_a_model_began_stays_with_it_from_hub_to_hub(run, signed, tmp_path, photos):
+    put_timm(signed)
+    words = (
+        "--pretrained",
+        "timm/mobilenetv1_100.test",
+        "--head-only",
+        "--epochs",
+        "2",
+        "--engine",
+        "reference",
+        "--quiet",
+    )
+    done = run("train", photos, *words, "-o", tmp_path / "run")
+    assert done.code == 0, done.err
+    commit = signed.repositories["timm/mobilenetv1_100.test"].commit
+    trained = load_network(tmp_path / "run" / "model.safetensors", Network)
+    assert trained.origin is not None
+    assert trained.origin.source == f"timm/mobilenetv1_100.test@{commit}"
+    assert run("push", tmp_path / "run", "me/photos", "--quiet").code == 0
+    card = signed.repositories["me/photos"].files["README.md"].decode()
+    assert 'license: "apache-2.0"' in card
+    assert 'base_model: "timm/mobilenetv1_100.test"' in card
+    shown = run("info", "hub:me/photos")
+    assert f"it began with timm/mobilenetv1_100.test@{commit}, licence apache-2.0" in shown.out

@@ -75,7 +75,7 @@ def test_the_source_computes_what_the_reference_does(name: str) -> None:
 @pytest.mark.parametrize("name", MODELS)
 def test_networks_of_the_zoo_go_to_pytorch_and_back(name: str) -> None:
     known = MODELS[name]
-    side = min(64 if name == "densenet121" else 32, known.image.height)
+    side = min(64 if name in ("alexnet", "densenet121") else 32, known.image.height)
     shape = ImageShape(side, side, known.image.channels)
     graph = trace(known.make(7), shape)
     if sum(p.size for p in parameters_of(graph)) > MOST and not THOROUGH:

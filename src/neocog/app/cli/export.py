@@ -61,7 +61,12 @@ FORMATS = {
 @click.command("export", cls=options.Verb)
 @models.argument
 @click.option("--to", "kind", type=options.WordOption(tuple(FORMATS)), required=True, help="Format of the file.")
-@click.option("--output", "-o", type=options.Place(), help="File to write.  [default: beside the model, as model.onnx]")
+@click.option(
+    "--output",
+    "-o",
+    type=options.Place(),
+    help="File to write.  [default: beside the model, as model.onnx or the like]",
+)
 @click.option(
     "--input",
     type=options.WordOption(("uint8", "float")),

@@ -1,0 +1,1 @@
+"""What fine-tuning takes, beside what others take for the same."""
