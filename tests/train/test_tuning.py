@@ -234,6 +234,8 @@ def test_a_model_is_fine_tuned_on_arrays():
 def test_images_that_change_are_no_matter_of_features():
     with pytest.raises(SettingError, match="can only be mirrored for a head alone, got RandomCrop"):
         backbone().fine_tune(*TRAIN, ["r", "g", "b"], head_only=True, augment="flip,crop=2", verbose=0)
+    with pytest.raises(nc.SettingError, match="a head alone leaves all else as it is"):
+        backbone().fine_tune(*TRAIN, ["r", "g", "b"], head_only=True, freeze=["0"], verbose=0)
     with pytest.raises(SettingError, match='"frozen" or "live", got \'dead\''):
         backbone().fine_tune(*TRAIN, ["r", "g", "b"], batch_norm="dead", verbose=0)
 

@@ -82,11 +82,15 @@ def tuning_for(model: Network, images: int, given: Mapping[str, Any], *, head_on
         head_only: whether it ends with the head.
 
     Raises:
-        SettingError: images are to be changed otherwise than by mirroring, for a head alone.
+        SettingError: for a head alone, images are to be changed otherwise than by mirroring, or layers to be frozen.
     """
     settings = settled(given, seed=model.seed, loss=model.loss)
     mirrored = any(isinstance(transform, RandomFlip) for transform in settings.augment)
     if head_only:
+        if settings.freeze:
+            raise SettingError(
+                f"a head alone leaves all else as it is, got freeze={list(settings.freeze)}", hint="leave freeze out"
+            )
         check_changes(settings.augment)
         return Tuning(
             head=head_settings(settings.loss, settings.seed, images, {**given, "augment": ()}), mirrored=mirrored
@@ -110,7 +114,7 @@ def check_changes(augment: Iterable[Transform]) -> None:
     if other is not None:
         raise SettingError(
             f"features are computed once, so that images can only be mirrored for a head alone, got {other}",
-            hint="leave it out, or train all layers",
+            hint="leave that change out, or train all layers",
         )
 
 

@@ -110,7 +110,17 @@ def stopping(after, *_):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("--head-only",), "--head-only needs a network that learnt elsewhere, and none is at hand"),
+        (("--head-only",), "and none is taken unasked for images that are grey, small, or many"),
+        (("--head-only", "--model", "resnet18"), "elsewhere, and --model resnet18 begins with random weights"),
+        (("--batch-norm", "live", "--recipe", "airbench94"), "and --recipe airbench94 begins with random weights"),
+        (
+            ("--pretrained", "KNOWN", "--head-only", "--freeze", "0"),
+            "--freeze is of the second phase, which --head-only leaves out",
+        ),
+        (
+            ("--pretrained", "KNOWN", "--head-only", "--batch-norm", "live"),
+            "--batch-norm is of the second phase, which --head-only leaves out",
+        ),
         (
             ("--pretrained", "none", "--batch-norm", "live"),
             "--batch-norm needs a network that learnt elsewhere, and --pretr",

@@ -70,8 +70,9 @@ def begin(flags: Flags, splits: DataSplits, size: ImageSize) -> tuple[Start, Net
     )
     name = _at_hand(flags, len(splits.train)) if by_itself else asked
     if name is None or name == NONE:
-        _refuse_alone(flags, asked)
+        _refuse_alone(flags, asked, by_itself=by_itself)
         return None
+    _refuse_of_second_phase(flags)
     if flags.model != AUTO or flags.recipe is not None:
         other = "--recipe" if flags.recipe is not None else "--model"
         raise CommandLineError(
@@ -114,14 +115,30 @@ def _read(name: str, flags: Flags) -> Network:
     return backbone(name, engine=flags.engine, threads=flags.threads, quiet=flags.quiet)
 
 
-def _refuse_alone(flags: Flags, asked: str | None) -> None:
+def _refuse_alone(flags: Flags, asked: str | None, *, by_itself: bool) -> None:
     """Raise CommandLineError where flags of fine-tuning are given without a network that it begins with."""
+    hint = f"name one with --pretrained FILE, or {HOW}"
+    if asked == NONE:
+        why = "--pretrained none asks for random weights"
+    elif flags.recipe is not None or flags.model != AUTO:
+        other = f"--model {flags.model}" if flags.recipe is None else f"--recipe {flags.recipe}"
+        why, hint = f"{other} begins with random weights", f"leave {other} out, or name another with --pretrained FILE"
+    elif by_itself:
+        why = "none is at hand"
+    else:
+        why = "none is taken unasked for images that are grey, small, or many"
     for given, flag in ((flags.head_only, "--head-only"), (flags.batch_norm is not None, "--batch-norm")):
         if given:
+            raise CommandLineError(f"{flag} needs a network that learnt elsewhere, and {why}", hint=hint)
+
+
+def _refuse_of_second_phase(flags: Flags) -> None:
+    """Raise CommandLineError where a flag is of the second phase, and the head is trained alone."""
+    of_second = ((flags.batch_norm is not None, "--batch-norm"), (bool(flags.settings.get("freeze")), "--freeze"))
+    for given, flag in of_second:
+        if given and flags.head_only:
             raise CommandLineError(
-                f"{flag} needs a network that learnt elsewhere"
-                + (", and --pretrained none asks for random weights" if asked == NONE else ", and none is at hand"),
-                hint=f"name one with --pretrained FILE, or {HOW}",
+                f"{flag} is of the second phase, which --head-only leaves out", hint="leave one of the two out"
             )
 
 
