@@ -106,6 +106,8 @@ def test_other_labels_than_classes_are_refused(run: Any, weights: Path, labels: 
         (["--model", "resnet21"], 2, "no network is known as 'resnet21'"),
         (["--model", "resnet56"], 1, "the tensors are not those of the network"),
         (["--model", "resnet20", "--mean", "grey"], 2, "--mean must be numbers with commas between, got 'grey'"),
+        (["--model", "resnet20", "--range", "255"], 2, "for pixels from 0 to 255 as they are: --mean 0 --std 1"),
+        (["--model", "resnet20", "--range", "255", "--mean", "0"], 2, "both must be there"),
         (["--model", "resnet20", "--resize", "fold"], 2, "resize rule must be one of"),
         (["--model", "resnet20", "--labels", "nowhere.txt"], 1, "nowhere.txt cannot be read"),
         (["--model", "resnet20", "--config", "nowhere.json"], 1, "nowhere.json cannot be read"),
@@ -116,6 +118,13 @@ def test_mistakes_are_told(run: Any, weights: Path, arguments: list[str], code: 
     done = run("import", weights, *arguments, "-o", weights.with_name("net.safetensors"))
     assert message in done.err
     assert (done.code, done.out) == (code, "")
+
+
+def test_a_model_file_is_not_called_as_if_it_were_an_onnx_file(run: Any, weights: Path, tmp_path: Path) -> None:
+    done = run("import", weights, "--model", "resnet20", "-o", tmp_path / "net.onnx")
+    assert (done.code, done.out) == (2, "")
+    assert f"name it {tmp_path / 'net.safetensors'}" in done.err
+    assert not (tmp_path / "net.onnx").exists()
 
 
 def test_weights_are_not_written_over(run: Any, weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
