@@ -93,7 +93,7 @@ def test_other_labels_than_classes_are_refused(run: Any, weights: Path, labels: 
     labels.write_text("cat\ndog\n")
     done = run("import", weights, "--model", "resnet20", "--labels", labels, "-o", tmp_path / "net.safetensors")
     assert done.code == 1
-    assert "holds 2 names, and the weights are for 3 classes" in done.err
+    assert "holds 2 names, and the network is for 3 classes" in done.err
     labels.write_text("background\ncat\ndog\ndog\n")
     run("import", weights, "--model", "resnet20", "--labels", labels, "-o", tmp_path / "net.safetensors")
     assert nc.load(tmp_path / "net.safetensors").class_names == ("cat", "dog", "dog (2)")
@@ -151,3 +151,8 @@ def test_an_onnx_file_becomes_a_model(run: Any, labels: Path, tmp_path: Path) ->
     x = np.random.default_rng(0).random((2, 8, 8, 3), np.float32)
     np.testing.assert_allclose(found(x), model(x), rtol=1e-4, atol=1e-6)
     assert "--model is for weights" in run("import", tmp_path / "net.onnx", "--model", "resnet20", "-o", out).err
+    labels.write_text("background\ncrane\ncat\ncrane\n")  # as the labels of ImageNet lie about
+    assert run("import", tmp_path / "net.onnx", "--labels", labels, "-o", out).code == 0
+    assert nc.load(out).class_names == ("crane", "cat", "crane (2)")
+    labels.write_text("cat\ndog\n")
+    assert "holds 2 names, and the network is for 3" in run("import", tmp_path / "net.onnx", "--labels", labels).err

@@ -17,7 +17,7 @@ from neocog.data.resize import ResizeRule
 from neocog.errors import FormatError
 from neocog.interop.architectures import Architecture
 from neocog.interop.hub.timm import Config, read_config
-from neocog.interop.labels import lines_of, read_labels
+from neocog.interop.labels import read_labels
 from neocog.interop.opening import ONNX
 from neocog.interop.preprocessing import NAMED, Preprocessing
 from neocog.interop.pytorch.checkpoint import StateFile, open_state
@@ -203,7 +203,7 @@ def _from_onnx(file: Path, labels: Path | None, size: tuple[int, int] | None, gi
         more |= {"mean": given.mean or 0.0, "std": given.std or 1.0, "value_range": given.white}
     return from_onnx(
         file,
-        class_names=None if labels is None else lines_of(labels),
+        class_names=labels,
         input_shape=size,
         engine="reference",
         **more,
