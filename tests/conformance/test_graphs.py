@@ -55,6 +55,7 @@ def test_a_prediction_stays_within_its_bounds(engine, name):
 def test_running_averages_stay_within_their_bounds_for_three_steps_the_last_of_them_short(engine, name):
     graph = STATISTICS[name]
     case = real_case(graph, 4, 1, CrossEntropy())
+    frozen = {node.name for node in graph.nodes if getattr(node.layer, "frozen", False)}
     program = engine.train_program(graph, case.parameters, StepSettings(case.loss, SGD(), 4, case.seed))
     for step, count in enumerate((4, 4, 3)):
         stored = program.parameters()
@@ -67,7 +68,7 @@ def test_running_averages_stay_within_their_bounds_for_three_steps_the_last_of_t
         assert bounds.of_buffers
         for key, limit in bounds.of_buffers.items():
             assert within(found[key], bounds.run.buffers[key], limit), (key, step)
-            assert (found[key] != stored[key]).any()
+            assert (found[key] != stored[key]).any() == (key.rpartition(".")[0] not in frozen)
 
 
 @examples(0.5)

@@ -64,7 +64,9 @@ def _norm_forward(use: Use) -> Stray:
         # so that each of its terms is rounded once more.
         a = weight / np.sqrt(stored["running_var"] + layer.epsilon)
         total = a * (use.masses[0].size + np.abs(stored["running_mean"])) + bias
-        return Stray(a * use.e + gamma(8) * total, Mass(total, use.masses[0].roundings + 8))
+        stays = {name: np.zeros_like(stored[name]) for name in ("running_mean", "running_var")}
+        mass = Mass(total, use.masses[0].roundings + 8)
+        return Stray(a * use.e + gamma(8) * total, mass, stays if use.training else {})
     found = batch_error(use.x, use.e, layer.epsilon)
     # It may be computed as x · a + b, too, whose terms are larger than their sum.
     terms = weight * (found.s + found.of_s) * (use.sizes[0] + np.abs(found.mean) + found.of_mean) + bias

@@ -78,6 +78,11 @@ class Architecture:
         return cls(zoo, False, None, usual)
 
     @property
+    def as_tensorflow(self) -> Architecture:
+        """The same network in TensorFlow's form."""
+        return Architecture.named(f"{TENSORFLOW}{self.name}")
+
+    @property
     def image(self) -> ImageShape:
         """What it was made for."""
         return MODELS[self.name].image

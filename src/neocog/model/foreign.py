@@ -48,6 +48,8 @@ def kind_of_file(path: Path, head: bytes) -> FormatError | None:
             f"{path} is an image ({picture}), not a model file",
             hint=f"MODEL comes first, as in: neocog predict runs/NAME {path}",
         )
+    if path.suffix.lower() == ".onnx":
+        return FormatError(f"{path} is an ONNX file, not a model file", hint="neocog.from_onnx reads it")
     known = next((known for start, known in _STARTS.items() if head.startswith(start)), None)
     if known is not None:
         kind, hint = known

@@ -135,7 +135,9 @@ def _takes_batch(call: Call[BatchNorm2d]) -> bool:
 def _result(call: Call[BatchNorm2d]) -> LayerResult:
     x, weight, bias = call.x, call.variables.get("weight"), call.variables.get("bias")
     if not _takes_batch(call):
-        return LayerResult(forward(x, _running(call), call.layer, weight, bias))
+        kept = {name: call.variables[name] for name in ("running_mean", "running_var")}
+        y = forward(x, _running(call), call.layer, weight, bias)
+        return LayerResult(y) if call.draw is None else LayerResult(y, buffers=kept)
     batch = batch_statistics(x)
     running = moved(_running(call), batch, x.size // x.shape[-1], call.layer)
     buffers = {"running_mean": running.mean, "running_var": running.variance}

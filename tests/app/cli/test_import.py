@@ -12,7 +12,9 @@ from safetensors.numpy import save_file
 
 import neocog as nc
 from app.pictures import write_image
+from neocog.interop.architectures import Architecture
 from neocog.interop.preprocessing import IMAGENET_MEAN, NAMED
+from neocog.interop.pytorch.names import EFFICIENTNET_PYTORCH, schemes
 
 CLASSES = 3
 
@@ -156,3 +158,17 @@ def test_an_onnx_file_becomes_a_model(run: Any, labels: Path, tmp_path: Path) ->
     assert nc.load(out).class_names == ("crane", "cat", "crane (2)")
     labels.write_text("cat\ndog\n")
     assert "holds 2 names, and the network is for 3" in run("import", tmp_path / "net.onnx", "--labels", labels).err
+
+
+def test_names_of_efficientnet_pytorch_say_that_padding_is_tensorflows(run: Any, tmp_path: Path) -> None:
+    graph = Architecture.named("efficientnet_lite0").graph(CLASSES, (32, 32, 3))
+    model = nc.Model(graph, (32, 32, 3), engine="reference")
+    own = {own: name for name, own in schemes(graph)[EFFICIENTNET_PYTORCH].items()}
+    save_file({own[name]: value for name, value in model.state_dict().items()}, tmp_path / "weights.safetensors")
+    words = ("--model", "efficientnet_lite0", "--img-size", "32", "-o", tmp_path / "net.safetensors")
+    done = run("import", tmp_path / "weights.safetensors", *words)
+    assert done.code == 0, done.err
+    got = nc.load(tmp_path / "net.safetensors", engine="reference")
+    want = Architecture.named("tf_efficientnet_lite0").graph(CLASSES, (32, 32, 3))
+    assert [node.layer for node in got.graph.nodes] == [node.layer for node in want.nodes]
+    assert [node.layer for node in got.graph.nodes] != [node.layer for node in graph.nodes]

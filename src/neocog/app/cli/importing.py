@@ -21,7 +21,7 @@ from neocog.interop.labels import read_labels
 from neocog.interop.opening import ONNX
 from neocog.interop.preprocessing import NAMED, Preprocessing
 from neocog.interop.pytorch.checkpoint import StateFile, open_state
-from neocog.interop.pytorch.load import classes_in, load_pytorch
+from neocog.interop.pytorch.load import classes_in, load_pytorch, pads_as_tensorflow
 from neocog.model.files import parse_json
 from neocog.model.modelfile import save
 from neocog.model.network import Network
@@ -167,6 +167,8 @@ def _from_weights(
     given: _Given,
 ) -> Network:
     architecture = config.architecture if config is not None else Architecture.named(name)
+    if not architecture.tensorflow and pads_as_tensorflow(file, architecture.graph(2)):
+        architecture = architecture.as_tensorflow
     image = config.image if config is not None else (*_sides(architecture), architecture.image.channels)
     if size is not None:
         image = (*size, image[2])

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from neocog.errors import SettingError, ShapeError
 from neocog.interop.pytorch.checkpoint import StateFile, open_state
-from neocog.interop.pytorch.names import AUXILIARY, best_scheme
+from neocog.interop.pytorch.names import AUXILIARY, EFFICIENTNET_PYTORCH, best_scheme
 from neocog.interop.pytorch.stored import StoredTensor
 from neocog.model.files import shown_value
 from neocog.model.network import Network
@@ -95,6 +95,17 @@ def classes_in(file: StateFile, graph: Graph) -> int | None:
     shapes = [file.tensors[name].shape for name, given in plain.items() if renames.get(given) in last]
     counts = {shape[0] for shape in shapes if shape}
     return counts.pop() if len(counts) == 1 else None
+
+
+def pads_as_tensorflow(file: StateFile, graph: Graph) -> bool:
+    """Whether weights have the names of efficientnet-pytorch, whose networks all pad as TensorFlow's do.
+
+    Arguments:
+        file: its tensors.
+        graph: the network in any form.
+    """
+    plain = plain_names(file.tensors, [parameter.name for parameter in variables_of(graph)])
+    return best_scheme(graph, plain.values())[0] == EFFICIENTNET_PYTORCH
 
 
 def _mapping(source: Any) -> Mapping[str, Any]:

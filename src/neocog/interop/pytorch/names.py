@@ -24,6 +24,8 @@ Renames = Mapping[str, str]
 AUXILIARY = ("aux1.", "aux2.")
 """Prefixes of GoogLeNet's classifiers on the way, which only help a training along."""
 
+EFFICIENTNET_PYTORCH = "efficientnet-pytorch's"
+
 _FINAL = ("weight", "bias")
 
 
@@ -69,7 +71,7 @@ def schemes(graph: Graph) -> dict[str, Renames]:
     scales = {node.name for node in graph.nodes if isinstance(node.layer, LayerScale)}
     layers = {
         "timm's": _timm(graph),
-        "efficientnet-pytorch's": _efficientnet_pytorch(graph),
+        EFFICIENTNET_PYTORCH: _efficientnet_pytorch(graph),
         "the CIFAR ResNets'": _shortcuts(graph),
         "torchvision's first": _old_densenet(graph),
     }
