@@ -17,7 +17,7 @@ from neocog.data.resize import ResizeRule
 from neocog.errors import FormatError
 from neocog.interop.architectures import Architecture
 from neocog.interop.hub.timm import Config, read_config
-from neocog.interop.labels import lines_of, read_labels
+from neocog.interop.labels import read_labels
 from neocog.interop.opening import ONNX
 from neocog.interop.preprocessing import NAMED, Preprocessing
 from neocog.interop.pytorch.checkpoint import StateFile, open_state
@@ -83,6 +83,16 @@ def command(
     or timm's name of it, with tf_ before where the weights are TensorFlow's. Or it is an .onnx file. Nothing in it is
     run.
     """
+    if white != 1 and (mean is None or std is None):
+        raise CommandLineError(
+            f"--range {white} says what the numbers of --mean and --std mean, and both must be there",
+            hint=f"for pixels from 0 to {white} as they are: --mean 0 --std 1 --range {white}",
+        )
+    if output is not None and output.suffix.lower() == ONNX:
+        raise CommandLineError(
+            f"a model file is written, and {output} would be taken for an ONNX file",
+            hint=f"name it {output.with_suffix(_ENDING)}; neocog export writes ONNX files",
+        )
     given = _Given(resize, mean, std, float(white))
     if file.suffix.lower() == ONNX:
         for flag, value in (("--model", name), ("--config", config), ("--preprocessing", preprocessing)):
@@ -195,7 +205,7 @@ def _from_onnx(file: Path, labels: Path | None, size: tuple[int, int] | None, gi
         more |= {"mean": given.mean or 0.0, "std": given.std or 1.0, "value_range": given.white}
     return from_onnx(
         file,
-        class_names=None if labels is None else lines_of(labels),
+        class_names=labels,
         input_shape=size,
         engine="reference",
         **more,

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from neocog.interop.labels import lines_of
+from neocog.interop.labels import read_labels
 from neocog.nn.limits import MAX_NAMES, fault_of_name
 
 KEYS = ("class_names", "classes", "labels", "names")
@@ -25,13 +25,13 @@ def names_from(given: Sequence[str] | str | Path | None, metadata: Mapping[str, 
         count: how many outputs there are.
 
     Raises:
-        FormatError: the text file cannot be read.
+        FormatError: the text file cannot be read, or holds another number of names.
 
     >>> names_from(None, {"names": "{0: 'cat', 1: 'dog'}"}, 2), names_from(None, {"names": "cat, dog"}, 3)
     (['cat', 'dog'], None)
     """
     if isinstance(given, str | Path):
-        return lines_of(given)
+        return read_labels(given, count)
     if given is not None:
         return list(given)
     for key in KEYS:
