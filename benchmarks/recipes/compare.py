@@ -1,4 +1,4 @@
-"""`python -m benchmarks.recipes.compare DATA...`: neocog's default recipe and its peers' for the same CPU seconds.
+"""`python -m benchmarks.recipes.compare DATA...`: the default recipe from scratch and its peers, in equal CPU seconds.
 
 Each training is a process of its own with one thread, so that no CPU second is spent on waiting for others. Reading and
 decoding are counted for nobody.

@@ -25,4 +25,4 @@ def test_images_are_counted_over_all_parts(tmp_path):
 
 
 def test_every_data_set_has_one_case():
-    assert len({case.data for case in CASES}) == len(CASES)
+    assert len({case.name for case in CASES}) == len(CASES)

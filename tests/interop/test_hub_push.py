@@ -92,6 +92,14 @@ def test_a_hub_that_is_out_of_order_is_told(signed, model):
         push(files_of(model, HERE), HERE)
 
 
+def test_where_no_hub_answers_nobody_is_sent_to_the_cache(signed, model, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    with pytest.raises(NeocogError, match=r"cannot be written: the hub at .* does not answer") as caught:
+        push(files_of(model, HERE), HERE)
+    assert caught.value.hint == "check the network and HF_ENDPOINT"
+
+
 def test_offline_nothing_is_sent(signed, model, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(NeocogError, match="me/dark-or-bright cannot be written: HF_HUB_OFFLINE is set"):

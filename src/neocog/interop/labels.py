@@ -49,7 +49,7 @@ def read_labels(path: str | Path, classes: int) -> list[str]:
         names = names[1:]
     if len(names) != classes:
         raise FormatError(
-            f"{path} holds {len(names):,} names, and there are {classes:,} classes",
+            f"{path} holds {len(names):,} names, and the network is for {classes:,} classes",
             hint="one name a line, in the order of the classes",
         )
     empty = next((place for place, name in enumerate(names, 1) if not name), None)

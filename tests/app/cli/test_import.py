@@ -95,7 +95,7 @@ def test_other_labels_than_classes_are_refused(run: Any, weights: Path, labels: 
     labels.write_text("cat\ndog\n")
     done = run("import", weights, "--model", "resnet20", "--labels", labels, "-o", tmp_path / "net.safetensors")
     assert done.code == 1
-    assert "holds 2 names, and there are 3 classes" in done.err
+    assert "holds 2 names, and the network is for 3 classes" in done.err
     labels.write_text("background\ncat\ndog\ndog\n")
     run("import", weights, "--model", "resnet20", "--labels", labels, "-o", tmp_path / "net.safetensors")
     assert nc.load(tmp_path / "net.safetensors").class_names == ("cat", "dog", "dog (2)")
@@ -108,6 +108,8 @@ def test_other_labels_than_classes_are_refused(run: Any, weights: Path, labels: 
         (["--model", "resnet21"], 2, "no network is known as 'resnet21'"),
         (["--model", "resnet56"], 1, "the tensors are not those of the network"),
         (["--model", "resnet20", "--mean", "grey"], 2, "--mean must be numbers with commas between, got 'grey'"),
+        (["--model", "resnet20", "--range", "255"], 2, "for pixels from 0 to 255 as they are: --mean 0 --std 1"),
+        (["--model", "resnet20", "--range", "255", "--mean", "0"], 2, "both must be there"),
         (["--model", "resnet20", "--resize", "fold"], 2, "resize rule must be one of"),
         (["--model", "resnet20", "--labels", "nowhere.txt"], 1, "nowhere.txt cannot be read"),
         (["--model", "resnet20", "--config", "nowhere.json"], 1, "nowhere.json cannot be read"),
@@ -118,6 +120,13 @@ def test_mistakes_are_told(run: Any, weights: Path, arguments: list[str], code: 
     done = run("import", weights, *arguments, "-o", weights.with_name("net.safetensors"))
     assert message in done.err
     assert (done.code, done.out) == (code, "")
+
+
+def test_a_model_file_is_not_called_as_if_it_were_an_onnx_file(run: Any, weights: Path, tmp_path: Path) -> None:
+    done = run("import", weights, "--model", "resnet20", "-o", tmp_path / "net.onnx")
+    assert (done.code, done.out) == (2, "")
+    assert f"name it {tmp_path / 'net.safetensors'}" in done.err
+    assert not (tmp_path / "net.onnx").exists()
 
 
 def test_weights_are_not_written_over(run: Any, weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,12 +153,11 @@ def test_an_onnx_file_becomes_a_model(run: Any, labels: Path, tmp_path: Path) ->
     x = np.random.default_rng(0).random((2, 8, 8, 3), np.float32)
     np.testing.assert_allclose(found(x), model(x), rtol=1e-4, atol=1e-6)
     assert "--model is for weights" in run("import", tmp_path / "net.onnx", "--model", "resnet20", "-o", out).err
-    labels.write_text("background\ncrane\ncat\ncrane\n")  # ImageNet's names, as they lie about
-    out.unlink()
+    labels.write_text("background\ncrane\ncat\ncrane\n")  # as the labels of ImageNet lie about
     assert run("import", tmp_path / "net.onnx", "--labels", labels, "-o", out).code == 0
     assert nc.load(out).class_names == ("crane", "cat", "crane (2)")
     labels.write_text("cat\ndog\n")
-    assert "holds 2 names, and there are 3" in run("import", tmp_path / "net.onnx", "--labels", labels, "-o", out).err
+    assert "holds 2 names, and the network is for 3" in run("import", tmp_path / "net.onnx", "--labels", labels).err
 
 
 def test_names_of_efficientnet_pytorch_say_that_padding_is_tensorflows(run: Any, tmp_path: Path) -> None:

@@ -39,6 +39,12 @@ def test_a_class_that_the_model_does_not_know_is_named():
     )
 
 
+def test_classes_that_are_only_numbered_are_to_be_named():
+    with pytest.raises(DataError) as caught:
+        measured.match_classes(["0", "1"], ["cat", "dog"], np.array([3, 3]))
+    assert caught.value.hint == "its classes are only numbered: neocog import FILE --labels TXT gives them names"
+
+
 def test_the_most_confused_pairs_come_first():
     seen = np.array([[0, 0, 5], [0, 1, 1], [1, 0, 3], [1, 1, 5], [1, 2, 2], [2, 2, 5]])
     pairs = measured.most_confused(seen, ["a", "b", "c"])

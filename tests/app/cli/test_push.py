@@ -103,6 +103,7 @@ def test_classes_without_names_are_told(run, hub, trained_once):
         (("info", "hub:me/nothing"), "has no model me/nothing"),
         (("report", "hub:me/nothing"), "is about a run folder"),
         (("push", "nowhere", "me/x"), "there is no model nowhere"),
+        (("predict", "me/dark", "a.jpg"), "if a model on a hub is meant: hub:me/dark"),
         (("calibrate", "hub:me/nothing", "photos"), "lies on a hub, where nothing is written"),
         (("export", "hub:me/nothing", "--to", "onnx"), "say where with --output"),
     ],

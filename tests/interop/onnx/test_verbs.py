@@ -55,6 +55,22 @@ def test_info_predict_and_evaluate_take_it(file: Path) -> None:
     assert 0.0 <= measured["accuracy"] <= 1.0
 
 
+def test_calibrate_leaves_it_as_it_is(file: Path) -> None:
+    pictures, before = file.parent / "pictures", file.read_bytes()
+    for more in ((), ("--output", file.parent / "other.onnx")):
+        done = subprocess.run(
+            [sys.executable, "-m", "neocog", "calibrate", str(file), str(pictures), *map(str, more)],
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert done.returncode != 0
+        assert "a model file of neocog, not an ONNX file" in done.stderr
+    assert file.read_bytes() == before
+    neocog("calibrate", file, pictures, "--output", file.parent / "fitted.safetensors")
+    assert nc.load(file.parent / "fitted.safetensors").class_names == ("dark", "bright")
+
+
 def test_load_says_what_reads_it(file: Path) -> None:
     with pytest.raises(nc.FormatError, match="is an ONNX file") as told:
         nc.load(file)

@@ -307,3 +307,10 @@ def test_an_index_larger_than_any_models_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.pt").write_bytes(b"PK\3\4" + io.BytesIO().getvalue() + end)
     with pytest.raises(FormatError, match="index may have 16,777,216 bytes"):
         open_state(tmp_path / "x.pt")
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch.jit, whose files there are
+def test_a_program_of_torchscript_is_told_from_weights(tmp_path: Path) -> None:
+    torch.jit.script(torch.nn.Linear(2, 2)).save(tmp_path / "x.pt")
+    with pytest.raises(FormatError, match="is a program of TorchScript"):
+        open_state(tmp_path / "x.pt")

@@ -17,6 +17,7 @@ from neocog.data.dataset import Dataset
 from neocog.data.identity import identities_in, union
 from neocog.data.resize import ImageSize
 from neocog.errors import DataError
+from neocog.interop.opening import ONNX
 from neocog.model.calibration import Reject
 from neocog.model.modelfile import save
 from neocog.model.network import Network
@@ -67,6 +68,11 @@ def command(
     camera, or of an honest sample of what will come. MODEL then counts them as known, and evaluate leaves them out.
     """
     path = output if output is not None else models.own_file(model)
+    if path.suffix.lower() == ONNX:
+        raise CommandLineError(
+            f"{path}: what is written is a model file of neocog, not an ONNX file",
+            hint="name one with --output NAME.safetensors; neocog export makes an ONNX file of it",
+        )
     trained = models.open_model(model, engine, threads)
     trained.graph.check_classifies("neocog calibrate")
     if reject is not None or not trained.loss.several_labels:

@@ -83,6 +83,16 @@ def command(
     or timm's name of it, with tf_ before where the weights are TensorFlow's. Or it is an .onnx file. Nothing in it is
     run.
     """
+    if white != 1 and (mean is None or std is None):
+        raise CommandLineError(
+            f"--range {white} says what the numbers of --mean and --std mean, and both must be there",
+            hint=f"for pixels from 0 to {white} as they are: --mean 0 --std 1 --range {white}",
+        )
+    if output is not None and output.suffix.lower() == ONNX:
+        raise CommandLineError(
+            f"a model file is written, and {output} would be taken for an ONNX file",
+            hint=f"name it {output.with_suffix(_ENDING)}; neocog export writes ONNX files",
+        )
     given = _Given(resize, mean, std, float(white))
     if file.suffix.lower() == ONNX:
         for flag, value in (("--model", name), ("--config", config), ("--preprocessing", preprocessing)):

@@ -68,10 +68,13 @@ def match_classes(
     unknown = [name for name, images in zip(data_names, counts, strict=True) if images and name not in place]
     if unknown:
         guess = nearest(unknown[0], model_names)
+        hint = f"rename {unknown[0]} to {guess}" if guess else "use data with the classes that it was trained on"
+        if list(model_names) == [str(number) for number in range(len(model_names))]:
+            hint = "its classes are only numbered: neocog import FILE --labels TXT gives them names"
         raise DataError(
             f"the data has {count(len(unknown), 'class', 'classes')} that the model does not know: {shorten(unknown)}",
             details=(f"the model knows: {shorten(model_names)}",),
-            hint=f"rename {unknown[0]} to {guess}" if guess else "use data with the classes that it was trained on",
+            hint=hint,
         )
     return np.array([place.get(name, -1) for name in data_names], np.int64)
 

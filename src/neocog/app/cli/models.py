@@ -10,7 +10,7 @@ import click
 
 from neocog.app.cli import options
 from neocog.app.cli.errors import CommandLineError, nearest, note
-from neocog.interop.hub.repository import names_a_hub
+from neocog.interop.hub.repository import PREFIX, names_a_hub, names_a_repository
 
 if TYPE_CHECKING:
     from neocog.model.network import Network
@@ -82,6 +82,8 @@ def _suggestion(path: Path) -> str:
     guess = nearest(path.name, beside)
     if guess is not None:
         return f"did you mean {path.parent / guess}?"
+    if names_a_repository(str(path)):
+        return f"if a model on a hub is meant: {PREFIX}{path}"
     runs = sorted(Path("runs").glob(f"*/{MODEL_FILE}"), key=os.path.getmtime)
     return f"the latest is {runs[-1].parent}" if runs else "neocog train DATA makes one"
 

@@ -17,7 +17,7 @@ from types import ModuleType
 from typing import Any
 
 from neocog.errors import FormatError, NeocogError, NeocogWarning
-from neocog.interop.hub.refusals import is_away, refusal, told
+from neocog.interop.hub.refusals import FETCHED, is_away, refusal, told
 from neocog.interop.hub.repository import Repository
 from neocog.interop.packages import require
 from neocog.reading import TooLargeError, open_file
@@ -112,7 +112,7 @@ class Checkout:
         except hub.errors.EntryNotFoundError:
             raise self._lacking(CONFIG) from None
         except Exception as error:  # whatever the library and its transport say
-            said = refusal(hub, self.place, error, "fetched")
+            said = refusal(hub, self.place, error, FETCHED)
             if not is_away(error):
                 raise said from None
             self.cached = True
@@ -142,7 +142,7 @@ class Checkout:
 
     def _fetch(self, name: str, revision: str) -> Path:
         hub = self._hub
-        with told(hub, self.place, "fetched"):
+        with told(hub, self.place, FETCHED):
             try:
                 found = hub.hf_hub_download(
                     self.place.name,

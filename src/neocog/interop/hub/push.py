@@ -11,7 +11,7 @@ from types import ModuleType
 from neocog.errors import SettingError
 from neocog.interop.hub.card import Figures, card_of
 from neocog.interop.hub.client import CARD, CONFIG, WEIGHTS, library, names
-from neocog.interop.hub.refusals import told
+from neocog.interop.hub.refusals import WRITTEN, told
 from neocog.interop.hub.repository import MAIN, Repository
 from neocog.model.modelfile import document_of, model_bytes
 from neocog.model.network import Network
@@ -77,7 +77,7 @@ def push(
     if place.revision != MAIN:
         raise SettingError(f"a model is written to the main branch, got {place}", hint=f"write {place.name}")
     hub = library()
-    with told(hub, place, "written"), _bars(hub, quiet=quiet):
+    with told(hub, place, WRITTEN), _bars(hub, quiet=quiet):
         api = hub.HfApi(**names())
         api.create_repo(place.name, private=not public, exist_ok=True)
         additions = [hub.CommitOperationAdd(name, content) for name, content in files.items()]

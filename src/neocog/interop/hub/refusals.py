@@ -19,6 +19,8 @@ ALIKE = 0.6  # of 1, from which on a name is taken for a slip of another
 FOUND = 50  # names that are compared
 FULL = (errno.ENOSPC, errno.EDQUOT)
 HIDDEN = "(the token)"
+FETCHED, WRITTEN = "fetched", "written"
+"""What is done with a repository, in messages."""
 
 
 @contextlib.contextmanager
@@ -28,7 +30,7 @@ def told(hub: ModuleType, place: Repository, doing: str) -> Iterator[None]:
     Arguments:
         hub: huggingface_hub.
         place: what it is about.
-        doing: what is being done with it, for messages: "fetched", "written".
+        doing: what is being done with it: FETCHED or WRITTEN.
     """
     try:
         yield
@@ -63,9 +65,10 @@ def refusal(hub: ModuleType, place: Repository, error: Exception, doing: str) ->
     if isinstance(error, errors.HfHubHTTPError):
         return _status(hub, place, error, doing)
     if is_transport(error):
+        without = "; what is in the cache is used without it (HF_HUB_OFFLINE=1)" if doing == FETCHED else ""
         return NeocogError(
             f"{place} cannot be {doing}: the hub at {endpoint} does not answer: {_line(hub, error)}",
-            hint="check the network and HF_ENDPOINT; what is in the cache is used without it (HF_HUB_OFFLINE=1)",
+            hint=f"check the network and HF_ENDPOINT{without}",
         )
     if isinstance(error, OSError) and error.errno is not None:
         where = error.filename if isinstance(error.filename, str) else hub.constants.HF_HUB_CACHE

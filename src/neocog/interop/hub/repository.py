@@ -64,3 +64,12 @@ class Repository:
 def names_a_hub(text: str) -> bool:
     """Tell whether a name says by itself that it means a hub: by its prefix."""
     return text.startswith(PREFIX)
+
+
+def names_a_repository(text: str) -> bool:
+    """Tell whether a name, which may be a file's too, could mean a model on a hub."""
+    try:
+        Repository.parse(text)
+    except SettingError:
+        return False
+    return True

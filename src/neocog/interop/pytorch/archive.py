@@ -85,11 +85,6 @@ def read_archive(path: Path, file: BinaryIO) -> TorchFile:
             hint="weights are read from .pt, .pth and .safetensors files",
         )
     folder = name.removesuffix("data.pkl")
-    if f"{folder}constants.pkl" in members:
-        raise FormatError(
-            f"{path} is a program of TorchScript, not weights",
-            hint="torch.save(torch.jit.load(path).state_dict(), 'weights.pth') writes its weights",
-        )
     if f"{folder}byteorder" in members and _content(path, file, members[f"{folder}byteorder"], 16) != b"little":
         raise FormatError(f"{path} was written on a machine whose numbers begin with the largest byte")
     pickled = _content(path, file, members[name], MOST_PICKLE)
@@ -170,7 +165,10 @@ def _run(path: Path, machine: TorchMachine, pickled: Any) -> Any:
 
 
 def _members(path: Path, file: BinaryIO) -> dict[str, zipfile.ZipInfo]:
-    """Return what a zip archive's index says, which must not be larger than that of any model."""
+    """Return what a zip archive's index says, which must not be larger than that of any model.
+
+    A program's source in it is compressed, so that what the archive is comes before how it is packed.
+    """
     size = file.seek(0, os.SEEK_END)
     file.seek(max(0, size - _END.size - 0xFFFF))
     end = file.read()
@@ -193,6 +191,11 @@ def _members(path: Path, file: BinaryIO) -> dict[str, zipfile.ZipInfo]:
     members = {info.filename: info for info in found}
     if len(members) < len(found):
         raise FormatError(f"{path}: the archive is damaged: members have the same name", hint=_DAMAGED)
+    if any(name.count("/") == 1 and name.endswith("/constants.pkl") for name in members):
+        raise FormatError(
+            f"{path} is a program of TorchScript, not weights",
+            hint="torch.save(torch.jit.load(path).state_dict(), 'weights.pth') writes its weights",
+        )
     for info in found:
         if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1:
             raise FormatError(
