@@ -22,7 +22,7 @@ def refused(name: str) -> str:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("resnet18.a1_in1k", "timm's, for instance, is timm/resnet18.a1_in1k"),
+        ("resnet18.a1_in1k", "write OWNER/resnet18.a1_in1k"),
         ("", "owner/name"),
         ("a/b/c", "owner/name"),
         ("../../etc/passwd", "owner/name"),

@@ -160,7 +160,7 @@ def check_finite(values: Mapping[str, NDArray[np.generic]]) -> None:
         raise SettingError(
             "the parameters must be finite numbers",
             details=faults[:SHOWN] + ((f"and {len(faults) - SHOWN:,} more",) if len(faults) > SHOWN else ()),
-            hint="answers of such a network mean nothing; allow_nonfinite=True takes it all the same",
+            hint="answers of such a network mean nothing; in Python, allow_nonfinite=True takes it all the same",
         )
 
 

@@ -51,7 +51,7 @@ class Repository:
         if len(parts) != 2 or not all(_PART.fullmatch(part) for part in parts) or "--" in repository:
             hint = "as in timm/resnet18.a1_in1k"
             if len(parts) == 1 and _PART.fullmatch(repository):
-                hint = f"whose is it? timm's, for instance, is timm/{repository}"
+                hint = f"whose is it? write OWNER/{repository}, as in timm/resnet18.a1_in1k"
             raise SettingError(f"a model on a hub is called owner/name, got {shown(text)}", hint=hint)
         if at and not _REVISION.fullmatch(revision):
             raise SettingError(f"behind @ must stand a branch, a tag or a commit, got {shown(text)}")
