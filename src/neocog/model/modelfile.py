@@ -203,7 +203,7 @@ def network_from(
             raise FormatError(
                 "the weights must be finite numbers",
                 details=listed(faults),
-                hint="its answers would mean nothing; neocog explain, and in Python allow_nonfinite=True, take it anyway",
+                hint="its answers would mean nothing; neocog explain, or in Python allow_nonfinite=True, takes it",
             )
     except FormatError as error:
         raise FormatError(f"{where}: {error.message}", details=error.details, hint=error.hint) from None

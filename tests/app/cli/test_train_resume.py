@@ -80,7 +80,7 @@ def test_a_training_that_is_done_says_that_nothing_is_left(run, photos, tmp_path
     for more in ((), ("--epochs", "1")):
         done = run("train", "--resume", tmp_path / "out", *more)
         assert done.code == 0
-        assert "epochs are done already, so there is nothing left to train" in done.err
+        assert "all planned epochs are done already" in done.err
 
 
 def test_a_training_goes_on_learning_from_all_that_it_saw(run, photos, tmp_path):

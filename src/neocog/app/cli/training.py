@@ -338,7 +338,7 @@ def _tell_if_done(training: TrainingJob) -> None:
     phases = training.tuning is not None and training.tuning.whole is not None
     done = len(checkpoint.history.of_phase(WHOLE)) if phases else len(checkpoint.history)
     if planned is not None and done >= planned:
-        note(f"all planned epochs are done already ({planned:,}), so there is nothing left to train; ask for more with --epochs")
+        note(f"all planned epochs are done already ({planned:,}), so nothing is left; ask for more with --epochs")
 
 
 def _opening(training: TrainingJob) -> str:
