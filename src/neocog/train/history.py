@@ -136,7 +136,7 @@ class History:
     def to_frame(self) -> Any:
         """Return the epochs as a pandas DataFrame, by their numbers; the val_ columns only where there was validation.
 
-        `pandas.DataFrame(history)` works too, and has a column for the number.
+        `pandas.DataFrame(history)` works too, and has columns for the number and the phase.
 
         Raises:
             NeocogError: pandas is not installed.

@@ -48,6 +48,7 @@ NET = Sequential(
         ReLU(),
         Concat(Conv2d(12, 1), Maxout(2)),
         BatchNorm2d(),
+        BatchNorm2d(frozen=True),
         GroupNorm(2),
         LayerNorm2d(),
         LocalResponseNorm(5),
