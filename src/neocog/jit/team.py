@@ -113,20 +113,18 @@ class Team:
     def run(self, job: Job) -> None:
         """Have every thread enter a job for this size of team once; return when all have left it.
 
-        They may wait for each other inside, so all must enter: Ctrl-C takes effect when they are done.
+        They may wait for each other inside, so all must enter. No Python runs in between: Ctrl-C takes effect when they
+        are done.
 
         Raises:
             EngineError: the team is smaller than the job needs; see `gather`.
         """
-        with interrupts_deferred():
-            crew = self._crew
-            if crew is None:
-                self.gather()
-                crew = self._crew
-                assert crew is not None
-                if job.threads != self.size:
-                    raise EngineError(f"{self.size} of {job.threads} threads could be started")
-            crew.run(job)
+        if self._crew is None:
+            self.gather()
+            assert self._crew is not None
+            if job.threads != self.size:
+                raise EngineError(f"{self.size} of {job.threads} threads could be started")
+        self._crew.run(job)
 
     def share(self, job: Job) -> None:
         """Have the threads that are awake enter a job once, together with this one; return when all have left it.
