@@ -12,7 +12,7 @@ A thread that has just worked looks out for more for a while before it sleeps: w
 look. `enlist` makes a member, before its thread enters `serve`, which comes back when the team is dismissed.
 
 A job that takes long waits for all threads: `run`. One that takes no longer than waking a thread is done, with the
-caller, by those that answer its call within about a microsecond: `share`. Whoever sleeps, or has lost its processor to
+caller, by those that answer its call within some microseconds: `share`. Whoever sleeps, or has lost its processor to
 something else, is done without: nobody works before the call is closed.
 
 Memory is counted in slots of eight bytes, with what different threads write on cache lines of its own:

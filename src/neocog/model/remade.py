@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from neocog.data.identity import NOBODY
-from neocog.engines.base import State
 from neocog.errors import ShapeError
 from neocog.model.arguments import check_names, check_seed
 from neocog.model.pictures import piece_size
@@ -43,15 +42,7 @@ def remade(network: Kind, graph: Graph, class_names: Sequence[str] | None = None
     twin.calibration = twin.reject_below = None
     twin.thresholds = None
     known, drawn_from = network.parameters, twin.seed
-
-    def initial() -> State:
-        drawn = initial_parameters(graph, drawn_from, "he")
-        return {
-            name: known[name].copy() if name in known and known[name].shape == value.shape else value
-            for name, value in drawn.items()
-        }
-
-    twin.weights = Weights(graph, initial)
+    twin.weights = Weights(graph, lambda: initial_parameters(graph, drawn_from, "he", known))
     return twin
 
 

@@ -64,7 +64,12 @@ def parameters_of(graph: Graph) -> tuple[Parameter, ...]:
     return tuple(parameter for parameter in variables_of(graph) if parameter.trainable)
 
 
-def initial_parameters(graph: Graph, seed: int = 0, initialisation: Initialisation = "he") -> dict[str, Array]:
+def initial_parameters(
+    graph: Graph,
+    seed: int = 0,
+    initialisation: Initialisation = "he",
+    known: Mapping[str, Array] | None = None,
+) -> dict[str, Array]:
     """Draw the initial parameters: normal weights, zero biases.
 
     The last layer with weights starts near zero, with a tenth of Glorot's deviation: an untrained network then gives
@@ -75,6 +80,7 @@ def initial_parameters(graph: Graph, seed: int = 0, initialisation: Initialisati
         seed: same seed, same values; every parameter has a stream of its own, so adding a layer moves no other.
         initialisation: "he" has variance 2 / inputs (He et al. 2015), "glorot" 2 / (inputs + outputs) (Glorot and
             Bengio 2010), where inputs and outputs are counted as kernel area × channels of a filter's own group.
+        known: name → array; where the shape is that of the network's, a copy is taken, and nothing drawn.
 
     Returns:
         name → float32 array, in memory layout, buffers included.
@@ -86,6 +92,10 @@ def initial_parameters(graph: Graph, seed: int = 0, initialisation: Initialisati
     values: dict[str, Array] = {}
     last = _last_drawn(graph)
     for parameter in variables_of(graph):
+        given = None if known is None else known.get(parameter.name)
+        if given is not None and given.shape == parameter.shape:
+            values[parameter.name] = given.copy()
+            continue
         if parameter.variable.start is not None:
             values[parameter.name] = np.full(parameter.shape, parameter.variable.start, np.float32)
             continue
