@@ -64,6 +64,8 @@ def test_labels_have_thresholds_and_neither_temperature_nor_unknown() -> None:
     model.thresholds = [likely[0] + 1e-3, likely[1] - 1e-3, likely[2] - 1e-3]
     traced = trace(model, image)
     assert traced.predicted == (1, 2) == tuple(np.flatnonzero(model.predict(image[None])[0]))
+    half = np.array([0.5 + 1e-12, 0.5, 0.6])  # the first rounds to a half, which is not above it
+    assert dataclasses.replace(traced.judgement, thresholds=None).predicted(half) == (2,)
     told = dataclasses.replace(traced.judgement, temperature=5.0, reject_below=1.0)
     np.testing.assert_array_equal(told.probabilities(traced.mean_logits), traced.probabilities)
     assert told.predicted(traced.probabilities) == (1, 2)

@@ -49,9 +49,11 @@ class Judgement:
         """Return what the network says: the most probable class, or UNKNOWN where that is not probable enough; or all
         labels of a probability above their thresholds.
         """
+        # Rounded as predictions are, so that the image that gave a threshold stays on its own side of it.
+        rounded = probabilities.astype(np.float32)
         if self.loss.several_labels:
-            return tuple(int(index) for index in np.flatnonzero(probabilities > (self.thresholds or LIKELY)))
-        # Rounded as predictions are, so that the image that gave the threshold stays on its own side of it.
-        if self.reject_below is not None and np.float32(probabilities.max()) < self.reject_below:
+            likely = rounded.astype(np.float64) > (self.thresholds or LIKELY)  # as `neocog.model.thresholds` compares
+            return tuple(int(index) for index in np.flatnonzero(likely))
+        if self.reject_below is not None and rounded.max() < self.reject_below:
             return (UNKNOWN,)
         return (int(probabilities.argmax()),)
