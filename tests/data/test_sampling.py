@@ -48,6 +48,11 @@ def test_images_with_several_labels_are_refused() -> None:
         ArraySource(IMAGES, np.eye(3)[LABELS]).sampled("balanced")
 
 
+def test_images_in_an_order_that_stays_are_refused() -> None:
+    with pytest.raises(SettingError, match="draws an order for every epoch, got shuffle=False"):
+        ArraySource(IMAGES, LABELS, shuffle=False).sampled("balanced")
+
+
 def sources() -> tuple[ArraySource, DataSource]:
     dataset = ArrayDataset(IMAGES, LABELS, ["a", "b", "c"])
     plain = DataSource(Batches(dataset, 16, shuffle=True, seed=5))

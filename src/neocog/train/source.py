@@ -174,6 +174,8 @@ class ArraySource:
         source = copy(self)
         source._sampling = sampling
         if sampling == BALANCED:
+            if not self.shuffle:
+                raise SettingError("balanced sampling draws an order for every epoch, got shuffle=False")
             balanced_tickets(self._labels[:0], np.arange(0), 0, 0, 0)  # refused now, not in the first epoch
         return source
 
