@@ -76,7 +76,7 @@ def test_a_layer_that_is_not_there_is_told_with_those_that_are():
     graph = trace(PLAIN, (8, 8, 3))
     with pytest.raises(SettingError, match="no layer 'conv1'") as refused:
         node_of(graph, "conv1")
-    assert "0, 1, 2, 3, 4" in refused.value.details[0]
+    assert "layers: 0 (Conv2d), 1 (ReLU), 2 (GlobalAvgPool2d)" in refused.value.details[0]
     with pytest.raises(SettingError, match="no layer 5"):
         node_of(graph, 5)
     assert node_of(graph, -1).name == "4"

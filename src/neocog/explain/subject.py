@@ -17,6 +17,7 @@ from neocog.nn.images import check_image, check_values
 from neocog.nn.layers import Layer
 from neocog.nn.losses import Loss
 from neocog.nn.shapes import ImageShape
+from neocog.nn.transfer import node_of
 
 Array = NDArray[np.float64]
 """What explanations compute with."""
@@ -71,18 +72,10 @@ def layer_node(model: Subject, layer: int | str, *kinds: type[Layer]) -> Node:
     Raises:
         SettingError: there is no such layer, or it is of another kind.
     """
-    nodes = model.graph.nodes
-    node: Node | None = None
-    if isinstance(layer, str):
-        node = next((node for node in nodes if node.name == layer), None)
-    elif isinstance(layer, int | np.integer) and -len(nodes) <= layer < len(nodes):
-        node = nodes[layer]
-    if node is None:
-        known = ", ".join(f"{n.index} {n.title.removeprefix('layer ')}" for n in nodes)
-        raise SettingError(f"there is no layer {layer!r}", details=(f"layers: {known}",))
+    node = node_of(model.graph, layer)
     if kinds and not isinstance(node.layer, kinds):
         wanted = " or ".join(kind.__name__ for kind in kinds)
-        fitting = ", ".join(n.name for n in nodes if isinstance(n.layer, kinds)) or "none"
+        fitting = ", ".join(n.name for n in model.graph.nodes if isinstance(n.layer, kinds)) or "none"
         raise SettingError(
             f"layer {node.name} must be a {wanted}, it is a {type(node.layer).__name__}",
             hint=f"layers of that kind: {fitting}",

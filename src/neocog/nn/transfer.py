@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from neocog.errors import SettingError
 from neocog.nn.graph import IMAGE, Graph
 from neocog.nn.layer import Layer
@@ -125,12 +127,13 @@ def node_of(graph: Graph, layer: str | int) -> Node:
     Raises:
         SettingError: there is no such layer.
     """
-    if isinstance(layer, int) and not isinstance(layer, bool) and -len(graph.nodes) <= layer < len(graph.nodes):
+    count = len(graph.nodes)
+    if isinstance(layer, int | np.integer) and not isinstance(layer, bool) and -count <= layer < count:
         return graph.nodes[layer]
     for node in graph.nodes:
         if node.name == layer:
             return node
-    names = [node.name for node in graph.nodes]
+    names = [node.title.removeprefix("layer ") for node in graph.nodes]
     raise SettingError(
         f"there is no layer {shown(layer)}",
         details=(f"layers: {', '.join(names[:12])}{f' and {len(names) - 12} more' if len(names) > 12 else ''}",),
