@@ -2,16 +2,16 @@
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
+from conformance_cases import real_case
+from conformance_checks import check_close_prediction
 from neocog.engines.native import NativeEngine
-from neocog.engines.reference import ReferenceEngine
 from neocog.jit.host import host_target
 from neocog.nn.blocks import Residual, Sequential
 from neocog.nn.graph import trace
 from neocog.nn.layers import Conv2d, Flatten, Hardswish, Linear, MaxPool2d, ReLU, ReLU6
-from neocog.nn.parameters import initial_parameters
+from neocog.nn.losses import CrossEntropy
 from neocog.plan.ops.rolling import Rolling
 from neocog.plan.planner import plan_program
 
@@ -65,14 +65,13 @@ def rolling(graph, engine):
 @pytest.mark.parametrize("name", NETS)
 def test_bands_give_the_bits_of_whole_layers_on_any_number_of_threads(name):
     graph = trace(NETS[name], SHAPE)
-    parameters = initial_parameters(graph, 2)
-    image = np.random.default_rng(1).random((1, *SHAPE), np.float32)
+    case = real_case(graph, 1, 1, CrossEntropy())
+    parameters, image = case.parameters, case.images
     whole, bands = engine_with(1 << 30), tight(graph, SHARES.get(name, CACHE))
     assert not rolling(graph, whole)
     assert len(rolling(graph, bands)) == IN_BANDS.get(name, 1)
+    check_close_prediction(whole, case)
     want = whole.predictor(graph, parameters, 1).logits(image)
-    exact = ReferenceEngine().predictor(graph, parameters).logits(image)
-    assert np.abs(want - exact).max() <= 1e-5 * np.abs(exact).max()
     for threads in (1, 2, 3, 7):
         predictor = bands.predictor(graph, parameters, threads)
         for _ in range(3):  # memory holds what the last image left

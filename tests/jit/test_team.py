@@ -78,10 +78,14 @@ def test_an_interrupt_waits_for_the_work_and_then_comes() -> None:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have had it ignored
     team, finished = Team(2), list[int]()
     nap = Job(ctypes.CDLL(None).usleep, [(100_000, 0, 0, 0)] * 2)  # compiled code, as real work is
-    threading.Timer(0.02, _thread.interrupt_main).start()
-    with pytest.raises(KeyboardInterrupt):
+
+    def keep_on() -> None:
         while True:
             team.run(nap)
+
+    threading.Timer(0.02, _thread.interrupt_main).start()
+    with pytest.raises(KeyboardInterrupt):
+        keep_on()
     team.run(job_of(2, finished.append))
     assert sorted(finished) == [0, 1]
     signal.signal(signal.SIGINT, before)
