@@ -49,7 +49,7 @@ def test_nodes_give_what_onnx_says(tmp_path: Path, capsys: pytest.CaptureFixture
         if ends == "LogSoftmax":
             answers = np.log(answers)
         got = onnx_cases.as_onnx_has_it(answers, want.shape, model.class_names)
-        if not np.allclose(got, want, rtol=case.rtol, atol=1e-5):
+        if not np.allclose(got, want, rtol=case.rtol, atol=case.atol):
             wrong[case.name] = float(np.abs(got - want).max())
             continue
         passed.update(operators)
