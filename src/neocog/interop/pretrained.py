@@ -100,7 +100,7 @@ def _lite0(engine: str | Engine, threads: int | None) -> Model:
     if path is None:
         raise NeocogError(f"{LITE0} is not on this machine", hint=HOW)
     state = open_state(path)
-    digest, said = state.sha256(), path.stem.rpartition("-")[2]
+    digest, said = state.sha256, path.stem.rpartition("-")[2]
     if not digest.startswith(said):  # PyTorch's way to name files: by the first digits of their digest
         raise FormatError(f"{path} is damaged: its SHA-256 is {digest}, and should begin with {said}", hint=HOW)
     architecture = Architecture.named("tf_efficientnet_lite0")

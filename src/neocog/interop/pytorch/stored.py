@@ -29,6 +29,11 @@ TYPES = {
 """PyTorch's names of element types → NumPy's, and bytes of an element."""
 
 MOST_AXES = 8
+
+DAMAGED = "copy or download the file again"
+READ = "weights are read from .pt, .pth and .safetensors files"
+"""Hints: of a file that is damaged, and of one of another kind."""
+
 _SPREAD = 64  # elements that are read for each one that is needed
 _SPREAD_ANYHOW = 1 << 20
 
@@ -104,4 +109,4 @@ class StoredTensor:
         return np.array(values, values.dtype.newbyteorder("="), order="C")
 
     def _wrong(self, what: str) -> FormatError:
-        return FormatError(f"{self.path}: tensor {shown_value(self.name)} asks for {what}", hint="copy the file again")
+        return FormatError(f"{self.path}: tensor {shown_value(self.name)} asks for {what}", hint=DAMAGED)
