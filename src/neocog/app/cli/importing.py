@@ -26,7 +26,7 @@ from neocog.model.files import parse_json
 from neocog.model.modelfile import save
 from neocog.model.network import Network
 from neocog.model.origin import Origin
-from neocog.reading import read_file
+from neocog.reading import cause_of, read_file
 from neocog.text import printable
 from neocog.train.model import Model
 
@@ -160,7 +160,7 @@ def _config(path: Path) -> Config:
     try:
         return read_config(str(path), parse_json(read_file(path, MOST_CONFIG), str(path)))
     except OSError as error:
-        raise FormatError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}") from None
+        raise FormatError(f"{path} cannot be read: {cause_of(error)}") from None
 
 
 def _same_network(name: str, config: Config) -> bool:

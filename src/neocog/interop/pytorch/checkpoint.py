@@ -17,7 +17,7 @@ from neocog.interop.pytorch.pickled import PickledTensor
 from neocog.interop.pytorch.safe import read_safe
 from neocog.interop.pytorch.stored import READ, StoredTensor
 from neocog.model.files import MAX_FILE
-from neocog.reading import expanded, open_file
+from neocog.reading import cause_of, expanded, open_file
 
 WRAPPED = ("state_dict", "model_state_dict", "model_state", "model", "net", "network", "module", "weights", "params")
 """What trainings call the state dict among other things that they keep; the first that is there counts."""
@@ -70,7 +70,7 @@ def open_state(path: str | os.PathLike[str]) -> StateFile:
     except IsADirectoryError:
         raise FormatError(f"{path} is a folder, not a file of weights") from None
     except OSError as error:
-        raise FormatError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}") from None
+        raise FormatError(f"{path} cannot be read: {cause_of(error)}") from None
     except ValueError as error:  # a NUL byte, which no path can hold; NeocogErrors may be one too, and pass
         if isinstance(error, NeocogError):
             raise

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from neocog.errors import FormatError
 from neocog.model.files import shown_value
-from neocog.reading import open_file
+from neocog.reading import cause_of, open_file
 
 TYPES = {
     "float64": ("<f8", 8),
@@ -98,7 +98,7 @@ class StoredTensor:
                 file.seek(self.place)
                 content = file.read(self.span * width)
         except OSError as error:
-            raise FormatError(f"{self.path} cannot be read: {(error.strerror or str(error)).lower()}") from None
+            raise FormatError(f"{self.path} cannot be read: {cause_of(error)}") from None
         if len(content) < self.span * width:
             raise self._wrong(f"{self.span * width:,} bytes, of which {len(content):,} are there")
         flat = np.frombuffer(content, kind)
