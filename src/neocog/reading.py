@@ -5,7 +5,7 @@ for without end, a device such as /dev/zero read without end. So what was opened
 and who reads says how much at most.
 
 What this does not do: decide what an error is called. Everything that goes wrong is an OSError with a `strerror` that
-fits behind "the file cannot be read: "; the rooms above make their own errors of it.
+fits behind "the file cannot be read: " (`cause_of`); the rooms above make their own errors of it.
 """
 
 from __future__ import annotations
@@ -101,6 +101,15 @@ def read_text(path: str | os.PathLike[str], most: int) -> str:
         OSError, ValueError: as `read_file`; UnicodeDecodeError, which is a ValueError, where it is not UTF-8.
     """
     return read_file(path, most).decode("utf-8-sig")
+
+
+def cause_of(error: OSError) -> str:
+    """Return why a file could not be opened, read or written, as it stands behind "cannot be read: ".
+
+    >>> cause_of(PermissionError(13, "Permission denied"))
+    'permission denied'
+    """
+    return (error.strerror or str(error)).lower()
 
 
 def expanded(path: str | os.PathLike[str]) -> Path:

@@ -77,7 +77,7 @@ class InertMachine:
         raise self.refused("a call")
 
     def build(self, target: Any, state: Any) -> None:
-        """Give an object its state."""
+        """Set an object's state, or raise `refused`."""
         raise self.refused("the instruction BUILD")
 
     def key(self, value: Any) -> str | bytes:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from neocog.errors import FormatError
 from neocog.nn.limits import MAX_NAMES
-from neocog.reading import expanded, read_text
+from neocog.reading import cause_of, expanded, read_text
 
 BACKGROUND = "background"
 """First of the 1,001 labels of TensorFlow's networks, which others leave out."""
@@ -22,7 +22,7 @@ def lines_of(path: str | Path) -> list[str]:
     try:
         text = read_text(path, MAX_NAMES)
     except OSError as error:
-        raise FormatError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}") from None
+        raise FormatError(f"{path} cannot be read: {cause_of(error)}") from None
     except ValueError:
         raise FormatError(f"{path} is not a text in UTF-8") from None
     return [line.strip() for line in text.rstrip().splitlines()]

@@ -8,6 +8,11 @@ from types import ModuleType
 from neocog.errors import NeocogError
 
 
+def install(extra: str) -> str:
+    """Return the command that installs one of neocog's extras, as hints say it."""
+    return f"pip install 'neocog[{extra}]'"
+
+
 def require(module: str, extra: str, user: str) -> ModuleType:
     """Return a module of a package that is one of neocog's extras.
 
@@ -24,5 +29,5 @@ def require(module: str, extra: str, user: str) -> ModuleType:
     except ImportError as error:
         raise NeocogError(
             f"{user} needs the package {module.partition('.')[0]}, which cannot be loaded: {error}",
-            hint=f"pip install 'neocog[{extra}]'",
+            hint=install(extra),
         ) from None

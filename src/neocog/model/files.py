@@ -30,7 +30,7 @@ from neocog.engines.base import Array
 from neocog.engines.room import lacking
 from neocog.errors import FormatError, NeocogError, SettingError
 from neocog.nn.limits import shown
-from neocog.reading import expanded, open_file
+from neocog.reading import cause_of, expanded, open_file
 
 MAX_HEADER = 10_000_000
 """Bytes of JSON that a header may take: what 260,000 classes need."""
@@ -160,7 +160,7 @@ def _write_error(path: Path, size: int, error: OSError) -> NeocogError:
         return NeocogError(f"{path} cannot be written: the disk is full ({size:,} bytes are needed)")
     if isinstance(error, FileNotFoundError):
         return NeocogError(f"{path} cannot be written: there is no folder {path.parent}")
-    reason = "it is a folder" if path.is_dir() else (error.strerror or str(error)).lower()
+    reason = "it is a folder" if path.is_dir() else cause_of(error)
     return NeocogError(f"{path} cannot be written: {reason}")
 
 
@@ -232,7 +232,7 @@ def read_tensor_file(
     except IsADirectoryError:
         raise FormatError(f"{path} is a folder, not a model file", hint=_folder_hint(path)) from None
     except OSError as error:
-        raise FormatError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}") from None
+        raise FormatError(f"{path} cannot be read: {cause_of(error)}") from None
     except ValueError as error:  # a NUL byte, which no path can hold; FormatError is one too, and passes
         if isinstance(error, FormatError):
             raise

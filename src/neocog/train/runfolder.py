@@ -32,7 +32,7 @@ from neocog.interrupts import interrupts_deferred
 from neocog.model.files import parse_json, remove_temporary_files, shown_value, write_atomically
 from neocog.model.modelfile import load_network, save
 from neocog.model.network import Network
-from neocog.reading import expanded, read_file, read_text
+from neocog.reading import cause_of, expanded, read_file, read_text
 from neocog.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from neocog.train.history import COLUMNS, PHASE, History
 
@@ -63,7 +63,7 @@ def read_config(path: str | Path) -> dict[str, Any]:
     try:
         text = read_text(path, MAX_CONFIG)
     except OSError as error:
-        raise FormatError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}") from None
+        raise FormatError(f"{path} cannot be read: {cause_of(error)}") from None
     except ValueError:
         raise FormatError(f"{path} cannot be read: it is not UTF-8") from None
     return parse_json(text, str(path))
@@ -90,7 +90,7 @@ def read_split(path: str | Path) -> dict[str, str]:
     except FileNotFoundError:
         return {}
     except OSError as error:
-        raise FormatError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}") from None
+        raise FormatError(f"{path} cannot be read: {cause_of(error)}") from None
     except (ValueError, csv.Error) as error:
         raise FormatError(f"{path} cannot be read: {error}") from None
     return {name: part for name, _, part in rows}
@@ -239,7 +239,7 @@ class RunFolder:
         except FileNotFoundError:
             return []
         except OSError as error:
-            raise FormatError(f"{self.history} cannot be read: {(error.strerror or str(error)).lower()}") from None
+            raise FormatError(f"{self.history} cannot be read: {cause_of(error)}") from None
         except UnicodeDecodeError:
             raise FormatError(f"{self.history} cannot be read: it is not UTF-8") from None
         except (ValueError, csv.Error) as error:
@@ -304,7 +304,7 @@ def _open_locked(folder: Path) -> int | None:
     try:
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
-        raise NeocogError(f"the folder {folder} cannot be opened: {(error.strerror or str(error)).lower()}") from None
+        raise NeocogError(f"the folder {folder} cannot be opened: {cause_of(error)}") from None
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

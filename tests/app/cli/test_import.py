@@ -89,6 +89,9 @@ def test_timms_config_says_it_all(run: Any, tmp_path: Path) -> None:
         ("x", "y", "z"),
         "short=67,bicubic",
     )
+    other = run("import", tmp_path / "model.safetensors", "--config", tmp_path / "config.json", "--model", "resnet50")
+    assert (other.code, other.out) == (2, "")
+    assert f"--model resnet50 is another network than {tmp_path / 'config.json'} says: resnet18" in other.err
 
 
 def test_other_labels_than_classes_are_refused(run: Any, weights: Path, labels: Path, tmp_path: Path) -> None:

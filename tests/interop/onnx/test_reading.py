@@ -320,6 +320,13 @@ def test_preprocessing_may_be_given(tmp_path: Path) -> None:
     np.testing.assert_allclose(read(pixels), plain(pixels / 127.5 - 1), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("value", [0, -1, float("nan"), "255"])
+def test_a_value_range_is_a_number_above_0(tmp_path: Path, value: Any) -> None:
+    path = written(tmp_path, model([STEM, node("GlobalAveragePool", ["a"], ["y"])], constants=W))
+    with pytest.raises(nc.SettingError, match="value_range must be a number above 0"):
+        nc.from_onnx(path, value_range=value)
+
+
 def test_class_names_come_from_metadata_or_a_text(tmp_path: Path) -> None:
     nodes = [STEM, node("GlobalAveragePool", ["a"], ["y"])]
     names = [f"kind {number}" for number in range(8)]

@@ -52,7 +52,6 @@ def command(threads: int | None, quick: bool, profile: str | None, batch_size: i
 def _profile(path: Path, batch_size: int, as_json: bool, quiet: bool) -> None:
     from neocog.engines.profile import profile
 
-    models.find_model(path)
     model = models.open_model(path, "native", None)
     with told_of_compiling(quiet=quiet):
         profiles = profile(model.graph, model.parameters, batch_size)

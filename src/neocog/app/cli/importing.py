@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from neocog.app.cli.output import count, emit, format_table, print_json
 from neocog.data.resize import ResizeRule
 from neocog.errors import FormatError
 from neocog.interop.architectures import Architecture
+from neocog.interop.hub.load import MOST_CONFIG
 from neocog.interop.hub.timm import Config, read_config
 from neocog.interop.labels import read_labels
 from neocog.interop.opening import ONNX
@@ -26,11 +26,10 @@ from neocog.model.files import parse_json
 from neocog.model.modelfile import save
 from neocog.model.network import Network
 from neocog.model.origin import Origin
-from neocog.reading import read_file
+from neocog.reading import cause_of, read_file
 from neocog.text import printable
 from neocog.train.model import Model
 
-_MOST_CONFIG = 10_000_000  # bytes
 _LICENCES = ("license", "licence")  # what safetensors files keep it under, where they do
 _ENDING = ".safetensors"
 
@@ -108,10 +107,14 @@ def command(
             raise CommandLineError(
                 "weights need the name of their network", hint="add --model NAME; neocog models lists them"
             )
+        if name is not None and known is not None and not _same_network(name, known):
+            raise CommandLineError(
+                f"--model {name} is another network than {config} says: {known.name}", hint="leave one of them out"
+            )
         word = name or (known.name if known is not None else "")
         model = _from_weights(open_state(file), word, known, labels, img_size, preprocessing, given)
     _told_origin(model, source, licence)
-    path = output if output is not None else Path(f"{os.path.basename(word)}{_ENDING}")  # noqa: PTH119 - not a path
+    path = output if output is not None else Path(f"{word.rpartition('/')[2]}{_ENDING}")
     if path.exists() and (output is None or path.samefile(file)):
         raise CommandLineError(f"{path} is there already", hint="name another file with --output")
     save(model, path)
@@ -155,9 +158,15 @@ def _numbers(flag: str, text: str | None) -> tuple[float, ...] | None:
 
 def _config(path: Path) -> Config:
     try:
-        return read_config(str(path), parse_json(read_file(path, _MOST_CONFIG), str(path)))
+        return read_config(str(path), parse_json(read_file(path, MOST_CONFIG), str(path)))
     except OSError as error:
-        raise FormatError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}") from None
+        raise FormatError(f"{path} cannot be read: {cause_of(error)}") from None
+
+
+def _same_network(name: str, config: Config) -> bool:
+    """Tell whether --model and a config.json name one network, by whichever of its names."""
+    wanted, said = Architecture.named(name), config.architecture
+    return (wanted.name, wanted.tensorflow) == (said.name, said.tensorflow)
 
 
 def _from_weights(
@@ -172,7 +181,8 @@ def _from_weights(
     architecture = config.architecture if config is not None else Architecture.named(name)
     if not architecture.tensorflow and pads_as_tensorflow(file, architecture.graph(2)):
         architecture = architecture.as_tensorflow
-    image = config.image if config is not None else (*_sides(architecture), architecture.image.channels)
+    usual_image = architecture.image
+    image = (usual_image.height, usual_image.width, usual_image.channels) if config is None else config.image
     if size is not None:
         image = (*size, image[2])
     classes = classes_in(file, architecture.graph(2, image)) or (config.classes if config is not None else 2)
@@ -194,10 +204,6 @@ def _from_weights(
     if model.origin is not None:
         model.origin = Origin(model.origin.source, stated, model.origin.sha256, name)
     return model
-
-
-def _sides(architecture: Architecture) -> tuple[int, int]:
-    return architecture.image.height, architecture.image.width
 
 
 def _from_onnx(file: Path, labels: Path | None, size: tuple[int, int] | None, given: _Given) -> Network:

@@ -17,6 +17,7 @@ from neocog.app.cli.flags import Flags
 from neocog.data.augment.flip import RandomFlip
 from neocog.data.dataset import DataSplits
 from neocog.data.resize import ImageSize
+from neocog.interop.packages import install
 from neocog.model.network import Network
 from neocog.model.remade import for_classes, remade
 from neocog.nn.transfer import with_norms
@@ -28,7 +29,7 @@ from neocog.train.tuning import HEAD, WHOLE, Tuning, check_changes, head_setting
 Function = TypeVar("Function", bound=Callable[..., Any])
 NONE = "none"
 FROZEN, LIVE = "frozen", "live"
-HOW = "pip install 'neocog[pretrained]'"
+HOW = install("pretrained")
 
 
 def flags(command: Function) -> Function:

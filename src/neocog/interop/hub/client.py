@@ -20,7 +20,7 @@ from neocog.errors import FormatError, NeocogError, NeocogWarning
 from neocog.interop.hub.refusals import FETCHED, is_away, refusal, told
 from neocog.interop.hub.repository import Repository
 from neocog.interop.packages import require
-from neocog.reading import TooLargeError, open_file
+from neocog.reading import TooLargeError, cause_of, open_file
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
@@ -207,7 +207,7 @@ def check_digest(path: Path, most: int) -> str:
     except TooLargeError as error:
         raise FormatError(f"{path.name} is not what a model has: {error.strerror}") from None
     except OSError as error:
-        raise NeocogError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}") from None
+        raise NeocogError(f"{path} cannot be read: {cause_of(error)}") from None
     if said is None:
         return sha256.hexdigest()
     digest = sha256 if _SHA256.fullmatch(said) else sha1 if _SHA1.fullmatch(said) else None

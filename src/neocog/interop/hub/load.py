@@ -11,7 +11,8 @@ from neocog.interop.hub.client import CARD, CONFIG, WEIGHTS, Checkout
 from neocog.interop.hub.push import CREATED
 from neocog.interop.hub.repository import Repository
 from neocog.interop.hub.timm import Config, read_config
-from neocog.interop.pytorch.load import load_pytorch
+from neocog.interop.pytorch.checkpoint import open_state
+from neocog.interop.pytorch.load import take_tensors
 from neocog.model.arguments import check_names
 from neocog.model.files import MAX_FILE, parse_json
 from neocog.model.modelfile import load_network
@@ -100,7 +101,7 @@ def _of_timm(checkout: Checkout, config: Config, engine: str | Engine, threads: 
         threads=threads,
     )
     path = checkout.file(WEIGHTS, MAX_FILE)
-    load_pytorch(path, model)
+    take_tensors(model, open_state(path).tensors, f"{path}: ")
     unnamed = "" if config.class_names is not None else ", whose names are not said"
     model.origin = _origin(checkout, f"timm's {config.name}, {config.classes:,} classes{unnamed}")
     return model

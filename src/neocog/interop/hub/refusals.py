@@ -14,6 +14,7 @@ from typing import Any
 
 from neocog.errors import NeocogError
 from neocog.interop.hub.repository import Repository
+from neocog.reading import cause_of
 
 ALIKE = 0.6  # of 1, from which on a name is taken for a slip of another
 FOUND = 50  # names that are compared
@@ -72,7 +73,7 @@ def refusal(hub: ModuleType, place: Repository, error: Exception, doing: str) ->
         )
     if isinstance(error, OSError) and error.errno is not None:
         where = error.filename if isinstance(error.filename, str) else hub.constants.HF_HUB_CACHE
-        reason = "the disk is full" if error.errno in FULL else (error.strerror or str(error)).lower()
+        reason = "the disk is full" if error.errno in FULL else cause_of(error)
         hint = "free some space, or" if error.errno in FULL else "to"
         return NeocogError(
             f"{place} cannot be {doing}: {where}: {reason}", hint=f"{hint} keep it elsewhere set HF_HUB_CACHE"

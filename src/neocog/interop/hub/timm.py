@@ -15,12 +15,11 @@ from neocog.interop.architectures import Architecture
 from neocog.interop.preprocessing import Preprocessing
 from neocog.model.fields import check_integer
 from neocog.model.files import shown_value
+from neocog.nn.limits import MAX_CLASSES
 from neocog.nn.zoo.names import IMAGENET
 
 MOST_SIDE = 4096
 """Pixels a side of a network's input."""
-
-MOST_CLASSES = 262_144
 
 KNOWN = (
     *("convnext_atto", "densenet121", "efficientnet_b0", "efficientnet_lite0", "mobilenetv1_100", "mobilenetv2_100"),
@@ -75,7 +74,7 @@ def read_config(where: str, entries: Mapping[str, Any]) -> Config:
             raise FormatError(f"input_size must be 3 channels of at most {MOST_SIDE:,} pixels a side, got {image}")
         # files of before 2022 have on top what later ones have under "pretrained_cfg"
         pictures = entries.get("pretrained_cfg", entries)
-        classes = check_integer("num_classes", _either("num_classes", entries, pictures, IMAGENET), 1, MOST_CLASSES)
+        classes = check_integer("num_classes", _either("num_classes", entries, pictures, IMAGENET), 1, MAX_CLASSES)
         names = _names(_either("label_names", entries, pictures, entries.get("labels")), classes)
         return Config(str(entries["architecture"]), architecture, classes, image, preprocessing, names)
     except (FormatError, SettingError) as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from neocog.interop.onnx.document import OnnxNode
 from neocog.interop.onnx.parts import Floats, Flow, Parts, plain_view
 from neocog.interop.onnx.tensors import AnyArray
-from neocog.interop.onnx.views import View, is_whole, without
+from neocog.interop.onnx.views import Axis, Factor, View, is_whole, without
 from neocog.nn.layer import Layer, channels_of
 from neocog.nn.layers import ChannelShuffle, Conv2d, Flatten, Linear, PixelShuffle
 from neocog.nn.shapes import ImageShape, VectorShape
@@ -33,7 +34,6 @@ class NodeCall:
         inputs: what it takes.
         parts: the network so far.
         opset: version of the file's operators.
-        weights: names of the file's constants among the inputs; a layer is called after its weights.
     """
 
     def __init__(self, node: OnnxNode, inputs: Sequence[Value], parts: Parts, opset: int) -> None:
@@ -209,7 +209,7 @@ class NodeCall:
             f"it needs images as (N, C, H, W), and what comes to it, {list(flow.dims)}, is arranged otherwise"
         )
 
-    def _shuffled(self, flow: Flow, channels: tuple[Any, ...]) -> Flow | None:
+    def _shuffled(self, flow: Flow, channels: Axis) -> Flow | None:
         """Return channels of which two factors changed places, as a ChannelShuffle leaves them."""
         if len(channels) != 2 or {factor.axis for factor in channels} != {"C"}:
             return None
@@ -237,10 +237,10 @@ class NodeCall:
         factor, block = down[0].size, down[0].size ** 2
         kept = shape.channels // block
         if (across[0].stride, down[0].stride) == (1, factor):
-            if not is_whole_of(channels, kept, block):
+            if not _is_run(channels, kept, block):
                 return None
         elif (across[0].stride, down[0].stride) == (kept, kept * factor):
-            if not is_whole_of(channels, kept, 1):
+            if not _is_run(channels, kept, 1):
                 return None
             if kept > 1:
                 flow = self._arranged(ChannelShuffle(block), flow)
@@ -366,16 +366,14 @@ def _places(flow: Flow) -> NDArray[np.intp]:
     return places
 
 
-def is_whole_of(axis: tuple[Any, ...], size: int, stride: int) -> bool:
+def _is_run(axis: Axis, size: int, stride: int) -> bool:
     """Tell whether an axis is one run of channels, so far apart."""
     if size == 1:
         return axis == ()
     return len(axis) == 1 and (axis[0].axis, axis[0].size, axis[0].stride) == ("C", size, stride)
 
 
-def _renamed(factor: Any) -> Any:
-    from dataclasses import replace
-
+def _renamed(factor: Factor) -> Factor:
     return replace(factor, axis="C") if factor.axis == "F" else factor
 
 

@@ -39,11 +39,18 @@ def axes_of(call: NodeCall, place: int, rank: int, since: int) -> tuple[int, ...
     return tuple(call.axis(axis, rank) for axis in axes)
 
 
+_CONSTANTS: dict[str, Any] = {
+    "value": None,
+    "value_float": np.float32,
+    "value_floats": np.float32,
+    "value_int": np.int64,
+    "value_ints": np.int64,
+}
+"""An attribute that holds a Constant → the type of its values; None: its own."""
+
+
 def _constant(call: NodeCall, _: Sequence[AnyArray]) -> AnyArray:
-    for name, kind in (("value", None), ("value_float", np.float32), ("value_int", np.int64)):
-        if name in call.node.attributes:
-            return np.asarray(call.node.attributes[name], kind)
-    for name, kind in (("value_floats", np.float32), ("value_ints", np.int64)):
+    for name, kind in _CONSTANTS.items():
         if name in call.node.attributes:
             return np.asarray(call.node.attributes[name], kind)
     raise Unsupported("only numbers are read")

@@ -19,7 +19,7 @@ from neocog.errors import FormatError
 from neocog.interop.onnx.tensors import AnyArray, array_of
 from neocog.interop.packages import require
 from neocog.model.files import shown_value
-from neocog.reading import expanded, read_file
+from neocog.reading import cause_of, expanded, read_file
 
 MAX_FILE = (1 << 31) - 1
 """Bytes: what the format's encoding can hold. Larger models have their values in files beside."""
@@ -126,7 +126,7 @@ def read_document(path: str | Path) -> Document:
     except IsADirectoryError:
         raise FormatError(f"{path} is a folder, not an ONNX file") from None
     except OSError as error:
-        raise FormatError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}") from None
+        raise FormatError(f"{path} cannot be read: {cause_of(error)}") from None
     return document_of(content, str(path), path.parent)
 
 

@@ -27,6 +27,7 @@ from neocog.model.files import listed, shown_value
 from neocog.model.origin import MOST_TEXT, Origin
 from neocog.nn.graph import Graph
 from neocog.nn.layers import MaxPool2d, Sigmoid, Softmax
+from neocog.nn.limits import is_number, shown
 from neocog.nn.losses import BinaryCrossEntropy
 from neocog.nn.shapes import ImageShape, VectorShape, checked_image_shape
 from neocog.nn.wiring import IMAGE, Wiring
@@ -318,8 +319,8 @@ def _normalisation(
         # (x - 123) / 58 is of images in 0 to 255, (x - 0.48) / 0.23 of images in 0 to 1
         bytes_first = inputs[0].element == 2 or np.max(np.abs(shift / scale)) > 2 or np.max(scale) < 0.1
         value_range = 255.0 if bytes_first else 1.0
-    elif value_range <= 0:
-        raise SettingError(f"value_range must be 1 or 255, got {value_range}")
+    elif not is_number(value_range) or value_range <= 0:
+        raise SettingError(f"value_range must be a number above 0, such as 255, got {shown(value_range)}")
     own_mean, own_std = (np.asarray(values, np.float64) / value_range for values in (mean, std))
     return _shortest(own_mean - shift * own_std / scale), _shortest(own_std / scale)
 

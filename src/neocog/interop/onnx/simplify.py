@@ -215,9 +215,7 @@ class _Work:
         """Return what is left, with layers for constants and padding that found no other place."""
         self._into_weights()
         output = self.now[self.output]
-        numbers = (
-            {value: place for place, value in enumerate(needed_for(self.parts, output))} if output != IMAGE else {}
-        )
+        numbers = {value: place for place, value in enumerate(needed_for(self.parts, output))}
         refusals, kept = [], []
         for value in numbers:
             part = self.parts[value]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from neocog.errors import FormatError
 from neocog.model.files import shown_value
 from neocog.nn.limits import MAX_PARAMETERS
-from neocog.reading import open_file
+from neocog.reading import cause_of, open_file
 
 AnyArray = NDArray[Any]
 
@@ -130,7 +130,7 @@ def _external(tensor: Any, folder: Path | None, size: int, where: str) -> bytes:
             file.seek(offset)
             return file.read(length)
     except OSError as error:
-        raise FormatError(f"{where}: {path} cannot be read: {(error.strerror or str(error)).lower()}") from None
+        raise FormatError(f"{where}: {path} cannot be read: {cause_of(error)}") from None
 
 
 def _whole(text: str, where: str) -> int:

@@ -22,7 +22,7 @@ from neocog.interop.onnx.metadata import PREPROCESSING, metadata_of
 from neocog.interop.onnx.operations import write_layers
 from neocog.interop.onnx.replay import Replay, pictures_for, replay, runtime
 from neocog.interop.onnx.writer import INPUT, LOGITS, PROBABILITIES, OnnxWriter, places
-from neocog.interop.packages import require
+from neocog.interop.packages import install, require
 from neocog.model.files import write_atomically
 from neocog.model.views import VIEWS
 from neocog.nn.limits import shown
@@ -96,7 +96,7 @@ def to_onnx(
         warnings.warn(
             NeocogWarning(
                 f"{path}: nothing was replayed, since ONNX Runtime is not installed",
-                hint="pip install 'neocog[onnx]'",
+                hint=install("onnx"),
             ),
             stacklevel=2,
         )

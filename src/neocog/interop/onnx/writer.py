@@ -63,8 +63,8 @@ class OnnxWriter:
         return output
 
     def named(self, value: str, name: str) -> str:
-        """Give a value, and the operation that it comes from, a name if that operation is the only one since `begin`
-        and the name is free; return what it is called now.
+        """Return what a value is called: `name`, and its operation with it, if that is the only one since `begin` and
+        the name is free; else what it was called before.
         """
         if len(self.operations) != self._first + 1 or name in self._taken:
             return value

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 from neocog.data.inert_machine import SHOWN
 from neocog.errors import FormatError
 from neocog.interop.pytorch.pickled import PickledTensor, Storage, TorchMachine
-from neocog.interop.pytorch.stored import TYPES, StoredTensor
+from neocog.interop.pytorch.stored import DAMAGED, READ, TYPES, StoredTensor
 
 LEGACY = b"\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"
 """What the first of the run of pickles holds: a number that PyTorch chose."""
@@ -27,7 +27,6 @@ MOST_PICKLE = 1 << 26
 _MOST_INDEX = 1 << 24  # bytes that a zip archive's index may have: 100,000 tensors
 _END = struct.Struct("<4s4H2IH")  # of a zip archive's end record
 _LOCAL = struct.Struct("<4s5H3I2H")  # of what stands before each member
-_DAMAGED = "copy or download the file again"
 
 Places = Mapping[str, tuple[int, int]]
 """Key of a storage → its first byte in the file, and how many there are."""
@@ -58,7 +57,7 @@ class TorchFile:
             raise FormatError(
                 f"{self.path}: the storage {storage.key[:SHOWN]} should have {storage.size * width:,} bytes, "
                 f"{there:,} are there",
-                hint=_DAMAGED,
+                hint=DAMAGED,
             )
         return StoredTensor(
             name,
@@ -82,7 +81,7 @@ def read_archive(path: Path, file: BinaryIO) -> TorchFile:
     if name is None:
         raise FormatError(
             f"{path} is a zip archive, but none that torch.save writes: it holds no data.pkl",
-            hint="weights are read from .pt, .pth and .safetensors files",
+            hint=READ,
         )
     folder = name.removesuffix("data.pkl")
     if f"{folder}byteorder" in members and _content(path, file, members[f"{folder}byteorder"], 16) != b"little":
@@ -116,7 +115,7 @@ def read_legacy(path: Path, file: BinaryIO) -> TorchFile:
     value = _run(path, machine, head)
     keys = _run(path, TorchMachine(str(path), head.left), head)
     if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys) or len(set(keys)) < len(keys):
-        raise FormatError(f"{path} is damaged: it has no list of storages", hint=_DAMAGED)
+        raise FormatError(f"{path} is damaged: it has no list of storages", hint=DAMAGED)
     place, places = file.tell(), {}
     for key in keys:
         storage: Storage | None = machine.storages.get(key)
@@ -124,7 +123,7 @@ def read_legacy(path: Path, file: BinaryIO) -> TorchFile:
         said = int.from_bytes(file.read(8), "little")
         width = 1 if storage is None else TYPES[storage.dtype][1]
         if storage is None or said != storage.size or place + 8 + said * width > size:
-            raise FormatError(f"{path} is truncated or damaged: storage {key[:SHOWN]} is not there", hint=_DAMAGED)
+            raise FormatError(f"{path} is truncated or damaged: storage {key[:SHOWN]} is not there", hint=DAMAGED)
         places[key] = (place + 8, said * width)
         place += 8 + said * width
     return TorchFile(path, value, places)
@@ -160,7 +159,7 @@ def _run(path: Path, machine: TorchMachine, pickled: Any) -> Any:
         raise FormatError(
             f"{path}: the file is damaged or truncated",
             details=(f"{type(error).__name__}: {error}"[:SHOWN],),
-            hint=_DAMAGED,
+            hint=DAMAGED,
         ) from error
 
 
@@ -174,7 +173,7 @@ def _members(path: Path, file: BinaryIO) -> dict[str, zipfile.ZipInfo]:
     end = file.read()
     place = end.rfind(b"PK\5\6")
     if place < 0 or len(end) - place < _END.size:
-        raise FormatError(f"{path} is truncated: it has no index at its end ({size:,} bytes)", hint=_DAMAGED)
+        raise FormatError(f"{path} is truncated: it has no index at its end ({size:,} bytes)", hint=DAMAGED)
     index = _END.unpack_from(end, place)[5]
     if index > _MOST_INDEX:
         raise FormatError(f"{path}: an archive's index may have {_MOST_INDEX:,} bytes, found {index:,}")
@@ -186,11 +185,11 @@ def _members(path: Path, file: BinaryIO) -> dict[str, zipfile.ZipInfo]:
         raise FormatError(
             f"{path}: the archive is damaged ({size:,} bytes)",
             details=(f"{type(error).__name__}: {error}"[:SHOWN],),
-            hint=_DAMAGED,
+            hint=DAMAGED,
         ) from error
     members = {info.filename: info for info in found}
     if len(members) < len(found):
-        raise FormatError(f"{path}: the archive is damaged: members have the same name", hint=_DAMAGED)
+        raise FormatError(f"{path}: the archive is damaged: members have the same name", hint=DAMAGED)
     if any(name.count("/") == 1 and name.endswith("/constants.pkl") for name in members):
         raise FormatError(
             f"{path} is a program of TorchScript, not weights",
@@ -205,7 +204,7 @@ def _members(path: Path, file: BinaryIO) -> dict[str, zipfile.ZipInfo]:
         if info.file_size != info.compress_size or info.header_offset + info.file_size > size:
             raise FormatError(
                 f"{path}: {info.filename[:SHOWN]} should have {info.file_size:,} bytes, in a file of {size:,}",
-                hint=_DAMAGED,
+                hint=DAMAGED,
             )
     return members
 
@@ -215,7 +214,7 @@ def _begin(path: Path, file: BinaryIO, info: zipfile.ZipInfo) -> int:
     file.seek(info.header_offset)
     head = file.read(_LOCAL.size)
     if len(head) < _LOCAL.size or head[:4] != b"PK\3\4":
-        raise FormatError(f"{path}: {info.filename[:SHOWN]} is not where the index says", hint=_DAMAGED)
+        raise FormatError(f"{path}: {info.filename[:SHOWN]} is not where the index says", hint=DAMAGED)
     name, extra = _LOCAL.unpack(head)[-2:]
     begin: int = info.header_offset + _LOCAL.size + name + extra
     return begin
@@ -227,5 +226,5 @@ def _content(path: Path, file: BinaryIO, info: zipfile.ZipInfo, most: int) -> by
     file.seek(_begin(path, file, info))
     content = file.read(info.file_size)
     if len(content) < info.file_size:
-        raise FormatError(f"{path} is truncated: {info.filename[:SHOWN]} is not there", hint=_DAMAGED)
+        raise FormatError(f"{path} is truncated: {info.filename[:SHOWN]} is not there", hint=DAMAGED)
     return content

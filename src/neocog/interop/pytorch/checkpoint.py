@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +15,17 @@ from neocog.errors import FormatError, NeocogError
 from neocog.interop.pytorch.archive import LEGACY, TorchFile, read_archive, read_legacy
 from neocog.interop.pytorch.pickled import PickledTensor
 from neocog.interop.pytorch.safe import read_safe
-from neocog.interop.pytorch.stored import StoredTensor
+from neocog.interop.pytorch.stored import READ, StoredTensor
 from neocog.model.files import MAX_FILE
-from neocog.reading import expanded, open_file
+from neocog.reading import cause_of, expanded, open_file
 
 WRAPPED = ("state_dict", "model_state_dict", "model_state", "model", "net", "network", "module", "weights", "params")
 """What trainings call the state dict among other things that they keep; the first that is there counts."""
 
-_CHUNK = 1 << 20
 _HEAD = 32  # bytes of a file that tell what it is
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class StateFile:
     """The tensors of a file.
 
@@ -39,13 +39,11 @@ class StateFile:
     tensors: Mapping[str, StoredTensor]
     texts: Mapping[str, str] = field(default_factory=dict)
 
+    @cached_property
     def sha256(self) -> str:
-        """Return the digest of the whole file, as hexadecimal digits."""
-        digest = hashlib.sha256()
+        """The digest of the whole file, as hexadecimal digits."""
         with open_file(self.path) as file:
-            while chunk := file.read(_CHUNK):
-                digest.update(chunk)
-        return digest.hexdigest()
+            return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]  # BinaryIO does not say readinto
 
 
 def open_state(path: str | os.PathLike[str]) -> StateFile:
@@ -72,7 +70,7 @@ def open_state(path: str | os.PathLike[str]) -> StateFile:
     except IsADirectoryError:
         raise FormatError(f"{path} is a folder, not a file of weights") from None
     except OSError as error:
-        raise FormatError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}") from None
+        raise FormatError(f"{path} cannot be read: {cause_of(error)}") from None
     except ValueError as error:  # a NUL byte, which no path can hold; NeocogErrors may be one too, and pass
         if isinstance(error, NeocogError):
             raise
@@ -88,7 +86,7 @@ def _foreign(path: Path, head: bytes) -> FormatError:
         )
     return FormatError(
         f"{path} is no file of weights: it begins with {head[:8]!r}" if head else f"{path} is empty",
-        hint="weights are read from .pt, .pth and .safetensors files",
+        hint=READ,
     )
 
 

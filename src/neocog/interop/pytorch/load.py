@@ -35,7 +35,7 @@ _LONGEST = 80  # characters of a tensor's name in a message
 def load_pytorch(
     source: str | os.PathLike[str] | Mapping[str, Any] | StateFile, net: Kind, *, allow_nonfinite: bool = False
 ) -> Kind:
-    """Give a network the weights of a PyTorch state dict, and return it.
+    """Return a network with the weights of a PyTorch state dict in place of its own.
 
     Nothing of a file is executed: safetensors and the .pt and .pth files of torch.save are read as data. Names may be
     the network's own (which are torchvision's or timm's, for networks of the zoo), the other library's, or those of a
@@ -71,14 +71,18 @@ def load_pytorch(
         file = open_state(source)
     tensors: Mapping[str, Any] = file.tensors if file is not None else _mapping(source)
     where = f"{file.path}: " if file is not None else ""
-    chosen = _chosen(net, tensors, where)
+    take_tensors(net, tensors, where, allow_nonfinite=allow_nonfinite)
+    net.origin = None if file is None else Origin(Path(file.path).name, sha256=file.sha256)
+    return net
+
+
+def take_tensors(net: Network, tensors: Mapping[str, Any], where: str, *, allow_nonfinite: bool = False) -> None:
+    """Put tensors into a network as `load_pytorch` does, and leave its origin as it is; messages begin with `where`."""
     state: dict[str, NDArray[np.generic]] = {}
-    for parameter, (name, tensor) in chosen.items():
+    for parameter, (name, tensor) in _chosen(net, tensors, where).items():
         array = tensor.read() if isinstance(tensor, StoredTensor) else as_array(name, tensor)
         state[parameter.name] = array.reshape(pytorch_shape(parameter))
     net.load_state_dict(state, allow_nonfinite=allow_nonfinite)
-    net.origin = None if file is None else Origin(Path(file.path).name, sha256=file.sha256())
-    return net
 
 
 def classes_in(file: StateFile, graph: Graph) -> int | None:

@@ -128,7 +128,7 @@ class TorchMachine(InertMachine):
         return _LEFT_OUT
 
     def build(self, target: Any, state: Any) -> None:
-        """Give nothing a state: that of a dictionary says which version of PyTorch's modules wrote it."""
+        """Pass a state over: that of a dictionary says which version of PyTorch's modules wrote it."""
         expect(target, _Nothing | dict)
 
     def key(self, value: Any) -> str | bytes:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from neocog.errors import FormatError
-from neocog.interop.pytorch.stored import TYPES, StoredTensor
+from neocog.interop.pytorch.stored import DAMAGED, READ, TYPES, StoredTensor
 from neocog.model.files import MAX_TRAINING_HEADER, parse_json, shown_value
 
 DTYPES = {
@@ -43,7 +43,7 @@ def read_safe(path: Path, file: BinaryIO) -> tuple[dict[str, StoredTensor], Mapp
     if size < 8 or length > min(size - 8, MAX_TRAINING_HEADER):
         raise FormatError(
             f"{path} is no safetensors file, or truncated: it announces a header of {length:,} bytes in {size:,}",
-            hint="weights are read from .pt, .pth and .safetensors files",
+            hint=READ,
         )
     header = parse_json(file.read(length), f"{path}: the header")
     texts = header.pop("__metadata__", {})
@@ -64,17 +64,14 @@ def _tensor(path: Path, name: str, entry: object, begin: int, size: int) -> Stor
         if not isinstance(numbers, list) or not all(type(n) is int and 0 <= n < 1 << 63 for n in numbers):
             raise FormatError(f"{where}: shape and data_offsets must be whole numbers, got {shown_value(numbers)}")
     if len(offsets) != 2 or not offsets[0] <= offsets[1] <= size - begin:
-        raise FormatError(f"{where} should lie at {shown_value(offsets)}, of {size - begin:,} bytes", hint=_HINT)
+        raise FormatError(f"{where} should lie at {shown_value(offsets)}, of {size - begin:,} bytes", hint=DAMAGED)
     kind = DTYPES[dtype]
     width = TYPES[kind][1]
     if math.prod(shape) * width != offsets[1] - offsets[0]:
         raise FormatError(
             f"{where} of the shape {shown_value(shape)} needs {math.prod(shape) * width:,} bytes, "
             f"{offsets[1] - offsets[0]:,} are there",
-            hint=_HINT,
+            hint=DAMAGED,
         )
     strides = tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
     return StoredTensor(name, path, kind, tuple(shape), strides, begin + offsets[0], math.prod(shape))
-
-
-_HINT = "copy or download the file again"

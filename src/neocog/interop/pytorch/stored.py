@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from neocog.errors import FormatError
 from neocog.model.files import shown_value
-from neocog.reading import open_file
+from neocog.reading import cause_of, open_file
 
 TYPES = {
     "float64": ("<f8", 8),
@@ -29,6 +29,11 @@ TYPES = {
 """PyTorch's names of element types → NumPy's, and bytes of an element."""
 
 MOST_AXES = 8
+
+DAMAGED = "copy or download the file again"
+READ = "weights are read from .pt, .pth and .safetensors files"
+"""Hints: of a file that is damaged, and of one of another kind."""
+
 _SPREAD = 64  # elements that are read for each one that is needed
 _SPREAD_ANYHOW = 1 << 20
 
@@ -93,7 +98,7 @@ class StoredTensor:
                 file.seek(self.place)
                 content = file.read(self.span * width)
         except OSError as error:
-            raise FormatError(f"{self.path} cannot be read: {(error.strerror or str(error)).lower()}") from None
+            raise FormatError(f"{self.path} cannot be read: {cause_of(error)}") from None
         if len(content) < self.span * width:
             raise self._wrong(f"{self.span * width:,} bytes, of which {len(content):,} are there")
         flat = np.frombuffer(content, kind)
@@ -104,4 +109,4 @@ class StoredTensor:
         return np.array(values, values.dtype.newbyteorder("="), order="C")
 
     def _wrong(self, what: str) -> FormatError:
-        return FormatError(f"{self.path}: tensor {shown_value(self.name)} asks for {what}", hint="copy the file again")
+        return FormatError(f"{self.path}: tensor {shown_value(self.name)} asks for {what}", hint=DAMAGED)

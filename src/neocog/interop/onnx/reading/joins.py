@@ -160,7 +160,7 @@ def concatenate(call: NodeCall) -> Flow:
         if axis != 1:
             raise Unsupported("it joins images of a batch")
         flows = [call.vector(flow) for flow in flows]
-        result = call.add(Concatenate(), *flows, view=None)
+        result = call.add(Concatenate(), *flows)
         if all(flow.order is None for flow in flows):
             return Flow(result.value, result.shape, result.plain)
         ends = np.cumsum([0, *(flow.shape.size for flow in flows)])

@@ -7,7 +7,6 @@ from neocog.interop.onnx.constants import axes_of
 from neocog.interop.onnx.parts import Flow
 from neocog.interop.onnx.reading.windows import pads_of, pair_of, tidy
 from neocog.interop.onnx.views import View
-from neocog.nn.layer import Layer
 from neocog.nn.layers import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d
 from neocog.nn.shapes import ImageShape
 from neocog.nn.window import Sides
@@ -48,21 +47,17 @@ def average_pool(call: NodeCall) -> Flow:
     return call.add(AvgPool2d(tidy(window), tidy(stride), tidy(padding), ceil, counted), x)
 
 
-def _over_pixels(call: NodeCall, x: Flow, layer: Layer, view: View) -> Flow:
-    return call.add(layer, x, view=view)
-
-
 def global_average(call: NodeCall) -> Flow:
     """Read a GlobalAveragePool."""
     x = call.image(call.flow())
-    return _over_pixels(call, x, AdaptiveAvgPool2d(1), shrunk(x))
+    return call.add(AdaptiveAvgPool2d(1), x, view=shrunk(x))
 
 
 def global_max(call: NodeCall) -> Flow:
     """Read a GlobalMaxPool: a window of the whole image."""
     x = call.image(call.flow())
     assert isinstance(x.shape, ImageShape)
-    return _over_pixels(call, x, MaxPool2d(tidy((x.shape.height, x.shape.width))), shrunk(x))
+    return call.add(MaxPool2d(tidy((x.shape.height, x.shape.width))), x, view=shrunk(x))
 
 
 def _reduced(call: NodeCall) -> tuple[Flow, View]:
@@ -84,14 +79,14 @@ def _reduced(call: NodeCall) -> tuple[Flow, View]:
 def reduce_mean(call: NodeCall) -> Flow:
     """Read a ReduceMean over all pixels."""
     x, view = _reduced(call)
-    return _over_pixels(call, x, AdaptiveAvgPool2d(1), view)
+    return call.add(AdaptiveAvgPool2d(1), x, view=view)
 
 
 def reduce_max(call: NodeCall) -> Flow:
     """Read a ReduceMax over all pixels."""
     x, view = _reduced(call)
     assert isinstance(x.shape, ImageShape)
-    return _over_pixels(call, x, MaxPool2d(tidy((x.shape.height, x.shape.width))), view)
+    return call.add(MaxPool2d(tidy((x.shape.height, x.shape.width))), x, view=view)
 
 
 RULES = {
