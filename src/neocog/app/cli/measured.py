@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from neocog.app.cli.errors import nearest
 from neocog.app.cli.output import count, format_table, percent
 from neocog.errors import DataError
+from neocog.model.arguments import check_names
 from neocog.train.intervals import wilson_interval
 from neocog.train.labels import LabelsEvaluation
 
@@ -69,7 +70,7 @@ def match_classes(
     if unknown:
         guess = nearest(unknown[0], model_names)
         hint = f"rename {unknown[0]} to {guess}" if guess else "use data with the classes that it was trained on"
-        if list(model_names) == [str(number) for number in range(len(model_names))]:
+        if tuple(model_names) == check_names(None, len(model_names)):
             hint = "its classes are only numbered: neocog import FILE --labels TXT gives them names"
         raise DataError(
             f"the data has {count(len(unknown), 'class', 'classes')} that the model does not know: {shorten(unknown)}",

@@ -92,9 +92,10 @@ def open_model(path: Path, engine: str, threads: int | None, *, allow_nonfinite:
     """Read the model that `path` names; weights that are NaN or infinite only for verbs that show what a model is."""
     if names_a_hub(str(path)):
         from neocog.interop.hub.load import from_hub
+        from neocog.model.arguments import check_names
 
         model = from_hub(str(path), engine=engine, threads=threads, quiet=_quiet())
-        if model.class_names == tuple(map(str, range(model.graph.classes))) and not _quiet():
+        if model.class_names == check_names(None, model.graph.classes) and not _quiet():
             note(f"{path} does not say what its classes are called: they are numbers from 0 on")
         return model
     from neocog.interop.opening import open_network

@@ -184,7 +184,7 @@ class _Reading:
             Unsupported: nothing here does that.
         """
         if node.subgraph:
-            raise Unsupported("it holds a graph of its own, and what is computed would hang on what comes")
+            raise Unsupported("it holds a graph of its own, and which of it is computed would depend on the images")
         rule, fold = RULES.get(node.operator), FOLDS.get(node.operator)
         if node.domain or (rule is None and fold is None):
             raise Unsupported("no layer does this")
@@ -199,7 +199,7 @@ class _Reading:
                 given: object = FOLDS[node.operator](call, [_Sides(flows[0].dims)])  # type: ignore[list-item]
             elif not flows:
                 if fold is None:
-                    raise Unsupported("it depends on no image, and is not computed while a file is read")
+                    raise Unsupported("it does not depend on the image, and is not computed while a file is read")
                 given = self._checked(fold(call, [value for value in known if value is not None]))  # type: ignore[misc]
             else:
                 if rule is None:
@@ -227,7 +227,8 @@ class _Reading:
         """Return what the network answers: a vector, or an image."""
         flow = self.values[self.output.name]
         if not isinstance(flow, Flow):
-            raise FormatError(f"{self.document.path}: the output {shown_value(self.output.name)} hangs on no image")
+            name = shown_value(self.output.name)
+            raise FormatError(f"{self.document.path}: the output {name} does not depend on the image")
         answer = self._arranged(self._without_softmax(flow))
         if answer.value == IMAGE:  # a network needs a layer: here one that gives what it takes
             value = self.parts.arranged(IMAGE, MaxPool2d(1), "the output")
@@ -347,7 +348,7 @@ def _chosen(outputs: Sequence[ValueInfo], wanted: str | None) -> ValueInfo:
 
 
 def _needed(nodes: Sequence[OnnxNode], output: ValueInfo) -> list[OnnxNode]:
-    """Return the nodes that the output hangs on, in order."""
+    """Return the nodes that the output depends on, in order."""
     wanted, kept = {output.name}, []
     for node in reversed(nodes):
         if not wanted.isdisjoint(filter(None, node.outputs)):
