@@ -1,4 +1,4 @@
-"""axe-core finds nothing to complain about: in any room, light and dark, in a network that was trained and in the lesson."""
+"""axe-core finds nothing to complain about in any room, light or dark, of a trained network and of the lesson."""
 
 from __future__ import annotations
 

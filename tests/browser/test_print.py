@@ -21,13 +21,15 @@ Serve = Callable[[Session], str]
 SCALE = 2  # pixels for a point of the page
 NEAR = 12  # levels of 256, by which a printed colour may differ: thin lines are smoothed
 # Pictures, and what of each is beyond an ancestor that cuts it off or beyond the sheet, in pixels.
-CUT = """() => [...document.querySelectorAll('main canvas, main svg')].filter((one) => one.checkVisibility()).map((one) => {
+CUT = """() => [...document.querySelectorAll('main canvas, main svg')]
+    .filter((one) => one.checkVisibility()).map((one) => {
     const box = one.getBoundingClientRect()
     let cut = Math.max(0, box.right - document.querySelector('.neocog').getBoundingClientRect().right)
     for (let at = one.parentElement; at && !at.matches('.neocog'); at = at.parentElement) {
         if (at instanceof SVGElement || getComputedStyle(at).overflow === 'visible') continue
         const frame = at.getBoundingClientRect()
-        cut = Math.max(cut, frame.left - box.left, box.right - frame.right, frame.top - box.top, box.bottom - frame.bottom)
+        cut = Math.max(cut, frame.left - box.left, box.right - frame.right)
+        cut = Math.max(cut, frame.top - box.top, box.bottom - frame.bottom)
     }
     return [one.outerHTML.slice(0, 120), cut] }).filter(([, cut]) => cut > 2)"""
 COLOURS = """() => [...new Set([...document.querySelectorAll('main .bar')].flatMap((bar) => {
