@@ -188,18 +188,6 @@ def test_old_images_are_forgotten_but_never_the_first(session: Session) -> None:
         session.input(names[0])
 
 
-def test_learning_is_read_from_a_run_folder(trained_once) -> None:
-    from neocog.app.cli.explain import open_session
-
-    session = open_session(trained_once[0], None, None, "reference", None, quiet=True)
-    found = answer(session, Question.read("learning"))
-    assert [epoch["epoch"] for epoch in found.facts["epochs"]] == list(range(1, 13))
-    assert found.facts["kept"][0] == 0
-    first = found.facts["layers"][0]
-    assert found.arrays[f"filters/{first['layer']}"].shape == (len(found.facts["kept"]), *first["shape"])
-    np.testing.assert_array_equal(found.arrays["filters/0"].shape[1:], session.model.parameters["0.weight"].shape)
-
-
 def test_images_that_cannot_be_read_are_left_out(tmp_path) -> None:
     from PIL import Image
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,11 +23,12 @@ WITH_MOMENTUM = ("sgd",)
 RATES = (0.01, 0.03, 0.1, 0.3, 1.0)
 MOMENTA = (0.0, 0.5, 0.9)
 SEEDS = 3  # beginnings that are offered
+NOISE = 0.1  # standard deviation of the weights that the filters begin as
 
 
 @dataclass(frozen=True, slots=True)
 class Practice:
-    """With what the filters learn.
+    """What the filters learn with.
 
     optimizer: one of OPTIMIZERS. rate: how large steps are. momentum: how much of the last step goes on in the next,
     of those that have one. seed: of the noise that they begin as.
@@ -35,7 +37,7 @@ class Practice:
     optimizer: str = "sgd"
     rate: float = 0.1
     momentum: float = 0.9
-    seed: int = 0
+    seed: int = 1
 
     @classmethod
     def asked(cls, question: Question) -> Practice:
@@ -64,6 +66,14 @@ class Practice:
             "seed": str(self.seed),
         }
 
+    def offered(self) -> list[Practice]:
+        """Return all that a reader can choose, with this beginning."""
+        return [
+            Practice(optimizer, rate, momentum, self.seed)
+            for optimizer, rate in itertools.product(OPTIMIZERS, RATES)
+            for momentum in (MOMENTA if optimizer in WITH_MOMENTUM else MOMENTA[:1])
+        ]
+
     def make(self) -> Optimizer:
         """Return the optimizer.
 
@@ -86,7 +96,7 @@ class Practised:
     """What came of it.
 
     epochs: as in a history. filters: (epochs + 1, 3, 3, 1, 2), the first before training. maps: (epochs + 1, 4, 4, 2)
-    of the worked example's image. loss: (epochs + 1,) after each.
+    of the worked example's image.
     """
 
     epochs: tuple[EpochResult, ...]
@@ -114,7 +124,9 @@ def practise(settings: Practice) -> Practised:
     """
     model = Model(lesson_net(), (6, 6, 1), LINES, seed=settings.seed, engine="reference")
     layer = next(node.name for node in model.graph.nodes if isinstance(node.layer, Conv2d))
-    model.load_parameters({**lesson_model().parameters, f"{layer}.weight": model.parameters[f"{layer}.weight"]})
+    drawn = lesson_model().parameters
+    noise = NOISE * np.random.default_rng(settings.seed).standard_normal(drawn[f"{layer}.weight"].shape)
+    model.load_parameters({**drawn, f"{layer}.weight": noise})
     images, labels = lesson_examples()
     watch = _Watch(model, layer)
     history = model.fit(
