@@ -15,7 +15,8 @@ from neocog.app.page.session import Session
 RELATIVE = 1e-5
 COLLECT = """() => [...document.querySelectorAll('data.num')].filter((node) => node.checkVisibility()).map((node) => ({
     text: node.textContent.trim(), short: node.dataset.short !== undefined ? node.title : null,
-    question: node.dataset.question, array: node.dataset.array ?? null, index: node.dataset.index ?? null, fact: node.dataset.fact ?? null }))"""
+    question: node.dataset.question, array: node.dataset.array ?? null,
+    index: node.dataset.index ?? null, fact: node.dataset.fact ?? null }))"""
 # What is left of the page's text when the checked numbers are taken out; decimals in it would be unchecked.
 REST = """() => {
     const found = []

@@ -1,8 +1,9 @@
-"""The lens: window, filter and products between input and output, on one screen; it plays, and begins where it matters."""
+"""The lens: window, filter and products between input and output, on one screen. It plays, and begins at a peak."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,6 @@ from neocog.explain.trace import trace
 
 Open = Callable[..., Any]
 Serve = Callable[[Session], str]
-CHOSEN = ".channel.chosen, .channel:only-child"
 # What the room is about, each in its place; the terms of the chosen channel, where there are several.
 PARTS = {
     "input": ".in canvas",
@@ -30,7 +30,8 @@ PARTS = {
 }
 BOXES = """parts => Object.fromEntries(Object.entries(parts).map(([name, at]) => {
     const chosen = document.querySelector('.channel.chosen') ?? document.querySelector('.channel')
-    const { left, right, top, bottom } = (chosen.querySelector(at) ?? document.querySelector(at)).getBoundingClientRect()
+    const part = chosen.querySelector(at) ?? document.querySelector(at)
+    const { left, right, top, bottom } = part.getBoundingClientRect()
     return [name, { left, right, top, bottom }] }))"""
 
 
@@ -63,7 +64,7 @@ def test_input_terms_and_output_stand_side_by_side_on_one_screen(
             assert box["bottom"] <= 900, (layer, part)
             assert box["right"] <= 1440, (layer, part)
         order = ["input", "window", "filter", "products", "output"]
-        for left, right in zip(order, order[1:], strict=False):
+        for left, right in pairwise(order):
             assert at[left]["right"] <= at[right]["left"], (layer, left, right)
         assert page.evaluate("() => scrollY") == 0
 
@@ -150,7 +151,8 @@ def test_signs_and_columns_stay_where_they_are_and_all_digits_can_be_had(
 ) -> None:
     page = open_page(serve(digits), room="lens?layer=3&row=0&column=0", width=1440)
     settle(page)
-    places = "() => [...document.querySelectorAll('.terms .sign, .terms table')].map((one) => one.getBoundingClientRect().left)"
+    places = """() => [...document.querySelectorAll('.terms .sign, .terms table')]
+        .map((one) => one.getBoundingClientRect().left)"""
     first = page.evaluate(places)
     for key in ("ArrowRight", "ArrowDown", "ArrowRight", "ArrowDown"):
         page.keyboard.press(key)
