@@ -1,7 +1,7 @@
 """bfloat16 in memory, float32 in registers: what is loaded, rounded and stored.
 
-Rounding is to nearest, ties to even; numbers below 2 to the power of -126 become zero, and a NaN stays one. That is what
-processors do that have an instruction for it, and the others do the same in a few more steps.
+Rounding is to nearest, ties to even; numbers below 2 to the power of -126 become zero, and a NaN stays one. That is
+what processors do that have an instruction for it, and the others do the same in a few more steps.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ EXPONENT, SIGN, QUIET = 0x7F800000, 0x80000000, 0x00400000
 INSTRUCTION = "+avx512bf16"  # LLVM's name of what rounds 16 values at once
 
 
-class _BrainFloat(ir.Type):
+class _BrainFloat(ir.Type):  # type: ignore[misc]
     """LLVM's bfloat, which llvmlite has no class for."""
 
     def _to_string(self) -> str:
@@ -87,5 +87,3 @@ def clear_position(b: Builder, base: IrValue, offset: Index) -> None:
     line = b.at(base, offset, I16)
     for lane in range(0, PLANE // 2, b.lanes):
         b.ir.store(b.splat(0.0), b.at(line, lane), align=min(64, b.target.vector_bytes))
-
-

@@ -133,9 +133,7 @@ def _spot(b: Builder, stage: TileProduct, line: Index, number: Index, image: Ind
     return Spot(image, row, column, 0), always if stage.x.line == stage.y.width else b.less(column, stage.y.width)
 
 
-def _store_vector(
-    b: Builder, addresses: Addresses, stage: TileProduct, sums: IrValue, lane: int, spot: Spot
-) -> None:
+def _store_vector(b: Builder, addresses: Addresses, stage: TileProduct, sums: IrValue, lane: int, spot: Spot) -> None:
     value = b.load(sums, lane)
     if stage.bias is not None:
         value = b.ir.fadd(value, b.load(addresses.operand(stage.bias), spot.channel))
@@ -223,4 +221,3 @@ def _first_lanes(b: Builder, value: IrValue, count: int) -> IrValue:
 
 
 EMITTERS: Emitters = {TileProduct: emit_product, PackTiles: emit_pack, Stack: emit_stack}
-

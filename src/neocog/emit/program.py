@@ -158,15 +158,15 @@ class _Writer:
         meet.linkage = "internal"
         emit_barrier(self.module, Builder(meet, self._program.target))
         bound = _emit_bound(self.module, self._program.target)
-        function, b = self.begin("run")
+        _, b = self.begin("run")
         with configured(b, self._program):
-            self._write_stages(function, b, meet, bound, chains)
+            self._write_stages(b, meet, bound, chains)
         b.ir.ret_void()
 
     def _write_stages(
-        self, function: ir.Function, b: Builder, meet: ir.Function, bound: ir.Function, chains: Mapping[int, ir.Function]
+        self, b: Builder, meet: ir.Function, bound: ir.Function, chains: Mapping[int, ir.Function]
     ) -> None:
-        *_, control, thread, threads = function.args
+        *spaces, control, thread, threads = b.function.args
         together = b.ir.icmp_unsigned(">", threads, b.index(1))
         next_thread = b.ir.add(thread, b.index(1))
         for index, scheduled in enumerate(self._program.stages):
@@ -177,7 +177,7 @@ class _Writer:
             low, high = (b.ir.call(bound, [items, position, threads]) for position in (thread, next_thread))
             with b.when(b.less(low, high)):
                 if index in chains:
-                    b.ir.call(chains[index], [*function.args[:4], low, high])
+                    b.ir.call(chains[index], [*spaces, control, low, high])
                 else:
                     self.call_kernel(b, scheduled.stage, low, high)
 

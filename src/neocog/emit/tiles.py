@@ -1,11 +1,11 @@
 """Products of bfloat16 tiles, by two backends that give the same bits: a processor's tile registers (AMX), and vectors.
 
-A tile of a has 16 rows of 32 bfloat16; one of b 16 rows of 16 pairs, a pair for two neighbouring k. What tile registers
-compute for one element of c is: two chains from zero, over even and over odd k in rising order, each step a multiply-add
-of float32 in one rounding; the two chains added; and that added to c. Denormal numbers count as zero, and become zero.
-The vectors do the same, with the processor's own mode for denormal numbers set around them. Without an instruction that
-multiplies and adds in one rounding (SSE2) the bits are the same too, since a product of two bfloat16 is exact, but
-where it lies outside of float32's normal range.
+A tile of a has 16 rows of 32 bfloat16; one of b 16 rows of 16 pairs, a pair for two neighbouring k. For one element of
+c, tile registers compute two chains from zero, over even and over odd k in rising order, each step a multiply-add of
+float32 in one rounding; add the two; and add that to c. Denormal numbers count as zero, and become zero. The vectors do
+the same, with the processor's own mode for denormal numbers set around them. Without an instruction that multiplies and
+adds in one rounding (SSE2) the bits are the same too, since a product of two bfloat16 is exact, but where it lies
+outside of float32's normal range.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def tiles_of(b: Builder, sums: IrValue) -> Tiles:
 class _Registers(Tiles):
     """Tile registers: four of sums, two of rows, two of weights.
 
-    Their numbers are constants, as LLVM wants them, and nothing stays in them from one function of Python's to the next.
+    Their numbers are constants, as LLVM wants them; nothing stays in them when a call from Python ends.
     """
 
     UPPER, LOWER, LEFT, RIGHT = 4, 5, 6, 7
@@ -135,7 +135,6 @@ class _Modes:
         b = self._b
         if self._arm:
             self._before = b.ir.call(_declared(b, "llvm.aarch64.get.fpcr", I64, []), [])
-            # Read anew at each block: the writer would take a second reading for the first.
             flushing = b.ir.or_(self._before, b.index(FLUSHING_ARM))
             b.ir.call(_declared(b, "llvm.aarch64.set.fpcr", ir.VoidType(), [I64]), [flushing])
             return

@@ -120,7 +120,7 @@ def _tiles_permitted() -> bool:
         return False
     try:
         system = ctypes.CDLL(None, use_errno=True)
-        return system.syscall(ARCH_PRCTL, REQUEST_PERMISSION, TILE_DATA) == 0
+        return bool(system.syscall(ARCH_PRCTL, REQUEST_PERMISSION, TILE_DATA) == 0)
     except (OSError, AttributeError):
         return False
 

@@ -15,7 +15,7 @@ SHARES = 8  # items of an image and panel, where threads share one image
 
 
 def walk_of(window: Window, images: int) -> Walk:
-    """Choose what rows of tiles are: images where each gives one pixel, else positions where these follow each other."""
+    """Choose what rows of tiles are: images where each gives one pixel, else positions that follow each other."""
     v, h = window.vertical, window.horizontal
     if v.output == h.output == 1 and images > 1:
         return "images"
@@ -67,7 +67,6 @@ def product(
     far = 2 * made.panels * made.panel_size > made.x.bytes_each * x.images * x.image_step
     chunk = 1 if walk == "images" else made.blocks if chained else -(-made.blocks // SHARES)
     return replace(made, chunk=chunk, panels_first=far)
-
 
 
 def stacked(window: Window) -> Window:

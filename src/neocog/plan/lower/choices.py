@@ -160,7 +160,7 @@ class Choices:
 
     def wants_half(self, index: int) -> bool:
         """Whether a step takes what another one gives as bfloat16, itself or behind what works value by value."""
-        if self.precision == "float32" or index == IMAGE:
+        if self.precision == "float32" or self._source(index) == IMAGE:
             return False
         if index not in self._wanted:
             self._wanted[index] = any(self._takes_half(index, user) for user in self.steps.users(index))

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from neocog.nn.graph import IMAGE
 from neocog.nn.layers import Linear, MaxPool2d
-from neocog.nn.window import Window
+from neocog.nn.window import EvenWindow, Window
 from neocog.plan.blocked import PANEL, PLANE, Blocked
 from neocog.plan.layout import Operand, Space
 from neocog.plan.lower.lowering import Lowering
@@ -103,7 +103,7 @@ def _stacked_images(low: Lowering, step: PlanStep) -> Value:
     return made
 
 
-def pool(low: Lowering, step: PlanStep, window: Window, counted: Window | None) -> None:
+def pool(low: Lowering, step: PlanStep, window: Window | EvenWindow, counted: Window | None) -> None:
     """Plan a pooling of what is there in bfloat16."""
     x = low.half(step.inputs[0])
     made = _output(low, step)
@@ -115,5 +115,3 @@ def pool(low: Lowering, step: PlanStep, window: Window, counted: Window | None) 
         yield HalfPool(f"{step.title} forward", seen, segment.settle(made.tensor), window, largest, counted)
 
     low.add(step.title, [x.tensor.name], [made.tensor.name], build, on_images=step.on_images)
-
-
