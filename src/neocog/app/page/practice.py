@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from neocog.app.page.question import Question
+from neocog.engines.base import Array
 from neocog.errors import SettingError
 from neocog.explain.lesson import LINES, lesson_examples, lesson_image, lesson_model, lesson_net
 from neocog.nn.layers import Conv2d
@@ -100,13 +101,14 @@ class Practised:
     """
 
     epochs: tuple[EpochResult, ...]
-    filters: np.ndarray
-    maps: np.ndarray
+    filters: Array
+    maps: Array
 
 
 class _Watch(Callback):
     def __init__(self, model: Model, layer: str) -> None:
-        self.filters, self.maps = [], []
+        self.filters: list[Array] = []
+        self.maps: list[Array] = []
         self._model, self._layer = model, layer
         self._look()
 
