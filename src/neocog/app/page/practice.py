@@ -12,11 +12,12 @@ from neocog.engines.base import Array
 from neocog.errors import SettingError
 from neocog.explain.lesson import LINES, lesson_examples, lesson_image, lesson_model, lesson_net
 from neocog.nn.layers import Conv2d
-from neocog.nn.optimizers import SGD, Adagrad, Adam, Optimizer, RMSprop
+from neocog.nn.optimizers import Optimizer
 from neocog.train.callbacks import Callback
 from neocog.train.events import Run
 from neocog.train.history import EpochResult
 from neocog.train.model import Model
+from neocog.train.named import make_optimizer
 
 EPOCHS = 40  # of one step each: all images at once
 OPTIMIZERS = ("sgd", "rmsprop", "adagrad", "adam")
@@ -81,15 +82,7 @@ class Practice:
         Raises:
             SettingError: rate or momentum are out of its range.
         """
-        match self.optimizer:
-            case "sgd":
-                return SGD(self.rate, momentum=self.momentum)
-            case "rmsprop":
-                return RMSprop(self.rate)
-            case "adagrad":
-                return Adagrad(self.rate)
-            case _:
-                return Adam(self.rate)
+        return make_optimizer(self.optimizer, self.rate, 0.0, self.momentum if self.optimizer in WITH_MOMENTUM else None)
 
 
 @dataclass(frozen=True, slots=True)
