@@ -20,7 +20,7 @@ from neocog.train.model import Model
 from neocog.train.named import make_optimizer
 
 EPOCHS = 40  # of one step each: all images at once
-OPTIMIZERS = ("sgd", "rmsprop", "adagrad", "adam")
+OPTIMIZERS = ("sgd", "adagrad", "adam")
 WITH_MOMENTUM = ("sgd",)
 RATES = (0.01, 0.03, 0.1, 0.3, 1.0)
 MOMENTA = (0.0, 0.5, 0.9)
@@ -82,7 +82,9 @@ class Practice:
         Raises:
             SettingError: rate or momentum are out of its range.
         """
-        return make_optimizer(self.optimizer, self.rate, 0.0, self.momentum if self.optimizer in WITH_MOMENTUM else None)
+        return make_optimizer(
+            self.optimizer, self.rate, 0.0, self.momentum if self.optimizer in WITH_MOMENTUM else None
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -254,7 +254,7 @@ export const findings = {
       lead: 'Here the two filters learn while you watch. They begin as noise; 32 small images, each with one falling or one upright line, are shown again and again, and gradient descent moves every weight a little downhill. An epoch is one step with all 32. Change the learning rate, the momentum or the optimizer: each time they learn anew. What they find need not be the filters that were drawn by hand: any that tell the lines apart will do.',
       label: 'How they learn',
       optimizer: 'Optimizer',
-      optimizers: { sgd: 'gradient descent (SGD)', rmsprop: 'RMSprop', adagrad: 'Adagrad', adam: 'Adam' },
+      optimizers: { sgd: 'gradient descent (SGD)', adagrad: 'Adagrad', adam: 'Adam' },
       rate: 'Learning rate',
       momentum: 'Momentum',
       again: 'Begin as other noise',

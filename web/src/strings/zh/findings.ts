@@ -247,7 +247,7 @@ export const findings: typeof english = {
       lead: '两个卷积核在这里当着你的面学习。它们从噪声开始；32 张小图，每张只有一条斜线或一条竖线，一遍遍给它们看，梯度下降让每个权重往下坡挪一点。一个 epoch 就是用全部 32 张图走一步。改一改学习率、动量或优化器：每次都从头学起。它们学到的不必和手画的卷积核一样：能分清两种线就行。',
       label: '怎样学习',
       optimizer: '优化器',
-      optimizers: { sgd: '梯度下降（SGD）', rmsprop: 'RMSprop', adagrad: 'Adagrad', adam: 'Adam' },
+      optimizers: { sgd: '梯度下降（SGD）', adagrad: 'Adagrad', adam: 'Adam' },
       rate: '学习率',
       momentum: '动量',
       again: '换一种噪声开始',
