@@ -82,7 +82,7 @@ class Supervisor:
         Raises:
             StartError: no worker could begin.
         """
-        with self._signals():
+        with self._selector, self._signals():
             try:
                 self._start(self._members[0])
                 self._until(lambda: self._members[0].ready or not self._members[0].process)
@@ -217,7 +217,7 @@ class Supervisor:
         if not self._ending and (was_ready or member.again):
             warn(f"worker {member.number} ended; it is started again")
         member.again = time.monotonic() + PAUSE_SECONDS
-        if not any(other.ready for other in self._members):
+        if not self._ending and not any(other.ready for other in self._members):
             self._stop_listening()
         self._load_next()
 
@@ -228,7 +228,7 @@ class Supervisor:
     # -- connections --------------------------------------------------------------------------------------------------
 
     def _listen_again(self) -> None:
-        if self._listener.fileno() not in self._selector.get_map():
+        if not self._ending and self._listener.fileno() not in self._selector.get_map():
             self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
 
     def _stop_listening(self) -> None:
@@ -279,7 +279,6 @@ class Supervisor:
                     os.kill(member.process, signal.SIGKILL)
                 with contextlib.suppress(ChildProcessError):
                     os.waitpid(member.process, 0)
-        self._selector.close()
 
 
 def _listen(settings: Settings) -> socket.socket:
