@@ -20,7 +20,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +65,9 @@ def make_files(name: str, folder: Path) -> tuple[Path, Path, Path]:
     model.to_onnx(paths[1])
     # what a photograph is like: large forms, and noise
     stream = np.random.default_rng(0)
-    coarse = Image.fromarray(stream.integers(0, 256, (6, 6, 3), np.uint8)).resize((side, side), Image.Resampling.BICUBIC)
+    coarse = Image.fromarray(stream.integers(0, 256, (6, 6, 3), np.uint8)).resize(
+        (side, side), Image.Resampling.BICUBIC
+    )
     noisy = np.clip(np.asarray(coarse) + stream.normal(0, 8, (side, side, 3)), 0, 255).astype(np.uint8)
     file = io.BytesIO()
     Image.fromarray(noisy).save(file, "JPEG", quality=90)
@@ -115,14 +117,10 @@ def served(side: str, model: Path, onnx: Path) -> Iterator[int]:
         yield port
     finally:
         os.killpg(process.pid, signal.SIGTERM)
-        try:
+        with suppress(subprocess.TimeoutExpired):
             process.wait(15)
-        except subprocess.TimeoutExpired:
-            pass
-        try:
+        with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         process.wait()
 
 
@@ -201,7 +199,9 @@ def report(name: str, found: dict[str, list[dict[str, Any]]]) -> None:
     """Print the medians of each server's turns, and what they are of neocog's."""
     middle = statistics.median
     rates = {side: middle(turn["answers"] / turn["seconds"] for turn in turns) for side, turns in found.items()}
-    print(f"\n| {name} | requests/s | p50 | p99 | refused | differing | load's share of a processor | neocog against it |")
+    print(
+        f"\n| {name} | requests/s | p50 | p99 | refused | differing | load's share of a processor | neocog against it |"
+    )
     print("|---|---|---|---|---|---|---|---|")
     for side, turns in found.items():
         share = middle(turn["cpu"] / turn["seconds"] for turn in turns)

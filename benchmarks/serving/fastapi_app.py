@@ -1,4 +1,4 @@
-"""FastAPI with ONNX Runtime: an endpoint that does not block, for `uvicorn --workers 2`, each computing on one thread."""
+"""FastAPI with ONNX Runtime: an endpoint that does not block, for `uvicorn --workers 2`, each on one thread."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ def _classify(body: bytes) -> Any:
     return classifier.answers([classifier.decode(body)])[0]
 
 
-@app.post("/")
+@app.post("/")  # type: ignore[untyped-decorator]
 async def classify(request: Request) -> JSONResponse:
     """Answer an image file."""
     return JSONResponse(await run_in_threadpool(_classify, await request.body()))

@@ -12,7 +12,7 @@ from benchmarks.serving.peer import Classifier
 BATCH, WAIT = 32, 0.002  # the best of those tried; see docs/decisions/0017-serving-in-processes.md
 
 
-class Images(litserve.LitAPI):
+class Images(litserve.LitAPI):  # type: ignore[misc]
     """Answers image files."""
 
     def setup(self, device: str) -> None:
@@ -38,5 +38,7 @@ if __name__ == "__main__":
     port, workers, servers = map(int, sys.argv[1:4])
     os.environ.setdefault("LITSERVE_LOG_LEVEL", "ERROR")
     api = Images(max_batch_size=BATCH, batch_timeout=WAIT, api_path="/")
-    server = litserve.LitServer(api, accelerator="cpu", workers_per_device=workers, fast_queue=True, track_requests=False)
+    server = litserve.LitServer(
+        api, accelerator="cpu", workers_per_device=workers, fast_queue=True, track_requests=False
+    )
     server.run(host="127.0.0.1", port=port, num_api_servers=servers, log_level="error", generate_client_file=False)

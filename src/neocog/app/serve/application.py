@@ -20,8 +20,8 @@ from neocog.app.serve import classification, inference, metrics
 from neocog.app.serve.access import AccessLog
 from neocog.app.serve.batcher import Batcher
 from neocog.app.serve.body import Bodies, GoneError
-from neocog.app.serve.counters import Counters, Row
-from neocog.app.serve.guard import Guard
+from neocog.app.serve.counters import Counters, Tally
+from neocog.app.serve.gate import Gate
 from neocog.app.serve.openapi import document_of
 from neocog.app.serve.refusal import RETRY, Refusal, refusal_of
 from neocog.app.serve.settings import Settings
@@ -42,7 +42,7 @@ PAGE = {"try": "text/html", "try.js": "text/javascript", "try.css": "text/css"}
 
 
 class Application:
-    """Answers requests.
+    """Replies requests.
 
     Arguments:
         batchers: one for each model, by its name; the first also answers at "/".
@@ -59,12 +59,12 @@ class Application:
         batchers: Mapping[str, Batcher],
         settings: Settings,
         counters: Counters,
-        row: Row,
+        row: Tally,
         log: AccessLog | None = None,
     ) -> None:
         self.draining = False
         self._batchers, self._settings, self._counters, self._row, self._log = batchers, settings, counters, row, log
-        self._guard, self._bodies = Guard(settings), Bodies(settings, row)
+        self._gate, self._bodies = Gate(settings), Bodies(settings, row)
         self._classifying = {f"/models/{name}": batcher for name, batcher in batchers.items()}
         self._classifying["/"] = next(iter(batchers.values()))
         self._others = _Others(self)
@@ -79,7 +79,7 @@ class Application:
         try:
             try:
                 path, post = scope["path"], scope["method"] == "POST"
-                self._guard.check(path, headers)
+                self._gate.check(path, headers)
                 if post and path in self._classifying:
                     body = await self._bodies.read(headers, receive)
                     await self._classify(self._classifying[path], scope, headers, body, answer)
@@ -126,7 +126,7 @@ class Application:
         return batcher
 
     @property
-    def row(self) -> Row:
+    def row(self) -> Tally:
         """The numbers of this process."""
         return self._row
 

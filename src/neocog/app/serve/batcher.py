@@ -13,13 +13,13 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 
 import numpy as np
 
-from neocog.app.serve.counters import Row
+from neocog.app.serve.counters import Tally
 from neocog.app.serve.served import ServedModel
 from neocog.app.serve.settings import Settings
 from neocog.data.faults import TooManyPixelsError
@@ -41,14 +41,14 @@ class LateError(Exception):
 
 
 @dataclass(slots=True, eq=False)
-class Job:
+class Asked:
     """A request: pictures as bytes of files, or an array (N, H, W, C) of the network's own size.
 
     `pixels` are those of `pictures`, decoded for the model `decoded_for`.
     """
 
     pictures: Sequence[bytes] | Images
-    future: asyncio.Future[Answers]
+    future: asyncio.Future[Replies]
     arrived: float
     pixels: list[Images] = field(default_factory=list)
     decoded_for: ServedModel | None = None
@@ -56,20 +56,25 @@ class Job:
     def __len__(self) -> int:
         return len(self.pictures)
 
+    @property
+    def images(self) -> Iterable[Images]:
+        """What the network takes, image by image."""
+        return self.pictures if isinstance(self.pictures, np.ndarray) else self.pixels
+
 
 @dataclass(frozen=True, slots=True)
-class Answers:
+class Replies:
     """The probabilities (N, outputs) of a request's images, and the model that gave them."""
 
     probabilities: Array
     model: ServedModel
 
 
-Outcome = tuple[Job, Answers | Exception]
+Outcome = tuple[Asked, Replies | Exception]
 
 
 class Batcher:
-    """Answers the requests to one model.
+    """Replies the requests to one model.
 
     Arguments:
         model: that answers.
@@ -78,19 +83,20 @@ class Batcher:
         loop: on which `ask` is called.
     """
 
-    def __init__(self, model: ServedModel, settings: Settings, row: Row, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, model: ServedModel, settings: Settings, row: Tally, loop: asyncio.AbstractEventLoop) -> None:
         self.model = model
         self._settings, self._row, self._loop = settings, row, loop
         self._name = model.name
+        self._quick_pixels = min(QUICK_PIXELS, settings.max_pixels)
         self._waiting = 0
-        self._arrived: SimpleQueue[Job | None] = SimpleQueue()
-        self._large: SimpleQueue[Job | None] = SimpleQueue()
+        self._arrived: SimpleQueue[Asked | None] = SimpleQueue()
+        self._large: SimpleQueue[Asked | None] = SimpleQueue()
         self._threads = [threading.Thread(target=self._serve, daemon=True) for _ in range(settings.threads)]
         self._threads.append(threading.Thread(target=self._serve_large, daemon=True))
         for thread in self._threads:
             thread.start()
 
-    async def ask(self, pictures: Sequence[bytes] | Images) -> Answers:
+    async def ask(self, pictures: Sequence[bytes] | Images) -> Replies:
         """Return what the network says of pictures.
 
         Raises:
@@ -100,7 +106,7 @@ class Batcher:
         if self._waiting + count > self._settings.max_queue and self._waiting:
             raise FullError
         self._note(count)
-        job = Job(pictures, self._loop.create_future(), time.monotonic())
+        job = Asked(pictures, self._loop.create_future(), time.monotonic())
         self._arrived.put(job)
         try:
             answers = await job.future
@@ -136,16 +142,16 @@ class Batcher:
             if not again:
                 return
 
-    def _gather(self, job: Job | None, outcomes: list[Outcome]) -> bool:
+    def _gather(self, job: Asked | None, outcomes: list[Outcome]) -> bool:
         """Decode a job and those that come meanwhile, and answer them; return whether there shall be more."""
         model, limit = self.model, time.monotonic() + self._settings.max_wait
-        ready: list[Job] = []
+        ready: list[Asked] = []
         count = 0
         while True:
             if job is None:
                 break
             try:
-                if self._decoded(job, model, QUICK_PIXELS):
+                if self._decoded(job, model, self._quick_pixels):
                     ready.append(job)
                     count += len(job)
             except TooManyPixelsError:
@@ -162,7 +168,7 @@ class Batcher:
             outcomes += self._answered(model, ready)
         return job is not None
 
-    def _decoded(self, job: Job, model: ServedModel, max_pixels: int) -> bool:
+    def _decoded(self, job: Asked, model: ServedModel, max_pixels: int) -> bool:
         """Decode a job's pictures for a model; return whether anybody still waits for it.
 
         Raises:
@@ -182,10 +188,10 @@ class Batcher:
         job.decoded_for = model
         return True
 
-    def _answered(self, model: ServedModel, jobs: list[Job]) -> list[Outcome]:
+    def _answered(self, model: ServedModel, jobs: list[Asked]) -> list[Outcome]:
         """Answer jobs together."""
         try:
-            images = [image for job in jobs for image in (job.pixels or job.pictures)]
+            images = [image for job in jobs for image in job.images]
             found = [model.answer(batch) for batch in stacked(images)]
             probabilities = found[0] if len(found) == 1 else np.concatenate(found)
         except Exception as error:
@@ -195,7 +201,7 @@ class Batcher:
         outcomes: list[Outcome] = []
         done = 0
         for job in jobs:
-            outcomes.append((job, Answers(probabilities[done : done + len(job)], model)))
+            outcomes.append((job, Replies(probabilities[done : done + len(job)], model)))
             done += len(job)
         return outcomes
 
@@ -206,7 +212,8 @@ class Batcher:
                 if self._decoded(job, self.model, self._settings.max_pixels):
                     self._arrived.put(job)
             except Exception as error:
-                self._loop.call_soon_threadsafe(self._deliver, [(job, error)])
+                outcomes: list[Outcome] = [(job, error)]
+                self._loop.call_soon_threadsafe(self._deliver, outcomes)
 
     def _deliver(self, outcomes: list[Outcome]) -> None:
         """Tell those who asked."""
@@ -214,7 +221,7 @@ class Batcher:
         for job, outcome in outcomes:
             if job.future.done():
                 continue
-            if isinstance(outcome, Answers):
+            if isinstance(outcome, Replies):
                 job.future.set_result(outcome)
             else:
                 job.future.set_exception(outcome)

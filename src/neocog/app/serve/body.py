@@ -7,7 +7,7 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from neocog.app.serve.counters import Row
+from neocog.app.serve.counters import Tally
 from neocog.app.serve.refusal import RETRY, Refusal
 from neocog.app.serve.settings import Settings
 
@@ -26,7 +26,7 @@ class Bodies:
         row: the numbers of this process.
     """
 
-    def __init__(self, settings: Settings, row: Row) -> None:
+    def __init__(self, settings: Settings, row: Tally) -> None:
         self._settings, self._row = settings, row
         self._held = 0
 

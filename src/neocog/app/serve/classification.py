@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from neocog.app.prediction import Prediction, prediction_of
-from neocog.app.serve.batcher import Answers
+from neocog.app.serve.batcher import Replies
 from neocog.app.serve.body import read_base64, read_json
 from neocog.app.serve.refusal import Refusal
 from neocog.app.serve.served import ServedModel
@@ -52,12 +52,12 @@ def read_question(
     return read_base64(found["inputs"], "inputs"), top
 
 
-def answer_of(answers: Answers, top: int | None) -> bytes:
+def answer_of(answers: Replies, top: int | None) -> bytes:
     """Return a request's answer as JSON: what `neocog predict` says of the image."""
     return json.dumps(entries_of(answers, top)).encode()
 
 
-def entries_of(answers: Answers, top: int | None) -> list[dict[str, Any]]:
+def entries_of(answers: Replies, top: int | None) -> list[dict[str, Any]]:
     """Return labels with scores, the likeliest first.
 
     An answer that is not certain enough for the model begins with "unknown", with the likeliest label's score in its

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from neocog.app.serve.counters import Row
+from neocog.app.serve.counters import Tally
 from neocog.app.serve.settings import (
     ANSWER_SECONDS,
     BODY_RATE,
@@ -39,10 +39,10 @@ class Turn(Enum):
     SERVER = auto()  # it waits for an answer
 
 
-class Connection(HttpToolsProtocol):
+class ClientConnection(HttpToolsProtocol):
     """Speaks HTTP/1.1 with one client for as long as that client takes part."""
 
-    def __init__(self, *arguments: Any, settings: Settings, row: Row, **keywords: Any) -> None:
+    def __init__(self, *arguments: Any, settings: Settings, row: Tally, **keywords: Any) -> None:
         super().__init__(*arguments, **keywords)
         self._settings, self._row = settings, row
         self.turn = Turn.IDLE
@@ -54,7 +54,7 @@ class Connection(HttpToolsProtocol):
         """Begin, and let the longest waiting of too many others end."""
         super().connection_made(transport)
         if len(self.connections) > self._settings.connections_each:
-            others = [cast(Connection, other) for other in self.connections]
+            others = [cast(ClientConnection, other) for other in self.connections]
             silent = [other for other in others if other.turn is not Turn.SERVER and other is not self]
             min(silent or [self], key=lambda other: other.since).transport.abort()
 
@@ -65,10 +65,10 @@ class Connection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Take what the client sent."""
-        self._received += len(data)
         if self.turn is Turn.IDLE:
             self._begin(Turn.HEAD)
         super().data_received(data)
+        self._received += len(data)
         if self.turn is Turn.HEAD and self._received > HEAD_BYTES:
             self._refuse(b"431 Request Header Fields Too Large")
         elif self.turn is Turn.BODY and self._received > self._settings.max_body + _EXCESS:

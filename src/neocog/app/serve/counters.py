@@ -11,7 +11,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 
 STATUSES = (200, 400, 401, 403, 404, 405, 408, 411, 413, 415, 422, 429, 431, 500, 503)
-"""Answers that are counted one by one; others count as 500."""
+"""Replies that are counted one by one; others count as 500."""
 
 BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Seconds at which the buckets of a histogram end."""
@@ -37,12 +37,12 @@ class Counters:
         self._places = {name: place for place, name in enumerate(names)}
         self._width = len(names)
         # anonymous memory is shared with processes that are forked later
-        self._memory = memoryview(mmap.mmap(-1, 8 * self._width * processes)).cast("d")
+        self._memory: memoryview[float] = memoryview(mmap.mmap(-1, 8 * self._width * processes)).cast("d")
 
-    def row(self, process: int) -> Row:
+    def row(self, process: int) -> Tally:
         """Return the numbers that a process writes."""
         begin = process * self._width
-        return Row(self._memory[begin : begin + self._width], self._places)
+        return Tally(self._memory[begin : begin + self._width], self._places)
 
     def total(self, name: str) -> float:
         """Return a number, added up over all processes."""
@@ -53,10 +53,10 @@ class Counters:
         return list(self._memory[self._places[name] :: self._width])
 
 
-class Row:
+class Tally:
     """The numbers of one process."""
 
-    def __init__(self, values: memoryview, places: dict[str, int]) -> None:
+    def __init__(self, values: memoryview[float], places: dict[str, int]) -> None:
         self._values, self._places = values, places
 
     def add(self, name: str, value: float = 1.0) -> None:

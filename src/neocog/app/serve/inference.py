@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from neocog.app.prediction import Prediction, prediction_of
-from neocog.app.serve.batcher import Answers
+from neocog.app.serve.batcher import Replies
 from neocog.app.serve.body import read_json
 from neocog.app.serve.refusal import Refusal
 from neocog.app.serve.served import ServedModel
@@ -29,7 +29,7 @@ IMAGE, PIXELS = "image", "pixels"
 PROBABILITIES, LABEL = "probabilities", "label"
 
 
-class Wanted(NamedTuple):
+class WantedOutput(NamedTuple):
     """An output that a request asks for: as bytes or JSON, and as so many classes (Triton's classification)."""
 
     name: str
@@ -42,7 +42,7 @@ class Inference(NamedTuple):
 
     pictures: Sequence[bytes] | Images
     id: str | None
-    outputs: tuple[Wanted, ...]
+    outputs: tuple[WantedOutput, ...]
 
 
 def metadata_of(model: ServedModel) -> dict[str, Any]:
@@ -97,6 +97,8 @@ def read_inference(headers: Mapping[bytes, bytes], body: bytes, model: ServedMod
                 f"input {PIXELS}: a shape of {[-1, *model.network.input_shape]} was needed, got {list(pictures.shape)}",
                 f"files of any size go into {IMAGE}",
             )
+        if pictures.dtype != np.uint8 and not ((pictures >= 0) & (pictures <= 1)).all():  # so is what is not finite
+            raise Refusal(400, f"input {PIXELS}: values of FP32 must be from 0 to 1", "send bytes as UINT8")
     if not 1 <= len(pictures) <= most:
         raise Refusal(400, f"a request may have 1 to {most:,} images, got {len(pictures):,}")
     name_of_it = found.get("id")
@@ -105,7 +107,7 @@ def read_inference(headers: Mapping[bytes, bytes], body: bytes, model: ServedMod
     return Inference(pictures, name_of_it, _outputs(found))
 
 
-def answer_of(inference: Inference, answers: Answers) -> tuple[bytes, list[tuple[bytes, bytes]]]:
+def answer_of(inference: Inference, answers: Replies) -> tuple[bytes, list[tuple[bytes, bytes]]]:
     """Return the body of an answer, and its headers."""
     model = answers.model
     entries: list[dict[str, Any]] = []
@@ -153,12 +155,12 @@ def _packed(entry: dict[str, Any], name: str, rest: memoryview) -> memoryview | 
     return rest
 
 
-def _outputs(found: dict[str, Any]) -> tuple[Wanted, ...]:
+def _outputs(found: dict[str, Any]) -> tuple[WantedOutput, ...]:
     parameters = found.get("parameters")
     binary = bool(parameters.get("binary_data_output")) if isinstance(parameters, dict) else False
     outputs = found.get("outputs")
     if outputs is None:
-        return (Wanted(PROBABILITIES, binary, 0), Wanted(LABEL, binary, 0))
+        return (WantedOutput(PROBABILITIES, binary, 0), WantedOutput(LABEL, binary, 0))
     if not isinstance(outputs, list) or not 1 <= len(outputs) <= 2:
         raise Refusal(400, f"outputs must be a list of {PROBABILITIES} and {LABEL}")
     wanted = []
@@ -171,11 +173,11 @@ def _outputs(found: dict[str, Any]) -> tuple[Wanted, ...]:
         classes = given.get("classification", 0)
         if type(classes) is not int or classes < 0 or (classes and name != PROBABILITIES):
             raise Refusal(400, "classification must be a whole number, for probabilities alone")
-        wanted.append(Wanted(name, bool(given.get("binary_data", binary)), classes))
+        wanted.append(WantedOutput(name, bool(given.get("binary_data", binary)), classes))
     return tuple(wanted)
 
 
-def _output(wanted: Wanted, answers: Answers) -> tuple[dict[str, Any], bytes | None]:
+def _output(wanted: WantedOutput, answers: Replies) -> tuple[dict[str, Any], bytes | None]:
     """Return an output as JSON, and its bytes where they stand behind that."""
     probabilities = answers.probabilities
     if wanted.name == PROBABILITIES and not wanted.classes:
@@ -195,12 +197,12 @@ def _output(wanted: Wanted, answers: Answers) -> tuple[dict[str, Any], bytes | N
     return entry, None
 
 
-def _label(answers: Answers, row: int) -> str:
+def _label(answers: Replies, row: int) -> str:
     found = prediction_of(answers.model.network, "", answers.probabilities[row], None)
     return found.answer if isinstance(found, Prediction) else SEPARATOR.join(name for name, _ in found.classes)
 
 
-def _ranked(answers: Answers, count: int) -> tuple[list[str], list[int]]:
+def _ranked(answers: Replies, count: int) -> tuple[list[str], list[int]]:
     """Return the likeliest classes of each image as "probability:index:name", as Triton writes them."""
     probabilities, names = answers.probabilities, answers.model.labels
     order = np.argsort(-probabilities, axis=1, kind="stable")[:, :count]

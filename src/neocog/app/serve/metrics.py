@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 
-from neocog.app.serve.counters import BOUNDS, STATUSES, Counters, Row
+from neocog.app.serve.counters import BOUNDS, STATUSES, Counters, Tally
 
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 _PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 _TICK = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 
 
-def note_use(row: Row, process: int | None = None) -> None:
+def note_use(row: Tally, process: int | None = None) -> None:
     """Write down what processor time and memory a process has taken, as far as the system tells.
 
     Arguments:

@@ -31,7 +31,7 @@ Identity = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Location:
+class ModelPlace:
     """Where a model comes from.
 
     Arguments:
@@ -64,7 +64,7 @@ class Location:
         return ServedModel(self, network, before, _digest(models.find_model(self.path)))
 
 
-def locations_of(paths: tuple[Path, ...]) -> tuple[Location, ...]:
+def locations_of(paths: tuple[Path, ...]) -> tuple[ModelPlace, ...]:
     """Return where models come from, each with a name that an address may hold.
 
     Raises:
@@ -86,7 +86,7 @@ def locations_of(paths: tuple[Path, ...]) -> tuple[Location, ...]:
                 hint="give the files other names, or serve them from two processes",
             )
         found[name] = path
-    return tuple(Location(path, name) for name, path in found.items())
+    return tuple(ModelPlace(path, name) for name, path in found.items())
 
 
 def _digest(path: Path) -> str:
@@ -107,7 +107,7 @@ class ServedModel:
         version: a digest of that file.
     """
 
-    def __init__(self, location: Location, network: Network, identity: Identity | None, version: str) -> None:
+    def __init__(self, location: ModelPlace, network: Network, identity: Identity | None, version: str) -> None:
         self.location, self.network = location, network
         self.identity, self.version = identity, version
         self.name = location.name

@@ -135,8 +135,8 @@ class Supervisor:
     def _signals(self) -> Iterator[None]:
         """Note signals that ask for an end, and wake up for them."""
         waker, woken = socket.socketpair()
-        for end in (waker, woken):
-            end.setblocking(False)
+        waker.setblocking(False)
+        woken.setblocking(False)
 
         def end(number: int, frame: FrameType | None) -> None:
             self._ending = True

@@ -27,7 +27,7 @@ from neocog.app.serve import metrics
 from neocog.app.serve.access import AccessLog
 from neocog.app.serve.application import Application
 from neocog.app.serve.batcher import Batcher
-from neocog.app.serve.connection import LOOK_SECONDS, Connection
+from neocog.app.serve.connection import LOOK_SECONDS, ClientConnection
 from neocog.app.serve.counters import Counters
 from neocog.app.serve.served import ServedModel
 from neocog.app.serve.settings import LAST_SECONDS, Settings
@@ -35,7 +35,7 @@ from neocog.errors import NeocogError
 
 
 class Worker:
-    """Answers over the connections that come through a channel.
+    """Replies over the connections that come through a channel.
 
     Arguments:
         models: that are served; each is read anew if its file has changed since.
@@ -71,7 +71,7 @@ class Worker:
             self._models[name].warm_up()
         gc.collect()
         gc.freeze()  # what is there by now stays: no need to look through it again
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        with asyncio.Runner() as runner:
             runner.run(self._answer())
 
     async def _answer(self) -> None:
@@ -95,13 +95,13 @@ class Worker:
     def _protocol_factory(self) -> Callable[[], asyncio.Protocol]:
         config = uvicorn.Config(
             self._application,
-            http=Connection,
+            http=ClientConnection,
             ws="none",
             lifespan="off",
             log_level="critical",
             access_log=False,
             proxy_headers=False,
-            timeout_keep_alive=10**9,  # `Connection.look` ends silent connections
+            timeout_keep_alive=10**9,  # `ClientConnection.look` ends silent connections
         )
         config.load()
         keywords: dict[str, Any] = {
@@ -111,7 +111,7 @@ class Worker:
             "settings": self._settings,
             "row": self._row,
         }
-        return functools.partial(Connection, **keywords)
+        return functools.partial(ClientConnection, **keywords)
 
     def _take_messages(self) -> None:
         found = messages.receive(self._channel)
@@ -150,7 +150,7 @@ class Worker:
         """End connections whose clients have stopped taking part; look again while there are any."""
         now = self._loop.time()
         for connection in list(self._state.connections):
-            cast(Connection, connection).look(now)
+            cast(ClientConnection, connection).look(now)
         self._looking = bool(self._state.connections)
         if self._looking:
             self._loop.call_later(LOOK_SECONDS, self._look)
@@ -198,16 +198,7 @@ class Worker:
         while (self._state.connections or self._state.tasks) and loop.time() < end:
             await asyncio.sleep(0.02)
         for connection in list(self._state.connections):
-            cast(Connection, connection).transport.abort()
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """Return what makes an event loop: uvloop's, where it is installed."""
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    return cast(Callable[[], asyncio.AbstractEventLoop], uvloop.new_event_loop)
+            cast(ClientConnection, connection).transport.abort()
 
 
 def run_worker(worker: Worker) -> None:

@@ -18,7 +18,7 @@ PAGES = frozenset({"/try", "/try.js", "/try.css", "/openapi.json"})
 _OWN = re.compile(rb"(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?")
 
 
-class Guard:
+class Gate:
     """Refuses requests.
 
     Arguments:
