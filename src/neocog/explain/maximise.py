@@ -217,15 +217,17 @@ def _choose(count: int, climb: Callable[[int], float], data_maximum: float | Non
     With a data set to beat they are made one after another, smoothest first. Without, the sharpest, which comes highest
     as a rule, says what is well.
     """
-    if data_maximum is not None and data_maximum > 0:
-        well = lambda value: _beats(value, data_maximum)  # noqa: E731
-    else:
-        enough = ENOUGH * climb(count - 1)
-        well = lambda value: value >= enough > 0  # noqa: E731
+    enough = 0.0 if data_maximum is not None and data_maximum > 0 else ENOUGH * climb(count - 1)
+
+    def does_well(value: float) -> bool:
+        if data_maximum is not None and data_maximum > 0:
+            return _beats(value, data_maximum)
+        return value >= enough > 0
+
     values = []
     for number in range(count):
         values.append(climb(number))
-        if well(values[-1]):
+        if does_well(values[-1]):
             return number
     return int(np.argmax(values))
 
