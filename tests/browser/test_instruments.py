@@ -28,7 +28,7 @@ def test_pooling_both_ways_on_the_same_map_forward_and_back(lesson: Session, ser
     assert "onto the winner, at row 0, column 0" in said.inner_text()
     page.locator("[data-kind=average]").click()
     settle(page)
-    assert values(page, "sent")[:16] == [0.25] * 16
+    assert set(values(page, "sent")) == {0.25}
     assert values(page, "share") == [0.25]
     assert "shared among 4 cells" in said.inner_text()
     assert "pools otherwise" in page.inner_text("main")

@@ -146,8 +146,11 @@ def edges(session: Session, question: Question, progress: ProgressListener) -> A
     )
     described = describe_layer(session.model.graph, node)
     weight = piece.weights.ravel()[piece.edges[:, 2]]
+    with np.errstate(all="ignore"):
+        products = piece.inputs.ravel()[piece.edges[:, 1]] * weight + 0.0  # which makes 0 of -0
     arrays: dict[str, NDArray[Any]] = {
         "edges": np.column_stack([piece.edges, weight]),
+        "products": products,
         "weights": piece.weights,
         "inputs": piece.inputs,
         "inputs_inside": piece.inputs_inside,
