@@ -24,6 +24,7 @@ from neocog.data.dataset import SEPARATOR
 from neocog.data.decode import decode_image
 from neocog.data.resize import ImageSize
 from neocog.engines.base import Array
+from neocog.engines.precision import Precision
 from neocog.errors import DataError
 from neocog.model.calibration import UNKNOWN_NAME, Reject
 from neocog.model.stream import AnswerStream
@@ -131,6 +132,7 @@ AnyPrediction = Prediction | LabelsPrediction
 @options.threads
 @options.workers
 @options.engine
+@options.precision
 @options.views
 @options.quiet
 @click.pass_context
@@ -150,6 +152,7 @@ def command(
     threads: int | None,
     workers: int | None,
     engine: str,
+    precision: Precision,
     views: Views | None,
     quiet: bool,
 ) -> None:
@@ -173,7 +176,7 @@ def command(
             "--list needs - as a SOURCE, in the place of the listed paths",
             hint="such as: neocog predict MODEL - --list < paths.txt",
         )
-    trained = models.open_model(model, engine, threads)
+    trained = models.open_model(model, engine, threads, precision=precision)
     trained.graph.check_classifies("neocog predict")
     models.take_views(trained, views, quiet=quiet)
     rejecting.take_reject(trained, reject)
