@@ -244,7 +244,7 @@ def test_a_rounded_side_that_disagrees_is_left_out_and_another_side_is_not(monke
 def test_sides_that_round_to_bfloat16_agree_within_what_that_costs() -> None:
     pytest.importorskip("torch")
     net = Sequential(Conv2d(16, 3, padding=1), ReLU(), Conv2d(16, 3, padding=1), Flatten(), Linear(4))
-    task = make_task(Network(net, (8, 8, 3), 4, 0.01), 1)
+    task = make_task(Network("small", net, (8, 8, 3), 4, "of two convolutions"), 1)
     calls, skipped = agreeing_calls("inference", ["neocog", "neocog bfloat16", "PyTorch autocast"], task)
     assert not skipped
     exact, *rounded = (call() for call in calls.values())
@@ -252,8 +252,6 @@ def test_sides_that_round_to_bfloat16_agree_within_what_that_costs() -> None:
 
 
 @pytest.mark.parametrize("tiles", [True, False])
-def test_bfloat16_is_measured_where_the_processor_multiplies_tiles(
-    monkeypatch: pytest.MonkeyPatch, tiles: bool
-) -> None:
+def test_bfloat16_is_measured_where_there_are_tiles(monkeypatch: pytest.MonkeyPatch, tiles: bool) -> None:
     monkeypatch.setattr(speed, "would_gain", lambda: tiles)
     assert set(INFERENCE_SIDES) - set(speed.inference_sides()) == (set() if tiles else set(HALF))
