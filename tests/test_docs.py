@@ -1,6 +1,6 @@
 """What docs/ and README.md tell readers to type is right: Python runs, commands and their options exist.
 
-docs/ecosystem.md, hub.md, serving.md, formats.md and adding-a-layer.md need more around them, and have tests of their own.
+docs/ecosystem.md, hub.md, serving.md, formats.md and adding-a-layer.md need more around them: tests of their own.
 """
 
 from __future__ import annotations
