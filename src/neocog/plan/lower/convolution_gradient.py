@@ -18,11 +18,12 @@ from neocog.plan.algorithm import (
     winograd_backward,
     winograd_reduce_partials,
 )
-from neocog.plan.correlation import Correlation
+from neocog.plan.correlation import Correlation, Pooled
 from neocog.plan.layout import Operand, Panels, Space, Tensor, Vectors
 from neocog.plan.lower import convolution
 from neocog.plan.lower.convolution import correlation_of, transformed_weights
 from neocog.plan.lower.lowering import Lowering
+from neocog.plan.lower.pooling import send_back
 from neocog.plan.lower.rule import LoweringRule, Rules
 from neocog.plan.lower.update import update_early
 from neocog.plan.lower.values import Segment, Value
@@ -37,6 +38,12 @@ MOST_SLICES, FEWER_SLICES = 8, 4  # of a chain; fewer where a partial gradient d
 
 def backward(low: Lowering, step: PlanStep) -> None:
     """Plan the gradients of a step's weights, as far as they are trained, and of its input, as far as it is needed."""
+    pooling = low.pooled.get(step.index)
+    if pooling is not None:
+        if _learns_from_pooled(low, step, pooling):
+            _by_windows(low, step, pooling)
+            return
+        send_back(low, pooling)
     dy = low.gradient_value(step, low.gradient_halo(step))
     chains = low.chains(step, backward=True)
     level = low.level([dy.tensor.name], chains=chains)
@@ -88,20 +95,15 @@ def plan_weight_gradient(
 ) -> None:
     """Plan the gradient of a layer's weights as a direct sum, and that of its biases, which goes to `sums`."""
     gradient = low.layout.weight_gradient(step.node)
-    copies, size = f"{step.title} partial gradients", weight_gradient.copy_size(gradient, sums)
+    copies = f"{step.title} partial gradients"
     reads = [layer.x.name, dy.tensor.name]
     most = most_slices(low, step, _partial_size(low, step))
-
-    def reduce(slices: int) -> Op:
-        low.flat[Space.ARENA, copies] = slices * size
-        parts = side_by_side(*((part.begin, part.size) for part in (gradient, sums) if part is not None))
-        return ReducePartials(f"{step.title} reduce partials", Operand(Space.ARENA, copies, 0), slices, parts)
 
     def whole(segment: Segment) -> Iterable[Op]:
         slices = weight_gradient.wanted_slices(layer, dy.tensor, gradient, low.target)
         yield weight_gradient.whole_gradient(layer, dy.tensor, gradient, sums, low.target, slices=slices, copies=copies)
         if slices > 1:
-            yield reduce(slices)
+            yield _reduce_partials(low, step, copies, sums, slices)
 
     def part(segment: Segment) -> Iterable[Op]:
         seen, dy_seen = seen_by(layer, segment), segment.settle(dy.tensor)
@@ -112,7 +114,52 @@ def plan_weight_gradient(
         return
     images = low.images_for(step, backward=True)
     low.add(step.title, reads, (), part, level=level, slices=most, images=images, correlates=True)
-    low.add(step.title, (), (), lambda segment: (reduce(segment.slices),), level=level, where="behind")
+    _plan_reduction(low, step, copies, sums, level)
+
+
+def _reduce_partials(low: Lowering, step: PlanStep, copies: str, sums: Vectors | None, slices: int) -> Op:
+    """Add up the partial gradients of all slices of direct sums."""
+    gradient = low.layout.weight_gradient(step.node)
+    low.flat[Space.ARENA, copies] = slices * weight_gradient.copy_size(gradient, sums)
+    parts = side_by_side(*((part.begin, part.size) for part in (gradient, sums) if part is not None))
+    return ReducePartials(f"{step.title} reduce partials", Operand(Space.ARENA, copies, 0), slices, parts)
+
+
+def _plan_reduction(low: Lowering, step: PlanStep, copies: str, sums: Vectors | None, level: int) -> None:
+    def reduce(segment: Segment) -> Iterable[Op]:
+        yield _reduce_partials(low, step, copies, sums, segment.slices)
+
+    low.add(step.title, (), (), reduce, level=level, where="behind")
+
+
+def _learns_from_pooled(low: Lowering, step: PlanStep, pooling: PlanStep) -> bool:
+    """Whether only the weights of a convolution want its gradient, and can take it before the pooling sends it back."""
+    if step.inputs[0] in low.learning or low.backward_tile(step) is not None:
+        return False
+    layer = correlation_of(low, step, low.outputs[step.inputs[0]].tensor, low.outputs[step.index].tensor)
+    fits = weight_gradient.takes_pooled(layer, low.window_of(pooling), low.target)
+    return fits and most_slices(low, step, _partial_size(low, step)) > 0
+
+
+def _by_windows(low: Lowering, step: PlanStep, pooling: PlanStep) -> None:
+    """Plan the gradient of a convolution's weights from that of the pooling in its last lines."""
+    dy, mask = low.gradient_value(pooling), low.masks[pooling.index]
+    level = low.level([dy.tensor.name, mask.tensor.name], chains=True, starts=True)
+    x = low.output_again(step.inputs[0], level)
+    layer = correlation_of(low, step, x.tensor, low.outputs[step.index].tensor)
+    gradient, sums = low.layout.weight_gradient(step.node), low.layout.bias_gradient(step.node)
+    copies = f"{step.title} partial gradients"
+
+    def build(segment: Segment) -> Iterable[Op]:
+        pooled = Pooled(low.window_of(pooling), segment.settle(dy.tensor), segment.settle(mask.tensor))
+        yield weight_gradient.pooled_gradient(seen_by(layer, segment), pooled, gradient, sums, copies)
+
+    reads = [x.tensor.name, dy.tensor.name, mask.tensor.name]
+    most = most_slices(low, step, _partial_size(low, step))
+    images = low.images_for(step, backward=True)
+    low.add(step.title, reads, (), build, level=level, slices=most, images=images, correlates=True)
+    _plan_reduction(low, step, copies, sums, level)
+    update_early(low, step, level)
 
 
 def plan_transposed(
