@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 
+from llvmlite import ir
+
 from neocog.emit.addresses import Addresses, pixel
-from neocog.emit.argmax import largest, stopped, store_argmax
-from neocog.emit.builder import I8, Builder, Index, IrValue
+from neocog.emit.argmax import largest, load_argmax, mask_type, stopped, store_argmax
+from neocog.emit.builder import F32, I8, Builder, Index, IrValue
 from neocog.emit.contraction import emit_block, emit_panels
 from neocog.emit.emitter import Emitters
 from neocog.emit.epilogue import finished
@@ -147,7 +149,7 @@ def emit_winograd_backward(
         with b.loop(0, count) as (number, _):
             if stage.filters is not None:
                 _emit_patch(b, addresses, tiling, b.add(first, number), number)
-            _emit_gradient_tile(b, addresses, tiling, b.add(first, number), number, sums)
+            _emit_gradient_tile(b, addresses, stage, b.add(first, number), number, sums)
         if stage.filters is not None:
             emit_block(b, addresses, stage.filters, b.add(before, block), count)
         if stage.patches is not None and stage.dx is not None:
@@ -184,27 +186,61 @@ def _emit_overlap(
 
 
 def _emit_gradient_tile(
-    b: Builder, addresses: Addresses, tiling: Tiling, tile: Index, number: Index, sums: IrValue | None
+    b: Builder, addresses: Addresses, stage: WinogradBackward, tile: Index, number: Index, sums: IrValue | None
 ) -> None:
     """Write A dy Aᵀ of one tile, and add its values up."""
-    algorithm, dy = minimal(tiling.tile), tiling.y
+    tiling, dy = stage.tiling, stage.tiling.y
+    algorithm = minimal(tiling.tile)
     image, down, across = _place(b, tiling, tile)
-    corner = pixel(b, dy, image, b.mul(down, tiling.tile.outputs), b.mul(across, tiling.tile.outputs))
     products = b.at(addresses.operand(tiling.products.place), b.mul(number, tiling.products.pitch))
     with b.loop(0, -(-dy.channels // b.lanes)) as (vector, _):
         channel = b.mul(vector, b.lanes)
-        source = b.opaque(b.at(addresses.tensor(dy), b.add(corner, channel)))
-        side = range(tiling.tile.outputs)
-        square = [[b.load(source, r * dy.row_step + s * dy.pitch) for s in side] for r in side]
+        values, square = _load_gradient(b, addresses, stage, image, down, across, channel)
         rows = transform_both(b, transposed_steps(algorithm.output_steps), square)
         to = b.opaque(b.at(products, channel))
         for position, value in enumerate(value for row in rows for value in row):
             b.store(value, to, position * tiling.products.step)
         if sums is not None:
-            values = [value for row in square for value in row]
             while len(values) > 1:  # pairs of pairs: shorter chains, smaller errors
                 values = [b.ir.fadd(*pair) if len(pair) == 2 else pair[0] for pair in _pairs(values)]
             b.store(b.ir.fadd(b.load(sums, channel), values[0]), sums, channel)
+
+
+def _load_gradient(
+    b: Builder, addresses: Addresses, stage: WinogradBackward, image: Index, down: Index, across: Index, channel: Index
+) -> tuple[list[IrValue], list[list[IrValue]]]:
+    """Return a vector of channels of one tile of dy, and those of its values that are not zero throughout.
+
+    With a pooling, each value goes to the cell of its window that was the largest.
+    """
+    outputs = stage.tiling.tile.outputs
+    if stage.pooling is None or stage.pooled is None or stage.mask is None:
+        dy, side = stage.tiling.y, range(outputs)
+        corner = pixel(b, dy, image, b.mul(down, outputs), b.mul(across, outputs))
+        source = b.opaque(b.at(addresses.tensor(dy), b.add(corner, channel)))
+        square = [[b.load(source, r * dy.row_step + s * dy.pitch) for s in side] for r in side]
+        return [value for row in square for value in row], square
+    high, wide = stage.pooling.vertical.kernel, stage.pooling.horizontal.kernel
+    top, left = b.mul(down, outputs // high), b.mul(across, outputs // wide)
+
+    def begin(tensor: Tensor, kind: ir.Type) -> IrValue:
+        corner = b.add(pixel(b, tensor, image, top, left), channel)
+        return b.opaque(b.at(addresses.tensor(tensor), corner, kind))
+
+    kind = mask_type(stage.mask)
+    source, marks = begin(stage.pooled, F32), begin(stage.mask, kind)
+    square = [[b.splat(0.0)] * outputs for _ in range(outputs)]
+    values = []
+    for r in range(outputs // high):
+        for s in range(outputs // wide):
+            value = b.load(source, r * stage.pooled.row_step + s * stage.pooled.pitch)
+            argmax = load_argmax(b, b.at(marks, r * stage.mask.row_step + s * stage.mask.pitch, kind), kind)
+            for cell in range(high * wide):
+                here = b.ir.icmp_signed("==", argmax, b.splat_i32(cell))
+                square[r * high + cell // wide][s * wide + cell % wide] = b.ir.select(here, value, b.splat(0.0))
+            # One that a ReLU stopped belongs nowhere.
+            values.append(b.ir.select(b.ir.icmp_signed("<", argmax, b.splat_i32(high * wide)), value, b.splat(0.0)))
+    return values, square
 
 
 def _pairs(values: Sequence[IrValue]) -> list[Sequence[IrValue]]:
