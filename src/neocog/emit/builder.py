@@ -169,6 +169,14 @@ class Builder:
         """Store a vector of float32."""
         self.ir.store(value, self.at(base, offset), align=self.target.vector_bytes if aligned else 4)
 
+    def prefetch(self, base: IrValue, offset: Index = 0, element: ir.Type = F32) -> None:
+        """Ask for the cache line of an element that will be read; it may lie outside of all memory."""
+        module, name = self.function.module, "llvm.prefetch.p0"
+        declared = module.globals.get(name)
+        if declared is None:
+            declared = ir.Function(module, ir.FunctionType(ir.VoidType(), [PTR, I32, I32, I32]), name)
+        self.ir.hint(declared, [self.at(base, offset, element), *map(int32, (0, 3, 1))])  # read, all levels, data
+
     # --- vectors ----------------------------------------------------------------------------------------------
 
     def splat(self, scalar: IrValue | float) -> IrValue:

@@ -19,6 +19,8 @@ from neocog.plan.ops.tiles import Tiling, position_step
 from neocog.plan.ops.winograd import Winograd, WinogradBackward, WinogradReducePartials, WinogradWeights
 from neocog.plan.winograd import TAPS, Factors, Matrix, minimal, transposed, transposed_steps
 
+AHEAD = 2  # tiles from one whose pooled gradient is read to the one whose is asked for: it was written long ago
+
 
 def transform(b: Builder, matrix: Matrix, values: Sequence[IrValue]) -> list[IrValue]:
     """Multiply a constant matrix by a column of vectors.
@@ -191,11 +193,10 @@ def _emit_gradient_tile(
     """Write A dy Aᵀ of one tile, and add its values up."""
     tiling, dy = stage.tiling, stage.tiling.y
     algorithm = minimal(tiling.tile)
-    image, down, across = _place(b, tiling, tile)
     products = b.at(addresses.operand(tiling.products.place), b.mul(number, tiling.products.pitch))
     with b.loop(0, -(-dy.channels // b.lanes)) as (vector, _):
         channel = b.mul(vector, b.lanes)
-        values, square = _load_gradient(b, addresses, stage, image, down, across, channel)
+        values, square = _load_gradient(b, addresses, stage, tile, channel)
         rows = transform_both(b, transposed_steps(algorithm.output_steps), square)
         to = b.opaque(b.at(products, channel))
         for position, value in enumerate(value for row in rows for value in row):
@@ -207,13 +208,14 @@ def _emit_gradient_tile(
 
 
 def _load_gradient(
-    b: Builder, addresses: Addresses, stage: WinogradBackward, image: Index, down: Index, across: Index, channel: Index
+    b: Builder, addresses: Addresses, stage: WinogradBackward, tile: Index, channel: Index
 ) -> tuple[list[IrValue], list[list[IrValue]]]:
     """Return a vector of channels of one tile of dy, and those of its values that are not zero throughout.
 
     With a pooling, each value goes to the cell of its window that was the largest.
     """
     outputs = stage.tiling.tile.outputs
+    image, down, across = _place(b, stage.tiling, tile)
     if stage.pooling is None or stage.pooled is None or stage.mask is None:
         dy, side = stage.tiling.y, range(outputs)
         corner = pixel(b, dy, image, b.mul(down, outputs), b.mul(across, outputs))
@@ -221,20 +223,23 @@ def _load_gradient(
         square = [[b.load(source, r * dy.row_step + s * dy.pitch) for s in side] for r in side]
         return [value for row in square for value in row], square
     high, wide = stage.pooling.vertical.kernel, stage.pooling.horizontal.kernel
-    top, left = b.mul(down, outputs // high), b.mul(across, outputs // wide)
 
-    def begin(tensor: Tensor, kind: ir.Type) -> IrValue:
-        corner = b.add(pixel(b, tensor, image, top, left), channel)
-        return b.opaque(b.at(addresses.tensor(tensor), corner, kind))
+    def begin(tensor: Tensor, kind: ir.Type, tile: Index) -> IrValue:
+        image, down, across = _place(b, stage.tiling, tile)
+        corner = pixel(b, tensor, image, b.mul(down, outputs // high), b.mul(across, outputs // wide))
+        return b.opaque(b.at(addresses.tensor(tensor), b.add(corner, channel), kind))
 
-    kind = mask_type(stage.mask)
-    source, marks = begin(stage.pooled, F32), begin(stage.mask, kind)
+    kind, later = mask_type(stage.mask), b.add(tile, AHEAD)
+    source, marks = begin(stage.pooled, F32, tile), begin(stage.mask, kind, tile)
+    source_later, marks_later = begin(stage.pooled, F32, later), begin(stage.mask, kind, later)
     square = [[b.splat(0.0)] * outputs for _ in range(outputs)]
     values = []
     for r in range(outputs // high):
         for s in range(outputs // wide):
-            value = b.load(source, r * stage.pooled.row_step + s * stage.pooled.pitch)
-            argmax = load_argmax(b, b.at(marks, r * stage.mask.row_step + s * stage.mask.pitch, kind), kind)
+            at, mark = (r * tensor.row_step + s * tensor.pitch for tensor in (stage.pooled, stage.mask))
+            b.prefetch(source_later, at)
+            b.prefetch(marks_later, mark, kind)
+            value, argmax = b.load(source, at), load_argmax(b, b.at(marks, mark, kind), kind)
             for cell in range(high * wide):
                 here = b.ir.icmp_signed("==", argmax, b.splat_i32(cell))
                 square[r * high + cell // wide][s * wide + cell % wide] = b.ir.select(here, value, b.splat(0.0))
@@ -304,8 +309,7 @@ def _corner(b: Builder, tiling: Tiling, x: Tensor, image: Index, down: Index, ac
 
 def _emit_patch(b: Builder, addresses: Addresses, tiling: Tiling, tile: Index, number: Index) -> None:
     algorithm, x = minimal(tiling.tile), tiling.x
-    image, down, across = _place(b, tiling, tile)
-    corner = _corner(b, tiling, x, image, down, across)
+    corner = _corner(b, tiling, x, *_place(b, tiling, tile))
     base = addresses.whole(x)
     patches = b.at(addresses.operand(tiling.patches.place), b.mul(number, tiling.patches.pitch))
     with b.loop(0, -(-x.channels // b.lanes)) as (vector, _):
