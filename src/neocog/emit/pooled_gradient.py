@@ -98,8 +98,7 @@ def _add_window(
     given = iter(sums)
     for tap_row in share.rows:
         upper, lower = (
-            b.load_first(corner, (tap_row * v.dilation + n * v.stride) * x.row_step + first, count)
-            for n in range(SIDE)
+            b.load_first(corner, (tap_row * v.dilation + n * v.stride) * x.row_step + first, count) for n in range(SIDE)
         )
         for tap in share.columns:
             for source in range(x.channels):

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 
-from llvmlite import ir
-
 from neocog.emit.addresses import Addresses, pixel
 from neocog.emit.argmax import largest, load_argmax, mask_type, stopped, store_argmax
-from neocog.emit.builder import F32, I8, Builder, Index, IrValue
+from neocog.emit.builder import I8, Builder, Index, IrValue
 from neocog.emit.contraction import emit_block, emit_panels
 from neocog.emit.emitter import Emitters
 from neocog.emit.epilogue import finished
@@ -193,10 +191,11 @@ def _emit_gradient_tile(
     """Write A dy Aᵀ of one tile, and add its values up."""
     tiling, dy = stage.tiling, stage.tiling.y
     algorithm = minimal(tiling.tile)
+    load = _gradient_of(b, addresses, stage, tile)
     products = b.at(addresses.operand(tiling.products.place), b.mul(number, tiling.products.pitch))
     with b.loop(0, -(-dy.channels // b.lanes)) as (vector, _):
         channel = b.mul(vector, b.lanes)
-        values, square = _load_gradient(b, addresses, stage, tile, channel)
+        square, values = load(channel)
         rows = transform_both(b, transposed_steps(algorithm.output_steps), square)
         to = b.opaque(b.at(products, channel))
         for position, value in enumerate(value for row in rows for value in row):
@@ -207,45 +206,57 @@ def _emit_gradient_tile(
             b.store(b.ir.fadd(b.load(sums, channel), values[0]), sums, channel)
 
 
-def _load_gradient(
-    b: Builder, addresses: Addresses, stage: WinogradBackward, tile: Index, channel: Index
-) -> tuple[list[IrValue], list[list[IrValue]]]:
-    """Return a vector of channels of one tile of dy, and those of its values that are not zero throughout.
+def _gradient_of(
+    b: Builder, addresses: Addresses, stage: WinogradBackward, tile: Index
+) -> Callable[[Index], tuple[list[list[IrValue]], list[IrValue]]]:
+    """Return what loads a vector of channels of one tile of dy: all pixels, and those values that they add up to.
 
     With a pooling, each value goes to the cell of its window that was the largest.
     """
-    outputs = stage.tiling.tile.outputs
-    image, down, across = _place(b, stage.tiling, tile)
+    tiling, outputs = stage.tiling, stage.tiling.tile.outputs
     if stage.pooling is None or stage.pooled is None or stage.mask is None:
-        dy, side = stage.tiling.y, range(outputs)
-        corner = pixel(b, dy, image, b.mul(down, outputs), b.mul(across, outputs))
-        source = b.opaque(b.at(addresses.tensor(dy), b.add(corner, channel)))
-        square = [[b.load(source, r * dy.row_step + s * dy.pitch) for s in side] for r in side]
-        return [value for row in square for value in row], square
+        image, down, across = _place(b, tiling, tile)
+        corner = pixel(b, tiling.y, image, b.mul(down, outputs), b.mul(across, outputs))
+
+        def load(channel: Index) -> tuple[list[list[IrValue]], list[IrValue]]:
+            source, side = b.opaque(b.at(addresses.tensor(tiling.y), b.add(corner, channel))), range(outputs)
+            square = [[b.load(source, r * tiling.y.row_step + s * tiling.y.pitch) for s in side] for r in side]
+            return square, [value for row in square for value in row]
+
+        return load
+    pooled, mask, kind = stage.pooled, stage.mask, mask_type(stage.mask)
     high, wide = stage.pooling.vertical.kernel, stage.pooling.horizontal.kernel
 
-    def begin(tensor: Tensor, kind: ir.Type, tile: Index) -> IrValue:
-        image, down, across = _place(b, stage.tiling, tile)
-        corner = pixel(b, tensor, image, b.mul(down, outputs // high), b.mul(across, outputs // wide))
-        return b.opaque(b.at(addresses.tensor(tensor), b.add(corner, channel), kind))
+    def corner_of(tensor: Tensor, tile: Index) -> Index:
+        image, down, across = _place(b, tiling, tile)
+        return pixel(b, tensor, image, b.mul(down, outputs // high), b.mul(across, outputs // wide))
 
-    kind, later = mask_type(stage.mask), b.add(tile, AHEAD)
-    source, marks = begin(stage.pooled, F32, tile), begin(stage.mask, kind, tile)
-    source_later, marks_later = begin(stage.pooled, F32, later), begin(stage.mask, kind, later)
-    square = [[b.splat(0.0)] * outputs for _ in range(outputs)]
-    values = []
-    for r in range(outputs // high):
-        for s in range(outputs // wide):
-            at, mark = (r * tensor.row_step + s * tensor.pitch for tensor in (stage.pooled, stage.mask))
-            b.prefetch(source_later, at)
-            b.prefetch(marks_later, mark, kind)
-            value, argmax = b.load(source, at), load_argmax(b, b.at(marks, mark, kind), kind)
-            for cell in range(high * wide):
-                here = b.ir.icmp_signed("==", argmax, b.splat_i32(cell))
-                square[r * high + cell // wide][s * wide + cell % wide] = b.ir.select(here, value, b.splat(0.0))
-            # One that a ReLU stopped belongs nowhere.
-            values.append(b.ir.select(b.ir.icmp_signed("<", argmax, b.splat_i32(high * wide)), value, b.splat(0.0)))
-    return values, square
+    corners = [(corner_of(pooled, place), corner_of(mask, place)) for place in (tile, b.add(tile, AHEAD))]
+
+    def spread(channel: Index) -> tuple[list[list[IrValue]], list[IrValue]]:
+        (source, marks), (source_later, marks_later) = (
+            (
+                b.opaque(b.at(addresses.tensor(pooled), b.add(of_values, channel))),
+                b.opaque(b.at(addresses.tensor(mask), b.add(of_marks, channel), kind)),
+            )
+            for of_values, of_marks in corners
+        )
+        square, values = [[b.splat(0.0)] * outputs for _ in range(outputs)], []
+        for r in range(outputs // high):
+            for s in range(outputs // wide):
+                at, mark = (r * tensor.row_step + s * tensor.pitch for tensor in (pooled, mask))
+                b.prefetch(source_later, at)
+                b.prefetch(marks_later, mark, kind)
+                value, argmax = b.load(source, at), load_argmax(b, b.at(marks, mark, kind), kind)
+                for cell in range(high * wide):
+                    here = b.ir.icmp_signed("==", argmax, b.splat_i32(cell))
+                    square[r * high + cell // wide][s * wide + cell % wide] = b.ir.select(here, value, b.splat(0.0))
+                # One that a ReLU stopped belongs nowhere.
+                counts = b.ir.icmp_signed("<", argmax, b.splat_i32(high * wide))
+                values.append(b.ir.select(counts, value, b.splat(0.0)))
+        return square, values
+
+    return spread
 
 
 def _pairs(values: Sequence[IrValue]) -> list[Sequence[IrValue]]:

@@ -77,7 +77,9 @@ def pooled_gradient(
     """Plan the same as `partial_gradient` from the gradient of what a pooling behind the layer gave."""
     out, dy = Operand(Space.ARENA, copies, 0, slice=copy_size(gradient, sums)), pooled.y
     assert pooled.mask is not None
-    bands = [n for n in range(1, dy.height + 1) if dy.height % n == 0 and (n * dy.width >= LEAST_BLOCK or n == dy.height)]
+    bands = [
+        n for n in range(1, dy.height + 1) if dy.height % n == 0 and (n * dy.width >= LEAST_BLOCK or n == dy.height)
+    ]
     return PooledGradient(
         f"{layer.title} weight gradient",
         layer.x,

@@ -227,10 +227,12 @@ class WinogradBackward(Op):
         high, wide = pooling.vertical.kernel, pooling.horizontal.kernel
         y, outputs = self.tiling.y, self.tiling.tile.outputs
         if outputs % high or outputs % wide or y.height % outputs or y.width % outputs:
-            yield f"{self.name}: windows of {high} x {wide} in tiles of {outputs} x {outputs}, of {y.height} x {y.width}"
-        for tensor in present(self.pooled, self.mask):
-            assert isinstance(tensor, Tensor)
-            yield from other_size(self.name, tensor, y.height // high, y.width // wide)
+            yield f"{self.name}: tiles of {y.height} x {y.width} pixels that windows of {high} x {wide} do not fill"
+        for tensor in (self.pooled, self.mask):
+            if tensor is None:
+                yield f"{self.name}: a pooling without its gradient"
+            else:
+                yield from other_size(self.name, tensor, y.height // high, y.width // wide)
 
     def details(self) -> Iterator[str]:
         """Yield the tiles, the products and sums of a block, and what is fused."""
