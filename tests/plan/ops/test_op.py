@@ -76,9 +76,7 @@ POOLED = Sequential(
     *(part for filters in (20, 32) for part in (Conv2d(filters, 3, padding=1), ReLU(), MaxPool2d(2))),
     *(Flatten(), Linear(10)),
 )
-PAST_POOLINGS = plan_program(
-    trace(POOLED, (24, 24, 3)), 16, TARGET, TRAINING
-)  # convolutions learn from pooled gradients
+PAST_POOLINGS = plan_program(trace(POOLED, (24, 24, 3)), 16, TARGET, TRAINING)  # gradients are not scattered
 
 
 def ops(program: Program) -> list[Op]:
