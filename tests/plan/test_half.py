@@ -28,11 +28,10 @@ def _stages(net, shape, batch=8, target="AVX2"):
     return {stage.name: stage for stage in program.every_stage()}, program
 
 
-@pytest.mark.parametrize("batch", [1, 8])
 @pytest.mark.parametrize("name", MODELS)
-def test_every_known_network_has_a_plan_in_bfloat16(name, batch):
+def test_every_known_network_has_a_plan_in_bfloat16(name):
     graph = fold_norms(MODELS[name].graph()).graph
-    for target in ("AVX-512", "NEON"):
+    for batch, target in ((8, "AVX-512"), (1, "NEON")):
         stages = list(plan_program(graph, batch, NAMED[target], precision="bfloat16").every_stage())
         multiplied = sum(stage.multiply_adds for stage in stages if isinstance(stage, TileProduct))
         assert multiplied > 0.5 * sum(stage.multiply_adds for stage in stages)
