@@ -77,7 +77,7 @@ def attack(port: int, count: int, draw: random.Random, picture: bytes, told: Cou
                     connection.sendall(request)
                 told["cut off"] += 1
                 continue
-            headers = {"Content-Type": draw.choice(["image/jpeg", "application/json", "", "\u00ff"])}
+            headers = {"Content-Type": draw.choice(["image/jpeg", "application/json", "", "; ;"])}
             if draw.random() < 0.2:
                 headers["Inference-Header-Content-Length"] = str(draw.randrange(-9, 2 * len(body) + 2))
             try:
