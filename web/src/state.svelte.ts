@@ -35,6 +35,8 @@ export class Session {
   /** "class:3" or "loss:3"; null: the predicted class */
   target = $state<string | null>(null)
   language = $state<Language>('en')
+  /** what the worked example learns with, as arguments of the question `learning`; empty: the usual */
+  practice = $state<Readonly<Record<string, string>>>({})
   /** counts up when everything that failed is to be asked again */
   attempt = $state(0)
   /** whether any view waits for an answer */

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from neocog.data.picture import is_picture
 from neocog.data.resize import ResizeRule, check_rule
 from neocog.engines.base import Array, Engine, Images, Predictor, room_for_peaks
+from neocog.engines.precision import Precision, check_precision
 from neocog.errors import DataError, SettingError
 from neocog.model.arguments import check_count, resolve_engine
 from neocog.model.calibration import Calibration, Reject, softmax
@@ -35,7 +36,7 @@ class Answering:
     Arguments:
         graph, weights: what computes.
         loss: whether an image may have several labels.
-        resize, views, engine, threads: as those of Network.
+        resize, views, engine, threads, precision: as those of Network.
 
     Raises:
         SettingError: an argument is out of its range.
@@ -51,6 +52,7 @@ class Answering:
         views: Views,
         engine: str | Engine,
         threads: int | None,
+        precision: Precision = "float32",
     ) -> None:
         self.graph: Graph = graph
         self.weights: Weights = weights
@@ -64,6 +66,7 @@ class Answering:
         self._reject_below: float | None = None
         self._thresholds: Thresholds | None = None
         self._engine: str | Engine = engine
+        self._precision: Precision = check_precision(precision)
         self._threads: int | None = None if threads is None else check_count("threads", threads)
         self._predictor: Predictor | None = None
         self._predictor_version = -1
@@ -106,6 +109,25 @@ class Answering:
     @engine.setter
     def engine(self, engine: str | Engine) -> None:
         self._engine, self._predictor, self._part = engine, None, None
+
+    @property
+    def precision(self) -> Precision:
+        """What it computes with where it answers: "float32", "bfloat16", or "auto", which is bfloat16 on processors
+        that multiply tiles of it (AMX) and float32 on others. Another one gives the next answer.
+
+        In bfloat16, the factors of all products are rounded to 8 bits, and so is what layers hand on to those that
+        multiply; sums, and all other arithmetic, are float32. It is no property of the file: training computes with
+        float32, whatever it is.
+
+        Raises:
+            SettingError: it is none of the three.
+        """
+        return self._precision
+
+    @precision.setter
+    def precision(self, precision: Precision) -> None:
+        self._precision = check_precision(precision)
+        self._predictor = self._part = None
 
     @property
     def thresholds(self) -> Thresholds | None:
@@ -356,6 +378,35 @@ class Answering:
             done += len(x)
         return answers
 
+    def outputs(self, images: AnyImages, layers: Sequence[str | int]) -> dict[int, Array]:
+        """Return what several layers give for a few images, in one pass.
+
+        Arguments:
+            images: as `__call__` takes them.
+            layers: names or indices. A convolution counts by itself, in front of its BatchNorm2d and activation.
+
+        Returns:
+            index in `graph.nodes` → (N, height, width, channels), or (N, values) of a vector, float32.
+
+        Raises:
+            SettingError: there is no such layer.
+            ShapeError, DataError: the images are not of the network's size, of another type, or cannot be read.
+
+        Cost: a first call for these layers compiles a program of its own. All that is asked for is kept in memory.
+
+        >>> from neocog.model.network import Network
+        >>> from neocog.nn.blocks import Sequential
+        >>> from neocog.nn.layers import Conv2d, Flatten, Linear, ReLU
+        >>> network = Network(Sequential(Conv2d(2, 3), ReLU(), Flatten(), Linear(2)), (6, 6, 1), engine="reference")
+        >>> found = network.outputs(np.zeros((5, 6, 6), np.uint8), ["0", -1])
+        >>> {layer: output.shape for layer, output in found.items()}
+        {0: (5, 4, 4, 2), 3: (5, 2)}
+        """
+        wanted = [node_of(self.graph, layer).index for layer in layers]
+        _, pieces = in_pieces(self.graph, self.resize, images, self.images_at_once)
+        found = [self._ready_predictor().outputs(piece, wanted) for piece in pieces]
+        return {index: np.concatenate([part[index] for part in found]) for index in sorted(set(wanted))}
+
     def _answers(
         self, compute: Callable[[Predictor, Images], Array], images: AnyImages, shape: tuple[int, ...]
     ) -> Array:
@@ -379,7 +430,9 @@ class Answering:
     def _ready_predictor(self) -> Predictor:
         predictor, version = self._predictor, self.weights.version
         if predictor is None:
-            predictor = resolve_engine(self.engine).predictor(self.graph, self.weights.arrays, self.threads)
+            predictor = resolve_engine(self.engine, self.precision).predictor(
+                self.graph, self.weights.arrays, self.threads
+            )
         elif self._predictor_version != version:
             predictor.load(self.weights.arrays)
         self._predictor, self._predictor_version = predictor, version
