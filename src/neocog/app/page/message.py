@@ -11,13 +11,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neocog.errors import DataError, EngineError, NeocogError, SettingError, ShapeError
+from neocog.errors import DataError, EngineError, NeocogError, SettingError, ShapeError, WeightsError
 from neocog.text import printable
 
 Arrays = Mapping[str, NDArray[Any]]
 FEW_VALUES, MANY_VALUES = 256, 4096  # of an array, from which it takes 16 and 8 bits in a recording
 EXACT = ("weight", "filters", "products", "input")  # arrays that get 16 bits however large they are
-CODES = {SettingError: "setting", ShapeError: "shape", DataError: "data", EngineError: "engine"}
+CODES = {
+    SettingError: "setting",
+    ShapeError: "shape",
+    WeightsError: "weights",
+    DataError: "data",
+    EngineError: "engine",
+}  # the first that fits
 
 
 @dataclass(frozen=True, slots=True)
