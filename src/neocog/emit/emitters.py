@@ -21,6 +21,7 @@ from neocog.emit import (
     pool,
     rolling,
     softmax,
+    sync_norm,
     update,
     winograd,
 )
@@ -36,6 +37,7 @@ EMITTERS: Emitters = {
     **halo.EMITTERS,
     **pointwise.EMITTERS,
     **norm.EMITTERS,
+    **sync_norm.EMITTERS,
     **pixel_norm.EMITTERS,
     **local_response.EMITTERS,
     **pool.EMITTERS,

@@ -108,7 +108,9 @@ def _after(run: Run, train: BatchSource, settings: TrainingSettings) -> tuple[st
 def _first(run: Run, weights: Mapping[str, Array], batch: Batch, settings: TrainingSettings, step: int) -> str | None:
     from neocog.engines.finite import first_not_finite  # here, since it brings NumPy's layers, and most need none
 
-    graph, (images, labels) = run.model.graph, batch
+    graph, (images, labels, *_) = run.model.graph, batch
+    if not len(images):  # other processes have them
+        return None
     targets = check_targets(graph, settings.loss, labels, len(images))
     try:
         return first_not_finite(graph, weights, check_images(graph, images), targets, settings.for_engine(), step)
