@@ -25,7 +25,7 @@ from neocog.jit.team import Team
 from neocog.nn.graph import Graph
 from neocog.nn.losses import CrossEntropy
 from neocog.plan.layout import Space
-from neocog.plan.ops.exchange import Gather, Sum
+from neocog.plan.ops.exchange import Gather
 from neocog.plan.parameters import BUFFERS, GRADIENTS
 from neocog.plan.program import LOGITS
 from neocog.ranks.gather import gathered, gathered_lists
@@ -97,6 +97,7 @@ class SlicedTrainProgram(NativeTrainProgram):
         self._read_logits = [Answers(part, first.program.outputs[LOGITS]) for part in self._slices]
         self._buffers = first.array(Space.STATE, BUFFERS) if self._layout.sizes[BUFFERS] else np.zeros(0, np.float32)
         self._together = self._layout.together
+        self._rate, self._whole, self._told = 0.0, 0, -1  # of the step under way: the slice whose arguments are set
 
     def step(
         self, images: Images, targets: NDArray[np.generic], learning_rate: float, whole: int | None = None
@@ -130,30 +131,28 @@ class SlicedTrainProgram(NativeTrainProgram):
         self._steps += 1
         weights = self._weights(targets)
         self._given = images, targets, weights  # kept, since programs know their addresses
-        self._step_rate, self._whole, self._told = learning_rate, whole, -1
+        self._rate, self._whole, self._told = learning_rate, whole, -1
         logits = np.zeros((len(images), self._read_logits[0].width), np.float32)
         if self._synchronised:
             for slice_ in self._own:
                 self._tell(slice_)
+        loss = None
         for number, phase in enumerate(self._phases):
             if isinstance(phase.exchange, Gather):
                 self._gather(number, phase.exchange)
-            elif number == len(self._phases) - 1 and number:
-                break
-            else:
+            elif loss is None:  # gradients and losses are there
                 loss = self._sum(number, logits)
-        if self._together:
-            self._tell(self._own.start)
-            self._slices[0].run_phase(len(self._phases) - 1, self._team)
+            else:  # the update, which is the same for all slices
+                self._tell(self._own.start)
+                self._slices[0].run_phase(number, self._team)
+        assert loss is not None
         return StepResult(loss, logits.reshape(len(images), *self._graph.answer_shape))
 
     def _weights(self, targets: NDArray[np.generic]) -> Array | None:
         """Return what the loss multiplies outputs by: class weights divided by their mean over the labels of all."""
         loss = self._settings.loss
-        weights = loss_weights(loss, targets[:0], self._graph.classes) if not _weighted(loss) else None
-        if not _weighted(loss):
-            return weights
-        assert isinstance(loss, CrossEntropy)
+        if not isinstance(loss, CrossEntropy) or loss.weights is None:
+            return loss_weights(loss, targets, self._graph.classes)
         known = np.array(loss.weights)
         of_labels = known[targets.reshape(-1)] if targets.dtype.kind in "iu" else np.zeros(0)
         everyone = gathered_lists(self.world, of_labels)
@@ -182,7 +181,7 @@ class SlicedTrainProgram(NativeTrainProgram):
         images, targets, weights = self._given
         here = slice(places.start, places.stop)
         self._set_batch(part, images[here], targets[here], weights)
-        self._set_scalars(part, self._step_rate, slice_)
+        self._set_scalars(part, self._rate, slice_)
         part.set_integer(WHOLE_SLOT, self._whole)
 
     def _gather(self, number: int, exchange: Gather) -> None:
@@ -240,7 +239,3 @@ class SlicedTrainProgram(NativeTrainProgram):
         moved = total[together:behind]
         self._buffers[...] = moved if self._synchronised else before + moved
         return float(total[-1])
-
-
-def _weighted(loss: object) -> bool:
-    return isinstance(loss, CrossEntropy) and loss.weights is not None

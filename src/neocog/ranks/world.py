@@ -10,7 +10,11 @@ from typing import Any, Protocol, runtime_checkable
 
 from numpy.typing import NDArray
 
-from neocog.errors import SettingError
+from neocog.errors import NeocogError, SettingError
+
+
+class LostProcess(NeocogError):
+    """Another process of the training ended, or is not heard of any more."""
 
 
 @runtime_checkable

@@ -20,7 +20,7 @@ from neocog.errors import DataError, SettingError
 from neocog.interrupts import interrupts_deferred
 from neocog.model.network import Network
 from neocog.model.statedict import not_finite
-from neocog.ranks.world import World
+from neocog.ranks.world import LostProcess, World
 from neocog.train.callbacks import Callback
 from neocog.train.checkpoint import Checkpoint, checkpoint_bytes
 from neocog.train.clock import Clock
@@ -34,7 +34,7 @@ from neocog.train.runfolder import RunFolder
 from neocog.train.settings import Given, TrainingSettings, settled, takes_settings
 from neocog.train.snapshots import FilterSnapshots
 from neocog.train.source import BatchSource, augmented, epoch_of, sampled
-from neocog.train.together import Together, with_slices
+from neocog.train.together import Together, lost, with_slices
 from neocog.train.trainer import Trainer
 
 
@@ -90,6 +90,7 @@ def fit(
 
     Raises:
         SettingError, DataError, ShapeError: arguments or batches that do not fit.
+        LostProcess: another process of the world has ended; what was written before stays.
         NeocogError: the loss or the weights are not finite (the message names the layer and the step at which that
             began, and the model ends with the weights before that epoch), a file cannot be written, or another training
             writes to the folder. What was written before stays.
@@ -202,6 +203,9 @@ def fit(
         except KeyboardInterrupt:
             history.stopped = "interrupted"
             raise
+        except LostProcess as error:
+            history.stopped = "failed"
+            raise lost(error, len(history), folder) from None
         except BaseException:
             history.stopped = "failed"
             raise

@@ -24,10 +24,11 @@ from neocog.nn.graph import Graph
 from neocog.nn.losses import Loss
 from neocog.nn.slicing import Slicing, usual_slices
 from neocog.ranks.gather import from_first, gathered, gathered_lists
-from neocog.ranks.world import Alone, World, check_world
+from neocog.ranks.world import Alone, LostProcess, World, check_world
 from neocog.train.clock import Clock
 from neocog.train.history import History
 from neocog.train.metrics import count_right, losses_of
+from neocog.train.runfolder import RunFolder
 from neocog.train.settings import TrainingSettings, to_json
 from neocog.train.source import Batch, BatchSource, SharedSource, epoch_of
 
@@ -45,6 +46,17 @@ def with_slices(settings: TrainingSettings, world: World | None) -> TrainingSett
     if settings.slices is not None or (world is None and not settings.sync_bn):
         return settings
     return replace(settings, slices=usual_slices(settings.batch_size, 1 if world is None else world.size))
+
+
+def lost(error: LostProcess, epochs: int, folder: RunFolder | None) -> LostProcess:
+    """Return the error that ends a training whose processes are not all there any more, with what is kept of it."""
+    where = "by the first process" if folder is None else f"in {folder.last}"
+    kept = f"kept: epoch {epochs}, {where}" if epochs else "kept: nothing, since no epoch was finished"
+    return LostProcess(
+        error.message,
+        details=(*error.details, kept),
+        hint="go on from there with --resume (in Python: resume=folder.load_last()); torchrun --max-restarts does so itself",
+    )
 
 
 class Together:
