@@ -161,9 +161,7 @@ class Batches:
             return images, labels
         pictures = cast(NDArray[np.uint8], images)  # which is what augmenting gives
         together = self.batch_size if self.share is None else self.share.slice_width
-        return self.augment.mixed_apart(
-            pictures, labels, indices, self.epoch, len(self.dataset.class_names), together
-        )
+        return self.augment.mixed_apart(pictures, labels, indices, self.epoch, len(self.dataset.class_names), together)
 
     def _gather(self, order: NDArray[np.int64], size: ImageSize) -> Generator[Batch, None, None]:
         """Copy from memory, several batches at a time, in one background thread."""

@@ -85,7 +85,7 @@ def emit_statistics(b: Builder, addresses: Addresses, stage: BatchStatistics, lo
 def moments_of(
     b: Builder, addresses: Addresses, stage: BatchStatistics | SliceMoments
 ) -> Iterator[tuple[IrValue, IrValue, IrValue, IrValue]]:
-    """Loop over channels: yield a channel, the mean and Σ (x - mean)² over all slices, and how many values these are."""
+    """Loop over channels: yield a channel, mean and Σ (x - mean)² over all slices, and how many values these are."""
     moments, step = addresses.operand(stage.moments), stage.step
     count = addresses.argument(COUNT_SLOT, I64)
     total = _count(b, addresses, stage.pixels)
@@ -96,7 +96,10 @@ def moments_of(
         numbers.append(b.ir.fmul(b.ir.sitofp(b.index(images), F64), double(float(stage.pixels))))
     with b.loop(0, stage.channels) as (channel, _):
         pivots, sums, squares = (
-            [load_double(b, moments, b.add(channel, (3 * slice_ + which) * step)) for slice_ in range(stage.slices.count)]
+            [
+                load_double(b, moments, b.add(channel, (3 * slice_ + which) * step))
+                for slice_ in range(stage.slices.count)
+            ]
             for which in range(3)
         )
         mean = double(0.0)

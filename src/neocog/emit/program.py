@@ -38,7 +38,7 @@ from neocog.emit.slots import COUNT_SLOT, barrier_slot
 from neocog.plan.layout import Space
 from neocog.plan.ops.chain import Chain
 from neocog.plan.ops.op import Op
-from neocog.plan.program import Phase, Program
+from neocog.plan.program import Program, ProgramPhase
 from neocog.target.processor import Target
 
 STAGE_TYPE = ir.FunctionType(ir.VoidType(), [PTR, PTR, PTR, PTR, I64, I64])
@@ -159,7 +159,7 @@ class _Writer:
         emit_barrier(self.module, Builder(meet, self._program.target))
         self._bound = _emit_bound(self.module, self._program.target)
 
-    def write_run(self, phase: Phase, chains: Mapping[int, ir.Function]) -> None:
+    def write_run(self, phase: ProgramPhase, chains: Mapping[int, ir.Function]) -> None:
         """Write what a thread does in a phase: its share of each stage, and the barriers."""
         function, b = self.begin(phase.function)
         *_, control, thread, threads = function.args

@@ -31,9 +31,7 @@ def emit_slice_moments(b: Builder, addresses: Addresses, stage: SliceMoments, lo
         store_double(b, addresses, away, stage.out, b.add(channel, stage.step))
 
 
-def emit_sync_statistics(
-    b: Builder, addresses: Addresses, stage: SyncStatistics, low: IrValue, high: IrValue
-) -> None:
+def emit_sync_statistics(b: Builder, addresses: Addresses, stage: SyncStatistics, low: IrValue, high: IrValue) -> None:
     """Write mean, variance and what follows from them, from the moments of all slices."""
     moments, step, width = addresses.operand(stage.moments), stage.step, stage.slices.block
     count, total = addresses.argument(WHOLE_SLOT, I64), _whole(b, addresses, stage.pixels)

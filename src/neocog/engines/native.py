@@ -131,9 +131,7 @@ def _address(images: Images) -> int:
 Kind = TypeVar("Kind", bound=Executable)
 
 
-def make(
-    engine: NativeEngine, program: Program, state: NDArray[np.uint8], team: Team, kind: type[Kind]
-) -> Kind:
+def make(engine: NativeEngine, program: Program, state: NDArray[np.uint8], team: Team, kind: type[Kind]) -> Kind:
     """Compile a program, and tell who listens.
 
     Raises:
@@ -144,12 +142,10 @@ def make(
     listener = compile_listener()
     if listener is None:
         return kind(program, state, engine.cache)
-    return kind(
-        program, state, engine.cache, lambda part, done, total: listener(Compiling(title, part, done, total))
-    )
+    return kind(program, state, engine.cache, lambda part, done, total: listener(Compiling(title, part, done, total)))
 
 
-class Answers:
+class ReadAnswers:
     """A tensor of a program, from which answers are copied: one row of values for each image."""
 
     def __init__(self, executable: Executable, tensor: Tensor) -> None:
@@ -175,8 +171,8 @@ class _Prediction:
     """A program that predicts, and where its answers lie."""
 
     executable: Executable
-    logits: Answers
-    features: Answers
+    logits: ReadAnswers
+    features: ReadAnswers
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +180,7 @@ class _Peaks:
     """A program that finds peaks, and where those of each convolution lie."""
 
     executable: Executable
-    layers: dict[int, Answers]
+    layers: dict[int, ReadAnswers]
 
 
 def _program_size(count: int) -> int:
@@ -289,7 +285,7 @@ class NativePredictor:
         program = plan_program(self._folded.graph, batch, self._engine.target, algorithm=self._engine.algorithm)
         executable = make(self._engine, program, self._state, self._team, Executable)
         executable.prepare()
-        logits, features = (Answers(executable, program.outputs[name]) for name in (LOGITS, FEATURES))
+        logits, features = (ReadAnswers(executable, program.outputs[name]) for name in (LOGITS, FEATURES))
         prediction = self._programs[batch] = _Prediction(executable, logits, features)
         return prediction
 
@@ -301,7 +297,10 @@ class NativePredictor:
         executable.prepare()
         return _Peaks(
             executable,
-            {self._folded.index_in_source(layer): Answers(executable, peak) for layer, peak in program.peaks.items()},
+            {
+                self._folded.index_in_source(layer): ReadAnswers(executable, peak)
+                for layer, peak in program.peaks.items()
+            },
         )
 
 
@@ -332,7 +331,7 @@ class NativeTrainProgram:
         self._rules, self._slots = settings.rules(graph), settings.slots(graph)
         self._executable = make(engine, program, aligned_zeros(program.size(Space.STATE)), team, self._kind)
         assert program.losses is not None
-        self._logits = Answers(self._executable, program.outputs[LOGITS])
+        self._logits = ReadAnswers(self._executable, program.outputs[LOGITS])
         self._losses = self._executable.view(program.losses)
         self._steps = 0
         self._given: tuple[Images, NDArray[np.generic], Array | None] | None = None

@@ -1,9 +1,9 @@
 """The native engine's steps in slices, shared among the processes of a world.
 
-A program is made for one slice. Each process runs it for its own slices; where the program waits (`plan/ops/exchange.py`),
-all processes bring together what their slices have. Gradients, what moved the buffers, and the loss lie side by side in one
-array, so that a step without synchronised statistics is one sum. The update is then done by every process for itself, with
-the same numbers.
+A program is made for one slice. Each process runs it for its own slices; where the program waits
+(`plan/ops/exchange.py`), all processes bring together what their slices have. Gradients, what moved the buffers, and
+the loss lie side by side in one array, so that a step without synchronised statistics is one sum. The update is then
+done by every process for itself, with the same numbers.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from numpy.typing import NDArray
 
 from neocog.emit.slots import WHOLE_SLOT
 from neocog.engines.base import Array, Images, StepResult, StepSettings, allowed_threads, check_images
-from neocog.engines.native import Answers, NativeEngine, NativeTrainProgram, make
+from neocog.engines.native import NativeEngine, NativeTrainProgram, ReadAnswers, make
 from neocog.engines.targets import check_targets, loss_weights
 from neocog.errors import DataError, SettingError
 from neocog.jit.executable import Executable
-from neocog.jit.slices import Slice
+from neocog.jit.slices import SliceProgram
 from neocog.jit.team import Team
 from neocog.nn.graph import Graph
 from neocog.nn.losses import CrossEntropy
 from neocog.plan.layout import Space
-from neocog.plan.ops.exchange import Gather
+from neocog.plan.ops.exchange import GatherSlices
 from neocog.plan.parameters import BUFFERS, GRADIENTS
 from neocog.plan.program import LOGITS
 from neocog.ranks.gather import gathered, gathered_lists
@@ -59,7 +59,7 @@ class SlicedTrainProgram(NativeTrainProgram):
         SettingError: there are fewer slices than processes.
     """
 
-    _kind: type[Executable] = Slice
+    _kind: type[Executable] = SliceProgram
 
     def __init__(
         self,
@@ -83,18 +83,18 @@ class SlicedTrainProgram(NativeTrainProgram):
         super().__init__(engine, graph, parameters, settings, team)
         self._slicing, self.world, self._fast = slicing, world, fast
         first = self._executable
-        assert isinstance(first, Slice)
+        assert isinstance(first, SliceProgram)
         self._phases = first.phases
         self._own = slicing.slices(world.rank, world.size)
-        self._synchronised = any(isinstance(phase.exchange, Gather) for phase in self._phases)
+        self._synchronised = any(isinstance(phase.exchange, GatherSlices) for phase in self._phases)
         # what a slice has computed must wait for the others: each then needs an arena of its own
         self._slices = [first]
         for _ in self._own[1:] if self._synchronised else ():
-            self._slices.append(make(engine, first.program, first.state, team, Slice))
+            self._slices.append(make(engine, first.program, first.state, team, SliceProgram))
             first.lend_scratch(self._slices[-1])
         assert first.program.losses is not None
         self._read_losses = [part.view(first.program.losses) for part in self._slices]
-        self._read_logits = [Answers(part, first.program.outputs[LOGITS]) for part in self._slices]
+        self._read_logits = [ReadAnswers(part, first.program.outputs[LOGITS]) for part in self._slices]
         self._buffers = first.array(Space.STATE, BUFFERS) if self._layout.sizes[BUFFERS] else np.zeros(0, np.float32)
         self._together = self._layout.together
         self._rate, self._whole, self._told = 0.0, 0, -1  # of the step under way: the slice whose arguments are set
@@ -138,7 +138,7 @@ class SlicedTrainProgram(NativeTrainProgram):
                 self._tell(slice_)
         loss = None
         for number, phase in enumerate(self._phases):
-            if isinstance(phase.exchange, Gather):
+            if isinstance(phase.exchange, GatherSlices):
                 self._gather(number, phase.exchange)
             elif loss is None:  # gradients and losses are there
                 loss = self._sum(number, logits)
@@ -184,7 +184,7 @@ class SlicedTrainProgram(NativeTrainProgram):
         self._set_scalars(part, self._rate, slice_)
         part.set_integer(WHOLE_SLOT, self._whole)
 
-    def _gather(self, number: int, exchange: Gather) -> None:
+    def _gather(self, number: int, exchange: GatherSlices) -> None:
         """Run a phase for each slice, and give each what all have; the running averages move once."""
         rows = np.zeros((self._most_own(), exchange.size), np.float32)
         before = self._buffers.copy()
@@ -196,10 +196,7 @@ class SlicedTrainProgram(NativeTrainProgram):
                 rows[row] = part.array(exchange.own.space, exchange.own.name)[: exchange.size]
         found = gathered(self.world, rows.reshape(-1)).reshape(self.world.size, *rows.shape)
         everyone = np.concatenate(
-            [
-                found[rank, : len(self._slicing.slices(rank, self.world.size))]
-                for rank in range(self.world.size)
-            ]
+            [found[rank, : len(self._slicing.slices(rank, self.world.size))] for rank in range(self.world.size)]
         ).reshape(-1)
         for part in self._slices:
             part.array(exchange.everyone.space, exchange.everyone.name)[: len(everyone)] = everyone

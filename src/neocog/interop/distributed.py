@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from neocog.errors import SettingError
 from neocog.interop.packages import require
 from neocog.ranks.processors import share_processors
-from neocog.ranks.world import Alone, LostProcess, World
+from neocog.ranks.world import Alone, LostProcessError, World
 
 TIMEOUT = 600.0  # seconds that a process may be late; one that ends is noticed at once
 FIRST_PORT, PORTS = 20000, 20000  # among which a SLURM job finds its own
@@ -163,4 +163,4 @@ def lost_processes(what: str) -> Iterator[None]:
         yield
     except RuntimeError as error:
         cause = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise LostProcess(what, details=(f"cause: {cause[:200]}",)) from None
+        raise LostProcessError(what, details=(f"cause: {cause[:200]}",)) from None

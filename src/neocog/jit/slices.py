@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from neocog.jit.pieces import CompileProgress
 
 
-class Slice(Executable):
+class SliceProgram(Executable):
     """A program that stops at its exchanges (`neocog.plan.ops.exchange`), with an arena for one slice."""
 
     def __init__(
@@ -31,7 +31,7 @@ class Slice(Executable):
         super().after_fork()
         self._jobs = {}
 
-    def lend_scratch(self, other: Slice) -> None:
+    def lend_scratch(self, other: SliceProgram) -> None:
         """Let another slice, which never runs at the same time, work in the same scratch memory."""
         other._scratch = self._scratch
 

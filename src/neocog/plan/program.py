@@ -55,9 +55,8 @@ class Training:
 
 
 @dataclass(frozen=True, slots=True)
-class Phase:
-    """Stages that run without a break, as a function of this name; behind them, the exchange that the next ones wait for.
-    """
+class ProgramPhase:
+    """Stages that run without a break, as a function of this name; behind them, the exchange that the next ones wait for."""
 
     function: str
     stages: range
@@ -89,16 +88,16 @@ class Program:
             return "training"
         return "peaks" if self.peaks and not self.outputs else "prediction"
 
-    def phases(self) -> tuple[Phase, ...]:
+    def phases(self) -> tuple[ProgramPhase, ...]:
         """Return the stages between exchanges; where there is none, all are one phase."""
         cuts = [index for index, scheduled in enumerate(self.stages) if isinstance(scheduled.stage, EXCHANGES)]
         if not cuts:
-            return (Phase("run", range(len(self.stages))),)
+            return (ProgramPhase("run", range(len(self.stages))),)
         found, first = [], 0
         for number, cut in enumerate((*cuts, len(self.stages))):
             exchange = self.stages[cut].stage if cut < len(self.stages) else None
             assert exchange is None or isinstance(exchange, EXCHANGES)
-            found.append(Phase(f"run_{number}", range(first, cut), exchange))
+            found.append(ProgramPhase(f"run_{number}", range(first, cut), exchange))
             first = cut + 1
         return tuple(found)
 

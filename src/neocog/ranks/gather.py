@@ -21,7 +21,7 @@ def gathered(world: World, values: NDArray[Kind]) -> NDArray[Kind]:
     [[0, 1, 2]]
     """
     own = np.ascontiguousarray(values)
-    everyone = np.empty((world.size, len(own)), own.dtype)
+    everyone = np.stack([own] * world.size)
     everyone[world.rank] = own
     if world.size == 1 or not own.nbytes:
         return everyone

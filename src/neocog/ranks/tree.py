@@ -1,8 +1,9 @@
 """Sums over the slices of a training step in one binary tree, whoever has which slice.
 
-Floating-point sums depend on their order, so the order is that of the slices: the tree halves them (`neocog.nn.slicing`).
-A process adds up the subtrees that lie within its slices. The rest of the tree is done piece by piece: each process
-gets one piece of every subtree, adds it up, and hands it to all, which sends no more than the ring that others use.
+Floating-point sums depend on their order, so the order is that of the slices: the tree halves them
+(`neocog.nn.slicing`). A process adds up the subtrees that lie within its slices. The rest of the tree is done piece by
+piece: each process gets one piece of every subtree, adds it up, and hands it to all, which sends no more than the ring
+that others use.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from neocog.errors import NeocogError, SettingError
 
 
-class LostProcess(NeocogError):
+class LostProcessError(NeocogError):
     """Another process of the training ended, or is not heard of any more."""
 
 

@@ -58,8 +58,8 @@ def fine_tune(
         tuning: the phases.
         in_order: the same images, unchanged and in an order that stays; features are computed of these.
         progress: is told how many features are computed.
-        validation, callbacks, threads, resume, folder, config, verbose, learnt_from, restore_best, world, fast_reduce: as
-            for `fit`. Each process of a world computes all features.
+        validation, callbacks, threads, resume, folder, config, verbose, learnt_from, restore_best: as for `fit`.
+        world, fast_reduce: as for `fit`; each process computes all features.
 
     Returns:
         History: the epochs of both phases.

@@ -20,7 +20,7 @@ from neocog.errors import DataError, SettingError
 from neocog.interrupts import interrupts_deferred
 from neocog.model.network import Network
 from neocog.model.statedict import not_finite
-from neocog.ranks.world import LostProcess, World
+from neocog.ranks.world import LostProcessError, World
 from neocog.train.callbacks import Callback
 from neocog.train.checkpoint import Checkpoint, checkpoint_bytes
 from neocog.train.clock import Clock
@@ -33,7 +33,7 @@ from neocog.train.progress import Progress
 from neocog.train.runfolder import RunFolder
 from neocog.train.settings import Given, TrainingSettings, settled, takes_settings
 from neocog.train.snapshots import FilterSnapshots
-from neocog.train.source import BatchSource, augmented, epoch_of, sampled
+from neocog.train.source import BatchSource, StepSource, WholeBatches, augmented, epoch_of, sampled
 from neocog.train.together import Together, lost, with_slices
 from neocog.train.trainer import Trainer
 
@@ -90,7 +90,7 @@ def fit(
 
     Raises:
         SettingError, DataError, ShapeError: arguments or batches that do not fit.
-        LostProcess: another process of the world has ended; what was written before stays.
+        LostProcessError: another process of the world has ended; what was written before stays.
         NeocogError: the loss or the weights are not finite (the message names the layer and the step at which that
             began, and the model ends with the weights before that epoch), a file cannot be written, or another training
             writes to the folder. What was written before stays.
@@ -114,9 +114,9 @@ def fit(
     of_steps = replace(settings, batch_size=min(settings.batch_size, train.images))
     together = None if settings.slices is None else Together(world, settings, of_steps.batch_size)
     clock = Clock(settings.time_limit, history)
+    steps: StepSource = WholeBatches(train) if together is None else together.part_of(train, model.graph)
     if together is not None:
         clock = together.clock(history)
-        train = together.part_of(train, model.graph)
         if not together.first:
             folder, callbacks, verbose = None, (), 0
     trainer = Trainer(
@@ -167,11 +167,11 @@ def fit(
                     listener.on_epoch_begin(run)
                 beginning = Beginning(model.parameters, memory, trainer.steps)
                 try:
-                    result = _epoch(run, settings, train, validation, listeners, clock, beginning.rates, together)
+                    result = _epoch(run, settings, steps, validation, listeners, clock, beginning.rates, together)
                 except NotFinite as fault:
                     if not fault.measured:
                         progress.note(f"{fault}; going through the epoch once more to find where that begins")
-                    raise diverged(fault, run, beginning, train, settings, folder) from None
+                    raise diverged(fault, run, beginning, steps, settings, folder) from None
                 del beginning
                 memory = {}  # at the end of an epoch there are several copies of it as it is
                 with interrupts_deferred():  # an epoch that counts as done is on disk
@@ -203,7 +203,7 @@ def fit(
         except KeyboardInterrupt:
             history.stopped = "interrupted"
             raise
-        except LostProcess as error:
+        except LostProcessError as error:
             history.stopped = "failed"
             raise lost(error, len(history), folder) from None
         except BaseException:
@@ -242,7 +242,7 @@ def _check_end(run: Run, settings: TrainingSettings, clock: Clock) -> None:
 def _epoch(
     run: Run,
     settings: TrainingSettings,
-    train: BatchSource,
+    train: StepSource,
     validation: BatchSource | None,
     listeners: tuple[Callback, ...],
     clock: Clock,
@@ -292,7 +292,7 @@ def _epoch(
 def _steps(
     run: Run,
     settings: TrainingSettings,
-    train: BatchSource,
+    train: StepSource,
     listeners: tuple[Callback, ...],
     clock: Clock,
     began: float,
@@ -304,8 +304,7 @@ def _steps(
     images, loss_sum = 0, 0.0
     reduced = settings.schedule.after([epoch.measured for epoch in run.history.of_phase(run.phase)])
     with epoch_of(train, done) as batches:
-        for x, y, *shared in batches:
-            whole = shared[0] if shared else len(x)  # images of all processes
+        for x, y, whole in batches:
             for listener in listeners:
                 listener.on_batch_begin(run)
             # The middle of the step: neither the first nor the last step of a warm-up and decay is then wasted on 0.
@@ -314,7 +313,7 @@ def _steps(
             factor = reduced * settings.schedule.factor(min(1.0, max(share, clock.share())))
             trainer.learning_rate = settings.optimizer.learning_rate * factor
             rates.append(trainer.learning_rate)
-            loss = trainer.step(x, y, *shared)
+            loss = trainer.step(x, y, whole)
             if not math.isfinite(loss):
                 raise NotFinite(f"the loss must be finite, got {loss}")
             assert trainer.last is not None  # it just took a step

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from copy import copy
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from neocog.train.settings import TrainingSettings
 
 Batch = tuple[NDArray[np.generic], NDArray[np.generic]]
+Item = TypeVar("Item", covariant=True)
 
 
 class BatchSource(Protocol):
@@ -39,6 +40,46 @@ class BatchSource(Protocol):
 
     def batches(self, epoch: int) -> Iterator[Batch]:
         """Return the batches (images (N, H, W, C), labels (N,) or rows) of one epoch; epochs count from 0."""
+
+
+Step = tuple[NDArray[np.generic], NDArray[np.generic], int]
+"""Images and labels of a step, and how many images it has: more than these where other processes have some too."""
+
+
+class StepSource(Protocol):
+    """What a training takes its steps on, epoch after epoch."""
+
+    @property
+    def images(self) -> int:
+        """Number of images of an epoch."""
+
+    def batches(self, epoch: int) -> Iterator[Step]:
+        """Return the steps of one epoch."""
+
+
+class WholeBatches:
+    """The steps of a process that takes them alone: the batches of a source."""
+
+    def __init__(self, source: BatchSource) -> None:
+        self._source = source
+
+    @property
+    def images(self) -> int:
+        """Number of images of an epoch."""
+        return self._source.images
+
+    def batches(self, epoch: int) -> Iterator[Step]:
+        """Return the batches of one epoch, each with its number of images."""
+        with epoch_of(self._source, epoch) as batches:
+            for images, labels in batches:
+                yield images, labels, len(images)
+
+
+class Epochs(Protocol[Item]):
+    """What has something for every epoch."""
+
+    def batches(self, epoch: int) -> Iterator[Item]:
+        """Return what an epoch has."""
 
 
 class AugmentableSource(BatchSource, Protocol):
@@ -103,7 +144,7 @@ def augmented(source: BatchSource, settings: TrainingSettings, graph: Graph) -> 
 
 
 @contextmanager
-def epoch_of(source: BatchSource, epoch: int) -> Iterator[Iterator[Batch]]:
+def epoch_of(source: Epochs[Item], epoch: int) -> Iterator[Iterator[Item]]:
     """Yield the batches of an epoch, and end what works for them (threads that decode) when the body is left."""
     batches = source.batches(epoch)
     try:

@@ -13,7 +13,6 @@ from dataclasses import replace
 from typing import cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from neocog.data.share import Share
 from neocog.engines.base import Array
@@ -24,19 +23,16 @@ from neocog.nn.graph import Graph
 from neocog.nn.losses import Loss
 from neocog.nn.slicing import Slicing, usual_slices
 from neocog.ranks.gather import from_first, gathered, gathered_lists
-from neocog.ranks.world import Alone, LostProcess, World, check_world
+from neocog.ranks.world import Alone, LostProcessError, World, check_world
 from neocog.train.clock import Clock
 from neocog.train.history import History
 from neocog.train.metrics import count_right, losses_of
 from neocog.train.runfolder import RunFolder
 from neocog.train.settings import TrainingSettings, to_json
-from neocog.train.source import Batch, BatchSource, SharedSource, epoch_of
+from neocog.train.source import Batch, BatchSource, SharedSource, Step, epoch_of
 
 MEASURED_AT_ONCE = 64
 """Images that are measured together: always as many, so that an image gets the same bits whoever measures it."""
-
-SharedBatch = tuple[NDArray[np.generic], NDArray[np.generic], int]
-"""The images and labels of a process, and how many images all have."""
 
 
 def with_slices(settings: TrainingSettings, world: World | None) -> TrainingSettings:
@@ -48,14 +44,14 @@ def with_slices(settings: TrainingSettings, world: World | None) -> TrainingSett
     return replace(settings, slices=usual_slices(settings.batch_size, 1 if world is None else world.size))
 
 
-def lost(error: LostProcess, epochs: int, folder: RunFolder | None) -> LostProcess:
+def lost(error: LostProcessError, epochs: int, folder: RunFolder | None) -> LostProcessError:
     """Return the error that ends a training whose processes are not all there any more, with what is kept of it."""
     where = "by the first process" if folder is None else f"in {folder.last}"
     kept = f"kept: epoch {epochs}, {where}" if epochs else "kept: nothing, since no epoch was finished"
-    return LostProcess(
+    return LostProcessError(
         error.message,
         details=(*error.details, kept),
-        hint="go on from there with --resume (in Python: resume=folder.load_last()); torchrun --max-restarts does so itself",
+        hint="go on from there with --resume (in Python: resume=folder.load_last()); torchrun --max-restarts does so",
     )
 
 
@@ -72,9 +68,7 @@ class Together:
         assert settings.slices is not None, "processes share slices"
         self.world: World = Alone() if world is None else check_world(world)
         self._settings = settings
-        self._share = Share(
-            Slicing(settings.slices, settings.sync_bn), batch_size, self.world.rank, self.world.size
-        )
+        self._share = Share(Slicing(settings.slices, settings.sync_bn), batch_size, self.world.rank, self.world.size)
         if settings.slices < self.world.size:
             raise SettingError(
                 f"{settings.slices} slices cannot be shared by {self.world.size} processes",
@@ -200,24 +194,19 @@ class SharedBatches:
         """Number of images of an epoch, of all processes."""
         return self._source.images
 
-    def batches(self, epoch: int) -> Iterator[SharedBatch]:
+    def batches(self, epoch: int) -> Iterator[Step]:
         """Return this process's part of each batch of an epoch, which may be empty, and how many images all have."""
         source = self._source if self._shared is None else self._shared
-        given = source.batches(epoch)
-        try:
+        with epoch_of(source, epoch) as given:
             yield from self._cut(given) if self._shared is None else self._checked(given)
-        finally:
-            close = getattr(given, "close", None)
-            if close is not None:
-                close()
 
-    def _cut(self, batches: Iterator[Batch]) -> Iterator[SharedBatch]:
+    def _cut(self, batches: Iterator[Batch]) -> Iterator[Step]:
         for images, labels in batches:
             places = self._share.within(len(images))
             here = slice(places.start, places.stop)
             yield images[here], labels[here], len(images)
 
-    def _checked(self, batches: Iterator[Batch]) -> Iterator[SharedBatch]:
+    def _checked(self, batches: Iterator[Batch]) -> Iterator[Step]:
         shape = self._graph.input
         nothing: Batch = (
             np.zeros((0, shape.height, shape.width, shape.channels), np.uint8),

@@ -126,9 +126,7 @@ class Trainer:
             raise SettingError(f"learning_rate must be 0 or more, got {shown(value)}")
         self._learning_rate = float(value)
 
-    def step(
-        self, images: NDArray[np.generic], labels: NDArray[np.generic], whole: int | None = None
-    ) -> float:
+    def step(self, images: NDArray[np.generic], labels: NDArray[np.generic], whole: int | None = None) -> float:
         """Take one optimizer step.
 
         Arguments:
@@ -145,7 +143,8 @@ class Trainer:
             ShapeError, DataError: the batch does not fit the network or the batch size.
         """
         x = check_values(self.model.graph, check_images(self.model.graph, images))
-        if not (whole or len(x)) or len(x) > self.batch_size:
+        shared = isinstance(self._train_program, SharedTrainProgram)
+        if not (shared or len(x)) or len(x) > self.batch_size:
             raise DataError(
                 f"a step takes 1 to {self.batch_size} images, got {len(x)}",
                 hint=f"make the trainer with batch_size={len(x)}" if len(x) else None,

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from neocog.plan.layout import Operand, Space
 from neocog.plan.lower.lowering import Lowering
-from neocog.plan.ops.exchange import Gather
+from neocog.plan.ops.exchange import GatherSlices
 from neocog.plan.ops.norm import BatchStatistics, NormGradient, Slices
 from neocog.plan.ops.op import Op
 from neocog.plan.ops.sync_norm import SliceMoments, SliceSums, SyncGradient, SyncStatistics
@@ -24,7 +24,7 @@ def statistics_of_all(low: Lowering, alone: BatchStatistics) -> Iterable[Op]:
     yield SliceMoments(
         f"{alone.name} of the slice", alone.moments, alone.slices, alone.pixels, own, alone.channels, step
     )
-    yield Gather(f"{alone.name} of all", own, everyone, 2 * step, count)
+    yield GatherSlices(f"{alone.name} of all", own, everyone, 2 * step, count)
     yield SyncStatistics(
         alone.name,
         everyone,
@@ -63,10 +63,8 @@ def gradient_of_all(low: Lowering, alone: NormGradient) -> Iterable[Op]:
         )
     own, everyone = _exchanged(low, alone.name, count, 2 * step)
     yield SliceSums(f"{alone.name}: sums of the slice", alone.sums, alone.slices, own, alone.channels, step)
-    yield Gather(f"{alone.name} of all", own, everyone, 2 * step, count)
-    yield SyncGradient(
-        alone.name, everyone, count, alone.pixels, alone.statistics, alone.out, alone.channels, step
-    )
+    yield GatherSlices(f"{alone.name} of all", own, everyone, 2 * step, count)
+    yield SyncGradient(alone.name, everyone, count, alone.pixels, alone.statistics, alone.out, alone.channels, step)
 
 
 def _slices(low: Lowering) -> int:

@@ -15,7 +15,7 @@ from neocog.plan.lower.directions import DIRECTIONS, lengths_of, moved_parameter
 from neocog.plan.lower.lowering import Lowering
 from neocog.plan.lower.values import Segment
 from neocog.plan.ops.directions import Move
-from neocog.plan.ops.exchange import Sum
+from neocog.plan.ops.exchange import SumSlices
 from neocog.plan.ops.op import Op
 from neocog.plan.ops.portion import Portion
 from neocog.plan.ops.update import Follow, ParameterRange, Update
@@ -90,7 +90,7 @@ def update_early(low: Lowering, step: PlanStep, level: int) -> None:
 def _stages(low: Lowering, training: Training) -> Iterable[Op]:
     buffers = low.layout.sizes[BUFFERS]
     if training.slicing is not None and low.layout.together:
-        yield Sum("gradients of all slices", Operand(Space.ARENA, GRADIENTS, 0), low.layout.together)
+        yield SumSlices("gradients of all slices", Operand(Space.ARENA, GRADIENTS, 0), low.layout.together)
     if low.layout.together:
         yield from _steps(low, training)
     if buffers and training.followers:

@@ -14,7 +14,7 @@ from neocog.plan.ops.op import Op, Part, Reach
 
 
 @dataclass(frozen=True, slots=True)
-class Gather(Op):
+class GatherSlices(Op):
     """Every slice gets what all of them have, side by side in their order.
 
     Arguments:
@@ -53,7 +53,7 @@ class Gather(Op):
 
 
 @dataclass(frozen=True, slots=True)
-class Sum(Op):
+class SumSlices(Op):
     """The gradients of all slices are added up, in a tree over their numbers. What follows is done once."""
 
     gradients: Operand
@@ -81,5 +81,5 @@ class Sum(Op):
         yield f"{self.size:,} values"
 
 
-Exchange = Gather | Sum
-EXCHANGES = (Gather, Sum)
+Exchange = GatherSlices | SumSlices
+EXCHANGES = (GatherSlices, SumSlices)

@@ -59,8 +59,8 @@ class SliceMoments(Op):
 class SyncStatistics(BatchStatistics):
     """The same as `BatchStatistics`, from what `SliceMoments` gave for every slice of the step.
 
-    `moments` holds two vectors for each of `slices.count` slices, which have `slices.block` images each, or what is left
-    of the step's; all of `slices` says how the step is cut.
+    `moments` holds two vectors for each of `slices.count` slices, which have `slices.block` images each, or what is
+    left of the step's.
     """
 
     def reaches(self, lanes: int) -> Iterator[Reach]:
