@@ -35,6 +35,7 @@ from neocog.emit.builder import I64, PTR, Builder, Index, IrValue
 from neocog.emit.emitters import EMITTERS
 from neocog.emit.kernels import Address, Kernel, chain_name, kernel_of
 from neocog.emit.slots import COUNT_SLOT, barrier_slot
+from neocog.emit.tiles import configured
 from neocog.plan.layout import Space
 from neocog.plan.ops.chain import Chain
 from neocog.plan.ops.op import Op
@@ -139,7 +140,8 @@ class _Writer:
     def write_stage(self, name: str, stage: Op) -> None:
         """Write one stage, for some of its items."""
         function, b = self.begin(name)
-        self.call_kernel(b, stage, *function.args[4:])
+        with configured(b, self._program):
+            self.call_kernel(b, stage, *function.args[4:])
         b.ir.ret_void()
 
     def write_chained(self, name: str, chain: Chain, stage: Op) -> None:
@@ -149,7 +151,8 @@ class _Writer:
         # The slice of a block is the last one that begins at or before it.
         slice_, _ = b.divmod(b.add(b.mul(b.add(block, 1), chain.slices), -1), chain.blocks)
         number = block if chain.rolls else b.sub(block, _first_block(b, chain, slice_))
-        self._call_chained(b, stage, _Images(b.mul(block, chain.block), slice_, number))
+        with configured(b, self._program):
+            self._call_chained(b, stage, _Images(b.mul(block, chain.block), slice_, number))
         b.ir.ret_void()
 
     def write_meeting(self) -> None:
@@ -161,8 +164,13 @@ class _Writer:
 
     def write_run(self, phase: ProgramPhase, chains: Mapping[int, ir.Function]) -> None:
         """Write what a thread does in a phase: its share of each stage, and the barriers."""
-        function, b = self.begin(phase.function)
-        *_, control, thread, threads = function.args
+        _, b = self.begin(phase.function)
+        with configured(b, self._program):
+            self._write_stages(b, phase, chains)
+        b.ir.ret_void()
+
+    def _write_stages(self, b: Builder, phase: ProgramPhase, chains: Mapping[int, ir.Function]) -> None:
+        *spaces, control, thread, threads = b.function.args
         together = b.ir.icmp_unsigned(">", threads, b.index(1))
         next_thread = b.ir.add(thread, b.index(1))
         for index in phase.stages:
@@ -174,10 +182,9 @@ class _Writer:
             low, high = (b.ir.call(self._bound, [items, position, threads]) for position in (thread, next_thread))
             with b.when(b.less(low, high)):
                 if index in chains:
-                    b.ir.call(chains[index], [*function.args[:4], low, high])
+                    b.ir.call(chains[index], [*spaces, control, low, high])
                 else:
                     self.call_kernel(b, scheduled.stage, low, high)
-        b.ir.ret_void()
 
 
 def _emit_kernel(module: ir.Module, target: Target, kernel: Kernel) -> ir.Function:

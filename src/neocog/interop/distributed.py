@@ -49,10 +49,31 @@ def distributed_world(*, timeout: float = TIMEOUT) -> World:
     if not dist.is_initialized():
         os.environ.update(told)
         with lost_processes(f"process {told['RANK']} of {told['WORLD_SIZE']} cannot join the others"):
-            dist.init_process_group("gloo", timeout=timedelta(seconds=timeout))
+            rank, size, late = int(told["RANK"]), int(told["WORLD_SIZE"]), timedelta(seconds=timeout)
+            dist.init_process_group("gloo", rank=rank, world_size=size, store=_store(told, late), timeout=late)
     world = TorchWorld()
     share_processors(world)
     return world
+
+
+def _store(told: Mapping[str, str], timeout: timedelta) -> Any:
+    """Return where processes find out each other's addresses.
+
+    torchrun keeps one store for all its attempts, and PyTorch 2.13 does not tell their entries apart: who is quick to
+    come back would connect to the address of a process that is gone.
+    """
+    from torch.distributed import PrefixStore, TCPStore
+
+    agent = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+    store = TCPStore(
+        told["MASTER_ADDR"],
+        int(told["MASTER_PORT"]),
+        int(told["WORLD_SIZE"]),
+        is_master=told["RANK"] == "0" and not agent,
+        timeout=timeout,
+        wait_for_workers=False,
+    )
+    return PrefixStore(f"neocog/{restarts(os.environ)}", store)
 
 
 def launched(environment: Mapping[str, str]) -> dict[str, str] | None:

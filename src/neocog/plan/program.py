@@ -56,7 +56,7 @@ class Training:
 
 @dataclass(frozen=True, slots=True)
 class ProgramPhase:
-    """Stages that run without a break, as a function of this name; behind them, the exchange that the next ones wait for."""
+    """Stages that run without a break, as a function of this name, and the exchange that the next ones wait for."""
 
     function: str
     stages: range

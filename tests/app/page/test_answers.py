@@ -54,7 +54,12 @@ def test_the_recorder_asks_every_question_but_those_that_bring_an_image(session:
     for made in (session, session_of(make_model("residual"))):
         facts = answer(made, Question.read("model")).facts
         asked |= {question.name for question in (*essential(made), *optional(made, facts["defaults"]))}
-    assert set(QUESTIONS) - asked == {"sample", "route", "learning"}  # routes: the worked example; learning: runs
+    assert set(QUESTIONS) - asked == {
+        "sample",
+        "route",
+        "learning",
+        "learnt",
+    }  # routes: the worked example; learning: runs
 
 
 @pytest.mark.parametrize("name", ["residual", "branches"])
@@ -141,7 +146,7 @@ def test_dead_filters_are_named() -> None:
     values["0.bias"][[3, 9]] = -1000.0
     model.load_parameters(values)
     session = session_of(model)
-    assert {3, 9} <= set(answer(session, Question.read("activation?input=first&layer=1")).facts["dead"])
+    assert {3, 9} <= set(answer(session, Question.read("activation?input=first&layer=1")).facts["zero"])
     assert {3, 9} <= set(answer(session, Question.read("patches?layer=0")).facts["dead"])
     assert answer(session, Question.read("maximise?filter=3&layer=0&seed=0")).facts["dead"] is True
 
@@ -186,18 +191,6 @@ def test_old_images_are_forgotten_but_never_the_first(session: Session) -> None:
     assert session.input(names[-1])
     with pytest.raises(nc.SettingError, match="there is no image"):
         session.input(names[0])
-
-
-def test_learning_is_read_from_a_run_folder(trained_once) -> None:
-    from neocog.app.cli.explain import open_session
-
-    session = open_session(trained_once[0], None, None, "reference", None, quiet=True)
-    found = answer(session, Question.read("learning"))
-    assert [epoch["epoch"] for epoch in found.facts["epochs"]] == list(range(1, 13))
-    assert found.facts["kept"][0] == 0
-    first = found.facts["layers"][0]
-    assert found.arrays[f"filters/{first['layer']}"].shape == (len(found.facts["kept"]), *first["shape"])
-    np.testing.assert_array_equal(found.arrays["filters/0"].shape[1:], session.model.parameters["0.weight"].shape)
 
 
 def test_images_that_cannot_be_read_are_left_out(tmp_path) -> None:

@@ -81,7 +81,7 @@ export interface ModelFacts {
 
 export interface Problem {
   layer: string | null
-  kind: 'nan' | 'infinite' | 'dead' | 'constant'
+  kind: 'nan' | 'infinite' | 'constant'
   text: string
   channels: number[]
 }
@@ -95,9 +95,15 @@ export interface RunFacts {
   labels: number[]
   name: string
   engine: string
-  engine_difference: Real
   problems: Problem[]
   probability_sum: Real
+}
+
+/** How far the engine's values are from the reference's in float64: of the largest value, of a layer. */
+export interface CheckFacts {
+  engine: string
+  logits: Real
+  largest: Real
 }
 
 export interface InputFacts {
@@ -116,7 +122,8 @@ export interface WeightsFacts {
 export interface ActivationFacts {
   minimum: Real
   maximum: Real
-  dead: number[]
+  /** channels that are 0 everywhere on this image */
+  zero: number[]
 }
 
 export interface LensFacts {

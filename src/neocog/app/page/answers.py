@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from neocog.app.page.exact import EXACT
+from neocog.app.page.learning import LEARNING
 from neocog.app.page.message import Answer
 from neocog.app.page.patterns import PATTERNS
 from neocog.app.page.question import Question
@@ -13,7 +14,12 @@ from neocog.app.page.values import VALUES
 from neocog.errors import SettingError
 from neocog.explain.subject import ProgressListener, no_progress
 
-QUESTIONS: dict[str, Callable[[Session, Question, ProgressListener], Answer]] = {**EXACT, **VALUES, **PATTERNS}
+QUESTIONS: dict[str, Callable[[Session, Question, ProgressListener], Answer]] = {
+    **EXACT,
+    **VALUES,
+    **PATTERNS,
+    **LEARNING,
+}
 
 
 def answer(session: Session, question: Question, progress: ProgressListener = no_progress) -> Answer:
