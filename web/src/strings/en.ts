@@ -2,8 +2,9 @@
 
 import { findings } from './en/findings'
 import { frame } from './en/frame'
+import { lesson } from './en/lesson'
 import { network } from './en/network'
 
-export const en = { ...frame, ...network, ...findings }
+export const en = { ...frame, ...network, ...findings, ...lesson }
 
 export type Strings = typeof en

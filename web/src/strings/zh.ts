@@ -3,6 +3,7 @@
 import type { Strings } from './en'
 import { findings } from './zh/findings'
 import { frame } from './zh/frame'
+import { lesson } from './zh/lesson'
 import { network } from './zh/network'
 
-export const zh: Strings = { ...frame, ...network, ...findings }
+export const zh: Strings = { ...frame, ...network, ...findings, ...lesson }
