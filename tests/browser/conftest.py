@@ -36,7 +36,8 @@ FLAGS = [
 ]
 
 
-def _missing(what: str) -> None:
+def missing(what: str) -> None:
+    """Skip a test that needs something that is not here; fail where browser tests are required."""
     if REQUIRED:
         pytest.fail(what)
     pytest.skip(what)
@@ -48,14 +49,14 @@ def browser() -> Iterator[Any]:
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:
-        _missing("playwright is not installed")
+        missing("playwright is not installed")
     path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if path is None:
-        _missing("there is no chromium: apt-get install chromium")
+        missing("there is no chromium: apt-get install chromium")
     try:
         page_file("app.js")
     except NeocogError:
-        _missing("the page is not built: npm ci && npm run build in web/")
+        missing("the page is not built: npm ci && npm run build in web/")
     with sync_playwright() as playwright:
         launched = playwright.chromium.launch(executable_path=path, args=FLAGS)
         yield launched

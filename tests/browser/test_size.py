@@ -7,10 +7,10 @@ from typing import Any
 
 from neocog.app.page.files import page_file
 
-MOST = 110_000  # bytes of script and style, compressed
+MOST = 130_000  # bytes of script and style, compressed
 
 
-def test_script_and_style_stay_below_110_kb_compressed(browser: Any) -> None:
+def test_script_and_style_stay_below_130_kb_compressed(browser: Any) -> None:
     assert sum(len(gzip.compress(page_file(name).encode(), 9)) for name in ("app.js", "app.css")) <= MOST
 
 

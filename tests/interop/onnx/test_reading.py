@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -318,6 +319,23 @@ def test_preprocessing_may_be_given(tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3), np.uint8)
     plain = nc.from_onnx(path, engine="reference")
     np.testing.assert_allclose(read(pixels), plain(pixels / 127.5 - 1), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.filterwarnings("always")
+def test_what_white_is_guessed_to_be_is_told_unless_something_says_it(tmp_path: Path) -> None:
+    path = written(tmp_path, model([STEM, node("GlobalAveragePool", ["a"], ["y"])], constants=W))
+    with pytest.warns(nc.NeocogWarning, match="does not say which numbers its images are"):
+        nc.from_onnx(path, engine="reference")
+    centred = [node("Sub", ["x", "mean"], ["h"]), node("Conv", ["h", "w.weight"], ["a"])]
+    said = model([*centred, node("GlobalAveragePool", ["a"], ["y"])], constants={**W, "mean": np.array(0.5, F)})
+    own = nc.from_onnx(path, value_range=1, engine="reference")
+    own.to_onnx(tmp_path / "own.onnx")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        nc.from_onnx(path, value_range=1, engine="reference")
+        nc.from_onnx(path, mean=0.5, engine="reference")
+        nc.from_onnx(written(tmp_path, said), engine="reference")
+        nc.from_onnx(tmp_path / "own.onnx", engine="reference")
 
 
 @pytest.mark.parametrize("value", [0, -1, float("nan"), "255"])

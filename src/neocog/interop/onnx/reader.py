@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from neocog.data.resize import DEFAULT_RESIZE, ResizeRule
 from neocog.engines.base import Engine
@@ -18,6 +17,7 @@ from neocog.interop.onnx.document import Document, OnnxNode, ValueInfo, read_doc
 from neocog.interop.onnx.names import layer_names, names_from
 from neocog.interop.onnx.own import own_output, restored, without_views
 from neocog.interop.onnx.parts import Flow, LogSoftmax, Parts
+from neocog.interop.onnx.pixels import normalisation, tell_of_range
 from neocog.interop.onnx.reading import RULES
 from neocog.interop.onnx.simplify import Simplified, simplified
 from neocog.interop.onnx.tensors import AnyArray, type_name
@@ -27,7 +27,6 @@ from neocog.model.files import listed, shown_value
 from neocog.model.origin import MOST_TEXT, Origin
 from neocog.nn.graph import Graph
 from neocog.nn.layers import MaxPool2d, Sigmoid, Softmax
-from neocog.nn.limits import is_number, shown
 from neocog.nn.losses import BinaryCrossEntropy
 from neocog.nn.shapes import ImageShape, VectorShape, checked_image_shape
 from neocog.nn.wiring import IMAGE, Wiring
@@ -106,7 +105,7 @@ def from_onnx(
         network = simplified(reading.parts, answer.value)
         reading.refuse(network.refusals)
         given = check_numbers("mean", mean), check_numbers("std", std)
-        own_mean, own_std = _normalisation(network, document.inputs, value_range, *given)
+        own_mean, own_std = normalisation(network, document.inputs, value_range, *given)
         model = Model(
             _graph(network, reading.parts.image),
             reading.parts.image,
@@ -126,6 +125,8 @@ def from_onnx(
         }
         model.load_parameters(values, allow_nonfinite=allow_nonfinite)
         model.origin, model.views = _origin(document), views
+        if value_range is None and given == ((0.0,), (1.0,)):
+            tell_of_range(document, network)
         if (class_names, value_range, output, resize, *given) == (None, None, None, DEFAULT_RESIZE, (0.0,), (1.0,)):
             model = restored(model, document, engine=engine, threads=threads, allow_nonfinite=allow_nonfinite)
     except SettingError as error:
@@ -305,30 +306,6 @@ def _graph(network: Simplified, image: ImageShape) -> Graph:
     for part, name in zip(network.parts, layer_names([part.name for part in network.parts]), strict=True):
         wiring.add(part.layer, name, part.inputs)
     return Graph.of(wiring, len(network.parts) - 1)
-
-
-def _normalisation(
-    network: Simplified,
-    inputs: Sequence[ValueInfo],
-    value_range: float | None,
-    mean: tuple[float, ...],
-    std: tuple[float, ...],
-) -> tuple[list[float], list[float]]:
-    """Return mean and std of images in 0 to 1: those that are given, and what the head of the network does."""
-    scale, shift = network.scale, network.shift
-    if value_range is None:
-        # (x - 123) / 58 is of images in 0 to 255, (x - 0.48) / 0.23 of images in 0 to 1
-        bytes_first = inputs[0].element == 2 or np.max(np.abs(shift / scale)) > 2 or np.max(scale) < 0.1
-        value_range = 255.0 if bytes_first else 1.0
-    elif not is_number(value_range) or value_range <= 0:
-        raise SettingError(f"value_range must be a number above 0, such as 255, got {shown(value_range)}")
-    own_mean, own_std = (np.asarray(values, np.float64) / value_range for values in (mean, std))
-    return _shortest(own_mean - shift * own_std / scale), _shortest(own_std / scale)
-
-
-def _shortest(values: NDArray[np.float64]) -> list[float]:
-    numbers = [float(value) for value in values]
-    return numbers[:1] if len(set(numbers)) == 1 else numbers
 
 
 def _chosen(outputs: Sequence[ValueInfo], wanted: str | None) -> ValueInfo:
