@@ -15,14 +15,14 @@ const LIGHTS: Record<string, readonly string[]> = {
   A12: ['input[data-tap]'],
   A13: ['canvas[data-array="input"]'],
   A14: ['table [data-array="input"]', 'canvas[data-array="input"]'],
-  A15: ['table [data-array="products"]'],
+  A15: ['.line [data-array="products"]'],
   A16: ['[data-light="learning"]', '.panel'],
 }
 const WIDE = '(min-width: 861px)' // where card and room stand side by side
 
-/** The whole that a part belongs to: of a number its table, of a picture the picture. */
+/** The whole that a part belongs to: of a number its table, or its line in a long list; of a picture the picture. */
 function whole(part: Element): Element {
-  return part.closest('table') ?? part
+  return part.closest('table, .line') ?? part
 }
 
 /** Light what a card speaks of as soon as the room has drawn it; where card and room stand side by side, bring it into sight. */

@@ -38,7 +38,7 @@ def _pooling(session: Session) -> Node:
     raise LacksError("the network has no pooling")
 
 
-def _cells(session: Session, name: str, node: Node, row: int, column: int) -> tuple[Array, Array] | None:
+def _cells(node: Node, row: int, column: int) -> tuple[Array, Array] | None:
     """Return rows and columns of a window's cells; None where it meets padding or the end of the map."""
     shape = node.input
     assert isinstance(node.layer, MaxPool2d | AvgPool2d)
@@ -67,7 +67,7 @@ def _window(
     for channel in strongest_filters(session, node, name)[:TRIED]:
         for row in range(shape.height):
             for column in range(shape.width):
-                cells = _cells(session, name, node, row, column)
+                cells = _cells(node, row, column)
                 if cells is None or (weight is not None and weight[row, column, channel] == 0):
                     continue
                 values = np.sort(given[np.ix_(*cells)][..., channel], axis=None)
@@ -93,13 +93,13 @@ def both_poolings(session: Session, name: str) -> Card:
         ("largest", largest, [("mean", mean), ("least", least), ("sum", total)]),
         ("mean", mean, [("sum", total), ("largest", largest), ("least", least)]),
     ):
-        options, place = numbers(right, mistakes, kind="values")
+        options, at = numbers(right, mistakes, kind="values")
         asks.append(
             Ask(
                 key,
                 "values",
                 options,
-                place,
+                at,
                 told,
                 {**counts, "rows": shape.height, "columns": shape.width},
                 {"layer": layer_named(node)},
@@ -108,8 +108,8 @@ def both_poolings(session: Session, name: str) -> Card:
             )
         )
     before = row * shape.width + column - 1
-    at = divmod(before if before >= 0 else 1, shape.width)
-    place: dict[str, int | str] = {"layer": node.index, "channel": channel, "row": at[0], "column": at[1]}
+    first = divmod(before if before >= 0 else 1, shape.width)
+    place: dict[str, int | str] = {"layer": node.index, "channel": channel, "row": first[0], "column": first[1]}
     return Card("pooling", place, tuple(asks), {"row": row, "column": column})
 
 

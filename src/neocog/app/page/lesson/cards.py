@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from neocog.app.page.examples import EXAMPLES, example_session
 from neocog.app.page.lesson.behind import both_poolings, features_combine, one_step, through_pooling
-from neocog.app.page.lesson.card import Card, LacksError, card_facts
+from neocog.app.page.lesson.card import Card, card_facts
 from neocog.app.page.lesson.convolving import (
     channels_add_up,
     fewer_weights,
@@ -83,8 +83,6 @@ def make_card(session: Session, number: int, name: str | None) -> tuple[str, Car
             return "", row.make(session, name)
         except NeocogError:  # also what weights that are not finite, or a network of another kind, do not allow
             pass
-    if session.lesson and row.example == EXAMPLES[0]:
-        raise LacksError(f"the worked example has nothing for card {number}")
     return row.example, row.make(example_session(row.example), FIRST)
 
 
