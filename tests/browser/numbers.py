@@ -14,7 +14,8 @@ from neocog.app.page.session import Session
 
 RELATIVE = 1e-5
 COLLECT = """() => [...document.querySelectorAll('data.num')].filter((node) => node.checkVisibility()).map((node) => ({
-    text: node.textContent.trim(), question: node.dataset.question, array: node.dataset.array ?? null,
+    text: node.textContent.trim(), short: node.dataset.short !== undefined ? node.title : null,
+    question: node.dataset.question, array: node.dataset.array ?? null,
     index: node.dataset.index ?? null, fact: node.dataset.fact ?? null }))"""
 # What is left of the page's text when the checked numbers are taken out; decimals in it would be unchecked.
 REST = """() => {
@@ -34,6 +35,7 @@ class Shown(NamedTuple):
     """A number as it stands on the page, and where it says that it is from."""
 
     text: str
+    short: str | None
     question: str
     array: str | None
     index: str | None
@@ -41,8 +43,19 @@ class Shown(NamedTuple):
 
     @property
     def value(self) -> float:
-        """The text, read back."""
-        return float(self.text.replace("∞", "inf"))
+        """The text, read back; where it stands in three digits, that which the pointer shows: all of them."""
+        return read(self.text if self.short is None else self.short)
+
+    @property
+    def rounded(self) -> bool:
+        """Whether the text is the value, to at least two digits if it stands in fewer."""
+        want = self.value
+        return np.isnan(want) or read(self.text) == want or abs(read(self.text) - want) <= 0.05 * abs(want)
+
+
+def read(text: str) -> float:
+    """Return what a text of the page says."""
+    return float(text.replace("∞", "inf"))
 
 
 def shown_numbers(page: Any) -> list[Shown]:
@@ -83,6 +96,6 @@ class Oracle:
         for number in numbers:
             want = self.value(number)
             same = (np.isnan(want) and np.isnan(number.value)) or want == number.value
-            if not same and not abs(number.value - want) <= RELATIVE * abs(want):
+            if not (same or abs(number.value - want) <= RELATIVE * abs(want)) or not number.rounded:
                 found.append((number, want))
         return found

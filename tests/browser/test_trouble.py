@@ -38,13 +38,23 @@ def test_nan_weights_are_named_in_every_room(drawn_model: Drawn, serve: Serve, o
         assert len(page.inner_text("main")) > 200, room
 
 
-def test_dead_layers_are_named(drawn_model: Drawn, serve: Serve, open_page: Open) -> None:
+def test_a_layer_that_stops_everything_is_an_alarm_and_maps_that_one_image_does_not_move_are_not(
+    drawn_model: Drawn, serve: Serve, open_page: Open
+) -> None:
     model, image = drawn_model("article")
     change(model, "0.bias", -1000.0)
-    page = open_page(serve(with_image(model, image, "dead")), room="overview")
+    page = open_page(serve(with_image(model, image, "constant")), room="overview")
     page.wait_for_selector(".problems li[data-layer='1'][data-kind=constant]")
+    values = {key: np.array(array) for key, array in model.parameters.items()}
+    values["0.bias"][0] = 1000.0
+    model.load_parameters(values)
+    page = open_page(serve(with_image(model, image, "quiet")), room="overview")
     settle(page)
-    assert page.get_by_text("dead").count() > 0
+    text = page.inner_text("main")
+    assert page.locator(".problems").count() == 0
+    assert "zero on this image" in text
+    assert "zero here" in text
+    assert "dead" not in text
 
 
 def test_a_file_that_is_no_image_is_told_in_its_place(digits: Session, serve: Serve, open_page: Open, tmp_path) -> None:

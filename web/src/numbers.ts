@@ -12,6 +12,14 @@ export function format(value: number): string {
   return String(Number.isSafeInteger(value) ? value : Number(value.toPrecision(DIGITS)))
 }
 
+/** A value in three digits, for places that are narrow; whoever shows it lets all digits be had as well. */
+export function short(value: number): string {
+  if (!Number.isFinite(value) || Number.isSafeInteger(value)) return format(value)
+  const size = Math.abs(value)
+  if (size < 0.01 || size >= 1e6) return value.toExponential(1).replace('e+', 'e')
+  return String(size >= 1000 ? Math.round(value) : Number(value.toPrecision(3)))
+}
+
 /** A number from facts, where NaN and infinity are texts. */
 export function real(value: Real | null | undefined): number {
   return typeof value === 'number' ? value : Number(value ?? NaN)

@@ -17,7 +17,7 @@ export function colourOf(plane: Plane, colouring: Colouring, row: number, column
     return [red!, green!, blue!]
   }
   if (!Number.isFinite(value)) return null
-  return colouring.kind === 'grey' ? grey(value) : diverging(value, colouring.limit)
+  return colouring.kind === 'grey' ? grey(value) : diverging(value, colouring.limit, colouring.palette)
 }
 
 /** RGBA bytes of a picture of rows · cell × columns · cell device pixels. */

@@ -29,10 +29,14 @@ export class Session {
   /** id of an image; null: the page was opened without one */
   input = $state<string | null>(null)
   layer = $state<number | null>(null)
-  filter = $state(0)
   channel = $state(0)
-  row = $state(0)
-  column = $state(0)
+  #filter = $state(0)
+  #row = $state(0)
+  #column = $state(0)
+  /** whether someone has chosen a filter or a place of this layer; until then a room may begin where it answers most */
+  placed = $state(false)
+  /** all digits of numbers, where room for them is narrow */
+  exact = $state(false)
   /** "class:3" or "loss:3"; null: the predicted class */
   target = $state<string | null>(null)
   /** how a convolution is drawn as a network */
@@ -93,15 +97,24 @@ export class Session {
       this.facts.layers.find((layer) => layer.steps) ?? null
   }
 
-  /** Choose a layer; a place in another layer's maps means nothing in this one. */
-  choose(layer: number, filter = 0): void {
+  get filter(): number { return this.#filter }
+  set filter(filter: number) { this.#filter = filter; this.placed = true }
+  get row(): number { return this.#row }
+  set row(row: number) { this.#row = row; this.placed = true }
+  get column(): number { return this.#column }
+  set column(column: number) { this.#column = column; this.placed = true }
+
+  /** Choose a layer, and a filter of it; a place in another layer's maps means nothing in this one. */
+  choose(layer: number, filter?: number): void {
     if (layer !== this.layer) {
-      this.row = 0
-      this.column = 0
+      this.#row = 0
+      this.#column = 0
       this.channel = 0
+      this.placed = false
     }
     this.layer = layer
-    this.filter = filter
+    this.#filter = filter ?? 0
+    this.placed ||= filter !== undefined
   }
 
   /** How a layer is called in the reader's language: "2 Conv2d". */
@@ -152,7 +165,9 @@ export class Session {
       return `#lesson?${given.toString().replaceAll('%3A', ':')}`
     }
     if (this.layer !== null) given.set('layer', String(this.layer))
-    for (const key of ['filter', 'channel', 'row', 'column'] as const) if (this[key] > 0) given.set(key, String(this[key]))
+    for (const key of ['filter', 'channel', 'row', 'column'] as const) {
+      if (this[key] > 0 || (this.placed && key === 'row')) given.set(key, String(this[key]))
+    }
     if (this.target !== null) given.set('target', this.target)
     if (this.input !== null && this.input !== this.model?.facts.first) given.set('input', this.input)
     given.set('lang', this.language)

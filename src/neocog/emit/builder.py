@@ -16,7 +16,7 @@ from llvmlite import ir
 from neocog.emit.writer import Result, Writer
 from neocog.target.processor import Target
 
-I8, I32, I64 = (ir.IntType(bits) for bits in (8, 32, 64))
+I8, I16, I32, I64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
 F32 = ir.FloatType()
 PTR = ir.PointerType()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from llvmlite import ir
 
@@ -11,9 +11,11 @@ from neocog.emit import activation
 from neocog.emit.addresses import Addresses, pixel
 from neocog.emit.builder import I32, I64, Builder, Index, IrValue, int32
 from neocog.emit.emitter import Emitters
+from neocog.emit.half import clear_around, load_half, store_half
 from neocog.emit.slots import COUNT_SLOT
 from neocog.emit.sums import left_before, over_channels, over_pixels
 from neocog.nn.random import MULTIPLIERS, SHIFTS, dropout_threshold
+from neocog.plan.blocked import PLANE, Blocked
 from neocog.plan.layout import Operand, Tensor
 from neocog.plan.ops.map import Map, PixelSum, Sums
 from neocog.plan.ops.pointwise import (
@@ -74,12 +76,17 @@ def apply(b: Builder, addresses: Addresses, steps: Sequence[Pointwise], value: I
 def _load(b: Builder, addresses: Addresses, tensor: Tensor, spot: AnySpot) -> IrValue:
     if isinstance(spot, Beside):
         return b.load(b.at(addresses.tensor(tensor), spot.moved), spot.offset)
+    if isinstance(tensor, Blocked):
+        return load_half(b, addresses.tensor(tensor), position(b, tensor, spot))
     return b.load(addresses.tensor(tensor), position(b, tensor, spot))
 
 
 def position(b: Builder, tensor: Tensor, spot: Spot) -> Index:
     """Return where a spot lies in a tensor; one pixel stands for all, and one channel."""
     row, column = (0, 0) if tensor.height == tensor.width == 1 else (spot.row, spot.column)
+    if isinstance(tensor, Blocked):
+        plane, channel = b.divmod(spot.channel, PLANE)
+        return b.add(b.add(pixel(b, tensor, spot.image, row, column), b.mul(plane, tensor.plane_step)), channel)
     return b.add(pixel(b, tensor, spot.image, row, column), 0 if tensor.channels == 1 else spot.channel)
 
 
@@ -216,6 +223,10 @@ def emit_map(b: Builder, addresses: Addresses, stage: Map, low: IrValue, high: I
             over_channels(
                 b, shape, lambda channel, last: _store(b, addresses, stage, image, row, column, channel, last)
             )
+            if isinstance(stage.y, Blocked):
+                _fill_up(b, addresses, stage.y, Spot(image, row, column, 0))
+        if isinstance(stage.y, Blocked):
+            clear_around(b, addresses.tensor(stage.y), stage.y, image, row)
 
 
 def _store(
@@ -224,7 +235,16 @@ def _store(
     spot = Spot(image, row, column, channel)
     value = _padded(b, stage, evaluate(b, addresses, stage.value, spot), last)
     assert stage.y is not None
-    b.store(value, addresses.tensor(stage.y), position(b, stage.y, spot))
+    if isinstance(stage.y, Blocked):
+        store_half(b, value, addresses.tensor(stage.y), position(b, stage.y, spot))
+    else:
+        b.store(value, addresses.tensor(stage.y), position(b, stage.y, spot))
+
+
+def _fill_up(b: Builder, addresses: Addresses, y: Blocked, spot: Spot) -> None:
+    """Write zeros behind the last vector of a pixel, up to the end of its last plane."""
+    for channel in range(-(-y.channels // b.lanes) * b.lanes, y.planes * PLANE, b.lanes):
+        store_half(b, b.splat(0.0), addresses.tensor(y), position(b, y, replace(spot, channel=channel)))
 
 
 def _padded(b: Builder, stage: Map | PixelSum, value: IrValue, last: bool) -> IrValue:

@@ -12,13 +12,14 @@ from neocog.emit.emitter import Emitters
 from neocog.emit.pointwise import Spot, apply, position
 from neocog.nn.window import EvenAxis, EvenWindow, Window, WindowAxis
 from neocog.plan.layout import Tensor
+from neocog.plan.ops.half_pool import HalfPool
 from neocog.plan.ops.pool import Pool, PoolBackward
 
 UNROLL_CELLS = 9  # windows of at most this many cells, never touching padding, are written out
 LOOPED_VECTORS = 4  # vectors of channels that a loop over the cells of a larger window takes along
 
 
-def _bounds(b: Builder, axis: WindowAxis | EvenAxis, output: Index) -> tuple[Index, Index, Index]:
+def bounds_of(b: Builder, axis: WindowAxis | EvenAxis, output: Index) -> tuple[Index, Index, Index]:
     """Return the first pixel that a window's first tap meets (maybe in the padding), and its first and last tap + 1
     inside the image.
     """
@@ -37,21 +38,21 @@ def _bounds(b: Builder, axis: WindowAxis | EvenAxis, output: Index) -> tuple[Ind
     return start, first, last
 
 
-def _share(b: Builder, stage: Pool | PoolBackward, row: Index, column: Index) -> IrValue:
+def share_of(b: Builder, stage: Pool | PoolBackward | HalfPool, row: Index, column: Index) -> IrValue:
     """Return 1 by the number of cells of a window that count, in every lane."""
     counted: Window | EvenWindow = stage.counted or stage.window
     if stage.counted is None and isinstance(stage.window, Window):
         return b.splat(1.0 / stage.window.cells)
     sizes = []
     for axis, output in ((counted.vertical, row), (counted.horizontal, column)):
-        _, first, last = _bounds(b, axis, output)
+        _, first, last = bounds_of(b, axis, output)
         sizes.append(b.sub(last, first))
     cells = b.mul(*sizes)
     return b.splat(1.0 / cells if isinstance(cells, int) else b.ir.fdiv(float_bits(1.0), b.ir.sitofp(cells, F32)))
 
 
 @contextmanager
-def _cells(
+def over_cells(
     b: Builder, rows: tuple[Index, Index], columns: tuple[Index, Index], carry: list[IrValue]
 ) -> Iterator[tuple[Index, Index, list[IrValue]]]:
     """Loop over the cells of a window, row by row."""
@@ -72,9 +73,9 @@ def emit_pool(b: Builder, addresses: Addresses, stage: Pool, low: IrValue, high:
     whole, rest = divmod(vectors, together)
     with b.loop(low, high) as (item, _):
         image, row = b.divmod(item, stage.y.height)
-        top, first_row, last_row = _bounds(b, vertical, row)
+        top, first_row, last_row = bounds_of(b, vertical, row)
         with b.loop(0, stage.y.width) as (column, _):
-            left, first_column, last_column = _bounds(b, horizontal, column)
+            left, first_column, last_column = bounds_of(b, horizontal, column)
             corner = pixel(b, stage.x, image, top, left)
             bounds = (first_row, last_row), (first_column, last_column)
             with b.loop(0, whole) as (group, _):
@@ -124,9 +125,9 @@ def _pool_window(
             for s in range(horizontal.kernel):
                 visit(r, s, values)
     else:
-        with _cells(b, rows, columns, values) as (r, s, carried):
+        with over_cells(b, rows, columns, values) as (r, s, carried):
             visit(r, s, carried)
-    share = None if stage.largest else _share(b, stage, *place[1:])
+    share = None if stage.largest else share_of(b, stage, *place[1:])
     for v in range(vectors):
         result = values[v]
         if share is not None:
@@ -168,9 +169,9 @@ def _clear_image(b: Builder, addresses: Addresses, tensor: Tensor, image: Index)
 def _scatter_row(b: Builder, addresses: Addresses, stage: PoolBackward, image: Index, row: Index) -> None:
     dy, dx = addresses.tensor(stage.dy), addresses.tensor(stage.dx)
     vertical, horizontal = stage.window.vertical, stage.window.horizontal
-    top, first_row, last_row = _bounds(b, vertical, row)
+    top, first_row, last_row = bounds_of(b, vertical, row)
     with b.loop(0, stage.dy.width) as (column, _):
-        left, first_column, last_column = _bounds(b, horizontal, column)
+        left, first_column, last_column = bounds_of(b, horizontal, column)
         source = pixel(b, stage.dy, image, row, column)
         with b.loop(0, -(-stage.dy.channels // b.lanes)) as (vector, _):
             channel = b.mul(vector, b.lanes)
@@ -181,7 +182,7 @@ def _scatter_row(b: Builder, addresses: Addresses, stage: PoolBackward, image: I
                 kind = mask_type(stage.mask)
                 argmax = load_argmax(b, b.at(addresses.tensor(stage.mask), at, kind), kind)
             else:
-                value = b.ir.fmul(value, _share(b, stage, row, column))
+                value = b.ir.fmul(value, share_of(b, stage, row, column))
 
             def visit(
                 r: Index, s: Index, value: IrValue = value, argmax: IrValue = argmax, channel: Index = channel
@@ -203,7 +204,7 @@ def _scatter_row(b: Builder, addresses: Addresses, stage: PoolBackward, image: I
                     for s in range(horizontal.kernel):
                         visit(r, s)
             else:
-                with _cells(b, (first_row, last_row), (first_column, last_column), []) as (r, s, _):
+                with over_cells(b, (first_row, last_row), (first_column, last_column), []) as (r, s, _):
                     visit(r, s)
 
 

@@ -34,6 +34,7 @@ from neocog.emit.builder import I64, PTR, Builder, Index, IrValue
 from neocog.emit.emitters import EMITTERS
 from neocog.emit.kernels import Address, Kernel, chain_name, kernel_of
 from neocog.emit.slots import COUNT_SLOT, barrier_slot
+from neocog.emit.tiles import configured
 from neocog.plan.layout import Space
 from neocog.plan.ops.chain import Chain
 from neocog.plan.ops.op import Op
@@ -136,7 +137,8 @@ class _Writer:
     def write_stage(self, name: str, stage: Op) -> None:
         """Write one stage, for some of its items."""
         function, b = self.begin(name)
-        self.call_kernel(b, stage, *function.args[4:])
+        with configured(b, self._program):
+            self.call_kernel(b, stage, *function.args[4:])
         b.ir.ret_void()
 
     def write_chained(self, name: str, chain: Chain, stage: Op) -> None:
@@ -146,7 +148,8 @@ class _Writer:
         # The slice of a block is the last one that begins at or before it.
         slice_, _ = b.divmod(b.add(b.mul(b.add(block, 1), chain.slices), -1), chain.blocks)
         number = block if chain.rolls else b.sub(block, _first_block(b, chain, slice_))
-        self._call_chained(b, stage, _Images(b.mul(block, chain.block), slice_, number))
+        with configured(b, self._program):
+            self._call_chained(b, stage, _Images(b.mul(block, chain.block), slice_, number))
         b.ir.ret_void()
 
     def write_run(self, chains: Mapping[int, ir.Function]) -> None:
@@ -155,8 +158,15 @@ class _Writer:
         meet.linkage = "internal"
         emit_barrier(self.module, Builder(meet, self._program.target))
         bound = _emit_bound(self.module, self._program.target)
-        function, b = self.begin("run")
-        *_, control, thread, threads = function.args
+        _, b = self.begin("run")
+        with configured(b, self._program):
+            self._write_stages(b, meet, bound, chains)
+        b.ir.ret_void()
+
+    def _write_stages(
+        self, b: Builder, meet: ir.Function, bound: ir.Function, chains: Mapping[int, ir.Function]
+    ) -> None:
+        *spaces, control, thread, threads = b.function.args
         together = b.ir.icmp_unsigned(">", threads, b.index(1))
         next_thread = b.ir.add(thread, b.index(1))
         for index, scheduled in enumerate(self._program.stages):
@@ -167,10 +177,9 @@ class _Writer:
             low, high = (b.ir.call(bound, [items, position, threads]) for position in (thread, next_thread))
             with b.when(b.less(low, high)):
                 if index in chains:
-                    b.ir.call(chains[index], [*function.args[:4], low, high])
+                    b.ir.call(chains[index], [*spaces, control, low, high])
                 else:
                     self.call_kernel(b, scheduled.stage, low, high)
-        b.ir.ret_void()
 
 
 def _emit_kernel(module: ir.Module, target: Target, kernel: Kernel) -> ir.Function:

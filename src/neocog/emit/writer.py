@@ -279,6 +279,10 @@ class Writer:
         self._loaded.clear()
         self._lines.append(f"store {value.type} {value.get_reference()}, ptr {address.get_reference()}, align {align}")
 
+    def alloca(self, kind: ir.Type, count: int, *, align: int) -> Result:
+        """Make room for some values until the function returns; to be asked for at its beginning."""
+        return self._write(ir.PointerType(), f"alloca {kind}, i64 {count}, align {align}")
+
     def load_atomic(self, address: Operand, ordering: str, align: int, *, typ: ir.Type) -> Result:
         """Read a value that another thread may be writing."""
         self._loaded.clear()

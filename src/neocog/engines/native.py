@@ -44,13 +44,14 @@ from neocog.errors import SettingError
 from neocog.forks import tell_of_forks
 from neocog.jit.cache import ObjectCache
 from neocog.jit.executable import Executable, aligned_zeros
-from neocog.jit.host import host_target
+from neocog.jit.host import host_target, with_tiles
 from neocog.jit.team import Team
 from neocog.nn.graph import Graph
 from neocog.nn.parameters import Parameter, check_parameters, parameters_of, variables_of
 from neocog.nn.random import dropout_key
 from neocog.nn.rewrite import fold_norms
 from neocog.plan.algorithm import Algorithm
+from neocog.plan.blocked import Precision
 from neocog.plan.layout import Space, Tensor, Vectors
 from neocog.plan.parameters import ParameterLayout, ParameterPlace, lay_out_parameters, memory_of
 from neocog.plan.planner import plan_program
@@ -70,11 +71,16 @@ class NativeEngine:
     name = "native"
 
     def __init__(
-        self, target: Target | None = None, cache: ObjectCache | None = None, algorithm: Algorithm = "auto"
+        self,
+        target: Target | None = None,
+        cache: ObjectCache | None = None,
+        algorithm: Algorithm = "auto",
+        precision: Precision = "float32",
     ) -> None:
-        self.target = target or host_target()
+        self.target = target or (host_target() if precision == "float32" else with_tiles(host_target()))
         self.cache = cache or ObjectCache()
         self.algorithm = algorithm
+        self.precision: Precision = precision
 
     def predictor(self, graph: Graph, parameters: Mapping[str, Array], threads: int | None = None) -> NativePredictor:
         """Make a network that answers; see engines/base.py."""
@@ -280,7 +286,13 @@ class NativePredictor:
         return (self._programs.get(batch) or self._prediction(batch)).executable
 
     def _prediction(self, batch: int) -> _Prediction:
-        program = plan_program(self._folded.graph, batch, self._engine.target, algorithm=self._engine.algorithm)
+        program = plan_program(
+            self._folded.graph,
+            batch,
+            self._engine.target,
+            algorithm=self._engine.algorithm,
+            precision=self._engine.precision,
+        )
         executable = _make(self._engine, program, self._state, self._team)
         executable.prepare()
         logits, features = (_Answers(executable, program.outputs[name]) for name in (LOGITS, FEATURES))
@@ -289,7 +301,12 @@ class NativePredictor:
 
     def _peaks_program(self) -> _Peaks:
         program = plan_program(
-            self._folded.graph, PEAKS_BATCH, self._engine.target, algorithm=self._engine.algorithm, outputs=(PEAKS,)
+            self._folded.graph,
+            PEAKS_BATCH,
+            self._engine.target,
+            algorithm=self._engine.algorithm,
+            outputs=(PEAKS,),
+            precision=self._engine.precision,
         )
         executable = _make(self._engine, program, self._state, self._team)
         executable.prepare()

@@ -13,11 +13,9 @@ from neocog.explain.judgement import Judgement
 from neocog.explain.subject import Array, Subject, exact_parameters, layer_node, one_image
 from neocog.nn.answer import ACTIVATIONS
 from neocog.nn.graph import IMAGE, Graph, Node
-from neocog.nn.shapes import ImageShape
 from neocog.reference.network import ForwardPass, forward
 
 MOST_VALUES = 1 << 28  # of an image, over all layers: 2 GiB in float64
-MANY = 0.5  # share of a layer's maps that must be silent to be told: a few are silent on most images
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +96,7 @@ class Problem:
     """Something that a reader must know before trusting a picture.
 
     layer: index of the layer; None: the whole network.
-    kind: "nan", "infinite", "dead" (at least half of the maps give 0 everywhere), "constant" (all of them do).
+    kind: "nan", "infinite", "constant" (an activation gives 0 everywhere).
     text: one line that names the layer and the cause.
     channels: which filters or outputs, where it is some of them.
     """
@@ -170,16 +168,19 @@ def activation(model: Subject, image: NDArray[Any], layer: int | str) -> Array:
     return trace(model, image).output(layer_node(model, layer).index)
 
 
-def dead_channels(output: Array) -> tuple[int, ...]:
-    """List the maps that are 0 everywhere."""
-    return tuple(int(k) for k in np.flatnonzero(~np.any(output != 0, axis=(0, 1))))
+def zero_channels(output: Array) -> tuple[int, ...]:
+    """List the maps (P, Q, K) that are 0 everywhere on this image; of a vector (F,), none are listed.
+
+    That is no fault: another image may move them. Whether a filter is dead, a data set can tell (`explain.patches`).
+    """
+    return tuple(int(k) for k in np.flatnonzero(~np.any(output != 0, axis=(0, 1)))) if output.ndim == 3 else ()
 
 
 def problems(traced: Trace) -> tuple[Problem, ...]:
     """List what makes pictures of this network and image mean less than they seem to, in the order of layers.
 
-    NaN and infinite values are told where they first arise, in a layer's weights or in its output; filters and outputs
-    that an activation silences altogether are told there.
+    NaN and infinite values are told where they first arise, in a layer's weights or in its output; an activation that
+    lets nothing pass is told there.
     """
     found: list[Problem] = []
     spoilt = False
@@ -212,13 +213,7 @@ def _weight_problems(traced: Trace, node: Node) -> list[Problem]:
 
 
 def _silence(node: Node, output: Array) -> list[Problem]:
-    if not output.any():
-        return [
-            Problem(node.index, "constant", f"{node.title} gives 0 everywhere: nothing behind it can see the image")
-        ]
-    if isinstance(node.output, ImageShape):
-        dead = dead_channels(output)
-        if len(dead) >= MANY * node.output.channels:
-            text = f"{node.title} silences {len(dead)} of {node.output.channels} maps on this image"
-            return [Problem(node.index, "dead", text, dead)]
-    return []
+    """Tell of an activation that stops everything; that some maps are 0 on one image is what filters are for."""
+    if output.any():
+        return []
+    return [Problem(node.index, "constant", f"{node.title} gives 0 everywhere: nothing behind it can see the image")]

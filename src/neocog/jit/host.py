@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import sys
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -90,6 +93,41 @@ def host_target() -> Target:
         return make_target(cpu, wanted, triple, level1, level2)
     return make_target(llvm.get_host_cpu_name(), features, triple, level1, level2)
 
+
+def with_tiles(target: Target) -> Target:
+    """Return a processor as one that multiplies tiles of bfloat16, if it does and this process may; else as it is.
+
+    Threads that are there already may then use the registers, and so may those to come and forked processes.
+    """
+    if has_tiles(target) and _tiles_permitted():
+        return replace(target, tiles=True)
+    return target
+
+
+def has_tiles(target: Target) -> bool:
+    """Whether a processor has what tiles of bfloat16 are multiplied with, permitted or not."""
+    words = target.features.split(",")
+    return target.triple.startswith("x86_64") and all(f"+{name}" in words for name in TILE_FEATURES)
+
+
+@cache
+def _tiles_permitted() -> bool:
+    """Ask Linux for the tile registers, which it gives to those who ask: they make what it keeps of a thread larger.
+
+    It refuses where kernel or processor lack them, or a thread handles signals on a stack that is too small for them.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        system = ctypes.CDLL(None, use_errno=True)
+        return bool(system.syscall(ARCH_PRCTL, REQUEST_PERMISSION, TILE_DATA) == 0)
+    except (OSError, AttributeError):
+        return False
+
+
+TILE_FEATURES = ("amx-tile", "amx-bf16")
+# Of Linux on x86-64: asm/unistd_64.h, asm/prctl.h and asm/fpu/types.h.
+ARCH_PRCTL, REQUEST_PERMISSION, TILE_DATA = 158, 0x1023, 18
 
 NARROWED: dict[str, tuple[str, dict[str, bool]]] = {
     "avx512": ("skylake-avx512", {"avx512f": True, "avx512vl": True, "avx512bw": True, "avx512dq": True}),

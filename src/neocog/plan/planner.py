@@ -8,6 +8,7 @@ from neocog.errors import SettingError
 from neocog.nn.answer import peak_sources
 from neocog.nn.graph import Graph
 from neocog.plan.algorithm import Algorithm
+from neocog.plan.blocked import Precision
 from neocog.plan.layout import Space
 from neocog.plan.lower.lowering import Lowering
 from neocog.plan.lower.network import lower_backward, lower_forward
@@ -31,6 +32,7 @@ def plan_program(
     algorithm: Algorithm = "auto",
     *,
     outputs: Collection[str] = (LOGITS, FEATURES),
+    precision: Precision = "float32",
 ) -> Program:
     """Write a network down as a program.
 
@@ -43,7 +45,9 @@ def plan_program(
         outputs: what the program gives: "logits", "features", "peaks" (the largest value of each feature map of each
             convolution), and the output of any layer, by its name. What none of them depends on is not computed; a
             program that trains needs the logits.
+        precision: of the factors of products, and of what is kept between them; programs that train need "float32".
     """
+    assert training is None or precision == "float32"
     nodes = _asked(graph, outputs)
     sources = peak_sources(graph) if PEAKS in outputs else {}
     steps = steps_of(graph, training=training is not None, wanted={*nodes.values(), *sources.values()})
@@ -64,6 +68,7 @@ def plan_program(
         kept=frozenset(given.values()),
         trained=frozenset(rules or ()),
         peaks=_peaks_by_step(steps, sources),
+        precision=precision,
     )
     low.flat |= {(Space.STATE, name): size for name, size in layout.sizes.items() if size or name == PARAMETERS}
     lower_forward(low)

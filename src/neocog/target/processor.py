@@ -17,6 +17,7 @@ class Target:
         registers: number of vector registers.
         fma: whether a multiply-add is one instruction.
         level1, level2: sizes of the data caches of one core, bytes.
+        tiles: whether it multiplies tiles of bfloat16 (AMX), and this process may use that.
     """
 
     triple: str
@@ -27,6 +28,7 @@ class Target:
     fma: bool
     level1: int = 32 * 1024
     level2: int = 1024 * 1024
+    tiles: bool = False
 
     @property
     def vector_bytes(self) -> int:

@@ -141,7 +141,7 @@ def test_dead_filters_are_named() -> None:
     values["0.bias"][[3, 9]] = -1000.0
     model.load_parameters(values)
     session = session_of(model)
-    assert {3, 9} <= set(answer(session, Question.read("activation?input=first&layer=1")).facts["dead"])
+    assert {3, 9} <= set(answer(session, Question.read("activation?input=first&layer=1")).facts["zero"])
     assert {3, 9} <= set(answer(session, Question.read("patches?layer=0")).facts["dead"])
     assert answer(session, Question.read("maximise?filter=3&layer=0&seed=0")).facts["dead"] is True
 

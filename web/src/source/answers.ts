@@ -81,7 +81,7 @@ export interface ModelFacts {
 
 export interface Problem {
   layer: string | null
-  kind: 'nan' | 'infinite' | 'dead' | 'constant'
+  kind: 'nan' | 'infinite' | 'constant'
   text: string
   channels: number[]
 }
@@ -116,7 +116,8 @@ export interface WeightsFacts {
 export interface ActivationFacts {
   minimum: Real
   maximum: Real
-  dead: number[]
+  /** channels that are 0 everywhere on this image */
+  zero: number[]
 }
 
 export interface LensFacts {

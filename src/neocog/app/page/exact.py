@@ -19,7 +19,7 @@ from neocog.explain.pooling import pooling_of
 from neocog.explain.rules import rule_of
 from neocog.explain.subject import Array, ProgressListener, check_index, image_output, layer_node
 from neocog.explain.tied import as_fully_connected, cut
-from neocog.explain.trace import by_class, dead_channels, problems
+from neocog.explain.trace import by_class, problems, zero_channels
 from neocog.nn.graph import Node
 from neocog.nn.layers import AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d
 from neocog.nn.shapes import ImageShape
@@ -96,8 +96,7 @@ def activation(session: Session, question: Question, progress: ProgressListener)
     """What a layer gave."""
     node = layer_node(session.model, question.whole("layer"))
     output = session.trace(question.text("input")).output(node.index)
-    dead = dead_channels(output) if output.ndim == 3 else ()
-    facts = {"minimum": _least(output), "maximum": _most(output), "dead": list(dead)}
+    facts = {"minimum": _least(output), "maximum": _most(output), "zero": list(zero_channels(output))}
     return Answer(facts, {"output": output, **_limits(output)})
 
 

@@ -97,7 +97,7 @@ def bands_of(low: Lowering) -> dict[int, Bands | None]:
     before it, which are planned with it.
     """
     found: dict[int, Bands | None] = {}
-    if low.training is not None or low.batch > 1:
+    if low.training is not None or low.batch > 1 or low.precision != "float32":
         return found
     for step in low.steps.steps:
         bands = _bands(low, step)

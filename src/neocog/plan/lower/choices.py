@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from neocog.nn.graph import IMAGE
-from neocog.nn.layers import Conv2d, ConvTranspose2d
+from neocog.nn.layers import Activation, Add, AvgPool2d, Conv2d, ConvTranspose2d, Linear, MaxPool2d, PReLU
+from neocog.nn.rewrite import ScaleShift
 from neocog.nn.shapes import ImageShape
 from neocog.nn.window import Window
-from neocog.plan import correlation
+from neocog.plan import correlation, product
 from neocog.plan.algorithm import LEAST_GRADIENT_TILES, Algorithm, choose_tile, patch_halo, tile_halo, tiles_an_image
+from neocog.plan.blocked import PLANE, Blocked, Precision, blocked
 from neocog.plan.layout import Halo
 from neocog.plan.passes.steps import PlanStep, PlanSteps
 from neocog.plan.passes.trim import POINT, Extent
@@ -34,6 +37,7 @@ class Choices:
         training: what to train for; None for a program that only answers.
         steps, extents: of the network.
         algorithm: of convolutions; see `choose_tile`.
+        precision: of products and of what is kept between them.
         learning: the steps with parameters that follow gradients in front of them, or of their own.
     """
 
@@ -43,7 +47,9 @@ class Choices:
     steps: PlanSteps
     extents: tuple[Extent, ...]
     algorithm: Algorithm
+    precision: Precision = field(default="float32", kw_only=True)
     learning: set[int] = field(default_factory=set, kw_only=True)
+    _wanted: dict[int, bool] = field(default_factory=dict, kw_only=True)
 
     def output_shape(self, index: int) -> ImageShape:
         """Return the shape of what a step gives, as far as it is read."""
@@ -84,6 +90,8 @@ class Choices:
         if step.is_depthwise:
             return 1
         window = self.window_of(step)
+        if self.is_half(step):
+            return product.images_for(window)
         tile = self.backward_tile(step) if backward else self.tile_of(step)
         pixels = window.vertical.output * window.horizontal.output
         return -(-CHAIN_TILES // tiles_an_image(tile, window)) if tile else -(-CHAIN_PIXELS // pixels)
@@ -103,6 +111,10 @@ class Choices:
         """Return the zeros that the steps that take a value need around it."""
         halo = NO_HALO
         for step in self.steps.users(index):
+            if self.is_half(step):
+                if index == IMAGE:
+                    halo = halo.union(self._around_rows(step))
+                continue
             if isinstance(step.node.layer, Conv2d) and index in step.inputs:
                 window, tile = self.window_of(step), self.tile_of(step)
                 halo = halo.union(correlation.input_halo(window))
@@ -111,6 +123,97 @@ class Choices:
             if isinstance(step.node.layer, ConvTranspose2d) and index in step.inputs:
                 halo = halo.union(correlation.gradient_halo(self.window_of(step)))
         return halo
+
+    # --- in bfloat16 ------------------------------------------------------------------------------------------
+
+    def is_half(self, step: PlanStep) -> bool:
+        """Whether a step multiplies in bfloat16: convolutions of whole images, and fully connected layers.
+
+        Of the images that a network starts from, which lie value by value, one takes what its window sees in a row as
+        one pixel, if that is little enough.
+        """
+        layer = step.node.layer
+        if self.precision == "float32" or not isinstance(layer, Conv2d | Linear) or step.groups > 1:
+            return False
+        if isinstance(layer, Linear):
+            return self._source(step.inputs[0]) != IMAGE
+        window = self.window_of(step)
+        if window.vertical.output == window.horizontal.output == 1:
+            return False  # a single row of a tile
+        if step.inputs[0] != IMAGE:
+            return True
+        axis = window.horizontal
+        seen = axis.kernel * self.extents[step.index].input.channels
+        return axis.dilation == 1 and seen <= PLANE and self.reads_scalars(IMAGE)
+
+    def _source(self, index: int) -> int:
+        """Return the step whose output a value is, Flatten aside."""
+        while index != IMAGE and self.steps.steps[index].is_flatten:
+            index = self.steps.steps[index].inputs[0]
+        return index
+
+    def pools_half(self, step: PlanStep) -> bool:
+        """Whether a pooling takes and gives bfloat16."""
+        if self.precision == "float32" or not isinstance(step.node.layer, MaxPool2d | AvgPool2d):
+            return False
+        return step.inputs[0] != IMAGE and self.wants_half(step.index)
+
+    def wants_half(self, index: int) -> bool:
+        """Whether a step takes what another one gives as bfloat16, itself or behind what works value by value."""
+        if self.precision == "float32" or self._source(index) == IMAGE:
+            return False
+        if index not in self._wanted:
+            self._wanted[index] = any(self._takes_half(index, user) for user in self.steps.users(index))
+        return self._wanted[index]
+
+    def _takes_half(self, index: int, step: PlanStep) -> bool:
+        if self.is_half(step):
+            return index in step.inputs or step.gives_images
+        if isinstance(step.node.layer, Activation | Add | PReLU | ScaleShift) or step.is_flatten:
+            return self.wants_half(step.index)
+        return self.pools_half(step)
+
+    def blocked_of(self, index: int) -> Blocked:
+        """Return how a step's output lies as bfloat16, with the zeros and the room behind it that its readers need."""
+        halo = NO_HALO
+        windows = []
+        for step in self.steps.users(index):
+            if self.is_half(step) and isinstance(step.node.layer, Conv2d) and index in step.inputs:
+                windows.append(self.window_of(step))
+                halo = halo.union(correlation.input_halo(windows[-1]))
+        shape = self.output_shape(index)
+        windows += [product.whole(shape)] if self._is_flattened(index) else []
+        title = f"{self.steps.steps[index].title} in bfloat16"
+        made = blocked(title, self.batch, shape, halo)
+        return blocked(title, self.batch, shape, halo, self._spare(made, windows))
+
+    def _is_flattened(self, index: int) -> bool:
+        """Whether a fully connected layer in bfloat16 takes a value, behind a Flatten or not."""
+        users = self.steps.users(index)
+        return any(self._is_flattened(user.index) if user.is_flatten else self.is_half(user) for user in users)
+
+    def _spare(self, x: Blocked, windows: Iterable[Window]) -> int:
+        walks = ((window, product.walk_of(window, self.batch)) for window in windows)
+        return max((product.spare_behind(window, x, walk) for window, walk in walks), default=0)
+
+    def stacked_of(self, step: PlanStep) -> Blocked:
+        """Return how the rows that a first convolution sees lie side by side."""
+        window, shape = self.window_of(step), self.extents[step.index].input
+        halo = correlation.input_halo(window)
+        halo = Halo(top=halo.top, bottom=halo.bottom)
+        axis = window.horizontal
+        seen = ImageShape(shape.height, axis.output, axis.kernel * shape.channels)
+        title = f"{step.title} stacked rows"
+        made = blocked(title, self.batch, seen, halo)
+        return blocked(title, self.batch, seen, halo, self._spare(made, [product.stacked(window)]))
+
+    def _around_rows(self, step: PlanStep) -> Halo:
+        """Return the zeros around images whose rows are stacked: those beside them, and as much behind the last row as
+        is read at once.
+        """
+        halo, shape = correlation.input_halo(self.window_of(step)), self.extents[step.index].input
+        row = (halo.left + shape.width + halo.right) * shape.channels
+        return Halo(left=halo.left, right=halo.right, bottom=-(-PLANE // row))
 
     def gradient_halo(self, step: PlanStep) -> Halo:
         """Return the zeros that a step's backward pass needs around the gradient of its output."""

@@ -14,6 +14,7 @@ from neocog.plan import algorithm, correlation
 from neocog.plan.algorithm import transformed_panels, winograd
 from neocog.plan.correlation import Correlation, Pooled
 from neocog.plan.layout import Panels, Tensor
+from neocog.plan.lower import half
 from neocog.plan.lower.lowering import Lowering
 from neocog.plan.lower.pooling import make_mask
 from neocog.plan.lower.values import Segment, Value
@@ -28,6 +29,9 @@ from neocog.plan.winograd import WinogradTile
 
 def forward(low: Lowering, step: PlanStep) -> None:
     """Plan a convolution or fully connected layer, with the pooling behind it where that can run in its last lines."""
+    if low.is_half(step):
+        half.forward(low, step, epilogue_of(low, step))
+        return
     x, shape = low.output(step.inputs[0]), low.output_shape(step.index)
     epilogue = epilogue_of(low, step)
     behind = pooling_behind(low, step)
@@ -105,7 +109,7 @@ def _step_behind(low: Lowering, step: PlanStep, node: Node) -> Pointwise:
     match node.layer:
         case Add():
             (other,) = step.added
-            return Plus(Expression(low.output(other).tensor))
+            return Plus(low.in_memory(other) if low.is_half(step) else Expression(low.output(other).tensor))
         case PReLU():
             return Slope(low.vectors_of(node, "weight"))
         case ScaleShift():
@@ -134,6 +138,8 @@ def _transformed(low: Lowering, step: PlanStep, layer: Correlation, tile: Winogr
 def pooling_behind(low: Lowering, step: PlanStep) -> PlanStep | None:
     """Return the pooling that can run in a convolution's last lines, if there is one."""
     users = low.steps.users(step.index)
+    if low.is_half(step):
+        return None
     if not isinstance(step.node.layer, Conv2d) or step.groups > 1 or len(users) != 1 or step.index in low.kept:
         return None
     if any(not isinstance(node.layer, ReLU) for node in step.behind):

@@ -41,6 +41,7 @@ class Lowering(Choices):
         kept: the steps whose output a caller reads.
         tasks: in the order in which they were found.
         outputs: for each step, what it gives, where that lies in memory; -1 is the image.
+        halves: for each step, what it gives as bfloat16, where somebody takes it as such.
         formulas: for each step, how it follows from others value by value, where it does.
         masks: for each max pooling, where the largest values were.
         contributions: for each step, the parts of its output's gradient.
@@ -63,6 +64,7 @@ class Lowering(Choices):
     found_peaks: dict[int, Tensor] = field(default_factory=dict)
     tasks: list[Task] = field(default_factory=list)
     outputs: dict[int, Value] = field(default_factory=dict)
+    halves: dict[int, Value] = field(default_factory=dict)
     formulas: dict[int, Expression] = field(default_factory=dict)
     masks: dict[int, Value] = field(default_factory=dict)
     contributions: dict[int, list[Contribution]] = field(default_factory=dict)
@@ -236,6 +238,8 @@ class Lowering(Choices):
         """Return how to read what a step gives; what several steps read is worth memory."""
         if index in self.outputs:
             return Expression(self.outputs[index].tensor)
+        if index in self.halves or (len(self.steps.users(index)) > 1 and self.wants_half(index)):
+            return Expression(self.half(index).tensor)
         if len(self.steps.users(index)) > 1 or index in self.kept:
             return Expression(self.output(index).tensor)
         return self.formulas[index]
@@ -243,12 +247,40 @@ class Lowering(Choices):
     def output(self, index: int) -> Value:
         """Return what a step gives, in memory."""
         if index not in self.outputs:
-            step, formula = self.steps.steps[index], self.formulas[index]
+            step = self.steps.steps[index]
+            formula = Expression(self.halves[index].tensor) if index in self.halves else self.formulas[index]
             made = self.value(step.title, self.output_shape(index), self.halo_of(index), kept=index in self.kept)
             made.formula = formula
             self.map(step, f"{step.title} forward", formula, made)
             self.outputs[index] = made
         return self.outputs[index]
+
+    def half(self, index: int) -> Value:
+        """Return what a step gives, in memory, as bfloat16."""
+        if index not in self.halves:
+            step, formula = self.steps.steps[index], self.formulas.get(index)
+            if formula is None or index in self.outputs:
+                formula = Expression(self.output(index).tensor)
+            made = self.halves[index] = self.blocked_value(index)
+            self.map(step, f"{step.title} to bfloat16", formula, made)
+        return self.halves[index]
+
+    def in_memory(self, index: int) -> Expression:
+        """Return what a step gives, as bfloat16 where it is there as such, else as float32."""
+        return Expression((self.halves.get(index) or self.output(index)).tensor)
+
+    def blocked_value(self, index: int) -> Value:
+        """Make memory for what a step gives as bfloat16."""
+        return self._add_value(self.blocked_of(index))
+
+    def stacked_value(self, step: PlanStep) -> Value:
+        """Make memory for what a first convolution sees of the rows of images."""
+        return self._add_value(self.stacked_of(step))
+
+    def _add_value(self, tensor: Tensor) -> Value:
+        assert tensor.name not in self.values
+        made = self.values[tensor.name] = Value(tensor)
+        return made
 
     def drop(self, step: PlanStep, unit: str) -> Drop:
         """Return what a layer does that drops at random, with the slot of its key."""

@@ -8,6 +8,7 @@ from neocog.nn.layers import AdaptiveAvgPool2d, AvgPool2d, GlobalAvgPool2d, MaxP
 from neocog.nn.shapes import ImageShape
 from neocog.nn.window import EvenWindow, Window, WindowAxis
 from neocog.plan.layout import Tensor
+from neocog.plan.lower import half
 from neocog.plan.lower.lowering import Lowering
 from neocog.plan.lower.rule import LoweringRule, Rules
 from neocog.plan.lower.values import Segment, Value
@@ -21,6 +22,9 @@ from neocog.plan.passes.trim import trim_axis
 def forward(low: Lowering, step: PlanStep) -> None:
     """Plan a pooling that does not run in a convolution's last lines."""
     if step.index in low.fused:
+        return
+    if low.pools_half(step):
+        half.pool(low, step, *_windows_of(low, step))
         return
     x = low.output(step.inputs[0])
     y = low.value(step.title, low.output_shape(step.index), low.halo_of(step.index), kept=step.index in low.kept)

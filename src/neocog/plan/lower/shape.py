@@ -17,7 +17,14 @@ from neocog.plan.passes.steps import PlanStep
 
 
 def flatten_forward(low: Lowering, step: PlanStep) -> None:
-    """Read an image as a vector where its values lie side by side already, else copy them."""
+    """Read an image as a vector where its values lie side by side already, else copy them.
+
+    What multiplies in bfloat16 takes the image itself, with a weight for each pixel and channel.
+    """
+    if low.wants_half(step.index):
+        low.halves[step.index] = low.half(step.inputs[0])
+        if step.index not in low.kept and all(low.is_half(user) for user in low.steps.users(step.index)):
+            return
     x = low.output(step.inputs[0])
     scalars = low.reads_scalars(step.index)
     if x.tensor.compact and (x.tensor.channels % low.target.lanes == 0 or scalars):

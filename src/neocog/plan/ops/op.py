@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from neocog.plan.blocked import Blocked
 from neocog.plan.layout import Name, Operand, Panels, Tensor, Vectors, operand
 
 Part = Operand | Tensor | Panels | Vectors
@@ -107,6 +108,8 @@ def walked(what: str, part: Tensor | Panels | Vectors | None) -> Iterator[Reach]
     Whether pixels begin at whole vectors is for `off_vectors` to say: there are tensors that are walked value by value.
     """
     match part:
+        case Blocked():  # its zeros are written with it
+            yield Reach(what, operand(part, 0), 0, part.images * part.image_step - 1)
         case Tensor():
             last = (part.images - 1) * part.image_step + (part.height - 1) * part.row_step
             end = last + part.width * part.pitch - 1

@@ -187,7 +187,7 @@ export const findings = {
     before: 'The filter’s map before',
     after: 'The filter’s map now',
     peak: 'Peak {value} at {place}',
-    silent: 'this filter answers nowhere on this image. Choose another one.',
+    silent: 'This filter answers nowhere on this image. Choose another one.',
     sameScale: 'one scale for both maps',
     expected: (down: number, right: number, by: string) =>
       `A cell of the map stands for a step of ${down} × ${right} ${one(down * right, 'pixel', 'pixels')}, so the map should be: ${by}.`,

@@ -1,5 +1,6 @@
 /** What stands around the rooms: headings, scales, players, problems, errors. */
 
+import type { Palette } from '../../colour'
 import type { ErrorCode } from '../../source/message'
 import { one } from '../one'
 
@@ -36,7 +37,8 @@ export const frame = {
     previous: 'Previous',
     next: 'Next',
     dead: 'dead',
-    deadHelp: 'This map is 0 everywhere on this image.',
+    zeroHere: 'zero here',
+    zeroHelp: 'This map is 0 everywhere on this image; another image may move it.',
     zero: 'all 0',
     pickCell: 'Point at a cell, or focus the picture and use the arrow keys.',
     value: 'value',
@@ -60,7 +62,9 @@ export const frame = {
     own: 'one per map',
     negative: 'negative',
     positive: 'positive',
-    legend: (low: string, high: string) => `Colour scale from ${low} to ${high}; orange is negative, white is 0, blue is positive`,
+    legend: (low: string, high: string, negative: string, positive: string) =>
+      `Colour scale from ${low} to ${high}; ${negative} is negative, white is 0, ${positive} is positive`,
+    colours: { values: ['orange', 'blue'], weights: ['purple', 'green'], gradient: ['rose', 'olive'] } as Record<Palette, [string, string]>,
     grey: 'black is 0, white is 1',
     notNumber: 'hatched: not a number',
   },
@@ -76,14 +80,16 @@ export const frame = {
     fast: 'fast',
     keys: 'Arrow keys move the window, space plays, Home and End go to the first and the last place.',
     step: (index: number, count: number) => `Step ${index} of ${count}`,
+    by: 'Play',
+    cells: 'cell by cell',
+    rows: 'row by row',
+    peak: 'Go to the peak',
   },
   problem: {
     nan: (layer: string, count: number) =>
       `${layer}: ${count > 0 ? `${count} ${one(count, 'channel holds', 'channels hold')}` : 'it holds'} values that are not numbers (NaN).`,
     infinite: (layer: string, count: number) =>
       `${layer}: ${count > 0 ? `${count} ${one(count, 'channel holds', 'channels hold')}` : 'it holds'} infinite values.`,
-    dead: (layer: string, count: number) =>
-      `${layer}: ${count} ${one(count, 'channel is', 'channels are')} dead, 0 everywhere.`,
     constant: (layer: string, count: number) =>
       `${layer}: ${count > 0 ? `${count} ${one(count, 'channel gives', 'channels give')}` : 'it gives'} the same value everywhere.`,
     network: 'The network',

@@ -1,0 +1,223 @@
+"""Convolutions and fully connected layers in bfloat16 as machine code: blocks of tiles, and what is stored of them."""
+
+from __future__ import annotations
+
+from llvmlite import ir
+
+from neocog.emit.addresses import Addresses
+from neocog.emit.builder import I16, I32, Builder, Index, IrValue
+from neocog.emit.emitter import Emitters
+from neocog.emit.epilogue import finished
+from neocog.emit.half import clear_gap, rounded, store_half
+from neocog.emit.pointwise import Spot, position
+from neocog.emit.tiles import Tiles, tiles_of
+from neocog.plan.blocked import PANEL, PLANE, TILE_ROWS, Blocked
+from neocog.plan.ops.product import PANEL_TAP, PackTiles, Stack, TileProduct
+
+UNROLLED_TAPS = 9  # taps that are written out
+
+
+def emit_product(b: Builder, addresses: Addresses, stage: TileProduct, low: Index, high: Index) -> None:
+    """Write some items: block by block, all products, then what is stored."""
+    tiles = tiles_of(b, addresses.operand(stage.sums))
+    with b.loop(low, high) as (item, _):
+        if stage.panels_first:
+            panel, place = b.divmod(item, stage.images * stage.chunks)
+        else:
+            place, panel = b.divmod(item, stage.panels)
+        image, chunk = b.divmod(place, stage.chunks)
+        if isinstance(stage.y, Blocked):
+            _clear_gaps(b, addresses, stage, stage.y, image, chunk, panel)
+        start = b.mul(chunk, stage.chunk)
+        with b.loop(start, b.minimum(b.add(start, stage.chunk), stage.blocks)) as (block, _):
+            # An odd last tile is paired with itself.
+            numbers = b.mul(block, 2), b.minimum(b.add(b.mul(block, 2), 1), stage.tiles - 1)
+            stretches = [_stretch(b, stage, number) for number in numbers]
+            _sum(b, addresses, stage, tiles, image, panel, stretches)
+            for tile, stretch in enumerate(stretches):
+                _store(b, addresses, stage, tiles, tile, stretch, image, panel)
+
+
+def _stretch(b: Builder, stage: TileProduct, tile: Index) -> tuple[Index, Index]:
+    """Return the line of a tile, and its first row there."""
+    line, part = b.divmod(tile, stage.tiles_a_line)
+    return (0 if stage.lines == 1 else line), b.mul(part, TILE_ROWS)
+
+
+def _sum(
+    b: Builder,
+    addresses: Addresses,
+    stage: TileProduct,
+    tiles: Tiles,
+    image: Index,
+    panel: Index,
+    stretches: list[tuple[Index, Index]],
+) -> None:
+    """Write all products of a block."""
+    x, weights = addresses.tensor(stage.x), addresses.operand(stage.weights)
+    weights = b.at(weights, b.mul(panel, stage.panel_size), I16)
+    begin = b.add(b.mul(image, stage.x.image_step), stage.first)
+    rows = []
+    for line, row in stretches:
+        place = b.add(b.mul(line, stage.steps[0]), b.mul(row, stage.row_step))
+        rows.append(b.at(x, b.add(begin, place), I16))
+    down, across = stage.taps
+    taps = down * across
+    tiles.zero()
+
+    def at(plane: Index, tap_row: Index, tap_column: Index) -> None:
+        tap = b.add(b.mul(tap_row, across), tap_column)
+        moved = b.add(b.mul(tap_row, stage.tap_steps[0]), b.mul(tap_column, stage.tap_steps[1]))
+        offset = b.add(b.mul(plane, stage.x.plane_step), moved)
+        upper, lower = (b.at(row, offset, I16) for row in rows)
+        panel_tap = b.at(weights, b.mul(b.add(b.mul(plane, taps), tap), PANEL_TAP), I16)
+        tiles.multiply(upper, lower, 2 * stage.row_step, panel_tap)
+
+    def over_taps(plane: Index) -> None:
+        if taps <= UNROLLED_TAPS:
+            for tap in range(taps):
+                at(plane, *divmod(tap, across))
+            return
+        with b.loop(0, down) as (tap_row, _), b.loop(0, across) as (tap_column, _):
+            at(plane, tap_row, tap_column)
+
+    if stage.x.planes == 1:
+        over_taps(0)
+    else:
+        with b.loop(0, stage.x.planes) as (plane, _):
+            over_taps(plane)
+    tiles.store()
+
+
+def _store(
+    b: Builder,
+    addresses: Addresses,
+    stage: TileProduct,
+    tiles: Tiles,
+    tile: int,
+    stretch: tuple[Index, Index],
+    image: Index,
+    panel: Index,
+) -> None:
+    """Write the rows of a tile that count, with bias and epilogue."""
+    line, first = stretch
+    count = b.minimum(b.sub(stage.length, first), TILE_ROWS)
+    base = addresses.tensor(stage.y)
+    whole = stage.y.channels % PANEL == 0
+    with b.loop(0, count) as (row, _):
+        number = b.add(first, row)
+        spot, counts = _spot(b, stage, line, number, image)
+        with b.when(counts):
+            sums = b.at(tiles.sums, b.mul(b.add(row, tile * TILE_ROWS), PANEL))
+            for lane in range(0, PANEL, b.lanes):
+                channel = b.add(b.mul(panel, PANEL), lane)
+                there = Spot(spot.image, spot.row, spot.column, channel)
+                if whole:
+                    _store_vector(b, addresses, stage, sums, lane, there)
+                    continue
+                # The last panel has vectors of no filters: bfloat16 has zeros there, and float32 nothing.
+                if isinstance(stage.y, Blocked):
+                    store_half(b, b.splat(0.0), base, position(b, stage.y, there))
+                with b.when(b.less(channel, stage.y.channels)):
+                    _store_vector(b, addresses, stage, sums, lane, there)
+
+
+def _spot(b: Builder, stage: TileProduct, line: Index, number: Index, image: Index) -> tuple[Spot, IrValue]:
+    """Return which pixel a row stands for, and whether it stands for any."""
+    always = ir.Constant(ir.IntType(1), 1)
+    if stage.walk == "images":
+        return Spot(number, 0, 0, 0), always
+    if stage.walk == "rows":
+        return Spot(image, line, number, 0), always
+    row, column = b.divmod(number, stage.x.line)
+    return Spot(image, row, column, 0), always if stage.x.line == stage.y.width else b.less(column, stage.y.width)
+
+
+def _store_vector(b: Builder, addresses: Addresses, stage: TileProduct, sums: IrValue, lane: int, spot: Spot) -> None:
+    value = b.load(sums, lane)
+    if stage.bias is not None:
+        value = b.ir.fadd(value, b.load(addresses.operand(stage.bias), spot.channel))
+    value = finished(b, addresses, stage.epilogue, value, spot, stage.y.channels)
+    base, place = addresses.tensor(stage.y), position(b, stage.y, spot)
+    if isinstance(stage.y, Blocked):
+        store_half(b, value, base, place)
+    else:
+        b.store(value, base, place)
+
+
+def _clear_gaps(
+    b: Builder, addresses: Addresses, stage: TileProduct, y: Blocked, image: Index, chunk: Index, panel: Index
+) -> None:
+    """Write the zeros around the rows of a plane, with its first chunk."""
+    base = addresses.tensor(y)
+    if stage.walk == "images":
+        if y.lead or y.behind > 1:
+            images = b.mul(chunk, stage.chunk * 2 * TILE_ROWS)
+            behind = b.minimum(b.add(images, stage.chunk * 2 * TILE_ROWS), y.images)
+            with b.loop(images, behind) as (number, _):
+                clear_gap(b, base, y, number, panel, 0)
+        return
+    if y.lead == 0 and y.line == y.width and y.behind == y.height * y.width:
+        return
+    with b.when(b.less(chunk, 1)), b.loop(0, y.height) as (row, _):
+        clear_gap(b, base, y, image, panel, row)
+
+
+def emit_pack(b: Builder, addresses: Addresses, stage: PackTiles, low: Index, high: Index) -> None:
+    """Write some taps of panels."""
+    weights, out = addresses.panels(stage.weights), addresses.operand(stage.out)
+    filters = -(-stage.weights.columns // b.lanes) * b.lanes
+    with b.loop(low, high) as (item, _):
+        rest, tap = b.divmod(item, stage.taps)
+        panel, plane = b.divmod(rest, stage.planes)
+        to = b.at(out, b.mul(item, PANEL_TAP), I16)
+        first = b.mul(plane, PLANE)
+        with b.loop(0, PLANE // 2) as (pair, _):
+            for lane in range(0, PANEL, b.lanes):
+                column = b.add(b.mul(panel, PANEL), lane)
+                known = b.less(column, filters)
+                inside = b.minimum(column, filters - b.lanes)
+                matrix, within = b.divmod(inside, stage.weights.width)
+                words = []
+                for odd in range(2):
+                    channel = b.add(first, b.add(b.mul(pair, 2), odd))
+                    row = b.add(b.mul(tap, stage.channels), b.minimum(channel, stage.channels - 1))
+                    place = b.add(b.mul(matrix, stage.weights.panel_step), b.mul(row, stage.weights.width))
+                    value = b.load(weights, b.add(place, within))
+                    known_too = b.ir.and_(known, b.less(channel, stage.channels))
+                    value = b.ir.select(known_too, value, b.splat(0.0))
+                    words.append(b.ir.zext(rounded(b, value), b.vector_i32))
+                both = b.ir.or_(words[0], b.ir.shl(words[1], b.splat_i32(16)))
+                tile, filter_ = divmod(lane, TILE_ROWS)
+                place = b.add(b.mul(pair, TILE_ROWS), tile * (PANEL_TAP // 4) + filter_)
+                b.ir.store(both, b.at(to, place, I32), align=b.target.vector_bytes)
+
+
+def emit_stack(b: Builder, addresses: Addresses, stage: Stack, low: Index, high: Index) -> None:
+    """Write some rows: of each window as many neighbouring values as it sees, and zeros behind them."""
+    x, y = addresses.tensor(stage.x), addresses.tensor(stage.y)
+    with b.loop(low, high) as (item, _):
+        image, row = b.divmod(item, stage.y.height)
+        source = b.add(b.mul(image, stage.x.image_step), b.mul(row, stage.x.row_step))
+        source = b.add(source, -stage.before * stage.x.pitch)
+        with b.loop(0, stage.y.width) as (column, _):
+            window = b.add(source, b.mul(column, stage.stride * stage.x.pitch))
+            to = position(b, stage.y, Spot(image, row, column, 0))
+            for lane in range(0, PLANE, b.lanes):
+                value = b.splat(0.0)
+                if lane < stage.y.channels:
+                    value = _first_lanes(b, b.load(x, b.add(window, lane), aligned=False), stage.y.channels - lane)
+                store_half(b, value, y, b.add(to, lane))
+        with b.loop(0, 1) as (plane, _):
+            clear_gap(b, y, stage.y, image, plane, row)
+
+
+def _first_lanes(b: Builder, value: IrValue, count: int) -> IrValue:
+    """Return a vector with zeros behind its first lanes."""
+    if count >= b.lanes:
+        return value
+    inside = ir.Constant(ir.VectorType(ir.IntType(1), b.lanes), [int(lane < count) for lane in range(b.lanes)])
+    return b.ir.select(inside, value, b.splat(0.0))
+
+
+EMITTERS: Emitters = {TileProduct: emit_product, PackTiles: emit_pack, Stack: emit_stack}

@@ -1,0 +1,253 @@
+"""Products of bfloat16 tiles, by two backends that give the same bits: a processor's tile registers (AMX), and vectors.
+
+A tile of a has 16 rows of 32 bfloat16; one of b 16 rows of 16 pairs, a pair for two neighbouring k. For one element of
+c, tile registers compute two chains from zero, over even and over odd k in rising order, each step a multiply-add of
+float32 in one rounding; add the two; and add that to c. Denormal numbers count as zero, and become zero. The vectors do
+the same, with the processor's own mode for denormal numbers set around them. Without an instruction that multiplies and
+adds in one rounding (SSE2) the bits are the same too, since a product of two bfloat16 is exact, but where it lies
+outside of float32's normal range.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from llvmlite import ir
+
+from neocog.emit.builder import F32, I8, I16, I32, I64, PTR, Builder, Index, IrValue
+from neocog.plan.blocked import PANEL, PLANE, TILE_ROWS
+from neocog.plan.ops.product import TileProduct
+from neocog.plan.program import Program
+
+TILES = 8  # registers
+CONFIGURATION = 64  # bytes
+ROW_BYTES = 64  # of a tile
+TILE_BYTES = TILE_ROWS * ROW_BYTES
+SUMS_STEP = 4 * PANEL  # bytes from a row of a block's sums to the next one
+PAIRS = PLANE // 2
+TOGETHER = {16: (4, 2), 8: (2, 2), 4: (2, 2)}  # by lanes: rows and vectors of c that stay in registers
+FLUSHING = 0x8040  # bits of x86's MXCSR: denormal inputs are zero, and so are denormal results
+FLUSHING_ARM = 1 << 24  # of AArch64's FPCR, for both
+
+
+class Tiles(ABC):
+    """A block of sums: 32 rows of 32, in float32, which begins at zero, takes products up and ends in memory."""
+
+    def __init__(self, b: Builder, sums: IrValue) -> None:
+        self.b, self.sums = b, sums
+
+    @abstractmethod
+    def zero(self) -> None:
+        """Begin a block."""
+
+    @abstractmethod
+    def multiply(self, upper: IrValue, lower: IrValue, step: Index, weights: IrValue) -> None:
+        """Add the products of two tiles of rows, each row `step` bytes from the one before, with 2 KiB of weights."""
+
+    @abstractmethod
+    def store(self) -> None:
+        """Bring the sums into memory."""
+
+
+def tiles_of(b: Builder, sums: IrValue) -> Tiles:
+    """Return the backend of a target. To be asked for at the beginning of a function."""
+    return _Registers(b, sums) if b.target.tiles else _Vectors(b, sums)
+
+
+class _Registers(Tiles):
+    """Tile registers: four of sums, two of rows, two of weights.
+
+    Their numbers are constants, as LLVM wants them; nothing stays in them when a call from Python ends.
+    """
+
+    UPPER, LOWER, LEFT, RIGHT = 4, 5, 6, 7
+
+    def zero(self) -> None:
+        """Begin a block."""
+        for tile in range(4):
+            call(self.b, "tilezero", _number(tile))
+
+    def multiply(self, upper: IrValue, lower: IrValue, step: Index, weights: IrValue) -> None:
+        """Four products; each is written behind the loads that it needs."""
+        b = self.b
+        self._load(self.LEFT, weights, ROW_BYTES)
+        self._load(self.UPPER, upper, step)
+        self._product(0, self.UPPER, self.LEFT)
+        self._load(self.RIGHT, b.at(weights, TILE_BYTES, I8), ROW_BYTES)
+        self._product(1, self.UPPER, self.RIGHT)
+        self._load(self.LOWER, lower, step)
+        self._product(2, self.LOWER, self.LEFT)
+        self._product(3, self.LOWER, self.RIGHT)
+
+    def store(self) -> None:
+        """Bring the sums into memory."""
+        b = self.b
+        for tile in range(4):
+            place = (tile // 2) * TILE_ROWS * SUMS_STEP + (tile % 2) * ROW_BYTES
+            call(b, "tilestored64", _number(tile), b.at(self.sums, place, I8), b.index(SUMS_STEP))
+
+    def _load(self, tile: int, address: IrValue, step: Index) -> None:
+        call(self.b, "tileloadd64", _number(tile), address, self.b.index(step))
+
+    def _product(self, sums: int, rows: int, weights: int) -> None:
+        call(self.b, "tdpbf16ps", _number(sums), _number(rows), _number(weights))
+
+
+class _Vectors(Tiles):
+    """Vectors of float32: sums stay in memory, and one function multiplies a tile of rows by both tiles of weights."""
+
+    def __init__(self, b: Builder, sums: IrValue) -> None:
+        super().__init__(b, sums)
+        self._modes = _Modes(b)
+        self._product = _product_of_vectors(b)
+
+    def zero(self) -> None:
+        """Begin a block."""
+        b = self.b
+        with b.loop(0, 2 * TILE_ROWS * PANEL // b.lanes) as (vector, _):
+            b.store(b.splat(0.0), self.sums, b.mul(vector, b.lanes))
+        self._modes.flush()
+
+    def multiply(self, upper: IrValue, lower: IrValue, step: Index, weights: IrValue) -> None:
+        """Two calls."""
+        b = self.b
+        for tile, rows in enumerate((upper, lower)):
+            b.ir.call(self._product, [b.at(self.sums, tile * TILE_ROWS * PANEL), rows, b.index(step), weights])
+
+    def store(self) -> None:
+        """Nothing but the end of what flushes denormal numbers: sums are in memory."""
+        self._modes.restore()
+
+
+class _Modes:
+    """What a processor does with denormal numbers: set while tiles are multiplied, and set back."""
+
+    def __init__(self, b: Builder) -> None:
+        self._b = b
+        self._arm = b.target.triple.startswith(("aarch64", "arm64"))
+        self._before: IrValue = None
+        self._places = [] if self._arm else [b.ir.alloca(I32, 1, align=4) for _ in range(2)]
+
+    def flush(self) -> None:
+        """Take denormal numbers as zeros from here on."""
+        b = self._b
+        if self._arm:
+            self._before = b.ir.call(_declared(b, "llvm.aarch64.get.fpcr", I64, []), [])
+            flushing = b.ir.or_(self._before, b.index(FLUSHING_ARM))
+            b.ir.call(_declared(b, "llvm.aarch64.set.fpcr", ir.VoidType(), [I64]), [flushing])
+            return
+        before, flushing = self._places
+        b.ir.call(_declared(b, "llvm.x86.sse.stmxcsr", ir.VoidType(), [PTR]), [before])
+        b.ir.store(b.ir.or_(b.load_scalar(before, 0, I32), ir.Constant(I32, FLUSHING)), flushing, align=4)
+        b.ir.call(_declared(b, "llvm.x86.sse.ldmxcsr", ir.VoidType(), [PTR]), [flushing])
+
+    def restore(self) -> None:
+        """Go back to what was before."""
+        b = self._b
+        if self._arm:
+            b.ir.call(_declared(b, "llvm.aarch64.set.fpcr", ir.VoidType(), [I64]), [self._before])
+        else:
+            b.ir.call(_declared(b, "llvm.x86.sse.ldmxcsr", ir.VoidType(), [PTR]), [self._places[0]])
+
+
+def _product_of_vectors(b: Builder) -> ir.Function:
+    """Return the function that adds a tile of rows times two tiles of weights to 16 rows of sums.
+
+    void tile_product(ptr sums, ptr rows, i64 step, ptr weights)
+
+    It is a function of its own, so that LLVM moves none of its arithmetic out of where denormal numbers are flushed.
+    """
+    module, name = b.function.module, "tile_product"
+    found = module.globals.get(name)
+    if found is not None:
+        return found
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [PTR, PTR, I64, PTR]), name)
+    function.linkage = "internal"
+    function.attributes.add("noinline")
+    _emit_product(Builder(function, b.target))
+    return function
+
+
+def _emit_product(b: Builder) -> None:
+    sums, rows, step, weights = b.function.args
+    together, vectors = TOGETHER[b.lanes]
+    high = ir.Constant(b.vector_i32, [ir.Constant(I32, -65536)] * b.lanes)
+    with b.loop(0, PANEL // (vectors * b.lanes)) as (group, _), b.loop(0, TILE_ROWS // together) as (part, _):
+        first = b.mul(part, together)
+        column = b.mul(group, vectors * b.lanes)
+        # A tile of weights has 16 filters.
+        tile, within = b.divmod(column, TILE_ROWS)
+        panel = b.at(weights, b.add(b.mul(tile, TILE_BYTES // 4), within), F32)
+        base = b.at(rows, b.mul(first, step), I8)
+        zeros = [b.splat(0.0)] * (2 * together * vectors)
+        with b.loop(0, PAIRS, zeros) as (pair, chains):
+            both = []
+            for v in range(vectors):
+                across, lane = divmod(v * b.lanes, TILE_ROWS)
+                place = b.add(b.mul(pair, TILE_ROWS), across * (TILE_BYTES // 4) + lane)
+                words = b.ir.load(b.at(panel, place, F32), typ=b.vector_i32, align=b.target.vector_bytes)
+                both.append(_halves(b, words, high))
+            for row in range(together):
+                word = b.load_scalar(b.at(base, b.mul(step, row), I8), pair, I32)
+                even, odd = _halves(b, b.spread(word, b.vector_i32), high)
+                for v in range(vectors):
+                    at = 2 * (row * vectors + v)
+                    chains[at] = b.multiply_add(even, both[v][0], chains[at])
+                    chains[at + 1] = b.multiply_add(odd, both[v][1], chains[at + 1])
+        for row in range(together):
+            for v in range(vectors):
+                at = 2 * (row * vectors + v)
+                place = b.add(b.mul(b.add(first, row), PANEL), b.add(column, v * b.lanes))
+                both_chains = b.ir.fadd(chains[at], chains[at + 1])
+                b.store(b.ir.fadd(b.load(sums, place), both_chains), sums, place)
+    b.ir.ret_void()
+
+
+def _halves(b: Builder, words: IrValue, high: IrValue) -> tuple[IrValue, IrValue]:
+    """Return the two bfloat16 of each word as float32: that of the even k, and that of the odd one."""
+    even = b.ir.bitcast(b.ir.shl(words, b.splat_i32(16)), b.vector)
+    return even, b.ir.bitcast(b.ir.and_(words, high), b.vector)
+
+
+# --- tile registers ---------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def configured(b: Builder, program: Program) -> Iterator[None]:
+    """Write a function that uses a program's tiles: each thread sets its registers up, and gives them back."""
+    if not uses_tile_registers(program):
+        yield
+        return
+    configuration = b.ir.alloca(I8, CONFIGURATION, align=CONFIGURATION)
+    with b.loop(0, CONFIGURATION // 8) as (word, _):
+        b.ir.store(ir.Constant(I64, 0), b.at(configuration, word, I64), align=8)
+    b.store_scalar(ir.Constant(I8, 1), configuration, 0)  # the palette
+    for tile in range(TILES):
+        b.store_scalar(ir.Constant(I16, ROW_BYTES), b.at(configuration, 16, I8), tile)
+        b.store_scalar(ir.Constant(I8, TILE_ROWS), configuration, 48 + tile)
+    call(b, "ldtilecfg", configuration)
+    yield
+    call(b, "tilerelease")
+
+
+def uses_tile_registers(program: Program) -> bool:
+    """Whether a program multiplies in tile registers."""
+    return program.target.tiles and any(isinstance(stage, TileProduct) for stage in program.every_stage())
+
+
+def call(b: Builder, name: str, *values: IrValue) -> None:
+    """Call an intrinsic of tile registers."""
+    b.ir.call(_declared(b, f"llvm.x86.{name}", ir.VoidType(), [value.type for value in values]), values)
+
+
+def _number(tile: int) -> ir.Constant:
+    assert 0 <= tile < TILES  # LLVM ends the process at another one
+    return ir.Constant(I8, tile)
+
+
+def _declared(b: Builder, name: str, given: ir.Type, taken: list[ir.Type]) -> ir.Function:
+    module = b.function.module
+    found = module.globals.get(name)
+    return found if found is not None else ir.Function(module, ir.FunctionType(given, taken), name)

@@ -1,0 +1,276 @@
+"""Convolutions and fully connected layers in bfloat16: products of tiles, summed in float32.
+
+A block is two tiles of 16 rows below each other and two of 16 filters side by side; it goes through all taps and planes
+of channels before it is stored. What rows are is a matter of addresses alone: positions of a plane one after another,
+pixels of a row, or images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from neocog.plan.blocked import BLOCK_ROWS, PANEL, PLANE, TILE_ROWS, Blocked
+from neocog.plan.layout import Name, Operand, Panels, Tensor, operand
+from neocog.plan.ops.epilogue import Epilogue, labels, read_by, vectors_reached
+from neocog.plan.ops.op import Op, Part, Reach, off_vectors, present, walked
+from neocog.plan.ops.pointwise import tensors_of
+
+Walk = Literal["plane", "rows", "images"]
+"""What the rows of tiles are: all positions of a plane, gaps between its rows included; the pixels of one row of the
+output; or the images of the batch, of which each gives one pixel."""
+
+PANEL_TAP = PLANE * PANEL  # elements of the weights of one panel, tap and plane
+SUMS = BLOCK_ROWS * PANEL  # float32 sums of a block
+
+
+@dataclass(frozen=True, slots=True)
+class TileProduct(Op):
+    """y = x correlated with weights + bias, then the epilogue.
+
+    Arguments:
+        x: the images.
+        y: what comes out: bfloat16, or float32 in a tensor of its own layout.
+        weights: as `PackTiles` writes them.
+        sums: scratch for a block.
+        walk: what rows are.
+        first: from the first pixel of x to the first tap of the first output, elements.
+        taps: rows and columns of taps.
+        tap_steps: elements from tap to tap, down and across.
+        steps: elements of x from an output to that below it, and to the next one.
+        chunk: blocks that are an item.
+        panels_first: whether neighbouring items share weights, rather than images.
+        bias: one value a filter.
+        epilogue: what happens to sums before they are stored.
+    """
+
+    x: Blocked
+    y: Tensor
+    weights: Operand
+    sums: Operand
+    walk: Walk
+    first: int
+    taps: tuple[int, int]
+    tap_steps: tuple[int, int]
+    steps: tuple[int, int]
+    chunk: int
+    panels_first: bool
+    bias: Operand | None
+    epilogue: Epilogue
+
+    @property
+    def images(self) -> int:
+        """Images that are worked on one by one; 1 where they are the rows."""
+        return 1 if self.walk == "images" else self.y.images
+
+    @property
+    def lines(self) -> int:
+        """Stretches of rows in an image."""
+        return self.y.height if self.walk == "rows" else 1
+
+    @property
+    def length(self) -> int:
+        """Rows of a stretch."""
+        if self.walk == "plane":
+            return (self.y.height - 1) * self.x.line + self.y.width
+        return self.y.width if self.walk == "rows" else self.y.images
+
+    @property
+    def row_step(self) -> int:
+        """Elements of x from a row to the next one."""
+        return self.x.image_step if self.walk == "images" else self.steps[1]
+
+    @property
+    def tiles_a_line(self) -> int:
+        """Tiles of a stretch; the last may be short."""
+        return -(-self.length // TILE_ROWS)
+
+    @property
+    def tiles(self) -> int:
+        """Tiles of an image."""
+        return self.lines * self.tiles_a_line
+
+    @property
+    def blocks(self) -> int:
+        """Blocks of an image, each of two tiles."""
+        return -(-self.tiles // 2)
+
+    @property
+    def chunks(self) -> int:
+        """Items of an image and panel."""
+        return -(-self.blocks // self.chunk)
+
+    @property
+    def panels(self) -> int:
+        """Panels of filters."""
+        return -(-self.y.channels // PANEL)
+
+    @property
+    def panel_size(self) -> int:
+        """Elements of a panel of weights."""
+        return self.x.planes * self.taps[0] * self.taps[1] * PANEL_TAP
+
+    @property
+    def items(self) -> int:
+        """One chunk of an image, and one panel, each."""
+        return self.images * self.chunks * self.panels
+
+    @property
+    def multiply_adds(self) -> int:
+        """Number of scalar multiply-adds that are needed."""
+        outputs = self.y.images * self.y.height * self.y.width
+        return outputs * self.y.channels * self.x.channels * self.taps[0] * self.taps[1]
+
+    @property
+    def end(self) -> int:
+        """First element of x, from its first pixel, that tiles reach no more; rows that count for nothing included."""
+        rows = (self.tiles_a_line * TILE_ROWS - 1) * self.row_step + (self.lines - 1) * self.steps[0]
+        taps = sum((count - 1) * step for count, step in zip(self.taps, self.tap_steps, strict=True))
+        within = (self.x.planes - 1) * self.x.plane_step + PLANE
+        return self.first + (self.images - 1) * self.x.image_step + rows + taps + within
+
+    def reads(self) -> tuple[Part, ...]:
+        """Return images and weights, and what follows the products."""
+        return present(self.x, self.weights, self.bias, *read_by(self.epilogue))
+
+    def writes(self) -> tuple[Part, ...]:
+        """Return the outputs, and the sums of a block."""
+        return (self.y, self.sums)
+
+    def scratch(self) -> dict[Name, int]:
+        """Return the size of a block's sums."""
+        return {self.sums.memory: SUMS}
+
+    def reaches(self, lanes: int) -> Iterator[Reach]:
+        """Yield how far tiles and what follows them reach."""
+        yield Reach("x", operand(self.x, self.x.origin), self.first, self.end - 1, aligned=False)
+        yield Reach("weights", self.weights, 0, self.panels * self.panel_size - 1)
+        yield Reach("sums", self.sums, 0, SUMS - 1)
+        yield from walked("y", self.y)
+        for tensor in tensors_of(self.epilogue):
+            yield from walked("epilogue", tensor)
+        filters = -(-self.y.channels // lanes) * lanes
+        yield from vectors_reached(self.epilogue, filters)
+        if self.bias is not None:
+            yield Reach("bias", self.bias, 0, filters - 1)
+
+    def faults(self, lanes: int) -> Iterator[str]:
+        """Yield pixels off whole vectors, and rows that are no images."""
+        yield from off_vectors(self.name, lanes, self.x, self.y, *tensors_of(self.epilogue))
+        if self.walk == "images" and (self.y.height, self.y.width) != (1, 1):
+            yield f"{self.name}: an image is to give {self.y.height} x {self.y.width} pixels in one row"
+        for tensor in tensors_of(self.epilogue):
+            if (tensor.height, tensor.width) != (self.y.height, self.y.width):
+                yield f"{self.name}: {tensor.name!r} and {self.y.name!r} differ in size"
+
+    def details(self) -> Iterator[str]:
+        """Yield the blocks, the sums, and what is fused."""
+        rows = {"plane": "positions of a plane", "rows": "pixels of a row", "images": "images"}[self.walk]
+        yield f"bfloat16 tiles: {self.blocks} blocks of {BLOCK_ROWS} {rows} x {self.panels} panels of {PANEL}"
+        taps = f"{self.taps[0]} x {self.taps[1]} taps"
+        yield f"sum over {self.x.planes} planes x {taps}; {self.multiply_adds:,} multiply-adds"
+        fused = [*(("bias",) if self.bias else ()), *labels(self.epilogue)]
+        if fused:
+            yield f"fused: {', '.join(fused)}"
+
+
+@dataclass(frozen=True, slots=True)
+class PackTiles(Op):
+    """Round weights to bfloat16, in the order in which tiles read them:
+    [filter // 32][plane][tap][filter // 16 % 2][channel // 2 % 16][filter % 16][channel % 2].
+
+    Arguments:
+        weights: rows are (tap, channel).
+        channels: of a tap.
+        taps: of a filter.
+        out: where they go.
+    """
+
+    weights: Panels
+    channels: int
+    taps: int
+    out: Operand
+
+    @property
+    def planes(self) -> int:
+        """Planes of channels."""
+        return -(-self.channels // PLANE)
+
+    @property
+    def panels(self) -> int:
+        """Panels of filters."""
+        return -(-self.weights.columns // PANEL)
+
+    @property
+    def items(self) -> int:
+        """One tap and plane of a panel each."""
+        return self.panels * self.planes * self.taps
+
+    @property
+    def size(self) -> int:
+        """Elements that are written."""
+        return self.items * PANEL_TAP
+
+    def reads(self) -> tuple[Part, ...]:
+        """Return the weights."""
+        return (self.weights,)
+
+    def writes(self) -> tuple[Part, ...]:
+        """Return the tiles."""
+        return (self.out,)
+
+    def reaches(self, lanes: int) -> Iterator[Reach]:
+        """Yield all weights, and all tiles."""
+        yield from walked("weights", self.weights)
+        yield Reach("tiles", self.out, 0, self.size - 1)
+
+    def faults(self, lanes: int) -> Iterator[str]:
+        """Yield a matrix with other rows."""
+        if self.weights.rows != self.taps * self.channels:
+            yield f"{self.name}: {self.weights.rows} rows of weights for {self.taps} taps of {self.channels} channels"
+
+
+@dataclass(frozen=True, slots=True)
+class Stack(Op):
+    """Lay what a window sees in one row of a float32 image side by side, as the channels of a bfloat16 position: so few
+    channels of an image fill a plane.
+
+    Arguments:
+        x: images of few channels, value by value, with the zeros that windows see.
+        y: of as many columns as the window has outputs, and the rows of x.
+        before, stride: of the window's walk along a row, pixels.
+    """
+
+    x: Tensor
+    y: Blocked
+    before: int
+    stride: int
+
+    @property
+    def items(self) -> int:
+        """One row of one image each."""
+        return self.y.images * self.y.height
+
+    def reads(self) -> tuple[Part, ...]:
+        """Return the images."""
+        return (self.x,)
+
+    def writes(self) -> tuple[Part, ...]:
+        """Return the stacked ones."""
+        return (self.y,)
+
+    def reaches(self, lanes: int) -> Iterator[Reach]:
+        """Yield the windows, whole planes wide, and all that is written."""
+        x = self.x
+        last = (x.images - 1) * x.image_step + (x.height - 1) * x.row_step
+        last += (self.y.width - 1) * self.stride * x.pitch + PLANE - 1
+        yield Reach("x", operand(x, x.origin - self.before * x.pitch), 0, last, aligned=False)
+        yield from walked("y", self.y)
+
+    def faults(self, lanes: int) -> Iterator[str]:
+        """Yield pixels that are apart, and windows that no plane holds."""
+        if self.x.pitch != self.x.channels:
+            yield f"{self.name}: pixels of {self.x.name!r} lie apart"
+        if self.y.channels > PLANE or self.y.height != self.x.height:
+            yield f"{self.name}: {self.y.name!r} holds no windows of {self.x.name!r}"

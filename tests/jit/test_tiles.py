@@ -1,0 +1,104 @@
+"""Tile registers: the code for them, and the question whether this process may use them. Nothing here needs them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from neocog.jit import host
+from neocog.jit.host import NARROWED, has_tiles, host_target, make_target, with_tiles
+
+FEATURES = dict.fromkeys(("avx512f", "avx512vl", "avx512bw", "avx512dq", "avx512bf16", "amx-tile", "amx-bf16"), True)
+SAPPHIRE = make_target("sapphirerapids", FEATURES, "x86_64-unknown-linux-gnu")
+
+# A missing feature or a wrong tile number ends the process that compiles, so another one does.
+COMPILE = """
+import sys
+from dataclasses import replace
+import llvmlite.binding as llvm
+from neocog.emit.program import emit_program
+from neocog.jit.codegen import generate
+from neocog.jit.host import initialise_llvm
+from neocog.jit.pieces import split
+from neocog.nn.graph import trace
+from neocog.nn.blocks import Sequential
+from neocog.nn.layers import Conv2d, Flatten, Linear, MaxPool2d, ReLU
+from neocog.plan.planner import plan_program
+from test_tiles import SAPPHIRE
+net = Sequential(Conv2d(40, 3, padding=1), ReLU(), Conv2d(33, 3, 2, 1), MaxPool2d(2), Flatten(), Linear(10))
+target = replace(SAPPHIRE, tiles=True)
+initialise_llvm()
+program = plan_program(trace(net, (9, 12, 3)), 5, target, precision="bfloat16")
+machine = llvm.Target.from_triple(target.triple).create_target_machine(
+    cpu=target.cpu, features=target.features, opt=2, reloc="pic"
+)
+for piece in split(emit_program(program)):
+    assert generate(piece.text, target, thorough=piece.thorough)[:4] == b"\\x7fELF"
+    print(machine.emit_assembly(llvm.parse_assembly(piece.text)))
+"""
+
+RUN = """
+import numpy as np
+from neocog.engines.native import NativeEngine
+from neocog.jit.host import host_target, with_tiles
+from test_half import NETWORKS, _images, _parameters
+target = with_tiles(host_target())
+assert target.tiles
+for graph in NETWORKS.values():
+    for count in (1, 3, 40):
+        parameters, images = _parameters(graph), _images(graph, count)
+        by_tiles, by_vectors = (
+            NativeEngine(each, precision="bfloat16").predictor(graph, parameters, 2).logits(images)
+            for each in (target, host_target())
+        )
+        assert by_tiles.tobytes() == by_vectors.tobytes(), count
+print("the same bits")
+"""
+
+
+def _run(code: str) -> str:
+    tests = Path(__file__).parents[1]
+    path = [str(tests), *(str(tests / folder) for folder in ("jit", "conformance"))]
+    lines = f"import sys; sys.path[:0] = {path!r}\n{code}"
+    done = subprocess.run([sys.executable, "-c", lines], capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_llvm_writes_tile_instructions_for_a_processor_that_has_them():
+    text = _run(COMPILE)
+    instructions = [line.split()[0] for line in text.splitlines() if line.startswith("\t") and line.split()]
+    counts = {name: instructions.count(name) for name in ("tdpbf16ps", "tileloadd", "tilezero", "tilestored")}
+    assert counts["tdpbf16ps"] == counts["tileloadd"] > 0  # four of each a step: every tile is loaded once
+    assert counts["tilezero"] == counts["tilestored"] > 0
+    assert instructions.count("ldtilecfg") == instructions.count("tilerelease") == 1
+
+
+def test_a_processor_has_tiles_by_its_features():
+    assert has_tiles(SAPPHIRE)
+    assert not SAPPHIRE.tiles  # only who asked may use them
+    assert not any(has_tiles(make_target(*NARROWED[name], SAPPHIRE.triple)) for name in NARROWED)
+    assert not has_tiles(replace(SAPPHIRE, triple="aarch64-unknown-linux-gnu"))
+
+
+@pytest.mark.parametrize("permitted", [True, False])
+def test_tiles_are_used_where_the_system_permits_it(monkeypatch, permitted):
+    monkeypatch.setattr(host, "_tiles_permitted", lambda: permitted)
+    assert with_tiles(SAPPHIRE).tiles is permitted
+    narrow = make_target(*NARROWED["avx2"], SAPPHIRE.triple)
+    assert with_tiles(narrow) == narrow
+
+
+def test_asking_for_tiles_never_fails():
+    """Where there are none, Linux says no."""
+    code = "from neocog.jit.host import _tiles_permitted; print(_tiles_permitted())"
+    assert _run(code).strip() in ("True", "False")
+
+
+@pytest.mark.skipif(not has_tiles(host_target()), reason="this processor has no tile registers (AMX)")
+def test_tile_registers_give_the_bits_of_vectors():
+    assert _run(RUN).strip() == "the same bits"
