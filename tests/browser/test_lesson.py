@@ -66,21 +66,21 @@ def tab_to(page: Any, selector: str) -> None:
 
 
 def give(page: Any, at: int, one: dict[str, Any], option: int) -> str:
-    """Answer a question by keyboard, from wherever the focus is in its form; return what the page makes of it."""
-    form = page.locator("aside form").nth(at)
+    """Answer a question by keyboard, from wherever the focus is; return what the page makes of it."""
+    group = page.locator("aside .question").nth(at)
     if one["typed"]:
-        box = form.locator("input[type=text]")
+        box = group.locator("input[type=text]")
         box.focus()
         page.keyboard.press("Control+a")
         page.keyboard.type(str(int(one["options"][option]["value"])))
     else:
-        form.locator("input[type=radio]").first.focus()
+        group.locator("input[type=radio]").first.focus()
         for _ in range(option):
             page.keyboard.press("ArrowDown")
-        if not form.locator("input[type=radio]").nth(option).is_checked():
+        if not group.locator("input[type=radio]").nth(option).is_checked():
             page.keyboard.press("Space")
     page.keyboard.press("Enter")
-    verdict = form.locator("[data-verdict]")
+    verdict = group.locator("[data-verdict]")
     verdict.wait_for()
     return str(verdict.get_attribute("data-verdict"))
 
@@ -110,7 +110,7 @@ def test_next_alone_leads_through_all_cards_and_each_answer_is_judged(
             for option in order:
                 right = option == one["right"]
                 assert give(page, at, one, option) == ("right" if right else "wrong"), (row.name, option)
-                said = card.locator("form").nth(at).locator("[data-verdict]").inner_text()
+                said = card.locator(".question").nth(at).locator("[data-verdict]").inner_text()
                 first = re.split(r"\{\w+\}", words["asks"][one["key"]]["why"][one["options"][option]["why"]])[0]
                 assert first.strip() in said
             after = re.split(r"\{\w+\}", words["asks"][one["key"]]["after"][one["after"]])[0]
@@ -161,7 +161,7 @@ def test_a_number_that_is_no_answer_is_told_so_and_the_answer_can_be_shown(
     _, address = addresses("lesson", "served")
     page = open_page(address)  # without an address of a room the worked example opens its lesson
     settled(page, 1)
-    box = page.locator("aside form input")
+    box = page.locator("aside .question input")
     box.fill("37")
     box.press("Enter")
     assert page.locator("[data-verdict]").get_attribute("data-verdict") == "wrong"

@@ -19,7 +19,7 @@ if (place) {
 /** What anywidget calls in JupyterLab. */
 function render({ model, el }: { model: WidgetModel; el: HTMLElement }): () => void {
   const source = new WidgetSource(model)
-  const app = mount(App, { target: el, props: { source: new Cached(source), notebook: true } })
+  const app = mount(App, { target: el, props: { source: new Cached(source), notebook: true, restarts: (tell: () => void) => { source.onrestart = tell } } })
   return () => {
     source.close()
     void unmount(app)

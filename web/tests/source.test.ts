@@ -140,7 +140,7 @@ describe('a notebook', () => {
   it('matches answers to questions by their id, and cancels', async () => {
     const sent: unknown[] = []
     let hear: (content: { id?: unknown }, buffers: DataView[]) => void = () => undefined
-    const source = new WidgetSource({ send: (content) => { sent.push(content) }, on: (_, handler) => { hear = handler }, off: () => undefined })
+    const source = new WidgetSource({ send: (content) => { sent.push(content) }, on: (event, handler) => { if (event === 'msg:custom') hear = handler }, off: () => undefined })
     const text = new TextEncoder().encode(' {"facts":{"n":1}}'.padEnd(20))
     const bytes = new Uint8Array(4 + text.length)
     new DataView(bytes.buffer).setUint32(0, text.length, true)
@@ -154,5 +154,16 @@ describe('a notebook', () => {
     expect((await first).facts).toEqual({ n: 1 })
     expect(await second).toBe('cancelled')
     expect(sent).toEqual([{ question: 'model', id: 1 }, { question: 'patches?layer=0', id: 2 }, { cancel: 2 }])
+  })
+  it('says that the kernel was restarted: to who waits, and to who asks afterwards', async () => {
+    let cut: (content: { id?: unknown }, buffers: DataView[]) => void = () => undefined
+    let live = true
+    const send = (): void => { if (!live) throw new Error('Cannot send') }
+    const source = new WidgetSource({ send, on: (event, handler) => { if (event === 'comm_live_update') cut = handler }, off: () => undefined })
+    const waiting = source.ask('model')
+    live = false
+    cut({}, [])
+    await expect(waiting).rejects.toMatchObject({ code: 'restarted' })
+    await expect(source.ask('model')).rejects.toMatchObject({ code: 'restarted' })
   })
 })

@@ -33,6 +33,10 @@ _UNSUPPORTED = re.compile(
 )
 
 
+class TooManyPixelsError(DataError):
+    """An image has more pixels than are decoded."""
+
+
 def unreadable_file(name: str, error: OSError | ValueError) -> DataError:
     """Return what to say of a file that cannot be opened."""
     if not isinstance(error, OSError):  # a NUL byte, or half of a character, which no path can hold
@@ -60,7 +64,7 @@ def unreadable_picture(name: str, error: OSError | ValueError) -> DataError:
     return DataError(found.message, hint=hint)
 
 
-def too_large(name: str, kind: str, size: tuple[int, int], most: int, hint: str) -> DataError:
+def too_large(name: str, kind: str, size: tuple[int, int], most: int, hint: str) -> TooManyPixelsError:
     """Return what to say of an image with more pixels than are decoded.
 
     Arguments:
@@ -71,7 +75,7 @@ def too_large(name: str, kind: str, size: tuple[int, int], most: int, hint: str)
         hint: what would do.
     """
     width, height = size
-    return DataError(
+    return TooManyPixelsError(
         f"{name}: the image is too large, of {kind} at most {most:,} pixels are decoded, "
         f"got {height} x {width} = {width * height:,}",
         hint=hint,

@@ -25,6 +25,7 @@ export interface Progress {
 export type ErrorCode =
   | 'setting' | 'shape' | 'data' | 'engine' | 'cancelled' | 'internal' // Python's
   | 'stopped' // nobody answers
+  | 'restarted' // a notebook's kernel, which knows nothing of this page now
   | 'refused' // no right to ask: 403
   | 'unknown' // no such question: 404
   | 'large' // 413

@@ -1,14 +1,17 @@
 /** Questions as messages of an anywidget in JupyterLab. Each buffer of an answer is one frame without outer length. */
 
-import { decodeFrame, type Answer, type Progress } from './message'
+import { AskError, decodeFrame, type Answer, type Progress } from './message'
 import type { Options, Source } from './source'
 
 /** What anywidget hands to `render`, as far as it is used here. */
 export interface WidgetModel {
   send(content: unknown, callbacks?: unknown, buffers?: ArrayBuffer[]): void
-  on(event: 'msg:custom', handler: (content: { id?: unknown }, buffers: DataView[]) => void): void
-  off(event: 'msg:custom', handler: (content: { id?: unknown }, buffers: DataView[]) => void): void
+  on(event: string, handler: (content: { id?: unknown }, buffers: DataView[]) => void): void
+  off(event: string, handler: (content: { id?: unknown }, buffers: DataView[]) => void): void
 }
+
+/** Told by ipywidgets when the connection with the kernel ends. */
+const CUT_OFF = 'comm_live_update'
 
 interface Waiting {
   question: string
@@ -19,11 +22,14 @@ interface Waiting {
 
 export class WidgetSource implements Source {
   readonly recorded = false
+  /** called when the kernel was restarted */
+  onrestart: () => void = () => undefined
   #next = 1
   #waiting = new Map<number, Waiting>()
 
   constructor(private readonly model: WidgetModel) {
     model.on('msg:custom', this.#hear)
+    model.on(CUT_OFF, this.#restarted)
   }
 
   ask(question: string, { signal, progress, body }: Options = {}): Promise<Answer> {
@@ -32,7 +38,7 @@ export class WidgetSource implements Source {
       const id = this.#next++
       const leave = (): void => {
         this.#waiting.delete(id)
-        this.model.send({ cancel: id })
+        this.#send({ cancel: id })
         reject(signal!.reason)
       }
       signal?.addEventListener('abort', leave, { once: true })
@@ -41,13 +47,30 @@ export class WidgetSource implements Source {
         then(value)
       }
       this.#waiting.set(id, { question, progress, resolve: settle(resolve), reject: settle(reject) })
-      if (body) this.model.send({ question, id, body: body.type }, undefined, [body.bytes])
-      else this.model.send({ question, id })
+      if (!(body ? this.#send({ question, id, body: body.type }, [body.bytes]) : this.#send({ question, id }))) this.#restarted()
     })
   }
 
   close(): void {
     this.model.off('msg:custom', this.#hear)
+    this.model.off(CUT_OFF, this.#restarted)
+  }
+
+  /** Whether a kernel took it: after a restart there is none that knows this widget. */
+  #send(content: unknown, buffers: ArrayBuffer[] = []): boolean {
+    try {
+      this.model.send(content, undefined, buffers)
+      return true
+    } catch {
+      return false
+    }
+  }
+
+  #restarted = (): void => {
+    const lost = [...this.#waiting.values()]
+    this.#waiting.clear()
+    for (const { reject } of lost) reject(new AskError('restarted', ''))
+    this.onrestart()
   }
 
   #hear = (content: { id?: unknown }, buffers: DataView[]): void => {

@@ -27,6 +27,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "predict": ("neocog.app.cli.predict", "Classify images."),
     "calibrate": ("neocog.app.cli.calibrate", "Fit a model's probabilities on images that it was not trained on."),
     "explain": ("neocog.app.cli.explain", "Show what a model computes, down to each multiplication."),
+    "serve": ("neocog.app.cli.serve", "Answer other programs over HTTP."),
     "report": ("neocog.app.cli.report", "Write what a training came to, with pictures, to one HTML file."),
     "import": ("neocog.app.cli.importing", "Make a model of weights from elsewhere, or of an ONNX file."),
     "export": ("neocog.app.cli.export", "Write a model as a file that other programs run."),
@@ -50,6 +51,8 @@ SYNONYMS = {
     "zoo": "models",
     "upload": "push",
     "publish": "push",
+    "server": "serve",
+    "deploy": "serve",
 }
 
 EXAMPLES = """\b

@@ -13,80 +13,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-import numpy as np
 
 from neocog.app.cli import models, options, rejecting
 from neocog.app.cli.compiling import told_of_compiling
 from neocog.app.cli.errors import CommandLineError, RunFailed, fail, note, warn
 from neocog.app.cli.output import count, emit, format_json
 from neocog.app.cli.sources import STDIN, Picture, Pictures
-from neocog.data.dataset import SEPARATOR
+from neocog.app.prediction import AnyPrediction, prediction_of
 from neocog.data.decode import decode_image
 from neocog.data.resize import ImageSize
 from neocog.engines.base import Array
 from neocog.errors import DataError
-from neocog.model.calibration import UNKNOWN_NAME, Reject
+from neocog.model.calibration import Reject
 from neocog.model.stream import AnswerStream
-from neocog.model.thresholds import given_labels
 from neocog.text import printable
 
 if TYPE_CHECKING:
     from neocog.model.network import Network
     from neocog.model.views import Views
-
-
-@dataclass(frozen=True, slots=True)
-class Prediction:
-    """One image's likeliest classes, the likeliest first. Where that is not `certain` enough for the model, the answer
-    is unknown, with the probability of the likeliest class.
-    """
-
-    path: str
-    classes: tuple[tuple[str, float], ...]
-    certain: bool = True
-
-    @property
-    def answer(self) -> str:
-        """The likeliest class, or unknown."""
-        return self.classes[0][0] if self.certain else UNKNOWN_NAME
-
-    def to_json(self) -> dict[str, object]:
-        """Return plain JSON values."""
-        top = [{"class": name, "probability": probability} for name, probability in self.classes]
-        return {"path": self.path, "class": self.answer, "probability": self.classes[0][1], "top": top}
-
-    def cells(self) -> list[str]:
-        """Return the path, then a class and its probability, as often as asked for."""
-        first, *rest = self.classes
-        return [self.path, *(cell for name, p in [(self.answer, first[1]), *rest] for cell in (name, f"{p:.4f}"))]
-
-    csv_cells = cells
-
-
-@dataclass(frozen=True, slots=True)
-class LabelsPrediction:
-    """The labels that one image is given, the likeliest first, and the probabilities of all."""
-
-    path: str
-    classes: tuple[tuple[str, float], ...]
-    probabilities: dict[str, float]
-
-    def to_json(self) -> dict[str, object]:
-        """Return plain JSON values."""
-        return {
-            "path": self.path,
-            "labels": [name for name, _ in self.classes],
-            "probabilities": self.probabilities,
-        }
-
-    def cells(self) -> list[str]:
-        """Return the path, then each label and its probability."""
-        return [self.path, *(cell for name, p in self.classes for cell in (name, f"{p:.4f}"))]
-
-    def csv_cells(self) -> list[str]:
-        """Return the path, then the labels as tables hold them, and as many probabilities."""
-        names, shares = [name for name, _ in self.classes], [f"{p:.4f}" for _, p in self.classes]
-        return [self.path, SEPARATOR.join(names), SEPARATOR.join(shares)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +48,6 @@ class Unreadable:
         """Warn of it on stderr."""
         hint = "if these are paths, add --list" if self.path == STDIN else self.error.hint
         warn(self.error.message, self.error.details, hint)
-
-
-AnyPrediction = Prediction | LabelsPrediction
 
 
 @click.command("predict", cls=options.Verb)
@@ -242,15 +183,7 @@ def predict(
 def _outcome(model: Network, path: str, answer: Array | DataError, top: int | None) -> Outcome:
     if isinstance(answer, DataError):
         return Unreadable(path, answer)
-    several, names = model.loss.several_labels, model.class_names
-    order = np.argsort(-answer, kind="stable")
-    given = given_labels(answer, model.thresholds) if several and top is None else None
-    chosen = order[: top or 1] if given is None else order[given[order]]
-    classes = tuple((names[c], float(answer[c])) for c in chosen)
-    if several:
-        return LabelsPrediction(path, classes, dict(zip(names, map(float, answer), strict=True)))
-    certain = model.reject_below is None or bool(answer.max() >= model.reject_below)
-    return Prediction(path, classes, certain)
+    return prediction_of(model, path, answer, top)
 
 
 def _header(model: Network, top: int | None) -> list[str]:

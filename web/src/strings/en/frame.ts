@@ -104,6 +104,7 @@ export const frame = {
       cancelled: 'Cancelled',
       internal: 'Something went wrong',
       stopped: 'neocog has stopped',
+      restarted: 'The kernel was restarted',
       refused: 'This page has no permission to ask',
       unknown: 'This version of neocog cannot answer that',
       large: 'This is too large',
@@ -112,6 +113,7 @@ export const frame = {
     } satisfies Record<ErrorCode, string>,
     help: {
       stopped: 'Start it again with: neocog explain MODEL',
+      restarted: 'It does not know this page any more. Run this cell, and those before it, again.',
       refused: 'Open the address that neocog explain printed, with its token.',
       unrecorded: 'To see it, run: neocog explain MODEL',
       large: 'Choose a smaller image.',

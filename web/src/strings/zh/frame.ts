@@ -98,6 +98,7 @@ export const frame: typeof english = {
       cancelled: '已取消',
       internal: '出了问题',
       stopped: 'neocog 已经停止',
+      restarted: '内核已重启',
       refused: '这个页面没有提问的权限',
       unknown: '这个版本的 neocog 回答不了这个问题',
       large: '文件太大',
@@ -106,6 +107,7 @@ export const frame: typeof english = {
     },
     help: {
       stopped: '请重新运行：neocog explain MODEL',
+      restarted: '重启后的内核不认识这个页面。请重新运行这个单元格和它前面的单元格。',
       refused: '请打开 neocog explain 打印出的网址（包含令牌）。',
       unrecorded: '想看的话，请运行：neocog explain MODEL',
       large: '请换一张小一些的图像。',

@@ -8,7 +8,7 @@ from neocog.app.page.lesson.card import Ask, Card, LacksError, Option, classes_n
 from neocog.app.page.lesson.seeing import convolutions
 from neocog.app.page.recording import strongest_filters, targets
 from neocog.app.page.session import Session
-from neocog.explain.gradient import read_target, route
+from neocog.explain.gradient import route
 from neocog.explain.lens import coordinates
 from neocog.explain.output import terms_of
 from neocog.explain.subject import Array
@@ -16,7 +16,6 @@ from neocog.nn.graph import Node
 from neocog.nn.layers import AvgPool2d, Conv2d, Dropout, Dropout2d, DropPath, Linear, MaxPool2d
 from neocog.nn.optimizers import OPTIMIZERS
 from neocog.nn.shapes import ImageShape
-from neocog.reference.network import backward
 from neocog.train.named import SCHEDULE_NAMES
 
 LARGEST_WINDOW = 16  # cells that a card shows
@@ -190,8 +189,7 @@ def one_step(session: Session, name: str) -> Card:
     assert isinstance(node.layer, Conv2d)
     traced = session.trace(name)
     target = targets(session, name)[1]
-    wanted = read_target(session.model, target).gradient(traced.logits)[None]
-    gradient = backward(traced.graph, traced.parameters, traced.run, wanted).parameters[f"{node.name}.weight"]
+    gradient = session.flow(name, target).weights(node.index)
     place = np.unravel_index(int(np.nan_to_num(np.abs(gradient)).argmax()), gradient.shape)
     slope = float(gradient[place])
     weight = float(traced.parameters[f"{node.name}.weight"][place])

@@ -34,7 +34,7 @@ from neocog.explain.subject import ProgressListener, check_index
 Make = Callable[[Session, str], Card]
 
 
-class Row(NamedTuple):
+class ArticleRow(NamedTuple):
     """A row of the article: its name, what makes its card, and the worked example that stands in where it must."""
 
     name: str
@@ -42,23 +42,23 @@ class Row(NamedTuple):
     example: str = EXAMPLES[0]
 
 
-ROWS: tuple[Row, ...] = (
-    Row("A1", image_is_numbers),
-    Row("A2", neuron_sees_a_part),
-    Row("A3", pattern_anywhere),
-    Row("A4", fewer_pixels),
-    Row("A5", architecture),
-    Row("A6", what_is_trained),
-    Row("A7", next_cell),
-    Row("A8", map_a_filter),
-    Row("A9", channels_add_up, EXAMPLES[1]),
-    Row("A10", removed_edges),
-    Row("A11", fewer_weights),
-    Row("A12", shared_weights),
-    Row("A13", both_poolings),
-    Row("A14", through_pooling),
-    Row("A15", features_combine),
-    Row("A16", one_step),
+ROWS: tuple[ArticleRow, ...] = (
+    ArticleRow("A1", image_is_numbers),
+    ArticleRow("A2", neuron_sees_a_part),
+    ArticleRow("A3", pattern_anywhere),
+    ArticleRow("A4", fewer_pixels),
+    ArticleRow("A5", architecture),
+    ArticleRow("A6", what_is_trained),
+    ArticleRow("A7", next_cell),
+    ArticleRow("A8", map_a_filter),
+    ArticleRow("A9", channels_add_up, EXAMPLES[1]),
+    ArticleRow("A10", removed_edges),
+    ArticleRow("A11", fewer_weights),
+    ArticleRow("A12", shared_weights),
+    ArticleRow("A13", both_poolings),
+    ArticleRow("A14", through_pooling),
+    ArticleRow("A15", features_combine),
+    ArticleRow("A16", one_step),
 )
 """The rows of the article, in its order."""
 

@@ -1,0 +1,1 @@
+"""A classifier behind HTTP, for clients that exist: `neocog serve MODEL…`."""
