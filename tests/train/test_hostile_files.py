@@ -298,8 +298,11 @@ def test_many_names_in_snapshots_are_refused_before_their_products_are_made(tmp_
     names = [str(n) for n in range(5000)]
     path = tmp_path / "filters.safetensors"
     for document, message in (
-        ({"format": 1, "layers": ["0"], "epochs": list(range(5000))}, "epochs may be at most 64, got 5,000"),
-        ({"format": 1, "layers": names, "epochs": [0]}, "layers may be at most 2, got 5,000"),
+        (
+            {"format": 2, "layers": ["0"], "epochs": list(range(5000)), "maps": []},
+            "epochs may be at most 24, got 5,000",
+        ),
+        ({"format": 2, "layers": names, "epochs": [0], "maps": []}, "layers may be at most 512, got 5,000"),
     ):
         path.write_bytes(tensor_bytes(document, {"x": np.zeros(1, np.float32)}))
         with pytest.raises(FormatError, match=message):

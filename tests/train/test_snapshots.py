@@ -12,16 +12,21 @@ from neocog.model.files import read_tensor_file, tensor_bytes
 from neocog.nn.blocks import Sequential
 from neocog.nn.graph import trace
 from neocog.nn.layers import Conv2d, Flatten, Linear, MaxPool2d, ReLU
-from neocog.nn.zoo import article, photo
+from neocog.nn.zoo import article, photo, resnet18, vgg11
 from neocog.train.callbacks import Callback
 from neocog.train.fit import fit
+from neocog.train.model import Model
 from neocog.train.runfolder import RunFolder
 from neocog.train.snapshots import (
+    MAP_BYTES,
     MOST_EPOCHS,
+    WEIGHT_BYTES,
     FilterSnapshots,
-    kept_epochs,
-    kept_layers,
+    is_kept,
+    kept_filters,
+    kept_maps,
     load_snapshots,
+    map_step,
 )
 from neocog.train.source import ArraySource
 
@@ -41,20 +46,31 @@ class Weights(Callback):
         self.seen.append(run.model.parameters[self.name])
 
 
-def test_filters_are_kept_from_before_training_to_the_last_epoch(make_model, toy, tmp_path):
+def test_all_filters_and_what_they_see_of_an_image_are_kept_from_before_training_on(make_model, toy, tmp_path):
     folder = RunFolder(tmp_path)
-    first, second = Weights("0.weight"), Weights("2.0.weight")
-    fit(make_model(TWO), ArraySource(*toy), epochs=3, folder=folder, callbacks=[first, second], verbose=0)
+    model, first, second = make_model(TWO), Weights("0.weight"), Weights("2.0.weight")
+    image = toy[0][:1] / np.float32(255)
+    before = model.outputs(image, ["0"])[0][0]
+    fit(model, ArraySource(*toy, shuffle=False), epochs=5, folder=folder, callbacks=[first, second], verbose=0)
     found = load_snapshots(folder.filters)
-    assert found.epochs == (0, 1, 2, 3)
+    assert found.epochs == (0, 1, 2, 3, 4)
     assert list(found.filters) == ["0", "2.0"]
-    assert found.filters["0"].shape == (4, 3, 3, 1, 3)
-    assert found.filters["2.0"].shape == (4, 2, 3, 3, 2)
-    assert np.array_equal(found.filters["0"], np.stack(first.seen))
-    assert np.array_equal(found.filters["2.0"], np.stack(second.seen))
+    assert np.array_equal(found.filters["0"], np.stack(first.seen[:5]))
+    assert np.array_equal(found.filters["2.0"], np.stack(second.seen[:5]))
+    assert np.array_equal(found.image, image[0])
+    assert np.array_equal(found.maps["0"][0], before)
+    assert found.maps["2.0"].shape == (5, *model.outputs(toy[0][:1], ["2.0"])[2].shape[1:])
     content = read_tensor_file(folder.filters)
-    assert content.document == {"format": 1, "layers": ["0", "2.0"], "epochs": [0, 1, 2, 3]}
-    assert set(content.tensors) == {f"{epoch}/{layer}.weight" for epoch in range(4) for layer in ("0", "2.0")}
+    layers = ["0", "2.0"]
+    assert content.document == {"format": 2, "layers": layers, "epochs": [0, 1, 2, 3, 4], "maps": layers}
+    each = {f"{epoch}/{layer}.{kind}" for epoch in range(5) for layer in layers for kind in ("weight", "maps")}
+    assert set(content.tensors) == {*each, "image"}
+
+
+def test_the_image_is_one_of_the_validation_images_where_there_are_any(make_model, toy, tmp_path):
+    folder, validation = RunFolder(tmp_path), ArraySource(toy[0][3:5], toy[1][3:5], shuffle=False)
+    fit(make_model(TWO), ArraySource(*toy), validation=validation, epochs=1, folder=folder, verbose=0)
+    assert np.array_equal(load_snapshots(folder.filters).image, toy[0][3] / np.float32(255))
 
 
 def test_the_run_folder_changes_no_bit_of_the_training(make_model, toy, tmp_path):
@@ -65,38 +81,56 @@ def test_the_run_folder_changes_no_bit_of_the_training(make_model, toy, tmp_path
 
 
 @pytest.mark.parametrize(
-    ("net", "shape", "names"),
-    [
-        (article(), (28, 28, 1), ["0"]),  # the second holds 72 KiB
-        (photo(), (96, 96, 3), ["0"]),
-        (TWO, (6, 6, 1), ["0", "2.0"]),
-        (Sequential(Conv2d(8, 3), Conv2d(8, 3), Conv2d(8, 3), Flatten()), (9, 9, 1), ["0", "1"]),
-        (Sequential(Conv2d(64, 16), Conv2d(8, 1), Flatten()), (20, 20, 2), ["0"]),  # 128 KiB, then 2
-        (Sequential(Conv2d(128, 32), Conv2d(8, 1), Flatten()), (40, 40, 2), ["0"]),  # 1 MiB
-        (Sequential(Conv2d(129, 32), Conv2d(8, 1), Flatten()), (40, 40, 2), []),
-        (Sequential(Flatten(), Linear(2)), (3, 3, 1), []),
-    ],
+    ("net", "shape"),
+    [(article(), (28, 28, 1)), (photo(), (96, 96, 3)), (resnet18(10), (224, 224, 3)), (vgg11(10), (64, 64, 3))],
 )
-def test_the_first_layers_are_kept_while_they_are_small(net, shape, names):
-    assert list(kept_layers(trace(net, shape))) == names
+def test_of_every_convolution_something_is_kept_within_the_bytes(net, shape):
+    graph = trace(net, shape)
+    weights = {node.name: node for node in graph.nodes if isinstance(node.layer, Conv2d)}
+    filters, maps = kept_filters(graph), kept_maps(graph)
+    assert list(filters) == list(maps) == list(weights)
+    sizes = {name: 4 * int(np.prod(weights[name].weight_shape[:-1])) for name in weights}
+    assert sum(sizes[name] * count for name, count in filters.items()) <= WEIGHT_BYTES
+    cells = {}
+    for name, node in weights.items():
+        step = map_step((node.output.height, node.output.width))
+        cells[name] = len(range(0, node.output.height, step)) * len(range(0, node.output.width, step))
+    assert sum(4 * cells[name] * count for name, count in maps.items()) <= MAP_BYTES
+    # nothing is left out for which there is room
+    spare = WEIGHT_BYTES - sum(sizes[name] * count for name, count in filters.items())
+    cut = [sizes[name] for name, node in weights.items() if filters[name] < node.output.channels]
+    assert not cut or spare < sum(cut)
 
 
-def test_of_many_epochs_every_second_or_fourth_stays_and_the_latest():
-    assert kept_epochs(range(64)) == list(range(64))
-    assert kept_epochs(range(65)) == list(range(0, 65, 2))
-    assert kept_epochs(range(66)) == [*range(0, 65, 2), 65]
-    assert kept_epochs(range(130)) == [*range(0, 129, 4), 129]
-    assert kept_epochs([7, 8, 9, 200]) == [8, 200]
-    assert kept_epochs([10**6]) == [10**6]
-    grown: list[int] = []
-    for epoch in range(1000):
-        grown = kept_epochs([*grown, epoch])
-        assert grown == kept_epochs(range(epoch + 1))
-        assert len(grown) <= MOST_EPOCHS
-        assert (grown[0], grown[-1]) == (0, epoch)
+def test_a_filter_larger_than_the_room_is_left_out():
+    graph = trace(Sequential(Conv2d(1, 600), Conv2d(8, 1), Flatten()), (600, 600, 1))
+    assert kept_filters(graph) == {"1": 8}
+    assert kept_filters(trace(Sequential(Flatten(), Linear(2)), (3, 3, 1))) == {}
 
 
-@pytest.mark.parametrize("done", [3, 63, 64, 65])
+def test_long_maps_are_kept_cell_by_second_cell(make_model, tmp_path):
+    model = Model(Sequential(Conv2d(2, 1), Flatten(), Linear(2)), (100, 40, 1), engine="reference")
+    image = np.random.default_rng(0).random((1, 100, 40, 1), np.float32)
+    snapshots = FilterSnapshots(tmp_path / "filters.safetensors", model, 0, image)
+    snapshots.save(model, 1)
+    maps = load_snapshots(tmp_path / "filters.safetensors").maps["0"]
+    assert np.array_equal(maps[1], model.outputs(image, [0])[0][0, ::2, ::2])
+
+
+def test_epochs_are_kept_often_at_first_and_seldom_later(make_model, tmp_path):
+    assert [epoch for epoch in range(100) if is_kept(epoch)] == [0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96]
+    assert not is_kept(-1)
+    model, path = make_model(TWO), tmp_path / "filters.safetensors"
+    snapshots = FilterSnapshots(path, model, 7)  # another training came before
+    for epoch in (8, 9, 10, 11, 12):
+        snapshots.save(model, epoch)
+    assert load_snapshots(path).epochs == (7, 8, 9, 10, 11)
+    for power in range(3, 40):
+        snapshots.save(model, 7 + 2**power)
+    assert len(load_snapshots(path).epochs) == MOST_EPOCHS
+
+
+@pytest.mark.parametrize("done", [3, 6, 7, 8])
 def test_an_epoch_that_comes_again_is_replaced(make_model, tmp_path, done):
     def run(path, kills):
         model = make_model(TWO)
@@ -180,15 +214,16 @@ def test_a_full_disk_leaves_the_file_as_it_was(make_model, tmp_path, monkeypatch
     assert list(tmp_path.iterdir()) == [path]
 
 
-GOOD = {"format": 1, "layers": ["0"], "epochs": [0, 2]}
+GOOD = {"format": 2, "layers": ["0"], "epochs": [0, 2], "maps": []}
 TENSORS = {"0/0.weight": np.zeros((3, 3, 1, 2)), "2/0.weight": np.ones((3, 3, 1, 2))}
 
 
 @pytest.mark.parametrize(
     ("document", "tensors", "message"),
     [
-        ({"format": 2}, {}, "format must be 1, got 2"),
-        ({"format": True}, {}, "format must be 1"),
+        ({"format": 3}, {}, "format must be 2, got 3"),
+        ({"format": 1}, {}, "an older neocog wrote this file"),
+        ({"format": True}, {}, "format must be 2"),
         ({"class_names": []}, {}, "this is a model"),
         ({"more": 1}, {}, "unknown: 'more'"),
         ({"epochs": []}, {}, "epochs must be a list that is not empty"),
@@ -199,6 +234,9 @@ TENSORS = {"0/0.weight": np.zeros((3, 3, 1, 2)), "2/0.weight": np.ones((3, 3, 1,
         ({"epochs": [0, 1]}, {}, "1/0.weight"),
         ({"layers": ["0", 1]}, {}, "layers must be a list of names"),
         ({"layers": ["0", "0"]}, {}, "layers must be a list of names"),
+        ({"maps": ["1"]}, {}, "maps must be those of some of the layers"),
+        ({"maps": ["0"]}, {}, "0/0.maps"),
+        ({}, {"image": np.zeros((2, 2, 1))}, "image"),
         ({"layers": ["1"]}, {}, "not those of its epochs and layers"),
         ({}, {"3/0.weight": np.zeros(1)}, "3/0.weight"),
         ({}, {"2/0.weight": np.zeros((3, 3, 1, 1))}, "must have one shape of 4 sides"),

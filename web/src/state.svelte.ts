@@ -44,6 +44,8 @@ export class Session {
   /** which way a pooling is looked at */
   direction = $state<'forward' | 'backward'>('forward')
   language = $state<Language>('en')
+  /** what the worked example learns with, as arguments of the question `learning`; empty: the usual */
+  practice = $state<Readonly<Record<string, string>>>({})
   /** counts up when everything that failed is to be asked again */
   attempt = $state(0)
   /** whether any view waits for an answer */

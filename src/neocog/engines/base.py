@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -23,6 +23,7 @@ from neocog.nn.layers import Conv2d
 from neocog.nn.losses import Loss
 from neocog.nn.optimizers import Optimizer
 from neocog.nn.parameters import Parameter, variables_of
+from neocog.nn.shapes import ImageShape
 from neocog.resources import available_threads
 
 Images = NDArray[np.uint8] | NDArray[np.float32]
@@ -172,6 +173,11 @@ class Predictor(Protocol):
         is empty.
         """
 
+    def outputs(self, images: Images, layers: Sequence[int]) -> dict[int, Array]:
+        """Return what some layers give to a few images: index in `graph.nodes` → (N, height, width, channels), or (N,
+        values) of a vector. Each layer counts by itself: a convolution in front of its BatchNorm2d and activation.
+        """
+
 
 class TrainProgram(Protocol):
     """A network that learns. It holds the parameters, the buffers and the optimizer's memory."""
@@ -249,6 +255,24 @@ def room_for_peaks(graph: Graph, count: int) -> dict[int, Array]:
         for node in graph.nodes
         if isinstance(node.layer, Conv2d)
     }
+
+
+def check_layers(graph: Graph, layers: Sequence[int]) -> tuple[int, ...]:
+    """Return indices of layers, each once, in order.
+
+    Raises:
+        SettingError: there is no such layer.
+    """
+    wrong = [index for index in layers if not 0 <= index < len(graph.nodes)]
+    if wrong:
+        raise SettingError(f"layers must be indices from 0 to {len(graph.nodes) - 1}, got {wrong[0]}")
+    return tuple(sorted(set(layers)))
+
+
+def output_shape(graph: Graph, index: int) -> tuple[int, ...]:
+    """Return the shape of what a layer gives to one image: (height, width, channels) or (values,)."""
+    shape = graph.nodes[index].output
+    return (shape.height, shape.width, shape.channels) if isinstance(shape, ImageShape) else (shape.size,)
 
 
 def check_images(graph: Graph, images: NDArray[np.generic]) -> Images:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,8 +34,10 @@ from neocog.engines.base import (
     StepSettings,
     allowed_threads,
     check_images,
+    check_layers,
     check_memory,
     compile_listener,
+    output_shape,
     room_for_peaks,
 )
 from neocog.engines.room import check_room
@@ -179,6 +181,38 @@ class _Prediction:
     features: _Answers
 
 
+class _LayerOutputs:
+    """A program that gives what layers gave, each by itself: no normalization is folded into another layer."""
+
+    def __init__(self, engine: NativeEngine, graph: Graph, layers: tuple[int, ...], team: Team) -> None:
+        self._apart = fold_norms(graph, apart=True)
+        names = [graph.nodes[index].name for index in layers]
+        program = plan_program(self._apart.graph, 1, engine.target, algorithm=engine.algorithm, outputs=names)
+        self.layers = layers
+        self._graph, self._team, self._layout = graph, team, program.parameters
+        self._state = aligned_zeros(self._layout.size * 4)
+        self._executable = _make(engine, program, self._state, team)
+        self._answers = [_Answers(self._executable, program.outputs[name]) for name in names]
+
+    def load(self, parameters: Mapping[str, Array]) -> None:
+        """Take new parameters."""
+        parameters = self._apart.fold(parameters)
+        for variable in variables_of(self._apart.graph):
+            _write(self._state.view(np.float32), self._layout, variable, parameters[variable.name])
+        self._executable.prepare()
+
+    def of(self, images: Images) -> dict[int, Array]:
+        """Return what the layers give, one image after the other."""
+        shapes = {index: output_shape(self._graph, index) for index in self.layers}
+        found = {index: np.empty((len(images), *shapes[index]), np.float32) for index in self.layers}
+        for start in range(len(images)):
+            _set_images(self._executable, images[start : start + 1])
+            self._executable.run(self._team)
+            for index, answers in zip(self.layers, self._answers, strict=True):
+                answers.copy(found[index][start : start + 1].reshape(1, answers.width))
+        return found
+
+
 @dataclass(frozen=True, slots=True)
 class _Peaks:
     """A program that finds peaks, and where those of each convolution lie."""
@@ -205,6 +239,8 @@ class NativePredictor:
         self._state = aligned_zeros(self._layout.size * 4)
         self._programs: dict[int, _Prediction] = {}
         self._peaks: _Peaks | None = None
+        self._outputs: _LayerOutputs | None = None  # of the layers that were asked for last
+        self._parameters = parameters
         # A program works in memory of its own: two Python threads that ask at once take turns.
         self._lock = threading.Lock()
         tell_of_forks(self)
@@ -222,9 +258,12 @@ class NativePredictor:
     def load(self, parameters: Mapping[str, Array]) -> None:
         """Take new parameters, in memory layout."""
         check_parameters(self._graph, parameters)
+        self._parameters = parameters
         parameters = self._folded.fold(parameters)
         flat = self._state.view(np.float32)
         with self._lock:
+            if self._outputs is not None:
+                self._outputs.load(self._parameters)
             for variable in variables_of(self._folded.graph):
                 _write(flat, self._layout, variable, parameters[variable.name])
             for prediction in self._programs.values():
@@ -249,6 +288,17 @@ class NativePredictor:
             with self._lock:
                 self._find_peaks(images, answers)
         return answers
+
+    def outputs(self, images: Images, layers: Sequence[int]) -> dict[int, Array]:
+        """Return what some layers give; see engines/base.py. The first call for these layers makes a program."""
+        images, layers = check_images(self._graph, images), check_layers(self._graph, layers)
+        if not layers:
+            return {}
+        with self._lock:
+            if self._outputs is None or self._outputs.layers != layers:
+                self._outputs = _LayerOutputs(self._engine, self._graph, layers, self._team)
+                self._outputs.load(self._parameters)
+            return self._outputs.of(images)
 
     def _find_peaks(self, images: Images, answers: dict[int, Array]) -> None:
         if self._peaks is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,9 @@ from neocog.engines.base import (
     StepResult,
     StepSettings,
     check_images,
+    check_layers,
     check_memory,
+    output_shape,
     peak_sources,
     room_for_peaks,
 )
@@ -64,6 +66,17 @@ class ReferencePredictor:
     def peaks(self, images: Images) -> dict[int, Array]:
         """Return the largest value of every feature map; see engines/base.py."""
         return {index: peak.astype(np.float32) for index, peak in self.exact_peaks(images).items()}
+
+    def outputs(self, images: Images, layers: Sequence[int]) -> dict[int, Array]:
+        """Return what some layers give; see engines/base.py."""
+        return {index: output.astype(np.float32) for index, output in self.exact_outputs(images, layers).items()}
+
+    def exact_outputs(self, images: Images, layers: Sequence[int]) -> dict[int, NDArray[np.float64]]:
+        """Return what some layers give in float64."""
+        images, layers = check_images(self.graph, images), check_layers(self.graph, layers)
+        _check_room(self.graph, len(images))
+        found = forward(self.graph, self.exact_parameters, images, last=max(layers, default=-1)).outputs
+        return {index: found[index].reshape(-1, *output_shape(self.graph, index)) for index in layers}
 
     def exact_logits(self, images: Images) -> NDArray[np.float64]:
         """Return the logits in float64."""

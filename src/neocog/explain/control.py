@@ -8,7 +8,7 @@ Source: Adebayo et al. 2018, Sanity checks for saliency maps.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -58,6 +58,11 @@ class ReferenceSubject:
         read = {n.index: response_index(self.graph, n.index) for n in self.graph.nodes if isinstance(n.layer, Conv2d)}
         runs = [{index: run.outputs[at].max(axis=(1, 2)) for index, at in read.items()} for run in self._runs(images)]
         return {index: np.concatenate([run[index] for run in runs]).astype(np.float32) for index in read}
+
+    def outputs(self, images: NDArray[Any], layers: Sequence[int]) -> dict[int, NDArray[np.float32]]:
+        """Return what some layers give."""
+        runs = self._runs(images)
+        return {index: np.concatenate([run.outputs[index] for run in runs]).astype(np.float32) for index in layers}
 
     def _runs(self, images: NDArray[Any]) -> list[ForwardPass]:
         parameters = exact_parameters(self)

@@ -6,7 +6,7 @@ output for each adds up what its own filter found. In the second example the ima
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 import numpy as np
@@ -32,6 +32,9 @@ FILTERS = (
 )
 
 
+LINES = ("falling line", "upright line")
+
+
 class LessonModel:
     """A worked example's network, with its weights; computed by the reference, so that nothing is compiled.
 
@@ -41,8 +44,7 @@ class LessonModel:
     """
 
     def __init__(self, weight: NDArray[np.float32], class_names: tuple[str, ...]) -> None:
-        net = Sequential(Conv2d(2, 3, bias=False), MaxPool2d(2), Flatten(), Linear(2, bias=False))
-        self.graph: Graph = trace(net, (6, 6, weight.shape[2]))
+        self.graph: Graph = trace(lesson_net(), (6, 6, weight.shape[2]))
         sums = np.tile(np.eye(2, dtype=np.float32), (4, 1))  # the pooled cells lie as (row, column, filter)
         self.parameters: Mapping[str, NDArray[np.float32]] = MappingProxyType({"0.weight": weight, "3.weight": sums})
         self.class_names: tuple[str, ...] = class_names
@@ -56,11 +58,36 @@ class LessonModel:
         """Return the largest value (N, 2) of each map of the convolution."""
         return {0: forward(self.graph, self.parameters, images).outputs[0].max(axis=(1, 2)).astype(np.float32)}
 
+    def outputs(self, images: NDArray[np.generic], layers: Sequence[int]) -> dict[int, NDArray[np.float32]]:
+        """Return what some layers give."""
+        found = forward(self.graph, self.parameters, images).outputs
+        return {index: found[index].astype(np.float32) for index in layers}
+
+
+def lesson_net() -> Sequential:
+    """Return the worked example's layers."""
+    return Sequential(Conv2d(2, 3, bias=False), MaxPool2d(2), Flatten(), Linear(2, bias=False))
+
 
 def lesson_model() -> LessonModel:
     """Return the worked example's network."""
     weight = np.array(FILTERS, np.float32).transpose(1, 2, 0)[:, :, None, :]
-    return LessonModel(weight, ("falling line", "upright line"))
+    return LessonModel(weight, LINES)
+
+
+def lesson_examples() -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Return what the two filters' task is: images (32, 6, 6, 1) of a single line, falling or upright, at each of 16
+    places, and their classes (32,).
+
+    >>> images, labels = lesson_examples()
+    >>> images[0, :, :, 0].astype(int).tolist()[:3], labels.tolist().count(1)
+    ([[1, 0, 0, 0, 0, 0], [0, 1, 0, 0, 0, 0], [0, 0, 1, 0, 0, 0]], 16)
+    """
+    images = np.zeros((len(FILTERS), 4, 4, 6, 6, 1), np.float32)
+    for kind, filter in enumerate(FILTERS):
+        for row, column in np.ndindex(4, 4):
+            images[kind, row, column, row : row + 3, column : column + 3, 0] = np.array(filter) > 0
+    return images.reshape(-1, 6, 6, 1), np.repeat(np.arange(len(FILTERS)), 16)
 
 
 def lesson_image() -> NDArray[np.float32]:

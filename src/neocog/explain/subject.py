@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, cast
 
 import numpy as np
@@ -50,6 +50,9 @@ class Subject(Protocol):
 
     def peaks(self, images: NDArray[Any]) -> dict[int, NDArray[np.float32]]:
         """Return, for each convolution, the largest value (N, filters) of each map at the end of its `answer_path`."""
+
+    def outputs(self, images: NDArray[Any], layers: Sequence[int]) -> dict[int, NDArray[np.float32]]:
+        """Return what some layers give: index → (N, height, width, channels), or (N, values) of a vector."""
 
 
 def no_progress(done: float, what: str) -> None:

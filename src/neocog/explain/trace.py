@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,11 +21,11 @@ MOST_VALUES = 1 << 28  # of an image, over all layers: 2 GiB in float64
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """What a network computed for one image, in float64.
+    """What a network computed for one image.
 
     image: (H, W, C) in [0, 1], before normalisation.
-    parameters: those that it was computed with.
-    run: the reference engine's forward pass, on a batch of one.
+    parameters: those that it was computed with, in float64.
+    run: the forward pass, on a batch of one: the reference engine's, or what the model's own engine gave (`observe`).
     judgement: how logits become the network's answer.
     mean_logits: (..., classes) what that is made of: the logits, or their mean over all views that the network looks at
         to answer.
@@ -32,7 +33,7 @@ class Trace:
 
     graph: Graph
     image: Array
-    parameters: dict[str, Array]
+    parameters: Mapping[str, Array]
     run: ForwardPass
     judgement: Judgement
     mean_logits: Array
@@ -124,7 +125,7 @@ def trace(model: Subject, image: NDArray[Any]) -> Trace:
     (4, 4, 2)
     """
     batch = one_image(model, image)
-    _check_room(model.graph)
+    check_room(model.graph)
     parameters = exact_parameters(model)
     if not parameters:  # without any, the reference computes in float64 too
         batch = batch.astype(np.float64) / (255.0 if batch.dtype == np.uint8 else 1.0)
@@ -147,7 +148,7 @@ def _mean_over_looks(model: Subject, parameters: dict[str, Array], batch: NDArra
     return np.asarray(sum(share * each for (share, _), each in zip(looks, logits, strict=True)))
 
 
-def _check_room(graph: Graph) -> None:
+def check_room(graph: Graph) -> None:
     """Raise SettingError before memory is taken that there hardly is: everything is kept, in float64."""
     values = sum(node.output.size for node in graph.nodes)
     if values > MOST_VALUES:

@@ -356,6 +356,35 @@ class Answering:
             done += len(x)
         return answers
 
+    def outputs(self, images: AnyImages, layers: Sequence[str | int]) -> dict[int, Array]:
+        """Return what several layers give for a few images, in one pass.
+
+        Arguments:
+            images: as `__call__` takes them.
+            layers: names or indices. A convolution counts by itself, in front of its BatchNorm2d and activation.
+
+        Returns:
+            index in `graph.nodes` → (N, height, width, channels), or (N, values) of a vector, float32.
+
+        Raises:
+            SettingError: there is no such layer.
+            ShapeError, DataError: the images are not of the network's size, of another type, or cannot be read.
+
+        Cost: a first call for these layers compiles a program of its own. All that is asked for is kept in memory.
+
+        >>> from neocog.model.network import Network
+        >>> from neocog.nn.blocks import Sequential
+        >>> from neocog.nn.layers import Conv2d, Flatten, Linear, ReLU
+        >>> network = Network(Sequential(Conv2d(2, 3), ReLU(), Flatten(), Linear(2)), (6, 6, 1), engine="reference")
+        >>> found = network.outputs(np.zeros((5, 6, 6), np.uint8), ["0", -1])
+        >>> {layer: output.shape for layer, output in found.items()}
+        {0: (5, 4, 4, 2), 3: (5, 2)}
+        """
+        wanted = [node_of(self.graph, layer).index for layer in layers]
+        _, pieces = in_pieces(self.graph, self.resize, images, self.images_at_once)
+        found = [self._ready_predictor().outputs(piece, wanted) for piece in pieces]
+        return {index: np.concatenate([part[index] for part in found]) for index in sorted(set(wanted))}
+
     def _answers(
         self, compute: Callable[[Predictor, Images], Array], images: AnyImages, shape: tuple[int, ...]
     ) -> Array:

@@ -82,10 +82,10 @@ def _scale_and_shift(norm: Node, parameters: Mapping[str, Array]) -> tuple[np.nd
     return scale, -mean * scale
 
 
-def fold_norms(graph: Graph) -> Folded:
+def fold_norms(graph: Graph, *, apart: bool = False) -> Folded:
     """Fold each batch normalization into the convolution or fully connected layer that alone gives its input.
 
-    One behind anything else becomes a ScaleShift.
+    One behind anything else becomes a ScaleShift; with `apart` all do, so that what each layer gives is still there.
 
     >>> from neocog.nn.blocks import Sequential
     >>> from neocog.nn.graph import trace
@@ -94,7 +94,7 @@ def fold_norms(graph: Graph) -> Folded:
     [True]
     """
     wiring, values, norms = Wiring(graph.input), {IMAGE: IMAGE}, {}
-    into = {norm.inputs[0]: norm for norm in graph.nodes if _folds(graph, norm)}
+    into = {} if apart else {norm.inputs[0]: norm for norm in graph.nodes if _folds(graph, norm)}
     for node in graph.nodes:
         inputs = tuple(values[value] for value in node.inputs)
         layer = node.layer

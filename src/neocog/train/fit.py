@@ -31,7 +31,7 @@ from neocog.train.metrics import count_right
 from neocog.train.progress import Progress
 from neocog.train.runfolder import RunFolder
 from neocog.train.settings import Given, TrainingSettings, settled, takes_settings
-from neocog.train.snapshots import FilterSnapshots
+from neocog.train.snapshots import FilterSnapshots, first_image
 from neocog.train.source import BatchSource, augmented, epoch_of, sampled
 from neocog.train.trainer import Trainer
 
@@ -64,8 +64,8 @@ def fit(
         callbacks: what else hears of epochs and batches.
         threads, engine: of the steps; default: the model's. Validation runs on the model's.
         resume: the checkpoint to go on from: RunFolder.load_last().
-        folder: where model.safetensors, last.safetensors, history.csv and filters.safetensors are written after every
-            epoch.
+        folder: where model.safetensors, last.safetensors and history.csv are written after every epoch, and
+            filters.safetensors after some.
         config: JSON values of the caller, kept in last.safetensors.
         restore_best: whether the model ends on the best epoch's weights; default: only with `patience`. Where the
             setting `keep` is "last", it never does.
@@ -100,6 +100,7 @@ def fit(
         model.learnt_from, model.loss = resume.model.learnt_from, resume.model.loss
         model.origin = resume.model.origin
     clock = Clock(settings.time_limit, history)
+    watched = train if validation is None else validation  # of which one image is looked at after some epochs
     train = augmented(sampled(train, settings), settings, model.graph)
     # a program's time grows with its batch, and no batch holds more than all images
     of_steps = replace(settings, batch_size=min(settings.batch_size, train.images))
@@ -128,7 +129,9 @@ def fit(
             if folder is not None and resume is None:
                 # what files cannot say is found out now, not hours later
                 checkpoint_bytes(_checkpoint(run, settings, kept, memory))
-            snapshots = None if folder is None else FilterSnapshots(folder.filters, model, len(history))
+            snapshots = None
+            if folder is not None:
+                snapshots = FilterSnapshots(folder.filters, model, len(history), first_image(model, watched))
             if folder is not None and resume is not None and run.done:
                 _make_up(folder, run, settings)
             for listener in listeners:

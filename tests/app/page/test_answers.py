@@ -56,7 +56,7 @@ def test_the_recorder_asks_every_question_but_those_that_bring_an_image(session:
         asked |= {question.name for question in (*essential(made), *optional(made, facts["defaults"]))}
     own = {name for name in QUESTIONS if "." not in name}  # others are the worked examples
     # cards: cards_recorded; routes: the worked example; learning: runs
-    assert own - asked == {"sample", "route", "learning", "card"}
+    assert own - asked == {"sample", "route", "learning", "learnt", "card"}
 
 
 @pytest.mark.parametrize("name", ["residual", "branches"])
@@ -188,18 +188,6 @@ def test_old_images_are_forgotten_but_never_the_first(session: Session) -> None:
     assert session.input(names[-1])
     with pytest.raises(nc.SettingError, match="there is no image"):
         session.input(names[0])
-
-
-def test_learning_is_read_from_a_run_folder(trained_once) -> None:
-    from neocog.app.cli.explain import open_session
-
-    session = open_session(trained_once[0], None, None, "reference", None, quiet=True)
-    found = answer(session, Question.read("learning"))
-    assert [epoch["epoch"] for epoch in found.facts["epochs"]] == list(range(1, 13))
-    assert found.facts["kept"][0] == 0
-    first = found.facts["layers"][0]
-    assert found.arrays[f"filters/{first['layer']}"].shape == (len(found.facts["kept"]), *first["shape"])
-    np.testing.assert_array_equal(found.arrays["filters/0"].shape[1:], session.model.parameters["0.weight"].shape)
 
 
 def test_images_that_cannot_be_read_are_left_out(tmp_path) -> None:

@@ -7,7 +7,7 @@ const LIGHTS: Record<string, readonly string[]> = {
   A2: ['[data-light="patches"]', '.panel'],
   A3: ['canvas[data-array="map"]'],
   A4: ['canvas[data-array="small"]'],
-  A6: ['[data-light="learning"]', '.panel'],
+  A6: ['canvas[data-array="filters"]', '.panel'],
   A7: ['table [data-array="products"]', 'canvas[data-array="output"]'],
   A9: ['[data-array="channel_sums"]', '[data-array="running"]'],
   A10: ['.graph'],
@@ -16,7 +16,7 @@ const LIGHTS: Record<string, readonly string[]> = {
   A13: ['canvas[data-array="input"]'],
   A14: ['table [data-array="input"]', 'canvas[data-array="input"]'],
   A15: ['.line [data-array="products"]'],
-  A16: ['[data-light="learning"]', '.panel'],
+  A16: ['.practice', '.curves'],
 }
 const WIDE = '(min-width: 861px)' // where card and room stand side by side
 

@@ -95,9 +95,15 @@ export interface RunFacts {
   labels: number[]
   name: string
   engine: string
-  engine_difference: Real
   problems: Problem[]
   probability_sum: Real
+}
+
+/** How far the engine's values are from the reference's in float64: of the largest value, of a layer. */
+export interface CheckFacts {
+  engine: string
+  logits: Real
+  largest: Real
 }
 
 export interface InputFacts {

@@ -78,8 +78,48 @@ export interface Epoch {
   val_accuracy: Real | null
 }
 
+/** what a reader finds who compares the last filters with the first */
+export type Impression = 'same' | 'recognisable' | 'little left'
+
+export interface LearningLayer {
+  layer: number
+  name: string
+  /** of the filters that were kept */
+  shape: [number, number, number, number]
+  /** how many there are */
+  filters: number
+  /** of how many of them maps were kept */
+  maps: number
+  /** |change| / |beginning| after each kept epoch */
+  change: Real[]
+  correlation: Real[]
+  impression: Impression
+  /** how many times changes are drawn larger than they are */
+  magnified: number
+}
+
+/** What the worked example learns with: as arguments of a question, and what may be chosen. */
+export interface PracticeFacts {
+  optimizer: string
+  rate: string
+  momentum: string
+  seed: string
+  optimizers: string[]
+  with_momentum: string[]
+  rates: string[]
+  momenta: string[]
+  seeds: number
+}
+
 export interface LearningFacts {
   epochs: Epoch[]
-  layers: { layer: number; name: string; shape: [number, number, number, number] }[]
-  kept: number[]
+  layers: LearningLayer[]
+  /** after which epochs there are filters; null: those of the model as it is */
+  kept: (number | null)[]
+  trouble: string | null
+  practice: PracticeFacts | null
+}
+
+export interface LearntFacts {
+  magnified: number
 }

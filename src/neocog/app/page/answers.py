@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from neocog.app.page.exact import EXACT
 from neocog.app.page.examples import EXAMPLES, example_session
+from neocog.app.page.learning import LEARNING
 from neocog.app.page.lesson.cards import LESSON
 from neocog.app.page.message import Answer
 from neocog.app.page.patterns import PATTERNS
@@ -23,7 +24,7 @@ def _of_example(example: str, find: Find) -> Find:
     return lambda _, question, progress: find(example_session(example), question, progress)
 
 
-_OWN: dict[str, Find] = {**EXACT, **VALUES, **PATTERNS}
+_OWN: dict[str, Find] = {**EXACT, **VALUES, **PATTERNS, **LEARNING}
 QUESTIONS: dict[str, Find] = {
     **_OWN,
     **LESSON,

@@ -49,7 +49,7 @@ def session_facts(session: Session) -> dict[str, Any]:
         "has_data": session.gallery is not None,
         "data_name": session.gallery.name if session.gallery else None,
         "data_count": len(session.gallery) if session.gallery else 0,
-        "has_learning": session.run is not None,
+        "has_learning": session.run is not None or session.lesson,
         "input": {
             "height": graph.input.height,
             "width": graph.input.width,

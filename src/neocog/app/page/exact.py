@@ -19,7 +19,7 @@ from neocog.explain.pooling import pooling_of
 from neocog.explain.rules import rule_of
 from neocog.explain.subject import Array, ProgressListener, check_index, image_output, layer_node
 from neocog.explain.tied import as_fully_connected, cut
-from neocog.explain.trace import by_class, problems, zero_channels
+from neocog.explain.trace import by_class, problems, trace, zero_channels
 from neocog.nn.graph import Node
 from neocog.nn.layers import AvgPool2d, Conv2d, Flatten, Linear, MaxPool2d
 from neocog.nn.shapes import ImageShape
@@ -52,13 +52,10 @@ def run(session: Session, question: Question, progress: ProgressListener) -> Ans
     """The network's answer for an image, and what is wrong with it."""
     name = question.text("input")
     item, traced = session.input(name), session.trace(name)
-    engine = session.model(item.image[None]).astype(np.float64)[0]
     logits = traced.logits
     finite = bool(np.isfinite(logits).all())
     prediction = int(traced.probabilities.argmax()) if finite else None
     with np.errstate(all="ignore"):
-        scale = float(np.abs(logits).max())
-        difference = float(np.abs(engine - logits).max()) / scale if scale else float(np.abs(engine).max())
         probabilities = traced.probabilities
     return Answer(
         {
@@ -70,7 +67,6 @@ def run(session: Session, question: Question, progress: ProgressListener) -> Ans
             "name": item.name,
             "note": item.note,
             "engine": session.engine,
-            "engine_difference": difference,
             "problems": [
                 {
                     "layer": None if found.layer is None else session.model.graph.nodes[found.layer].name,
@@ -87,9 +83,18 @@ def run(session: Session, question: Question, progress: ProgressListener) -> Ans
             "logits": traced.class_logits,
             "mean_logits": by_class(traced.mean_logits),
             "probabilities": probabilities,
-            "engine_logits": by_class(engine),
         },
     )
+
+
+def check(session: Session, question: Question, progress: ProgressListener) -> Answer:
+    """How far the engine's values for an image are from the reference's in float64."""
+    name = question.text("input")
+    traced, exact = session.trace(name), trace(session.model, session.input(name).image)
+    apart = [
+        relative_difference(traced.output(node.index), exact.output(node.index)) for node in session.model.graph.nodes
+    ]
+    return Answer({"engine": session.engine, "logits": apart[-1], "largest": max(apart)})
 
 
 def activation(session: Session, question: Question, progress: ProgressListener) -> Answer:
@@ -282,6 +287,7 @@ EXACT = {
     "model": model,
     "weights": weights,
     "run": run,
+    "check": check,
     "activation": activation,
     "lens": lens,
     "edges": edges,
@@ -309,6 +315,13 @@ def _sides(shape: ImageShape | None) -> list[int] | None:
 
 def _kind(session: Session, index: int | None) -> str | None:
     return None if index is None else type(session.model.graph.nodes[index].layer).__name__
+
+
+def relative_difference(values: Array, exact: Array) -> float:
+    """Return the largest difference, relative to the largest exact value; NaN where values are not finite."""
+    with np.errstate(all="ignore"):
+        scale, apart = float(np.abs(exact).max()), float(np.abs(values - exact).max())
+        return apart / scale if scale else apart
 
 
 def _least(values: NDArray[Any]) -> float:

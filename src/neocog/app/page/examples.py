@@ -23,6 +23,6 @@ def example_session(name: str) -> Session:
     """Return the session of a worked example by its name; one serves all pages."""
     if name == EXAMPLES[0]:
         return lesson_session()
-    session = Session(colour_model(), "6 x 6 x 3", lesson=True, engine="reference")
+    session = Session(colour_model(), "6 x 6 x 3", engine="reference")
     session.add(Input(colour_image(), "6 x 6 x 3"), FIRST)
     return session

@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from neocog.explain.observed import ExactParameters
+
 Key = TypeVar("Key")
 Value = TypeVar("Value")
 
@@ -30,6 +32,8 @@ def _count(value: Any, seen: set[int]) -> int:
         if isinstance(value.base, np.ndarray):  # a view keeps all of what it looks at
             return _count(value.base, seen)
         return value.nbytes
+    if isinstance(value, ExactParameters):
+        return 0  # the model's own, which are there anyway
     if isinstance(value, Mapping):
         return sum(_count(item, seen) for item in value.values())
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""Questions about what a network looks for: images, patches, attributions, places, learning.
+"""Questions about what a network looks for: images, patches, attributions, places.
 
 With `control` they are answered for freshly drawn weights too: a picture that stays the same ignores the model.
 """
@@ -19,8 +19,6 @@ from neocog.explain.patches import Patches, top_patches
 from neocog.explain.places import downsample, shift
 from neocog.explain.subject import ProgressListener, Subject, check_index, image_output, layer_node
 from neocog.nn.layers import Conv2d
-from neocog.train.runfolder import RunFolder
-from neocog.train.snapshots import load_snapshots
 
 SAME = 1e-5  # relative: values that only rounding keeps apart
 
@@ -170,25 +168,6 @@ def smaller(session: Session, question: Question, progress: ProgressListener) ->
     )
 
 
-def learning(session: Session, question: Question, progress: ProgressListener) -> Answer:
-    """The first filters and the figures of a run, epoch by epoch."""
-    if session.run is None:
-        raise SettingError("there is no run to follow", hint="name a run folder: neocog explain runs/NAME")
-    folder = RunFolder(session.run)
-    snapshots = load_snapshots(folder.filters) if folder.filters.is_file() else None
-    nodes = {node.name: node for node in session.model.graph.nodes}
-    kept = {name: values for name, values in snapshots.filters.items() if name in nodes} if snapshots else {}
-    layers = [{"layer": nodes[name].index, "name": name, "shape": list(kept[name].shape[1:])} for name in kept]
-    return Answer(
-        {
-            "epochs": folder.read_history(),
-            "layers": layers,
-            "kept": list(snapshots.epochs) if snapshots else [],
-        },
-        {f"filters/{nodes[name].index}": values for name, values in kept.items()},
-    )
-
-
 PATTERNS = {
     "sample": sample,
     "patches": patches,
@@ -197,7 +176,6 @@ PATTERNS = {
     "gradcam": cam,
     "shift": moved,
     "downsample": smaller,
-    "learning": learning,
 }
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from neocog.app.page.practice import Practice
 from neocog.app.page.question import Question
 from neocog.app.page.session import FIRST, Session
 from neocog.explain.maximise import climbing_work
@@ -33,6 +34,7 @@ def essential(session: Session) -> Iterator[Question]:
     if FIRST not in session.inputs:
         return
     yield ask("run", input=FIRST)
+    yield ask("check", input=FIRST)
     for node in session.model.graph.nodes:
         yield ask("activation", input=FIRST, layer=node.index)
         if isinstance(node.layer, Flatten):
@@ -47,8 +49,7 @@ def essential(session: Session) -> Iterator[Question]:
 
 def optional(session: Session, defaults: dict[str, Any]) -> Iterator[Question]:
     """List the rest, by rounds, so that every room has something before one has all."""
-    if session.run is not None:
-        yield ask("learning")
+    yield from _learning(session)
     if FIRST not in session.inputs:
         return
     nodes = session.model.graph.nodes
@@ -84,6 +85,19 @@ def optional(session: Session, defaults: dict[str, Any]) -> Iterator[Question]:
                 yield from _arithmetic(session, node, strongest[node.index][rank])
     for rank in range(1, MOST_CHANNELS):
         yield from _steps(channels, rank)
+
+
+def _learning(session: Session) -> Iterator[Question]:
+    convolutions = [node.index for node in session.model.graph.nodes if isinstance(node.layer, Conv2d)]
+    if session.run is not None:
+        yield ask("learning")
+        for index in convolutions:
+            yield ask("learnt", layer=index)
+    if session.lesson:
+        usual = Practice()
+        for given in ({}, *(practice.arguments() for practice in usual.offered())):
+            yield ask("learning", **given)
+            yield ask("learnt", layer=convolutions[0], **given)
 
 
 def targets(session: Session, name: str = FIRST) -> list[str]:

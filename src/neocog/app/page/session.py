@@ -18,8 +18,9 @@ from neocog.data.decode import fit_image, read_image
 from neocog.data.resize import DEFAULT_RESIZE, ImageSize, ResizeRule
 from neocog.errors import DataError, SettingError
 from neocog.explain.gradient import GradientFlow, gradient_flow, read_target
+from neocog.explain.observed import observe
 from neocog.explain.subject import Subject
-from neocog.explain.trace import Trace, trace
+from neocog.explain.trace import Trace
 
 READ_BATCH = 256  # images that are read at a time to find those that cannot be
 KEPT_INPUTS, INPUT_BYTES = 64, 256 * 2**20  # images that questions may name
@@ -214,9 +215,9 @@ class Session:
         return self._results[key]
 
     def trace(self, name: str) -> Trace:
-        """Return an image's way through the network."""
+        """Return an image's way through the network, as the model's engine computes it."""
         image = self.input(name).image
-        return self.remember(("trace", name), lambda: trace(self.model, image))
+        return self.remember(("trace", name), lambda: observe(self.model, image))
 
     @property
     def control(self) -> int:

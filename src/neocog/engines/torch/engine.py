@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,7 +18,9 @@ from neocog.engines.base import (
     StepSettings,
     allowed_threads,
     check_images,
+    check_layers,
     check_memory,
+    output_shape,
     peak_sources,
     room_for_peaks,
 )
@@ -117,6 +119,20 @@ class TorchPredictor(_Network):
                 result[index][chunk] = found.amax((2, 3)).cpu().numpy()
 
         self._compute(images, tuple(sources.values()), keep)
+        return result
+
+    def outputs(self, images: Images, layers: Sequence[int]) -> dict[int, Array]:
+        """Return what some layers give; see engines/base.py."""
+        images, layers = check_images(self.graph, images), check_layers(self.graph, layers)
+        result = {index: np.empty((len(images), *output_shape(self.graph, index)), np.float32) for index in layers}
+
+        def keep(chunk: slice, values: tuple[Any, ...]) -> None:
+            for index, found in zip(layers, values, strict=True):
+                mine = _in_our_layout(found, self.graph.nodes[index]).cpu().numpy()
+                result[index][chunk] = mine.reshape(result[index][chunk].shape)
+
+        if layers:
+            self._compute(images, layers, keep)
         return result
 
     def _outputs(self, images: Images, index: int) -> Array:

@@ -1,5 +1,6 @@
 /** The rooms that ask the network something: gradients, findings, filters in training, images of one’s own. */
 
+import type { Impression } from '../../source/patterns'
 import { one } from '../one'
 
 export const findings = {
@@ -212,7 +213,7 @@ export const findings = {
     saysThen: (name: string) => `The network says ${name}`,
   },
   learning: {
-    lead: 'All that training changes are the weights. Move through the epochs: filters begin as noise and turn into something that answers to patterns, while the loss falls. If the training loss falls on while the validation loss rises, the network is learning the training images by heart.',
+    lead: 'All that training changes are the weights: every number of every kernel. Move through the epochs, and see how far each layer has come from where it began. If the training loss falls on while the validation loss rises, the network is learning the training images by heart: that is overfitting.',
     none: 'How this network learnt is not known here: training writes it down in its run folder, and the page was opened with a model alone. Train with neocog, and open the folder:',
     time: 'Epoch',
     beginning: 'before training',
@@ -228,6 +229,36 @@ export const findings = {
     filters: 'The filters',
     filtersHelp: 'One square per weight, one picture per input channel: orange is negative, white 0, blue positive. Weights are no colours, so those of a red, a green and a blue channel stand side by side.',
     noFilters: 'This run has kept no filters.',
+    present: 'the model as it is',
+    show: 'What to show of the filters',
+    views: {
+      filters: 'Now',
+      changes: (times: number) => (times === 1 ? 'Change' : `Change × ${times}`),
+      maps: 'What it sees of one image',
+    },
+    impressions: {
+      same: 'In the end these filters have moved by {size} times their size, and their correlation with the beginning is {correlation}: to the eye they look as they did. What training did to them is seen under “change”.',
+      recognisable: 'In the end these filters have moved by {size} times their size, and their correlation with the beginning is {correlation}: where they began can still be recognised.',
+      'little left': 'In the end these filters have moved by {size} times their size, and their correlation with the beginning is {correlation}: little is left of where they began.',
+    } satisfies Record<Impression, string>,
+    at: 'moved by {size} times their size, correlation {correlation}',
+    changesHelp: (times: number) => (times === 1
+      ? 'How far each weight is from where it began: blue has grown, orange has fallen, white stayed.'
+      : `How far each weight is from where it began, drawn ${times} times as large so that it is seen: blue has grown, orange has fallen, white stayed.`),
+    mapsHelp: 'What the filters gave for one image that was looked at after these epochs: their feature maps, in front of a normalization and an activation.',
+    firstOf: (shown: number, all: number) => `The first ${shown} of ${all}.`,
+    watched: 'The image that was looked at',
+    mapOf: (index: number) => `Feature map of filter ${index}`,
+    allTimes: 'all maps, all epochs',
+    practice: {
+      lead: 'Here the two filters learn while you watch. They begin as noise; 32 small images, each with one falling or one upright line, are shown again and again, and gradient descent moves every weight a little downhill. An epoch is one step with all 32. Change the learning rate, the momentum or the optimizer: each time they learn anew. What they find need not be the filters that were drawn by hand: any that tell the lines apart will do.',
+      label: 'How they learn',
+      optimizer: 'Optimizer',
+      optimizers: { sgd: 'gradient descent (SGD)', adagrad: 'Adagrad', adam: 'Adam' },
+      rate: 'Learning rate',
+      momentum: 'Momentum',
+      again: 'Begin as other noise',
+    },
     filter: (index: number) => `Filter ${index}`,
     filterChannel: (filter: number, channel: number) => `Filter ${filter}, input channel ${channel}`,
     channel: 'Input channel',

@@ -76,7 +76,7 @@ export const network = {
     probability: 'probability',
     predicted: 'predicted',
     label: 'label',
-    engine: 'These numbers come from the reference arithmetic in float64. The logits of the model’s own engine ({engine}) differ by at most {difference} of the largest one.',
+    engine: 'These numbers are those of the model’s own engine ({engine}). Worked out once more by the reference in float64, the logits differ by at most {difference} of the largest one.',
   },
   lens: {
     lead: 'The filter lies on a window of the input. Each weight is multiplied by the cell beneath it, and all products are added up, with the bias: one cell of the output. The filter is not flipped: this is a correlation, as in every framework.',

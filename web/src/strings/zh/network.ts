@@ -75,7 +75,7 @@ export const network: typeof english = {
     probability: '概率',
     predicted: '预测',
     label: '标签',
-    engine: '这些数字由参考引擎以 float64 算出。模型自己的引擎（{engine}）给出的 logit 与它们最多相差最大 logit 的 {difference}。',
+    engine: '这些数字来自模型自己的引擎（{engine}）。用参考引擎以 float64 再算一遍，logit 最多相差最大 logit 的 {difference}。',
   },
   lens: {
     lead: '滤波器盖在输入的一个窗口上：每个权重乘以它下面的那个格子，所有通道的乘积连同偏置加在一起，就得到输出的一个格子。卷积核没有翻转：这其实是互相关，各个深度学习框架都是如此。',
