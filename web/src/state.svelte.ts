@@ -121,7 +121,7 @@ export class Session {
 
   /** How a layer is called in the reader's language: "2 Conv2d". */
   layerName(layer: Pick<LayerFacts, 'name' | 'kind'>): string {
-    return `${layer.name} ${layer.kind}`
+    return this.t.page.layerName(layer.name, layer.kind)
   }
 
   /** A text of neocog's own that comes from Python, in the reader's language; others as they are. */
