@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 OURS = "neocog"
 ROUNDED = "OpenVINO as it comes"
 """A side that may round to fewer bits than float32 has, where the processor can: shown, but no peer."""
+HALF = ("neocog bfloat16", "PyTorch autocast", "torch.compile autocast")
+"""Sides that round to bfloat16: shown where the processor multiplies tiles of it (AMX), but no peers of float32."""
+NO_PEERS = (OURS, ROUNDED, *HALF)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +63,7 @@ class Row:
     @property
     def best_peer(self) -> str | None:
         """Name of the peer with the least median, among those that compute in float32; None where there is no peer."""
-        peers = [name for name in self.figures if name not in (OURS, ROUNDED)]
+        peers = [name for name in self.figures if name not in NO_PEERS]
         return min(peers, key=lambda name: self.figures[name].median, default=None)
 
     @property

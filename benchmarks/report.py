@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import geometric_mean
 
-from benchmarks.figures import OURS, ROUNDED, Figure, Row, lost, thread_count
+from benchmarks.figures import NO_PEERS, OURS, Figure, Row, lost, thread_count
 from benchmarks.networks import NETWORKS
 
 NO_VERSIONS = ("date", "processor", "system", "load", "neocog")
@@ -112,7 +112,7 @@ def _losses(rows: Sequence[Row]) -> str:
 
 def _table(rows: Sequence[Row]) -> str:
     sides = list(dict.fromkeys(name for row in rows for name in row.figures))
-    peers = [name for name in sides if name not in (OURS, ROUNDED)]
+    peers = [name for name in sides if name not in NO_PEERS]
     ends = ["best peer", "ratio"] if peers else []
     head = ["case", "threads", *sides, *ends]
     lines = [_line(head), _line(["---", "--:", *["--:"] * len(sides), *(["---", "--:"] if peers else [])])]

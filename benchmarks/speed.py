@@ -6,12 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.figures import Row, summarise, thread_count
+from benchmarks.figures import HALF, Row, summarise, thread_count
 from benchmarks.networks import NETWORKS
 from benchmarks.options import Options
 from benchmarks.process import NARROW, TUNED, run
 from benchmarks.rounds import alternate
 from benchmarks.sides import EAGER_SIDES, INFERENCE_SIDES, TRAINING_SIDES, Mode, agreeing_calls, make_task
+from neocog.engines.precision import would_gain
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,11 @@ class Job:
         return Row(self.measurement, self.case, self.threads, "ms", figures, got["skipped"])
 
 
+def inference_sides() -> tuple[str, ...]:
+    """Return the sides that predict: those in bfloat16 where the processor multiplies tiles of it."""
+    return tuple(name for name in INFERENCE_SIDES if name not in HALF or would_gain())
+
+
 def jobs(options: Options) -> Iterator[Job]:
     """List what is asked for."""
     for threads in options.threads:
@@ -64,7 +70,7 @@ def jobs(options: Options) -> Iterator[Job]:
             for name in options.networks if measurement in options.only else ():
                 for batch in filter(wanted, NETWORKS[name].predictions):
                     case = NETWORKS[name].case(batch)
-                    yield Job(title, case, threads, name, "inference", INFERENCE_SIDES, TUNED, batch)
+                    yield Job(title, case, threads, name, "inference", inference_sides(), TUNED, batch)
         for width in NARROW if "narrow" in options.only else ():
             environment = {**TUNED, **NARROW[width]}
             case = f"{NETWORKS['article'].case()}, {width}"

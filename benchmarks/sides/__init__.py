@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.figures import ROUNDED
+from benchmarks.figures import HALF, ROUNDED
 from benchmarks.networks import Network
 from benchmarks.process import reason, say
 from benchmarks.rounds import CHECKS, ROUNDED_TOLERANCE, TOLERANCE, Call, DisagreementError, check_equal
@@ -36,6 +36,7 @@ HOMES = {
     "ONNX Runtime": "onnxruntime",
     "OpenVINO": "openvino",
     ROUNDED: "openvino",
+    **dict(zip(HALF, ("native", "pytorch", "pytorch"), strict=True)),
 }
 """Every side, and the module that makes it."""
 
@@ -131,9 +132,10 @@ def agreeing_calls(mode: Mode, names: Sequence[str], task: Task) -> tuple[dict[s
             calls[name] = call
     for name, result in results.items():
         try:
-            check_equal(name, results[names[0]], result, ROUNDED_TOLERANCE if name == ROUNDED else TOLERANCE)
+            rounds = name in (ROUNDED, *HALF)
+            check_equal(name, results[names[0]], result, ROUNDED_TOLERANCE if rounds else TOLERANCE)
         except DisagreementError as error:
-            if name != ROUNDED:
+            if not rounds:
                 raise
             del calls[name]  # deep networks lose their answers in so few bits; it stands beside the peers, and is none
             skipped[name] = str(error)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+from benchmarks.figures import HALF
 from benchmarks.rounds import Call
 from benchmarks.sides import MOMENTUM, Task
 from neocog.engines.base import StepSettings
 from neocog.engines.native import NativeEngine
+from neocog.engines.precision import Settled
 from neocog.nn.losses import CrossEntropy
 from neocog.nn.optimizers import SGD
 
@@ -18,11 +22,11 @@ def train(task: Task) -> Call:
     return lambda: program.step(task.images, task.labels, task.learning_rate).loss
 
 
-def answer(task: Task) -> Call:
+def answer(task: Task, precision: Settled = "float32") -> Call:
     """Make a prediction."""
-    predictor = NativeEngine().predictor(task.graph, task.parameters, task.threads)
+    predictor = NativeEngine(precision=precision).predictor(task.graph, task.parameters, task.threads)
     return lambda: predictor.logits(task.images)
 
 
 TRAINING = {"neocog": train}
-INFERENCE = {"neocog": answer}
+INFERENCE = {"neocog": answer, HALF[0]: partial(answer, precision="bfloat16")}

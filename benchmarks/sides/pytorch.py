@@ -12,6 +12,7 @@ import numpy as np
 import torch
 import torch._inductor.config
 
+from benchmarks.figures import HALF
 from benchmarks.rounds import Call
 from benchmarks.sides import MOMENTUM, Task
 from neocog.engines.torch import build_module
@@ -58,15 +59,17 @@ def train(task: Task, memory_format: Any, compiled: bool = False) -> Call:
     return step
 
 
-def answer(task: Task, memory_format: Any, compiled: bool = False) -> Call:
-    """Make a prediction; torch.compile may take the weights for constants, and so fold normalizations into them."""
+def answer(task: Task, memory_format: Any, compiled: bool = False, half: bool = False) -> Call:
+    """Make a prediction; torch.compile may take the weights for constants, and so fold normalizations into them. With
+    `half`, PyTorch chooses what it computes in bfloat16.
+    """
     torch._inductor.config.freezing = True
     module, images = _prepare(task, memory_format, compiled)
     module.eval()
 
     def logits() -> Any:
-        with torch.inference_mode():
-            return module(images).numpy()
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=half):
+            return module(images).float().numpy()
 
     return logits
 
@@ -80,4 +83,6 @@ INFERENCE = {
     "PyTorch": partial(answer, memory_format=torch.contiguous_format),
     "PyTorch channels_last": partial(answer, memory_format=torch.channels_last),
     "torch.compile": partial(answer, memory_format=torch.channels_last, compiled=True),
+    HALF[1]: partial(answer, memory_format=torch.channels_last, half=True),
+    HALF[2]: partial(answer, memory_format=torch.channels_last, compiled=True, half=True),
 }

@@ -7,8 +7,8 @@ import sys
 import numpy as np
 import pytest
 
-from benchmarks import sides
-from benchmarks.figures import ROUNDED
+from benchmarks import sides, speed
+from benchmarks.figures import HALF, ROUNDED
 from benchmarks.networks import NETWORKS, Network
 from benchmarks.rounds import Call, DisagreementError
 from benchmarks.sides import HOMES, INFERENCE_SIDES, TRAINING_SIDES, Mode, Task, agreeing_calls, make_task
@@ -239,3 +239,19 @@ def test_a_rounded_side_that_disagrees_is_left_out_and_another_side_is_not(monke
     assert "computes something else" in skipped[ROUNDED]
     with pytest.raises(DisagreementError, match="PyTorch computes something else"):
         agreeing_calls("inference", ["neocog", "PyTorch"], make_task(EVERYTHING, 1))
+
+
+def test_sides_that_round_to_bfloat16_agree_within_what_that_costs() -> None:
+    pytest.importorskip("torch")
+    net = Sequential(Conv2d(16, 3, padding=1), ReLU(), Conv2d(16, 3, padding=1), Flatten(), Linear(4))
+    task = make_task(Network("small", net, (8, 8, 3), 4, "of two convolutions"), 1)
+    calls, skipped = agreeing_calls("inference", ["neocog", "neocog bfloat16", "PyTorch autocast"], task)
+    assert not skipped
+    exact, *rounded = (call() for call in calls.values())
+    assert all((answer != exact).any() for answer in rounded)
+
+
+@pytest.mark.parametrize("tiles", [True, False])
+def test_bfloat16_is_measured_where_there_are_tiles(monkeypatch: pytest.MonkeyPatch, tiles: bool) -> None:
+    monkeypatch.setattr(speed, "would_gain", lambda: tiles)
+    assert set(INFERENCE_SIDES) - set(speed.inference_sides()) == (set() if tiles else set(HALF))

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from neocog.engines.base import Engine
+from neocog.engines.precision import Precision, settled
 from neocog.errors import EngineError, SettingError
 from neocog.resources import lacks_memory
 
 ENGINES = ("native", "reference", "torch")
 
 
-def get_engine(name: str) -> Engine:
+def get_engine(name: str, precision: Precision = "float32") -> Engine:
     """Make the engine called `name`, importing only what it needs.
 
     Arguments:
         name: "native" (compiled for this machine), "reference" (NumPy in float64) or "torch" (PyTorch).
+        precision: of predictions: "float32", "bfloat16", or "auto"; see `neocog.engines.precision`.
 
     Raises:
-        SettingError: there is no such engine.
+        SettingError: there is no such engine, or it does not compute with that.
         EngineError: it cannot run here.
         MemoryError: there is too little memory to load it.
 
@@ -32,13 +34,18 @@ def get_engine(name: str) -> Engine:
             raise EngineError(
                 f"the native engine cannot be loaded: {error}", hint="install it again: pip install --force llvmlite"
             ) from error
-        return NativeEngine()
+        return NativeEngine(precision=settled(precision))
     if name == "reference":
         from neocog.engines.reference import ReferenceEngine
 
+        if precision == "bfloat16":
+            raise SettingError(
+                "the reference engine computes with float64, not with bfloat16",
+                hint='precision is for the engines "native" and "torch"',
+            )
         return ReferenceEngine()
     if name == "torch":
         from neocog.engines.torch import TorchEngine
 
-        return TorchEngine()
+        return TorchEngine(precision=settled(precision))
     raise SettingError(f"unknown engine {name!r}", hint=f"known engines: {', '.join(ENGINES)}")

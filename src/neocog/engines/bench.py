@@ -8,10 +8,12 @@ from dataclasses import asdict, dataclass
 from statistics import median
 
 import numpy as np
+from numpy.typing import NDArray
 
 from neocog.emit.peak import emit_peak, peak_operations
 from neocog.engines.base import StepSettings, allowed_threads
-from neocog.engines.native import NativeEngine, NativeTrainProgram
+from neocog.engines.native import NativeEngine, NativePredictor, NativeTrainProgram
+from neocog.engines.precision import Precision, settled
 from neocog.jit.cache import ObjectCache
 from neocog.jit.compile import build
 from neocog.jit.executable import aligned_zeros
@@ -86,8 +88,9 @@ class NetworkRate:
 class BenchReport:
     """What `run_bench` measured.
 
-    Rates count the multiply-adds of the direct sum as two operations each, in GFLOP/s. As is usual, the taps that meet
-    padding count too, though they are left out; so a rate may pass the peak.
+    `use` of a network is "training", "prediction" or, for predictions in it, "bfloat16"; its share of the peak is that
+    of float32 all the same. Rates count the multiply-adds of the direct sum as two operations each, in GFLOP/s. As is
+    usual, the taps that meet padding count too, though they are left out; so a rate may pass the peak.
     """
 
     cpu: str
@@ -135,13 +138,19 @@ def _table(rates: Sequence[KernelRate], algorithm: Algorithm) -> list[str]:
     return lines
 
 
-def run_bench(threads: int | None = None, quick: bool = False, progress: BenchProgress | None = None) -> BenchReport:
+def run_bench(
+    threads: int | None = None,
+    quick: bool = False,
+    progress: BenchProgress | None = None,
+    precision: Precision = "auto",
+) -> BenchReport:
     """Measure the multiply-add peak of a core, each kernel as a share of it, and the article's network.
 
     Arguments:
         threads: threads for the networks; None: as many as this process may use. Kernels run on one.
         quick: fewer shapes and repetitions.
         progress: called with a line about what is measured now.
+        precision: where that is bfloat16 on this processor, predictions are measured in it too.
     """
     threads = allowed_threads(threads)
     say = progress or (lambda _: None)
@@ -156,6 +165,10 @@ def run_bench(threads: int | None = None, quick: bool = False, progress: BenchPr
             kernels += measure_convolution(made, shape, peak, repeats)
     say("article network")
     networks = _measure_article(engine, threads, peak, 3 * repeats)
+    if settled(precision) == "bfloat16":
+        say("article network, bfloat16")
+        half = NativeEngine(cache=engine.cache, precision="bfloat16")
+        networks += _measure_predictions(half, threads, peak, 3 * repeats)
     return BenchReport(
         engine.target.cpu,
         engine.target.lanes,
@@ -224,11 +237,32 @@ def _measure_article(engine: NativeEngine, threads: int, peak: Peak, repeats: in
     train_program = engine.train_program(
         graph, parameters, StepSettings(CrossEntropy(), SGD(momentum=0.9), 64), threads
     )
-    uses: Sequence[tuple[str, int, Callable[[], object], int]] = (
+    uses: Sequence[_Use] = (
         ("training", 64, lambda: train_program.step(images, labels, 1e-4), _operations(train_program)),
-        ("prediction", 64, lambda: predictor.logits(images), _forward_operations(graph, 64)),
-        ("prediction", 1, lambda: predictor.logits(images[:1]), _forward_operations(graph, 1)),
+        *_predictions("prediction", graph, predictor, images),
     )
+    return _rates(uses, threads, peak, repeats)
+
+
+_Use = tuple[str, int, Callable[[], object], int]
+"""What is measured: a name, the images of a batch, a call, and its floating-point operations."""
+
+
+def _measure_predictions(engine: NativeEngine, threads: int, peak: Peak, repeats: int) -> list[NetworkRate]:
+    graph = trace(article(), (28, 28, 1))
+    images = np.random.default_rng(0).integers(0, 256, (64, 28, 28, 1), np.uint8)
+    predictor = engine.predictor(graph, initial_parameters(graph), threads)
+    return _rates(_predictions("bfloat16", graph, predictor, images), threads, peak, repeats)
+
+
+def _predictions(name: str, graph: Graph, predictor: NativePredictor, images: NDArray[np.uint8]) -> tuple[_Use, ...]:
+    return (
+        (name, 64, lambda: predictor.logits(images), _forward_operations(graph, 64)),
+        (name, 1, lambda: predictor.logits(images[:1]), _forward_operations(graph, 1)),
+    )
+
+
+def _rates(uses: Sequence[_Use], threads: int, peak: Peak, repeats: int) -> list[NetworkRate]:
     rates = []
     for use, batch, call, operations in uses:
         for _ in range(5):

@@ -11,6 +11,7 @@ import numpy as np
 from neocog.engines.base import Array, StepSettings
 from neocog.engines.bench import Peak
 from neocog.engines.native import NativeEngine
+from neocog.engines.precision import Precision, settled
 from neocog.errors import SettingError
 from neocog.jit.executable import Executable
 from neocog.nn.graph import Graph
@@ -71,7 +72,11 @@ class Profile:
 
 
 def profile(
-    graph: Graph, parameters: Mapping[str, Array], batch: int = 64, repeats: int = REPEATS
+    graph: Graph,
+    parameters: Mapping[str, Array],
+    batch: int = 64,
+    repeats: int = REPEATS,
+    precision: Precision = "float32",
 ) -> tuple[Profile, Profile]:
     """Time every stage of a training step (cross-entropy, SGD with momentum) and of a prediction, on one thread.
 
@@ -83,13 +88,14 @@ def profile(
         parameters: its parameters, in memory layout.
         batch: images of a training step; prediction programs are made for sizes of their own.
         repeats: medians are taken over so many runs.
+        precision: of the prediction.
 
     Returns:
         the profiles of training and prediction.
     """
     if batch < 1:
         raise SettingError(f"the batch size must be at least 1, got {batch}")
-    engine = NativeEngine()
+    engine = NativeEngine(precision=settled(precision))
     peak = Peak(engine.target, engine.cache)
     random = np.random.default_rng(0)
     shape = graph.input.height, graph.input.width, graph.input.channels

@@ -104,6 +104,14 @@ def with_tiles(target: Target) -> Target:
     return target
 
 
+def why_no_tiles() -> str | None:
+    """Return why tiles of bfloat16 are not multiplied by this processor's own instructions; None where they are."""
+    named = os.environ.get("NEOCOG_CPU")
+    if not has_tiles(host_target()):
+        return f"NEOCOG_CPU={named} is a processor without AMX" if named else "this processor has no AMX"
+    return None if _tiles_permitted() else "the system does not let this process use AMX"
+
+
 def has_tiles(target: Target) -> bool:
     """Whether a processor has what tiles of bfloat16 are multiplied with, permitted or not."""
     words = target.features.split(",")

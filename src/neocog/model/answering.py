@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from neocog.data.picture import is_picture
 from neocog.data.resize import ResizeRule, check_rule
 from neocog.engines.base import Array, Engine, Images, Predictor, room_for_peaks
+from neocog.engines.precision import Precision, check_precision
 from neocog.errors import DataError, SettingError
 from neocog.model.arguments import check_count, resolve_engine
 from neocog.model.calibration import Calibration, Reject, softmax
@@ -35,7 +36,7 @@ class Answering:
     Arguments:
         graph, weights: what computes.
         loss: whether an image may have several labels.
-        resize, views, engine, threads: as those of Network.
+        resize, views, engine, threads, precision: as those of Network.
 
     Raises:
         SettingError: an argument is out of its range.
@@ -51,6 +52,7 @@ class Answering:
         views: Views,
         engine: str | Engine,
         threads: int | None,
+        precision: Precision = "float32",
     ) -> None:
         self.graph: Graph = graph
         self.weights: Weights = weights
@@ -64,6 +66,7 @@ class Answering:
         self._reject_below: float | None = None
         self._thresholds: Thresholds | None = None
         self._engine: str | Engine = engine
+        self._precision: Precision = check_precision(precision)
         self._threads: int | None = None if threads is None else check_count("threads", threads)
         self._predictor: Predictor | None = None
         self._predictor_version = -1
@@ -106,6 +109,25 @@ class Answering:
     @engine.setter
     def engine(self, engine: str | Engine) -> None:
         self._engine, self._predictor, self._part = engine, None, None
+
+    @property
+    def precision(self) -> Precision:
+        """What it computes with where it answers: "float32", "bfloat16", or "auto", which is bfloat16 on processors
+        that multiply tiles of it (AMX) and float32 on others. Another one gives the next answer.
+
+        In bfloat16, the factors of all products are rounded to 8 bits, and so is what layers hand on to those that
+        multiply; sums, and all other arithmetic, are float32. It is no property of the file: training computes with
+        float32, whatever it is.
+
+        Raises:
+            SettingError: it is none of the three.
+        """
+        return self._precision
+
+    @precision.setter
+    def precision(self, precision: Precision) -> None:
+        self._precision = check_precision(precision)
+        self._predictor = self._part = None
 
     @property
     def thresholds(self) -> Thresholds | None:
@@ -408,7 +430,9 @@ class Answering:
     def _ready_predictor(self) -> Predictor:
         predictor, version = self._predictor, self.weights.version
         if predictor is None:
-            predictor = resolve_engine(self.engine).predictor(self.graph, self.weights.arrays, self.threads)
+            predictor = resolve_engine(self.engine, self.precision).predictor(
+                self.graph, self.weights.arrays, self.threads
+            )
         elif self._predictor_version != version:
             predictor.load(self.weights.arrays)
         self._predictor, self._predictor_version = predictor, version

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from neocog.engines.base import Engine
+from neocog.engines.precision import Precision
 from neocog.errors import SettingError, ShapeError
 from neocog.nn.limits import MAX_CLASSES, MAX_NAME, MAX_NAMES, shown
 
@@ -83,10 +84,19 @@ def check_names(names: Sequence[str] | None, outputs: int) -> tuple[str, ...]:
     return names
 
 
-def resolve_engine(engine: str | Engine) -> Engine:
-    """Return the engine of a name; an Engine is passed through."""
+def resolve_engine(engine: str | Engine, precision: Precision = "float32") -> Engine:
+    """Return the engine of a name; an Engine is passed through.
+
+    Raises:
+        SettingError: an Engine that was made already is to compute with something else.
+    """
     if isinstance(engine, str):
         from neocog.engines import get_engine  # here, so that a model can be made and saved without loading one
 
-        return get_engine(engine)
+        return get_engine(engine, precision)
+    if precision != "float32":
+        raise SettingError(
+            f"precision={precision!r} is for engines by name, got one that is made already",
+            hint="NativeEngine(precision=...) and TorchEngine(precision=...) take one of their own",
+        )
     return engine

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from neocog.data.identity import NOBODY, Identities
 from neocog.data.resize import DEFAULT_RESIZE, ResizeRule
 from neocog.engines.base import Array, Engine, State
+from neocog.engines.precision import Precision
 from neocog.errors import SettingError
 from neocog.model.answering import Answering
 from neocog.model.arguments import check_names, check_numbers, check_seed
@@ -52,6 +53,7 @@ class Network(Answering, Exporting):
             thresholds and calibration are of the views that they were fitted with.
         engine: "native", "reference" or "torch", or an Engine.
         threads: threads of the engine; None means as many as this process may use.
+        precision: "float32", "bfloat16" or "auto": what it computes with where it answers; see `Answering.precision`.
 
     Raises:
         ShapeError: a layer cannot take what comes to it, or the names are not as many as the outputs.
@@ -79,6 +81,7 @@ class Network(Answering, Exporting):
         views: Views = PLAIN,
         engine: str | Engine = "native",
         threads: int | None = None,
+        precision: Precision = "float32",
     ) -> None:
         if not isinstance(net, Layer):
             raise SettingError(f"net must be a layer or block, got {net!r}", hint="write Sequential(layer, layer, ...)")
@@ -93,7 +96,9 @@ class Network(Answering, Exporting):
         self.seed: int = check_seed(seed)
         drawn_from = self.seed
         weights = Weights(graph, lambda: initial_parameters(graph, drawn_from, initialisation))
-        super().__init__(graph, weights, loss=loss, resize=resize, views=views, engine=engine, threads=threads)
+        super().__init__(
+            graph, weights, loss=loss, resize=resize, views=views, engine=engine, threads=threads, precision=precision
+        )
         self.metrics: dict[str, float] = {}
         """What was measured when the model was trained, such as "val_accuracy"; saved with it."""
         self.learnt_from: Identities | None = NOBODY
@@ -209,6 +214,7 @@ class Network(Answering, Exporting):
             views=self.views,
             engine=self.engine,
             threads=self.threads,
+            precision=self.precision,
         )
         twin.restore(parameters)
         twin.metrics, twin.learnt_from, twin.origin = dict(self.metrics), self.learnt_from, self.origin

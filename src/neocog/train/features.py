@@ -112,6 +112,7 @@ def _key_of(body: Network, mirrored: bool) -> hashlib.blake2b:
         "std": normalisation.std,
         "mirrored": mirrored,
         "engine": body.engine if isinstance(body.engine, str) else body.engine.name,  # which round differently
+        **({} if body.precision == "float32" else {"precision": body.precision}),
     }
     key = hashlib.blake2b(json.dumps(said, sort_keys=True).encode(), digest_size=32)
     for name, value in body.parameters.items():

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from neocog.data.identity import identities_of_array, union
 from neocog.engines.base import Engine
+from neocog.engines.precision import Precision
 from neocog.engines.targets import check_targets
 from neocog.errors import SettingError
 from neocog.model import modelfile
@@ -327,6 +328,7 @@ def load(
     *,
     engine: str | Engine = "native",
     threads: int | None = None,
+    precision: Precision = "float32",
     allow_nonfinite: bool = False,
 ) -> Model:
     """Read a model file, or the model within a last.safetensors; see `neocog.model.modelfile.load_network`.
@@ -335,7 +337,7 @@ def load(
 
     Arguments:
         path: the file.
-        engine, threads: what the model shall run on, as for Model.
+        engine, threads, precision: what the model shall run on and compute with, as for Model.
         allow_nonfinite: whether weights that are NaN or infinite are taken, to look at what they do.
 
     Returns:
@@ -345,4 +347,6 @@ def load(
         FormatError: there is no such file, it is damaged, not one of neocog's, or holds weights that are no finite
             numbers; the message says what and where.
     """
-    return modelfile.load_network(path, Model, engine=engine, threads=threads, allow_nonfinite=allow_nonfinite)
+    model = modelfile.load_network(path, Model, engine=engine, threads=threads, allow_nonfinite=allow_nonfinite)
+    model.precision = precision
+    return model

@@ -9,6 +9,7 @@ import click
 from neocog.app.cli import models, options
 from neocog.app.cli.compiling import told_of_compiling
 from neocog.app.cli.output import emit, print_json
+from neocog.engines.precision import Precision
 
 
 @click.command("bench", cls=options.Verb)
@@ -25,15 +26,30 @@ from neocog.app.cli.output import emit, print_json
     show_default=True,
     help="Images per batch, for --profile.",
 )
+@click.option(
+    "--precision",
+    type=options.WordOption(options.PRECISIONS),
+    default="auto",
+    show_default=True,
+    help="Measure predictions in bfloat16 too: auto, where the processor multiplies tiles of it (AMX).",
+)
 @options.as_json
 @options.quiet
-def command(threads: int | None, quick: bool, profile: str | None, batch_size: int, as_json: bool, quiet: bool) -> None:
+def command(
+    threads: int | None,
+    quick: bool,
+    profile: str | None,
+    batch_size: int,
+    precision: Precision,
+    as_json: bool,
+    quiet: bool,
+) -> None:
     """Measure this machine: the peak speed of a core, the share of it that each kernel reaches, and images per second.
 
     With --profile, show where the time of a network goes, stage by stage.
     """
     if profile is not None:
-        _profile(Path(profile), batch_size, as_json, quiet)
+        _profile(Path(profile), batch_size, precision, as_json, quiet)
         return
     from neocog.engines.bench import run_bench  # here, since it loads the compiler, which --help need not
 
@@ -42,19 +58,19 @@ def command(threads: int | None, quick: bool, profile: str | None, batch_size: i
             click.echo(what, err=True)
 
     with told_of_compiling(quiet=quiet):
-        report = run_bench(threads, quick, progress)
+        report = run_bench(threads, quick, progress, precision)
     if as_json:
         print_json(report.to_json())
     else:
         emit(report.to_text())
 
 
-def _profile(path: Path, batch_size: int, as_json: bool, quiet: bool) -> None:
+def _profile(path: Path, batch_size: int, precision: Precision, as_json: bool, quiet: bool) -> None:
     from neocog.engines.profile import profile
 
     model = models.open_model(path, "native", None)
     with told_of_compiling(quiet=quiet):
-        profiles = profile(model.graph, model.parameters, batch_size)
+        profiles = profile(model.graph, model.parameters, batch_size, precision=precision)
     if as_json:
         print_json({"profiles": [found.to_json() for found in profiles]})
     else:

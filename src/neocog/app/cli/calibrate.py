@@ -16,6 +16,7 @@ from neocog.data.batches import Batches
 from neocog.data.dataset import Dataset
 from neocog.data.identity import identities_in, union
 from neocog.data.resize import ImageSize
+from neocog.engines.precision import Precision
 from neocog.errors import DataError
 from neocog.interop.opening import ONNX
 from neocog.model.calibration import Reject
@@ -44,6 +45,7 @@ from neocog.train.thresholds import fit_thresholds_on
 @options.threads
 @options.workers
 @options.engine
+@options.precision
 @options.views
 @options.as_json
 @options.quiet
@@ -57,6 +59,7 @@ def command(
     threads: int | None,
     workers: int | None,
     engine: str,
+    precision: Precision,
     views: Views | None,
     as_json: bool,
     quiet: bool,
@@ -73,7 +76,7 @@ def command(
             f"{path}: what is written is a model file of neocog, not an ONNX file",
             hint="name one with --output NAME.safetensors; neocog export makes an ONNX file of it",
         )
-    trained = models.open_model(model, engine, threads)
+    trained = models.open_model(model, engine, threads, precision=precision)
     trained.graph.check_classifies("neocog calibrate")
     if reject is not None or not trained.loss.several_labels:
         check_calibrates(trained)

@@ -27,6 +27,7 @@ from neocog.data.batches import Batches
 from neocog.data.builtin import BUILT_IN
 from neocog.data.dataset import Dataset, Source
 from neocog.data.resize import ImageSize
+from neocog.engines.precision import Precision
 from neocog.errors import DataError
 from neocog.model.calibration import Reject
 from neocog.model.network import Network
@@ -53,6 +54,7 @@ SPLIT_FILE = "split.csv"  # of a run folder
 @options.threads
 @options.workers
 @options.engine
+@options.precision
 @options.views
 @options.as_json
 @options.quiet
@@ -66,6 +68,7 @@ def command(
     threads: int | None,
     workers: int | None,
     engine: str,
+    precision: Precision,
     views: Views | None,
     as_json: bool,
     quiet: bool,
@@ -77,7 +80,7 @@ def command(
     MODEL is a model file, a run folder, an ONNX file, or hub:OWNER/NAME. The classes of DATA are matched to the model's
     by name.
     """
-    trained = models.open_model(model, engine, threads)
+    trained = models.open_model(model, engine, threads, precision=precision)
     trained.graph.check_classifies("neocog evaluate")
     models.take_views(trained, views, quiet=quiet)
     rejecting.take_reject(trained, reject)

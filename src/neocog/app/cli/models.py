@@ -13,6 +13,7 @@ from neocog.app.cli.errors import CommandLineError, nearest, note
 from neocog.interop.hub.repository import PREFIX, names_a_hub, names_a_repository
 
 if TYPE_CHECKING:
+    from neocog.engines.precision import Precision
     from neocog.model.network import Network
     from neocog.model.views import Views
 
@@ -88,8 +89,39 @@ def _suggestion(path: Path) -> str:
     return f"the latest is {runs[-1].parent}" if runs else "neocog train DATA makes one"
 
 
-def open_model(path: Path, engine: str, threads: int | None, *, allow_nonfinite: bool = False) -> Network:
-    """Read the model that `path` names; weights that are NaN or infinite only for verbs that show what a model is."""
+def open_model(
+    path: Path,
+    engine: str,
+    threads: int | None,
+    *,
+    precision: Precision | None = None,
+    allow_nonfinite: bool = False,
+) -> Network:
+    """Read the model that `path` names.
+
+    Arguments:
+        path: MODEL, as given.
+        engine, threads: what it shall run on.
+        precision: what it shall compute with; None for verbs that have no --precision.
+        allow_nonfinite: take weights that are NaN or infinite, for verbs that show what a model is.
+    """
+    model = _opened(path, engine, threads, allow_nonfinite=allow_nonfinite)
+    if precision is not None:
+        model.precision = precision
+        if precision == "float32" and engine == "native" and not _quiet():
+            _tell_of_tiles()
+    return model
+
+
+def _tell_of_tiles() -> None:
+    """Say what --precision auto would change, where it changes anything."""
+    from neocog.engines.precision import would_gain
+
+    if would_gain():
+        note("--precision auto would multiply in bfloat16, which this processor has instructions for (AMX)")
+
+
+def _opened(path: Path, engine: str, threads: int | None, *, allow_nonfinite: bool) -> Network:
     if names_a_hub(str(path)):
         from neocog.interop.hub.load import from_hub
         from neocog.model.arguments import check_names

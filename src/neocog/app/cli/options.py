@@ -28,6 +28,7 @@ else:
 
 ENGINES = ("native", "reference", "torch")
 VIEWS = ("plain", "flip", "flip-shift")  # those of model/views.py, which loads NumPy: help texts do without
+PRECISIONS = ("float32", "bfloat16", "auto")  # those of engines/precision.py
 MAX_SIDE = 4096  # pixels; larger images of a classifier are a slip of the keyboard
 MAX_THREADS = 1024
 UNITS = {"s": 1 / 60, "m": 1.0, "h": 60.0}  # minutes
@@ -321,6 +322,14 @@ threads = click.option(
     help="Number of compute threads.  [default: as many as this process may use]",
 )
 engine = click.option("--engine", type=WordOption(ENGINES), default="native", show_default=True, help="Compute engine.")
+precision = click.option(
+    "--precision",
+    type=WordOption(PRECISIONS),
+    default="float32",
+    show_default=True,
+    help="What to compute with: float32; bfloat16, faster on processors that multiply tiles of it (AMX) and slower on "
+    "others; auto, bfloat16 where it is faster.",
+)
 batch_size = click.option(
     "--batch-size", "-b", type=WholeOption(1, 65536), default=64, show_default=True, help="Images per batch."
 )

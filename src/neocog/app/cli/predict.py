@@ -23,6 +23,7 @@ from neocog.app.prediction import AnyPrediction, prediction_of
 from neocog.data.decode import decode_image
 from neocog.data.resize import ImageSize
 from neocog.engines.base import Array
+from neocog.engines.precision import Precision
 from neocog.errors import DataError
 from neocog.model.calibration import Reject
 from neocog.model.stream import AnswerStream
@@ -72,6 +73,7 @@ class Unreadable:
 @options.threads
 @options.workers
 @options.engine
+@options.precision
 @options.views
 @options.quiet
 @click.pass_context
@@ -91,6 +93,7 @@ def command(
     threads: int | None,
     workers: int | None,
     engine: str,
+    precision: Precision,
     views: Views | None,
     quiet: bool,
 ) -> None:
@@ -114,7 +117,7 @@ def command(
             "--list needs - as a SOURCE, in the place of the listed paths",
             hint="such as: neocog predict MODEL - --list < paths.txt",
         )
-    trained = models.open_model(model, engine, threads)
+    trained = models.open_model(model, engine, threads, precision=precision)
     trained.graph.check_classifies("neocog predict")
     models.take_views(trained, views, quiet=quiet)
     rejecting.take_reject(trained, reject)

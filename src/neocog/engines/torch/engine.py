@@ -24,6 +24,7 @@ from neocog.engines.base import (
     peak_sources,
     room_for_peaks,
 )
+from neocog.engines.precision import Settled
 from neocog.engines.targets import check_targets
 from neocog.engines.torch.losses import mean_loss
 from neocog.engines.torch.modules import SharedDropout
@@ -93,9 +94,16 @@ class TorchPredictor(_Network):
     """A network that answers, by PyTorch."""
 
     def __init__(
-        self, graph: Graph, parameters: Mapping[str, Array], device: str, dtype: Any, threads: int | None
+        self,
+        graph: Graph,
+        parameters: Mapping[str, Array],
+        device: str,
+        dtype: Any,
+        threads: int | None,
+        precision: Settled = "float32",
     ) -> None:
         super().__init__(graph, parameters, device, dtype, threads)
+        self._precision = precision
         self._programs: dict[tuple[int, ...], Any] = {}
 
     def logits(self, images: Images, batch_size: int | None = None) -> Array:
@@ -151,10 +159,12 @@ class TorchPredictor(_Network):
         """Compute some layers' values for some images at a time, and hand them on with the place of these images."""
         if wanted not in self._programs:
             self._programs[wanted] = restricted(self.module, self.graph, wanted).eval()
-        with self.running(), torch.inference_mode():
+        half = torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=self._precision == "bfloat16")
+        with self.running(), torch.inference_mode(), half:
             for start in range(0, len(images), CHUNK):
                 chunk = slice(start, start + CHUNK)
-                keep(chunk, self._programs[wanted](self.tensor(images[chunk])))
+                found = self._programs[wanted](self.tensor(images[chunk]))
+                keep(chunk, tuple(part.to(self.dtype) for part in found))
 
 
 class TorchTrainProgram(_Network):
@@ -311,6 +321,7 @@ class TorchEngine:
     Arguments:
         device: "cpu", "cuda", or any other that PyTorch knows.
         dtype: "float32" or "float64"; the arrays at the edge are float32 in both.
+        precision: of predictions, "float32" or "bfloat16": PyTorch's autocast.
 
     Raises:
         EngineError: PyTorch has no such device here.
@@ -318,7 +329,7 @@ class TorchEngine:
 
     name = "torch"
 
-    def __init__(self, device: str = "cpu", dtype: str = "float32") -> None:
+    def __init__(self, device: str = "cpu", dtype: str = "float32", precision: Settled = "float32") -> None:
         if dtype not in ("float32", "float64"):
             raise SettingError(f'dtype must be "float32" or "float64", got {dtype!r}')
         try:
@@ -328,12 +339,15 @@ class TorchEngine:
                 f"the torch engine cannot run on the device {device!r}: {str(error).splitlines()[0]}",
                 hint='use device="cpu", or install a PyTorch build for this device',
             ) from error
+        if precision == "bfloat16" and dtype != "float32":
+            raise SettingError(f'precision="bfloat16" needs dtype="float32", got {dtype!r}')
         self.device = device
         self.dtype = getattr(torch, dtype)
+        self.precision: Settled = precision
 
     def predictor(self, graph: Graph, parameters: Mapping[str, Array], threads: int | None = None) -> TorchPredictor:
         """Make a network that answers, on `threads` threads; None: as many as PyTorch is set to, if it may use them."""
-        return TorchPredictor(graph, parameters, self.device, self.dtype, threads)
+        return TorchPredictor(graph, parameters, self.device, self.dtype, threads, self.precision)
 
     def train_program(
         self, graph: Graph, parameters: Mapping[str, Array], settings: StepSettings, threads: int | None = None

@@ -1,0 +1,66 @@
+"""What networks compute with where they answer: float32, or bfloat16 on processors that multiply tiles of it.
+
+bfloat16 is float32 with 8 bits of precision in place of 24. Factors of products are rounded to it, sums are not. Only
+tile registers (AMX, in Intel's servers since 2023) make that worth it; any other processor gets the same numbers by a
+detour. So float32 is what all begin with: the same file then gives the same probabilities everywhere.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Literal, get_args
+
+from neocog.errors import NeocogWarning, SettingError
+from neocog.nn.limits import shown
+
+Precision = Literal["float32", "bfloat16", "auto"]
+Settled = Literal["float32", "bfloat16"]
+
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+
+
+def check_precision(value: object) -> Precision:
+    """Return a precision.
+
+    Raises:
+        SettingError: it is none.
+
+    >>> check_precision("auto")
+    'auto'
+    """
+    for known in PRECISIONS:
+        if value == known:
+            return known
+    raise SettingError(f"precision must be one of {', '.join(PRECISIONS)}, got {shown(value)}")
+
+
+def settled(precision: Precision) -> Settled:
+    """Return what is computed with: "auto" is bfloat16 where this processor has tile registers, and this process may
+    use them.
+
+    Warns:
+        NeocogWarning: bfloat16 is asked for where it is the slower way.
+    """
+    if precision == "float32":
+        return precision
+    reason = _why_not()
+    if precision == "auto":
+        return "bfloat16" if reason is None else "float32"
+    if reason is not None:
+        warning = NeocogWarning(
+            f"bfloat16 is slower than float32 here: {reason}",
+            hint='"auto" takes bfloat16 only where the processor multiplies tiles of it',
+        )
+        warnings.warn(warning, stacklevel=1)  # of this line, so that it is told once
+    return precision
+
+
+def would_gain() -> bool:
+    """Whether "auto" computes with bfloat16 here."""
+    return _why_not() is None
+
+
+def _why_not() -> str | None:
+    from neocog.jit.host import why_no_tiles  # here, since it loads the compiler
+
+    return why_no_tiles()

@@ -1,0 +1,63 @@
+"""--precision of neocog predict, evaluate and calibrate, and what is told of it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+import neocog as nc
+from app.pictures import write_image
+
+pytestmark = pytest.mark.filterwarnings("ignore:bfloat16 is slower")
+
+
+@pytest.fixture
+def picture(tmp_path):
+    return write_image(tmp_path / "a.png", 90)
+
+
+def test_predict_computes_with_what_it_is_told(run, trained_once, picture):
+    wanted, got = {}, {}
+    for precision in ("float32", "bfloat16"):
+        model = nc.load(trained_once[0] / "model.safetensors", precision=precision)
+        wanted[precision] = float(model.predict_proba(picture).max())
+        done = run("predict", trained_once[0], picture, "--precision", precision, "--json")
+        got[precision] = json.loads(done.out)["probability"]
+    assert got == wanted
+    assert got["float32"] == json.loads(run("predict", trained_once[0], picture, "--json").out)["probability"]
+    assert abs(got["float32"] - got["bfloat16"]) < 0.02
+
+
+def test_evaluate_and_calibrate_take_it_too(run, trained_once, photos, tmp_path):
+    losses = {
+        precision: json.loads(run("evaluate", trained_once[0], photos, "--json", "-q", "--precision", precision).out)[
+            "loss"
+        ]
+        for precision in ("float32", "bfloat16")
+    }
+    assert losses["float32"] != losses["bfloat16"]
+    assert abs(losses["float32"] - losses["bfloat16"]) < 0.02
+    out = tmp_path / "calibrated.safetensors"
+    done = run("calibrate", trained_once[0], photos, "-o", out, "--precision", "bfloat16", "--json", "-q")
+    assert done.code == 0, done.err
+
+
+def test_a_note_says_what_auto_would_do_where_it_does_anything(run, trained_once, picture, monkeypatch):
+    told = "--precision auto would multiply in bfloat16, which this processor has instructions for (AMX)"
+    monkeypatch.setattr("neocog.engines.precision._why_not", lambda: "this processor has no AMX")
+    assert told not in run("predict", trained_once[0], picture).err
+    monkeypatch.setattr("neocog.engines.precision._why_not", lambda: None)
+    assert told in run("predict", trained_once[0], picture).err
+    assert told not in run("predict", trained_once[0], picture, "-q").err
+    assert told not in run("predict", trained_once[0], picture, "--engine", "reference").err
+
+
+def test_what_is_no_precision_is_refused(run, trained_once, picture):
+    done = run("predict", trained_once[0], picture, "--precision", "float16")
+    assert done.code == 2
+    assert "float32" in done.err
+    assert "bfloat16" in done.err
+    done = run("predict", trained_once[0], picture, "--precision", "bfloat16", "--engine", "reference")
+    assert done.code != 0
+    assert "the reference engine computes with float64, not with bfloat16" in done.err
