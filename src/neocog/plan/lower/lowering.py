@@ -253,7 +253,8 @@ class Lowering(Choices):
             formula = Expression(self.halves[index].tensor) if index in self.halves else self.formulas[index]
             made = self.value(step.title, self.output_shape(index), self.halo_of(index), kept=index in self.kept)
             made.formula = formula
-            self.map(step, f"{step.title} forward", formula, made)
+            name = "to float32" if index in self.halves else "forward"
+            self.map(step, f"{step.title} {name}", formula, made)
             self.outputs[index] = made
         return self.outputs[index]
 

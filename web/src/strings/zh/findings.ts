@@ -188,6 +188,8 @@ export const findings: typeof english = {
     after: '现在的特征图',
     peak: '峰值 {value}，在{place}',
     silent: '这个卷积核对这张图像没有任何反应，请换一个。',
+    peakLeft: '原来的峰值已经移出图像；现在标出的是另一个位置，是剩下的格子里最大的。',
+    peakOther: '现在标出的是另一个位置：图案在边缘处变了，或者出现了更强的反应。',
     sameScale: '两张特征图共用一个色标',
     expected: (down, right, by) => `特征图上的一格对应图像上 ${down} × ${right} 像素的一步，所以特征图应当：${by}。`,
     equal: '确实如此：离边界足够远的每一格，数值和原来完全相同，只是换了位置。处处用的都是同一组权重。',
