@@ -33,6 +33,7 @@ from neocog.text import printable
 from neocog.train.runfolder import read_config
 
 CONFIG_FILE = "config.json"  # of a run folder
+SAYING = 3.0  # seconds between two lines that say how far saving is
 COMMANDLINE = click.core.ParameterSource.COMMANDLINE
 OPENING = 10.0  # seconds that the server may take to answer before the browser is opened
 
@@ -90,7 +91,7 @@ def command(
         from neocog.app.page.saved import save_page
 
         with told_of_compiling(quiet=quiet), datasets.progress_bar("saving", quiet=quiet, unit="answers") as progress:
-            size = save_page(session, save, progress)
+            size = save_page(session, save, progress if sys.stderr.isatty() or quiet else _Lines())
         emit(f"{printable(str(save))}  {size / 2**20:.1f} MiB")
         return
     with told_of_compiling(quiet=quiet):
@@ -212,6 +213,18 @@ def _open(server: PageServer) -> None:
     while not server.started and time.monotonic() < deadline:
         time.sleep(0.02)
     webbrowser.open(server.address)
+
+
+class _Lines:
+    """Says how far saving is where there is no terminal for a bar: at once, and every few seconds."""
+
+    def __init__(self) -> None:
+        self._next = 0.0
+
+    def __call__(self, done: int, total: int) -> None:
+        if time.monotonic() >= self._next:
+            self._next = time.monotonic() + SAYING
+            note(f"saving: {done:,} of {total:,} answers")
 
 
 def _has_display() -> bool:

@@ -79,6 +79,7 @@ export const network = {
     probability: 'probability',
     predicted: 'predicted',
     label: 'label',
+    packed: 'In this file large maps are kept in 8 bits and others in 16: their values are rounded to 1/255 or 1/65535 of the range from the smallest to the largest of them.',
     engine: 'These numbers are those of the model’s own engine ({engine}). Worked out once more by the reference in float64, the logits differ by at most {difference} of the largest one.',
   },
   lens: {

@@ -78,6 +78,7 @@ export const network: typeof english = {
     probability: '概率',
     predicted: '预测',
     label: '标签',
+    packed: '这个文件里，大的特征图以 8 位保存，其余以 16 位保存：数值四舍五入到最小值与最大值之差的 1/255 或 1/65535。',
     engine: '这些数字来自模型自己的引擎（{engine}）。用参考引擎以 float64 再算一遍，logit 最多相差最大 logit 的 {difference}。',
   },
   lens: {
