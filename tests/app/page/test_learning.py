@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 import neocog as nc
-from neocog.app.cli.explain import lesson_session, open_session
+from neocog.app.cli.explain import open_session
 from neocog.app.page.answers import answer
+from neocog.app.page.examples import lesson_session
 from neocog.app.page.practice import EPOCHS, RATES, SEEDS, Practice, practise
 from neocog.app.page.question import Question
 from neocog.errors import SettingError

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from app.page.frames import Frame, read_frames
-from neocog.app.cli.explain import lesson_session
 from neocog.app.page.answers import answer
+from neocog.app.page.examples import lesson_session
 from neocog.app.page.message import FEW_VALUES, MANY_VALUES, Answer
 from neocog.app.page.question import Question
 from neocog.app.page.saved import assemble, pack, record, save_page

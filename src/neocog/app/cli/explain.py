@@ -17,12 +17,12 @@ from neocog.app.cli.compiling import told_of_compiling
 from neocog.app.cli.errors import CommandLineError, note, warn
 from neocog.app.cli.learnt import is_other_data, learnt
 from neocog.app.cli.output import emit
+from neocog.app.page.examples import lesson_session
 from neocog.app.page.server import PageServer
-from neocog.app.page.session import FIRST, Gallery, Input, Session
+from neocog.app.page.session import FIRST, Gallery, Session
 from neocog.data.dataset import Dataset, Subset
 from neocog.data.decode import MAX_BYTES, unreadable_file
 from neocog.errors import DataError, FormatError, NeocogError
-from neocog.explain.lesson import lesson_image, lesson_model
 from neocog.explain.subject import Subject
 from neocog.interop.hub.repository import names_a_hub
 from neocog.interrupts import Terminated
@@ -97,13 +97,6 @@ def command(
     with told_of_compiling(quiet=quiet):
         _warm_up(session.model)
     serve(PageServer(session, port), browser=not no_browser, quiet=quiet)
-
-
-def lesson_session() -> Session:
-    """Make the session of the worked example."""
-    session = Session(lesson_model(), "6 x 6", lesson=True, engine="reference")
-    session.add(Input(lesson_image(), "6 x 6"), FIRST)
-    return session
 
 
 def open_session(

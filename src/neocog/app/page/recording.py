@@ -118,19 +118,19 @@ def _learning(session: Session) -> Iterator[Question]:
             yield ask("learnt", layer=convolutions[0], **given)
 
 
-def targets(session: Session) -> list[str]:
-    """Return the targets whose gradients are held: the predicted class, and the loss of it or of the true one; of
-    several true ones, of the first.
+def targets(session: Session, name: str = FIRST) -> list[str]:
+    """Return the targets that gradients of an image are shown of first: the predicted class, and the loss of it or of
+    the true one; of several true ones, of the first.
     """
-    logits = session.trace(FIRST).class_logits
+    logits = session.trace(name).class_logits
     best = int(np.nan_to_num(logits, nan=-np.inf).argmax())
-    label = next(iter(session.input(FIRST).labels), best)
+    label = next(iter(session.input(name).labels), best)
     return [f"class:{best}", f"loss:{label}"]
 
 
-def strongest_filters(session: Session, node: Node) -> list[int]:
-    """Order a layer's maps by their largest value; of a vector, its values."""
-    output = session.trace(FIRST).output(node.index)
+def strongest_filters(session: Session, node: Node, name: str = FIRST) -> list[int]:
+    """Order a layer's maps by their largest value for an image; of a vector, its values."""
+    output = session.trace(name).output(node.index)
     peaks = output.max(axis=(0, 1)) if output.ndim == 3 else output
     return [int(k) for k in np.argsort(-np.nan_to_num(peaks, nan=-np.inf), kind="stable")]
 

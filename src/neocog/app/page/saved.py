@@ -10,6 +10,7 @@ from pathlib import Path
 
 from neocog.app.page.answers import answer
 from neocog.app.page.files import one_file, page_file
+from neocog.app.page.lesson.recorded import cards_recorded
 from neocog.app.page.message import Answer, plain
 from neocog.app.page.question import Question
 from neocog.app.page.recording import essential, optional
@@ -38,7 +39,8 @@ def save_page(session: Session, path: Path, progress: Callable[[int, int], None]
         NeocogError: the page was not built, or the file cannot be written.
     """
     script, style = page_file("app.js"), page_file("app.css")
-    page = assemble(session.title, script, style, pack(record(session, progress))).encode()
+    lesson = cards_recorded(session, lambda example: record(example, lambda done, total: None))
+    page = assemble(session.title, script, style, pack({**record(session, progress), **lesson})).encode()
     write_atomically(path, page)
     return len(page)
 
