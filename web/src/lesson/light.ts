@@ -14,7 +14,7 @@ const LIGHTS: Record<string, readonly string[]> = {
   A11: ['.wirings'],
   A12: ['input[data-tap]'],
   A13: ['canvas[data-array="input"]'],
-  A14: ['table [data-array="input"]', 'canvas[data-array="input"]'],
+  A14: ['table [data-array="input"]', 'canvas[data-array="input"]', 'canvas[data-array="sent"]'],
   A15: ['.line [data-array="products"]'],
   A16: ['.practice', '.curves'],
 }
