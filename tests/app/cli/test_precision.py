@@ -46,9 +46,11 @@ def test_evaluate_and_calibrate_take_it_too(run, trained_once, photos, tmp_path)
 
 def test_a_note_says_what_auto_would_do_where_it_does_anything(run, trained_once, picture, monkeypatch):
     told = "--precision auto would multiply in bfloat16, which this processor has instructions for (AMX)"
-    monkeypatch.setattr("neocog.engines.precision._why_not", lambda: "this processor has no AMX")
+    monkeypatch.setattr("neocog.jit.host.has_tiles", lambda target: False)
     assert told not in run("predict", trained_once[0], picture).err
-    monkeypatch.setattr("neocog.engines.precision._why_not", lambda: None)
+    monkeypatch.setattr("neocog.jit.host.has_tiles", lambda target: True)
+    # Who computes with float32 asks the system for nothing.
+    monkeypatch.setattr("neocog.jit.host._tiles_permitted", lambda: pytest.fail("asked for tile registers"))
     assert told in run("predict", trained_once[0], picture).err
     assert told not in run("predict", trained_once[0], picture, "-q").err
     assert told not in run("predict", trained_once[0], picture, "--engine", "reference").err
