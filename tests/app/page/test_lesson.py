@@ -77,6 +77,13 @@ def test_both_languages_say_the_same_with_the_same_numbers() -> None:
     assert list(all_words("en")) == [row.name for row in ROWS] == [f"A{number}" for number in range(1, 17)]
 
 
+def test_chinese_names_of_layers_and_classes_bring_their_own_marks() -> None:
+    """第 0 层（Conv2d） and “3” stand without spaces around them."""
+    for path, text in leaves(all_words("zh")):
+        assert not re.search(r" \{(layer|class|other|way)\}|\{(layer|class|other|way)\} ", text), path
+        assert not re.search(r"[\u4e00-\u9fff][,;:!?]|[。，；：！？）] ", text), path
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_no_number_of_a_card_is_written_by_hand(language: str) -> None:
     for path, text in leaves(all_words(language)):
