@@ -21,9 +21,9 @@ class ThreadWorld:
 
     def _everyone(self, values: NDArray[Any]) -> list[NDArray[Any]]:
         self._table[self.rank] = values.copy()
-        self._meeting.wait(60)
+        self._meeting.wait(600)
         found = list(self._table)
-        self._meeting.wait(60)
+        self._meeting.wait(600)
         return found
 
     def all_reduce(self, values: NDArray[Any]) -> None:
@@ -34,7 +34,7 @@ class ThreadWorld:
         values[...] = self._everyone(values)[root]
 
     def barrier(self) -> None:
-        self._meeting.wait(60)
+        self._meeting.wait(600)
 
 
 class GatheringThreadWorld(ThreadWorld):

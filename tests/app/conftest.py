@@ -44,6 +44,12 @@ def nothing_pretrained(monkeypatch) -> None:
     monkeypatch.setattr("neocog.app.cli.pretrained.backbones_at_hand", list)
 
 
+@pytest.fixture(autouse=True)
+def no_note_of_tiles(monkeypatch) -> None:
+    """What verbs tell does not hang on the machine: nothing is said of --precision, also where there is AMX."""
+    monkeypatch.setattr("neocog.engines.precision.has_instructions", lambda: False)
+
+
 @pytest.fixture
 def page(monkeypatch, no_page) -> None:
     """Files in place of the built report's."""

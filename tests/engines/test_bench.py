@@ -41,15 +41,18 @@ def test_the_peak_is_a_rate() -> None:
     assert peak.seen == [peak.seen[0]]
 
 
+@pytest.mark.filterwarnings("ignore:bfloat16 is slower")
 def test_a_report_reads_well_and_is_json(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench, "QUICK_SHAPES", ((4, 12, 12, 32, 32),))
     said: list[str] = []
-    report = bench.run_bench(threads=1, quick=True, progress=said.append)
+    report = bench.run_bench(threads=1, quick=True, progress=said.append, precision="bfloat16")
     assert (len(report.kernels), len(report.winograd)) == (3, 3)
     assert [(rate.use, rate.batch) for rate in report.networks] == [
         ("training", 64),
         ("prediction", 64),
         ("prediction", 1),
+        ("bfloat16", 64),
+        ("bfloat16", 1),
     ]
     text = report.to_text()
     assert "multiply-add peak of one core" in text

@@ -65,7 +65,20 @@ def test_the_reference_computes_with_float64_alone():
     assert get_engine("reference", "auto").name == "reference"
 
 
-@pytest.mark.filterwarnings("ignore:bfloat16 is slower")
+@pytest.mark.parametrize("value", ["auto", "bf16", None])
+def test_an_engine_that_is_made_takes_one_of_two(value):
+    from neocog.engines.native import NativeEngine
+
+    with pytest.raises(SettingError, match="the precision of an engine must be one of float32, bfloat16, got"):
+        NativeEngine(precision=value)
+    pytest.importorskip("torch")
+    from neocog.engines.torch import TorchEngine
+
+    with pytest.raises(SettingError, match="the precision of an engine must be one of float32, bfloat16, got"):
+        TorchEngine(precision=value)
+
+
+@pytest.mark.filterwarnings("error:bfloat16 is slower")  # which is said of neocog's own kernels alone
 def test_pytorch_predicts_by_autocast():
     pytest.importorskip("torch")
     from neocog.engines.torch import TorchEngine

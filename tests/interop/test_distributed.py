@@ -28,6 +28,7 @@ SLURM = {"SLURM_STEP_NUM_TASKS": "4", "SLURM_PROCID": "3", "SLURM_STEP_NODELIST"
 def test_torchrun_and_slurm_say_who_takes_part():
     assert launched({}) is None
     assert launched({"SLURM_STEP_NUM_TASKS": "1"}) is None
+    assert launched({**SLURM, "OMPI_COMM_WORLD_SIZE": "8"}) is None  # mpirun started a process on each node by srun
     assert launched(TORCHRUN) == {name: TORCHRUN[name] for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")}
     told = {"RANK": "3", "WORLD_SIZE": "4", "MASTER_ADDR": "n01", "MASTER_PORT": "20007"}
     assert launched(SLURM) == {**told, "MASTER_PORT": str(20000 + 20007 % 20000)}
@@ -120,14 +121,14 @@ def photos(tmp_path_factory) -> Path:
     return folder
 
 
-def words(photos: Path, run: Path, epochs: int = 2) -> list[str]:
+def words(photos: Path, run: Path, epochs: int = 8) -> list[str]:
     given = ["--model", "lenet5", "--slices", "4", "--sync-bn", "--batch-size", "16", "--quiet", "--no-report"]
     return ["-m", "neocog", "train", str(photos), "--output", str(run), "--epochs", str(epochs), *given]
 
 
 def torchrun(log: Path, command: list[str]) -> subprocess.Popen[bytes]:
     """Start two processes, which are started again if one fails; what they say goes to a file."""
-    launcher = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--max-restarts", "2"]
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--max-restarts", "2"]
     with log.open("w") as file:
         return subprocess.Popen([sys.executable, *launcher, *command], stdout=file, stderr=file)
 
@@ -153,11 +154,13 @@ def test_after_a_kill_torchrun_goes_on_to_the_same_bits(photos, alone, tmp_path)
     run, log = tmp_path / "killed", tmp_path / "log"
     process = torchrun(log, words(photos, run))
     deadline = time.monotonic() + SECONDS
-    while not (run / "last.safetensors").exists():
+    found: list[int] = []
+    while len(found) < 2 or not (run / "last.safetensors").exists():
+        found = found if len(found) == 2 else workers_of(process.pid)  # known before the first epoch is over
         assert process.poll() is None, log.read_text()
         assert time.monotonic() < deadline
         time.sleep(0.002)
-    os.kill(workers_of(process.pid)[0], signal.SIGKILL)  # the one that writes
+    os.kill(found[0], signal.SIGKILL)  # the one that writes
     assert process.wait(SECONDS) == 0, log.read_text()
     assert (run / "model.safetensors").read_bytes() == alone
 

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from neocog.engines.native import NativeEngine
+from neocog.errors import EngineError
 from neocog.jit import host
 from neocog.jit.host import NARROWED, has_tiles, host_target, make_target, with_tiles
+from neocog.nn.blocks import Sequential
+from neocog.nn.graph import trace
+from neocog.nn.layers import Conv2d, Flatten, Linear, ReLU
+from neocog.nn.parameters import initial_parameters
 
 FEATURES = dict.fromkeys(("avx512f", "avx512vl", "avx512bw", "avx512dq", "avx512bf16", "amx-tile", "amx-bf16"), True)
 SAPPHIRE = make_target("sapphirerapids", FEATURES, "x86_64-unknown-linux-gnu")
@@ -44,10 +52,12 @@ for piece in split(emit_program(program)):
 RUN = """
 import numpy as np
 from neocog.engines.native import NativeEngine
-from neocog.jit.host import host_target, with_tiles
+from neocog.jit.host import host_target, why_no_tiles, with_tiles
 from test_half import NETWORKS, _images, _parameters
 target = with_tiles(host_target())
-assert target.tiles
+if not target.tiles:
+    print(why_no_tiles())
+    sys.exit()
 for graph in NETWORKS.values():
     for count in (1, 3, 40):
         parameters, images = _parameters(graph), _images(graph, count)
@@ -101,4 +111,28 @@ def test_asking_for_tiles_never_fails():
 
 @pytest.mark.skipif(not has_tiles(host_target()), reason="this processor has no tile registers (AMX)")
 def test_tile_registers_give_the_bits_of_vectors():
-    assert _run(RUN).strip() == "the same bits"
+    told = _run(RUN).strip()
+    if told == "the system does not let this process use AMX":
+        pytest.skip(told)
+    assert told == "the same bits"
+
+
+@pytest.mark.parametrize("permitted", [True, False])
+def test_a_target_with_tiles_from_another_process_is_refused_where_its_instructions_would_end_this_one(
+    monkeypatch, permitted
+):
+    """An engine may have been pickled: the target says what the process that made it was permitted."""
+    net = Sequential(Conv2d(8, 3), ReLU(), Flatten(), Linear(3))
+    engine = pickle.loads(pickle.dumps(NativeEngine(replace(SAPPHIRE, tiles=True), precision="bfloat16")))
+    graph = trace(net, (8, 8, 3))
+    monkeypatch.setattr(host, "host_target", lambda: SAPPHIRE)
+    monkeypatch.setattr(host, "_tiles_permitted", lambda: permitted)
+    if permitted:
+        host.check_tiles(engine.target)
+        return
+    images = np.zeros((2, 8, 8, 3), np.float32)
+    with pytest.raises(EngineError, match="which this process cannot use: the system does not let this process"):
+        engine.predictor(graph, initial_parameters(graph), 1).logits(images)
+    monkeypatch.setattr(host, "host_target", lambda: make_target(*NARROWED["avx2"], SAPPHIRE.triple))
+    with pytest.raises(EngineError, match="which this process cannot use"):
+        engine.predictor(graph, initial_parameters(graph), 1).logits(images)

@@ -47,5 +47,6 @@ def get_engine(name: str, precision: Precision = "float32") -> Engine:
     if name == "torch":
         from neocog.engines.torch import TorchEngine
 
-        return TorchEngine(precision=settled(precision))
+        # What bfloat16 gains there is for PyTorch to know: it has kernels of its own, also without AMX.
+        return TorchEngine(precision=settled(precision) if precision == "auto" else precision)
     raise SettingError(f"unknown engine {name!r}", hint=f"known engines: {', '.join(ENGINES)}")

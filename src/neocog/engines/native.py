@@ -41,6 +41,7 @@ from neocog.engines.base import (
     output_shape,
     room_for_peaks,
 )
+from neocog.engines.precision import check_settled
 from neocog.engines.room import check_room
 from neocog.engines.targets import check_targets, loss_weights
 from neocog.errors import SettingError
@@ -69,6 +70,10 @@ class NativeEngine:
     """Compiles networks for this machine, or for another `target` whose instructions it has.
 
     `algorithm` overrides the rule by which convolutions are computed: "direct" or "winograd" (where possible).
+    `precision` is that of predictions: "float32" or "bfloat16".
+
+    Raises:
+        SettingError: the precision is neither.
     """
 
     name = "native"
@@ -80,6 +85,7 @@ class NativeEngine:
         algorithm: Algorithm = "auto",
         precision: Precision = "float32",
     ) -> None:
+        check_settled(precision)
         self.target = target or (host_target() if precision == "float32" else with_tiles(host_target()))
         self.cache = cache or ObjectCache()
         self.algorithm = algorithm

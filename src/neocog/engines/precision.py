@@ -8,7 +8,7 @@ detour. So float32 is what all begin with: the same file then gives the same pro
 from __future__ import annotations
 
 import warnings
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 from neocog.errors import NeocogWarning, SettingError
 from neocog.nn.limits import shown
@@ -32,6 +32,23 @@ def check_precision(value: object) -> Precision:
         if value == known:
             return known
     raise SettingError(f"precision must be one of {', '.join(PRECISIONS)}, got {shown(value)}")
+
+
+def check_settled(value: object) -> Settled:
+    """Return what an engine computes with.
+
+    Raises:
+        SettingError: it is neither of the two. "auto" is for engines by name.
+
+    >>> check_settled("bfloat16")
+    'bfloat16'
+    """
+    if value in get_args(Settled):
+        return cast(Settled, value)
+    raise SettingError(
+        f"the precision of an engine must be one of {', '.join(get_args(Settled))}, got {shown(value)}",
+        hint='engines by name take "auto": Model(..., engine="native", precision="auto")' if value == "auto" else None,
+    )
 
 
 def settled(precision: Precision) -> Settled:
@@ -58,6 +75,13 @@ def settled(precision: Precision) -> Settled:
 def would_gain() -> bool:
     """Whether "auto" computes with bfloat16 here."""
     return _why_not() is None
+
+
+def has_instructions() -> bool:
+    """Whether this processor multiplies tiles of bfloat16, whether or not the system lets this process use that."""
+    from neocog.jit.host import has_tiles, host_target  # here, since it loads the compiler
+
+    return has_tiles(host_target())
 
 
 def _why_not() -> str | None:

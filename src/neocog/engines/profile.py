@@ -96,6 +96,7 @@ def profile(
     if batch < 1:
         raise SettingError(f"the batch size must be at least 1, got {batch}")
     engine = NativeEngine(precision=settled(precision))
+    predicting = "prediction" if engine.precision == "float32" else f"prediction in {engine.precision}"
     peak = Peak(engine.target, engine.cache)
     random = np.random.default_rng(0)
     shape = graph.input.height, graph.input.width, graph.input.channels
@@ -108,7 +109,7 @@ def profile(
     predictor.logits(images)
     return (
         _measure("training", train_program.executable, peak, repeats),
-        _measure("prediction", predictor.executable(batch), peak, repeats),
+        _measure(predicting, predictor.executable(batch), peak, repeats),
     )
 
 

@@ -21,6 +21,7 @@ from neocog.ranks.processors import share_processors
 from neocog.ranks.world import Alone, LostProcessError, World
 
 TIMEOUT = 600.0  # seconds that a process may be late; one that ends is noticed at once
+MPI_SIZES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE")  # how many processes mpirun started
 FIRST_PORT, PORTS = 20000, 20000  # among which a SLURM job finds its own
 
 
@@ -94,7 +95,7 @@ def launched(environment: Mapping[str, str]) -> dict[str, str] | None:
                 hint="start the processes with torchrun, or unset RANK and WORLD_SIZE to train alone",
             )
         told = {name: environment.get(name, "") for name in names}
-    elif int(environment.get("SLURM_STEP_NUM_TASKS", "1")) > 1:
+    elif _by_srun(environment):
         job = int(environment.get("SLURM_JOB_ID", "0"))
         told = {
             "RANK": environment["SLURM_PROCID"],
@@ -107,6 +108,14 @@ def launched(environment: Mapping[str, str]) -> dict[str, str] | None:
     if not (told["RANK"].isdigit() and told["WORLD_SIZE"].isdigit() and int(told["RANK"]) < int(told["WORLD_SIZE"])):
         raise SettingError(f"RANK must be below WORLD_SIZE, got {told['RANK']} and {told['WORLD_SIZE']}")
     return told
+
+
+def _by_srun(environment: Mapping[str, str]) -> bool:
+    """Whether SLURM's variables are those of this process: mpirun starts one process a node by srun, and that one all
+    others, which see its variables.
+    """
+    tasks = environment.get("SLURM_STEP_NUM_TASKS", "1")
+    return tasks not in ("", "1") and all(environment.get(name, tasks) == tasks for name in MPI_SIZES)
 
 
 def restarts(environment: Mapping[str, str]) -> int:

@@ -15,6 +15,7 @@ from neocog.emit.slots import barrier_slot, control_slots
 from neocog.forks import tell_of_forks
 from neocog.jit.cache import ObjectCache
 from neocog.jit.compile import Library, build
+from neocog.jit.host import check_tiles
 from neocog.jit.team import Job, Team
 from neocog.nn.summary import multiply_adds as layer_multiply_adds
 from neocog.plan.layout import Space, Tensor
@@ -52,6 +53,7 @@ class Executable:
     def __init__(
         self, program: Program, state: NDArray[np.uint8], cache: ObjectCache, progress: CompileProgress | None = None
     ) -> None:
+        check_tiles(program.target)
         self.program = program
         self.state = state
         self._cache = cache

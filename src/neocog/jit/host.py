@@ -11,7 +11,7 @@ from pathlib import Path
 
 import llvmlite.binding as llvm
 
-from neocog.errors import SettingError
+from neocog.errors import EngineError, SettingError
 from neocog.target.processor import Target
 
 
@@ -102,6 +102,19 @@ def with_tiles(target: Target) -> Target:
     if has_tiles(target) and _tiles_permitted():
         return replace(target, tiles=True)
     return target
+
+
+def check_tiles(target: Target) -> None:
+    """Check that this process may run a program for a target: one with tiles may come from another process.
+
+    Raises:
+        EngineError: it has tiles, and this process may not use them: the first instruction would end it.
+    """
+    if target.tiles and not (has_tiles(host_target()) and _tiles_permitted()):
+        raise EngineError(
+            f"the program is for tile registers (AMX), which this process cannot use: {why_no_tiles()}",
+            hint='make the engine anew in this process: NativeEngine(precision="bfloat16")',
+        )
 
 
 def why_no_tiles() -> str | None:

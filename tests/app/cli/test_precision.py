@@ -9,7 +9,9 @@ import pytest
 import neocog as nc
 from app.pictures import write_image
 from neocog.app.serve.served import locations_of
+from neocog.engines.precision import has_instructions
 
+HAS_INSTRUCTIONS = has_instructions  # before conftest.py puts another one in its place
 pytestmark = pytest.mark.filterwarnings("ignore:bfloat16 is slower")
 
 
@@ -46,9 +48,12 @@ def test_evaluate_and_calibrate_take_it_too(run, trained_once, photos, tmp_path)
 
 def test_a_note_says_what_auto_would_do_where_it_does_anything(run, trained_once, picture, monkeypatch):
     told = "--precision auto would multiply in bfloat16, which this processor has instructions for (AMX)"
-    monkeypatch.setattr("neocog.engines.precision._why_not", lambda: "this processor has no AMX")
+    monkeypatch.setattr("neocog.engines.precision.has_instructions", HAS_INSTRUCTIONS)
+    monkeypatch.setattr("neocog.jit.host.has_tiles", lambda target: False)
     assert told not in run("predict", trained_once[0], picture).err
-    monkeypatch.setattr("neocog.engines.precision._why_not", lambda: None)
+    monkeypatch.setattr("neocog.jit.host.has_tiles", lambda target: True)
+    # Who computes with float32 asks the system for nothing.
+    monkeypatch.setattr("neocog.jit.host._tiles_permitted", lambda: pytest.fail("asked for tile registers"))
     assert told in run("predict", trained_once[0], picture).err
     assert told not in run("predict", trained_once[0], picture, "-q").err
     assert told not in run("predict", trained_once[0], picture, "--engine", "reference").err

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import http.client
 import threading
+import time
 from collections import Counter
 from dataclasses import dataclass, field
+
+from neocog.app.serve.settings import LAST_SECONDS
 
 
 @dataclass
@@ -17,7 +20,8 @@ class Load:
 
     Attributes:
         answers: how often each (status, version of the model, body) came.
-        lost: requests that were sent over a connection that was new, or just answered, and got no answer.
+        lost: requests that were sent over a connection that was new, or just answered, and got no answer. Where the
+            machine kept a client from asking for as long as a server that ends waits (LAST_SECONDS), none counts.
         refused: connections that were not accepted any more.
     """
 
@@ -44,23 +48,27 @@ class Load:
     def _ask(self) -> None:
         while not self._over.is_set():
             connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+            begun = time.monotonic()
             try:
                 connection.connect()
             except OSError:
                 self.refused += 1
                 return  # the server has ended
             try:
-                self._ask_over(connection)
+                self._ask_over(connection, begun)
             finally:
                 connection.close()
 
-    def _ask_over(self, connection: http.client.HTTPConnection) -> None:
+    def _ask_over(self, connection: http.client.HTTPConnection, before: float) -> None:
         while not self._over.is_set():
             try:
+                begun = time.monotonic()
                 connection.request("POST", "/", self.picture)
                 answer = connection.getresponse()
                 body = answer.read()
             except (OSError, http.client.HTTPException) as error:
+                if time.monotonic() - before > LAST_SECONDS:
+                    return
                 with self._lock:
                     self.lost.append(repr(error))
                 return
@@ -68,3 +76,4 @@ class Load:
                 self.answers[answer.status, answer.getheader("x-model-version") or "", body] += 1
             if answer.getheader("connection") == "close":
                 return
+            before = begun

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -114,19 +113,52 @@ def test_no_more_wait_than_may() -> None:
     run(test, max_queue=3)
 
 
-def test_who_has_waited_too_long_is_told_and_costs_nothing_more() -> None:
+class Clock:
+    """A clock that goes on when it is told to."""
+
+    now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+def test_who_has_waited_too_long_is_told_and_costs_nothing_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr("neocog.app.serve.batcher.time", clock)
+
     async def test(batcher: Batcher, model: Model, counters: Counters) -> None:
         first = await hold(batcher, model)
         late = asyncio.create_task(batcher.ask((picture(1),)))
         await asyncio.sleep(0)
-        time.sleep(0.3)
+        clock.now += 31
         model.may.set()
         await first
         with pytest.raises(LateError):
             await late
         assert model.batches == [1]
 
-    run(test, timeout=0.2)
+    run(test, timeout=30)
+
+
+def test_a_request_of_many_images_ends_when_its_time_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr("neocog.app.serve.batcher.time", clock)
+
+    async def test(batcher: Batcher, model: Model, counters: Counters) -> None:
+        own, decoded = model.decode, []
+
+        def decode(file: bytes, name: str, max_pixels: int) -> Any:
+            clock.now += 20
+            decoded.append(name)
+            return own(file, name, max_pixels)
+
+        model.decode = decode  # type: ignore[method-assign]
+        with pytest.raises(LateError):
+            await batcher.ask((picture(1),) * 9)
+        assert decoded == ["image 0", "image 1"]
+        assert counters.total("mean/batches") == 0  # nothing was computed
+
+    run(test, timeout=30)
 
 
 def test_who_has_gone_is_not_answered() -> None:

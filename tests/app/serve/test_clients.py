@@ -155,7 +155,7 @@ def lines() -> list[str]:
 
 @pytest.mark.parametrize("line", lines())
 def test_lines_of_the_documentation_work(running: Served, line: str, tmp_path: Path) -> None:
-    (tmp_path / "cat.jpg").write_bytes(picture(5))
+    (tmp_path / "cat.jpg").write_bytes(picture(5, (500, 500)))  # its base64 is longer than a word of a command may be
     line = line.replace("http://127.0.0.1:8000", running.address).replace("photos", "pets")
     words = shlex.split(line) if "$(" not in line else ["bash", "-c", line]
     told = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True)

@@ -83,7 +83,8 @@ def test_a_model_that_is_replaced_is_taken_by_all_while_they_answer(
         bodies = {old.headers["x-model-version"]: old.content, new.headers["x-model-version"]: new.content}
         assert {(version, body) for _, version, body in load.answers} == set(bodies.items())
 
-        path.write_bytes(b"no model")
+        (tmp_path / "bad").write_bytes(b"no model")
+        (tmp_path / "bad").replace(path)
         until(lambda: number(server, "neocog_failed_reloads_total") == 2)
         assert httpx.post(server.address, content=picture(1), timeout=LIMIT).content == new.content
 
@@ -100,6 +101,7 @@ def test_who_asks_nothing_costs_no_processor_time_and_a_worker_that_dies_is_star
         assert sum(map(_ticks, processes)) - before <= 3  # hundredths of a second, each rounded up
 
         os.kill(processes[1], signal.SIGKILL)
+        until(lambda: not _lives(processes[1]))
         for _ in range(20):  # the other one answers meanwhile
             assert httpx.post(server.address, content=picture(1), timeout=LIMIT).status_code == 200
         until(lambda: number(server, "neocog_process_started_total") == 3)

@@ -39,6 +39,7 @@ BAD = {
     "another function": ("/", b'{"inputs": "", "parameters": {"function_to_apply": "none"}}', {}, 400),
     "parameters that are none": ("/", b'{"inputs": "", "parameters": 3}', {}, 400),
     "deep JSON": ("/", b'{"inputs":' + b"[" * 100_000, {}, 400),
+    "much JSON": ("/", b'{"inputs":[' + b"0," * 2000 + b"0]}", {}, 413),
     "another model": ("/models/dogs", picture(1), {}, 404),
     "another version": ("/v2/models/pets/versions/7/infer", infer(data=["aa"]), {}, 404),
     "no inputs to infer": (INFER, b"{}", {}, 400),

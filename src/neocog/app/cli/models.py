@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -114,11 +115,15 @@ def open_model(
 
 
 def _tell_of_tiles() -> None:
-    """Say what --precision auto would change, where it changes anything."""
-    from neocog.engines.precision import would_gain
+    """Say what --precision auto would change, where it changes anything.
 
-    if would_gain():
-        note("--precision auto would multiply in bfloat16, which this processor has instructions for (AMX)")
+    Nothing is asked of the system for it: who computes with float32 runs as ever.
+    """
+    from neocog.engines.precision import has_instructions
+
+    with contextlib.suppress(ImportError, OSError):  # of the compiler: what is wrong is told when it is needed
+        if has_instructions():
+            note("--precision auto would multiply in bfloat16, which this processor has instructions for (AMX)")
 
 
 def _opened(path: Path, engine: str, threads: int | None, *, allow_nonfinite: bool) -> Network:

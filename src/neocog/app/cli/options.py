@@ -327,8 +327,8 @@ precision = click.option(
     type=WordOption(PRECISIONS),
     default="float32",
     show_default=True,
-    help="What to compute with: float32; bfloat16, faster on processors that multiply tiles of it (AMX) and slower on "
-    "others; auto, bfloat16 where it is faster.",
+    help="What to compute with: float32; bfloat16, for processors that multiply tiles of it (AMX), and slower on "
+    "others; auto, bfloat16 on those processors.",
 )
 batch_size = click.option(
     "--batch-size", "-b", type=WholeOption(1, 65536), default=64, show_default=True, help="Images per batch."

@@ -60,11 +60,15 @@ class AccessLog:
             pass
 
     def reopen(self) -> None:
-        """Write into the file of that name from now on: the old one was moved away."""
+        """Write into the file of that name from now on: the old one was moved away.
+
+        Raises:
+            OSError: it cannot be opened; the old one stays.
+        """
         self.write()
         if self._path != "-":
-            os.close(self._file)
-            self._file = _opened(self._path)
+            old, self._file = self._file, _opened(self._path)
+            os.close(old)
 
 
 def _opened(path: str) -> int:

@@ -176,17 +176,20 @@ class Batcher:
         """
         if job.future.cancelled():
             return False
-        if time.monotonic() - job.arrived > self._settings.timeout:
-            raise LateError
+        self._check_time(job)
         if isinstance(job.pictures, np.ndarray) or job.decoded_for is model:
             return True
         several = len(job.pictures) > 1
-        job.pixels = [
-            model.decode(picture, f"image {place}" if several else "image", max_pixels)
-            for place, picture in enumerate(job.pictures)
-        ]
+        job.pixels = []
+        for place, picture in enumerate(job.pictures):
+            self._check_time(job)  # a request may have many large images, and others wait behind it
+            job.pixels.append(model.decode(picture, f"image {place}" if several else "image", max_pixels))
         job.decoded_for = model
         return True
+
+    def _check_time(self, job: Asked) -> None:
+        if time.monotonic() - job.arrived > self._settings.timeout:
+            raise LateError
 
     def _answered(self, model: ServedModel, jobs: list[Asked]) -> list[Outcome]:
         """Answer jobs together."""
@@ -217,7 +220,8 @@ class Batcher:
 
     def _deliver(self, outcomes: list[Outcome]) -> None:
         """Tell those who asked."""
-        self._row.add(f"{self._name}/batches")
+        if any(isinstance(outcome, Replies) for _, outcome in outcomes):
+            self._row.add(f"{self._name}/batches")
         for job, outcome in outcomes:
             if job.future.done():
                 continue

@@ -4,6 +4,7 @@ to a worker     c  here is a connection (its descriptor comes along)
                 l  read models whose files have changed
                 t  take them, if they could be read
                 d  answer what is under way, and end
+                o  open the access log anew: its file was moved away
 from a worker   r  ready: its models answer
                 p  prepared: it has read what there was to read
 """
@@ -13,7 +14,7 @@ from __future__ import annotations
 import os
 import socket
 
-CONNECTION, LOAD, TAKE, DRAIN = b"c", b"l", b"t", b"d"
+CONNECTION, LOAD, TAKE, DRAIN, REOPEN = b"c", b"l", b"t", b"d", b"o"
 READY, PREPARED = b"r", b"p"
 AT_ONCE = 32  # messages that are read at a time
 

@@ -18,6 +18,9 @@ from neocog.app.serve.body import read_base64, read_json
 from neocog.app.serve.refusal import Refusal
 from neocog.app.serve.served import ServedModel
 
+MOST_COMMAS = 1000
+"""In the JSON beside an image, which has none itself: 32 MiB of short values would become a GiB of objects."""
+
 USUAL = 5
 """Labels in an answer where nothing is said, as in Hugging Face's pipelines."""
 
@@ -39,6 +42,8 @@ def read_question(
         if not body:
             raise Refusal(400, "the request has no image", "send the bytes of a file as its body")
         return body, top
+    if body.count(b",") > MOST_COMMAS:
+        raise Refusal(413, "the JSON has too many values", "such as {'inputs': an image's bytes in base64}")
     found = read_json(body)
     if "inputs" not in found:
         raise Refusal(400, "the JSON has no inputs", "such as {'inputs': an image's bytes in base64}")

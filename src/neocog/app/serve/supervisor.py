@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import selectors
 import signal
 import socket
@@ -28,6 +29,7 @@ BACKLOG = 2048  # connections that the system holds until they are accepted
 LOOK_SECONDS = 1.0  # between two looks at the models' files
 PAUSE_SECONDS = 1.0  # until a worker that ended is started again
 AT_ONCE = 64  # connections that are accepted before anything else is looked at
+OTHER_DESCRIPTORS = 256  # of a process, besides its connections: files, channels, and what libraries open
 ENDING = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -68,7 +70,7 @@ class Supervisor:
         self._counters = Counters(settings.workers, [model.name for model in models])
         self._members = [Member(number) for number in range(settings.workers)]
         self._selector = selectors.DefaultSelector()
-        self._ending = False
+        self._ending = self._reopening = False
         self._identities: dict[str, Identity | None] = {model.name: model.identity for model in models}
         self._loading: list[Member] = []  # who has not said yet that it has read the new files
         self._queue: list[Member] = []  # who is to read them next
@@ -82,17 +84,19 @@ class Supervisor:
         Raises:
             StartError: no worker could begin.
         """
+        allow_descriptors(self._settings.connections_each + OTHER_DESCRIPTORS)
         with self._selector, self._signals():
             try:
                 self._start(self._members[0])
-                self._until(lambda: self._members[0].ready or not self._members[0].process)
-                if not self._members[0].ready and not self._ending:
+                self._until(lambda: self._ending or self._members[0].ready or not self._members[0].process)
+                if self._ending:
+                    return
+                if not self._members[0].ready:
                     raise StartError("the server could not begin; what is wrong was told above")
                 for member in self._members[1:]:  # what the first has compiled, they find in the cache
                     self._start(member)
                 self._listen_again()
-                if not self._ending:
-                    started()
+                started()
                 self._until(lambda: self._ending)
             finally:
                 self._drain()
@@ -105,6 +109,10 @@ class Supervisor:
         while not done():
             for key, _ in self._selector.select(LOOK_SECONDS):
                 key.data()
+            if self._reopening:
+                self._reopening = False
+                for member in self._members:
+                    self._send(member, messages.REOPEN)
             now = time.monotonic()
             if now - looked >= LOOK_SECONDS:
                 looked = now
@@ -141,8 +149,11 @@ class Supervisor:
         def end(number: int, frame: FrameType | None) -> None:
             self._ending = True
 
+        def reopen(number: int, frame: FrameType | None) -> None:
+            self._reopening = True
+
         before = {number: signal.signal(number, end) for number in ENDING}
-        before[signal.SIGHUP] = signal.signal(signal.SIGHUP, lambda number, frame: None)
+        before[signal.SIGHUP] = signal.signal(signal.SIGHUP, reopen)
         wakeup = signal.set_wakeup_fd(waker.fileno(), warn_on_full_buffer=False)
 
         def awake() -> None:
@@ -269,7 +280,10 @@ class Supervisor:
         self._stop_listening()
         self._listener.close()
         for member in self._members:
-            self._send(member, messages.DRAIN)
+            if member.ready:
+                self._send(member, messages.DRAIN)
+            elif member.process:  # it still reads or compiles models, and has been given no connection
+                os.kill(member.process, signal.SIGKILL)
         limit = time.monotonic() + self._settings.drain + 5.0
         while any(member.process for member in self._members) and time.monotonic() < limit:
             for key, _ in self._selector.select(0.1):
@@ -283,6 +297,18 @@ class Supervisor:
                     os.waitpid(member.process, 0)
 
 
+def allow_descriptors(wanted: int) -> None:
+    """Have this process, and those that it starts, open so many files and connections, as far as the system lets it.
+
+    Many systems begin with 1024, of which a process's connections alone may be as many.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
 def _listen(settings: Settings) -> socket.socket:
     """Open the address for connections.
 
@@ -294,8 +320,9 @@ def _listen(settings: Settings) -> socket.socket:
             settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         listener = socket.socket(family, kind, protocol)
-    except OSError as error:
-        raise NeocogError(f"{settings.host} is no address of this machine: {error.strerror}") from None
+    except (OSError, UnicodeError) as error:
+        cause = getattr(error, "strerror", None) or "its name is too long"
+        raise NeocogError(f"{settings.host} is no address of this machine: {cause}") from None
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)

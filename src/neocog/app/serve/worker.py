@@ -14,6 +14,7 @@ import os
 import signal
 import socket
 import threading
+import traceback
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
@@ -76,7 +77,7 @@ class Worker:
     async def _answer(self) -> None:
         self._loop = loop = asyncio.get_running_loop()
         self._over = asyncio.Event()
-        log = None if self._settings.access_log is None else AccessLog(self._settings.access_log, loop)
+        self._log = log = None if self._settings.access_log is None else AccessLog(self._settings.access_log, loop)
         self._batchers = {name: Batcher(model, self._settings, self._row, loop) for name, model in self._models.items()}
         self._application = Application(self._batchers, self._settings, self._counters, self._row, log)
         self._protocol = self._protocol_factory()
@@ -133,6 +134,9 @@ class Worker:
                 self._take()
             elif message == messages.DRAIN[0]:
                 self._over.set()
+            elif message == messages.REOPEN[0] and self._log is not None:
+                with contextlib.suppress(OSError):  # its folder is gone: the old file goes on
+                    self._log.reopen()
 
     async def _connect(self, connection: socket.socket) -> None:
         self._row.add("opened")
@@ -166,8 +170,9 @@ class Worker:
             try:
                 fresh = model.location.open(self._settings.threads)
                 fresh.warm_up()
-            except (NeocogError, CommandLineError, OSError, MemoryError) as error:
-                message = getattr(error, "message", str(error))
+            except Exception as error:  # whatever it is: the supervisor waits for word before it has others read
+                known = isinstance(error, (NeocogError, CommandLineError, OSError))
+                message = getattr(error, "message", str(error)) if known else f"{type(error).__name__}: {error}"
                 told = format_error(f"{name} was not replaced, the old model answers: {message}", kind="warning")
                 self._loop.call_soon_threadsafe(self._not_taken, name, told)
             else:
@@ -191,7 +196,7 @@ class Worker:
         loop = self._loop
         end = loop.time() + self._settings.drain
         last = min(end, loop.time() + LAST_SECONDS)
-        while self._state.connections and loop.time() < last:
+        while (self._state.connections or self._state.tasks) and loop.time() < last:
             await asyncio.sleep(0.02)
         for connection in list(self._state.connections):
             connection.shutdown()  # those that are silent; others end with their answer
@@ -212,6 +217,6 @@ def run_worker(worker: Worker) -> None:
     except BaseException as error:
         click.echo(format_error(f"a worker failed: {type(error).__name__}: {error}"), err=True)
         if os.environ.get("NEOCOG_DEBUG", "") not in ("", "0"):
-            raise
+            traceback.print_exc()
     finally:
         os._exit(code)  # without what the process that was forked would do at its end

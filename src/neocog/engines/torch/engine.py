@@ -24,7 +24,7 @@ from neocog.engines.base import (
     peak_sources,
     room_for_peaks,
 )
-from neocog.engines.precision import Settled
+from neocog.engines.precision import Settled, check_settled
 from neocog.engines.targets import check_targets
 from neocog.engines.torch.losses import mean_loss
 from neocog.engines.torch.modules import SharedDropout
@@ -325,6 +325,7 @@ class TorchEngine:
 
     Raises:
         EngineError: PyTorch has no such device here.
+        SettingError: it does not compute with this dtype or precision.
     """
 
     name = "torch"
@@ -339,7 +340,7 @@ class TorchEngine:
                 f"the torch engine cannot run on the device {device!r}: {str(error).splitlines()[0]}",
                 hint='use device="cpu", or install a PyTorch build for this device',
             ) from error
-        if precision == "bfloat16" and dtype != "float32":
+        if check_settled(precision) == "bfloat16" and dtype != "float32":
             raise SettingError(f'precision="bfloat16" needs dtype="float32", got {dtype!r}')
         self.device = device
         self.dtype = getattr(torch, dtype)
