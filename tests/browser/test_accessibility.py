@@ -11,6 +11,7 @@ import pytest
 from browser.conftest import missing
 from browser.test_numbers import settle
 from browser.test_rooms import ROOMS
+from neocog.app.page.lesson.cards import ROWS as CARDS
 from neocog.app.page.session import Session
 
 AXE = Path(__file__).resolve().parents[2] / "web/node_modules/axe-core/axe.min.js"
@@ -43,3 +44,14 @@ def test_no_room_keeps_anybody_out(name: str, serve: Serve, open_page: Open, req
         page.wait_for_load_state("networkidle")
         page.wait_for_function("() => !document.querySelector('[aria-busy=true]')")
         assert violations(page) == [], room
+
+
+def test_no_card_keeps_anybody_out(serve: Serve, open_page: Open, digits: Session) -> None:
+    page = open_page(serve(digits), room="lesson?card=1")
+    for number in range(1, len(CARDS) + 1):
+        page.wait_for_selector(f"aside[data-card='{number}'][data-row]")
+        page.wait_for_selector("main .room-name")
+        page.wait_for_function("() => !document.querySelector('[aria-busy=true]')")
+        assert violations(page) == [], number
+        if number < len(CARDS):
+            page.locator("[data-step=next]").click()

@@ -363,14 +363,14 @@ def compiled(trained_once, images):
 def test_a_reader_that_has_enough_is_no_error(trained_once, images):
     read, write = os.pipe()
     os.close(read)  # as head does, only sooner
-    done = subprocess.run([*NEOCOG, "predict", trained_once[0], images], stdout=write, stderr=subprocess.PIPE)
+    done = subprocess.run([*NEOCOG, "predict", trained_once[0], images, "-q"], stdout=write, stderr=subprocess.PIPE)
     os.close(write)
     assert (done.returncode, done.stderr) == (0, b"")
 
 
 def test_a_full_disk_behind_stdout_is_one_message(trained_once, images):
     with Path("/dev/full").open("w") as full:
-        done = subprocess.run([*NEOCOG, "predict", trained_once[0], images], stdout=full, stderr=subprocess.PIPE)
+        done = subprocess.run([*NEOCOG, "predict", trained_once[0], images, "-q"], stdout=full, stderr=subprocess.PIPE)
     assert done.returncode == 1
     assert done.stderr.decode().splitlines()[0] == "error: cannot continue: the disk is full"
     assert b"Exception ignored" not in done.stderr
