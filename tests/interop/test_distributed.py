@@ -39,9 +39,9 @@ def test_torchrun_and_slurm_say_who_takes_part():
     }
 
 
-@pytest.mark.parametrize("changed", [{"MASTER_ADDR": ""}, {"RANK": "2"}, {"RANK": "x"}])
+@pytest.mark.parametrize("changed", [{"MASTER_ADDR": ""}, {"RANK": "2"}, {"RANK": "x"}, {"MASTER_PORT": "http"}])
 def test_what_does_not_fit_together_is_refused(changed):
-    with pytest.raises(SettingError, match=r"MASTER_ADDR|RANK must be below WORLD_SIZE"):
+    with pytest.raises(SettingError, match=r"MASTER_ADDR|MASTER_PORT must be|RANK must be below WORLD_SIZE"):
         launched({**TORCHRUN, **changed})
 
 

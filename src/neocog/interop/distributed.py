@@ -81,7 +81,7 @@ def launched(environment: Mapping[str, str]) -> dict[str, str] | None:
     """Return RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT of this process; None if it was started alone.
 
     Raises:
-        SettingError: some of them are missing.
+        SettingError: some of them are missing, or are not the numbers that they must be.
 
     >>> sorted(launched({"SLURM_STEP_NUM_TASKS": "2", "SLURM_PROCID": "1", "SLURM_STEP_NODELIST": "n[3-4]"}).values())
     ['1', '2', '20000', 'n3']
@@ -107,6 +107,8 @@ def launched(environment: Mapping[str, str]) -> dict[str, str] | None:
         return None
     if not (told["RANK"].isdigit() and told["WORLD_SIZE"].isdigit() and int(told["RANK"]) < int(told["WORLD_SIZE"])):
         raise SettingError(f"RANK must be below WORLD_SIZE, got {told['RANK']} and {told['WORLD_SIZE']}")
+    if told["WORLD_SIZE"] != "1" and not (told["MASTER_PORT"].isdigit() and 0 < int(told["MASTER_PORT"]) < 1 << 16):
+        raise SettingError(f"MASTER_PORT must be a port, from 1 to 65535, got {told['MASTER_PORT']}")
     return told
 
 

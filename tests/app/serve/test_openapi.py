@@ -22,7 +22,7 @@ def test_schemathesis_finds_nothing_that_it_does_not_say(running: Served) -> Non
         [
             *(sys.executable, "-m", "schemathesis.cli"),
             *("run", f"{running.address}/openapi.json"),
-            *("--generation-deterministic", "--no-color", *EFFORT),
+            *("--generation-deterministic", "--no-color", "--request-timeout", "120", *EFFORT),
             *(
                 "--exclude-checks",
                 "positive_data_acceptance",
