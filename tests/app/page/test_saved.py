@@ -77,8 +77,14 @@ def test_the_lesson_holds_every_window_every_edit_and_every_route() -> None:
 def test_room_ends_and_smaller_answers_still_find_theirs(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     everything = record(session, lambda done, total: None)
     monkeypatch.setattr("neocog.app.page.saved.MOST_BYTES", 20_000)
-    less = record(session, lambda done, total: None)
+    told: list[tuple[int, int]] = []
+    less = record(session, lambda done, total: told.append((done, total)))
     assert len(less) < len(everything)
+    assert [done for done, _ in told] == list(range(len(told)))
+    assert told[-1][0] == told[-1][1] < told[0][1] + len(everything)
+    rest = [total for _, total in told if total > told[0][1]]
+    assert rest == sorted(rest, reverse=True)
+    assert rest[-1] < rest[0]  # what has no room any more is not counted
     assert f"gradient?input={FIRST}&layer=-1&target=class:{session.trace(FIRST).logits.argmax()}" in less
 
 

@@ -56,11 +56,13 @@ def record(session: Session, progress: Callable[[int, int], None]) -> Recording:
     facts = dict(recording["model"].facts)
     rest = list(optional(session, facts["defaults"]))
     full: set[tuple[str, str | None]] = set()
-    for done, question in enumerate(rest):
-        progress(len(wanted) + done, len(wanted) + len(rest))
-        kind = (question.name, question.arguments.get("layer"))
+    done, total = len(wanted), len(wanted) + len(rest)
+    for place, question in enumerate(rest):
+        kind = _kind(question)
         if kind in full:
             continue
+        progress(done, total)
+        done += 1
         try:
             found = answer(session, question)
         except NeocogError:
@@ -71,12 +73,19 @@ def record(session: Session, progress: Callable[[int, int], None]) -> Recording:
             room -= size
         else:
             full.add(kind)  # others of the kind are as large, and computing them would take time for nothing
+            total -= sum(_kind(other) == kind for other in rest[place + 1 :])
+    progress(done, total)
     facts |= {
         "live": False,
         "recorded": {"filters": _whole_filters(session, recording), "channels": _channels(recording)},
     }
     recording["model"] = Answer(facts)
     return recording
+
+
+def _kind(question: Question) -> tuple[str, str | None]:
+    """Return what answers to alike questions have in common: their size, about."""
+    return question.name, question.arguments.get("layer")
 
 
 def _size(found: Answer) -> int:
