@@ -91,7 +91,7 @@ def test_weights_that_are_finite_but_too_large_to_be_measured_are_told(make_mode
 
 def test_validation_images_that_alone_lead_there_are_told(make_model, toy, tmp_path):
     def endless(predictor):
-        predictor.logits = lambda images: np.full((len(images), 2), np.nan, np.float32)
+        predictor.logits = lambda images, *_: np.full((len(images), 2), np.nan, np.float32)
         return predictor
 
     model = make_model(engine="native")

@@ -121,13 +121,13 @@ def test_a_model_with_nan_weights_is_described_but_answers_nothing(run, trained,
 
 def test_a_large_input_is_predicted_image_by_image(run, tmp_path, monkeypatch):
     import neocog as nc
-    from neocog.app.cli import predict
+    from neocog.app import prediction
 
     net = nc.Sequential(nc.MaxPool2d(2048), nc.Flatten(), nc.Linear(2))
     nc.Model(net, (2048, 2048, 1), ["a", "b"]).save(tmp_path / "m.safetensors")
     paths = [write_image(tmp_path / f"{n}.png", 60 * n) for n in range(3)]
     asked = []
     stack = np.stack
-    monkeypatch.setattr(predict.np, "stack", lambda images: asked.append(len(images)) or stack(images))
+    monkeypatch.setattr(prediction.np, "stack", lambda images: asked.append(len(images)) or stack(images))
     assert run("predict", tmp_path / "m.safetensors", *paths).code == 0
     assert asked == [1, 1, 1]

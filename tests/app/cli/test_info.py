@@ -121,7 +121,7 @@ def test_bench_prints_what_was_measured(run, monkeypatch):
     )
     asked = []
 
-    def measure(threads=None, quick=False, progress=None):
+    def measure(threads=None, quick=False, progress=None, precision=None):
         asked.append((threads, quick))
         progress("measuring")
         return report
