@@ -50,6 +50,7 @@ def test_a_layer_that_stops_everything_is_an_alarm_and_maps_that_one_image_does_
     model.load_parameters(values)
     page = open_page(serve(with_image(model, image, "quiet")), room="overview")
     settle(page)
+    page.get_by_text("zero on this image").first.wait_for()
     text = page.inner_text("main")
     assert page.locator(".problems").count() == 0
     assert "zero on this image" in text
@@ -130,7 +131,7 @@ def test_a_server_that_has_stopped_is_told(lesson: Session, browser: Any) -> Non
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     page = browser.new_page()
-    page.goto(server.address)
+    page.goto(f"{server.address}#overview")  # and not at the lesson's first card
     settle(page)
     server.stop()
     thread.join(120)
