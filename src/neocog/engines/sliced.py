@@ -172,7 +172,7 @@ class SlicedTrainProgram(NativeTrainProgram):
         return range(places.start - first.start, places.stop - first.start)
 
     def _tell(self, slice_: int) -> None:
-        """Give a program the arguments for a slice."""
+        """Set the arguments of a program for a slice."""
         if not self._synchronised and self._told == slice_:
             return
         self._told = slice_

@@ -64,7 +64,7 @@ class Bodies:
         return bytes(pieces)
 
     def release(self, body: bytes | bytearray) -> None:
-        """Give the room of a body back."""
+        """Return the room of a body."""
         self._held -= len(body)
         self._row.put("waiting_bytes", self._held)
 
