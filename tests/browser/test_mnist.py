@@ -46,7 +46,7 @@ def test_every_number_is_the_engines(
     page = open_page(serve(mnist), room=room)
     settle(page)
     numbers = shown_numbers(page)
-    assert len(numbers) >= (9 if room == "pooling" else 10)  # where it asks, it does not tell before it is answered
+    assert len(numbers) >= (9 if room == "pooling" else 10)  # both maps have one scale, and one colour bar
     assert Oracle(mnist).wrong(numbers) == []
     assert unchecked_decimals(page) == []
 
