@@ -1,0 +1,31 @@
+"""Several tensors as one number: a formula of +, - and * over all of them, with one kernel for many."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+
+class Many:
+    """Tensors that a formula is applied to alike.
+
+    >>> tensors = Many([torch.ones(2), torch.zeros(1)])
+    >>> (tensors + 0.5 * (tensors - tensors)).tensors
+    [tensor([1., 1.]), tensor([0.])]
+    """
+
+    def __init__(self, tensors: Sequence[Any]) -> None:
+        self.tensors = list(tensors)
+
+    def __add__(self, other: Many) -> Many:
+        return Many(torch._foreach_add(self.tensors, other.tensors))
+
+    def __sub__(self, other: Many) -> Many:
+        return Many(torch._foreach_sub(self.tensors, other.tensors))
+
+    def __rmul__(self, factor: float) -> Many:
+        return Many(torch._foreach_mul(self.tensors, factor))
+
+    __mul__ = __rmul__
