@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import torch
 
+from neocog.engines.precision import Precision, Settled, settled
 from neocog.errors import EngineError
 
 LOCAL_RANKS = ("LOCAL_RANK", "SLURM_LOCALID", "OMPI_COMM_WORLD_LOCAL_RANK")
@@ -38,6 +39,17 @@ def found_device(name: str, environment: Mapping[str, str]) -> str:
             hint='use device="cpu" (--device cpu), or install a PyTorch build for this device',
         ) from error
     return name
+
+
+def settled_on(device: str, precision: Precision) -> Settled:
+    """Return what is computed with on a device: "auto" is bfloat16 on GPUs that have it, and on processors as
+    `neocog.engines.precision.settled` says. What bfloat16 gains besides, PyTorch knows.
+    """
+    if precision != "auto":
+        return precision
+    if torch.device(device).type != "cuda":
+        return settled(precision)
+    return "bfloat16" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "float32"
 
 
 def _own_gpu(environment: Mapping[str, str], gpus: int) -> str:

@@ -19,13 +19,22 @@ class Many:
     def __init__(self, tensors: Sequence[Any]) -> None:
         self.tensors = list(tensors)
 
-    def __add__(self, other: Many) -> Many:
-        return Many(torch._foreach_add(self.tensors, other.tensors))
+    def __add__(self, other: Many | float) -> Many:
+        return Many(torch._foreach_add(self.tensors, _own(other)))
 
-    def __sub__(self, other: Many) -> Many:
-        return Many(torch._foreach_sub(self.tensors, other.tensors))
+    __radd__ = __add__
 
-    def __rmul__(self, factor: float) -> Many:
-        return Many(torch._foreach_mul(self.tensors, factor))
+    def __sub__(self, other: Many | float) -> Many:
+        return Many(torch._foreach_sub(self.tensors, _own(other)))
 
-    __mul__ = __rmul__
+    def __rsub__(self, other: float) -> Many:
+        return -1.0 * self + other
+
+    def __mul__(self, other: Many | float) -> Many:
+        return Many(torch._foreach_mul(self.tensors, _own(other)))
+
+    __rmul__ = __mul__
+
+
+def _own(other: Many | float) -> Any:
+    return other.tensors if isinstance(other, Many) else other

@@ -42,7 +42,7 @@ class Transfer:
     def fetched(self, *tensors: Any) -> Callable[[], tuple[NDArray[Any], ...]]:
         """Ask for tensors, and return who gives them as arrays once they are here; nothing is waited for until then."""
         if self._stream is None:
-            arrays = tuple(np.ascontiguousarray(tensor.detach().cpu().numpy()) for tensor in tensors)
+            arrays = tuple(np.asarray(tensor.detach().cpu().numpy(), order="C") for tensor in tensors)
             return lambda: arrays
         coming = [
             torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True).copy_(tensor.detach(), non_blocking=True)
