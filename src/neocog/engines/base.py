@@ -230,9 +230,7 @@ class AheadProgram(TrainProgram, Protocol):
     ahead: int
     """Steps that may be begun before the first of them is read; 0: nothing is gained by that."""
 
-    def begin(
-        self, images: Images, targets: NDArray[np.generic], learning_rate: float
-    ) -> Callable[[], StepResult]:
+    def begin(self, images: Images, targets: NDArray[np.generic], learning_rate: float) -> Callable[[], StepResult]:
         """Begin a step, and return who tells what it gave, once that is there. Of a program that is shared, with
         `whole` as its `step` has it. Whatever else is asked of the program, it answers as after the last step begun.
         """

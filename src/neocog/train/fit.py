@@ -322,7 +322,7 @@ def _steps(
                 x, y, whole = step
                 for listener in listeners:
                     listener.on_batch_begin(run)
-                # The middle of the step: neither the first nor the last step of a warm-up and decay is then wasted on 0.
+                # The middle of the step: neither the first nor the last of a warm-up and decay is then wasted on 0.
                 passes = done + min(1.0, (begun + whole / 2) / run.images)
                 share = 0.0 if settings.epochs is None else passes / settings.epochs
                 factor = reduced * settings.schedule.factor(min(1.0, max(share, clock.share())))

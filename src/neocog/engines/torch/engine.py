@@ -49,7 +49,9 @@ class TorchEngine:
             raise SettingError(f'precision="bfloat16" needs dtype="float32", got {dtype!r}')
         self.dtype = getattr(torch, dtype)
         self.precision: Settled = precision
-        self.means = Means(self.device, self.dtype, self.precision, compiled, fused=torch.device(self.device).type == "cuda")
+        self.means = Means(
+            self.device, self.dtype, self.precision, compiled, fused=torch.device(self.device).type == "cuda"
+        )
 
     def predictor(self, graph: Graph, parameters: Mapping[str, Array], threads: int | None = None) -> TorchPredictor:
         """Make a network that answers, on `threads` threads; None: as many as PyTorch is set to, if it may use them."""

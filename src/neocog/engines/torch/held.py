@@ -41,7 +41,7 @@ class Means:
     @property
     def on_gpu(self) -> bool:
         """Whether an NVIDIA GPU computes (or one of AMD's, which PyTorch calls so too)."""
-        return torch.device(self.device).type == "cuda"
+        return bool(torch.device(self.device).type == "cuda")
 
     def rounding(self) -> Any:
         """Return the context in which networks run."""

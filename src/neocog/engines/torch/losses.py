@@ -1,4 +1,4 @@
-"""The losses, by PyTorch's functions: sums, and what a mean divides them by, since several processes may share a mean."""
+"""The losses, by PyTorch's functions: sums, and what means divide them by, since processes may share a mean."""
 
 from __future__ import annotations
 

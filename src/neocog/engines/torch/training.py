@@ -92,9 +92,7 @@ class TorchTrainProgram(HeldNetwork):
         """Take one optimizer step on images (N, H, W, C), N from 1 to the batch size."""
         return self.begin(images, targets, learning_rate)()
 
-    def begin(
-        self, images: Images, targets: NDArray[np.generic], learning_rate: float
-    ) -> Callable[[], StepResult]:
+    def begin(self, images: Images, targets: NDArray[np.generic], learning_rate: float) -> Callable[[], StepResult]:
         """Begin a step, and return who tells what it gave; see `neocog.engines.base.AheadProgram`."""
         images = check_images(self.graph, images)
         targets = check_targets(self.graph, self.settings.loss, targets, len(images))
