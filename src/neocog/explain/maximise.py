@@ -92,8 +92,8 @@ def maximise(
 ) -> Maximised:
     """Search for the image that moves a filter most.
 
-    Costs up to five times `steps` passes forward and backward through the layers up to the filter: of as many pixels as a
-    unit sees, where that is less than the image. Where that is much (`neocog.explain.slopes.COMPILED`), the model's own
+    Costs up to five times `steps` passes forward and backward through the layers up to the filter: of as many pixels as
+    a unit sees, where that is less than the image. Where that is much (`neocog.explain.slopes.COMPILED`), the model's own
     engine takes them, which may compile a program first; then other filters of the layer need no more compiling.
 
     Arguments:
@@ -124,7 +124,6 @@ def maximise(
     part = cropped(graph, top)
     folded = fold_norms(part.graph)
     parameters = folded.fold({name: value.astype(np.float32) for name, value in exact.items()})
-    progress(0.0, "steps")
     slopes = slopes_by(model, folded.graph, parameters, climbing_work(graph, node.index, steps))
     ascent = _Ascent(folded.graph, field_or_whole(part.graph, -1), part, filter, slopes, graph.input.size)
 

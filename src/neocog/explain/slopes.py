@@ -1,5 +1,5 @@
-"""Gradients of values by whoever finds them sooner: the model's own engine, or NumPy where it takes less than a compiler
-would.
+"""Gradients of pixels by whoever finds them sooner: the model's own engine, or NumPy where it takes less time than a
+compiler would.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from neocog.explain.subject import Subject
 from neocog.nn.graph import IMAGE, Graph
 from neocog.nn.shapes import ImageShape
 
-COMPILED = 100_000_000_000
-"""Multiply-adds from which an engine that compiles is asked: as many as NumPy does while it compiles."""
+COMPILED = 100_000_000
+"""Multiply-adds from which the engine is asked. It compiles for half a second and more; by then, NumPy has done as many.
+"""
 
 Values = NDArray[np.float32]
 Choose = Callable[[Values], Values]
@@ -36,9 +37,7 @@ class Back(Protocol):
 class Differentiable(Subject, Protocol):
     """A subject whose engine finds gradients, as `neocog.Model` is with most engines."""
 
-    def gradient_program(
-        self, graph: Graph, parameters: Mapping[str, Values], value: int, last: int
-    ) -> Back | None:
+    def gradient_program(self, graph: Graph, parameters: Mapping[str, Values], value: int, last: int) -> Back | None:
         """Make a way back from layer number `last` to a value; -1 is the image. None: the engine has none."""
 
 

@@ -1,5 +1,5 @@
-"""A whole network written down as tasks: images in, layers forward, loss, layers backward, optimizer. Or the gradient of
-one value, in place of loss and optimizer.
+"""A whole network written down as tasks: images in, layers forward, loss, layers backward, optimizer. Or, in place of
+loss and optimizer, the gradient of one value.
 """
 
 from __future__ import annotations
