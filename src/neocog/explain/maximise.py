@@ -93,8 +93,8 @@ def maximise(
     """Search for the image that moves a filter most.
 
     Costs up to five times `steps` passes forward and backward through the layers up to the filter: of as many pixels as
-    a unit sees, where that is less than the image. Where that is much (`neocog.explain.slopes.COMPILED`), the model's own
-    engine takes them, which may compile a program first; then other filters of the layer need no more compiling.
+    a unit sees, where that is less than the image. Where that is much (`neocog.explain.slopes.COMPILED`), the model's
+    own engine takes them, which may compile a program first: one for all filters of the layer.
 
     Arguments:
         model: any neocog model.

@@ -16,7 +16,7 @@ from neocog.nn.graph import IMAGE, Graph
 from neocog.nn.shapes import ImageShape
 
 COMPILED = 100_000_000
-"""Multiply-adds from which the engine is asked. It compiles for half a second and more; by then, NumPy has done as many.
+"""Multiply-adds from which the engine is asked. It compiles for half a second and more: NumPy is done by then.
 """
 
 Values = NDArray[np.float32]

@@ -8,20 +8,17 @@ from collections.abc import Mapping
 import numpy as np
 
 from neocog.engines.base import Array, Images, check_images, output_shape, value_shape
-from neocog.engines.native.calls import ReadAnswers, make, set_images
+from neocog.engines.native.calls import Compiler, ReadAnswers, make, set_images
 from neocog.engines.native.parameters import write_parameter
 from neocog.errors import ShapeError
 from neocog.forks import tell_of_forks
-from neocog.jit.cache import ObjectCache
 from neocog.jit.executable import Executable, aligned_zeros
 from neocog.jit.team import Team
 from neocog.nn.graph import Graph
 from neocog.nn.parameters import check_parameters, variables_of
 from neocog.nn.rewrite import SOUGHT, fold_norms, with_sought
-from neocog.plan.algorithm import Algorithm
 from neocog.plan.planner import plan_gradient
 from neocog.plan.program import GRADIENT
-from neocog.target.processor import Target
 
 
 class NativeGradientProgram:
@@ -29,9 +26,7 @@ class NativeGradientProgram:
 
     def __init__(
         self,
-        target: Target,
-        cache: ObjectCache,
-        algorithm: Algorithm,
+        compiler: Compiler,
         graph: Graph,
         parameters: Mapping[str, Array],
         value: int,
@@ -41,13 +36,13 @@ class NativeGradientProgram:
         check_parameters(graph, parameters)
         apart = fold_norms(graph, apart=True)  # so that `value` may be what a convolution gives to its normalization
         rewritten = with_sought(apart.graph, value, last)
-        program = plan_gradient(rewritten, target, algorithm)
+        program = plan_gradient(rewritten, compiler.target, compiler.algorithm)
         assert program.given is not None
         self._graph, self._team = graph, team
         self._shapes = output_shape(graph, last), value_shape(graph, value)
         layout = program.parameters
         state = aligned_zeros(layout.size * 4)
-        self._executable = make(cache, program, state, team, Executable)
+        self._executable = make(compiler.cache, program, state, team, Executable)
         known = {**apart.fold(parameters), f"{SOUGHT}.weight": None}
         for variable in variables_of(rewritten):
             stored = known[variable.name]
