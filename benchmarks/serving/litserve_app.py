@@ -9,7 +9,7 @@ from fastapi import Body
 
 from benchmarks.serving.peer import Classifier
 
-BATCH, WAIT = 32, 0.002  # the best of those tried; see docs/decisions/0017-serving-in-processes.md
+BATCH, WAIT = 32, 0.002  # seconds
 
 
 class Images(litserve.LitAPI):  # type: ignore[misc]

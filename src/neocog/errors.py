@@ -4,6 +4,7 @@
     ├── ShapeError (ValueError)      a layer cannot take what comes to it
     ├── SettingError (ValueError)    an argument, flag or option is out of its range
     ├── DataError (ValueError)       images or labels that cannot be used
+    │   └── WeightsError             weights that are NaN or infinite
     ├── FormatError (ValueError)     a file that is damaged, truncated or of another kind
     └── EngineError (RuntimeError)   an engine cannot run here (missing package, failed compilation)
     NeocogWarning (UserWarning)    something that works, and otherwise than was asked for
@@ -50,6 +51,10 @@ class SettingError(NeocogError, ValueError):
 
 class DataError(NeocogError, ValueError):
     """Images or labels that cannot be used."""
+
+
+class WeightsError(DataError):
+    """Weights that are NaN or infinite, with which nothing can be computed."""
 
 
 class FormatError(NeocogError, ValueError):

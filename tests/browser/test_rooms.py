@@ -67,7 +67,6 @@ def test_one_control_goes_from_576_to_144_to_9_and_edges_follow(lesson: Session,
     for name, count in (("fully", 576), ("local", 144), ("shared", 9)):
         page.locator(f"input[name=wiring][value={name}]").check()
         assert str(count) in page.locator(".wiring.on").inner_text()
-        assert str({576: 592, 144: 160, 9: 10}[count]) in page.locator(".wiring.on").inner_text()
 
 
 def test_changing_one_weight_changes_all_its_edges_and_the_outputs(

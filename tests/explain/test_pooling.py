@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 import neocog as nc
 from explain.networks import make_image, make_model
 from neocog.explain.lesson import lesson_image, lesson_model
-from neocog.explain.pooling import pooling, pooling_of
-from neocog.explain.trace import trace
+from neocog.explain.pooling import pooling, pooling_of, sent_back
+from neocog.explain.trace import Trace, trace
 
 
 def test_the_winners_of_the_worked_example() -> None:
@@ -54,3 +56,39 @@ def test_a_nan_wins_and_is_found() -> None:
     seen = pooling(model, make_image(model), 2, 1)
     assert np.isnan(seen.output).all()
     assert (seen.ties >= 4).all()
+
+
+def test_the_other_kind_pools_the_same_map_with_the_same_windows() -> None:
+    seen = pooling(lesson_model(), lesson_image(), 1, channel=0, kind="average")
+    assert seen.kind == "average"
+    assert seen.output.tolist() == [[0.0, -1.75], [-1.25, -0.5]]
+    model = make_model("overlapping pools")
+    traced = trace(model, make_image(model))
+    largest = pooling_of(traced, 3, 1, "max")
+    np.testing.assert_array_equal(largest.input[largest.winner_row, largest.winner_column], largest.output)
+    np.testing.assert_array_equal(pooling_of(traced, 3, 1, "average").output, traced.output(3)[..., 1])
+    with pytest.raises(nc.SettingError, match="kind must be max or average, got 'least'"):
+        pooling_of(traced, 3, 1, "least")
+
+
+@pytest.mark.parametrize(("layer", "kind"), [(2, "max"), (2, "average"), (3, "max"), (3, "average")])
+def test_what_a_pooling_sends_back_is_its_finite_difference(layer: int, kind: str) -> None:
+    model = make_model("overlapping pools")
+    traced = trace(model, make_image(model))
+    random = np.random.default_rng(0)
+    x = random.normal(size=traced.input(layer).shape)  # no two values alike, as zeros behind a ReLU are
+
+    def taking(value: np.ndarray) -> Trace:
+        outputs = (*traced.run.outputs[: layer - 1], value[None], *traced.run.outputs[layer:])
+        return replace(traced, run=replace(traced.run, outputs=outputs))
+
+    gradient = random.normal(size=pooling_of(taking(x), layer, 1, kind).output.shape)
+    sent = sent_back(taking(x), layer, 1, gradient, kind)
+    step = 1e-7
+    for row, column in np.ndindex(sent.shape):
+        moved = np.zeros_like(x)
+        moved[row, column, 1] = step
+        ahead, behind = (pooling_of(taking(x + sign * moved), layer, 1, kind).output for sign in (1, -1))
+        slope = (gradient * (ahead - behind)).sum() / (2 * step)
+        # a difference of values of about 1 is wrong by their rounding, over the step
+        assert sent[row, column] == pytest.approx(slope, abs=16 * np.finfo(float).eps / step * np.abs(gradient).sum())

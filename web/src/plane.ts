@@ -47,6 +47,14 @@ export function plane(
   }
 }
 
+/** A smaller picture of a plane: every second cell, or third, so that at most so many are left on a side. */
+export function thinned(of: Plane, most: number): Plane {
+  const step = Math.max(1, Math.ceil(Math.max(of.rows, of.columns) / most))
+  return {
+    ...of, rows: Math.ceil(of.rows / step), columns: Math.ceil(of.columns / step), index: (row, column) => of.index(row * step, column * step),
+  }
+}
+
 /** Where a vector's value lies when it is wrapped into rows. */
 export function wrapped(index: number, length: number): { row: number; column: number } {
   const columns = Math.max(1, Math.min(length, VECTOR_COLUMNS))

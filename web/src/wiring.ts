@@ -58,6 +58,17 @@ export function nearest(lines: readonly Line[], shape: Layout, x: number, y: num
   return best
 }
 
+/** The output unit at a height; null: beyond all of them. */
+export function unitAt(shape: Layout, outputs: number, y: number): number | null {
+  const unit = Math.floor(y / shape.pitch[1])
+  return unit >= 0 && unit < outputs ? unit : null
+}
+
+/** How a unit is called: by its number, from 1 on, or by where it stands. */
+export function unitName(unit: number, columns: number, numbered: boolean): string {
+  return numbered ? String(unit + 1) : `${Math.floor(unit / columns)},${unit % columns}`
+}
+
 /** A colour of its own for each of `count` things; neighbours differ in lightness too. */
 export function hue(index: number, count: number): string {
   return `hsl(${Math.round((index * 360) / Math.max(1, count))} ${index % 2 ? 75 : 55}% ${index % 3 === 0 ? 38 : index % 3 === 1 ? 52 : 46}%)`

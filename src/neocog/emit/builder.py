@@ -155,9 +155,27 @@ class Builder:
         align = self.target.vector_bytes if aligned else 4
         return self.ir.load(self.at(base, offset), typ=self.vector, align=align)
 
+    def load_first(self, base: IrValue, offset: Index, count: int) -> IrValue:
+        """Load the first `count` lanes of a vector, wherever they begin; the others are zeros."""
+        lanes = ir.VectorType(ir.IntType(1), self.lanes)
+        module, name = self.function.module, f"llvm.masked.load.v{self.lanes}f32.p0"
+        declared = module.globals.get(name)
+        if declared is None:
+            declared = ir.Function(module, ir.FunctionType(self.vector, [PTR, I32, lanes, self.vector]), name)
+        mask = ir.Constant(lanes, [int(lane < count) for lane in range(self.lanes)])
+        return self.ir.read(declared, [self.at(base, offset), int32(4), mask, self.splat(0.0)])
+
     def store(self, value: IrValue, base: IrValue, offset: Index = 0, *, aligned: bool = True) -> None:
         """Store a vector of float32."""
         self.ir.store(value, self.at(base, offset), align=self.target.vector_bytes if aligned else 4)
+
+    def prefetch(self, base: IrValue, offset: Index = 0, element: ir.Type = F32) -> None:
+        """Ask for the cache line of an element that will be read; it may lie outside of all memory."""
+        module, name = self.function.module, "llvm.prefetch.p0"
+        declared = module.globals.get(name)
+        if declared is None:
+            declared = ir.Function(module, ir.FunctionType(ir.VoidType(), [PTR, I32, I32, I32]), name)
+        self.ir.hint(declared, [self.at(base, offset, element), *map(int32, (0, 3, 1))])  # read, all levels, data
 
     # --- vectors ----------------------------------------------------------------------------------------------
 
@@ -197,6 +215,18 @@ class Builder:
         if declared is None:
             declared = ir.Function(module, ir.FunctionType(kind, [kind] * len(values)), full)
         return self.ir.call(declared, values)
+
+    def pick(self, x: IrValue, y: IrValue, lanes: IrValue) -> IrValue:
+        """Return, lane by lane, the value of two vectors that a number names: those of y follow those of x.
+
+        Of AVX-512 alone (`Target.picks`); numbers count modulo that of all values.
+        """
+        module, name = self.function.module, "llvm.x86.avx512.vpermi2var.ps.512"
+        declared = module.globals.get(name)
+        if declared is None:
+            kind = ir.FunctionType(self.vector, [self.vector, self.vector_i32, self.vector])
+            declared = ir.Function(module, kind, name)
+        return self.ir.call(declared, [x, lanes, y])
 
     def relu(self, x: IrValue) -> IrValue:
         """max(x, 0) lane by lane; a NaN stays a NaN."""

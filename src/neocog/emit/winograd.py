@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from fractions import Fraction
 
 from neocog.emit.addresses import Addresses, pixel
-from neocog.emit.argmax import largest, stopped, store_argmax
+from neocog.emit.argmax import largest, load_argmax, mask_type, stopped, store_argmax
 from neocog.emit.builder import I8, Builder, Index, IrValue
 from neocog.emit.contraction import emit_block, emit_panels
 from neocog.emit.emitter import Emitters
@@ -16,6 +16,8 @@ from neocog.plan.layout import Tensor
 from neocog.plan.ops.tiles import Tiling, position_step
 from neocog.plan.ops.winograd import Winograd, WinogradBackward, WinogradReducePartials, WinogradWeights
 from neocog.plan.winograd import TAPS, Factors, Matrix, minimal, transposed, transposed_steps
+
+AHEAD = 2  # tiles from one whose pooled gradient is read to the one whose is asked for: it was written long ago
 
 
 def transform(b: Builder, matrix: Matrix, values: Sequence[IrValue]) -> list[IrValue]:
@@ -147,7 +149,7 @@ def emit_winograd_backward(
         with b.loop(0, count) as (number, _):
             if stage.filters is not None:
                 _emit_patch(b, addresses, tiling, b.add(first, number), number)
-            _emit_gradient_tile(b, addresses, tiling, b.add(first, number), number, sums)
+            _emit_gradient_tile(b, addresses, stage, b.add(first, number), number, sums)
         if stage.filters is not None:
             emit_block(b, addresses, stage.filters, b.add(before, block), count)
         if stage.patches is not None and stage.dx is not None:
@@ -184,27 +186,77 @@ def _emit_overlap(
 
 
 def _emit_gradient_tile(
-    b: Builder, addresses: Addresses, tiling: Tiling, tile: Index, number: Index, sums: IrValue | None
+    b: Builder, addresses: Addresses, stage: WinogradBackward, tile: Index, number: Index, sums: IrValue | None
 ) -> None:
     """Write A dy Aᵀ of one tile, and add its values up."""
-    algorithm, dy = minimal(tiling.tile), tiling.y
-    image, down, across = _place(b, tiling, tile)
-    corner = pixel(b, dy, image, b.mul(down, tiling.tile.outputs), b.mul(across, tiling.tile.outputs))
+    tiling, dy = stage.tiling, stage.tiling.y
+    algorithm = minimal(tiling.tile)
+    load = _gradient_of(b, addresses, stage, tile)
     products = b.at(addresses.operand(tiling.products.place), b.mul(number, tiling.products.pitch))
     with b.loop(0, -(-dy.channels // b.lanes)) as (vector, _):
         channel = b.mul(vector, b.lanes)
-        source = b.opaque(b.at(addresses.tensor(dy), b.add(corner, channel)))
-        side = range(tiling.tile.outputs)
-        square = [[b.load(source, r * dy.row_step + s * dy.pitch) for s in side] for r in side]
+        square, values = load(channel)
         rows = transform_both(b, transposed_steps(algorithm.output_steps), square)
         to = b.opaque(b.at(products, channel))
         for position, value in enumerate(value for row in rows for value in row):
             b.store(value, to, position * tiling.products.step)
         if sums is not None:
-            values = [value for row in square for value in row]
             while len(values) > 1:  # pairs of pairs: shorter chains, smaller errors
                 values = [b.ir.fadd(*pair) if len(pair) == 2 else pair[0] for pair in _pairs(values)]
             b.store(b.ir.fadd(b.load(sums, channel), values[0]), sums, channel)
+
+
+def _gradient_of(
+    b: Builder, addresses: Addresses, stage: WinogradBackward, tile: Index
+) -> Callable[[Index], tuple[list[list[IrValue]], list[IrValue]]]:
+    """Return what loads a vector of channels of one tile of dy: all pixels, and those values that they add up to.
+
+    With a pooling, each value goes to the cell of its window that was the largest.
+    """
+    tiling, outputs = stage.tiling, stage.tiling.tile.outputs
+    if stage.pooling is None or stage.pooled is None or stage.mask is None:
+        image, down, across = _place(b, tiling, tile)
+        corner = pixel(b, tiling.y, image, b.mul(down, outputs), b.mul(across, outputs))
+
+        def load(channel: Index) -> tuple[list[list[IrValue]], list[IrValue]]:
+            source, side = b.opaque(b.at(addresses.tensor(tiling.y), b.add(corner, channel))), range(outputs)
+            square = [[b.load(source, r * tiling.y.row_step + s * tiling.y.pitch) for s in side] for r in side]
+            return square, [value for row in square for value in row]
+
+        return load
+    pooled, mask, kind = stage.pooled, stage.mask, mask_type(stage.mask)
+    high, wide = stage.pooling.vertical.kernel, stage.pooling.horizontal.kernel
+
+    def corner_of(tensor: Tensor, tile: Index) -> Index:
+        image, down, across = _place(b, tiling, tile)
+        return pixel(b, tensor, image, b.mul(down, outputs // high), b.mul(across, outputs // wide))
+
+    corners = [(corner_of(pooled, place), corner_of(mask, place)) for place in (tile, b.add(tile, AHEAD))]
+
+    def spread(channel: Index) -> tuple[list[list[IrValue]], list[IrValue]]:
+        (source, marks), (source_later, marks_later) = (
+            (
+                b.opaque(b.at(addresses.tensor(pooled), b.add(of_values, channel))),
+                b.opaque(b.at(addresses.tensor(mask), b.add(of_marks, channel), kind)),
+            )
+            for of_values, of_marks in corners
+        )
+        square, values = [[b.splat(0.0)] * outputs for _ in range(outputs)], []
+        for r in range(outputs // high):
+            for s in range(outputs // wide):
+                at, mark = (r * tensor.row_step + s * tensor.pitch for tensor in (pooled, mask))
+                b.prefetch(source_later, at)
+                b.prefetch(marks_later, mark, kind)
+                value, argmax = b.load(source, at), load_argmax(b, b.at(marks, mark, kind), kind)
+                for cell in range(high * wide):
+                    here = b.ir.icmp_signed("==", argmax, b.splat_i32(cell))
+                    square[r * high + cell // wide][s * wide + cell % wide] = b.ir.select(here, value, b.splat(0.0))
+                # One that a ReLU stopped belongs nowhere.
+                counts = b.ir.icmp_signed("<", argmax, b.splat_i32(high * wide))
+                values.append(b.ir.select(counts, value, b.splat(0.0)))
+        return square, values
+
+    return spread
 
 
 def _pairs(values: Sequence[IrValue]) -> list[Sequence[IrValue]]:
@@ -268,8 +320,7 @@ def _corner(b: Builder, tiling: Tiling, x: Tensor, image: Index, down: Index, ac
 
 def _emit_patch(b: Builder, addresses: Addresses, tiling: Tiling, tile: Index, number: Index) -> None:
     algorithm, x = minimal(tiling.tile), tiling.x
-    image, down, across = _place(b, tiling, tile)
-    corner = _corner(b, tiling, x, image, down, across)
+    corner = _corner(b, tiling, x, *_place(b, tiling, tile))
     base = addresses.whole(x)
     patches = b.at(addresses.operand(tiling.patches.place), b.mul(number, tiling.patches.pitch))
     with b.loop(0, -(-x.channels // b.lanes)) as (vector, _):

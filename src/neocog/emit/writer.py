@@ -363,6 +363,20 @@ class Writer:
         self._loaded.clear()
         return self._write(given, text)
 
+    def read(self, function: ir.Function, values: Sequence[Operand]) -> Result:
+        """Call an intrinsic that reads memory."""
+        arguments = ", ".join(f"{value.type} {value.get_reference()}" for value in values)
+        text = f"call {function.ftype.return_type} {function.get_reference()}({arguments})"
+        found = self._loaded.get(text)
+        if found is None:
+            found = self._loaded[text] = self._write(function.ftype.return_type, text)
+        return found
+
+    def hint(self, function: ir.Function, values: Sequence[Operand]) -> None:
+        """Call a function that changes nothing that anybody reads."""
+        arguments = ", ".join(f"{value.type} {value.get_reference()}" for value in values)
+        self._lines.append(f"call void {function.get_reference()}({arguments})")
+
     def ret(self, value: Operand) -> None:
         """Return a value."""
         self._lines.append(f"ret {value.type} {value.get_reference()}")

@@ -187,7 +187,14 @@ class _LayerOutputs:
     def __init__(self, engine: NativeEngine, graph: Graph, layers: tuple[int, ...], team: Team) -> None:
         self._apart = fold_norms(graph, apart=True)
         names = [graph.nodes[index].name for index in layers]
-        program = plan_program(self._apart.graph, 1, engine.target, algorithm=engine.algorithm, outputs=names)
+        program = plan_program(
+            self._apart.graph,
+            1,
+            engine.target,
+            algorithm=engine.algorithm,
+            outputs=names,
+            precision=engine.precision,
+        )
         self.layers = layers
         self._graph, self._team, self._layout = graph, team, program.parameters
         self._state = aligned_zeros(self._layout.size * 4)

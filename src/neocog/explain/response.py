@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neocog.errors import DataError
+from neocog.errors import WeightsError
 from neocog.explain.subject import Array, Subject
 from neocog.explain.trace import Trace, problems
 from neocog.nn.answer import ACTIVATIONS, answer_path
@@ -49,7 +49,7 @@ def usable_parameters(model: Subject, last: int, dtype: type[np.floating[Any]]) 
     """Return the parameters of the layers up to number `last`: name → array, in memory layout.
 
     Raises:
-        DataError: some are NaN or infinite; the message names the layer.
+        WeightsError: some are NaN or infinite; the message names the layer.
     """
     usable = {}
     for node in model.graph.nodes[: last + 1]:
@@ -58,7 +58,7 @@ def usable_parameters(model: Subject, last: int, dtype: type[np.floating[Any]]) 
             values = model.parameters[name]
             bad = int(np.count_nonzero(~np.isfinite(values)))
             if bad:
-                raise DataError(
+                raise WeightsError(
                     f"{node.title} has {bad} values in {name} that are NaN or infinite: its maps mean nothing",
                     hint="the training diverged: train again with a smaller learning rate",
                 )
@@ -70,12 +70,12 @@ def usable(traced: Trace) -> Trace:
     """Return a traced network if its logits are numbers.
 
     Raises:
-        DataError: they are NaN or infinite; the message names the layer where that begins.
+        WeightsError: they are NaN or infinite; the message names the layer where that begins.
     """
     if np.isfinite(traced.logits).all():
         return traced
     cause = next(problem for problem in problems(traced) if problem.kind in ("nan", "infinite"))
-    raise DataError(
+    raise WeightsError(
         f"{cause.text}: the answer is no number", hint="the training diverged: train again with a smaller learning rate"
     )
 

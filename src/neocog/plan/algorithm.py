@@ -94,6 +94,12 @@ def can_pool(tile: WinogradTile, window: Window) -> bool:
     return pools_aside(window) and all(tile.outputs % axis.kernel == 0 for axis in (window.vertical, window.horizontal))
 
 
+def takes_pooled(tile: WinogradTile, window: Window, pooling: Window) -> bool:
+    """Whether the backward pass can take the gradient of what a pooling gave: tiles must be whole, and hold windows."""
+    whole = all(axis.output % tile.outputs == 0 for axis in (window.vertical, window.horizontal))
+    return whole and can_pool(tile, pooling)
+
+
 def tiles_an_image(tile: WinogradTile, window: Window) -> int:
     """Count the tiles of one image of a convolution's output."""
     return tile.count(window.vertical.output, window.horizontal.output)
@@ -198,6 +204,7 @@ def winograd_backward(
     bias: bool,
     transposed: Panels | None,
     dx: Tensor | None,
+    pooled: Pooled | None = None,
 ) -> WinogradBackward:
     """Plan both gradients of a few images.
 
@@ -205,6 +212,7 @@ def winograd_backward(
         gradient: that of the filters; None to leave it out. Partial sums go to the memory named `copies`.
         transposed: transformed filters with inputs and outputs swapped; None to leave the gradient of the input out.
         dx: where that goes.
+        pooled: the pooling behind the convolution, and the gradient of what it gave; then dy has its shape alone.
     """
     tiling = _tiling(name, tile, x, dy, before, SUM_TILES, dy.pitch)
     returned = _slab(f"{name} returned", tile, tiling.block, transposed.width if transposed else 0)
@@ -218,7 +226,8 @@ def winograd_backward(
         sums = Operand(Space.ARENA, copies, position_step(matrix) * tile.positions, slice=step) if bias else None
     if transposed is not None:
         patches = _products(f"{name} patches", tiling, tiling.products, transposed, returned, target)
-    return WinogradBackward(name, tiling, filters, sums, patches, returned, dx)
+    behind = (pooled.window, pooled.y, pooled.mask) if pooled else (None, None, None)
+    return WinogradBackward(name, tiling, filters, sums, patches, returned, dx, *behind)
 
 
 def _sums_of_tiles(name: str, tiling: Tiling, gradient: Panels, out: Operand, target: Target) -> Contraction:

@@ -8,8 +8,9 @@ bytes, and some rely on zeros that were written when memory was made; so it is a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from neocog.plan.blocked import Blocked
 from neocog.plan.layout import Name, Space, Tensor
 from neocog.plan.live_ranges import always, moments
 from neocog.plan.memory import Allocation, sharing_bytes
@@ -31,7 +32,7 @@ def verify(stages: Iterable[Op], allocations: Mapping[Name, Allocation], lanes: 
     _check_apart(allocations)
     for stage in stages:
         for inner in stage.inner_stages():
-            for fault in inner.faults(lanes):
+            for fault in (*inner.faults(lanes), *_blocked_faults(inner)):
                 raise PlanError(fault)
             _check_reaches(inner, allocations, lanes, *stage.before_last())
 
@@ -70,6 +71,13 @@ def verify_live_ranges(stages: Sequence[Op], allocations: Mapping[Name, Allocati
         for part in op.spares():
             if allocations[part.memory].live != forever:
                 raise PlanError(f"{op.name}: {part.name!r} may hold what others left where nothing is written")
+
+
+def _blocked_faults(op: Op) -> Iterator[str]:
+    """Yield images of bfloat16 that an op would take for those of float32."""
+    for part in (*op.reads(), *op.writes()):
+        if isinstance(part, Blocked) and not op.takes_blocked:
+            yield f"{op.name}: {part.name!r} lies in planes, which it knows nothing of"
 
 
 def _check_reaches(op: Op, allocations: Mapping[Name, Allocation], lanes: int, images: int, slices: int) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from neocog.plan.correlation import Correlation, start_of
+from neocog.nn.window import Window
+from neocog.plan.correlation import Correlation, Pooled, start_of
 from neocog.plan.layout import Operand, Panels, Space, Tensor, Vectors, operand
 from neocog.plan.loops import Axis, Split, choose_rows, merge
 from neocog.plan.ops.contraction import Contraction
+from neocog.plan.ops.pooled_gradient import PICKED, SIDE, PooledGradient, span_of
 from neocog.target.processor import Target
 
 MAX_SLICES = 8  # most partial copies of a gradient
@@ -61,6 +63,34 @@ def partial_gradient(
     out = Operand(Space.ARENA, copies, 0, slice=copy_size(gradient, sums))
     ones = replace(out, start=gradient.size) if sums else None
     return replace(sums_into(layer, dy, gradient, out, ones, target), accumulates=True)
+
+
+def takes_pooled(layer: Correlation, pooling: Window, target: Target) -> bool:
+    """Whether a layer's weights can learn from the gradient of what a pooling behind it gave."""
+    sides = {axis.kernel for axis in (pooling.vertical, pooling.horizontal)}
+    return target.picks and sides == {SIDE} and span_of(layer.window, layer.x, 1) <= PICKED
+
+
+def pooled_gradient(
+    layer: Correlation, pooled: Pooled, gradient: Panels, sums: Vectors | None, copies: str
+) -> PooledGradient:
+    """Plan the same as `partial_gradient` from the gradient of what a pooling behind the layer gave."""
+    out, dy = Operand(Space.ARENA, copies, 0, slice=copy_size(gradient, sums)), pooled.y
+    assert pooled.mask is not None
+    bands = [
+        n for n in range(1, dy.height + 1) if dy.height % n == 0 and (n * dy.width >= LEAST_BLOCK or n == dy.height)
+    ]
+    return PooledGradient(
+        f"{layer.title} weight gradient",
+        layer.x,
+        dy,
+        pooled.mask,
+        layer.window,
+        gradient,
+        out,
+        replace(out, start=gradient.size) if sums else None,
+        bands[0],
+    )
 
 
 def wanted_slices(layer: Correlation, dy: Tensor, gradient: Panels, target: Target) -> int:

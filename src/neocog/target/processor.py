@@ -35,6 +35,11 @@ class Target:
         """Size of a vector register, bytes."""
         return 4 * self.lanes
 
+    @property
+    def picks(self) -> bool:
+        """Whether one instruction picks each lane from any of two registers: so with AVX-512, which alone has 16."""
+        return self.lanes == 16
+
     def round_up(self, count: int) -> int:
         """Round a number of float32 values up to whole vectors."""
         return -(-count // self.lanes) * self.lanes

@@ -38,6 +38,8 @@ needs_page = pytest.mark.skipif(not page_is_built(), reason="the page is not bui
         ((), "neocog explain needs MODEL"),
         (("nothing",), "there is no model nothing"),
         (("--lesson", "x.safetensors"), "--lesson has a network of its own"),
+        (("--lesson", "--data", "digits"), "takes no --data"),
+        (("--lesson", "--engine", "torch"), "takes no --engine"),
         (("--lesson", "--port", "70000"), "must be 65535 or less"),
     ],
 )

@@ -8,6 +8,7 @@ import pytest
 
 import neocog as nc
 from app.pictures import write_image
+from neocog.app.serve.served import locations_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:bfloat16 is slower")
 
@@ -61,3 +62,15 @@ def test_what_is_no_precision_is_refused(run, trained_once, picture):
     done = run("predict", trained_once[0], picture, "--precision", "bfloat16", "--engine", "reference")
     assert done.code != 0
     assert "the reference engine computes with float64, not with bfloat16" in done.err
+
+
+def test_a_served_model_computes_with_what_the_server_was_told(trained_once, picture):
+    answers = {}
+    for precision in ("float32", "bfloat16"):
+        (place,) = locations_of((trained_once[0],), precision)
+        network = place.open(1).network
+        assert network.precision == precision
+        answers[precision] = network.predict_proba(picture)
+    model = nc.load(trained_once[0] / "model.safetensors", precision="bfloat16")
+    assert (answers["bfloat16"] == model.predict_proba(picture)).all()
+    assert (answers["float32"] != answers["bfloat16"]).any()

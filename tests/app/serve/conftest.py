@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -99,21 +100,16 @@ def serve(models: tuple[Path, ...], log: Path, *flags: str) -> Iterator[Served]:
 
 
 @pytest.fixture(scope="session")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def models(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Two model files, not to be written to."""
+    return make_models(tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture(scope="session")
+def running(models: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A server that all tests ask, and none ends."""
-    folder = tmp_path_factory.mktemp("served")
-    with serve(
-        make_models(folder),
-        folder / "access.log",
-        "--workers",
-        "2",
-        "--threads",
-        "1",
-        "--max-pixels",
-        "1000000",
-        "--max-body-mib",
-        "2",
-    ) as server:
+    flags = ("--workers", "2", "--threads", "1", "--max-pixels", "1000000", "--max-body-mib", "2")
+    with serve(models, tmp_path_factory.mktemp("served") / "access.log", *flags) as server:
         yield server
 
 
@@ -125,10 +121,12 @@ def client(running: Served) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Callable[..., object]:
-    """Start a server of one's own."""
+def start(models: tuple[Path, Path], tmp_path: Path) -> Callable[..., AbstractContextManager[Served]]:
+    """Start a server of one's own, with a copy of the first model."""
 
-    def begin(*flags: str, models: tuple[Path, ...] | None = None):
-        return serve(make_models(tmp_path) if models is None else models, tmp_path / "access.log", *flags)
+    def begin(*flags: str) -> AbstractContextManager[Served]:
+        own = tmp_path / models[0].name
+        shutil.copy(models[0], own)
+        return serve((own,), tmp_path / "access.log", *flags)
 
     return begin

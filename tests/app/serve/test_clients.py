@@ -130,6 +130,22 @@ def test_tritons_client_asks_for_classes(running: Served, triton) -> None:
         assert 0 <= float(probability) <= 1
 
 
+@pytest.mark.parametrize(("place", "package"), [(0, "huggingface_hub"), (1, "tritonclient.http")])
+def test_python_of_the_documentation_works(
+    running: Served, place: int, package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip(package)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "cat.jpg").write_bytes(picture(5))
+    blocks = re.findall(r"^```python\n(.*?)^```$", DOCS.read_text(), re.DOTALL | re.MULTILINE)
+    assert len(blocks) == 2
+    code = blocks[place].replace("127.0.0.1:8000", running.address.removeprefix("http://")).replace("photos", "pets")
+    *before, last = code.strip().splitlines()
+    world: dict[str, object] = {}
+    exec("\n".join(before), world)
+    assert len(eval(last, world))
+
+
 def lines() -> list[str]:
     """Return the curl commands that the documentation shows for a server that runs."""
     blocks = re.findall(r"^```sh\n(.*?)^```$", DOCS.read_text(), re.DOTALL | re.MULTILINE)

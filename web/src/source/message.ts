@@ -23,7 +23,7 @@ export interface Progress {
 
 /** Codes of docs/page.md, and those that arise on the way: the page says in the reader's language what they mean. */
 export type ErrorCode =
-  | 'setting' | 'shape' | 'data' | 'engine' | 'cancelled' | 'internal' // Python's
+  | 'setting' | 'shape' | 'weights' | 'data' | 'engine' | 'cancelled' | 'internal' // Python's
   | 'stopped' // nobody answers
   | 'restarted' // a notebook's kernel, which knows nothing of this page now
   | 'refused' // no right to ask: 403

@@ -33,6 +33,7 @@ from neocog.text import printable
 from neocog.train.runfolder import read_config
 
 CONFIG_FILE = "config.json"  # of a run folder
+COMMANDLINE = click.core.ParameterSource.COMMANDLINE
 OPENING = 10.0  # seconds that the server may take to answer before the browser is opened
 
 
@@ -72,6 +73,13 @@ def command(
         if model is not None:
             raise CommandLineError(
                 "--lesson has a network of its own", hint=f"leave out --lesson or {printable(str(model))}"
+            )
+        context = click.get_current_context()
+        given = [name for name in ("data", "threads", "engine") if context.get_parameter_source(name) is COMMANDLINE]
+        if given:
+            raise CommandLineError(
+                f"--lesson has an image and arithmetic of its own, and takes no --{given[0]}",
+                hint=f"leave out --lesson or --{given[0]}",
             )
         session = lesson_session()
     elif model is None:

@@ -14,6 +14,7 @@ from neocog.app.cli.errors import CommandLineError, note, warn
 from neocog.app.cli.output import count, emit
 from neocog.app.serve.served import locations_of
 from neocog.app.serve.settings import BATCH, Settings
+from neocog.engines.precision import Precision
 from neocog.errors import EngineError
 from neocog.reading import cause_of, read_text
 from neocog.resources import available_threads
@@ -96,6 +97,7 @@ MIB = 1 << 20
     help="Seconds for what is under way when the server is told to end.",
 )
 @click.option("--access-log", metavar="FILE", help="Write a line of JSON for each request; -: to stdout.")
+@options.precision
 @options.quiet
 def command(
     model: tuple[Path, ...],
@@ -114,6 +116,7 @@ def command(
     timeout: int,
     drain: int,
     access_log: str | None,
+    precision: Precision,
     quiet: bool,
 ) -> None:
     """Answer images that other programs send, with the same bits as neocog predict.
@@ -153,7 +156,7 @@ def command(
         loopback=loopback,
         access_log=None if access_log is None else _writable(access_log),
     )
-    served = [location.open(settings.threads) for location in locations_of(model)]
+    served = [location.open(settings.threads) for location in locations_of(model, precision)]
     from neocog.app.serve.supervisor import Supervisor  # here, since it brings the whole server along
 
     supervisor = Supervisor(served, settings)

@@ -15,7 +15,7 @@ from neocog.errors import SettingError
 from neocog.explain.gradient import conserved, finite_difference, route
 from neocog.explain.lens import windows_of_row
 from neocog.explain.output import flatten_places, flattened_image, terms_of
-from neocog.explain.pooling import pooling_of
+from neocog.explain.pooling import pooling_of, sent_back
 from neocog.explain.rules import rule_of
 from neocog.explain.subject import Array, ProgressListener, check_index, image_output, layer_node
 from neocog.explain.tied import as_fully_connected, cut
@@ -151,8 +151,11 @@ def edges(session: Session, question: Question, progress: ProgressListener) -> A
     )
     described = describe_layer(session.model.graph, node)
     weight = piece.weights.ravel()[piece.edges[:, 2]]
+    with np.errstate(all="ignore"):
+        products = piece.inputs.ravel()[piece.edges[:, 1]] * weight + 0.0  # which makes 0 of -0
     arrays: dict[str, NDArray[Any]] = {
         "edges": np.column_stack([piece.edges, weight]),
+        "products": products,
         "weights": piece.weights,
         "inputs": piece.inputs,
         "inputs_inside": piece.inputs_inside,
@@ -177,9 +180,11 @@ def edges(session: Session, question: Question, progress: ProgressListener) -> A
 
 
 def pooling(session: Session, question: Question, progress: ProgressListener) -> Answer:
-    """One channel of a pooling: winners, ties, means."""
+    """One channel of a pooling, or of the other kind in its place: winners, ties, means; what goes back through it."""
     node = layer_node(session.model, question.whole("layer"), MaxPool2d, AvgPool2d)
-    seen = pooling_of(session.trace(question.text("input")), node.index, question.whole("channel"))
+    traced, channel = session.trace(question.text("input")), question.whole("channel")
+    kind = question.arguments.get("kind")
+    seen = pooling_of(traced, node.index, channel, kind)
     arrays: dict[str, NDArray[Any]] = {"input": seen.input, "output": seen.output}
     if seen.kind == "max":
         arrays |= {
@@ -190,6 +195,12 @@ def pooling(session: Session, question: Question, progress: ProgressListener) ->
         }
     else:
         arrays |= {"sum": seen.sum, "counted": seen.counted}
+    if "target" in question.arguments:
+        back = session.flow(question.text("input"), question.text("target")).outputs[node.index][..., channel]
+        with np.errstate(all="ignore"):
+            share = back / seen.counted if seen.kind == "average" else back
+        sent = sent_back(traced, node.index, channel, back, kind)
+        arrays |= {"gradient": back, "share": share, "sent": sent}
     facts = {"kind": seen.kind, "cells": seen.cells, "padding_counts": seen.padding_counts, "rule": seen.rule}
     return Answer(facts, arrays)
 

@@ -11,11 +11,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from neocog.errors import DataError, EngineError, NeocogError, SettingError, ShapeError
+from neocog.errors import DataError, EngineError, NeocogError, SettingError, ShapeError, WeightsError
 from neocog.text import printable
 
 Arrays = Mapping[str, NDArray[Any]]
-CODES = {SettingError: "setting", ShapeError: "shape", DataError: "data", EngineError: "engine"}
+CODES = {
+    SettingError: "setting",
+    ShapeError: "shape",
+    WeightsError: "weights",
+    DataError: "data",
+    EngineError: "engine",
+}  # the first that fits
 
 
 @dataclass(frozen=True, slots=True)

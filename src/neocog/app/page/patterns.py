@@ -10,7 +10,7 @@ from typing import Any
 from neocog.app.page.message import Answer
 from neocog.app.page.question import Question
 from neocog.app.page.session import Gallery, Session
-from neocog.errors import SettingError
+from neocog.errors import SettingError, WeightsError
 from neocog.explain.control import randomised, rank_correlation, rank_correlations
 from neocog.explain.gradcam import GradCam, gradcam
 from neocog.explain.maximise import Maximised, maximise
@@ -33,12 +33,12 @@ def patches(session: Session, question: Question, progress: ProgressListener) ->
     """The patches of the data set that each filter of a convolution answers most to."""
     node = layer_node(session.model, question.whole("layer"), Conv2d)
     gallery = _gallery(session)
-    found = _all_patches(session, None, gallery, progress)[node.index]
+    found = _patches_of(session, None, gallery, node.index, progress)
     facts: dict[str, Any] = {}
     arrays: dict[str, Any] = {}
     if "control" in question.arguments:
         trained = found.peaks
-        found = _all_patches(session, question.whole("control"), gallery, progress)[node.index]
+        found = _patches_of(session, question.whole("control"), gallery, node.index, progress)
         assert trained is not None  # both were asked for
         assert found.peaks is not None
         arrays["rank_correlation"] = rank_correlations(trained, found.peaks)
@@ -67,7 +67,7 @@ def maximum(session: Session, question: Question, progress: ProgressListener) ->
 
     data_maximum = None
     if session.gallery is not None and len(session.gallery):
-        data_maximum = float(_all_patches(session, None, session.gallery, progress)[node.index].maximum[filter])
+        data_maximum = float(_patches_of(session, None, session.gallery, node.index, progress).maximum[filter])
     found = of(session.model, None, data_maximum)
     facts: dict[str, Any] = {}
     if "control" in question.arguments:
@@ -199,6 +199,20 @@ def _all_patches(
         ("patches", control),
         lambda: top_patches(model, gallery, labels=gallery.labels, keep_peaks=True, progress=progress),
     )
+
+
+def _patches_of(
+    session: Session, control: int | None, gallery: Gallery, index: int, progress: ProgressListener
+) -> Patches:
+    """Return a layer's patches; where other layers' weights are no numbers, this one is looked through alone."""
+    try:
+        return _all_patches(session, control, gallery, progress)[index]
+    except WeightsError:
+        model = session.model if control is None else _random(session, control)
+        return session.remember(
+            ("patches", control, index),
+            lambda: top_patches(model, gallery, index, labels=gallery.labels, keep_peaks=True, progress=progress),
+        )
 
 
 def _pair(question: Question, key: str) -> tuple[int, int]:

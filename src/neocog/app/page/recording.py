@@ -147,8 +147,12 @@ def _arithmetic(session: Session, node: Node, filter: int) -> Iterator[Question]
 def _by_output(session: Session, node: Node) -> Iterator[Question]:
     if isinstance(node.layer, MaxPool2d | AvgPool2d):
         assert isinstance(node.output, ImageShape)
+        kinds: tuple[dict[str, str], ...] = ({},)
+        if session.lesson:
+            kinds += ({"kind": "average" if isinstance(node.layer, MaxPool2d) else "max"},)
         for channel in range(node.output.channels):
-            yield ask("pooling", channel=channel, input=FIRST, layer=node.index)
+            for kind in kinds:
+                yield ask("pooling", channel=channel, input=FIRST, layer=node.index, target=targets(session)[0], **kind)
     if isinstance(node.layer, BatchNorm2d):
         yield ask("statistics", input=FIRST, layer=node.index)
     if isinstance(node.layer, Linear):

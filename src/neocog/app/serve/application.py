@@ -244,7 +244,7 @@ class _Others:
         version = one + "/versions/{version}"
         self._router = Router(
             [
-                Route("/", home, methods=["GET"]),
+                Route("/", home, methods=["GET", "POST"]),  # a question is answered before
                 Route("/models", listed, methods=["GET"]),
                 Route("/models/{name}", absent, methods=["POST"]),
                 Route("/health", ready, methods=["GET"]),

@@ -17,6 +17,7 @@ from neocog.app.serve.settings import BATCH
 from neocog.data.decode import decode_image
 from neocog.data.resize import Images, ImageSize
 from neocog.engines.base import Array
+from neocog.engines.precision import Precision
 from neocog.interop.hub.repository import names_a_hub
 from neocog.model.calibration import UNKNOWN_NAME
 
@@ -37,10 +38,12 @@ class ModelPlace:
     Arguments:
         path: as the command line has it: a model file, a run folder, an ONNX file, or hub:OWNER/NAME.
         name: that it is served under.
+        precision: what it computes with.
     """
 
     path: Path
     name: str
+    precision: Precision = "float32"
 
     def identity(self) -> Identity | None:
         """Return what tells whether the file has changed; None where it cannot, or where there is none now."""
@@ -60,12 +63,13 @@ class ModelPlace:
         """
         before = self.identity()
         network = models.open_model(self.path, "native", threads)
+        network.precision = self.precision
         network.graph.check_classifies("neocog serve")
         return ServedModel(self, network, before, _digest(models.find_model(self.path)))
 
 
-def locations_of(paths: tuple[Path, ...]) -> tuple[ModelPlace, ...]:
-    """Return where models come from, each with a name that an address may hold.
+def locations_of(paths: tuple[Path, ...], precision: Precision = "float32") -> tuple[ModelPlace, ...]:
+    """Return where models come from, each with a name that an address may hold, and what all compute with.
 
     Raises:
         CommandLineError: two would have the same name.
@@ -86,7 +90,7 @@ def locations_of(paths: tuple[Path, ...]) -> tuple[ModelPlace, ...]:
                 hint="give the files other names, or serve them from two processes",
             )
         found[name] = path
-    return tuple(ModelPlace(path, name) for name, path in found.items())
+    return tuple(ModelPlace(path, name, precision) for name, path in found.items())
 
 
 def _digest(path: Path) -> str:

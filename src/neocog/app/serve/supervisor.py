@@ -196,6 +196,8 @@ class Supervisor:
             if message == messages.READY[0]:
                 member.ready = True
                 self._listen_again()
+                self._queue.append(member)  # what it has read may have been replaced before it could be told
+                self._load_next()
             elif message == messages.PREPARED[0] and member in self._loading:
                 self._loading = []
                 self._load_next()

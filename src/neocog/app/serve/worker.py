@@ -63,7 +63,6 @@ class Worker:
         """Answer until the channel says that it is over, or ends."""
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)  # they reach whoever started this process, which then says so
-        self._row.add("started")
         for name, model in list(self._models.items()):
             identity = model.location.identity()
             if identity is not None and identity != model.identity:  # it was replaced since this model was read
@@ -82,6 +81,7 @@ class Worker:
         self._application = Application(self._batchers, self._settings, self._counters, self._row, log)
         self._protocol = self._protocol_factory()
         loop.add_reader(self._channel.fileno(), self._take_messages)
+        self._row.add("started")
         messages.send(self._channel, messages.READY)
         await self._over.wait()
         loop.remove_reader(self._channel.fileno())

@@ -7,10 +7,11 @@ all slices are added up.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from neocog.nn.layers import Linear
-from neocog.plan import correlation, weight_gradient
+from neocog.nn.window import Window
+from neocog.plan import algorithm, correlation, weight_gradient
 from neocog.plan.algorithm import (
     MOST_COPIES_BYTES,
     partial_size,
@@ -18,11 +19,12 @@ from neocog.plan.algorithm import (
     winograd_backward,
     winograd_reduce_partials,
 )
-from neocog.plan.correlation import Correlation
+from neocog.plan.correlation import Correlation, Pooled
 from neocog.plan.layout import Operand, Panels, Space, Tensor, Vectors
 from neocog.plan.lower import convolution
 from neocog.plan.lower.convolution import correlation_of, transformed_weights
 from neocog.plan.lower.lowering import Lowering
+from neocog.plan.lower.pooling import send_back
 from neocog.plan.lower.rule import LoweringRule, Rules
 from neocog.plan.lower.update import update_early
 from neocog.plan.lower.values import Segment, Value
@@ -35,8 +37,32 @@ from neocog.plan.passes.steps import PlanStep
 MOST_SLICES, FEWER_SLICES = 8, 4  # of a chain; fewer where a partial gradient does not fit the second-level cache
 
 
+@dataclass(frozen=True, slots=True)
+class _Behind:
+    """The pooling in a convolution's last lines, and the gradient of what it gave, in place of the convolution's."""
+
+    window: Window
+    dy: Value
+    mask: Value
+
+    @property
+    def names(self) -> list[str]:
+        """Names of what is read."""
+        return [self.dy.tensor.name, self.mask.tensor.name]
+
+    def settled(self, segment: Segment) -> Pooled:
+        """Return both as a segment's stages see them."""
+        return Pooled(self.window, segment.settle(self.dy.tensor), segment.settle(self.mask.tensor))
+
+
 def backward(low: Lowering, step: PlanStep) -> None:
     """Plan the gradients of a step's weights, as far as they are trained, and of its input, as far as it is needed."""
+    pooling = low.pooled.get(step.index)
+    if pooling is not None and _takes_pooled(low, step, pooling):
+        _backward_from_pooled(low, step, pooling)
+        return
+    if pooling is not None:
+        send_back(low, pooling)
     dy = low.gradient_value(step, low.gradient_halo(step))
     chains = low.chains(step, backward=True)
     level = low.level([dy.tensor.name], chains=chains)
@@ -88,20 +114,15 @@ def plan_weight_gradient(
 ) -> None:
     """Plan the gradient of a layer's weights as a direct sum, and that of its biases, which goes to `sums`."""
     gradient = low.layout.weight_gradient(step.node)
-    copies, size = f"{step.title} partial gradients", weight_gradient.copy_size(gradient, sums)
+    copies = f"{step.title} partial gradients"
     reads = [layer.x.name, dy.tensor.name]
     most = most_slices(low, step, _partial_size(low, step))
-
-    def reduce(slices: int) -> Op:
-        low.flat[Space.ARENA, copies] = slices * size
-        parts = side_by_side(*((part.begin, part.size) for part in (gradient, sums) if part is not None))
-        return ReducePartials(f"{step.title} reduce partials", Operand(Space.ARENA, copies, 0), slices, parts)
 
     def whole(segment: Segment) -> Iterable[Op]:
         slices = weight_gradient.wanted_slices(layer, dy.tensor, gradient, low.target)
         yield weight_gradient.whole_gradient(layer, dy.tensor, gradient, sums, low.target, slices=slices, copies=copies)
         if slices > 1:
-            yield reduce(slices)
+            yield _reduce_partials(low, step, copies, sums, slices)
 
     def part(segment: Segment) -> Iterable[Op]:
         seen, dy_seen = seen_by(layer, segment), segment.settle(dy.tensor)
@@ -112,7 +133,65 @@ def plan_weight_gradient(
         return
     images = low.images_for(step, backward=True)
     low.add(step.title, reads, (), part, level=level, slices=most, images=images, correlates=True)
-    low.add(step.title, (), (), lambda segment: (reduce(segment.slices),), level=level, where="behind")
+    _plan_reduction(low, step, copies, sums, level)
+
+
+def _reduce_partials(low: Lowering, step: PlanStep, copies: str, sums: Vectors | None, slices: int) -> Op:
+    """Add up the partial gradients of all slices of direct sums."""
+    gradient = low.layout.weight_gradient(step.node)
+    low.flat[Space.ARENA, copies] = slices * weight_gradient.copy_size(gradient, sums)
+    parts = side_by_side(*((part.begin, part.size) for part in (gradient, sums) if part is not None))
+    return ReducePartials(f"{step.title} reduce partials", Operand(Space.ARENA, copies, 0), slices, parts)
+
+
+def _plan_reduction(low: Lowering, step: PlanStep, copies: str, sums: Vectors | None, level: int) -> None:
+    def reduce(segment: Segment) -> Iterable[Op]:
+        yield _reduce_partials(low, step, copies, sums, segment.slices)
+
+    low.add(step.title, (), (), reduce, level=level, where="behind")
+
+
+def _takes_pooled(low: Lowering, step: PlanStep, pooling: PlanStep) -> bool:
+    """Whether a convolution's backward pass can begin with the gradient of what the pooling in its last lines gave."""
+    window, tile = low.window_of(pooling), low.backward_tile(step)
+    learns, needed = low.trains(step), step.inputs[0] in low.learning
+    if learns and not most_slices(low, step, _partial_size(low, step)):
+        return False
+    if tile is not None:
+        return algorithm.takes_pooled(tile, low.window_of(step), window)
+    layer = correlation_of(low, step, low.outputs[step.inputs[0]].tensor, low.outputs[step.index].tensor)
+    return learns and not needed and weight_gradient.takes_pooled(layer, window, low.target)
+
+
+def _backward_from_pooled(low: Lowering, step: PlanStep, pooling: PlanStep) -> None:
+    """Plan the gradients of a convolution from that of the pooling in its last lines."""
+    dy, mask = low.gradient_value(pooling), low.masks[pooling.index]
+    behind = _Behind(low.window_of(pooling), dy, mask)
+    level = low.level(behind.names, chains=True, starts=True)
+    x = low.output_again(step.inputs[0], level)
+    layer = correlation_of(low, step, x.tensor, low.outputs[step.index].tensor)
+    if low.backward_tile(step) is None:
+        _by_windows(low, step, layer, behind, level)
+    else:
+        learns, needed = low.trains(step), step.inputs[0] in low.learning
+        _by_tiles(low, step, layer, behind, level, learns=learns, needed=needed)
+    update_early(low, step, level)
+
+
+def _by_windows(low: Lowering, step: PlanStep, layer: Correlation, behind: _Behind, level: int) -> None:
+    """Plan the gradient of a convolution's weights as sums over the windows of a pooling."""
+    gradient, sums = low.layout.weight_gradient(step.node), low.layout.bias_gradient(step.node)
+    copies = f"{step.title} partial gradients"
+
+    def build(segment: Segment) -> Iterable[Op]:
+        seen, pooled = seen_by(layer, segment), behind.settled(segment)
+        yield weight_gradient.pooled_gradient(seen, pooled, gradient, sums, copies)
+
+    most = most_slices(low, step, _partial_size(low, step))
+    images = low.images_for(step, backward=True)
+    reads = [layer.x.name, *behind.names]
+    low.add(step.title, reads, (), build, level=level, slices=most, images=images, correlates=True)
+    _plan_reduction(low, step, copies, sums, level)
 
 
 def plan_transposed(
@@ -163,7 +242,14 @@ def _plan_input(low: Lowering, step: PlanStep, layer: Correlation, dy: Value, le
 
 
 def _by_tiles(
-    low: Lowering, step: PlanStep, layer: Correlation, dy: Value, level: int, *, learns: bool, needed: bool
+    low: Lowering,
+    step: PlanStep,
+    layer: Correlation,
+    dy: Value | _Behind,
+    level: int,
+    *,
+    learns: bool,
+    needed: bool,
 ) -> None:
     """Plan both gradients of a convolution by Winograd's algorithm."""
     tile, before = low.backward_tile(step), step.inputs[0]
@@ -183,7 +269,7 @@ def _by_tiles(
             f"{step.title} transform transposed weights", tile, transposed, layer.y.channels, transformed
         )
         low.add(step.title, (), (), lambda segment: (weights,), level=level, where="before")
-    if learns and not most:
+    if learns and not most and isinstance(dy, Value):
         plan_weight_gradient(low, step, layer, dy, level, low.layout.bias_gradient(step.node))
     if not most and dx is None:
         return
@@ -196,7 +282,7 @@ def _by_tiles(
             f"{step.title} gradients",
             tile,
             seen.x,
-            segment.settle(dy.tensor),
+            segment.settle(dy.tensor) if isinstance(dy, Value) else seen.y,
             (layer.window.vertical.before, layer.window.horizontal.before),
             low.target,
             gradient=gradient if most else None,
@@ -204,9 +290,10 @@ def _by_tiles(
             bias=sums is not None,
             transposed=transformed,
             dx=segment.settle(dx.tensor) if dx else None,
+            pooled=None if isinstance(dy, Value) else dy.settled(segment),
         )
 
-    reads = [dy.tensor.name, *([layer.x.name] if most else [])]
+    reads = [*([dy.tensor.name] if isinstance(dy, Value) else dy.names), *([layer.x.name] if most else [])]
     writes = [dx.tensor.name] if dx else []
     images = low.images_for(step, backward=True)
     low.add(step.title, reads, writes, build, level=level, images=images, slices=most, correlates=True)

@@ -50,6 +50,7 @@ class Lowering(Choices):
         images_of: by the name of a gradient that is read as a vector, the same as an image.
         again: by step and segment, outputs that are computed again for a backward pass.
         fused: the poolings that run in the last lines of a convolution.
+        pooled: by convolution, the pooling in its last lines, whose gradient the convolution's backward pass takes.
         preparation: what a program that predicts does once after its parameters changed.
         notes: what rules keep from forward for backward, by step.
         updated: parameters that are trained one by one, of which that is planned.
@@ -74,6 +75,7 @@ class Lowering(Choices):
     images_of: dict[str, Value] = field(default_factory=dict)
     again: dict[tuple[int, int], Value] = field(default_factory=dict)
     fused: set[int] = field(default_factory=set)
+    pooled: dict[int, PlanStep] = field(default_factory=dict)
     preparation: list[Op] = field(default_factory=list)
     panels: list[Panels] = field(default_factory=list)
     flat: dict[tuple[Space, str], int] = field(default_factory=dict)
@@ -251,7 +253,8 @@ class Lowering(Choices):
             formula = Expression(self.halves[index].tensor) if index in self.halves else self.formulas[index]
             made = self.value(step.title, self.output_shape(index), self.halo_of(index), kept=index in self.kept)
             made.formula = formula
-            self.map(step, f"{step.title} forward", formula, made)
+            name = "to float32" if index in self.halves else "forward"
+            self.map(step, f"{step.title} {name}", formula, made)
             self.outputs[index] = made
         return self.outputs[index]
 

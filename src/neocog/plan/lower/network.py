@@ -56,7 +56,7 @@ def lower_backward(low: Lowering, training: Training) -> Value:
     low.backward = True
     losses = _loss(low, training)
     for step in reversed(low.steps.steps):
-        if step.index in low.contributions:
+        if step.index in low.contributions or step.index in low.pooled:
             RULES[type(step.node.layer)].backward(low, step)
     lower_update(low, training)
     return losses

@@ -78,6 +78,14 @@ def make_mask(low: Lowering, step: PlanStep) -> Value | None:
 
 
 def backward(low: Lowering, step: PlanStep) -> None:
+    """Leave the gradient to the convolution in whose last lines the pooling ran, or send it back."""
+    if step.index in low.fused and step.index in low.masks:
+        low.pooled[step.inputs[0]] = step
+    else:
+        send_back(low, step)
+
+
+def send_back(low: Lowering, step: PlanStep) -> None:
     """Send each window's gradient to its largest value, or share it equally."""
     before = step.inputs[0]
     dy = low.gradient_value(step)

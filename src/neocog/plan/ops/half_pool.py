@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 from neocog.nn.window import EvenWindow, Window
 from neocog.plan.blocked import Blocked
@@ -22,6 +23,8 @@ class HalfPool(Op):
         largest: whether the largest value is kept, not the mean.
         counted: of a mean, as in `Pool`.
     """
+
+    takes_blocked: ClassVar[bool] = True
 
     x: Blocked
     y: Tensor

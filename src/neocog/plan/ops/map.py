@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from neocog.plan.layout import Operand, Tensor
 from neocog.plan.ops.op import Op, Part, Reach, off_vectors, other_size, walked
@@ -42,6 +43,8 @@ class Map(Op):
 
     With sums, an op covers the images of a block of a chain at once, and adds to what the slice's blocks before left.
     """
+
+    takes_blocked: ClassVar[bool] = True
 
     value: Expression
     y: Tensor | None

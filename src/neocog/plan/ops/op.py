@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 from neocog.plan.blocked import Blocked
 from neocog.plan.layout import Name, Operand, Panels, Tensor, Vectors, operand
@@ -35,7 +36,11 @@ class Op(ABC):
 
     A new op is a frozen dataclass that says what it reads and writes, how far it reaches, and what could be wrong with
     it; and an emitter in the table of a file in emit/.
+
+    `takes_blocked` says that it knows images of bfloat16, which lie otherwise than those of float32.
     """
+
+    takes_blocked: ClassVar[bool] = False
 
     name: str
 

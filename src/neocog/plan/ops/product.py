@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from neocog.plan.blocked import BLOCK_ROWS, PANEL, PLANE, TILE_ROWS, Blocked
 from neocog.plan.layout import Name, Operand, Panels, Tensor, operand
@@ -44,6 +44,8 @@ class TileProduct(Op):
         bias: one value a filter.
         epilogue: what happens to sums before they are stored.
     """
+
+    takes_blocked: ClassVar[bool] = True
 
     x: Blocked
     y: Tensor
@@ -241,6 +243,8 @@ class Stack(Op):
         y: of as many columns as the window has outputs, and the rows of x.
         before, stride: of the window's walk along a row, pixels.
     """
+
+    takes_blocked: ClassVar[bool] = True
 
     x: Tensor
     y: Blocked

@@ -147,6 +147,8 @@ class WinogradBackward(Op):
             gradient of the input out.
         returned: for these.
         dx: where that goes. Its halo reaches to the end of whole patches, and is left with what falls there.
+        pooling: windows that lie side by side inside tiles, of a pooling behind the convolution; None: dy is in memory.
+        pooled, mask: with a pooling, the gradient of what it gave, and where that belongs, in place of dy.
     """
 
     tiling: Tiling
@@ -155,6 +157,9 @@ class WinogradBackward(Op):
     patches: Contraction | None
     returned: Slab
     dx: Tensor | None
+    pooling: Window | None = None
+    pooled: Tensor | None = None
+    mask: Tensor | None = None
 
     @property
     def contractions(self) -> tuple[Contraction, ...]:
@@ -173,7 +178,8 @@ class WinogradBackward(Op):
 
     def reads(self) -> tuple[Part, ...]:
         """Return images, gradients, transformed filters."""
-        return present(self.tiling.x if self.filters else None, self.tiling.y, self.patches.b if self.patches else None)
+        dy = (self.tiling.y,) if self.pooling is None else (self.pooled, self.mask)
+        return present(self.tiling.x if self.filters else None, *dy, self.patches.b if self.patches else None)
 
     def writes(self) -> tuple[Part, ...]:
         """Return both gradients, and the tiles of one block."""
@@ -186,7 +192,10 @@ class WinogradBackward(Op):
         for contraction in self.contractions:
             yield from contraction.reaches(lanes)
         yield from (slab.reach() for slab in self._slabs)
-        yield self.tiling.whole_tiles(lanes)
+        if self.pooling is None:
+            yield self.tiling.whole_tiles(lanes)
+        yield from walked("pooled", self.pooled)
+        yield from walked("mask", self.mask)
         if self.filters is not None:
             yield self.tiling.patches_of(self.tiling.x, lanes)
         if self.sums is not None:
@@ -209,13 +218,29 @@ class WinogradBackward(Op):
         for contraction in self.contractions:
             yield from contraction.faults(lanes)
         yield from self.tiling.faults(*(x for x in (self.tiling.x, self.dx) if x is not None))
-        yield from off_vectors(self.name, lanes, self.tiling.x, self.tiling.y, self.dx)
+        yield from off_vectors(self.name, lanes, self.tiling.x, self.tiling.y, self.dx, self.pooled, self.mask)
+        if self.pooling is not None:
+            yield from self._faults_of_windows(self.pooling)
+
+    def _faults_of_windows(self, pooling: Window) -> Iterator[str]:
+        """Yield windows that do not fill tiles, or tiles that windows do not fill."""
+        high, wide = pooling.vertical.kernel, pooling.horizontal.kernel
+        y, outputs = self.tiling.y, self.tiling.tile.outputs
+        if outputs % high or outputs % wide or y.height % outputs or y.width % outputs:
+            yield f"{self.name}: tiles of {y.height} x {y.width} pixels that windows of {high} x {wide} do not fill"
+        for tensor in (self.pooled, self.mask):
+            if tensor is None:
+                yield f"{self.name}: a pooling without its gradient"
+            else:
+                yield from other_size(self.name, tensor, y.height // high, y.width // wide)
 
     def details(self) -> Iterator[str]:
-        """Yield the tiles, and the products and sums of a block."""
+        """Yield the tiles, the products and sums of a block, and what is fused."""
         yield str(self.tiling)
         for contraction in self.contractions:
             yield from contraction.details()
+        if self.pooling is not None:
+            yield "fused: gradient of the max pooling"
 
     def fills(self) -> tuple[Tensor, ...]:
         """Return the gradient of the input: it is cleared before patches are added to it."""

@@ -167,7 +167,7 @@ export const findings = {
     },
   },
   places: {
-    lead: 'A pattern means the same wherever it appears, so a convolution looks for it everywhere with one set of weights. Drag the image and watch the filter’s map: its peak moves along. Then draw a box around a part, and move that part alone.',
+    lead: 'A pattern means the same wherever it appears, so a convolution looks for it everywhere with one set of weights. Drag the image and watch the filter’s map: its peak moves along, as long as it stays in the picture. Then draw a box around a part, and move that part alone.',
     what: 'What moves',
     wholeImage: 'The whole image',
     onePatch: 'A part of it',
@@ -189,6 +189,8 @@ export const findings = {
     after: 'The filter’s map now',
     peak: 'Peak {value} at {place}',
     silent: 'This filter answers nowhere on this image. Choose another one.',
+    peakLeft: 'The peak of before has left the picture. What is marked now is another place, the largest of those that are left.',
+    peakOther: 'What is marked now is another place: at the border the pattern changed, or a stronger one came up.',
     sameScale: 'one scale for both maps',
     expected: (down: number, right: number, by: string) =>
       `A cell of the map stands for a step of ${down} × ${right} ${one(down * right, 'pixel', 'pixels')}, so the map should be: ${by}.`,

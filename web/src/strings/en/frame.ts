@@ -15,6 +15,7 @@ export const frame = {
     cancel: 'Cancel',
     image: 'Image',
     noImage: 'No image has been chosen yet.',
+    forgotten: 'The image that was asked for is not kept any more; this is the first one.',
     chooseImage: 'Choose an image in “Your input”.',
     saved: 'This is a saved page: it holds the answers that were recorded, nothing is computed here.',
     predicted: 'says',
@@ -99,6 +100,7 @@ export const frame = {
     title: {
       setting: 'This cannot be shown',
       shape: 'The shapes do not fit',
+      weights: 'The weights are no numbers',
       data: 'This image or data cannot be used',
       engine: 'The engine failed',
       cancelled: 'Cancelled',

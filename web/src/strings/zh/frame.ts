@@ -13,6 +13,7 @@ export const frame: typeof english = {
     cancel: '取消',
     image: '图像',
     noImage: '还没有选择图像。',
+    forgotten: '所要的图像已不再保留，这里显示的是第一张。',
     chooseImage: '请到“你的输入”里选一张图像。',
     saved: '这是保存下来的页面：只包含当时记录的结果，这里不做任何计算。',
     predicted: '判断为',
@@ -93,6 +94,7 @@ export const frame: typeof english = {
     title: {
       setting: '无法显示',
       shape: '形状对不上',
+      weights: '权重不是数',
       data: '这张图像或数据无法使用',
       engine: '计算引擎出错',
       cancelled: '已取消',

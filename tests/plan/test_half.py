@@ -1,0 +1,108 @@
+"""Plans in bfloat16: what multiplies it, what is turned into it, and what is refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from neocog.nn.blocks import Sequential
+from neocog.nn.graph import trace
+from neocog.nn.layers import Conv2d, Flatten, GlobalAvgPool2d, Linear, MaxPool2d, ReLU, Sigmoid
+from neocog.nn.rewrite import fold_norms
+from neocog.nn.shapes import ImageShape
+from neocog.nn.zoo.names import MODELS
+from neocog.plan.blocked import Blocked, blocked
+from neocog.plan.describe import describe
+from neocog.plan.layout import Halo, Tensor
+from neocog.plan.live_ranges import always
+from neocog.plan.memory import Allocation
+from neocog.plan.ops.halo import ClearHalo
+from neocog.plan.ops.map import Map
+from neocog.plan.ops.product import Stack, TileProduct
+from neocog.plan.planner import plan_program
+from neocog.plan.verify import PlanError, verify
+from neocog.target.named import NAMED
+
+
+def _stages(net, shape, batch=8, target="AVX2"):
+    program = plan_program(trace(net, shape), batch, NAMED[target], precision="bfloat16")
+    return {stage.name: stage for stage in program.every_stage()}, program
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_known_network_has_a_plan_in_bfloat16(name):
+    graph = fold_norms(MODELS[name].graph()).graph
+    for batch, target in ((8, "AVX-512"), (1, "NEON")):
+        stages = list(plan_program(graph, batch, NAMED[target], precision="bfloat16").every_stage())
+        multiplied = sum(stage.multiply_adds for stage in stages if isinstance(stage, TileProduct))
+        assert multiplied > 0.5 * sum(stage.multiply_adds for stage in stages)
+
+
+def test_float32_plans_know_nothing_of_it():
+    graph = trace(Sequential(Conv2d(8, 3), ReLU(), Flatten(), Linear(3)), (8, 8, 3))
+    plain = plan_program(graph, 8, NAMED["AVX2"])
+    assert describe(plain) == describe(plan_program(graph, 8, NAMED["AVX2"], precision="float32"))
+    assert "bfloat16" not in describe(plain)
+    assert "bfloat16 tiles" in describe(plan_program(graph, 8, NAMED["AVX2"], precision="bfloat16"))
+
+
+def test_what_convolutions_hand_to_each_other_is_bfloat16_and_the_answer_is_not():
+    stages, program = _stages(
+        Sequential(
+            Conv2d(8, 3, padding=1), ReLU(), MaxPool2d(2), Conv2d(8, 3), Sigmoid(), GlobalAvgPool2d(), Linear(3)
+        ),
+        (12, 12, 3),
+    )
+    first, last = stages["0:Conv2d+ReLU forward"], stages["3:Conv2d+Sigmoid forward"]
+    assert isinstance(first.x, Blocked)
+    assert first.x.channels == 9  # three pixels of three channels side by side
+    assert isinstance(stages["0:Conv2d+ReLU stack rows"], Stack)
+    assert isinstance(first.y, Blocked)
+    assert last.x.name == stages["2:MaxPool2d forward"].y.name
+    assert not isinstance(last.y, Blocked)  # a mean takes it
+    assert not any(isinstance(tensor, Blocked) for tensor in program.outputs.values())
+
+
+def test_a_fully_connected_layer_sees_the_image_behind_a_flatten_as_it_lies():
+    stages, program = _stages(Sequential(Conv2d(8, 3), ReLU(), Conv2d(40, 3), Flatten(), Linear(3)), (9, 8, 3))
+    linear = stages["4:Linear forward"]
+    assert (linear.walk, linear.taps, linear.x.channels) == ("images", (5, 4), 40)
+    assert linear.x.name == stages["2:Conv2d forward"].y.name
+    asked = plan_program(program.graph, 8, program.target, outputs=("logits",), precision="bfloat16")
+    assert not [stage for stage in asked.every_stage() if isinstance(stage, Map)]
+
+
+@pytest.mark.parametrize(
+    ("layer", "walk"), [(Conv2d(8, 3, padding=1), "plane"), (Conv2d(8, 3, 2, 1), "rows"), (Conv2d(8, 1), "plane")]
+)
+def test_rows_of_tiles_are_positions_of_a_plane_where_these_follow_each_other(layer, walk):
+    stages, _ = _stages(Sequential(Conv2d(8, 3), layer), (9, 8, 3))
+    assert stages["1:Conv2d forward"].walk == walk
+
+
+@pytest.mark.parametrize(
+    "layer", [Conv2d(8, 3, padding=1, groups=8), Conv2d(8, 3, groups=2), Conv2d(8, (7, 6))], ids=str
+)
+def test_what_has_no_kernel_of_tiles_computes_with_float32(layer):
+    stages, _ = _stages(Sequential(Conv2d(8, 3), layer, Flatten(), Linear(2)), (9, 8, 3))
+    made = [stage for name, stage in stages.items() if name.startswith("1:") and stage.multiply_adds]
+    assert made
+    assert not any(isinstance(stage, TileProduct) for stage in made)
+
+
+def test_memory_of_planes_is_counted_with_what_is_read_behind_the_last_image():
+    x = blocked("x", 2, ImageShape(4, 5, 40), Halo(1, 1, 1, 1))
+    assert (x.line, x.planes, x.lead) == (6, 2, 7)
+    assert x.plane_step == 32 * (7 + 4 * 6 + 6)
+    assert x.size == 2 * x.image_step == 4 * x.plane_step
+    stages, _ = _stages(Sequential(Conv2d(8, 3), Flatten(), Linear(2)), (5, 5, 3), batch=3)
+    linear = stages["2:Linear forward"]
+    assert linear.x.spare >= 13 * linear.x.image_step  # tiles have 16 rows, of which 3 are images
+
+
+def test_an_op_that_takes_planes_for_pixels_is_refused():
+    x = blocked("x", 1, ImageShape(4, 4, 32), Halo(1, 1, 1, 1))
+    allocations = {x.memory: Allocation(0, 2 * x.size, always([]))}
+    with pytest.raises(PlanError, match="'x' lies in planes, which it knows nothing of"):
+        verify([ClearHalo("clear", x)], allocations, 8)
+    plain = Tensor("x", 1, 4, 4, 32, 32, Halo(1, 1, 1, 1))
+    verify([ClearHalo("clear", plain)], {plain.memory: Allocation(0, 4 * plain.size, always([]))}, 8)
