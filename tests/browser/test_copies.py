@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from browser.numbers import Shown
+from browser.numbers import COLLECT, Shown
 from browser.test_numbers import settle
 from neocog.app.page.session import Session
 
@@ -25,9 +25,7 @@ KEEP = (
 )
 READ = """async () => { const bytes = new Uint8Array(await window.taken.arrayBuffer())
     return [window.taken.type, [...bytes]] }"""
-NUMBERS = """(panel) => [...panel.querySelectorAll('data.num')].map((node) => ({
-    text: node.textContent.trim(), question: node.dataset.question, array: node.dataset.array ?? null,
-    index: node.dataset.index ?? null, fact: node.dataset.fact ?? null }))"""
+NUMBERS = COLLECT.replace("() =>", "(document) =>", 1)  # of a panel in place of the whole page
 
 
 def take(panel: Any, what: str) -> tuple[str, bytes]:
