@@ -12,7 +12,7 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 
 import neocog as nc
-from neocog.app.cli.explain import lesson_session
+from neocog.app.page.examples import lesson_session
 from neocog.app.page.server import PageServer
 from neocog.app.page.session import FIRST, Gallery, Session
 from neocog.data.sources import read_source

@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from neocog.errors import NeocogWarning as NeocogWarning
     from neocog.errors import SettingError as SettingError
     from neocog.errors import ShapeError as ShapeError
+    from neocog.interop.distributed import distributed_world as distributed_world
     from neocog.interop.hub.load import from_hub as from_hub
+    from neocog.interop.mpi import mpi_world as mpi_world
     from neocog.interop.onnx.reader import from_onnx as from_onnx
     from neocog.interop.onnx.write import to_onnx as to_onnx
     from neocog.interop.pytorch.load import load_pytorch as load_pytorch
@@ -86,7 +88,9 @@ _HOMES = {
         "SettingError",
         "ShapeError",
     ),
+    "neocog.interop.distributed": ("distributed_world",),
     "neocog.interop.hub.load": ("from_hub",),
+    "neocog.interop.mpi": ("mpi_world",),
     "neocog.interop.onnx.reader": ("from_onnx",),
     "neocog.interop.onnx.write": ("to_onnx",),
     "neocog.interop.pytorch.load": ("load_pytorch",),

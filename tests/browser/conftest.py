@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import neocog as nc
-from neocog.app.cli.explain import lesson_session
+from neocog.app.page.examples import lesson_session
 from neocog.app.page.files import page_file
 from neocog.app.page.server import PageServer
 from neocog.app.page.session import FIRST, Gallery, Input, Session

@@ -36,7 +36,7 @@ def violations(page: Any) -> list[str]:
 
 @pytest.mark.parametrize("name", ["lesson", "digits"])
 def test_no_room_keeps_anybody_out(name: str, serve: Serve, open_page: Open, request: pytest.FixtureRequest) -> None:
-    page = open_page(serve(request.getfixturevalue(name)))
+    page = open_page(serve(request.getfixturevalue(name)), room="overview")
     settle(page)
     for room in ROOMS:
         page.locator(f"nav button[data-room={room}]").click()

@@ -91,3 +91,22 @@ def test_numbers_of_other_networks_are_the_engines(
         assert numbers
         assert Oracle(session).wrong(numbers) == [], room
     assert trace(model, image).logits.shape == (len(model.class_names),)
+
+
+def test_numbers_of_resnet_20_are_the_engines_in_all_rooms(serve: Callable[[Session], str], open_page: Any) -> None:
+    from browser.conftest import with_image
+
+    model = nc.Model(nc.zoo.resnet20(10), (32, 32, 3), [str(index) for index in range(10)], seed=2, engine="reference")
+    session = with_image(model, np.random.default_rng(4).random((32, 32, 3)).astype(np.float32), "resnet20")
+    page = open_page(serve(session))
+    oracle = Oracle(session)
+    for room in ("overview", "lens", "connections", "values", "gradient", "output", "places"):
+        settle(page)
+        page.locator(f"nav button[data-room={room}]").click()
+        page.wait_for_selector("main data.num")
+        settle(page)
+        numbers = shown_numbers(page)
+        assert len(numbers) >= (ROOMS[room] if room not in ("output", "overview") else 12), room
+        assert oracle.wrong(numbers) == [], room
+        named = [node.name for node in session.model.graph.nodes]  # such as layer1.0.conv1
+        assert [text for text in unchecked_decimals(page) if not any(name in text for name in named)] == [], room

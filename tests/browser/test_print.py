@@ -35,7 +35,8 @@ CUT = """() => [...document.querySelectorAll('main canvas, main svg')]
 COLOURS = """() => [...new Set([...document.querySelectorAll('main .bar')].flatMap((bar) => {
     const found = getComputedStyle(bar).backgroundImage.match(/rgb\\([^)]*\\)/g) ?? []
     return found.slice(-1) }))]"""
-STROKES = "() => [...document.querySelectorAll('.edges path')].map((one) => getComputedStyle(one).stroke)"
+STROKES = """() => [...new Set(
+    [...document.querySelectorAll('.edges path:not(.cut)')].map((one) => getComputedStyle(one).stroke))]"""
 
 
 def prepare(page: Any) -> None:

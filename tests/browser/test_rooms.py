@@ -81,7 +81,8 @@ def test_changing_one_weight_changes_all_its_edges_and_the_outputs(
     image = np.asarray(lesson.input(FIRST).image)[..., 0]
     want = np.array(MAP_ONE).reshape(4, 4) + 2 * image[1:5, 1:5]
     assert values(page, "outputs")[:16] == want.ravel().tolist()
-    assert values(page, "original_outputs")[:16] == MAP_ONE
+    struck = [old for old, new in zip(MAP_ONE, want.ravel(), strict=True) if old != new]
+    assert values(page, "original_outputs") == struck
     assert Oracle(lesson).wrong(shown_numbers(page)) == []
 
 

@@ -55,6 +55,8 @@ OTHERS = TrainingSettings(
     l2=0.125,
     sampling="balanced",
     augment=(RandomFlip(alternating=True), RandomCrop(2)),
+    slices=4,
+    sync_bn=True,
 )
 
 

@@ -6,7 +6,8 @@ import { isolated } from './names'
 import { en, type Strings } from './strings/en'
 import { zh } from './strings/zh'
 import type { LayerFacts, ModelFacts, View } from './source/answers'
-import { asError, aborted, type Cached } from './source/source'
+import type { Wiring } from './wiring'
+import { asError, aborted, type Keeping } from './source/source'
 import type { Answer, AskError, Progress } from './source/message'
 
 export const ROOMS = [
@@ -21,6 +22,10 @@ const CATALOGUES: Record<Language, Strings> = { en, zh }
 
 export class Session {
   room = $state<RoomId>('overview')
+  /** number of the lesson's card that is open, from 1; null: none */
+  card = $state<number | null>(null)
+  /** the card to come back to */
+  bookmark = 1
   /** id of an image; null: the page was opened without one */
   input = $state<string | null>(null)
   layer = $state<number | null>(null)
@@ -34,6 +39,10 @@ export class Session {
   exact = $state(false)
   /** "class:3" or "loss:3"; null: the predicted class */
   target = $state<string | null>(null)
+  /** how a convolution is drawn as a network */
+  wiring = $state<Wiring>('shared')
+  /** which way a pooling is looked at */
+  direction = $state<'forward' | 'backward'>('forward')
   language = $state<Language>('en')
   /** what the worked example learns with, as arguments of the question `learning`; empty: the usual */
   practice = $state<Readonly<Record<string, string>>>({})
@@ -45,11 +54,11 @@ export class Session {
 
   model = $state.raw<Answer<ModelFacts> | null>(null)
 
-  readonly source: Cached
+  readonly source: Keeping
   readonly notebook: boolean
 
   /** notebook: the address belongs to the notebook, and nothing is remembered. */
-  constructor(source: Cached, notebook: boolean) {
+  constructor(source: Keeping, notebook: boolean) {
     this.source = source
     this.notebook = notebook
     this.language = notebook ? spoken() : remembered() ?? spoken()
@@ -111,8 +120,13 @@ export class Session {
   }
 
   /** How a layer is called in the reader's language: "2 Conv2d". */
-  layerName(layer: LayerFacts): string {
-    return `${layer.name} ${layer.kind}`
+  layerName(layer: Pick<LayerFacts, 'name' | 'kind'>): string {
+    return this.t.page.layerName(layer.name, layer.kind)
+  }
+
+  /** A text of neocog's own that comes from Python, in the reader's language; others as they are. */
+  said(text: string): string {
+    return (this.t.said as Partial<Record<string, string>>)[text] ?? text
   }
 
   /** How a value is called: the layer that gives it, or the image. */
@@ -124,7 +138,7 @@ export class Session {
   /** A class's name, to stand anywhere; a word where the network is not certain enough. */
   className(index: number): string {
     if (index === UNKNOWN) return this.t.page.unknown
-    return isolated(this.facts.classes[index] ?? String(index))
+    return isolated(this.said(this.facts.classes[index] ?? String(index)))
   }
 
   /** Several labels, or the one class, that a network says; a word where there are none. */
@@ -137,9 +151,21 @@ export class Session {
     return this.facts.loss.several_labels
   }
 
-  /** The selection as it stands in the address. */
+  /** Leave the lesson, if it is open, for a room. */
+  enter(room: RoomId): void {
+    this.card = null
+    this.room = room
+  }
+
+  /** The selection as it stands in the address; a card says itself what is selected. */
   get address(): string {
     const given = new URLSearchParams()
+    if (this.card !== null) {
+      given.set('card', String(this.card))
+      if (this.input !== null && this.input !== this.model?.facts.first) given.set('input', this.input)
+      given.set('lang', this.language)
+      return `#lesson?${given.toString().replaceAll('%3A', ':')}`
+    }
     if (this.layer !== null) given.set('layer', String(this.layer))
     for (const key of ['filter', 'channel', 'row', 'column'] as const) {
       if (this[key] > 0 || (this.placed && key === 'row')) given.set(key, String(this[key]))
@@ -153,8 +179,9 @@ export class Session {
   /** Take over what an address says; what it does not name stays. */
   follow(address: string): void {
     const [room = '', rest = ''] = address.replace(/^#/, '').split('?', 2)
-    if ((ROOMS as readonly string[]).includes(room)) this.room = room as RoomId
     const given = new URLSearchParams(rest)
+    if ((ROOMS as readonly string[]).includes(room)) this.enter(room as RoomId)
+    else if (room === 'lesson') this.card = /^\d{1,2}$/.test(given.get('card') ?? '') ? Number(given.get('card')) : 1
     for (const key of ['layer', 'filter', 'channel', 'row', 'column'] as const) {
       const text = given.get(key)
       if (text !== null && /^\d{1,6}$/.test(text)) this[key] = Number(text)
@@ -180,19 +207,22 @@ export function useSession(): Session {
 
 /** A question that follows the selection, and its answer. Create it while a component is initialised, with `useAnswer`. */
 export class Asked<F> {
-  #held = $state.raw<{ answer: Answer<F>; family: unknown } | null>(null)
+  #held = $state.raw<{ question: string; answer: Answer<F>; family: unknown } | null>(null)
   #failed = $state.raw<{ question: string; error: AskError } | null>(null)
   progress = $state.raw<Progress | null>(null)
   #question: string | null = $derived.by(() => this.asked())
 
+  /** The answer to the present question, if it is here. */
+  #present: Answer<F> | null = $derived.by(() => {
+    if (this.#question === null) return null
+    if (this.#held?.question === this.#question) return this.#held.answer
+    return (this.session.source.peek(this.#question) as Answer<F> | undefined) ?? null
+  })
+
   /** The answer to the present question; of an earlier one of the same family until the present one is here; or null. */
   readonly answer: Answer<F> | null = $derived.by(() => {
     const held = this.#held
-    if (this.#question === null) return null
-    if (held?.answer.question === this.#question) return held.answer
-    const here = this.session.source.peek(this.#question) as Answer<F> | undefined
-    if (here) return here
-    if (this.error) return null
+    if (this.#present || this.#question === null || this.error) return this.#present
     return held && this.family && held.family === this.family() ? held.answer : null
   })
 
@@ -201,7 +231,7 @@ export class Asked<F> {
 
   /** Whether an answer is awaited. */
   readonly busy: boolean = $derived.by(() =>
-    this.#question !== null && this.error === null && this.answer?.question !== this.#question)
+    this.#question !== null && this.error === null && this.#present === null)
 
   readonly session: Session
   readonly asked: () => string | null
@@ -231,13 +261,13 @@ export class Asked<F> {
     this.progress = null
     const here = this.session.source.peek(question) as Answer<F> | undefined
     if (here) {
-      this.#held = { answer: here, family }
+      this.#held = { question, answer: here, family }
       return () => undefined
     }
     this.session.source
       .ask(question, { signal: abort.signal, progress: (progress) => { this.progress = progress } })
       .then(
-        (answer) => { if (!abort.signal.aborted) this.#held = { answer: answer as Answer<F>, family } },
+        (answer) => { if (!abort.signal.aborted) this.#held = { question, answer: answer as Answer<F>, family } },
         (error: unknown) => {
           if (!aborted(error) && !abort.signal.aborted) this.#failed = { question, error: asError(error) }
         },

@@ -18,7 +18,7 @@ describe('the catalogues', () => {
     for (const [key, text] of english) expect(holes(chinese.get(key)), key).toEqual(holes(text))
   })
   it('are Chinese where they say so', () => {
-    const allowed = /^[\sA-Za-z0-9×=→…·,.:;()%/-]*$/ // units, names of functions
+    const allowed = /^[\sA-Za-z0-9×÷=→…·,.:;()%/-]*$/ // units, names of functions
     const untranslated = [...chinese].filter(([, text]) => !/[\u4e00-\u9fff]/.test(text) && !allowed.test(text))
     expect(untranslated).toEqual([])
     const same = [...chinese].filter(([key, text]) => text === english.get(key) && text.length > 12)

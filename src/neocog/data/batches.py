@@ -19,6 +19,7 @@ from neocog.data.dataset import TASK_IMAGES, Dataset
 from neocog.data.parallel import map_in_order, worker_count
 from neocog.data.resize import DEFAULT_RESIZE, Images, ImageSize, ResizeRule, check_rule
 from neocog.data.sampling import ALL, BALANCED, Sampling, balanced_tickets
+from neocog.data.share import Share
 from neocog.data.split import check_seed
 from neocog.errors import DataError, SettingError
 
@@ -46,6 +47,7 @@ class Batches:
             the next. `dataset.unreadable` lists what was skipped.
         sampling: "all", each image once an epoch; "balanced", of every class as many, where images are shuffled.
         augment: what is done to each image. Images are then uint8; and labels are rows of shares where it mixes them.
+        share: what one of several processes needs of each batch; None for all. Images are then mixed within slices.
 
     Raises:
         SettingError: an argument is out of its range.
@@ -70,6 +72,7 @@ class Batches:
     on_error: OnError = "raise"
     sampling: Sampling = ALL
     augment: Pipeline = UNCHANGED
+    share: Share | None = None
 
     def __post_init__(self) -> None:
         for name, value, least in (("batch_size", self.batch_size, 1), ("epoch", self.epoch, 0)):
@@ -127,10 +130,14 @@ class Batches:
         order = self.order()
         if self.on_error == "skip":
             order = order[self._readable(order)]
+        wanted = self
+        if self.share is not None:
+            order = order[self.share.places(len(order))]
+            wanted = replace(self, batch_size=max(1, self.share.width))
         size = self.read_size()
         if self.dataset.resident(self._images(order), size, self.resize):
-            return self._gather(order, size)
-        return self._decode(order, size)
+            return wanted._gather(order, size)
+        return wanted._decode(order, size)
 
     def read_size(self) -> ImageSize:
         """Return the size that images are read in; `dataset.verify` at this size makes epochs start from memory."""
@@ -153,7 +160,8 @@ class Batches:
         if not self.augment.mixes:
             return images, labels
         pictures = cast(NDArray[np.uint8], images)  # which is what augmenting gives
-        return self.augment.mixed(pictures, labels, indices, self.epoch, len(self.dataset.class_names))
+        together = self.batch_size if self.share is None else self.share.slice_width
+        return self.augment.mixed_apart(pictures, labels, indices, self.epoch, len(self.dataset.class_names), together)
 
     def _gather(self, order: NDArray[np.int64], size: ImageSize) -> Generator[Batch, None, None]:
         """Copy from memory, several batches at a time, in one background thread."""

@@ -24,6 +24,7 @@ from neocog.emit import (
     product,
     rolling,
     softmax,
+    sync_norm,
     update,
     winograd,
 )
@@ -39,6 +40,7 @@ EMITTERS: Emitters = {
     **halo.EMITTERS,
     **pointwise.EMITTERS,
     **norm.EMITTERS,
+    **sync_norm.EMITTERS,
     **pixel_norm.EMITTERS,
     **local_response.EMITTERS,
     **pool.EMITTERS,

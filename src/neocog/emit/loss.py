@@ -7,10 +7,10 @@ from collections.abc import Callable
 from neocog.emit.addresses import Addresses, pixel
 from neocog.emit.builder import F32, I32, I64, PTR, Builder, Index, IrValue, float_bits
 from neocog.emit.emitter import Emitters
-from neocog.emit.slots import COUNT_SLOT, LOSS_WEIGHTS_SLOT, TARGET_KIND_SLOT, TARGET_LABELS, TARGETS_SLOT
+from neocog.emit.slots import COUNT_SLOT, LOSS_WEIGHTS_SLOT, TARGET_KIND_SLOT, TARGET_LABELS, TARGETS_SLOT, WHOLE_SLOT
 from neocog.emit.vector_math import absolute, at_least, exp, log
 from neocog.nn.losses import BinaryCrossEntropy, CrossEntropy, MeanSquaredError
-from neocog.plan.ops.loss import LossGradient
+from neocog.plan.ops.loss import LossGradient, SliceLossGradient
 
 ZERO = float_bits(0.0)
 
@@ -36,7 +36,8 @@ def _emit_images(
     """Write the same where targets are class labels, or rows of values."""
     count = addresses.argument(COUNT_SLOT, I64)
     losses, pixels = addresses.tensor(stage.losses), stage.logits.height * stage.logits.width
-    share = b.ir.fdiv(float_bits(1.0), b.ir.sitofp(b.mul(count, pixels), F32))
+    of_mean = addresses.argument(WHOLE_SLOT, I64) if isinstance(stage, SliceLossGradient) else count
+    share = b.ir.fdiv(float_bits(1.0), b.ir.sitofp(b.mul(of_mean, pixels), F32))
     with b.loop(low, high) as (image, _), b.ir.if_else(b.less(image, count)) as (inside, past):
         with inside:
             if pixels == 1:
@@ -203,4 +204,4 @@ def _mean_squared_error(
     return b.ir.fmul(total[0], float_bits(1.0 / outputs))
 
 
-EMITTERS: Emitters = {LossGradient: emit_loss}
+EMITTERS: Emitters = {LossGradient: emit_loss, SliceLossGradient: emit_loss}

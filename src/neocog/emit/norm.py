@@ -27,25 +27,29 @@ from neocog.plan.ops.norm import (
     Moments,
     NormGradient,
 )
+from neocog.plan.ops.sync_norm import SliceMoments
 
 F64 = ir.DoubleType()
 
 
-def _double(value: float) -> ir.Constant:
+def double(value: float) -> ir.Constant:
+    """Return a constant in double precision."""
     return ir.Constant(F64, value)
 
 
-def _load(b: Builder, base: IrValue, place: Index) -> IrValue:
+def load_double(b: Builder, base: IrValue, place: Index) -> IrValue:
+    """Load a float32 as a double."""
     return b.ir.fpext(b.load_scalar(base, place), F64)
 
 
-def _store(b: Builder, addresses: Addresses, value: IrValue, operand: Operand, place: Index) -> None:
+def store_double(b: Builder, addresses: Addresses, value: IrValue, operand: Operand, place: Index) -> None:
+    """Store a double as a float32."""
     b.store_scalar(b.ir.fptrunc(value, F32), addresses.operand(operand), place)
 
 
 def _count(b: Builder, addresses: Addresses, pixels: int) -> IrValue:
     """Return the number of values of a channel in the whole batch."""
-    return b.ir.fmul(b.ir.sitofp(addresses.argument(COUNT_SLOT, I64), F64), _double(float(pixels)))
+    return b.ir.fmul(b.ir.sitofp(addresses.argument(COUNT_SLOT, I64), F64), double(float(pixels)))
 
 
 def emit_moments(b: Builder, addresses: Addresses, stage: Moments, low: IrValue, high: IrValue) -> None:
@@ -74,6 +78,14 @@ def emit_moments(b: Builder, addresses: Addresses, stage: Moments, low: IrValue,
 
 def emit_statistics(b: Builder, addresses: Addresses, stage: BatchStatistics, low: IrValue, high: IrValue) -> None:
     """Write mean, variance and what follows from them, from the moments of all slices."""
+    for channel, mean, away, total in moments_of(b, addresses, stage):
+        follow_statistics(b, addresses, stage, channel, mean, away, total)
+
+
+def moments_of(
+    b: Builder, addresses: Addresses, stage: BatchStatistics | SliceMoments
+) -> Iterator[tuple[IrValue, IrValue, IrValue, IrValue]]:
+    """Loop over channels: yield a channel, mean and Σ (x - mean)² over all slices, and how many values these are."""
     moments, step = addresses.operand(stage.moments), stage.step
     count = addresses.argument(COUNT_SLOT, I64)
     total = _count(b, addresses, stage.pixels)
@@ -81,29 +93,47 @@ def emit_statistics(b: Builder, addresses: Addresses, stage: BatchStatistics, lo
     for slice_ in range(stage.slices.count):
         first, behind = stage.slices.first_image(slice_), stage.slices.first_image(slice_ + 1)
         images = b.maximum(0, b.minimum(b.sub(count, first), behind - first))
-        numbers.append(b.ir.fmul(b.ir.sitofp(b.index(images), F64), _double(float(stage.pixels))))
+        numbers.append(b.ir.fmul(b.ir.sitofp(b.index(images), F64), double(float(stage.pixels))))
     with b.loop(0, stage.channels) as (channel, _):
         pivots, sums, squares = (
-            [_load(b, moments, b.add(channel, (3 * slice_ + which) * step)) for slice_ in range(stage.slices.count)]
+            [
+                load_double(b, moments, b.add(channel, (3 * slice_ + which) * step))
+                for slice_ in range(stage.slices.count)
+            ]
             for which in range(3)
         )
-        mean = _double(0.0)
+        mean = double(0.0)
         for number, pivot, added in zip(numbers, pivots, sums, strict=True):
             mean = b.ir.fadd(mean, b.ir.fadd(b.ir.fmul(number, pivot), added))
         mean = b.ir.fdiv(mean, total)
-        away = _double(0.0)  # Σ (x - mean)²
+        away = double(0.0)  # Σ (x - mean)²
         for number, pivot, added, square in zip(numbers, pivots, sums, squares, strict=True):
             far = b.ir.fsub(pivot, mean)
-            both = b.ir.fadd(b.ir.fmul(_double(2.0), added), b.ir.fmul(number, far))
+            both = b.ir.fadd(b.ir.fmul(double(2.0), added), b.ir.fmul(number, far))
             away = b.ir.fadd(away, b.ir.fadd(square, b.ir.fmul(far, both)))
-        away = b.ir.select(b.ir.fcmp_ordered("<", away, _double(0.0)), _double(0.0), away)
-        _store_statistics(b, addresses, stage, channel, mean, b.ir.fdiv(away, total))
-        fewer = b.ir.fsub(total, _double(1.0))
-        fewer = b.ir.select(b.ir.fcmp_ordered("<", fewer, _double(1.0)), _double(1.0), fewer)
-        for operand, value in ((stage.mean, mean), (stage.variance, b.ir.fdiv(away, fewer))):
-            before = _load(b, addresses.operand(operand), channel)
-            after = b.ir.fadd(before, b.ir.fmul(_double(stage.momentum), b.ir.fsub(value, before)))
-            _store(b, addresses, after, operand, channel)
+        away = b.ir.select(b.ir.fcmp_ordered("<", away, double(0.0)), double(0.0), away)
+        yield channel, mean, away, total
+
+
+def follow_statistics(
+    b: Builder,
+    addresses: Addresses,
+    stage: BatchStatistics,
+    channel: Index,
+    mean: IrValue,
+    away: IrValue,
+    total: IrValue,
+) -> None:
+    """Write what follows for a channel from its mean and Σ (x - mean)² over so many values: what a normalization needs,
+    and the running averages.
+    """
+    _store_statistics(b, addresses, stage, channel, mean, b.ir.fdiv(away, total))
+    fewer = b.ir.fsub(total, double(1.0))
+    fewer = b.ir.select(b.ir.fcmp_ordered("<", fewer, double(1.0)), double(1.0), fewer)
+    for operand, value in ((stage.mean, mean), (stage.variance, b.ir.fdiv(away, fewer))):
+        before = load_double(b, addresses.operand(operand), channel)
+        after = b.ir.fadd(before, b.ir.fmul(double(stage.momentum), b.ir.fsub(value, before)))
+        store_double(b, addresses, after, operand, channel)
 
 
 def _store_statistics(
@@ -115,13 +145,13 @@ def _store_statistics(
     variance: IrValue,
 ) -> None:
     """Write what a normalization needs of a channel's mean and variance."""
-    root = b.intrinsic("llvm.sqrt", F64, b.ir.fadd(variance, _double(stage.epsilon)))
-    inverse = b.ir.fdiv(_double(1.0), root)
-    weight = _double(1.0) if stage.weight is None else _load(b, addresses.operand(stage.weight), channel)
-    bias = _double(0.0) if stage.bias is None else _load(b, addresses.operand(stage.bias), channel)
+    root = b.intrinsic("llvm.sqrt", F64, b.ir.fadd(variance, double(stage.epsilon)))
+    inverse = b.ir.fdiv(double(1.0), root)
+    weight = double(1.0) if stage.weight is None else load_double(b, addresses.operand(stage.weight), channel)
+    bias = double(0.0) if stage.bias is None else load_double(b, addresses.operand(stage.bias), channel)
     values = {MEAN: mean, INVERSE: inverse, SCALE: b.ir.fmul(weight, inverse), SHIFT: bias}
     for which, value in values.items():
-        _store(b, addresses, value, stage.out, b.add(channel, which * stage.step))
+        store_double(b, addresses, value, stage.out, b.add(channel, which * stage.step))
 
 
 def emit_frozen_statistics(
@@ -130,7 +160,7 @@ def emit_frozen_statistics(
     """Write what follows from running averages."""
     mean, variance = addresses.operand(stage.mean), addresses.operand(stage.variance)
     with b.loop(0, stage.channels) as (channel, _):
-        values = (_load(b, operand, channel) for operand in (mean, variance))
+        values = (load_double(b, operand, channel) for operand in (mean, variance))
         _store_statistics(b, addresses, stage, channel, *values)
 
 
@@ -139,21 +169,38 @@ def emit_norm_gradient(b: Builder, addresses: Addresses, stage: NormGradient, lo
     sums, statistics, step = addresses.operand(stage.sums), addresses.operand(stage.statistics), stage.step
     total = _count(b, addresses, stage.pixels)
     with b.loop(0, stage.channels) as (channel, _):
-        plain, moved = _double(0.0), _double(0.0)
+        plain, moved = double(0.0), double(0.0)
         for slice_ in range(stage.slices):
-            plain = b.ir.fadd(plain, _load(b, sums, b.add(channel, 2 * slice_ * step)))
-            moved = b.ir.fadd(moved, _load(b, sums, b.add(channel, (2 * slice_ + 1) * step)))
-        inverse = _load(b, statistics, b.add(channel, INVERSE * step))
-        scale = _load(b, statistics, b.add(channel, SCALE * step))
+            plain = b.ir.fadd(plain, load_double(b, sums, b.add(channel, 2 * slice_ * step)))
+            moved = b.ir.fadd(moved, load_double(b, sums, b.add(channel, (2 * slice_ + 1) * step)))
+        inverse = load_double(b, statistics, b.add(channel, INVERSE * step))
+        scale = load_double(b, statistics, b.add(channel, SCALE * step))
         if stage.out is not None:
-            share = b.ir.fdiv(scale, total)
-            slope = b.ir.fmul(b.ir.fmul(share, b.ir.fmul(inverse, inverse)), moved)
-            for which, value in ((SLOPE, slope), (OFFSET, b.ir.fmul(share, plain))):
-                _store(b, addresses, b.ir.fsub(_double(0.0), value), stage.out, b.add(channel, which * step))
+            store_slope_and_offset(b, addresses, stage.out, (inverse, scale), step, channel, (plain, moved), total)
         if stage.weight is not None:
-            _store(b, addresses, b.ir.fmul(moved, inverse), stage.weight, channel)
+            store_double(b, addresses, b.ir.fmul(moved, inverse), stage.weight, channel)
         if stage.bias is not None:
-            _store(b, addresses, plain, stage.bias, channel)
+            store_double(b, addresses, plain, stage.bias, channel)
+
+
+def store_slope_and_offset(
+    b: Builder,
+    addresses: Addresses,
+    out: Operand,
+    statistics: tuple[IrValue, IrValue],
+    step: int,
+    channel: Index,
+    sums: tuple[IrValue, IrValue],
+    total: IrValue,
+) -> None:
+    """Write slope and offset of a channel, from 1 / √(variance + ε) and γ times that, and from Σ g and Σ g (x - mean)
+    over so many values.
+    """
+    (inverse, scale), (plain, moved) = statistics, sums
+    share = b.ir.fdiv(scale, total)
+    slope = b.ir.fmul(b.ir.fmul(share, b.ir.fmul(inverse, inverse)), moved)
+    for which, value in ((SLOPE, slope), (OFFSET, b.ir.fmul(share, plain))):
+        store_double(b, addresses, b.ir.fsub(double(0.0), value), out, b.add(channel, which * step))
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +222,7 @@ class _Image:
 
     def value(self, channel: Index) -> IrValue:
         """Return one channel of the first pixel, in double precision."""
-        return _load(self.b, self.base, channel)
+        return load_double(self.b, self.base, channel)
 
 
 def emit_group_statistics(
@@ -186,7 +233,7 @@ def emit_group_statistics(
     The first walk adds up how far each channel is from its first pixel, the second the squares of how far it is from
     the mean, so that nothing cancels however large the mean is.
     """
-    pixels = _double(float(stage.x.height * stage.x.width))
+    pixels = double(float(stage.x.height * stage.x.width))
     with b.loop(low, high) as (image, _):
         x, mean, inverse = (_Image.of(b, addresses, tensor, image) for tensor in (stage.x, stage.mean, stage.inverse))
 
@@ -200,12 +247,12 @@ def emit_group_statistics(
         _sum_pixels(x, from_first, [mean])
         for channels in _each_group(b, stage):
             total = _over_group(b, channels, lambda c: b.ir.fadd(b.ir.fmul(pixels, x.value(c)), mean.value(c)))
-            _fill_group(channels, mean, b.ir.fdiv(total, _double(-float(_group_size(stage)))))
+            _fill_group(channels, mean, b.ir.fdiv(total, double(-float(_group_size(stage)))))
         _sum_pixels(x, from_mean, [inverse])
         for channels in _each_group(b, stage):
-            variance = b.ir.fdiv(_over_group(b, channels, inverse.value), _double(float(_group_size(stage))))
-            root = b.intrinsic("llvm.sqrt", F64, b.ir.fadd(variance, _double(stage.epsilon)))
-            _fill_group(channels, inverse, b.ir.fdiv(_double(1.0), root))
+            variance = b.ir.fdiv(_over_group(b, channels, inverse.value), double(float(_group_size(stage))))
+            root = b.intrinsic("llvm.sqrt", F64, b.ir.fadd(variance, double(stage.epsilon)))
+            _fill_group(channels, inverse, b.ir.fdiv(double(1.0), root))
 
 
 def emit_group_gradient(b: Builder, addresses: Addresses, stage: GroupGradient, low: IrValue, high: IrValue) -> None:
@@ -226,7 +273,7 @@ def emit_group_gradient(b: Builder, addresses: Addresses, stage: GroupGradient, 
         for channels in _each_group(b, stage):
             moved, plain = (_over_group(b, channels, sums.value) for sums in (slope, offset))
             scale = inverse.value(channels[0])
-            share = b.ir.fdiv(scale, _double(-float(_group_size(stage))))
+            share = b.ir.fdiv(scale, double(-float(_group_size(stage))))
             _fill_group(channels, slope, b.ir.fmul(b.ir.fmul(share, b.ir.fmul(scale, scale)), moved))
             _fill_group(channels, offset, b.ir.fmul(share, plain))
 
@@ -257,7 +304,7 @@ def _each_group(b: Builder, stage: GroupStatistics | GroupGradient) -> Iterator[
 
 def _over_group(b: Builder, channels: tuple[Index, Index], term: Callable[[Index], IrValue]) -> IrValue:
     """Return the sum of a term over the channels of a group."""
-    with b.loop(*channels, [_double(0.0)]) as (channel, total):
+    with b.loop(*channels, [double(0.0)]) as (channel, total):
         total[0] = b.ir.fadd(total[0], term(channel))
     return total[0]
 

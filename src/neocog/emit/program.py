@@ -4,6 +4,7 @@
     void KERNEL(ptr …, ptr control, i64 first, i64 number)
     void chain_N(ptr state, ptr arena, ptr scratch, ptr control, i64 low, i64 high)
     void run(ptr state, ptr arena, ptr scratch, ptr control, i64 thread, i64 threads)
+    void run_N(…)  in place of `run`, the Nth phase of a program whose slices exchange values
     void prepare(ptr state, ptr arena, ptr scratch, ptr control, i64, i64)
 
 A kernel gets the address of each operand, so that stages which compute the same share it. One outside chains does the
@@ -38,7 +39,7 @@ from neocog.emit.tiles import configured
 from neocog.plan.layout import Space
 from neocog.plan.ops.chain import Chain
 from neocog.plan.ops.op import Op
-from neocog.plan.program import Program
+from neocog.plan.program import Program, ProgramPhase
 from neocog.target.processor import Target
 
 STAGE_TYPE = ir.FunctionType(ir.VoidType(), [PTR, PTR, PTR, PTR, I64, I64])
@@ -52,7 +53,9 @@ def emit_program(program: Program) -> ir.Module:
         for index, scheduled in enumerate(program.stages)
         if isinstance(scheduled.stage, Chain)
     }
-    writer.write_run(chains)
+    writer.write_meeting()
+    for phase in program.phases():
+        writer.write_run(phase, chains)
     _, b = writer.begin("prepare")
     for stage in program.preparation:
         writer.call_kernel(b, stage, b.index(0), b.index(stage.items))
@@ -152,29 +155,31 @@ class _Writer:
             self._call_chained(b, stage, _Images(b.mul(block, chain.block), slice_, number))
         b.ir.ret_void()
 
-    def write_run(self, chains: Mapping[int, ir.Function]) -> None:
-        """Write what a thread does: its share of each stage, and the barriers."""
-        meet = ir.Function(self.module, barrier_type(), "meet")
+    def write_meeting(self) -> None:
+        """Write what all runs need: the barrier, and which items are a thread's."""
+        meet = self._meet = ir.Function(self.module, barrier_type(), "meet")
         meet.linkage = "internal"
         emit_barrier(self.module, Builder(meet, self._program.target))
-        bound = _emit_bound(self.module, self._program.target)
-        _, b = self.begin("run")
+        self._bound = _emit_bound(self.module, self._program.target)
+
+    def write_run(self, phase: ProgramPhase, chains: Mapping[int, ir.Function]) -> None:
+        """Write what a thread does in a phase: its share of each stage, and the barriers."""
+        _, b = self.begin(phase.function)
         with configured(b, self._program):
-            self._write_stages(b, meet, bound, chains)
+            self._write_stages(b, phase, chains)
         b.ir.ret_void()
 
-    def _write_stages(
-        self, b: Builder, meet: ir.Function, bound: ir.Function, chains: Mapping[int, ir.Function]
-    ) -> None:
+    def _write_stages(self, b: Builder, phase: ProgramPhase, chains: Mapping[int, ir.Function]) -> None:
         *spaces, control, thread, threads = b.function.args
         together = b.ir.icmp_unsigned(">", threads, b.index(1))
         next_thread = b.ir.add(thread, b.index(1))
-        for index, scheduled in enumerate(self._program.stages):
+        for index in phase.stages:
+            scheduled = self._program.stages[index]
             if scheduled.barrier:
                 with b.when(together):
-                    b.ir.call(meet, [b.at(control, barrier_slot(self._program), I64), threads])
+                    b.ir.call(self._meet, [b.at(control, barrier_slot(self._program), I64), threads])
             items = b.index(_items(b, self._program, scheduled.stage, control))
-            low, high = (b.ir.call(bound, [items, position, threads]) for position in (thread, next_thread))
+            low, high = (b.ir.call(self._bound, [items, position, threads]) for position in (thread, next_thread))
             with b.when(b.less(low, high)):
                 if index in chains:
                     b.ir.call(chains[index], [*spaces, control, low, high])

@@ -12,6 +12,7 @@ KIND_FLOAT, KIND_UINT8 = 0, 1
 TARGET_KIND_SLOT, LOSS_WEIGHTS_SLOT = 4, 5  # the weights: where a loss has any, one float32 for each output
 TARGET_LABELS, TARGET_ROWS = 0, 1
 LEARNING_RATE_SLOT, FIRST_SCALAR_SLOT = 6, 7  # the optimizer's scalars of the step lie up to the next
+WHOLE_SLOT = FIRST_KEY_SLOT - 2  # images of the step, where it is cut into slices (neocog.nn.slicing)
 STEP_SLOT = FIRST_KEY_SLOT - 1  # the number of the step, as a float32
 LINE_SLOTS = 8  # slots of a cache line
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,8 @@ from neocog.nn.losses import Loss
 from neocog.nn.optimizers import Optimizer
 from neocog.nn.parameters import Parameter, variables_of
 from neocog.nn.shapes import ImageShape
+from neocog.nn.slicing import Slicing
+from neocog.ranks.world import World
 from neocog.resources import available_threads
 
 Images = NDArray[np.uint8] | NDArray[np.float32]
@@ -47,6 +49,7 @@ class StepSettings:
         clip: what gradients may not exceed.
         penalty: on the size of the weights.
         keeps_gradients: whether gradients can be read after a step. Without, they take less memory.
+        slicing: how a step is cut into slices; None: it is not. Of programs that are shared among processes.
     """
 
     loss: Loss
@@ -59,6 +62,7 @@ class StepSettings:
     clip: GradientClip = NO_CLIP
     penalty: Penalty = NO_PENALTY
     keeps_gradients: bool = True
+    slicing: Slicing | None = None
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
@@ -205,6 +209,18 @@ class TrainProgram(Protocol):
 
     def load_optimizer_state(self, state: Mapping[str, Array], steps: int) -> None:
         """Take back what `optimizer_state` gave, and the number of steps already taken."""
+
+
+@runtime_checkable
+class SharedTrainProgram(TrainProgram, Protocol):
+    """A network that learns from slices, which several processes share."""
+
+    world: World
+
+    def step(
+        self, images: Images, targets: NDArray[np.generic], learning_rate: float, whole: int | None = None
+    ) -> StepResult:
+        """Take one step together with all processes, on this one's images of `whole`; there may be none."""
 
 
 class Engine(Protocol):

@@ -6,6 +6,7 @@ import ctypes
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -135,7 +136,10 @@ def _address(images: Images) -> int:
     return images.ctypes.data
 
 
-def _make(engine: NativeEngine, program: Program, state: NDArray[np.uint8], team: Team) -> Executable:
+Kind = TypeVar("Kind", bound=Executable)
+
+
+def make(engine: NativeEngine, program: Program, state: NDArray[np.uint8], team: Team, kind: type[Kind]) -> Kind:
     """Compile a program, and tell who listens.
 
     Raises:
@@ -145,13 +149,11 @@ def _make(engine: NativeEngine, program: Program, state: NDArray[np.uint8], team
     check_room(title, len(state) + program.size(Space.ARENA) + team.size * program.size(Space.SCRATCH))
     listener = compile_listener()
     if listener is None:
-        return Executable(program, state, engine.cache)
-    return Executable(
-        program, state, engine.cache, lambda part, done, total: listener(Compiling(title, part, done, total))
-    )
+        return kind(program, state, engine.cache)
+    return kind(program, state, engine.cache, lambda part, done, total: listener(Compiling(title, part, done, total)))
 
 
-class _Answers:
+class ReadAnswers:
     """A tensor of a program, from which answers are copied: one row of values for each image."""
 
     def __init__(self, executable: Executable, tensor: Tensor) -> None:
@@ -177,8 +179,8 @@ class _Prediction:
     """A program that predicts, and where its answers lie."""
 
     executable: Executable
-    logits: _Answers
-    features: _Answers
+    logits: ReadAnswers
+    features: ReadAnswers
 
 
 class _LayerOutputs:
@@ -198,8 +200,8 @@ class _LayerOutputs:
         self.layers = layers
         self._graph, self._team, self._layout = graph, team, program.parameters
         self._state = aligned_zeros(self._layout.size * 4)
-        self._executable = _make(engine, program, self._state, team)
-        self._answers = [_Answers(self._executable, program.outputs[name]) for name in names]
+        self._executable = make(engine, program, self._state, team, Executable)
+        self._answers = [ReadAnswers(self._executable, program.outputs[name]) for name in names]
 
     def load(self, parameters: Mapping[str, Array]) -> None:
         """Take new parameters."""
@@ -225,7 +227,7 @@ class _Peaks:
     """A program that finds peaks, and where those of each convolution lie."""
 
     executable: Executable
-    layers: dict[int, _Answers]
+    layers: dict[int, ReadAnswers]
 
 
 def _program_size(count: int) -> int:
@@ -350,9 +352,9 @@ class NativePredictor:
             algorithm=self._engine.algorithm,
             precision=self._engine.precision,
         )
-        executable = _make(self._engine, program, self._state, self._team)
+        executable = make(self._engine, program, self._state, self._team, Executable)
         executable.prepare()
-        logits, features = (_Answers(executable, program.outputs[name]) for name in (LOGITS, FEATURES))
+        logits, features = (ReadAnswers(executable, program.outputs[name]) for name in (LOGITS, FEATURES))
         prediction = self._programs[batch] = _Prediction(executable, logits, features)
         return prediction
 
@@ -365,16 +367,21 @@ class NativePredictor:
             outputs=(PEAKS,),
             precision=self._engine.precision,
         )
-        executable = _make(self._engine, program, self._state, self._team)
+        executable = make(self._engine, program, self._state, self._team, Executable)
         executable.prepare()
         return _Peaks(
             executable,
-            {self._folded.index_in_source(layer): _Answers(executable, peak) for layer, peak in program.peaks.items()},
+            {
+                self._folded.index_in_source(layer): ReadAnswers(executable, peak)
+                for layer, peak in program.peaks.items()
+            },
         )
 
 
 class NativeTrainProgram:
     """A compiled network that learns."""
+
+    _kind: type[Executable] = Executable
 
     def __init__(
         self, engine: NativeEngine, graph: Graph, parameters: Mapping[str, Array], settings: StepSettings, team: Team
@@ -390,13 +397,15 @@ class NativeTrainProgram:
             settings.clip,
             settings.penalty,
             settings.keeps_gradients,
+            settings.slicing,
         )
-        program = plan_program(graph, settings.batch_size, engine.target, training, engine.algorithm)
+        batch = settings.batch_size if settings.slicing is None else settings.slicing.width(settings.batch_size)
+        program = plan_program(graph, batch, engine.target, training, engine.algorithm)
         self._layout = program.parameters
         self._rules, self._slots = settings.rules(graph), settings.slots(graph)
-        self._executable = _make(engine, program, aligned_zeros(program.size(Space.STATE)), team)
+        self._executable = make(engine, program, aligned_zeros(program.size(Space.STATE)), team, self._kind)
         assert program.losses is not None
-        self._logits = _Answers(self._executable, program.outputs[LOGITS])
+        self._logits = ReadAnswers(self._executable, program.outputs[LOGITS])
         self._losses = self._executable.view(program.losses)
         self._steps = 0
         self._given: tuple[Images, NDArray[np.generic], Array | None] | None = None
@@ -433,27 +442,37 @@ class NativeTrainProgram:
             return self._step_alone(images, targets, learning_rate)
 
     def _step_alone(self, images: Images, targets: NDArray[np.generic], learning_rate: float) -> StepResult:
-        executable, program = self._executable, self._executable.program
+        executable = self._executable
         self._steps += 1
-        _set_images(executable, images)
-        executable.set_integer(TARGETS_SLOT, targets.ctypes.data)
-        executable.set_integer(TARGET_KIND_SLOT, TARGET_LABELS if targets.dtype.kind == "i" else TARGET_ROWS)
         weights = loss_weights(self._settings.loss, targets, self._graph.classes)
-        executable.set_integer(LOSS_WEIGHTS_SLOT, 0 if weights is None else weights.ctypes.data)
+        self._set_batch(executable, images, targets, weights)
         self._given = images, targets, weights  # kept, since the program knows their addresses
-        executable.set_float(LEARNING_RATE_SLOT, learning_rate)
-        executable.set_float(STEP_SLOT, float(self._steps))
-        for position, scalar in enumerate(self._settings.optimizer.scalars(self._steps)):
-            executable.set_float(FIRST_SCALAR_SLOT + position, scalar)
-        for position, layer in enumerate(program.dropouts):
-            executable.set_integer(
-                FIRST_KEY_SLOT + position,
-                dropout_key(self._settings.seed, self._steps, self._graph.nodes[layer].stream),
-            )
+        self._set_scalars(executable, learning_rate)
         executable.run(self._team)
         logits = self._logits.copied(len(images))
         loss = float(self._losses[: len(images)].mean(dtype=np.float64))
         return StepResult(loss, logits.reshape(len(images), *self._graph.answer_shape))
+
+    def _set_batch(
+        self, executable: Executable, images: Images, targets: NDArray[np.generic], weights: Array | None
+    ) -> None:
+        """Tell a program where its images and targets lie, and the weights of the loss."""
+        _set_images(executable, images)
+        executable.set_integer(TARGETS_SLOT, targets.ctypes.data)
+        executable.set_integer(TARGET_KIND_SLOT, TARGET_LABELS if targets.dtype.kind == "i" else TARGET_ROWS)
+        executable.set_integer(LOSS_WEIGHTS_SLOT, 0 if weights is None else weights.ctypes.data)
+
+    def _set_scalars(self, executable: Executable, learning_rate: float, part: int = 0) -> None:
+        """Tell a program what hangs on the step; `part` is which of several parts of the batch it computes."""
+        executable.set_float(LEARNING_RATE_SLOT, learning_rate)
+        executable.set_float(STEP_SLOT, float(self._steps))
+        for position, scalar in enumerate(self._settings.optimizer.scalars(self._steps)):
+            executable.set_float(FIRST_SCALAR_SLOT + position, scalar)
+        for position, layer in enumerate(executable.program.dropouts):
+            stream = self._graph.nodes[layer].stream
+            executable.set_integer(
+                FIRST_KEY_SLOT + position, dropout_key(self._settings.seed, self._steps, stream, part)
+            )
 
     def parameters(self) -> State:
         """Copy the parameters and buffers out, in memory layout."""

@@ -107,6 +107,16 @@ class GradientFlow:
         """Return the gradient of an input of layer number `index`, as all layers that take the same value send it."""
         return self.of(self.traced.graph.nodes[index].inputs[position])
 
+    def weights(self, index: int) -> Array:
+        """Return the gradient of the weights of layer number `index`, in their shape."""
+        node, run = self.traced.graph.nodes[index], self.traced.run
+        with np.errstate(all="ignore"):
+            found = backward_node(
+                node, self.traced.parameters, run.inputs(index), run.choices[index], self.outputs[index][None], None
+            )
+        result: Array = found.variables["weight"]
+        return result
+
     def sent(self, index: int, position: int = 0) -> Array:
         """Return what layer number `index` alone sends back to one of its inputs."""
         graph, run = self.traced.graph, self.traced.run

@@ -1,7 +1,7 @@
-"""The worked example: a 6 × 6 image, two 3 × 3 filters, 2 × 2 max pooling, and whole numbers throughout.
+"""The worked examples: a 6 × 6 image, two 3 × 3 filters, 2 × 2 max pooling, and whole numbers throughout.
 
 The first filter looks for a line that falls to the right, the second for an upright one. Behind the pooling, an
-output for each adds up what its own filter found.
+output for each adds up what its own filter found. In the second example the image has colours, and so have the filters.
 """
 
 from __future__ import annotations
@@ -36,14 +36,18 @@ LINES = ("falling line", "upright line")
 
 
 class LessonModel:
-    """The worked example's network, with its weights; computed by the reference, so that nothing is compiled."""
+    """A worked example's network, with its weights; computed by the reference, so that nothing is compiled.
 
-    def __init__(self) -> None:
-        self.graph: Graph = trace(lesson_net(), (6, 6, 1))
-        weight = np.array(FILTERS, np.float32).transpose(1, 2, 0)[:, :, None, :]
+    Arguments:
+        weight: (3, 3, C, 2) of its two filters.
+        class_names: what each of them looks for.
+    """
+
+    def __init__(self, weight: NDArray[np.float32], class_names: tuple[str, ...]) -> None:
+        self.graph: Graph = trace(lesson_net(), (6, 6, weight.shape[2]))
         sums = np.tile(np.eye(2, dtype=np.float32), (4, 1))  # the pooled cells lie as (row, column, filter)
         self.parameters: Mapping[str, NDArray[np.float32]] = MappingProxyType({"0.weight": weight, "3.weight": sums})
-        self.class_names: tuple[str, ...] = LINES
+        self.class_names: tuple[str, ...] = class_names
         self.loss: Loss = CrossEntropy()
 
     def __call__(self, images: NDArray[np.generic]) -> NDArray[np.float32]:
@@ -67,7 +71,8 @@ def lesson_net() -> Sequential:
 
 def lesson_model() -> LessonModel:
     """Return the worked example's network."""
-    return LessonModel()
+    weight = np.array(FILTERS, np.float32).transpose(1, 2, 0)[:, :, None, :]
+    return LessonModel(weight, LINES)
 
 
 def lesson_examples() -> tuple[NDArray[np.float32], NDArray[np.int64]]:
@@ -88,3 +93,23 @@ def lesson_examples() -> tuple[NDArray[np.float32], NDArray[np.int64]]:
 def lesson_image() -> NDArray[np.float32]:
     """Return the worked example's image, (6, 6, 1)."""
     return np.array(IMAGE, np.float32)[:, :, None]
+
+
+def colour_model() -> LessonModel:
+    """Return the network of the worked example with colours: one filter looks for red that falls to the right on a blue
+    ground, the other for upright green.
+    """
+    falling, upright = (np.array(kernel, np.float32) for kernel in FILTERS)
+    nothing = np.zeros_like(falling)
+    filters = ((falling, nothing, -falling), (nothing, upright, nothing - (upright > 0)))
+    weight = np.array(filters, np.float32).transpose(2, 3, 1, 0)  # (3, 3, C, 2)
+    return LessonModel(np.ascontiguousarray(weight), ("red falling line", "green upright line"))
+
+
+def colour_image() -> NDArray[np.float32]:
+    """Return the image of the worked example with colours, (6, 6, 3): red is the other example's image, green its
+    mirror image, blue what is left.
+    """
+    red = np.array(IMAGE, np.float32)
+    green = red[:, ::-1]
+    return np.stack([red, green, 1 - np.maximum(red, green)], axis=-1)

@@ -2,7 +2,7 @@
 
 Each step follows the gradient of one unit of the filter's map, in front of the activation behind it, so that a silent
 unit can be woken. Left alone, that ends in noise that no photograph holds. So the gradient is blurred, more at the
-start than at the end, and several climbs that differ in how much run side by side: of those that do well the smoothest
+start than at the end, and there are several climbs that differ in how much: of those that do well the smoothest
 is kept. Nothing has to be tuned for the size, channels or normalisation of a network.
 
 Source: Erhan et al. 2009, Visualizing higher-layer features of a deep network. Blurred gradients: Øygard 2015,
@@ -11,19 +11,21 @@ Visualizing GoogLeNet classes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from neocog.errors import SettingError
+from neocog.explain.cropped import Cropped, cropped
 from neocog.explain.quick import quick_slopes
 from neocog.explain.receptive import Field, field_or_whole
 from neocog.explain.response import activated, climbing_index, response_index, run_to, usable_parameters
 from neocog.explain.subject import Array, ProgressListener, Subject, check_index, image_output, layer_node, no_progress
 from neocog.nn.graph import Graph
 from neocog.nn.layers import Conv2d
+from neocog.nn.rewrite import fold_norms
 from neocog.nn.summary import multiply_adds
 
 STEPS = 48  # how far climbs go
@@ -90,7 +92,8 @@ def maximise(
 ) -> Maximised:
     """Search for the image that moves a filter most.
 
-    Costs `steps` passes forward and backward through the layers up to the filter, for five images at a time.
+    Costs `steps` passes forward and backward through the layers up to the filter, for five images at a time: of as
+    many pixels as a unit sees, where that is less than the image.
 
     Arguments:
         model: any neocog model.
@@ -117,26 +120,50 @@ def maximise(
         raise SettingError("steps must be at least 1, got 0")
     graph, top = model.graph, climbing_index(model.graph, node.index)
     exact = usable_parameters(model, response_index(graph, node.index), np.float64)
-    ascent = _Ascent(graph, top, filter, {name: value.astype(np.float32) for name, value in exact.items()})
-    images, heights = ascent.climb(np.random.default_rng([seed, node.index, filter]), steps, progress)
-    final = run_to(graph, exact, images.astype(np.float64), top).outputs[-1][..., filter]
-    values = activated(graph, exact, node.index, filter, final).reshape(len(CLIMBS), -1).max(axis=1)
-    kept = _choose(values, data_maximum)
-    value = float(values[kept])
-    history = activated(graph, exact, node.index, filter, heights[:, kept].astype(np.float64))
+    part = cropped(graph, top)
+    folded = fold_norms(part.graph)
+    parameters = folded.fold({name: value.astype(np.float32) for name, value in exact.items()})
+    ascent = _Ascent(folded.graph, field_or_whole(part.graph, -1), part, filter, parameters, graph.input.size)
+
+    def reached(answers: NDArray[np.float32]) -> Array:
+        return activated(graph, exact, node.index, filter, answers.astype(np.float64))
+
+    climbed: dict[int, tuple[Values, Array]] = {}
+
+    def climb(number: int) -> float:
+        """Make one of the climbs; return how high it came."""
+        if number not in climbed:
+            begun = len(climbed)
+
+            def told(done: float) -> None:
+                progress((begun + done) / len(ascent.climbs), "steps")
+
+            rng = np.random.default_rng([seed, node.index, filter, number])
+            pixels, answers = ascent.climb(ascent.climbs[number], rng, steps, told)
+            climbed[number] = pixels, reached(answers)
+        return float(climbed[number][1][-1])
+
+    kept = _choose(len(ascent.climbs), climb, data_maximum)
+    progress(1.0, "steps")
+    pixels, history = climbed[kept]
+    image = np.full((graph.input.height, graph.input.width, graph.input.channels), GREY)
+    rows, columns = (slice(first, first + side) for first, side in zip(part.corner, pixels.shape[:2], strict=True))
+    image[rows, columns] = pixels
+    final = run_to(graph, exact, image[None], top).outputs[-1][0, ..., filter]
+    value = float(activated(graph, exact, node.index, filter, final).max())
     history[-1] = value
-    row, column = divmod(int(final[kept].argmax()), final.shape[2])
+    row, column = divmod(int(final.argmax()), final.shape[1])
     return Maximised(
-        images[kept].astype(np.float64),
+        image,
         history,
         value,
         data_maximum,
         None if data_maximum is None else _beats(value, data_maximum),
-        not values.max() > 0,
+        not max(value, *(float(answers[-1]) for _, answers in climbed.values())) > 0,
         steps,
         seed,
         (row, column),
-        CLIMBS[kept].blur,
+        ascent.climbs[kept].blur,
         node.index,
         filter,
     )
@@ -144,7 +171,8 @@ def maximise(
 
 def climbing_work(graph: Graph, index: int, steps: int = STEPS) -> int:
     """Return how many multiply-adds it takes to maximise a filter of a convolution, forward and backward."""
-    return 3 * steps * len(CLIMBS) * sum(map(multiply_adds, graph.nodes[: index + 1]))
+    part = cropped(graph, climbing_index(graph, index))
+    return 3 * steps * len(CLIMBS) * sum(map(multiply_adds, part.graph.nodes))
 
 
 def maximise_all(
@@ -183,13 +211,25 @@ def maximise_all(
     )
 
 
-def _choose(values: Array, data_maximum: float | None) -> int:
-    """Return the first climb, hence the smoothest, that does well; else the highest."""
-    if data_maximum is not None and data_maximum > 0:
-        well = [_beats(float(value), data_maximum) for value in values]
-    else:
-        well = [bool(value >= ENOUGH * values.max() > 0) for value in values]
-    return well.index(True) if any(well) else int(values.argmax())
+def _choose(count: int, climb: Callable[[int], float], data_maximum: float | None) -> int:
+    """Make climbs until the smoothest that does well is known, and return its number; else that of the highest.
+
+    With a data set to beat they are made one after another, smoothest first. Without, the sharpest, which comes highest
+    as a rule, says what is well.
+    """
+    enough = 0.0 if data_maximum is not None and data_maximum > 0 else ENOUGH * climb(count - 1)
+
+    def does_well(value: float) -> bool:
+        if data_maximum is not None and data_maximum > 0:
+            return _beats(value, data_maximum)
+        return value >= enough > 0
+
+    values = []
+    for number in range(count):
+        values.append(climb(number))
+        if does_well(values[-1]):
+            return number
+    return int(np.argmax(values))
 
 
 def _beats(value: float, data_maximum: float) -> bool:
@@ -198,78 +238,89 @@ def _beats(value: float, data_maximum: float) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Ascent:
-    """All climbs of one filter, as a batch, up to the layer number `top`."""
+    """The climbs of one filter.
+
+    graph: the layers up to its own, without normalizations, on the part of the image that is looked at.
+    field: of its units. part: that part, and the unit that the climbs follow there.
+    pixels: values of the whole image, over which the mean is taken that steps are measured by.
+    """
 
     graph: Graph
-    top: int
+    field: Field
+    part: Cropped
     filter: int
     parameters: dict[str, Values]
+    pixels: int
 
-    def climb(self, rng: np.random.Generator, steps: int, progress: ProgressListener) -> tuple[Values, Values]:
-        """Return the images (climbs, H, W, C), and the largest value of their maps after each step (steps, climbs)."""
+    @property
+    def climbs(self) -> tuple[Climb, ...]:
+        """On a part of the image all units that see nothing beyond are alike: there none is sought out."""
+        return CLIMBS if self.part.whole else tuple(climb for climb in CLIMBS if climb.centre)
+
+    def climb(
+        self, climb: Climb, rng: np.random.Generator, steps: int, progress: Callable[[float], None]
+    ) -> tuple[Values, Values]:
+        """Return the image (H, W, C), and how high the filter's answer was after each step (steps,): the largest value
+        of its map, or on a part of the image that of its unit.
+        """
         shape = self.graph.input
-        sides = (len(CLIMBS), shape.height, shape.width, shape.channels)
-        field = field_or_whole(self.graph, self.top)
-        images = np.clip(GREY + NOISE * rng.standard_normal(sides, np.float32), 0, 1)
-        gradient, heights, seen = self._look(images, field)
-        history = np.empty((steps, len(CLIMBS)), np.float32)
+        sides = (1, shape.height, shape.width, shape.channels)
+        image = np.clip(GREY + NOISE * rng.standard_normal(sides, np.float32), 0, 1)
+        gradient, _, seen = self._look(climb, image)
+        history = np.empty(steps, np.float32)
         for step in range(steps):
             done = step / max(1, steps - 1)
-            gradient = _blurred(gradient, done) * seen
-            size = np.sqrt(np.square(gradient).mean(axis=(1, 2, 3), keepdims=True))
-            stuck = size.ravel() == 0  # nothing that is seen moves the unit: begin anew, somewhere else
-            images[stuck] = rng.random((int(stuck.sum()), *sides[1:]), np.float32)
-            size[stuck] = 1
+            gradient = self._blurred(gradient, climb.blur + (FIRST_BLUR - climb.blur) * max(0.0, 1 - 2 * done)) * seen
+            size = np.sqrt(np.square(gradient).sum() / self.pixels)
+            if size == 0:  # nothing that is seen moves the unit: begin anew, somewhere else
+                image, size = rng.random(sides, np.float32), np.float32(1)
             length = np.float32(FIRST_STEP * (LAST_STEP / FIRST_STEP) ** done)
-            images = np.clip(images + length * gradient / size, 0, 1)
-            gradient, heights, seen = self._look(images, field)
-            history[step] = heights
-            progress((step + 1) / steps, "steps")
-        return np.where(seen, images, np.float32(GREY)), history
+            image = np.clip(image + length * gradient / size, 0, 1)
+            gradient, history[step], seen = self._look(climb, image)
+            progress((step + 1) / steps)
+        return np.where(seen, image, np.float32(GREY))[0], history
 
-    def _look(self, images: Values, field: Field) -> tuple[Values, Values, NDArray[np.bool_]]:
-        """Return the gradient of each climb's unit, the largest value of its map, and which pixels its unit sees."""
-        output, gradient = quick_slopes(self.graph, self.parameters, images, self.top, self._unit)
-        rows, columns = self._places(output)
-        seen = [_seen(field, r, c, images.shape) for r, c in zip(rows.tolist(), columns.tolist(), strict=True)]
-        return gradient, output[..., self.filter].max(axis=(1, 2)), np.stack(seen)
+    def _look(self, climb: Climb, image: Values) -> tuple[Values, np.float32, NDArray[np.bool_]]:
+        """Return the gradient of the climb's unit, the filter's answer, and which pixels the unit sees."""
+        unit = self.part.unit
 
-    def _unit(self, output: Values) -> Values:
-        """Return 1 at each climb's unit, else 0."""
-        ones = np.zeros_like(output)
-        ones[np.arange(len(output)), *self._places(output), self.filter] = 1
-        return ones
+        def of_unit(output: Values) -> Values:
+            nonlocal unit
+            if not climb.centre:
+                row, column = divmod(int(output[0, ..., self.filter].argmax()), output.shape[2])
+                unit = row, column
+            ones = np.zeros_like(output)
+            ones[0, *unit, self.filter] = 1
+            return ones
 
-    def _places(self, output: Values) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return row and column of each climb's unit: of the centre of the map, or of its largest value."""
-        _, rows, columns, _ = output.shape
-        highest = output[..., self.filter].reshape(len(output), -1).argmax(axis=1)
-        middle = rows // 2 * columns + columns // 2
-        return np.divmod(np.where([climb.centre for climb in CLIMBS], middle, highest), columns)
+        output, gradient = quick_slopes(self.graph, self.parameters, image, len(self.graph.nodes) - 1, of_unit)
+        answers = output[0, ..., self.filter]
+        return gradient, answers.max() if self.part.whole else answers[unit], _seen(self.field, *unit, image.shape)
+
+    def _blurred(self, gradient: Values, spread: float) -> Values:
+        """Blur a gradient (1, H, W, C); beyond a part of the image it is 0."""
+        _, height, width, _ = gradient.shape
+        down, across = (_gaussian(side, spread, ends=self.part.whole) for side in (height, width))
+        blurred: Values = np.einsum("ij,njkc,lk->nilc", down, gradient, across, optimize=True)
+        return blurred
 
 
 def _seen(field: Field, row: int, column: int, shape: tuple[int, ...]) -> NDArray[np.bool_]:
     top, left, height, width = field.box(row, column)
-    seen = np.zeros((*shape[1:3], 1), bool)
-    seen[max(0, top) : max(0, top + height), max(0, left) : max(0, left + width)] = True
+    seen = np.zeros((1, *shape[1:3], 1), bool)
+    seen[:, max(0, top) : max(0, top + height), max(0, left) : max(0, left + width)] = True
     return seen
 
 
-def _blurred(gradient: Values, done: float) -> Values:
-    """Blur each climb's gradient (climbs, H, W, C), less and less as the climb goes on."""
-    _, height, width, _ = gradient.shape
-    spreads = [climb.blur + (FIRST_BLUR - climb.blur) * max(0.0, 1 - 2 * done) for climb in CLIMBS]
-    down = np.stack([_gaussian(height, spread) for spread in spreads])
-    across = np.stack([_gaussian(width, spread) for spread in spreads])
-    blurred: Values = np.einsum("nij,njkc,nlk->nilc", down, gradient, across, optimize=True)
-    return blurred
-
-
-def _gaussian(side: int, spread: float) -> Values:
-    """Return the matrix (side, side) that blurs a line of pixels; each row adds up to 1."""
+def _gaussian(side: int, spread: float, *, ends: bool) -> Values:
+    """Return the matrix (side, side) that blurs a line of pixels, which ends there, or goes on with zeros; the weights
+    of each blur add up to 1.
+    """
     if spread == 0:
         return np.eye(side, dtype=np.float32)
     distance = np.arange(side)[:, None] - np.arange(side)
     weight = np.exp(-(distance**2) / (2 * spread**2))
-    matrix: Values = (weight / weight.sum(axis=1, keepdims=True)).astype(np.float32)
+    far = np.arange(-int(6 * spread) - 1, int(6 * spread) + 2)
+    sums = weight.sum(axis=1, keepdims=True) if ends else np.exp(-(far**2) / (2 * spread**2)).sum()
+    matrix: Values = (weight / sums).astype(np.float32)
     return matrix

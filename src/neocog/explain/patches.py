@@ -7,7 +7,8 @@ Understanding neural networks through deep visualization.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any, overload
 
 import numpy as np
@@ -23,6 +24,7 @@ from neocog.explain.subject import ProgressListener, Subject, image_output, laye
 from neocog.nn.graph import Graph
 from neocog.nn.layers import Conv2d
 
+AT_ONCE = 64  # images whose crops are cut out together
 SEARCH = 0.85  # share of the progress that the pass over the data set takes
 
 
@@ -74,6 +76,7 @@ def top_patches(
     *,
     labels: NDArray[Any] | None = ...,
     keep_peaks: bool = ...,
+    keep_crops: bool = ...,
     progress: ProgressListener = ...,
 ) -> dict[int, Patches]: ...
 
@@ -87,6 +90,7 @@ def top_patches(
     *,
     labels: NDArray[Any] | None = ...,
     keep_peaks: bool = ...,
+    keep_crops: bool = ...,
     progress: ProgressListener = ...,
 ) -> Patches: ...
 
@@ -99,6 +103,7 @@ def top_patches(
     *,
     labels: NDArray[Any] | None = None,
     keep_peaks: bool = False,
+    keep_crops: bool = True,
     progress: ProgressListener = no_progress,
 ) -> Patches | dict[int, Patches]:
     """Find the images that filters answer most to, in one pass over a data set.
@@ -114,6 +119,7 @@ def top_patches(
         count: images of each filter.
         labels: (N,) the images' classes.
         keep_peaks: whether to keep every image's answers, 4 · N · K bytes, for `control.rank_correlations`.
+        keep_crops: whether to cut the crops out; `crops_of` does it later, for a filter. Without, there are none.
         progress: told at least every second; what it raises ends the work.
 
     Returns:
@@ -159,6 +165,9 @@ def top_patches(
     for index in layers:
         peaks = np.concatenate(kept[index]) if keep_peaks else None
         results[index] = _patches(model.graph, images, index, count, pairs[index], found[index], labels, peaks, began)
+        if keep_crops:
+            every = range(len(results[index].values))
+            results[index] = replace(results[index], crops=crops_of(model.graph, images, results[index], every))
     return results[layers[0]] if layer is not None else results
 
 
@@ -216,12 +225,8 @@ def _patches(
     boxes[at] = np.stack(sides, axis=1)
     if labels is not None:
         top_labels[at] = np.asarray(labels)[rows[order]]
-    unique, inverse = np.unique(rows[order], return_inverse=True)
-    crops = np.zeros((*shape, *_crop_size(graph, field), graph.input.channels), np.float32)
-    if len(unique):
-        crops[at] = _crops(images[unique], inverse, boxes[at], crops.shape[2:4])
     return Patches(
-        crops,
+        np.zeros((output.channels, 0, *_crop_size(graph, field), graph.input.channels), np.float32),
         top_values,
         top_images,
         positions,
@@ -235,6 +240,29 @@ def _patches(
         time.perf_counter() - began,
         peaks,
     )
+
+
+def crops_of(
+    graph: Graph, images: ImageRows, found: Patches, filters: Sequence[int], ranks: int | None = None
+) -> NDArray[np.float32]:
+    """Cut out what some filters saw in their first images: (filters, ranks, h, w, C), as `Patches.crops` has them.
+
+    Arguments:
+        graph, images: those that the patches were found with.
+        found: the patches.
+        filters: which.
+        ranks: how many images of each; None for all.
+    """
+    numbers, boxes = found.images[list(filters), :ranks], found.boxes[list(filters), :ranks]
+    size = found.crops.shape[2:4]
+    crops = np.zeros((*numbers.shape, *size, graph.input.channels), np.float32)
+    there = numbers >= 0
+    unique, inverse = np.unique(numbers[there], return_inverse=True)
+    for start in range(0, len(unique), AT_ONCE):  # so that few whole images are in memory
+        rows = np.flatnonzero((inverse >= start) & (inverse < start + AT_ONCE))
+        at = tuple(places[rows] for places in np.nonzero(there))
+        crops[at] = _crops(images[unique[start : start + AT_ONCE]], inverse[rows] - start, boxes[at], size)
+    return crops
 
 
 def _crop_size(graph: Graph, field: Field) -> tuple[int, int]:

@@ -60,7 +60,7 @@ class Executable:
         self._floats = self.control.view(np.float32)
         self._scratch: list[NDArray[np.uint8]] = []
         named = None if progress is None else _naming_stages(program, progress)
-        names = ["run", "prepare"]
+        names = [*(phase.function for phase in program.phases()), "prepare"]
         self._library = build(repr(program), lambda: _emit(program), program.target, names, cache, named)
         self._stages: Library | None = None
         size = multiply_adds(program)

@@ -193,7 +193,7 @@ class Answering:
 
     # -- answers ------------------------------------------------------------------------------------------------------
 
-    def __call__(self, images: AnyImages) -> Array:
+    def __call__(self, images: AnyImages, *, batch_size: int | None = None) -> Array:
         """Return the logits (N, outputs) of images; (N, height, width, outputs) where the network ends in an image.
 
         They are those of the images as they are, whatever `views` says: of the network alone.
@@ -202,13 +202,14 @@ class Answering:
             images: (N, height, width, channels), uint8 or floating-point in [0, 1]; grey images may be (N, H, W). Or
                 pictures, brought to the network's size as its own were: a path, a file object, the bytes of a file, a
                 Pillow image, or a list of these.
+            batch_size: that of `predict_proba`.
 
         Raises:
             ShapeError, DataError: the images are not of the network's size, of another type, or cannot be read.
 
         Floating-point images must not be normalised where the model does that itself.
         """
-        return self._answers(lambda predictor, x: predictor.logits(x), images, self.graph.answer_shape)
+        return self._answers(lambda predictor, x: predictor.logits(x, batch_size), images, self.graph.answer_shape)
 
     def logits(self, images: AnyImages, *, batch_size: int | None = None) -> Array:
         """Return what `__call__` does, as the mean over all `views` of each image: what predictions are made of.

@@ -25,9 +25,10 @@ def mix(word: int) -> int:
     return word ^ word >> SHIFTS[2]
 
 
-def dropout_key(seed: int, step: int, layer: int) -> int:
-    """Return the 32-bit key of one Dropout layer at one training step (steps count from 1)."""
-    return mix(mix(mix(mix(seed) + (seed >> 32)) + step) + layer)
+def dropout_key(seed: int, step: int, layer: int, slice_: int = 0) -> int:
+    """Return the 32-bit key of one Dropout layer at one training step (steps count from 1), in a slice of its batch."""
+    key = mix(mix(mix(mix(seed) + (seed >> 32)) + step) + layer)
+    return key if slice_ == 0 else mix(key + slice_)
 
 
 def dropout_threshold(rate: float) -> int:

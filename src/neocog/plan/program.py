@@ -13,8 +13,10 @@ from neocog.nn.graph import Graph
 from neocog.nn.groups import NO_CLIP, NO_PENALTY, GradientClip, Group, Penalty, UpdateRule, rules_of
 from neocog.nn.losses import Loss
 from neocog.nn.optimizers import Optimizer
+from neocog.nn.slicing import Slicing
 from neocog.plan.layout import Space, Tensor
 from neocog.plan.memory import Allocation, Scheduled
+from neocog.plan.ops.exchange import EXCHANGES, Exchange
 from neocog.plan.ops.op import Op
 from neocog.plan.parameters import ParameterLayout
 from neocog.target.processor import Target
@@ -34,6 +36,7 @@ class Training:
         followers: of parameters and buffers, see nn/followers.py.
         clip, penalty: of gradients, see nn/groups.py.
         keeps_gradients: whether all gradients can be read after a step; else large ones give their memory up.
+        slicing: how a step is cut into slices; None: it is not. A program is made for one of them.
     """
 
     loss: Loss
@@ -44,10 +47,20 @@ class Training:
     clip: GradientClip = NO_CLIP
     penalty: Penalty = NO_PENALTY
     keeps_gradients: bool = True
+    slicing: Slicing | None = None
 
     def rules(self, graph: Graph) -> dict[str, UpdateRule]:
         """Return how each parameter of a network is trained, by name; those that are frozen are left out."""
         return rules_of(graph, self.optimizer, self.groups, self.frozen, self.penalty)
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramPhase:
+    """Stages that run without a break, as a function of this name, and the exchange that the next ones wait for."""
+
+    function: str
+    stages: range
+    exchange: Exchange | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +87,19 @@ class Program:
         if self.training is not None:
             return "training"
         return "peaks" if self.peaks and not self.outputs else "prediction"
+
+    def phases(self) -> tuple[ProgramPhase, ...]:
+        """Return the stages between exchanges; where there is none, all are one phase."""
+        cuts = [index for index, scheduled in enumerate(self.stages) if isinstance(scheduled.stage, EXCHANGES)]
+        if not cuts:
+            return (ProgramPhase("run", range(len(self.stages))),)
+        found, first = [], 0
+        for number, cut in enumerate((*cuts, len(self.stages))):
+            exchange = self.stages[cut].stage if cut < len(self.stages) else None
+            assert exchange is None or isinstance(exchange, EXCHANGES)
+            found.append(ProgramPhase(f"run_{number}", range(first, cut), exchange))
+            first = cut + 1
+        return tuple(found)
 
     def every_stage(self) -> Iterator[Op]:
         """Return all stages in order, those inside chains one by one."""

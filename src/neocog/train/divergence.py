@@ -13,7 +13,7 @@ from neocog.model.statedict import not_finite
 from neocog.train.events import Run
 from neocog.train.runfolder import RunFolder
 from neocog.train.settings import TrainingSettings
-from neocog.train.source import Batch, BatchSource, epoch_of
+from neocog.train.source import Step, StepSource, epoch_of
 
 SHOWN = 3  # parameters that a message names
 
@@ -48,7 +48,7 @@ def diverged(
     fault: NotFinite,
     run: Run,
     beginning: Beginning,
-    train: BatchSource,
+    train: StepSource,
     settings: TrainingSettings,
     folder: RunFolder | None,
 ) -> NeocogError:
@@ -73,7 +73,7 @@ def diverged(
     )
 
 
-def _within(run: Run, beginning: Beginning, train: BatchSource, settings: TrainingSettings) -> tuple[str, ...]:
+def _within(run: Run, beginning: Beginning, train: StepSource, settings: TrainingSettings) -> tuple[str, ...]:
     """Say where the epoch's numbers stop being finite, as far as that comes again."""
     trainer, before = run.trainer, beginning.weights
     run.model.restore(before)
@@ -95,7 +95,7 @@ def _within(run: Run, beginning: Beginning, train: BatchSource, settings: Traini
     )
 
 
-def _after(run: Run, train: BatchSource, settings: TrainingSettings) -> tuple[str, ...]:
+def _after(run: Run, train: StepSource, settings: TrainingSettings) -> tuple[str, ...]:
     """Say where finite weights lead to numbers that are not, after the last step of an epoch."""
     steps, weights = run.trainer.steps, run.trainer.measured().parameters
     with epoch_of(train, run.done) as batches:
@@ -105,10 +105,12 @@ def _after(run: Run, train: BatchSource, settings: TrainingSettings) -> tuple[st
     )
 
 
-def _first(run: Run, weights: Mapping[str, Array], batch: Batch, settings: TrainingSettings, step: int) -> str | None:
+def _first(run: Run, weights: Mapping[str, Array], batch: Step, settings: TrainingSettings, step: int) -> str | None:
     from neocog.engines.finite import first_not_finite  # here, since it brings NumPy's layers, and most need none
 
-    graph, (images, labels) = run.model.graph, batch
+    graph, (images, labels, _) = run.model.graph, batch
+    if not len(images):  # other processes have them
+        return None
     targets = check_targets(graph, settings.loss, labels, len(images))
     try:
         return first_not_finite(graph, weights, check_images(graph, images), targets, settings.for_engine(), step)

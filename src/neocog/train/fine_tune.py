@@ -17,6 +17,7 @@ from typing import Any
 
 from neocog.data.identity import Identities
 from neocog.model.network import Network
+from neocog.ranks.world import World
 from neocog.train.callbacks import Callback
 from neocog.train.checkpoint import Checkpoint
 from neocog.train.features import FeatureProgress, Features, features_of
@@ -46,6 +47,8 @@ def fine_tune(
     learnt_from: Identities | None = None,
     restore_best: bool | None = None,
     progress: FeatureProgress = lambda done, total: None,
+    world: World | None = None,
+    fast_reduce: bool = False,
 ) -> History:
     """Train a model that `neocog.model.remade.for_classes` gave: its head, then all of it.
 
@@ -56,6 +59,7 @@ def fine_tune(
         in_order: the same images, unchanged and in an order that stays; features are computed of these.
         progress: is told how many features are computed.
         validation, callbacks, threads, resume, folder, config, verbose, learnt_from, restore_best: as for `fit`.
+        world, fast_reduce: as for `fit`; each process computes all features.
 
     Returns:
         History: the epochs of both phases.
@@ -75,6 +79,8 @@ def fine_tune(
         "threads": threads,
         "verbose": verbose,
         "learnt_from": learnt_from,
+        "world": world,
+        "fast_reduce": fast_reduce,
     }
     history = History(list(epochs))
     if not any(epoch.phase == WHOLE for epoch in epochs):

@@ -10,7 +10,7 @@ import contextlib
 import math
 import time
 from collections.abc import Generator, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Unpack
 
 from neocog.data.identity import Identities
@@ -20,6 +20,7 @@ from neocog.errors import DataError, SettingError
 from neocog.interrupts import interrupts_deferred
 from neocog.model.network import Network
 from neocog.model.statedict import not_finite
+from neocog.ranks.world import LostProcessError, World
 from neocog.train.callbacks import Callback
 from neocog.train.checkpoint import Checkpoint, checkpoint_bytes
 from neocog.train.clock import Clock
@@ -32,7 +33,8 @@ from neocog.train.progress import Progress
 from neocog.train.runfolder import RunFolder
 from neocog.train.settings import Given, TrainingSettings, settled, takes_settings
 from neocog.train.snapshots import FilterSnapshots, first_image
-from neocog.train.source import BatchSource, augmented, epoch_of, sampled
+from neocog.train.source import BatchSource, StepSource, WholeBatches, augmented, epoch_of, sampled
+from neocog.train.together import Together, lost, with_slices
 from neocog.train.trainer import Trainer
 
 
@@ -53,6 +55,8 @@ def fit(
     learnt_from: Identities | None = None,
     phase: str = "",
     before: Iterable[EpochResult] = (),
+    world: World | None = None,
+    fast_reduce: bool = False,
     **given: Unpack[Given],
 ) -> History:
     """Train a model on batches, one training at a time for a folder.
@@ -74,6 +78,10 @@ def fit(
         phase: what this training is called among several that follow each other in one folder; each has epochs of its
             own, and a best one of its own.
         before: the epochs of earlier phases; a resumed training takes them from its checkpoint.
+        world: the processes that share this training: each calls `fit` with the same arguments. The first one writes
+            files, tells callbacks, and decides when to stop.
+        fast_reduce: whether gradients are added up in an order of the world's: the number of processes then changes
+            their rounding.
         given: settings, as TrainingSettings has them. What is None or not given, a resumed training takes from what it
             was started with, and a new one from the defaults.
 
@@ -82,12 +90,14 @@ def fit(
 
     Raises:
         SettingError, DataError, ShapeError: arguments or batches that do not fit.
+        LostProcessError: another process of the world has ended; what was written before stays.
         NeocogError: the loss or the weights are not finite (the message names the layer and the step at which that
             began, and the model ends with the weights before that epoch), a file cannot be written, or another training
             writes to the folder. What was written before stays.
         KeyboardInterrupt: passed on, after callbacks heard the end; what was written before stays.
     """
     settings = settled(given, seed=model.seed, loss=model.loss, before=resume.settings if resume else None)
+    settings = with_slices(settings, world)
     for name, source in (("training", train), ("validation", validation)):
         if source is not None and source.images < 1:
             raise DataError(f"{name} needs at least one image, got none")
@@ -99,13 +109,26 @@ def fit(
         model.load_parameters(resume.model.parameters)
         model.learnt_from, model.loss = resume.model.learnt_from, resume.model.loss
         model.origin = resume.model.origin
-    clock = Clock(settings.time_limit, history)
     watched = train if validation is None else validation  # of which one image is looked at after some epochs
     train = augmented(sampled(train, settings), settings, model.graph)
     # a program's time grows with its batch, and no batch holds more than all images
     of_steps = replace(settings, batch_size=min(settings.batch_size, train.images))
+    together = None if settings.slices is None else Together(world, settings, of_steps.batch_size)
+    clock = Clock(settings.time_limit, history)
+    steps: StepSource = WholeBatches(train) if together is None else together.part_of(train, model.graph)
+    if together is not None:
+        clock = together.clock(history)
+        if not together.first:
+            folder, callbacks, verbose = None, (), 0
     trainer = Trainer(
-        model, settings=of_steps, threads=threads, engine=engine, learnt_from=learnt_from, keeps_gradients=False
+        model,
+        settings=of_steps,
+        threads=threads,
+        engine=engine,
+        learnt_from=learnt_from,
+        keeps_gradients=False,
+        world=world,
+        fast_reduce=fast_reduce,
     )
     if resume is not None:
         trainer.load_optimizer_state(resume.memory, resume.step)
@@ -126,6 +149,8 @@ def fit(
     with contextlib.nullcontext() if folder is None else folder.locked():
         try:
             memory = trainer.optimizer_state()
+            if together is not None:
+                together.check_alike(model, memory, train.images, trainer.steps)
             if folder is not None and resume is None:
                 # what files cannot say is found out now, not hours later
                 checkpoint_bytes(_checkpoint(run, settings, kept, memory))
@@ -137,17 +162,19 @@ def fit(
             for listener in listeners:
                 listener.on_train_begin(run)
             _check_end(run, settings, clock)
+            if together is not None:
+                run.stop_reason = together.told(run.stop_reason)
             while (settings.epochs is None or run.done < settings.epochs) and not run.stop_reason:
                 run.epoch = len(history) + 1
                 for listener in listeners:
                     listener.on_epoch_begin(run)
                 beginning = Beginning(model.parameters, memory, trainer.steps)
                 try:
-                    result = _epoch(run, settings, train, validation, listeners, clock, beginning.rates)
+                    result = _epoch(run, settings, steps, validation, listeners, clock, beginning.rates, together)
                 except NotFinite as fault:
                     if not fault.measured:
                         progress.note(f"{fault}; going through the epoch once more to find where that begins")
-                    raise diverged(fault, run, beginning, train, settings, folder) from None
+                    raise diverged(fault, run, beginning, steps, settings, folder) from None
                 del beginning
                 memory = {}  # at the end of an epoch there are several copies of it as it is
                 with interrupts_deferred():  # an epoch that counts as done is on disk
@@ -167,6 +194,8 @@ def fit(
                 for listener in listeners:
                     listener.on_epoch_end(run, result)
                 _check_end(run, settings, clock)
+                if together is not None:
+                    run.stop_reason = together.told(run.stop_reason)
             history.stopped = run.stop_reason or "finished"
             best = history.best
             if restore and best is not None and best is not history.epochs[-1] and best_parameters is not None:
@@ -177,6 +206,9 @@ def fit(
         except KeyboardInterrupt:
             history.stopped = "interrupted"
             raise
+        except LostProcessError as error:
+            history.stopped = "failed"
+            raise lost(error, len(history), folder) from None
         except BaseException:
             history.stopped = "failed"
             raise
@@ -184,6 +216,23 @@ def fit(
             for listener in listeners:
                 listener.on_train_end(run)
     return history
+
+
+@dataclass(slots=True)
+class Count:
+    """How many answers of an epoch so far were right, of how many, in this process."""
+
+    right: int = 0
+    answers: int = 0
+
+    def add(self, right: int, answers: int) -> None:
+        """Count those of a step."""
+        self.right, self.answers = self.right + right, self.answers + answers
+
+    @property
+    def share(self) -> float:
+        """The share of right ones."""
+        return self.right / self.answers if self.answers else 0.0
 
 
 def _check_end(run: Run, settings: TrainingSettings, clock: Clock) -> None:
@@ -196,37 +245,44 @@ def _check_end(run: Run, settings: TrainingSettings, clock: Clock) -> None:
 def _epoch(
     run: Run,
     settings: TrainingSettings,
-    train: BatchSource,
+    train: StepSource,
     validation: BatchSource | None,
     listeners: tuple[Callback, ...],
     clock: Clock,
     rates: list[float],
+    together: Together | None,
 ) -> EpochResult:
     """Take the steps of one epoch, note their learning rates, and measure it."""
     began = time.perf_counter()
-    so_far = None
-    with contextlib.closing(_steps(run, settings, train, listeners, clock, began, rates)) as steps:
+    so_far, count = None, Count()
+    with contextlib.closing(_steps(run, settings, train, listeners, clock, began, rates, count)) as steps:
         for so_far in steps:  # noqa: B007 - the last one stands for the epoch
-            if clock.share() >= 1.0:
+            over = clock.share() >= 1.0
+            if over:
                 run.stop("time limit")
-            if run.stop_reason:
+            # what one process hears from a callback, the others learn at the end of the epoch
+            if over or (run.stop_reason and (together is None or together.world.size == 1)):
                 break
     if so_far is None:
         raise DataError(f"epoch {run.epoch} produced no batches, though {run.images} images were expected")
     if faults := not_finite(run.model.parameters):
         raise NotFinite(f"the weights must be finite, got {faults[0]}")
+    right, answers = (count.right, count.answers) if together is None else together.total(count.right, count.answers)
     val_loss = val_accuracy = None
     if validation is not None:
         before = time.perf_counter()
-        measured = evaluate(run.trainer.measured(), validation.batches(0), settings.loss, plain=True)
+        if together is None:
+            measured = evaluate(run.trainer.measured(), validation.batches(0), settings.loss, plain=True)
+            val_loss, val_accuracy = measured.loss, measured.accuracy
+        else:
+            val_loss, val_accuracy = together.measure(run.trainer.measured(), validation, settings.loss)
         clock.measured(time.perf_counter() - before)
-        val_loss, val_accuracy = measured.loss, measured.accuracy
         if not math.isfinite(val_loss):
             raise NotFinite(f"the validation loss must be finite, got {val_loss}", measured=True)
     return EpochResult(
         epoch=run.epoch,
         loss=so_far.loss,
-        accuracy=so_far.accuracy,
+        accuracy=right / answers,
         val_loss=val_loss,
         val_accuracy=val_accuracy,
         learning_rate=so_far.learning_rate,
@@ -239,38 +295,38 @@ def _epoch(
 def _steps(
     run: Run,
     settings: TrainingSettings,
-    train: BatchSource,
+    train: StepSource,
     listeners: tuple[Callback, ...],
     clock: Clock,
     began: float,
     rates: list[float],
+    count: Count,
 ) -> Generator[BatchResult, None, None]:
     """Take one step after the other, and give the epoch so far after each."""
     trainer, done = run.trainer, run.done
-    images, loss_sum, right, answers = 0, 0.0, 0, 0
+    images, loss_sum = 0, 0.0
     reduced = settings.schedule.after([epoch.measured for epoch in run.history.of_phase(run.phase)])
     with epoch_of(train, done) as batches:
-        for x, y in batches:
+        for x, y, whole in batches:
             for listener in listeners:
                 listener.on_batch_begin(run)
             # The middle of the step: neither the first nor the last step of a warm-up and decay is then wasted on 0.
-            passes = done + min(1.0, (images + len(x) / 2) / run.images)
+            passes = done + min(1.0, (images + whole / 2) / run.images)
             share = 0.0 if settings.epochs is None else passes / settings.epochs
             factor = reduced * settings.schedule.factor(min(1.0, max(share, clock.share())))
             trainer.learning_rate = settings.optimizer.learning_rate * factor
             rates.append(trainer.learning_rate)
-            loss = trainer.step(x, y)
+            loss = trainer.step(x, y, whole)
             if not math.isfinite(loss):
                 raise NotFinite(f"the loss must be finite, got {loss}")
             assert trainer.last is not None  # it just took a step
-            images += len(x)
-            loss_sum += loss * len(x)
+            images += whole
+            loss_sum += loss * whole
             targets = check_targets(run.model.graph, settings.loss, y, len(x))
-            of_batch = count_right(settings.loss, trainer.last.logits, targets)
-            right, answers = right + of_batch[0], answers + of_batch[1]
+            count.add(*count_right(settings.loss, trainer.last.logits, targets))
             seconds = time.perf_counter() - began
             result = BatchResult(
-                trainer.steps, images, loss_sum / images, right / answers, loss, trainer.learning_rate, seconds
+                trainer.steps, images, loss_sum / images, count.share, loss, trainer.learning_rate, seconds
             )
             for listener in listeners:
                 listener.on_batch_end(run, result)

@@ -168,6 +168,27 @@ class Word:
 
 
 @dataclass(frozen=True, slots=True)
+class YesNo:
+    """Yes or no."""
+
+    def checked(self, name: str, value: Any) -> bool:
+        """Return True or False."""
+        if not isinstance(value, bool):
+            raise SettingError(f"{name} must be True or False, got {shown(value)}")
+        return value
+
+    def to_json(self, value: bool) -> object:
+        """Return it as it is."""
+        return value
+
+    def from_json(self, where: str, data: object) -> bool:
+        """Return true or false."""
+        if not isinstance(data, bool):
+            raise FormatError(f"{where} must be true or false, got {shown_value(data)}")
+        return data
+
+
+@dataclass(frozen=True, slots=True)
 class Several:
     """A list of values of one form; a caller may give a single one as it is."""
 

@@ -22,6 +22,7 @@ from neocog.model.remade import for_classes, remade
 from neocog.nn.limits import shown
 from neocog.nn.losses import Loss
 from neocog.nn.transfer import with_norms
+from neocog.ranks.world import World
 from neocog.train.arrays import Arrays
 from neocog.train.calibrate import calibrate
 from neocog.train.callbacks import Callback
@@ -126,6 +127,8 @@ class Model(Network):
         callbacks: Iterable[Callback] = (),
         verbose: int = 1,
         threads: int | None = None,
+        world: World | None = None,
+        fast_reduce: bool = False,
         **given: Unpack[MoreGiven],
     ) -> History:
         """Train on arrays. For image files and run folders, see `neocog.train.fit.fit`.
@@ -145,6 +148,10 @@ class Model(Network):
             callbacks: what else hears of epochs and batches.
             verbose: 0 silent, 1 progress on stderr, 2 plain lines.
             threads: default: the model's.
+            world: the processes that share this training, any object with rank, size, all_reduce, broadcast and
+                barrier (see `neocog.ranks.world`); each calls `fit` with the same arguments, all images among them.
+            fast_reduce: whether gradients are added up in an order of the world's, so that the number of processes
+                changes their rounding.
             given: further settings, as `TrainingSettings` has them, such as optimizer and patience. With `patience` the
                 model ends with the best epoch's weights.
 
@@ -172,6 +179,8 @@ class Model(Network):
             threads=threads,
             verbose=verbose,
             learnt_from=arrays.learnt_from,
+            world=world,
+            fast_reduce=fast_reduce,
             **settings.given(),
         )
 

@@ -22,7 +22,8 @@ from neocog.nn.groups import GradientClip, Group, Penalty
 from neocog.nn.losses import CrossEntropy, Loss
 from neocog.nn.optimizers import Adam, Optimizer
 from neocog.nn.schedules import Cosine, Schedule
-from neocog.train.forms import Augmentation, Form, OneOf, Real, Several, Text, Whole, Word
+from neocog.nn.slicing import Slicing
+from neocog.train.forms import Augmentation, Form, OneOf, Real, Several, Text, Whole, Word, YesNo
 
 DEFAULT_EPOCHS = 5
 
@@ -119,6 +120,12 @@ class TrainingSettings:
             several times; see `neocog.data.sampling`. It hangs on seed and epoch alone.
         l1, l2: penalties on the weights of convolutions and fully connected layers, beside the optimizer's own weight
             decay; see `Penalty`.
+        slices: how many parts a step's batch is cut into, whose gradients are added up in an order that never changes,
+            so that several processes which share them get the same bits as one (see `neocog.nn.slicing`). None: where
+            processes share a training 8, or fewer for small batches, or as many as there are processes; else it is
+            not cut.
+        sync_bn: whether each BatchNorm2d takes the statistics of the whole batch where this is cut into slices, and not
+            those of each slice.
 
     Raises:
         SettingError: a value is out of its range.
@@ -260,6 +267,29 @@ class TrainingSettings:
         ),
     )
 
+    slices: int | None = field(
+        default=None,
+        metadata=_about(
+            Whole(1, 65536),
+            Flag(
+                "slices",
+                "Parts of a batch that several processes share; as many give the same result on any number of them.",
+                "8 with several processes, fewer for small batches",
+            ),
+            resumed="fixed",
+            later=True,
+        ),
+    )
+    sync_bn: bool = field(
+        default=False,
+        metadata=_about(
+            YesNo(),
+            Flag("sync-bn", "Normalize by the statistics of the whole batch, of all processes, and not of a slice."),
+            resumed="fixed",
+            later=True,
+        ),
+    )
+
     def __post_init__(self) -> None:
         for entry in fields(self):
             value = getattr(self, entry.name)
@@ -284,6 +314,7 @@ class TrainingSettings:
             followers=() if self.ema is None else (EMA(self.ema),),
             clip=GradientClip(self.clip_norm, self.clip_value),
             penalty=Penalty(self.l1, self.l2),
+            slicing=None if self.slices is None else Slicing(self.slices, self.sync_bn),
         )
 
 
@@ -306,6 +337,8 @@ class MoreGiven(TypedDict, total=False):
     l2: float | None
     sampling: Sampling | None
     augment: str | Transform | Sequence[Transform] | None
+    slices: int | None
+    sync_bn: bool | None
 
 
 class Given(MoreGiven, total=False):

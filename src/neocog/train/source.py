@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from copy import copy
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,10 +19,12 @@ if TYPE_CHECKING:
     from neocog.data.augment.pipeline import Pipeline
     from neocog.data.batches import Batches
     from neocog.data.resize import Images
+    from neocog.data.share import Share
     from neocog.nn.graph import Graph
     from neocog.train.settings import TrainingSettings
 
 Batch = tuple[NDArray[np.generic], NDArray[np.generic]]
+Item = TypeVar("Item", covariant=True)
 
 
 class BatchSource(Protocol):
@@ -40,6 +42,46 @@ class BatchSource(Protocol):
         """Return the batches (images (N, H, W, C), labels (N,) or rows) of one epoch; epochs count from 0."""
 
 
+Step = tuple[NDArray[np.generic], NDArray[np.generic], int]
+"""Images and labels of a step, and how many images it has: more than these where other processes have some too."""
+
+
+class StepSource(Protocol):
+    """What a training takes its steps on, epoch after epoch."""
+
+    @property
+    def images(self) -> int:
+        """Number of images of an epoch."""
+
+    def batches(self, epoch: int) -> Iterator[Step]:
+        """Return the steps of one epoch."""
+
+
+class WholeBatches:
+    """The steps of a process that takes them alone: the batches of a source."""
+
+    def __init__(self, source: BatchSource) -> None:
+        self._source = source
+
+    @property
+    def images(self) -> int:
+        """Number of images of an epoch."""
+        return self._source.images
+
+    def batches(self, epoch: int) -> Iterator[Step]:
+        """Return the batches of one epoch, each with its number of images."""
+        with epoch_of(self._source, epoch) as batches:
+            for images, labels in batches:
+                yield images, labels, len(images)
+
+
+class Epochs(Protocol[Item]):
+    """What has something for every epoch."""
+
+    def batches(self, epoch: int) -> Iterator[Item]:
+        """Return what an epoch has."""
+
+
 class AugmentableSource(BatchSource, Protocol):
     """A source that knows which image is which, so that it can change each a little differently in every epoch."""
 
@@ -52,6 +94,13 @@ class SampledSource(BatchSource, Protocol):
 
     def sampled(self, sampling: Sampling) -> BatchSource:
         """Return epochs of images that are chosen in this way."""
+
+
+class SharedSource(BatchSource, Protocol):
+    """A source that can give a process its images of each batch alone."""
+
+    def shared(self, share: Share) -> BatchSource:
+        """Return batches of the images that a process needs; batches without any are left out."""
 
 
 def sampled(source: BatchSource, settings: TrainingSettings) -> BatchSource:
@@ -95,7 +144,7 @@ def augmented(source: BatchSource, settings: TrainingSettings, graph: Graph) -> 
 
 
 @contextmanager
-def epoch_of(source: BatchSource, epoch: int) -> Iterator[Iterator[Batch]]:
+def epoch_of(source: Epochs[Item], epoch: int) -> Iterator[Iterator[Item]]:
     """Yield the batches of an epoch, and end what works for them (threads that decode) when the body is left."""
     batches = source.batches(epoch)
     try:
@@ -142,6 +191,7 @@ class ArraySource:
         self._augment: Pipeline | None = None
         self._outputs = 0
         self._sampling: Sampling = ALL
+        self._share: Share | None = None
 
     @property
     def images(self) -> int:
@@ -150,14 +200,18 @@ class ArraySource:
 
     def batches(self, epoch: int) -> Iterator[Batch]:
         """Return the batches of one epoch."""
-        order = self._order(epoch)
-        starts = range(0, self.images, self.batch_size)
+        order, batch_size, images = self._order(epoch), self.batch_size, self.images
+        if self._share is not None:
+            places = self._share.places(self.images)
+            order = places if order is None else order[places]
+            batch_size, images = max(1, self._share.width), len(places)
+        starts = range(0, images, batch_size)
         if self._augment is not None:
             indices = np.arange(self.images) if order is None else order
-            yield from self._ahead(epoch, [indices[start : start + self.batch_size] for start in starts])
+            yield from self._ahead(epoch, [indices[start : start + batch_size] for start in starts])
             return
         for start in starts:
-            chosen = slice(start, start + self.batch_size)
+            chosen = slice(start, start + batch_size)
             rows = chosen if order is None else order[chosen] % self.images
             yield self._images[rows], self._labels[rows]
 
@@ -185,6 +239,12 @@ class ArraySource:
         source._augment, source._outputs = augment, outputs
         return source
 
+    def shared(self, share: Share) -> ArraySource:
+        """Return batches of the images that a process needs."""
+        source = copy(self)
+        source._share = share
+        return source
+
     def _ahead(self, epoch: int, chunks: list[NDArray[np.int64]]) -> Iterator[Batch]:
         from neocog.data.parallel import map_in_order
 
@@ -195,7 +255,8 @@ class ArraySource:
             rows = indices % self.images
             images = cast("Images", np.take(self._images, rows, axis=0))
             pictures = augment.pictures(images, indices, epoch, self._images.shape[1:3])
-            return augment.mixed(pictures, self._labels[rows], indices, epoch, self._outputs)
+            labels, together = self._labels[rows], len(rows) if self._share is None else self._share.slice_width
+            return augment.mixed_apart(pictures, labels, indices, epoch, self._outputs, together)
 
         with closing(map_in_order(changed, chunks, workers=1, ahead=2)) as batches:
             yield from batches
@@ -224,6 +285,11 @@ class DataSource:
         """Number of images of an epoch; where unreadable ones are skipped, without those that are known."""
         return self._batches.images
 
+    @property
+    def batch_size(self) -> int:
+        """Images of a batch."""
+        return self._batches.batch_size
+
     def batches(self, epoch: int) -> Iterator[Batch]:
         """Return the batches of one epoch."""
         for images, labels in self._batches.at_epoch(epoch):
@@ -238,6 +304,10 @@ class DataSource:
     def augmented(self, augment: Pipeline, outputs: int) -> DataSource:
         """Return the same batches with images changed; as many classes as the data has are as many outputs."""
         return DataSource(replace(self._batches, augment=augment), self._relabel, self._outputs)
+
+    def shared(self, share: Share) -> DataSource:
+        """Return batches of the images that a process needs."""
+        return DataSource(replace(self._batches, share=share), self._relabel, self._outputs)
 
     def _relabelled(self, labels: NDArray[Any], relabel: NDArray[np.int64]) -> NDArray[Any]:
         if labels.ndim == 1:

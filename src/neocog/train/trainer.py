@@ -14,12 +14,14 @@ from neocog.data.identity import Identities, union
 from neocog.engines.base import (
     Array,
     Engine,
+    SharedTrainProgram,
     State,
     StepResult,
     check_images,
     check_values,
     followed_values,
 )
+from neocog.engines.sharing import program_for
 from neocog.engines.targets import check_targets
 from neocog.errors import DataError, NeocogWarning, SettingError
 from neocog.model.arguments import check_count, resolve_engine
@@ -28,6 +30,7 @@ from neocog.nn.layers import Sigmoid, Softmax
 from neocog.nn.limits import is_number, shown
 from neocog.nn.losses import BinaryCrossEntropy, CrossEntropy, Loss
 from neocog.nn.optimizers import SGD, Optimizer
+from neocog.ranks.world import World
 from neocog.train.settings import TrainingSettings, settled
 
 
@@ -48,6 +51,9 @@ class Trainer:
         learnt_from: which images the steps are taken on (see `neocog.data.identity`), and those that choose among their
             results; default: not known, and then `model.learnt_from` is not either.
         keeps_gradients: whether `gradients()` can be asked for; without, a large network takes less memory.
+        world: the processes that share each step, where settings cut it into slices; default: this one alone.
+        fast_reduce: whether gradients are added up in an order of the world's, so that the number of processes changes
+            their rounding.
 
     Attributes:
         learning_rate: of the next step; initially the optimizer's.
@@ -77,6 +83,8 @@ class Trainer:
         learnt_from: Identities | None = None,
         settings: TrainingSettings | None = None,
         keeps_gradients: bool = True,
+        world: World | None = None,
+        fast_reduce: bool = False,
     ) -> None:
         if settings is None:
             given = {"optimizer": optimizer if optimizer is not None else SGD(), "loss": loss, "seed": seed}
@@ -95,11 +103,14 @@ class Trainer:
         self._version = model.weights.version
         of_steps = replace(settings.for_engine(), keeps_gradients=keeps_gradients)
         self._keeps_gradients = keeps_gradients
-        self._train_program = resolve_engine(model.engine if engine is None else engine).train_program(
+        self._train_program = program_for(
+            resolve_engine(model.engine if engine is None else engine),
             model.graph,
             model.parameters,
             of_steps,
             model.threads if threads is None else check_count("threads", threads),
+            world,
+            fast=fast_reduce,
         )
         self._stand_in = next((follower for follower in of_steps.followers if follower.stands_in), None)
         self._twin: Network | None = None
@@ -115,13 +126,15 @@ class Trainer:
             raise SettingError(f"learning_rate must be 0 or more, got {shown(value)}")
         self._learning_rate = float(value)
 
-    def step(self, images: NDArray[np.generic], labels: NDArray[np.generic]) -> float:
+    def step(self, images: NDArray[np.generic], labels: NDArray[np.generic], whole: int | None = None) -> float:
         """Take one optimizer step.
 
         Arguments:
             images: (N, height, width, channels), uint8 or floating-point in [0, 1]; N from 1 to the batch size.
             labels: (N,) class indices, or rows (N, outputs), as `Model.fit` takes them. Of networks that end in an
                 image: (N, height, width), and (N, height, width, outputs).
+            whole: where processes share the step, how many images all of them have; `images` are then those of this
+                one's slices, and may be none.
 
         Returns:
             The mean loss of the batch, before the update.
@@ -130,7 +143,8 @@ class Trainer:
             ShapeError, DataError: the batch does not fit the network or the batch size.
         """
         x = check_values(self.model.graph, check_images(self.model.graph, images))
-        if not 1 <= len(x) <= self.batch_size:
+        shared = isinstance(self._train_program, SharedTrainProgram)
+        if not (shared or len(x)) or len(x) > self.batch_size:
             raise DataError(
                 f"a step takes 1 to {self.batch_size} images, got {len(x)}",
                 hint=f"make the trainer with batch_size={len(x)}" if len(x) else None,
@@ -144,7 +158,10 @@ class Trainer:
         # what was fitted to the weights before, whenever that was
         self.model.thresholds = self.model.calibration = self.model.reject_below = None
         self.model.loss = self.loss
-        self.last = self._train_program.step(x, y, self._learning_rate)
+        if isinstance(self._train_program, SharedTrainProgram):
+            self.last = self._train_program.step(x, y, self._learning_rate, whole)
+        else:
+            self.last = self._train_program.step(x, y, self._learning_rate)
         self.steps += 1
         self._version = self.model.weights.follow(self._train_program.parameters)
         return float(self.last.loss)

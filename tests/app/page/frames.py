@@ -35,7 +35,11 @@ def read_frame(body: bytes, *, at_multiple_of_four: bool = False) -> Frame:
     arrays, at = {}, 4 + size
     for entry in manifest.get("arrays", []):
         count = int(np.prod(entry["shape"], dtype=int))
-        arrays[entry["name"]] = np.frombuffer(body, "<f4", count, at).reshape(entry["shape"])
-        at += 4 * count
+        kind = {8: "<u1", 16: "<u2"}.get(entry.get("bits", 32), "<f4")
+        values = np.frombuffer(body, kind, count, at)
+        if kind != "<f4":
+            values = (entry["low"] + values.astype(float) * entry["step"]).astype(np.float32)
+        arrays[entry["name"]] = values.reshape(entry["shape"])
+        at += -(-int(kind[-1]) * count // 4) * 4
     assert at == len(body)
     return Frame(manifest, arrays)

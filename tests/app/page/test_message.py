@@ -58,3 +58,25 @@ def test_what_would_act_in_a_text_is_escaped_wherever_it_stands() -> None:
     (frame,) = read_frames(error_frame(OSError(evil)))
     seen = seen.replace("\\xff", "\\udcff")
     assert frame.manifest["error"]["message"] == f"neocog itself failed: OSError: {seen}"
+
+
+def test_packed_arrays_are_rounded_by_half_a_step_and_whole_numbers_not_at_all() -> None:
+    rng = np.random.default_rng(0)
+    arrays = {
+        "map": rng.normal(size=(80, 80)).astype(np.float32),
+        "weight": rng.normal(size=(80, 80)).astype(np.float32),
+        "some": rng.normal(size=300).astype(np.float32),
+        "few": rng.normal(size=10).astype(np.float32),
+        "places": rng.integers(-1, 9000, 5000).astype(np.float32),
+        "flat": np.full(5001, 0.3, np.float32),
+        "bad": np.where(np.arange(5000) == 7, np.nan, 0.25).astype(np.float32),
+    }
+    whole, packed = Answer({}, arrays).frame(), Answer({}, arrays).frame(packed=True)
+    assert len(packed) < len(whole) / 2
+    (frame,) = read_frames(packed)
+    bits = {entry["name"]: entry.get("bits") for entry in frame.manifest["arrays"]}
+    assert bits == {"map": 8, "weight": 16, "some": 16, "few": None, "places": 16, "flat": 8, "bad": None}
+    for name, steps in {"map": 255, "weight": 65535, "some": 65535}.items():
+        np.testing.assert_allclose(frame.arrays[name], arrays[name], atol=1.01 * np.ptp(arrays[name]) / steps / 2)
+    for name in ("few", "places", "flat", "bad"):
+        np.testing.assert_array_equal(frame.arrays[name], arrays[name])

@@ -28,7 +28,9 @@ from neocog.nn.layers import (
 )
 from neocog.nn.losses import CrossEntropy
 from neocog.nn.optimizers import Muon
+from neocog.nn.slicing import Slicing
 from neocog.plan.layout import Tensor
+from neocog.plan.ops.exchange import EXCHANGES
 from neocog.plan.ops.op import Op
 from neocog.plan.ops.pool import Pool
 from neocog.plan.ops.rolling import Rolling
@@ -77,18 +79,28 @@ POOLED = Sequential(
     *(Flatten(), Linear(10)),
 )
 PAST_POOLINGS = plan_program(trace(POOLED, (24, 24, 3)), 16, TARGET, TRAINING)  # gradients are not scattered
+IN_SLICES = plan_program(
+    trace(Sequential(Conv2d(4, 3), BatchNorm2d(), ReLU(), Flatten(), Linear(3)), (8, 8, 3)),
+    8,
+    TARGET,
+    Training(CrossEntropy(), Muon(), slicing=Slicing(2, sync_norms=True)),
+)
+IN_TILES = plan_program(trace(POOLED, (24, 24, 3)), 16, TARGET, precision="bfloat16")
 
 
 def ops(program: Program) -> list[Op]:
     return [*program.every_stage(), *program.preparation]
 
 
+OTHERS = [op for other in (IN_BANDS, PAST_POOLINGS, IN_SLICES, IN_TILES) for op in ops(other)]
+
+
 def test_these_tests_see_every_op(program: Program) -> None:
-    assert {type(op) for op in (*ops(program), *ops(IN_BANDS), *ops(PAST_POOLINGS))} == set(EMITTERS)
+    assert {type(op) for op in (*ops(program), *OTHERS)} == {*EMITTERS, *EXCHANGES}
 
 
 def test_an_op_touches_what_it_says_that_it_reads_or_writes_and_nothing_else(program: Program) -> None:
-    for op in (*ops(program), *ops(IN_BANDS), *ops(PAST_POOLINGS)):
+    for op in (*ops(program), *OTHERS):
         said = {part.memory for part in (*op.reads(), *op.writes())}
         touched = {reach.operand.memory for reach in op.reaches(TARGET.lanes)}
         assert touched == said, op.name
@@ -104,7 +116,7 @@ def test_a_chain_reads_and_writes_what_its_stages_do(program: Program) -> None:
 
 
 def test_what_an_op_fills_or_spares_is_among_what_it_writes(program: Program) -> None:
-    for op in (*ops(program), *ops(IN_BANDS), *ops(PAST_POOLINGS)):
+    for op in (*ops(program), *OTHERS):
         written = {part.memory for part in op.writes()}
         assert {tensor.memory for tensor in (*op.fills(), *op.spares())} <= written
 

@@ -38,7 +38,6 @@ const RECIPES: Readonly<Record<string, Recipe>> = {
   activation: (v, answer) => answer.arrays.output?.shape.length === 3 ? [[], `${v('output')}.max((0, 1))`, 'maximum'] : null,
   gradient: (v, answer) => answer.arrays.gradient?.shape.length === 3 ? [[], `${v('gradient')}.max((0, 1))`, 'maximum'] : null,
   route: (v) => [[], `${v('terms')}[:, 3] * ${v('terms')}[:, 4]`, 'contributions'],
-  flatten: (v) => [[], `np.stack(np.unravel_index(np.arange(len(${v('place')})), ${v('image')}), 1)`, 'place'],
 }
 
 /** The shortest digits that give this float32 again. */

@@ -50,10 +50,19 @@ export type Message =
   | { readonly kind: 'answer'; readonly answer: Answer }
   | { readonly kind: 'error'; readonly error: AskError }
 
+interface Listed {
+  name: string
+  shape: number[]
+  /** in a recorded page: the values are low + k · step, k of so many bits */
+  bits?: 8 | 16
+  low?: number
+  step?: number
+}
+
 interface Manifest {
   progress?: Progress
   facts?: Facts
-  arrays?: { name: string; shape: number[] }[]
+  arrays?: Listed[]
   error?: { message: string; hint?: string | null; layer?: string | null; code: ErrorCode }
 }
 
@@ -83,11 +92,13 @@ export function decodeFrame(frame: Uint8Array, question: string): Message {
     return { kind: 'error', error: new AskError(code, message, hint ?? null, layer ?? null) }
   }
   const arrays: Record<string, NumberArray> = {}
-  for (const { name, shape } of manifest.arrays ?? []) {
-    const size = volume(shape) * WORD
+  for (const listed of manifest.arrays ?? []) {
+    const { name, shape, bits } = listed
+    const size = volume(shape) * (bits === undefined ? WORD : bits / 8)
     if (at + size > frame.byteLength) throw new AskError('garbled', `the array ${name} is cut off`)
-    arrays[name] = { name, shape, data: floats(frame.subarray(at, at + size)) }
-    at += size
+    const bytes = frame.subarray(at, at + size)
+    arrays[name] = { name, shape, data: bits === undefined ? floats(bytes) : unpacked(bytes, listed) }
+    at += Math.ceil(size / WORD) * WORD
   }
   return { kind: 'answer', answer: { question, facts: manifest.facts ?? {}, arrays } }
 }
@@ -97,6 +108,12 @@ export function floats(bytes: Uint8Array): Float32Array {
   const copy = new ArrayBuffer(bytes.byteLength)
   new Uint8Array(copy).set(bytes)
   return new Float32Array(copy)
+}
+
+/** Take whole numbers of 8 or 16 bits as the values that they stand for. */
+function unpacked(bytes: Uint8Array, { bits, low = 0, step = 1 }: Listed): Float32Array {
+  const numbers = bits === 8 ? bytes : new Uint16Array(bytes.slice().buffer)
+  return Float32Array.from(numbers, (number) => low + number * step)
 }
 
 /** Collects the bytes of a response, cut wherever the network cuts them, and gives whole frames (without outer length). */

@@ -25,8 +25,16 @@ export interface Source {
 const CACHE_BYTES = 192 * 2 ** 20
 const EVER_NEW = new Set(['input', 'sample'])
 
+/** A source that keeps its answers. */
+export interface Keeping extends Source {
+  /** The answer, if it is here already. */
+  peek(question: string): Answer | undefined
+  /** Fetch what will be wanted soon. */
+  prefetch(question: string): void
+}
+
 /** Remembers answers, the least recently used go first; asks once for what several views want at the same time. */
-export class Cached implements Source {
+export class Cached implements Keeping {
   readonly recorded: boolean
   #kept = new Map<string, Answer>()
   #bytes = 0

@@ -3,8 +3,9 @@
 import { findings } from './en/findings'
 import { frame } from './en/frame'
 import { kit } from './en/kit'
+import { lesson } from './en/lesson'
 import { network } from './en/network'
 
-export const en = { ...frame, ...network, ...findings, ...kit }
+export const en = { ...frame, ...network, ...findings, ...kit, ...lesson }
 
 export type Strings = typeof en

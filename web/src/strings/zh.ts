@@ -4,6 +4,7 @@ import type { Strings } from './en'
 import { findings } from './zh/findings'
 import { frame } from './zh/frame'
 import { kit } from './zh/kit'
+import { lesson } from './zh/lesson'
 import { network } from './zh/network'
 
-export const zh: Strings = { ...frame, ...network, ...findings, ...kit }
+export const zh: Strings = { ...frame, ...network, ...findings, ...kit, ...lesson }

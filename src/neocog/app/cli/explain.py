@@ -17,12 +17,12 @@ from neocog.app.cli.compiling import told_of_compiling
 from neocog.app.cli.errors import CommandLineError, note, warn
 from neocog.app.cli.learnt import is_other_data, learnt
 from neocog.app.cli.output import emit
+from neocog.app.page.examples import lesson_session
 from neocog.app.page.server import PageServer
-from neocog.app.page.session import FIRST, Gallery, Input, Session
+from neocog.app.page.session import FIRST, Gallery, Session
 from neocog.data.dataset import Dataset, Subset
 from neocog.data.decode import MAX_BYTES, unreadable_file
 from neocog.errors import DataError, FormatError, NeocogError
-from neocog.explain.lesson import lesson_image, lesson_model
 from neocog.explain.subject import Subject
 from neocog.interop.hub.repository import names_a_hub
 from neocog.interrupts import Terminated
@@ -33,6 +33,7 @@ from neocog.text import printable
 from neocog.train.runfolder import read_config
 
 CONFIG_FILE = "config.json"  # of a run folder
+SAYING = 3.0  # seconds between two lines that say how far saving is
 COMMANDLINE = click.core.ParameterSource.COMMANDLINE
 OPENING = 10.0  # seconds that the server may take to answer before the browser is opened
 
@@ -90,19 +91,12 @@ def command(
         from neocog.app.page.saved import save_page
 
         with told_of_compiling(quiet=quiet), datasets.progress_bar("saving", quiet=quiet, unit="answers") as progress:
-            size = save_page(session, save, progress)
+            size = save_page(session, save, progress if sys.stderr.isatty() or quiet else _Lines())
         emit(f"{printable(str(save))}  {size / 2**20:.1f} MiB")
         return
     with told_of_compiling(quiet=quiet):
         _warm_up(session.model)
     serve(PageServer(session, port), browser=not no_browser, quiet=quiet)
-
-
-def lesson_session() -> Session:
-    """Make the session of the worked example."""
-    session = Session(lesson_model(), "6 x 6", lesson=True, engine="reference")
-    session.add(Input(lesson_image(), "6 x 6"), FIRST)
-    return session
 
 
 def open_session(
@@ -219,6 +213,18 @@ def _open(server: PageServer) -> None:
     while not server.started and time.monotonic() < deadline:
         time.sleep(0.02)
     webbrowser.open(server.address)
+
+
+class _Lines:
+    """Says how far saving is where there is no terminal for a bar: at once, and every few seconds."""
+
+    def __init__(self) -> None:
+        self._next = 0.0
+
+    def __call__(self, done: int, total: int) -> None:
+        if time.monotonic() >= self._next:
+            self._next = time.monotonic() + SAYING
+            note(f"saving: {done:,} of {total:,} answers")
 
 
 def _has_display() -> bool:

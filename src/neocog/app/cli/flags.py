@@ -42,3 +42,4 @@ class Flags:
     pretrained: str | None = "none"
     head_only: bool = False
     batch_norm: str | None = None
+    fast_reduce: bool = False

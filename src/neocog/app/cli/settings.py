@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from neocog.app.cli import options
-from neocog.train.forms import Augmentation, Form, Real, Several, Text, Whole, Word
+from neocog.train.forms import Augmentation, Form, Real, Several, Text, Whole, Word, YesNo
 from neocog.train.settings import About, Flag, TrainingSettings, about
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -32,6 +32,9 @@ def setting_flags(without: Collection[str] = ()) -> Callable[[Function], Functio
                 continue
             spellings = [f"--{flag.name}", *([f"-{flag.letter}"] if flag.letter else []), name]
             text = f"{flag.help}  [default: {flag.default}]" if flag.default else flag.help
+            if isinstance(known.form, YesNo):
+                command = click.option(f"--{flag.name}", name, is_flag=True, default=None, help=text)(command)
+                continue
             kind = _type_of(known.form, flag)
             command = click.option(*spellings, type=kind, metavar=flag.value, help=text)(command)
         return command

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from neocog.app.cli import options, pretrained, published, rejecting
+from neocog.app.cli import options, pretrained, processes, published, rejecting
 from neocog.app.cli.errors import CommandLineError
 from neocog.app.cli.flags import Flags
 from neocog.app.cli.loggers import check_loggers, log_flag
@@ -16,6 +16,7 @@ from neocog.app.cli.recipe_flags import defaults_of, model_flag, recipe_flags
 from neocog.app.cli.report import report_outcome
 from neocog.app.cli.settings import asked_settings, setting_flags, take_settings
 from neocog.app.cli.training import begin, resume, run
+from neocog.app.cli.words import words_given
 from neocog.train.named import SCHEDULE_NAMES
 from neocog.train.recipe import SCHEDULE, WARMUP
 
@@ -81,6 +82,11 @@ FIXED_BY_RESUME = (
 @options.as_json
 @options.quiet
 @click.option("--strict", is_flag=True, help="Refuse to train if any image cannot be read.")
+@click.option(
+    "--fast-reduce",
+    is_flag=True,
+    help="With several processes: add gradients up as their library does it; their number then changes the rounding.",
+)
 @click.pass_context
 def command(
     ctx: click.Context, /, data: str | None, resumed: Path | None, no_report: bool, as_json: bool, **rest: object
@@ -90,20 +96,29 @@ def command(
     DATA is a folder with one subfolder of images per class (or with train, val and test folders of such subfolders), an
     MNIST or CIFAR-10 folder, an .npz file, a CSV file with the columns path and label (or labels, such as
     cat|dog, or one column of 0 and 1 for each class), or the word digits.
+
+    Started several times, by torchrun, srun or mpirun, it is one training that all processes share.
     """
     given = take_settings(rest)
     flags = Flags(settings=given, **rest)  # type: ignore[arg-type]  # click gives each the type that its option declares
     check_loggers(flags.log)
     with contextlib.ExitStack() as held:
-        if resumed is not None:
+        world = processes.joined()
+        left = processes.left_by_restart(world, flags.output, words_given())
+        flags = processes.flags_of(world, flags)
+        if left is not None:
+            training = resume(left, data, flags, held, world)
+        elif resumed is not None:
             _refuse_fixed(ctx)
-            training = resume(resumed, data, flags, held)
+            training = resume(resumed, data, flags, held, world)
         elif data is None:
             raise CommandLineError("neocog train needs DATA", hint="to try it out: neocog train digits", ctx=ctx)
         else:
             published.check_alone(ctx, flags.recipe)
-            training = begin(data, flags, held)
+            training = begin(data, flags, held, world)
         outcome = run(training, flags)
+        if outcome is None:  # another process tells how it went
+            return
         if not no_report:
             report_outcome(outcome, training.config, quiet=flags.quiet)
     if as_json:

@@ -25,6 +25,7 @@ from neocog.app.cli.loggers import heard_on_stderr, loggers_of
 from neocog.app.cli.measured import shorten
 from neocog.app.cli.output import count
 from neocog.app.cli.plan import decide, image_counts, plan, read_parts, training_size
+from neocog.app.cli.processes import copy_folder, folder_of_its_own, is_first
 from neocog.app.cli.runs import Successor, files_of, has_begun, make_folder, removed_if_empty, removed_if_unfinished
 from neocog.app.cli.settings import record_settings
 from neocog.app.cli.trained import Outcome
@@ -39,6 +40,7 @@ from neocog.errors import DataError, NeocogError
 from neocog.model import kinds
 from neocog.model.calibration import Reject
 from neocog.model.network import Network
+from neocog.ranks.world import World
 from neocog.text import printable
 from neocog.train.calibrate import calibrate
 from neocog.train.checkpoint import Checkpoint
@@ -73,6 +75,7 @@ class TrainingJob:
     learnt_from: Identities = field(default_factory=lambda: NOBODY)
     unreadable: int = 0
     tuning: Tuning | None = None
+    world: World | None = None
 
     @property
     def size(self) -> ImageSize:
@@ -80,13 +83,16 @@ class TrainingJob:
         return ImageSize(*self.model.input_shape)
 
 
-def begin(data: str, flags: Flags, held: contextlib.ExitStack) -> TrainingJob:
+def begin(data: str, flags: Flags, held: contextlib.ExitStack, world: World | None = None) -> TrainingJob:
     """Make the model and its run folder, and lock that as long as `held` is open."""
     planned = plan(data, flags)
-    folder = make_folder(planned.splits.name, flags.output, held, overwrite=flags.overwrite)
+    if is_first(world):
+        folder = make_folder(planned.splits.name, flags.output, held, overwrite=flags.overwrite)
+    else:
+        folder = folder_of_its_own(held)
     with removed_if_empty(folder):
         splits, unreadable, model, settings, recipe = decide(planned, flags)
-        training = TrainingJob(data, splits, model, folder, settings, unreadable=unreadable)
+        training = TrainingJob(data, splits, model, folder, settings, unreadable=unreadable, world=world)
         training.learnt_from = learnt.images_of(splits, quiet=flags.quiet)
         learnt.tell_copies(splits)
         sizes = (training.size, training_size(splits, training.size, settings.augment))
@@ -98,16 +104,20 @@ def begin(data: str, flags: Flags, held: contextlib.ExitStack) -> TrainingJob:
     return training
 
 
-def resume(run: Path, data: str | None, flags: Flags, held: contextlib.ExitStack) -> TrainingJob:
+def resume(
+    run: Path, data: str | None, flags: Flags, held: contextlib.ExitStack, world: World | None = None
+) -> TrainingJob:
     """Go on with the training that lies in a run folder, and lock that as long as `held` is open."""
     path = run.parent if run.name == LAST_FILE else run
-    if not (path / LAST_FILE).is_file():
+    if is_first(world) and not (path / LAST_FILE).is_file():
         raise CommandLineError(
             f"{run} cannot be resumed: it has no {LAST_FILE}",
             hint="name a run folder, such as runs/NAME; a training writes that file after its first epoch",
         )
-    folder = RunFolder(path)
+    folder = RunFolder(path) if is_first(world) else folder_of_its_own(held)
     held.enter_context(folder.locked())
+    if world is not None:
+        copy_folder(world, folder)
     checkpoint = folder.load_last(engine=flags.engine, threads=flags.threads)
     model = checkpoint.model
     kept = checkpoint.config.get("data")
@@ -141,6 +151,7 @@ def resume(run: Path, data: str | None, flags: Flags, held: contextlib.ExitStack
         learnt_from=learnt_from,
         unreadable=unreadable,
         tuning=tuning,
+        world=world,
     )
 
 
@@ -181,8 +192,11 @@ def _config(training: TrainingJob, flags: Flags, recipe: Recipe) -> dict[str, ob
     }
 
 
-def run(training: TrainingJob, flags: Flags) -> Outcome:
-    """Train, then measure the best model on the test part, or on the validation part where there is none."""
+def run(training: TrainingJob, flags: Flags) -> Outcome | None:
+    """Train, then measure the best model on the test part, or on the validation part where there is none.
+
+    Where processes share the training, the first one measures; the others return None.
+    """
     if not flags.quiet:
         click.echo(printable(_opening(training)), err=True)
         told = training.config.get("recipe")
@@ -199,8 +213,11 @@ def run(training: TrainingJob, flags: Flags) -> Outcome:
                     training.folder.write_config(training.config)  # the images were moved
             history = _fit(training, flags)
     except KeyboardInterrupt as error:
-        click.echo(_interrupted(training, interrupted_by(error)), err=True)
+        if is_first(training.world):
+            click.echo(_interrupted(training, interrupted_by(error)), err=True)
         raise click.exceptions.Exit(interrupted_code(error)) from None
+    if not is_first(training.world):
+        return None
     _fit_thresholds(training, flags)
     _calibrate(training, flags)
     part, evaluation = _measure(training, flags)
@@ -273,6 +290,8 @@ def _fit(training: TrainingJob, flags: Flags) -> History:
         "restore_best": True,
         "verbose": 0 if flags.quiet else 1,
         "learnt_from": training.learnt_from,
+        "world": training.world,
+        "fast_reduce": flags.fast_reduce,
     }
     with told_of_compiling(quiet=flags.quiet), heard_on_stderr(flags.log):
         if training.tuning is None:
@@ -347,4 +366,5 @@ def _opening(training: TrainingJob) -> str:
     return (
         f"{training.splits.name}: {count(len(training.model.class_names), 'class', 'classes')}; images: {parts}; "
         f"{size.height} x {size.width} pixels, {'grey' if size.channels == 1 else f'{size.channels} channels'}"
+        + ("" if training.world is None else f"; shared by {count(training.world.size, 'process', 'processes')}")
     )

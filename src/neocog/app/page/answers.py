@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from neocog.app.page.exact import EXACT
+from neocog.app.page.examples import EXAMPLES, example_session
 from neocog.app.page.learning import LEARNING
+from neocog.app.page.lesson.cards import LESSON
 from neocog.app.page.message import Answer
 from neocog.app.page.patterns import PATTERNS
 from neocog.app.page.question import Question
@@ -14,11 +16,19 @@ from neocog.app.page.values import VALUES
 from neocog.errors import SettingError
 from neocog.explain.subject import ProgressListener, no_progress
 
-QUESTIONS: dict[str, Callable[[Session, Question, ProgressListener], Answer]] = {
-    **EXACT,
-    **VALUES,
-    **PATTERNS,
-    **LEARNING,
+Find = Callable[[Session, Question, ProgressListener], Answer]
+
+
+def _of_example(example: str, find: Find) -> Find:
+    """Make a question of a worked example's out of one of the reader's network."""
+    return lambda _, question, progress: find(example_session(example), question, progress)
+
+
+_OWN: dict[str, Find] = {**EXACT, **VALUES, **PATTERNS, **LEARNING}
+QUESTIONS: dict[str, Find] = {
+    **_OWN,
+    **LESSON,
+    **{f"{example}.{name}": _of_example(example, find) for example in EXAMPLES for name, find in _OWN.items()},
 }
 
 

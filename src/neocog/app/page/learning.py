@@ -100,7 +100,7 @@ def _course(session: Session, question: Question) -> Course:
 def _practised(settings: Practice) -> Course:
     found = practise(settings)
     epochs = [asdict(epoch) for epoch in found.epochs]
-    return Course(epochs, tuple(range(len(found.filters))), {0: found.filters}, {0: found.maps}, lesson_image())
+    return Course(epochs, found.kept, {0: found.filters}, {0: found.maps}, lesson_image())
 
 
 def _trained(session: Session, folder: RunFolder) -> Course:

@@ -15,6 +15,8 @@ from neocog.errors import DataError, EngineError, NeocogError, SettingError, Sha
 from neocog.text import printable
 
 Arrays = Mapping[str, NDArray[Any]]
+FEW_VALUES, MANY_VALUES = 256, 4096  # of an array, from which it takes 16 and 8 bits in a recording
+EXACT = ("weight", "filters", "products", "input")  # arrays that get 16 bits however large they are
 CODES = {
     SettingError: "setting",
     ShapeError: "shape",
@@ -31,13 +33,16 @@ class Answer:
     facts: Mapping[str, Any]
     arrays: Arrays = field(default_factory=dict)
 
-    def frame(self) -> bytes:
-        """Write the answer as a frame."""
-        values = {name: _single(array) for name, array in self.arrays.items()}
-        listed = [{"name": name, "shape": list(value.shape)} for name, value in values.items()]
-        return _frame(
-            {"facts": plain(self.facts), "arrays": listed}, b"".join(value.tobytes() for value in values.values())
-        )
+    def frame(self, *, packed: bool = False) -> bytes:
+        """Write the answer as a frame; packed, large arrays are rounded to 8 or 16 bits."""
+        listed: list[dict[str, Any]] = []
+        pieces = []
+        for name, array in self.arrays.items():
+            value = _single(array)
+            how, data = _packed(name, value) if packed else ({}, value.tobytes())
+            listed.append({"name": name, "shape": list(value.shape), **how})
+            pieces.append(data + b"\0" * (-len(data) % 4))
+        return _frame({"facts": plain(self.facts), "arrays": listed}, b"".join(pieces))
 
 
 def progress_frame(done: float, what: str) -> bytes:
@@ -85,6 +90,22 @@ def plain(value: Any) -> Any:
 def _single(array: NDArray[Any]) -> NDArray[np.float32]:
     with np.errstate(all="ignore"):  # values beyond float32 become infinite, and are shown so
         return np.ascontiguousarray(array, dtype="<f4")
+
+
+def _packed(name: str, value: NDArray[np.float32]) -> tuple[dict[str, Any], bytes]:
+    """Write an array as whole numbers k of 8 or 16 bits, so that a value is low + k · step; small ones as they are.
+
+    Whole numbers in a small range stay what they are. Weights get 16 bits, and maps of many cells 8.
+    """
+    if value.size < FEW_VALUES or not np.isfinite(value).all():
+        return {}, value.tobytes()
+    wide = value.astype(np.float64)
+    low, reach = float(wide.min()), float(wide.max() - wide.min())
+    whole = bool((wide == np.round(wide)).all()) and reach < 2**16
+    bits = 8 if (reach < 2**8 if whole else value.size >= MANY_VALUES and name not in EXACT) else 16
+    step = 1.0 if whole else reach / (2**bits - 1) or 1.0
+    numbers = np.round((wide - low) / step).astype("<u1" if bits == 8 else "<u2")
+    return {"bits": bits, "low": low, "step": step}, numbers.tobytes()
 
 
 def _frame(manifest: Mapping[str, Any], data: bytes = b"") -> bytes:

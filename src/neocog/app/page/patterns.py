@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from neocog.app.page.message import Answer
 from neocog.app.page.question import Question
 from neocog.app.page.session import Gallery, Session
@@ -15,11 +18,13 @@ from neocog.explain.control import randomised, rank_correlation, rank_correlatio
 from neocog.explain.gradcam import GradCam, gradcam
 from neocog.explain.maximise import Maximised, maximise
 from neocog.explain.occlusion import Occlusion, occlusion
-from neocog.explain.patches import Patches, top_patches
+from neocog.explain.patches import Patches, crops_of, top_patches
 from neocog.explain.places import downsample, shift
 from neocog.explain.subject import ProgressListener, Subject, check_index, image_output, layer_node
 from neocog.nn.layers import Conv2d
 
+LONGEST_SIDE = 32  # pixels of the best crop of every filter
+MOST_VALUES = 1 << 22  # of crops that are cut out at a time
 SAME = 1e-5  # relative: values that only rounding keeps apart
 
 
@@ -48,9 +53,33 @@ def patches(session: Session, question: Question, progress: ProgressListener) ->
         "seconds": found.seconds,
         "field": list(found.field),
     }
-    for name in ("crops", "values", "images", "positions", "boxes", "labels", "maximum"):
+    for name in ("values", "images", "positions", "boxes", "labels", "maximum"):
         arrays[name] = getattr(found, name)
+    key = question.whole("control") if "control" in question.arguments else None
+    arrays["best"] = session.remember(("best", key, node.index), lambda: _best(session, gallery, found))
     return Answer(facts, arrays)
+
+
+def crops(session: Session, question: Question, progress: ProgressListener) -> Answer:
+    """What one filter of a convolution saw in the images that it answers most to."""
+    node = layer_node(session.model, question.whole("layer"), Conv2d)
+    filter, gallery = check_index("filter", question.whole("filter"), image_output(node).channels), _gallery(session)
+    key = question.whole("control") if "control" in question.arguments else None
+    found = _all_patches(session, key, gallery, progress)[node.index]
+    return Answer({}, {"crops": crops_of(session.model.graph, gallery, found, [filter])[0]})
+
+
+def _best(session: Session, gallery: Gallery, found: Patches) -> NDArray[np.float32]:
+    """Return the first crop of every filter, small: of long sides every second, third, ... pixel."""
+    size = found.crops.shape[2:4]
+    step = -(-max(size) // LONGEST_SIDE)
+    few = max(1, MOST_VALUES // (size[0] * size[1] * session.model.graph.input.channels))
+    filters = range(len(found.values))
+    parts = [
+        crops_of(session.model.graph, gallery, found, filters[start : start + few], 1)[:, 0, ::step, ::step].copy()
+        for start in range(0, len(filters), few)
+    ]
+    return np.concatenate(parts)
 
 
 def maximum(session: Session, question: Question, progress: ProgressListener) -> Answer:
@@ -171,6 +200,7 @@ def smaller(session: Session, question: Question, progress: ProgressListener) ->
 PATTERNS = {
     "sample": sample,
     "patches": patches,
+    "crops": crops,
     "maximise": maximum,
     "occlusion": hidden,
     "gradcam": cam,
@@ -197,7 +227,9 @@ def _all_patches(
     model = session.model if control is None else _random(session, control)
     return session.remember(
         ("patches", control),
-        lambda: top_patches(model, gallery, labels=gallery.labels, keep_peaks=True, progress=progress),
+        lambda: top_patches(
+            model, gallery, labels=gallery.labels, keep_peaks=True, keep_crops=False, progress=progress
+        ),
     )
 
 

@@ -91,11 +91,12 @@ class Practice:
 class Practised:
     """What came of it.
 
-    epochs: as in a history. filters: (epochs + 1, 3, 3, 1, 2), the first before training. maps: (epochs + 1, 4, 4, 2)
-    of the worked example's image.
+    epochs: as in a history. kept: after which there are filters: 0, 1, ..., 8, 12, 16, ... filters: (kept, 3, 3, 1, 2).
+    maps: (kept, 4, 4, 2) of the worked example's image.
     """
 
     epochs: tuple[EpochResult, ...]
+    kept: tuple[int, ...]
     filters: Array
     maps: Array
 
@@ -104,15 +105,18 @@ class _Watch(Callback):
     def __init__(self, model: Model, layer: str) -> None:
         self.filters: list[Array] = []
         self.maps: list[Array] = []
+        self.kept: list[int] = []
         self._model, self._layer = model, layer
-        self._look()
+        self._look(0)
 
-    def _look(self) -> None:
+    def _look(self, epoch: int) -> None:
+        self.kept.append(epoch)
         self.filters.append(self._model.parameters[f"{self._layer}.weight"])
         self.maps.append(self._model.outputs(lesson_image()[None], [self._layer])[0][0])
 
     def on_epoch_end(self, run: Run, epoch: EpochResult) -> None:
-        self._look()
+        if epoch.epoch <= 8 or epoch.epoch % 4 == 0:
+            self._look(epoch.epoch)
 
 
 def practise(settings: Practice) -> Practised:
@@ -136,4 +140,4 @@ def practise(settings: Practice) -> Practised:
         callbacks=[watch],
         verbose=0,
     )
-    return Practised(tuple(history.epochs), np.stack(watch.filters), np.stack(watch.maps))
+    return Practised(tuple(history.epochs), tuple(watch.kept), np.stack(watch.filters), np.stack(watch.maps))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,8 +18,9 @@ from neocog.nn.graph import Node
 from neocog.nn.layers import AvgPool2d, BatchNorm2d, Conv2d, Flatten, Linear, MaxPool2d
 from neocog.nn.shapes import ImageShape
 
-LINEAR_WEIGHTS = 20_000  # weights of a fully connected layer that are held whole
-CLIMBING = 20_000_000_000  # multiply-adds of all images that are searched for ahead
+SMALL_WEIGHTS = 20_000  # weights of a layer that are held in any case
+CLIMBING = 60_000_000_000  # multiply-adds of all images that are searched for ahead
+FIRST_OF = 4  # answers of each kind of layer that come before all others
 MOST_CHANNELS = 16  # of a layer that are taken apart value by value
 EDITS = range(-3, 4)  # values that a kernel's weights can be set to in the saved worked example
 
@@ -39,12 +41,11 @@ def essential(session: Session) -> Iterator[Question]:
         yield ask("activation", input=FIRST, layer=node.index)
         if isinstance(node.layer, Flatten):
             yield ask("flatten", layer=node.index)
-        small = isinstance(node.layer, Linear) and np.prod(node.weight_shape or 0) <= LINEAR_WEIGHTS
-        if small or isinstance(node.layer, Conv2d):
+        small = np.prod(node.weight_shape or 0) <= SMALL_WEIGHTS
+        if small and isinstance(node.layer, Linear | Conv2d):
             yield ask("weights", layer=node.index)
-    for target in targets(session):
-        for index in range(-1, len(session.model.graph.nodes)):
-            yield ask("gradient", input=FIRST, layer=index, target=target)
+    for index in range(-1, len(session.model.graph.nodes)):
+        yield ask("gradient", input=FIRST, layer=index, target=targets(session)[0])
 
 
 def optional(session: Session, defaults: dict[str, Any]) -> Iterator[Question]:
@@ -55,10 +56,16 @@ def optional(session: Session, defaults: dict[str, Any]) -> Iterator[Question]:
     nodes = session.model.graph.nodes
     convolutions = [node for node in nodes if isinstance(node.layer, Conv2d)]
     strongest = {node.index: strongest_filters(session, node) for node in convolutions}
-    for node in nodes:
-        yield from _by_output(session, node)
+    left = CLIMBING
     for node in convolutions[:1]:
         yield from _arithmetic(session, node, strongest[node.index][0])
+        for filter in dict.fromkeys((0, strongest[node.index][0])):
+            yield from _detects(session, node, filter, defaults)
+        left -= climbing_work(session.model.graph, node.index)
+    for kind in dict.fromkeys(type(node.layer) for node in nodes):
+        yield from itertools.islice(
+            _by_output(session, next(node for node in nodes if type(node.layer) is kind)), FIRST_OF
+        )
     if convolutions:
         target = targets(session)[0]
         for control in ({}, {"control": defaults["control"]}):
@@ -67,15 +74,18 @@ def optional(session: Session, defaults: dict[str, Any]) -> Iterator[Question]:
         yield from _places(session, convolutions[0], strongest[convolutions[0].index][0], defaults["shift"])
     channels = _channels(session)
     yield from _steps(channels, 0)
-    left = CLIMBING
+    for node in nodes:
+        yield from _by_output(session, node)
+    for node in convolutions[1:]:
+        best, work = strongest[node.index][0], climbing_work(session.model.graph, node.index)
+        if work <= left:  # so that saving a deep network takes seconds, not minutes
+            left -= work
+            yield from _detects(session, node, best, defaults)
     for node in convolutions:
-        for control in ({}, {"control": defaults["control"]}):
-            if session.gallery is not None:
-                yield ask("patches", layer=node.index, **control)
-            best, work = strongest[node.index][0], climbing_work(session.model.graph, node.index)
-            if work <= left:  # so that saving a deep network takes minutes, not hours
-                left -= work
-                yield ask("maximise", filter=best, layer=node.index, seed=defaults["seed"], **control)
+        yield ask("weights", layer=node.index)
+    for target in targets(session)[1:]:
+        for index in range(-1, len(nodes)):
+            yield ask("gradient", input=FIRST, layer=index, target=target)
     for node in convolutions[1:]:
         yield from _arithmetic(session, node, strongest[node.index][0])
     most = max((len(filters) for filters in strongest.values()), default=0)
@@ -85,6 +95,14 @@ def optional(session: Session, defaults: dict[str, Any]) -> Iterator[Question]:
                 yield from _arithmetic(session, node, strongest[node.index][rank])
     for rank in range(1, MOST_CHANNELS):
         yield from _steps(channels, rank)
+
+
+def _detects(session: Session, node: Node, filter: int, defaults: dict[str, Any]) -> Iterator[Question]:
+    for control in ({}, {"control": defaults["control"]}):
+        if session.gallery is not None:
+            yield ask("patches", layer=node.index, **control)
+            yield ask("crops", filter=filter, layer=node.index, **control)
+        yield ask("maximise", filter=filter, layer=node.index, seed=defaults["seed"], **control)
 
 
 def _learning(session: Session) -> Iterator[Question]:
@@ -100,19 +118,19 @@ def _learning(session: Session) -> Iterator[Question]:
             yield ask("learnt", layer=convolutions[0], **given)
 
 
-def targets(session: Session) -> list[str]:
-    """Return the targets whose gradients are held: the predicted class, and the loss of it or of the true one; of
-    several true ones, of the first.
+def targets(session: Session, name: str = FIRST) -> list[str]:
+    """Return the targets that gradients of an image are shown of first: the predicted class, and the loss of it or of
+    the true one; of several true ones, of the first.
     """
-    logits = session.trace(FIRST).class_logits
+    logits = session.trace(name).class_logits
     best = int(np.nan_to_num(logits, nan=-np.inf).argmax())
-    label = next(iter(session.input(FIRST).labels), best)
+    label = next(iter(session.input(name).labels), best)
     return [f"class:{best}", f"loss:{label}"]
 
 
-def strongest_filters(session: Session, node: Node) -> list[int]:
-    """Order a layer's maps by their largest value; of a vector, its values."""
-    output = session.trace(FIRST).output(node.index)
+def strongest_filters(session: Session, node: Node, name: str = FIRST) -> list[int]:
+    """Order a layer's maps by their largest value for an image; of a vector, its values."""
+    output = session.trace(name).output(node.index)
     peaks = output.max(axis=(0, 1)) if output.ndim == 3 else output
     return [int(k) for k in np.argsort(-np.nan_to_num(peaks, nan=-np.inf), kind="stable")]
 
@@ -156,7 +174,7 @@ def _by_output(session: Session, node: Node) -> Iterator[Question]:
     if isinstance(node.layer, BatchNorm2d):
         yield ask("statistics", input=FIRST, layer=node.index)
     if isinstance(node.layer, Linear):
-        small = node.input.size * node.output.size <= LINEAR_WEIGHTS
+        small = node.input.size * node.output.size <= SMALL_WEIGHTS
         largest = int(np.nan_to_num(session.trace(FIRST).output(node.index), nan=-np.inf).argmax())
         for output in range(node.output.size) if small else sorted({0, largest}):
             yield ask("terms", input=FIRST, layer=node.index, output=output)

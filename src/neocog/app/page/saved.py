@@ -10,6 +10,7 @@ from pathlib import Path
 
 from neocog.app.page.answers import answer
 from neocog.app.page.files import one_file, page_file
+from neocog.app.page.lesson.recorded import cards_recorded
 from neocog.app.page.message import Answer, plain
 from neocog.app.page.question import Question
 from neocog.app.page.recording import essential, optional
@@ -17,8 +18,8 @@ from neocog.app.page.session import Session
 from neocog.errors import NeocogError
 from neocog.model.files import write_atomically
 
-MOST_BYTES = 3 * 2**20  # of answers, compressed, that are recorded beyond the essential ones
-LARGEST = 2**19  # bytes, compressed, of one of these: none shall keep many others out
+MOST_BYTES = 1_700_000  # of answers, compressed, up to which others than the essential ones are recorded
+LARGEST = 2**17  # bytes, compressed, of one of these: none shall keep many others out
 
 Recording = dict[str, Answer]
 
@@ -38,7 +39,8 @@ def save_page(session: Session, path: Path, progress: Callable[[int, int], None]
         NeocogError: the page was not built, or the file cannot be written.
     """
     script, style = page_file("app.js"), page_file("app.css")
-    page = assemble(session.title, script, style, pack(record(session, progress))).encode()
+    lesson = cards_recorded(session, lambda example: record(example, lambda done, total: None))
+    page = assemble(session.title, script, style, pack({**record(session, progress), **lesson})).encode()
     write_atomically(path, page)
     return len(page)
 
@@ -46,13 +48,13 @@ def save_page(session: Session, path: Path, progress: Callable[[int, int], None]
 def record(session: Session, progress: Callable[[int, int], None]) -> Recording:
     """Answer the essential questions, then others for as long as there is room."""
     wanted = list(essential(session))
-    recording = {}
+    recording, room = {}, MOST_BYTES
     for done, question in enumerate(wanted):
         progress(done, len(wanted))  # how many others there are is not known yet
         recording[str(question)] = answer(session, question)
+        room -= _size(recording[str(question)])
     facts = dict(recording["model"].facts)
     rest = list(optional(session, facts["defaults"]))
-    room = MOST_BYTES
     full: set[tuple[str, str | None]] = set()
     for done, question in enumerate(rest):
         progress(len(wanted) + done, len(wanted) + len(rest))
@@ -63,7 +65,7 @@ def record(session: Session, progress: Callable[[int, int], None]) -> Recording:
             found = answer(session, question)
         except NeocogError:
             continue  # the network's weights do not allow it; whoever asks is told that it is not here
-        size = len(zlib.compress(found.frame()))
+        size = _size(found)
         if size <= min(room, LARGEST):  # a smaller one may still have room
             recording[str(question)] = found
             room -= size
@@ -77,9 +79,17 @@ def record(session: Session, progress: Callable[[int, int], None]) -> Recording:
     return recording
 
 
+def _size(found: Answer) -> int:
+    """Return how many bytes an answer takes, about."""
+    return len(zlib.compress(found.frame(packed=True), 1))
+
+
 def pack(recording: Recording) -> str:
     """Write a recording as text: base64 of gzip of frames, the first of which lists the questions of the others."""
-    frames = [Answer({"questions": list(recording)}).frame(), *(found.frame() for found in recording.values())]
+    frames = [
+        Answer({"questions": list(recording)}).frame(),
+        *(found.frame(packed=True) for found in recording.values()),
+    ]
     return base64.b64encode(gzip.compress(b"".join(frames), mtime=0)).decode()
 
 

@@ -23,8 +23,8 @@ from neocog.explain.subject import Subject
 from neocog.explain.trace import Trace
 
 READ_BATCH = 256  # images that are read at a time to find those that cannot be
-KEPT_INPUTS, INPUT_BYTES = 64, 256 * 2**20  # images that questions may name
-KEPT_RESULTS, RESULT_BYTES = 24, 512 * 2**20  # what came of them
+KEPT_INPUTS, INPUT_BYTES = 64, 32 * 2**20  # images that questions may name
+KEPT_RESULTS, RESULT_BYTES = 48, 96 * 2**20  # what came of them
 MOST_IMAGES = 10_000  # of a data set that are looked through
 MOST_BYTES = 64 * 2**20  # of an image file that the page is given
 FIRST = "first"

@@ -10,14 +10,14 @@ import mmap
 from bisect import bisect_left
 from collections.abc import Sequence
 
-STATUSES = (200, 400, 401, 403, 404, 405, 408, 411, 413, 415, 422, 429, 431, 500, 503)
+STATUSES = (200, 307, 400, 401, 403, 404, 405, 408, 413, 415, 429, 431, 500, 503)
 """Replies that are counted one by one; others count as 500."""
 
 BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Seconds at which the buckets of a histogram end."""
 
 OF_A_PROCESS = ("opened", "closed", "waiting_images", "waiting_bytes", "cpu_seconds", "resident_bytes", "started")
-OF_A_MODEL = ("images", "unreadable", "batches", "seconds", "count", "reloads", "failed_reloads", "loaded")
+OF_A_MODEL = ("images", "unreadable", "batches", "seconds", "count", "reloads", "failed_reloads")
 
 
 class Counters:

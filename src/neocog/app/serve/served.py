@@ -19,7 +19,6 @@ from neocog.data.resize import Images, ImageSize
 from neocog.engines.base import Array
 from neocog.engines.precision import Precision
 from neocog.interop.hub.repository import names_a_hub
-from neocog.model.calibration import UNKNOWN_NAME
 
 if TYPE_CHECKING:
     from neocog.model.network import Network
@@ -123,16 +122,6 @@ class ServedModel:
     def labels(self) -> tuple[str, ...]:
         """What an answer may say, in the order of the outputs."""
         return tuple(self.network.class_names)
-
-    @property
-    def withholds(self) -> bool:
-        """Whether an answer may be unknown."""
-        return self.network.reject_below is not None
-
-    @property
-    def unknown(self) -> str:
-        """What is said where it is not certain enough."""
-        return UNKNOWN_NAME
 
     def warm_up(self) -> None:
         """Compile what answers, or find it in the cache, and compute once."""

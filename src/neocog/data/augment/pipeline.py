@@ -101,6 +101,22 @@ class Pipeline:
                 images, targets = transform.mix(images, targets, Draws(self.seed, epoch, indices, place))
         return images, targets
 
+    def mixed_apart(
+        self,
+        images: Pictures,
+        labels: NDArray[Any],
+        indices: NDArray[np.int64],
+        epoch: int,
+        classes: int,
+        together: int,
+    ) -> tuple[Pictures, NDArray[Any]]:
+        """Return the same, where each image is mixed with others of the same so many."""
+        if not self.mixes or len(images) <= together:
+            return self.mixed(images, labels, indices, epoch, classes)
+        parts = [slice(start, start + together) for start in range(0, len(images), together)]
+        mixed = [self.mixed(images[part], labels[part], indices[part], epoch, classes) for part in parts]
+        return np.concatenate([pictures for pictures, _ in mixed]), np.concatenate([rows for _, rows in mixed])
+
 
 UNCHANGED = Pipeline()
 """Images as they are."""

@@ -13,7 +13,7 @@ from neocog.plan.lower.rules import RULES
 from neocog.plan.lower.update import lower_update
 from neocog.plan.lower.values import Segment, Value
 from neocog.plan.ops.images import LoadImages
-from neocog.plan.ops.loss import LossGradient
+from neocog.plan.ops.loss import LossGradient, SliceLossGradient
 from neocog.plan.ops.op import Op
 from neocog.plan.ops.pointwise import Expression
 from neocog.plan.passes.trim import image_extent
@@ -73,7 +73,8 @@ def _loss(low: Lowering, training: Training) -> Value:
         gradient = low.value("gradient of the logits", ImageShape(tensor.height, tensor.width, tensor.channels))
 
     def build(segment: Segment) -> Iterable[Op]:
-        yield LossGradient("loss", training.loss, logits.tensor, gradient.tensor, losses.tensor)
+        op = LossGradient if training.slicing is None else SliceLossGradient
+        yield op("loss", training.loss, logits.tensor, gradient.tensor, losses.tensor)
 
     writes = [gradient.tensor.name, "losses"]
     low.add("loss", [logits.tensor.name], writes, build, chains=False, on_images=False)

@@ -14,6 +14,7 @@ from neocog.nn.shapes import ImageShape
 from neocog.plan.layout import Operand, Space
 from neocog.plan.lower.lowering import CHAIN_VECTORS, NO_HALO, Lowering
 from neocog.plan.lower.rule import LoweringRule, Rules
+from neocog.plan.lower.sync_norm import gradient_of_all, is_synchronised, statistics_of_all
 from neocog.plan.lower.values import Segment, Value
 from neocog.plan.ops.map import Sums
 from neocog.plan.ops.norm import (
@@ -72,7 +73,7 @@ def forward(low: Lowering, step: PlanStep) -> None:
     assert variance is not None
 
     def statistics(segment: Segment) -> Iterable[Op]:
-        yield BatchStatistics(
+        alone = BatchStatistics(
             f"{step.title} statistics",
             Operand(Space.ARENA, name, 0),
             slices[0],
@@ -87,6 +88,7 @@ def forward(low: Lowering, step: PlanStep) -> None:
             shape.channels,
             size,
         )
+        yield from statistics_of_all(low, alone) if is_synchronised(low) else (alone,)
 
     low.add(step.title, [name], [out.name], statistics, chains=False, on_images=False)
     _normalise(low, step, layer, x, out, size)
@@ -141,7 +143,7 @@ def backward(low: Lowering, step: PlanStep) -> None:
     low.add(step.title, (), (), note_slices, level=low.makers[name].level)
 
     def gradient(segment: Segment) -> Iterable[Op]:
-        yield NormGradient(
+        alone = NormGradient(
             f"{step.title} gradient statistics",
             Operand(Space.ARENA, name, 0),
             slices[0],
@@ -153,6 +155,7 @@ def backward(low: Lowering, step: PlanStep) -> None:
             shape.channels,
             size,
         )
+        yield from gradient_of_all(low, alone) if is_synchronised(low) and out is not None else (alone,)
 
     written = [] if out is None else [out.name]
     low.add(step.title, [name, statistics.name], written, gradient, chains=False, on_images=False)

@@ -15,6 +15,7 @@ from neocog.plan.lower.directions import DIRECTIONS, lengths_of, moved_parameter
 from neocog.plan.lower.lowering import Lowering
 from neocog.plan.lower.values import Segment
 from neocog.plan.ops.directions import Move
+from neocog.plan.ops.exchange import SumSlices
 from neocog.plan.ops.op import Op
 from neocog.plan.ops.portion import Portion
 from neocog.plan.ops.update import Follow, ParameterRange, Update
@@ -47,7 +48,7 @@ def early_updates(graph: Graph, training: Training) -> tuple[str, ...]:
 
     Only weights that are read in the forward pass and for the layer's own gradients alone can be.
     """
-    if training.clip.norm is not None:  # which is that of all gradients together
+    if training.clip.norm is not None or training.slicing is not None:  # all gradients together, or of all slices
         return ()
     rules = training.rules(graph)
     return tuple(
@@ -88,6 +89,8 @@ def update_early(low: Lowering, step: PlanStep, level: int) -> None:
 
 def _stages(low: Lowering, training: Training) -> Iterable[Op]:
     buffers = low.layout.sizes[BUFFERS]
+    if training.slicing is not None and low.layout.together:
+        yield SumSlices("gradients of all slices", Operand(Space.ARENA, GRADIENTS, 0), low.layout.together)
     if low.layout.together:
         yield from _steps(low, training)
     if buffers and training.followers:

@@ -41,3 +41,8 @@ class LossGradient(Op):
     def spares(self) -> tuple[Part, ...]:
         """Return the gradient where values, which are written one by one, do not fill whole vectors."""
         return (self.gradient,) if self.gradient.pitch != self.gradient.channels else ()
+
+
+@dataclass(frozen=True, slots=True)
+class SliceLossGradient(LossGradient):
+    """The same of one slice of a training step: the mean is that of all slices."""

@@ -5,7 +5,7 @@ import { one } from '../one'
 
 export const findings = {
   gradient: {
-    lead: 'How much would the target change if this number changed a little? The answer is computed from the output back to the pixels. Click a cell of any map to see which cells further on it gets its gradient from.',
+    lead: 'How much would the target change if this number changed a little? The answer is computed from the output back to the pixels, by backpropagation. Click a cell of any map to see which cells further on it gets its gradient from.',
     target: 'Target',
     kind: 'Quantity',
     logit: 'logit of a class',
@@ -103,7 +103,7 @@ export const findings = {
     noLinear: 'This network has no fully connected layer.',
   },
   detects: {
-    lead: 'A filter answers to a pattern: an edge, a curve, a corner. Choose one and compare the places of the data set that move it most with the image that would move it even more. Then draw the weights anew: a picture that stays the same says nothing about what was learnt.',
+    lead: 'A filter responds to a pattern: an edge, a curve, a corner. Choose one, and compare the places in the data set where its activation is largest with an image made to raise it further. Then look at the same for random weights: a picture that stays the same says nothing about what was learnt.',
     patches: 'Where it answers most',
     patchesOf: (filter: number) => `Best patches of filter ${filter}`,
     patch: (rank: number, image: string, label: string) => `Patch ${rank}, ${image}${label && `, ${label}`}`,
@@ -113,15 +113,15 @@ export const findings = {
     click: 'Click a crop to make its image the input.',
     taken: (image: string) => `Now the input: ${image}.`,
     looked: (images: string, height: number, width: number) =>
-      `Looked at ${images} images. Each crop shows what the filter sees at the place of its largest value: ${height} × ${width} pixels. Hatched: beyond the image.`,
+      `Looked at ${images} images. Each crop is the filter’s receptive field at the place of its largest value, ${height} × ${width} pixels. Hatched: beyond the image.`,
     lookedWhole: (images: string, height: number, width: number) =>
-      `Looked at ${images} images. What this filter sees, ${height} × ${width} pixels, is larger than the image, so each crop shows all of it.`,
+      `Looked at ${images} images. The receptive field of this filter, ${height} × ${width} pixels, is larger than the image, so each crop shows all of it.`,
     fewer: (found: number) => `Only ${found} ${one(found, 'image makes', 'images make')} this filter answer.`,
     allFilters: 'All filters, each with its best patch',
     noData: 'To find these places, neocog must look through a data set. Say which:',
     notRecorded: 'This saved page does not hold the patches of this layer.',
     imageChannel: 'Image channel',
-    maximised: 'What would move it most',
+    maximised: 'The image with the largest activation',
     maximisedHelp: 'An image that began as noise and was changed step by step so that this filter’s map grows. It need not look like any real image.',
     maximisedOf: (filter: number) => `Image that filter ${filter} answers most to`,
     maximisedDead: 'no change of the image makes this filter answer, so there is nothing to show.',
@@ -143,7 +143,7 @@ export const findings = {
     occlusionHelp: 'A patch hides one place after another; blue is where the class’s logit falls, orange where it rises. A hidden place is an image that the network has never seen, so the picture also shows how it reacts to patches.',
     patchSide: 'Patch',
     stride: 'Stride',
-    baseline: 'Hidden by',
+    baseline: 'Cover with',
     baselines: { black: 'black', mean: 'the mean', white: 'white' },
     grid: 'Raw grid',
     heat: 'Over the image',
@@ -167,7 +167,7 @@ export const findings = {
     },
   },
   places: {
-    lead: 'A pattern means the same wherever it appears, so a convolution looks for it everywhere with one set of weights. Drag the image and watch the filter’s map: its peak moves along, as long as it stays in the picture. Then draw a box around a part, and move that part alone.',
+    lead: 'A pattern means the same wherever it appears, so a convolution looks for it everywhere with one set of weights. Drag the image, and see whether the filter’s map moves with it. Then draw a box around a part, and move that part alone.',
     what: 'What moves',
     wholeImage: 'The whole image',
     onePatch: 'A part of it',

@@ -42,7 +42,7 @@ export const network = {
     DropPath: 'dropped path (does nothing here)',
   } as Partial<Record<string, string>>,
   overview: {
-    lead: 'From the image at the top to the classes at the bottom, layer by layer, with every map that this network computes for this image. Point at a cell to read its value; click a map to see where it comes from. Rows, columns and channels count from 0.',
+    lead: 'From the image at the top to the classes at the bottom, layer by layer, with every feature map that this network computes for this image. Point at a cell to read its value; click a map to see where it comes from. Rows, columns and channels count from 0.',
     image: 'Image',
     map: 'The network',
     mapHelp: 'From left to right: a bar for each layer, a circle where values are joined, an arc where a connection skips layers. Click one to see what it gives.',
@@ -79,6 +79,7 @@ export const network = {
     probability: 'probability',
     predicted: 'predicted',
     label: 'label',
+    packed: 'In this file large maps are kept in 8 bits and others in 16: their values are rounded to 1/255 or 1/65535 of the range from the smallest to the largest of them.',
     engine: 'These numbers are those of the model’s own engine ({engine}). Worked out once more by the reference in float64, the logits differ by at most {difference} of the largest one.',
   },
   lens: {
@@ -107,7 +108,7 @@ export const network = {
     noActivation: 'No activation follows directly.',
     residue: 'Rounding: the output minus the sum of the numbers shown is {residue}.',
     live: 'Output cell at row {row}, column {column}: the products add up to {sum}; the layer gives {total}.',
-    liveActivated: 'Output cell at row {row}, column {column}: the products add up to {sum}; the layer gives {total}, the {kind} makes {activated} of it.',
+    liveActivated: 'Output cell at row {row}, column {column}: the products add up to {sum}; the layer gives {total}, after the {kind} it is {activated}.',
     recorded: 'This saved page holds the arithmetic of these filters only.',
     select: (channel: number) => `Show input channel ${channel} beside it`,
     strip: 'Filters',
@@ -115,7 +116,7 @@ export const network = {
     stepZero: 'Step 0, normalisation: the pixel at row {row}, column {column} is {raw}; the filter takes ({raw} − {average}) ÷ {deviation} = {taken}.',
   },
   connections: {
-    lead: 'Every output cell is a unit, every input cell too. Fully connected, each output would weigh all inputs; a convolution keeps only the edges of its window, and lets all windows share one set of weights. Point at an edge or at a kernel cell to see which edges carry the same weight; change one, and all of them change.',
+    lead: 'Every output cell is a neuron, and every input cell too (below they are called units). Fully connected, each output would weigh all inputs; a convolution keeps only the edges of its window, and lets all windows share one set of weights. Point at an edge or at a kernel cell to see which edges carry the same weight; change one, and all of them change.',
     wiring: 'Wiring',
     fully: 'Fully connected',
     local: 'Locally connected',
@@ -224,7 +225,7 @@ export const network = {
     parts: 'Where the channels come from',
     part: (first: number, last: number, value: string) => `${first === last ? `channel ${first}` : `channels ${first} to ${last}`}: ${value}`,
     statistics: 'What it expects, and what comes',
-    statisticsHelp: 'In training each batch is brought to mean 0 and variance 1 by its own mean and variance, and running averages of these are kept. Here, as in every prediction, the running averages are used instead. Where they are far from what really comes in, the layer shifts its maps in a way that training never saw.',
+    statisticsHelp: 'In training each batch is normalised to mean 0 and variance 1 with its own mean and variance, and running averages of these are kept. Here, as in every prediction, the running averages are used instead. Where they are far from what really comes in, the layer shifts its maps in a way that training never saw.',
     running: 'running',
     mean: 'mean',
     variance: 'variance',

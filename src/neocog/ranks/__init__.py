@@ -1,0 +1,1 @@
+"""Processes that train one network together: what they need of each other, and sums that they all get alike."""
