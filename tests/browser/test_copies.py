@@ -43,7 +43,7 @@ def take(panel: Any, what: str) -> tuple[str, bytes]:
 def test_the_program_of_each_panel_gives_the_numbers_that_it_shows(
     name: str, serve: Serve, open_page: Open, request: pytest.FixtureRequest
 ) -> None:
-    page = open_page(serve(request.getfixturevalue(name)))
+    page = open_page(serve(request.getfixturevalue(name)), room="overview")
     settle(page)
     page.evaluate(KEEP)
     recomputed = set()
