@@ -104,7 +104,7 @@ def test_next_alone_leads_through_all_cards_and_each_answer_is_judged(
         card = page.locator("aside.card")
         assert page.inner_text("aside.card h1") == words["title"]
         assert page.locator("main .failed").count() == 0, row.name
-        assert page.locator(f"main [data-lit='{row.name}']").count() == 1, row.name
+        assert page.locator(f"main [data-spot='{row.name}']").count() == 1, row.name
         for at, one in enumerate(facts["asks"]):
             order = [option for option in range(len(one["options"])) if option != one["right"]] + [one["right"]]
             for option in order:
@@ -118,6 +118,7 @@ def test_next_alone_leads_through_all_cards_and_each_answer_is_judged(
         assert not re.search(r"[{}]", card.inner_text()), row.name
         assert page.evaluate("() => document.documentElement.scrollWidth") <= width, row.name
         settled(page, number)
+        assert page.locator("main .failed").count() == 0, row.name
         assert oracle.wrong(shown_numbers(page)) == [], row.name
         assert unchecked_decimals(page) == [], row.name
         if number < len(ROWS):

@@ -30,21 +30,25 @@ export function lit(facts: CardFacts): (root: Element) => () => void {
   const wanted = LIGHTS[facts.row] ?? [`[data-layer="${facts.place.layer}"]`]
   return (root) => {
     let found: Element | null = null
+    let rank = wanted.length // of what was found: its place among what is wanted
     const look = (): void => {
-      if (found && root.contains(found)) return
-      const first = found === null
-      const part = wanted.map((one) => root.querySelector(one)).find((one) => one !== null)
-      if (!part) return
-      found = whole(part)
-      found.setAttribute('data-lit', facts.row)
-      if (first && matchMedia(WIDE).matches) found.scrollIntoView({ block: 'nearest' })
+      if (!found?.isConnected) rank = wanted.length
+      const better = wanted.slice(0, rank).findIndex((one) => root.querySelector(one))
+      if (better < 0) return
+      found?.removeAttribute('data-spot')
+      found = whole(root.querySelector(wanted[better]!)!)
+      rank = better
+      found.setAttribute('data-spot', facts.row)
+      const { top, bottom, height } = found.getBoundingClientRect()
+      if (!matchMedia(WIDE).matches || (top >= 0 && bottom <= innerHeight)) return
+      found.scrollIntoView({ block: height < innerHeight / 2 ? 'center' : 'start' })
     }
     const watch = new MutationObserver(look)
     watch.observe(root, { childList: true, subtree: true })
     look()
     return () => {
       watch.disconnect()
-      found?.removeAttribute('data-lit')
+      found?.removeAttribute('data-spot')
     }
   }
 }

@@ -18,6 +18,7 @@ from neocog.app.cli.errors import CommandLineError, note, warn
 from neocog.app.cli.learnt import is_other_data, learnt
 from neocog.app.cli.output import emit
 from neocog.app.page.examples import lesson_session
+from neocog.app.page.memory import return_memory
 from neocog.app.page.server import PageServer
 from neocog.app.page.session import FIRST, Gallery, Session
 from neocog.data.dataset import Dataset, Subset
@@ -94,6 +95,7 @@ def command(
             size = save_page(session, save, progress if sys.stderr.isatty() or quiet else _Lines())
         emit(f"{printable(str(save))}  {size / 2**20:.1f} MiB")
         return
+    return_memory()
     with told_of_compiling(quiet=quiet):
         _warm_up(session.model)
     serve(PageServer(session, port), browser=not no_browser, quiet=quiet)

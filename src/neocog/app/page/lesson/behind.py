@@ -109,7 +109,7 @@ def both_poolings(session: Session, name: str) -> Card:
     before = row * shape.width + column - 1
     first = divmod(before if before >= 0 else 1, shape.width)
     place: dict[str, int | str] = {"layer": node.index, "channel": channel, "row": first[0], "column": first[1]}
-    return Card("pooling", place, tuple(asks), {"row": row, "column": column})
+    return Card("pooling", {**place, "direction": "forward"}, tuple(asks), {"row": row, "column": column})
 
 
 def through_pooling(session: Session, name: str) -> Card:
