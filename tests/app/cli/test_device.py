@@ -18,9 +18,10 @@ def test_devices_have_pytorchs_names_and_gpus_a_number(given, device):
 
 
 def test_what_is_no_device_is_refused(run):
-    assert "--device must be cpu, cuda, or one GPU such as cuda:1, got 'cuda:x'" in run(
-        "train", "digits", "--engine", "torch", "--device", "cuda:x"
-    ).err
+    assert (
+        "--device must be cpu, cuda, or one GPU such as cuda:1, got 'cuda:x'"
+        in run("train", "digits", "--engine", "torch", "--device", "cuda:x").err
+    )
 
 
 def test_other_engines_have_no_device(run):
