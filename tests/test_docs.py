@@ -1,7 +1,7 @@
 """What docs/ and README.md tell readers to type is right: Python runs, commands and their options exist.
 
-docs/ecosystem.md, hub.md, serving.md, formats.md, shards.md and adding-a-layer.md need more around them: they have tests
-of their own.
+docs/ecosystem.md, hub.md, serving.md, formats.md, shards.md and adding-a-layer.md need more around them: tests of
+their own.
 """
 
 from __future__ import annotations

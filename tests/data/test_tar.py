@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from neocog.data.archive import Member
+from neocog.data.archive import TarMember
 from neocog.data.batches import Batches
 from neocog.data.files import FileDataset
 from neocog.data.resize import ImageSize
@@ -135,7 +135,7 @@ def test_labels_are_numbers_or_names_in_any_of_three_members(tmp_path: Path) -> 
 
 def test_members_are_grouped_as_webdataset_does_it() -> None:
     names = ["./a/1.x.jpg", "a/1.cls", "b/1.JPG", "b/1.mask.png", "folder.d/2.png", ".hidden/3.png", "._4.png", "plain"]
-    found = list(samples(Member(name, 0, 0) for name in names))
+    found = list(samples(TarMember(name, 0, 0) for name in names))
     assert [(sample.key, sorted(sample.members)) for sample in found] == [
         ("a/1", ["cls", "x.jpg"]),
         ("b/1", ["jpg", "mask.png"]),

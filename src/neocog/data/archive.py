@@ -1,9 +1,9 @@
 """The members of a tar archive, by their places in it: nothing is unpacked, and no name in it ever becomes a path.
 
 The standard library's tarfile reads the headers, through a file that gives it few bytes for each: a header that
-declares a name of a gigabyte, or chains of headers without end, are refused before memory is taken. Links, devices, folders
-and sparse files are passed over. An archive that is cut, or whose headers are damaged in the middle, is refused whole,
-since nobody knows which images are missing.
+declares a name of a gigabyte, or chains of headers without end, are refused before memory is taken. Links, devices,
+folders and sparse files are passed over. An archive that is cut, or whose headers are damaged in the middle, is refused
+whole, since nobody knows which images are missing.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _PACKED = {  # first bytes → what packed an archive, and what unpacks it
 }
 
 
-class Member(NamedTuple):
+class TarMember(NamedTuple):
     """A file in an archive: its name there, and where its bytes lie, from the archive's start."""
 
     name: str
@@ -37,7 +37,7 @@ class Member(NamedTuple):
     size: int
 
 
-def members(path: Path) -> Iterator[Member]:
+def members(path: Path) -> Iterator[TarMember]:
     """Yield the files in an archive, in their order.
 
     Raises:
@@ -50,7 +50,7 @@ def members(path: Path) -> Iterator[Member]:
         raise FormatError(f"{path}: the archive cannot be read: {cause_of(error)}") from error
 
 
-def _members(path: Path, file: BinaryIO) -> Iterator[Member]:
+def _members(path: Path, file: BinaryIO) -> Iterator[TarMember]:
     start = file.read(8)
     length = file.seek(0, 2)
     file.seek(0)
@@ -78,7 +78,7 @@ def _members(path: Path, file: BinaryIO) -> Iterator[Member]:
             if len(archive.pax_headers) > _MOST_RECORDS:
                 raise tarfile.ReadError("a global header that is too long")
             if is_plain:
-                yield Member(found.name, found.offset_data, found.size)
+                yield TarMember(found.name, found.offset_data, found.size)
         end = archive.offset
     except (tarfile.TarError, RecursionError, OverflowError, ValueError, MemoryError) as error:
         raise _damaged(path, length, end, error) from error

@@ -17,7 +17,7 @@ DIGEST_BYTES = 16
 
 
 class PackedNames(Sequence[str]):
-    """PackedNames in one run of bytes; each becomes text when it is asked for.
+    """Names in one run of bytes; each becomes text when it is asked for.
 
     Arguments:
         content: all of them, as UTF-8; bytes of a name that is not UTF-8 are kept (PEP 383).
@@ -65,7 +65,7 @@ class PackedNames(Sequence[str]):
 
 
 class PackedDigests(Sequence[bytes]):
-    """PackedDigests of 16 bytes.
+    """Digests of 16 bytes.
 
     Arguments:
         rows: (n, 16) uint8.

@@ -1,4 +1,4 @@
-"""EncodedImages in Parquet files, as Hugging Face's datasets writes them: a column of structs of bytes and path, and labels.
+"""Images in Parquet files, as Hugging Face's datasets writes them: a column of structs of bytes and path, and labels.
 
     image    struct of bytes and path (or bytes alone); the first such column, whatever its name
     label    whole numbers or text; else class or target, else the one column that the features call a ClassLabel

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from neocog.data import tar
-from neocog.data.archive import Member
+from neocog.data.archive import TarMember
 from neocog.data.dataset import Source
 from neocog.data.decode import MAX_BYTES
 from neocog.data.faults import unreadable_file
@@ -60,7 +60,7 @@ def _in_tars(paths: list[Path]) -> Iterator[tuple[str, Content]]:
             yield name, partial(_member, name, path, member, state)
 
 
-def _member(name: str, path: Path, member: Member, state: tuple[int, int]) -> BinaryIO:
+def _member(name: str, path: Path, member: TarMember, state: tuple[int, int]) -> BinaryIO:
     if member.size > MAX_BYTES:
         raise DataError(f"{name}: an image file may hold {MAX_BYTES:,} bytes, found {member.size:,}")
     try:

@@ -25,7 +25,7 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from neocog.data.archive import Member, members
+from neocog.data.archive import TarMember, members
 from neocog.data.classes import CLASS_FILES, fault_of, in_order, read_class_names
 from neocog.data.compact import PackedNames
 from neocog.data.dataset import Source
@@ -50,10 +50,10 @@ class TarSample(NamedTuple):
     """Members that belong together, by the part of their names behind the first dot, in lower case."""
 
     key: str
-    members: dict[str, Member]
+    members: dict[str, TarMember]
 
     @property
-    def image(self) -> Member | None:
+    def image(self) -> TarMember | None:
         """The image among them; the plain ending counts (jpg), before others (mask.jpg)."""
         endings = [ending for ending in self.members if has_image_ending(f"x.{ending}")]
         plain = [ending for ending in endings if "." not in ending]
@@ -124,7 +124,7 @@ class TarIndex:
     def __len__(self) -> int:
         return len(self._shards)
 
-    def add(self, name: str, image: Member, label: int) -> None:
+    def add(self, name: str, image: TarMember, label: int) -> None:
         """Add an image of the archive whose state was added last."""
         self._shards.append(len(self.states) - 1)
         self._offsets.append(image.offset)
@@ -180,7 +180,7 @@ def read_tars(location: str | Path) -> Source:
     )
 
 
-def images_in(path: Path) -> Iterator[Member]:
+def images_in(path: Path) -> Iterator[TarMember]:
     """Yield the images of an archive, with labels or without; it is read as they are asked for.
 
     Raises:
@@ -221,14 +221,14 @@ def state_of(path: Path) -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns
 
 
-def samples(found: Iterable[Member]) -> Iterator[TarSample]:
+def samples(found: Iterable[TarMember]) -> Iterator[TarSample]:
     """Yield members grouped as WebDataset does it; hidden files are passed over.
 
-    >>> [(s.key, sorted(s.members)) for s in samples([Member("a/1.jpg", 0, 9), Member("a/1.mask.PNG", 512, 9)])]
+    >>> [(s.key, sorted(s.members)) for s in samples([TarMember("a/1.jpg", 0, 9), TarMember("a/1.mask.PNG", 512, 9)])]
     [('a/1', ['jpg', 'mask.png'])]
     """
     key = ""
-    together: dict[str, Member] = {}
+    together: dict[str, TarMember] = {}
     for member in found:
         folder, slash, base = member.name.removeprefix("./").rpartition("/")
         stem, dot, ending = base.partition(".")
