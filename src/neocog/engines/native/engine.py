@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from neocog.engines.base import Array, StepSettings, allowed_threads
 from neocog.engines.native.calls import Compiler
+from neocog.engines.native.gradient import NativeGradientProgram
 from neocog.engines.native.prediction import NativePredictor
 from neocog.engines.native.training import NativeTrainProgram
 from neocog.engines.precision import check_settled
@@ -59,3 +60,10 @@ class NativeEngine:
         return NativeTrainProgram(
             self.compiler, graph, parameters, settings, Team(allowed_threads(threads), self.cache)
         )
+
+    def gradient_program(
+        self, graph: Graph, parameters: Mapping[str, Array], value: int, last: int, threads: int | None = None
+    ) -> NativeGradientProgram:
+        """Make a way back; see engines/base.py. It computes with float32, whatever the precision of predictions is."""
+        team = Team(allowed_threads(threads), self.cache)
+        return NativeGradientProgram(self.compiler, graph, parameters, value, last, team)
