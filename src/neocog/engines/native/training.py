@@ -61,7 +61,7 @@ class NativeTrainProgram:
             settings.slicing,
         )
         batch = settings.batch_size if settings.slicing is None else settings.slicing.width(settings.batch_size)
-        program = plan_program(graph, batch, engine.target, training, engine.algorithm)
+        program = plan_program(graph, batch, engine.target, training, engine.algorithm, precision=engine.precision)
         self._layout = program.parameters
         self._rules, self._slots = settings.rules(graph), settings.slots(graph)
         self._executable = make(engine.cache, program, aligned_zeros(program.size(Space.STATE)), team, self._kind)
