@@ -138,7 +138,8 @@ def _spot(
         row, column = b.divmod(number, stage.x.line)
         if stage.x.line != stage.width:
             counts = b.less(column, stage.width)
-    down, across = (b.add(b.mul(n, step), first) for n, step, first in zip((row, column), stage.apart, stage.begin))
+    down = b.add(b.mul(row, stage.apart[0]), stage.begin[0])
+    across = b.add(b.mul(column, stage.apart[1]), stage.begin[1])
     return Spot(image, down, across, 0), counts
 
 

@@ -1,4 +1,4 @@
-"""The gradient of weights in bfloat16 as machine code: channels turned into rows, positions paired, and their products."""
+"""The gradient of weights in bfloat16 as machine code: channels in rows, positions in pairs, and their products."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from neocog.emit.tiles import ROW_BYTES, TILE_BYTES, Tiles, tiles_of
 from neocog.emit.update import transposed_square
 from neocog.plan.blocked import PANEL, PLANE, TILE_ROWS
 from neocog.plan.ops.product import PANEL_TAP
-from neocog.plan.ops.tile_gradient import STEP, Pair, TileGradient, Turn
+from neocog.plan.ops.tile_gradient import STEP, PairTiles, TileGradient, TurnTiles
 
 WORDS = PLANE // 2  # of a position: two channels each
 ONE = 0x3F80  # as bfloat16
 
 
-def emit_turn(b: Builder, addresses: Addresses, stage: Turn, low: Index, high: Index) -> None:
+def emit_turn(b: Builder, addresses: Addresses, stage: TurnTiles, low: Index, high: Index) -> None:
     """Write the rows of some planes: zeros, and then the pixels that there are."""
     x, out, places = addresses.tensor(stage.x), addresses.operand(stage.out), stage.places
     row_bytes = b.index(2 * places.length)
@@ -45,7 +45,7 @@ def emit_turn(b: Builder, addresses: Addresses, stage: Turn, low: Index, high: I
 
 
 def _turn_image(
-    b: Builder, stage: Turn, source: Index, begin: Index, run: Callable[[Index, int, int, Index], None]
+    b: Builder, stage: TurnTiles, source: Index, begin: Index, run: Callable[[Index, int, int, Index], None]
 ) -> None:
     """Write one plane of an image, all its phases."""
     x, places = stage.x, stage.places
@@ -57,7 +57,9 @@ def _turn_image(
         vertical, horizontal = divmod(number, places.phases[1])
         rows = _inside(vertical, places.stride[0], places.before[0], x.height)
         columns = _inside(horizontal, places.stride[1], places.before[1], x.width)
-        rows, columns = (range(r.start, min(r.stop, most)) for r, most in zip((rows, columns), places.seen, strict=True))
+        rows, columns = (
+            range(r.start, min(r.stop, most)) for r, most in zip((rows, columns), places.seen, strict=True)
+        )
         if not rows or not columns:
             continue
         top = rows.start * places.stride[0] + vertical - places.before[0]
@@ -97,7 +99,7 @@ def _turning(b: Builder) -> ir.Function:
 
 def _emit_turning(b: Builder) -> None:
     source, step, count, to, row = b.function.args
-    together, rest = b.divmod(count, b.lanes)
+    together, _ = b.divmod(count, b.lanes)
     words = ir.VectorType(I16, b.lanes)
     with b.loop(0, together) as (block, _):
         first = b.mul(block, b.lanes)
@@ -117,7 +119,7 @@ def _emit_turning(b: Builder) -> None:
     b.ir.ret_void()
 
 
-def emit_pair(b: Builder, addresses: Addresses, stage: Pair, low: Index, high: Index) -> None:
+def emit_pair(b: Builder, addresses: Addresses, stage: PairTiles, low: Index, high: Index) -> None:
     """Write the pairs of some planes, and zeros behind the last one."""
     dy, out, places = addresses.tensor(stage.dy), addresses.operand(stage.out), stage.places
     step = stage.dy.image_step if places.whole else PLANE
@@ -199,7 +201,7 @@ def _sum(
     step: int,
     row_bytes: int,
 ) -> None:
-    """Write all products of a block: rows of x, or of ones, with a panel of dy. Steps are those of the rows, elements."""
+    """Write all products of a block: rows of x, or of ones, with a panel of dy; steps are those of the rows."""
     dy, steps = addresses.operand(stage.dy), stage.places.steps
     with b.loop(0, stage.places.images) as (image, _), b.loop(0, steps) as (number, _):
         upper = b.at(rows, b.add(b.mul(image, image_step), b.mul(number, step)), I16)
@@ -227,4 +229,4 @@ def _add(b: Builder, addresses: Addresses, out: IrValue, place: Index, total: Ir
     b.store(b.ir.fadd(left_before(b, addresses, out, place), total), out, place)
 
 
-EMITTERS: Emitters = {Turn: emit_turn, Pair: emit_pair, TileGradient: emit_tile_gradient}
+EMITTERS: Emitters = {TurnTiles: emit_turn, PairTiles: emit_pair, TileGradient: emit_tile_gradient}

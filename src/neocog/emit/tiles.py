@@ -235,7 +235,9 @@ def configured(b: Builder, program: Program) -> Iterator[None]:
 
 def uses_tile_registers(program: Program) -> bool:
     """Whether a program multiplies in tile registers."""
-    return program.target.tiles and any(isinstance(stage, TileProduct | TileGradient) for stage in program.every_stage())
+    return program.target.tiles and any(
+        isinstance(stage, TileProduct | TileGradient) for stage in program.every_stage()
+    )
 
 
 def call(b: Builder, name: str, *values: IrValue) -> None:

@@ -158,6 +158,11 @@ class Choices:
             return False
         return step.inputs[0] != IMAGE and self.wants_half(step.index)
 
+    def overlaps(self, step: PlanStep) -> bool:
+        """Whether windows of a pooling overlap."""
+        window = self.window_of(step)
+        return window.vertical.overlaps or window.horizontal.overlaps
+
     def wants_half_gradient(self, index: int) -> bool:
         """Whether the gradient of what a step gives is taken as bfloat16: by products of tiles, itself or behind what
         works value by value. Windows that overlap add it up, in float32.
@@ -168,9 +173,7 @@ class Choices:
         if self.is_half(step):
             return True
         passes = isinstance(step.node.layer, Activation | Add | PReLU) or step.is_flatten
-        if self.pools_half(step):
-            window = self.window_of(step)
-            passes = not (window.vertical.overlaps or window.horizontal.overlaps)
+        passes = passes or (self.pools_half(step) and not self.overlaps(step))
         return passes and any(self.wants_half_gradient(value) for value in step.inputs if value in self.learning)
 
     def wants_half(self, index: int) -> bool:

@@ -35,7 +35,9 @@ def forward(low: Lowering, step: PlanStep, epilogue: Epilogue) -> None:
     reads = [seen.name, *(tensor.name for tensor in tensors_of(epilogue))]
     level = low.level(reads, chains=chains)
     down, across = TapRange(window.vertical.kernel), TapRange(window.horizontal.kernel)
-    weights = packed(low, step, f"{step.title} weights", low.layout.weights(step.node), seen.channels, down, across, level)
+    weights = packed(
+        low, step, f"{step.title} weights", low.layout.weights(step.node), seen.channels, down, across, level
+    )
     bias = low.layout.bias(step.node)
 
     def build(segment: Segment) -> Iterable[Op]:

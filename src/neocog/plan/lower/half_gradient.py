@@ -18,7 +18,7 @@ from neocog.plan.lower.values import Segment, Value
 from neocog.plan.ops.op import Op
 from neocog.plan.ops.pointwise import Expression, settled, tensors_of
 from neocog.plan.ops.product import TapRange
-from neocog.plan.ops.tile_gradient import Pair, Places, TileGradient, Turn
+from neocog.plan.ops.tile_gradient import PairTiles, Places, TileGradient, TurnTiles
 from neocog.plan.ops.update import Transpose
 from neocog.plan.passes.steps import PlanStep
 
@@ -82,8 +82,8 @@ def _weight_ops(
     rows, pairs = (
         Operand(space, f"{step.title} {what}", 0, bytes_each=2) for what in ("input in rows", "gradient in pairs")
     )
-    turn = Turn(f"{step.title} turn input", x, places, rows)
-    pair = Pair(f"{step.title} pair gradient", dy, places, pairs)
+    turn = TurnTiles(f"{step.title} turn input", x, places, rows)
+    pair = PairTiles(f"{step.title} pair gradient", dy, places, pairs)
     for operand, size in ((rows, turn.size), (pairs, pair.size)):
         low.flat[operand.memory] = -(-size // 2)  # of four bytes each
     title = f"{step.title} weight gradient"
@@ -120,7 +120,9 @@ def _plan_input(low: Lowering, step: PlanStep, before: int, dy: Value, level: in
     transposed = _transposed(low, step, level)
     linear = isinstance(step.node.layer, Linear)
     parts = [] if linear else half_gradient.passes_of(low.window_of(step))
-    weights = _packed_pixels(low, step, transposed, level) if linear else _packed_passes(low, step, parts, transposed, level)
+    weights = (
+        _packed_pixels(low, step, transposed, level) if linear else _packed_passes(low, step, parts, transposed, level)
+    )
 
     def build(segment: Segment) -> Iterable[Op]:
         settle = segment.settle

@@ -383,9 +383,9 @@ class Lowering(Choices):
     def half_gradient(self, step: PlanStep) -> Value:
         """Return the gradient of what a step gives, in memory, as bfloat16, as its products of tiles read it."""
         expression, wanted = self.gradient(step), self.blocked_gradient_of(step.index)
-        if is_bare(expression) and isinstance(expression.x, Blocked):
-            if replace(expression.x, name=wanted.name) == wanted:
-                return self.values[expression.x.name]
+        x = expression.x
+        if is_bare(expression) and isinstance(x, Blocked) and replace(x, name=wanted.name) == wanted:
+            return self.values[x.name]
         name = wanted.name if wanted.name not in self.values else f"{wanted.name}, in all"
         made = self._add_value(replace(wanted, name=name))
         self.map(step, f"{step.title} gradient to bfloat16", expression, made)

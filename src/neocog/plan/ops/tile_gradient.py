@@ -1,9 +1,9 @@
 """The gradient of weights in bfloat16: products of tiles whose sums run over pixels, or over images.
 
-A tile of rows has 32 neighbouring positions of 16 channels, a tile of weights 32 positions of 16 filters, and what comes
-out is 16 channels by 16 filters of the gradient of one tap. So channels must lie in rows first (`Turn`), and what the
-gradient of the output has at two neighbouring positions beside each other (`Pair`), once for all taps: to a tap belongs
-the same row, so many positions on.
+A tile of rows has 32 neighbouring positions of 16 channels, a tile of weights 32 positions of 16 filters, and what
+comes out is 16 channels by 16 filters of the gradient of one tap. So channels must lie in rows first (`TurnTiles`), and
+what the gradient of the output has at two neighbouring positions beside each other (`PairTiles`), once for all taps: to
+a tap belongs the same row, so many positions on.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class Places:
 
 
 @dataclass(frozen=True, slots=True)
-class Turn(Op):
+class TurnTiles(Op):
     """Lay channels out in rows: [image][channel // 32][phase][channel % 32][position], with zeros where no pixel is.
 
     Arguments:
@@ -134,7 +134,7 @@ class Turn(Op):
 
 
 @dataclass(frozen=True, slots=True)
-class Pair(Op):
+class PairTiles(Op):
     """Lay two neighbouring positions beside each other, as tiles of weights have them:
     [image][filter // 32][position // 32][filter // 16 % 2][position // 2 % 16][filter % 16][position % 2].
 
@@ -187,8 +187,8 @@ class TileGradient(Op):
     In a chain it adds to what the blocks of images before left.
 
     Arguments:
-        x: as `Turn` writes it.
-        dy: as `Pair` writes it.
+        x: as `TurnTiles` writes it.
+        dy: as `PairTiles` writes it.
         places: the positions.
         channels: of x.
         filters: of dy.
