@@ -97,7 +97,11 @@ def representable_step(graph: Graph, count: int, seed: int) -> Case | None:
         back = backward(graph, exact, run, d_logits, image=True)
         values = [run.image, *run.outputs, *back.outputs.values()]
         same = all((rounded(value.astype(np.float32)) == value).all() for value in values)
-        if same and (targets == targets.astype(np.float32)).all() and nothing_rounds(graph, exact, images, d_logits, draw):
+        if (
+            same
+            and (targets == targets.astype(np.float32)).all()
+            and nothing_rounds(graph, exact, images, d_logits, draw)
+        ):
             return Case(graph, parameters, images, targets.astype(np.float32), MeanSquaredError(), count, seed)
     return None
 

@@ -138,7 +138,9 @@ def test_gradients_have_the_bits_of_tile_registers(name):
     rng = np.random.default_rng(4)
     for last, count, side in ((Conv2d(8, 3, padding=1), 2, 8), (Linear(8), 64, 1)):
         graph = trace(Sequential(Conv2d(36, 1), *(() if side > 1 else (Flatten(),)), last), (side, side, 36))
-        parameters = {key: rng.normal(size=value.shape).astype(np.float32) for key, value in initial_parameters(graph).items()}
+        parameters = {
+            key: rng.normal(size=value.shape).astype(np.float32) for key, value in initial_parameters(graph).items()
+        }
         parameters |= {"0.weight": np.eye(36, dtype=np.float32)[None, None], "0.bias": np.zeros(36, np.float32)}
         images = rng.normal(size=(count, side, side, 36)).astype(np.float32)
         program = NativeEngine(targets()[name], precision="bfloat16").train_program(
@@ -162,4 +164,3 @@ def test_gradients_have_the_bits_of_tile_registers(name):
         assert gradients[f"{key}.weight"].tobytes() == wanted.tobytes()
         ones = np.ones((len(flat), 1, flat.shape[1]), np.float32)
         assert gradients[f"{key}.bias"].tobytes() == _tile_sums(ones, flat)[0].tobytes()
-

@@ -84,7 +84,9 @@ def _run(code: str, *arguments: str) -> str:
     tests = Path(__file__).parents[1]
     path = [str(tests), *(str(tests / folder) for folder in ("jit", "conformance"))]
     lines = f"import sys; sys.path[:0] = {path!r}\n{code}"
-    done = subprocess.run([sys.executable, "-c", lines, *arguments], capture_output=True, text=True, check=False, timeout=300)
+    done = subprocess.run(
+        [sys.executable, "-c", lines, *arguments], capture_output=True, text=True, check=False, timeout=300
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
