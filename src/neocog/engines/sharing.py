@@ -11,7 +11,7 @@ from neocog.errors import SettingError
 from neocog.nn.graph import Graph
 from neocog.ranks.world import Alone, World
 
-SHARING = {"native": "neocog.engines.sliced"}
+SHARING = {"native": "neocog.engines.native.sliced"}
 """Name of an engine → the module whose `shared_train_program` makes its programs of slices."""
 
 

@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 
 from neocog.emit.slots import WHOLE_SLOT
 from neocog.engines.base import Array, Images, StepResult, StepSettings, allowed_threads, check_images
-from neocog.engines.native import NativeEngine, NativeTrainProgram, ReadAnswers, make
+from neocog.engines.native.calls import ReadAnswers, make
+from neocog.engines.native.engine import NativeEngine
+from neocog.engines.native.training import NativeTrainProgram
 from neocog.engines.targets import check_targets, loss_weights
 from neocog.errors import DataError, SettingError
 from neocog.jit.executable import Executable
@@ -90,7 +92,7 @@ class SlicedTrainProgram(NativeTrainProgram):
         # what a slice has computed must wait for the others: each then needs an arena of its own
         self._slices = [first]
         for _ in self._own[1:] if self._synchronised else ():
-            self._slices.append(make(engine, first.program, first.state, team, SliceProgram))
+            self._slices.append(make(engine.cache, first.program, first.state, team, SliceProgram))
             first.lend_scratch(self._slices[-1])
         assert first.program.losses is not None
         self._read_losses = [part.view(first.program.losses) for part in self._slices]

@@ -1,0 +1,53 @@
+"""The native engine: what it compiles for, and what it makes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from neocog.engines.base import Array, StepSettings, allowed_threads
+from neocog.engines.native.prediction import NativePredictor
+from neocog.engines.native.training import NativeTrainProgram
+from neocog.engines.precision import check_settled
+from neocog.jit.cache import ObjectCache
+from neocog.jit.host import host_target, with_tiles
+from neocog.jit.team import Team
+from neocog.nn.graph import Graph
+from neocog.plan.algorithm import Algorithm
+from neocog.plan.blocked import Precision
+from neocog.target.processor import Target
+
+
+class NativeEngine:
+    """Compiles networks for this machine, or for another `target` whose instructions it has.
+
+    `algorithm` overrides the rule by which convolutions are computed: "direct" or "winograd" (where possible).
+    `precision` is that of predictions: "float32" or "bfloat16".
+
+    Raises:
+        SettingError: the precision is neither.
+    """
+
+    name = "native"
+
+    def __init__(
+        self,
+        target: Target | None = None,
+        cache: ObjectCache | None = None,
+        algorithm: Algorithm = "auto",
+        precision: Precision = "float32",
+    ) -> None:
+        check_settled(precision)
+        self.target = target or (host_target() if precision == "float32" else with_tiles(host_target()))
+        self.cache = cache or ObjectCache()
+        self.algorithm = algorithm
+        self.precision: Precision = precision
+
+    def predictor(self, graph: Graph, parameters: Mapping[str, Array], threads: int | None = None) -> NativePredictor:
+        """Make a network that answers; see engines/base.py."""
+        return NativePredictor(self, graph, parameters, Team(allowed_threads(threads), self.cache))
+
+    def train_program(
+        self, graph: Graph, parameters: Mapping[str, Array], settings: StepSettings, threads: int | None = None
+    ) -> NativeTrainProgram:
+        """Make a network that learns; see engines/base.py."""
+        return NativeTrainProgram(self, graph, parameters, settings, Team(allowed_threads(threads), self.cache))
