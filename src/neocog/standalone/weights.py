@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from neocog.emit.program import emit_preparation
 from neocog.engines.base import Array
-from neocog.engines.native import write_parameter
+from neocog.engines.native.parameters import write_parameter
 from neocog.jit.codegen import generate
 from neocog.jit.compile import load_objects
 from neocog.jit.executable import aligned_zeros
