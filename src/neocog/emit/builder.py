@@ -1,7 +1,7 @@
 """A thin layer over llvmlite's IR builder: loops with carried values, vectors, and addresses in elements.
 
-Counts and positions are Python integers or IR values as wide as an address (`Builder.word`); arithmetic on integers happens here and now, so that
-emitters need not care which they hold.
+Counts and positions are Python integers or IR values as wide as an address (`Builder.word`); arithmetic on integers
+happens here and now, so that emitters need not care which they hold.
 """
 
 from __future__ import annotations

@@ -14,12 +14,11 @@ from dataclasses import dataclass
 
 from llvmlite import ir
 
-from neocog.emit.builder import F32, I8, I32, I64, PTR, Builder, Index, IrValue, float_bits, int32, word_type
+from neocog.emit.builder import I8, I32, PTR, Builder, Index, IrValue, float_bits, int32
 from neocog.emit.kernels import Address
 from neocog.emit.program import ProgramWriter
 from neocog.emit.slots import COUNT_SLOT, IMAGES_SLOT, KIND_SLOT, KIND_UINT8
 from neocog.emit.vector_math import exp, sigmoid
-from neocog.plan.layout import Space
 from neocog.plan.ops.chain import Chain
 from neocog.plan.program import LOGITS
 from neocog.plan.standalone import Standalone
@@ -29,7 +28,7 @@ UNKNOWN = -1
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """One way to look at an image: mirrored, or moved by some pixels down and to the right; and its share of the mean."""
+    """One way to look at an image: mirrored, or moved by pixels down and to the right; and its share of the mean."""
 
     share: float
     mirrored: bool = False
@@ -91,7 +90,7 @@ def emit_standalone(
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """Where what only several looks need lies behind the working memory: the image as it is seen, and sums of logits."""
+    """Where what several looks need lies behind the working memory: the image as it is seen, and sums of logits."""
 
     seen: int
     sums: int
@@ -167,9 +166,7 @@ def _clear(b: Builder, address: IrValue, size: int, align: int) -> None:
     b.ir.call(declared, [address, ir.Constant(I8, 0), b.index(size), ir.Constant(ir.IntType(1), 0)])
 
 
-def _write_predict(
-    writer: _Writer, network: ir.Function, name: str, looks: Sequence[Look], ending: Ending
-) -> None:
+def _write_predict(writer: _Writer, network: ir.Function, name: str, looks: Sequence[Look], ending: Ending) -> None:
     standalone, program = writer.standalone, writer.standalone.program
     function = ir.Function(writer.module, ir.FunctionType(I32, [PTR, PTR, PTR]), name)
     b = Builder(function, program.target)

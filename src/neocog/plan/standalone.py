@@ -5,28 +5,28 @@ constants, and working memory that the caller lends for the length of a call. So
 
 - Constant is what is read of the parameters, and of what is prepared from them; the rest of them is left out (weights
   that are only read transformed, say).
-- Arena and scratch are one block, in which allocations share bytes where their live ranges do not overlap. Nothing but
-  the logits outlasts a call, so that the images share theirs, too.
+- Arena and scratch are one block, in which allocations share bytes where their live ranges do not overlap. Images
+  are brought in anew by each call, so they share theirs, too.
 - What relies on zeros is cleared when a call begins.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from neocog.plan.layout import Name, Space, Tensor
+from neocog.plan.layout import Name, Space
 from neocog.plan.live_ranges import Use, always, moments, uses_of
 from neocog.plan.memory import LINE, Allocation, accesses, place
 from neocog.plan.ops.op import Op
 from neocog.plan.program import LOGITS, Program
-from neocog.plan.verify import PlanError, check_apart
+from neocog.plan.verify import check_apart
 from neocog.target.processor import Target
 
 
 @dataclass(frozen=True, slots=True)
-class Constant:
+class ConstantRange:
     """Bytes of a program's memory that never change.
 
     Arguments:
@@ -54,7 +54,7 @@ class Standalone:
     """
 
     program: Program
-    constants: tuple[Constant, ...]
+    constants: tuple[ConstantRange, ...]
     work: dict[Name, Allocation]
     zeros: tuple[tuple[int, int], ...]
     line: int
@@ -95,13 +95,17 @@ def stand_alone(program: Program) -> Standalone:
         for name, allocation in program.allocations.items()
         if name[0] is not Space.STATE and name not in prepared
     }
-    tensors = _tensors(stages)
-    kept = {program.outputs[LOGITS].memory}
-    uses = uses_of(sizes, tensors, stages, kept)
+    answers = program.outputs[LOGITS].memory
+    uses = {name: Use(program.allocations[name].live, program.allocations[name].frame) for name in sizes}
+    images = {program.input.memory: program.input}
+    uses |= uses_of(images, images, stages, ())  # which a program keeps from call to call
     touched = {part.memory for _, op in moments(stages) for part in (*op.reads(), *op.writes())}
-    sizes = {name: size for name, size in sizes.items() if name in touched or name in kept}
+    sizes = {name: size for name, size in sizes.items() if name in touched or name == answers}
     work = _placed(sizes, uses, stages, line)
-    zeros = _merged((work[name].offset, work[name].end) for name in _relying(work, uses, tensors, stages))
+    whole = always(stages)
+    # What is in use from call to call is kept for its zeros: pixels between windows, lanes behind the last channel.
+    relying = [name for name in work if uses[name].frame is not None or uses[name].live == whole]
+    zeros = _merged((work[name].offset, work[name].end) for name in relying if name != answers)
     return Standalone(program, constants, work, zeros, line)
 
 
@@ -110,7 +114,7 @@ def line_of(target: Target) -> int:
     return LINE if target.word_bits == 64 else target.vector_bytes
 
 
-def _constants(program: Program, prepared: set[Name], line: int) -> tuple[Constant, ...]:
+def _constants(program: Program, prepared: set[Name], line: int) -> tuple[ConstantRange, ...]:
     """Find out what the stages read of the parameters and of what is prepared: as far as their ops say they reach."""
     found: dict[Name, list[tuple[int, int]]] = {}
     for op in program.every_stage():
@@ -123,23 +127,13 @@ def _constants(program: Program, prepared: set[Name], line: int) -> tuple[Consta
     constants, offset = [], 0
     for memory in sorted(found, key=lambda name: _key(name, 0)):
         for start, end in _merged(found[memory]):
-            constants.append(Constant(memory, start, end - start, offset))
+            constants.append(ConstantRange(memory, start, end - start, offset))
             offset = -(-(offset + end - start) // line) * line
     return tuple(constants)
 
 
 def _key(memory: Name, start: int) -> tuple[str, str, int]:
     return memory[0].value, memory[1], start
-
-
-def _tensors(stages: Sequence[Op]) -> dict[Name, Tensor]:
-    """Return the tensors that ops name; of those that name the same memory, the one that has a halo."""
-    found: dict[Name, Tensor] = {}
-    for _, op in moments(stages):
-        for part in (*op.reads(), *op.writes()):
-            if isinstance(part, Tensor) and (part.has_halo or part.memory not in found):
-                found[part.memory] = part
-    return found
 
 
 def _placed(sizes: dict[Name, int], uses: dict[Name, Use], stages: Sequence[Op], line: int) -> dict[Name, Allocation]:
@@ -155,27 +149,7 @@ def _placed(sizes: dict[Name, int], uses: dict[Name, Use], stages: Sequence[Op],
     return {name: placed[together[name]] for name in sizes}
 
 
-def _relying(
-    work: dict[Name, Allocation], uses: dict[Name, Use], tensors: dict[Name, Tensor], stages: Sequence[Op]
-) -> Iterator[Name]:
-    """Yield what relies on zeros: halos that no op writes, what ops spare, and what is read before it is written."""
-    spared = {part.memory for _, op in moments(stages) for part in op.spares()}
-    whole = always(stages)
-    written: set[Name] = set()
-    early: set[Name] = set()
-    for _, op in moments(stages):
-        reads, writes = accesses(op)
-        early |= reads - writes - written
-        written |= writes
-    for name in work:
-        lasting_halo = name in tensors and tensors[name].has_halo and uses[name].live == whole
-        if uses[name].frame is not None or name in spared or name in early or lasting_halo:
-            if work[name].frame is None and work[name].live != whole:
-                raise PlanError(f"{name[1]!r} relies on zeros, and shares its bytes")
-            yield name
-
-
-def _merged(ranges: Iterator[tuple[int, int]] | list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+def _merged(ranges: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
     """Return ranges of bytes in order, those that overlap or touch as one."""
     merged: list[tuple[int, int]] = []
     for first, end in sorted(ranges):

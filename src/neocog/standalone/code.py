@@ -132,5 +132,3 @@ def ending_of(network: Network) -> Ending:
         None if several else network.reject_below,
         tuple(thresholds) if several else None,
     )
-
-

@@ -1,6 +1,7 @@
 """What an object file holds: the sizes of code and constants, and what it needs of others. ELF, of 32 or 64 bits.
 
-Source: Tool Interface Standard, Executable and Linking Format specification 1.2; for 64 bits, the System V ABI, chapter 4.
+Source: Tool Interface Standard, Executable and Linking Format specification 1.2; for 64 bits, chapter 4 of the System V
+ABI.
 """
 
 from __future__ import annotations
@@ -43,7 +44,9 @@ def read_object(content: bytes) -> ObjectFile | None:
     for _, kind, flags, _, start, length, link, *_ in sections:
         if flags & _LOADED and not kind >= 0x60000000:  # those kinds are notes for linkers
             # Constant addresses are written once, by whoever loads the code.
-            what = "code" if flags & _RUN else "variables" if flags & _WRITTEN and kind == _WITHOUT_BYTES else "constants"
+            what = (
+                "code" if flags & _RUN else "variables" if flags & _WRITTEN and kind == _WITHOUT_BYTES else "constants"
+            )
             sizes[what] += length
         if kind == _SYMBOLS:
             names = sections[link][4]

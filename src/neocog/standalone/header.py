@@ -6,6 +6,7 @@ from neocog.model.network import Network
 from neocog.standalone.code import ABI_VERSION, Code
 from neocog.text import printable
 
+_MOST_NAMES = 50
 _CHANNELS = {1: "grey", 3: "red, green, blue", 4: "red, green, blue, opacity"}
 
 
@@ -39,8 +40,8 @@ extern const char *const {prefix}_class_names[{macro}_NUM_CLASSES];
 
 /* Classify an image.
  *
- * image          {macro}_INPUT_H rows of {macro}_INPUT_W pixels of {macro}_INPUT_C bytes, 0 to 255, as they are read from a file:
- *                what the network does to them first is part of it
+ * image          {macro}_INPUT_H rows of {macro}_INPUT_W pixels
+ *                of {macro}_INPUT_C bytes, 0 to 255, as they are read from a file
  * probabilities  {macro}_NUM_CLASSES of them are written, from 0 to 1
  * arena          {macro}_ARENA_BYTES bytes to work in; what they hold before does not matter
  *
@@ -73,13 +74,16 @@ def readme_of(code: Code, network: Network) -> str:
     height, width, channels = network.input_shape
     prefix, macro, name = code.prefix, code.prefix.upper(), code.name
     flags = " ".join(code.target.compiler)
-    sizes = [f"| weights, read-only | {code.constant_bytes:,} |", f"| arena, lent by the caller | {code.arena_bytes:,} |"]
+    sizes = [
+        f"| weights, read-only | {code.constant_bytes:,} |",
+        f"| arena, lent by the caller | {code.arena_bytes:,} |",
+    ]
     if code.file is not None:
         sizes.insert(0, f"| code | {code.file.code:,} |")
     return f"""# {name}
 
-A network that classifies images of {height} x {width} pixels with {channels} channels into {len(network.class_names)} classes, as machine code for
-{code.target_name}: {code.target.about}. It was compiled by neocog and needs nothing of it.
+A network that classifies images of {height} x {width} pixels with {channels} channels into {len(network.class_names)}
+classes, as machine code for {code.target_name}: {code.target.about}. neocog compiled it, and it needs nothing of neocog.
 
 | bytes | |
 |---|---|
@@ -100,7 +104,7 @@ int main(void)
     if (fread(image, 1, sizeof image, stdin) != sizeof image)
         return 1;
     int answer = {prefix}_predict(image, probabilities, arena);
-    printf("%s\\n", answer < 0 ? "unknown" : {prefix}_class_names[answer]);
+    {_shown(network, prefix)}
     return 0;
 }}
 ```
@@ -109,11 +113,12 @@ int main(void)
 cc {flags + " " if flags else ""}main.c {name}.o -o main
 ```
 
-Pixels are bytes, row by row, channels side by side. Pictures of other sizes must be brought to {height} x {width} first; when the
-network was trained, that was done by the rule `{network.resize}` (of Pillow's filters). All else is inside: normalisation, {_inside(network)}.
+Pixels are bytes, row by row, channels side by side. Pictures of other sizes must be brought to {height} x {width} first;
+when the network was trained, that was done by the rule `{network.resize}` (of Pillow's filters). All else is inside:
+normalisation, {_inside(network)}.
 
-The code calls nothing but what C compilers themselves may call ({_calls(code)}), allocates nothing, starts no thread, and keeps nothing
-from call to call.
+The code calls nothing but what C compilers themselves may call ({_calls(code)}), allocates nothing, starts no
+thread, and keeps nothing from call to call.
 
 `neocog verify` builds a program around it, lets it answer images, and compares the answers with the model's:
 
@@ -121,7 +126,7 @@ from call to call.
 neocog verify . MODEL
 ```
 
-Classes: {", ".join(printable(name) for name in network.class_names[:50])}{" ..." if len(network.class_names) > 50 else ""}
+Classes: {_classes(network)}
 """
 
 
@@ -134,6 +139,18 @@ def _inside(network: Network) -> str:
     if network.views != "plain":
         parts.append(f"the views {network.views}")
     return ", ".join(parts)
+
+
+def _shown(network: Network, prefix: str) -> str:
+    """Return C that shows an answer."""
+    if network.loss.several_labels:
+        return f'printf("%d labels; %s: %g\\n", answer, {prefix}_class_names[0], probabilities[0]);'
+    return f'printf("%s\\n", answer < 0 ? "unknown" : {prefix}_class_names[answer]);'
+
+
+def _classes(network: Network) -> str:
+    names = ", ".join(map(printable, network.class_names[:_MOST_NAMES]))
+    return names if len(network.class_names) <= _MOST_NAMES else f"{names}, ..."
 
 
 def _calls(code: Code) -> str:

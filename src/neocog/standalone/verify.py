@@ -61,7 +61,7 @@ def verify(folder: Path, network: Network, images: NDArray[np.uint8]) -> Verifie
     if off.any():
         worst = int(np.argmax(np.where(np.isnan(apart), np.inf, apart)))
         raise NeocogError(
-            f"{off.sum()} of {len(images)} images get other probabilities than by the model, the worst by {apart[worst]:.3g}",
+            f"{off.sum()} of {len(images)} images get other probabilities than by the model, off by {apart[worst]:.3g}",
             hint="is it the model that was exported? If so, this is a bug in neocog: please report it",
         )
     doubtful = _check_answers(network, wanted, answers)
@@ -92,8 +92,9 @@ def _answers(network: Network, probabilities: NDArray[np.float32], off: float) -
     moved = probabilities.astype(np.float64) + off
     if network.loss.several_labels:
         thresholds = np.array(network.thresholds or [0.5] * network.graph.classes)
-        return (moved > thresholds).sum(axis=1)
-    best = probabilities.argmax(axis=1)
+        given: NDArray[np.int64] = (moved > thresholds).sum(axis=1)
+        return given
+    best: NDArray[np.int64] = probabilities.argmax(axis=1)
     if network.reject_below is not None:
         best = np.where(moved.max(axis=1) < network.reject_below, -1, best)
     return best
