@@ -37,7 +37,7 @@ def test_logits_are_the_bits_of_the_engine() -> None:
     """The object is loaded here, and the logits are read where its plan says that they lie."""
     code = code_of(NETWORK, "native", "net")
     library = load_objects([code.content], ["neocog_net_predict"])
-    address = ctypes.cast(library.functions["neocog_net_predict"], ctypes.c_void_p).value
+    address = ctypes.c_void_p.from_buffer(library.functions["neocog_net_predict"]).value
     predict = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)(address)
     program = plan_program(fold_norms(NETWORK.graph).graph, 1, code.target.target, outputs=(LOGITS,))
     standalone = stand_alone(program)
