@@ -29,22 +29,28 @@ from neocog.target.ahead import AHEAD
 NET = Sequential(
     *(Conv2d(18, 3, padding=1), ReLU(), Conv2d(20, 3, padding=1), ReLU(), MaxPool2d(2), Flatten(), Linear(5)),
 )
-NETWORK = Network(NET, (12, 12, 3), ["a", 'b\n"*/', "Gänse", "d", "e"], seed=1)
+
+
+def network() -> Network:
+    return Network(NET, (12, 12, 3), ["a", 'b\n"*/', "Gänse", "d", "e"], seed=1)
+
+
 SMALL = Network(Sequential(Conv2d(2, 3, padding=1), MaxPool2d(2), Flatten(), Linear(2)), (6, 6, 1), seed=1)
 
 
 def test_logits_are_the_bits_of_the_engine() -> None:
     """The object is loaded here, and the logits are read where its plan says that they lie."""
-    code = code_of(NETWORK, "native", "net")
+    wide = network()
+    code = code_of(wide, "native", "net")
     library = load_objects([code.content], ["neocog_net_predict"])
     address = ctypes.c_void_p.from_buffer(library.functions["neocog_net_predict"]).value
     predict = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)(address)
-    program = plan_program(fold_norms(NETWORK.graph).graph, 1, code.target.target, outputs=(LOGITS,))
+    program = plan_program(fold_norms(wide.graph).graph, 1, code.target.target, outputs=(LOGITS,))
     standalone = stand_alone(program)
     memory = np.full(code.arena_bytes + standalone.line, 0xFF, np.uint8)
     arena = memory[-memory.ctypes.data % standalone.line :]
     images = np.random.default_rng(0).integers(0, 256, (4, 12, 12, 3), dtype=np.uint8)
-    wanted = NETWORK.logits(images, batch_size=1)
+    wanted = wide.logits(images, batch_size=1)
     for image, logits in zip(images, wanted, strict=True):
         probabilities = np.zeros(5, np.float32)
         answer = predict(image.ctypes.data, probabilities.ctypes.data, arena.ctypes.data)
@@ -99,8 +105,9 @@ def test_a_call_needs_less_memory_than_a_program_that_stays() -> None:
 
 
 def test_the_header_names_everything_and_cannot_be_broken_by_class_names(tmp_path: Path) -> None:
-    code = code_of(NETWORK, "native", "net")
-    write_folder(tmp_path, code, NETWORK)
+    wide = network()
+    code = code_of(wide, "native", "net")
+    write_folder(tmp_path, code, wide)
     header = (tmp_path / "net.h").read_text()
     for line in ("#define NEOCOG_NET_INPUT_H 12", "#define NEOCOG_NET_INPUT_C 3 ", "#define NEOCOG_NET_NUM_CLASSES 5"):
         assert line in header

@@ -83,7 +83,8 @@ def readme_of(code: Code, network: Network) -> str:
     return f"""# {name}
 
 A network that classifies images of {height} x {width} pixels with {channels} channels into {len(network.class_names)}
-classes, as machine code for {code.target_name}: {code.target.about}. neocog compiled it, and it needs nothing of neocog.
+classes, as machine code for {code.target_name}: {code.target.about}.
+neocog compiled it, and it needs nothing of neocog.
 
 | bytes | |
 |---|---|
@@ -113,9 +114,9 @@ int main(void)
 cc {flags + " " if flags else ""}main.c {name}.o -o main
 ```
 
-Pixels are bytes, row by row, channels side by side. Pictures of other sizes must be brought to {height} x {width} first;
-when the network was trained, that was done by the rule `{network.resize}` (of Pillow's filters). All else is inside:
-normalisation, {_inside(network)}.
+Pixels are bytes, row by row, channels side by side. Pictures of other sizes must be brought to {height} x {width}
+first; when the network was trained, that was done by the rule `{network.resize}` (of Pillow's filters).
+All else is inside: normalisation, {_inside(network)}.
 
 The code calls nothing but what C compilers themselves may call ({_calls(code)}), allocates nothing, starts no
 thread, and keeps nothing from call to call.
