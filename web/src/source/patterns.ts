@@ -11,6 +11,8 @@ export interface Defaults {
   shift: { most: number; step: number }
   seed: number
   control: number
+  /** kernels by name; the padding to begin with, and the convolution that one may stand in */
+  kernel: { presets: Record<string, { weights: number[]; divide: number }>; padding: number; layer: number | null }
 }
 
 export function defaultsOf(facts: ModelFacts): Defaults {
@@ -122,4 +124,11 @@ export interface LearningFacts {
 
 export interface LearntFacts {
   magnified: number
+}
+
+export interface KernelFacts {
+  minimum: Real
+  maximum: Real
+  /** what the network says to what comes out, where it is of its size */
+  predicted: number[] | null
 }
