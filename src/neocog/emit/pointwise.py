@@ -178,7 +178,7 @@ def _drop(b: Builder, addresses: Addresses, step: Drop, value: IrValue, spot: Sp
         case "image":
             first = image
     keys = b.spread(addresses.argument(step.key_slot, I32), kind)
-    word = b.ir.xor(b.ir.add(b.spread(b.ir.trunc(b.index(first), I32), kind), lanes), keys)
+    word = b.ir.xor(b.ir.add(b.spread(b.as_i32(first), kind), lanes), keys)
     for salt in (None, keys):
         if salt is not None:
             word = b.ir.add(word, salt)
