@@ -100,7 +100,6 @@ def test_a_training_computes_with_what_it_is_told_and_its_model_says_so(run, pho
     assert "trained in" in run("info", tmp_path / "half").out
     refused = run("train", "--resume", tmp_path / "half", "--epochs", "2", "--precision", "float32")
     assert refused.code != 0
-    assert "began with" in refused.err
-    assert "bfloat16" in refused.err
+    assert "--precision cannot be changed with --resume" in refused.err
     assert run("train", "--resume", tmp_path / "half", "--epochs", "2", "-q").code == 0
     assert nc.load(tmp_path / "half" / "model.safetensors").trained_in == "bfloat16"
