@@ -18,6 +18,7 @@ from neocog.data.builtin import DIGITS
 from neocog.data.dataset import Dataset, DataSplits, Source, Subset
 from neocog.data.files import FileDataset
 from neocog.data.resize import DEFAULT_RESIZE, ImageSize, ResizeRule
+from neocog.data.shards import is_pattern
 from neocog.data.sources import read_source, split_source
 from neocog.errors import DataError
 from neocog.reading import expanded
@@ -32,15 +33,16 @@ LISTED = 20  # unreadable images that are named one by one
 argument = click.argument("data", type=options.Location())
 
 
-def open_source(location: str) -> Source:
-    """Read what lies at a location, unsplit.
+def open_source(location: str, *, quiet: bool = False) -> Source:
+    """Read what lies at a location, unsplit; a bar shows how many shards are indexed, where there are many.
 
     Raises:
         CommandLineError: nothing lies there.
         DataError, FormatError: nothing there that is understood.
     """
     try:
-        return read_source(location)
+        with progress_bar("indexing", quiet=quiet, unit="shards") as progress:
+            return read_source(location, progress)
     except DataError as error:
         if location == DIGITS or os.path.lexists(expanded(location)):
             raise
@@ -53,10 +55,16 @@ def absolute(location: str) -> str:
     A path is absolute, and a URI where it is not UTF-8, as file names on Linux need not be.
     """
     path = expanded(location)
-    if not path.exists():
+    if not is_there(location):
         return location
     whole = os.path.abspath(path)  # noqa: PTH100 - Path.resolve would follow links
     return whole if not _has_raw_bytes(whole) else Path(whole).as_uri()
+
+
+def is_there(location: str) -> bool:
+    """Whether a location is a file or a folder, or a pattern of shards' names."""
+    path = expanded(location)
+    return path.exists() or is_pattern(path)
 
 
 def located(text: str) -> str:
