@@ -35,7 +35,6 @@ from neocog.standalone.code import code_of
 from neocog.standalone.folder import write_folder
 from neocog.standalone.machines import HERE, MACHINES
 from neocog.standalone.verify import TOLERANCE, verify
-from neocog.target.ahead import AHEAD
 
 pytestmark = pytest.mark.skipif(
     not any(map(shutil.which, HERE.compilers)), reason="no C compiler is installed: apt-get install gcc"

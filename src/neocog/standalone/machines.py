@@ -196,8 +196,8 @@ def _linux(prefix: str, emulator: str, flags: tuple[str, ...] = (), run: tuple[s
 
 def _cortex(board: str, cpu: str, code: str, code_size: str, data: str, data_size: str) -> Machine:
     layout = _LAYOUT.format(code=code, code_size=code_size, data=data, data_size=data_size)
-    run = ("-M", board, "-cpu", cpu, "-display", "none", "-monitor", "none", "-serial", "none")
-    run = (*run, "-semihosting-config", "enable=on,target=native", "-kernel")
+    silent = ("-display", "none", "-monitor", "none", "-serial", "none")
+    run = ("-M", board, "-cpu", cpu, *silent, "-semihosting-config", "enable=on,target=native", "-kernel")
     emulators, packages = ("qemu-system-arm",), "gcc-arm-none-eabi qemu-system-arm"
     return Machine(("arm-none-eabi-gcc",), packages, emulators, _BARE, run, _SEMIHOSTED, layout, files=True)
 
