@@ -1,5 +1,6 @@
 /** Facts of the questions about patterns, places and learning (docs/page.md). */
 
+import type { Language } from '../language'
 import type { ModelFacts, Pair, Real } from './answers'
 
 export const BASELINES = ['black', 'mean', 'white'] as const
@@ -118,7 +119,7 @@ export interface LearningFacts {
   layers: LearningLayer[]
   /** after which epochs there are filters; null: those of the model as it is */
   kept: (number | null)[]
-  trouble: string | null
+  trouble: Record<Language, string> | null
   practice: PracticeFacts | null
 }
 
