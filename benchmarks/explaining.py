@@ -94,8 +94,8 @@ def measure_maxima(name: str, model: nc.Model, patches: dict[int, Any]) -> None:
 
 def measure_page(title: str, session: Session) -> None:
     """Measure sizes, and the page in a browser if there is one."""
-    packed = {name: len(gzip.compress(page_file(name).encode(), 9)) for name in ("app.js", "app.css")}
-    parts = f"script {packed['app.js'] / 1000:.1f}, style {packed['app.css'] / 1000:.1f}"
+    packed = {name: len(gzip.compress(page_file(name).encode(), 9)) for name in ("app.js", "app.css", "en.js")}
+    parts = ", ".join(f"{name} {size / 1000:.1f}" for name, size in packed.items())
     say(f"page: {sum(packed.values()) / 1000:.1f} kB gzip ({parts})")
     with tempfile.TemporaryDirectory() as folder:
         size = save_page(session, Path(folder, "page.html"), lambda done, total: None)

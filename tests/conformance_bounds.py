@@ -87,11 +87,33 @@ def error_bound(case: Case, *, training: bool, step: int = 1) -> Bounds:
         if training:
             d_logits = loss.backward(case.loss, run.logits, case.targets)
             found = network.backward(graph, parameters, run, d_logits, image=True)
-            gradients, of_gradients = (
-                found.parameters,
-                _backward_errors(case, parameters, run, uses, found, of_d_logits),
-            )
+            gradients = found.parameters
+            of_gradients, _ = _backward_errors(parameters, run, uses, found, of_d_logits)
     return Bounds(run, value, gradients, tuple(use.error for use in uses), of_loss, of_gradients, of_buffers)
+
+
+@dataclass(frozen=True)
+class ValueBounds:
+    """What the reference computed (in float64) where a network predicts: its answers, and the gradients of all values,
+    by their number, for one of the answers that is given; and how far a float32 engine may be from them.
+    """
+
+    logits: np.ndarray
+    gradients: dict[int, np.ndarray]
+    of_logits: np.ndarray
+    of_gradients: dict[int, np.ndarray]
+
+
+def value_bounds(case: Case, gradient: np.ndarray) -> ValueBounds:
+    """Run the reference on a case, follow a gradient of its answers back, and bound what float32 may add."""
+    graph = case.graph
+    parameters = {name: value.astype(np.float64) for name, value in case.parameters.items()}
+    run = network.forward(graph, parameters, case.images)
+    found = network.backward(graph, parameters, run, gradient.astype(np.float64), image=True)
+    with np.errstate(over="ignore", invalid="ignore"):
+        uses, _ = _forward_errors(case, parameters, run)
+        _, of_values = _backward_errors(parameters, run, uses, found, np.zeros(gradient.shape))
+    return ValueBounds(run.logits, found.outputs, uses[-1].error, of_values)
 
 
 def _forward_errors(
@@ -121,31 +143,37 @@ def _forward_errors(
 
 
 def _backward_errors(
-    case: Case,
     parameters: dict[str, np.ndarray],
     run: network.ForwardPass,
     uses: list[Use],
     found: network.Gradients,
     of_d_logits: np.ndarray,
-) -> dict[str, np.ndarray]:
-    """Bound the gradients. Those of several consumers may be added up in any order, and in one sum."""
+) -> tuple[dict[str, np.ndarray], dict[int, np.ndarray]]:
+    """Bound the gradients of parameters, and of values. Those of several consumers may be added up in any order, and in
+    one sum.
+    """
     last = len(uses) - 1
     parts = {number: [] for number in found.outputs}
     parts[last] = [(of_d_logits, np.zeros(()), 0)]
     of_gradients = {}
     for use in reversed(uses):
         node, dy = use.node, found.outputs[use.node.index]
-        errors, sizes, roundings = zip(*parts[node.index], strict=True)
-        e_dy = sum(errors)
-        if len(errors) > 1:
-            e_dy = e_dy + gamma(len(errors) + max(roundings)) * sum(sizes)
-        e_dy = np.nan_to_num(e_dy, nan=np.inf)
+        e_dy = _added(parts[node.index])
         back = RULES[type(node.layer)].backward(use, dy, e_dy)
         sent = network.backward_node(node, parameters, use.inputs, use.choice, dy, run.draw)
         of_gradients |= {f"{node.name}.{name}": np.nan_to_num(e, nan=np.inf) for name, e in back.parameters.items()}
         for number, error, part in zip(node.inputs, back.inputs, sent.inputs, strict=True):
             parts[number].append((error, np.abs(part) + error, roundings_back(node)))
-    return of_gradients
+    return of_gradients, {number: _added(of) for number, of in parts.items() if of}
+
+
+def _added(parts: list[tuple[np.ndarray, np.ndarray, int]]) -> np.ndarray:
+    """Bound the gradient of a value by what its consumers send: bounds, sizes, and roundings of sums."""
+    errors, sizes, roundings = zip(*parts, strict=True)
+    e_dy = sum(errors)
+    if len(errors) > 1:
+        e_dy = e_dy + gamma(len(errors) + max(roundings)) * sum(sizes)
+    return np.nan_to_num(e_dy, nan=np.inf)
 
 
 def within(computed: np.ndarray, exact: np.ndarray, bound: np.ndarray) -> bool:

@@ -1,6 +1,7 @@
 """What docs/ and README.md tell readers to type is right: Python runs, commands and their options exist.
 
-docs/ecosystem.md, hub.md, serving.md, formats.md and adding-a-layer.md need more around them: tests of their own.
+docs/ecosystem.md, hub.md, serving.md, formats.md, shards.md and adding-a-layer.md need more around them: tests of
+their own.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from neocog.app.cli.main import cli
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-ELSEWHERE = {"ecosystem.md", "hub.md", "serving.md", "formats.md", "adding-a-layer.md"}
+ELSEWHERE = {"ecosystem.md", "hub.md", "serving.md", "formats.md", "adding-a-layer.md", "shards.md"}
 HERE = [page for page in PAGES if page.name not in ELSEWHERE and "```python" in page.read_text()]
 
 

@@ -19,26 +19,34 @@ function indexPage(): Plugin {
   }
 }
 
-/** Two bundles, each one script and one style sheet: the explaining page (`app`), and with `--mode report` the report of a training. */
+/** A bundle is one script, and one style sheet if it needs one. `en` and `zh` are the texts of `app`: scripts that leave no name behind. */
+const BUNDLES = {
+  app: { input: 'src/main.ts', format: 'es' },
+  en: { input: 'src/strings/file.en.ts', format: 'iife' },
+  zh: { input: 'src/strings/file.zh.ts', format: 'iife' },
+  report: { input: 'src/report/main.ts', format: 'es' },
+} as const
+
+/** `vite build` makes the explaining page, `vite build --mode NAME` another bundle, which is put beside it. */
 export default defineConfig(({ mode }) => {
-  const report = mode === 'report'
-  const name = report ? 'report' : 'app'
+  const name = mode in BUNDLES ? (mode as keyof typeof BUNDLES) : 'app'
+  const { input, format } = BUNDLES[name]
   return {
     base: './',
     publicDir: false,
-    plugins: [svelte(), ...(report ? [] : [indexPage()])],
+    plugins: [svelte(), ...(name === 'app' ? [indexPage()] : [])],
     build: {
       outDir: '../src/neocog/app/page/static',
-      emptyOutDir: !report,
+      emptyOutDir: name === 'app',
       target: 'es2022',
       modulePreload: false,
       sourcemap: false,
       cssCodeSplit: false,
       assetsInlineLimit: 0,
       rolldownOptions: {
-        input: report ? 'src/report/main.ts' : 'src/main.ts',
+        input,
         preserveEntrySignatures: 'strict',
-        output: { format: 'es', entryFileNames: `${name}.js`, assetFileNames: `${name}.[ext]`, codeSplitting: false },
+        output: { format, entryFileNames: `${name}.js`, assetFileNames: `${name}.[ext]`, codeSplitting: false },
       },
     },
     server: {

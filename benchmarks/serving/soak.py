@@ -1,7 +1,8 @@
 """The command `python -m benchmarks.serving.soak --minutes 60`: a steady load for long, memory and latency as they go.
 
 Requests are sent at a rate, whatever the answers take, over connections that are kept. A line for each part of the
-time says the memory of all processes, p50 and p99; at the end the trend of the memory is printed.
+time says the memory of all processes, p50 and p99, and how busy the processors were, other programs and a
+hypervisor's theft included: where they are full, latency is theirs. At the end the trend of the memory is printed.
 """
 
 from __future__ import annotations
@@ -62,6 +63,27 @@ class Steady:
             thread.join()
 
 
+class Processors:
+    """How busy all processors of this machine have been, of which some was stolen by a hypervisor."""
+
+    def __init__(self) -> None:
+        self._before = self._read()
+
+    def _read(self) -> tuple[int, int, int]:
+        user, nice, system, idle, wait, irq, soft, stolen, *_ = map(
+            int, Path("/proc/stat").read_text().splitlines()[0].split()[1:]
+        )
+        busy = user + nice + system + irq + soft
+        return busy, stolen, busy + stolen + idle + wait
+
+    def take(self) -> tuple[float, float]:
+        """Return the shares of the time since the last call that they were busy, and stolen."""
+        now = self._read()
+        busy, stolen, whole = (new - old for new, old in zip(now, self._before, strict=True))
+        self._before = now
+        return busy / whole, stolen / whole
+
+
 def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.serving.soak", description=__doc__)
@@ -74,15 +96,16 @@ def main() -> None:
         with served(OURS, model, onnx) as port:
             ask(port, file.read_bytes())
             steady = Steady(port, file.read_bytes(), options.rate, options.clients)
-            sizes = []
+            sizes, processors = [], Processors()
             for part in range(1, PARTS + 1):
                 time.sleep(60 * options.minutes / PARTS)
                 times, size = steady.take(), memory(port)["MiB"]
                 sizes.append(size)
-                done = 60 * options.minutes * part / PARTS
+                done, (busy, stolen) = 60 * options.minutes * part / PARTS, processors.take()
                 print(
                     f"{done:6.0f} s: {len(times):,} answers, p50 {times[len(times) // 2]:.1f} ms, "
-                    f"p99 {times[len(times) * 99 // 100]:.1f} ms, {size:.1f} MiB",
+                    f"p99 {times[len(times) * 99 // 100]:.1f} ms, {size:.1f} MiB, "
+                    f"processors {busy:.0%} busy, {stolen:.0%} stolen",
                     flush=True,
                 )
             steady.end()

@@ -4,8 +4,10 @@ import { mount, unmount } from 'svelte'
 import App from './App.svelte'
 import { HttpSource } from './source/http'
 import { RecordedSource } from './source/recorded'
+import { firstLanguage } from './language'
 import { Cached } from './source/source'
 import { WidgetSource, type WidgetModel } from './source/widget'
+import { fetchTexts } from './strings/held'
 
 const place = document.getElementById('neocog')
 if (place) {
@@ -13,7 +15,10 @@ if (place) {
   const source = recording
     ? new RecordedSource(recording.textContent ?? '')
     : new HttpSource(new URLSearchParams(location.search).get('token') ?? '', document.baseURI)
-  mount(App, { target: place, props: { source: new Cached(source) } })
+  fetchTexts(firstLanguage(location.hash)).then(
+    () => mount(App, { target: place, props: { source: new Cached(source) } }),
+    (error: unknown) => { place.textContent = String(error) },
+  )
 }
 
 /** What anywidget calls in JupyterLab. */

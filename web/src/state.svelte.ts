@@ -1,14 +1,14 @@
 /** What the reader has chosen, shared by all rooms of one page. */
 
 import { getContext, setContext, untrack } from 'svelte'
-import { remember, remembered, spoken, type Language } from './language'
+import { firstLanguage, named, remember, type Language } from './language'
 import { isolated } from './names'
-import { en, type Strings } from './strings/en'
-import { zh } from './strings/zh'
+import type { Strings } from './strings/en'
+import { fetchTexts, textsOf } from './strings/held'
 import type { LayerFacts, ModelFacts, View } from './source/answers'
 import type { Wiring } from './wiring'
 import { asError, aborted, type Keeping } from './source/source'
-import type { Answer, AskError, Progress } from './source/message'
+import { AskError, type Answer, type Progress } from './source/message'
 
 export const ROOMS = [
   'overview', 'lens', 'connections', 'pooling', 'values', 'gradient', 'output', 'detects', 'places', 'learning', 'input',
@@ -17,8 +17,6 @@ export type RoomId = (typeof ROOMS)[number]
 
 /** What stands for a class where the most probable one is not probable enough. */
 export const UNKNOWN = -1
-
-const CATALOGUES: Record<Language, Strings> = { en, zh }
 
 export class Session {
   room = $state<RoomId>('overview')
@@ -43,7 +41,11 @@ export class Session {
   wiring = $state<Wiring>('shared')
   /** which way a pooling is looked at */
   direction = $state<'forward' | 'backward'>('forward')
+  /** whose texts are shown; they are here */
   language = $state<Language>('en')
+  #wanted: Language | null = null
+  /** why texts in another language did not come */
+  speechless = $state.raw<AskError | null>(null)
   /** what the worked example learns with, as arguments of the question `learning`; empty: the usual */
   practice = $state<Readonly<Record<string, string>>>({})
   /** counts up when everything that failed is to be asked again */
@@ -61,11 +63,11 @@ export class Session {
   constructor(source: Keeping, notebook: boolean) {
     this.source = source
     this.notebook = notebook
-    this.language = notebook ? spoken() : remembered() ?? spoken()
+    this.language = firstLanguage(notebook ? null : location.hash)
   }
 
   /** every text of the page */
-  readonly t: Strings = $derived(CATALOGUES[this.language])
+  readonly t: Strings = $derived(textsOf(this.language)!)
 
   /** Facts about the model. Rooms are shown only once they are here. */
   get facts(): ModelFacts {
@@ -79,8 +81,21 @@ export class Session {
   }
 
   speak(language: Language): void {
-    this.language = language
+    this.#turn(language)
     if (!this.notebook) remember(language)
+  }
+
+  /** Show another language, as soon as its texts are here. */
+  #turn(language: Language): void {
+    this.#wanted = language
+    this.speechless = null
+    if (textsOf(language)) this.language = language
+    else {
+      fetchTexts(language).then(
+        () => { if (this.#wanted === language) this.language = language },
+        () => { this.speechless = new AskError('stopped', '') },
+      )
+    }
   }
 
   /** The chosen layer if it has this view, else the first that has; null: no layer has. */
@@ -190,8 +205,8 @@ export class Session {
     if (target !== null && /^(class|loss):\d+$/.test(target)) this.target = target
     const input = given.get('input')
     if (input !== null && /^[A-Za-z0-9.,:-]+$/.test(input)) this.input = input
-    const language = given.get('lang')
-    if (language === 'en' || language === 'zh') this.language = language
+    const language = named(given.get('lang'))
+    if (language) this.#turn(language)
   }
 }
 

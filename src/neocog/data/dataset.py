@@ -2,7 +2,7 @@
 
 Dataset        what every kind can do
 ├── ArrayDataset   (arrays.py)  images in an array
-├── FileDataset    (files.py)   images in files, decoded when asked for
+├── EncodedDataset (encoded.py) images in files or packed into few of them, decoded when asked for
 └── Subset         some images of another dataset
 Source         what a location holds, as found
 DataSplits     the parts that training works with
@@ -19,6 +19,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from neocog.data.compact import PackedDigests, PackedNames
 from neocog.data.parallel import map_in_order, worker_count
 from neocog.data.resize import DEFAULT_RESIZE, Images, ImageSize, ResizeRule
 from neocog.errors import DataError
@@ -110,7 +111,7 @@ class Dataset(ABC):
         """
 
     @abstractmethod
-    def digests(self, progress: ReadProgress | None = None) -> list[bytes]:
+    def digests(self, progress: ReadProgress | None = None) -> Sequence[bytes]:
         """Return 16 bytes per image that depend on its content alone: its file's bytes, or its pixels.
 
         The first call reads everything once; later ones cost nothing.
@@ -249,7 +250,10 @@ class Subset(Dataset):
         self.indices = np.asarray(indices, np.int64)
         self.class_names = dataset.class_names
         self.labels = dataset.labels[self.indices]
-        self.identifiers = [dataset.identifiers[i] for i in self.indices]
+        names = dataset.identifiers
+        self.identifiers = (
+            names.take(self.indices) if isinstance(names, PackedNames) else [names[i] for i in self.indices]
+        )
 
     @property
     def native_size(self) -> ImageSize | None:
@@ -279,9 +283,9 @@ class Subset(Dataset):
     def fits(self, size: ImageSize, resize: ResizeRule = DEFAULT_RESIZE) -> bool:
         return self.dataset.fits(size, resize)
 
-    def digests(self, progress: ReadProgress | None = None) -> list[bytes]:
+    def digests(self, progress: ReadProgress | None = None) -> Sequence[bytes]:
         whole = self.dataset.digests(progress)
-        return [whole[i] for i in self.indices]
+        return whole.take(self.indices) if isinstance(whole, PackedDigests) else [whole[i] for i in self.indices]
 
     def digests_of(self, indices: NDArray[np.int64]) -> list[bytes | None]:
         return self.dataset.digests_of(self.indices[indices])

@@ -182,9 +182,18 @@ def read_header(path: str | os.PathLike[str]) -> Header:
     """
     name = name_of(path)
     with closing(_file_of(path, name)) as file:
-        image, _, _ = _open(file, name, MAX_PIXELS)
-        mode = "RGBA" if has_wide_key(image) else image.mode
-        turned = _orientation(image) in _QUARTER_TURNS
+        return read_open_header(file, name)
+
+
+def read_open_header(file: BinaryIO, name: str) -> Header:
+    """Read what `read_header` does, from a file that is open at its start, can be positioned, and stays open.
+
+    Raises:
+        DataError: the file is empty, no image, or too large; the message calls it `name`.
+    """
+    image, _, _ = _open(file, name, MAX_PIXELS)
+    mode = "RGBA" if has_wide_key(image) else image.mode
+    turned = _orientation(image) in _QUARTER_TURNS
     height, width = (image.width, image.height) if turned else (image.height, image.width)
     return Header(height, width, mode)
 

@@ -72,5 +72,5 @@ def union(one: Identities | None, other: Identities | None) -> Identities | None
     return None if one is None or other is None else np.union1d(one, other)
 
 
-def _identities(digests: list[bytes]) -> NDArray[np.uint64]:
+def _identities(digests: Iterable[bytes]) -> NDArray[np.uint64]:
     return np.frombuffer(b"".join(digest[:IDENTITY_BYTES] for digest in digests), "<u8").astype(np.uint64)

@@ -8,6 +8,7 @@
     folder of class folders        folder.py
     .npz                           npz.py
     .csv .tsv .jsonl               table.py
+    .tar .parquet                  tar.py, parquet.py (a file, a pattern of names, a folder: shards.py)
 
 Splits. Parts that the source sets apart stay as they are. A source without parts, or with nothing but a training
 part, is split by content, class by class (split.py): 80 % training, 10 % validation, 10 % test; the digits 80 %
@@ -29,6 +30,7 @@ from neocog.data.files import FileDataset
 from neocog.data.folder import is_image_folder, read_image_folder
 from neocog.data.idx import is_idx_folder, read_idx_folder
 from neocog.data.npz import read_npz
+from neocog.data.sharded import is_shards, read_shards
 from neocog.data.split import check_fractions, check_seed, kept_parts, split_by_content
 from neocog.data.table import TABLE_EXTENSIONS, Metadata, find_metadata, read_metadata, read_table
 from neocog.data.walk import Walk, listed
@@ -40,12 +42,13 @@ _DIGITS_FRACTIONS = (0.0, 0.2)  # few images: all that is held out serves the fi
 _SHOWN = 8  # names of a folder listed in a message
 _BESIDE = 50  # folders beside one that are looked into for a hint
 _PACKED = (".zip", ".gz", ".tgz", ".tar", ".7z", ".xz", ".bz2", ".rar", ".zst")
-_SHEETS = (".xlsx", ".xls", ".ods", ".parquet")
+_SHEETS = (".xlsx", ".xls", ".ods")
 
 _UNDERSTOOD = (
     "supported are: a folder of class folders root/class/*.jpg or root/{train,val,test}/class/*.jpg;",
     "a folder with IDX files (MNIST), CIFAR-10 batches, or metadata.csv;",
     "a file .npz (x_train, y_train, ...), .csv, .tsv or .jsonl (path, label);",
+    "shards .tar (WebDataset) or .parquet (Hugging Face): a file, a folder, or 'photos-{000..099}.tar';",
     'or the built-in "digits"',
 )
 
@@ -115,12 +118,16 @@ def read_source(location: str | Path) -> Source:
     if not there:
         if str(location) == DIGITS:
             return read_digits()
+        if is_shards(path):
+            return read_shards(path)
         raise _not_there(path)
     suffix = path.suffix.lower()
     if suffix == ".npz":
         return read_npz(path)
     if suffix in TABLE_EXTENSIONS:
         return read_table(path)
+    if is_shards(path):
+        return read_shards(path)
     raise _not_understood(path)
 
 
@@ -134,6 +141,8 @@ def _read_folder(path: Path) -> Source:
     if not is_image_folder(path):
         if metadata.ignored:
             return read_metadata(path)  # which says what columns it needs
+        if is_shards(path):
+            return read_shards(path)
         raise _not_understood(path)
     return _read_classes(path, metadata)
 

@@ -24,6 +24,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from neocog.data.classes import LONGEST_LABEL, in_order
 from neocog.data.dataset import SEPARATOR, Dataset, Source
 from neocog.data.files import FileDataset, Sample
 from neocog.data.indicators import indicated, indicator_columns, others_than_indicators
@@ -44,12 +45,10 @@ _SPLIT_COLUMN = "split"
 _COLUMN = "a column's name"
 _KEYS = frozenset({*_PATH_COLUMNS, *_LABEL_COLUMNS, _SEVERAL_COLUMN, _SPLIT_COLUMN})
 
-_LONGEST_LABEL = 255  # characters; the name of a folder is no longer
 _ONE_LABEL = f"for several labels an image, call the column {_SEVERAL_COLUMN} and write cat{SEPARATOR}dog"
 _ONE_FILE = "each row names one image file"
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 _UNTIDY = re.compile(r"//|(^|/)\./|/$")
-_NUMBER = re.compile(r"[+-]?\d+(\.\d*)?", re.ASCII)
 _LIST = re.compile(  # as pandas, NumPy and JSON write several values into one cell
     r"""\[\s*\]|\[\s*['"].*['"]\s*\]|\[\s*-?\d[-+\d\s.,e]*\]|[({]\s*['"].*[)}]"""
 )
@@ -320,8 +319,8 @@ def _labels(table: Path, record: Record) -> tuple[str, ...]:
 
 def _label(table: Path, record: Record, column: str) -> str:
     label = _text(table, record, column)
-    if len(label) > _LONGEST_LABEL:
-        what = f"{column} has {len(label):,} characters, at most {_LONGEST_LABEL} are allowed: {label[:40]!r}…"
+    if len(label) > LONGEST_LABEL:
+        what = f"{column} has {len(label):,} characters, at most {LONGEST_LABEL} are allowed: {label[:40]!r}…"
         raise damage(table, record.line, what, "a label is the name of a class, not a description of an image")
     if "\n" in label or "\r" in label:
         raise damage(table, record.line, f"{column} runs over several lines: {label[:40]!r}", "a quote may be missing")
@@ -347,11 +346,7 @@ def _source(root: Path, name: str, tables: dict[str, Path], *, complete: bool, o
     spelt = {label: label for label in {label for row in rows for label in row.labels}.union(*classes)}
     if all(_WHOLE.fullmatch(label) for label in spelt):
         spelt = {label: label.partition(".")[0] for label in spelt}
-    names = sorted(set(spelt.values()))
-    if all(map(str.isdecimal, names)):  # digits of any script
-        names.sort(key=lambda label: (int(label), label))
-    elif all(map(_NUMBER.fullmatch, names)):
-        names.sort(key=lambda label: (float(label), label))
+    names = in_order(set(spelt.values()))
     index = {label: i for i, label in enumerate(names)}
     several = any(row.several for row in rows)
     notes = []

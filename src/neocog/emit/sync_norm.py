@@ -69,6 +69,7 @@ def emit_slice_sums(b: Builder, addresses: Addresses, stage: SliceSums, low: IrV
 def emit_sync_gradient(b: Builder, addresses: Addresses, stage: SyncGradient, low: IrValue, high: IrValue) -> None:
     """Write slope and offset of the input's gradient from the sums of all slices."""
     sums, statistics, step = addresses.operand(stage.sums), addresses.operand(stage.statistics), stage.step
+    assert stage.out is not None, "frozen statistics need none"
     total = _whole(b, addresses, stage.pixels)
     with b.loop(0, stage.channels) as (channel, _):
         with b.loop(0, stage.slices, [double(0.0)] * 2) as (number, carried):

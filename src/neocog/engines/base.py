@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from neocog.errors import NeocogWarning, SettingError, ShapeError
 from neocog.nn.answer import peak_sources as peak_sources
 from neocog.nn.followers import Follower
-from neocog.nn.graph import Graph
+from neocog.nn.graph import IMAGE, Graph
 from neocog.nn.groups import NO_CLIP, NO_PENALTY, GradientClip, Group, Penalty, UpdateRule, rules_of
 from neocog.nn.images import check_batch
 from neocog.nn.images import check_values as check_values
@@ -23,7 +23,7 @@ from neocog.nn.layers import Conv2d
 from neocog.nn.losses import Loss
 from neocog.nn.optimizers import Optimizer
 from neocog.nn.parameters import Parameter, variables_of
-from neocog.nn.shapes import ImageShape
+from neocog.nn.shapes import ImageShape, Shape
 from neocog.nn.slicing import Slicing
 from neocog.ranks.world import World
 from neocog.resources import available_threads
@@ -223,6 +223,17 @@ class SharedTrainProgram(TrainProgram, Protocol):
         """Take one step together with all processes, on this one's images of `whole`; there may be none."""
 
 
+class GradientProgram(Protocol):
+    """A way back through a network: from a gradient of what a layer gives to that of a value before it. The network
+    predicts: nothing is dropped, and normalizations keep to their running averages.
+    """
+
+    def run(self, images: Images, gradient: Array) -> tuple[Array, Array]:
+        """Return what the layer gives to one image (1, H, W, C), and the gradient of the value, for a gradient of that
+        output, both in the shape of (1, …). Of the image it is that of what the first layer takes, normalised.
+        """
+
+
 class Engine(Protocol):
     """A way to run networks."""
 
@@ -235,6 +246,16 @@ class Engine(Protocol):
         self, graph: Graph, parameters: Mapping[str, Array], settings: StepSettings, threads: int | None = None
     ) -> TrainProgram:
         """Make a network that learns."""
+
+
+@runtime_checkable
+class GradientEngine(Engine, Protocol):
+    """An engine that finds gradients of values too."""
+
+    def gradient_program(
+        self, graph: Graph, parameters: Mapping[str, Array], value: int, last: int, threads: int | None = None
+    ) -> GradientProgram:
+        """Make a way back from layer number `last` to a value that it depends on; -1 is the image."""
 
 
 def allowed_threads(threads: int | None = None) -> int:
@@ -287,7 +308,15 @@ def check_layers(graph: Graph, layers: Sequence[int]) -> tuple[int, ...]:
 
 def output_shape(graph: Graph, index: int) -> tuple[int, ...]:
     """Return the shape of what a layer gives to one image: (height, width, channels) or (values,)."""
-    shape = graph.nodes[index].output
+    return _sides(graph.nodes[index].output)
+
+
+def value_shape(graph: Graph, value: int) -> tuple[int, ...]:
+    """Return the shape of a value of one image: of what a layer gives, or for -1 of the image itself."""
+    return _sides(graph.input) if value == IMAGE else output_shape(graph, value)
+
+
+def _sides(shape: Shape) -> tuple[int, ...]:
     return (shape.height, shape.width, shape.channels) if isinstance(shape, ImageShape) else (shape.size,)
 
 

@@ -207,6 +207,28 @@ class ReferenceTrainProgram:
         self.steps = steps
 
 
+class ReferenceGradientProgram:
+    """A way back through a network. `exact_run` gives float64."""
+
+    def __init__(self, graph: Graph, parameters: Mapping[str, Array], value: int, last: int) -> None:
+        check_parameters(graph, parameters)
+        self._graph, self._parameters, self._value, self._last = graph, _widen(parameters), value, last
+
+    def run(self, images: Images, gradient: Array) -> tuple[Array, Array]:
+        """Return the output, and the gradient of the value; see engines/base.py."""
+        output, found = self.exact_run(images, gradient.astype(np.float64))
+        return output.astype(np.float32), found.astype(np.float32)
+
+    def exact_run(
+        self, images: Images, gradient: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return both in float64."""
+        graph, images = self._graph, check_images(self._graph, images)
+        run = forward(graph, self._parameters, images, last=self._last)
+        found = backward(graph, self._parameters, run, gradient, start=self._last, image=True).outputs[self._value]
+        return run.outputs[-1], found
+
+
 class ReferenceEngine:
     """NumPy in float64. `threads` is accepted and ignored."""
 
@@ -223,3 +245,9 @@ class ReferenceEngine:
     ) -> ReferenceTrainProgram:
         """Make a network that learns."""
         return ReferenceTrainProgram(graph, parameters, settings)
+
+    def gradient_program(
+        self, graph: Graph, parameters: Mapping[str, Array], value: int, last: int, threads: int | None = None
+    ) -> ReferenceGradientProgram:
+        """Make a way back."""
+        return ReferenceGradientProgram(graph, parameters, value, last)

@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neocog.errors import DataError, SettingError
-from neocog.explain.gradient import GradientTarget, gradient_flow, read_target
+from neocog.explain.gradient import GradientTarget, inner_gradient, read_target
 from neocog.explain.quick import quick_inner_slopes
 from neocog.explain.response import usable, usable_parameters
 from neocog.explain.rules import RULES
-from neocog.explain.subject import Array, Subject, layer_node
-from neocog.explain.trace import trace
+from neocog.explain.subject import Array, ProgressListener, Subject, layer_node, no_progress
+from neocog.explain.trace import Trace, trace
 from neocog.nn.answer import only_consumer
 from neocog.nn.graph import Graph, Node
 from neocog.nn.layers import Conv2d
@@ -96,9 +96,17 @@ def _goes_on(node: Node) -> bool:
 
 
 def gradcam(
-    model: Subject, image: NDArray[Any], target: str | int, *, layer: int | str | None = DEFAULT_LAYER
+    model: Subject,
+    image: NDArray[Any],
+    target: str | int,
+    *,
+    layer: int | str | None = DEFAULT_LAYER,
+    traced: Trace | None = None,
+    progress: ProgressListener = no_progress,
 ) -> GradCam:
     """Weight each map of a layer by the mean of its gradient, add them up, and keep what is above 0.
+
+    The gradient goes back as far as the layer, in float64.
 
     Arguments:
         model: any neocog model.
@@ -106,6 +114,9 @@ def gradcam(
         target: as in `neocog.explain.gradient.read_target`.
         layer: index or name of a layer with maps, taken as it is, before an activation behind it; -1 or None for
             `default_layer`.
+        traced: the image's way through the network where that is known, such as the engine's (`observe`); default:
+            the reference's.
+        progress: told after each layer that the gradient has gone through; what it raises ends the work.
 
     Raises:
         SettingError: there is no such layer, or it gives no maps. ShapeError, DataError: the image does not fit.
@@ -126,8 +137,8 @@ def gradcam(
             hint=f"layers with maps: {', '.join(graph.nodes[index].name for index in choices) or 'none'}",
         )
     aim = read_target(model, target)
-    traced = usable(trace(model, image))
-    weights = gradient_flow(traced, aim).outputs[node.index].mean(axis=(0, 1))
+    traced = usable(trace(model, image) if traced is None else traced)
+    weights = inner_gradient(traced, aim, node.index, progress).mean(axis=(0, 1))
     grid = np.maximum(traced.output(node.index) @ weights, 0.0)
     if not np.isfinite(grid).all():
         raise DataError(f"{node.title}: its maps, weighted by the gradient, overflow: there is no Grad-CAM")

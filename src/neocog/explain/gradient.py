@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from neocog.errors import SettingError
 from neocog.explain.rules import rule_of
 from neocog.explain.senders import Cell
-from neocog.explain.subject import Array, Subject, check_index
+from neocog.explain.subject import Array, ProgressListener, Subject, check_index, no_progress
 from neocog.explain.trace import Trace, trace
 from neocog.nn.graph import IMAGE, Node
 from neocog.nn.losses import CrossEntropy, Loss
@@ -159,6 +159,33 @@ def gradient_flow(traced: Trace, target: GradientTarget) -> GradientFlow:
     assert found.image is not None  # it was asked for
     outputs = tuple(found.outputs[node.index][0] for node in traced.graph.nodes)
     return GradientFlow(traced, target, value, found.image[0], found.outputs[IMAGE][0], outputs)
+
+
+def inner_gradient(
+    traced: Trace, target: GradientTarget, layer: int, progress: ProgressListener = no_progress
+) -> Array:
+    """Follow the gradient of a target back as far as what one layer gave, and no farther: (P, Q, K) or (F,).
+
+    Arguments:
+        traced: a traced network.
+        target: what the gradient is of.
+        layer: index of the layer.
+        progress: told after each layer; what it raises ends the work.
+    """
+    run, nodes = traced.run, traced.graph.nodes
+    found: dict[int, Array] = {len(nodes) - 1: target.gradient(traced.logits)[None]}
+    behind = range(len(nodes) - 1, layer, -1)
+    for done, index in enumerate(behind):
+        if index in found:
+            dy = found.pop(index)
+            with np.errstate(all="ignore"):
+                sent = backward_node(nodes[index], traced.parameters, run.inputs(index), run.choices[index], dy, None)
+            for value, part in zip(nodes[index].inputs, sent.inputs, strict=True):
+                if value >= layer:
+                    found[value] = found[value] + part if value in found else part
+        progress((done + 1) / len(behind), "layers")
+    result: Array = found[layer][0] if layer in found else np.zeros_like(traced.output(layer))
+    return result
 
 
 def conserved(node: Node) -> bool | None:

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from neocog.errors import SettingError
 from neocog.explain.cropped import Cropped, cropped
-from neocog.explain.quick import quick_slopes
 from neocog.explain.receptive import Field, field_or_whole
 from neocog.explain.response import activated, climbing_index, response_index, run_to, usable_parameters
+from neocog.explain.slopes import Slopes, slopes_by
 from neocog.explain.subject import Array, ProgressListener, Subject, check_index, image_output, layer_node, no_progress
 from neocog.nn.graph import Graph
 from neocog.nn.layers import Conv2d
@@ -92,8 +92,9 @@ def maximise(
 ) -> Maximised:
     """Search for the image that moves a filter most.
 
-    Costs `steps` passes forward and backward through the layers up to the filter, for five images at a time: of as
-    many pixels as a unit sees, where that is less than the image.
+    Costs up to five times `steps` passes forward and backward through the layers up to the filter: of as many pixels as
+    a unit sees, where that is less than the image. Where that is much (`neocog.explain.slopes.COMPILED`), the model's
+    own engine takes them, which may compile a program first: one for all filters of the layer.
 
     Arguments:
         model: any neocog model.
@@ -123,7 +124,8 @@ def maximise(
     part = cropped(graph, top)
     folded = fold_norms(part.graph)
     parameters = folded.fold({name: value.astype(np.float32) for name, value in exact.items()})
-    ascent = _Ascent(folded.graph, field_or_whole(part.graph, -1), part, filter, parameters, graph.input.size)
+    slopes = slopes_by(model, folded.graph, parameters, climbing_work(graph, node.index, steps))
+    ascent = _Ascent(folded.graph, field_or_whole(part.graph, -1), part, filter, slopes, graph.input.size)
 
     def reached(answers: NDArray[np.float32]) -> Array:
         return activated(graph, exact, node.index, filter, answers.astype(np.float64))
@@ -170,7 +172,7 @@ def maximise(
 
 
 def climbing_work(graph: Graph, index: int, steps: int = STEPS) -> int:
-    """Return how many multiply-adds it takes to maximise a filter of a convolution, forward and backward."""
+    """Return how many multiply-adds it takes at most to maximise a filter of a convolution, forward and backward."""
     part = cropped(graph, climbing_index(graph, index))
     return 3 * steps * len(CLIMBS) * sum(map(multiply_adds, part.graph.nodes))
 
@@ -241,7 +243,7 @@ class _Ascent:
     """The climbs of one filter.
 
     graph: the layers up to its own, without normalizations, on the part of the image that is looked at.
-    field: of its units. part: that part, and the unit that the climbs follow there.
+    field: of its units. part: that part, and the unit that the climbs follow there. slopes: finds gradients of pixels.
     pixels: values of the whole image, over which the mean is taken that steps are measured by.
     """
 
@@ -249,7 +251,7 @@ class _Ascent:
     field: Field
     part: Cropped
     filter: int
-    parameters: dict[str, Values]
+    slopes: Slopes
     pixels: int
 
     @property
@@ -293,7 +295,7 @@ class _Ascent:
             ones[0, *unit, self.filter] = 1
             return ones
 
-        output, gradient = quick_slopes(self.graph, self.parameters, image, len(self.graph.nodes) - 1, of_unit)
+        output, gradient = self.slopes(image, of_unit)
         answers = output[0, ..., self.filter]
         return gradient, answers.max() if self.part.whole else answers[unit], _seen(self.field, *unit, image.shape)
 

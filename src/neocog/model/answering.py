@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import Any, Literal
 
@@ -12,7 +12,15 @@ from numpy.typing import NDArray
 
 from neocog.data.picture import is_picture
 from neocog.data.resize import ResizeRule, check_rule
-from neocog.engines.base import Array, Engine, Images, Predictor, room_for_peaks
+from neocog.engines.base import (
+    Array,
+    Engine,
+    GradientEngine,
+    GradientProgram,
+    Images,
+    Predictor,
+    room_for_peaks,
+)
 from neocog.engines.precision import Precision, check_precision
 from neocog.errors import DataError, SettingError
 from neocog.model.arguments import check_count, resolve_engine
@@ -407,6 +415,37 @@ class Answering:
         _, pieces = in_pieces(self.graph, self.resize, images, self.images_at_once)
         found = [self._ready_predictor().outputs(piece, wanted) for piece in pieces]
         return {index: np.concatenate([part[index] for part in found]) for index in sorted(set(wanted))}
+
+    def gradient_program(
+        self, graph: Graph, parameters: Mapping[str, Array], value: int, last: int
+    ) -> GradientProgram | None:
+        """Make a way back through a network, by this one's engine and on its threads: from a gradient of what a layer
+        gives to that of a value before it; see `neocog.engines.base.GradientProgram`. It computes with float32.
+
+        Arguments:
+            graph: the network, or a part of it.
+            parameters: its, in memory layout.
+            value: number of the value; -1 is the image.
+            last: index of the layer, which depends on it.
+
+        Returns:
+            None where the engine has no such programs.
+
+        Cost: that of compiling one.
+
+        >>> from neocog.model.network import Network
+        >>> from neocog.nn.blocks import Sequential
+        >>> from neocog.nn.layers import Conv2d, Flatten
+        >>> network = Network(Sequential(Conv2d(2, 3), Flatten()), (6, 6, 1), engine="reference")
+        >>> back = network.gradient_program(network.graph, network.parameters, value=-1, last=0)
+        >>> image, gradient = np.zeros((1, 6, 6, 1), np.uint8), np.ones((1, 4, 4, 2), np.float32)
+        >>> back.run(image, gradient)[1].shape
+        (1, 6, 6, 1)
+        """
+        engine = resolve_engine(self.engine, "float32")
+        if not isinstance(engine, GradientEngine):
+            return None
+        return engine.gradient_program(graph, parameters, value, last, self.threads)
 
     def _answers(
         self, compute: Callable[[Predictor, Images], Array], images: AnyImages, shape: tuple[int, ...]

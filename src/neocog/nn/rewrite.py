@@ -1,4 +1,6 @@
-"""Graphs rewritten for prediction: what a network that no longer learns need not compute."""
+"""Graphs rewritten: for prediction, without what a network that no longer learns need not compute; and for the gradient
+of a value, with a name for it.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +11,13 @@ import numpy as np
 
 from neocog.nn.graph import IMAGE, Graph, Node
 from neocog.nn.layer import Layer, Variable, channels_of
-from neocog.nn.layers import BatchNorm2d, Conv2d, Linear
+from neocog.nn.layers import BatchNorm2d, Conv2d, LayerScale, Linear
 from neocog.nn.parameters import Array
 from neocog.nn.shapes import Shape
 from neocog.nn.wiring import Wiring
+
+SOUGHT = "(sought)"
+"""The name of the layer that stands for a value whose gradient is sought. No user's layer has it: of brackets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,3 +125,40 @@ def _folds(graph: Graph, norm: Node) -> bool:
         return False
     source = graph.nodes[norm.inputs[0]]
     return isinstance(source.layer, Conv2d | Linear) and len(graph.consumers(source.index)) == 1
+
+
+def with_sought(graph: Graph, value: int, last: int) -> Graph:
+    """Return the layers that number `last` depends on, which then is the last one, with a layer named `SOUGHT` behind a
+    value: it changes nothing, and all that took the value take what it gives. So the gradient of its output is that of
+    the value, as all consumers together send it.
+
+    Arguments:
+        graph: a network as it predicts, without batch normalization (`fold_norms`); what drops at random is left out.
+        value: number of a value that `last` depends on; -1 is the image.
+        last: index of a layer behind it.
+
+    >>> from neocog.nn.blocks import Sequential
+    >>> from neocog.nn.graph import trace
+    >>> graph = with_sought(trace(Sequential(Conv2d(4, 3), Conv2d(2, 3)), (8, 8, 3)), 0, 1)
+    >>> [node.name for node in graph.nodes]
+    ['0', '(sought)', '1']
+    """
+    wiring, values = Wiring(graph.input), {IMAGE: IMAGE}
+
+    def note(number: int, made: int) -> None:
+        values[number] = wiring.add(LayerScale(1.0), SOUGHT, (made,)) if number == value else made
+
+    note(IMAGE, IMAGE)
+    for node in ancestors(graph, last):
+        inputs = tuple(values[number] for number in node.inputs)
+        note(node.index, inputs[0] if node.layer.training_only else wiring.add(node.layer, node.name, inputs))
+    return Graph.of(wiring, values[last], graph.normalisation)
+
+
+def ancestors(graph: Graph, last: int) -> list[Node]:
+    """Return the layers that what layer number `last` gives depends on, itself included, in order."""
+    found = {last}
+    for node in reversed(graph.nodes[: last + 1]):
+        if node.index in found:
+            found.update(node.inputs)
+    return [graph.nodes[index] for index in sorted(found - {IMAGE})]

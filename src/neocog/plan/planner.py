@@ -7,11 +7,14 @@ from collections.abc import Collection
 from neocog.errors import SettingError
 from neocog.nn.answer import peak_sources
 from neocog.nn.graph import Graph
+from neocog.nn.losses import CrossEntropy
+from neocog.nn.optimizers import SGD
+from neocog.nn.rewrite import SOUGHT
 from neocog.plan.algorithm import Algorithm
 from neocog.plan.blocked import Precision
 from neocog.plan.layout import Space
 from neocog.plan.lower.lowering import Lowering
-from neocog.plan.lower.network import lower_backward, lower_forward
+from neocog.plan.lower.network import lower_backward, lower_forward, lower_gradient
 from neocog.plan.lower.update import early_updates
 from neocog.plan.memory import accesses, allocate, schedule
 from neocog.plan.parameters import GRADIENTS, PARAMETERS, lay_out_parameters
@@ -20,9 +23,26 @@ from neocog.plan.passes.segments import segments_of, stages_of, tensors_of
 from neocog.plan.passes.slices import once_for_all_slices
 from neocog.plan.passes.steps import PlanSteps, steps_of
 from neocog.plan.passes.trim import extents_of
-from neocog.plan.program import FEATURES, LOGITS, PEAKS, Program, Training
+from neocog.plan.program import FEATURES, GRADIENT, LOGITS, PEAKS, Program, Training
 from neocog.plan.verify import verify, verify_live_ranges
 from neocog.target.processor import Target
+
+UNTRAINED = Training(CrossEntropy(), SGD(), frozen=("*",))
+"""Of a program that goes back through a network as training does, and learns nothing."""
+
+
+def plan_gradient(graph: Graph, target: Target, algorithm: Algorithm = "auto") -> Program:
+    """Write down how a gradient goes back from the last layer to a value, for one image.
+
+    The caller writes the gradient of the last layer's output to `Program.given`; the outputs are what that layer gives,
+    under its name, and `GRADIENT`, that of the value.
+
+    Arguments:
+        graph: a network in which a layer named `SOUGHT` stands for the value; see `neocog.nn.rewrite.with_sought`.
+        target, algorithm: as for `plan_program`.
+    """
+    names = (graph.nodes[-1].name, SOUGHT)
+    return plan_program(graph, 1, target, UNTRAINED, algorithm, outputs=names, seeks=True)
 
 
 def plan_program(
@@ -34,6 +54,7 @@ def plan_program(
     *,
     outputs: Collection[str] = (LOGITS, FEATURES),
     precision: Precision = "float32",
+    seeks: bool = False,
 ) -> Program:
     """Write a network down as a program.
 
@@ -47,6 +68,7 @@ def plan_program(
             convolution), and the output of any layer, by its name. What none of them depends on is not computed; a
             program that trains needs the logits.
         precision: of the factors of products, and of what is kept between them; programs that train need "float32".
+        seeks: whether it finds a gradient; see `plan_gradient`.
     """
     assert training is None or precision == "float32"
     nodes = _asked(graph, outputs)
@@ -70,16 +92,20 @@ def plan_program(
         trained=frozenset(rules or ()),
         peaks=_peaks_by_step(steps, sources),
         precision=precision,
+        sought=given[SOUGHT] if seeks else None,
     )
     low.flat |= {(Space.STATE, name): size for name, size in layout.sizes.items() if size or name == PARAMETERS}
     lower_forward(low)
-    losses = lower_backward(low, training) if training else None
+    losses = lower_backward(low, training) if training and not seeks else None
+    back = lower_gradient(low) if seeks else None
     segments = segments_of(low.tasks, low.values.values(), batch, target)
     stages = [stage for segment in segments for stage in stages_of(segment)]
     tensors = tensors_of(segments, low.values.values())
     by_name = {tensor.name: tensor for tensor in tensors}
     answers = {name: low.outputs[index].tensor for name, index in given.items()}
-    read = [*answers.values(), *low.found_peaks.values(), *([losses.tensor] if losses else [])]
+    if back is not None:
+        answers[GRADIENT] = back[1].tensor
+    read = [*answers.values(), *low.found_peaks.values(), *(value.tensor for value in (losses, *(back or ())) if value)]
     kept = {(Space.ARENA, tensor.name) for tensor in read} | {by_name["images"].memory}
     kept |= {(Space.ARENA, GRADIENTS), *low.zeroed}
     if training and training.keeps_gradients:
@@ -106,6 +132,7 @@ def plan_program(
         low.found_peaks,
         tuple(low.preparation),
         tuple(low.dropouts),
+        back[0].tensor if back else None,
     )
 
 

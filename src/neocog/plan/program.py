@@ -1,6 +1,7 @@
 """A program: everything that will happen, in order, and where everything lies.
 
-A program trains, or it answers: with logits and features, the peaks of feature maps, or the output of any layer.
+A program trains, or it answers: with logits and features, the peaks of feature maps, or the output of any layer; or it
+finds the gradient of a value, for one that the caller gives of the last layer's output.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from neocog.plan.parameters import ParameterLayout
 from neocog.target.processor import Target
 
 LOGITS, FEATURES, PEAKS = "logits", "features", "peaks"  # what outputs of programs are called
+GRADIENT = "gradient"  # and what that of the sought value is
 FIRST_KEY_SLOT = 16  # where the keys of Dropout layers begin in a program's arguments; see emit/program.py
 
 
@@ -80,10 +82,13 @@ class Program:
     peaks: dict[int, Tensor]  # by layer, where they were asked for: (images, 1, 1, filters)
     preparation: tuple[Op, ...]  # what a program that predicts does once after its parameters changed
     dropouts: tuple[int, ...]  # the layers whose keys fill the slots from FIRST_KEY_SLOT on
+    given: Tensor | None = None  # where the caller writes the gradient of the last layer's output
 
     @property
     def purpose(self) -> str:
         """What it is for, in a word."""
+        if self.given is not None:
+            return "gradient"
         if self.training is not None:
             return "training"
         return "peaks" if self.peaks and not self.outputs else "prediction"

@@ -9,7 +9,7 @@ from PIL import Image
 
 import neocog as nc
 from neocog.app.cli.learnt import is_other_data
-from neocog.data import files
+from neocog.data import encoded, files
 from neocog.data.dataset import Source
 from neocog.data.files import FileDataset
 from neocog.data.identity import identities_in
@@ -58,8 +58,8 @@ def test_to_tell_other_data_a_few_files_are_read_and_none_is_decoded(
         return digest(path)
 
     monkeypatch.setattr(files, "file_digest", note)
-    for name in ("decode_image", "read_header", "read_open_image"):
-        monkeypatch.setattr(files, name, lambda *_, **__: pytest.fail("an image was decoded"))
+    for name in ("fit_image", "read_open_header", "read_open_image"):
+        monkeypatch.setattr(encoded, name, lambda *_, **__: pytest.fail("an image was decoded"))
     assert not is_other_data(model, Source("mine", "images", train=data))
     assert len(read) == 64
     assert {data.path(0), data.path(99)} < set(read)

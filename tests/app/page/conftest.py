@@ -15,7 +15,11 @@ from neocog.app.page.server import PageServer
 from neocog.app.page.session import FIRST, Gallery, Input, Session
 from neocog.data.arrays import ArrayDataset
 
-FILES = {"index.html": "<!doctype html><title>page</title>", "app.js": "'use script'", "app.css": "p{}"}
+FILES = {
+    "index.html": "<!doctype html><title>page</title>",
+    **dict.fromkeys(("app.js", "en.js", "zh.js"), "'use script'"),
+    "app.css": "p{}",
+}
 LIMIT = 60.0  # seconds; nothing here takes one
 
 
@@ -34,7 +38,7 @@ def session() -> Session:
 @pytest.fixture
 def unbuilt_page(monkeypatch: pytest.MonkeyPatch) -> None:
     """Files in place of the built page's."""
-    for module in ("server", "saved", "notebook"):
+    for module in ("files", "server", "saved", "notebook"):
         monkeypatch.setattr(f"neocog.app.page.{module}.page_file", FILES.__getitem__)
 
 

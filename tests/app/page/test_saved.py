@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import hashlib
+import json
 import re
 from pathlib import Path
 
@@ -92,12 +93,14 @@ def test_the_policy_names_the_one_script_and_style_and_nothing_ends_them_early()
     script = 'const a = "</script><!--"; run()'
     recording = {"model": Answer({"title": "</script><script>alert(1)</script>"})}
     page = assemble("<b>&", script, "p{color:red}", pack(recording))
-    assert page.count("</script") == 2
+    assert page.count("</script") == 3
     assert "<!--" not in page
     assert "<title>&lt;b>&amp; - neocog" in page
     assert read_recording(page)["model"].manifest["facts"] == recording["model"].facts
+    (packed,) = re.findall(r'id="neocog-page">(.*?)</script>', page)
+    assert json.loads(gzip.decompress(base64.b64decode(packed))) == [["style", "p{color:red}"], ["script", script]]
     (inside,) = re.findall(r'<script type="module">(.*?)</script>', page, re.DOTALL)
-    for text in (inside, "p{color:red}"):
+    for text in (inside, script, "p{color:red}"):
         assert f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'" in page
     assert "connect-src" not in page
     assert "default-src 'none'" in page

@@ -23,8 +23,11 @@ from neocog.app.page.session import FIRST, Session
 
 
 def test_the_page_and_its_files_come_with_a_strict_policy(running: PageServer, client: httpx.Client) -> None:
-    answers = [client.get(running.address), client.get("/app.js"), client.get("/app.css")]
-    assert [answer.status_code for answer in answers] == [200, 200, 200]
+    answers = [
+        client.get(running.address),
+        *(client.get(f"/{name}") for name in ("app.js", "en.js", "zh.js", "app.css")),
+    ]
+    assert [answer.status_code for answer in answers] == [200] * 5
     for answer in answers:
         policy = answer.headers["content-security-policy"]
         assert "default-src 'none'" in policy

@@ -182,6 +182,19 @@ def test_a_head_without_end_is_refused() -> None:
     run(test)
 
 
+def test_a_request_right_behind_a_long_one_is_not_taken_for_a_long_head() -> None:
+    async def test() -> None:
+        connection, transport = Bench().connect()
+        whole = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n" + b"x" * 100_000
+        connection.data_received(whole + b"POST / HTTP/1.1\r\nHost: loc")
+        assert (connection.turn, transport.ended) == (Turn.HEAD, False)
+        for _ in range(100):
+            connection.data_received(b"alhost\r\nA: " + b"b" * 1000)
+        assert b" 431 " in transport.sent or transport.ended
+
+    run(test)
+
+
 def test_a_refused_body_without_end_is_read_only_so_far() -> None:
     async def test() -> None:
         connection, transport = Bench(Settings(max_body=1000)).connect()

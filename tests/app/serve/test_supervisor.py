@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
+import selectors
 import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -17,9 +20,10 @@ import pytest
 
 from app.serve.conftest import LIMIT, picture
 from app.serve.test_ending import until
+from neocog.app.serve import channel as messages
 from neocog.app.serve.counters import Counters
 from neocog.app.serve.settings import Settings
-from neocog.app.serve.supervisor import allow_descriptors
+from neocog.app.serve.supervisor import Supervisor, allow_descriptors
 from neocog.app.serve.worker import Worker
 
 COMPILING = """
@@ -45,6 +49,29 @@ def test_a_signal_ends_it_while_the_first_worker_still_compiles() -> None:
         process.send_signal(signal.SIGINT)
         assert process.communicate(timeout=LIMIT)[0] == "ended\n"  # and nobody else has this pipe any more
         assert process.returncode == 0
+
+
+def test_a_worker_that_never_gets_ready_is_started_again_less_and_less_often(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    supervisor = Supervisor([], Settings(port=0))
+    member = supervisor._members[0]
+    monkeypatch.setattr(os, "waitpid", lambda process, flags: None)
+    monkeypatch.setattr(time, "monotonic", lambda: 100.0)
+    with supervisor._selector, supervisor._listener:
+        pauses = []
+        for ready in (True, False, False, False, False, False, False, False, True, False):
+            ours, theirs = socket.socketpair()
+            with theirs:
+                member.channel, member.process, member.again = ours, 1 << 22, 1.0
+                supervisor._selector.register(ours, selectors.EVENT_READ)
+                if ready:
+                    messages.send(theirs, messages.READY)
+                    supervisor._hear(member)
+                supervisor._ended(member)
+            pauses.append(member.again - 100.0)
+    assert pauses == [1, 2, 4, 8, 16, 32, 60, 60, 1, 2]
+    assert "worker 0 ended; it is started again in 8 s" in capsys.readouterr().err
 
 
 def test_whatever_a_new_file_brings_about_the_supervisor_hears_that_it_was_read(

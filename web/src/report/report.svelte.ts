@@ -1,7 +1,7 @@
 /** The facts of one report, and what its reader chose. */
 
 import { getContext, setContext } from 'svelte'
-import { remember, remembered, spoken, type Language } from '../language'
+import { firstLanguage, remember, type Language } from '../language'
 import { isolated } from '../names'
 import type { Facts } from './facts'
 import { en, type Strings } from './strings/en'
@@ -11,7 +11,7 @@ const CATALOGUES: Record<Language, Strings> = { en, zh }
 
 export class Report {
   readonly facts: Facts
-  language = $state<Language>(remembered() ?? spoken())
+  language = $state<Language>(firstLanguage(''))
   /** index of the image that is looked at closely */
   open = $state<number | null>(null)
   heat = $state(true)

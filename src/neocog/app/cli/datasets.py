@@ -18,6 +18,7 @@ from neocog.data.builtin import DIGITS
 from neocog.data.dataset import Dataset, DataSplits, Source, Subset
 from neocog.data.files import FileDataset
 from neocog.data.resize import DEFAULT_RESIZE, ImageSize, ResizeRule
+from neocog.data.shards import is_pattern
 from neocog.data.sources import read_source, split_source
 from neocog.errors import DataError
 from neocog.reading import expanded
@@ -53,10 +54,16 @@ def absolute(location: str) -> str:
     A path is absolute, and a URI where it is not UTF-8, as file names on Linux need not be.
     """
     path = expanded(location)
-    if not path.exists():
+    if not is_there(location):
         return location
     whole = os.path.abspath(path)  # noqa: PTH100 - Path.resolve would follow links
     return whole if not _has_raw_bytes(whole) else Path(whole).as_uri()
+
+
+def is_there(location: str) -> bool:
+    """Whether a location is a file or a folder, or a pattern of shards' names."""
+    path = expanded(location)
+    return path.exists() or is_pattern(path)
 
 
 def located(text: str) -> str:

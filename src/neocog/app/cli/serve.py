@@ -5,7 +5,9 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 
@@ -22,6 +24,14 @@ from neocog.resources import available_threads
 LEAST_TOKEN, MOST_TOKEN = 16, 4096  # characters: fewer could be guessed
 MOST_WORKERS = 8  # that are started where nobody says how many: each has models in memory of its own
 MIB = 1 << 20
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def _limit(name: str, least: int, most: int, default: int, text: str) -> Callable[[_Command], _Command]:
+    """Declare an option that takes a whole number."""
+    kind = options.WholeOption(least, most)
+    return click.option(name, type=kind, default=default, show_default=True, help=text)
 
 
 @click.command("serve", cls=options.Verb)
@@ -40,62 +50,14 @@ MIB = 1 << 20
     type=options.WholeOption(1, options.MAX_THREADS),
     help="Compute threads of each.  [default: the processors, shared out among them]",
 )
-@click.option(
-    "--max-batch",
-    type=options.WholeOption(1, BATCH),
-    default=BATCH,
-    show_default=True,
-    help="Images that are answered together.",
-)
-@click.option(
-    "--max-wait-ms",
-    type=options.WholeOption(0, 60_000),
-    default=5,
-    show_default=True,
-    help="How long images are gathered, while more come.",
-)
-@click.option(
-    "--max-queue",
-    type=options.WholeOption(1, 1 << 20),
-    default=256,
-    show_default=True,
-    help="Images that may wait in each process.",
-)
-@click.option(
-    "--max-body-mib",
-    type=options.WholeOption(1, 512),
-    default=32,
-    show_default=True,
-    help="Size of a request.",
-)
-@click.option(
-    "--max-pixels",
-    type=options.WholeOption(1, 350_000_000),
-    default=50_000_000,
-    show_default=True,
-    help="Pixels of an image.",
-)
-@click.option(
-    "--max-connections",
-    type=options.WholeOption(1, 1 << 16),
-    default=1024,
-    show_default=True,
-    help="Open connections; silent ones give way.",
-)
-@click.option(
-    "--timeout",
-    type=options.WholeOption(1, 3600),
-    default=30,
-    show_default=True,
-    help="Seconds that a request may wait for its turn.",
-)
-@click.option(
-    "--drain",
-    type=options.WholeOption(0, 3600),
-    default=30,
-    show_default=True,
-    help="Seconds for what is under way when the server is told to end.",
-)
+@_limit("--max-batch", 1, BATCH, BATCH, "Images that are answered together.")
+@_limit("--max-wait-ms", 0, 60_000, 5, "How long images are gathered, while more come.")
+@_limit("--max-queue", 1, 1 << 20, 256, "Images that may wait in each process.")
+@_limit("--max-body-mib", 1, 512, 32, "Size of a request.")
+@_limit("--max-pixels", 1, 350_000_000, 50_000_000, "Pixels of an image.")
+@_limit("--max-connections", 1, 1 << 16, 1024, "Open connections; silent ones give way.")
+@_limit("--timeout", 1, 3600, 30, "Seconds that a request may wait for its turn.")
+@_limit("--drain", 0, 3600, 30, "Seconds for what is under way when the server is told to end.")
 @click.option("--access-log", metavar="FILE", help="Write a line of JSON for each request; -: to stdout.")
 @options.precision
 @options.quiet

@@ -14,6 +14,8 @@ from typing import BinaryIO
 
 from neocog.app.cli.errors import CommandLineError, nearest
 from neocog.app.cli.lists import paths_in, paths_on_stdin
+from neocog.data.sharded import images_in, is_shards
+from neocog.data.shards import is_pattern
 from neocog.data.walk import CONVERT, IMAGE_EXTENSIONS, Entries, LeftOut, Walk, is_circle
 from neocog.errors import DataError
 from neocog.reading import expanded
@@ -37,8 +39,8 @@ class Pictures:
     """The images that sources name, found while they are gone through: names of a folder or a list are not kept.
 
     Arguments:
-        sources: files, folders (with all that is below, sorted by path), patterns such as "a/**/*.jpg", "-" for an
-            image on stdin, "@FILE" for a list of paths in a file.
+        sources: files, folders (with all that is below, sorted by path), patterns such as "a/**/*.jpg", shards and
+            patterns of such (neocog.data.shards), "-" for an image on stdin, "@FILE" for a list of paths in a file.
         listed: "-" stands for a list of paths on stdin instead, one a line.
 
     Attributes:
@@ -81,6 +83,8 @@ def _expand(source: str, listed: bool, left_out: LeftOut) -> tuple[Iterable[Pict
         return [Picture("-", lambda: sys.stdin.buffer)], True
     if os.path.isdir(path):  # noqa: PTH112 - raises nothing, whatever the name
         return _images_below(path, left_out), False
+    if is_pattern(path) or (os.path.isfile(path) and is_shards(path)):  # noqa: PTH113 - as above
+        return _in_shards(path), False
     if os.path.lexists(path):
         return [_file(path)], True
     if source.startswith(LIST) and source != LIST:
@@ -99,7 +103,13 @@ def _expand(source: str, listed: bool, left_out: LeftOut) -> tuple[Iterable[Pict
     raise CommandLineError(f"there is no file or folder {source}", hint=hint)
 
 
+def _in_shards(location: Path) -> Iterator[Picture]:
+    return (Picture(name, content) for name, content in images_in(location))
+
+
 def _images_below(folder: Path, left_out: LeftOut) -> Iterator[Picture]:
+    if not Walk(folder).holds_images() and is_shards(folder):
+        return _in_shards(folder)
     if not Walk(folder).holds_images():
         Walk(folder).images("", left_out)
         hint = CONVERT if left_out.pictures else f"images end in {' '.join(IMAGE_EXTENSIONS)}"

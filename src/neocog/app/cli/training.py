@@ -124,7 +124,7 @@ def resume(
     location = data if data is not None else datasets.located(kept) if isinstance(kept, str) else None
     if location is None:
         raise CommandLineError(f"{run} does not say what it was trained on", hint=NAME_DATA)
-    if data is None and location != DIGITS and not Path(location).exists():
+    if data is None and location != DIGITS and not datasets.is_there(location):
         raise CommandLineError(f"{location}, which {run} was trained on, is not there any more", hint=NAME_DATA)
     source = datasets.open_source(location)
     splits = datasets.split(source, recorded=folder.read_split(), quiet=flags.quiet)

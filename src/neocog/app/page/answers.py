@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 
 from neocog.app.page.exact import EXACT
@@ -13,6 +14,7 @@ from neocog.app.page.patterns import PATTERNS
 from neocog.app.page.question import Question
 from neocog.app.page.session import Session
 from neocog.app.page.values import VALUES
+from neocog.engines.base import Compiling, compiling_told_to
 from neocog.errors import SettingError
 from neocog.explain.subject import ProgressListener, no_progress
 
@@ -38,11 +40,21 @@ def answer(session: Session, question: Question, progress: ProgressListener = no
     Arguments:
         session: what it is about.
         question: which.
-        progress: told how far long work is; it may raise to end it.
+        progress: told how far long work is, compiling too; it may raise to end it.
 
     Raises:
         NeocogError: there is no such question, or its arguments do not fit.
     """
     if question.name not in QUESTIONS:
         raise SettingError(f"there is no question {question.name!r}")
-    return QUESTIONS[question.name](session, question, progress)
+    find = QUESTIONS[question.name]
+    if progress is no_progress:
+        return find(session, question, progress)
+    here = threading.get_ident()
+
+    def told(now: Compiling) -> None:
+        if threading.get_ident() == here:  # others only help, and could not end the work
+            progress(now.done / now.total, "compiling")
+
+    with compiling_told_to(told):
+        return find(session, question, progress)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neocog.app.page.answers import answer
-from neocog.app.page.files import page_file
+from neocog.app.page.files import page_file, whole_script
 from neocog.app.page.message import error_frame, progress_frame
 from neocog.app.page.question import Question
 from neocog.app.page.server import PIXELS, Cancelled, take_input
@@ -59,7 +59,7 @@ def _make_widget(session: Session) -> Any:
     class PageWidget(AnyWidget):  # type: ignore[misc]  # made here, since its base may be missing
         """Carries questions and answers between a session and the page."""
 
-        _esm = page_file("app.js")
+        _esm = whole_script()
         _css = page_file("app.css")
 
         def __init__(self) -> None:

@@ -17,10 +17,12 @@ from neocog.errors import SettingError, WeightsError
 from neocog.explain.control import randomised, rank_correlation, rank_correlations
 from neocog.explain.gradcam import GradCam, gradcam
 from neocog.explain.maximise import Maximised, maximise
+from neocog.explain.observed import observe
 from neocog.explain.occlusion import Occlusion, occlusion
 from neocog.explain.patches import Patches, crops_of, top_patches
 from neocog.explain.places import downsample, shift
 from neocog.explain.subject import ProgressListener, Subject, check_index, image_output, layer_node
+from neocog.explain.trace import Trace
 from neocog.nn.layers import Conv2d
 
 LONGEST_SIDE = 32  # pixels of the best crop of every filter
@@ -149,15 +151,18 @@ def hidden(session: Session, question: Question, progress: ProgressListener) -> 
 
 def cam(session: Session, question: Question, progress: ProgressListener) -> Answer:
     """Grad-CAM: which places of a layer speak for the target."""
-    image, target, layer = session.input(question.text("input")).image, question.text("target"), question.whole("layer")
+    name, target, layer = question.text("input"), question.text("target"), question.whole("layer")
+    image = session.input(name).image
 
-    def of(model: Subject) -> GradCam:
-        return gradcam(model, image, target, layer=layer)
+    def of(model: Subject, traced: Trace) -> GradCam:
+        return gradcam(model, image, target, layer=layer, traced=traced, progress=progress)
 
-    found = of(session.model)
+    found = of(session.model, session.trace(name))
     facts: dict[str, Any] = {}
     if "control" in question.arguments:
-        other = of(_random(session, question.whole("control")))
+        control = question.whole("control")
+        model = _random(session, control)
+        other = of(model, session.remember(("trace", name, control), lambda: observe(model, image)))
         facts["rank_correlation"] = rank_correlation(found.grid, other.grid)
         found = other
     facts |= {

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from neocog.app.page.answers import answer
-from neocog.app.page.files import one_file, page_file
+from neocog.app.page.files import one_file, page_file, whole_script
 from neocog.app.page.lesson.recorded import cards_recorded
 from neocog.app.page.message import Answer, plain
 from neocog.app.page.question import Question
@@ -38,7 +38,7 @@ def save_page(session: Session, path: Path, progress: Callable[[int, int], None]
     Raises:
         NeocogError: the page was not built, or the file cannot be written.
     """
-    script, style = page_file("app.js"), page_file("app.css")
+    script, style = whole_script(), page_file("app.css")
     lesson = cards_recorded(session, lambda example: record(example, lambda done, total: None))
     page = assemble(session.title, script, style, pack({**record(session, progress), **lesson})).encode()
     write_atomically(path, page)

@@ -23,7 +23,7 @@ from starlette.routing import Route
 
 from neocog.app.page.answers import QUESTIONS, answer
 from neocog.app.page.connection import Connection
-from neocog.app.page.files import page_file
+from neocog.app.page.files import TEXTS, page_file
 from neocog.app.page.guard import HEADERS, Drain, Guard
 from neocog.app.page.message import Answer, error_frame, progress_frame
 from neocog.app.page.question import Question
@@ -35,7 +35,7 @@ HOST = "127.0.0.1"
 MOST_HEAD = 2**16  # bytes of a request's head: cookies of other programs on 127.0.0.1 come along
 FRAMES = "application/octet-stream"
 PIXELS = "application/x-neocog-pixels"
-FILES = {"app.js": "text/javascript", "app.css": "text/css"}
+FILES = {**dict.fromkeys(("app.js", *TEXTS), "text/javascript"), "app.css": "text/css"}
 
 
 class Cancelled(Exception):  # noqa: N818 - it is a wish, not an error

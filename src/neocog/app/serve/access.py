@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import select
 import sys
 import time
 from collections.abc import Mapping
 from typing import Any
 
 EVERY = 0.2  # seconds from a line until it is written, with those that came meanwhile
-LINES = 100  # that are written at once; a write of a pipe's 4 KiB and more may be torn by other processes
+LINES = 100  # that are written at once
+BLOCK = 4096  # bytes of a write: more may be torn by other processes, where the file is a pipe
+KEPT_LINES = 10_000  # while whoever reads the pipe has stopped; what comes then is left out
 
 
 class AccessLog:
@@ -41,23 +44,34 @@ class AccessLog:
             "sent": sent,
             "ms": round(1000 * seconds, 2),
         }
-        self._lines.append(json.dumps(told).encode() + b"\n")
+        if len(self._lines) < KEPT_LINES:
+            self._lines.append(json.dumps(told).encode() + b"\n")
         if self._due is None:
             self._due = self._loop.call_later(EVERY, self.write)
-        elif len(self._lines) >= LINES:
+        elif len(self._lines) == LINES:
             self.write()
 
     def write(self) -> None:
-        """Write what was noted."""
+        """Write what was noted; what a pipe that is full does not take stays for the next time."""
         if self._due is not None:
             self._due.cancel()
             self._due = None
-        lines, self._lines = self._lines, []
+        blocks, self._lines = _blocks(self._lines), []
         try:
-            for block in _blocks(lines):
-                os.write(self._file, block)
+            while blocks and self._takes():
+                os.write(self._file, blocks[0])
+                del blocks[0]
         except OSError:  # the disk is full, or nobody reads any more: requests are answered all the same
-            pass
+            return
+        self._lines = b"".join(blocks).splitlines(keepends=True)
+        if self._lines:
+            self._due = self._loop.call_later(EVERY, self.write)
+
+    def _takes(self) -> bool:
+        """Return whether a block can be written without waiting."""
+        poll = select.poll()
+        poll.register(self._file, select.POLLOUT)
+        return bool(poll.poll(0))
 
     def reopen(self) -> None:
         """Write into the file of that name from now on: the old one was moved away.
@@ -75,7 +89,7 @@ def _opened(path: str) -> int:
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
 
 
-def _blocks(lines: list[bytes], most: int = 4096) -> list[bytes]:
+def _blocks(lines: list[bytes], most: int = BLOCK) -> list[bytes]:
     """Join lines to blocks that a pipe takes in one piece.
 
     >>> _blocks([b"aaa", b"bb", b"c"], 5)

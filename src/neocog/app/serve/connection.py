@@ -48,6 +48,7 @@ class ClientConnection(HttpToolsProtocol):
         self.turn = Turn.IDLE
         self.since = self.loop.time()  # when that began
         self._received = 0  # bytes of it
+        self._complete = 0  # requests whose end has come
         self._unsent, self._unsent_since = 0, 0.0  # of an answer, at the last look
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
@@ -67,8 +68,10 @@ class ClientConnection(HttpToolsProtocol):
         """Take what the client sent."""
         if self.turn is Turn.IDLE:
             self._begin(Turn.HEAD)
+        complete = self._complete
         super().data_received(data)
-        self._received += len(data)
+        if self._complete == complete:
+            self._received += len(data)  # otherwise most of them were of requests before this one
         if self.turn is Turn.HEAD and self._received > HEAD_BYTES:
             self._refuse(b"431 Request Header Fields Too Large")
         elif self.turn is Turn.BODY and self._received > self._settings.max_body + _EXCESS:
@@ -86,6 +89,7 @@ class ClientConnection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Note that a request is there."""
+        self._complete += 1
         self._begin(Turn.SERVER)
         super().on_message_complete()
         if self.cycle.response_complete:  # it was refused before it had been sent

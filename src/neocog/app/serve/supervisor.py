@@ -27,7 +27,8 @@ from neocog.errors import NeocogError
 
 BACKLOG = 2048  # connections that the system holds until they are accepted
 LOOK_SECONDS = 1.0  # between two looks at the models' files
-PAUSE_SECONDS = 1.0  # until a worker that ended is started again
+PAUSE_SECONDS = 1.0  # until a worker that ended is started again,
+MOST_PAUSE_SECONDS = 60.0  # which doubles up to this while it never gets ready, as with a model file that is broken
 AT_ONCE = 64  # connections that are accepted before anything else is looked at
 OTHER_DESCRIPTORS = 256  # of a process, besides its connections: files, channels, and what libraries open
 ENDING = (signal.SIGINT, signal.SIGTERM)
@@ -47,6 +48,7 @@ class Member:
     ready: bool = False
     given: float = 0  # connections so far, those on the way to it included
     again: float = 0.0  # when it may be started again
+    pause: float = PAUSE_SECONDS  # that follows its end
 
 
 class Supervisor:
@@ -205,7 +207,7 @@ class Supervisor:
             return
         for message in found[0]:
             if message == messages.READY[0]:
-                member.ready = True
+                member.ready, member.pause = True, PAUSE_SECONDS
                 self._listen_again()
                 self._queue.append(member)  # what it has read may have been replaced before it could be told
                 self._load_next()
@@ -228,8 +230,9 @@ class Supervisor:
         self._loading = [other for other in self._loading if other is not member]
         self._queue = [other for other in self._queue if other is not member]
         if not self._ending and (was_ready or member.again):
-            warn(f"worker {member.number} ended; it is started again")
-        member.again = time.monotonic() + PAUSE_SECONDS
+            warn(f"worker {member.number} ended; it is started again in {member.pause:.0f} s")
+        member.again = time.monotonic() + member.pause
+        member.pause = min(2 * member.pause, MOST_PAUSE_SECONDS)
         if not self._ending and not any(other.ready for other in self._members):
             self._stop_listening()
         self._load_next()

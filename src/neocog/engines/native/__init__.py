@@ -4,6 +4,7 @@ calls.py        what prediction and training have in common: a program made runn
 parameters.py   parameters between arrays and the blocks in which programs keep them
 prediction.py   a network that answers
 training.py     a network that learns
+gradient.py     a gradient that goes back through a network to one value
 sliced.py       a network that learns together with other processes
 engine.py       the protocol
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
@@ -14,10 +15,23 @@ from neocog.engines.room import check_room
 from neocog.jit.cache import ObjectCache
 from neocog.jit.executable import Executable
 from neocog.jit.team import Team
+from neocog.plan.algorithm import Algorithm
+from neocog.plan.blocked import Precision
 from neocog.plan.layout import Space, Tensor
 from neocog.plan.program import Program
+from neocog.target.processor import Target
 
 Kind = TypeVar("Kind", bound=Executable)
+
+
+@dataclass(frozen=True, slots=True)
+class Compiler:
+    """What programs are made for, and how: see `neocog.engines.native.NativeEngine`."""
+
+    target: Target
+    cache: ObjectCache
+    algorithm: Algorithm
+    precision: Precision
 
 
 def make(cache: ObjectCache, program: Program, state: NDArray[np.uint8], team: Team, kind: type[Kind]) -> Kind:

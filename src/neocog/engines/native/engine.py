@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from neocog.engines.base import Array, StepSettings, allowed_threads
+from neocog.engines.native.calls import Compiler
+from neocog.engines.native.gradient import NativeGradientProgram
 from neocog.engines.native.prediction import NativePredictor
 from neocog.engines.native.training import NativeTrainProgram
 from neocog.engines.precision import check_settled
@@ -42,12 +44,26 @@ class NativeEngine:
         self.algorithm = algorithm
         self.precision: Precision = precision
 
+    @property
+    def compiler(self) -> Compiler:
+        """What this engine's programs are made with."""
+        return Compiler(self.target, self.cache, self.algorithm, self.precision)
+
     def predictor(self, graph: Graph, parameters: Mapping[str, Array], threads: int | None = None) -> NativePredictor:
         """Make a network that answers; see engines/base.py."""
-        return NativePredictor(self, graph, parameters, Team(allowed_threads(threads), self.cache))
+        return NativePredictor(self.compiler, graph, parameters, Team(allowed_threads(threads), self.cache))
 
     def train_program(
         self, graph: Graph, parameters: Mapping[str, Array], settings: StepSettings, threads: int | None = None
     ) -> NativeTrainProgram:
         """Make a network that learns; see engines/base.py."""
-        return NativeTrainProgram(self, graph, parameters, settings, Team(allowed_threads(threads), self.cache))
+        return NativeTrainProgram(
+            self.compiler, graph, parameters, settings, Team(allowed_threads(threads), self.cache)
+        )
+
+    def gradient_program(
+        self, graph: Graph, parameters: Mapping[str, Array], value: int, last: int, threads: int | None = None
+    ) -> NativeGradientProgram:
+        """Make a way back; see engines/base.py. It computes with float32, whatever the precision of predictions is."""
+        team = Team(allowed_threads(threads), self.cache)
+        return NativeGradientProgram(self.compiler, graph, parameters, value, last, team)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from neocog.engines.base import Array, Images, check_images, check_layers, output_shape, room_for_peaks
-from neocog.engines.native.calls import ReadAnswers, make, set_images
+from neocog.engines.native.calls import Compiler, ReadAnswers, make, set_images
 from neocog.engines.native.parameters import write_parameter
 from neocog.forks import tell_of_forks
 from neocog.jit.executable import Executable, aligned_zeros
@@ -21,9 +20,6 @@ from neocog.nn.rewrite import fold_norms
 from neocog.plan.parameters import lay_out_parameters
 from neocog.plan.planner import plan_program
 from neocog.plan.program import FEATURES, LOGITS, PEAKS
-
-if TYPE_CHECKING:
-    from neocog.engines.native.engine import NativeEngine
 
 PREDICTION_BATCHES = (1, 8, 64)  # sizes that prediction programs are made for, on demand
 PEAKS_BATCH = 64  # peaks are asked for many images, so that one size will do
@@ -41,21 +37,21 @@ class _Prediction:
 class _LayerOutputs:
     """A program that gives what layers gave, each by itself: no normalization is folded into another layer."""
 
-    def __init__(self, engine: NativeEngine, graph: Graph, layers: tuple[int, ...], team: Team) -> None:
+    def __init__(self, compiler: Compiler, graph: Graph, layers: tuple[int, ...], team: Team) -> None:
         self._apart = fold_norms(graph, apart=True)
         names = [graph.nodes[index].name for index in layers]
         program = plan_program(
             self._apart.graph,
             1,
-            engine.target,
-            algorithm=engine.algorithm,
+            compiler.target,
+            algorithm=compiler.algorithm,
             outputs=names,
-            precision=engine.precision,
+            precision=compiler.precision,
         )
         self.layers = layers
         self._graph, self._team, self._layout = graph, team, program.parameters
         self._state = aligned_zeros(self._layout.size * 4)
-        self._executable = make(engine.cache, program, self._state, team, Executable)
+        self._executable = make(compiler.cache, program, self._state, team, Executable)
         self._answers = [ReadAnswers(self._executable, program.outputs[name]) for name in names]
 
     def load(self, parameters: Mapping[str, Array]) -> None:
@@ -96,10 +92,10 @@ def _program_size(count: int) -> int:
 class NativePredictor:
     """A compiled network that answers. Programs for each batch size are made on first use."""
 
-    def __init__(self, engine: NativeEngine, graph: Graph, parameters: Mapping[str, Array], team: Team) -> None:
-        self._engine, self._graph, self._team = engine, graph, team
+    def __init__(self, compiler: Compiler, graph: Graph, parameters: Mapping[str, Array], team: Team) -> None:
+        self._compiler, self._graph, self._team = compiler, graph, team
         self._folded, self._shape = fold_norms(graph), graph.answer_shape
-        self._layout = lay_out_parameters(self._folded.graph, engine.target)
+        self._layout = lay_out_parameters(self._folded.graph, compiler.target)
         self._state = aligned_zeros(self._layout.size * 4)
         self._programs: dict[int, _Prediction] = {}
         self._peaks: _Peaks | None = None
@@ -160,7 +156,7 @@ class NativePredictor:
             return {}
         with self._lock:
             if self._outputs is None or self._outputs.layers != layers:
-                self._outputs = _LayerOutputs(self._engine, self._graph, layers, self._team)
+                self._outputs = _LayerOutputs(self._compiler, self._graph, layers, self._team)
                 self._outputs.load(self._parameters)
             return self._outputs.of(images)
 
@@ -203,11 +199,11 @@ class NativePredictor:
         program = plan_program(
             self._folded.graph,
             batch,
-            self._engine.target,
-            algorithm=self._engine.algorithm,
-            precision=self._engine.precision,
+            self._compiler.target,
+            algorithm=self._compiler.algorithm,
+            precision=self._compiler.precision,
         )
-        executable = make(self._engine.cache, program, self._state, self._team, Executable)
+        executable = make(self._compiler.cache, program, self._state, self._team, Executable)
         executable.prepare()
         logits, features = (ReadAnswers(executable, program.outputs[name]) for name in (LOGITS, FEATURES))
         prediction = self._programs[batch] = _Prediction(executable, logits, features)
@@ -217,12 +213,12 @@ class NativePredictor:
         program = plan_program(
             self._folded.graph,
             PEAKS_BATCH,
-            self._engine.target,
-            algorithm=self._engine.algorithm,
+            self._compiler.target,
+            algorithm=self._compiler.algorithm,
             outputs=(PEAKS,),
-            precision=self._engine.precision,
+            precision=self._compiler.precision,
         )
-        executable = make(self._engine.cache, program, self._state, self._team, Executable)
+        executable = make(self._compiler.cache, program, self._state, self._team, Executable)
         executable.prepare()
         return _Peaks(
             executable,

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from neocog.emit.slots import WHOLE_SLOT
 from neocog.engines.base import Array, Images, StepResult, StepSettings, allowed_threads, check_images
-from neocog.engines.native.calls import ReadAnswers, make
+from neocog.engines.native.calls import Compiler, ReadAnswers, make
 from neocog.engines.native.engine import NativeEngine
 from neocog.engines.native.training import NativeTrainProgram
 from neocog.engines.targets import check_targets, loss_weights
@@ -47,7 +47,7 @@ def shared_train_program(
     fast: bool,
 ) -> SlicedTrainProgram:
     """Make a network that learns from slices; see `neocog.engines.sharing`."""
-    return SlicedTrainProgram(engine, graph, parameters, settings, threads, world, fast=fast)
+    return SlicedTrainProgram(engine.compiler, graph, parameters, settings, threads, world, fast=fast)
 
 
 class SlicedTrainProgram(NativeTrainProgram):
@@ -66,7 +66,7 @@ class SlicedTrainProgram(NativeTrainProgram):
 
     def __init__(
         self,
-        engine: NativeEngine,
+        compiler: Compiler,
         graph: Graph,
         parameters: Mapping[str, Array],
         settings: StepSettings,
@@ -82,8 +82,8 @@ class SlicedTrainProgram(NativeTrainProgram):
                 f"{slicing.count} slices cannot be shared by {world.size} processes",
                 hint=f"cut each batch into more, with slices={world.size}",
             )
-        team = Team(allowed_threads(threads), engine.cache)
-        super().__init__(engine, graph, parameters, settings, team)
+        team = Team(allowed_threads(threads), compiler.cache)
+        super().__init__(compiler, graph, parameters, settings, team)
         self._slicing, self.world = slicing, world
         first = self._executable
         assert isinstance(first, SliceProgram)
@@ -93,7 +93,7 @@ class SlicedTrainProgram(NativeTrainProgram):
         # what a slice has computed must wait for the others: each then needs an arena of its own
         self._slices = [first]
         for _ in self._own[1:] if self._synchronised else ():
-            self._slices.append(make(engine.cache, first.program, first.state, team, SliceProgram))
+            self._slices.append(make(compiler.cache, first.program, first.state, team, SliceProgram))
             first.lend_scratch(self._slices[-1])
         everyone = self._in_common(first)
         assert first.program.losses is not None

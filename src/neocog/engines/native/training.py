@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +19,7 @@ from neocog.emit.slots import (
     TARGETS_SLOT,
 )
 from neocog.engines.base import Array, Images, State, StepResult, StepSettings, check_images, check_memory
-from neocog.engines.native.calls import ReadAnswers, make, set_images
+from neocog.engines.native.calls import Compiler, ReadAnswers, make, set_images
 from neocog.engines.native.parameters import read_parameter, write_parameter
 from neocog.engines.targets import check_targets, loss_weights
 from neocog.errors import SettingError
@@ -35,9 +34,6 @@ from neocog.plan.parameters import memory_of
 from neocog.plan.planner import plan_program
 from neocog.plan.program import FIRST_KEY_SLOT, LOGITS, Training
 
-if TYPE_CHECKING:
-    from neocog.engines.native.engine import NativeEngine
-
 
 class NativeTrainProgram:
     """A compiled network that learns."""
@@ -45,7 +41,7 @@ class NativeTrainProgram:
     _kind: type[Executable] = Executable
 
     def __init__(
-        self, engine: NativeEngine, graph: Graph, parameters: Mapping[str, Array], settings: StepSettings, team: Team
+        self, compiler: Compiler, graph: Graph, parameters: Mapping[str, Array], settings: StepSettings, team: Team
     ) -> None:
         self._graph, self._settings, self._team = graph, settings, team
         settings.loss.check_outputs(graph.classes)
@@ -61,10 +57,10 @@ class NativeTrainProgram:
             settings.slicing,
         )
         batch = settings.batch_size if settings.slicing is None else settings.slicing.width(settings.batch_size)
-        program = plan_program(graph, batch, engine.target, training, engine.algorithm)
+        program = plan_program(graph, batch, compiler.target, training, compiler.algorithm)
         self._layout = program.parameters
         self._rules, self._slots = settings.rules(graph), settings.slots(graph)
-        self._executable = make(engine.cache, program, aligned_zeros(program.size(Space.STATE)), team, self._kind)
+        self._executable = make(compiler.cache, program, aligned_zeros(program.size(Space.STATE)), team, self._kind)
         assert program.losses is not None
         self._logits = ReadAnswers(self._executable, program.outputs[LOGITS])
         self._losses = self._executable.view(program.losses)

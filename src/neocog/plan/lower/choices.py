@@ -38,7 +38,10 @@ class Choices:
         steps, extents: of the network.
         algorithm: of convolutions; see `choose_tile`.
         precision: of products and of what is kept between them.
-        learning: the steps with parameters that follow gradients in front of them, or of their own.
+        sought: the step whose output's gradient is all that is wanted, with parameters that stay as they are; None: no
+            such.
+        learning: the steps with parameters that follow gradients in front of them, or of their own; or the sought step
+            and those behind it.
     """
 
     target: Target
@@ -48,8 +51,14 @@ class Choices:
     extents: tuple[Extent, ...]
     algorithm: Algorithm
     precision: Precision = field(default="float32", kw_only=True)
+    sought: int | None = field(default=None, kw_only=True)
     learning: set[int] = field(default_factory=set, kw_only=True)
     _wanted: dict[int, bool] = field(default_factory=dict, kw_only=True)
+
+    @property
+    def prepares(self) -> bool:
+        """Whether what follows from parameters is computed once, and not in each run: they stay as they are."""
+        return self.training is None or self.sought is not None
 
     def output_shape(self, index: int) -> ImageShape:
         """Return the shape of what a step gives, as far as it is read."""

@@ -80,7 +80,7 @@ def forward(low: Lowering, step: PlanStep) -> None:
     if transformed is not None and tile is not None:
         title = f"{layer.title} transform weights"
         weights = WinogradWeights(title, tile, layer.weights, layer.x.channels, transformed)
-        if low.training is None:
+        if low.prepares:
             low.preparation.append(weights)
         else:
             low.add(step.title, (), (), lambda segment: (weights,), level=level, where="before")

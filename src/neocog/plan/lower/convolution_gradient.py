@@ -201,7 +201,7 @@ def plan_transposed(
     transposed = correlation.transposed_panels(layer, f"{step.title} transposed weights{part}", dx, low.target)
     low.panels.append(transposed)
     copy = Transpose(f"{step.title} transpose", layer.weights, transposed, layer.taps, layer.x.channels)
-    if low.training is None:
+    if low.prepares:
         low.preparation.append(copy)
     else:
         low.add(step.title, (), (), lambda segment: (copy,), level=level, where="before")

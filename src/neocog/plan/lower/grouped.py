@@ -78,7 +78,7 @@ def _forward(low: Lowering, step: PlanStep) -> None:
     for block in blocks:
         low.panels.append(block.layer.weights)
     spread = tuple(_spread(step, block) for block in blocks)
-    if low.training is None:
+    if low.prepares:
         low.preparation.extend(spread)
     else:
         low.add(step.title, (), (), lambda segment: spread, level=level, where="before")

@@ -88,7 +88,8 @@ class Lowering(Choices):
     def __post_init__(self) -> None:
         self._trained_layers = {p.node.index for p in parameters_of(self.graph) if p.name in self.trained}
         for step in self.steps.steps:
-            if self.trains(step) or any(value in self.learning for value in step.inputs):
+            sought = step.index == self.sought
+            if sought or self.trains(step) or any(value in self.learning for value in step.inputs):
                 self.learning.add(step.index)
 
     # --- memory -----------------------------------------------------------------------------------------------

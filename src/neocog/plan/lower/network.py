@@ -1,4 +1,6 @@
-"""A whole network written down as tasks: images in, layers forward, loss, layers backward, optimizer."""
+"""A whole network written down as tasks: images in, layers forward, loss, layers backward, optimizer. Or, in place of
+loss and optimizer, the gradient of one value.
+"""
 
 from __future__ import annotations
 
@@ -60,6 +62,29 @@ def lower_backward(low: Lowering, training: Training) -> Value:
             RULES[type(step.node.layer)].backward(low, step)
     lower_update(low, training)
     return losses
+
+
+def lower_gradient(low: Lowering) -> tuple[Value, Value]:
+    """Write down how a gradient of what the last step gives goes back to the step that is sought.
+
+    Returns:
+        Where the caller writes the one, and where the other one lies.
+    """
+    assert low.sought is not None
+    low.backward = True
+    sought, last = low.steps.steps[low.sought], low.steps.steps[-1]
+    given = low.part_of_gradient(last.index, "caller")
+    given.root.kept = True
+    # Nobody writes it: it is there before the program begins, and read behind the forward pass.
+    logits = low.outputs[last.index].tensor.name
+    low.add("", [logits], [given.tensor.name], lambda segment: (), chains=False, on_images=False)
+    low.contribute(last.index, Expression(given.tensor))
+    for step in reversed(low.steps.steps[low.sought + 1 :]):
+        if step.index in low.contributions or step.index in low.pooled:
+            RULES[type(step.node.layer)].backward(low, step)
+    found = low.gradient_value(sought)
+    found.root.kept = True
+    return given, found
 
 
 def _loss(low: Lowering, training: Training) -> Value:

@@ -75,6 +75,8 @@ def forward(low: Lowering, step: PlanStep) -> None:
     def statistics(segment: Segment) -> Iterable[Op]:
         alone = BatchStatistics(
             f"{step.title} statistics",
+            shape.channels,
+            size,
             Operand(Space.ARENA, name, 0),
             slices[0],
             shape.height * shape.width,
@@ -85,8 +87,6 @@ def forward(low: Lowering, step: PlanStep) -> None:
             layer.momentum,
             layer.epsilon,
             out,
-            shape.channels,
-            size,
         )
         yield from statistics_of_all(low, alone) if is_synchronised(low) else (alone,)
 
@@ -102,7 +102,7 @@ def _frozen_forward(low: Lowering, step: PlanStep, layer: BatchNorm2d) -> None:
     out = low.record(name, 4 * size)
     mean, variance = (low.vectors_of(step.node, variable) for variable in ("running_mean", "running_var"))
     weight, bias = (low.vectors(step, variable) for variable in ("weight", "bias"))
-    op = FrozenStatistics(name, weight, bias, mean, variance, layer.epsilon, out, shape.channels, size)
+    op = FrozenStatistics(name, shape.channels, size, weight, bias, mean, variance, layer.epsilon, out)
     low.add(step.title, (), [out.name], lambda segment: (op,), level=0, where="before", on_images=False)
     _normalise(low, step, layer, x, out, size)
 
@@ -145,6 +145,8 @@ def backward(low: Lowering, step: PlanStep) -> None:
     def gradient(segment: Segment) -> Iterable[Op]:
         alone = NormGradient(
             f"{step.title} gradient statistics",
+            shape.channels,
+            size,
             Operand(Space.ARENA, name, 0),
             slices[0],
             shape.height * shape.width,
@@ -152,8 +154,6 @@ def backward(low: Lowering, step: PlanStep) -> None:
             out,
             low.vectors_gradient(step, "weight"),
             low.vectors_gradient(step, "bias"),
-            shape.channels,
-            size,
         )
         yield from gradient_of_all(low, alone) if is_synchronised(low) and out is not None else (alone,)
 

@@ -202,9 +202,11 @@ def scale_forward(low: Lowering, step: PlanStep) -> None:
     low.formulas[step.index] = low.expression(step.inputs[0]).then(Affine(scale, shift))
 
 
-def no_backward(low: Lowering, step: PlanStep) -> None:
-    """Raise: rewritten networks only predict."""
-    raise AssertionError(f"{step.title} is never trained")
+def scale_backward(low: Lowering, step: PlanStep) -> None:
+    """The gradient times the weight. Nothing is learnt: a network with such a layer was rewritten for prediction."""
+    scale = low.vectors(step, "weight")
+    assert scale is not None
+    low.contribute(step.inputs[0], low.gradient(step).then(Affine(scale)))
 
 
 _ACTIVATION = LoweringRule(activation_forward, activation_backward)
@@ -214,7 +216,7 @@ RULES: Rules = {
     **{layer: _ACTIVATION for layer in LAYERS if issubclass(layer, Activation)},
     PReLU: LoweringRule(prelu_forward, prelu_backward),
     LayerScale: LoweringRule(layer_scale_forward, layer_scale_backward),
-    ScaleShift: LoweringRule(scale_forward, no_backward),
+    ScaleShift: LoweringRule(scale_forward, scale_backward),
     **dict.fromkeys(UNITS, _DROPPING),
     Add: LoweringRule(add_forward, add_backward),
     Multiply: LoweringRule(multiply_forward, multiply_backward),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from neocog.plan.layout import Operand, Space
 from neocog.plan.lower.lowering import Lowering
@@ -22,11 +23,13 @@ def statistics_of_all(low: Lowering, alone: BatchStatistics) -> Iterable[Op]:
     count, step = _slices(low), alone.step
     own, everyone = _exchanged(low, alone.name, count, 2 * step)
     yield SliceMoments(
-        f"{alone.name} of the slice", alone.moments, alone.slices, alone.pixels, own, alone.channels, step
+        f"{alone.name} of the slice", alone.channels, step, alone.moments, alone.slices, alone.pixels, own
     )
     yield GatherSlices(f"{alone.name} of all", own, everyone, 2 * step, count)
     yield SyncStatistics(
         alone.name,
+        alone.channels,
+        step,
         everyone,
         Slices(count, count, low.batch),
         alone.pixels,
@@ -37,8 +40,6 @@ def statistics_of_all(low: Lowering, alone: BatchStatistics) -> Iterable[Op]:
         alone.momentum,
         alone.epsilon,
         alone.out,
-        alone.channels,
-        step,
     )
 
 
@@ -49,22 +50,22 @@ def gradient_of_all(low: Lowering, alone: NormGradient) -> Iterable[Op]:
     assert alone.out is not None
     count, step = _slices(low), alone.step
     if alone.weight is not None or alone.bias is not None:
-        yield NormGradient(
-            f"{alone.name} of the slice",
-            alone.sums,
-            alone.slices,
-            alone.pixels,
-            alone.statistics,
-            None,
-            alone.weight,
-            alone.bias,
-            alone.channels,
-            step,
-        )
+        yield replace(alone, name=f"{alone.name} of the slice", out=None)
     own, everyone = _exchanged(low, alone.name, count, 2 * step)
-    yield SliceSums(f"{alone.name}: sums of the slice", alone.sums, alone.slices, own, alone.channels, step)
+    yield SliceSums(f"{alone.name}: sums of the slice", alone.channels, step, alone.sums, alone.slices, own)
     yield GatherSlices(f"{alone.name} of all", own, everyone, 2 * step, count)
-    yield SyncGradient(alone.name, everyone, count, alone.pixels, alone.statistics, alone.out, alone.channels, step)
+    yield SyncGradient(
+        alone.name,
+        alone.channels,
+        step,
+        sums=everyone,
+        slices=count,
+        pixels=alone.pixels,
+        statistics=alone.statistics,
+        out=alone.out,
+        weight=None,
+        bias=None,
+    )
 
 
 def _slices(low: Lowering) -> int:

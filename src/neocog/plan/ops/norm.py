@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from neocog.plan.layout import Operand, Tensor
+from neocog.plan.ops.by_channel import ByChannel, Vectors
 from neocog.plan.ops.op import Op, Part, Reach, off_vectors, other_channels, other_size, present, walked
 
+MOMENTS = 3  # vectors that moments are
 MEAN, INVERSE, SCALE, SHIFT = range(4)  # what statistics give for each channel, a vector each
 SLOPE, OFFSET = range(2)  # likewise what gradients need
 
@@ -53,7 +55,7 @@ class Moments(Op):
     def reaches(self, lanes: int) -> Iterator[Reach]:
         """Yield all pixels, and the three vectors."""
         yield from walked("x", self.x)
-        yield Reach("moments", self.out, 0, 3 * self.step - 1)
+        yield Reach("moments", self.out, 0, MOMENTS * self.step - 1)
 
     def faults(self, lanes: int) -> Iterator[str]:
         """Yield pixels off whole vectors."""
@@ -61,7 +63,7 @@ class Moments(Op):
 
 
 @dataclass(frozen=True, slots=True)
-class BatchStatistics(Op):
+class BatchStatistics(ByChannel):
     """Mean and variance of the batch from the moments of its slices, and what a normalization multiplies and adds.
 
     Arguments:
@@ -70,7 +72,6 @@ class BatchStatistics(Op):
         weight, bias: γ and β, if learned.
         mean, variance: the running averages, brought up to date with `momentum`.
         out: four vectors: mean, 1 / √(variance + ε), γ times that, and β.
-        channels, step: of a vector; elements from one vector to the next.
     """
 
     moments: Operand
@@ -83,44 +84,32 @@ class BatchStatistics(Op):
     momentum: float
     epsilon: float
     out: Operand
-    channels: int
-    step: int
 
-    @property
-    def items(self) -> int:
-        """All channels: there are too few to share out."""
-        return 1
+    def taken(self) -> Vectors:
+        """Return moments, γ and β."""
+        return {
+            "moments": (self.moments, self.slices.count * MOMENTS),
+            "weight": (self.weight, 1),
+            "bias": (self.bias, 1),
+        }
 
-    def reads(self) -> tuple[Part, ...]:
-        """Return moments, γ and β, and the running averages."""
-        return present(self.moments, self.weight, self.bias, self.mean, self.variance)
+    def given(self) -> Vectors:
+        """Return the four vectors."""
+        return {"out": (self.out, 4)}
 
-    def writes(self) -> tuple[Part, ...]:
-        """Return the vectors, and the running averages."""
-        return (self.out, self.mean, self.variance)
-
-    def spares(self) -> tuple[Part, ...]:
-        """Return the vectors: what fills up the last one stays zero."""
-        return (self.out,)
-
-    def reaches(self, lanes: int) -> Iterator[Reach]:
-        """Yield all vectors."""
-        yield Reach("moments", self.moments, 0, self.slices.count * 3 * self.step - 1)
-        yield Reach("out", self.out, 0, 4 * self.step - 1)
-        for vector in present(self.weight, self.bias, self.mean, self.variance):
-            assert isinstance(vector, Operand)
-            yield Reach("vector", vector, 0, self.step - 1)
+    def updated(self) -> Vectors:
+        """Return the running averages."""
+        return {"mean": (self.mean, 1), "variance": (self.variance, 1)}
 
 
 @dataclass(frozen=True, slots=True)
-class FrozenStatistics(Op):
+class FrozenStatistics(ByChannel):
     """What a normalization multiplies and adds that takes its running averages, which stay as they are.
 
     Arguments:
         weight, bias: γ and β, if learned.
         mean, variance: the running averages.
         out: four vectors, as `BatchStatistics` leaves them.
-        channels, step: of a vector; elements from one vector to the next.
     """
 
     weight: Operand | None
@@ -129,36 +118,23 @@ class FrozenStatistics(Op):
     variance: Operand
     epsilon: float
     out: Operand
-    channels: int
-    step: int
 
-    @property
-    def items(self) -> int:
-        """All channels: there are too few to share out."""
-        return 1
-
-    def reads(self) -> tuple[Part, ...]:
+    def taken(self) -> Vectors:
         """Return γ and β, and the running averages."""
-        return present(self.weight, self.bias, self.mean, self.variance)
+        return {
+            "weight": (self.weight, 1),
+            "bias": (self.bias, 1),
+            "mean": (self.mean, 1),
+            "variance": (self.variance, 1),
+        }
 
-    def writes(self) -> tuple[Part, ...]:
-        """Return the vectors."""
-        return (self.out,)
-
-    def spares(self) -> tuple[Part, ...]:
-        """Return the vectors: what fills up the last one stays zero."""
-        return (self.out,)
-
-    def reaches(self, lanes: int) -> Iterator[Reach]:
-        """Yield all vectors."""
-        yield Reach("out", self.out, 0, 4 * self.step - 1)
-        for vector in present(self.weight, self.bias, self.mean, self.variance):
-            assert isinstance(vector, Operand)
-            yield Reach("vector", vector, 0, self.step - 1)
+    def given(self) -> Vectors:
+        """Return the four vectors."""
+        return {"out": (self.out, 4)}
 
 
 @dataclass(frozen=True, slots=True)
-class NormGradient(Op):
+class NormGradient(ByChannel):
     """What the gradient of a normalization's input needs, and the gradients of γ and β.
 
     From the sums Σ g and Σ g (x - mean) over the batch, dx = scale · g + slope · (x - mean) + offset follows for each
@@ -178,35 +154,14 @@ class NormGradient(Op):
     out: Operand | None
     weight: Operand | None
     bias: Operand | None
-    channels: int
-    step: int
 
-    @property
-    def items(self) -> int:
-        """All channels."""
-        return 1
-
-    def reads(self) -> tuple[Part, ...]:
+    def taken(self) -> Vectors:
         """Return the sums and the statistics."""
-        return (self.sums, self.statistics)
+        return {"sums": (self.sums, 2 * self.slices), "statistics": (self.statistics, 4)}
 
-    def writes(self) -> tuple[Part, ...]:
-        """Return the vectors, and the gradients of γ and β."""
-        return present(self.out, self.weight, self.bias)
-
-    def spares(self) -> tuple[Part, ...]:
-        """Return the vectors: what fills up the last one stays zero."""
-        return present(self.out)
-
-    def reaches(self, lanes: int) -> Iterator[Reach]:
-        """Yield all vectors."""
-        yield Reach("sums", self.sums, 0, self.slices * 2 * self.step - 1)
-        yield Reach("statistics", self.statistics, 0, 4 * self.step - 1)
-        if self.out is not None:
-            yield Reach("out", self.out, 0, 2 * self.step - 1)
-        for vector in present(self.weight, self.bias):
-            assert isinstance(vector, Operand)
-            yield Reach("vector", vector, 0, self.step - 1)
+    def given(self) -> Vectors:
+        """Return slope and offset, and the gradients of γ and β."""
+        return {"out": (self.out, 2), "weight": (self.weight, 1), "bias": (self.bias, 1)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,16 +5,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from neocog.plan.layout import Operand
-from neocog.plan.ops.norm import BatchStatistics, Slices
-from neocog.plan.ops.op import Op, Part, Reach, present
+from neocog.plan.ops.by_channel import ByChannel, Vectors
+from neocog.plan.ops.norm import MOMENTS, BatchStatistics, NormGradient, Slices
 
 
 @dataclass(frozen=True, slots=True)
-class SliceMoments(Op):
+class SliceMoments(ByChannel):
     """Mean and Σ (x - mean)² of each channel over the images of a slice, from what `Moments` left.
 
     Arguments:
@@ -22,37 +21,20 @@ class SliceMoments(Op):
         slices: the chain's parts of the slice.
         pixels: values of a channel in an image.
         out: two vectors: mean and Σ (x - mean)².
-        channels, step: of a vector; elements from one vector to the next.
     """
 
     moments: Operand
     slices: Slices
     pixels: int
     out: Operand
-    channels: int
-    step: int
 
-    @property
-    def items(self) -> int:
-        """All channels."""
-        return 1
-
-    def reads(self) -> tuple[Part, ...]:
+    def taken(self) -> Vectors:
         """Return the moments."""
-        return (self.moments,)
+        return {"moments": (self.moments, self.slices.count * MOMENTS)}
 
-    def writes(self) -> tuple[Part, ...]:
+    def given(self) -> Vectors:
         """Return both vectors."""
-        return (self.out,)
-
-    def spares(self) -> tuple[Part, ...]:
-        """Return the vectors: what fills up the last one stays zero."""
-        return (self.out,)
-
-    def reaches(self, lanes: int) -> Iterator[Reach]:
-        """Yield all vectors."""
-        yield Reach("moments", self.moments, 0, self.slices.count * 3 * self.step - 1)
-        yield Reach("out", self.out, 0, 2 * self.step - 1)
+        return {"out": (self.out, 2)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,93 +45,40 @@ class SyncStatistics(BatchStatistics):
     left of the step's.
     """
 
-    def reaches(self, lanes: int) -> Iterator[Reach]:
-        """Yield all vectors."""
-        yield Reach("moments", self.moments, 0, self.slices.count * 2 * self.step - 1)
-        yield Reach("out", self.out, 0, 4 * self.step - 1)
-        for vector in present(self.weight, self.bias, self.mean, self.variance):
-            assert isinstance(vector, Operand)
-            yield Reach("vector", vector, 0, self.step - 1)
+    def taken(self) -> Vectors:
+        """Return the moments of all slices, γ and β."""
+        return {
+            "moments": (self.moments, self.slices.count * 2),
+            "weight": (self.weight, 1),
+            "bias": (self.bias, 1),
+        }
 
 
 @dataclass(frozen=True, slots=True)
-class SliceSums(Op):
+class SliceSums(ByChannel):
     """Σ g and Σ g (x - mean) of each channel over a slice, from those of the chain's parts.
 
     Arguments:
         sums: two vectors for each of `parts` parts.
         out: two vectors.
-        channels, step: of a vector; elements from one vector to the next.
     """
 
     sums: Operand
     parts: int
     out: Operand
-    channels: int
-    step: int
 
-    @property
-    def items(self) -> int:
-        """All channels."""
-        return 1
-
-    def reads(self) -> tuple[Part, ...]:
+    def taken(self) -> Vectors:
         """Return the sums of the parts."""
-        return (self.sums,)
+        return {"sums": (self.sums, self.parts * 2)}
 
-    def writes(self) -> tuple[Part, ...]:
+    def given(self) -> Vectors:
         """Return those of the slice."""
-        return (self.out,)
-
-    def spares(self) -> tuple[Part, ...]:
-        """Return the vectors: what fills up the last one stays zero."""
-        return (self.out,)
-
-    def reaches(self, lanes: int) -> Iterator[Reach]:
-        """Yield all vectors."""
-        yield Reach("sums", self.sums, 0, self.parts * 2 * self.step - 1)
-        yield Reach("out", self.out, 0, 2 * self.step - 1)
+        return {"out": (self.out, 2)}
 
 
 @dataclass(frozen=True, slots=True)
-class SyncGradient(Op):
-    """Slope and offset, as `NormGradient` gives them, from the sums of all slices.
+class SyncGradient(NormGradient):
+    """Slope and offset, as `NormGradient` gives them, from the sums of all slices; γ and β have no part in it.
 
-    Arguments:
-        sums: two vectors for each of `slices` slices.
-        pixels: values of a channel in an image.
-        statistics: what `SyncStatistics` gave.
-        out: two vectors: slope and offset.
-        channels, step: of a vector; elements from one vector to the next.
+    `sums` holds two vectors for each of `slices` slices of the step, `statistics` is what `SyncStatistics` gave.
     """
-
-    sums: Operand
-    slices: int
-    pixels: int
-    statistics: Operand
-    out: Operand
-    channels: int
-    step: int
-
-    @property
-    def items(self) -> int:
-        """All channels."""
-        return 1
-
-    def reads(self) -> tuple[Part, ...]:
-        """Return the sums and the statistics."""
-        return (self.sums, self.statistics)
-
-    def writes(self) -> tuple[Part, ...]:
-        """Return the vectors."""
-        return (self.out,)
-
-    def spares(self) -> tuple[Part, ...]:
-        """Return the vectors: what fills up the last one stays zero."""
-        return (self.out,)
-
-    def reaches(self, lanes: int) -> Iterator[Reach]:
-        """Yield all vectors."""
-        yield Reach("sums", self.sums, 0, self.slices * 2 * self.step - 1)
-        yield Reach("statistics", self.statistics, 0, 4 * self.step - 1)
-        yield Reach("out", self.out, 0, 2 * self.step - 1)

@@ -1,0 +1,4 @@
+import { en } from './en'
+import { hold } from './held'
+
+hold('en', en)

@@ -1,0 +1,4 @@
+import { zh } from './zh'
+import { hold } from './held'
+
+hold('zh', zh)
