@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from conformance_cases import Case
-from neocog.nn.graph import Graph
-from neocog.nn.losses import CrossEntropy
+from conformance_cases import Case, exact_slopes, nothing_rounds
+from neocog.nn.graph import IMAGE, Graph
+from neocog.nn.layers import Conv2d, Linear
+from neocog.nn.losses import CrossEntropy, MeanSquaredError
 from neocog.nn.parameters import variables_of
-from neocog.reference.network import forward
+from neocog.reference import loss
+from neocog.reference.network import Draw, backward, backward_node, forward, forward_node
 
 TINY = np.float32(2.0**-126)  # the least normal number
 
@@ -72,3 +74,67 @@ def representable_case(graph: Graph, count: int, seed: int) -> Case | None:
         if all((rounded(value.astype(np.float32)) == value).all() for value in values):
             return Case(graph, parameters, images, np.zeros(count, np.int32), CrossEntropy(), count, seed)
     return None
+
+
+def representable_step(graph: Graph, count: int, seed: int) -> Case | None:
+    """Return a training step without rounding whose values and gradients, layer by layer, bfloat16 represents too; None
+    if there is none. Weights are -1, 0 and 1, fewer and fewer of them not zero.
+    """
+    slopes = exact_slopes(count * (graph.output.size // graph.classes), graph.classes)
+    for share in (1.0, 0.5, 0.25, 0.12, 0.06):
+        rng = np.random.default_rng(seed)
+        parameters = {}
+        for variable in variables_of(graph):
+            values = rng.integers(-1, 2, variable.shape) * (rng.random(variable.shape) < share)
+            parameters[variable.name] = values.astype(np.float32)
+        exact = {name: value.astype(np.float64) for name, value in parameters.items()}
+        sides = (graph.input.height, graph.input.width, graph.input.channels)
+        images = rng.integers(-1, 3, (count, *sides)).astype(np.float32)
+        draw = Draw(seed, 1)
+        run = forward(graph, exact, images, draw)
+        d_logits = rng.choice(slopes, run.logits.shape)
+        targets = run.logits - d_logits * run.logits.size / 2
+        back = backward(graph, exact, run, d_logits, image=True)
+        values = [run.image, *run.outputs, *back.outputs.values()]
+        same = all((rounded(value.astype(np.float32)) == value).all() for value in values)
+        if (
+            same
+            and (targets == targets.astype(np.float32)).all()
+            and nothing_rounds(graph, exact, images, d_logits, draw)
+        ):
+            return Case(graph, parameters, images, targets.astype(np.float32), MeanSquaredError(), count, seed)
+    return None
+
+
+def rounded_step(case: Case) -> dict[str, np.ndarray]:
+    """Return the gradients of a step by name, and its "logits", where the reference computes it, in float64, with
+    factors of convolutions and fully connected layers that are rounded to bfloat16 first: images, weights, and the
+    gradients of what they gave; and so is what they give, but for the last one.
+    """
+    graph, draw = case.graph, Draw(case.seed, 1)
+    parameters = {name: value.astype(np.float64) for name, value in case.parameters.items()}
+    factors = {name: _half(value) if name.endswith("weight") else value for name, value in parameters.items()}
+    outputs, choices, inputs = {IMAGE: forward(graph, parameters, case.images, draw).image}, {}, {}
+    for node in graph.nodes:
+        multiplies = isinstance(node.layer, Conv2d | Linear)
+        taken = [outputs[number] for number in node.inputs]
+        inputs[node.index] = [_half(x) for x in taken] if multiplies else taken
+        result = forward_node(node, factors if multiplies else parameters, inputs[node.index], draw)
+        rounds = multiplies and node is not graph.nodes[-1]
+        outputs[node.index] = _half(result.output) if rounds else result.output
+        choices[node.index] = result.choice
+    logits = outputs[len(graph.nodes) - 1]
+    gradients, found = {len(graph.nodes) - 1: loss.backward(case.loss, logits, case.targets)}, {}
+    for node in reversed(graph.nodes):
+        multiplies = isinstance(node.layer, Conv2d | Linear)
+        dy = _half(gradients[node.index]) if multiplies else gradients[node.index]
+        own = factors if multiplies else parameters
+        sent = backward_node(node, own, inputs[node.index], choices[node.index], dy, draw)
+        found |= {f"{node.name}.{name}": value for name, value in sent.variables.items()}
+        for number, part in zip(node.inputs, sent.inputs, strict=True):
+            gradients[number] = gradients.get(number, 0) + part
+    return found | {"logits": logits}
+
+
+def _half(values: np.ndarray) -> np.ndarray:
+    return rounded(values.astype(np.float32)).astype(np.float64)

@@ -18,7 +18,7 @@ from neocog.app.page.session import Session
 
 Open = Callable[..., Any]
 Serve = Callable[[Session], str]
-ROOMS = ("overview", "lens", "connections", "pooling", "values", "gradient", "output", "places")
+ROOMS = ("overview", "lens", "connections", "pooling", "values", "gradient", "output", "places", "kernels")
 RECOMPUTED = {"lens", "edges", "pooling", "gradient", "terms", "run", "activation"}
 KEEP = (
     """() => { navigator.clipboard.write = async ([item]) => { window.taken = await item.getType(item.types[0]) } }"""

@@ -24,6 +24,7 @@ ROOMS = {
     "output": 25,
     "detects": 10,
     "places": 4,
+    "kernels": 30,
 }
 IN_LESSON = {room: least for room, least in ROOMS.items() if room not in ("detects", "values")}
 
@@ -47,7 +48,9 @@ def test_numbers_of_a_trained_network_are_the_engines(
     assert unchecked_decimals(page) == []
 
 
-@pytest.mark.parametrize("room", ["overview", "lens", "connections", "pooling", "gradient", "output", "places"])
+@pytest.mark.parametrize(
+    "room", ["overview", "lens", "connections", "pooling", "gradient", "output", "places", "kernels"]
+)
 def test_numbers_of_the_worked_example_are_the_textbooks(
     room: str, lesson: Session, serve: Callable[[Session], str], open_page: Callable[..., Any]
 ) -> None:

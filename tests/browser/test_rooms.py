@@ -30,6 +30,7 @@ ROOMS = (
     "places",
     "learning",
     "input",
+    "kernels",
 )
 MAP_ONE = [3, -1, -3, -1, -3, 1, 0, -3, -3, -3, 0, 1, 3, -2, -2, -1]
 

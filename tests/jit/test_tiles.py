@@ -35,12 +35,16 @@ from neocog.jit.pieces import split
 from neocog.nn.graph import trace
 from neocog.nn.blocks import Sequential
 from neocog.nn.layers import Conv2d, Flatten, Linear, MaxPool2d, ReLU
+from neocog.nn.losses import CrossEntropy
+from neocog.nn.optimizers import SGD
 from neocog.plan.planner import plan_program
+from neocog.plan.program import Training
 from test_tiles import SAPPHIRE
 net = Sequential(Conv2d(40, 3, padding=1), ReLU(), Conv2d(33, 3, 2, 1), MaxPool2d(2), Flatten(), Linear(10))
 target = replace(SAPPHIRE, tiles=True)
 initialise_llvm()
-program = plan_program(trace(net, (9, 12, 3)), 5, target, precision="bfloat16")
+training = Training(CrossEntropy(), SGD()) if sys.argv[1] == "training" else None
+program = plan_program(trace(net, (9, 12, 3)), 5, target, training, precision="bfloat16")
 machine = llvm.Target.from_triple(target.triple).create_target_machine(
     cpu=target.cpu, features=target.features, opt=2, reloc="pic"
 )
@@ -54,6 +58,7 @@ import numpy as np
 from neocog.engines.native import NativeEngine
 from neocog.jit.host import host_target, why_no_tiles, with_tiles
 from test_half import NETWORKS, _images, _parameters
+from test_half_training import NETWORKS as TRAINED, NORMALIZED, _trained
 target = with_tiles(host_target())
 if not target.tiles:
     print(why_no_tiles())
@@ -66,21 +71,29 @@ for graph in NETWORKS.values():
             for each in (target, host_target())
         )
         assert by_tiles.tobytes() == by_vectors.tobytes(), count
+for graph in (TRAINED["plain"], TRAINED["strides"], NORMALIZED):
+    by_tiles, by_vectors = (
+        _trained(NativeEngine(each, precision="bfloat16"), graph, 2).parameters() for each in (target, host_target())
+    )
+    assert all(value.tobytes() == by_vectors[name].tobytes() for name, value in by_tiles.items())
 print("the same bits")
 """
 
 
-def _run(code: str) -> str:
+def _run(code: str, *arguments: str) -> str:
     tests = Path(__file__).parents[1]
     path = [str(tests), *(str(tests / folder) for folder in ("jit", "conformance"))]
     lines = f"import sys; sys.path[:0] = {path!r}\n{code}"
-    done = subprocess.run([sys.executable, "-c", lines], capture_output=True, text=True, check=False, timeout=300)
+    done = subprocess.run(
+        [sys.executable, "-c", lines, *arguments], capture_output=True, text=True, check=False, timeout=300
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
-def test_llvm_writes_tile_instructions_for_a_processor_that_has_them():
-    text = _run(COMPILE)
+@pytest.mark.parametrize("purpose", ["prediction", "training"])
+def test_llvm_writes_tile_instructions_for_a_processor_that_has_them(purpose):
+    text = _run(COMPILE, purpose)
     instructions = [line.split()[0] for line in text.splitlines() if line.startswith("\t") and line.split()]
     counts = {name: instructions.count(name) for name in ("tdpbf16ps", "tileloadd", "tilezero", "tilestored")}
     assert counts["tdpbf16ps"] == counts["tileloadd"] > 0  # four of each a step: every tile is loaded once

@@ -11,7 +11,7 @@ import { asError, aborted, type Keeping } from './source/source'
 import { AskError, type Answer, type Progress } from './source/message'
 
 export const ROOMS = [
-  'overview', 'lens', 'connections', 'pooling', 'values', 'gradient', 'output', 'detects', 'places', 'learning', 'input',
+  'overview', 'lens', 'connections', 'pooling', 'values', 'gradient', 'output', 'detects', 'places', 'learning', 'input', 'kernels',
 ] as const
 export type RoomId = (typeof ROOMS)[number]
 

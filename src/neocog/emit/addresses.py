@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from llvmlite import ir
@@ -21,6 +21,10 @@ class ImageBlock:
     number: IrValue
 
 
+Given = Callable[[Builder, IrValue, int], IrValue] | None
+"""Says the argument of a slot, of the address that stands for the control block."""
+
+
 class Addresses:
     """Where the operands of a kernel lie in memory, and the program's arguments.
 
@@ -28,13 +32,20 @@ class Addresses:
         pointers: where each numbered allocation begins; in a chain, for the images that are worked on.
         control: the program's arguments.
         block: in a chain, which images these are.
+        given: says arguments that are not read from memory; None: all are.
     """
 
     def __init__(
-        self, b: Builder, pointers: Sequence[IrValue], control: IrValue, block: ImageBlock | None = None
+        self,
+        b: Builder,
+        pointers: Sequence[IrValue],
+        control: IrValue,
+        block: ImageBlock | None = None,
+        given: Given = None,
     ) -> None:
         self._b, self._pointers, self._control = b, pointers, control
         self.block = block
+        self._given = given
 
     @property
     def first_image(self) -> Index:
@@ -63,6 +74,8 @@ class Addresses:
 
     def argument(self, slot: int, kind: ir.Type) -> IrValue:
         """Load one of the program's arguments; slots are eight bytes wide."""
+        if self._given is not None:
+            return self._given(self._b, self._control, slot)
         return self._b.ir.load(self._b.at(self._control, slot, I64), typ=kind, align=8)
 
 

@@ -1,7 +1,7 @@
 """A thin layer over llvmlite's IR builder: loops with carried values, vectors, and addresses in elements.
 
-Counts and positions are Python integers or 64-bit IR values; arithmetic on integers happens here and now, so that
-emitters need not care which they hold.
+Counts and positions are Python integers or IR values as wide as an address (`Builder.word`); arithmetic on integers
+happens here and now, so that emitters need not care which they hold.
 """
 
 from __future__ import annotations
@@ -21,7 +21,12 @@ F32 = ir.FloatType()
 PTR = ir.PointerType()
 
 IrValue = Any  # a value of LLVM's: a constant, or what an instruction gives; llvmlite is untyped
-Index = Any  # int, or an IrValue of type i64
+Index = Any  # int, or an IrValue as wide as an address
+
+
+def word_type(target: Target) -> ir.IntType:
+    """Return the type of the integers that count: as wide as an address."""
+    return I32 if target.word_bits == 32 else I64
 
 
 class Builder:
@@ -32,6 +37,7 @@ class Builder:
         self.function = function
         self.target = target
         self.lanes = target.lanes
+        self.word = word_type(target)
         self.vector = ir.VectorType(F32, self.lanes)
         self.vector_i32 = ir.VectorType(I32, self.lanes)
 
@@ -39,7 +45,7 @@ class Builder:
 
     def index(self, value: Index) -> IrValue:
         """Return an IR value for an index."""
-        return _index(value) if isinstance(value, int) else value
+        return _index(self.word, value) if isinstance(value, int) else value
 
     def add(self, x: Index, y: Index) -> Index:
         """x + y."""
@@ -105,7 +111,7 @@ class Builder:
         head, body, done = (self.function.append_basic_block(name) for name in ("head", "body", "done"))
         self.ir.branch(head)
         self.ir.position_at_end(head)
-        index = self.ir.phi(I64)
+        index = self.ir.phi(self.word)
         index.add_incoming(self.index(start), before)
         carried = []
         for value in carry:
@@ -193,7 +199,12 @@ class Builder:
         """Return a vector with the same 32-bit integer in every lane."""
         if isinstance(number, int):
             return ir.Constant(self.vector_i32, [int32(number & 0xFFFFFFFF)] * self.lanes)
-        return self.spread(self.ir.trunc(number, I32), self.vector_i32)
+        return self.spread(self.as_i32(number), self.vector_i32)
+
+    def as_i32(self, number: Index) -> IrValue:
+        """Return the lowest 32 bits of an index."""
+        number = self.index(number)
+        return number if self.word is I32 else self.ir.trunc(number, I32)
 
     def spread(self, scalar: IrValue, kind: ir.VectorType) -> IrValue:
         """Return a vector of type `kind` with the same scalar in every lane."""
@@ -238,8 +249,8 @@ class Builder:
 
 
 @cache
-def _index(value: int) -> ir.Constant:
-    return ir.Constant(I64, value)
+def _index(kind: ir.IntType, value: int) -> ir.Constant:
+    return ir.Constant(kind, value)
 
 
 @cache

@@ -10,6 +10,7 @@ from llvmlite import ir
 
 from neocog.emit.builder import F32, I16, Builder, Index, IrValue
 from neocog.plan.blocked import PLANE, Blocked
+from neocog.plan.layout import Tensor
 
 EXPONENT, SIGN, QUIET = 0x7F800000, 0x80000000, 0x00400000
 INSTRUCTION = "+avx512bf16"  # LLVM's name of what rounds 16 values at once
@@ -38,6 +39,19 @@ def load_half(b: Builder, base: IrValue, offset: Index = 0) -> IrValue:
 def store_half(b: Builder, value: IrValue, base: IrValue, offset: Index = 0) -> None:
     """Round a vector of float32, and store it."""
     b.ir.store(rounded(b, value), b.at(base, offset, I16), align=2 * b.lanes)
+
+
+def load_from(b: Builder, tensor: Tensor, base: IrValue, offset: Index = 0) -> IrValue:
+    """Load a vector of a tensor, whatever it holds, as float32."""
+    return load_half(b, base, offset) if isinstance(tensor, Blocked) else b.load(base, offset)
+
+
+def store_to(b: Builder, value: IrValue, tensor: Tensor, base: IrValue, offset: Index = 0) -> None:
+    """Store a vector of float32 as what a tensor holds."""
+    if isinstance(tensor, Blocked):
+        store_half(b, value, base, offset)
+    else:
+        b.store(value, base, offset)
 
 
 def rounded(b: Builder, value: IrValue) -> IrValue:
@@ -80,6 +94,13 @@ def clear_gap(b: Builder, base: IrValue, y: Blocked, image: Index, plane: Index,
     end = b.ir.select(b.less(y.height - 2, row), b.index(y.behind), b.index(b.mul(b.add(row, 1), y.line)))
     with b.loop(begin, end) as (position, _):
         clear_position(b, base, b.add(origin, b.mul(position, PLANE)))
+
+
+def fill_up(b: Builder, base: IrValue, y: Blocked, place: Index, channels: int) -> None:
+    """Write zeros behind the last vector of a pixel, which begins at `place`, up to the end of its last plane."""
+    for channel in range(-(-channels // b.lanes) * b.lanes, y.planes * PLANE, b.lanes):
+        plane, within = divmod(channel, PLANE)
+        store_half(b, b.splat(0.0), base, b.add(place, plane * y.plane_step + within))
 
 
 def clear_position(b: Builder, base: IrValue, offset: Index) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from llvmlite import ir
 
@@ -11,7 +11,7 @@ from neocog.emit import activation
 from neocog.emit.addresses import Addresses, pixel
 from neocog.emit.builder import I32, I64, Builder, Index, IrValue, int32
 from neocog.emit.emitter import Emitters
-from neocog.emit.half import clear_around, load_half, store_half
+from neocog.emit.half import clear_around, fill_up, load_from, store_to
 from neocog.emit.slots import COUNT_SLOT
 from neocog.emit.sums import left_before, over_channels, over_pixels
 from neocog.nn.random import MULTIPLIERS, SHIFTS, dropout_threshold
@@ -76,9 +76,7 @@ def apply(b: Builder, addresses: Addresses, steps: Sequence[Pointwise], value: I
 def _load(b: Builder, addresses: Addresses, tensor: Tensor, spot: AnySpot) -> IrValue:
     if isinstance(spot, Beside):
         return b.load(b.at(addresses.tensor(tensor), spot.moved), spot.offset)
-    if isinstance(tensor, Blocked):
-        return load_half(b, addresses.tensor(tensor), position(b, tensor, spot))
-    return b.load(addresses.tensor(tensor), position(b, tensor, spot))
+    return load_from(b, tensor, addresses.tensor(tensor), position(b, tensor, spot))
 
 
 def position(b: Builder, tensor: Tensor, spot: Spot) -> Index:
@@ -180,7 +178,7 @@ def _drop(b: Builder, addresses: Addresses, step: Drop, value: IrValue, spot: Sp
         case "image":
             first = image
     keys = b.spread(addresses.argument(step.key_slot, I32), kind)
-    word = b.ir.xor(b.ir.add(b.spread(b.ir.trunc(b.index(first), I32), kind), lanes), keys)
+    word = b.ir.xor(b.ir.add(b.spread(b.as_i32(first), kind), lanes), keys)
     for salt in (None, keys):
         if salt is not None:
             word = b.ir.add(word, salt)
@@ -224,7 +222,8 @@ def emit_map(b: Builder, addresses: Addresses, stage: Map, low: IrValue, high: I
                 b, shape, lambda channel, last: _store(b, addresses, stage, image, row, column, channel, last)
             )
             if isinstance(stage.y, Blocked):
-                _fill_up(b, addresses, stage.y, Spot(image, row, column, 0))
+                place = position(b, stage.y, Spot(image, row, column, 0))
+                fill_up(b, addresses.tensor(stage.y), stage.y, place, stage.y.channels)
         if isinstance(stage.y, Blocked):
             clear_around(b, addresses.tensor(stage.y), stage.y, image, row)
 
@@ -235,16 +234,7 @@ def _store(
     spot = Spot(image, row, column, channel)
     value = _padded(b, stage, evaluate(b, addresses, stage.value, spot), last)
     assert stage.y is not None
-    if isinstance(stage.y, Blocked):
-        store_half(b, value, addresses.tensor(stage.y), position(b, stage.y, spot))
-    else:
-        b.store(value, addresses.tensor(stage.y), position(b, stage.y, spot))
-
-
-def _fill_up(b: Builder, addresses: Addresses, y: Blocked, spot: Spot) -> None:
-    """Write zeros behind the last vector of a pixel, up to the end of its last plane."""
-    for channel in range(-(-y.channels // b.lanes) * b.lanes, y.planes * PLANE, b.lanes):
-        store_half(b, b.splat(0.0), addresses.tensor(y), position(b, y, replace(spot, channel=channel)))
+    store_to(b, value, stage.y, addresses.tensor(stage.y), position(b, stage.y, spot))
 
 
 def _padded(b: Builder, stage: Map | PixelSum, value: IrValue, last: bool) -> IrValue:

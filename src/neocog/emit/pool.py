@@ -7,12 +7,13 @@ from contextlib import ExitStack, contextmanager
 
 from neocog.emit.addresses import Addresses, pixel
 from neocog.emit.argmax import load_argmax, mask_type, stopped, store_argmax
-from neocog.emit.builder import F32, Builder, Index, IrValue, float_bits
+from neocog.emit.builder import F32, I16, Builder, Index, IrValue, float_bits
 from neocog.emit.emitter import Emitters
+from neocog.emit.half import clear_around, clear_position, fill_up, load_from, store_to
 from neocog.emit.pointwise import Spot, apply, position
 from neocog.nn.window import EvenAxis, EvenWindow, Window, WindowAxis
+from neocog.plan.blocked import PLANE, Blocked
 from neocog.plan.layout import Tensor
-from neocog.plan.ops.half_pool import HalfPool
 from neocog.plan.ops.pool import Pool, PoolBackward
 
 UNROLL_CELLS = 9  # windows of at most this many cells, never touching padding, are written out
@@ -38,7 +39,7 @@ def bounds_of(b: Builder, axis: WindowAxis | EvenAxis, output: Index) -> tuple[I
     return start, first, last
 
 
-def share_of(b: Builder, stage: Pool | PoolBackward | HalfPool, row: Index, column: Index) -> IrValue:
+def share_of(b: Builder, stage: Pool | PoolBackward, row: Index, column: Index) -> IrValue:
     """Return 1 by the number of cells of a window that count, in every lane."""
     counted: Window | EvenWindow = stage.counted or stage.window
     if stage.counted is None and isinstance(stage.window, Window):
@@ -70,6 +71,8 @@ def emit_pool(b: Builder, addresses: Addresses, stage: Pool, low: IrValue, high:
     vectors = -(-stage.y.channels // b.lanes)
     # A loop over cells waits for each comparison before the next one, unless it has other channels to go on with.
     together = 1 if stage.window.cells <= UNROLL_CELLS else min(vectors, LOOPED_VECTORS)
+    if isinstance(stage.x, Blocked):
+        together = 1  # some may lie in another plane
     whole, rest = divmod(vectors, together)
     with b.loop(low, high) as (item, _):
         image, row = b.divmod(item, stage.y.height)
@@ -77,15 +80,28 @@ def emit_pool(b: Builder, addresses: Addresses, stage: Pool, low: IrValue, high:
         with b.loop(0, stage.y.width) as (column, _):
             left, first_column, last_column = bounds_of(b, horizontal, column)
             corner = pixel(b, stage.x, image, top, left)
+            place = image, row, column
             bounds = (first_row, last_row), (first_column, last_column)
             with b.loop(0, whole) as (group, _):
                 channel = b.mul(group, together * b.lanes)
-                _pool_window(
-                    b, addresses, stage, (image, row, column), b.add(corner, channel), channel, together, bounds
-                )
+                source = _vector_of(b, stage.x, corner, channel)
+                _pool_window(b, addresses, stage, place, source, channel, together, bounds)
             if rest:
                 channel = whole * together * b.lanes
-                _pool_window(b, addresses, stage, (image, row, column), b.add(corner, channel), channel, rest, bounds)
+                source = _vector_of(b, stage.x, corner, channel)
+                _pool_window(b, addresses, stage, place, source, channel, rest, bounds)
+            if isinstance(stage.y, Blocked):
+                fill_up(b, addresses.tensor(stage.y), stage.y, pixel(b, stage.y, *place), stage.y.channels)
+        if isinstance(stage.y, Blocked):
+            clear_around(b, addresses.tensor(stage.y), stage.y, image, row)
+
+
+def _vector_of(b: Builder, tensor: Tensor, pixel: Index, channel: Index) -> Index:
+    """Return where a vector of a pixel's channels lies."""
+    if not isinstance(tensor, Blocked):
+        return b.add(pixel, channel)
+    plane, within = b.divmod(channel, PLANE)
+    return b.add(pixel, b.add(b.mul(plane, tensor.plane_step), within))
 
 
 def _pool_window(
@@ -108,7 +124,7 @@ def _pool_window(
     def visit(r: Index, s: Index, values: list[IrValue]) -> None:
         cell = b.add(source, b.add(b.mul(r, stage.x.row_step), b.mul(s, stage.x.pitch)))
         for v in range(vectors):
-            value = b.load(x, b.add(cell, v * b.lanes))
+            value = load_from(b, stage.x, x, b.add(cell, v * b.lanes))
             if not stage.largest:
                 values[v] = b.ir.fadd(values[v], value)
                 continue
@@ -133,7 +149,7 @@ def _pool_window(
         if share is not None:
             result = b.ir.fmul(result, share)
         at = b.add(channel, v * b.lanes)
-        b.store(result, y, b.add(pixel(b, stage.y, *place), at))
+        store_to(b, result, stage.y, y, _vector_of(b, stage.y, pixel(b, stage.y, *place), at))
         if stage.mask is not None:
             argmax = stopped(b, result, values[vectors + v]) if stage.clamped else values[vectors + v]
             to = b.add(pixel(b, stage.mask, *place), at)
@@ -147,7 +163,7 @@ def emit_pool_backward(b: Builder, addresses: Addresses, stage: PoolBackward, lo
     Windows apart: each writes all of its cells, and pixels that no window sees keep the zeros that they were made
     with. Windows that overlap: the image is cleared, then each window adds to its cells, in row-major order.
     """
-    if not stage.overlapping:
+    if not stage.clears:
         with b.loop(low, high) as (item, _):
             image, row = b.divmod(item, stage.dy.height)
             _scatter_row(b, addresses, stage, image, row)
@@ -160,6 +176,11 @@ def emit_pool_backward(b: Builder, addresses: Addresses, stage: PoolBackward, lo
 
 def _clear_image(b: Builder, addresses: Addresses, tensor: Tensor, image: Index) -> None:
     base = addresses.tensor(tensor)
+    if isinstance(tensor, Blocked):
+        whole = b.at(addresses.whole(tensor), b.mul(image, tensor.image_step), I16)
+        with b.loop(0, tensor.image_step // PLANE) as (number, _):
+            clear_position(b, whole, b.mul(number, PLANE))
+        return
     with b.loop(0, tensor.height) as (row, _):
         start = pixel(b, tensor, image, row, 0)
         with b.loop(0, tensor.width * tensor.pitch // b.lanes) as (vector, _):
@@ -175,7 +196,7 @@ def _scatter_row(b: Builder, addresses: Addresses, stage: PoolBackward, image: I
         source = pixel(b, stage.dy, image, row, column)
         with b.loop(0, -(-stage.dy.channels // b.lanes)) as (vector, _):
             channel = b.mul(vector, b.lanes)
-            value = b.load(dy, b.add(source, channel))
+            value = load_from(b, stage.dy, dy, _vector_of(b, stage.dy, source, channel))
             argmax = None
             if stage.mask is not None:
                 at = b.add(pixel(b, stage.mask, image, row, column), channel)
@@ -196,7 +217,7 @@ def _scatter_row(b: Builder, addresses: Addresses, stage: PoolBackward, image: I
                 share = apply(b, addresses, stage.epilogue, share, spot)
                 if stage.overlapping:
                     share = b.ir.fadd(share, b.load(dx, at))
-                b.store(share, dx, at)
+                store_to(b, share, stage.dx, dx, at)
 
             bounds = (first_row, last_row, first_column, last_column)
             if all(isinstance(bound, int) for bound in bounds) and stage.window.cells <= UNROLL_CELLS:

@@ -8,7 +8,7 @@ from neocog.emit.addresses import Addresses
 from neocog.emit.builder import I16, I32, Builder, Index, IrValue
 from neocog.emit.emitter import Emitters
 from neocog.emit.epilogue import finished
-from neocog.emit.half import clear_gap, rounded, store_half
+from neocog.emit.half import clear_gap, rounded, store_half, store_to
 from neocog.emit.pointwise import Spot, position
 from neocog.emit.tiles import Tiles, tiles_of
 from neocog.plan.blocked import PANEL, PLANE, TILE_ROWS, Blocked
@@ -22,20 +22,21 @@ def emit_product(b: Builder, addresses: Addresses, stage: TileProduct, low: Inde
     tiles = tiles_of(b, addresses.operand(stage.sums))
     with b.loop(low, high) as (item, _):
         if stage.panels_first:
-            panel, place = b.divmod(item, stage.images * stage.chunks)
+            column, place = b.divmod(item, stage.images * stage.chunks)
         else:
-            place, panel = b.divmod(item, stage.panels)
+            place, column = b.divmod(item, stage.panels * stage.pixels)
+        panel, pixel = b.divmod(column, stage.pixels)
         image, chunk = b.divmod(place, stage.chunks)
-        if isinstance(stage.y, Blocked):
-            _clear_gaps(b, addresses, stage, stage.y, image, chunk, panel)
+        if isinstance(stage.y, Blocked) and stage.clears:
+            _clear_gaps(b, addresses, stage, stage.y, image, chunk, panel, pixel)
         start = b.mul(chunk, stage.chunk)
         with b.loop(start, b.minimum(b.add(start, stage.chunk), stage.blocks)) as (block, _):
             # An odd last tile is paired with itself.
             numbers = b.mul(block, 2), b.minimum(b.add(b.mul(block, 2), 1), stage.tiles - 1)
             stretches = [_stretch(b, stage, number) for number in numbers]
-            _sum(b, addresses, stage, tiles, image, panel, stretches)
+            _sum(b, addresses, stage, tiles, image, panel, pixel, stretches)
             for tile, stretch in enumerate(stretches):
-                _store(b, addresses, stage, tiles, tile, stretch, image, panel)
+                _store(b, addresses, stage, tiles, tile, stretch, image, panel, pixel)
 
 
 def _stretch(b: Builder, stage: TileProduct, tile: Index) -> tuple[Index, Index]:
@@ -51,6 +52,7 @@ def _sum(
     tiles: Tiles,
     image: Index,
     panel: Index,
+    pixel: Index,
     stretches: list[tuple[Index, Index]],
 ) -> None:
     """Write all products of a block."""
@@ -62,7 +64,6 @@ def _sum(
         place = b.add(b.mul(line, stage.steps[0]), b.mul(row, stage.row_step))
         rows.append(b.at(x, b.add(begin, place), I16))
     down, across = stage.taps
-    taps = down * across
     tiles.zero()
 
     def at(plane: Index, tap_row: Index, tap_column: Index) -> None:
@@ -70,12 +71,14 @@ def _sum(
         moved = b.add(b.mul(tap_row, stage.tap_steps[0]), b.mul(tap_column, stage.tap_steps[1]))
         offset = b.add(b.mul(plane, stage.x.plane_step), moved)
         upper, lower = (b.at(row, offset, I16) for row in rows)
-        panel_tap = b.at(weights, b.mul(b.add(b.mul(plane, taps), tap), PANEL_TAP), I16)
+        # Where pixels have weights of their own, those of a plane are as many taps.
+        number = b.add(b.mul(plane, stage.plane_taps), b.add(tap, pixel))
+        panel_tap = b.at(weights, b.mul(number, PANEL_TAP), I16)
         tiles.multiply(upper, lower, 2 * stage.row_step, panel_tap)
 
     def over_taps(plane: Index) -> None:
-        if taps <= UNROLLED_TAPS:
-            for tap in range(taps):
+        if down * across <= UNROLLED_TAPS:
+            for tap in range(down * across):
                 at(plane, *divmod(tap, across))
             return
         with b.loop(0, down) as (tap_row, _), b.loop(0, across) as (tap_column, _):
@@ -98,6 +101,7 @@ def _store(
     stretch: tuple[Index, Index],
     image: Index,
     panel: Index,
+    pixel: Index,
 ) -> None:
     """Write the rows of a tile that count, with bias and epilogue."""
     line, first = stretch
@@ -106,7 +110,7 @@ def _store(
     whole = stage.y.channels % PANEL == 0
     with b.loop(0, count) as (row, _):
         number = b.add(first, row)
-        spot, counts = _spot(b, stage, line, number, image)
+        spot, counts = _spot(b, stage, line, number, image, pixel)
         with b.when(counts):
             sums = b.at(tiles.sums, b.mul(b.add(row, tile * TILE_ROWS), PANEL))
             for lane in range(0, PANEL, b.lanes):
@@ -122,15 +126,21 @@ def _store(
                     _store_vector(b, addresses, stage, sums, lane, there)
 
 
-def _spot(b: Builder, stage: TileProduct, line: Index, number: Index, image: Index) -> tuple[Spot, IrValue]:
+def _spot(
+    b: Builder, stage: TileProduct, line: Index, number: Index, image: Index, pixel: Index
+) -> tuple[Spot, IrValue]:
     """Return which pixel a row stands for, and whether it stands for any."""
-    always = ir.Constant(ir.IntType(1), 1)
+    counts = ir.Constant(ir.IntType(1), 1)
     if stage.walk == "images":
-        return Spot(number, 0, 0, 0), always
-    if stage.walk == "rows":
-        return Spot(image, line, number, 0), always
-    row, column = b.divmod(number, stage.x.line)
-    return Spot(image, row, column, 0), always if stage.x.line == stage.y.width else b.less(column, stage.y.width)
+        return Spot(number, *b.divmod(pixel, stage.width), 0), counts
+    row, column = line, number
+    if stage.walk == "plane":
+        row, column = b.divmod(number, stage.x.line)
+        if stage.x.line != stage.width:
+            counts = b.less(column, stage.width)
+    down = b.add(b.mul(row, stage.apart[0]), stage.begin[0])
+    across = b.add(b.mul(column, stage.apart[1]), stage.begin[1])
+    return Spot(image, down, across, 0), counts
 
 
 def _store_vector(b: Builder, addresses: Addresses, stage: TileProduct, sums: IrValue, lane: int, spot: Spot) -> None:
@@ -138,26 +148,29 @@ def _store_vector(b: Builder, addresses: Addresses, stage: TileProduct, sums: Ir
     if stage.bias is not None:
         value = b.ir.fadd(value, b.load(addresses.operand(stage.bias), spot.channel))
     value = finished(b, addresses, stage.epilogue, value, spot, stage.y.channels)
-    base, place = addresses.tensor(stage.y), position(b, stage.y, spot)
-    if isinstance(stage.y, Blocked):
-        store_half(b, value, base, place)
-    else:
-        b.store(value, base, place)
+    store_to(b, value, stage.y, addresses.tensor(stage.y), position(b, stage.y, spot))
 
 
 def _clear_gaps(
-    b: Builder, addresses: Addresses, stage: TileProduct, y: Blocked, image: Index, chunk: Index, panel: Index
+    b: Builder,
+    addresses: Addresses,
+    stage: TileProduct,
+    y: Blocked,
+    image: Index,
+    chunk: Index,
+    panel: Index,
+    pixel: Index,
 ) -> None:
-    """Write the zeros around the rows of a plane, with its first chunk."""
+    """Write the zeros around the rows of a plane, with its first chunk; of images that are rows, with each row."""
+    if y.lead == 0 and y.line == y.width and y.behind == y.height * y.width:
+        return
     base = addresses.tensor(y)
     if stage.walk == "images":
-        if y.lead or y.behind > 1:
-            images = b.mul(chunk, stage.chunk * 2 * TILE_ROWS)
-            behind = b.minimum(b.add(images, stage.chunk * 2 * TILE_ROWS), y.images)
-            with b.loop(images, behind) as (number, _):
-                clear_gap(b, base, y, number, panel, 0)
-        return
-    if y.lead == 0 and y.line == y.width and y.behind == y.height * y.width:
+        row, column = b.divmod(pixel, stage.width)
+        images = b.mul(chunk, stage.chunk * 2 * TILE_ROWS)
+        behind = b.minimum(b.add(images, stage.chunk * 2 * TILE_ROWS), y.images)
+        with b.when(b.less(column, 1)), b.loop(images, behind) as (number, _):
+            clear_gap(b, base, y, number, panel, row)
         return
     with b.when(b.less(chunk, 1)), b.loop(0, y.height) as (row, _):
         clear_gap(b, base, y, image, panel, row)
@@ -168,8 +181,9 @@ def emit_pack(b: Builder, addresses: Addresses, stage: PackTiles, low: Index, hi
     weights, out = addresses.panels(stage.weights), addresses.operand(stage.out)
     filters = -(-stage.weights.columns // b.lanes) * b.lanes
     with b.loop(low, high) as (item, _):
-        rest, tap = b.divmod(item, stage.taps)
+        rest, number = b.divmod(item, stage.taps)
         panel, plane = b.divmod(rest, stage.planes)
+        tap = _source(b, stage, number)
         to = b.at(out, b.mul(item, PANEL_TAP), I16)
         first = b.mul(plane, PLANE)
         with b.loop(0, PLANE // 2) as (pair, _):
@@ -191,6 +205,13 @@ def emit_pack(b: Builder, addresses: Addresses, stage: PackTiles, low: Index, hi
                 tile, filter_ = divmod(lane, TILE_ROWS)
                 place = b.add(b.mul(pair, TILE_ROWS), tile * (PANEL_TAP // 4) + filter_)
                 b.ir.store(both, b.at(to, place, I32), align=b.target.vector_bytes)
+
+
+def _source(b: Builder, stage: PackTiles, number: Index) -> Index:
+    """Return which tap of the weights is the one of a number."""
+    down, across = b.divmod(number, stage.across.count)
+    row = b.add(b.mul(down, stage.down.step), stage.down.first)
+    return b.add(b.mul(row, stage.row), b.add(b.mul(across, stage.across.step), stage.across.first))
 
 
 def emit_stack(b: Builder, addresses: Addresses, stage: Stack, low: Index, high: Index) -> None:

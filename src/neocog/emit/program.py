@@ -29,9 +29,9 @@ from dataclasses import dataclass
 
 from llvmlite import ir
 
-from neocog.emit.addresses import Addresses, ImageBlock, resolve
+from neocog.emit.addresses import Addresses, Given, ImageBlock, resolve
 from neocog.emit.barrier import barrier_type, emit_barrier
-from neocog.emit.builder import I64, PTR, Builder, Index, IrValue
+from neocog.emit.builder import I64, PTR, Builder, Index, IrValue, word_type
 from neocog.emit.emitters import EMITTERS
 from neocog.emit.kernels import Address, Kernel, chain_name, kernel_of
 from neocog.emit.slots import COUNT_SLOT, barrier_slot
@@ -47,7 +47,7 @@ STAGE_TYPE = ir.FunctionType(ir.VoidType(), [PTR, PTR, PTR, PTR, I64, I64])
 
 def emit_program(program: Program) -> ir.Module:
     """Write a program down as an LLVM module."""
-    writer = _Writer(program)
+    writer = ProgramWriter(program)
     chains = {
         index: writer.write_chain(chain_name(index), scheduled.stage)
         for index, scheduled in enumerate(program.stages)
@@ -56,10 +56,14 @@ def emit_program(program: Program) -> ir.Module:
     writer.write_meeting()
     for phase in program.phases():
         writer.write_run(phase, chains)
-    _, b = writer.begin("prepare")
-    for stage in program.preparation:
-        writer.call_kernel(b, stage, b.index(0), b.index(stage.items))
-    b.ir.ret_void()
+    writer.write_preparation()
+    return writer.module
+
+
+def emit_preparation(program: Program) -> ir.Module:
+    """Write down `prepare` alone."""
+    writer = ProgramWriter(program)
+    writer.write_preparation()
     return writer.module
 
 
@@ -71,7 +75,7 @@ def emit_stages(program: Program) -> ir.Module:
 
     The latter is a stage of a chain, for one block of images.
     """
-    writer = _Writer(program)
+    writer = ProgramWriter(program)
     for index, scheduled in enumerate(program.stages):
         if isinstance(scheduled.stage, Chain):
             for number, inner in enumerate(scheduled.stage.stages):
@@ -90,13 +94,19 @@ class _Images:
     number: IrValue
 
 
-class _Writer:
-    """Writes functions into the module of a program, and each kernel that they call once."""
+class ProgramWriter:
+    """Writes functions into the module of a program, and each kernel that they call once.
 
-    def __init__(self, program: Program) -> None:
+    Arguments:
+        program: what they compute.
+        given: arguments of each call that are known already, by slot; None: all are read from the control block.
+    """
+
+    def __init__(self, program: Program, given: Given = None) -> None:
         self.module = ir.Module(name="neocog")
         self.module.triple = program.target.triple
         self._program = program
+        self._given = given
         self._kernels: dict[Kernel, ir.Function] = {}
 
     def begin(self, name: str) -> tuple[ir.Function, Builder]:
@@ -118,24 +128,41 @@ class _Writer:
         self, b: Builder, kernel: Kernel, addresses: Iterable[Address], first: Index, slice_: Index, *rest: Index
     ) -> None:
         if kernel not in self._kernels:
-            self._kernels[kernel] = _emit_kernel(self.module, self._program.target, kernel)
-        state, arena, scratch, control = b.function.args[:4]
-        bases = {Space.STATE: state, Space.ARENA: arena, Space.SCRATCH: scratch}
-        pointers = [resolve(b, self._program.allocations, bases, wanted, first, slice_) for wanted in addresses]
-        b.ir.call(self._kernels[kernel], [*pointers, control, *map(b.index, rest)])
+            self._kernels[kernel] = emit_kernel(self.module, self._program.target, kernel, self._given)
+        pointers = [self.resolve(b, wanted, first, slice_) for wanted in addresses]
+        b.ir.call(self._kernels[kernel], [*pointers, self.control(b), *map(b.index, rest)])
+
+    def resolve(self, b: Builder, wanted: Address, first: Index, slice_: Index) -> IrValue:
+        """Return what to pass for an argument of a kernel; see emit/addresses.py."""
+        bases = dict(zip((Space.STATE, Space.ARENA, Space.SCRATCH), b.function.args[:3], strict=True))
+        return resolve(b, self._program.allocations, bases, wanted, first, slice_)
+
+    def control(self, b: Builder) -> IrValue:
+        """Return the address of the arguments of a call."""
+        return b.function.args[3]
 
     def write_chain(self, name: str, chain: Chain) -> ir.Function:
         """Write all stages of a chain, for some slices of the batch."""
         function, b = self.begin(name)
-        low, high = function.args[4:]
+        self.write_blocks(b, chain, *function.args[4:])
+        b.ir.ret_void()
+        return function
+
+    def write_blocks(self, b: Builder, chain: Chain, low: Index, high: Index) -> None:
+        """Write all stages of a chain for the blocks of some slices."""
         with b.loop(low, high) as (slice_, _):
             first, behind = _first_block(b, chain, slice_), _first_block(b, chain, b.add(slice_, 1))
             with b.loop(first, behind) as (block, _):
                 images = _Images(b.mul(block, chain.block), slice_, b.sub(block, low if chain.rolls else first))
                 for stage in chain.stages:
                     self._call_chained(b, stage, images)
+
+    def write_preparation(self) -> None:
+        """Write what a program that predicts does once after its parameters changed."""
+        _, b = self.begin("prepare")
+        for stage in self._program.preparation:
+            self.call_kernel(b, stage, b.index(0), b.index(stage.items))
         b.ir.ret_void()
-        return function
 
     def write_stage(self, name: str, stage: Op) -> None:
         """Write one stage, for some of its items."""
@@ -187,9 +214,10 @@ class _Writer:
                     self.call_kernel(b, scheduled.stage, low, high)
 
 
-def _emit_kernel(module: ir.Module, target: Target, kernel: Kernel) -> ir.Function:
-    count = len(kernel.alone)
-    kind = ir.FunctionType(ir.VoidType(), [PTR] * count + [PTR, I64, I64])
+def emit_kernel(module: ir.Module, target: Target, kernel: Kernel, given: Given = None) -> ir.Function:
+    """Write a kernel; `given` as `ProgramWriter` has it."""
+    count, word = len(kernel.alone), word_type(target)
+    kind = ir.FunctionType(ir.VoidType(), [PTR] * count + [PTR, word, word])
     function = ir.Function(module, kind, kernel.name)
     function.linkage = "internal"
     b = Builder(function, target)
@@ -200,9 +228,10 @@ def _emit_kernel(module: ir.Module, target: Target, kernel: Kernel) -> ir.Functi
     stage = kernel.stage
     if kernel.chained:
         first, number = low, high
-        EMITTERS[type(stage)](b, Addresses(b, pointers, control, ImageBlock(first, number)), stage, 0, stage.items)
+        addresses = Addresses(b, pointers, control, ImageBlock(first, number), given)
+        EMITTERS[type(stage)](b, addresses, stage, 0, stage.items)
     else:
-        EMITTERS[type(stage)](b, Addresses(b, pointers, control), stage, low, high)
+        EMITTERS[type(stage)](b, Addresses(b, pointers, control, given=given), stage, low, high)
     b.ir.ret_void()
     return function
 

@@ -19,6 +19,7 @@ from llvmlite import ir
 from neocog.emit.builder import F32, I8, I16, I32, I64, PTR, Builder, Index, IrValue
 from neocog.plan.blocked import PANEL, PLANE, TILE_ROWS
 from neocog.plan.ops.product import TileProduct
+from neocog.plan.ops.tile_gradient import TileGradient
 from neocog.plan.program import Program
 
 TILES = 8  # registers
@@ -234,7 +235,9 @@ def configured(b: Builder, program: Program) -> Iterator[None]:
 
 def uses_tile_registers(program: Program) -> bool:
     """Whether a program multiplies in tile registers."""
-    return program.target.tiles and any(isinstance(stage, TileProduct) for stage in program.every_stage())
+    return program.target.tiles and any(
+        isinstance(stage, TileProduct | TileGradient) for stage in program.every_stage()
+    )
 
 
 def call(b: Builder, name: str, *values: IrValue) -> None:

@@ -87,13 +87,13 @@ def _square(b: Builder) -> ir.Function:
     within = Builder(square, b.target)
     source, transposed, from_step, to_step = square.args
     rows = [within.load(source, within.mul(from_step, n)) for n in range(b.lanes)]
-    for n, row in enumerate(_transposed(within, rows)):
+    for n, row in enumerate(transposed_square(within, rows)):
         within.store(row, transposed, within.mul(to_step, n))
     within.ir.ret_void()
     return square
 
 
-def _transposed(b: Builder, rows: list[IrValue]) -> list[IrValue]:
+def transposed_square(b: Builder, rows: list[IrValue]) -> list[IrValue]:
     """Transpose a square in registers: swap halves, then quarters, and so on (Eklundh 1972)."""
     rows = list(rows)
     lanes = len(rows)

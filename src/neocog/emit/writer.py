@@ -228,6 +228,10 @@ class Writer:
         """Floating-point in fewer bits, rounded to nearest."""
         return self._convert("fptrunc", x, kind)
 
+    def ptrtoint(self, x: Operand, kind: ir.Type) -> Operand:
+        """An address as an integer."""
+        return self._convert("ptrtoint", x, kind)
+
     def bitcast(self, x: Operand, kind: ir.Type) -> Operand:
         """The same bits as another type of the same size."""
         return self._convert("bitcast", x, kind)

@@ -68,6 +68,20 @@ def allocate(
     touched = {part.memory for _, op in moments(stages) for part in (*op.reads(), *op.writes())}
     sizes = {name: size for name, size in sizes.items() if name[0] is Space.STATE or name in touched or name in kept}
     uses = uses_of(sizes, by_name, stages, kept)
+    return place(sizes, uses, stages)
+
+
+def place(
+    sizes: Mapping[Name, int], uses: Mapping[Name, Use], stages: Sequence[Op], line: int = LINE
+) -> dict[Name, Allocation]:
+    """Find an offset for named allocations; see `allocate`.
+
+    Arguments:
+        sizes: of each, bytes.
+        uses: how each is used.
+        stages: what happens, in order.
+        line: bytes; each begins at a multiple of this.
+    """
     order = sorted(sizes, key=lambda name: (-sizes[name], name[1]))
     groups: list[_Group] = [_Group([name], uses[name].live) for name in order if uses[name].frame is None]
     groups += [_Group(sharing, always(stages)) for sharing in _framed({name: uses[name] for name in order})]
@@ -78,7 +92,7 @@ def allocate(
         end = 0
         for other, allocation in placed:
             if other.names[0][0] is space and allocation.live.overlaps(group.live) and allocation.offset < end + size:
-                end = max(end, -(-allocation.end // LINE) * LINE)
+                end = max(end, -(-allocation.end // line) * line)
         insort(placed, (group, Allocation(end, size, group.live)), key=lambda pair: pair[1].offset)
         allocations |= {name: Allocation(end, size, uses[name].live, uses[name].frame) for name in group.names}
     return allocations

@@ -67,10 +67,9 @@ def plan_program(
         outputs: what the program gives: "logits", "features", "peaks" (the largest value of each feature map of each
             convolution), and the output of any layer, by its name. What none of them depends on is not computed; a
             program that trains needs the logits.
-        precision: of the factors of products, and of what is kept between them; programs that train need "float32".
+        precision: of the factors of products, and of what is kept between them; sums and parameters are float32.
         seeks: whether it finds a gradient; see `plan_gradient`.
     """
-    assert training is None or precision == "float32"
     nodes = _asked(graph, outputs)
     sources = peak_sources(graph) if PEAKS in outputs else {}
     steps = steps_of(graph, training=training is not None, wanted={*nodes.values(), *sources.values()})

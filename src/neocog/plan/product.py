@@ -24,6 +24,40 @@ def walk_of(window: Window, images: int) -> Walk:
 
 def product(
     title: str,
+    x: Blocked,
+    y: Tensor,
+    weights: Operand,
+    *,
+    walk: Walk,
+    first: int,
+    taps: tuple[int, int],
+    tap_steps: tuple[int, int],
+    steps: tuple[int, int],
+    bias: Vectors | None = None,
+    epilogue: Epilogue = (),
+    chained: bool = False,
+    begin: tuple[int, int] = (0, 0),
+    apart: tuple[int, int] = (1, 1),
+) -> TileProduct:
+    """Cut products into items.
+
+    Arguments:
+        title: what plans call it.
+        x, y, weights, walk, first, taps, tap_steps, steps, bias, epilogue, begin, apart: as of the op.
+        chained: whether it runs in a chain, where threads share images out and not what an image consists of.
+    """
+    sums = Operand(Space.SCRATCH, f"{title} sums", 0)
+    bias_at = bias.begin if bias else None
+    made = TileProduct(
+        title, x, y, weights, sums, walk, first, taps, tap_steps, steps, 1, False, bias_at, epilogue, begin, apart
+    )
+    far = 2 * made.panels * made.panel_size > made.x.bytes_each * x.images * x.image_step
+    chunk = 1 if walk == "images" else made.blocks if chained else -(-made.blocks // SHARES)
+    return replace(made, chunk=chunk, panels_first=far)
+
+
+def forward(
+    title: str,
     window: Window,
     x: Blocked,
     y: Tensor,
@@ -37,36 +71,25 @@ def product(
     """Plan a convolution.
 
     Arguments:
-        title: what plans call it.
         window: its walk over x.
-        x, y, weights, bias, epilogue: as of the op.
         walk: as of `walk_of`.
-        chained: whether it runs in a chain, where threads share images out and not what an image consists of.
+        title, x, y, weights, bias, epilogue, chained: as of `product`.
     """
     v, h = window.vertical, window.horizontal
-    steps = v.stride * x.row_step, h.stride * x.pitch
-    tap_steps = v.dilation * x.row_step, h.dilation * x.pitch
-    first = -v.before * x.row_step - h.before * x.pitch
-    sums = Operand(Space.SCRATCH, f"{title} sums", 0)
-    made = TileProduct(
+    return product(
         title,
         x,
         y,
         weights,
-        sums,
-        walk,
-        first,
-        (v.kernel, h.kernel),
-        tap_steps,
-        steps,
-        chunk=1,
-        panels_first=False,
-        bias=bias.begin if bias else None,
+        walk=walk,
+        first=-v.before * x.row_step - h.before * x.pitch,
+        taps=(v.kernel, h.kernel),
+        tap_steps=(v.dilation * x.row_step, h.dilation * x.pitch),
+        steps=(v.stride * x.row_step, h.stride * x.pitch),
+        bias=bias,
         epilogue=epilogue,
+        chained=chained,
     )
-    far = 2 * made.panels * made.panel_size > made.x.bytes_each * x.images * x.image_step
-    chunk = 1 if walk == "images" else made.blocks if chained else -(-made.blocks // SHARES)
-    return replace(made, chunk=chunk, panels_first=far)
 
 
 def stacked(window: Window) -> Window:
@@ -84,7 +107,7 @@ def whole(image: ImageShape | Tensor) -> Window:
 def spare_behind(window: Window, x: Blocked, walk: Walk) -> int:
     """Return the elements behind the last image of x that tiles reach."""
     y = Tensor("", x.images, window.vertical.output, window.horizontal.output, 1, PLANE)
-    made = product("", window, x, y, Operand(Space.ARENA, "", 0), walk=walk)
+    made = forward("", window, x, y, Operand(Space.ARENA, "", 0), walk=walk)
     return max(0, x.origin + made.end - x.images * x.image_step)
 
 

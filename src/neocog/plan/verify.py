@@ -29,7 +29,7 @@ def verify(stages: Iterable[Op], allocations: Mapping[Name, Allocation], lanes: 
         allocations: where each named allocation lies.
         lanes: float32 values in a vector.
     """
-    _check_apart(allocations)
+    check_apart(allocations)
     for stage in stages:
         for inner in stage.inner_stages():
             for fault in (*inner.faults(lanes), *_blocked_faults(inner)):
@@ -95,7 +95,7 @@ def _check_reaches(op: Op, allocations: Mapping[Name, Allocation], lanes: int, i
             )
 
 
-def _check_apart(allocations: Mapping[Name, Allocation]) -> None:
+def check_apart(allocations: Mapping[Name, Allocation]) -> None:
     """Check that pieces that share bytes are never in use together, and that halos of zeros stay zeros."""
     for space in Space:
         for one, two in sharing_bytes(allocations, space):

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+NARROW = ("arm", "thumb", "riscv32", "wasm32")
+"""How the triples of architectures begin whose addresses have 32 bits."""
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -34,6 +37,16 @@ class Target:
     def vector_bytes(self) -> int:
         """Size of a vector register, bytes."""
         return 4 * self.lanes
+
+    @property
+    def word_bits(self) -> int:
+        """Bits of an address, and of the integers that count."""
+        return 32 if self.triple.startswith(NARROW) else 64
+
+    @property
+    def abi(self) -> str:
+        """LLVM's name of how functions are called, where the triple does not say it."""
+        return {"riscv64": "lp64d", "riscv32": "ilp32f"}.get(self.triple.split("-")[0], "")
 
     @property
     def picks(self) -> bool:

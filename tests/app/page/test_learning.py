@@ -85,7 +85,7 @@ def test_a_run_without_filters_says_why(trained_once: Any, tmp_path: Path) -> No
     found = answer(session, Question.read("learning")).facts
     assert len(found["epochs"]) == 12
     assert (found["layers"], found["kept"]) == ([], [])
-    assert "filters.safetensors" in found["trouble"]
+    assert "filters.safetensors" in found["trouble"]["en"]
     with pytest.raises(SettingError, match="no filters of layer 0"):
         answer(session, Question.read("learnt?layer=0"))
 

@@ -39,6 +39,7 @@ def test_errors_of_users_keep_their_hint_and_others_are_called_bugs() -> None:
         "hint": "use a larger one",
         "layer": None,
         "code": "shape",
+        "said": {"zh": {"message": "too small\nby far", "hint": "use a larger one"}},  # of which nothing is known
     }
     (frame,) = read_frames(error_frame(ZeroDivisionError("division by zero")))
     assert frame.manifest["error"]["code"] == "internal"

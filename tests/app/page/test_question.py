@@ -15,7 +15,7 @@ def test_a_question_reads_back_and_sorts_its_arguments() -> None:
     assert str(Question.read("model")) == "model"
 
 
-@pytest.mark.parametrize("value", ["", "a b", "<script>", "../x", "a" * 101, "é"])
+@pytest.mark.parametrize("value", ["", "a b", "<script>", "../x", "a" * 251, "é"])
 def test_values_that_no_question_holds_are_refused(value: str) -> None:
     with pytest.raises(nc.SettingError):
         Question.make("sample", {"index": value})

@@ -90,7 +90,8 @@ def test_an_image_is_taken_and_brought_to_size(client: httpx.Client, session: Se
     Image.new("RGB", (3264, 2448), (200, 30, 60)).save(file, "JPEG")
     (frame,) = read_frames(client.post("/ask/input", content=file.getvalue()).content)
     facts = frame.manifest["facts"]
-    assert facts["note"] == "2448 x 3264 pixels, resized to 10 x 14 by stretch"
+    assert facts["note"]["en"] == "2448 x 3264 pixels, resized to 10 x 14 by stretch"
+    assert facts["note"]["zh"] == "2448 × 3264 像素，按 stretch 缩放到 10 × 14"
     assert session.input(facts["input"]).image.shape == (10, 14, 3)
 
 

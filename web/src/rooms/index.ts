@@ -5,6 +5,7 @@ import type { RoomId } from '../state.svelte'
 import Connections from './Connections.svelte'
 import Detects from './Detects.svelte'
 import Gradient from './Gradient.svelte'
+import Kernels from './Kernels.svelte'
 import Learning from './Learning.svelte'
 import Lens from './Lens.svelte'
 import Output from './Output.svelte'
@@ -26,4 +27,5 @@ export const rooms: Readonly<Record<RoomId, Component>> = {
   places: Places,
   learning: Learning,
   input: YourInput,
+  kernels: Kernels,
 }

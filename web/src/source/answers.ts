@@ -1,5 +1,6 @@
 /** The facts of docs/page.md, typed. Numbers that may be NaN or infinite arrive as texts then. */
 
+import type { Language } from '../language'
 export type Real = number | 'NaN' | 'Infinity' | '-Infinity'
 export type Pair = [number, number]
 
@@ -109,7 +110,7 @@ export interface CheckFacts {
 export interface InputFacts {
   input: string
   name: string
-  note: string | null
+  note: Record<Language, string> | null
   labels?: number[]
 }
 

@@ -32,6 +32,11 @@ export type ErrorCode =
   | 'unrecorded' // a saved page does not hold it
   | 'garbled' // an answer that is not as agreed
 
+export interface Said {
+  readonly message: string
+  readonly hint: string | null
+}
+
 export class AskError extends Error {
   override readonly name = 'AskError'
 
@@ -40,6 +45,8 @@ export class AskError extends Error {
     message: string,
     readonly hint: string | null = null,
     readonly layer: string | null = null,
+    /** message and hint in languages besides English */
+    readonly said: Partial<Record<string, Said>> = {},
   ) {
     super(message)
   }
@@ -63,7 +70,7 @@ interface Manifest {
   progress?: Progress
   facts?: Facts
   arrays?: Listed[]
-  error?: { message: string; hint?: string | null; layer?: string | null; code: ErrorCode }
+  error?: { message: string; hint?: string | null; layer?: string | null; code: ErrorCode; said?: Record<string, Said> }
 }
 
 const WORD = 4 // bytes of a uint32 and of a float32
@@ -88,8 +95,8 @@ export function decodeFrame(frame: Uint8Array, question: string): Message {
   }
   if (manifest.progress) return { kind: 'progress', progress: manifest.progress }
   if (manifest.error) {
-    const { code, message, hint, layer } = manifest.error
-    return { kind: 'error', error: new AskError(code, message, hint ?? null, layer ?? null) }
+    const { code, message, hint, layer, said } = manifest.error
+    return { kind: 'error', error: new AskError(code, message, hint ?? null, layer ?? null, said) }
   }
   const arrays: Record<string, NumberArray> = {}
   for (const listed of manifest.arrays ?? []) {

@@ -1,5 +1,6 @@
 /** Facts of the questions about patterns, places and learning (docs/page.md). */
 
+import type { Language } from '../language'
 import type { ModelFacts, Pair, Real } from './answers'
 
 export const BASELINES = ['black', 'mean', 'white'] as const
@@ -11,6 +12,8 @@ export interface Defaults {
   shift: { most: number; step: number }
   seed: number
   control: number
+  /** kernels by name; the padding to begin with, and the convolution that one may stand in */
+  kernel: { presets: Record<string, { weights: number[]; divide: number }>; padding: number; layer: number | null }
 }
 
 export function defaultsOf(facts: ModelFacts): Defaults {
@@ -116,10 +119,17 @@ export interface LearningFacts {
   layers: LearningLayer[]
   /** after which epochs there are filters; null: those of the model as it is */
   kept: (number | null)[]
-  trouble: string | null
+  trouble: Record<Language, string> | null
   practice: PracticeFacts | null
 }
 
 export interface LearntFacts {
   magnified: number
+}
+
+export interface KernelFacts {
+  minimum: Real
+  maximum: Real
+  /** what the network says to what comes out, where it is of its size */
+  predicted: number[] | null
 }

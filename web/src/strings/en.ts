@@ -2,10 +2,11 @@
 
 import { findings } from './en/findings'
 import { frame } from './en/frame'
+import { kernels } from './en/kernels'
 import { kit } from './en/kit'
 import { lesson } from './en/lesson'
 import { network } from './en/network'
 
-export const en = { ...frame, ...network, ...findings, ...kit, ...lesson }
+export const en = { ...frame, ...network, ...findings, ...kit, ...kernels, ...lesson }
 
 export type Strings = typeof en

@@ -3,8 +3,9 @@
 import type { Strings } from './en'
 import { findings } from './zh/findings'
 import { frame } from './zh/frame'
+import { kernels } from './zh/kernels'
 import { kit } from './zh/kit'
 import { lesson } from './zh/lesson'
 import { network } from './zh/network'
 
-export const zh: Strings = { ...frame, ...network, ...findings, ...kit, ...lesson }
+export const zh: Strings = { ...frame, ...network, ...findings, ...kit, ...kernels, ...lesson }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
@@ -24,7 +25,6 @@ from neocog.app.page.session import FIRST, Gallery, Session
 from neocog.data.dataset import Dataset, Subset
 from neocog.data.decode import MAX_BYTES, unreadable_file
 from neocog.errors import DataError, FormatError, NeocogError
-from neocog.explain.subject import Subject
 from neocog.interop.hub.repository import names_a_hub
 from neocog.interrupts import Terminated
 from neocog.model.network import Network
@@ -97,7 +97,7 @@ def command(
         return
     return_memory()
     with told_of_compiling(quiet=quiet):
-        _warm_up(session.model)
+        _warm_up(session)
     serve(PageServer(session, port), browser=not no_browser, quiet=quiet)
 
 
@@ -186,10 +186,14 @@ def _part(location: str, model: Network, *, named: bool, quiet: bool) -> tuple[D
     return found, source.name
 
 
-def _warm_up(model: Subject) -> None:
-    """Compile what the page will ask for first, so that it need not wait."""
-    shape = model.graph.input
-    model(np.zeros((1, shape.height, shape.width, shape.channels), np.float32))
+def _warm_up(session: Session) -> None:
+    """Compute what the page will ask for first, so that it need not wait; without an image, compile what answers."""
+    shape = session.model.graph.input
+    if FIRST in session.inputs:
+        with contextlib.suppress(NeocogError):  # the page will say it, where it has room to
+            session.trace(FIRST)
+    else:
+        session.model(np.zeros((1, shape.height, shape.width, shape.channels), np.float32))
 
 
 def serve(server: PageServer, *, browser: bool, quiet: bool) -> None:

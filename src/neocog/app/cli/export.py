@@ -20,12 +20,14 @@ class Wanted:
     """What is asked for.
 
     Arguments:
-        path: the file to write.
+        path: the file to write, or the folder.
+        source: the model's file.
         workers, quiet, as_json: as for other verbs.
         flags: those of one format alone, as given; None, or False: not given.
     """
 
     path: Path
+    source: Path
     workers: int | None
     quiet: bool
     as_json: bool
@@ -42,18 +44,21 @@ class Format:
 
     Arguments:
         module: of the command line, whose `write` writes it.
-        ending: of its files.
+        ending: of its files, or of the folder's name.
         flags: the flags that only some formats have, and this one has, as in `Wanted.flags`.
+        folder: whether it writes a folder.
     """
 
     module: str
     ending: str
     flags: tuple[str, ...] = ()
+    folder: bool = False
 
 
 FORMATS = {
     "onnx": Format("neocog.app.cli.export_onnx", ".onnx", ("input", "opset", "fold", "data", "images", "strict")),
     "pytorch": Format("neocog.app.cli.export_pytorch", ".py"),
+    "object": Format("neocog.app.cli.export_object", ".object", ("target", "emit", "name"), folder=True),
 }
 """What a model can become. A new format is a row here, and a module."""
 
@@ -65,7 +70,7 @@ FORMATS = {
     "--output",
     "-o",
     type=options.Place(),
-    help="File to write.  [default: beside the model, as model.onnx or the like]",
+    help="File to write; of object, the folder.  [default: beside the model, as model.onnx or the like]",
 )
 @click.option(
     "--input",
@@ -84,6 +89,19 @@ FORMATS = {
 )
 @click.option("--images", type=options.WholeOption(100), help="Of onnx, how many of --data.  [default: 100]")
 @click.option("--strict", is_flag=True, help="Of onnx: fail where ONNX Runtime is not there to answer with the file.")
+@click.option(
+    "--target",
+    type=options.WordOption(options.TARGETS),
+    help="Of object, the processor.  [default: native, which is this machine's]",
+)
+@click.option(
+    "--emit",
+    type=options.WordOption(("object", "asm", "llvm")),
+    help="Of object, what to write: an object file, assembly, or LLVM IR.  [default: object]",
+)
+@click.option(
+    "--name", help="Of object, what its functions are called: neocog_NAME_predict.  [default: the model's name]"
+)
 @options.threads
 @options.workers
 @options.engine
@@ -107,6 +125,10 @@ def command(
     a file that answers otherwise than the model is not left behind.
 
     pytorch: a Python file with one nn.Module, and its weights as safetensors beside it.
+
+    object: a folder with machine code for one processor, a C header and a README. It takes pixels and gives
+    probabilities, with no library and no memory but what its caller lends. `neocog verify FOLDER MODEL` has it answer
+    images.
     """
     form = FORMATS[kind]
     for name, value in flags.items():
@@ -114,9 +136,11 @@ def command(
             raise CommandLineError(f"--{name} is not for --to {kind}")
     file = models.own_file(model) if output is None else models.find_model(model)
     path = output if output is not None else file.with_suffix(form.ending)
-    if path.is_dir():
+    if path.is_dir() and not form.folder:
         path = path / file.with_suffix(form.ending).name
+    if form.folder and path.exists() and not path.is_dir():
+        raise CommandLineError(f"{path} is a file, and --to {kind} writes a folder", hint="name a folder with --output")
     if path.exists() and path.samefile(file):
         raise CommandLineError(f"{path} is the model itself", hint="name another file with --output")
     write: Write = import_module(form.module).write
-    write(models.open_model(model, engine, threads), Wanted(path, workers, quiet, as_json, flags))
+    write(models.open_model(model, engine, threads), Wanted(path, file, workers, quiet, as_json, flags))

@@ -31,6 +31,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "report": ("neocog.app.cli.report", "Write what a training came to, with pictures, to one HTML file."),
     "import": ("neocog.app.cli.importing", "Make a model of weights from elsewhere, or of an ONNX file."),
     "export": ("neocog.app.cli.export", "Write a model as a file that other programs run."),
+    "verify": ("neocog.app.cli.verify", "Have exported machine code answer images, and compare."),
     "runs": ("neocog.app.cli.compare", "Compare the trainings in a folder."),
     "info": ("neocog.app.cli.info", "Describe a model or a data set."),
     "models": ("neocog.app.cli.zoo", "List the known networks, with their size and speed."),

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from neocog.app.page.exact import EXACT
 from neocog.app.page.examples import EXAMPLES, example_session
+from neocog.app.page.kernels import KERNELS
 from neocog.app.page.learning import LEARNING
 from neocog.app.page.lesson.cards import LESSON
 from neocog.app.page.message import Answer
@@ -26,7 +27,7 @@ def _of_example(example: str, find: Find) -> Find:
     return lambda _, question, progress: find(example_session(example), question, progress)
 
 
-_OWN: dict[str, Find] = {**EXACT, **VALUES, **PATTERNS, **LEARNING}
+_OWN: dict[str, Find] = {**EXACT, **VALUES, **PATTERNS, **LEARNING, **KERNELS}
 QUESTIONS: dict[str, Find] = {
     **_OWN,
     **LESSON,

@@ -6,6 +6,7 @@ import math
 from importlib.metadata import version
 from typing import Any
 
+from neocog.app.page.kernels import kernel_defaults
 from neocog.app.page.session import FIRST, MOST_BYTES, Session
 from neocog.explain.judgement import Judgement
 from neocog.explain.receptive import Field, receptive_fields
@@ -67,7 +68,7 @@ def session_facts(session: Session) -> dict[str, Any]:
             **{name: sum(count[name] for count in counts) for name in ("fully_connected", "local", "shared")},
         },
         "layers": layers,
-        "defaults": {**defaults(graph.input), "control": session.control},
+        "defaults": {**defaults(graph.input), "control": session.control, "kernel": kernel_defaults(graph)},
         "recorded": None,
     }
 

@@ -11,6 +11,7 @@ from neocog.app.page.describe import counts_facts, describe_layer, session_facts
 from neocog.app.page.message import Answer
 from neocog.app.page.question import Question
 from neocog.app.page.session import Session
+from neocog.app.page.translate import in_all_languages
 from neocog.errors import SettingError
 from neocog.explain.gradient import conserved, finite_difference, route
 from neocog.explain.lens import windows_of_row
@@ -65,7 +66,7 @@ def run(session: Session, question: Question, progress: ProgressListener) -> Ans
             "probability_sum": float(probabilities.sum()),
             "labels": list(item.labels),
             "name": item.name,
-            "note": item.note,
+            "note": in_all_languages(item.note),
             "engine": session.engine,
             "problems": [
                 {

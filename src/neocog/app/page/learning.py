@@ -12,6 +12,7 @@ from neocog.app.page.message import Answer
 from neocog.app.page.practice import Practice, practise
 from neocog.app.page.question import Question
 from neocog.app.page.session import Session
+from neocog.app.page.translate import in_all_languages
 from neocog.engines.base import Array
 from neocog.errors import FormatError, SettingError
 from neocog.explain.change import change_of
@@ -65,7 +66,7 @@ def learning(session: Session, question: Question, progress: ProgressListener) -
             "epochs": [{name: epoch[name] for name in CURVES} for epoch in course.epochs],
             "layers": layers,
             "kept": list(course.kept),
-            "trouble": course.trouble,
+            "trouble": in_all_languages(course.trouble),
             "practice": _offered(Practice.asked(question)) if session.lesson else None,
         }
     )

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from neocog.app.page.translate import LANGUAGES, translated
 from neocog.errors import DataError, EngineError, NeocogError, SettingError, ShapeError, WeightsError
 from neocog.text import printable
 
@@ -56,7 +57,21 @@ def error_frame(error: BaseException) -> bytes:
 
 
 def error_facts(error: BaseException) -> dict[str, Any]:
-    """Describe an error by message, hint and code; what is not meant for users is told as a bug."""
+    """Describe an error by message, hint and code; what is not meant for users is told as a bug. `said` has message and
+    hint in other languages.
+    """
+    found = _english(error)
+    said = {
+        language: {
+            "message": "\n".join(translated(line, language) for line in found["message"].split("\n")),
+            "hint": None if found["hint"] is None else translated(found["hint"], language),
+        }
+        for language in LANGUAGES
+    }
+    return {**found, "said": said}
+
+
+def _english(error: BaseException) -> dict[str, Any]:
     if isinstance(error, NeocogError):
         code = next((code for kind, code in CODES.items() if isinstance(error, kind)), "data")
         message = "\n".join(plain([error.message, *error.details]))

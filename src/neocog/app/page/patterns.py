@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from neocog.app.page.message import Answer
 from neocog.app.page.question import Question
 from neocog.app.page.session import Gallery, Session
+from neocog.app.page.translate import in_all_languages
 from neocog.errors import SettingError, WeightsError
 from neocog.explain.control import randomised, rank_correlation, rank_correlations
 from neocog.explain.gradcam import GradCam, gradcam
@@ -33,7 +34,14 @@ SAME = 1e-5  # relative: values that only rounding keeps apart
 def sample(session: Session, question: Question, progress: ProgressListener) -> Answer:
     """Take an image of the data set as input."""
     item = _gallery(session).input(question.whole("index"))
-    return Answer({"input": session.add(item), "name": item.name, "note": item.note, "labels": list(item.labels)})
+    return Answer(
+        {
+            "input": session.add(item),
+            "name": item.name,
+            "note": in_all_languages(item.note),
+            "labels": list(item.labels),
+        }
+    )
 
 
 def patches(session: Session, question: Question, progress: ProgressListener) -> Answer:

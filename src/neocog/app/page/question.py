@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from neocog.errors import SettingError
 
-_VALUE = re.compile(r"[A-Za-z0-9.,:_-]{1,100}")
+_VALUE = re.compile(r"[A-Za-z0-9.,:_-]{1,250}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Question:
         for key, value in arguments.items():
             if not _VALUE.fullmatch(value):
                 raise SettingError(
-                    f"{name}: {key[:40]} must be up to 100 letters, digits or signs of .,:_-, got {value[:40]!r}"
+                    f"{name}: {key[:40]} must be up to 250 letters, digits or signs of .,:_-, got {value[:40]!r}"
                 )
         return cls(name, dict(arguments))
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
+from neocog.app.page.kernels import fits
 from neocog.app.page.practice import Practice
 from neocog.app.page.question import Question
 from neocog.app.page.session import FIRST, Session
@@ -72,6 +74,7 @@ def optional(session: Session, defaults: dict[str, Any]) -> Iterator[Question]:
             yield ask("gradcam", input=FIRST, layer=-1, target=target, **control)
             yield ask("occlusion", input=FIRST, target=target, **defaults["occlusion"], **control)
         yield from _places(session, convolutions[0], strongest[convolutions[0].index][0], defaults["shift"])
+    yield from _kernels(session, defaults["kernel"])
     channels = _channels(session)
     yield from _steps(channels, 0)
     for node in nodes:
@@ -183,6 +186,25 @@ def _by_output(session: Session, node: Node) -> Iterator[Question]:
             for row, column, channel in np.ndindex(node.input.height, node.input.width, node.input.channels):
                 cell = {"channel": channel, "column": column, "row": row}
                 yield ask("route", **cell, input=FIRST, layer=node.index, target=target)
+
+
+def _kernels(session: Session, given: dict[str, Any]) -> Iterator[Question]:
+    yield ask("picture", input=FIRST)
+    layer = given["layer"]
+    node = None if layer is None else session.model.graph.nodes[layer]
+    for preset in given["presets"].values():
+        weights = {
+            "weights": ",".join(f"{weight:g}" for weight in preset["weights"]),
+            "divide": f"{preset['divide']:g}",
+        }
+        slid = {**weights, "dilation": 1, "padding": given["padding"], "stride": 1}
+        yield ask("kernel", input=FIRST, **slid)
+        side = math.isqrt(len(preset["weights"]))
+        if node is not None and fits(node, side):
+            yield ask("replaced", filter=0, input=FIRST, layer=layer, **weights)
+        if session.lesson:
+            for row in range(session.size.height + 2 * given["padding"] - side + 1):
+                yield ask("kernel_row", channel=0, input=FIRST, row=row, **slid)
 
 
 def _places(session: Session, node: Node, filter: int, shift: dict[str, int]) -> Iterator[Question]:

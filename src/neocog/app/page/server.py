@@ -28,6 +28,7 @@ from neocog.app.page.guard import HEADERS, Drain, Guard
 from neocog.app.page.message import Answer, error_frame, progress_frame
 from neocog.app.page.question import Question
 from neocog.app.page.session import MOST_BYTES, Input, Session
+from neocog.app.page.translate import in_all_languages
 from neocog.errors import NeocogError
 from neocog.explain.subject import ProgressListener
 
@@ -168,12 +169,13 @@ async def _frames(find: Callable[[ProgressListener], Answer]) -> AsyncIterator[b
 
 def take_input(session: Session, body: bytes, kind: str, arguments: dict[str, str]) -> Answer:
     """Take an image that the page was given: a file, or the pixels of a drawing."""
+    question = Question.make("input", {key: arguments[key] for key in ("height", "width", "side") if key in arguments})
+    side = question.whole("side") if "side" in arguments else None
     if kind == PIXELS:
-        question = Question.make("input", arguments)
-        item: Input = session.pixels(body, question.whole("height"), question.whole("width"))
+        item: Input = session.pixels(body, question.whole("height"), question.whole("width"), side)
     else:
-        item = session.decode(body, arguments.get("name", "your image")[:100])
-    return Answer({"input": session.add(item), "name": item.name, "note": item.note})
+        item = session.decode(body, arguments.get("name", "your image")[:100], side)
+    return Answer({"input": session.add(item), "name": item.name, "note": in_all_languages(item.note)})
 
 
 class _Server(uvicorn.Server):

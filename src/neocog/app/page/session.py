@@ -27,6 +27,7 @@ KEPT_INPUTS, INPUT_BYTES = 64, 32 * 2**20  # images that questions may name
 KEPT_RESULTS, RESULT_BYTES = 48, 96 * 2**20  # what came of them
 MOST_IMAGES = 10_000  # of a data set that are looked through
 MOST_BYTES = 64 * 2**20  # of an image file that the page is given
+LONGEST = 256  # pixels of a picture that is not for the network
 FIRST = "first"
 Value = TypeVar("Value")
 
@@ -152,26 +153,32 @@ class Session:
             self.inputs[name] = item
             return name
 
-    def decode(self, body: bytes, name: str) -> Input:
-        """Read an image file as the network takes it.
+    def decode(self, body: bytes, name: str, side: int | None = None) -> Input:
+        """Read an image file as the network takes it; or in its own shape and in colour, at most `side` pixels long.
 
         Raises:
             DataError: it is no image, or of too many pixels.
         """
         image = read_image(body, name=name)
-        return self._fitted(image, name)
+        return self._fitted(image, name, side)
 
-    def pixels(self, body: bytes, height: int, width: int) -> Input:
-        """Take what was drawn: rows of RGBA.
+    def pixels(self, body: bytes, height: int, width: int, side: int | None = None) -> Input:
+        """Take what was drawn: rows of RGBA. side: as in `decode`.
 
         Raises:
             DataError: there are not as many bytes as pixels.
         """
         if not (0 < height <= 4096 and 0 < width <= 4096) or len(body) != height * width * 4:
             raise DataError(f"a drawing of {height} x {width} pixels needs 4 bytes per pixel, got {len(body):,} bytes")
-        return self._fitted(Image.frombytes("RGBA", (width, height), body).convert("RGB"), "drawing")
+        return self._fitted(Image.frombytes("RGBA", (width, height), body).convert("RGB"), "drawing", side)
 
-    def _fitted(self, image: Image.Image, name: str) -> Input:
+    def _fitted(self, image: Image.Image, name: str, side: int | None) -> Input:
+        if side is not None:
+            if not 1 <= side <= LONGEST:
+                raise SettingError(f"side must be a whole number from 1 to {LONGEST}, got {side}")
+            share = min(1.0, side / max(image.height, image.width))
+            own = ImageSize(max(1, round(image.height * share)), max(1, round(image.width * share)), 3)
+            return Input(fit_image(image, own, DEFAULT_RESIZE, name=name), name)
         size = self.size
         note = None
         if (image.height, image.width) != (size.height, size.width) or not self.resize.keeps:

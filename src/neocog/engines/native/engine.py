@@ -23,7 +23,7 @@ class NativeEngine:
     """Compiles networks for this machine, or for another `target` whose instructions it has.
 
     `algorithm` overrides the rule by which convolutions are computed: "direct" or "winograd" (where possible).
-    `precision` is that of predictions: "float32" or "bfloat16".
+    `precision` is what factors of products are rounded to, "float32" or "bfloat16"; see `neocog.engines.precision`.
 
     Raises:
         SettingError: the precision is neither.

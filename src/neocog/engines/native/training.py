@@ -57,7 +57,9 @@ class NativeTrainProgram:
             settings.slicing,
         )
         batch = settings.batch_size if settings.slicing is None else settings.slicing.width(settings.batch_size)
-        program = plan_program(graph, batch, compiler.target, training, compiler.algorithm)
+        program = plan_program(
+            graph, batch, compiler.target, training, compiler.algorithm, precision=compiler.precision
+        )
         self._layout = program.parameters
         self._rules, self._slots = settings.rules(graph), settings.slots(graph)
         self._executable = make(compiler.cache, program, aligned_zeros(program.size(Space.STATE)), team, self._kind)

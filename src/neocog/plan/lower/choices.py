@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from neocog.nn.graph import IMAGE
 from neocog.nn.layers import Activation, Add, AvgPool2d, Conv2d, ConvTranspose2d, Linear, MaxPool2d, PReLU
 from neocog.nn.rewrite import ScaleShift
 from neocog.nn.shapes import ImageShape
 from neocog.nn.window import Window
-from neocog.plan import correlation, product
+from neocog.plan import correlation, half_gradient, product
 from neocog.plan.algorithm import LEAST_GRADIENT_TILES, Algorithm, choose_tile, patch_halo, tile_halo, tiles_an_image
 from neocog.plan.blocked import PLANE, Blocked, Precision, blocked
 from neocog.plan.layout import Halo
@@ -70,7 +70,7 @@ class Choices:
 
     def tile_of(self, step: PlanStep) -> WinogradTile | None:
         """Choose Winograd's tile for a step's convolution; None for the direct sum."""
-        if not isinstance(step.node.layer, Conv2d) or step.groups > 1:
+        if not isinstance(step.node.layer, Conv2d) or step.groups > 1 or self.is_half(step):
             return None
         extent, window = self.extents[step.index], self.window_of(step)
         channels, filters = extent.input.channels, extent.output.channels
@@ -145,7 +145,7 @@ class Choices:
         if self.precision == "float32" or not isinstance(layer, Conv2d | Linear) or step.groups > 1:
             return False
         if isinstance(layer, Linear):
-            return self._source(step.inputs[0]) != IMAGE
+            return self.source_of(step.inputs[0]) != IMAGE
         window = self.window_of(step)
         if window.vertical.output == window.horizontal.output == 1:
             return False  # a single row of a tile
@@ -155,7 +155,7 @@ class Choices:
         seen = axis.kernel * self.extents[step.index].input.channels
         return axis.dilation == 1 and seen <= PLANE and self.reads_scalars(IMAGE)
 
-    def _source(self, index: int) -> int:
+    def source_of(self, index: int) -> int:
         """Return the step whose output a value is, Flatten aside."""
         while index != IMAGE and self.steps.steps[index].is_flatten:
             index = self.steps.steps[index].inputs[0]
@@ -167,9 +167,27 @@ class Choices:
             return False
         return step.inputs[0] != IMAGE and self.wants_half(step.index)
 
+    def overlaps(self, step: PlanStep) -> bool:
+        """Whether windows of a pooling overlap."""
+        window = self.window_of(step)
+        return window.vertical.overlaps or window.horizontal.overlaps
+
+    def wants_half_gradient(self, index: int) -> bool:
+        """Whether the gradient of what a step gives is taken as bfloat16: by products of tiles, itself or behind what
+        works value by value. Windows that overlap add it up, in float32.
+        """
+        if self.precision == "float32" or index == IMAGE:
+            return False
+        step = self.steps.steps[index]
+        if self.is_half(step):
+            return True
+        passes = isinstance(step.node.layer, Activation | Add | PReLU) or step.is_flatten
+        passes = passes or (self.pools_half(step) and not self.overlaps(step))
+        return passes and any(self.wants_half_gradient(value) for value in step.inputs if value in self.learning)
+
     def wants_half(self, index: int) -> bool:
         """Whether a step takes what another one gives as bfloat16, itself or behind what works value by value."""
-        if self.precision == "float32" or self._source(index) == IMAGE:
+        if self.precision == "float32" or self.source_of(index) == IMAGE:
             return False
         if index not in self._wanted:
             self._wanted[index] = any(self._takes_half(index, user) for user in self.steps.users(index))
@@ -195,6 +213,26 @@ class Choices:
         title = f"{self.steps.steps[index].title} in bfloat16"
         made = blocked(title, self.batch, shape, halo)
         return blocked(title, self.batch, shape, halo, self._spare(made, windows))
+
+    def blocked_gradient_of(self, index: int) -> Blocked:
+        """Return how the gradient of a step's output lies as bfloat16, as the step's own backward pass needs it."""
+        step, shape = self.steps.steps[index], self.output_shape(index)
+        title = f"gradient of {step.title} in bfloat16"
+        made = blocked(title, self.batch, shape, NO_HALO)
+        if not self.is_half(step):
+            return made
+        if isinstance(step.node.layer, Linear):
+            return replace(made, spare=half_gradient.spare_behind_images(made))
+        needed = step.inputs[0] in self.learning
+        if step.inputs[0] == IMAGE:
+            window, x = product.stacked(self.window_of(step)), self.stacked_of(step)
+        else:
+            window, x = self.window_of(step), self.blocked_of(step.inputs[0])
+        made = replace(made, halo=half_gradient.gradient_halo(window, x, needed=needed))
+        if not needed:
+            return made
+        channels = self.extents[index].input.channels
+        return replace(made, spare=half_gradient.spare_behind_gradient(window, made, channels))
 
     def _is_flattened(self, index: int) -> bool:
         """Whether a fully connected layer in bfloat16 takes a value, behind a Flatten or not."""
@@ -226,7 +264,7 @@ class Choices:
 
     def gradient_halo(self, step: PlanStep) -> Halo:
         """Return the zeros that a step's backward pass needs around the gradient of its output."""
-        if not step.is_correlation:
+        if not step.is_correlation or self.is_half(step):
             return NO_HALO
         window, tile = self.window_of(step), self.backward_tile(step)
         if isinstance(step.node.layer, ConvTranspose2d):

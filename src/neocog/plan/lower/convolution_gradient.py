@@ -13,28 +13,26 @@ from neocog.nn.layers import Linear
 from neocog.nn.window import Window
 from neocog.plan import algorithm, correlation, weight_gradient
 from neocog.plan.algorithm import (
-    MOST_COPIES_BYTES,
     partial_size,
     patch_halo,
     winograd_backward,
     winograd_reduce_partials,
 )
 from neocog.plan.correlation import Correlation, Pooled
-from neocog.plan.layout import Operand, Panels, Space, Tensor, Vectors
-from neocog.plan.lower import convolution
+from neocog.plan.layout import Panels, Space, Tensor, Vectors
+from neocog.plan.lower import convolution, half_gradient
 from neocog.plan.lower.convolution import correlation_of, transformed_weights
 from neocog.plan.lower.lowering import Lowering
 from neocog.plan.lower.pooling import send_back
 from neocog.plan.lower.rule import LoweringRule, Rules
+from neocog.plan.lower.slices import most_slices, plan_reduction, reduce_partials
 from neocog.plan.lower.update import update_early
 from neocog.plan.lower.values import Segment, Value
 from neocog.plan.ops.op import Op
 from neocog.plan.ops.pointwise import Expression, settled, tensors_of
-from neocog.plan.ops.update import ReducePartials, Transpose, side_by_side
+from neocog.plan.ops.update import Transpose
 from neocog.plan.ops.winograd import WinogradWeights
 from neocog.plan.passes.steps import PlanStep
-
-MOST_SLICES, FEWER_SLICES = 8, 4  # of a chain; fewer where a partial gradient does not fit the second-level cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +55,9 @@ class _Behind:
 
 def backward(low: Lowering, step: PlanStep) -> None:
     """Plan the gradients of a step's weights, as far as they are trained, and of its input, as far as it is needed."""
+    if low.is_half(step):
+        half_gradient.backward(low, step)
+        return
     pooling = low.pooled.get(step.index)
     if pooling is not None and _takes_pooled(low, step, pooling):
         _backward_from_pooled(low, step, pooling)
@@ -94,16 +95,6 @@ def _partial_size(low: Lowering, step: PlanStep) -> int:
     return weight_gradient.copy_size(gradient, sums)
 
 
-def most_slices(low: Lowering, step: PlanStep, size: int) -> int:
-    """Return the most slices that partial gradients of a layer, of so many elements, allow; 0: none are kept, or they
-    would be too large.
-    """
-    if not low.chains(step, backward=True):
-        return 0
-    slices = MOST_SLICES if 4 * size <= low.target.level2 else FEWER_SLICES
-    return slices if slices * 4 * size <= MOST_COPIES_BYTES else 0
-
-
 def seen_by(layer: Correlation, segment: Segment) -> Correlation:
     """Return a layer with its operands as a segment sees them."""
     return replace(layer, x=segment.settle(layer.x), y=segment.settle(layer.y))
@@ -122,7 +113,7 @@ def plan_weight_gradient(
         slices = weight_gradient.wanted_slices(layer, dy.tensor, gradient, low.target)
         yield weight_gradient.whole_gradient(layer, dy.tensor, gradient, sums, low.target, slices=slices, copies=copies)
         if slices > 1:
-            yield _reduce_partials(low, step, copies, sums, slices)
+            yield reduce_partials(low, step, copies, sums, slices)
 
     def part(segment: Segment) -> Iterable[Op]:
         seen, dy_seen = seen_by(layer, segment), segment.settle(dy.tensor)
@@ -133,22 +124,7 @@ def plan_weight_gradient(
         return
     images = low.images_for(step, backward=True)
     low.add(step.title, reads, (), part, level=level, slices=most, images=images, correlates=True)
-    _plan_reduction(low, step, copies, sums, level)
-
-
-def _reduce_partials(low: Lowering, step: PlanStep, copies: str, sums: Vectors | None, slices: int) -> Op:
-    """Add up the partial gradients of all slices of direct sums."""
-    gradient = low.layout.weight_gradient(step.node)
-    low.flat[Space.ARENA, copies] = slices * weight_gradient.copy_size(gradient, sums)
-    parts = side_by_side(*((part.begin, part.size) for part in (gradient, sums) if part is not None))
-    return ReducePartials(f"{step.title} reduce partials", Operand(Space.ARENA, copies, 0), slices, parts)
-
-
-def _plan_reduction(low: Lowering, step: PlanStep, copies: str, sums: Vectors | None, level: int) -> None:
-    def reduce(segment: Segment) -> Iterable[Op]:
-        yield _reduce_partials(low, step, copies, sums, segment.slices)
-
-    low.add(step.title, (), (), reduce, level=level, where="behind")
+    plan_reduction(low, step, copies, sums, level)
 
 
 def _takes_pooled(low: Lowering, step: PlanStep, pooling: PlanStep) -> bool:
@@ -191,7 +167,7 @@ def _by_windows(low: Lowering, step: PlanStep, layer: Correlation, behind: _Behi
     images = low.images_for(step, backward=True)
     reads = [layer.x.name, *behind.names]
     low.add(step.title, reads, (), build, level=level, slices=most, images=images, correlates=True)
-    _plan_reduction(low, step, copies, sums, level)
+    plan_reduction(low, step, copies, sums, level)
 
 
 def plan_transposed(

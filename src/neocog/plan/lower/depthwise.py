@@ -9,8 +9,9 @@ from neocog.plan import depthwise, weight_gradient
 from neocog.plan.correlation import Correlation
 from neocog.plan.layout import Operand, Space
 from neocog.plan.lower.convolution import correlation_of, epilogue_of
-from neocog.plan.lower.convolution_gradient import most_slices, seen_by
+from neocog.plan.lower.convolution_gradient import seen_by
 from neocog.plan.lower.lowering import Lowering
+from neocog.plan.lower.slices import most_slices
 from neocog.plan.lower.values import Segment, Value
 from neocog.plan.ops.op import Op
 from neocog.plan.ops.pointwise import Expression, settled, tensors_of

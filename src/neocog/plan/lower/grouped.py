@@ -15,9 +15,10 @@ from neocog.plan.correlation import Correlation
 from neocog.plan.layout import Operand, Panels, Space, Tensor, Vectors
 from neocog.plan.lower import convolution, convolution_gradient, depthwise
 from neocog.plan.lower.convolution import correlation_of, epilogue_of
-from neocog.plan.lower.convolution_gradient import most_slices, plan_transposed, seen_by
+from neocog.plan.lower.convolution_gradient import plan_transposed, seen_by
 from neocog.plan.lower.lowering import Lowering
 from neocog.plan.lower.rule import LoweringRule, Rules
+from neocog.plan.lower.slices import most_slices
 from neocog.plan.lower.values import Segment, Value
 from neocog.plan.ops.epilogue import Epilogue, moved
 from neocog.plan.ops.grouped import Gather, Spread

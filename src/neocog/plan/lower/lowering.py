@@ -9,6 +9,7 @@ from neocog.nn.graph import Graph, Node
 from neocog.nn.layer import Layer
 from neocog.nn.parameters import parameters_of
 from neocog.nn.shapes import ImageShape
+from neocog.plan.blocked import Blocked
 from neocog.plan.layout import Halo, Operand, Panels, Space, Tensor
 from neocog.plan.lower.choices import NO_HALO as NO_HALO
 from neocog.plan.lower.choices import Choices
@@ -273,17 +274,22 @@ class Lowering(Choices):
         """Return what a step gives, as bfloat16 where it is there as such, else as float32."""
         return Expression((self.halves.get(index) or self.output(index)).tensor)
 
-    def blocked_value(self, index: int) -> Value:
+    def made(self, index: int) -> Value:
+        """Return what a step gives as it was made: as bfloat16 where it is there as such."""
+        return self.halves.get(index) or self.outputs[index]
+
+    def blocked_value(self, index: int, activation: Layer | None = None) -> Value:
         """Make memory for what a step gives as bfloat16."""
-        return self._add_value(self.blocked_of(index))
+        return self._add_value(self.blocked_of(index), activation)
 
-    def stacked_value(self, step: PlanStep) -> Value:
-        """Make memory for what a first convolution sees of the rows of images."""
-        return self._add_value(self.stacked_of(step))
+    def stacked_value(self, step: PlanStep, again: str = "") -> Value:
+        """Make memory for what a first convolution sees of the rows of images; `again` tells it from the first one."""
+        stacked = self.stacked_of(step)
+        return self._add_value(replace(stacked, name=stacked.name + again))
 
-    def _add_value(self, tensor: Tensor) -> Value:
+    def _add_value(self, tensor: Tensor, activation: Layer | None = None) -> Value:
         assert tensor.name not in self.values
-        made = self.values[tensor.name] = Value(tensor)
+        made = self.values[tensor.name] = Value(tensor, activation=activation)
         return made
 
     def drop(self, step: PlanStep, unit: str) -> Drop:
@@ -306,9 +312,11 @@ class Lowering(Choices):
         if index in self.learning:
             self.contributions.setdefault(index, []).append(Contribution(expression, past_activation))
 
-    def activation_gradient(self, index: int) -> Epilogue:
-        """Return what takes a gradient through the activation that a step ends in, for whoever writes its only part."""
-        value = self.outputs.get(index)
+    def activation_gradient(self, index: int, *, half: bool = False) -> Epilogue:
+        """Return what takes a gradient through the activation that a step ends in, for whoever writes its only part,
+        and can read the step's output as it was made: as bfloat16 too, where `half` says so.
+        """
+        value = self.made(index) if half else self.outputs.get(index)
         if value is None or value.activation is None or len(self.steps.users(index)) != 1:
             return ()
         return (ActivationGradient(value.activation, Expression(value.tensor), of_output=True),)
@@ -318,7 +326,7 @@ class Lowering(Choices):
         parts = self.contributions[step.index]
         total = parts[0].expression.then(*(Plus(part.expression) for part in parts[1:]))
         if step.activation is not None and not all(part.past_activation for part in parts):
-            output = Expression(self.outputs[step.index].tensor)
+            output = Expression(self.made(step.index).tensor)
             total = total.then(ActivationGradient(step.activation, output, of_output=True))
         return total
 
@@ -334,7 +342,8 @@ class Lowering(Choices):
         """
         expression = self.gradient(step)
         shape = self.output_shape(step.index)
-        x = self.values[expression.x.name] if is_bare(expression) else None
+        bare = is_bare(expression) and not isinstance(expression.x, Blocked)
+        x = self.values[expression.x.name] if bare else None
         if x is not None and expression.x.name in self.images_of and step.is_flatten:
             return x
         fits = x is not None and (x.tensor.height, x.tensor.width) == (shape.height, shape.width)
@@ -371,6 +380,28 @@ class Lowering(Choices):
             halo = self.gradient_halo(step) if alone else NO_HALO
         view = self._gradient_of_view(step, name, title) if alone else None
         return view or self.value(name, self.output_shape(index), halo, dirty=dirty)
+
+    def half_gradient(self, step: PlanStep) -> Value:
+        """Return the gradient of what a step gives, in memory, as bfloat16, as its products of tiles read it."""
+        expression, wanted = self.gradient(step), self.blocked_gradient_of(step.index)
+        x = expression.x
+        if is_bare(expression) and isinstance(x, Blocked) and replace(x, name=wanted.name) == wanted:
+            return self.values[x.name]
+        name = wanted.name if wanted.name not in self.values else f"{wanted.name}, in all"
+        made = self._add_value(replace(wanted, name=name))
+        self.map(step, f"{step.title} gradient to bfloat16", expression, made)
+        return made
+
+    def half_part_of_gradient(self, index: int, title: str) -> Value:
+        """Make memory for a part of the gradient of what a step gives, as bfloat16 where that is how it is taken."""
+        if not self.wants_half_gradient(index):
+            return self.part_of_gradient(index, title)
+        tensor = self.blocked_gradient_of(index)
+        if len(self.steps.users(index)) > 1:
+            tensor = replace(tensor, name=f"{tensor.name} from {title}")
+        while tensor.name in self.values:
+            tensor = replace(tensor, name=f"{tensor.name} again")
+        return self._add_value(tensor)
 
     def _gradient_of_view(self, step: PlanStep, name: str, title: str) -> Value | None:
         """Make memory for the gradient of a flattened image that is the image's too, where that lies value by value."""

@@ -8,7 +8,7 @@ from neocog.nn.layers import AdaptiveAvgPool2d, AvgPool2d, GlobalAvgPool2d, MaxP
 from neocog.nn.shapes import ImageShape
 from neocog.nn.window import EvenWindow, Window, WindowAxis
 from neocog.plan.layout import Tensor
-from neocog.plan.lower import half
+from neocog.plan.lower import half as tiles
 from neocog.plan.lower.lowering import Lowering
 from neocog.plan.lower.rule import LoweringRule, Rules
 from neocog.plan.lower.values import Segment, Value
@@ -24,10 +24,11 @@ def forward(low: Lowering, step: PlanStep) -> None:
     if step.index in low.fused:
         return
     if low.pools_half(step):
-        half.pool(low, step, *_windows_of(low, step))
-        return
-    x = low.output(step.inputs[0])
-    y = low.value(step.title, low.output_shape(step.index), low.halo_of(step.index), kept=step.index in low.kept)
+        x, y = low.half(step.inputs[0]), tiles.output(low, step)
+    else:
+        x = low.output(step.inputs[0])
+        y = low.value(step.title, low.output_shape(step.index), low.halo_of(step.index), kept=step.index in low.kept)
+        low.outputs[step.index] = y
     largest = isinstance(step.node.layer, MaxPool2d)
     mask = make_mask(low, step) if largest else None
     window, counted = _windows_of(low, step)
@@ -48,7 +49,6 @@ def forward(low: Lowering, step: PlanStep) -> None:
 
     writes = [y.tensor.name, *([mask.tensor.name] if mask else [])]
     low.add(step.title, [x.tensor.name], writes, build, on_images=step.on_images)
-    low.outputs[step.index] = y
 
 
 def _windows_of(low: Lowering, step: PlanStep) -> tuple[Window | EvenWindow, Window | None]:
@@ -88,13 +88,14 @@ def backward(low: Lowering, step: PlanStep) -> None:
 def send_back(low: Lowering, step: PlanStep) -> None:
     """Send each window's gradient to its largest value, or share it equally."""
     before = step.inputs[0]
-    dy = low.gradient_value(step)
+    half = low.pools_half(step)
+    dy = low.half_gradient(step) if half and low.wants_half_gradient(step.index) else low.gradient_value(step)
     mask = low.masks.get(step.index)
-    masked = (
-        mask is not None and low.outputs[before].clamped
-    )  # where the ReLU stopped all of a window, the mask says so
-    epilogue = () if masked else low.activation_gradient(before)
-    dx = low.part_of_gradient(before, step.title)
+    # Where the ReLU stopped all of a window, the mask says so.
+    masked = mask is not None and (low.made(before) if half else low.outputs[before]).clamped
+    epilogue = () if masked else low.activation_gradient(before, half=half)
+    alone = half and not low.overlaps(step)  # where windows overlap, they add up in float32
+    dx = low.half_part_of_gradient(before, step.title) if alone else low.part_of_gradient(before, step.title)
     window, counted = _windows_of(low, step)
 
     def build(segment: Segment) -> Iterable[Op]:

@@ -103,6 +103,8 @@ class Map(Op):
 class PixelSum(Op):
     """For each image, y = the sum of a value over so many rows and columns."""
 
+    takes_blocked: ClassVar[bool] = True
+
     value: Expression
     y: Tensor
     height: int

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 from neocog.nn.window import EvenWindow, Window
+from neocog.plan.blocked import Blocked
 from neocog.plan.layout import Tensor
 from neocog.plan.ops.epilogue import Epilogue, labels, read_by, vectors_reached
 from neocog.plan.ops.op import Op, Part, Reach, off_vectors, other_size, present, walked
@@ -24,6 +26,8 @@ class Pool(Op):
         counted: of a mean, the same walk over the pixels that count; what a window has outside of them adds nothing to
             its sum, and is not divided by. None: every cell of a window counts.
     """
+
+    takes_blocked: ClassVar[bool] = True
 
     x: Tensor
     y: Tensor
@@ -67,6 +71,8 @@ class PoolBackward(Op):
     The epilogue happens to each share before it is added or stored: it must be linear. `counted` is as in `Pool`.
     """
 
+    takes_blocked: ClassVar[bool] = True
+
     dy: Tensor
     dx: Tensor
     window: Window | EvenWindow
@@ -80,9 +86,14 @@ class PoolBackward(Op):
         return self.window.vertical.overlaps or self.window.horizontal.overlaps
 
     @property
+    def clears(self) -> bool:
+        """Whether an image is cleared first: where windows add up, and where zeros are written with each image."""
+        return self.overlapping or isinstance(self.dx, Blocked)
+
+    @property
     def items(self) -> int:
-        """One row of windows each; a whole image where windows overlap, so that no two items meet."""
-        return self.dy.images * (1 if self.overlapping else self.dy.height)
+        """One row of windows each; a whole image where it is cleared first, so that no two items meet."""
+        return self.dy.images * (1 if self.clears else self.dy.height)
 
     def reads(self) -> tuple[Part, ...]:
         """Return the gradient, and the mask."""
@@ -104,6 +115,8 @@ class PoolBackward(Op):
     def faults(self, lanes: int) -> Iterator[str]:
         """Yield gradients that do not fit the window's walk, and pixels off whole vectors."""
         v, h = self.window.vertical, self.window.horizontal
+        if self.overlapping and isinstance(self.dx, Blocked):
+            yield f"{self.name}: windows that overlap add up in float32, {self.dx.name!r} is bfloat16"
         yield from other_size(self.name, self.dx, v.input, h.input)
         yield from other_size(self.name, self.dy, v.output, h.output)
         yield from off_vectors(self.name, lanes, self.dx, self.dy, self.mask, *tensors_of(self.epilogue))
@@ -118,4 +131,4 @@ class PoolBackward(Op):
     def spares(self) -> tuple[Part, ...]:
         """Return the gradient where there are pixels between windows, which keep the zeros that they were made with."""
         covers = self.window.vertical.covers and self.window.horizontal.covers
-        return () if self.overlapping or covers else (self.dx,)
+        return () if self.clears or covers else (self.dx,)

@@ -43,6 +43,8 @@ class TileProduct(Op):
         panels_first: whether neighbouring items share weights, rather than images.
         bias: one value a filter.
         epilogue: what happens to sums before they are stored.
+        begin, apart: of the pixels of y that are computed: the first one, and how far to the next, down and across.
+        clears: whether the zeros around images of y are written too: of several ops that share y, by one.
     """
 
     takes_blocked: ClassVar[bool] = True
@@ -60,6 +62,24 @@ class TileProduct(Op):
     panels_first: bool
     bias: Operand | None
     epilogue: Epilogue
+    begin: tuple[int, int] = (0, 0)
+    apart: tuple[int, int] = (1, 1)
+    clears: bool = True
+
+    @property
+    def height(self) -> int:
+        """Rows of pixels that are computed."""
+        return -(-(self.y.height - self.begin[0]) // self.apart[0])
+
+    @property
+    def width(self) -> int:
+        """Pixels of a row that are computed."""
+        return -(-(self.y.width - self.begin[1]) // self.apart[1])
+
+    @property
+    def pixels(self) -> int:
+        """Pixels of an image that have weights of their own: all of them, where rows are images."""
+        return self.height * self.width if self.walk == "images" else 1
 
     @property
     def images(self) -> int:
@@ -69,14 +89,14 @@ class TileProduct(Op):
     @property
     def lines(self) -> int:
         """Stretches of rows in an image."""
-        return self.y.height if self.walk == "rows" else 1
+        return self.height if self.walk == "rows" else 1
 
     @property
     def length(self) -> int:
         """Rows of a stretch."""
         if self.walk == "plane":
-            return (self.y.height - 1) * self.x.line + self.y.width
-        return self.y.width if self.walk == "rows" else self.y.images
+            return (self.height - 1) * self.x.line + self.width
+        return self.width if self.walk == "rows" else self.y.images
 
     @property
     def row_step(self) -> int:
@@ -110,18 +130,23 @@ class TileProduct(Op):
 
     @property
     def panel_size(self) -> int:
-        """Elements of a panel of weights."""
-        return self.x.planes * self.taps[0] * self.taps[1] * PANEL_TAP
+        """Elements of a panel of weights, those of all pixels."""
+        return self.x.planes * self.plane_taps * PANEL_TAP
+
+    @property
+    def plane_taps(self) -> int:
+        """Taps of a plane and panel, those of all pixels."""
+        return self.taps[0] * self.taps[1] * self.pixels
 
     @property
     def items(self) -> int:
-        """One chunk of an image, and one panel, each."""
-        return self.images * self.chunks * self.panels
+        """One chunk of an image, and one panel of a pixel, each."""
+        return self.images * self.chunks * self.panels * self.pixels
 
     @property
     def multiply_adds(self) -> int:
         """Number of scalar multiply-adds that are needed."""
-        outputs = self.y.images * self.y.height * self.y.width
+        outputs = self.y.images * self.height * self.width
         return outputs * self.y.channels * self.x.channels * self.taps[0] * self.taps[1]
 
     @property
@@ -146,8 +171,9 @@ class TileProduct(Op):
 
     def reaches(self, lanes: int) -> Iterator[Reach]:
         """Yield how far tiles and what follows them reach."""
-        yield Reach("x", operand(self.x, self.x.origin), self.first, self.end - 1, aligned=False)
-        yield Reach("weights", self.weights, 0, self.panels * self.panel_size - 1)
+        if self.plane_taps:
+            yield Reach("x", operand(self.x, self.x.origin), self.first, self.end - 1, aligned=False)
+            yield Reach("weights", self.weights, 0, self.panels * self.panel_size - 1)
         yield Reach("sums", self.sums, 0, SUMS - 1)
         yield from walked("y", self.y)
         for tensor in tensors_of(self.epilogue):
@@ -160,8 +186,8 @@ class TileProduct(Op):
     def faults(self, lanes: int) -> Iterator[str]:
         """Yield pixels off whole vectors, and rows that are no images."""
         yield from off_vectors(self.name, lanes, self.x, self.y, *tensors_of(self.epilogue))
-        if self.walk == "images" and (self.y.height, self.y.width) != (1, 1):
-            yield f"{self.name}: an image is to give {self.y.height} x {self.y.width} pixels in one row"
+        if self.walk == "images" and self.pixels > 1 and self.taps != (1, 1):
+            yield f"{self.name}: {self.y.height} x {self.y.width} pixels of one row want a tap each"
         for tensor in tensors_of(self.epilogue):
             if (tensor.height, tensor.width) != (self.y.height, self.y.width):
                 yield f"{self.name}: {tensor.name!r} and {self.y.name!r} differ in size"
@@ -178,6 +204,15 @@ class TileProduct(Op):
 
 
 @dataclass(frozen=True, slots=True)
+class TapRange:
+    """Taps of an axis in the order in which they are read: how many, the first one, and from one to the next."""
+
+    count: int
+    first: int = 0
+    step: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class PackTiles(Op):
     """Round weights to bfloat16, in the order in which tiles read them:
     [filter // 32][plane][tap][filter // 16 % 2][channel // 2 % 16][filter % 16][channel % 2].
@@ -185,14 +220,22 @@ class PackTiles(Op):
     Arguments:
         weights: rows are (tap, channel).
         channels: of a tap.
-        taps: of a filter.
+        down, across: which taps of a filter.
+        row: taps of a row of a filter.
         out: where they go.
     """
 
     weights: Panels
     channels: int
-    taps: int
+    down: TapRange
+    across: TapRange
+    row: int
     out: Operand
+
+    @property
+    def taps(self) -> int:
+        """Number of taps."""
+        return self.down.count * self.across.count
 
     @property
     def planes(self) -> int:
@@ -229,8 +272,8 @@ class PackTiles(Op):
 
     def faults(self, lanes: int) -> Iterator[str]:
         """Yield a matrix with other rows."""
-        if self.weights.rows != self.taps * self.channels:
-            yield f"{self.name}: {self.weights.rows} rows of weights for {self.taps} taps of {self.channels} channels"
+        if self.weights.rows % (self.row * self.channels):
+            yield f"{self.name}: {self.weights.rows} rows of weights are no taps of {self.channels} channels"
 
 
 @dataclass(frozen=True, slots=True)

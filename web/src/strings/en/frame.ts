@@ -57,6 +57,7 @@ export const frame = {
     places: 'Same pattern, other place',
     learning: 'Learning',
     input: 'Your input',
+    kernels: 'Kernel playground',
   },
   scale: {
     label: 'Colour scale',

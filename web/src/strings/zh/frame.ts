@@ -55,6 +55,7 @@ export const frame: typeof english = {
     places: '同样的模式，不同的位置',
     learning: '学习过程',
     input: '你的输入',
+    kernels: '卷积核试验台',
   },
   scale: {
     label: '色标',

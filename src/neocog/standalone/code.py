@@ -1,0 +1,134 @@
+"""A network as an object file: planned for one image, its weights constant, compiled for a named processor."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from neocog.emit.standalone import Ending, Look, arena_bytes, emit_standalone
+from neocog.errors import EngineError, SettingError
+from neocog.jit.ahead import Form, compile_ahead
+from neocog.jit.host import host_target
+from neocog.model.network import Network
+from neocog.model.thresholds import HALF
+from neocog.model.views import VIEWS
+from neocog.nn.rewrite import fold_norms
+from neocog.nn.shapes import VectorShape
+from neocog.plan.planner import plan_program
+from neocog.plan.program import LOGITS
+from neocog.plan.standalone import stand_alone
+from neocog.standalone.elf import ObjectFile, read_object
+from neocog.standalone.weights import constants_of
+from neocog.target.ahead import AHEAD, AheadTarget
+
+ABI_VERSION = 1
+NATIVE = "native"
+TARGETS = (NATIVE, *AHEAD)
+MAY_CALL = frozenset({"memcpy", "memmove", "memset", "memcmp"})
+"""What a C compiler may call on its own, and so every C program has: freestanding ones too (GCC's manual, 2.1)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """A compiled network.
+
+    Arguments:
+        name: in C, without the prefix.
+        target_name, target: what it is for.
+        content: the file: an object, assembly or LLVM IR.
+        form: which of them.
+        arena_bytes: working memory of a call.
+        constant_bytes: weights.
+        file: of an ELF object: what is in it.
+    """
+
+    name: str
+    target_name: str
+    target: AheadTarget
+    content: bytes
+    form: Form
+    arena_bytes: int
+    constant_bytes: int
+    file: ObjectFile | None = None
+
+    @property
+    def prefix(self) -> str:
+        """What begins the names of its functions."""
+        return f"neocog_{self.name}"
+
+
+def c_name(text: str) -> str:
+    """Return a text as part of a C identifier.
+
+    Raises:
+        SettingError: nothing is left of it.
+
+    >>> c_name("My photos-2")
+    'my_photos_2'
+    """
+    name = re.sub(r"_+", "_", re.sub(r"[^a-z0-9]", "_", text.lower())).strip("_")
+    if not name:
+        raise SettingError(f"{text!r} has no letter of a to z and no digit for a name in C", hint="say --name NAME")
+    return name
+
+
+def ahead_target(name: str) -> AheadTarget:
+    """Return a processor by its name; "native" is that of this machine.
+
+    Raises:
+        SettingError: there is no such name.
+    """
+    if name == NATIVE:
+        here = host_target()
+        return AheadTarget(here, f"this machine's processor ({here.cpu}) and those that have all of its instructions")
+    if name not in AHEAD:
+        raise SettingError(f"there is no target {name!r}", hint=f"targets are {', '.join(TARGETS)}")
+    return AHEAD[name]
+
+
+def code_of(network: Network, target_name: str, name: str, form: Form = "object") -> Code:
+    """Compile a network.
+
+    Arguments:
+        network: what to compile, with its temperature, views and thresholds.
+        target_name: one of `TARGETS`.
+        name: what begins the names of its functions, behind "neocog_".
+        form: an object file, assembly, or LLVM IR.
+
+    Raises:
+        SettingError: there is no such target, or the network ends in an image.
+        EngineError: LLVM cannot compile it, or it would need a library there.
+    """
+    ahead = ahead_target(target_name)
+    if not isinstance(network.graph.output, VectorShape):
+        raise SettingError(
+            f"an object file gives one probability for each class, and this network ends in {network.graph.output}",
+            hint="neocog export --to onnx writes such a network",
+        )
+    folded = fold_norms(network.graph)
+    standalone = stand_alone(plan_program(folded.graph, 1, ahead.target, outputs=(LOGITS,)))
+    constants = constants_of(standalone, folded.fold(network.parameters))
+    looks = tuple(Look(view.share, view.mirrored, view.shift) for view in VIEWS[network.views])
+    module = emit_standalone(standalone, constants, f"neocog_{name}", looks, ending_of(network), small=ahead.small)
+    content = compile_ahead(str(module), ahead.target, form, small=ahead.small)
+    file = read_object(content) if form == "object" else None
+    if file is not None and set(file.undefined) - MAY_CALL:
+        raise EngineError(
+            f"for {target_name} this network needs {', '.join(sorted(set(file.undefined) - MAY_CALL))} of a library",
+            hint="choose another --target",
+        )
+    return Code(
+        name, target_name, ahead, content, form, arena_bytes(standalone, looks), standalone.constant_bytes, file
+    )
+
+
+def ending_of(network: Network) -> Ending:
+    """Return what becomes of a network's logits."""
+    several = network.loss.several_labels
+    thresholds = network.thresholds or (HALF,) * network.graph.classes
+    return Ending(
+        network.class_names,
+        1.0 if several else network.temperature,
+        None if several else network.reject_below,
+        tuple(thresholds) if several else None,
+    )

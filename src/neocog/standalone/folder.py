@@ -1,0 +1,75 @@
+"""The folder that holds a compiled network: object, header, README, and a note of what they are."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from neocog.errors import FormatError
+from neocog.model.network import Network
+from neocog.reading import open_file
+from neocog.standalone.code import ABI_VERSION, Code
+from neocog.standalone.header import header_of, readme_of
+
+NOTE = "neocog.json"
+ENDINGS = {"object": ".o", "asm": ".s", "llvm": ".ll"}
+_MAX_NOTE = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What a folder holds, as its neocog.json says."""
+
+    name: str
+    target: str
+    triple: str
+
+
+def write_folder(folder: Path, code: Code, network: Network) -> list[Path]:
+    """Write a compiled network, and return the files.
+
+    Raises:
+        OSError: they cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    note = {
+        "abi_version": ABI_VERSION,
+        "name": code.name,
+        "target": code.target_name,
+        "triple": code.target.target.triple,
+        "cpu": code.target.target.cpu,
+        "arena_bytes": code.arena_bytes,
+        "constant_bytes": code.constant_bytes,
+    }
+    contents = {
+        f"{code.name}{ENDINGS[code.form]}": code.content,
+        f"{code.name}.h": header_of(code, network).encode(),
+        "README.md": readme_of(code, network).encode(),
+        NOTE: (json.dumps(note, indent=2) + "\n").encode(),
+    }
+    for name, content in contents.items():
+        (folder / name).write_bytes(content)
+    return [folder / name for name in contents]
+
+
+def read_note(folder: Path) -> Note:
+    """Return what a folder holds.
+
+    Raises:
+        FormatError: it was not written by `neocog export --to object`.
+    """
+    try:
+        with open_file(folder / NOTE, _MAX_NOTE) as file:
+            note = json.load(file)
+        found = Note(note["name"], note["target"], note["triple"])
+        if not all(isinstance(value, str) and value for value in (found.name, found.target, found.triple)):
+            raise ValueError
+        if not found.name.replace("_", "a").isalnum() or not found.name.isascii():
+            raise ValueError  # it becomes C, and a file's name
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise FormatError(
+            f"{folder} holds no compiled network: it has no {NOTE} that can be read",
+            hint="neocog export MODEL --to object -o FOLDER writes one",
+        ) from error
+    return found

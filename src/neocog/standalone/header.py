@@ -1,0 +1,159 @@
+"""The C99 header of a compiled network, and a README that says how it is called."""
+
+from __future__ import annotations
+
+from neocog.model.network import Network
+from neocog.standalone.code import ABI_VERSION, Code
+from neocog.text import printable
+
+_MOST_NAMES = 50
+_CHANNELS = {1: "grey", 3: "red, green, blue", 4: "red, green, blue, opacity"}
+
+
+def header_of(code: Code, network: Network) -> str:
+    """Return the text of `NAME.h`."""
+    height, width, channels = network.input_shape
+    prefix, macro = code.prefix, code.prefix.upper()
+    meaning = _CHANNELS.get(channels, f"{channels} channels")
+    return f"""/* A network for images of {height} x {width} pixels, compiled by neocog for {code.target_name}.
+ *
+ * Nothing is allocated and nothing is kept from call to call: calls at the same time need an arena each, and no more.
+ */
+#ifndef {macro}_H
+#define {macro}_H
+
+#include <stdint.h>
+
+#define {macro}_ABI_VERSION {ABI_VERSION}
+#define {macro}_INPUT_H {height}
+#define {macro}_INPUT_W {width}
+#define {macro}_INPUT_C {channels} /* {meaning} */
+#define {macro}_NUM_CLASSES {len(network.class_names)}
+#define {macro}_ARENA_BYTES {code.arena_bytes} /* of memory that a call works in, wherever it begins */
+
+#ifdef __cplusplus
+extern "C" {{
+#endif
+
+/* What the classes are called, in UTF-8. */
+extern const char *const {prefix}_class_names[{macro}_NUM_CLASSES];
+
+/* Classify an image.
+ *
+ * image          {macro}_INPUT_H rows of {macro}_INPUT_W pixels
+ *                of {macro}_INPUT_C bytes, 0 to 255, as they are read from a file
+ * probabilities  {macro}_NUM_CLASSES of them are written, from 0 to 1
+ * arena          {macro}_ARENA_BYTES bytes to work in; what they hold before does not matter
+ *
+{_returns(network)}
+ */
+int {prefix}_predict(const uint8_t *image, float *probabilities, void *arena);
+
+#ifdef __cplusplus
+}}
+#endif
+
+#endif
+"""
+
+
+def _returns(network: Network) -> str:
+    if network.loss.several_labels:
+        thresholds = network.thresholds
+        above = "a half" if thresholds is None else ", ".join(f"{value:.6g}" for value in thresholds)
+        return f""" * Returns how many labels the image is given: those with a probability above
+ * {above}."""
+    if network.reject_below is None:
+        return " * Returns the most probable class, which is a number for class_names."
+    return f""" * Returns the most probable class, which is a number for class_names;
+ * -1 where its probability is below {network.reject_below:.6g}: unknown."""
+
+
+def readme_of(code: Code, network: Network) -> str:
+    """Return the text of `README.md`."""
+    height, width, channels = network.input_shape
+    prefix, macro, name = code.prefix, code.prefix.upper(), code.name
+    flags = " ".join(code.target.compiler)
+    sizes = [
+        f"| weights, read-only | {code.constant_bytes:,} |",
+        f"| arena, lent by the caller | {code.arena_bytes:,} |",
+    ]
+    if code.file is not None:
+        sizes.insert(0, f"| code | {code.file.code:,} |")
+    return f"""# {name}
+
+A network that classifies images of {height} x {width} pixels with {channels} channels into {len(network.class_names)}
+classes, as machine code for {code.target_name}: {code.target.about}.
+neocog compiled it, and it needs nothing of neocog.
+
+| bytes | |
+|---|---|
+{chr(10).join(sizes)}
+
+## Use
+
+```c
+#include <stdio.h>
+#include "{name}.h"
+
+static uint8_t image[{macro}_INPUT_H * {macro}_INPUT_W * {macro}_INPUT_C];
+static unsigned char arena[{macro}_ARENA_BYTES];
+
+int main(void)
+{{
+    float probabilities[{macro}_NUM_CLASSES];
+    if (fread(image, 1, sizeof image, stdin) != sizeof image)
+        return 1;
+    int answer = {prefix}_predict(image, probabilities, arena);
+    {_shown(network, prefix)}
+    return 0;
+}}
+```
+
+```sh
+cc {flags + " " if flags else ""}main.c {name}.o -o main
+```
+
+Pixels are bytes, row by row, channels side by side. Pictures of other sizes must be brought to {height} x {width}
+first; when the network was trained, that was done by the rule `{network.resize}` (of Pillow's filters).
+All else is inside: normalisation, {_inside(network)}.
+
+The code calls nothing but what C compilers themselves may call ({_calls(code)}), allocates nothing, starts no
+thread, and keeps nothing from call to call.
+
+`neocog verify` builds a program around it, lets it answer images, and compares the answers with the model's:
+
+```sh
+neocog verify . MODEL
+```
+
+Classes: {_classes(network)}
+"""
+
+
+def _inside(network: Network) -> str:
+    parts = ["softmax" if not network.loss.several_labels else "sigmoids"]
+    if network.temperature != 1.0:
+        parts.append(f"the temperature {network.temperature:.4g}")
+    if network.reject_below is not None:
+        parts.append('the threshold of "unknown"')
+    if network.views != "plain":
+        parts.append(f"the views {network.views}")
+    return ", ".join(parts)
+
+
+def _shown(network: Network, prefix: str) -> str:
+    """Return C that shows an answer."""
+    if network.loss.several_labels:
+        return f'printf("%d labels; %s: %g\\n", answer, {prefix}_class_names[0], probabilities[0]);'
+    return f'printf("%s\\n", answer < 0 ? "unknown" : {prefix}_class_names[answer]);'
+
+
+def _classes(network: Network) -> str:
+    names = ", ".join(map(printable, network.class_names[:_MOST_NAMES]))
+    return names if len(network.class_names) <= _MOST_NAMES else f"{names}, ..."
+
+
+def _calls(code: Code) -> str:
+    called = () if code.file is None else code.file.undefined
+    return f"here {', '.join(called)}" if called else "here none of them"

@@ -1,0 +1,108 @@
+"""Proof that a compiled network answers as the model does: both answer the same images, and are compared."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neocog.errors import NeocogError
+from neocog.model.network import Network
+from neocog.standalone.folder import read_note
+from neocog.standalone.selftest import answers_of, build, temporary_folder
+
+TOLERANCE = 1e-4
+"""How far probabilities may part: sums in another order, of other lanes, part by some 1e-6."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What was compared.
+
+    Arguments:
+        images: how many.
+        difference: the largest difference of two probabilities.
+        equal: images whose probabilities are the same bits.
+        doubtful: images that got another class, from probabilities that are as good as equal.
+        target, compiler, emulator: what ran it.
+    """
+
+    images: int
+    difference: float
+    equal: int
+    doubtful: int
+    target: str
+    compiler: str
+    emulator: str
+
+
+def verify(folder: Path, network: Network, images: NDArray[np.uint8]) -> Verified:
+    """Build the self-test of a folder, and compare its answers with a network's.
+
+    Arguments:
+        folder: that `write_folder` wrote.
+        network: the model that it came from.
+        images: (N, H, W, C).
+
+    Raises:
+        NeocogError: they part by more than TOLERANCE, or it fails.
+        EngineError: it cannot be built or run here.
+        FormatError: the folder holds no compiled network.
+    """
+    note = read_note(folder)
+    with temporary_folder() as place:
+        built = build(folder.absolute(), note.name, note.target, note.triple, Path(place))
+        answers, probabilities = answers_of(built, images, network.graph.classes)
+    wanted = network.predict_proba(images, batch_size=1)
+    apart = np.abs(probabilities - wanted).max(axis=1)
+    off = ~(apart <= TOLERANCE)
+    if off.any():
+        worst = int(np.argmax(np.where(np.isnan(apart), np.inf, apart)))
+        raise NeocogError(
+            f"{off.sum()} of {len(images)} images get other probabilities than by the model, off by {apart[worst]:.3g}",
+            hint="is it the model that was exported? If so, this is a bug in neocog: please report it",
+        )
+    doubtful = _check_answers(network, wanted, answers)
+    equal = int((probabilities == wanted).all(axis=1).sum())
+    return Verified(len(images), float(apart.max()), equal, doubtful, note.target, built.compiler, built.emulator)
+
+
+def _check_answers(network: Network, wanted: NDArray[np.float32], answers: NDArray[np.int32]) -> int:
+    """Check what the function returned against probabilities, and count where only roundings decide.
+
+    Raises:
+        NeocogError: an answer is another one.
+    """
+    own, near = _answers(network, wanted, 0.0), [_answers(network, wanted, way * TOLERANCE) for way in (-1.0, 1.0)]
+    other = answers != own
+    for image in np.flatnonzero(other):
+        allowed = {int(side[image]) for side in near} | set(_ties(network, wanted[image]))
+        if int(answers[image]) not in allowed:
+            raise NeocogError(
+                f"image {image} is answered with {answers[image]}, by the model with {own[image]}",
+                hint="this is a bug in neocog: please report it",
+            )
+    return int(other.sum())
+
+
+def _answers(network: Network, probabilities: NDArray[np.float32], off: float) -> NDArray[np.int64]:
+    """Return what the function should return, were all probabilities higher by a little."""
+    moved = probabilities.astype(np.float64) + off
+    if network.loss.several_labels:
+        thresholds = np.array(network.thresholds or [0.5] * network.graph.classes)
+        given: NDArray[np.int64] = (moved > thresholds).sum(axis=1)
+        return given
+    best: NDArray[np.int64] = probabilities.argmax(axis=1)
+    if network.reject_below is not None:
+        best = np.where(moved.max(axis=1) < network.reject_below, -1, best)
+    return best
+
+
+def _ties(network: Network, probabilities: NDArray[np.float32]) -> list[int]:
+    """Return the classes that are as probable as the most probable one; of labels, all numbers between."""
+    if network.loss.several_labels:
+        low, high = (int(_answers(network, probabilities[None], way * TOLERANCE)[0]) for way in (-1.0, 1.0))
+        return list(range(low, high + 1))
+    return [int(place) for place in np.flatnonzero(probabilities >= probabilities.max() - 2 * TOLERANCE)]

@@ -1,0 +1,146 @@
+"""Networks as object files for any processor: what is in them, what they call, and that it is the engine's own code."""
+
+from __future__ import annotations
+
+import ctypes
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from neocog.app.cli.options import TARGETS as WORDS
+from neocog.emit.standalone import Look
+from neocog.errors import SettingError
+from neocog.jit.compile import load_objects
+from neocog.model.network import Network
+from neocog.nn.blocks import Sequential
+from neocog.nn.graph import trace
+from neocog.nn.layers import Conv2d, Flatten, Linear, MaxPool2d, ReLU
+from neocog.nn.rewrite import fold_norms
+from neocog.plan.layout import Space
+from neocog.plan.planner import plan_program
+from neocog.plan.program import LOGITS
+from neocog.plan.standalone import stand_alone
+from neocog.standalone.code import MAY_CALL, TARGETS, ahead_target, c_name, code_of
+from neocog.standalone.elf import read_object
+from neocog.standalone.folder import read_note, write_folder
+from neocog.target.ahead import AHEAD
+
+NET = Sequential(
+    *(Conv2d(18, 3, padding=1), ReLU(), Conv2d(20, 3, padding=1), ReLU(), MaxPool2d(2), Flatten(), Linear(5)),
+)
+
+
+def network() -> Network:
+    return Network(NET, (12, 12, 3), ["a", 'b\n"*/', "Gänse", "d", "e"], seed=1)
+
+
+SMALL = Network(Sequential(Conv2d(2, 3, padding=1), MaxPool2d(2), Flatten(), Linear(2)), (6, 6, 1), seed=1)
+
+
+def test_logits_are_the_bits_of_the_engine() -> None:
+    """The object is loaded here, and the logits are read where its plan says that they lie."""
+    wide = network()
+    code = code_of(wide, "native", "net")
+    library = load_objects([code.content], ["neocog_net_predict"])
+    address = ctypes.c_void_p.from_buffer(library.functions["neocog_net_predict"]).value
+    predict = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)(address)
+    program = plan_program(fold_norms(wide.graph).graph, 1, code.target.target, outputs=(LOGITS,))
+    standalone = stand_alone(program)
+    memory = np.full(code.arena_bytes + standalone.line, 0xFF, np.uint8)
+    arena = memory[-memory.ctypes.data % standalone.line :]
+    images = np.random.default_rng(0).integers(0, 256, (4, 12, 12, 3), dtype=np.uint8)
+    wanted = wide.logits(images, batch_size=1)
+    for image, logits in zip(images, wanted, strict=True):
+        probabilities = np.zeros(5, np.float32)
+        answer = predict(image.ctypes.data, probabilities.ctypes.data, arena.ctypes.data)
+        place = standalone.work[program.outputs[LOGITS].memory].offset
+        assert arena[place : place + 20].view(np.float32).tobytes() == logits.tobytes()
+        assert answer == logits.argmax()
+        assert probabilities.sum() == pytest.approx(1.0, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_every_target_compiles_and_needs_no_library(name: str) -> None:
+    code = code_of(SMALL, name, "net")
+    if name == "wasm32":
+        assert code.content.startswith(b"\0asm")
+        return
+    assert code.file is not None
+    assert set(code.file.undefined) <= MAY_CALL
+    assert code.file.variables == 0
+    assert code.file.code > 0
+    assert 0 < code.file.constants < code.constant_bytes + 2_000  # LLVM knows some of the weights by heart
+
+
+def test_the_same_network_gives_the_same_bytes() -> None:
+    assert code_of(SMALL, "cortex-m4", "net").content == code_of(SMALL, "cortex-m4", "net").content
+
+
+def test_assembly_and_llvm_show_the_instructions() -> None:
+    assembly = code_of(SMALL, "aarch64", "net", "asm").content.decode()
+    assert "neocog_net_predict:" in assembly
+    assert "fmla\tv" in assembly
+    text = code_of(SMALL, "x86-64-avx2", "net", "llvm").content.decode()
+    assert "<8 x float> @llvm.fma.v8f32" in text
+
+
+def test_only_weights_that_are_read_are_constants() -> None:
+    """Of a convolution by Winograd's algorithm the transformed weights are read, and not the weights themselves."""
+    program = plan_program(trace(NET, (12, 12, 3)), 1, AHEAD["x86-64-avx512"].target, outputs=(LOGITS,))
+    assert program.preparation, "this test needs transformed weights"
+    standalone = stand_alone(program)
+    assert standalone.constant_bytes < program.size(Space.STATE) + sum(
+        allocation.size for (space, _), allocation in program.allocations.items() if space is Space.ARENA
+    )
+    read = {constant.memory[0] for constant in standalone.constants}
+    assert read == {Space.STATE, Space.ARENA}
+    assert not {constant.memory for constant in standalone.constants} & set(standalone.work)
+
+
+def test_a_call_needs_less_memory_than_a_program_that_stays() -> None:
+    for name in ("cortex-m4", "aarch64", "x86-64-avx512"):
+        program = plan_program(trace(NET, (12, 12, 3)), 1, AHEAD[name].target, outputs=(LOGITS,))
+        assert 0 < stand_alone(program).work_bytes <= program.size(Space.ARENA) + program.size(Space.SCRATCH)
+
+
+def test_the_header_names_everything_and_cannot_be_broken_by_class_names(tmp_path: Path) -> None:
+    wide = network()
+    code = code_of(wide, "native", "net")
+    write_folder(tmp_path, code, wide)
+    header = (tmp_path / "net.h").read_text()
+    for line in ("#define NEOCOG_NET_INPUT_H 12", "#define NEOCOG_NET_INPUT_C 3 ", "#define NEOCOG_NET_NUM_CLASSES 5"):
+        assert line in header
+    assert f"#define NEOCOG_NET_ARENA_BYTES {code.arena_bytes} " in header
+    assert "*/" not in (tmp_path / "README.md").read_text().split("Classes:")[0]
+    assert header.count("/*") == header.count("*/")
+    assert read_note(tmp_path).target == "native"
+
+
+def test_looks_share_the_answer() -> None:
+    assert Look(1.0).plain
+    assert not Look(0.5, mirrored=True).plain
+    assert not Look(0.5, shift=1).plain
+
+
+@pytest.mark.parametrize(("text", "name"), [("My photos-2", "my_photos_2"), ("3", "3"), ("Ü__b", "b")])
+def test_names_become_c(text: str, name: str) -> None:
+    assert c_name(text) == name
+
+
+def test_mistakes_are_said() -> None:
+    with pytest.raises(SettingError, match="no letter"):
+        c_name("äöü")
+    with pytest.raises(SettingError, match="there is no target 'z80'"):
+        ahead_target("z80")
+    image = Network(Sequential(Conv2d(2, 3)), (6, 6, 1), seed=0)
+    with pytest.raises(SettingError, match="ends in"):
+        code_of(image, "native", "net")
+
+
+def test_the_command_line_knows_every_target() -> None:
+    assert WORDS == TARGETS
+
+
+def test_what_is_no_elf_file_is_not_read() -> None:
+    assert read_object(b"\0asm\1\0\0\0") is None
