@@ -1,6 +1,6 @@
 """Training steps on machines that a slow network connects, and what the model of `benchmarks.ranks.model` predicts.
 
-    sudo python -m benchmarks.ranks.hosts --ranks 2 --network resnet20 resnet18
+    sudo python -m benchmarks.ranks.hosts --ranks 2 4 --network resnet20 resnet18
 
 A network namespace stands for each machine, with an interface of its own that `tc tbf` limits both ways, and a process
 namespace, so that nothing goes through common memory; each process has one processor. The model is fitted to what is
@@ -18,7 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -35,13 +35,14 @@ from neocog.ranks.tree import TreeSum
 from neocog.ranks.world import World
 
 NAME, ADDRESS, PORT = "neocog", "10.77.0", 29877
+MORE = (8, 64, 512)  # machines that the model is asked about
 SIZES = (1 << 12, 1 << 20, 1 << 22, 1 << 24)  # bytes of the all-reduces that the model is fitted to
 
 
 def main() -> None:
     """Set up the machines and measure, or be one of them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--ranks", type=int, default=2)
+    parser.add_argument("--ranks", type=int, nargs="+", default=[2, 4])
     parser.add_argument("--network", nargs="+", choices=NETWORKS, default=["resnet20"])
     parser.add_argument("--accumulate", type=int, nargs="+", default=[1], help="batches between two exchanges")
     parser.add_argument("--rate", default="1gbit", help="of each interface, as tc says it")
@@ -50,12 +51,19 @@ def main() -> None:
     if "RANK" in os.environ:
         print(json.dumps(inside(options)), flush=True)
         return
-    with machines(options.ranks, options.rate) as names:
-        processes = [begin(name, rank, options.ranks) for rank, name in enumerate(names)]
+    found = {ranks: told_by(ranks, options.rate) for ranks in options.ranks}
+    tell(options.rate, found)
+
+
+def told_by(ranks: int, rate: str) -> dict[str, Any]:
+    """Return what the first of so many machines measured."""
+    with machines(ranks, rate) as names:
+        processes = [begin(name, rank, ranks) for rank, name in enumerate(names)]
         told = [process.communicate()[0] for process in processes]
     if any(process.returncode for process in processes):
         raise SystemExit("a process failed")
-    tell(options, [json.loads(text.splitlines()[-1]) for text in told])
+    first: dict[str, Any] = json.loads(told[0].splitlines()[-1])
+    return first
 
 
 def call(command: str) -> None:
@@ -162,24 +170,38 @@ def timed(step: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def tell(options: argparse.Namespace, told: list[dict[str, Any]]) -> None:
-    """Print what was measured beside what the model says."""
-    first = told[0]
-    network = fit([Exchange(**exchange) for exchange in first["exchanges"]])
-    print(f"{options.ranks} machines at {options.rate}")
-    for exchange in first["exchanges"]:
-        predicted = network.all_reduce(options.ranks, exchange["size"])
-        found = f"{1e3 * exchange['seconds']:7.2f} ms, model {1e3 * predicted:7.2f} ms"
-        print(f"all-reduce of {exchange['size']:>8} bytes: {found}")
-    print(f"latency {1e3 * network.latency:.2f} ms, bandwidth {network.bandwidth / 1e6:.0f} MB/s each way")
-    for name, step in first["steps"].items():
-        predicted = Step(step["compute"], step["spread"], step["size"]).seconds(options.ranks, network)
-        off = predicted / step["measured"] - 1
+def tell(rate: str, found: dict[int, dict[str, Any]]) -> None:
+    """Print what was measured beside what the model says, and what it says of more machines."""
+    exchanges = [Exchange(**exchange) for told in found.values() for exchange in told["exchanges"]]
+    network = fit(exchanges)
+    print(f"machines at {rate}: {network.told()}")
+    for one in exchanges:
+        predicted = network.all_reduce(one.ranks, one.size)
         print(
-            f"{name}: one process {1e3 * step['alone']:.0f} ms; compute {1e3 * step['compute']:.0f} ms, spread "
-            f"{1e3 * step['spread']:.1f} ms, {step['size'] / 1e6:.2f} MB; step {1e3 * step['measured']:.0f} ms, model "
-            f"{1e3 * predicted:.0f} ms ({off:+.1%}); {step['alone'] / step['measured']:.2f} times one process"
+            f"{one.ranks} machines, sum of {int(one.size):>8} bytes: {1e3 * one.seconds:7.2f} ms, model "
+            f"{1e3 * predicted:7.2f} ms"
         )
+    for ranks, told in found.items():
+        for name, step in told["steps"].items():
+            predicted = Step(step["compute"], step["spread"], step["size"]).seconds(ranks, network)
+            off = predicted / step["measured"] - 1
+            print(
+                f"{ranks} machines, {name}: one process {1e3 * step['alone']:.0f} ms; compute "
+                f"{1e3 * step['compute']:.0f} ms, spread {1e3 * step['spread']:.1f} ms, {step['size'] / 1e6:.2f} MB; step "
+                f"{1e3 * step['measured']:.0f} ms, model {1e3 * predicted:.0f} ms ({off:+.1%}); "
+                f"{step['alone'] / step['measured']:.2f} times one process"
+            )
+    for name, step in found[min(found)]["steps"].items():
+        own = Step(step["compute"], step["spread"], step["size"])
+        for speed in (1, 10, 25):
+            faster = replace(network, bandwidth=network.bandwidth * speed)
+            for ranks in MORE:
+                shares = (own.efficiency(ranks, faster, *how) for how in ((1, 1.0), (1, 0.5), (4, 1.0), (16, 1.0)))
+                plain, half, four, sixteen = (f"{share:.0%}" for share in shares)
+                print(
+                    f"{name}, {speed} x {rate}, {ranks} machines: {plain} of the time computes; {half} with gradients "
+                    f"in bfloat16, {four} with 4 batches between exchanges, {sixteen} with 16"
+                )
 
 
 if __name__ == "__main__":

@@ -35,6 +35,13 @@ class Network:
     message: float
     bandwidth: float
 
+    def told(self) -> str:
+        """Return it in words."""
+        return (
+            f"{1e3 * self.latency:.2f} ms, {1e3 * self.message:.2f} ms for each further process, "
+            f"{self.bandwidth / 1e6:.0f} MB/s each way"
+        )
+
     def all_reduce(self, ranks: int, size: float) -> float:
         """Return the seconds of an all-reduce of so many bytes."""
         if ranks == 1:
