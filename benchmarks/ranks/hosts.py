@@ -18,14 +18,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from benchmarks.machine import ROOT
 from benchmarks.networks import NETWORKS
-from benchmarks.ranks.model import Exchange, Step, fit
+from benchmarks.ranks.model import Exchange, Network, Step, fit
 from benchmarks.ranks.speed import ours
 from benchmarks.sides import make_task
 from neocog.interop.distributed import distributed_world
@@ -59,7 +59,11 @@ def told_by(ranks: int, rate: str) -> dict[str, Any]:
     """Return what the first of so many machines measured."""
     with machines(ranks, rate) as names:
         processes = [begin(name, rank, ranks) for rank, name in enumerate(names)]
-        told = [process.communicate()[0] for process in processes]
+        try:
+            told = [process.communicate()[0] for process in processes]
+        finally:
+            for process in processes:
+                process.kill()
     if any(process.returncode for process in processes):
         raise SystemExit("a process failed")
     first: dict[str, Any] = json.loads(told[0].splitlines()[-1])
@@ -84,6 +88,7 @@ def machines(count: int, rate: str) -> Iterator[list[str]]:
             call(f"ip netns add {name}")
             held.callback(call, f"ip netns del {name}")
             call(f"ip link add {name} type veth peer name eth0 netns {name}")
+            held.callback(call, f"ip link del {name}")  # first, since a namespace lives as long as its processes
             call(f"ip link set {name} master {NAME} up")
             call(f"ip -n {name} addr add {ADDRESS}.{number + 1}/24 dev eth0")
             call(f"ip -n {name} link set eth0 up")
@@ -98,7 +103,7 @@ def begin(name: str, rank: int, ranks: int) -> subprocess.Popen[str]:
     processors = sorted(os.sched_getaffinity(0))
     told = {"RANK": str(rank), "WORLD_SIZE": str(ranks), "MASTER_ADDR": f"{ADDRESS}.1", "MASTER_PORT": str(PORT)}
     one = {"GLOO_SOCKET_IFNAME": "eth0", "NEOCOG_THREADS": "1", "OMP_NUM_THREADS": "1"}
-    own = ["ip", "netns", "exec", name, "unshare", "--pid", "--fork", "--mount-proc"]
+    own = ["ip", "netns", "exec", name, "unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
     pinned = ["taskset", "-c", str(processors[rank % len(processors)])]
     command = [*own, *pinned, sys.executable, "-m", "benchmarks.ranks.hosts", *sys.argv[1:]]
     return subprocess.Popen(command, cwd=ROOT, env={**os.environ, **told, **one}, stdout=subprocess.PIPE, text=True)
@@ -172,29 +177,29 @@ def timed(step: Callable[[], object]) -> float:
 
 def tell(rate: str, found: dict[int, dict[str, Any]]) -> None:
     """Print what was measured beside what the model says, and what it says of more machines."""
-    exchanges = [Exchange(**exchange) for told in found.values() for exchange in told["exchanges"]]
-    network = fit(exchanges)
-    print(f"machines at {rate}: {network.told()}")
-    for one in exchanges:
-        predicted = network.all_reduce(one.ranks, one.size)
-        print(
-            f"{one.ranks} machines, sum of {int(one.size):>8} bytes: {1e3 * one.seconds:7.2f} ms, model "
-            f"{1e3 * predicted:7.2f} ms"
-        )
+    networks = {}
     for ranks, told in found.items():
+        exchanges = [Exchange(**exchange) for exchange in told["exchanges"]]
+        network = networks[ranks] = fit(exchanges)
+        print(
+            f"{ranks} machines at {rate}: {1e3 * network.latency:.2f} ms, {network.bandwidth / 1e6:.0f} MB/s each way"
+        )
+        for one in exchanges:
+            predicted = network.all_reduce(ranks, one.size)
+            print(f"  sum of {int(one.size):>8} bytes: {1e3 * one.seconds:7.2f} ms, model {1e3 * predicted:7.2f} ms")
         for name, step in told["steps"].items():
             predicted = Step(step["compute"], step["spread"], step["size"]).seconds(ranks, network)
-            off = predicted / step["measured"] - 1
             print(
-                f"{ranks} machines, {name}: one process {1e3 * step['alone']:.0f} ms; compute "
-                f"{1e3 * step['compute']:.0f} ms, spread {1e3 * step['spread']:.1f} ms, {step['size'] / 1e6:.2f} MB; step "
-                f"{1e3 * step['measured']:.0f} ms, model {1e3 * predicted:.0f} ms ({off:+.1%}); "
-                f"{step['alone'] / step['measured']:.2f} times one process"
+                f"  {name}: one process {1e3 * step['alone']:.0f} ms; compute {1e3 * step['compute']:.0f} ms, "
+                f"spread {1e3 * step['spread']:.1f} ms, {step['size'] / 1e6:.2f} MB; "
+                f"step {1e3 * step['measured']:.0f} ms, model {1e3 * predicted:.0f} ms "
+                f"({predicted / step['measured'] - 1:+.1%}); {step['alone'] / step['measured']:.2f} times one process"
             )
+    network = networks[min(found)]
     for name, step in found[min(found)]["steps"].items():
         own = Step(step["compute"], step["spread"], step["size"])
         for speed in (1, 10, 25):
-            faster = replace(network, bandwidth=network.bandwidth * speed)
+            faster = Network(network.latency, network.bandwidth * speed)
             for ranks in MORE:
                 shares = (own.efficiency(ranks, faster, *how) for how in ((1, 1.0), (1, 0.5), (4, 1.0), (16, 1.0)))
                 plain, half, four, sixteen = (f"{share:.0%}" for share in shares)

@@ -8,8 +8,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
+
+MICROSECOND = 1e-6  # so that what is fitted is of one magnitude
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,27 +29,16 @@ class Network:
     """What connects processes.
 
     Arguments:
-        latency: seconds that an all-reduce of nothing takes between two processes.
-        message: seconds more for each further process.
+        latency: seconds of the messages to another process, and from it, that carry nothing.
         bandwidth: bytes a second that a process sends, and receives at the same time.
     """
 
     latency: float
-    message: float
     bandwidth: float
-
-    def told(self) -> str:
-        """Return it in words."""
-        return (
-            f"{1e3 * self.latency:.2f} ms, {1e3 * self.message:.2f} ms for each further process, "
-            f"{self.bandwidth / 1e6:.0f} MB/s each way"
-        )
 
     def all_reduce(self, ranks: int, size: float) -> float:
         """Return the seconds of an all-reduce of so many bytes."""
-        if ranks == 1:
-            return 0.0
-        return self.latency + self.message * (ranks - 2) + passed(ranks, size) / self.bandwidth
+        return self.latency * (ranks - 1) + passed(ranks, size) / self.bandwidth
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,23 +84,14 @@ def slowest(ranks: int) -> float:
     >>> [round(slowest(ranks), 2) for ranks in (1, 2, 4, 64)]
     [0.0, 0.59, 1.05, 2.37]
     """
-    from statistics import NormalDist
-
     return NormalDist().inv_cdf((ranks - 0.375) / (ranks + 0.25))
 
 
 def fit(exchanges: Sequence[Exchange]) -> Network:
     """Find latency and bandwidth that leave the least relative errors (squares); no time is below zero."""
-    rows = np.array([[1.0, e.ranks - 2.0, passed(e.ranks, e.size)] for e in exchanges])
     seconds = np.array([e.seconds for e in exchanges])
-    scale = rows.max(axis=0).clip(1e-300)
-    wanted = (rows / scale) / seconds[:, None]
-    used = [column for column in range(3) if rows[:, column].any()]
-    while True:  # what comes out below zero is left out
-        found, *_ = np.linalg.lstsq(wanted[:, used], np.ones(len(seconds)), rcond=None)
-        if (found >= 0).all():
-            break
-        del used[int(found.argmin())]
-    values = np.zeros(3)
-    values[used] = found / scale[used]
-    return Network(float(values[0]), float(values[1]), 1.0 / max(float(values[2]), 1e-300))
+    rows = np.array([[e.ranks - 1.0, passed(e.ranks, e.size) * MICROSECOND] for e in exchanges]) / seconds[:, None]
+    (latency, byte), *_ = np.linalg.lstsq(rows, np.ones(len(seconds)), rcond=None)
+    if latency < 0.0:
+        latency, byte = 0.0, 1.0 / rows[:, 1].mean()
+    return Network(float(latency), 1.0 / float(byte * MICROSECOND))
