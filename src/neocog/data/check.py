@@ -17,6 +17,7 @@ from typing import Literal
 
 import numpy as np
 
+from neocog.data.compact import PackedDigests, distinct
 from neocog.data.dataset import TASK_IMAGES, Dataset, DataSplits, ImageFacts, ReadProgress
 from neocog.data.near import SIDE, near_pairs
 from neocog.data.parallel import map_in_order, worker_count
@@ -178,7 +179,8 @@ def _inspect(splits: DataSplits, workers: int | None, progress: ReadProgress | N
                     if isinstance(result, str):
                         unreadable.append(result)
                     else:
-                        images.append(_Image(part, dataset.identifiers[index], dataset.label_text(index), result))
+                        known = result if total <= _COMPARED else result._replace(thumbnail=b"")
+                        images.append(_Image(part, dataset.identifiers[index], dataset.label_text(index), known))
                 done += len(task)
                 if progress is not None:
                     progress(done, total)
@@ -268,10 +270,14 @@ def label_conflicts(splits: DataSplits) -> list[list[tuple[str, str]]]:
 
     Nothing is decoded; equal images are those of the same bytes.
     """
-    groups: dict[bytes, list[tuple[str, str]]] = defaultdict(list)
-    for dataset in dict(splits.items()).values():
-        for index, digest in enumerate(dataset.digests()):
-            groups[digest].append((dataset.identifiers[index], dataset.label_text(index)))
+    parts = [part for _, part in splits.items()]
+    starts = np.cumsum([0, *map(len, parts)])
+    _, contents = distinct(PackedDigests.of(digest for part in parts for digest in part.digests()))
+    groups: dict[int, list[tuple[str, str]]] = defaultdict(list)
+    for place in np.flatnonzero(np.bincount(contents)[contents] > 1):  # few, of however many images
+        number = int(np.searchsorted(starts, place, side="right")) - 1
+        part, index = parts[number], int(place - starts[number])
+        groups[int(contents[place])].append((part.identifiers[index], part.label_text(index)))
     return [group for group in groups.values() if len({label for _, label in group}) > 1]
 
 
@@ -279,7 +285,7 @@ def _near_copies(images: list[_Image], parts: list[str]) -> list[Finding]:
     """Find pictures that are in more than one part, nearly the same: saved anew, or in another size."""
     if len(parts) < 2:
         return []
-    if len(images) > _COMPARED:
+    if not all(image.facts.thumbnail for image in images):
         message = (
             f"more than {_COMPARED:,} images are not compared for those that are nearly the same; copies are found"
         )

@@ -2,6 +2,7 @@
 
 PackedNames      text
 PackedDigests    16 bytes each
+distinct         which digests are equal
 """
 
 from __future__ import annotations
@@ -62,6 +63,21 @@ class PackedNames(Sequence[str]):
         return isinstance(other, Sequence) and list(self) == list(other)
 
     __hash__ = None  # type: ignore[assignment]  # as a list
+
+
+def distinct(digests: Sequence[bytes]) -> tuple[NDArray[np.void], NDArray[np.int64]]:
+    """Return the different ones among digests of equal length, rising, and for each digest the place of its own there.
+
+    >>> found, places = distinct([b"b", b"a", b"b"])
+    >>> [digest.tobytes() for digest in found], places.tolist()
+    ([b'a', b'b'], [1, 0, 1])
+    """
+    if isinstance(digests, PackedDigests):
+        rows = digests.rows
+    else:
+        rows = np.frombuffer(b"".join(digests), np.uint8).reshape(len(digests), -1)
+    found, places = np.unique(np.ascontiguousarray(rows).view(f"V{rows.shape[1]}").ravel(), return_inverse=True)
+    return found, places.astype(np.int64)
 
 
 class PackedDigests(Sequence[bytes]):

@@ -15,7 +15,7 @@ import json
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
@@ -24,9 +24,9 @@ from numpy.typing import NDArray
 
 from neocog.data.classes import fault_of, in_order
 from neocog.data.compact import PackedNames
-from neocog.data.dataset import Source
+from neocog.data.dataset import ReadProgress, Source
 from neocog.data.encoded import EncodedDataset
-from neocog.data.shards import PARQUET, find_shards, root_of
+from neocog.data.shards import PARQUET, find_shards, root_of, steps
 from neocog.data.tar import name_of_source, state_of
 from neocog.data.walk import listed
 from neocog.errors import DataError, FormatError, NeocogError
@@ -169,8 +169,11 @@ class EncodedImages:
         return content
 
 
-def read_parquets(location: str | Path) -> Source:
+def read_parquets(location: str | Path, progress: ReadProgress | None = None) -> Source:
     """Read the Parquet files that a file, a pattern or a folder stands for (shards.py).
+
+    Arguments:
+        progress: called with (done, total) files.
 
     Raises:
         FormatError: a file cannot be read or is damaged, or has no column of images or labels.
@@ -179,7 +182,8 @@ def read_parquets(location: str | Path) -> Source:
     """
     shards = find_shards(location, PARQUET)
     root = root_of(shards)
-    found = {part: _labels(paths) for part, paths in shards.items()}
+    told = steps(progress, sum(map(len, shards.values())))
+    found = {part: _labels(paths, told) for part, paths in shards.items()}
     notes = []
     for part in [part for part, (values, _) in found.items() if len(found) > 1 and not _has_labels(values)]:
         del found[part]
@@ -321,7 +325,7 @@ def _row_counts(path: Path) -> list[int]:
     return counts
 
 
-def _labels(paths: list[Path]) -> tuple[list[Any] | NDArray[Any], tuple[str, ...] | None]:
+def _labels(paths: list[Path], told: Callable[[], None]) -> tuple[NDArray[Any], tuple[str, ...] | None]:
     """Return the labels of all rows of some files, and the names that their features give them."""
     values: list[NDArray[Any]] = []
     names: tuple[str, ...] | None = None
@@ -336,12 +340,12 @@ def _labels(paths: list[Path]) -> tuple[list[Any] | NDArray[Any], tuple[str, ...
         with _Opened(path) as file:
             column = file.read(columns=[columns.label], use_threads=False).column(0)
             values.append(column.to_numpy())
+        told()
     return np.concatenate(values), names
 
 
-def _has_labels(values: NDArray[Any] | list[Any]) -> bool:
-    array = np.asarray(values)
-    return array.dtype.kind in "OU" or bool((array >= 0).any())
+def _has_labels(values: NDArray[Any]) -> bool:
+    return values.dtype.kind not in "iu" or bool((values >= 0).any())
 
 
 def _numbered(

@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from neocog.data import tar
 from neocog.data.archive import TarMember
-from neocog.data.dataset import Source
+from neocog.data.dataset import ReadProgress, Source
 from neocog.data.decode import MAX_BYTES
 from neocog.data.faults import unreadable_file
 from neocog.data.shards import PARQUET, TAR, find_shards, is_pattern
@@ -28,17 +28,20 @@ def is_shards(location: str | Path) -> bool:
     return is_pattern(path) or path.suffix.lower() in (TAR, PARQUET)
 
 
-def read_shards(location: str | Path) -> Source:
+def read_shards(location: str | Path, progress: ReadProgress | None = None) -> Source:
     """Read the images that shards hold, with their labels. Where a folder has both kinds, the archives are taken.
+
+    Arguments:
+        progress: called with (done, total) shards.
 
     Raises:
         FormatError, DataError: as `read_tars` and `read_parquets`.
     """
     if _ending(location) == TAR:
-        return tar.read_tars(location)
+        return tar.read_tars(location, progress)
     from neocog.data.parquet import read_parquets  # here, as below: few data sets need it
 
-    return read_parquets(location)
+    return read_parquets(location, progress)
 
 
 def images_in(location: str | Path) -> Iterator[tuple[str, Content]]:

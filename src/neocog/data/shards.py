@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from neocog.data.dataset import ReadProgress
 from neocog.data.parts import part_name
 from neocog.data.walk import Walk, listed
 from neocog.errors import DataError
@@ -98,6 +99,17 @@ def root_of(shards: Shards) -> Path:
     folders = {path.parent for paths in shards.values() for path in paths}
     first = next(iter(folders))
     return next(folder for folder in (first, *first.parents) if all(f.is_relative_to(folder) for f in folders))
+
+
+def steps(progress: ReadProgress | None, total: int) -> Callable[[], None]:
+    """Return what to call as often as a shard is done."""
+    done = itertools.count(1)
+
+    def told() -> None:
+        if progress is not None:
+            progress(next(done), total)
+
+    return told
 
 
 def in_parts(paths: list[Path], root: Path) -> Shards:

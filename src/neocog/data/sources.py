@@ -99,8 +99,12 @@ def open_data(
     )
 
 
-def read_source(location: str | Path) -> Source:
+def read_source(location: str | Path, progress: ReadProgress | None = None) -> Source:
     """Read what lies at a location, without splitting it; `evaluate` asks here for images that are all to be used.
+
+    Arguments:
+        location: as `open_data` takes it.
+        progress: called with (done, total) while shards are indexed.
 
     Raises:
         DataError: nothing there that is understood.
@@ -110,7 +114,7 @@ def read_source(location: str | Path) -> Source:
     try:
         there = path.exists()
         if path.is_dir():
-            return _read_folder(path)
+            return _read_folder(path, progress)
     except PermissionError as error:
         raise DataError(f"{error.filename}: the folder cannot be read: {error.strerror}") from error
     except OSError as error:  # such as a name of thousands of characters
@@ -119,7 +123,7 @@ def read_source(location: str | Path) -> Source:
         if str(location) == DIGITS:
             return read_digits()
         if is_shards(path):
-            return read_shards(path)
+            return read_shards(path, progress)
         raise _not_there(path)
     suffix = path.suffix.lower()
     if suffix == ".npz":
@@ -127,11 +131,11 @@ def read_source(location: str | Path) -> Source:
     if suffix in TABLE_EXTENSIONS:
         return read_table(path)
     if is_shards(path):
-        return read_shards(path)
+        return read_shards(path, progress)
     raise _not_understood(path)
 
 
-def _read_folder(path: Path) -> Source:
+def _read_folder(path: Path, progress: ReadProgress | None = None) -> Source:
     for is_kind, read in _ARRAYS:
         if is_kind(path):
             return read(path)
@@ -142,7 +146,7 @@ def _read_folder(path: Path) -> Source:
         if metadata.ignored:
             return read_metadata(path)  # which says what columns it needs
         if is_shards(path):
-            return read_shards(path)
+            return read_shards(path, progress)
         raise _not_understood(path)
     return _read_classes(path, metadata)
 

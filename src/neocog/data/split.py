@@ -17,13 +17,13 @@ of the rarest class among theirs. Why it is so: docs/decisions/0012-stratified-b
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from neocog.data.compact import distinct
 from neocog.errors import DataError, SettingError
 
 _TRAIN, _VALIDATION, _TEST = 0, 1, 2
@@ -50,7 +50,7 @@ def split_by_content(
     """Split images into training, validation and test by the hash of their content, class by class.
 
     Arguments:
-        digests: N hashes; equal ones are equal images.
+        digests: N hashes of one length; equal ones are equal images.
         labels: (N,) integers from 0, or rows (N, classes) of 0 and 1 where an image may have several labels.
         validation_fraction, test_fraction: of the images of each class; 0 leaves the part empty.
         seed: another seed, another split.
@@ -72,15 +72,19 @@ def split_by_content(
     check_seed(seed)
     if len(digests) != len(labels):
         raise DataError(f"a split needs one digest per label, got {len(digests):,} digests and {len(labels):,} labels")
-    parts = np.full(len(digests), _TRAIN)
-    for contents in _classes(digests, labels):
-        ordered = sorted(contents, key=lambda digest: (content_number(digest, seed), digest))
+    if not len(digests):
+        return _indices(np.full(0, _TRAIN))
+    contents, content_of = distinct(digests)
+    classes = np.full(len(contents), np.iinfo(np.int64).max)
+    np.minimum.at(classes, content_of, labels if labels.ndim == 1 else _rarest(labels))
+    numbers = np.fromiter((content_number(content.tobytes(), seed) for content in contents), float, len(contents))
+    order = np.lexsort((numbers, classes))  # contents are sorted, and stay so where their numbers are equal
+    parts = np.full(len(contents), _TRAIN)
+    for ordered in np.split(order, np.flatnonzero(np.diff(classes[order])) + 1):
         test, validation = _sizes(len(ordered), test_fraction, validation_fraction)
-        for digest in ordered[:test]:
-            parts[contents[digest]] = _TEST
-        for digest in ordered[test : test + validation]:
-            parts[contents[digest]] = _VALIDATION
-    return _indices(parts)
+        parts[ordered[:test]] = _TEST
+        parts[ordered[test : test + validation]] = _VALIDATION
+    return _indices(parts[content_of])
 
 
 def kept_parts(
@@ -128,18 +132,6 @@ def check_seed(seed: int) -> None:
     """Raise SettingError unless the seed is a whole number from 0 to 2**64 - 1."""
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 1 << 64:
         raise SettingError(f"seed needs a whole number in 0..2**64-1, got {seed!r}")
-
-
-def _classes(digests: Sequence[bytes], labels: NDArray[np.int64]) -> list[dict[bytes, list[int]]]:
-    """Return for each class its contents, each with the indices of the images that have it."""
-    of_image = labels if labels.ndim == 1 else _rarest(labels)
-    copies: dict[bytes, list[int]] = defaultdict(list)
-    for index, digest in enumerate(digests):
-        copies[digest].append(index)
-    classes: dict[int, dict[bytes, list[int]]] = defaultdict(dict)
-    for digest, indices in copies.items():
-        classes[min(int(of_image[i]) for i in indices)][digest] = indices
-    return list(classes.values())
 
 
 def _rarest(labels: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -17,7 +17,7 @@ import io
 import json
 import os
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -28,11 +28,11 @@ from numpy.typing import NDArray
 from neocog.data.archive import TarMember, members
 from neocog.data.classes import CLASS_FILES, fault_of, in_order, read_class_names
 from neocog.data.compact import PackedNames
-from neocog.data.dataset import Source
+from neocog.data.dataset import ReadProgress, Source
 from neocog.data.decode import MAX_BYTES
 from neocog.data.encoded import EncodedDataset
 from neocog.data.faults import unreadable_file
-from neocog.data.shards import TAR, find_shards, root_of
+from neocog.data.shards import TAR, find_shards, root_of, steps
 from neocog.data.walk import has_image_ending, listed
 from neocog.errors import DataError, FormatError
 from neocog.nn import limits
@@ -43,6 +43,7 @@ KIND = "tar shards (WebDataset)"
 _LABELS = ("cls", "json", "txt")  # endings of members that hold a label; the first that a sample has counts
 _LABEL_KEYS = ("label", "class", "target", "cls")
 _MOST_LABEL = 1 << 20  # bytes of a member that holds one
+_LONGEST_NUMBER = 20  # digits
 _SHOWN = 3
 
 
@@ -143,8 +144,11 @@ class TarIndex:
         return PackedNames(bytes(self._names), ends[:-1], np.diff(ends).astype(np.int32))
 
 
-def read_tars(location: str | Path) -> Source:
+def read_tars(location: str | Path, progress: ReadProgress | None = None) -> Source:
     """Read the tar archives that a file, a pattern or a folder stands for (shards.py).
+
+    Arguments:
+        progress: called with (done, total) archives.
 
     Raises:
         FormatError: an archive cannot be read, is damaged, cut or packed; or a label cannot be read.
@@ -155,7 +159,8 @@ def read_tars(location: str | Path) -> Source:
     given = read_class_names(root)
     known: dict[str, int] = {}  # label → its number, in the order in which they are found
     notes = _Notes()
-    indices = {part: _indexed(paths, root, known, notes) for part, paths in shards.items()}
+    told = steps(progress, sum(map(len, shards.values())))
+    indices = {part: _indexed(paths, root, known, notes, told) for part, paths in shards.items()}
     if not any(map(len, indices.values())):
         raise DataError(
             f"{location}: no images in {sum(map(len, shards.values())):,} tar archives",
@@ -260,7 +265,7 @@ class _Notes:
         return [f"{self.count:,} samples without an image ignored: {', '.join(self.bare)}"]
 
 
-def _indexed(paths: list[Path], root: Path, known: dict[str, int], notes: _Notes) -> TarIndex:
+def _indexed(paths: list[Path], root: Path, known: dict[str, int], notes: _Notes, told: Callable[[], None]) -> TarIndex:
     index = TarIndex()
     for path in paths:
         index.states.append(state_of(path))
@@ -280,6 +285,7 @@ def _indexed(paths: list[Path], root: Path, known: dict[str, int], notes: _Notes
                             f"more than {limits.MAX_CLASSES:,} different labels", hint="a label is the name of a class"
                         )
                     index.add(f"{name}/{image.name}", image, label)
+            told()
         except OSError as error:
             raise FormatError(f"{path}: the archive cannot be read: {error.strerror or error}") from error
         except FormatError as error:
@@ -295,7 +301,8 @@ def _label(file: BinaryIO, sample: TarSample) -> str:
     if ending is None:
         raise FormatError(
             f"{sample.key} has no label, found {listed(member.name for member in sample.members.values())}",
-            hint=f"an image 0001.jpg has its label in 0001.cls, 0001.json ({', '.join(_LABEL_KEYS)}) or 0001.txt",
+            hint=f"an image 0001.jpg has its label in 0001.cls, 0001.json ({', '.join(_LABEL_KEYS)}) or 0001.txt; "
+            "an archive of class folders is unpacked first",
         )
     member = sample.members[ending]
     if member.size > _MOST_LABEL:
@@ -306,8 +313,8 @@ def _label(file: BinaryIO, sample: TarSample) -> str:
         value = _value(json.loads(text)) if ending == "json" else text
     except (ValueError, RecursionError) as error:
         raise FormatError(f"{member.name} holds no label: {error}") from None
-    if value.isascii() and value.isdigit():
-        value = str(int(value[:20])) if len(value) < 20 else value
+    if value.isascii() and value.isdigit() and len(value) < _LONGEST_NUMBER:
+        value = str(int(value))
     if (fault := fault_of(value)) is not None:
         raise FormatError(f"{member.name}: the label {fault}")
     return value

@@ -21,7 +21,7 @@ import io
 import itertools
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -259,11 +259,11 @@ class RunFolder:
 
     def write_split(self, splits: DataSplits) -> None:
         """Write split.csv: path, label and part ("train", "validation" or "test") of every image."""
-        rows = [
+        rows = (
             [identifier, dataset.label_text(index), part]
             for part, dataset in splits.items()
             for index, identifier in enumerate(dataset.identifiers)
-        ]
+        )
         write_atomically(self.split, _csv(SPLIT_COLUMNS, rows))
 
     def read_split(self) -> dict[str, str]:
@@ -335,7 +335,7 @@ def _epoch(number: int, row: list[str]) -> dict[str, float | None]:
     return values
 
 
-def _csv(columns: tuple[str, ...], rows: list[list[str]]) -> bytes:
+def _csv(columns: tuple[str, ...], rows: Iterable[list[str]]) -> bytes:
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)

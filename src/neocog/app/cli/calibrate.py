@@ -123,7 +123,7 @@ def _part(model: Network, data: str, split: str | None, *, quiet: bool) -> tuple
         CommandLineError: DATA does not set the wanted part apart.
         DataError: the model learnt from all that there is.
     """
-    source = datasets.open_source(data)
+    source = datasets.open_source(data, quiet=quiet)
     if not quiet:
         for told in source.notes:
             note(told)

@@ -53,7 +53,7 @@ def command(
         )
     if preview is not None:
         _check_place(preview)
-    splits = datasets.split(datasets.open_source(data), quiet=quiet)
+    splits = datasets.split(datasets.open_source(data, quiet=quiet), quiet=quiet)
     if preview is not None:
         _write_preview(splits.train, preview, augment, img_size)
         if not quiet:

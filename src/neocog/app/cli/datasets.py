@@ -33,15 +33,16 @@ LISTED = 20  # unreadable images that are named one by one
 argument = click.argument("data", type=options.Location())
 
 
-def open_source(location: str) -> Source:
-    """Read what lies at a location, unsplit.
+def open_source(location: str, *, quiet: bool = False) -> Source:
+    """Read what lies at a location, unsplit; a bar shows how many shards are indexed, where there are many.
 
     Raises:
         CommandLineError: nothing lies there.
         DataError, FormatError: nothing there that is understood.
     """
     try:
-        return read_source(location)
+        with progress_bar("indexing", quiet=quiet, unit="shards") as progress:
+            return read_source(location, progress)
     except DataError as error:
         if location == DIGITS or os.path.lexists(expanded(location)):
             raise

@@ -84,7 +84,7 @@ def command(
     trained.graph.check_classifies("neocog evaluate")
     models.take_views(trained, views, quiet=quiet)
     rejecting.take_reject(trained, reject)
-    source = datasets.open_source(data)
+    source = datasets.open_source(data, quiet=quiet)
     if not quiet:
         for told in source.notes:
             note(told)

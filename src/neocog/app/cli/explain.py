@@ -171,7 +171,7 @@ def _part(location: str, model: Network, *, named: bool, quiet: bool) -> tuple[D
     Raises:
         NeocogError, CommandLineError: there is no data, or other data than the run learnt from where none was `named`.
     """
-    source = datasets.open_source(location)
+    source = datasets.open_source(location, quiet=quiet)
     if not quiet:
         for told in source.notes:
             note(told)

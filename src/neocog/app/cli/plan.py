@@ -50,7 +50,7 @@ def plan(data: str, flags: Flags) -> Plan:
             f"--momentum only applies to --optimizer {', '.join(having[:-1])} or {having[-1]}, got {optimizer}",
             hint="leave one of the two out",
         )
-    source = datasets.open_source(data)
+    source = datasets.open_source(data, quiet=flags.quiet)
     splits = datasets.split(source, quiet=flags.quiet)
     if flags.recipe is not None:
         splits = published.all_to_learn_from(source, splits)

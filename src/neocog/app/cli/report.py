@@ -130,7 +130,7 @@ def measure(
         NeocogError, CommandLineError: there is no such data, or it has other classes; or it is other data than the
             model learnt from, and nobody `named` it.
     """
-    source = datasets.open_source(location)
+    source = datasets.open_source(location, quiet=quiet)
     if not named and is_other_data(model, source):
         raise DataError(f"{location} now holds other images")
     splits = datasets.split(source, recorded=folder.read_split(), quiet=quiet)

@@ -95,7 +95,8 @@ def command(
 
     DATA is a folder with one subfolder of images per class (or with train, val and test folders of such subfolders), an
     MNIST or CIFAR-10 folder, an .npz file, a CSV file with the columns path and label (or labels, such as
-    cat|dog, or one column of 0 and 1 for each class), or the word digits.
+    cat|dog, or one column of 0 and 1 for each class), tar shards in WebDataset's layout ('photos-{000..099}.tar', or
+    a folder of them), Hugging Face's Parquet files, or the word digits.
 
     Started several times, by torchrun, srun or mpirun, it is one training that all processes share.
     """

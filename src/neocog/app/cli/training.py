@@ -126,7 +126,7 @@ def resume(
         raise CommandLineError(f"{run} does not say what it was trained on", hint=NAME_DATA)
     if data is None and location != DIGITS and not datasets.is_there(location):
         raise CommandLineError(f"{location}, which {run} was trained on, is not there any more", hint=NAME_DATA)
-    source = datasets.open_source(location)
+    source = datasets.open_source(location, quiet=flags.quiet)
     splits = datasets.split(source, recorded=folder.read_split(), quiet=flags.quiet)
     if checkpoint.config.get("recipe") in published.RECIPES:
         splits = published.all_to_learn_from(source, splits)
