@@ -32,22 +32,32 @@ export interface Drawing {
   readonly height: number
 }
 
-const BAR = 18 // width of a layer
-const JOIN = 24 // of a join, which is round
 const GAP = 20 // between layers that do not belong together
 const GLUED = 2 // between those that do
-const LOW = 94 // height of a vector and of the smallest maps: a name fits in
-const HIGH = 116 // of maps as large as the image
 const BETWEEN = 12 // lanes
 const RISE = 13 // of each arc above the one below it
 const ROUND = 9 // radius of corners
 const MARGIN = 8
 const BELONG = new Set(['activation', 'normalization', 'dropout'])
 
-export function layout(layers: readonly Node[], image: readonly number[]): Drawing {
+export interface Sizes {
+  /** width of a layer */
+  readonly bar: number
+  /** of a join, which is round */
+  readonly join: number
+  /** height of a vector and of the smallest maps */
+  readonly low: number
+  /** of maps as large as the image */
+  readonly high: number
+}
+
+/** Bars with names in them. */
+const NAMED: Sizes = { bar: 18, join: 24, low: 94, high: 116 }
+
+export function layout(layers: readonly Node[], image: readonly number[], sizes = NAMED): Drawing {
   const consumers = consumersOf(layers)
   const main = longestPath(layers)
-  const place = columns(layers, consumers)
+  const place = columns(layers, consumers, sizes)
   const lanes = lanesOf(layers, consumers, main, place)
   const span = (index: number): Span => place.get(index)!
 
@@ -76,7 +86,7 @@ export function layout(layers: readonly Node[], image: readonly number[]): Drawi
 
   const top = MARGIN + (arcs.length > 0 ? RISE * (1 + Math.max(...arcs.map((arc) => arc.level))) : 0)
   const all: readonly Node[] = [{ index: -1, inputs: [], output: [...image], view: null }, ...layers]
-  const high = new Map(all.map((layer) => [layer.index, layer.view === 'join' ? JOIN : tallness(layer.output, image)]))
+  const high = new Map(all.map((layer) => [layer.index, layer.view === 'join' ? sizes.join : tallness(layer.output, image, sizes)]))
   const tallest: number[] = [] // of each lane
   for (const layer of all) {
     const lane = lanes.get(layer.index)!
@@ -137,13 +147,13 @@ function longestPath(layers: readonly Node[]): Set<number> {
 }
 
 /** Each layer stands behind all that it takes; those that belong to the one before touch it. */
-function columns(layers: readonly Node[], consumers: Map<number, number[]>): Map<number, Span> {
-  const place = new Map<number, Span>([[-1, { left: MARGIN, right: MARGIN + BAR }]])
+function columns(layers: readonly Node[], consumers: Map<number, number[]>, { bar, join }: Sizes): Map<number, Span> {
+  const place = new Map<number, Span>([[-1, { left: MARGIN, right: MARGIN + bar }]])
   for (const layer of layers) {
     const glued = layer.inputs.length === 1 && layer.inputs[0]! >= 0 && BELONG.has(layer.view ?? '') &&
       consumers.get(layer.inputs[0]!)!.length === 1
     const left = Math.max(...layer.inputs.map((value) => place.get(value)!.right)) + (glued ? GLUED : GAP)
-    place.set(layer.index, { left, right: left + (layer.view === 'join' ? JOIN : BAR) })
+    place.set(layer.index, { left, right: left + (layer.view === 'join' ? join : bar) })
   }
   return place
 }
@@ -173,10 +183,10 @@ function lanesOf(
   return lanes
 }
 
-function tallness(output: readonly number[], image: readonly number[]): number {
-  if (output.length === 1) return LOW
+function tallness(output: readonly number[], image: readonly number[], { low, high }: Sizes): number {
+  if (output.length === 1) return low
   const share = Math.min(1, Math.max(output[0]!, output[1]!) / Math.max(image[0]!, image[1]!))
-  return LOW + (HIGH - LOW) * Math.sqrt(share)
+  return low + (high - low) * Math.sqrt(share)
 }
 
 /** Up, over what is skipped, and down again. */

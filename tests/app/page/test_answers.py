@@ -239,3 +239,20 @@ def test_names_that_are_not_unicode_travel_too() -> None:
     from neocog.app.page.message import Answer
 
     assert b"bad\\\\udcff" in Answer({"name": "bad\udcff"}).frame()
+
+
+@pytest.mark.parametrize("name", ["residual", "branches"])
+def test_thumbnails_are_cells_of_the_strongest_maps(name: str) -> None:
+    session = session_of(make_model(name))
+    found = answer(session, Question.read("thumbnails?input=first"))
+    traced = session.trace(FIRST)
+    for node in session.model.graph.nodes:
+        output = traced.output(node.index)
+        maps = output if output.ndim == 3 else output[:, None, None]
+        peaks = maps.max(axis=(0, 1))
+        chosen, given = found.facts["channels"][node.index], found.arrays[str(node.index)]
+        assert sorted(peaks[chosen]) == sorted(peaks)[-len(chosen) :]
+        assert len(chosen) == min(2, maps.shape[2])
+        step = -(-max(maps.shape[:2]) // 22)
+        np.testing.assert_array_equal(given, maps[::step, ::step][..., chosen].transpose(2, 0, 1))
+        assert found.arrays["limits"][node.index] == np.abs(output).max()

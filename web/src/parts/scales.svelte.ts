@@ -12,7 +12,7 @@ export interface ValueScale extends Ends {
 /** Views of layers that only move, choose or average values: their maps keep the colours of what they take. */
 const KEEPS: readonly unknown[] = ['pooling', 'flatten', 'dropout', 'mean']
 
-function origin(session: Session, value: number): number {
+export function origin(session: Session, value: number): number {
   const layer = session.facts.layers[value]
   return layer && KEEPS.includes(layer.view) ? origin(session, layer.inputs[0]!) : value
 }

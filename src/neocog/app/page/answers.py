@@ -14,6 +14,7 @@ from neocog.app.page.message import Answer
 from neocog.app.page.patterns import PATTERNS
 from neocog.app.page.question import Question
 from neocog.app.page.session import Session
+from neocog.app.page.thumbnails import THUMBNAILS
 from neocog.app.page.values import VALUES
 from neocog.engines.base import Compiling, compiling_told_to
 from neocog.errors import SettingError
@@ -27,7 +28,7 @@ def _of_example(example: str, find: Find) -> Find:
     return lambda _, question, progress: find(example_session(example), question, progress)
 
 
-_OWN: dict[str, Find] = {**EXACT, **VALUES, **PATTERNS, **LEARNING, **KERNELS}
+_OWN: dict[str, Find] = {**EXACT, **VALUES, **PATTERNS, **LEARNING, **KERNELS, **THUMBNAILS}
 QUESTIONS: dict[str, Find] = {
     **_OWN,
     **LESSON,

@@ -39,6 +39,7 @@ def essential(session: Session) -> Iterator[Question]:
         return
     yield ask("run", input=FIRST)
     yield ask("check", input=FIRST)
+    yield ask("thumbnails", input=FIRST)
     for node in session.model.graph.nodes:
         yield ask("activation", input=FIRST, layer=node.index)
         if isinstance(node.layer, Flatten):

@@ -44,6 +44,7 @@ export const network = {
   overview: {
     lead: 'From the image at the top to the classes at the bottom, layer by layer, with every feature map that this network computes for this image. Point at a cell to read its value; click a map to see where it comes from. Rows, columns and channels count from 0.',
     image: 'Image',
+    strip: 'The network. Left and right arrow go from layer to layer, Enter opens one.',
     map: 'The network',
     mapHelp: 'From left to right: a bar for each layer, a circle where values are joined, an arc where a connection skips layers. Click one to see what it gives.',
     mapLabel: (layers: number, joins: number, skips: number) =>
