@@ -96,7 +96,13 @@ def fit(
             writes to the folder. What was written before stays.
         KeyboardInterrupt: passed on, after callbacks heard the end; what was written before stays.
     """
-    settings = settled(given, seed=model.seed, loss=model.loss, before=resume.settings if resume else None)
+    settings = settled(
+        given,
+        seed=model.seed,
+        loss=model.loss,
+        precision=model.precision,
+        before=resume.settings if resume else None,
+    )
     settings = with_slices(settings, world)
     for name, source in (("training", train), ("validation", validation)):
         if source is not None and source.images < 1:
@@ -108,7 +114,7 @@ def fit(
             raise SettingError("resuming needs the model that the training began with, got another network")
         model.load_parameters(resume.model.parameters)
         model.learnt_from, model.loss = resume.model.learnt_from, resume.model.loss
-        model.origin = resume.model.origin
+        model.origin, model.trained_in = resume.model.origin, resume.model.trained_in
     watched = train if validation is None else validation  # of which one image is looked at after some epochs
     train = augmented(sampled(train, settings), settings, model.graph)
     # a program's time grows with its batch, and no batch holds more than all images
@@ -130,6 +136,7 @@ def fit(
         world=world,
         fast_reduce=fast_reduce,
     )
+    settings = replace(settings, precision=trainer.precision)  # what "auto" is here
     if resume is not None:
         trainer.load_optimizer_state(resume.memory, resume.step)
     run = Run(
