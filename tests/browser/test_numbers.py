@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,8 @@ import neocog as nc
 from browser.numbers import Oracle, shown_numbers, unchecked_decimals
 from neocog.app.page.session import FIRST, Session
 from neocog.explain.trace import trace
+from neocog.train.history import COLUMNS
+from neocog.train.snapshots import FilterSnapshots
 
 # room → the least count of numbers that it must show for the trained network
 ROOMS = {
@@ -96,20 +100,30 @@ def test_numbers_of_other_networks_are_the_engines(
     assert trace(model, image).logits.shape == (len(model.class_names),)
 
 
-def test_numbers_of_resnet_20_are_the_engines_in_all_rooms(serve: Callable[[Session], str], open_page: Any) -> None:
+def test_numbers_of_resnet_20_are_the_engines_in_all_rooms(
+    serve: Callable[[Session], str], open_page: Any, tmp_path: Path
+) -> None:
     from browser.conftest import with_image
 
-    model = nc.Model(nc.zoo.resnet20(10), (32, 32, 3), [str(index) for index in range(10)], seed=2, engine="reference")
-    session = with_image(model, np.random.default_rng(4).random((32, 32, 3)).astype(np.float32), "resnet20")
+    names = [str(index) for index in range(10)]
+    model, begun = (nc.Model(nc.zoo.resnet20(10), (32, 32, 3), names, seed=seed, engine="reference") for seed in (2, 3))
+    image = np.random.default_rng(4).random((32, 32, 3)).astype(np.float32)
+    session = with_image(model, image, "resnet20")
+    session.run = tmp_path  # of a training whose one epoch led from one set of random weights to the other
+    FilterSnapshots(tmp_path / "filters.safetensors", begun, 0, image[None]).save(model, 1)
+    (tmp_path / "history.csv").write_text(f"{','.join(COLUMNS)}\n{','.join(['1', *['0.5'] * (len(COLUMNS) - 1)])}\n")
     page = open_page(serve(session))
     oracle = Oracle(session)
-    for room in ("overview", "lens", "connections", "values", "gradient", "output", "places"):
+    rooms = ["overview", "lens", "connections", "values", "gradient", "output", "places", "learning"]
+    if os.environ.get("NEOCOG_TEST_PROFILE") == "thorough":
+        rooms.append("detects")  # hides a hundred places of the image from the reference, one after another
+    for room in rooms:
         settle(page)
         page.locator(f"nav button[data-room={room}]").click()
         page.wait_for_selector("main data.num")
         settle(page)
         numbers = shown_numbers(page)
-        assert len(numbers) >= (ROOMS[room] if room not in ("output", "overview") else 12), room
+        assert len(numbers) >= {**ROOMS, "output": 12, "overview": 12, "learning": 6}[room], room
         assert oracle.wrong(numbers) == [], room
         named = [node.name for node in session.model.graph.nodes]  # such as layer1.0.conv1
         assert [text for text in unchecked_decimals(page) if not any(name in text for name in named)] == [], room

@@ -96,7 +96,7 @@ def test_pytorch_predicts_by_autocast():
         TorchEngine(dtype="float64", precision="bfloat16")
 
 
-def test_training_computes_with_float32_whatever_predictions_do():
+def test_training_computes_with_the_precision_of_its_engine():
     from neocog.engines.base import StepSettings
     from neocog.engines.native import NativeEngine
     from neocog.nn.losses import CrossEntropy
@@ -109,4 +109,4 @@ def test_training_computes_with_float32_whatever_predictions_do():
         NativeEngine(precision=precision).train_program(GRAPH, parameters, settings, 1).step(IMAGES, labels, 0.1)
         for precision in ("float32", "bfloat16")
     ]
-    assert steps[0].logits.tobytes() == steps[1].logits.tobytes()
+    assert 0 < np.abs(steps[0].logits - steps[1].logits).max() < 0.02

@@ -8,6 +8,10 @@ import numpy as np
 import pytest
 
 import neocog as nc
+from neocog.train.callbacks import Callback
+from neocog.train.fit import fit
+from neocog.train.runfolder import RunFolder
+from neocog.train.source import ArraySource
 
 pytestmark = pytest.mark.filterwarnings("ignore:bfloat16 is slower")
 IMAGES = np.random.default_rng(0).random((6, 8, 8, 3), dtype=np.float32)
@@ -69,10 +73,73 @@ def test_an_engine_that_is_made_already_has_one_of_its_own():
         both.predict_proba(IMAGES)
 
 
-def test_training_is_the_same_and_what_it_measures_is_of_the_precision():
-    labels = np.arange(6) % 3
-    plain, half = _model(), _model(precision="bfloat16")
-    for model in (plain, half):
-        model.fit(IMAGES, labels, epochs=1, batch_size=6, verbose=0)
-    assert all((plain.parameters[name] == half.parameters[name]).all() for name in plain.parameters)
-    assert (plain.predict_proba(IMAGES) != half.predict_proba(IMAGES)).any()
+LABELS = np.arange(6) % 3
+
+
+def _fitted(model, **given):
+    model.fit(IMAGES, LABELS, epochs=2, batch_size=6, verbose=0, **given)
+    return model
+
+
+def test_training_is_of_the_models_precision_or_of_one_of_its_own():
+    plain, half = _fitted(_model()), _fitted(_model(precision="bfloat16"))
+    assert (plain.trained_in, half.trained_in) == ("float32", "bfloat16")
+    for name, value in plain.parameters.items():
+        assert 0 < np.abs(half.parameters[name] - value).max() < 0.01, name
+    asked = _fitted(_model(), precision="bfloat16")
+    assert asked.trained_in == "bfloat16"
+    assert asked.precision == "float32"  # of its answers
+    assert all((asked.parameters[name] == value).all() for name, value in half.parameters.items())
+    other_way = _fitted(_model(precision="bfloat16"), precision="float32")
+    assert all((other_way.parameters[name] == value).all() for name, value in plain.parameters.items())
+
+
+def test_auto_is_what_this_processor_does_better(monkeypatch):
+    for reason, wanted in (("this processor has no AMX", "float32"), (None, "bfloat16")):
+        monkeypatch.setattr("neocog.engines.precision._why_not", lambda reason=reason: reason)
+        trainer = nc.Trainer(_model(), batch_size=6, precision="auto")
+        assert trainer.precision == wanted
+        trainer.step(IMAGES, LABELS)
+        assert trainer.model.trained_in == wanted
+
+
+def test_an_engine_of_its_own_decides():
+    from neocog.engines.native import NativeEngine
+
+    assert _fitted(_model(engine=NativeEngine(precision="bfloat16"))).trained_in == "bfloat16"
+    with pytest.raises(nc.SettingError, match="for engines by name"):
+        _fitted(_model(engine=NativeEngine()), precision="bfloat16")
+    with pytest.raises(nc.SettingError, match="float64, not with bfloat16"):
+        _fitted(_model(engine="reference"), precision="bfloat16")
+
+
+def test_a_file_says_what_it_was_trained_in_and_weights_from_elsewhere_say_nothing(tmp_path):
+    half, plain = _fitted(_model(precision="bfloat16")), _fitted(_model())
+    half.save(tmp_path / "half.safetensors")
+    plain.save(tmp_path / "plain.safetensors")
+    assert nc.load(tmp_path / "half.safetensors").trained_in == "bfloat16"
+    assert nc.load(tmp_path / "plain.safetensors").trained_in is None  # float32, as all files before
+    assert copy(half).trained_in == half.folded().trained_in == "bfloat16"
+    half.load_parameters(plain.parameters)
+    assert half.trained_in is None
+
+
+class _Killed(Callback):
+    def on_epoch_end(self, run, result):
+        raise KeyboardInterrupt
+
+
+def test_a_training_goes_on_in_what_it_began_with_to_the_same_bits(tmp_path):
+    source = ArraySource(IMAGES, LABELS, batch_size=6)
+    whole = _model()
+    fit(whole, source, epochs=3, precision="bfloat16", verbose=0)
+    folder = RunFolder(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        fit(_model(), source, epochs=3, precision="bfloat16", verbose=0, folder=folder, callbacks=[_Killed()])
+    found = folder.load_last()
+    assert found.settings.precision == found.model.trained_in == "bfloat16"
+    with pytest.raises(nc.SettingError, match="began with precision='bfloat16' cannot continue with 'float32'"):
+        fit(found.model, source, resume=found, precision="float32", verbose=0)
+    fit(found.model, source, resume=found, precision="auto", verbose=0)  # whatever that is here
+    assert found.model.trained_in == "bfloat16"
+    assert all((found.model.parameters[name] == value).all() for name, value in whole.parameters.items())

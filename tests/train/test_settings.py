@@ -57,6 +57,7 @@ OTHERS = TrainingSettings(
     augment=(RandomFlip(alternating=True), RandomCrop(2)),
     slices=4,
     sync_bn=True,
+    precision="bfloat16",
 )
 
 

@@ -29,7 +29,7 @@ class PackedNames(Sequence[str]):
     ('ü.jpg', 3, True)
     """
 
-    def __init__(self, content: bytes, starts: NDArray[np.int64], lengths: NDArray[np.int32]) -> None:
+    def __init__(self, content: bytes | bytearray, starts: NDArray[np.int64], lengths: NDArray[np.int32]) -> None:
         self._content, self._starts, self._lengths = content, starts, lengths
 
     @classmethod

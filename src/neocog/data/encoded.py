@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from neocog.data.cache import ImageCache
 from neocog.data.channels import GREY_MODES
 from neocog.data.compact import DIGEST_BYTES, PackedDigests
-from neocog.data.dataset import Dataset, ImageFacts, ReadProgress
+from neocog.data.dataset import TASK_IMAGES, Dataset, ImageFacts, ReadProgress
 from neocog.data.decode import fit_image, read_open_header, read_open_image
 from neocog.data.near import SIDE
 from neocog.data.parallel import map_in_order, worker_count
@@ -96,14 +96,15 @@ class EncodedDataset(Dataset):
 
     def digests(self, progress: ReadProgress | None = None) -> Sequence[bytes]:
         if self._digests is None:
-            found = np.empty((len(self), DIGEST_BYTES), np.uint8)
-            indices = range(len(self))
-            with closing(map_in_order(self._digest, indices, workers=worker_count(), ahead=64)) as digests:
-                for index, digest in enumerate(digests):
-                    found[index] = np.frombuffer(digest, np.uint8)
+            found = bytearray()
+            tasks = [range(len(self))[start : start + TASK_IMAGES] for start in range(0, len(self), TASK_IMAGES)]
+            threads = worker_count()
+            with closing(map_in_order(self._digests_in, tasks, workers=threads, ahead=4 * threads)) as digests:
+                for task, digest in zip(tasks, digests, strict=True):
+                    found += digest
                     if progress is not None:
-                        progress(index + 1, len(self))
-            self._digests = PackedDigests(found)
+                        progress(task.stop, len(self))
+            self._digests = PackedDigests(np.frombuffer(found, np.uint8).reshape(-1, DIGEST_BYTES))
         return self._digests
 
     def digests_of(self, indices: NDArray[np.int64]) -> list[bytes | None]:
@@ -124,9 +125,9 @@ class EncodedDataset(Dataset):
         with closing(self.opened(index)) as file:
             return fit_image(read_open_image(file, name), size, resize, name=name)
 
-    def _digest(self, index: int) -> bytes:
+    def _digests_in(self, indices: range) -> bytes:
         # no content to hash: a name keeps the image in its place until `verify` reports it
-        return self._read_digest(index) or self._name_digest(index)
+        return b"".join(self._read_digest(index) or self._name_digest(index) for index in indices)
 
     def _read_digest(self, index: int) -> bytes | None:
         try:

@@ -135,13 +135,14 @@ class TarIndex:
         self.labels.append(label)
 
     def arrays(self) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int64]]:
-        """Return (N,) the number of the archive, the offset in it and the size of each image."""
-        return np.array(self._shards, np.int32), np.array(self._offsets, np.int64), np.array(self._sizes, np.int64)
+        """Return (N,) the number of the archive, the offset in it and the size of each image; it grows no more then."""
+        shards, offsets, sizes = self._shards, self._offsets, self._sizes
+        return np.frombuffer(shards, np.int32), np.frombuffer(offsets, np.int64), np.frombuffer(sizes, np.int64)
 
     def names(self) -> PackedNames:
-        """Return the name of each image."""
-        ends = np.array(self._ends, np.int64)
-        return PackedNames(bytes(self._names), ends[:-1], np.diff(ends).astype(np.int32))
+        """Return the name of each image; it grows no more then."""
+        ends = np.frombuffer(self._ends, np.int64)
+        return PackedNames(self._names, ends[:-1], np.diff(ends).astype(np.int32))
 
 
 def read_tars(location: str | Path, progress: ReadProgress | None = None) -> Source:
@@ -170,7 +171,7 @@ def read_tars(location: str | Path, progress: ReadProgress | None = None) -> Sou
     names = in_order(known) if given is None else given
     numbers = _numbers(known, names, given is not None, root)
     parts = {
-        part: TarDataset(root, shards[part], index, numbers[np.array(index.labels, np.int64)], names)
+        part: TarDataset(root, shards[part], index, numbers[np.frombuffer(index.labels, np.int32)], names)
         for part, index in indices.items()
         if len(index)
     }

@@ -1,4 +1,4 @@
-"""What networks compute with where they answer: float32, or bfloat16 on processors that multiply tiles of it.
+"""What networks compute with: float32, or bfloat16 on processors that multiply tiles of it.
 
 bfloat16 is float32 with 8 bits of precision in place of 24. Factors of products are rounded to it, sums are not. Only
 tile registers (AMX, in Intel's servers since 2023) make that worth it; any other processor gets the same numbers by a

@@ -51,11 +51,17 @@ def slopes_by(model: Subject, graph: Graph, parameters: Mapping[str, Values], wo
     """
     last = len(graph.nodes) - 1
     back = None
-    if work >= COMPILED and isinstance(model, Differentiable):
+    if work >= COMPILED and isinstance(model, Differentiable) and not _is_numpy(model):
         back = model.gradient_program(graph, parameters, IMAGE, last)
     if back is None:
         return lambda image, choose: quick_slopes(graph, parameters, image, last, choose)
     return _ByEngine(graph, back).slopes
+
+
+def _is_numpy(model: Subject) -> bool:
+    """Whether a model's engine is the reference, which takes longer than `quick_slopes`."""
+    engine = getattr(model, "engine", None)
+    return "reference" in (engine, getattr(engine, "name", None))
 
 
 class _ByEngine:

@@ -94,7 +94,7 @@ def resolve_engine(engine: str | Engine, precision: Precision = "float32") -> En
         from neocog.engines import get_engine  # here, so that a model can be made and saved without loading one
 
         return get_engine(engine, precision)
-    if precision != "float32":
+    if precision not in ("float32", getattr(engine, "precision", "float32")):
         raise SettingError(
             f"precision={precision!r} is for engines by name, got one that is made already",
             hint="NativeEngine(precision=...) and TorchEngine(precision=...) take one of their own",

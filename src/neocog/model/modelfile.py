@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from neocog.data.resize import INTERPOLATIONS, RESIZE_KINDS, ResizeRule
 from neocog.engines.base import Array, Engine
+from neocog.engines.precision import Settled
 from neocog.errors import FormatError, NeocogError, SettingError
 from neocog.model.calibration import (
     CURVE_POINTS,
@@ -60,7 +61,7 @@ MAX_METRICS = 1000
 MAX_TEXT = 1000  # characters of a text that is for people
 
 _KEYS = ("format", "neocog_version", "nodes", "class_names", "input", "metrics")
-_OPTIONAL_KEYS = ("loss", "thresholds", "calibration", "reject_below", "views", "origin")
+_OPTIONAL_KEYS = ("loss", "thresholds", "calibration", "reject_below", "views", "origin", "trained_in")
 _OLD_KEYS = tuple("architecture" if key == "nodes" else key for key in _KEYS)
 _INPUT_KEYS = ("height", "width", "channels", "resize", "interpolation", "mean", "std", "color_order")
 _OPTIONAL_INPUT_KEYS = ("part", "side")
@@ -163,6 +164,7 @@ def document_of(network: Network) -> dict[str, object]:
         **({} if network.reject_below is None else {"reject_below": network.reject_below}),
         **({} if network.views == PLAIN else {"views": network.views}),
         **({} if network.origin is None else {"origin": network.origin.to_json()}),
+        **({} if network.trained_in in (None, "float32") else {"trained_in": network.trained_in}),
         **(
             {}
             if network.thresholds is None or not network.loss.several_labels
@@ -194,6 +196,8 @@ def network_from(
             network.reject_below = check_number("reject_below", content.document["reject_below"], 0.0)
         if "origin" in content.document:
             network.origin = Origin.from_json(content.document["origin"])
+        if "trained_in" in content.document:
+            network.trained_in = _read_precision(content.document["trained_in"])
         network.thresholds = _read_thresholds(content.document)
         network.learnt_from = _read_identities(content.whole.get(LEARNT_FROM))
         wanted = {parameter.name: parameter for parameter in variables_of(network.graph)}
@@ -214,6 +218,12 @@ def network_from(
     values = {name: from_pytorch(wanted[name], value) for name, value in content.tensors.items()}
     network.weights.replace(values, allow_nonfinite=True)
     return network
+
+
+def _read_precision(value: object) -> Settled:
+    if value not in get_args(Settled):
+        raise FormatError(f"trained_in must be {' or '.join(get_args(Settled))}, got {shown_value(value)}")
+    return cast(Settled, value)
 
 
 def check_tensors(wanted: Mapping[str, Parameter], tensors: Mapping[str, Array]) -> None:

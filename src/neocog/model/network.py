@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from neocog.data.identity import NOBODY, Identities
 from neocog.data.resize import DEFAULT_RESIZE, ResizeRule
 from neocog.engines.base import Array, Engine, State
-from neocog.engines.precision import Precision
+from neocog.engines.precision import Precision, Settled
 from neocog.errors import SettingError
 from neocog.model.answering import Answering
 from neocog.model.arguments import check_names, check_numbers, check_seed
@@ -106,6 +106,8 @@ class Network(Answering, Exporting):
         with it. None: not known, as where the weights came from elsewhere."""
         self.origin: Origin | None = None
         """Where its first weights came from, if not from here; saved with it, and kept where it is trained further."""
+        self.trained_in: Settled | None = None
+        """What its last training computed with, "float32" or "bfloat16"; saved with it. None: not known."""
 
     @property
     def net(self) -> Layer:
@@ -148,12 +150,12 @@ class Network(Answering, Exporting):
             ShapeError: the names or shapes are not those of the network.
             SettingError: values are NaN, infinite or no numbers; the message names the parameters.
 
-        What the model learnt from, and its `origin`, are then not known any more: whoever made the parameters knows,
-        and does not say. Nor does what was found of its probabilities hold: `thresholds`, `calibration`,
-        `reject_below`.
+        What the model learnt from, its `origin`, and what it was trained in are then not known any more: whoever made
+        the parameters knows, and does not say. Nor does what was found of its probabilities hold: `thresholds`,
+        `calibration`, `reject_below`.
         """
         self.restore(values, allow_nonfinite=allow_nonfinite)
-        self.learnt_from = self.origin = self.thresholds = self.calibration = self.reject_below = None
+        self.learnt_from = self.origin = self.trained_in = self.thresholds = self.calibration = self.reject_below = None
 
     def restore(self, values: Mapping[str, NDArray[np.generic]], *, allow_nonfinite: bool = False) -> None:
         """Go back to parameters that this model had: `load_parameters`, but that what it learnt from stays known."""
@@ -218,6 +220,7 @@ class Network(Answering, Exporting):
         )
         twin.restore(parameters)
         twin.metrics, twin.learnt_from, twin.origin = dict(self.metrics), self.learnt_from, self.origin
+        twin.trained_in = self.trained_in
         twin.thresholds, twin.calibration, twin.reject_below = self.thresholds, self.calibration, self.reject_below
         return twin
 

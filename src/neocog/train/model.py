@@ -161,7 +161,12 @@ class Model(Network):
         Raises:
             ShapeError, DataError, SettingError: arguments that do not fit; NeocogError: the loss is not finite.
         """
-        settings = settled({**given, "epochs": epochs, "batch_size": batch_size}, seed=self.seed, loss=self.loss)
+        settings = settled(
+            {**given, "epochs": epochs, "batch_size": batch_size},
+            seed=self.seed,
+            loss=self.loss,
+            precision=self.precision,
+        )
         arrays = Arrays.of(
             self,
             settings.loss,
@@ -233,7 +238,7 @@ class Model(Network):
             raise SettingError(f'batch_norm must be "frozen" or "live", got {shown(batch_norm)}')
         tuned = for_classes(self, class_names, seed=given.get("seed"))
         tuned = remade(tuned, with_norms(tuned.graph, frozen=batch_norm == "frozen"), tuned.class_names)
-        settings = settled(given, seed=self.seed, loss=self.loss)
+        settings = settled(given, seed=self.seed, loss=self.loss, precision=self.precision)
         arrays = Arrays.of(
             tuned,
             settings.loss,
@@ -289,7 +294,7 @@ class Model(Network):
         >>> 0.001 < model.lr_find(images, np.array([0, 1])).suggested <= 1.0
         True
         """
-        settings = settled({**given, "batch_size": batch_size}, seed=self.seed)
+        settings = settled({**given, "batch_size": batch_size}, seed=self.seed, precision=self.precision)
         x = checked_arrays(self.graph, images)
         y = check_targets(self.graph, settings.loss, labels, len(x))
         source = ArraySource(x, y, batch_size=settings.batch_size, seed=settings.seed)

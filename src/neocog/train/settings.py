@@ -15,6 +15,7 @@ from typing import Any, Literal, TypedDict, TypeVar, cast
 from neocog.data.augment.transform import Transform
 from neocog.data.sampling import ALL, BALANCED, Sampling
 from neocog.engines.base import StepSettings
+from neocog.engines.precision import PRECISIONS, Precision
 from neocog.errors import FormatError, SettingError
 from neocog.model.arguments import MAX_SEED
 from neocog.nn.followers import EMA
@@ -126,6 +127,9 @@ class TrainingSettings:
             not cut.
         sync_bn: whether each BatchNorm2d takes the statistics of the whole batch where this is cut into slices, and not
             those of each slice.
+        precision: what steps compute with: "float32"; "bfloat16", to which factors of products are rounded, while
+            parameters, their gradients and sums stay float32; or "auto", bfloat16 where the processor multiplies tiles
+            of it (see `neocog.engines.precision`). Models and `fit` take the model's where none is given.
 
     Raises:
         SettingError: a value is out of its range.
@@ -290,6 +294,21 @@ class TrainingSettings:
         ),
     )
 
+    precision: Precision = field(
+        default="float32",
+        metadata=_about(
+            Word(PRECISIONS),
+            Flag(
+                "precision",
+                "What to compute with: float32; bfloat16, for processors that multiply tiles of it (AMX), and slower "
+                "on others; auto, bfloat16 on those processors.",
+                "float32",
+            ),
+            resumed="fixed",
+            later=True,
+        ),
+    )
+
     def __post_init__(self) -> None:
         for entry in fields(self):
             value = getattr(self, entry.name)
@@ -339,6 +358,7 @@ class MoreGiven(TypedDict, total=False):
     augment: str | Transform | Sequence[Transform] | None
     slices: int | None
     sync_bn: bool | None
+    precision: Precision | None
 
 
 class Given(MoreGiven, total=False):
@@ -355,13 +375,18 @@ def about(entry: Field[Any]) -> About:
 
 
 def settled(
-    given: Mapping[str, Any], *, seed: int = 0, loss: Loss | None = None, before: TrainingSettings | None = None
+    given: Mapping[str, Any],
+    *,
+    seed: int = 0,
+    loss: Loss | None = None,
+    precision: Precision = "float32",
+    before: TrainingSettings | None = None,
 ) -> TrainingSettings:
     """Return the settings of a training.
 
     Arguments:
         given: as a caller gave them; see `Given`.
-        seed, loss: where none is given.
+        seed, loss, precision: where none is given.
         before: of the training that goes on; it decides what is not given.
 
     Raises:
@@ -376,8 +401,10 @@ def settled(
             raise TypeError(f"a training has no setting {name!r}{meant}")
     wanted = {name: value for name, value in given.items() if value is not None}
     if before is None:
-        usual = {"seed": seed} if loss is None else {"seed": seed, "loss": loss}
+        usual = {"seed": seed, "precision": precision} | ({} if loss is None else {"loss": loss})
         return TrainingSettings(**{**usual, **wanted})
+    if wanted.get("precision") == "auto":
+        del wanted["precision"]  # it was settled when the training began
     settings = replace(before, **wanted)
     changed = next(
         (

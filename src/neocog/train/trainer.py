@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import replace
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from neocog.data.identity import Identities, union
 from neocog.engines.base import (
+    AheadProgram,
     Array,
     Engine,
     SharedTrainProgram,
@@ -21,6 +22,7 @@ from neocog.engines.base import (
     check_values,
     followed_values,
 )
+from neocog.engines.precision import Precision, Settled
 from neocog.engines.sharing import program_for
 from neocog.engines.targets import check_targets
 from neocog.errors import DataError, NeocogWarning, SettingError
@@ -47,6 +49,7 @@ class Trainer:
         batch_size: the largest number of images in a step; fewer are fine.
         threads, engine: default: the model's.
         seed: decides which values a Dropout drops; default: the model's.
+        precision: what steps compute with; default: the model's.
         settings: in place of all of these; see `TrainingSettings`. It also knows frozen parameters and groups.
         learnt_from: which images the steps are taken on (see `neocog.data.identity`), and those that choose among their
             results; default: not known, and then `model.learnt_from` is not either.
@@ -59,6 +62,7 @@ class Trainer:
         learning_rate: of the next step; initially the optimizer's.
         steps: steps taken so far.
         last: the loss and logits of the last step, or None before the first.
+        precision: what steps compute with.
 
     >>> from neocog.nn.blocks import Sequential
     >>> from neocog.nn.layers import Flatten, Linear
@@ -80,6 +84,7 @@ class Trainer:
         threads: int | None = None,
         engine: str | Engine | None = None,
         seed: int | None = None,
+        precision: Precision | None = None,
         learnt_from: Identities | None = None,
         settings: TrainingSettings | None = None,
         keeps_gradients: bool = True,
@@ -88,7 +93,14 @@ class Trainer:
     ) -> None:
         if settings is None:
             given = {"optimizer": optimizer if optimizer is not None else SGD(), "loss": loss, "seed": seed}
-            settings = settled({**given, "batch_size": batch_size}, seed=model.seed, loss=model.loss)
+            settings = settled(
+                {**given, "batch_size": batch_size, "precision": precision},
+                seed=model.seed,
+                loss=model.loss,
+                precision=model.precision,
+            )
+        runs_on = resolve_engine(model.engine if engine is None else engine, settings.precision)
+        self.precision: Settled = getattr(runs_on, "precision", "float32")
         _warn_of_shares(model, settings.loss)
         self.model = model
         self.optimizer = settings.optimizer
@@ -104,7 +116,7 @@ class Trainer:
         of_steps = replace(settings.for_engine(), keeps_gradients=keeps_gradients)
         self._keeps_gradients = keeps_gradients
         self._train_program = program_for(
-            resolve_engine(model.engine if engine is None else engine),
+            runs_on,
             model.graph,
             model.parameters,
             of_steps,
@@ -142,6 +154,21 @@ class Trainer:
         Raises:
             ShapeError, DataError: the batch does not fit the network or the batch size.
         """
+        return float(self.begin(images, labels, whole)().loss)
+
+    @property
+    def ahead(self) -> int:
+        """Steps that may be begun before the first of them is read: where a device of its own computes, more than 0."""
+        program = self._train_program
+        return program.ahead if isinstance(program, AheadProgram) else 0
+
+    def begin(
+        self, images: NDArray[np.generic], labels: NDArray[np.generic], whole: int | None = None
+    ) -> Callable[[], StepResult]:
+        """Begin one optimizer step, as `step` takes it, and return who tells what it gave.
+
+        A device of its own then computes while this process prepares the next step; elsewhere the step is done.
+        """
         x = check_values(self.model.graph, check_images(self.model.graph, images))
         shared = isinstance(self._train_program, SharedTrainProgram)
         if not (shared or len(x)) or len(x) > self.batch_size:
@@ -157,14 +184,21 @@ class Trainer:
             self._told = True
         # what was fitted to the weights before, whenever that was
         self.model.thresholds = self.model.calibration = self.model.reject_below = None
-        self.model.loss = self.loss
-        if isinstance(self._train_program, SharedTrainProgram):
-            self.last = self._train_program.step(x, y, self._learning_rate, whole)
+        self.model.loss, self.model.trained_in = self.loss, self.precision
+        program, of_all = self._train_program, (whole,) if shared else ()
+        if isinstance(program, AheadProgram):
+            read = program.begin(x, y, self._learning_rate, *of_all)
         else:
-            self.last = self._train_program.step(x, y, self._learning_rate)
+            result = program.step(x, y, self._learning_rate, *of_all)
+            read = lambda: result  # noqa: E731 - as brief as it is
         self.steps += 1
-        self._version = self.model.weights.follow(self._train_program.parameters)
-        return float(self.last.loss)
+        self._version = self.model.weights.follow(program.parameters)
+
+        def told() -> StepResult:
+            self.last = read()
+            return self.last
+
+        return told
 
     def gradients(self) -> State:
         """Return the gradients of the last step's loss, without weight decay: name → array, in memory layout.
@@ -200,7 +234,7 @@ class Trainer:
             self._twin = copy(self.model)
         self._twin.load_parameters(followed_values(self._train_program, self._stand_in))
         self._twin.learnt_from, self._twin.loss = self.model.learnt_from, self.model.loss
-        self._twin.origin = self.model.origin
+        self._twin.origin, self._twin.trained_in = self.model.origin, self.model.trained_in
         return self._twin
 
     def settle(self) -> None:

@@ -84,7 +84,7 @@ def tuning_for(model: Network, images: int, given: Mapping[str, Any], *, head_on
     Raises:
         SettingError: for a head alone, images are to be changed otherwise than by mirroring, or layers to be frozen.
     """
-    settings = settled(given, seed=model.seed, loss=model.loss)
+    settings = settled(given, seed=model.seed, loss=model.loss, precision=model.precision)
     mirrored = any(isinstance(transform, RandomFlip) for transform in settings.augment)
     if head_only:
         if settings.freeze:
@@ -104,7 +104,7 @@ def tuning_for(model: Network, images: int, given: Mapping[str, Any], *, head_on
         "keep": "last",
     }
     wanted = {name: value for name, value in given.items() if value is not None}
-    whole = settled({**usual, **wanted}, seed=model.seed, loss=model.loss)
+    whole = settled({**usual, **wanted}, seed=model.seed, loss=model.loss, precision=model.precision)
     return Tuning(head=head_settings(whole.loss, whole.seed, images), whole=whole, mirrored=mirrored)
 
 

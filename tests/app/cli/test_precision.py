@@ -1,4 +1,4 @@
-"""--precision of neocog predict, evaluate and calibrate, and what is told of it."""
+"""--precision of neocog predict, evaluate, calibrate, serve and train, and what is told of it."""
 
 from __future__ import annotations
 
@@ -79,3 +79,27 @@ def test_a_served_model_computes_with_what_the_server_was_told(trained_once, pic
     model = nc.load(trained_once[0] / "model.safetensors", precision="bfloat16")
     assert (answers["bfloat16"] == model.predict_proba(picture)).all()
     assert (answers["float32"] != answers["bfloat16"]).any()
+
+
+def test_a_training_computes_with_what_it_is_told_and_its_model_says_so(run, photos, tmp_path, monkeypatch):
+    monkeypatch.setattr("neocog.engines.precision.has_instructions", HAS_INSTRUCTIONS)
+    monkeypatch.setattr("neocog.jit.host.has_tiles", lambda target: True)
+    of_float32 = run("train", photos, "--epochs", "1", "-b", "8", "-o", tmp_path / "plain", "--model", "lenet5")
+    assert of_float32.code == 0, of_float32.err
+    assert "--precision auto would multiply in bfloat16" in of_float32.err
+    monkeypatch.undo()
+    of_half = run(
+        *("train", photos, "--epochs", "1", "-b", "8", "-o", tmp_path / "half", "--model", "lenet5"),
+        *("--precision", "bfloat16"),
+    )
+    assert of_half.code == 0, of_half.err
+    assert "--precision auto" not in of_half.err
+    assert json.loads((tmp_path / "half" / "config.json").read_text())["precision"] == "bfloat16"
+    plain, half = (nc.load(tmp_path / name / "model.safetensors") for name in ("plain", "half"))
+    assert any((plain.parameters[name] != value).any() for name, value in half.parameters.items())
+    assert "trained in" in run("info", tmp_path / "half").out
+    refused = run("train", "--resume", tmp_path / "half", "--epochs", "2", "--precision", "float32")
+    assert refused.code != 0
+    assert "--precision cannot be changed with --resume" in refused.err
+    assert run("train", "--resume", tmp_path / "half", "--epochs", "2", "-q").code == 0
+    assert nc.load(tmp_path / "half" / "model.safetensors").trained_in == "bfloat16"

@@ -15,7 +15,7 @@ from explain.networks import NETWORKS, make_image, make_model
 from neocog.app.page.answers import answer
 from neocog.app.page.examples import EXAMPLES, example_session, lesson_session
 from neocog.app.page.lesson.cards import ROWS
-from neocog.app.page.lesson.words import LANGUAGES, all_words
+from neocog.app.page.lesson.words import LANGUAGES, all_words, words_of
 from neocog.app.page.message import Answer
 from neocog.app.page.question import Question
 from neocog.app.page.session import FIRST, Input, Session
@@ -175,7 +175,7 @@ def test_the_next_cell_is_what_the_lens_gives(name: str, small: Session) -> None
     one, place, then = found.facts["asks"][0], found.facts["place"], found.facts["then"]
     seen = ask(session, "lens", input=FIRST, layer=place["layer"], filter=place["filter"], row=place["row"])
     right = one["options"][one["right"]]["value"]
-    assert right == pytest.approx(seen.arrays["total"][then["column"]], rel=1e-9)
+    assert right == np.float32(seen.arrays["total"][then["column"]])
     np.testing.assert_array_equal(found.arrays["0.window"], seen.arrays["window"][then["column"], ..., 0])
     assert (found.arrays["0.window"] * found.arrays["0.filter"]).sum() + one["values"]["bias"] == pytest.approx(right)
 
@@ -235,7 +235,7 @@ def test_both_poolings_keep_what_the_reference_keeps(small: Session) -> None:
             maps = session.trace(FIRST).input(node.index)[..., place["channel"]]
             twin = nc.Model(nc.Sequential(layer(2), nc.Flatten()), (*maps.shape, 1))
             kept = forward(twin.graph, {}, maps[None, ..., None]).outputs[0][0, then["row"], then["column"], 0]
-            assert one["options"][one["right"]]["value"] == pytest.approx(kept, rel=1e-9)
+            assert one["options"][one["right"]]["value"] == np.float32(kept)
 
 
 @pytest.mark.parametrize("kind", ["max", "average"])
@@ -266,7 +266,7 @@ def test_a_feature_adds_what_the_card_says(small: Session) -> None:
         small, "terms", input=FIRST, layer=found["place"]["layer"], output=small.model.class_names.index(classes[0])
     )
     index = one["counts"]["index"]
-    assert one["options"][one["right"]]["value"] == pytest.approx(terms.arrays["products"][index], rel=1e-9)
+    assert one["options"][one["right"]]["value"] == np.float32(terms.arrays["products"][index])
     assert np.abs(terms.arrays["products"]).max() == np.abs(terms.arrays["products"][index])
     assert one["values"]["sum"] + one["values"]["bias"] == pytest.approx(one["values"]["total"])
     features = small.model.features(small.input(FIRST).image[None])
@@ -292,3 +292,30 @@ def test_a_step_against_the_gradient_lowers_the_loss() -> None:
     assert loss(values["new"]) < loss(weight)
     grows = one["options"][one["right"]]["why"] == "right_grows"
     assert grows == (values["new"] > weight)
+
+
+def test_nouns_stand_in_the_number_of_what_they_count() -> None:
+    said = words_of("A8", {"channels": 1, "filters": 2})
+    assert said["en"]["tell"].endswith("takes {channels} channel, and has {filters} filters.")
+    for row in ROWS:
+        assert "|" not in json.dumps(words_of(row.name, {"by": 1}))
+
+
+def test_cards_show_the_digits_that_rooms_show(small: Session) -> None:
+    """Arrays travel as float32: so do a card's numbers."""
+    for row in ("A7", "A13", "A14", "A15"):
+        for one in card(small, row).facts["asks"]:
+            numbers = [*one["values"].values(), *(option["value"] for option in one["options"])]
+            assert all(value is None or value == np.float32(value) for value in numbers), row
+    term = card(small, "A15").facts["asks"][0]
+    room = ask(small, "terms", input=FIRST, layer=6, output=int(np.argmax(small.trace(FIRST).logits)))
+    assert term["values"]["product"] == np.float32(room.arrays["products"][term["counts"]["index"]])
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_negative_gradient_stands_in_brackets_and_a_positive_one_does_not(language: str) -> None:
+    after = all_words(language)["A16"]["asks"]["step"]["after"]
+    assert "({gradient})" in after["negative"]
+    assert "({gradient})" not in after["after"]
+    step = card(lesson_session(), "A16").facts["asks"][0]
+    assert step["after"] == ("negative" if step["values"]["gradient"] < 0 else "after")

@@ -24,6 +24,7 @@ from neocog.app.page.server import PageServer
 from neocog.app.page.session import FIRST, Gallery, Session
 from neocog.data.dataset import Dataset, Subset
 from neocog.data.decode import MAX_BYTES, unreadable_file
+from neocog.engines.precision import Precision
 from neocog.errors import DataError, FormatError, NeocogError
 from neocog.interop.hub.repository import names_a_hub
 from neocog.interrupts import Terminated
@@ -53,6 +54,7 @@ OPENING = 10.0  # seconds that the server may take to answer before the browser 
 @click.option("--no-browser", is_flag=True, help="Print the address without opening a browser.")
 @options.threads
 @options.engine
+@options.precision
 @options.quiet
 def command(
     model: Path | None,
@@ -64,6 +66,7 @@ def command(
     no_browser: bool,
     threads: int | None,
     engine: str,
+    precision: Precision,
     quiet: bool,
 ) -> None:
     """Show what MODEL computes for IMAGE, and what its filters detect, on a page in your browser.
@@ -77,7 +80,11 @@ def command(
                 "--lesson has a network of its own", hint=f"leave out --lesson or {printable(str(model))}"
             )
         context = click.get_current_context()
-        given = [name for name in ("data", "threads", "engine") if context.get_parameter_source(name) is COMMANDLINE]
+        given = [
+            name
+            for name in ("data", "threads", "engine", "precision")
+            if context.get_parameter_source(name) is COMMANDLINE
+        ]
         if given:
             raise CommandLineError(
                 f"--lesson has an image and arithmetic of its own, and takes no --{given[0]}",
@@ -87,7 +94,7 @@ def command(
     elif model is None:
         raise CommandLineError("neocog explain needs MODEL", hint="or try the worked example: neocog explain --lesson")
     else:
-        session = open_session(model, image, data, engine, threads, quiet=quiet)
+        session = open_session(model, image, data, engine, threads, precision=precision, quiet=quiet)
     if save is not None:
         from neocog.app.page.saved import save_page
 
@@ -102,10 +109,17 @@ def command(
 
 
 def open_session(
-    path: Path, image: Path | None, data: str | None, engine: str, threads: int | None, *, quiet: bool
+    path: Path,
+    image: Path | None,
+    data: str | None,
+    engine: str,
+    threads: int | None,
+    *,
+    precision: Precision = "float32",
+    quiet: bool,
 ) -> Session:
     """Make the session of a model, with an image to begin with: IMAGE, or the first of the data."""
-    model = models.open_model(path, engine, threads, allow_nonfinite=True)
+    model = models.open_model(path, engine, threads, precision=precision, allow_nonfinite=True)
     if model.views != PLAIN and not quiet:
         views = len(VIEWS[model.views])
         note(f"its answers are the mean over {views} views of an image; layers are shown at the image as it is")

@@ -80,6 +80,7 @@ def _describe_model(path: Path, as_json: bool) -> None:
         *_given_above(model),
         ("learnt from", _learnt_from(model)),
         *_origin(model),
+        *([] if model.trained_in is None else [("trained in", model.trained_in)]),
         ("metrics", ", ".join(f"{printable(name)} {value:.4g}" for name, value in model.metrics.items()) or "none"),
     ]
     emit(f"{format_table(rows)}\n\n{model.summary()}")
@@ -108,6 +109,7 @@ def model_facts(model: Network, file: Path) -> dict[str, object]:
         "thresholds": None if model.thresholds is None else list(model.thresholds),
         "learnt_from": None if model.learnt_from is None else len(model.learnt_from),
         "origin": None if model.origin is None else model.origin.to_json(),
+        "trained_in": model.trained_in,
         **_sizes(model.graph),
     }
 

@@ -110,11 +110,11 @@ def open_model(
     if precision is not None:
         model.precision = precision
         if precision == "float32" and engine == "native" and not _quiet():
-            _tell_of_tiles()
+            tell_of_tiles()
     return model
 
 
-def _tell_of_tiles() -> None:
+def tell_of_tiles() -> None:
     """Say what --precision auto would change, where it changes anything.
 
     Nothing is asked of the system for it: who computes with float32 runs as ever.

@@ -23,6 +23,7 @@ from neocog.app.report.write import write_report
 from neocog.data.batches import Batches
 from neocog.data.check import check_data
 from neocog.data.resize import ImageSize
+from neocog.engines.precision import Precision
 from neocog.errors import DataError, NeocogError
 from neocog.interop.hub.repository import names_a_hub
 from neocog.model.network import Network
@@ -45,6 +46,7 @@ PARTS = ("test", "validation", "train")
 @options.threads
 @options.workers
 @options.engine
+@options.precision
 @options.quiet
 def command(
     run: Path,
@@ -53,6 +55,7 @@ def command(
     threads: int | None,
     workers: int | None,
     engine: str,
+    precision: Precision,
     quiet: bool,
 ) -> None:
     """Write how good the model of RUN is, and where it is not, to one HTML file that works offline.
@@ -63,7 +66,7 @@ def command(
     page_file("report.js")  # before images are read, which may take minutes
     if names_a_hub(str(run)):
         raise CommandLineError(f"neocog report is about a run folder, got {run}", hint=f"try: neocog info {run}")
-    model = models.open_model(run, engine, threads)
+    model = models.open_model(run, engine, threads, precision=precision)
     model.graph.check_classifies("neocog report")
     folder = RunFolder(models.find_model(run).parent)
     missing: dict[str, str] = {}

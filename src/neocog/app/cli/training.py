@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from neocog.app.cli import datasets, doubts, learnt, pretrained, published
+from neocog.app.cli import datasets, doubts, learnt, models, pretrained, published
 from neocog.app.cli.compiling import told_of_compiling
 from neocog.app.cli.errors import (
     CommandLineError,
@@ -293,6 +293,8 @@ def _fit(training: TrainingJob, flags: Flags) -> History:
         "world": training.world,
         "fast_reduce": flags.fast_reduce,
     }
+    if training.settings.precision == "float32" and flags.engine == "native" and not flags.quiet:
+        models.tell_of_tiles()
     with told_of_compiling(quiet=flags.quiet), heard_on_stderr(flags.log):
         if training.tuning is None:
             return fit(training.model, train, engine=flags.engine, **shared, **training.settings.given())

@@ -208,6 +208,7 @@ def one_step(session: Session, name: str) -> Card:
         values={"weight": weight, "gradient": slope, "rate": RATE, "new": weight - RATE * slope},
         counts={"row": int(place[0]), "column": int(place[1]), "filter": int(place[3])},
         names={"layer": layer_named(node), "class": classes_named(session, [int(target.split(":")[1])])},
+        after="negative" if slope < 0 else "after",
     )
     lists = {
         "optimizers": [kind.__name__ for kind in OPTIMIZERS],

@@ -118,6 +118,11 @@ def whole(options: Iterable[Option]) -> bool:
     return all(one.value is not None and float(one.value).is_integer() for one in options)
 
 
+def _shown(value: float | None) -> float | int | None:
+    """Return a number as rooms show it too: arrays travel as float32, and no card shall have other digits."""
+    return float(np.float32(value)) if isinstance(value, float) else value
+
+
 def card_facts(card: Card) -> tuple[dict[str, Any], Arrays]:
     """Return a card as facts and arrays of an answer; figures of question n are arrays `n.NAME`."""
     asks = [
@@ -125,9 +130,9 @@ def card_facts(card: Card) -> tuple[dict[str, Any], Arrays]:
             "key": ask.key,
             "kind": ask.kind,
             "typed": ask.typed,
-            "options": [{"why": one.why, "value": one.value, "counts": one.counts} for one in ask.options],
+            "options": [{"why": one.why, "value": _shown(one.value), "counts": one.counts} for one in ask.options],
             "right": ask.right,
-            "values": ask.values,
+            "values": {name: _shown(value) for name, value in ask.values.items()},
             "counts": ask.counts,
             "names": ask.names,
             "after": ask.after,

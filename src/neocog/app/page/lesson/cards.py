@@ -95,8 +95,9 @@ def card(session: Session, question: Question, progress: ProgressListener) -> An
     example, made = make_card(session, number, given)
     facts, arrays = card_facts(made)
     row = ROWS[number - 1].name
+    counts = {name: number for ask in made.asks for name, number in ask.counts.items()}
     head: dict[str, Any] = {"row": row, "number": number, "example": example}
-    return Answer({**head, **facts, "words": words_of(row), "titles": titles()}, arrays)
+    return Answer({**head, **facts, "words": words_of(row, counts), "titles": titles()}, arrays)
 
 
 LESSON = {"card": card}
