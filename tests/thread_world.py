@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from neocog.jit.executable import aligned_zeros
+
 Result = TypeVar("Result")
 
 
@@ -45,6 +47,20 @@ class GatheringThreadWorld(ThreadWorld):
 
     def all_to_all(self, parts: NDArray[Any], received: NDArray[Any]) -> None:
         received[...] = [rows[self.rank] for rows in self._everyone(parts)]
+
+
+class SharingThreadWorld(ThreadWorld):
+    """One that has memory in common."""
+
+    def common(self, count: int) -> NDArray[Any]:
+        return self._everyone_is(aligned_zeros(4 * count).view(np.float32))
+
+    def _everyone_is(self, values: NDArray[Any]) -> NDArray[Any]:
+        self._table[self.rank] = values
+        self._meeting.wait(600)
+        found: NDArray[Any] = self._table[0]
+        self._meeting.wait(600)
+        return found
 
 
 def in_threads(

@@ -82,18 +82,19 @@ def whitening(images: torch.Tensor) -> torch.Tensor:
 
 def epochs_of(images: torch.Tensor, labels: torch.Tensor, batch: int, seed: int) -> Iterator[Iterator[Any]]:
     """Yield the batches of one epoch after the other, shuffled, cropped, and mirrored in turns."""
-    draw = torch.Generator().manual_seed(seed)
+    device = images.device
+    draw = torch.Generator(device).manual_seed(seed)
     padded = functional.pad(images, (CROP,) * 4, "reflect")
-    mirrored = torch.rand(len(images), generator=draw) < 0.5
+    mirrored = torch.rand(len(images), generator=draw, device=device) < 0.5
     side = images.shape[-1]
 
     def batches(flips: torch.Tensor) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        order = torch.randperm(len(images), generator=draw)
+        order = torch.randperm(len(images), generator=draw, device=device)
         for chosen in order.split(batch):
-            down, right = torch.randint(0, 2 * CROP + 1, (2, len(chosen), 1), generator=draw)
-            columns = torch.arange(side).expand(len(chosen), side)
+            down, right = torch.randint(0, 2 * CROP + 1, (2, len(chosen), 1), generator=draw, device=device)
+            columns = torch.arange(side, device=device).expand(len(chosen), side)
             columns = torch.where(flips[chosen, None], columns.flip(1), columns) + right
-            rows = torch.arange(side) + down
+            rows = torch.arange(side, device=device) + down
             picture = padded[chosen[:, None, None], :, rows[:, :, None], columns[:, None, :]]
             yield picture.permute(0, 3, 1, 2), labels[chosen]
 
@@ -117,9 +118,13 @@ class Training:
     Arguments:
         model: the network.
         batch: images of a step. epoch: steps of an epoch. epochs: of the whole training.
+        mode: of torch.compile; None: it is not used. fused: whether the optimizer is.
     """
 
-    def __init__(self, model: Airbench, batch: int, epoch: int, epochs: int) -> None:
+    def __init__(
+        self, model: Airbench, batch: int, epoch: int, epochs: int, *, mode: str | None = None, fused: bool = False
+    ) -> None:
+        self.network = model if mode is None else torch.compile(model, mode=mode)
         self.model, self.epoch, self.steps, self.done = model, epoch, epoch * epochs, 0
         scale = BATCH * (1 + 1 / (1 - MOMENTUM))
         rate, decay = RATE / scale, DECAY * batch / scale
@@ -130,17 +135,21 @@ class Training:
             {"params": of_norms, "lr": rate * BIAS_RATE, "weight_decay": decay / (rate * BIAS_RATE)},
             {"params": others, "lr": rate, "weight_decay": decay / rate},
         ]
-        self.optimizer = torch.optim.SGD(groups, momentum=MOMENTUM, nesterov=True)
+        self.optimizer = torch.optim.SGD(groups, momentum=MOMENTUM, nesterov=True, fused=fused)
         self.rates = [group["lr"] for group in groups]
         self.slow = {name: value.clone() for name, value in model.state_dict().items()}
 
     def step(self, images: torch.Tensor, labels: torch.Tensor, *, bfloat16: bool = False) -> float:
         """Take one step and return the mean loss before it."""
+        return float(self.begin(images, labels, bfloat16=bfloat16)) / len(images)
+
+    def begin(self, images: torch.Tensor, labels: torch.Tensor, *, bfloat16: bool = False) -> torch.Tensor:
+        """Take one step and return the sum of losses before it, which a GPU may still be computing."""
         for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
             group["lr"] = rate * factor(self.done, self.steps)
         self.model.layers[0].bias.requires_grad_(self.done < LEARNT_EPOCHS * self.epoch)
-        with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
-            logits = self.model(images.contiguous(memory_format=torch.channels_last))
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=bfloat16):
+            logits = self.network(images.contiguous(memory_format=torch.channels_last))
         loss = functional.cross_entropy(logits.float(), labels, label_smoothing=SMOOTHING, reduction="sum")
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -150,7 +159,7 @@ class Training:
             meet(self.model, self.slow, SLOWEST * (self.done / self.steps) ** 3)
         if self.done == self.steps:
             meet(self.model, self.slow, 1.0)
-        return float(loss.detach()) / len(images)
+        return loss.detach()
 
 
 def train(parts: Parts, epochs: int, seed: int, *, bfloat16: bool, most: int | None) -> tuple[Airbench, list[float]]:

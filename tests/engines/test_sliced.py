@@ -1,5 +1,7 @@
 """Steps in slices: the steps of the engine, and the same bits on any number of processes."""
 
+import threading
+
 import numpy as np
 import pytest
 
@@ -16,10 +18,11 @@ from neocog.nn.losses import BinaryCrossEntropy, CrossEntropy, MeanSquaredError
 from neocog.nn.optimizers import SGD, Adam
 from neocog.nn.parameters import initial_parameters
 from neocog.nn.slicing import Slicing
+from neocog.plan.ops.exchange import ForEachSlice
 from neocog.plan.planner import plan_program
 from neocog.plan.program import Training
 from neocog.ranks.world import Alone
-from thread_world import in_threads
+from thread_world import GatheringThreadWorld, SharingThreadWorld, in_threads
 
 BATCH = 12
 PLAIN = trace(Sequential(Conv2d(5, 3, 1, 1), ReLU(), MaxPool2d(2), Flatten(), Linear(3)), (6, 6, 2))
@@ -84,9 +87,9 @@ def same(one: tuple, other: tuple) -> bool:
 def test_any_number_of_processes_gets_the_bits_of_one(sync_norms, more):
     wanted = settings(Slicing(5, sync_norms), **more)
     alone = trained(NORMED, wanted, Alone())
-    for size in (2, 3):
-        for found in in_threads(size, lambda world: trained(NORMED, wanted, world)):
-            assert same(alone, found), size
+    for size, kind in ((2, GatheringThreadWorld), (3, GatheringThreadWorld), (3, SharingThreadWorld)):
+        for found in in_threads(size, lambda world: trained(NORMED, wanted, world), kind):
+            assert same(alone, found), (size, kind)
 
 
 @pytest.mark.parametrize("graph", [PLAIN, NORMED], ids=["plain", "norms"])
@@ -170,7 +173,34 @@ def test_a_program_of_slices_waits_where_statistics_and_gradients_are_exchanged(
     for sync_norms, waits in ((False, 1), (True, 2 * 2 + 1)):
         training = Training(CrossEntropy(), SGD(0.1), slicing=Slicing(4, sync_norms))
         phases = plan_program(NORMED, 3, target, training).phases()
-        assert sum(phase.exchange is not None for phase in phases) == waits
-        assert len(phases) == waits + 1
+        begin, *others = (phase.exchange for phase in phases)
+        assert isinstance(begin, ForEachSlice)
+        assert sum(exchange is not None for exchange in others) == waits
+        assert len(others) == waits + 1
     (only,) = plan_program(NORMED, 3, target, Training(CrossEntropy(), SGD(0.1))).phases()
     assert (only.function, only.exchange) == ("run", None)
+
+
+def test_processes_of_one_machine_compile_a_program_once(monkeypatch):
+    """The first compiles; the others wait, and then find what it made."""
+    from neocog.engines.native import training
+
+    order: list[tuple[str, str]] = []
+
+    def make(cache, *rest):
+        rank = threading.current_thread().name
+        order.append(("begins", rank))
+        made = original(cache, *rest)
+        order.append(("ends", rank))
+        return made
+
+    original = training.make
+    monkeypatch.setattr(training, "make", make)
+
+    def work(world):
+        threading.current_thread().name = str(world.rank)
+        program_for(NativeEngine(), PLAIN, initial_parameters(PLAIN, 1), settings(Slicing(4)), 1, world)
+
+    in_threads(3, work, SharingThreadWorld)
+    assert order[:2] == [("begins", "0"), ("ends", "0")]
+    assert sorted(order[2:]) == [(what, rank) for what in ("begins", "ends") for rank in "12"]

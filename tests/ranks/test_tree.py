@@ -5,9 +5,9 @@ import pytest
 
 from neocog.errors import SettingError
 from neocog.nn.slicing import Slicing, halves, subtrees, usual_slices
-from neocog.ranks.tree import tree_sum
-from neocog.ranks.world import Alone, check_world
-from thread_world import GatheringThreadWorld, ThreadWorld, in_threads
+from neocog.ranks.tree import TreeSum
+from neocog.ranks.world import Alone, SharingWorld, check_world
+from thread_world import GatheringThreadWorld, SharingThreadWorld, ThreadWorld, in_threads
 
 SIZE = 13
 
@@ -26,16 +26,25 @@ def by_hand(values: np.ndarray, low: int, high: int) -> np.ndarray:
     return by_hand(values, low, middle) + by_hand(values, middle, high)
 
 
-def summed(world, count: int, *, fast: bool = False) -> np.ndarray:
-    values = values_of(count)
+def summed(world, count: int, *, fast: bool = False, steps: int = 2) -> np.ndarray:
+    """Add up as a step does: each slice's values come to lie where those of the slice before did, and the sum too."""
+    values, place = values_of(count), np.zeros(SIZE, np.float32)
+    everyone = None
+    if isinstance(world, SharingWorld):
+        everyone = world.common(world.size * SIZE).reshape(world.size, SIZE)
+        place = everyone[world.rank]
+    tree = TreeSum(Slicing(count), world, place, everyone, fast=fast)
 
-    def leaf(slice_: int, out: np.ndarray) -> None:
-        out[...] = values[slice_]
+    def leaf(slice_: int) -> np.ndarray:
+        place[...] = values[slice_]
+        return place.copy()
 
-    return tree_sum(leaf, Slicing(count), world, SIZE, fast=fast)
+    for _ in range(steps):
+        tree.add_up(leaf)
+    return place.copy()
 
 
-@pytest.mark.parametrize("kind", [ThreadWorld, GatheringThreadWorld])
+@pytest.mark.parametrize("kind", [ThreadWorld, GatheringThreadWorld, SharingThreadWorld])
 @pytest.mark.parametrize("count", [4, 5, 8, 11])
 @pytest.mark.parametrize("size", [2, 3, 4])
 def test_any_number_of_processes_gets_the_bits_of_one(count, size, kind):

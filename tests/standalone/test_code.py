@@ -17,6 +17,7 @@ from neocog.nn.blocks import Sequential
 from neocog.nn.graph import trace
 from neocog.nn.layers import Conv2d, Flatten, Linear, MaxPool2d, ReLU
 from neocog.nn.rewrite import fold_norms
+from neocog.nn.zoo import lenet5
 from neocog.plan.layout import Space
 from neocog.plan.planner import plan_program
 from neocog.plan.program import LOGITS
@@ -75,6 +76,24 @@ def test_every_target_compiles_and_needs_no_library(name: str) -> None:
 
 def test_the_same_network_gives_the_same_bytes() -> None:
     assert code_of(SMALL, "cortex-m4", "net").content == code_of(SMALL, "cortex-m4", "net").content
+
+
+@pytest.mark.parametrize("name", ["cortex-m4", "armv7a"])
+def test_objects_for_arm_fit_either_float_abi(name: str) -> None:
+    """Tag_ABI_VFP_args (28) is 3, within lengths that have grown by it; all else stays where it was."""
+    content = code_of(SMALL, name, "net").content
+    assert content.endswith(b"\x1c\x03")
+    start = content.rindex(b"aeabi\0")
+    whole = int.from_bytes(content[start - 4 : start], "little")
+    assert whole == len(content) - start + 4
+    assert int.from_bytes(content[start + 7 : start + 11], "little") == len(content) - start - 6
+
+
+def test_code_for_flash_memory_is_short() -> None:
+    """The bar is 8 KiB for LeNet-5 on a Cortex-M4; written out as for large processors, it takes 10."""
+    code = code_of(Network(lenet5(), (28, 28, 1), seed=0), "cortex-m4", "net")
+    assert code.file is not None
+    assert code.file.code < 4 << 10
 
 
 def test_assembly_and_llvm_show_the_instructions() -> None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from neocog.data.augment.pipeline import UNCHANGED, Pipeline
 from neocog.data.dataset import TASK_IMAGES, Dataset
-from neocog.data.parallel import map_in_order, worker_count
+from neocog.data.parallel import map_in_order, preparing_threads, worker_count
 from neocog.data.resize import DEFAULT_RESIZE, Images, ImageSize, ResizeRule, check_rule
 from neocog.data.sampling import ALL, BALANCED, Sampling, balanced_tickets
 from neocog.data.share import Share
@@ -164,7 +164,7 @@ class Batches:
         return self.augment.mixed_apart(pictures, labels, indices, self.epoch, len(self.dataset.class_names), together)
 
     def _gather(self, order: NDArray[np.int64], size: ImageSize) -> Generator[Batch, None, None]:
-        """Copy from memory, several batches at a time, in one background thread."""
+        """Copy from memory, several batches at a time, in a background thread, or a few."""
         image_bytes = size.values * self.dataset.dtype.itemsize
         step = self.batch_size * max(1, _GATHER_BYTES // (image_bytes * self.batch_size))
 
@@ -176,8 +176,8 @@ class Batches:
             return [self._mixed(images[part], chunk[part]) for part in parts]
 
         starts = range(0, len(order), step)
-        threads = min(1, worker_count(self.workers))
-        with contextlib.closing(map_in_order(gather, starts, workers=threads, ahead=2)) as chunks:
+        threads = min(preparing_threads(), worker_count(self.workers))
+        with contextlib.closing(map_in_order(gather, starts, workers=threads, ahead=2 * max(1, threads))) as chunks:
             for batches in chunks:
                 yield from batches
 

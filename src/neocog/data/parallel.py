@@ -36,6 +36,13 @@ def worker_count(workers: int | None = None) -> int:
     return workers
 
 
+def preparing_threads() -> int:
+    """Return how many threads prepare what is in memory already, beside a training that wants the processors itself:
+    one for each four, so that a GPU, which needs them for nothing else, does not wait.
+    """
+    return max(1, available_threads() // 4)
+
+
 def map_in_order(
     function: Callable[[T], R], items: Iterable[T], *, workers: int, ahead: int
 ) -> Generator[R, None, None]:

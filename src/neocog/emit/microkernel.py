@@ -15,7 +15,6 @@ from neocog.plan.loops import Axis, Clip
 from neocog.plan.ops.contraction import Contraction
 
 Bounds = tuple[Index, Index]  # a first iteration and a last or, for loops, the one behind the last
-UNROLL_FMAS = 240  # most multiply-adds that the body of an innermost loop may hold: LLVM spills in longer ones
 UNROLL = 4  # iterations of an innermost loop that are written out, where it is not written out whole
 
 
@@ -156,7 +155,7 @@ def _reduce(
     steps: list[tuple[int, int]] = [(0, 0)]
     while axes and _is_constant(axes[-1][1]) and not axes[-1][0].tag:
         axis, extent = axes[-1][0], axes[-1][1][1]
-        if len(steps) * extent * fmas > UNROLL_FMAS:
+        if len(steps) * extent * fmas > b.target.body:
             break
         axes.pop()
         steps = [(n * axis.a + x, n * axis.b + y) for n in range(extent) for x, y in steps]
@@ -180,7 +179,7 @@ def _reduce(
             return sums
         step = 1
         if depth == len(axes) - 1 and not axis.tag:
-            step = max(1, min(UNROLL, UNROLL_FMAS // (fmas * len(steps))))
+            step = max(1, min(UNROLL, b.target.body // (fmas * len(steps))))
         whole, _ = b.divmod(b.sub(stop, start), step)
         with b.loop(0, whole, sums) as (group, carried):
             first = b.add(start, b.mul(group, step))

@@ -14,7 +14,8 @@ def get_engine(name: str, precision: Precision = "float32") -> Engine:
     """Make the engine called `name`, importing only what it needs.
 
     Arguments:
-        name: "native" (compiled for this machine), "reference" (NumPy in float64) or "torch" (PyTorch).
+        name: "native" (compiled for this machine), "reference" (NumPy in float64) or "torch" (PyTorch); the last with a
+            device behind it where it shall not run on this machine's processors: "torch:cuda", "torch:cuda:1".
         precision: of predictions: "float32", "bfloat16", or "auto"; see `neocog.engines.precision`.
 
     Raises:
@@ -25,6 +26,12 @@ def get_engine(name: str, precision: Precision = "float32") -> Engine:
     >>> get_engine("reference").name
     'reference'
     """
+    name, colon, device = name.partition(":")
+    if colon and name != "torch":
+        raise SettingError(
+            f"the {name} engine takes no device, got {device!r}",
+            hint="the torch engine does: torch:cuda (--engine torch --device cuda)",
+        )
     if name == "native":
         try:
             from neocog.engines.native import NativeEngine
@@ -45,8 +52,8 @@ def get_engine(name: str, precision: Precision = "float32") -> Engine:
             )
         return ReferenceEngine()
     if name == "torch":
-        from neocog.engines.torch import TorchEngine
+        from neocog.engines.torch import TorchEngine, settled_on
 
-        # What bfloat16 gains there is for PyTorch to know: it has kernels of its own, also without AMX.
-        return TorchEngine(precision=settled(precision) if precision == "auto" else precision)
+        where = device if colon else "cpu"
+        return TorchEngine(where, precision=settled_on(where, precision))
     raise SettingError(f"unknown engine {name!r}", hint=f"known engines: {', '.join(ENGINES)}")

@@ -223,6 +223,19 @@ class SharedTrainProgram(TrainProgram, Protocol):
         """Take one step together with all processes, on this one's images of `whole`; there may be none."""
 
 
+@runtime_checkable
+class AheadProgram(TrainProgram, Protocol):
+    """A network that learns on a device of its own, which computes while this process goes on."""
+
+    ahead: int
+    """Steps that may be begun before the first of them is read; 0: nothing is gained by that."""
+
+    def begin(self, images: Images, targets: NDArray[np.generic], learning_rate: float) -> Callable[[], StepResult]:
+        """Begin a step, and return who tells what it gave, once that is there. Of a program that is shared, with
+        `whole` as its `step` has it. Whatever else is asked of the program, it answers as after the last step begun.
+        """
+
+
 class GradientProgram(Protocol):
     """A way back through a network: from a gradient of what a layer gives to that of a value before it. The network
     predicts: nothing is dropped, and normalizations keep to their running averages.

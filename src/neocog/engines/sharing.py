@@ -9,10 +9,24 @@ from typing import Protocol, cast
 from neocog.engines.base import Array, Engine, SharedTrainProgram, StepSettings, TrainProgram
 from neocog.errors import SettingError
 from neocog.nn.graph import Graph
+from neocog.nn.slicing import usual_slices
 from neocog.ranks.world import Alone, World
 
-SHARING = {"native": "neocog.engines.native.sliced"}
+SHARING = {"native": "neocog.engines.native.sliced", "torch": "neocog.engines.torch.shared"}
 """Name of an engine → the module whose `shared_train_program` makes its programs of slices."""
+
+
+def slices_for(engine: str | Engine, batch: int, ranks: int) -> int:
+    """Return how many slices a batch is cut into where nobody says so.
+
+    PyTorch takes the slices of a process one after the other, each too small to keep a GPU busy, and adds up in an
+    order that hangs on the number of processes anyway: so each process has one.
+
+    >>> slices_for("native", 128, 2), slices_for("torch:cuda", 128, 2)
+    (8, 2)
+    """
+    name = engine.partition(":")[0] if isinstance(engine, str) else engine.name
+    return ranks if name == "torch" else usual_slices(batch, ranks)
 
 
 class _Maker(Protocol):

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from neocog.errors import SettingError
 from neocog.interop.packages import require
+from neocog.ranks.machine import on_one_machine
 from neocog.ranks.processors import share_processors
 from neocog.ranks.world import Alone, LostProcessError, World
 
@@ -28,8 +29,9 @@ FIRST_PORT, PORTS = 20000, 20000  # among which a SLURM job finds its own
 def distributed_world(*, timeout: float = TIMEOUT) -> World:
     """Join the processes that were started together, and return them as `world` for `Model.fit`.
 
-    Processors are shared out among the processes of a machine: each is bound to its part (`neocog.ranks.processors`). A
-    process that was started alone is a world of its own.
+    Processors are shared out among the processes of a machine: each is bound to its part (`neocog.ranks.processors`).
+    Processes that all run on one machine exchange gradients through memory (`neocog.ranks.machine`). A process that was
+    started alone is a world of its own.
 
     Arguments:
         timeout: seconds that a process may be late. One that ends is noticed at once.
@@ -54,7 +56,7 @@ def distributed_world(*, timeout: float = TIMEOUT) -> World:
             dist.init_process_group("gloo", rank=rank, world_size=size, store=_store(told, late), timeout=late)
     world = TorchWorld()
     share_processors(world)
-    return world
+    return on_one_machine(world, timeout)
 
 
 def _store(told: Mapping[str, str], timeout: timedelta) -> Any:

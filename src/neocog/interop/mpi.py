@@ -8,8 +8,9 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from neocog.interop.distributed import lost_processes
+from neocog.interop.distributed import TIMEOUT, lost_processes
 from neocog.interop.packages import require
+from neocog.ranks.machine import on_one_machine
 from neocog.ranks.processors import share_processors
 from neocog.ranks.world import Alone, World
 
@@ -39,7 +40,7 @@ def mpi_world(communicator: Any = None) -> World:
         communicator = require("mpi4py.MPI", "mpi", "training by processes of MPI").COMM_WORLD
     world = MpiWorld(communicator)
     share_processors(world)
-    return world
+    return on_one_machine(world, TIMEOUT)
 
 
 class MpiWorld:

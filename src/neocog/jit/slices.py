@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from neocog.jit.cache import ObjectCache
 from neocog.jit.executable import Executable
 from neocog.jit.team import Job, Team
+from neocog.plan.memory import LINE
 from neocog.plan.program import Program
 
 if TYPE_CHECKING:
@@ -29,6 +30,13 @@ class SliceProgram(Executable):
     def after_fork(self) -> None:
         """Open the barrier, at which threads of the parent may have stood."""
         super().after_fork()
+        self._jobs = {}
+
+    def work_in(self, arena: NDArray[np.uint8]) -> None:
+        """Take other memory for the arena: zeros, as many bytes, from a cache line on."""
+        assert len(arena) == len(self.arena)
+        assert arena.ctypes.data % LINE == 0
+        self.arena = arena
         self._jobs = {}
 
     def lend_scratch(self, other: SliceProgram) -> None:

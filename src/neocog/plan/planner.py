@@ -20,6 +20,7 @@ from neocog.plan.memory import accesses, allocate, schedule
 from neocog.plan.parameters import GRADIENTS, PARAMETERS, lay_out_parameters
 from neocog.plan.passes.halos import with_halos_cleared
 from neocog.plan.passes.segments import segments_of, stages_of, tensors_of
+from neocog.plan.passes.slices import once_for_all_slices
 from neocog.plan.passes.steps import PlanSteps, steps_of
 from neocog.plan.passes.trim import extents_of
 from neocog.plan.program import FEATURES, GRADIENT, LOGITS, PEAKS, Program, Training
@@ -110,6 +111,9 @@ def plan_program(
         kept |= {layout.gradient(name).memory for name in layout.early}
     kept |= {written for stage in low.preparation for written in accesses(stage)[1]}
     stages = with_halos_cleared(stages, tensors, kept, target)
+    if training and training.slicing:
+        stages, steady = once_for_all_slices(stages)
+        kept |= steady
     allocations = allocate(tensors, low.panels, low.flat, stages, kept)
     verify((*stages, *low.preparation), allocations, target.lanes)
     verify_live_ranges(stages, allocations, tensors)

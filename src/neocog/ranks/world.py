@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
 from numpy.typing import NDArray
 
 from neocog.errors import NeocogError, SettingError
@@ -47,6 +48,14 @@ class GatheringWorld(World, Protocol):
 
     def all_to_all(self, parts: NDArray[Any], received: NDArray[Any]) -> None:
         """Send row r of `parts` (size, n), float32, to process r, and fill `received` with what comes from each."""
+
+
+@runtime_checkable
+class SharingWorld(World, Protocol):
+    """A world whose processes have memory in common: what they wrote there before a barrier can be read behind it."""
+
+    def common(self, count: int) -> NDArray[np.float32] | None:
+        """Return (count,) zeros that all processes see, from a cache line on; None in all where that cannot be."""
 
 
 class Alone:

@@ -17,7 +17,7 @@ from neocog.nn.shapes import VectorShape
 from neocog.plan.planner import plan_program
 from neocog.plan.program import LOGITS
 from neocog.plan.standalone import stand_alone
-from neocog.standalone.elf import ObjectFile, read_object
+from neocog.standalone.elf import ObjectFile, read_object, with_any_float_abi
 from neocog.standalone.weights import constants_of
 from neocog.target.ahead import AHEAD, AheadTarget
 
@@ -111,6 +111,8 @@ def code_of(network: Network, target_name: str, name: str, form: Form = "object"
     looks = tuple(Look(view.share, view.mirrored, view.shift) for view in VIEWS[network.views])
     module = emit_standalone(standalone, constants, f"neocog_{name}", looks, ending_of(network), small=ahead.small)
     content = compile_ahead(str(module), ahead.target, form, small=ahead.small)
+    if form == "object" and ahead.target.triple.startswith(("arm", "thumb")):
+        content = with_any_float_abi(content)
     file = read_object(content) if form == "object" else None
     if file is not None and set(file.undefined) - MAY_CALL:
         raise EngineError(

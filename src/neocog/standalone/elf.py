@@ -12,6 +12,8 @@ from dataclasses import dataclass
 _MAGIC = b"\x7fELF"
 _WRITTEN, _LOADED, _RUN = 1, 2, 4  # flags of sections
 _SYMBOLS, _WITHOUT_BYTES = 2, 8  # kinds of sections
+_ARM_ATTRIBUTES = 0x70000003  # likewise
+_VFP_ARGUMENTS, _EITHER = 28, 3  # a tag of those attributes, and its value
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,3 +66,28 @@ def _undefined(content: bytes, start: int, length: int, names: int, wide: bool) 
             first = names + name
             found.append(content[first : content.index(b"\0", first)].decode())
     return found
+
+
+def with_any_float_abi(content: bytes) -> bytes:
+    """Return a 32-bit ARM object that says that its functions fit both ways of passing floating-point arguments: by
+    registers, and by none. They take addresses alone, and linkers refuse objects that seem to differ.
+
+    Source: Addenda to, and errata in, the ABI for the Arm architecture, section 3.3.6: Tag_ABI_VFP_args = 3.
+    """
+    header = struct.Struct("<16s2HI3II6H").unpack_from(content)
+    table, size, count = header[6], header[11], header[12]
+    for number in range(count):
+        place = table + number * size
+        fields = list(struct.unpack_from("<10I", content, place))
+        if fields[1] != _ARM_ATTRIBUTES:
+            continue
+        old = content[fields[4] : fields[4] + fields[5]]
+        # "A", the length of what one vendor says, its name, a tag, the length of what is said of the whole file
+        name_end = old.index(b"\0", 5) + 1
+        lengths = (1, name_end + 1)
+        new = bytearray(old + bytes((_VFP_ARGUMENTS, _EITHER)))
+        for at in lengths:
+            new[at : at + 4] = (int.from_bytes(old[at : at + 4], "little") + 2).to_bytes(4, "little")
+        fields[4:6] = len(content), len(new)
+        return content[:place] + struct.pack("<10I", *fields) + content[place + size :] + bytes(new)
+    return content

@@ -1,4 +1,4 @@
-"""A C program around a compiled network, which answers images from stdin on stdout, and watches what it touches."""
+"""A C program around a compiled network, which answers images that it reads, and watches what memory is touched."""
 
 from __future__ import annotations
 
@@ -15,84 +15,52 @@ from numpy.typing import NDArray
 
 from neocog.engines.base import Array
 from neocog.errors import EngineError, NeocogError
+from neocog.standalone.machines import ANSWERS, HERE, IMAGES, MACHINES, Machine
 from neocog.target.ahead import AHEAD
 
-SOURCE = """#include <stdio.h>
-#include <string.h>
+BODY = """
+#include <stddef.h>
 #include "{name}.h"
+
+void *memset(void *, int, size_t);
 
 enum {{ GUARD = 64, FILL = 0xA5 }};
 
 static uint8_t image[{macro}_INPUT_H * {macro}_INPUT_W * {macro}_INPUT_C];
-static unsigned char memory[GUARD + {macro}_ARENA_BYTES + GUARD + 1];
-static float answers[GUARD + {macro}_NUM_CLASSES + GUARD];
+static unsigned char memory[GUARD + 1 + {macro}_ARENA_BYTES + GUARD];
+static float answers_[GUARD + {macro}_NUM_CLASSES + GUARD];
 
-static int touched(const unsigned char *bytes, size_t count)
+static int touched(const void *first, size_t count)
 {{
-    size_t i;
-    for (i = 0; i < count; i++)
-        if (bytes[i] != FILL)
+    const unsigned char *byte = first;
+    while (count--)
+        if (*byte++ != FILL)
             return 1;
     return 0;
 }}
 
 int main(void)
 {{
-    unsigned char *arena = memory + GUARD + 1; /* begins at any byte */
-    float *probabilities = answers + GUARD;
-    while (fread(image, 1, sizeof image, stdin) == sizeof image) {{
+    unsigned char *arena = memory + GUARD + 1; /* as a caller may have it: it begins at any byte */
+    float *probabilities = answers_ + GUARD;
+    while (take(image, sizeof image)) {{
         int32_t answer;
-        memset(memory, FILL, sizeof memory); /* 0xA5A5A5A5 would be taken for a number */
-        memset(arena, 0xFF, {macro}_ARENA_BYTES); /* NaN: what is not written before it is read shows in the answer */
-        memset(answers, FILL, sizeof answers);
+        memset(memory, FILL, sizeof memory);
+        memset(arena, 0xFF, {macro}_ARENA_BYTES); /* NaN: what is read before it is written shows in the answer */
+        memset(answers_, FILL, sizeof answers_);
         answer = {prefix}_predict(image, probabilities, arena);
         if (touched(memory, GUARD + 1) || touched(arena + {macro}_ARENA_BYTES, GUARD)
-            || touched((unsigned char *)answers, sizeof(float) * GUARD)
-            || touched((unsigned char *)(probabilities + {macro}_NUM_CLASSES), sizeof(float) * GUARD)) {{
-            fputs("memory outside the arena was written to\\n", stderr);
-            return 1;
-        }}
-        if (fwrite(&answer, sizeof answer, 1, stdout) != 1
-            || fwrite(probabilities, sizeof(float), {macro}_NUM_CLASSES, stdout) != {macro}_NUM_CLASSES)
-            return 2;
+            || touched(answers_, sizeof(float) * GUARD)
+            || touched(probabilities + {macro}_NUM_CLASSES, sizeof(float) * GUARD))
+            return {touched};
+        give(&answer, sizeof answer);
+        give(probabilities, sizeof(float) * {macro}_NUM_CLASSES);
     }}
     return 0;
 }}
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Tools:
-    """What builds a program for a processor and runs it here.
-
-    Arguments:
-        compilers: names of C compilers, the best first.
-        emulator: what the program is run by; none on this machine's own processor.
-        package: of Debian, which brings both.
-    """
-
-    compilers: tuple[str, ...]
-    emulator: tuple[str, ...] = ()
-    package: str = ""
-
-
-HERE = Tools(("cc", "gcc", "clang"), package="gcc")
-TOOLS = {
-    "aarch64": Tools(
-        ("aarch64-linux-gnu-gcc",), ("qemu-aarch64-static", "qemu-aarch64"), "gcc-aarch64-linux-gnu qemu-user-static"
-    ),
-    "armv7a": Tools(
-        ("arm-linux-gnueabihf-gcc",), ("qemu-arm-static", "qemu-arm"), "gcc-arm-linux-gnueabihf qemu-user-static"
-    ),
-    "riscv64": Tools(
-        ("riscv64-linux-gnu-gcc",), ("qemu-riscv64-static", "qemu-riscv64"), "gcc-riscv64-linux-gnu qemu-user-static"
-    ),
-}
-"""By the first part of a triple. What is missing can be verified nowhere but on such a machine."""
-
-EMULATED = {"rv64v": ("-cpu", "rv64,v=true,vlen=128,vext_spec=v1.0")}
-"""What an emulator is told besides, by target."""
-
+TOUCHED = 77
+"""What the program ends with where memory outside the arena was written to."""
 _SECONDS = 600.0
 
 
@@ -102,10 +70,14 @@ class Built:
 
     Arguments:
         command: what runs it.
+        folder: where it lies, and runs.
+        files: whether it reads and writes files there, and not streams.
         compiler, emulator: what was found for it, for reports; no emulator: "".
     """
 
     command: tuple[str, ...]
+    folder: Path
+    files: bool
     compiler: str
     emulator: str
 
@@ -122,30 +94,37 @@ def build(folder: Path, name: str, target_name: str, triple: str, place: Path) -
     Raises:
         EngineError: there is no compiler or no emulator for it here, or it does not compile.
     """
-    machine = triple.split("-")[0]
-    here = os.uname().machine
-    tools = HERE if machine == here else TOOLS.get(machine)
-    if tools is None:
+    here = triple.split("-")[0] == os.uname().machine
+    machine = HERE if here else MACHINES.get(target_name)
+    if machine is None:
         raise EngineError(
-            f"there is no way to run code for {target_name} here",
+            f"code for {target_name} cannot be run here",
             hint="link the object with your own program, on such a machine",
         )
-    compiler = _found(tools.compilers)
-    emulator = _found(tools.emulator) if tools.emulator else ""
+    compiler, emulator = _tools(machine, target_name)
+    source, program = place / "selftest.c", place / "selftest"
+    names = {"name": name, "prefix": f"neocog_{name}", "macro": f"NEOCOG_{name.upper()}", "touched": TOUCHED}
+    source.write_text(machine.edge + BODY.format(**names))
+    flags = (*(AHEAD[target_name].compiler if target_name in AHEAD else ()), *machine.flags)
+    if machine.layout:
+        (place / "layout.ld").write_text(machine.layout)
+        flags = (*flags, "-T", str(place / "layout.ld"))
+    words = (compiler, "-std=c99", "-Wall", "-Wextra", "-Werror", "-O1", *flags, f"-I{folder}", str(source))
+    _run((*words, str(folder / f"{name}.o"), "-o", str(program)), b"", place, "the self-test does not compile")
+    command = (emulator, *machine.run, str(program)) if emulator else (str(program),)
+    return Built(command, place, machine.files, compiler, emulator)
+
+
+def _tools(machine: Machine, target_name: str) -> tuple[str, str]:
+    """Return the paths of compiler and emulator; no emulator: ""."""
+    compiler, emulator = _found(machine.compilers), _found(machine.emulators) if machine.emulators else ""
     if compiler is None or emulator is None:
-        wanted = tools.compilers if compiler is None else tools.emulator
+        wanted = machine.compilers if compiler is None else machine.emulators
         raise EngineError(
             f"verifying code for {target_name} needs {wanted[0]}, which is not installed here",
-            hint=f"on Debian: apt-get install {tools.package}",
+            hint=f"on Debian: apt-get install {machine.package}",
         )
-    source, program = place / "selftest.c", place / "selftest"
-    source.write_text(SOURCE.format(name=name, prefix=f"neocog_{name}", macro=f"NEOCOG_{name.upper()}"))
-    flags = AHEAD[target_name].compiler if target_name in AHEAD else ()
-    static = ("-static",) if emulator else ()
-    words = (compiler, "-std=c99", "-Wall", "-Wextra", "-Werror", "-O1", *flags, *static, f"-I{folder}", str(source))
-    _run((*words, str(folder / f"{name}.o"), "-o", str(program)), b"", "the self-test does not compile")
-    extra = EMULATED.get(target_name, ()) if emulator else ()
-    return Built((*((emulator, *extra) if emulator else ()), str(program)), compiler, emulator)
+    return compiler, emulator
 
 
 def answers_of(built: Built, images: NDArray[np.uint8], classes: int) -> tuple[NDArray[np.int32], Array]:
@@ -154,7 +133,12 @@ def answers_of(built: Built, images: NDArray[np.uint8], classes: int) -> tuple[N
     Raises:
         NeocogError: it ended otherwise than it should, or wrote where it must not.
     """
-    out = _run(built.command, images.tobytes(), "the compiled network failed")
+    given = images.tobytes()
+    if built.files:
+        (built.folder / IMAGES).write_bytes(given)
+    out = _run(built.command, b"" if built.files else given, built.folder, "the compiled network failed")
+    if built.files:
+        out = (built.folder / ANSWERS).read_bytes()
     row = np.dtype([("answer", "<i4"), ("probabilities", "<f4", (classes,))])
     if len(out) != len(images) * row.itemsize:
         raise NeocogError(f"the compiled network answered {len(out) // row.itemsize} of {len(images)} images")
@@ -166,16 +150,21 @@ def _found(names: Sequence[str]) -> str | None:
     return next((path for path in map(shutil.which, names) if path is not None), None)
 
 
-def _run(words: Sequence[str], given: bytes, failing: str) -> bytes:
+def _run(words: Sequence[str], given: bytes, place: Path, failing: str) -> bytes:
     try:
-        done = subprocess.run(words, input=given, capture_output=True, timeout=_SECONDS, check=False)
+        done = subprocess.run(words, input=given, capture_output=True, timeout=_SECONDS, check=False, cwd=place)
     except subprocess.TimeoutExpired:
         raise NeocogError(f"{failing}: no answer within {_SECONDS:.0f} s") from None
     if done.returncode:
         told = done.stderr.decode(errors="replace").strip().splitlines()
-        reason = f"it ended with {done.returncode}" if done.returncode > 0 else f"signal {-done.returncode} ended it"
-        raise NeocogError(failing, details=(reason, *told[:10]))
+        raise NeocogError(failing, details=(_reason(done.returncode), *told[:10]))
     return done.stdout
+
+
+def _reason(code: int) -> str:
+    if code == TOUCHED:
+        return "memory outside the arena was written to"
+    return f"it ended with {code}" if code > 0 else f"signal {-code} ended it"
 
 
 def temporary_folder() -> tempfile.TemporaryDirectory[str]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from neocog.target.named import LINUX, NAMED
 from neocog.target.processor import Target
+
+SHORT = 64  # multiply-adds of an innermost loop's body, where code lies in flash memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,15 +28,18 @@ class AheadTarget:
 
 
 def _cortex(triple: str, cpu: str, fpu: str, about: str, features: str = "", lanes: int = 1) -> AheadTarget:
-    # Registers: of a core with one value each there are 32, but a tile that fills them is unrolled code for each of its
-    # pixels. Few keep the code short.
-    target = Target(f"{triple}-none-eabihf", cpu, features, lanes, 8, fma=True, level1=16 << 10, level2=32 << 10)
+    # There are 32 registers of one value, but a tile that fills them is unrolled code for each of its pixels.
+    system = f"{triple}-none-eabihf"
+    target = Target(system, cpu, features, lanes, 8, fma=True, level1=16 << 10, level2=32 << 10, body=SHORT)
     return AheadTarget(target, about, (f"-mcpu={cpu}", "-mthumb", "-mfloat-abi=hard", f"-mfpu={fpu}"), small=True)
 
 
 def _riscv(bits: int, system: str, features: str, lanes: int, arch: str, abi: str, about: str) -> AheadTarget:
+    small = bits == 32
     target = Target(f"riscv{bits}-{system}", f"generic-rv{bits}", features, lanes, 32, fma=True, level2=256 << 10)
-    return AheadTarget(target, about, (f"-march={arch}", f"-mabi={abi}"), small=bits == 32)
+    if small:
+        target = replace(target, registers=8, level1=16 << 10, level2=32 << 10, body=SHORT)
+    return AheadTarget(target, about, (f"-march={arch}", f"-mabi={abi}"), small)
 
 
 AHEAD: dict[str, AheadTarget] = {

@@ -21,6 +21,8 @@ class Target:
         fma: whether a multiply-add is one instruction.
         level1, level2: sizes of the data caches of one core, bytes.
         tiles: whether it multiplies tiles of bfloat16 (AMX), and this process may use that.
+        body: most multiply-adds that the body of an innermost loop may hold. LLVM spills in longer ones than the
+            default; where code must be short, it is less.
     """
 
     triple: str
@@ -32,6 +34,7 @@ class Target:
     level1: int = 32 * 1024
     level2: int = 1024 * 1024
     tiles: bool = False
+    body: int = 240
 
     @property
     def vector_bytes(self) -> int:

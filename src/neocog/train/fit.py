@@ -9,12 +9,16 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Generator, Iterable, Mapping
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Unpack
 
+import numpy as np
+from numpy.typing import NDArray
+
 from neocog.data.identity import Identities
-from neocog.engines.base import Array, Engine, State
+from neocog.engines.base import Array, Engine, State, StepResult
 from neocog.engines.targets import check_targets
 from neocog.errors import DataError, SettingError
 from neocog.interrupts import interrupts_deferred
@@ -103,7 +107,7 @@ def fit(
         precision=model.precision,
         before=resume.settings if resume else None,
     )
-    settings = with_slices(settings, world)
+    settings = with_slices(settings, world, model.engine if engine is None else engine)
     for name, source in (("training", train), ("validation", validation)):
         if source is not None and source.images < 1:
             raise DataError(f"{name} needs at least one image, got none")
@@ -227,10 +231,11 @@ def fit(
 
 @dataclass(slots=True)
 class Count:
-    """How many answers of an epoch so far were right, of how many, in this process."""
+    """How many answers of an epoch so far were right, of how many, in this process; and whether it shall end early."""
 
     right: int = 0
     answers: int = 0
+    over: bool = False
 
     def add(self, right: int, answers: int) -> None:
         """Count those of a step."""
@@ -268,8 +273,7 @@ def _epoch(
             if over:
                 run.stop("time limit")
             # what one process hears from a callback, the others learn at the end of the epoch
-            if over or (run.stop_reason and (together is None or together.world.size == 1)):
-                break
+            count.over |= over or bool(run.stop_reason and (together is None or together.world.size == 1))
     if so_far is None:
         raise DataError(f"epoch {run.epoch} produced no batches, though {run.images} images were expected")
     if faults := not_finite(run.model.parameters):
@@ -309,35 +313,58 @@ def _steps(
     rates: list[float],
     count: Count,
 ) -> Generator[BatchResult, None, None]:
-    """Take one step after the other, and give the epoch so far after each."""
+    """Take one step after the other, and give the epoch so far after each.
+
+    Where a device of its own computes (`Trainer.ahead`), the next steps are begun before a step is told.
+    """
     trainer, done = run.trainer, run.done
-    images, loss_sum = 0, 0.0
+    begun, told, loss_sum, taken = 0, 0, 0.0, trainer.steps
+    waiting: deque[_Begun] = deque()
     reduced = settings.schedule.after([epoch.measured for epoch in run.history.of_phase(run.phase)])
     with epoch_of(train, done) as batches:
-        for x, y, whole in batches:
-            for listener in listeners:
-                listener.on_batch_begin(run)
-            # The middle of the step: neither the first nor the last step of a warm-up and decay is then wasted on 0.
-            passes = done + min(1.0, (images + whole / 2) / run.images)
-            share = 0.0 if settings.epochs is None else passes / settings.epochs
-            factor = reduced * settings.schedule.factor(min(1.0, max(share, clock.share())))
-            trainer.learning_rate = settings.optimizer.learning_rate * factor
-            rates.append(trainer.learning_rate)
-            loss = trainer.step(x, y, whole)
+        steps = iter(batches)
+        while True:
+            step = None if count.over else next(steps, None)
+            if step is not None:
+                x, y, whole = step
+                for listener in listeners:
+                    listener.on_batch_begin(run)
+                # The middle of the step: neither the first nor the last of a warm-up and decay is then wasted on 0.
+                passes = done + min(1.0, (begun + whole / 2) / run.images)
+                share = 0.0 if settings.epochs is None else passes / settings.epochs
+                factor = reduced * settings.schedule.factor(min(1.0, max(share, clock.share())))
+                trainer.learning_rate = settings.optimizer.learning_rate * factor
+                rates.append(trainer.learning_rate)
+                waiting.append(_Begun(trainer.begin(x, y, whole), y, len(x), whole, trainer.learning_rate))
+                begun += whole
+                if len(waiting) <= trainer.ahead:
+                    continue
+            if not waiting:
+                return
+            first = waiting.popleft()
+            found = first.read()
+            loss = float(found.loss)
             if not math.isfinite(loss):
                 raise NotFinite(f"the loss must be finite, got {loss}")
-            assert trainer.last is not None  # it just took a step
-            images += whole
-            loss_sum += loss * whole
-            targets = check_targets(run.model.graph, settings.loss, y, len(x))
-            count.add(*count_right(settings.loss, trainer.last.logits, targets))
+            taken, told, loss_sum = taken + 1, told + first.whole, loss_sum + loss * first.whole
+            targets = check_targets(run.model.graph, settings.loss, first.targets, first.images)
+            count.add(*count_right(settings.loss, found.logits, targets))
             seconds = time.perf_counter() - began
-            result = BatchResult(
-                trainer.steps, images, loss_sum / images, count.share, loss, trainer.learning_rate, seconds
-            )
+            result = BatchResult(taken, told, loss_sum / told, count.share, loss, first.learning_rate, seconds)
             for listener in listeners:
                 listener.on_batch_end(run, result)
             yield result
+
+
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """A step that was begun: who tells what it gave, and what that is held against."""
+
+    read: Callable[[], StepResult]
+    targets: NDArray[np.generic]
+    images: int
+    whole: int
+    learning_rate: float
 
 
 def _make_up(folder: RunFolder, run: Run, settings: TrainingSettings) -> None:

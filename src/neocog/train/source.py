@@ -246,9 +246,9 @@ class ArraySource:
         return source
 
     def _ahead(self, epoch: int, chunks: list[NDArray[np.int64]]) -> Iterator[Batch]:
-        from neocog.data.parallel import map_in_order
+        from neocog.data.parallel import map_in_order, preparing_threads
 
-        augment = self._augment
+        threads, augment = preparing_threads(), self._augment
         assert augment is not None
 
         def changed(indices: NDArray[np.int64]) -> Batch:
@@ -258,7 +258,7 @@ class ArraySource:
             labels, together = self._labels[rows], len(rows) if self._share is None else self._share.slice_width
             return augment.mixed_apart(pictures, labels, indices, epoch, self._outputs, together)
 
-        with closing(map_in_order(changed, chunks, workers=1, ahead=2)) as batches:
+        with closing(map_in_order(changed, chunks, workers=threads, ahead=2 * threads)) as batches:
             yield from batches
 
 

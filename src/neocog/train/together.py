@@ -15,7 +15,8 @@ from typing import cast
 import numpy as np
 
 from neocog.data.share import Share
-from neocog.engines.base import Array
+from neocog.engines.base import Array, Engine
+from neocog.engines.sharing import slices_for
 from neocog.engines.targets import check_targets
 from neocog.errors import DataError, NeocogError, SettingError
 from neocog.model.network import Network
@@ -35,13 +36,13 @@ MEASURED_AT_ONCE = 64
 """Images that are measured together: always as many, so that an image gets the same bits whoever measures it."""
 
 
-def with_slices(settings: TrainingSettings, world: World | None) -> TrainingSettings:
+def with_slices(settings: TrainingSettings, world: World | None, engine: str | Engine) -> TrainingSettings:
     """Return settings that say how steps are cut where they must be: among processes, or with statistics of a whole
     batch of slices.
     """
     if settings.slices is not None or (world is None and not settings.sync_bn):
         return settings
-    return replace(settings, slices=usual_slices(settings.batch_size, 1 if world is None else world.size))
+    return replace(settings, slices=slices_for(engine, settings.batch_size, 1 if world is None else world.size))
 
 
 def lost(error: LostProcessError, epochs: int, folder: RunFolder | None) -> LostProcessError:

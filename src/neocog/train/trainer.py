@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import replace
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from neocog.data.identity import Identities, union
 from neocog.engines.base import (
+    AheadProgram,
     Array,
     Engine,
     SharedTrainProgram,
@@ -153,6 +154,21 @@ class Trainer:
         Raises:
             ShapeError, DataError: the batch does not fit the network or the batch size.
         """
+        return float(self.begin(images, labels, whole)().loss)
+
+    @property
+    def ahead(self) -> int:
+        """Steps that may be begun before the first of them is read: where a device of its own computes, more than 0."""
+        program = self._train_program
+        return program.ahead if isinstance(program, AheadProgram) else 0
+
+    def begin(
+        self, images: NDArray[np.generic], labels: NDArray[np.generic], whole: int | None = None
+    ) -> Callable[[], StepResult]:
+        """Begin one optimizer step, as `step` takes it, and return who tells what it gave.
+
+        A device of its own then computes while this process prepares the next step; elsewhere the step is done.
+        """
         x = check_values(self.model.graph, check_images(self.model.graph, images))
         shared = isinstance(self._train_program, SharedTrainProgram)
         if not (shared or len(x)) or len(x) > self.batch_size:
@@ -169,13 +185,20 @@ class Trainer:
         # what was fitted to the weights before, whenever that was
         self.model.thresholds = self.model.calibration = self.model.reject_below = None
         self.model.loss, self.model.trained_in = self.loss, self.precision
-        if isinstance(self._train_program, SharedTrainProgram):
-            self.last = self._train_program.step(x, y, self._learning_rate, whole)
+        program, of_all = self._train_program, (whole,) if shared else ()
+        if isinstance(program, AheadProgram):
+            read = program.begin(x, y, self._learning_rate, *of_all)
         else:
-            self.last = self._train_program.step(x, y, self._learning_rate)
+            result = program.step(x, y, self._learning_rate, *of_all)
+            read = lambda: result  # noqa: E731 - as brief as it is
         self.steps += 1
-        self._version = self.model.weights.follow(self._train_program.parameters)
-        return float(self.last.loss)
+        self._version = self.model.weights.follow(program.parameters)
+
+        def told() -> StepResult:
+            self.last = read()
+            return self.last
+
+        return told
 
     def gradients(self) -> State:
         """Return the gradients of the last step's loss, without weight decay: name → array, in memory layout.

@@ -179,7 +179,7 @@ def test_out_of_memory_is_one_message(run, photos, tmp_path, monkeypatch):
     def hungry(*_):
         raise MemoryError
 
-    monkeypatch.setattr(Trainer, "step", hungry)
+    monkeypatch.setattr(Trainer, "begin", hungry)
     refused(run("train", photos, *QUICK, "-o", tmp_path / "out"), 1, "out of memory", "try a smaller --batch-size")
 
 

@@ -60,7 +60,7 @@ def test_an_interruption_before_the_first_epoch_leaves_nothing(run, photos, tmp_
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Trainer, "step", interrupt)
+    monkeypatch.setattr(Trainer, "begin", interrupt)
     done = run("train", photos, *QUICK, "-o", tmp_path / "out")
     assert done.code == 130
     assert "error: interrupted before the first epoch was finished; nothing is kept" in done.err
@@ -104,7 +104,7 @@ def test_the_old_training_stays_until_the_new_one_has_an_epoch(run, photos, trai
         raise KeyboardInterrupt
 
     before = {path.name: path.read_bytes() for path in trained.iterdir()}
-    monkeypatch.setattr(Trainer, "step", interrupt)
+    monkeypatch.setattr(Trainer, "begin", interrupt)
     done = run("train", photos, *QUICK, "-o", trained, "--overwrite")
     assert done.code == 130
     assert "the training before it is kept" in done.err

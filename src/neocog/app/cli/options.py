@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:  # click 8.1 has no [...] at run time
 else:
     _WholeType = _RealType = _SizeType = _LocationType = _NamesType = click.ParamType
     _WordType = click.Choice
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 ENGINES = ("native", "reference", "torch")
 VIEWS = ("plain", "flip", "flip-shift")  # those of model/views.py, which loads NumPy: help texts do without
@@ -316,6 +319,19 @@ class WordOption(_WordType):
         raise CommandLineError(f"{name} must be {known}, got {value!r}", hint="; ".join(hints) or None, ctx=ctx)
 
 
+class DeviceOption(_LocationType):
+    """A device as PyTorch names it, such as cpu, cuda and cuda:1; a number is that of a GPU."""
+
+    name = "DEVICE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        device = str(value).strip().lower()
+        device = f"cuda:{int(device)}" if device.isascii() and device.isdigit() else device
+        if re.fullmatch(r"[a-z]+(:[0-9]{1,3})?", device) is None:
+            raise CommandLineError(f"--device must be cpu, cuda, or one GPU such as cuda:1, got {value!r}", ctx=ctx)
+        return device
+
+
 def _joined(word: str) -> str:
     return word.lower().replace("-", "").replace("_", "")
 
@@ -325,7 +341,42 @@ threads = click.option(
     type=WholeOption(1, MAX_THREADS),
     help="Number of compute threads.  [default: as many as this process may use]",
 )
-engine = click.option("--engine", type=WordOption(ENGINES), default="native", show_default=True, help="Compute engine.")
+_engine = click.option(
+    "--engine", type=WordOption(ENGINES), default="native", show_default=True, help="Compute engine."
+)
+_device = click.option(
+    "--device",
+    type=DeviceOption(),
+    help="Where the torch engine computes: cpu, cuda (a GPU; under torchrun each process has its own), cuda:1.  "
+    "[default: cpu]",
+)
+
+
+def engine(command: Function) -> Function:
+    """Add --engine and --device to a command, which gets both as one name: torch:cuda."""
+
+    @functools.wraps(command)
+    def with_engine(*args: Any, engine: str, device: str | None, **rest: Any) -> Any:
+        return command(*args, engine=_engine_on(engine, device), **rest)
+
+    return cast(Function, _engine(_device(with_engine)))
+
+
+def _engine_on(engine: str, device: str | None) -> str:
+    """Return the name of an engine on a device; one that is not there is told now, before anything is read."""
+    if device is None or device == "cpu":
+        return engine
+    if engine != "torch":
+        raise CommandLineError(
+            f"--device {device} is for the torch engine, and this is the {engine} one",
+            hint=f"write --engine torch --device {device}",
+        )
+    from neocog.engines import get_engine  # here, since it loads PyTorch
+
+    get_engine(f"torch:{device}")
+    return f"torch:{device}"
+
+
 precision = click.option(
     "--precision",
     type=WordOption(PRECISIONS),

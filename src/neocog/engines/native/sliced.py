@@ -8,8 +8,9 @@ done by every process for itself, with the same numbers.
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,12 +28,13 @@ from neocog.jit.team import Team
 from neocog.nn.graph import Graph
 from neocog.nn.losses import CrossEntropy
 from neocog.plan.layout import Space
-from neocog.plan.ops.exchange import GatherSlices
+from neocog.plan.memory import LINE
+from neocog.plan.ops.exchange import ForEachSlice, GatherSlices, SumSlices
 from neocog.plan.parameters import BUFFERS, GRADIENTS
 from neocog.plan.program import LOGITS
 from neocog.ranks.gather import gathered, gathered_lists
-from neocog.ranks.tree import tree_sum
-from neocog.ranks.world import World
+from neocog.ranks.tree import TreeSum
+from neocog.ranks.world import SharingWorld, World
 
 
 def shared_train_program(
@@ -82,8 +84,9 @@ class SlicedTrainProgram(NativeTrainProgram):
                 hint=f"cut each batch into more, with slices={world.size}",
             )
         team = Team(allowed_threads(threads), compiler.cache)
-        super().__init__(compiler, graph, parameters, settings, team)
-        self._slicing, self.world, self._fast = slicing, world, fast
+        with _first_before_others(world):
+            super().__init__(compiler, graph, parameters, settings, team)
+        self._slicing, self.world = slicing, world
         first = self._executable
         assert isinstance(first, SliceProgram)
         self._phases = first.phases
@@ -94,12 +97,27 @@ class SlicedTrainProgram(NativeTrainProgram):
         for _ in self._own[1:] if self._synchronised else ():
             self._slices.append(make(compiler.cache, first.program, first.state, team, SliceProgram))
             first.lend_scratch(self._slices[-1])
+        everyone = self._in_common(first)
         assert first.program.losses is not None
         self._read_losses = [part.view(first.program.losses) for part in self._slices]
         self._read_logits = [ReadAnswers(part, first.program.outputs[LOGITS]) for part in self._slices]
         self._buffers = first.array(Space.STATE, BUFFERS) if self._layout.sizes[BUFFERS] else np.zeros(0, np.float32)
         self._together = self._layout.together
+        self._logits, self._losses = self._read_logits[0], self._read_losses[0]
+        self._told_by = [part.array(Space.ARENA, GRADIENTS) for part in self._slices]
+        self._tree = TreeSum(slicing, world, self._told_by[0], everyone, fast=fast)
         self._rate, self._whole, self._told = 0.0, 0, -1  # of the step under way: the slice whose arguments are set
+
+    def _in_common(self, first: SliceProgram) -> NDArray[np.float32] | None:
+        """Move an arena to memory that all processes see, if they have any, and return where each has its gradients."""
+        size = -(-first.program.size(Space.ARENA) // LINE) * LINE
+        common = self.world.common(self.world.size * size // 4) if isinstance(self.world, SharingWorld) else None
+        if common is None:
+            return None
+        arenas = common.reshape(self.world.size, -1)
+        first.work_in(arenas[self.world.rank].view(np.uint8)[: first.program.size(Space.ARENA)])
+        place = first.program.allocations[Space.ARENA, GRADIENTS]
+        return arenas[:, place.offset // 4 : place.end // 4]
 
     def step(
         self, images: Images, targets: NDArray[np.generic], learning_rate: float, whole: int | None = None
@@ -140,13 +158,17 @@ class SlicedTrainProgram(NativeTrainProgram):
                 self._tell(slice_)
         loss = None
         for number, phase in enumerate(self._phases):
-            if isinstance(phase.exchange, GatherSlices):
-                self._gather(number, phase.exchange)
-            elif loss is None:  # gradients and losses are there
-                loss = self._sum(number, logits)
-            else:  # the update, which is the same for all slices
-                self._tell(self._own.start)
-                self._slices[0].run_phase(number, self._team)
+            match phase.exchange:
+                case ForEachSlice():
+                    for part in self._slices:
+                        part.run_phase(number, self._team)
+                case GatherSlices() as exchange:
+                    self._gather(number, exchange)
+                case SumSlices():
+                    loss = self._sum(number, logits)
+                case None:  # the update, which is the same for all slices
+                    self._tell(self._own.start)
+                    self._slices[0].run_phase(number, self._team)
         assert loss is not None
         return StepResult(loss, logits.reshape(len(images), *self._graph.answer_shape))
 
@@ -211,30 +233,40 @@ class SlicedTrainProgram(NativeTrainProgram):
         together, before = self._together, self._buffers.copy()
         behind = together + len(before)
 
-        def leaf(slice_: int, values: NDArray[np.float32]) -> None:
-            places = self._places(slice_)
+        def leaf(slice_: int) -> NDArray[np.float32]:
+            places, index = self._places(slice_), self._part(slice_)
+            values = self._told_by[index]
             if not places:
                 values[...] = 0
-                return
+                return values
             self._tell(slice_)
-            index = self._part(slice_)
-            part = self._slices[index]
             self._buffers[...] = before
-            part.run_phase(number, self._team)
+            self._slices[index].run_phase(number, self._team)
             self._read_logits[index].copy(logits[places.start : places.stop])
-            if together:
-                values[:together] = part.array(Space.ARENA, GRADIENTS)[:together]
             moved = values[together:behind]
             if self._synchronised:  # all slices know the same; a process whose slices are empty must hear it
                 moved[...] = self._buffers if slice_ == 0 else 0
             else:
                 np.subtract(self._buffers, before, out=moved)
                 moved *= np.float32(len(places) / self._whole)
-            values[-1] = self._read_losses[index][: len(places)].sum(dtype=np.float64) / self._whole
+            values[behind] = self._read_losses[index][: len(places)].sum(dtype=np.float64) / self._whole
+            return values
 
-        total = tree_sum(leaf, self._slicing, self.world, behind + 1, fast=self._fast)
-        if together:
-            self._slices[0].array(Space.ARENA, GRADIENTS)[:together] = total[:together]
+        self._tree.add_up(leaf)
+        total = self._told_by[0]
         moved = total[together:behind]
         self._buffers[...] = moved if self._synchronised else before + moved
-        return float(total[-1])
+        return float(total[behind])
+
+
+@contextlib.contextmanager
+def _first_before_others(world: World) -> Iterator[None]:
+    """Let the first process of a machine compile, and the others find in the cache what it made."""
+    alike = isinstance(world, SharingWorld)
+    if alike and world.rank:
+        world.barrier()
+    try:
+        yield
+    finally:
+        if alike and not world.rank:
+            world.barrier()

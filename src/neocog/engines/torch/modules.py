@@ -10,7 +10,9 @@ from typing import Any
 import torch
 import torch.nn.functional as F  # noqa: N812 (the name that all PyTorch code uses)
 
-from neocog.engines.torch.vectors import image_of, in_order_of, in_our_order
+from neocog.engines.torch.dropout import SharedDropout
+from neocog.engines.torch.norm import BatchNorm
+from neocog.engines.torch.vectors import in_order_of, in_our_order
 from neocog.nn.graph import Node
 from neocog.nn.layer import Layer, channels_of
 from neocog.nn.layers import (
@@ -51,7 +53,6 @@ from neocog.nn.layers import (
     Tanh,
     Upsample,
 )
-from neocog.nn.random import dropout_bits, dropout_key, dropout_threshold
 from neocog.nn.shapes import ImageShape
 from neocog.nn.window import counts, pair, sides_of
 
@@ -156,45 +157,6 @@ class GlobalAvgPool(torch.nn.Module):  # type: ignore[misc]
         return x.mean((2, 3))
 
 
-class BatchNorm(torch.nn.Module):  # type: ignore[misc]
-    """Batch normalization of images and vectors alike.
-
-    PyTorch's own modules count batches in one more buffer, and refuse to train on a single value a channel, which the
-    last batch of an epoch may bring.
-    """
-
-    def __init__(self, layer: BatchNorm2d, channels: int) -> None:
-        super().__init__()
-        self.momentum, self.epsilon, self.frozen = layer.momentum, layer.epsilon, layer.frozen
-        self.weight: Any = torch.nn.Parameter(torch.ones(channels)) if layer.affine else None
-        self.bias: Any = torch.nn.Parameter(torch.zeros(channels)) if layer.affine else None
-        self.register_buffer("running_mean", torch.zeros(channels))
-        self.register_buffer("running_var", torch.ones(channels))
-
-    def forward(self, x: Any) -> Any:
-        """Normalise x (N, C, H, W) or (N, C); while training, move the running averages, unless they are frozen."""
-        moving = self.training and not self.frozen
-        if moving and x.numel() == x.shape[1]:
-            with torch.no_grad():
-                self.running_mean.lerp_(x.detach().flatten(), self.momentum)
-                self.running_var.mul_(1 - self.momentum)
-            centred = (x - x.mean(0)) / math.sqrt(self.epsilon)
-            if self.weight is None:
-                return centred
-            sides = (1, -1, *(1,) * (x.ndim - 2))
-            return centred * self.weight.view(sides) + self.bias.view(sides)
-        return F.batch_norm(
-            x,
-            self.running_mean,
-            self.running_var,
-            self.weight,
-            self.bias,
-            moving,
-            self.momentum,
-            self.epsilon,
-        )
-
-
 class GroupNormModule(torch.nn.GroupNorm):  # type: ignore[misc]
     """PyTorch's own, which as a module refuses a group of a single value.
 
@@ -225,47 +187,6 @@ class LayerNormModule(torch.nn.LayerNorm):  # type: ignore[misc]
     def forward(self, x: Any) -> Any:
         """Normalise each pixel of x (N, C, H, W), or each vector of x (N, C)."""
         return super().forward(x.movedim(1, -1)).movedim(-1, 1)
-
-
-class SharedDropout(torch.nn.Module):  # type: ignore[misc]
-    """Drops values, maps or images: the same as every other engine while `draw` is set, by PyTorch's generator else."""
-
-    def __init__(self, layer: Dropout | Dropout2d | DropPath, node: Node) -> None:
-        super().__init__()
-        self.layer = layer
-        self.node = node
-        self.draw: tuple[int, int] | None = None  # seed, step
-
-    def forward(self, x: Any) -> Any:
-        """Drop while training; give x as it is otherwise."""
-        if not self.training:
-            return x
-        kept = self._kept_by_pytorch(x) if self.draw is None else self._kept_by_all(x, self.draw)
-        return torch.where(kept, x * (1.0 / (1.0 - self.layer.rate)), 0.0)
-
-    def _units(self, x: Any) -> tuple[int, ...]:
-        """Return how many units there are along each axis; the values of a unit are dropped as one."""
-        count, channels, *sides = x.shape
-        if isinstance(self.layer, Dropout):
-            return (count, channels, *sides)
-        return (count, channels if isinstance(self.layer, Dropout2d) else 1, *(1,) * len(sides))
-
-    def _kept_by_pytorch(self, x: Any) -> Any:
-        return torch.rand(self._units(x), device=x.device) >= self.layer.rate
-
-    def _kept_by_all(self, x: Any, draw: tuple[int, int]) -> Any:
-        units = self._units(x)
-        bits = dropout_bits(dropout_key(*draw, self.node.stream), math.prod(units))
-        kept = torch.from_numpy(bits >= dropout_threshold(self.layer.rate)).to(x.device)
-        # The bits run in (row, column, channel) order, PyTorch's tensors in (channel, row, column) order.
-        if len(units) == 4:
-            count, channels, height, width = units
-            return kept.view(count, height, width, channels).permute(0, 3, 1, 2)
-        kept = kept.view(units)
-        image = image_of(self.node.input) if isinstance(self.layer, Dropout) else None
-        if image is None:
-            return kept
-        return kept.view(-1, image.height, image.width, image.channels).permute(0, 3, 1, 2).flatten(1)
 
 
 class Sixths(torch.nn.Module):  # type: ignore[misc]

@@ -39,6 +39,7 @@ class OptimizerRule:
         memory: our names of what is kept beside each parameter → PyTorch's.
         counts: whether the number of steps is kept there, too.
         more: numbers that are kept there, from our optimizer and the number of steps.
+        fuses: whether PyTorch has one kernel that updates many parameters, on processors and GPUs.
     """
 
     kind: Any
@@ -46,6 +47,7 @@ class OptimizerRule:
     memory: dict[str, str]
     counts: bool = False
     more: Callable[[Any, int], dict[str, float]] = field(default=lambda optimizer, steps: {})
+    fuses: bool = False
 
 
 class LambModule(torch.optim.Optimizer):  # type: ignore[misc]
@@ -65,8 +67,8 @@ class LambModule(torch.optim.Optimizer):  # type: ignore[misc]
                 root = (square / (1 - beta2**steps)).sqrt() + group["eps"]
                 direction = mean / (1 - beta1**steps) / root + group["weight_decay"] * weight
                 ratio = weight.norm() / direction.norm()
-                scaled = group["layerwise"] and 0.0 < float(ratio) < float("inf")
-                weight.sub_(group["lr"] * (ratio if scaled else 1.0) * direction)
+                scaled = (ratio > 0) & (ratio < torch.inf) if group["layerwise"] else torch.zeros_like(ratio).bool()
+                weight.sub_(group["lr"] * torch.where(scaled, ratio, 1.0) * direction)
 
 
 class MuonModule(torch.optim.Optimizer):  # type: ignore[misc]
@@ -131,9 +133,9 @@ def _adam(optimizer: Adam) -> dict[str, object]:
 
 _MEANS = {"mean": "exp_avg", "square": "exp_avg_sq"}
 RULES: dict[type, OptimizerRule] = {
-    SGD: OptimizerRule(torch.optim.SGD, _sgd, {"momentum": "momentum_buffer"}),
-    Adam: OptimizerRule(torch.optim.Adam, _adam, _MEANS, counts=True),
-    AdamW: OptimizerRule(torch.optim.AdamW, _adam, _MEANS, counts=True),
+    SGD: OptimizerRule(torch.optim.SGD, _sgd, {"momentum": "momentum_buffer"}, fuses=True),
+    Adam: OptimizerRule(torch.optim.Adam, _adam, _MEANS, counts=True, fuses=True),
+    AdamW: OptimizerRule(torch.optim.AdamW, _adam, _MEANS, counts=True, fuses=True),
     NAdam: OptimizerRule(
         torch.optim.NAdam,
         lambda optimizer: {**_adam(optimizer), "momentum_decay": optimizer.momentum_decay},
@@ -168,16 +170,16 @@ RULES: dict[type, OptimizerRule] = {
 """Lookahead goes around one of them."""
 
 
-def make_optimizer(optimizer: Optimizer, groups: list[dict[str, Any]]) -> Any:
-    """Make PyTorch's optimizer of parameter groups."""
+def make_optimizer(optimizer: Optimizer, groups: list[dict[str, Any]], *, fused: bool = False) -> Any:
+    """Make PyTorch's optimizer of parameter groups, a fused one where that is asked for and there is one."""
     if isinstance(optimizer, Lookahead):
         around = [{**group, "around": optimizer} for group in groups]
-        return LookaheadModule(make_optimizer(optimizer.optimizer, around))
+        return LookaheadModule(make_optimizer(optimizer.optimizer, around, fused=fused))
     rule = _rule_of(optimizer)
     defaults = {"lr": optimizer.learning_rate, **rule.settings(optimizer)}
     if rule.kind in (LambModule, MuonModule):
         return rule.kind(groups, defaults)
-    return rule.kind(groups, **defaults)
+    return rule.kind(groups, **defaults, **({"fused": True} if fused and rule.fuses else {}))
 
 
 def kept_names(optimizer: Optimizer) -> dict[str, str]:
@@ -188,12 +190,18 @@ def kept_names(optimizer: Optimizer) -> dict[str, str]:
     return {name: names[name] for name in optimizer.memory}
 
 
-def kept_numbers(optimizer: Optimizer, steps: int) -> dict[str, Any]:
-    """Return what else lies in PyTorch's state of a parameter after so many steps."""
+def kept_numbers(optimizer: Optimizer, steps: int, device: Any = None) -> dict[str, Any]:
+    """Return what else lies in PyTorch's state of a parameter after so many steps.
+
+    Arguments:
+        device: where fused optimizers count, in float32; None: none is fused.
+    """
     if isinstance(optimizer, Lookahead):
-        return {**kept_numbers(optimizer.optimizer, steps), "taken": float(steps)}
+        return {**kept_numbers(optimizer.optimizer, steps, device), "taken": float(steps)}
     rule = _rule_of(optimizer)
     numbers = {**({"step": float(steps)} if rule.counts else {}), **rule.more(optimizer, steps)}
+    if device is not None and rule.fuses:
+        return {name: torch.tensor(value, dtype=torch.float32, device=device) for name, value in numbers.items()}
     return {name: torch.tensor(value, dtype=torch.float64) for name, value in numbers.items()}
 
 

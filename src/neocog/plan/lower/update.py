@@ -19,7 +19,7 @@ from neocog.plan.ops.exchange import SumSlices
 from neocog.plan.ops.op import Op
 from neocog.plan.ops.portion import Portion
 from neocog.plan.ops.update import Follow, ParameterRange, Update
-from neocog.plan.parameters import BUFFERS, GRADIENTS, LARGE, PARAMETERS, memory_of
+from neocog.plan.parameters import BUFFERS, GRADIENTS, LARGE, PARAMETERS, ParameterLayout, memory_of
 from neocog.plan.passes.steps import PlanStep
 from neocog.plan.program import Training
 
@@ -28,8 +28,9 @@ def lower_update(low: Lowering, training: Training) -> None:
     """Plan the optimizer's step, and what follows it; one pass over the parameters does both."""
     unchanged = sorted(set(low.layout.early) - low.updated)
     assert not unchanged, f"nothing trains {unchanged}"
-    if low.layout.together:
-        low.flat[Space.ARENA, GRADIENTS] = low.layout.together
+    size = low.layout.together + (0 if training.slicing is None else told_by_slices(low.layout))
+    if size:
+        low.flat[Space.ARENA, GRADIENTS] = size
     for parameter in parameters_of(low.graph):  # of which some get a gradient beside those of their layer that want one
         if parameter.name not in low.trained:
             place = low.layout.gradient(parameter.name)
@@ -41,6 +42,11 @@ def lower_update(low: Lowering, training: Training) -> None:
         return stages
 
     low.add("update", (), (), build, chains=False, level=level + 1 + level % 2, on_images=False)
+
+
+def told_by_slices(layout: ParameterLayout) -> int:
+    """Count what a slice tells behind its gradients: how the buffers moved, and its loss."""
+    return layout.sizes[BUFFERS] + 1
 
 
 def early_updates(graph: Graph, training: Training) -> tuple[str, ...]:
@@ -89,8 +95,9 @@ def update_early(low: Lowering, step: PlanStep, level: int) -> None:
 
 def _stages(low: Lowering, training: Training) -> Iterable[Op]:
     buffers = low.layout.sizes[BUFFERS]
-    if training.slicing is not None and low.layout.together:
-        yield SumSlices("gradients of all slices", Operand(Space.ARENA, GRADIENTS, 0), low.layout.together)
+    if training.slicing is not None:
+        size = low.layout.together + told_by_slices(low.layout)
+        yield SumSlices("gradients of all slices", Operand(Space.ARENA, GRADIENTS, 0), size)
     if low.layout.together:
         yield from _steps(low, training)
     if buffers and training.followers:

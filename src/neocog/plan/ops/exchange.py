@@ -1,7 +1,8 @@
 """What the slices of a training step give each other: points at which a program waits for its caller.
 
-A program of slices is run for one slice after the other, by one process or several. Up to an exchange, each slice is
-alone; the caller then brings together what all of them have, and goes on. No code is emitted for these ops.
+A program of slices is run for one slice after the other, by one process or several. What hangs on parameters alone is
+done once for all slices of a process. Up to an exchange, each slice is then alone; the caller brings together what all
+of them have, and goes on. No code is emitted for these ops.
 """
 
 from __future__ import annotations
@@ -11,6 +12,28 @@ from dataclasses import dataclass
 
 from neocog.plan.layout import Operand
 from neocog.plan.ops.op import Op, Part, Reach
+
+
+@dataclass(frozen=True, slots=True)
+class ForEachSlice(Op):
+    """From here on, stages are run for each slice of a process; those before were run once for all of them."""
+
+    @property
+    def items(self) -> int:
+        """Nothing is done here."""
+        return 1
+
+    def reads(self) -> tuple[Part, ...]:
+        """Return nothing."""
+        return ()
+
+    def writes(self) -> tuple[Part, ...]:
+        """Return nothing."""
+        return ()
+
+    def reaches(self, lanes: int) -> Iterator[Reach]:
+        """Yield nothing."""
+        yield from ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +77,9 @@ class GatherSlices(Op):
 
 @dataclass(frozen=True, slots=True)
 class SumSlices(Op):
-    """The gradients of all slices are added up, in a tree over their numbers. What follows is done once."""
+    """The gradients of all slices, and what the caller writes behind them, are added up in a tree over their numbers.
+    What follows is done once.
+    """
 
     gradients: Operand
     size: int
@@ -81,5 +106,5 @@ class SumSlices(Op):
         yield f"{self.size:,} values"
 
 
-Exchange = GatherSlices | SumSlices
-EXCHANGES = (GatherSlices, SumSlices)
+Exchange = ForEachSlice | GatherSlices | SumSlices
+EXCHANGES = (ForEachSlice, GatherSlices, SumSlices)

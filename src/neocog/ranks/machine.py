@@ -1,0 +1,188 @@
+"""Processes of one machine: what they tell each other goes through memory that all of them see.
+
+A message of a library takes some hundred microseconds from process to process, and copies what it carries several
+times. Here a process writes what it has, and says so by a counter; the others look at the counters. That needs a
+processor on which stores are seen in their order (x86), and a system that tells of the end of a process (Linux).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import os
+import platform
+import select
+import time
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neocog.ranks.gather import from_first, gathered
+from neocog.ranks.world import GatheringWorld, LostProcessError, World
+from neocog.reading import read_text
+
+BOOT_ID = "/proc/sys/kernel/random/boot_id"
+ORDERED = ("x86_64", "AMD64")  # processors on which stores are seen in their order
+LINE = 64  # bytes of a cache line
+MESSAGE = 1 << 16  # most bytes of a message that goes through memory
+SPIN = 0.001  # seconds of looking before the first sleep, where each process has a processor of its own
+SPIN_CROWDED = 0.00002  # and where they must share them
+SLEEP, MOST_SLEEP = 0.00005, 0.001  # seconds between two looks
+ALIVE_EVERY = 0.1  # seconds between two looks at whether the others still run
+
+
+def on_one_machine(world: World, timeout: float) -> World:
+    """Return a world whose processes exchange through memory, or the given one where they do not all see the same.
+
+    Arguments:
+        world: the processes.
+        timeout: seconds that a process may be late.
+    """
+    if world.size == 1:
+        return world
+    own = np.frombuffer(f"{os.getpid():020d} {_place()}".encode()[:256].ljust(256), np.uint8).copy()
+    everyone = [bytes(row).decode() for row in gathered(world, own)]
+    alike = platform.machine() in ORDERED and hasattr(os, "pidfd_open") and "?" not in everyone[0]
+    if not alike or len({told[20:] for told in everyone}) > 1:
+        return world
+    watched = _watched([int(told[:20]) for told in everyone])
+    header = _common_bytes(world, world.size * (LINE + 2 * MESSAGE), usable=watched is not None)
+    return world if header is None or watched is None else OneMachine(world, header, watched, timeout)
+
+
+def _place() -> str:
+    """Return what processes have in common that can see each other's memory and end; "?" where nobody knows."""
+    try:
+        return f"{read_text(BOOT_ID, 100).strip()} {Path('/proc/self/ns/pid').stat().st_ino}"
+    except (OSError, ValueError):
+        return "?"
+
+
+def _watched(processes: list[int]) -> select.poll | None:
+    """Return what tells of the end of processes, or None if nothing does."""
+    watched = select.poll()
+    try:
+        for process in set(processes):
+            watched.register(os.pidfd_open(process), select.POLLIN)
+    except OSError:
+        return None
+    return watched
+
+
+def _common_bytes(world: World, size: int, *, usable: bool = True) -> NDArray[np.uint8] | None:
+    """Return memory that all processes see, zeros; None in all of them if one of them cannot have it.
+
+    It is a file without a name, which the first process makes and the others find among those that it has open.
+    """
+    handle = -1
+    if usable and world.rank == 0:
+        with contextlib.suppress(OSError):
+            handle = os.memfd_create("neocog", os.MFD_CLOEXEC)
+            os.ftruncate(handle, size)
+    try:
+        path = from_first(world, lambda: "" if handle < 0 else f"/proc/{os.getpid()}/fd/{handle}")
+        memory = _opened(path, size) if path and usable else None
+        everyone = gathered(world, np.array([memory is not None]))
+    finally:
+        if handle >= 0:
+            os.close(handle)
+    return memory if everyone.all() else None
+
+
+def _opened(path: str, size: int) -> NDArray[np.uint8] | None:
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:  # another user's
+        return None
+    try:
+        return np.frombuffer(mmap.mmap(handle, size), np.uint8)
+    except (OSError, ValueError):
+        return None
+    finally:
+        os.close(handle)
+
+
+class OneMachine:
+    """A world whose processes run on one machine.
+
+    Arguments:
+        world: the processes, for what is better sent.
+        header: memory that all see: counters and short messages.
+        watched: readable when one of them has ended.
+        timeout: seconds that a process may be late.
+    """
+
+    def __init__(self, world: World, header: NDArray[np.uint8], watched: select.poll, timeout: float) -> None:
+        self.rank, self.size = world.rank, world.size
+        self._world, self._watched, self._timeout = world, watched, timeout
+        counters, messages = header[: self.size * LINE], header[self.size * LINE :]
+        self._counters = counters.view(np.int64).reshape(self.size, -1)[:, 0]
+        self._messages = messages.reshape(2, self.size, MESSAGE)
+        self._met = self._sent = 0
+        crowded = self.size > (os.cpu_count() or 1)
+        self._spin = SPIN_CROWDED if crowded else SPIN
+
+    def common(self, count: int) -> NDArray[np.float32] | None:
+        """Return so many numbers that all processes see; None in all of them where there is no room. All must ask."""
+        memory = _common_bytes(self, 4 * count)
+        return None if memory is None else memory.view(np.float32)
+
+    def barrier(self) -> None:
+        """Return when all have come; what they wrote before can then be read.
+
+        Raises:
+            LostProcessError: one of them has ended, or is late.
+        """
+        self._met += 1
+        self._counters[self.rank] = self._met
+        if not self._all_here():
+            self._wait()
+
+    def _all_here(self) -> bool:
+        return bool(self._counters.min() >= self._met)
+
+    def _wait(self) -> None:
+        begun = looked = time.perf_counter()
+        pause = SLEEP
+        while not self._all_here():
+            now = time.perf_counter()
+            if now - begun < self._spin:
+                continue
+            if now - looked > ALIVE_EVERY:
+                looked = now
+                self._look_after_others(now - begun)
+            time.sleep(pause)
+            pause = min(MOST_SLEEP, 2 * pause)
+
+    def _look_after_others(self, waited: float) -> None:
+        gone = bool(self._watched.poll(0))
+        if (gone or waited > self._timeout) and not self._all_here():
+            cause = "a process has ended" if gone else f"a process is {waited:.0f} s late"
+            raise LostProcessError(
+                f"process {self.rank} of {self.size} no longer hears from the others", details=(f"cause: {cause}",)
+            )
+
+    def all_gather(self, values: NDArray[Any], everyone: NDArray[Any]) -> None:
+        """Fill `everyone` (size, n), bytes, with the values (n,) of all."""
+        size = len(values)
+        if size > MESSAGE:
+            if hasattr(self._world, "all_gather"):
+                cast(GatheringWorld, self._world).all_gather(values, everyone)
+            else:
+                everyone[...] = gathered(self._world, values)
+            return
+        messages = self._messages[self._sent % 2]  # who is slow may still be reading the others
+        self._sent += 1
+        messages[self.rank, :size] = values
+        self.barrier()
+        everyone[...] = messages[:, :size]
+
+    def all_reduce(self, values: NDArray[Any]) -> None:
+        """Replace the values of every process by the sums of all."""
+        self._world.all_reduce(values)
+
+    def broadcast(self, values: NDArray[Any], root: int) -> None:
+        """Replace the values of every process by those of one."""
+        self._world.broadcast(values, root)
