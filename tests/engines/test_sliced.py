@@ -1,5 +1,7 @@
 """Steps in slices: the steps of the engine, and the same bits on any number of processes."""
 
+import threading
+
 import numpy as np
 import pytest
 
@@ -177,3 +179,28 @@ def test_a_program_of_slices_waits_where_statistics_and_gradients_are_exchanged(
         assert len(others) == waits + 1
     (only,) = plan_program(NORMED, 3, target, Training(CrossEntropy(), SGD(0.1))).phases()
     assert (only.function, only.exchange) == ("run", None)
+
+
+def test_processes_of_one_machine_compile_a_program_once(monkeypatch):
+    """The first compiles; the others wait, and then find what it made."""
+    from neocog.engines.native import training
+
+    order: list[tuple[str, str]] = []
+
+    def make(cache, *rest):
+        rank = threading.current_thread().name
+        order.append(("begins", rank))
+        made = original(cache, *rest)
+        order.append(("ends", rank))
+        return made
+
+    original = training.make
+    monkeypatch.setattr(training, "make", make)
+
+    def work(world):
+        threading.current_thread().name = str(world.rank)
+        program_for(NativeEngine(), PLAIN, initial_parameters(PLAIN, 1), settings(Slicing(4)), 1, world)
+
+    in_threads(3, work, SharingThreadWorld)
+    assert order[:2] == [("begins", "0"), ("ends", "0")]
+    assert sorted(order[2:]) == [(what, rank) for what in ("begins", "ends") for rank in "12"]

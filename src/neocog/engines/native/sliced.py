@@ -8,8 +8,9 @@ done by every process for itself, with the same numbers.
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,7 +84,8 @@ class SlicedTrainProgram(NativeTrainProgram):
                 hint=f"cut each batch into more, with slices={world.size}",
             )
         team = Team(allowed_threads(threads), compiler.cache)
-        super().__init__(compiler, graph, parameters, settings, team)
+        with _first_before_others(world):
+            super().__init__(compiler, graph, parameters, settings, team)
         self._slicing, self.world = slicing, world
         first = self._executable
         assert isinstance(first, SliceProgram)
@@ -255,3 +257,16 @@ class SlicedTrainProgram(NativeTrainProgram):
         moved = total[together:behind]
         self._buffers[...] = moved if self._synchronised else before + moved
         return float(total[behind])
+
+
+@contextlib.contextmanager
+def _first_before_others(world: World) -> Iterator[None]:
+    """Let the first process of a machine compile, and the others find in the cache what it made."""
+    alike = isinstance(world, SharingWorld)
+    if alike and world.rank:
+        world.barrier()
+    try:
+        yield
+    finally:
+        if alike and not world.rank:
+            world.barrier()
