@@ -10,7 +10,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 import neocog as nc  # noqa: E402
-from benchmarks.recipes import airbench, compare, loop, pictures  # noqa: E402
+from benchmarks.recipes import airbench, compare, loop, pictures, precision  # noqa: E402
 from benchmarks.recipes.budget import Budget  # noqa: E402
 from benchmarks.recipes.parts import Parts  # noqa: E402
 from benchmarks.recipes.peers import PEERS  # noqa: E402
@@ -156,3 +156,23 @@ def test_a_row_has_the_mean_and_its_standard_error():
     found = [{"accuracy": share, "images": 400, "epochs": 2} for share in (0.8, 0.9)]
     error = 100 * math.sqrt(0.85 * 0.15 / 400)
     assert compare.row("data", "neocog", found) == f"| data | neocog | 85.00 ± {error:.2f} | 2 | 2, 2 | float32 |"
+
+
+@pytest.mark.filterwarnings("ignore:bfloat16 is slower")
+def test_both_precisions_learn_the_same_images():
+    small = Parts("noise", noise(8, 12, 1), np.arange(8) % 3, noise(6, 12, 1), np.arange(6) % 3, ("a", "b", "c"))
+    found = [precision.train(small, side, 1, images=6, epochs=1) for side in precision.SIDES]
+    assert found[0].loss != found[1].loss
+    assert found[0].loss == pytest.approx(found[1].loss, rel=0.02)
+    difference, error = precision.difference(found, "loss")
+    assert difference == found[1].loss - found[0].loss
+    assert math.isnan(error)  # of one seed
+
+
+def test_a_difference_of_precisions_is_the_mean_over_seeds():
+    rows = [
+        precision.Learnt(seed, side, 90 + seed + gain, 0.5)
+        for seed in (0, 1)
+        for side, gain in (("float32", 0.0), ("bfloat16", 0.5 - seed))
+    ]
+    assert precision.difference(rows, "accuracy") == pytest.approx((0.0, 0.5))

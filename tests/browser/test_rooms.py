@@ -31,6 +31,7 @@ ROOMS = (
     "learning",
     "input",
     "kernels",
+    "worksheet",
 )
 MAP_ONE = [3, -1, -3, -1, -3, 1, 0, -3, -3, -3, 0, 1, 3, -2, -2, -1]
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from conformance_graphs import EACH, GRAPHS
 from neocog.nn.blocks import Sequential
 from neocog.nn.graph import trace
 from neocog.nn.layers import Conv2d, Flatten, GlobalAvgPool2d, Linear, MaxPool2d, ReLU, Sigmoid
+from neocog.nn.losses import MeanSquaredError
+from neocog.nn.optimizers import SGD
 from neocog.nn.rewrite import fold_norms
 from neocog.nn.shapes import ImageShape
 from neocog.nn.zoo.names import MODELS
@@ -18,7 +21,9 @@ from neocog.plan.memory import Allocation
 from neocog.plan.ops.halo import ClearHalo
 from neocog.plan.ops.map import Map
 from neocog.plan.ops.product import Stack, TileProduct
+from neocog.plan.ops.tile_gradient import TileGradient
 from neocog.plan.planner import plan_program
+from neocog.plan.program import Training
 from neocog.plan.verify import PlanError, verify
 from neocog.target.named import NAMED
 
@@ -35,6 +40,16 @@ def test_every_known_network_has_a_plan_in_bfloat16(name):
         stages = list(plan_program(graph, batch, NAMED[target], precision="bfloat16").every_stage())
         multiplied = sum(stage.multiply_adds for stage in stages if isinstance(stage, TileProduct))
         assert multiplied > 0.5 * sum(stage.multiply_adds for stage in stages)
+
+
+def test_networks_of_every_form_have_a_plan_to_train_in_bfloat16():
+    training = Training(MeanSquaredError(), SGD())
+    known = {name: MODELS[name].graph() for name in ("resnet18", "mobilenet_v2", "googlenet")}
+    for name, graph in (GRAPHS | EACH | known).items():
+        program = plan_program(graph, 8, NAMED["AVX2"], training, precision="bfloat16")
+        learns = [stage for stage in program.every_stage() if isinstance(stage, TileGradient)]
+        multiplies = {stage.name.split()[0] for stage in program.every_stage() if isinstance(stage, TileProduct)}
+        assert len(learns) == len(multiplies), name
 
 
 def test_float32_plans_know_nothing_of_it():

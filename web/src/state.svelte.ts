@@ -11,7 +11,7 @@ import { asError, aborted, type Keeping } from './source/source'
 import { AskError, type Answer, type Progress } from './source/message'
 
 export const ROOMS = [
-  'overview', 'lens', 'connections', 'pooling', 'values', 'gradient', 'output', 'detects', 'places', 'learning', 'input', 'kernels',
+  'overview', 'lens', 'connections', 'pooling', 'values', 'gradient', 'output', 'detects', 'places', 'learning', 'input', 'kernels', 'worksheet',
 ] as const
 export type RoomId = (typeof ROOMS)[number]
 

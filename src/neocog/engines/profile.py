@@ -88,7 +88,7 @@ def profile(
         parameters: its parameters, in memory layout.
         batch: images of a training step; prediction programs are made for sizes of their own.
         repeats: medians are taken over so many runs.
-        precision: of the prediction.
+        precision: of both.
 
     Returns:
         the profiles of training and prediction.
@@ -96,7 +96,9 @@ def profile(
     if batch < 1:
         raise SettingError(f"the batch size must be at least 1, got {batch}")
     engine = NativeEngine(precision=settled(precision))
-    predicting = "prediction" if engine.precision == "float32" else f"prediction in {engine.precision}"
+    training, predicting = (
+        use if engine.precision == "float32" else f"{use} in {engine.precision}" for use in ("training", "prediction")
+    )
     peak = Peak(engine.target, engine.cache)
     random = np.random.default_rng(0)
     shape = graph.input.height, graph.input.width, graph.input.channels
@@ -108,7 +110,7 @@ def profile(
     predictor = engine.predictor(graph, parameters, threads=1)
     predictor.logits(images)
     return (
-        _measure("training", train_program.executable, peak, repeats),
+        _measure(training, train_program.executable, peak, repeats),
         _measure(predicting, predictor.executable(batch), peak, repeats),
     )
 

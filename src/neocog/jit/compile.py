@@ -50,8 +50,8 @@ class _Code:
     def __init__(self, tracker: Any, linker: Any) -> None:
         self._tracker, self._linker = tracker, linker
 
-    def __del__(self) -> None:
-        if not sys.is_finalizing():  # threads may still run in it
+    def __del__(self, finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
+        if not finalizing():  # threads may still run in it; at the very end this module's names are gone
             self._tracker.close()  # first, since it needs the linker
             self._linker.close()
 

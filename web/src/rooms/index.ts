@@ -13,6 +13,7 @@ import Overview from './Overview.svelte'
 import Places from './Places.svelte'
 import Pooling from './Pooling.svelte'
 import Values from './Values.svelte'
+import Worksheet from './Worksheet.svelte'
 import YourInput from './YourInput.svelte'
 
 export const rooms: Readonly<Record<RoomId, Component>> = {
@@ -28,4 +29,5 @@ export const rooms: Readonly<Record<RoomId, Component>> = {
   learning: Learning,
   input: YourInput,
   kernels: Kernels,
+  worksheet: Worksheet,
 }

@@ -20,12 +20,14 @@ class Wanted:
     """What is asked for.
 
     Arguments:
+        kind: the format.
         path: the file to write, or the folder.
         source: the model's file.
         workers, quiet, as_json: as for other verbs.
         flags: those of one format alone, as given; None, or False: not given.
     """
 
+    kind: str
     path: Path
     source: Path
     workers: int | None
@@ -59,6 +61,8 @@ FORMATS = {
     "onnx": Format("neocog.app.cli.export_onnx", ".onnx", ("input", "opset", "fold", "data", "images", "strict")),
     "pytorch": Format("neocog.app.cli.export_pytorch", ".py"),
     "object": Format("neocog.app.cli.export_object", ".object", ("target", "emit", "name"), folder=True),
+    "web": Format("neocog.app.cli.export_web", ".web", ("name",), folder=True),
+    "html": Format("neocog.app.cli.export_web", ".html", ("name",)),
 }
 """What a model can become. A new format is a row here, and a module."""
 
@@ -70,7 +74,7 @@ FORMATS = {
     "--output",
     "-o",
     type=options.Place(),
-    help="File to write; of object, the folder.  [default: beside the model, as model.onnx or the like]",
+    help="File to write; of object and web, the folder.  [default: beside the model, as model.onnx or the like]",
 )
 @click.option(
     "--input",
@@ -100,7 +104,9 @@ FORMATS = {
     help="Of object, what to write: an object file, assembly, or LLVM IR.  [default: object]",
 )
 @click.option(
-    "--name", help="Of object, what its functions are called: neocog_NAME_predict.  [default: the model's name]"
+    "--name",
+    help="Of object, what its functions are called: neocog_NAME_predict; of web, what its files are.  [default: the "
+    "model's name]",
 )
 @options.threads
 @options.workers
@@ -129,6 +135,9 @@ def command(
     object: a folder with machine code for one processor, a C header and a README. It takes pixels and gives
     probabilities, with no library and no memory but what its caller lends. `neocog verify FOLDER MODEL` has it answer
     images.
+
+    web: a folder for any web server: the network as WebAssembly, a JavaScript module with types that classifies
+    pictures, and a page that does so, offline. html: that page in one file, which opens without a server.
     """
     form = FORMATS[kind]
     for name, value in flags.items():
@@ -143,4 +152,4 @@ def command(
     if path.exists() and path.samefile(file):
         raise CommandLineError(f"{path} is the model itself", hint="name another file with --output")
     write: Write = import_module(form.module).write
-    write(models.open_model(model, engine, threads), Wanted(path, file, workers, quiet, as_json, flags))
+    write(models.open_model(model, engine, threads), Wanted(kind, path, file, workers, quiet, as_json, flags))

@@ -17,14 +17,7 @@ from neocog.text import printable
 def write(model: Network, wanted: Wanted) -> None:
     """Write machine code with a C header, and say how large it is."""
     flags = wanted.flags
-    source = wanted.source.absolute()
-    asked = flags["name"] or (source.parent.name if source.name == MODEL_FILE else source.stem)
-    try:
-        name = c_name(asked)
-    except SettingError as error:
-        raise CommandLineError(error.message, hint=error.hint) from None
-    if flags["name"] and flags["name"] != name:
-        raise CommandLineError(f"--name must be small letters, digits and _, got {flags['name']!r}", hint=f"say {name}")
+    _, name = name_of(wanted)
     with told_of_compiling(quiet=wanted.quiet):
         code = code_of(model, flags["target"] or NATIVE, name, flags["emit"] or "object")
     files = write_folder(wanted.path, code, model)
@@ -43,6 +36,23 @@ def write(model: Network, wanted: Wanted) -> None:
         )
         return
     emit(format_table(_rows(code, printable(str(wanted.path)))))
+
+
+def name_of(wanted: Wanted) -> tuple[str, str]:
+    """Return what a network is called: by its folder or file where nothing is said, and as part of a C identifier.
+
+    Raises:
+        CommandLineError: it cannot be called so.
+    """
+    source, given = wanted.source.absolute(), wanted.flags["name"]
+    asked = given or (source.parent.name if source.name == MODEL_FILE else source.stem)
+    try:
+        name = c_name(asked)
+    except SettingError as error:
+        raise CommandLineError(error.message, hint=error.hint) from None
+    if given and given != name:
+        raise CommandLineError(f"--name must be small letters, digits and _, got {given!r}", hint=f"say {name}")
+    return asked, name
 
 
 def _rows(code: Code, folder: str) -> list[tuple[str, str]]:

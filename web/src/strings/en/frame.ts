@@ -58,6 +58,7 @@ export const frame = {
     learning: 'Learning',
     input: 'Your input',
     kernels: 'Kernel playground',
+    worksheet: 'Worksheet',
   },
   scale: {
     label: 'Colour scale',

@@ -56,6 +56,7 @@ export const frame: typeof english = {
     learning: '学习过程',
     input: '你的输入',
     kernels: '卷积核试验台',
+    worksheet: '练习纸',
   },
   scale: {
     label: '色标',

@@ -1,0 +1,38 @@
+"""`neocog export MODEL --to web` and `--to html`: see `neocog.standalone.web`."""
+
+from __future__ import annotations
+
+from neocog.app.cli.compiling import told_of_compiling
+from neocog.app.cli.export import Wanted
+from neocog.app.cli.export_object import name_of
+from neocog.app.cli.output import emit, format_table, print_json
+from neocog.model.network import Network
+from neocog.standalone.web import web_of, write_web
+from neocog.text import printable
+
+
+def write(model: Network, wanted: Wanted) -> None:
+    """Write a folder for a web server, or a page in one file, and say how large it is."""
+    asked, name = name_of(wanted)
+    with told_of_compiling(quiet=wanted.quiet):
+        web = web_of(model, name)
+    if wanted.kind == "html":
+        wanted.path.write_text(web.page(printable(asked), inside=True), encoding="utf-8")
+        files = [wanted.path]
+    else:
+        files = write_web(wanted.path, web, model, printable(asked))
+    sizes = {str(file): file.stat().st_size for file in files}
+    if wanted.as_json:
+        print_json({"files": sizes, "name": name, "memory_bytes": web.module.memory})
+        return
+    place = printable(str(wanted.path))
+    what = "a page that opens by itself" if wanted.kind == "html" else f"{name}.wasm, {name}.js, its types and a page"
+    rows = [
+        ("wrote", f"{place}: {what} ({sum(sizes.values()):,} bytes)"),
+        ("code", f"{web.module.code:,} bytes of WebAssembly with SIMD128"),
+        ("weights", f"{web.module.constants:,} bytes"),
+        ("memory", f"{web.module.memory:,} bytes in the browser"),
+    ]
+    if wanted.kind == "web":
+        rows.append(("open", f"python3 -m http.server -d {place}, then http://localhost:8000"))
+    emit(format_table(rows))

@@ -1,0 +1,27 @@
+"""`neocog export --to web` and `--to html`: what is written, and what is said of it."""
+
+from __future__ import annotations
+
+import json
+
+
+def test_a_folder_and_a_page_are_written(run, trained_once, tmp_path) -> None:
+    model = trained_once[0]
+    done = run("export", model, "--to", "web", "-o", tmp_path / "web", "--name", "pets")
+    assert done.code == 0, done.err
+    assert done.out.startswith(f"wrote    {tmp_path / 'web'}: pets.wasm, pets.js, its types and a page (")
+    written = {file.name for file in (tmp_path / "web").iterdir()}
+    assert written == {"pets.wasm", "pets.js", "pets.d.ts", "index.html", "README.md", "neocog.json"}
+    done = run("export", model, "--to", "html", "-o", tmp_path / "pets.html", "--json")
+    told = json.loads(done.out)
+    assert told["files"] == {str(tmp_path / "pets.html"): (tmp_path / "pets.html").stat().st_size}
+    assert "import" not in (tmp_path / "pets.html").read_text().split("const WORDS")[1]
+
+
+def test_mistakes_are_said(run, trained_once, tmp_path) -> None:
+    done = run("export", trained_once[0], "--to", "web", "--name", "My Pets")
+    assert done.code == 2
+    assert "--name must be small letters, digits and _, got 'My Pets'" in done.err
+    done = run("export", trained_once[0], "--to", "html", "-o", tmp_path / "none" / "a.html")
+    assert done.code == 1
+    assert "Traceback" not in done.err
