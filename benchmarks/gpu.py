@@ -32,7 +32,7 @@ from neocog.train.fit import fit
 from neocog.train.recipes import airbench
 from neocog.train.source import ArraySource
 
-COMPARED = 5  # steps
+COMPARED, EPOCHS = 3, 3  # steps; and epochs of a tiny training, of one step each
 FLOAT32, BFLOAT16 = 1e-3, 2e-2  # the most by which losses may differ, relative; logits are compared in float32
 RATE, MOMENTUM, DECAY = 0.1, 0.9, 5e-4  # of ResNet-18
 
@@ -313,8 +313,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     precision = given.precision or ("bfloat16" if gpu else "float32")
     machine = Machine(device, bfloat16=precision == "bfloat16", compiled=gpu)
     recipes: dict[str, Callable[[], Recipe]] = {
-        Airbench.name: lambda: Airbench(machine, *((24, 6) if given.tiny else (50_000, 20))),
-        Photographs.name: lambda: Photographs(machine, *((8, 4, 64, 3) if given.tiny else (2560, 256, 224, 12))),
+        Airbench.name: lambda: Airbench(machine, *((8, EPOCHS) if given.tiny else (50_000, 20))),
+        Photographs.name: lambda: Photographs(machine, *((2, 2, 32, EPOCHS) if given.tiny else (2560, 256, 224, 12))),
     }
     card = torch.cuda.get_device_name() if gpu else "none: figures of processors mean nothing here"
     found = {name: measure(made(), machine) for name, made in recipes.items() if given.recipe in (None, name)}

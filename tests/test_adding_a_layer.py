@@ -118,9 +118,10 @@ def test_an_added_layer_takes_as_many_files_as_the_page_says(tmp_path: Path) -> 
     assert sum(path.startswith("web/") for path in changed) == 2
 
 
-# What says which layers something else is made of: networks, the choices for a training, other people's files.
+# What says which layers something else is made of: networks, rewritten graphs, the choices for a training, files of
+# other people.
 USES = (
-    *("/nn/zoo/", "/train/recipe.py", "/interop/onnx/reading/", "/interop/onnx/simplify.py"),
+    *("/nn/zoo/", "/nn/rewrite.py", "/train/recipe.py", "/interop/onnx/reading/", "/interop/onnx/simplify.py"),
     "/interop/pytorch/names.py",
 )
 
