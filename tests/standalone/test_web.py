@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
+import PIL
 import pytest
 from PIL import Image
 
@@ -27,7 +28,9 @@ from standalone.test_verify import NETWORKS, PLAIN, THOROUGH, images_for, networ
 NODE = shutil.which("node")
 needs_node = pytest.mark.skipif(NODE is None, reason="Node.js is not installed")
 RULES = ["stretch", "crop=0.875", "pad", "short=20", "short=9,bicubic", "short=600"]
-SIZES = [(20, 31), (31, 20), (16, 12), (7, 5), (1, 1), (64, 64), (3, 100), (2, 500), (2, 60_000)]  # height, width
+SIZES = [(20, 31), (31, 20), (16, 12), (7, 5), (1, 1), (64, 64), (3, 100), (2, 60_000)]  # height, width
+if int(PIL.__version__.split(".")[0]) >= 13:  # before, passes came in another order
+    SIZES += [(100, 3), (90, 50)]
 
 
 def answers_of(network: Network) -> tuple[np.ndarray, np.ndarray]:
