@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -47,8 +47,7 @@ def essential(session: Session) -> Iterator[Question]:
         small = np.prod(node.weight_shape or 0) <= SMALL_WEIGHTS
         if small and isinstance(node.layer, Linear | Conv2d):
             yield ask("weights", layer=node.index)
-    for index in range(-1, len(session.model.graph.nodes)):
-        yield ask("gradient", input=FIRST, layer=index, target=targets(session)[0])
+    yield from _gradients(session, targets(session)[0], (-1, len(session.model.graph.nodes) - 1))
 
 
 def optional(session: Session, defaults: dict[str, Any]) -> Iterator[Question]:
@@ -57,6 +56,8 @@ def optional(session: Session, defaults: dict[str, Any]) -> Iterator[Question]:
     if FIRST not in session.inputs:
         return
     nodes = session.model.graph.nodes
+    backwards = range(len(nodes) - 2, -1, -1)  # as the room shows them
+    yield from _gradients(session, targets(session)[0], backwards)
     convolutions = [node for node in nodes if isinstance(node.layer, Conv2d)]
     strongest = {node.index: strongest_filters(session, node) for node in convolutions}
     left = CLIMBING
@@ -88,8 +89,7 @@ def optional(session: Session, defaults: dict[str, Any]) -> Iterator[Question]:
     for node in convolutions:
         yield ask("weights", layer=node.index)
     for target in targets(session)[1:]:
-        for index in range(-1, len(nodes)):
-            yield ask("gradient", input=FIRST, layer=index, target=target)
+        yield from _gradients(session, target, (-1, len(nodes) - 1, *backwards))
     for node in convolutions[1:]:
         yield from _arithmetic(session, node, strongest[node.index][0])
     most = max((len(filters) for filters in strongest.values()), default=0)
@@ -99,6 +99,11 @@ def optional(session: Session, defaults: dict[str, Any]) -> Iterator[Question]:
                 yield from _arithmetic(session, node, strongest[node.index][rank])
     for rank in range(1, MOST_CHANNELS):
         yield from _steps(channels, rank)
+
+
+def _gradients(session: Session, target: str, layers: Iterable[int]) -> Iterator[Question]:
+    for layer in layers:
+        yield ask("gradient", input=FIRST, layer=layer, target=target)
 
 
 def _detects(session: Session, node: Node, filter: int, defaults: dict[str, Any]) -> Iterator[Question]:
