@@ -14,7 +14,7 @@ from PIL import Image
 
 from neocog.data.decode import fit_image
 from neocog.data.resize import ImageSize, ResizeRule
-from neocog.errors import EngineError, SettingError
+from neocog.errors import EngineError, NeocogError, SettingError
 from neocog.model.calibration import Calibration, CurvePoint
 from neocog.model.network import Network
 from neocog.nn.blocks import Sequential
@@ -22,6 +22,7 @@ from neocog.nn.layers import Conv2d, Flatten, Linear
 from neocog.nn.losses import BinaryCrossEntropy
 from neocog.standalone.code import code_of
 from neocog.standalone.linker import link
+from neocog.standalone.verify import verify
 from neocog.standalone.web import web_of, write_web
 from standalone.test_verify import NETWORKS, PLAIN, THOROUGH, images_for, network_of
 
@@ -169,3 +170,23 @@ def test_scripts_give_the_labels_above_their_thresholds(tmp_path: Path) -> None:
         names = {name for name, is_given in zip(network.class_names, given, strict=True) if is_given}
         assert {entry["label"] for entry in one["said"]} == names
         assert one["answer"] == len(names)
+
+
+@needs_node
+def test_verify_answers_by_node_and_finds_another_model_out(tmp_path: Path) -> None:
+    network = network_of("plain")
+    write_web(tmp_path, web_of(network, "net"), network, "net")
+    found = verify(tmp_path, network, images_for(network))
+    assert found.images == 20
+    assert found.difference < 1e-5
+    assert found.emulator == NODE
+    with pytest.raises(NeocogError, match="20 of 20 images get other probabilities"):
+        verify(tmp_path, Network(PLAIN, (9, 8, 1), seed=5), images_for(network))
+
+
+def test_without_node_verify_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = network_of("plain")
+    write_web(tmp_path, web_of(network, "net"), network, "net")
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    with pytest.raises(EngineError, match="needs node"):
+        verify(tmp_path, network, images_for(network))

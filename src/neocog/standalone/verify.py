@@ -11,7 +11,11 @@ from numpy.typing import NDArray
 from neocog.errors import NeocogError
 from neocog.model.network import Network
 from neocog.standalone.folder import read_note
+from neocog.standalone.scripted import answers_by_node
 from neocog.standalone.selftest import answers_of, build, temporary_folder
+
+WEB = "web"
+"""The target of networks for browsers."""
 
 TOLERANCE = 1e-4
 """How far probabilities may part: sums in another order, of other lanes, part by some 1e-6."""
@@ -42,7 +46,7 @@ def verify(folder: Path, network: Network, images: NDArray[np.uint8]) -> Verifie
     """Build the self-test of a folder, and compare its answers with a network's.
 
     Arguments:
-        folder: that `write_folder` wrote.
+        folder: that `write_folder` or `write_web` wrote.
         network: the model that it came from.
         images: (N, H, W, C).
 
@@ -53,8 +57,15 @@ def verify(folder: Path, network: Network, images: NDArray[np.uint8]) -> Verifie
     """
     note = read_note(folder)
     with temporary_folder() as place:
-        built = build(folder.absolute(), note.name, note.target, note.triple, Path(place))
-        answers, probabilities = answers_of(built, images, network.graph.classes)
+        if note.target == WEB:
+            answers, probabilities, emulator = answers_by_node(
+                folder, note.name, images, network.graph.classes, Path(place)
+            )
+            compiler = "neocog"
+        else:
+            built = build(folder.absolute(), note.name, note.target, note.triple, Path(place))
+            answers, probabilities = answers_of(built, images, network.graph.classes)
+            compiler, emulator = built.compiler, built.emulator
     wanted = network.predict_proba(images, batch_size=1)
     apart = np.abs(probabilities - wanted).max(axis=1)
     off = ~(apart <= TOLERANCE)
@@ -66,7 +77,7 @@ def verify(folder: Path, network: Network, images: NDArray[np.uint8]) -> Verifie
         )
     doubtful = _check_answers(network, wanted, answers)
     equal = int((probabilities == wanted).all(axis=1).sum())
-    return Verified(len(images), float(apart.max()), equal, doubtful, note.target, built.compiler, built.emulator)
+    return Verified(len(images), float(apart.max()), equal, doubtful, note.target, compiler, emulator)
 
 
 def _check_answers(network: Network, wanted: NDArray[np.float32], answers: NDArray[np.int32]) -> int:

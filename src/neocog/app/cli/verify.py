@@ -48,6 +48,8 @@ def command(
     A program is built around the object by the system's C compiler, and run: under qemu where it is for another
     processor, with Debian's cross compilers. It answers images in memory that holds nothing but NaN before, and sees
     that nothing else is written to. Both must give probabilities within 1e-4 of each other, and the same answers.
+
+    What neocog export --to web wrote is run by Node.js, script and module, and compared likewise.
     """
     from neocog.interop.onnx.replay import random_pictures
     from neocog.standalone.verify import verify
