@@ -191,7 +191,8 @@ class Photographs:
                 torch.index_select(images, 0, chosen, out=here)
                 x = self._seen(here.to(device, non_blocking=True))
                 mirrored = torch.rand(len(x), device=device) < 0.5
-                yield torch.where(mirrored[:, None, None, None], x.flip(3), x), labels[chosen].to(device)
+                y = labels[chosen].pin_memory() if pinned else labels[chosen]  # else each step waits for the GPU
+                yield torch.where(mirrored[:, None, None, None], x.flip(3), x), y.to(device, non_blocking=True)
 
         while True:
             yield batches()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import neocog as nc
 from neocog.engines import get_engine
 from neocog.engines.base import StepSettings
+from neocog.engines.sharing import program_for
 from neocog.errors import EngineError, SettingError
 from neocog.nn.blocks import Sequential
 from neocog.nn.graph import trace
@@ -17,6 +19,7 @@ from neocog.nn.layers import BatchNorm2d, Conv2d, GlobalAvgPool2d, Linear, ReLU
 from neocog.nn.losses import CrossEntropy
 from neocog.nn.optimizers import SGD, Adam, AdamW, Lookahead
 from neocog.nn.parameters import initial_parameters
+from neocog.nn.slicing import Slicing
 from neocog.train.callbacks import Callback
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
@@ -121,8 +124,11 @@ def test_under_a_launcher_each_process_has_its_own_gpu(monkeypatch):
     monkeypatch.setattr(torch, "empty", lambda size, device: asked.append(device))
     assert found_device("cuda", {}) == "cuda"
     assert found_device("cuda", {"LOCAL_RANK": "1"}) == found_device("cuda", {"SLURM_LOCALID": "1"}) == "cuda:1"
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)  # srun --gpus-per-task=1 shows each its own
+    assert found_device("cuda", {"SLURM_LOCALID": "1"}) == "cuda:0"
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert found_device("cuda:0", {"LOCAL_RANK": "1"}) == "cuda:0"
-    assert asked == ["cuda", "cuda:1", "cuda:1", "cuda:0"]
+    assert asked == ["cuda", "cuda:1", "cuda:1", "cuda:0", "cuda:0"]
     with pytest.raises(EngineError, match="process 2 of this machine needs a GPU of its own, and 2 are there"):
         found_device("cuda", {"LOCAL_RANK": "2"})
 
@@ -130,10 +136,37 @@ def test_under_a_launcher_each_process_has_its_own_gpu(monkeypatch):
 def test_auto_is_what_a_gpu_computes_with(monkeypatch):
     assert settled_on("cuda", "float32") == "float32"
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
-    assert settled_on("cuda:1", "auto") == "bfloat16"
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: False)
+    monkeypatch.setattr(torch.cuda, "device", nullcontext)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: including_emulation)
     assert settled_on("cuda", "auto") == "float32"
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: True)
+    assert settled_on("cuda:1", "auto") == "bfloat16"
+
+
+@pytest.mark.parametrize(
+    ("slicing", "passes"),
+    [(None, [16]), (Slicing(2, sync_norms=True), [16]), (Slicing(2), [8, 8])],
+    ids=["whole", "slices at once", "slices"],
+)
+def test_full_batches_are_compiled_for_and_no_others(monkeypatch, slicing, passes):
+    seen: list[int] = []
+
+    def noting(network, **_):
+        def call(images):
+            seen.append(len(images))
+            return network(images)
+
+        return call
+
+    def losses(engine) -> list[float]:
+        settings = StepSettings(CrossEntropy(), SGD(), 16, slicing=slicing)
+        program = program_for(engine, GRAPH, initial_parameters(GRAPH, 1), settings, 1, None)
+        return [program.step(IMAGES[:count], LABELS[:count], 0.05).loss for count in (16, 5, 16)]
+
+    wanted = losses(get_engine("torch"))
+    monkeypatch.setattr(torch, "compile", noting)
+    assert losses(TorchEngine(compiled=True)) == wanted
+    assert seen == 2 * passes
 
 
 def test_where_compiling_fails_a_training_goes_on_and_says_so(monkeypatch):

@@ -64,8 +64,6 @@ def test_what_is_no_precision_is_refused_at_once():
 
 
 def test_an_engine_that_is_made_already_has_one_of_its_own():
-    from neocog.engines.native import NativeEngine
-
     by_engine = _model(engine=NativeEngine(precision="bfloat16")).predict_proba(IMAGES)
     assert by_engine.tobytes() == _model(precision="bfloat16").predict_proba(IMAGES).tobytes()
     both = _model(engine=NativeEngine(), precision="bfloat16")
@@ -104,8 +102,6 @@ def test_auto_is_what_this_processor_does_better(monkeypatch):
 
 
 def test_an_engine_of_its_own_decides():
-    from neocog.engines.native import NativeEngine
-
     assert _fitted(_model(engine=NativeEngine(precision="bfloat16"))).trained_in == "bfloat16"
     with pytest.raises(nc.SettingError, match="for engines by name"):
         _fitted(_model(engine=NativeEngine()), precision="bfloat16")
@@ -140,6 +136,17 @@ def test_a_training_goes_on_in_what_it_began_with_to_the_same_bits(tmp_path):
     assert found.settings.precision == found.model.trained_in == "bfloat16"
     with pytest.raises(nc.SettingError, match="began with precision='bfloat16' cannot continue with 'float32'"):
         fit(found.model, source, resume=found, precision="float32", verbose=0)
+    with pytest.raises(nc.SettingError, match="precision='bfloat16' is for engines by name"):
+        fit(found.model, source, resume=found, engine=NativeEngine(), verbose=0)
     fit(found.model, source, resume=found, precision="auto", verbose=0)  # whatever that is here
     assert found.model.trained_in == "bfloat16"
     assert all((found.model.parameters[name] == value).all() for name, value in whole.parameters.items())
+
+
+def test_a_training_in_float32_does_not_go_on_with_an_engine_of_bfloat16(tmp_path):
+    source, folder = ArraySource(IMAGES, LABELS, batch_size=6), RunFolder(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        fit(_model(), source, epochs=3, verbose=0, folder=folder, callbacks=[_Killed()])
+    found = folder.load_last()
+    with pytest.raises(nc.SettingError, match="began in float32, and the engine computes in bfloat16"):
+        fit(found.model, source, resume=found, engine=NativeEngine(precision="bfloat16"), verbose=0)

@@ -1,16 +1,16 @@
 """Processes of one machine: what they exchange goes through memory, and the end of one is noticed."""
 
 import os
-import select
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from neocog.ranks import machine
 from neocog.ranks.gather import gathered
-from neocog.ranks.machine import MESSAGE, OneMachine, on_one_machine
+from neocog.ranks.machine import MESSAGE, OneMachine, Watched, on_one_machine
 from neocog.ranks.world import Alone, LostProcessError, SharingWorld
 from thread_world import GatheringThreadWorld, ThreadWorld, in_threads
 
@@ -65,8 +65,27 @@ def test_processes_that_do_not_see_the_same_keep_their_world(monkeypatch):
     monkeypatch.setattr(machine, "_place", iter("abab").__next__)
     assert not any(isinstance(world, OneMachine) for world in in_threads(2, lambda world: on_one_machine(world, 1.0)))
     monkeypatch.setattr(machine, "_place", lambda: "a")
-    monkeypatch.setattr(machine, "_opened", lambda path, size: None)
+    monkeypatch.setattr(machine, "_opened", lambda path, size, word: None)
     assert not any(isinstance(world, OneMachine) for world in in_threads(2, lambda world: on_one_machine(world, 1.0)))
+
+
+def test_memory_of_others_is_not_taken_for_the_common_one():
+    handle = os.memfd_create("neocog")
+    os.ftruncate(handle, 64 + machine.WORD)
+    os.pwrite(handle, b"w" * machine.WORD, 64)
+    path = f"/proc/{os.getpid()}/fd/{handle}"
+    assert machine._opened(path, 64, b"w" * machine.WORD) is not None
+    assert machine._opened(path, 64, b"v" * machine.WORD) is None  # a copy of this machine has a file there, too
+    assert machine._opened(path, 32, b"w" * machine.WORD) is None
+    os.close(handle)
+
+
+def test_ends_are_watched_without_leaving_files_open():
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    watched = Watched([os.getpid()])
+    assert not watched.ended()
+    del watched
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 def header(ranks: int) -> np.ndarray:
@@ -81,8 +100,7 @@ class Two:
 
 def test_the_end_of_a_process_is_noticed_by_those_who_wait():
     other = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    watched = select.poll()
-    watched.register(os.pidfd_open(other.pid), select.POLLIN)
+    watched = Watched([other.pid])
     other.kill()  # nobody waits for it, so that it stays a zombie
     with pytest.raises(LostProcessError, match="process 0 of 2 no longer hears") as caught:
         OneMachine(Two(), header(2), watched, 600.0).barrier()
@@ -92,5 +110,5 @@ def test_the_end_of_a_process_is_noticed_by_those_who_wait():
 
 def test_who_is_late_is_given_up():
     with pytest.raises(LostProcessError) as caught:
-        OneMachine(Two(), header(2), select.poll(), 0.05).barrier()
+        OneMachine(Two(), header(2), Watched([]), 0.05).barrier()
     assert "s late" in caught.value.details[0]

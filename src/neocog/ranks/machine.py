@@ -11,21 +11,24 @@ import contextlib
 import mmap
 import os
 import platform
+import secrets
 import select
 import time
+import weakref
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from neocog.ranks.gather import from_first, gathered
+from neocog.ranks.gather import from_first, gathered, gathered_lists, swapped
 from neocog.ranks.world import GatheringWorld, LostProcessError, World
 from neocog.reading import read_text
 
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 ORDERED = ("x86_64", "AMD64")  # processors on which stores are seen in their order
 LINE = 64  # bytes of a cache line
+WORD = 16  # bytes that tell whose memory it is
 MESSAGE = 1 << 16  # most bytes of a message that goes through memory
 SPIN = 0.001  # seconds of looking before the first sleep, where each process has a processor of its own
 SPIN_CROWDED = 0.00002  # and where they must share them
@@ -44,46 +47,71 @@ def on_one_machine(world: World, timeout: float) -> World:
         return world
     own = np.frombuffer(f"{os.getpid():020d} {_place()}".encode()[:256].ljust(256), np.uint8).copy()
     everyone = [bytes(row).decode() for row in gathered(world, own)]
-    alike = platform.machine() in ORDERED and hasattr(os, "pidfd_open") and "?" not in everyone[0]
-    if not alike or len({told[20:] for told in everyone}) > 1:
+    places = {told[20:] for told in everyone}
+    if len(places) > 1 or "?" in everyone[0]:
         return world
-    watched = _watched([int(told[:20]) for told in everyone])
+    watched = None
+    with contextlib.suppress(OSError):
+        watched = Watched([int(told[:20]) for told in everyone])
     header = _common_bytes(world, world.size * (LINE + 2 * MESSAGE), usable=watched is not None)
-    return world if header is None or watched is None else OneMachine(world, header, watched, timeout)
+    processors = set(gathered_lists(world, np.array(sorted(os.sched_getaffinity(0)))).tolist())
+    if header is None or watched is None:
+        return world
+    return OneMachine(world, header, watched, timeout, crowded=len(processors) < world.size)
 
 
 def _place() -> str:
     """Return what processes have in common that can see each other's memory and end; "?" where nobody knows."""
+    if platform.machine() not in ORDERED or not hasattr(os, "pidfd_open") or not hasattr(os, "memfd_create"):
+        return "?"
     try:
         return f"{read_text(BOOT_ID, 100).strip()} {Path('/proc/self/ns/pid').stat().st_ino}"
     except (OSError, ValueError):
         return "?"
 
 
-def _watched(processes: list[int]) -> select.poll | None:
-    """Return what tells of the end of processes, or None if nothing does."""
-    watched = select.poll()
-    try:
+class Watched:
+    """What tells of the end of processes.
+
+    Raises:
+        OSError: nothing does, as of processes that are not to be seen.
+    """
+
+    def __init__(self, processes: list[int]) -> None:
+        self._poll = select.poll()
+        self._handles: list[int] = []
+        weakref.finalize(self, _close, self._handles)
         for process in set(processes):
-            watched.register(os.pidfd_open(process), select.POLLIN)
-    except OSError:
-        return None
-    return watched
+            self._handles.append(os.pidfd_open(process))
+            self._poll.register(self._handles[-1], select.POLLIN)
+
+    def ended(self) -> bool:
+        """Return whether one of them has ended."""
+        return bool(self._poll.poll(0))
+
+
+def _close(handles: list[int]) -> None:
+    for handle in handles:
+        os.close(handle)
 
 
 def _common_bytes(world: World, size: int, *, usable: bool = True) -> NDArray[np.uint8] | None:
     """Return memory that all processes see, zeros; None in all of them if one of them cannot have it.
 
-    It is a file without a name, which the first process makes and the others find among those that it has open.
+    It is a file without a name, which the first process makes and the others find among those that it has open. A word
+    in it that only these processes know tells that it is the same memory: numbers of processes, and of files, are the
+    same elsewhere, as in copies of a virtual machine.
     """
-    handle = -1
+    handle, word = -1, secrets.token_bytes(WORD)
     if usable and world.rank == 0:
         with contextlib.suppress(OSError):
             handle = os.memfd_create("neocog", os.MFD_CLOEXEC)
-            os.ftruncate(handle, size)
+            os.ftruncate(handle, size + WORD)
+            os.pwrite(handle, word, size)
     try:
-        path = from_first(world, lambda: "" if handle < 0 else f"/proc/{os.getpid()}/fd/{handle}")
-        memory = _opened(path, size) if path and usable else None
+        told = from_first(world, lambda: "" if handle < 0 else f"/proc/{os.getpid()}/fd/{handle} {word.hex()}")
+        path, _, known = told.partition(" ")
+        memory = _opened(path, size, bytes.fromhex(known)) if path and usable else None
         everyone = gathered(world, np.array([memory is not None]))
     finally:
         if handle >= 0:
@@ -91,12 +119,14 @@ def _common_bytes(world: World, size: int, *, usable: bool = True) -> NDArray[np
     return memory if everyone.all() else None
 
 
-def _opened(path: str, size: int) -> NDArray[np.uint8] | None:
+def _opened(path: str, size: int, word: bytes) -> NDArray[np.uint8] | None:
     try:
         handle = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except OSError:  # another user's
         return None
     try:
+        if os.fstat(handle).st_size != size + WORD or os.pread(handle, WORD, size) != word:
+            return None
         return np.frombuffer(mmap.mmap(handle, size), np.uint8)
     except (OSError, ValueError):
         return None
@@ -110,18 +140,20 @@ class OneMachine:
     Arguments:
         world: the processes, for what is better sent.
         header: memory that all see: counters and short messages.
-        watched: readable when one of them has ended.
+        watched: tells when one of them has ended.
         timeout: seconds that a process may be late.
+        crowded: whether there are fewer processors than processes.
     """
 
-    def __init__(self, world: World, header: NDArray[np.uint8], watched: select.poll, timeout: float) -> None:
+    def __init__(
+        self, world: World, header: NDArray[np.uint8], watched: Watched, timeout: float, *, crowded: bool = False
+    ) -> None:
         self.rank, self.size = world.rank, world.size
         self._world, self._watched, self._timeout = world, watched, timeout
         counters, messages = header[: self.size * LINE], header[self.size * LINE :]
         self._counters = counters.view(np.int64).reshape(self.size, -1)[:, 0]
         self._messages = messages.reshape(2, self.size, MESSAGE)
         self._met = self._sent = 0
-        crowded = self.size > (os.cpu_count() or 1)
         self._spin = SPIN_CROWDED if crowded else SPIN
 
     def common(self, count: int) -> NDArray[np.float32] | None:
@@ -157,7 +189,7 @@ class OneMachine:
             pause = min(MOST_SLEEP, 2 * pause)
 
     def _look_after_others(self, waited: float) -> None:
-        gone = bool(self._watched.poll(0))
+        gone = self._watched.ended()
         if (gone or waited > self._timeout) and not self._all_here():
             cause = "a process has ended" if gone else f"a process is {waited:.0f} s late"
             raise LostProcessError(
@@ -178,6 +210,10 @@ class OneMachine:
         messages[self.rank, :size] = values
         self.barrier()
         everyone[...] = messages[:, :size]
+
+    def all_to_all(self, parts: NDArray[Any], received: NDArray[Any]) -> None:
+        """Send row r of `parts` to process r, and fill `received` with what comes from each."""
+        received[...] = swapped(self._world, parts)
 
     def all_reduce(self, values: NDArray[Any]) -> None:
         """Replace the values of every process by the sums of all."""

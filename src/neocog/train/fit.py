@@ -140,6 +140,11 @@ def fit(
         world=world,
         fast_reduce=fast_reduce,
     )
+    if resume is not None and trainer.precision != settings.precision:
+        raise SettingError(
+            f"the training began in {settings.precision}, and the engine computes in {trainer.precision}",
+            hint="resume it with an engine of the same precision",
+        )
     settings = replace(settings, precision=trainer.precision)  # what "auto" is here
     if resume is not None:
         trainer.load_optimizer_state(resume.memory, resume.step)
@@ -161,7 +166,7 @@ def fit(
         try:
             memory = trainer.optimizer_state()
             if together is not None:
-                together.check_alike(model, memory, train.images, trainer.steps)
+                together.check_alike(model, memory, train.images, trainer)
             if folder is not None and resume is None:
                 # what files cannot say is found out now, not hours later
                 checkpoint_bytes(_checkpoint(run, settings, kept, memory))

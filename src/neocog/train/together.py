@@ -31,6 +31,7 @@ from neocog.train.metrics import count_right, losses_of
 from neocog.train.runfolder import RunFolder
 from neocog.train.settings import TrainingSettings, to_json
 from neocog.train.source import Batch, BatchSource, SharedSource, Step, epoch_of
+from neocog.train.trainer import Trainer
 
 MEASURED_AT_ONCE = 64
 """Images that are measured together: always as many, so that an image gets the same bits whoever measures it."""
@@ -85,8 +86,14 @@ class Together:
         """Return this process's part of the batches to train on."""
         return SharedBatches(source, self._share, graph)
 
-    def check_alike(self, model: Network, memory: Mapping[str, Array], images: int, steps: int) -> None:
+    def check_alike(self, model: Network, memory: Mapping[str, Array], images: int, trainer: Trainer) -> None:
         """Make sure that all processes begin with the same.
+
+        Arguments:
+            model: what learns.
+            memory: of the optimizer.
+            images: to train on.
+            trainer: what takes the steps.
 
         Raises:
             NeocogError: they do not; the message says in what.
@@ -97,7 +104,8 @@ class Together:
             "weights": b"".join(value.tobytes() for value in model.parameters.values()),
             "states of the optimizer": b"".join(memory[name].tobytes() for name in sorted(memory)),
             "numbers of images": str(images).encode(),
-            "numbers of steps done": str(steps).encode(),
+            "numbers of steps done": str(trainer.steps).encode(),
+            "precisions": trainer.precision.encode(),  # "auto" is another on another processor
         }
         own = np.frombuffer(b"".join(hashlib.sha256(value).digest() for value in told.values()), np.uint8)
         digests = gathered(self.world, own).reshape(self.world.size, len(told), -1)

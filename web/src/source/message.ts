@@ -4,6 +4,8 @@ export interface NumberArray {
   readonly name: string
   readonly shape: readonly number[]
   readonly data: Float32Array
+  /** in a saved page: its values are rounded, to multiples of this above the least */
+  readonly step?: number
 }
 
 export type Facts = Readonly<Record<string, unknown>>
@@ -104,7 +106,8 @@ export function decodeFrame(frame: Uint8Array, question: string): Message {
     const size = volume(shape) * (bits === undefined ? WORD : bits / 8)
     if (at + size > frame.byteLength) throw new AskError('garbled', `the array ${name} is cut off`)
     const bytes = frame.subarray(at, at + size)
-    arrays[name] = { name, shape, data: bits === undefined ? floats(bytes) : unpacked(bytes, listed) }
+    arrays[name] = bits === undefined
+      ? { name, shape, data: floats(bytes) } : { name, shape, data: unpacked(bytes, listed), step: listed.step ?? 1 }
     at += Math.ceil(size / WORD) * WORD
   }
   return { kind: 'answer', answer: { question, facts: manifest.facts ?? {}, arrays } }

@@ -23,8 +23,8 @@ from neocog.nn.layers import Conv2d
 def kernel_defaults(graph: Graph) -> dict[str, Any]:
     """Return the kernels to begin with, and the layer that one may stand in: the first convolution."""
     node = first_convolution(graph)
-    padding = 1
-    if node is not None and isinstance(node.layer, Conv2d):
+    padding = 1  # so that a kernel of 3 x 3 keeps the size
+    if node is not None and isinstance(node.layer, Conv2d) and fits(node, 3):
         padding = node.layer.window_over(graph.input).vertical.before
     presets = {
         name: {"weights": [weight for row in kernel.weights for weight in row], "divide": kernel.divide}

@@ -2,7 +2,8 @@
 
 On a GPU the passes through a network are compiled, which makes one kernel of what works value by value, and captured as
 CUDA graphs, which launches all kernels of a pass at once; processes that share a training do without the latter, since
-DDP sends gradients while the backward pass runs. On processors compiling takes longer than most trainings gain, so it
+DDP sends gradients while the backward pass runs, and so do steps of several passes, since a graph writes over what it
+gave before. On processors compiling takes longer than most trainings gain, so it
 is done where it is asked for. Only batches of the full size are compiled for: each size is a program of its own, and
 the last batch of an epoch is one of many. PyTorch's own switch is obeyed: TORCH_COMPILE_DISABLE=1.
 """
@@ -22,18 +23,23 @@ from neocog.errors import NeocogWarning
 GRAPHS = "reduce-overhead"  # PyTorch's name of the mode that captures CUDA graphs
 
 
-def compile_mode(means: Means, processes: int) -> str | None:
+def compile_mode(means: Means, *, one_pass: bool) -> str | None:
     """Return torch.compile's mode for a training; None: it is not used.
 
-    >>> compile_mode(Means("cpu", torch.float32), 1), compile_mode(Means("cpu", torch.float32, compiled=True), 1)
+    Arguments:
+        means: what is computed with.
+        one_pass: whether a step is one pass through the network, by one process.
+
+    >>> on_cpu, asked_for = Means("cpu", torch.float32), Means("cpu", torch.float32, compiled=True)
+    >>> compile_mode(on_cpu, one_pass=True), compile_mode(asked_for, one_pass=True)
     (None, 'default')
-    >>> [compile_mode(Means("cuda", torch.float32), processes) for processes in (1, 2)]
+    >>> [compile_mode(Means("cuda", torch.float32), one_pass=one_pass) for one_pass in (True, False)]
     ['reduce-overhead', 'default']
     """
     wanted = means.on_gpu if means.compiled is None else means.compiled
     if not wanted:
         return None
-    return GRAPHS if means.on_gpu and processes == 1 else "default"
+    return GRAPHS if means.on_gpu and one_pass else "default"
 
 
 class CompiledNetwork:

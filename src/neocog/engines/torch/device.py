@@ -49,18 +49,26 @@ def settled_on(device: str, precision: Precision) -> Settled:
         return precision
     if torch.device(device).type != "cuda":
         return settled(precision)
-    return "bfloat16" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "float32"
+    if not torch.cuda.is_available():
+        return "float32"
+    with torch.cuda.device(device):  # older GPUs only emulate it, which is slower than float32
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
 
 
 def _own_gpu(environment: Mapping[str, str], gpus: int) -> str:
     """Return the GPU of this process.
 
-    >>> _own_gpu({}, 2), _own_gpu({"LOCAL_RANK": "1"}, 2)
-    ('cuda', 'cuda:1')
+    SLURM and MPI may show a process its own GPU alone; whatever its number, it is then the first that it sees.
+
+    >>> _own_gpu({}, 2), _own_gpu({"LOCAL_RANK": "1"}, 2), _own_gpu({"SLURM_LOCALID": "1"}, 1)
+    ('cuda', 'cuda:1', 'cuda:0')
     """
-    told = next((environment[name] for name in LOCAL_RANKS if environment.get(name, "").isdigit()), None)
-    if told is None:
+    name = next((name for name in LOCAL_RANKS if environment.get(name, "").isdigit()), None)
+    if name is None:
         return "cuda"
+    told = environment[name]
+    if gpus == 1 and name != LOCAL_RANKS[0]:
+        return "cuda:0"
     if int(told) >= gpus:
         raise EngineError(
             f"process {told} of this machine needs a GPU of its own, and {gpus} {'is' if gpus == 1 else 'are'} there",

@@ -47,6 +47,8 @@ class TorchEngine:
         self.device = found_device(device, os.environ)
         if check_settled(precision) == "bfloat16" and dtype != "float32":
             raise SettingError(f'precision="bfloat16" needs dtype="float32", got {dtype!r}')
+        if torch.device(self.device).type == "cuda" and torch.device(self.device).index is not None:
+            torch.cuda.set_device(self.device)  # where pinned memory and NCCL belong to, in this process
         self.dtype = getattr(torch, dtype)
         self.precision: Settled = precision
         self.means = Means(

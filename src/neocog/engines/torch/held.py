@@ -84,17 +84,17 @@ class HeldNetwork:
         """Compute on `threads` threads; on a GPU in true float32, without shortened mantissas, and by the convolutions
         that cuDNN measures to be the fastest.
         """
-        threads, cudnn = torch.get_num_threads(), torch.backends.cudnn
+        threads, cudnn, matmul = torch.get_num_threads(), torch.backends.cudnn, torch.backends.cuda.matmul
         torch.set_num_threads(self.threads or min(threads, self.most_threads))
-        before = (cudnn.allow_tf32, cudnn.benchmark) if self.means.on_gpu else None
+        before = (cudnn.allow_tf32, matmul.allow_tf32, cudnn.benchmark) if self.means.on_gpu else None
         if before is not None:
-            cudnn.allow_tf32, cudnn.benchmark = False, True
+            cudnn.allow_tf32, matmul.allow_tf32, cudnn.benchmark = False, False, True
         try:
             yield
         finally:
             torch.set_num_threads(threads)
             if before is not None:
-                cudnn.allow_tf32, cudnn.benchmark = before
+                cudnn.allow_tf32, matmul.allow_tf32, cudnn.benchmark = before
 
 
 def in_our_layout(x: Any, node: Node) -> Any:

@@ -95,14 +95,21 @@ class SharedTorchProgram(TorchTrainProgram):
         group = group_of(world, means.device)
         self._exchange: Exchange = WorldExchange(world) if group is None else GroupExchange(group)
         self._distributed = group is not None
-        super().__init__(graph, parameters, settings, means, threads, world.size)
-        self._norms = [leaf for leaf in self.leaves if isinstance(leaf, BatchNorm) and not leaf.frozen]
+        super().__init__(graph, parameters, settings, means, threads)
         for norm in self._norms if slicing.sync_norms and world.size > 1 else ():
             norm.exchange = self._exchange
-        self._at_once = slicing.sync_norms or not self._norms
         self._averages = [] if self._at_once else [a for norm in self._norms for a in norm.buffers()]
 
+    def _one_pass(self) -> bool:
+        return self._at_once and self.world.size == 1
+
+    def _most_at_once(self) -> int:
+        most = self.settings.batch_size
+        return len(self._slicing.images(self._own, most, most)) if self._at_once else self._slicing.width(most)
+
     def _parallel(self) -> Any:
+        self._norms = [leaf for leaf in self.leaves if isinstance(leaf, BatchNorm) and not leaf.frozen]
+        self._at_once = self._slicing.sync_norms or not self._norms
         self._ddp: Any = None
         if self._distributed and self.trained:
             self._ddp = torch.nn.parallel.DistributedDataParallel(

@@ -38,7 +38,6 @@ class TorchTrainProgram(HeldNetwork):
         settings: StepSettings,
         means: Means,
         threads: int | None,
-        processes: int = 1,
     ) -> None:
         settings.loss.check_outputs(graph.classes)
         super().__init__(graph, parameters, means, threads)
@@ -66,13 +65,21 @@ class TorchTrainProgram(HeldNetwork):
         self._raw: dict[str, Any] = {}
         self._load_memory({}, 0)
         self.network = self._parallel()
-        mode = compile_mode(means, processes)
+        mode = compile_mode(means, one_pass=self._one_pass())
         if mode is not None:
-            self.network = CompiledNetwork(self.network, mode, settings.batch_size)
+            self.network = CompiledNetwork(self.network, mode, self._most_at_once())
 
     def _parallel(self) -> Any:
         """Return the network as it is called in a step."""
         return self.module
+
+    def _one_pass(self) -> bool:
+        """Return whether a step is one pass through the network, by one process."""
+        return True
+
+    def _most_at_once(self) -> int:
+        """Return how many images of a full batch go through the network at once."""
+        return self.settings.batch_size
 
     def _make_optimizers(self) -> list[Any]:
         """Make an optimizer for all rules that differ in the learning rate and decay alone, with a parameter group for

@@ -54,6 +54,7 @@ class Choices:
     sought: int | None = field(default=None, kw_only=True)
     learning: set[int] = field(default_factory=set, kw_only=True)
     _wanted: dict[int, bool] = field(default_factory=dict, kw_only=True)
+    _wanted_gradients: dict[int, bool] = field(default_factory=dict, kw_only=True)
 
     @property
     def prepares(self) -> bool:
@@ -178,7 +179,11 @@ class Choices:
         """
         if self.precision == "float32" or index == IMAGE:
             return False
-        step = self.steps.steps[index]
+        if index not in self._wanted_gradients:
+            self._wanted_gradients[index] = self._takes_half_gradient(self.steps.steps[index])
+        return self._wanted_gradients[index]
+
+    def _takes_half_gradient(self, step: PlanStep) -> bool:
         if self.is_half(step):
             return True
         passes = isinstance(step.node.layer, Activation | Add | PReLU) or step.is_flatten

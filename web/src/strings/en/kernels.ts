@@ -8,7 +8,7 @@ export const kernels = {
     photo: 'A photo keeps its own shape here, at most {side} pixels long.',
     choose: 'Choose a photo',
     presets: 'Kernels to begin with',
-    names: {
+    presetNames: {
       falling: 'falling line', upright: 'upright line', edge: 'edges', blur: 'blur', smooth: 'blur, 5 × 5', sharpen: 'sharpen', emboss: 'emboss',
     } as Partial<Record<string, string>>,
     own: 'your own',

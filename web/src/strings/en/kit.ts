@@ -19,5 +19,6 @@ export const kit = {
     numpy: 'Numbers as NumPy',
     copied: 'Copied',
     kept: 'Saved as a file',
+    failed: 'Could not be drawn',
   },
 }

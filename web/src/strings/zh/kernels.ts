@@ -8,7 +8,7 @@ export const kernels = {
     photo: '照片在这里保持原来的形状，长边最多 {side} 个像素。',
     choose: '选一张照片',
     presets: '现成的卷积核',
-    names: { falling: '斜线', upright: '竖线', edge: '边缘', blur: '模糊', smooth: '模糊（5 × 5）', sharpen: '锐化', emboss: '浮雕' } as Partial<Record<string, string>>,
+    presetNames: { falling: '斜线', upright: '竖线', edge: '边缘', blur: '模糊', smooth: '模糊（5 × 5）', sharpen: '锐化', emboss: '浮雕' } as Partial<Record<string, string>>,
     own: '自己的',
     kernel: '卷积核',
     cell: (row: number, column: number) => `卷积核第 ${row} 行、第 ${column} 列的格子`,

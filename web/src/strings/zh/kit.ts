@@ -21,5 +21,6 @@ export const kit: typeof english = {
     numpy: '数值，NumPy 代码',
     copied: '已复制',
     kept: '已存为文件',
+    failed: '无法绘制',
   },
 }
