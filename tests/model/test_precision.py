@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import neocog as nc
+from neocog.engines.native import NativeEngine
 from neocog.train.callbacks import Callback
 from neocog.train.fit import fit
 from neocog.train.runfolder import RunFolder
