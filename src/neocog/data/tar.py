@@ -6,9 +6,9 @@ up to its first dot, one behind the other, are one sample.
     0001.jpg 0001.txt      an image, and the name of its class
 
 Beside the archives, or in the folder above all of them, classes.txt may name the numbers, line after line. All headers
-are read once, in one pass, and leave an index in memory: about 80 bytes an image. From then on each image is read where it lies, so that tar archives are
-like a folder of files in all that follows: order, shares of processes, splits, digests. Packed ones (.tar.gz) are
-refused.
+are read once, in one pass, and leave an index in memory: about 80 bytes an image. From then on each image is read where
+it lies, so that tar archives are like a folder of files in all that follows: order, shares of processes, splits,
+digests. Packed ones (.tar.gz) are refused.
 """
 
 from __future__ import annotations
