@@ -52,7 +52,10 @@ def test_links_devices_folders_and_sparse_files_are_passed_over(tmp_path: Path) 
         archive.addfile(sparse, io.BytesIO(b"x"))
         archive.addfile(tarfile.TarInfo("/etc/shadow"))
         archive.addfile(tarfile.TarInfo("../../up.jpg"))
-    assert [member.name for member in members(path)] == ["/etc/shadow", "../../up.jpg"]  # names, and never paths
+    passed: list[str] = []
+    found = [member.name for member in members(path, passed.append)]
+    assert found == ["/etc/shadow", "../../up.jpg"]  # names, and never paths
+    assert passed == ["link.jpg"] * 5 + ["s.jpg"]
 
 
 def test_an_archive_without_members_is_empty(tmp_path: Path) -> None:
@@ -80,6 +83,16 @@ def test_damage_in_the_middle_is_refused(tmp_path: Path) -> None:
 def test_two_archives_in_one_file_are_refused(tmp_path: Path) -> None:
     path = write_tar(tmp_path / "a.tar", FILES[:2])
     path.write_bytes(path.read_bytes() * 2)
+    with pytest.raises(FormatError, match="another archive begins behind the end"):
+        list(members(path))
+
+
+def test_an_archive_behind_many_zeros_is_found(tmp_path: Path) -> None:
+    path = write_tar(tmp_path / "a.tar", FILES[:2])
+    content = path.read_bytes()
+    path.write_bytes(content + bytes(3_000_000))
+    assert len(list(members(path))) == 2
+    path.write_bytes(content + bytes(3_000_000) + content)
     with pytest.raises(FormatError, match="another archive begins behind the end"):
         list(members(path))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from pathlib import Path
 
@@ -135,8 +136,54 @@ def test_damage_is_told(tmp_path: Path) -> None:
     path.write_bytes(content)
     data = read_source(path).unsplit
     assert data is not None
+    before = path.stat()
     path.write_bytes(content[:200] + bytes(byte ^ 0xFF for byte in content[200:600]) + content[600:])
-    assert data.verify(SIZE)  # the file was changed, or its pages are damaged
+    assert "the file was changed meanwhile" in data.verify(SIZE)[0]
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    again = ParquetDataset(tmp_path, [path], data.labels, ["0", "1"])
+    assert "damaged" in again.verify(SIZE)[0]
+
+
+def test_features_of_columns_that_are_not_there_do_not_count(tmp_path: Path) -> None:
+    path = write_parquet(
+        tmp_path / "a.parquet", [picture(0), picture(1)], [0, 1], ["a", "b"], columns=("image", "kind")
+    )
+    table = pa.parquet.read_table(path)
+    pa.parquet.write_table(table.rename_columns(["image", "other"]), path)
+    with pytest.raises(FormatError, match="needs a column of labels"):
+        read_source(path)
+
+
+def test_fewer_rows_than_told_are_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_parquet(tmp_path / "a.parquet", [picture(i) for i in range(20)], [0, 1] * 10, rows=20)
+    data = read_source(path).unsplit
+    assert data is not None
+    whole = pa.parquet.ParquetFile.iter_batches
+
+    def fewer(self, *given, **named):
+        batches = list(whole(self, *given, **named))
+        return iter([*batches[:-1], batches[-1].slice(1)])
+
+    monkeypatch.setattr(pa.parquet.ParquetFile, "iter_batches", fewer)
+    with pytest.raises(DataError, match="damaged: 20 rows were expected, found 19"):
+        data.images(np.array([19]), SIZE)
+    with pytest.raises(FormatError, match="damaged: 20 rows were expected, found 19"):
+        read_source(path)
+
+
+def test_names_that_are_no_utf_8_are_damage(tmp_path: Path) -> None:
+    path = write_parquet(tmp_path / "a.parquet", [picture(0), picture(1)], ["dog", "cat"])
+    path.write_bytes(path.read_bytes().replace(b"dog", b"d\xffg"))
+    with pytest.raises(FormatError, match="damaged"):
+        read_source(path)
+
+
+def test_labels_that_unpack_to_too_much_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parquet, "MOST_LABELS", 1_000_000)
+    path = write_parquet(tmp_path / "a.parquet", [None] * 9000, ["x" * 200] * 9000, rows=9000)
+    assert path.stat().st_size < 100_000
+    with pytest.raises(FormatError, match="the column 'label' has more than 1,000,000 bytes of labels"):
+        read_source(path)
 
 
 def test_row_groups_that_unpack_to_too_much_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

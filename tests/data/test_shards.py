@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from neocog.app.cli.datasets import is_there
 from neocog.data.shards import expand, find_shards, in_parts, is_pattern, root_of
+from neocog.data.sources import read_source
 from neocog.errors import DataError
+from shard_files import picture, write_tar
 
 
 def touch(root: Path, *names: str) -> Path:
@@ -65,6 +68,27 @@ def test_names_and_folders_tell_the_part(tmp_path: Path, names: str, parts: dict
     found = find_shards(folder, ".tar")
     told = {part: " ".join(str(path.relative_to(folder))[:-4] for path in paths) for part, paths in found.items()}
     assert told == parts
+
+
+def test_a_pattern_may_be_longer_than_a_name(tmp_path: Path) -> None:
+    names = [f"{letter * 30}" for letter in "abcdefghij"]
+    pattern = tmp_path / f"{{{','.join(names)}}}.tar"
+    assert is_pattern(pattern)
+    assert is_there(str(pattern))
+    for name in names:
+        write_tar(
+            tmp_path / f"{name}.tar", [("1.png", picture(1)), ("1.cls", b"0"), ("2.png", picture(2)), ("2.cls", b"1")]
+        )
+    found = read_source(pattern).unsplit
+    assert found is not None
+    assert len(found) == 20
+
+
+def test_absolute_and_relative_names_have_a_folder_in_common(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(touch(tmp_path, "a-0.tar", "b-0.tar"))
+    shards = find_shards(f"{{{tmp_path}/a,b}}-0.tar", ".tar")
+    assert shards == {"unsplit": [tmp_path / "a-0.tar", tmp_path / "b-0.tar"]}
+    assert root_of(shards) == tmp_path
 
 
 def test_the_root_is_the_folder_above_all() -> None:

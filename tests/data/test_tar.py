@@ -109,6 +109,34 @@ def test_batches_are_the_same_for_any_number_of_threads_and_processes(shards: Pa
         assert np.array_equal(np.concatenate([part[place][1] for part in parts]), y)
 
 
+def test_images_that_are_links_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.tar"
+    with tarfile.open(path, "w") as archive:
+        for name, content in files_of(range(2)):
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+        link = tarfile.TarInfo("9.png")
+        link.type, link.linkname = tarfile.LNKTYPE, "0.png"
+        archive.addfile(link)
+    notes = read_source(path).notes
+    assert notes[-1].startswith("1 images that are links, devices or sparse files ignored: 9.png; tar --hard-deref")
+
+
+def test_class_names_lie_above_all_archives_or_beside_each(tmp_path: Path) -> None:
+    for part in ("train", "val"):
+        write_tar(
+            tmp_path / part / "0.tar", [("1.png", picture(1)), ("1.cls", b"1"), ("2.png", picture(2)), ("2.cls", b"0")]
+        )
+        (tmp_path / part / "classes.txt").write_text("cat\ndog\n")
+    found = read_source(tmp_path).train
+    assert found is not None
+    assert (found.class_names, found.labels.tolist()) == (("cat", "dog"), [1, 0])
+    (tmp_path / "val/classes.txt").write_text("dog\ncat\n")
+    with pytest.raises(DataError, match=r"train and .*val have lists of different classes"):
+        read_source(tmp_path)
+
+
 def test_labels_are_numbers_or_names_in_any_of_three_members(tmp_path: Path) -> None:
     def read(*labels: tuple[str, bytes]):
         files = [

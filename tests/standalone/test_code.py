@@ -3,28 +3,35 @@
 from __future__ import annotations
 
 import ctypes
+import re
+import shutil
+import struct
+import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from neocog.app.cli.options import TARGETS as WORDS
-from neocog.emit.standalone import Look
-from neocog.errors import SettingError
+from neocog.emit.standalone import Look, emit_standalone
+from neocog.errors import FormatError, SettingError
 from neocog.jit.compile import load_objects
 from neocog.model.network import Network
 from neocog.nn.blocks import Sequential
 from neocog.nn.graph import trace
 from neocog.nn.layers import Conv2d, Flatten, Linear, MaxPool2d, ReLU
+from neocog.nn.losses import BinaryCrossEntropy
 from neocog.nn.rewrite import fold_norms
 from neocog.nn.zoo import lenet5
 from neocog.plan.layout import Space
 from neocog.plan.planner import plan_program
 from neocog.plan.program import LOGITS
 from neocog.plan.standalone import stand_alone
-from neocog.standalone.code import MAY_CALL, TARGETS, ahead_target, c_name, code_of
+from neocog.plan.verify import PlanError
+from neocog.standalone.code import MAY_CALL, TARGETS, ahead_target, c_name, code_of, ending_of
 from neocog.standalone.elf import read_object
 from neocog.standalone.folder import read_note, write_folder
+from neocog.standalone.header import check_header_name
 from neocog.target.ahead import AHEAD
 
 NET = Sequential(
@@ -59,6 +66,97 @@ def test_logits_are_the_bits_of_the_engine() -> None:
         assert arena[place : place + 20].view(np.float32).tobytes() == logits.tobytes()
         assert answer == logits.argmax()
         assert probabilities.sum() == pytest.approx(1.0, abs=1e-6)
+
+
+def test_class_names_are_those_of_the_model() -> None:
+    code = code_of(network(), "native", "net")
+    library = load_objects([code.content], ["neocog_net_class_names"])
+    address = ctypes.c_void_p.from_buffer(library.functions["neocog_net_class_names"]).value
+    assert address is not None
+    names = (ctypes.c_char_p * 5).from_address(address)
+    assert [name.decode() for name in names if name is not None] == ["a", 'b\n"*/', "Gänse", "d", "e"]
+
+
+def test_the_example_of_the_readme_compiles_and_answers(tmp_path: Path) -> None:
+    compiler = shutil.which("cc")
+    if compiler is None:
+        pytest.skip("no C compiler is installed: apt-get install gcc")
+    write_folder(tmp_path, code_of(SMALL, "native", "net"), SMALL)
+    text = (tmp_path / "README.md").read_text()
+    (tmp_path / "main.c").write_text(text.split("```c\n")[1].split("```")[0])
+    words = text.split("```sh\n")[1].split("```")[0].split()
+    subprocess.run([*words, "-Wall", "-Werror"], cwd=tmp_path, check=True)
+    image = np.random.default_rng(0).integers(0, 256, (1, 6, 6, 1), dtype=np.uint8)
+    done = subprocess.run([tmp_path / "main"], input=image.tobytes(), capture_output=True, check=True)
+    assert done.stdout.decode().strip() == SMALL.class_names[int(SMALL.predict(image)[0])]
+
+
+def test_readmes_say_only_what_holds(tmp_path: Path) -> None:
+    for target, form, build in (
+        ("native", "asm", "main.c net.s -o main"),
+        ("native", "llvm", "clang -O2 main.c net.ll"),
+        ("wasm32", "object", "clang --target=wasm32-wasi main.c net.o"),
+        ("cortex-m4", "object", "arm-none-eabi-gcc -mcpu=cortex-m4"),
+    ):
+        write_folder(tmp_path, code_of(SMALL, target, "net", form), SMALL)
+        text = (tmp_path / "README.md").read_text()
+        assert build in text
+        assert ("here" in text) == ("neocog verify" in text) == (target == "cortex-m4")
+
+
+def test_a_folder_of_other_files_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("mine")
+    with pytest.raises(SettingError, match="holds other files") as raised:
+        write_folder(tmp_path, code_of(SMALL, "native", "net"), SMALL)
+    assert "--output" in (raised.value.hint or "")
+    assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("README.md", "mine")]
+
+
+def test_what_was_exported_before_goes(tmp_path: Path) -> None:
+    folder = tmp_path / "new"
+    write_folder(folder, code_of(SMALL, "native", "net"), SMALL)
+    (folder / "main.c").write_text("mine")
+    write_folder(folder, code_of(SMALL, "native", "other", "asm"), SMALL)
+    assert {file.name for file in folder.iterdir()} == {"main.c", "other.s", "other.h", "README.md", "neocog.json"}
+
+
+def test_a_note_that_is_nested_without_end_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "neocog.json").write_text("[" * 60_000)
+    with pytest.raises(FormatError, match="holds no compiled network"):
+        read_note(tmp_path)
+
+
+def test_answers_of_rv64_are_extended_as_its_abi_wants() -> None:
+    text = code_of(SMALL, "rv64", "net", "llvm").content.decode()
+    assert re.search(r"define signext .*i32 @neocog_net_predict", text)
+
+
+def test_labels_are_counted_in_a_loop_against_thresholds_that_are_rounded_down() -> None:
+    exact = np.array([0.1, 0.3, 0.7])
+    assert (exact.astype(np.float32) > exact).any()
+    wanted = [float(np.nextafter(near, np.float32(0)) if near > t else near) for t in exact for near in [np.float32(t)]]
+    labels = Network(NET, (12, 12, 3), ["a", "b", "c", "d", "e"], seed=1, loss=BinaryCrossEntropy())
+    labels.thresholds = [*exact.tolist(), 0.5, 0.5]
+    program = plan_program(fold_norms(labels.graph).graph, 1, AHEAD["rv64"].target, outputs=(LOGITS,))
+    standalone = stand_alone(program)
+    text = str(
+        emit_standalone(standalone, bytes(standalone.constant_bytes), "net", [Look(1.0)], ending_of(labels), small=True)
+    )
+    line = next(line for line in text.splitlines() if line.startswith('@"thresholds"'))
+    found = [struct.unpack(">d", bytes.fromhex(value))[0] for value in re.findall(r"0x([0-9a-f]{16})", line)]
+    assert found == [*wanted, 0.5, 0.5]
+    assert text.count('@"thresholds"') == 2  # where they are, and where the loop finds them
+
+
+def test_bytes_that_no_stage_reads_are_no_constants() -> None:
+    program = plan_program(trace(NET, (12, 12, 3)), 1, AHEAD["rv64"].target, outputs=(LOGITS,))
+    standalone = stand_alone(program)
+    last = standalone.constants[-1]
+    assert standalone.constant_at(last.memory, last.start + last.size - 1) == last.offset + last.size - 1
+    with pytest.raises(PlanError, match="none of the constants"):
+        standalone.constant_at(last.memory, last.start + last.size)
+    with pytest.raises(PlanError, match="none of the constants"):
+        standalone.constant_at((Space.ARENA, ""), 0)
 
 
 @pytest.mark.parametrize("name", TARGETS)
@@ -152,6 +250,11 @@ def test_mistakes_are_said() -> None:
         c_name("äöü")
     with pytest.raises(SettingError, match="there is no target 'z80'"):
         ahead_target("z80")
+    with pytest.raises(SettingError, match=r"string\.h is a header of C itself"):
+        check_header_name("string")
+    cut = Network(Sequential(Flatten(), Linear(2)), (6, 6, 1), ["a", "b\0c"], seed=0)
+    with pytest.raises(SettingError, match=r"'b\\x00c' holds a NUL"):
+        code_of(cut, "native", "net")
     image = Network(Sequential(Conv2d(2, 3)), (6, 6, 1), seed=0)
     with pytest.raises(SettingError, match="ends in"):
         code_of(image, "native", "net")

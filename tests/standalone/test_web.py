@@ -73,6 +73,19 @@ def test_networks_that_take_no_pictures_are_refused() -> None:
         web_of(Network(Sequential(Conv2d(2, 3), Flatten(), Linear(2)), (6, 6, 2), seed=0), "net")
 
 
+def test_names_that_read_like_places_to_fill_in_break_nothing() -> None:
+    names = ["const WASM = null", "const NETWORK = {}", "{{script}}"]
+    network = Network(PLAIN, (9, 8, 1), names, seed=4)
+    web = web_of(network, "net")
+    for inside in (False, True):
+        page = web.page("{{style}} {{script}}", inside=inside)
+        assert "<h1>{{style}} {{script}}</h1>" in page
+        assert page.count("<script") == 2
+    assert page.count('const WASM = "') == 1
+    facts, _ = json.JSONDecoder().raw_decode(page, page.index("\nconst NETWORK = ") + len("\nconst NETWORK = "))
+    assert facts["labels"] == names
+
+
 def run_node(folder: Path, script: str) -> str:
     """Run a script beside a `net.js` of the folder, and return what it prints."""
     (folder / "package.json").write_text('{"type": "module"}')
@@ -159,6 +172,26 @@ def test_scripts_say_unknown_where_models_do(tmp_path: Path) -> None:
         assert scores == sorted(one["probabilities"], reverse=True)
         if one["answer"] >= 0:
             assert one["said"][0]["label"] == network.class_names[one["answer"]]
+
+
+@needs_node
+def test_the_module_that_was_asked_for_last_counts_and_huge_pictures_are_refused(tmp_path: Path) -> None:
+    network = network_of("plain")
+    write_web(tmp_path, web_of(network, "net"), network, "net")
+    script = """
+        import fs from 'node:fs'
+        import { classify, load, predict } from './net.js'
+        const bytes = fs.readFileSync('net.wasm')
+        const failing = load(new Uint8Array(3)).catch(() => 'failed')
+        const working = load(bytes)
+        console.log(await failing)
+        await working
+        predict(new Uint8Array(72))
+        await load() // what failed first has not taken its place
+        const data = new Uint8ClampedArray(4 * 8193 * 8192)
+        console.log(await classify({ data, width: 8193, height: 8192 }).catch((error) => error.message))
+    """
+    assert run_node(tmp_path, script).split("\n")[:2] == ["failed", "a picture of 8193 x 8192 pixels is too large"]
 
 
 @needs_node

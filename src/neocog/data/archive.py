@@ -9,7 +9,7 @@ whole, since nobody knows which images are missing.
 from __future__ import annotations
 
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, BinaryIO, NamedTuple, cast
 
@@ -20,6 +20,7 @@ MOST_HEADER = 1 << 16  # bytes of all headers of one member; a long name takes s
 _MOST_RECORDS = 100  # that a global header may say of all members behind it
 _BLOCK = 512
 _RECORD = 20 * _BLOCK  # an archive is filled up with zeros to a multiple of it
+_PART = 1 << 20  # bytes read at a time behind the last member
 _AGAIN = "copy it again from its source"
 _PACKED = {  # first bytes → what packed an archive, and what unpacks it
     b"\x1f\x8b": ("gzip", "gunzip {}"),
@@ -37,20 +38,23 @@ class TarMember(NamedTuple):
     size: int
 
 
-def members(path: Path) -> Iterator[TarMember]:
+def members(path: Path, passed_over: Callable[[str], None] | None = None) -> Iterator[TarMember]:
     """Yield the files in an archive, in their order.
+
+    Arguments:
+        passed_over: called with the name of each member that is neither file nor folder.
 
     Raises:
         FormatError: it cannot be read, is packed, is no archive, is cut or damaged, or means no good.
     """
     try:
         with open_file(path) as file:
-            yield from _members(path, file)
+            yield from _members(path, file, passed_over)
     except OSError as error:
         raise FormatError(f"{path}: the archive cannot be read: {cause_of(error)}") from error
 
 
-def _members(path: Path, file: BinaryIO) -> Iterator[TarMember]:
+def _members(path: Path, file: BinaryIO, passed_over: Callable[[str], None] | None) -> Iterator[TarMember]:
     start = file.read(8)
     length = file.seek(0, 2)
     file.seek(0)
@@ -79,6 +83,8 @@ def _members(path: Path, file: BinaryIO) -> Iterator[TarMember]:
                 raise tarfile.ReadError("a global header that is too long")
             if is_plain:
                 yield TarMember(found.name, found.offset_data, found.size)
+            elif passed_over is not None and not found.isdir():
+                passed_over(found.name)
         end = archive.offset
     except (tarfile.TarError, RecursionError, OverflowError, ValueError, MemoryError) as error:
         raise _damaged(path, length, end, error) from error
@@ -102,18 +108,20 @@ class _Headers:
 def _check_end(path: Path, file: BinaryIO, length: int, end: int) -> None:
     """Refuse what does not end as an archive does: with zeros, and nothing behind them."""
     file.seek(end)
-    rest = file.read(2 * _RECORD)
+    rest = file.read(_PART)
     if len(rest) < _BLOCK:
         raise FormatError(
             f"{path}: the archive is cut: {length:,} bytes, without the zeros that every archive ends with", hint=_AGAIN
         )
     if any(rest[:_BLOCK]):
         raise FormatError(f"{path}: the archive is damaged at byte {end:,} of {length:,}", hint=_AGAIN)
-    if any(rest):
-        raise FormatError(
-            f"{path}: another archive begins behind the end of the first, at byte {end:,} of {length:,}",
-            hint="keep archives in files of their own, rather than joining them with cat",
-        )
+    while rest:  # to the end, however many zeros there are: tar -b fills records of any length
+        if rest.count(0) != len(rest):
+            raise FormatError(
+                f"{path}: another archive begins behind the end of the first, at byte {end:,} of {length:,}",
+                hint="keep archives in files of their own, rather than joining them with cat",
+            )
+        rest = file.read(_PART)
 
 
 def _damaged(path: Path, length: int, end: int, error: Exception) -> FormatError:

@@ -40,11 +40,13 @@ if TYPE_CHECKING:
 KIND = "Parquet (Hugging Face)"
 MOST_ROWS = 20_000_000
 MOST_GROUP = 1 << 30  # bytes of images in a row group, unpacked
+MOST_LABELS = 1 << 28  # bytes of a file's labels, unpacked
 KEPT = 1 << 28  # bytes of row groups that are kept, beside the one in use
 
 _LABELS = ("label", "class", "target")
 _IMAGES = ("image", "img")
 _BATCH = 16  # rows unpacked at a time, until their bytes are known
+_NUMBERS, _TEXTS = 1 << 16, 256  # likewise, of labels
 
 
 class ImageColumns(NamedTuple):
@@ -241,7 +243,7 @@ def columns_of(path: Path) -> ImageColumns:
             f"{path}: needs a column of images, structs of bytes and path, found {listed(map(repr, fields), 8)}",
             hint="datasets.Dataset.to_parquet writes one for a column of datasets.Image",
         )
-    classes = [name for name, feature in features.items() if _names_of(feature) is not None]
+    classes = [name for name in fields if _names_of(features.get(name)) is not None]
     label = next((name for name in _LABELS if name in fields), classes[0] if len(classes) == 1 else None)
     names = _names_of(features.get(label)) if label is not None else None
     for name in names or ():
@@ -256,7 +258,7 @@ def read_group(path: Path, columns: ImageColumns, number: int) -> EncodedImages:
     """Read the encoded images of one row group.
 
     Raises:
-        FormatError: it cannot be read, or unpacks to more than `MOST_GROUP` bytes.
+        FormatError: it cannot be read, has fewer rows than it says, or unpacks to more than `MOST_GROUP` bytes.
     """
     import pyarrow.compute as pc
 
@@ -273,6 +275,7 @@ def read_group(path: Path, columns: ImageColumns, number: int) -> EncodedImages:
                     hint="write it with smaller ones: row_group_size=1000",
                 )
             chunks.append(column)
+        _check_rows(path, sum(map(len, chunks)), file.metadata.row_group(number).num_rows)
     return EncodedImages(chunks)
 
 
@@ -305,7 +308,9 @@ class _Opened:
     def _told(self, error: BaseException) -> BaseException:
         import pyarrow as pa
 
-        if isinstance(error, FormatError | MemoryError) or not isinstance(error, pa.ArrowException | OSError):
+        if isinstance(error, FormatError | MemoryError):
+            return error
+        if not isinstance(error, pa.ArrowException | OSError | UnicodeDecodeError):
             return error
         text = str(error).splitlines()[0] if str(error) else type(error).__name__
         return FormatError(
@@ -336,12 +341,32 @@ def _labels(paths: list[Path], told: Callable[[], None]) -> tuple[NDArray[Any], 
         if number and names != columns.names:
             raise FormatError(f"{path}: its classes are not those of {paths[0].name}")
         names = columns.names
-        _row_counts(path)
-        with _Opened(path) as file:
-            column = file.read(columns=[columns.label], use_threads=False).column(0)
-            values.append(column.to_numpy())
+        values += _label_column(path, columns.label, sum(_row_counts(path)))
         told()
-    return np.concatenate(values), names
+    return np.concatenate(values or [np.empty(0, np.int64)]), names
+
+
+def _label_column(path: Path, label: str, rows: int) -> list[NDArray[Any]]:
+    """Return the labels of a file that should have so many rows, in parts."""
+    import pyarrow as pa
+
+    values, size = [], 0
+    with _Opened(path) as file:
+        kind = file.schema_arrow.field(label).type
+        # Text is unpacked a little at a time: a dictionary may hold one long text for all rows.
+        each = _NUMBERS if pa.types.is_primitive(kind) else _TEXTS
+        for batch in file.iter_batches(each, columns=[label], use_threads=False):
+            size += batch.nbytes
+            if size > MOST_LABELS:
+                raise FormatError(f"{path}: the column {label!r} has more than {MOST_LABELS:,} bytes of labels")
+            values.append(batch.column(0).to_numpy(zero_copy_only=False))
+        _check_rows(path, sum(map(len, values)), rows)
+    return values
+
+
+def _check_rows(path: Path, found: int, told: int) -> None:
+    if found != told:
+        raise FormatError(f"{path}: the Parquet file is damaged: {told:,} rows were expected, found {found:,}")
 
 
 def _has_labels(values: NDArray[Any]) -> bool:

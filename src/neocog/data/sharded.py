@@ -23,9 +23,11 @@ Content = Callable[[], BinaryIO]
 def is_shards(location: str | Path) -> bool:
     """Whether a location is a shard by its name, a pattern of such, or a folder in or below which some lie."""
     path = Path(location)
+    if is_pattern(path):
+        return True
     if path.is_dir():
         return any(find_shards(path, ending) for ending in (TAR, PARQUET))
-    return is_pattern(path) or path.suffix.lower() in (TAR, PARQUET)
+    return path.suffix.lower() in (TAR, PARQUET)
 
 
 def read_shards(location: str | Path, progress: ReadProgress | None = None) -> Source:
@@ -88,6 +90,6 @@ def _value(name: str, content: bytes | None) -> BinaryIO:
 
 def _ending(location: str | Path) -> str:
     path = Path(location)
-    if path.is_dir():
+    if not is_pattern(path) and path.is_dir():
         return TAR if find_shards(path, TAR) else PARQUET
     return path.suffix.lower()

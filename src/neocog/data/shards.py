@@ -11,6 +11,7 @@ test-00000-of-00004.parquet. Where some tell one, the others are for training; w
 from __future__ import annotations
 
 import itertools
+import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -38,7 +39,11 @@ def is_pattern(location: str | Path) -> bool:
     (True, False)
     """
     text = str(location)
-    return text.lower().endswith((TAR, PARQUET)) and bool(_BRACES.search(text)) and not Path(text).exists()
+    return text.lower().endswith((TAR, PARQUET)) and bool(_BRACES.search(text)) and not _is_there(text)
+
+
+def _is_there(text: str) -> bool:
+    return os.path.exists(text)  # noqa: PTH110 - a pattern may be longer than names are, which Path.exists does not take
 
 
 def expand(pattern: str) -> list[str]:
@@ -85,6 +90,8 @@ def find_shards(location: str | Path, ending: str) -> Shards:
     path = expanded(location)
     if is_pattern(path):
         paths = [Path(name) for name in expand(str(path))]
+        if len({shard.is_absolute() for shard in paths}) > 1:  # else they have no folder in common
+            paths = [shard.absolute() for shard in paths]
         missing = [str(shard) for shard in paths if not shard.is_file()]
         if missing:
             raise DataError(f"{location}: {len(missing):,} of {len(paths):,} files are missing: {listed(missing)}")

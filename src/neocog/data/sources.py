@@ -31,6 +31,7 @@ from neocog.data.folder import is_image_folder, read_image_folder
 from neocog.data.idx import is_idx_folder, read_idx_folder
 from neocog.data.npz import read_npz
 from neocog.data.sharded import is_shards, read_shards
+from neocog.data.shards import is_pattern
 from neocog.data.split import check_fractions, check_seed, kept_parts, split_by_content
 from neocog.data.table import TABLE_EXTENSIONS, Metadata, find_metadata, read_metadata, read_table
 from neocog.data.walk import Walk, listed
@@ -112,6 +113,8 @@ def read_source(location: str | Path, progress: ReadProgress | None = None) -> S
     """
     path = expanded(location)
     try:
+        if is_pattern(path):  # first: it may be longer than a name may be
+            return read_shards(path, progress)
         there = path.exists()
         if path.is_dir():
             return _read_folder(path, progress)

@@ -5,10 +5,10 @@ up to its first dot, one behind the other, are one sample.
     0001.png 0001.json     an image, and an object with label, class, target or cls; or the label alone
     0001.jpg 0001.txt      an image, and the name of its class
 
-Beside the archives classes.txt may name the numbers, line after line. All headers are read once, in one pass, and leave
-an index in memory: about 50 bytes an image. From then on each image is read where it lies, so that tar archives are
-like a folder of files in all that follows: order, shares of processes, splits, digests. Packed ones (.tar.gz) are
-refused.
+Beside the archives, or in the folder above all of them, classes.txt may name the numbers, line after line. All headers
+are read once, in one pass, and leave an index in memory: about 80 bytes an image. From then on each image is read where
+it lies, so that tar archives are like a folder of files in all that follows: order, shares of processes, splits,
+digests. Packed ones (.tar.gz) are refused.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from neocog.data.dataset import ReadProgress, Source
 from neocog.data.decode import MAX_BYTES
 from neocog.data.encoded import EncodedDataset
 from neocog.data.faults import unreadable_file
-from neocog.data.shards import TAR, find_shards, root_of, steps
+from neocog.data.shards import TAR, Shards, find_shards, is_pattern, root_of, steps
 from neocog.data.walk import has_image_ending, listed
 from neocog.errors import DataError, FormatError
 from neocog.nn import limits
@@ -157,7 +157,7 @@ def read_tars(location: str | Path, progress: ReadProgress | None = None) -> Sou
     """
     shards = find_shards(location, TAR)
     root = root_of(shards)
-    given = read_class_names(root)
+    given = _given_names(shards, root)
     known: dict[str, int] = {}  # label → its number, in the order in which they are found
     notes = _Notes()
     told = steps(progress, sum(map(len, shards.values())))
@@ -184,6 +184,21 @@ def read_tars(location: str | Path, progress: ReadProgress | None = None) -> Sou
         unsplit=parts.get("unsplit"),
         notes=tuple(notes.lines()),
     )
+
+
+def _given_names(shards: Shards, root: Path) -> list[str] | None:
+    """Return the names of classes that a file beside the archives, or above them all, gives; None where there is none.
+
+    Raises:
+        DataError: two such files give different names.
+    """
+    folders = dict.fromkeys([root, *(path.parent for paths in shards.values() for path in paths)])
+    given = {folder: names for folder in folders if (names := read_class_names(folder)) is not None}
+    first = next(iter(given), None)
+    for folder, names in given.items():
+        if first is not None and names != given[first]:
+            raise DataError(f"{first} and {folder} have lists of different classes", hint="keep one of them")
+    return None if first is None else given[first]
 
 
 def images_in(path: Path) -> Iterator[TarMember]:
@@ -258,12 +273,27 @@ class _Notes:
     def __init__(self) -> None:
         self.bare: list[str] = []
         self.count = 0
+        self.linked: list[str] = []
+        self.links = 0
+
+    def passed_over(self, name: str) -> None:
+        """Count a member that has no bytes of its own, if it is an image by its name."""
+        if has_image_ending(name.rpartition("/")[2]):
+            self.links += 1
+            if len(self.linked) < _SHOWN:
+                self.linked.append(name)
 
     def lines(self) -> list[str]:
         """Return it as notes for people."""
-        if not self.count:
-            return []
-        return [f"{self.count:,} samples without an image ignored: {', '.join(self.bare)}"]
+        found = []
+        if self.count:
+            found.append(f"{self.count:,} samples without an image ignored: {', '.join(self.bare)}")
+        if self.links:
+            found.append(
+                f"{self.links:,} images that are links, devices or sparse files ignored: {', '.join(self.linked)}; "
+                "tar --hard-dereference packs copies"
+            )
+        return found
 
 
 def _indexed(paths: list[Path], root: Path, known: dict[str, int], notes: _Notes, told: Callable[[], None]) -> TarIndex:
@@ -273,7 +303,7 @@ def _indexed(paths: list[Path], root: Path, known: dict[str, int], notes: _Notes
         name = path.relative_to(root).as_posix()
         try:
             with open_file(path) as file:
-                for sample in samples(members(path)):
+                for sample in samples(members(path, notes.passed_over)):
                     image = sample.image
                     if image is None:
                         notes.count += 1
@@ -351,4 +381,8 @@ def _numbers(known: dict[str, int], names: list[str], given: bool, root: Path) -
 def name_of_source(location: str | Path) -> str:
     """Return what people call a file, a pattern or a folder of shards."""
     path = Path(location)
-    return path.resolve().name if path.is_dir() else path.name.partition("{")[0].rstrip("-_.") or path.stem
+    return (
+        path.resolve().name
+        if not is_pattern(path) and path.is_dir()
+        else path.name.partition("{")[0].rstrip("-_.") or path.stem
+    )

@@ -12,13 +12,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from llvmlite import ir
 
-from neocog.emit.builder import I8, I32, PTR, Builder, Index, IrValue, float_bits, int32
+from neocog.emit.builder import F32, I8, I32, PTR, Builder, Index, IrValue, float_bits, int32
 from neocog.emit.kernels import Address
 from neocog.emit.program import ProgramWriter
 from neocog.emit.slots import COUNT_SLOT, IMAGES_SLOT, KIND_SLOT, KIND_UINT8
 from neocog.emit.vector_math import exp, sigmoid
+from neocog.nn.shapes import ImageShape
 from neocog.plan.ops.chain import Chain
 from neocog.plan.program import LOGITS
 from neocog.plan.standalone import Standalone
@@ -146,7 +148,7 @@ class _Writer(ProgramWriter):
             argument.add_attribute("noalias")
         b = Builder(function, self._program.target)
         for first, end in self.standalone.zeros:
-            _clear(b, b.at(function.args[1], first, I8), end - first, self.standalone.line)
+            _clear(b, b.at(function.args[1], first, I8), end - first)
         for scheduled in self._program.stages:
             stage = scheduled.stage
             if isinstance(stage, Chain):
@@ -157,7 +159,7 @@ class _Writer(ProgramWriter):
         return function
 
 
-def _clear(b: Builder, address: IrValue, size: int, align: int) -> None:
+def _clear(b: Builder, address: IrValue, size: int) -> None:
     module, name = b.function.module, f"llvm.memset.p0.i{b.word.width}"
     declared = module.globals.get(name)
     if declared is None:
@@ -169,6 +171,7 @@ def _clear(b: Builder, address: IrValue, size: int, align: int) -> None:
 def _write_predict(writer: _Writer, network: ir.Function, name: str, looks: Sequence[Look], ending: Ending) -> None:
     standalone, program = writer.standalone, writer.standalone.program
     function = ir.Function(writer.module, ir.FunctionType(I32, [PTR, PTR, PTR]), name)
+    function.return_value.add_attribute("signext")  # as C compilers for RV64 expect it; others widen an int themselves
     b = Builder(function, program.target)
     image, probabilities, arena = function.args
     work = _aligned(b, arena, standalone.line)
@@ -190,8 +193,10 @@ def _write_predict(writer: _Writer, network: ir.Function, name: str, looks: Sequ
                 b.store_scalar(part, logits, place)
     else:
         b.ir.call(network, [image, work])
-    answer = _write_labels if ending.thresholds is not None else _write_class
-    b.ir.ret(answer(b, logits, probabilities, ending))
+    if ending.thresholds is None:
+        b.ir.ret(_write_class(b, logits, probabilities, ending))
+    else:
+        b.ir.ret(_write_labels(b, logits, probabilities, ending.thresholds))
 
 
 def _aligned(b: Builder, address: IrValue, line: int) -> IrValue:
@@ -200,9 +205,9 @@ def _aligned(b: Builder, address: IrValue, line: int) -> IrValue:
     return b.at(address, b.ir.and_(b.ir.sub(b.index(0), place), b.index(line - 1)), I8)
 
 
-def _write_look(b: Builder, shape: object, image: IrValue, seen: IrValue, look: Look) -> None:
+def _write_look(b: Builder, shape: ImageShape, image: IrValue, seen: IrValue, look: Look) -> None:
     """Write the image as a look sees it. What comes in at an edge is reflected there."""
-    height, width, channels = shape.height, shape.width, shape.channels  # type: ignore[attr-defined]
+    height, width, channels = shape.height, shape.width, shape.channels
 
     def source(place: Index, side: int, shift: int) -> Index:
         if not shift:
@@ -247,16 +252,27 @@ def _write_class(b: Builder, logits: IrValue, probabilities: IrValue, ending: En
     return b.ir.select(doubtful, int32(UNKNOWN & 0xFFFFFFFF), best)
 
 
-def _write_labels(b: Builder, logits: IrValue, probabilities: IrValue, ending: Ending) -> IrValue:
+def _write_labels(b: Builder, logits: IrValue, probabilities: IrValue, thresholds: Sequence[float]) -> IrValue:
     """Write the sigmoid of each logit, and return how many labels are given."""
-    assert ending.thresholds is not None
-    given: IrValue = int32(0)
-    for place, threshold in enumerate(ending.thresholds):
+    written = _write_thresholds(b.function.module, thresholds)
+    with b.loop(0, len(thresholds), [int32(0)]) as (place, values):
         probability = sigmoid(b, b.load_scalar(logits, place))
         b.store_scalar(probability, probabilities, place)
-        above = b.ir.fcmp_ordered(">", probability, float_bits(threshold))
-        given = b.ir.add(given, b.ir.zext(above, I32))
-    return given
+        above = b.ir.fcmp_ordered(">", probability, b.load_scalar(written, place))
+        values[0] = b.ir.add(values[0], b.ir.zext(above, I32))
+    return values[0]
+
+
+def _write_thresholds(module: ir.Module, thresholds: Sequence[float]) -> ir.GlobalVariable:
+    """Write thresholds as constants of float32, rounded down: what is above them is what is above the exact ones."""
+    exact = np.array(thresholds)
+    near = exact.astype(np.float32)
+    below = np.where(near > exact, np.nextafter(near, np.float32(-np.inf)), near)
+    kind = ir.ArrayType(F32, len(thresholds))
+    written = ir.GlobalVariable(module, kind, "thresholds")
+    written.linkage, written.global_constant = "internal", True
+    written.initializer = ir.Constant(kind, [float_bits(float(value)) for value in below])
+    return written
 
 
 def _write_names(module: ir.Module, name: str, class_names: Sequence[str]) -> None:

@@ -21,7 +21,7 @@ from neocog.plan.live_ranges import Use, always, moments, uses_of
 from neocog.plan.memory import LINE, Allocation, accesses, place
 from neocog.plan.ops.op import Op
 from neocog.plan.program import LOGITS, Program
-from neocog.plan.verify import check_apart
+from neocog.plan.verify import PlanError, check_apart
 from neocog.target.processor import Target
 
 
@@ -70,9 +70,16 @@ class Standalone:
         return max((allocation.end for allocation in self.work.values()), default=0)
 
     def constant_at(self, memory: Name, start: int) -> int:
-        """Return where a byte of a constant allocation lies in the block of constants."""
+        """Return where a byte of a constant allocation lies in the block of constants.
+
+        Raises:
+            PlanError: no stage says that it reads that byte.
+        """
         found = bisect_right(self.constants, _key(memory, start), key=lambda one: _key(one.memory, one.start)) - 1
-        return self.constants[found].offset + start - self.constants[found].start
+        constant = self.constants[found] if found >= 0 else None
+        if constant is None or constant.memory != memory or start >= constant.start + constant.size:
+            raise PlanError(f"byte {start} of {memory[0].value} {memory[1]} is none of the constants")
+        return constant.offset + start - constant.start
 
 
 def stand_alone(program: Program) -> Standalone:
@@ -82,10 +89,10 @@ def stand_alone(program: Program) -> Standalone:
         program: a program that predicts logits, for a batch of one.
 
     Raises:
-        PlanError: its memory contradicts itself.
+        PlanError: it is none, or its memory contradicts itself.
     """
-    assert program.batch == 1
-    assert program.training is None
+    if program.batch != 1 or program.training is not None:
+        raise PlanError(f"only a program that predicts one image stands alone, this is for a batch of {program.batch}")
     stages = [scheduled.stage for scheduled in program.stages]
     line = line_of(program.target)
     prepared = {name for stage in program.preparation for name in accesses(stage)[1]}

@@ -96,7 +96,7 @@ def code_of(network: Network, target_name: str, name: str, form: Form = "object"
         form: an object file, assembly, or LLVM IR.
 
     Raises:
-        SettingError: there is no such target, or the network ends in an image.
+        SettingError: there is no such target, the network ends in an image, or the name of a class holds a NUL.
         EngineError: LLVM cannot compile it, or it would need a library there.
     """
     ahead = ahead_target(target_name)
@@ -105,6 +105,11 @@ def code_of(network: Network, target_name: str, name: str, form: Form = "object"
             f"an object file gives one probability for each class, and this network ends in {network.graph.output}",
             hint="neocog export --to onnx writes such a network",
         )
+    for label in network.class_names:
+        if "\0" in label:
+            raise SettingError(
+                f"the name of the class {label!r} holds a NUL, where C would end it", hint="rename the class"
+            )
     folded = fold_norms(network.graph)
     standalone = stand_alone(plan_program(folded.graph, 1, ahead.target, outputs=(LOGITS,)))
     constants = constants_of(standalone, folded.fold(network.parameters))
@@ -118,6 +123,11 @@ def code_of(network: Network, target_name: str, name: str, form: Form = "object"
         raise EngineError(
             f"for {target_name} this network needs {', '.join(sorted(set(file.undefined) - MAY_CALL))} of a library",
             hint="choose another --target",
+        )
+    if file is not None and file.variables:
+        raise EngineError(
+            f"for {target_name} this network would keep {file.variables:,} bytes from call to call",
+            hint="this is a bug in neocog: please report it",
         )
     return Code(
         name, target_name, ahead, content, form, arena_bytes(standalone, looks), standalone.constant_bytes, file

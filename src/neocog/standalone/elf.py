@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 _MAGIC = b"\x7fELF"
 _WRITTEN, _LOADED, _RUN = 1, 2, 4  # flags of sections
-_SYMBOLS, _WITHOUT_BYTES = 2, 8  # kinds of sections
+_SYMBOLS = 2  # a kind of sections
+_RELOCATED = b".data.rel.ro"  # begins the name of such sections
 _ARM_ATTRIBUTES = 0x70000003  # likewise
 _VFP_ARGUMENTS, _EITHER = 28, 3  # a tag of those attributes, and its value
 
@@ -43,13 +44,12 @@ def read_object(content: bytes) -> ObjectFile | None:
     sections = [struct.unpack_from(section, content, table + number * size) for number in range(count)]
     sizes = {"code": 0, "constants": 0, "variables": 0}
     undefined: list[str] = []
-    for _, kind, flags, _, start, length, link, *_ in sections:
+    labels = sections[fields[13]][4]  # where the names of sections lie
+    for name, kind, flags, _, start, length, link, *_ in sections:
         if flags & _LOADED and not kind >= 0x60000000:  # those kinds are notes for linkers
             # Constant addresses are written once, by whoever loads the code.
-            what = (
-                "code" if flags & _RUN else "variables" if flags & _WRITTEN and kind == _WITHOUT_BYTES else "constants"
-            )
-            sizes[what] += length
+            constant = not flags & _WRITTEN or content.startswith(_RELOCATED, labels + name)
+            sizes["code" if flags & _RUN else "constants" if constant else "variables"] += length
         if kind == _SYMBOLS:
             names = sections[link][4]
             undefined += _undefined(content, start, length, names, wide)

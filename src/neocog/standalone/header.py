@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+from neocog.errors import SettingError
 from neocog.model.network import Network
 from neocog.standalone.code import ABI_VERSION, Code
 from neocog.text import printable
 
 _MOST_NAMES = 50
+_OF_C = (  # headers: ISO/IEC 9899:2011, 7.1.2
+    "assert complex ctype errno fenv float inttypes iso646 limits locale math setjmp signal stdalign stdarg stdatomic "
+    "stdbool stddef stdint stdio stdlib stdnoreturn string tgmath threads time uchar wchar wctype"
+)
 _CHANNELS = {1: "grey", 3: "red, green, blue", 4: "red, green, blue, opacity"}
+
+
+def check_header_name(name: str) -> None:
+    """Check that a header may be called NAME.h.
+
+    Raises:
+        SettingError: C has a header of its own that is called so, which `-I` would hide.
+    """
+    if name in _OF_C.split():
+        raise SettingError(f"{name}.h is a header of C itself", hint=f"say --name {name}_net, or the like")
 
 
 def header_of(code: Code, network: Network) -> str:
@@ -73,7 +88,6 @@ def readme_of(code: Code, network: Network) -> str:
     """Return the text of `README.md`."""
     height, width, channels = network.input_shape
     prefix, macro, name = code.prefix, code.prefix.upper(), code.name
-    flags = " ".join(code.target.compiler)
     sizes = [
         f"| weights, read-only | {code.constant_bytes:,} |",
         f"| arena, lent by the caller | {code.arena_bytes:,} |",
@@ -111,7 +125,7 @@ int main(void)
 ```
 
 ```sh
-cc {flags + " " if flags else ""}main.c {name}.o -o main
+{_build(code)}
 ```
 
 Pixels are bytes, row by row, channels side by side. Pictures of other sizes must be brought to {height} x {width}
@@ -120,13 +134,7 @@ All else is inside: normalisation, {_inside(network)}.
 
 The code calls nothing but what C compilers themselves may call ({_calls(code)}), allocates nothing, starts no
 thread, and keeps nothing from call to call.
-
-`neocog verify` builds a program around it, lets it answer images, and compares the answers with the model's:
-
-```sh
-neocog verify . MODEL
-```
-
+{_verified(code)}
 Classes: {_classes(network)}
 """
 
@@ -155,5 +163,34 @@ def _classes(network: Network) -> str:
 
 
 def _calls(code: Code) -> str:
-    called = () if code.file is None else code.file.undefined
-    return f"here {', '.join(called)}" if called else "here none of them"
+    if code.file is None:
+        return "memcpy, memmove, memset, memcmp"
+    return f"here {', '.join(code.file.undefined)}" if code.file.undefined else "here none of them"
+
+
+def _build(code: Code) -> str:
+    """Return the commands that build the example."""
+    words, triple = " ".join(("", *code.target.compiler)), code.target.target.triple
+    if code.form == "llvm":
+        return f"clang -O2{words} main.c {code.name}.ll -o main"
+    if triple.startswith("wasm32"):
+        form = ".s" if code.form == "asm" else ".o"
+        return f"clang --target=wasm32-wasi main.c {code.name}{form} -o main.wasm   # of wasi-sdk"
+    if code.target_name.startswith("cortex-"):
+        # Where code and data lie, and what printf means, is the board's matter.
+        form = ".s" if code.form == "asm" else ".o"
+        return f"arm-none-eabi-gcc{words} main.c {code.name}{form} -T BOARD.ld -o main.elf   # BOARD.ld: your board's"
+    return f"cc{words} main.c {code.name}{'.s' if code.form == 'asm' else '.o'} -o main"
+
+
+def _verified(code: Code) -> str:
+    """Return how the answers are compared with the model's, where that can be."""
+    if code.form != "object" or code.target.target.triple.startswith("wasm32"):
+        return ""
+    return """
+`neocog verify` builds a program around it, lets it answer images, and compares the answers with the model's:
+
+```sh
+neocog verify . MODEL
+```
+"""

@@ -24,6 +24,7 @@ _INFO_OF_SEGMENTS, _SYMBOLS = 5, 8  # parts of the section "linking"
 _UNDEFINED, _NAMED_THOUGH_UNDEFINED = 0x10, 0x40  # flags of symbols
 _OF_FUNCTION, _OF_DATA, _OF_SECTION = 0, 1, 3  # kinds of symbols
 _I32, _CONSTANT, _END = 0x7F, 0x41, 0x0B
+_HINT = "this is a bug in neocog: please report it; neocog export --to onnx writes a file that ONNX Runtime Web runs"
 PAGE = 1 << 16
 _FIRST = 1024  # bytes: so that no address of data is null, as wasm-ld has it
 _STACK = 1 << 16  # bytes; it grows down to `_FIRST`
@@ -167,7 +168,8 @@ def link(content: bytes, functions: Mapping[str, str], rooms: Mapping[str, int])
 
 
 def _read(content: bytes) -> _Object:
-    assert content[: len(_MAGIC)] == _MAGIC
+    if content[: len(_MAGIC)] != _MAGIC:
+        raise EngineError("this is no WebAssembly object", hint=_HINT)
     found, order, reader = _Object(), [], _Reader(content, len(_MAGIC))
     while not reader.ended:
         kind = reader.take(1)[0]
@@ -209,7 +211,7 @@ def _read_symbol(reader: _Reader) -> _Symbol:
     if kind == _OF_DATA:
         name = reader.text()
         if missing:
-            raise EngineError(f"a module for browsers must hold all that it needs, and lacks {name}")
+            raise EngineError(f"a module for browsers must hold all that it needs, and lacks {name}", hint=_HINT)
         number, start = reader.number(), reader.number()
         reader.number()  # the size
         return _Symbol(kind, name, number, start)
@@ -234,7 +236,7 @@ def _uses_a_stack(imports: bytes) -> bool:
             reader.take(2)
             stack = True
         else:
-            raise EngineError(f"a module for browsers must hold all that it needs, and lacks {name}")
+            raise EngineError(f"a module for browsers must hold all that it needs, and lacks {name}", hint=_HINT)
     return stack
 
 
@@ -259,7 +261,9 @@ def _filled(found: _Object, section: int, begins: list[int], offset: int, part: 
             continue
         symbol = found.symbols[gap.symbol]
         if gap.kind not in (_AS_LEB, _AS_SIGNED_LEB, _AS_WORD) or symbol.kind != _OF_DATA:
-            raise EngineError(f"a module for browsers cannot hold what this network needs (a relocation {gap.kind})")
+            raise EngineError(
+                f"a module for browsers cannot hold what this network needs (a relocation {gap.kind})", hint=_HINT
+            )
         address = begins[symbol.number] + symbol.start + gap.addend
         if gap.kind == _AS_WORD:
             written = address.to_bytes(4, "little")

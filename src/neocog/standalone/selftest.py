@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Sequence
@@ -94,6 +95,11 @@ def build(folder: Path, name: str, target_name: str, triple: str, place: Path) -
     Raises:
         EngineError: there is no compiler or no emulator for it here, or it does not compile.
     """
+    if not (folder / f"{name}.o").is_file():
+        raise EngineError(
+            f"{folder} holds no {name}.o, and there is nothing to build a program around",
+            hint="verify what neocog export --to object --emit object writes; assembly and LLVM IR are for reading",
+        )
     here = triple.split("-")[0] == os.uname().machine
     machine = HERE if here else MACHINES.get(target_name)
     if machine is None:
@@ -164,6 +170,8 @@ def _run(words: Sequence[str], given: bytes, place: Path, failing: str) -> bytes
 def _reason(code: int) -> str:
     if code == TOUCHED:
         return "memory outside the arena was written to"
+    if code == -signal.SIGILL:
+        return "this processor lacks an instruction that the code uses: it was compiled for another --target"
     return f"it ended with {code}" if code > 0 else f"signal {-code} ended it"
 
 

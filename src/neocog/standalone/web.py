@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from dataclasses import dataclass
 from html import escape
 from importlib.resources import files
@@ -23,7 +24,7 @@ from neocog.errors import SettingError
 from neocog.model.network import Network
 from neocog.model.thresholds import HALF
 from neocog.standalone.code import ABI_VERSION, code_of
-from neocog.standalone.folder import NOTE
+from neocog.standalone.folder import NOTE, fill
 from neocog.standalone.linker import Linked, link
 from neocog.text import printable
 
@@ -59,12 +60,14 @@ class Web:
         page = _part("index.js")
         if inside:
             network = base64.b64encode(self.module.content).decode()
+            # The first place is ours: names of classes, which may read like it, come behind it.
             script = self.script.replace("const WASM = null", f'const WASM = "{network}"', 1) + "\n" + page
         else:
             names = "classify, height, labels, load, width"
             script = f"import {{ {names} }} from './{self.name}.js'\n\n{page}"
-        page = _part("index.html").replace("{{title}}", escape(title))
-        return page.replace("{{style}}", _part("index.css")).replace("{{script}}", script)
+        parts = {"title": escape(title), "style": _part("index.css"), "script": script}
+        # In one pass: what is filled in may look like a place to fill in itself.
+        return re.sub(r"\{\{(title|style|script)\}\}", lambda found: parts[found[1]], _part("index.html"))
 
 
 def web_of(network: Network, name: str) -> Web:
@@ -75,7 +78,7 @@ def web_of(network: Network, name: str) -> Web:
         name: of its files.
 
     Raises:
-        SettingError: it takes no pictures that browsers have, or ends in an image.
+        SettingError: it takes no pictures that browsers have, or ends in an image; or a name cannot be written in C.
         EngineError: it cannot be compiled for WebAssembly.
     """
     height, width, channels = network.input_shape
@@ -99,9 +102,9 @@ def write_web(folder: Path, web: Web, network: Network, title: str) -> list[Path
     """Write a folder that any web server can serve, and return the files.
 
     Raises:
+        SettingError: the folder holds other files.
         OSError: they cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     note = {"abi_version": ABI_VERSION, "name": web.name, "target": "web", "triple": "wasm32-unknown-unknown"}
     contents = {
         f"{web.name}.wasm": web.module.content,
@@ -111,9 +114,7 @@ def write_web(folder: Path, web: Web, network: Network, title: str) -> list[Path
         "README.md": readme_of(web, network).encode(),
         NOTE: (json.dumps(note, indent=2) + "\n").encode(),
     }
-    for name, content in contents.items():
-        (folder / name).write_bytes(content)
-    return [folder / name for name in contents]
+    return fill(folder, contents)
 
 
 def readme_of(web: Web, network: Network) -> str:
@@ -124,8 +125,8 @@ def readme_of(web: Web, network: Network) -> str:
     return f"""# {name}
 
 A network that classifies pictures into {len(network.class_names)} classes, at {height} x {width} pixels, for browsers:
-WebAssembly with SIMD128 (Chrome and Edge 91, Firefox 89, Safari 16.4 and later), and nothing else. neocog compiled it,
-and it needs nothing of neocog.
+WebAssembly with SIMD128 (Chrome and Edge 91, Firefox 89, Safari 16.4 and later; the page with its content security
+policy from Chrome and Edge 97 on), and nothing else. neocog compiled it, and it needs nothing of neocog.
 
 | file | bytes | |
 |---|---|---|

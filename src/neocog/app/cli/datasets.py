@@ -64,7 +64,7 @@ def absolute(location: str) -> str:
 def is_there(location: str) -> bool:
     """Whether a location is a file or a folder, or a pattern of shards' names."""
     path = expanded(location)
-    return path.exists() or is_pattern(path)
+    return is_pattern(path) or path.exists()
 
 
 def located(text: str) -> str:

@@ -10,7 +10,8 @@ from neocog.app.cli.output import emit, format_table, print_json
 from neocog.errors import SettingError
 from neocog.model.network import Network
 from neocog.standalone.code import NATIVE, Code, c_name, code_of
-from neocog.standalone.folder import write_folder
+from neocog.standalone.folder import check_folder, write_folder
+from neocog.standalone.header import check_header_name
 from neocog.text import printable
 
 
@@ -18,6 +19,8 @@ def write(model: Network, wanted: Wanted) -> None:
     """Write machine code with a C header, and say how large it is."""
     flags = wanted.flags
     _, name = name_of(wanted)
+    check_header_name(name)
+    check_folder(wanted.path)
     with told_of_compiling(quiet=wanted.quiet):
         code = code_of(model, flags["target"] or NATIVE, name, flags["emit"] or "object")
     files = write_folder(wanted.path, code, model)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
+
 from neocog.app.cli.compiling import told_of_compiling
 from neocog.app.cli.export import Wanted
 from neocog.app.cli.export_object import name_of
 from neocog.app.cli.output import emit, format_table, print_json
 from neocog.model.network import Network
+from neocog.standalone.folder import check_folder
 from neocog.standalone.web import web_of, write_web
 from neocog.text import printable
 
@@ -14,6 +17,8 @@ from neocog.text import printable
 def write(model: Network, wanted: Wanted) -> None:
     """Write a folder for a web server, or a page in one file, and say how large it is."""
     asked, name = name_of(wanted)
+    if wanted.kind == "web":
+        check_folder(wanted.path)
     with told_of_compiling(quiet=wanted.quiet):
         web = web_of(model, name)
     if wanted.kind == "html":
@@ -34,5 +39,10 @@ def write(model: Network, wanted: Wanted) -> None:
         ("memory", f"{web.module.memory:,} bytes in the browser"),
     ]
     if wanted.kind == "web":
-        rows.append(("open", f"python3 -m http.server -d {place}, then http://localhost:8000"))
+        rows.append(
+            (
+                "open",
+                f"python3 -m http.server -d {printable(shlex.quote(str(wanted.path)))}, then http://localhost:8000",
+            )
+        )
     emit(format_table(rows))

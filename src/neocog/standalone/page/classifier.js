@@ -1,7 +1,7 @@
 // Classifies pictures with a network that neocog compiled. It needs nothing else, and nothing leaves the machine.
 
-const NETWORK = {}
 const WASM = null
+const NETWORK = {}
 
 export const { name, height, width, channels, labels } = NETWORK
 const { resize, thresholds } = NETWORK
@@ -15,10 +15,14 @@ let running = null // the module's instance, and where its memory has room for w
 /** Get the network ready; classify does it by itself the first time. */
 export function load(wasm) {
   if (loading === null || wasm !== undefined) {
-    loading = instance(wasm ?? WASM ?? new URL(`${name}.wasm`, import.meta.url)).then((made) => {
+    const mine = instance(wasm ?? WASM ?? new URL(`${name}.wasm`, import.meta.url)).then((made) => {
+      if (loading !== mine && loading !== null) return loading // another was asked for meanwhile, and that counts
       running = made
     })
-    loading.catch(() => (loading = null)) // so that it can be tried again
+    loading = mine
+    mine.catch(() => {
+      if (loading === mine) loading = null // so that it can be tried again
+    })
   }
   return loading
 }
@@ -59,7 +63,7 @@ export async function prepare(image) {
 }
 
 async function instance(wasm) {
-  const bytes = typeof wasm === 'string' && wasm === WASM ? Uint8Array.from(atob(wasm), (c) => c.charCodeAt(0)) : wasm
+  const bytes = typeof wasm === 'string' && wasm === WASM ? decoded(wasm) : wasm
   const from = typeof bytes === 'string' || bytes instanceof URL ? await fetch(bytes) : bytes
   let content = from
   if (typeof Response !== 'undefined' && from instanceof Response) {
@@ -71,10 +75,21 @@ async function instance(wasm) {
   return { memory, call, image: places.image.value, probabilities: places.probabilities.value, arena: places.arena.value }
 }
 
+/** Return the bytes that a text in base64 stands for. */
+function decoded(text) {
+  const characters = atob(text)
+  const bytes = new Uint8Array(characters.length)
+  for (let place = 0; place < bytes.length; place++) bytes[place] = characters.charCodeAt(place)
+  return bytes
+}
+
 // From a picture to pixels
 
 async function pixelsOf(image) {
-  if (ArrayBuffer.isView(image?.data) && image.width * image.height * 4 === image.data.length) return image // ImageData
+  if (ArrayBuffer.isView(image?.data) && image.width * image.height * 4 === image.data.length) {
+    checkSize(image.width, image.height)
+    return image // ImageData
+  }
   let drawn = image
   if (typeof Blob !== 'undefined' && image instanceof Blob) {
     // Colours as the file has them, as training sees them: no profile is applied.
@@ -86,7 +101,7 @@ async function pixelsOf(image) {
     const across = drawn?.naturalWidth ?? drawn?.videoWidth ?? drawn?.displayWidth ?? drawn?.width
     const down = drawn?.naturalHeight ?? drawn?.videoHeight ?? drawn?.displayHeight ?? drawn?.height
     if (!(across >= 1 && down >= 1)) throw new TypeError('a picture is needed: ImageData, a Blob, an image, a canvas, a video')
-    if (across * down > MAX_PIXELS) throw new RangeError(`a picture of ${across} x ${down} pixels is too large`)
+    checkSize(across, down)
     const canvas =
       typeof OffscreenCanvas === 'undefined'
         ? Object.assign(document.createElement('canvas'), { width: across, height: down })
@@ -99,6 +114,10 @@ async function pixelsOf(image) {
   } finally {
     if (drawn !== image) drawn.close()
   }
+}
+
+function checkSize(across, down) {
+  if (across * down > MAX_PIXELS) throw new RangeError(`a picture of ${across} x ${down} pixels is too large`)
 }
 
 /** Bring pixels of red, green, blue and opacity to the network's channels, on white. */

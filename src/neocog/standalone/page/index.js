@@ -11,7 +11,9 @@ const WORDS = {
     answered: (ms) => `answered in ${ms} ms`,
     none: 'none of its labels is above its threshold',
     unreadable: 'this is no picture that your browser can read',
+    large: (why) => why,
     refused: 'the camera cannot be used: no permission, or there is none',
+    unshown: (why) => `what the camera sees cannot be shown: ${why}`,
     broken: (why) => `the network cannot be loaded: ${why}`,
     made: 'Compiled by neocog. WebAssembly, no library, works offline.',
     other: '中文',
@@ -26,7 +28,9 @@ const WORDS = {
     answered: (ms) => `用时 ${ms} 毫秒`,
     none: '没有标签超过其阈值',
     unreadable: '浏览器无法读取这张图片',
+    large: (why) => `图片过大：${why}`,
     refused: '无法使用摄像头：未获许可，或没有摄像头',
+    unshown: (why) => `无法显示摄像头画面：${why}`,
     broken: (why) => `无法加载网络：${why}`,
     made: '由 neocog 编译。WebAssembly，无需任何库，可离线使用。',
     other: 'English',
@@ -69,16 +73,23 @@ function show(file) {
 
 async function ask(image, failed) {
   const number = ++asked
-  let found, ms
+  const fail = (text) => {
+    if (number !== asked) return
+    part('labels').replaceChildren()
+    tell(text, true)
+  }
   try {
     await load()
+  } catch (error) {
+    return fail((words) => words.broken(error.message))
+  }
+  let found, ms
+  try {
     const begun = performance.now()
     found = await classify(image)
     ms = performance.now() - begun
-  } catch {
-    if (number !== asked) return
-    part('labels').replaceChildren()
-    return tell(failed, true)
+  } catch (error) {
+    return fail(error instanceof RangeError ? (words) => words.large(error.message) : failed)
   }
   if (number !== asked) return
   const shown = ms.toFixed(ms < 10 ? 1 : 0)
@@ -106,26 +117,41 @@ function given(files) {
 }
 
 async function start() {
+  const number = ++asked
+  let opened
   try {
-    stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: 'environment' } })
+    opened = await navigator.mediaDevices.getUserMedia({ video: { facingMode: 'environment' } })
   } catch {
-    return tell((words) => words.refused, true)
+    if (number === asked) tell((words) => words.refused, true)
+    return
   }
+  if (number !== asked) return release(opened) // a picture came, or another click, while the browser asked for permission
+  stream = opened
   const video = part('video')
   video.srcObject = stream
   video.hidden = false
   part('picture').hidden = part('invitation').hidden = true
-  await video.play()
-  tell((words) => words.waiting)
-  for (const mine = stream; mine === stream; ) {
+  try {
+    await video.play()
+  } catch (error) {
+    if (stream !== opened) return // it was stopped meanwhile
+    stop()
+    return tell((words) => words.unshown(error.message), true)
+  }
+  if (stream === opened) tell((words) => words.waiting)
+  while (stream === opened) {
     await ask(video, (words) => words.refused)
     await new Promise((done) => setTimeout(done, PAUSE))
   }
 }
 
+function release(opened) {
+  for (const track of opened.getTracks()) track.stop()
+}
+
 function stop() {
   if (stream === null) return
-  for (const track of stream.getTracks()) track.stop()
+  release(stream)
   stream = null
   asked++ // what is still being answered comes too late
   part('video').hidden = true
