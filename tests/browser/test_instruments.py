@@ -53,7 +53,7 @@ def test_one_neuron_shows_its_nine_edges_and_their_sum(lesson: Session, serve: S
     at = output.bounding_box()
     page.mouse.move(at["x"] + 4, at["y"] + at["height"] / 2)
     assert page.locator("[data-lit='9']").count() == 1
-    said = page.locator(".said")
+    said = page.locator("main div.said")
     assert "Neuron 6: 9 inputs" in said.inner_text()
     products = values(page, "products")
     assert len(products) == 9
@@ -240,7 +240,7 @@ def test_a_hovered_value_is_in_sight(digits: Session, serve: Serve, open_page: O
 def test_a_peak_that_left_the_picture_is_said_to_have_left(digits: Session, serve: Serve, open_page: Open) -> None:
     page = open_page(serve(digits), room="places?layer=0&filter=0")
     settle(page)
-    stage = page.locator("main [role=application]").first
+    stage = page.locator("main .stage").first
     before = trace(digits.model, digits.input(FIRST).image).output(0)[..., 0]
     column = int(before.argmax()) % before.shape[1]
     stage.focus()

@@ -19,7 +19,7 @@ from neocog.train.snapshots import FilterSnapshots
 
 # room → the least count of numbers that it must show for the trained network
 ROOMS = {
-    "overview": 30,
+    "overview": 29,  # the comparison with the reference waits until it comes into sight
     "lens": 30,
     "connections": 25,
     "pooling": 4,

@@ -23,9 +23,7 @@ pa = pytest.importorskip("pyarrow")
 SIZE = ImageSize(6, 6, 3)
 
 
-def test_what_datasets_writes_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+def test_what_datasets_writes_is_read(tmp_path: Path) -> None:
     datasets = pytest.importorskip("datasets")
     pixels = np.random.default_rng(0).integers(0, 256, (30, 8, 8, 3), np.uint8)
     features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=["dog", "cat"])})

@@ -21,12 +21,17 @@ Content = Callable[[], BinaryIO]
 
 
 def is_shards(location: str | Path) -> bool:
-    """Whether a location is a shard by its name, a pattern of such, or a folder in or below which some lie."""
+    """Whether a location is a shard by its name, a pattern of such, or a folder in or below which some lie. What lies in
+    folders that may not be looked into does not count: whoever reads folders tells of those.
+    """
     path = Path(location)
     if is_pattern(path):
         return True
     if path.is_dir():
-        return any(find_shards(path, ending) for ending in (TAR, PARQUET))
+        try:
+            return any(find_shards(path, ending) for ending in (TAR, PARQUET))
+        except DataError:
+            return False
     return path.suffix.lower() in (TAR, PARQUET)
 
 

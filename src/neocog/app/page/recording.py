@@ -204,8 +204,10 @@ def _kernels(session: Session, given: dict[str, Any]) -> Iterator[Question]:
             "divide": f"{preset['divide']:g}",
         }
         slid = {**weights, "dilation": 1, "padding": given["padding"], "stride": 1}
-        yield ask("kernel", input=FIRST, **slid)
         side = math.isqrt(len(preset["weights"]))
+        if side > min(session.size.height, session.size.width) + 2 * given["padding"]:
+            continue
+        yield ask("kernel", input=FIRST, **slid)
         if node is not None and fits(node, side):
             yield ask("replaced", filter=0, input=FIRST, layer=layer, **weights)
         if session.lesson:
