@@ -229,6 +229,9 @@ def test_the_header_names_everything_and_cannot_be_broken_by_class_names(tmp_pat
     for line in ("#define NEOCOG_NET_INPUT_H 12", "#define NEOCOG_NET_INPUT_C 3 ", "#define NEOCOG_NET_NUM_CLASSES 5"):
         assert line in header
     assert f"#define NEOCOG_NET_ARENA_BYTES {code.arena_bytes} " in header
+    assert f"#define NEOCOG_NET_WEIGHT_BYTES {code.constant_bytes} " in header
+    assert code.file is not None
+    assert f"#define NEOCOG_NET_CODE_BYTES {code.file.code} " in header
     assert "*/" not in (tmp_path / "README.md").read_text().split("Classes:")[0]
     assert header.count("/*") == header.count("*/")
     assert read_note(tmp_path).target == "native"
