@@ -131,6 +131,54 @@ def test_the_camera_is_answered_until_it_is_stopped(open_page: Callable[..., Any
     assert page.locator("#labels li").count() == 0
 
 
+SLOW_CAMERA = """() => {
+  const open = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices)
+  window.opened = []
+  navigator.mediaDevices.getUserMedia = async (wanted) => {
+    await new Promise((done) => { window.allow = done })
+    const stream = await open(wanted)
+    window.opened.push(stream)
+    return stream
+  }
+}"""
+LIVE = "() => opened.map((stream) => stream.getTracks().some((track) => track.readyState === 'live'))"
+
+
+def test_a_picture_that_comes_before_the_camera_stays(
+    open_page: Callable[..., Any], address: str, network: nc.Model
+) -> None:
+    page = open_page(address, locale="en-GB", permissions=["camera"])
+    page.evaluate(SLOW_CAMERA)
+    page.locator("#camera").click()
+    page.set_input_files("#file", {"name": "a.png", "mimeType": "image/png", "buffer": picture()})
+    check(shown(page, "answered in"), wanted(network, 5))
+    page.evaluate("() => allow()")
+    page.wait_for_function("() => opened.length === 1 && opened[0].getTracks()[0].readyState === 'ended'")
+    check(shown(page, "answered in"), wanted(network, 5))
+    assert page.locator("#video").is_hidden()
+
+
+def test_a_camera_that_cannot_be_shown_is_stopped(open_page: Callable[..., Any], address: str) -> None:
+    page = open_page(address, locale="en-GB", permissions=["camera"])
+    page.evaluate(SLOW_CAMERA)
+    page.evaluate("() => { HTMLMediaElement.prototype.play = async () => { throw new DOMException('no decoder') } }")
+    page.locator("#camera").click()
+    page.evaluate("() => allow()")
+    assert shown(page, "what the camera sees cannot be shown: no decoder") == []
+    assert page.evaluate(LIVE) == [False]
+    assert page.locator("#camera").inner_text() == "Use the camera"
+
+
+def test_a_network_that_cannot_be_loaded_is_told(open_page: Callable[..., Any], address: str) -> None:
+    page = open_page("about:blank", locale="en-GB")
+    page.route("**/digits.wasm", lambda route: route.fulfill(body="no module"))
+    page.goto(address)
+    assert shown(page, "the network cannot be loaded: ") == []
+    page.set_input_files("#file", {"name": "a.png", "mimeType": "image/png", "buffer": picture()})
+    assert shown(page, "the network cannot be loaded: ") == []
+    assert "WebAssembly" in page.locator("#told").inner_text()
+
+
 def test_one_file_needs_no_server(open_page: Callable[..., Any], web: Web, network: nc.Model, tmp_path: Path) -> None:
     (tmp_path / "digits.html").write_text(web.page("digits", inside=True))
     page = open_page((tmp_path / "digits.html").as_uri(), locale="zh-CN")

@@ -16,6 +16,7 @@ from neocog.app.cli.options import TARGETS as WORDS
 from neocog.emit.standalone import Look, emit_standalone
 from neocog.errors import FormatError, SettingError
 from neocog.jit.compile import load_objects
+from neocog.jit.host import host_target
 from neocog.model.network import Network
 from neocog.nn.blocks import Sequential
 from neocog.nn.graph import trace
@@ -229,6 +230,9 @@ def test_the_header_names_everything_and_cannot_be_broken_by_class_names(tmp_pat
     for line in ("#define NEOCOG_NET_INPUT_H 12", "#define NEOCOG_NET_INPUT_C 3 ", "#define NEOCOG_NET_NUM_CLASSES 5"):
         assert line in header
     assert f"#define NEOCOG_NET_ARENA_BYTES {code.arena_bytes} " in header
+    assert f"#define NEOCOG_NET_WEIGHT_BYTES {code.constant_bytes} " in header
+    assert code.file is not None
+    assert f"#define NEOCOG_NET_CODE_BYTES {code.file.code} " in header
     assert "*/" not in (tmp_path / "README.md").read_text().split("Classes:")[0]
     assert header.count("/*") == header.count("*/")
     assert read_note(tmp_path).target == "native"
@@ -262,6 +266,20 @@ def test_mistakes_are_said() -> None:
 
 def test_the_command_line_knows_every_target() -> None:
     assert WORDS == TARGETS
+
+
+def test_what_is_written_to_is_no_constant(tmp_path: Path) -> None:
+    compiler = shutil.which("gcc")
+    if compiler is None or not host_target().triple.startswith(("x86_64", "aarch64")):
+        pytest.skip("gcc is not installed: apt-get install gcc")
+    (tmp_path / "a.c").write_text(
+        'int kept = 3, empty[5]; static const char word[] = "a"; const char *const names[] = {word};'
+    )
+    subprocess.run([compiler, "-c", "-fPIC", "a.c"], cwd=tmp_path, check=True)
+    found = read_object((tmp_path / "a.o").read_bytes())
+    assert found is not None
+    assert found.variables == 24
+    assert found.constants >= 10  # the pointer, which is relocated once, and the word
 
 
 def test_what_is_no_elf_file_is_not_read() -> None:

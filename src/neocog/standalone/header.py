@@ -45,7 +45,8 @@ def header_of(code: Code, network: Network) -> str:
 #define {macro}_INPUT_C {channels} /* {meaning} */
 #define {macro}_NUM_CLASSES {len(network.class_names)}
 #define {macro}_ARENA_BYTES {code.arena_bytes} /* of memory that a call works in, wherever it begins */
-
+#define {macro}_WEIGHT_BYTES {code.constant_bytes} /* read-only, in the object */
+{_code_size(code)}
 #ifdef __cplusplus
 extern "C" {{
 #endif
@@ -70,6 +71,11 @@ int {prefix}_predict(const uint8_t *image, float *probabilities, void *arena);
 
 #endif
 """
+
+
+def _code_size(code: Code) -> str:
+    """Return a line with the size of the code, where it is known."""
+    return "" if code.file is None else f"#define {code.prefix.upper()}_CODE_BYTES {code.file.code} /* likewise */\n"
 
 
 def _returns(network: Network) -> str:
