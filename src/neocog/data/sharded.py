@@ -21,8 +21,9 @@ Content = Callable[[], BinaryIO]
 
 
 def is_shards(location: str | Path) -> bool:
-    """Whether a location is a shard by its name, a pattern of such, or a folder in or below which some lie. What folders
-    hold that may not be looked into does not count: whoever reads folders tells of those.
+    """Whether a location is a shard by its name, a pattern of such, or a folder in or below which some lie.
+
+    What folders hold that may not be looked into does not count: whoever reads folders tells of those.
     """
     path = Path(location)
     if is_pattern(path):
