@@ -122,6 +122,10 @@ def _is_trouble(said: Any) -> bool:
     return said.type in ("error", "warning") and "willReadFrequently" not in said.text
 
 
+# A page in one file is there when it has unpacked itself, which is behind its load event.
+UNPACKED = """() => !document.getElementById('neocog-page') || document.getElementById('neocog').hasChildNodes()"""
+
+
 @pytest.fixture
 def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
     """Open an address; what goes wrong in the page, or leaves this machine, fails the test at its end."""
@@ -136,6 +140,7 @@ def open_page(browser: Any) -> Iterator[Callable[..., Any]]:
         page.on("request", lambda asked: asked.url.startswith(HERE) or trouble.append(f"request: {asked.url}"))
         page.set_default_timeout(LIMIT * 1000)
         page.goto(f"{address}#{room}" if room else address)
+        page.wait_for_function(UNPACKED)
         return page
 
     yield begin
