@@ -220,3 +220,10 @@ def test_no_folder_is_made_where_it_would_not_be_trusted(tmp_path: Path) -> None
     with pytest.warns(NeocogWarning, match="home belongs to somebody else"):
         ObjectCache(home / ".cache" / "neocog").store("key", b"body")
     assert list(home.iterdir()) == []
+
+
+def test_a_folder_is_made_in_one_like_tmp(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
+    tmp_path.chmod(0o1777)
+    ObjectCache(tmp_path / "mine").store("key", b"object")
+    assert ObjectCache(tmp_path / "mine").load("key") == b"object"
+    assert not recwarn.list

@@ -47,6 +47,13 @@ def test_a_folder_that_everybody_may_write_to_is_not(folder: Path, mode: int) ->
     assert distrust(folder) == f"{folder} may be written by others"
 
 
+def test_a_folder_may_be_made_where_each_may_move_what_is_their_own(folder: Path) -> None:
+    folder.chmod(0o1777)
+    assert distrust(folder, to_be=True) is None
+    folder.chmod(0o777)
+    assert distrust(folder, to_be=True) == f"{folder} may be written by others"
+
+
 def test_a_folder_below_one_that_everybody_may_write_to_could_be_replaced(folder: Path) -> None:
     folder.parent.chmod(0o777)
     assert distrust(folder) == f"{folder.parent} may be written by others"

@@ -66,7 +66,7 @@ class ObjectCache:
 
         with contextlib.suppress(OSError):
             if not self.folder.is_dir():
-                if self._told_of(_nearest(self.folder)):  # before folders are made that only get into somebody's way
+                if self._told_of(_nearest(self.folder), to_be=True):  # before one is made that only gets into the way
                     return
                 _make_private(self.folder)
             folder = self._trusted_folder()
@@ -96,13 +96,13 @@ class ObjectCache:
             _sweep(self.folder)
         return self.folder
 
-    def _told_of(self, folder: Path) -> bool:
-        """Whether others may have written what lies in a folder, and the user was told of it.
+    def _told_of(self, folder: Path, *, to_be: bool = False) -> bool:
+        """Whether others may have written what lies in a folder, or would in one made there; the user was told of it.
 
         Raises:
             OSError: there is no such folder.
         """
-        reason = distrust(folder)
+        reason = distrust(folder, to_be=to_be)
         if reason is not None:
             warning = NeocogWarning(
                 f"compiled programs are not kept, since others could change them: {reason}",

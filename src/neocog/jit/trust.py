@@ -22,8 +22,13 @@ from pathlib import Path
 MOST_LINKS = 40  # as Linux has it; more are a circle
 
 
-def distrust(folder: Path) -> str | None:
+def distrust(folder: Path, *, to_be: bool = False) -> str | None:
     """Say why somebody else may have put there what lies in a folder; None: nobody else can have.
+
+    Arguments:
+        folder: the folder.
+        to_be: whether what counts is a folder that this user would make in it: nobody else can touch that where
+            each may move what is their own alone, as in /tmp.
 
     Raises:
         OSError: there is no such folder, or it cannot be looked at.
@@ -49,7 +54,7 @@ def distrust(folder: Path) -> str | None:
             ahead += reversed(target.parts[1:] if target.is_absolute() else target.parts)
             continue
         place /= name
-    if reason is None and _open_to_others(place.lstat()):
+    if reason is None and not to_be and _open_to_others(place.lstat()):
         return f"{place} may be written by others"
     return reason
 
