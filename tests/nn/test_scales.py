@@ -54,7 +54,7 @@ def test_an_image_that_is_pooled_before_it_is_multiplied_is_rounded_itself() -> 
         ((Conv2d(2, 3), LeakyReLU(0.1)), False),
         ((Conv2d(2, 3), Hardswish()), False),
         ((Conv2d(2, 3), ReLU(), Conv2d(2, 1)), False),
-        ((Concat(Sequential(Conv2d(2, 1), ReLU()), MaxPool2d(1)),), True),
+        ((ReLU(), Concat(Sequential(Conv2d(2, 1), ReLU()), MaxPool2d(1))), True),
         ((Concat(Sequential(Conv2d(2, 1), ReLU()), Conv2d(2, 1)),), False),
         ((Conv2d(2, 3, padding=1), ReLU(), Residual(Sequential(Conv2d(2, 3, padding=1), ReLU()))), True),
         ((Conv2d(2, 3, padding=1), ReLU(), Residual(Conv2d(2, 3, padding=1))), False),
@@ -70,6 +70,10 @@ def test_what_cannot_be_negative_is_known_by_its_layers(layers: tuple, unsigned:
 def test_an_image_cannot_be_negative_unless_something_is_taken_off(mean: tuple[float, ...], unsigned: bool) -> None:
     graph = trace(Conv2d(2, 3), (9, 9, 2), Normalisation(mean, (0.5,)))
     assert never_negative(graph, IMAGE) is unsigned
+
+
+def test_an_image_that_callers_may_have_normalised_can_be_negative() -> None:
+    assert not never_negative(trace(Conv2d(2, 3), (9, 9, 2)), IMAGE)
 
 
 def test_scales_are_numbers_of_float32_and_equal_ones_are_one() -> None:

@@ -138,14 +138,14 @@ def never_negative(graph: Graph, index: int) -> bool:
 
     Arguments:
         graph: the network.
-        index: of the layer that gives the value; -1 is the image, which is not negative where nothing is taken off
-            pixels from 0 to 1.
+        index: of the layer that gives the value; -1 is the image. Pixels from 0 to 1 are not negative where nothing is
+            taken off them; where nothing at all happens to them, somebody may have done so before.
     """
     waiting, seen = [index], {index}
     while waiting:
         value = waiting.pop()
         if value == IMAGE:
-            if any(mean > 0 for mean in graph.normalisation.mean):
+            if graph.normalisation.is_identity or any(mean > 0 for mean in graph.normalisation.mean):
                 return False
             continue
         node = graph.nodes[value]
