@@ -23,6 +23,7 @@ from neocog.nn.layers import Conv2d
 from neocog.nn.losses import Loss
 from neocog.nn.optimizers import Optimizer
 from neocog.nn.parameters import Parameter, variables_of
+from neocog.nn.scales import Scales
 from neocog.nn.shapes import ImageShape, Shape
 from neocog.nn.slicing import Slicing
 from neocog.ranks.world import World
@@ -269,6 +270,25 @@ class GradientEngine(Engine, Protocol):
         self, graph: Graph, parameters: Mapping[str, Array], value: int, last: int, threads: int | None = None
     ) -> GradientProgram:
         """Make a way back from layer number `last` to a value that it depends on; -1 is the image."""
+
+
+@runtime_checkable
+class Int8Engine(Engine, Protocol):
+    """An engine that predicts in int8 too (docs/int8.md)."""
+
+    def int8_predictor(
+        self, graph: Graph, parameters: Mapping[str, Array], scales: Scales, threads: int | None = None
+    ) -> Predictor:
+        """Make a network that answers in int8: its `logits` are those of `neocog.reference.int8`. What layers give
+        (`features`, `peaks`, `outputs`) is that of the float32 network, for who looks inside.
+
+        Arguments:
+            graph, parameters, threads: as those of `predictor`.
+            scales: of the rounded values of the folded graph.
+
+        Raises:
+            SettingError: the scales are those of another network, or a weight is no finite number.
+        """
 
 
 def allowed_threads(threads: int | None = None) -> int:

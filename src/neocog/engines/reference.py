@@ -25,7 +25,9 @@ from neocog.engines.targets import check_targets
 from neocog.errors import ShapeError
 from neocog.nn.graph import Graph
 from neocog.nn.parameters import check_parameters
-from neocog.reference import loss, optimizer
+from neocog.nn.rewrite import fold_norms
+from neocog.nn.scales import Scales
+from neocog.reference import int8, loss, optimizer
 from neocog.reference.network import Draw, backward, forward
 
 Exact = dict[str, NDArray[np.float64]]
@@ -108,6 +110,30 @@ class ReferencePredictor:
             chunk = slice(start, start + CHUNK)
             run = forward(self.graph, self.exact_parameters, images[chunk], last=index)
             result[chunk] = run.outputs[index].reshape(-1, result.shape[1])
+        return result
+
+
+class Int8ReferencePredictor(ReferencePredictor):
+    """A network that answers in int8, number for number as docs/int8.md has it."""
+
+    def __init__(self, graph: Graph, parameters: Mapping[str, Array], scales: Scales) -> None:
+        self._folded, self._scales = fold_norms(graph), scales
+        scales.check(self._folded.graph)
+        super().__init__(graph, parameters)
+
+    def load(self, parameters: Mapping[str, NDArray[np.generic]]) -> None:
+        """Take new parameters, in memory layout."""
+        super().load(parameters)
+        self._parameters = self._folded.fold({name: np.asarray(v, np.float32) for name, v in parameters.items()})
+
+    def logits(self, images: Images, batch_size: int | None = None) -> Array:
+        """Return the answers to images (N, H, W, C), uint8 or float32 in [0, 1]; see engines/base.py."""
+        images, graph = check_images(self.graph, images), self._folded.graph
+        result = np.empty((len(images), *graph.answer_shape), np.float32)
+        _check_room(graph, len(images))
+        for start in range(0, len(images), CHUNK):
+            outputs, _ = int8.forward(graph, self._parameters, images[start : start + CHUNK], self._scales)
+            result[start : start + CHUNK] = outputs[-1].reshape(-1, *graph.answer_shape)
         return result
 
 
@@ -239,6 +265,12 @@ class ReferenceEngine:
     ) -> ReferencePredictor:
         """Make a network that answers."""
         return ReferencePredictor(graph, parameters)
+
+    def int8_predictor(
+        self, graph: Graph, parameters: Mapping[str, Array], scales: Scales, threads: int | None = None
+    ) -> Int8ReferencePredictor:
+        """Make a network that answers in int8."""
+        return Int8ReferencePredictor(graph, parameters, scales)
 
     def train_program(
         self, graph: Graph, parameters: Mapping[str, Array], settings: StepSettings, threads: int | None = None

@@ -10,4 +10,5 @@ of what it is given; the reference engine gives float64.
                    the layers, each file with its rules at the end; rules.py collects them
     loss.py  optimizer.py                         what training adds
     network.py     a whole Graph, forward and backward: it walks the edges and knows no layer
+    int8.py                                       a whole Graph that predicts in int8
 """
