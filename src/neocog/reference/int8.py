@@ -12,19 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neocog.nn.graph import IMAGE, Graph, Node
-from neocog.nn.layers import (
-    AdaptiveAvgPool2d,
-    AvgPool2d,
-    Conv2d,
-    ConvTranspose2d,
-    GlobalAvgPool2d,
-    GroupNorm,
-    LayerNorm2d,
-    Linear,
-    LocalResponseNorm,
-    Softmax,
-    Upsample,
-)
+from neocog.nn.layers import Activation, Add, Conv2d, Linear, Multiply, PReLU
 from neocog.nn.rewrite import ScaleShift
 from neocog.nn.scales import SIGNED_LIMIT, Scales, limits_of, rounded_values, source_of, weight_scales
 from neocog.reference import conv, linear
@@ -34,11 +22,9 @@ from neocog.reference.network import forward_node
 Float = NDArray[np.float32]
 Integers = NDArray[np.float64]  # which hold whole numbers
 
-_ADDS = (
-    *(AvgPool2d, AdaptiveAvgPool2d, GlobalAvgPool2d, GroupNorm, LayerNorm2d, LocalResponseNorm, Softmax),
-    *(ConvTranspose2d, Upsample),
-)
-"""Layers that add up many values, in an order of the engine's own: here they are exact, and rounded at the end."""
+_EACH_ROUNDED = (Activation, PReLU, Add, Multiply)
+"""Layers of which every operation is rounded to float32. Others move values, or add up many in an order of the engine's
+own: here they are exact, and rounded at the end."""
 
 
 def forward(
@@ -133,7 +119,7 @@ def _computed(node: Node, parameters: Mapping[str, Float], inputs: Sequence[Floa
     if isinstance(node.layer, ScaleShift):
         result: Float = inputs[0] * parameters[f"{node.name}.weight"] + parameters[f"{node.name}.bias"]
         return result
-    if not isinstance(node.layer, _ADDS):
+    if isinstance(node.layer, _EACH_ROUNDED):
         return forward_node(node, parameters, inputs, None).output.astype(np.float32, copy=False)
     names = [f"{node.name}.{variable.name}" for variable in node.layer.variables(*node.shapes)]
     exact = {name: parameters[name].astype(np.float64) for name in names}
