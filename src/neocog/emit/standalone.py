@@ -15,15 +15,18 @@ from dataclasses import dataclass
 import numpy as np
 from llvmlite import ir
 
-from neocog.emit.builder import F32, I8, I32, PTR, Builder, Index, IrValue, float_bits, int32
+from neocog.emit.builder import F32, I8, I32, PTR, Builder, Index, IrValue, float_bits, int32, word_type
 from neocog.emit.kernels import Address
 from neocog.emit.program import ProgramWriter
 from neocog.emit.slots import COUNT_SLOT, IMAGES_SLOT, KIND_SLOT, KIND_UINT8
 from neocog.emit.vector_math import exp, sigmoid
 from neocog.nn.shapes import ImageShape
+from neocog.plan.layout import Tensor
 from neocog.plan.ops.chain import Chain
+from neocog.plan.ops.halo import ClearHalo
 from neocog.plan.program import LOGITS
 from neocog.plan.standalone import Standalone
+from neocog.target.processor import Target
 
 UNKNOWN = -1
 
@@ -77,7 +80,7 @@ def emit_standalone(
         ending: what becomes of logits.
         small: whether short code counts more than its speed.
     """
-    writer = _Writer(standalone, constants)
+    writer = _Writer(standalone, constants, small=small)
     network = writer.write_network()
     _write_predict(writer, network, f"{symbol}_predict", looks, ending)
     _write_names(writer.module, f"{symbol}_class_names", ending.class_names)
@@ -116,9 +119,11 @@ def _argument(b: Builder, image: IrValue, slot: int) -> IrValue:
 class _Writer(ProgramWriter):
     """Writes `network(ptr image, ptr work)`, which leaves the logits in the working memory."""
 
-    def __init__(self, standalone: Standalone, constants: bytes) -> None:
+    def __init__(self, standalone: Standalone, constants: bytes, *, small: bool) -> None:
         super().__init__(standalone.program, _argument)
         self.standalone = standalone
+        self._small = small
+        self._clearing: ir.Function | None = None
         kind = ir.ArrayType(I8, len(constants))
         self._constants = ir.GlobalVariable(self.module, kind, "constants")
         self._constants.linkage, self._constants.global_constant = "internal", True
@@ -149,17 +154,51 @@ class _Writer(ProgramWriter):
         b = Builder(function, self._program.target)
         for first, end in self.standalone.zeros:
             _clear(b, b.at(function.args[1], first, I8), end - first)
-        for scheduled in self._program.stages:
-            stage = scheduled.stage
-            if isinstance(stage, Chain):
+        for stage in self.standalone.stages:
+            if isinstance(stage, ClearHalo):
+                self._clear_halo(b, stage.tensor)
+            elif isinstance(stage, Chain):
                 self.write_blocks(b, stage, 0, stage.slices)
             else:
                 self.call_kernel(b, stage, 0, stage.items)
         b.ir.ret_void()
         return function
 
+    def _clear_halo(self, b: Builder, tensor: Tensor) -> None:
+        """Write zeros around the image of a tensor: above it, between one row's end and the next one's begin, below."""
+        halo, row = tensor.halo, tensor.row_step
+        gap = (halo.left + halo.right) * tensor.pitch
+        rows = tensor.height - 1 if gap else 0
+        pixels = row - gap if gap else tensor.height * row
+        sizes = (tensor.origin, pixels, gap, halo.right * tensor.pitch + halo.bottom * row)
+        above, pixels, gap, below = (size * tensor.bytes_each for size in sizes)
+        if self._clearing is None:
+            self._clearing = _emit_clearing(self.module, self._program.target)
+            self._clearing.attributes.add("noinline" if self._small else "alwaysinline")
+        begin = b.at(b.function.args[1], self.standalone.work[tensor.memory].offset, I8)
+        b.ir.call(self._clearing, [begin, *map(b.index, (above, pixels, gap, rows, below))])
 
-def _clear(b: Builder, address: IrValue, size: int) -> None:
+
+def _emit_clearing(module: ir.Module, target: Target) -> ir.Function:
+    """Write `clear_halo(ptr begin, above, pixels, gap, rows, below)`, all of them bytes but the number of gaps.
+
+    It is one function for all tensors, which LLVM writes out for each where code need not be short.
+    """
+    word = word_type(target)
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [PTR, *[word] * 5]), "clear_halo")
+    function.linkage = "internal"
+    b = Builder(function, target)
+    begin, above, pixels, gap, rows, below = function.args
+    _clear(b, begin, above)
+    with b.loop(0, rows, [b.add(above, pixels)]) as (_, places):
+        _clear(b, b.at(begin, places[0], I8), gap)
+        places[0] = b.add(places[0], b.add(gap, pixels))
+    _clear(b, b.at(begin, places[0], I8), below)
+    b.ir.ret_void()
+    return function
+
+
+def _clear(b: Builder, address: IrValue, size: Index) -> None:
     module, name = b.function.module, f"llvm.memset.p0.i{b.word.width}"
     declared = module.globals.get(name)
     if declared is None:

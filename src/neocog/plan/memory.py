@@ -72,7 +72,11 @@ def allocate(
 
 
 def place(
-    sizes: Mapping[Name, int], uses: Mapping[Name, Use], stages: Sequence[Op], line: int = LINE
+    sizes: Mapping[Name, int],
+    uses: Mapping[Name, Use],
+    stages: Sequence[Op],
+    line: int = LINE,
+    first: Sequence[Name] = (),
 ) -> dict[Name, Allocation]:
     """Find an offset for named allocations; see `allocate`.
 
@@ -81,13 +85,15 @@ def place(
         uses: how each is used.
         stages: what happens, in order.
         line: bytes; each begins at a multiple of this.
+        first: those that get theirs before larger ones, in this order.
     """
+    rank = {name: number - len(first) for number, name in enumerate(first)}
     order = sorted(sizes, key=lambda name: (-sizes[name], name[1]))
     groups: list[_Group] = [_Group([name], uses[name].live) for name in order if uses[name].frame is None]
     groups += [_Group(sharing, always(stages)) for sharing in _framed({name: uses[name] for name in order})]
     placed: list[tuple[_Group, Allocation]] = []
     allocations: dict[Name, Allocation] = {}
-    for group in sorted(groups, key=lambda group: (-sizes[group.names[0]], group.names[0][1])):
+    for group in sorted(groups, key=lambda group: (rank.get(group.names[0], 0), -sizes[group.names[0]], group.names[0][1])):
         space, size = group.names[0][0], sizes[group.names[0]]
         end = 0
         for other, allocation in placed:
