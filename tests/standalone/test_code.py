@@ -7,6 +7,7 @@ import re
 import shutil
 import struct
 import subprocess
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +24,9 @@ from neocog.nn.graph import trace
 from neocog.nn.layers import Conv2d, Flatten, Linear, MaxPool2d, ReLU
 from neocog.nn.losses import BinaryCrossEntropy
 from neocog.nn.rewrite import fold_norms
-from neocog.nn.zoo import lenet5
+from neocog.nn.zoo import lenet5, mobilenet_v1_x0_25
 from neocog.plan.layout import Space
+from neocog.plan.ops.halo import ClearHalo
 from neocog.plan.planner import plan_program
 from neocog.plan.program import LOGITS
 from neocog.plan.standalone import stand_alone
@@ -220,6 +222,30 @@ def test_a_call_needs_less_memory_than_a_program_that_stays() -> None:
     for name in ("cortex-m4", "aarch64", "x86-64-avx512"):
         program = plan_program(trace(NET, (12, 12, 3)), 1, AHEAD[name].target, outputs=(LOGITS,))
         assert 0 < stand_alone(program).work_bytes <= program.size(Space.ARENA) + program.size(Space.SCRATCH)
+
+
+def test_a_call_needs_no_more_memory_than_is_in_use_at_a_time() -> None:
+    """Halos are cleared before their images are made: nothing is kept from the beginning of a call for its zeros."""
+    for name in ("cortex-m7", "x86-64-avx2", "x86-64-avx512"):
+        graph = fold_norms(trace(mobilenet_v1_x0_25(2), (48, 48, 3))).graph
+        standalone = stand_alone(plan_program(graph, 1, AHEAD[name].target, outputs=(LOGITS,)))
+        cleared = {stage.tensor.memory for stage in standalone.stages if isinstance(stage, ClearHalo)}
+        assert len(cleared) == 14, "the image, and what each depthwise convolution takes"
+        assert standalone.zeros == ()
+        assert standalone.work_bytes == standalone.live_bytes
+
+
+def test_layers_of_one_shape_share_a_kernel() -> None:
+    """The blocks of MobileNetV1 with 512 channels are five times the same two layers."""
+    graph = fold_norms(trace(mobilenet_v1_x0_25(2), (48, 48, 3))).graph
+    standalone = stand_alone(plan_program(graph, 1, AHEAD["cortex-m7"].target, outputs=(LOGITS,)))
+    constants = bytes(standalone.constant_bytes)
+    network = Network(mobilenet_v1_x0_25(2), (48, 48, 3), seed=0)
+    text = str(emit_standalone(standalone, constants, "net", [Look(1.0)], ending_of(network), small=True))
+    names = Counter(re.findall(r"call void @\"((?:depthwise|contraction)_\w+)\"", text))
+    assert sum(names.values()) == 28
+    assert sorted(names.values(), reverse=True)[:2] == [5, 5]
+    assert len(set(re.findall(r"define internal void @\"((?:depthwise|contraction)_\w+)\"", text))) == len(names)
 
 
 def test_the_header_names_everything_and_cannot_be_broken_by_class_names(tmp_path: Path) -> None:

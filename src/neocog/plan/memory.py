@@ -93,7 +93,9 @@ def place(
     groups += [_Group(sharing, always(stages)) for sharing in _framed({name: uses[name] for name in order})]
     placed: list[tuple[_Group, Allocation]] = []
     allocations: dict[Name, Allocation] = {}
-    for group in sorted(groups, key=lambda group: (rank.get(group.names[0], 0), -sizes[group.names[0]], group.names[0][1])):
+    for group in sorted(
+        groups, key=lambda group: (rank.get(group.names[0], 0), -sizes[group.names[0]], group.names[0][1])
+    ):
         space, size = group.names[0][0], sizes[group.names[0]]
         end = 0
         for other, allocation in placed:

@@ -7,8 +7,8 @@ constants, and working memory that the caller lends for the length of a call. So
   that are only read transformed, say).
 - Arena and scratch are one block, in which allocations share bytes where their live ranges do not overlap. Images
   are brought in anew by each call, so they share theirs, too.
-- Halos are cleared before their images are made, so that their tensors may share bytes with any others. What else relies
-  on zeros is cleared when a call begins.
+- Halos are cleared before their images are made, so that their tensors may share bytes with any others. What else
+  relies on zeros is cleared when a call begins.
 """
 
 from __future__ import annotations
@@ -78,10 +78,9 @@ class Standalone:
     @property
     def live_bytes(self) -> int:
         """The most bytes that are in use at a time: no layout of these stages takes less."""
-        moments_of = {moment for allocation in self.work.values() for moment in (allocation.live.first,)}
-        return max(
-            (sum(one.size for one in self.work.values() if one.live.contains(moment)) for moment in moments_of), default=0
-        )
+        work = self.work.values()
+        begins = {allocation.live.first for allocation in work}
+        return max((sum(one.size for one in work if one.live.contains(moment)) for moment in begins), default=0)
 
     def constant_at(self, memory: Name, start: int) -> int:
         """Return where a byte of a constant allocation lies in the block of constants.
