@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from conformance_cases import Case, exact_slopes, nothing_rounds
-from neocog.nn.graph import IMAGE, Graph
+from neocog.nn.graph import IMAGE, Graph, Node
 from neocog.nn.layers import Conv2d, Linear
 from neocog.nn.losses import CrossEntropy, MeanSquaredError
 from neocog.nn.parameters import variables_of
@@ -109,7 +109,8 @@ def representable_step(graph: Graph, count: int, seed: int) -> Case | None:
 def rounded_step(case: Case) -> dict[str, np.ndarray]:
     """Return the gradients of a step by name, and its "logits", where the reference computes it, in float64, with
     factors of convolutions and fully connected layers that are rounded to bfloat16 first: images, weights, and the
-    gradients of what they gave; and so is what they give, but for the last one.
+    gradients of what they gave; and so is what they give, but for the last one, and the gradients that they send. Filters
+    of one channel each are not rounded: they multiply in float32.
     """
     graph, draw = case.graph, Draw(case.seed, 1)
     parameters = {name: value.astype(np.float64) for name, value in case.parameters.items()}
@@ -119,7 +120,7 @@ def rounded_step(case: Case) -> dict[str, np.ndarray]:
         multiplies = isinstance(node.layer, Conv2d | Linear)
         taken = [outputs[number] for number in node.inputs]
         inputs[node.index] = [_half(x) for x in taken] if multiplies else taken
-        result = forward_node(node, factors if multiplies else parameters, inputs[node.index], draw)
+        result = forward_node(node, _own(node, parameters, factors), inputs[node.index], draw)
         rounds = multiplies and node is not graph.nodes[-1]
         outputs[node.index] = _half(result.output) if rounds else result.output
         choices[node.index] = result.choice
@@ -128,12 +129,19 @@ def rounded_step(case: Case) -> dict[str, np.ndarray]:
     for node in reversed(graph.nodes):
         multiplies = isinstance(node.layer, Conv2d | Linear)
         dy = _half(gradients[node.index]) if multiplies else gradients[node.index]
-        own = factors if multiplies else parameters
+        own = _own(node, parameters, factors)
         sent = backward_node(node, own, inputs[node.index], choices[node.index], dy, draw)
         found |= {f"{node.name}.{name}": value for name, value in sent.variables.items()}
         for number, part in zip(node.inputs, sent.inputs, strict=True):
-            gradients[number] = gradients.get(number, 0) + part
+            gradients[number] = gradients.get(number, 0) + (_half(part) if multiplies else part)
     return found | {"logits": logits}
+
+
+def _own(node: Node, exact: dict[str, np.ndarray], rounded_: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return a layer's parameters as it computes with them."""
+    layer = node.layer
+    multiplies = isinstance(layer, Linear) or (isinstance(layer, Conv2d) and layer.groups == 1)
+    return rounded_ if multiplies else exact
 
 
 def _half(values: np.ndarray) -> np.ndarray:

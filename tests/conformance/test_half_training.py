@@ -11,11 +11,12 @@ from emit_functions import targets
 from half_cases import representable_step, rounded, rounded_step, tile_products
 from neocog.engines.base import StepSettings
 from neocog.engines.native import NativeEngine
-from neocog.nn.blocks import Residual, Sequential
+from neocog.nn.blocks import Concat, Residual, Sequential
 from neocog.nn.graph import trace
 from neocog.nn.layers import (
     AvgPool2d,
     BatchNorm2d,
+    ChannelShuffle,
     Conv2d,
     Dropout,
     Flatten,
@@ -24,6 +25,7 @@ from neocog.nn.layers import (
     MaxPool2d,
     ReLU,
     SiLU,
+    Slice,
 )
 from neocog.nn.losses import CrossEntropy, MeanSquaredError
 from neocog.nn.optimizers import SGD
@@ -56,11 +58,22 @@ NETWORKS = {
         ),
         (12, 10, 3),
     ),
+    "shuffled": trace(
+        Sequential(
+            *(Conv2d(40, 3), Conv2d(40, 3, 2, 1, groups=40), Concat(Sequential(), Conv2d(8, 1)), ChannelShuffle(3)),
+            *(Concat(Slice(36), Sequential(Slice(36, 48), Conv2d(12, 3, padding=1, groups=12)), Slice(5, 9)), ReLU()),
+            *(Conv2d(8, 1), Flatten(), Linear(4)),
+        ),
+        (11, 9, 3),
+    ),
 }
-COUNTS = {"plain": 40, "strides": 3, "joins": 16, "groups": 4}
+COUNTS = {"plain": 40, "strides": 3, "joins": 16, "groups": 4, "shuffled": 4}
 
 
-@pytest.mark.parametrize(("name", "sides"), list(zip(NETWORKS, ("avx512", "avx2", "sse2", "avx2"), strict=True)))
+SIDES = ("avx512", "avx2", "sse2", "avx2", "sse2")
+
+
+@pytest.mark.parametrize(("name", "sides"), [*zip(NETWORKS, SIDES, strict=True), ("shuffled", "avx512")])
 def test_nothing_is_lost_of_a_step_that_bfloat16_represents(name, sides):
     graph = NETWORKS[name]
     case = representable_step(graph, exact_count(COUNTS[name], graph), seed=1)
@@ -69,10 +82,22 @@ def test_nothing_is_lost_of_a_step_that_bfloat16_represents(name, sides):
     check_exact_step(NativeEngine(targets().get(sides), precision="bfloat16"), case)
 
 
-@pytest.mark.parametrize("name", ["plain", "strides"])
-def test_a_step_is_that_of_rounded_factors(name):
-    graph = NETWORKS[name]
-    case = real_case(graph, COUNTS[name], 3, CrossEntropy())
+SEPARABLE = trace(
+    Sequential(
+        *(Conv2d(8, 3, padding=1, bias=False), BatchNorm2d(), ReLU(), Conv2d(8, 3, 2, 1, groups=8, bias=False)),
+        *(BatchNorm2d(), ReLU(), Conv2d(40, 1, bias=False), BatchNorm2d(), ReLU(), Flatten(), Linear(4)),
+    ),
+    (12, 11, 3),
+)
+
+
+@pytest.mark.parametrize(
+    ("graph", "count", "seed"),
+    [(NETWORKS["plain"], 40, 3), (NETWORKS["strides"], 3, 3), (SEPARABLE, 8, 5)],
+    ids=["plain", "strides", "separable"],
+)
+def test_a_step_is_that_of_rounded_factors(graph, count, seed):
+    case = real_case(graph, count, seed, CrossEntropy())
     program = NativeEngine(precision="bfloat16").train_program(graph, case.parameters, _settings(case))
     result, model = program.step(case.images, case.targets, RATE), rounded_step(case)
     plain = NativeEngine().train_program(graph, case.parameters, _settings(case))
@@ -111,7 +136,7 @@ NORMALIZED = trace(
 )
 
 
-@pytest.mark.parametrize("graph", [NETWORKS["plain"], NORMALIZED], ids=["plain", "normalized"])
+@pytest.mark.parametrize("graph", [NETWORKS["plain"], NORMALIZED, SEPARABLE], ids=["plain", "normalized", "separable"])
 def test_the_same_bits_on_any_number_of_threads(graph):
     engine = NativeEngine(precision="bfloat16")
     one, two = (_trained(engine, graph, threads) for threads in (1, 2))

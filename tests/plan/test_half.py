@@ -77,6 +77,39 @@ def test_what_convolutions_hand_to_each_other_is_bfloat16_and_the_answer_is_not(
     assert not any(isinstance(tensor, Blocked) for tensor in program.outputs.values())
 
 
+def _images_of_float32(graph, training=None):
+    program = plan_program(graph, 8, NAMED["AVX-512"], training, precision="bfloat16")
+    images = [
+        (stage.name, part)
+        for stage in program.every_stage()
+        for part in stage.writes()
+        if isinstance(part, Tensor) and not isinstance(part, Blocked) and part.bytes_each == 4
+    ]
+    return {name.split(":")[0] for name, image in images if image.height * image.width > 1}
+
+
+@pytest.mark.parametrize(
+    ("name", "last"),
+    [("mobilenet_v2", "features.18.0"), ("resnet18", "layer4.1.conv2"), ("shufflenet_v2_x1_0", "conv5.0")],
+)
+def test_images_between_convolutions_stay_bfloat16_whatever_lies_between(name, last):
+    """But for the caller's, and what only a mean takes."""
+    assert _images_of_float32(fold_norms(MODELS[name].graph()).graph) == {"load images", last}
+
+
+@pytest.mark.parametrize(
+    ("name", "others"),
+    [
+        ("mobilenet_v2", {"features.18.0", "features.18.1", "features.18.2"}),
+        # The gradients of windows that overlap are added up.
+        ("resnet18", {"bn1", "maxpool", "layer1.0.conv1", "layer4.1.conv2", "layer4.1.relu2"}),
+    ],
+)
+def test_so_they_do_in_training(name, others):
+    training = Training(MeanSquaredError(), SGD())
+    assert _images_of_float32(MODELS[name].graph(), training) == {"load images"} | others
+
+
 def test_a_fully_connected_layer_sees_the_image_behind_a_flatten_as_it_lies():
     stages, program = _stages(Sequential(Conv2d(8, 3), ReLU(), Conv2d(40, 3), Flatten(), Linear(3)), (9, 8, 3))
     linear = stages["4:Linear forward"]

@@ -13,7 +13,9 @@ from neocog.emit.addresses import Addresses, pixel
 from neocog.emit.builder import Builder, Index, IrValue
 from neocog.emit.emitter import Emitters
 from neocog.emit.epilogue import finished
+from neocog.emit.half import clear_around, element, fill_up, load_from, store_to, vector_of
 from neocog.emit.pointwise import Spot
+from neocog.plan.blocked import PLANE, Blocked
 from neocog.plan.ops.depthwise import Depthwise, DepthwiseGradient, Sweep, forward_sweep
 
 UNROLLED_TAPS = 64  # filters of at most so many are written out, larger ones row by row in a loop
@@ -29,6 +31,19 @@ def emit_depthwise(b: Builder, addresses: Addresses, stage: Depthwise, low: Inde
             channel = b.mul(vector, b.lanes)
             for rows, columns in product(stage.rows, stage.columns):
                 _emit_pass(b, addresses, stage, _Pass(rows, columns, image, channel), first)
+        if isinstance(stage.y, Blocked):
+            rows_of_item = -(-stage.y.height // stage.bands)
+            begin = b.mul(part, rows_of_item)
+            with b.loop(begin, b.minimum(b.add(begin, rows_of_item), stage.y.height)) as (row, _):
+                _emit_zeros(b, addresses.tensor(stage.y), stage.y, image, row)
+
+
+def _emit_zeros(b: Builder, base: IrValue, y: Blocked, image: Index, row: Index) -> None:
+    """Write the zeros of a row: those behind the last vector of its pixels, and those between it and the next row."""
+    if -(-y.channels // b.lanes) * b.lanes < y.planes * PLANE:
+        with b.loop(0, y.width) as (column, _):
+            fill_up(b, base, y, pixel(b, y, image, row, column), y.channels)
+    clear_around(b, base, y, image, row)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +61,7 @@ def _emit_pass(b: Builder, addresses: Addresses, stage: Depthwise, over: _Pass, 
     rows, columns = over.rows, over.columns
     filters = b.at(addresses.panels(stage.weights), b.mul(over.channel, stage.weights.rows))
     bias = b.splat(0.0) if stage.bias is None else b.load(addresses.operand(stage.bias), over.channel)
+    of_x, of_y = (vector_of(b, tensor, 0, over.channel) for tensor in (stage.x, stage.y))
     last = rows.pixels if stage.bands == 1 else b.minimum(b.add(first, stage.band), rows.pixels)
 
     def weight(j: Index, s: int) -> IrValue:
@@ -62,12 +78,13 @@ def _emit_pass(b: Builder, addresses: Addresses, stage: Depthwise, over: _Pass, 
         to_row = b.add(b.mul(iteration, rows.step), rows.first)
         for start, size in _tiles(b, columns.pixels, stage.together):
             column = b.add(b.mul(start, columns.stride), columns.origin)
-            read = b.at(addresses.tensor(stage.x), b.add(pixel(b, stage.x, over.image, row, column), over.channel))
+            images = addresses.tensor(stage.x)
+            read = b.at(images, b.add(pixel(b, stage.x, over.image, row, column), of_x), element(stage.x))
 
             def tap_row(sums: list[IrValue], j: Index, size: int = size, read: IrValue = read) -> None:
-                line = b.at(read, b.mul(j, rows.reach * stage.x.row_step))
+                line = b.at(read, b.mul(j, rows.reach * stage.x.row_step), element(stage.x))
                 for place, meeting in columns.met(size):
-                    value = b.load(line, place * stage.x.pitch)
+                    value = load_from(b, stage.x, line, place * stage.x.pitch)
                     for i, s in meeting:
                         factor = near[j, s] if near else weight(j, s)
                         sums[i] = b.multiply_add(value, factor, sums[i])
@@ -84,11 +101,8 @@ def _emit_pass(b: Builder, addresses: Addresses, stage: Depthwise, over: _Pass, 
                 to_column = b.add(b.mul(b.add(start, i), columns.step), columns.first)
                 spot = Spot(over.image, to_row, to_column, over.channel)
                 done = finished(b, addresses, stage.epilogue, total, spot, stage.y.channels)
-                b.store(
-                    done,
-                    addresses.tensor(stage.y),
-                    b.add(pixel(b, stage.y, over.image, to_row, to_column), over.channel),
-                )
+                made = addresses.tensor(stage.y)
+                store_to(b, done, stage.y, made, b.add(pixel(b, stage.y, over.image, to_row, to_column), of_y))
 
 
 def _tap(sweep: Sweep, iteration: int) -> int:
@@ -186,14 +200,17 @@ def _summed(
     """Return x · dy of some taps, added up over a band; behind them dy itself, if the bias wants it."""
     rows, columns = forward_sweep(stage.window.vertical), forward_sweep(stage.window.horizontal)
     tap_rows = sorted({r for r, _ in taps})
+    of_x, of_dy = (vector_of(b, tensor, 0, band.channel) for tensor in (stage.x, stage.dy))
 
     def tile(sums: list[IrValue], row: Index, start: Index, size: int) -> list[IrValue]:
         sums = list(sums)
         left = b.add(b.mul(start, columns.stride), columns.origin)
         top = b.add(b.mul(row, rows.stride), rows.origin)
-        dy = b.at(addresses.tensor(stage.dy), b.add(pixel(b, stage.dy, band.image, row, start), band.channel))
-        x = b.at(addresses.tensor(stage.x), b.add(pixel(b, stage.x, band.image, top, left), band.channel))
-        slopes = [b.load(dy, i * stage.dy.pitch) for i in range(size)]
+        gradients = addresses.tensor(stage.dy)
+        dy = b.at(gradients, b.add(pixel(b, stage.dy, band.image, row, start), of_dy), element(stage.dy))
+        images = addresses.tensor(stage.x)
+        x = b.at(images, b.add(pixel(b, stage.x, band.image, top, left), of_x), element(stage.x))
+        slopes = [load_from(b, stage.dy, dy, i * stage.dy.pitch) for i in range(size)]
         for place, meeting in columns.met(size):
             for r in tap_rows:
                 value = None
@@ -201,7 +218,8 @@ def _summed(
                     if (r, s) not in numbers:
                         continue
                     if value is None:
-                        value = b.load(x, r * rows.reach * stage.x.row_step + place * stage.x.pitch)
+                        there = r * rows.reach * stage.x.row_step + place * stage.x.pitch
+                        value = load_from(b, stage.x, x, there)
                     number = numbers[r, s]
                     sums[number] = b.multiply_add(value, slopes[i], sums[number])
         if biased:

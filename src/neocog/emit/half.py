@@ -54,6 +54,19 @@ def store_to(b: Builder, value: IrValue, tensor: Tensor, base: IrValue, offset: 
         b.store(value, base, offset)
 
 
+def vector_of(b: Builder, tensor: Tensor, pixel: Index, channel: Index) -> Index:
+    """Return where a vector of a pixel's channels lies in a tensor, whatever that holds."""
+    if not isinstance(tensor, Blocked):
+        return b.add(pixel, channel)
+    plane, within = b.divmod(channel, PLANE)
+    return b.add(pixel, b.add(b.mul(plane, tensor.plane_step), within))
+
+
+def element(tensor: Tensor) -> ir.Type:
+    """Return the type of what a tensor holds, as addresses count it."""
+    return I16 if isinstance(tensor, Blocked) else F32
+
+
 def rounded(b: Builder, value: IrValue) -> IrValue:
     """Return a vector of float32 as words of bfloat16."""
     words = ir.VectorType(I16, b.lanes)

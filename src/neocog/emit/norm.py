@@ -10,6 +10,7 @@ from llvmlite import ir
 from neocog.emit.addresses import Addresses, pixel
 from neocog.emit.builder import F32, I64, Builder, Index, IrValue
 from neocog.emit.emitter import Emitters
+from neocog.emit.half import load_from, vector_of
 from neocog.emit.slots import COUNT_SLOT
 from neocog.emit.sums import left_before, over_channels, over_pixels
 from neocog.plan.layout import Operand, Tensor
@@ -59,12 +60,13 @@ def emit_moments(b: Builder, addresses: Addresses, stage: Moments, low: IrValue,
     images = b.maximum(0, b.minimum(count, stage.x.images))
 
     def body(channel: Index, last: bool) -> None:
-        first = b.load(x, channel)
+        there = vector_of(b, stage.x, 0, channel)
+        first = load_from(b, stage.x, x, there)
         if addresses.block is not None:
             first = b.ir.select(b.less(addresses.block.number, 1), first, b.load(out, channel))
 
         def at(image: Index, row: Index, column: Index) -> list[IrValue]:
-            away = b.ir.fsub(b.load(x, b.add(pixel(b, stage.x, image, row, column), channel)), first)
+            away = b.ir.fsub(load_from(b, stage.x, x, b.add(pixel(b, stage.x, image, row, column), there)), first)
             return [away, b.ir.fmul(away, away)]
 
         totals = over_pixels(b, stage.x, images, 2, at)

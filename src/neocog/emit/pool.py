@@ -9,7 +9,7 @@ from neocog.emit.addresses import Addresses, pixel
 from neocog.emit.argmax import load_argmax, mask_type, stopped, store_argmax
 from neocog.emit.builder import F32, I16, Builder, Index, IrValue, float_bits
 from neocog.emit.emitter import Emitters
-from neocog.emit.half import clear_around, clear_position, fill_up, load_from, store_to
+from neocog.emit.half import clear_around, clear_position, fill_up, load_from, store_to, vector_of
 from neocog.emit.pointwise import Spot, apply, position
 from neocog.nn.window import EvenAxis, EvenWindow, Window, WindowAxis
 from neocog.plan.blocked import PLANE, Blocked
@@ -84,24 +84,16 @@ def emit_pool(b: Builder, addresses: Addresses, stage: Pool, low: IrValue, high:
             bounds = (first_row, last_row), (first_column, last_column)
             with b.loop(0, whole) as (group, _):
                 channel = b.mul(group, together * b.lanes)
-                source = _vector_of(b, stage.x, corner, channel)
+                source = vector_of(b, stage.x, corner, channel)
                 _pool_window(b, addresses, stage, place, source, channel, together, bounds)
             if rest:
                 channel = whole * together * b.lanes
-                source = _vector_of(b, stage.x, corner, channel)
+                source = vector_of(b, stage.x, corner, channel)
                 _pool_window(b, addresses, stage, place, source, channel, rest, bounds)
             if isinstance(stage.y, Blocked):
                 fill_up(b, addresses.tensor(stage.y), stage.y, pixel(b, stage.y, *place), stage.y.channels)
         if isinstance(stage.y, Blocked):
             clear_around(b, addresses.tensor(stage.y), stage.y, image, row)
-
-
-def _vector_of(b: Builder, tensor: Tensor, pixel: Index, channel: Index) -> Index:
-    """Return where a vector of a pixel's channels lies."""
-    if not isinstance(tensor, Blocked):
-        return b.add(pixel, channel)
-    plane, within = b.divmod(channel, PLANE)
-    return b.add(pixel, b.add(b.mul(plane, tensor.plane_step), within))
 
 
 def _pool_window(
@@ -149,7 +141,7 @@ def _pool_window(
         if share is not None:
             result = b.ir.fmul(result, share)
         at = b.add(channel, v * b.lanes)
-        store_to(b, result, stage.y, y, _vector_of(b, stage.y, pixel(b, stage.y, *place), at))
+        store_to(b, result, stage.y, y, vector_of(b, stage.y, pixel(b, stage.y, *place), at))
         if stage.mask is not None:
             argmax = stopped(b, result, values[vectors + v]) if stage.clamped else values[vectors + v]
             to = b.add(pixel(b, stage.mask, *place), at)
@@ -196,7 +188,7 @@ def _scatter_row(b: Builder, addresses: Addresses, stage: PoolBackward, image: I
         source = pixel(b, stage.dy, image, row, column)
         with b.loop(0, -(-stage.dy.channels // b.lanes)) as (vector, _):
             channel = b.mul(vector, b.lanes)
-            value = load_from(b, stage.dy, dy, _vector_of(b, stage.dy, source, channel))
+            value = load_from(b, stage.dy, dy, vector_of(b, stage.dy, source, channel))
             argmax = None
             if stage.mask is not None:
                 at = b.add(pixel(b, stage.mask, image, row, column), channel)

@@ -61,7 +61,7 @@ def _op(
     shared: bool,
 ) -> Depthwise:
     iterations = max(sweep.pixels for sweep in rows)
-    band = _band(iterations, 4 * x.row_step * max(sweep.stride for sweep in rows), target)
+    band = _band(iterations, x.bytes_each * x.row_step * max(sweep.stride for sweep in rows), target)
     if shared:
         band = min(band, -(-iterations // max(1, -(-LEAST_ITEMS // y.images))))
     together = _together(layer.taps, layer.window, target)
@@ -110,7 +110,7 @@ def weight_gradient(
         slices, step, accumulates: see `DepthwiseGradient`.
     """
     vertical = layer.window.vertical
-    band = _band(dy.height, 4 * (layer.x.row_step * vertical.stride + dy.row_step), target)
+    band = _band(dy.height, dy.bytes_each * (layer.x.row_step * vertical.stride + dy.row_step), target)
     together = FEWEST_TOGETHER if target.fma else FEWEST_TOGETHER // 2  # a product takes a register, too
     return DepthwiseGradient(
         f"{layer.title} weight gradient",

@@ -6,7 +6,25 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from neocog.nn.graph import IMAGE
-from neocog.nn.layers import Activation, Add, AvgPool2d, Conv2d, ConvTranspose2d, Linear, MaxPool2d, PReLU
+from neocog.nn.layers import (
+    Activation,
+    Add,
+    AvgPool2d,
+    BatchNorm2d,
+    ChannelShuffle,
+    Concatenate,
+    Conv2d,
+    ConvTranspose2d,
+    Dropout,
+    Dropout2d,
+    DropPath,
+    LayerScale,
+    Linear,
+    MaxPool2d,
+    Multiply,
+    PReLU,
+    Slice,
+)
 from neocog.nn.rewrite import ScaleShift
 from neocog.nn.shapes import ImageShape
 from neocog.nn.window import Window
@@ -24,6 +42,8 @@ NO_HALO = Halo()
 LEAST_TILES = 8  # of all images, where transformed filters do not fit the second-level cache
 CHAIN_TILES = 24  # a chain takes as many images at a time as give its Winograd layers about so many tiles
 CHAIN_PIXELS = 192  # and its other convolutions about so many pixels
+BY_VALUE = (Activation, Add, BatchNorm2d, Dropout, Dropout2d, DropPath, LayerScale, Multiply, PReLU, ScaleShift)
+JOINS = (ChannelShuffle, Concatenate, Slice)  # what brings channels into another order
 LEAST_BLOCKS = 4  # of images; with fewer, threads share out stages over the whole batch
 
 
@@ -121,7 +141,7 @@ class Choices:
         """Return the zeros that the steps that take a value need around it."""
         halo = NO_HALO
         for step in self.steps.users(index):
-            if self.is_half(step):
+            if self.takes_planes(step):
                 if index == IMAGE:
                     halo = halo.union(self._around_rows(step))
                 continue
@@ -156,6 +176,14 @@ class Choices:
         seen = axis.kernel * self.extents[step.index].input.channels
         return axis.dilation == 1 and seen <= PLANE and self.reads_scalars(IMAGE)
 
+    def takes_planes(self, step: PlanStep) -> bool:
+        """Whether a convolution or fully connected layer takes bfloat16: to multiply it, or, of a depthwise one, to turn
+        it into float32 on the way.
+        """
+        if self.is_half(step):
+            return True
+        return self.precision != "float32" and step.is_depthwise and self.source_of(step.inputs[0]) != IMAGE
+
     def source_of(self, index: int) -> int:
         """Return the step whose output a value is, Flatten aside."""
         while index != IMAGE and self.steps.steps[index].is_flatten:
@@ -184,9 +212,9 @@ class Choices:
         return self._wanted_gradients[index]
 
     def _takes_half_gradient(self, step: PlanStep) -> bool:
-        if self.is_half(step):
+        if self.takes_planes(step):
             return True
-        passes = isinstance(step.node.layer, Activation | Add | PReLU) or step.is_flatten
+        passes = isinstance(step.node.layer, BY_VALUE) or step.is_flatten or self._joins_planes(step)
         passes = passes or (self.pools_half(step) and not self.overlaps(step))
         return passes and any(self.wants_half_gradient(value) for value in step.inputs if value in self.learning)
 
@@ -195,24 +223,39 @@ class Choices:
         if self.precision == "float32" or self.source_of(index) == IMAGE:
             return False
         if index not in self._wanted:
-            self._wanted[index] = any(self._takes_half(index, user) for user in self.steps.users(index))
+            step = self.steps.steps[index]
+            may = not isinstance(step.node.layer, JOINS) or self._joins_planes(step)
+            self._wanted[index] = may and any(self._takes_half(index, user) for user in self.steps.users(index))
         return self._wanted[index]
 
     def _takes_half(self, index: int, step: PlanStep) -> bool:
-        if self.is_half(step):
+        if self.takes_planes(step):
             return index in step.inputs or step.gives_images
-        if isinstance(step.node.layer, Activation | Add | PReLU | ScaleShift) or step.is_flatten:
+        if isinstance(step.node.layer, Multiply) and self._is_pixel(index, step):
+            return False  # it is spread over all pixels
+        if isinstance(step.node.layer, (*BY_VALUE, *JOINS)) or step.is_flatten:
             return self.wants_half(step.index)
         return self.pools_half(step)
+
+    def _joins_planes(self, step: PlanStep) -> bool:
+        """Whether a layer that brings channels into another order may take planes: not those of vectors, nor of images
+        that lie value by value.
+        """
+        joins = isinstance(step.node.layer, JOINS) and step.on_images
+        return joins and all(self.source_of(value) != IMAGE for value in step.inputs)
+
+    def _is_pixel(self, index: int, step: PlanStep) -> bool:
+        return all(step.node.is_pixel(place) for place, value in enumerate(step.inputs) if value == index)
 
     def blocked_of(self, index: int) -> Blocked:
         """Return how a step's output lies as bfloat16, with the zeros and the room behind it that its readers need."""
         halo = NO_HALO
         windows = []
         for step in self.steps.users(index):
-            if self.is_half(step) and isinstance(step.node.layer, Conv2d) and index in step.inputs:
-                windows.append(self.window_of(step))
-                halo = halo.union(correlation.input_halo(windows[-1]))
+            if not self.takes_planes(step) or not isinstance(step.node.layer, Conv2d) or index not in step.inputs:
+                continue
+            halo = halo.union(correlation.input_halo(self.window_of(step)))
+            windows += [self.window_of(step)] if self.is_half(step) else []
         shape = self.output_shape(index)
         windows += [product.whole(shape)] if self._is_flattened(index) else []
         title = f"{self.steps.steps[index].title} in bfloat16"
@@ -224,8 +267,11 @@ class Choices:
         step, shape = self.steps.steps[index], self.output_shape(index)
         title = f"gradient of {step.title} in bfloat16"
         made = blocked(title, self.batch, shape, NO_HALO)
-        if not self.is_half(step):
+        if not self.takes_planes(step):
             return made
+        if step.is_depthwise:
+            needed = step.inputs[0] in self.learning
+            return replace(made, halo=correlation.gradient_halo(self.window_of(step))) if needed else made
         if isinstance(step.node.layer, Linear):
             return replace(made, spare=half_gradient.spare_behind_images(made))
         needed = step.inputs[0] in self.learning
@@ -269,7 +315,7 @@ class Choices:
 
     def gradient_halo(self, step: PlanStep) -> Halo:
         """Return the zeros that a step's backward pass needs around the gradient of its output."""
-        if not step.is_correlation or self.is_half(step):
+        if not step.is_correlation or self.takes_planes(step):
             return NO_HALO
         window, tile = self.window_of(step), self.backward_tile(step)
         if isinstance(step.node.layer, ConvTranspose2d):

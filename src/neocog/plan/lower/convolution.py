@@ -109,7 +109,7 @@ def _step_behind(low: Lowering, step: PlanStep, node: Node) -> Pointwise:
     match node.layer:
         case Add():
             (other,) = step.added
-            return Plus(low.in_memory(other) if low.is_half(step) else Expression(low.output(other).tensor))
+            return Plus(Expression((low.at_rest(other) if low.takes_planes(step) else low.output(other)).tensor))
         case PReLU():
             return Slope(low.vectors_of(node, "weight"))
         case ScaleShift():

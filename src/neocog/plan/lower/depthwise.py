@@ -1,4 +1,7 @@
-"""Depthwise convolutions as tasks, forward and backward: ops of their own, which run in chains like all others."""
+"""Depthwise convolutions as tasks, forward and backward: ops of their own, which run in chains like all others.
+
+They take and give bfloat16 where what lies around them does, and compute with float32.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from dataclasses import replace
 from neocog.plan import depthwise, weight_gradient
 from neocog.plan.correlation import Correlation
 from neocog.plan.layout import Operand, Space
+from neocog.plan.lower import half
 from neocog.plan.lower.convolution import correlation_of, epilogue_of
 from neocog.plan.lower.convolution_gradient import seen_by
 from neocog.plan.lower.lowering import Lowering
@@ -21,10 +25,8 @@ from neocog.plan.passes.steps import PlanStep
 
 def forward(low: Lowering, step: PlanStep) -> None:
     """Plan the convolution, with what runs where its output is stored."""
-    x, epilogue = low.output(step.inputs[0]), epilogue_of(low, step)
-    shape, kept = low.output_shape(step.index), step.index in low.kept
-    y = low.value(step.title, shape, low.halo_of(step.index), kept=kept, activation=step.activation)
-    low.outputs[step.index] = y
+    x, epilogue = _taken(low, step), epilogue_of(low, step)
+    y = half.output(low, step)
     layer = correlation_of(low, step, x.tensor, y.tensor)
 
     def build(segment: Segment) -> Iterable[Op]:
@@ -37,13 +39,19 @@ def forward(low: Lowering, step: PlanStep) -> None:
     task.weights = 4 * layer.weights.size
 
 
+def _taken(low: Lowering, step: PlanStep) -> Value:
+    """Return what a step takes, as bfloat16 where it takes such."""
+    return (low.half if low.takes_planes(step) else low.output)(step.inputs[0])
+
+
 def backward(low: Lowering, step: PlanStep) -> None:
     """Plan the gradients of the filters, as far as they are trained, and of the input, as far as it is needed."""
-    dy = low.gradient_value(step, low.gradient_halo(step))
+    planes = low.takes_planes(step)
+    dy = low.half_gradient(step) if planes else low.gradient_value(step, low.gradient_halo(step))
     chains = low.chains(step, backward=True)
     level = low.level([dy.tensor.name], chains=chains)
-    x = low.output_again(step.inputs[0], level)
-    layer = correlation_of(low, step, x.tensor, low.outputs[step.index].tensor)
+    x = _taken(low, step) if planes else low.output_again(step.inputs[0], level)
+    layer = correlation_of(low, step, x.tensor, low.made(step.index).tensor)
     if low.trains(step):
         _plan_weight_gradient(low, step, layer, dy, level)
     if step.inputs[0] in low.learning:
@@ -85,8 +93,9 @@ def _plan_weight_gradient(low: Lowering, step: PlanStep, layer: Correlation, dy:
 def _plan_input(low: Lowering, step: PlanStep, layer: Correlation, dy: Value, level: int) -> None:
     """Plan the gradient of the input."""
     before = step.inputs[0]
-    epilogue = low.activation_gradient(before)
-    dx = low.part_of_gradient(before, step.title)
+    planes = low.takes_planes(step)
+    epilogue = low.activation_gradient(before, half=planes)
+    dx = (low.half_part_of_gradient if planes else low.part_of_gradient)(before, step.title)
     chains = low.chains(step, backward=True)
 
     def build(segment: Segment) -> Iterable[Op]:

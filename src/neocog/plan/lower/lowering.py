@@ -270,9 +270,11 @@ class Lowering(Choices):
             self.map(step, f"{step.title} to bfloat16", formula, made)
         return self.halves[index]
 
-    def in_memory(self, index: int) -> Expression:
-        """Return what a step gives, as bfloat16 where it is there as such, else as float32."""
-        return Expression((self.halves.get(index) or self.output(index)).tensor)
+    def at_rest(self, index: int) -> Value:
+        """Return what a step gives, in memory: as bfloat16 where it is there, or wanted, as such, else as float32."""
+        known = index in self.halves or (index not in self.outputs and self.wants_half(index))
+        # What a Flatten gives is as bfloat16 still the image.
+        return self.half(index) if known and not self.steps.steps[index].is_flatten else self.output(index)
 
     def made(self, index: int) -> Value:
         """Return what a step gives as it was made: as bfloat16 where it is there as such."""
@@ -392,9 +394,11 @@ class Lowering(Choices):
         self.map(step, f"{step.title} gradient to bfloat16", expression, made)
         return made
 
-    def half_part_of_gradient(self, index: int, title: str) -> Value:
-        """Make memory for a part of the gradient of what a step gives, as bfloat16 where that is how it is taken."""
-        if not self.wants_half_gradient(index):
+    def half_part_of_gradient(self, index: int, title: str, *, always: bool = False) -> Value:
+        """Make memory for a part of the gradient of what a step gives, as bfloat16 where that is how it is taken, or
+        always.
+        """
+        if not always and not self.wants_half_gradient(index):
             return self.part_of_gradient(index, title)
         tensor = self.blocked_gradient_of(index)
         if len(self.steps.users(index)) > 1:

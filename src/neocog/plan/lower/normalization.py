@@ -6,11 +6,12 @@ only. That of the groups of an image, or of each pixel, stays in the chain.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from neocog.nn.layers import BatchNorm2d, GroupNorm, LayerNorm2d
 from neocog.nn.shapes import ImageShape
+from neocog.plan.blocked import Blocked
 from neocog.plan.layout import Operand, Space
 from neocog.plan.lower.lowering import CHAIN_VECTORS, NO_HALO, Lowering
 from neocog.plan.lower.rule import LoweringRule, Rules
@@ -54,7 +55,7 @@ def forward(low: Lowering, step: PlanStep) -> None:
     if layer.frozen:
         _frozen_forward(low, step, layer)
         return
-    x, shape = low.output(step.inputs[0]), low.output_shape(step.index)
+    x, shape = low.at_rest(step.inputs[0]), low.output_shape(step.index)
     size = low.target.round_up(shape.channels)
     name = f"{step.title} moments"
     slices: list[Slices] = []
@@ -96,7 +97,7 @@ def forward(low: Lowering, step: PlanStep) -> None:
 
 def _frozen_forward(low: Lowering, step: PlanStep, layer: BatchNorm2d) -> None:
     """Plan what follows from running averages, before any image is looked at; the result is a formula."""
-    x, shape = low.output(step.inputs[0]), low.output_shape(step.index)
+    x, shape = low.at_rest(step.inputs[0]), low.output_shape(step.index)
     size = low.target.round_up(shape.channels)
     name = f"{step.title} statistics"
     out = low.record(name, 4 * size)
@@ -131,7 +132,7 @@ def backward(low: Lowering, step: PlanStep) -> None:
     def sums(_: Value) -> list[Sums]:
         return [Sums(Operand(Space.ARENA, name, 0, slice=2 * size), centred, size)]
 
-    g = low.gradient_value(step, NO_HALO, sums)
+    g = _summed(low, step, sums)
     out = None if frozen else low.record(f"{step.title} gradient statistics", 2 * size)
     slices: list[int] = []
 
@@ -160,10 +161,23 @@ def backward(low: Lowering, step: PlanStep) -> None:
     written = [] if out is None else [out.name]
     low.add(step.title, [name, statistics.name], written, gradient, chains=False, on_images=False)
     if out is None:
-        low.contribute(step.inputs[0], Expression(g.tensor, (scaled,)))
+        low.contribute(step.inputs[0], g.then(scaled))
         return
     through = Expression(note.x.tensor, (Normalise(mean, vector(out, SLOPE, size), vector(out, OFFSET, size)),))
-    low.contribute(step.inputs[0], Expression(g.tensor, (scaled, Plus(through), Counted())))
+    low.contribute(step.inputs[0], g.then(scaled, Plus(through), Counted()))
+
+
+def _summed(low: Lowering, step: PlanStep, sums: Callable[[Value], Sequence[Sums]]) -> Expression:
+    """Return the gradient of what a step gives, and plan sums of it.
+
+    Where it follows from bfloat16 and becomes such, it is no more work to evaluate it twice than to write it down.
+    """
+    gradient, shape = low.gradient(step), low.output_shape(step.index)
+    x = gradient.x
+    if isinstance(x, Blocked) and (x.height, x.width) == (shape.height, shape.width):
+        low.map(step, f"{step.title} sums of the gradient", gradient, None, sums=sums(low.values[x.name]))
+        return gradient
+    return Expression(low.gradient_value(step, NO_HALO, sums).tensor)
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,6 +50,8 @@ def activation_forward(low: Lowering, step: PlanStep) -> None:
 def activation_backward(low: Lowering, step: PlanStep) -> None:
     """Multiply by f', taken from what is in memory already: the output, if its derivative can be told from it."""
     layer, output = step.node.layer, low.outputs.get(step.index)
+    if output is None and len([*low.expression(step.inputs[0]).tensors()]) > 1:
+        output = low.halves.get(step.index)
     if output is not None and output.stored and layer.from_output:  # type: ignore[attr-defined]
         other, of_output = Expression(output.tensor), True
     else:
@@ -192,7 +194,8 @@ def _shared_gradient(low: Lowering, step: PlanStep) -> Expression:
     readers = sum(value in low.learning for value in step.inputs)
     if is_bare(gradient) or readers < 2:
         return gradient
-    return Expression(low.gradient_value(step).tensor)
+    made = low.half_gradient(step) if low.wants_half_gradient(step.index) else low.gradient_value(step)
+    return Expression(made.tensor)
 
 
 def scale_forward(low: Lowering, step: PlanStep) -> None:

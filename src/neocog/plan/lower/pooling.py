@@ -117,7 +117,7 @@ def send_back(low: Lowering, step: PlanStep) -> None:
 
 def global_forward(low: Lowering, step: PlanStep) -> None:
     """Plan the mean of each feature map."""
-    x = low.output(step.inputs[0])
+    x = low.at_rest(step.inputs[0])
     y = low.value(step.title, low.output_shape(step.index), low.halo_of(step.index), kept=step.index in low.kept)
 
     def build(segment: Segment) -> Iterable[Op]:

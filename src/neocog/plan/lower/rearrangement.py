@@ -8,6 +8,7 @@ from neocog.nn.layer import channels_of
 from neocog.nn.layers import ChannelShuffle, PixelShuffle, Slice
 from neocog.plan.layout import Tensor
 from neocog.plan.lower.lowering import NO_HALO, Lowering
+from neocog.plan.lower.regroup import regroup_forward, regroup_gradient
 from neocog.plan.lower.rule import LoweringRule, Rules
 from neocog.plan.lower.values import Segment, Value
 from neocog.plan.ops.concatenation import Concatenation
@@ -68,6 +69,37 @@ _SLICE = one_op(
 )
 
 
+_SHUFFLE = one_op(
+    lambda title, x, y, step: shuffled(title, x, y, _groups(step)),
+    lambda title, dy, dx, step: shuffled(title, dy, dx, dy.channels // _groups(step)),
+)
+
+
+def slice_forward(low: Lowering, step: PlanStep) -> None:
+    """Take some channels."""
+    if low.wants_half(step.index):
+        regroup_forward(low, step, first=_first(step))
+    else:
+        _SLICE.forward(low, step)
+
+
+def shuffle_forward(low: Lowering, step: PlanStep) -> None:
+    """Deal the channels of each group out in turn."""
+    if low.wants_half(step.index):
+        regroup_forward(low, step, groups=_groups(step))
+    else:
+        _SHUFFLE.forward(low, step)
+
+
+def shuffle_backward(low: Lowering, step: PlanStep) -> None:
+    """Put the gradients of channels back in their places."""
+    if low.wants_half_gradient(step.index):
+        dy = low.half_gradient(step)
+        regroup_gradient(low, step, step.inputs[0], (dy,), groups=dy.tensor.channels // _groups(step))
+    else:
+        _SHUFFLE.backward(low, step)
+
+
 def slice_backward(low: Lowering, step: PlanStep) -> None:
     """Put the gradient back among zeros; those of slices that make up the whole, side by side, once all are known."""
     source = step.inputs[0]
@@ -75,12 +107,19 @@ def slice_backward(low: Lowering, step: PlanStep) -> None:
     parts = sorted(slices, key=_first)
     ends = [0, *(_first(part) + channels_of(part.node.output) for part in parts)]
     if ends[:-1] != [_first(part) for part in parts] or ends[-1] != channels_of(step.node.input):
-        _SLICE.backward(low, step)
+        if low.wants_half_gradient(step.index):
+            regroup_gradient(low, step, source, (low.half_gradient(step),), skip=_first(step))
+        else:
+            _SLICE.backward(low, step)
         return
-    low.notes[step.index] = low.gradient_value(step)
+    half = low.wants_half_gradient(source)
+    low.notes[step.index] = low.half_gradient(step) if half else low.gradient_value(step)
     if step.index != min(part.index for part in parts):  # backward, the first one comes last
         return
     gradients: list[Value] = [low.notes[part.index] for part in parts]  # type: ignore[misc]
+    if half:
+        regroup_gradient(low, step, source, gradients)
+        return
     alone = len(slices) == len(low.steps.users(source))
     halo = low.gradient_halo(low.steps.steps[source]) if alone else NO_HALO
     dx = low.part_of_gradient(source, step.title, halo)
@@ -95,11 +134,8 @@ def slice_backward(low: Lowering, step: PlanStep) -> None:
 
 
 RULES: Rules = {
-    Slice: LoweringRule(_SLICE.forward, slice_backward),
-    ChannelShuffle: one_op(
-        lambda title, x, y, step: shuffled(title, x, y, _groups(step)),
-        lambda title, dy, dx, step: shuffled(title, dy, dx, dy.channels // _groups(step)),
-    ),
+    Slice: LoweringRule(slice_forward, slice_backward),
+    ChannelShuffle: LoweringRule(shuffle_forward, shuffle_backward),
     PixelShuffle: one_op(
         lambda title, x, y, step: spread(title, x, y, _factor(step)),
         lambda title, dy, dx, step: gathered(title, dy, dx, _factor(step)),

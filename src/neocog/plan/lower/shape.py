@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from neocog.nn.layers import Concatenate, Flatten
 from neocog.plan.lower.lowering import NO_HALO, Lowering
+from neocog.plan.lower.regroup import regroup_forward, regroup_gradient
 from neocog.plan.lower.rule import LoweringRule, Rules
 from neocog.plan.lower.values import Segment, Value
 from neocog.plan.ops.concatenation import Concatenation
@@ -63,6 +64,9 @@ def flatten_backward(low: Lowering, step: PlanStep) -> None:
 
 def concatenate_forward(low: Lowering, step: PlanStep) -> None:
     """Copy the channels of all inputs side by side."""
+    if low.wants_half(step.index):
+        regroup_forward(low, step)
+        return
     inputs = [low.output(value) for value in step.inputs]
     y = low.value(step.title, low.output_shape(step.index), low.halo_of(step.index), kept=step.index in low.kept)
 
@@ -78,12 +82,16 @@ def concatenate_forward(low: Lowering, step: PlanStep) -> None:
 
 def concatenate_backward(low: Lowering, step: PlanStep) -> None:
     """Cut the gradient into those of the inputs."""
-    dy = low.gradient_value(step, NO_HALO)
+    half = low.wants_half_gradient(step.index)
+    dy = low.half_gradient(step) if half else low.gradient_value(step, NO_HALO)
     first = 0
     for value in step.inputs:
         channels = low.output_shape(value).channels if value >= 0 else low.graph.input.channels
         if value in low.learning:
-            _plan_slice(low, step, value, dy, first)
+            if half:
+                regroup_gradient(low, step, value, (dy,), first=first)
+            else:
+                _plan_slice(low, step, value, dy, first)
         first += channels
 
 

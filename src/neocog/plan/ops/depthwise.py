@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from neocog.nn.window import Window, WindowAxis
+from neocog.plan.blocked import Blocked
 from neocog.plan.layout import Operand, Panels, Tensor, operand
 from neocog.plan.ops.epilogue import Epilogue, labels, read_by, vectors_reached
 from neocog.plan.ops.op import Op, Part, Reach, off_vectors, other_channels, other_size, present, walked
@@ -61,6 +63,8 @@ class Depthwise(Op):
         together: outputs of a row that a register tile holds at most.
     """
 
+    takes_blocked: ClassVar[bool] = True
+
     x: Tensor
     y: Tensor
     rows: tuple[Sweep, ...]
@@ -101,7 +105,7 @@ class Depthwise(Op):
         rows, columns = _reached(self.rows), _reached(self.columns)
         if rows and columns:
             start = self.x.origin + rows[0] * self.x.row_step + columns[0] * self.x.pitch
-            last = (self.x.images - 1) * self.x.image_step + (rows[1] - rows[0]) * self.x.row_step
+            last = _last_plane(self.x) + (rows[1] - rows[0]) * self.x.row_step
             yield Reach("x", operand(self.x, start), 0, last + (columns[1] - columns[0] + 1) * self.x.pitch - 1)
         yield from walked("y", self.y)
         yield from walked("weights", self.weights)
@@ -153,6 +157,8 @@ class DepthwiseGradient(Op):
         sums: how many sums are held in registers at most.
     """
 
+    takes_blocked: ClassVar[bool] = True
+
     x: Tensor
     dy: Tensor
     window: Window
@@ -193,7 +199,7 @@ class DepthwiseGradient(Op):
         """Yield all pixels, and the sums of all slices."""
         (top, bottom), (left, right) = (_reached([forward_sweep(axis)]) or (0, 0) for axis in self._axes)
         start = self.x.origin + top * self.x.row_step + left * self.x.pitch
-        last = (self.x.images - 1) * self.x.image_step + (bottom - top) * self.x.row_step
+        last = _last_plane(self.x) + (bottom - top) * self.x.row_step
         yield Reach("x", operand(self.x, start), 0, last + (right - left + 1) * self.x.pitch - 1)
         yield from walked("dy", self.dy)
         before, size = (self.slices - 1) * self.step, self.vectors * lanes
@@ -222,6 +228,12 @@ class DepthwiseGradient(Op):
         yield f"tile: {self.together} pixels x {taps} taps; {self.multiply_adds:,} multiply-adds"
         if self.bias is not None:
             yield "fused: gradient of the bias"
+
+
+def _last_plane(x: Tensor) -> int:
+    """Return how far it is from the first image to the last one, or to the last one's last plane."""
+    within = (x.planes - 1) * x.plane_step if isinstance(x, Blocked) else 0
+    return (x.images - 1) * x.image_step + within
 
 
 def forward_sweep(axis: WindowAxis) -> Sweep:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 from neocog.plan.layout import Operand, Tensor
 from neocog.plan.ops.by_channel import ByChannel, Vectors
@@ -34,6 +35,8 @@ class Moments(Op):
     The pivot is the channel's first value of the slice: near enough to the mean that nothing cancels, whatever the
     mean is. Images past the caller's count are left out. `out` holds three vectors for each slice: pivot and the sums.
     """
+
+    takes_blocked: ClassVar[bool] = True
 
     x: Tensor
     out: Operand
