@@ -109,8 +109,8 @@ def representable_step(graph: Graph, count: int, seed: int) -> Case | None:
 def rounded_step(case: Case) -> dict[str, np.ndarray]:
     """Return the gradients of a step by name, and its "logits", where the reference computes it, in float64, with
     factors of convolutions and fully connected layers that are rounded to bfloat16 first: images, weights, and the
-    gradients of what they gave; and so is what they give, but for the last one, and the gradients that they send. Filters
-    of one channel each are not rounded: they multiply in float32.
+    gradients of what they gave; and so is what they give, but for the last one, and the gradients that they send.
+    Filters of one channel each are not rounded: they multiply in float32.
     """
     graph, draw = case.graph, Draw(case.seed, 1)
     parameters = {name: value.astype(np.float64) for name, value in case.parameters.items()}

@@ -1,4 +1,4 @@
-"""Channels of bfloat16 brought into another order: a plane of a pixel is one vector of words, put together by shuffles."""
+"""Channels of bfloat16 brought into another order: a plane of a pixel is one vector of words, made by shuffles."""
 
 from __future__ import annotations
 

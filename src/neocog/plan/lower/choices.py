@@ -18,7 +18,6 @@ from neocog.nn.layers import (
     Dropout,
     Dropout2d,
     DropPath,
-    LayerScale,
     Linear,
     MaxPool2d,
     Multiply,
@@ -42,7 +41,7 @@ NO_HALO = Halo()
 LEAST_TILES = 8  # of all images, where transformed filters do not fit the second-level cache
 CHAIN_TILES = 24  # a chain takes as many images at a time as give its Winograd layers about so many tiles
 CHAIN_PIXELS = 192  # and its other convolutions about so many pixels
-BY_VALUE = (Activation, Add, BatchNorm2d, Dropout, Dropout2d, DropPath, LayerScale, Multiply, PReLU, ScaleShift)
+BY_VALUE = (Activation, Add, BatchNorm2d, Dropout, Dropout2d, DropPath, Multiply, PReLU, ScaleShift)
 JOINS = (ChannelShuffle, Concatenate, Slice)  # what brings channels into another order
 LEAST_BLOCKS = 4  # of images; with fewer, threads share out stages over the whole batch
 
@@ -177,7 +176,7 @@ class Choices:
         return axis.dilation == 1 and seen <= PLANE and self.reads_scalars(IMAGE)
 
     def takes_planes(self, step: PlanStep) -> bool:
-        """Whether a convolution or fully connected layer takes bfloat16: to multiply it, or, of a depthwise one, to turn
+        """Whether a convolution or fully connected layer takes bfloat16: to multiply it, or, a depthwise one, to turn
         it into float32 on the way.
         """
         if self.is_half(step):

@@ -37,7 +37,15 @@ def regroup_gradient(
 
 
 def _add(
-    low: Lowering, step: PlanStep, title: str, inputs: Sequence[Value], y: Value, *, first: int, groups: int, skip: int = 0
+    low: Lowering,
+    step: PlanStep,
+    title: str,
+    inputs: Sequence[Value],
+    y: Value,
+    *,
+    first: int,
+    groups: int,
+    skip: int = 0,
 ) -> None:
     def build(segment: Segment) -> Iterable[Op]:
         seen = [segment.settle(value.tensor) for value in inputs]
