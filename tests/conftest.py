@@ -1,8 +1,16 @@
-"""How many examples the property tests draw: NEOCOG_TEST_PROFILE=thorough for many and new ones, else few and fixed."""
+"""How many examples the property tests draw: NEOCOG_TEST_PROFILE=thorough for many and new ones, else few and fixed.
+
+And on how many threads the libraries that we are compared with compute, here and in processes that tests start: on one.
+"""
 
 import os
 
 from hypothesis import HealthCheck, settings
+
+# Threads of PyTorch and OpenBLAS wait for each other by spinning. Where each of pytest's workers has as many as there
+# are processors, most of the time of a comparison on a tiny network goes into that. (Our own threads: NEOCOG_THREADS.)
+for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(threads, "1")
 
 SLOW = (HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much)
 

@@ -154,10 +154,13 @@ def _runs(number: str) -> bool:
 
 def _trim(folder: Path) -> None:
     """Remove the least recently used entries beyond MAX_BYTES."""
-    entries = sorted((path.stat().st_mtime, path.stat().st_size, path) for path in folder.glob("*.o"))
-    excess = sum(size for _, size, _ in entries) - MAX_BYTES
-    for _, size, path in entries:
+    with os.scandir(folder) as found:  # one look at each: there may be thousands, and every entry that is stored asks
+        known = [(entry.stat(), entry.path) for entry in found if entry.name.endswith(".o")]
+    excess = sum(status.st_size for status, _ in known) - MAX_BYTES
+    if excess <= 0:
+        return
+    for status, path in sorted(known, key=lambda entry: entry[0].st_mtime):
         if excess <= 0:
             break
-        path.unlink(missing_ok=True)
-        excess -= size
+        Path(path).unlink(missing_ok=True)
+        excess -= status.st_size
