@@ -20,9 +20,13 @@ def mask_type(tensor: Tensor) -> ir.IntType:
 def largest(b: Builder, cells: Sequence[IrValue], *, ask: bool) -> tuple[IrValue, IrValue | None]:
     """Return the largest of some vectors, lane by lane, and the place of the first such cell.
 
-    A NaN among them makes the result a NaN.
+    A NaN among them makes the result a NaN. Of integers nobody asks for the place.
     """
     value, argmax = cells[0], b.splat_i32(0)
+    if value.type == b.vector_i32:
+        for cell in cells[1:]:
+            value = b.ir.select(b.ir.icmp_signed(">", cell, value), cell, value)
+        return value, None
     for place, cell in enumerate(cells[1:], 1):
         better = b.ir.fcmp_ordered(">", cell, value)
         value = b.ir.select(better, cell, value)

@@ -156,10 +156,12 @@ class Builder:
         """Store one element."""
         self.ir.store(value, self.at(base, offset, value.type), align=_bytes(value.type))
 
-    def load(self, base: IrValue, offset: Index = 0, *, aligned: bool = True) -> IrValue:
-        """Load a vector of float32."""
+    def load(
+        self, base: IrValue, offset: Index = 0, *, aligned: bool = True, kind: ir.VectorType | None = None
+    ) -> IrValue:
+        """Load a vector of float32, or of another type of 32 bits."""
         align = self.target.vector_bytes if aligned else 4
-        return self.ir.load(self.at(base, offset), typ=self.vector, align=align)
+        return self.ir.load(self.at(base, offset), typ=kind or self.vector, align=align)
 
     def load_first(self, base: IrValue, offset: Index, count: int) -> IrValue:
         """Load the first `count` lanes of a vector, wherever they begin; the others are zeros."""

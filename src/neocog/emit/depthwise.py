@@ -10,13 +10,15 @@ from dataclasses import dataclass
 from itertools import product
 
 from neocog.emit.addresses import Addresses, pixel
-from neocog.emit.builder import Builder, Index, IrValue
+from neocog.emit.builder import F32, I8, Builder, Index, IrValue
 from neocog.emit.emitter import Emitters
 from neocog.emit.epilogue import finished
 from neocog.emit.half import clear_around, element, fill_up, load_from, store_to, vector_of
 from neocog.emit.pointwise import Spot
+from neocog.emit.rounded import load_bytes, widened
 from neocog.plan.blocked import PLANE, Blocked
 from neocog.plan.ops.depthwise import Depthwise, DepthwiseGradient, Sweep, forward_sweep
+from neocog.plan.rounded import Rounded
 
 UNROLLED_TAPS = 64  # filters of at most so many are written out, larger ones row by row in a loop
 
@@ -59,14 +61,26 @@ class _Pass:
 def _emit_pass(b: Builder, addresses: Addresses, stage: Depthwise, over: _Pass, first: Index) -> None:
     """Write a band of the pixels of one pass."""
     rows, columns = over.rows, over.columns
-    filters = b.at(addresses.panels(stage.weights), b.mul(over.channel, stage.weights.rows))
-    bias = b.splat(0.0) if stage.bias is None else b.load(addresses.operand(stage.bias), over.channel)
+    whole = isinstance(stage.x, Rounded)
+    filters = b.at(addresses.panels(stage.weights), b.mul(over.channel, stage.weights.rows), I8 if whole else F32)
+    initial = b.splat(0.0)
+    if stage.bias is not None and not whole:
+        initial = b.load(addresses.operand(stage.bias), over.channel)
     of_x, of_y = (vector_of(b, tensor, 0, over.channel) for tensor in (stage.x, stage.y))
     last = rows.pixels if stage.bands == 1 else b.minimum(b.add(first, stage.band), rows.pixels)
 
     def weight(j: Index, s: int) -> IrValue:
         tap = b.add(b.mul(b.add(b.mul(j, rows.tap_step), rows.first_tap), stage.width), _tap(columns, s))
+        if whole:
+            return widened(b, load_bytes(b, filters, b.mul(tap, b.lanes)), signed=True)
         return b.load(filters, b.mul(tap, b.lanes))
+
+    def complete(total: IrValue) -> IrValue:
+        """Return a sum with the bias in it: float32 holds what products of bytes add up to, but not every bias."""
+        if not whole or stage.bias is None:
+            return total
+        bias = b.load(addresses.operand(stage.bias), over.channel, kind=b.vector_i32)
+        return b.ir.sitofp(b.ir.add(b.ir.fptosi(total, b.vector_i32), bias), b.vector)
 
     unrolled = rows.taps * columns.taps <= UNROLLED_TAPS
     # Loaded here, they stay where they are for the whole band.
@@ -89,7 +103,7 @@ def _emit_pass(b: Builder, addresses: Addresses, stage: Depthwise, over: _Pass, 
                         factor = near[j, s] if near else weight(j, s)
                         sums[i] = b.multiply_add(value, factor, sums[i])
 
-            sums = [bias] * size
+            sums = [initial] * size
             if unrolled:
                 for j in range(rows.taps):
                     tap_row(sums, j)
@@ -100,7 +114,7 @@ def _emit_pass(b: Builder, addresses: Addresses, stage: Depthwise, over: _Pass, 
             for i, total in enumerate(sums):
                 to_column = b.add(b.mul(b.add(start, i), columns.step), columns.first)
                 spot = Spot(over.image, to_row, to_column, over.channel)
-                done = finished(b, addresses, stage.epilogue, total, spot, stage.y.channels)
+                done = finished(b, addresses, stage.epilogue, complete(total), spot, stage.y.channels)
                 made = addresses.tensor(stage.y)
                 store_to(b, done, stage.y, made, b.add(pixel(b, stage.y, over.image, to_row, to_column), of_y))
 

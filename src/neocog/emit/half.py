@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from llvmlite import ir
 
-from neocog.emit.builder import F32, I16, Builder, Index, IrValue
+from neocog.emit.builder import F32, I8, I16, Builder, Index, IrValue
+from neocog.emit.rounded import load_rounded, store_rounded
 from neocog.plan.blocked import PLANE, Blocked
 from neocog.plan.layout import Tensor
+from neocog.plan.rounded import Rounded
 
 EXPONENT, SIGN, QUIET = 0x7F800000, 0x80000000, 0x00400000
 INSTRUCTION = "+avx512bf16"  # LLVM's name of what rounds 16 values at once
@@ -43,15 +45,23 @@ def store_half(b: Builder, value: IrValue, base: IrValue, offset: Index = 0) -> 
 
 def load_from(b: Builder, tensor: Tensor, base: IrValue, offset: Index = 0) -> IrValue:
     """Load a vector of a tensor, whatever it holds, as float32."""
-    return load_half(b, base, offset) if isinstance(tensor, Blocked) else b.load(base, offset)
+    match tensor:
+        case Blocked():
+            return load_half(b, base, offset)
+        case Rounded():
+            return load_rounded(b, tensor, base, offset)
+    return b.load(base, offset)
 
 
 def store_to(b: Builder, value: IrValue, tensor: Tensor, base: IrValue, offset: Index = 0) -> None:
     """Store a vector of float32 as what a tensor holds."""
-    if isinstance(tensor, Blocked):
-        store_half(b, value, base, offset)
-    else:
-        b.store(value, base, offset)
+    match tensor:
+        case Blocked():
+            store_half(b, value, base, offset)
+        case Rounded():
+            store_rounded(b, value, base, offset)
+        case _:
+            b.store(value, base, offset)
 
 
 def vector_of(b: Builder, tensor: Tensor, pixel: Index, channel: Index) -> Index:
@@ -64,6 +74,8 @@ def vector_of(b: Builder, tensor: Tensor, pixel: Index, channel: Index) -> Index
 
 def element(tensor: Tensor) -> ir.Type:
     """Return the type of what a tensor holds, as addresses count it."""
+    if isinstance(tensor, Rounded):
+        return I8
     return I16 if isinstance(tensor, Blocked) else F32
 
 

@@ -106,7 +106,8 @@ def _numbered(value: Any, numbers: dict[Address, int], skipped: int = 0) -> Any:
             address = Address(value.space, value.name, skipped * value.bytes_each, image)
             return replace(value, name=number(address), space=Space.ARENA)
         case Panels() | Vectors():
-            address = Address(value.space, value.name, value.offset * 4)
+            each = value.bytes_each if isinstance(value, Panels) else 4
+            address = Address(value.space, value.name, value.offset * each)
             return replace(value, name=number(address), offset=0, space=Space.ARENA)
         case tuple():
             return tuple(_numbered(part, numbers, skipped) for part in value)

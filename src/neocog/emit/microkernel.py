@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from llvmlite import ir
+
 from neocog.emit.addresses import Addresses
 from neocog.emit.argmax import largest, stopped, store_argmax
-from neocog.emit.builder import I8, Builder, Index, IrValue
+from neocog.emit.builder import F32, I8, I32, Builder, Index, IrValue
+from neocog.emit.dot import add_dot
 from neocog.emit.epilogue import finished
 from neocog.emit.pointwise import Beside
+from neocog.emit.rounded import store_rounded
 from neocog.plan.clip import is_written
+from neocog.plan.layout import Operand
 from neocog.plan.loops import Axis, Clip
 from neocog.plan.ops.contraction import Contraction
+from neocog.plan.rounded import TOGETHER
 
 Bounds = tuple[Index, Index]  # a first iteration and a last or, for loops, the one behind the last
 UNROLL = 4  # iterations of an innermost loop that are written out, where it is not written out whole
@@ -67,19 +73,21 @@ def emit_tile(
     bounds: Bounds,
 ) -> None:
     """Write one register tile: start from the bias or zero, reduce, and store with everything fused into the end."""
-    lanes = b.lanes
+    lanes, whole = b.lanes, stage.factors != "float32"
     columns = range(tile.vectors)
     width = stage.vectors * lanes
-    out = b.at(addresses.operand(stage.out), place.out)
+    out = b.at(addresses.operand(stage.out), place.out, _element(stage.out))
     rows = len(tile.rows)
-    zero = [b.splat(0.0)] * tile.vectors
+    zero = [b.splat_i32(0) if whole else b.splat(0.0)] * tile.vectors
     bias = zero
     if stage.bias is not None:
-        bias = [b.load(b.at(addresses.operand(stage.bias), b.mul(panel, width)), v * lanes) for v in columns]
+        from_panel, kind = b.at(addresses.operand(stage.bias), b.mul(panel, width)), zero[0].type
+        bias = [b.load(from_panel, v * lanes, kind=kind) for v in columns]
     start = (zero if block is not None else bias) * rows
     if tile.ones:
         start = start + [b.splat(0.0)] * tile.vectors
-    a, weights = b.at(addresses.operand(stage.a), place.a), b.at(addresses.operand(stage.b), place.b)
+    a = b.at(addresses.operand(stage.a), place.a, _element(stage.a))
+    weights = b.at(addresses.operand(stage.b), place.b)
     sums = _reduce(b, tile, stage, bounds, a, weights, start)
 
     def accumulated(value: IrValue, base: IrValue, offset: int, first: IrValue) -> IrValue:
@@ -91,6 +99,8 @@ def emit_tile(
     last = b.less(stage.reduction.total - 2, block) if block is not None and not stage.accumulates else None
 
     def finish(row: Axis, v: int, value: IrValue) -> IrValue:
+        if whole:
+            value = b.ir.sitofp(value, b.vector)
         if not stage.epilogue:
             return value
         channel = b.add(b.mul(panel, width), v * lanes)
@@ -106,7 +116,7 @@ def emit_tile(
             done = finish(row, v, value)
             if last is not None and done is not value:
                 done = b.ir.select(last, done, value)
-            b.store(done, out, row.out + v * lanes)
+            _store(b, stage, done, out, row.out + v * lanes)
     if tile.ones and stage.ones is not None:
         # out has moved by panels of its own; what is left is how far the rows have.
         apart = b.add(place.out, b.mul(panel, width - stage.panel_steps.out))
@@ -134,7 +144,7 @@ def _emit_windows(
             cells = [sums[p * tile.vectors + v] for p in range(first, first + stage.cells)]
             value, argmax = largest(b, cells, ask=stage.mask is not None)
             value = finish(row, v, value)
-            b.store(value, out, row.out + v * b.lanes)
+            _store(b, stage, value, out, row.out + v * b.lanes)
             if stage.mask is not None and argmax is not None:
                 if stage.epilogue:
                     argmax = stopped(b, value, argmax)
@@ -148,7 +158,7 @@ def _reduce(
     """Write the loops over k around the microkernel's body; `bounds` are those of the cut axis."""
     reduction = stage.reduction
     if not reduction.axes:
-        return _multiply(b, tile, range(len(tile.rows)), a, weights, [(0, 0)], sums)
+        return _multiply(b, stage, tile, range(len(tile.rows)), a, weights, [(0, 0)], sums)
     written_clips = [clip for clip in stage.clips if is_written(clip, stage.rows)]
     axes = [(reduction.cut, bounds), *((axis, (0, axis.extent)) for axis in reduction.inner)]
     fmas = max(1, len(tile.rows)) * tile.vectors
@@ -166,11 +176,11 @@ def _reduce(
 
     def nest(depth: int, rows: Sequence[int], a: IrValue, weights: IrValue, sums: list[IrValue]) -> list[IrValue]:
         if depth == len(axes):
-            return _multiply(b, tile, rows, a, weights, steps, sums)
+            return _multiply(b, stage, tile, rows, a, weights, steps, sums)
         axis, (start, stop) = axes[depth]
 
         def iterate(n: Index, rows: Sequence[int], sums: list[IrValue]) -> list[IrValue]:
-            moved = b.at(a, b.mul(n, axis.a)), b.at(weights, b.mul(n, axis.b))
+            moved = b.at(a, b.mul(n, axis.a), _element(stage.a)), b.at(weights, b.mul(n, axis.b))
             return nest(depth + 1, rows, *moved, sums)
 
         if any(clip.taps == axis.tag for clip in written_clips):
@@ -198,8 +208,21 @@ def _is_constant(bounds: Bounds) -> bool:
     return isinstance(bounds[0], int) and isinstance(bounds[1], int)
 
 
+def _element(operand: Operand) -> ir.Type:
+    """Return what an operand's steps are counted in."""
+    return I8 if operand.bytes_each == 1 else F32
+
+
+def _store(b: Builder, stage: Contraction, value: IrValue, out: IrValue, offset: int) -> None:
+    if stage.out.bytes_each == 1:
+        store_rounded(b, value, out, offset)
+    else:
+        b.store(value, out, offset)
+
+
 def _multiply(
     b: Builder,
+    stage: Contraction,
     tile: Tile,
     rows: Sequence[int],
     a: IrValue,
@@ -208,14 +231,25 @@ def _multiply(
     sums: list[IrValue],
 ) -> list[IrValue]:
     """The microkernel:  sums[p][v] += a[p, k] * b[k, v]  for the rows p given and the k's written out in `steps`."""
-    sums = list(sums)
+    sums, whole = list(sums), stage.factors != "float32"
+    kind = b.vector_i32 if whole else b.vector
+    axes = (*stage.rows.axes, *stage.reduction.axes)
+    align = 1 if any(axis.a % TOGETHER for axis in axes) else TOGETHER  # of words of an image
     for step_a, step_b in steps:
-        vectors = [b.load(weights, step_b + v * b.lanes) for v in range(tile.vectors)]
+        vectors = [b.load(weights, step_b + v * b.lanes, kind=kind) for v in range(tile.vectors)]
         for p in rows:
-            value = b.splat(b.load_scalar(a, step_a + tile.rows[p].a))
+            if whole:
+                word = b.ir.load(b.at(a, step_a + tile.rows[p].a, I8), typ=I32, align=align)
+                value = b.spread(word, b.vector_i32)
+            else:
+                value = b.splat(b.load_scalar(a, step_a + tile.rows[p].a))
             for v, vector in enumerate(vectors):
                 place = p * tile.vectors + v
-                sums[place] = b.multiply_add(value, vector, sums[place])
+                if whole:
+                    signed = stage.factors == "signed bytes"
+                    sums[place] = add_dot(b, sums[place], value, vector, signed=signed)
+                else:
+                    sums[place] = b.multiply_add(value, vector, sums[place])
         if tile.ones:
             for v, vector in enumerate(vectors):
                 place = len(tile.rows) * tile.vectors + v

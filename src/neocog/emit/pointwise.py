@@ -9,9 +9,10 @@ from llvmlite import ir
 
 from neocog.emit import activation
 from neocog.emit.addresses import Addresses, pixel
-from neocog.emit.builder import I32, I64, Builder, Index, IrValue, int32
+from neocog.emit.builder import F32, I8, I32, I64, Builder, Index, IrValue, int32
 from neocog.emit.emitter import Emitters
 from neocog.emit.half import clear_around, fill_up, load_from, store_to
+from neocog.emit.rounded import limited
 from neocog.emit.slots import COUNT_SLOT
 from neocog.emit.sums import left_before, over_channels, over_pixels
 from neocog.nn.random import MULTIPLIERS, SHIFTS, dropout_threshold
@@ -30,11 +31,14 @@ from neocog.plan.ops.pointwise import (
     Normalise,
     Plus,
     Pointwise,
+    Round,
     Scaled,
     Slope,
     SlopeGradient,
     Times,
+    Worth,
 )
+from neocog.plan.rounded import Rounded
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +79,8 @@ def apply(b: Builder, addresses: Addresses, steps: Sequence[Pointwise], value: I
 
 def _load(b: Builder, addresses: Addresses, tensor: Tensor, spot: AnySpot) -> IrValue:
     if isinstance(spot, Beside):
-        return b.load(b.at(addresses.tensor(tensor), spot.moved), spot.offset)
+        each = I8 if isinstance(tensor, Rounded) else F32
+        return load_from(b, tensor, b.at(addresses.tensor(tensor), spot.moved, each), spot.offset)
     return load_from(b, tensor, addresses.tensor(tensor), position(b, tensor, spot))
 
 
@@ -112,6 +117,15 @@ def _scale(
 
 def _scaled(b: Builder, addresses: Addresses, step: Scaled, value: IrValue, spot: AnySpot) -> IrValue:
     return b.ir.fmul(value, b.splat(step.factor))
+
+
+def _worth(b: Builder, addresses: Addresses, step: Worth, value: IrValue, spot: AnySpot) -> IrValue:
+    return b.ir.fmul(value, b.splat(b.load_scalar(addresses.operand(step.scale), 0)))
+
+
+def _round(b: Builder, addresses: Addresses, step: Round, value: IrValue, spot: AnySpot) -> IrValue:
+    value = b.ir.fmul(value, b.splat(b.load_scalar(addresses.operand(step.inverse), 0)))
+    return limited(b, value, signed=step.signed)
 
 
 def _centre(b: Builder, addresses: Addresses, step: Centre, value: IrValue, spot: AnySpot) -> IrValue:
@@ -195,6 +209,8 @@ RULES: dict[type[Pointwise], Callable[..., IrValue]] = {
     Normalise: _normalise,
     Affine: _affine,
     Scaled: _scaled,
+    Worth: _worth,
+    Round: _round,
     Centre: _centre,
     Activate: _activate,
     Plus: _plus,

@@ -8,8 +8,8 @@ from typing import Literal
 from neocog.nn.shapes import ImageShape
 from neocog.plan.layout import Halo, Space, Tensor
 
-Precision = Literal["float32", "bfloat16"]
-"""What activations and the factors of products are kept in. Sums are float32 either way."""
+Precision = Literal["float32", "bfloat16", "int8"]
+"""What activations and the factors of products are kept in. Sums are float32, those of integers 32 bits."""
 
 PLANE = 32  # channels of a plane: 64 bytes, a row of a tile
 TILE_ROWS = 16

@@ -6,15 +6,19 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from neocog.nn.graph import Node
+from neocog.nn.shapes import ImageShape
 from neocog.nn.window import Window, WindowAxis
 from neocog.plan.clip import choose_clips, saving_clips, untagged
 from neocog.plan.layout import Halo, Operand, Panels, Tensor, Vectors, operand
 from neocog.plan.loops import Axis, Clip, Split, choose_rows, merge, split_cost
-from neocog.plan.ops.contraction import Contraction
+from neocog.plan.ops.contraction import Contraction, Factors
 from neocog.plan.ops.epilogue import Epilogue, beside, steps_beside
+from neocog.plan.rounded import TOGETHER, Rounded, words_of
 from neocog.target.processor import Target
 
 ROW, COLUMN, TAP_ROW, TAP_COLUMN = "row", "column", "tap row", "tap column"  # tags of axes that clips speak of
+NOMINAL_BATCH = 64  # panels must suit every batch size; this one is typical
 LEAST_POOLED_MAP = 16  # on smaller ones, leaving out taps in the halo saves more than fusing a pooling
 
 
@@ -33,6 +37,14 @@ def column_panels(columns: int, rows: tuple[Axis, ...], length: int, target: Tar
     return best
 
 
+def output_rows(node: Node) -> tuple[Axis, ...]:
+    """Return loops over the outputs of a layer, for a typical batch."""
+    if isinstance(node.output, ImageShape):
+        # Steps that do not divide keep the axes apart, as they are where the input has a halo.
+        return (Axis(NOMINAL_BATCH, 7), Axis(node.output.height, 5), Axis(node.output.width, 3))
+    return (Axis(NOMINAL_BATCH, 1),)
+
+
 @dataclass(frozen=True, slots=True)
 class Correlation:
     """A layer with weights, its window resolved and its operands laid out.
@@ -40,6 +52,8 @@ class Correlation:
     Arguments:
         first_in, first_out: of a group, its first channel in x and in y; x and y then have the channels of the group
             alone, as do weights and biases.
+        across: of 8-bit integers, whether words are read across the pixels of a row.
+        shifted: whether zeros of x count as more or less than that, and the bias takes it back.
     """
 
     title: str
@@ -50,6 +64,8 @@ class Correlation:
     bias: Vectors | None
     first_in: int = 0
     first_out: int = 0
+    across: bool = False
+    shifted: bool = False
 
     @property
     def taps(self) -> int:
@@ -143,19 +159,14 @@ def forward(
 ) -> Contraction:
     """y = x correlated with the weights + bias, then the epilogue, then a pooling."""
     v, h, weights = layer.window.vertical, layer.window.horizontal, layer.weights
-    channels, y = layer.x.channels, pooled.y if pooled else layer.y
-    reduction = [
-        Axis(v.kernel, 0, v.dilation * layer.x.row_step, h.kernel * channels * weights.width, tag=TAP_ROW),
-        Axis(h.kernel, 0, h.dilation * layer.x.pitch, channels * weights.width, tag=TAP_COLUMN),
-        Axis(channels, 0, 1, weights.width),
-    ]
+    y = pooled.y if pooled else layer.y
     return tiled(
         f"{layer.title} forward",
         out=operand(y, y.origin + layer.first_out),
         a=operand(layer.x, start_of(layer.x, -v.before, -h.before) + layer.first_in),
         b=Operand(weights.space, weights.name, weights.offset),
         rows=_pooled_rows(layer, pooled) if pooled else pixel_rows(layer.window, layer.x, y, beside(epilogue)),
-        reduction=reduction,
+        reduction=_taps(layer),
         columns=weights,
         out_step=weights.width,
         b_step=weights.panel_step,
@@ -163,15 +174,38 @@ def forward(
         bias=layer.bias.begin if layer.bias else None,
         epilogue=epilogue,
         beside=layer.first_out,
+        factors=factors_of(layer.x),
         cells=pooled.window.cells if pooled else 1,
         mask=operand(pooled.mask, pooled.mask.origin) if pooled and pooled.mask else None,
         clips=()
-        if pooled
+        if pooled or layer.shifted
         else (
             Clip(ROW, TAP_ROW, -v.before, v.stride, v.dilation, v.input),
             Clip(COLUMN, TAP_COLUMN, -h.before, h.stride, h.dilation, h.input),
         ),
     )
+
+
+def _taps(layer: Correlation) -> list[Axis]:
+    """Loops over what a window sees: how input and weights move."""
+    v, h, x, width = layer.window.vertical, layer.window.horizontal, layer.x, layer.weights.width
+    down, along = v.dilation * x.row_step, h.dilation * x.pitch
+    if layer.across:
+        words = words_of(h.kernel * x.channels)
+        return [Axis(v.kernel, 0, down, words * width, tag=TAP_ROW), Axis(words, 0, TOGETHER, width)]
+    each, step = (x.words, TOGETHER) if isinstance(x, Rounded) else (x.channels, 1)
+    return [
+        Axis(v.kernel, 0, down, h.kernel * each * width, tag=TAP_ROW),
+        Axis(h.kernel, 0, along, each * width, tag=TAP_COLUMN),
+        Axis(each, 0, step, width),
+    ]
+
+
+def factors_of(x: Tensor) -> Factors:
+    """Return what products of an image multiply."""
+    if not isinstance(x, Rounded):
+        return "float32"
+    return "signed bytes" if x.signed else "bytes"
 
 
 def tiled(
@@ -192,6 +226,7 @@ def tiled(
     cells: int = 1,
     mask: Operand | None = None,
     clips: Sequence[Clip] = (),
+    factors: Factors = "float32",
 ) -> Contraction:
     """Plan a contraction over nests of rows and reductions: cut both, and leave out what clips save.
 
@@ -201,6 +236,7 @@ def tiled(
         columns: the matrix of weights, whose panels the columns are cut into.
         out_step, b_step: elements from panel to panel.
         clips: pairs of rows and taps that may need no work.
+        factors: what is multiplied.
     """
     vectors = columns.width // target.lanes
     length = math.prod(axis.extent for axis in reduction)
@@ -216,7 +252,7 @@ def tiled(
         a,
         b,
         split,
-        _chunks(nest, columns, cells, target),
+        _chunks(nest, columns, cells, target) if factors == "float32" else Split(nest, 0, 1),
         columns.columns,
         columns.count,
         vectors,
@@ -230,6 +266,7 @@ def tiled(
         # Weights that overflow the second-level cache are read once per panel rather than once per row of tiles.
         panels_first=columns.size * 4 > target.level2 // 2,
         clips=kept,
+        factors=factors,
     )
 
 

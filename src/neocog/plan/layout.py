@@ -157,6 +157,7 @@ class Panels:
     width: int
     offset: int = 0  # elements, from the beginning of the named memory
     space: Space = Space.ARENA
+    bytes_each: int = 4  # size of one element
 
     @property
     def memory(self) -> Name:
@@ -166,7 +167,7 @@ class Panels:
     @property
     def begin(self) -> Operand:
         """Where it begins."""
-        return Operand(self.space, self.name, self.offset)
+        return Operand(self.space, self.name, self.offset, bytes_each=self.bytes_each)
 
     @property
     def count(self) -> int:

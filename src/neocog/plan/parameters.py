@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from neocog.nn.graph import Graph, Node
 from neocog.nn.groups import UpdateRule
+from neocog.nn.layers import Conv2d, Linear
 from neocog.nn.parameters import Parameter, variables_of
-from neocog.nn.shapes import ImageShape
-from neocog.plan.correlation import column_panels
+from neocog.plan.blocked import Precision
+from neocog.plan.correlation import column_panels, output_rows
 from neocog.plan.layout import Panels, Space, Vectors
-from neocog.plan.loops import Axis
 from neocog.plan.ops.update import ParameterRange
+from neocog.plan.rounded import Rounding
+from neocog.plan.rounded_parameters import RoundedWeights, lay_out_scales, lay_out_weights
 from neocog.target.processor import Target
 
 PARAMETERS = "parameters"
@@ -25,7 +27,6 @@ LARGE = 1 << 15
 Its memory is then free for what comes after: the gradients of all weights together are as large as the weights. Smaller
 ones are updated together at the end of a step, since threads wait for each other before and after an update.
 """
-NOMINAL_BATCH = 64  # panels must suit every batch size; this one is typical
 
 ParameterPlace = Panels | Vectors
 
@@ -46,6 +47,8 @@ class ParameterLayout:
         early: the parameters that are trained one by one, each as soon as its gradient is known.
         trained: elements that the optimizer's memory needs.
         sizes: elements of each named memory.
+        rounded: of a program that multiplies 8-bit integers, where the weights of a layer lie, by its name.
+        roundings: and how a value is rounded, by its number.
     """
 
     places: dict[str, ParameterPlace]
@@ -53,6 +56,8 @@ class ParameterLayout:
     early: dict[str, UpdateRule]
     trained: int
     sizes: dict[str, int]
+    rounded: dict[str, RoundedWeights] = field(default_factory=dict)
+    roundings: dict[int, Rounding] = field(default_factory=dict)
 
     @property
     def size(self) -> int:
@@ -113,6 +118,7 @@ def lay_out_parameters(
     target: Target,
     rules: Mapping[str, UpdateRule] | None = None,
     early: Collection[str] = (),
+    precision: Precision = "float32",
 ) -> ParameterLayout:
     """Choose a place for every variable.
 
@@ -121,7 +127,10 @@ def lay_out_parameters(
         target: the processor.
         rules: how each parameter is trained; those without a rule are frozen. None: for a program that only answers.
         early: parameters that are trained one by one.
+        precision: of products.
     """
+    multiplied = [node for node in graph.nodes if precision == "int8" and isinstance(node.layer, Conv2d | Linear)]
+    apart = {node.index for node in multiplied}
     rules_known = rules or {}
     together = [name for name in rules_known if name not in early]
     groups: dict[UpdateRule | str | None, list[Parameter]] = {rules_known[name]: [] for name in together}
@@ -129,6 +138,8 @@ def lay_out_parameters(
     groups[None] = []
     for variable in variables_of(graph):
         name = variable.name
+        if variable.node.index in apart:
+            continue
         groups[name if name in early else rules_known.get(name)].append(variable)
     places: dict[str, ParameterPlace] = {}
     ranges = []
@@ -144,12 +155,19 @@ def lay_out_parameters(
             ranges.append(ParameterRange(first, sizes[PARAMETERS] - first, rule))
         if rule is not None:
             trained = sizes[PARAMETERS]
+    rounded = {}
+    for node in multiplied:
+        rounded[node.name], sizes[PARAMETERS] = lay_out_weights(graph, node, target, PARAMETERS, sizes[PARAMETERS])
+    roundings = lay_out_scales(graph, PARAMETERS, sizes[PARAMETERS]) if precision == "int8" else {}
+    sizes[PARAMETERS] += target.round_up(2 * len(roundings))
     return ParameterLayout(
-        {v.name: places[v.name] for v in variables_of(graph)},
+        {v.name: places[v.name] for v in variables_of(graph) if v.name in places},
         tuple(ranges),
         {name: rules_known[name] for name in early},
         trained,
         sizes,
+        rounded,
+        roundings,
     )
 
 
@@ -165,11 +183,4 @@ def _place(variable: Parameter, block: str, offset: int, target: Target) -> Para
 
 def matrix_panels(name: str, rows: int, columns: int, node: Node, target: Target) -> Panels:
     """Lay out the weights of a convolution or a fully connected layer as a matrix."""
-    return Panels(name, rows, columns, column_panels(columns, _output_rows(node), rows, target) * target.lanes)
-
-
-def _output_rows(node: Node) -> tuple[Axis, ...]:
-    if isinstance(node.output, ImageShape):
-        # Steps that do not divide keep the axes apart, as they are where the input has a halo.
-        return (Axis(NOMINAL_BATCH, 7), Axis(node.output.height, 5), Axis(node.output.width, 3))
-    return (Axis(NOMINAL_BATCH, 1),)
+    return Panels(name, rows, columns, column_panels(columns, output_rows(node), rows, target) * target.lanes)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from neocog.errors import SettingError
 from neocog.nn.answer import peak_sources
-from neocog.nn.graph import Graph
+from neocog.nn.graph import IMAGE, Graph
 from neocog.nn.losses import CrossEntropy
 from neocog.nn.optimizers import SGD
 from neocog.nn.rewrite import SOUGHT
+from neocog.nn.scales import source_of
 from neocog.plan.algorithm import Algorithm
 from neocog.plan.blocked import Precision
 from neocog.plan.layout import Space
@@ -24,6 +25,7 @@ from neocog.plan.passes.slices import once_for_all_slices
 from neocog.plan.passes.steps import PlanSteps, steps_of
 from neocog.plan.passes.trim import extents_of
 from neocog.plan.program import FEATURES, GRADIENT, LOGITS, PEAKS, Program, Training
+from neocog.plan.rounded import Rounding
 from neocog.plan.verify import verify, verify_live_ranges
 from neocog.target.processor import Target
 
@@ -76,7 +78,8 @@ def plan_program(
     named = [steps.sources[index] for name, index in nodes.items() if name not in (LOGITS, FEATURES)]
     extents = extents_of(steps, range(len(steps.steps)) if sources else named, training=training is not None)
     rules = training.rules(graph) if training else None
-    layout = lay_out_parameters(graph, target, rules, early_updates(graph, training) if training else ())
+    early = early_updates(graph, training) if training else ()
+    layout = lay_out_parameters(graph, target, rules, early, precision)
     given = {name: steps.sources[index] for name, index in nodes.items()}
     low = Lowering(
         target,
@@ -91,6 +94,7 @@ def plan_program(
         trained=frozenset(rules or ()),
         peaks=_peaks_by_step(steps, sources),
         precision=precision,
+        roundings=_roundings_by_step(graph, steps, layout.roundings),
         sought=given[SOUGHT] if seeks else None,
     )
     low.flat |= {(Space.STATE, name): size for name, size in layout.sizes.items() if size or name == PARAMETERS}
@@ -146,6 +150,16 @@ def _asked(graph: Graph, outputs: Collection[str]) -> dict[str, int]:
             hint=f'ask for "{LOGITS}", "{FEATURES}", "{PEAKS}", or a layer by its name, like {graph.nodes[0].name!r}',
         )
     return {name: known[name] for name in outputs if name != PEAKS}
+
+
+def _roundings_by_step(graph: Graph, steps: PlanSteps, roundings: Mapping[int, Rounding]) -> dict[int, Rounding]:
+    """Return how what each step gives is rounded, where it is."""
+    found: dict[int, Rounding] = {}
+    for value in (IMAGE, *(node.index for node in graph.nodes)):
+        source = source_of(graph, value)
+        if source in roundings and value in steps.sources:
+            found.setdefault(steps.sources[value], roundings[source])
+    return found
 
 
 def _peaks_by_step(steps: PlanSteps, sources: dict[int, int]) -> dict[int, list[int]]:

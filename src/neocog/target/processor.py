@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 NARROW = ("arm", "thumb", "riscv32", "wasm32")
 """How the triples of architectures begin whose addresses have 32 bits."""
+
+
+Dot = Literal["quads", "signed quads", "pairs", "two", "bytes"]
+"""By what products of bytes are added up; see emit/dot.py."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,45 @@ class Target:
     def word_bits(self) -> int:
         """Bits of an address, and of the integers that count."""
         return 32 if self.triple.startswith(NARROW) else 64
+
+    @property
+    def architecture(self) -> str:
+        """The family that vector instructions belong to: "x86", "arm", "wasm", or another one."""
+        families = {"x86_64": "x86", "aarch64": "arm", "arm64": "arm", "arm": "arm", "thumb": "arm", "wasm": "wasm"}
+        name = self.triple.split("-")[0]
+        return next((family for begin, family in families.items() if name.startswith(begin)), name)
+
+    def has(self, *names: str) -> bool:
+        """Whether the feature string names all of these; what a processor model implies is not looked up."""
+        words = self.features.split(",")
+        return all(f"+{name}" in words for name in names)
+
+    @property
+    def dot(self) -> Dot:
+        """How sums of products of bytes are best taken."""
+        missing = [word[1:] for word in self.features.split(",") if word.startswith("-")]
+        match self.architecture:
+            case "x86":
+                wide = self.lanes == 16
+                if self.has("avx512vnni") and (wide or (self.lanes == 8 and self.has("avx512vl"))):
+                    return "quads"
+                if self.lanes == 8 and self.has("avxvnni"):
+                    return "quads"
+                needed = {16: "avx512bw", 8: "avx2", 4: "sse2"}[self.lanes]
+                return "bytes" if needed in missing else "pairs"
+            case "wasm":
+                return "pairs" if self.has("simd128") else "bytes"
+            case "arm" if self.triple.startswith(("aarch64", "arm64")):
+                return "signed quads" if self.has("dotprod") else "bytes"
+            case "arm" if self.lanes == 1 and (self.triple.startswith("thumbv7em") or self.cpu == "cortex-m33"):
+                return "two"
+        return "bytes"
+
+    def image_shift(self, *, signed: bool) -> int:
+        """Return what sums of products of bytes take each byte of an image to be more than it is."""
+        if self.dot == "quads" and signed:
+            return 128
+        return -128 if self.dot == "signed quads" and not signed else 0
 
     @property
     def abi(self) -> str:

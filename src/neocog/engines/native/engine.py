@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from neocog.engines.base import Array, StepSettings, allowed_threads
 from neocog.engines.native.calls import Compiler
@@ -14,6 +15,7 @@ from neocog.jit.cache import ObjectCache
 from neocog.jit.host import host_target, with_tiles
 from neocog.jit.team import Team
 from neocog.nn.graph import Graph
+from neocog.nn.scales import Scales
 from neocog.plan.algorithm import Algorithm
 from neocog.plan.blocked import Precision
 from neocog.target.processor import Target
@@ -52,6 +54,13 @@ class NativeEngine:
     def predictor(self, graph: Graph, parameters: Mapping[str, Array], threads: int | None = None) -> NativePredictor:
         """Make a network that answers; see engines/base.py."""
         return NativePredictor(self.compiler, graph, parameters, Team(allowed_threads(threads), self.cache))
+
+    def int8_predictor(
+        self, graph: Graph, parameters: Mapping[str, Array], scales: Scales, threads: int | None = None
+    ) -> NativePredictor:
+        """Make a network that answers in int8, whatever the engine's precision is; see engines/base.py."""
+        compiler = replace(self.compiler, precision="int8")
+        return NativePredictor(compiler, graph, parameters, Team(allowed_threads(threads), self.cache), scales)
 
     def train_program(
         self, graph: Graph, parameters: Mapping[str, Array], settings: StepSettings, threads: int | None = None

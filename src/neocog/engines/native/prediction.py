@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from neocog.engines.base import Array, Images, check_images, check_layers, output_shape, room_for_peaks
 from neocog.engines.native.calls import Compiler, ReadAnswers, make, set_images
-from neocog.engines.native.parameters import write_parameter
+from neocog.engines.native.parameters import write_parameter, write_parameters
 from neocog.forks import tell_of_forks
 from neocog.jit.executable import Executable, aligned_zeros
 from neocog.jit.team import Team
 from neocog.nn.graph import Graph
 from neocog.nn.parameters import check_parameters, variables_of
 from neocog.nn.rewrite import fold_norms
+from neocog.nn.scales import Scales
 from neocog.plan.parameters import lay_out_parameters
 from neocog.plan.planner import plan_program
 from neocog.plan.program import FEATURES, LOGITS, PEAKS
@@ -92,14 +93,25 @@ def _program_size(count: int) -> int:
 class NativePredictor:
     """A compiled network that answers. Programs for each batch size are made on first use."""
 
-    def __init__(self, compiler: Compiler, graph: Graph, parameters: Mapping[str, Array], team: Team) -> None:
+    def __init__(
+        self,
+        compiler: Compiler,
+        graph: Graph,
+        parameters: Mapping[str, Array],
+        team: Team,
+        scales: Scales | None = None,
+    ) -> None:
         self._compiler, self._graph, self._team = compiler, graph, team
         self._folded, self._shape = fold_norms(graph), graph.answer_shape
-        self._layout = lay_out_parameters(self._folded.graph, compiler.target)
+        self._scales = scales  # where it answers in int8
+        if scales is not None:
+            scales.check(self._folded.graph)
+        self._layout = lay_out_parameters(self._folded.graph, compiler.target, precision=compiler.precision)
         self._state = aligned_zeros(self._layout.size * 4)
         self._programs: dict[int, _Prediction] = {}
         self._peaks: _Peaks | None = None
         self._outputs: _LayerOutputs | None = None  # of the layers that were asked for last
+        self._exact: NativePredictor | None = None  # in float32
         self._parameters = parameters
         # A program works in memory of its own: two Python threads that ask at once take turns.
         self._lock = threading.Lock()
@@ -120,12 +132,12 @@ class NativePredictor:
         check_parameters(self._graph, parameters)
         self._parameters = parameters
         parameters = self._folded.fold(parameters)
-        flat = self._state.view(np.float32)
         with self._lock:
             if self._outputs is not None:
                 self._outputs.load(self._parameters)
-            for variable in variables_of(self._folded.graph):
-                write_parameter(flat, self._layout, variable, parameters[variable.name])
+            if self._exact is not None:
+                self._exact.load(self._parameters)
+            write_parameters(self._state, self._layout, self._folded.graph, parameters, self._scales)
             for prediction in self._programs.values():
                 prediction.executable.prepare()
             if self._peaks is not None:
@@ -138,10 +150,14 @@ class NativePredictor:
 
     def features(self, images: Images) -> Array:
         """Return (N, features) for images (N, H, W, C)."""
+        if self._scales is not None:
+            return self._in_float32().features(images)
         return self._run(images, None, features=True)
 
     def peaks(self, images: Images) -> dict[int, Array]:
         """Return the largest value of every feature map; see engines/base.py. The first call makes a program."""
+        if self._scales is not None:
+            return self._in_float32().peaks(images)
         images = check_images(self._graph, images)
         answers = room_for_peaks(self._graph, len(images))
         if answers:
@@ -151,6 +167,8 @@ class NativePredictor:
 
     def outputs(self, images: Images, layers: Sequence[int]) -> dict[int, Array]:
         """Return what some layers give; see engines/base.py. The first call for these layers makes a program."""
+        if self._scales is not None:
+            return self._in_float32().outputs(images, layers)
         images, layers = check_images(self._graph, images), check_layers(self._graph, layers)
         if not layers:
             return {}
@@ -159,6 +177,14 @@ class NativePredictor:
                 self._outputs = _LayerOutputs(self._compiler, self._graph, layers, self._team)
                 self._outputs.load(self._parameters)
             return self._outputs.of(images)
+
+    def _in_float32(self) -> NativePredictor:
+        """Return the same network in float32: what is inside a network is looked at as it was trained."""
+        with self._lock:
+            if self._exact is None:
+                compiler = replace(self._compiler, precision="float32")
+                self._exact = NativePredictor(compiler, self._graph, self._parameters, self._team)
+            return self._exact
 
     def _find_peaks(self, images: Images, answers: dict[int, Array]) -> None:
         if self._peaks is None:
@@ -196,17 +222,19 @@ class NativePredictor:
         return (self._programs.get(batch) or self._prediction(batch)).executable
 
     def _prediction(self, batch: int) -> _Prediction:
+        outputs = (LOGITS, FEATURES) if self._scales is None else (LOGITS,)
         program = plan_program(
             self._folded.graph,
             batch,
             self._compiler.target,
             algorithm=self._compiler.algorithm,
+            outputs=outputs,
             precision=self._compiler.precision,
         )
         executable = make(self._compiler.cache, program, self._state, self._team, Executable)
         executable.prepare()
-        logits, features = (ReadAnswers(executable, program.outputs[name]) for name in (LOGITS, FEATURES))
-        prediction = self._programs[batch] = _Prediction(executable, logits, features)
+        answers = [ReadAnswers(executable, program.outputs[name]) for name in outputs]
+        prediction = self._programs[batch] = _Prediction(executable, answers[0], answers[-1])
         return prediction
 
     def _peaks_program(self) -> _Peaks:

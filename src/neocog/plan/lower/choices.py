@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from neocog.nn.graph import IMAGE
+from neocog.nn.graph import IMAGE, Graph
 from neocog.nn.layers import (
     Activation,
     Add,
@@ -32,8 +32,9 @@ from neocog.plan.algorithm import LEAST_GRADIENT_TILES, Algorithm, choose_tile, 
 from neocog.plan.blocked import PLANE, Blocked, Precision, blocked
 from neocog.plan.layout import Halo
 from neocog.plan.passes.steps import PlanStep, PlanSteps
-from neocog.plan.passes.trim import POINT, Extent
+from neocog.plan.passes.trim import POINT, Extent, image_extent
 from neocog.plan.program import Training
+from neocog.plan.rounded import Rounded, Rounding, pitch_of, reads_across
 from neocog.plan.winograd import WinogradTile
 from neocog.target.processor import Target
 
@@ -56,7 +57,9 @@ class Choices:
         training: what to train for; None for a program that only answers.
         steps, extents: of the network.
         algorithm: of convolutions; see `choose_tile`.
+        graph: the network.
         precision: of products and of what is kept between them.
+        roundings: for each step whose output is rounded to 8 bits, and -1 for the image, how.
         sought: the step whose output's gradient is all that is wanted, with parameters that stay as they are; None: no
             such.
         learning: the steps with parameters that follow gradients in front of them, or of their own; or the sought step
@@ -69,7 +72,9 @@ class Choices:
     steps: PlanSteps
     extents: tuple[Extent, ...]
     algorithm: Algorithm
+    graph: Graph = field(kw_only=True)
     precision: Precision = field(default="float32", kw_only=True)
+    roundings: Mapping[int, Rounding] = field(default_factory=dict, kw_only=True)
     sought: int | None = field(default=None, kw_only=True)
     learning: set[int] = field(default_factory=set, kw_only=True)
     _wanted: dict[int, bool] = field(default_factory=dict, kw_only=True)
@@ -79,6 +84,11 @@ class Choices:
     def prepares(self) -> bool:
         """Whether what follows from parameters is computed once, and not in each run: they stay as they are."""
         return self.training is None or self.sought is not None
+
+    @property
+    def images_shape(self) -> ImageShape:
+        """What is read of the images that the network starts from."""
+        return image_extent(self.steps, self.extents, self.graph.input)
 
     def output_shape(self, index: int) -> ImageShape:
         """Return the shape of what a step gives, as far as it is read."""
@@ -90,7 +100,11 @@ class Choices:
 
     def tile_of(self, step: PlanStep) -> WinogradTile | None:
         """Choose Winograd's tile for a step's convolution; None for the direct sum."""
-        if not isinstance(step.node.layer, Conv2d) or step.groups > 1 or self.is_half(step):
+        if (
+            not isinstance(step.node.layer, Conv2d)
+            or step.groups > 1
+            or (self.precision != "float32" and (self.is_half(step) or self.is_whole(step)))
+        ):
             return None
         extent, window = self.extents[step.index], self.window_of(step)
         channels, filters = extent.input.channels, extent.output.channels
@@ -140,6 +154,8 @@ class Choices:
         """Return the zeros that the steps that take a value need around it."""
         halo = NO_HALO
         for step in self.steps.users(index):
+            if self.is_whole(step):
+                continue
             if self.takes_planes(step):
                 if index == IMAGE:
                     halo = halo.union(self._around_rows(step))
@@ -153,6 +169,30 @@ class Choices:
                 halo = halo.union(correlation.gradient_halo(self.window_of(step)))
         return halo
 
+    # --- in 8-bit integers ----------------------------------------------------------------------------------------
+
+    def is_whole(self, step: PlanStep) -> bool:
+        """Whether a step multiplies 8-bit integers."""
+        return self.precision == "int8" and isinstance(step.node.layer, Conv2d | Linear)
+
+    def wants_narrow(self, index: int) -> bool:
+        """Whether what a step gives is kept as bfloat16 or as 8-bit integers."""
+        return index in self.roundings or self.wants_half(index)
+
+    def rounded_of(self, index: int) -> Rounded:
+        """Return how what a step gives, or the image, lies as 8-bit integers, with the zeros that its readers need."""
+        users, halo = self.steps.users(index), NO_HALO
+        for step in users:
+            if isinstance(step.node.layer, Conv2d) and index in step.inputs:
+                halo = halo.union(correlation.input_halo(self.window_of(step)))
+        shape = self.images_shape if index == IMAGE else self.output_shape(index)
+        title = "images" if index == IMAGE else f"{self.steps.steps[index].title} in int8"
+        pitch = pitch_of(shape.channels, self.target)
+        if index == IMAGE and reads_across(self.graph):
+            pitch = shape.channels
+        signed = self.roundings[index].signed
+        return Rounded(title, self.batch, shape.height, shape.width, shape.channels, pitch, halo, signed=signed)
+
     # --- in bfloat16 ------------------------------------------------------------------------------------------
 
     def is_half(self, step: PlanStep) -> bool:
@@ -162,7 +202,7 @@ class Choices:
         one pixel, if that is little enough.
         """
         layer = step.node.layer
-        if self.precision == "float32" or not isinstance(layer, Conv2d | Linear) or step.groups > 1:
+        if self.precision != "bfloat16" or not isinstance(layer, Conv2d | Linear) or step.groups > 1:
             return False
         if isinstance(layer, Linear):
             return self.source_of(step.inputs[0]) != IMAGE
@@ -181,7 +221,7 @@ class Choices:
         """
         if self.is_half(step):
             return True
-        return self.precision != "float32" and step.is_depthwise and self.source_of(step.inputs[0]) != IMAGE
+        return self.precision == "bfloat16" and step.is_depthwise and self.source_of(step.inputs[0]) != IMAGE
 
     def source_of(self, index: int) -> int:
         """Return the step whose output a value is, Flatten aside."""
@@ -190,7 +230,9 @@ class Choices:
         return index
 
     def pools_half(self, step: PlanStep) -> bool:
-        """Whether a pooling takes and gives bfloat16."""
+        """Whether a pooling takes and gives bfloat16, or 8-bit integers, whose largest it takes."""
+        if self.precision == "int8":
+            return isinstance(step.node.layer, MaxPool2d) and self.wants_narrow(step.index)
         if self.precision == "float32" or not isinstance(step.node.layer, MaxPool2d | AvgPool2d):
             return False
         return step.inputs[0] != IMAGE and self.wants_half(step.index)
@@ -204,7 +246,7 @@ class Choices:
         """Whether the gradient of what a step gives is taken as bfloat16: by products of tiles, itself or behind what
         works value by value. Windows that overlap add it up, in float32.
         """
-        if self.precision == "float32" or index == IMAGE:
+        if self.precision != "bfloat16" or index == IMAGE:
             return False
         if index not in self._wanted_gradients:
             self._wanted_gradients[index] = self._takes_half_gradient(self.steps.steps[index])
@@ -219,7 +261,7 @@ class Choices:
 
     def wants_half(self, index: int) -> bool:
         """Whether a step takes what another one gives as bfloat16, itself or behind what works value by value."""
-        if self.precision == "float32" or self.source_of(index) == IMAGE:
+        if self.precision != "bfloat16" or self.source_of(index) == IMAGE:
             return False
         if index not in self._wanted:
             step = self.steps.steps[index]

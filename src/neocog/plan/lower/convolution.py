@@ -14,7 +14,7 @@ from neocog.plan import algorithm, correlation
 from neocog.plan.algorithm import transformed_panels, winograd
 from neocog.plan.correlation import Correlation, Pooled
 from neocog.plan.layout import Panels, Tensor
-from neocog.plan.lower import half
+from neocog.plan.lower import half, rounded
 from neocog.plan.lower.lowering import Lowering
 from neocog.plan.lower.pooling import make_mask
 from neocog.plan.lower.values import Segment, Value
@@ -31,6 +31,9 @@ def forward(low: Lowering, step: PlanStep) -> None:
     """Plan a convolution or fully connected layer, with the pooling behind it where that can run in its last lines."""
     if low.is_half(step):
         half.forward(low, step, epilogue_of(low, step))
+        return
+    if low.is_whole(step):
+        rounded.forward(low, step, epilogue_of(low, step), pooling_behind(low, step))
         return
     x, shape = low.output(step.inputs[0]), low.output_shape(step.index)
     epilogue = epilogue_of(low, step)
@@ -109,6 +112,8 @@ def _step_behind(low: Lowering, step: PlanStep, node: Node) -> Pointwise:
     match node.layer:
         case Add():
             (other,) = step.added
+            if low.is_whole(step):
+                return Plus(low.read(other, low.halves.get(other) or low.output(other)))
             return Plus(Expression((low.at_rest(other) if low.takes_planes(step) else low.output(other)).tensor))
         case PReLU():
             return Slope(low.vectors_of(node, "weight"))
@@ -120,6 +125,9 @@ def _step_behind(low: Lowering, step: PlanStep, node: Node) -> Pointwise:
 
 def correlation_of(low: Lowering, step: PlanStep, x: Tensor, y: Tensor) -> Correlation:
     """Return a step's layer with its operands."""
+    if low.is_whole(step):
+        (layer,) = rounded.layers_of(low, step, x, y)
+        return layer
     weights, bias = low.layout.weights(step.node), low.layout.bias(step.node)
     return Correlation(step.title, low.window_of(step), x, y, weights, bias)
 

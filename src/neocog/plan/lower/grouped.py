@@ -5,7 +5,6 @@ A block is as many neighbouring groups as begin and end at whole vectors of chan
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -21,7 +20,7 @@ from neocog.plan.lower.rule import LoweringRule, Rules
 from neocog.plan.lower.slices import most_slices
 from neocog.plan.lower.values import Segment, Value
 from neocog.plan.ops.epilogue import Epilogue, moved
-from neocog.plan.ops.grouped import Gather, Spread
+from neocog.plan.ops.grouped import Gather, Spread, groups_together
 from neocog.plan.ops.op import Op
 from neocog.plan.ops.pointwise import Expression, settled, tensors_of
 from neocog.plan.ops.update import ReducePartials, side_by_side
@@ -47,7 +46,7 @@ class _Block:
 
 def forward(low: Lowering, step: PlanStep) -> None:
     """Plan a convolution, by the way that suits its groups."""
-    if step.groups == 1:
+    if step.groups == 1 or low.is_whole(step):
         convolution.forward(low, step)
     elif step.is_depthwise:
         depthwise.forward(low, step)
@@ -99,7 +98,7 @@ def _blocks(low: Lowering, step: PlanStep, x: Tensor) -> tuple[_Block, ...]:
     """Cut the groups of a layer into blocks."""
     whole = correlation_of(low, step, x, low.outputs[step.index].tensor)
     inputs, outputs, lanes = x.channels // step.groups, whole.y.channels // step.groups, low.target.lanes
-    most = min(step.groups, math.lcm(*(lanes // math.gcd(lanes, each) for each in (inputs, outputs))))
+    most = groups_together(step.groups, inputs, outputs, lanes)
     found = []
     for number, first in enumerate(range(0, step.groups, most)):
         groups = min(most, step.groups - first)

@@ -70,8 +70,8 @@ def window_over(low: Lowering, step: PlanStep, x: Blocked) -> Window:
 
 def output(low: Lowering, step: PlanStep) -> Value:
     """Make memory for what a step gives, as it is wanted."""
-    if low.wants_half(step.index):
-        made = low.halves[step.index] = low.blocked_value(step.index, step.activation)
+    if low.wants_narrow(step.index):
+        made = low.halves[step.index] = low.narrow_value(step.index, step.activation)
         return made
     made = low.outputs[step.index] = low.value(
         step.title,

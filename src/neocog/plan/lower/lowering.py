@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from neocog.nn.graph import Graph, Node
+from neocog.nn.graph import IMAGE, Node
 from neocog.nn.layer import Layer
 from neocog.nn.parameters import parameters_of
 from neocog.nn.shapes import ImageShape
@@ -18,11 +18,12 @@ from neocog.plan.memory import LINE
 from neocog.plan.ops.epilogue import Epilogue
 from neocog.plan.ops.map import Map, Sums
 from neocog.plan.ops.op import Op
-from neocog.plan.ops.pointwise import ActivationGradient, Drop, Expression, Plus
+from neocog.plan.ops.pointwise import ActivationGradient, Drop, Expression, Plus, Round, Worth
 from neocog.plan.parameters import ParameterLayout
 from neocog.plan.passes.steps import PlanStep
 from neocog.plan.passes.trim import as_image
 from neocog.plan.program import FIRST_KEY_SLOT
+from neocog.plan.rounded import Rounded
 
 CHAIN_VECTORS = 16  # vectors whose sums are taken together
 
@@ -37,12 +38,12 @@ class Lowering(Choices):
     """What is known of a program so far.
 
     Arguments:
-        graph, layout: the network, and where its variables lie.
+        layout: where variables lie.
         trained: names of the parameters that follow gradients.
         kept: the steps whose output a caller reads.
         tasks: in the order in which they were found.
         outputs: for each step, what it gives, where that lies in memory; -1 is the image.
-        halves: for each step, what it gives as bfloat16, where somebody takes it as such.
+        halves: for each step, what it gives as bfloat16, where somebody takes it as such, or as 8-bit integers.
         formulas: for each step, how it follows from others value by value, where it does.
         masks: for each max pooling, where the largest values were.
         contributions: for each step, the parts of its output's gradient.
@@ -58,7 +59,6 @@ class Lowering(Choices):
         zeroed: memory beside tensors that relies on zeros where nothing is written, and so shares its bytes with none.
     """
 
-    graph: Graph
     layout: ParameterLayout
     kept: frozenset[int]
     trained: frozenset[str] = frozenset()
@@ -242,8 +242,8 @@ class Lowering(Choices):
         """Return how to read what a step gives; what several steps read is worth memory."""
         if index in self.outputs:
             return Expression(self.outputs[index].tensor)
-        if index in self.halves or (len(self.steps.users(index)) > 1 and self.wants_half(index)):
-            return Expression(self.half(index).tensor)
+        if index in self.halves or (len(self.steps.users(index)) > 1 and self.wants_narrow(index)):
+            return self.read(index, self.half(index))
         if len(self.steps.users(index)) > 1 or index in self.kept:
             return Expression(self.output(index).tensor)
         return self.formulas[index]
@@ -251,38 +251,62 @@ class Lowering(Choices):
     def output(self, index: int) -> Value:
         """Return what a step gives, in memory."""
         if index not in self.outputs:
-            step = self.steps.steps[index]
-            formula = Expression(self.halves[index].tensor) if index in self.halves else self.formulas[index]
-            made = self.value(step.title, self.output_shape(index), self.halo_of(index), kept=index in self.kept)
+            step = self.steps.steps[max(index, 0)]
+            title, shape = ("images", self.images_shape) if index == IMAGE else (step.title, self.output_shape(index))
+            narrow = self.halves.get(index)
+            formula = self.read(index, narrow) if narrow else self.formulas[index]
+            name = f"{title} in float32" if title in self.values else title
+            made = self.value(name, shape, self.halo_of(index), kept=index in self.kept)
             made.formula = formula
-            name = "to float32" if index in self.halves else "forward"
-            self.map(step, f"{step.title} {name}", formula, made)
+            self.map(step, f"{title} {'to float32' if narrow else 'forward'}", formula, made)
             self.outputs[index] = made
         return self.outputs[index]
 
     def half(self, index: int) -> Value:
-        """Return what a step gives, in memory, as bfloat16."""
+        """Return what a step gives, in memory, as bfloat16 or 8-bit integers."""
         if index not in self.halves:
             step, formula = self.steps.steps[index], self.formulas.get(index)
             if formula is None or index in self.outputs:
                 formula = Expression(self.output(index).tensor)
-            made = self.halves[index] = self.blocked_value(index)
-            self.map(step, f"{step.title} to bfloat16", formula, made)
+            made = self.halves[index] = self.narrow_value(index)
+            self.map(step, f"{step.title} to {self.precision}", formula.then(*self.rounded(index)), made)
         return self.halves[index]
 
     def at_rest(self, index: int) -> Value:
         """Return what a step gives, in memory: as bfloat16 where it is there, or wanted, as such, else as float32."""
+        if self.precision == "int8":
+            return self.output(index)
         known = index in self.halves or (index not in self.outputs and self.wants_half(index))
         # What a Flatten gives is as bfloat16 still the image.
         return self.half(index) if known and not self.steps.steps[index].is_flatten else self.output(index)
+
+    def read(self, index: int, value: Value) -> Expression:
+        """Return how to read what a step gives, from one of the ways in which it lies in memory."""
+        if isinstance(value.tensor, Rounded):
+            return Expression(value.tensor, (Worth(self.roundings[index].scale),))
+        return Expression(value.tensor)
+
+    def rounded(self, index: int) -> Epilogue:
+        """Return what rounds what a step gives, where it is stored as 8-bit integers."""
+        rounding = self.roundings.get(index)
+        return (Round(rounding.inverse, rounding.signed),) if rounding else ()
+
+    def settle_rounded(self, index: int) -> None:
+        """Round what a step gives in float32, before anybody takes it, where all are to take it rounded."""
+        if index in self.fused or any(user.index in self.fused for user in self.steps.users(index)):
+            return
+        if self.precision == "int8" and self.wants_narrow(index):
+            self.half(index)
+            self.outputs.pop(index, None)
 
     def made(self, index: int) -> Value:
         """Return what a step gives as it was made: as bfloat16 where it is there as such."""
         return self.halves.get(index) or self.outputs[index]
 
-    def blocked_value(self, index: int, activation: Layer | None = None) -> Value:
-        """Make memory for what a step gives as bfloat16."""
-        return self._add_value(self.blocked_of(index), activation)
+    def narrow_value(self, index: int, activation: Layer | None = None) -> Value:
+        """Make memory for what a step gives as bfloat16 or 8-bit integers."""
+        tensor = self.rounded_of(index) if self.precision == "int8" else self.blocked_of(index)
+        return self._add_value(tensor, activation)
 
     def stacked_value(self, step: PlanStep, again: str = "") -> Value:
         """Make memory for what a first convolution sees of the rows of images; `again` tells it from the first one."""

@@ -18,7 +18,6 @@ from neocog.plan.ops.images import LoadImages
 from neocog.plan.ops.loss import LossGradient, SliceLossGradient
 from neocog.plan.ops.op import Op
 from neocog.plan.ops.pointwise import Expression
-from neocog.plan.passes.trim import image_extent
 from neocog.plan.program import Training
 
 
@@ -31,6 +30,7 @@ def lower_forward(low: Lowering) -> None:
             RULES[type(step.node.layer)].forward(low, step)
         elif (together := in_bands[step.index]) is not None:
             bands.forward(low, together)
+        low.settle_rounded(step.index)
         if step.index in low.peaks:
             plan_peaks(low, step)
     for index in sorted(low.kept):
@@ -39,18 +39,22 @@ def lower_forward(low: Lowering) -> None:
 
 def _load_images(low: Lowering) -> None:
     source = low.graph.input
-    extent = image_extent(low.steps, low.extents, source)
-    pitch = source.channels if low.reads_scalars(IMAGE) else None
-    images = low.value("images", extent, low.halo_of(IMAGE), pitch, kept=IMAGE in low.kept)
+    if low.wants_narrow(IMAGE):
+        images = low.halves[IMAGE] = low.narrow_value(IMAGE)
+    else:
+        pitch = source.channels if low.reads_scalars(IMAGE) else None
+        images = low.value("images", low.images_shape, low.halo_of(IMAGE), pitch, kept=IMAGE in low.kept)
+        low.outputs[IMAGE] = images
+    rounding = low.roundings.get(IMAGE)
     mean, std = low.graph.normalisation.per_channel(source.channels)
     scale = tuple(1.0 / s for s in std)
     shift = tuple(-m / s for m, s in zip(mean, std, strict=True))
 
     def build(segment: Segment) -> Iterable[Op]:
-        yield LoadImages("load images", segment.settle(images.tensor), source, scale, shift)
+        inverse = rounding.inverse if rounding else None
+        yield LoadImages("load images", segment.settle(images.tensor), source, scale, shift, inverse)
 
     low.add("", (), ["images"], build, on_images=False)
-    low.outputs[IMAGE] = images
 
 
 def lower_backward(low: Lowering, training: Training) -> Value:

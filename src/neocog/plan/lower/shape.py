@@ -22,9 +22,11 @@ def flatten_forward(low: Lowering, step: PlanStep) -> None:
 
     What multiplies in bfloat16 takes the image itself, with a weight for each pixel and channel.
     """
-    if low.wants_half(step.index):
+    if low.wants_narrow(step.index):
         low.halves[step.index] = low.half(step.inputs[0])
-        if step.index not in low.kept and all(low.is_half(user) for user in low.steps.users(step.index)):
+        if step.index not in low.kept and all(
+            low.is_half(user) or low.is_whole(user) for user in low.steps.users(step.index)
+        ):
             return
     x = low.output(step.inputs[0])
     scalars = low.reads_scalars(step.index)

@@ -12,15 +12,21 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 from neocog.plan.layout import Operand, operand
 from neocog.plan.loops import Axis, Clip, Split, span
 from neocog.plan.ops.epilogue import CLAMPED, Epilogue, faults_beside, labels, read_by, vectors_reached
 from neocog.plan.ops.op import Op, Part, Reach, present
-from neocog.plan.ops.pointwise import tensors_of
+from neocog.plan.ops.pointwise import Affine, Round, tensors_of
+from neocog.plan.rounded import TOGETHER
 
 NO_CELL = 255  # in a mask, a window whose largest value a ReLU stopped
 LEAST_REUSE = 4  # register tiles that share a block of a panel, so that it is worth keeping near
+
+
+Factors = Literal["float32", "bytes", "signed bytes"]
+"""What is multiplied: float32, or words of four bytes of images and four of weights, whose sums have 32 bits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +52,8 @@ class Contraction(Op):
         accumulates: in a chain, whether what an earlier block of the same slice left in `out` is added to.
         panels_first: whether neighbouring work items share the panel (weights stay near) or the rows (inputs do).
         clips: pairs of row and reduction that need no work, because a holds zeros there.
+        factors: what a holds. Where they are bytes, b holds words, the bias integers, and the epilogue begins with what
+            a step of the sums is worth.
     """
 
     out: Operand
@@ -67,6 +75,7 @@ class Contraction(Op):
     accumulates: bool = False
     panels_first: bool = False
     clips: tuple[Clip, ...] = ()
+    factors: Factors = "float32"
 
     @property
     def items(self) -> int:
@@ -84,7 +93,8 @@ class Contraction(Op):
     @property
     def multiply_adds(self) -> int:
         """Number of scalar multiply-adds that are needed; what padding costs is not counted."""
-        return self.columns * math.prod(axis.extent for axis in (*self.rows.axes, *self.reduction.axes))
+        each = 1 if self.factors == "float32" else TOGETHER
+        return each * self.columns * math.prod(axis.extent for axis in (*self.rows.axes, *self.reduction.axes))
 
     def reads(self) -> tuple[Part, ...]:
         """Return the operands, the bias, and what the epilogue reads."""
@@ -116,7 +126,8 @@ class Contraction(Op):
         if any(axis.extent == 0 for axis in reduction):
             return
         low, high = span((*rows, *reduction), "a")
-        yield Reach("a", self.a, low, high, aligned=False)
+        word = 0 if self.factors == "float32" else TOGETHER - 1
+        yield Reach("a", self.a, low, high + word, aligned=False)
         low, high = span((*rows, *reduction, *panels), "b")
         yield Reach("b", self.b, low, high + self.last_vectors * lanes - 1)
         if self.bias is not None:
@@ -133,13 +144,23 @@ class Contraction(Op):
         inner = math.prod(axis.extent for axis in self.rows.inner)
         if any(size * inner % self.cells for size in self.rows.sizes()):
             yield f"{self.name}: register tiles would cut windows of {self.cells} cells"
-        if self.cells > 1 and self.epilogue not in ((), CLAMPED):
+        if self.cells > 1 and not self._keeps_order:
             yield f"{self.name}: the largest of a window is found before the epilogue, which changes which one that is"
         yield from faults_beside(self.name, self.epilogue)
         steps = [step for axis in (*self.rows.axes, self.panel_steps) for step in (axis.out, axis.beside)]
         steps += [axis.b for axis in (*self.rows.axes, *self.reduction.axes, self.panel_steps)]
         if any(step % lanes for step in steps):
             yield f"{self.name}: a step of out, b or what lies beside out is no whole number of vectors"
+
+    @property
+    def _keeps_order(self) -> bool:
+        """Whether what is the largest before the epilogue is so behind it."""
+        if self.factors == "float32":
+            return self.epilogue in ((), CLAMPED)
+        first, *between = self.epilogue
+        if between and isinstance(between[-1], Round):
+            between.pop()
+        return isinstance(first, Affine) and tuple(between) in ((), CLAMPED)
 
     def details(self) -> Iterator[str]:
         """Yield the tile, the loops, outermost first, and what is fused."""
@@ -149,7 +170,8 @@ class Contraction(Op):
         vectors = f"{self.vectors}" if self.panels > 1 else f"{self.last_vectors}"
         yield f"tile: {tiles} rows x {vectors} vectors; rows {_extents(split.axes)}; {self.panels} panels"
         blocks = f", in {self.reduction.total} blocks" if self.reduction.total > 1 else ""
-        yield f"sum over {_extents(self.reduction.axes)}{blocks}; {self.multiply_adds:,} multiply-adds"
+        words = "" if self.factors == "float32" else " words"
+        yield f"sum over {_extents(self.reduction.axes)}{words}{blocks}; {self.multiply_adds:,} multiply-adds"
         if self.clips:
             yield f"taps in the halo left out: {', '.join(clip.taps for clip in self.clips)}"
         fused = [

@@ -12,7 +12,16 @@ from typing import Any
 from neocog.nn.layers import ReLU
 from neocog.plan.layout import Operand, Tensor
 from neocog.plan.ops.op import Part, Reach
-from neocog.plan.ops.pointwise import Activate, Expression, Pointwise, tensors_of, vectors_of
+from neocog.plan.ops.pointwise import (
+    Activate,
+    Expression,
+    Pointwise,
+    Round,
+    Worth,
+    scalars_of,
+    tensors_of,
+    vectors_of,
+)
 
 Epilogue = tuple[Pointwise, ...]
 """Steps that are applied to each value of a result, in order."""
@@ -23,13 +32,15 @@ CLAMPED: Epilogue = (Activate(ReLU()),)
 
 def read_by(epilogue: Epilogue) -> tuple[Part, ...]:
     """Return the memory that an epilogue reads."""
-    return (*tensors_of(epilogue), *vectors_of(epilogue))
+    return (*tensors_of(epilogue), *vectors_of(epilogue), *scalars_of(epilogue))
 
 
 def vectors_reached(epilogue: Epilogue, size: int) -> Iterator[Reach]:
-    """Yield the reach of the vectors of an epilogue, which hold `size` values."""
+    """Yield the reach of the vectors of an epilogue, which hold `size` values, and of its scalars."""
     for vector in vectors_of(epilogue):
         yield Reach("epilogue", vector, 0, size - 1)
+    for scalar in scalars_of(epilogue):
+        yield Reach("epilogue", scalar, 0, 0, aligned=False)
 
 
 def steps_beside(tensor: Tensor | None) -> tuple[int, int, int]:
@@ -62,6 +73,8 @@ def moved(epilogue: Epilogue, channels: int) -> Epilogue:
 
 def _moved(value: Any, channels: int) -> Any:
     match value:
+        case Worth() | Round():
+            return value  # one number for all channels
         case Operand():
             return replace(value, start=value.start + channels)
         case Pointwise() | Expression():

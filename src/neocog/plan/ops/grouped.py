@@ -6,11 +6,17 @@ holds zeros where a filter does not see a channel: with 4 channels a group and 1
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from neocog.plan.layout import Panels
 from neocog.plan.ops.op import Op, Part, Reach, walked
+
+
+def groups_together(groups: int, inputs: int, outputs: int, lanes: int) -> int:
+    """Return how many neighbouring groups, of so many channels and filters each, begin and end at whole vectors."""
+    return min(groups, math.lcm(*(lanes // math.gcd(lanes, each) for each in (inputs, outputs))))
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,7 +67,8 @@ class Map(Op):
         """Return all tensors and vectors of the expressions."""
         expressions = self._expressions()
         tensors = tuple(tensor for expression in expressions for tensor in expression.tensors())
-        return (*tensors, *(vector for expression in expressions for vector in expression.vectors()))
+        scalars = tuple(scalar for expression in expressions for scalar in expression.scalars())
+        return (*tensors, *(vector for expression in expressions for vector in expression.vectors()), *scalars)
 
     def writes(self) -> tuple[Part, ...]:
         """Return y and the sums."""
@@ -81,6 +82,8 @@ class Map(Op):
                 yield from walked("x", tensor)
             for vector in expression.vectors():
                 yield Reach("vector", vector, 0, _rounded(self.shape.channels, lanes) - 1)
+            for scalar in expression.scalars():
+                yield Reach("scalar", scalar, 0, 0, aligned=False)
         yield from walked("y", self.y)
         for sums in self.sums:
             yield Reach("sums", sums.out, 0, sums.count * sums.step - 1)
@@ -122,7 +125,7 @@ class PixelSum(Op):
 
     def reads(self) -> tuple[Part, ...]:
         """Return all tensors and vectors of the expression."""
-        return (*self.value.tensors(), *self.value.vectors())
+        return (*self.value.tensors(), *self.value.vectors(), *self.value.scalars())
 
     def writes(self) -> tuple[Part, ...]:
         """Return the sums."""
@@ -134,6 +137,8 @@ class PixelSum(Op):
             yield from walked("x", tensor)
         for vector in self.value.vectors():
             yield Reach("vector", vector, 0, _rounded(self.y.channels, lanes) - 1)
+        for scalar in self.value.scalars():
+            yield Reach("scalar", scalar, 0, 0, aligned=False)
         yield from walked("y", self.y)
 
     def faults(self, lanes: int) -> Iterator[str]:

@@ -36,6 +36,10 @@ class Pointwise:
         """Return where the step finds one value a channel."""
         return ()
 
+    def scalars(self) -> tuple[Operand, ...]:
+        """Return where the step finds one value for all channels."""
+        return ()
+
     def settled(self, settle: Settle) -> Pointwise:
         """Return the step with its tensors as a stage sees them."""
         return self
@@ -68,6 +72,10 @@ class Expression:
         """Yield where values of channels are read."""
         yield from vectors_of(self.steps)
 
+    def scalars(self) -> Iterator[Operand]:
+        """Yield where values for all channels are read."""
+        yield from scalars_of(self.steps)
+
     def settled(self, settle: Settle) -> Expression:
         """Return the expression with its tensors as a stage sees them."""
         return Expression(settle(self.x), settled(self.steps, settle))
@@ -96,6 +104,14 @@ def vectors_of(steps: Iterable[Pointwise]) -> Iterator[Operand]:
         yield from step.vectors()
         for other in step.others():
             yield from other.vectors()
+
+
+def scalars_of(steps: Iterable[Pointwise]) -> Iterator[Operand]:
+    """Yield where steps read one value for all channels."""
+    for step in steps:
+        yield from step.scalars()
+        for other in step.others():
+            yield from other.scalars()
 
 
 def settled(steps: Iterable[Pointwise], settle: Settle) -> tuple[Pointwise, ...]:
@@ -141,6 +157,34 @@ class Scaled(Pointwise):
     """value · factor."""
 
     factor: float
+
+
+@dataclass(frozen=True, slots=True)
+class Worth(Pointwise):
+    """value · scale, with one scale in memory: what integers stand for."""
+
+    scale: Operand
+
+    def scalars(self) -> tuple[Operand, ...]:
+        """Return the scale."""
+        return (self.scale,)
+
+
+@dataclass(frozen=True, slots=True)
+class Round(Pointwise):
+    """value · inverse, within the limits of 8 bits: what is stored as the nearest integer.
+
+    Arguments:
+        inverse: where one by the scale lies.
+        signed: whether integers have a sign; without, no value is negative.
+    """
+
+    inverse: Operand
+    signed: bool
+
+    def scalars(self) -> tuple[Operand, ...]:
+        """Return the inverse of the scale."""
+        return (self.inverse,)
 
 
 @dataclass(frozen=True, slots=True)

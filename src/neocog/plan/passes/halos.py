@@ -33,7 +33,7 @@ def with_halos_cleared(
     """
     of_arena = {tensor.memory: tensor for tensor in tensors if tensor.space is Space.ARENA}
     uses = uses_of(of_arena, of_arena, stages, kept)
-    sizes = {name: 4 * tensor.size for name, tensor in of_arena.items()}
+    sizes = {name: tensor.bytes_each * tensor.size for name, tensor in of_arena.items()}
     framed = {name: use for name, use in uses.items() if use.frame is not None and _is_short(use, len(stages))}
     if sum(sizes[name] for name in framed) <= target.level2:
         return list(stages)

@@ -67,10 +67,7 @@ class PlanStep:
     @property
     def is_depthwise(self) -> bool:
         """Whether it convolves each channel by itself, with one filter of a size that can be written out."""
-        layer = self.node.layer
-        if not isinstance(layer, Conv2d) or layer.groups == 1:
-            return False
-        return channels_of(self.node.input) == layer.groups == layer.channels and max(pair(layer.kernel)) <= MOST_SIDE
+        return is_depthwise(self.node)
 
     @property
     def is_flatten(self) -> bool:
@@ -91,6 +88,14 @@ class PlanStep:
     def on_images(self) -> bool:
         """Whether it takes and gives images."""
         return self.takes_images and self.gives_images
+
+
+def is_depthwise(node: Node) -> bool:
+    """Whether a layer convolves each channel by itself, with one filter of a size that can be written out."""
+    layer = node.layer
+    if not isinstance(layer, Conv2d) or layer.groups == 1:
+        return False
+    return channels_of(node.input) == layer.groups == layer.channels and max(pair(layer.kernel)) <= MOST_SIDE
 
 
 @dataclass(frozen=True, slots=True)

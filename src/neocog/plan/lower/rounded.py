@@ -1,0 +1,81 @@
+"""Convolutions and fully connected layers in 8-bit integers.
+
+Who multiplies takes integers, and gives what the next one takes: integers again where it is one of its kind, itself or
+behind a max pooling, and float32 elsewhere. Sums are whole numbers; a step of them is worth so much for each filter,
+and what is done value by value behind is done in float32, in registers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from neocog.nn.layers import Linear
+from neocog.plan import correlation, depthwise, product
+from neocog.plan.correlation import Correlation, Pooled
+from neocog.plan.layout import Tensor, Vectors
+from neocog.plan.lower.half import output
+from neocog.plan.lower.lowering import Lowering
+from neocog.plan.lower.values import Segment
+from neocog.plan.ops.epilogue import Epilogue, moved
+from neocog.plan.ops.op import Op
+from neocog.plan.ops.pointwise import Affine, settled, tensors_of
+from neocog.plan.passes.steps import PlanStep
+
+
+def forward(low: Lowering, step: PlanStep, epilogue: Epilogue, behind: PlanStep | None) -> None:
+    """Plan a convolution or fully connected layer, with the pooling behind it where that runs in its last lines."""
+    x, weights = low.half(step.inputs[0]), low.layout.rounded[step.node.name]
+    made = output(low, behind or step)
+    y = low.shape(step.title, low.output_shape(step.index)) if behind else made.tensor
+    if behind is not None:
+        low.fused.add(behind.index)
+    chains = low.chains(step, backward=False)
+    reads = [x.tensor.name, *(tensor.name for tensor in tensors_of(epilogue))]
+    level = low.level(reads, chains=chains)
+    worth = (Affine(weights.multipliers.begin), *epilogue, *low.rounded((behind or step).index))
+
+    def build(segment: Segment) -> Iterable[Op]:
+        settle = segment.settle
+        seen, to, fused = settle(x.tensor), settle(y), settled(worth, settle)
+        if weights.by_channel:
+            (layer,) = layers_of(low, step, seen, to)
+            yield depthwise.forward(layer, low.target, epilogue=fused, shared=segment.block is None)
+            return
+        pooled = Pooled(low.window_of(behind), settle(made.tensor), None) if behind else None
+        for layer in layers_of(low, step, seen, to):
+            yield correlation.forward(layer, low.target, epilogue=moved(fused, layer.first_out), pooled=pooled)
+
+    images = low.images_for(step, backward=False) if chains else 1
+    task = low.add(step.title, reads, [made.tensor.name], build, level=level, images=images, on_images=step.on_images)
+    task.weights = weights.size
+    if behind is not None:
+        task.last_title = behind.title
+
+
+def layers_of(low: Lowering, step: PlanStep, x: Tensor, y: Tensor) -> list[Correlation]:
+    """Return a step's layer with its operands: a part for each block of its groups."""
+    weights = low.layout.rounded[step.node.name]
+    window = product.whole(x) if isinstance(step.node.layer, Linear) else low.window_of(step)
+    shifted = bool(weights.shift)
+    across = weights.across and x.pitch == x.channels
+    inputs, outputs = x.channels // step.groups, y.channels // step.groups
+    found = []
+    for number, block in enumerate(weights.blocks):
+        first = number * weights.groups
+        groups = min(weights.groups, step.groups - first)
+        part_x = replace(x, channels=groups * inputs)
+        part_y = replace(y, channels=groups * outputs)
+        bias = Vectors(
+            weights.bias.name,
+            part_y.channels,
+            low.target.round_up(part_y.channels),
+            weights.bias.offset + first * outputs,
+            weights.bias.space,
+        )
+        found.append(
+            Correlation(
+                step.title, window, part_x, part_y, block, bias, first * inputs, first * outputs, across, shifted
+            )
+        )
+    return found

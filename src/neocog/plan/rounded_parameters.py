@@ -1,0 +1,156 @@
+"""Where the weights of convolutions and fully connected layers lie as 8-bit integers, and where the scales of values.
+
+Products take four bytes of an image and four weights of a filter at a time: a word. So a filter's weights lie in lines
+that the image has side by side (the channels of a pixel, or a row of what a window sees of the images), each filled up
+with zeros to whole words; and a matrix of words has the layout that one of float32 has. Filters that see one channel
+each lie in single bytes.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from neocog.nn.graph import IMAGE, Graph, Node
+from neocog.nn.layer import channels_of
+from neocog.nn.layers import Conv2d, Flatten, Linear
+from neocog.nn.scales import SIGNED_LIMIT, UNSIGNED_LIMIT, never_negative, rounded_values, source_of
+from neocog.nn.shapes import ImageShape
+from neocog.nn.window import pair
+from neocog.plan.correlation import column_panels, output_rows
+from neocog.plan.layout import Operand, Panels, Space, Vectors
+from neocog.plan.ops.grouped import groups_together
+from neocog.plan.passes.steps import is_depthwise
+from neocog.plan.rounded import TOGETHER, Rounding, reads_across, words_of
+from neocog.target.processor import Target
+
+EXACT = 1 << 24
+"""Whole numbers up to this one are numbers of float32."""
+
+
+@dataclass(frozen=True, slots=True)
+class RoundedWeights:
+    """Where the weights of one layer lie.
+
+    Arguments:
+        source: the rounded value that they are multiplied by.
+        blocks: a matrix for each block of groups; rows are words of lines, or taps where each filter sees one channel.
+        groups: in a block; the last may have fewer.
+        bias: in steps of the sums.
+        multipliers: what a step of the sums is worth.
+        lines, length: of a filter of a whole block: so many stretches of so many weights that lie side by side.
+        together: weights in an element of a matrix.
+        shift: what products take each byte of the image to be more than it is.
+    """
+
+    source: int
+    blocks: tuple[Panels, ...]
+    groups: int
+    bias: Vectors
+    multipliers: Vectors
+    lines: int
+    length: int
+    together: int
+    shift: int
+
+    @property
+    def by_channel(self) -> bool:
+        """Whether each filter sees one channel."""
+        return self.together == 1
+
+    @property
+    def across(self) -> bool:
+        """Whether a line is a row of what a window sees, and not a pixel of it."""
+        return self.source == IMAGE and not self.by_channel
+
+    @property
+    def size(self) -> int:
+        """Bytes of the weights."""
+        return sum(block.size * block.bytes_each for block in self.blocks)
+
+
+def by_channel(node: Node) -> bool:
+    """Whether a convolution takes each channel by itself, in sums that float32 holds exactly."""
+    if not is_depthwise(node):
+        return False
+    assert isinstance(node.layer, Conv2d)
+    return math.prod(pair(node.layer.kernel)) * UNSIGNED_LIMIT * SIGNED_LIMIT < EXACT
+
+
+def lay_out_weights(graph: Graph, node: Node, target: Target, name: str, offset: int) -> tuple[RoundedWeights, int]:
+    """Choose places for the weights of a layer, one behind another from an element of 4 bytes on; return the end too.
+
+    Arguments:
+        graph: the folded network.
+        node: a Conv2d or a Linear.
+        target: the processor.
+        name: of the memory.
+        offset: where the first one begins.
+    """
+    source = source_of(graph, node.inputs[0])
+    shift = target.image_shift(signed=not never_negative(graph, source))
+    filters = channels_of(node.output)
+    blocks: list[Panels] = []
+
+    def add(rows: int, columns: int, width: int, bytes_each: int = 4) -> None:
+        nonlocal offset
+        each = 4 // bytes_each
+        made = Panels(name, rows, columns, width, offset * each, Space.STATE, bytes_each)
+        blocks.append(made)
+        offset += target.round_up(-(-made.size // each))
+
+    if by_channel(node):
+        assert isinstance(node.layer, Conv2d)
+        lines, length, groups, together = math.prod(pair(node.layer.kernel)), 1, node.layer.groups, 1
+        shift = 0
+        add(lines, filters, target.lanes, bytes_each=1)
+    else:
+        lines, length, groups = _lines_of(graph, node, source, target)
+        together, whole = TOGETHER, node.layer.groups if isinstance(node.layer, Conv2d) else 1
+        for first in range(0, whole, groups):
+            these = min(groups, whole - first)
+            columns, rows = these * (filters // whole), lines * words_of(length // groups * these)
+            add(rows, columns, column_panels(columns, output_rows(node), rows, target) * target.lanes)
+    vectors = []
+    for _ in range(2):
+        vectors.append(Vectors(name, filters, target.round_up(filters), offset, Space.STATE))
+        offset += vectors[-1].size
+    bias, multipliers = vectors
+    made = RoundedWeights(source, tuple(blocks), groups, bias, multipliers, lines, length, together, shift)
+    return made, offset
+
+
+def _lines_of(graph: Graph, node: Node, source: int, target: Target) -> tuple[int, int, int]:
+    """Return the lines of a filter, their length, and the groups of a block."""
+    across = source == IMAGE and reads_across(graph)
+    if isinstance(node.layer, Linear):
+        shape = _image_before(graph, node.inputs[0])
+        if shape is None:
+            return 1, channels_of(node.input), 1
+        if across:
+            return shape.height, shape.width * shape.channels, 1
+        return shape.height * shape.width, shape.channels, 1
+    assert isinstance(node.layer, Conv2d)
+    down, along = pair(node.layer.kernel)
+    channels, groups = channels_of(node.input), node.layer.groups
+    if across:
+        return down, along * channels, 1
+    together = groups_together(groups, channels // groups, node.layer.channels // groups, max(TOGETHER, target.lanes))
+    return down * along, together * (channels // groups), together
+
+
+def _image_before(graph: Graph, value: int) -> ImageShape | None:
+    """Return the image that a vector is, Flatten aside; None where it comes from a vector."""
+    while value != IMAGE and (isinstance(graph.nodes[value].layer, Flatten) or graph.nodes[value].layer.training_only):
+        (value,) = graph.nodes[value].inputs
+    shape = graph.input if value == IMAGE else graph.nodes[value].output
+    return shape if isinstance(shape, ImageShape) else None
+
+
+def lay_out_scales(graph: Graph, name: str, offset: int) -> dict[int, Rounding]:
+    """Choose places for the scale of each rounded value, and for one by it, from an element on."""
+    found = {}
+    for number, value in enumerate(sorted(rounded_values(graph))):
+        scale, inverse = (Operand(Space.STATE, name, offset + 2 * number + n) for n in range(2))
+        found[value] = Rounding(scale, inverse, signed=not never_negative(graph, value))
+    return found
