@@ -86,6 +86,7 @@ IN_SLICES = plan_program(
     Training(CrossEntropy(), Muon(), slicing=Slicing(2, sync_norms=True)),
 )
 IN_TILES = plan_program(trace(POOLED, (24, 24, 3)), 16, TARGET, precision="bfloat16")
+IN_INT8 = plan_program(trace(POOLED, (24, 24, 3)), 16, TARGET, precision="int8")
 LEARNING_IN_TILES = plan_program(trace(POOLED, (24, 24, 3)), 16, TARGET, TRAINING, precision="bfloat16")
 
 
@@ -93,7 +94,7 @@ def ops(program: Program) -> list[Op]:
     return [*program.every_stage(), *program.preparation]
 
 
-OTHERS = [op for other in (IN_BANDS, PAST_POOLINGS, IN_SLICES, IN_TILES, LEARNING_IN_TILES) for op in ops(other)]
+OTHERS = [op for other in (IN_BANDS, PAST_POOLINGS, IN_SLICES, IN_TILES, IN_INT8, LEARNING_IN_TILES) for op in ops(other)]
 
 
 def test_these_tests_see_every_op(program: Program) -> None:

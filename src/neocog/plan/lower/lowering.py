@@ -295,7 +295,7 @@ class Lowering(Choices):
         """Round what a step gives in float32, before anybody takes it, where all are to take it rounded."""
         if index in self.fused or any(user.index in self.fused for user in self.steps.users(index)):
             return
-        if self.precision == "int8" and self.wants_narrow(index):
+        if index in self.roundings and index not in self.halves:
             self.half(index)
             self.outputs.pop(index, None)
 
