@@ -12,9 +12,9 @@ from neocog.nn.window import Window, WindowAxis
 from neocog.plan.clip import choose_clips, saving_clips, untagged
 from neocog.plan.layout import Halo, Operand, Panels, Tensor, Vectors, operand
 from neocog.plan.loops import Axis, Clip, Split, choose_rows, merge, split_cost
-from neocog.plan.ops.contraction import Contraction, Factors
+from neocog.plan.ops.contraction import Contraction
 from neocog.plan.ops.epilogue import Epilogue, beside, steps_beside
-from neocog.plan.rounded import TOGETHER, Rounded, words_of
+from neocog.plan.rounded import TOGETHER, Factors, Rounded, words_of
 from neocog.target.processor import Target
 
 ROW, COLUMN, TAP_ROW, TAP_COLUMN = "row", "column", "tap row", "tap column"  # tags of axes that clips speak of
@@ -174,7 +174,7 @@ def forward(
         bias=layer.bias.begin if layer.bias else None,
         epilogue=epilogue,
         beside=layer.first_out,
-        factors=factors_of(layer.x),
+        factors=layer.x.factors if isinstance(layer.x, Rounded) else "float32",
         cells=pooled.window.cells if pooled else 1,
         mask=operand(pooled.mask, pooled.mask.origin) if pooled and pooled.mask else None,
         clips=()
@@ -199,13 +199,6 @@ def _taps(layer: Correlation) -> list[Axis]:
         Axis(h.kernel, 0, along, each * width, tag=TAP_COLUMN),
         Axis(each, 0, step, width),
     ]
-
-
-def factors_of(x: Tensor) -> Factors:
-    """Return what products of an image multiply."""
-    if not isinstance(x, Rounded):
-        return "float32"
-    return "signed bytes" if x.signed else "bytes"
 
 
 def tiled(

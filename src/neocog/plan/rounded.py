@@ -8,6 +8,7 @@ where all that take them can read words across pixels.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from neocog.nn.graph import IMAGE, Graph
 from neocog.nn.layers import Conv2d, Flatten, Linear
@@ -17,6 +18,10 @@ from neocog.target.processor import Target
 
 TOGETHER = 4
 """Products that one word takes: of four bytes of an image and four weights of a filter."""
+
+
+Factors = Literal["float32", "bytes", "signed bytes"]
+"""What is multiplied: float32, or words of four bytes of images and four of weights, whose sums have 32 bits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +41,11 @@ class Rounded(Tensor):
     def size(self) -> int:
         """Elements in all."""
         return self.images * self.image_step + self.spare
+
+    @property
+    def factors(self) -> Factors:
+        """What products of it multiply."""
+        return "signed bytes" if self.signed else "bytes"
 
     @property
     def words(self) -> int:

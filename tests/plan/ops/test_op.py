@@ -86,6 +86,8 @@ IN_SLICES = plan_program(
     Training(CrossEntropy(), Muon(), slicing=Slicing(2, sync_norms=True)),
 )
 IN_TILES = plan_program(trace(POOLED, (24, 24, 3)), 16, TARGET, precision="bfloat16")
+JOINED = Sequential(Conv2d(20, 1), Concat(Conv2d(12, 3, padding=1), Sequential()), Conv2d(8, 1))
+JOINED_IN_TILES = plan_program(trace(JOINED, (12, 12, 3)), 16, TARGET, precision="bfloat16")
 IN_INT8 = plan_program(trace(POOLED, (24, 24, 3)), 16, TARGET, precision="int8")
 LEARNING_IN_TILES = plan_program(trace(POOLED, (24, 24, 3)), 16, TARGET, TRAINING, precision="bfloat16")
 
@@ -94,7 +96,11 @@ def ops(program: Program) -> list[Op]:
     return [*program.every_stage(), *program.preparation]
 
 
-OTHERS = [op for other in (IN_BANDS, PAST_POOLINGS, IN_SLICES, IN_TILES, IN_INT8, LEARNING_IN_TILES) for op in ops(other)]
+OTHERS = [
+    op
+    for other in (IN_BANDS, PAST_POOLINGS, IN_SLICES, IN_TILES, JOINED_IN_TILES, IN_INT8, LEARNING_IN_TILES)
+    for op in ops(other)
+]
 
 
 def test_these_tests_see_every_op(program: Program) -> None:

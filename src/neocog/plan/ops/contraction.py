@@ -12,21 +12,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Literal
 
 from neocog.plan.layout import Operand, operand
 from neocog.plan.loops import Axis, Clip, Split, span
 from neocog.plan.ops.epilogue import CLAMPED, Epilogue, faults_beside, labels, read_by, vectors_reached
 from neocog.plan.ops.op import Op, Part, Reach, present
 from neocog.plan.ops.pointwise import Affine, Round, tensors_of
-from neocog.plan.rounded import TOGETHER
+from neocog.plan.rounded import TOGETHER, Factors
 
 NO_CELL = 255  # in a mask, a window whose largest value a ReLU stopped
 LEAST_REUSE = 4  # register tiles that share a block of a panel, so that it is worth keeping near
-
-
-Factors = Literal["float32", "bytes", "signed bytes"]
-"""What is multiplied: float32, or words of four bytes of images and four of weights, whose sums have 32 bits."""
 
 
 @dataclass(frozen=True, slots=True)
