@@ -1,4 +1,4 @@
-"""--precision of neocog predict, evaluate, calibrate, serve and train, and what is told of it."""
+"""--precision of the verbs, and what is told of it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import neocog as nc
 from app.pictures import write_image
 from neocog.app.serve.served import locations_of
 from neocog.engines.precision import has_instructions
+from neocog.interop.onnx.write import to_onnx
 
 HAS_INSTRUCTIONS = has_instructions  # before conftest.py puts another one in its place
 pytestmark = pytest.mark.filterwarnings("ignore:bfloat16 is slower")
@@ -103,3 +104,29 @@ def test_a_training_computes_with_what_it_is_told_and_its_model_says_so(run, pho
     assert "--precision cannot be changed with --resume" in refused.err
     assert run("train", "--resume", tmp_path / "half", "--epochs", "2", "-q").code == 0
     assert nc.load(tmp_path / "half" / "model.safetensors").trained_in == "bfloat16"
+
+
+@pytest.mark.parametrize("kind", ["onnx", "pytorch", "object", "web", "html"])
+def test_what_is_exported_knows_float32_alone_and_says_why(run, trained_once, tmp_path, kind):
+    done = run("export", trained_once[0], "--to", kind, "-o", tmp_path / "out", "--precision", "bfloat16")
+    assert done.code == 2
+    assert f"--precision bfloat16 is not for --to {kind}: " in done.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_exported_file_is_replayed_in_float32_whatever_its_model_answers_in(run, trained_once, tmp_path):
+    pytest.importorskip("onnxruntime")
+    told = run("export", trained_once[0], "--to", "onnx", "-o", tmp_path / "one.onnx", "--precision", "auto")
+    assert "note: --precision auto is float32 here: an ONNX file holds float32" in told.err
+    model = nc.load(trained_once[0] / "model.safetensors")
+    plain = to_onnx(model, tmp_path / "two.onnx")
+    model.precision = "bfloat16"
+    assert to_onnx(model, tmp_path / "three.onnx") == plain
+    assert model.precision == "bfloat16"
+
+
+def test_the_card_of_a_pushed_model_says_what_its_answers_were_computed_in(run, trained_once):
+    told = "These answers were computed in bfloat16."
+    arguments = ("push", trained_once[0], "a/b", "--dry-run", "-q", "--precision")
+    assert told in run(*arguments, "bfloat16").out
+    assert told not in run(*arguments, "float32").out

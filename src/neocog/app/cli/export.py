@@ -11,7 +11,8 @@ from typing import Any
 import click
 
 from neocog.app.cli import models, options
-from neocog.app.cli.errors import CommandLineError
+from neocog.app.cli.errors import CommandLineError, note
+from neocog.engines.precision import Precision
 from neocog.model.network import Network
 
 
@@ -49,17 +50,28 @@ class Format:
         ending: of its files, or of the folder's name.
         flags: the flags that only some formats have, and this one has, as in `Wanted.flags`.
         folder: whether it writes a folder.
+        computes: why what is written knows no precision but float32.
     """
 
     module: str
     ending: str
     flags: tuple[str, ...] = ()
     folder: bool = False
+    computes: str = "tile registers (AMX) want an operating system's permission, which exported code cannot ask for"
 
 
 FORMATS = {
-    "onnx": Format("neocog.app.cli.export_onnx", ".onnx", ("input", "opset", "fold", "data", "images", "strict")),
-    "pytorch": Format("neocog.app.cli.export_pytorch", ".py"),
+    "onnx": Format(
+        "neocog.app.cli.export_onnx",
+        ".onnx",
+        ("input", "opset", "fold", "data", "images", "strict"),
+        computes="an ONNX file holds float32, and what runs it chooses: OpenVINO takes bfloat16 by itself where it pays",
+    ),
+    "pytorch": Format(
+        "neocog.app.cli.export_pytorch",
+        ".py",
+        computes="the module holds float32, and torch.autocast is what has it compute in bfloat16",
+    ),
     "object": Format("neocog.app.cli.export_object", ".object", ("target", "emit", "name"), folder=True),
     "web": Format("neocog.app.cli.export_web", ".web", ("name",), folder=True),
     "html": Format("neocog.app.cli.export_web", ".html", ("name",)),
@@ -108,6 +120,7 @@ FORMATS = {
     help="Of object, what its functions are called: neocog_NAME_predict; of web, what its files are.  [default: the "
     "model's name]",
 )
+@options.precision
 @options.threads
 @options.workers
 @options.engine
@@ -117,6 +130,7 @@ def command(
     model: Path,
     kind: str,
     output: Path | None,
+    precision: Precision,
     threads: int | None,
     workers: int | None,
     engine: str,
@@ -143,6 +157,7 @@ def command(
     for name, value in flags.items():
         if value not in (None, False) and name not in form.flags:
             raise CommandLineError(f"--{name} is not for --to {kind}")
+    _check_precision(precision, kind, quiet=quiet)
     file = models.own_file(model) if output is None else models.find_model(model)
     path = output if output is not None else file.with_suffix(form.ending)
     if path.is_dir() and not form.folder:
@@ -153,3 +168,12 @@ def command(
         raise CommandLineError(f"{path} is the model itself", hint="name another file with --output")
     write: Write = import_module(form.module).write
     write(models.open_model(model, engine, threads), Wanted(kind, path, file, workers, quiet, as_json, flags))
+
+
+def _check_precision(precision: Precision, kind: str, *, quiet: bool) -> None:
+    """Refuse what a format does not compute in, and say what "auto" is."""
+    why = FORMATS[kind].computes
+    if precision == "bfloat16":
+        raise CommandLineError(f"--precision {precision} is not for --to {kind}: {why}", hint="leave it out")
+    if precision == "auto" and not quiet:
+        note(f"--precision auto is float32 here: {why}")

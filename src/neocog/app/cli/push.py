@@ -12,6 +12,7 @@ from neocog.app.cli.errors import CommandLineError, note
 from neocog.app.cli.output import emit, print_json
 from neocog.app.cli.report import measure
 from neocog.app.report.read import read_run
+from neocog.engines.precision import Precision, settled
 from neocog.errors import DataError, NeocogError
 from neocog.interop.hub.card import Figures
 from neocog.interop.hub.client import CARD, library
@@ -42,6 +43,7 @@ CAUTIONS = {
 )
 @click.option("--message", default="A model of neocog's", show_default=True, help="Message of the commit.")
 @click.option("--dry-run", is_flag=True, help="Show the model card, and send nothing.")
+@options.precision
 @options.threads
 @options.workers
 @options.engine
@@ -55,6 +57,7 @@ def command(
     licence: str | None,
     message: str,
     dry_run: bool,
+    precision: Precision,
     threads: int | None,
     workers: int | None,
     engine: str,
@@ -69,7 +72,7 @@ def command(
     place = Repository.parse(repository)
     if not dry_run:
         library()  # before images are read, which may take minutes
-    network = models.open_model(model, engine, threads)
+    network = models.open_model(model, engine, threads, precision=precision)
     network.graph.check_classifies("neocog push")
     measured = _measured(network, model, data, workers=workers, quiet=quiet)
     files = files_of(network, place, measured=measured, licence=licence)
@@ -103,7 +106,7 @@ def _measured(network: Network, run: Path, data: str | None, *, workers: int | N
         return None
     chose = config.get("keep", "best") == "best" or isinstance(found.evaluation, LabelsEvaluation)
     caution = CAUTIONS.get(found.part) if found.part != "validation" or chose else None
-    return Figures(found.evaluation, found.part, caution)
+    return Figures(found.evaluation, found.part, caution, settled(network.precision))
 
 
 def printable_lines(text: str) -> str:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from neocog.engines.precision import Settled
 from neocog.errors import SettingError
 from neocog.interop.hub.repository import Repository
 from neocog.model.network import Network
@@ -49,11 +50,13 @@ class Figures:
         evaluation: what `neocog evaluate` says.
         part: of the data, such as "test".
         caution: why new images may be recognised less often; None where they were kept apart.
+        precision: what the answers were computed in.
     """
 
     evaluation: Evaluation | LabelsEvaluation
     part: str
     caution: str | None = None
+    precision: Settled = "float32"
 
 
 def card_of(
@@ -170,6 +173,8 @@ def _accuracy(measured: Figures | None) -> str:
             f"{_ends(found.accuracy_interval)}; macro recall {_percent(found.macro_recall)}"
             f"{_ends(found.macro_recall_interval)}."
         )
+    if measured.precision != "float32":
+        said += f" These answers were computed in {measured.precision}."
     return said if measured.caution is None else f"{said}\n\nBut {measured.caution}."
 
 

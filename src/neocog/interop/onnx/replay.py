@@ -154,7 +154,7 @@ def replay(content: bytes, network: Network, batches: Iterator[Images]) -> Repla
     for x in _unequal(batches):
         feed = x if x.dtype == np.uint8 else np.ascontiguousarray(x.transpose(0, 3, 1, 2))
         probabilities, theirs = session.run([PROBABILITIES, LOGITS], {INPUT: feed})
-        ours = network.logits(x)
+        ours = _in_float32(network, x)
         apart, size = _distance(theirs, ours), float(np.abs(ours).max())
         if not apart.max() <= factor * size:
             place = int(apart.argmax())
@@ -164,6 +164,15 @@ def replay(content: bytes, network: Network, batches: Iterator[Images]) -> Repla
     if doubtful:
         _judge(network, doubtful[:_JUDGED])
     return Replay(images, difference, largest)
+
+
+def _in_float32(network: Network, images: Images) -> Array:
+    """Return a network's logits as it computes them in float32, as the file does, whatever else it answers in."""
+    asked, network.precision = network.precision, "float32"
+    try:
+        return network.logits(images)
+    finally:
+        network.precision = asked
 
 
 def _unequal(batches: Iterator[Images]) -> Iterator[Images]:
