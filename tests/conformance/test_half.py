@@ -30,6 +30,7 @@ from neocog.nn.layers import (
     Slice,
 )
 from neocog.nn.parameters import variables_of
+from neocog.plan.ops.product import TileProduct
 from rounding.rule import U, gamma
 
 HALF = 2.0**-9  # the most that rounding to bfloat16 changes a number by, relative to it
@@ -163,3 +164,23 @@ def test_nan_stays_in_its_image():
     got = _engine(targets()["avx2"]).predictor(graph, parameters).logits(images)
     assert np.isnan(got[1]).all()
     assert (got[[0, 2]] == clean[[0, 2]]).all()
+
+
+def test_where_sums_are_stored_makes_no_difference(monkeypatch):
+    """Between the products of the next block, or behind their own."""
+    graph = trace(
+        Sequential(Conv2d(8, 3), Conv2d(40, 3, padding=1), ReLU(), MaxPool2d(2), Conv2d(5, 2), Conv2d(9, 3, 2)),
+        (15, 13, 3),
+    )
+    parameters, images = _parameters(graph), _images(graph, 3)
+    answers = []
+    for forbidden in (False, True):
+        engine = _engine(targets()["avx2"])
+        program = engine.predictor(graph, parameters, 1).executable(3).program
+        assert (
+            any(isinstance(stage, TileProduct) and stage.interleaves for stage in program.every_stage())
+            is not forbidden
+        )
+        answers.append(engine.predictor(graph, parameters, 1).logits(images))
+        monkeypatch.setattr(TileProduct, "interleaves", property(lambda stage: False))
+    assert answers[0].tobytes() == answers[1].tobytes()

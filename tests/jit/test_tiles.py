@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -40,7 +41,8 @@ from neocog.nn.optimizers import SGD
 from neocog.plan.planner import plan_program
 from neocog.plan.program import Training
 from test_tiles import SAPPHIRE
-net = Sequential(Conv2d(40, 3, padding=1), ReLU(), Conv2d(33, 3, 2, 1), MaxPool2d(2), Flatten(), Linear(10))
+convolutions = Conv2d(24, 3, padding=1), ReLU(), Conv2d(33, 3, 2, 1), ReLU(), Conv2d(40, 3, padding=1)
+net = Sequential(*convolutions, MaxPool2d(2), Flatten(), Linear(10))
 target = replace(SAPPHIRE, tiles=True)
 initialise_llvm()
 training = Training(CrossEntropy(), SGD()) if sys.argv[1] == "training" else None
@@ -99,6 +101,24 @@ def test_llvm_writes_tile_instructions_for_a_processor_that_has_them(purpose):
     assert counts["tdpbf16ps"] == counts["tileloadd"] > 0  # four of each a step: every tile is loaded once
     assert counts["tilezero"] == counts["tilestored"] > 0
     assert instructions.count("ldtilecfg") == instructions.count("tilerelease") == 1
+
+
+STORES = "vcvtneps2bf16"
+
+
+def test_what_stores_a_block_is_written_between_the_products_of_the_next():
+    """Of a convolution over one plane of channels: 36 products a block, and 32 rows of two vectors each to be rounded."""
+    instructions = [line.split()[0] for line in _run(COMPILE, "prediction").splitlines() if line.startswith("\t")]
+    kinds = "".join({"tdpbf16ps": "p", STORES: "s", "tilezero": "z"}.get(name, "") for name in instructions)
+    rows = [
+        [part.count("s") for part in run[: run.rindex("p")].split("p")[1:]]
+        for run in re.split("z+", kinds)
+        if run.count("p") == 36
+    ]
+    (interleaved,) = (counts for counts in rows if sum(counts))  # the other one has two planes
+    assert len(rows) == 2
+    assert sum(interleaved) == 2 * 31  # the last row comes behind the last product
+    assert max(interleaved) == 2
 
 
 def test_a_processor_has_tiles_by_its_features():

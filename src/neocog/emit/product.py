@@ -10,9 +10,9 @@ from neocog.emit.emitter import Emitters
 from neocog.emit.epilogue import finished
 from neocog.emit.half import clear_gap, rounded, store_half, store_to
 from neocog.emit.pointwise import Spot, position
-from neocog.emit.tiles import Tiles, tiles_of
-from neocog.plan.blocked import PANEL, PLANE, TILE_ROWS, Blocked
-from neocog.plan.ops.product import PANEL_TAP, PackTiles, Stack, TileProduct
+from neocog.emit.tiles import Between, Tiles, nothing, tiles_of
+from neocog.plan.blocked import BLOCK_ROWS, PANEL, PLANE, TILE_ROWS, Blocked
+from neocog.plan.ops.product import PANEL_TAP, SUMS, PackTiles, Stack, TileProduct
 
 UNROLLED_TAPS = 9  # taps that are written out
 
@@ -30,13 +30,63 @@ def emit_product(b: Builder, addresses: Addresses, stage: TileProduct, low: Inde
         if isinstance(stage.y, Blocked) and stage.clears:
             _clear_gaps(b, addresses, stage, stage.y, image, chunk, panel, pixel)
         start = b.mul(chunk, stage.chunk)
-        with b.loop(start, b.minimum(b.add(start, stage.chunk), stage.blocks)) as (block, _):
-            # An odd last tile is paired with itself.
-            numbers = b.mul(block, 2), b.minimum(b.add(b.mul(block, 2), 1), stage.tiles - 1)
-            stretches = [_stretch(b, stage, number) for number in numbers]
-            _sum(b, addresses, stage, tiles, image, panel, pixel, stretches)
-            for tile, stretch in enumerate(stretches):
-                _store(b, addresses, stage, tiles, tile, stretch, image, panel, pixel)
+        behind = b.minimum(b.add(start, stage.chunk), stage.blocks)
+        if stage.interleaves:
+            _interleaved(b, addresses, stage, tiles, image, panel, start, behind)
+        else:
+            with b.loop(start, behind) as (block, _):
+                stretches = _stretches(b, stage, block)
+                _sum(b, addresses, stage, tiles, image, panel, pixel, stretches)
+                for tile, stretch in enumerate(stretches):
+                    _store(b, addresses, stage, tiles.sums, tile, stretch, image, panel, pixel)
+
+
+def _interleaved(
+    b: Builder,
+    addresses: Addresses,
+    stage: TileProduct,
+    tiles: Tiles,
+    image: Index,
+    panel: Index,
+    start: Index,
+    behind: Index,
+) -> None:
+    """Write blocks, the sums of each of which are stored between the products of the next: row by row, as evenly as they
+    are spread; and the last one's behind them.
+    """
+    both, products = tiles.sums, 4 * stage.taps[0] * stage.taps[1]
+
+    def sums_of(block: Index) -> IrValue:
+        return b.at(both, b.mul(b.divmod(block, 2)[1], SUMS))
+
+    with b.loop(start, behind) as (block, _):
+        before = b.sub(block, 1)
+        left, stretches, there = sums_of(b.add(block, 1)), _stretches(b, stage, before), b.less(start, block)
+        number = iter(range(products))
+
+        def between(
+            left: IrValue = left, stretches: list[tuple[Index, Index]] = stretches, there: IrValue = there
+        ) -> None:
+            product = next(number)
+            for row in range(BLOCK_ROWS * product // products, BLOCK_ROWS * (product + 1) // products):
+                tile, within = divmod(row, TILE_ROWS)
+                line, first = stretches[tile]
+                inside = b.ir.and_(there, b.less(within, b.sub(stage.length, first)))
+                with b.when(inside):
+                    _store_row(b, addresses, stage, left, row, line, b.add(first, within), image, panel, 0)
+
+        tiles.sums = sums_of(block)
+        _sum(b, addresses, stage, tiles, image, panel, 0, _stretches(b, stage, block), between)
+    last = b.sub(behind, 1)
+    for tile, stretch in enumerate(_stretches(b, stage, last)):
+        _store(b, addresses, stage, sums_of(last), tile, stretch, image, panel, 0)
+    tiles.sums = both
+
+
+def _stretches(b: Builder, stage: TileProduct, block: Index) -> list[tuple[Index, Index]]:
+    """Return the lines of the two tiles of a block, and their first rows there; an odd last one is paired with itself."""
+    numbers = b.mul(block, 2), b.minimum(b.add(b.mul(block, 2), 1), stage.tiles - 1)
+    return [_stretch(b, stage, number) for number in numbers]
 
 
 def _stretch(b: Builder, stage: TileProduct, tile: Index) -> tuple[Index, Index]:
@@ -54,6 +104,7 @@ def _sum(
     panel: Index,
     pixel: Index,
     stretches: list[tuple[Index, Index]],
+    between: Between = nothing,
 ) -> None:
     """Write all products of a block."""
     x, weights = addresses.tensor(stage.x), addresses.operand(stage.weights)
@@ -74,7 +125,7 @@ def _sum(
         # Where pixels have weights of their own, those of a plane are as many taps.
         number = b.add(b.mul(plane, stage.plane_taps), b.add(tap, pixel))
         panel_tap = b.at(weights, b.mul(number, PANEL_TAP), I16)
-        tiles.multiply(upper, lower, 2 * stage.row_step, panel_tap)
+        tiles.multiply(upper, lower, 2 * stage.row_step, panel_tap, between)
 
     def over_taps(plane: Index) -> None:
         if down * across <= UNROLLED_TAPS:
@@ -96,7 +147,7 @@ def _store(
     b: Builder,
     addresses: Addresses,
     stage: TileProduct,
-    tiles: Tiles,
+    sums: IrValue,
     tile: int,
     stretch: tuple[Index, Index],
     image: Index,
@@ -106,24 +157,40 @@ def _store(
     """Write the rows of a tile that count, with bias and epilogue."""
     line, first = stretch
     count = b.minimum(b.sub(stage.length, first), TILE_ROWS)
+    with b.loop(0, count) as (row, _):
+        in_block = b.add(row, tile * TILE_ROWS)
+        _store_row(b, addresses, stage, sums, in_block, line, b.add(first, row), image, panel, pixel)
+
+
+def _store_row(
+    b: Builder,
+    addresses: Addresses,
+    stage: TileProduct,
+    sums: IrValue,
+    row: Index,
+    line: Index,
+    number: Index,
+    image: Index,
+    panel: Index,
+    pixel: Index,
+) -> None:
+    """Write one row of a block, the one of that number in its line, if it stands for a pixel."""
     base = addresses.tensor(stage.y)
     whole = stage.y.channels % PANEL == 0
-    with b.loop(0, count) as (row, _):
-        number = b.add(first, row)
-        spot, counts = _spot(b, stage, line, number, image, pixel)
-        with b.when(counts):
-            sums = b.at(tiles.sums, b.mul(b.add(row, tile * TILE_ROWS), PANEL))
-            for lane in range(0, PANEL, b.lanes):
-                channel = b.add(b.mul(panel, PANEL), lane)
-                there = Spot(spot.image, spot.row, spot.column, channel)
-                if whole:
-                    _store_vector(b, addresses, stage, sums, lane, there)
-                    continue
-                # The last panel has vectors of no filters: bfloat16 has zeros there, and float32 nothing.
-                if isinstance(stage.y, Blocked):
-                    store_half(b, b.splat(0.0), base, position(b, stage.y, there))
-                with b.when(b.less(channel, stage.y.channels)):
-                    _store_vector(b, addresses, stage, sums, lane, there)
+    spot, counts = _spot(b, stage, line, number, image, pixel)
+    with b.when(counts):
+        sums = b.at(sums, b.mul(row, PANEL))
+        for lane in range(0, PANEL, b.lanes):
+            channel = b.add(b.mul(panel, PANEL), lane)
+            there = Spot(spot.image, spot.row, spot.column, channel)
+            if whole:
+                _store_vector(b, addresses, stage, sums, lane, there)
+                continue
+            # The last panel has vectors of no filters: bfloat16 has zeros there, and float32 nothing.
+            if isinstance(stage.y, Blocked):
+                store_half(b, b.splat(0.0), base, position(b, stage.y, there))
+            with b.when(b.less(channel, stage.y.channels)):
+                _store_vector(b, addresses, stage, sums, lane, there)
 
 
 def _spot(

@@ -11,7 +11,7 @@ outside of float32's normal range.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from llvmlite import ir
@@ -33,6 +33,13 @@ FLUSHING = 0x8040  # bits of x86's MXCSR: denormal inputs are zero, and so are d
 FLUSHING_ARM = 1 << 24  # of AArch64's FPCR, for both
 
 
+Between = Callable[[], None]
+
+
+def nothing() -> None:
+    """Write nothing."""
+
+
 class Tiles(ABC):
     """A block of sums: 32 rows of 32, in float32, which begins at zero, takes products up and ends in memory."""
 
@@ -44,8 +51,13 @@ class Tiles(ABC):
         """Begin a block."""
 
     @abstractmethod
-    def multiply(self, upper: IrValue, lower: IrValue, step: Index, weights: IrValue) -> None:
-        """Add the products of two tiles of rows, each row `step` bytes from the one before, with 2 KiB of weights."""
+    def multiply(
+        self, upper: IrValue, lower: IrValue, step: Index, weights: IrValue, between: Between = nothing
+    ) -> None:
+        """Add the products of two tiles of rows, each row `step` bytes from the one before, with 2 KiB of weights.
+
+        `between` is asked to write what comes behind each of the four products.
+        """
 
     @abstractmethod
     def store(self) -> None:
@@ -70,17 +82,23 @@ class _Registers(Tiles):
         for tile in range(4):
             call(self.b, "tilezero", _number(tile))
 
-    def multiply(self, upper: IrValue, lower: IrValue, step: Index, weights: IrValue) -> None:
+    def multiply(
+        self, upper: IrValue, lower: IrValue, step: Index, weights: IrValue, between: Between = nothing
+    ) -> None:
         """Four products; each is written behind the loads that it needs."""
         b = self.b
         self._load(self.LEFT, weights, ROW_BYTES)
         self._load(self.UPPER, upper, step)
         self._product(0, self.UPPER, self.LEFT)
+        between()
         self._load(self.RIGHT, b.at(weights, TILE_BYTES, I8), ROW_BYTES)
         self._product(1, self.UPPER, self.RIGHT)
+        between()
         self._load(self.LOWER, lower, step)
         self._product(2, self.LOWER, self.LEFT)
+        between()
         self._product(3, self.LOWER, self.RIGHT)
+        between()
 
     def store(self) -> None:
         """Bring the sums into memory."""
@@ -109,17 +127,21 @@ class _Vectors(Tiles):
         b = self.b
         with b.loop(0, 2 * TILE_ROWS * PANEL // b.lanes) as (vector, _):
             b.store(b.splat(0.0), self.sums, b.mul(vector, b.lanes))
-        self._modes.flush()
 
-    def multiply(self, upper: IrValue, lower: IrValue, step: Index, weights: IrValue) -> None:
-        """Two calls."""
+    def multiply(
+        self, upper: IrValue, lower: IrValue, step: Index, weights: IrValue, between: Between = nothing
+    ) -> None:
+        """Two calls, around which denormal numbers are flushed: what comes between products computes as ever."""
         b = self.b
+        self._modes.flush()
         for tile, rows in enumerate((upper, lower)):
             b.ir.call(self._product, [b.at(self.sums, tile * TILE_ROWS * PANEL), rows, b.index(step), weights])
+        self._modes.restore()
+        for _ in range(4):
+            between()
 
     def store(self) -> None:
-        """Nothing but the end of what flushes denormal numbers: sums are in memory."""
-        self._modes.restore()
+        """Nothing: sums are in memory."""
 
 
 class _Modes:
