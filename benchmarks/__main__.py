@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 
 from benchmarks import before, memory, scaling, speed, startup
-from benchmarks.figures import Row
+from benchmarks.figures import ROUNDED, Row
 from benchmarks.machine import describe
 from benchmarks.options import Options, parse
 from benchmarks.process import JobError, say
@@ -55,10 +55,19 @@ def measure(options: Options) -> tuple[list[Row], dict[str, str]]:
     return rows, failed
 
 
+def _own_precisions() -> dict[str, str]:
+    """Say what the side computes in that chooses for itself, if it is installed."""
+    try:
+        from benchmarks.sides.openvino import own_precision
+    except ImportError:
+        return {}
+    return {ROUNDED: own_precision()}
+
+
 def main() -> int:
     """Run the command."""
     options = parse()
-    facts = describe()
+    facts = describe() | _own_precisions()
     rows, failed = measure(options)
     report = Report(f"python -m benchmarks {shlex.join(sys.argv[1:])}".strip(), facts, rows, failed)
     text = to_markdown(report)

@@ -73,6 +73,12 @@ class Row:
             return None
         return self.figures[self.best_peer].median / self.figures[OURS].median
 
+    @property
+    def half_ratio(self) -> float | None:
+        """The same among those that may round to bfloat16, for neocog in it."""
+        theirs = [self.figures[name].median for name in (ROUNDED, *HALF[1:]) if name in self.figures]
+        return min(theirs) / self.figures[HALF[0]].median if theirs and HALF[0] in self.figures else None
+
     def as_json(self) -> dict[str, object]:
         """Return the row as JSON values."""
         return {
@@ -83,6 +89,7 @@ class Row:
             "figures": {n: {"median": f.median, "quartiles": [f.low, f.high]} for n, f in self.figures.items()},
             "best_peer": self.best_peer,
             "ratio": self.ratio,
+            "bfloat16_ratio": self.half_ratio,
             "skipped": dict(self.skipped),
         }
 

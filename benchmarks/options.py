@@ -24,6 +24,7 @@ class Options:
         rounds: how often each side has its turn.
         only: names of measurements.
         quick: a first look: few rounds, small data sets.
+        bfloat16: whether sides in bfloat16 are measured on processors too that multiply no tiles of it.
         before: a commit that neocog is compared with too.
         json, write: files for the figures and for the report in Markdown.
     """
@@ -33,6 +34,7 @@ class Options:
     rounds: int = ROUNDS
     only: tuple[str, ...] = MEASUREMENTS
     quick: bool = False
+    bfloat16: bool = False
     before: str | None = None
     json: Path | None = None
     write: Path | None = None
@@ -58,6 +60,9 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
     parser.add_argument("--rounds", type=int, help=f"turns of each side (default: {ROUNDS}; {QUICK_ROUNDS} if quick)")
     parser.add_argument("--only", nargs="+", default=list(MEASUREMENTS), help=_names(MEASUREMENTS))
     parser.add_argument("--quick", action="store_true", help="few rounds, for a first look")
+    parser.add_argument(
+        "--bfloat16", action="store_true", help="measure sides in bfloat16 without AMX too, where neocog's is slow"
+    )
     parser.add_argument("--before", metavar="COMMIT", help="compare with neocog as it was at this commit")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to this file")
     parser.add_argument(
@@ -76,6 +81,7 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
         rounds=rounds,
         only=_split(parser, "--only", given.only, MEASUREMENTS),
         quick=given.quick,
+        bfloat16=given.bfloat16,
         before=given.before,
         json=given.json,
         write=given.write,

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import geometric_mean
 
-from benchmarks.figures import NO_PEERS, OURS, Figure, Row, lost, thread_count
+from benchmarks.figures import NO_PEERS, OURS, ROUNDED, Figure, Row, lost, thread_count
 from benchmarks.networks import NETWORKS
 
-NO_VERSIONS = ("date", "processor", "system", "load", "neocog")
+NO_VERSIONS = ("date", "processor", "system", "load", "neocog", ROUNDED)
 METHOD = """\
 Less is better everywhere. Figures are medians, with the quartiles in brackets. A ratio is the best peer's median
 divided by neocog's: above 1× neocog wins, below it loses. Times are taken in one process for each network and number of
@@ -18,7 +18,9 @@ the same losses or logits to 1e-4. Every side gets the same inputs in the layout
 number of threads, and as many processors as threads. Training and prediction run with glibc's malloc tuned to keep its
 memory, which makes PyTorch faster, unless a case says otherwise; memory, start-up and growing data sets run as users
 find them. OpenVINO predicts in float32, and once more as it comes: then it may round to bfloat16, where the processor
-has instructions for that, is held to the same logits less closely, and is no peer in a ratio."""
+has instructions for that, is held to the same logits less closely, and is no peer in a ratio. Sides called bfloat16 or
+autocast round factors to bfloat16, train or predict, and stand beside the others likewise; their own ratio is that of
+the best of PyTorch's, by autocast, and of OpenVINO as it comes to neocog in bfloat16."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,7 @@ def _facts(report: Report) -> str:
         f"- versions: {', '.join(versions)}",
         f"- neocog: commit {facts.get('neocog', 'unknown')}",
         f"- command: `{report.command}`",
+        *([f"- {ROUNDED} computes in {facts[ROUNDED]} on this processor"] if ROUNDED in facts else []),
     ]
     return "\n".join(lines)
 
@@ -113,12 +116,15 @@ def _losses(rows: Sequence[Row]) -> str:
 def _table(rows: Sequence[Row]) -> str:
     sides = list(dict.fromkeys(name for row in rows for name in row.figures))
     peers = [name for name in sides if name not in NO_PEERS]
-    ends = ["best peer", "ratio"] if peers else []
+    half = any(row.half_ratio is not None for row in rows)
+    ends = [*(["best peer", "ratio"] if peers else []), *(["ratio in bfloat16"] if half else [])]
     head = ["case", "threads", *sides, *ends]
-    lines = [_line(head), _line(["---", "--:", *["--:"] * len(sides), *(["---", "--:"] if peers else [])])]
+    rules = [*(["---", "--:"] if peers else []), *(["--:"] if half else [])]
+    lines = [_line(head), _line(["---", "--:", *["--:"] * len(sides), *rules])]
     for row in rows:
         cells = [_figure(row.figures.get(name)) for name in sides]
         end = [row.best_peer or "–", ratio(row)] if peers else []
+        end += [f"{row.half_ratio:.2f}×" if row.half_ratio is not None else "–"] if half else []
         lines.append(_line([row.case, str(row.threads), *cells, *end]))
     return "\n".join(lines)
 

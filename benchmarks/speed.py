@@ -48,9 +48,10 @@ class Job:
         return Row(self.measurement, self.case, self.threads, "ms", figures, got["skipped"])
 
 
-def inference_sides() -> tuple[str, ...]:
-    """Return the sides that predict: those in bfloat16 where the processor multiplies tiles of it."""
-    return tuple(name for name in INFERENCE_SIDES if name not in HALF or would_gain())
+def with_half(sides: Sequence[str], options: Options) -> tuple[str, ...]:
+    """Return sides, those in bfloat16 only where the processor multiplies tiles of it, or where they are asked for."""
+    wanted = options.bfloat16 or would_gain()
+    return tuple(name for name in sides if name not in HALF or wanted)
 
 
 def jobs(options: Options) -> Iterator[Job]:
@@ -59,7 +60,7 @@ def jobs(options: Options) -> Iterator[Job]:
         for name in options.networks:
             case = NETWORKS[name].case()
             if "training" in options.only and NETWORKS[name].trained:
-                yield Job("training step", case, threads, name, "training", TRAINING_SIDES, TUNED)
+                yield Job("training step", case, threads, name, "training", with_half(TRAINING_SIDES, options), TUNED)
                 if name == "article":
                     untuned = f"{case}, malloc as users find it"
                     yield Job("training step", untuned, threads, name, "training", EAGER_SIDES, {})
@@ -70,7 +71,9 @@ def jobs(options: Options) -> Iterator[Job]:
             for name in options.networks if measurement in options.only else ():
                 for batch in filter(wanted, NETWORKS[name].predictions):
                     case = NETWORKS[name].case(batch)
-                    yield Job(title, case, threads, name, "inference", inference_sides(), TUNED, batch)
+                    yield Job(
+                        title, case, threads, name, "inference", with_half(INFERENCE_SIDES, options), TUNED, batch
+                    )
         for width in NARROW if "narrow" in options.only else ():
             environment = {**TUNED, **NARROW[width]}
             case = f"{NETWORKS['article'].case()}, {width}"

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.stages NETWORK…`: where the time of networks goes, by kinds of stages, in one or both precisions.
+"""`python -m benchmarks.stages NETWORK…`: where the time of networks goes, by kinds of stages, in both precisions.
 
 One thread, every stage over the whole batch, medians of a few runs. `neocog bench --profile MODEL` names every stage.
 """

@@ -40,7 +40,7 @@ HOMES = {
 }
 """Every side, and the module that makes it."""
 
-TRAINING_SIDES = ("neocog", "PyTorch", "PyTorch channels_last", "torch.compile", "JAX")
+TRAINING_SIDES = ("neocog", "PyTorch", "PyTorch channels_last", "torch.compile", "JAX", *HALF)
 INFERENCE_SIDES = tuple(HOMES)
 EAGER_SIDES = ("neocog", "PyTorch", "PyTorch channels_last")
 

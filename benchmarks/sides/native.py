@@ -14,11 +14,11 @@ from neocog.nn.losses import CrossEntropy
 from neocog.nn.optimizers import SGD
 
 
-def train(task: Task) -> Call:
+def train(task: Task, precision: Settled = "float32") -> Call:
     """Make a training step."""
     optimizer = SGD(task.learning_rate, momentum=MOMENTUM)
     settings = StepSettings(CrossEntropy(), optimizer, len(task.images), keeps_gradients=False)
-    program = NativeEngine().train_program(task.graph, task.parameters, settings, task.threads)
+    program = NativeEngine(precision=precision).train_program(task.graph, task.parameters, settings, task.threads)
     return lambda: program.step(task.images, task.labels, task.learning_rate).loss
 
 
@@ -28,5 +28,5 @@ def answer(task: Task, precision: Settled = "float32") -> Call:
     return lambda: predictor.logits(task.images)
 
 
-TRAINING = {"neocog": train}
+TRAINING = {"neocog": train, HALF[0]: partial(train, precision="bfloat16")}
 INFERENCE = {"neocog": answer, HALF[0]: partial(answer, precision="bfloat16")}

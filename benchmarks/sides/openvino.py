@@ -13,6 +13,9 @@ from benchmarks.figures import ROUNDED
 from benchmarks.onnxmodel import export
 from benchmarks.rounds import Call
 from benchmarks.sides import Task
+from neocog.nn.graph import trace
+from neocog.nn.layers import Conv2d
+from neocog.nn.parameters import initial_parameters
 
 
 def answer(task: Task, precision: Mapping[str, str]) -> Call:
@@ -27,6 +30,15 @@ def answer(task: Task, precision: Mapping[str, str]) -> Call:
         return request.infer([images], share_inputs=True, share_outputs=True)[0]
 
     return logits
+
+
+def own_precision() -> str:
+    """Return what OpenVINO computes in on this processor where nobody tells it."""
+    graph = trace(Conv2d(16, 3), (8, 8, 16))
+    content = export(graph, initial_parameters(graph), 1)
+    model = openvino.Core().compile_model(openvino.Core().read_model(BytesIO(content)), "CPU", {})
+    found = str(model.get_property("INFERENCE_PRECISION_HINT").get_type_name())
+    return {"f32": "float32", "bf16": "bfloat16"}.get(found, found)
 
 
 TRAINING: dict[str, Any] = {}

@@ -42,8 +42,10 @@ def overwrites(graph: Graph, node: Node) -> bool:
     )
 
 
-def train(task: Task, memory_format: Any, compiled: bool = False) -> Call:
-    """Make a training step; torch.compile compiles forward and backward pass, the optimizer is PyTorch's own."""
+def train(task: Task, memory_format: Any, compiled: bool = False, half: bool = False) -> Call:
+    """Make a training step; torch.compile compiles forward and backward pass, the optimizer is PyTorch's own. With
+    `half`, PyTorch chooses what it computes in bfloat16.
+    """
     module, images = _prepare(task, memory_format, compiled)
     labels = torch.from_numpy(task.labels.astype(np.int64))
     optimizer = torch.optim.SGD(module.parameters(), task.learning_rate, momentum=MOMENTUM)
@@ -51,7 +53,8 @@ def train(task: Task, memory_format: Any, compiled: bool = False) -> Call:
 
     def step() -> float:
         optimizer.zero_grad(set_to_none=True)
-        loss = criterion(module(images), labels)
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            loss = criterion(module(images), labels)
         loss.backward()
         optimizer.step()
         return float(loss.detach())
@@ -78,6 +81,8 @@ TRAINING = {
     "PyTorch": partial(train, memory_format=torch.contiguous_format),
     "PyTorch channels_last": partial(train, memory_format=torch.channels_last),
     "torch.compile": partial(train, memory_format=torch.channels_last, compiled=True),
+    HALF[1]: partial(train, memory_format=torch.channels_last, half=True),
+    HALF[2]: partial(train, memory_format=torch.channels_last, compiled=True, half=True),
 }
 INFERENCE = {
     "PyTorch": partial(answer, memory_format=torch.contiguous_format),

@@ -10,6 +10,7 @@ import pytest
 from benchmarks import sides, speed
 from benchmarks.figures import HALF, ROUNDED
 from benchmarks.networks import NETWORKS, Network
+from benchmarks.options import Options
 from benchmarks.rounds import Call, DisagreementError
 from benchmarks.sides import HOMES, INFERENCE_SIDES, TRAINING_SIDES, Mode, Task, agreeing_calls, make_task
 from neocog.nn.blocks import Concat, Residual, Sequential
@@ -241,17 +242,20 @@ def test_a_rounded_side_that_disagrees_is_left_out_and_another_side_is_not(monke
         agreeing_calls("inference", ["neocog", "PyTorch"], make_task(EVERYTHING, 1))
 
 
-def test_sides_that_round_to_bfloat16_agree_within_what_that_costs() -> None:
+@pytest.mark.parametrize("mode", ["inference", "training"])
+def test_sides_that_round_to_bfloat16_agree_within_what_that_costs(mode: Mode) -> None:
     pytest.importorskip("torch")
     net = Sequential(Conv2d(16, 3, padding=1), ReLU(), Conv2d(16, 3, padding=1), Flatten(), Linear(4))
     task = make_task(Network("small", net, (8, 8, 3), 4, "of two convolutions"), 1)
-    calls, skipped = agreeing_calls("inference", ["neocog", "neocog bfloat16", "PyTorch autocast"], task)
+    calls, skipped = agreeing_calls(mode, ["neocog", "neocog bfloat16", "PyTorch autocast"], task)
     assert not skipped
     exact, *rounded = (call() for call in calls.values())
-    assert all((answer != exact).any() for answer in rounded)
+    assert all(np.any(answer != exact) for answer in rounded)
 
 
 @pytest.mark.parametrize("tiles", [True, False])
 def test_bfloat16_is_measured_where_there_are_tiles(monkeypatch: pytest.MonkeyPatch, tiles: bool) -> None:
     monkeypatch.setattr(speed, "would_gain", lambda: tiles)
-    assert set(INFERENCE_SIDES) - set(speed.inference_sides()) == (set() if tiles else set(HALF))
+    for known in (INFERENCE_SIDES, TRAINING_SIDES):
+        assert set(known) - set(speed.with_half(known, Options())) == (set() if tiles else set(HALF))
+        assert speed.with_half(known, Options(bfloat16=True)) == known

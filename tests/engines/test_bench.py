@@ -51,8 +51,9 @@ def test_a_report_reads_well_and_is_json(monkeypatch: pytest.MonkeyPatch) -> Non
         ("training", 64),
         ("prediction", 64),
         ("prediction", 1),
-        ("bfloat16", 64),
-        ("bfloat16", 1),
+        ("training, bfloat16", 64),
+        ("prediction, bfloat16", 64),
+        ("prediction, bfloat16", 1),
     ]
     text = report.to_text()
     assert "multiply-add peak of one core" in text

@@ -107,7 +107,7 @@ STORES = "vcvtneps2bf16"
 
 
 def test_what_stores_a_block_is_written_between_the_products_of_the_next():
-    """Of a convolution over one plane of channels: 36 products a block, and 32 rows of two vectors each to be rounded."""
+    """Of a convolution over one plane of channels: 36 products a block, and 32 rows of two vectors to be rounded."""
     instructions = [line.split()[0] for line in _run(COMPILE, "prediction").splitlines() if line.startswith("\t")]
     kinds = "".join({"tdpbf16ps": "p", STORES: "s", "tilezero": "z"}.get(name, "") for name in instructions)
     rows = [

@@ -51,8 +51,8 @@ def _interleaved(
     start: Index,
     behind: Index,
 ) -> None:
-    """Write blocks, the sums of each of which are stored between the products of the next: row by row, as evenly as they
-    are spread; and the last one's behind them.
+    """Write blocks, the sums of each of which are stored between the products of the next, evenly, row by row; those of
+    the last one behind them.
     """
     both, products = tiles.sums, 4 * stage.taps[0] * stage.taps[1]
 
@@ -84,7 +84,7 @@ def _interleaved(
 
 
 def _stretches(b: Builder, stage: TileProduct, block: Index) -> list[tuple[Index, Index]]:
-    """Return the lines of the two tiles of a block, and their first rows there; an odd last one is paired with itself."""
+    """Return the lines of a block's two tiles, and their first rows there; an odd last one is paired with itself."""
     numbers = b.mul(block, 2), b.minimum(b.add(b.mul(block, 2), 1), stage.tiles - 1)
     return [_stretch(b, stage, number) for number in numbers]
 

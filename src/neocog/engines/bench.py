@@ -121,7 +121,7 @@ class BenchReport:
         for rate in self.networks:
             share = "" if rate.share_of_peak is None else f"  {rate.share_of_peak:4.0%} of peak"
             lines.append(
-                f"{rate.network:8} {rate.use:11} batch {rate.batch:3d}  {rate.milliseconds:8.3f} ms"
+                f"{rate.network:8} {rate.use:20} batch {rate.batch:3d}  {rate.milliseconds:8.3f} ms"
                 f"  {rate.images_per_second:10,.0f} images/s{share}"
             )
         return "\n".join(lines)
@@ -150,7 +150,7 @@ def run_bench(
         threads: threads for the networks; None: as many as this process may use. Kernels run on one.
         quick: fewer shapes and repetitions.
         progress: called with a line about what is measured now.
-        precision: where that is bfloat16 on this processor, predictions are measured in it too.
+        precision: where that is bfloat16 on this processor, training and predictions are measured in it too.
     """
     threads = allowed_threads(threads)
     say = progress or (lambda _: None)
@@ -168,7 +168,7 @@ def run_bench(
     if settled(precision) == "bfloat16":
         say("article network, bfloat16")
         half = NativeEngine(cache=engine.cache, precision="bfloat16")
-        networks += _measure_predictions(half, threads, peak, 3 * repeats)
+        networks += _measure_article(half, threads, peak, 3 * repeats)
     return BenchReport(
         engine.target.cpu,
         engine.target.lanes,
@@ -233,26 +233,20 @@ def _measure_article(engine: NativeEngine, threads: int, peak: Peak, repeats: in
     images = random.integers(0, 256, (64, 28, 28, 1), np.uint8)
     labels = random.integers(0, 10, 64).astype(np.int32)
     parameters = initial_parameters(graph)
+    of = "" if engine.precision == "float32" else f", {engine.precision}"
     predictor = engine.predictor(graph, parameters, threads)
     train_program = engine.train_program(
         graph, parameters, StepSettings(CrossEntropy(), SGD(momentum=0.9), 64), threads
     )
     uses: Sequence[_Use] = (
-        ("training", 64, lambda: train_program.step(images, labels, 1e-4), _operations(train_program)),
-        *_predictions("prediction", graph, predictor, images),
+        (f"training{of}", 64, lambda: train_program.step(images, labels, 1e-4), _operations(train_program)),
+        *_predictions(f"prediction{of}", graph, predictor, images),
     )
     return _rates(uses, threads, peak, repeats)
 
 
 _Use = tuple[str, int, Callable[[], object], int]
 """What is measured: a name, the images of a batch, a call, and its floating-point operations."""
-
-
-def _measure_predictions(engine: NativeEngine, threads: int, peak: Peak, repeats: int) -> list[NetworkRate]:
-    graph = trace(article(), (28, 28, 1))
-    images = np.random.default_rng(0).integers(0, 256, (64, 28, 28, 1), np.uint8)
-    predictor = engine.predictor(graph, initial_parameters(graph), threads)
-    return _rates(_predictions("bfloat16", graph, predictor, images), threads, peak, repeats)
 
 
 def _predictions(name: str, graph: Graph, predictor: NativePredictor, images: NDArray[np.uint8]) -> tuple[_Use, ...]:

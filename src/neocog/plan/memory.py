@@ -64,7 +64,8 @@ def allocate(
     sizes: dict[Name, int] = {name: size * 4 for name, size in flat.items()}
     sizes |= {name: tensor.size * tensor.bytes_each for name, tensor in by_name.items()}
     sizes |= {p.memory: (p.offset + p.size) * 4 for p in panels}
-    sizes |= {name: size * 4 for _, op in moments(stages) for name, size in op.scratch().items()}
+    for _, op in moments(stages):  # several may share what each of them needs for itself
+        sizes |= {name: max(size * 4, sizes.get(name, 0)) for name, size in op.scratch().items()}
     touched = {part.memory for _, op in moments(stages) for part in (*op.reads(), *op.writes())}
     sizes = {name: size for name, size in sizes.items() if name[0] is Space.STATE or name in touched or name in kept}
     uses = uses_of(sizes, by_name, stages, kept)

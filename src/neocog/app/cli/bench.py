@@ -31,7 +31,7 @@ from neocog.engines.precision import Precision
     type=options.WordOption(options.PRECISIONS),
     default="auto",
     show_default=True,
-    help="Measure predictions in bfloat16 too: auto, where the processor multiplies tiles of it (AMX).",
+    help="Measure training and predictions in bfloat16 too: auto, where the processor multiplies tiles of it (AMX).",
 )
 @options.as_json
 @options.quiet

@@ -65,7 +65,7 @@ FORMATS = {
         "neocog.app.cli.export_onnx",
         ".onnx",
         ("input", "opset", "fold", "data", "images", "strict"),
-        computes="an ONNX file holds float32, and what runs it chooses: OpenVINO takes bfloat16 by itself where it pays",
+        computes="an ONNX file holds float32, and what runs it chooses: OpenVINO may take bfloat16 by itself",
     ),
     "pytorch": Format(
         "neocog.app.cli.export_pytorch",
