@@ -224,6 +224,38 @@ def test_helpers_end_with_a_caller_that_is_killed(tmp_path: Path) -> None:
         time.sleep(0.01)
 
 
+CALLER = """
+import json, os, subprocess, sys, time
+from dataclasses import asdict
+from neocog.jit.host import host_target
+from neocog.jit.worker import write_frame
+program = '''import time
+from neocog.jit import codegen, worker
+codegen.generate = lambda *given, **named: time.sleep(600)
+worker.main()'''
+started = [sys.executable, "-c", program, str(os.getpid())]
+process = subprocess.Popen(started, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+write_frame(process.stdin, json.dumps(asdict(host_target())).encode())
+write_frame(process.stdin, b"0")
+print(process.pid, flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's /proc")
+def test_a_helper_at_work_ends_with_a_caller_that_is_killed() -> None:
+    caller = subprocess.Popen([sys.executable, "-c", CALLER], stdout=subprocess.PIPE, text=True)
+    assert caller.stdout is not None
+    helper = int(caller.stdout.readline())
+    assert not gone(helper)
+    caller.kill()
+    caller.wait()
+    deadline = time.monotonic() + 60
+    while not gone(helper):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_a_forked_child_does_not_keep_helpers_alive(parts, started, monkeypatch) -> None:

@@ -168,7 +168,7 @@ def _start() -> subprocess.Popen[bytes]:
     # Modules come from where they came from here; -P keeps those of the current folder out.
     paths = [path or os.getcwd() for path in sys.path if isinstance(path, str)]  # noqa: PTH109
     return subprocess.Popen(
-        [sys.executable, "-P", "-W", "ignore", "-m", "neocog.jit.worker"],
+        [sys.executable, "-P", "-W", "ignore", "-m", "neocog.jit.worker", str(os.getpid())],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

@@ -1,4 +1,4 @@
-"""`python -m neocog.jit.worker`: a process that compiles what it is handed, until there is no more.
+"""`python -m neocog.jit.worker CALLER`: a process that compiles what it is handed, until there is no more.
 
 It reads frames from stdin and answers each on stdout; nothing but LLVM is loaded, and nothing of the caller's program
 runs. A frame is four bytes with its length, then a JSON header or a body:
@@ -6,17 +6,22 @@ runs. A frame is four bytes with its length, then a JSON header or a body:
     first     {"triple": …, "cpu": …, "features": …}
     then      a byte, 1 for thorough, and LLVM IR         → an object file; empty: it could not be compiled
 
-The end of stdin ends it, so it never outlives its caller.
+The end of stdin ends it; and where LLVM is at work, which may take minutes, the end of its caller, whose number it is
+given, does.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
+import threading
+import time
 from typing import IO
 
 LENGTH_BYTES = 4
+LOOK_AGAIN = 1.0  # seconds, for whether the caller is still there
 
 
 def write_frame(stream: IO[bytes], body: bytes) -> None:
@@ -35,6 +40,8 @@ def read_frame(stream: IO[bytes]) -> bytes | None:
 
 def main() -> None:
     """Compile until stdin ends."""
+    if os.name == "posix":  # elsewhere processes keep the parent that they had
+        threading.Thread(target=_end_with, args=(int(sys.argv[1]),), name="neocog-caller", daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the caller, who ends this process
     received, answers = sys.stdin.buffer, sys.stdout.buffer
     from neocog.errors import EngineError
@@ -51,6 +58,13 @@ def main() -> None:
         except EngineError:
             body = b""  # the caller meets the same error, and tells it
         write_frame(answers, body)
+
+
+def _end_with(caller: int) -> None:
+    """End this process when another one has become its parent."""
+    while os.getppid() == caller:
+        time.sleep(LOOK_AGAIN)
+    os._exit(1)  # LLVM cannot be interrupted
 
 
 if __name__ == "__main__":
