@@ -18,7 +18,7 @@ from neocog.emit.pointwise import Spot
 from neocog.emit.rounded import load_bytes, widened
 from neocog.plan.blocked import PLANE, Blocked
 from neocog.plan.ops.depthwise import Depthwise, DepthwiseGradient, Sweep, forward_sweep
-from neocog.plan.rounded import Rounded
+from neocog.plan.rounded import LOW_BIAS, Rounded
 
 UNROLLED_TAPS = 64  # filters of at most so many are written out, larger ones row by row in a loop
 
@@ -63,8 +63,10 @@ def _emit_pass(b: Builder, addresses: Addresses, stage: Depthwise, over: _Pass, 
     rows, columns = over.rows, over.columns
     whole = isinstance(stage.x, Rounded)
     filters = b.at(addresses.panels(stage.weights), b.mul(over.channel, stage.weights.rows), I8 if whole else F32)
-    initial = b.splat(0.0)
-    if stage.bias is not None and not whole:
+    initial, high = b.splat(0.0), None
+    if stage.bias is not None and whole:
+        initial, high = _halves_of_bias(b, b.load(addresses.operand(stage.bias), over.channel, kind=b.vector_i32))
+    elif stage.bias is not None:
         initial = b.load(addresses.operand(stage.bias), over.channel)
     of_x, of_y = (vector_of(b, tensor, 0, over.channel) for tensor in (stage.x, stage.y))
     last = rows.pixels if stage.bands == 1 else b.minimum(b.add(first, stage.band), rows.pixels)
@@ -74,13 +76,6 @@ def _emit_pass(b: Builder, addresses: Addresses, stage: Depthwise, over: _Pass, 
         if whole:
             return widened(b, load_bytes(b, filters, b.mul(tap, b.lanes)), signed=True)
         return b.load(filters, b.mul(tap, b.lanes))
-
-    def complete(total: IrValue) -> IrValue:
-        """Return a sum with the bias in it: float32 holds what products of bytes add up to, but not every bias."""
-        if not whole or stage.bias is None:
-            return total
-        bias = b.load(addresses.operand(stage.bias), over.channel, kind=b.vector_i32)
-        return b.ir.sitofp(b.ir.add(b.ir.fptosi(total, b.vector_i32), bias), b.vector)
 
     unrolled = rows.taps * columns.taps <= UNROLLED_TAPS
     # Loaded here, they stay where they are for the whole band.
@@ -114,9 +109,18 @@ def _emit_pass(b: Builder, addresses: Addresses, stage: Depthwise, over: _Pass, 
             for i, total in enumerate(sums):
                 to_column = b.add(b.mul(b.add(start, i), columns.step), columns.first)
                 spot = Spot(over.image, to_row, to_column, over.channel)
-                done = finished(b, addresses, stage.epilogue, complete(total), spot, stage.y.channels)
+                total = total if high is None else b.ir.fadd(total, high)
+                done = finished(b, addresses, stage.epilogue, total, spot, stage.y.channels)
                 made = addresses.tensor(stage.y)
                 store_to(b, done, stage.y, made, b.add(pixel(b, stage.y, over.image, to_row, to_column), of_y))
+
+
+def _halves_of_bias(b: Builder, bias: IrValue) -> tuple[IrValue, IrValue]:
+    """Return two numbers of float32 that add up to a bias: what sums of products begin with, which float32 holds
+    exactly, and a multiple of `LOW_BIAS`, which is added in the end, in the only rounding.
+    """
+    low = b.ir.and_(bias, b.splat_i32(LOW_BIAS - 1))
+    return b.ir.sitofp(low, b.vector), b.ir.sitofp(b.ir.sub(bias, low), b.vector)
 
 
 def _tap(sweep: Sweep, iteration: int) -> int:

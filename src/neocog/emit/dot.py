@@ -46,10 +46,14 @@ def add_dot(b: Builder, total: IrValue, image: IrValue, weights: IrValue, *, sig
         case "two":
             return _in_general_registers(b, total, image, weights, signed=signed)
         case _:
+            # A vector of one lane is a number: some of LLVM's backends have it wrong.
+            alone = b.lanes == 1
+            if alone:
+                total, image, weights = (b.ir.bitcast(value, I32) for value in (total, image, weights))
             for place in range(4):
                 x, w = _byte(b, image, place, signed=signed), _byte(b, weights, place, signed=True)
                 total = b.ir.add(total, b.ir.mul(x, w))
-            return total
+            return b.ir.bitcast(total, b.vector_i32) if alone else total
 
 
 PAIRS = {
@@ -83,9 +87,13 @@ def _halves(b: Builder, words: IrValue, *, signed: bool) -> tuple[IrValue, IrVal
 
 def _byte(b: Builder, words: IrValue, place: int, *, signed: bool) -> IrValue:
     """Return one byte of each word."""
+
+    def constant(number: int) -> IrValue:
+        return b.splat_i32(number) if isinstance(words.type, ir.VectorType) else ir.Constant(I32, number)
+
     if signed:
-        return b.ir.ashr(b.ir.shl(words, b.splat_i32(24 - 8 * place)), b.splat_i32(24))
-    return b.ir.and_(b.ir.lshr(words, b.splat_i32(8 * place)), b.splat_i32(0xFF))
+        return b.ir.ashr(b.ir.shl(words, constant(24 - 8 * place)), constant(24))
+    return b.ir.and_(b.ir.lshr(words, constant(8 * place)), constant(0xFF))
 
 
 def _in_general_registers(b: Builder, total: IrValue, image: IrValue, weights: IrValue, *, signed: bool) -> IrValue:

@@ -20,6 +20,9 @@ TOGETHER = 4
 """Products that one word takes: of four bytes of an image and four weights of a filter."""
 
 
+LOW_BIAS = 1 << 12
+"""Sums of products in float32 begin with a bias below this one, and so many fewer may be added to stay exact."""
+
 Factors = Literal["float32", "bytes", "signed bytes"]
 """What is multiplied: float32, or words of four bytes of images and four of weights, whose sums have 32 bits."""
 

@@ -21,7 +21,7 @@ from neocog.plan.correlation import column_panels, output_rows
 from neocog.plan.layout import Operand, Panels, Space, Vectors
 from neocog.plan.ops.grouped import groups_together
 from neocog.plan.passes.steps import is_depthwise
-from neocog.plan.rounded import TOGETHER, Rounding, reads_across, words_of
+from neocog.plan.rounded import LOW_BIAS, TOGETHER, Rounding, reads_across, words_of
 from neocog.target.processor import Target
 
 EXACT = 1 << 24
@@ -74,7 +74,7 @@ def by_channel(node: Node) -> bool:
     if not is_depthwise(node):
         return False
     assert isinstance(node.layer, Conv2d)
-    return math.prod(pair(node.layer.kernel)) * UNSIGNED_LIMIT * SIGNED_LIMIT < EXACT
+    return math.prod(pair(node.layer.kernel)) * UNSIGNED_LIMIT * SIGNED_LIMIT < EXACT - LOW_BIAS
 
 
 def lay_out_weights(graph: Graph, node: Node, target: Target, name: str, offset: int) -> tuple[RoundedWeights, int]:

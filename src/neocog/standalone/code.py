@@ -13,7 +13,9 @@ from neocog.model.network import Network
 from neocog.model.thresholds import HALF
 from neocog.model.views import VIEWS
 from neocog.nn.rewrite import fold_norms
+from neocog.nn.scales import Scales
 from neocog.nn.shapes import VectorShape
+from neocog.plan.blocked import Precision
 from neocog.plan.planner import plan_program
 from neocog.plan.program import LOGITS
 from neocog.plan.standalone import stand_alone
@@ -86,7 +88,7 @@ def ahead_target(name: str) -> AheadTarget:
     return AHEAD[name]
 
 
-def code_of(network: Network, target_name: str, name: str, form: Form = "object") -> Code:
+def code_of(network: Network, target_name: str, name: str, form: Form = "object", scales: Scales | None = None) -> Code:
     """Compile a network.
 
     Arguments:
@@ -94,9 +96,11 @@ def code_of(network: Network, target_name: str, name: str, form: Form = "object"
         target_name: one of `TARGETS`.
         name: what begins the names of its functions, behind "neocog_".
         form: an object file, assembly, or LLVM IR.
+        scales: of the network's rounded values, to compute in int8; None: in float32.
 
     Raises:
-        SettingError: there is no such target, the network ends in an image, or the name of a class holds a NUL.
+        SettingError: there is no such target, the scales are those of another network, the network ends in an image,
+            or the name of a class holds a NUL.
         EngineError: LLVM cannot compile it, or it would need a library there.
     """
     ahead = ahead_target(target_name)
@@ -111,8 +115,11 @@ def code_of(network: Network, target_name: str, name: str, form: Form = "object"
                 f"the name of the class {label!r} holds a NUL, where C would end it", hint="rename the class"
             )
     folded = fold_norms(network.graph)
-    standalone = stand_alone(plan_program(folded.graph, 1, ahead.target, outputs=(LOGITS,)))
-    constants = constants_of(standalone, folded.fold(network.parameters))
+    if scales is not None:
+        scales.check(folded.graph)
+    precision: Precision = "float32" if scales is None else "int8"
+    standalone = stand_alone(plan_program(folded.graph, 1, ahead.target, outputs=(LOGITS,), precision=precision))
+    constants = constants_of(standalone, folded.fold(network.parameters), scales)
     looks = tuple(Look(view.share, view.mirrored, view.shift) for view in VIEWS[network.views])
     module = emit_standalone(standalone, constants, f"neocog_{name}", looks, ending_of(network), small=ahead.small)
     content = compile_ahead(str(module), ahead.target, form, small=ahead.small)

@@ -10,28 +10,28 @@ from numpy.typing import NDArray
 
 from neocog.emit.program import emit_preparation
 from neocog.engines.base import Array
-from neocog.engines.native.parameters import write_parameter
+from neocog.engines.native.parameters import write_parameters
 from neocog.jit.codegen import generate
 from neocog.jit.compile import load_objects
 from neocog.jit.executable import aligned_zeros
 from neocog.jit.host import host_target
-from neocog.nn.parameters import variables_of
+from neocog.nn.scales import Scales
 from neocog.plan.layout import Space
 from neocog.plan.program import Program
 from neocog.plan.standalone import Standalone
 
 
-def constants_of(standalone: Standalone, parameters: Mapping[str, Array]) -> bytes:
+def constants_of(standalone: Standalone, parameters: Mapping[str, Array], scales: Scales | None = None) -> bytes:
     """Return the block of constants.
 
     Arguments:
         standalone: the program.
         parameters: of its graph, in which normalizations are folded.
+        scales: of its rounded values, where it multiplies 8-bit integers.
     """
     program = standalone.program
     state = aligned_zeros(program.size(Space.STATE))
-    for variable in variables_of(program.graph):
-        write_parameter(state.view(np.float32), program.parameters, variable, parameters[variable.name])
+    write_parameters(state, program.parameters, program.graph, parameters, scales)
     blocks = {Space.STATE: state, Space.ARENA: _prepared(program, state)}
     constants = bytearray(standalone.constant_bytes)
     for constant in standalone.constants:
