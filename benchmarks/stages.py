@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from statistics import median
 
 import numpy as np
@@ -74,22 +74,21 @@ def measure(executable: Executable, repeats: int) -> dict[str, tuple[float, floa
     return dict(found)
 
 
-def executables(network: Network, precision: Settled) -> dict[str, Executable]:
-    """Return the programs of a network, each run once."""
+def executables(network: Network, precision: Settled) -> Iterator[tuple[str, Executable]]:
+    """Yield the programs of a network, each run once. They read its images again: take each while this waits."""
     graph = trace(network.net, network.input_shape)
     parameters, random = initial_parameters(graph), np.random.default_rng(0)
     images = random.integers(0, 256, (network.batch, *network.input_shape), np.uint8)
     engine = NativeEngine(precision=precision)
     predictor = engine.predictor(graph, parameters, threads=1)
     predictor.logits(images)
-    found = {"prediction": predictor.executable(network.batch)}
+    yield "prediction", predictor.executable(network.batch)
     if network.trained:
         labels = random.integers(0, graph.classes, network.batch).astype(np.int32)
         settings = StepSettings(CrossEntropy(), SGD(momentum=0.9), network.batch)
         program = engine.train_program(graph, parameters, settings, threads=1)
         program.step(images, labels, 0.0)
-        found["training"] = program.executable
-    return found
+        yield "training", program.executable
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -103,10 +102,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name in given.networks:
         network = NETWORKS[name]
         for precision in given.precisions:
-            for use, executable in executables(network, precision).items():
+            for use, executable in executables(network, precision):
                 found = measure(executable, given.repeats)
                 total = sum(milliseconds for milliseconds, _ in found.values())
-                print(f"\n{network.case()}: {use} in {precision}, one thread: {total:.2f} ms", flush=True)
+                case = network.case(executable.program.batch)  # programs that predict have sizes of their own
+                print(f"\n{case}: {use} in {precision}, one thread: {total:.2f} ms", flush=True)
                 for kind, (milliseconds, work) in sorted(found.items(), key=lambda row: -row[1][0]):
                     rate = f"  {1e3 * work / milliseconds:6.1f} GFLOP/s" if work else ""
                     print(f"  {kind:40s} {milliseconds:9.3f} ms  {milliseconds / total:4.0%}{rate}", flush=True)
