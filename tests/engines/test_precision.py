@@ -23,8 +23,8 @@ IMAGES = np.random.default_rng(0).random((5, 8, 8, 3), dtype=np.float32)
 
 
 @pytest.mark.parametrize("value", ["float16", "", None, 32])
-def test_there_are_three_precisions(value):
-    with pytest.raises(SettingError, match="precision must be one of float32, bfloat16, auto, got"):
+def test_there_are_four_precisions(value):
+    with pytest.raises(SettingError, match="precision must be one of float32, bfloat16, int8, auto, got"):
         check_precision(value)
 
 
@@ -42,6 +42,13 @@ def test_bfloat16_without_tiles_is_said_to_be_slower_and_why(monkeypatch):
     monkeypatch.setattr(precision, "_why_not", lambda: "this processor has no AMX")
     with pytest.warns(NeocogWarning, match="bfloat16 is slower than float32 here: this processor has no AMX"):
         assert settled("bfloat16") == "bfloat16"
+
+
+def test_no_engine_is_made_for_int8_by_itself():
+    for name in ("native", "reference"):
+        with pytest.raises(SettingError, match="int8 is for predictions of a network that was quantised") as caught:
+            get_engine(name, "int8")
+        assert "neocog quantise MODEL DATA" in str(caught.value.hint)
 
 
 def test_why_there_are_no_tiles_names_what_is_missing(monkeypatch):
@@ -65,7 +72,7 @@ def test_the_reference_computes_with_float64_alone():
     assert get_engine("reference", "auto").name == "reference"
 
 
-@pytest.mark.parametrize("value", ["auto", "bf16", None])
+@pytest.mark.parametrize("value", ["auto", "int8", "bf16", None])
 def test_an_engine_that_is_made_takes_one_of_two(value):
     from neocog.engines.native import NativeEngine
 

@@ -45,6 +45,8 @@ def get_engine(name: str, precision: Precision = "float32") -> Engine:
     if name == "reference":
         from neocog.engines.reference import ReferenceEngine
 
+        if precision == "int8":
+            settled(precision)
         if precision == "bfloat16":
             raise SettingError(
                 "the reference engine computes with float64, not with bfloat16",

@@ -1,8 +1,10 @@
-"""What networks compute with: float32, or bfloat16 on processors that multiply tiles of it.
+"""What networks compute with: float32; bfloat16 on processors that multiply tiles of it; or, to predict, int8.
 
 bfloat16 is float32 with 8 bits of precision in place of 24. Factors of products are rounded to it, sums are not. Only
 tile registers (AMX, in Intel's servers since 2023) make that worth it; any other processor gets the same numbers by a
 detour. So float32 is what all begin with: the same file then gives the same probabilities everywhere.
+
+int8 is for predictions alone, of networks that were quantised (docs/int8.md); "auto" never means it.
 """
 
 from __future__ import annotations
@@ -13,8 +15,10 @@ from typing import Literal, cast, get_args
 from neocog.errors import NeocogWarning, SettingError
 from neocog.nn.limits import shown
 
-Precision = Literal["float32", "bfloat16", "auto"]
+Precision = Literal["float32", "bfloat16", "int8", "auto"]
 Settled = Literal["float32", "bfloat16"]
+
+HOW_TO_QUANTISE = "neocog quantise MODEL DATA prepares a model for int8, in Python model.quantise(images, labels)"
 
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
@@ -52,12 +56,17 @@ def check_settled(value: object) -> Settled:
 
 
 def settled(precision: Precision) -> Settled:
-    """Return what is computed with: "auto" is bfloat16 where this processor has tile registers, and this process may
-    use them.
+    """Return what an engine is made for: "auto" is bfloat16 where this processor has tile registers, and this process
+    may use them.
+
+    Raises:
+        SettingError: it is "int8", which `Int8Engine.int8_predictor` of any engine that has it computes with.
 
     Warns:
         NeocogWarning: bfloat16 is asked for where it is the slower way.
     """
+    if precision == "int8":
+        raise SettingError("int8 is for predictions of a network that was quantised", hint=HOW_TO_QUANTISE)
     if precision == "float32":
         return precision
     reason = _why_not()

@@ -25,6 +25,7 @@ from neocog.engines.precision import Precision, check_precision
 from neocog.errors import DataError, SettingError
 from neocog.model.arguments import check_count, resolve_engine
 from neocog.model.calibration import Calibration, Reject, softmax
+from neocog.model.making import check_scales, make_predictor
 from neocog.model.pictures import AnyImages, AnyPicture, decode, in_pieces, piece_size
 from neocog.model.remade import remade
 from neocog.model.stream import Answered, AnswerStream
@@ -35,6 +36,8 @@ from neocog.nn.answer import UNKNOWN
 from neocog.nn.graph import Graph
 from neocog.nn.limits import is_number, shown
 from neocog.nn.losses import Loss
+from neocog.nn.rewrite import fold_norms
+from neocog.nn.scales import Scales
 from neocog.nn.transfer import node_of, up_to
 
 
@@ -71,10 +74,11 @@ class Answering:
         """How many images the engine gets at a time, so that memory stays bounded; of large images fewer."""
         self.calibration: Calibration | None = None
         """What validation images say of its probabilities, as `neocog.Model.calibrate` finds it; saved with it."""
+        self._scales: Scales | None = None
         self._reject_below: float | None = None
         self._thresholds: Thresholds | None = None
         self._engine: str | Engine = engine
-        self._precision: Precision = check_precision(precision)
+        self.precision = precision
         self._threads: int | None = None if threads is None else check_count("threads", threads)
         self._predictor: Predictor | None = None
         self._predictor_version = -1
@@ -120,22 +124,42 @@ class Answering:
 
     @property
     def precision(self) -> Precision:
-        """What it computes with where it answers: "float32", "bfloat16", or "auto", which is bfloat16 on processors
-        that multiply tiles of it (AMX) and float32 on others. Another one gives the next answer.
+        """What it computes with where it answers: "float32", "bfloat16", "int8", or "auto", which is bfloat16 on
+        processors that multiply tiles of it (AMX) and float32 on others. Another one gives the next answer.
 
         In bfloat16, the factors of all products are rounded to 8 bits, and so is what layers hand on to those that
         multiply; sums, and all other arithmetic, are float32. It is no property of the file: training computes with
-        float32, whatever it is.
+        float32, whatever it is. int8 is for networks with `scales`, and for answers: `features`, `peaks` and
+        `outputs` are those of float32.
 
         Raises:
-            SettingError: it is none of the three.
+            SettingError: it is none of the four, or int8 without scales.
         """
         return self._precision
 
     @precision.setter
     def precision(self, precision: Precision) -> None:
-        self._precision = check_precision(precision)
+        precision = check_precision(precision)
+        if precision == "int8":
+            check_scales(self._scales)
+        self._precision: Precision = precision
         self._predictor = self._part = None
+
+    @property
+    def scales(self) -> Scales | None:
+        """What the rounded values of the network are worth where it predicts in int8 (docs/int8.md); None: it cannot.
+        Saved with it; `neocog.Model.quantise` finds them, and other weights set them back to None.
+
+        Raises:
+            SettingError: they are those of another network.
+        """
+        return self._scales
+
+    @scales.setter
+    def scales(self, scales: Scales | None) -> None:
+        if scales is not None:
+            scales.check(fold_norms(self.graph).graph)
+        self._scales, self._predictor = scales, None
 
     @property
     def thresholds(self) -> Thresholds | None:
@@ -470,9 +494,7 @@ class Answering:
     def _ready_predictor(self) -> Predictor:
         predictor, version = self._predictor, self.weights.version
         if predictor is None:
-            predictor = resolve_engine(self.engine, self.precision).predictor(
-                self.graph, self.weights.arrays, self.threads
-            )
+            predictor = make_predictor(self)
         elif self._predictor_version != version:
             predictor.load(self.weights.arrays)
         self._predictor, self._predictor_version = predictor, version

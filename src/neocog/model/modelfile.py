@@ -36,6 +36,7 @@ from neocog.model.kinds import from_json, to_json
 from neocog.model.network import Network
 from neocog.model.nodes import net_from_json, nodes_to_json
 from neocog.model.origin import Origin
+from neocog.model.scales import scales_from_json, scales_to_json
 from neocog.model.statedict import LEARNT_FROM, not_finite
 from neocog.model.views import PLAIN, VIEW_NAMES, Views
 from neocog.nn.blocks import Sequential
@@ -61,7 +62,7 @@ MAX_METRICS = 1000
 MAX_TEXT = 1000  # characters of a text that is for people
 
 _KEYS = ("format", "neocog_version", "nodes", "class_names", "input", "metrics")
-_OPTIONAL_KEYS = ("loss", "thresholds", "calibration", "reject_below", "views", "origin", "trained_in")
+_OPTIONAL_KEYS = ("loss", "thresholds", "calibration", "reject_below", "views", "origin", "trained_in", "scales")
 _OLD_KEYS = tuple("architecture" if key == "nodes" else key for key in _KEYS)
 _INPUT_KEYS = ("height", "width", "channels", "resize", "interpolation", "mean", "std", "color_order")
 _OPTIONAL_INPUT_KEYS = ("part", "side")
@@ -164,6 +165,7 @@ def document_of(network: Network) -> dict[str, object]:
         **({} if network.reject_below is None else {"reject_below": network.reject_below}),
         **({} if network.views == PLAIN else {"views": network.views}),
         **({} if network.origin is None else {"origin": network.origin.to_json()}),
+        **({} if network.scales is None else {"scales": scales_to_json(network.scales)}),
         **({} if network.trained_in in (None, "float32") else {"trained_in": network.trained_in}),
         **(
             {}
@@ -198,6 +200,8 @@ def network_from(
             network.origin = Origin.from_json(content.document["origin"])
         if "trained_in" in content.document:
             network.trained_in = _read_precision(content.document["trained_in"])
+        if "scales" in content.document:
+            network.scales = scales_from_json(content.document["scales"])
         network.thresholds = _read_thresholds(content.document)
         network.learnt_from = _read_identities(content.whole.get(LEARNT_FROM))
         wanted = {parameter.name: parameter for parameter in variables_of(network.graph)}

@@ -152,10 +152,11 @@ class Network(Answering, Exporting):
 
         What the model learnt from, its `origin`, and what it was trained in are then not known any more: whoever made
         the parameters knows, and does not say. Nor does what was found of its probabilities hold: `thresholds`,
-        `calibration`, `reject_below`.
+        `calibration`, `reject_below`, `scales`.
         """
         self.restore(values, allow_nonfinite=allow_nonfinite)
         self.learnt_from = self.origin = self.trained_in = self.thresholds = self.calibration = self.reject_below = None
+        self.scales = None
 
     def restore(self, values: Mapping[str, NDArray[np.generic]], *, allow_nonfinite: bool = False) -> None:
         """Go back to parameters that this model had: `load_parameters`, but that what it learnt from stays known."""
@@ -201,7 +202,8 @@ class Network(Answering, Exporting):
         """Return a network that predicts the same with fewer layers: normalizations, and branches of convolutions that
         are added up, as RepVGG has them, become part of a convolution's weights. See `neocog.nn.branches`.
 
-        It can be saved, and what a training would have moved in those layers is not there any more.
+        It can be saved, and what a training would have moved in those layers is not there any more. It has no `scales`:
+        its values are others.
         """
         graph, parameters = fold_branches(self.graph, self.parameters)
         twin = type(self)(
@@ -216,7 +218,7 @@ class Network(Answering, Exporting):
             views=self.views,
             engine=self.engine,
             threads=self.threads,
-            precision=self.precision,
+            precision="float32" if self.precision == "int8" else self.precision,
         )
         twin.restore(parameters)
         twin.metrics, twin.learnt_from, twin.origin = dict(self.metrics), self.learnt_from, self.origin

@@ -41,6 +41,8 @@ def remade(network: Kind, graph: Graph, class_names: Sequence[str] | None = None
     twin.metrics = {}
     twin.calibration = twin.reject_below = None
     twin.thresholds = None
+    twin.precision = "float32" if network.precision == "int8" else network.precision
+    twin.scales = None
     known, drawn_from = network.parameters, twin.seed
     twin.weights = Weights(graph, lambda: initial_parameters(graph, drawn_from, "he", known))
     return twin

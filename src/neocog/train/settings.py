@@ -15,7 +15,7 @@ from typing import Any, Literal, TypedDict, TypeVar, cast
 from neocog.data.augment.transform import Transform
 from neocog.data.sampling import ALL, BALANCED, Sampling
 from neocog.engines.base import StepSettings
-from neocog.engines.precision import PRECISIONS, Precision
+from neocog.engines.precision import HOW_TO_QUANTISE, PRECISIONS, Precision
 from neocog.errors import FormatError, SettingError
 from neocog.model.arguments import MAX_SEED
 from neocog.nn.followers import EMA
@@ -303,6 +303,7 @@ class TrainingSettings:
                 "What to compute with: float32; bfloat16, for processors that multiply tiles of it (AMX), and slower "
                 "on others; auto, bfloat16 on those processors.",
                 "float32",
+                value="[float32|bfloat16|auto]",
             ),
             resumed="fixed",
             later=True,
@@ -310,6 +311,8 @@ class TrainingSettings:
     )
 
     def __post_init__(self) -> None:
+        if self.precision == "int8":
+            raise SettingError("a training computes in float32 or bfloat16, not in int8", hint=HOW_TO_QUANTISE)
         for entry in fields(self):
             value = getattr(self, entry.name)
             if value is not None or entry.default is not None:

@@ -91,6 +91,11 @@ class Trainer:
         world: World | None = None,
         fast_reduce: bool = False,
     ) -> None:
+        if model.precision == "int8":
+            raise SettingError(
+                "a model that answers in int8 cannot be trained: its scales are those of the weights as they are",
+                hint='set model.precision = "float32"',
+            )
         if settings is None:
             given = {"optimizer": optimizer if optimizer is not None else SGD(), "loss": loss, "seed": seed}
             settings = settled(
@@ -183,7 +188,7 @@ class Trainer:
             self.model.learnt_from = union(self.model.learnt_from, self._learnt_from)
             self._told = True
         # what was fitted to the weights before, whenever that was
-        self.model.thresholds = self.model.calibration = self.model.reject_below = None
+        self.model.thresholds = self.model.calibration = self.model.reject_below = self.model.scales = None
         self.model.loss, self.model.trained_in = self.loss, self.precision
         program, of_all = self._train_program, (whole,) if shared else ()
         if isinstance(program, AheadProgram):

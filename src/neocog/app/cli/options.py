@@ -31,7 +31,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 ENGINES = ("native", "reference", "torch")
 VIEWS = ("plain", "flip", "flip-shift")  # those of model/views.py, which loads NumPy: help texts do without
-PRECISIONS = ("float32", "bfloat16", "auto")  # those of engines/precision.py
+PRECISIONS = ("float32", "bfloat16", "int8", "auto")  # those of engines/precision.py
 TARGETS = (  # those of standalone/code.py, likewise
     *("native", "x86-64-sse2", "x86-64-avx2", "x86-64-avx512", "aarch64", "armv7a", "cortex-m4", "cortex-m7"),
     *("cortex-m33", "cortex-m55", "rv64", "rv64v", "rv32", "rv32v", "wasm32"),
@@ -383,7 +383,7 @@ precision = click.option(
     default="float32",
     show_default=True,
     help="What to compute with: float32; bfloat16, for processors that multiply tiles of it (AMX), and slower on "
-    "others; auto, bfloat16 on those processors.",
+    "others; auto, bfloat16 on those processors; int8, of a model that neocog quantise prepared.",
 )
 batch_size = click.option(
     "--batch-size", "-b", type=WholeOption(1, 65536), default=64, show_default=True, help="Images per batch."

@@ -45,9 +45,9 @@ def settled_on(device: str, precision: Precision) -> Settled:
     """Return what is computed with on a device: "auto" is bfloat16 on GPUs that have it, and on processors as
     `neocog.engines.precision.settled` says. What bfloat16 gains besides, PyTorch knows.
     """
-    if precision != "auto":
+    if precision in ("float32", "bfloat16"):
         return precision
-    if torch.device(device).type != "cuda":
+    if precision == "int8" or torch.device(device).type != "cuda":
         return settled(precision)
     if not torch.cuda.is_available():
         return "float32"
