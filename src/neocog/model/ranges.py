@@ -117,7 +117,7 @@ def _in_float32(network: Network) -> Network:
 
 
 def _in_source(folded: Folded, value: int) -> int:
-    """Return which layer of the network as it was gives a value of the folded one: a normalization that it has inside."""
+    """Return which layer of the network as it was gives a value of the folded one."""
     if value == IMAGE:
         return IMAGE
     norm = folded.norms.get(folded.graph.nodes[value].name)
@@ -127,4 +127,6 @@ def _in_source(folded: Folded, value: int) -> int:
 def _normalised(network: Network, images: Images) -> NDArray[np.float32]:
     mean, std = network.graph.normalisation.per_channel(network.graph.input.channels)
     values = images.astype(np.float32) / np.float32(255 if images.dtype == np.uint8 else 1)
-    return (values - np.array(mean, np.float32)) / np.array(std, np.float32)
+    shift, scale = np.array(mean, np.float32), np.array(std, np.float32)
+    shown: NDArray[np.float32] = np.divide(values - shift, scale, dtype=np.float32)
+    return shown

@@ -23,7 +23,7 @@ from neocog.nn.limits import shown
 from neocog.nn.losses import Loss
 from neocog.nn.transfer import with_norms
 from neocog.ranks.world import World
-from neocog.train.arrays import Arrays
+from neocog.train.arrays import Arrays, Labelled
 from neocog.train.calibrate import calibrate
 from neocog.train.callbacks import Callback
 from neocog.train.evaluation import Evaluation, evaluate
@@ -32,6 +32,7 @@ from neocog.train.fit import fit
 from neocog.train.history import History
 from neocog.train.labels import LabelsEvaluation
 from neocog.train.lr_find import RateCurve, lr_find
+from neocog.train.quantise import MAX_DROP, Quantised, quantise
 from neocog.train.settings import Given, MoreGiven, settled, takes_settings
 from neocog.train.source import ArraySource
 from neocog.train.thresholds import fit_thresholds_on
@@ -325,6 +326,27 @@ class Model(Network):
         x = checked_arrays(self.graph, images)
         fit_thresholds_on(self, ArraySource(x, labels, batch_size=self.images_at_once, shuffle=False).batches(0))
         self.learnt_from = union(self.learnt_from, identities_of_array(x))
+
+    def quantise(self, images: NDArray[np.generic], measured: Labelled, *, max_drop: float = MAX_DROP) -> Quantised:
+        """Prepare the model for predictions in int8: find its `scales`, and measure what they cost. It then answers so
+        with `precision = "int8"`. `neocog quantise` does the same; docs/int8.md says what is computed.
+
+        Arguments:
+            images: as `fit` takes them, a few hundred of those that the model was trained on.
+            measured: images and labels that it was not trained on.
+            max_drop: points of accuracy that may be lost; of macro F1, where an image may have several labels.
+
+        Returns:
+            Quantised: the accuracy before and after.
+
+        Raises:
+            NeocogError: more is lost; the model is as it was.
+            ShapeError, DataError, SettingError: arguments that do not fit, or an engine without int8.
+        """
+        x = checked_arrays(self.graph, images)
+        y, labels = checked_arrays(self.graph, measured[0]), measured[1]
+        others = ArraySource(y, labels, batch_size=self.images_at_once, shuffle=False)
+        return quantise(self, [x], lambda: others.batches(0), max_drop=max_drop)
 
     def save(self, path: str | Path) -> None:
         """Write one safetensors file with weights, classes and preprocessing; docs/formats.md specifies it.

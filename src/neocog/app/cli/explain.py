@@ -74,6 +74,8 @@ def command(
     MODEL is a model file, a run folder, an ONNX file, or hub:OWNER/NAME. The page is served to this machine only, until
     Ctrl-C; nothing leaves it.
     """
+    if precision == "int8":
+        raise CommandLineError("neocog explain shows what a network computes in float32", hint="leave out --precision")
     if lesson:
         if model is not None:
             raise CommandLineError(

@@ -15,7 +15,9 @@ from neocog.data.resize import ImageSize
 from neocog.data.walk import listed
 from neocog.interop.hub.repository import names_a_hub
 from neocog.model.network import Network
+from neocog.model.scales import scales_to_json
 from neocog.nn.graph import Graph
+from neocog.nn.scales import Scales
 from neocog.nn.summary import format_summary, summarise
 from neocog.nn.zoo import MODELS
 from neocog.text import printable
@@ -81,6 +83,7 @@ def _describe_model(path: Path, as_json: bool) -> None:
         ("learnt from", _learnt_from(model)),
         *_origin(model),
         *([] if model.trained_in is None else [("trained in", model.trained_in)]),
+        *([] if model.scales is None else [("int8", _int8(model.scales))]),
         ("metrics", ", ".join(f"{printable(name)} {value:.4g}" for name, value in model.metrics.items()) or "none"),
     ]
     emit(f"{format_table(rows)}\n\n{model.summary()}")
@@ -110,6 +113,7 @@ def model_facts(model: Network, file: Path) -> dict[str, object]:
         "learnt_from": None if model.learnt_from is None else len(model.learnt_from),
         "origin": None if model.origin is None else model.origin.to_json(),
         "trained_in": model.trained_in,
+        "scales": None if model.scales is None else scales_to_json(model.scales),
         **_sizes(model.graph),
     }
 
@@ -153,6 +157,10 @@ def _origin(model: Network) -> list[tuple[str, str]]:
     about = [] if origin.about is None else [("", printable(origin.about))]
     licence = printable(origin.licence or "not known")
     return [("began from", f"{printable(origin.source)}{digest}"), *about, ("licence", licence)]
+
+
+def _int8(scales: Scales) -> str:
+    return f"prepared, with the scales of {count(len(scales.values), 'layer')} (--precision int8)"
 
 
 def _learnt_from(model: Network) -> str:
