@@ -24,7 +24,7 @@ from neocog.nn.layers import (
 )
 from neocog.nn.parameters import variables_of
 from neocog.nn.rewrite import Folded, fold_norms
-from neocog.nn.scales import Scales, rounded_values
+from neocog.nn.scales import Scales, rounded_values, weight_scales
 from neocog.reference import conv, int8
 from neocog.reference.network import forward as exact
 
@@ -68,7 +68,7 @@ def test_a_convolution_and_a_linear_are_sums_of_whole_numbers() -> None:
 
     def column(name: str, k: int, scale: float) -> tuple[list[int], int, np.float32]:
         weight, bias = parameters[f"{name}.weight"].reshape(-1, parameters[f"{name}.bias"].size)[:, k], None
-        step = np.abs(weight).max() / np.float32(127)
+        step = weight_scales(weight[:, None], None, np.float32(scale))[0]
         bias = round(float(parameters[f"{name}.bias"][k]) / (float(np.float32(scale)) * float(step)))
         return [min(max(round(value / step), -127), 127) for value in weight], bias, np.float32(scale) * step
 
@@ -98,7 +98,7 @@ def test_a_convolution_is_as_near_as_rounding_its_factors_leaves_it(groups: int)
     (given,), _ = int8.forward(graph, parameters, images, scales)
     weight, bias = (parameters[f"0.{name}"].astype(np.float64) for name in ("weight", "bias"))
     want = conv.forward(images.astype(np.float64), weight, layer, bias)
-    s_w = np.abs(weight).reshape(-1, 8).max(axis=0) / 127
+    s_w = weight_scales(parameters["0.weight"], parameters["0.bias"], scales.of(graph, IMAGE))
     half = np.full_like(weight, 0.5) * s_w
     ones = np.ones_like(images, np.float64)
     limit = conv.forward(np.abs(images.astype(np.float64)), half, layer)

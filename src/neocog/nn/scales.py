@@ -55,6 +55,7 @@ _KEEPS_SIGN = (
     *(AvgPool2d, AdaptiveAvgPool2d, GlobalAvgPool2d, Concatenate, Add, Multiply),
     *(Slice, ChannelShuffle, PixelShuffle, Upsample, Maxout),
 )
+_FEW = 1024  # weights of a filter; with more of them, errors cancel by themselves, and trying takes long
 _ROOM = float(1 << 30)  # for the bias, and for the products, in sums of 32 bits
 
 
@@ -166,7 +167,12 @@ def limits_of(graph: Graph, value: int) -> tuple[int, int]:
 def weight_scales(
     weight: NDArray[np.generic], bias: NDArray[np.generic] | None, input_scale: np.float32
 ) -> NDArray[np.float32]:
-    """Return the scale of each output channel's weights: their largest absolute value / 127.
+    """Return the scale of each output channel's weights: their largest absolute value / 127, or up to a quarter more,
+    where the errors of a filter's weights then cancel better.
+
+    All errors of a filter's weights e meet in one sum, Σ e x. Of values x that are a rectified normal distribution, as
+    behind a ReLU, its mean square is proportional to (Σ e)² + (π - 1) Σ e²; of 32 scales the one with the least is
+    taken. It halves what is lost in depthwise filters; of filters with many weights little is left to gain.
 
     There are two exceptions, without which a sum might not fit into 32 bits: a bias beyond 2^30 steps, as channels have
     that a normalization has all but switched off, and tens of thousands of weights as large as the largest.
@@ -182,7 +188,7 @@ def weight_scales(
     Raises:
         SettingError: a weight or bias is no finite number.
 
-    >>> weight_scales(np.array([[127.0, 1.0, 0.0]]), np.array([0.0, 2.0**40, 0.0]), np.float32(1))
+    >>> weight_scales(np.array([[127, 1, 0]]), np.array([0, 2**40, 0]), np.float32(1))
     array([1.000e+00, 1.024e+03, 1.000e+00], dtype=float32)
     """
     rows = np.abs(np.asarray(weight, np.float32).reshape(-1, weight.shape[-1]))
@@ -190,11 +196,25 @@ def weight_scales(
     if not (np.isfinite(rows).all() and np.isfinite(shift).all()):
         raise SettingError("weights must be finite numbers to be rounded to 8 bits, got NaN or infinite ones")
     usual = rows.max(axis=0) / np.float32(SIGNED_LIMIT)
+    if len(rows) <= _FEW:
+        usual = _balanced(np.asarray(weight, np.float32).reshape(rows.shape), usual)
     for_bias = shift / (float(input_scale) * _ROOM)
     for_sums = rows.sum(axis=0, dtype=np.float64) * (UNSIGNED_LIMIT / _ROOM)
     scales: NDArray[np.float32] = np.maximum(usual, np.maximum(for_bias, for_sums).astype(np.float32))
-    scales[scales < LEAST_SCALE] = 1  # weights so small are zeros
+    scales[scales <= LEAST_SCALE] = 1  # weights so small are zeros
     return scales
+
+
+def _balanced(weight: NDArray[np.float32], least: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the scales from `least` on by which the errors of filters (terms, K) matter least."""
+    best, chosen = np.full(len(least), np.inf), least
+    for factor in np.linspace(1, 1.25, 32, dtype=np.float32):
+        scales = np.maximum(least * factor, np.float32(LEAST_SCALE))
+        # Row by row, in float64: the same scales on every machine.
+        errors = (weight - np.rint(weight / scales) * scales).astype(np.float64)
+        matter = errors.sum(axis=0) ** 2 + (np.pi - 1) * np.square(errors).sum(axis=0)
+        chosen, best = np.where(matter < best, scales, chosen), np.minimum(matter, best)
+    return chosen
 
 
 def _moves(layer: Layer) -> bool:

@@ -1,0 +1,114 @@
+"""`neocog quantise`, and --precision int8 of the verbs behind it."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+import neocog as nc
+from app.pictures import write_image
+from neocog.nn.graph import IMAGE
+from neocog.nn.rewrite import fold_norms
+from neocog.nn.scales import Scales, rounded_values
+
+
+@pytest.fixture
+def picture(tmp_path):
+    return write_image(tmp_path / "picture.png", 200)
+
+
+@pytest.fixture(scope="module")
+def prepared(trained_once, tmp_path_factory):
+    """A model with scales; made once, nobody writes to it."""
+    model = nc.load(trained_once[0] / "model.safetensors")
+    path = tmp_path_factory.mktemp("int8") / "prepared.safetensors"
+    height, width, channels = model.input_shape
+    images = np.random.default_rng(0).integers(0, 256, (30, height, width, channels), np.uint8)
+    model.quantise(images, (images, model.predict(images)), max_drop=100)
+    model.save(path)
+    return path
+
+
+def test_a_model_is_prepared_and_both_accuracies_are_told(run, trained_once, tmp_path):
+    folder, photos = trained_once
+    out = tmp_path / "prepared.safetensors"
+    done = run("quantise", folder, photos, "--max-drop", 100, "-o", out, "-q")
+    assert done.code == 0, done.err
+    assert "scales   from " in done.out
+    assert "float32  accuracy " in done.out
+    assert "int8     accuracy " in done.out
+    assert f"neocog predict {out} IMAGE --precision int8" in done.out
+    model, before = nc.load(out), nc.load(folder / "model.safetensors")
+    assert model.scales is not None
+    assert before.scales is None
+    for name, value in before.state_dict().items():
+        np.testing.assert_array_equal(model.state_dict()[name], value)
+    told = run("info", out)
+    assert f"prepared, with the scales of {len(model.scales.values)} layers (--precision int8)" in told.out
+    assert json.loads(run("info", out, "--json").out)["scales"]["image"] == pytest.approx(model.scales.image)
+    again = json.loads(run("quantise", out, photos, "--max-drop", 100, "--images", 4, "-o", out, "-q", "--json").out)
+    assert again["scales_from"] == 4
+    assert again["drop_points"] == pytest.approx(100 * (again["float32"] - again["int8"]))
+
+
+def test_a_model_that_loses_too_much_is_left_as_it_was(run, trained, trained_once, monkeypatch):
+    def useless(network, *_):
+        graph = fold_norms(network.graph).graph
+        names = [graph.nodes[value].name for value in rounded_values(graph) if value != IMAGE]
+        return Scales(1e6, dict.fromkeys(names, 1e6))
+
+    monkeypatch.setattr("neocog.train.quantise.find_scales", useless)
+    content = (trained / "model.safetensors").read_bytes()
+    done = run("quantise", trained, trained_once[1], "-q")
+    assert done.code == 1
+    assert "points of accuracy on" in done.err
+    assert "at most 0.5 may be lost" in done.err
+    assert "hint: allow more (--max-drop" in done.err
+    assert "Traceback" not in done.err
+    assert (trained / "model.safetensors").read_bytes() == content
+
+
+def test_verbs_answer_in_int8(run, prepared, picture, trained_once):
+    wanted = float(nc.load(prepared, precision="int8").predict_proba(picture).max())
+    done = run("predict", prepared, picture, "--precision", "int8", "--json")
+    assert json.loads(done.out)["probability"] == pytest.approx(wanted, abs=1e-6)
+    done = run("evaluate", prepared, trained_once[1], "--split", "all", "-q", "--json", "--precision", "int8")
+    assert json.loads(done.out)["images"] == 24
+
+
+@pytest.mark.parametrize("verb", ["predict", "evaluate", "serve"])
+def test_a_model_without_scales_is_refused_with_a_way_on(run, trained_once, picture, verb):
+    folder, photos = trained_once
+    rest = {"predict": [picture], "evaluate": [photos], "serve": ["--port", 0]}[verb]
+    done = run(verb, folder, *rest, "--precision", "int8")
+    assert done.code in (1, 2)
+    assert "int8 needs scales, and this model has none" in done.err
+    assert "hint: neocog quantise MODEL DATA" in done.err
+    assert "Traceback" not in done.err
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("train", "DATA", "--precision", "int8"), "a training computes in float32 or bfloat16, not in int8"),
+        (("lr-find", "DATA", "--precision", "int8"), "a training computes in float32 or bfloat16, not in int8"),
+        (("explain", "MODEL", "--precision", "int8"), "neocog explain shows what a network computes in float32"),
+        (("quantise", "MODEL", "DATA", "-o", "a.onnx"), "what is written is a model file of neocog"),
+        (("quantise", "MODEL", "DATA", "--max-drop", "-1"), "must be 0 or more, got -1"),
+        (("quantise", "MODEL", "DATA", "--engine", "torch"), "the torch engine does not compute in int8"),
+        (("quantise", "MODEL", "nowhere"), "nowhere"),
+        (("quantize", "MODEL", "DATA"), "did you mean neocog quantise?"),
+        (("predict", "PREPARED", "PICTURE", "--precision", "int8", "--engine", "torch"), "torch engine does not"),
+    ],
+)
+def test_what_cannot_be_is_told(run, trained_once, prepared, picture, tmp_path, words, told):
+    if "torch" in words:
+        pytest.importorskip("torch")
+    places = {"MODEL": trained_once[0], "DATA": trained_once[1], "PREPARED": prepared, "PICTURE": picture}
+    more = ("-o", tmp_path / "out.safetensors") if words[0] == "quantise" and "-o" not in words else ()
+    done = run(*(places.get(word, word) for word in words), *more)
+    assert done.code in (1, 2)
+    assert told in done.err
+    assert "Traceback" not in done.err
