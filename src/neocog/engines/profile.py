@@ -17,6 +17,7 @@ from neocog.jit.executable import Executable
 from neocog.nn.graph import Graph
 from neocog.nn.losses import CrossEntropy
 from neocog.nn.optimizers import SGD
+from neocog.nn.scales import Scales
 
 REPEATS = 15
 
@@ -77,6 +78,7 @@ def profile(
     batch: int = 64,
     repeats: int = REPEATS,
     precision: Precision = "float32",
+    scales: Scales | None = None,
 ) -> tuple[Profile, Profile]:
     """Time every stage of a training step (cross-entropy, SGD with momentum) and of a prediction, on one thread.
 
@@ -89,16 +91,18 @@ def profile(
         batch: images of a training step; prediction programs are made for sizes of their own.
         repeats: medians are taken over so many runs.
         precision: of both.
+        scales: to predict in int8, and train in float32, whatever `precision` is.
 
     Returns:
         the profiles of training and prediction.
     """
     if batch < 1:
         raise SettingError(f"the batch size must be at least 1, got {batch}")
-    engine = NativeEngine(precision=settled(precision))
+    engine = NativeEngine(precision="float32" if scales is not None else settled(precision))
     training, predicting = (
         use if engine.precision == "float32" else f"{use} in {engine.precision}" for use in ("training", "prediction")
     )
+    predicting = predicting if scales is None else f"{predicting} in int8"
     peak = Peak(engine.target, engine.cache)
     random = np.random.default_rng(0)
     shape = graph.input.height, graph.input.width, graph.input.channels
@@ -107,7 +111,10 @@ def profile(
     settings = StepSettings(CrossEntropy(), SGD(momentum=0.9), batch)
     train_program = engine.train_program(graph, parameters, settings, threads=1)
     train_program.step(images, labels, 0.0)
-    predictor = engine.predictor(graph, parameters, threads=1)
+    if scales is None:
+        predictor = engine.predictor(graph, parameters, threads=1)
+    else:
+        predictor = engine.int8_predictor(graph, parameters, scales, threads=1)
     predictor.logits(images)
     return (
         _measure(training, train_program.executable, peak, repeats),

@@ -74,7 +74,7 @@ def web_of(network: Network, name: str) -> Web:
     """Compile a network for browsers.
 
     Arguments:
-        network: what to compile, with its temperature, views and thresholds.
+        network: what to compile, with its temperature, views and thresholds; to int8, where that is its precision.
         name: of its files.
 
     Raises:
@@ -87,7 +87,7 @@ def web_of(network: Network, name: str) -> Web:
             f"a page brings pictures to 1 channel (grey) or 3 (red, green, blue), and this network takes {channels}",
             hint=f"neocog export --to object --target {TARGET} takes any pixels",
         )
-    code = code_of(network, TARGET, name)
+    code = code_of(network, TARGET, name, scales=network.scales if network.precision == "int8" else None)
     rooms = {
         "image": height * width * channels,
         "probabilities": 4 * len(network.class_names),

@@ -8,8 +8,10 @@ import click
 
 from neocog.app.cli import models, options
 from neocog.app.cli.compiling import told_of_compiling
+from neocog.app.cli.errors import CommandLineError
 from neocog.app.cli.output import emit, print_json
 from neocog.engines.precision import Precision
+from neocog.model.making import check_scales
 
 
 @click.command("bench", cls=options.Verb)
@@ -51,6 +53,11 @@ def command(
     if profile is not None:
         _profile(Path(profile), batch_size, precision, as_json, quiet)
         return
+    if precision == "int8":
+        raise CommandLineError(
+            "--precision int8 is of a model that was quantised, and this measures networks of its own",
+            hint="neocog bench --profile MODEL --precision int8 times one",
+        )
     from neocog.engines.bench import run_bench  # here, since it loads the compiler, which --help need not
 
     def progress(what: str) -> None:
@@ -70,7 +77,8 @@ def _profile(path: Path, batch_size: int, precision: Precision, as_json: bool, q
 
     model = models.open_model(path, "native", None)
     with told_of_compiling(quiet=quiet):
-        profiles = profile(model.graph, model.parameters, batch_size, precision=precision)
+        scales = check_scales(model.scales) if precision == "int8" else None
+        profiles = profile(model.graph, model.parameters, batch_size, precision=precision, scales=scales)
     if as_json:
         print_json({"profiles": [found.to_json() for found in profiles]})
     else:

@@ -50,7 +50,8 @@ class Format:
         ending: of its files, or of the folder's name.
         flags: the flags that only some formats have, and this one has, as in `Wanted.flags`.
         folder: whether it writes a folder.
-        computes: why what is written knows no precision but float32.
+        computes: why what is written does not compute in bfloat16.
+        int8: whether it can compute in int8.
     """
 
     module: str
@@ -58,6 +59,7 @@ class Format:
     flags: tuple[str, ...] = ()
     folder: bool = False
     computes: str = "tile registers (AMX) want an operating system's permission, which exported code cannot ask for"
+    int8: bool = False
 
 
 FORMATS = {
@@ -72,9 +74,9 @@ FORMATS = {
         ".py",
         computes="the module holds float32, and torch.autocast is what has it compute in bfloat16",
     ),
-    "object": Format("neocog.app.cli.export_object", ".object", ("target", "emit", "name"), folder=True),
-    "web": Format("neocog.app.cli.export_web", ".web", ("name",), folder=True),
-    "html": Format("neocog.app.cli.export_web", ".html", ("name",)),
+    "object": Format("neocog.app.cli.export_object", ".object", ("target", "emit", "name"), folder=True, int8=True),
+    "web": Format("neocog.app.cli.export_web", ".web", ("name",), folder=True, int8=True),
+    "html": Format("neocog.app.cli.export_web", ".html", ("name",), int8=True),
 }
 """What a model can become. A new format is a row here, and a module."""
 
@@ -167,7 +169,11 @@ def command(
     if path.exists() and path.samefile(file):
         raise CommandLineError(f"{path} is the model itself", hint="name another file with --output")
     write: Write = import_module(form.module).write
-    write(models.open_model(model, engine, threads), Wanted(kind, path, file, workers, quiet, as_json, flags))
+    asked: Precision | None = "int8" if precision == "int8" else None
+    write(
+        models.open_model(model, engine, threads, precision=asked),
+        Wanted(kind, path, file, workers, quiet, as_json, flags),
+    )
 
 
 def _check_precision(precision: Precision, kind: str, *, quiet: bool) -> None:
@@ -175,5 +181,8 @@ def _check_precision(precision: Precision, kind: str, *, quiet: bool) -> None:
     why = FORMATS[kind].computes
     if precision == "bfloat16":
         raise CommandLineError(f"--precision {precision} is not for --to {kind}: {why}", hint="leave it out")
+    if precision == "int8" and not FORMATS[kind].int8:
+        able = ", ".join(name for name, form in FORMATS.items() if form.int8)
+        raise CommandLineError(f"--precision int8 is not for --to {kind}", hint=f"it is for {able}; or leave it out")
     if precision == "auto" and not quiet:
         note(f"--precision auto is float32 here: {why}")

@@ -22,7 +22,8 @@ def write(model: Network, wanted: Wanted) -> None:
     check_header_name(name)
     check_folder(wanted.path)
     with told_of_compiling(quiet=wanted.quiet):
-        code = code_of(model, flags["target"] or NATIVE, name, flags["emit"] or "object")
+        scales = model.scales if model.precision == "int8" else None
+        code = code_of(model, flags["target"] or NATIVE, name, flags["emit"] or "object", scales)
     files = write_folder(wanted.path, code, model)
     if wanted.as_json:
         sizes = None if code.file is None else {"code": code.file.code, "constants": code.file.constants}

@@ -26,7 +26,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "evaluate": ("neocog.app.cli.evaluate", "Measure the accuracy of a trained model on labelled images."),
     "predict": ("neocog.app.cli.predict", "Classify images."),
     "calibrate": ("neocog.app.cli.calibrate", "Fit a model's probabilities on images that it was not trained on."),
-    "quantise": ("neocog.app.cli.quantise", "Prepare a model for predictions in int8, and measure what that costs."),
+    "quantise": ("neocog.app.cli.quantise", "Prepare a model for predictions in int8."),
     "explain": ("neocog.app.cli.explain", "Show what a model computes, down to each multiplication."),
     "serve": ("neocog.app.cli.serve", "Answer other programs over HTTP."),
     "report": ("neocog.app.cli.report", "Write what a training came to, with pictures, to one HTML file."),

@@ -69,6 +69,8 @@ def command(
     It needs the extra [hub], and HF_TOKEN, a token that may write. Others then use it with
     `neocog predict hub:OWNER/NAME a.jpg`, or `nc.from_hub("OWNER/NAME")`. Which images it learnt from is not sent.
     """
+    if precision == "int8":
+        raise CommandLineError("a card tells figures of float32, not of int8", hint="leave --precision out")
     place = Repository.parse(repository)
     if not dry_run:
         library()  # before images are read, which may take minutes

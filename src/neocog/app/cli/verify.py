@@ -15,6 +15,7 @@ from neocog.app.cli.errors import CommandLineError
 from neocog.app.cli.output import count, emit, format_table, print_json
 from neocog.data.batches import Batches
 from neocog.data.resize import ImageSize
+from neocog.engines.precision import Precision
 from neocog.errors import DataError
 from neocog.model.network import Network
 
@@ -30,6 +31,7 @@ _BATCH = 32
 @options.threads
 @options.workers
 @options.engine
+@options.precision
 @options.as_json
 @options.quiet
 def command(
@@ -40,6 +42,7 @@ def command(
     threads: int | None,
     workers: int | None,
     engine: str,
+    precision: Precision,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -58,7 +61,7 @@ def command(
         raise CommandLineError(
             f"there is no folder {folder}", hint=f"neocog export {model} --to object -o {folder} writes one"
         )
-    network = models.open_model(model, engine, threads)
+    network = models.open_model(model, engine, threads, precision=precision)
     most = images or LEAST
     chosen: Any = random_pictures(network, most) if data is None else _images_of(network, data, most, workers)
     with told_of_compiling(quiet=quiet):
