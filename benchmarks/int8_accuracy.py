@@ -40,7 +40,7 @@ def row(path: str, data: str) -> tuple[str, ...]:
         images, labels = images_of(model, part)
         truth.append(labels)
         for precision in ("float32", "int8"):
-            model.precision = precision  # type: ignore[assignment]
+            model.precision = precision
             answers[precision].append(model.logits(images))
     plain, rounded = (np.concatenate(answers[precision]) for precision in ("float32", "int8"))
     right = np.concatenate(truth)
