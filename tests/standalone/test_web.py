@@ -18,8 +18,11 @@ from neocog.errors import EngineError, NeocogError, SettingError
 from neocog.model.calibration import Calibration, CurvePoint
 from neocog.model.network import Network
 from neocog.nn.blocks import Sequential
+from neocog.nn.graph import IMAGE
 from neocog.nn.layers import Conv2d, Flatten, Linear
 from neocog.nn.losses import BinaryCrossEntropy
+from neocog.nn.rewrite import fold_norms
+from neocog.nn.scales import Scales, rounded_values
 from neocog.standalone.code import code_of
 from neocog.standalone.linker import link
 from neocog.standalone.verify import verify
@@ -37,7 +40,7 @@ if int(PIL.__version__.split(".")[0]) >= 13:  # before, passes came in another o
 def answers_of(network: Network) -> tuple[np.ndarray, np.ndarray]:
     """Return what a network's module answers under wasmtime."""
     wasmtime = pytest.importorskip("wasmtime")
-    code = code_of(network, "wasm32", "net")
+    code = code_of(network, "wasm32", "net", scales=network.scales if network.precision == "int8" else None)
     rooms = {"image": int(np.prod(network.input_shape)), "probabilities": 4 * network.graph.classes}
     module = link(code.content, {"neocog_net_predict": "predict"}, {**rooms, "arena": code.arena_bytes})
     store = wasmtime.Store()
@@ -60,6 +63,18 @@ def test_modules_answer_as_models_do(name: str) -> None:
     wanted = network.predict_proba(images_for(network), batch_size=1)
     np.testing.assert_allclose(probabilities, wanted, rtol=0, atol=1e-5)
     assert (answers == wanted.argmax(axis=1)).all()
+
+
+def test_modules_in_int8_answer_as_models_do() -> None:
+    network = network_of("plain")
+    folded, rng = fold_norms(network.graph).graph, np.random.default_rng(0)
+    values = {folded.nodes[value].name: rng.uniform(0.01, 0.02) for value in rounded_values(folded) if value != IMAGE}
+    network.scales = Scales(0.01, values)
+    network.precision = "int8"
+    _, probabilities = answers_of(network)
+    np.testing.assert_allclose(probabilities, network.predict_proba(images_for(network), batch_size=1), atol=1e-6)
+    network.precision = "float32"
+    assert np.abs(probabilities - network.predict_proba(images_for(network), batch_size=1)).max() > 1e-5
 
 
 def test_what_an_object_lacks_is_said() -> None:
