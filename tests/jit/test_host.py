@@ -42,6 +42,9 @@ def test_an_unknown_processor_is_refused(monkeypatch: pytest.MonkeyPatch) -> Non
     host_target.cache_clear()
 
 
-def test_arm_has_four_lanes_and_fused_multiply_adds() -> None:
-    target = make_target("generic", {"neon": True}, "aarch64-unknown-linux-gnu")
+@pytest.mark.parametrize("triple", ["aarch64-unknown-linux-gnu", "arm64-apple-darwin23.5.0"])
+def test_arm_has_four_lanes_and_fused_multiply_adds(triple: str) -> None:
+    target = make_target("generic", {"neon": True}, triple)
     assert (target.lanes, target.registers, target.fma) == (4, 32, True)
+    assert (target.architecture, target.word_bits) == ("aarch64", 64)
+    assert target.features == "+neon"  # and nothing that LLVM knows of x86 alone

@@ -149,7 +149,7 @@ class _Modes:
 
     def __init__(self, b: Builder) -> None:
         self._b = b
-        self._arm = b.target.triple.startswith(("aarch64", "arm64"))
+        self._arm = b.target.architecture == "aarch64"
         self._before: IrValue = None
         self._places = [] if self._arm else [b.ir.alloca(I32, 1, align=4) for _ in range(2)]
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import llvmlite.binding as llvm
 
 from neocog.errors import EngineError, SettingError
-from neocog.target.processor import Target
+from neocog.target.processor import Target, architecture_of
 
 
 @cache
@@ -57,11 +57,12 @@ def make_target(
         triple: LLVM's name of architecture and system.
         level1, level2: sizes of the data caches of one core, bytes.
     """
-    # LLVM would otherwise avoid 512-bit registers on processors that used to slow down for them.
-    features = {**features, "prefer-256-bit": False}
+    arm = architecture_of(triple) == "aarch64"
+    if not arm:
+        # LLVM would otherwise avoid 512-bit registers on processors that used to slow down for them.
+        features = {**features, "prefer-256-bit": False}
     text = ",".join(f"{'+' if on else '-'}{name}" for name, on in sorted(features.items()))
-    architecture = triple.split("-")[0]
-    if architecture in ("aarch64", "arm64"):
+    if arm:
         lanes, registers, fma = 4, 32, True
     elif features.get("avx512f"):
         lanes, registers, fma = 16, 32, True

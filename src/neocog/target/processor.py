@@ -6,7 +6,17 @@ from dataclasses import dataclass
 from typing import Literal
 
 NARROW = ("arm", "thumb", "riscv32", "wasm32")
-"""How the triples of architectures begin whose addresses have 32 bits."""
+"""How the names of architectures begin whose addresses have 32 bits."""
+
+
+def architecture_of(triple: str) -> str:
+    """Return the architecture that a triple names; Apple calls AArch64 arm64, which is no 32-bit ARM.
+
+    >>> architecture_of("arm64-apple-darwin23.5.0")
+    'aarch64'
+    """
+    name = triple.split("-")[0]
+    return "aarch64" if name.startswith("arm64") else name
 
 
 Dot = Literal["quads", "signed quads", "pairs", "two", "bytes"]
@@ -47,9 +57,14 @@ class Target:
         return 4 * self.lanes
 
     @property
+    def architecture(self) -> str:
+        """LLVM's name of the architecture, such as "x86_64"."""
+        return architecture_of(self.triple)
+
+    @property
     def word_bits(self) -> int:
         """Bits of an address, and of the integers that count."""
-        return 32 if self.triple.startswith(NARROW) else 64
+        return 32 if self.architecture.startswith(NARROW) else 64
 
     @property
     def architecture(self) -> str:
@@ -93,7 +108,7 @@ class Target:
     @property
     def abi(self) -> str:
         """LLVM's name of how functions are called, where the triple does not say it."""
-        return {"riscv64": "lp64d", "riscv32": "ilp32f"}.get(self.triple.split("-")[0], "")
+        return {"riscv64": "lp64d", "riscv32": "ilp32f"}.get(self.architecture, "")
 
     @property
     def picks(self) -> bool:
