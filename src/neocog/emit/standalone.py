@@ -149,8 +149,9 @@ class _Writer(ProgramWriter):
         """Write all stages, behind what clears the memory that relies on zeros."""
         function = ir.Function(self.module, ir.FunctionType(ir.VoidType(), [PTR, PTR]), "network")
         function.linkage = "internal"
-        for argument in function.args:
-            argument.add_attribute("noalias")
+        if self._program.target.word_bits == 32:  # as kernels have it
+            for argument in function.args:
+                argument.add_attribute("noalias")
         b = Builder(function, self._program.target)
         for first, end in self.standalone.zeros:
             _clear(b, b.at(function.args[1], first, I8), end - first)

@@ -8,7 +8,7 @@ import llvmlite.binding as llvm
 
 from neocog.errors import EngineError
 from neocog.interrupts import interrupts_deferred
-from neocog.jit.codegen import ROOM
+from neocog.jit.codegen import ROOM, tuned
 from neocog.jit.host import initialise_llvm
 from neocog.resources import require_memory
 from neocog.target.processor import Target
@@ -47,7 +47,7 @@ def _compile(text: str, target: Target, form: Form, small: bool) -> bytes:
         codemodel="small",
         abiname=target.abi,
     )
-    module = llvm.parse_assembly(text, llvm.create_context())
+    module = llvm.parse_assembly(tuned(text, target), llvm.create_context())
     tuning = llvm.create_pipeline_tuning_options(speed_level=2)
     tuning.size_level = 2 if small else 0
     tuning.loop_vectorization = tuning.slp_vectorization = False
