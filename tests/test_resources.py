@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+import neocog.system
 from neocog import resources
 from neocog.app.cli import errors
 from neocog.data.parallel import worker_count
@@ -242,13 +243,13 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("NEOCOG_CACHE", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setattr(resources.sys, "platform", "linux")
+    monkeypatch.setattr(neocog.system, "family", lambda: "linux")
     return tmp_path
 
 
 def test_the_cache_lies_in_the_home_folder(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert cache_folder() == home / ".cache" / "neocog"
-    monkeypatch.setattr(resources.sys, "platform", "darwin")
+    monkeypatch.setattr(neocog.system, "family", lambda: "macos")
     assert cache_folder() == home / "Library" / "Caches" / "neocog"
 
 

@@ -7,9 +7,10 @@ in every child before anything else runs there.
 
 from __future__ import annotations
 
-import os
 import weakref
 from typing import Protocol
+
+from neocog.system import at_forks
 
 
 class Forked(Protocol):
@@ -32,5 +33,4 @@ def _tell() -> None:
         owner.after_fork()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_tell)
+at_forks(in_child=_tell)

@@ -16,7 +16,9 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-ENDING = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+from neocog.system import signals
+
+ENDING = tuple(signals("SIGINT", "SIGTERM", "SIGHUP"))
 """Signals that ask a program to end."""
 
 AGAIN = 0.01  # seconds after which an interrupt that was lost is raised once more

@@ -13,11 +13,11 @@ from __future__ import annotations
 import math
 import os
 import re
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from neocog.reading import expanded, read_text
+from neocog.system import cache_home, free_memory, memory_limits, page_bytes, processor_count
 
 ROOT = Path("/")
 UNTOLD = 4 << 30  # bytes that count as available where the system does not tell
@@ -38,7 +38,7 @@ def available_threads(root: Path = ROOT) -> int:
     told = os.environ.get("NEOCOG_THREADS", "")
     if re.fullmatch("[1-9][0-9]{0,3}", told):
         return int(told)
-    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    affinity = processor_count()
     quotas = [quota for group in _groups("cpu", root) if (quota := _quota(group)) is not None]
     return max(1, min(affinity, *map(math.ceil, quotas)) if quotas else affinity)
 
@@ -47,12 +47,15 @@ def available_memory(root: Path = ROOT) -> int:
     """Return the bytes of memory that this process may still take, as far as the system tells.
 
     On Linux the least of what the machine has left, what each control group has left (a container is one), and what
-    the limits of this process leave (`ulimit -v`); elsewhere, or where nothing is told, 4 GiB.
+    the limits of this process leave (`ulimit -v`); on macOS and Windows what the machine has left. Where nothing is
+    told, 4 GiB.
     """
     left = [room for group in _groups("memory", root) if (room := _room(group)) is not None]
     machine = _fields(root / "proc/meminfo").get("MemAvailable:")
     if machine is not None:
         left.append(machine * 1024)
+    elif (free := free_memory()) is not None:
+        left.append(free)
     return max(0, min([*left, *_within_limits(root)], default=UNTOLD))
 
 
@@ -91,22 +94,13 @@ def lacks_memory(error: BaseException) -> bool:
 def cache_folder() -> Path | None:
     """Return the folder for what is worth keeping between runs; None where there is none, such as without a home.
 
-    NEOCOG_CACHE names one. XDG_CACHE_HOME, where others lie, must be absolute, as its specification says (XDG Base
-    Directory Specification): a relative one is ignored.
+    NEOCOG_CACHE names one; otherwise it lies where the system has such folders.
     """
     chosen = os.environ.get("NEOCOG_CACHE")
     if chosen:
         return expanded(chosen)
-    shared = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    if shared.is_absolute() and sys.platform != "darwin":
-        return shared / "neocog"
-    try:
-        home = Path.home()
-    except (RuntimeError, OSError):  # neither HOME nor an entry for this user
-        return None
-    if not home.is_absolute():
-        return None
-    return home / ("Library/Caches" if sys.platform == "darwin" else ".cache") / "neocog"
+    home = cache_home()
+    return None if home is None else home / "neocog"
 
 
 def _groups(controller: str, root: Path) -> Iterator[Path]:
@@ -176,12 +170,7 @@ def _room(group: Path) -> int | None:
 
 def _limits() -> list[tuple[int, int]]:
     """Return the limits on this process's address space and data in bytes, each with its place in /proc/self/statm."""
-    try:
-        import resource  # not on every system
-    except ImportError:
-        return []
-    limits = [(resource.getrlimit(resource.RLIMIT_AS)[0], 0), (resource.getrlimit(resource.RLIMIT_DATA)[0], 5)]
-    return [(most, place) for most, place in limits if most != resource.RLIM_INFINITY]
+    return [(most, place) for most, place in zip(memory_limits(), (0, 5), strict=True) if most is not None]
 
 
 def _within_limits(root: Path) -> Iterator[int]:
@@ -190,7 +179,7 @@ def _within_limits(root: Path) -> Iterator[int]:
     if not limits:
         return
     pages = [_number(word) or 0 for word in " ".join(_lines(root / "proc/self/statm")).split()]
-    page = os.sysconf("SC_PAGE_SIZE")
+    page = page_bytes()
     for most, place in limits:
         yield most - (pages[place] * page if len(pages) > place else 0)
 

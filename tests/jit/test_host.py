@@ -7,6 +7,9 @@ import pytest
 from neocog.errors import SettingError
 from neocog.jit import host
 from neocog.jit.host import NARROWED, host_target, make_target
+from neocog.target.processor import Target
+
+X86, ARM = "x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu"
 
 
 def test_this_machine_is_described() -> None:
@@ -24,22 +27,34 @@ def test_the_environment_names_a_narrower_processor(
 ) -> None:
     monkeypatch.setenv("NEOCOG_CPU", name)
     monkeypatch.setattr(host.llvm, "get_host_cpu_features", lambda: NARROWED[name][1])  # whatever this machine has
-    host_target.cache_clear()
-    try:
-        target = host_target()
-    finally:
-        monkeypatch.undo()
-        host_target.cache_clear()
+    target = target_on(monkeypatch, X86)
     assert (target.lanes, target.registers, target.fma) == (lanes, registers, fma)
     assert target.cpu == NARROWED[name][0]
 
 
-def test_an_unknown_processor_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def target_on(monkeypatch: pytest.MonkeyPatch, triple: str) -> Target:
+    """Return the host's target as on a machine of that triple."""
+    monkeypatch.setattr(host.llvm, "get_process_triple", lambda: triple)
+    host_target.cache_clear()
+    try:
+        return host_target()
+    finally:
+        monkeypatch.undo()
+        host_target.cache_clear()
+
+
+def test_the_environment_names_what_every_arm_processor_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NEOCOG_CPU", "neon")
+    monkeypatch.setattr(host.llvm, "get_host_cpu_features", lambda: {"sve": True})
+    target = target_on(monkeypatch, ARM)
+    assert (target.cpu, target.features, target.lanes) == ("generic", "", 4)
+
+
+@pytest.mark.parametrize(("triple", "names"), [(X86, "avx512, avx2, sse2"), (ARM, "neon")])
+def test_an_unknown_processor_is_refused(monkeypatch: pytest.MonkeyPatch, triple: str, names: str) -> None:
     monkeypatch.setenv("NEOCOG_CPU", "vax")
-    host_target.cache_clear()
-    with pytest.raises(SettingError, match="NEOCOG_CPU must be one of avx512, avx2, sse2, got 'vax'"):
-        host_target()
-    host_target.cache_clear()
+    with pytest.raises(SettingError, match=f"NEOCOG_CPU must be one of {names}, got 'vax'"):
+        target_on(monkeypatch, triple)
 
 
 @pytest.mark.parametrize("triple", ["aarch64-unknown-linux-gnu", "arm64-apple-darwin23.5.0"])

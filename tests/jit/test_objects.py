@@ -11,15 +11,30 @@ from pathlib import Path
 import pytest
 
 from neocog.emit.team import team_text
+from neocog.jit import objects
 from neocog.jit.cache import ObjectCache
 from neocog.jit.codegen import generate
-from neocog.jit.host import host_target
-from neocog.jit.objects import pack, unpack
+from neocog.jit.host import host_target, make_target
+from neocog.jit.objects import pack
 
 
 @pytest.fixture(scope="module")
 def image() -> bytes:
     return generate(team_text(host_target()), host_target())
+
+
+def unpack(entry: bytes) -> list[bytes] | None:
+    return objects.unpack(entry, host_target().triple)
+
+
+@pytest.mark.parametrize("triple", ["arm64-apple-darwin23.5.0", "x86_64-pc-windows-msvc", "aarch64-unknown-linux-gnu"])
+def test_each_system_has_a_kind_of_object_of_its_own(image: bytes, triple: str) -> None:
+    target = make_target("generic" if triple.startswith("a") else "x86-64", {}, triple)
+    other = generate(team_text(target), target)
+    assert objects.unpack(pack([other]), triple) == [other]
+    assert objects.unpack(pack([b"\0" + other[1:]]), triple) is None
+    elsewhere = "x86_64-apple-darwin" if "linux" in triple else "x86_64-unknown-linux-gnu"
+    assert objects.unpack(pack([other]), elsewhere) is None
 
 
 def test_objects_that_belong_together_are_one_entry(image: bytes) -> None:

@@ -13,6 +13,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from neocog.data.resize import Images, ImageSize
 from neocog.errors import DataError
+from neocog.system import can_read_at
 
 _FREE_SHARE = 2  # a file may take a half of what its disk has left
 
@@ -101,7 +102,7 @@ def shelf_for(count: int, size: ImageSize, dtype: DTypeLike, budget: int, folder
     """
     if count * size.values * np.dtype(dtype).itemsize <= budget:
         return MemoryShelf(count, size, dtype)
-    if folder is None or not budget or not hasattr(os, "pread"):
+    if folder is None or not budget or not can_read_at():
         return None
     try:
         return FileShelf(count, size, dtype, folder)

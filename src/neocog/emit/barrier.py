@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from llvmlite import ir
 
-from neocog.emit.builder import I32, I64, PTR, Builder, IrValue
+from neocog.emit.builder import I64, PTR, Builder, IrValue
+from neocog.emit.waiting import emit_pause, emit_sleep
 
 # The others usually come within microseconds. Where they do not, another program has their processor: spinning on
 # would only take time from them, and giving way (sched_yield) does not help those that wait elsewhere.
 SPINS = 10_000  # looks at the generation before the first sleep: a few hundred microseconds
-SLEEP_US = 20
 
 
 def emit_barrier(module: ir.Module, b: Builder) -> ir.Function:
@@ -44,26 +44,15 @@ def _wait(module: ir.Module, b: Builder, generation: IrValue, ours: IrValue) -> 
     now = b.ir.load_atomic(generation, "acquire", 8, typ=I64)
     b.ir.cbranch(b.ir.icmp_unsigned("==", now, ours), check, done)
     b.ir.position_at_end(check)
-    _pause(module, b)
+    emit_pause(module, b)
     more = b.ir.add(spins, ir.Constant(I64, 1))
     spins.add_incoming(more, check)
     b.ir.cbranch(b.ir.icmp_unsigned("<", more, ir.Constant(I64, SPINS)), look, doze)
     b.ir.position_at_end(doze)
-    sleep = ir.Function(module, ir.FunctionType(I32, [I32]), "usleep")
-    b.ir.call(sleep, [ir.Constant(I32, SLEEP_US)])
+    emit_sleep(module, b)
     spins.add_incoming(more, doze)
     b.ir.branch(look)
     b.ir.position_at_end(done)
-
-
-def _pause(module: ir.Module, b: Builder) -> None:
-    architecture = b.target.triple.split("-")[0]
-    if architecture in ("x86_64", "i686"):
-        pause = ir.Function(module, ir.FunctionType(ir.VoidType(), []), "llvm.x86.sse2.pause")
-        b.ir.call(pause, [])
-    elif architecture in ("aarch64", "arm64"):
-        hint = ir.Function(module, ir.FunctionType(ir.VoidType(), [I32]), "llvm.aarch64.hint")
-        b.ir.call(hint, [ir.Constant(I32, 1)])  # YIELD
 
 
 def barrier_type() -> ir.FunctionType:

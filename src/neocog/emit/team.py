@@ -25,12 +25,14 @@ Memory is counted in slots of eight bytes, with what different threads write on 
 The call is one number, so that answering it, closing it and the next one cannot be mistaken for each other: the upper
 half counts calls, CLOSED says that this one takes no more answers, and the lowest bits count those that it had.
 
-It is written as text, since it is short, and calls a function that is known by its address alone.
+It is written as text, since it is short, and calls a function that is known by its address alone. What it waits with
+is that of the system: see waiting.py.
 """
 
 from __future__ import annotations
 
-from neocog.emit.barrier import SLEEP_US, SPINS
+from neocog.emit.barrier import SPINS
+from neocog.emit.waiting import pause_text, waiting_text
 from neocog.target.processor import Target
 
 DONE_SLOT, JOB_SLOT, THREADS_SLOT, ABSENT_SLOT = 8, 16, 17, 18
@@ -41,21 +43,10 @@ CLOSED = 1 << 16
 PATIENCE = 100  # looks for answers to a call
 FUNCTIONS = ("run", "share", "wake", "dismiss", "enlist", "serve")
 
-PAUSES = {
-    "x86_64": ("declare void @llvm.x86.sse2.pause()", "call void @llvm.x86.sse2.pause()"),
-    "aarch64": ("declare void @llvm.aarch64.hint(i32)", "call void @llvm.aarch64.hint(i32 1)"),
-}
-
 TEXT = """
 target triple = "{triple}"
-declare i32 @usleep(i32)
-declare i32 @pthread_mutex_init(ptr, ptr)
-declare i32 @pthread_mutex_lock(ptr)
-declare i32 @pthread_mutex_unlock(ptr)
-declare i32 @pthread_cond_init(ptr, ptr)
-declare i32 @pthread_cond_wait(ptr, ptr)
-declare i32 @pthread_cond_signal(ptr)
 {declare_pause}
+{waiting}
 
 define internal void @enter(ptr %job, i64 %index, i64 %threads) {{
   %function = load ptr, ptr %job
@@ -105,9 +96,9 @@ one:
 rouse:
   %mutex = getelementptr i64, ptr %member, i64 {mutex}
   %condition = getelementptr i64, ptr %member, i64 {condition}
-  %locked = call i32 @pthread_mutex_lock(ptr %mutex)
-  %told = call i32 @pthread_cond_signal(ptr %condition)
-  %unlocked = call i32 @pthread_mutex_unlock(ptr %mutex)
+  call void @lock(ptr %mutex)
+  call void @tell(ptr %condition)
+  call void @unlock(ptr %mutex)
   br label %next
 ready:
   ret void
@@ -135,7 +126,7 @@ wait:
   %soon = icmp ult i64 %more, {spins}
   br i1 %soon, label %look, label %doze
 doze:
-  %slept = call i32 @usleep(i32 {sleep})
+  call void @doze()
   br label %look
 finished:
   ret void
@@ -202,8 +193,7 @@ close:
 define void @enlist(ptr %a, ptr %member, ptr %b, ptr %c, i64 %d, i64 %e) {{
   %mutex = getelementptr i64, ptr %member, i64 {mutex}
   %condition = getelementptr i64, ptr %member, i64 {condition}
-  %first = call i32 @pthread_mutex_init(ptr %mutex, ptr null)
-  %second = call i32 @pthread_cond_init(ptr %condition, ptr null)
+  call void @prepare(ptr %mutex, ptr %condition)
   ret void
 }}
 
@@ -249,17 +239,17 @@ stay:
   %up = atomicrmw xchg ptr %asleep_at, i64 0 seq_cst
   br label %again
 sleep:
-  %locked = call i32 @pthread_mutex_lock(ptr %mutex)
+  call void @lock(ptr %mutex)
   br label %lie
 lie:
   %flagged = load atomic i64, ptr %asleep_at seq_cst, align 8
   %lying = icmp ne i64 %flagged, 0
   br i1 %lying, label %doze_on, label %rise
 doze_on:
-  %slept = call i32 @pthread_cond_wait(ptr %condition, ptr %mutex)
+  call void @await(ptr %condition, ptr %mutex)
   br label %lie
 rise:
-  %unlocked = call i32 @pthread_mutex_unlock(ptr %mutex)
+  call void @unlock(ptr %mutex)
   br label %again
 answer:
   %one_more = add i64 %now, 1
@@ -296,11 +286,12 @@ quit:
 
 def team_text(target: Target) -> str:
     """Return the functions as LLVM IR for a processor."""
-    declare_pause, pause = PAUSES.get(target.triple.split("-")[0], ("", ""))
+    declare_pause, pause = pause_text(target)
     return TEXT.format(
         triple=target.triple,
         declare_pause=declare_pause,
         pause=pause,
+        waiting=waiting_text(target),
         job=JOB_SLOT,
         done=DONE_SLOT,
         threads=THREADS_SLOT,
@@ -313,5 +304,4 @@ def team_text(target: Target) -> str:
         mutex=MUTEX,
         condition=CONDITION,
         spins=SPINS,
-        sleep=SLEEP_US,
     )

@@ -19,6 +19,7 @@ from neocog.errors import NeocogWarning
 from neocog.jit.trust import distrust, is_trusted
 from neocog.reading import open_file
 from neocog.resources import cache_folder
+from neocog.system import runs
 
 DIGEST_BYTES = 32
 MAX_BYTES = 256 << 20
@@ -44,8 +45,9 @@ class ObjectCache:
         folder = self._trusted_folder()
         if folder is None:
             return None
+        path = folder / f"{key}.o"
         try:
-            with open_file(folder / f"{key}.o", MAX_ENTRY_BYTES) as file:
+            with open_file(path, MAX_ENTRY_BYTES) as file:
                 status = os.fstat(file.fileno())
                 if not is_trusted(status):
                     return None
@@ -53,7 +55,7 @@ class ObjectCache:
                 if _digest(key, body) != digest:
                     return None
                 with contextlib.suppress(OSError):
-                    os.utime(file.fileno())  # the least recently used go first
+                    os.utime(path)  # the least recently used go first
         except (OSError, ValueError):
             return None
         return body
@@ -141,15 +143,7 @@ def _sweep(folder: Path) -> None:
 
 def _runs(number: str) -> bool:
     """Whether there is a process of that number, or no telling."""
-    if os.name != "posix" or not number.isdigit():
-        return True
-    try:
-        os.kill(int(number), 0)
-    except ProcessLookupError:
-        return False
-    except (OSError, OverflowError):  # it is another user's
-        return True
-    return True
+    return not number.isdigit() or runs(int(number))
 
 
 def _trim(folder: Path) -> None:

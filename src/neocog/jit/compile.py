@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 ENTRY = ctypes.CFUNCTYPE(
     None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64
 )
+_FLTUSED = ctypes.c_int(1)  # what Microsoft's C library has to show for a program that computes with floats
 ROOM = 8 << 20  # bytes that LLVM takes to load the shortest program
 CODE = ("compile.py", "codegen.py", "objects.py", "pieces.py")  # of this room, what decides what objects hold
 
@@ -79,6 +80,8 @@ def load_objects(images: Sequence[bytes], names: Sequence[str]) -> Library:
 
 def _load(images: Sequence[bytes], names: Sequence[str]) -> Library:
     builder = llvm.JITLibraryBuilder().add_current_process()
+    if llvm.get_object_format(llvm.get_process_triple()) == "COFF":  # a name that linkers for Windows make up
+        builder = builder.import_symbol("_fltused", ctypes.addressof(_FLTUSED))
     for image in images:
         builder = builder.add_object_img(image)
     for name in names:
@@ -130,17 +133,19 @@ def build_objects(
     key = hashlib.sha256("\n".join(parts).encode()).hexdigest()
     library = _libraries.get((objects.folder, key))
     if library is None:
-        library = _libraries[objects.folder, key] = _kept(key, names, objects) or _made(key, make, names, objects)
+        library = _libraries[objects.folder, key] = _kept(key, names, objects, target) or _made(
+            key, make, names, objects
+        )
     return library
 
 
 _libraries: weakref.WeakValueDictionary[tuple[Path | None, str], Library] = weakref.WeakValueDictionary()
 
 
-def _kept(key: str, names: Sequence[str], objects: ObjectCache) -> Library | None:
+def _kept(key: str, names: Sequence[str], objects: ObjectCache, target: Target) -> Library | None:
     """Load objects from the cache; None where there are none, or none that can be loaded."""
     entry = objects.load(key)
-    images = None if entry is None else unpack(entry)
+    images = None if entry is None else unpack(entry, target.triple)
     if images is None:
         return None
     try:

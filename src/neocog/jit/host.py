@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
-import sys
 from dataclasses import replace
 from functools import cache
-from pathlib import Path
 
 import llvmlite.binding as llvm
 
 from neocog.errors import EngineError, SettingError
+from neocog.system import at_forks, data_cache_bytes, permit_tiles
 from neocog.target.processor import Target, architecture_of
 
 
@@ -30,7 +28,7 @@ def _fork_between_calls() -> None:
     waits for one call, at most while a piece of a module is compiled.
     """
     lock = getattr(llvm.ffi.lib, "_lock", None)  # llvmlite lets one thread at a time into LLVM
-    if lock is None or not hasattr(os, "register_at_fork"):
+    if lock is None:
         return
     held: list[bool] = []
 
@@ -43,7 +41,7 @@ def _fork_between_calls() -> None:
             held.pop()
             lock.__exit__(None, None, None)
 
-    os.register_at_fork(before=take, after_in_parent=release, after_in_child=release)
+    at_forks(before=take, in_parent=release, in_child=release)
 
 
 def make_target(
@@ -77,17 +75,19 @@ def make_target(
 def host_target() -> Target:
     """Describe this machine's processor.
 
-    NEOCOG_CPU names another one to write code for: "avx512", "avx2" or "sse2" use no instruction beyond that set.
+    NEOCOG_CPU names another one to write code for: "avx512", "avx2" or "sse2" use no instruction beyond that set, and
+    on 64-bit ARM "neon" none beyond what every such processor has.
     """
     initialise_llvm()
     triple = llvm.get_process_triple()
     features = dict(llvm.get_host_cpu_features())
-    level1, level2 = _cache_size(1) or 32 << 10, _cache_size(2) or 1 << 20
+    level1, level2 = data_cache_bytes(1) or 32 << 10, data_cache_bytes(2) or 1 << 20
     narrowed = os.environ.get("NEOCOG_CPU")
     if narrowed:
-        if narrowed not in NARROWED:
-            raise SettingError(f"NEOCOG_CPU must be one of {', '.join(NARROWED)}, got {narrowed!r}")
-        cpu, wanted = NARROWED[narrowed]
+        known = NARROWED_ARM if architecture_of(triple) == "aarch64" else NARROWED
+        if narrowed not in known:
+            raise SettingError(f"NEOCOG_CPU must be one of {', '.join(known)}, got {narrowed!r}")
+        cpu, wanted = known[narrowed]
         missing = [name for name in wanted if not features.get(name)]
         if missing:
             raise SettingError(f"NEOCOG_CPU={narrowed}: this processor has no {', '.join(missing)}")
@@ -134,38 +134,14 @@ def has_tiles(target: Target) -> bool:
 
 @cache
 def _tiles_permitted() -> bool:
-    """Ask Linux for the tile registers, which it gives to those who ask: they make what it keeps of a thread larger.
-
-    It refuses where kernel or processor lack them, or a thread handles signals on a stack that is too small for them.
-    """
-    if not sys.platform.startswith("linux"):
-        return False
-    try:
-        system = ctypes.CDLL(None, use_errno=True)
-        return bool(system.syscall(ARCH_PRCTL, REQUEST_PERMISSION, TILE_DATA) == 0)
-    except (OSError, AttributeError):
-        return False
+    return permit_tiles()
 
 
 TILE_FEATURES = ("amx-tile", "amx-bf16")
-# Of Linux on x86-64: asm/unistd_64.h, asm/prctl.h and asm/fpu/types.h.
-ARCH_PRCTL, REQUEST_PERMISSION, TILE_DATA = 158, 0x1023, 18
 
 NARROWED: dict[str, tuple[str, dict[str, bool]]] = {
     "avx512": ("skylake-avx512", {"avx512f": True, "avx512vl": True, "avx512bw": True, "avx512dq": True}),
     "avx2": ("haswell", {"avx": True, "avx2": True, "fma": True}),
     "sse2": ("x86-64", {"sse2": True}),
 }
-
-
-def _cache_size(level: int) -> int | None:
-    """Ask Linux for the size of a data cache, bytes; None where it does not tell."""
-    for entry in sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")):
-        try:
-            if (entry / "level").read_text().strip() != str(level) or "Instruction" in (entry / "type").read_text():
-                continue
-            text = (entry / "size").read_text().strip()
-            return int(text.removesuffix("K")) << (10 if text.endswith("K") else 0)
-        except (OSError, ValueError):
-            continue
-    return None
+NARROWED_ARM: dict[str, tuple[str, dict[str, bool]]] = {"neon": ("generic", {})}

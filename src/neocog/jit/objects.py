@@ -1,7 +1,7 @@
 """Object files of one program as one entry of the cache, and back.
 
 What comes from a disk is looked at before LLVM gets it, which trusts an object file and may end the process over a bad
-one: lengths must add up, and each file must be of this system's kind and, of ELF, have its sections within it.
+one: lengths must add up, and each file must be of the target's kind and, of ELF, have its sections within it.
 
 That is against damage. Who can write to the cache can write programs that are sound and do anything; see trust.py.
 """
@@ -9,8 +9,9 @@ That is against damage. Who can write to the cache can write programs that are s
 from __future__ import annotations
 
 import struct
-import sys
 from collections.abc import Sequence
+
+import llvmlite.binding as llvm
 
 LENGTH_BYTES = 8
 _ELF, _MACH_O = b"\x7fELF\x02", b"\xcf\xfa\xed\xfe"  # of 64 bits
@@ -27,23 +28,24 @@ def pack(images: Sequence[bytes]) -> bytes:
     return b"".join(len(image).to_bytes(LENGTH_BYTES, "little") + image for image in images)
 
 
-def unpack(entry: bytes) -> list[bytes] | None:
-    """Return the object files of an entry; None where it is not what `pack` makes of object files."""
+def unpack(entry: bytes, triple: str) -> list[bytes] | None:
+    """Return the object files of an entry; None where it is not what `pack` makes of object files for a triple."""
     images, start = [], 0
     while start < len(entry):
         first = start + LENGTH_BYTES
         start = first + int.from_bytes(entry[start:first], "little")
         images.append(entry[first:start])
     whole = bool(images) and start == len(entry)
-    return images if whole and all(map(_is_object, images)) else None
+    return images if whole and all(_is_object(image, triple) for image in images) else None
 
 
-def _is_object(image: bytes) -> bool:
-    if sys.platform == "darwin":
+def _is_object(image: bytes, triple: str) -> bool:
+    form = llvm.get_object_format(triple)
+    if form == "MachO":
         return image.startswith(_MACH_O)
-    if sys.platform == "win32":
+    if form == "COFF":
         return image.startswith(_COFF)
-    return image.startswith(_ELF) and len(image) >= _ELF_HEADER.size and _is_whole_elf(image)
+    return form == "ELF" and image.startswith(_ELF) and len(image) >= _ELF_HEADER.size and _is_whole_elf(image)
 
 
 def _is_whole_elf(image: bytes) -> bool:

@@ -19,6 +19,8 @@ import stat
 from functools import cache
 from pathlib import Path
 
+from neocog.system import user
+
 MOST_LINKS = 40  # as Linux has it; more are a circle
 
 
@@ -33,7 +35,7 @@ def distrust(folder: Path, *, to_be: bool = False) -> str | None:
     Raises:
         OSError: there is no such folder, or it cannot be looked at.
     """
-    if not hasattr(os, "geteuid"):
+    if user() is None:
         return None
     start, links = folder.absolute(), 0
     place, ahead = Path(start.anchor), list(reversed(start.parts[1:]))
@@ -61,12 +63,12 @@ def distrust(folder: Path, *, to_be: bool = False) -> str | None:
 
 def is_trusted(status: os.stat_result) -> bool:
     """Whether a file or folder belongs to this user or root, and nobody else may write to it."""
-    return not hasattr(os, "geteuid") or (belongs_here(status) and not _open_to_others(status))
+    return user() is None or (belongs_here(status) and not _open_to_others(status))
 
 
 def belongs_here(status: os.stat_result) -> bool:
     """Whether a file or folder belongs to this user or root."""
-    return status.st_uid in (os.geteuid(), 0)
+    return status.st_uid in (user(), 0)
 
 
 def _doubt(place: Path, status: os.stat_result) -> str | None:
@@ -80,7 +82,7 @@ def _doubt(place: Path, status: os.stat_result) -> str | None:
 
 def _open_to_others(status: os.stat_result) -> bool:
     mode = status.st_mode
-    return bool(mode & stat.S_IWOTH or (mode & stat.S_IWGRP and not _own_group(status.st_gid, os.geteuid())))
+    return bool(mode & stat.S_IWOTH or (mode & stat.S_IWGRP and not _own_group(status.st_gid, user() or 0)))
 
 
 @cache

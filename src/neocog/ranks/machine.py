@@ -15,7 +15,6 @@ import secrets
 import select
 import time
 import weakref
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -23,9 +22,8 @@ from numpy.typing import NDArray
 
 from neocog.ranks.gather import from_first, gathered, gathered_lists, swapped
 from neocog.ranks.world import GatheringWorld, LostProcessError, World
-from neocog.reading import read_text
+from neocog.system import process_space, processors, seen_by_others
 
-BOOT_ID = "/proc/sys/kernel/random/boot_id"
 ORDERED = ("x86_64", "AMD64")  # processors on which stores are seen in their order
 LINE = 64  # bytes of a cache line
 WORD = 16  # bytes that tell whose memory it is
@@ -54,20 +52,15 @@ def on_one_machine(world: World, timeout: float) -> World:
     with contextlib.suppress(OSError):
         watched = Watched([int(told[:20]) for told in everyone])
     header = _common_bytes(world, world.size * (LINE + 2 * MESSAGE), usable=watched is not None)
-    processors = set(gathered_lists(world, np.array(sorted(os.sched_getaffinity(0)))).tolist())
+    bound = set(gathered_lists(world, np.array(processors() or [0])).tolist())
     if header is None or watched is None:
         return world
-    return OneMachine(world, header, watched, timeout, crowded=len(processors) < world.size)
+    return OneMachine(world, header, watched, timeout, crowded=len(bound) < world.size)
 
 
 def _place() -> str:
     """Return what processes have in common that can see each other's memory and end; "?" where nobody knows."""
-    if platform.machine() not in ORDERED or not hasattr(os, "pidfd_open") or not hasattr(os, "memfd_create"):
-        return "?"
-    try:
-        return f"{read_text(BOOT_ID, 100).strip()} {Path('/proc/self/ns/pid').stat().st_ino}"
-    except (OSError, ValueError):
-        return "?"
+    return (process_space() if platform.machine() in ORDERED else None) or "?"
 
 
 class Watched:
@@ -109,7 +102,7 @@ def _common_bytes(world: World, size: int, *, usable: bool = True) -> NDArray[np
             os.ftruncate(handle, size + WORD)
             os.pwrite(handle, word, size)
     try:
-        told = from_first(world, lambda: "" if handle < 0 else f"/proc/{os.getpid()}/fd/{handle} {word.hex()}")
+        told = from_first(world, lambda: "" if handle < 0 else f"{seen_by_others(handle)} {word.hex()}")
         path, _, known = told.partition(" ")
         memory = _opened(path, size, bytes.fromhex(known)) if path and usable else None
         everyone = gathered(world, np.array([memory is not None]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import platform
 import shutil
 import signal
 import subprocess
@@ -100,7 +100,7 @@ def build(folder: Path, name: str, target_name: str, triple: str, place: Path) -
             f"{folder} holds no {name}.o, and there is nothing to build a program around",
             hint="verify what neocog export --to object --emit object writes; assembly and LLVM IR are for reading",
         )
-    here = triple.split("-")[0] == os.uname().machine
+    here = triple.split("-")[0] == platform.machine()
     machine = HERE if here else MACHINES.get(target_name)
     if machine is None:
         raise EngineError(

@@ -62,6 +62,11 @@ class Target:
         return architecture_of(self.triple)
 
     @property
+    def windows(self) -> bool:
+        """Whether code is for Windows, whose functions have other names."""
+        return "-windows" in self.triple
+
+    @property
     def word_bits(self) -> int:
         """Bits of an address, and of the integers that count."""
         return 32 if self.architecture.startswith(NARROW) else 64

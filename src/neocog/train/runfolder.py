@@ -33,6 +33,7 @@ from neocog.model.files import parse_json, remove_temporary_files, shown_value, 
 from neocog.model.modelfile import load_network, save
 from neocog.model.network import Network
 from neocog.reading import cause_of, expanded, read_file, read_text
+from neocog.system import lock_folder
 from neocog.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from neocog.train.history import COLUMNS, PHASE, History
 
@@ -274,8 +275,7 @@ class RunFolder:
 class _Lock:
     """A lock on a folder, until it is closed or the process ends.
 
-    The folder itself is locked, so that no file of the lock can be left behind. Where that cannot be done (some network
-    file systems, other systems than Unix), nothing keeps two trainings apart.
+    Where that cannot be done, as on some network file systems, nothing keeps two trainings apart.
 
     Raises:
         NeocogError: somebody holds it.
@@ -298,23 +298,13 @@ class _Lock:
 
 def _open_locked(folder: Path) -> int | None:
     try:
-        import fcntl
-    except ImportError:
-        return None
-    try:
-        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError as error:
-        raise NeocogError(f"the folder {folder} cannot be opened: {cause_of(error)}") from None
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return lock_folder(folder)
     except BlockingIOError:
-        os.close(handle)
         raise NeocogError(
             f"another training writes to {folder} at this moment", hint="wait for its end, or choose another folder"
         ) from None
-    except OSError:
-        pass
-    return handle
+    except OSError as error:
+        raise NeocogError(f"the folder {folder} cannot be opened: {cause_of(error)}") from None
 
 
 def _epoch(number: int, row: list[str]) -> dict[str, float | None]:

@@ -23,8 +23,9 @@ from app.serve.test_ending import until
 from neocog.app.serve import channel as messages
 from neocog.app.serve.counters import Counters
 from neocog.app.serve.settings import Settings
-from neocog.app.serve.supervisor import Supervisor, allow_descriptors
+from neocog.app.serve.supervisor import Supervisor
 from neocog.app.serve.worker import Worker
+from neocog.system import allow_files
 
 COMPILING = """
 import time
@@ -115,5 +116,5 @@ def test_it_may_open_as_many_connections_as_it_says(
     set_to: list[tuple[int, int]] = []
     monkeypatch.setattr(resource, "getrlimit", lambda what: (soft, hard))
     monkeypatch.setattr(resource, "setrlimit", lambda what, limits: set_to.append(limits))
-    allow_descriptors(2000)
+    allow_files(2000)
     assert set_to == ([] if now is None else [(now, hard)])

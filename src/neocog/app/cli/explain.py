@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 import threading
 import time
@@ -31,6 +30,7 @@ from neocog.interrupts import Terminated
 from neocog.model.network import Network
 from neocog.model.views import PLAIN, VIEWS
 from neocog.reading import read_file
+from neocog.system import has_screen
 from neocog.text import printable
 from neocog.train.runfolder import read_config
 
@@ -219,7 +219,7 @@ def serve(server: PageServer, *, browser: bool, quiet: bool) -> None:
         sys.stdout.flush()
         if not quiet:
             click.echo("the page is served to this machine only; stop it with Ctrl-C", err=True)
-        if browser and _has_display():
+        if browser and has_screen():
             threading.Thread(target=_open, args=(server,), name="neocog-browser", daemon=True).start()
         server.run()
     except Terminated:
@@ -247,8 +247,3 @@ class _Lines:
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + SAYING
             note(f"saving: {done:,} of {total:,} answers")
-
-
-def _has_display() -> bool:
-    """Whether a window can open; without one, webbrowser would start a browser inside the terminal."""
-    return sys.platform in ("darwin", "win32") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

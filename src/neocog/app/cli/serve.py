@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +19,7 @@ from neocog.engines.precision import Precision
 from neocog.errors import EngineError
 from neocog.reading import cause_of, read_text
 from neocog.resources import available_threads
+from neocog.system import can_fork
 
 LEAST_TOKEN, MOST_TOKEN = 16, 4096  # characters: fewer could be guessed
 MOST_WORKERS = 8  # that are started where nobody says how many: each has models in memory of its own
@@ -88,7 +88,7 @@ def command(
     try it on, /metrics is for Prometheus, /openapi.json for programs. A model whose file is replaced is taken anew. It
     ends on Ctrl-C and SIGTERM, when what is under way is answered.
     """
-    if not hasattr(os, "fork"):
+    if not can_fork():
         raise EngineError("neocog serve needs a system with fork, such as Linux or macOS")
     loopback = _is_loopback(host)
     token = None if token_file is None else _read_token(token_file)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
-import sys
+from neocog.system import c_library
 
 # of mallopt, as in glibc's malloc.h
 M_MMAP_THRESHOLD, M_ARENA_MAX = -3, -8
@@ -18,9 +17,7 @@ def return_memory() -> None:
     each answer of a page has one: 50 photographs then leave twice as much memory behind as is in use. Other libraries
     are left as they are.
     """
-    if not sys.platform.startswith("linux"):
-        return
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    mallopt = getattr(c_library(), "mallopt", None)
     if mallopt is not None:  # musl has none
         mallopt(M_MMAP_THRESHOLD, LARGE)
         mallopt(M_ARENA_MAX, ARENAS)

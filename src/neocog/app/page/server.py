@@ -31,6 +31,7 @@ from neocog.app.page.session import MOST_BYTES, Input, Session
 from neocog.app.page.translate import in_all_languages
 from neocog.errors import NeocogError
 from neocog.explain.subject import ProgressListener
+from neocog.system import HANGUP
 
 HOST = "127.0.0.1"
 MOST_HEAD = 2**16  # bytes of a request's head: cookies of other programs on 127.0.0.1 come along
@@ -193,7 +194,7 @@ class _Server(uvicorn.Server):
 @contextlib.contextmanager
 def _hang_up_ends(server: uvicorn.Server) -> Iterator[None]:
     """End a server when its terminal closes, as uvicorn does on Ctrl-C and SIGTERM; then what was there before acts."""
-    if threading.current_thread() is not threading.main_thread():
+    if HANGUP is None or threading.current_thread() is not threading.main_thread():
         yield
         return
     hung_up = threading.Event()
@@ -202,13 +203,13 @@ def _hang_up_ends(server: uvicorn.Server) -> Iterator[None]:
         hung_up.set()
         server.should_exit = True
 
-    before = signal.signal(signal.SIGHUP, end)
+    before = signal.signal(HANGUP, end)
     try:
         yield
     finally:
-        signal.signal(signal.SIGHUP, before)
+        signal.signal(HANGUP, before)
     if hung_up.is_set():
-        signal.raise_signal(signal.SIGHUP)
+        signal.raise_signal(HANGUP)
 
 
 class PageServer:

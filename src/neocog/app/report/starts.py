@@ -8,16 +8,15 @@ import platform
 import shlex
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from neocog.model.files import write_atomically
 from neocog.reading import read_text
 from neocog.resources import available_threads
+from neocog.system import processor_name
 from neocog.train.runfolder import RunFolder
 
 MOST_BYTES = 1_000_000
-CPU_INFO = Path("/proc/cpuinfo")
 PACKAGES = ("neocog", "numpy", "llvmlite", "pillow")
 
 Start = dict[str, Any]
@@ -56,7 +55,7 @@ def read_starts(folder: RunFolder) -> list[Start]:
 def environment() -> dict[str, Any]:
     """Return what this process runs on: processor, threads, system, versions."""
     return {
-        "processor": _processor(),
+        "processor": processor_name(),
         "threads": available_threads(),
         "system": f"{platform.system()} {platform.release()}, {platform.machine()}",
         "python": platform.python_version(),
@@ -69,12 +68,3 @@ def _version(package: str) -> str | None:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return None
-
-
-def _processor() -> str:
-    try:
-        lines = read_text(CPU_INFO, MOST_BYTES).splitlines()
-    except (OSError, ValueError):
-        lines = []
-    names = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    return next(names, "") or platform.processor() or platform.machine()

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 
 from neocog.app.serve.counters import BOUNDS, STATUSES, Counters, Tally
+from neocog.system import process_use
 
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
-_PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
-_TICK = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 
 
 def note_use(row: Tally, process: int | None = None) -> None:
@@ -19,14 +17,13 @@ def note_use(row: Tally, process: int | None = None) -> None:
         row: of the process.
         process: its number; None: this one.
     """
-    folder = f"/proc/{process or 'self'}"
-    try:
-        with open(f"{folder}/stat", encoding="ascii", errors="replace") as file:  # noqa: PTH123 - of the kernel
-            words = file.read().rpartition(")")[2].split()
-    except OSError:
+    use = process_use(process)
+    if use is None:
         return
-    row.put("cpu_seconds", (int(words[11]) + int(words[12])) / _TICK)
-    row.put("resident_bytes", int(words[21]) * _PAGE)
+    seconds, held = use
+    row.put("cpu_seconds", seconds)
+    if held is not None:
+        row.put("resident_bytes", held)
 
 
 def text_of(counters: Counters) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import resource
 import selectors
 import signal
 import socket
@@ -24,6 +23,7 @@ from neocog.app.serve.served import Identity, ServedModel
 from neocog.app.serve.settings import Settings
 from neocog.app.serve.worker import Worker, run_worker
 from neocog.errors import NeocogError
+from neocog.system import allow_files
 
 BACKLOG = 2048  # connections that the system holds until they are accepted
 LOOK_SECONDS = 1.0  # between two looks at the models' files
@@ -86,7 +86,7 @@ class Supervisor:
         Raises:
             StartError: no worker could begin.
         """
-        allow_descriptors(self._settings.connections_each + OTHER_DESCRIPTORS)
+        allow_files(self._settings.connections_each + OTHER_DESCRIPTORS)
         with self._selector, self._signals():
             try:
                 self._start(self._members[0])
@@ -298,18 +298,6 @@ class Supervisor:
                     os.kill(member.process, signal.SIGKILL)
                 with contextlib.suppress(ChildProcessError):
                     os.waitpid(member.process, 0)
-
-
-def allow_descriptors(wanted: int) -> None:
-    """Have this process, and those that it starts, open so many files and connections, as far as the system lets it.
-
-    Many systems begin with 1024, of which a process's connections alone may be as many.
-    """
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-    if soft != resource.RLIM_INFINITY and soft < most:
-        with contextlib.suppress(OSError, ValueError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _listen(settings: Settings) -> socket.socket:
