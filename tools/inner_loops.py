@@ -83,7 +83,7 @@ _COMMENT = re.compile(r"//.*|\s#.*|^#.*")
 
 
 def inner_loops(text: str, arm: bool) -> list[Loop]:
-    """Return the innermost loops of an assembly file: from a label to a branch back to it, with no such pair between."""
+    """Return the innermost loops of an assembly file: from a label to a branch back to it, no such pair between."""
     lines = [_COMMENT.sub("", line).rstrip() for line in text.splitlines()]
     labels = {match[1]: place for place, line in enumerate(lines) if (match := _LABEL.match(line))}
     ends = [(labels.get(match[1], len(lines)), at) for at, line in enumerate(lines) if (match := _BRANCH.match(line))]

@@ -37,8 +37,8 @@ NETS = {
     "behind a stem": Sequential(*inverted(18, first=Conv2d(18, 3), padding=((3, 1), (1, 1)))),
     "residual": Sequential(Conv2d(5, 1), Residual(Sequential(*inverted(18))), Residual(Sequential(*inverted(20)))),
     "an odd row that a pooling drops": Sequential(*inverted(18, padding=((1, 2), (1, 1))), Conv2d(4, 1), MaxPool2d(2)),
-    "a network": Sequential(
-        *inverted(36), *inverted(40, kernel=5, padding=2), ReLU(), *inverted(33, stride=2), Flatten(), Linear(3)
+    "a network": Sequential(  # of images as large as each other, however many lanes a vector has
+        *inverted(36), *inverted(35, kernel=5, padding=2), ReLU(), *inverted(33, stride=2), Flatten(), Linear(3)
     ),
 }
 IN_BANDS = {"a network": 3, "residual": 2}
