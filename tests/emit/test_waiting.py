@@ -25,7 +25,7 @@ from neocog.nn.blocks import Sequential
 from neocog.nn.graph import trace
 from neocog.nn.layers import Flatten, Linear
 from neocog.plan.planner import plan_program
-from neocog.target.processor import Target
+from neocog.target.processor import Target, architecture_of
 
 POSIX = {f"pthread_{name}" for name in ("mutex_init", "mutex_lock", "mutex_unlock", "cond_init", "cond_wait")}
 POSIX |= {"usleep", "pthread_cond_signal"}
@@ -80,7 +80,7 @@ STAND_INS = {
 @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX in place of Windows")
 def test_a_team_works_by_what_windows_has(monkeypatch: pytest.MonkeyPatch) -> None:
     here = host_target()
-    text = team_text(replace(here, triple=f"{here.architecture}-pc-windows-msvc"))
+    text = team_text(replace(here, triple=f"{architecture_of(here.triple)}-pc-windows-msvc"))
     image = generate(re.sub('triple = ".*"', f'triple = "{here.triple}"', text), here, thorough=True)
     system = ctypes.CDLL(None)
     initialise = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(lambda _: None)  # zeros are what both begin with

@@ -61,5 +61,5 @@ def test_an_unknown_processor_is_refused(monkeypatch: pytest.MonkeyPatch, triple
 def test_arm_has_four_lanes_and_fused_multiply_adds(triple: str) -> None:
     target = make_target("generic", {"neon": True}, triple)
     assert (target.lanes, target.registers, target.fma) == (4, 32, True)
-    assert (target.architecture, target.word_bits) == ("aarch64", 64)
+    assert (target.architecture, target.word_bits) == ("arm", 64)
     assert target.features == "+neon"  # and nothing that LLVM knows of x86 alone

@@ -21,6 +21,7 @@ from neocog.plan.blocked import PANEL, PLANE, TILE_ROWS
 from neocog.plan.ops.product import TileProduct
 from neocog.plan.ops.tile_gradient import TileGradient
 from neocog.plan.program import Program
+from neocog.target.processor import architecture_of
 
 TILES = 8  # registers
 CONFIGURATION = 64  # bytes
@@ -149,7 +150,7 @@ class _Modes:
 
     def __init__(self, b: Builder) -> None:
         self._b = b
-        self._arm = b.target.architecture == "aarch64"
+        self._arm = architecture_of(b.target.triple) == "aarch64"
         self._before: IrValue = None
         self._places = [] if self._arm else [b.ir.alloca(I32, 1, align=4) for _ in range(2)]
 

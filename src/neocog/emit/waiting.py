@@ -9,7 +9,7 @@ from __future__ import annotations
 from llvmlite import ir
 
 from neocog.emit.builder import I32, Builder
-from neocog.target.processor import Target
+from neocog.target.processor import Target, architecture_of
 
 SLEEP_US = 20
 SLEEP_MS = 1  # the least that Windows takes, besides none
@@ -100,14 +100,15 @@ def waiting_text(target: Target) -> str:
 
 def pause_text(target: Target) -> tuple[str, str]:
     """Return LLVM IR that declares, and that runs, the instruction by which a processor waits a moment."""
-    return _PAUSES.get(target.architecture, ("", ""))
+    return _PAUSES.get(architecture_of(target.triple), ("", ""))
 
 
 def emit_pause(module: ir.Module, b: Builder) -> None:
     """Write the instruction by which a processor waits a moment."""
-    if b.target.architecture == "x86_64":
+    architecture = architecture_of(b.target.triple)
+    if architecture == "x86_64":
         b.ir.call(ir.Function(module, ir.FunctionType(ir.VoidType(), []), "llvm.x86.sse2.pause"), [])
-    elif b.target.architecture == "aarch64":
+    elif architecture == "aarch64":
         hint = ir.Function(module, ir.FunctionType(ir.VoidType(), [I32]), "llvm.aarch64.hint")
         b.ir.call(hint, [ir.Constant(I32, 1)])  # YIELD
 

@@ -12,7 +12,7 @@ from neocog.errors import EngineError
 from neocog.interrupts import interrupts_deferred
 from neocog.jit.host import initialise_llvm
 from neocog.resources import require_memory
-from neocog.target.processor import Target
+from neocog.target.processor import Target, architecture_of
 
 OPTIONS = (
     "rotate combine simplify, short: O2 no-vectorise no-unroll, codegen 2 pic"  # of the cache key: change together
@@ -82,7 +82,7 @@ def _generate(text: str, target: Target, thorough: bool, form: str = "emit_objec
 
 def tuned(text: str, target: Target) -> str:
     """Return LLVM IR whose functions are put in order by the timings of `TUNED_FOR`; it uses the same instructions."""
-    cpu = TUNED_FOR.get(target.architecture)
+    cpu = TUNED_FOR.get(architecture_of(target.triple))
     return text if cpu is None else _DEFINITION.sub(rf'\g<1> "tune-cpu"="{cpu}"\g<2>', text)
 
 

@@ -57,11 +57,6 @@ class Target:
         return 4 * self.lanes
 
     @property
-    def architecture(self) -> str:
-        """LLVM's name of the architecture, such as "x86_64"."""
-        return architecture_of(self.triple)
-
-    @property
     def windows(self) -> bool:
         """Whether code is for Windows, whose functions have other names."""
         return "-windows" in self.triple
@@ -69,7 +64,7 @@ class Target:
     @property
     def word_bits(self) -> int:
         """Bits of an address, and of the integers that count."""
-        return 32 if self.architecture.startswith(NARROW) else 64
+        return 32 if architecture_of(self.triple).startswith(NARROW) else 64
 
     @property
     def architecture(self) -> str:
@@ -113,7 +108,7 @@ class Target:
     @property
     def abi(self) -> str:
         """LLVM's name of how functions are called, where the triple does not say it."""
-        return {"riscv64": "lp64d", "riscv32": "ilp32f"}.get(self.architecture, "")
+        return {"riscv64": "lp64d", "riscv32": "ilp32f"}.get(architecture_of(self.triple), "")
 
     @property
     def picks(self) -> bool:
