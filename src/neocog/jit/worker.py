@@ -20,6 +20,8 @@ import threading
 import time
 from typing import IO
 
+from neocog.system import family
+
 LENGTH_BYTES = 4
 LOOK_AGAIN = 1.0  # seconds, for whether the caller is still there
 
@@ -40,7 +42,7 @@ def read_frame(stream: IO[bytes]) -> bytes | None:
 
 def main() -> None:
     """Compile until stdin ends."""
-    if os.name == "posix":  # elsewhere processes keep the parent that they had
+    if family() != "windows":  # whose processes keep the parent that they had
         threading.Thread(target=_end_with, args=(int(sys.argv[1]),), name="neocog-caller", daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the caller, who ends this process
     received, answers = sys.stdin.buffer, sys.stdout.buffer
