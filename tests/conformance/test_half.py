@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -30,6 +32,7 @@ from neocog.nn.layers import (
     Slice,
 )
 from neocog.nn.parameters import variables_of
+from neocog.plan.blocked import Blocked
 from neocog.plan.ops.product import TileProduct
 from rounding.rule import U, gamma
 
@@ -59,7 +62,8 @@ NETWORKS = {
             *(Conv2d(40, 3), ReLU(), Conv2d(40, 5, 2, 2, groups=40), BatchNorm2d(), SiLU()),
             *(Concat(Sequential(), Sequential(Conv2d(11, 1), ReLU())), ChannelShuffle(3)),
             *(Concat(Slice(7), Sequential(Slice(3, 45), Conv2d(42, 3, padding=1, groups=42))), ReLU()),
-            *(Conv2d(40, 1), SqueezeExcite(4), Conv2d(12, 1), Dropout(0.1), GlobalAvgPool2d(), Linear(5)),
+            *(Conv2d(40, 1), Conv2d(40, 3, padding=1, groups=5), Residual(Conv2d(40, 3, padding=1, groups=2)), ReLU()),
+            *(SqueezeExcite(4), Conv2d(12, 1), Dropout(0.1), GlobalAvgPool2d(), Linear(5)),
         ),
         (19, 15, 3),
     ),
@@ -114,6 +118,11 @@ ALONE = {
     "5 x 5, stride 2": (Conv2d(33, 5, 2, 2), (11, 9, 33)),
     "1 x 1": (Conv2d(70, 1), (5, 4, 64)),
     "3 x 3, stride 3, dilated": (Conv2d(16, 3, 3, 2, 2), (13, 11, 8)),
+    "3 x 3, 16 groups of 4 channels": (Conv2d(64, 3, padding=1, groups=16), (7, 6, 64)),
+    "3 x 3, stride 2, 2 groups of 24": (Conv2d(48, 3, 2, 1, groups=2), (9, 6, 48)),
+    "1 x 1, 5 groups of 24": (Conv2d(120, 1, groups=5), (5, 6, 120)),
+    "3 x 3, 3 groups of 32 for 10 filters": (Conv2d(30, 3, groups=3), (7, 5, 96)),
+    "3 x 3, 3 groups of 10 for 32 filters": (Conv2d(96, 3, groups=3), (7, 5, 30)),
     "7 x 7 of an image": (Conv2d(32, 7, 2, 3), (20, 17, 3)),
 }
 
@@ -154,6 +163,17 @@ def test_a_fully_connected_layer_is_within_its_bound(features, count):
     bound = (1 + HALF) ** roundings * (1 + gamma(32 + 384 + features + 9)) - 1
     assert (np.abs(got - wanted) <= bound * total).all()
     assert np.abs(got - wanted).max() > 0  # it does round
+
+
+def test_between_convolutions_of_groups_nothing_is_float32():
+    graph = trace(
+        Sequential(Conv2d(64, 3), ReLU(), Conv2d(64, 3, groups=16), BatchNorm2d(), ReLU(), Conv2d(128, 1), Flatten()),
+        (8, 8, 3),
+    )
+    program = _engine(targets()["avx2"]).predictor(graph, _parameters(graph)).executable(2).program
+    products = [stage for stage in program.every_stage() if isinstance(stage, TileProduct)]
+    assert [stage.groups for stage in products] == [1, 16, 1]
+    assert all(isinstance(before.y, Blocked) and before.y.name == after.x.name for before, after in pairwise(products))
 
 
 def test_nan_stays_in_its_image():

@@ -60,12 +60,16 @@ def _of_block(b: Builder, stage: Spread | Gather, vector: Index, tap: Index, gro
 
 
 def _inside(b: Builder, stage: Spread | Gather, vector: Index, group: Index) -> IrValue:
-    """Return which lanes of a vector of filters belong to a group."""
+    return filters_of_group(b, b.mul(vector, b.lanes), group, stage.outputs)
+
+
+def filters_of_group(b: Builder, first: Index, group: Index, outputs: int) -> IrValue:
+    """Return which lanes of a vector of filters, from the first one on, belong to a group of so many."""
     lanes = ir.Constant(b.vector_i32, [int32(lane) for lane in range(b.lanes)])
-    columns = b.ir.add(b.splat_i32(b.mul(vector, b.lanes)), lanes)
-    first = b.splat_i32(b.mul(group, stage.outputs))
-    end = b.splat_i32(b.mul(b.add(group, 1), stage.outputs))
-    return b.ir.and_(b.ir.icmp_signed(">=", columns, first), b.ir.icmp_signed("<", columns, end))
+    columns = b.ir.add(b.splat_i32(first), lanes)
+    begin = b.splat_i32(b.mul(group, outputs))
+    end = b.splat_i32(b.mul(b.add(group, 1), outputs))
+    return b.ir.and_(b.ir.icmp_signed(">=", columns, begin), b.ir.icmp_signed("<", columns, end))
 
 
 EMITTERS: Emitters = {Spread: emit_spread, Gather: emit_gather}

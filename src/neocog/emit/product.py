@@ -8,6 +8,7 @@ from neocog.emit.addresses import Addresses
 from neocog.emit.builder import I16, I32, Builder, Index, IrValue
 from neocog.emit.emitter import Emitters
 from neocog.emit.epilogue import finished
+from neocog.emit.grouped import filters_of_group
 from neocog.emit.half import clear_gap, rounded, store_half, store_to
 from neocog.emit.pointwise import Spot, position
 from neocog.emit.tiles import Between, Tiles, nothing, tiles_of
@@ -95,6 +96,17 @@ def _stretch(b: Builder, stage: TileProduct, tile: Index) -> tuple[Index, Index]
     return (0 if stage.lines == 1 else line), b.mul(part, TILE_ROWS)
 
 
+def _first_plane(b: Builder, panel: Index, groups: int, inputs: int, outputs: int, planes: int) -> Index:
+    """Return the first plane of channels that a panel of filters sees: that of its first group, or as far before it as
+    there are planes to see; `planes` are seen.
+    """
+    if groups == 1:
+        return 0
+    group, _ = b.divmod(b.mul(panel, PANEL), outputs)
+    plane, _ = b.divmod(b.mul(group, inputs), PLANE)
+    return b.minimum(plane, -(-groups * inputs // PLANE) - planes)
+
+
 def _sum(
     b: Builder,
     addresses: Addresses,
@@ -110,6 +122,9 @@ def _sum(
     x, weights = addresses.tensor(stage.x), addresses.operand(stage.weights)
     weights = b.at(weights, b.mul(panel, stage.panel_size), I16)
     begin = b.add(b.mul(image, stage.x.image_step), stage.first)
+    inputs, outputs = stage.x.channels // stage.groups, stage.y.channels // stage.groups
+    first = _first_plane(b, panel, stage.groups, inputs, outputs, stage.planes)
+    begin = b.add(begin, b.mul(first, stage.x.plane_step))
     rows = []
     for line, row in stretches:
         place = b.add(b.mul(line, stage.steps[0]), b.mul(row, stage.row_step))
@@ -135,10 +150,10 @@ def _sum(
         with b.loop(0, down) as (tap_row, _), b.loop(0, across) as (tap_column, _):
             at(plane, tap_row, tap_column)
 
-    if stage.x.planes == 1:
+    if stage.planes == 1:
         over_taps(0)
     else:
-        with b.loop(0, stage.x.planes) as (plane, _):
+        with b.loop(0, stage.planes) as (plane, _):
             over_taps(plane)
     tiles.store()
 
@@ -247,12 +262,13 @@ def emit_pack(b: Builder, addresses: Addresses, stage: PackTiles, low: Index, hi
     """Write some taps of panels."""
     weights, out = addresses.panels(stage.weights), addresses.operand(stage.out)
     filters = -(-stage.weights.columns // b.lanes) * b.lanes
+    outputs = stage.weights.columns // stage.groups
     with b.loop(low, high) as (item, _):
         rest, number = b.divmod(item, stage.taps)
         panel, plane = b.divmod(rest, stage.planes)
         tap = _source(b, stage, number)
         to = b.at(out, b.mul(item, PANEL_TAP), I16)
-        first = b.mul(plane, PLANE)
+        first = b.mul(b.add(_first_plane(b, panel, stage.groups, stage.channels, outputs, stage.planes), plane), PLANE)
         with b.loop(0, PLANE // 2) as (pair, _):
             for lane in range(0, PANEL, b.lanes):
                 column = b.add(b.mul(panel, PANEL), lane)
@@ -262,11 +278,16 @@ def emit_pack(b: Builder, addresses: Addresses, stage: PackTiles, low: Index, hi
                 words = []
                 for odd in range(2):
                     channel = b.add(first, b.add(b.mul(pair, 2), odd))
-                    row = b.add(b.mul(tap, stage.channels), b.minimum(channel, stage.channels - 1))
+                    group, within_group = b.divmod(
+                        b.minimum(channel, stage.groups * stage.channels - 1), stage.channels
+                    )
+                    row = b.add(b.mul(tap, stage.channels), within_group)
                     place = b.add(b.mul(matrix, stage.weights.panel_step), b.mul(row, stage.weights.width))
                     value = b.load(weights, b.add(place, within))
-                    known_too = b.ir.and_(known, b.less(channel, stage.channels))
+                    known_too = b.ir.and_(known, b.less(channel, stage.groups * stage.channels))
                     value = b.ir.select(known_too, value, b.splat(0.0))
+                    if stage.groups > 1:
+                        value = b.ir.select(filters_of_group(b, column, group, outputs), value, b.splat(0.0))
                     words.append(b.ir.zext(rounded(b, value), b.vector_i32))
                 both = b.ir.or_(words[0], b.ir.shl(words[1], b.splat_i32(16)))
                 tile, filter_ = divmod(lane, TILE_ROWS)

@@ -38,12 +38,13 @@ def product(
     chained: bool = False,
     begin: tuple[int, int] = (0, 0),
     apart: tuple[int, int] = (1, 1),
+    groups: int = 1,
 ) -> TileProduct:
     """Cut products into items.
 
     Arguments:
         title: what plans call it.
-        x, y, weights, walk, first, taps, tap_steps, steps, bias, epilogue, begin, apart: as of the op.
+        x, y, weights, walk, first, taps, tap_steps, steps, bias, epilogue, begin, apart, groups: as of the op.
         chained: whether it runs in a chain, where threads share images out and not what an image consists of.
     """
     sums = Operand(Space.SCRATCH, f"{title} sums", 0)
@@ -51,6 +52,7 @@ def product(
     made = TileProduct(
         title, x, y, weights, sums, walk, first, taps, tap_steps, steps, 1, False, bias_at, epilogue, begin, apart
     )
+    made = replace(made, groups=groups)
     far = 2 * made.panels * made.panel_size > made.x.bytes_each * x.images * x.image_step
     chunk = 1 if walk == "images" else made.blocks if chained else -(-made.blocks // SHARES)
     return replace(made, chunk=chunk, panels_first=far)
@@ -67,13 +69,14 @@ def forward(
     bias: Vectors | None = None,
     epilogue: Epilogue = (),
     chained: bool = False,
+    groups: int = 1,
 ) -> TileProduct:
     """Plan a convolution.
 
     Arguments:
         window: its walk over x.
         walk: as of `walk_of`.
-        title, x, y, weights, bias, epilogue, chained: as of `product`.
+        title, x, y, weights, bias, epilogue, chained, groups: as of `product`.
     """
     v, h = window.vertical, window.horizontal
     return product(
@@ -89,6 +92,7 @@ def forward(
         bias=bias,
         epilogue=epilogue,
         chained=chained,
+        groups=groups,
     )
 
 

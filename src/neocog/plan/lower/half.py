@@ -19,7 +19,7 @@ from neocog.plan.lower.values import Segment, Value
 from neocog.plan.ops.epilogue import Epilogue
 from neocog.plan.ops.op import Op
 from neocog.plan.ops.pointwise import settled, tensors_of
-from neocog.plan.ops.product import PackTiles, Stack, TapRange
+from neocog.plan.ops.product import PackTiles, Stack, TapRange, planes_seen
 from neocog.plan.passes.steps import PlanStep
 
 
@@ -30,14 +30,13 @@ def forward(low: Lowering, step: PlanStep, epilogue: Epilogue) -> None:
     assert isinstance(seen, Blocked)
     window = window_over(low, step, seen)
     made = output(low, step)
-    walk = product.walk_of(window, low.batch)
+    walk, groups = product.walk_of(window, low.batch), step.groups
     chains = low.chains(step, backward=False)
     reads = [seen.name, *(tensor.name for tensor in tensors_of(epilogue))]
     level = low.level(reads, chains=chains)
     down, across = TapRange(window.vertical.kernel), TapRange(window.horizontal.kernel)
-    weights = packed(
-        low, step, f"{step.title} weights", low.layout.weights(step.node), seen.channels, down, across, level
-    )
+    filters, channels = low.layout.weights(step.node), seen.channels // groups
+    weights = packed(low, step, f"{step.title} weights", filters, channels, down, across, level, groups=groups)
     bias = low.layout.bias(step.node)
 
     def build(segment: Segment) -> Iterable[Op]:
@@ -54,11 +53,13 @@ def forward(low: Lowering, step: PlanStep, epilogue: Epilogue) -> None:
             bias=bias,
             epilogue=settled(epilogue, settle),
             chained=segment.block is not None,
+            groups=groups,
         )
 
     images = product.images_for(window) if chains else 1
     task = low.add(step.title, reads, [made.tensor.name], build, level=level, images=images, on_images=step.on_images)
-    task.weights = 2 * seen.planes * window.cells * PLANE * -(-made.tensor.channels // PANEL) * PANEL
+    planes = planes_seen(groups, channels, made.tensor.channels // groups)
+    task.weights = 2 * planes * window.cells * PLANE * -(-made.tensor.channels // PANEL) * PANEL
 
 
 def window_over(low: Lowering, step: PlanStep, x: Blocked) -> Window:
@@ -93,20 +94,22 @@ def packed(
     across: TapRange,
     level: int,
     row: int | None = None,
+    groups: int = 1,
 ) -> Operand:
     """Round some weights of a step: once after they changed, or while training before each use.
 
     Arguments:
         title: of the weights.
         weights: rows are (tap, channel).
-        channels: of a tap.
+        channels: of a tap, those of one group.
         down, across: which taps of a filter.
         level: at which they are used.
         row: taps of a row of a filter; default: as many as are taken.
+        groups: of channels and filters.
     """
     name = f"{title} in tiles"
     out = Operand(Space.ARENA, name, 0, bytes_each=2)
-    pack = PackTiles(f"pack {title}", weights, channels, down, across, row or across.count, out)
+    pack = PackTiles(f"pack {title}", weights, channels, down, across, row or across.count, out, groups)
     low.flat[Space.ARENA, name] = pack.size // 2  # of four bytes each
     if low.training is None:
         low.preparation.append(pack)

@@ -26,6 +26,22 @@ SUMS = BLOCK_ROWS * PANEL  # float32 sums of a block
 BETWEEN = range(4, 10)  # taps of one plane whose products are few enough for what stores sums to take as long
 
 
+def planes_seen(groups: int, inputs: int, outputs: int) -> int:
+    """Return the planes of channels that panels of filters see, each those of its own groups: as many as the one that
+    sees most.
+
+    Arguments:
+        groups: of channels and filters.
+        inputs, outputs: channels and filters of one.
+    """
+    most = 0
+    for first in range(0, groups * outputs, PANEL):
+        last = min(first + PANEL, groups * outputs) - 1
+        begin, end = first // outputs * inputs, (last // outputs + 1) * inputs
+        most = max(most, (end - 1) // PLANE - begin // PLANE + 1)
+    return most
+
+
 @dataclass(frozen=True, slots=True)
 class TileProduct(Op):
     """y = x correlated with weights + bias, then the epilogue.
@@ -46,6 +62,7 @@ class TileProduct(Op):
         epilogue: what happens to sums before they are stored.
         begin, apart: of the pixels of y that are computed: the first one, and how far to the next, down and across.
         clears: whether the zeros around images of y are written too: of several ops that share y, by one.
+        groups: of channels and filters; a panel sees the planes of its own ones, with zeros for weights elsewhere.
     """
 
     takes_blocked: ClassVar[bool] = True
@@ -66,6 +83,7 @@ class TileProduct(Op):
     begin: tuple[int, int] = (0, 0)
     apart: tuple[int, int] = (1, 1)
     clears: bool = True
+    groups: int = 1
 
     @property
     def height(self) -> int:
@@ -130,9 +148,14 @@ class TileProduct(Op):
         return -(-self.y.channels // PANEL)
 
     @property
+    def planes(self) -> int:
+        """Planes of channels that a panel sees."""
+        return planes_seen(self.groups, self.x.channels // self.groups, self.y.channels // self.groups)
+
+    @property
     def panel_size(self) -> int:
         """Elements of a panel of weights, those of all pixels."""
-        return self.x.planes * self.plane_taps * PANEL_TAP
+        return self.planes * self.plane_taps * PANEL_TAP
 
     @property
     def plane_taps(self) -> int:
@@ -147,7 +170,7 @@ class TileProduct(Op):
         instructions in each than it looks ahead. Of one plane of channels that is a fifth of the time, of four and more
         a twentieth, for twice the code.
         """
-        short = self.x.planes == 1 and self.taps[0] * self.taps[1] in BETWEEN
+        short = self.planes == 1 and self.taps[0] * self.taps[1] in BETWEEN
         return short and self.walk != "images" and self.epilogue in ((), CLAMPED)
 
     @property
@@ -159,7 +182,7 @@ class TileProduct(Op):
     def multiply_adds(self) -> int:
         """Number of scalar multiply-adds that are needed."""
         outputs = self.y.images * self.height * self.width
-        return outputs * self.y.channels * self.x.channels * self.taps[0] * self.taps[1]
+        return outputs * self.y.channels * (self.x.channels // self.groups) * self.taps[0] * self.taps[1]
 
     @property
     def end(self) -> int:
@@ -204,6 +227,8 @@ class TileProduct(Op):
         yield from off_vectors(self.name, lanes, self.x, self.y, *tensors_of(self.epilogue))
         if self.walk == "images" and self.pixels > 1 and self.taps != (1, 1):
             yield f"{self.name}: {self.y.height} x {self.y.width} pixels of one row want a tap each"
+        if self.x.channels % self.groups or self.y.channels % self.groups:
+            yield f"{self.name}: {self.groups} groups divide not both {self.x.channels} and {self.y.channels} channels"
         for tensor in tensors_of(self.epilogue):
             if (tensor.height, tensor.width) != (self.y.height, self.y.width):
                 yield f"{self.name}: {tensor.name!r} and {self.y.name!r} differ in size"
@@ -213,7 +238,8 @@ class TileProduct(Op):
         rows = {"plane": "positions of a plane", "rows": "pixels of a row", "images": "images"}[self.walk]
         yield f"bfloat16 tiles: {self.blocks} blocks of {BLOCK_ROWS} {rows} x {self.panels} panels of {PANEL}"
         taps = f"{self.taps[0]} x {self.taps[1]} taps"
-        yield f"sum over {self.x.planes} planes x {taps}; {self.multiply_adds:,} multiply-adds"
+        groups = f" of {self.x.planes}, by {self.groups} groups," if self.groups > 1 else ""
+        yield f"sum over {self.planes} planes{groups} x {taps}; {self.multiply_adds:,} multiply-adds"
         fused = [*(("bias",) if self.bias else ()), *labels(self.epilogue)]
         if fused:
             yield f"fused: {', '.join(fused)}"
@@ -237,10 +263,11 @@ class PackTiles(Op):
 
     Arguments:
         weights: rows are (tap, channel).
-        channels: of a tap.
+        channels: of a tap, those of one group.
         down, across: which taps of a filter.
         row: taps of a row of a filter.
         out: where they go.
+        groups: of channels and filters; planes are those that a panel sees.
     """
 
     weights: Panels
@@ -249,6 +276,7 @@ class PackTiles(Op):
     across: TapRange
     row: int
     out: Operand
+    groups: int = 1
 
     @property
     def taps(self) -> int:
@@ -257,8 +285,8 @@ class PackTiles(Op):
 
     @property
     def planes(self) -> int:
-        """Planes of channels."""
-        return -(-self.channels // PLANE)
+        """Planes of channels that a panel sees."""
+        return planes_seen(self.groups, self.channels, self.weights.columns // self.groups)
 
     @property
     def panels(self) -> int:
