@@ -13,8 +13,8 @@ from neocog.emit.builder import Builder, IrValue
 from neocog.emit.program import STAGE_TYPE
 from neocog.jit.codegen import generate
 from neocog.jit.compile import Library, load_objects
-from neocog.jit.host import NARROWED, host_target, initialise_llvm, make_target
-from neocog.target.processor import Target
+from neocog.jit.host import NARROWED, NARROWED_ARM, host_target, initialise_llvm, make_target
+from neocog.target.processor import Target, architecture_of
 
 
 @cache
@@ -23,8 +23,14 @@ def targets() -> dict[str, Target]:
     initialise_llvm()
     has = dict(llvm.get_host_cpu_features())
     triple = llvm.get_process_triple()
-    fitting = {name: words for name, words in NARROWED.items() if all(has.get(feature) for feature in words[1])}
+    known = NARROWED_ARM if architecture_of(triple) == "aarch64" else NARROWED
+    fitting = {name: words for name, words in known.items() if all(has.get(feature) for feature in words[1])}
     return {"host": host_target()} | {name: make_target(*words, triple) for name, words in fitting.items()}
+
+
+def vectors_alone() -> Target:
+    """Return this processor without tiles: one that multiplies bfloat16 by vectors, fused where it can."""
+    return next(targets()[name] for name in ("avx2", "sse2", "neon") if name in targets())
 
 
 def _module(target: Target, write: Callable[[Builder, ir.Function], None]) -> str:

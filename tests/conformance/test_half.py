@@ -10,7 +10,7 @@ import pytest
 from conformance_cases import LANDMARKS, exact_count
 from conformance_checks import check_exact_prediction
 from conformance_graphs import EACH, GRAPHS, is_exact
-from emit_functions import targets
+from emit_functions import targets, vectors_alone
 from half_cases import representable_case, rounded
 from neocog.engines.native import NativeEngine
 from neocog.engines.reference import ReferenceEngine
@@ -90,7 +90,7 @@ def test_nothing_is_lost_of_what_bfloat16_represents(name):
     graph = CASES[name]
     case = representable_case(graph, exact_count(4, graph), seed=1)
     assert case is not None
-    check_exact_prediction(_engine(targets()["avx2"], algorithm="direct"), case)
+    check_exact_prediction(_engine(vectors_alone(), algorithm="direct"), case)
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ ALONE = {
 }
 
 
-@pytest.mark.parametrize("sides", ["avx2", "sse2"])
+@pytest.mark.parametrize("sides", [name for name in ("avx2", "sse2", "neon") if name in targets()])
 @pytest.mark.parametrize("name", ALONE)
 def test_a_convolution_is_within_its_bound_of_exact_sums_of_rounded_factors(name, sides):
     layer, shape = ALONE[name]
@@ -155,7 +155,7 @@ def test_a_fully_connected_layer_is_within_its_bound(features, count):
     parameters, images = _parameters(graph), _images(graph, count)
     reference = ReferenceEngine()
     wanted = reference.predictor(graph, parameters).exact_logits(images)
-    got = _engine(targets()["avx2"]).predictor(graph, parameters).logits(images)
+    got = _engine(vectors_alone()).predictor(graph, parameters).logits(images)
     # Each factor of a product is rounded once, layer by layer, and what a layer gives is so again for the next one.
     sizes = {key: np.abs(value) for key, value in parameters.items()}
     total = reference.predictor(graph, sizes).exact_logits(images)
@@ -179,9 +179,9 @@ def test_between_convolutions_of_groups_nothing_is_float32():
 def test_nan_stays_in_its_image():
     graph = NETWORKS["strides and joins"]
     parameters, images = _parameters(graph), _images(graph, 3)
-    clean = _engine(targets()["avx2"]).predictor(graph, parameters).logits(images)
+    clean = _engine(vectors_alone()).predictor(graph, parameters).logits(images)
     images[1, 5, 5, 1] = np.nan
-    got = _engine(targets()["avx2"]).predictor(graph, parameters).logits(images)
+    got = _engine(vectors_alone()).predictor(graph, parameters).logits(images)
     assert np.isnan(got[1]).all()
     assert (got[[0, 2]] == clean[[0, 2]]).all()
 
@@ -195,7 +195,7 @@ def test_where_sums_are_stored_makes_no_difference(monkeypatch):
     parameters, images = _parameters(graph), _images(graph, 3)
     answers = []
     for forbidden in (False, True):
-        engine = _engine(targets()["avx2"])
+        engine = _engine(vectors_alone())
         program = engine.predictor(graph, parameters, 1).executable(3).program
         assert (
             any(isinstance(stage, TileProduct) and stage.interleaves for stage in program.every_stage())
