@@ -20,6 +20,7 @@ from neocog.nn.layers import (
 )
 from neocog.nn.rewrite import fold_norms
 from neocog.nn.scales import Scales, limits_of, never_negative, rounded_values, source_of, weight_scales
+from neocog.reference.int8 import round_weights
 
 USUAL = Sequential(
     *(Conv2d(4, 3, padding=1, bias=False), BatchNorm2d(), ReLU(), MaxPool2d(2), Residual(Conv2d(4, 3, padding=1))),
@@ -114,9 +115,21 @@ def test_weights_have_the_scale_of_their_largest_unless_a_sum_would_not_fit() ->
     scales = weight_scales(weight, bias, scale)
     assert (scales[:2] == plain[:2]).all()
     steps = np.abs(bias[2:] / (np.float64(scale) * scales[2:]))
-    np.testing.assert_allclose(steps, 2.0**30, rtol=1e-6)
+    np.testing.assert_allclose(steps, 2.0**29, rtol=1e-6)
     many = weight_scales(np.ones((1 << 18, 1), np.float32), None, scale)
     assert np.rint(1 / many[0]) * 255 * (1 << 18) < 1 << 31 < 127 * 255 * (1 << 18)
+
+
+@pytest.mark.parametrize("room", [2.0**28, 2.0**29, 2.0**30])
+@pytest.mark.parametrize("steps", [1.51, 16.51, 123.51])
+def test_sums_fit_where_many_weights_round_up_beside_a_large_bias(room: float, steps: float) -> None:
+    scale, count = np.float32(2 / 255), int(room / 255 / steps)
+    weight = np.ones((count, 1), np.float32)
+    least = float(weight_scales(weight, None, scale)[0])
+    for bias in (0.0, least * scale * 2.0**29, least * scale * 2.0**29 * 0.9999, least * scale * 2.0**30, 1e9):
+        shift = np.array([bias], np.float32)
+        q, b, _ = round_weights(weight, shift, scale)
+        assert np.abs(q).sum() * 255 + np.abs(b[0]) < 1 << 31
 
 
 def test_errors_of_a_filter_cancel() -> None:

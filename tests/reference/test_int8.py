@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 
+from int8_cases import scales_of
 from neocog.engines.reference import ReferenceEngine
 from neocog.errors import SettingError
 from neocog.nn.blocks import Concat, Residual, Sequential
@@ -23,8 +24,8 @@ from neocog.nn.layers import (
     ReLU,
 )
 from neocog.nn.parameters import variables_of
-from neocog.nn.rewrite import Folded, fold_norms
-from neocog.nn.scales import Scales, rounded_values, weight_scales
+from neocog.nn.rewrite import fold_norms
+from neocog.nn.scales import Scales, weight_scales
 from neocog.reference import conv, int8
 from neocog.reference.network import forward as exact
 
@@ -38,22 +39,6 @@ def _weights(graph: Graph) -> dict[str, np.ndarray]:
         else RNG.normal(0, 0.5, v.shape).astype(np.float32)
         for v in variables_of(graph)
     }
-
-
-def _scales(graph: Graph, parameters: dict[str, np.ndarray], images: np.ndarray) -> Scales:
-    """Return scales by which no value of these images is out of range."""
-    folded = fold_norms(graph)
-    run = exact(graph, {name: value.astype(np.float64) for name, value in parameters.items()}, images)
-    source = {index: -1 if index == IMAGE else _behind(graph, folded, index) for index in rounded_values(folded.graph)}
-    found = {index: float(np.abs(run.value(place)).max()) / 120 for index, place in source.items()}
-    return Scales(found.pop(IMAGE, 1.0), {folded.graph.nodes[index].name: value for index, value in found.items()})
-
-
-def _behind(graph: Graph, folded: Folded, index: int) -> int:
-    """Return which layer of a network gives what one of the folded network gives."""
-    source = folded.index_in_source(index)
-    norm = folded.norms.get(folded.graph.nodes[index].name)
-    return source if norm is None else norm.index
 
 
 def test_a_convolution_and_a_linear_are_sums_of_whole_numbers() -> None:
@@ -94,7 +79,7 @@ def test_a_convolution_is_as_near_as_rounding_its_factors_leaves_it(groups: int)
     layer = Conv2d(8, 3, padding=1, groups=groups)
     graph = trace(layer, (7, 7, 4))
     parameters, images = _weights(graph), RNG.normal(0, 1, (3, 7, 7, 4)).astype(np.float32)
-    scales = _scales(graph, parameters, images)
+    scales = scales_of(graph, parameters, images)
     (given,), _ = int8.forward(graph, parameters, images, scales)
     weight, bias = (parameters[f"0.{name}"].astype(np.float64) for name in ("weight", "bias"))
     want = conv.forward(images.astype(np.float64), weight, layer, bias)
@@ -125,7 +110,7 @@ NETWORKS = {
 def test_a_network_in_int8_is_near_the_float_one_and_changes_with_its_scales(net: Sequential) -> None:
     whole = trace(net, (10, 10, 3))
     own, images = _weights(whole), RNG.integers(0, 256, (6, 10, 10, 3), np.uint8)
-    scales, folded = _scales(whole, own, images), fold_norms(whole)
+    scales, folded = scales_of(whole, own, images), fold_norms(whole)
     graph, parameters = folded.graph, folded.fold(own)
     outputs, integers = int8.forward(graph, parameters, images, scales)
     assert [output.dtype for output in outputs] == [np.dtype(np.float32)] * len(graph.nodes)
@@ -163,7 +148,7 @@ def test_the_reference_engine_answers_in_int8() -> None:
     graph = trace(NETWORKS["residual"], (10, 10, 3))
     parameters, images = _weights(graph), RNG.integers(0, 256, (300, 10, 10, 3), np.uint8)
     folded = fold_norms(graph)
-    values, scales = folded.fold(parameters), _scales(graph, parameters, images)
+    values, scales = folded.fold(parameters), scales_of(graph, parameters, images)
     engine = ReferenceEngine()
     predictor = engine.int8_predictor(graph, parameters, scales)
     logits = predictor.logits(images)

@@ -9,20 +9,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from int8_cases import scales_of
 from neocog.engines.reference import ReferenceEngine
 from neocog.errors import EngineError, SettingError
 from neocog.jit.host import host_target
 from neocog.model.network import Network
-from neocog.nn.blocks import Residual, Sequential
-from neocog.nn.graph import IMAGE
+from neocog.nn.blocks import Concat, Residual, Sequential
 from neocog.nn.layers import Conv2d, Flatten, LeakyReLU, Linear, MaxPool2d, ReLU, ReLU6
 from neocog.nn.rewrite import fold_norms
-from neocog.nn.scales import Scales, limits_of, rounded_values
+from neocog.nn.scales import Scales
 from neocog.nn.zoo import mobilenet_v1_x0_25
 from neocog.plan.planner import plan_program
 from neocog.plan.program import LOGITS
 from neocog.plan.standalone import stand_alone
-from neocog.reference.network import forward
 from neocog.standalone.code import MAY_CALL, code_of
 from neocog.standalone.folder import read_note, write_folder
 from neocog.standalone.machines import MACHINES
@@ -43,22 +42,10 @@ def case() -> tuple[Network, Scales, np.ndarray, np.ndarray]:
     """Return a network, its scales, images, and the probabilities that the oracle gives them."""
     network = Network(NET, (13, 12, 3), seed=4, mean=0.4, std=0.3)
     images = np.random.default_rng(2).integers(0, 256, (20, 13, 12, 3), dtype=np.uint8)
-    scales = _scales(network, images)
+    scales = scales_of(network.graph, network.parameters, images)
     logits = ReferenceEngine().int8_predictor(network.graph, network.parameters, scales).logits(images)
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     return network, scales, images, powers / powers.sum(axis=1, keepdims=True)
-
-
-def _scales(network: Network, images: np.ndarray) -> Scales:
-    folded = fold_norms(network.graph)
-    exact = {name: value.astype(np.float64) for name, value in folded.fold(network.parameters).items()}
-    run = forward(folded.graph, exact, images)
-    found = {}
-    for value in rounded_values(folded.graph):
-        given = run.image if value == IMAGE else run.outputs[value]
-        found[value] = float(np.abs(given).max()) / limits_of(folded.graph, value)[1]
-    image = found.pop(IMAGE)
-    return Scales(image, {folded.graph.nodes[value].name: scale for value, scale in found.items()})
 
 
 def _difference(target: str, folder: Path, place: Path) -> float:
@@ -110,3 +97,16 @@ def test_scales_of_another_network_are_refused() -> None:
     network, _, _, _ = case()
     with pytest.raises(SettingError, match="scales must be those of the network's"):
         code_of(network, "native", "net", scales=Scales(0.1, {"0": 0.5}))
+
+
+def test_words_that_begin_off_alignment_are_read_as_such() -> None:
+    # The second window begins a pixel of 3 bytes later than the first one, where the image has a pixel of padding.
+    net = Sequential(Concat(Conv2d(8, 3, 4, ((0, 0), (1, 0))), Conv2d(8, (3, 1), 4)), ReLU(), Flatten(), Linear(3))
+    network = Network(net, (16, 15, 3), seed=1, mean=0.5, std=0.25)
+    images = np.random.default_rng(0).integers(0, 256, (2, 16, 15, 3), dtype=np.uint8)
+    scales = scales_of(network.graph, network.parameters, images)
+    text = code_of(network, "rv32", "net", "llvm", scales).content.decode()
+    aligned = {
+        line.rpartition("align ")[2].split(",")[0].split()[0] for line in text.splitlines() if " load i32, " in line
+    }
+    assert "1" in aligned

@@ -20,6 +20,7 @@ from neocog.plan.ops.chain import Chain
 from neocog.plan.ops.contraction import Contraction
 from neocog.plan.ops.op import Op
 from neocog.plan.program import Program
+from neocog.plan.rounded import TOGETHER
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,8 @@ class Kernel:
     """A stage whose memory is numbered.
 
     Arguments:
-        stage: its operands, tensors and panels are named "0", "1", … after the arguments, and begin at them.
+        stage: its operands, tensors and panels are named "0", "1", … after the arguments, and begin at them. The start
+            of an operand of bytes is 1 where some that share the kernel may begin off whole words, else 0.
         chained: whether it does all items of a block of images, or some items of the whole batch.
         alone: for each argument, whether no other one points into the same allocation.
     """
@@ -100,7 +102,9 @@ def _numbered(value: Any, numbers: dict[Address, int], skipped: int = 0) -> Any:
             each, moves = value.bytes_each, value.space is Space.ARENA
             image, slice_ = (value.image * each, value.slice * each) if moves else (0, 0)
             address = Address(value.space, value.name, value.start * each, image, slice_)
-            return Operand(Space.ARENA, number(address), 0, bytes_each=each)
+            # Whether words can lie off alignment is all that a kernel knows of where bytes begin.
+            apart = each == 1 and any(step % TOGETHER for step in (value.start, image, slice_))
+            return Operand(Space.ARENA, number(address), int(apart), bytes_each=each)
         case Tensor():
             image = value.image_step * value.bytes_each if value.space is Space.ARENA else 0
             address = Address(value.space, value.name, skipped * value.bytes_each, image)

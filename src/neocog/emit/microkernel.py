@@ -234,7 +234,8 @@ def _multiply(
     sums, whole = list(sums), stage.factors != "float32"
     kind = b.vector_i32 if whole else b.vector
     axes = (*stage.rows.axes, *stage.reduction.axes)
-    align = 1 if any(axis.a % TOGETHER for axis in axes) else TOGETHER  # of words of an image
+    apart = stage.a.start % TOGETHER or any(axis.a % TOGETHER for axis in axes)
+    align = 1 if apart else TOGETHER  # of words of an image
     for step_a, step_b in steps:
         vectors = [b.load(weights, step_b + v * b.lanes, kind=kind) for v in range(tile.vectors)]
         for p in rows:

@@ -103,6 +103,9 @@ def _normalise(b: Builder, addresses: Addresses, step: Normalise, value: IrValue
 
 
 def _affine(b: Builder, addresses: Addresses, step: Affine, value: IrValue, spot: AnySpot) -> IrValue:
+    if step.twice and step.shift is not None:
+        product = b.ir.fmul(value, _vector(b, addresses, step.scale, spot))
+        return b.ir.fadd(product, _vector(b, addresses, step.shift, spot))
     return _scale(b, addresses, value, step.scale, step.shift, spot)
 
 

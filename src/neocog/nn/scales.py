@@ -56,7 +56,7 @@ _KEEPS_SIGN = (
     *(Slice, ChannelShuffle, PixelShuffle, Upsample, Maxout),
 )
 _FEW = 1024  # weights of a filter; with more of them, errors cancel by themselves, and trying takes long
-_ROOM = float(1 << 30)  # for the bias, and for the products, in sums of 32 bits
+_ROOM = float(1 << 29)  # for the bias, and for the products before weights are rounded, which at most doubles them
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +174,7 @@ def weight_scales(
     behind a ReLU, its mean square is proportional to (Σ e)² + (π - 1) Σ e²; of 32 scales the one with the least is
     taken. It halves what is lost in depthwise filters; of filters with many weights little is left to gain.
 
-    There are two exceptions, without which a sum might not fit into 32 bits: a bias beyond 2^30 steps, as channels have
+    There are two exceptions, without which a sum might not fit into 32 bits: a bias beyond 2^29 steps, as channels have
     that a normalization has all but switched off, and tens of thousands of weights as large as the largest.
 
     Arguments:
@@ -189,7 +189,7 @@ def weight_scales(
         SettingError: a weight or bias is no finite number.
 
     >>> weight_scales(np.array([[127, 1, 0]]), np.array([0, 2**40, 0]), np.float32(1))
-    array([1.000e+00, 1.024e+03, 1.000e+00], dtype=float32)
+    array([1.000e+00, 2.048e+03, 1.000e+00], dtype=float32)
     """
     rows = np.abs(np.asarray(weight, np.float32).reshape(-1, weight.shape[-1]))
     shift = np.zeros(rows.shape[1]) if bias is None else np.abs(np.asarray(bias, np.float64))

@@ -39,6 +39,7 @@ class RoundedWeights:
         bias: in steps of the sums.
         multipliers: what a step of the sums is worth.
         lines, length: of a filter of a whole block: so many stretches of so many weights that lie side by side.
+        across: whether a line is a row of what a window sees, and not a pixel of it.
         together: weights in an element of a matrix.
         shift: what products take each byte of the image to be more than it is.
     """
@@ -50,6 +51,7 @@ class RoundedWeights:
     multipliers: Vectors
     lines: int
     length: int
+    across: bool
     together: int
     shift: int
 
@@ -57,11 +59,6 @@ class RoundedWeights:
     def by_channel(self) -> bool:
         """Whether each filter sees one channel."""
         return self.together == 1
-
-    @property
-    def across(self) -> bool:
-        """Whether a line is a row of what a window sees, and not a pixel of it."""
-        return self.source == IMAGE and not self.by_channel
 
     @property
     def size(self) -> int:
@@ -90,6 +87,7 @@ def lay_out_weights(graph: Graph, node: Node, target: Target, name: str, offset:
     source = source_of(graph, node.inputs[0])
     shift = target.image_shift(signed=not never_negative(graph, source))
     filters = channels_of(node.output)
+    across = source == IMAGE and reads_across(graph)
     blocks: list[Panels] = []
 
     def add(rows: int, columns: int, width: int, bytes_each: int = 4) -> None:
@@ -105,7 +103,7 @@ def lay_out_weights(graph: Graph, node: Node, target: Target, name: str, offset:
         shift = 0
         add(lines, filters, target.lanes, bytes_each=1)
     else:
-        lines, length, groups = _lines_of(graph, node, source, target)
+        lines, length, groups = _lines_of(graph, node, across, target)
         together, whole = TOGETHER, node.layer.groups if isinstance(node.layer, Conv2d) else 1
         for first in range(0, whole, groups):
             these = min(groups, whole - first)
@@ -116,13 +114,12 @@ def lay_out_weights(graph: Graph, node: Node, target: Target, name: str, offset:
         vectors.append(Vectors(name, filters, target.round_up(filters), offset, Space.STATE))
         offset += vectors[-1].size
     bias, multipliers = vectors
-    made = RoundedWeights(source, tuple(blocks), groups, bias, multipliers, lines, length, together, shift)
+    made = RoundedWeights(source, tuple(blocks), groups, bias, multipliers, lines, length, across, together, shift)
     return made, offset
 
 
-def _lines_of(graph: Graph, node: Node, source: int, target: Target) -> tuple[int, int, int]:
+def _lines_of(graph: Graph, node: Node, across: bool, target: Target) -> tuple[int, int, int]:
     """Return the lines of a filter, their length, and the groups of a block."""
-    across = source == IMAGE and reads_across(graph)
     if isinstance(node.layer, Linear):
         shape = _image_before(graph, node.inputs[0])
         if shape is None:

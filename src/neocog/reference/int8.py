@@ -110,6 +110,7 @@ def _multiplied(node: Node, parameters: Mapping[str, Float], x: Integers, scale:
     layer = node.layer
     weight, bias, scales = round_weights(parameters[f"{node.name}.weight"], parameters.get(f"{node.name}.bias"), scale)
     sums = conv.forward(x, weight, layer, bias) if isinstance(layer, Conv2d) else linear.forward(x, weight, bias)
+    assert np.abs(sums).max(initial=0) < 1 << 31, f"{node.name}: a sum does not fit into 32 bits"
     result: Float = sums.astype(np.float32) * (scale * scales)
     return result
 

@@ -118,7 +118,7 @@ def _step_behind(low: Lowering, step: PlanStep, node: Node) -> Pointwise:
         case PReLU():
             return Slope(low.vectors_of(node, "weight"))
         case ScaleShift():
-            return Affine(low.vectors_of(node, "weight"), low.vectors_of(node, "bias"))
+            return Affine(low.vectors_of(node, "weight"), low.vectors_of(node, "bias"), twice=low.precision == "int8")
         case activation:
             return Activate(activation)
 

@@ -202,7 +202,7 @@ def scale_forward(low: Lowering, step: PlanStep) -> None:
     """x · weight + bias, with one of each for every channel: what a normalization is to a network that predicts."""
     scale, shift = low.vectors(step, "weight"), low.vectors(step, "bias")
     assert scale is not None
-    low.formulas[step.index] = low.expression(step.inputs[0]).then(Affine(scale, shift))
+    low.formulas[step.index] = low.expression(step.inputs[0]).then(Affine(scale, shift, twice=low.precision == "int8"))
 
 
 def scale_backward(low: Lowering, step: PlanStep) -> None:

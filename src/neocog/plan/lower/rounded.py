@@ -58,7 +58,6 @@ def layers_of(low: Lowering, step: PlanStep, x: Tensor, y: Tensor) -> list[Corre
     weights = low.layout.rounded[step.node.name]
     window = product.whole(x) if isinstance(step.node.layer, Linear) else low.window_of(step)
     shifted = bool(weights.shift)
-    across = weights.across and x.pitch == x.channels
     inputs, outputs = x.channels // step.groups, y.channels // step.groups
     found = []
     for number, block in enumerate(weights.blocks):
@@ -75,7 +74,8 @@ def layers_of(low: Lowering, step: PlanStep, x: Tensor, y: Tensor) -> list[Corre
         )
         found.append(
             Correlation(
-                step.title, window, part_x, part_y, block, bias, first * inputs, first * outputs, across, shifted
+                *(step.title, window, part_x, part_y, block, bias),
+                *(first * inputs, first * outputs, weights.across, shifted),
             )
         )
     return found

@@ -142,10 +142,14 @@ class Normalise(Pointwise):
 
 @dataclass(frozen=True, slots=True)
 class Affine(Pointwise):
-    """value · scale + shift, with one of each for every channel; shift may be left out. Padding stays zero."""
+    """value · scale + shift, with one of each for every channel; shift may be left out. Padding stays zero.
+
+    `twice`: the product is rounded before the shift is added, also where a processor could do both at once.
+    """
 
     scale: Operand
     shift: Operand | None = None
+    twice: bool = False
 
     def vectors(self) -> tuple[Operand, ...]:
         """Return scale and shift."""
