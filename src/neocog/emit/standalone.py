@@ -68,7 +68,14 @@ def arena_bytes(standalone: Standalone, looks: Sequence[Look]) -> int:
 
 
 def emit_standalone(
-    standalone: Standalone, constants: bytes, symbol: str, looks: Sequence[Look], ending: Ending, *, small: bool
+    standalone: Standalone,
+    constants: bytes,
+    symbol: str,
+    looks: Sequence[Look],
+    ending: Ending,
+    *,
+    small: bool,
+    version: str = "",
 ) -> ir.Module:
     """Write a network down as a module of its own.
 
@@ -79,11 +86,14 @@ def emit_standalone(
         looks: how it looks at an image; their shares add up to 1.
         ending: what becomes of logits.
         small: whether short code counts more than its speed.
+        version: of several in one object, what the function is called in place of `NAME_predict`; then the names of
+            classes are left to `emit_names`.
     """
     writer = _Writer(standalone, constants, small=small)
     network = writer.write_network()
-    _write_predict(writer, network, f"{symbol}_predict", looks, ending)
-    _write_names(writer.module, f"{symbol}_class_names", ending.class_names)
+    _write_predict(writer, network, version or f"{symbol}_predict", looks, ending)
+    if not version:
+        _write_names(writer.module, f"{symbol}_class_names", ending.class_names)
     for function in writer.module.functions:
         if function.blocks:
             function.attributes.add("nounwind")  # and so without tables for it, which ask for a library
@@ -91,6 +101,14 @@ def emit_standalone(
                 function.attributes.add("optsize")
                 function.attributes.add("minsize")
     return writer.module
+
+
+def emit_names(symbol: str, class_names: Sequence[str], target: Target) -> ir.Module:
+    """Write the names of classes down as a module of its own."""
+    module = ir.Module(name="neocog")
+    module.triple = target.triple
+    _write_names(module, f"{symbol}_class_names", class_names)
+    return module
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from neocog.emit.standalone import Ending, Look, arena_bytes, emit_standalone
+from neocog.emit.choice import LEVELS, choice_text, version_of
+from neocog.emit.standalone import Ending, Look, arena_bytes, emit_names, emit_standalone
 from neocog.errors import EngineError, SettingError
-from neocog.jit.ahead import Form, compile_ahead
+from neocog.jit.ahead import Form, compile_ahead, compile_together
 from neocog.jit.host import host_target
 from neocog.model.network import Network
 from neocog.model.thresholds import HALF
@@ -22,6 +23,7 @@ from neocog.plan.standalone import stand_alone
 from neocog.standalone.elf import ObjectFile, read_object, with_any_float_abi
 from neocog.standalone.weights import constants_of
 from neocog.target.ahead import AHEAD, AheadTarget
+from neocog.target.processor import Target
 
 ABI_VERSION = 1
 NATIVE = "native"
@@ -114,15 +116,7 @@ def code_of(network: Network, target_name: str, name: str, form: Form = "object"
             raise SettingError(
                 f"the name of the class {label!r} holds a NUL, where C would end it", hint="rename the class"
             )
-    folded = fold_norms(network.graph)
-    if scales is not None:
-        scales.check(folded.graph)
-    precision: Precision = "float32" if scales is None else "int8"
-    standalone = stand_alone(plan_program(folded.graph, 1, ahead.target, outputs=(LOGITS,), precision=precision))
-    constants = constants_of(standalone, folded.fold(network.parameters), scales)
-    looks = tuple(Look(view.share, view.mirrored, view.shift) for view in VIEWS[network.views])
-    module = emit_standalone(standalone, constants, f"neocog_{name}", looks, ending_of(network), small=ahead.small)
-    content = compile_ahead(str(module), ahead.target, form, small=ahead.small)
+    content, arena, constants = _compiled(network, ahead, f"neocog_{name}", form, scales)
     if form == "object" and ahead.target.triple.startswith(("arm", "thumb")):
         content = with_any_float_abi(content)
     file = read_object(content) if form == "object" else None
@@ -136,9 +130,43 @@ def code_of(network: Network, target_name: str, name: str, form: Form = "object"
             f"for {target_name} this network would keep {file.variables:,} bytes from call to call",
             hint="this is a bug in neocog: please report it",
         )
-    return Code(
-        name, target_name, ahead, content, form, arena_bytes(standalone, looks), standalone.constant_bytes, file
-    )
+    return Code(name, target_name, ahead, content, form, arena, constants, file)
+
+
+def _compiled(
+    network: Network, ahead: AheadTarget, symbol: str, form: Form, scales: Scales | None
+) -> tuple[bytes, int, int]:
+    """Return a file, the bytes of memory that a call works in, and those of all constants."""
+    folded = fold_norms(network.graph)
+    if scales is not None:
+        scales.check(folded.graph)
+    precision: Precision = "float32" if scales is None else "int8"
+    parameters = folded.fold(network.parameters)
+    looks = tuple(Look(view.share, view.mirrored, view.shift) for view in VIEWS[network.views])
+    ending = ending_of(network)
+
+    def part(target: Target, version: str = "") -> tuple[str, int, int]:
+        standalone = stand_alone(plan_program(folded.graph, 1, target, outputs=(LOGITS,), precision=precision))
+        constants = constants_of(standalone, parameters, scales)
+        module = emit_standalone(standalone, constants, symbol, looks, ending, small=ahead.small, version=version)
+        return str(module), arena_bytes(standalone, looks), standalone.constant_bytes
+
+    if ahead.levels and form == "object" and not host_target().triple.startswith("x86_64"):
+        raise EngineError(
+            "an object that chooses by the processor can be compiled on x86-64 alone",
+            hint=f"say --target {', or '.join(ahead.levels)}",
+        )
+    if not ahead.levels:
+        text, arena, constant = part(ahead.target)
+        return compile_ahead(text, ahead.target, form, small=ahead.small), arena, constant
+    versions = [version_of(symbol, level) for level in LEVELS]
+    targets = [AHEAD[name].target for name in ahead.levels]
+    made = [part(target, version) for target, version in zip(targets, versions, strict=True)]
+    shared = (choice_text(symbol, ahead.target.triple), str(emit_names(symbol, ending.class_names, ahead.target)))
+    parts = [(text, ahead.target) for text in shared]
+    parts += [(text, target) for (text, _, _), target in zip(made, targets, strict=True)]
+    arena, constant = max(arena for _, arena, _ in made), sum(constant for _, _, constant in made)
+    return compile_together(parts, form, hidden=versions), arena, constant
 
 
 def ending_of(network: Network) -> Ending:

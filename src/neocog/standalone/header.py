@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from neocog.emit.choice import LEVELS, version_of
 from neocog.errors import SettingError
 from neocog.model.network import Network
 from neocog.standalone.code import ABI_VERSION, Code
@@ -64,12 +65,32 @@ extern const char *const {prefix}_class_names[{macro}_NUM_CLASSES];
 {_returns(network)}
  */
 int {prefix}_predict(const uint8_t *image, float *probabilities, void *arena);
-
+{_versions(code)}
 #ifdef __cplusplus
 }}
 #endif
 
 #endif
+"""
+
+
+def _versions(code: Code) -> str:
+    """Return the declarations of versions, where there are several."""
+    if not code.target.levels:
+        return ""
+    prefix, macro = code.prefix, code.prefix.upper()
+    macros = "\n".join(f"#define {macro}_{level.upper()} {number}" for number, level in enumerate(LEVELS))
+    takes = "(const uint8_t *image, float *probabilities, void *arena)"
+    functions = "\n".join(f"int {version_of(prefix, level)}{takes};" for level in LEVELS)
+    return f"""
+/* The above is one of these: the loader chooses when the program begins, by an indirect function (glibc does so, musl
+ * does not). Without such a loader, ask for the level once, keep it, and call the version of that level, or of a lower
+ * one. Asking takes microseconds where a virtual machine intercepts it. Whoever links the object sees the versions;
+ * a shared library that holds it shows them to nobody.
+ */
+{macros}
+int {prefix}_level(void);
+{functions}
 """
 
 

@@ -174,12 +174,13 @@ void _start(void)
 
 _LAYOUT = """MEMORY
 {{
-    CODE (rx) : ORIGIN = {code}, LENGTH = {code_size}
+    CODE (rx) : ORIGIN = {code}, LENGTH = {code_size}{constants}
     DATA (rwx) : ORIGIN = {data}, LENGTH = {data_size}
 }}
 SECTIONS
 {{
-    .text : {{ KEEP(*(.vectors)) *(.text*) *(.rodata*) *(.data.rel.ro*) }} > CODE
+    .text : {{ KEEP(*(.vectors)) *(.text*) }} > CODE
+    .rodata : {{ *(.rodata*) *(.data.rel.ro*) }} > {region}
     .bss (NOLOAD) : {{ *(.data*) *(.bss*) *(COMMON) }} > DATA
     stack_end = ORIGIN(DATA) + LENGTH(DATA);
     /DISCARD/ : {{ *(.ARM.exidx*) *(.ARM.extab*) *(.comment) }}
@@ -194,8 +195,15 @@ def _linux(prefix: str, emulator: str, flags: tuple[str, ...] = (), run: tuple[s
     return Machine((compiler,), package, emulators, (*flags, "-static"), run, _HOSTED)
 
 
-def _cortex(board: str, cpu: str, code: str, code_size: str, data: str, data_size: str) -> Machine:
-    layout = _LAYOUT.format(code=code, code_size=code_size, data=data, data_size=data_size)
+def _cortex(
+    board: str, cpu: str, code: str, code_size: str, data: str, data_size: str, constants: tuple[str, str] | None = None
+) -> Machine:
+    """Return a machine without a system; `constants`: where they lie and how many fit, where that is not with code."""
+    apart = "" if constants is None else "\n    CONSTANTS (r) : ORIGIN = {}, LENGTH = {}".format(*constants)
+    region = "CODE" if constants is None else "CONSTANTS"
+    layout = _LAYOUT.format(
+        code=code, code_size=code_size, constants=apart, region=region, data=data, data_size=data_size
+    )
     silent = ("-display", "none", "-monitor", "none", "-serial", "none")
     run = ("-M", board, "-cpu", cpu, *silent, "-semihosting-config", "enable=on,target=native", "-kernel")
     emulators, packages = ("qemu-system-arm",), "gcc-arm-none-eabi qemu-system-arm"
@@ -222,6 +230,6 @@ MACHINES = {
     "cortex-m4": _cortex("mps2-an386", "cortex-m4", "0x00000000", "4M", "0x20000000", "4M"),
     "cortex-m7": _cortex("mps2-an500", "cortex-m7", "0x00000000", "4M", "0x20000000", "4M"),
     "cortex-m33": _cortex("mps2-an505", "cortex-m33", "0x10000000", "4M", "0x38000000", "2M"),
-    "cortex-m55": _cortex("mps3-an547", "cortex-m55", "0x10000000", "512K", "0x30000000", "512K"),
+    "cortex-m55": _cortex("mps3-an547", "cortex-m55", "0x10000000", "512K", "0x31000000", "4M", ("0x11000000", "2M")),
 }
 """By target. Boards and their memory are those of QEMU's documentation, and of Arm's application notes by number."""

@@ -7,17 +7,22 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from neocog.emit.choice import version_of
 from neocog.engines.base import Array
 from neocog.errors import EngineError, NeocogError
 from neocog.standalone.machines import ANSWERS, HERE, IMAGES, MACHINES, Machine
 from neocog.target.ahead import AHEAD
+
+Progress = Callable[[int, int], None]
+"""Told how much is done, and of how much."""
 
 BODY = """
 #include <stddef.h>
@@ -44,12 +49,12 @@ int main(void)
 {{
     unsigned char *arena = memory + GUARD + 1; /* as a caller may have it: it begins at any byte */
     float *probabilities = answers_ + GUARD;
-    while (take(image, sizeof image)) {{
+{check}    while (take(image, sizeof image)) {{
         int32_t answer;
         memset(memory, FILL, sizeof memory);
         memset(arena, 0xFF, {macro}_ARENA_BYTES); /* NaN: what is read before it is written shows in the answer */
         memset(answers_, FILL, sizeof answers_);
-        answer = {prefix}_predict(image, probabilities, arena);
+        answer = {call}(image, probabilities, arena);
         if (touched(memory, GUARD + 1) || touched(arena + {macro}_ARENA_BYTES, GUARD)
             || touched(answers_, sizeof(float) * GUARD)
             || touched(probabilities + {macro}_NUM_CLASSES, sizeof(float) * GUARD))
@@ -62,7 +67,11 @@ int main(void)
 """
 TOUCHED = 77
 """What the program ends with where memory outside the arena was written to."""
-_SECONDS = 600.0
+LACKING = 78
+"""What it ends with where this processor cannot run the version that is asked for."""
+_SECONDS = 600.0  # from answer to answer, and for a compiler
+_WAIT = 0.2  # seconds between two looks at what is answered
+_MOST_TOLD = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +92,7 @@ class Built:
     emulator: str
 
 
-def build(folder: Path, name: str, target_name: str, triple: str, place: Path) -> Built:
+def build(folder: Path, name: str, target_name: str, triple: str, place: Path, version: str = "") -> Built:
     """Build the self-test of a compiled network.
 
     Arguments:
@@ -91,6 +100,7 @@ def build(folder: Path, name: str, target_name: str, triple: str, place: Path) -
         name: of the network, in C.
         target_name, triple: what it was compiled for.
         place: a folder for the program.
+        version: of several in one object, which one is called; none: that which the object chooses.
 
     Raises:
         EngineError: there is no compiler or no emulator for it here, or it does not compile.
@@ -109,14 +119,18 @@ def build(folder: Path, name: str, target_name: str, triple: str, place: Path) -
         )
     compiler, emulator = _tools(machine, target_name)
     source, program = place / "selftest.c", place / "selftest"
-    names = {"name": name, "prefix": f"neocog_{name}", "macro": f"NEOCOG_{name.upper()}", "touched": TOUCHED}
+    prefix = f"neocog_{name}"
+    names = {"name": name, "call": f"{prefix}_predict", "macro": prefix.upper(), "touched": TOUCHED, "check": ""}
+    if version:
+        names["call"] = version_of(prefix, version)
+        names["check"] = f"    if ({prefix}_level() < {prefix.upper()}_{version.upper()})\n        return {LACKING};\n"
     source.write_text(machine.edge + BODY.format(**names))
     flags = (*(AHEAD[target_name].compiler if target_name in AHEAD else ()), *machine.flags)
     if machine.layout:
         (place / "layout.ld").write_text(machine.layout)
         flags = (*flags, "-T", str(place / "layout.ld"))
     words = (compiler, "-std=c99", "-Wall", "-Wextra", "-Werror", "-O1", *flags, f"-I{folder}", str(source))
-    _run((*words, str(folder / f"{name}.o"), "-o", str(program)), b"", place, "the self-test does not compile")
+    _compile((*words, str(folder / f"{name}.o"), "-o", str(program)), place)
     command = (emulator, *machine.run, str(program)) if emulator else (str(program),)
     return Built(command, place, machine.files, compiler, emulator)
 
@@ -133,38 +147,89 @@ def _tools(machine: Machine, target_name: str) -> tuple[str, str]:
     return compiler, emulator
 
 
-def answers_of(built: Built, images: NDArray[np.uint8], classes: int) -> tuple[NDArray[np.int32], Array]:
+def answers_of(
+    built: Built, images: NDArray[np.uint8], classes: int, progress: Progress | None = None
+) -> tuple[NDArray[np.int32], Array]:
     """Return what a compiled network answers for images (N, H, W, C): its results (N,), and probabilities (N, classes).
 
+    Arguments:
+        built: the program.
+        images, classes: what it answers.
+        progress: told now and then how many images are answered, and how many there are.
+
     Raises:
+        EngineError: this processor cannot run the version that was asked for.
         NeocogError: it ended otherwise than it should, or wrote where it must not.
     """
-    given = images.tobytes()
-    if built.files:
-        (built.folder / IMAGES).write_bytes(given)
-    out = _run(built.command, b"" if built.files else given, built.folder, "the compiled network failed")
-    if built.files:
-        out = (built.folder / ANSWERS).read_bytes()
     row = np.dtype([("answer", "<i4"), ("probabilities", "<f4", (classes,))])
+    given, answers = built.folder / IMAGES, built.folder / ANSWERS
+    given.write_bytes(images.tobytes())
+    answers.write_bytes(b"")
+    with given.open("rb") as source, answers.open("r+b") as sink, (built.folder / "told.txt").open("w+b") as told:
+        streams = (subprocess.DEVNULL, subprocess.DEVNULL) if built.files else (source, sink)
+        process = subprocess.Popen(built.command, stdin=streams[0], stdout=streams[1], stderr=told, cwd=built.folder)
+        try:
+            code = _watched(process, lambda: _count(answers, row.itemsize), len(images), progress)
+        finally:
+            process.kill()
+            process.wait()
+        told.seek(0)
+        lines = told.read(_MOST_TOLD).decode(errors="replace").strip().splitlines()
+    if code == LACKING:
+        raise EngineError("this processor lacks instructions that this version uses")
+    if code:
+        raise NeocogError("the compiled network failed", details=(_reason(code), *lines[:10]))
+    out = answers.read_bytes()
     if len(out) != len(images) * row.itemsize:
         raise NeocogError(f"the compiled network answered {len(out) // row.itemsize} of {len(images)} images")
     rows = np.frombuffer(out, row)
     return rows["answer"].copy(), rows["probabilities"].reshape(len(images), classes).copy()
 
 
+def _watched(
+    process: subprocess.Popen[bytes], answered: Callable[[], int], total: int, progress: Progress | None
+) -> int:
+    """Wait for a program, and return what it ends with; it is given up where it answers nothing for _SECONDS.
+
+    Raises:
+        NeocogError: it was given up.
+    """
+    done, since = 0, time.monotonic()
+    while True:
+        try:
+            code = process.wait(_WAIT)
+        except subprocess.TimeoutExpired:
+            code = None
+        now = answered()
+        if now > done:
+            done, since = now, time.monotonic()
+            if progress is not None:
+                progress(min(done, total), total)
+        if code is not None:
+            return code
+        if time.monotonic() - since > _SECONDS:
+            raise NeocogError(f"the compiled network failed: no answer within {_SECONDS:.0f} s")
+
+
+def _count(file: Path, each: int) -> int:
+    return file.stat().st_size // each if file.exists() else 0
+
+
 def _found(names: Sequence[str]) -> str | None:
     return next((path for path in map(shutil.which, names) if path is not None), None)
 
 
-def _run(words: Sequence[str], given: bytes, place: Path, failing: str) -> bytes:
+def _compile(words: Sequence[str], place: Path) -> None:
+    failing = "the self-test does not compile"
     try:
-        done = subprocess.run(words, input=given, capture_output=True, timeout=_SECONDS, check=False, cwd=place)
+        done = subprocess.run(
+            words, stdin=subprocess.DEVNULL, capture_output=True, timeout=_SECONDS, check=False, cwd=place
+        )
     except subprocess.TimeoutExpired:
-        raise NeocogError(f"{failing}: no answer within {_SECONDS:.0f} s") from None
+        raise NeocogError(f"{failing}: the compiler took more than {_SECONDS:.0f} s") from None
     if done.returncode:
         told = done.stderr.decode(errors="replace").strip().splitlines()
         raise NeocogError(failing, details=(_reason(done.returncode), *told[:10]))
-    return done.stdout
 
 
 def _reason(code: int) -> str:

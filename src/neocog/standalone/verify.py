@@ -8,11 +8,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from neocog.errors import NeocogError
+from neocog.emit.choice import LEVELS
+from neocog.errors import EngineError, NeocogError
 from neocog.model.network import Network
 from neocog.standalone.folder import read_note
 from neocog.standalone.scripted import answers_by_node
-from neocog.standalone.selftest import answers_of, build, temporary_folder
+from neocog.standalone.selftest import Progress, answers_of, build, temporary_folder
+from neocog.target.ahead import AHEAD
 
 WEB = "web"
 """The target of networks for browsers."""
@@ -31,6 +33,7 @@ class Verified:
         equal: images whose probabilities are the same bits.
         doubtful: images that got another class, from probabilities that are as good as equal.
         target, compiler, emulator: what ran it.
+        versions: of those that an object chooses from, the ones that answered; the others need another processor.
     """
 
     images: int
@@ -40,15 +43,17 @@ class Verified:
     target: str
     compiler: str
     emulator: str
+    versions: tuple[str, ...] = ()
 
 
-def verify(folder: Path, network: Network, images: NDArray[np.uint8]) -> Verified:
+def verify(folder: Path, network: Network, images: NDArray[np.uint8], progress: Progress | None = None) -> Verified:
     """Build the self-test of a folder, and compare its answers with a network's.
 
     Arguments:
         folder: that `write_folder` or `write_web` wrote.
         network: the model that it came from.
         images: (N, H, W, C).
+        progress: told now and then how many images are answered, and how many there are.
 
     Raises:
         NeocogError: they part by more than TOLERANCE, or it fails.
@@ -56,28 +61,57 @@ def verify(folder: Path, network: Network, images: NDArray[np.uint8]) -> Verifie
         FormatError: the folder holds no compiled network.
     """
     note = read_note(folder)
+    wanted = network.predict_proba(images, batch_size=1)
+    found: dict[str, _Compared] = {}
     with temporary_folder() as place:
         if note.target == WEB:
-            answers, probabilities, emulator = answers_by_node(
-                folder, note.name, images, network.graph.classes, Path(place)
-            )
+            given = answers_by_node(folder, note.name, images, network.graph.classes, Path(place))
+            answers, probabilities, emulator = given
             compiler = "neocog"
+            found[""] = _compare(network, wanted, answers, probabilities)
         else:
-            built = build(folder.absolute(), note.name, note.target, note.triple, Path(place))
-            answers, probabilities = answers_of(built, images, network.graph.classes)
-            compiler, emulator = built.compiler, built.emulator
-    wanted = network.predict_proba(images, batch_size=1)
+            several = AHEAD[note.target].levels if note.target in AHEAD else ()
+            for version in ("", *(LEVELS if several else ())):
+                built = build(folder.absolute(), note.name, note.target, note.triple, Path(place), version)
+                compiler, emulator = built.compiler, built.emulator
+                try:
+                    answers, probabilities = answers_of(built, images, network.graph.classes, progress)
+                except EngineError:
+                    if not version:
+                        raise
+                    continue  # this processor is none of those that it is for
+                found[version] = _compare(network, wanted, answers, probabilities)
+    difference = max(one.difference for one in found.values())
+    equal, doubtful = min(one.equal for one in found.values()), max(one.doubtful for one in found.values())
+    versions = tuple(version for version in found if version)
+    return Verified(len(images), difference, equal, doubtful, note.target, compiler, emulator, versions)
+
+
+@dataclass(frozen=True, slots=True)
+class _Compared:
+    difference: float
+    equal: int
+    doubtful: int
+
+
+def _compare(
+    network: Network, wanted: NDArray[np.float32], answers: NDArray[np.int32], probabilities: NDArray[np.float32]
+) -> _Compared:
+    """Compare answers with those of the model.
+
+    Raises:
+        NeocogError: they part.
+    """
     apart = np.abs(probabilities - wanted).max(axis=1)
     off = ~(apart <= TOLERANCE)
     if off.any():
         worst = int(np.argmax(np.where(np.isnan(apart), np.inf, apart)))
         raise NeocogError(
-            f"{off.sum()} of {len(images)} images get other probabilities than by the model, off by {apart[worst]:.3g}",
+            f"{off.sum()} of {len(wanted)} images get other probabilities than by the model, off by {apart[worst]:.3g}",
             hint="is it the model that was exported? If so, this is a bug in neocog: please report it",
         )
     doubtful = _check_answers(network, wanted, answers)
-    equal = int((probabilities == wanted).all(axis=1).sum())
-    return Verified(len(images), float(apart.max()), equal, doubtful, note.target, compiler, emulator)
+    return _Compared(float(apart.max()), int((probabilities == wanted).all(axis=1).sum()), doubtful)
 
 
 def _check_answers(network: Network, wanted: NDArray[np.float32], answers: NDArray[np.int32]) -> int:

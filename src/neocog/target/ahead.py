@@ -19,12 +19,14 @@ class AheadTarget:
         about: what it is, in a few words.
         compiler: flags of a C compiler for it, as GCC takes them.
         small: whether short code counts more than its speed: where it lies in flash memory.
+        levels: names of the processors of which an object holds a version each, and chooses one; the least first.
     """
 
     target: Target
     about: str
     compiler: tuple[str, ...] = ()
     small: bool = False
+    levels: tuple[str, ...] = ()
 
 
 def _cortex(triple: str, cpu: str, fpu: str, about: str, features: str = "", lanes: int = 1) -> AheadTarget:
@@ -43,6 +45,12 @@ def _riscv(bits: int, system: str, features: str, lanes: int, arch: str, abi: st
 
 
 AHEAD: dict[str, AheadTarget] = {
+    "x86-64": AheadTarget(
+        NAMED["SSE2"],
+        "any x86-64 processor, by AVX-512 or AVX2 where it has them",
+        ("-m64",),
+        levels=("x86-64-sse2", "x86-64-avx2", "x86-64-avx512"),
+    ),
     "x86-64-sse2": AheadTarget(NAMED["SSE2"], "any x86-64 processor", ("-m64",)),
     "x86-64-avx2": AheadTarget(NAMED["AVX2"], "x86-64 with AVX2 and FMA (2013 and later)", ("-m64",)),
     "x86-64-avx512": AheadTarget(NAMED["AVX-512"], "x86-64 with AVX-512 F, VL, BW and DQ", ("-m64",)),

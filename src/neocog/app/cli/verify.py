@@ -64,8 +64,8 @@ def command(
     network = models.open_model(model, engine, threads, precision=precision)
     most = images or LEAST
     chosen: Any = random_pictures(network, most) if data is None else _images_of(network, data, most, workers)
-    with told_of_compiling(quiet=quiet):
-        found = verify(folder, network, chosen)
+    with told_of_compiling(quiet=quiet), datasets.progress_bar("answering", quiet=quiet) as progress:
+        found = verify(folder, network, chosen, progress)
     if as_json:
         print_json(
             {
@@ -76,6 +76,7 @@ def command(
                 "target": found.target,
                 "compiler": found.compiler,
                 "emulator": found.emulator or None,
+                "versions": list(found.versions),
             }
         )
         return
@@ -84,6 +85,8 @@ def command(
         ("built", f"for {found.target} by {found.compiler}, run {by}"),
         ("answered", f"{count(found.images, 'image')}; probabilities differ by at most {found.difference:.1e}"),
     ]
+    if found.versions:
+        rows.append(("versions", f"{', '.join(found.versions)} answered, and the one that the object chooses"))
     if found.doubtful:
         rows.append(("doubtful", f"{count(found.doubtful, 'answer')} between equally probable classes"))
     emit(format_table(rows))
