@@ -18,6 +18,7 @@ from llvmlite import ir
 from neocog.emit.builder import F32, I8, I32, PTR, Builder, Index, IrValue, float_bits, int32, word_type
 from neocog.emit.kernels import Address
 from neocog.emit.program import ProgramWriter
+from neocog.emit.resize import Fitting, emit_resize
 from neocog.emit.slots import COUNT_SLOT, IMAGES_SLOT, KIND_SLOT, KIND_UINT8
 from neocog.emit.vector_math import exp, sigmoid
 from neocog.nn.shapes import ImageShape
@@ -76,6 +77,7 @@ def emit_standalone(
     *,
     small: bool,
     version: str = "",
+    fitting: Fitting | None = None,
 ) -> ir.Module:
     """Write a network down as a module of its own.
 
@@ -87,13 +89,15 @@ def emit_standalone(
         ending: what becomes of logits.
         small: whether short code counts more than its speed.
         version: of several in one object, what the function is called in place of `NAME_predict`; then the names of
-            classes are left to `emit_names`.
+            classes, and how pictures are resized, are left to `emit_shared`.
+        fitting: how pictures are brought to its size, where it has a function for that.
     """
+    program = standalone.program
     writer = _Writer(standalone, constants, small=small)
     network = writer.write_network()
     _write_predict(writer, network, version or f"{symbol}_predict", looks, ending)
     if not version:
-        _write_names(writer.module, f"{symbol}_class_names", ending.class_names)
+        _write_shared(writer.module, symbol, ending.class_names, program.target, fitting)
     for function in writer.module.functions:
         if function.blocks:
             function.attributes.add("nounwind")  # and so without tables for it, which ask for a library
@@ -103,12 +107,22 @@ def emit_standalone(
     return writer.module
 
 
-def emit_names(symbol: str, class_names: Sequence[str], target: Target) -> ir.Module:
-    """Write the names of classes down as a module of its own."""
+def emit_shared(symbol: str, class_names: Sequence[str], target: Target, fitting: Fitting | None) -> ir.Module:
+    """Write what several versions have in common down as a module of its own."""
     module = ir.Module(name="neocog")
     module.triple = target.triple
-    _write_names(module, f"{symbol}_class_names", class_names)
+    _write_shared(module, symbol, class_names, target, fitting)
+    for function in module.functions:
+        function.attributes.add("nounwind")
     return module
+
+
+def _write_shared(
+    module: ir.Module, symbol: str, class_names: Sequence[str], target: Target, fitting: Fitting | None
+) -> None:
+    _write_names(module, f"{symbol}_class_names", class_names)
+    if fitting is not None:
+        emit_resize(module, f"{symbol}_resize", target, fitting)
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,4 +90,4 @@ def _compile(
 def _made_for(text: str, target: Target) -> str:
     """Return a module whose functions say what processor they are for, in a file that is for another one."""
     words = f'"target-cpu"="{target.cpu}" "target-features"="{target.features}"'
-    return re.sub(r"^(define .*?)( \{)?$", rf"\1 {words}\2", text, flags=re.MULTILINE)
+    return re.sub(r'^(define .*?)((?: section "[^"]*")?)$', rf"\1 {words}\2", text, flags=re.MULTILINE)

@@ -6,7 +6,8 @@ import re
 from dataclasses import dataclass
 
 from neocog.emit.choice import LEVELS, choice_text, version_of
-from neocog.emit.standalone import Ending, Look, arena_bytes, emit_names, emit_standalone
+from neocog.emit.resize import Fitting
+from neocog.emit.standalone import Ending, Look, arena_bytes, emit_shared, emit_standalone
 from neocog.errors import EngineError, SettingError
 from neocog.jit.ahead import Form, compile_ahead, compile_together
 from neocog.jit.host import host_target
@@ -43,6 +44,7 @@ class Code:
         form: which of them.
         arena_bytes: working memory of a call.
         constant_bytes: weights.
+        fitting: how it brings pictures to the network's size; None: it does not.
         file: of an ELF object: what is in it.
     """
 
@@ -53,6 +55,7 @@ class Code:
     form: Form
     arena_bytes: int
     constant_bytes: int
+    fitting: Fitting | None
     file: ObjectFile | None = None
 
     @property
@@ -116,7 +119,8 @@ def code_of(network: Network, target_name: str, name: str, form: Form = "object"
             raise SettingError(
                 f"the name of the class {label!r} holds a NUL, where C would end it", hint="rename the class"
             )
-    content, arena, constants = _compiled(network, ahead, f"neocog_{name}", form, scales)
+    fitting = fitting_of(network, ahead)
+    content, arena, constants = _compiled(network, ahead, f"neocog_{name}", form, scales, fitting)
     if form == "object" and ahead.target.triple.startswith(("arm", "thumb")):
         content = with_any_float_abi(content)
     file = read_object(content) if form == "object" else None
@@ -130,11 +134,23 @@ def code_of(network: Network, target_name: str, name: str, form: Form = "object"
             f"for {target_name} this network would keep {file.variables:,} bytes from call to call",
             hint="this is a bug in neocog: please report it",
         )
-    return Code(name, target_name, ahead, content, form, arena, constants, file)
+    return Code(name, target_name, ahead, content, form, arena, constants, fitting, file)
+
+
+def fitting_of(network: Network, ahead: AheadTarget) -> Fitting | None:
+    """Return how pictures are brought to a network's size.
+
+    None where nothing does: for networks of other pixels than pictures have, for processors that do not compute in
+    float64, and for browsers, whose script does.
+    """
+    shape, rule = network.graph.input, network.resize
+    if shape.channels not in (1, 3) or ahead.small or ahead.target.triple.startswith("wasm32"):
+        return None
+    return Fitting(rule.kind, rule.interpolation, rule.part, rule.side, shape)
 
 
 def _compiled(
-    network: Network, ahead: AheadTarget, symbol: str, form: Form, scales: Scales | None
+    network: Network, ahead: AheadTarget, symbol: str, form: Form, scales: Scales | None, fitting: Fitting | None
 ) -> tuple[bytes, int, int]:
     """Return a file, the bytes of memory that a call works in, and those of all constants."""
     folded = fold_norms(network.graph)
@@ -148,7 +164,9 @@ def _compiled(
     def part(target: Target, version: str = "") -> tuple[str, int, int]:
         standalone = stand_alone(plan_program(folded.graph, 1, target, outputs=(LOGITS,), precision=precision))
         constants = constants_of(standalone, parameters, scales)
-        module = emit_standalone(standalone, constants, symbol, looks, ending, small=ahead.small, version=version)
+        module = emit_standalone(
+            standalone, constants, symbol, looks, ending, small=ahead.small, version=version, fitting=fitting
+        )
         return str(module), arena_bytes(standalone, looks), standalone.constant_bytes
 
     if ahead.levels and form == "object" and not host_target().triple.startswith("x86_64"):
@@ -162,7 +180,10 @@ def _compiled(
     versions = [version_of(symbol, level) for level in LEVELS]
     targets = [AHEAD[name].target for name in ahead.levels]
     made = [part(target, version) for target, version in zip(targets, versions, strict=True)]
-    shared = (choice_text(symbol, ahead.target.triple), str(emit_names(symbol, ending.class_names, ahead.target)))
+    shared = (
+        choice_text(symbol, ahead.target.triple),
+        str(emit_shared(symbol, ending.class_names, ahead.target, fitting)),
+    )
     parts = [(text, ahead.target) for text in shared]
     parts += [(text, target) for (text, _, _), target in zip(made, targets, strict=True)]
     arena, constant = max(arena for _, arena, _ in made), sum(constant for _, _, constant in made)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from neocog.emit.choice import LEVELS, version_of
+from neocog.emit.resize import MOST_SIDE
 from neocog.errors import SettingError
 from neocog.model.network import Network
 from neocog.standalone.code import ABI_VERSION, Code
@@ -38,6 +39,7 @@ def header_of(code: Code, network: Network) -> str:
 #ifndef {macro}_H
 #define {macro}_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #define {macro}_ABI_VERSION {ABI_VERSION}
@@ -65,7 +67,7 @@ extern const char *const {prefix}_class_names[{macro}_NUM_CLASSES];
 {_returns(network)}
  */
 int {prefix}_predict(const uint8_t *image, float *probabilities, void *arena);
-{_versions(code)}
+{_versions(code)}{_resize(code, network)}
 #ifdef __cplusplus
 }}
 #endif
@@ -91,6 +93,28 @@ def _versions(code: Code) -> str:
 {macros}
 int {prefix}_level(void);
 {functions}
+"""
+
+
+def _resize(code: Code, network: Network) -> str:
+    """Return the declaration of what brings pictures to the network's size, where there is such."""
+    if code.fitting is None:
+        return ""
+    prefix, macro = code.prefix, code.prefix.upper()
+    return f"""
+/* Bring a picture of any size to the network's, by the rule {network.resize} and with Pillow's arithmetic:
+ * the image that it gets is that which `neocog predict` looks at.
+ *
+ * picture        height rows of width pixels of 1 byte (grey) or 3 bytes (red, green, blue); sides of 1 to {MOST_SIDE}
+ * image          what {prefix}_predict takes
+ * memory         {macro}_RESIZE_BYTES(height, width) bytes to work in, wherever they begin
+ *
+ * Returns 0, or -1 where the picture has other channels or sides; then nothing is written.
+ */
+#define {macro}_RESIZE_BYTES(height, width) \\
+    ({code.fitting.memory_a_side} * ((size_t)(height) + (size_t)(width)) + {code.fitting.memory_at_least})
+int {prefix}_resize(const uint8_t *picture, int32_t height, int32_t width, int32_t channels, uint8_t *image,
+                    void *memory);
 """
 
 
@@ -155,8 +179,7 @@ int main(void)
 {_build(code)}
 ```
 
-Pixels are bytes, row by row, channels side by side. Pictures of other sizes must be brought to {height} x {width}
-first; when the network was trained, that was done by the rule `{network.resize}` (of Pillow's filters).
+Pixels are bytes, row by row, channels side by side. {_sizes(code, network)}
 All else is inside: normalisation, {_inside(network)}.
 
 The code calls nothing but what C compilers themselves may call ({_calls(code)}), allocates nothing, starts no
@@ -164,6 +187,17 @@ thread, and keeps nothing from call to call.
 {_verified(code)}
 Classes: {_classes(network)}
 """
+
+
+def _sizes(code: Code, network: Network) -> str:
+    """Return what becomes of pictures of other sizes."""
+    height, width, _ = network.input_shape
+    if code.fitting is None:
+        return f"""Pictures of other sizes must be brought to {height} x {width}
+first; when the network was trained, that was done by the rule `{network.resize}` (of Pillow's filters)."""
+    return f"""Pictures of other sizes, grey or RGB, are brought to {height} x {width}
+by `{code.prefix}_resize`, by the rule `{network.resize}` as when the network was trained.
+What does not call it may leave it out: with -Wl,--gc-sections."""
 
 
 def _inside(network: Network) -> str:

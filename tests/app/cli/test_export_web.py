@@ -6,6 +6,9 @@ import json
 import re
 import shlex
 
+import neocog as nc
+from neocog.standalone.web import check_page, web_of
+
 
 def test_a_folder_and_a_page_are_written(run, trained_once, tmp_path) -> None:
     model = trained_once[0]
@@ -36,3 +39,14 @@ def test_mistakes_are_said(run, trained_once, tmp_path) -> None:
     assert done.code == 2
     assert f"{tmp_path} holds other files" in done.err
     assert (tmp_path / "index.html").read_text() == "mine"
+    done = run("export", trained_once[0], "--to", "html", "-o", tmp_path / "index.html")
+    assert done.code == 2
+    assert f"{tmp_path / 'index.html'} is there already, and was not written by an export" in done.err
+    assert (tmp_path / "index.html").read_text() == "mine"
+
+
+def test_a_page_of_an_export_is_written_anew(trained_once, tmp_path) -> None:
+    network = nc.load(trained_once[0])
+    (tmp_path / "pets.html").write_text(web_of(network, "pets").page("Pets", inside=True))
+    check_page(tmp_path / "pets.html")
+    check_page(tmp_path / "new.html")

@@ -10,7 +10,7 @@ from neocog.app.cli.export_object import name_of
 from neocog.app.cli.output import emit, format_table, print_json
 from neocog.model.network import Network
 from neocog.standalone.folder import check_folder
-from neocog.standalone.web import web_of, write_web
+from neocog.standalone.web import check_page, web_of, write_web
 from neocog.text import printable
 
 
@@ -19,6 +19,8 @@ def write(model: Network, wanted: Wanted) -> None:
     asked, name = name_of(wanted)
     if wanted.kind == "web":
         check_folder(wanted.path)
+    else:
+        check_page(wanted.path)
     with told_of_compiling(quiet=wanted.quiet):
         web = web_of(model, name)
     if wanted.kind == "html":
