@@ -23,10 +23,10 @@ from typing import Literal
 from neocog.errors import SettingError
 from neocog.model.network import Network
 from neocog.model.thresholds import HALF
+from neocog.reading import open_file
 from neocog.standalone.code import ABI_VERSION, code_of
 from neocog.standalone.folder import NOTE, fill
 from neocog.standalone.linker import Linked, link
-from neocog.reading import open_file
 from neocog.text import printable
 
 TARGET = "wasm32"
