@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Literal
 
@@ -10,7 +9,7 @@ import llvmlite.binding as llvm
 
 from neocog.errors import EngineError
 from neocog.interrupts import interrupts_deferred
-from neocog.jit.codegen import ROOM, tuned
+from neocog.jit.codegen import ROOM, tuned, with_attributes
 from neocog.jit.host import initialise_llvm
 from neocog.resources import require_memory
 from neocog.target.processor import Target
@@ -89,5 +88,4 @@ def _compile(
 
 def _made_for(text: str, target: Target) -> str:
     """Return a module whose functions say what processor they are for, in a file that is for another one."""
-    words = f'"target-cpu"="{target.cpu}" "target-features"="{target.features}"'
-    return re.sub(r'^(define .*?)((?: section "[^"]*")?)$', rf"\1 {words}\2", text, flags=re.MULTILINE)
+    return with_attributes(text, f'"target-cpu"="{target.cpu}" "target-features"="{target.features}"')

@@ -25,7 +25,7 @@ TUNED_FOR = {"aarch64": "neoverse-v1"}
 By those of its own generic processor, which takes instructions one after another, LLVM loads far ahead of use, and has
 no registers left for sums: every fourth instruction of a convolution then stored or loaded one of them.
 """
-_DEFINITION = re.compile(r"^(define [^{\n]*?)( \{)?$", re.MULTILINE)
+_DEFINITION = re.compile(r'^(define [^{\n]*?)((?: section "[^"\n]*")?(?: \{)?)$', re.MULTILINE)
 
 
 def generate(text: str, target: Target, *, thorough: bool = False) -> bytes:
@@ -83,7 +83,12 @@ def _generate(text: str, target: Target, thorough: bool, form: str = "emit_objec
 def tuned(text: str, target: Target) -> str:
     """Return LLVM IR whose functions are put in order by the timings of `TUNED_FOR`; it uses the same instructions."""
     cpu = TUNED_FOR.get(architecture_of(target.triple))
-    return text if cpu is None else _DEFINITION.sub(rf'\g<1> "tune-cpu"="{cpu}"\g<2>', text)
+    return text if cpu is None else with_attributes(text, f'"tune-cpu"="{cpu}"')
+
+
+def with_attributes(text: str, attributes: str) -> str:
+    """Return LLVM IR whose functions have these attributes too."""
+    return _DEFINITION.sub(rf"\g<1> {attributes}\g<2>", text)
 
 
 @cache
