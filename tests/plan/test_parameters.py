@@ -83,6 +83,18 @@ def test_buffers_lie_apart_where_a_program_trains_and_with_the_parameters_where_
         assert (layout.sizes[BUFFERS] > 0) == (block == BUFFERS)
 
 
+def test_weights_that_one_image_alone_reads_lie_in_wide_panels() -> None:
+    """Each is used once there: so many sums must run beside each other as an addition takes cycles, and sums are cut where
+    they are in programs for any batch.
+    """
+    graph = trace(Sequential(Flatten(), Linear(64), ReLU(), Linear(3)), (8, 8, 1))
+    target = Target("x86_64-unknown-linux-gnu", "test", "", 4, 16, fma=False)
+    shared, alone = (lay_out_parameters(graph, target, batch=batch).weights(graph.nodes[1]) for batch in (None, 1))
+    assert alone.width == 8 * target.lanes > shared.width
+    assert alone.usual == shared.width
+    assert lay_out_parameters(graph, target, batch=1).weights(graph.nodes[3]).width == target.lanes
+
+
 def test_a_gradient_lies_like_what_it_is_for() -> None:
     layout, node = laid_out(TARGETS[1]), GRAPH.nodes[0]
     weights, gradient = layout.weights(node), layout.weight_gradient(node)

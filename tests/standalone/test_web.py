@@ -77,6 +77,13 @@ def test_modules_in_int8_answer_as_models_do() -> None:
     assert np.abs(probabilities - network.predict_proba(images_for(network), batch_size=1)).max() > 1e-5
 
 
+def test_sums_are_made_in_turn() -> None:
+    """LLVM would keep all factors of a tile until the end, and browsers have registers for 15 values."""
+    text = code_of(network_of("plain"), "wasm32", "net", "asm").content.decode()
+    kept = [line.count("v128") for line in text.splitlines() if line.lstrip().startswith(".local")]
+    assert 0 < max(kept) <= 20
+
+
 def test_what_an_object_lacks_is_said() -> None:
     content = code_of(network_of("plain"), "wasm32", "net").content
     with pytest.raises(EngineError, match=r"lacks __linear_memorx"):

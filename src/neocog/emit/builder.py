@@ -148,6 +148,10 @@ class Builder:
         """Return the same address as a value of its own, so that LLVM does not look into how it was computed."""
         return self.ir.opaque(address)
 
+    def in_turn(self, *values: IrValue) -> list[IrValue]:
+        """Return values that are computed before what follows, where LLVM would put that off (`Target.puts_off`)."""
+        return self.ir.settled(values) if self.target.puts_off else list(values)
+
     def load_scalar(self, base: IrValue, offset: Index, element: ir.Type = F32) -> IrValue:
         """Load one element."""
         return self.ir.load(self.at(base, offset, element), typ=element, align=_bytes(element))

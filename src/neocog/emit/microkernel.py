@@ -193,8 +193,12 @@ def _reduce(
         whole, _ = b.divmod(b.sub(stop, start), step)
         with b.loop(0, whole, sums) as (group, carried):
             first = b.add(start, b.mul(group, step))
-            for n in range(step):
-                carried[:] = iterate(b.add(first, n), rows, carried)
+            if depth == len(axes) - 1:
+                moved = b.at(a, b.mul(first, axis.a)), b.at(weights, b.mul(first, axis.b))
+                written = [(n * axis.a + x, n * axis.b + y) for n in range(step) for x, y in steps]
+                carried[:] = _multiply(b, tile, rows, *moved, written, carried)
+            else:
+                carried[:] = iterate(first, rows, carried)
         if step > 1 and not (_is_constant((start, stop)) and (stop - start) % step == 0):
             with b.loop(b.add(start, b.mul(whole, step)), stop, carried) as (last, rest):
                 rest[:] = iterate(last, rows, rest)
@@ -237,6 +241,7 @@ def _multiply(
     apart = stage.a.start % TOGETHER or any(axis.a % TOGETHER for axis in axes)
     align = 1 if apart else TOGETHER  # of words of an image
     for step_a, step_b in steps:
+        *sums, a, weights = b.in_turn(*sums, a, weights)
         vectors = [b.load(weights, step_b + v * b.lanes, kind=kind) for v in range(tile.vectors)]
         for p in rows:
             if whole:

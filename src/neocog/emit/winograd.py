@@ -12,7 +12,7 @@ from neocog.emit.contraction import emit_block, emit_panels
 from neocog.emit.emitter import Emitters
 from neocog.emit.epilogue import finished
 from neocog.emit.pointwise import Spot
-from neocog.plan.layout import Tensor
+from neocog.plan.layout import Panels, Tensor
 from neocog.plan.ops.tiles import Tiling, position_step
 from neocog.plan.ops.winograd import Winograd, WinogradBackward, WinogradReducePartials, WinogradWeights
 from neocog.plan.winograd import TAPS, Factors, Matrix, minimal, transposed, transposed_steps
@@ -81,14 +81,18 @@ def emit_winograd_weights(
     """Write G g Gᵀ for the filters of some input channels."""
     algorithm = minimal(stage.tile)
     weights, out = addresses.panels(stage.weights), addresses.panels(stage.out)
-    width, lanes = stage.weights.width, b.lanes
-    with b.loop(low, high) as (channel, _), b.loop(0, stage.out.count * width // lanes) as (vector, _):
-        panel, column = b.divmod(b.mul(vector, lanes), width)
-        source = b.add(b.mul(panel, stage.weights.panel_step), b.add(b.mul(channel, width), column))
-        step = stage.inputs * width
+    lanes = b.lanes
+
+    def place(panels: Panels, vector: Index, channel: Index) -> Index:
+        panel, column = b.divmod(b.mul(vector, lanes), panels.width)
+        return b.add(b.mul(panel, panels.panel_step), b.add(b.mul(channel, panels.width), column))
+
+    with b.loop(low, high) as (channel, _), b.loop(0, -(-stage.out.columns // lanes)) as (vector, _):
+        source = place(stage.weights, vector, channel)
+        step = stage.inputs * stage.weights.width
         taps = [b.load(weights, b.add(source, tap * step)) for tap in range(TAPS * TAPS)]
         square = [taps[TAPS * r : TAPS * (r + 1)] for r in range(TAPS)]
-        to = b.add(b.mul(panel, stage.out.panel_step), b.add(b.mul(channel, width), column))
+        to = place(stage.out, vector, channel)
         rows = transform_both(b, (algorithm.weights,), square)
         for position, value in enumerate(value for row in rows for value in row):
             b.store(value, out, b.add(to, position * position_step(stage.out)))

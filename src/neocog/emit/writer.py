@@ -270,6 +270,14 @@ class Writer:
         self._loaded.clear()
         self._lines.append('fence syncscope("singlethread") acquire')
 
+    def settled(self, values: Sequence[Operand]) -> list[Operand]:
+        """Return two values or more, computed here and not where they are used; becomes no code."""
+        name, kinds = self._name(), "{" + ", ".join(str(value.type) for value in values) + "}"
+        ties = ",".join([*["=r"] * len(values), *map(str, range(len(values))), "~{memory}"])
+        given = ", ".join(f"{value.type} {value.get_reference()}" for value in values)
+        self._lines.append(f'{name} = call {kinds} asm sideeffect "", "{ties}"({given})')
+        return [self._write(value.type, f"extractvalue {kinds} {name}, {n}") for n, value in enumerate(values)]
+
     def load(self, address: Operand, *, typ: ir.Type, align: int) -> Result:
         """Read a value."""
         text = f"load {typ}, ptr {address.get_reference()}, align {align}"

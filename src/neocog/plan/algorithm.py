@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from neocog.nn.window import Window
-from neocog.plan.correlation import Pooled, pools_aside
+from neocog.plan.correlation import Pooled, column_panels, pools_aside
 from neocog.plan.layout import Halo, Operand, Panels, Space, Tensor, Vectors
 from neocog.plan.loops import Axis, Split, choose_rows, merge
 from neocog.plan.ops.contraction import Contraction
@@ -84,9 +84,17 @@ def patch_halo(tile: WinogradTile, window: Window) -> Halo:
     return Halo(top, left, bottom, right)
 
 
-def transformed_panels(name: str, weights: Panels, inputs: int) -> Panels:
-    """Lay out one position's matrix of transformed filters."""
-    return Panels(name, inputs, weights.columns, weights.width)
+def transformed_panels(name: str, weights: Panels, inputs: int, width: int) -> Panels:
+    """Lay out one position's matrix of transformed filters, in panels of so many columns."""
+    return Panels(name, inputs, weights.columns, width)
+
+
+def transformed_width(tile: WinogradTile, window: Window, images: int, weights: Panels, target: Target) -> int:
+    """Choose how many columns panels of transformed filters have, for so many images at a time."""
+    block = _block(images * tiles_an_image(tile, window), BLOCK_TILES)
+    inputs = weights.rows // (TAPS * TAPS)
+    rows = (Axis(tile.positions, b=1), Axis(block))
+    return column_panels(weights.columns, rows, inputs, target) * target.lanes
 
 
 def can_pool(tile: WinogradTile, window: Window) -> bool:
@@ -162,8 +170,7 @@ def _tiling(
     name: str, tile: WinogradTile, x: Tensor, y: Tensor, before: tuple[int, int], most: int, channels: int
 ) -> Tiling:
     """Cut a convolution into tiles, and those into blocks of at most so many; `channels` of products lie together."""
-    tiles = y.images * tile.count(y.height, y.width)
-    block = -(-tiles // -(-tiles // most))
+    block = _block(y.images * tile.count(y.height, y.width), most)
     return Tiling(
         tile,
         x,
@@ -174,6 +181,11 @@ def _tiling(
         _slab(f"{name} patches", tile, block, x.pitch),
         _slab(f"{name} products", tile, block, channels),
     )
+
+
+def _block(tiles: int, most: int) -> int:
+    """Return how many tiles run together, of nearly equal blocks of at most so many."""
+    return -(-tiles // -(-tiles // most))
 
 
 def _slab(name: str, tile: WinogradTile, tiles: int, pitch: int) -> Slab:

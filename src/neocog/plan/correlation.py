@@ -19,14 +19,17 @@ from neocog.target.processor import Target
 
 ROW, COLUMN, TAP_ROW, TAP_COLUMN = "row", "column", "tap row", "tap column"  # tags of axes that clips speak of
 NOMINAL_BATCH = 64  # panels must suit every batch size; this one is typical
+MOST_VECTORS = 4  # of a panel
+MOST_ALONE = 8  # likewise, where each weight is used once: so many sums hide what an addition takes
 LEAST_POOLED_MAP = 16  # on smaller ones, leaving out taps in the halo saves more than fusing a pooling
 
 
 def column_panels(columns: int, rows: tuple[Axis, ...], length: int, target: Target) -> int:
     """Choose the width of a matrix's panels, in vectors, at the least estimated cost for a nest of rows."""
     vectors = -(-columns // target.lanes)
+    most = MOST_VECTORS if rows else max(MOST_VECTORS, min(MOST_ALONE, (target.registers + 1) // 2))
     best, least = 1, math.inf
-    for width in range(1, min(vectors, 4) + 1):
+    for width in range(1, min(vectors, most) + 1):
         full, rest = divmod(vectors, width)
         split, each = choose_rows(rows, width, length, target)
         cost = full * each
@@ -37,12 +40,12 @@ def column_panels(columns: int, rows: tuple[Axis, ...], length: int, target: Tar
     return best
 
 
-def output_rows(node: Node) -> tuple[Axis, ...]:
-    """Return loops over the outputs of a layer, for a typical batch."""
+def output_rows(node: Node, batch: int = NOMINAL_BATCH) -> tuple[Axis, ...]:
+    """Return loops over the outputs of a layer, for a batch, or a typical one."""
     if isinstance(node.output, ImageShape):
         # Steps that do not divide keep the axes apart, as they are where the input has a halo.
-        return (Axis(NOMINAL_BATCH, 7), Axis(node.output.height, 5), Axis(node.output.width, 3))
-    return (Axis(NOMINAL_BATCH, 1),)
+        return (Axis(batch, 7), Axis(node.output.height, 5), Axis(node.output.width, 3))
+    return (Axis(batch, 1),) if batch > 1 else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,11 +271,11 @@ def _chunks(nest: tuple[Axis, ...], columns: Panels, cells: int, target: Target)
     cache for all rows. Loops over taps read what neighbouring rows have just read, and need no cut.
 
     One image gains nothing by it, and is cut all the same: where a sum is cut decides how it is rounded, and an image's
-    answer must not hang on how many others are asked about with it.
+    answer must not hang on how many others are asked about with it, nor on whether the program stands alone.
     """
     if len(nest) != 1 or cells > 1:
         return Split(nest, 0, 1)
-    stretch = target.level1 // 2 // (4 * columns.width)
+    stretch = target.level1 // 2 // (4 * (columns.usual or columns.width))
     return Split(nest, 0, max(1, -(-nest[0].extent // stretch)))
 
 

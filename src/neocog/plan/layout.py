@@ -148,7 +148,7 @@ class Panels:
     """A matrix cut into panels of `width` columns, so that a register tile reads its weights in one sequence.
 
     Element (row, column) lies at `(column // width) * panel_step + row * width + column % width`; columns are padded
-    with zeros to whole panels.
+    with zeros to whole panels. Where panels suit one batch, `usual` is how wide they are where they must suit any.
     """
 
     name: str
@@ -158,6 +158,7 @@ class Panels:
     offset: int = 0  # elements, from the beginning of the named memory
     space: Space = Space.ARENA
     bytes_each: int = 4  # size of one element
+    usual: int = 0
 
     @property
     def memory(self) -> Name:

@@ -120,10 +120,11 @@ def tile_cost(rows: int, vectors: int, length: int, target: Target) -> float:
     """Estimate the cycles of one register tile over a reduction of `length`.
 
     Two multiply-adds and two loads start each cycle and an addition takes four: so many independent sums are needed
-    before the loop runs at full speed. The constant stands for entering and leaving the tile.
+    before the loop runs at full speed. Where a multiply-add is two instructions, processors multiply beside adding, and
+    what counts is how many instructions begin: four a cycle. The constant stands for entering and leaving the tile.
     """
-    slots = 1 if target.fma else 2
-    cycles = max(rows * vectors * slots / 2, (rows + vectors) / 2, 4.0)
+    sums, loads = rows * vectors, rows + vectors
+    cycles = max(sums / 2, loads / 2, 4.0) if target.fma else max((2 * sums + loads) / 4, 4.0)
     return length * cycles + 1.5 * rows * vectors + 12
 
 

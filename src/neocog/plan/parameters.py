@@ -49,6 +49,7 @@ class ParameterLayout:
         sizes: elements of each named memory.
         rounded: of a program that multiplies 8-bit integers, where the weights of a layer lie, by its name.
         roundings: and how a value is rounded, by its number.
+        batch: of the only programs that use it, which panels suit; None: of any batch.
     """
 
     places: dict[str, ParameterPlace]
@@ -58,6 +59,7 @@ class ParameterLayout:
     sizes: dict[str, int]
     rounded: dict[str, RoundedWeights] = field(default_factory=dict)
     roundings: dict[int, Rounding] = field(default_factory=dict)
+    batch: int | None = None
 
     @property
     def size(self) -> int:
@@ -119,6 +121,7 @@ def lay_out_parameters(
     rules: Mapping[str, UpdateRule] | None = None,
     early: Collection[str] = (),
     precision: Precision = "float32",
+    batch: int | None = None,
 ) -> ParameterLayout:
     """Choose a place for every variable.
 
@@ -128,6 +131,7 @@ def lay_out_parameters(
         rules: how each parameter is trained; those without a rule are frozen. None: for a program that only answers.
         early: parameters that are trained one by one.
         precision: of products.
+        batch: of the only programs that will use it; None: any.
     """
     multiplied = [node for node in graph.nodes if precision == "int8" and isinstance(node.layer, Conv2d | Linear)]
     apart = {node.index for node in multiplied}
@@ -149,7 +153,7 @@ def lay_out_parameters(
         first = sizes[PARAMETERS]
         for variable in sorted(group, key=lambda variable: variable.is_vector):
             block = PARAMETERS if variable.trainable or rules is None else BUFFERS
-            place = places[variable.name] = _place(variable, block, sizes[block], target)
+            place = places[variable.name] = _place(variable, block, sizes[block], target, batch)
             sizes[block] += place.size
         if isinstance(rule, UpdateRule):
             ranges.append(ParameterRange(first, sizes[PARAMETERS] - first, rule))
@@ -168,19 +172,25 @@ def lay_out_parameters(
         sizes,
         rounded,
         roundings,
+        batch,
     )
 
 
-def _place(variable: Parameter, block: str, offset: int, target: Target) -> ParameterPlace:
+def _place(variable: Parameter, block: str, offset: int, target: Target, batch: int | None) -> ParameterPlace:
     *receptive, columns = variable.shape
     if not receptive:
         return Vectors(block, columns, target.round_up(columns), offset, Space.STATE)
     rows = math.prod(receptive)
     if getattr(variable.node.layer, "groups", 1) > 1:  # vectors of filters are taken apart or worked with one by one
         return Panels(block, rows, columns, target.lanes, offset, Space.STATE)
-    return replace(matrix_panels(block, rows, columns, variable.node, target), offset=offset, space=Space.STATE)
+    made = matrix_panels(block, rows, columns, variable.node, target, batch)
+    return replace(made, offset=offset, space=Space.STATE)
 
 
-def matrix_panels(name: str, rows: int, columns: int, node: Node, target: Target) -> Panels:
-    """Lay out the weights of a convolution or a fully connected layer as a matrix."""
-    return Panels(name, rows, columns, column_panels(columns, output_rows(node), rows, target) * target.lanes)
+def matrix_panels(name: str, rows: int, columns: int, node: Node, target: Target, batch: int | None) -> Panels:
+    """Lay out the weights of a convolution or a fully connected layer as a matrix that suits a batch, or any."""
+    usual = column_panels(columns, output_rows(node), rows, target) * target.lanes
+    if batch is None:
+        return Panels(name, rows, columns, usual)
+    width = column_panels(columns, output_rows(node, batch), rows, target) * target.lanes
+    return Panels(name, rows, columns, width, usual=usual)

@@ -57,6 +57,7 @@ def plan_program(
     outputs: Collection[str] = (LOGITS, FEATURES),
     precision: Precision = "float32",
     seeks: bool = False,
+    alone: bool = False,
 ) -> Program:
     """Write a network down as a program.
 
@@ -71,6 +72,7 @@ def plan_program(
             program that trains needs the logits.
         precision: of the factors of products, and of what is kept between them; sums and parameters are float32.
         seeks: whether it finds a gradient; see `plan_gradient`.
+        alone: whether parameters lie as this batch has them, and not so that programs for all batches may share them.
     """
     nodes = _asked(graph, outputs)
     sources = peak_sources(graph) if PEAKS in outputs else {}
@@ -79,7 +81,7 @@ def plan_program(
     extents = extents_of(steps, range(len(steps.steps)) if sources else named, training=training is not None)
     rules = training.rules(graph) if training else None
     early = early_updates(graph, training) if training else ()
-    layout = lay_out_parameters(graph, target, rules, early, precision)
+    layout = lay_out_parameters(graph, target, rules, early, precision, batch if alone else None)
     given = {name: steps.sources[index] for name, index in nodes.items()}
     low = Lowering(
         target,

@@ -162,7 +162,8 @@ def _compiled(
     ending = ending_of(network)
 
     def part(target: Target, version: str = "") -> tuple[str, int, int]:
-        standalone = stand_alone(plan_program(folded.graph, 1, target, outputs=(LOGITS,), precision=precision))
+        program = plan_program(folded.graph, 1, target, outputs=(LOGITS,), precision=precision, alone=True)
+        standalone = stand_alone(program)
         constants = constants_of(standalone, parameters, scales)
         module = emit_standalone(
             standalone, constants, symbol, looks, ending, small=ahead.small, version=version, fitting=fitting

@@ -111,6 +111,14 @@ class Target:
         return {"riscv64": "lp64d", "riscv32": "ilp32f"}.get(architecture_of(self.triple), "")
 
     @property
+    def puts_off(self) -> bool:
+        """Whether LLVM puts computations off until results are used: so for WebAssembly, whose code are expressions.
+
+        Sums over a long body would be made one after another, at its end, and all factors be kept until then.
+        """
+        return self.triple.startswith("wasm")
+
+    @property
     def picks(self) -> bool:
         """Whether one instruction picks each lane from any of two registers: so with AVX-512, which alone has 16."""
         return self.lanes == 16

@@ -11,7 +11,7 @@ from neocog.nn.layers import Add, Conv2d, MaxPool2d, PReLU, ReLU
 from neocog.nn.rewrite import ScaleShift
 from neocog.nn.window import Window
 from neocog.plan import algorithm, correlation
-from neocog.plan.algorithm import transformed_panels, winograd
+from neocog.plan.algorithm import transformed_panels, transformed_width, winograd
 from neocog.plan.correlation import Correlation, Pooled
 from neocog.plan.layout import Panels, Tensor
 from neocog.plan.lower import half, rounded
@@ -132,15 +132,20 @@ def correlation_of(low: Lowering, step: PlanStep, x: Tensor, y: Tensor) -> Corre
     return Correlation(step.title, low.window_of(step), x, y, weights, bias)
 
 
-def transformed_weights(low: Lowering, name: str, tile: WinogradTile, weights: Panels, inputs: int) -> Panels:
+def transformed_weights(
+    low: Lowering, name: str, tile: WinogradTile, weights: Panels, inputs: int, width: int
+) -> Panels:
     """Make memory for transformed filters."""
-    made = transformed_panels(name, weights, inputs)
+    made = transformed_panels(name, weights, inputs, width)
     low.flat[made.space, made.name] = position_step(made) * tile.positions
     return made
 
 
 def _transformed(low: Lowering, step: PlanStep, layer: Correlation, tile: WinogradTile) -> Panels:
-    return transformed_weights(low, f"{step.title} transformed weights", tile, layer.weights, layer.x.channels)
+    width = layer.weights.width
+    if low.layout.batch is not None:
+        width = transformed_width(tile, layer.window, low.batch, layer.weights, low.target)
+    return transformed_weights(low, f"{step.title} transformed weights", tile, layer.weights, layer.x.channels, width)
 
 
 def pooling_behind(low: Lowering, step: PlanStep) -> PlanStep | None:

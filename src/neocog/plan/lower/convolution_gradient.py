@@ -239,7 +239,7 @@ def _by_tiles(
         dx = low.part_of_gradient(before, step.title, patch_halo(tile, layer.window), dirty=True)
         transposed = plan_transposed(low, step, layer, dx.tensor, level)
         transformed = transformed_weights(
-            low, f"{step.title} transformed transposed weights", tile, transposed, layer.y.channels
+            low, f"{step.title} transformed transposed weights", tile, transposed, layer.y.channels, transposed.width
         )
         weights = WinogradWeights(
             f"{step.title} transform transposed weights", tile, transposed, layer.y.channels, transformed

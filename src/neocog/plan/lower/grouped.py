@@ -105,7 +105,7 @@ def _blocks(low: Lowering, step: PlanStep, x: Tensor) -> tuple[_Block, ...]:
         first_in, first_out = first * inputs, first * outputs
         part_x, part_y = replace(x, channels=groups * inputs), replace(whole.y, channels=groups * outputs)
         name, rows = f"{step.title} block {number}", whole.taps * part_x.channels
-        weights = matrix_panels(name, rows, part_y.channels, step.node, low.target)
+        weights = matrix_panels(name, rows, part_y.channels, step.node, low.target, low.layout.batch)
         place = first_out // lanes * whole.weights.panel_step
         own = replace(whole.weights, columns=part_y.channels, offset=whole.weights.offset + place)
         bias = whole.bias and Vectors(
