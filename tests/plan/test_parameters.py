@@ -84,9 +84,7 @@ def test_buffers_lie_apart_where_a_program_trains_and_with_the_parameters_where_
 
 
 def test_weights_that_one_image_alone_reads_lie_in_wide_panels() -> None:
-    """Each is used once there: so many sums must run beside each other as an addition takes cycles, and sums are cut where
-    they are in programs for any batch.
-    """
+    """Each is used once there: what counts is how many sums run beside each other. They are cut as elsewhere."""
     graph = trace(Sequential(Flatten(), Linear(64), ReLU(), Linear(3)), (8, 8, 1))
     target = Target("x86_64-unknown-linux-gnu", "test", "", 4, 16, fma=False)
     shared, alone = (lay_out_parameters(graph, target, batch=batch).weights(graph.nodes[1]) for batch in (None, 1))

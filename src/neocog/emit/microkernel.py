@@ -175,13 +175,16 @@ def _reduce(
         a, weights = b.opaque(a), b.opaque(weights)
 
     def nest(depth: int, rows: Sequence[int], a: IrValue, weights: IrValue, sums: list[IrValue]) -> list[IrValue]:
-        if depth == len(axes):
+        if not axes:
             return _multiply(b, stage, tile, rows, a, weights, steps, sums)
         axis, (start, stop) = axes[depth]
 
-        def iterate(n: Index, rows: Sequence[int], sums: list[IrValue]) -> list[IrValue]:
+        def iterate(n: Index, rows: Sequence[int], sums: list[IrValue], written: int = 1) -> list[IrValue]:
             moved = b.at(a, b.mul(n, axis.a), _element(stage.a)), b.at(weights, b.mul(n, axis.b))
-            return nest(depth + 1, rows, *moved, sums)
+            if depth < len(axes) - 1:
+                return nest(depth + 1, rows, *moved, sums)
+            group = [(i * axis.a + x, i * axis.b + y) for i in range(written) for x, y in steps]
+            return _multiply(b, stage, tile, rows, *moved, group, sums)
 
         if any(clip.taps == axis.tag for clip in written_clips):
             for n in range(axis.extent):
@@ -193,12 +196,7 @@ def _reduce(
         whole, _ = b.divmod(b.sub(stop, start), step)
         with b.loop(0, whole, sums) as (group, carried):
             first = b.add(start, b.mul(group, step))
-            if depth == len(axes) - 1:
-                moved = b.at(a, b.mul(first, axis.a)), b.at(weights, b.mul(first, axis.b))
-                written = [(n * axis.a + x, n * axis.b + y) for n in range(step) for x, y in steps]
-                carried[:] = _multiply(b, tile, rows, *moved, written, carried)
-            else:
-                carried[:] = iterate(first, rows, carried)
+            carried[:] = iterate(first, rows, carried, step)
         if step > 1 and not (_is_constant((start, stop)) and (stop - start) % step == 0):
             with b.loop(b.add(start, b.mul(whole, step)), stop, carried) as (last, rest):
                 rest[:] = iterate(last, rows, rest)
