@@ -183,8 +183,8 @@ def _reduce(
             moved = b.at(a, b.mul(n, axis.a), _element(stage.a)), b.at(weights, b.mul(n, axis.b))
             if depth < len(axes) - 1:
                 return nest(depth + 1, rows, *moved, sums)
-            group = [(i * axis.a + x, i * axis.b + y) for i in range(written) for x, y in steps]
-            return _multiply(b, stage, tile, rows, *moved, group, sums)
+            several = [(i * axis.a + x, i * axis.b + y) for i in range(written) for x, y in steps]
+            return _multiply(b, stage, tile, rows, *moved, several, sums)
 
         if any(clip.taps == axis.tag for clip in written_clips):
             for n in range(axis.extent):
