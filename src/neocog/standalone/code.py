@@ -162,7 +162,8 @@ def _compiled(
     ending = ending_of(network)
 
     def part(target: Target, version: str = "") -> tuple[str, int, int]:
-        program = plan_program(folded.graph, 1, target, outputs=(LOGITS,), precision=precision, alone=True)
+        alone = not ahead.small  # panels that suit one image take more code
+        program = plan_program(folded.graph, 1, target, outputs=(LOGITS,), precision=precision, alone=alone)
         standalone = stand_alone(program)
         constants = constants_of(standalone, parameters, scales)
         module = emit_standalone(
