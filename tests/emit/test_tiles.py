@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from amx.cases import FACTORS, FINITE, exact_products, products
 from emit_functions import applied, compiled, floats, targets
 from half_cases import from_words, tile_products, to_words
 from neocog.emit.builder import I8
@@ -108,3 +109,13 @@ def test_what_the_processor_does_with_denormal_numbers_elsewhere_stays(name):
     tiny = np.full(8, 2.0**-127, np.float32)
     assert (tiny * np.float32(0.5) == np.float32(2.0**-128)).all()
     assert applied(targets()[name], lambda b, x: b.ir.fmul(x, b.splat(0.5)), tiny)[0] == np.float32(2.0**-128)
+
+
+@pytest.mark.parametrize("kind", FINITE)
+@pytest.mark.parametrize("name", [name for name, target in targets().items() if target.fma])
+def test_sums_are_those_of_the_manual_in_exact_fractions(name, kind):
+    """Wide exponents and denormal numbers too: tests/amx/ compares tile registers with the same sums."""
+    x, w = FACTORS[kind]()
+    got, want = products(targets()[name], x, w), exact_products(x[:2], w[:, :4])
+    assert (got[:2, :4] == want).all()
+    assert 0 < np.abs(want).max() < np.inf

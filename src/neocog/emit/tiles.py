@@ -244,6 +244,13 @@ def configured(b: Builder, program: Program) -> Iterator[None]:
     if not uses_tile_registers(program):
         yield
         return
+    with registers_set_up(b):
+        yield
+
+
+@contextmanager
+def registers_set_up(b: Builder) -> Iterator[None]:
+    """Write code that multiplies in tile registers: it sets them up before, and gives them back behind."""
     configuration = b.ir.alloca(I8, CONFIGURATION, align=CONFIGURATION)
     with b.loop(0, CONFIGURATION // 8) as (word, _):
         b.ir.store(ir.Constant(I64, 0), b.at(configuration, word, I64), align=8)
