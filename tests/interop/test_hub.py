@@ -16,7 +16,7 @@ import pytest
 
 import neocog as nc
 from hub_server import TOKEN, Hub
-from neocog.errors import FormatError, NeocogError, NeocogWarning
+from neocog.errors import FormatError, NeocogError, NeocogWarning, SettingError
 from neocog.interop.architectures import Architecture
 from neocog.interop.hub.load import from_hub
 from neocog.interop.hub.push import files_of
@@ -207,6 +207,18 @@ def test_a_model_that_was_pushed_comes_back_as_it_was(hub):
     assert model.origin is not None
     assert model.origin.source == f"me/dark-or-bright@{hub.repositories['me/dark-or-bright'].commit}"
     assert model.learnt_from is None
+
+
+def test_what_it_computes_with_is_the_callers(hub):
+    put_pushed(hub)
+    assert from_hub("me/dark-or-bright").precision == "float32"
+    assert from_hub("me/dark-or-bright", precision="bfloat16").precision == "bfloat16"
+    hub.asked.clear()
+    with pytest.raises(SettingError, match="precision must be"):
+        from_hub("me/dark-or-bright", precision="float16")
+    assert not hub.asked
+    with pytest.raises(SettingError, match="int8 needs scales"):
+        from_hub("me/dark-or-bright", precision="int8")
 
 
 def test_a_second_time_nothing_is_fetched(hub):

@@ -42,6 +42,7 @@ def cached(hub, monkeypatch):
 def test_what_the_cache_has_is_at_hand_and_nobody_is_asked(hub, cached):
     assert "timm/mobilenetv1_100.test" in at_hand()
     assert_same(backbone("timm/mobilenetv1_100.test", engine="reference"), cached)
+    assert backbone("timm/mobilenetv1_100.test", precision="auto").precision == "auto"
     assert_same(backbone("hub:timm/mobilenetv1_100.test", engine="reference"), cached)
     assert not hub.asked
 

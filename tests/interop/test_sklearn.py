@@ -129,6 +129,13 @@ def test_a_pickle_holds_the_model_file(fitted, digits, tmp_path):
     np.testing.assert_array_equal(frozen.transform(test / 16), fitted.features(test))
 
 
+def test_what_it_computes_with_is_its_models_and_stays_so_in_a_pickle(digits):
+    train, _, labels, _ = digits
+    classifier = NeocogClassifier(convolution, image_shape=DIGIT, epochs=1, precision="auto")
+    classifier.fit(train[:64], labels[:64])
+    assert classifier.model_.precision == pickle.loads(pickle.dumps(classifier)).model_.precision == "auto"
+
+
 def test_a_damaged_pickle_is_refused(fitted):
     content = bytearray(pickle.dumps(fitted))
     weights = np.asarray(fitted.model_.state_dict()["4.weight"], "<f4").tobytes()

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from neocog.engines.base import Engine
+from neocog.engines.precision import Precision
 from neocog.model.modelfile import load_network
 from neocog.model.network import Network
 from neocog.reading import expanded
-from neocog.train.model import Model
+from neocog.train.model import Model, load
 
 ONNX = ".onnx"
 
@@ -39,11 +40,17 @@ def open_network(
     return load_network(path, Network, engine=engine, threads=threads, allow_nonfinite=allow_nonfinite)
 
 
-def open_model(path: str | Path, *, engine: str | Engine = "native", threads: int | None = None) -> Model:
+def open_model(
+    path: str | Path,
+    *,
+    engine: str | Engine = "native",
+    threads: int | None = None,
+    precision: Precision = "float32",
+) -> Model:
     """Read a file as `open_network` does, as a Model, which can be trained."""
     path = expanded(path)
     if path.suffix.lower() == ONNX:
         from neocog.interop.onnx.reader import from_onnx
 
-        return from_onnx(path, engine=engine, threads=threads)
-    return load_network(path, Model, engine=engine, threads=threads)
+        return from_onnx(path, engine=engine, threads=threads, precision=precision)
+    return load(path, engine=engine, threads=threads, precision=precision)

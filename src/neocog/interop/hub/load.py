@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from neocog.engines.base import Engine
+from neocog.engines.precision import Precision, check_precision
 from neocog.interop.hub.card import licence_in
 from neocog.interop.hub.client import CARD, CONFIG, WEIGHTS, Checkout
 from neocog.interop.hub.push import CREATED
@@ -32,6 +33,7 @@ def from_hub(
     cached: bool = False,
     engine: str | Engine = "native",
     threads: int | None = None,
+    precision: Precision = "float32",
     quiet: bool = False,
 ) -> Model:
     """Return a model from a hub: one of timm's, such as timm/resnet18.a1_in1k, or one that `neocog push` made.
@@ -45,7 +47,7 @@ def from_hub(
         class_names: in place of those that config.json has. timm's has none where the classes are ImageNet's: they are
             then called "0", "1", ...
         cached: whether the hub shall not be asked, nor whether there is a newer commit: what the cache has will do.
-        engine, threads: what the model shall run on, as for `neocog.Model`.
+        engine, threads, precision: what the model shall run on and compute with, as for `neocog.Model`.
         quiet: whether no progress is shown; where stderr is no terminal, none is.
 
     Returns:
@@ -56,11 +58,13 @@ def from_hub(
         NeocogError: there is no such repository, it may not be read, the hub cannot be reached, the disk is full, or
             the package is missing; the message says which.
         FormatError: it holds no such model, a damaged one, or one of a network that neocog does not have.
+        SettingError: `precision` is none, or int8 for a model without scales.
 
     >>> import neocog as nc
     >>> model = nc.from_hub("timm/resnet18.a1_in1k")  # doctest: +SKIP
     >>> model.predict(["cat.jpg"])  # doctest: +SKIP
     """
+    check_precision(precision)  # before anything is fetched
     place = Repository.parse(name)
     checkout = Checkout(place, cached=cached, quiet=quiet)
     entries = parse_json(read_file(checkout.file(CONFIG, MOST_CONFIG), MOST_CONFIG), f"{place}: {CONFIG}")
@@ -71,6 +75,7 @@ def from_hub(
         model = _of_timm(checkout, config, engine, threads)
     if class_names is not None:
         model.class_names = check_names(class_names, model.graph.classes)
+    model.precision = precision
     return model
 
 

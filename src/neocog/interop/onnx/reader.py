@@ -10,6 +10,7 @@ import numpy as np
 
 from neocog.data.resize import DEFAULT_RESIZE, ResizeRule
 from neocog.engines.base import Engine
+from neocog.engines.precision import Precision
 from neocog.errors import FormatError, NeocogError, SettingError
 from neocog.interop.onnx.call import NodeCall, Unsupported, Value
 from neocog.interop.onnx.constants import FOLDS
@@ -62,6 +63,7 @@ def from_onnx(
     resize: str | ResizeRule = DEFAULT_RESIZE,
     engine: str | Engine = "native",
     threads: int | None = None,
+    precision: Precision = "float32",
     allow_nonfinite: bool = False,
 ) -> Model:
     """Read a convolutional network from an ONNX file, as a model that answers, is explained, and can be trained on.
@@ -70,7 +72,8 @@ def from_onnx(
     image at the head of the network becomes the model's normalisation. A Softmax at its end is left out, since
     `predict_proba` gives it; one of several labels, a Sigmoid at its end, makes BinaryCrossEntropy the model's loss.
     docs/onnx.md says which operators are read, and how. A file that neocog wrote brings back what the model had beside
-    its layers, such as views, thresholds and calibration, where nothing but `engine` and `threads` is given.
+    its layers, such as views, thresholds and calibration, where nothing but `engine`,
+    `threads` and `precision` is given.
 
     Arguments:
         path: the file. Values that lie beside it, in the same folder, are read too.
@@ -83,7 +86,7 @@ def from_onnx(
         layout: of the file's images; default: "NHWC" where it transposes them first, else "NCHW".
         output: which of the file's outputs is meant, where there are several.
         resize: how image files of another size are brought to the network's.
-        engine, threads: what the model shall run on, as for Model.
+        engine, threads, precision: what the model shall run on and compute with, as for Model.
         allow_nonfinite: whether weights that are NaN or infinite are taken, to look at what they do.
 
     Returns:
@@ -129,6 +132,7 @@ def from_onnx(
             tell_of_range(document, network)
         if (class_names, value_range, output, resize, *given) == (None, None, None, DEFAULT_RESIZE, (0.0,), (1.0,)):
             model = restored(model, document, engine=engine, threads=threads, allow_nonfinite=allow_nonfinite)
+        model.precision = precision
     except SettingError as error:
         raise SettingError(f"{path}: {error.message}", details=error.details, hint=error.hint) from None
     except FormatError:
