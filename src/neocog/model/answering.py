@@ -128,8 +128,8 @@ class Answering:
         processors that multiply tiles of it (AMX) and float32 on others. Another one gives the next answer.
 
         In bfloat16, the factors of all products are rounded to 8 bits, and so is what layers hand on to those that
-        multiply; sums, and all other arithmetic, are float32. It is no property of the file; a training computes with it too
-        unless it is told another one. int8 is for networks with `scales`, and for answers: `features`, `peaks` and
+        multiply; sums, and all other arithmetic, are float32. It is no property of the file; a training computes with
+        it too unless it is told another one. int8 is for networks with `scales`, and for answers: `features`, `peaks` and
         `outputs` are those of float32.
 
         Raises:
