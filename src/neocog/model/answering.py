@@ -129,8 +129,8 @@ class Answering:
 
         In bfloat16, the factors of all products are rounded to 8 bits, and so is what layers hand on to those that
         multiply; sums, and all other arithmetic, are float32. It is no property of the file; a training computes with
-        it too unless it is told another one. int8 is for networks with `scales`, and for answers: `features`, `peaks` and
-        `outputs` are those of float32.
+        it too unless it is told another one. int8 is for networks with `scales`, and for answers: `features`, `peaks`
+        and `outputs` are those of float32.
 
         Raises:
             SettingError: it is none of the four, or int8 without scales.
