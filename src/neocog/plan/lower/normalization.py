@@ -13,7 +13,8 @@ from neocog.nn.layers import BatchNorm2d, GroupNorm, LayerNorm2d
 from neocog.nn.shapes import ImageShape
 from neocog.plan.blocked import Blocked
 from neocog.plan.layout import Operand, Space
-from neocog.plan.lower.lowering import CHAIN_VECTORS, NO_HALO, Lowering
+from neocog.plan.lower.draft import CHAIN_VECTORS
+from neocog.plan.lower.lowering import NO_HALO, Lowering
 from neocog.plan.lower.rule import LoweringRule, Rules
 from neocog.plan.lower.sync_norm import gradient_of_all, is_synchronised, statistics_of_all
 from neocog.plan.lower.values import Segment, Value
