@@ -12,7 +12,7 @@ import pytest
 import neocog as nc
 from json_mutation import assembled, taken_apart
 from neocog.model.ranges import Ranges, find_scales
-from neocog.nn.scales import Scales
+from neocog.nn.scales import LARGEST_SCALE, Scales
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (40, 8, 8, 3), np.uint8)
@@ -145,10 +145,17 @@ def test_other_weights_have_no_scales():
     twin.load_parameters(dict(model.parameters))
     assert (twin.scales, model.scales is None) == (None, False)
     model.precision = "int8"
-    with pytest.raises(nc.SettingError, match="a model that answers in int8 cannot be trained"):
-        model.fit(IMAGES, np.arange(40) % 3, epochs=1, precision="float32", verbose=0)
-    with pytest.raises(nc.SettingError, match="a training computes in float32 or bfloat16, not in int8"):
-        model.lr_find(IMAGES, np.arange(40) % 3)
+    labels = np.arange(40) % 3
+    for train in (
+        lambda: model.fit(IMAGES, labels, epochs=1, verbose=0),
+        lambda: model.fit(IMAGES, labels, epochs=1, precision="float32", verbose=0),
+        lambda: model.lr_find(IMAGES, labels),
+    ):
+        with pytest.raises(nc.SettingError, match="a model that answers in int8 cannot be trained") as caught:
+            train()
+        assert caught.value.hint.startswith('set model.precision = "float32"')
+    with pytest.raises(nc.SettingError, match="fitted to the answers in float32, and this model answers in int8"):
+        model.calibrate(IMAGES, labels)
     assert model.folded().precision == "float32"
     model.precision = "float32"
     model.fit(IMAGES, np.arange(40) % 3, epochs=1, verbose=0)
@@ -191,3 +198,21 @@ def test_a_network_of_pixels_and_one_of_several_labels_are_quantised():
     labels = _model(engine="reference", loss=nc.BinaryCrossEntropy())
     truth = labels.predict(IMAGES)
     assert labels.quantise(IMAGES, (IMAGES, truth), max_drop=100).measure == "macro F1"
+
+
+def test_a_network_that_multiplies_nothing_is_refused_before_anything_runs():
+    model = nc.Model(nc.Sequential(nc.MaxPool2d(2), nc.GlobalAvgPool2d()), (8, 8, 3), engine="reference")
+    with pytest.raises(nc.SettingError, match="a Conv2d or a Linear, and this one has neither"):
+        find_scales(model, iter(()))
+    with pytest.raises(nc.SettingError, match="a Conv2d or a Linear, and this one has neither"):
+        model.quantise(IMAGES, (IMAGES, np.arange(40) % 3))
+
+
+def test_values_too_small_for_any_scale_are_zeros():
+    ranges = Ranges()
+    ranges.add(np.float32([1e-38, 6e-37, 1e-45, 0]))
+    assert ranges.scale(127) == 1
+    for values in ([2.0**-50], [1.0, 1e-38], [3e38]):
+        ranges.add(np.float32(values))
+    assert ranges.counts.sum() == 3
+    assert ranges.scale(127) == LARGEST_SCALE

@@ -19,7 +19,16 @@ from neocog.nn.layers import (
     ReLU6,
 )
 from neocog.nn.rewrite import fold_norms
-from neocog.nn.scales import Scales, limits_of, never_negative, rounded_values, source_of, weight_scales
+from neocog.nn.scales import (
+    LARGEST_SCALE,
+    LEAST_SCALE,
+    Scales,
+    limits_of,
+    never_negative,
+    rounded_values,
+    source_of,
+    weight_scales,
+)
 from neocog.reference.int8 import round_weights
 
 USUAL = Sequential(
@@ -88,12 +97,36 @@ def test_scales_are_numbers_of_float32_and_equal_ones_are_one() -> None:
     assert (found.of(graph, IMAGE), found.of(graph, graph.nodes[-1].inputs[0])) == (np.float32(0.5), np.float32(0.25))
 
 
-@pytest.mark.parametrize("value", [0.0, -1.0, float("nan"), float("inf"), 1e-40, 1e39, "1", True, None])
+@pytest.mark.parametrize(
+    "value", [0.0, -1.0, float("nan"), float("inf"), 2.0**-60 / 1.001, 2.0**60 * 1.001, "1", True, None]
+)
 def test_a_scale_that_is_none_is_refused(value: object) -> None:
     with pytest.raises(SettingError, match="the scale of a must be a positive number"):
         Scales(1.0, {"a": value})  # type: ignore[dict-item]
     with pytest.raises(SettingError, match="the scale of the image must be"):
         Scales(value)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("image", [LEAST_SCALE, LARGEST_SCALE])
+@pytest.mark.parametrize("largest", [LEAST_SCALE * 130, LARGEST_SCALE * 100])
+def test_at_the_ends_of_scales_products_and_inverses_are_numbers(image: float, largest: float) -> None:
+    scale = np.float32(Scales(image).image)
+    integers, _, scales = round_weights(np.full((2, 1), largest, np.float32), np.float32([largest * image]), scale)
+    tiny = np.finfo(np.float32).tiny
+    assert np.abs(integers).max() == 127 or scales[0] > largest / 127
+    assert LEAST_SCALE < scales[0] <= LARGEST_SCALE
+    assert tiny <= scale * scales[0] < np.inf
+    assert tiny <= np.float32(1) / scale < np.inf
+
+
+def test_weights_too_large_or_too_small_for_a_scale_are_refused_or_zeros() -> None:
+    one = np.float32(1)
+    with pytest.raises(SettingError, match="too large to be rounded"):
+        weight_scales(np.full((1, 1), LARGEST_SCALE * 128, np.float32), None, one)
+    with pytest.raises(SettingError, match="too large to be rounded"):
+        weight_scales(np.ones((1, 1), np.float32), np.float32([1e30]), np.float32(LEAST_SCALE))
+    integers, _, scales = round_weights(np.full((1, 1), LEAST_SCALE, np.float32), None, one)
+    assert (integers[0, 0], scales[0]) == (0, 1)
 
 
 def test_scales_of_another_network_are_refused() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from neocog.engines.base import Int8Engine, Predictor
+from neocog.engines.base import Engine, Int8Engine, Predictor
 from neocog.engines.precision import HOW_TO_QUANTISE
 from neocog.errors import SettingError
 from neocog.model.arguments import resolve_engine
@@ -23,13 +23,23 @@ def make_predictor(network: Answering) -> Predictor:
     if network.precision != "int8":
         engine = resolve_engine(network.engine, network.precision)
         return engine.predictor(network.graph, network.weights.arrays, network.threads)
-    engine, scales = resolve_engine(network.engine), check_scales(network.scales)
+    engine, scales = int8_engine(network.engine), check_scales(network.scales)
+    return engine.int8_predictor(network.graph, network.weights.arrays, scales, network.threads)
+
+
+def int8_engine(wanted: str | Engine) -> Int8Engine:
+    """Return an engine, by its name or itself, that computes in int8.
+
+    Raises:
+        SettingError: it does not.
+    """
+    engine = resolve_engine(wanted)
     if not isinstance(engine, Int8Engine):
         raise SettingError(
             f"the {engine.name} engine does not compute in int8",
             hint='the engines "native" and "reference" do',
         )
-    return engine.int8_predictor(network.graph, network.weights.arrays, scales, network.threads)
+    return engine
 
 
 def check_scales(scales: Scales | None) -> Scales:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neocog.engines.base import Images, value_shape
-from neocog.errors import DataError, NeocogError
+from neocog.errors import DataError, NeocogError, SettingError
 from neocog.model.network import Network
 from neocog.nn.graph import IMAGE
 from neocog.nn.rewrite import Folded, fold_norms
@@ -27,7 +27,7 @@ _PIECE_VALUES = 1 << 25  # of all layers, that are in memory at a time
 class Ranges:
     """How often sizes occur among the values that were seen, in steps of a limit that grows with them.
 
-    Zeros are left out: they are rounded to themselves.
+    Zeros are left out: they are rounded to themselves, and so is what is as small as no scale may be.
     """
 
     def __init__(self) -> None:
@@ -44,7 +44,7 @@ class Ranges:
         most = float(sizes.max(initial=0))
         if not np.isfinite(most):
             raise NeocogError("values of a layer are no finite numbers", hint="see: neocog explain MODEL IMAGE")
-        sizes = sizes[sizes > 0]
+        sizes = sizes[sizes >= LEAST_SCALE]  # what is smaller is a zero by any scale
         if not len(sizes):
             return
         self.limit = self.limit or most
@@ -86,16 +86,18 @@ def find_scales(
         progress: told how many images each step took.
 
     Raises:
-        DataError: there are no images. NeocogError: a value is no finite number.
+        SettingError: the network has no Conv2d and no Linear. DataError: there are no images. NeocogError: a value is
+            no finite number.
 
     Cost: a program that gives all of these values is compiled, and runs image by image.
     """
+    check_rounds(network)
     folded = fold_norms(network.graph)
     wanted = {value: _in_source(folded, value) for value in sorted(rounded_values(folded.graph))}
     ranges = {value: Ranges() for value in wanted}
     layers = [index for index in wanted.values() if index != IMAGE]
     size = max(1, _PIECE_VALUES // sum(int(np.prod(value_shape(network.graph, index))) for index in wanted.values()))
-    plain, seen = _in_float32(network), 0
+    plain, seen = in_float32(network), 0
     for images in batches:
         for start in range(0, len(images), size):
             piece = images[start : start + size]
@@ -110,7 +112,17 @@ def find_scales(
     return Scales(found.pop(IMAGE, 1.0), {folded.graph.nodes[value].name: scale for value, scale in found.items()})
 
 
-def _in_float32(network: Network) -> Network:
+def check_rounds(network: Network) -> None:
+    """Raise SettingError unless a network has layers that multiply integers in int8."""
+    if not rounded_values(fold_norms(network.graph).graph):
+        raise SettingError(
+            "int8 needs a network with a Conv2d or a Linear, and this one has neither",
+            hint="nothing in it would be faster: leave it in float32",
+        )
+
+
+def in_float32(network: Network) -> Network:
+    """Return a network with the same weights that answers in float32."""
     twin = copy(network)
     twin.precision = "float32"
     return twin

@@ -45,8 +45,8 @@ UNSIGNED_LIMIT = 255
 SIGNED_LIMIT = 127
 """The largest integer of weights, and of a value that can be negative; the least is -127."""
 
-LEAST_SCALE, LARGEST_SCALE = 2.0**-100, 2.0**100
-"""Between these, products of two scales and their inverses are normal numbers of float32."""
+LEAST_SCALE, LARGEST_SCALE = 2.0**-60, 2.0**60
+"""Of values and of weights. Products of two scales, and the inverses of scales, are then normal numbers of float32."""
 
 _MULTIPLIES = (Conv2d, Linear)
 _MOVES = (Flatten, MaxPool2d)  # the integers that go in are those that come out, some of them
@@ -70,7 +70,7 @@ class Scales:
     Each is kept as the nearest number of float32.
 
     Raises:
-        SettingError: a scale is no number, or not from 2^-100 to 2^100.
+        SettingError: a scale is no number, or not from 2^-60 to 2^60.
 
     >>> Scales(1 / 255, {"1": 0.1}).values
     {'1': 0.10000000149011612}
@@ -186,7 +186,7 @@ def weight_scales(
         (K,); 1 where all is zero.
 
     Raises:
-        SettingError: a weight or bias is no finite number.
+        SettingError: a weight or bias is no finite number, or so large that its scale would be above 2^60.
 
     >>> weight_scales(np.array([[127, 1, 0]]), np.array([0, 2**40, 0]), np.float32(1))
     array([1.000e+00, 2.048e+03, 1.000e+00], dtype=float32)
@@ -200,7 +200,10 @@ def weight_scales(
         usual = _balanced(np.asarray(weight, np.float32).reshape(rows.shape), usual)
     for_bias = shift / (float(input_scale) * _ROOM)
     for_sums = rows.sum(axis=0, dtype=np.float64) * (UNSIGNED_LIMIT / _ROOM)
-    scales: NDArray[np.float32] = np.maximum(usual, np.maximum(for_bias, for_sums).astype(np.float32))
+    least = np.minimum(np.maximum(for_bias, for_sums), 2 * LARGEST_SCALE).astype(np.float32)
+    scales: NDArray[np.float32] = np.maximum(usual, least)
+    if scales.max(initial=0) > LARGEST_SCALE:
+        raise SettingError("weights and biases are too large to be rounded to 8 bits: a step would be above 2^60")
     scales[scales <= LEAST_SCALE] = 1  # weights so small are zeros
     return scales
 
@@ -223,5 +226,5 @@ def _moves(layer: Layer) -> bool:
 
 def _checked(name: str, value: object) -> float:
     if not (is_number(value) and LEAST_SCALE <= value <= LARGEST_SCALE):  # type: ignore[operator]
-        raise SettingError(f"the scale of {name} must be a positive number of float32, got {shown(value)}")
+        raise SettingError(f"the scale of {name} must be a positive number from 2^-60 to 2^60, got {shown(value)}")
     return float(np.float32(value))  # type: ignore[arg-type]

@@ -12,6 +12,7 @@ from neocog.model.calibration import Calibration, Reject, calibrated
 from neocog.model.network import Network
 from neocog.train.metrics import target_classes
 from neocog.train.source import Batch
+from neocog.train.thresholds import check_fits_float32
 
 
 def calibrate(model: Network, batches: Iterable[Batch], *, reject: Reject | None = None) -> Calibration:
@@ -24,7 +25,7 @@ def calibrate(model: Network, batches: Iterable[Batch], *, reject: Reject | None
 
     Raises:
         DataError: there are no images, or labels are out of range.
-        SettingError: the model gives several labels an image, or answers for pixels.
+        SettingError: the model gives several labels an image, answers for pixels, or answers in int8.
         NeocogError: no threshold gives the precision asked for.
     """
     check_calibrates(model)
@@ -42,7 +43,8 @@ def calibrate(model: Network, batches: Iterable[Batch], *, reject: Reject | None
 
 
 def check_calibrates(model: Network) -> None:
-    """Raise SettingError unless a model gives each image one class."""
+    """Raise SettingError unless a model gives each image one class, in float32."""
+    check_fits_float32(model)
     if model.loss.several_labels or len(model.graph.answer_shape) != 1:
         what = "several labels an image" if model.loss.several_labels else "an answer for each pixel"
         raise SettingError(f"calibrating and rejecting need a model that gives each image one class, this gives {what}")

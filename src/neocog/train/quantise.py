@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from neocog.engines.base import Images
 from neocog.errors import NeocogError, SettingError
+from neocog.model.making import int8_engine
 from neocog.model.network import Network
-from neocog.model.ranges import find_scales
+from neocog.model.ranges import check_rounds, find_scales, in_float32
 from neocog.nn.limits import is_number, shown
 from neocog.train.evaluation import Evaluation, evaluate
 from neocog.train.labels import LabelsEvaluation
@@ -67,12 +68,13 @@ def quantise(
 
     Raises:
         NeocogError: more is lost; the model is as it was.
-        SettingError: max_drop is below 0, or the engine does not compute in int8.
+        SettingError: max_drop is no number from 0 to 100, the engine does not compute in int8, or the network has
+            nothing to multiply.
         DataError: there are no images.
     """
     check_drop(max_drop)
-    plain = copy(model)
-    plain.precision = "float32"
+    check_quantises(model)
+    plain = in_float32(model)
     scales = find_scales(plain, images, progress)
     rounded = copy(plain)
     rounded.scales = scales
@@ -95,6 +97,12 @@ def check_drop(max_drop: float) -> None:
     """Raise SettingError unless `max_drop` is a number of points."""
     if not (is_number(max_drop) and 0 <= max_drop <= 100):
         raise SettingError(f"max_drop must be a number of points from 0 to 100, got {shown(max_drop)}")
+
+
+def check_quantises(model: Network) -> None:
+    """Raise SettingError unless a model's engine computes in int8, and its network has what that is for."""
+    int8_engine(model.engine)
+    check_rounds(model)
 
 
 def _measured(evaluation: Evaluation | LabelsEvaluation) -> tuple[str, float, int]:

@@ -15,7 +15,7 @@ from typing import Any, Literal, TypedDict, TypeVar, cast
 from neocog.data.augment.transform import Transform
 from neocog.data.sampling import ALL, BALANCED, Sampling
 from neocog.engines.base import StepSettings
-from neocog.engines.precision import HOW_TO_QUANTISE, PRECISIONS, Precision
+from neocog.engines.precision import PRECISIONS, Precision
 from neocog.errors import FormatError, SettingError
 from neocog.model.arguments import MAX_SEED
 from neocog.nn.followers import EMA
@@ -312,7 +312,10 @@ class TrainingSettings:
 
     def __post_init__(self) -> None:
         if self.precision == "int8":
-            raise SettingError("a training computes in float32 or bfloat16, not in int8", hint=HOW_TO_QUANTISE)
+            raise SettingError(
+                "a training computes in float32 or bfloat16, not in int8",
+                hint="leave precision out, and quantise the model when it is trained",
+            )
         for entry in fields(self):
             value = getattr(self, entry.name)
             if value is not None or entry.default is not None:
@@ -377,6 +380,15 @@ def about(entry: Field[Any]) -> About:
     return found
 
 
+def check_trains(precision: Precision) -> None:
+    """Raise SettingError where a model answers in int8."""
+    if precision == "int8":
+        raise SettingError(
+            "a model that answers in int8 cannot be trained: its scales are those of the weights as they are",
+            hint='set model.precision = "float32", and quantise the model anew when it is trained',
+        )
+
+
 def settled(
     given: Mapping[str, Any],
     *,
@@ -389,13 +401,15 @@ def settled(
 
     Arguments:
         given: as a caller gave them; see `Given`.
-        seed, loss, precision: where none is given.
+        seed, loss, precision: of the model, where none is given.
         before: of the training that goes on; it decides what is not given.
 
     Raises:
         TypeError: there is no such setting.
-        SettingError: a value is out of its range, or a training that goes on cannot have another.
+        SettingError: a value is out of its range, a training that goes on cannot have another, or the model answers in
+            int8.
     """
+    check_trains(precision)
     known = {entry.name: entry for entry in fields(TrainingSettings)}
     for name in given:
         if name not in known:

@@ -33,7 +33,7 @@ from neocog.nn.limits import is_number, shown
 from neocog.nn.losses import BinaryCrossEntropy, CrossEntropy, Loss
 from neocog.nn.optimizers import SGD, Optimizer
 from neocog.ranks.world import World
-from neocog.train.settings import TrainingSettings, settled
+from neocog.train.settings import TrainingSettings, check_trains, settled
 
 
 class Trainer:
@@ -91,11 +91,7 @@ class Trainer:
         world: World | None = None,
         fast_reduce: bool = False,
     ) -> None:
-        if model.precision == "int8":
-            raise SettingError(
-                "a model that answers in int8 cannot be trained: its scales are those of the weights as they are",
-                hint='set model.precision = "float32"',
-            )
+        check_trains(model.precision)
         if settings is None:
             given = {"optimizer": optimizer if optimizer is not None else SGD(), "loss": loss, "seed": seed}
             settings = settled(

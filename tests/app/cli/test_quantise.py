@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 
 import neocog as nc
-from app.pictures import write_image
+from app.pictures import write_image, write_photos
+from neocog.app.cli.datasets import open_source
+from neocog.data.identity import identities_in
+from neocog.data.resize import ImageSize
 from neocog.nn.graph import IMAGE
 from neocog.nn.rewrite import fold_norms
 from neocog.nn.scales import Scales, rounded_values
@@ -70,12 +73,48 @@ def test_a_model_that_loses_too_much_is_left_as_it_was(run, trained, trained_onc
     assert (trained / "model.safetensors").read_bytes() == content
 
 
+def _folders(trained, places):
+    """Write DATA/train and DATA/val of images by their numbers; the model knows images 0 to 11."""
+    root = places / "folders"
+    for part, numbers in {"train": trained[0], "val": trained[1]}.items():
+        write_photos(root / part, len(numbers), numbers.start)
+    return root
+
+
+@pytest.mark.parametrize(
+    ("train", "validation", "told"),
+    [
+        (range(20, 24), range(3), "the model learnt from all of these 6 images"),  # others' training, known images
+        (range(4), range(10, 14), "of 4 other images"),  # 10 and 11 of each class are known
+        (range(12, 14), range(14, 16), "of 4 other images"),
+        (range(8), range(8, 12), "of 8 validation images"),  # what it was trained with
+    ],
+)
+def test_images_that_a_model_learnt_from_do_not_tell_what_is_lost(run, prepared, tmp_path, train, validation, told):
+    known = write_photos(tmp_path / "known", 12)
+    model = nc.load(prepared)
+    model.learnt_from = identities_in((open_source(str(known)).unsplit,))
+    path, data = tmp_path / "a.safetensors", _folders((train, validation), tmp_path)
+    model.save(path)
+    done = run("quantise", path, data, "--max-drop", 100, "--engine", "reference", "-q")
+    assert told in (done.out if told.startswith("of") else done.err)
+    assert done.code == (0 if told.startswith("of") else 1)
+
+
 def test_verbs_answer_in_int8(run, prepared, picture, trained_once):
-    wanted = float(nc.load(prepared, precision="int8").predict_proba(picture).max())
+    model = nc.load(prepared, precision="int8")
+    wanted = float(model.predict_proba(picture).max())
     done = run("predict", prepared, picture, "--precision", "int8", "--json")
     assert json.loads(done.out)["probability"] == pytest.approx(wanted, abs=1e-6)
     done = run("evaluate", prepared, trained_once[1], "--split", "all", "-q", "--json", "--precision", "int8")
-    assert json.loads(done.out)["images"] == 24
+    told, part = json.loads(done.out), open_source(str(trained_once[1])).unsplit
+    pictures, _ = part.read(np.arange(len(part)), ImageSize(*model.input_shape), model.resize)
+    rounded = model.predict_proba(pictures)
+    model.precision = "float32"
+    plain = model.predict_proba(pictures)
+    loss, other = (-np.log(given[np.arange(len(part)), part.labels]).mean() for given in (rounded, plain))
+    assert loss != pytest.approx(other, rel=1e-5)
+    assert told["loss"] == pytest.approx(float(loss), rel=1e-5)
 
 
 @pytest.mark.parametrize("verb", ["predict", "evaluate", "serve"])
@@ -97,7 +136,14 @@ def test_a_model_without_scales_is_refused_with_a_way_on(run, trained_once, pict
         (("explain", "MODEL", "--precision", "int8"), "neocog explain shows what a network computes in float32"),
         (("quantise", "MODEL", "DATA", "-o", "a.onnx"), "what is written is a model file of neocog"),
         (("quantise", "MODEL", "DATA", "--max-drop", "-1"), "must be 0 or more, got -1"),
-        (("quantise", "MODEL", "DATA", "--engine", "torch"), "the torch engine does not compute in int8"),
+        (("quantise", "MODEL", "nowhere", "--max-drop", "200"), "--max-drop must be at most 100, got 200"),
+        (("quantise", "MODEL", "nowhere", "--engine", "torch"), "the torch engine does not compute in int8"),
+        (("calibrate", "PREPARED", "DATA", "--precision", "int8"), "what is fitted is kept for the answers in float32"),
+        (("push", "RUN", "a/b", "--precision", "int8", "--dry-run"), "a card tells figures of float32, not of int8"),
+        (("export", "PREPARED", "--to", "onnx", "--precision", "int8"), "int8 is not for --to onnx"),
+        (("export", "PREPARED", "--to", "pytorch", "--precision", "int8"), "int8 is not for --to pytorch"),
+        (("export", "MODEL", "--to", "object", "--precision", "int8"), "int8 needs scales, and this model has none"),
+        (("bench", "--precision", "int8"), "is of a model that was quantised"),
         (("quantise", "MODEL", "nowhere"), "nowhere"),
         (("quantize", "MODEL", "DATA"), "did you mean neocog quantise?"),
         (("predict", "PREPARED", "PICTURE", "--precision", "int8", "--engine", "torch"), "torch engine does not"),
@@ -106,7 +152,13 @@ def test_a_model_without_scales_is_refused_with_a_way_on(run, trained_once, pict
 def test_what_cannot_be_is_told(run, trained_once, prepared, picture, tmp_path, words, told):
     if "torch" in words:
         pytest.importorskip("torch")
-    places = {"MODEL": trained_once[0], "DATA": trained_once[1], "PREPARED": prepared, "PICTURE": picture}
+    places = {
+        "MODEL": trained_once[0],
+        "DATA": trained_once[1],
+        "PREPARED": prepared,
+        "RUN": trained_once[0],
+        "PICTURE": picture,
+    }
     more = ("-o", tmp_path / "out.safetensors") if words[0] == "quantise" and "-o" not in words else ()
     done = run(*(places.get(word, word) for word in words), *more)
     assert done.code in (1, 2)

@@ -10,9 +10,8 @@ from neocog.app.cli import datasets, models, options, rejecting
 from neocog.app.cli.compiling import told_of_compiling
 from neocog.app.cli.errors import CommandLineError, note
 from neocog.app.cli.learnt import nothing_unseen, unseen
-from neocog.app.cli.measured import certainty_rows, match_classes, thresholds_line
+from neocog.app.cli.measured import certainty_rows, match_classes, reader_of, thresholds_line
 from neocog.app.cli.output import count, emit, format_table, print_json
-from neocog.data.batches import Batches
 from neocog.data.dataset import Dataset
 from neocog.data.identity import identities_in, union
 from neocog.data.resize import ImageSize
@@ -27,7 +26,6 @@ from neocog.model.views import Views
 from neocog.train.calibrate import calibrate, check_calibrates
 from neocog.train.evaluation import evaluate
 from neocog.train.labels import LabelsEvaluation
-from neocog.train.source import DataSource
 from neocog.train.thresholds import fit_thresholds_on
 
 
@@ -70,6 +68,11 @@ def command(
     neocog train does this with its validation images. Do it anew where the images are others than those: of another
     camera, or of an honest sample of what will come. MODEL then counts them as known, and evaluate leaves them out.
     """
+    if precision == "int8":
+        raise CommandLineError(
+            "what is fitted is kept for the answers in float32",
+            hint="leave --precision out; predictions in int8 use the same fit",
+        )
     path = output if output is not None else models.own_file(model)
     if path.suffix.lower() == ONNX:
         raise CommandLineError(
@@ -85,10 +88,7 @@ def command(
     labels = match_classes(trained.class_names, part.class_names, part.counts())
     size = ImageSize(*trained.input_shape)
     datasets.list_unreadable(datasets.verify(part, size, trained.resize, name=name, workers=workers, quiet=quiet))
-    batches = Batches(
-        part, min(batch_size, trained.images_at_once), size, resize=trained.resize, workers=workers, on_error="skip"
-    )
-    source = DataSource(batches, labels, len(trained.class_names))
+    source = reader_of(trained, part, labels, batch_size, workers)
     if not source.images:
         raise DataError(f"{data}: no image can be read", hint=f"see: neocog check {data}")
     with told_of_compiling(quiet=quiet):

@@ -21,9 +21,9 @@ from neocog.app.cli.measured import (
     labels_line,
     macro_line,
     match_classes,
+    reader_of,
 )
 from neocog.app.cli.output import count, emit, print_json
-from neocog.data.batches import Batches
 from neocog.data.builtin import BUILT_IN
 from neocog.data.dataset import Dataset, Source
 from neocog.data.resize import ImageSize
@@ -36,7 +36,6 @@ from neocog.text import printable
 from neocog.train.evaluation import Evaluation, evaluate
 from neocog.train.labels import LabelsEvaluation
 from neocog.train.runfolder import read_split
-from neocog.train.source import DataSource
 
 SPLIT_FILE = "split.csv"  # of a run folder
 
@@ -93,7 +92,6 @@ def command(
     parts, left_out = _parts(trained, source, split, recorded, quiet=quiet)
     labels = [match_classes(trained.class_names, part.class_names, part.counts()) for _, part in parts]
     size = ImageSize(*trained.input_shape)
-    batch_size = min(batch_size, trained.images_at_once)
     reasons = [
         reason
         for name, part in parts
@@ -102,12 +100,7 @@ def command(
     datasets.list_unreadable(reasons)
     began = time.perf_counter()
     readers = [
-        DataSource(
-            Batches(part, batch_size, size, resize=trained.resize, workers=workers, on_error="skip"),
-            relabel,
-            len(trained.class_names),
-        )
-        for (_, part), relabel in zip(parts, labels, strict=True)
+        reader_of(trained, part, relabel, batch_size, workers) for (_, part), relabel in zip(parts, labels, strict=True)
     ]
     if not sum(reader.images for reader in readers):
         if left_out:

@@ -40,12 +40,12 @@ def unseen(model: Network, part: Dataset, *, quiet: bool) -> tuple[Dataset, int]
     return (Subset(part, np.flatnonzero(~known)) if known.any() else part), int(known.sum())
 
 
-def nothing_unseen(images: int) -> DataError:
-    """Return what to say of data whose every readable image the model learnt from."""
+def nothing_unseen(images: int, *, split: bool = True) -> DataError:
+    """Return what to say of data whose every readable image the model learnt from; `split`: to whom has --split."""
     return DataError(
         f"the model learnt from {'this one image' if images == 1 else f'all of these {images:,} images'}, "
         "which cannot tell how good it is",
-        hint="use other images, or measure on these all the same with --split all",
+        hint="use other images" + (", or measure on these all the same with --split all" if split else ""),
     )
 
 

@@ -11,10 +11,15 @@ from numpy.typing import NDArray
 
 from neocog.app.cli.errors import nearest
 from neocog.app.cli.output import count, format_table, percent
+from neocog.data.batches import Batches
+from neocog.data.dataset import Dataset
+from neocog.data.resize import ImageSize
 from neocog.errors import DataError
 from neocog.model.arguments import check_names
+from neocog.model.network import Network
 from neocog.train.intervals import wilson_interval
 from neocog.train.labels import LabelsEvaluation
+from neocog.train.source import DataSource
 
 if TYPE_CHECKING:
     from neocog.train.evaluation import Evaluation
@@ -78,6 +83,23 @@ def match_classes(
             hint=hint,
         )
     return np.array([place.get(name, -1) for name in data_names], np.int64)
+
+
+def reader_of(
+    model: Network, part: Dataset, labels: NDArray[np.int64], batch_size: int, workers: int | None
+) -> DataSource:
+    """Return the images of a part as a model takes them, with its labels; those that cannot be read are left out.
+
+    Arguments:
+        model: what will answer.
+        part: the images.
+        labels: the model's label of each of the part's, see `match_classes`.
+        batch_size: images at a time; fewer where the model takes fewer.
+        workers: processes that read.
+    """
+    size, most = ImageSize(*model.input_shape), min(batch_size, model.images_at_once)
+    batches = Batches(part, most, size, resize=model.resize, workers=workers, on_error="skip")
+    return DataSource(batches, labels, len(model.class_names))
 
 
 def shorten(names: Sequence[str], most: int = 12) -> str:

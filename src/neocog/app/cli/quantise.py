@@ -10,11 +10,11 @@ import numpy as np
 
 from neocog.app.cli import datasets, models, options
 from neocog.app.cli.compiling import told_of_compiling
-from neocog.app.cli.errors import CommandLineError, note
+from neocog.app.cli.errors import CommandLineError, note, warn
 from neocog.app.cli.evaluate import SPLIT_FILE
-from neocog.app.cli.measured import match_classes
+from neocog.app.cli.learnt import is_other_data, nothing_unseen, unseen
+from neocog.app.cli.measured import match_classes, reader_of
 from neocog.app.cli.output import count, emit, format_table, print_json
-from neocog.data.batches import Batches
 from neocog.data.dataset import Dataset, Subset
 from neocog.data.resize import ImageSize
 from neocog.errors import DataError
@@ -23,9 +23,8 @@ from neocog.model.modelfile import save
 from neocog.model.network import Network
 from neocog.model.pictures import checked_arrays
 from neocog.text import printable
-from neocog.train.quantise import ENOUGH, MAX_DROP, quantise
+from neocog.train.quantise import ENOUGH, MAX_DROP, check_quantises, quantise
 from neocog.train.runfolder import read_split
-from neocog.train.source import DataSource
 
 
 @click.command("quantise", cls=options.Verb)
@@ -77,15 +76,20 @@ def command(
             f"{path}: what is written is a model file of neocog, not an ONNX file",
             hint="name one with --output NAME.safetensors",
         )
+    if max_drop > 100:
+        raise CommandLineError(f"--max-drop must be at most 100, got {max_drop:g}", hint="100 allows any loss")
     trained = models.open_model(model, engine, threads)
+    check_quantises(trained)
     trained.graph.check_classifies("neocog quantise")
-    learnt, held_out = _parts(model, data, quiet=quiet)
+    learnt, kind, held_out = _parts(trained, model, data, quiet=quiet)
     shown = Subset(learnt, np.unique(np.linspace(0, len(learnt) - 1, min(images, len(learnt))).astype(np.int64)))
-    for part in (shown, *held_out):
-        size = ImageSize(*trained.input_shape)
+    parts, size = (shown, *held_out), ImageSize(*trained.input_shape)
+    labels = [match_classes(trained.class_names, part.class_names, part.counts()) for part in parts]
+    for part in parts:
         datasets.list_unreadable(datasets.verify(part, size, trained.resize, name="", workers=workers, quiet=quiet))
-    measured = [_source(trained, part, batch_size, workers) for part in held_out]
-    calibrating = _source(trained, shown, batch_size, workers)
+    calibrating, *measured = (
+        reader_of(trained, part, relabel, batch_size, workers) for part, relabel in zip(parts, labels, strict=True)
+    )
     if not calibrating.images or not sum(source.images for source in measured):
         raise DataError(f"{data}: no image can be read", hint=f"see: neocog check {data}")
     with told_of_compiling(quiet=quiet):
@@ -97,21 +101,37 @@ def command(
         )
     save(trained, path)
     if as_json:
-        print_json({"model": str(path), "data": data, "scales_from": calibrating.images, **found.to_json()})
+        facts = {"scales_from": calibrating.images, "measured_on": kind, **found.to_json()}
+        print_json({"model": str(path), "data": data, **facts})
         return
-    lost = f"{found.drop:.2f} points lost" if found.drop > 0 else f"{-found.drop:.2f} points won"
     rows = [
         ("scales", f"from {count(calibrating.images, 'training image')}"),
-        ("float32", f"{found.measure} {found.float32:.2%} of {count(found.images, 'other image')}"),
-        ("int8", f"{found.measure} {found.int8:.2%}: {lost}"),
+        ("float32", f"{found.measure} {found.float32:.2%} of {count(found.images, f'{kind} image')}"),
+        ("int8", f"{found.measure} {found.int8:.2%}: {_lost(found.drop)}"),
         ("model", printable(str(path))),
         ("next", f"neocog predict {printable(str(path))} IMAGE --precision int8"),
     ]
     emit(format_table(rows))
 
 
-def _parts(model: Path, data: str, *, quiet: bool) -> tuple[Dataset, list[Dataset]]:
-    """Return the images to find scales with, as neocog train would train on them, and all others."""
+def _lost(drop: float) -> str:
+    """Return points that are lost in words.
+
+    >>> _lost(0.126), _lost(-0.126), _lost(-0.004)
+    ('0.13 points lost', '0.13 points won', 'nothing lost')
+    """
+    if abs(drop) < 0.005:
+        return "nothing lost"
+    return f"{abs(drop):.2f} points {'lost' if drop > 0 else 'won'}"
+
+
+def _parts(trained: Network, model: Path, data: str, *, quiet: bool) -> tuple[Dataset, str, list[Dataset]]:
+    """Return the images to find scales with, as neocog train would train on them; what to call those to measure on; and
+    these: the validation and test images that the model did not learn from.
+
+    Where all that is left are validation images which DATA, or the run that the model lies in, sets apart, it is these:
+    they chose the model's best epoch, and no weight was fitted to them.
+    """
     source = datasets.open_source(data, quiet=quiet)
     if not quiet:
         for told in source.notes:
@@ -121,12 +141,17 @@ def _parts(model: Path, data: str, *, quiet: bool) -> tuple[Dataset, list[Datase
     held_out = [part for part in (splits.validation, splits.test) if part is not None and len(part)]
     if not held_out:
         raise DataError(f"{data} has no image to measure on that is not for training", hint="give it DATA/val")
-    return splits.train, held_out
-
-
-def _source(model: Network, part: Dataset, batch_size: int, workers: int | None) -> DataSource:
-    labels = match_classes(model.class_names, part.class_names, part.counts())
-    size = ImageSize(*model.input_shape)
-    most = min(batch_size, model.images_at_once)
-    batches = Batches(part, most, size, resize=model.resize, workers=workers, on_error="skip")
-    return DataSource(batches, labels, len(model.class_names))
+    if trained.learnt_from is None:
+        warn(
+            "the model file does not say what it learnt from",
+            hint="both accuracies are too optimistic if the images measured on are some that it was trained on",
+        )
+    others = [unseen(trained, part, quiet=quiet) for part in held_out]
+    if any(len(part) for part, _ in others):
+        return splits.train, "other", [part for part, _ in others if len(part)]
+    apart = bool(recorded) or (source.validation is not None and not is_other_data(trained, source))
+    if splits.validation is None or not len(splits.validation) or not apart:
+        raise nothing_unseen(sum(known for _, known in others), split=False)
+    if not quiet:
+        note("the model learnt from all of these images; it is measured on those that only chose its best epoch")
+    return splits.train, "validation", [splits.validation]
