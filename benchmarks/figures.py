@@ -75,8 +75,8 @@ class Row:
 
     @property
     def half_ratio(self) -> float | None:
-        """The same among those that may round to bfloat16, for neocog in it."""
-        theirs = [self.figures[name].median for name in (ROUNDED, *HALF[1:]) if name in self.figures]
+        """The same for neocog in bfloat16, beside the best of all peers, whether they round or not."""
+        theirs = [figure.median for name, figure in self.figures.items() if name not in (OURS, HALF[0])]
         return min(theirs) / self.figures[HALF[0]].median if theirs and HALF[0] in self.figures else None
 
     def as_json(self) -> dict[str, object]:

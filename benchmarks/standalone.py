@@ -130,7 +130,11 @@ int main(void)
         least = fmin(least, found[0][0][0]), most = fmax(most, found[0][0][0]);
         for (int side = 1; side < SIDES; side++)
             for (int c = 0; c < CLASSES; c++)
-                worst = fmax(worst, fabs(found[0][0][c] - found[side][0][c]));
+            {{
+                double apart = fabs(found[0][0][c] - found[side][0][c]);
+                if (!(apart <= worst)) /* so that NaN stays */
+                    worst = apart;
+            }}
     }}
     for (int side = 0; side < SIDES; side++) {{
         qsort(times[side], runs, sizeof(double), compare);

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
 import platform
 import signal
@@ -32,6 +33,7 @@ TEMPORARY = 0x40  # of Windows' C library, _O_TEMPORARY: the file is removed wit
 # Of Linux on x86-64: asm/unistd_64.h, asm/prctl.h and asm/fpu/types.h.
 ARCH_PRCTL, REQUEST_PERMISSION, TILE_DATA = 158, 0x1023, 18
 _MOST = 1 << 16  # bytes of a file of the kernel
+_HELD = (errno.EACCES, errno.EDEADLK)  # what Windows' C library says of bytes that somebody else has locked
 
 
 def family() -> Family:
@@ -55,7 +57,11 @@ def processor_count() -> int:
 
 
 def run_on(numbers: list[int]) -> None:
-    """Bind this process to processors that it may run on; only where `processors` knows them."""
+    """Bind this process to processors that it may run on; only where `processors` knows them.
+
+    Raises:
+        OSError: the system refuses it, as some sandboxes do, or it may run on none of them.
+    """
     os.sched_setaffinity(0, numbers)
 
 
@@ -176,14 +182,14 @@ def runs(process: int) -> bool:
 
 def machine_id() -> str:
     """Return what tells this machine, since it was started, from others; its name where the system has no such word."""
-    return _kernel_text("/proc/sys/kernel/random/boot_id").strip() or platform.node()
+    return _boot_id() or platform.node()
 
 
 def process_space() -> str | None:
     """Return what processes have in common that can see each other's memory and end; None where nobody knows."""
     if not hasattr(os, "pidfd_open") or not hasattr(os, "memfd_create"):
         return None
-    started = _kernel_text("/proc/sys/kernel/random/boot_id").strip()
+    started = _boot_id()
     try:
         return f"{started} {Path('/proc/self/ns/pid').stat().st_ino}" if started else None
     except OSError:
@@ -198,6 +204,14 @@ def seen_by_others(handle: int) -> str:
 def can_read_at() -> bool:
     """Whether several threads may read a file at once, each at a place of its own."""
     return hasattr(os, "pread")
+
+
+def signals(*names: str) -> Iterator[int]:
+    """Yield the numbers of those signals that the system has."""
+    for name in names:
+        number = getattr(signal, name, None)
+        if number is not None:
+            yield number
 
 
 def process_use(process: int | None = None) -> tuple[float, int | None] | None:
@@ -284,12 +298,16 @@ def _lock_file(path: Path) -> int | None:
     except ImportError:
         return None
     flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOINHERIT", 0) | (TEMPORARY if os.name == "nt" else 0)
-    handle = os.open(path, flags)
+    try:
+        handle = os.open(path, flags)
+    except PermissionError:  # so Windows refuses a file that goes just then, with its last handle
+        handle = os.open(path, flags)
     try:
         msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
     except OSError as error:
-        os.close(handle)
-        raise BlockingIOError(*error.args[:2]) from None
+        if error.errno in _HELD:
+            os.close(handle)
+            raise BlockingIOError(*error.args[:2]) from None
     return handle
 
 
@@ -310,6 +328,11 @@ def _kernel_text(path: str) -> str:
             return file.read(_MOST)
     except OSError:
         return ""
+
+
+def _boot_id() -> str:
+    """Return what Linux calls the time since it was started; nothing where it does not."""
+    return _kernel_text("/proc/sys/kernel/random/boot_id").strip()
 
 
 def _sysctl(name: str, size: int) -> bytes | None:
@@ -346,11 +369,3 @@ def _windows_memory() -> int | None:
         return None
     status = _MemoryStatus(bytes=ctypes.sizeof(_MemoryStatus))
     return int(status.numbers[1]) if ask(ctypes.byref(status)) else None  # the second: bytes that are left
-
-
-def signals(*names: str) -> Iterator[int]:
-    """Yield the numbers of those signals that the system has."""
-    for name in names:
-        number = getattr(signal, name, None)
-        if number is not None:
-            yield number

@@ -229,22 +229,28 @@ import json, os, subprocess, sys, time
 from dataclasses import asdict
 from neocog.jit.host import host_target
 from neocog.jit.worker import write_frame
-program = '''import time
+program = '''import os, sys, time
 from neocog.jit import codegen, worker
-codegen.generate = lambda *given, **named: time.sleep(600)
+def generate(*given, **named):
+    print(os.getpid(), file=sys.stderr, flush=True)
+    time.sleep(600)
+codegen.generate = generate
 worker.main()'''
-started = [sys.executable, "-c", program, str(os.getpid())]
-process = subprocess.Popen(started, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+started = [*sys.argv[1:], sys.executable, "-c", program, str(os.getpid())]
+process = subprocess.Popen(started, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=sys.stdout)
 write_frame(process.stdin, json.dumps(asdict(host_target())).encode())
 write_frame(process.stdin, b"0")
-print(process.pid, flush=True)
-time.sleep(600)
+process.wait(600)
 """
 
 
+LAUNCHER = ("sh", "-c", '"$@"; true', "sh")  # it becomes no other program, and so is the parent of what it starts
+
+
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's /proc")
-def test_a_helper_at_work_ends_with_a_caller_that_is_killed() -> None:
-    caller = subprocess.Popen([sys.executable, "-c", CALLER], stdout=subprocess.PIPE, text=True)
+@pytest.mark.parametrize("launcher", [(), LAUNCHER], ids=["itself", "launched"])
+def test_a_helper_at_work_ends_with_a_caller_that_is_killed(launcher: tuple[str, ...]) -> None:
+    caller = subprocess.Popen([sys.executable, "-c", CALLER, *launcher], stdout=subprocess.PIPE, text=True)
     assert caller.stdout is not None
     helper = int(caller.stdout.readline())
     assert not gone(helper)

@@ -63,3 +63,13 @@ def test_arm_has_four_lanes_and_fused_multiply_adds(triple: str) -> None:
     assert (target.lanes, target.registers, target.fma) == (4, 32, True)
     assert (target.architecture, target.word_bits) == ("arm", 64)
     assert target.features == "+neon"  # and nothing that LLVM knows of x86 alone
+
+
+def test_code_for_another_system_of_this_processor_does_not_run_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host.llvm, "get_process_triple", lambda: "arm64-apple-darwin23.5.0")
+    assert host.runs_here("arm64-apple-darwin23.5.0")
+    assert not host.runs_here("aarch64-unknown-linux-gnu")
+    monkeypatch.setattr(host.llvm, "get_process_triple", lambda: "x86_64-unknown-linux-gnu")
+    assert host.runs_here("x86_64-pc-linux-gnu")
+    assert not host.runs_here("aarch64-unknown-linux-gnu")
+    assert not host.runs_here("x86_64-apple-darwin")

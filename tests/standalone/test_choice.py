@@ -10,13 +10,21 @@ import numpy as np
 import pytest
 
 from neocog.emit.choice import LEVELS
+from neocog.errors import EngineError
 from neocog.jit.host import host_target
 from neocog.model.network import Network
 from neocog.nn.blocks import Sequential
 from neocog.nn.layers import Conv2d, Flatten, Linear, ReLU
+from neocog.nn.rewrite import fold_norms
+from neocog.plan.planner import plan_program
+from neocog.plan.program import LOGITS
+from neocog.plan.standalone import stand_alone
+from neocog.standalone import code as exporting
+from neocog.standalone import verify as verifying
 from neocog.standalone.code import code_of
 from neocog.standalone.folder import write_folder
 from neocog.standalone.verify import verify
+from neocog.target.ahead import AHEAD
 
 pytestmark = pytest.mark.skipif(
     shutil.which("cc") is None or not host_target().triple.startswith("x86_64"), reason="needs cc on x86-64"
@@ -94,3 +102,44 @@ def test_versions_are_seen_by_whom_the_object_is_linked_with_alone(folder: Path)
     names = said("nm", "-D", "--defined-only", folder / "libnet.so")[2::3] if shutil.which("nm") else []
     shown = {"predict", "level", "class_names", "resize"}
     assert set(names) <= {f"neocog_net_{name}" for name in shown}
+
+
+def test_the_readme_says_how_to_choose_without_indirect_functions(folder: Path) -> None:
+    text = (folder / "README.md").read_text()
+    assert "indirect function" in text
+    choice = text.split("```c\n")[2].split("```")[0]
+    program = PROGRAM.replace("    int answer = neocog_net_predict(", choice + "    int answer = predict(")
+    (folder / "chosen.c").write_text(program)
+    words = ("cc", "-std=c99", "-Wall", "-Wextra", "-Werror", "chosen.c", "net.o", "-o", "chosen")
+    subprocess.run(words, cwd=folder, check=True)
+    assert said(folder / "chosen") == said(folder / "main")
+
+
+def test_a_version_that_fails_is_not_taken_for_one_of_another_processor(
+    folder: Path, network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = verifying.answers_of
+
+    def answers(built, *given):
+        if "_predict_sse2" in (built.folder / "selftest.c").read_text():
+            raise EngineError("an emulator that is too old")
+        return real(built, *given)
+
+    monkeypatch.setattr(verifying, "answers_of", answers)
+    with pytest.raises(EngineError, match="too old"):
+        verify(folder, network, np.zeros((1, 6, 6, 1), np.uint8))
+
+
+def test_every_version_is_planned_for_one_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    wide = Network(Sequential(Flatten(), Linear(70)), (3, 3, 1), seed=0)
+    folded = fold_norms(wide.graph).graph
+    planned = {
+        alone: sum(
+            stand_alone(plan_program(folded, 1, AHEAD[name].target, outputs=(LOGITS,), alone=alone)).constant_bytes
+            for name in AHEAD["x86-64"].levels
+        )
+        for alone in (True, False)
+    }
+    assert planned[True] != planned[False]
+    monkeypatch.setattr(exporting, "compile_together", lambda *given, **named: b"")
+    assert code_of(wide, "x86-64", "net", "llvm").constant_bytes == planned[True]

@@ -105,6 +105,8 @@ def test_readmes_say_only_what_holds(tmp_path: Path) -> None:
         write_folder(tmp_path, code_of(SMALL, target, "net", form), SMALL)
         text = (tmp_path / "README.md").read_text()
         assert build in text
+        header = (tmp_path / "net.h").read_text()
+        assert [("in ELF objects alone" in each) for each in (text, header)] == [target != "cortex-m4"] * 2
         assert ("here" in text) == ("neocog verify" in text) == (target == "cortex-m4")
 
 

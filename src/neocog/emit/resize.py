@@ -30,10 +30,12 @@ MOST_RESIZED = 1 << 24
 out first.
 """
 
+LONG = 1 << 30
+"""Pixels that no longer side may reach when the shorter one is at `side`."""
+
 _BITS = 22  # of shares, behind the point
 _REACH = {"bilinear": 1, "bicubic": 2}  # pixels to each side
 _ENTRY = 2  # numbers before the shares of a pixel: the first that goes into it, and how many do
-_LONG = 1 << 30
 _REFUSED, _DONE = int32(-1 & 0xFFFFFFFF), int32(0)
 
 
@@ -193,8 +195,8 @@ class _Geometry:
         assert side is not None
         largest, least = b.maximum(self.high, self.wide), b.minimum(self.high, self.wide)
         ratio = b.ir.fdiv(b.ir.sitofp(b.mul(largest, side), F64), b.ir.sitofp(least, F64))
-        possible = b.ir.fcmp_ordered("<", ratio, _double(_LONG))
-        ratio = b.ir.select(possible, ratio, _double(_LONG))
+        possible = b.ir.fcmp_ordered("<", ratio, _double(LONG))
+        ratio = b.ir.select(possible, ratio, _double(LONG))
         longer = b.ir.fptosi(ratio, b.word)
         lies = b.less(self.high, self.wide)
         across = b.ir.select(lies, longer, b.index(side))

@@ -44,6 +44,14 @@ def _fork_between_calls() -> None:
     at_forks(before=take, in_parent=release, in_child=release)
 
 
+def runs_here(triple: str) -> bool:
+    """Whether this machine runs code for a triple: of its architecture, in the object files that its system has."""
+    initialise_llvm()
+    here = llvm.get_process_triple()
+    same = llvm.get_object_format(triple) == llvm.get_object_format(here)
+    return same and architecture_of(triple) == architecture_of(here)
+
+
 def make_target(
     cpu: str, features: dict[str, bool], triple: str, level1: int = 32 << 10, level2: int = 1 << 20
 ) -> Target:

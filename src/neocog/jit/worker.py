@@ -20,7 +20,7 @@ import threading
 import time
 from typing import IO
 
-from neocog.system import family
+from neocog.system import family, runs
 
 LENGTH_BYTES = 4
 LOOK_AGAIN = 1.0  # seconds, for whether the caller is still there
@@ -63,8 +63,12 @@ def main() -> None:
 
 
 def _end_with(caller: int) -> None:
-    """End this process when another one has become its parent."""
-    while os.getppid() == caller:
+    """End this process when its caller is gone, or another process has become its parent.
+
+    The parent need not be the caller: some launchers of Python start it as a process of their own.
+    """
+    parent = os.getppid()
+    while os.getppid() == parent and runs(caller):
         time.sleep(LOOK_AGAIN)
     os._exit(1)  # LLVM cannot be interrupted
 

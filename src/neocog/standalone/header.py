@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from neocog.emit.choice import LEVELS, version_of
-from neocog.emit.resize import MOST_SIDE
+from neocog.emit.resize import LONG, MOST_SIDE
 from neocog.errors import SettingError
 from neocog.model.network import Network
 from neocog.standalone.code import ABI_VERSION, Code
@@ -35,7 +35,7 @@ def header_of(code: Code, network: Network) -> str:
     return f"""/* A network for images of {height} x {width} pixels, compiled by neocog for {code.target_name}.
  *
  * Nothing is allocated and nothing is kept from call to call: calls at the same time need an arena each, and no more.
- */
+{_unchecked(code)} */
 #ifndef {macro}_H
 #define {macro}_H
 
@@ -101,11 +101,14 @@ def _resize(code: Code, network: Network) -> str:
     if code.fitting is None:
         return ""
     prefix, macro = code.prefix, code.prefix.upper()
+    side, limit = code.fitting.side, ""
+    if side is not None and side * MOST_SIDE >= LONG:  # which no picture reaches otherwise
+        limit = f"; the longer one\n *                times {side}, over the shorter one, below {LONG}"
     return f"""
 /* Bring a picture of any size to the network's, by the rule {network.resize} and with Pillow's arithmetic:
  * the image that it gets is that which `neocog predict` looks at.
  *
- * picture        height rows of width pixels of 1 byte (grey) or 3 bytes (red, green, blue); sides of 1 to {MOST_SIDE}
+ * picture        height rows of width pixels of 1 byte (grey) or 3 bytes (red, green, blue); sides of 1 to {MOST_SIDE}{limit}
  * image          what {prefix}_predict takes
  * memory         {macro}_RESIZE_BYTES(height, width) bytes to work in, wherever they begin
  *
@@ -183,9 +186,41 @@ Pixels are bytes, row by row, channels side by side. {_sizes(code, network)}
 All else is inside: normalisation, {_inside(network)}.
 
 The code calls nothing but what C compilers themselves may call ({_calls(code)}), allocates nothing, starts no
-thread, and keeps nothing from call to call.
-{_verified(code)}
+thread, and keeps nothing from call to call.{_doubt(code)}
+{_versions_shown(code)}{_verified(code)}
 Classes: {_classes(network)}
+"""
+
+
+def _unchecked(code: Code) -> str:
+    """Return what the header says where nobody has looked into the file."""
+    return "" if code.file is not None else " * neocog made it so, but checks that in ELF objects alone.\n"
+
+
+def _doubt(code: Code) -> str:
+    """Return what the README says of that."""
+    return (
+        ""
+        if code.file is not None
+        else "\nneocog made it so, but checks that in ELF objects alone, of which this is none."
+    )
+
+
+def _versions_shown(code: Code) -> str:
+    """Return how a version is chosen, where there are several."""
+    if not code.target.levels:
+        return ""
+    prefix, macro = code.prefix, code.prefix.upper()
+    best, middle = LEVELS[2].upper(), LEVELS[1].upper()
+    return f"""
+It holds a version each for {", ".join(LEVELS)}. `{prefix}_predict` is an indirect function: the loader, which must know
+such (glibc does, musl does not), chooses when the program begins. Elsewhere call none by that name, and choose once:
+
+```c
+int level = {prefix}_level();
+int (*predict)(const uint8_t *, float *, void *) = level >= {macro}_{best} ? {version_of(prefix, LEVELS[2])}
+    : level >= {macro}_{middle} ? {version_of(prefix, LEVELS[1])} : {version_of(prefix, LEVELS[0])};
+```
 """
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 import shutil
 import signal
 import subprocess
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from neocog.emit.choice import version_of
 from neocog.engines.base import Array
 from neocog.errors import EngineError, NeocogError
+from neocog.jit.host import runs_here
 from neocog.standalone.machines import ANSWERS, HERE, IMAGES, MACHINES, Machine
 from neocog.target.ahead import AHEAD
 
@@ -74,6 +74,10 @@ _WAIT = 0.2  # seconds between two looks at what is answered
 _MOST_TOLD = 1 << 16
 
 
+class LackingError(EngineError):
+    """This processor lacks instructions of a version."""
+
+
 @dataclass(frozen=True, slots=True)
 class Built:
     """A program that was built.
@@ -110,8 +114,7 @@ def build(folder: Path, name: str, target_name: str, triple: str, place: Path, v
             f"{folder} holds no {name}.o, and there is nothing to build a program around",
             hint="verify what neocog export --to object --emit object writes; assembly and LLVM IR are for reading",
         )
-    here = triple.split("-")[0] == platform.machine()
-    machine = HERE if here else MACHINES.get(target_name)
+    machine = HERE if runs_here(triple) else MACHINES.get(target_name)
     if machine is None:
         raise EngineError(
             f"code for {target_name} cannot be run here",
@@ -158,7 +161,7 @@ def answers_of(
         progress: told now and then how many images are answered, and how many there are.
 
     Raises:
-        EngineError: this processor cannot run the version that was asked for.
+        LackingError: this processor cannot run the version that was asked for.
         NeocogError: it ended otherwise than it should, or wrote where it must not.
     """
     row = np.dtype([("answer", "<i4"), ("probabilities", "<f4", (classes,))])
@@ -176,7 +179,7 @@ def answers_of(
         told.seek(0)
         lines = told.read(_MOST_TOLD).decode(errors="replace").strip().splitlines()
     if code == LACKING:
-        raise EngineError("this processor lacks instructions that this version uses")
+        raise LackingError("this processor lacks instructions that this version uses")
     if code:
         raise NeocogError("the compiled network failed", details=(_reason(code), *lines[:10]))
     out = answers.read_bytes()

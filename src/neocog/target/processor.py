@@ -69,8 +69,8 @@ class Target:
     @property
     def architecture(self) -> str:
         """The family that vector instructions belong to: "x86", "arm", "wasm", or another one."""
-        families = {"x86_64": "x86", "aarch64": "arm", "arm64": "arm", "arm": "arm", "thumb": "arm", "wasm": "wasm"}
-        name = self.triple.split("-")[0]
+        families = {"x86_64": "x86", "aarch64": "arm", "arm": "arm", "thumb": "arm", "wasm": "wasm"}
+        name = architecture_of(self.triple)
         return next((family for begin, family in families.items() if name.startswith(begin)), name)
 
     def has(self, *names: str) -> bool:
@@ -93,7 +93,7 @@ class Target:
                 return "bytes" if needed in missing else "pairs"
             case "wasm":
                 return "pairs" if self.has("simd128") else "bytes"
-            case "arm" if self.triple.startswith(("aarch64", "arm64")):
+            case "arm" if architecture_of(self.triple) == "aarch64":
                 return "signed quads" if self.has("dotprod") else "bytes"
             case "arm" if self.lanes == 1 and (self.triple.startswith("thumbv7em") or self.cpu == "cortex-m33"):
                 return "two"

@@ -11,6 +11,7 @@ from app.pictures import write_image
 from neocog.app.serve.served import locations_of
 from neocog.engines.precision import has_instructions
 from neocog.interop.onnx.write import to_onnx
+from neocog.model.network import Network
 
 HAS_INSTRUCTIONS = has_instructions  # before conftest.py puts another one in its place
 pytestmark = pytest.mark.filterwarnings("ignore:bfloat16 is slower")
@@ -114,14 +115,24 @@ def test_what_is_exported_knows_float32_alone_and_says_why(run, trained_once, tm
     assert not (tmp_path / "out").exists()
 
 
-def test_an_exported_file_is_replayed_in_float32_whatever_its_model_answers_in(run, trained_once, tmp_path):
+def test_an_exported_file_is_replayed_in_float32_whatever_its_model_answers_in(
+    run, trained_once, tmp_path, monkeypatch
+):
     pytest.importorskip("onnxruntime")
     told = run("export", trained_once[0], "--to", "onnx", "-o", tmp_path / "one.onnx", "--precision", "auto")
     assert "note: --precision auto is float32 here: an ONNX file holds float32" in told.err
     model = nc.load(trained_once[0] / "model.safetensors")
     plain = to_onnx(model, tmp_path / "two.onnx")
     model.precision = "bfloat16"
+    logits, meanwhile = Network.logits, set()
+
+    def watched(network, *given):
+        meanwhile.add(model.precision)  # which another thread may answer in
+        return logits(network, *given)
+
+    monkeypatch.setattr(Network, "logits", watched)
     assert to_onnx(model, tmp_path / "three.onnx") == plain
+    assert meanwhile == {"bfloat16"}
     assert model.precision == "bfloat16"
 
 

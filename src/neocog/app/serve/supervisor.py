@@ -23,7 +23,7 @@ from neocog.app.serve.served import Identity, ServedModel
 from neocog.app.serve.settings import Settings
 from neocog.app.serve.worker import Worker, run_worker
 from neocog.errors import NeocogError
-from neocog.system import allow_files
+from neocog.system import HANGUP, allow_files
 
 BACKLOG = 2048  # connections that the system holds until they are accepted
 LOOK_SECONDS = 1.0  # between two looks at the models' files
@@ -155,7 +155,8 @@ class Supervisor:
             self._reopening = True
 
         before = {number: signal.signal(number, end) for number in ENDING}
-        before[signal.SIGHUP] = signal.signal(signal.SIGHUP, reopen)
+        if HANGUP is not None:
+            before[HANGUP] = signal.signal(HANGUP, reopen)
         wakeup = signal.set_wakeup_fd(waker.fileno(), warn_on_full_buffer=False)
 
         def awake() -> None:

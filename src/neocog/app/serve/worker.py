@@ -33,6 +33,7 @@ from neocog.app.serve.counters import Counters
 from neocog.app.serve.served import ServedModel
 from neocog.app.serve.settings import LAST_SECONDS, Settings
 from neocog.errors import NeocogError
+from neocog.system import signals
 
 
 class Worker:
@@ -62,7 +63,7 @@ class Worker:
 
     def run(self) -> None:
         """Answer until the channel says that it is over, or ends."""
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for number in signals("SIGINT", "SIGTERM", "SIGHUP"):
             signal.signal(number, signal.SIG_IGN)  # they reach whoever started this process, which then says so
         for name, model in list(self._models.items()):
             identity = model.location.identity()

@@ -151,10 +151,11 @@ def replay(content: bytes, network: Network, batches: Iterator[Images]) -> Repla
     factor = WORSE * math.sqrt(_roundings(network.graph)) * U
     images, difference, largest = 0, 0.0, 0.0
     doubtful: list[_Doubt] = []
+    plain = _in_float32(network)
     for x in _unequal(batches):
         feed = x if x.dtype == np.uint8 else np.ascontiguousarray(x.transpose(0, 3, 1, 2))
         probabilities, theirs = session.run([PROBABILITIES, LOGITS], {INPUT: feed})
-        ours = _in_float32(network, x)
+        ours = plain.logits(x)
         apart, size = _distance(theirs, ours), float(np.abs(ours).max())
         if not apart.max() <= factor * size:
             place = int(apart.argmax())
@@ -166,13 +167,11 @@ def replay(content: bytes, network: Network, batches: Iterator[Images]) -> Repla
     return Replay(images, difference, largest)
 
 
-def _in_float32(network: Network, images: Images) -> Array:
-    """Return a network's logits as it computes them in float32, as the file does, whatever else it answers in."""
-    asked, network.precision = network.precision, "float32"
-    try:
-        return network.logits(images)
-    finally:
-        network.precision = asked
+def _in_float32(network: Network) -> Network:
+    """Return a network that computes in float32, as the file does, and leave it to others as it is."""
+    twin = copy(network)
+    twin.precision = "float32"
+    return twin
 
 
 def _unequal(batches: Iterator[Images]) -> Iterator[Images]:
