@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.figures import ROUNDED, Figure, Row, lost, summarise, thread_count
+from benchmarks.figures import HALF, ROUNDED, Figure, Row, lost, summarise, thread_count
 
 
 def row(case: str = "case", **medians: float) -> Row:
@@ -24,6 +24,13 @@ def test_a_side_that_may_round_is_no_peer() -> None:
     assert measured.best_peer == "peer"
     assert measured.ratio == 2.0
     assert row(neocog=2.0, **{ROUNDED: 1.0}).ratio is None
+
+
+def test_bfloat16_is_compared_with_the_best_of_all_peers_those_of_float32_too() -> None:
+    ours, theirs = HALF[:2]
+    assert row(neocog=2.0, fast=3.0, **{ours: 1.0, theirs: 4.0, ROUNDED: 5.0}).half_ratio == 3.0
+    assert row(neocog=2.0, fast=3.0, **{ours: 1.0, theirs: 2.5}).half_ratio == 2.5
+    assert row(neocog=2.0, **{ours: 1.0}).half_ratio is None
 
 
 def test_without_a_peer_or_without_us_there_is_no_ratio() -> None:

@@ -6,6 +6,7 @@ import ctypes
 import os
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from neocog.nn.blocks import Sequential
 from neocog.nn.layers import GlobalAvgPool2d, Linear
 from neocog.standalone.code import code_of
 from neocog.standalone.folder import write_folder
+from neocog.standalone.header import header_of
 
 pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler is installed: apt-get install gcc")
 
@@ -133,3 +135,12 @@ def test_targets_that_do_not_compute_in_float64_have_none() -> None:
 
 def test_what_is_too_long_is_cut_first_as_in_training() -> None:
     assert resize.MOST_RESIZED == MOST_RESIZED
+
+
+@pytest.mark.parametrize("side", [256, 1 << 16])
+def test_the_header_names_the_bound_of_long_strips_where_pictures_reach_it(side: int) -> None:
+    code = code_of(network("stretch", (8, 8, 3)), "native", "net", "asm")
+    assert code.fitting is not None
+    fitting = replace(code.fitting, kind="short", side=side)
+    text = header_of(replace(code, fitting=fitting), network("stretch", (8, 8, 3)))
+    assert (f"times {side}, over the shorter one, below 1073741824" in text) == (side > 256)

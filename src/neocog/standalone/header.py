@@ -103,12 +103,13 @@ def _resize(code: Code, network: Network) -> str:
     prefix, macro = code.prefix, code.prefix.upper()
     side, limit = code.fitting.side, ""
     if side is not None and side * MOST_SIDE >= LONG:  # which no picture reaches otherwise
-        limit = f"; the longer one\n *                times {side}, over the shorter one, below {LONG}"
+        limit = f";\n *                the longer one times {side}, over the shorter one, below {LONG}"
     return f"""
 /* Bring a picture of any size to the network's, by the rule {network.resize} and with Pillow's arithmetic:
  * the image that it gets is that which `neocog predict` looks at.
  *
- * picture        height rows of width pixels of 1 byte (grey) or 3 bytes (red, green, blue); sides of 1 to {MOST_SIDE}{limit}
+ * picture        height rows of width pixels of 1 byte (grey) or 3 bytes (red, green, blue);
+ *                sides of 1 to {MOST_SIDE}{limit}
  * image          what {prefix}_predict takes
  * memory         {macro}_RESIZE_BYTES(height, width) bytes to work in, wherever they begin
  *
