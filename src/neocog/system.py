@@ -26,7 +26,7 @@ Family = Literal["linux", "macos", "windows", "other"]
 LOCK = ".neocog-lock"
 """The file that Windows locks in place of its folder; it goes when it is closed, however that comes about."""
 
-HANGUP: int | None = getattr(signal, "SIGHUP", None)
+HANGUP: signal.Signals | None = getattr(signal, "SIGHUP", None)
 """The signal that a closed terminal sends; Windows has none."""
 
 TEMPORARY = 0x40  # of Windows' C library, _O_TEMPORARY: the file is removed with its last handle
