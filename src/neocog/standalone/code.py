@@ -46,6 +46,7 @@ class Code:
         constant_bytes: weights.
         fitting: how it brings pictures to the network's size; None: it does not.
         file: of an ELF object: what is in it.
+        precision: what it computes in.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Code:
     constant_bytes: int
     fitting: Fitting | None
     file: ObjectFile | None = None
+    precision: Precision = "float32"
 
     @property
     def prefix(self) -> str:
@@ -134,7 +136,8 @@ def code_of(network: Network, target_name: str, name: str, form: Form = "object"
             f"for {target_name} this network would keep {file.variables:,} bytes from call to call",
             hint="this is a bug in neocog: please report it",
         )
-    return Code(name, target_name, ahead, content, form, arena, constants, fitting, file)
+    precision: Precision = "float32" if scales is None else "int8"
+    return Code(name, target_name, ahead, content, form, arena, constants, fitting, file, precision)
 
 
 def fitting_of(network: Network, ahead: AheadTarget) -> Fitting | None:

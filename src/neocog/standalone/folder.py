@@ -26,6 +26,7 @@ class Note:
     name: str
     target: str
     triple: str
+    precision: str = "float32"
 
 
 def write_folder(folder: Path, code: Code, network: Network) -> list[Path]:
@@ -43,6 +44,7 @@ def write_folder(folder: Path, code: Code, network: Network) -> list[Path]:
         "cpu": code.target.target.cpu,
         "arena_bytes": code.arena_bytes,
         "constant_bytes": code.constant_bytes,
+        "precision": code.precision,
     }
     contents = {
         f"{code.name}{ENDINGS[code.form]}": code.content,
@@ -97,8 +99,10 @@ def read_note(folder: Path) -> Note:
     try:
         with open_file(folder / NOTE, _MAX_NOTE) as file:
             note = json.load(file)
-        found = Note(note["name"], note["target"], note["triple"])
+        found = Note(note["name"], note["target"], note["triple"], note.get("precision", "float32"))
         if not all(isinstance(value, str) and value for value in (found.name, found.target, found.triple)):
+            raise ValueError
+        if found.precision not in ("float32", "int8"):
             raise ValueError
         if not found.name.replace("_", "a").isalnum() or not found.name.isascii():
             raise ValueError  # it becomes C, and a file's name

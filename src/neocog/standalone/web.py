@@ -110,6 +110,7 @@ def write_web(folder: Path, web: Web, network: Network, title: str) -> list[Path
         OSError: they cannot be written.
     """
     note = {"abi_version": ABI_VERSION, "name": web.name, "target": "web", "triple": "wasm32-unknown-unknown"}
+    note["precision"] = "int8" if network.precision == "int8" else "float32"
     contents = {
         f"{web.name}.wasm": web.module.content,
         f"{web.name}.js": web.script.encode(),

@@ -164,3 +164,13 @@ def test_what_cannot_be_is_told(run, trained_once, prepared, picture, tmp_path, 
     assert done.code in (1, 2)
     assert told in done.err
     assert "Traceback" not in done.err
+
+
+def test_an_object_in_int8_is_verified_as_its_readme_says(run, prepared, tmp_path):
+    folder = tmp_path / "a.object"
+    done = run("export", prepared, "--to", "object", "--precision", "int8", "-o", folder, "-q")
+    assert done.code == 0, done.err
+    assert json.loads((folder / "neocog.json").read_text())["precision"] == "int8"
+    done = run("verify", folder, prepared, "--json")
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["difference"] < 1e-5

@@ -55,13 +55,17 @@ def command(
     What neocog export --to web wrote is run by Node.js, script and module, and compared likewise.
     """
     from neocog.interop.onnx.replay import random_pictures
+    from neocog.standalone.folder import read_note
     from neocog.standalone.verify import verify
 
     if not folder.is_dir():
         raise CommandLineError(
             f"there is no folder {folder}", hint=f"neocog export {model} --to object -o {folder} writes one"
         )
-    network = models.open_model(model, engine, threads, precision=precision)
+    written = read_note(folder).precision
+    if precision == "int8" != written:
+        raise CommandLineError(f"{folder} computes in {written}, not in int8", hint="leave --precision out")
+    network = models.open_model(model, engine, threads, precision="int8" if written == "int8" else precision)
     most = images or LEAST
     chosen: Any = random_pictures(network, most) if data is None else _images_of(network, data, most, workers)
     with told_of_compiling(quiet=quiet), datasets.progress_bar("answering", quiet=quiet) as progress:
