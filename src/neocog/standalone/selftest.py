@@ -74,7 +74,7 @@ _WAIT = 0.2  # seconds between two looks at what is answered
 _MOST_TOLD = 1 << 16
 
 
-class LackingError(EngineError):
+class InstructionsError(EngineError):
     """This processor lacks instructions of a version."""
 
 
@@ -161,7 +161,7 @@ def answers_of(
         progress: told now and then how many images are answered, and how many there are.
 
     Raises:
-        LackingError: this processor cannot run the version that was asked for.
+        InstructionsError: this processor cannot run the version that was asked for.
         NeocogError: it ended otherwise than it should, or wrote where it must not.
     """
     row = np.dtype([("answer", "<i4"), ("probabilities", "<f4", (classes,))])
@@ -179,7 +179,7 @@ def answers_of(
         told.seek(0)
         lines = told.read(_MOST_TOLD).decode(errors="replace").strip().splitlines()
     if code == LACKING:
-        raise LackingError("this processor lacks instructions that this version uses")
+        raise InstructionsError("this processor lacks instructions that this version uses")
     if code:
         raise NeocogError("the compiled network failed", details=(_reason(code), *lines[:10]))
     out = answers.read_bytes()

@@ -13,7 +13,7 @@ from neocog.errors import NeocogError
 from neocog.model.network import Network
 from neocog.standalone.folder import read_note
 from neocog.standalone.scripted import answers_by_node
-from neocog.standalone.selftest import LackingError, Progress, answers_of, build, temporary_folder
+from neocog.standalone.selftest import InstructionsError, Progress, answers_of, build, temporary_folder
 from neocog.target.ahead import AHEAD
 
 WEB = "web"
@@ -76,7 +76,7 @@ def verify(folder: Path, network: Network, images: NDArray[np.uint8], progress: 
                 compiler, emulator = built.compiler, built.emulator
                 try:
                     answers, probabilities = answers_of(built, images, network.graph.classes, progress)
-                except LackingError:
+                except InstructionsError:
                     continue  # this processor is none of those that it is for
                 found[version] = _compare(network, wanted, answers, probabilities)
     difference = max(one.difference for one in found.values())
