@@ -321,3 +321,19 @@ def test_what_is_missing_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     assert system.process_use(1) is None
     system.allow_files(100)
     system.at_forks(before=lambda: pytest.fail("nothing forks here"))
+
+
+@pytest.mark.parametrize("word", [0, system.HWCAP_ASIMDDP, ~system.HWCAP_ASIMDDP & 0xFFFFFFFF])
+def test_linux_on_arm_tells_of_dot_products(monkeypatch: pytest.MonkeyPatch, word: int) -> None:
+    class Ask:
+        """getauxval(3)."""
+
+        def __call__(self, number: int) -> int:
+            assert number == system.AT_HWCAP
+            return word
+
+    monkeypatch.setattr(system.sys, "platform", "linux")
+    monkeypatch.setattr(system.ctypes, "CDLL", lambda name: SimpleNamespace(getauxval=Ask()))
+    assert system.has_dot_products() is (word == system.HWCAP_ASIMDDP)
+    monkeypatch.setattr(system.sys, "platform", "win32")
+    assert system.has_dot_products() is None

@@ -32,6 +32,8 @@ HANGUP: signal.Signals | None = getattr(signal, "SIGHUP", None)
 TEMPORARY = 0x40  # of Windows' C library, _O_TEMPORARY: the file is removed with its last handle
 # Of Linux on x86-64: asm/unistd_64.h, asm/prctl.h and asm/fpu/types.h.
 ARCH_PRCTL, REQUEST_PERMISSION, TILE_DATA = 158, 0x1023, 18
+# Of Linux on AArch64: linux/auxvec.h and asm/hwcap.h.
+AT_HWCAP, HWCAP_ASIMDDP = 16, 1 << 20
 _MOST = 1 << 16  # bytes of a file of the kernel
 _HELD = (errno.EACCES, errno.EDEADLK)  # what Windows' C library says of bytes that somebody else has locked
 
@@ -93,6 +95,18 @@ def data_cache_bytes(level: int) -> int | None:
         except (OSError, ValueError):
             continue
     return None
+
+
+def has_dot_products() -> bool | None:
+    """Return whether an AArch64 processor has dot products of bytes; None where the system does not tell."""
+    if family() == "macos":
+        found = _sysctl_number("hw.optional.arm.FEAT_DotProd")
+        return None if found is None else bool(found)
+    ask = getattr(c_library(), "getauxval", None)
+    if ask is None:
+        return None
+    ask.restype, ask.argtypes = ctypes.c_ulong, [ctypes.c_ulong]
+    return bool(ask(AT_HWCAP) & HWCAP_ASIMDDP)
 
 
 def permit_tiles() -> bool:

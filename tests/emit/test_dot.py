@@ -89,6 +89,7 @@ def test_each_named_processor_has_a_way():
         "x86-64-avx2": "pairs",
         "x86-64-avx512": "pairs",
         "aarch64": "bytes",
+        "aarch64-dotprod": "signed quads",
         "armv7a": "bytes",
         "cortex-m4": "two",
         "cortex-m7": "two",

@@ -73,3 +73,11 @@ def test_code_for_another_system_of_this_processor_does_not_run_here(monkeypatch
     assert host.runs_here("x86_64-pc-linux-gnu")
     assert not host.runs_here("aarch64-unknown-linux-gnu")
     assert not host.runs_here("x86_64-apple-darwin")
+
+
+@pytest.mark.parametrize(("told", "way"), [(True, "signed quads"), (False, "bytes"), (None, "bytes")])
+def test_arm_tells_whether_it_has_dot_products_of_bytes(monkeypatch, told: bool | None, way: str) -> None:
+    monkeypatch.delenv("NEOCOG_CPU", raising=False)
+    monkeypatch.setattr(host.llvm, "get_host_cpu_features", dict)
+    monkeypatch.setattr(host, "has_dot_products", lambda: told)
+    assert target_on(monkeypatch, ARM).dot == way

@@ -9,7 +9,7 @@ from functools import cache
 import llvmlite.binding as llvm
 
 from neocog.errors import EngineError, SettingError
-from neocog.system import at_forks, data_cache_bytes, permit_tiles
+from neocog.system import at_forks, data_cache_bytes, has_dot_products, permit_tiles
 from neocog.target.processor import Target, architecture_of
 
 
@@ -89,6 +89,9 @@ def host_target() -> Target:
     initialise_llvm()
     triple = llvm.get_process_triple()
     features = dict(llvm.get_host_cpu_features())
+    dots = has_dot_products() if architecture_of(triple) == "aarch64" else None
+    if dots is not None:  # LLVM does not tell of every system
+        features["dotprod"] = dots
     level1, level2 = data_cache_bytes(1) or 32 << 10, data_cache_bytes(2) or 1 << 20
     narrowed = os.environ.get("NEOCOG_CPU")
     if narrowed:

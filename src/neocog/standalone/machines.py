@@ -222,6 +222,7 @@ _VECTORS = "v=true,vlen=128,vext_spec=v1.0"
 HERE = Machine(("cc", "gcc", "clang"), "gcc", edge=_HOSTED)
 MACHINES = {
     "aarch64": _linux("aarch64-linux-gnu", "aarch64"),
+    "aarch64-dotprod": _linux("aarch64-linux-gnu", "aarch64", run=("-cpu", "max")),
     "armv7a": _linux("arm-linux-gnueabihf", "arm"),
     "rv64": _linux("riscv64-linux-gnu", "riscv64"),
     "rv64v": _linux("riscv64-linux-gnu", "riscv64", run=("-cpu", f"rv64,{_VECTORS}")),

@@ -55,6 +55,10 @@ AHEAD: dict[str, AheadTarget] = {
     "x86-64-avx2": AheadTarget(NAMED["AVX2"], "x86-64 with AVX2 and FMA (2013 and later)", ("-m64",)),
     "x86-64-avx512": AheadTarget(NAMED["AVX-512"], "x86-64 with AVX-512 F, VL, BW and DQ", ("-m64",)),
     "aarch64": AheadTarget(NAMED["NEON"], "64-bit ARM: phones, Raspberry Pi 3 and later, servers"),
+    "aarch64-dotprod": AheadTarget(
+        replace(NAMED["NEON"], features="+neon,+dotprod"),
+        "64-bit ARM that multiplies bytes: Cortex-A55 and A76 and later, Raspberry Pi 5, Graviton2, Apple M1",
+    ),
     "armv7a": AheadTarget(
         Target("armv7a-unknown-linux-gnueabihf", "cortex-a7", "+vfp4,+neon", 4, 16, fma=True, level2=256 << 10),
         "32-bit ARM with NEON and VFPv4: Raspberry Pi 2 and later",

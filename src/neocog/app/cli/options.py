@@ -33,8 +33,8 @@ ENGINES = ("native", "reference", "torch")
 VIEWS = ("plain", "flip", "flip-shift")  # those of model/views.py, which loads NumPy: help texts do without
 PRECISIONS = ("float32", "bfloat16", "int8", "auto")  # those of engines/precision.py
 TARGETS = (  # those of standalone/code.py, likewise
-    *("native", "x86-64", "x86-64-sse2", "x86-64-avx2", "x86-64-avx512", "aarch64", "armv7a", "cortex-m4", "cortex-m7"),
-    *("cortex-m33", "cortex-m55", "rv64", "rv64v", "rv32", "rv32v", "wasm32"),
+    *("native", "x86-64", "x86-64-sse2", "x86-64-avx2", "x86-64-avx512", "aarch64", "aarch64-dotprod", "armv7a"),
+    *("cortex-m4", "cortex-m7", "cortex-m33", "cortex-m55", "rv64", "rv64v", "rv32", "rv32v", "wasm32"),
 )
 MAX_SIDE = 4096  # pixels; larger images of a classifier are a slip of the keyboard
 MAX_THREADS = 1024
