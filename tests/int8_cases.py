@@ -1,4 +1,4 @@
-"""Scales for tests of int8: those by which the largest value of some images just fits."""
+"""What tests of int8 have in common: a normalisation of photographs, and scales of drawn parameters."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from neocog.nn.graph import IMAGE, Graph
+from neocog.nn.graph import IMAGE, Graph, Normalisation
 from neocog.nn.rewrite import Folded, fold_norms
 from neocog.nn.scales import Scales, limits_of, rounded_values
 from neocog.reference.network import forward
+
+PHOTOS = Normalisation((0.5, 0.4, 0.3), (0.2, 0.3, 0.25))
 
 
 def scales_of(graph: Graph, parameters: Mapping[str, np.ndarray], images: np.ndarray) -> Scales:

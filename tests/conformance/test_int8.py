@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from emit_functions import targets
-from int8_cases import scales_of
+from int8_cases import PHOTOS, scales_of
 from neocog.engines.native import NativeEngine
 from neocog.engines.reference import ReferenceEngine
 from neocog.nn.blocks import Concat, Residual, Sequential, SqueezeExcite
@@ -38,7 +38,6 @@ from neocog.nn.layers import (
 from neocog.nn.parameters import variables_of
 from neocog.nn.scales import Scales
 
-PHOTOS = Normalisation((0.5, 0.4, 0.3), (0.2, 0.3, 0.25))
 BYTES = Normalisation((0.0,), (0.5,))  # of pixels that nothing is taken off
 NETWORKS: dict[str, Graph] = {
     "words across pixels, poolings in registers": trace(

@@ -23,6 +23,11 @@ from neocog.nn.parameters import initial_parameters
 
 FEATURES = dict.fromkeys(("avx512f", "avx512vl", "avx512bw", "avx512dq", "avx512bf16", "amx-tile", "amx-bf16"), True)
 SAPPHIRE = make_target("sapphirerapids", FEATURES, "x86_64-unknown-linux-gnu")
+WITH_BYTES = replace(
+    make_target("sapphirerapids", FEATURES | {"amx-int8": True, "avx512vnni": True}, SAPPHIRE.triple),
+    tiles=True,
+    byte_tiles=True,
+)
 
 # A missing feature or a wrong tile number ends the process that compiles, so another one does.
 COMPILE = """
@@ -103,6 +108,38 @@ def test_llvm_writes_tile_instructions_for_a_processor_that_has_them(purpose):
     assert instructions.count("ldtilecfg") == instructions.count("tilerelease") == 1
 
 
+COMPILE_BYTES = """
+import llvmlite.binding as llvm
+from neocog.emit.program import emit_program
+from neocog.jit.codegen import generate
+from neocog.jit.host import initialise_llvm
+from neocog.jit.pieces import split
+from test_int8_tiles import GRAPH
+from neocog.plan.planner import plan_program
+from neocog.plan.program import LOGITS
+from test_tiles import WITH_BYTES
+initialise_llvm()
+program = plan_program(GRAPH, 5, WITH_BYTES, outputs=(LOGITS,), precision="int8")
+machine = llvm.Target.from_triple(WITH_BYTES.triple).create_target_machine(
+    cpu=WITH_BYTES.cpu, features=WITH_BYTES.features, opt=2, reloc="pic"
+)
+for piece in split(emit_program(program)):
+    assert generate(piece.text, WITH_BYTES, thorough=piece.thorough)[:4] == b"\\x7fELF"
+    print(machine.emit_assembly(llvm.parse_assembly(piece.text)))
+"""
+
+
+def test_llvm_writes_tile_instructions_for_bytes_with_and_without_a_sign():
+    instructions = [line.split()[0] for line in _run(COMPILE_BYTES).splitlines() if line.startswith("\t")]
+    counts = {name: instructions.count(name) for name in ("tdpbusd", "tdpbssd", "tileloadd", "tilezero", "tilestored")}
+    assert counts["tdpbusd"] > 0
+    assert counts["tdpbssd"] > 0
+    assert counts["tdpbusd"] + counts["tdpbssd"] == counts["tileloadd"]
+    assert counts["tilezero"] == counts["tilestored"] > 0
+    assert instructions.count("tdpbf16ps") == 0
+    assert instructions.count("ldtilecfg") == instructions.count("tilerelease") == 1
+
+
 STORES = "vcvtneps2bf16"
 
 
@@ -132,6 +169,9 @@ def test_a_processor_has_tiles_by_its_features():
 def test_tiles_are_used_where_the_system_permits_it(monkeypatch, permitted):
     monkeypatch.setattr(host, "_tiles_permitted", lambda: permitted)
     assert with_tiles(SAPPHIRE).tiles is permitted
+    assert not with_tiles(SAPPHIRE).byte_tiles  # it has none
+    without = replace(WITH_BYTES, tiles=False, byte_tiles=False)
+    assert with_tiles(without) == (WITH_BYTES if permitted else without)
     narrow = make_target(*NARROWED["avx2"], SAPPHIRE.triple)
     assert with_tiles(narrow) == narrow
 

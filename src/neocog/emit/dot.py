@@ -46,14 +46,19 @@ def add_dot(b: Builder, total: IrValue, image: IrValue, weights: IrValue, *, sig
         case "two":
             return _in_general_registers(b, total, image, weights, signed=signed)
         case _:
-            # A vector of one lane is a number: some of LLVM's backends have it wrong.
-            alone = b.lanes == 1
-            if alone:
-                total, image, weights = (b.ir.bitcast(value, I32) for value in (total, image, weights))
-            for place in range(4):
-                x, w = _byte(b, image, place, signed=signed), _byte(b, weights, place, signed=True)
-                total = b.ir.add(total, b.ir.mul(x, w))
-            return b.ir.bitcast(total, b.vector_i32) if alone else total
+            return add_byte_by_byte(b, total, image, weights, signed=signed)
+
+
+def add_byte_by_byte(b: Builder, total: IrValue, image: IrValue, weights: IrValue, *, signed: bool) -> IrValue:
+    """Return what `add_dot` returns, in the way of any processor, which takes no byte to be more than it is."""
+    # A vector of one lane is a number: some of LLVM's backends have it wrong.
+    alone = b.lanes == 1
+    if alone:
+        total, image, weights = (b.ir.bitcast(value, I32) for value in (total, image, weights))
+    for place in range(4):
+        x, w = _byte(b, image, place, signed=signed), _byte(b, weights, place, signed=True)
+        total = b.ir.add(total, b.ir.mul(x, w))
+    return b.ir.bitcast(total, b.vector_i32) if alone else total
 
 
 PAIRS = {

@@ -9,7 +9,7 @@ from neocog.emit.builder import I16, I32, Builder, Index, IrValue
 from neocog.emit.emitter import Emitters
 from neocog.emit.epilogue import finished
 from neocog.emit.grouped import filters_of_group
-from neocog.emit.half import clear_gap, rounded, store_half, store_to
+from neocog.emit.half import clear_gap, element, rounded, store_half, store_to
 from neocog.emit.pointwise import Spot, position
 from neocog.emit.tiles import Between, Tiles, nothing, tiles_of
 from neocog.plan.blocked import BLOCK_ROWS, PANEL, PLANE, TILE_ROWS, Blocked
@@ -20,7 +20,7 @@ UNROLLED_TAPS = 9  # taps that are written out
 
 def emit_product(b: Builder, addresses: Addresses, stage: TileProduct, low: Index, high: Index) -> None:
     """Write some items: block by block, all products, then what is stored."""
-    tiles = tiles_of(b, addresses.operand(stage.sums))
+    tiles = tiles_of(b, addresses.operand(stage.sums), stage.factors)
     with b.loop(low, high) as (item, _):
         if stage.panels_first:
             column, place = b.divmod(item, stage.images * stage.chunks)
@@ -120,7 +120,8 @@ def _sum(
 ) -> None:
     """Write all products of a block."""
     x, weights = addresses.tensor(stage.x), addresses.operand(stage.weights)
-    weights = b.at(weights, b.mul(panel, stage.panel_size), I16)
+    kind, size = element(stage.x), stage.x.bytes_each
+    weights = b.at(weights, b.mul(panel, stage.panel_size), kind)
     begin = b.add(b.mul(image, stage.x.image_step), stage.first)
     inputs, outputs = stage.x.channels // stage.groups, stage.y.channels // stage.groups
     first = _first_plane(b, panel, stage.groups, inputs, outputs, stage.planes)
@@ -128,7 +129,7 @@ def _sum(
     rows = []
     for line, row in stretches:
         place = b.add(b.mul(line, stage.steps[0]), b.mul(row, stage.row_step))
-        rows.append(b.at(x, b.add(begin, place), I16))
+        rows.append(b.at(x, b.add(begin, place), kind))
     down, across = stage.taps
     tiles.zero()
 
@@ -136,11 +137,11 @@ def _sum(
         tap = b.add(b.mul(tap_row, across), tap_column)
         moved = b.add(b.mul(tap_row, stage.tap_steps[0]), b.mul(tap_column, stage.tap_steps[1]))
         offset = b.add(b.mul(plane, stage.x.plane_step), moved)
-        upper, lower = (b.at(row, offset, I16) for row in rows)
+        upper, lower = (b.at(row, offset, kind) for row in rows)
         # Where pixels have weights of their own, those of a plane are as many taps.
         number = b.add(b.mul(plane, stage.plane_taps), b.add(tap, pixel))
-        panel_tap = b.at(weights, b.mul(number, PANEL_TAP), I16)
-        tiles.multiply(upper, lower, 2 * stage.row_step, panel_tap, between)
+        panel_tap = b.at(weights, b.mul(number, stage.panel_tap), kind)
+        tiles.multiply(upper, lower, size * stage.row_step, panel_tap, between)
 
     def over_taps(plane: Index) -> None:
         if down * across <= UNROLLED_TAPS:
@@ -226,8 +227,14 @@ def _spot(
 
 
 def _store_vector(b: Builder, addresses: Addresses, stage: TileProduct, sums: IrValue, lane: int, spot: Spot) -> None:
-    value = b.load(sums, lane)
-    if stage.bias is not None:
+    if stage.factors != "bfloat16":
+        whole = b.load(sums, lane, kind=b.vector_i32)
+        if stage.bias is not None:
+            whole = b.ir.add(whole, b.load(addresses.operand(stage.bias), spot.channel, kind=b.vector_i32))
+        value = b.ir.sitofp(whole, b.vector)
+    else:
+        value = b.load(sums, lane)
+    if stage.bias is not None and stage.factors == "bfloat16":
         value = b.ir.fadd(value, b.load(addresses.operand(stage.bias), spot.channel))
     value = finished(b, addresses, stage.epilogue, value, spot, stage.y.channels)
     store_to(b, value, stage.y, addresses.tensor(stage.y), position(b, stage.y, spot))

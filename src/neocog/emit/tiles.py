@@ -1,4 +1,4 @@
-"""Products of bfloat16 tiles, by two backends that give the same bits: a processor's tile registers (AMX), and vectors.
+"""Products of tiles, by two backends that give the same bits: a processor's tile registers (AMX), and vectors.
 
 A tile of a has 16 rows of 32 bfloat16; one of b 16 rows of 16 pairs, a pair for two neighbouring k. For one element of
 c, tile registers compute two chains from zero, over even and over odd k in rising order, each step a multiply-add of
@@ -6,6 +6,9 @@ float32 in one rounding; add the two; and add that to c. Denormal numbers count 
 the same, with the processor's own mode for denormal numbers set around them. Without an instruction that multiplies and
 adds in one rounding (SSE2) the bits are the same too, since a product of two bfloat16 is exact, but where it lies
 outside of float32's normal range.
+
+A tile of bytes has rows of 64, or 16 words of four, one for four neighbouring k. Those of images have a sign or none,
+those of weights have one; sums are whole numbers of 32 bits, exact in any order.
 """
 
 from __future__ import annotations
@@ -17,8 +20,9 @@ from contextlib import contextmanager
 from llvmlite import ir
 
 from neocog.emit.builder import F32, I8, I16, I32, I64, PTR, Builder, Index, IrValue
+from neocog.emit.dot import add_byte_by_byte
 from neocog.plan.blocked import PANEL, PLANE, TILE_ROWS
-from neocog.plan.ops.product import TileProduct
+from neocog.plan.ops.product import TileFactors, TileProduct
 from neocog.plan.ops.tile_gradient import TileGradient
 from neocog.plan.program import Program
 from neocog.target.processor import architecture_of
@@ -29,6 +33,11 @@ ROW_BYTES = 64  # of a tile
 TILE_BYTES = TILE_ROWS * ROW_BYTES
 SUMS_STEP = 4 * PANEL  # bytes from a row of a block's sums to the next one
 PAIRS = PLANE // 2
+INSTRUCTIONS: dict[TileFactors, str] = {
+    "bfloat16": "tdpbf16ps",
+    "bytes": "tdpbusd",
+    "signed bytes": "tdpbssd",
+}
 TOGETHER = {16: (4, 2), 8: (2, 2), 4: (2, 2)}  # by lanes: rows and vectors of c that stay in registers
 FLUSHING = 0x8040  # bits of x86's MXCSR: denormal inputs are zero, and so are denormal results
 FLUSHING_ARM = 1 << 24  # of AArch64's FPCR, for both
@@ -42,7 +51,7 @@ def nothing() -> None:
 
 
 class Tiles(ABC):
-    """A block of sums: 32 rows of 32, in float32, which begins at zero, takes products up and ends in memory."""
+    """A block of sums: 32 rows of 32, of four bytes each, which begins at zero, takes products up and ends in memory."""
 
     def __init__(self, b: Builder, sums: IrValue) -> None:
         self.b, self.sums = b, sums
@@ -65,9 +74,11 @@ class Tiles(ABC):
         """Bring the sums into memory."""
 
 
-def tiles_of(b: Builder, sums: IrValue) -> Tiles:
+def tiles_of(b: Builder, sums: IrValue, factors: TileFactors = "bfloat16") -> Tiles:
     """Return the backend of a target. To be asked for at the beginning of a function."""
-    return _Registers(b, sums) if b.target.tiles else _Vectors(b, sums)
+    if b.target.tiles:
+        return _Registers(b, sums, factors)
+    return _Vectors(b, sums) if factors == "bfloat16" else _VectorsOfBytes(b, sums, factors)
 
 
 class _Registers(Tiles):
@@ -77,6 +88,10 @@ class _Registers(Tiles):
     """
 
     UPPER, LOWER, LEFT, RIGHT = 4, 5, 6, 7
+
+    def __init__(self, b: Builder, sums: IrValue, factors: TileFactors) -> None:
+        super().__init__(b, sums)
+        self._instruction = INSTRUCTIONS[factors]
 
     def zero(self) -> None:
         """Begin a block."""
@@ -112,7 +127,7 @@ class _Registers(Tiles):
         call(self.b, "tileloadd64", _number(tile), address, self.b.index(step))
 
     def _product(self, sums: int, rows: int, weights: int) -> None:
-        call(self.b, "tdpbf16ps", _number(sums), _number(rows), _number(weights))
+        call(self.b, self._instruction, _number(sums), _number(rows), _number(weights))
 
 
 class _Vectors(Tiles):
@@ -125,9 +140,7 @@ class _Vectors(Tiles):
 
     def zero(self) -> None:
         """Begin a block."""
-        b = self.b
-        with b.loop(0, 2 * TILE_ROWS * PANEL // b.lanes) as (vector, _):
-            b.store(b.splat(0.0), self.sums, b.mul(vector, b.lanes))
+        _clear(self.b, self.sums)
 
     def multiply(
         self, upper: IrValue, lower: IrValue, step: Index, weights: IrValue, between: Between = nothing
@@ -143,6 +156,36 @@ class _Vectors(Tiles):
 
     def store(self) -> None:
         """Nothing: sums are in memory."""
+
+
+class _VectorsOfBytes(Tiles):
+    """Vectors of whole numbers, by which any processor shows what tiles of bytes give."""
+
+    def __init__(self, b: Builder, sums: IrValue, factors: TileFactors) -> None:
+        super().__init__(b, sums)
+        self._product = _product_of_bytes(b, signed=factors == "signed bytes")
+
+    def zero(self) -> None:
+        """Begin a block."""
+        _clear(self.b, self.sums)
+
+    def multiply(
+        self, upper: IrValue, lower: IrValue, step: Index, weights: IrValue, between: Between = nothing
+    ) -> None:
+        """Two calls."""
+        b = self.b
+        for tile, rows in enumerate((upper, lower)):
+            b.ir.call(self._product, [b.at(self.sums, tile * TILE_ROWS * PANEL), rows, b.index(step), weights])
+        for _ in range(4):
+            between()
+
+    def store(self) -> None:
+        """Nothing: sums are in memory."""
+
+
+def _clear(b: Builder, sums: IrValue) -> None:
+    with b.loop(0, 2 * TILE_ROWS * PANEL // b.lanes) as (vector, _):
+        b.store(b.splat(0.0), sums, b.mul(vector, b.lanes))
 
 
 class _Modes:
@@ -183,15 +226,40 @@ def _product_of_vectors(b: Builder) -> ir.Function:
 
     It is a function of its own, so that LLVM moves none of its arithmetic out of where denormal numbers are flushed.
     """
-    module, name = b.function.module, "tile_product"
+    return _function(b, "tile_product", _emit_product)
+
+
+def _product_of_bytes(b: Builder, *, signed: bool) -> ir.Function:
+    """Return the function that does the same with bytes."""
+    name = "tile_product_of_signed_bytes" if signed else "tile_product_of_bytes"
+    return _function(b, name, lambda inside: _emit_product_of_bytes(inside, signed=signed))
+
+
+def _function(b: Builder, name: str, write: Callable[[Builder], None]) -> ir.Function:
+    module = b.function.module
     found = module.globals.get(name)
     if found is not None:
         return found
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), [PTR, PTR, I64, PTR]), name)
     function.linkage = "internal"
     function.attributes.add("noinline")
-    _emit_product(Builder(function, b.target))
+    write(Builder(function, b.target))
     return function
+
+
+def _emit_product_of_bytes(b: Builder, *, signed: bool) -> None:
+    sums, rows, step, weights = b.function.args
+    with b.loop(0, PANEL // b.lanes) as (vector, _), b.loop(0, TILE_ROWS) as (row, _):
+        column = b.mul(vector, b.lanes)
+        tile, within = b.divmod(column, TILE_ROWS)
+        panel, base = b.at(weights, b.add(b.mul(tile, TILE_BYTES // 4), within)), b.at(rows, b.mul(row, step), I8)
+        place = b.add(b.mul(row, PANEL), column)
+        with b.loop(0, ROW_BYTES // 4, [b.load(sums, place, kind=b.vector_i32)]) as (word, total):
+            given = b.ir.load(b.at(base, b.mul(word, 4), I8), typ=I32, align=1)
+            filters = b.load(panel, b.mul(word, TILE_ROWS), kind=b.vector_i32)
+            total[0] = add_byte_by_byte(b, total[0], b.spread(given, b.vector_i32), filters, signed=signed)
+        b.ir.store(total[0], b.at(sums, place), align=b.target.vector_bytes)
+    b.ir.ret_void()
 
 
 def _emit_product(b: Builder) -> None:

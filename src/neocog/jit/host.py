@@ -108,11 +108,12 @@ def host_target() -> Target:
 
 def with_tiles(target: Target) -> Target:
     """Return a processor as one that multiplies tiles of bfloat16, if it does and this process may; else as it is.
+    Where it also multiplies tiles of bytes, these are planned too.
 
     Threads that are there already may then use the registers, and so may those to come and forked processes.
     """
     if has_tiles(target) and _tiles_permitted():
-        return replace(target, tiles=True)
+        return replace(target, tiles=True, byte_tiles=target.has("amx-int8"))
     return target
 
 

@@ -13,6 +13,7 @@ Precision = Literal["float32", "bfloat16", "int8"]
 
 PLANE = 32  # channels of a plane: 64 bytes, a row of a tile
 TILE_ROWS = 16
+TILE_WIDTH = 64  # bytes of a row of a tile
 BLOCK_ROWS = 2 * TILE_ROWS  # rows of a block of tiles, two below each other
 PANEL = 32  # filters of a panel: two tiles side by side
 

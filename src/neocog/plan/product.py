@@ -10,6 +10,7 @@ from neocog.plan.blocked import BLOCK_ROWS, PLANE, TILE_ROWS, Blocked
 from neocog.plan.layout import Operand, Space, Tensor, Vectors
 from neocog.plan.ops.epilogue import Epilogue
 from neocog.plan.ops.product import TileProduct, Walk
+from neocog.plan.rounded import Rounded
 
 SHARES = 8  # items of an image and panel, where threads share one image
 
@@ -24,7 +25,7 @@ def walk_of(window: Window, images: int) -> Walk:
 
 def product(
     title: str,
-    x: Blocked,
+    x: Blocked | Rounded,
     y: Tensor,
     weights: Operand,
     *,
@@ -53,7 +54,7 @@ def product(
         title, x, y, weights, sums, walk, first, taps, tap_steps, steps, 1, False, bias_at, epilogue, begin, apart
     )
     made = replace(made, groups=groups)
-    far = 2 * made.panels * made.panel_size > made.x.bytes_each * x.images * x.image_step
+    far = x.bytes_each * made.panels * made.panel_size > made.x.bytes_each * x.images * x.image_step
     chunk = 1 if walk == "images" else made.blocks if chained else -(-made.blocks // SHARES)
     return replace(made, chunk=chunk, panels_first=far)
 
@@ -61,7 +62,7 @@ def product(
 def forward(
     title: str,
     window: Window,
-    x: Blocked,
+    x: Blocked | Rounded,
     y: Tensor,
     weights: Operand,
     *,
@@ -108,7 +109,7 @@ def whole(image: ImageShape | Tensor) -> Window:
     return Window(WindowAxis(height, height, 1, 1, 0, 0), WindowAxis(width, width, 1, 1, 0, 0))
 
 
-def spare_behind(window: Window, x: Blocked, walk: Walk) -> int:
+def spare_behind(window: Window, x: Blocked | Rounded, walk: Walk) -> int:
     """Return the elements behind the last image of x that tiles reach."""
     y = Tensor("", x.images, window.vertical.output, window.horizontal.output, 1, PLANE)
     made = forward("", window, x, y, Operand(Space.ARENA, "", 0), walk=walk)

@@ -13,6 +13,7 @@ from typing import Literal
 from neocog.nn.graph import IMAGE, Graph
 from neocog.nn.layers import Conv2d, Flatten, Linear
 from neocog.nn.scales import source_of
+from neocog.plan.blocked import TILE_WIDTH
 from neocog.plan.layout import Operand, Tensor
 from neocog.target.processor import Target
 
@@ -44,6 +45,21 @@ class Rounded(Tensor):
     def size(self) -> int:
         """Elements in all."""
         return self.images * self.image_step + self.spare
+
+    @property
+    def planes(self) -> int:
+        """Rows of tiles that hold the channels of a pixel. What lies behind the last channel meets weights of zero."""
+        return -(-self.channels // TILE_WIDTH)
+
+    @property
+    def plane_step(self) -> int:
+        """Elements from one of them to the next."""
+        return TILE_WIDTH
+
+    @property
+    def line(self) -> int:
+        """Positions from one row to the next."""
+        return self.halo.left + self.width + self.halo.right
 
     @property
     def factors(self) -> Factors:

@@ -17,12 +17,16 @@ from neocog.nn.layers import Conv2d, Flatten, Linear
 from neocog.nn.scales import SIGNED_LIMIT, UNSIGNED_LIMIT, never_negative, rounded_values, source_of
 from neocog.nn.shapes import ImageShape
 from neocog.nn.window import pair
+from neocog.plan.blocked import PANEL, TILE_WIDTH
 from neocog.plan.correlation import column_panels, output_rows
 from neocog.plan.layout import Operand, Panels, Space, Vectors
 from neocog.plan.ops.grouped import groups_together
 from neocog.plan.passes.steps import is_depthwise
 from neocog.plan.rounded import LOW_BIAS, TOGETHER, Rounding, reads_across, words_of
 from neocog.target.processor import Target
+
+LEAST_CHANNELS = TILE_WIDTH // 2
+"""Of fewer, tiles would waste most products."""
 
 EXACT = 1 << 24
 """Whole numbers up to this one are numbers of float32."""
@@ -41,6 +45,7 @@ class RoundedWeights:
         lines, length: of a filter of a whole block: so many stretches of so many weights that lie side by side.
         across: whether a line is a row of what a window sees, and not a pixel of it.
         together: weights in an element of a matrix.
+        tiles: whether they lie as tiles: [filter // 32][64 channels][tap][filter // 16 % 2][word][filter % 16].
         shift: what products take each byte of the image to be more than it is.
     """
 
@@ -54,11 +59,18 @@ class RoundedWeights:
     across: bool
     together: int
     shift: int
+    tiles: bool = False
 
     @property
     def by_channel(self) -> bool:
         """Whether each filter sees one channel."""
         return self.together == 1
+
+    @property
+    def in_tiles(self) -> Operand:
+        """Where tiles begin, in bytes."""
+        (block,) = self.blocks
+        return Operand(block.space, block.name, block.bytes_each * block.offset, bytes_each=1)
 
     @property
     def size(self) -> int:
@@ -89,6 +101,7 @@ def lay_out_weights(graph: Graph, node: Node, target: Target, name: str, offset:
     filters = channels_of(node.output)
     across = source == IMAGE and reads_across(graph)
     blocks: list[Panels] = []
+    tiles = False
 
     def add(rows: int, columns: int, width: int, bytes_each: int = 4) -> None:
         nonlocal offset
@@ -104,18 +117,29 @@ def lay_out_weights(graph: Graph, node: Node, target: Target, name: str, offset:
         add(lines, filters, target.lanes, bytes_each=1)
     else:
         lines, length, groups = _lines_of(graph, node, across, target)
+        tiles = multiplies_tiles(node, source, length, target)
+        shift = 0 if tiles else shift
         together, whole = TOGETHER, node.layer.groups if isinstance(node.layer, Conv2d) else 1
         for first in range(0, whole, groups):
             these = min(groups, whole - first)
             columns, rows = these * (filters // whole), lines * words_of(length // groups * these)
-            add(rows, columns, column_panels(columns, output_rows(node), rows, target) * target.lanes)
+            if tiles:
+                add(lines * -(-length // TILE_WIDTH) * TILE_WIDTH // TOGETHER, columns, PANEL)
+            else:
+                add(rows, columns, column_panels(columns, output_rows(node), rows, target) * target.lanes)
     vectors = []
     for _ in range(2):
         vectors.append(Vectors(name, filters, target.round_up(filters), offset, Space.STATE))
         offset += vectors[-1].size
     bias, multipliers = vectors
-    made = RoundedWeights(source, tuple(blocks), groups, bias, multipliers, lines, length, across, together, shift)
+    made = RoundedWeights(source, tuple(blocks), groups, bias, multipliers, lines, length, across, together, shift, tiles)
     return made, offset
+
+
+def multiplies_tiles(node: Node, source: int, length: int, target: Target) -> bool:
+    """Whether a layer's products are of tiles: those of all channels, which fill half a row of a tile at least."""
+    whole = isinstance(node.layer, Linear) or (isinstance(node.layer, Conv2d) and node.layer.groups == 1)
+    return target.byte_tiles and whole and source != IMAGE and length >= LEAST_CHANNELS
 
 
 def _lines_of(graph: Graph, node: Node, across: bool, target: Target) -> tuple[int, int, int]:

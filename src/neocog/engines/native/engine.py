@@ -41,6 +41,7 @@ class NativeEngine:
         precision: Precision = "float32",
     ) -> None:
         check_settled(precision)
+        self._is_given = target is not None
         self.target = target or (host_target() if precision == "float32" else with_tiles(host_target()))
         self.cache = cache or ObjectCache()
         self.algorithm = algorithm
@@ -59,7 +60,8 @@ class NativeEngine:
         self, graph: Graph, parameters: Mapping[str, Array], scales: Scales, threads: int | None = None
     ) -> NativePredictor:
         """Make a network that answers in int8, whatever the engine's precision is; see engines/base.py."""
-        compiler = replace(self.compiler, precision="int8")
+        target = self.target if self._is_given else with_tiles(self.target)
+        compiler = replace(self.compiler, target=target, precision="int8")
         return NativePredictor(compiler, graph, parameters, Team(allowed_threads(threads), self.cache), scales)
 
     def train_program(

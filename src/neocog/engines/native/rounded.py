@@ -11,6 +11,7 @@ from neocog.engines.base import Array
 from neocog.nn.graph import Graph, Node
 from neocog.nn.layers import Conv2d
 from neocog.nn.scales import SIGNED_LIMIT, Scales, weight_scales
+from neocog.plan.blocked import PANEL, TILE_ROWS, TILE_WIDTH
 from neocog.plan.layout import Panels, Vectors
 from neocog.plan.parameters import ParameterLayout
 from neocog.plan.rounded import TOGETHER, words_of
@@ -64,7 +65,8 @@ def _write_layer(
             _write_panels(state, block, columns[:, :, None])
         else:
             spread = columns if groups == 1 else _spread(columns, filters, place.lines)
-            _write_panels(state, block, _words(spread, place.lines))
+            elements = _words(spread, place.lines, TILE_WIDTH // TOGETHER if place.tiles else 1)
+            _write_panels(state, block, _in_tiles(elements, place.lines) if place.tiles else elements)
 
 
 def _write_vector(memory: NDArray[np.generic], place: Vectors, values: NDArray[np.generic]) -> None:
@@ -87,13 +89,29 @@ def _spread(columns: NDArray[np.int8], filters: int, taps: int) -> NDArray[np.in
     return spread.reshape(-1, columns.shape[1])
 
 
-def _words(matrix: NDArray[np.int8], lines: int) -> NDArray[np.int8]:
-    """Return (words, filters, bytes of a word): each line filled up to whole words."""
+def _words(matrix: NDArray[np.int8], lines: int, multiple: int) -> NDArray[np.int8]:
+    """Return (words, filters, bytes of a word): each line filled up to whole words, and to a multiple of them."""
     length, columns = matrix.shape[0] // lines, matrix.shape[1]
-    words = words_of(length)
+    words = -(-words_of(length) // multiple) * multiple
     full = np.zeros((lines, words * TOGETHER, columns), np.int8)
     full[:, :length] = matrix.reshape(lines, length, columns)
     return full.reshape(lines * words, TOGETHER, columns).transpose(0, 2, 1)
+
+
+def _in_tiles(words: NDArray[np.int8], lines: int) -> NDArray[np.int8]:
+    """Return words of lines in the order of tiles, in rows as long as a panel: of each row of tiles all lines, of each
+    line 16 filters and then 16 more.
+    """
+    tile = TILE_WIDTH // TOGETHER
+    filters = -(-words.shape[1] // PANEL) * PANEL
+    full = np.zeros((len(words), filters, TOGETHER), np.int8)
+    full[:, : words.shape[1]] = words
+    apart = full.reshape(lines, -1, tile, filters // PANEL, PANEL // TILE_ROWS, TILE_ROWS, TOGETHER)
+    # (plane, line, half, word, panel, filter, byte): a row of PANEL words is two of a tile
+    ordered = apart.transpose(1, 0, 4, 2, 3, 5, 6).reshape(
+        -1, PANEL // TILE_ROWS, filters // PANEL, TILE_ROWS, TOGETHER
+    )
+    return ordered.transpose(0, 2, 1, 3, 4).reshape(len(words), filters, TOGETHER)
 
 
 def _write_panels(state: NDArray[np.uint8], place: Panels, elements: NDArray[np.int8]) -> None:

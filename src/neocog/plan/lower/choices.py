@@ -181,17 +181,21 @@ class Choices:
 
     def rounded_of(self, index: int) -> Rounded:
         """Return how what a step gives, or the image, lies as 8-bit integers, with the zeros that its readers need."""
-        users, halo = self.steps.users(index), NO_HALO
-        for step in users:
+        halo, windows = NO_HALO, []
+        for step in self.steps.users(index):
             if isinstance(step.node.layer, Conv2d) and index in step.inputs:
                 halo = halo.union(correlation.input_halo(self.window_of(step)))
+                windows.append(self.window_of(step))
         shape = self.images_shape if index == IMAGE else self.output_shape(index)
         title = "images" if index == IMAGE else f"{self.steps.steps[index].title} in int8"
         pitch = pitch_of(shape.channels, self.target)
         if index == IMAGE and reads_across(self.graph):
             pitch = shape.channels
         signed = self.roundings[index].signed
-        return Rounded(title, self.batch, shape.height, shape.width, shape.channels, pitch, halo, signed=signed)
+        made = Rounded(title, self.batch, shape.height, shape.width, shape.channels, pitch, halo, signed=signed)
+        if index == IMAGE or not self.target.byte_tiles:
+            return made
+        return replace(made, spare=max(made.spare, self._spare(made, [*windows, product.whole(shape)])))
 
     # --- in bfloat16 ------------------------------------------------------------------------------------------
 
@@ -338,7 +342,7 @@ class Choices:
         users = self.steps.users(index)
         return any(self._is_flattened(user.index) if user.is_flatten else self.is_half(user) for user in users)
 
-    def _spare(self, x: Blocked, windows: Iterable[Window]) -> int:
+    def _spare(self, x: Blocked | Rounded, windows: Iterable[Window]) -> int:
         walks = ((window, product.walk_of(window, self.batch)) for window in windows)
         return max((product.spare_behind(window, x, walk) for window, walk in walks), default=0)
 

@@ -151,7 +151,7 @@ def _transformed(low: Lowering, step: PlanStep, layer: Correlation, tile: Winogr
 def pooling_behind(low: Lowering, step: PlanStep) -> PlanStep | None:
     """Return the pooling that can run in a convolution's last lines, if there is one."""
     users = low.steps.users(step.index)
-    if low.is_half(step):
+    if low.is_half(step) or (low.is_whole(step) and low.layout.rounded[step.node.name].tiles):
         return None
     if not isinstance(step.node.layer, Conv2d) or step.groups > 1 or len(users) != 1 or step.index in low.kept:
         return None

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from neocog.nn.layers import Linear
+from neocog.nn.window import Window
 from neocog.plan import correlation, depthwise, product
 from neocog.plan.correlation import Correlation, Pooled
 from neocog.plan.layout import Tensor, Vectors
@@ -21,6 +22,7 @@ from neocog.plan.ops.epilogue import Epilogue, moved
 from neocog.plan.ops.op import Op
 from neocog.plan.ops.pointwise import Affine, settled, tensors_of
 from neocog.plan.passes.steps import PlanStep
+from neocog.plan.rounded import Rounded
 
 
 def forward(low: Lowering, step: PlanStep, epilogue: Epilogue, behind: PlanStep | None) -> None:
@@ -33,11 +35,26 @@ def forward(low: Lowering, step: PlanStep, epilogue: Epilogue, behind: PlanStep 
     chains = low.chains(step, backward=False)
     reads = [x.tensor.name, *(tensor.name for tensor in tensors_of(epilogue))]
     level = low.level(reads, chains=chains)
+    window, walk = window_of(low, step, x.tensor), product.walk_of(window_of(low, step, x.tensor), low.batch)
     worth = (Affine(weights.multipliers.begin), *epilogue, *low.rounded((behind or step).index))
 
     def build(segment: Segment) -> Iterable[Op]:
         settle = segment.settle
         seen, to, fused = settle(x.tensor), settle(y), settled(worth, settle)
+        if weights.tiles:
+            assert isinstance(seen, Rounded)
+            yield product.forward(
+                f"{step.title} forward",
+                window,
+                seen,
+                to,
+                weights.in_tiles,
+                walk=walk,
+                bias=weights.bias,
+                epilogue=fused,
+                chained=segment.block is not None,
+            )
+            return
         if weights.by_channel:
             (layer,) = layers_of(low, step, seen, to)
             yield depthwise.forward(layer, low.target, epilogue=fused, shared=segment.block is None)
@@ -46,17 +63,23 @@ def forward(low: Lowering, step: PlanStep, epilogue: Epilogue, behind: PlanStep 
         for layer in layers_of(low, step, seen, to):
             yield correlation.forward(layer, low.target, epilogue=moved(fused, layer.first_out), pooled=pooled)
 
-    images = low.images_for(step, backward=False) if chains else 1
+    images = product.images_for(window) if weights.tiles else low.images_for(step, backward=False)
+    images = images if chains else 1
     task = low.add(step.title, reads, [made.tensor.name], build, level=level, images=images, on_images=step.on_images)
     task.weights = weights.size
     if behind is not None:
         task.last_title = behind.title
 
 
+def window_of(low: Lowering, step: PlanStep, x: Tensor) -> Window:
+    """Return how a step's window walks over what it takes."""
+    return product.whole(x) if isinstance(step.node.layer, Linear) else low.window_of(step)
+
+
 def layers_of(low: Lowering, step: PlanStep, x: Tensor, y: Tensor) -> list[Correlation]:
     """Return a step's layer with its operands: a part for each block of its groups."""
     weights = low.layout.rounded[step.node.name]
-    window = product.whole(x) if isinstance(step.node.layer, Linear) else low.window_of(step)
+    window = window_of(low, step, x)
     shifted = bool(weights.shift)
     inputs, outputs = x.channels // step.groups, y.channels // step.groups
     found = []

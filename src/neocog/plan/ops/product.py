@@ -11,11 +11,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from neocog.plan.blocked import BLOCK_ROWS, PANEL, PLANE, TILE_ROWS, Blocked
+from neocog.plan.blocked import BLOCK_ROWS, PANEL, PLANE, TILE_ROWS, TILE_WIDTH, Blocked
 from neocog.plan.layout import Name, Operand, Panels, Tensor, operand
 from neocog.plan.ops.epilogue import CLAMPED, Epilogue, labels, read_by, vectors_reached
 from neocog.plan.ops.op import Op, Part, Reach, off_vectors, present, walked
 from neocog.plan.ops.pointwise import tensors_of
+from neocog.plan.rounded import Factors, Rounded
+
+TileFactors = Factors | Literal["bfloat16"]
+"""What tiles hold. Sums of bfloat16 are float32, those of bytes have 32 bits."""
 
 Walk = Literal["plane", "rows", "images"]
 """What the rows of tiles are: all positions of a plane, gaps between its rows included; the pixels of one row of the
@@ -67,7 +71,7 @@ class TileProduct(Op):
 
     takes_blocked: ClassVar[bool] = True
 
-    x: Blocked
+    x: Blocked | Rounded
     y: Tensor
     weights: Operand
     sums: Operand
@@ -150,12 +154,29 @@ class TileProduct(Op):
     @property
     def planes(self) -> int:
         """Planes of channels that a panel sees."""
+        if self.groups == 1:
+            return self.x.planes
         return planes_seen(self.groups, self.x.channels // self.groups, self.y.channels // self.groups)
 
     @property
     def panel_size(self) -> int:
         """Elements of a panel of weights, those of all pixels."""
-        return self.planes * self.plane_taps * PANEL_TAP
+        return self.planes * self.plane_taps * self.panel_tap
+
+    @property
+    def plane(self) -> int:
+        """Channels of a row of a tile."""
+        return TILE_WIDTH // self.x.bytes_each
+
+    @property
+    def panel_tap(self) -> int:
+        """Elements of the weights of one panel, tap and plane."""
+        return self.plane * PANEL
+
+    @property
+    def factors(self) -> TileFactors:
+        """What tiles hold."""
+        return self.x.factors if isinstance(self.x, Rounded) else "bfloat16"
 
     @property
     def plane_taps(self) -> int:
@@ -189,7 +210,7 @@ class TileProduct(Op):
         """First element of x, from its first pixel, that tiles reach no more; rows that count for nothing included."""
         rows = (self.tiles_a_line * TILE_ROWS - 1) * self.row_step + (self.lines - 1) * self.steps[0]
         taps = sum((count - 1) * step for count, step in zip(self.taps, self.tap_steps, strict=True))
-        within = (self.x.planes - 1) * self.x.plane_step + PLANE
+        within = (self.x.planes - 1) * self.x.plane_step + self.plane
         return self.first + (self.images - 1) * self.x.image_step + rows + taps + within
 
     def reads(self) -> tuple[Part, ...]:
@@ -236,7 +257,7 @@ class TileProduct(Op):
     def details(self) -> Iterator[str]:
         """Yield the blocks, the sums, and what is fused."""
         rows = {"plane": "positions of a plane", "rows": "pixels of a row", "images": "images"}[self.walk]
-        yield f"bfloat16 tiles: {self.blocks} blocks of {BLOCK_ROWS} {rows} x {self.panels} panels of {PANEL}"
+        yield f"{self.factors} tiles: {self.blocks} blocks of {BLOCK_ROWS} {rows} x {self.panels} panels of {PANEL}"
         taps = f"{self.taps[0]} x {self.taps[1]} taps"
         groups = f" of {self.x.planes}, by {self.groups} groups," if self.groups > 1 else ""
         yield f"sum over {self.planes} planes{groups} x {taps}; {self.multiply_adds:,} multiply-adds"
