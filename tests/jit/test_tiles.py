@@ -114,12 +114,15 @@ from neocog.emit.program import emit_program
 from neocog.jit.codegen import generate
 from neocog.jit.host import initialise_llvm
 from neocog.jit.pieces import split
-from test_int8_tiles import GRAPH
+from neocog.nn.graph import trace
+from neocog.nn.blocks import Sequential
+from neocog.nn.layers import Conv2d, ReLU
 from neocog.plan.planner import plan_program
 from neocog.plan.program import LOGITS
 from test_tiles import WITH_BYTES
 initialise_llvm()
-program = plan_program(GRAPH, 5, WITH_BYTES, outputs=(LOGITS,), precision="int8")
+graph = trace(Sequential(Conv2d(32, 1), ReLU(), Conv2d(33, 3), Conv2d(3, 1)), (6, 5, 3))
+program = plan_program(graph, 5, WITH_BYTES, outputs=(LOGITS,), precision="int8")
 machine = llvm.Target.from_triple(WITH_BYTES.triple).create_target_machine(
     cpu=WITH_BYTES.cpu, features=WITH_BYTES.features, opt=2, reloc="pic"
 )

@@ -51,7 +51,7 @@ def nothing() -> None:
 
 
 class Tiles(ABC):
-    """A block of sums: 32 rows of 32, of four bytes each, which begins at zero, takes products up and ends in memory."""
+    """A block of sums: 32 rows of 32, four bytes each, which begins at zero, takes products up and ends in memory."""
 
     def __init__(self, b: Builder, sums: IrValue) -> None:
         self.b, self.sums = b, sums

@@ -36,8 +36,8 @@ class Target:
         fma: whether a multiply-add is one instruction.
         level1, level2: sizes of the data caches of one core, bytes.
         tiles: whether it multiplies tiles of bfloat16 (AMX), and this process may use that.
-        byte_tiles: whether tiles of bytes are planned: by instructions where there are `tiles`, which then must multiply
-            bytes too, and by vectors elsewhere, slowly.
+        byte_tiles: whether tiles of bytes are planned too: by instructions where there are `tiles`, which then multiply
+            them as well, and slowly, by vectors, elsewhere.
         body: most multiply-adds that the body of an innermost loop may hold. LLVM spills in longer ones than the
             default; where code must be short, it is less.
     """
