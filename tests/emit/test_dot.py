@@ -85,6 +85,7 @@ class _Plain:
 
 def test_each_named_processor_has_a_way():
     assert {name: ahead.target.dot for name, ahead in AHEAD.items()} == {
+        "x86-64": "pairs",
         "x86-64-sse2": "pairs",
         "x86-64-avx2": "pairs",
         "x86-64-avx512": "pairs",

@@ -132,7 +132,9 @@ def lay_out_weights(graph: Graph, node: Node, target: Target, name: str, offset:
         vectors.append(Vectors(name, filters, target.round_up(filters), offset, Space.STATE))
         offset += vectors[-1].size
     bias, multipliers = vectors
-    made = RoundedWeights(source, tuple(blocks), groups, bias, multipliers, lines, length, across, together, shift, tiles)
+    made = RoundedWeights(
+        source, tuple(blocks), groups, bias, multipliers, lines, length, across, together, shift, tiles
+    )
     return made, offset
 
 
