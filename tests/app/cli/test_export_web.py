@@ -46,7 +46,7 @@ def test_mistakes_are_said(run, trained_once, tmp_path) -> None:
 
 
 def test_a_page_of_an_export_is_written_anew(trained_once, tmp_path) -> None:
-    network = nc.load(trained_once[0])
+    network = nc.load(trained_once[0] / "model.safetensors")
     (tmp_path / "pets.html").write_text(web_of(network, "pets").page("Pets", inside=True))
     check_page(tmp_path / "pets.html")
     check_page(tmp_path / "new.html")

@@ -27,7 +27,9 @@ def test_predict_looks_as_it_is_told_or_as_the_model_was_saved(run, trained_once
         told[other[views]] = json.loads(run("predict", path, picture, "--views", other[views], "--json").out)[
             "probability"
         ]
-    assert saved == told == wanted
+    assert saved == told
+    # The command plans for a whole batch, and sums in another order than a program for one image, on some processors.
+    assert saved == pytest.approx(wanted, abs=1e-6)
     assert len(set(wanted.values())) == 2
 
 
