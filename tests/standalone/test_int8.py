@@ -24,6 +24,7 @@ from neocog.plan.program import LOGITS
 from neocog.plan.standalone import stand_alone
 from neocog.standalone.code import MAY_CALL, code_of
 from neocog.standalone.folder import read_note, write_folder
+from neocog.standalone.header import header_of, readme_of
 from neocog.standalone.machines import MACHINES
 from neocog.standalone.selftest import answers_of, build
 from neocog.target.ahead import AHEAD
@@ -78,6 +79,14 @@ def test_every_target_compiles_and_needs_no_library(target: str) -> None:
     network, scales, _, _ = case()
     code = code_of(network, target, "net", scales=scales)
     assert code.file is None or set(code.file.undefined) <= MAY_CALL
+
+
+def test_what_is_written_beside_the_object_says_what_it_computes_in() -> None:
+    network, scales, _, _ = case()
+    for given, said in ((scales, "It computes in int8, and answers as"), (None, "It computes in float32.")):
+        code = code_of(network, "cortex-m4", "net", scales=given)
+        assert said in header_of(code, network)
+        assert said in readme_of(code, network)
 
 
 def test_weights_take_a_quarter_of_the_room_and_images_too() -> None:

@@ -33,6 +33,7 @@ def header_of(code: Code, network: Network) -> str:
     prefix, macro = code.prefix, code.prefix.upper()
     meaning = _CHANNELS.get(channels, f"{channels} channels")
     return f"""/* A network for images of {height} x {width} pixels, compiled by neocog for {code.target_name}.
+ * {_arithmetic(code)}
  *
  * Nothing is allocated and nothing is kept from call to call: calls at the same time need an arena each, and no more.
 {_unchecked(code)} */
@@ -184,13 +185,20 @@ int main(void)
 ```
 
 Pixels are bytes, row by row, channels side by side. {_sizes(code, network)}
-All else is inside: normalisation, {_inside(network)}.
+All else is inside: normalisation, {_inside(network)}. {_arithmetic(code)}
 
 The code calls nothing but what C compilers themselves may call ({_calls(code)}), allocates nothing, starts no
 thread, and keeps nothing from call to call.{_doubt(code)}
 {_versions_shown(code)}{_verified(code)}
 Classes: {_classes(network)}
 """
+
+
+def _arithmetic(code: Code) -> str:
+    """Return what the network computes in."""
+    if code.precision == "int8":
+        return "It computes in int8, and answers as `--precision int8` does."
+    return "It computes in float32."
 
 
 def _unchecked(code: Code) -> str:
