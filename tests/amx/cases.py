@@ -14,6 +14,7 @@ import numpy as np
 from llvmlite import ir
 
 from half_cases import from_words, to_words
+from int8_cases import IN_TILES, tiles_case
 from neocog.emit.builder import I8, Builder
 from neocog.emit.program import STAGE_TYPE
 from neocog.emit.tiles import ROW_BYTES, TILE_BYTES, registers_set_up, tiles_of
@@ -31,8 +32,10 @@ from neocog.nn.parameters import initial_parameters, variables_of
 from neocog.target.processor import Target
 
 Arrays = dict[str, np.ndarray]
-FEATURES = dict.fromkeys(("avx512f", "avx512vl", "avx512bw", "avx512dq", "avx512bf16", "amx-tile", "amx-bf16"), True)
-EMULATED = replace(make_target("sapphirerapids", FEATURES, "x86_64-unknown-linux-gnu"), tiles=True)
+FEATURES = dict.fromkeys(
+    ("avx512f", "avx512vl", "avx512bw", "avx512dq", "avx512bf16", "amx-tile", "amx-bf16", "amx-int8"), True
+)
+EMULATED = replace(make_target("sapphirerapids", FEATURES, "x86_64-unknown-linux-gnu"), tiles=True, byte_tiles=True)
 STEPS = 3  # tiles of 32 factors in a sum of the products alone
 SIDE = 32  # rows and columns of a block of sums
 DEPTH = 32  # factors of a tile
@@ -121,6 +124,8 @@ def networks() -> dict[str, Callable[[Target], Arrays]]:
     for count in (1, 40):
         found[f"network: {count} images"] = lambda target, count=count: features(target, TAILS, count)
     found["network: NaN, infinities, denormals"] = lambda target: features(target, TAILS, 7, special=True)
+    for count in (1, 9):
+        found[f"network in int8: {count} images"] = lambda target, count=count: in_int8(target, count)
     for name, (graph, count) in TRAINED.items():
         found[f"training: {name}"] = lambda target, graph=graph, count=count: trained(target, graph, count)
     return found
@@ -146,6 +151,15 @@ def features(target: Target, graph: Graph, count: int, *, special: bool = False)
     with np.errstate(all="ignore"):
         predictor = NativeEngine(target, precision="bfloat16").predictor(graph, parameters, 1)
         return {"features": predictor.features(images).copy()}
+
+
+def in_int8(target: Target, count: int) -> Arrays:
+    """Return what a network answers in int8, whose sums must be those of the oracle."""
+    parameters, scales, images, wanted = tiles_case()
+    logits = NativeEngine(target).int8_predictor(IN_TILES, parameters, scales, 1).logits(images[:count])
+    if (logits != wanted[:count]).any():
+        raise AssertionError("vectors have other numbers than the oracle")
+    return {"logits": logits.copy()}
 
 
 def trained(target: Target, graph: Graph, count: int, steps: int = 2) -> Arrays:
