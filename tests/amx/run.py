@@ -99,7 +99,8 @@ def check_tools(bochs: Path, kernel: Path | None) -> Path:
 def build_emulator(bochs: Path, work: Path) -> Path:
     """Return the emulator, mended by bochs.patch. Its sources are copied, so that theirs stay as they are."""
     patch = HERE / "bochs.patch"
-    state = hashlib.sha256(patch.read_bytes() + repr((OPTIONS, str(bochs))).encode()).hexdigest()[:16]
+    emulated = (bochs / "cpu" / "avx" / "amx.cc").read_bytes()  # another checkout is another emulator
+    state = hashlib.sha256(patch.read_bytes() + emulated + repr((OPTIONS, str(bochs))).encode()).hexdigest()[:16]
     source, made = work / "bochs", work / f"bochs-{state}"
     if made.is_file() and source.is_dir():
         return made
