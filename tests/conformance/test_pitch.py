@@ -13,7 +13,7 @@ from neocog.nn.graph import trace
 from neocog.nn.layers import Conv2d, Flatten, GlobalAvgPool2d, Linear, ReLU
 from neocog.nn.losses import CrossEntropy
 from neocog.nn.optimizers import SGD
-from neocog.plan.lower import lowering
+from neocog.plan.lower import draft
 from neocog.plan.planner import plan_program
 from neocog.plan.program import Training
 from neocog.target.processor import Target
@@ -21,7 +21,7 @@ from neocog.target.processor import Target
 
 @pytest.mark.parametrize("name", GRAPHS)
 def test_steps_and_predictions_stay_within_their_bounds(monkeypatch, name):
-    monkeypatch.setattr(lowering, "SAME_SETS", 64)
+    monkeypatch.setattr(draft, "SAME_SETS", 64)
     case = real_case(GRAPHS[name], 3, 1, CrossEntropy(), batch_size=4)
     check_close_step(NativeEngine(), case)
     check_close_prediction(NativeEngine(), case)
