@@ -85,7 +85,8 @@ class Version:
     """
 
     def __init__(self, folder: Path, job: Job, parameters: str) -> None:
-        found = {**environment(job.threads, TUNED), "PYTHONPATH": os.pathsep.join([str(folder / "src"), str(folder)])}
+        path = os.pathsep.join([str(folder / "src"), str(folder)])
+        found = {**environment(job.threads, {**TUNED, **_narrower()}), "PYTHONPATH": path}
         with on_processors(job.threads):
             self._process = subprocess.Popen(
                 [sys.executable, "-P", str(TURNS)],
@@ -128,6 +129,7 @@ class Version:
 def _row(options: Options, earlier: Path, job: Job) -> Row:
     """Measure one row; the one who begins a round takes turns too."""
     commit = str(options.before)
+    title = " ".join([f"against {commit}", *(f"({name}={value})" for name, value in _narrower().items())])
     say(f"  before: {job.case}")
     with ExitStack() as stack:
         folder = stack.enter_context(TemporaryDirectory())
@@ -139,7 +141,7 @@ def _row(options: Options, earlier: Path, job: Job) -> Row:
             try:
                 versions[name] = Version(place, job, parameters)
             except JobError as error:
-                return Row(f"against {commit}", job.case, job.threads, "ms", {}, {name: str(error)})
+                return Row(title, job.case, job.threads, "ms", {}, {name: str(error)})
             stack.callback(versions[name].close)
         check_equal(commit, versions[OURS].results, versions[commit].results)
         times: dict[str, list[float]] = {name: [] for name in versions}
@@ -147,4 +149,9 @@ def _row(options: Options, earlier: Path, job: Job) -> Row:
             for name in list(versions) if turn % 2 else reversed(list(versions)):
                 times[name].append(versions[name].turn())
     figures = {name: summarise(values) for name, values in times.items()}
-    return Row(f"against {commit}", job.case, job.threads, "ms", figures)
+    return Row(title, job.case, job.threads, "ms", figures)
+
+
+def _narrower() -> dict[str, str]:
+    """Return the user's setting that keeps both versions to narrower instructions, if there is one."""
+    return {name: os.environ[name] for name in ("NEOCOG_CPU",) if name in os.environ}

@@ -58,6 +58,22 @@ def test_a_row_names_both_versions(monkeypatch: pytest.MonkeyPatch) -> None:
     assert all(row.ratio is not None for row in rows)
 
 
+def test_both_versions_keep_to_narrower_instructions(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    class Noted(Version):
+        def __init__(self, folder: Path, job: Job, parameters: str) -> None:
+            super().__init__(folder, job, parameters)
+            seen.append(Path(f"/proc/{self._process.pid}/environ").read_bytes().split(b"\0"))
+
+    monkeypatch.setenv("NEOCOG_CPU", "sse2")
+    monkeypatch.setattr(before, "Version", Noted)
+    monkeypatch.setattr(before, "unpack", lambda commit, folder: folder.symlink_to(ROOT))
+    row = next(measure(Options(("article",), (1,), 2, before="abc")))
+    assert row.measurement == "against abc (NEOCOG_CPU=sse2)"
+    assert [b"NEOCOG_CPU=sse2" in names for names in seen] == [True, True]
+
+
 def test_a_network_that_a_version_lacks_is_skipped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(before, "unpack", lambda commit, folder: folder.mkdir())
     (row, *_) = measure(Options(("article",), (1,), 2, before="abc"))
