@@ -55,6 +55,10 @@ FIRST = {
     "7 x 7 of an image": (Conv2d(32, 7, 2, 3), (20, 17, 3)),
     "5 x 5 of a grey image": (Conv2d(8, 5), (28, 28, 1)),
 }
+POOLED = {
+    "pixels of a row": (Conv2d(40, 3, padding=1), ReLU(), (7, 34, 40)),
+    "bands of a plane": (Conv2d(33, 3, padding=1), SiLU(), (17, 27, 33)),
+}
 TAILS = trace(
     Sequential(
         *(Conv2d(40, 3, padding=1), ReLU(), Conv2d(33, 3, padding=1), SiLU(), Conv2d(32, 1), MaxPool2d(2)),
@@ -117,6 +121,9 @@ def networks() -> dict[str, Callable[[Target], Arrays]]:
     for name, (layer, shape) in FIRST.items():
         graph = trace(Sequential(layer), shape)
         found[f"convolution: {name}"] = lambda target, graph=graph: features(target, graph, 2)
+    for name, (layer, activation, shape) in POOLED.items():
+        graph = trace(Sequential(Conv2d(shape[-1], 1), layer, activation, MaxPool2d(2), Conv2d(5, 1)), shape)
+        found[f"pooled: {name}"] = lambda target, graph=graph: features(target, graph, 3)
     for width, count in ((512, 1), (33, 5), (33, 33)):
         graph = trace(Sequential(Conv2d(32, 1), ReLU(), Flatten(), Linear(width), Linear(7)), (3, 4, 32))
         name = f"fully connected: {width}, {count} images"

@@ -189,7 +189,7 @@ def test_nan_stays_in_its_image():
 def test_where_sums_are_stored_makes_no_difference(monkeypatch):
     """Between the products of the next block, or behind their own."""
     graph = trace(
-        Sequential(Conv2d(8, 3), Conv2d(40, 3, padding=1), ReLU(), MaxPool2d(2), Conv2d(5, 2), Conv2d(9, 3, 2)),
+        Sequential(Conv2d(8, 3), Conv2d(40, 3, padding=1), ReLU(), MaxPool2d(3, 2), Conv2d(5, 2), Conv2d(9, 3, 2)),
         (15, 13, 3),
     )
     parameters, images = _parameters(graph), _images(graph, 3)

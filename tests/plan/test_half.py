@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from conformance_graphs import EACH, GRAPHS
@@ -13,6 +15,7 @@ from neocog.nn.optimizers import SGD
 from neocog.nn.rewrite import fold_norms
 from neocog.nn.shapes import ImageShape
 from neocog.nn.zoo.names import MODELS
+from neocog.plan import product
 from neocog.plan.blocked import Blocked, blocked
 from neocog.plan.describe import describe
 from neocog.plan.layout import Halo, Tensor
@@ -20,8 +23,10 @@ from neocog.plan.live_ranges import always
 from neocog.plan.memory import Allocation
 from neocog.plan.ops.halo import ClearHalo
 from neocog.plan.ops.map import Map
-from neocog.plan.ops.product import Stack, TileProduct
+from neocog.plan.ops.product import TileProduct
+from neocog.plan.ops.stack import Stack
 from neocog.plan.ops.tile_gradient import TileGradient
+from neocog.plan.ops.windows import WindowBands
 from neocog.plan.planner import plan_program
 from neocog.plan.program import Training
 from neocog.plan.verify import PlanError, verify
@@ -72,7 +77,7 @@ def test_what_convolutions_hand_to_each_other_is_bfloat16_and_the_answer_is_not(
     assert first.x.channels == 9  # three pixels of three channels side by side
     assert isinstance(stages["0:Conv2d+ReLU stack rows"], Stack)
     assert isinstance(first.y, Blocked)
-    assert last.x.name == stages["2:MaxPool2d forward"].y.name
+    assert last.x.name == first.y.name == "2:MaxPool2d in bfloat16"  # a pooling runs in its last lines
     assert not isinstance(last.y, Blocked)  # a mean takes it
     assert not any(isinstance(tensor, Blocked) for tensor in program.outputs.values())
 
@@ -133,6 +138,99 @@ def test_what_has_no_kernel_of_tiles_computes_with_float32(layer):
     made = [stage for name, stage in stages.items() if name.startswith("1:") and stage.multiply_adds]
     assert made
     assert not any(isinstance(stage, TileProduct) for stage in made)
+
+
+def _pooled(layer, shape, **settings):
+    """Return the choice for a pooling behind a layer, and the layer's products without one."""
+    stages, _ = _stages(Sequential(Conv2d(shape[-1], 1), layer), shape, **settings)
+    plain = stages["1:Conv2d forward"]
+    window = layer.window_over(ImageShape(*shape))
+    return product.pooling_of(window, plain.x, layer.channels, layer.groups), plain
+
+
+@pytest.mark.parametrize(
+    ("layer", "width", "walk"),
+    [
+        (Conv2d(64, 3, padding=1), 48, "rows"),  # three tiles a row
+        (Conv2d(64, 3, padding=1), 26, "plane"),
+        (Conv2d(64, 3), 12, "plane"),
+        (Conv2d(64, 3, 2, 1), 40, "rows"),  # what a stride leaves out lies between the positions of a plane
+    ],
+)
+def test_windows_are_pooled_where_tiles_are_full(layer, width, walk):
+    choice, plain = _pooled(layer, (16, width, 32))
+    assert choice is not None
+    assert choice[0] == walk
+    made = replace(
+        plain, walk=walk, band=choice[1], y=replace(plain.y, height=plain.y.height // 2, width=plain.y.width // 2)
+    )
+    assert made.blocks <= 1.1 * plain.blocks
+    assert made.scratch()[made.sums.memory] <= 8192  # float32: 32 KiB
+
+
+def test_a_pooling_is_a_pass_of_its_own_where_more_is_wasted_than_it_takes():
+    assert _pooled(Conv2d(64, 3, padding=1), (20, 66, 32))[0] is not None
+    assert _pooled(Conv2d(64, 3, padding=1), (20, 66, 128))[0] is None  # four times the products
+    assert _pooled(Conv2d(64, 1), (20, 66, 128))[0] is not None  # but for these
+    assert _pooled(Conv2d(64, 3), (3, 9, 32))[0] is None  # no window is whole
+
+
+@pytest.mark.parametrize(
+    ("layers", "pooling"),
+    [
+        ((ReLU(), MaxPool2d(2)), True),
+        ((ReLU(), MaxPool2d(2, padding=1)), False),
+        ((ReLU(), MaxPool2d(3, 2)), False),
+        ((ReLU(), MaxPool2d((2, 1))), False),
+        ((Sigmoid(), MaxPool2d(2)), False),  # its gradient asks for all that the convolution gave
+    ],
+    ids=str,
+)
+def test_while_training_a_pooling_joins_what_its_mask_can_tell_of(layers, pooling):
+    net = Sequential(Conv2d(8, 3, padding=1), *layers, Conv2d(8, 1), Flatten(), Linear(3))
+    training = Training(MeanSquaredError(), SGD())
+    program = plan_program(trace(net, (12, 12, 3)), 8, NAMED["AVX2"], training, precision="bfloat16")
+    (first, *_) = [stage for stage in program.every_stage() if isinstance(stage, TileProduct)]
+    assert bool(first.band) is pooling
+    assert (first.mask is not None) is pooling
+    asked = plan_program(program.graph, 8, program.target, precision="bfloat16", outputs=("logits",))
+    (first, *_) = [stage for stage in asked.every_stage() if isinstance(stage, TileProduct)]
+    assert first.mask is None
+    assert bool(first.band) is (layers[1] == MaxPool2d(2))
+
+
+@pytest.mark.parametrize("line", [8, 27, 49])
+@pytest.mark.parametrize("band", [1, 2, 5])
+def test_each_window_lies_in_what_its_band_sums(band, line):
+    width = line - 1 - line % 2
+    bands = WindowBands(7, band, line, width)
+    blocks, end = 0, 0
+    for number in range(bands.count):
+        rows = range(number * band, min(7, (number + 1) * band))
+        first, last = 2 * rows[0] * line, (2 * rows[-1] + 1) * line + width - 1  # the band's first and last position
+        need = -(-(last - first + 1) // 32)
+        assert need <= bands.held
+        blocks += need
+        end = max(end, first + 16 * -(-(last - first + 1) // 16))
+    assert (blocks, end) == (bands.blocks, bands.end)
+
+
+def test_a_product_that_pools_what_does_not_lie_side_by_side_is_refused():
+    stages, program = _stages(
+        Sequential(Conv2d(8, 1), Conv2d(8, 3, padding=1), Sigmoid(), MaxPool2d(2), Conv2d(8, 1)), (16, 16, 3)
+    )
+    made = stages["1:Conv2d+Sigmoid forward"]
+    assert (made.walk, made.band) == ("rows", 1)
+    verify([made], program.allocations, 8)
+    mask = Tensor("mask", made.y.images, 8, 8, 8, 8, bytes_each=1)
+    for fault, message in (
+        (replace(made, band=2), "2 rows of windows at once"),
+        (replace(made, apart=(2, 2)), "do not lie side by side"),
+        (replace(made, mask=mask), "and no other epilogue"),
+        (replace(made, mask=replace(mask, height=7), epilogue=()), "are walked"),
+    ):
+        with pytest.raises(PlanError, match=message):
+            verify([fault], program.allocations, 8)
 
 
 def test_memory_of_planes_is_counted_with_what_is_read_behind_the_last_image():

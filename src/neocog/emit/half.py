@@ -43,6 +43,11 @@ def store_half(b: Builder, value: IrValue, base: IrValue, offset: Index = 0) -> 
     b.ir.store(rounded(b, value), b.at(base, offset, I16), align=2 * b.lanes)
 
 
+def as_half(b: Builder, value: IrValue) -> IrValue:
+    """Return a vector of float32 as it would be if it had been stored as bfloat16."""
+    return b.ir.bitcast(b.ir.shl(b.ir.zext(rounded(b, value), b.vector_i32), b.splat_i32(16)), b.vector)
+
+
 def load_from(b: Builder, tensor: Tensor, base: IrValue, offset: Index = 0) -> IrValue:
     """Load a vector of a tensor, whatever it holds, as float32."""
     match tensor:

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import product
+
 from llvmlite import ir
 
 from neocog.emit.addresses import Addresses
-from neocog.emit.builder import I16, I32, Builder, Index, IrValue
+from neocog.emit.argmax import largest, mask_type, stopped, store_argmax
+from neocog.emit.builder import Builder, Index, IrValue
 from neocog.emit.emitter import Emitters
 from neocog.emit.epilogue import finished
-from neocog.emit.grouped import filters_of_group
-from neocog.emit.half import clear_gap, element, rounded, store_half, store_to
+from neocog.emit.half import as_half, clear_gap, element, store_half, store_to
 from neocog.emit.pointwise import Spot, position
 from neocog.emit.tiles import Between, Tiles, nothing, tiles_of
 from neocog.plan.blocked import BLOCK_ROWS, PANEL, PLANE, TILE_ROWS, Blocked
-from neocog.plan.ops.product import PANEL_TAP, SUMS, PackTiles, Stack, TileProduct
+from neocog.plan.ops.epilogue import CLAMPED
+from neocog.plan.ops.product import SUMS, TileProduct
+from neocog.plan.ops.windows import SIDE
 
 UNROLLED_TAPS = 9  # taps that are written out
+CELLS = tuple(product(range(SIDE), repeat=2))  # rows and columns of a window's cells, in their order
 
 
 def emit_product(b: Builder, addresses: Addresses, stage: TileProduct, low: Index, high: Index) -> None:
@@ -31,8 +37,11 @@ def emit_product(b: Builder, addresses: Addresses, stage: TileProduct, low: Inde
         if isinstance(stage.y, Blocked) and stage.clears:
             _clear_gaps(b, addresses, stage, stage.y, image, chunk, panel, pixel)
         start = b.mul(chunk, stage.chunk)
-        behind = b.minimum(b.add(start, stage.chunk), stage.blocks)
-        if stage.interleaves:
+        behind = b.minimum(b.add(start, stage.chunk), stage.stores)
+        if stage.band:
+            with b.loop(start, behind) as (band, _):
+                _pooled(b, addresses, stage, tiles, image, panel, band)
+        elif stage.interleaves:
             _interleaved(b, addresses, stage, tiles, image, panel, start, behind)
         else:
             with b.loop(start, behind) as (block, _):
@@ -96,7 +105,7 @@ def _stretch(b: Builder, stage: TileProduct, tile: Index) -> tuple[Index, Index]
     return (0 if stage.lines == 1 else line), b.mul(part, TILE_ROWS)
 
 
-def _first_plane(b: Builder, panel: Index, groups: int, inputs: int, outputs: int, planes: int) -> Index:
+def first_plane(b: Builder, panel: Index, groups: int, inputs: int, outputs: int, planes: int) -> Index:
     """Return the first plane of channels that a panel of filters sees: that of its first group, or as far before it as
     there are planes to see; `planes` are seen.
     """
@@ -124,7 +133,7 @@ def _sum(
     weights = b.at(weights, b.mul(panel, stage.panel_size), kind)
     begin = b.add(b.mul(image, stage.x.image_step), stage.first)
     inputs, outputs = stage.x.channels // stage.groups, stage.y.channels // stage.groups
-    first = _first_plane(b, panel, stage.groups, inputs, outputs, stage.planes)
+    first = first_plane(b, panel, stage.groups, inputs, outputs, stage.planes)
     begin = b.add(begin, b.mul(first, stage.x.plane_step))
     rows = []
     for line, row in stretches:
@@ -191,22 +200,29 @@ def _store_row(
     pixel: Index,
 ) -> None:
     """Write one row of a block, the one of that number in its line, if it stands for a pixel."""
-    base = addresses.tensor(stage.y)
-    whole = stage.y.channels % PANEL == 0
     spot, counts = _spot(b, stage, line, number, image, pixel)
     with b.when(counts):
         sums = b.at(sums, b.mul(row, PANEL))
-        for lane in range(0, PANEL, b.lanes):
-            channel = b.add(b.mul(panel, PANEL), lane)
-            there = Spot(spot.image, spot.row, spot.column, channel)
-            if whole:
-                _store_vector(b, addresses, stage, sums, lane, there)
-                continue
-            # The last panel has vectors of no filters: bfloat16 has zeros there, and float32 nothing.
-            if isinstance(stage.y, Blocked):
-                store_half(b, b.splat(0.0), base, position(b, stage.y, there))
-            with b.when(b.less(channel, stage.y.channels)):
-                _store_vector(b, addresses, stage, sums, lane, there)
+        for lane, there in _vectors(b, addresses, stage, panel, spot):
+            value = _value(b, addresses, stage, _load(b, stage, sums, lane), there)
+            store_to(b, value, stage.y, addresses.tensor(stage.y), position(b, stage.y, there))
+
+
+def _vectors(
+    b: Builder, addresses: Addresses, stage: TileProduct, panel: Index, spot: Spot
+) -> Iterator[tuple[int, Spot]]:
+    """Loop over the vectors of a panel as far as there are filters; yield the first lane of each, and its spot."""
+    for lane in range(0, PANEL, b.lanes):
+        channel = b.add(b.mul(panel, PANEL), lane)
+        there = Spot(spot.image, spot.row, spot.column, channel)
+        if stage.y.channels % PANEL == 0:
+            yield lane, there
+            continue
+        # The last panel has vectors of no filters: bfloat16 has zeros there, and float32 nothing.
+        if isinstance(stage.y, Blocked):
+            store_half(b, b.splat(0.0), addresses.tensor(stage.y), position(b, stage.y, there))
+        with b.when(b.less(channel, stage.y.channels)):
+            yield lane, there
 
 
 def _spot(
@@ -226,18 +242,75 @@ def _spot(
     return Spot(image, down, across, 0), counts
 
 
-def _store_vector(b: Builder, addresses: Addresses, stage: TileProduct, sums: IrValue, lane: int, spot: Spot) -> None:
-    if stage.factors != "bfloat16":
-        whole = b.load(sums, lane, kind=b.vector_i32)
-        if stage.bias is not None:
-            whole = b.ir.add(whole, b.load(addresses.operand(stage.bias), spot.channel, kind=b.vector_i32))
-        value = b.ir.sitofp(whole, b.vector)
+def _load(b: Builder, stage: TileProduct, sums: IrValue, place: Index) -> IrValue:
+    """Load a vector of sums."""
+    return b.load(sums, place, kind=b.vector if stage.factors == "bfloat16" else b.vector_i32)
+
+
+def _value(b: Builder, addresses: Addresses, stage: TileProduct, total: IrValue, spot: Spot) -> IrValue:
+    """Return what bias and epilogue make of a vector of sums."""
+    bias = None if stage.bias is None else b.load(addresses.operand(stage.bias), spot.channel, kind=total.type)
+    if stage.factors == "bfloat16":
+        value = total if bias is None else b.ir.fadd(total, bias)
     else:
-        value = b.load(sums, lane)
-    if stage.bias is not None and stage.factors == "bfloat16":
-        value = b.ir.fadd(value, b.load(addresses.operand(stage.bias), spot.channel))
-    value = finished(b, addresses, stage.epilogue, value, spot, stage.y.channels)
+        value = b.ir.sitofp(total if bias is None else b.ir.add(total, bias), b.vector)
+    return finished(b, addresses, stage.epilogue, value, spot, stage.y.channels)
+
+
+# --- with a pooling behind --------------------------------------------------------------------------------------------
+
+
+def _pooled(
+    b: Builder, addresses: Addresses, stage: TileProduct, tiles: Tiles, image: Index, panel: Index, band: IrValue
+) -> None:
+    """Write all sums of a band, then the largest of each of its windows."""
+    sums = tiles.sums
+    if stage.walk == "rows":
+        row, part = b.divmod(band, stage.tiles_a_line)
+        first, line = b.mul(part, TILE_ROWS), b.mul(row, SIDE)
+        _sum(b, addresses, stage, tiles, image, panel, 0, [(line, first), (b.add(line, 1), first)])
+        left = b.mul(part, TILE_ROWS // SIDE)
+        rows, columns, pitch = 1, b.minimum(TILE_ROWS // SIDE, b.sub(stage.y.width, left)), TILE_ROWS
+    else:
+        row, left, columns, pitch = b.mul(band, stage.band), 0, stage.y.width, stage.x.line
+        rows = b.minimum(stage.band, b.sub(stage.y.height, row))
+        first = b.mul(row, SIDE * pitch)
+        length = b.sub(b.mul(rows, SIDE * pitch), pitch - stage.width)
+        last = b.mul(b.divmod(b.sub(length, 1), TILE_ROWS)[0], TILE_ROWS)
+        with b.loop(0, b.divmod(b.add(length, BLOCK_ROWS - 1), BLOCK_ROWS)[0]) as (block, _):
+            tiles.sums = b.at(sums, b.mul(block, SUMS))
+            places = b.mul(block, BLOCK_ROWS), b.minimum(b.add(b.mul(block, BLOCK_ROWS), TILE_ROWS), last)
+            _sum(b, addresses, stage, tiles, image, panel, 0, [(0, b.add(first, place)) for place in places])
+        tiles.sums = sums
+    with b.loop(0, rows) as (down, _), b.loop(0, columns) as (across, _):
+        corner = b.at(sums, b.mul(b.add(b.mul(down, SIDE * pitch), b.mul(across, SIDE)), PANEL))
+        window = Spot(image, b.add(row, down), b.add(left, across), 0)
+        for lane, there in _vectors(b, addresses, stage, panel, window):
+            cells = [_load(b, stage, corner, (r * pitch + s) * PANEL + lane) for r, s in CELLS]
+            _store_largest(b, addresses, stage, cells, there)
+
+
+def _store_largest(b: Builder, addresses: Addresses, stage: TileProduct, cells: list[IrValue], spot: Spot) -> None:
+    """Write the largest of a window's values, and which one it was; `spot` is the window's."""
+    argmax = None
+    if stage.picks_sums:
+        total, _ = largest(b, cells, ask=False)
+        value = _value(b, addresses, stage, total, spot)
+    else:
+        row, column = b.mul(spot.row, SIDE), b.mul(spot.column, SIDE)
+        spots = [Spot(spot.image, b.add(row, r), b.add(column, s), spot.channel) for r, s in CELLS]
+        values = [_value(b, addresses, stage, *each) for each in zip(cells, spots, strict=True)]
+        if stage.mask is not None and isinstance(stage.y, Blocked):
+            values = [as_half(b, value) for value in values]  # what was rounded is compared
+        value, argmax = largest(b, values, ask=stage.mask is not None)
     store_to(b, value, stage.y, addresses.tensor(stage.y), position(b, stage.y, spot))
+    if stage.mask is not None and argmax is not None:
+        argmax = stopped(b, value, argmax) if stage.epilogue == CLAMPED else argmax
+        kind = mask_type(stage.mask)
+        store_argmax(b, argmax, b.at(addresses.tensor(stage.mask), position(b, stage.mask, spot), kind), kind)
+
+
+# --- zeros around images ----------------------------------------------------------------------------------------------
 
 
 def _clear_gaps(
@@ -265,75 +338,4 @@ def _clear_gaps(
         clear_gap(b, base, y, image, panel, row)
 
 
-def emit_pack(b: Builder, addresses: Addresses, stage: PackTiles, low: Index, high: Index) -> None:
-    """Write some taps of panels."""
-    weights, out = addresses.panels(stage.weights), addresses.operand(stage.out)
-    filters = -(-stage.weights.columns // b.lanes) * b.lanes
-    outputs = stage.weights.columns // stage.groups
-    with b.loop(low, high) as (item, _):
-        rest, number = b.divmod(item, stage.taps)
-        panel, plane = b.divmod(rest, stage.planes)
-        tap = _source(b, stage, number)
-        to = b.at(out, b.mul(item, PANEL_TAP), I16)
-        first = b.mul(b.add(_first_plane(b, panel, stage.groups, stage.channels, outputs, stage.planes), plane), PLANE)
-        with b.loop(0, PLANE // 2) as (pair, _):
-            for lane in range(0, PANEL, b.lanes):
-                column = b.add(b.mul(panel, PANEL), lane)
-                known = b.less(column, filters)
-                inside = b.minimum(column, filters - b.lanes)
-                matrix, within = b.divmod(inside, stage.weights.width)
-                words = []
-                for odd in range(2):
-                    channel = b.add(first, b.add(b.mul(pair, 2), odd))
-                    group, within_group = b.divmod(
-                        b.minimum(channel, stage.groups * stage.channels - 1), stage.channels
-                    )
-                    row = b.add(b.mul(tap, stage.channels), within_group)
-                    place = b.add(b.mul(matrix, stage.weights.panel_step), b.mul(row, stage.weights.width))
-                    value = b.load(weights, b.add(place, within))
-                    known_too = b.ir.and_(known, b.less(channel, stage.groups * stage.channels))
-                    value = b.ir.select(known_too, value, b.splat(0.0))
-                    if stage.groups > 1:
-                        value = b.ir.select(filters_of_group(b, column, group, outputs), value, b.splat(0.0))
-                    words.append(b.ir.zext(rounded(b, value), b.vector_i32))
-                both = b.ir.or_(words[0], b.ir.shl(words[1], b.splat_i32(16)))
-                tile, filter_ = divmod(lane, TILE_ROWS)
-                place = b.add(b.mul(pair, TILE_ROWS), tile * (PANEL_TAP // 4) + filter_)
-                b.ir.store(both, b.at(to, place, I32), align=b.target.vector_bytes)
-
-
-def _source(b: Builder, stage: PackTiles, number: Index) -> Index:
-    """Return which tap of the weights is the one of a number."""
-    down, across = b.divmod(number, stage.across.count)
-    row = b.add(b.mul(down, stage.down.step), stage.down.first)
-    return b.add(b.mul(row, stage.row), b.add(b.mul(across, stage.across.step), stage.across.first))
-
-
-def emit_stack(b: Builder, addresses: Addresses, stage: Stack, low: Index, high: Index) -> None:
-    """Write some rows: of each window as many neighbouring values as it sees, and zeros behind them."""
-    x, y = addresses.tensor(stage.x), addresses.tensor(stage.y)
-    with b.loop(low, high) as (item, _):
-        image, row = b.divmod(item, stage.y.height)
-        source = b.add(b.mul(image, stage.x.image_step), b.mul(row, stage.x.row_step))
-        source = b.add(source, -stage.before * stage.x.pitch)
-        with b.loop(0, stage.y.width) as (column, _):
-            window = b.add(source, b.mul(column, stage.stride * stage.x.pitch))
-            to = position(b, stage.y, Spot(image, row, column, 0))
-            for lane in range(0, PLANE, b.lanes):
-                value = b.splat(0.0)
-                if lane < stage.y.channels:
-                    value = _first_lanes(b, b.load(x, b.add(window, lane), aligned=False), stage.y.channels - lane)
-                store_half(b, value, y, b.add(to, lane))
-        with b.loop(0, 1) as (plane, _):
-            clear_gap(b, y, stage.y, image, plane, row)
-
-
-def _first_lanes(b: Builder, value: IrValue, count: int) -> IrValue:
-    """Return a vector with zeros behind its first lanes."""
-    if count >= b.lanes:
-        return value
-    inside = ir.Constant(ir.VectorType(ir.IntType(1), b.lanes), [int(lane < count) for lane in range(b.lanes)])
-    return b.ir.select(inside, value, b.splat(0.0))
-
-
-EMITTERS: Emitters = {TileProduct: emit_product, PackTiles: emit_pack, Stack: emit_stack}
+EMITTERS: Emitters = {TileProduct: emit_product}

@@ -33,6 +33,7 @@ from neocog.plan.layout import Tensor
 from neocog.plan.ops.exchange import EXCHANGES
 from neocog.plan.ops.op import Op
 from neocog.plan.ops.pool import Pool
+from neocog.plan.ops.product import TileProduct
 from neocog.plan.ops.rolling import Rolling
 from neocog.plan.ops.winograd import Winograd, WinogradBackward, WinogradReducePartials
 from neocog.plan.planner import plan_program
@@ -129,9 +130,9 @@ def test_what_an_op_fills_or_spares_is_among_what_it_writes(program: Program) ->
         assert {tensor.memory for tensor in (*op.fills(), *op.spares())} <= written
 
 
-@pytest.mark.parametrize("kind", [Pool, Rolling, Winograd, WinogradBackward, WinogradReducePartials])
+@pytest.mark.parametrize("kind", [Pool, Rolling, TileProduct, Winograd, WinogradBackward, WinogradReducePartials])
 def test_an_op_that_reaches_further_than_its_memory_is_refused(program: Program, kind: type[Op]) -> None:
-    program = IN_BANDS if kind is Rolling else program
+    program = IN_BANDS if kind is Rolling else LEARNING_IN_TILES if kind is TileProduct else program
     op = next(op for op in program.every_stage() if isinstance(op, kind))
     verify([op], program.allocations, TARGET.lanes)
     for reach in op.reaches(TARGET.lanes):

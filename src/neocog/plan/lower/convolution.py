@@ -10,13 +10,12 @@ from neocog.nn.graph import Node
 from neocog.nn.layers import Add, Conv2d, MaxPool2d, PReLU, ReLU
 from neocog.nn.rewrite import ScaleShift
 from neocog.nn.window import Window
-from neocog.plan import algorithm, correlation
+from neocog.plan import algorithm, correlation, product
 from neocog.plan.algorithm import transformed_panels, transformed_width, winograd
 from neocog.plan.correlation import Correlation, Pooled
 from neocog.plan.layout import Panels, Tensor
 from neocog.plan.lower import half, rounded
 from neocog.plan.lower.lowering import Lowering
-from neocog.plan.lower.pooling import make_mask
 from neocog.plan.lower.values import Segment, Value
 from neocog.plan.ops.epilogue import Epilogue
 from neocog.plan.ops.op import Op
@@ -30,7 +29,7 @@ from neocog.plan.winograd import WinogradTile
 def forward(low: Lowering, step: PlanStep) -> None:
     """Plan a convolution or fully connected layer, with the pooling behind it where that can run in its last lines."""
     if low.is_half(step):
-        half.forward(low, step, epilogue_of(low, step))
+        half.forward(low, step, epilogue_of(low, step), pooling_behind(low, step))
         return
     if low.is_whole(step):
         rounded.forward(low, step, epilogue_of(low, step), pooling_behind(low, step))
@@ -49,7 +48,7 @@ def forward(low: Lowering, step: PlanStep) -> None:
         made = low.value(
             behind.title, low.output_shape(behind.index), low.halo_of(behind.index), kept=behind.index in low.kept
         )
-        low.outputs[behind.index], mask = made, make_mask(low, behind)
+        low.outputs[behind.index], mask = made, low.make_mask(behind)
         low.fused.add(behind.index)
     layer = correlation_of(low, step, x.tensor, low.outputs[step.index].tensor)
     tile = low.tile_of(step)
@@ -149,13 +148,9 @@ def _transformed(low: Lowering, step: PlanStep, layer: Correlation, tile: Winogr
 
 
 def pooling_behind(low: Lowering, step: PlanStep) -> PlanStep | None:
-    """Return the pooling that can run in a convolution's last lines, if there is one."""
+    """Return the pooling that can run in a convolution's last lines, if there is one. Products of tiles may decline."""
     users = low.steps.users(step.index)
-    if low.is_half(step) or (low.is_whole(step) and low.layout.rounded[step.node.name].tiles):
-        return None
-    if not isinstance(step.node.layer, Conv2d) or step.groups > 1 or len(users) != 1 or step.index in low.kept:
-        return None
-    if any(not isinstance(node.layer, ReLU) for node in step.behind):
+    if not isinstance(step.node.layer, Conv2d) or len(users) != 1 or step.index in low.kept:
         return None
     (behind,) = users
     if not isinstance(behind.node.layer, MaxPool2d):
@@ -163,6 +158,12 @@ def pooling_behind(low: Lowering, step: PlanStep) -> PlanStep | None:
     window, tile = low.window_of(behind), low.tile_of(step)
     if step.index in low.peaks and not _covers(window):
         return None  # what a pooling never looks at may hold a map's largest value
+    simple = all(isinstance(node.layer, ReLU) for node in step.behind)
+    if low.is_half(step) or (low.is_whole(step) and low.layout.rounded[step.node.name].tiles):
+        # A mask stands for what a ReLU stops; the gradient of other activations asks for what the convolution gave.
+        return behind if product.can_pool(window) and (simple or step.index not in low.learning) else None
+    if step.groups > 1 or not simple:
+        return None
     if tile is not None:
         return behind if algorithm.can_pool(tile, window) else None
     extent = low.extents[step.index]

@@ -19,24 +19,39 @@ from neocog.plan.lower.values import Segment, Value
 from neocog.plan.ops.epilogue import Epilogue
 from neocog.plan.ops.op import Op
 from neocog.plan.ops.pointwise import settled, tensors_of
-from neocog.plan.ops.product import PackTiles, Stack, TapRange, planes_seen
+from neocog.plan.ops.product import PackTiles, TapRange, planes_seen
+from neocog.plan.ops.stack import Stack
 from neocog.plan.passes.steps import PlanStep
 
 
-def forward(low: Lowering, step: PlanStep, epilogue: Epilogue) -> None:
-    """Plan a convolution or fully connected layer in bfloat16."""
+def forward(low: Lowering, step: PlanStep, epilogue: Epilogue, behind: PlanStep | None) -> None:
+    """Plan a convolution or fully connected layer in bfloat16, with the pooling behind it where that pays."""
     x = stacked_images(low, step) if step.inputs[0] == IMAGE else low.half(step.inputs[0])
     seen = x.tensor
     assert isinstance(seen, Blocked)
     window = window_over(low, step, seen)
-    made = output(low, step)
-    walk, groups = product.walk_of(window, low.batch), step.groups
+    filters, groups = low.output_shape(step.index).channels, step.groups
+    pooling = product.pooling_of(window, seen, filters, groups) if behind else None
+    walk, band = pooling or (product.walk_of(window, low.batch), 0)
+    if pooling is None:
+        behind = None
+    made, mask = pooled_output(low, step, behind) if behind else (output(low, step), None)
     chains = low.chains(step, backward=False)
     reads = [seen.name, *(tensor.name for tensor in tensors_of(epilogue))]
     level = low.level(reads, chains=chains)
     down, across = TapRange(window.vertical.kernel), TapRange(window.horizontal.kernel)
-    filters, channels = low.layout.weights(step.node), seen.channels // groups
-    weights = packed(low, step, f"{step.title} weights", filters, channels, down, across, level, groups=groups)
+    channels = seen.channels // groups
+    weights = packed(
+        low,
+        step,
+        f"{step.title} weights",
+        low.layout.weights(step.node),
+        channels,
+        down,
+        across,
+        level,
+        groups=groups,
+    )
     bias = low.layout.bias(step.node)
 
     def build(segment: Segment) -> Iterable[Op]:
@@ -54,12 +69,17 @@ def forward(low: Lowering, step: PlanStep, epilogue: Epilogue) -> None:
             epilogue=settled(epilogue, settle),
             chained=segment.block is not None,
             groups=groups,
+            band=band,
+            mask=settle(mask.tensor) if mask else None,
         )
 
     images = product.images_for(window) if chains else 1
-    task = low.add(step.title, reads, [made.tensor.name], build, level=level, images=images, on_images=step.on_images)
-    planes = planes_seen(groups, channels, made.tensor.channels // groups)
-    task.weights = 2 * planes * window.cells * PLANE * -(-made.tensor.channels // PANEL) * PANEL
+    writes = [made.tensor.name, *([mask.tensor.name] if mask else [])]
+    task = low.add(step.title, reads, writes, build, level=level, images=images, on_images=step.on_images)
+    planes = planes_seen(groups, channels, filters // groups)
+    task.weights = 2 * planes * window.cells * PLANE * -(-filters // PANEL) * PANEL
+    if behind is not None:
+        task.last_title = behind.title
 
 
 def window_over(low: Lowering, step: PlanStep, x: Blocked) -> Window:
@@ -82,6 +102,15 @@ def output(low: Lowering, step: PlanStep) -> Value:
         activation=step.activation,
     )
     return made
+
+
+def pooled_output(low: Lowering, step: PlanStep, behind: PlanStep) -> tuple[Value, Value | None]:
+    """Make memory for what a pooling in a step's last lines gives, and for its mask; none for what it takes."""
+    shape, narrow = low.output_shape(step.index), low.wants_narrow(step.index)
+    whole = low.blocked_of(step.index) if narrow else low.shape(step.title, shape)
+    (low.halves if narrow else low.outputs)[step.index] = Value(whole, activation=step.activation)
+    low.fused.add(behind.index)
+    return output(low, behind), low.make_mask(behind)
 
 
 def packed(

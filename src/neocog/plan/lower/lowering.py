@@ -116,6 +116,15 @@ class Lowering(Draft):
         rate = step.node.layer.rate  # type: ignore[attr-defined]
         return Drop(slot, rate, unit, whole.height, whole.width, whole.channels)  # type: ignore[arg-type]
 
+    def make_mask(self, step: PlanStep) -> Value | None:
+        """Make memory for the place of the largest value of each window of a pooling, if training asks for it."""
+        if step.inputs[0] not in self.learning:
+            return None
+        bytes_each = 1 if self.window_of(step).cells <= 255 else 4
+        mask = self.value(f"{step.title} mask", self.output_shape(step.index), bytes_each=bytes_each)
+        self.masks[step.index] = mask
+        return mask
+
     # --- backward ---------------------------------------------------------------------------------------------
 
     def contribute(self, index: int, expression: Expression, *, past_activation: bool = False) -> None:

@@ -11,7 +11,7 @@ from neocog.plan.layout import Tensor
 from neocog.plan.lower import half as tiles
 from neocog.plan.lower.lowering import Lowering
 from neocog.plan.lower.rule import LoweringRule, Rules
-from neocog.plan.lower.values import Segment, Value
+from neocog.plan.lower.values import Segment
 from neocog.plan.ops.op import Op
 from neocog.plan.ops.pointwise import Expression, Scaled, settled, tensors_of
 from neocog.plan.ops.pool import Pool, PoolBackward
@@ -30,7 +30,7 @@ def forward(low: Lowering, step: PlanStep) -> None:
         y = low.value(step.title, low.output_shape(step.index), low.halo_of(step.index), kept=step.index in low.kept)
         low.outputs[step.index] = y
     largest = isinstance(step.node.layer, MaxPool2d)
-    mask = make_mask(low, step) if largest else None
+    mask = low.make_mask(step) if largest else None
     window, counted = _windows_of(low, step)
 
     def build(segment: Segment) -> Iterable[Op]:
@@ -67,19 +67,10 @@ def _windows_of(low: Lowering, step: PlanStep) -> tuple[Window | EvenWindow, Win
     return window, None if all_count else left
 
 
-def make_mask(low: Lowering, step: PlanStep) -> Value | None:
-    """Make memory for the place of the largest value of each window, if training asks for it."""
-    if step.inputs[0] not in low.learning:
-        return None
-    bytes_each = 1 if low.window_of(step).cells <= 255 else 4
-    mask = low.value(f"{step.title} mask", low.output_shape(step.index), bytes_each=bytes_each)
-    low.masks[step.index] = mask
-    return mask
-
-
 def backward(low: Lowering, step: PlanStep) -> None:
-    """Leave the gradient to the convolution in whose last lines the pooling ran, or send it back."""
-    if step.index in low.fused and step.index in low.masks:
+    """Leave the gradient to the convolution in whose last lines the pooling ran, or send it back, as tiles take it."""
+    fused = step.index in low.fused and step.index in low.masks
+    if fused and not low.is_half(low.steps.steps[step.inputs[0]]):
         low.pooled[step.inputs[0]] = step
     else:
         send_back(low, step)

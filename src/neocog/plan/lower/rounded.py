@@ -28,6 +28,13 @@ from neocog.plan.rounded import Rounded
 def forward(low: Lowering, step: PlanStep, epilogue: Epilogue, behind: PlanStep | None) -> None:
     """Plan a convolution or fully connected layer, with the pooling behind it where that runs in its last lines."""
     x, weights = low.half(step.inputs[0]), low.layout.rounded[step.node.name]
+    window = window_of(low, step, x.tensor)
+    walk, band = product.walk_of(window, low.batch), 0
+    if weights.tiles and behind is not None:
+        assert isinstance(x.tensor, Rounded)
+        pooling = product.pooling_of(window, x.tensor, low.output_shape(step.index).channels)
+        walk, band = pooling or (walk, 0)
+        behind = behind if pooling else None
     made = output(low, behind or step)
     y = low.shape(step.title, low.output_shape(step.index)) if behind else made.tensor
     if behind is not None:
@@ -35,31 +42,31 @@ def forward(low: Lowering, step: PlanStep, epilogue: Epilogue, behind: PlanStep 
     chains = low.chains(step, backward=False)
     reads = [x.tensor.name, *(tensor.name for tensor in tensors_of(epilogue))]
     level = low.level(reads, chains=chains)
-    window, walk = window_of(low, step, x.tensor), product.walk_of(window_of(low, step, x.tensor), low.batch)
     worth = (Affine(weights.multipliers.begin), *epilogue, *low.rounded((behind or step).index))
 
     def build(segment: Segment) -> Iterable[Op]:
         settle = segment.settle
-        seen, to, fused = settle(x.tensor), settle(y), settled(worth, settle)
+        seen, to, given, fused = settle(x.tensor), settle(y), settle(made.tensor), settled(worth, settle)
         if weights.tiles:
             assert isinstance(seen, Rounded)
             yield product.forward(
                 f"{step.title} forward",
                 window,
                 seen,
-                to,
+                given,
                 weights.in_tiles,
                 walk=walk,
                 bias=weights.bias,
                 epilogue=fused,
                 chained=segment.block is not None,
+                band=band,
             )
             return
         if weights.by_channel:
             (layer,) = layers_of(low, step, seen, to)
             yield depthwise.forward(layer, low.target, epilogue=fused, shared=segment.block is None)
             return
-        pooled = Pooled(low.window_of(behind), settle(made.tensor), None) if behind else None
+        pooled = Pooled(low.window_of(behind), given, None) if behind else None
         for layer in layers_of(low, step, seen, to):
             yield correlation.forward(layer, low.target, epilogue=moved(fused, layer.first_out), pooled=pooled)
 

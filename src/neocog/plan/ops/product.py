@@ -14,8 +14,9 @@ from typing import ClassVar, Literal
 from neocog.plan.blocked import BLOCK_ROWS, PANEL, PLANE, TILE_ROWS, TILE_WIDTH, Blocked
 from neocog.plan.layout import Name, Operand, Panels, Tensor, operand
 from neocog.plan.ops.epilogue import CLAMPED, Epilogue, labels, read_by, vectors_reached
-from neocog.plan.ops.op import Op, Part, Reach, off_vectors, present, walked
-from neocog.plan.ops.pointwise import tensors_of
+from neocog.plan.ops.op import Op, Part, Reach, off_vectors, other_size, present, walked
+from neocog.plan.ops.pointwise import Affine, Round, tensors_of
+from neocog.plan.ops.windows import SIDE, WindowBands
 from neocog.plan.rounded import Factors, Rounded
 
 TileFactors = Factors | Literal["bfloat16"]
@@ -60,13 +61,16 @@ class TileProduct(Op):
         taps: rows and columns of taps.
         tap_steps: elements from tap to tap, down and across.
         steps: elements of x from an output to that below it, and to the next one.
-        chunk: blocks that are an item.
+        chunk: blocks, or bands of windows, that are an item.
         panels_first: whether neighbouring items share weights, rather than images.
         bias: one value a filter.
         epilogue: what happens to sums before they are stored.
         begin, apart: of the pixels of y that are computed: the first one, and how far to the next, down and across.
         clears: whether the zeros around images of y are written too: of several ops that share y, by one.
         groups: of channels and filters; a panel sees the planes of its own ones, with zeros for weights elsewhere.
+        band: of a max pooling of 2 × 2 behind the epilogue, of which y is what it gives: rows of windows whose sums are
+            there before the first window is stored. 0: there is no pooling.
+        mask: where the place of the largest of each window goes, as of `Pool`.
     """
 
     takes_blocked: ClassVar[bool] = True
@@ -88,15 +92,21 @@ class TileProduct(Op):
     apart: tuple[int, int] = (1, 1)
     clears: bool = True
     groups: int = 1
+    band: int = 0
+    mask: Tensor | None = None
 
     @property
     def height(self) -> int:
         """Rows of pixels that are computed."""
+        if self.band:
+            return SIDE * self.y.height
         return -(-(self.y.height - self.begin[0]) // self.apart[0])
 
     @property
     def width(self) -> int:
         """Pixels of a row that are computed."""
+        if self.band:
+            return SIDE * self.y.width
         return -(-(self.y.width - self.begin[1]) // self.apart[1])
 
     @property
@@ -137,14 +147,26 @@ class TileProduct(Op):
         return self.lines * self.tiles_a_line
 
     @property
+    def windows(self) -> WindowBands | None:
+        """The bands of a pooling over positions of a plane. Where rows are pixels of a row, a block is one."""
+        if not self.band or self.walk != "plane":
+            return None
+        return WindowBands(self.y.height, self.band, self.x.line, self.width)
+
+    @property
     def blocks(self) -> int:
         """Blocks of an image, each of two tiles."""
-        return -(-self.tiles // 2)
+        return self.windows.blocks if self.windows else -(-self.tiles // 2)
+
+    @property
+    def stores(self) -> int:
+        """How often sums of an image are stored: block by block, or those of a band of windows at once."""
+        return self.windows.count if self.windows else self.blocks
 
     @property
     def chunks(self) -> int:
         """Items of an image and panel."""
-        return -(-self.blocks // self.chunk)
+        return -(-self.stores // self.chunk)
 
     @property
     def panels(self) -> int:
@@ -192,7 +214,18 @@ class TileProduct(Op):
         a twentieth, for twice the code.
         """
         short = self.planes == 1 and self.taps[0] * self.taps[1] in BETWEEN
-        return short and self.walk != "images" and self.epilogue in ((), CLAMPED)
+        return short and not self.band and self.walk != "images" and self.epilogue in ((), CLAMPED)
+
+    @property
+    def picks_sums(self) -> bool:
+        """Whether the largest of a window is found among its sums, before bias and epilogue, which keep their order.
+
+        Not so where a mask says which one it was: what was rounded may have ties that the sums have not.
+        """
+        steps = self.epilogue
+        if self.factors != "bfloat16" and steps and isinstance(steps[0], Affine) and steps[0].shift is None:
+            steps = steps[1:]  # what a step of the sums is worth, which is above zero
+        return self.mask is None and all(step in CLAMPED or isinstance(step, Round) for step in steps)
 
     @property
     def items(self) -> int:
@@ -209,6 +242,8 @@ class TileProduct(Op):
     def end(self) -> int:
         """First element of x, from its first pixel, that tiles reach no more; rows that count for nothing included."""
         rows = (self.tiles_a_line * TILE_ROWS - 1) * self.row_step + (self.lines - 1) * self.steps[0]
+        if self.windows:
+            rows = (self.windows.end - 1) * self.row_step
         taps = sum((count - 1) * step for count, step in zip(self.taps, self.tap_steps, strict=True))
         within = (self.x.planes - 1) * self.x.plane_step + self.plane
         return self.first + (self.images - 1) * self.x.image_step + rows + taps + within
@@ -218,15 +253,17 @@ class TileProduct(Op):
         return present(self.x, self.weights, self.bias, *read_by(self.epilogue))
 
     def writes(self) -> tuple[Part, ...]:
-        """Return the outputs, and the sums of a block."""
-        return (self.y, self.sums)
+        """Return the outputs, which of each window was the largest, and the sums of a block."""
+        return present(self.y, self.mask, self.sums)
 
     def scratch(self) -> dict[Name, int]:
-        """Return the size of a block's sums, and of those of the next one."""
+        """Return the size of a block's sums, and of those of the next one, or of all of a band."""
         return {self.sums.memory: self._held}
 
     @property
     def _held(self) -> int:
+        if self.windows:
+            return self.windows.held * SUMS
         return 2 * SUMS if self.interleaves else SUMS
 
     def reaches(self, lanes: int) -> Iterator[Reach]:
@@ -236,6 +273,7 @@ class TileProduct(Op):
             yield Reach("weights", self.weights, 0, self.panels * self.panel_size - 1)
         yield Reach("sums", self.sums, 0, self._held - 1)
         yield from walked("y", self.y)
+        yield from walked("mask", self.mask)
         for tensor in tensors_of(self.epilogue):
             yield from walked("epilogue", tensor)
         filters = -(-self.y.channels // lanes) * lanes
@@ -244,15 +282,31 @@ class TileProduct(Op):
             yield Reach("bias", self.bias, 0, filters - 1)
 
     def faults(self, lanes: int) -> Iterator[str]:
-        """Yield pixels off whole vectors, and rows that are no images."""
-        yield from off_vectors(self.name, lanes, self.x, self.y, *tensors_of(self.epilogue))
+        """Yield pixels off whole vectors, rows that are no images, and windows that are cut."""
+        yield from off_vectors(self.name, lanes, self.x, self.y, self.mask, *tensors_of(self.epilogue))
+        if self.band:
+            yield from self._faults_of_windows()
         if self.walk == "images" and self.pixels > 1 and self.taps != (1, 1):
             yield f"{self.name}: {self.y.height} x {self.y.width} pixels of one row want a tap each"
         if self.x.channels % self.groups or self.y.channels % self.groups:
             yield f"{self.name}: {self.groups} groups divide not both {self.x.channels} and {self.y.channels} channels"
         for tensor in tensors_of(self.epilogue):
-            if (tensor.height, tensor.width) != (self.y.height, self.y.width):
-                yield f"{self.name}: {tensor.name!r} and {self.y.name!r} differ in size"
+            if not self.band:
+                yield from other_size(self.name, tensor, self.y.height, self.y.width)
+
+    def _faults_of_windows(self) -> Iterator[str]:
+        """Yield what a pooling does not go with."""
+        if self.walk == "images" or self.begin != (0, 0) or self.apart != (1, 1) or not self.clears:
+            yield f"{self.name}: a pooling of pixels that do not lie side by side"
+        if self.walk == "rows" and self.band != 1:
+            yield f"{self.name}: {self.band} rows of windows at once, where a block of tiles holds one"
+        for tensor in tensors_of(self.epilogue):
+            if tensor.height < self.height or tensor.width < self.width:
+                yield f"{self.name}: {tensor.name!r} has fewer pixels than the windows of {self.y.name!r}"
+        if self.mask is not None:
+            yield from other_size(self.name, self.mask, self.y.height, self.y.width)
+            if self.epilogue not in ((), CLAMPED):
+                yield f"{self.name}: a mask knows what a ReLU stops, and no other epilogue"
 
     def details(self) -> Iterator[str]:
         """Yield the blocks, the sums, and what is fused."""
@@ -261,9 +315,12 @@ class TileProduct(Op):
         taps = f"{self.taps[0]} x {self.taps[1]} taps"
         groups = f" of {self.x.planes}, by {self.groups} groups," if self.groups > 1 else ""
         yield f"sum over {self.planes} planes{groups} x {taps}; {self.multiply_adds:,} multiply-adds"
-        fused = [*(("bias",) if self.bias else ()), *labels(self.epilogue)]
+        pooling = ("max pooling",) if self.band else ()
+        fused = [*(("bias",) if self.bias else ()), *labels(self.epilogue), *pooling]
         if fused:
             yield f"fused: {', '.join(fused)}"
+        if self.windows:
+            yield f"stored in {self.windows.count} bands of {self.band} rows of windows"
         if self.interleaves:
             yield "stored between the products of the next block"
 
@@ -341,50 +398,3 @@ class PackTiles(Op):
         """Yield a matrix with other rows."""
         if self.weights.rows % (self.row * self.channels):
             yield f"{self.name}: {self.weights.rows} rows of weights are no taps of {self.channels} channels"
-
-
-@dataclass(frozen=True, slots=True)
-class Stack(Op):
-    """Lay what a window sees in one row of a float32 image side by side, as the channels of a bfloat16 position: so few
-    channels of an image fill a plane.
-
-    Arguments:
-        x: images of few channels, value by value, with the zeros that windows see.
-        y: of as many columns as the window has outputs, and the rows of x.
-        before, stride: of the window's walk along a row, pixels.
-    """
-
-    takes_blocked: ClassVar[bool] = True
-
-    x: Tensor
-    y: Blocked
-    before: int
-    stride: int
-
-    @property
-    def items(self) -> int:
-        """One row of one image each."""
-        return self.y.images * self.y.height
-
-    def reads(self) -> tuple[Part, ...]:
-        """Return the images."""
-        return (self.x,)
-
-    def writes(self) -> tuple[Part, ...]:
-        """Return the stacked ones."""
-        return (self.y,)
-
-    def reaches(self, lanes: int) -> Iterator[Reach]:
-        """Yield the windows, whole planes wide, and all that is written."""
-        x = self.x
-        last = (x.images - 1) * x.image_step + (x.height - 1) * x.row_step
-        last += (self.y.width - 1) * self.stride * x.pitch + PLANE - 1
-        yield Reach("x", operand(x, x.origin - self.before * x.pitch), 0, last, aligned=False)
-        yield from walked("y", self.y)
-
-    def faults(self, lanes: int) -> Iterator[str]:
-        """Yield pixels that are apart, and windows that no plane holds."""
-        if self.x.pitch != self.x.channels:
-            yield f"{self.name}: pixels of {self.x.name!r} lie apart"
-        if self.y.channels > PLANE or self.y.height != self.x.height:
-            yield f"{self.name}: {self.y.name!r} holds no windows of {self.x.name!r}"
