@@ -30,7 +30,7 @@ from neocog.nn.losses import CrossEntropy
 from neocog.nn.optimizers import SGD
 from neocog.nn.parameters import variables_of
 from neocog.plan import product
-from neocog.plan.ops.pool import Pool
+from neocog.plan.ops.pool import Pool, PoolBackward
 from neocog.plan.ops.product import TileProduct
 from neocog.plan.program import Program
 
@@ -161,6 +161,26 @@ def test_a_step_has_the_bits_of_one_whose_poolings_run_on_their_own(monkeypatch)
     assert found == [(2, 1), (0, 3)]  # one more takes a mean
     for name, value in results[0].items():
         assert value.tobytes() == results[1][name].tobytes(), name
+
+
+def test_where_windows_cover_an_image_no_zeros_are_written_ahead_of_its_gradient(monkeypatch):
+    """Windows that see padding, and channels that fill no plane."""
+    net = Sequential(Conv2d(40, 3), SiLU(), MaxPool2d(3, padding=1), Conv2d(4, 1), GlobalAvgPool2d())
+    graph = trace(net, (10, 10, 3))
+    parameters, images, labels = parameters_of(graph), images_of(graph, 3), np.arange(3, dtype=np.int32)
+    found, cleared = [], []
+    for _ in range(2):
+        engine = NativeEngine(targets()["host"], precision="bfloat16")
+        program = engine.train_program(graph, parameters, StepSettings(CrossEntropy(), SGD(), 3), 1)
+        for _ in range(2):  # memory holds what the step before left there
+            program.step(images, labels, 0.05)
+        found.append(program.gradients())
+        stages = program.executable.program.every_stage()
+        cleared.append([stage.clears for stage in stages if isinstance(stage, PoolBackward)])
+        monkeypatch.setattr(PoolBackward, "clears", property(lambda stage: True))
+    assert cleared == [[False], [True]]
+    for name, value in found[0].items():
+        assert value.tobytes() == found[1][name].tobytes(), name
 
 
 def test_int8_finds_the_largest_of_whole_sums(monkeypatch):

@@ -153,17 +153,35 @@ def emit_pool_backward(b: Builder, addresses: Addresses, stage: PoolBackward, lo
     """Write the gradient of the pooled image's input.
 
     Windows apart: each writes all of its cells, and pixels that no window sees keep the zeros that they were made
-    with. Windows that overlap: the image is cleared, then each window adds to its cells, in row-major order.
+    with. Windows that overlap: the image is cleared, then each window adds to its cells, in row-major order. Images of
+    bfloat16 have no zeros that they keep: those around their rows are written with these, and where there are pixels
+    that no window sees, the image is cleared as well.
     """
     if not stage.clears:
         with b.loop(low, high) as (item, _):
             image, row = b.divmod(item, stage.dy.height)
             _scatter_row(b, addresses, stage, image, row)
+            if isinstance(stage.dx, Blocked):
+                _surround_rows(b, addresses, stage, stage.dx, image, row)
         return
     with b.loop(low, high) as (image, _):
         _clear_image(b, addresses, stage.dx, image)
         with b.loop(0, stage.dy.height) as (row, _):
             _scatter_row(b, addresses, stage, image, row)
+
+
+def _surround_rows(
+    b: Builder, addresses: Addresses, stage: PoolBackward, dx: Blocked, image: Index, row: Index
+) -> None:
+    """Write the zeros around the rows that a row of windows lies in, and those behind the channels of their pixels."""
+    base = addresses.tensor(dx)
+    top, first, last = bounds_of(b, stage.window.vertical, row)
+    with b.loop(first, last) as (r, _):
+        line = b.add(top, r)
+        clear_around(b, base, dx, image, line)
+        if -(-dx.channels // b.lanes) * b.lanes < dx.planes * PLANE:
+            with b.loop(0, dx.width) as (column, _):
+                fill_up(b, base, dx, pixel(b, dx, image, line, column), dx.channels)
 
 
 def _clear_image(b: Builder, addresses: Addresses, tensor: Tensor, image: Index) -> None:

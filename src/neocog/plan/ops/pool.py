@@ -87,8 +87,13 @@ class PoolBackward(Op):
 
     @property
     def clears(self) -> bool:
-        """Whether an image is cleared first: where windows add up, and where zeros are written with each image."""
-        return self.overlapping or isinstance(self.dx, Blocked)
+        """Whether an image is cleared first: where windows add up, and where what they leave out is written too."""
+        return self.overlapping or (isinstance(self.dx, Blocked) and not self.covers)
+
+    @property
+    def covers(self) -> bool:
+        """Whether each pixel lies in a window."""
+        return self.window.vertical.covers and self.window.horizontal.covers
 
     @property
     def items(self) -> int:
@@ -130,5 +135,4 @@ class PoolBackward(Op):
 
     def spares(self) -> tuple[Part, ...]:
         """Return the gradient where there are pixels between windows, which keep the zeros that they were made with."""
-        covers = self.window.vertical.covers and self.window.horizontal.covers
-        return () if self.clears or covers else (self.dx,)
+        return () if self.clears or self.covers else (self.dx,)
