@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from llvmlite import ir
 
 from neocog.emit.addresses import Addresses, pixel
-from neocog.emit.builder import I32, Builder, Index, IrValue
+from neocog.emit.builder import I16, I32, Builder, Index, IrValue
+from neocog.emit.half import load_half, vector_of
+from neocog.plan.blocked import Blocked
 from neocog.plan.layout import Tensor
 
 
@@ -77,6 +79,28 @@ class Pixel:
         """Zero the last vector, where its lanes are not all channels."""
         if self.channels % self.b.lanes:
             self.b.store(self.b.splat(0.0), self.address, self.last)
+
+
+@dataclass(frozen=True, slots=True)
+class PlanePixel:
+    """The channels of one pixel of a tensor of bfloat16, as float32; they lie in as many places as it has planes."""
+
+    b: Builder
+    x: Blocked
+    address: IrValue
+
+    def load(self, first: Index, count: int) -> IrValue:
+        """Return the channels from `first` on, which counts whole vectors; lanes past all channels are 0."""
+        return load_half(self.b, self.address, vector_of(self.b, self.x, 0, first))
+
+
+def read_pixel(
+    b: Builder, addresses: Addresses, tensor: Tensor, place: tuple[Index, Index, Index]
+) -> Pixel | PlanePixel:
+    """Return the pixel of a tensor at an image, a row and a column, to be read as float32, whatever the tensor holds."""
+    if isinstance(tensor, Blocked):
+        return PlanePixel(b, tensor, b.at(addresses.tensor(tensor), pixel(b, tensor, *place), I16))
+    return Pixel.of(b, addresses, tensor, place)
 
 
 def each_vector(b: Builder, channels: int, visit: Callable[[Index, int], None]) -> None:

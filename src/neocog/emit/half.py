@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from llvmlite import ir
 
-from neocog.emit.builder import F32, I8, I16, Builder, Index, IrValue
+from neocog.emit.builder import F32, I8, I16, I32, Builder, Index, IrValue, int32
 from neocog.emit.rounded import load_rounded, store_rounded
 from neocog.plan.blocked import PLANE, Blocked
 from neocog.plan.layout import Tensor
@@ -56,6 +56,14 @@ def load_from(b: Builder, tensor: Tensor, base: IrValue, offset: Index = 0) -> I
         case Rounded():
             return load_rounded(b, tensor, base, offset)
     return b.load(base, offset)
+
+
+def load_one_from(b: Builder, tensor: Tensor, base: IrValue, offset: Index) -> IrValue:
+    """Load one value of a tensor of float32 or bfloat16, as float32."""
+    if not isinstance(tensor, Blocked):
+        return b.load_scalar(base, offset)
+    word = b.ir.zext(b.load_scalar(base, offset, I16), I32)
+    return b.ir.bitcast(b.ir.shl(word, int32(16)), F32)
 
 
 def store_to(b: Builder, value: IrValue, tensor: Tensor, base: IrValue, offset: Index = 0) -> None:

@@ -10,7 +10,7 @@ from llvmlite import ir
 from neocog.emit.addresses import Addresses, pixel
 from neocog.emit.builder import F32, I64, Builder, Index, IrValue
 from neocog.emit.emitter import Emitters
-from neocog.emit.half import load_from, vector_of
+from neocog.emit.half import element, load_from, load_one_from, vector_of
 from neocog.emit.slots import COUNT_SLOT
 from neocog.emit.sums import left_before, over_channels, over_pixels
 from neocog.plan.layout import Operand, Tensor
@@ -207,7 +207,7 @@ def store_slope_and_offset(
 
 @dataclass(frozen=True, slots=True)
 class _Image:
-    """One image of a tensor of float32, and where its pixels begin."""
+    """One image of a tensor, and where its pixels begin. What is read of it is float32, whatever it holds."""
 
     b: Builder
     tensor: Tensor
@@ -216,15 +216,17 @@ class _Image:
     @classmethod
     def of(cls, b: Builder, addresses: Addresses, tensor: Tensor, image: IrValue) -> _Image:
         """Return an image by its number."""
-        return cls(b, tensor, b.at(addresses.tensor(tensor), b.mul(image, tensor.image_step)))
+        return cls(b, tensor, b.at(addresses.tensor(tensor), b.mul(image, tensor.image_step), element(tensor)))
 
     def vector(self, channel: Index, row: Index = 0, column: Index = 0) -> IrValue:
         """Return a vector of channels of a pixel."""
-        return self.b.load(self.base, self.b.add(pixel(self.b, self.tensor, 0, row, column), channel))
+        b, tensor = self.b, self.tensor
+        return load_from(b, tensor, self.base, vector_of(b, tensor, pixel(b, tensor, 0, row, column), channel))
 
     def value(self, channel: Index) -> IrValue:
         """Return one channel of the first pixel, in double precision."""
-        return load_double(self.b, self.base, channel)
+        b, tensor = self.b, self.tensor
+        return b.ir.fpext(load_one_from(b, tensor, self.base, vector_of(b, tensor, 0, channel)), F64)
 
 
 def emit_group_statistics(

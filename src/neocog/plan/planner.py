@@ -16,6 +16,7 @@ from neocog.plan.blocked import Precision
 from neocog.plan.layout import Space
 from neocog.plan.lower.lowering import Lowering
 from neocog.plan.lower.network import lower_backward, lower_forward, lower_gradient
+from neocog.plan.lower.rules import BY_VALUE
 from neocog.plan.lower.update import early_updates
 from neocog.plan.memory import accesses, allocate, schedule
 from neocog.plan.parameters import GRADIENTS, PARAMETERS, lay_out_parameters
@@ -95,6 +96,7 @@ def plan_program(
         kept=frozenset(given.values()),
         trained=frozenset(rules or ()),
         peaks=_peaks_by_step(steps, sources),
+        by_value=BY_VALUE,
         precision=precision,
         roundings=_roundings_by_step(graph, steps, layout.roundings),
         sought=given[SOUGHT] if seeks else None,

@@ -6,25 +6,18 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from neocog.nn.graph import IMAGE, Graph
+from neocog.nn.layer import Layer
 from neocog.nn.layers import (
-    Activation,
-    Add,
     AvgPool2d,
-    BatchNorm2d,
     ChannelShuffle,
     Concatenate,
     Conv2d,
     ConvTranspose2d,
-    Dropout,
-    Dropout2d,
-    DropPath,
     Linear,
     MaxPool2d,
     Multiply,
-    PReLU,
     Slice,
 )
-from neocog.nn.rewrite import ScaleShift
 from neocog.nn.shapes import ImageShape
 from neocog.nn.window import Window
 from neocog.plan import correlation, half_gradient, product
@@ -42,7 +35,6 @@ NO_HALO = Halo()
 LEAST_TILES = 8  # of all images, where transformed filters do not fit the second-level cache
 CHAIN_TILES = 24  # a chain takes as many images at a time as give its Winograd layers about so many tiles
 CHAIN_PIXELS = 192  # and its other convolutions about so many pixels
-BY_VALUE = (Activation, Add, BatchNorm2d, Dropout, Dropout2d, DropPath, Multiply, PReLU, ScaleShift)
 JOINS = (ChannelShuffle, Concatenate, Slice)  # what brings channels into another order
 LEAST_BLOCKS = 4  # of images; with fewer, threads share out stages over the whole batch
 
@@ -58,6 +50,7 @@ class Choices:
         steps, extents: of the network.
         algorithm: of convolutions; see `choose_tile`.
         graph: the network.
+        by_value: the layers that give a formula of what they take: bfloat16 where that is what it becomes.
         precision: of products and of what is kept between them.
         roundings: for each step whose output is rounded to 8 bits, and -1 for the image, how.
         sought: the step whose output's gradient is all that is wanted, with parameters that stay as they are; None: no
@@ -73,6 +66,7 @@ class Choices:
     extents: tuple[Extent, ...]
     algorithm: Algorithm
     graph: Graph = field(kw_only=True)
+    by_value: frozenset[type[Layer]] = field(kw_only=True)
     precision: Precision = field(default="float32", kw_only=True)
     roundings: Mapping[int, Rounding] = field(default_factory=dict, kw_only=True)
     sought: int | None = field(default=None, kw_only=True)
@@ -266,18 +260,21 @@ class Choices:
     def _takes_half_gradient(self, step: PlanStep) -> bool:
         if self.takes_planes(step):
             return True
-        passes = isinstance(step.node.layer, BY_VALUE) or step.is_flatten or self._joins_planes(step)
+        passes = type(step.node.layer) in self.by_value or step.is_flatten or self._joins_planes(step)
         passes = passes or (self.pools_half(step) and not self.overlaps(step))
         return passes and any(self.wants_half_gradient(value) for value in step.inputs if value in self.learning)
 
     def wants_half(self, index: int) -> bool:
-        """Whether a step takes what another one gives as bfloat16, itself or behind what works value by value."""
+        """Whether what a step gives is bfloat16: another one takes it as such, itself or behind what works value by
+        value; or it puts channels side by side, of which some are taken as such anyway.
+        """
         if self.precision != "bfloat16" or self.source_of(index) == IMAGE:
             return False
         if index not in self._wanted:
             step = self.steps.steps[index]
             may = not isinstance(step.node.layer, JOINS) or self._joins_planes(step)
-            self._wanted[index] = may and any(self._takes_half(index, user) for user in self.steps.users(index))
+            taken = any(self._takes_half(index, user) for user in self.steps.users(index))
+            self._wanted[index] = may and (taken or self._joins_factors(step))
         return self._wanted[index]
 
     def _takes_half(self, index: int, step: PlanStep) -> bool:
@@ -285,7 +282,7 @@ class Choices:
             return index in step.inputs or step.gives_images
         if isinstance(step.node.layer, Multiply) and self._is_pixel(index, step):
             return False  # it is spread over all pixels
-        if isinstance(step.node.layer, (*BY_VALUE, *JOINS)) or step.is_flatten:
+        if type(step.node.layer) in self.by_value or isinstance(step.node.layer, JOINS) or step.is_flatten:
             return self.wants_half(step.index)
         return self.pools_half(step)
 
@@ -295,6 +292,17 @@ class Choices:
         """
         joins = isinstance(step.node.layer, JOINS) and step.on_images
         return joins and all(self.source_of(value) != IMAGE for value in step.inputs)
+
+    def _joins_factors(self, step: PlanStep) -> bool:
+        """Whether a step puts channels side by side of which products of tiles take some."""
+        return isinstance(step.node.layer, Concatenate) and any(map(self._is_factor, step.inputs))
+
+    def _is_factor(self, index: int) -> bool:
+        """Whether products of tiles take what a step gives, themselves or behind what works value by value."""
+        users = self.steps.users(index)
+        return any(map(self.takes_planes, users)) or any(
+            self._is_factor(user.index) for user in users if type(user.node.layer) in self.by_value
+        )
 
     def _is_pixel(self, index: int, step: PlanStep) -> bool:
         return all(step.node.is_pixel(place) for place, value in enumerate(step.inputs) if value == index)

@@ -201,15 +201,34 @@ class Lowering(Draft):
         view = self._gradient_of_view(step, name, title) if alone else None
         return view or self.value(name, self.output_shape(index), halo, dirty=dirty)
 
-    def half_gradient(self, step: PlanStep) -> Value:
-        """Return the gradient of what a step gives, in memory, as bfloat16, as its products of tiles read it."""
+    def summed_gradient(
+        self, step: PlanStep, sums: Callable[[Value], Sequence[Sums]], halo: Halo = NO_HALO
+    ) -> Expression:
+        """Return how to read the gradient of what a step gives, and plan sums of it; arguments as of `gradient_value`.
+
+        Where it follows from bfloat16 and becomes such, it is no more work to evaluate it twice than to write it down.
+        """
+        gradient, shape = self.gradient(step), self.output_shape(step.index)
+        x = gradient.x
+        if isinstance(x, Blocked) and (x.height, x.width) == (shape.height, shape.width):
+            self.map(step, f"{step.title} sums of the gradient", gradient, None, sums=sums(self.values[x.name]))
+            return gradient
+        return Expression(self.gradient_value(step, halo, sums).tensor)
+
+    def half_gradient(self, step: PlanStep, sums: Callable[[Value], Sequence[Sums]] | None = None) -> Value:
+        """Return the gradient of what a step gives, in memory, as bfloat16, as its products of tiles read it; plan sums
+        of it, if they are wanted.
+        """
         expression, wanted = self.gradient(step), self.blocked_gradient_of(step.index)
         x = expression.x
         if is_bare(expression) and isinstance(x, Blocked) and replace(x, name=wanted.name) == wanted:
-            return self.values[x.name]
-        name = wanted.name if wanted.name not in self.values else f"{wanted.name}, in all"
-        made = self._add_value(replace(wanted, name=name))
-        self.map(step, f"{step.title} gradient to bfloat16", expression, made)
+            made = self.values[x.name]
+        else:
+            name = wanted.name if wanted.name not in self.values else f"{wanted.name}, in all"
+            made = self._add_value(replace(wanted, name=name))
+            self.map(step, f"{step.title} gradient to bfloat16", expression, made)
+        if sums is not None:
+            self.map(step, f"{step.title} sums of the gradient", Expression(made.tensor), None, sums=sums(made))
         return made
 
     def half_part_of_gradient(self, index: int, title: str, *, always: bool = False) -> Value:

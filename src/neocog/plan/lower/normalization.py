@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 from neocog.nn.layers import BatchNorm2d, GroupNorm, LayerNorm2d
 from neocog.nn.shapes import ImageShape
-from neocog.plan.blocked import Blocked
 from neocog.plan.layout import Operand, Space
 from neocog.plan.lower.draft import CHAIN_VECTORS
 from neocog.plan.lower.lowering import NO_HALO, Lowering
@@ -133,7 +132,7 @@ def backward(low: Lowering, step: PlanStep) -> None:
     def sums(_: Value) -> list[Sums]:
         return [Sums(Operand(Space.ARENA, name, 0, slice=2 * size), centred, size)]
 
-    g = _summed(low, step, sums)
+    g = low.summed_gradient(step, sums)
     out = None if frozen else low.record(f"{step.title} gradient statistics", 2 * size)
     slices: list[int] = []
 
@@ -168,19 +167,6 @@ def backward(low: Lowering, step: PlanStep) -> None:
     low.contribute(step.inputs[0], g.then(scaled, Plus(through), Counted()))
 
 
-def _summed(low: Lowering, step: PlanStep, sums: Callable[[Value], Sequence[Sums]]) -> Expression:
-    """Return the gradient of what a step gives, and plan sums of it.
-
-    Where it follows from bfloat16 and becomes such, it is no more work to evaluate it twice than to write it down.
-    """
-    gradient, shape = low.gradient(step), low.output_shape(step.index)
-    x = gradient.x
-    if isinstance(x, Blocked) and (x.height, x.width) == (shape.height, shape.width):
-        low.map(step, f"{step.title} sums of the gradient", gradient, None, sums=sums(low.values[x.name]))
-        return gradient
-    return Expression(low.gradient_value(step, NO_HALO, sums).tensor)
-
-
 @dataclass(frozen=True, slots=True)
 class _Parts:
     """What the backward pass of a normalization of an image's parts needs: the input, and the statistics of each."""
@@ -206,7 +192,7 @@ def _one_of(low: Lowering, step: PlanStep, what: str) -> Value:
 
 def parts_forward(low: Lowering, step: PlanStep) -> None:
     """Plan the statistics of each group, or pixel; the result is a formula."""
-    layer, x, title = step.node.layer, low.output(step.inputs[0]), f"{step.title} statistics"
+    layer, x, title = step.node.layer, low.at_rest(step.inputs[0]), f"{step.title} statistics"
     mean, inverse = (_one_of(low, step, what) for what in ("mean", "inverse"))
 
     def build(segment: Segment) -> Iterable[Op]:
@@ -256,7 +242,7 @@ def _with_learned_sums(low: Lowering, step: PlanStep, note: _Parts) -> Value:
     """Return the gradient of what a step gives, in memory; plan the gradients of β and γ, sums of it and with it."""
     places = [low.vectors_gradient(step, variable) for variable in ("bias", "weight")]
     if not any(places):
-        return low.gradient_value(step, NO_HALO)
+        return _gradient_in_memory(low, step)
     name, size = f"{step.title} partial gradients", low.target.round_up(low.output_shape(step.index).channels)
     # Both are added up even where one is frozen.
     wanted = [place or low.record(f"{step.title} unused gradient", size) for place in places]
@@ -265,7 +251,7 @@ def _with_learned_sums(low: Lowering, step: PlanStep, note: _Parts) -> Value:
     def sums(_: Value) -> list[Sums]:
         return [Sums(Operand(Space.ARENA, name, 0, slice=2 * size), note.normalised, size)]
 
-    g = low.gradient_value(step, NO_HALO, sums)
+    g = _gradient_in_memory(low, step, sums)
 
     def reduce(segment: Segment) -> Iterable[Op]:
         low.flat[Space.ARENA, name] = segment.slices * 2 * size
@@ -273,6 +259,13 @@ def _with_learned_sums(low: Lowering, step: PlanStep, note: _Parts) -> Value:
 
     low.add(step.title, (), (), reduce, level=low.makers[name].level, where="behind")
     return g
+
+
+def _gradient_in_memory(low: Lowering, step: PlanStep, sums: Callable[[Value], Sequence[Sums]] | None = None) -> Value:
+    """Return the gradient of what a step gives, which is read several times: as bfloat16 where it becomes such."""
+    if low.wants_half_gradient(step.index):
+        return low.half_gradient(step, sums)
+    return low.gradient_value(step, NO_HALO, sums)
 
 
 RULES: Rules = {

@@ -94,7 +94,7 @@ def gradient_and_its_sums(
     def sums(_: Value) -> list[Sums]:
         return [Sums(Operand(Space.ARENA, name, 0, slice=size), factor, size, plain=factor is None)]
 
-    value = low.gradient_value(step, halo, sums)
+    gradient = low.summed_gradient(step, sums, halo)
 
     def reduce(segment: Segment) -> Iterable[Op]:
         low.flat[Space.ARENA, name] = segment.slices * size
@@ -102,7 +102,7 @@ def gradient_and_its_sums(
         yield ReducePartials(title, Operand(Space.ARENA, name, 0), segment.slices, side_by_side((place, size)))
 
     low.add(step.title, (), (), reduce, level=low.makers[name].level, where="behind")
-    return Expression(value.tensor)
+    return gradient
 
 
 def layer_scale_forward(low: Lowering, step: PlanStep) -> None:

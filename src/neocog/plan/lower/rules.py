@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from neocog.nn.layer import Layer
 from neocog.plan.lower import (
     channels,
     convolution_gradient,
@@ -30,3 +31,6 @@ RULES: Rules = {
     **local_response.RULES,
     **pointwise.RULES,
 }
+
+BY_VALUE: frozenset[type[Layer]] = frozenset((*pointwise.RULES, *normalization.RULES))
+"""Layers that give a formula of what they take, statistics of that aside."""

@@ -178,6 +178,8 @@ class GroupStatistics(Op):
         groups: of an image; the channels of a group follow each other.
     """
 
+    takes_blocked: ClassVar[bool] = True
+
     x: Tensor
     mean: Tensor
     inverse: Tensor
@@ -220,6 +222,8 @@ class GroupGradient(Op):
         weight: γ, if learned.
         slope, offset: of one pixel.
     """
+
+    takes_blocked: ClassVar[bool] = True
 
     g: Tensor
     x: Tensor

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 from neocog.plan.layout import Operand, Tensor
 from neocog.plan.ops.op import Op, Part, Reach, off_vectors, other_channels, other_size, present, walked
@@ -18,6 +19,8 @@ class PixelStatistics(Op):
         mean: of one channel: the mean of the pixel's values, with its sign turned round, so that it is added.
         inverse: of one channel: 1 / √(variance + ε).
     """
+
+    takes_blocked: ClassVar[bool] = True
 
     x: Tensor
     mean: Tensor
@@ -60,6 +63,8 @@ class PixelGradient(Op):
         weight: γ, if learned.
         slope, offset: of one channel.
     """
+
+    takes_blocked: ClassVar[bool] = True
 
     g: Tensor
     x: Tensor

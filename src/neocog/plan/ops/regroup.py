@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from neocog.plan.blocked import PLANE, Blocked
-from neocog.plan.ops.op import Op, Part, Reach, off_vectors, other_size, walked
+from neocog.plan.ops.join import Join
 
 
 @dataclass(frozen=True, slots=True)
-class Regroup(Op):
+class Regroup(Join):
     """Write the channels of several images, one behind the other, as those of one image.
 
     Arguments:
@@ -33,11 +33,6 @@ class Regroup(Op):
     first: int = 0
     groups: int = 1
     skip: int = 0
-
-    @property
-    def items(self) -> int:
-        """One row of one image each."""
-        return self.y.images * self.y.height
 
     @property
     def given(self) -> int:
@@ -61,27 +56,10 @@ class Regroup(Op):
             found[self.skip + channel] = all_[self.first + group * run + turn]
         return found
 
-    def reads(self) -> tuple[Part, ...]:
-        """Return the images that go in."""
-        return self.inputs
-
-    def writes(self) -> tuple[Part, ...]:
-        """Return what comes out."""
-        return (self.y,)
-
-    def reaches(self, lanes: int) -> Iterator[Reach]:
-        """Yield all pixels."""
-        for number, x in enumerate(self.inputs):
-            yield from walked(f"input {number}", x)
-        yield from walked("y", self.y)
-
-    def faults(self, lanes: int) -> Iterator[str]:
-        """Yield sizes that differ, and groups that what is taken does not consist of."""
-        for x in self.inputs:
-            yield from other_size(self.name, x, self.y.height, self.y.width)
+    def unlike(self) -> Iterator[str]:
+        """Yield groups that what is taken does not consist of."""
         if self.taken <= 0 or self.taken % self.groups:
             yield f"{self.name}: {self.taken} channels are not {self.groups} groups"
-        yield from off_vectors(self.name, lanes, *self.inputs, self.y)
 
     def details(self) -> Iterator[str]:
         """Yield what goes where."""
