@@ -9,11 +9,14 @@ import numpy as np
 from llvmlite import ir
 
 from emit_functions import compiled
+from half_cases import to_words
 from neocog.emit.addresses import Addresses, resolve
 from neocog.emit.builder import Builder
 from neocog.emit.emitters import EMITTERS
 from neocog.emit.kernels import kernel_of
 from neocog.jit.executable import aligned_zeros
+from neocog.nn.shapes import ImageShape
+from neocog.plan.blocked import PLANE, Blocked, blocked
 from neocog.plan.layout import Halo, Name, Space, Tensor
 from neocog.plan.live_ranges import always
 from neocog.plan.memory import LINE, Allocation
@@ -21,7 +24,7 @@ from neocog.plan.ops.op import Op
 from neocog.plan.verify import verify
 from neocog.target.processor import Target
 
-KINDS = {1: np.uint8, 4: np.float32}
+KINDS = {1: np.uint8, 2: np.uint16, 4: np.float32}
 NO_HALO = Halo()
 UNTOUCHED = 77.0  # what memory is filled with where nobody has written
 
@@ -31,6 +34,12 @@ def tensor_of(
 ) -> Tensor:
     """Return a tensor of (images, height, width, channels) as plans lay it out."""
     return Tensor(name, *shape, target.round_up(shape[-1]), halo, bytes_each)
+
+
+def blocked_of(name: str, shape: tuple[int, int, int, int], halo: Halo = NO_HALO) -> Blocked:
+    """Return images of (images, height, width, channels) as plans lay out bfloat16."""
+    images, *sides = shape
+    return blocked(name, images, ImageShape(*sides), halo)
 
 
 class Bench:
@@ -70,9 +79,23 @@ class Bench:
         return np.lib.stride_tricks.as_strided(self.flat(name)[tensor.origin :], shape, strides)
 
     def put(self, name: str, values: np.ndarray) -> None:
-        """Write the channels of a tensor; lanes past them, and halos, become zeros."""
+        """Write the channels of a tensor, rounded where it holds bfloat16; lanes past them, and halos, become zeros."""
         self.flat(name)[:] = 0
+        tensor = self.tensors[name]
+        if isinstance(tensor, Blocked):
+            count, height, width, channels = values.shape
+            whole = np.pad(values, ((0, 0), (0, 0), (0, 0), (0, tensor.planes * PLANE - channels)))
+            words = to_words(whole).reshape(count, height, width, tensor.planes, PLANE)
+            self._planes(tensor)[:] = words.transpose(0, 3, 1, 2, 4)
+            return
         self.pixels(name)[..., : values.shape[-1]] = values
+
+    def _planes(self, tensor: Blocked) -> np.ndarray:
+        """Look at images of bfloat16 without their halo: (images, planes, height, width, PLANE)."""
+        shape = (tensor.images, tensor.planes, tensor.height, tensor.width, PLANE)
+        steps = (tensor.image_step, tensor.plane_step, tensor.row_step, PLANE, 1)
+        strides = tuple(step * tensor.bytes_each for step in steps)
+        return np.lib.stride_tricks.as_strided(self.flat(tensor.name)[tensor.origin :], shape, strides)
 
     def run(self, runs: int = 1) -> dict[str, np.ndarray]:
         """Run all items, in so many runs, the last first; return the channels of what was written.

@@ -7,9 +7,23 @@ from dataclasses import replace
 import pytest
 
 from conformance_graphs import EACH, GRAPHS
-from neocog.nn.blocks import Sequential
+from neocog.nn.blocks import Concat, Residual, Sequential
 from neocog.nn.graph import trace
-from neocog.nn.layers import Conv2d, Flatten, GlobalAvgPool2d, Linear, MaxPool2d, ReLU, Sigmoid
+from neocog.nn.layers import (
+    GELU,
+    BatchNorm2d,
+    Conv2d,
+    Flatten,
+    GlobalAvgPool2d,
+    GroupNorm,
+    LayerNorm2d,
+    LayerScale,
+    Linear,
+    MaxPool2d,
+    PReLU,
+    ReLU,
+    Sigmoid,
+)
 from neocog.nn.losses import MeanSquaredError
 from neocog.nn.optimizers import SGD
 from neocog.nn.rewrite import fold_norms
@@ -90,7 +104,8 @@ def _images_of_float32(graph, training=None):
         for part in stage.writes()
         if isinstance(part, Tensor) and not isinstance(part, Blocked) and part.bytes_each == 4
     ]
-    return {name.split(":")[0] for name, image in images if image.height * image.width > 1}
+    # What belongs to a pixel as a whole, such as its mean, is one number.
+    return {name.split(":")[0] for name, image in images if image.height * image.width > 1 and image.channels > 1}
 
 
 @pytest.mark.parametrize(
@@ -113,6 +128,56 @@ def test_images_between_convolutions_stay_bfloat16_whatever_lies_between(name, l
 def test_so_they_do_in_training(name, others):
     training = Training(MeanSquaredError(), SGD())
     assert _images_of_float32(MODELS[name].graph(), training) == {"load images"} | others
+
+
+def _dense():
+    narrow = (BatchNorm2d(), ReLU(), Conv2d(48, 1, bias=False), BatchNorm2d(), ReLU(), Conv2d(16, 3, padding=1))
+    return Concat(Sequential(), Sequential(*narrow))
+
+
+BETWEEN = {
+    "pixels": (
+        Sequential(
+            *(Conv2d(40, 4, 4), LayerNorm2d()),
+            *(
+                Residual(
+                    Sequential(
+                        *(Conv2d(40, 7, padding=3, groups=40), LayerNorm2d(), Conv2d(80, 1), GELU()),
+                        *(Conv2d(40, 1), LayerScale()),
+                    )
+                )
+                for _ in range(2)
+            ),
+            *(LayerNorm2d(), Conv2d(8, 2, 2), GlobalAvgPool2d(), Linear(4)),
+        ),
+        {"load images", "5"},
+        {"load images", "5"},
+    ),
+    "groups": (
+        Sequential(
+            *(Conv2d(40, 3, 2, 1, bias=False), GroupNorm(8), PReLU()),
+            Residual(Sequential(Conv2d(40, 3, padding=1), GroupNorm(5), ReLU(), Conv2d(40, 1), GroupNorm(8))),
+            *(ReLU(), Conv2d(8, 3), GlobalAvgPool2d(), Linear(4)),
+        ),
+        {"load images", "5"},
+        {"load images", "5"},
+    ),
+    # What only a mean takes is float32, and the gradient of it. The last join is not: all but 16 of its channels were
+    # put together for the convolution before.
+    "last join": (
+        Sequential(Conv2d(34, 3), _dense(), _dense(), BatchNorm2d(), ReLU(), GlobalAvgPool2d(), Linear(4)),
+        {"load images", "4"},
+        {"load images", "3", "4"},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BETWEEN)
+def test_no_layer_between_convolutions_turns_images_into_float32(name):
+    net, predicting, learning = BETWEEN[name]
+    graph = trace(net, (24, 24, 3))
+    assert _images_of_float32(fold_norms(graph).graph) == predicting
+    assert _images_of_float32(graph, Training(MeanSquaredError(), SGD())) == learning
 
 
 def test_a_fully_connected_layer_sees_the_image_behind_a_flatten_as_it_lies():

@@ -87,8 +87,11 @@ IN_SLICES = plan_program(
     Training(CrossEntropy(), Muon(), slicing=Slicing(2, sync_norms=True)),
 )
 IN_TILES = plan_program(trace(POOLED, (24, 24, 3)), 16, TARGET, precision="bfloat16")
-JOINED = Sequential(Conv2d(20, 1), Concat(Conv2d(12, 3, padding=1), Sequential()), Conv2d(8, 1))
-JOINED_IN_TILES = plan_program(trace(JOINED, (12, 12, 3)), 16, TARGET, precision="bfloat16")
+JOINED = Sequential(
+    *(Conv2d(20, 1), Concat(Conv2d(12, 3, padding=1), Sequential()), GroupNorm(4), Conv2d(40, 1), LayerNorm2d()),
+    *(Conv2d(8, 1), Flatten(), Linear(10)),
+)
+JOINED_IN_TILES = plan_program(trace(JOINED, (12, 12, 3)), 16, TARGET, TRAINING, precision="bfloat16")
 IN_INT8 = plan_program(trace(POOLED, (24, 24, 3)), 16, TARGET, precision="int8")
 LEARNING_IN_TILES = plan_program(trace(POOLED, (24, 24, 3)), 16, TARGET, TRAINING, precision="bfloat16")
 
