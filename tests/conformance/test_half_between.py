@@ -1,5 +1,5 @@
-"""What lies between convolutions in bfloat16: normalizations, factors that are learned, and joins. They take and give
-bfloat16, and compute with float32.
+"""What lies between convolutions in bfloat16: normalizations, learned factors, joins, windows that overlap. All take and
+give bfloat16, and compute with float32.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from neocog.nn.blocks import Concat, Residual, Sequential
 from neocog.nn.graph import trace
 from neocog.nn.layers import (
     GELU,
-    BatchNorm2d,
+    AvgPool2d,
     Conv2d,
     Flatten,
     GlobalAvgPool2d,
@@ -25,6 +25,7 @@ from neocog.nn.layers import (
     LayerNorm2d,
     LayerScale,
     Linear,
+    MaxPool2d,
     PReLU,
     ReLU,
 )
@@ -69,6 +70,13 @@ EXACT = {
         ),
         (9, 8, 3),
     ),
+    "windows that overlap": trace(
+        Sequential(
+            *(Conv2d(34, 3, padding=1), ReLU(), MaxPool2d(3, 2, 1), Conv2d(40, 1), AvgPool2d(2, 1, 1), Conv2d(8, 1)),
+            *(ReLU(), MaxPool2d((2, 3), 1), Conv2d(8, 1), Flatten(), Linear(4)),
+        ),
+        (8, 9, 3),
+    ),
     "last join": trace(
         Sequential(
             *(Conv2d(34, 3), Concat(Sequential(), Sequential(ReLU(), Conv2d(9, 1))), PReLU()),
@@ -79,7 +87,9 @@ EXACT = {
 }
 
 
-@pytest.mark.parametrize(("name", "sides"), [("factors", "avx2"), ("last join", "sse2"), ("factors", "host")])
+@pytest.mark.parametrize(
+    ("name", "sides"), [("factors", "avx2"), ("windows that overlap", "host"), ("last join", "sse2")]
+)
 def test_nothing_is_lost_of_a_step_that_bfloat16_represents(name, sides):
     graph = EXACT[name]
     case = representable_step(graph, exact_count(4, graph), seed=1)

@@ -97,7 +97,7 @@ class PlanePixel:
 def read_pixel(
     b: Builder, addresses: Addresses, tensor: Tensor, place: tuple[Index, Index, Index]
 ) -> Pixel | PlanePixel:
-    """Return the pixel of a tensor at an image, a row and a column, to be read as float32, whatever the tensor holds."""
+    """Return the pixel of a tensor at an image, a row and a column, to be read as float32, whatever it holds."""
     if isinstance(tensor, Blocked):
         return PlanePixel(b, tensor, b.at(addresses.tensor(tensor), pixel(b, tensor, *place), I16))
     return Pixel.of(b, addresses, tensor, place)

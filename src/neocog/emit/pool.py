@@ -155,8 +155,14 @@ def emit_pool_backward(b: Builder, addresses: Addresses, stage: PoolBackward, lo
     Windows apart: each writes all of its cells, and pixels that no window sees keep the zeros that they were made
     with. Windows that overlap: the image is cleared, then each window adds to its cells, in row-major order. Images of
     bfloat16 have no zeros that they keep: those around their rows are written with these, and where there are pixels
-    that no window sees, the image is cleared as well.
+    that no window sees, the image is cleared as well. Where windows overlap in them, each pixel adds up what those over
+    it send, in that order too.
     """
+    if stage.gathers:
+        with b.loop(low, high) as (item, _):
+            image, row = b.divmod(item, stage.dx.height)
+            _gather_row(b, addresses, stage, image, row)
+        return
     if not stage.clears:
         with b.loop(low, high) as (item, _):
             image, row = b.divmod(item, stage.dy.height)
@@ -237,6 +243,73 @@ def _scatter_row(b: Builder, addresses: Addresses, stage: PoolBackward, image: I
             else:
                 with over_cells(b, (first_row, last_row), (first_column, last_column), []) as (r, s, _):
                     visit(r, s)
+
+
+def _gather_row(b: Builder, addresses: Addresses, stage: PoolBackward, image: Index, row: Index) -> None:
+    """Write a row of the gradient in planes, and the zeros around it."""
+    dx = stage.dx
+    assert isinstance(dx, Blocked)
+    assert isinstance(stage.window, Window)
+    base = addresses.tensor(dx)
+    whole, rest = divmod(dx.channels, PLANE)
+    rows = _windows_over(b, stage.window.vertical, row)
+    with b.loop(0, dx.width) as (column, _):
+        columns = _windows_over(b, stage.window.horizontal, column)
+
+        def write(channel: Index, vectors: int, column: Index = column, columns: tuple[Index, Index] = columns) -> None:
+            totals = _gathered(b, addresses, stage, (image, row, column), channel, vectors, (rows, columns))
+            for n, total in enumerate(totals):
+                spot = Spot(image, row, column, b.add(channel, n * b.lanes))
+                store_to(b, apply(b, addresses, stage.epilogue, total, spot), dx, base, position(b, dx, spot))
+
+        with b.loop(0, whole) as (plane, _):
+            write(b.mul(plane, PLANE), PLANE // b.lanes)
+        if rest:
+            write(whole * PLANE, -(-rest // b.lanes))
+            fill_up(b, base, dx, pixel(b, dx, image, row, column), dx.channels)
+    clear_around(b, base, dx, image, row)
+
+
+def _windows_over(b: Builder, axis: WindowAxis, place: Index) -> tuple[Index, Index]:
+    """Return the first window that a pixel lies in, and the one behind the last."""
+    inside = b.add(place, axis.before)
+    first, _ = b.divmod(b.maximum(0, b.add(inside, axis.stride - axis.kernel)), axis.stride)
+    last, _ = b.divmod(inside, axis.stride)
+    return first, b.minimum(b.add(last, 1), axis.output)
+
+
+def _gathered(
+    b: Builder,
+    addresses: Addresses,
+    stage: PoolBackward,
+    place: tuple[Index, Index, Index],
+    channel: Index,
+    vectors: int,
+    windows: tuple[tuple[Index, Index], tuple[Index, Index]],
+) -> list[IrValue]:
+    """Return what some windows, from a first to a last one down and across, send to some vectors of a pixel."""
+    (image, row, column), (rows, columns) = place, windows
+    vertical, horizontal = stage.window.vertical, stage.window.horizontal
+    assert isinstance(vertical, WindowAxis)
+    assert isinstance(horizontal, WindowAxis)
+    dy = addresses.tensor(stage.dy)
+    with over_cells(b, rows, columns, totals := [b.splat(0.0)] * vectors) as (p, q, sums):
+        r = b.sub(b.add(row, vertical.before), b.mul(p, vertical.stride))
+        s = b.sub(b.add(column, horizontal.before), b.mul(q, horizontal.stride))
+        number = b.splat_i32(b.add(b.mul(r, horizontal.kernel), s))
+        source = pixel(b, stage.dy, image, p, q)
+        for n in range(vectors):
+            at = b.add(channel, n * b.lanes)
+            value = load_from(b, stage.dy, dy, vector_of(b, stage.dy, source, at))
+            if stage.mask is None:
+                value = b.ir.fmul(value, share_of(b, stage, p, q))
+            else:
+                kind = mask_type(stage.mask)
+                marked = b.add(pixel(b, stage.mask, image, p, q), at)
+                argmax = load_argmax(b, b.at(addresses.tensor(stage.mask), marked, kind), kind)
+                value = b.ir.select(b.ir.icmp_signed("==", argmax, number), value, b.splat(0.0))
+            sums[n] = b.ir.fadd(sums[n], value)
+    return totals
 
 
 EMITTERS: Emitters = {Pool: emit_pool, PoolBackward: emit_pool_backward}

@@ -89,7 +89,7 @@ IN_SLICES = plan_program(
 IN_TILES = plan_program(trace(POOLED, (24, 24, 3)), 16, TARGET, precision="bfloat16")
 JOINED = Sequential(
     *(Conv2d(20, 1), Concat(Conv2d(12, 3, padding=1), Sequential()), GroupNorm(4), Conv2d(40, 1), LayerNorm2d()),
-    *(Conv2d(8, 1), Flatten(), Linear(10)),
+    *(MaxPool2d(3, 2, 1), Conv2d(8, 1), Flatten(), Linear(10)),
 )
 JOINED_IN_TILES = plan_program(trace(JOINED, (12, 12, 3)), 16, TARGET, TRAINING, precision="bfloat16")
 IN_INT8 = plan_program(trace(POOLED, (24, 24, 3)), 16, TARGET, precision="int8")

@@ -242,14 +242,9 @@ class Choices:
             return False
         return step.inputs[0] != IMAGE and self.wants_half(step.index)
 
-    def overlaps(self, step: PlanStep) -> bool:
-        """Whether windows of a pooling overlap."""
-        window = self.window_of(step)
-        return window.vertical.overlaps or window.horizontal.overlaps
-
     def wants_half_gradient(self, index: int) -> bool:
         """Whether the gradient of what a step gives is taken as bfloat16: by products of tiles, itself or behind what
-        works value by value. Windows that overlap add it up, in float32.
+        works value by value, or a pooling.
         """
         if self.precision != "bfloat16" or index == IMAGE:
             return False
@@ -261,7 +256,7 @@ class Choices:
         if self.takes_planes(step):
             return True
         passes = type(step.node.layer) in self.by_value or step.is_flatten or self._joins_planes(step)
-        passes = passes or (self.pools_half(step) and not self.overlaps(step))
+        passes = passes or self.pools_half(step)
         return passes and any(self.wants_half_gradient(value) for value in step.inputs if value in self.learning)
 
     def wants_half(self, index: int) -> bool:

@@ -85,8 +85,7 @@ def send_back(low: Lowering, step: PlanStep) -> None:
     # Where the ReLU stopped all of a window, the mask says so.
     masked = mask is not None and (low.made(before) if half else low.outputs[before]).clamped
     epilogue = () if masked else low.activation_gradient(before, half=half)
-    alone = half and not low.overlaps(step)  # where windows overlap, they add up in float32
-    dx = low.half_part_of_gradient(before, step.title) if alone else low.part_of_gradient(before, step.title)
+    dx = low.half_part_of_gradient(before, step.title) if half else low.part_of_gradient(before, step.title)
     window, counted = _windows_of(low, step)
 
     def build(segment: Segment) -> Iterable[Op]:

@@ -68,7 +68,8 @@ class Pool(Op):
 class PoolBackward(Op):
     """Send each window's gradient to its argmax, or share it equally; overlapping windows add up.
 
-    The epilogue happens to each share before it is added or stored: it must be linear. `counted` is as in `Pool`.
+    The epilogue happens to each share before it is added or stored, or to their sum: it must be linear. `counted` is as
+    in `Pool`.
     """
 
     takes_blocked: ClassVar[bool] = True
@@ -86,9 +87,16 @@ class PoolBackward(Op):
         return self.window.vertical.overlaps or self.window.horizontal.overlaps
 
     @property
+    def gathers(self) -> bool:
+        """Whether each pixel adds up what the windows over it send: sums are float32, and no place for them is there
+        where it lies as bfloat16.
+        """
+        return self.overlapping and isinstance(self.dx, Blocked)
+
+    @property
     def clears(self) -> bool:
         """Whether an image is cleared first: where windows add up, and where what they leave out is written too."""
-        return self.overlapping or (isinstance(self.dx, Blocked) and not self.covers)
+        return not self.gathers and (self.overlapping or (isinstance(self.dx, Blocked) and not self.covers))
 
     @property
     def covers(self) -> bool:
@@ -97,8 +105,11 @@ class PoolBackward(Op):
 
     @property
     def items(self) -> int:
-        """One row of windows each; a whole image where it is cleared first, so that no two items meet."""
-        return self.dy.images * (1 if self.clears else self.dy.height)
+        """One row of windows each, or of pixels that gather; a whole image where it is cleared first, so that no two
+        items meet.
+        """
+        rows = self.dx.height if self.gathers else self.dy.height
+        return self.dy.images * (1 if self.clears else rows)
 
     def reads(self) -> tuple[Part, ...]:
         """Return the gradient, and the mask."""
@@ -120,8 +131,8 @@ class PoolBackward(Op):
     def faults(self, lanes: int) -> Iterator[str]:
         """Yield gradients that do not fit the window's walk, and pixels off whole vectors."""
         v, h = self.window.vertical, self.window.horizontal
-        if self.overlapping and isinstance(self.dx, Blocked):
-            yield f"{self.name}: windows that overlap add up in float32, {self.dx.name!r} is bfloat16"
+        if self.gathers and not isinstance(self.window, Window):
+            yield f"{self.name}: pixels of {self.dx.name!r} do not know which windows of several sizes lie over them"
         yield from other_size(self.name, self.dx, v.input, h.input)
         yield from other_size(self.name, self.dy, v.output, h.output)
         yield from off_vectors(self.name, lanes, self.dx, self.dy, self.mask, *tensors_of(self.epilogue))
@@ -135,4 +146,4 @@ class PoolBackward(Op):
 
     def spares(self) -> tuple[Part, ...]:
         """Return the gradient where there are pixels between windows, which keep the zeros that they were made with."""
-        return () if self.clears or self.covers else (self.dx,)
+        return () if self.clears or self.gathers or self.covers else (self.dx,)
