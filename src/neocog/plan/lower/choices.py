@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from neocog.nn.graph import IMAGE, Graph
 from neocog.nn.layer import Layer
 from neocog.nn.layers import (
+    AdaptiveAvgPool2d,
     AvgPool2d,
     ChannelShuffle,
     Concatenate,
@@ -238,9 +239,15 @@ class Choices:
         """Whether a pooling takes and gives bfloat16, or 8-bit integers, whose largest it takes."""
         if self.precision == "int8":
             return isinstance(step.node.layer, MaxPool2d) and self.wants_narrow(step.index)
-        if self.precision == "float32" or not isinstance(step.node.layer, MaxPool2d | AvgPool2d):
+        even = isinstance(step.node.layer, AdaptiveAvgPool2d) and self._cuts_evenly(step)
+        if self.precision == "float32" or not (even or isinstance(step.node.layer, MaxPool2d | AvgPool2d)):
             return False
         return step.inputs[0] != IMAGE and self.wants_half(step.index)
+
+    def _cuts_evenly(self, step: PlanStep) -> bool:
+        """Whether a pooling's windows, several of them, are equal."""
+        shape = self.output_shape(step.index)
+        return self.extents[step.index].window is not None and shape.height * shape.width > 1
 
     def wants_half_gradient(self, index: int) -> bool:
         """Whether the gradient of what a step gives is taken as bfloat16: by products of tiles, itself or behind what
