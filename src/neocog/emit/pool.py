@@ -292,8 +292,8 @@ def _gathered(
     vertical, horizontal = stage.window.vertical, stage.window.horizontal
     assert isinstance(vertical, WindowAxis)
     assert isinstance(horizontal, WindowAxis)
-    dy = addresses.tensor(stage.dy)
-    with over_cells(b, rows, columns, totals := [b.splat(0.0)] * vectors) as (p, q, sums):
+    dy, totals = addresses.tensor(stage.dy), [b.splat(0.0)] * vectors
+    with over_cells(b, rows, columns, totals) as (p, q, sums):
         r = b.sub(b.add(row, vertical.before), b.mul(p, vertical.stride))
         s = b.sub(b.add(column, horizontal.before), b.mul(q, horizontal.stride))
         number = b.splat_i32(b.add(b.mul(r, horizontal.kernel), s))
