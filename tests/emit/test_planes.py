@@ -16,7 +16,7 @@ from neocog.plan.ops.op import Op
 from neocog.plan.ops.pixel_norm import PixelGradient, PixelStatistics
 from neocog.target.processor import Target
 
-SHAPE = (3, 2, 5)
+SHAPE = (3, 2, 11)
 EPSILON = 1e-5
 AROUND = {"x": Halo(1, 2, 0, 1), "g": Halo(0, 1, 1, 0)}
 CASES = [*((name, 72, 9) for name in sorted(targets())), ("host", 5, 1), ("host", 96, 2)]

@@ -6,7 +6,7 @@ it lies, off alignment, but never outside the pixel's vectors.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -18,9 +18,12 @@ from neocog.emit.half import load_half, vector_of
 from neocog.plan.blocked import Blocked
 from neocog.plan.layout import Tensor
 
+Place = tuple[Index, Index, Index]
+"""Image, row and column of a pixel."""
+
 
 @contextmanager
-def each_pixel(b: Builder, tensor: Tensor, low: IrValue, high: IrValue) -> Iterator[tuple[Index, Index, Index]]:
+def each_pixel(b: Builder, tensor: Tensor, low: IrValue, high: IrValue) -> Iterator[Place]:
     """Loop over the pixels of rows low ≤ item < high of all images: image, row and column."""
     with b.loop(low, high) as (item, _):
         image, row = b.divmod(item, tensor.height)
@@ -37,7 +40,7 @@ class Pixel:
     channels: int
 
     @classmethod
-    def of(cls, b: Builder, addresses: Addresses, tensor: Tensor, place: tuple[Index, Index, Index]) -> Pixel:
+    def of(cls, b: Builder, addresses: Addresses, tensor: Tensor, place: Place) -> Pixel:
         """Return the pixel of a tensor at an image, a row and a column."""
         return cls(b, b.at(addresses.tensor(tensor), pixel(b, tensor, *place)), tensor.channels)
 
@@ -94,9 +97,7 @@ class PlanePixel:
         return load_half(self.b, self.address, vector_of(self.b, self.x, 0, first))
 
 
-def read_pixel(
-    b: Builder, addresses: Addresses, tensor: Tensor, place: tuple[Index, Index, Index]
-) -> Pixel | PlanePixel:
+def read_pixel(b: Builder, addresses: Addresses, tensor: Tensor, place: Place) -> Pixel | PlanePixel:
     """Return the pixel of a tensor at an image, a row and a column, to be read as float32, whatever it holds."""
     if isinstance(tensor, Blocked):
         return PlanePixel(b, tensor, b.at(addresses.tensor(tensor), pixel(b, tensor, *place), I16))
@@ -119,15 +120,25 @@ def reduce_channels(
     b: Builder, channels: int, start: IrValue, step: Callable[[Index, int, IrValue], IrValue]
 ) -> IrValue:
     """Return what `step(first, count, so_far)` makes of all vectors of channels, beginning with `start`."""
+    return reduce_several(b, channels, [start], lambda first, count, so_far: [step(first, count, so_far[0])])[0]
+
+
+def reduce_several(
+    b: Builder,
+    channels: int,
+    start: Sequence[IrValue],
+    step: Callable[[Index, int, Sequence[IrValue]], Sequence[IrValue]],
+) -> Sequence[IrValue]:
+    """Return what `step(first, count, so_far)` makes of several values, vector of channels by vector."""
     whole, rest = divmod(channels, b.lanes)
-    total = start
+    totals = start
     if whole > 1:
-        with b.loop(0, whole, [start]) as (vector, carried):
-            carried[0] = step(b.mul(vector, b.lanes), b.lanes, carried[0])
-        total = carried[0]
+        with b.loop(0, whole, start) as (vector, carried):
+            carried[:] = step(b.mul(vector, b.lanes), b.lanes, carried)
+        totals = carried
     elif whole:
-        total = step(0, b.lanes, total)
-    return step(whole * b.lanes, rest, total) if rest else total
+        totals = step(0, b.lanes, totals)
+    return step(whole * b.lanes, rest, totals) if rest else totals
 
 
 def across_lanes(b: Builder, vector: IrValue, combine: Callable[[IrValue, IrValue], IrValue]) -> IrValue:
@@ -137,6 +148,29 @@ def across_lanes(b: Builder, vector: IrValue, combine: Callable[[IrValue, IrValu
         vector = combine(vector, chosen(b, vector, vector, [n ^ distance for n in range(b.lanes)]))
         distance //= 2
     return vector
+
+
+def lanes_of_each(b: Builder, vectors: Sequence[IrValue], combine: Callable[[IrValue, IrValue], IrValue]) -> IrValue:
+    """Return all lanes of each of some vectors combined, as `across_lanes` does, in the lane of the vector's number."""
+    size = 1
+    while size < len(vectors):
+        size *= 2
+    parts = [vectors[min(number % size, len(vectors) - 1)] for number in range(b.lanes)]
+    distance = b.lanes // 2
+    while distance:  # every run of 2 · distance lanes belongs to one vector: two such runs become one
+        half = len(parts) // 2
+        below = [lane - lane % (2 * distance) + lane % distance for lane in range(b.lanes)]
+        below = [place + (b.lanes if lane % (2 * distance) >= distance else 0) for lane, place in enumerate(below)]
+        above = [place + distance for place in below]
+        pairs = zip(parts[:half], parts[half:], strict=True)
+        parts = [combine(*(chosen(b, *pair, places) for places in (below, above))) for pair in pairs]
+        distance //= 2
+    return parts[0]
+
+
+def spread_lanes(b: Builder, vector: IrValue, count: int) -> list[IrValue]:
+    """Return the first lanes of a vector, each in all lanes of one."""
+    return [chosen(b, vector, vector, [lane] * b.lanes) for lane in range(count)]
 
 
 def keep_lanes(b: Builder, vector: IrValue, count: int, other: float) -> IrValue:
