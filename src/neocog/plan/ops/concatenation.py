@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from neocog.plan.ops.join import Join
+from neocog.plan.ops.joined import Joined
 from neocog.plan.ops.op import other_channels
 
 
 @dataclass(frozen=True, slots=True)
-class Concatenation(Join):
+class Concatenation(Joined):
     """Write the channels of each pixel of several tensors behind each other, in order."""
 
     def unlike(self) -> Iterator[str]:

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from neocog.plan.blocked import PLANE, Blocked
-from neocog.plan.ops.join import Join
+from neocog.plan.ops.joined import Joined
 
 
 @dataclass(frozen=True, slots=True)
-class Regroup(Join):
+class Regroup(Joined):
     """Write the channels of several images, one behind the other, as those of one image.
 
     Arguments:

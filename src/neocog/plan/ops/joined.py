@@ -10,7 +10,7 @@ from neocog.plan.ops.op import Op, Part, Reach, off_vectors, other_size, walked
 
 
 @dataclass(frozen=True, slots=True)
-class Join(Op):
+class Joined(Op):
     """An op that writes each pixel of y from the channels that its inputs have there.
 
     Arguments:
