@@ -9,7 +9,8 @@ from neocog.emit.grouped import filters_of_group
 from neocog.emit.half import rounded
 from neocog.emit.product import first_plane
 from neocog.plan.blocked import PANEL, PLANE, TILE_ROWS
-from neocog.plan.ops.product import PANEL_TAP, PackTiles
+from neocog.plan.ops.pack import PackTiles
+from neocog.plan.ops.product import PANEL_TAP
 
 
 def emit_pack(b: Builder, addresses: Addresses, stage: PackTiles, low: Index, high: Index) -> None:

@@ -10,7 +10,8 @@ from neocog.plan.blocked import PLANE, TILE_ROWS, Blocked
 from neocog.plan.correlation import Phase
 from neocog.plan.layout import Halo, Operand, Tensor
 from neocog.plan.ops.epilogue import Epilogue
-from neocog.plan.ops.product import TapRange, TileProduct
+from neocog.plan.ops.pack import TapRange
+from neocog.plan.ops.product import TileProduct
 from neocog.plan.ops.tile_gradient import Places
 from neocog.plan.product import product
 

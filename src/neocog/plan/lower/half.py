@@ -18,8 +18,9 @@ from neocog.plan.lower.lowering import Lowering
 from neocog.plan.lower.values import Segment, Value
 from neocog.plan.ops.epilogue import Epilogue
 from neocog.plan.ops.op import Op
+from neocog.plan.ops.pack import PackTiles, TapRange
 from neocog.plan.ops.pointwise import settled, tensors_of
-from neocog.plan.ops.product import PackTiles, TapRange, planes_seen
+from neocog.plan.ops.product import planes_seen
 from neocog.plan.ops.stack import Stack
 from neocog.plan.passes.steps import PlanStep
 

@@ -16,8 +16,8 @@ from neocog.plan.lower.slices import most_slices, plan_reduction
 from neocog.plan.lower.update import update_early
 from neocog.plan.lower.values import Segment, Value
 from neocog.plan.ops.op import Op
+from neocog.plan.ops.pack import TapRange
 from neocog.plan.ops.pointwise import Expression, settled, tensors_of
-from neocog.plan.ops.product import TapRange
 from neocog.plan.ops.tile_gradient import PairTiles, Places, TileGradient, TurnTiles
 from neocog.plan.ops.update import Transpose
 from neocog.plan.passes.steps import PlanStep
