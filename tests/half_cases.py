@@ -140,8 +140,8 @@ def rounded_step(case: Case) -> dict[str, np.ndarray]:
 def _own(node: Node, exact: dict[str, np.ndarray], rounded_: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Return a layer's parameters as it computes with them."""
     layer = node.layer
-    multiplies = isinstance(layer, Linear) or (isinstance(layer, Conv2d) and layer.groups == 1)
-    return rounded_ if multiplies else exact
+    one_by_one = isinstance(layer, Conv2d) and 1 < layer.groups == layer.channels and node.weight_shape[2] == 1
+    return rounded_ if isinstance(layer, Conv2d | Linear) and not one_by_one else exact
 
 
 def _half(values: np.ndarray) -> np.ndarray:

@@ -108,6 +108,17 @@ TRAINED = {
         ),
         5,
     ),
+    "groups": (
+        trace(
+            Sequential(
+                *(Conv2d(48, 3, padding=1), ReLU(), Conv2d(48, 3, 2, 1, groups=2), ReLU()),
+                *(Conv2d(30, 3, padding=1, groups=6, bias=False), BatchNorm2d(), SiLU(), Conv2d(96, 1, groups=3)),
+                *(Conv2d(24, 2, groups=24), Flatten(), Linear(4)),
+            ),
+            (14, 13, 3),
+        ),
+        5,
+    ),
 }
 
 

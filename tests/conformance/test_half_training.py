@@ -35,6 +35,11 @@ PLAIN = (
     *(Conv2d(8, 3, padding=1), ReLU(), MaxPool2d(2), Conv2d(40, 3), ReLU(), MaxPool2d(2)),
     *(Flatten(), Linear(33), ReLU(), Linear(4)),
 )
+NEXT = Sequential(Conv2d(64, 1), ReLU(), Conv2d(64, 3, padding=1, groups=16), ReLU(), Conv2d(48, 1))
+SHUFFLE = Sequential(
+    *(Conv2d(24, 1, groups=4), ReLU(), ChannelShuffle(4), Conv2d(24, 3, padding=1, groups=24)),
+    *(Conv2d(48, 1, groups=4),),
+)
 NETWORKS = {
     "plain": trace(Sequential(*PLAIN), (12, 11, 3)),
     "strides": trace(
@@ -66,11 +71,18 @@ NETWORKS = {
         ),
         (11, 9, 3),
     ),
+    "groups of any size": trace(  # the blocks of a ResNeXt and of a ShuffleNet, and what lies across planes and vectors
+        Sequential(
+            *(Conv2d(48, 1), Residual(NEXT), ReLU(), Conv2d(48, 3, 2, 1, groups=2), Residual(SHUFFLE), ReLU()),
+            *(Conv2d(30, (3, 2), 1, 2, 2, False, 3), Conv2d(96, 2, (1, 2), groups=3), ReLU(), Flatten(), Linear(4)),
+        ),
+        (9, 8, 3),
+    ),
 }
-COUNTS = {"plain": 40, "strides": 3, "joins": 16, "groups": 4, "shuffled": 4}
+COUNTS = {"plain": 40, "strides": 3, "joins": 16, "groups": 4, "shuffled": 4, "groups of any size": 8}
 
 
-SIDES = ("avx512", "avx2", "sse2", "avx2", "sse2")
+SIDES = ("avx512", "avx2", "sse2", "avx2", "sse2", "avx512")
 
 
 @pytest.mark.parametrize(("name", "sides"), [*zip(NETWORKS, SIDES, strict=True), ("shuffled", "avx512")])
@@ -85,7 +97,8 @@ def test_nothing_is_lost_of_a_step_that_bfloat16_represents(name, sides):
 SEPARABLE = trace(
     Sequential(
         *(Conv2d(8, 3, padding=1, bias=False), BatchNorm2d(), ReLU(), Conv2d(8, 3, 2, 1, groups=8, bias=False)),
-        *(BatchNorm2d(), ReLU(), Conv2d(40, 1, bias=False), BatchNorm2d(), ReLU(), Flatten(), Linear(4)),
+        *(BatchNorm2d(), ReLU(), Conv2d(40, 1, bias=False), BatchNorm2d(), ReLU()),
+        *(Conv2d(48, 3, padding=1, groups=8), ReLU(), ChannelShuffle(8), Flatten(), Linear(4)),
     ),
     (12, 11, 3),
 )
@@ -94,7 +107,7 @@ SEPARABLE = trace(
 @pytest.mark.parametrize(
     ("graph", "count", "seed"),
     [(NETWORKS["plain"], 40, 3), (NETWORKS["strides"], 3, 3), (SEPARABLE, 8, 5)],
-    ids=["plain", "strides", "separable"],
+    ids=["plain", "strides", "separable and grouped"],
 )
 def test_a_step_is_that_of_rounded_factors(graph, count, seed):
     case = real_case(graph, count, seed, CrossEntropy())
@@ -136,7 +149,9 @@ NORMALIZED = trace(
 )
 
 
-@pytest.mark.parametrize("graph", [NETWORKS["plain"], NORMALIZED, SEPARABLE], ids=["plain", "normalized", "separable"])
+@pytest.mark.parametrize(
+    "graph", [NETWORKS["plain"], NORMALIZED, SEPARABLE], ids=["plain", "normalized", "separable and grouped"]
+)
 def test_the_same_bits_on_any_number_of_threads(graph):
     engine = NativeEngine(precision="bfloat16")
     one, two = (_trained(engine, graph, threads) for threads in (1, 2))
@@ -159,9 +174,12 @@ def _tile_sums(rows, dy):
 
 @pytest.mark.parametrize("name", targets())
 def test_gradients_have_the_bits_of_tile_registers(name):
-    """Of a convolution over positions of a padded plane, and of a fully connected layer over images."""
+    """Of convolutions over positions of a padded plane, one of them of groups, and of a fully connected layer over
+    images.
+    """
     rng = np.random.default_rng(4)
-    for last, count, side in ((Conv2d(8, 3, padding=1), 2, 8), (Linear(8), 64, 1)):
+    grouped = Conv2d(8, 3, padding=1, groups=4)
+    for last, count, side in ((Conv2d(8, 3, padding=1), 2, 8), (grouped, 2, 8), (Linear(8), 64, 1)):
         graph = trace(Sequential(Conv2d(36, 1), *(() if side > 1 else (Flatten(),)), last), (side, side, 36))
         parameters = {
             key: rng.normal(size=value.shape).astype(np.float32) for key, value in initial_parameters(graph).items()
@@ -183,7 +201,9 @@ def test_gradients_have_the_bits_of_tile_registers(name):
             rows = [x[:, tap : tap + flat.shape[1]].transpose(0, 2, 1) for tap in taps]
         else:
             flat, rows = dy[None], [images.reshape(count, 36).T[None]]
-        wanted = np.stack([_tile_sums(tap, flat) for tap in rows]).reshape(graph.nodes[-1].weight_shape)
+        wanted = np.stack([_tile_sums(tap, flat) for tap in rows])
+        if last is grouped:  # filters 2 n and 2 n + 1 see the channels from 9 n on
+            wanted = np.stack([wanted[:, 9 * (k // 2) : 9 * (k // 2 + 1), k] for k in range(8)], axis=-1)
         key = graph.nodes[-1].name
         gradients = program.gradients()
         assert gradients[f"{key}.weight"].tobytes() == wanted.tobytes()

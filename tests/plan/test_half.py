@@ -35,6 +35,7 @@ from neocog.plan.describe import describe
 from neocog.plan.layout import Halo, Tensor
 from neocog.plan.live_ranges import always
 from neocog.plan.memory import Allocation
+from neocog.plan.ops.grouped import Gather, Spread
 from neocog.plan.ops.halo import ClearHalo
 from neocog.plan.ops.map import Map
 from neocog.plan.ops.product import TileProduct
@@ -177,6 +178,28 @@ def test_no_layer_between_convolutions_turns_images_into_float32(name):
     graph = trace(net, (24, 24, 3))
     assert _images_of_float32(fold_norms(graph).graph) == predicting
     assert _images_of_float32(graph, Training(MeanSquaredError(), SGD())) == learning
+
+
+def test_gradients_of_groups_are_products_of_tiles():
+    graph = trace(
+        Sequential(
+            *(Conv2d(64, 3), ReLU(), Conv2d(64, 3, padding=1, groups=16), ReLU(), Conv2d(96, 1, groups=2), ReLU()),
+            *(Conv2d(96, 3, groups=96), Flatten(), Linear(3)),
+        ),
+        (12, 12, 3),
+    )
+    training = Training(MeanSquaredError(), SGD())
+    stages = list(plan_program(graph, 8, NAMED["AVX-512"], training, precision="bfloat16").every_stage())
+    learns = {stage.name[0]: stage for stage in stages if isinstance(stage, TileGradient)}
+    assert {number: stage.groups for number, stage in learns.items()} == {"0": 1, "2": 16, "4": 2, "8": 1}
+    # Of two planes a panel of filters sees the one with its own groups, or both where a group ends within a plane.
+    assert [learns[number].planes_seen for number in "24"] == [1, 2]
+    multiplied = [stage for stage in stages if isinstance(stage, TileProduct)]
+    sends = {stage.name[0]: stage.groups for stage in multiplied if stage.name.endswith("input gradient")}
+    assert sends == {"2": 16, "4": 2, "8": 1}
+    assert not any(isinstance(stage, Spread | Gather) for stage in stages)
+    with pytest.raises(PlanError, match="weights are not those of the layer"):
+        verify([replace(learns["2"], groups=4)], {}, 16)
 
 
 def test_a_fully_connected_layer_sees_the_image_behind_a_flatten_as_it_lies():

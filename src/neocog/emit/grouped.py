@@ -1,5 +1,5 @@
 """Filters of groups spread out to blocks, and their gradient gathered, as machine code: vectors of filters, of which a
-mask keeps those of one group.
+mask keeps those of one group; or transposed, value by value.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from llvmlite import ir
 
 from neocog.emit.addresses import Addresses
-from neocog.emit.builder import Builder, Index, IrValue, int32
+from neocog.emit.builder import F32, Builder, Index, IrValue, int32
 from neocog.emit.emitter import Emitters
-from neocog.plan.ops.grouped import Gather, Spread
+from neocog.plan.ops.grouped import Gather, Spread, TransposeGroups
 
 
 def emit_spread(b: Builder, addresses: Addresses, stage: Spread, low: Index, high: Index) -> None:
@@ -35,6 +35,24 @@ def emit_gather(b: Builder, addresses: Addresses, stage: Gather, low: Index, hig
             value = b.load(block, _of_block(b, stage, vector, tap, group, channel))
             found[0] = b.ir.select(_inside(b, stage, vector, group), value, found[0])
         b.store(found[0], filters, _of_filters(b, stage, vector, tap, channel))
+
+
+def emit_transpose_groups(b: Builder, addresses: Addresses, stage: TransposeGroups, low: Index, high: Index) -> None:
+    """Write some panels of taps: neighbouring columns may be channels of several groups; past the last are zeros."""
+    filters, transposed = addresses.panels(stage.filters), addresses.panels(stage.transposed)
+    wide, channels = stage.transposed.width, stage.transposed.columns
+    with b.loop(low, high) as (item, _), b.loop(0, wide) as (column, _):
+        tap, panel = b.divmod(item, stage.transposed.count)
+        to = b.add(b.mul(panel, stage.transposed.panel_step), b.add(b.mul(tap, stage.outputs * wide), column))
+        number = b.add(b.mul(panel, wide), column)
+        known = b.less(number, channels)
+        group, channel = b.divmod(b.minimum(number, channels - 1), stage.inputs)
+        row = b.add(b.mul(tap, stage.inputs), channel)
+        with b.loop(0, stage.outputs) as (filter_, _):
+            vector, lane = b.divmod(b.add(b.mul(group, stage.outputs), filter_), stage.filters.width)
+            place = b.add(b.mul(vector, stage.filters.panel_step), b.mul(row, stage.filters.width))
+            value = b.ir.select(known, b.load_scalar(filters, b.add(place, lane)), ir.Constant(F32, 0.0))
+            b.store_scalar(value, transposed, b.add(to, b.mul(filter_, wide)))
 
 
 @contextmanager
@@ -72,4 +90,4 @@ def filters_of_group(b: Builder, first: Index, group: Index, outputs: int) -> Ir
     return b.ir.and_(b.ir.icmp_signed(">=", columns, begin), b.ir.icmp_signed("<", columns, end))
 
 
-EMITTERS: Emitters = {Spread: emit_spread, Gather: emit_gather}
+EMITTERS: Emitters = {Spread: emit_spread, Gather: emit_gather, TransposeGroups: emit_transpose_groups}

@@ -9,7 +9,9 @@ from llvmlite import ir
 from neocog.emit.addresses import Addresses
 from neocog.emit.builder import I8, I16, I32, I64, PTR, Builder, Index, IrValue
 from neocog.emit.emitter import Emitters
+from neocog.emit.grouped import filters_of_group
 from neocog.emit.pointwise import Spot, position
+from neocog.emit.product import first_plane
 from neocog.emit.sums import left_before
 from neocog.emit.tiles import ROW_BYTES, TILE_BYTES, Tiles, tiles_of
 from neocog.emit.update import transposed_square
@@ -152,42 +154,70 @@ def _pair(b: Builder, source: IrValue | None, to: IrValue, pair: Index, step: in
 
 
 def emit_tile_gradient(b: Builder, addresses: Addresses, stage: TileGradient, low: Index, high: Index) -> None:
-    """Write some blocks: all products, then what is added to the gradient; and the sums of dy behind them."""
-    tiles, places = tiles_of(b, addresses.operand(stage.sums)), stage.places
-    x, out = addresses.operand(stage.x), addresses.operand(stage.out)
-    wide = stage.gradient.count * stage.gradient.width
-    with b.loop(low, b.minimum(high, stage.blocks)) as (item, _):
+    """Write some parts of the gradient, and the sums of dy behind them."""
+    tiles = tiles_of(b, addresses.operand(stage.sums))
+    with b.loop(low, b.minimum(high, stage.parts)) as (item, _):
         rest, tap = b.divmod(item, stage.taps)
-        panel, plane = b.divmod(rest, stage.planes)
-        rows = b.at(x, b.add(b.mul(plane, places.apart * PLANE * places.length), _moved(b, stage, tap)), I16)
-        image_step = stage.planes * places.apart * PLANE * places.length
-        tiles.zero()
-        with b.when(b.less(panel, stage.known_panels)):
-            _sum(b, addresses, stage, tiles, panel, rows, image_step, STEP, 2 * places.length)
-        tiles.store()
-        first = b.mul(plane, PLANE)
-        with b.loop(0, b.minimum(PLANE, b.sub(stage.channels, first))) as (row, _):
-            line = b.add(b.mul(tap, stage.channels), b.add(first, row))
-            for lane in range(0, PANEL, b.lanes):
-                filter_ = b.add(b.mul(panel, PANEL), lane)
-                with b.when(b.less(filter_, wide)):
-                    matrix, column = b.divmod(filter_, stage.gradient.width)
-                    place = b.add(b.mul(matrix, stage.gradient.panel_step), b.mul(line, stage.gradient.width))
-                    total = b.load(tiles.sums, b.add(b.mul(row, PANEL), lane))
-                    _add(b, addresses, out, b.add(place, column), total)
+        if stage.groups == 1:
+            panel, plane = b.divmod(rest, stage.planes)
+            _block(b, addresses, stage, tiles, tap, plane, panel)
+        else:
+            first = first_plane(b, rest, stage.groups, stage.inputs, stage.outputs, stage.planes_seen)
+            with b.loop(first, b.add(first, stage.planes_seen)) as (plane, _):
+                _block(b, addresses, stage, tiles, tap, plane, rest)
     if stage.biases is None or stage.ones is None:
         return
     ones, biases = addresses.operand(stage.ones), addresses.operand(stage.biases)
     with b.loop(0, PLANE) as (number, _):
         b.store_scalar(ir.Constant(I16, ONE), ones, number)
-    with b.loop(b.maximum(0, b.sub(low, stage.blocks)), b.sub(high, stage.blocks)) as (panel, _):
+    with b.loop(b.maximum(0, b.sub(low, stage.parts)), b.sub(high, stage.parts)) as (panel, _):
         tiles.zero()
         _sum(b, addresses, stage, tiles, panel, ones, 0, 0, 0)
         tiles.store()
         for lane in range(0, PANEL, b.lanes):
             filter_ = b.add(b.mul(panel, PANEL), lane)
             with b.when(b.less(filter_, stage.filters)):
-                _add(b, addresses, biases, filter_, b.load(tiles.sums, lane))
+                total = b.ir.fadd(left_before(b, addresses, biases, filter_), b.load(tiles.sums, lane))
+                b.store(total, biases, filter_)
+
+
+def _block(
+    b: Builder, addresses: Addresses, stage: TileGradient, tiles: Tiles, tap: Index, plane: Index, panel: Index
+) -> None:
+    """Write all products of a block, and add what counts of the sums to the gradient."""
+    x, places = addresses.operand(stage.x), stage.places
+    rows = b.at(x, b.add(b.mul(plane, places.apart * PLANE * places.length), _moved(b, stage, tap)), I16)
+    image_step = stage.planes * places.apart * PLANE * places.length
+    tiles.zero()
+    with b.when(b.less(panel, stage.known_panels)):
+        _sum(b, addresses, stage, tiles, panel, rows, image_step, STEP, 2 * places.length)
+    tiles.store()
+    first = b.mul(plane, PLANE)
+    with b.loop(0, b.minimum(PLANE, b.sub(stage.channels, first))) as (row, _):
+        for lane in range(0, PANEL, b.lanes):
+            total = b.load(tiles.sums, b.add(b.mul(row, PANEL), lane))
+            _add_filters(b, addresses, stage, tap, b.add(first, row), b.add(b.mul(panel, PANEL), lane), total)
+
+
+def _add_filters(
+    b: Builder, addresses: Addresses, stage: TileGradient, tap: Index, channel: Index, filter_: Index, total: IrValue
+) -> None:
+    """Add what a tap of some filters learnt from a channel; filters of other groups keep what they have, and behind the
+    last filter are zeros.
+    """
+    out, gradient = addresses.operand(stage.out), stage.gradient
+    wide = gradient.count * gradient.width
+    group, row = (0, channel) if stage.groups == 1 else b.divmod(channel, stage.inputs)
+    with b.when(b.less(filter_, wide)):
+        matrix, column = b.divmod(filter_, gradient.width)
+        line = b.add(b.mul(tap, stage.inputs), row)
+        place = b.add(b.add(b.mul(matrix, gradient.panel_step), b.mul(line, gradient.width)), column)
+        total = b.ir.fadd(left_before(b, addresses, out, place), total)
+        if stage.groups > 1:
+            known, own = (filters_of_group(b, filter_, *of) for of in ((0, stage.filters), (group, stage.outputs)))
+            kept = b.ir.select(known, b.load(out, place), b.splat(0.0))
+            total = b.ir.select(own, total, kept)
+        b.store(total, out, place)
 
 
 def _sum(
@@ -222,11 +252,6 @@ def _moved(b: Builder, stage: TileGradient, tap: Index) -> Index:
         place = b.add(place, b.mul(on, (places.line, 1)[axis]))
         phase = b.add(b.mul(phase, places.phases[axis]), remainder)
     return b.add(place, b.mul(phase, phase_size))
-
-
-def _add(b: Builder, addresses: Addresses, out: IrValue, place: Index, total: IrValue) -> None:
-    """Add to what earlier blocks of the slice left."""
-    b.store(b.ir.fadd(left_before(b, addresses, out, place), total), out, place)
 
 
 EMITTERS: Emitters = {TurnTiles: emit_turn, PairTiles: emit_pair, TileGradient: emit_tile_gradient}

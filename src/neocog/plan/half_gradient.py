@@ -103,6 +103,7 @@ def pass_product(
     epilogue: Epilogue = (),
     chained: bool = False,
     clears: bool = True,
+    groups: int = 1,
 ) -> TileProduct:
     """Plan one pass: dy correlated with transposed weights."""
     rows, columns = part.rows, part.columns
@@ -121,6 +122,7 @@ def pass_product(
         chained=chained,
         begin=(rows.first, columns.first),
         apart=part.strides,
+        groups=groups,
     )
     return replace(made, clears=clears)
 

@@ -94,17 +94,16 @@ JOINED = Sequential(
 JOINED_IN_TILES = plan_program(trace(JOINED, (12, 12, 3)), 16, TARGET, TRAINING, precision="bfloat16")
 IN_INT8 = plan_program(trace(POOLED, (24, 24, 3)), 16, TARGET, precision="int8")
 LEARNING_IN_TILES = plan_program(trace(POOLED, (24, 24, 3)), 16, TARGET, TRAINING, precision="bfloat16")
+GROUPED = trace(Sequential(Conv2d(20, 1), Conv2d(40, 3, groups=5), Flatten(), Linear(3)), (8, 8, 3))
+GROUPS_IN_TILES = plan_program(GROUPED, 16, TARGET, TRAINING, precision="bfloat16")
 
 
 def ops(program: Program) -> list[Op]:
     return [*program.every_stage(), *program.preparation]
 
 
-OTHERS = [
-    op
-    for other in (IN_BANDS, PAST_POOLINGS, IN_SLICES, IN_TILES, JOINED_IN_TILES, IN_INT8, LEARNING_IN_TILES)
-    for op in ops(other)
-]
+IN_BFLOAT16 = (IN_TILES, JOINED_IN_TILES, LEARNING_IN_TILES, GROUPS_IN_TILES)
+OTHERS = [op for other in (IN_BANDS, PAST_POOLINGS, IN_SLICES, *IN_BFLOAT16, IN_INT8) for op in ops(other)]
 
 
 def test_these_tests_see_every_op(program: Program) -> None:

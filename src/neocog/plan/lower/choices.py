@@ -202,13 +202,12 @@ class Choices:
 
         Groups of a few channels multiply zeros, those of the plane that are not theirs: with 4 channels, 7 of 8
         products. float32 does so too, in blocks of whole vectors, and there vectors of 16 lanes are half a plane; so
-        zeros cost a factor of 2 more at most, and tiles multiply 16 times as fast. While training they stay in float32:
-        their gradients, in tiles, would need the filters of each group transposed apart.
+        zeros cost a factor of 2 more at most, and tiles multiply 16 times as fast.
         """
         layer = step.node.layer
         if self.precision != "bfloat16" or not isinstance(layer, Conv2d | Linear) or step.is_depthwise:
             return False
-        if step.groups > 1 and (self.training is not None or step.inputs[0] == IMAGE):
+        if step.groups > 1 and step.inputs[0] == IMAGE:
             return False
         if isinstance(layer, Linear):
             return self.source_of(step.inputs[0]) != IMAGE

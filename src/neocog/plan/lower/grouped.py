@@ -56,7 +56,7 @@ def forward(low: Lowering, step: PlanStep) -> None:
 
 def backward(low: Lowering, step: PlanStep) -> None:
     """Plan its gradients likewise."""
-    if step.groups == 1:
+    if step.groups == 1 or low.is_half(step):
         convolution_gradient.backward(low, step)
     elif step.is_depthwise:
         depthwise.backward(low, step)

@@ -15,6 +15,7 @@ from neocog.plan.lower.lowering import Lowering
 from neocog.plan.lower.slices import most_slices, plan_reduction
 from neocog.plan.lower.update import update_early
 from neocog.plan.lower.values import Segment, Value
+from neocog.plan.ops.grouped import TransposeGroups
 from neocog.plan.ops.op import Op
 from neocog.plan.ops.pack import TapRange
 from neocog.plan.ops.pointwise import Expression, settled, tensors_of
@@ -101,6 +102,7 @@ def _weight_ops(
         Operand(Space.SCRATCH, f"{title} sums", 0),
         biases,
         Operand(Space.SCRATCH, f"{title} ones", 0, bytes_each=2) if biases else None,
+        step.groups,
     )
 
 
@@ -142,6 +144,7 @@ def _plan_input(low: Lowering, step: PlanStep, before: int, dy: Value, level: in
                 epilogue=fused,
                 chained=segment.block is not None,
                 clears=number == 0,
+                groups=step.groups,
             )
 
     chains = low.chains(step, backward=True)
@@ -168,13 +171,16 @@ def _is_alone(low: Lowering, step: PlanStep, before: int) -> bool:
 
 
 def _transposed(low: Lowering, step: PlanStep, level: int) -> Panels:
-    """Plan a step's weights with inputs and outputs swapped: rows are (tap, filter), columns channels."""
-    weights = low.layout.weights(step.node)
-    filters, columns = weights.columns, low.half(step.inputs[0]).tensor.channels
-    taps = weights.rows // columns
+    """Plan the weights with inputs and outputs swapped, group by group: rows are (tap, filter), columns channels."""
+    weights, columns = low.layout.weights(step.node), low.half(step.inputs[0]).tensor.channels
+    filters, channels = weights.columns // step.groups, columns // step.groups  # of one group
+    taps = weights.rows // channels
     transposed = Panels(f"{step.title} transposed weights", taps * filters, columns, PANEL)
     low.panels.append(transposed)
-    copy = Transpose(f"{step.title} transpose", weights, transposed, taps, columns)
+    title = f"{step.title} transpose"
+    copy: Op = Transpose(title, weights, transposed, taps, channels)
+    if step.groups > 1:
+        copy = TransposeGroups(title, weights, transposed, taps, step.groups)
     low.add(step.title, (), (), lambda segment: (copy,), level=level, where="before")
     return transposed
 
@@ -183,12 +189,14 @@ def _packed_passes(
     low: Lowering, step: PlanStep, parts: Sequence[GradientPass], transposed: Panels, level: int
 ) -> list[Operand]:
     """Plan the weights of each pass in the order of tiles; a pass without taps multiplies nothing, and takes any."""
-    filters, row = low.layout.weights(step.node).columns, low.window_of(step).horizontal.kernel
+    groups, row = step.groups, low.window_of(step).horizontal.kernel
+    filters = low.layout.weights(step.node).columns // groups
     made: dict[int, Operand] = {}
     for number, part in enumerate(parts):
         if part.taps:
             title = f"{step.title} transposed weights {number}"
-            made[number] = half.packed(low, step, title, transposed, filters, part.down, part.across, level, row)
+            down, across = part.down, part.across
+            made[number] = half.packed(low, step, title, transposed, filters, down, across, level, row, groups)
     some = next(iter(made.values()))
     return [made.get(number, some) for number in range(len(parts))]
 

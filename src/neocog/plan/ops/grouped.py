@@ -1,4 +1,4 @@
-"""Filters of groups, spread out to blocks that a matrix product takes, and their gradient gathered.
+"""Filters of groups, spread out to blocks that a matrix product takes, and their gradient gathered; or transposed.
 
 Groups that lie side by side make a block, whose channels and filters both begin and end at whole vectors. Its matrix
 holds zeros where a filter does not see a channel: with 4 channels a group and 16 lanes, four groups are one block.
@@ -98,6 +98,57 @@ class Gather(Op):
     def faults(self, lanes: int) -> Iterator[str]:
         """Yield sizes that do not belong together."""
         yield from _faults(self, lanes)
+
+
+@dataclass(frozen=True, slots=True)
+class TransposeGroups(Op):
+    """Write filters with inputs and outputs swapped within each group, tap by tap, for the gradient of the input.
+
+    Arguments:
+        filters: rows are (tap, channel of the group).
+        transposed: rows are (tap, filter of the group), columns the channels of all groups.
+        taps: of a filter.
+        groups: of channels and filters.
+    """
+
+    filters: Panels
+    transposed: Panels
+    taps: int
+    groups: int
+
+    @property
+    def inputs(self) -> int:
+        """Channels of one group."""
+        return self.transposed.columns // self.groups
+
+    @property
+    def outputs(self) -> int:
+        """Filters of one group."""
+        return self.filters.columns // self.groups
+
+    @property
+    def items(self) -> int:
+        """One panel of one tap each."""
+        return self.taps * self.transposed.count
+
+    def reads(self) -> tuple[Part, ...]:
+        """Return the filters."""
+        return (self.filters,)
+
+    def writes(self) -> tuple[Part, ...]:
+        """Return their copy."""
+        return (self.transposed,)
+
+    def reaches(self, lanes: int) -> Iterator[Reach]:
+        """Yield all of both."""
+        yield from walked("filters", self.filters)
+        yield from walked("transposed", self.transposed)
+
+    def faults(self, lanes: int) -> Iterator[str]:
+        """Yield sizes that do not belong together."""
+        rows = self.taps * self.inputs, self.taps * self.outputs
+        if (self.filters.rows, self.transposed.rows) != rows:
+            yield f"{self.name}: rows are not those of {self.taps} taps of {self.groups} groups"
 
 
 def _faults(op: Spread | Gather, lanes: int) -> Iterator[str]:

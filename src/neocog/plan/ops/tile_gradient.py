@@ -15,7 +15,7 @@ from typing import ClassVar
 from neocog.plan.blocked import PANEL, PLANE, Blocked
 from neocog.plan.layout import Name, Operand, Panels
 from neocog.plan.ops.op import Op, Part, Reach, present, walked
-from neocog.plan.ops.product import PANEL_TAP, SUMS
+from neocog.plan.ops.product import PANEL_TAP, SUMS, planes_seen
 
 STEP = PLANE  # positions that one product of tiles adds up
 
@@ -184,7 +184,8 @@ class PairTiles(Op):
 class TileGradient(Op):
     """dW[tap, channel][filter] = the sum over positions of x · dy; and of dy alone, for biases.
 
-    In a chain it adds to what the blocks of images before left.
+    In a chain it adds to what the blocks of images before left. Of groups, a panel of filters sees the planes that
+    its own ones have channels in, and of a block the sums are kept whose channel and filter belong to one group.
 
     Arguments:
         x: as `TurnTiles` writes it.
@@ -197,6 +198,7 @@ class TileGradient(Op):
         sums: scratch for a block of tiles.
         biases: where the sums of dy go, whole vectors; None: they are not wanted.
         ones: scratch for a row of ones, which the sums of dy are products with.
+        groups: of channels and filters; rows of dW are channels of one.
     """
 
     x: Operand
@@ -209,11 +211,27 @@ class TileGradient(Op):
     sums: Operand
     biases: Operand | None = None
     ones: Operand | None = None
+    groups: int = 1
+
+    @property
+    def inputs(self) -> int:
+        """Channels of one group."""
+        return self.channels // self.groups
+
+    @property
+    def outputs(self) -> int:
+        """Filters of one group."""
+        return self.filters // self.groups
 
     @property
     def planes(self) -> int:
         """Planes of channels."""
         return -(-self.channels // PLANE)
+
+    @property
+    def planes_seen(self) -> int:
+        """Planes that a panel of filters sees."""
+        return self.planes if self.groups == 1 else planes_seen(self.groups, self.inputs, self.outputs)
 
     @property
     def known_panels(self) -> int:
@@ -231,19 +249,21 @@ class TileGradient(Op):
         return self.places.taps[0] * self.places.taps[1]
 
     @property
-    def blocks(self) -> int:
-        """Blocks of tiles that are summed up: one tap of a plane and panel each."""
-        return self.panels * self.planes * self.taps
+    def parts(self) -> int:
+        """Parts of dW that are an item each: of one tap, what the block of a plane and panel gives; or, of groups, what
+        all blocks of a panel give, since a vector of filters may hold values from several planes.
+        """
+        return self.panels * self.taps * (self.planes if self.groups == 1 else 1)
 
     @property
     def items(self) -> int:
-        """A block each; and the biases of a panel."""
-        return self.blocks + (self.known_panels if self.biases is not None else 0)
+        """A part each; and the biases of a panel."""
+        return self.parts + (self.known_panels if self.biases is not None else 0)
 
     @property
     def multiply_adds(self) -> int:
-        """Number of scalar multiply-adds; positions between rows are counted, where tiles have them."""
-        return self.places.images * self.places.count * self.taps * self.channels * self.filters
+        """Number of scalar multiply-adds that are needed; positions between rows are counted, where tiles have them."""
+        return self.places.images * self.places.count * self.taps * self.inputs * self.filters
 
     def reads(self) -> tuple[Part, ...]:
         """Return what is multiplied."""
@@ -272,7 +292,7 @@ class TileGradient(Op):
 
     def faults(self, lanes: int) -> Iterator[str]:
         """Yield a matrix of another size."""
-        if (self.gradient.rows, self.gradient.columns) != (self.taps * self.channels, self.filters):
+        if (self.gradient.rows, self.gradient.columns) != (self.taps * self.inputs, self.filters):
             yield f"{self.name}: {self.gradient.rows} x {self.gradient.columns} weights are not those of the layer"
         if (self.biases is None) != (self.ones is None):
             yield f"{self.name}: biases are sums of products with ones"
@@ -280,5 +300,7 @@ class TileGradient(Op):
     def details(self) -> Iterator[str]:
         """Yield the blocks and the sums."""
         what = "images" if self.places.whole else "positions"
-        yield f"bfloat16 tiles: {self.taps} taps x {self.planes} planes x {self.panels} panels of {PANEL}"
+        planes = f"{self.planes_seen} of {self.planes} planes, by {self.groups} groups," if self.groups > 1 else ""
+        planes = planes or f"{self.planes} planes"
+        yield f"bfloat16 tiles: {self.taps} taps x {planes} x {self.panels} panels of {PANEL}"
         yield f"sum over {self.places.images} x {self.places.count} {what}; {self.multiply_adds:,} multiply-adds"
