@@ -30,6 +30,7 @@ KINDS: Mapping[str, str] = {
     "Stack": "images",
     "PackTiles": "weights laid out",
     "Transpose": "weights laid out",
+    "TransposeGroups": "weights laid out",
     "WinogradWeights": "weights laid out",
     "TurnTiles": WEIGHTS,
     "PairTiles": WEIGHTS,
