@@ -16,12 +16,14 @@ from neocog.nn.losses import MeanSquaredError
 from neocog.nn.optimizers import SGD, Adam
 from neocog.nn.schedules import Constant
 from neocog.train import settings
+from neocog.train.about import about
 from neocog.train.callbacks import Callback
 from neocog.train.fit import fit
 from neocog.train.forms import OneOf, Real, Several, Text, Whole
+from neocog.train.given import Given, settled
 from neocog.train.model import Model
 from neocog.train.runfolder import RunFolder
-from neocog.train.settings import Given, TrainingSettings, about, settled
+from neocog.train.settings import TrainingSettings
 from neocog.train.source import ArraySource
 from neocog.train.trainer import Trainer
 

@@ -31,11 +31,12 @@ from neocog.train.clock import Clock
 from neocog.train.divergence import Beginning, NotFinite, diverged
 from neocog.train.evaluation import evaluate
 from neocog.train.events import BatchResult, Run
+from neocog.train.given import Given, settled, takes_settings
 from neocog.train.history import EpochResult, History
 from neocog.train.metrics import count_right
 from neocog.train.progress import Progress
 from neocog.train.runfolder import RunFolder
-from neocog.train.settings import Given, TrainingSettings, settled, takes_settings
+from neocog.train.settings import TrainingSettings
 from neocog.train.snapshots import FilterSnapshots, first_image
 from neocog.train.source import BatchSource, StepSource, WholeBatches, augmented, epoch_of, sampled
 from neocog.train.together import Together, lost, with_slices

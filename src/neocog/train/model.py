@@ -29,11 +29,11 @@ from neocog.train.callbacks import Callback
 from neocog.train.evaluation import Evaluation, evaluate
 from neocog.train.fine_tune import fine_tune
 from neocog.train.fit import fit
+from neocog.train.given import Given, MoreGiven, settled, takes_settings
 from neocog.train.history import History
 from neocog.train.labels import LabelsEvaluation
 from neocog.train.lr_find import RateCurve, lr_find
 from neocog.train.quantise import MAX_DROP, Quantised, quantise
-from neocog.train.settings import Given, MoreGiven, settled, takes_settings
 from neocog.train.source import ArraySource
 from neocog.train.thresholds import fit_thresholds_on
 from neocog.train.tuning import tuning_for

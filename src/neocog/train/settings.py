@@ -1,16 +1,14 @@
 """Every setting of a training, once: its default, what it may be, how files hold it, and its flag on the command line.
 
-A new setting is a field of `TrainingSettings` and a line of `MoreGiven`. `Model.fit`, `fit`, checkpoints, run folders
-and `neocog train` then know it; where engines must know it too, `for_engine` hands it on.
+A new setting is a field of `TrainingSettings` and a line of `MoreGiven` (given.py). `Model.fit`, `fit`, checkpoints,
+run folders and `neocog train` then know it; where engines must know it too, `for_engine` hands it on.
 """
 
 from __future__ import annotations
 
-import difflib
-import inspect
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import Field, dataclass, field, fields, replace
-from typing import Any, Literal, TypedDict, TypeVar, cast
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from neocog.data.augment.transform import Transform
 from neocog.data.sampling import ALL, BALANCED, Sampling
@@ -24,67 +22,13 @@ from neocog.nn.losses import CrossEntropy, Loss
 from neocog.nn.optimizers import Adam, Optimizer
 from neocog.nn.schedules import Cosine, Schedule
 from neocog.nn.slicing import Slicing
-from neocog.train.forms import Augmentation, Form, OneOf, Real, Several, Text, Whole, Word, YesNo
+from neocog.train.about import Flag, about, described
+from neocog.train.forms import Augmentation, OneOf, Real, Several, Text, Whole, Word, YesNo
+
+if TYPE_CHECKING:
+    from neocog.train.given import Given
 
 DEFAULT_EPOCHS = 5
-
-Function = TypeVar("Function", bound=Callable[..., Any])
-
-
-@dataclass(frozen=True, slots=True)
-class Flag:
-    """How the command line asks for a setting.
-
-    Arguments:
-        name: such as "batch-size".
-        help: one sentence.
-        default: what holds without it, in words.
-        letter: a short form, such as "b".
-        value: what stands for the value in a help text; None: the usual for its form.
-        most: the largest value that may be asked for there.
-        factor: of the unit that is asked for, such as 60 seconds of a minute.
-    """
-
-    name: str
-    help: str
-    default: str = ""
-    letter: str = ""
-    value: str | None = None
-    most: int | None = None
-    factor: float = 1.0
-
-    @property
-    def key(self) -> str:
-        """Its name in a config.json."""
-        return self.name.replace("-", "_")
-
-
-@dataclass(frozen=True, slots=True)
-class About:
-    """What is known of a setting beside its type and default.
-
-    Arguments:
-        form: what its value may be.
-        flag: how the command line asks for it, if it does.
-        resumed: whether a training that goes on may be given another value: by nobody ("fixed"), in Python ("given"),
-            or on the command line too ("asked").
-        later: whether there are checkpoints without it, of neocog versions that did not know it.
-    """
-
-    form: Form
-    flag: Flag | None = None
-    resumed: Literal["fixed", "given", "asked"] = "given"
-    later: bool = False
-
-
-def _about(
-    form: Form,
-    flag: Flag | None = None,
-    *,
-    resumed: Literal["fixed", "given", "asked"] = "given",
-    later: bool = False,
-) -> dict[str, About]:
-    return {"about": About(form, flag, resumed, later)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +84,7 @@ class TrainingSettings:
 
     epochs: int | None = field(
         default=None,
-        metadata=_about(
+        metadata=described(
             Whole(),
             Flag(
                 "epochs",
@@ -153,30 +97,30 @@ class TrainingSettings:
     )
     batch_size: int = field(
         default=64,
-        metadata=_about(
+        metadata=described(
             Whole(),
             Flag("batch-size", "Images per batch.", "16 to 128, the more images there are", letter="b", most=65536),
         ),
     )
-    optimizer: Optimizer = field(default=Adam(learning_rate=0.001), metadata=_about(OneOf(Optimizer, "SGD(0.01)")))
-    loss: Loss = field(default=CrossEntropy(), metadata=_about(OneOf(Loss, "CrossEntropy()")))
-    schedule: Schedule = field(default=Cosine(warmup=0.05), metadata=_about(OneOf(Schedule, "Cosine()")))
+    optimizer: Optimizer = field(default=Adam(learning_rate=0.001), metadata=described(OneOf(Optimizer, "SGD(0.01)")))
+    loss: Loss = field(default=CrossEntropy(), metadata=described(OneOf(Loss, "CrossEntropy()")))
+    schedule: Schedule = field(default=Cosine(warmup=0.05), metadata=described(OneOf(Schedule, "Cosine()")))
     seed: int = field(
         default=0,
-        metadata=_about(
+        metadata=described(
             Whole(0, MAX_SEED),
             Flag("seed", "Random seed: the same seed gives the same result.", "0", most=2**63 - 1),
         ),
     )
     patience: int | None = field(
         default=None,
-        metadata=_about(
+        metadata=described(
             Whole(), Flag("patience", "Stop after N epochs without improvement.", most=2**31 - 1), resumed="asked"
         ),
     )
     keep: Literal["best", "last"] = field(
         default="best",
-        metadata=_about(
+        metadata=described(
             Word(("best", "last")),
             Flag(
                 "keep",
@@ -188,7 +132,7 @@ class TrainingSettings:
     )
     time_limit: float | None = field(
         default=None,
-        metadata=_about(
+        metadata=described(
             Real(above=True, unit="seconds"),
             Flag("time", "Train for so long, such as 10m (or 10), 90s or 1h.", value="TIME", factor=60.0),
             resumed="asked",
@@ -196,7 +140,7 @@ class TrainingSettings:
     )
     freeze: tuple[str, ...] = field(
         default=(),
-        metadata=_about(
+        metadata=described(
             Several(Text()),
             Flag("freeze", "Layers that stay as they are, such as 0,3.* (see neocog info MODEL).", value="LAYERS"),
             resumed="fixed",
@@ -204,12 +148,12 @@ class TrainingSettings:
         ),
     )
     groups: tuple[Group, ...] = field(
-        default=(), metadata=_about(Several(OneOf(Group, 'Group("0", learning_rate=0.1)')), later=True)
+        default=(), metadata=described(Several(OneOf(Group, 'Group("0", learning_rate=0.1)')), later=True)
     )
 
     ema: float | None = field(
         default=None,
-        metadata=_about(
+        metadata=described(
             Real(0, 1),
             Flag(
                 "ema",
@@ -223,7 +167,7 @@ class TrainingSettings:
 
     clip_norm: float | None = field(
         default=None,
-        metadata=_about(
+        metadata=described(
             Real(above=True),
             Flag("clip-norm", "Scale gradients down that are, all together, longer than this.", "no limit"),
             later=True,
@@ -231,7 +175,7 @@ class TrainingSettings:
     )
     clip_value: float | None = field(
         default=None,
-        metadata=_about(
+        metadata=described(
             Real(above=True),
             Flag("clip-value", "Keep each number of a gradient within this distance of 0.", "no limit"),
             later=True,
@@ -239,17 +183,17 @@ class TrainingSettings:
     )
     l1: float = field(
         default=0.0,
-        metadata=_about(Real(), Flag("l1", "Pull all weights to 0 by the same: L1 penalty.", "0"), later=True),
+        metadata=described(Real(), Flag("l1", "Pull all weights to 0 by the same: L1 penalty.", "0"), later=True),
     )
     l2: float = field(
         default=0.0,
-        metadata=_about(
+        metadata=described(
             Real(), Flag("l2", "Pull weights to 0 by their size: L2 penalty, whatever the optimizer.", "0"), later=True
         ),
     )
     sampling: Sampling = field(
         default=ALL,
-        metadata=_about(
+        metadata=described(
             Word((ALL, BALANCED)),
             Flag("sampling", "Which images an epoch shows: all of them once, or of each class as many.", ALL),
             resumed="fixed",
@@ -258,7 +202,7 @@ class TrainingSettings:
     )
     augment: tuple[Transform, ...] = field(
         default=(),
-        metadata=_about(
+        metadata=described(
             Augmentation(),
             Flag(
                 "augment",
@@ -273,7 +217,7 @@ class TrainingSettings:
 
     slices: int | None = field(
         default=None,
-        metadata=_about(
+        metadata=described(
             Whole(1, 65536),
             Flag(
                 "slices",
@@ -286,7 +230,7 @@ class TrainingSettings:
     )
     sync_bn: bool = field(
         default=False,
-        metadata=_about(
+        metadata=described(
             YesNo(),
             Flag("sync-bn", "Normalize by the statistics of the whole batch, of all processes, and not of a slice."),
             resumed="fixed",
@@ -296,7 +240,7 @@ class TrainingSettings:
 
     precision: Precision = field(
         default="float32",
-        metadata=_about(
+        metadata=described(
             Word(PRECISIONS),
             Flag(
                 "precision",
@@ -325,7 +269,7 @@ class TrainingSettings:
 
     def given(self) -> Given:
         """Return them as `fit` takes them."""
-        return cast(Given, {entry.name: getattr(self, entry.name) for entry in fields(self)})
+        return cast("Given", {entry.name: getattr(self, entry.name) for entry in fields(self)})
 
     def for_engine(self) -> StepSettings:
         """Return what an engine makes a training program for."""
@@ -341,106 +285,6 @@ class TrainingSettings:
             penalty=Penalty(self.l1, self.l2),
             slicing=None if self.slices is None else Slicing(self.slices, self.sync_bn),
         )
-
-
-class MoreGiven(TypedDict, total=False):
-    """All of `Given` but for what `Model.fit` takes by position too."""
-
-    optimizer: Optimizer | None
-    loss: Loss | None
-    schedule: Schedule | None
-    seed: int | None
-    patience: int | None
-    keep: Literal["best", "last"] | None
-    time_limit: float | None
-    freeze: str | Sequence[str] | None
-    groups: Group | Sequence[Group] | None
-    ema: float | None
-    clip_norm: float | None
-    clip_value: float | None
-    l1: float | None
-    l2: float | None
-    sampling: Sampling | None
-    augment: str | Transform | Sequence[Transform] | None
-    slices: int | None
-    sync_bn: bool | None
-    precision: Precision | None
-
-
-class Given(MoreGiven, total=False):
-    """Settings as callers give them; what is None or absent is left to the defaults, or to a resumed training."""
-
-    epochs: int | None
-    batch_size: int | None
-
-
-def about(entry: Field[Any]) -> About:
-    """Return what is known of a field of TrainingSettings."""
-    found: About = entry.metadata["about"]
-    return found
-
-
-def check_trains(precision: Precision) -> None:
-    """Raise SettingError where a model answers in int8."""
-    if precision == "int8":
-        raise SettingError(
-            "a model that answers in int8 cannot be trained: its scales are those of the weights as they are",
-            hint='set model.precision = "float32", and quantise the model anew when it is trained',
-        )
-
-
-def settled(
-    given: Mapping[str, Any],
-    *,
-    seed: int = 0,
-    loss: Loss | None = None,
-    precision: Precision = "float32",
-    before: TrainingSettings | None = None,
-) -> TrainingSettings:
-    """Return the settings of a training.
-
-    Arguments:
-        given: as a caller gave them; see `Given`.
-        seed, loss, precision: of the model, where none is given.
-        before: of the training that goes on; it decides what is not given.
-
-    Raises:
-        TypeError: there is no such setting.
-        SettingError: a value is out of its range, a training that goes on cannot have another, or the model answers in
-            int8.
-    """
-    check_trains(precision)
-    known = {entry.name: entry for entry in fields(TrainingSettings)}
-    for name in given:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
-            meant = f", did you mean {near[0]!r}?" if near else f"; the settings are {', '.join(known)}"
-            raise TypeError(f"a training has no setting {name!r}{meant}")
-    wanted = {name: value for name, value in given.items() if value is not None}
-    if before is None:
-        usual = {"seed": seed, "precision": precision} | ({} if loss is None else {"loss": loss})
-        return TrainingSettings(**{**usual, **wanted})
-    if wanted.get("precision") == "auto":
-        del wanted["precision"]  # it was settled when the training began
-    settings = replace(before, **wanted)
-    changed = next(
-        (
-            name
-            for name, entry in known.items()
-            if about(entry).resumed == "fixed" and getattr(settings, name) != getattr(before, name)
-        ),
-        None,
-    )
-    kept, kept_before = ([part.memory for part in one.optimizer.parts()] for one in (settings, before))
-    if kept != kept_before:
-        changed = "optimizer"
-    if changed is not None:
-        raise SettingError(
-            f"a training that began with {changed}={getattr(before, changed)!r} cannot continue with "
-            f"{getattr(settings, changed)!r}",
-            hint=f"leave {changed} out when resuming, or start a new training from the model",
-        )
-    return settings
 
 
 def to_json(settings: TrainingSettings) -> dict[str, object]:
@@ -477,17 +321,3 @@ REQUIRED = tuple(entry.name for entry in fields(TrainingSettings) if not about(e
 
 OPTIONAL = tuple(entry.name for entry in fields(TrainingSettings) if about(entry).later)
 """Settings that a checkpoint may lack."""
-
-
-def takes_settings(function: Function) -> Function:
-    """Show the settings among the parameters of a function that takes them as `**given`, to help() and to editors."""
-    signature = inspect.signature(function)
-    kept = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
-    taken = {parameter.name for parameter in kept}
-    shown = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
-        for name, kind in Given.__annotations__.items()
-        if name not in taken
-    ]
-    function.__signature__ = signature.replace(parameters=[*kept, *shown])  # type: ignore[attr-defined]
-    return function

@@ -33,7 +33,8 @@ from neocog.nn.limits import is_number, shown
 from neocog.nn.losses import BinaryCrossEntropy, CrossEntropy, Loss
 from neocog.nn.optimizers import SGD, Optimizer
 from neocog.ranks.world import World
-from neocog.train.settings import TrainingSettings, check_trains, settled
+from neocog.train.given import check_trains, settled
+from neocog.train.settings import TrainingSettings
 
 
 class Trainer:

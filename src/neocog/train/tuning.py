@@ -16,6 +16,7 @@ from neocog.nn.losses import Loss
 from neocog.nn.optimizers import AdamW
 from neocog.nn.parameters import parameters_of
 from neocog.nn.schedules import Cosine, OneCycle
+from neocog.train.given import settled
 from neocog.train.recipe import (
     HEAD_BATCH,
     HEAD_DECAY,
@@ -26,7 +27,7 @@ from neocog.train.recipe import (
     head_epochs,
     tuning_epochs,
 )
-from neocog.train.settings import TrainingSettings, from_json, settled
+from neocog.train.settings import TrainingSettings, from_json
 
 HEAD, WHOLE = "head", "all layers"
 """The phases, as history.csv calls them."""

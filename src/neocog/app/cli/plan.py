@@ -22,11 +22,12 @@ from neocog.data.resize import DEFAULT_RESIZE, ImageSize, ResizeRule
 from neocog.errors import DataError
 from neocog.model.network import Network
 from neocog.nn.losses import CrossEntropy
+from neocog.train.given import settled
 from neocog.train.named import OPTIMIZER_NAMES, default_of, make_optimizer, make_schedule
 from neocog.train.pictures import channel_statistics, choose_size, may_be_mirrored
 from neocog.train.recipe import OPTIMIZER, Recipe, choose, mirrored
 from neocog.train.recipes import airbench
-from neocog.train.settings import TrainingSettings, settled
+from neocog.train.settings import TrainingSettings
 
 FEW_IMAGES = 10  # of a class; too few to learn from
 

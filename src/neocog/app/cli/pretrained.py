@@ -22,8 +22,9 @@ from neocog.model.network import Network
 from neocog.model.remade import for_classes, remade
 from neocog.nn.transfer import with_norms
 from neocog.train.checkpoint import Checkpoint
+from neocog.train.given import settled
 from neocog.train.recipe import AUTO, Recipe, Start, helps_to_start
-from neocog.train.settings import TrainingSettings, settled
+from neocog.train.settings import TrainingSettings
 from neocog.train.tuning import HEAD, WHOLE, Tuning, check_changes, head_settings, next_settings, rates_by_depth
 
 Function = TypeVar("Function", bound=Callable[..., Any])

@@ -17,8 +17,9 @@ from neocog.model.network import Network
 from neocog.nn.losses import CrossEntropy
 from neocog.nn.optimizers import SGD, Lookahead
 from neocog.nn.schedules import Warmup
+from neocog.train.given import settled
 from neocog.train.recipes import airbench
-from neocog.train.settings import TrainingSettings, settled
+from neocog.train.settings import TrainingSettings
 
 RECIPES = (airbench.MODEL,)
 DECIDES = (

@@ -9,8 +9,9 @@ from typing import Any, TypeVar
 import click
 
 from neocog.app.cli import options
+from neocog.train.about import About, Flag, about
 from neocog.train.forms import Augmentation, Form, Real, Several, Text, Whole, Word, YesNo
-from neocog.train.settings import About, Flag, TrainingSettings, about
+from neocog.train.settings import TrainingSettings
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
