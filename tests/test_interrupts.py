@@ -17,7 +17,7 @@ import pytest
 
 from neocog.interrupts import ENDING, Terminated, interrupts_deferred, signals_raised
 from neocog.jit.cache import ObjectCache
-from neocog.model.files import write_atomically
+from neocog.model.writing import write_atomically
 from neocog.reading import read_file
 
 PATIENCE = 60.0  # seconds until something that should have come is given up

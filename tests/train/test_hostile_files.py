@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from json_mutation import ANY, assembled, deep, mutated, often, taken_apart, to_text
 from neocog.engines import room
 from neocog.errors import FormatError, NeocogError, SettingError
-from neocog.model.files import MAX_HEADER, parse_json, tensor_bytes
+from neocog.model.files import MAX_HEADER, tensor_bytes
+from neocog.model.json_values import parse_json
 from neocog.model.kinds import to_json
 from neocog.model.modelfile import document_of, whole_tensors_of
 from neocog.nn.blocks import Sequential

@@ -22,7 +22,7 @@ from neocog.interop.packages import install
 from neocog.interop.preprocessing import Preprocessing
 from neocog.interop.pytorch.checkpoint import open_state
 from neocog.interop.pytorch.load import load_pytorch
-from neocog.model.files import parse_json
+from neocog.model.json_values import parse_json
 from neocog.model.origin import Origin
 from neocog.nn.zoo.names import IMAGENET
 from neocog.reading import expanded, read_file

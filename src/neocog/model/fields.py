@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from neocog.errors import FormatError
-from neocog.model.files import listed, shown_value
+from neocog.model.json_values import listed, shown_value
 
 MAX_INTEGER = (1 << 53) - 1  # beyond it, not every reader of JSON has integers
 

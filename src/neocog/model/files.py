@@ -1,4 +1,4 @@
-"""Safetensors files, read strictly, and any file, written so that a failure leaves the old one as it was.
+"""Safetensors files that neocog writes, read strictly.
 
 What this will not do: read other element types than float32 (and uint64 where a file's kind has such tensors), or
 other containers than safetensors.
@@ -6,30 +6,23 @@ other containers than safetensors.
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import hashlib
 import io
 import json
-import math
 import os
-import re
-import reprlib
-import secrets
 import struct
-from collections import Counter
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, NoReturn
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from neocog.engines.base import Array
 from neocog.engines.room import lacking
-from neocog.errors import FormatError, NeocogError, SettingError
-from neocog.nn.limits import shown
+from neocog.errors import FormatError, SettingError
+from neocog.model.json_values import parse_json, shown_value
 from neocog.reading import cause_of, expanded, open_file
 
 MAX_HEADER = 10_000_000
@@ -41,9 +34,6 @@ MAX_TRAINING_HEADER = 100_000_000
 MAX_FILE = 3 * (4 << 30) + MAX_TRAINING_HEADER
 """Bytes of a file: the most weights that a network may hold, and twice as much for the optimizer's memory."""
 
-MAX_NESTING = 100
-"""How deep JSON may nest; what neocog writes stays below half of it, however deep Sequentials do."""
-
 HEAD = 64
 """Bytes of a file's start that tell what else it is, where it is no safetensors file."""
 
@@ -51,7 +41,6 @@ COPIES = 4
 """Of a file's bytes that are in memory while it is read: the file, what the safetensors library makes of it, arrays."""
 
 METADATA_KEY = "neocog"
-_TEMPORARY = re.compile(r"\..+\.\d+-[0-9a-f]{8}\.tmp")  # as write_atomically names them
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,101 +56,6 @@ class TensorFile:
     document: dict[str, Any]
     tensors: dict[str, Array]
     whole: dict[str, NDArray[np.uint64]] = field(default_factory=dict)
-
-
-class _Short(reprlib.Repr):
-    """Values of any size and depth in little time."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.maxlevel, self.maxstring, self.maxother = 4, 60, 60
-        self.maxlist = self.maxtuple = self.maxdict = 8
-
-    def repr_int(self, x: int, level: int) -> str:
-        return shown(x)
-
-
-_SHORT = _Short()
-
-
-def shown_value(value: object) -> str:
-    """Return a JSON value as messages show it, shortened; whatever it is, that neither fails nor takes long."""
-    text = _SHORT.repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def listed(faults: Sequence[str], most: int = 8) -> tuple[str, ...]:
-    """Return faults as details of a message, the first of very many."""
-    return (*faults[:most], f"and {len(faults) - most:,} more") if len(faults) > most else tuple(faults)
-
-
-def write_atomically(path: str | Path, content: bytes, *, forced: bool = True) -> None:
-    """Write a file so that at every moment the old or the new content is there, whole.
-
-    It goes to a temporary file in the same folder, is forced to the disk, and takes the name of `path`. A device or a
-    named pipe, such as /dev/null, is written to: it must not be replaced by a file.
-
-    Arguments:
-        path: the file.
-        content: all of it.
-        forced: whether the disk is waited for, a millisecond or more. Without, a process that is killed does no harm
-            either, but a machine that loses its power may.
-
-    Raises:
-        NeocogError: the file cannot be written; the old one is as it was.
-    """
-    path = expanded(path)
-    target = Path(os.path.realpath(path))  # a symbolic link stays one
-    temporary = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
-    try:
-        if target.is_char_device() or target.is_block_device() or target.is_fifo():
-            with target.open("wb") as device:
-                device.write(content)
-            return
-        try:
-            with temporary.open("xb") as file:
-                file.write(content)
-                file.flush()
-                if forced:
-                    os.fsync(file.fileno())
-            temporary.replace(target)
-        finally:
-            temporary.unlink(missing_ok=True)
-        if forced:
-            _sync_folder(target.parent)
-    except OSError as error:
-        raise _write_error(path, len(content), error) from None
-
-
-def remove_temporary_files(folder: Path) -> None:
-    """Remove what `write_atomically` left in a folder when its process was killed; nobody may be writing there."""
-    for path in folder.glob(".*.tmp"):
-        if _TEMPORARY.fullmatch(path.name):
-            with contextlib.suppress(OSError):
-                path.unlink()
-
-
-def _sync_folder(folder: Path) -> None:
-    # The new name itself is only safe once the folder is on the disk; not every system lets one open a folder.
-    try:
-        handle = os.open(folder, os.O_RDONLY)
-    except OSError:
-        return
-    try:
-        os.fsync(handle)
-    except OSError:
-        pass
-    finally:
-        os.close(handle)
-
-
-def _write_error(path: Path, size: int, error: OSError) -> NeocogError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return NeocogError(f"{path} cannot be written: the disk is full ({size:,} bytes are needed)")
-    if isinstance(error, FileNotFoundError):
-        return NeocogError(f"{path} cannot be written: there is no folder {path.parent}")
-    reason = "it is a folder" if path.is_dir() else cause_of(error)
-    return NeocogError(f"{path} cannot be written: {reason}")
 
 
 def tensor_bytes(
@@ -303,62 +197,6 @@ def _read_header(path: Path, file: BinaryIO, size: int, most: int) -> tuple[byte
         raise FormatError(f"{path} is truncated: {length:,} bytes of header were expected, {there:,} are there")
     header = parse_json(text, f"{path}: the header")
     return text, header
-
-
-def parse_json(text: bytes | str, where: str) -> dict[str, Any]:
-    """Read a JSON object strictly: no NaN or infinity, no repeated keys, nothing but JSON and valid Unicode.
-
-    Raises:
-        FormatError: it is not such an object, or nested more than MAX_NESTING deep; the message begins with `where`.
-    """
-
-    def refuse(name: str) -> NoReturn:
-        raise ValueError(f"{name} is not JSON")
-
-    def finite(digits: str) -> float:
-        value = float(digits)
-        if math.isinf(value):
-            raise ValueError(f"{shown_value(digits)} is beyond what a float can hold")
-        return value
-
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        entries = dict(pairs)
-        if len(entries) < len(pairs):
-            twice = next(name for name, times in Counter(name for name, _ in pairs).items() if times > 1)
-            raise ValueError(f"{shown_value(twice)} occurs twice")
-        return entries
-
-    try:
-        if isinstance(text, bytes):
-            text = text.decode()
-        value = json.loads(text, parse_constant=refuse, parse_float=finite, object_pairs_hook=unique)
-    except RecursionError:
-        raise FormatError(f"{where} is nested too deep") from None
-    except ValueError as error:  # JSONDecodeError and UnicodeDecodeError are ValueErrors
-        raise FormatError(f"{where} is not valid JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise FormatError(f"{where} must be a JSON object, got {type(value).__name__}")
-    if text.count("[") + text.count("{") > MAX_NESTING and _nesting(value) > MAX_NESTING:
-        raise FormatError(f"{where} is nested too deep")
-    if _SURROGATE.search(text):  # half of a pair: it could be neither shown nor written again
-        try:
-            json.dumps(value, ensure_ascii=False).encode()
-        except UnicodeEncodeError as error:
-            half = error.object[error.start]
-            raise FormatError(f"{where} is not valid Unicode: {half!r} is half of a character") from None
-    return value
-
-
-_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
-
-
-def _nesting(value: Any) -> int:
-    depth, level = 0, [value]
-    while level and depth <= MAX_NESTING:
-        depth += 1
-        inner = (entry.values() if isinstance(entry, dict) else entry for entry in level)
-        level = [entry for entries in inner for entry in entries if isinstance(entry, dict | list)]
-    return depth
 
 
 def _read_document(path: Path, header: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 import numpy as np
 
 from neocog.errors import FormatError, NeocogError, SettingError
-from neocog.model.files import listed, shown_value
+from neocog.model.json_values import listed, shown_value
 from neocog.nn import layers, losses, optimizers, schedules
 from neocog.nn.blocks import Sequential
 from neocog.nn.groups import Group

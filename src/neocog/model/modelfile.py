@@ -23,15 +23,8 @@ from neocog.model.calibration import (
     is_curve,
 )
 from neocog.model.fields import check_integer, check_keys, check_number, is_finite
-from neocog.model.files import (
-    TensorFile,
-    listed,
-    read_tensor_bytes,
-    read_tensor_file,
-    shown_value,
-    tensor_bytes,
-    write_atomically,
-)
+from neocog.model.files import TensorFile, read_tensor_bytes, read_tensor_file, tensor_bytes
+from neocog.model.json_values import listed, shown_value
 from neocog.model.kinds import from_json, to_json
 from neocog.model.network import Network
 from neocog.model.nodes import net_from_json, nodes_to_json
@@ -39,6 +32,7 @@ from neocog.model.origin import Origin
 from neocog.model.scales import scales_from_json, scales_to_json
 from neocog.model.statedict import LEARNT_FROM, not_finite
 from neocog.model.views import PLAIN, VIEW_NAMES, Views
+from neocog.model.writing import write_atomically
 from neocog.nn.blocks import Sequential
 from neocog.nn.layers import Layer
 from neocog.nn.limits import shown

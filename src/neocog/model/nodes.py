@@ -7,7 +7,7 @@ from itertools import groupby
 
 from neocog.errors import FormatError, SettingError
 from neocog.model.fields import check_keys
-from neocog.model.files import shown_value
+from neocog.model.json_values import shown_value
 from neocog.model.kinds import from_json, to_json
 from neocog.nn.blocks import Block, Sequential
 from neocog.nn.graph import Graph, Node, trace

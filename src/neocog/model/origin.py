@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, fields
 
 from neocog.errors import FormatError, SettingError
 from neocog.model.fields import check_keys
-from neocog.model.files import shown_value
+from neocog.model.json_values import shown_value
 from neocog.nn.limits import shown
 
 MOST_TEXT = 1000

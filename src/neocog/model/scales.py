@@ -8,7 +8,7 @@ import numpy as np
 
 from neocog.errors import FormatError
 from neocog.model.fields import check_keys, check_number
-from neocog.model.files import shown_value
+from neocog.model.json_values import shown_value
 from neocog.nn.limits import MAX_LAYERS
 from neocog.nn.scales import Scales
 

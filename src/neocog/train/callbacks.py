@@ -12,7 +12,7 @@ from neocog.engines.base import State
 from neocog.errors import NeocogWarning, SettingError
 from neocog.model import modelfile
 from neocog.model.arguments import check_count
-from neocog.model.files import write_atomically
+from neocog.model.writing import write_atomically
 from neocog.nn.limits import check_flag, is_number, shown
 from neocog.train.events import BatchResult, Run
 from neocog.train.history import COLUMNS, EpochResult

@@ -12,14 +12,8 @@ import numpy as np
 from neocog.engines.base import Array, Engine, State
 from neocog.errors import FormatError, SettingError
 from neocog.model.fields import check_integer, check_keys, check_number
-from neocog.model.files import (
-    MAX_TRAINING_HEADER,
-    listed,
-    read_tensor_file,
-    shown_value,
-    tensor_bytes,
-    write_atomically,
-)
+from neocog.model.files import MAX_TRAINING_HEADER, read_tensor_file, tensor_bytes
+from neocog.model.json_values import listed, shown_value
 from neocog.model.modelfile import (
     MAX_TEXT,
     OPTIMIZER_PREFIX,
@@ -29,6 +23,7 @@ from neocog.model.modelfile import (
     whole_tensors_of,
 )
 from neocog.model.network import Network
+from neocog.model.writing import write_atomically
 from neocog.nn.parameters import from_pytorch, pytorch_shape, to_pytorch, variables_of
 from neocog.reading import expanded
 from neocog.train import settings

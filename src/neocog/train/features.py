@@ -19,11 +19,12 @@ from numpy.typing import NDArray
 
 from neocog.engines.base import Array
 from neocog.errors import FormatError
-from neocog.model.files import read_tensor_file, tensor_bytes, write_atomically
+from neocog.model.files import read_tensor_file, tensor_bytes
 from neocog.model.network import Network
 from neocog.model.nodes import nodes_to_json
 from neocog.model.remade import remade
 from neocog.model.views import PLAIN
+from neocog.model.writing import write_atomically
 from neocog.nn.transfer import head_of, up_to
 from neocog.train.source import ArraySource, BatchSource
 

@@ -12,7 +12,7 @@ import numpy as np
 from neocog.data.augment.transform import Transform
 from neocog.errors import FormatError, SettingError
 from neocog.model.fields import MAX_INTEGER, check_integer, check_number
-from neocog.model.files import shown_value
+from neocog.model.json_values import shown_value
 from neocog.model.kinds import from_json, to_json
 from neocog.nn.limits import shown
 

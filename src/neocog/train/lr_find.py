@@ -14,8 +14,8 @@ from pathlib import Path
 from neocog.engines.base import Engine
 from neocog.errors import DataError, NeocogError, SettingError
 from neocog.model.arguments import check_count
-from neocog.model.files import write_atomically
 from neocog.model.network import Network
+from neocog.model.writing import write_atomically
 from neocog.nn.limits import is_number, shown
 from neocog.train.settings import TrainingSettings
 from neocog.train.source import BatchSource, augmented, sampled

@@ -29,9 +29,10 @@ from neocog.engines.base import Engine
 from neocog.errors import FormatError, NeocogError, SettingError
 from neocog.forks import tell_of_forks
 from neocog.interrupts import interrupts_deferred
-from neocog.model.files import parse_json, remove_temporary_files, shown_value, write_atomically
+from neocog.model.json_values import parse_json, shown_value
 from neocog.model.modelfile import load_network, save
 from neocog.model.network import Network
+from neocog.model.writing import remove_temporary_files, write_atomically
 from neocog.reading import cause_of, expanded, read_file, read_text
 from neocog.system import lock_folder
 from neocog.train.checkpoint import Checkpoint, load_checkpoint, save_checkpoint

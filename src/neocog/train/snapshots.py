@@ -16,8 +16,10 @@ import numpy as np
 from neocog.engines.base import Array, Images, check_images
 from neocog.errors import FormatError
 from neocog.model.fields import check_integer, check_keys
-from neocog.model.files import MAX_HEADER, listed, read_tensor_file, shown_value, tensor_bytes, write_atomically
+from neocog.model.files import MAX_HEADER, read_tensor_file, tensor_bytes
+from neocog.model.json_values import listed, shown_value
 from neocog.model.network import Network
+from neocog.model.writing import write_atomically
 from neocog.nn.graph import Graph
 from neocog.nn.layers import Conv2d
 from neocog.nn.shapes import ImageShape

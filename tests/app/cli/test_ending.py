@@ -19,7 +19,7 @@ import pytest
 import neocog as nc
 from app.pictures import write_photos
 from neocog.errors import NeocogError
-from neocog.model.files import write_atomically
+from neocog.model.writing import write_atomically
 from neocog.train.runfolder import RunFolder
 
 PATIENCE = 120.0  # seconds until something that should have come is given up

@@ -140,7 +140,7 @@ def test_an_output_folder_that_cannot_be_made_is_told(run, photos, tmp_path):
 
 
 def test_a_full_disk_is_told_and_what_was_written_stays(run, photos, tmp_path, monkeypatch):
-    from neocog.model import files
+    from neocog.model import writing
 
     writes = []
 
@@ -149,7 +149,7 @@ def test_a_full_disk_is_told_and_what_was_written_stays(run, photos, tmp_path, m
         if len(writes) > 12:  # within the second epoch or later
             raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(files.os, "fsync", full)
+    monkeypatch.setattr(writing.os, "fsync", full)
     done = run("train", photos, "--epochs", "9", "-b", "8", "-o", tmp_path / "out")
     assert done.code == 1
     assert "cannot be written: the disk is full" in done.err
@@ -158,12 +158,12 @@ def test_a_full_disk_is_told_and_what_was_written_stays(run, photos, tmp_path, m
 
 
 def test_a_disk_that_is_full_from_the_start_leaves_nothing(run, photos, tmp_path, monkeypatch):
-    from neocog.model import files
+    from neocog.model import writing
 
     def full(handle: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(files.os, "fsync", full)
+    monkeypatch.setattr(writing.os, "fsync", full)
     done = run("train", photos, *QUICK, "-o", tmp_path / "out")
     assert done.code == 1
     assert "the disk is full" in done.err

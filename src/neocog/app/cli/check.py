@@ -80,7 +80,7 @@ def _write_preview(part: Dataset, path: Path, augment: str | None, img_size: tup
     from neocog.data.augment.pipeline import Pipeline
     from neocog.data.augment.sheet import contact_sheet
     from neocog.data.augment.words import parsed
-    from neocog.model.files import write_atomically
+    from neocog.model.writing import write_atomically
     from neocog.train.pictures import choose_size, may_be_mirrored
     from neocog.train.recipe import choose, mirrored
 

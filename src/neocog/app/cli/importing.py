@@ -22,7 +22,7 @@ from neocog.interop.opening import ONNX
 from neocog.interop.preprocessing import NAMED, Preprocessing
 from neocog.interop.pytorch.checkpoint import StateFile, open_state
 from neocog.interop.pytorch.load import classes_in, load_pytorch, pads_as_tensorflow
-from neocog.model.files import parse_json
+from neocog.model.json_values import parse_json
 from neocog.model.modelfile import save
 from neocog.model.network import Network
 from neocog.model.origin import Origin

@@ -16,7 +16,7 @@ from neocog.app.page.question import Question
 from neocog.app.page.recording import essential, optional
 from neocog.app.page.session import Session
 from neocog.errors import NeocogError
-from neocog.model.files import write_atomically
+from neocog.model.writing import write_atomically
 
 MOST_BYTES = 1_700_000  # of answers, compressed, up to which others than the essential ones are recorded
 LARGEST = 2**17  # bytes, compressed, of one of these: none shall keep many others out

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from neocog.model.files import write_atomically
+from neocog.model.writing import write_atomically
 from neocog.reading import read_text
 from neocog.resources import available_threads
 from neocog.system import processor_name

@@ -9,7 +9,7 @@ from neocog.app.page.files import one_file, page_file
 from neocog.app.page.message import plain
 from neocog.app.report.facts import Facts, facts_of
 from neocog.app.report.trained import Trained
-from neocog.model.files import write_atomically
+from neocog.model.writing import write_atomically
 
 
 def write_report(trained: Trained, path: Path) -> int:

@@ -15,7 +15,8 @@ from neocog.interop.hub.timm import Config, read_config
 from neocog.interop.pytorch.checkpoint import open_state
 from neocog.interop.pytorch.load import take_tensors
 from neocog.model.arguments import check_names
-from neocog.model.files import MAX_FILE, parse_json
+from neocog.model.files import MAX_FILE
+from neocog.model.json_values import parse_json
 from neocog.model.modelfile import load_network
 from neocog.model.origin import Origin
 from neocog.reading import read_file

@@ -14,7 +14,7 @@ from neocog.errors import FormatError, SettingError
 from neocog.interop.architectures import Architecture
 from neocog.interop.preprocessing import Preprocessing
 from neocog.model.fields import check_integer
-from neocog.model.files import shown_value
+from neocog.model.json_values import shown_value
 from neocog.nn.limits import MAX_CLASSES
 from neocog.nn.zoo.names import IMAGENET
 

@@ -18,7 +18,7 @@ from neocog.engines.room import lacking
 from neocog.errors import FormatError
 from neocog.interop.onnx.tensors import AnyArray, array_of
 from neocog.interop.packages import require
-from neocog.model.files import shown_value
+from neocog.model.json_values import shown_value
 from neocog.reading import cause_of, expanded, read_file
 
 MAX_FILE = (1 << 31) - 1

@@ -17,7 +17,8 @@ from neocog.interop.onnx.document import Document, OnnxNode
 from neocog.interop.onnx.metadata import NEOCOG
 from neocog.interop.onnx.tensors import AnyArray
 from neocog.interop.onnx.writer import LOGITS, PROBABILITIES, places
-from neocog.model.files import TensorFile, parse_json
+from neocog.model.files import TensorFile
+from neocog.model.json_values import parse_json
 from neocog.model.modelfile import network_from
 from neocog.model.nodes import nodes_to_json
 from neocog.model.views import PLAIN, VIEWS, View, Views

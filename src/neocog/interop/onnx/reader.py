@@ -24,7 +24,7 @@ from neocog.interop.onnx.simplify import Simplified, simplified
 from neocog.interop.onnx.tensors import AnyArray, type_name
 from neocog.interop.onnx.views import image_view
 from neocog.model.arguments import check_numbers
-from neocog.model.files import listed, shown_value
+from neocog.model.json_values import listed, shown_value
 from neocog.model.origin import MOST_TEXT, Origin
 from neocog.nn.graph import Graph
 from neocog.nn.layers import MaxPool2d, Sigmoid, Softmax

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neocog.errors import FormatError
-from neocog.model.files import shown_value
+from neocog.model.json_values import shown_value
 from neocog.nn.limits import MAX_PARAMETERS
 from neocog.reading import cause_of, open_file
 

@@ -23,8 +23,8 @@ from neocog.interop.onnx.operations import write_layers
 from neocog.interop.onnx.replay import Replay, pictures_for, replay, runtime
 from neocog.interop.onnx.writer import INPUT, LOGITS, PROBABILITIES, OnnxWriter, places
 from neocog.interop.packages import install, require
-from neocog.model.files import write_atomically
 from neocog.model.views import VIEWS
+from neocog.model.writing import write_atomically
 from neocog.nn.limits import shown
 
 if TYPE_CHECKING:

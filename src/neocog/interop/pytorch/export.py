@@ -14,9 +14,9 @@ import numpy as np
 from neocog.engines.base import Array
 from neocog.errors import EngineError, SettingError
 from neocog.interop.pytorch.source import network_source
-from neocog.model.files import write_atomically
 from neocog.model.network import Network
 from neocog.model.statedict import COUNTER
+from neocog.model.writing import write_atomically
 from neocog.nn.layers import BatchNorm2d
 from neocog.nn.shapes import ImageShape
 from neocog.text import printable

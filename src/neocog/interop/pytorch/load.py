@@ -15,7 +15,7 @@ from neocog.errors import SettingError, ShapeError
 from neocog.interop.pytorch.checkpoint import StateFile, open_state
 from neocog.interop.pytorch.names import AUXILIARY, EFFICIENTNET_PYTORCH, best_scheme
 from neocog.interop.pytorch.stored import StoredTensor
-from neocog.model.files import shown_value
+from neocog.model.json_values import shown_value
 from neocog.model.network import Network
 from neocog.model.origin import Origin
 from neocog.model.statedict import COUNTER, LEARNT_FROM, as_array, plain_names

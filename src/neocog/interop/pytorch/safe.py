@@ -13,7 +13,8 @@ from typing import BinaryIO
 
 from neocog.errors import FormatError
 from neocog.interop.pytorch.stored import DAMAGED, READ, TYPES, StoredTensor
-from neocog.model.files import MAX_TRAINING_HEADER, parse_json, shown_value
+from neocog.model.files import MAX_TRAINING_HEADER
+from neocog.model.json_values import parse_json, shown_value
 
 DTYPES = {
     "F64": "float64",

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neocog.errors import FormatError
-from neocog.model.files import shown_value
+from neocog.model.json_values import shown_value
 from neocog.reading import cause_of, open_file
 
 TYPES = {
