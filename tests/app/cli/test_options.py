@@ -7,9 +7,10 @@ import pytest
 
 from neocog.app.cli import options
 from neocog.app.cli.errors import message_of
+from neocog.app.cli.verb import Verb
 
 
-@click.command("toy", cls=options.Verb)
+@click.command("toy", cls=Verb)
 @click.argument("model")
 @click.argument("source", nargs=-1)
 @click.option("--epochs", type=options.WholeOption(1))
@@ -133,7 +134,7 @@ def test_a_missing_argument_is_named():
 # -- names of files ---------------------------------------------------------------------------------------------------
 
 
-@click.command("paths", cls=options.Verb)
+@click.command("paths", cls=Verb)
 @click.argument("data", type=options.Location())
 @click.argument("source", nargs=-1, type=options.Location())
 @click.option("--output", "-o", type=options.Place())

@@ -10,11 +10,12 @@ from neocog.app.cli import models, options
 from neocog.app.cli.compiling import told_of_compiling
 from neocog.app.cli.errors import CommandLineError
 from neocog.app.cli.output import emit, print_json
+from neocog.app.cli.verb import Verb
 from neocog.engines.precision import Precision
 from neocog.model.making import check_scales
 
 
-@click.command("bench", cls=options.Verb)
+@click.command("bench", cls=Verb)
 @options.threads
 @click.option("--quick", is_flag=True, help="Measure for a few seconds instead of a minute.")
 @click.option(

@@ -12,6 +12,7 @@ from neocog.app.cli.errors import CommandLineError, note
 from neocog.app.cli.learnt import nothing_unseen, unseen
 from neocog.app.cli.measured import certainty_rows, match_classes, reader_of, thresholds_line
 from neocog.app.cli.output import count, emit, format_table, print_json
+from neocog.app.cli.verb import Verb
 from neocog.data.dataset import Dataset
 from neocog.data.identity import identities_in, union
 from neocog.data.resize import ImageSize
@@ -29,7 +30,7 @@ from neocog.train.labels import LabelsEvaluation
 from neocog.train.thresholds import fit_thresholds_on
 
 
-@click.command("calibrate", cls=options.Verb)
+@click.command("calibrate", cls=Verb)
 @models.argument
 @datasets.argument
 @click.option(

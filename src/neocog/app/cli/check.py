@@ -10,11 +10,12 @@ import click
 from neocog.app.cli import datasets, options
 from neocog.app.cli.errors import CommandLineError, RunFailed, note
 from neocog.app.cli.output import emit
+from neocog.app.cli.verb import Verb
 from neocog.data.check import check_data
 from neocog.data.dataset import Dataset
 
 
-@click.command("check", cls=options.Verb)
+@click.command("check", cls=Verb)
 @datasets.argument
 @click.option(
     "--preview",

@@ -15,6 +15,7 @@ from neocog.app.cli import datasets, options
 from neocog.app.cli.errors import CommandLineError, warn
 from neocog.app.cli.models import MODEL_FILE
 from neocog.app.cli.output import emit, format_table, percent, print_json
+from neocog.app.cli.verb import Verb
 from neocog.app.report.read import read_run
 from neocog.errors import NeocogError
 from neocog.model.modelfile import load_network
@@ -60,7 +61,7 @@ class Compared:
         return next((value for value in (self.test_accuracy, self.val_accuracy) if value is not None), -1.0)
 
 
-@click.command("runs", cls=options.Verb)
+@click.command("runs", cls=Verb)
 @click.argument("folder", type=options.Place(), default=DEFAULT_FOLDER)
 @click.option("--sort", type=options.WordOption(ORDERS), default="name", show_default=True, help="What comes first.")
 @options.as_json

@@ -24,6 +24,7 @@ from neocog.app.cli.measured import (
     reader_of,
 )
 from neocog.app.cli.output import count, emit, print_json
+from neocog.app.cli.verb import Verb
 from neocog.data.builtin import BUILT_IN
 from neocog.data.dataset import Dataset, Source
 from neocog.data.resize import ImageSize
@@ -40,7 +41,7 @@ from neocog.train.runfolder import read_split
 SPLIT_FILE = "split.csv"  # of a run folder
 
 
-@click.command("evaluate", cls=options.Verb)
+@click.command("evaluate", cls=Verb)
 @models.argument
 @datasets.argument
 @click.option(

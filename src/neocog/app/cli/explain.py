@@ -17,6 +17,7 @@ from neocog.app.cli.compiling import told_of_compiling
 from neocog.app.cli.errors import CommandLineError, note, warn
 from neocog.app.cli.learnt import is_other_data, learnt
 from neocog.app.cli.output import emit
+from neocog.app.cli.verb import Verb
 from neocog.app.page.examples import lesson_session
 from neocog.app.page.memory import return_memory
 from neocog.app.page.server import PageServer
@@ -40,7 +41,7 @@ COMMANDLINE = click.core.ParameterSource.COMMANDLINE
 OPENING = 10.0  # seconds that the server may take to answer before the browser is opened
 
 
-@click.command("explain", cls=options.Verb)
+@click.command("explain", cls=Verb)
 @click.argument("model", type=options.Place(), required=False)
 @click.argument("image", type=options.Place(), required=False)
 @click.option(

@@ -12,6 +12,7 @@ import click
 
 from neocog.app.cli import models, options
 from neocog.app.cli.errors import CommandLineError, note
+from neocog.app.cli.verb import Verb
 from neocog.engines.precision import Precision
 from neocog.model.network import Network
 
@@ -81,7 +82,7 @@ FORMATS = {
 """What a model can become. A new format is a row here, and a module."""
 
 
-@click.command("export", cls=options.Verb)
+@click.command("export", cls=Verb)
 @models.argument
 @click.option("--to", "kind", type=options.WordOption(tuple(FORMATS)), required=True, help="Format of the file.")
 @click.option(

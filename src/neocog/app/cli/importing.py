@@ -12,6 +12,7 @@ from neocog.app.cli import options
 from neocog.app.cli.errors import CommandLineError
 from neocog.app.cli.info import model_facts
 from neocog.app.cli.output import count, emit, format_table, print_json
+from neocog.app.cli.verb import Verb
 from neocog.data.resize import ResizeRule
 from neocog.errors import FormatError
 from neocog.interop.architectures import Architecture
@@ -34,7 +35,7 @@ _LICENCES = ("license", "licence")  # what safetensors files keep it under, wher
 _ENDING = ".safetensors"
 
 
-@click.command("import", cls=options.Verb)
+@click.command("import", cls=Verb)
 @click.argument("file", type=options.Place(), metavar="FILE")
 @click.option("--model", "-m", "name", metavar="NAME", help="Network that the weights are of: see neocog models.")
 @click.option("--labels", type=options.Place(), help="Text file of class names, one a line.  [default: numbers]")

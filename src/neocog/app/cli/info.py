@@ -10,6 +10,7 @@ import click
 from neocog.app.cli import datasets, models, options
 from neocog.app.cli.measured import shorten
 from neocog.app.cli.output import count, emit, format_table, print_json
+from neocog.app.cli.verb import Verb
 from neocog.data.dataset import Dataset, Source
 from neocog.data.resize import ImageSize
 from neocog.data.walk import listed
@@ -32,7 +33,7 @@ VIEWS_TOLD = {
 KIND_NAMES = {1: "grey", 3: "RGB", 4: "RGBA"}
 
 
-@click.command("info", cls=options.Verb)
+@click.command("info", cls=Verb)
 @click.argument("thing", type=options.Location(), metavar="MODEL|DATA|NAME")
 @options.as_json
 def command(thing: str, as_json: bool) -> None:

@@ -19,6 +19,7 @@ from neocog.app.cli.plan import decide, plan
 from neocog.app.cli.recipe_flags import model_flag, recipe_flags
 from neocog.app.cli.settings import setting_flags, take_settings
 from neocog.app.cli.training import source_of
+from neocog.app.cli.verb import Verb
 from neocog.text import printable
 from neocog.train.lr_find import RateCurve, lr_find
 
@@ -27,7 +28,7 @@ ROWS = 15  # of the curve on a terminal
 BAR = 40  # characters of its longest bar
 
 
-@click.command("lr-find", cls=options.Verb)
+@click.command("lr-find", cls=Verb)
 @click.argument("data", type=options.Location())
 @model_flag
 @setting_flags(without=OF_WHOLE_TRAININGS)

@@ -19,6 +19,7 @@ from neocog.app.cli.compiling import told_of_compiling
 from neocog.app.cli.errors import CommandLineError, RunFailed, fail, note, warn
 from neocog.app.cli.output import count, emit, format_json
 from neocog.app.cli.sources import STDIN, Picture, Pictures
+from neocog.app.cli.verb import Verb
 from neocog.app.prediction import AnyPrediction, prediction_of
 from neocog.data.decode import decode_image
 from neocog.data.resize import ImageSize
@@ -51,7 +52,7 @@ class Unreadable:
         warn(self.error.message, self.error.details, hint)
 
 
-@click.command("predict", cls=options.Verb)
+@click.command("predict", cls=Verb)
 @models.argument
 @click.argument("source", type=options.Location(), nargs=-1, metavar="SOURCE...")
 @click.option(

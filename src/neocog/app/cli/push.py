@@ -11,6 +11,7 @@ from neocog.app.cli.compiling import told_of_compiling
 from neocog.app.cli.errors import CommandLineError, note
 from neocog.app.cli.output import emit, print_json
 from neocog.app.cli.report import measure
+from neocog.app.cli.verb import Verb
 from neocog.app.report.read import read_run
 from neocog.engines.precision import Precision, settled
 from neocog.errors import DataError, NeocogError
@@ -30,7 +31,7 @@ CAUTIONS = {
 """Part that was measured on → what to be wary of."""
 
 
-@click.command("push", cls=options.Verb)
+@click.command("push", cls=Verb)
 @click.argument("model", type=options.Place(), metavar="RUN")
 @click.argument("repository", type=options.Location(), metavar="OWNER/NAME")
 @click.option("--data", type=options.Location(), help="Images to measure it on.  [default: those that RUN says]")

@@ -15,6 +15,7 @@ from neocog.app.cli.evaluate import SPLIT_FILE
 from neocog.app.cli.learnt import is_other_data, nothing_unseen, unseen
 from neocog.app.cli.measured import match_classes, reader_of
 from neocog.app.cli.output import count, emit, format_table, print_json
+from neocog.app.cli.verb import Verb
 from neocog.data.dataset import Dataset, Subset
 from neocog.data.resize import ImageSize
 from neocog.errors import DataError
@@ -27,7 +28,7 @@ from neocog.train.quantise import ENOUGH, MAX_DROP, check_quantises, quantise
 from neocog.train.runfolder import read_split
 
 
-@click.command("quantise", cls=options.Verb)
+@click.command("quantise", cls=Verb)
 @models.argument
 @datasets.argument
 @click.option(

@@ -15,6 +15,7 @@ from neocog.app.cli.measured import match_classes
 from neocog.app.cli.output import emit
 from neocog.app.cli.published import all_to_learn_from
 from neocog.app.cli.trained import Outcome
+from neocog.app.cli.verb import Verb
 from neocog.app.page.files import page_file
 from neocog.app.report.answers import BATCH
 from neocog.app.report.read import read_run
@@ -39,7 +40,7 @@ PARTS = ("test", "validation", "train")
 """What `neocog train` measures on: the first of these that the data has."""
 
 
-@click.command("report", cls=options.Verb)
+@click.command("report", cls=Verb)
 @click.argument("run", type=options.Place())
 @click.option("--data", type=options.Location(), help="Where the images lie now.  [default: where RUN says]")
 @click.option("--output", "-o", type=options.Place(), help="File to write.  [default: report.html in RUN]")

@@ -13,6 +13,7 @@ import click
 from neocog.app.cli import options
 from neocog.app.cli.errors import CommandLineError, note, warn
 from neocog.app.cli.output import count, emit
+from neocog.app.cli.verb import Verb
 from neocog.app.serve.served import locations_of
 from neocog.app.serve.settings import BATCH, Settings
 from neocog.engines.precision import Precision
@@ -34,7 +35,7 @@ def _limit(name: str, least: int, most: int, default: int, text: str) -> Callabl
     return click.option(name, type=kind, default=default, show_default=True, help=text)
 
 
-@click.command("serve", cls=options.Verb)
+@click.command("serve", cls=Verb)
 @click.argument("model", type=options.Place(), nargs=-1, metavar="MODEL...", required=True)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; another needs a token.")
 @click.option("--port", type=options.WholeOption(0, 65535), default=8000, show_default=True, help="0: a free one.")

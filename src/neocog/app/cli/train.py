@@ -16,6 +16,7 @@ from neocog.app.cli.recipe_flags import defaults_of, model_flag, recipe_flags
 from neocog.app.cli.report import report_outcome
 from neocog.app.cli.settings import asked_settings, setting_flags, take_settings
 from neocog.app.cli.training import begin, resume, run
+from neocog.app.cli.verb import Verb
 from neocog.app.cli.words import words_given
 from neocog.train.named import SCHEDULE_NAMES
 from neocog.train.recipe import SCHEDULE, WARMUP
@@ -45,7 +46,7 @@ FIXED_BY_RESUME = (
 )
 
 
-@click.command("train", cls=options.Verb)
+@click.command("train", cls=Verb)
 @click.argument("data", type=options.Location(), required=False)
 @model_flag
 @setting_flags()

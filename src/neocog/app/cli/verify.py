@@ -13,6 +13,7 @@ from neocog.app.cli import datasets, models, options
 from neocog.app.cli.compiling import told_of_compiling
 from neocog.app.cli.errors import CommandLineError
 from neocog.app.cli.output import count, emit, format_table, print_json
+from neocog.app.cli.verb import Verb
 from neocog.data.batches import Batches
 from neocog.data.resize import ImageSize
 from neocog.engines.precision import Precision
@@ -23,7 +24,7 @@ LEAST = 100
 _BATCH = 32
 
 
-@click.command("verify", cls=options.Verb)
+@click.command("verify", cls=Verb)
 @click.argument("folder", type=options.Place())
 @models.argument
 @click.option("--data", type=options.Location(), help="Images to answer.  [default: random pictures]")

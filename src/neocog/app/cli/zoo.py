@@ -11,6 +11,7 @@ from neocog.app.cli import options
 from neocog.app.cli.datasets import progress_bar
 from neocog.app.cli.errors import CommandLineError
 from neocog.app.cli.output import emit, format_table, print_json
+from neocog.app.cli.verb import Verb
 from neocog.nn.summary import summarise
 from neocog.nn.zoo import MODELS
 
@@ -40,7 +41,7 @@ class Listed:
         return cells if self.images_per_second is None else [*cells, f"{self.images_per_second:,.1f}"]
 
 
-@click.command("models", cls=options.Verb)
+@click.command("models", cls=Verb)
 @click.argument("names", type=options.WordOption(tuple(MODELS), listing="neocog models"), nargs=-1, metavar="[NAME...]")
 @click.option("--speed", is_flag=True, help="Measure images per second of a prediction, which takes a while for each.")
 @click.option(
