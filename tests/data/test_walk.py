@@ -10,10 +10,11 @@ from PIL import Image
 
 from neocog.data import walk as walking
 from neocog.data.decode import decode_image
+from neocog.data.endings import IMAGE_EXTENSIONS
 from neocog.data.folder import read_image_folder
 from neocog.data.resize import ImageSize
 from neocog.data.sources import read_source
-from neocog.data.walk import IMAGE_EXTENSIONS, LeftOut, Walk, format_of, listed
+from neocog.data.walk import LeftOut, Walk, format_of, listed
 from neocog.errors import DataError
 from unprivileged import shared_folder, unprivileged
 

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from neocog.data.dataset import ImageFacts as ImageFacts
     from neocog.data.dataset import Source as Source
     from neocog.data.dataset import Subset as Subset
-    from neocog.data.decode import IMAGE_EXTENSIONS as IMAGE_EXTENSIONS
     from neocog.data.decode import decode_image as decode_image
     from neocog.data.decode import fit_image as fit_image
     from neocog.data.decode import read_image as read_image
+    from neocog.data.endings import IMAGE_EXTENSIONS as IMAGE_EXTENSIONS
     from neocog.data.files import FileDataset as FileDataset
     from neocog.data.resize import DEFAULT_RESIZE as DEFAULT_RESIZE
     from neocog.data.resize import INTERPOLATIONS as INTERPOLATIONS
@@ -54,11 +54,11 @@ _HOMES = {
         "Subset",
     ),
     "neocog.data.decode": (
-        "IMAGE_EXTENSIONS",
         "decode_image",
         "fit_image",
         "read_image",
     ),
+    "neocog.data.endings": ("IMAGE_EXTENSIONS",),
     "neocog.data.files": ("FileDataset",),
     "neocog.data.resize": (
         "DEFAULT_RESIZE",

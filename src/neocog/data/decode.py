@@ -32,7 +32,6 @@ from neocog.data.faults import unreadable_file as unreadable_file
 from neocog.data.formats import HEAD, count_scans, is_rare_jpeg, open_as, recognise, webp_size
 from neocog.data.png import apply_wide_key, has_wide_key, mended_key
 from neocog.data.resize import DEFAULT_RESIZE, Images, ImageSize, ResizeRule, image_to_array, resize_array, resize_image
-from neocog.data.walk import IMAGE_EXTENSIONS as IMAGE_EXTENSIONS
 from neocog.errors import DataError, NeocogError
 from neocog.reading import expanded, open_file
 

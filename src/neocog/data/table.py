@@ -26,12 +26,13 @@ from typing import NamedTuple
 
 from neocog.data.classes import LONGEST_LABEL, in_order
 from neocog.data.dataset import SEPARATOR, Dataset, Source
+from neocog.data.endings import has_image_ending
 from neocog.data.files import FileDataset, Sample
 from neocog.data.indicators import indicated, indicator_columns, others_than_indicators
 from neocog.data.layout import METADATA_NAMES, named_parts
 from neocog.data.parts import SPLIT_NAMES, part_name
 from neocog.data.records import Record, damage, first_line_names, read_columns, read_records
-from neocog.data.walk import LeftOut, Walk, has_image_ending, listed
+from neocog.data.walk import LeftOut, Walk, listed
 from neocog.errors import DataError, FormatError
 from neocog.reading import expanded
 from neocog.text import printable

@@ -31,9 +31,10 @@ from neocog.data.compact import PackedNames
 from neocog.data.dataset import ReadProgress, Source
 from neocog.data.decode import MAX_BYTES
 from neocog.data.encoded import EncodedDataset
+from neocog.data.endings import has_image_ending
 from neocog.data.faults import unreadable_file
 from neocog.data.shards import TAR, Shards, find_shards, is_pattern, root_of, steps
-from neocog.data.walk import has_image_ending, listed
+from neocog.data.walk import listed
 from neocog.errors import DataError, FormatError
 from neocog.nn import limits
 from neocog.reading import open_file

@@ -1,6 +1,6 @@
 """The one walk through a folder, and the one rule of what an image is; every verb finds its images here.
 
-    image       a usual ending (IMAGE_EXTENSIONS); or an unusual one, or none, and first bytes of a format that is read
+    image       a usual ending (endings.py); or an unusual one, or none, and first bytes of a format that is read
     picture     a picture in a format that is not read, such as HEIC: told apart from images, counted and named
     other       everything else
 
@@ -26,15 +26,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from neocog.data.endings import NO_IMAGES, PICTURES, has_image_ending
 from neocog.data.formats import FORMATS, HEAD, foreign, recognise
 from neocog.reading import open_file
 from neocog.text import printable
-
-IMAGE_EXTENSIONS = (
-    *(".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp", ".gif"),
-    *(".jfif", ".jpe", ".jif", ".pnm", ".pbm", ".apng"),
-)
-"""Endings of files that are taken as images, compared without regard to case."""
 
 RUN_FILES = frozenset({"model.safetensors", "last.safetensors"})
 """Files that mark a folder as what a training left behind."""
@@ -44,40 +39,12 @@ MOST_WAYS = 100
 
 CONVERT = "convert them, such as to JPEG"
 
-_PICTURES = {  # endings of pictures in formats that are not read
-    **dict.fromkeys((".heic", ".heics", ".heif", ".heifs", ".hif"), "HEIC"),
-    **dict.fromkeys((".avif", ".avifs"), "AVIF"),
-    ".jxl": "JPEG XL",
-    **dict.fromkeys((".jp2", ".j2k", ".jpx", ".jpf"), "JPEG 2000"),
-    **dict.fromkeys((".svg", ".svgz"), "SVG"),
-    **dict.fromkeys((".psd", ".psb"), "Photoshop"),
-    **dict.fromkeys((".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf"), "camera raw"),
-    ".ico": "ICO",
-    ".tga": "TGA",
-    ".pcx": "PCX",
-    ".exr": "OpenEXR",
-    ".dcm": "DICOM",
-}
-_NO_IMAGES = (  # endings that say what a file is so surely that it need not be opened
-    *(".txt", ".csv", ".tsv", ".json", ".jsonl", ".xml", ".yaml", ".yml", ".toml", ".ini", ".cfg", ".log", ".md"),
-    *(".rst", ".html", ".htm", ".css", ".js", ".py", ".pyc", ".ipynb", ".c", ".h", ".cpp", ".sh", ".bat", ".m"),
-    *(".pdf", ".doc", ".docx", ".xls", ".xlsx", ".ods", ".ppt", ".pptx", ".rtf", ".lnk", ".url", ".exe", ".dll"),
-    *(".npy", ".npz", ".pt", ".pth", ".onnx", ".safetensors", ".h5", ".hdf5", ".pkl", ".mat", ".parquet", ".arrow"),
-    *(".db", ".sqlite", ".zip", ".gz", ".tgz", ".tar", ".bz2", ".xz", ".zst", ".7z", ".rar", ".xmp", ".aae"),
-    *(".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mp3", ".wav", ".m4a", ".flac"),
-    *(".bak", ".orig", ".tmp", ".part", ".crdownload", "~"),  # copies and halves of files
-)
 _JUNK_FILES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"})
 _JUNK_FOLDERS = frozenset(
     {"__macosx", "@eadir", "$recycle.bin", "system volume information", "lost+found", "__pycache__"}
 )
 
 _SHOWN = 3  # names listed in a message before "and n more"
-
-
-def has_image_ending(name: str) -> bool:
-    """Whether a file is called like an image, and not hidden."""
-    return name.lower().endswith(IMAGE_EXTENSIONS) and not name.startswith(".")
 
 
 def format_of(head: bytes) -> str | None:
@@ -388,9 +355,9 @@ def is_circle(link: str) -> bool:
 
 def _kind(path: str, name: str) -> tuple[str | None, str | None]:
     """Return the format of a file whose ending is none of an image, or why it could not be seen."""
-    if name in _JUNK_FILES or name.endswith(_NO_IMAGES):
+    if name in _JUNK_FILES or name.endswith(NO_IMAGES):
         return None, None
-    called = _PICTURES.get(os.path.splitext(name)[1])  # noqa: PTH122
+    called = PICTURES.get(os.path.splitext(name)[1])  # noqa: PTH122
     try:
         with open_file(path) as file:
             found = format_of(file.read(HEAD))

@@ -14,9 +14,10 @@ from typing import BinaryIO
 
 from neocog.app.cli.errors import CommandLineError, nearest
 from neocog.app.cli.lists import paths_in, paths_on_stdin
+from neocog.data.endings import IMAGE_EXTENSIONS
 from neocog.data.sharded import images_in, is_shards
 from neocog.data.shards import is_pattern
-from neocog.data.walk import CONVERT, IMAGE_EXTENSIONS, Entries, LeftOut, Walk, is_circle
+from neocog.data.walk import CONVERT, Entries, LeftOut, Walk, is_circle
 from neocog.errors import DataError
 from neocog.reading import expanded
 
