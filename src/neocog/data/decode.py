@@ -16,10 +16,9 @@ JPEG's compressed data that the decoder can step over is not noticed, a missing 
 
 from __future__ import annotations
 
-import io
 import os
 from contextlib import closing
-from typing import Any, BinaryIO, NamedTuple, TypeAlias, cast, overload
+from typing import Any, BinaryIO, NamedTuple, cast, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,15 +26,13 @@ from PIL import Image, ImageOps
 
 from neocog.data.arrays import check_image
 from neocog.data.channels import to_channels
-from neocog.data.faults import JPEG_SIDE, closed_image, failed, too_large, unknown, unreadable_picture
+from neocog.data.faults import JPEG_SIDE, closed_image, failed, too_large, unknown
 from neocog.data.faults import unreadable_file as unreadable_file
 from neocog.data.formats import HEAD, count_scans, is_rare_jpeg, open_as, recognise, webp_size
+from neocog.data.image_source import ImageSource, file_of, name_of
 from neocog.data.png import apply_wide_key, has_wide_key, mended_key
 from neocog.data.resize import DEFAULT_RESIZE, Images, ImageSize, ResizeRule, image_to_array, resize_array, resize_image
 from neocog.errors import DataError, NeocogError
-from neocog.reading import expanded, open_file
-
-ImageSource: TypeAlias = bytes | bytearray | memoryview | str | os.PathLike[str] | BinaryIO
 
 MAX_PIXELS = 89_478_485
 """Pixels above which an image is refused, or decoded at half of its size: 256 MiB of RGB."""
@@ -169,7 +166,7 @@ def read_image(
     name = name or name_of(source)
     if isinstance(source, Image.Image):
         return _taken(source, name, max_pixels)
-    with closing(_file_of(source, name)) as file:
+    with closing(file_of(source, name, MAX_BYTES)) as file:
         return read_open_image(file, name, max_pixels)
 
 
@@ -180,7 +177,7 @@ def read_header(path: str | os.PathLike[str]) -> Header:
         DataError: the file is missing, empty, no image, or too large.
     """
     name = name_of(path)
-    with closing(_file_of(path, name)) as file:
+    with closing(file_of(path, name, MAX_BYTES)) as file:
         return read_open_header(file, name)
 
 
@@ -195,14 +192,6 @@ def read_open_header(file: BinaryIO, name: str) -> Header:
     turned = _orientation(image) in _QUARTER_TURNS
     height, width = (image.width, image.height) if turned else (image.height, image.width)
     return Header(height, width, mode)
-
-
-def name_of(source: object) -> str:
-    """Return what errors call a source that its caller gives no name."""
-    if isinstance(source, str | os.PathLike):
-        return os.fspath(source)
-    known = getattr(source, "filename", None) or getattr(source, "name", None)
-    return known if isinstance(known, str) else "image"
 
 
 def read_open_image(file: BinaryIO, name: str, max_pixels: int = MAX_PIXELS) -> Image.Image:
@@ -277,49 +266,6 @@ def _taken(image: Image.Image, name: str, max_pixels: int) -> Image.Image:
         raise
     except Exception:  # as in _read
         return image
-
-
-def _file_of(source: ImageSource, name: str) -> BinaryIO:
-    """Return a file that can be positioned; of a stream, such as stdin, all that may be read, behind its first bytes.
-
-    A stream stays open; what is closed is what was made here.
-    """
-    if isinstance(source, bytes | bytearray | memoryview):
-        return io.BytesIO(bytes(source))
-    if isinstance(source, str | os.PathLike):
-        try:
-            return open_file(expanded(source))
-        except (OSError, ValueError) as error:
-            raise unreadable_picture(name, error) from error
-    try:
-        head = _upto(source, HEAD)
-        sound = not head or recognise(head) is not None
-        content = head + _upto(source, MAX_BYTES + 1 - len(head)) if sound else b""
-        at_end = sound and not content and _position(source) > 0
-    except (OSError, ValueError, TypeError) as error:  # ValueError: it is closed, or no UTF-8; TypeError: it is text
-        no_bytes = isinstance(error, TypeError | UnicodeError)
-        raise DataError(
-            f"{name}: the stream cannot be read: {'its read() gives no bytes' if no_bytes else error}",
-            hint='open the file in binary mode: open(path, "rb")' if no_bytes else None,
-        ) from error
-    if at_end:
-        raise DataError(f"{name}: the file object is at its end already", hint="go back to its start: file.seek(0)")
-    if not sound:
-        raise unknown(name, head, None)
-    return io.BytesIO(content)
-
-
-def _upto(stream: BinaryIO, most: int) -> bytes:
-    blocks, missing = [], most  # one read of a pipe or socket may give less than is there
-    while missing and (block := stream.read(min(missing, 1 << 20))):
-        blocks.append(block)
-        missing -= len(block)
-    return b"".join(blocks)
-
-
-def _position(stream: BinaryIO) -> int:
-    seekable = getattr(stream, "seekable", None)  # which a stream of somebody's own may lack
-    return stream.tell() if seekable is not None and seekable() else 0
 
 
 class _Undescribed:

@@ -28,7 +28,6 @@ ELSEWHERE = {
     "explain/__init__.py": None,
     "explain/control.py": None,  # arrays of two networks of one form
     "data/faults.py": {"unreadable_picture", "unreadable_file", "closed_image"},  # paths, and Pillow's images
-    "data/decode.py": {"_file_of"},  # file objects
     "nn/images.py": {
         "check_values",
         "_check_type",
