@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from neocog.data import parquet
+from neocog.data import parquet, parquet_file
 from neocog.data.batches import Batches
 from neocog.data.parquet import ParquetDataset
 from neocog.data.resize import ImageSize
@@ -177,7 +177,7 @@ def test_names_that_are_no_utf_8_are_damage(tmp_path: Path) -> None:
 
 
 def test_labels_that_unpack_to_too_much_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parquet, "MOST_LABELS", 1_000_000)
+    monkeypatch.setattr(parquet_file, "MOST_LABELS", 1_000_000)
     path = write_parquet(tmp_path / "a.parquet", [None] * 9000, ["x" * 200] * 9000, rows=9000)
     assert path.stat().st_size < 100_000
     with pytest.raises(FormatError, match="the column 'label' has more than 1,000,000 bytes of labels"):
@@ -185,7 +185,7 @@ def test_labels_that_unpack_to_too_much_are_refused(tmp_path: Path, monkeypatch:
 
 
 def test_row_groups_that_unpack_to_too_much_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parquet, "MOST_GROUP", 10_000)
+    monkeypatch.setattr(parquet_file, "MOST_GROUP", 10_000)
     file = io.BytesIO()
     Image.fromarray(np.zeros((99, 99), np.uint8)).save(file, "BMP")
     path = write_parquet(tmp_path / "a.parquet", [file.getvalue()] * 40, [0, 1] * 20, rows=40)
