@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from conformance_cases import cells_of
+from conformance_networks import cells_of
 from neocog.errors import ShapeError
 from neocog.nn.blocks import Concat, Residual, Sequential, SqueezeExcite
 from neocog.nn.graph import Graph, Normalisation, trace

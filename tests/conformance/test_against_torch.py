@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conformance_cases import LANDMARKS, networks, real_case, real_cases
+from conformance_cases import real_case, real_cases
 from conformance_drawn import graphs
 from conformance_graphs import EACH, GRAPHS
+from conformance_networks import LANDMARKS, networks
 from neocog.engines.base import StepSettings
 from neocog.engines.reference import ReferenceEngine
 from neocog.nn.groups import GradientClip, Penalty

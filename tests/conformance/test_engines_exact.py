@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conformance_cases import LANDMARKS, exact_cases, exact_count, exact_slopes, examples, integer_case, networks
+from conformance_cases import exact_cases, exact_count, exact_slopes, examples, integer_case
 from conformance_checks import check_exact_prediction, check_exact_step
+from conformance_networks import LANDMARKS, networks
 
 
 @pytest.mark.parametrize("name", LANDMARKS)

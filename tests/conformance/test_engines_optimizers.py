@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from conformance_bounds import TINY
-from conformance_cases import LANDMARKS, integer_steps
+from conformance_cases import integer_steps
+from conformance_networks import LANDMARKS
 from neocog.engines import get_engine
 from neocog.engines.base import StepSettings, followed_values
 from neocog.engines.reference import ReferenceEngine

@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conformance_bounds import error_bound, rms, single_precision_error
-from conformance_cases import LANDMARKS, examples, real_case, real_cases
+from conformance_cases import examples, real_case, real_cases
 from conformance_checks import check_close_prediction, check_close_step
+from conformance_networks import LANDMARKS
 from neocog.nn.losses import BinaryCrossEntropy, CrossEntropy, MeanSquaredError
 from neocog.reference import loss, network
 

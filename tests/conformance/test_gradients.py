@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conformance_bounds import value_bounds, within
-from conformance_cases import LANDMARKS, examples, real_case, real_cases
+from conformance_cases import examples, real_case, real_cases
 from conformance_drawn import graphs
 from conformance_graphs import GRAPHS
+from conformance_networks import LANDMARKS
 from neocog.engines.base import GradientEngine, value_shape
 from neocog.engines.native import NativeEngine
 from neocog.engines.reference import ReferenceEngine

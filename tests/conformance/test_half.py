@@ -7,9 +7,10 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from conformance_cases import LANDMARKS, exact_count
+from conformance_cases import exact_count
 from conformance_checks import check_exact_prediction
 from conformance_graphs import EACH, GRAPHS, is_exact
+from conformance_networks import LANDMARKS
 from emit_functions import targets, vectors_alone
 from half_cases import representable_case, rounded
 from neocog.engines.native import NativeEngine

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conformance_bounds import error_bound, within
-from conformance_cases import LANDMARKS, exact_cases, exact_count, examples, integer_case, real_case, real_cases
+from conformance_cases import exact_cases, exact_count, examples, integer_case, real_case, real_cases
 from conformance_drawn import graphs
 from conformance_graphs import GRAPHS
+from conformance_networks import LANDMARKS
 from neocog.engines.base import peak_sources
 from neocog.engines.native import PEAKS_BATCH, NativeEngine
 from neocog.engines.reference import ReferenceEngine

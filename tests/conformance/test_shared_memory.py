@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conformance_cases import LANDMARKS, Case, examples, networks, real_case
+from conformance_cases import Case, examples, real_case
+from conformance_networks import LANDMARKS, networks
 from neocog.engines.base import StepSettings
 from neocog.engines.native import NativeEngine
 from neocog.jit.executable import Executable

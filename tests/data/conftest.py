@@ -40,6 +40,19 @@ def save_image(tmp_path: Path) -> Callable[..., Path]:
     return save
 
 
+@pytest.fixture
+def table(tmp_path: Path, save_image: Callable[..., Path]) -> Callable[..., Path]:
+    """Write a table beside four pictures, img/0.png to img/3.png; return its path."""
+    for number in range(4):
+        save_image(f"img/{number}.png", number)
+
+    def write(text: str, name: str = "labels.csv", encoding: str = "utf-8") -> Path:
+        (tmp_path / name).write_text(text, encoding=encoding)
+        return tmp_path / name
+
+    return write
+
+
 def python2_string(text: bytes) -> bytes:
     short = len(text) < 256
     return (b"U" + bytes([len(text)]) if short else b"T" + struct.pack("<i", len(text))) + text

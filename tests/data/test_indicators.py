@@ -9,18 +9,6 @@ from neocog.data.table import read_table
 from neocog.errors import FormatError
 
 
-@pytest.fixture
-def table(tmp_path, save_image):
-    for number in range(4):
-        save_image(f"img/{number}.png", number)
-
-    def write(text, name="labels.csv"):
-        (tmp_path / name).write_text(text)
-        return tmp_path / name
-
-    return write
-
-
 def test_a_column_of_ones_and_zeros_is_a_class(table):
     text = "Filename,Dog,cat,owl\nimg/0.png,1,1,0\nimg/1.png, 0 ,1.0,0\nimg/2.png,False,TRUE,0\nimg/3.png,0,0,0\n"
     data = read_table(table(text)).unsplit

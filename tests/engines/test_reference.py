@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from conformance_cases import LANDMARKS, real_case
+from conformance_cases import real_case
+from conformance_networks import LANDMARKS
 from neocog.engines import get_engine
 from neocog.engines.base import StepSettings
 from neocog.engines.reference import CHUNK, ReferenceEngine

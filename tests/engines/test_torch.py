@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from conformance_cases import LANDMARKS, networks, real_case
+from conformance_cases import real_case
+from conformance_networks import LANDMARKS, networks
 from neocog.engines import get_engine
 from neocog.engines.base import StepSettings
 from neocog.errors import EngineError, NeocogWarning, SettingError, ShapeError

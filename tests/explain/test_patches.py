@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import neocog as nc
-from conformance_cases import networks, real_case
+from conformance_cases import real_case
+from conformance_networks import networks
 from explain.networks import NETWORKS, make_model
 from explain.trained import held_out, trained_model
 from neocog.errors import DataError, SettingError, ShapeError

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import neocog as nc
-from conformance_cases import networks, real_case
+from conformance_cases import real_case
+from conformance_networks import networks
 from explain.networks import NETWORKS, make_image, make_model
 from neocog.errors import DataError, SettingError, ShapeError
 from neocog.explain.control import ReferenceSubject

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from conformance_cases import LANDMARKS, networks
+from conformance_networks import LANDMARKS, networks
 from explain.networks import make_model
 from neocog.errors import SettingError
 from neocog.explain.receptive import Field, field_or_whole, receptive_field, receptive_fields

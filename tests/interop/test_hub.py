@@ -15,68 +15,17 @@ import numpy as np
 import pytest
 
 import neocog as nc
-from hub_server import TOKEN, Hub
-from neocog.errors import FormatError, NeocogError, NeocogWarning, SettingError
+from hub_models import PICTURES, assert_same, config_of, put_pushed, put_timm, safetensors_of
+from hub_server import TOKEN
+from neocog.errors import FormatError, NeocogError, SettingError
 from neocog.interop.architectures import Architecture
 from neocog.interop.hub.load import from_hub
-from neocog.interop.hub.push import files_of
-from neocog.interop.hub.repository import Repository
 from neocog.interop.hub.timm import KNOWN, read_config
 from neocog.interop.pytorch.names import schemes
 from neocog.model.network import Network
 from neocog.model.origin import Origin
 from neocog.nn.zoo import MODELS
 from neocog.train.model import Model
-from small_models import make_small
-
-PICTURES = {
-    "input_size": [3, 32, 32],
-    "interpolation": "bicubic",
-    "crop_pct": 0.95,
-    "crop_mode": "center",
-    "mean": [0.485, 0.456, 0.406],
-    "std": [0.229, 0.224, 0.225],
-}
-CARD = b"---\nlicense: apache-2.0\ntags:\n- timm\n---\n# A model\n"
-WIDE = nc.Sequential(nc.Conv2d(8, 3), nc.ReLU(), nc.Flatten(), nc.Linear(40), nc.ReLU(), nc.Linear(2))
-
-
-def config_of(architecture: str = "mobilenetv1_100", classes: int = 3, **entries: object) -> bytes:
-    """Return a config.json as timm writes it."""
-    entries = {"architecture": architecture, "num_classes": classes, "pretrained_cfg": PICTURES, **entries}
-    return json.dumps(entries).encode()
-
-
-def weights_of(network: Network) -> bytes:
-    """Return the weights of a network as a plain safetensors file."""
-    return safetensors_of(network.state_dict())
-
-
-def safetensors_of(state: dict[str, np.ndarray]) -> bytes:
-    from safetensors.numpy import save
-
-    return save(state)
-
-
-def put_timm(hub: Hub, name: str = "timm/mobilenetv1_100.test", **entries: object) -> Network:
-    """Put a model on the hub as timm does; return a network with the same weights."""
-    network = Network(nc.zoo.mobilenet_v1(3), (32, 32, 3), seed=7, engine="reference")
-    files = {"config.json": config_of(**entries), "model.safetensors": weights_of(network), "README.md": CARD}
-    hub.add(name, files)
-    return network
-
-
-def put_pushed(hub: Hub, name: str = "me/dark-or-bright", **settings: bool) -> Model:
-    """Put a model on the hub whose file is large enough to lie in the store; return it."""
-    model = make_small(Model, WIDE)
-    hub.add(name, files_of(model, Repository.parse(name)), **settings)
-    return model
-
-
-def assert_same(one: Network, other: Network) -> None:
-    assert list(one.parameters) == list(other.parameters)
-    for name, value in one.parameters.items():
-        assert value.tobytes() == other.parameters[name].tobytes(), name
 
 
 def test_a_model_of_timm_comes_with_weights_pictures_and_where_it_is_from(hub):
@@ -219,95 +168,6 @@ def test_what_it_computes_with_is_the_callers(hub):
     assert not hub.asked
     with pytest.raises(SettingError, match="int8 needs scales"):
         from_hub("me/dark-or-bright", precision="int8")
-
-
-def test_a_second_time_nothing_is_fetched(hub):
-    put_pushed(hub)
-    from_hub("me/dark-or-bright")
-    hub.asked.clear()
-    from_hub("me/dark-or-bright")
-    assert not hub.paths("GET") + hub.paths("GET", "store")
-    assert hub.paths("HEAD")
-
-
-def test_offline_the_cache_is_enough_and_nobody_is_asked(hub, monkeypatch):
-    sent = put_pushed(hub)
-    online = from_hub("me/dark-or-bright")
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    hub.asked.clear()
-    model = from_hub("me/dark-or-bright")
-    assert_same(model, sent)
-    assert model.origin == online.origin
-    assert not hub.asked
-
-
-def test_offline_what_is_not_in_the_cache_is_told_with_its_place(hub, cache, monkeypatch):
-    put_pushed(hub)
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(NeocogError) as refused:
-        from_hub("me/dark-or-bright")
-    assert "not in the cache, and HF_HUB_OFFLINE is set" in str(refused.value)
-    assert str(cache) in str(refused.value)
-    assert not hub.asked
-
-
-def test_where_the_hub_is_away_the_cache_is_used_and_that_is_told(hub):
-    sent = put_pushed(hub)
-    from_hub("me/dark-or-bright")
-    hub.status = 503
-    with pytest.warns(NeocogWarning, match="the hub answers 503; the copy in the cache is used"):
-        model = from_hub("me/dark-or-bright")
-    assert_same(model, sent)
-
-
-def test_a_download_that_breaks_off_goes_on_where_it_stopped(hub, monkeypatch):
-    monkeypatch.setattr("time.sleep", lambda seconds: None)
-    monkeypatch.setattr("huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE", 500)  # bytes; it writes so many at once
-    sent = put_pushed(hub)
-    hub.breaks = [1 << 30, 1000, 2000]  # config.json comes whole, the weights in three parts
-    model = from_hub("me/dark-or-bright")
-    assert_same(model, sent)
-    ranges = [asked.headers.get("range") for asked in hub.asked if asked.server == "store"]
-    assert ranges == [None, "bytes=1000-", "bytes=3000-"]
-
-
-def test_damaged_weights_are_refused_and_leave_the_cache(hub, cache):
-    sent = put_pushed(hub)
-    from_hub("me/dark-or-bright")
-    [blob] = [path for path in cache.rglob("blobs/*") if len(path.name) == 64]
-    blob.chmod(0o644)
-    content = bytearray(blob.read_bytes())
-    content[-1] ^= 1
-    blob.write_bytes(content)
-    with pytest.raises(FormatError, match=r"model.safetensors is damaged") as refused:
-        from_hub("me/dark-or-bright")
-    assert "try again to fetch it anew" in str(refused.value)
-    assert not blob.exists()
-    assert_same(from_hub("me/dark-or-bright"), sent)
-
-
-def test_what_lies_outside_the_cache_is_left_where_it_is(hub, cache, tmp_path):
-    """Somebody may have put a link in place of a file."""
-    put_pushed(hub)
-    from_hub("me/dark-or-bright")
-    [blob] = [path for path in cache.rglob("blobs/*") if len(path.name) == 64]
-    blob.unlink()
-    (tmp_path / "mine").write_bytes(b"mine")
-    blob.symlink_to(tmp_path / "mine")
-    with pytest.raises(FormatError, match=r"model.safetensors is damaged"):
-        from_hub("me/dark-or-bright")
-    assert (tmp_path / "mine").read_bytes() == b"mine"
-    assert not blob.is_symlink()
-
-
-def test_small_files_are_checked_too(hub, cache):
-    put_pushed(hub)
-    from_hub("me/dark-or-bright")
-    config = next(cache.rglob("snapshots/*/config.json"))
-    blob = config.resolve()
-    blob.write_bytes(blob.read_bytes().replace(b'"me', b'"ne') + b" ")
-    with pytest.raises(FormatError, match=r"config.json is damaged"):
-        from_hub("me/dark-or-bright")
 
 
 def test_what_comes_damaged_over_the_network_is_refused(hub):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from conformance_cases import networks
+from conformance_networks import networks
 from neocog.errors import SettingError, ShapeError
 from neocog.nn.blocks import Sequential
 from neocog.nn.graph import trace

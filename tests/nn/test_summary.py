@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from conformance_cases import convs, networks
+from conformance_networks import convs, networks
 from neocog.nn.blocks import Sequential
 from neocog.nn.graph import trace
 from neocog.nn.layers import Conv2d, ConvTranspose2d, Flatten, Linear, MaxPool2d

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from conformance_cases import convs
+from conformance_networks import convs
 from finite_differences import agree, gradient
 from neocog.nn.layers import Conv2d
 from neocog.nn.shapes import ImageShape

@@ -5,9 +5,10 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from conformance_cases import LANDMARKS, examples, networks, real_case
+from conformance_cases import examples, real_case
 from conformance_drawn import graphs
 from conformance_graphs import EACH, GRAPHS
+from conformance_networks import LANDMARKS, networks
 from finite_differences import slope
 from neocog.errors import ShapeError
 from neocog.nn.blocks import Sequential

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from conformance_cases import pools
+from conformance_networks import pools
 from finite_differences import agree, gradient
 from neocog.nn.layers import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d
 from neocog.nn.shapes import ImageShape

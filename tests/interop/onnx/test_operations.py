@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conformance_bounds import error_bound, within
-from conformance_cases import LANDMARKS, Case, exact_count, examples, integer_case, real_case, real_cases
+from conformance_cases import Case, exact_count, examples, integer_case, real_case, real_cases
 from conformance_drawn import graphs
 from conformance_graphs import EACH, GRAPHS, is_exact
+from conformance_networks import LANDMARKS
 from neocog.engines.reference import ReferenceEngine
 from neocog.interop.onnx.write import onnx_bytes
 from neocog.model.network import Network
