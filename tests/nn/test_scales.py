@@ -1,3 +1,7 @@
+import copy
+import pickle
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -95,6 +99,19 @@ def test_scales_are_numbers_of_float32_and_equal_ones_are_one() -> None:
     names = [graph.nodes[index].name for index in rounded_values(graph) if index != IMAGE]
     found = Scales(0.5, dict.fromkeys(names, 0.25))
     assert (found.of(graph, IMAGE), found.of(graph, graph.nodes[-1].inputs[0])) == (np.float32(0.5), np.float32(0.25))
+
+
+def test_scales_cannot_be_changed_and_copies_are_equal():
+    given = {"a": 0.25, "b": 3.0}
+    scales = Scales(0.5, given)
+    given["a"] = 1.0
+    assert scales.values["a"] == 0.25
+    with pytest.raises(TypeError, match="does not support item assignment"):
+        scales.values["a"] = 1.0  # type: ignore[index]
+    for other in (pickle.loads(pickle.dumps(scales)), copy.deepcopy(scales), copy.copy(scales)):
+        assert other == scales
+        assert hash(other) == hash(scales)
+    assert replace(scales, image=1.0) != scales
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,12 +68,12 @@ class Scales:
         image: the scale of the image; 1 where no layer multiplies it.
         values: name of a layer of the folded graph (`neocog.nn.rewrite.fold_norms`) → the scale of what it gives.
 
-    Each is kept as the nearest number of float32.
+    Each is kept as the nearest number of float32, and `values` as a mapping that cannot be changed.
 
     Raises:
         SettingError: a scale is no number, or not from 2^-60 to 2^60.
 
-    >>> Scales(1 / 255, {"1": 0.1}).values
+    >>> dict(Scales(1 / 255, {"1": 0.1}).values)
     {'1': 0.10000000149011612}
     """
 
@@ -81,10 +82,14 @@ class Scales:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "image", _checked("the image", self.image))
-        object.__setattr__(self, "values", {name: _checked(name, value) for name, value in self.values.items()})
+        values = {name: _checked(name, value) for name, value in self.values.items()}
+        object.__setattr__(self, "values", MappingProxyType(values))
 
     def __hash__(self) -> int:
         return hash((self.image, tuple(sorted(self.values.items()))))
+
+    def __reduce__(self) -> tuple[type[Scales], tuple[float, dict[str, float]]]:
+        return Scales, (self.image, dict(self.values))  # Python can neither pickle nor copy a MappingProxyType
 
     def of(self, graph: Graph, value: int) -> np.float32:
         """Return the scale of a value of a folded graph that is rounded, or whose integers are those of one that is."""
