@@ -163,13 +163,15 @@ def forward(
     """y = x correlated with the weights + bias, then the epilogue, then a pooling."""
     v, h, weights = layer.window.vertical, layer.window.horizontal, layer.weights
     y = pooled.y if pooled else layer.y
+    reduction = _taps(layer)
+    terms = math.prod(axis.extent for axis in reduction) * (TOGETHER if isinstance(layer.x, Rounded) else 1)
     return tiled(
         f"{layer.title} forward",
         out=operand(y, y.origin + layer.first_out),
         a=operand(layer.x, start_of(layer.x, -v.before, -h.before) + layer.first_in),
         b=Operand(weights.space, weights.name, weights.offset),
         rows=_pooled_rows(layer, pooled) if pooled else pixel_rows(layer.window, layer.x, y, beside(epilogue)),
-        reduction=_taps(layer),
+        reduction=reduction,
         columns=weights,
         out_step=weights.width,
         b_step=weights.panel_step,
@@ -180,6 +182,7 @@ def forward(
         factors=layer.x.factors if isinstance(layer.x, Rounded) else "float32",
         cells=pooled.window.cells if pooled else 1,
         mask=operand(pooled.mask, pooled.mask.origin) if pooled and pooled.mask else None,
+        padding=terms - layer.taps * layer.x.channels,
         clips=()
         if pooled or layer.shifted
         else (
@@ -223,16 +226,16 @@ def tiled(
     mask: Operand | None = None,
     clips: Sequence[Clip] = (),
     factors: Factors = "float32",
+    padding: int = 0,
 ) -> Contraction:
     """Plan a contraction over nests of rows and reductions: cut both, and leave out what clips save.
 
     Arguments:
-        name, out, a, b, bias, epilogue, beside, cells, winner: as of the contraction.
+        name, out, a, b, bias, epilogue, beside, cells, mask, factors, padding: as of the contraction.
         rows, reduction: loops, outermost first.
         columns: the matrix of weights, whose panels the columns are cut into.
         out_step, b_step: elements from panel to panel.
         clips: pairs of rows and taps that may need no work.
-        factors: what is multiplied.
     """
     vectors = columns.width // target.lanes
     length = math.prod(axis.extent for axis in reduction)
@@ -263,6 +266,7 @@ def tiled(
         panels_first=columns.size * 4 > target.level2 // 2,
         clips=kept,
         factors=factors,
+        padding=padding,
     )
 
 
@@ -359,11 +363,7 @@ def input_gradient(
                     tag=TAP_ROW,
                 ),
                 Axis(
-                    columns.taps,
-                    0,
-                    -columns.output_step * dy.pitch,
-                    columns.tap_step * filters * width,
-                    tag=TAP_COLUMN,
+                    columns.taps, 0, -columns.output_step * dy.pitch, columns.tap_step * filters * width, tag=TAP_COLUMN
                 ),
                 Axis(filters, 0, 1, width),
             ]

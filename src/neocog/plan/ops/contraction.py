@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from neocog.plan.layout import Operand, operand
 from neocog.plan.loops import Axis, Clip, Split, span
@@ -49,6 +49,7 @@ class Contraction(Op):
         clips: pairs of row and reduction that need no work, because a holds zeros there.
         factors: what a holds. Where they are bytes, b holds words, the bias integers, and the epilogue begins with what
             a step of the sums is worth.
+        padding: products of each sum that only fill words up. Code does not depend on it.
     """
 
     out: Operand
@@ -71,6 +72,7 @@ class Contraction(Op):
     panels_first: bool = False
     clips: tuple[Clip, ...] = ()
     factors: Factors = "float32"
+    padding: int = field(default=0, repr=False, compare=False)
 
     @property
     def items(self) -> int:
@@ -89,7 +91,8 @@ class Contraction(Op):
     def multiply_adds(self) -> int:
         """Number of scalar multiply-adds that are needed; what padding costs is not counted."""
         each = 1 if self.factors == "float32" else TOGETHER
-        return each * self.columns * math.prod(axis.extent for axis in (*self.rows.axes, *self.reduction.axes))
+        terms = each * math.prod(axis.extent for axis in self.reduction.axes) - self.padding
+        return terms * self.columns * math.prod(axis.extent for axis in self.rows.axes)
 
     def reads(self) -> tuple[Part, ...]:
         """Return the operands, the bias, and what the epilogue reads."""
