@@ -16,6 +16,7 @@ from neocog.engines.reference import ReferenceEngine
 from neocog.nn.blocks import Concat, Residual, Sequential, SqueezeExcite
 from neocog.nn.graph import Graph, Normalisation, trace
 from neocog.nn.layers import (
+    Add,
     AvgPool2d,
     BatchNorm2d,
     ChannelShuffle,
@@ -28,6 +29,7 @@ from neocog.nn.layers import (
     Linear,
     Maxout,
     MaxPool2d,
+    Multiply,
     PixelShuffle,
     PReLU,
     ReLU,
@@ -38,8 +40,24 @@ from neocog.nn.layers import (
 )
 from neocog.nn.parameters import variables_of
 from neocog.nn.scales import Scales
+from neocog.nn.symbol import Input
 
 BYTES = Normalisation((0.0,), (0.5,))  # of pixels that nothing is taken off
+
+
+def products() -> Graph:
+    """Return a network that multiplies images, rounded or not, by each other and by one value for all pixels, and adds
+    more than two.
+    """
+    x = Input((9, 8, 3))
+    one, other = ReLU()(Conv2d(12, 3, padding=1)(x)), LeakyReLU(0.1)(Conv2d(12, 1)(x))
+    largest = MaxPool2d((9, 8))(other)
+    both, weighed = Multiply()(one, other), Multiply()(largest, one, other)
+    factors = Conv2d(6, 3)(both), Conv2d(6, 3)(weighed)
+    last = Multiply()(MaxPool2d((7, 6))(Conv2d(6, 3)(other)), *factors)
+    return Graph(x, Add()(last, Conv2d(6, 3)(both), Conv2d(6, 3)(other)), PHOTOS)
+
+
 NETWORKS: dict[str, Graph] = {
     "words across pixels, poolings in registers": trace(
         Sequential(
@@ -71,6 +89,7 @@ NETWORKS: dict[str, Graph] = {
     "means and exponentials": trace(
         Sequential(Conv2d(20, 3), Tanh(), SqueezeExcite(4), Conv2d(8, 1), AvgPool2d(2, 1), Conv2d(3, 3)), (9, 8, 3)
     ),
+    "products of images": products(),
     "one value for several, and the image itself": trace(
         Sequential(
             Concat(Conv2d(5, 3, padding=1), Sequential(MaxPool2d(3, 1, 1), Conv2d(6, 1)), Sequential()),

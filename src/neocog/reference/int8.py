@@ -120,6 +120,8 @@ def _computed(node: Node, parameters: Mapping[str, Float], inputs: Sequence[Floa
     if isinstance(node.layer, ScaleShift):
         result: Float = inputs[0] * parameters[f"{node.name}.weight"] + parameters[f"{node.name}.bias"]
         return result
+    if isinstance(node.layer, Add | Multiply):  # what is one value for all pixels comes last
+        inputs = [inputs[place] for place in sorted(range(len(inputs)), key=node.is_pixel)]
     if isinstance(node.layer, _EACH_ROUNDED):
         return forward_node(node, parameters, inputs, None).output.astype(np.float32, copy=False)
     names = [f"{node.name}.{variable.name}" for variable in node.layer.variables(*node.shapes)]
