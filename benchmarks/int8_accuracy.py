@@ -2,57 +2,42 @@
 
     python -m benchmarks.int8_accuracy MODEL DATA [MODEL DATA ...]
 
-Each MODEL is a model file that was trained on DATA, as `neocog train` splits it: scales come from 300 of its training
-images, and all validation and test images are answered in float32 and in int8.
+Each MODEL is a model file that was trained on DATA. It is prepared by what `neocog quantise` calls, with the images
+that this chooses, whatever is lost; then the answers to the same images are compared one by one.
 """
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import numpy as np
 
 import neocog as nc
-from neocog.app.cli import datasets
-from neocog.data.dataset import Dataset
-from neocog.data.resize import ImageSize
-from neocog.model.ranges import find_scales
-from neocog.train.quantise import ENOUGH
+from neocog.app.cli.quantise import material_of
+from neocog.train.quantise import ENOUGH, quantise
 
-
-def images_of(model: nc.Model, part: Dataset, most: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Return the images of a part, or as many spread over it, and their labels."""
-    chosen = np.unique(np.linspace(0, len(part) - 1, min(most or len(part), len(part))).astype(np.int64))
-    images, _ = part.read(chosen, ImageSize(*model.input_shape), model.resize)
-    return images, part.labels[chosen]
+BATCH = 64
 
 
 def row(path: str, data: str) -> tuple[str, ...]:
     """Return what is measured of one model."""
     model = nc.load(path)
-    splits = datasets.split(datasets.open_source(data), quiet=True)
-    model.scales = find_scales(model, [images_of(model, splits.train, ENOUGH)[0]])
-    answers: dict[str, list[np.ndarray]] = {"float32": [], "int8": []}
-    truth = []
-    for part in (splits.validation, splits.test):
-        if part is None:
-            continue
-        images, labels = images_of(model, part)
-        truth.append(labels)
-        for precision in ("float32", "int8"):
-            model.precision = precision
-            answers[precision].append(model.logits(images))
-    plain, rounded = (np.concatenate(answers[precision]) for precision in ("float32", "int8"))
-    right = np.concatenate(truth)
-    before, after = (float((logits.argmax(axis=1) == right).mean()) for logits in (plain, rounded))
+    material = material_of(model, Path(path), data, ENOUGH, BATCH, None, quiet=True)
+    found = quantise(model, material.shown(model), material.measured, max_drop=100)
+    answers: list[np.ndarray] = []
+    for precision in ("float32", "int8"):
+        model.precision = precision
+        answers.append(np.concatenate([model.logits(images) for images, _ in material.measured()]))
+    plain, rounded = answers
     agree = float((plain.argmax(axis=1) == rounded.argmax(axis=1)).mean())
     error = float(np.sqrt(np.square(rounded - plain).mean()) / plain.std())
-    shares = (f"{100 * share:.2f} %" for share in (before, after))
     return (
         path,
-        f"{len(right):,}",
-        *shares,
-        f"{100 * (before - after):.2f}",
+        f"{found.images:,} {material.kind}",
+        f"{100 * found.float32:.2f} %",
+        f"{100 * found.int8:.2f} %",
+        f"{found.drop:.2f}",
         f"{100 * agree:.1f} %",
         f"{100 * error:.1f} %",
     )

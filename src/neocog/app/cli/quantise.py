@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from neocog.app.cli.output import count, emit, format_table, print_json
 from neocog.app.cli.verb import Verb
 from neocog.data.dataset import Dataset, Subset
 from neocog.data.resize import ImageSize
+from neocog.engines.base import Images
 from neocog.errors import DataError
 from neocog.interop.opening import ONNX
 from neocog.model.modelfile import save
@@ -26,6 +29,7 @@ from neocog.model.pictures import checked_arrays
 from neocog.text import printable
 from neocog.train.quantise import ENOUGH, MAX_DROP, check_quantises, quantise
 from neocog.train.runfolder import read_split
+from neocog.train.source import Batch, DataSource
 
 
 @click.command("quantise", cls=Verb)
@@ -82,37 +86,76 @@ def command(
     trained = models.open_model(model, engine, threads)
     check_quantises(trained)
     trained.graph.check_classifies("neocog quantise")
+    material = material_of(trained, model, data, images, batch_size, workers, quiet=quiet)
+    with told_of_compiling(quiet=quiet):
+        found = quantise(trained, material.shown(trained), material.measured, max_drop=max_drop)
+    save(trained, path)
+    if as_json:
+        facts = {"scales_from": material.learnt.images, "measured_on": material.kind, **found.to_json()}
+        print_json({"model": str(path), "data": data, **facts})
+        return
+    rows = [
+        ("scales", f"from {count(material.learnt.images, 'training image')}"),
+        ("float32", f"{found.measure} {found.float32:.2%} of {count(found.images, f'{material.kind} image')}"),
+        ("int8", f"{found.measure} {found.int8:.2%}: {_lost(found.drop)}"),
+        ("model", printable(str(path))),
+        ("next", f"neocog predict {printable(str(path))} IMAGE --precision int8"),
+    ]
+    emit(format_table(rows))
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """The images that a model is prepared with.
+
+    Arguments:
+        learnt: training images, which show how far values reach.
+        others: those to measure on, part by part.
+        kind: what to call these: "other", or "validation" where they chose the model's best epoch.
+    """
+
+    learnt: DataSource
+    others: tuple[DataSource, ...]
+    kind: str
+
+    def shown(self, model: Network) -> Iterator[Images]:
+        """Yield batches of the training images, as the model takes them."""
+        return (checked_arrays(model.graph, batch) for batch, _ in self.learnt.batches(0))
+
+    def measured(self) -> Iterator[Batch]:
+        """Yield batches of the others with their labels, from the first on."""
+        return chain.from_iterable(source.batches(0) for source in self.others)
+
+
+def material_of(
+    trained: Network, model: Path, data: str, images: int, batch_size: int, workers: int | None, *, quiet: bool
+) -> Material:
+    """Choose the images that a model is prepared with.
+
+    Arguments:
+        trained: the model.
+        model: its file, or the run that it lies in.
+        data: a data set, as the command line names it.
+        images: how many training images to show.
+        batch_size: images at a time.
+        workers: threads that decode.
+        quiet: whether notes are left out.
+
+    Raises:
+        DataError: no image can be read, or there is none to measure on.
+    """
     learnt, kind, held_out = _parts(trained, model, data, quiet=quiet)
     shown = Subset(learnt, np.unique(np.linspace(0, len(learnt) - 1, min(images, len(learnt))).astype(np.int64)))
     parts, size = (shown, *held_out), ImageSize(*trained.input_shape)
     labels = [match_classes(trained.class_names, part.class_names, part.counts()) for part in parts]
     for part in parts:
         datasets.list_unreadable(datasets.verify(part, size, trained.resize, name="", workers=workers, quiet=quiet))
-    calibrating, *measured = (
+    calibrating, *others = (
         reader_of(trained, part, relabel, batch_size, workers) for part, relabel in zip(parts, labels, strict=True)
     )
-    if not calibrating.images or not sum(source.images for source in measured):
+    if not calibrating.images or not sum(source.images for source in others):
         raise DataError(f"{data}: no image can be read", hint=f"see: neocog check {data}")
-    with told_of_compiling(quiet=quiet):
-        found = quantise(
-            trained,
-            (checked_arrays(trained.graph, batch) for batch, _ in calibrating.batches(0)),
-            lambda: chain.from_iterable(source.batches(0) for source in measured),
-            max_drop=max_drop,
-        )
-    save(trained, path)
-    if as_json:
-        facts = {"scales_from": calibrating.images, "measured_on": kind, **found.to_json()}
-        print_json({"model": str(path), "data": data, **facts})
-        return
-    rows = [
-        ("scales", f"from {count(calibrating.images, 'training image')}"),
-        ("float32", f"{found.measure} {found.float32:.2%} of {count(found.images, f'{kind} image')}"),
-        ("int8", f"{found.measure} {found.int8:.2%}: {_lost(found.drop)}"),
-        ("model", printable(str(path))),
-        ("next", f"neocog predict {printable(str(path))} IMAGE --precision int8"),
-    ]
-    emit(format_table(rows))
+    return Material(calibrating, tuple(others), kind)
 
 
 def _lost(drop: float) -> str:
