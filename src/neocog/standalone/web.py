@@ -23,7 +23,6 @@ from typing import Literal
 from neocog.errors import SettingError
 from neocog.model.network import Network
 from neocog.model.thresholds import HALF
-from neocog.reading import open_file
 from neocog.standalone.code import ABI_VERSION, code_of
 from neocog.standalone.folder import NOTE, fill
 from neocog.standalone.linker import Linked, link
@@ -33,7 +32,6 @@ TARGET = "wasm32"
 Kind = Literal["web", "html"]
 MARK = b'<meta name="generator" content="neocog export'
 """What tells pages that an export wrote."""
-_HEAD = 4096  # bytes that it lies in
 _MOST_NAMES = 50
 _SHOWN = (1, 3)  # channels that a picture in a browser can be brought to
 
@@ -120,22 +118,6 @@ def write_web(folder: Path, web: Web, network: Network, title: str) -> list[Path
         NOTE: (json.dumps(note, indent=2) + "\n").encode(),
     }
     return fill(folder, contents)
-
-
-def check_page(path: Path) -> None:
-    """Check that a page may be written: to a new file, or in place of one that an export wrote before.
-
-    Raises:
-        SettingError: there is another file.
-        OSError: it cannot be read.
-    """
-    if not path.exists():
-        return
-    with open_file(path) as file:
-        if MARK not in file.read(_HEAD):
-            raise SettingError(
-                f"{path} is there already, and was not written by an export", hint="name another file with --output"
-            )
 
 
 def readme_of(web: Web, network: Network) -> str:

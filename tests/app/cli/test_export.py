@@ -95,6 +95,16 @@ def test_images_of_data_are_answered_and_those_that_cannot_be_read_are_told(run,
     assert not (tmp_path / "net.onnx").exists()
 
 
+def test_a_file_that_no_export_wrote_is_left_as_it_is(run, trained_once, tmp_path) -> None:
+    path = tmp_path / "net.onnx"
+    path.write_bytes(b"mine")
+    done = run("export", trained_once[0], "--to", "onnx", "-o", path)
+    assert done.code == 2
+    assert f"{path} is there already, and was not written by an export" in done.err
+    assert "name another file with --output" in done.err
+    assert path.read_bytes() == b"mine"
+
+
 def test_more_images_than_a_hundred_are_answered_where_they_are_asked_for(run, trained_once, tmp_path) -> None:
     np.savez(tmp_path / "many.npz", x_test=np.zeros((150, 12, 12), np.uint8), y_test=np.zeros(150, int))
     words = ("export", trained_once[0], "--to", "onnx", "-o", tmp_path / "net.onnx", "--data", tmp_path / "many.npz")

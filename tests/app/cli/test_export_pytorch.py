@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -46,3 +47,26 @@ def test_without_pytorch_it_says_that_nobody_compared(
 
 def test_flags_of_other_formats_are_refused(run: Any, trained_once: Any) -> None:
     assert "--fold is not for --to pytorch" in run("export", trained_once[0], "--to", "pytorch", "--fold").err
+
+
+def test_files_that_no_export_wrote_are_left_as_they_are(run: Any, trained_once: Any, tmp_path: Path) -> None:
+    path, weights = tmp_path / "net.py", tmp_path / "net_weights.safetensors"
+    words = ("export", trained_once[0], "--to", "pytorch", "-o", path)
+    path.write_text("mine")
+    done = run(*words)
+    assert done.code == 2
+    assert f"{path} is there already, and was not written by an export" in done.err
+    assert path.read_text() == "mine"
+    path.unlink()
+    weights.write_bytes(b"mine")
+    done = run(*words)
+    assert done.code == 2
+    assert f"{weights} is there already, and the weights of net.py would be written there" in done.err
+    assert weights.read_bytes() == b"mine"
+    assert not path.exists()
+    weights.unlink()
+    assert run(*words).code == run(*words).code == 0  # the second in place of the first
+    shutil.copy(trained_once[0] / "model.safetensors", weights)
+    done = run("export", weights, "--to", "pytorch", "-o", path)
+    assert done.code == 2
+    assert f"{weights} is there already" in done.err

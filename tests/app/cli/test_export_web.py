@@ -6,9 +6,6 @@ import json
 import re
 import shlex
 
-import neocog as nc
-from neocog.standalone.web import check_page, web_of
-
 
 def test_a_folder_and_a_page_are_written(run, trained_once, tmp_path) -> None:
     model = trained_once[0]
@@ -45,8 +42,8 @@ def test_mistakes_are_said(run, trained_once, tmp_path) -> None:
     assert (tmp_path / "index.html").read_text() == "mine"
 
 
-def test_a_page_of_an_export_is_written_anew(trained_once, tmp_path) -> None:
-    network = nc.load(trained_once[0] / "model.safetensors")
-    (tmp_path / "pets.html").write_text(web_of(network, "pets").page("Pets", inside=True))
-    check_page(tmp_path / "pets.html")
-    check_page(tmp_path / "new.html")
+def test_a_page_of_an_export_is_written_anew(run, trained_once, tmp_path) -> None:
+    for title in ("pets", "photos"):
+        done = run("export", trained_once[0], "--to", "html", "-o", tmp_path / "a.html", "--name", title)
+        assert done.code == 0, done.err
+        assert title in (tmp_path / "a.html").read_text()

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import shutil
+from functools import partial
 
 import numpy as np
 import pytest
 
 import neocog as nc
 from app.pictures import write_image, write_photos
+from app.reports import facts_in
 from neocog.app.cli.datasets import open_source
 from neocog.data.identity import identities_in
 from neocog.data.resize import ImageSize
+from neocog.engines.profile import profile
 from neocog.nn.graph import IMAGE
 from neocog.nn.rewrite import fold_norms
 from neocog.nn.scales import Scales, rounded_values
+from neocog.standalone.web import web_of
 
 
 @pytest.fixture
@@ -174,3 +180,46 @@ def test_an_object_in_int8_is_verified_as_its_readme_says(run, prepared, tmp_pat
     done = run("verify", folder, prepared, "--json")
     assert done.code == 0, done.err
     assert json.loads(done.out)["difference"] < 1e-5
+
+
+def test_web_and_html_are_made_of_the_model_in_int8(run, prepared, tmp_path, monkeypatch):
+    asked, web = [], web_of(nc.load(prepared, precision="int8"), "net")  # standalone/test_web.py runs such a module
+    monkeypatch.setattr(
+        "neocog.app.cli.export_web.web_of", lambda model, name: asked.append((model.precision, name)) or web
+    )
+    for kind, path in (("web", tmp_path / "a.web"), ("html", tmp_path / "a.html")):
+        done = run("export", prepared, "--to", kind, "-o", path, "--precision", "int8", "--name", "net", "-q")
+        assert done.code == 0, done.err
+    assert asked == [("int8", "net")] * 2
+    assert json.loads((tmp_path / "a.web" / "neocog.json").read_text())["precision"] == "int8"
+    assert (tmp_path / "a.web" / "net.wasm").read_bytes() == web.module.content
+    assert base64.b64encode(web.module.content).decode() in (tmp_path / "a.html").read_text()
+
+
+def test_bench_profile_times_the_stages_of_int8(run, prepared, trained_once, monkeypatch):
+    monkeypatch.setattr("neocog.engines.profile.profile", partial(profile, repeats=1))
+    done = run("bench", "--profile", prepared, "-b", "4", "--precision", "int8", "-q", "--json")
+    assert done.code == 0, done.err
+    training, prediction = json.loads(done.out)["profiles"]
+    assert (training["use"], prediction["use"]) == ("training", "prediction in int8")
+    multiplying = [stage for stage in prediction["stages"] if stage["gflops"] is not None]
+    layers = [node for node in nc.load(prepared).graph.nodes if isinstance(node.layer, nc.Conv2d | nc.Linear)]
+    assert len(multiplying) == len(layers)
+    refused = run("bench", "--profile", trained_once[0], "-b", "4", "--precision", "int8", "-q")
+    assert refused.code in (1, 2)
+    assert "int8 needs scales, and this model has none" in refused.err
+
+
+def test_a_report_in_int8_has_the_figures_of_evaluate_in_int8(run, prepared, trained, trained_once, page, tmp_path):
+    shutil.copy(prepared, trained / "model.safetensors")
+    told = {}
+    for precision in ("int8", "float32"):
+        path = tmp_path / f"{precision}.html"
+        words = ("--data", trained_once[1], "--precision", precision, "--quiet")
+        done = run("report", trained, "-o", path, *words)
+        assert done.code == 0, done.err
+        told[precision] = facts_in(path)["result"]["evaluation"]
+        done = run("evaluate", trained, trained_once[1], "--precision", precision, "--json", "--quiet")
+        evaluated = json.loads(done.out)
+        assert told[precision] == {key: evaluated[key] for key in told[precision]}
+    assert told["int8"]["loss"] != told["float32"]["loss"]

@@ -5,23 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import json
-import re
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from app.pictures import write_photos
+from app.reports import facts_in
 
 QUICK = ("--epochs", "2", "--batch-size", "8", "--quiet")
-
-
-def facts_in(path: Path) -> dict[str, Any]:
-    """Read what a report holds."""
-    (text,) = re.findall(r'<script type="application/json" id="neocog-report">(.*?)</script>', path.read_text(), re.S)
-    facts: dict[str, Any] = json.loads(text)
-    return facts
 
 
 @pytest.fixture

@@ -9,13 +9,13 @@ import numpy as np
 from neocog.app.cli import datasets
 from neocog.app.cli.compiling import told_of_compiling
 from neocog.app.cli.errors import note
-from neocog.app.cli.export import Wanted
+from neocog.app.cli.export import Wanted, check_replaces
 from neocog.app.cli.output import count, emit, format_table, print_json
 from neocog.data.batches import Batches
 from neocog.data.resize import Images, ImageSize
 from neocog.errors import DataError
 from neocog.interop.onnx.replay import LEAST, Replay
-from neocog.interop.onnx.write import OPSET, Input, to_onnx
+from neocog.interop.onnx.write import MARK, OPSET, Input, to_onnx
 from neocog.model.network import Network
 from neocog.text import printable
 
@@ -24,6 +24,7 @@ _BATCH = 32
 
 def write(model: Network, wanted: Wanted) -> None:
     """Write an ONNX file, and say what was compared."""
+    check_replaces(wanted.path, MARK)
     flags = wanted.flags
     form: Input = flags["input"] or "uint8"
     opset = flags["opset"] or OPSET

@@ -5,12 +5,12 @@ from __future__ import annotations
 import shlex
 
 from neocog.app.cli.compiling import told_of_compiling
-from neocog.app.cli.export import Wanted
+from neocog.app.cli.export import Wanted, check_replaces
 from neocog.app.cli.export_object import name_of
 from neocog.app.cli.output import emit, format_table, print_json
 from neocog.model.network import Network
 from neocog.standalone.folder import check_folder
-from neocog.standalone.web import check_page, web_of, write_web
+from neocog.standalone.web import MARK, web_of, write_web
 from neocog.text import printable
 
 
@@ -20,7 +20,7 @@ def write(model: Network, wanted: Wanted) -> None:
     if wanted.kind == "web":
         check_folder(wanted.path)
     else:
-        check_page(wanted.path)
+        check_replaces(wanted.path, MARK)
     with told_of_compiling(quiet=wanted.quiet):
         web = web_of(model, name)
     if wanted.kind == "html":

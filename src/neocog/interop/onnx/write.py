@@ -38,6 +38,10 @@ INPUTS: tuple[Input, ...] = get_args(Input)
 OPSET = 17
 """Of 2022: every runtime of today reads it, and it has an operator for almost every layer."""
 
+PRODUCER = "neocog"
+MARK = bytes((2 << 3 | 2, len(PRODUCER))) + PRODUCER.encode()
+"""What files that were written here hold at their beginning: the field producer_name of a ModelProto."""
+
 MOST_BYTES = (1 << 31) - (1 << 20)
 """Bytes of weights that fit into an ONNX file, which may have 2 GiB."""
 
@@ -210,7 +214,7 @@ def _model(writer: OnnxWriter, network: Network, input: Input) -> Any:
         graph,
         opset_imports=opsets,
         ir_version=helper.find_min_ir_version_for(opsets),
-        producer_name="neocog",
+        producer_name=PRODUCER,
         producer_version=__version__,
     )
     helper.set_model_props(model, metadata)

@@ -74,6 +74,9 @@ class Lines:
 
 Rule = Callable[[Any, Node], Lines]
 
+MARK = '"""A network for PyTorch: '
+"""How files begin that were written here."""
+
 
 def network_source(graph: Graph, class_names: Sequence[str], about: Sequence[str] = ()) -> str:
     """Return a network as a Python file, whose class `Network` takes images and gives logits.
@@ -110,7 +113,7 @@ def network_source(graph: Graph, class_names: Sequence[str], about: Sequence[str
     image, normalisation = graph.input, graph.normalisation
     texts = [*uses, *(HELPERS[name] for name in helpers)]
     head = [
-        f'"""A network for PyTorch: images of {image}, {len(class_names):,} outputs.',
+        f"{MARK}images of {image}, {len(class_names):,} outputs.",
         "",
         *(line.replace("\\", "/").replace('"""', "'''") for line in about),
         '"""',
