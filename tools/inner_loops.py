@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,6 +80,12 @@ class Loop:
 _LABEL = re.compile(r"^([.\w$\"]+):")
 _BRANCH = re.compile(r"^\s+(?:b|b\.\w+|cbn?z|tbn?z|j\w+)\s+(?:.*,\s*)?([.\w$]+)\s*$")
 _COMMENT = re.compile(r"//.*|\s#.*|^#.*")
+# Where a function keeps the place of its stack: in the frame pointer, or in the one that takes its part where the stack
+# is aligned anew. No loop changes these.
+_FRAME = {
+    True: re.compile(r"^\s+(?:mov|add(?=\s+x29,))\s+(x29|x19),\s*sp\b"),
+    False: re.compile(r"^\s+movq\s+%rsp,\s*(%rbp|%rbx)$"),
+}
 
 
 def inner_loops(text: str, arm: bool) -> list[Loop]:
@@ -93,7 +99,20 @@ def inner_loops(text: str, arm: bool) -> list[Loop]:
         for first, last in back
         if not any(first <= start and end <= last and (start, end) != (first, last) for start, end in back)
     ]
-    return [_counted(lines[first : last + 1], _arm if arm else _x86) for first, last in inner]
+    slots = [_slots(lines[:first], arm) for first, _ in inner]
+    kinds = _arm if arm else _x86
+    return [_counted(lines[first : last + 1], kinds, slot) for (first, last), slot in zip(inner, slots, strict=True)]
+
+
+def _slots(before: Sequence[str], arm: bool) -> re.Pattern[str]:
+    """Return what an operand on the stack looks like in a function, of whose lines those before a loop are given."""
+    registers = ["sp" if arm else "%rsp"]
+    for line in reversed(before):
+        if (match := _LABEL.match(line)) and not match[1].startswith("."):
+            break
+        if match := _FRAME[arm].match(line):
+            registers.append(match[1])
+    return re.compile(rf"[\[(](?:{'|'.join(map(re.escape, registers))})\b")
 
 
 def main_loops(text: str, arm: bool) -> list[Loop]:
@@ -102,27 +121,28 @@ def main_loops(text: str, arm: bool) -> list[Loop]:
     return sorted(loops, key=lambda loop: -loop.multiply_adds)
 
 
-def _counted(lines: Sequence[str], kinds: object) -> Loop:
-    assert callable(kinds)
+def _counted(
+    lines: Sequence[str], kinds: Callable[[str, str, re.Pattern[str]], Iterator[tuple[str, int]]], slot: re.Pattern[str]
+) -> Loop:
     counts = dict.fromkeys(Loop.__dataclass_fields__, 0)
     for line in lines:
         if line[:1] != "\t" or line.strip().startswith("."):
             continue
         counts["instructions"] += 1
         name, _, operands = line.strip().partition("\t")
-        for kind, count in kinds(name, operands):
+        for kind, count in kinds(name, operands, slot):
             counts[kind] += count
     return Loop(**counts)
 
 
-def _arm(name: str, operands: str) -> Iterator[tuple[str, int]]:
+def _arm(name: str, operands: str, slot: re.Pattern[str]) -> Iterator[tuple[str, int]]:
     vectors = bool(re.search(r"\bv\d+\.", operands))
     if name.startswith(("ld", "st")):
         pair = 2 if name in ("ldp", "stp") else 1
         if not re.match(r"(?:[qsd]\d|\{)", operands):
             return  # addresses
         kind = "loads" if name.startswith("ld") else "stores"
-        yield ("spills", pair) if "[sp" in operands else (kind, pair)
+        yield ("spills", pair) if slot.search(operands) else (kind, pair)
         if name == "ld1r":
             yield "copies", 1
     elif vectors and name in ("fmla", "fmls"):
@@ -135,15 +155,15 @@ def _arm(name: str, operands: str) -> Iterator[tuple[str, int]]:
         yield "other", 1
 
 
-def _x86(name: str, operands: str) -> Iterator[tuple[str, int]]:
+def _x86(name: str, operands: str, slot: re.Pattern[str]) -> Iterator[tuple[str, int]]:
     if "%xmm" not in operands:
         return
     memory = re.search(r"[\w.]*\(", operands)
     moves = name in ("movaps", "movups", "movss", "movsd", "movapd")
     if memory and moves and operands.startswith("%xmm"):
-        yield ("spills" if "(%rsp" in operands else "stores"), 1
+        yield ("spills" if slot.search(operands) else "stores"), 1
     elif memory:
-        yield ("spills" if "(%rsp" in operands else "loads"), 1
+        yield ("spills" if slot.search(operands) else "loads"), 1
     if name == "mulps":
         yield "multiply_adds", 1
     elif (moves and not memory) or (name == "shufps" and "$0," in operands):

@@ -51,3 +51,16 @@ def test_instructions_are_told_apart() -> None:
         "\tmovaps\t%xmm1, 16(%rsp)\n\taddps\t32(%rsp), %xmm2 # kept\n\tmovaps\t%xmm2, (%rdx)\n\tjne\t.inner\n"
     )
     assert inner_loops(x86, False) == [Loop(8, 1, 0, 2, 2, 1, 1, 2)]
+
+
+def test_slots_of_the_stack_are_known_by_the_frame_pointer_too() -> None:
+    loop = (
+        ".inner{0}:\n\tfmla\tv3.4s, v0.4s, v2.s[0]\n\tstr\tq3, [x29, #-16]\n\tldr\tq4, [x19, #32]\n\tb.ne\t.inner{0}\n"
+    )
+    framed = "one:\n\tadd\tx29, sp, #16\n\tmov\tx19, sp\n" + loop.format(0)
+    arm = framed + "other:\n\tmov\tx29, x1\n" + loop.format(1)  # which has other things in these registers
+    assert [(each.spills, each.loads, each.stores) for each in inner_loops(arm, True)] == [(2, 0, 0), (0, 1, 1)]
+    loop = ".inner{0}:\n\tmulps\t-32(%rbp), %xmm0\n\tmovaps\t%xmm1, 16(%rbx)\n\tjne\t.inner{0}\n"
+    framed = "one:\n\tmovq\t%rsp, %rbp\n\tmovq\t%rsp, %rbx\n" + loop.format(0)
+    x86 = framed + "other:\n\tmovq\t%rdi, %rbp\n" + loop.format(1)
+    assert [(each.spills, each.loads, each.stores) for each in inner_loops(x86, False)] == [(2, 0, 0), (0, 1, 1)]
