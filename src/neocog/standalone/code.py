@@ -123,7 +123,7 @@ def code_of(network: Network, target_name: str, name: str, form: Form = "object"
             )
     fitting = fitting_of(network, ahead)
     content, arena, constants = _compiled(network, ahead, f"neocog_{name}", form, scales, fitting)
-    if form == "object" and ahead.target.triple.startswith(("arm", "thumb")):
+    if form == "object" and (ahead.target.architecture, ahead.target.word_bits) == ("arm", 32):
         content = with_any_float_abi(content)
     file = read_object(content) if form == "object" else None
     if file is not None and set(file.undefined) - MAY_CALL:
@@ -147,7 +147,7 @@ def fitting_of(network: Network, ahead: AheadTarget) -> Fitting | None:
     float64, and for browsers, whose script does.
     """
     shape, rule = network.graph.input, network.resize
-    if shape.channels not in (1, 3) or ahead.small or ahead.target.triple.startswith("wasm32"):
+    if shape.channels not in (1, 3) or ahead.small or ahead.target.architecture == "wasm":
         return None
     return Fitting(rule.kind, rule.interpolation, rule.part, rule.side, shape)
 
@@ -174,7 +174,7 @@ def _compiled(
         )
         return str(module), arena_bytes(standalone, looks), standalone.constant_bytes
 
-    if ahead.levels and form == "object" and not host_target().triple.startswith("x86_64"):
+    if ahead.levels and form == "object" and host_target().architecture != "x86":
         raise EngineError(
             "an object that chooses by the processor can be compiled on x86-64 alone",
             hint=f"say --target {', or '.join(ahead.levels)}",

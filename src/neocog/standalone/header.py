@@ -275,10 +275,10 @@ def _calls(code: Code) -> str:
 
 def _build(code: Code) -> str:
     """Return the commands that build the example."""
-    words, triple = " ".join(("", *code.target.compiler)), code.target.target.triple
+    words = " ".join(("", *code.target.compiler))
     if code.form == "llvm":
         return f"clang -O2{words} main.c {code.name}.ll -o main"
-    if triple.startswith("wasm32"):
+    if code.target.target.architecture == "wasm":
         form = ".s" if code.form == "asm" else ".o"
         return f"clang --target=wasm32-wasi main.c {code.name}{form} -o main.wasm   # of wasi-sdk"
     if code.target_name.startswith("cortex-"):
@@ -290,7 +290,7 @@ def _build(code: Code) -> str:
 
 def _verified(code: Code) -> str:
     """Return how the answers are compared with the model's, where that can be."""
-    if code.form != "object" or code.target.target.triple.startswith("wasm32"):
+    if code.form != "object" or code.target.target.architecture == "wasm":
         return ""
     return """
 `neocog verify` builds a program around it, lets it answer images, and compares the answers with the model's:

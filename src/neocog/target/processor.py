@@ -119,7 +119,7 @@ class Target:
 
         Sums over a long body would be made one after another, at its end, and all factors be kept until then.
         """
-        return self.triple.startswith("wasm")
+        return self.architecture == "wasm"
 
     @property
     def picks(self) -> bool:
