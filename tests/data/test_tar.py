@@ -18,10 +18,10 @@ from neocog.data.archive import TarMember
 from neocog.data.batches import Batches
 from neocog.data.files import FileDataset
 from neocog.data.resize import ImageSize
-from neocog.data.share import Share
 from neocog.data.sources import open_data, read_source
 from neocog.data.tar import samples
 from neocog.errors import DataError, FormatError
+from neocog.nn.share import Share
 from neocog.nn.slicing import Slicing
 from shard_files import picture, write_tar
 

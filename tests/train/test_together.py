@@ -8,8 +8,8 @@ from neocog.data.arrays import ArrayDataset
 from neocog.data.augment.flip import RandomFlip
 from neocog.data.augment.pipeline import Pipeline
 from neocog.data.batches import Batches
-from neocog.data.share import Share
 from neocog.errors import DataError, NeocogError, SettingError
+from neocog.nn.share import Share
 from neocog.nn.slicing import Slicing
 from neocog.ranks.world import Alone, LostProcessError
 from neocog.train.callbacks import Callback

@@ -19,9 +19,9 @@ from neocog.data.dataset import TASK_IMAGES, Dataset
 from neocog.data.parallel import map_in_order, preparing_threads, worker_count
 from neocog.data.resize import DEFAULT_RESIZE, Images, ImageSize, ResizeRule, check_rule
 from neocog.data.sampling import ALL, BALANCED, Sampling, balanced_tickets
-from neocog.data.share import Share
 from neocog.data.split import check_seed
 from neocog.errors import DataError, SettingError
+from neocog.nn.share import Share
 
 OnError = Literal["raise", "skip"]
 Batch: TypeAlias = tuple[Images, NDArray[np.int64] | NDArray[np.float32]]

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from neocog.data.augment.pipeline import Pipeline
     from neocog.data.batches import Batches
     from neocog.data.resize import Images
-    from neocog.data.share import Share
     from neocog.nn.graph import Graph
+    from neocog.nn.share import Share
     from neocog.train.settings import TrainingSettings
 
 Batch = tuple[NDArray[np.generic], NDArray[np.generic]]

@@ -14,7 +14,6 @@ from typing import cast
 
 import numpy as np
 
-from neocog.data.share import Share
 from neocog.engines.base import Array, Engine
 from neocog.engines.sharing import slices_for
 from neocog.engines.targets import check_targets
@@ -22,7 +21,8 @@ from neocog.errors import DataError, NeocogError, SettingError
 from neocog.model.network import Network
 from neocog.nn.graph import Graph
 from neocog.nn.losses import Loss
-from neocog.nn.slicing import Slicing, usual_slices
+from neocog.nn.share import Share
+from neocog.nn.slicing import Slicing
 from neocog.ranks.gather import from_first, gathered, gathered_lists
 from neocog.ranks.world import Alone, LostProcessError, World, check_world
 from neocog.train.clock import Clock
@@ -71,11 +71,6 @@ class Together:
         self.world: World = Alone() if world is None else check_world(world)
         self._settings = settings
         self._share = Share(Slicing(settings.slices, settings.sync_bn), batch_size, self.world.rank, self.world.size)
-        if settings.slices < self.world.size:
-            raise SettingError(
-                f"{settings.slices} slices cannot be shared by {self.world.size} processes",
-                hint="begin with more slices, such as slices=" + str(usual_slices(batch_size, self.world.size)),
-            )
 
     @property
     def first(self) -> bool:

@@ -21,12 +21,12 @@ from neocog.engines.native.calls import Compiler, ReadAnswers, make
 from neocog.engines.native.engine import NativeEngine
 from neocog.engines.native.training import NativeTrainProgram
 from neocog.engines.targets import check_targets, loss_weights
-from neocog.errors import DataError, SettingError
 from neocog.jit.executable import Executable
 from neocog.jit.slices import SliceProgram
 from neocog.jit.team import Team
 from neocog.nn.graph import Graph
 from neocog.nn.losses import CrossEntropy
+from neocog.nn.share import Share
 from neocog.plan.layout import Space
 from neocog.plan.memory import LINE
 from neocog.plan.ops.exchange import ForEachSlice, GatherSlices, SumSlices
@@ -78,19 +78,14 @@ class SlicedTrainProgram(NativeTrainProgram):
     ) -> None:
         slicing = settings.slicing
         assert slicing is not None, "a program of slices needs to know how many"
-        if slicing.count < world.size:
-            raise SettingError(
-                f"{slicing.count} slices cannot be shared by {world.size} processes",
-                hint=f"cut each batch into more, with slices={world.size}",
-            )
+        share = Share(slicing, settings.batch_size, world.rank, world.size)
         team = Team(allowed_threads(threads), compiler.cache)
         with _first_before_others(world):
             super().__init__(compiler, graph, parameters, settings, team)
-        self._slicing, self.world = slicing, world
+        self.world, self._share, self._own = world, share, share.slices
         first = self._executable
         assert isinstance(first, SliceProgram)
         self._phases = first.phases
-        self._own = slicing.slices(world.rank, world.size)
         self._synchronised = any(isinstance(phase.exchange, GatherSlices) for phase in self._phases)
         # what a slice has computed must wait for the others: each then needs an arena of its own
         self._slices = [first]
@@ -132,15 +127,7 @@ class SlicedTrainProgram(NativeTrainProgram):
             The loss of all images, and the logits of the given ones.
         """
         images = check_images(self._graph, images)
-        whole = len(images) if whole is None else whole
-        most = self._settings.batch_size
-        if not 0 < whole <= most:
-            raise SettingError(f"a step takes 1 to {most} images, got {whole}")
-        wanted = len(self._slicing.images(self._own, most, whole))
-        if len(images) != wanted:
-            raise DataError(
-                f"process {self.world.rank} needs {wanted} of the {whole} images of a step, got {len(images)}"
-            )
+        whole = self._share.check(len(images), whole)
         targets = check_targets(self._graph, self._settings.loss, targets, len(images))
         with self._lock:
             return self._step_together(images, targets, learning_rate, whole)
@@ -189,11 +176,7 @@ class SlicedTrainProgram(NativeTrainProgram):
 
     def _places(self, slice_: int) -> range:
         """Return where the images of a slice lie among those of this process; none where the batch is too short."""
-        first, places = (
-            self._slicing.images(slices, self._settings.batch_size, self._whole)
-            for slices in (self._own, range(slice_, slice_ + 1))
-        )
-        return range(places.start - first.start, places.stop - first.start)
+        return self._share.within_own(slice_, self._whole)
 
     def _tell(self, slice_: int) -> None:
         """Set the arguments of a program for a slice."""
@@ -220,13 +203,13 @@ class SlicedTrainProgram(NativeTrainProgram):
                 rows[row] = part.array(exchange.own.space, exchange.own.name)[: exchange.size]
         found = gathered(self.world, rows.reshape(-1)).reshape(self.world.size, *rows.shape)
         everyone = np.concatenate(
-            [found[rank, : len(self._slicing.slices(rank, self.world.size))] for rank in range(self.world.size)]
+            [found[rank, : len(self._share.slicing.slices(rank, self.world.size))] for rank in range(self.world.size)]
         ).reshape(-1)
         for part in self._slices:
             part.array(exchange.everyone.space, exchange.everyone.name)[: len(everyone)] = everyone
 
     def _most_own(self) -> int:
-        return max(len(self._slicing.slices(rank, self.world.size)) for rank in range(self.world.size))
+        return max(len(self._share.slicing.slices(rank, self.world.size)) for rank in range(self.world.size))
 
     def _sum(self, number: int, logits: Array) -> float:
         """Run a phase for each slice, add gradients, moves of buffers and losses up over all, and return the loss."""

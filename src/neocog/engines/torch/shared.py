@@ -27,8 +27,8 @@ from neocog.engines.torch.held import Means
 from neocog.engines.torch.losses import divisor
 from neocog.engines.torch.norm import BatchNorm
 from neocog.engines.torch.training import TorchTrainProgram
-from neocog.errors import DataError, SettingError
 from neocog.nn.graph import Graph
+from neocog.nn.share import Share
 from neocog.ranks.world import LostProcessError, World
 
 
@@ -85,13 +85,7 @@ class SharedTorchProgram(TorchTrainProgram):
     ) -> None:
         slicing = settings.slicing
         assert slicing is not None, "a program of slices needs to know how many"
-        if slicing.count < world.size:
-            raise SettingError(
-                f"{slicing.count} slices cannot be shared by {world.size} processes",
-                hint=f"cut each batch into more, with slices={world.size}",
-            )
-        self.world, self._slicing = world, slicing
-        self._own = slicing.slices(world.rank, world.size)
+        self.world, self._share = world, Share(slicing, settings.batch_size, world.rank, world.size)
         group = group_of(world, means.device)
         self._exchange: Exchange = WorldExchange(world) if group is None else GroupExchange(group)
         self._distributed = group is not None
@@ -104,12 +98,11 @@ class SharedTorchProgram(TorchTrainProgram):
         return self._at_once and self.world.size == 1
 
     def _most_at_once(self) -> int:
-        most = self.settings.batch_size
-        return len(self._slicing.images(self._own, most, most)) if self._at_once else self._slicing.width(most)
+        return self._share.width if self._at_once else self._share.slice_width
 
     def _parallel(self) -> Any:
         self._norms = [leaf for leaf in self.leaves if isinstance(leaf, BatchNorm) and not leaf.frozen]
-        self._at_once = self._slicing.sync_norms or not self._norms
+        self._at_once = self._share.slicing.sync_norms or not self._norms
         self._ddp: Any = None
         if self._distributed and self.trained:
             self._ddp = torch.nn.parallel.DistributedDataParallel(
@@ -140,15 +133,7 @@ class SharedTorchProgram(TorchTrainProgram):
             Who tells the loss of all images, and the logits of the given ones.
         """
         images = check_images(self.graph, images)
-        whole = len(images) if whole is None else whole
-        most = self.settings.batch_size
-        if not 0 < whole <= most:
-            raise SettingError(f"a step takes 1 to {most} images, got {whole}")
-        wanted = len(self._slicing.images(self._own, most, whole))
-        if len(images) != wanted:
-            raise DataError(
-                f"process {self.world.rank} needs {wanted} of the {whole} images of a step, got {len(images)}"
-            )
+        whole = self._share.check(len(images), whole)
         targets = check_targets(self.graph, self.settings.loss, targets, len(images))
         with self._hearing():
             read = self._begin(images, targets, learning_rate, whole)
@@ -203,13 +188,11 @@ class SharedTorchProgram(TorchTrainProgram):
 
     def _parts(self, whole: int) -> list[_Part]:
         """Return what this process computes of a step, one after the other."""
-        most = self.settings.batch_size
-        first = self._slicing.images(self._own, most, whole).start
-        slices = [(one, self._slicing.images(range(one, one + 1), most, whole)) for one in self._own]
-        places = [(one, slice(span.start - first, span.stop - first)) for one, span in slices if span]
-        if not places:
-            return [_Part(slice(0, 1), [(self._own.start, 1)], counted=False)]
-        parts = [_Part(here, [(one, here.stop - here.start)]) for one, here in places]
+        own = self._share.slices
+        places = [(one, self._share.within_own(one, whole)) for one in own]
+        parts = [_Part(slice(here.start, here.stop), [(one, len(here))]) for one, here in places if here]
+        if not parts:
+            return [_Part(slice(0, 1), [(own.start, 1)], counted=False)]
         if not self._at_once:
             return parts
         return [_Part(slice(0, parts[-1].images.stop), [draw for part in parts for draw in part.draw])]
