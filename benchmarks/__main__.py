@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
 
 from benchmarks import before, memory, scaling, speed, startup
 from benchmarks.figures import ROUNDED, Row
 from benchmarks.machine import describe
 from benchmarks.options import Options, parse
 from benchmarks.process import JobError, say
-from benchmarks.report import Report, ratio, to_markdown
+from benchmarks.report import Report, check_same, ratio, to_markdown
 from benchmarks.rounds import DisagreementError
 
 
@@ -64,12 +66,29 @@ def _own_precisions() -> dict[str, str]:
     return {ROUNDED: own_precision()}
 
 
+def _earlier(file: Path, facts: Mapping[str, str]) -> dict[str, Any]:
+    """Return what an earlier run wrote, before anything is measured that it does not suit.
+
+    Raises:
+        SystemExit: it cannot be read, or its figures do not belong beside those of this run.
+    """
+    try:
+        before: dict[str, Any] = json.loads(file.read_text())
+        check_same(facts, before)
+    except (OSError, ValueError) as error:
+        raise SystemExit(f"--earlier {file}: {error}") from None
+    return before
+
+
 def main() -> int:
     """Run the command."""
     options = parse()
     facts = describe() | _own_precisions()
+    before = _earlier(options.earlier, facts) if options.earlier else None
     rows, failed = measure(options)
     report = Report(f"python -m benchmarks {shlex.join(sys.argv[1:])}".strip(), facts, rows, failed)
+    if before is not None:
+        report = report.joined(before)
     text = to_markdown(report)
     print(text, end="")
     if options.write:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 OURS = "neocog"
 ROUNDED = "OpenVINO as it comes"
@@ -79,6 +80,13 @@ class Row:
         theirs = [figure.median for name, figure in self.figures.items() if name not in (OURS, HALF[0])]
         return min(theirs) / self.figures[HALF[0]].median if theirs and HALF[0] in self.figures else None
 
+    @property
+    def rounded_ratio(self) -> float | None:
+        """How many times neocog's median goes into that of the side that may round though nobody asked for it."""
+        if ROUNDED not in self.figures or OURS not in self.figures:
+            return None
+        return self.figures[ROUNDED].median / self.figures[OURS].median
+
     def as_json(self) -> dict[str, object]:
         """Return the row as JSON values."""
         return {
@@ -92,6 +100,13 @@ class Row:
             "bfloat16_ratio": self.half_ratio,
             "skipped": dict(self.skipped),
         }
+
+
+def row_of(values: Mapping[str, Any]) -> Row:
+    """Return the row that `Row.as_json` wrote."""
+    figures = {name: Figure(found["median"], *found["quartiles"]) for name, found in values["figures"].items()}
+    kept = {name: values[name] for name in ("measurement", "case", "threads", "unit", "skipped")}
+    return Row(figures=figures, **kept)
 
 
 def lost(rows: Iterable[Row]) -> list[Row]:

@@ -26,6 +26,7 @@ class Options:
         quick: a first look: few rounds, small data sets.
         bfloat16: whether sides in bfloat16 are measured on processors too that multiply no tiles of it.
         before: a commit that neocog is compared with too.
+        earlier: the figures of an earlier run, for rows that this one does not measure.
         json, write: files for the figures and for the report in Markdown.
     """
 
@@ -36,6 +37,7 @@ class Options:
     quick: bool = False
     bfloat16: bool = False
     before: str | None = None
+    earlier: Path | None = None
     json: Path | None = None
     write: Path | None = None
 
@@ -64,6 +66,12 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
         "--bfloat16", action="store_true", help="measure sides in bfloat16 without AMX too, where neocog's is slow"
     )
     parser.add_argument("--before", metavar="COMMIT", help="compare with neocog as it was at this commit")
+    parser.add_argument(
+        "--earlier",
+        type=Path,
+        metavar="FILE",
+        help="add what is not measured now from the --json FILE of a run before",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to this file")
     parser.add_argument(
         "--write", type=Path, metavar="FILE", help="write the report to this file, such as BENCHMARKS.md"
@@ -83,6 +91,7 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
         quick=given.quick,
         bfloat16=given.bfloat16,
         before=given.before,
+        earlier=given.earlier,
         json=given.json,
         write=given.write,
     )

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import geometric_mean
+from typing import Any
 
-from benchmarks.figures import NO_PEERS, OURS, ROUNDED, Figure, Row, lost, thread_count
+from benchmarks.figures import NO_PEERS, OURS, ROUNDED, Figure, Row, lost, row_of, thread_count
 from benchmarks.networks import NETWORKS
 
 NO_VERSIONS = ("date", "processor", "system", "load", "neocog", ROUNDED)
+CHANGING = ("date", "load", "neocog")  # between runs whose rows may share a page
 METHOD = """\
 Less is better everywhere. Figures are medians, with the quartiles in brackets. A ratio is the best peer's median
 divided by neocog's: above 1× neocog wins, below it loses. Times are taken in one process for each network and number of
@@ -32,12 +34,32 @@ class Report:
         facts: date, machine and versions, by name.
         rows: what was measured.
         failed: measurement and case → why there are no figures.
+        earlier: the run that gave the rows which this one did not measure, if there are any.
     """
 
     command: str
     facts: Mapping[str, str]
     rows: Sequence[Row]
     failed: Mapping[str, str]
+    earlier: str = ""
+
+    def joined(self, before: Mapping[str, Any]) -> Report:
+        """Return this report with what it lacks from an earlier one, in the earlier one's order.
+
+        Arguments:
+            before: what `as_json` of the earlier one gave.
+
+        Raises:
+            ValueError: that was another machine, or another version of something.
+        """
+        check_same(self.facts, before)
+        mine = {_key(row): row for row in self.rows}
+        rows = [mine.pop(_key(row), row) for row in map(row_of, before["rows"])]
+        return replace(
+            self,
+            rows=[*rows, *mine.values()],
+            earlier=f"`{before['command']}` (commit {before['neocog']}, {before['date']})",
+        )
 
     def as_json(self) -> dict[str, object]:
         """Return the report as JSON values."""
@@ -47,6 +69,17 @@ class Report:
             "rows": [row.as_json() for row in self.rows],
             "failed": dict(self.failed),
         }
+
+
+def check_same(facts: Mapping[str, str], before: Mapping[str, Any]) -> None:
+    """Check that figures of two runs may share a page.
+
+    Raises:
+        ValueError: the earlier one was on another machine, or with another version of something.
+    """
+    for name, value in facts.items():
+        if name not in CHANGING and before.get(name) != value:
+            raise ValueError(f"the earlier run had {name} {before.get(name)}, this one has {value}")
 
 
 def number(value: float) -> str:
@@ -73,7 +106,7 @@ def to_markdown(report: Report) -> str:
     parts = ["# Benchmarks", "Written by the command below; do not edit by hand.", _facts(report), METHOD]
     names = {row.case.split(",")[0] for row in report.rows}
     parts.append("\n".join(f"- **{n.name}**: {n.about}" for n in NETWORKS.values() if n.name in names))
-    parts += ["## Where neocog loses", _losses(report.rows)]
+    parts += ["## Where neocog loses", _losses(report.rows), _ahead(report.rows, report.facts.get(ROUNDED, ""))]
     for measurement in dict.fromkeys(row.measurement for row in report.rows):
         rows = [row for row in report.rows if row.measurement == measurement]
         parts += [f"## {measurement[0].upper()}{measurement[1:]}, {rows[0].unit}", _table(rows), _mean(rows)]
@@ -92,6 +125,7 @@ def _facts(report: Report) -> str:
         f"- versions: {', '.join(versions)}",
         f"- neocog: commit {facts.get('neocog', 'unknown')}",
         f"- command: `{report.command}`",
+        *([f"- rows that this did not measure, earlier on this machine: {report.earlier}"] if report.earlier else []),
         *([f"- {ROUNDED} computes in {facts[ROUNDED]} on this processor"] if ROUNDED in facts else []),
     ]
     return "\n".join(lines)
@@ -111,6 +145,20 @@ def _losses(rows: Sequence[Row]) -> str:
         what = f"{row.measurement}, {row.case}, {thread_count(row.threads)}"
         lines.append(f"- {ratio(row)} {what}: neocog {ours} {row.unit}, {peer} {theirs} {row.unit}")
     return "\n".join(lines)
+
+
+def _ahead(rows: Sequence[Row], precision: str) -> str:
+    """Say how neocog's float32 stands beside a side that rounds though nobody asked for it, if there is one."""
+    ratios = [row.rounded_ratio for row in rows if row.rounded_ratio is not None]
+    if not ratios or precision in ("", "float32"):
+        return ""
+    behind = [ratio for ratio in ratios if ratio < 1]
+    text = f"{ROUNDED} computes in {precision} here, and is no peer of float32: neocog in float32 is slower than it in"
+    return f"{text} {len(behind)} of {len(ratios)} predictions, {min(ratios):.2f}× to {max(ratios):.2f}× as fast."
+
+
+def _key(row: Row) -> tuple[str, str, int]:
+    return row.measurement, row.case, row.threads
 
 
 def _table(rows: Sequence[Row]) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 
-from benchmarks.figures import Figure, Row
+from benchmarks.figures import ROUNDED, Figure, Row
 from benchmarks.report import Report, number, ratio, to_markdown
 
 WON = Row("training step", "article, batch 64", 1, "ms", {"neocog": Figure(2.0, 1.9, 2.25), "PyTorch": Figure(8, 8, 8)})
@@ -44,6 +46,37 @@ def test_losses_are_spelled_out() -> None:
     text = page(WON, LOST, ALONE)
     assert "In 1 of 2 comparisons, the worst first:" in text
     assert "- 0.40× start-up, article, 2 threads: neocog 0.5 s, ONNX Runtime 0.2 s" in text
+
+
+def test_what_rounds_unasked_is_no_peer_and_told_all_the_same() -> None:
+    figures = {"neocog": Figure(2, 2, 2), "PyTorch": Figure(4, 4, 4), ROUNDED: Figure(1, 1, 1)}
+    rows = [
+        Row("prediction of a batch", "article, batch 64", 1, "ms", figures),
+        Row("prediction of a batch", "article, batch 64", 2, "ms", {**figures, ROUNDED: Figure(3, 3, 3)}),
+    ]
+    facts = {"date": "2000-01-01", "neocog": "abc"}
+    text = to_markdown(Report("", {**facts, ROUNDED: "bfloat16"}, rows, {}))
+    assert "In none of the 2 comparisons of this run." in text
+    assert "slower than it in 1 of 2 predictions, 0.50× to 1.50× as fast." in text
+    assert "slower than it" not in to_markdown(Report("", {**facts, ROUNDED: "float32"}, rows, {}))
+
+
+def test_rows_of_an_earlier_run_fill_a_page() -> None:
+    facts = {"date": "2000-01-01", "processor": "a processor", "neocog": "abc"}
+    before = Report("python -m benchmarks", facts, [WON, LOST, ALONE], {}).as_json()
+    again = replace(LOST, figures={"neocog": Figure(0.1, 0.1, 0.1), "ONNX Runtime": Figure(0.2, 0.2, 0.2)})
+    later = {**facts, "date": "2000-01-02", "neocog": "def"}
+    joined = Report("python -m benchmarks --only startup", later, [again], {}).joined(json.loads(json.dumps(before)))
+    assert joined.rows == [WON, again, ALONE]
+    text = to_markdown(joined)
+    assert "did not measure, earlier on this machine: `python -m benchmarks` (commit abc, 2000-01-01)\n" in text
+    assert "- command: `python -m benchmarks --only startup`" in text
+
+
+def test_rows_of_another_machine_are_refused() -> None:
+    before = Report("", {"processor": "one", "neocog": "abc", "date": "2000-01-01"}, [WON], {}).as_json()
+    with pytest.raises(ValueError, match="the earlier run had processor one, this one has another"):
+        Report("", {"processor": "another"}, [LOST], {}).joined(before)
 
 
 def test_a_page_without_losses_or_comparisons_says_so() -> None:
