@@ -45,6 +45,10 @@ KINDS: Mapping[str, str] = {
     "Moments": "statistics",
     "BatchStatistics": "statistics",
     "NormGradient": "statistics",
+    "GroupStatistics": "statistics",
+    "GroupGradient": "statistics",
+    "PixelStatistics": "statistics",
+    "PixelGradient": "statistics",
 }
 """Ops → what a row is called; what is not here is told by its title."""
 
