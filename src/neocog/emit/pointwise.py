@@ -25,6 +25,7 @@ from neocog.plan.ops.pointwise import (
     Affine,
     Centre,
     Counted,
+    Dequantise,
     Drop,
     Expression,
     Negative,
@@ -36,7 +37,6 @@ from neocog.plan.ops.pointwise import (
     Slope,
     SlopeGradient,
     Times,
-    Worth,
 )
 from neocog.plan.rounded import Rounded
 
@@ -122,7 +122,7 @@ def _scaled(b: Builder, addresses: Addresses, step: Scaled, value: IrValue, spot
     return b.ir.fmul(value, b.splat(step.factor))
 
 
-def _worth(b: Builder, addresses: Addresses, step: Worth, value: IrValue, spot: AnySpot) -> IrValue:
+def _dequantise(b: Builder, addresses: Addresses, step: Dequantise, value: IrValue, spot: AnySpot) -> IrValue:
     return b.ir.fmul(value, b.splat(b.load_scalar(addresses.operand(step.scale), 0)))
 
 
@@ -212,7 +212,7 @@ RULES: dict[type[Pointwise], Callable[..., IrValue]] = {
     Normalise: _normalise,
     Affine: _affine,
     Scaled: _scaled,
-    Worth: _worth,
+    Dequantise: _dequantise,
     Round: _round,
     Centre: _centre,
     Activate: _activate,

@@ -98,7 +98,7 @@ class Choices:
         if (
             not isinstance(step.node.layer, Conv2d)
             or step.groups > 1
-            or (self.precision != "float32" and (self.is_half(step) or self.is_whole(step)))
+            or (self.precision != "float32" and (self.is_half(step) or self.is_int8(step)))
         ):
             return None
         extent, window = self.extents[step.index], self.window_of(step)
@@ -149,7 +149,7 @@ class Choices:
         """Return the zeros that the steps that take a value need around it."""
         halo = NO_HALO
         for step in self.steps.users(index):
-            if self.is_whole(step):
+            if self.is_int8(step):
                 continue
             if self.takes_planes(step):
                 if index == IMAGE:
@@ -166,7 +166,7 @@ class Choices:
 
     # --- in 8-bit integers ----------------------------------------------------------------------------------------
 
-    def is_whole(self, step: PlanStep) -> bool:
+    def is_int8(self, step: PlanStep) -> bool:
         """Whether a step multiplies 8-bit integers."""
         return self.precision == "int8" and isinstance(step.node.layer, Conv2d | Linear)
 

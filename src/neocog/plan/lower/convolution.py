@@ -31,7 +31,7 @@ def forward(low: Lowering, step: PlanStep) -> None:
     if low.is_half(step):
         half.forward(low, step, epilogue_of(low, step), pooling_behind(low, step))
         return
-    if low.is_whole(step):
+    if low.is_int8(step):
         rounded.forward(low, step, epilogue_of(low, step), pooling_behind(low, step))
         return
     x, shape = low.output(step.inputs[0]), low.output_shape(step.index)
@@ -111,8 +111,8 @@ def _step_behind(low: Lowering, step: PlanStep, node: Node) -> Pointwise:
     match node.layer:
         case Add():
             (other,) = step.added
-            if low.is_whole(step):
-                return Plus(low.read(other, low.halves.get(other) or low.output(other)))
+            if low.is_int8(step):
+                return Plus(low.read(other, low.narrow.get(other) or low.output(other)))
             return Plus(Expression((low.at_rest(other) if low.takes_planes(step) else low.output(other)).tensor))
         case PReLU():
             return Slope(low.vectors_of(node, "weight"))
@@ -124,7 +124,7 @@ def _step_behind(low: Lowering, step: PlanStep, node: Node) -> Pointwise:
 
 def correlation_of(low: Lowering, step: PlanStep, x: Tensor, y: Tensor) -> Correlation:
     """Return a step's layer with its operands."""
-    if low.is_whole(step):
+    if low.is_int8(step):
         (layer,) = rounded.layers_of(low, step, x, y)
         return layer
     weights, bias = low.layout.weights(step.node), low.layout.bias(step.node)
@@ -159,7 +159,7 @@ def pooling_behind(low: Lowering, step: PlanStep) -> PlanStep | None:
     if step.index in low.peaks and not _covers(window):
         return None  # what a pooling never looks at may hold a map's largest value
     simple = all(isinstance(node.layer, ReLU) for node in step.behind)
-    if low.is_half(step) or (low.is_whole(step) and low.layout.rounded[step.node.name].tiles):
+    if low.is_half(step) or (low.is_int8(step) and low.layout.rounded[step.node.name].tiles):
         # A mask stands for what a ReLU stops; the gradient of other activations asks for what the convolution gave.
         return behind if product.can_pool(window) and (simple or step.index not in low.learning) else None
     if step.groups > 1 or not simple:

@@ -38,7 +38,7 @@ class Draft(Choices):
         kept: the steps whose output a caller reads.
         tasks: in the order in which they were found.
         outputs: for each step, what it gives, where that lies in memory; -1 is the image.
-        halves: for each step, what it gives as bfloat16, where somebody takes it as such, or as 8-bit integers.
+        narrow: for each step, what it gives as bfloat16, where somebody takes it as such, or as 8-bit integers.
         formulas: for each step, how it follows from others value by value, where it does.
         masks: for each max pooling, where the largest values were.
         contributions: for each step, the parts of its output's gradient.
@@ -61,7 +61,7 @@ class Draft(Choices):
     found_peaks: dict[int, Tensor] = field(default_factory=dict)
     tasks: list[Task] = field(default_factory=list)
     outputs: dict[int, Value] = field(default_factory=dict)
-    halves: dict[int, Value] = field(default_factory=dict)
+    narrow: dict[int, Value] = field(default_factory=dict)
     formulas: dict[int, Expression] = field(default_factory=dict)
     masks: dict[int, Value] = field(default_factory=dict)
     contributions: dict[int, list[Contribution]] = field(default_factory=dict)

@@ -46,7 +46,7 @@ class _Block:
 
 def forward(low: Lowering, step: PlanStep) -> None:
     """Plan a convolution, by the way that suits its groups."""
-    if step.groups == 1 or low.is_whole(step) or low.is_half(step):
+    if step.groups == 1 or low.is_int8(step) or low.is_half(step):
         convolution.forward(low, step)
     elif step.is_depthwise:
         depthwise.forward(low, step)

@@ -93,7 +93,7 @@ def window_over(low: Lowering, step: PlanStep, x: Blocked) -> Window:
 def output(low: Lowering, step: PlanStep) -> Value:
     """Make memory for what a step gives, as it is wanted."""
     if low.wants_narrow(step.index):
-        made = low.halves[step.index] = low.narrow_value(step.index, step.activation)
+        made = low.narrow[step.index] = low.narrow_value(step.index, step.activation)
         return made
     made = low.outputs[step.index] = low.value(
         step.title,
@@ -109,7 +109,7 @@ def pooled_output(low: Lowering, step: PlanStep, behind: PlanStep) -> tuple[Valu
     """Make memory for what a pooling in a step's last lines gives, and for its mask; none for what it takes."""
     shape, narrow = low.output_shape(step.index), low.wants_narrow(step.index)
     whole = low.blocked_of(step.index) if narrow else low.shape(step.title, shape)
-    (low.halves if narrow else low.outputs)[step.index] = Value(whole, activation=step.activation)
+    (low.narrow if narrow else low.outputs)[step.index] = Value(whole, activation=step.activation)
     low.fused.add(behind.index)
     return output(low, behind), low.make_mask(behind)
 

@@ -14,7 +14,7 @@ from neocog.plan.lower.draft import Draft
 from neocog.plan.lower.values import Contribution, Value, is_bare
 from neocog.plan.ops.epilogue import Epilogue
 from neocog.plan.ops.map import Sums
-from neocog.plan.ops.pointwise import ActivationGradient, Drop, Expression, Plus, Round, Worth
+from neocog.plan.ops.pointwise import ActivationGradient, Dequantise, Drop, Expression, Plus, Round
 from neocog.plan.passes.steps import PlanStep
 from neocog.plan.passes.trim import as_image
 from neocog.plan.program import FIRST_KEY_SLOT
@@ -31,7 +31,7 @@ class Lowering(Draft):
         """Return how to read what a step gives; what several steps read is worth memory."""
         if index in self.outputs:
             return Expression(self.outputs[index].tensor)
-        if index in self.halves or (len(self.steps.users(index)) > 1 and self.wants_narrow(index)):
+        if index in self.narrow or (len(self.steps.users(index)) > 1 and self.wants_narrow(index)):
             return self.read(index, self.half(index))
         if len(self.steps.users(index)) > 1 or index in self.kept:
             return Expression(self.output(index).tensor)
@@ -42,7 +42,7 @@ class Lowering(Draft):
         if index not in self.outputs:
             step = self.steps.steps[max(index, 0)]
             title, shape = ("images", self.images_shape) if index == IMAGE else (step.title, self.output_shape(index))
-            narrow = self.halves.get(index)
+            narrow = self.narrow.get(index)
             formula = self.read(index, narrow) if narrow else self.formulas[index]
             name = f"{title} in float32" if title in self.values else title
             made = self.value(name, shape, self.halo_of(index), kept=index in self.kept)
@@ -53,26 +53,26 @@ class Lowering(Draft):
 
     def half(self, index: int) -> Value:
         """Return what a step gives, in memory, as bfloat16 or 8-bit integers."""
-        if index not in self.halves:
+        if index not in self.narrow:
             step, formula = self.steps.steps[index], self.formulas.get(index)
             if formula is None or index in self.outputs:
                 formula = Expression(self.output(index).tensor)
-            made = self.halves[index] = self.narrow_value(index)
+            made = self.narrow[index] = self.narrow_value(index)
             self.map(step, f"{step.title} to {self.precision}", formula.then(*self.rounded(index)), made)
-        return self.halves[index]
+        return self.narrow[index]
 
     def at_rest(self, index: int) -> Value:
         """Return what a step gives, in memory: as bfloat16 where it is there, or wanted, as such, else as float32."""
         if self.precision == "int8":
             return self.output(index)
-        known = index in self.halves or (index not in self.outputs and self.wants_half(index))
+        known = index in self.narrow or (index not in self.outputs and self.wants_half(index))
         # What a Flatten gives is as bfloat16 still the image.
         return self.half(index) if known and not self.steps.steps[index].is_flatten else self.output(index)
 
     def read(self, index: int, value: Value) -> Expression:
         """Return how to read what a step gives, from one of the ways in which it lies in memory."""
         if isinstance(value.tensor, Rounded):
-            return Expression(value.tensor, (Worth(self.roundings[index].scale),))
+            return Expression(value.tensor, (Dequantise(self.roundings[index].scale),))
         return Expression(value.tensor)
 
     def rounded(self, index: int) -> Epilogue:
@@ -84,13 +84,13 @@ class Lowering(Draft):
         """Round what a step gives in float32, before anybody takes it, where all are to take it rounded."""
         if index in self.fused or any(user.index in self.fused for user in self.steps.users(index)):
             return
-        if index in self.roundings and index not in self.halves:
+        if index in self.roundings and index not in self.narrow:
             self.half(index)
             self.outputs.pop(index, None)
 
     def made(self, index: int) -> Value:
         """Return what a step gives as it was made: as bfloat16 where it is there as such."""
-        return self.halves.get(index) or self.outputs[index]
+        return self.narrow.get(index) or self.outputs[index]
 
     def narrow_value(self, index: int, activation: Layer | None = None) -> Value:
         """Make memory for what a step gives as bfloat16 or 8-bit integers."""

@@ -40,7 +40,7 @@ def lower_forward(low: Lowering) -> None:
 def _load_images(low: Lowering) -> None:
     source = low.graph.input
     if low.wants_narrow(IMAGE):
-        images = low.halves[IMAGE] = low.narrow_value(IMAGE)
+        images = low.narrow[IMAGE] = low.narrow_value(IMAGE)
     else:
         pitch = source.channels if low.reads_scalars(IMAGE) else None
         images = low.value("images", low.images_shape, low.halo_of(IMAGE), pitch, kept=IMAGE in low.kept)

@@ -51,7 +51,7 @@ def activation_backward(low: Lowering, step: PlanStep) -> None:
     """Multiply by f', taken from what is in memory already: the output, if its derivative can be told from it."""
     layer, output = step.node.layer, low.outputs.get(step.index)
     if output is None and len([*low.expression(step.inputs[0]).tensors()]) > 1:
-        output = low.halves.get(step.index)
+        output = low.narrow.get(step.index)
     if output is not None and output.stored and layer.from_output:  # type: ignore[attr-defined]
         other, of_output = Expression(output.tensor), True
     else:

@@ -42,11 +42,11 @@ def forward(low: Lowering, step: PlanStep, epilogue: Epilogue, behind: PlanStep 
     chains = low.chains(step, backward=False)
     reads = [x.tensor.name, *(tensor.name for tensor in tensors_of(epilogue))]
     level = low.level(reads, chains=chains)
-    worth = (Affine(weights.multipliers.begin), *epilogue, *low.rounded((behind or step).index))
+    steps = (Affine(weights.multipliers.begin), *epilogue, *low.rounded((behind or step).index))
 
     def build(segment: Segment) -> Iterable[Op]:
         settle = segment.settle
-        seen, to, given, fused = settle(x.tensor), settle(y), settle(made.tensor), settled(worth, settle)
+        seen, to, given, fused = settle(x.tensor), settle(y), settle(made.tensor), settled(steps, settle)
         if weights.tiles:
             assert isinstance(seen, Rounded)
             yield product.forward(

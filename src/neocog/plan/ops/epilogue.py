@@ -14,10 +14,10 @@ from neocog.plan.layout import Operand, Tensor
 from neocog.plan.ops.op import Part, Reach
 from neocog.plan.ops.pointwise import (
     Activate,
+    Dequantise,
     Expression,
     Pointwise,
     Round,
-    Worth,
     scalars_of,
     tensors_of,
     vectors_of,
@@ -73,7 +73,7 @@ def moved(epilogue: Epilogue, channels: int) -> Epilogue:
 
 def _moved(value: Any, channels: int) -> Any:
     match value:
-        case Worth() | Round():
+        case Dequantise() | Round():
             return value  # one number for all channels
         case Operand():
             return replace(value, start=value.start + channels)

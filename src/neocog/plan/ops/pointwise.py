@@ -164,7 +164,7 @@ class Scaled(Pointwise):
 
 
 @dataclass(frozen=True, slots=True)
-class Worth(Pointwise):
+class Dequantise(Pointwise):
     """value · scale, with one scale in memory: what integers stand for."""
 
     scale: Operand
