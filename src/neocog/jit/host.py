@@ -140,8 +140,7 @@ def why_no_tiles() -> str | None:
 
 def has_tiles(target: Target) -> bool:
     """Whether a processor has what tiles of bfloat16 are multiplied with, permitted or not."""
-    words = target.features.split(",")
-    return target.triple.startswith("x86_64") and all(f"+{name}" in words for name in TILE_FEATURES)
+    return target.architecture == "x86" and target.has(*TILE_FEATURES)
 
 
 @cache
