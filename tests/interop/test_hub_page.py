@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from hub_models import put_timm
 from hub_server import TOKEN
-from interop.test_hub import put_timm
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "hub.md").read_text()
 

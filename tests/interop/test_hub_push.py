@@ -7,8 +7,8 @@ import json
 import numpy as np
 import pytest
 
+from hub_models import WIDE, assert_same
 from hub_server import LARGE, TOKEN
-from interop.test_hub import WIDE, assert_same
 from neocog.errors import NeocogError, SettingError
 from neocog.interop.hub.card import Figures, card_of, licence_in
 from neocog.interop.hub.load import from_hub

@@ -6,8 +6,8 @@ import errno
 
 import pytest
 
+from hub_models import put_pushed
 from hub_server import TOKEN
-from interop.test_hub import put_pushed
 from neocog.errors import NeocogError, SettingError
 from neocog.interop.hub.load import from_hub
 from neocog.interop.hub.repository import Repository

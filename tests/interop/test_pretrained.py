@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from interop.test_hub import PICTURES, assert_same, put_pushed, weights_of
+from hub_models import PICTURES, assert_same, put_pushed, weights_of
 from neocog.errors import FormatError, NeocogError
 from neocog.interop import pretrained
 from neocog.interop.pretrained import at_hand, backbone

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from hub_models import put_timm
 from hub_server import TOKEN
 from hub_server import cache as cache
 from hub_server import hub as hub
-from interop.test_hub import put_timm
 from neocog.app.cli.explain import open_session
 from neocog.model.modelfile import load_network
 from neocog.model.network import Network
